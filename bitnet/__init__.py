@@ -1,0 +1,73 @@
+"""Networks of bits: binary weights and activations in training, in inference and in the file.
+
+Importing this package imports NumPy and nothing else.  In reading order:
+
+kernels     arithmetic on packed ±1 arrays: `Bits`, packing, XNOR-popcount products
+Tensor      values, operations and gradients; `functions` are the operations
+layers      `BinaryLinear`, `BatchNorm`, `Sign`, ...; `Sequential`, `models`
+optimizers  `SGD`, `Adam`, `AdaMax` with clipping and step scales; `schedules`
+data        IDX files, the embedded digits, batches
+freeze      a trained model as bits and integer thresholds; `load` reads it from its file
+"""
+
+from bitnet import functions, kernels, models, schedules
+from bitnet.backend import set_num_threads, status
+from bitnet.checkpoint import load_checkpoint, save_checkpoint
+from bitnet.command import run
+from bitnet.data import Dataset, batches, load_dataset, read_idx
+from bitnet.deploy.file import load
+from bitnet.deploy.freeze import compare, freeze
+from bitnet.deploy.runtime import FrozenNet
+from bitnet.errors import InputError
+from bitnet.gradcheck import check_gradient
+from bitnet.kernels import Bits
+from bitnet.layers import BatchNorm, BinaryLinear, Dropout, Linear, ReLU, Sign
+from bitnet.module import Module, Sequential
+from bitnet.optimizers import SGD, Adam, AdaMax
+from bitnet.tensor import Function, Parameter, Tensor, no_grad
+from bitnet.train import accuracy, flip_ratio, images_per_second, predict, weight_bits
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "SGD",
+    "AdaMax",
+    "Adam",
+    "BatchNorm",
+    "BinaryLinear",
+    "Bits",
+    "Dataset",
+    "Dropout",
+    "FrozenNet",
+    "Function",
+    "InputError",
+    "Linear",
+    "Module",
+    "Parameter",
+    "ReLU",
+    "Sequential",
+    "Sign",
+    "Tensor",
+    "accuracy",
+    "batches",
+    "check_gradient",
+    "compare",
+    "flip_ratio",
+    "freeze",
+    "functions",
+    "images_per_second",
+    "kernels",
+    "load",
+    "load_checkpoint",
+    "load_dataset",
+    "models",
+    "no_grad",
+    "predict",
+    "read_idx",
+    "run",
+    "save_checkpoint",
+    "schedules",
+    "set_num_threads",
+    "status",
+    "weight_bits",
+]

@@ -1,0 +1,266 @@
+"""A `.npz` file that is whole or is refused, and is never half-written.
+
+The file is an ordinary zip of `.npy` members, uncompressed, which `numpy.load` opens.  The
+first member, `header.npy`, is JSON text as bytes.  Zip keeps a CRC-32 for each array; the
+archive's comment keeps the SHA-256 of all bytes before the digest, so that a change of any
+byte, of the zip's own fields too, is noticed.  Nothing is unpickled.
+"""
+
+import contextlib
+import hashlib
+import io
+import json
+import os
+import pathlib
+import zipfile
+
+import numpy as np
+
+from bitnet.errors import InputError
+
+__all__ = ["check_writable", "read_archive", "replacing", "write_archive"]
+
+LABEL = b"sha256 "
+DIGEST = 64  # hexadecimal digits
+MAX_BYTES = 4 << 30
+
+# what the standard library and NumPy raise for a malformed zip, .npy header or JSON text
+REFUSED = (
+    zipfile.BadZipFile,
+    ValueError,
+    TypeError,
+    KeyError,
+    AttributeError,
+    EOFError,
+    OverflowError,
+    NotImplementedError,
+    RecursionError,
+    SyntaxError,
+)
+
+
+@contextlib.contextmanager
+def replacing(path):
+    """A binary file that takes the place of `path` when the block ends well, and only then.
+
+    The bytes go to `.NAME.partial` beside it, are flushed to the disk, and the file is
+    renamed.  Whatever happens, `path` holds the old bytes or the new ones, all of them.
+
+    Parameters
+    ----------
+    path : str or path
+        The file to replace or make.
+
+    Yields
+    ------
+    file
+        Open for reading and writing.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written; the partial file is removed.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with replacing(f"{folder}/a") as file:
+    ...         _ = file.write(b"whole")
+    ...     open(f"{folder}/a", "rb").read()
+    b'whole'
+    """
+    path = pathlib.Path(path)
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        with open(partial, "w+b") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def check_writable(path):
+    """Refuse a path that cannot be written, before the work whose result goes there.
+
+    Parameters
+    ----------
+    path : str or path
+        A file to be written later.
+
+    Raises
+    ------
+    InputError
+        If its folder is missing or not writable, or the path is a folder.
+
+    Examples
+    --------
+    >>> try:
+    ...     check_writable("no/such/folder/net.npz")
+    ... except InputError as error:
+    ...     print(error)
+    cannot write no/such/folder/net.npz: there is no folder no/such/folder; make it first
+    """
+    path = pathlib.Path(path)
+    if path.is_dir():
+        raise InputError(f"cannot write {path}: it is a folder; expected the name of a file")
+    if not path.parent.is_dir():
+        raise InputError(f"cannot write {path}: there is no folder {path.parent}; make it first")
+    if not os.access(path.parent, os.W_OK):
+        raise InputError(f"cannot write {path}: the folder {path.parent} is not writable")
+
+
+def write_archive(path, kind, version, header, arrays):
+    """Write arrays and a header, whole or not at all.
+
+    Parameters
+    ----------
+    path : str or path
+        The file.
+    kind : str
+        What the file holds, as "frozen net".
+    version : int
+        The version of that kind.
+    header : dict
+        What JSON can hold.
+    arrays : dict of str to numpy.ndarray
+        By name.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written; what was there stays.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_archive(f"{folder}/a.npz", "test", 1, {"n": 3}, {"x": np.arange(3)})
+    ...     read_archive(f"{folder}/a.npz", "test", 1)
+    ({'n': 3}, {'x': array([0, 1, 2])})
+    """
+    text = json.dumps({"magic": "bitnet", "kind": kind, "version": version, **header})
+    members = {"header": np.frombuffer(text.encode(), np.uint8), **arrays}
+    with replacing(path) as file:
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+            archive.comment = LABEL + b"0" * DIGEST
+            for name, array in members.items():
+                with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w") as member:
+                    np.lib.format.write_array(member, np.asarray(array), allow_pickle=False)
+        n_bytes = file.seek(0, os.SEEK_END)
+        file.seek(0)
+        digest = _digest(file, n_bytes - DIGEST)
+        file.seek(n_bytes - DIGEST)
+        file.write(digest)
+
+
+def _digest(file, n_bytes):
+    """The SHA-256 of the next `n_bytes` of a file, in hexadecimal."""
+    digest = hashlib.sha256()
+    while n_bytes > 0 and (block := file.read(min(n_bytes, 1 << 20))):
+        digest.update(block)
+        n_bytes -= len(block)
+    return digest.hexdigest().encode()
+
+
+def read_archive(path, kind, version, max_bytes=MAX_BYTES):
+    """Read what `write_archive` wrote, or refuse the file.
+
+    Sizes are held against the bytes that are there before anything is allocated.
+
+    Parameters
+    ----------
+    path : str or path
+        The file.
+    kind : str
+        What the file must hold.
+    version : int
+        The version that the caller understands.
+    max_bytes : int, optional
+        The largest file to read, 4 GiB.
+
+    Returns
+    -------
+    header : dict
+        Without the magic, kind and version.
+    arrays : dict of str to numpy.ndarray
+        By name.
+
+    Raises
+    ------
+    InputError
+        If the file is too large, of another kind or version, truncated or changed.
+    OSError
+        If it cannot be opened or read.
+
+    Examples
+    --------
+    See `write_archive`.
+
+    >>> try:
+    ...     read_archive(__file__, "frozen net", 1)
+    ... except InputError as error:
+    ...     print(str(error).partition(": ")[2])
+    not a bitnet file, or its end is cut off; expected a frozen net
+    """
+    with open(path, "rb") as file:
+        n_bytes = file.seek(0, os.SEEK_END)
+        if n_bytes > max_bytes:
+            raise InputError(f"{path}: {n_bytes} bytes; expected at most {max_bytes}")
+        file.seek(max(0, n_bytes - len(LABEL) - DIGEST))
+        label, stored = file.read(len(LABEL)), file.read(DIGEST)
+        if label != LABEL:
+            raise InputError(f"{path}: not a bitnet file, or its end is cut off; expected a {kind}")
+        file.seek(0)
+        if _digest(file, n_bytes - DIGEST) != stored:
+            raise InputError(f"{path}: the file is damaged (its SHA-256 differs); copy it again")
+        file.seek(0)
+        try:
+            members = _read_members(file, n_bytes)
+        except REFUSED as error:
+            raise InputError(f"{path}: not a {kind} of bitnet ({error})") from None
+    try:
+        header = json.loads(members.pop("header").tobytes())
+        came = header.pop("magic"), header.pop("kind"), header.pop("version")
+    except REFUSED:
+        raise InputError(f"{path}: the file has no header of bitnet; expected a {kind}") from None
+    if came[:2] != ("bitnet", kind):
+        raise InputError(f"{path}: the file holds a {came[1]!r}; expected a {kind}")
+    if came[2] != version:
+        raise InputError(
+            f"{path}: version {came[2]!r} of a {kind}; this bitnet reads version {version}"
+        )
+    return header, members
+
+
+def _read_members(file, n_bytes):
+    """The arrays of a zip file of this size, by name."""
+    with zipfile.ZipFile(file) as archive:
+        members = archive.infolist()
+        names = {info.filename for info in members}
+        if len(names) < len(members) or sum(info.file_size for info in members) > n_bytes:
+            raise ValueError("two members share a name or their bytes")
+        return {info.filename.removesuffix(".npy"): _read_member(archive, info) for info in members}
+
+
+def _read_member(archive, info):
+    """The array of one zip member, whose header may not promise more bytes than there are."""
+    if info.compress_type != zipfile.ZIP_STORED or info.file_size != info.compress_size:
+        raise ValueError(f"{info.filename} is compressed")
+    content = archive.read(info)
+    stream = io.BytesIO(content)
+    if np.lib.format.read_magic(stream) != (1, 0):
+        raise ValueError(f"{info.filename} is no .npy file of version 1.0")
+    shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream)
+    n_bytes = dtype.itemsize
+    for size in shape:
+        n_bytes *= size
+    fits = min(shape, default=0) >= 0 and n_bytes == len(content) - stream.tell()
+    if dtype.hasobject or fortran or not fits:
+        raise ValueError(f"the header of {info.filename} does not fit its bytes")
+    array = np.empty(shape, dtype)
+    array.reshape(-1).view(np.uint8)[:] = np.frombuffer(stream.read(), np.uint8)
+    return array

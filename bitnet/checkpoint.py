@@ -1,0 +1,132 @@
+"""Checkpoints: everything a training needs to go on as if it had not been interrupted."""
+
+from bitnet.archive import read_archive, write_archive
+from bitnet.errors import InputError
+from bitnet.module import check_state
+
+__all__ = ["load_checkpoint", "save_checkpoint"]
+
+KIND, VERSION = "training checkpoint", 1
+
+
+def save_checkpoint(path, epoch, model, optimizer, schedule, rng, settings=None):
+    """Write the state of a training, whole or not at all.
+
+    The file is written beside `path` and renamed: a process killed at any moment leaves
+    the last complete checkpoint.
+
+    Parameters
+    ----------
+    path : str or path
+        The file.
+    epoch : int
+        Epochs done.
+    model : Module
+        Its latent weights and running statistics.
+    optimizer : Optimizer
+        Its moments, steps and settings.
+    schedule : Schedule
+        Its settings.
+    rng : numpy.random.Generator
+        The state of the one generator that the training draws from.
+    settings : dict, optional
+        What else a resumed training must share (JSON), as the data set's name.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written; the old one stays.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from bitnet import Adam, Linear, schedules
+    >>> model, rng = Linear(3, 2), np.random.default_rng(0)
+    >>> training = model, Adam(model.parameters()), schedules.Constant(1e-3), rng
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_checkpoint(f"{folder}/a.npz", 5, *training)
+    ...     load_checkpoint(f"{folder}/a.npz", *training)
+    5
+    """
+    header = {
+        "epoch": int(epoch),
+        "rng": rng.bit_generator.state,
+        "settings": _settings(optimizer, schedule, settings),
+    }
+    arrays = {f"model/{name}": array for name, array in model.state_dict().items()}
+    arrays |= {f"optimizer/{name}": array for name, array in optimizer.state_dict().items()}
+    write_archive(path, KIND, VERSION, header, arrays)
+
+
+def load_checkpoint(path, model, optimizer, schedule, rng, settings=None):
+    """Put the state of a checkpoint into a model, an optimizer and a generator.
+
+    Nothing is changed unless everything fits.
+
+    Parameters
+    ----------
+    path : str or path
+        What `save_checkpoint` wrote.
+    model : Module
+        Of the same structure.
+    optimizer : Optimizer
+        Of the same kind and settings.
+    schedule : Schedule
+        With the same settings.
+    rng : numpy.random.Generator
+        Of the same kind.
+    settings : dict, optional
+        The same as when the checkpoint was written.
+
+    Returns
+    -------
+    int
+        Epochs done.
+
+    Raises
+    ------
+    InputError
+        If the file is no checkpoint, is damaged, or is of another training.
+    OSError
+        If it cannot be read.
+
+    Examples
+    --------
+    See `save_checkpoint`.
+
+    >>> try:
+    ...     load_checkpoint(__file__, None, None, None, None)
+    ... except InputError as error:
+    ...     print(str(error).partition(": ")[2])
+    not a bitnet file, or its end is cut off; expected a training checkpoint
+    """
+    header, arrays = read_archive(path, KIND, VERSION)
+    epoch, rng_state, came = (header.get(key) for key in ("epoch", "rng", "settings"))
+    expected = _settings(optimizer, schedule, settings)
+    if not isinstance(epoch, int) or not isinstance(came, dict):
+        raise InputError(f"{path}: the checkpoint has no epoch or no settings")
+    for name in sorted(expected.keys() | came.keys()):
+        if expected.get(name) != came.get(name):
+            raise InputError(
+                f"{path}: the checkpoint is of a training with {name} = {came.get(name)!r}; "
+                f"this one has {expected.get(name)!r}; use the same settings, or another file"
+            )
+    parts = {"model": {}, "optimizer": {}}
+    for name, array in arrays.items():
+        part, _, rest = name.partition("/")
+        parts.setdefault(part, {})[rest] = array
+    check_state(f"{path}: model", model.state_dict(), parts["model"])
+    check_state(f"{path}: optimizer", optimizer.state_dict(), parts["optimizer"])
+    try:
+        rng.bit_generator.state = rng_state
+    except (TypeError, ValueError, KeyError) as error:
+        raise InputError(f"{path}: the random state does not fit ({error})") from None
+    model.load_state_dict(parts["model"])
+    optimizer.load_state_dict(parts["optimizer"])
+    return epoch
+
+
+def _settings(optimizer, schedule, settings):
+    """All that a resumed training must share, by name."""
+    return {**optimizer.settings(), **schedule.settings(), **(settings or {})}

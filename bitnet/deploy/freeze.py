@@ -1,0 +1,241 @@
+"""From a trained model to integers: the only file that knows both worlds.
+
+Between two binary layers, batch norm and sign make a step function of the integer
+pre-activation z.  The step is found by bisecting the very float expression that the model
+evaluates, over all z that can occur; so gamma < 0, gamma = 0, ties and rounding need no
+case of their own.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from bitnet.data.batches import batches
+from bitnet.deploy.runtime import INPUTS, FrozenLayer, FrozenNet, FrozenOutput
+from bitnet.errors import InputError
+from bitnet.kernels import Bits
+from bitnet.layers import BatchNorm, BinaryLinear, Dropout, Sign
+from bitnet.module import Sequential
+from bitnet.tensor import no_grad
+
+__all__ = ["Agreement", "compare", "find_thresholds", "freeze"]
+
+
+def freeze(model, input="pixels"):
+    """A net of bits and integer thresholds that equals a trained one in evaluation mode.
+
+    Parameters
+    ----------
+    model : Sequential
+        BinaryLinear, BatchNorm, Sign, and so on, ending with BinaryLinear and BatchNorm;
+        Dropout may stand anywhere.  It is left as it is.
+    input : {"pixels", "signs"}, optional
+        What the first layer takes: uint8 pixels (default), or ±1.
+
+    Returns
+    -------
+    FrozenNet
+        With the same integer pre-activations and scores for every input.
+
+    Raises
+    ------
+    InputError
+        If the model has another structure, or holds NaN or infinity.
+
+    Examples
+    --------
+    >>> from bitnet.models import binary_mlp
+    >>> net = freeze(binary_mlp([784, 64, 10], np.random.default_rng(0)))
+    >>> net.layers[0].bits
+    Bits(shape=(64, 784), 6656 bytes)
+    """
+    if input not in INPUTS:
+        raise InputError(f"freeze: input is {input!r}; expected one of {INPUTS}")
+    was_training = model.training if isinstance(model, Sequential) else None
+    groups = _groups(model)
+    model.eval()
+    try:
+        layers = []
+        for i, (linear, norm, sign) in enumerate(groups):
+            if sign is None:
+                scale = norm.gamma.data * norm.running_inv_std
+                layers.append(FrozenOutput(linear.bits, norm.running_mean, scale, norm.beta.data))
+                continue
+            largest = linear.inputs * (255 if i == 0 and input == "pixels" else 1)
+            steps = find_thresholds(_step(norm, sign), linear.outputs, largest)
+            layers.append(FrozenLayer(linear.bits, *steps))
+        return FrozenNet(_copies(layers), input)
+    finally:
+        model.train(was_training)
+
+
+def _copies(layers):
+    """The layers with arrays of their own: training on does not change what is frozen."""
+    for layer in layers:
+        arrays = {f.name: getattr(layer, f.name) for f in dataclasses.fields(layer)[1:]}
+        yield dataclasses.replace(layer, **{k: np.array(v) for k, v in arrays.items()})
+
+
+def _step(norm, sign):
+    """From integer pre-activations (1, M) to the booleans (M,) of the model's own signs."""
+
+    def plus(z):
+        with no_grad():
+            return sign(norm(z[None])).data.signs()[0] > 0
+
+    return plus
+
+
+def _groups(model):
+    """The layers as (BinaryLinear, BatchNorm, Sign), the last with None for Sign."""
+    if not isinstance(model, Sequential):
+        raise InputError(f"freeze: got {type(model).__name__}; expected a Sequential")
+    layers = [layer for layer in model.layers if not isinstance(layer, Dropout)]
+    expected = (BinaryLinear, BatchNorm, Sign)
+    for i, layer in enumerate(layers):
+        if not isinstance(layer, expected[i % 3]):
+            raise InputError(
+                f"freeze: layer {i} (dropout left out) is {layer!r}; "
+                f"expected {expected[i % 3].__name__}"
+            )
+    if len(layers) % 3 != 2:
+        raise InputError("freeze: the model must end with BinaryLinear and BatchNorm")
+    for name, array in model.state_dict().items():
+        if not np.isfinite(array).all():
+            raise InputError(f"freeze: {name} holds NaN or infinity; the training diverged")
+    for norm in layers[1::3]:
+        if not np.isfinite(norm.gamma.data * norm.running_inv_std).all():
+            raise InputError(f"freeze: gamma * inv_std of {norm!r} passes the range of float32")
+    return [(*layers[i : i + 3], None)[:3] for i in range(0, len(layers), 3)]
+
+
+def find_thresholds(plus, n_units, largest):
+    """The step of each unit of a monotone function from integers to ±1, by bisection.
+
+    Parameters
+    ----------
+    plus : callable
+        From integers z of shape (M,), int32, to booleans (M,): whether unit i gives +1 at
+        z[i].  Monotone in z for each unit, rising or falling.
+    n_units : int
+        M.
+    largest : int
+        The integers run from `-largest` to `largest`.
+
+    Returns
+    -------
+    thresholds : numpy.ndarray
+        int32 of shape (M,).
+    rising : numpy.ndarray
+        Booleans (M,): +1 where `z >= threshold` if True, where `z <= threshold` if False.
+        A unit that is constant rises, with a threshold at or beyond the end of the range.
+
+    Examples
+    --------
+    >>> find_thresholds(lambda z: np.array([3, -2]) * z >= 7, 2, 10)
+    (array([ 3, -4], dtype=int32), array([ True, False]))
+    """
+    low = np.full(n_units, -largest, np.int64)
+    high = np.full(n_units, largest, np.int64)
+    at_low, at_high = plus(low.astype(np.int32)), plus(high.astype(np.int32))
+    constant = at_low == at_high
+    while (high - low > 1).any():  # at_low holds at low, and no longer at high
+        middle = (low + high) // 2
+        same = plus(middle.astype(np.int32)) == at_low
+        low, high = np.where(same, middle, low), np.where(same, high, middle)
+    rising = at_high | constant
+    thresholds = np.where(rising, high, low)
+    thresholds[constant & at_low] = -largest
+    thresholds[constant & ~at_low] = largest + 1
+    return thresholds.astype(np.int32), rising
+
+
+@dataclasses.dataclass(frozen=True)
+class Agreement:
+    """How far a frozen net agrees with the trained one.
+
+    Attributes
+    ----------
+    images, integers : int
+        How many classes and how many pre-activations were compared.
+    differing_classes, differing_integers : int
+        How many of them differ; 0 is what freezing promises.
+
+    Examples
+    --------
+    >>> Agreement(2000, 3092000, 0, 0).is_complete
+    True
+    """
+
+    images: int
+    integers: int
+    differing_classes: int
+    differing_integers: int
+
+    @property
+    def is_complete(self):
+        """Whether nothing differs."""
+        return self.differing_classes == self.differing_integers == 0
+
+
+def compare(model, net, images):
+    """Hold every integer pre-activation and every class of a frozen net against its model.
+
+    Parameters
+    ----------
+    model : Sequential
+        The trained model; used in evaluation mode.
+    net : FrozenNet
+        What `freeze` made of it.
+    images : numpy.ndarray or Bits
+        Inputs of shape (B, N), one or more.
+
+    Returns
+    -------
+    Agreement
+        The counts.
+
+    Raises
+    ------
+    InputError
+        If the images do not fit.
+
+    Examples
+    --------
+    >>> from bitnet.models import binary_mlp
+    >>> model = binary_mlp([784, 64, 10], np.random.default_rng(0))
+    >>> compare(model, freeze(model), np.arange(3 * 784).astype(np.uint8).reshape(3, 784))
+    Agreement(images=3, integers=222, differing_classes=0, differing_integers=0)
+    """
+    was_training = model.training
+    model.eval()
+    integers = classes = count = 0
+    try:
+        with no_grad():
+            for x in _parts(images):
+                frozen = net.pre_activations(x)
+                trained, scores = _trained_integers(model, x)
+                count += sum(z.size for z in trained)
+                pairs = zip(trained, frozen, strict=True)
+                integers += sum(int((a != b).sum()) for a, b in pairs)
+                classes += int((scores.argmax(axis=1) != net.predict(x)).sum())
+    finally:
+        model.train(was_training)
+    return Agreement(len(images), count, classes, integers)
+
+
+def _parts(images, size=1000):
+    """Some rows at a time."""
+    if isinstance(images, Bits):
+        return [images[i : i + size] for i in range(0, len(images), size)]
+    return [x for x, _ in batches(images, np.zeros(len(images), np.int64), size)]
+
+
+def _trained_integers(model, x):
+    """The pre-activations of each binary layer of a model in evaluation mode, and the scores."""
+    integers = []
+    for layer in model.layers:
+        x = layer(x)
+        if isinstance(layer, BinaryLinear):
+            integers.append(x.data)
+    return integers, x.data

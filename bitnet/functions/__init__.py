@@ -1,0 +1,36 @@
+"""Operations on Tensors, each a class with `forward` and `backward` and a function to call."""
+
+from bitnet.functions.activations import hardtanh, relu
+from bitnet.functions.arithmetic import add, divide, multiply, negate, power, subtract
+from bitnet.functions.dropout import dropout
+from bitnet.functions.linear import binary_linear, linear, matmul
+from bitnet.functions.losses import cross_entropy, squared_hinge
+from bitnet.functions.normalization import batch_norm, normalize
+from bitnet.functions.quantizers import sign, stochastic_sign, unpack
+from bitnet.functions.shapes import mean, reshape, sum, transpose
+
+__all__ = [
+    "add",
+    "batch_norm",
+    "binary_linear",
+    "cross_entropy",
+    "divide",
+    "dropout",
+    "hardtanh",
+    "linear",
+    "matmul",
+    "mean",
+    "multiply",
+    "negate",
+    "normalize",
+    "power",
+    "relu",
+    "reshape",
+    "sign",
+    "squared_hinge",
+    "stochastic_sign",
+    "subtract",
+    "sum",
+    "transpose",
+    "unpack",
+]

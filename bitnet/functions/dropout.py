@@ -1,0 +1,76 @@
+"""Dropout of floats, of signs and of pixels; the latter two stay packed."""
+
+import numpy as np
+
+from bitnet import kernels
+from bitnet.errors import InputError
+from bitnet.kernels import Bits, Planes
+from bitnet.tensor import Function
+
+__all__ = ["dropout"]
+
+
+class Dropout(Function):
+    """x / (1 - p) where kept, 0 where dropped."""
+
+    takes_bits = True
+
+    def __init__(self, p, rng):
+        self.p, self.rng = p, rng
+
+    def forward(self, x):
+        self.keep = kernels.pack(self.rng.random(x.shape, dtype=np.float32) >= self.p)
+        if isinstance(x, np.ndarray) and x.dtype.kind == "f":
+            return kernels.where(self.keep, x) / x.dtype.type(1 - self.p)
+        return _drop(x, self.keep, 1 / (1 - self.p))
+
+    def backward(self, grad_y):
+        return kernels.where(self.keep, grad_y) / grad_y.dtype.type(1 - self.p)
+
+
+def _drop(x, keep, scale):
+    """keep * x * scale on planes: s * keep = (s + s') / 2 with s' = s kept, -s dropped."""
+    if isinstance(x, Bits):
+        x = Planes(Bits(x.words[None], (1, *x.shape)), [1])
+    elif not isinstance(x, Planes):
+        x = kernels.split_planes(x)
+    dropped = kernels.pack(np.zeros(x.shape[-1], np.float32)).words ^ keep.words  # padding stays 0
+    words = np.concatenate([x.bits.words, x.bits.words ^ dropped])
+    return Planes(Bits(words, (len(words), *x.shape)), x.coefficients * 2, x.scale * scale / 2)
+
+
+def dropout(x, p, rng):
+    """Set each element to zero with probability `p`, and scale the others by `1 / (1 - p)`.
+
+    Signs and pixels stay packed: a dropped sign is half the sum of +1 and -1, so a plane s
+    becomes two planes, s and s', where s' is -s at the dropped elements.
+
+    Parameters
+    ----------
+    x : Tensor
+        Floats, Bits, Planes or uint8 pixels (which count as `2p - 255`), shape (..., N).
+    p : float
+        The probability of dropping, from 0 up to but not including 1.
+    rng : numpy.random.Generator
+        The source of randomness.
+
+    Returns
+    -------
+    Tensor
+        Of the same shape: floats, or Planes.
+
+    Raises
+    ------
+    InputError
+        If `p` is out of range.
+
+    Examples
+    --------
+    >>> from bitnet.functions import sign
+    >>> rng = np.random.default_rng(1)
+    >>> dropout(sign([1.0, 1.0, -1.0, -1.0]), 0.5, rng).data.values()
+    array([ 0.,  2., -2., -2.], dtype=float32)
+    """
+    if not 0 <= p < 1:
+        raise InputError(f"dropout: p is {p!r}; expected a probability from 0 to below 1")
+    return Dropout(p, rng)(x)

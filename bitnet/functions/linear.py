@@ -1,0 +1,166 @@
+"""Matrix products: of floats, and of bits with bits for weights."""
+
+import numpy as np
+
+from bitnet import kernels
+from bitnet.errors import InputError
+from bitnet.kernels import Bits, Planes
+from bitnet.tensor import Function, Tensor, as_tensor
+
+__all__ = ["binary_linear", "linear", "matmul"]
+
+
+class MatMul(Function):
+    """a @ b for matrices."""
+
+    def forward(self, a, b):
+        if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[0]:
+            raise InputError(
+                f"matmul: shapes {a.shape} and {b.shape} do not fit; expected (B, N) and (N, M)"
+            )
+        self.a, self.b = a, b
+        return a @ b  # (B, M)
+
+    def backward(self, grad_y):
+        return grad_y @ self.b.T, self.a.T @ grad_y
+
+
+def matmul(a, b):
+    """The matrix product `a @ b`; also the operator `@`.
+
+    Parameters
+    ----------
+    a : Tensor or array
+        Shape (B, N).
+    b : Tensor or array
+        Shape (N, M).
+
+    Returns
+    -------
+    Tensor
+        Shape (B, M).
+
+    Raises
+    ------
+    InputError
+        If the operands are no matrices or do not fit.
+
+    Examples
+    --------
+    >>> Tensor([[1.0, 2.0]]) @ Tensor([[3.0], [4.0]])
+    Tensor(array([[11.]], dtype=float32))
+    """
+    return MatMul()(a, b)
+
+
+class Linear(Function):
+    """x @ weight.T + bias."""
+
+    def forward(self, x, weight, bias):
+        self.x, self.weight = x, weight
+        return x @ weight.T + bias  # (B, M)
+
+    def backward(self, grad_y):
+        grad_x = grad_y @ self.weight if self.needs_grad[0] else None
+        return grad_x, grad_y.T @ self.x, grad_y.sum(axis=0)
+
+
+def linear(x, weight, bias):
+    """A linear layer on floats, `x @ weight.T + bias`.
+
+    Parameters
+    ----------
+    x : Tensor or array
+        Floats of shape (B, N).
+    weight : Tensor or array
+        Shape (M, N).
+    bias : Tensor or array
+        Shape (M,).
+
+    Returns
+    -------
+    Tensor
+        Shape (B, M).
+
+    Raises
+    ------
+    InputError
+        If the shapes do not fit.
+
+    Examples
+    --------
+    >>> linear([[1.0, 2.0]], [[3.0, 4.0]], [0.5])
+    Tensor(array([[11.5]], dtype=float32))
+    """
+    x, weight, bias = as_tensor(x), as_tensor(weight), as_tensor(bias)
+    fits = x.ndim == weight.ndim == 2 and x.shape[1] == weight.shape[1]
+    if not fits or bias.shape != weight.shape[:1]:
+        raise InputError(
+            f"linear: shapes {x.shape}, {weight.shape} and {bias.shape} do not fit; "
+            "expected (B, N), (M, N) and (M,)"
+        )
+    return Linear()(x, weight, bias)
+
+
+class BinaryLinear(Function):
+    """x @ weight.T for ±1 weights, by counting the bits that differ."""
+
+    takes_bits = True
+
+    def forward(self, x, weight):
+        self.x, self.weight = x, weight  # a bit an element is all that backward needs
+        if isinstance(x, Bits):
+            return kernels.xnor_gemm(x, weight)  # (B, M) int32, exact
+        z = kernels.plane_gemm(x, weight)
+        return z if getattr(x, "scale", 1.0) == 1.0 else z * np.float32(x.scale)
+
+    def backward(self, grad_z):
+        grad_x = kernels.signed_gemm(grad_z, self.weight) if self.needs_grad[0] else None
+        return grad_x, kernels.signed_gemm(grad_z.T, self.x)
+
+
+def binary_linear(x, weight):
+    """The product `x @ weight.T` of packed operands: the pre-activations of a binary layer.
+
+    Algorithm 1, s_k = ab_{k-1} Wb_k, and Algorithm 4 of the papers; for pixels their
+    equation for the first layer.  The product is exact and so is its gradient; what the
+    straight-through estimator pretends is in `sign` alone.
+
+    Parameters
+    ----------
+    x : Tensor of Bits, of Planes, or of uint8
+        Shape (B, N): signs; or signs after dropout; or 8-bit pixels, which count as
+        `2p - 255`, 255 times the pixels scaled to [-1, 1].
+    weight : Tensor of Bits
+        Shape (M, N).
+
+    Returns
+    -------
+    Tensor
+        int32 of shape (B, M); float32 for Planes whose scale is not 1.
+
+    Raises
+    ------
+    InputError
+        If an operand has another type or the shapes do not fit.
+
+    Examples
+    --------
+    >>> from bitnet.functions import sign
+    >>> x, weight = sign([[0.1, -0.2, 0.3]]), sign([[1.0, 1.0, 1.0]])
+    >>> binary_linear(x, weight)
+    Tensor(array([[1]], dtype=int32))
+    >>> binary_linear(np.array([[255, 255, 0]], np.uint8), weight)
+    Tensor(array([[255]], dtype=int32))
+    """
+    x = as_tensor(x)
+    if not isinstance(x.data, (Bits, Planes)) and x.data.dtype != np.uint8:
+        raise InputError(
+            f"binary_linear: x holds {x.data.dtype}; expected Bits (put a sign before it) "
+            "or uint8 pixels"
+        )
+    return BinaryLinear()(x, weight)
+
+
+Tensor.__matmul__ = matmul
+Tensor.__rmatmul__ = lambda self, other: matmul(other, self)

@@ -1,0 +1,134 @@
+"""Losses on the scores of a classifier."""
+
+import numpy as np
+
+from bitnet.backend import array_module
+from bitnet.errors import InputError
+from bitnet.tensor import Function, as_tensor
+
+__all__ = ["cross_entropy", "squared_hinge"]
+
+
+class SquaredHinge(Function):
+    """mean(max(0, 1 - t y)^2) with t = +1 for the label's class and -1 for the others."""
+
+    def __init__(self, labels):
+        self.labels = labels
+
+    def forward(self, scores):  # (B, C)
+        xp = array_module(scores)
+        self.targets = xp.where(self.labels[:, None] == xp.arange(scores.shape[1]), 1, -1)
+        self.targets = self.targets.astype(scores.dtype)
+        self.slack = xp.maximum(0, 1 - self.targets * scores)
+        return (self.slack * self.slack).mean()
+
+    def backward(self, grad_y):
+        return grad_y * (-2 / self.slack.size) * self.targets * self.slack
+
+
+def squared_hinge(scores, labels):
+    """The mean squared hinge loss, `mean(max(0, 1 - t y)^2)` over batch and classes.
+
+    The papers' loss: t is +1 for the right class and -1 for each other one, y are the
+    outputs of the last batch norm.
+
+    Parameters
+    ----------
+    scores : Tensor
+        Floats of shape (B, C), one or more rows.
+    labels : array
+        Integers of shape (B,), from 0 to C - 1.
+
+    Returns
+    -------
+    Tensor
+        A single number.
+
+    Raises
+    ------
+    InputError
+        If shapes or types do not fit, a label is out of range, the batch is empty or a
+        score is not finite.
+
+    Examples
+    --------
+    >>> squared_hinge([[1.0, -1.0], [0.0, 0.0]], [0, 1])
+    Tensor(array(0.5, dtype=float32))
+    """
+    scores, labels = _check("squared_hinge", scores, labels)
+    return SquaredHinge(labels)(scores)
+
+
+class CrossEntropy(Function):
+    """-mean(log softmax(scores)[label])."""
+
+    def __init__(self, labels):
+        self.labels = labels
+
+    def forward(self, scores):  # (B, C)
+        xp = array_module(scores)
+        self.rows = xp.arange(len(scores))
+        shifted = scores - scores.max(axis=1, keepdims=True)
+        log_sum = xp.log(xp.exp(shifted).sum(axis=1, keepdims=True))
+        self.probabilities = xp.exp(shifted - log_sum)
+        return -(shifted - log_sum)[self.rows, self.labels].mean()
+
+    def backward(self, grad_y):
+        grad_scores = self.probabilities.copy()
+        grad_scores[self.rows, self.labels] -= 1
+        return grad_scores * (grad_y / len(grad_scores))
+
+
+def cross_entropy(scores, labels):
+    """The mean cross-entropy between softmax(scores) and the labels.
+
+    Parameters
+    ----------
+    scores : Tensor
+        Floats of shape (B, C), one or more rows.
+    labels : array
+        Integers of shape (B,), from 0 to C - 1.
+
+    Returns
+    -------
+    Tensor
+        A single number, in nats.
+
+    Raises
+    ------
+    InputError
+        As for `squared_hinge`.
+
+    Examples
+    --------
+    >>> round(cross_entropy([[0.0, 0.0]], [1]).item(), 4)  # log 2
+    0.6931
+    """
+    scores, labels = _check("cross_entropy", scores, labels)
+    return CrossEntropy(labels)(scores)
+
+
+def _check(name, scores, labels):
+    """The scores as a Tensor and the labels as an array, once they fit."""
+    scores = as_tensor(scores)
+    labels = np.asarray(labels) if isinstance(labels, (list, tuple)) else labels
+    if scores.ndim != 2 or scores.size == 0 or scores.data.dtype.kind != "f":
+        raise InputError(
+            f"{name}: scores are {scores.data.dtype} of shape {scores.shape}; "
+            "expected floats of shape (B, C) with at least one row"
+        )
+    if labels.shape != scores.shape[:1] or labels.dtype.kind not in "iu":
+        raise InputError(
+            f"{name}: labels are {labels.dtype} of shape {labels.shape}; "
+            f"expected integers of shape {scores.shape[:1]}"
+        )
+    if labels.min() < 0 or labels.max() >= scores.shape[1]:
+        raise InputError(
+            f"{name}: labels run from {labels.min()} to {labels.max()}; "
+            f"expected 0 to {scores.shape[1] - 1}"
+        )
+    if not np.isfinite(scores.data).all():
+        raise InputError(
+            f"{name}: the scores hold NaN or infinity; check the input, or lower the learning rate"
+        )
+    return scores, labels

@@ -1,0 +1,170 @@
+"""Quantizers: what goes forward, and what the backward pass pretends (the surrogate)."""
+
+import numpy as np
+
+from bitnet import kernels
+from bitnet.backend import array_module
+from bitnet.errors import InputError
+from bitnet.kernels import Bits, Planes
+from bitnet.tensor import Function, as_tensor
+
+__all__ = ["sign", "stochastic_sign", "unpack"]
+
+
+class Sign(Function):
+    """sign(x) forward; the slope of the hard tanh of that window backward."""
+
+    def __init__(self, window):
+        self.window = window
+
+    def forward(self, x):  # (..., N) floats
+        self.remember_mask(x)
+        return kernels.pack(x)
+
+    def backward(self, grad_y):  # a choice, not a derivative
+        return grad_y if self.window is None else kernels.where(self.passes, grad_y)
+
+    def remember_mask(self, x):
+        """Keep, in one bit an element, where the gradient will pass."""
+        if self.needs_grad[0] and self.window is not None:
+            self.passes = kernels.pack_mask(x, self.window)
+
+
+def sign(x, window=1.0):
+    """The sign of `x` as packed bits, with the saturated straight-through estimator.
+
+    Forward: +1 where x >= 0, otherwise -1 (equation 1 of the papers; sign(0) = +1).
+    Backward: `grad_x = grad_y * 1[|x| <= window]` (equation 4), the slope of the hard tanh.
+
+    Parameters
+    ----------
+    x : Tensor or array
+        Floats of shape (..., N).
+    window : float or None, optional
+        Half the width of the hard tanh, 1 in the papers (section 4.3 of the second one
+        widens it).  None lets every gradient pass, as the papers do for weights.
+
+    Returns
+    -------
+    Tensor
+        Bits of the same shape.
+
+    Raises
+    ------
+    InputError
+        If `x` holds a NaN, which has no sign, or the window is not above 0.
+
+    Examples
+    --------
+    >>> from bitnet import Tensor
+    >>> x = Tensor([[0.5, -0.0, -3.0]], requires_grad=True)
+    >>> y = sign(x)
+    >>> y.data.signs()
+    array([[ 1,  1, -1]], dtype=int8)
+    >>> y.backward(np.ones((1, 3), np.float32))
+    >>> x.grad
+    array([[1., 1., 0.]], dtype=float32)
+    """
+    return Sign(window)(_checked("sign", x, window))
+
+
+class StochasticSign(Sign):
+    """+1 with probability (clip(x, -1, 1) + 1) / 2, otherwise -1; backward as Sign."""
+
+    def __init__(self, rng, window):
+        super().__init__(window)
+        self.rng = rng
+
+    def forward(self, x):
+        self.remember_mask(x)
+        probability = (array_module(x).clip(x, -1, 1) + 1) / 2
+        return kernels.pack(self.rng.random(x.shape, dtype=np.float32) < probability)
+
+
+def stochastic_sign(x, rng, window=1.0):
+    """A random sign of `x` as packed bits, with the saturated straight-through estimator.
+
+    Forward: +1 with probability sigma(x) = clip((x + 1) / 2, 0, 1), otherwise -1 (equations
+    2 and 3 of the papers).  Backward as `sign`: the expected value is the hard tanh.
+
+    Parameters
+    ----------
+    x : Tensor or array
+        Floats of shape (..., N).
+    rng : numpy.random.Generator
+        The source of randomness.
+    window : float or None, optional
+        As for `sign`.
+
+    Returns
+    -------
+    Tensor
+        Bits of the same shape.
+
+    Raises
+    ------
+    InputError
+        If `x` holds a NaN, or the window is not above 0.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> stochastic_sign([-1.0, 1.0, 7.0], rng).data.signs()
+    array([-1,  1,  1], dtype=int8)
+    """
+    return StochasticSign(rng, window)(_checked("stochastic_sign", x, window))
+
+
+def _checked(name, x, window):
+    """x as a Tensor, once it has a sign everywhere."""
+    x = as_tensor(x)
+    if window is not None and not window > 0:
+        raise InputError(f"{name}: window is {window!r}; expected a number above 0, or None")
+    if isinstance(x.data, (Bits, Planes)) or x.data.dtype.kind != "f":
+        raise InputError(f"{name}: got {x.data!r}; expected floats")
+    if x.size and np.isnan(x.data.min()):  # min() is NaN if any element is
+        raise InputError(f"{name}: the input holds NaN, which has no sign; check the data before")
+    return x
+
+
+class Unpack(Function):
+    """The numbers +1 and -1 that bits stand for."""
+
+    takes_bits = True
+
+    def __init__(self, dtype):
+        self.dtype = dtype
+
+    def forward(self, x):
+        return kernels.unpack(x, self.dtype)
+
+    def backward(self, grad_y):
+        return grad_y
+
+
+def unpack(x, dtype=np.float32):
+    """Packed bits as the floats +1 and -1, for operations that work on numbers.
+
+    Parameters
+    ----------
+    x : Tensor of Bits
+        Shape (..., N).
+    dtype : numpy.dtype, optional
+        float32 by default.
+
+    Returns
+    -------
+    Tensor
+        Of the same shape.
+
+    Raises
+    ------
+    InputError
+        If `x` holds no Bits.
+
+    Examples
+    --------
+    >>> unpack(sign([0.5, -0.5]))
+    Tensor(array([ 1., -1.], dtype=float32))
+    """
+    return Unpack(dtype)(x)

@@ -1,0 +1,210 @@
+"""Reductions over axes, and the same elements in another shape or order."""
+
+import math
+
+from bitnet.backend import array_module
+from bitnet.errors import InputError
+from bitnet.tensor import Function, Tensor
+
+__all__ = ["mean", "reshape", "sum", "transpose"]
+
+
+class _Reduction(Function):
+    """What sum and mean share: the axes, and the way back to the shape of x."""
+
+    def __init__(self, axis, keepdims):
+        self.axis, self.keepdims = axis, keepdims
+
+    def _remember_axes(self, x):
+        axes = range(x.ndim) if self.axis is None else self.axis
+        axes = (axes,) if isinstance(axes, int) else tuple(axes)
+        if any(not -x.ndim <= a < x.ndim for a in axes):
+            raise InputError(f"{self.name}: axis {self.axis} for an array of shape {x.shape}")
+        axes = {a % x.ndim for a in axes}
+        self.shape = x.shape
+        self.kept = tuple(1 if i in axes else n for i, n in enumerate(x.shape))
+        self.count = math.prod(x.shape[a] for a in axes)
+
+    def _spread(self, grad_y):
+        xp = array_module(grad_y)
+        return xp.broadcast_to(grad_y.reshape(self.kept), self.shape).copy()
+
+
+class Sum(_Reduction):
+    """The sum over some axes."""
+
+    def forward(self, x):
+        self._remember_axes(x)
+        return x.sum(axis=self.axis, keepdims=self.keepdims)
+
+    def backward(self, grad_y):
+        return self._spread(grad_y)
+
+
+def sum(x, axis=None, keepdims=False):
+    """The sum over some axes; also the method `x.sum`.
+
+    Parameters
+    ----------
+    x : Tensor
+        Any shape.
+    axis : int or tuple of int, optional
+        The axes to sum over; all by default.
+    keepdims : bool, optional
+        Keep the summed axes with size 1.
+
+    Returns
+    -------
+    Tensor
+        Without the summed axes.
+
+    Raises
+    ------
+    InputError
+        If there is no such axis.
+
+    Examples
+    --------
+    >>> sum(Tensor([[1.0, 2.0], [3.0, 4.0]]), axis=0)
+    Tensor(array([4., 6.], dtype=float32))
+    """
+    return Sum(axis, keepdims)(x)
+
+
+class Mean(_Reduction):
+    """The mean over some axes."""
+
+    def forward(self, x):
+        self._remember_axes(x)
+        if self.count == 0:
+            raise InputError(f"mean: no elements to average in an array of shape {x.shape}")
+        return x.mean(axis=self.axis, keepdims=self.keepdims)
+
+    def backward(self, grad_y):
+        return self._spread(grad_y / self.count)
+
+
+def mean(x, axis=None, keepdims=False):
+    """The mean over some axes; also the method `x.mean`.
+
+    Parameters
+    ----------
+    x : Tensor
+        Any shape, with something to average.
+    axis : int or tuple of int, optional
+        The axes to average over; all by default.
+    keepdims : bool, optional
+        Keep the averaged axes with size 1.
+
+    Returns
+    -------
+    Tensor
+        Without the averaged axes.
+
+    Raises
+    ------
+    InputError
+        If there is no such axis or nothing to average.
+
+    Examples
+    --------
+    >>> mean(Tensor([[1.0, 2.0], [3.0, 4.0]]))
+    Tensor(array(2.5, dtype=float32))
+    """
+    return Mean(axis, keepdims)(x)
+
+
+class Reshape(Function):
+    """The same elements in another shape."""
+
+    def __init__(self, shape):
+        self.new_shape = shape
+
+    def forward(self, x):
+        self.shape = x.shape
+        if -1 not in self.new_shape and math.prod(self.new_shape) != x.size:
+            raise InputError(f"reshape: {x.shape} has {x.size} elements; got {self.new_shape}")
+        return x.reshape(self.new_shape)
+
+    def backward(self, grad_y):
+        return grad_y.reshape(self.shape)
+
+
+def reshape(x, *shape):
+    """The same elements in another shape; also the method `x.reshape`.
+
+    Parameters
+    ----------
+    x : Tensor
+        Any shape.
+    *shape : int or one tuple of int
+        The new shape; one entry may be -1.
+
+    Returns
+    -------
+    Tensor
+        Of the new shape.
+
+    Raises
+    ------
+    InputError
+        If the new shape has another number of elements.
+
+    Examples
+    --------
+    >>> reshape(Tensor([[1.0, 2.0], [3.0, 4.0]]), -1).shape
+    (4,)
+    """
+    return Reshape(shape[0] if len(shape) == 1 and isinstance(shape[0], tuple) else shape)(x)
+
+
+class Transpose(Function):
+    """The axes in another order."""
+
+    def __init__(self, axes):
+        self.axes = axes
+
+    def forward(self, x):
+        axes = self.axes or tuple(reversed(range(x.ndim)))
+        if sorted(axes) != list(range(x.ndim)):
+            raise InputError(f"transpose: axes {axes} for an array of shape {x.shape}")
+        self.back = tuple(axes.index(i) for i in range(x.ndim))
+        return x.transpose(axes)
+
+    def backward(self, grad_y):
+        return grad_y.transpose(self.back)
+
+
+def transpose(x, *axes):
+    """The axes in another order, reversed by default; also the method `x.transpose`.
+
+    Parameters
+    ----------
+    x : Tensor
+        Any shape.
+    *axes : int
+        Each axis of `x` once, in the new order.
+
+    Returns
+    -------
+    Tensor
+        With its axes in the new order.
+
+    Raises
+    ------
+    InputError
+        If the axes are not those of `x`.
+
+    Examples
+    --------
+    >>> transpose(Tensor([[1.0, 2.0, 3.0]])).shape
+    (3, 1)
+    """
+    return Transpose(axes)(x)
+
+
+Tensor.sum = sum
+Tensor.mean = mean
+Tensor.reshape = reshape
+Tensor.transpose = transpose
+Tensor.T = property(transpose, doc="The Tensor with its axes reversed.")

@@ -1,0 +1,256 @@
+"""Packed arrays of +1 and -1, and the convention of bits that every kernel shares.
+
+* A word is a little-endian unsigned 64-bit integer.  Element `i` of a row is bit `i % 64` of
+  word `i // 64`, the least significant bit first.
+* Bit 1 means +1 and stands for `x >= 0`; bit 0 means -1.  So sign(0) = sign(-0.0) = +1.
+  A NaN compares as false and would become -1: it is refused where data enters.
+* The last axis is packed.  Padding bits, behind the last element of a row, are 0 in every
+  array.  The dot product of two rows is `n - 2 * popcount(a ^ b)`, in which padding cancels.
+* The number of valid elements `n` travels with the words, as the last entry of `shape`.
+* `words.view(uint32)` has the same layout, and so has the row of bytes `words.view(uint8)`.
+
+Wider integers are sums of such planes.  A pixel p of 8 bits is, exactly,
+`2p - 255 = sum_b 2^b s_b` with `s_b = +1` where bit b of p is 1 and -1 where it is 0.
+"""
+
+import math
+
+import numpy as np
+
+from bitnet.errors import InputError
+
+__all__ = ["WORD_BITS", "Bits", "Planes", "words_for"]
+
+WORD_BITS = 64
+WORD = np.dtype("<u8")
+
+
+def words_for(n):
+    """The number of 64-bit words that hold `n` elements.
+
+    Parameters
+    ----------
+    n : int
+        Elements in a row, 0 or more.
+
+    Returns
+    -------
+    int
+        `ceil(n / 64)`.
+
+    Examples
+    --------
+    >>> [words_for(n) for n in (0, 1, 64, 65)]
+    [0, 1, 1, 2]
+    """
+    return -(-n // WORD_BITS)
+
+
+class Bits:
+    """An array of +1 and -1 in one bit an element, packed along the last axis.
+
+    Parameters
+    ----------
+    words : numpy.ndarray
+        uint64 of shape `shape[:-1] + (words_for(shape[-1]),)`, padding bits 0.
+    shape : tuple of int
+        The shape of the array of signs that the words stand for.
+
+    Attributes
+    ----------
+    words : numpy.ndarray
+        The packed words.
+    shape : tuple of int
+        The shape in elements.
+
+    Raises
+    ------
+    InputError
+        If the words have another type or shape than `shape` asks for.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from bitnet import kernels
+    >>> bits = kernels.pack(np.array([[0.5, -2.0, 0.0, -1.0]]))
+    >>> bits
+    Bits(shape=(1, 4), 8 bytes)
+    >>> bin(bits.words[0, 0])
+    '0b101'
+    >>> bits.signs()
+    array([[ 1, -1,  1, -1]], dtype=int8)
+    """
+
+    __slots__ = ("shape", "words")
+
+    def __init__(self, words, shape):
+        shape = tuple(int(size) for size in shape)
+        if not shape:
+            raise InputError("Bits need a last axis to pack; got the shape ()")
+        expected = (*shape[:-1], words_for(shape[-1]))
+        if words.dtype != WORD or words.shape != expected:
+            raise InputError(
+                f"Bits of shape {shape} need uint64 words of shape {expected}; "
+                f"got {words.dtype} of shape {words.shape}"
+            )
+        self.words = words
+        self.shape = shape
+
+    @property
+    def ndim(self):
+        """The number of axes."""
+        return len(self.shape)
+
+    @property
+    def size(self):
+        """The number of elements."""
+        return math.prod(self.shape)
+
+    @property
+    def n_bytes(self):
+        """The bytes that the words occupy in memory, padding included."""
+        return self.words.nbytes
+
+    def __len__(self):
+        return self.shape[0]
+
+    def __getitem__(self, index):
+        """Rows of the array, by an index into the axes before the last."""
+        words = self.words[index]
+        if words.ndim == 0 or words.shape[-1:] != self.words.shape[-1:]:
+            raise InputError("Bits are indexed on the axes before the last one, which is packed")
+        return Bits(words, (*words.shape[:-1], self.shape[-1]))
+
+    def __repr__(self):
+        return f"Bits(shape={self.shape}, {self.n_bytes} bytes)"
+
+    def equals(self, other):
+        """Whether `other` has the same shape and the same signs."""
+        return self.shape == other.shape and bool(np.array_equal(self.words, other.words))
+
+    def signs(self, dtype=np.int8):
+        """The array of +1 and -1 itself, one number an element.
+
+        Parameters
+        ----------
+        dtype : numpy.dtype, optional
+            A signed type; int8 by default.
+
+        Returns
+        -------
+        numpy.ndarray
+            +1 and -1 of `shape`.
+        """
+        as_bytes = np.ascontiguousarray(self.words).view(np.uint8)
+        ones = np.unpackbits(as_bytes, axis=-1, count=self.shape[-1], bitorder="little")
+        return (2 * ones.astype(np.int8) - 1).astype(dtype, copy=False)
+
+    def to_bytes(self):
+        """The rows as bytes without the padding of words, for files: (..., ceil(n / 8)) uint8."""
+        as_bytes = np.ascontiguousarray(self.words).view(np.uint8)
+        return np.ascontiguousarray(as_bytes[..., : -(-self.shape[-1] // 8)])
+
+    @classmethod
+    def from_bytes(cls, rows, n):
+        """The inverse of `to_bytes`.
+
+        Parameters
+        ----------
+        rows : numpy.ndarray
+            uint8 of shape (..., ceil(n / 8)).
+        n : int
+            The number of valid elements in a row.
+
+        Returns
+        -------
+        Bits
+            Of shape `rows.shape[:-1] + (n,)`.
+
+        Raises
+        ------
+        InputError
+            If the rows have another length or a padding bit is 1.
+        """
+        if rows.dtype != np.uint8 or rows.ndim == 0 or rows.shape[-1] != -(-n // 8):
+            raise InputError(
+                f"{n} signs a row need {-(-n // 8)} bytes a row; "
+                f"got {rows.dtype} of shape {rows.shape}"
+            )
+        if n % 8 and (rows[..., -1] >> (n % 8)).any():
+            raise InputError(f"a padding bit behind the {n} signs of a row is 1; expected 0")
+        padded = np.zeros((*rows.shape[:-1], words_for(n) * 8), np.uint8)
+        padded[..., : rows.shape[-1]] = rows
+        return cls(padded.view(WORD), (*rows.shape[:-1], n))
+
+
+class Planes:
+    """Integers of a few bits, times a scale, as a weighted sum of ±1 planes.
+
+    The value is `scale * sum_p coefficients[p] * signs[p]`.
+
+    Parameters
+    ----------
+    bits : Bits
+        The planes, of shape (P, ..., N).
+    coefficients : sequence of int
+        The whole-number weight of each of the P planes.
+    scale : float, optional
+        What the integer is multiplied with; 1 by default.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        The shape of the values, (..., N).
+
+    Raises
+    ------
+    InputError
+        If there is not one coefficient a plane.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from bitnet import kernels
+    >>> planes = kernels.split_planes(np.array([[0, 1, 255]], np.uint8))
+    >>> planes.coefficients
+    (1, 2, 4, 8, 16, 32, 64, 128)
+    >>> planes.values(np.float32)
+    array([[-255., -253.,  255.]], dtype=float32)
+    """
+
+    __slots__ = ("bits", "coefficients", "scale")
+
+    def __init__(self, bits, coefficients, scale=1.0):
+        if bits.ndim < 2 or bits.shape[0] != len(coefficients):
+            raise InputError(
+                f"Planes need one coefficient a plane; got {len(coefficients)} coefficients "
+                f"for Bits of shape {bits.shape}"
+            )
+        self.bits = bits
+        self.coefficients = tuple(int(c) for c in coefficients)
+        self.scale = float(scale)
+
+    @property
+    def shape(self):
+        """The shape of the values."""
+        return self.bits.shape[1:]
+
+    @property
+    def ndim(self):
+        """The number of axes of the values."""
+        return len(self.shape)
+
+    @property
+    def size(self):
+        """The number of values."""
+        return math.prod(self.shape)
+
+    def __repr__(self):
+        return f"Planes(shape={self.shape}, {len(self.coefficients)} planes, scale={self.scale:g})"
+
+    def values(self, dtype=np.float32):
+        """The numbers that the planes stand for, as floats of `shape`."""
+        total = np.zeros(self.shape, np.int32)
+        for plane, coefficient in enumerate(self.coefficients):
+            total += coefficient * self.bits[plane].signs(np.int32)
+        return total.astype(dtype) * np.dtype(dtype).type(self.scale)

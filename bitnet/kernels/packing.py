@@ -1,0 +1,226 @@
+"""Signs of numbers to bits and back, and what is chosen by bits: one bit an element."""
+
+import numpy as np
+
+from bitnet.errors import InputError
+from bitnet.kernels.dispatch import check_bits, check_numbers, check_pixels, kernel
+
+__all__ = ["count_flips", "pack", "pack_mask", "split_planes", "threshold", "unpack", "where"]
+
+
+def pack(x):
+    """The signs of numbers in one bit each: bit 1, +1, where `x >= 0`.
+
+    Equation 1 of the papers, with sign(0) = sign(-0.0) = +1.  NaN packs as -1.
+
+    Parameters
+    ----------
+    x : numpy.ndarray
+        Real numbers of shape (..., N), or booleans, where True is +1 and False is -1.
+
+    Returns
+    -------
+    Bits
+        Of the same shape.
+
+    Raises
+    ------
+    InputError
+        If `x` is not an array of real numbers with at least one axis.
+
+    Examples
+    --------
+    >>> pack(np.array([0.3, -0.0, -7.0])).signs()
+    array([ 1,  1, -1], dtype=int8)
+    """
+    check_numbers("pack", x)
+    return kernel("pack")(x)
+
+
+def pack_mask(x, window=1.0):
+    """Where `|x| <= window`, one bit an element: the mask of the straight-through estimator.
+
+    Equation 4 of the papers, 1[|r| <= 1], the boundary included.
+
+    Parameters
+    ----------
+    x : numpy.ndarray
+        Floats of shape (..., N).
+    window : float, optional
+        Half the width of the hard tanh; the papers' is 1.
+
+    Returns
+    -------
+    Bits
+        Of the same shape, bit 1 inside the window.
+
+    Raises
+    ------
+    InputError
+        If `x` is not an array of floats with at least one axis.
+
+    Examples
+    --------
+    >>> pack_mask(np.array([-1.0, 0.5, 1.5])).signs()
+    array([ 1,  1, -1], dtype=int8)
+    """
+    check_numbers("pack_mask", x, "f", "floats")
+    return kernel("pack_mask")(x, window)
+
+
+def unpack(bits, dtype=np.float32):
+    """The numbers +1 and -1 that bits stand for.
+
+    Parameters
+    ----------
+    bits : Bits
+        Signs of shape (..., N).
+    dtype : numpy.dtype, optional
+        A signed type; float32 by default.
+
+    Returns
+    -------
+    numpy.ndarray
+        +1 and -1, shape (..., N).
+
+    Raises
+    ------
+    InputError
+        If `bits` is something else.
+
+    Examples
+    --------
+    >>> unpack(pack(np.array([3.0, -4.0])))
+    array([ 1., -1.], dtype=float32)
+    """
+    check_bits("unpack", bits)
+    return kernel("unpack")(bits, np.dtype(dtype))
+
+
+def where(mask, x):
+    """`x` where the bit of `mask` is 1, and zero elsewhere.
+
+    Parameters
+    ----------
+    mask : Bits
+        Shape (..., N).
+    x : numpy.ndarray
+        Floats of the same shape.
+
+    Returns
+    -------
+    numpy.ndarray
+        Of the shape and type of `x`.
+
+    Raises
+    ------
+    InputError
+        If the shapes differ.
+
+    Examples
+    --------
+    >>> where(pack(np.array([True, False])), np.array([5.0, 6.0]))
+    array([5., 0.])
+    """
+    check_bits("where", mask)
+    if mask.shape != x.shape:
+        raise InputError(f"where: a mask of shape {mask.shape} for numbers of shape {x.shape}")
+    return kernel("where")(mask, x)
+
+
+def split_planes(pixels):
+    """Eight-bit pixels as eight planes of ±1 whose sum is `2 pixels - 255`, exactly.
+
+    The papers' first layer splits p = sum_b 2^b p_b with bits p_b in {0, 1};
+    with signs s_b = 2 p_b - 1 the same planes give 2p - 255.
+
+    Parameters
+    ----------
+    pixels : numpy.ndarray
+        uint8 of shape (..., N).
+
+    Returns
+    -------
+    Planes
+        Coefficients 1, 2, ..., 128.
+
+    Raises
+    ------
+    InputError
+        If `pixels` are not uint8.
+
+    Examples
+    --------
+    >>> split_planes(np.array([[255, 128]], np.uint8)).values()
+    array([[255.,   1.]], dtype=float32)
+    """
+    check_pixels("split_planes", pixels)
+    return kernel("split_planes")(pixels)
+
+
+def threshold(z, thresholds, rising):
+    """Batch norm and sign of a frozen layer: one integer comparison an element.
+
+    Parameters
+    ----------
+    z : numpy.ndarray
+        Integer pre-activations, int32 of shape (..., N).
+    thresholds : numpy.ndarray
+        int32 of shape (N,).
+    rising : numpy.ndarray
+        Booleans of shape (N,): the bit is `z >= threshold` where True, `z <= threshold`
+        where False.
+
+    Returns
+    -------
+    Bits
+        Shape (..., N).
+
+    Raises
+    ------
+    InputError
+        If the shapes or types do not fit.
+
+    Examples
+    --------
+    >>> z = np.array([[2, 2, 3]], np.int32)
+    >>> threshold(z, np.array([2, 3, 2], np.int32), np.array([True, True, False])).signs()
+    array([[ 1, -1, -1]], dtype=int8)
+    """
+    check_numbers("threshold", z)
+    expected = (z.shape[-1],)
+    if thresholds.shape != expected or rising.shape != expected or rising.dtype != np.bool_:
+        raise InputError(
+            f"threshold: thresholds {thresholds.shape} and rising {rising.dtype} {rising.shape} "
+            f"for pre-activations {z.shape}; expected shape {expected} and booleans"
+        )
+    return kernel("threshold")(z, thresholds, rising)
+
+
+def count_flips(a, b):
+    """The number of signs that differ between two Bits of one shape.
+
+    Parameters
+    ----------
+    a, b : Bits
+        Of the same shape.
+
+    Returns
+    -------
+    int
+        From 0 to `a.size`.
+
+    Raises
+    ------
+    InputError
+        If the shapes differ.
+
+    Examples
+    --------
+    >>> count_flips(pack(np.array([1.0, 1.0, -1.0])), pack(np.array([1.0, -1.0, 1.0])))
+    2
+    """
+    check_bits("count_flips", a, b)
+    if a.shape != b.shape:
+        raise InputError(f"count_flips: shapes {a.shape} and {b.shape} differ")
+    return kernel("count_flips")(a, b)

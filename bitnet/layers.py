@@ -1,0 +1,275 @@
+"""The layers: parameters and state around functions.
+
+A binarized network after Algorithm 1 of the papers is the sequence
+
+    BinaryLinear -> BatchNorm -> Sign -> ... -> BinaryLinear -> BatchNorm
+
+in which BinaryLinear holds the latent weights, and packs their signs at each call.
+"""
+
+import math
+
+import numpy as np
+
+from bitnet import functions, kernels
+from bitnet.errors import InputError
+from bitnet.module import Module
+from bitnet.tensor import Parameter
+
+__all__ = ["BatchNorm", "BinaryLinear", "Dropout", "Linear", "ReLU", "Sign"]
+
+
+def _check_count(layer, **counts):
+    """Refuse sizes that are no whole numbers of 1 or more."""
+    for name, value in counts.items():
+        if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < 1:
+            raise InputError(f"{layer}: {name} is {value!r}; expected a whole number of 1 or more")
+
+
+def _check_width(layer, x, inputs):
+    """Refuse an input that is not (B, inputs)."""
+    if x.ndim != 2 or x.shape[1] != inputs:
+        raise InputError(f"{layer!r}: got an input of shape {x.shape}; expected (B, {inputs})")
+
+
+class BinaryLinear(Module):
+    """A linear layer with ±1 weights on packed inputs; no bias, as batch norm follows.
+
+    The latent weights are floats from U(-1, 1), clipped to [-1, 1] after each step of the
+    optimizer; each call packs their signs and multiplies by XOR and popcount.  Their step
+    is scaled by sqrt((inputs + outputs) / 1.5), the inverse of Glorot's half-width, as in
+    the papers' code.
+
+    Parameters
+    ----------
+    inputs, outputs : int
+        The width N of the input and M of the output, 1 or more.
+    rng : numpy.random.Generator, optional
+        The source of the first weights; a new one with seed 0 by default.
+
+    Attributes
+    ----------
+    weight : Parameter
+        The latent weights, float32 of shape (outputs, inputs).
+    bits : Bits
+        Their signs, the weights that the layer multiplies with.
+
+    Raises
+    ------
+    InputError
+        If a width is not 1 or more, or the input does not fit.
+
+    Examples
+    --------
+    >>> layer = BinaryLinear(784, 10)
+    >>> layer(np.zeros((5, 784), np.uint8)).shape
+    (5, 10)
+    >>> layer.bits
+    Bits(shape=(10, 784), 1040 bytes)
+    """
+
+    def __init__(self, inputs, outputs, rng=None):
+        _check_count("BinaryLinear", inputs=inputs, outputs=outputs)
+        self.inputs, self.outputs = int(inputs), int(outputs)
+        rng = rng or np.random.default_rng(0)
+        latent = rng.uniform(-1, 1, (outputs, inputs)).astype(np.float32)
+        self.weight = Parameter(latent, bound=1.0, step_scale=math.sqrt((inputs + outputs) / 1.5))
+
+    def forward(self, x):
+        _check_width(self, x, self.inputs)
+        return functions.binary_linear(x, functions.sign(self.weight, window=None))
+
+    @property
+    def bits(self):
+        """The signs of the latent weights, Bits of shape (outputs, inputs)."""
+        return kernels.pack(self.weight.data)
+
+    def __repr__(self):
+        return f"BinaryLinear({self.inputs}, {self.outputs})"
+
+
+class Linear(Module):
+    """A linear layer on floats, `x @ weight.T + bias`, for the float twin.
+
+    Parameters
+    ----------
+    inputs, outputs : int
+        The width N of the input and M of the output, 1 or more.
+    rng : numpy.random.Generator, optional
+        The source of the first weights, U(-a, a) with Glorot's a = sqrt(6 / (N + M)); a
+        new one with seed 0 by default.
+
+    Raises
+    ------
+    InputError
+        If a width is not 1 or more, or the input does not fit.
+
+    Examples
+    --------
+    >>> Linear(3, 2)(np.ones((1, 3), np.float32)).shape
+    (1, 2)
+    """
+
+    def __init__(self, inputs, outputs, rng=None):
+        _check_count("Linear", inputs=inputs, outputs=outputs)
+        self.inputs, self.outputs = int(inputs), int(outputs)
+        rng = rng or np.random.default_rng(0)
+        bound = math.sqrt(6 / (inputs + outputs))
+        self.weight = Parameter(rng.uniform(-bound, bound, (outputs, inputs)).astype(np.float32))
+        self.bias = Parameter(np.zeros(outputs, np.float32))
+
+    def forward(self, x):
+        _check_width(self, x, self.inputs)
+        return functions.linear(x, self.weight, self.bias)
+
+    def __repr__(self):
+        return f"Linear({self.inputs}, {self.outputs})"
+
+
+class BatchNorm(Module):
+    """Batch normalization over all axes but the last, on floats or integer pre-activations.
+
+    In training it uses the statistics of the batch and averages them; in evaluation it uses
+    the averages.  As in the papers' code the inverse standard deviation is averaged, not
+    the variance.  The first `1 / momentum` batches are averaged plainly, so that the
+    averages are of the data from the first batch on.
+
+    Parameters
+    ----------
+    features : int
+        The size C of the last axis, 1 or more.
+    eps : float, optional
+        Added to the variance, 1e-4.
+    momentum : float, optional
+        The share of a new batch in the averages, 0.1; above 0, at most 1.
+    step_scale : float, optional
+        What the learning rate is multiplied with for gamma and beta, 1.
+
+    Raises
+    ------
+    InputError
+        If an argument is out of range, or the input does not fit.
+
+    Examples
+    --------
+    >>> norm = BatchNorm(1)
+    >>> norm(np.array([[1], [3]], np.int32)).data.round(3)
+    array([[-1.],
+           [ 1.]], dtype=float32)
+    >>> norm.eval()([[2.0]]).data
+    array([[0.]], dtype=float32)
+    """
+
+    def __init__(self, features, eps=1e-4, momentum=0.1, step_scale=1.0):
+        _check_count("BatchNorm", features=features)
+        if not 0 < momentum <= 1 or not 0 < eps < math.inf:
+            raise InputError(
+                f"BatchNorm: eps is {eps!r} and momentum {momentum!r}; expected eps above 0 "
+                "and momentum above 0, at most 1"
+            )
+        self.features, self.eps, self.momentum = int(features), eps, momentum
+        self.gamma = Parameter(np.ones(features, np.float32), step_scale=step_scale)
+        self.beta = Parameter(np.zeros(features, np.float32), step_scale=step_scale)
+        self.running_mean = np.zeros(features, np.float32)
+        self.running_inv_std = np.ones(features, np.float32)
+        self.batches = np.zeros((), np.int64)
+
+    def forward(self, x):
+        if not self.training:
+            statistics = self.running_mean, self.running_inv_std
+            return functions.normalize(x, self.gamma, self.beta, *statistics)
+        running = self.running_mean, self.running_inv_std
+        momentum = max(self.momentum, 1 / (int(self.batches) + 1))
+        y = functions.batch_norm(x, self.gamma, self.beta, self.eps, running, momentum)
+        self.batches += 1
+        return y
+
+    def __repr__(self):
+        return f"BatchNorm({self.features})"
+
+
+class Sign(Module):
+    """The sign as packed bits, with the saturated straight-through estimator.
+
+    Parameters
+    ----------
+    window : float, optional
+        Gradients pass where |x| <= window, 1; may be changed during training.
+    stochastic : bool, optional
+        Draw the sign in training, +1 with probability clip((x + 1) / 2, 0, 1), as in the
+        papers' Torch experiments; evaluation is always deterministic.
+    rng : numpy.random.Generator, optional
+        The source of randomness; needed if `stochastic`.
+
+    Raises
+    ------
+    InputError
+        If `stochastic` comes without a generator.
+
+    Examples
+    --------
+    >>> Sign()([[0.2, -0.2]]).data.signs()
+    array([[ 1, -1]], dtype=int8)
+    """
+
+    def __init__(self, window=1.0, stochastic=False, rng=None):
+        if stochastic and rng is None:
+            raise InputError("Sign: stochastic signs need rng, a numpy.random.Generator")
+        self.window, self.stochastic, self.rng = window, stochastic, rng
+
+    def forward(self, x):
+        if self.stochastic and self.training:
+            return functions.stochastic_sign(x, self.rng, self.window)
+        return functions.sign(x, self.window)
+
+    def __repr__(self):
+        return "Sign(stochastic=True)" if self.stochastic else "Sign()"
+
+
+class ReLU(Module):
+    """The rectifier `max(x, 0)`, for the float twin.
+
+    Examples
+    --------
+    >>> ReLU()([-1.0, 2.0]).data
+    array([0., 2.], dtype=float32)
+    """
+
+    def forward(self, x):
+        return functions.relu(x)
+
+    def __repr__(self):
+        return "ReLU()"
+
+
+class Dropout(Module):
+    """Dropout in training, nothing in evaluation; signs and pixels stay packed.
+
+    Parameters
+    ----------
+    p : float
+        The probability of dropping an element, from 0 to below 1.
+    rng : numpy.random.Generator
+        The source of randomness.
+
+    Raises
+    ------
+    InputError
+        If `p` is out of range.
+
+    Examples
+    --------
+    >>> Dropout(0.5, np.random.default_rng(0)).eval()([1.0, 2.0]).data
+    array([1., 2.], dtype=float32)
+    """
+
+    def __init__(self, p, rng):
+        if not 0 <= p < 1:
+            raise InputError(f"Dropout: p is {p!r}; expected a probability from 0 to below 1")
+        self.p, self.rng = p, rng
+
+    def forward(self, x):
+        return functions.dropout(x, self.p, self.rng) if self.training and self.p else x
+
+    def __repr__(self):
+        return f"Dropout({self.p})"

@@ -1,0 +1,200 @@
+"""Module: parameters, other state, and the modes of training and evaluation; Sequential."""
+
+import numpy as np
+
+from bitnet.errors import InputError
+from bitnet.tensor import Parameter, as_tensor
+
+__all__ = ["Module", "Sequential", "check_state"]
+
+
+class Module:
+    """Something with parameters and a `forward`; the base of all layers and models.
+
+    Attributes that are Parameters, NumPy arrays (state that is not trained, as running
+    statistics), Modules, or lists of Modules are found by themselves, in the order in which
+    they were set.
+
+    Attributes
+    ----------
+    training : bool
+        Whether the layers behave as in training (`train()`, the default) or as in
+        evaluation (`eval()`).
+
+    Examples
+    --------
+    >>> class Scale(Module):
+    ...     def __init__(self):
+    ...         self.factor = Parameter([2.0])
+    ...
+    ...     def forward(self, x):
+    ...         return x * self.factor
+    >>> Scale()([3.0]).data
+    array([6.], dtype=float32)
+    >>> list(Scale().state_dict())
+    ['factor']
+    """
+
+    training = True
+
+    def __call__(self, x):
+        """The result for `x`, a Tensor or what a Tensor can hold."""
+        return self.forward(as_tensor(x))
+
+    def forward(self, x):
+        """The result for the Tensor `x`; subclasses define it."""
+        raise TypeError(f"{type(self).__name__} has no forward; a Module defines forward(x)")
+
+    def children(self):
+        """The Modules directly inside, as (name, Module)."""
+        for name, value in vars(self).items():
+            if isinstance(value, Module):
+                yield name, value
+            elif isinstance(value, (list, tuple)):
+                for i, item in enumerate(value):
+                    if isinstance(item, Module):
+                        yield f"{name}.{i}", item
+
+    def modules(self):
+        """This Module and all Modules inside, outer ones first."""
+        yield self
+        for _, child in self.children():
+            yield from child.modules()
+
+    def parameters(self):
+        """The Parameters of this Module and of all inside, in a list."""
+        own = (value for module in self.modules() for value in vars(module).values())
+        return [value for value in own if isinstance(value, Parameter)]
+
+    def train(self, training=True):
+        """Behave as in training, or, with False, as in evaluation; returns the Module."""
+        for module in self.modules():
+            module.training = bool(training)
+        return self
+
+    def eval(self):
+        """Behave as in evaluation; returns the Module."""
+        return self.train(False)
+
+    def _state(self, prefix=""):
+        """The arrays of the parameters and of the other state, by name; not copies."""
+        for name, value in vars(self).items():
+            if isinstance(value, Parameter):
+                yield prefix + name, value.data
+            elif isinstance(value, np.ndarray):
+                yield prefix + name, value
+        for name, child in self.children():
+            yield from child._state(f"{prefix}{name}.")
+
+    def state_dict(self):
+        """Copies of all parameters and other state.
+
+        Returns
+        -------
+        dict of str to numpy.ndarray
+            By dotted name, as "layers.0.weight".
+        """
+        return {name: array.copy() for name, array in self._state()}
+
+    def load_state_dict(self, state):
+        """Set all parameters and other state; changes nothing if anything does not fit.
+
+        Parameters
+        ----------
+        state : dict of str to numpy.ndarray
+            What `state_dict` of a Module of the same structure returned.
+
+        Raises
+        ------
+        InputError
+            If a name is missing or unknown, or an array has another shape or type or
+            holds NaN or infinity.
+        """
+        own = dict(self._state())
+        check_state(type(self).__name__, own, state)
+        for name, array in own.items():
+            array[...] = state[name]
+
+
+def check_state(what, own, state):
+    """Refuse arrays whose names, shapes or types differ from those of `own`, or hold NaN.
+
+    Parameters
+    ----------
+    what : str
+        Whose state it is, for the message.
+    own, state : dict of str to numpy.ndarray
+        The arrays that are there, and those that shall take their place.
+
+    Raises
+    ------
+    InputError
+        If they do not fit.
+
+    Examples
+    --------
+    >>> own = {"weight": np.zeros(2)}
+    >>> check_state("Net", own, {"weight": np.ones(2)})
+    >>> try:
+    ...     check_state("Net", own, {"weight": np.ones(3)})
+    ... except InputError as error:
+    ...     print(error)
+    Net: 'weight' is float64 of shape (3,); expected float64 of shape (2,)
+    """
+    if missing := sorted(own.keys() - state.keys()):
+        raise InputError(f"{what}: the state lacks {missing[0]!r}; is it of another model?")
+    if unknown := sorted(state.keys() - own.keys()):
+        raise InputError(f"{what}: an unknown {unknown[0]!r} in the state; is it of another model?")
+    for name, array in own.items():
+        came = state[name]
+        if came.shape != array.shape or came.dtype != array.dtype:
+            raise InputError(
+                f"{what}: {name!r} is {came.dtype} of shape {came.shape}; "
+                f"expected {array.dtype} of shape {array.shape}"
+            )
+        if not np.isfinite(came).all():
+            raise InputError(f"{what}: {name!r} holds NaN or infinity")
+
+
+class Sequential(Module):
+    """Modules one after the other.
+
+    Parameters
+    ----------
+    *layers : Module
+        In the order in which they are applied.
+
+    Raises
+    ------
+    InputError
+        If something else than a Module comes.
+
+    Examples
+    --------
+    >>> from bitnet import BatchNorm, BinaryLinear
+    >>> net = Sequential(BinaryLinear(4, 2), BatchNorm(2))
+    >>> net
+    Sequential(BinaryLinear(4, 2), BatchNorm(2))
+    >>> len(net.parameters())
+    3
+    """
+
+    def __init__(self, *layers):
+        for layer in layers:
+            if not isinstance(layer, Module):
+                raise InputError(f"Sequential: got {type(layer).__name__}; expected Modules")
+        self.layers = list(layers)
+
+    def forward(self, x):
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
+    def __len__(self):
+        return len(self.layers)
+
+    def __getitem__(self, index):
+        return self.layers[index]
+
+    def __repr__(self):
+        return f"Sequential({', '.join(map(repr, self.layers))})"

@@ -1,0 +1,298 @@
+"""Optimizers: how latent weights and other parameters move, are scaled and clipped.
+
+All follow Algorithm 1's last lines: `W <- clip(W - step_scale * lr * direction, -1, 1)`,
+where `bound` and `step_scale` are the parameter's own (a binary layer sets them to 1 and to
+sqrt((inputs + outputs) / 1.5), PAPERS' code).  Only latent weights are bounded.
+"""
+
+import math
+
+import numpy as np
+
+from bitnet.errors import InputError
+from bitnet.module import check_state
+from bitnet.tensor import Parameter
+
+__all__ = ["SGD", "AdaMax", "Adam", "Optimizer"]
+
+BLOCK = 1 << 15  # elements: the arrays of one block stay in the cache
+
+
+class Optimizer:
+    """What all optimizers share; subclasses give the state's names and the direction.
+
+    Parameters
+    ----------
+    parameters : iterable of Parameter
+        What to change.
+    lr : float
+        Learning rate, above 0; may be set before each step, as by a schedule.
+    scale_power : float, optional
+        The power of each parameter's `step_scale` that multiplies the learning rate.
+
+    Attributes
+    ----------
+    lr : float
+        The learning rate of the next step.
+    steps : int
+        Steps done.
+
+    Raises
+    ------
+    InputError
+        If there is nothing to change or a setting is out of range.
+
+    Examples
+    --------
+    >>> weight = Parameter([[0.9]], bound=1.0, step_scale=2.0)
+    >>> optimizer = SGD([weight], lr=0.1, scale_power=1)
+    >>> weight.grad = np.float32([[-3.0]])
+    >>> optimizer.step()  # 0.9 + 0.1 * 2 * 3, clipped
+    >>> weight.data
+    array([[1.]], dtype=float32)
+    """
+
+    state_names = ()
+
+    def __init__(self, parameters, lr, scale_power=1.0):
+        self.parameters = list(parameters)
+        if not self.parameters or not all(isinstance(p, Parameter) for p in self.parameters):
+            raise InputError(
+                f"{type(self).__name__}: expected one or more Parameters, as model.parameters()"
+            )
+        self.lr = lr
+        self.scale_power = scale_power
+        self.steps = 0
+        self.state = [
+            {name: np.zeros_like(p.data) for name in self.state_names} for p in self.parameters
+        ]
+
+    @property
+    def lr(self):
+        """The learning rate of the next step."""
+        return self._lr
+
+    @lr.setter
+    def lr(self, lr):
+        if not isinstance(lr, (int, float, np.number)) or not 0 < lr < math.inf:
+            raise InputError(
+                f"{type(self).__name__}: the learning rate is {lr!r}; expected a number above 0"
+            )
+        self._lr = float(lr)
+
+    def zero_grad(self):
+        """Forget the gradients of all parameters."""
+        for parameter in self.parameters:
+            parameter.grad = None
+
+    def step(self):
+        """Move every parameter that has a gradient, then clip those that are bounded."""
+        self.steps += 1
+        for parameter, state in zip(self.parameters, self.state, strict=True):
+            if parameter.grad is None:
+                continue
+            rate = self.lr * parameter.step_scale**self.scale_power
+            flat = [parameter.data.reshape(-1), parameter.grad.reshape(-1)]
+            flat += [state[name].reshape(-1) for name in self.state_names]
+            for start in range(0, flat[0].size, BLOCK):
+                w, *rest = (array[start : start + BLOCK] for array in flat)
+                w -= w.dtype.type(rate) * self.direction(*rest)
+                if parameter.bound is not None:
+                    np.clip(w, -parameter.bound, parameter.bound, out=w)
+
+    def direction(self, g, *state):
+        """The direction of one block from its gradient; updates the block's state in place."""
+        raise TypeError(f"{type(self).__name__} has no direction; an Optimizer defines it")
+
+    def settings(self):
+        """The settings that a resumed training must share, by name."""
+        return {"optimizer": type(self).__name__, "scale_power": self.scale_power}
+
+    def state_dict(self):
+        """Copies of the moments, by "index.name", and the number of steps.
+
+        Returns
+        -------
+        dict of str to numpy.ndarray
+            For `load_state_dict`.
+        """
+        arrays = {f"{i}.{k}": v.copy() for i, s in enumerate(self.state) for k, v in s.items()}
+        return {"steps": np.array(self.steps, np.int64), **arrays}
+
+    def load_state_dict(self, state):
+        """Set the moments and the number of steps; changes nothing if anything does not fit.
+
+        Parameters
+        ----------
+        state : dict of str to numpy.ndarray
+            What `state_dict` of an optimizer of the same kind and parameters returned.
+
+        Raises
+        ------
+        InputError
+            If it does not fit.
+        """
+        check_state(type(self).__name__, self.state_dict(), state)
+        self.steps = int(state["steps"])
+        for i, arrays in enumerate(self.state):
+            for name, array in arrays.items():
+                array[...] = state[f"{i}.{name}"]
+
+
+def _check_betas(what, beta1, beta2, eps):
+    if not (0 <= beta1 < 1 and 0 <= beta2 < 1 and 0 <= eps < math.inf):
+        raise InputError(
+            f"{what}: beta1 is {beta1!r}, beta2 {beta2!r}, eps {eps!r}; expected rates from 0 "
+            "to below 1 and eps of 0 or more"
+        )
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent, with momentum, plain or Nesterov's.
+
+    `v <- momentum * v + g`; the direction is `v`, or `g + momentum * v` with Nesterov.
+
+    Parameters
+    ----------
+    parameters : iterable of Parameter
+        What to change.
+    lr : float
+        Learning rate, above 0.
+    momentum : float, optional
+        From 0 (default) to below 1.
+    nesterov : bool, optional
+        Nesterov's momentum.
+    scale_power : float, optional
+        2 by default: BinaryConnect, section 2.5, scales by the square with SGD.
+
+    Raises
+    ------
+    InputError
+        If a setting is out of range.
+
+    Examples
+    --------
+    >>> w = Parameter([1.0])
+    >>> optimizer = SGD([w], lr=0.5, momentum=0.9)
+    >>> w.grad = np.float32([1.0])
+    >>> optimizer.step()
+    >>> w.data
+    array([0.5], dtype=float32)
+    """
+
+    state_names = ("velocity",)
+
+    def __init__(self, parameters, lr, momentum=0.0, nesterov=False, scale_power=2.0):
+        if not 0 <= momentum < 1:
+            raise InputError(f"SGD: momentum is {momentum!r}; expected 0 to below 1")
+        super().__init__(parameters, lr, scale_power)
+        self.momentum, self.nesterov = momentum, nesterov
+
+    def direction(self, g, velocity):
+        velocity *= self.momentum
+        velocity += g
+        return g + self.momentum * velocity if self.nesterov else velocity
+
+    def settings(self):
+        return {**super().settings(), "momentum": self.momentum, "nesterov": self.nesterov}
+
+
+class Adam(Optimizer):
+    """Adam (Kingma and Ba 2015, algorithm 1), the papers' optimizer on small data sets.
+
+    `m <- b1 m + (1 - b1) g`, `v <- b2 v + (1 - b2) g^2`; the direction is
+    `(m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + eps)`.
+
+    Parameters
+    ----------
+    parameters : iterable of Parameter
+        What to change.
+    lr : float, optional
+        Learning rate, above 0; 1e-3 by default.
+    beta1, beta2 : float, optional
+        Decay rates b1 and b2, from 0 to below 1.
+    eps : float, optional
+        Added to the denominator, 1e-8.
+    scale_power : float, optional
+        1 by default, as in the papers' code.
+
+    Raises
+    ------
+    InputError
+        If a setting is out of range.
+
+    Examples
+    --------
+    >>> w = Parameter([1.0])
+    >>> optimizer = Adam([w], lr=0.25)
+    >>> w.grad = np.float32([10.0])
+    >>> optimizer.step()
+    >>> w.data
+    array([0.75], dtype=float32)
+    """
+
+    state_names = ("m", "v")
+
+    def __init__(self, parameters, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8, scale_power=1.0):
+        _check_betas("Adam", beta1, beta2, eps)
+        super().__init__(parameters, lr, scale_power)
+        self.beta1, self.beta2, self.eps = beta1, beta2, eps
+
+    def direction(self, g, m, v):
+        m += (1 - self.beta1) * (g - m)
+        v += (1 - self.beta2) * (g * g - v)
+        denominator = np.sqrt(v) * (1 / math.sqrt(1 - self.beta2**self.steps)) + self.eps
+        return m / denominator * (1 / (1 - self.beta1**self.steps))
+
+    def settings(self):
+        return {**super().settings(), "betas": [self.beta1, self.beta2], "eps": self.eps}
+
+
+class AdaMax(Optimizer):
+    """AdaMax (Kingma and Ba 2015, algorithm 2): Adam with the largest gradient for a scale.
+
+    `m <- b1 m + (1 - b1) g`, `u <- max(b2 u, |g|)`; the direction is
+    `m / (1 - b1^t) / (u + eps)`.
+
+    Parameters
+    ----------
+    parameters : iterable of Parameter
+        What to change.
+    lr : float, optional
+        Learning rate, above 0; 2e-3 by default.
+    beta1, beta2 : float, optional
+        Decay rates b1 and b2, from 0 to below 1.
+    eps : float, optional
+        Added to the denominator, 1e-8; keeps a gradient that was always 0 from dividing by 0.
+    scale_power : float, optional
+        1 by default.
+
+    Raises
+    ------
+    InputError
+        If a setting is out of range.
+
+    Examples
+    --------
+    >>> w = Parameter([1.0])
+    >>> optimizer = AdaMax([w], lr=0.25)
+    >>> w.grad = np.float32([10.0])
+    >>> optimizer.step()
+    >>> w.data
+    array([0.75], dtype=float32)
+    """
+
+    state_names = ("m", "u")
+
+    def __init__(self, parameters, lr=2e-3, beta1=0.9, beta2=0.999, eps=1e-8, scale_power=1.0):
+        _check_betas("AdaMax", beta1, beta2, eps)
+        super().__init__(parameters, lr, scale_power)
+        self.beta1, self.beta2, self.eps = beta1, beta2, eps
+
+    def direction(self, g, m, u):
+        m += (1 - self.beta1) * (g - m)
+        np.maximum(self.beta2 * u, abs(g), out=u)
+        return m / (u + self.eps) * (1 / (1 - self.beta1**self.steps))
+
+    def settings(self):
+        return {**super().settings(), "betas": [self.beta1, self.beta2], "eps": self.eps}

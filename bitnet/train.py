@@ -1,0 +1,161 @@
+"""What a training loop asks about a model: predictions, accuracy, flips of signs, speed."""
+
+import statistics
+import time
+
+import numpy as np
+
+from bitnet import kernels
+from bitnet.data.batches import batches
+from bitnet.errors import InputError
+from bitnet.layers import BinaryLinear
+from bitnet.tensor import no_grad
+
+__all__ = ["accuracy", "flip_ratio", "images_per_second", "predict", "weight_bits"]
+
+BATCH = 1000  # rows an evaluation takes at once
+
+
+def predict(model, images):
+    """The classes that a model in evaluation mode gives to images.
+
+    Parameters
+    ----------
+    model : Module
+        From images to scores of shape (B, C); its mode is put back afterwards.
+    images : numpy.ndarray
+        Shape (count, ...), one or more.
+
+    Returns
+    -------
+    numpy.ndarray
+        int64 of shape (count,).
+
+    Raises
+    ------
+    InputError
+        If there are no images, or they do not fit the model.
+
+    Examples
+    --------
+    >>> from bitnet.models import binary_mlp
+    >>> model = binary_mlp([784, 10], np.random.default_rng(0))
+    >>> predict(model, np.zeros((3, 784), np.uint8)).shape
+    (3,)
+    """
+    was_training = model.training
+    model.eval()
+    try:
+        with no_grad():
+            numbers = np.zeros(len(images), np.int64)  # batches() wants a label an image
+            passes = batches(images, numbers, BATCH)
+            return np.concatenate([model(x).data.argmax(axis=1) for x, _ in passes])
+    finally:
+        model.train(was_training)
+
+
+def accuracy(predictions, labels):
+    """The share of predictions that are right.
+
+    Parameters
+    ----------
+    predictions, labels : numpy.ndarray
+        Classes of shape (count,), one or more.
+
+    Returns
+    -------
+    float
+        From 0 to 1.
+
+    Raises
+    ------
+    InputError
+        If there are none, or not equally many.
+
+    Examples
+    --------
+    >>> accuracy(np.array([1, 2, 3, 3]), np.array([1, 2, 3, 4]))
+    0.75
+    """
+    if predictions.shape != labels.shape or len(labels) == 0:
+        raise InputError(
+            f"accuracy: predictions of shape {predictions.shape}, labels of {labels.shape}; "
+            "expected the same shape, not empty"
+        )
+    return float((predictions == labels).mean())
+
+
+def weight_bits(model):
+    """The ±1 weights of all binary layers of a model, packed.
+
+    Parameters
+    ----------
+    model : Module
+        Any model.
+
+    Returns
+    -------
+    list of Bits
+        One for each binary layer, in the model's order.
+
+    Examples
+    --------
+    >>> from bitnet.models import binary_mlp
+    >>> weight_bits(binary_mlp([784, 512, 10], np.random.default_rng(0)))
+    [Bits(shape=(512, 784), 53248 bytes), Bits(shape=(10, 512), 640 bytes)]
+    """
+    return [layer.bits for layer in model.modules() if isinstance(layer, BinaryLinear)]
+
+
+def flip_ratio(before, after):
+    """The share of weight signs that differ between two moments of a training.
+
+    Parameters
+    ----------
+    before, after : list of Bits
+        What `weight_bits` returned.
+
+    Returns
+    -------
+    float
+        From 0 to 1; 0 for a model without binary layers.
+
+    Examples
+    --------
+    >>> signs = kernels.pack(np.array([1.0, -1.0, 1.0, 1.0]))
+    >>> flip_ratio([signs], [kernels.pack(np.array([1.0, 1.0, 1.0, 1.0]))])
+    0.25
+    """
+    flips = sum(kernels.count_flips(a, b) for a, b in zip(before, after, strict=True))
+    return flips / max(1, sum(bits.size for bits in before))
+
+
+def images_per_second(predict_images, images, repeats=5):
+    """How many images a function predicts in a second: the median of some runs, after one.
+
+    Parameters
+    ----------
+    predict_images : callable
+        From images to classes.
+    images : numpy.ndarray
+        One run predicts all of them.
+    repeats : int, optional
+        Runs that count, 5.
+
+    Returns
+    -------
+    float
+        Images a second.
+
+    Examples
+    --------
+    >>> images_per_second(lambda x: x.sum(axis=1), np.ones((100, 784))) > 0
+    True
+    """
+    predict_images(images)
+    times_s = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        predict_images(images)
+        times_s.append(time.perf_counter() - start)
+    return len(images) / statistics.median(times_s)

@@ -1,0 +1,176 @@
+"""The main job: digits, a network of bits, its integers, a small file, and predictions from it.
+
+    python examples/mnist_mlp.py            train on the embedded digits, freeze, save, predict
+    python examples/mnist_mlp.py --help     all settings
+
+The loop in `train` is Algorithm 1 of "Binarized Neural Networks" (arXiv 1602.02830).
+"""
+
+import argparse
+import dataclasses
+import json
+import pathlib
+import re
+import time
+
+import numpy as np
+from tqdm import tqdm
+
+import bitnet
+from bitnet import functions, models, schedules
+from bitnet.archive import check_writable, replacing
+
+LINE = "{:>6} {:>9} {:>8} {:>8} {:>10} {:>8} {:>8}"
+MUST_AGREE = ("data", "hidden", "batch", "recipe", "quick")  # between a training and its resumption
+
+
+def train(model, optimizer, schedule, loss_of, data, args, rng, checkpoint=None):
+    """Train, print a line an epoch and, with a path for it, write a checkpoint an epoch."""
+    settings = {name: getattr(args, name) for name in MUST_AGREE}
+    training, done = (model, optimizer, schedule, rng), 0
+    if checkpoint and args.resume:
+        done = bitnet.load_checkpoint(checkpoint, *training, settings)
+        print(f"{checkpoint}: {done} epochs are done")
+    print(LINE.format("epoch", "loss", "train", "test", "rate", "flips", "seconds"))
+    try:
+        while done < args.epochs:
+            start_s, losses, bits = time.perf_counter(), [], bitnet.weight_bits(model)
+            batches = bitnet.batches(data.train_images, data.train_labels, args.batch, rng)
+            for i, (x, labels) in enumerate(tqdm(batches, leave=False, disable=None)):
+                optimizer.lr = schedule(done + i / len(batches))
+                # forward, layer by layer: s = ab Wb; a = BatchNorm(s); ab = sign(a)
+                loss = loss_of(model(x), labels)
+                # backward: through sign where |a| <= 1; the gradients of Wb count as those of W
+                optimizer.zero_grad()
+                loss.backward()
+                # update: W = clip(W - scale * rate * direction, -1, 1)
+                optimizer.step()
+                losses.append(loss.item())
+            done += 1
+            flips = bitnet.flip_ratio(bits, bitnet.weight_bits(model))
+            on_train = bitnet.accuracy(bitnet.predict(model, data.train_images), data.train_labels)
+            on_test = bitnet.accuracy(bitnet.predict(model, data.test_images), data.test_labels)
+            shares = f"{on_train:.2%}", f"{on_test:.2%}", f"{optimizer.lr:.2e}", f"{flips:.2%}"
+            seconds = f"{time.perf_counter() - start_s:.2f}"
+            print(LINE.format(done, f"{np.mean(losses):.5f}", *shares, seconds), flush=True)
+            if checkpoint:
+                bitnet.save_checkpoint(checkpoint, done, *training, settings)
+    except KeyboardInterrupt:
+        kept = f"{done} epochs are in {checkpoint}; add --resume to go on"
+        raise KeyboardInterrupt(kept if checkpoint and done else "nothing is kept") from None
+
+
+def flat(data, quick):
+    """The data set with images as rows of pixels, or a small part of it."""
+    n_train, n_test = (2000, 500) if quick else (None, None)
+    return dataclasses.replace(
+        data,
+        train_images=data.train_images[:n_train].reshape(-1, 784),
+        train_labels=data.train_labels[:n_train],
+        test_images=data.test_images[:n_test].reshape(-1, 784),
+        test_labels=data.test_labels[:n_test],
+    )
+
+
+def scaled(images):
+    """Pixels from 0 to 255 as float32 from -1 to 1, for the float twin."""
+    return images.astype(np.float32) * np.float32(2 / 255) - 1
+
+
+def row(name, predict, data, n_bytes):
+    """One row of the closing table."""
+    accuracy = bitnet.accuracy(predict(data.test_images), data.test_labels)
+    speed = bitnet.images_per_second(predict, data.test_images)
+    return {"net": name, "accuracy": accuracy, "bytes": n_bytes, "images_per_s": speed}
+
+
+def main():
+    args = arguments()
+    out, checkpoint = pathlib.Path(args.out), pathlib.Path(args.out).with_suffix(".checkpoint.npz")
+    for path in (out, checkpoint, args.json or out):
+        check_writable(path)
+    if args.threads:
+        bitnet.set_num_threads(args.threads)
+    data = flat(bitnet.load_dataset(args.data), args.quick)
+    sizes = [784, *args.hidden, len(data.classes)]
+
+    print(f"binary net {'-'.join(map(str, sizes))} on {len(data.train_images)} images")
+    rng = np.random.default_rng(args.seed)
+    if args.recipe == "paper":
+        model = models.binary_mlp(sizes, rng, dropout=(0.2, 0.5))
+        schedule = schedules.Exponential(args.lr, args.lr * 1e-4, args.epochs)
+    else:
+        model = models.binary_mlp(sizes, rng, step_scale=10)
+        schedule = schedules.Cosine(args.lr, args.epochs)
+    adam, hinge = bitnet.Adam(model.parameters(), args.lr), functions.squared_hinge
+    train(model, adam, schedule, hinge, data, args, rng, checkpoint)
+    n_bytes = sum(p.data.nbytes for p in model.parameters())
+    rows = [row("binary, latent", lambda x: bitnet.predict(model, x), data, n_bytes)]
+
+    bitnet.freeze(model).save(out)
+    frozen = bitnet.load(out)
+    agreement = bitnet.compare(model, frozen, data.test_images)
+    print(f"frozen, saved to {out}, loaded: {agreement}")
+    if not agreement.is_complete:
+        raise SystemExit("error: the frozen net is not the trained one; please report this")
+    rows.append(row("binary, frozen", frozen.predict, data, out.stat().st_size))
+
+    if args.twin:
+        print("float twin: the same sizes and epochs, ReLU, cross-entropy, Adam from 1e-3")
+        rng = np.random.default_rng(args.seed)
+        twin, schedule = models.float_mlp(sizes, rng), schedules.Cosine(1e-3, args.epochs)
+        train_images, test_images = scaled(data.train_images), scaled(data.test_images)
+        data = dataclasses.replace(data, train_images=train_images, test_images=test_images)
+        adam, entropy = bitnet.Adam(twin.parameters()), functions.cross_entropy
+        train(twin, adam, schedule, entropy, data, args, rng)
+        n_bytes = sum(p.data.nbytes for p in twin.parameters())
+        rows.insert(0, row("float twin", lambda x: bitnet.predict(twin, x), data, n_bytes))
+
+    print(f"\n{'net':14} {'test':>8} {'bytes':>12} {'images/s':>10}")
+    for r in rows:
+        print("{net:14} {accuracy:8.2%} {bytes:12,} {images_per_s:10,.0f}".format(**r))
+    if args.json:
+        report = {"settings": vars(args), "agreement": vars(agreement), "rows": rows}
+        with replacing(args.json) as file:
+            file.write(json.dumps(report, indent=1).encode())
+
+
+def widths(text):
+    """The widths that "3x512" or "512,512,256" stands for."""
+    if match := re.fullmatch(r"(\d+)x(\d+)", text):
+        return int(match[1]) * [int(match[2])]
+    if re.fullmatch(r"\d+(,\d+)*", text):
+        return [int(width) for width in text.split(",")]
+    raise argparse.ArgumentTypeError(f"{text!r}; expected COUNTxUNITS (3x512) or UNITS,UNITS,...")
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    add = parser.add_argument
+    add("--data", choices=bitnet.data.DATASETS, default="embedded", help="data set (embedded)")
+    add("--recipe", choices=("default", "paper"), default="default", help="paper: 3x4096, dropout, "
+        "exponential decay over 1000 epochs")  # fmt: skip
+    add("--hidden", type=widths, help="hidden layers x units (3x512; paper: 3x4096)")
+    add("--epochs", type=int, help="passes over the training set (20; paper: 1000)")
+    add("--batch", type=int, default=100, help="images in a batch (100)")
+    add("--lr", type=float, default=3e-3, help="first learning rate (0.003)")
+    add("--seed", type=int, default=0, help="of weights, shuffling and dropout (0)")
+    add("--threads", type=int, help="threads of the kernels and of the BLAS (all cores)")
+    add("--out", default="mnist_mlp.npz", help="file of the frozen net (mnist_mlp.npz)")
+    add("--resume", action="store_true", help="go on from the checkpoint beside --out")
+    add("--no-twin", dest="twin", action="store_false", help="do not train the float twin")
+    add("--quick", action="store_true", help="2000 images, 2 epochs: does everything work?")
+    add("--json", help="file for the figures of the closing table")
+    args = parser.parse_args()
+    paper = args.recipe == "paper"
+    args.hidden = args.hidden or 3 * [4096 if paper else 512]
+    if args.epochs is None:
+        args.epochs = 2 if args.quick else 1000 if paper else 20
+    for name in ("epochs", "batch", "lr", "threads"):
+        if getattr(args, name) is not None and not 0 < getattr(args, name) < float("inf"):
+            parser.error(f"--{name} is {getattr(args, name)}; expected a number above 0")
+    return args
+
+
+if __name__ == "__main__":
+    bitnet.run(main)

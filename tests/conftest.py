@@ -1,0 +1,21 @@
+"""Settings of the property tests, and the implementations that kernels are tested in."""
+
+import importlib.util
+
+import pytest
+from hypothesis import settings
+from strategies import implementations
+
+from bitnet import kernels
+
+settings.register_profile("bitnet", deadline=None, max_examples=60, derandomize=True)
+settings.load_profile("bitnet")
+
+
+@pytest.fixture(params=implementations, scope="module")
+def implementation(request):
+    """Run the tests of a module once in each implementation of the kernels."""
+    if request.param == "numba" and importlib.util.find_spec("numba") is None:
+        pytest.skip("Numba is not installed")
+    with kernels.using(request.param):
+        yield request.param

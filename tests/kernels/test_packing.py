@@ -1,0 +1,132 @@
+"""Packing in every implementation, against NumPy and the table of edges."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import ABOVE_ONE, BELOW_ONE, SMALLEST, numbers, rows, seeds, signs, widths
+
+from bitnet import InputError, kernels
+from bitnet.kernels import reference
+
+pytestmark = pytest.mark.usefixtures("implementation")
+
+#        x            bit  inside the window
+EDGES = [
+    (0.0, 1, 1),
+    (-0.0, 1, 1),
+    (SMALLEST, 1, 1),
+    (-SMALLEST, 0, 1),
+    (1.0, 1, 1),
+    (-1.0, 0, 1),
+    (BELOW_ONE, 1, 1),
+    (-BELOW_ONE, 0, 1),
+    (ABOVE_ONE, 1, 0),
+    (-ABOVE_ONE, 0, 0),
+    (np.inf, 1, 0),
+    (-np.inf, 0, 0),
+    (np.nan, 0, 0),
+]
+
+
+@pytest.mark.parametrize(("x", "bit", "inside"), EDGES)
+@pytest.mark.parametrize("place", [0, 63, 64, 66])
+def test_edges(x, bit, inside, place):
+    for fill in (1.0, -1.0):
+        row = np.full(67, fill, np.float32)
+        row[place] = x
+        assert (kernels.pack(row).signs()[place] > 0) == bool(bit)
+        assert (kernels.pack_mask(row).signs()[place] > 0) == bool(inside)
+
+
+@given(rows, widths, seeds, st.sampled_from([np.float32, np.float64]))
+def test_pack_and_mask_equal_the_definition(n_rows, n, seed, dtype):
+    x = numbers(seed, (n_rows, n), dtype)
+    bits, mask = kernels.pack(x), kernels.pack_mask(x)
+    assert bits.shape == mask.shape == x.shape
+    assert np.array_equal(bits.signs() > 0, x >= 0)
+    assert np.array_equal(mask.signs() > 0, abs(x) <= 1)
+    assert bits.equals(reference.pack(x))  # the words too: padding is 0
+    assert mask.equals(reference.pack_mask(x, 1.0))
+
+
+@given(widths, seeds)
+def test_other_types(n, seed):
+    x = np.random.default_rng(seed).integers(-2, 3, (2, n))
+    for dtype in (np.int8, np.int32, np.int64):
+        assert np.array_equal(kernels.pack(x.astype(dtype)).signs() > 0, x >= 0)
+    assert np.array_equal(kernels.pack(x > 0).signs() > 0, x > 0)
+
+
+@given(widths, seeds)
+def test_unpack_is_the_inverse(n, seed):
+    x = signs(seed, (2, 3, n))
+    for dtype in (np.float32, np.float64, np.int8):
+        y = kernels.unpack(kernels.pack(x), dtype)
+        assert y.dtype == dtype
+        assert np.array_equal(y, x)
+
+
+def test_views_that_are_not_contiguous():
+    x = numbers(3, (70, 130))
+    for view in (x.T, x[::2, 1::3], x[:, ::-1]):
+        assert kernels.pack(view).equals(reference.pack(np.ascontiguousarray(view)))
+
+
+@given(rows, widths, seeds)
+def test_where(n_rows, n, seed):
+    mask, x = signs(seed, (n_rows, n)) > 0, numbers(seed + 1, (n_rows, n))
+    assert np.array_equal(kernels.where(kernels.pack(mask), x), np.where(mask, x, 0))
+
+
+def test_where_leaves_no_nan_behind():
+    x = np.array([np.nan, 1.0], np.float32)
+    assert kernels.where(kernels.pack(np.array([False, True])), x).tolist() == [0.0, 1.0]
+
+
+@given(rows, widths, seeds)
+def test_split_planes(n_rows, n, seed):
+    pixels = np.random.default_rng(seed).integers(0, 256, (n_rows, n), dtype=np.uint8)
+    planes = kernels.split_planes(pixels)
+    assert planes.bits.equals(reference.split_planes(pixels).bits)
+    for p in range(8):
+        assert np.array_equal(planes.bits[p].signs() > 0, pixels >> p & 1 == 1)
+
+
+@given(rows, widths, seeds)
+def test_threshold_at_below_and_above(n_rows, n, seed):
+    rng = np.random.default_rng(seed)
+    thresholds = rng.integers(-5, 6, n).astype(np.int32)
+    rising = rng.random(n) < 0.5
+    z = (thresholds + rng.integers(-1, 2, (n_rows, n))).astype(np.int32)
+    bits = kernels.threshold(z, thresholds, rising)
+    assert np.array_equal(bits.signs() > 0, np.where(rising, z >= thresholds, z <= thresholds))
+    assert bits.equals(reference.threshold(z, thresholds, rising))
+
+
+@given(widths, seeds)
+def test_count_flips(n, seed):
+    a, b = signs(seed, (3, n)), signs(seed + 1, (3, n))
+    assert kernels.count_flips(kernels.pack(a), kernels.pack(b)) == int((a != b).sum())
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: kernels.pack([1.0, 2.0]),
+        lambda: kernels.pack(np.array(1.0)),
+        lambda: kernels.pack(np.array(["a"])),
+        lambda: kernels.pack(np.array([1j])),
+        lambda: kernels.pack_mask(np.array([1, 2])),
+        lambda: kernels.unpack(np.ones(3)),
+        lambda: kernels.where(kernels.pack(np.ones(3)), np.ones(4)),
+        lambda: kernels.split_planes(np.ones(3)),
+        lambda: kernels.threshold(
+            np.ones((2, 3), np.int32), np.ones(2, np.int32), np.ones(3, bool)
+        ),
+        lambda: kernels.count_flips(kernels.pack(np.ones(3)), kernels.pack(np.ones(4))),
+    ],
+)
+def test_what_does_not_fit_is_refused(call):
+    with pytest.raises(InputError):
+        call()

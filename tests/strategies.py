@@ -1,0 +1,30 @@
+"""What the property tests draw: shapes around the edges of words, and numbers with edges."""
+
+import numpy as np
+from hypothesis import strategies as st
+
+WIDTHS = (0, 1, 2, 7, 8, 9, 63, 64, 65, 127, 128, 129)
+ROWS = (0, 1, 2, 3, 5)
+
+SMALLEST = float(np.float32(2**-149))  # the smallest subnormal float32
+ABOVE_ONE = float(np.nextafter(np.float32(1), np.float32(2)))
+BELOW_ONE = float(np.nextafter(np.float32(1), np.float32(0)))
+EDGES = (0.0, -0.0, SMALLEST, -SMALLEST, 1.0, -1.0, ABOVE_ONE, -ABOVE_ONE, BELOW_ONE, -BELOW_ONE)
+
+widths = st.sampled_from(WIDTHS)
+some_widths = st.sampled_from(WIDTHS[1:])
+rows = st.sampled_from(ROWS)
+seeds = st.integers(0, 2**32 - 1)
+implementations = ("reference", "numba")
+
+
+def numbers(seed, shape, dtype=np.float32):
+    """Random numbers, a third of them from the table of edges."""
+    rng = np.random.default_rng(seed)
+    x = 2 * rng.standard_normal(shape)
+    return np.where(rng.random(shape) < 1 / 3, rng.choice(EDGES, shape), x).astype(dtype)
+
+
+def signs(seed, shape):
+    """Random +1.0 and -1.0."""
+    return np.random.default_rng(seed).choice([-1.0, 1.0], shape)

@@ -1,0 +1,139 @@
+"""Every operation's backward against differences of its forward, and none forgotten."""
+
+import numpy as np
+import pytest
+
+import bitnet.functions as F  # noqa: N812
+from bitnet import Function, check_gradient
+from bitnet.functions.normalization import BatchNorm
+from bitnet.kernels import Planes
+
+RNG = np.random.default_rng(0)
+X = RNG.standard_normal((3, 5))
+Y = RNG.standard_normal((3, 5)) + 3.0
+ROW, COLUMN = RNG.standard_normal(5), RNG.standard_normal((3, 1))
+WEIGHT, BIAS = RNG.standard_normal((4, 5)), RNG.standard_normal(4)
+SIGNS, SIGN_WEIGHT = RNG.choice([-1.0, 1.0], (3, 70)), RNG.choice([-1.0, 1.0], (4, 70))
+PIXELS = RNG.integers(0, 256, (3, 70), dtype=np.uint8)
+LABELS = np.array([0, 4, 2])
+
+
+def product(x, w):
+    """A product of packed signs: sign passes every gradient, so its surrogate is x itself."""
+    return F.binary_linear(F.sign(x, window=None), F.sign(w, window=None))
+
+
+def draw(seed=5):
+    return np.random.default_rng(seed)
+
+
+def dropped_signs(x):
+    """Dropout of packed signs, as numbers: forward of a fixed mask is linear in x."""
+    planes = F.dropout(F.sign(x, window=None), 0.5, draw())
+    return F.binary_linear(planes, F.sign(np.eye(70) * 2 - 1))
+
+
+def dropped_by_hand(x):
+    keep = draw().random(SIGNS.shape, dtype=np.float32) >= 0.5
+    return F.matmul(F.multiply(x, keep * 2.0), np.eye(70) * 2 - 1)
+
+
+# Function -> the calls of check_gradient that cover it
+CASES = {
+    "Add": [((F.add, X, Y), {"batched": (0, 1)}), ((F.add, X, ROW), {}), ((F.add, X, COLUMN), {"batched": (0, 1)})],
+    "Subtract": [((F.subtract, X, ROW), {}), ((F.subtract, ROW, X), {"batched": (1,)})],
+    "Multiply": [((F.multiply, X, Y), {"batched": (0, 1)}), ((F.multiply, X, ROW), {})],
+    "Divide": [((F.divide, X, Y), {"batched": (0, 1)}), ((F.divide, ROW, Y), {"batched": (1,)})],
+    "Negate": [((F.negate, X), {})],
+    "Power": [((lambda x: x**3, X), {}), ((lambda x: x**-0.5, Y), {})],
+    "Sum": [
+        ((F.sum, X), {}),
+        ((lambda x: x.sum(axis=0), X), {}),
+        ((lambda x: x.sum(axis=(0, -1), keepdims=True), X), {}),
+    ],
+    "Mean": [((F.mean, X), {"batched": ()}), ((lambda x: x.mean(axis=-1), X), {})],
+    "Reshape": [((lambda x: x.reshape(-1, 5, 1), X), {})],
+    "Transpose": [((F.transpose, X), {}), ((lambda x: x.transpose(1, 0), X), {})],
+    "MatMul": [((lambda x, w: x @ w.T, X, WEIGHT), {})],
+    "Linear": [((F.linear, X, WEIGHT, BIAS), {})],
+    "ReLU": [((F.relu, X), {"kinks": (0,)})],
+    "HardTanh": [((F.hardtanh, X), {"kinks": (-1, 1)})],
+    "Sign": [
+        ((lambda x: F.unpack(F.sign(x), np.float64), X * 2),
+         {"surrogate": F.hardtanh, "kinks": (-1, 1)}),
+        ((lambda x: F.unpack(F.sign(x, window=0.5), np.float64), X),
+         {"surrogate": lambda x: F.hardtanh(x * 2) / 2, "kinks": (-0.5, 0.5)}),
+        ((lambda x: F.unpack(F.sign(x, window=None), np.float64), X * 2),
+         {"surrogate": lambda x: x}),
+    ],
+    "StochasticSign": [
+        ((lambda x: F.unpack(F.stochastic_sign(x, draw()), np.float64), X * 2),
+         {"surrogate": F.hardtanh, "kinks": (-1, 1)}),
+    ],
+    "Unpack": [
+        ((lambda x: F.unpack(F.sign(x, window=None), np.float64), X), {"surrogate": lambda x: x}),
+    ],
+    "BinaryLinear": [
+        ((product, SIGNS, SIGN_WEIGHT), {"surrogate": lambda x, w: x @ w.T}),
+        ((lambda w: F.binary_linear(PIXELS, F.sign(w, window=None)), SIGN_WEIGHT),
+         {"surrogate": lambda w: (2.0 * PIXELS - 255) @ w.T}),
+    ],
+    "BatchNorm": [((F.batch_norm, X, ROW, ROW + 1), {"batched": ()})],
+    "Normalize": [((lambda x, g, b: F.normalize(x, g, b, ROW, ROW**2), X, ROW + 1, ROW), {})],
+    "SquaredHinge": [
+        ((lambda s: F.squared_hinge(s, LABELS), X), {"kinks": (-1, 1), "batched": ()}),
+    ],
+    "CrossEntropy": [((lambda s: F.cross_entropy(s, LABELS), X * 3), {"batched": ()})],
+    "Dropout": [
+        ((lambda x: F.dropout(x, 0.4, draw()), X), {}),
+        ((dropped_signs, SIGNS), {"surrogate": dropped_by_hand, "batched": ()}),
+    ],
+}  # fmt: skip
+
+
+def operations(parent=Function):
+    """The names of all operations of the package: Functions with a forward of their own."""
+    for child in parent.__subclasses__():
+        if child.__module__.startswith("bitnet.") and "forward" in vars(child):
+            yield child.__name__
+        yield from operations(child)
+
+
+def test_every_operation_has_a_case():
+    assert sorted(operations()) == sorted(CASES)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "options"),
+    [(name, *case) for name, cases in CASES.items() for case in cases],
+)
+def test_gradient(name, arguments, options):
+    check_gradient(*arguments, **options)
+
+
+def test_batch_norm_takes_away_mean_and_variance():
+    """The gradient of batch norm is orthogonal to a shift and to a scaling of its input."""
+    node = BatchNorm(0.0)
+    node.forward(X, np.ones(5), np.zeros(5))
+    grad_x, _, _ = node.backward(Y)
+    assert np.allclose(grad_x.sum(axis=0), 0)
+    assert np.allclose((grad_x * X).sum(axis=0), 0)
+
+
+def test_gradients_through_planes_with_a_scale():
+    """Dropout with p = 0.2: z = 1.25 * (kept signs @ weight.T), in training."""
+    weight = F.sign(SIGN_WEIGHT)
+    x = bitnet_leaf(SIGNS)
+    planes = F.dropout(F.sign(x, window=None), 0.2, draw())
+    assert isinstance(planes.data, Planes)
+    z = F.binary_linear(planes, weight)
+    keep = draw().random(SIGNS.shape, dtype=np.float32) >= 0.2
+    assert np.allclose(z.data, (SIGNS * keep * 1.25) @ SIGN_WEIGHT.T)
+    z.backward(np.ones((3, 4)))
+    assert np.allclose(x.grad, keep * 1.25 * SIGN_WEIGHT.sum(axis=0))
+
+
+def bitnet_leaf(array):
+    from bitnet import Tensor
+
+    return Tensor(array.copy(), requires_grad=True)

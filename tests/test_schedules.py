@@ -1,0 +1,61 @@
+"""Learning rates by epoch, against the figures of the papers."""
+
+import math
+
+import pytest
+
+from bitnet import InputError
+from bitnet.schedules import Constant, Cosine, Exponential, Step
+
+
+def test_exponential_is_the_papers_decay_once_an_epoch():
+    schedule = Exponential(3e-3, 3e-7, 1000)
+    assert math.isclose(schedule(1) / schedule(0), 0.990832, rel_tol=1e-6)
+    assert schedule(1) == schedule(1.99)
+    assert math.isclose(schedule(1000), 3e-7)
+
+
+def test_step_halves_every_ten_epochs():
+    schedule = Step(2**-6, 0.5, 10)
+    assert [schedule(e) for e in (0, 9.99, 10, 25)] == [2**-6, 2**-6, 2**-7, 2**-8]
+
+
+def test_cosine_falls_within_an_epoch_and_stays_at_its_end():
+    schedule = Cosine(1.0, 4, end=0.25)
+    rates = [schedule(e / 10) for e in range(41)]
+    assert all(a > b for a, b in zip(rates, rates[1:], strict=False))
+    assert (rates[0], rates[-1], schedule(9)) == (1.0, 0.25, 0.25)
+    assert math.isclose(schedule(2), 0.625)
+
+
+def test_constant():
+    assert Constant(0.5)(123.4) == 0.5
+
+
+def test_settings_tell_schedules_apart():
+    assert Cosine(1.0, 4).settings() == {
+        "schedule": "Cosine",
+        "start": 1.0,
+        "epochs": 4,
+        "end": 0.0,
+    }
+    assert Step(1.0, 0.5, 2).settings() != Step(1.0, 0.5, 3).settings()
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: Constant(0),
+        lambda: Constant(-1.0),
+        lambda: Constant("0.1"),
+        lambda: Constant(float("nan")),
+        lambda: Exponential(1.0, 0, 10),
+        lambda: Exponential(1.0, 0.1, 0),
+        lambda: Step(1.0, 0, 5),
+        lambda: Cosine(1.0, 0),
+        lambda: Cosine(1.0, 5, end=-1),
+    ],
+)
+def test_what_does_not_fit_is_refused(call):
+    with pytest.raises(InputError, match="above 0"):
+        call()
