@@ -6,7 +6,7 @@ import bitnet
 from bitnet.backend import status
 from bitnet.kernels import implementation
 
-__all__ = ["command", "main"]
+__all__ = ["main"]
 
 
 def main(arguments=None):

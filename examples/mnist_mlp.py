@@ -86,8 +86,9 @@ def row(name, predict, data, n_bytes):
 
 def main():
     args = arguments()
-    out, checkpoint = pathlib.Path(args.out), pathlib.Path(args.out).with_suffix(".checkpoint.npz")
-    for path in (out, checkpoint, args.json or out):
+    out = pathlib.Path(args.out)
+    checkpoint = pathlib.Path(args.out.removesuffix(".npz") + ".checkpoint.npz")
+    for path in (out, args.json or out):
         check_writable(path)
     if args.threads:
         bitnet.set_num_threads(args.threads)
@@ -169,6 +170,8 @@ def arguments():
     for name in ("epochs", "batch", "lr", "threads"):
         if getattr(args, name) is not None and not 0 < getattr(args, name) < float("inf"):
             parser.error(f"--{name} is {getattr(args, name)}; expected a number above 0")
+    if args.seed < 0:
+        parser.error(f"--seed is {args.seed}; expected 0 or more")
     return args
 
 

@@ -40,7 +40,11 @@ def dropped_by_hand(x):
 
 # Function -> the calls of check_gradient that cover it
 CASES = {
-    "Add": [((F.add, X, Y), {"batched": (0, 1)}), ((F.add, X, ROW), {}), ((F.add, X, COLUMN), {"batched": (0, 1)})],
+    "Add": [
+        ((F.add, X, Y), {"batched": (0, 1)}),
+        ((F.add, X, ROW), {}),
+        ((F.add, X, COLUMN), {"batched": (0, 1)}),
+    ],
     "Subtract": [((F.subtract, X, ROW), {}), ((F.subtract, ROW, X), {"batched": (1,)})],
     "Multiply": [((F.multiply, X, Y), {"batched": (0, 1)}), ((F.multiply, X, ROW), {})],
     "Divide": [((F.divide, X, Y), {"batched": (0, 1)}), ((F.divide, ROW, Y), {"batched": (1,)})],

@@ -80,7 +80,7 @@ def test_evaluation_is_deterministic_and_leaves_the_state_alone():
 
 
 def test_sequential_takes_modules_only():
-    with pytest.raises(InputError, match="ReLU|function|type"):
+    with pytest.raises(InputError, match="expected Modules"):
         Sequential(abs)
     assert len(net()) == 5
     assert isinstance(net()[0], BinaryLinear)

@@ -1,5 +1,6 @@
 """Learning rates by epoch, against the figures of the papers."""
 
+import itertools
 import math
 
 import pytest
@@ -23,7 +24,7 @@ def test_step_halves_every_ten_epochs():
 def test_cosine_falls_within_an_epoch_and_stays_at_its_end():
     schedule = Cosine(1.0, 4, end=0.25)
     rates = [schedule(e / 10) for e in range(41)]
-    assert all(a > b for a, b in zip(rates, rates[1:], strict=False))
+    assert all(a > b for a, b in itertools.pairwise(rates))
     assert (rates[0], rates[-1], schedule(9)) == (1.0, 0.25, 0.25)
     assert math.isclose(schedule(2), 0.625)
 

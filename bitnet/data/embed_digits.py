@@ -8,7 +8,7 @@ from bitnet.command import run
 from bitnet.data.datasets import FILES, _folder, load_dataset
 from bitnet.data.idx import write_idx
 
-__all__ = ["embed", "main"]
+__all__ = ["embed"]
 
 TRAIN_COUNT = 10_000
 TEST_STEP = 5

@@ -43,7 +43,12 @@ def save(net, path):
 
     Examples
     --------
-    See `load`.
+    >>> import tempfile
+    >>> import bitnet
+    >>> import numpy as np
+    >>> net = bitnet.freeze(bitnet.models.binary_mlp([9, 5, 3], np.random.default_rng(0)))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save(net, f"{folder}/net.npz")
     """
     arrays = {}
     for i, layer in enumerate(net.layers):

@@ -18,34 +18,49 @@ def _popcount(word):
 
 
 @njit(cache=True)
-def _xnor_rows(x, weight, n, coefficient, z):
-    """z += coefficient * (n - 2 popcount(x ^ weight)); x (B, K), weight (M, K), z (B, M)."""
+def _xnor_rows(x, weight, n, z):
+    """z = n - 2 popcount(x ^ weight); x (B, K), weight (M, K), z (B, M)."""
     for i in range(x.shape[0]):
         for j in range(weight.shape[0]):
             differing = np.uint64(0)
             for k in range(x.shape[1]):
                 differing += _popcount(x[i, k] ^ weight[j, k])
-            z[i, j] += coefficient * (n - 2 * np.int64(differing))
+            z[i, j] = n - 2 * np.int64(differing)
 
 
-def _accumulate(x, weight, coefficient, z):
-    """Add `coefficient` times the product of two Bits to z."""
-    words = np.ascontiguousarray(x.words), np.ascontiguousarray(weight.words)
-    _xnor_rows(*words, x.shape[-1], coefficient, z)
-    return z
+@njit(cache=True)
+def _plane_rows(x, coefficients, weight, n, z):
+    """z = sum_p c_p (n - 2 popcount(x_p ^ weight)); x (P, B, K), weight (K, M), z (B, M).
+
+    The weights are transposed so that the innermost loop runs over outputs: rows of pixels
+    are a few words long, too short for a loop over words to fill vectors.
+    """
+    differing = np.empty(weight.shape[1], np.uint64)
+    for i in range(x.shape[1]):
+        for p in range(x.shape[0]):
+            differing[:] = 0
+            for k in range(x.shape[2]):
+                word = x[p, i, k]
+                for j in range(weight.shape[1]):
+                    differing[j] += _popcount(word ^ weight[k, j])
+            for j in range(weight.shape[1]):
+                z[i, j] += coefficients[p] * (n - 2 * np.int64(differing[j]))
 
 
 def xnor_gemm(x, weight):
     """See `bitnet.kernels.xnor_gemm`."""
-    return _accumulate(x, weight, 1, np.zeros((x.shape[0], weight.shape[0]), np.int32))
+    z = np.empty((x.shape[0], weight.shape[0]), np.int32)
+    words = np.ascontiguousarray(x.words), np.ascontiguousarray(weight.words)
+    _xnor_rows(*words, x.shape[-1], z)
+    return z
 
 
 def plane_gemm(x, weight):
     """See `bitnet.kernels.plane_gemm`."""
     x = x if isinstance(x, Planes) else split_planes(x)
     z = np.zeros((x.shape[0], weight.shape[0]), np.int32)
-    for plane, coefficient in enumerate(x.coefficients):
-        _accumulate(x.bits[plane], weight, coefficient, z)
+    words = np.ascontiguousarray(x.bits.words), np.ascontiguousarray(weight.words.T)
+    _plane_rows(words[0], np.array(x.coefficients, np.int64), words[1], x.shape[-1], z)
     return z
 
 

@@ -1,0 +1,96 @@
+"""The embedded digits, the full sets where they are, and the message where they are not."""
+
+import hashlib
+import os
+import pathlib
+
+import numpy as np
+import pytest
+
+from bitnet import InputError, data
+from bitnet.data import embed_digits
+
+FULL = pathlib.Path(os.environ.get("BITNET_DATA", "nowhere"))
+
+
+def needs(name):
+    reason = f"the full {name} is not below BITNET_DATA"
+    return pytest.mark.skipif(not (FULL / name).is_dir(), reason=reason)
+
+
+def test_the_embedded_digits():
+    digits = data.load_dataset("embedded")
+    assert digits.train_images.shape == (10_000, 28, 28)
+    assert digits.test_images.shape == (2_000, 28, 28)
+    assert digits.train_labels[:10].tolist() == [5, 0, 4, 1, 9, 2, 1, 3, 1, 4]
+    assert digits.classes == tuple("0123456789")
+    folder = pathlib.Path(data.__file__).parent / "digits"
+    assert sum(path.stat().st_size for path in folder.iterdir()) <= 2_200_000
+    assert "Attribution-Share Alike 3.0" in (folder / "LICENSE").read_text().replace("\n", " ")
+
+
+@needs("mnist")
+def test_the_full_mnist_and_that_the_embedded_digits_are_its_part(tmp_path):
+    mnist, digits = data.load_dataset("mnist"), data.load_dataset("embedded")
+    assert abs(mnist.train_images.mean() / 255 - 0.1307) < 1e-4
+    assert np.bincount(mnist.train_labels).tolist() == [
+        5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]  # fmt: skip
+    content = b"\0\0\x08\x03\0\0\xea\x60\0\0\0\x1c\0\0\0\x1c" + mnist.train_images.tobytes()
+    assert hashlib.md5(content).hexdigest() == "6bbc9ace898e44ae57da46a324031adb"
+    assert np.array_equal(mnist.train_images[:10_000], digits.train_images)
+    assert np.array_equal(mnist.test_images[::5], digits.test_images)
+    embed_digits.embed(tmp_path)
+    for path in tmp_path.iterdir():
+        read, kept = data.read_idx(path), pathlib.Path(data.__file__).parent / "digits" / path.name
+        assert np.array_equal(read, data.read_idx(kept))
+
+
+@needs("fashion-mnist")
+def test_the_full_fashion_mnist():
+    fashion = data.load_dataset("fashion-mnist")
+    assert abs(fashion.train_images.mean() / 255 - 0.2860) < 1e-4
+    assert fashion.train_labels[:4].tolist() == [9, 0, 0, 3]
+    assert np.bincount(fashion.test_labels).tolist() == [1000] * 10
+
+
+@pytest.mark.parametrize("variable", ["BITNET_DATA", "XDG_CACHE_HOME"])
+def test_a_set_that_is_missing_says_what_to_put_where(tmp_path, monkeypatch, variable):
+    monkeypatch.delenv("BITNET_DATA", raising=False)
+    monkeypatch.setenv(variable, str(tmp_path))
+    folder = tmp_path / ("mnist" if variable == "BITNET_DATA" else "bitnet/mnist")
+    with pytest.raises(InputError) as caught:
+        data.load_dataset("mnist")
+    for part in (f"{folder}", "train-images-idx3-ubyte.gz", "download", "BITNET_DATA"):
+        assert part in str(caught.value)
+    assert dict(data.available())["mnist"] == str(caught.value)
+
+
+def test_files_are_found_plain_and_gzip_and_held_against_each_other(tmp_path, monkeypatch):
+    monkeypatch.setenv("BITNET_DATA", str(tmp_path))
+    folder = tmp_path / "mnist"
+    folder.mkdir()
+    images = np.zeros((5, 28, 28), np.uint8)
+
+    def write(train_images=images, train_labels=images[:, 0, 0]):
+        data.write_idx(folder / "train-images-idx3-ubyte.gz", train_images)
+        data.write_idx(folder / "train-labels-idx1-ubyte", train_labels)
+        data.write_idx(folder / "t10k-images-idx3-ubyte", images)
+        data.write_idx(folder / "t10k-labels-idx1-ubyte.gz", images[:, 0, 0])
+
+    write()
+    assert len(data.load_dataset("mnist").train_images) == 5
+    assert dict(data.available())["mnist"] == str(folder)
+    write(train_labels=images[:4, 0, 0])
+    with pytest.raises(InputError, match="5 images and labels"):
+        data.load_dataset("mnist")
+    write(train_labels=images[:, 0, 0] + np.uint8(10))
+    with pytest.raises(InputError, match="label 10; expected 0 to 9"):
+        data.load_dataset("mnist")
+    write(train_images=images[:, :27])
+    with pytest.raises(InputError, match="28"):
+        data.load_dataset("mnist")
+
+
+def test_an_unknown_name_is_refused():
+    with pytest.raises(InputError, match="expected one of embedded, mnist, fashion-mnist"):
+        data.load_dataset("cifar")

@@ -1,0 +1,112 @@
+"""The file of a frozen net: small, whole, and refused if anything in it does not fit."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from strategies import seeds, some_widths
+
+import bitnet
+from bitnet import InputError
+from bitnet.archive import read_archive, write_archive
+from bitnet.deploy.file import KIND, VERSION
+from bitnet.models import binary_mlp
+
+
+def frozen(sizes, seed=0, input="pixels"):
+    return bitnet.freeze(binary_mlp(sizes, np.random.default_rng(seed)), input)
+
+
+@settings(max_examples=25)
+@given(st.lists(some_widths, min_size=2, max_size=4), seeds, st.sampled_from(["pixels", "signs"]))
+def test_what_goes_in_comes_out(tmp_path_factory, sizes, seed, input):
+    path = tmp_path_factory.mktemp("net") / "net.npz"
+    net = frozen(sizes, seed, input)
+    net.save(path)
+    loaded = bitnet.load(path)
+    assert repr(loaded) == repr(net)
+    for a, b in zip(net.layers, loaded.layers, strict=True):
+        assert a.bits.equals(b.bits)
+        for name in vars(a).keys() - {"bits"}:
+            assert np.array_equal(getattr(a, name), getattr(b, name))
+            assert getattr(a, name).dtype == getattr(b, name).dtype
+    x = np.random.default_rng(seed).choice(np.array([1, 255], np.uint8), (3, sizes[0]))
+    x = x if input == "pixels" else np.where(x == 1, 1.0, -1.0)
+    assert np.array_equal(net.scores(x), loaded.scores(x))
+
+
+def test_the_default_net_takes_five_percent_more_than_its_bits_and_thresholds(tmp_path):
+    sizes = [784, 512, 512, 512, 10]
+    frozen(sizes).save(tmp_path / "net.npz")
+    bits = sum(m * n for n, m in itertools.pairwise(sizes)) / 8
+    thresholds = sum(sizes[1:-1]) * (4 + 1 / 8) + 3 * 4 * sizes[-1]
+    assert (tmp_path / "net.npz").stat().st_size <= 1.05 * (bits + thresholds)
+
+
+def test_every_changed_byte_and_every_truncation_is_refused(tmp_path):
+    path = tmp_path / "net.npz"
+    frozen([9, 5, 3]).save(path)
+    whole = path.read_bytes()
+    assert len(whole) < 4000
+    for place in range(len(whole)):
+        changed = bytearray(whole)
+        changed[place] ^= 1 << place % 8
+        for content in (bytes(changed), whole[:place]):
+            path.write_bytes(content)
+            with pytest.raises(InputError, match=r"net\.npz"):
+                bitnet.load(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda h, a: h.update(sizes=[9, 5]), "holds the arrays"),
+        (lambda h, a: h.update(sizes=[9, 5, 4]), "bits of shape"),
+        (lambda h, a: h.update(sizes=[17, 5, 3]), "17 signs a row need 3 bytes"),
+        (lambda h, a: h.update(sizes=[10**30, 5, 3]), "signs a row need"),
+        (lambda h, a: h.update(sizes=[9, 0, 3]), "sizes"),
+        (lambda h, a: h.update(sizes=[9, True, 3]), "sizes"),
+        (lambda h, a: h.update(sizes=[9]), "holds the arrays"),
+        (lambda h, a: h.update(sizes="9"), "sizes"),
+        (lambda h, a: h.pop("sizes"), "sizes"),
+        (lambda h, a: h.update(input="floats"), "floats"),
+        (lambda h, a: h.update(input=["pixels"]), "pixels"),
+        (lambda h, a: h.update(convention={}), "conventions"),
+        (lambda h, a: a.pop("0.rising"), "holds the arrays"),
+        (lambda h, a: a.update(more=np.zeros(2)), "holds the arrays"),
+        (lambda h, a: a.update({"0.bits": a["0.bits"][:4]}), r"\(4, 9\); expected \(5, 9\)"),
+        (lambda h, a: a.update({"0.bits": a["0.bits"] | 128}), "padding"),
+        (lambda h, a: a.update({"0.bits": a["0.bits"].astype(float)}), "float64"),
+        (lambda h, a: a.update({"0.bits": a["0.bits"][0]}), "layer 0 has bits of shape"),
+        (lambda h, a: a.update({"0.thresholds": np.zeros(5)}), "thresholds is float64"),
+        (lambda h, a: a.update({"0.thresholds": np.zeros(4, np.int32)}), r"\(4,\)"),
+        (lambda h, a: a.update({"0.rising": np.uint8([255])}), "padding"),
+        (lambda h, a: a.update({"1.mean": np.full(3, np.nan, np.float32)}), "NaN"),
+    ],
+)
+def test_inconsistent_files_with_a_valid_seal_are_refused(tmp_path, change, message):
+    path = tmp_path / "net.npz"
+    frozen([9, 5, 3]).save(path)
+    header, arrays = read_archive(path, KIND, VERSION)
+    change(header, arrays)
+    write_archive(path, KIND, VERSION, header, arrays)
+    with pytest.raises(InputError, match=message) as caught:
+        bitnet.load(path)
+    assert str(path) in str(caught.value)
+
+
+def test_unknown_versions_and_large_files_are_refused(tmp_path):
+    path = tmp_path / "net.npz"
+    net = frozen([9, 5, 3])
+    net.save(path)
+    header, arrays = read_archive(path, KIND, VERSION)
+    write_archive(path, KIND, VERSION + 1, header, arrays)
+    with pytest.raises(InputError, match="version 2"):
+        bitnet.load(path)
+    net.save(path)
+    with pytest.raises(InputError, match="at most 1000"):
+        bitnet.load(path, max_bytes=1000)
+    with pytest.raises(FileNotFoundError):
+        bitnet.load(tmp_path / "nothing.npz")

@@ -1,0 +1,170 @@
+"""Frozen = trained: the same integers, scores and classes, for every net and every z."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from strategies import SMALLEST, rows, seeds, some_widths
+
+import bitnet
+from bitnet import BatchNorm, BinaryLinear, Dropout, InputError, ReLU, Sequential, Sign, kernels
+from bitnet.deploy.freeze import find_thresholds
+from bitnet.models import binary_mlp
+
+pytestmark = pytest.mark.usefixtures("implementation")
+
+F32 = np.float32
+
+
+def disturb(model, seed):
+    """Batch norms as no training leaves them: gammas of both signs and 0, and exact ties."""
+    rng = np.random.default_rng(seed)
+    for norm in (layer for layer in model.layers if isinstance(layer, BatchNorm)):
+        n = norm.features
+        norm.gamma.data[:] = rng.choice([-2.0, -1.0, -SMALLEST, 0.0, SMALLEST, 1.0, 0.3], n)
+        norm.beta.data[:] = rng.choice([-1.0, -0.0, 0.0, 0.5, 3.0], n)
+        norm.running_mean[:] = rng.integers(-4, 5, n) / 2
+        norm.running_inv_std[:] = rng.choice([1.0, 0.25, 0.1, 100.0], n)
+    return model
+
+
+@settings(max_examples=40)
+@given(st.lists(some_widths, min_size=2, max_size=4), rows, seeds, st.booleans())
+def test_random_nets_on_pixels_and_on_signs(sizes, n_rows, seed, pixels):
+    rng = np.random.default_rng(seed)
+    model = disturb(binary_mlp(sizes, rng), seed)
+    if pixels:
+        x = rng.integers(0, 256, (n_rows, sizes[0]), dtype=np.uint8)
+    else:
+        x = kernels.pack(rng.random((n_rows, sizes[0])) < 0.5)
+    net = bitnet.freeze(model, "pixels" if pixels else "signs")
+    model.eval()
+    trained, y = [], x
+    for layer in model.layers:
+        y = layer(y)
+        if isinstance(layer, BinaryLinear):
+            trained.append(y.data)
+    frozen = net.pre_activations(x)
+    assert len(frozen) == len(trained)
+    for a, b in zip(trained, frozen, strict=True):
+        assert a.dtype == b.dtype == np.int32
+        assert np.array_equal(a, b)
+    assert np.array_equal(y.data, net.scores(x))
+    assert np.array_equal(y.data.argmax(axis=1), net.predict(x))
+
+
+@given(
+    st.sampled_from([-3.0, -1.0, -SMALLEST, -0.0, 0.0, SMALLEST, 1.0, 0.1]),
+    st.sampled_from([-2.0, -SMALLEST, -0.0, 0.0, SMALLEST, 0.7]),
+    st.sampled_from([-3.5, -1.0, 0.0, 1e-6, 2.0, 1e9]),
+    st.sampled_from([1e-6, 0.25, 1.0, 1 / 3, 100.0]),
+    st.integers(1, 130),
+)
+def test_thresholds_at_every_z(gamma, beta, mean, inv_std, n):
+    """Every integer from -n to n, ties with 0 among them, for gamma of either sign and 0."""
+    norm = BatchNorm(1).eval()
+    norm.gamma.data[:], norm.beta.data[:] = gamma, beta
+    norm.running_mean[:], norm.running_inv_std[:] = mean, inv_std
+    model = Sequential(BinaryLinear(n, 1), norm, Sign(), BinaryLinear(1, 1), BatchNorm(1))
+    layer = bitnet.freeze(model, "signs").layers[0]
+    z = np.arange(-n, n + 1, dtype=np.int32)[:, None]
+    norm.eval()
+    assert layer.outputs(z).equals(Sign()(norm(z)).data)
+
+
+@given(st.integers(1, 300), st.data())
+def test_find_thresholds_finds_any_step(largest, data):
+    step = data.draw(st.integers(-largest - 1, largest + 1))
+    z = np.arange(-largest, largest + 1, dtype=np.int32)
+    for function in (lambda v: v >= step, lambda v: v <= step):
+        threshold, rising = find_thresholds(function, 1, largest)
+        got = kernels.threshold(z[:, None], threshold, rising).signs()[:, 0] > 0
+        assert np.array_equal(got, function(z))
+
+
+def test_a_tie_is_plus_one_for_both_signs_of_gamma():
+    for gamma, expected in ((1.0, [-1, 1, 1]), (-1.0, [1, 1, -1])):
+        norm = BatchNorm(1)
+        norm.gamma.data[:], norm.running_mean[:] = gamma, 2.0
+        model = Sequential(BinaryLinear(4, 1), norm, Sign(), BinaryLinear(1, 1), BatchNorm(1))
+        layer = bitnet.freeze(model, "signs").layers[0]
+        assert (layer.thresholds.tolist(), layer.rising.tolist()) == ([2], [gamma > 0])
+        z = np.array([[0], [2], [4]], np.int32)
+        assert layer.outputs(z).signs().ravel().tolist() == expected
+
+
+def test_after_training_with_dropout_and_stochastic_signs():
+    rng = np.random.default_rng(0)
+    model = binary_mlp([70, 65, 63, 5], rng, dropout=(0.2, 0.5), stochastic=True)
+    x, labels = rng.integers(0, 256, (64, 70), dtype=np.uint8), rng.integers(0, 5, 64)
+    adam = bitnet.Adam(model.parameters(), 1e-2)
+    for _ in range(20):
+        adam.zero_grad()
+        bitnet.functions.squared_hinge(model(x), labels).backward()
+        adam.step()
+    net = bitnet.freeze(model)
+    agreement = bitnet.compare(model, net, x)
+    assert (agreement.images, agreement.integers) == (64, 64 * (65 + 63 + 5))
+    assert agreement.is_complete
+    assert model.training  # as it was
+
+
+def test_training_on_does_not_change_what_is_frozen():
+    model = binary_mlp([20, 16, 3], np.random.default_rng(0))
+    x = np.random.default_rng(1).integers(0, 256, (9, 20), dtype=np.uint8)
+    net = bitnet.freeze(model)
+    before = net.scores(x)
+    for array in dict(model._state()).values():
+        array[...] = 1
+    assert np.array_equal(net.scores(x), before)
+
+
+def test_compare_counts_what_differs():
+    model = binary_mlp([20, 16, 3], np.random.default_rng(0))
+    other = bitnet.freeze(binary_mlp([20, 16, 3], np.random.default_rng(1)))
+    x = np.random.default_rng(1).integers(0, 256, (1001, 20), dtype=np.uint8)
+    agreement = bitnet.compare(model, other, x)
+    assert not agreement.is_complete
+    assert (agreement.images, agreement.integers) == (1001, 1001 * 19)
+    assert agreement.differing_classes > 0
+    assert agreement.differing_integers > 1001
+
+
+def test_frozen_bits_are_the_layers_bits():
+    model = binary_mlp([20, 16, 3], np.random.default_rng(0))
+    net = bitnet.freeze(model)
+    for frozen, layer in zip(net.layers, bitnet.weight_bits(model), strict=True):
+        assert frozen.bits.equals(layer)
+
+
+def broken(index, value):
+    model = binary_mlp([20, 16, 3], np.random.default_rng(0))
+    dict(model._state())[index][0] = value
+    return model
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: bitnet.freeze(BinaryLinear(3, 3)), "expected a Sequential"),
+        (lambda: bitnet.freeze(Sequential()), "must end with"),
+        (lambda: bitnet.freeze(Sequential(BinaryLinear(3, 3))), "must end with"),
+        (lambda: bitnet.freeze(Sequential(BinaryLinear(3, 3), Sign())), "layer 1.*BatchNorm"),
+        (
+            lambda: bitnet.freeze(Sequential(BinaryLinear(3, 3), BatchNorm(3), ReLU())),
+            r"layer 2.*is ReLU\(\); expected Sign",
+        ),
+        (
+            lambda: bitnet.freeze(
+                Sequential(Dropout(0.1, None), BinaryLinear(3, 3), BatchNorm(3), Sign())
+            ),
+            "must end with",
+        ),
+        (lambda: bitnet.freeze(binary_mlp([3, 3], np.random.default_rng(0)), "bits"), "'bits'"),
+        (lambda: bitnet.freeze(broken("layers.1.gamma", np.nan)), "layers.1.gamma holds NaN"),
+        (lambda: bitnet.freeze(broken("layers.4.running_mean", np.inf)), "infinity"),
+    ],
+)
+def test_what_cannot_be_frozen_is_refused(call, message):
+    with pytest.raises(InputError, match=message):
+        call()

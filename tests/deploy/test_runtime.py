@@ -1,0 +1,133 @@
+"""The frozen net: shapes, refusals, and life without Numba."""
+
+import pathlib
+import shutil
+import subprocess
+import sys
+import venv
+
+import numpy as np
+import pytest
+
+import bitnet
+from bitnet import FrozenNet, InputError, kernels
+from bitnet.deploy.runtime import FrozenLayer, FrozenOutput
+from bitnet.models import binary_mlp
+
+NET = bitnet.freeze(binary_mlp([784, 40, 10], np.random.default_rng(0)))
+SIGNS = bitnet.freeze(binary_mlp([70, 40, 10], np.random.default_rng(0)), "signs")
+PIXELS = np.random.default_rng(1).integers(0, 256, (2300, 784), dtype=np.uint8)
+
+
+def test_batches_of_any_size_give_the_same():
+    scores = NET.scores(PIXELS)
+    assert scores.shape == (2300, 10)
+    assert scores.dtype == np.float32
+    for size in (1, 3, 1000, 1001):
+        assert np.array_equal(NET.scores(PIXELS[:size]), scores[:size])
+    assert NET.scores(PIXELS[:0]).shape == (0, 10)
+    assert NET.predict(PIXELS[:0]).shape == (0,)
+
+
+def test_images_may_keep_their_shape():
+    assert np.array_equal(NET.predict(PIXELS.reshape(-1, 28, 28)), NET.predict(PIXELS))
+
+
+def test_signs_come_packed_or_as_numbers():
+    x = np.random.default_rng(0).choice([-1, 1], (5, 70))
+    packed = SIGNS.scores(kernels.pack(x))
+    for dtype in (np.int8, np.float32):
+        assert np.array_equal(SIGNS.scores(x.astype(dtype)), packed)
+
+
+@pytest.mark.parametrize(
+    ("net", "x", "message"),
+    [
+        (NET, PIXELS[0], r"\(784,\).*image\[None\]"),
+        (NET, PIXELS[:, :783], r"expected \(B, 784\)"),
+        (NET, PIXELS.reshape(-1, 28, 28)[:, 1:], r"expected \(B, 784\)"),
+        (NET, PIXELS.astype(np.float32), "float32; expected uint8"),
+        (NET, PIXELS.astype(np.int64), "int64; expected uint8"),
+        (NET, kernels.pack(PIXELS > 9), "expected pixels"),
+        (NET, np.array(None), "shape"),
+        (NET, [], "shape"),
+        (SIGNS, np.zeros((2, 70)), r"\+1 and -1"),
+        (SIGNS, np.full((2, 70), np.nan), r"\+1 and -1"),
+        (SIGNS, np.full((2, 70), np.inf), r"\+1 and -1"),
+        (SIGNS, np.ones((2, 70), np.uint8), r"\+1 and -1"),
+        (SIGNS, np.ones((2, 69)), r"expected \(B, 70\)"),
+        (SIGNS, kernels.pack(np.ones(70)), r"\(B, 70\)"),
+    ],
+)
+def test_inputs_that_do_not_fit_are_refused(net, x, message):
+    for method in (net.predict, net.scores, net.pre_activations):
+        with pytest.raises(InputError, match=message):
+            method(x)
+
+
+def layer(m=3, n=4, thresholds=None, rising=None):
+    thresholds = np.zeros(m, np.int32) if thresholds is None else thresholds
+    rising = np.ones(m, bool) if rising is None else rising
+    return FrozenLayer(kernels.pack(np.ones((m, n))), thresholds, rising)
+
+
+def output(m=2, n=3, **changes):
+    floats = {name: np.ones(m, np.float32) for name in ("mean", "scale", "shift")} | changes
+    return FrozenOutput(kernels.pack(np.ones((m, n))), **floats)
+
+
+@pytest.mark.parametrize(
+    ("layers", "message"),
+    [
+        ([], "at the end, a FrozenOutput"),
+        ([layer()], "at the end, a FrozenOutput"),
+        ([output(), output()], "FrozenLayers"),
+        ([layer(), output(n=4)], r"layer 1 has weights of shape \(2, 4\); expected \(M, 3\)"),
+        ([layer(thresholds=np.zeros(3)), output()], "thresholds is float64"),
+        ([layer(thresholds=np.zeros(2, np.int32)), output()], r"\(2,\); expected int32 of"),
+        ([layer(rising=np.ones(3, np.uint8)), output()], "rising is uint8"),
+        ([layer(), output(mean=np.float32([np.nan, 0]))], "mean holds NaN"),
+        ([layer(), output(scale=np.float32([0, np.inf]))], "scale holds NaN or infinity"),
+        ([layer(0, 4), output(n=0)], "1 or more"),
+    ],
+)
+def test_layers_that_do_not_fit_are_refused(layers, message):
+    with pytest.raises(InputError, match=message):
+        FrozenNet(layers)
+
+
+def test_an_unknown_input_is_refused():
+    with pytest.raises(InputError, match="floats"):
+        FrozenNet([output()], "floats")
+
+
+def numpy_alone(folder):
+    """A Python that has NumPy and the package's source, and nothing else."""
+    venv.create(folder, with_pip=False, symlinks=True)
+    (site,) = pathlib.Path(folder).glob("lib/python*/site-packages")
+    numpy = pathlib.Path(np.__file__).parent
+    for source in (numpy, numpy.with_name("numpy.libs"), pathlib.Path(bitnet.__file__).parent):
+        if source.exists():
+            (site / source.name).symlink_to(source)
+    return pathlib.Path(folder) / "bin" / "python"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="lays out a virtual environment of Unix")
+def test_numpy_alone_is_enough(tmp_path):
+    NET.save(tmp_path / "net.npz")
+    np.save(tmp_path / "x.npy", PIXELS[:50])
+    code = (
+        "import sys, numpy as np, bitnet\n"
+        "from bitnet.deploy.runtime import FrozenNet\n"
+        "net = bitnet.load('net.npz')\n"
+        "np.save('scores.npy', net.scores(np.load('x.npy')))\n"
+        "assert isinstance(net, FrozenNet)\n"
+        "print(bitnet.kernels.implementation(), 'numba' in sys.modules)\n"
+    )
+    python = numpy_alone(tmp_path / "venv")
+    out = subprocess.run([python, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert (out.stdout, out.stderr) == ("reference False\n", "")
+    assert np.array_equal(np.load(tmp_path / "scores.npy"), NET.scores(PIXELS[:50]))
+    out = subprocess.run([python, "-m", "bitnet", "status"], capture_output=True, text=True)
+    assert "numba                not installed" in out.stdout
+    shutil.rmtree(tmp_path / "venv")

@@ -1,0 +1,188 @@
+"""Files that are whole or refused: changed bytes, hostile zips, full disks."""
+
+import hashlib
+import io
+import os
+import subprocess
+import sys
+import warnings
+import zipfile
+
+import numpy as np
+import pytest
+
+from bitnet import InputError
+from bitnet.archive import check_writable, read_archive, replacing, write_archive
+
+ARRAYS = {
+    "a": np.arange(6, dtype=np.int32).reshape(2, 3),
+    "b": np.array([True, False]),
+    "c": np.array(7, np.int64),
+    "d": np.zeros((0, 4), np.float32),
+}
+
+
+@pytest.fixture
+def path(tmp_path):
+    write_archive(tmp_path / "file.npz", "test", 1, {"n": [1, 2]}, ARRAYS)
+    return tmp_path / "file.npz"
+
+
+def sealed(content):
+    """Bytes with a valid digest at their end, as a hostile writer makes them."""
+    return content + hashlib.sha256(content).hexdigest().encode()
+
+
+def hostile(path, members, compress=zipfile.ZIP_STORED):
+    """Write a zip with these members and a valid seal."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", compress) as archive:
+        archive.comment = b"sha256 " + b"0" * 64
+        for name, content in members:
+            with warnings.catch_warnings(action="ignore"):  # of names that come twice
+                archive.writestr(name, content)
+    path.write_bytes(sealed(stream.getvalue()[:-64]))
+
+
+def npy(array=None, header=None):
+    """The bytes of a .npy member, with its own header or another."""
+    stream = io.BytesIO()
+    np.lib.format.write_array(stream, np.zeros(3) if array is None else array)
+    if header is None:
+        return stream.getvalue()
+    text = header.encode().ljust(117) + b"\n"
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + bytes(24)
+
+
+HEADER = npy(np.frombuffer(b'{"magic": "bitnet", "kind": "test", "version": 1}', np.uint8))
+
+
+def refused(path, message=".", kind="test", version=1, **options):
+    with pytest.raises(InputError, match=message) as caught:
+        read_archive(path, kind, version, **options)
+    assert str(path) in str(caught.value)
+
+
+def test_what_goes_in_comes_out_and_numpy_opens_it(path):
+    header, arrays = read_archive(path, "test", 1)
+    assert header == {"n": [1, 2]}
+    assert arrays.keys() == ARRAYS.keys()
+    for name, array in ARRAYS.items():
+        assert np.array_equal(arrays[name], array)
+        assert arrays[name].dtype == array.dtype
+        assert arrays[name].shape == array.shape
+    with np.load(path) as opened:
+        assert np.array_equal(opened["a"], ARRAYS["a"])
+
+
+def test_the_same_content_gives_the_same_bytes(path, tmp_path):
+    write_archive(tmp_path / "again.npz", "test", 1, {"n": [1, 2]}, ARRAYS)
+    assert (tmp_path / "again.npz").read_bytes() == path.read_bytes()
+
+
+def test_every_changed_byte_is_noticed(path):
+    whole = path.read_bytes()
+    for place in range(len(whole)):
+        changed = bytearray(whole)
+        changed[place] ^= 1 << place % 8
+        path.write_bytes(changed)
+        refused(path)
+
+
+def test_every_truncation_is_noticed(path):
+    whole = path.read_bytes()
+    for length in range(len(whole)):
+        path.write_bytes(whole[:length])
+        refused(path)
+    path.write_bytes(whole + b"0")
+    refused(path)
+
+
+def test_another_kind_or_version_is_refused(path):
+    refused(path, "holds a 'test'; expected a model", kind="model")
+    refused(path, "version 1 of a test; this bitnet reads version 2", version=2)
+    refused(path, "expected at most 100", max_bytes=100)
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        [],
+        [("a.npy", npy())],
+        [("header.npy", HEADER), ("header.npy", HEADER)],
+        [("header.npy", npy(np.zeros(3)))],
+        [("header.npy", npy(np.frombuffer(b"[" * 100_000, np.uint8)))],
+        [("header.npy", npy(np.frombuffer(b"[1]", np.uint8)))],
+        [("header.npy", npy(np.frombuffer(b"{}", np.uint8)))],
+        [("header.npy", HEADER), ("a.npy", b"")],
+        [("header.npy", HEADER), ("a.npy", b"no array")],
+        [("header.npy", HEADER), ("a.npy", npy()[:-1])],
+        [("header.npy", HEADER), ("a.npy", npy() + b"\0")],
+        [("header.npy", HEADER), ("a.npy", npy(np.asfortranarray(np.ones((2, 2)))))],
+        *(
+            [("header.npy", HEADER), ("a.npy", npy(header=text))]
+            for text in (
+                "{'descr': '|O', 'fortran_order': False, 'shape': (3,)}",
+                "{'descr': '<f8', 'fortran_order': False, 'shape': (99999999999999999999,)}",
+                "{'descr': '<f8', 'fortran_order': False, 'shape': (-3,)}",
+                "{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000,)}",
+                "{'descr': '<f8', 'fortran_order': False, 'shape': 3}",
+                "{'descr': '<q9', 'fortran_order': False, 'shape': (3,)}",
+                "{'descr': '<f8', 'shape': (3,)}",
+                "__import__('os').abort()",
+                "{" * 90,
+            )
+        ),
+    ],
+)
+def test_hostile_archives_with_a_valid_seal_are_refused(tmp_path, members):
+    hostile(tmp_path / "file.npz", members)
+    refused(tmp_path / "file.npz")
+
+
+def test_compressed_members_are_refused(tmp_path):
+    members = [("header.npy", HEADER), ("a.npy", npy(np.zeros(10_000_000, np.uint8)))]
+    hostile(tmp_path / "bomb.npz", members, zipfile.ZIP_DEFLATED)
+    refused(tmp_path / "bomb.npz")
+
+
+def test_a_pickle_is_refused_and_not_run(tmp_path):
+    np.savez(tmp_path / "pickle.npz", header=np.array([print], dtype=object))
+    refused(tmp_path / "pickle.npz", "not a bitnet file")
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(path):
+    whole = path.read_bytes()
+    with pytest.raises(ZeroDivisionError), replacing(path) as file:
+        file.write(b"half")
+        raise ZeroDivisionError
+    assert path.read_bytes() == whole
+    assert os.listdir(path.parent) == [path.name]
+
+
+def test_a_full_disk_leaves_the_old_file_and_nothing_else(path):
+    """A limit on the size of files stands in for the disk: writing fails half-way."""
+    whole = path.read_bytes()
+    code = (
+        "import resource, sys, numpy as np\n"
+        "from bitnet.archive import write_archive\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
+        "try:\n"
+        "    write_archive(sys.argv[1], 'test', 1, {}, {'a': np.zeros(1_000_000)})\n"
+        "except OSError as error:\n"
+        "    print('refused:', error)\n"
+    )
+    pytest.importorskip("resource", reason="limits on the size of files need Unix")
+    out = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True)
+    assert out.stdout.startswith("refused:")
+    assert path.read_bytes() == whole
+    assert os.listdir(path.parent) == [path.name]
+
+
+def test_paths_that_cannot_be_written_are_refused_early(tmp_path):
+    check_writable(tmp_path / "file")
+    check_writable("file-in-this-folder")
+    with pytest.raises(InputError, match="is a folder"):
+        check_writable(tmp_path)
+    with pytest.raises(InputError, match="no folder"):
+        check_writable(tmp_path / "missing" / "file")

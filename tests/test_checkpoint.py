@@ -1,0 +1,126 @@
+"""Checkpoints: a resumed training is the same training, and a killed one leaves a whole file."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+import bitnet
+from bitnet import Adam, AdaMax, InputError, functions, models, schedules
+
+RNG = np.random.default_rng(0)
+IMAGES = RNG.integers(0, 256, (60, 30), dtype=np.uint8)
+LABELS = RNG.integers(0, 4, 60)
+SETTINGS = {"data": "random"}
+
+
+def new_training(seed=0, hidden=16, optimizer=Adam, rate=1e-2):
+    rng = np.random.default_rng(seed)
+    model = models.binary_mlp([30, hidden, 4], rng, dropout=(0.2, 0.5), stochastic=True)
+    return model, optimizer(model.parameters()), schedules.Cosine(rate, 6), rng
+
+
+def train(model, optimizer, schedule, rng, epochs):
+    for epoch in epochs:
+        passes = bitnet.batches(IMAGES, LABELS, 20, rng)
+        for i, (x, labels) in enumerate(passes):
+            optimizer.lr = schedule(epoch + i / len(passes))
+            loss = functions.squared_hinge(model(x), labels)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+
+
+def everything(training):
+    model, optimizer, _, rng = training
+    return {**model.state_dict(), **optimizer.state_dict()}, rng.bit_generator.state
+
+
+@pytest.mark.parametrize("optimizer", [Adam, AdaMax])
+def test_a_resumed_training_is_bit_identical(tmp_path, optimizer):
+    path = tmp_path / "a.npz"
+    whole = new_training(optimizer=optimizer)
+    train(*whole, range(6))
+    first = new_training(optimizer=optimizer)
+    train(*first, range(3))
+    bitnet.save_checkpoint(path, 3, *first, SETTINGS)
+    second = new_training(seed=99, optimizer=optimizer)
+    done = bitnet.load_checkpoint(path, *second, SETTINGS)
+    train(*second, range(done, 6))
+    (expected, expected_rng), (came, came_rng) = everything(whole), everything(second)
+    assert all(np.array_equal(came[name], array) for name, array in expected.items())
+    assert came_rng == expected_rng
+
+
+@pytest.mark.parametrize(
+    ("other", "settings", "message"),
+    [
+        (new_training(rate=2e-2), SETTINGS, "start = 0.01; this one has 0.02"),
+        (new_training(optimizer=AdaMax), SETTINGS, "optimizer = 'Adam'; this one has 'AdaMax'"),
+        (new_training(hidden=17), SETTINGS, r"model: 'layers.1.weight'"),
+        (new_training(), {"data": "other"}, "data = 'random'; this one has 'other'"),
+        (new_training(), None, "data = 'random'; this one has None"),
+    ],
+)
+def test_a_checkpoint_of_another_training_changes_nothing(tmp_path, other, settings, message):
+    bitnet.save_checkpoint(tmp_path / "a.npz", 3, *new_training(seed=1), SETTINGS)
+    before, before_rng = everything(other)
+    with pytest.raises(InputError, match=message):
+        bitnet.load_checkpoint(tmp_path / "a.npz", *other, settings)
+    after, after_rng = everything(other)
+    assert all(np.array_equal(after[name], array) for name, array in before.items())
+    assert after_rng == before_rng
+
+
+def test_another_kind_of_generator_is_refused(tmp_path):
+    bitnet.save_checkpoint(tmp_path / "a.npz", 3, *new_training())
+    *rest, _ = new_training(seed=5)
+    before = rest[0].state_dict()
+    with pytest.raises(InputError, match="random state"):
+        bitnet.load_checkpoint(tmp_path / "a.npz", *rest, np.random.Generator(np.random.SFC64(0)))
+    assert all(np.array_equal(rest[0].state_dict()[name], array) for name, array in before.items())
+
+
+def test_a_frozen_net_is_no_checkpoint(tmp_path):
+    model, *rest = new_training()
+    bitnet.freeze(model).save(tmp_path / "net.npz")
+    with pytest.raises(InputError, match="holds a 'frozen net'; expected a training checkpoint"):
+        bitnet.load_checkpoint(tmp_path / "net.npz", model, *rest)
+
+
+SAVE_FOR_EVER = """
+import sys, numpy as np, bitnet
+from bitnet import models, schedules
+rng = np.random.default_rng(0)
+model = models.binary_mlp([300, 300, 10], rng)
+training = model, bitnet.Adam(model.parameters()), schedules.Constant(1.0), rng
+epoch = int(sys.argv[2])
+while True:
+    epoch += 1
+    model.parameters()[0].data[...] = (epoch % 1000) / 1000
+    bitnet.save_checkpoint(sys.argv[1], epoch, *training)
+    print(epoch, flush=True)
+"""
+
+
+def test_a_killed_process_leaves_the_last_whole_checkpoint(tmp_path):
+    """Kill a process that saves in a loop, at moments spread over a save; load after each."""
+    path, epoch, rng = tmp_path / "a.npz", 0, np.random.default_rng(0)
+    for _ in range(8):
+        command = [sys.executable, "-c", SAVE_FOR_EVER, str(path), str(epoch)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+            for _ in range(2):
+                announced = int(process.stdout.readline())
+            time.sleep(float(rng.uniform(0, 0.03)))
+            os.kill(process.pid, signal.SIGKILL)
+        generator = np.random.default_rng(1)
+        model = models.binary_mlp([300, 300, 10], generator)
+        training = model, Adam(model.parameters()), schedules.Constant(1.0), generator
+        epoch = bitnet.load_checkpoint(path, *training)
+        assert epoch >= announced
+        assert np.all(model.parameters()[0].data == np.float32((epoch % 1000) / 1000))
+    assert len(os.listdir(tmp_path)) <= 2  # the checkpoint, and one partial file at most

@@ -1,0 +1,64 @@
+"""Every public name has a docstring in numpydoc with a doctest; the README tells the truth."""
+
+import importlib
+import inspect
+import pathlib
+import pkgutil
+import re
+
+import pytest
+
+import bitnet
+
+ROOT = pathlib.Path(bitnet.__file__).parent.parent
+
+
+def public_names():
+    for info in pkgutil.walk_packages(bitnet.__path__, "bitnet."):
+        module = importlib.import_module(info.name)
+        for name in getattr(module, "__all__", ()):
+            value = getattr(module, name)
+            if getattr(value, "__module__", None) == info.name:
+                yield pytest.param(value, id=f"{info.name}.{name}")
+
+
+@pytest.mark.parametrize("value", list(public_names()))
+def test_a_public_name_is_documented(value):
+    doc = inspect.getdoc(value) or ""
+    sections = re.findall(r"^(\w+)\n-+$", doc, re.MULTILINE)
+    assert re.match(r"[^\n]+[.,;:]", doc), "a first line"
+    assert "Examples" in sections
+    assert ">>> " in doc
+    if inspect.isclass(value):
+        parameters = list(inspect.signature(value).parameters) if "__init__" in vars(value) else []
+        assert not parameters or {"Parameters", "Attributes"} & set(sections)
+        for name, method in inspect.getmembers(value, inspect.isfunction):
+            if not name.startswith("_") and method.__qualname__.startswith(value.__name__):
+                assert inspect.getdoc(method), f"{name} has no docstring"
+    else:
+        parameters = list(inspect.signature(value).parameters)
+        assert not parameters or "Parameters" in sections
+    for parameter in parameters:
+        assert re.search(rf"^.*\b{parameter.strip('*')}\b.* : ", doc, re.MULTILINE), parameter
+
+
+def test_what_all_names_is_there():
+    for info in pkgutil.walk_packages(bitnet.__path__, "bitnet."):
+        module = importlib.import_module(info.name)
+        assert all(hasattr(module, name) for name in getattr(module, "__all__", ()))
+    assert all(hasattr(bitnet, name) for name in bitnet.__all__)
+
+
+README = (ROOT / "README.md").read_text()
+
+
+@pytest.mark.parametrize("line", re.findall(r"^\|.*\|$", README, re.MULTILINE))
+def test_the_map_of_the_readme_names_what_there_is(line):
+    for path in re.findall(r"`([\w/]+\.py)`", line):
+        assert (ROOT / path).exists() or (ROOT / "bitnet" / path).exists(), path
+    for path, names in re.findall(r"`([\w/]+\.py)`: ((?:`[\w.]+`(?:, )?)+)", line):
+        module = importlib.import_module("bitnet." + path.removesuffix(".py").replace("/", "."))
+        for name in re.findall(r"`([\w.]+)`", names):
+            value = module
+            for part in name.split("."):
+                value = getattr(value, part)

@@ -1,0 +1,149 @@
+"""The examples as a user types them, with good and with wrong arguments."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+import bitnet
+
+EXAMPLES = pathlib.Path(bitnet.__file__).parent.parent / "examples"
+QUICK = ("--quick", "--hidden", "2x40", "--threads", "1")
+
+
+def run(name, *words, folder, code=0):
+    command = [sys.executable, EXAMPLES / name, *words]
+    out = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    assert "Traceback" not in out.stderr, out.stderr
+    assert out.returncode == code, out.stderr
+    return out
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """The folder and the output of one quick run of the main job."""
+    folder = tmp_path_factory.mktemp("job")
+    out = run("mnist_mlp.py", *QUICK, "--json", "figures.json", folder=folder)
+    return folder, out.stdout
+
+
+def test_the_main_job(trained):
+    folder, out = trained
+    assert "differing_classes=0, differing_integers=0" in out
+    figures = json.loads((folder / "figures.json").read_text())
+    assert [row["net"] for row in figures["rows"]] == [
+        "float twin", "binary, latent", "binary, frozen"]  # fmt: skip
+    twin, latent, frozen = figures["rows"]
+    assert latent["accuracy"] == frozen["accuracy"] > 0.5
+    assert twin["accuracy"] > 0.5
+    assert frozen["bytes"] == (folder / "mnist_mlp.npz").stat().st_size
+    assert repr(bitnet.load(folder / "mnist_mlp.npz")) == "FrozenNet(784-40-40-10, pixels)"
+
+
+def test_resuming_ends_with_the_same_bytes(trained, tmp_path):
+    """An epoch, killed while the second runs, then resumed: the file of an uninterrupted run."""
+    command = [sys.executable, EXAMPLES / "mnist_mlp.py", *QUICK, "--no-twin"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
+        for line in process.stdout:
+            if line.split()[:1] == ["1"]:
+                break
+        while not (tmp_path / "mnist_mlp.checkpoint.npz").exists():
+            time.sleep(0.001)
+        process.kill()
+    run("mnist_mlp.py", *QUICK, "--no-twin", "--resume", folder=tmp_path)
+    assert (tmp_path / "mnist_mlp.npz").read_bytes() == (trained[0] / "mnist_mlp.npz").read_bytes()
+
+
+def test_control_c_says_how_to_go_on(tmp_path):
+    command = [sys.executable, EXAMPLES / "mnist_mlp.py", *QUICK, "--epochs", "1000"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          text=True) as process:  # fmt: skip
+        for line in process.stdout:
+            if line.split()[:1] == ["2"]:
+                break
+        os.kill(process.pid, signal.SIGINT)
+        stderr = process.stderr.read()
+    assert process.returncode == 130
+    assert "epochs are in mnist_mlp.checkpoint.npz; add --resume to go on" in stderr
+    assert "Traceback" not in stderr
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_the_papers_recipe_at_a_small_size(tmp_path):
+    out = run("mnist_mlp.py", *QUICK, "--recipe", "paper", "--no-twin", folder=tmp_path).stdout
+    assert "differing_classes=0, differing_integers=0" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["--hidden", "0"], 1, "outputs is 0"),
+        (["--hidden", "3x"], 2, "COUNTxUNITS"),
+        (["--hidden", "-5"], 2, "hidden"),
+        (["--epochs", "0"], 2, "--epochs is 0"),
+        (["--batch", "0"], 2, "--batch is 0"),
+        (["--batch", "9999"], 1, "only 2000 images"),
+        (["--lr", "0"], 2, "--lr is 0"),
+        (["--lr", "nan"], 2, "--lr is nan"),
+        (["--lr", "fast"], 2, "invalid float"),
+        (["--threads", "0"], 2, "--threads is 0"),
+        (["--seed", "-1"], 2, "--seed is -1"),
+        (["--data", "cifar"], 2, "invalid choice"),
+        (["--data", "mnist"], 1, "download"),
+        (["--out", "missing/net.npz"], 1, "no folder missing"),
+        (["--out", "."], 1, "is a folder"),
+        (["--json", "missing/figures.json"], 1, "no folder missing"),
+        (["--resume", "--out", "new.npz"], 1, "new.checkpoint.npz: No such file"),
+        (["--resume", "--hidden", "2x41"], 1, "hidden = [40, 40]; this one has [41, 41]"),
+        (["--fly"], 2, "unrecognized"),
+    ],
+)
+def test_wrong_arguments_are_one_sentence(trained, monkeypatch, words, code, message):
+    folder, _ = trained
+    monkeypatch.setenv("BITNET_DATA", str(folder))
+    before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+    out = run("mnist_mlp.py", *QUICK, *words, folder=folder, code=code)
+    assert message in out.stderr
+    assert code == 2 or out.stderr.count("\n") == 1
+    assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == before
+
+
+def test_a_damaged_checkpoint_is_refused(trained, tmp_path):
+    whole = (trained[0] / "mnist_mlp.checkpoint.npz").read_bytes()
+    (tmp_path / "mnist_mlp.checkpoint.npz").write_bytes(whole[: len(whole) // 2])
+    out = run("mnist_mlp.py", *QUICK, "--resume", folder=tmp_path, code=1)
+    assert "mnist_mlp.checkpoint.npz" in out.stderr
+
+
+def test_the_lessons(tmp_path):
+    out = run("xnor_by_hand.py", folder=tmp_path).stdout
+    assert "8 - 2 * 3 = 2" in out
+    out = run("ste_by_hand.py", folder=tmp_path).stdout
+    assert out.count("<- flips") == 1
+
+
+def test_training_with_the_reference_kernels_gives_the_same_bits():
+    """The same model trains with NumPy alone, slowly, with equal integers and equal signs."""
+    digits = bitnet.load_dataset("embedded")
+    images, labels = digits.train_images[:200].reshape(200, 784), digits.train_labels[:200]
+
+    def trained_bits(implementation):
+        with bitnet.kernels.using(implementation):
+            rng = np.random.default_rng(0)
+            model = bitnet.models.binary_mlp([784, 48, 10], rng, dropout=(0.2, 0.5))
+            adam = bitnet.Adam(model.parameters(), 1e-2)
+            for x, y in bitnet.batches(images, labels, 50, rng):
+                adam.zero_grad()
+                bitnet.functions.squared_hinge(model(x), y).backward()
+                adam.step()
+            return bitnet.weight_bits(model), model.state_dict()
+
+    (bits, state), (other_bits, other_state) = trained_bits("numba"), trained_bits("reference")
+    assert all(a.equals(b) for a, b in zip(bits, other_bits, strict=True))
+    assert all(np.array_equal(state[name], other_state[name]) for name in state)
