@@ -26,7 +26,8 @@ def figures(data, seed, args, folder):
     words += ["--out", report.with_suffix(".npz"), "--json", report]
     if args.threads:
         words += ["--threads", args.threads]
-    subprocess.run([sys.executable, EXAMPLE, *map(str, words)], check=True)
+    if subprocess.run([sys.executable, EXAMPLE, *map(str, words)]).returncode:
+        raise bitnet.InputError(f"the training on {data} with seed {seed} did not end well")
     return {row["net"]: row for row in json.loads(report.read_text())["rows"]}
 
 

@@ -42,7 +42,8 @@ def save_checkpoint(path, epoch, model, optimizer, schedule, rng, settings=None)
     >>> import tempfile
     >>> import numpy as np
     >>> from bitnet import Adam, Linear, schedules
-    >>> model, rng = Linear(3, 2), np.random.default_rng(0)
+    >>> rng = np.random.default_rng(0)
+    >>> model = Linear(3, 2, rng)
     >>> training = model, Adam(model.parameters()), schedules.Constant(1e-3), rng
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     save_checkpoint(f"{folder}/a.npz", 5, *training)

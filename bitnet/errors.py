@@ -13,8 +13,8 @@ class InputError(ValueError):
     --------
     >>> import bitnet
     >>> try:
-    ...     bitnet.BinaryLinear(0, 10)
+    ...     bitnet.BatchNorm(0)
     ... except bitnet.InputError as error:
     ...     print(error)
-    BinaryLinear: inputs is 0; expected a whole number of 1 or more
+    BatchNorm: features is 0; expected a whole number of 1 or more
     """

@@ -44,8 +44,8 @@ class BinaryLinear(Module):
     ----------
     inputs, outputs : int
         The width N of the input and M of the output, 1 or more.
-    rng : numpy.random.Generator, optional
-        The source of the first weights; a new one with seed 0 by default.
+    rng : numpy.random.Generator
+        The source of the first weights.
 
     Attributes
     ----------
@@ -61,17 +61,16 @@ class BinaryLinear(Module):
 
     Examples
     --------
-    >>> layer = BinaryLinear(784, 10)
+    >>> layer = BinaryLinear(784, 10, np.random.default_rng(0))
     >>> layer(np.zeros((5, 784), np.uint8)).shape
     (5, 10)
     >>> layer.bits
     Bits(shape=(10, 784), 1040 bytes)
     """
 
-    def __init__(self, inputs, outputs, rng=None):
+    def __init__(self, inputs, outputs, rng):
         _check_count("BinaryLinear", inputs=inputs, outputs=outputs)
         self.inputs, self.outputs = int(inputs), int(outputs)
-        rng = rng or np.random.default_rng(0)
         latent = rng.uniform(-1, 1, (outputs, inputs)).astype(np.float32)
         self.weight = Parameter(latent, bound=1.0, step_scale=math.sqrt((inputs + outputs) / 1.5))
 
@@ -95,9 +94,8 @@ class Linear(Module):
     ----------
     inputs, outputs : int
         The width N of the input and M of the output, 1 or more.
-    rng : numpy.random.Generator, optional
-        The source of the first weights, U(-a, a) with Glorot's a = sqrt(6 / (N + M)); a
-        new one with seed 0 by default.
+    rng : numpy.random.Generator
+        The source of the first weights, U(-a, a) with Glorot's a = sqrt(6 / (N + M)).
 
     Raises
     ------
@@ -106,14 +104,14 @@ class Linear(Module):
 
     Examples
     --------
-    >>> Linear(3, 2)(np.ones((1, 3), np.float32)).shape
+    >>> layer = Linear(3, 2, np.random.default_rng(0))
+    >>> layer(np.ones((1, 3), np.float32)).shape
     (1, 2)
     """
 
-    def __init__(self, inputs, outputs, rng=None):
+    def __init__(self, inputs, outputs, rng):
         _check_count("Linear", inputs=inputs, outputs=outputs)
         self.inputs, self.outputs = int(inputs), int(outputs)
-        rng = rng or np.random.default_rng(0)
         bound = math.sqrt(6 / (inputs + outputs))
         self.weight = Parameter(rng.uniform(-bound, bound, (outputs, inputs)).astype(np.float32))
         self.bias = Parameter(np.zeros(outputs, np.float32))

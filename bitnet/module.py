@@ -172,7 +172,7 @@ class Sequential(Module):
     Examples
     --------
     >>> from bitnet import BatchNorm, BinaryLinear
-    >>> net = Sequential(BinaryLinear(4, 2), BatchNorm(2))
+    >>> net = Sequential(BinaryLinear(4, 2, np.random.default_rng(0)), BatchNorm(2))
     >>> net
     Sequential(BinaryLinear(4, 2), BatchNorm(2))
     >>> len(net.parameters())

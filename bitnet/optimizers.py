@@ -139,14 +139,6 @@ class Optimizer:
                 array[...] = state[f"{i}.{name}"]
 
 
-def _check_betas(what, beta1, beta2, eps):
-    if not (0 <= beta1 < 1 and 0 <= beta2 < 1 and 0 <= eps < math.inf):
-        raise InputError(
-            f"{what}: beta1 is {beta1!r}, beta2 {beta2!r}, eps {eps!r}; expected rates from 0 "
-            "to below 1 and eps of 0 or more"
-        )
-
-
 class SGD(Optimizer):
     """Stochastic gradient descent, with momentum, plain or Nesterov's.
 
@@ -234,7 +226,11 @@ class Adam(Optimizer):
     state_names = ("m", "v")
 
     def __init__(self, parameters, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8, scale_power=1.0):
-        _check_betas("Adam", beta1, beta2, eps)
+        if not (0 <= beta1 < 1 and 0 <= beta2 < 1 and 0 <= eps < math.inf):
+            raise InputError(
+                f"{type(self).__name__}: beta1 is {beta1!r}, beta2 {beta2!r}, eps {eps!r}; "
+                "expected rates from 0 to below 1 and eps of 0 or more"
+            )
         super().__init__(parameters, lr, scale_power)
         self.beta1, self.beta2, self.eps = beta1, beta2, eps
 
@@ -248,29 +244,12 @@ class Adam(Optimizer):
         return {**super().settings(), "betas": [self.beta1, self.beta2], "eps": self.eps}
 
 
-class AdaMax(Optimizer):
+class AdaMax(Adam):
     """AdaMax (Kingma and Ba 2015, algorithm 2): Adam with the largest gradient for a scale.
 
     `m <- b1 m + (1 - b1) g`, `u <- max(b2 u, |g|)`; the direction is
-    `m / (1 - b1^t) / (u + eps)`.
-
-    Parameters
-    ----------
-    parameters : iterable of Parameter
-        What to change.
-    lr : float, optional
-        Learning rate, above 0; 2e-3 by default.
-    beta1, beta2 : float, optional
-        Decay rates b1 and b2, from 0 to below 1.
-    eps : float, optional
-        Added to the denominator, 1e-8; keeps a gradient that was always 0 from dividing by 0.
-    scale_power : float, optional
-        1 by default.
-
-    Raises
-    ------
-    InputError
-        If a setting is out of range.
+    `m / (1 - b1^t) / (u + eps)`.  Takes the arguments of `Adam`; eps keeps a gradient that
+    was always 0 from dividing by 0.
 
     Examples
     --------
@@ -284,15 +263,7 @@ class AdaMax(Optimizer):
 
     state_names = ("m", "u")
 
-    def __init__(self, parameters, lr=2e-3, beta1=0.9, beta2=0.999, eps=1e-8, scale_power=1.0):
-        _check_betas("AdaMax", beta1, beta2, eps)
-        super().__init__(parameters, lr, scale_power)
-        self.beta1, self.beta2, self.eps = beta1, beta2, eps
-
     def direction(self, g, m, u):
         m += (1 - self.beta1) * (g - m)
         np.maximum(self.beta2 * u, abs(g), out=u)
         return m / (u + self.eps) * (1 / (1 - self.beta1**self.steps))
-
-    def settings(self):
-        return {**super().settings(), "betas": [self.beta1, self.beta2], "eps": self.eps}

@@ -5,7 +5,8 @@ import pytest
 
 from bitnet import BatchNorm, BinaryLinear, Dropout, InputError, Linear, Sign, kernels
 
-PIXELS = np.random.default_rng(0).integers(0, 256, (6, 20), dtype=np.uint8)
+RNG = np.random.default_rng(0)
+PIXELS = RNG.integers(0, 256, (6, 20), dtype=np.uint8)
 
 
 def test_binary_linear_multiplies_with_its_bits():
@@ -25,7 +26,7 @@ def test_latent_weights_start_in_their_bounds_and_state_the_papers_scale():
 
 
 def test_the_gradient_of_the_bits_counts_as_that_of_the_latent_weights():
-    layer = BinaryLinear(20, 7)
+    layer = BinaryLinear(20, 7, RNG)
     grad_z = np.random.default_rng(2).standard_normal((6, 7)).astype(np.float32)
     layer(PIXELS).backward(grad_z)
     assert np.allclose(layer.weight.grad, grad_z.T @ (2.0 * PIXELS - 255), rtol=1e-4, atol=1e-2)
@@ -55,20 +56,20 @@ def test_evaluation_of_batch_norm_uses_the_averages():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: BinaryLinear(0, 5), "inputs is 0"),
-        (lambda: BinaryLinear(5, -1), "outputs is -1"),
-        (lambda: BinaryLinear(5, 2.5), "2.5"),
-        (lambda: BinaryLinear(True, 5), "True"),
-        (lambda: Linear(5, 0), "outputs is 0"),
+        (lambda: BinaryLinear(0, 5, RNG), "inputs is 0"),
+        (lambda: BinaryLinear(5, -1, RNG), "outputs is -1"),
+        (lambda: BinaryLinear(5, 2.5, RNG), "2.5"),
+        (lambda: BinaryLinear(True, 5, RNG), "True"),
+        (lambda: Linear(5, 0, RNG), "outputs is 0"),
         (lambda: BatchNorm(0), "features is 0"),
         (lambda: BatchNorm(3, momentum=0), "momentum 0"),
         (lambda: BatchNorm(3, eps=0), "eps is 0"),
         (lambda: Dropout(1.0, None), "1.0"),
         (lambda: Sign(stochastic=True), "rng"),
-        (lambda: BinaryLinear(20, 5)(PIXELS[:, :19]), r"\(6, 19\); expected \(B, 20\)"),
-        (lambda: BinaryLinear(20, 5)(PIXELS[0]), r"\(20,\)"),
-        (lambda: BinaryLinear(20, 5)(PIXELS.astype(np.float32)), "float32"),
-        (lambda: Linear(20, 5)(np.ones((2, 3))), r"expected \(B, 20\)"),
+        (lambda: BinaryLinear(20, 5, RNG)(PIXELS[:, :19]), r"\(6, 19\); expected \(B, 20\)"),
+        (lambda: BinaryLinear(20, 5, RNG)(PIXELS[0]), r"\(20,\)"),
+        (lambda: BinaryLinear(20, 5, RNG)(PIXELS.astype(np.float32)), "float32"),
+        (lambda: Linear(20, 5, RNG)(np.ones((2, 3))), r"expected \(B, 20\)"),
         (lambda: BatchNorm(3)(np.ones((0, 3))), "2 rows"),
         (lambda: BatchNorm(3)(np.ones((1, 3))), "2 rows"),
     ],

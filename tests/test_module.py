@@ -69,7 +69,7 @@ def test_state_that_does_not_fit_changes_nothing(change, message):
 def test_evaluation_is_deterministic_and_leaves_the_state_alone():
     rng = np.random.default_rng(0)
     model = Sequential(
-        Dropout(0.5, rng), BinaryLinear(20, 4), BatchNorm(4), Sign(stochastic=True, rng=rng)
+        Dropout(0.5, rng), BinaryLinear(20, 4, rng), BatchNorm(4), Sign(stochastic=True, rng=rng)
     )
     x = rng.integers(0, 256, (9, 20), dtype=np.uint8)
     assert not model(x).data.equals(model(x).data)

@@ -67,7 +67,7 @@ def test_the_step_is_scaled_per_layer_before_it_is_clipped(kind, power):
 
 
 def test_only_latent_weights_are_clipped():
-    layer = BinaryLinear(3, 2)
+    layer = BinaryLinear(3, 2, RNG)
     free = Parameter([0.0])
     for w in (layer.weight, free):
         w.grad = np.full(w.shape, -5.0, np.float32)

@@ -102,7 +102,7 @@ def load_dataset(name):
     """
     if name not in DATASETS:
         raise InputError(f"unknown data set {name!r}; expected one of {', '.join(DATASETS)}")
-    folder = _folder(name)
+    folder = folder_of(name)
     arrays = {field: read_idx(_find(name, folder, stem)) for field, stem in FILES.items()}
     for part in ("train", "test"):
         images, labels = arrays[f"{part}_images"], arrays[f"{part}_labels"]
@@ -125,7 +125,7 @@ def available():
     """
     facts = []
     for name in DATASETS:
-        folder = _folder(name)
+        folder = folder_of(name)
         try:
             for stem in FILES.values():
                 _find(name, folder, stem)
@@ -135,7 +135,7 @@ def available():
     return facts
 
 
-def _folder(name):
+def folder_of(name):
     """The folder in which the files of a data set belong."""
     if name == "embedded":
         return pathlib.Path(__file__).parent / "digits"

@@ -5,7 +5,7 @@ and every fifth test image into the package's folder `data/digits`.
 """
 
 from bitnet.command import run
-from bitnet.data.datasets import FILES, _folder, load_dataset
+from bitnet.data.datasets import FILES, folder_of, load_dataset
 from bitnet.data.idx import write_idx
 
 __all__ = ["embed"]
@@ -14,26 +14,33 @@ TRAIN_COUNT = 10_000
 TEST_STEP = 5
 
 
-def embed(folder):
+def embed(mnist, folder):
     """Write the four files of the embedded digits.
 
     Parameters
     ----------
+    mnist : Dataset
+        The full MNIST.
     folder : path
         Where to; it must exist.
 
     Raises
     ------
-    InputError
-        If the full MNIST is not there.
     OSError
         If a file cannot be written.
 
     Examples
     --------
-    >>> embed("no/such/folder")  # doctest: +SKIP
+    >>> import pathlib, tempfile
+    >>> import numpy as np
+    >>> from bitnet.data import Dataset, read_idx
+    >>> images, labels = np.zeros((10, 28, 28), np.uint8), np.arange(10, dtype=np.uint8)
+    >>> few = Dataset("few", images, labels, images, labels, tuple("0123456789"))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     embed(few, pathlib.Path(folder))
+    ...     read_idx(f"{folder}/t10k-labels-idx1-ubyte.gz")
+    array([0, 5], dtype=uint8)
     """
-    mnist = load_dataset("mnist")
     parts = {
         "train_images": mnist.train_images[:TRAIN_COUNT],
         "train_labels": mnist.train_labels[:TRAIN_COUNT],
@@ -46,7 +53,7 @@ def embed(folder):
 
 def main():
     """Make the files in place."""
-    embed(_folder("embedded"))
+    embed(load_dataset("mnist"), folder_of("embedded"))
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ def test_the_full_mnist_and_that_the_embedded_digits_are_its_part(tmp_path):
     assert hashlib.md5(content).hexdigest() == "6bbc9ace898e44ae57da46a324031adb"
     assert np.array_equal(mnist.train_images[:10_000], digits.train_images)
     assert np.array_equal(mnist.test_images[::5], digits.test_images)
-    embed_digits.embed(tmp_path)
+    embed_digits.embed(mnist, tmp_path)
     for path in tmp_path.iterdir():
         read, kept = data.read_idx(path), pathlib.Path(data.__file__).parent / "digits" / path.name
         assert np.array_equal(read, data.read_idx(kept))

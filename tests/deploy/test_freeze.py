@@ -13,7 +13,7 @@ from bitnet.models import binary_mlp
 
 pytestmark = pytest.mark.usefixtures("implementation")
 
-F32 = np.float32
+RNG = np.random.default_rng(0)
 
 
 def disturb(model, seed):
@@ -65,7 +65,7 @@ def test_thresholds_at_every_z(gamma, beta, mean, inv_std, n):
     norm = BatchNorm(1).eval()
     norm.gamma.data[:], norm.beta.data[:] = gamma, beta
     norm.running_mean[:], norm.running_inv_std[:] = mean, inv_std
-    model = Sequential(BinaryLinear(n, 1), norm, Sign(), BinaryLinear(1, 1), BatchNorm(1))
+    model = Sequential(BinaryLinear(n, 1, RNG), norm, Sign(), BinaryLinear(1, 1, RNG), BatchNorm(1))
     layer = bitnet.freeze(model, "signs").layers[0]
     z = np.arange(-n, n + 1, dtype=np.int32)[:, None]
     norm.eval()
@@ -86,7 +86,9 @@ def test_a_tie_is_plus_one_for_both_signs_of_gamma():
     for gamma, expected in ((1.0, [-1, 1, 1]), (-1.0, [1, 1, -1])):
         norm = BatchNorm(1)
         norm.gamma.data[:], norm.running_mean[:] = gamma, 2.0
-        model = Sequential(BinaryLinear(4, 1), norm, Sign(), BinaryLinear(1, 1), BatchNorm(1))
+        model = Sequential(
+            BinaryLinear(4, 1, RNG), norm, Sign(), BinaryLinear(1, 1, RNG), BatchNorm(1)
+        )
         layer = bitnet.freeze(model, "signs").layers[0]
         assert (layer.thresholds.tolist(), layer.rising.tolist()) == ([2], [gamma > 0])
         z = np.array([[0], [2], [4]], np.int32)
@@ -146,17 +148,17 @@ def broken(index, value):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: bitnet.freeze(BinaryLinear(3, 3)), "expected a Sequential"),
+        (lambda: bitnet.freeze(BinaryLinear(3, 3, RNG)), "expected a Sequential"),
         (lambda: bitnet.freeze(Sequential()), "must end with"),
-        (lambda: bitnet.freeze(Sequential(BinaryLinear(3, 3))), "must end with"),
-        (lambda: bitnet.freeze(Sequential(BinaryLinear(3, 3), Sign())), "layer 1.*BatchNorm"),
+        (lambda: bitnet.freeze(Sequential(BinaryLinear(3, 3, RNG))), "must end with"),
+        (lambda: bitnet.freeze(Sequential(BinaryLinear(3, 3, RNG), Sign())), "layer 1.*BatchNorm"),
         (
-            lambda: bitnet.freeze(Sequential(BinaryLinear(3, 3), BatchNorm(3), ReLU())),
+            lambda: bitnet.freeze(Sequential(BinaryLinear(3, 3, RNG), BatchNorm(3), ReLU())),
             r"layer 2.*is ReLU\(\); expected Sign",
         ),
         (
             lambda: bitnet.freeze(
-                Sequential(Dropout(0.1, None), BinaryLinear(3, 3), BatchNorm(3), Sign())
+                Sequential(Dropout(0.1, None), BinaryLinear(3, 3, RNG), BatchNorm(3), Sign())
             ),
             "must end with",
         ),
