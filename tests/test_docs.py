@@ -6,6 +6,7 @@ import pathlib
 import pkgutil
 import re
 
+import numpy as np
 import pytest
 
 import bitnet
@@ -62,3 +63,26 @@ def test_the_map_of_the_readme_names_what_there_is(line):
             value = module
             for part in name.split("."):
                 value = getattr(value, part)
+
+
+def test_the_python_of_the_readme_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    sizes = [784, 512, 512, 512, 10]
+    model = bitnet.models.binary_mlp(sizes, np.random.default_rng(0))
+    bitnet.freeze(model).save("mnist_mlp.npz")
+    (code,) = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    exec(code, names := {})
+    assert names["net"].layers[0].bits.signs().shape == (512, 784)
+
+
+def test_the_test_command_of_the_readme_is_what_runs_before_a_change_lands():
+    script = (ROOT / ".ci" / "run").read_text()
+    for command in (
+        "pip install -e '.[test]'",
+        "python -m pytest",
+        "pip install .",
+        "mnist_mlp.py",
+    ):
+        assert command in README
+    assert "install --quiet -e '.[test]'" in script
+    assert 'python" -m pytest' in script
