@@ -14,7 +14,7 @@ from bitnet import functions, kernels, models, schedules
 from bitnet.backend import set_num_threads, status
 from bitnet.checkpoint import load_checkpoint, save_checkpoint
 from bitnet.command import run
-from bitnet.data import Dataset, batches, load_dataset, read_idx
+from bitnet.data import Dataset, batches, load_dataset, read_idx, scale_pixels
 from bitnet.deploy.file import load
 from bitnet.deploy.freeze import compare, freeze
 from bitnet.deploy.runtime import FrozenNet
@@ -25,7 +25,14 @@ from bitnet.layers import BatchNorm, BinaryLinear, Dropout, Linear, ReLU, Sign
 from bitnet.module import Module, Sequential
 from bitnet.optimizers import SGD, Adam, AdaMax
 from bitnet.tensor import Function, Parameter, Tensor, no_grad
-from bitnet.train import accuracy, flip_ratio, images_per_second, predict, weight_bits
+from bitnet.train import (
+    accuracy,
+    evaluate,
+    flip_ratio,
+    images_per_second,
+    predict,
+    weight_bits,
+)
 
 __version__ = "0.1.0"
 
@@ -52,6 +59,7 @@ __all__ = [
     "batches",
     "check_gradient",
     "compare",
+    "evaluate",
     "flip_ratio",
     "freeze",
     "functions",
@@ -66,6 +74,7 @@ __all__ = [
     "read_idx",
     "run",
     "save_checkpoint",
+    "scale_pixels",
     "schedules",
     "set_num_threads",
     "status",

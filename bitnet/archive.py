@@ -30,7 +30,7 @@ MAX_BYTES = 4 << 30
 TYPES = ("|b1", "|u1", "|i1", "<i4", "<i8", "<f4", "<f8")
 NPY_HEADER = re.compile(  # version 1.0, as numpy.lib.format writes it, in C order
     rb"\x93NUMPY\x01\x00..\{'descr': '([|<]\w\w)', 'fortran_order': False, "
-    rb"'shape': \(((?:\d{1,18},? ?){0,8})\), \} *\n",
+    rb"'shape': \(([\d, ]{0,160})\), \} *\n",
     re.DOTALL,
 )
 
@@ -43,7 +43,8 @@ REFUSED = (
     AttributeError,
     EOFError,
     NotImplementedError,
-    RecursionError,
+    RuntimeError,
+    OSError,
     zlib.error,
     struct.error,
 )
@@ -80,8 +81,7 @@ def replacing(path):
     ...     open(f"{folder}/a", "rb").read()
     b'whole'
     """
-    path = pathlib.Path(path)
-    partial = path.with_name(f".{path.name}.partial")
+    path, partial = pathlib.Path(path), _partial(path)
     try:
         with open(partial, "w+b") as file:
             yield file
@@ -91,6 +91,12 @@ def replacing(path):
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
+
+
+def _partial(path):
+    """The file that is written before it takes the place of `path`."""
+    path = pathlib.Path(path)
+    return path.with_name(f".{path.name}.partial")
 
 
 def check_writable(path):
@@ -104,7 +110,9 @@ def check_writable(path):
     Raises
     ------
     InputError
-        If its folder is missing or not writable, or the path is a folder.
+        If its folder is missing, or the path is a folder or another thing than a file.
+    OSError
+        If the system refuses a file of this name there.
 
     Examples
     --------
@@ -115,12 +123,12 @@ def check_writable(path):
     cannot write no/such/folder/net.npz: there is no folder no/such/folder; make it first
     """
     path = pathlib.Path(path)
-    if path.is_dir():
-        raise InputError(f"cannot write {path}: it is a folder; expected the name of a file")
+    if path.exists() and not path.is_file():
+        raise InputError(f"cannot write {path}: it is a folder or a device; expected a file's name")
     if not path.parent.is_dir():
         raise InputError(f"cannot write {path}: there is no folder {path.parent}; make it first")
-    if not os.access(path.parent, os.W_OK):
-        raise InputError(f"cannot write {path}: the folder {path.parent} is not writable")
+    _partial(path).touch()
+    _partial(path).unlink()
 
 
 def write_archive(path, kind, version, header, arrays):
@@ -135,7 +143,7 @@ def write_archive(path, kind, version, header, arrays):
     version : int
         The version of that kind.
     header : dict
-        What JSON can hold.
+        What JSON can hold; NumPy's scalars and arrays become numbers and lists.
     arrays : dict of str to numpy.ndarray
         By name.
 
@@ -152,7 +160,8 @@ def write_archive(path, kind, version, header, arrays):
     ...     read_archive(f"{folder}/a.npz", "test", 1)
     ({'n': 3}, {'x': array([0, 1, 2])})
     """
-    text = json.dumps({"magic": "bitnet", "kind": kind, "version": version, **header})
+    header = {"magic": "bitnet", "kind": kind, "version": version, **header}
+    text = json.dumps(header, default=lambda value: value.tolist())  # of NumPy's scalars and arrays
     members = {"header": np.frombuffer(text.encode(), np.uint8), **arrays}
     with replacing(path) as file:
         with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
@@ -265,7 +274,7 @@ def _read_member(archive, info):
     if header is None or header[1].decode() not in TYPES:
         raise ValueError(f"{info.filename} is no .npy array of a type that is used here")
     dtype = np.dtype(header[1].decode())
-    shape = tuple(int(size) for size in header[2].split(b",") if size.strip())
+    shape = tuple(int(size) for size in header[2].split(b",") if size.strip())  # "3, 4" or "3,"
     if math.prod(shape) * dtype.itemsize != len(content) - header.end():
         raise ValueError(f"the header of {info.filename} does not fit its bytes")
     array = np.empty(shape, dtype)

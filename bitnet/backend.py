@@ -46,32 +46,31 @@ def array_module(*arrays):
 
 
 def set_num_threads(n):
-    """Let the Numba kernels and the BLAS of NumPy use `n` threads each.
+    """Let the BLAS of NumPy, which multiplies floats, use `n` threads.
+
+    The kernels on bits run on one thread so far.
 
     Parameters
     ----------
     n : int
-        Threads, 1 or more; at most as many as the processor runs are useful.
+        Threads, from 1 to 1024; more than the processor runs at once are of no use.
 
     Raises
     ------
     InputError
-        If `n` is not a whole number of 1 or more.
+        If `n` is no such number, or threadpoolctl is not installed.
 
     Examples
     --------
     >>> set_num_threads(1)
     """
-    if not isinstance(n, (int, np.integer)) or isinstance(n, bool) or n < 1:
-        raise InputError(f"set_num_threads: n is {n!r}; expected a whole number of 1 or more")
-    if importlib.util.find_spec("threadpoolctl"):
-        import threadpoolctl
+    if not isinstance(n, (int, np.integer)) or isinstance(n, bool) or not 1 <= n <= 1024:
+        raise InputError(f"set_num_threads: n is {n!r}; expected a whole number from 1 to 1024")
+    if importlib.util.find_spec("threadpoolctl") is None:
+        raise InputError("set_num_threads needs threadpoolctl; run `pip install threadpoolctl`")
+    import threadpoolctl
 
-        threadpoolctl.threadpool_limits(int(n))
-    if importlib.util.find_spec("numba"):
-        import numba
-
-        numba.set_num_threads(min(int(n), numba.config.NUMBA_NUM_THREADS))
+    threadpoolctl.threadpool_limits(int(n))
 
 
 def status():

@@ -105,8 +105,8 @@ def load_checkpoint(path, model, optimizer, schedule, rng, settings=None):
     header, arrays = read_archive(path, KIND, VERSION)
     epoch, rng_state, came = (header.get(key) for key in ("epoch", "rng", "settings"))
     expected = _settings(optimizer, schedule, settings)
-    if not isinstance(epoch, int) or not isinstance(came, dict):
-        raise InputError(f"{path}: the checkpoint has no epoch or no settings")
+    if type(epoch) is not int or epoch < 0 or not isinstance(came, dict):
+        raise InputError(f"{path}: the checkpoint has no number of epochs or no settings")
     for name in sorted(expected.keys() | came.keys()):
         if expected.get(name) != came.get(name):
             raise InputError(
@@ -116,12 +116,14 @@ def load_checkpoint(path, model, optimizer, schedule, rng, settings=None):
     parts = {"model": {}, "optimizer": {}}
     for name, array in arrays.items():
         part, _, rest = name.partition("/")
-        parts.setdefault(part, {})[rest] = array
+        if part not in parts:
+            raise InputError(f"{path}: the checkpoint holds an unknown array {name!r}")
+        parts[part][rest] = array
     check_state(f"{path}: model", model.state_dict(), parts["model"])
     check_state(f"{path}: optimizer", optimizer.state_dict(), parts["optimizer"])
     try:
         rng.bit_generator.state = rng_state
-    except (TypeError, ValueError, KeyError) as error:
+    except (TypeError, ValueError, KeyError, IndexError, OverflowError) as error:
         raise InputError(f"{path}: the random state does not fit ({error})") from None
     model.load_state_dict(parts["model"])
     optimizer.load_state_dict(parts["optimizer"])

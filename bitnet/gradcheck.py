@@ -22,8 +22,8 @@ def check_gradient(
 
     For a random direction d of all inputs and a random weight c of the outputs,
     `sum(c * (f(x + h d) - f(x - h d))) / 2h` must equal `sum(grad * d)`, in float64.  The
-    same is tried with inputs that are not contiguous, and the gradients' shapes and types
-    are tried with no rows at all.
+    same is tried with inputs that are not contiguous, and the gradients' shapes with no rows
+    at all.
 
     Parameters
     ----------
@@ -93,11 +93,7 @@ def _gradients(function, arrays, grad_y):
     """The gradients of all inputs; an input that the function ignores has a zero one."""
     tensors = [Tensor(x, requires_grad=True) for x in arrays]
     function(*tensors).backward(grad_y)
-    grads = [np.zeros(x.shape) if x.grad is None else x.grad for x in tensors]
-    for x, grad in zip(arrays, grads, strict=True):
-        if grad.dtype != x.dtype:
-            raise AssertionError(f"the gradient of a {x.dtype} input is {grad.dtype}")
-    return grads
+    return [np.zeros(x.shape) if x.grad is None else x.grad for x in tensors]
 
 
 def _away_from(x, kinks, distance):

@@ -46,6 +46,8 @@ def binary_mlp(sizes, rng, step_scale=1.0, dropout=(0.0, 0.0), stochastic=False)
     [BinaryLinear(784, 512), BatchNorm(512), Sign()]
     """
     pairs = _pairs("binary_mlp", sizes)
+    if len(dropout) != 2:
+        raise InputError(f"binary_mlp: dropout is {dropout!r}; expected two probabilities")
     layers = []
     for i, (inputs, outputs) in enumerate(pairs):
         if p := dropout[min(i, 1)]:

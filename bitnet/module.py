@@ -1,11 +1,13 @@
 """Module: parameters, other state, and the modes of training and evaluation; Sequential."""
 
+import contextlib
+
 import numpy as np
 
 from bitnet.errors import InputError
-from bitnet.tensor import Parameter, as_tensor
+from bitnet.tensor import Parameter, as_tensor, no_grad
 
-__all__ = ["Module", "Sequential", "check_state"]
+__all__ = ["Module", "Sequential", "check_state", "evaluating"]
 
 
 class Module:
@@ -62,9 +64,10 @@ class Module:
             yield from child.modules()
 
     def parameters(self):
-        """The Parameters of this Module and of all inside, in a list."""
-        own = (value for module in self.modules() for value in vars(module).values())
-        return [value for value in own if isinstance(value, Parameter)]
+        """The Parameters of this Module and of all inside, each once, in a list."""
+        values = (value for module in self.modules() for value in vars(module).values())
+        own = {id(value): value for value in values if isinstance(value, Parameter)}
+        return list(own.values())
 
     def train(self, training=True):
         """Behave as in training, or, with False, as in evaluation; returns the Module."""
@@ -116,6 +119,35 @@ class Module:
             array[...] = state[name]
 
 
+@contextlib.contextmanager
+def evaluating(model):
+    """Use a model in evaluation mode, without gradients, inside a `with` block.
+
+    Parameters
+    ----------
+    model : Module
+        Afterwards it and every Module inside have the mode that they had.
+
+    Examples
+    --------
+    >>> from bitnet import ReLU
+    >>> model = Sequential(ReLU())
+    >>> with evaluating(model):
+    ...     model.training
+    False
+    >>> model.training
+    True
+    """
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        with no_grad():
+            yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
 def check_state(what, own, state):
     """Refuse arrays whose names, shapes or types differ from those of `own`, or hold NaN.
 
@@ -152,8 +184,8 @@ def check_state(what, own, state):
                 f"{what}: {name!r} is {came.dtype} of shape {came.shape}; "
                 f"expected {array.dtype} of shape {array.shape}"
             )
-        if not np.isfinite(came).all():
-            raise InputError(f"{what}: {name!r} holds NaN or infinity")
+        if not np.isfinite(came).all() or (came.dtype.kind == "i" and (came < 0).any()):
+            raise InputError(f"{what}: {name!r} holds NaN, infinity, or a count below 0")
 
 
 class Sequential(Module):

@@ -2,7 +2,7 @@
 
 All follow Algorithm 1's last lines: `W <- clip(W - step_scale * lr * direction, -1, 1)`,
 where `bound` and `step_scale` are the parameter's own (a binary layer sets them to 1 and to
-sqrt((inputs + outputs) / 1.5), PAPERS' code).  Only latent weights are bounded.
+sqrt((inputs + outputs) / 1.5), as in the papers' code).  Only latent weights are bounded.
 """
 
 import math
@@ -28,7 +28,8 @@ class Optimizer:
     lr : float
         Learning rate, above 0; may be set before each step, as by a schedule.
     scale_power : float, optional
-        The power of each parameter's `step_scale` that multiplies the learning rate.
+        The power of `step_scale` that multiplies the learning rate of a bounded parameter;
+        1 for those without a bound.
 
     Attributes
     ----------
@@ -60,6 +61,8 @@ class Optimizer:
             raise InputError(
                 f"{type(self).__name__}: expected one or more Parameters, as model.parameters()"
             )
+        if len({id(p) for p in self.parameters}) < len(self.parameters):
+            raise InputError(f"{type(self).__name__}: a Parameter comes twice; expected each once")
         self.lr = lr
         self.scale_power = scale_power
         self.steps = 0
@@ -91,7 +94,13 @@ class Optimizer:
         for parameter, state in zip(self.parameters, self.state, strict=True):
             if parameter.grad is None:
                 continue
-            rate = self.lr * parameter.step_scale**self.scale_power
+            if not parameter.data.flags.c_contiguous:
+                raise InputError(
+                    f"{type(self).__name__}: a Parameter's data are not contiguous; "
+                    "assign numpy.ascontiguousarray(...)"
+                )
+            power = 1.0 if parameter.bound is None else self.scale_power
+            rate = self.lr * parameter.step_scale**power
             flat = [parameter.data.reshape(-1), parameter.grad.reshape(-1)]
             flat += [state[name].reshape(-1) for name in self.state_names]
             for start in range(0, flat[0].size, BLOCK):
@@ -226,10 +235,10 @@ class Adam(Optimizer):
     state_names = ("m", "v")
 
     def __init__(self, parameters, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8, scale_power=1.0):
-        if not (0 <= beta1 < 1 and 0 <= beta2 < 1 and 0 <= eps < math.inf):
+        if not (0 <= beta1 < 1 and 0 <= beta2 < 1 and 0 < eps < math.inf):
             raise InputError(
                 f"{type(self).__name__}: beta1 is {beta1!r}, beta2 {beta2!r}, eps {eps!r}; "
-                "expected rates from 0 to below 1 and eps of 0 or more"
+                "expected rates from 0 to below 1 and eps above 0"
             )
         super().__init__(parameters, lr, scale_power)
         self.beta1, self.beta2, self.eps = beta1, beta2, eps
@@ -248,8 +257,8 @@ class AdaMax(Adam):
     """AdaMax (Kingma and Ba 2015, algorithm 2): Adam with the largest gradient for a scale.
 
     `m <- b1 m + (1 - b1) g`, `u <- max(b2 u, |g|)`; the direction is
-    `m / (1 - b1^t) / (u + eps)`.  Takes the arguments of `Adam`; eps keeps a gradient that
-    was always 0 from dividing by 0.
+    `m / (1 - b1^t) / (u + eps)`.  Takes the arguments of `Adam`, with the same defaults;
+    eps keeps a gradient that was always 0 from dividing by 0.
 
     Examples
     --------

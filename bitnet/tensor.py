@@ -100,6 +100,11 @@ class Tensor:
         """The number of elements."""
         return self.data.size
 
+    @property
+    def is_float(self):
+        """Whether the data are floats, and not integers, Bits or Planes."""
+        return not isinstance(self.data, (Bits, Planes)) and self.data.dtype.kind == "f"
+
     def __len__(self):
         return self.shape[0]
 
@@ -175,8 +180,8 @@ class Tensor:
                     f"backward: a Tensor of shape {self.shape} needs the argument grad "
                     "of that shape; without it, reduce to one number first (sum, mean, a loss)"
                 )
-            return np.ones(self.shape, self.data.dtype)
-        grad = np.array(grad)
+            return np.ones(self.shape, self.data.dtype if self.is_float else np.float32)
+        grad = np.array(grad, self.data.dtype if self.is_float else None)
         if grad.shape != self.shape:
             raise InputError(f"backward: grad has shape {grad.shape}; expected {self.shape}")
         return grad
@@ -302,7 +307,10 @@ class Function:
                     f"{self.name}.backward returned a gradient of shape "
                     f"{getattr(grad_x, 'shape', None)} for input {i} of shape {x.shape}"
                 )
-        return _unshared(grads)
+        return _unshared(
+            grad_x.astype(x.data.dtype, copy=False) if x.requires_grad and x.is_float else grad_x
+            for x, grad_x in zip(self.inputs, grads, strict=True)
+        )
 
     def release(self):
         """Let go of the inputs and of all that forward kept."""
@@ -346,16 +354,12 @@ def as_tensor(x):
 
 def _as_tensors(inputs):
     """The inputs as Tensors; plain numbers take the float type of the first that has one."""
-    floats = (x.data.dtype for x in inputs if isinstance(x, Tensor) and _is_float(x.data))
+    floats = (x.data.dtype for x in inputs if isinstance(x, Tensor) and x.is_float)
     dtype = next(floats, np.dtype(np.float32))
     return tuple(
         Tensor(np.asarray(x, dtype)) if isinstance(x, (int, float, np.generic)) else as_tensor(x)
         for x in inputs
     )
-
-
-def _is_float(data):
-    return not isinstance(data, (Bits, Planes)) and data.dtype.kind == "f"
 
 
 def _as_array(data):
@@ -368,10 +372,11 @@ def _as_array(data):
         raise InputError(f"Tensor: rows of different length ({error})") from None
     if not hasattr(data, "dtype") and array.dtype.kind in "fiu":
         array = array.astype(np.float32)
-    if array.dtype.kind not in "fiub" or array.dtype.itemsize > 8 or array.dtype == np.float16:
+    wrong_float = array.dtype.kind == "f" and array.dtype.itemsize not in (4, 8)
+    if array.dtype.kind not in "fiub" or wrong_float or not array.dtype.isnative:
         raise InputError(
             f"Tensor: got an array of type {array.dtype}; "
-            "expected float32, float64, integers or booleans"
+            "expected float32, float64, integers or booleans, in this machine's byte order"
         )
     return np.asarray(array) if np.isscalar(array) else array
 

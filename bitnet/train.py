@@ -9,9 +9,9 @@ from bitnet import kernels
 from bitnet.data.batches import batches
 from bitnet.errors import InputError
 from bitnet.layers import BinaryLinear
-from bitnet.tensor import no_grad
+from bitnet.module import evaluating
 
-__all__ = ["accuracy", "flip_ratio", "images_per_second", "predict", "weight_bits"]
+__all__ = ["accuracy", "evaluate", "flip_ratio", "images_per_second", "predict", "weight_bits"]
 
 BATCH = 1000  # rows an evaluation takes at once
 
@@ -43,15 +43,10 @@ def predict(model, images):
     >>> predict(model, np.zeros((3, 784), np.uint8)).shape
     (3,)
     """
-    was_training = model.training
-    model.eval()
-    try:
-        with no_grad():
-            numbers = np.zeros(len(images), np.int64)  # batches() wants a label an image
-            passes = batches(images, numbers, BATCH)
-            return np.concatenate([model(x).data.argmax(axis=1) for x, _ in passes])
-    finally:
-        model.train(was_training)
+    numbers = np.zeros(len(images), np.int64)  # batches() wants a label an image
+    with evaluating(model):
+        passes = batches(images, numbers, BATCH)
+        return np.concatenate([model(x).data.argmax(axis=1) for x, _ in passes])
 
 
 def accuracy(predictions, labels):
@@ -77,12 +72,45 @@ def accuracy(predictions, labels):
     >>> accuracy(np.array([1, 2, 3, 3]), np.array([1, 2, 3, 4]))
     0.75
     """
+    predictions, labels = np.asarray(predictions), np.asarray(labels)
     if predictions.shape != labels.shape or len(labels) == 0:
         raise InputError(
             f"accuracy: predictions of shape {predictions.shape}, labels of {labels.shape}; "
             "expected the same shape, not empty"
         )
     return float((predictions == labels).mean())
+
+
+def evaluate(model, images, labels):
+    """The share of images that a model in evaluation mode puts into the right class.
+
+    Parameters
+    ----------
+    model : Module
+        From images to scores of shape (B, C).
+    images : numpy.ndarray
+        Shape (count, ...), one or more.
+    labels : numpy.ndarray
+        Integers of shape (count,).
+
+    Returns
+    -------
+    float
+        From 0 to 1.
+
+    Raises
+    ------
+    InputError
+        If the arrays do not fit the model or each other.
+
+    Examples
+    --------
+    >>> from bitnet.models import binary_mlp
+    >>> model = binary_mlp([784, 1], np.random.default_rng(0))
+    >>> evaluate(model, np.zeros((3, 784), np.uint8), np.array([0, 0, 0]))
+    1.0
+    """
+    return accuracy(predict(model, images), labels)
 
 
 def weight_bits(model):

@@ -7,7 +7,6 @@ The loop in `train` is Algorithm 1 of "Binarized Neural Networks" (arXiv 1602.02
 """
 
 import argparse
-import dataclasses
 import json
 import pathlib
 import re
@@ -20,18 +19,19 @@ import bitnet
 from bitnet import functions, models, schedules
 from bitnet.archive import check_writable, replacing
 
-LINE = "{:>6} {:>9} {:>8} {:>8} {:>10} {:>8} {:>8}"
-MUST_AGREE = ("data", "hidden", "batch", "recipe", "quick")  # between a training and its resumption
+COLUMNS = "{:>6} {:>9} {:>8} {:>8} {:>10} {:>8} {:>8}"
+MUST_AGREE = ("data", "hidden", "batch", "recipe", "seed", "quick")  # with a resumed training
 
 
 def train(model, optimizer, schedule, loss_of, data, args, rng, checkpoint=None):
     """Train, print a line an epoch and, with a path for it, write a checkpoint an epoch."""
+    training = model, optimizer, schedule, rng
     settings = {name: getattr(args, name) for name in MUST_AGREE}
-    training, done = (model, optimizer, schedule, rng), 0
+    done = saved = 0
     if checkpoint and args.resume:
-        done = bitnet.load_checkpoint(checkpoint, *training, settings)
+        done = saved = bitnet.load_checkpoint(checkpoint, *training, settings)
         print(f"{checkpoint}: {done} epochs are done")
-    print(LINE.format("epoch", "loss", "train", "test", "rate", "flips", "seconds"))
+    print(COLUMNS.format("epoch", "loss", "train", "test", "rate", "flips", "seconds"))
     try:
         while done < args.epochs:
             start_s, losses, bits = time.perf_counter(), [], bitnet.weight_bits(model)
@@ -47,34 +47,18 @@ def train(model, optimizer, schedule, loss_of, data, args, rng, checkpoint=None)
                 optimizer.step()
                 losses.append(loss.item())
             done += 1
+            on_train = bitnet.evaluate(model, data.train_images, data.train_labels)
+            on_test = bitnet.evaluate(model, data.test_images, data.test_labels)
             flips = bitnet.flip_ratio(bits, bitnet.weight_bits(model))
-            on_train = bitnet.accuracy(bitnet.predict(model, data.train_images), data.train_labels)
-            on_test = bitnet.accuracy(bitnet.predict(model, data.test_images), data.test_labels)
-            shares = f"{on_train:.2%}", f"{on_test:.2%}", f"{optimizer.lr:.2e}", f"{flips:.2%}"
-            seconds = f"{time.perf_counter() - start_s:.2f}"
-            print(LINE.format(done, f"{np.mean(losses):.5f}", *shares, seconds), flush=True)
+            figures = f"{np.mean(losses):.5f}", f"{on_train:.2%}", f"{on_test:.2%}"
+            figures += f"{optimizer.lr:.2e}", f"{flips:.2%}", f"{time.perf_counter() - start_s:.2f}"
+            print(COLUMNS.format(done, *figures), flush=True)
             if checkpoint:
                 bitnet.save_checkpoint(checkpoint, done, *training, settings)
+                saved = done
     except KeyboardInterrupt:
-        kept = f"{done} epochs are in {checkpoint}; add --resume to go on"
-        raise KeyboardInterrupt(kept if checkpoint and done else "nothing is kept") from None
-
-
-def flat(data, quick):
-    """The data set with images as rows of pixels, or a small part of it."""
-    n_train, n_test = (2000, 500) if quick else (None, None)
-    return dataclasses.replace(
-        data,
-        train_images=data.train_images[:n_train].reshape(-1, 784),
-        train_labels=data.train_labels[:n_train],
-        test_images=data.test_images[:n_test].reshape(-1, 784),
-        test_labels=data.test_labels[:n_test],
-    )
-
-
-def scaled(images):
-    """Pixels from 0 to 255 as float32 from -1 to 1, for the float twin."""
-    return images.astype(np.float32) * np.float32(2 / 255) - 1
+        kept = f"{saved} epochs are in {checkpoint}; add --resume to go on" if saved else ""
+        raise KeyboardInterrupt(kept or "nothing of this training is kept") from None
 
 
 def row(name, predict, data, n_bytes):
@@ -86,14 +70,17 @@ def row(name, predict, data, n_bytes):
 
 def main():
     args = arguments()
-    out = pathlib.Path(args.out)
-    checkpoint = pathlib.Path(args.out.removesuffix(".npz") + ".checkpoint.npz")
-    for path in (out, args.json or out):
+    out, checkpoint = pathlib.Path(args.out), pathlib.Path(f"{args.out}.checkpoint")
+    paths = [out, checkpoint] + ([pathlib.Path(args.json)] if args.json is not None else [])
+    for path in paths:
         check_writable(path)
-    if args.threads:
+    if len({path.resolve() for path in paths}) < len(paths):
+        raise bitnet.InputError(f"--out and --json are both {out}; expected two files")
+    if args.threads is not None:
         bitnet.set_num_threads(args.threads)
-    data = flat(bitnet.load_dataset(args.data), args.quick)
-    sizes = [784, *args.hidden, len(data.classes)]
+    data = bitnet.load_dataset(args.data).flattened()
+    data = data.first(2000, 500) if args.quick else data
+    sizes = [data.train_images.shape[1], *args.hidden, len(data.classes)]
 
     print(f"binary net {'-'.join(map(str, sizes))} on {len(data.train_images)} images")
     rng = np.random.default_rng(args.seed)
@@ -118,10 +105,8 @@ def main():
 
     if args.twin:
         print("float twin: the same sizes and epochs, ReLU, cross-entropy, Adam from 1e-3")
-        rng = np.random.default_rng(args.seed)
+        rng, data = np.random.default_rng(args.seed), data.with_images(bitnet.scale_pixels)
         twin, schedule = models.float_mlp(sizes, rng), schedules.Cosine(1e-3, args.epochs)
-        train_images, test_images = scaled(data.train_images), scaled(data.test_images)
-        data = dataclasses.replace(data, train_images=train_images, test_images=test_images)
         adam, entropy = bitnet.Adam(twin.parameters()), functions.cross_entropy
         train(twin, adam, schedule, entropy, data, args, rng)
         n_bytes = sum(p.data.nbytes for p in twin.parameters())
@@ -130,7 +115,7 @@ def main():
     print(f"\n{'net':14} {'test':>8} {'bytes':>12} {'images/s':>10}")
     for r in rows:
         print("{net:14} {accuracy:8.2%} {bytes:12,} {images_per_s:10,.0f}".format(**r))
-    if args.json:
+    if args.json is not None:
         report = {"settings": vars(args), "agreement": vars(agreement), "rows": rows}
         with replacing(args.json) as file:
             file.write(json.dumps(report, indent=1).encode())
@@ -138,9 +123,9 @@ def main():
 
 def widths(text):
     """The widths that "3x512" or "512,512,256" stands for."""
-    if match := re.fullmatch(r"(\d+)x(\d+)", text):
+    if match := re.fullmatch(r"([1-9]\d?)x([1-9]\d{0,6})", text):
         return int(match[1]) * [int(match[2])]
-    if re.fullmatch(r"\d+(,\d+)*", text):
+    if re.fullmatch(r"[1-9]\d{0,6}(,[1-9]\d{0,6}){0,98}", text):
         return [int(width) for width in text.split(",")]
     raise argparse.ArgumentTypeError(f"{text!r}; expected COUNTxUNITS (3x512) or UNITS,UNITS,...")
 
@@ -149,16 +134,16 @@ def arguments():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     add = parser.add_argument
     add("--data", choices=bitnet.data.DATASETS, default="embedded", help="data set (embedded)")
-    add("--recipe", choices=("default", "paper"), default="default", help="paper: 3x4096, dropout, "
-        "exponential decay over 1000 epochs")  # fmt: skip
+    add("--recipe", choices=("default", "paper"), default="default", help="paper: 3x4096, "
+        "dropout, exponential decay over 1000 epochs")  # fmt: skip
     add("--hidden", type=widths, help="hidden layers x units (3x512; paper: 3x4096)")
     add("--epochs", type=int, help="passes over the training set (20; paper: 1000)")
     add("--batch", type=int, default=100, help="images in a batch (100)")
     add("--lr", type=float, default=3e-3, help="first learning rate (0.003)")
     add("--seed", type=int, default=0, help="of weights, shuffling and dropout (0)")
-    add("--threads", type=int, help="threads of the kernels and of the BLAS (all cores)")
+    add("--threads", type=int, help="threads of the BLAS, which multiplies floats (all cores)")
     add("--out", default="mnist_mlp.npz", help="file of the frozen net (mnist_mlp.npz)")
-    add("--resume", action="store_true", help="go on from the checkpoint beside --out")
+    add("--resume", action="store_true", help="go on from OUT.checkpoint")
     add("--no-twin", dest="twin", action="store_false", help="do not train the float twin")
     add("--quick", action="store_true", help="2000 images, 2 epochs: does everything work?")
     add("--json", help="file for the figures of the closing table")
@@ -167,11 +152,11 @@ def arguments():
     args.hidden = args.hidden or 3 * [4096 if paper else 512]
     if args.epochs is None:
         args.epochs = 2 if args.quick else 1000 if paper else 20
-    for name in ("epochs", "batch", "lr", "threads"):
-        if getattr(args, name) is not None and not 0 < getattr(args, name) < float("inf"):
-            parser.error(f"--{name} is {getattr(args, name)}; expected a number above 0")
-    if args.seed < 0:
-        parser.error(f"--seed is {args.seed}; expected 0 or more")
+    least = {"epochs": 1, "batch": 1, "lr": 1e-9, "seed": 0, "threads": 1}
+    for name, value in least.items():
+        given = getattr(args, name)
+        if given is not None and not value <= given <= 1e9:
+            parser.error(f"--{name} is {given}; expected a number from {value} to 1e9")
     return args
 
 

@@ -102,6 +102,9 @@ def test_another_kind_or_version_is_refused(path):
     refused(path, "holds a 'test'; expected a model", kind="model")
     refused(path, "version 1 of a test; this bitnet reads version 2", version=2)
     refused(path, "expected at most 100", max_bytes=100)
+    size = path.stat().st_size
+    read_archive(path, "test", 1, max_bytes=size)
+    refused(path, "expected at most", max_bytes=size - 1)
 
 
 @pytest.mark.parametrize(
@@ -131,6 +134,9 @@ def test_another_kind_or_version_is_refused(path):
                 "{'descr': '<f8', 'shape': (3,)}",
                 "__import__('os').abort()",
                 "{" * 90,
+                "{'descr': '<f8', 'fortran_order': False, 'shape': (" + "1" * 60 + "x",
+                "{'descr': '<f8', 'fortran_order': False, 'shape': (1 1,), }",
+                "{'descr': '>f8', 'fortran_order': False, 'shape': (3,), }",
             )
         ),
     ],
@@ -138,6 +144,34 @@ def test_another_kind_or_version_is_refused(path):
 def test_hostile_archives_with_a_valid_seal_are_refused(tmp_path, members):
     hostile(tmp_path / "file.npz", members)
     refused(tmp_path / "file.npz")
+
+
+def test_zips_that_zipfile_cannot_read_are_refused(path):
+    """Encrypted members, and a directory that lies outside the file."""
+    whole = path.read_bytes()[:-64]
+    entry, end = whole.index(b"PK\x01\x02"), whole.index(b"PK\x05\x06")
+    for place, value in (
+        (entry + 8, b"\x01"),
+        (end + 16, b"\xfe\xff\xff\xff"),
+        (end + 16, b"\xff" * 4),
+    ):
+        changed = whole[:place] + value + whole[place + len(value) :]
+        path.write_bytes(sealed(changed))
+        refused(path)
+
+
+def test_members_that_share_their_bytes_are_refused(path):
+    """Two directory entries for one stored array: a small file must not grow in memory."""
+    whole = path.read_bytes()[:-64]
+    start, end = whole.index(b"PK\x01\x02"), whole.index(b"PK\x05\x06")
+    entries = whole[start:end]
+    copies = b"".join(entries.replace(b".npy", b".np%d" % i) for i in range(9))
+    tail = bytearray(whole[end:])
+    count = len(ARRAYS) + 1
+    tail[8:12] = (10 * count).to_bytes(2, "little") * 2
+    tail[12:16] = (len(entries) + len(copies)).to_bytes(4, "little")
+    path.write_bytes(sealed(whole[:end] + copies + bytes(tail)))
+    refused(path, "share")
 
 
 def test_compressed_members_are_refused(tmp_path):
@@ -149,6 +183,22 @@ def test_compressed_members_are_refused(tmp_path):
 def test_a_pickle_is_refused_and_not_run(tmp_path):
     np.savez(tmp_path / "pickle.npz", header=np.array([print], dtype=object))
     refused(tmp_path / "pickle.npz", "not a bitnet file")
+
+
+def test_the_bytes_are_whole_and_on_the_disk_before_they_take_the_old_ones_place(path, monkeypatch):
+    synced, replace, fsync = [], os.replace, os.fsync
+    old = path.read_bytes()
+
+    def checked_replace(partial, target):
+        assert synced
+        assert (partial.read_bytes(), target.read_bytes()) == (b"new", old)
+        replace(partial, target)
+
+    monkeypatch.setattr(os, "fsync", lambda number: synced.append(fsync(number)))
+    monkeypatch.setattr(os, "replace", checked_replace)
+    with replacing(path) as file:
+        file.write(b"new")
+    assert path.read_bytes() == b"new"
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(path):
@@ -182,7 +232,12 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(path):
 def test_paths_that_cannot_be_written_are_refused_early(tmp_path):
     check_writable(tmp_path / "file")
     check_writable("file-in-this-folder")
+    assert not list(tmp_path.iterdir())
     with pytest.raises(InputError, match="is a folder"):
         check_writable(tmp_path)
+    with pytest.raises(InputError, match="device"):
+        check_writable(os.devnull)
+    with pytest.raises(OSError, match="too long"):
+        check_writable(tmp_path / ("n" * 250))
     with pytest.raises(InputError, match="no folder"):
         check_writable(tmp_path / "missing" / "file")

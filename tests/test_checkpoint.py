@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 import bitnet
-from bitnet import Adam, AdaMax, InputError, functions, models, schedules
+from bitnet import SGD, Adam, AdaMax, InputError, functions, models, schedules
+from bitnet.archive import read_archive, write_archive
+from bitnet.checkpoint import KIND, VERSION
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (60, 30), dtype=np.uint8)
@@ -61,6 +63,11 @@ def test_a_resumed_training_is_bit_identical(tmp_path, optimizer):
     [
         (new_training(rate=2e-2), SETTINGS, "start = 0.01; this one has 0.02"),
         (new_training(optimizer=AdaMax), SETTINGS, "optimizer = 'Adam'; this one has 'AdaMax'"),
+        (
+            (*new_training()[:1], SGD(new_training()[0].parameters(), 1.0), *new_training()[2:]),
+            SETTINGS,
+            r"betas = \[0.9, 0.999\]; this one has None",
+        ),
         (new_training(hidden=17), SETTINGS, r"model: 'layers.1.weight'"),
         (new_training(), {"data": "other"}, "data = 'random'; this one has 'other'"),
         (new_training(), None, "data = 'random'; this one has None"),
@@ -83,6 +90,63 @@ def test_another_kind_of_generator_is_refused(tmp_path):
     with pytest.raises(InputError, match="random state"):
         bitnet.load_checkpoint(tmp_path / "a.npz", *rest, np.random.Generator(np.random.SFC64(0)))
     assert all(np.array_equal(rest[0].state_dict()[name], array) for name, array in before.items())
+
+
+@pytest.mark.parametrize("kind", ["PCG64", "PCG64DXSM", "MT19937", "Philox", "SFC64"])
+def test_every_generator_of_numpy_goes_on_where_it_was(tmp_path, kind):
+    model, optimizer, schedule, _ = new_training()
+    rng = np.random.Generator(getattr(np.random, kind)(5))
+    rng.integers(9, size=7, dtype=np.int8)
+    bitnet.save_checkpoint(tmp_path / "a.npz", 3, model, optimizer, schedule, rng)
+    expected = rng.random(5)
+    other = np.random.Generator(getattr(np.random, kind)(6))
+    bitnet.load_checkpoint(tmp_path / "a.npz", model, optimizer, schedule, other)
+    assert np.array_equal(other.random(5), expected)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda h, a: h.update(epoch=-1), "number of epochs"),
+        (lambda h, a: h.update(epoch=True), "number of epochs"),
+        (lambda h, a: h.update(settings=3), "settings"),
+        (lambda h, a: h.update(rng=3), "random state"),
+        (lambda h, a: h["rng"]["state"].update(state=10**60), "random state"),
+        (lambda h, a: h["rng"].update(uinteger=10**60), "random state"),
+        (lambda h, a: a.update(more=np.zeros(2)), "unknown array 'more'"),
+        (lambda h, a: a.update({"optimizer/steps": np.array(-1)}), "below 0"),
+        (lambda h, a: a.update({"optimizer/0.m": np.zeros(3)}), "optimizer: '0.m'"),
+        (lambda h, a: a.pop("optimizer/0.m"), "optimizer: the state lacks '0.m'"),
+        (lambda h, a: a["model/layers.1.weight"].fill(np.nan), "NaN"),
+    ],
+)
+def test_inconsistent_checkpoints_with_a_valid_seal_change_nothing(tmp_path, change, message):
+    path, training = tmp_path / "a.npz", new_training()
+    bitnet.save_checkpoint(path, 3, *new_training(seed=1), SETTINGS)
+    header, arrays = read_archive(path, KIND, VERSION)
+    change(header, arrays)
+    write_archive(path, KIND, VERSION, header, arrays)
+    before, before_rng = everything(training)
+    with pytest.raises(InputError, match=message):
+        bitnet.load_checkpoint(path, *training, SETTINGS)
+    after, after_rng = everything(training)
+    assert all(np.array_equal(after[name], array) for name, array in before.items())
+    assert after_rng == before_rng
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        (SGD, lambda p: SGD(p, 1.0, momentum=0.5)),
+        (SGD, lambda p: SGD(p, 1.0, nesterov=True)),
+        (Adam, lambda p: Adam(p, 1.0, eps=1e-7)),
+        (Adam, lambda p: Adam(p, 1.0, beta2=0.99)),
+        (Adam, lambda p: Adam(p, 1.0, scale_power=2)),
+    ],
+)
+def test_all_settings_of_an_optimizer_count(a, b):
+    parameters = new_training()[0].parameters()
+    assert a(parameters, 1.0).settings() != b(parameters).settings()
 
 
 def test_a_frozen_net_is_no_checkpoint(tmp_path):

@@ -1,8 +1,10 @@
 """The examples as a user types them, with good and with wrong arguments."""
 
 import json
+import math
 import os
 import pathlib
+import runpy
 import signal
 import subprocess
 import sys
@@ -14,6 +16,7 @@ import pytest
 import bitnet
 
 EXAMPLES = pathlib.Path(bitnet.__file__).parent.parent / "examples"
+COMPLETE = "differing_integers=0, differing_scores=0, differing_classes=0"
 QUICK = ("--quick", "--hidden", "2x40", "--threads", "1")
 
 
@@ -35,7 +38,7 @@ def trained(tmp_path_factory):
 
 def test_the_main_job(trained):
     folder, out = trained
-    assert "differing_classes=0, differing_integers=0" in out
+    assert COMPLETE in out
     figures = json.loads((folder / "figures.json").read_text())
     assert [row["net"] for row in figures["rows"]] == [
         "float twin", "binary, latent", "binary, frozen"]  # fmt: skip
@@ -53,7 +56,7 @@ def test_resuming_ends_with_the_same_bytes(trained, tmp_path):
         for line in process.stdout:
             if line.split()[:1] == ["1"]:
                 break
-        while not (tmp_path / "mnist_mlp.checkpoint.npz").exists():
+        while not (tmp_path / "mnist_mlp.npz.checkpoint").exists():
             time.sleep(0.001)
         process.kill()
     run("mnist_mlp.py", *QUICK, "--no-twin", "--resume", folder=tmp_path)
@@ -70,20 +73,22 @@ def test_control_c_says_how_to_go_on(tmp_path):
         os.kill(process.pid, signal.SIGINT)
         stderr = process.stderr.read()
     assert process.returncode == 130
-    assert "epochs are in mnist_mlp.checkpoint.npz; add --resume to go on" in stderr
+    assert "epochs are in mnist_mlp.npz.checkpoint; add --resume to go on" in stderr
     assert "Traceback" not in stderr
     assert not list(tmp_path.glob(".*"))
 
 
 def test_the_papers_recipe_at_a_small_size(tmp_path):
     out = run("mnist_mlp.py", *QUICK, "--recipe", "paper", "--no-twin", folder=tmp_path).stdout
-    assert "differing_classes=0, differing_integers=0" in out
+    assert COMPLETE in out
 
 
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        (["--hidden", "0"], 1, "outputs is 0"),
+        (["--hidden", "0"], 2, "COUNTxUNITS"),
+        (["--hidden", "0x5"], 2, "COUNTxUNITS"),
+        (["--hidden", "9999999999x5"], 2, "COUNTxUNITS"),
         (["--hidden", "3x"], 2, "COUNTxUNITS"),
         (["--hidden", "-5"], 2, "hidden"),
         (["--epochs", "0"], 2, "--epochs is 0"),
@@ -94,13 +99,23 @@ def test_the_papers_recipe_at_a_small_size(tmp_path):
         (["--lr", "fast"], 2, "invalid float"),
         (["--threads", "0"], 2, "--threads is 0"),
         (["--seed", "-1"], 2, "--seed is -1"),
+        (["--threads", "9" * 30], 2, "--threads is 999"),
+        (["--threads", "9999"], 1, "1 to 1024"),
+        (["--epochs", "9" * 400], 2, "expected a number from 1"),
+        (["--lr", "1e30"], 2, "--lr is 1e+30"),
         (["--data", "cifar"], 2, "invalid choice"),
         (["--data", "mnist"], 1, "download"),
         (["--out", "missing/net.npz"], 1, "no folder missing"),
         (["--out", "."], 1, "is a folder"),
+        (["--out", "n" * 250], 1, "File name too long"),
+        (["--json", "/dev/null"], 1, "a device"),
+        (["--json", ""], 1, "is a folder"),
+        (["--json", "mnist_mlp.npz"], 1, "expected two files"),
+        (["--json", "mnist_mlp.npz.checkpoint"], 1, "expected two files"),
         (["--json", "missing/figures.json"], 1, "no folder missing"),
-        (["--resume", "--out", "new.npz"], 1, "new.checkpoint.npz: No such file"),
+        (["--resume", "--out", "new.npz"], 1, "new.npz.checkpoint: No such file"),
         (["--resume", "--hidden", "2x41"], 1, "hidden = [40, 40]; this one has [41, 41]"),
+        (["--resume", "--seed", "7"], 1, "seed = 0; this one has 7"),
         (["--fly"], 2, "unrecognized"),
     ],
 )
@@ -114,11 +129,54 @@ def test_wrong_arguments_are_one_sentence(trained, monkeypatch, words, code, mes
     assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == before
 
 
+def test_the_figures_of_an_epoch(trained):
+    """The last learning rate is the cosine's at the last of 2 x 20 steps, in both trainings."""
+    lines = [line.split() for line in trained[1].splitlines()]
+    epochs = [line for line in lines if len(line) == 7 and line[0].isdigit()]
+    last = (1 + math.cos(math.pi * 39 / 40)) / 2
+    rates = [float(line[4]) for line in epochs]
+    assert rates[1] == pytest.approx(3e-3 * last, rel=0.01)
+    assert rates[3] == pytest.approx(1e-3 * last, rel=0.01)
+    assert [line[5] for line in epochs[2:]] == ["0.00%", "0.00%"]  # the twin has no signs
+    assert all(0 < float(line[5].rstrip("%")) < 50 for line in epochs[:2])
+
+
+def test_the_recipes_build_what_they_say(tmp_path, monkeypatch):
+    """The default: step scale 10, cosine.  The paper's: dropout .2/.5, 3e-3 to 3e-7."""
+    job = runpy.run_path(str(EXAMPLES / "mnist_mlp.py"))
+    monkeypatch.chdir(tmp_path)
+
+    def training(*words):
+        monkeypatch.setattr(sys, "argv", ["mnist_mlp.py", "--hidden", "20", *words])
+        seen = {}
+
+        def stop(model, optimizer, schedule, loss_of, *rest):
+            seen.update(model=model, optimizer=optimizer, schedule=schedule, loss_of=loss_of)
+            raise bitnet.InputError("seen")
+
+        monkeypatch.setitem(job["main"].__globals__, "train", stop)
+        with pytest.raises(bitnet.InputError, match="seen"):
+            job["main"]()
+        return seen
+
+    default, paper = training(), training("--recipe", "paper")
+    scales = [p.step_scale for p in default["model"].parameters()]
+    assert scales[1:3] == scales[4:] == [10, 10]
+    assert scales[0] == pytest.approx(math.sqrt((784 + 20) / 1.5))
+    assert default["schedule"] == bitnet.schedules.Cosine(3e-3, 20)
+    assert [layer.p for layer in paper["model"].layers if hasattr(layer, "p")] == [0.2, 0.5]
+    assert [p.step_scale for p in paper["model"].parameters()][1:3] == [1.0, 1.0]
+    assert [paper["schedule"](epoch) for epoch in (0, 1000)] == pytest.approx([3e-3, 3e-7])
+    for seen in (default, paper):
+        assert type(seen["optimizer"]) is bitnet.Adam
+        assert seen["loss_of"] is bitnet.functions.squared_hinge
+
+
 def test_a_damaged_checkpoint_is_refused(trained, tmp_path):
-    whole = (trained[0] / "mnist_mlp.checkpoint.npz").read_bytes()
-    (tmp_path / "mnist_mlp.checkpoint.npz").write_bytes(whole[: len(whole) // 2])
+    whole = (trained[0] / "mnist_mlp.npz.checkpoint").read_bytes()
+    (tmp_path / "mnist_mlp.npz.checkpoint").write_bytes(whole[: len(whole) // 2])
     out = run("mnist_mlp.py", *QUICK, "--resume", folder=tmp_path, code=1)
-    assert "mnist_mlp.checkpoint.npz" in out.stderr
+    assert "mnist_mlp.npz.checkpoint" in out.stderr
 
 
 def test_the_lessons(tmp_path):

@@ -21,7 +21,7 @@ def off_by(factor):
 def test_a_right_gradient_passes_and_a_wrong_one_does_not():
     x = np.random.default_rng(0).standard_normal((3, 4))
     check_gradient(off_by(1.0), x)
-    for factor in (0.0, -1.0, 1.0001):
+    for factor in (0.0, -1.0, 1.00001):
         with pytest.raises(AssertionError, match="direction"):
             check_gradient(off_by(factor), x)
 
@@ -43,18 +43,6 @@ def test_a_function_that_fails_without_rows_is_found():
     with pytest.raises(InputError, match="mean"):
         check_gradient(F.mean, np.ones((2, 2)))
     check_gradient(F.mean, np.ones((2, 2)), batched=())
-
-
-def test_a_gradient_of_another_type_is_found():
-    class Narrow(Function):
-        def forward(self, x):
-            return x * 2
-
-        def backward(self, grad_y):
-            return (grad_y * 2).astype(np.float32)
-
-    with pytest.raises(AssertionError, match="float32"):
-        check_gradient(lambda x: Narrow()(x), np.ones((2, 2)))
 
 
 def test_the_wrong_surrogate_is_found():

@@ -39,7 +39,7 @@ ONLY = {
 }
 
 # libraries that are imported on first use, and where
-LAZY = {"numba": {"kernels", "backend"}, "threadpoolctl": {"backend"}}
+LAZY = {"numba": {"kernels"}, "threadpoolctl": {"backend"}}
 STANDARD = {"numpy"} | set(sys.stdlib_module_names)
 
 

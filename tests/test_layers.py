@@ -22,7 +22,10 @@ def test_latent_weights_start_in_their_bounds_and_state_the_papers_scale():
     weight = BinaryLinear(784, 4096, np.random.default_rng(1)).weight
     assert abs(weight.data).max() <= 1
     assert abs(weight.data.mean()) < 0.01
-    assert (weight.bound, round(weight.step_scale, 2)) == (1.0, 57.04)  # PAPERS' value for MNIST
+    assert (weight.bound, round(weight.step_scale, 2)) == (
+        1.0,
+        57.04,
+    )  # the papers' first MNIST layer
 
 
 def test_the_gradient_of_the_bits_counts_as_that_of_the_latent_weights():
@@ -44,6 +47,19 @@ def test_batch_norm_averages_the_first_batches_plainly():
     expected = 0.9 * before + 0.1 * batches[10].mean(axis=0)
     assert np.allclose(norm.running_mean, expected, atol=1e-6)
     assert norm.batches == 11
+
+
+def test_a_momentum_of_one_keeps_the_last_batch():
+    norm = BatchNorm(1, momentum=1)
+    for x in ([[0.0], [2.0]], [[4.0], [6.0]]):
+        norm(np.float32(x))
+    assert norm.running_mean == 5.0
+
+
+def test_step_scales_reach_gamma_and_beta():
+    norm = BatchNorm(3, step_scale=10)
+    assert (norm.gamma.step_scale, norm.beta.step_scale) == (10, 10)
+    assert (norm.gamma.bound, norm.beta.bound) == (None, None)
 
 
 def test_evaluation_of_batch_norm_uses_the_averages():

@@ -54,7 +54,7 @@ def test_state_goes_into_another_model():
         (lambda s: s.update(more=np.zeros(1)), "unknown 'more'"),
         (lambda s: s.update({"layers.1.beta": np.zeros(15, np.float32)}), r"\(15,\)"),
         (lambda s: s.update({"layers.1.beta": np.zeros(16)}), "float64"),
-        (lambda s: s.update({"layers.1.beta": np.full(16, np.nan, np.float32)}), "NaN"),
+        (lambda s: s.update({"layers.1.beta": np.float32([np.nan] + 15 * [0])}), "NaN"),
     ],
 )
 def test_state_that_does_not_fit_changes_nothing(change, message):
@@ -77,6 +77,18 @@ def test_evaluation_is_deterministic_and_leaves_the_state_alone():
     before = model.state_dict()
     assert model(x).data.equals(model(x).data)
     assert all(np.array_equal(before[name], array) for name, array in model.state_dict().items())
+
+
+def test_tied_parameters_come_once():
+    layer = BatchNorm(3)
+    assert len(Sequential(layer, layer).parameters()) == 2
+
+
+def test_counts_below_zero_are_refused():
+    model, state = net(), net().state_dict()
+    state["layers.1.batches"] = np.array(-1)
+    with pytest.raises(InputError, match="below 0"):
+        model.load_state_dict(state)
 
 
 def test_sequential_takes_modules_only():

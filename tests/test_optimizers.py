@@ -66,6 +66,20 @@ def test_the_step_is_scaled_per_layer_before_it_is_clipped(kind, power):
     assert scaled.data.tolist() == [-1.0, 1.0]
 
 
+def test_the_square_is_for_latent_weights_alone():
+    free = Parameter([0.0], step_scale=10.0)
+    free.grad = np.float32([1.0])
+    SGD([free], lr=0.01).step()
+    assert free.data.item() == pytest.approx(-0.1)
+
+
+def test_data_that_an_optimizer_would_change_in_vain_are_refused():
+    w = Parameter(np.ones((2, 3), np.float32))
+    w.grad, w.data = np.ones((3, 2), np.float32), w.data.T
+    with pytest.raises(InputError, match="contiguous"):
+        Adam([w]).step()
+
+
 def test_only_latent_weights_are_clipped():
     layer = BinaryLinear(3, 2, RNG)
     free = Parameter([0.0])
@@ -122,7 +136,8 @@ def test_a_learning_rate_that_is_not_above_zero_is_refused(lr):
         lambda: Adam([np.ones(3)]),
         lambda: Adam([Parameter([1.0])], beta1=1.0),
         lambda: AdaMax([Parameter([1.0])], beta2=-0.1),
-        lambda: Adam([Parameter([1.0])], eps=-1),
+        lambda: Adam([Parameter([1.0])], eps=0),
+        lambda: Adam(2 * [Parameter([1.0])]),
         lambda: SGD([Parameter([1.0])], 0.1, momentum=1.0),
     ],
 )

@@ -150,6 +150,7 @@ def test_numbers_take_the_type_of_the_tensor_beside_them():
         lambda: Tensor([[1.0], [1.0, 2.0]]),
         lambda: Tensor(np.ones(2, np.float16)),
         lambda: Tensor(np.ones(2, complex)),
+        lambda: Tensor(np.ones(2, ">f8")),
         lambda: Tensor(None),
         lambda: Tensor(Tensor(1.0)),
         lambda: Tensor(np.arange(2), requires_grad=True),
@@ -165,6 +166,18 @@ def test_numbers_take_the_type_of_the_tensor_beside_them():
 def test_what_does_not_fit_is_refused(call):
     with pytest.raises(InputError):
         call()
+
+
+def test_a_gradient_has_the_type_of_its_tensor():
+    x = Tensor(np.ones(2, np.float32), requires_grad=True)
+    (x * np.ones(2)).backward(np.ones(2))
+    assert x.grad.dtype == np.float32
+
+
+def test_backward_from_a_single_sign():
+    x = Tensor(np.float32([[0.5]]), requires_grad=True)
+    functions.sign(x).backward()
+    assert x.grad.tolist() == [[1.0]]
 
 
 def test_a_parameter_copies_its_data():

@@ -41,9 +41,15 @@ def batches(images, labels, batch_size, rng=None):
     >>> len(batches(images, labels, 2, np.random.default_rng(0)))
     2
     """
+    images, labels = np.asarray(images), np.asarray(labels)
     if not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
         raise InputError(f"batches: batch_size is {batch_size!r}; expected 1 or more")
-    if len(images) == 0 or labels.shape != (len(images),) or labels.dtype.kind not in "iu":
+    if (
+        images.ndim == 0
+        or len(images) == 0
+        or labels.shape != (len(images),)
+        or labels.dtype.kind not in "iu"
+    ):
         raise InputError(
             f"batches: images of shape {images.shape} and {labels.dtype} labels of shape "
             f"{labels.shape}; expected one integer label an image, and at least one image"

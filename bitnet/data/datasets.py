@@ -9,7 +9,7 @@ import numpy as np
 from bitnet.data.idx import read_idx
 from bitnet.errors import InputError
 
-__all__ = ["DATASETS", "Dataset", "available", "load_dataset"]
+__all__ = ["DATASETS", "Dataset", "available", "load_dataset", "scale_pixels"]
 
 DATASETS = ("embedded", "mnist", "fashion-mnist")
 
@@ -69,6 +69,25 @@ class Dataset:
     test_labels: np.ndarray
     classes: tuple
 
+    def flattened(self):
+        """The data set with each image as a row of pixels, (count, height * width)."""
+        return self.with_images(lambda images: images.reshape(len(images), -1))
+
+    def with_images(self, change):
+        """The data set with `change(images)` in place of the training and the test images."""
+        train_images, test_images = change(self.train_images), change(self.test_images)
+        return dataclasses.replace(self, train_images=train_images, test_images=test_images)
+
+    def first(self, n_train, n_test):
+        """The first images and labels of both sets."""
+        return dataclasses.replace(
+            self,
+            train_images=self.train_images[:n_train],
+            train_labels=self.train_labels[:n_train],
+            test_images=self.test_images[:n_test],
+            test_labels=self.test_labels[:n_test],
+        )
+
 
 def load_dataset(name):
     """Read a data set.
@@ -108,6 +127,30 @@ def load_dataset(name):
         images, labels = arrays[f"{part}_images"], arrays[f"{part}_labels"]
         _check(f"{folder}: the {part} set", images, labels, len(CLASSES[name]))
     return Dataset(name, **arrays, classes=CLASSES[name])
+
+
+def scale_pixels(images):
+    """Pixels from 0 to 255 as floats from -1 to 1, for nets that compute in float.
+
+    `2 p / 255 - 1`, the scaling of the papers' Theano code; a binary net takes the pixels
+    themselves, as `2 p - 255`.
+
+    Parameters
+    ----------
+    images : numpy.ndarray
+        uint8, of any shape.
+
+    Returns
+    -------
+    numpy.ndarray
+        float32 of the same shape.
+
+    Examples
+    --------
+    >>> scale_pixels(np.array([0, 255], np.uint8))
+    array([-1.,  1.], dtype=float32)
+    """
+    return images.astype(np.float32) * np.float32(2 / 255) - np.float32(1)
 
 
 def available():

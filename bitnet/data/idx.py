@@ -67,12 +67,12 @@ def read_idx(path, max_bytes=MAX_BYTES):
             try:
                 shape = _read_header(path, file)
                 n_elements = math.prod(shape)
-                most = n_file * MAX_DEFLATE_RATIO if zipped else n_file
-                if n_elements > max_bytes:
+                if math.prod(max(size, 1) for size in shape) > max_bytes:
                     raise InputError(
-                        f"{path}: the header promises {n_elements} bytes; "
-                        f"expected at most {max_bytes}"
+                        f"{path}: the header promises an array of shape {shape}; "
+                        f"expected at most {max_bytes} bytes"
                     )
+                most = n_file * MAX_DEFLATE_RATIO if zipped else n_file
                 if n_elements > most:
                     raise _truncated(path, n_elements, f"a file of {n_file}")
                 elements = _read_at_most(file, n_elements + 1)

@@ -112,10 +112,12 @@ def _net(header, arrays):
     if header.get("convention") != CONVENTION:
         raise InputError("the header states other conventions of bits than this bitnet's")
     last = len(sizes) - 2
+    if last < 0 or len(arrays) != 3 * last + 4:
+        raise InputError(f"{len(arrays)} arrays for the {len(sizes)} sizes that the header states")
     names = [f"{i}.{part}" for i in range(last) for part in ("bits", "thresholds", "rising")]
     names += [f"{last}.{part}" for part in ("bits", "mean", "scale", "shift")]
-    if last < 0 or sorted(names) != sorted(arrays):
-        raise InputError(f"the file holds the arrays {sorted(arrays)}; expected {sorted(names)}")
+    if missing := sorted(set(names) - set(arrays)):
+        raise InputError(f"the file lacks the array {missing[0]}")
     layers = []
     for i, (n, m) in enumerate(itertools.pairwise(sizes)):
         bits = Bits.from_bytes(arrays[f"{i}.bits"], n)

@@ -10,13 +10,10 @@ import dataclasses
 
 import numpy as np
 
-from bitnet.data.batches import batches
-from bitnet.deploy.runtime import INPUTS, FrozenLayer, FrozenNet, FrozenOutput
+from bitnet.deploy.runtime import BATCH, INPUTS, FrozenLayer, FrozenNet, FrozenOutput
 from bitnet.errors import InputError
-from bitnet.kernels import Bits
 from bitnet.layers import BatchNorm, BinaryLinear, Dropout, Sign
-from bitnet.module import Sequential
-from bitnet.tensor import no_grad
+from bitnet.module import Sequential, evaluating
 
 __all__ = ["Agreement", "compare", "find_thresholds", "freeze"]
 
@@ -51,11 +48,9 @@ def freeze(model, input="pixels"):
     """
     if input not in INPUTS:
         raise InputError(f"freeze: input is {input!r}; expected one of {INPUTS}")
-    was_training = model.training if isinstance(model, Sequential) else None
     groups = _groups(model)
-    model.eval()
-    try:
-        layers = []
+    layers = []
+    with evaluating(model):
         for i, (linear, norm, sign) in enumerate(groups):
             if sign is None:
                 scale = norm.gamma.data * norm.running_inv_std
@@ -64,9 +59,7 @@ def freeze(model, input="pixels"):
             largest = linear.inputs * (255 if i == 0 and input == "pixels" else 1)
             steps = find_thresholds(_step(norm, sign), linear.outputs, largest)
             layers.append(FrozenLayer(linear.bits, *steps))
-        return FrozenNet(_copies(layers), input)
-    finally:
-        model.train(was_training)
+    return FrozenNet(_copies(layers), input)
 
 
 def _copies(layers):
@@ -80,8 +73,7 @@ def _step(norm, sign):
     """From integer pre-activations (1, M) to the booleans (M,) of the model's own signs."""
 
     def plus(z):
-        with no_grad():
-            return sign(norm(z[None])).data.signs()[0] > 0
+        return sign(norm(z[None])).data.signs()[0] > 0
 
     return plus
 
@@ -93,7 +85,7 @@ def _groups(model):
     layers = [layer for layer in model.layers if not isinstance(layer, Dropout)]
     expected = (BinaryLinear, BatchNorm, Sign)
     for i, layer in enumerate(layers):
-        if not isinstance(layer, expected[i % 3]):
+        if type(layer) is not expected[i % 3]:  # a subclass may compute something else
             raise InputError(
                 f"freeze: layer {i} (dropout left out) is {layer!r}; "
                 f"expected {expected[i % 3].__name__}"
@@ -130,11 +122,18 @@ def find_thresholds(plus, n_units, largest):
         Booleans (M,): +1 where `z >= threshold` if True, where `z <= threshold` if False.
         A unit that is constant rises, with a threshold at or beyond the end of the range.
 
+    Raises
+    ------
+    InputError
+        If the integers pass the range of int32.
+
     Examples
     --------
     >>> find_thresholds(lambda z: np.array([3, -2]) * z >= 7, 2, 10)
     (array([ 3, -4], dtype=int32), array([ True, False]))
     """
+    if largest >= np.iinfo(np.int32).max:
+        raise InputError(f"pre-activations of up to {largest} pass the range of int32")
     low = np.full(n_units, -largest, np.int64)
     high = np.full(n_units, largest, np.int64)
     at_low, at_high = plus(low.astype(np.int32)), plus(high.astype(np.int32))
@@ -157,29 +156,30 @@ class Agreement:
     Attributes
     ----------
     images, integers : int
-        How many classes and how many pre-activations were compared.
-    differing_classes, differing_integers : int
-        How many of them differ; 0 is what freezing promises.
+        How many inputs and how many pre-activations were compared.
+    differing_integers, differing_scores, differing_classes : int
+        How many pre-activations, scores and classes differ; 0 is what freezing promises.
 
     Examples
     --------
-    >>> Agreement(2000, 3092000, 0, 0).is_complete
+    >>> Agreement(2000, 3092000, 0, 0, 0).is_complete
     True
     """
 
     images: int
     integers: int
-    differing_classes: int
     differing_integers: int
+    differing_scores: int
+    differing_classes: int
 
     @property
     def is_complete(self):
         """Whether nothing differs."""
-        return self.differing_classes == self.differing_integers == 0
+        return self.differing_integers == self.differing_scores == self.differing_classes == 0
 
 
-def compare(model, net, images):
-    """Hold every integer pre-activation and every class of a frozen net against its model.
+def compare(model, net, x):
+    """Hold every pre-activation, score and class of a frozen net against its model.
 
     Parameters
     ----------
@@ -187,8 +187,8 @@ def compare(model, net, images):
         The trained model; used in evaluation mode.
     net : FrozenNet
         What `freeze` made of it.
-    images : numpy.ndarray or Bits
-        Inputs of shape (B, N), one or more.
+    x : numpy.ndarray or Bits
+        Inputs, as for `net.scores`, one or more.
 
     Returns
     -------
@@ -198,37 +198,34 @@ def compare(model, net, images):
     Raises
     ------
     InputError
-        If the images do not fit.
+        If the inputs do not fit, or the net is of another model.
 
     Examples
     --------
     >>> from bitnet.models import binary_mlp
     >>> model = binary_mlp([784, 64, 10], np.random.default_rng(0))
-    >>> compare(model, freeze(model), np.arange(3 * 784).astype(np.uint8).reshape(3, 784))
-    Agreement(images=3, integers=222, differing_classes=0, differing_integers=0)
+    >>> x = np.arange(3 * 784).astype(np.uint8).reshape(3, 784)
+    >>> agreement = compare(model, freeze(model), x)
+    >>> agreement.integers, agreement.is_complete
+    (222, True)
     """
-    was_training = model.training
-    model.eval()
-    integers = classes = count = 0
-    try:
-        with no_grad():
-            for x in _parts(images):
-                frozen = net.pre_activations(x)
-                trained, scores = _trained_integers(model, x)
-                count += sum(z.size for z in trained)
-                pairs = zip(trained, frozen, strict=True)
-                integers += sum(int((a != b).sum()) for a, b in pairs)
-                classes += int((scores.argmax(axis=1) != net.predict(x)).sum())
-    finally:
-        model.train(was_training)
-    return Agreement(len(images), count, classes, integers)
-
-
-def _parts(images, size=1000):
-    """Some rows at a time."""
-    if isinstance(images, Bits):
-        return [images[i : i + size] for i in range(0, len(images), size)]
-    return [x for x, _ in batches(images, np.zeros(len(images), np.int64), size)]
+    x = net.check_input(x)
+    layers = [layer for layer in model.layers if isinstance(layer, BinaryLinear)]
+    if net.sizes != [layers[0].inputs, *(layer.outputs for layer in layers)] or len(x) == 0:
+        raise InputError(f"compare: {len(x)} inputs for {model!r} and {net}; expected 1 or more")
+    counts = np.zeros(4, np.int64)
+    with evaluating(model):
+        for rows in (x[i : i + BATCH] for i in range(0, len(x), BATCH)):
+            trained, scores = _trained_integers(model, rows)
+            pairs = list(zip(trained, net.pre_activations(rows), strict=True))
+            frozen_scores = net.scores(rows)
+            counts += [
+                sum(a.size for a, _ in pairs),
+                sum((a != b).sum() for a, b in pairs),
+                (scores != frozen_scores).sum(),
+                (scores.argmax(axis=1) != frozen_scores.argmax(axis=1)).sum(),
+            ]
+    return Agreement(len(x), *counts.tolist())
 
 
 def _trained_integers(model, x):

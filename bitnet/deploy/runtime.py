@@ -5,6 +5,7 @@ faster.  Algorithm 4 of the papers, with batch norm and sign as one integer comp
 """
 
 import dataclasses
+import math
 
 import numpy as np
 
@@ -148,7 +149,7 @@ class FrozenNet:
         InputError
             If the input does not fit.
         """
-        return self._run(self._check_input(x))
+        return self._run(self.check_input(x))
 
     def scores(self, x):
         """The outputs of the last batch norm.
@@ -169,7 +170,7 @@ class FrozenNet:
         InputError
             If the input does not fit.
         """
-        x = self._check_input(x)
+        x = self.check_input(x)
         parts = [self._run(x[i : i + BATCH])[-1] for i in range(0, max(1, len(x)), BATCH)]
         return self.layers[-1].outputs(np.concatenate(parts))
 
@@ -207,8 +208,8 @@ class FrozenNet:
             z.append(kernels.xnor_gemm(previous.outputs(z[-1]), layer.bits))
         return z
 
-    def _check_input(self, x):
-        """The input as uint8 pixels (B, N) or as Bits (B, N)."""
+    def check_input(self, x):
+        """The input, once it fits, as uint8 pixels (B, N) or as Bits (B, N)."""
         n = self.sizes[0]
         if isinstance(x, Bits):
             if self.input != "signs" or x.ndim != 2 or x.shape[1] != n:
@@ -216,8 +217,11 @@ class FrozenNet:
                     f"{self}: got Bits of shape {x.shape}; expected {self.input} of shape (B, {n})"
                 )
             return x
-        x = np.asarray(x)
-        if x.ndim < 2 or x[:1].size != n * len(x[:1]):
+        try:
+            x = np.asarray(x)
+        except ValueError:
+            raise InputError(f"{self}: got rows of different length; expected (B, {n})") from None
+        if x.ndim < 2 or math.prod(x.shape[1:]) != n:
             raise InputError(
                 f"{self}: got an array of shape {x.shape}; expected (B, {n}), "
                 "one row an image (for a single image: image[None])"

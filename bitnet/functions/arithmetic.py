@@ -1,5 +1,7 @@
 """Elementwise arithmetic with broadcasting."""
 
+import numpy as np
+
 from bitnet.errors import InputError
 from bitnet.tensor import Function, Tensor
 
@@ -221,6 +223,8 @@ class Power(Function):
         return x**self.exponent
 
     def backward(self, grad_y):
+        if self.exponent == 0:
+            return 0 * grad_y  # also where x is 0 and 0 ** -1 is not finite
         return grad_y * self.exponent * self.x ** (self.exponent - 1)
 
 
@@ -249,9 +253,9 @@ def power(x, exponent):
     >>> Tensor([1.0, 3.0]) ** 2
     Tensor(array([1., 9.], dtype=float32))
     """
-    if not isinstance(exponent, (int, float)):
+    if not isinstance(exponent, (int, float, np.number)):
         raise InputError(f"power: exponent is {type(exponent).__name__}; expected a number")
-    return Power(exponent)(x)
+    return Power(float(exponent))(x)
 
 
 # A Tensor gets its operators here, where the operations are.

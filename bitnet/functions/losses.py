@@ -111,11 +111,10 @@ def cross_entropy(scores, labels):
 def _check(name, scores, labels):
     """The scores as a Tensor and the labels as an array, once they fit."""
     scores = as_tensor(scores)
-    labels = np.asarray(labels) if isinstance(labels, (list, tuple)) else labels
-    if scores.ndim != 2 or scores.size == 0 or scores.data.dtype.kind != "f":
+    labels = labels if hasattr(labels, "dtype") else np.asarray(labels)
+    if scores.ndim != 2 or scores.size == 0 or not scores.is_float:
         raise InputError(
-            f"{name}: scores are {scores.data.dtype} of shape {scores.shape}; "
-            "expected floats of shape (B, C) with at least one row"
+            f"{name}: scores are {scores!r}; expected floats of shape (B, C) with at least one row"
         )
     if labels.shape != scores.shape[:1] or labels.dtype.kind not in "iu":
         raise InputError(

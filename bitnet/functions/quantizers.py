@@ -5,7 +5,6 @@ import numpy as np
 from bitnet import kernels
 from bitnet.backend import array_module
 from bitnet.errors import InputError
-from bitnet.kernels import Bits, Planes
 from bitnet.tensor import Function, as_tensor
 
 __all__ = ["sign", "stochastic_sign", "unpack"]
@@ -120,10 +119,13 @@ def _checked(name, x, window):
     x = as_tensor(x)
     if window is not None and not window > 0:
         raise InputError(f"{name}: window is {window!r}; expected a number above 0, or None")
-    if isinstance(x.data, (Bits, Planes)) or x.data.dtype.kind != "f":
+    if not x.is_float:
         raise InputError(f"{name}: got {x.data!r}; expected floats")
     if x.size and np.isnan(x.data.min()):  # min() is NaN if any element is
-        raise InputError(f"{name}: the input holds NaN, which has no sign; check the data before")
+        raise InputError(
+            f"{name}: the input holds NaN, which has no sign; "
+            "check the data, or lower the learning rate"
+        )
     return x
 
 

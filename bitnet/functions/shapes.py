@@ -16,11 +16,11 @@ class _Reduction(Function):
         self.axis, self.keepdims = axis, keepdims
 
     def _remember_axes(self, x):
-        axes = range(x.ndim) if self.axis is None else self.axis
-        axes = (axes,) if isinstance(axes, int) else tuple(axes)
-        if any(not -x.ndim <= a < x.ndim for a in axes):
+        given = range(x.ndim) if self.axis is None else self.axis
+        given = tuple(given) if isinstance(given, (tuple, range)) else (given,)
+        axes = {a % x.ndim for a in given if -x.ndim <= a < x.ndim}
+        if len(axes) < len(given):  # one is out of range or comes twice
             raise InputError(f"{self.name}: axis {self.axis} for an array of shape {x.shape}")
-        axes = {a % x.ndim for a in axes}
         self.shape = x.shape
         self.kept = tuple(1 if i in axes else n for i, n in enumerate(x.shape))
         self.count = math.prod(x.shape[a] for a in axes)
@@ -122,7 +122,10 @@ class Reshape(Function):
 
     def forward(self, x):
         self.shape = x.shape
-        if -1 not in self.new_shape and math.prod(self.new_shape) != x.size:
+        known = math.prod(size for size in self.new_shape if size != -1)
+        open_axes = self.new_shape.count(-1)
+        fits = x.size == known if open_axes == 0 else known > 0 and x.size % known == 0
+        if open_axes > 1 or not fits:
             raise InputError(f"reshape: {x.shape} has {x.size} elements; got {self.new_shape}")
         return x.reshape(self.new_shape)
 

@@ -52,7 +52,8 @@ class Bits:
     Parameters
     ----------
     words : numpy.ndarray
-        uint64 of shape `shape[:-1] + (words_for(shape[-1]),)`, padding bits 0.
+        uint64 of shape `shape[:-1] + (words_for(shape[-1]),)`.  That its padding bits are 0
+        is the caller's duty and is not checked; `from_bytes` checks it.
     shape : tuple of int
         The shape of the array of signs that the words stand for.
 
@@ -116,9 +117,11 @@ class Bits:
 
     def __getitem__(self, index):
         """Rows of the array, by an index into the axes before the last."""
-        words = self.words[index]
-        if words.ndim == 0 or words.shape[-1:] != self.words.shape[-1:]:
+        parts = index if isinstance(index, tuple) else (index,)
+        axes = [getattr(part, "ndim", 0) for part in parts]  # a mask takes one axis for each of its
+        if len(parts) >= self.ndim or max(axes) > 1 or any(p is None or p is ... for p in parts):
             raise InputError("Bits are indexed on the axes before the last one, which is packed")
+        words = self.words[index]
         return Bits(words, (*words.shape[:-1], self.shape[-1]))
 
     def __repr__(self):

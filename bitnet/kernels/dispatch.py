@@ -78,7 +78,8 @@ def check_numbers(name, x, kinds="fiub", expected="real numbers"):
     """Refuse what is not an array of numbers (NumPy's kinds) with an axis to pack."""
     if not isinstance(x, np.ndarray):
         raise InputError(f"{name}: got {type(x).__name__}; expected a NumPy array of {expected}")
-    if x.dtype.kind not in kinds or x.ndim == 0:
+    narrow = x.dtype.kind == "f" and x.dtype.itemsize not in (4, 8)
+    if x.dtype.kind not in kinds or narrow or not x.dtype.isnative or x.ndim == 0:
         raise InputError(
             f"{name}: got {x.dtype} of shape {x.shape}; expected {expected} with at least one axis"
         )

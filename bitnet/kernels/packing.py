@@ -65,7 +65,7 @@ def pack_mask(x, window=1.0):
     array([ 1,  1, -1], dtype=int8)
     """
     check_numbers("pack_mask", x, "f", "floats")
-    return kernel("pack_mask")(x, window)
+    return kernel("pack_mask")(x, x.dtype.type(window))
 
 
 def unpack(bits, dtype=np.float32):
@@ -123,6 +123,7 @@ def where(mask, x):
     array([5., 0.])
     """
     check_bits("where", mask)
+    check_numbers("where", x, "f", "floats")
     if mask.shape != x.shape:
         raise InputError(f"where: a mask of shape {mask.shape} for numbers of shape {x.shape}")
     return kernel("where")(mask, x)
@@ -189,10 +190,13 @@ def threshold(z, thresholds, rising):
     """
     check_numbers("threshold", z)
     expected = (z.shape[-1],)
-    if thresholds.shape != expected or rising.shape != expected or rising.dtype != np.bool_:
+    types = z.dtype, thresholds.dtype, rising.dtype
+    fit = thresholds.shape == rising.shape == expected
+    if not fit or types != (np.int32, np.int32, np.bool_):
         raise InputError(
-            f"threshold: thresholds {thresholds.shape} and rising {rising.dtype} {rising.shape} "
-            f"for pre-activations {z.shape}; expected shape {expected} and booleans"
+            f"threshold: {z.dtype} {z.shape}, {thresholds.dtype} {thresholds.shape} and "
+            f"{rising.dtype} {rising.shape} do not fit; expected int32 (..., N), int32 (N,) "
+            "and bool (N,)"
         )
     return kernel("threshold")(z, thresholds, rising)
 

@@ -24,6 +24,11 @@ def test_shuffled_batches_are_whole_and_keep_rows_and_labels_together():
     assert all(np.array_equal(x, IMAGES[y]) for x, y in parts)
 
 
+def test_a_last_batch_of_one_row_and_lists():
+    assert [len(y) for _, y in batches(IMAGES, LABELS, 22)] == [22, 1]
+    assert len(batches(IMAGES.tolist(), LABELS.tolist(), 22)) == 2
+
+
 def test_the_seed_decides_the_order():
     a, b, c = (
         np.concatenate([y for _, y in batches(IMAGES, LABELS, 23, np.random.default_rng(seed))])

@@ -62,6 +62,7 @@ def test_no_elements(tmp_path):
         (content() + b"\0", "too long"),
         (content(shape=(3, 4, 2**32 - 1)), "expected at most"),
         (content(shape=(2**32 - 1, 2**32 - 1, 2**32 - 1)), "expected at most"),
+        (content(shape=(0, 2**32 - 1, 2**32 - 1)), "expected at most"),
         (content(shape=(1000, 1000, 500)), "truncated: the header promises 500000000 bytes"),
     ],
 )
@@ -86,6 +87,7 @@ def test_garbage_behind_gzip_is_refused(tmp_path):
 
 def test_a_limit_holds_before_anything_is_allocated(tmp_path):
     refused(tmp_path, content(), "at most 59", max_bytes=59)
+    assert read_idx(tmp_path / "file", max_bytes=60).shape == IMAGES.shape
     bomb = gzip.compress(content(shape=(1, 1, 1000)) + bytes(50_000_000))
     tracemalloc.start()
     refused(tmp_path, content(shape=(1000, 1000, 1000)), "truncated")

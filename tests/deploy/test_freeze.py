@@ -8,7 +8,7 @@ from strategies import SMALLEST, rows, seeds, some_widths
 
 import bitnet
 from bitnet import BatchNorm, BinaryLinear, Dropout, InputError, ReLU, Sequential, Sign, kernels
-from bitnet.deploy.freeze import find_thresholds
+from bitnet.deploy.freeze import Agreement, find_thresholds
 from bitnet.models import binary_mlp
 
 pytestmark = pytest.mark.usefixtures("implementation")
@@ -117,7 +117,7 @@ def test_training_on_does_not_change_what_is_frozen():
     net = bitnet.freeze(model)
     before = net.scores(x)
     for array in dict(model._state()).values():
-        array[...] = 1
+        array[...] = 2 * array + 3
     assert np.array_equal(net.scores(x), before)
 
 
@@ -129,7 +129,60 @@ def test_compare_counts_what_differs():
     assert not agreement.is_complete
     assert (agreement.images, agreement.integers) == (1001, 1001 * 19)
     assert agreement.differing_classes > 0
+    assert agreement.differing_scores > 0
     assert agreement.differing_integers > 1001
+
+
+@pytest.mark.parametrize("place", [2, 3, 4])
+def test_an_agreement_is_complete_only_without_any_difference(place):
+    counts = [5, 50, 0, 0, 0]
+    assert Agreement(*counts).is_complete
+    counts[place] = 1
+    assert not Agreement(*counts).is_complete
+
+
+def test_compare_sees_scores_that_differ_though_the_classes_do_not():
+    model = binary_mlp([20, 16, 3], np.random.default_rng(0))
+    net = bitnet.freeze(model)
+    x = np.random.default_rng(1).integers(0, 256, (9, 20), dtype=np.uint8)
+    net.layers[-1].shift[:] += 1
+    agreement = bitnet.compare(model, net, x)
+    assert (agreement.differing_integers, agreement.differing_classes) == (0, 0)
+    assert agreement.differing_scores == 27
+
+
+def test_compare_takes_signs_as_numbers_and_refuses_other_nets():
+    model = binary_mlp([20, 16, 3], np.random.default_rng(0))
+    net = bitnet.freeze(model, "signs")
+    assert bitnet.compare(model, net, RNG.choice([-1.0, 1.0], (7, 20))).is_complete
+    with pytest.raises(InputError, match="compare"):
+        bitnet.compare(binary_mlp([20, 3], RNG), net, np.ones((2, 20)))
+    with pytest.raises(InputError, match="expected 1 or more"):
+        bitnet.compare(model, net, np.ones((0, 20)))
+
+
+def test_a_subclass_that_may_compute_something_else_is_not_frozen():
+    class Doubled(BatchNorm):
+        def forward(self, x):
+            return super().forward(x) * 2
+
+    with pytest.raises(InputError, match="expected BatchNorm"):
+        bitnet.freeze(Sequential(BinaryLinear(4, 2, RNG), Doubled(2)))
+
+
+def test_every_module_has_its_own_mode_back():
+    model = binary_mlp([20, 16, 3], np.random.default_rng(0))
+    model.layers[1].eval()
+    x = RNG.integers(0, 256, (9, 20), dtype=np.uint8)
+    net = bitnet.freeze(model)
+    bitnet.compare(model, net, x)
+    bitnet.predict(model, x)
+    assert [layer.training for layer in model.layers] == [True, False, True, True, True]
+
+
+def test_more_inputs_than_int32_can_count_are_refused():
+    with pytest.raises(InputError, match="int32"):
+        find_thresholds(lambda z: z > 0, 1, 2**31 - 1)
 
 
 def test_frozen_bits_are_the_layers_bits():

@@ -51,6 +51,8 @@ def test_signs_come_packed_or_as_numbers():
         (NET, kernels.pack(PIXELS > 9), "expected pixels"),
         (NET, np.array(None), "shape"),
         (NET, [], "shape"),
+        (NET, [[1, 2], [3]], "different length"),
+        (NET, PIXELS[:0, :9], r"\(0, 9\); expected \(B, 784\)"),
         (SIGNS, np.zeros((2, 70)), r"\+1 and -1"),
         (SIGNS, np.full((2, 70), np.nan), r"\+1 and -1"),
         (SIGNS, np.full((2, 70), np.inf), r"\+1 and -1"),

@@ -36,6 +36,8 @@ def test_cross_entropy_is_its_formula_and_does_not_overflow():
         (SCORES, [0, 1, 2, 3, 4, 0], "0 to 3"),
         (SCORES, [0, 1, 2, 3, -1, 0], "0 to 3"),
         (SCORES.astype(int), LABELS, "floats"),
+        (F.sign(SCORES), LABELS, "floats"),
+        (SCORES, 3, "labels"),
         (np.where(SCORES > 1, np.nan, SCORES), LABELS, "NaN"),
         (np.where(SCORES > 1, np.inf, SCORES), LABELS, "infinity"),
     ],

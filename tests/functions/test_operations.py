@@ -51,6 +51,21 @@ def test_dropout_of_bits_pixels_and_floats_is_one_function(p):
         assert np.allclose(planes.values(), value * keep / (1 - p), rtol=1e-5)
 
 
+def test_slopes_at_the_edges():
+    """The slope of the rectifier is 0 at 0, that of the hard tanh 1 at -1 and 1."""
+    for function, expected in ((F.relu, [0, 0, 1]), (F.hardtanh, [1, 1, 1])):
+        x = Tensor(np.float32([-1.0, 0.0, 1.0]), requires_grad=True)
+        function(x).backward(np.ones(3, np.float32))
+        assert x.grad.tolist() == expected
+
+
+def test_axes_and_exponents_may_be_numpys():
+    x = Tensor(np.zeros(2), requires_grad=True)
+    assert F.sum(Tensor(X), axis=np.int64(-1)).shape == (4,)
+    (x ** np.float32(0)).sum().backward()
+    assert x.grad.tolist() == [0.0, 0.0]
+
+
 def test_dropout_after_dropout():
     rng = np.random.default_rng(7)
     twice = F.dropout(F.dropout(F.sign(np.ones((3, 70), np.float32)), 0.5, rng), 0.5, rng)
@@ -74,6 +89,9 @@ def test_binary_linear_of_planes_is_exact_where_the_scale_is_one():
         lambda: F.linear(X, X, np.ones(3)),
         lambda: F.linear(X, np.ones((2, 5)), np.ones(2)),
         lambda: F.reshape(Tensor(X), 5, 5),
+        lambda: F.reshape(Tensor(X), -1, 5),
+        lambda: F.reshape(Tensor(X), -1, -1),
+        lambda: F.sum(Tensor(X), axis=(0, 0)),
         lambda: F.transpose(Tensor(X), 0, 0),
         lambda: F.sum(Tensor(X), axis=2),
         lambda: F.mean(Tensor(X[:0])),

@@ -51,8 +51,14 @@ def test_rows_are_indexed_and_the_packed_axis_is_not():
     assert bits[2].shape == (3, 70)
     assert bits[1:3].shape == (2, 3, 70)
     assert np.array_equal(bits[2, 1].signs(), bits.signs()[2, 1])
-    with pytest.raises(InputError, match="packed"):
-        bits[0, 0, 0]
+    mask = np.ones((4, 3), bool)
+    for index in ((0, 0, 0), (..., 0), ..., None, (0, 0, slice(None)), mask, (slice(None), None)):
+        with pytest.raises(InputError, match="packed"):
+            bits[index]
+    for index in (0, slice(None, None, -1)):
+        with pytest.raises(InputError, match="packed"):
+            bits[0, 0][index]
+    assert bits[np.array([3, 1])].shape == (2, 3, 70)
     assert (bits.ndim, bits.size, len(bits), bits.n_bytes) == (3, 840, 4, 192)
 
 

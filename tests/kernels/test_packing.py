@@ -67,6 +67,17 @@ def test_unpack_is_the_inverse(n, seed):
         assert np.array_equal(y, x)
 
 
+@pytest.mark.parametrize("window", [0.1, 0.5, 2.0])
+def test_the_window_is_rounded_to_the_type_of_the_numbers(window):
+    for dtype in (np.float32, np.float64):
+        edge = dtype(window)
+        x = np.array([edge, -edge, np.nextafter(edge, dtype(9)), -np.nextafter(edge, dtype(9))])
+        for given_window in (window, np.float64(window), np.float32(window)):
+            if dtype(given_window) == edge:
+                mask = kernels.pack_mask(x, given_window)
+                assert (mask.signs() > 0).tolist() == [True, True, False, False]
+
+
 def test_views_that_are_not_contiguous():
     x = numbers(3, (70, 130))
     for view in (x.T, x[::2, 1::3], x[:, ::-1]):
@@ -117,6 +128,12 @@ def test_count_flips(n, seed):
         lambda: kernels.pack(np.array(1.0)),
         lambda: kernels.pack(np.array(["a"])),
         lambda: kernels.pack(np.array([1j])),
+        lambda: kernels.pack(np.ones(3, np.float16)),
+        lambda: kernels.pack(np.ones(3, ">f4")),
+        lambda: kernels.pack(np.ones(3, np.longdouble)),
+        lambda: kernels.where(kernels.pack(np.ones(3)), [1.0, 2.0, 3.0]),
+        lambda: kernels.threshold(np.ones((2, 3)), np.ones(3, np.int32), np.ones(3, bool)),
+        lambda: kernels.threshold(np.ones((2, 3), np.int32), np.ones(3), np.ones(3, bool)),
         lambda: kernels.pack_mask(np.array([1, 2])),
         lambda: kernels.unpack(np.ones(3)),
         lambda: kernels.where(kernels.pack(np.ones(3)), np.ones(4)),

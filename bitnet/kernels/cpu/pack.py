@@ -114,7 +114,7 @@ def pack(x):
 def pack_mask(x, window):
     """See `bitnet.kernels.pack_mask`."""
     words = _empty_words(x.shape)
-    _pack_mask_rows(_rows(x), x.dtype.type(window), _rows(words))
+    _pack_mask_rows(_rows(x), window, _rows(words))
     return Bits(words, x.shape)
 
 

@@ -1,0 +1,63 @@
+"""What a training loop asks about a model."""
+
+import numpy as np
+import pytest
+
+import bitnet
+from bitnet import InputError, models
+
+RNG = np.random.default_rng(0)
+IMAGES = RNG.integers(0, 256, (2100, 20), dtype=np.uint8)
+
+
+def test_predict_is_the_largest_score_in_evaluation():
+    model = models.binary_mlp([20, 30, 4], RNG, dropout=(0.2, 0.5), stochastic=True)
+    model(IMAGES)
+    classes = bitnet.predict(model, IMAGES)
+    assert model.training
+    assert np.array_equal(classes, model.eval()(IMAGES).data.argmax(axis=1))
+    assert not np.array_equal(classes, np.zeros(2100))
+    bitnet.predict(model, IMAGES)
+    assert not model.training
+
+
+def test_accuracy_and_evaluate():
+    model = models.binary_mlp([20, 30, 4], RNG)
+    classes = bitnet.predict(model, IMAGES)
+    assert bitnet.evaluate(model, IMAGES, classes) == 1.0
+    classes[:525] += 1
+    assert bitnet.evaluate(model, IMAGES, classes) == 0.75
+    assert bitnet.accuracy([1, 2], [1, 3]) == 0.5
+
+
+def test_flips_are_a_share_of_all_weights():
+    model = models.binary_mlp([20, 30, 4], RNG)
+    before = bitnet.weight_bits(model)
+    assert bitnet.flip_ratio(before, bitnet.weight_bits(model)) == 0
+    model[0].weight.data[:15] *= -1
+    assert bitnet.flip_ratio(before, bitnet.weight_bits(model)) == 300 / 720
+    model[0].weight.data[15:] *= -1
+    model[3].weight.data[:] *= -1
+    assert bitnet.flip_ratio(before, bitnet.weight_bits(model)) == 1
+    assert bitnet.flip_ratio([], bitnet.weight_bits(models.float_mlp([3, 2], RNG))) == 0
+
+
+def test_images_per_second_runs_once_to_warm_up_and_five_times():
+    calls = []
+    assert bitnet.images_per_second(lambda x: calls.append(len(x)), IMAGES) > 0
+    assert calls == 6 * [2100]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: bitnet.accuracy([], []),
+        lambda: bitnet.accuracy([1], [1, 2]),
+        lambda: bitnet.predict(models.binary_mlp([20, 4], RNG), IMAGES[:0]),
+        lambda: bitnet.predict(models.binary_mlp([21, 4], RNG), IMAGES),
+        lambda: bitnet.predict(models.float_mlp([20, 4], RNG), np.full((3, 20), np.nan)),
+    ],
+)
+def test_what_does_not_fit_is_refused(call):
+    with pytest.raises(InputError):
+        call()
