@@ -16,7 +16,7 @@ from bitnet.kernels import Bits
 __all__ = ["INPUTS", "FrozenLayer", "FrozenNet", "FrozenOutput"]
 
 INPUTS = ("pixels", "signs")
-BATCH = 1000  # rows at once: what lies between the layers stays small
+BATCH = 200  # rows at once: what lies between the layers stays in the cache
 
 
 @dataclasses.dataclass(frozen=True)
