@@ -42,7 +42,6 @@ REFUSED = (
     KeyError,
     AttributeError,
     EOFError,
-    NotImplementedError,
     RuntimeError,
     OSError,
     zlib.error,
