@@ -37,7 +37,7 @@ def main():
     parser.add_argument("--seeds", type=int, default=3, help="seeds 0, 1, ... (3 of them)")
     parser.add_argument("--hidden", default="3x1024", help="hidden layers x units (3x1024)")
     parser.add_argument("--epochs", type=int, default=20, help="passes over the data (20)")
-    parser.add_argument("--threads", type=int, help="threads of the kernels and BLAS (all cores)")
+    parser.add_argument("--threads", type=int, help="threads of the BLAS (all cores)")
     args = parser.parse_args()
     table = []
     with tempfile.TemporaryDirectory() as folder:

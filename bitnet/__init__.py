@@ -10,6 +10,11 @@ data        IDX files, the embedded digits, batches
 freeze      a trained model as bits and integer thresholds; `load` reads it from its file
 """
 
+import numpy as _numpy
+
+if int(_numpy.__version__.partition(".")[0]) < 2:
+    raise ImportError(f"bitnet needs NumPy 2.0 or newer; this is NumPy {_numpy.__version__}")
+
 from bitnet import functions, kernels, models, schedules
 from bitnet.backend import set_num_threads, status
 from bitnet.checkpoint import load_checkpoint, save_checkpoint

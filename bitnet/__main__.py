@@ -4,7 +4,7 @@ import argparse
 
 import bitnet
 from bitnet.backend import status
-from bitnet.kernels import implementation
+from bitnet.kernels.dispatch import implementation, numba_problem
 
 __all__ = ["main"]
 
@@ -31,7 +31,9 @@ def main(arguments=None):
     verbs = parser.add_subparsers(title="verbs", dest="verb", required=True)
     verbs.add_parser("status", help="versions, the kernels in use, and what is missing and why")
     parser.parse_args(arguments)
-    facts = [("bitnet", bitnet.__version__), *status(), ("kernels", implementation())]
+    problem = numba_problem()
+    kernels = f"{implementation()}, the slow ones: {problem}" if problem else implementation()
+    facts = [("bitnet", bitnet.__version__), *status(), ("kernels", kernels)]
     facts += [(f"data {name}", where) for name, where in bitnet.data.available()]
     for name, fact in facts:
         print(f"{name:20} {fact}")

@@ -21,7 +21,7 @@ import numpy as np
 
 from bitnet.errors import InputError
 
-__all__ = ["check_writable", "read_archive", "replacing", "write_archive"]
+__all__ = ["check_writable", "read_archive", "replacing", "to_json", "write_archive"]
 
 LABEL = b"sha256 "
 DIGEST = 64  # hexadecimal digits
@@ -87,8 +87,11 @@ def replacing(path):
             file.flush()
             os.fsync(file.fileno())
         os.replace(partial, path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            error.filename, error.filename2 = str(path), None  # not the partial file's name
         raise
 
 
@@ -126,8 +129,12 @@ def check_writable(path):
         raise InputError(f"cannot write {path}: it is a folder or a device; expected a file's name")
     if not path.parent.is_dir():
         raise InputError(f"cannot write {path}: there is no folder {path.parent}; make it first")
-    _partial(path).touch()
-    _partial(path).unlink()
+    try:
+        _partial(path).touch()
+        _partial(path).unlink()
+    except OSError as error:
+        error.filename = str(path)
+        raise
 
 
 def write_archive(path, kind, version, header, arrays):
@@ -159,8 +166,7 @@ def write_archive(path, kind, version, header, arrays):
     ...     read_archive(f"{folder}/a.npz", "test", 1)
     ({'n': 3}, {'x': array([0, 1, 2])})
     """
-    header = {"magic": "bitnet", "kind": kind, "version": version, **header}
-    text = json.dumps(header, default=lambda value: value.tolist())  # of NumPy's scalars and arrays
+    text = to_json({"magic": "bitnet", "kind": kind, "version": version, **header})
     members = {"header": np.frombuffer(text.encode(), np.uint8), **arrays}
     with replacing(path) as file:
         with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
@@ -173,6 +179,41 @@ def write_archive(path, kind, version, header, arrays):
         digest = _digest(file, n_bytes - DIGEST)
         file.seek(n_bytes - DIGEST)
         file.write(digest)
+
+
+def to_json(value):
+    """A value as JSON text; NumPy's scalars and arrays become numbers and lists.
+
+    Parameters
+    ----------
+    value : dict, list, str, number or None
+        With such values inside.
+
+    Returns
+    -------
+    str
+        The text.
+
+    Raises
+    ------
+    InputError
+        If something else is inside.
+
+    Examples
+    --------
+    >>> to_json({"n": np.float32(0.5), "sizes": (1, 2)})
+    '{"n": 0.5, "sizes": [1, 2]}'
+    """
+
+    def plain(inner):
+        if isinstance(inner, (np.ndarray, np.generic)):
+            return inner.tolist()
+        raise InputError(
+            f"a file's header cannot hold {type(inner).__name__} ({inner!r}); "
+            "expected text, numbers, lists and dicts"
+        )
+
+    return json.dumps(value, default=plain)
 
 
 def _digest(file, n_bytes):

@@ -9,14 +9,14 @@ import numpy as np
 
 from bitnet.errors import InputError
 
-__all__ = ["array_module", "set_num_threads", "status"]
+__all__ = ["array_module", "check_generator", "set_num_threads", "status"]
 
 OPTIONAL = {
     "numba": "the fast kernels (without it: NumPy, slow)",
     "tqdm": "progress bars",
     "threadpoolctl": "setting the threads of the BLAS",
-    "matplotlib": "plots: pip install 'bitnet-engine[plot]'",
-    "cupy": "a GPU: pip install 'bitnet-engine[cuda12]' or '[cuda13]'",
+    "matplotlib": "plots, which are to come (extra `plot`)",
+    "cupy": "a GPU, which is to come (extras `cuda12`, `cuda13`)",
 }
 
 
@@ -43,6 +43,32 @@ def array_module(*arrays):
         if type(array).__module__.partition(".")[0] == "cupy":
             return sys.modules["cupy"]
     return np
+
+
+def check_generator(what, rng):
+    """Refuse a source of randomness that is no `numpy.random.Generator`, as a bare seed.
+
+    Parameters
+    ----------
+    what : str
+        Who draws, for the message.
+    rng : numpy.random.Generator
+        What came.
+
+    Raises
+    ------
+    InputError
+        If it is something else.
+
+    Examples
+    --------
+    >>> check_generator("Dropout", np.random.default_rng(0))
+    """
+    if not isinstance(rng, np.random.Generator):
+        raise InputError(
+            f"{what}: rng is {rng!r}; expected a numpy.random.Generator, "
+            "as numpy.random.default_rng(0)"
+        )
 
 
 def set_num_threads(n):
@@ -102,4 +128,7 @@ def status():
 def _version(name):
     """The version of an installed module, without importing it."""
     distributions = importlib.metadata.packages_distributions().get(name, [name])
-    return importlib.metadata.version(distributions[0])
+    try:
+        return importlib.metadata.version(distributions[0])
+    except importlib.metadata.PackageNotFoundError:
+        return "there, of an unknown version"

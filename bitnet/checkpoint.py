@@ -1,6 +1,9 @@
 """Checkpoints: everything a training needs to go on as if it had not been interrupted."""
 
-from bitnet.archive import read_archive, write_archive
+import json
+
+from bitnet.archive import read_archive, to_json, write_archive
+from bitnet.backend import check_generator
 from bitnet.errors import InputError
 from bitnet.module import check_state
 
@@ -50,6 +53,7 @@ def save_checkpoint(path, epoch, model, optimizer, schedule, rng, settings=None)
     ...     load_checkpoint(f"{folder}/a.npz", *training)
     5
     """
+    check_generator("save_checkpoint", rng)
     header = {
         "epoch": int(epoch),
         "rng": rng.bit_generator.state,
@@ -107,8 +111,9 @@ def load_checkpoint(path, model, optimizer, schedule, rng, settings=None):
     expected = _settings(optimizer, schedule, settings)
     if type(epoch) is not int or epoch < 0 or not isinstance(came, dict):
         raise InputError(f"{path}: the checkpoint has no number of epochs or no settings")
-    for name in sorted(expected.keys() | came.keys()):
-        if expected.get(name) != came.get(name):
+    names = sorted(expected.keys() | came.keys())
+    for name in sorted(names, key=lambda name: name not in ("optimizer", "schedule")):
+        if to_json(expected.get(name)) != to_json(came.get(name)):
             raise InputError(
                 f"{path}: the checkpoint is of a training with {name} = {came.get(name)!r}; "
                 f"this one has {expected.get(name)!r}; use the same settings, or another file"
@@ -132,4 +137,5 @@ def load_checkpoint(path, model, optimizer, schedule, rng, settings=None):
 
 def _settings(optimizer, schedule, settings):
     """All that a resumed training must share, by name."""
-    return {**optimizer.settings(), **schedule.settings(), **(settings or {})}
+    shared = {**optimizer.settings(), **schedule.settings(), **(settings or {})}
+    return json.loads(to_json(shared))  # as it comes back from a file: lists for tuples

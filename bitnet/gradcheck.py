@@ -76,7 +76,7 @@ def check_gradient(
             return float((weights * (surrogate or function)(*map(Tensor, moved)).data).sum())
 
     expected = (value(+1) - value(-1)) / (2 * step)
-    for layout in (np.ascontiguousarray, _strided):
+    for layout in (np.copy, _strided):
         grads = _gradients(function, [layout(x) for x in arrays], weights)
         slope = sum(float((g * d).sum()) for g, d in zip(grads, directions, strict=True))
         if not abs(slope - expected) <= tolerance * max(1, abs(expected)):
@@ -86,7 +86,12 @@ def check_gradient(
             )
     if batched:
         empty = [x[:0] if i in batched else x for i, x in enumerate(arrays)]
-        _gradients(function, empty, np.zeros(function(*map(Tensor, empty)).shape))
+        try:
+            _gradients(function, empty, np.zeros(function(*map(Tensor, empty)).shape))
+        except InputError as error:
+            raise InputError(
+                f"check_gradient without rows: {error} (for a function that needs rows: batched=())"
+            ) from None
 
 
 def _gradients(function, arrays, grad_y):

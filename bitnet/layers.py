@@ -12,6 +12,7 @@ import math
 import numpy as np
 
 from bitnet import functions, kernels
+from bitnet.backend import check_generator
 from bitnet.errors import InputError
 from bitnet.module import Module
 from bitnet.tensor import Parameter
@@ -37,8 +38,8 @@ class BinaryLinear(Module):
 
     The latent weights are floats from U(-1, 1), clipped to [-1, 1] after each step of the
     optimizer; each call packs their signs and multiplies by XOR and popcount.  Their step
-    is scaled by sqrt((inputs + outputs) / 1.5), the inverse of Glorot's half-width, as in
-    the papers' code.
+    is scaled by sqrt((inputs + outputs) / 1.5), the inverse of the coefficient that the
+    papers' code takes from Glorot, sqrt(1.5 / (inputs + outputs)).
 
     Parameters
     ----------
@@ -70,6 +71,7 @@ class BinaryLinear(Module):
 
     def __init__(self, inputs, outputs, rng):
         _check_count("BinaryLinear", inputs=inputs, outputs=outputs)
+        check_generator("BinaryLinear", rng)
         self.inputs, self.outputs = int(inputs), int(outputs)
         latent = rng.uniform(-1, 1, (outputs, inputs)).astype(np.float32)
         self.weight = Parameter(latent, bound=1.0, step_scale=math.sqrt((inputs + outputs) / 1.5))
@@ -111,6 +113,7 @@ class Linear(Module):
 
     def __init__(self, inputs, outputs, rng):
         _check_count("Linear", inputs=inputs, outputs=outputs)
+        check_generator("Linear", rng)
         self.inputs, self.outputs = int(inputs), int(outputs)
         bound = math.sqrt(6 / (inputs + outputs))
         self.weight = Parameter(rng.uniform(-bound, bound, (outputs, inputs)).astype(np.float32))
@@ -211,8 +214,8 @@ class Sign(Module):
     """
 
     def __init__(self, window=1.0, stochastic=False, rng=None):
-        if stochastic and rng is None:
-            raise InputError("Sign: stochastic signs need rng, a numpy.random.Generator")
+        if stochastic:
+            check_generator("Sign", rng)
         self.window, self.stochastic, self.rng = window, stochastic, rng
 
     def forward(self, x):
@@ -264,6 +267,7 @@ class Dropout(Module):
     def __init__(self, p, rng):
         if not 0 <= p < 1:
             raise InputError(f"Dropout: p is {p!r}; expected a probability from 0 to below 1")
+        check_generator("Dropout", rng)
         self.p, self.rng = p, rng
 
     def forward(self, x):

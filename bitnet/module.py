@@ -14,8 +14,8 @@ class Module:
     """Something with parameters and a `forward`; the base of all layers and models.
 
     Attributes that are Parameters, NumPy arrays (state that is not trained, as running
-    statistics), Modules, or lists of Modules are found by themselves, in the order in which
-    they were set.
+    statistics) or Modules, or lists or dicts of them, are found by themselves, in the order
+    in which they were set.
 
     Attributes
     ----------
@@ -47,15 +47,19 @@ class Module:
         """The result for the Tensor `x`; subclasses define it."""
         raise TypeError(f"{type(self).__name__} has no forward; a Module defines forward(x)")
 
+    def _members(self):
+        """The attributes, and what is in those that are lists, tuples or dicts, by name."""
+        for name, value in vars(self).items():
+            if isinstance(value, (list, tuple)):
+                yield from ((f"{name}.{i}", item) for i, item in enumerate(value))
+            elif isinstance(value, dict):
+                yield from ((f"{name}.{key}", item) for key, item in value.items())
+            else:
+                yield name, value
+
     def children(self):
         """The Modules directly inside, as (name, Module)."""
-        for name, value in vars(self).items():
-            if isinstance(value, Module):
-                yield name, value
-            elif isinstance(value, (list, tuple)):
-                for i, item in enumerate(value):
-                    if isinstance(item, Module):
-                        yield f"{name}.{i}", item
+        return [(name, value) for name, value in self._members() if isinstance(value, Module)]
 
     def modules(self):
         """This Module and all Modules inside, outer ones first."""
@@ -65,7 +69,7 @@ class Module:
 
     def parameters(self):
         """The Parameters of this Module and of all inside, each once, in a list."""
-        values = (value for module in self.modules() for value in vars(module).values())
+        values = (value for module in self.modules() for _, value in module._members())
         own = {id(value): value for value in values if isinstance(value, Parameter)}
         return list(own.values())
 
@@ -81,7 +85,7 @@ class Module:
 
     def _state(self, prefix=""):
         """The arrays of the parameters and of the other state, by name; not copies."""
-        for name, value in vars(self).items():
+        for name, value in self._members():
             if isinstance(value, Parameter):
                 yield prefix + name, value.data
             elif isinstance(value, np.ndarray):
@@ -128,6 +132,11 @@ def evaluating(model):
     model : Module
         Afterwards it and every Module inside have the mode that they had.
 
+    Raises
+    ------
+    InputError
+        If it is something else.
+
     Examples
     --------
     >>> from bitnet import ReLU
@@ -138,6 +147,11 @@ def evaluating(model):
     >>> model.training
     True
     """
+    if not isinstance(model, Module):
+        raise InputError(
+            f"got {type(model).__name__}; expected a Module (a frozen net predicts by itself: "
+            "net.predict, net.scores)"
+        )
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:

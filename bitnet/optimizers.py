@@ -64,6 +64,10 @@ class Optimizer:
         if len({id(p) for p in self.parameters}) < len(self.parameters):
             raise InputError(f"{type(self).__name__}: a Parameter comes twice; expected each once")
         self.lr = lr
+        if self.lr == 0:
+            raise InputError(
+                f"{type(self).__name__}: the learning rate is 0; expected a number above 0"
+            )
         self.scale_power = scale_power
         self.steps = 0
         self.state = [
@@ -77,9 +81,10 @@ class Optimizer:
 
     @lr.setter
     def lr(self, lr):
-        if not isinstance(lr, (int, float, np.number)) or not 0 < lr < math.inf:
+        if not isinstance(lr, (int, float, np.number)) or not 0 <= lr < math.inf:
             raise InputError(
-                f"{type(self).__name__}: the learning rate is {lr!r}; expected a number above 0"
+                f"{type(self).__name__}: the learning rate is {lr!r}; expected a number above 0, "
+                "or 0 at the end of a schedule"
             )
         self._lr = float(lr)
 

@@ -60,7 +60,7 @@ class Tensor:
     Raises
     ------
     InputError
-        If the data are no real numbers, or a gradient is asked for that cannot be.
+        If the data are no real numbers, or of a type that has no gradient but shall have one.
 
     Examples
     --------
@@ -115,6 +115,11 @@ class Tensor:
     def item(self):
         """The value of a Tensor of one element, as a Python number."""
         return self.data.item()
+
+    __float__ = item
+
+    def __array__(self, dtype=None, copy=None):
+        return np.array(self.data, dtype, copy=copy)
 
     def detach(self):
         """The same data as a Tensor that does not know where it came from."""
@@ -222,7 +227,7 @@ class Parameter(Tensor):
 
 
 class Function:
-    """One application of one operation; subclasses write `forward` and, below it, `backward`.
+    """One application of one operation; subclasses write `forward` above `backward`.
 
     `forward` takes the inputs' data and returns the result's; it keeps on `self` what
     `backward` needs.  `backward` takes the gradient of the result and returns one gradient
@@ -256,6 +261,8 @@ class Function:
 
     def __call__(self, *inputs):
         """Apply the operation to Tensors, arrays or numbers; returns a Tensor."""
+        if self.inputs:
+            raise InputError(f"{self.name} is applied already; make a new one for each call")
         tensors = _as_tensors(inputs)
         if not self.takes_bits:
             for x in tensors:
@@ -274,7 +281,7 @@ class Function:
 
     @property
     def name(self):
-        """The operation's name, for messages."""
+        """The operation's name."""
         return type(self).__name__
 
     def forward(self, *inputs):
@@ -293,16 +300,12 @@ class Function:
                 "give that call retain_graph=True"
             )
         grads = self.backward(grad_y)
-        grads = grads if isinstance(grads, tuple) else (grads,)
+        grads = grads if isinstance(grads, (tuple, list)) else (grads,)
         if len(grads) != len(self.inputs):
-            raise RuntimeError(
-                f"{self.name}.backward returned {len(grads)} gradients "
-                f"for {len(self.inputs)} inputs"
-            )
+            counts = f"{len(grads)} gradients for {len(self.inputs)} inputs"
+            raise RuntimeError(f"{self.name}.backward returned {counts}")
         for i, (x, grad_x) in enumerate(zip(self.inputs, grads, strict=True)):
-            if not x.requires_grad:
-                continue
-            if getattr(grad_x, "shape", None) != x.shape:
+            if x.requires_grad and getattr(grad_x, "shape", None) != x.shape:
                 raise RuntimeError(
                     f"{self.name}.backward returned a gradient of shape "
                     f"{getattr(grad_x, 'shape', None)} for input {i} of shape {x.shape}"

@@ -54,11 +54,15 @@ def train(model, optimizer, schedule, loss_of, data, args, rng, checkpoint=None)
             figures += f"{optimizer.lr:.2e}", f"{flips:.2%}", f"{time.perf_counter() - start_s:.2f}"
             print(COLUMNS.format(done, *figures), flush=True)
             if checkpoint:
+                if not saved and checkpoint.exists():  # of another training: it is not lost
+                    checkpoint.replace(f"{checkpoint}.old")
                 bitnet.save_checkpoint(checkpoint, done, *training, settings)
                 saved = done
     except KeyboardInterrupt:
-        kept = f"{saved} epochs are in {checkpoint}; add --resume to go on" if saved else ""
-        raise KeyboardInterrupt(kept or "nothing of this training is kept") from None
+        kept = "nothing of this training is kept" if checkpoint else f"the net is in {args.out}"
+        if saved:
+            kept = f"{saved} epochs are in {checkpoint}; add --resume to go on"
+        raise KeyboardInterrupt(kept) from None
 
 
 def row(name, predict, data, n_bytes):
@@ -135,11 +139,11 @@ def arguments():
     add = parser.add_argument
     add("--data", choices=bitnet.data.DATASETS, default="embedded", help="data set (embedded)")
     add("--recipe", choices=("default", "paper"), default="default", help="paper: 3x4096, "
-        "dropout, exponential decay over 1000 epochs")  # fmt: skip
+        "dropout, exponential decay")  # fmt: skip
     add("--hidden", type=widths, help="hidden layers x units (3x512; paper: 3x4096)")
     add("--epochs", type=int, help="passes over the training set (20; paper: 1000)")
     add("--batch", type=int, default=100, help="images in a batch (100)")
-    add("--lr", type=float, default=3e-3, help="first learning rate (0.003)")
+    add("--lr", type=float, default=3e-3, help="first learning rate of the binary net (0.003)")
     add("--seed", type=int, default=0, help="of weights, shuffling and dropout (0)")
     add("--threads", type=int, help="threads of the BLAS, which multiplies floats (all cores)")
     add("--out", default="mnist_mlp.npz", help="file of the frozen net (mnist_mlp.npz)")

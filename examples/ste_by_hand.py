@@ -24,7 +24,8 @@ for step in range(1, 7):
     loss = (binary - target) ** 2
     grad_binary = 2 * (binary - target)  # the gradient of the loss for the binary weight
     true_slope = grad_binary * 0.0  # what calculus says: d sign / d latent = 0
-    estimate = grad_binary * (abs(latent) <= 1)  # straight through, inside [-1, 1]
+    # straight through inside [-1, 1]; a clipped weight always is, an activation is often not
+    estimate = grad_binary * (abs(latent) <= 1)
     moved = latent - rate * estimate
     clipped = max(-1.0, min(1.0, moved))  # a latent weight beyond 1 could not come back
     print(

@@ -31,7 +31,8 @@ print("\nThe long way: eight products, seven additions")
 products = [a * w for a, w in zip(activations, weights, strict=True)]
 print("  products   ", "".join(f"{p:+d} " for p in products), " sum =", sum(products))
 
-print("\nOne byte each: bit i is element i, 1 means +1, 0 means -1")
+print("\nOne byte each: bit i is element i, 1 means +1, 0 means -1 (printed bit 7 first: read from")
+print("the right)")
 a, w = pack(activations), pack(weights)
 show("  activations", a)
 show("  weights", w)
@@ -49,4 +50,7 @@ n = 8
 print(f"  {n} - 2 * {count} =", n - 2 * count)
 
 assert n - 2 * count == sum(products)
-print("\nA word of 64 bits does 64 products at once; padding is 0 in both, so it cancels.")
+print(
+    "\nA word of 64 bits does 64 products at once.  A row of, say, 100 signs takes two words; the"
+)
+print("28 bits left over are 0 in both operands, so they never differ and add nothing.")

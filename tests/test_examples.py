@@ -78,6 +78,12 @@ def test_control_c_says_how_to_go_on(tmp_path):
     assert not list(tmp_path.glob(".*"))
 
 
+def test_a_new_training_keeps_the_checkpoint_of_another(tmp_path):
+    (tmp_path / "mnist_mlp.npz.checkpoint").write_text("of days of work")
+    run("mnist_mlp.py", *QUICK, "--no-twin", folder=tmp_path)
+    assert (tmp_path / "mnist_mlp.npz.checkpoint.old").read_text() == "of days of work"
+
+
 def test_the_papers_recipe_at_a_small_size(tmp_path):
     out = run("mnist_mlp.py", *QUICK, "--recipe", "paper", "--no-twin", folder=tmp_path).stdout
     assert COMPLETE in out

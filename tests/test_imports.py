@@ -33,7 +33,7 @@ ONLY = {
     "deploy.runtime": {"errors", "kernels", "deploy"},
     "deploy.file": {"archive", "errors", "kernels", "deploy"},
     "data.idx": {"archive", "errors"},
-    "data.batches": {"errors"},
+    "data.batches": {"backend", "errors"},
     "data.datasets": {"data", "errors"},
 }
 

@@ -3,7 +3,17 @@
 import numpy as np
 import pytest
 
-from bitnet import BatchNorm, BinaryLinear, Dropout, InputError, Module, Sequential, Sign, models
+from bitnet import (
+    BatchNorm,
+    BinaryLinear,
+    Dropout,
+    InputError,
+    Module,
+    Parameter,
+    Sequential,
+    Sign,
+    models,
+)
 
 
 def net(seed=0):
@@ -77,6 +87,18 @@ def test_evaluation_is_deterministic_and_leaves_the_state_alone():
     before = model.state_dict()
     assert model(x).data.equals(model(x).data)
     assert all(np.array_equal(before[name], array) for name, array in model.state_dict().items())
+
+
+def test_lists_and_dicts_of_parameters_and_modules_are_found():
+    class Many(Module):
+        def __init__(self):
+            self.scales = [Parameter([1.0]), Parameter([2.0])]
+            self.norms = {"a": BatchNorm(3)}
+
+    model = Many()
+    assert [p.size for p in model.parameters()] == [1, 1, 3, 3]
+    assert list(model.state_dict())[:3] == ["scales.0", "scales.1", "norms.a.gamma"]
+    assert not model.eval().norms["a"].training
 
 
 def test_tied_parameters_come_once():

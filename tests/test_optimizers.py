@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from bitnet import SGD, Adam, AdaMax, BinaryLinear, InputError, Parameter
+from bitnet.schedules import Cosine
 
 RNG = np.random.default_rng(0)
 GRADS = RNG.standard_normal((5, 70_000)).astype(np.float32)  # more than a block
@@ -126,7 +127,15 @@ def test_a_learning_rate_that_is_not_above_zero_is_refused(lr):
         Adam([Parameter([1.0])], lr)
     optimizer = SGD([Parameter([1.0])], 0.1)
     with pytest.raises(InputError, match="learning rate"):
-        optimizer.lr = lr
+        optimizer.lr = lr if lr != 0 else -0.5
+
+
+def test_a_schedule_may_end_at_zero():
+    w = Parameter([1.0])
+    optimizer, w.grad = Adam([w], 0.1), np.float32([1.0])
+    optimizer.lr = Cosine(0.1, 3)(3)
+    optimizer.step()
+    assert w.data.item() == 1.0
 
 
 @pytest.mark.parametrize(

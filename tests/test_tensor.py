@@ -80,6 +80,16 @@ def test_backward_twice_needs_retain_graph():
         y.backward()
 
 
+def test_a_function_is_applied_once():
+    """A second application would overwrite what the first one's backward needs."""
+    node = functions.activations.ReLU()
+    y = node(leaf(1.0, -1.0))
+    with pytest.raises(InputError, match="ReLU is applied already"):
+        node(leaf(2.0))
+    y.sum().backward()
+    node(leaf(2.0))  # let go of by backward
+
+
 def test_backward_lets_go_of_what_forward_kept():
     x = leaf(*range(5))
     y = functions.hardtanh(x)
@@ -172,6 +182,13 @@ def test_a_gradient_has_the_type_of_its_tensor():
     x = Tensor(np.ones(2, np.float32), requires_grad=True)
     (x * np.ones(2)).backward(np.ones(2))
     assert x.grad.dtype == np.float32
+
+
+def test_numpy_and_python_read_a_tensor():
+    x = Tensor([[1.0, 3.0, 2.0]])
+    assert np.argmax(x, axis=1).tolist() == [1]
+    assert np.asarray(functions.sign([0.5, -0.5])).tolist() == [1, -1]
+    assert f"{float(x.sum()):.1f}" == "6.0"
 
 
 def test_backward_from_a_single_sign():

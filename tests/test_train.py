@@ -51,6 +51,8 @@ def test_images_per_second_runs_once_to_warm_up_and_five_times():
 @pytest.mark.parametrize(
     "call",
     [
+        lambda: bitnet.predict(bitnet.freeze(models.binary_mlp([20, 4], RNG)), IMAGES),
+        lambda: bitnet.batches(IMAGES, IMAGES[:, 0], 5, 0),
         lambda: bitnet.accuracy([], []),
         lambda: bitnet.accuracy([1], [1, 2]),
         lambda: bitnet.predict(models.binary_mlp([20, 4], RNG), IMAGES[:0]),

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from bitnet.backend import check_generator
 from bitnet.errors import InputError
 
 __all__ = ["batches"]
@@ -56,6 +57,8 @@ def batches(images, labels, batch_size, rng=None):
         )
     if images.dtype.kind == "f" and not np.isfinite(images).all():
         raise InputError("batches: the images hold NaN or infinity; clean the data first")
+    if rng is not None:
+        check_generator("batches", rng)
     if rng is not None and batch_size > len(images):
         raise InputError(f"batches: a batch of {batch_size} of only {len(images)} images")
     return _Batches(images, labels, int(batch_size), rng)

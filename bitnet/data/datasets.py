@@ -184,7 +184,7 @@ def folder_of(name):
         return pathlib.Path(__file__).parent / "digits"
     if os.environ.get("BITNET_DATA"):
         return pathlib.Path(os.environ["BITNET_DATA"]) / name
-    cache = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
+    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     return pathlib.Path(cache) / "bitnet" / name
 
 

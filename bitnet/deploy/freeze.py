@@ -10,8 +10,10 @@ import dataclasses
 
 import numpy as np
 
+from bitnet import kernels
 from bitnet.deploy.runtime import BATCH, INPUTS, FrozenLayer, FrozenNet, FrozenOutput
 from bitnet.errors import InputError
+from bitnet.kernels import Bits
 from bitnet.layers import BatchNorm, BinaryLinear, Dropout, Sign
 from bitnet.module import Sequential, evaluating
 
@@ -27,7 +29,8 @@ def freeze(model, input="pixels"):
         BinaryLinear, BatchNorm, Sign, and so on, ending with BinaryLinear and BatchNorm;
         Dropout may stand anywhere.  It is left as it is.
     input : {"pixels", "signs"}, optional
-        What the first layer takes: uint8 pixels (default), or ±1.
+        What the first layer takes: uint8 pixels (default), or ±1.  For "signs" the model may
+        begin with Sign, so that it can be trained on floats.
 
     Returns
     -------
@@ -48,7 +51,7 @@ def freeze(model, input="pixels"):
     """
     if input not in INPUTS:
         raise InputError(f"freeze: input is {input!r}; expected one of {INPUTS}")
-    groups = _groups(model)
+    groups = _groups(model, input)
     layers = []
     with evaluating(model):
         for i, (linear, norm, sign) in enumerate(groups):
@@ -78,11 +81,13 @@ def _step(norm, sign):
     return plus
 
 
-def _groups(model):
+def _groups(model, input):
     """The layers as (BinaryLinear, BatchNorm, Sign), the last with None for Sign."""
     if not isinstance(model, Sequential):
         raise InputError(f"freeze: got {type(model).__name__}; expected a Sequential")
     layers = [layer for layer in model.layers if not isinstance(layer, Dropout)]
+    if input == "signs" and layers and type(layers[0]) is Sign:
+        layers = layers[1:]  # a frozen net takes the signs themselves
     expected = (BinaryLinear, BatchNorm, Sign)
     for i, layer in enumerate(layers):
         if type(layer) is not expected[i % 3]:  # a subclass may compute something else
@@ -209,10 +214,17 @@ def compare(model, net, x):
     >>> agreement.integers, agreement.is_complete
     (222, True)
     """
-    x = net.check_input(x)
+    if not isinstance(model, Sequential) or not isinstance(net, FrozenNet):
+        raise InputError(
+            f"compare: got {type(model).__name__} and {type(net).__name__}; "
+            "expected the trained Sequential, then the FrozenNet"
+        )
     layers = [layer for layer in model.layers if isinstance(layer, BinaryLinear)]
-    if net.sizes != [layers[0].inputs, *(layer.outputs for layer in layers)] or len(x) == 0:
-        raise InputError(f"compare: {len(x)} inputs for {model!r} and {net}; expected 1 or more")
+    if net.sizes != [*(layer.inputs for layer in layers[:1]), *(layer.outputs for layer in layers)]:
+        raise InputError(f"compare: {net} is of another model than {model!r}")
+    x = net.check_input(x)
+    if len(x) == 0:
+        raise InputError("compare: no inputs; expected 1 or more")
     counts = np.zeros(4, np.int64)
     with evaluating(model):
         for rows in (x[i : i + BATCH] for i in range(0, len(x), BATCH)):
@@ -231,6 +243,8 @@ def compare(model, net, x):
 def _trained_integers(model, x):
     """The pre-activations of each binary layer of a model in evaluation mode, and the scores."""
     integers = []
+    if isinstance(x, Bits) and type(model.layers[0]) is Sign:
+        x = kernels.unpack(x)
     for layer in model.layers:
         x = layer(x)
         if isinstance(layer, BinaryLinear):

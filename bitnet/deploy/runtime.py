@@ -229,7 +229,10 @@ class FrozenNet:
         x = x.reshape(len(x), n)
         if self.input == "pixels":
             if x.dtype != np.uint8:
-                raise InputError(f"{self}: got {x.dtype}; expected uint8 pixels from 0 to 255")
+                raise InputError(
+                    f"{self}: got {x.dtype}; expected uint8 pixels from 0 to 255 "
+                    "(of floats from 0 to 1: (255 * x).round().astype(numpy.uint8))"
+                )
             return x
         if x.dtype.kind not in "fi" or not (abs(x) == 1).all():
             raise InputError(f"{self}: got other numbers than +1 and -1")

@@ -3,6 +3,7 @@
 import numpy as np
 
 from bitnet import kernels
+from bitnet.backend import check_generator
 from bitnet.errors import InputError
 from bitnet.kernels import Bits, Planes
 from bitnet.tensor import Function
@@ -73,4 +74,5 @@ def dropout(x, p, rng):
     """
     if not 0 <= p < 1:
         raise InputError(f"dropout: p is {p!r}; expected a probability from 0 to below 1")
+    check_generator("dropout", rng)
     return Dropout(p, rng)(x)

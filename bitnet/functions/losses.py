@@ -113,8 +113,10 @@ def _check(name, scores, labels):
     scores = as_tensor(scores)
     labels = labels if hasattr(labels, "dtype") else np.asarray(labels)
     if scores.ndim != 2 or scores.size == 0 or not scores.is_float:
+        kind = getattr(scores.data, "dtype", type(scores.data).__name__)
         raise InputError(
-            f"{name}: scores are {scores!r}; expected floats of shape (B, C) with at least one row"
+            f"{name}: scores are {kind} of shape {scores.shape}; expected floats of shape (B, C) "
+            "with at least one row (a BatchNorm makes floats of integer pre-activations)"
         )
     if labels.shape != scores.shape[:1] or labels.dtype.kind not in "iu":
         raise InputError(

@@ -3,7 +3,7 @@
 import numpy as np
 
 from bitnet import kernels
-from bitnet.backend import array_module
+from bitnet.backend import array_module, check_generator
 from bitnet.errors import InputError
 from bitnet.tensor import Function, as_tensor
 
@@ -111,6 +111,7 @@ def stochastic_sign(x, rng, window=1.0):
     >>> stochastic_sign([-1.0, 1.0, 7.0], rng).data.signs()
     array([-1,  1,  1], dtype=int8)
     """
+    check_generator("stochastic_sign", rng)
     return StochasticSign(rng, window)(_checked("stochastic_sign", x, window))
 
 
@@ -120,7 +121,8 @@ def _checked(name, x, window):
     if window is not None and not window > 0:
         raise InputError(f"{name}: window is {window!r}; expected a number above 0, or None")
     if not x.is_float:
-        raise InputError(f"{name}: got {x.data!r}; expected floats")
+        kind = getattr(x.data, "dtype", type(x.data).__name__)
+        raise InputError(f"{name}: got {kind} of shape {x.shape}; expected floats")
     if x.size and np.isnan(x.data.min()):  # min() is NaN if any element is
         raise InputError(
             f"{name}: the input holds NaN, which has no sign; "

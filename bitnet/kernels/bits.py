@@ -127,6 +127,14 @@ class Bits:
     def __repr__(self):
         return f"Bits(shape={self.shape}, {self.n_bytes} bytes)"
 
+    def __array__(self, dtype=None, copy=None):
+        return self.signs(dtype or np.int8)
+
+    def __eq__(self, other):
+        return self.equals(other) if isinstance(other, Bits) else NotImplemented
+
+    __hash__ = None
+
     def equals(self, other):
         """Whether `other` has the same shape and the same signs."""
         return self.shape == other.shape and bool(np.array_equal(self.words, other.words))

@@ -22,7 +22,7 @@ def implementation():
     Returns
     -------
     str
-        "numba" where Numba is installed, otherwise "reference" (NumPy alone, slow).
+        "numba" where Numba works, otherwise "reference" (NumPy alone, slow).
 
     Examples
     --------
@@ -32,8 +32,19 @@ def implementation():
     """
     global _chosen
     if _chosen is None:
-        _chosen = "numba" if importlib.util.find_spec("numba") else "reference"
+        _chosen = "reference" if numba_problem() else "numba"
     return _chosen
+
+
+def numba_problem():
+    """Why the kernels in Numba cannot be used here, or None where they can."""
+    if importlib.util.find_spec("numba") is None:
+        return "Numba is not installed; run `pip install numba`"
+    try:
+        importlib.import_module(MODULES["numba"])
+    except ImportError as error:  # as of a Numba that is too old for this NumPy
+        return f"Numba cannot be imported ({error})"
+    return None
 
 
 @contextlib.contextmanager
@@ -60,8 +71,8 @@ def using(name):
     global _chosen
     if name not in MODULES:
         raise InputError(f"kernels.using: no implementation {name!r}; there are {list(MODULES)}")
-    if name == "numba" and importlib.util.find_spec("numba") is None:
-        raise InputError("kernels.using: Numba is not installed; run `pip install numba`")
+    if name == "numba" and (problem := numba_problem()):
+        raise InputError(f"kernels.using: {problem}")
     before, _chosen = _chosen, name
     try:
         yield

@@ -155,7 +155,9 @@ def test_compare_takes_signs_as_numbers_and_refuses_other_nets():
     model = binary_mlp([20, 16, 3], np.random.default_rng(0))
     net = bitnet.freeze(model, "signs")
     assert bitnet.compare(model, net, RNG.choice([-1.0, 1.0], (7, 20))).is_complete
-    with pytest.raises(InputError, match="compare"):
+    with pytest.raises(InputError, match="expected the trained Sequential, then"):
+        bitnet.compare(net, model, np.ones((2, 20)))
+    with pytest.raises(InputError, match="another model"):
         bitnet.compare(binary_mlp([20, 3], RNG), net, np.ones((2, 20)))
     with pytest.raises(InputError, match="expected 1 or more"):
         bitnet.compare(model, net, np.ones((0, 20)))
@@ -168,6 +170,18 @@ def test_a_subclass_that_may_compute_something_else_is_not_frozen():
 
     with pytest.raises(InputError, match="expected BatchNorm"):
         bitnet.freeze(Sequential(BinaryLinear(4, 2, RNG), Doubled(2)))
+
+
+def test_a_model_that_begins_with_sign_is_frozen_for_signs():
+    model = Sequential(Sign(), *binary_mlp([20, 16, 3], np.random.default_rng(0)).layers)
+    x = RNG.standard_normal((40, 20)).astype(np.float32)
+    bitnet.functions.squared_hinge(model(x), RNG.integers(0, 3, 40)).backward()
+    net = bitnet.freeze(model, "signs")
+    assert bitnet.compare(model, net, kernels.pack(x)).is_complete
+    assert bitnet.compare(model, net, np.where(x >= 0, 1, -1)).is_complete
+    assert np.array_equal(net.predict(kernels.pack(x)), bitnet.predict(model, x))
+    with pytest.raises(InputError, match="layer 0"):
+        bitnet.freeze(model)
 
 
 def test_every_module_has_its_own_mode_back():
@@ -211,7 +225,7 @@ def broken(index, value):
         ),
         (
             lambda: bitnet.freeze(
-                Sequential(Dropout(0.1, None), BinaryLinear(3, 3, RNG), BatchNorm(3), Sign())
+                Sequential(Dropout(0.1, RNG), BinaryLinear(3, 3, RNG), BatchNorm(3), Sign())
             ),
             "must end with",
         ),

@@ -80,6 +80,9 @@ def test_equals_asks_for_shape_and_signs():
     a = kernels.pack(np.array([1.0, -1.0]))
     assert a.equals(kernels.pack(np.array([2.0, -3.0])))
     assert not a.equals(kernels.pack(np.array([1.0, 1.0])))
+    assert a == kernels.pack(np.array([2.0, -3.0]))
+    assert a != kernels.pack(np.array([1.0, 1.0]))
+    assert np.array_equal(np.asarray(a), [1, -1])
     assert not a.equals(kernels.pack(np.array([1.0, -1.0, -1.0])))
 
 

@@ -3,6 +3,7 @@
 import pytest
 
 from bitnet import InputError, kernels
+from bitnet.__main__ import main
 
 
 def test_using_puts_the_choice_back():
@@ -18,6 +19,19 @@ def test_using_puts_the_choice_back():
 def test_an_unknown_implementation_is_refused():
     with pytest.raises(InputError, match="fortran"), kernels.using("fortran"):
         pass
+
+
+def test_numba_that_cannot_be_imported_is_named_and_done_without(monkeypatch, capsys):
+    def broken(name):
+        raise ImportError("Numba needs NumPy 2.1 or less")
+
+    monkeypatch.setattr("bitnet.kernels.dispatch._chosen", None)
+    monkeypatch.setattr("importlib.import_module", broken)
+    with pytest.raises(InputError, match=r"imported \(Numba needs"), kernels.using("numba"):
+        pass
+    assert kernels.implementation() == "reference"
+    main(["status"])
+    assert "reference, the slow ones: Numba cannot be imported" in capsys.readouterr().out
 
 
 def test_numba_that_is_missing_is_named(monkeypatch):

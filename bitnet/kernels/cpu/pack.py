@@ -5,12 +5,12 @@ constant count of 64 comparisons, shifts and ORs into vector instructions.
 """
 
 import numpy as np
-from numba import njit
 
 from bitnet.kernels.bits import Bits, Planes, words_for
+from bitnet.kernels.cpu.jit import jit
 
 
-@njit(cache=True, error_model="numpy")
+@jit
 def _pack_rows(x, words):
     """Bit 1 where x >= 0; x (R, N), words (R, K)."""
     n_rows, n = x.shape
@@ -27,7 +27,7 @@ def _pack_rows(x, words):
             words[r, n // 64] = word
 
 
-@njit(cache=True, error_model="numpy")
+@jit
 def _pack_mask_rows(x, window, words):
     """Bit 1 where |x| <= window; x (R, N), words (R, K)."""
     n_rows, n = x.shape
@@ -39,7 +39,7 @@ def _pack_mask_rows(x, window, words):
             words[r, k] = word
 
 
-@njit(cache=True, error_model="numpy")
+@jit
 def _split_rows(pixels, words):
     """Bit p of each pixel into plane p; pixels (R, N), words (8, R, K)."""
     n_rows, n = pixels.shape
@@ -53,7 +53,7 @@ def _split_rows(pixels, words):
                 words[plane, r, k] = word
 
 
-@njit(cache=True, error_model="numpy")
+@jit
 def _threshold_rows(z, thresholds, rising, words):
     """Bit 1 where z is on the right side of its column's threshold; z (R, N), words (R, K)."""
     n_rows, n = z.shape
@@ -68,7 +68,7 @@ def _threshold_rows(z, thresholds, rising, words):
             words[r, k] = word
 
 
-@njit(cache=True, error_model="numpy")
+@jit
 def _unpack_rows(words, y):
     """+1 for bit 1, -1 for bit 0; words (R, K), y (R, N)."""
     n_rows, n = y.shape
@@ -80,7 +80,7 @@ def _unpack_rows(words, y):
                 y[r, 64 * k + b] = 2 * np.int64(bit) - 1
 
 
-@njit(cache=True, error_model="numpy")
+@jit
 def _where_rows(words, x, y):
     """x where the bit is 1, zero elsewhere; words (R, K), x and y (R, N)."""
     n_rows, n = x.shape

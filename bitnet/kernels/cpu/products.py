@@ -1,13 +1,13 @@
 """Matrix products of packed signs: XOR, popcount and add, one word of 64 products at a time."""
 
 import numpy as np
-from numba import njit
 
 from bitnet.kernels.bits import Planes
+from bitnet.kernels.cpu.jit import jit
 from bitnet.kernels.cpu.pack import split_planes, unpack
 
 
-@njit(cache=True, inline="always")
+@jit
 def _popcount(word):
     """The number of ones in a uint64, by adding neighbours; LLVM makes one instruction of it."""
     word = word - ((word >> np.uint64(1)) & np.uint64(0x5555555555555555))
@@ -17,7 +17,7 @@ def _popcount(word):
     return (word * np.uint64(0x0101010101010101)) >> np.uint64(56)
 
 
-@njit(cache=True)
+@jit
 def _xnor_rows(x, weight, n, z):
     """z = n - 2 popcount(x ^ weight); x (B, K), weight (M, K), z (B, M)."""
     for i in range(x.shape[0]):
@@ -28,7 +28,7 @@ def _xnor_rows(x, weight, n, z):
             z[i, j] = n - 2 * np.int64(differing)
 
 
-@njit(cache=True)
+@jit
 def _plane_rows(x, coefficients, weight, n, z):
     """z = sum_p c_p (n - 2 popcount(x_p ^ weight)); x (P, B, K), weight (K, M), z (B, M).
 
