@@ -243,7 +243,8 @@ def compare(model, net, x):
 def _trained_integers(model, x):
     """The pre-activations of each binary layer of a model in evaluation mode, and the scores."""
     integers = []
-    if isinstance(x, Bits) and type(model.layers[0]) is Sign:
+    first = next(layer for layer in model.layers if not isinstance(layer, Dropout))
+    if isinstance(x, Bits) and isinstance(first, Sign):
         x = kernels.unpack(x)
     for layer in model.layers:
         x = layer(x)

@@ -173,7 +173,8 @@ def test_a_subclass_that_may_compute_something_else_is_not_frozen():
 
 
 def test_a_model_that_begins_with_sign_is_frozen_for_signs():
-    model = Sequential(Sign(), *binary_mlp([20, 16, 3], np.random.default_rng(0)).layers)
+    layers = binary_mlp([20, 16, 3], np.random.default_rng(0)).layers
+    model = Sequential(Dropout(0.1, RNG), Sign(), *layers)
     x = RNG.standard_normal((40, 20)).astype(np.float32)
     bitnet.functions.squared_hinge(model(x), RNG.integers(0, 3, 40)).backward()
     net = bitnet.freeze(model, "signs")
