@@ -29,7 +29,8 @@ from bitnet.kernels import Bits
 from bitnet.layers import BatchNorm, BinaryLinear, Dropout, Linear, ReLU, Sign
 from bitnet.module import Module, Sequential
 from bitnet.optimizers import SGD, Adam, AdaMax
-from bitnet.tensor import Function, Parameter, Tensor, no_grad
+from bitnet.parameter import Parameter
+from bitnet.tensor import Function, Tensor, no_grad
 from bitnet.train import (
     accuracy,
     evaluate,

@@ -8,16 +8,22 @@ in which BinaryLinear holds the latent weights, and packs their signs at each ca
 """
 
 import math
+from functools import partial
 
 import numpy as np
 
-from bitnet import functions, kernels
+from bitnet import functions
 from bitnet.backend import check_generator
 from bitnet.errors import InputError
+from bitnet.functions.linear import GRADIENTS
 from bitnet.module import Module
-from bitnet.tensor import Parameter
+from bitnet.parameter import Parameter
+from bitnet.tensor import is_recording
 
 __all__ = ["BatchNorm", "BinaryLinear", "Dropout", "Linear", "ReLU", "Sign"]
+
+
+ROUNDINGS = ("nearest", "stochastic")
 
 
 def _check_count(layer, **counts):
@@ -46,7 +52,11 @@ class BinaryLinear(Module):
     inputs, outputs : int
         The width N of the input and M of the output, 1 or more.
     rng : numpy.random.Generator
-        The source of the first weights.
+        The source of the first weights, and of stochastic rounding.
+    gradient : {"float32", "int8", "int7", "int6", "int5", "int4"}, optional
+        The numbers that the backward products multiply, see `functions.binary_linear`.
+    rounding : {"nearest", "stochastic"}, optional
+        Of a gradient of integers.
 
     Attributes
     ----------
@@ -58,7 +68,8 @@ class BinaryLinear(Module):
     Raises
     ------
     InputError
-        If a width is not 1 or more, or the input does not fit.
+        If a width is not 1 or more, the gradient or rounding is unknown, or the input does
+        not fit.
 
     Examples
     --------
@@ -69,21 +80,29 @@ class BinaryLinear(Module):
     Bits(shape=(10, 784), 1040 bytes)
     """
 
-    def __init__(self, inputs, outputs, rng):
+    def __init__(self, inputs, outputs, rng, gradient="int6", rounding="nearest"):
         _check_count("BinaryLinear", inputs=inputs, outputs=outputs)
         check_generator("BinaryLinear", rng)
+        if gradient not in GRADIENTS or rounding not in ROUNDINGS:
+            raise InputError(
+                f"BinaryLinear: gradient is {gradient!r} and rounding {rounding!r}; "
+                f"expected one of {[*GRADIENTS]} and of {list(ROUNDINGS)}"
+            )
+        self.gradient, self.rounding, self.rng = gradient, rounding, rng
         self.inputs, self.outputs = int(inputs), int(outputs)
         latent = rng.uniform(-1, 1, (outputs, inputs)).astype(np.float32)
         self.weight = Parameter(latent, bound=1.0, step_scale=math.sqrt((inputs + outputs) / 1.5))
 
     def forward(self, x):
         _check_width(self, x, self.inputs)
-        return functions.binary_linear(x, functions.sign(self.weight, window=None))
+        weight = functions.sign(self.weight, window=None)
+        rng = self.rng if self.rounding == "stochastic" else None
+        return functions.binary_linear(x, weight, self.gradient, rng)
 
     @property
     def bits(self):
         """The signs of the latent weights, Bits of shape (outputs, inputs)."""
-        return kernels.pack(self.weight.data)
+        return self.weight.signs
 
     def __repr__(self):
         return f"BinaryLinear({self.inputs}, {self.outputs})"
@@ -179,9 +198,28 @@ class BatchNorm(Module):
         if not self.training:
             statistics = self.running_mean, self.running_inv_std
             return functions.normalize(x, self.gamma, self.beta, *statistics)
+        y = functions.batch_norm(x, *self._in_training())
+        self.batches += 1
+        return y
+
+    def _in_training(self):
+        """What the functions want beside x: gamma, beta, eps, running statistics, momentum."""
         running = self.running_mean, self.running_inv_std
         momentum = max(self.momentum, 1 / (int(self.batches) + 1))
-        y = functions.batch_norm(x, self.gamma, self.beta, self.eps, running, momentum)
+        return self.gamma, self.beta, self.eps, running, momentum
+
+    def followed_by(self, layer):
+        """Batch norm and a sign, of integers, in one pass; see `functions.batch_norm_sign`."""
+        drawn = isinstance(layer, Sign) and layer.stochastic and layer.training
+        return partial(self._sign, layer) if type(layer) is Sign and not drawn else None
+
+    def _sign(self, sign, x):
+        if getattr(x.data, "dtype", None) != np.int32 or (not self.training and is_recording()):
+            return sign(self(x))
+        if not self.training:
+            statistics = self.running_mean, self.running_inv_std
+            return functions.normalize_sign(x, self.gamma, self.beta, *statistics)
+        y = functions.batch_norm_sign(x, *self._in_training(), window=sign.window)
         self.batches += 1
         return y
 

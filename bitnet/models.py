@@ -9,7 +9,7 @@ from bitnet.module import Sequential
 __all__ = ["binary_mlp", "float_mlp"]
 
 
-def binary_mlp(sizes, rng, step_scale=1.0, dropout=(0.0, 0.0), stochastic=False):
+def binary_mlp(sizes, rng, step_scale=1.0, dropout=(0.0, 0.0), stochastic=False, **gradient):
     """A multilayer perceptron with binary weights and activations in all layers.
 
     Each layer is BinaryLinear, then batch norm, then, but for the last, the sign; section
@@ -28,6 +28,8 @@ def binary_mlp(sizes, rng, step_scale=1.0, dropout=(0.0, 0.0), stochastic=False)
         papers' MNIST settings.
     stochastic : bool, optional
         Draw the activations in training, as in the papers' Torch experiments.
+    **gradient : str
+        The arguments `gradient` and `rounding` of each BinaryLinear.
 
     Returns
     -------
@@ -52,7 +54,8 @@ def binary_mlp(sizes, rng, step_scale=1.0, dropout=(0.0, 0.0), stochastic=False)
     for i, (inputs, outputs) in enumerate(pairs):
         if p := dropout[min(i, 1)]:
             layers.append(Dropout(p, rng))
-        layers += [BinaryLinear(inputs, outputs, rng), BatchNorm(outputs, step_scale=step_scale)]
+        layers.append(BinaryLinear(inputs, outputs, rng, **gradient))
+        layers.append(BatchNorm(outputs, step_scale=step_scale))
         if i < len(pairs) - 1:
             layers.append(Sign(stochastic=stochastic, rng=rng))
     return Sequential(*layers)

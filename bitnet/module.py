@@ -5,7 +5,8 @@ import contextlib
 import numpy as np
 
 from bitnet.errors import InputError
-from bitnet.tensor import Parameter, as_tensor, no_grad
+from bitnet.parameter import Parameter
+from bitnet.tensor import as_tensor, no_grad
 
 __all__ = ["Module", "Sequential", "check_state", "evaluating"]
 
@@ -46,6 +47,13 @@ class Module:
     def forward(self, x):
         """The result for the Tensor `x`; subclasses define it."""
         raise TypeError(f"{type(self).__name__} has no forward; a Module defines forward(x)")
+
+    def followed_by(self, layer):
+        """A function that computes this and the layer behind it in one pass, or None.
+
+        It must give what the two give one after the other; Sequential calls it in their place.
+        """
+        return None
 
     def _members(self):
         """The attributes, and what is in those that are lists, tuples or dicts, by name."""
@@ -120,6 +128,7 @@ class Module:
         own = dict(self._state())
         check_state(type(self).__name__, own, state)
         for name, array in own.items():
+            array.flags.writeable = True  # a Parameter's data may be read-only, see there
             array[...] = state[name]
 
 
@@ -232,8 +241,14 @@ class Sequential(Module):
         self.layers = list(layers)
 
     def forward(self, x):
-        for layer in self.layers:
-            x = layer(x)
+        layers = list(self.layers)
+        while layers:
+            layer = layers.pop(0)
+            if layers and (in_one_pass := layer.followed_by(layers[0])):
+                layers.pop(0)
+                x = in_one_pass(as_tensor(x))
+            else:
+                x = layer(x)
         return x
 
     def __len__(self):

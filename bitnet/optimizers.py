@@ -9,17 +9,16 @@ import math
 
 import numpy as np
 
+from bitnet import kernels
 from bitnet.errors import InputError
 from bitnet.module import check_state
-from bitnet.tensor import Parameter
+from bitnet.parameter import Parameter
 
 __all__ = ["SGD", "AdaMax", "Adam", "Optimizer"]
 
-BLOCK = 1 << 15  # elements: the arrays of one block stay in the cache
-
 
 class Optimizer:
-    """What all optimizers share; subclasses give the state's names and the direction.
+    """What all optimizers share; subclasses name a rule of `kernels.update` and its state.
 
     Parameters
     ----------
@@ -37,6 +36,8 @@ class Optimizer:
         The learning rate of the next step.
     steps : int
         Steps done.
+    flips : int
+        The signs of latent weights that the last step changed.
 
     Raises
     ------
@@ -53,7 +54,7 @@ class Optimizer:
     array([[1.]], dtype=float32)
     """
 
-    state_names = ()
+    rule, state_names = None, ()
 
     def __init__(self, parameters, lr, scale_power=1.0):
         self.parameters = list(parameters)
@@ -69,7 +70,7 @@ class Optimizer:
                 f"{type(self).__name__}: the learning rate is 0; expected a number above 0"
             )
         self.scale_power = scale_power
-        self.steps = 0
+        self.steps = self.flips = 0
         self.state = [
             {name: np.zeros_like(p.data) for name in self.state_names} for p in self.parameters
         ]
@@ -94,29 +95,39 @@ class Optimizer:
             parameter.grad = None
 
     def step(self):
-        """Move every parameter that has a gradient, then clip those that are bounded."""
+        """Move every parameter that has a gradient, then clip those that are bounded.
+
+        Latent weights are packed in the same sweep, for the next forward pass.
+        """
         self.steps += 1
+        self.flips = 0
         for parameter, state in zip(self.parameters, self.state, strict=True):
-            if parameter.grad is None:
+            if parameter.lazy_grad is None:
                 continue
             if not parameter.data.flags.c_contiguous:
                 raise InputError(
                     f"{type(self).__name__}: a Parameter's data are not contiguous; "
                     "assign numpy.ascontiguousarray(...)"
                 )
-            power = 1.0 if parameter.bound is None else self.scale_power
-            rate = self.lr * parameter.step_scale**power
-            flat = [parameter.data.reshape(-1), parameter.grad.reshape(-1)]
-            flat += [state[name].reshape(-1) for name in self.state_names]
-            for start in range(0, flat[0].size, BLOCK):
-                w, *rest = (array[start : start + BLOCK] for array in flat)
-                w -= w.dtype.type(rate) * self.direction(*rest)
-                if parameter.bound is not None:
-                    np.clip(w, -parameter.bound, parameter.bound, out=w)
+            self.flips += self._move(parameter, [state[name] for name in self.state_names])
 
-    def direction(self, g, *state):
-        """The direction of one block from its gradient; updates the block's state in place."""
-        raise TypeError(f"{type(self).__name__} has no direction; an Optimizer defines it")
+    def _move(self, parameter, state):
+        """Move one parameter; returns how many of its packed signs changed."""
+        power = 1.0 if parameter.bound is None else self.scale_power
+        rate = self.lr * parameter.step_scale**power
+        binary = parameter.bound is not None and parameter.ndim == 2
+        words = parameter.signs.words.copy() if binary else None  # the old ones may be in use
+        parameter.data.flags.writeable = True
+        constants = [rate, *self.constants()]
+        arrays = parameter.data, parameter.lazy_grad, state
+        flips = kernels.update(self.rule, *arrays, constants, parameter.bound, words)
+        if binary:
+            parameter.keep_signs(words)
+        return flips
+
+    def constants(self):
+        """The numbers of this step behind the rate, as `kernels.update` takes them."""
+        raise TypeError(f"{type(self).__name__} has no constants; an Optimizer defines them")
 
     def settings(self):
         """The settings that a resumed training must share, by name."""
@@ -186,7 +197,7 @@ class SGD(Optimizer):
     array([0.5], dtype=float32)
     """
 
-    state_names = ("velocity",)
+    rule, state_names = "sgd", ("velocity",)
 
     def __init__(self, parameters, lr, momentum=0.0, nesterov=False, scale_power=2.0):
         if not 0 <= momentum < 1:
@@ -194,10 +205,8 @@ class SGD(Optimizer):
         super().__init__(parameters, lr, scale_power)
         self.momentum, self.nesterov = momentum, nesterov
 
-    def direction(self, g, velocity):
-        velocity *= self.momentum
-        velocity += g
-        return g + self.momentum * velocity if self.nesterov else velocity
+    def constants(self):
+        return self.momentum, float(self.nesterov)
 
     def settings(self):
         return {**super().settings(), "momentum": self.momentum, "nesterov": self.nesterov}
@@ -237,7 +246,7 @@ class Adam(Optimizer):
     array([0.75], dtype=float32)
     """
 
-    state_names = ("m", "v")
+    rule, state_names = "adam", ("m", "v")
 
     def __init__(self, parameters, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8, scale_power=1.0):
         if not (0 <= beta1 < 1 and 0 <= beta2 < 1 and 0 < eps < math.inf):
@@ -248,11 +257,10 @@ class Adam(Optimizer):
         super().__init__(parameters, lr, scale_power)
         self.beta1, self.beta2, self.eps = beta1, beta2, eps
 
-    def direction(self, g, m, v):
-        m += (1 - self.beta1) * (g - m)
-        v += (1 - self.beta2) * (g * g - v)
-        denominator = np.sqrt(v) * (1 / math.sqrt(1 - self.beta2**self.steps)) + self.eps
-        return m / denominator * (1 / (1 - self.beta1**self.steps))
+    def constants(self):
+        correction1 = 1 / (1 - self.beta1**self.steps)
+        correction2 = 1 / math.sqrt(1 - self.beta2**self.steps)
+        return 1 - self.beta1, 1 - self.beta2, correction2, self.eps, correction1
 
     def settings(self):
         return {**super().settings(), "betas": [self.beta1, self.beta2], "eps": self.eps}
@@ -275,9 +283,7 @@ class AdaMax(Adam):
     array([0.75], dtype=float32)
     """
 
-    state_names = ("m", "u")
+    rule, state_names = "adamax", ("m", "u")
 
-    def direction(self, g, m, u):
-        m += (1 - self.beta1) * (g - m)
-        np.maximum(self.beta2 * u, abs(g), out=u)
-        return m / (u + self.eps) * (1 / (1 - self.beta1**self.steps))
+    def constants(self):
+        return 1 - self.beta1, self.beta2, self.eps, 1 / (1 - self.beta1**self.steps)

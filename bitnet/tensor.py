@@ -10,9 +10,9 @@ import contextvars
 import numpy as np
 
 from bitnet.errors import InputError
-from bitnet.kernels import Bits, Planes
+from bitnet.kernels import Bits, Planes, Product
 
-__all__ = ["Function", "Parameter", "Tensor", "as_tensor", "no_grad"]
+__all__ = ["Function", "Tensor", "as_tensor", "is_recording", "no_grad"]
 
 _recording = contextvars.ContextVar("bitnet_recording", default=True)
 
@@ -23,7 +23,7 @@ def no_grad():
 
     Examples
     --------
-    >>> x = Parameter([1.0, 2.0])
+    >>> x = Tensor([1.0, 2.0], requires_grad=True)
     >>> with no_grad():
     ...     y = x * 3
     >>> y.requires_grad
@@ -34,6 +34,17 @@ def no_grad():
         yield
     finally:
         _recording.reset(token)
+
+
+def is_recording():
+    """Whether operations are recorded for `backward` here, and not inside `no_grad`.
+
+    Examples
+    --------
+    >>> is_recording()
+    True
+    """
+    return _recording.get()
 
 
 class Tensor:
@@ -168,14 +179,19 @@ class Tensor:
             if grad_y is None:
                 continue
             if node is None:
-                tensor.grad = grad_y if tensor.grad is None else tensor.grad + grad_y
+                tensor.receive(grad_y)
                 continue
             for x, grad_x in zip(node.inputs, node.gradients(grad_y), strict=True):
                 if not x.requires_grad:
                     continue
-                grads[id(x)] = grads[id(x)] + grad_x if id(x) in grads else grad_x
+                meets = id(x) in grads
+                grads[id(x)] = _dense(grads[id(x)]) + _dense(grad_x) if meets else grad_x
             if not retain_graph:
                 node.release()
+
+    def receive(self, grad):
+        """Add a gradient to `grad`."""
+        self.grad = _dense(grad) if self.grad is None else self.grad + _dense(grad)
 
     def _first_gradient(self, grad):
         """The gradient that the walk starts with."""
@@ -190,40 +206,6 @@ class Tensor:
         if grad.shape != self.shape:
             raise InputError(f"backward: grad has shape {grad.shape}; expected {self.shape}")
         return grad
-
-
-class Parameter(Tensor):
-    """A Tensor that an optimizer changes.
-
-    Parameters
-    ----------
-    data : array or nested list of numbers
-        The first value; a copy is kept, contiguous.
-    bound : float, optional
-        Clip to [-bound, bound] after each step: 1 for the latent weights of a binary layer.
-    step_scale : float, optional
-        What the optimizer's learning rate is multiplied with for this parameter.
-
-    Raises
-    ------
-    InputError
-        If the data are no floats, or `bound` or `step_scale` is not above 0.
-
-    Examples
-    --------
-    >>> Parameter([[0.5, -1.0]], bound=1.0).shape
-    (1, 2)
-    """
-
-    __slots__ = ("bound", "step_scale")
-
-    def __init__(self, data, bound=None, step_scale=1.0):
-        super().__init__(np.array(_as_array(data), order="C"), requires_grad=True)
-        for name, value in (("bound", bound), ("step_scale", step_scale)):
-            if value is not None and not 0 < value < float("inf"):
-                raise InputError(f"Parameter: {name} is {value!r}; expected a number above 0")
-        self.bound = bound
-        self.step_scale = step_scale
 
 
 class Function:
@@ -258,6 +240,7 @@ class Function:
     inputs = ()
     needs_grad = ()
     takes_bits = False
+    takes_products = False  # whether backward takes a kernels.Product for grad_y
 
     def __call__(self, *inputs):
         """Apply the operation to Tensors, arrays or numbers; returns a Tensor."""
@@ -299,7 +282,7 @@ class Function:
                 f"backward: the graph at {self.name} was let go by an earlier backward(); "
                 "give that call retain_graph=True"
             )
-        grads = self.backward(grad_y)
+        grads = self.backward(grad_y if self.takes_products else _dense(grad_y))
         grads = grads if isinstance(grads, (tuple, list)) else (grads,)
         if len(grads) != len(self.inputs):
             counts = f"{len(grads)} gradients for {len(self.inputs)} inputs"
@@ -310,21 +293,31 @@ class Function:
                     f"{self.name}.backward returned a gradient of shape "
                     f"{getattr(grad_x, 'shape', None)} for input {i} of shape {x.shape}"
                 )
-        return _unshared(
-            grad_x.astype(x.data.dtype, copy=False) if x.requires_grad and x.is_float else grad_x
-            for x, grad_x in zip(self.inputs, grads, strict=True)
-        )
+        return _unshared(_of_type(x, g) for x, g in zip(self.inputs, grads, strict=True))
 
     def release(self):
         """Let go of the inputs and of all that forward kept."""
         self.__dict__.clear()
 
 
+def _dense(grad):
+    """The gradient as an array."""
+    return grad.array() if isinstance(grad, Product) else grad
+
+
+def _of_type(x, grad):
+    """The gradient of the Tensor x in the type of x, if that is a float's."""
+    if not (x.requires_grad and x.is_float) or grad.dtype == x.data.dtype:
+        return grad
+    return _dense(grad).astype(x.data.dtype)
+
+
 def _unshared(grads):
     """The gradients with a copy of each that shares memory with one before it."""
     own = []
     for grad in grads:
-        others = (other for other in own if grad is not None and other is not None)
+        arrays = isinstance(grad, np.ndarray)
+        others = (other for other in own if arrays and isinstance(other, np.ndarray))
         own.append(grad.copy() if any(np.may_share_memory(grad, x) for x in others) else grad)
     return own
 

@@ -23,6 +23,10 @@ def product(x, w):
     return F.binary_linear(F.sign(x, window=None), F.sign(w, window=None))
 
 
+def normalized_signs(x, w, gamma, beta):
+    return F.unpack(F.batch_norm_sign(product(x, w), gamma, beta), np.float64)
+
+
 def draw(seed=5):
     return np.random.default_rng(seed)
 
@@ -83,6 +87,15 @@ CASES = {
          {"surrogate": lambda w: (2.0 * PIXELS - 255) @ w.T}),
     ],
     "BatchNorm": [((F.batch_norm, X, ROW, ROW + 1), {"batched": ()})],
+    "IntegerBatchNorm": [
+        ((lambda x, w, g, b: F.batch_norm(product(x, w), g, b), SIGNS, SIGN_WEIGHT, ROW[:4], BIAS),
+         {"surrogate": lambda x, w, g, b: F.batch_norm(x @ w.T, g, b), "batched": ()}),
+    ],
+    "BatchNormSign": [
+        ((normalized_signs, SIGNS, SIGN_WEIGHT, ROW[:4], BIAS),
+         {"surrogate": lambda x, w, g, b: F.hardtanh(F.batch_norm(x @ w.T, g, b)),
+          "batched": ()}),
+    ],
     "Normalize": [((lambda x, g, b: F.normalize(x, g, b, ROW, ROW**2), X, ROW + 1, ROW), {})],
     "SquaredHinge": [
         ((lambda s: F.squared_hinge(s, LABELS), X), {"kinks": (-1, 1), "batched": ()}),

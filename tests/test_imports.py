@@ -17,6 +17,7 @@ FLOORS = [
     ["errors"],
     ["archive", "backend", "command", "kernels"],
     ["tensor"],
+    ["parameter"],
     ["functions"],
     ["module"],
     ["layers", "optimizers", "schedules"],
@@ -38,7 +39,7 @@ ONLY = {
 }
 
 # libraries that are imported on first use, and where
-LAZY = {"numba": {"kernels"}, "threadpoolctl": {"backend"}}
+LAZY = {"numba": {"kernels"}, "llvmlite": {"kernels"}, "threadpoolctl": {"backend"}}
 STANDARD = {"numpy"} | set(sys.stdlib_module_names)
 
 

@@ -29,7 +29,7 @@ def test_latent_weights_start_in_their_bounds_and_state_the_papers_scale():
 
 
 def test_the_gradient_of_the_bits_counts_as_that_of_the_latent_weights():
-    layer = BinaryLinear(20, 7, RNG)
+    layer = BinaryLinear(20, 7, RNG, gradient="float32")
     grad_z = np.random.default_rng(2).standard_normal((6, 7)).astype(np.float32)
     layer(PIXELS).backward(grad_z)
     assert np.allclose(layer.weight.grad, grad_z.T @ (2.0 * PIXELS - 255), rtol=1e-4, atol=1e-2)

@@ -5,13 +5,14 @@ faster.  Algorithm 4 of the papers, with batch norm and sign as one integer comp
 """
 
 import dataclasses
+import functools
 import math
 
 import numpy as np
 
 from bitnet import kernels
 from bitnet.errors import InputError
-from bitnet.kernels import Bits
+from bitnet.kernels import Bits, Thresholds
 
 __all__ = ["INPUTS", "FrozenLayer", "FrozenNet", "FrozenOutput"]
 
@@ -46,9 +47,14 @@ class FrozenLayer:
     thresholds: np.ndarray
     rising: np.ndarray
 
+    @functools.cached_property
+    def steps(self):
+        """The thresholds as the kernels take them."""
+        return Thresholds(self.thresholds, self.rising)
+
     def outputs(self, z):
         """The signs that the unit gives to integer pre-activations: (B, M) to Bits (B, M)."""
-        return kernels.threshold(z, self.thresholds, self.rising)
+        return kernels.threshold(z, self.steps)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,6 +128,7 @@ class FrozenNet:
             raise InputError("FrozenNet: expected FrozenLayers and, at the end, a FrozenOutput")
         for i, layer in enumerate(self.layers):
             _check_layer(i, layer, self.layers[i - 1].bits.shape[0] if i else None)
+        self._weights = [kernels.prepare(layer.bits) for layer in self.layers]
 
     @property
     def sizes(self):
@@ -171,7 +178,7 @@ class FrozenNet:
             If the input does not fit.
         """
         x = self.check_input(x)
-        parts = [self._run(x[i : i + BATCH])[-1] for i in range(0, max(1, len(x)), BATCH)]
+        parts = [self._integers(x[i : i + BATCH]) for i in range(0, max(1, len(x)), BATCH)]
         return self.layers[-1].outputs(np.concatenate(parts))
 
     def predict(self, x):
@@ -202,11 +209,24 @@ class FrozenNet:
 
     def _run(self, x):
         """The pre-activations of all layers for a checked input."""
-        first, *others = self.layers
-        z = [_product(x, first.bits)]
-        for previous, layer in zip(self.layers, others, strict=False):
-            z.append(kernels.xnor_gemm(previous.outputs(z[-1]), layer.bits))
+        first, *others = self._weights
+        z = [_product(x, first)]
+        for layer, weight in zip(self.layers, others, strict=False):
+            z.append(kernels.xnor_gemm(layer.outputs(z[-1]), weight))
         return z
+
+    def _integers(self, x):
+        """The pre-activations of the last layer; those of the others stay in registers."""
+        *hidden, last = self._weights
+        layers = list(zip(self.layers, hidden, strict=False))
+        if not isinstance(x, Bits):
+            if not layers:
+                return _product(x, last)
+            layer, weight = layers.pop(0)
+            x = layer.outputs(_product(x, weight))
+        for layer, weight in layers:
+            x = kernels.xnor_sign(x, weight, layer.steps)
+        return kernels.xnor_gemm(x, last)
 
     def check_input(self, x):
         """The input, once it fits, as uint8 pixels (B, N) or as Bits (B, N)."""

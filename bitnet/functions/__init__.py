@@ -5,13 +5,19 @@ from bitnet.functions.arithmetic import add, divide, multiply, negate, power, su
 from bitnet.functions.dropout import dropout
 from bitnet.functions.linear import binary_linear, linear, matmul
 from bitnet.functions.losses import cross_entropy, squared_hinge
-from bitnet.functions.normalization import batch_norm, normalize
+from bitnet.functions.normalization import (
+    batch_norm,
+    batch_norm_sign,
+    normalize,
+    normalize_sign,
+)
 from bitnet.functions.quantizers import sign, stochastic_sign, unpack
 from bitnet.functions.shapes import mean, reshape, sum, transpose
 
 __all__ = [
     "add",
     "batch_norm",
+    "batch_norm_sign",
     "binary_linear",
     "cross_entropy",
     "divide",
@@ -23,6 +29,7 @@ __all__ = [
     "multiply",
     "negate",
     "normalize",
+    "normalize_sign",
     "power",
     "relu",
     "reshape",

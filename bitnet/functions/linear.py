@@ -7,7 +7,7 @@ from bitnet.errors import InputError
 from bitnet.kernels import Bits, Planes
 from bitnet.tensor import Function, Tensor, as_tensor
 
-__all__ = ["binary_linear", "linear", "matmul"]
+__all__ = ["GRADIENTS", "binary_linear", "linear", "matmul"]
 
 
 class MatMul(Function):
@@ -102,10 +102,16 @@ def linear(x, weight, bias):
     return Linear()(x, weight, bias)
 
 
+GRADIENTS = {"float32": None} | {f"int{bits}": bits for bits in (8, 7, 6, 5, 4)}
+
+
 class BinaryLinear(Function):
     """x @ weight.T for ±1 weights, by counting the bits that differ."""
 
     takes_bits = True
+
+    def __init__(self, gradient_bits=None, rng=None):
+        self.gradient_bits, self.rng = gradient_bits, rng
 
     def forward(self, x, weight):
         self.x, self.weight = x, weight  # a bit an element is all that backward needs
@@ -115,16 +121,29 @@ class BinaryLinear(Function):
         return z if getattr(x, "scale", 1.0) == 1.0 else z * np.float32(x.scale)
 
     def backward(self, grad_z):
-        grad_x = kernels.signed_gemm(grad_z, self.weight) if self.needs_grad[0] else None
-        return grad_x, kernels.signed_gemm(grad_z.T, self.x)
+        grad_x = grad_weight = None
+        if self.needs_grad[0]:
+            grad_x = kernels.signed_gemm(self.numbers(grad_z), self.weight)
+        if self.needs_grad[1]:
+            grad_weight = kernels.Product(self.numbers(grad_z.T), self.x)
+        return grad_x, grad_weight
+
+    def numbers(self, grad):
+        """The gradient as it is multiplied: floats, or integers with a scale a row."""
+        if self.gradient_bits is None:
+            return grad
+        return kernels.quantize(grad, self.gradient_bits, self.rng)
 
 
-def binary_linear(x, weight):
+def binary_linear(x, weight, gradient="float32", rng=None):
     """The product `x @ weight.T` of packed operands: the pre-activations of a binary layer.
 
     Algorithm 1, s_k = ab_{k-1} Wb_k, and Algorithm 4 of the papers; for pixels their
-    equation for the first layer.  The product is exact and so is its gradient; what the
-    straight-through estimator pretends is in `sign` alone.
+    equation for the first layer.  The product is exact and so, with "float32", is its gradient;
+    what the straight-through estimator pretends is in `sign` alone.  With "int6" the gradient
+    of the result is rounded to integers of 6 bits before both backward products, with one scale
+    a sample for `grad_x` and one an output for `grad_weight` (the second paper, section 3.2,
+    has 6 bits on a logarithmic scale).
 
     Parameters
     ----------
@@ -133,6 +152,10 @@ def binary_linear(x, weight):
         `2p - 255`, 255 times the pixels scaled to [-1, 1].
     weight : Tensor of Bits
         Shape (M, N).
+    gradient : {"float32", "int8", "int7", "int6", "int5", "int4"}, optional
+        The numbers that the backward products multiply.
+    rng : numpy.random.Generator, optional
+        Round the gradient's integers by chance, without a bias; otherwise to the nearest.
 
     Returns
     -------
@@ -142,7 +165,7 @@ def binary_linear(x, weight):
     Raises
     ------
     InputError
-        If an operand has another type or the shapes do not fit.
+        If an operand has another type, the shapes do not fit or there is no such gradient.
 
     Examples
     --------
@@ -159,7 +182,9 @@ def binary_linear(x, weight):
             f"binary_linear: x holds {x.data.dtype}; expected Bits (put a sign before it) "
             "or uint8 pixels"
         )
-    return BinaryLinear()(x, weight)
+    if gradient not in GRADIENTS:
+        raise InputError(f"binary_linear: gradient is {gradient!r}; expected one of {[*GRADIENTS]}")
+    return BinaryLinear(GRADIENTS[gradient], rng)(x, weight)
 
 
 Tensor.__matmul__ = matmul

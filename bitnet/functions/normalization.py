@@ -4,10 +4,12 @@ import math
 
 import numpy as np
 
+from bitnet import kernels
 from bitnet.errors import InputError
-from bitnet.tensor import Function, as_tensor
+from bitnet.kernels import Bits
+from bitnet.tensor import Function, Tensor, as_tensor
 
-__all__ = ["batch_norm", "normalize"]
+__all__ = ["batch_norm", "batch_norm_sign", "normalize", "normalize_sign"]
 
 
 class BatchNorm(Function):
@@ -33,6 +35,56 @@ class BatchNorm(Function):
         along = (grad_beta + self.xhat * grad_gamma) / self.count  # what mean and var take away
         grad_x = (grad_y - along) * (self.gamma * self.inv_std)
         return grad_x, grad_gamma, grad_beta
+
+
+class IntegerBatchNorm(Function):
+    """Batch norm of integers, whose statistics do not round; only the integers are kept."""
+
+    def __init__(self, eps):
+        self.eps = eps
+
+    def forward(self, z, gamma, beta):  # (..., C) int32, (C,), (C,)
+        scale = self.remember(z, gamma)
+        return (z.astype(gamma.dtype) - self.mean) * scale + beta
+
+    def backward(self, grad_y):
+        return self.gradients_of_integers(grad_y, None)
+
+    def remember(self, z, gamma):
+        """Keep what backward needs; returns gamma * inv_std."""
+        self.z, self.gamma = z, gamma
+        rows = z.reshape(-1, z.shape[-1])
+        sums, squares = (total / len(rows) for total in kernels.column_sums(rows))
+        variance = np.maximum(squares - sums * sums, 0)
+        self.mean = sums.astype(gamma.dtype)
+        self.inv_std = (1 / np.sqrt(variance + self.eps)).astype(gamma.dtype)
+        return gamma * self.inv_std
+
+    def gradients_of_integers(self, grad_y, passes):
+        """The gradients of z, gamma and beta, in one pass over rows of integers."""
+        rows = (-1, self.z.shape[-1])
+        statistics = self.mean, self.inv_std, self.gamma
+        arrays = grad_y.reshape(rows), passes, self.z.reshape(rows)
+        grad_z, *others = kernels.batch_norm_backward(*arrays, *statistics)
+        return grad_z.reshape(self.z.shape), *others
+
+
+class BatchNormSign(IntegerBatchNorm):
+    """Batch norm of integers and the sign of it: bits out, and nothing in float is stored."""
+
+    def __init__(self, eps, window):
+        super().__init__(eps)
+        self.window = window
+
+    def forward(self, z, gamma, beta):
+        scale = self.remember(z, gamma)
+        columns = self.mean, scale, beta
+        rows = z.reshape(-1, z.shape[-1])
+        signs, self.passes = kernels.normalize_sign(rows, *columns, self.window)
+        return Bits(signs.words.reshape(*z.shape[:-1], -1), z.shape)
+
+    def backward(self, grad_y):  # through the sign where |y| <= window, then through batch norm
+        return self.gradients_of_integers(grad_y, self.passes if self.window else None)
 
 
 def batch_norm(x, gamma, beta, eps=1e-4, running=None, momentum=0.1):
@@ -75,17 +127,85 @@ def batch_norm(x, gamma, beta, eps=1e-4, running=None, momentum=0.1):
     """
     x, gamma, beta = as_tensor(x), as_tensor(gamma), as_tensor(beta)
     _check("batch_norm", x, gamma, beta)
-    if math.prod(x.shape[:-1]) < 2:
-        raise InputError(
-            f"batch_norm: an input of shape {x.shape} has no statistics; expected at least "
-            "2 rows, or the evaluation mode (model.eval())"
-        )
-    node = BatchNorm(eps)
-    y = node(x, gamma, beta)
+    _check_rows("batch_norm", x)
+    node = IntegerBatchNorm(eps) if _is_integer(x) else BatchNorm(eps)
+    return _averaged(node, node(x, gamma, beta), running, momentum)
+
+
+def _is_integer(x):
+    """Whether a Tensor holds pre-activations of a binary layer."""
+    return getattr(x.data, "dtype", None) == np.int32
+
+
+def _averaged(node, y, running, momentum):
+    """y, once the statistics of its batch are in the running ones."""
     if running is not None:
         for average, batch in zip(running, (node.mean, node.inv_std), strict=True):
             average += (momentum * (batch - average)).astype(average.dtype)
     return y
+
+
+def batch_norm_sign(x, gamma, beta, eps=1e-4, running=None, momentum=0.1, window=1.0):
+    """`sign(batch_norm(x, ...), window)` of integers in one pass: between layers only bits.
+
+    Parameters
+    ----------
+    x : Tensor
+        int32 of shape (..., C), two rows or more.
+    gamma, beta : Tensor
+        Shape (C,).
+    eps : float, optional
+        As for `batch_norm`, as are the following two.
+    running : pair of numpy.ndarray, optional
+        Running mean and inverse standard deviation.
+    momentum : float, optional
+        The share of this batch in them.
+    window : float or None, optional
+        As for `sign`.
+
+    Returns
+    -------
+    Tensor
+        Bits of the shape of `x`, the same as of the two functions, and with the same gradients.
+
+    Raises
+    ------
+    InputError
+        If `x` holds no int32, there are fewer than two rows, the shapes do not fit or gamma or
+        beta is not finite.
+
+    Examples
+    --------
+    >>> batch_norm_sign(np.array([[1], [3]], np.int32), [2.0], [0.0]).data.signs()
+    array([[-1],
+           [ 1]], dtype=int8)
+    """
+    x, gamma, beta = as_tensor(x), as_tensor(gamma), as_tensor(beta)
+    _check_sign("batch_norm_sign", x, gamma, beta)
+    _check_rows("batch_norm_sign", x)
+    node = BatchNormSign(eps, window)
+    return _averaged(node, node(x, gamma, beta), running, momentum)
+
+
+def _check_sign(name, x, gamma, beta):
+    """Refuse what has no integers, or whose normalized values have no sign."""
+    _check(name, x, gamma, beta)
+    if not _is_integer(x):
+        raise InputError(f"{name}: got {x.data!r:.60}; expected int32, as of a binary layer")
+    if not (np.isfinite(gamma.data).all() and np.isfinite(beta.data).all()):
+        raise InputError(
+            f"{name}: gamma or beta holds NaN or infinity; check the data, or lower the "
+            "learning rate"
+        )
+
+
+def _check_rows(name, x):
+    """Refuse a batch without statistics."""
+    if math.prod(x.shape[:-1]) < 2:
+        raise InputError(
+            f"{name}: an input of shape {x.shape} has no statistics; expected at least "
+            "2 rows, or the evaluation mode (model.eval())"
+        )
 
 
 class Normalize(Function):
@@ -138,6 +258,41 @@ def normalize(x, gamma, beta, mean, inv_std):
     x, gamma, beta = as_tensor(x), as_tensor(gamma), as_tensor(beta)
     _check("normalize", x, gamma, beta)
     return Normalize(mean, inv_std)(x, gamma, beta)
+
+
+def normalize_sign(x, gamma, beta, mean, inv_std):
+    """`sign(normalize(x, ...))` of integers in one pass, for evaluation; it has no gradient.
+
+    Parameters
+    ----------
+    x : Tensor
+        int32 of shape (..., C).
+    gamma, beta : Tensor
+        Shape (C,).
+    mean, inv_std : numpy.ndarray
+        Shape (C,).
+
+    Returns
+    -------
+    Tensor
+        Bits of the shape of `x`.
+
+    Raises
+    ------
+    InputError
+        If `x` holds no int32, the shapes do not fit or gamma or beta is not finite.
+
+    Examples
+    --------
+    >>> x, one = np.array([[4, -4]], np.int32), np.ones(2, np.float32)
+    >>> normalize_sign(x, one, one, one, one).data.signs()
+    array([[ 1, -1]], dtype=int8)
+    """
+    x, gamma, beta = as_tensor(x), as_tensor(gamma), as_tensor(beta)
+    _check_sign("normalize_sign", x, gamma, beta)
+    rows = x.data.reshape(-1, x.shape[-1])
+    signs, _ = kernels.normalize_sign(rows, mean, gamma.data * inv_std, beta.data)
+    return Tensor(Bits(signs.words.reshape(*x.shape[:-1], -1), x.shape))
 
 
 def _check(name, x, gamma, beta):

@@ -5,6 +5,7 @@ import numpy as np
 from bitnet import kernels
 from bitnet.backend import array_module, check_generator
 from bitnet.errors import InputError
+from bitnet.parameter import Parameter
 from bitnet.tensor import Function, as_tensor
 
 __all__ = ["sign", "stochastic_sign", "unpack"]
@@ -13,20 +14,20 @@ __all__ = ["sign", "stochastic_sign", "unpack"]
 class Sign(Function):
     """sign(x) forward; the slope of the hard tanh of that window backward."""
 
-    def __init__(self, window):
-        self.window = window
+    def __init__(self, window, signs=None):
+        self.window, self.signs = window, signs
+        self.takes_products = window is None
 
     def forward(self, x):  # (..., N) floats
-        self.remember_mask(x)
-        return kernels.pack(x)
+        if self.signs is not None:  # of latent weights, which an optimizer has packed
+            return self.signs
+        if self.window is None or not self.needs_grad[0]:
+            return kernels.pack(x)
+        signs, self.passes = kernels.pack_with_mask(x, self.window)  # a bit an element each
+        return signs
 
     def backward(self, grad_y):  # a choice, not a derivative
         return grad_y if self.window is None else kernels.where(self.passes, grad_y)
-
-    def remember_mask(self, x):
-        """Keep, in one bit an element, where the gradient will pass."""
-        if self.needs_grad[0] and self.window is not None:
-            self.passes = kernels.pack_mask(x, self.window)
 
 
 def sign(x, window=1.0):
@@ -64,7 +65,9 @@ def sign(x, window=1.0):
     >>> x.grad
     array([[1., 1., 0.]], dtype=float32)
     """
-    return Sign(window)(_checked("sign", x, window))
+    x = _checked("sign", x, window)
+    kept = window is None and isinstance(x, Parameter) and x.has_signs
+    return Sign(window, x.signs if kept else None)(x)
 
 
 class StochasticSign(Sign):
@@ -75,7 +78,7 @@ class StochasticSign(Sign):
         self.rng = rng
 
     def forward(self, x):
-        self.remember_mask(x)
+        super().forward(x)  # for the mask alone
         probability = (array_module(x).clip(x, -1, 1) + 1) / 2
         return kernels.pack(self.rng.random(x.shape, dtype=np.float32) < probability)
 
@@ -123,7 +126,8 @@ def _checked(name, x, window):
     if not x.is_float:
         kind = getattr(x.data, "dtype", type(x.data).__name__)
         raise InputError(f"{name}: got {kind} of shape {x.shape}; expected floats")
-    if x.size and np.isnan(x.data.min()):  # min() is NaN if any element is
+    packed = isinstance(x, Parameter) and x.has_signs  # an optimizer has seen to it
+    if x.size and not packed and np.isnan(x.data.min()):  # min() is NaN if any element is
         raise InputError(
             f"{name}: the input holds NaN, which has no sign; "
             "check the data, or lower the learning rate"

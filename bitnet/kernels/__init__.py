@@ -7,32 +7,52 @@ returns the same integers.  B rows of a batch, N inputs, M outputs, K words in a
 
 from bitnet.kernels.bits import WORD_BITS, Bits, Planes, words_for
 from bitnet.kernels.dispatch import implementation, using
+from bitnet.kernels.operands import Quantized, Thresholds
 from bitnet.kernels.packing import (
     count_flips,
     pack,
-    pack_mask,
+    pack_with_mask,
     split_planes,
     threshold,
+    transpose,
     unpack,
     where,
 )
-from bitnet.kernels.products import plane_gemm, signed_gemm, xnor_gemm
+from bitnet.kernels.products import Product, plane_gemm, prepare, signed_gemm, xnor_gemm, xnor_sign
+from bitnet.kernels.training import (
+    batch_norm_backward,
+    column_sums,
+    normalize_sign,
+    quantize,
+    update,
+)
 
 __all__ = [
     "WORD_BITS",
     "Bits",
     "Planes",
+    "Product",
+    "Quantized",
+    "Thresholds",
+    "batch_norm_backward",
+    "column_sums",
     "count_flips",
     "implementation",
+    "normalize_sign",
     "pack",
-    "pack_mask",
+    "pack_with_mask",
     "plane_gemm",
+    "prepare",
+    "quantize",
     "signed_gemm",
     "split_planes",
     "threshold",
+    "transpose",
     "unpack",
+    "update",
     "using",
     "where",
     "words_for",
     "xnor_gemm",
+    "xnor_sign",
 ]

@@ -63,6 +63,9 @@ class Bits:
         The packed words.
     shape : tuple of int
         The shape in elements.
+    layouts : dict or None
+        The words in the orders that the products want, by name, where they are to be kept
+        (`kernels.prepare`); None where each product makes its own.
 
     Raises
     ------
@@ -82,7 +85,7 @@ class Bits:
     array([[ 1, -1,  1, -1]], dtype=int8)
     """
 
-    __slots__ = ("shape", "words")
+    __slots__ = ("layouts", "shape", "words")
 
     def __init__(self, words, shape):
         shape = tuple(int(size) for size in shape)
@@ -96,6 +99,7 @@ class Bits:
             )
         self.words = words
         self.shape = shape
+        self.layouts = None
 
     @property
     def ndim(self):

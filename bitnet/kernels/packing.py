@@ -5,7 +5,16 @@ import numpy as np
 from bitnet.errors import InputError
 from bitnet.kernels.dispatch import check_bits, check_numbers, check_pixels, kernel
 
-__all__ = ["count_flips", "pack", "pack_mask", "split_planes", "threshold", "unpack", "where"]
+__all__ = [
+    "count_flips",
+    "pack",
+    "pack_with_mask",
+    "split_planes",
+    "threshold",
+    "transpose",
+    "unpack",
+    "where",
+]
 
 
 def pack(x):
@@ -37,10 +46,11 @@ def pack(x):
     return kernel("pack")(x)
 
 
-def pack_mask(x, window=1.0):
-    """Where `|x| <= window`, one bit an element: the mask of the straight-through estimator.
+def pack_with_mask(x, window=1.0):
+    """The signs of numbers, and where `|x| <= window`, each in one bit an element.
 
-    Equation 4 of the papers, 1[|r| <= 1], the boundary included.
+    The sign is equation 1 of the papers, the mask is the straight-through estimator's of
+    equation 4, 1[|r| <= 1], the boundary included.
 
     Parameters
     ----------
@@ -51,8 +61,8 @@ def pack_mask(x, window=1.0):
 
     Returns
     -------
-    Bits
-        Of the same shape, bit 1 inside the window.
+    signs, mask : Bits
+        Of the same shape; the mask has bit 1 inside the window.
 
     Raises
     ------
@@ -61,11 +71,42 @@ def pack_mask(x, window=1.0):
 
     Examples
     --------
-    >>> pack_mask(np.array([-1.0, 0.5, 1.5])).signs()
-    array([ 1,  1, -1], dtype=int8)
+    >>> signs, mask = pack_with_mask(np.array([-1.0, 0.5, 1.5]))
+    >>> signs.signs(), mask.signs()
+    (array([-1,  1,  1], dtype=int8), array([ 1,  1, -1], dtype=int8))
     """
-    check_numbers("pack_mask", x, "f", "floats")
-    return kernel("pack_mask")(x, x.dtype.type(window))
+    check_numbers("pack_with_mask", x, "f", "floats")
+    return kernel("pack_with_mask")(x, x.dtype.type(window))
+
+
+def transpose(bits):
+    """The transpose of a matrix of signs, packed along the other axis.
+
+    Parameters
+    ----------
+    bits : Bits
+        Shape (M, N).
+
+    Returns
+    -------
+    Bits
+        Shape (N, M).
+
+    Raises
+    ------
+    InputError
+        If `bits` is no packed matrix.
+
+    Examples
+    --------
+    >>> transpose(pack(np.array([[1.0, -1.0]]))).signs()
+    array([[ 1],
+           [-1]], dtype=int8)
+    """
+    check_bits("transpose", bits)
+    if bits.ndim != 2:
+        raise InputError(f"transpose: got Bits of shape {bits.shape}; expected a matrix")
+    return kernel("transpose")(bits)
 
 
 def unpack(bits, dtype=np.float32):
@@ -159,18 +200,15 @@ def split_planes(pixels):
     return kernel("split_planes")(pixels)
 
 
-def threshold(z, thresholds, rising):
+def threshold(z, thresholds):
     """Batch norm and sign of a frozen layer: one integer comparison an element.
 
     Parameters
     ----------
     z : numpy.ndarray
         Integer pre-activations, int32 of shape (..., N).
-    thresholds : numpy.ndarray
-        int32 of shape (N,).
-    rising : numpy.ndarray
-        Booleans of shape (N,): the bit is `z >= threshold` where True, `z <= threshold`
-        where False.
+    thresholds : Thresholds
+        Of N units.
 
     Returns
     -------
@@ -184,21 +222,19 @@ def threshold(z, thresholds, rising):
 
     Examples
     --------
+    >>> from bitnet.kernels import Thresholds
     >>> z = np.array([[2, 2, 3]], np.int32)
-    >>> threshold(z, np.array([2, 3, 2], np.int32), np.array([True, True, False])).signs()
+    >>> steps = Thresholds(np.array([2, 3, 2], np.int32), np.array([True, True, False]))
+    >>> threshold(z, steps).signs()
     array([[ 1, -1, -1]], dtype=int8)
     """
     check_numbers("threshold", z)
-    expected = (z.shape[-1],)
-    types = z.dtype, thresholds.dtype, rising.dtype
-    fit = thresholds.shape == rising.shape == expected
-    if not fit or types != (np.int32, np.int32, np.bool_):
+    if z.dtype != np.int32 or z.shape[-1] != len(thresholds):
         raise InputError(
-            f"threshold: {z.dtype} {z.shape}, {thresholds.dtype} {thresholds.shape} and "
-            f"{rising.dtype} {rising.shape} do not fit; expected int32 (..., N), int32 (N,) "
-            "and bool (N,)"
+            f"threshold: {z.dtype} {z.shape} and {len(thresholds)} thresholds do not fit; "
+            "expected int32 (..., N) and N thresholds"
         )
-    return kernel("threshold")(z, thresholds, rising)
+    return kernel("threshold")(z, thresholds)
 
 
 def count_flips(a, b):

@@ -7,6 +7,7 @@ M outputs, N inputs, K words in a row.
 import numpy as np
 
 from bitnet.kernels.bits import WORD, Bits, Planes, words_for
+from bitnet.kernels.operands import Quantized
 
 
 def pack(x):
@@ -17,9 +18,19 @@ def pack(x):
     return Bits(rows.view(WORD), x.shape)
 
 
-def pack_mask(x, window):
-    """|x| <= window as Bits: bit 1 where the straight-through estimator lets a gradient pass."""
-    return pack(np.abs(x) <= window)
+def pack_with_mask(x, window):
+    """x >= 0, and |x| <= window: where the straight-through estimator lets a gradient pass."""
+    return pack(x), pack(np.abs(x) <= window)
+
+
+def transpose(bits):
+    """Bits (N, M) from Bits (M, N)."""
+    return pack(bits.signs().T)
+
+
+def prepare(bits):
+    """Nothing is laid out here."""
+    return bits
 
 
 def unpack(bits, dtype):
@@ -46,25 +57,148 @@ def xnor_gemm(x, weight):
     return z
 
 
+def xnor_sign(x, weight, thresholds):
+    """The signs of a frozen layer."""
+    return threshold(xnor_gemm(x, weight), thresholds)
+
+
 def plane_gemm(x, weight):
-    """z = sum_p c_p xnor_gemm(plane p of x, weight), for Planes or for pixels split into them."""
-    x = x if isinstance(x, Planes) else split_planes(x)
+    """z = sum over planes p of x and q of weight of c_p c_q xnor_gemm(x_p, weight_q)."""
+    x, weight = _planes(x), _planes(weight)
     z = np.zeros((x.shape[0], weight.shape[0]), np.int32)
-    for plane, coefficient in enumerate(x.coefficients):
-        z += np.int32(coefficient) * xnor_gemm(x.bits[plane], weight)
+    for p, x_coefficient in enumerate(x.coefficients):
+        for q, coefficient in enumerate(weight.coefficients):
+            z += np.int32(x_coefficient * coefficient) * xnor_gemm(x.bits[p], weight.bits[q])
     return z
 
 
+def _planes(x):
+    """Planes, as they are; Bits as one plane; pixels as eight."""
+    if isinstance(x, Bits):
+        return Planes(Bits(x.words[None], (1, *x.shape)), [1])
+    return x if isinstance(x, Planes) else split_planes(x)
+
+
 def signed_gemm(x, signs):
-    """y[i, n] = sum_m x[i, m] * signs[m, n], floats times ±1."""
-    return x @ signs.signs(x.dtype)
+    """y[i, n] = sum_m x[i, m] * signs[m, n]: floats, or exact integers and then a scale a row."""
+    if isinstance(x, Quantized):
+        sums = x.values.astype(np.float64) @ _numbers(signs, np.float64)  # exact below 2**53
+        return sums.astype(np.float32) * x.scales[:, None] * np.float32(getattr(signs, "scale", 1))
+    return x @ (signs.values(x.dtype) if isinstance(signs, Planes) else _numbers(signs, x.dtype))
 
 
-def threshold(z, thresholds, rising):
-    """z >= threshold where the column rises, z <= threshold where it falls, as Bits."""
-    return pack(np.where(rising, z >= thresholds, z <= thresholds))
+def signed_rows(x, signs):
+    """Rows of the product, from all of it."""
+    y = signed_gemm(x, signs)
+
+    def rows(start, stop, out):
+        out[...] = y[start:stop]
+
+    return rows, np.inf
+
+
+def _numbers(signs, dtype):
+    """Signs, planes without their scale, or pixels, as the numbers that they stand for."""
+    if isinstance(signs, Bits):
+        return signs.signs(dtype)
+    if isinstance(signs, Planes):
+        return Planes(signs.bits, signs.coefficients).values(dtype)
+    return np.dtype(dtype).type(2) * signs - np.dtype(dtype).type(255)
+
+
+def threshold(z, thresholds):
+    """z >= value where the unit rises, z <= value where it falls, as Bits."""
+    return pack(np.where(thresholds.rising, z >= thresholds.values, z <= thresholds.values))
 
 
 def count_flips(a, b):
     """The number of signs that differ."""
     return int(np.bitwise_count(a.words ^ b.words).sum(dtype=np.int64))
+
+
+def quantize(x, largest, seed):
+    """Integers round(largest * x / max|x|), row by row, and the scales max|x| / largest."""
+    magnitude = np.abs(x).max(axis=1, initial=0)
+    with np.errstate(all="ignore"):  # rows of zeros, or of what is not finite
+        v = x * (np.float32(largest) / magnitude)[:, None]
+        v = np.rint(v) if seed is None else np.floor(v + uniform(seed, x.shape))
+        v = np.where(np.abs(v) <= largest + 1, v, 0).clip(-largest, largest)
+    return Quantized(v.astype(np.int16), magnitude / np.float32(largest), largest)
+
+
+def uniform(seed, shape):
+    """Numbers from 0 to below 1, float32: the top 24 bits of splitmix64(seed + index)."""
+    i = np.arange(1, int(np.prod(shape)) + 1, dtype=np.uint64).reshape(shape)
+    x = np.uint64(seed) + i * np.uint64(0x9E3779B97F4A7C15)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return ((x ^ (x >> np.uint64(31))) >> np.uint64(40)).astype(np.float32) * np.float32(2**-24)
+
+
+def column_sums(z):
+    """The sums of each column of integers, and of their squares: exact, as int64."""
+    z = z.astype(np.int64)
+    return z.sum(axis=0), (z * z).sum(axis=0)
+
+
+def normalize_sign(z, mean, scale, shift, window):
+    """The signs of y = (z - mean) * scale + shift, and where |y| <= window, both as Bits."""
+    y = (z.astype(np.float32) - mean) * scale + shift
+    return pack_with_mask(y, np.float32(np.inf) if window is None else np.float32(window))
+
+
+def batch_norm_backward(grad_y, mask, z, mean, inv_std, gamma):
+    """The gradients of z, gamma and beta of y = (z - mean) * inv_std * gamma + beta.
+
+    `mask` says where grad_y counts.  Sums run down the columns in float64, row after row.
+    """
+    g = grad_y if mask is None else where(mask, grad_y)
+    xhat = (z.astype(np.float32) - mean) * inv_std
+    grad_beta, grad_gamma = (_running_total(terms) for terms in (g, g * xhat))
+    along = (grad_beta + xhat * grad_gamma) / np.float32(len(z))  # what mean and var take away
+    return (g - along) * (gamma * inv_std), grad_gamma, grad_beta
+
+
+def _running_total(terms):
+    """The sum over the first axis, strictly one row after the other."""
+    return np.add.accumulate(terms, axis=0, dtype=np.float64)[-1].astype(np.float32)
+
+
+def update(rule, weight, grad, state, constants, bound, words):
+    """w <- clip(w - direction, -bound, bound) in place; the new signs into words; the flips.
+
+    The direction of each rule, elementwise, with the constants of `kernels.update`.
+    """
+    direction = {"sgd": _sgd, "adam": _adam, "adamax": _adamax}[rule]
+    grad = grad if isinstance(grad, np.ndarray) else grad.array()
+    rate, *constants = (weight.dtype.type(c) for c in constants)
+    weight -= rate * direction(grad, *state, *constants)
+    if bound is not None:
+        np.clip(weight, -weight.dtype.type(bound), weight.dtype.type(bound), out=weight)
+    if words is None:
+        return 0
+    new = pack(weight).words
+    flips = int(np.bitwise_count(words ^ new).sum(dtype=np.int64))
+    words[...] = new
+    return flips
+
+
+def _sgd(g, velocity, momentum, nesterov):
+    """v <- momentum v + g; v, or g + momentum v."""
+    velocity *= momentum
+    velocity += g
+    return g + momentum * velocity if nesterov else velocity
+
+
+def _adam(g, m, v, rest1, rest2, correction2, eps, correction1):
+    """m <- m + (1 - b1) (g - m), v <- v + (1 - b2) (g^2 - v); m / (sqrt(v) c2 + eps) c1."""
+    m += rest1 * (g - m)
+    v += rest2 * (g * g - v)
+    return m / (np.sqrt(v) * correction2 + eps) * correction1
+
+
+def _adamax(g, m, u, rest1, beta2, eps, correction1):
+    """m <- m + (1 - b1) (g - m), u <- max(b2 u, |g|); m / (u + eps) c1."""
+    m += rest1 * (g - m)
+    np.maximum(beta2 * u, abs(g), out=u)
+    return m / (u + eps) * correction1

@@ -78,7 +78,7 @@ def test_find_thresholds_finds_any_step(largest, data):
     z = np.arange(-largest, largest + 1, dtype=np.int32)
     for function in (lambda v: v >= step, lambda v: v <= step):
         threshold, rising = find_thresholds(function, 1, largest)
-        got = kernels.threshold(z[:, None], threshold, rising).signs()[:, 0] > 0
+        got = kernels.threshold(z[:, None], kernels.Thresholds(threshold, rising)).signs()[:, 0] > 0
         assert np.array_equal(got, function(z))
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from strategies import ABOVE_ONE, BELOW_ONE, SMALLEST, numbers, rows, seeds, signs, widths
 
 from bitnet import InputError, kernels
-from bitnet.kernels import reference
+from bitnet.kernels import Thresholds, reference
 
 pytestmark = pytest.mark.usefixtures("implementation")
 
@@ -36,18 +36,19 @@ def test_edges(x, bit, inside, place):
         row = np.full(67, fill, np.float32)
         row[place] = x
         assert (kernels.pack(row).signs()[place] > 0) == bool(bit)
-        assert (kernels.pack_mask(row).signs()[place] > 0) == bool(inside)
+        assert (kernels.pack_with_mask(row)[1].signs()[place] > 0) == bool(inside)
 
 
 @given(rows, widths, seeds, st.sampled_from([np.float32, np.float64]))
 def test_pack_and_mask_equal_the_definition(n_rows, n, seed, dtype):
     x = numbers(seed, (n_rows, n), dtype)
-    bits, mask = kernels.pack(x), kernels.pack_mask(x)
+    bits, mask = kernels.pack_with_mask(x)
+    assert bits == kernels.pack(x)
     assert bits.shape == mask.shape == x.shape
     assert np.array_equal(bits.signs() > 0, x >= 0)
     assert np.array_equal(mask.signs() > 0, abs(x) <= 1)
     assert bits.equals(reference.pack(x))  # the words too: padding is 0
-    assert mask.equals(reference.pack_mask(x, 1.0))
+    assert mask.equals(reference.pack_with_mask(x, 1.0)[1])
 
 
 @given(widths, seeds)
@@ -74,7 +75,7 @@ def test_the_window_is_rounded_to_the_type_of_the_numbers(window):
         x = np.array([edge, -edge, np.nextafter(edge, dtype(9)), -np.nextafter(edge, dtype(9))])
         for given_window in (window, np.float64(window), np.float32(window)):
             if dtype(given_window) == edge:
-                mask = kernels.pack_mask(x, given_window)
+                _, mask = kernels.pack_with_mask(x, given_window)
                 assert (mask.signs() > 0).tolist() == [True, True, False, False]
 
 
@@ -82,6 +83,13 @@ def test_views_that_are_not_contiguous():
     x = numbers(3, (70, 130))
     for view in (x.T, x[::2, 1::3], x[:, ::-1]):
         assert kernels.pack(view).equals(reference.pack(np.ascontiguousarray(view)))
+
+
+@given(widths, widths, seeds)
+def test_transpose(n_rows, n, seed):
+    x = signs(seed, (n_rows, n))
+    assert kernels.transpose(kernels.pack(x)) == reference.pack(x.T)
+    assert kernels.pack(x.T) == reference.pack(x.T)
 
 
 @given(rows, widths, seeds)
@@ -107,18 +115,22 @@ def test_split_planes(n_rows, n, seed):
 @given(rows, widths, seeds)
 def test_threshold_at_below_and_above(n_rows, n, seed):
     rng = np.random.default_rng(seed)
-    thresholds = rng.integers(-5, 6, n).astype(np.int32)
-    rising = rng.random(n) < 0.5
-    z = (thresholds + rng.integers(-1, 2, (n_rows, n))).astype(np.int32)
-    bits = kernels.threshold(z, thresholds, rising)
-    assert np.array_equal(bits.signs() > 0, np.where(rising, z >= thresholds, z <= thresholds))
-    assert bits.equals(reference.threshold(z, thresholds, rising))
+    values = rng.integers(-5, 6, n).astype(np.int32)
+    steps = Thresholds(values, rng.random(n) < 0.5)
+    z = (values + rng.integers(-1, 2, (n_rows, n))).astype(np.int32)
+    bits = kernels.threshold(z, steps)
+    assert np.array_equal(bits.signs() > 0, np.where(steps.rising, z >= values, z <= values))
+    assert bits.equals(reference.threshold(z, steps))
 
 
 @given(widths, seeds)
 def test_count_flips(n, seed):
     a, b = signs(seed, (3, n)), signs(seed + 1, (3, n))
     assert kernels.count_flips(kernels.pack(a), kernels.pack(b)) == int((a != b).sum())
+
+
+def steps(n):
+    return Thresholds(np.ones(n, np.int32), np.ones(n, bool))
 
 
 @pytest.mark.parametrize(
@@ -132,15 +144,15 @@ def test_count_flips(n, seed):
         lambda: kernels.pack(np.ones(3, ">f4")),
         lambda: kernels.pack(np.ones(3, np.longdouble)),
         lambda: kernels.where(kernels.pack(np.ones(3)), [1.0, 2.0, 3.0]),
-        lambda: kernels.threshold(np.ones((2, 3)), np.ones(3, np.int32), np.ones(3, bool)),
-        lambda: kernels.threshold(np.ones((2, 3), np.int32), np.ones(3), np.ones(3, bool)),
-        lambda: kernels.pack_mask(np.array([1, 2])),
+        lambda: kernels.threshold(np.ones((2, 3)), steps(3)),
+        lambda: kernels.threshold(np.ones((2, 3), np.int32), steps(2)),
+        lambda: Thresholds(np.ones(3), np.ones(3, bool)),
+        lambda: Thresholds(np.ones(2, np.int32), np.ones(3, bool)),
+        lambda: kernels.pack_with_mask(np.array([1, 2])),
+        lambda: kernels.transpose(kernels.pack(np.ones(3))),
         lambda: kernels.unpack(np.ones(3)),
         lambda: kernels.where(kernels.pack(np.ones(3)), np.ones(4)),
         lambda: kernels.split_planes(np.ones(3)),
-        lambda: kernels.threshold(
-            np.ones((2, 3), np.int32), np.ones(2, np.int32), np.ones(3, bool)
-        ),
         lambda: kernels.count_flips(kernels.pack(np.ones(3)), kernels.pack(np.ones(4))),
     ],
 )

@@ -3,26 +3,48 @@
 Importing this package imports Numba; `bitnet.kernels` does so at the first kernel call.
 """
 
+from bitnet.kernels.cpu.jit import level, level_reason, using_level
 from bitnet.kernels.cpu.pack import (
     pack,
-    pack_mask,
+    pack_with_mask,
     split_planes,
     threshold,
+    transpose,
     unpack,
     where,
 )
-from bitnet.kernels.cpu.products import plane_gemm, signed_gemm, xnor_gemm
+from bitnet.kernels.cpu.products import plane_gemm, signed_gemm, signed_rows
+from bitnet.kernels.cpu.training import (
+    batch_norm_backward,
+    column_sums,
+    normalize_sign,
+    quantize,
+)
+from bitnet.kernels.cpu.update import update
+from bitnet.kernels.cpu.xnor import prepare, xnor_gemm, xnor_sign
 from bitnet.kernels.reference import count_flips
 
 __all__ = [
+    "batch_norm_backward",
+    "column_sums",
     "count_flips",
+    "level",
+    "level_reason",
+    "normalize_sign",
     "pack",
-    "pack_mask",
+    "pack_with_mask",
     "plane_gemm",
+    "prepare",
+    "quantize",
     "signed_gemm",
+    "signed_rows",
     "split_planes",
     "threshold",
+    "transpose",
     "unpack",
+    "update",
+    "using_level",
     "where",
     "xnor_gemm",
+    "xnor_sign",
 ]

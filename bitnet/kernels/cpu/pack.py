@@ -11,7 +11,7 @@ from bitnet.kernels.cpu.jit import jit
 
 
 @jit
-def _pack_rows(x, words):
+def pack_rows(x, words):
     """Bit 1 where x >= 0; x (R, N), words (R, K)."""
     n_rows, n = x.shape
     for r in range(n_rows):
@@ -28,15 +28,72 @@ def _pack_rows(x, words):
 
 
 @jit
-def _pack_mask_rows(x, window, words):
-    """Bit 1 where |x| <= window; x (R, N), words (R, K)."""
+def pack_mask_rows(x, window, words, mask):
+    """Bit 1 where x >= 0, and, in the mask, where |x| <= window; x (R, N), words, mask (R, K)."""
     n_rows, n = x.shape
     for r in range(n_rows):
-        for k in range(words.shape[1]):
-            word = np.uint64(0)
-            for b in range(min(64, n - 64 * k)):
-                word |= np.uint64(abs(x[r, 64 * k + b]) <= window) << np.uint64(b)
+        for k in range(n // 64):
+            word, inside = np.uint64(0), np.uint64(0)
+            for b in range(64):
+                word |= np.uint64(x[r, 64 * k + b] >= 0) << np.uint64(b)
+                inside |= np.uint64(abs(x[r, 64 * k + b]) <= window) << np.uint64(b)
             words[r, k] = word
+            mask[r, k] = inside
+        if n % 64:
+            word, inside = np.uint64(0), np.uint64(0)
+            for b in range(n % 64):
+                word |= np.uint64(x[r, n - n % 64 + b] >= 0) << np.uint64(b)
+                inside |= np.uint64(abs(x[r, n - n % 64 + b]) <= window) << np.uint64(b)
+            words[r, n // 64] = word
+            mask[r, n // 64] = inside
+
+
+@jit
+def _transpose_bits(words, transposed):
+    """Bit i of row j from bit j of row i; words (R, K), transposed (64 K, R / 64, rounded up).
+
+    64 rows at a time: squares of s x s bits change places, for s = 32, 16, ..., 1 (Warren,
+    Hacker's Delight, section 7-3), side by side for all words of the rows.
+    """
+    n_rows, n_words = words.shape
+    rows = np.empty((64, n_words), np.uint64)
+    masks = np.empty(6, np.uint64)  # the lower s of each 2 s bits
+    for step in range(6):
+        masks[step] = ~np.uint64(0) // (np.uint64(1) + (np.uint64(1) << np.uint64(32 >> step)))
+    for block in range(transposed.shape[1]):
+        there = min(64, n_rows - 64 * block)
+        for i in range(64):
+            for k in range(n_words):
+                rows[i, k] = words[64 * block + i, k] if i < there else np.uint64(0)
+        for step in range(6):
+            s = np.int64(32) >> step
+            low = masks[step]
+            for pair in range(32):
+                i = (pair & -s) + pair  # without bit s: a number below 64 whose partner is i + s
+                for k in range(n_words):
+                    swap = ((rows[i, k] >> np.uint64(s)) ^ rows[i + s, k]) & low
+                    rows[i + s, k] ^= swap
+                    rows[i, k] ^= swap << np.uint64(s)
+        for k in range(n_words):
+            for i in range(64):
+                transposed[64 * k + i, block] = rows[i, k]
+
+
+@jit
+def _pack_bool_rows(x, words):
+    """Bit 1 where x is not 0; x (R, N) bytes, words (R, K)."""
+    n_rows, n = x.shape
+    for r in range(n_rows):
+        for k in range(n // 64):
+            word = np.uint64(0)
+            for b in range(64):
+                word |= np.uint64(x[r, 64 * k + b] != 0) << np.uint64(b)
+            words[r, k] = word
+        if n % 64:
+            word = np.uint64(0)
+            for b in range(n % 64):
+                word |= np.uint64(x[r, n - n % 64 + b] != 0) << np.uint64(b)
+            words[r, n // 64] = word
 
 
 @jit
@@ -104,18 +161,29 @@ def _empty_words(shape):
 
 def pack(x):
     """See `bitnet.kernels.pack`."""
+    if x.ndim == 2 and not x.flags.c_contiguous and x.T.flags.c_contiguous:
+        return transpose(pack(x.T))
+    words = _empty_words(x.shape)
     if x.dtype == np.bool_:
-        x = x.view(np.int8) - np.int8(1)  # True -> 0, which packs as +1; False -> -1
-    words = _empty_words(x.shape)
-    _pack_rows(_rows(x), _rows(words))
+        _pack_bool_rows(_rows(x).view(np.uint8), _rows(words))
+    else:
+        pack_rows(_rows(x), _rows(words))
     return Bits(words, x.shape)
 
 
-def pack_mask(x, window):
-    """See `bitnet.kernels.pack_mask`."""
-    words = _empty_words(x.shape)
-    _pack_mask_rows(_rows(x), window, _rows(words))
-    return Bits(words, x.shape)
+def transpose(bits):
+    """See `bitnet.kernels.transpose`."""
+    n_rows, n = bits.shape
+    words = np.empty((64 * bits.words.shape[1], words_for(n_rows)), np.uint64)
+    _transpose_bits(np.ascontiguousarray(bits.words), words)
+    return Bits(words[:n], (n, n_rows))
+
+
+def pack_with_mask(x, window):
+    """See `bitnet.kernels.pack_with_mask`."""
+    words, mask = _empty_words(x.shape), _empty_words(x.shape)
+    pack_mask_rows(_rows(x), window, _rows(words), _rows(mask))
+    return Bits(words, x.shape), Bits(mask, x.shape)
 
 
 def unpack(bits, dtype):
@@ -140,8 +208,8 @@ def split_planes(pixels):
     return Planes(Bits(words, (8, *pixels.shape)), [1 << b for b in range(8)])
 
 
-def threshold(z, thresholds, rising):
+def threshold(z, thresholds):
     """See `bitnet.kernels.threshold`."""
     words = _empty_words(z.shape)
-    _threshold_rows(_rows(z), thresholds, rising, _rows(words))
+    _threshold_rows(_rows(z), thresholds.values, thresholds.rising, _rows(words))
     return Bits(words, z.shape)

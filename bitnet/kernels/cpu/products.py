@@ -1,69 +1,136 @@
-"""Matrix products of packed signs: XOR, popcount and add, one word of 64 products at a time."""
+"""Which product runs: by the number of bits of the operands and the level of the processor.
+
+signs with signs               XOR and popcount                        `xnor`
+1 to 3 planes with signs       one XNOR product a plane                `xnor`
+4- to 8-bit integers, pixels   with AVX-512 tables of int16, else planes  `tables`
+floats with signs              with AVX-512 tables of float32, else the BLAS on ±1
+integers with pixels           with AVX-512 vpdpbusd, else the BLAS    `pixels`
+"""
 
 import numpy as np
 
-from bitnet.kernels.bits import Planes
-from bitnet.kernels.cpu.jit import jit
+from bitnet.kernels.bits import Bits, Planes
+from bitnet.kernels.cpu import tables
+from bitnet.kernels.cpu.jit import level
 from bitnet.kernels.cpu.pack import split_planes, unpack
+from bitnet.kernels.cpu.pixels import MACS_PER_NS as PIXEL_MACS_PER_NS
+from bitnet.kernels.cpu.pixels import pixel_rows
+from bitnet.kernels.cpu.threads import shared
+from bitnet.kernels.cpu.xnor import xnor_gemm
+from bitnet.kernels.operands import Quantized
 
-
-@jit
-def _popcount(word):
-    """The number of ones in a uint64, by adding neighbours; LLVM makes one instruction of it."""
-    word = word - ((word >> np.uint64(1)) & np.uint64(0x5555555555555555))
-    pairs = np.uint64(0x3333333333333333)
-    word = (word & pairs) + ((word >> np.uint64(2)) & pairs)
-    word = (word + (word >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
-    return (word * np.uint64(0x0101010101010101)) >> np.uint64(56)
-
-
-@jit
-def _xnor_rows(x, weight, n, z):
-    """z = n - 2 popcount(x ^ weight); x (B, K), weight (M, K), z (B, M)."""
-    for i in range(x.shape[0]):
-        for j in range(weight.shape[0]):
-            differing = np.uint64(0)
-            for k in range(x.shape[1]):
-                differing += _popcount(x[i, k] ^ weight[j, k])
-            z[i, j] = n - 2 * np.int64(differing)
-
-
-@jit
-def _plane_rows(x, coefficients, weight, n, z):
-    """z = sum_p c_p (n - 2 popcount(x_p ^ weight)); x (P, B, K), weight (K, M), z (B, M).
-
-    The weights are transposed so that the innermost loop runs over outputs: rows of pixels
-    are a few words long, too short for a loop over words to fill vectors.
-    """
-    differing = np.empty(weight.shape[1], np.uint64)
-    for i in range(x.shape[1]):
-        for p in range(x.shape[0]):
-            differing[:] = 0
-            for k in range(x.shape[2]):
-                word = x[p, i, k]
-                for j in range(weight.shape[1]):
-                    differing[j] += _popcount(word ^ weight[k, j])
-            for j in range(weight.shape[1]):
-                z[i, j] += coefficients[p] * (n - 2 * np.int64(differing[j]))
-
-
-def xnor_gemm(x, weight):
-    """See `bitnet.kernels.xnor_gemm`."""
-    z = np.empty((x.shape[0], weight.shape[0]), np.int32)
-    words = np.ascontiguousarray(x.words), np.ascontiguousarray(weight.words)
-    _xnor_rows(*words, x.shape[-1], z)
-    return z
+TABLE_PLANES = 4  # planes from which tables are faster than one product a plane
 
 
 def plane_gemm(x, weight):
     """See `bitnet.kernels.plane_gemm`."""
+    if isinstance(weight, Planes):
+        return _many_planes(x, weight)
+    n_planes = len(x.coefficients) if isinstance(x, Planes) else 8
+    largest = sum(map(abs, x.coefficients)) if isinstance(x, Planes) else 255
+    if level() == "avx512" and n_planes >= TABLE_PLANES and largest <= tables.largest_number():
+        return _table_product(x, weight, largest)
     x = x if isinstance(x, Planes) else split_planes(x)
     z = np.zeros((x.shape[0], weight.shape[0]), np.int32)
-    words = np.ascontiguousarray(x.bits.words), np.ascontiguousarray(weight.words.T)
-    _plane_rows(words[0], np.array(x.coefficients, np.int64), words[1], x.shape[-1], z)
+    for plane, coefficient in enumerate(x.coefficients):
+        z += np.int32(coefficient) * xnor_gemm(x.bits[plane], weight)
     return z
 
 
+def _table_product(x, weight, largest):
+    """plane_gemm by tables: x Planes or pixels, weight Bits (M, N)."""
+    (batch, n), m = x.shape, weight.shape[0]
+    index, ones = _kept_index(weight)
+    if isinstance(x, Planes):
+        rows = tables.integer_rows(_integers(x), index, m, largest)
+    else:  # sum (2p - 255) w = 2 sum p w - 255 sum w
+        offset = 255 * (n - 2 * ones)
+        rows = tables.integer_rows(x.astype(np.int16), index, m, largest, offset, 2)
+    z = np.empty((batch, m), np.int32)
+    work_ns = batch * n * m / tables.MACS_PER_NS["integers"]
+    shared(lambda i, j: rows(i, j, z[i:j]), batch, tables.TILE_ROWS, work_ns)
+    return z
+
+
+def _many_planes(x, weight):
+    """plane_gemm for weights of more than one bit."""
+    if isinstance(x, Bits):  # the weights are the numbers, the inputs their signs
+        return np.ascontiguousarray(plane_gemm(weight, x).T)
+    z = np.zeros((x.shape[0], weight.shape[0]), np.int32)
+    for plane, coefficient in enumerate(weight.coefficients):
+        z += np.int32(coefficient) * plane_gemm(x, weight.bits[plane])
+    return z
+
+
+def _integers(planes):
+    """The integers that planes stand for, without their scale: int16 (B, N)."""
+    total = np.zeros(planes.shape, np.int16)
+    for plane, coefficient in enumerate(planes.coefficients):
+        total += np.int16(coefficient) * unpack(planes.bits[plane], np.dtype(np.int16))
+    return total
+
+
+def _kept_index(weight):
+    """The table index of the rows of Bits and their numbers of ones, kept where layouts are."""
+    kept = weight.layouts if weight.layouts is not None else {}
+    if "index" not in kept:
+        ones = np.bitwise_count(weight.words).sum(axis=1, dtype=np.int32)
+        kept["index"] = tables.row_index(weight.words, weight.shape[1]), ones
+    return kept["index"]
+
+
 def signed_gemm(x, signs):
-    """See `bitnet.kernels.signed_gemm`: the signs become floats, the BLAS multiplies."""
-    return x @ unpack(signs, x.dtype)
+    """See `bitnet.kernels.signed_gemm`."""
+    y = np.empty((x.shape[0], signs.shape[1]), x.dtype)
+    rows, macs_per_ns = signed_rows(x, signs)
+    work_ns = x.shape[0] * x.shape[1] * signs.shape[1] / macs_per_ns
+    shared(lambda i, j: rows(i, j, y[i:j]), len(y), tables.TILE_ROWS, work_ns)
+    return y
+
+
+def signed_rows(x, signs):
+    """How to multiply: a function of (start, stop, y) that writes rows of the product into y.
+
+    Also returns its multiply-accumulates a nanosecond on one thread, about; inf for what has
+    threads of its own.
+    """
+    quantized, by_tables = isinstance(x, Quantized), level() == "avx512"
+    if by_tables and isinstance(signs, Bits) and x.dtype == np.float32:
+        kind = tables.INTEGERS if quantized else tables.FLOATS
+        index = tables.column_index(signs.words, kind)
+        if not quantized:
+            return tables.float_rows(x, index), tables.MACS_PER_NS["floats"]
+        rows = tables.integer_rows(x.values, index, signs.shape[1], x.largest, scales=x.scales)
+        return rows, tables.MACS_PER_NS["integers"]
+    if by_tables and quantized and isinstance(signs, np.ndarray):
+        return pixel_rows(x.values, signs, x.scales), PIXEL_MACS_PER_NS
+    if not quantized:
+        factor = signs.values(x.dtype) if isinstance(signs, Planes) else _numbers(signs, x.dtype)
+        return lambda i, j, y: np.matmul(x[i:j], factor, out=y), np.inf
+    dtype = exact_float(x, signs)
+    factor, scale = _numbers(signs, dtype), np.float32(getattr(signs, "scale", 1))
+
+    def rows(start, stop, y):
+        sums = (x.values[start:stop].astype(dtype) @ factor).astype(np.float32)
+        np.multiply(sums * x.scales[start:stop, None], scale, out=y)
+
+    return rows, np.inf
+
+
+def exact_float(x, signs):
+    """The float type in which a BLAS adds the products of these integers without rounding."""
+    largest = 1
+    if isinstance(signs, Planes):
+        largest = sum(map(abs, signs.coefficients))
+    elif not isinstance(signs, Bits):
+        largest = 255
+    return np.float32 if x.largest * x.shape[1] * largest < 2**24 else np.float64
+
+
+def _numbers(signs, dtype):
+    """Signs, planes (without their scale) or pixels, as the floats that they stand for."""
+    if isinstance(signs, Bits):
+        return unpack(signs, np.dtype(dtype))
+    if isinstance(signs, Planes):
+        return Planes(signs.bits, signs.coefficients).values(dtype)
+    return np.dtype(dtype).type(2) * signs - np.dtype(dtype).type(255)

@@ -1,0 +1,254 @@
+"""A notation for vector registers, in which the innermost loops of the kernels are written.
+
+Numba compiles loops; these kernels need to say which register holds what.  A `Value` is one
+register, a number or a vector of equal numbers, and `+`, `^`, `>>`, ... on Values emit one
+instruction each into the function that Numba compiles.  Types are written as LLVM writes
+them: "i64" is a 64-bit integer, "<8 x i64>" a vector of eight.
+"""
+
+import inspect
+import re
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+__all__ = ["Emitter", "Value", "routine"]
+
+
+def type_of(text):
+    """The LLVM type of "i64", "float", "<8 x i64>", ..."""
+    if match := re.fullmatch(r"<(\d+) x (\w+)>", text):
+        return ir.VectorType(type_of(match[2]), int(match[1]))
+    return ir.FloatType() if text == "float" else ir.IntType(int(text.removeprefix("i")))
+
+
+class Value:
+    """One register: an LLVM value with Python's operators, which emit instructions.
+
+    Parameters
+    ----------
+    builder : llvmlite.ir.IRBuilder
+        Where the instructions go.
+    ir : llvmlite.ir.Value
+        The register.
+
+    Examples
+    --------
+    >>> isinstance(Value(None, None), Value)
+    True
+    """
+
+    def __init__(self, builder, ir):
+        self.builder, self.ir = builder, ir
+
+    def _operand(self, other):
+        """The other operand in LLVM; Python numbers become constants of this type."""
+        if isinstance(other, Value):
+            return other.ir
+        kind = self.ir.type
+        if isinstance(kind, ir.VectorType):
+            values = other if isinstance(other, (list, tuple)) else [other] * kind.count
+            return ir.Constant(kind, list(values))
+        return ir.Constant(kind, other)
+
+    def _emit(self, integer, other, floating=None):
+        kind = getattr(self.ir.type, "element", self.ir.type)
+        name = floating if isinstance(kind, ir.FloatType) else integer
+        return Value(self.builder, getattr(self.builder, name)(self.ir, self._operand(other)))
+
+    def __add__(self, other):
+        return self._emit("add", other, "fadd")
+
+    def __sub__(self, other):
+        return self._emit("sub", other, "fsub")
+
+    def __mul__(self, other):
+        return self._emit("mul", other, "fmul")
+
+    def __xor__(self, other):
+        return self._emit("xor", other)
+
+    def __and__(self, other):
+        return self._emit("and_", other)
+
+    def __or__(self, other):
+        return self._emit("or_", other)
+
+    def __lshift__(self, other):
+        return self._emit("shl", other)
+
+    def __rshift__(self, other):  # zeros come in from the left
+        return self._emit("lshr", other)
+
+    def divided_by(self, number):
+        """The quotient by a constant, of numbers of 0 or more."""
+        return self._emit("udiv", number)
+
+    def remainder_of(self, number):
+        """The remainder of the division by a constant, of numbers of 0 or more."""
+        return self._emit("urem", number)
+
+    def at_most(self, other):
+        """One bit a lane: 1 where this is <= the other, for signed integers."""
+        return Value(self.builder, self.builder.icmp_signed("<=", self.ir, self._operand(other)))
+
+    def to(self, kind):
+        """Numbers of another type: integers cut or extended with their sign, or made floats."""
+        target = type_of(kind)
+        element = getattr(target, "element", target)
+        own = getattr(self.ir.type, "element", self.ir.type)
+        if isinstance(element, ir.FloatType):
+            return Value(self.builder, self.builder.sitofp(self.ir, target))
+        name = "trunc" if element.width < own.width else "sext"
+        return Value(self.builder, getattr(self.builder, name)(self.ir, target))
+
+    def zero_extended(self, kind):
+        """Unsigned integers in a wider type."""
+        return Value(self.builder, self.builder.zext(self.ir, type_of(kind)))
+
+    def bits_as(self, kind):
+        """The same bits read as another type."""
+        return Value(self.builder, self.builder.bitcast(self.ir, type_of(kind)))
+
+    def chosen(self, yes, no):
+        """`yes` in the lanes where this, one bit a lane, is 1, and `no` elsewhere."""
+        return Value(self.builder, self.builder.select(self.ir, yes.ir, no.ir))
+
+
+class Emitter:
+    """Loads, stores, loops, and the instructions that have no operator.
+
+    Parameters
+    ----------
+    builder : llvmlite.ir.IRBuilder
+        Where the instructions go.
+
+    Examples
+    --------
+    >>> isinstance(Emitter(None), Emitter)
+    True
+    """
+
+    def __init__(self, builder):
+        self.builder = builder
+
+    def constant(self, kind, number):
+        """A number, or a list with one a lane, or one number for all lanes."""
+        kind = type_of(kind)
+        if isinstance(kind, ir.VectorType) and not isinstance(number, (list, tuple)):
+            number = [number] * kind.count
+        return Value(self.builder, ir.Constant(kind, number))
+
+    def load(self, kind, address):
+        """What stands at an address, which needs no alignment."""
+        kind = type_of(kind)
+        pointer = self.builder.inttoptr(address.ir, kind.as_pointer())
+        return Value(self.builder, self.builder.load(pointer, align=1, typ=kind))
+
+    def store(self, value, address):
+        """Write a register to an address, which needs no alignment."""
+        pointer = self.builder.inttoptr(address.ir, value.ir.type.as_pointer())
+        self.builder.store(value.ir, pointer, align=1)
+
+    def splat(self, kind, number):
+        """The vector whose lanes all hold one number."""
+        kind = type_of(kind)
+        undefined = ir.Constant(kind, ir.Undefined)
+        first = self.builder.insert_element(undefined, number.ir, ir.Constant(ir.IntType(32), 0))
+        lanes = ir.Constant(ir.VectorType(ir.IntType(32), kind.count), [0] * kind.count)
+        return Value(self.builder, self.builder.shuffle_vector(first, undefined, lanes))
+
+    def part(self, value, lanes):
+        """The vector of the given lanes of another."""
+        undefined = ir.Constant(value.ir.type, ir.Undefined)
+        lanes = ir.Constant(ir.VectorType(ir.IntType(32), len(lanes)), list(lanes))
+        return Value(self.builder, self.builder.shuffle_vector(value.ir, undefined, lanes))
+
+    def call(self, name, kind, *operands):
+        """One instruction of the processor, by the name of its LLVM intrinsic."""
+        types_in = [operand.ir.type for operand in operands]
+        signature = ir.FunctionType(type_of(kind), types_in)
+        function = cgutils.get_or_insert_function(self.builder.module, signature, name)
+        return Value(self.builder, self.builder.call(function, [v.ir for v in operands]))
+
+    def repeat(self, count, values, body):
+        """`for k in range(count): values = body(k, values)`, with the values in registers.
+
+        Parameters
+        ----------
+        count : Value
+            An i64.
+        values : list of Value
+            What the first round starts with.
+        body : callable
+            From k and the values to as many new values.
+
+        Returns
+        -------
+        list of Value
+            What the last round left.
+        """
+        b, i64 = self.builder, ir.IntType(64)
+        before = b.block
+        head, inside, after = (b.append_basic_block(name) for name in ("head", "inside", "after"))
+        b.branch(head)
+        b.position_at_end(head)
+        k = b.phi(i64)
+        carried = [b.phi(value.ir.type) for value in values]
+        b.cbranch(b.icmp_signed("<", k, count.ir), inside, after)
+        b.position_at_end(inside)
+        new = body(Value(b, k), [Value(b, phi) for phi in carried])
+        following = b.add(k, ir.Constant(i64, 1))
+        k.add_incoming(ir.Constant(i64, 0), before)
+        k.add_incoming(following, b.block)
+        for phi, first, last in zip(carried, values, new, strict=True):
+            phi.add_incoming(first.ir, before)
+            phi.add_incoming(last.ir, b.block)
+        b.branch(head)
+        b.position_at_end(after)
+        return [Value(b, phi) for phi in carried]
+
+
+def routine(emit):
+    """A function for Numba's loops to call, from one that emits its instructions.
+
+    Parameters
+    ----------
+    emit : callable
+        Takes an Emitter and as many i64 Values as the routine has arguments.  Addresses are
+        numbers in bytes.
+
+    Returns
+    -------
+    callable
+        Known to Numba; it takes int64 arguments and returns nothing.
+
+    Examples
+    --------
+    >>> from numba import njit
+    >>> @routine
+    ... def double(e, address):
+    ...     e.store(e.load("i64", address) << 1, address)
+    >>> import numpy as np
+    >>> x = np.array([21])
+    >>> njit(lambda x: double(x.ctypes.data))(x)
+    >>> x
+    array([42])
+    """
+    names = list(inspect.signature(emit).parameters)[1:]
+
+    def codegen(context, builder, signature, arguments):
+        emit(Emitter(builder), *(Value(builder, argument) for argument in arguments))
+        return context.get_dummy_value()
+
+    def definition(typingctx, *arguments):
+        return types.void(*[types.int64] * len(names)), codegen
+
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    parameters = [inspect.Parameter(name, kind) for name in ["typingctx", *names]]
+    definition.__signature__ = inspect.Signature(parameters)
+    definition.__name__ = emit.__name__
+    definition.__doc__ = emit.__doc__
+    return intrinsic(definition)

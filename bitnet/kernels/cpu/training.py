@@ -1,0 +1,172 @@
+"""What stands between the products in training, each in one or two sweeps over its arrays.
+
+Batch norm and sign with their backward pass on integers, and gradients as small integers with
+a scale a row.  Every operation on floats is written out in the order of `reference`, in
+float32, so that the results are the same bit for bit.
+"""
+
+import numpy as np
+
+from bitnet.kernels import reference
+from bitnet.kernels.bits import Bits, words_for
+from bitnet.kernels.cpu.jit import jit
+from bitnet.kernels.cpu.pack import pack_mask_rows, pack_rows
+from bitnet.kernels.operands import Quantized
+
+COLUMNS = 16  # of a transposed source that are quantized side by side
+
+
+@jit
+def _column_sums(z, sums, squares):
+    """z (B, C) int32; sums and squares (C,) int64."""
+    for i in range(z.shape[0]):
+        for j in range(z.shape[1]):
+            number = np.int64(z[i, j])
+            sums[j] += number
+            squares[j] += number * number
+
+
+@jit
+def _normalize_sign(z, mean, scale, shift, window, words, mask):
+    """Signs of (z - mean) * scale + shift; mask (B, K), or (0, K) where it is not wanted."""
+    y = np.empty((1, z.shape[1]), np.float32)
+    for i in range(z.shape[0]):
+        for j in range(z.shape[1]):
+            y[0, j] = (np.float32(z[i, j]) - mean[j]) * scale[j] + shift[j]
+        if len(mask):
+            pack_mask_rows(y, window, words[i : i + 1], mask[i : i + 1])
+        else:
+            pack_rows(y, words[i : i + 1])
+
+
+@jit
+def _passing(grad_y, mask, i, g):
+    """g = the gradients of row i where the mask, if there is one, lets them pass."""
+    for j in range(grad_y.shape[1]):
+        g[j] = grad_y[i, j]
+    if len(mask):
+        for k in range(mask.shape[1]):
+            word = mask[i, k]
+            for b in range(min(64, len(g) - 64 * k)):
+                if not (word >> np.uint64(b)) & np.uint64(1):
+                    g[64 * k + b] = np.float32(0)
+
+
+@jit
+def _batch_norm_backward(grad_y, mask, z, mean, inv_std, gamma, grad_z, sums, products):
+    """Two sweeps: the sums of g and of g * xhat down the columns, then the gradient of z."""
+    n_rows, n = z.shape
+    g, scale = np.empty(n, np.float32), np.empty(n, np.float32)
+    for i in range(n_rows):
+        _passing(grad_y, mask, i, g)
+        for j in range(n):
+            xhat = (np.float32(z[i, j]) - mean[j]) * inv_std[j]
+            sums[j] += np.float64(g[j])
+            products[j] += np.float64(g[j] * xhat)
+    for j in range(n):
+        scale[j] = gamma[j] * inv_std[j]
+    count = np.float32(n_rows)
+    for i in range(n_rows):
+        _passing(grad_y, mask, i, g)
+        for j in range(n):
+            xhat = (np.float32(z[i, j]) - mean[j]) * inv_std[j]
+            along = (np.float32(sums[j]) + xhat * np.float32(products[j])) / count
+            grad_z[i, j] = (g[j] - along) * scale[j]
+
+
+@jit
+def _rounded(v, seed, index, stochastic, largest):
+    """The integer of v: the nearest, or one of its neighbours by chance, without a bias."""
+    if stochastic:  # splitmix64(seed + index), the top 24 bits
+        x = seed + np.uint64(index + 1) * np.uint64(0x9E3779B97F4A7C15)
+        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        bits = np.int32((x ^ (x >> np.uint64(31))) >> np.uint64(40))
+        v = np.floor(v + np.float32(bits) * np.float32(2**-24))
+    else:
+        v = np.rint(v)
+    v = v if abs(v) <= largest + np.float32(1) else np.float32(0)  # also where v is not finite
+    return np.int16(min(max(v, -largest), largest))
+
+
+@jit
+def _quantize_rows(x, largest, seed, stochastic, values, scales):
+    """x (R, C) to integers (R, C); magnitudes are compared as the bits of floats."""
+    for i in range(x.shape[0]):
+        magnitude = np.int32(0)
+        for j in range(x.shape[1]):
+            magnitude = max(magnitude, x.view(np.int32)[i, j] & np.int32(0x7FFFFFFF))
+        scales[i : i + 1].view(np.int32)[0] = magnitude
+        factor = largest / scales[i]
+        for j in range(x.shape[1]):
+            index = i * x.shape[1] + j
+            values[i, j] = _rounded(x[i, j] * factor, seed, index, stochastic, largest)
+        scales[i] = scales[i] / largest
+
+
+@jit
+def _quantize_columns(x, largest, seed, stochastic, values, scales):
+    """x (C, R) to the integers of its transpose (R, C)."""
+    n_columns, n_rows = x.shape
+    magnitude = np.zeros(n_rows, np.int32)
+    for j in range(n_columns):
+        for i in range(n_rows):
+            magnitude[i] = max(magnitude[i], x.view(np.int32)[j, i] & np.int32(0x7FFFFFFF))
+    magnitudes = magnitude.view(np.float32)
+    factor = np.empty(n_rows, np.float32)
+    for i in range(n_rows):
+        factor[i] = largest / magnitudes[i]
+        scales[i] = magnitudes[i] / largest
+    side = np.empty((n_columns, COLUMNS), np.int16)
+    for first in range(0, n_rows, COLUMNS):
+        width = min(COLUMNS, n_rows - first)
+        for j in range(n_columns):
+            for i in range(width):
+                index = (first + i) * n_columns + j
+                v = x[j, first + i] * factor[first + i]
+                side[j, i] = _rounded(v, seed, index, stochastic, largest)
+        for i in range(width):
+            for j in range(n_columns):
+                values[first + i, j] = side[j, i]
+
+
+def column_sums(z):
+    """See `bitnet.kernels.column_sums`."""
+    sums, squares = np.zeros((2, z.shape[1]), np.int64)
+    _column_sums(np.ascontiguousarray(z), sums, squares)
+    return sums, squares
+
+
+def normalize_sign(z, mean, scale, shift, window):
+    """See `bitnet.kernels.normalize_sign`."""
+    if z.dtype != np.int32 or {mean.dtype, scale.dtype, shift.dtype} != {np.dtype(np.float32)}:
+        return reference.normalize_sign(z, mean, scale, shift, window)
+    shape = (z.shape[0], words_for(z.shape[1]))
+    words, mask = np.empty(shape, np.uint64), np.empty(shape if window else (0, 0), np.uint64)
+    limit = np.float32(window or 0)
+    _normalize_sign(np.ascontiguousarray(z), mean, scale, shift, limit, words, mask)
+    return Bits(words, z.shape), Bits(mask, z.shape) if window else None
+
+
+def batch_norm_backward(grad_y, mask, z, mean, inv_std, gamma):
+    """See `bitnet.kernels.batch_norm_backward`."""
+    if z.dtype != np.int32 or {grad_y.dtype, mean.dtype, gamma.dtype} != {np.dtype(np.float32)}:
+        return reference.batch_norm_backward(grad_y, mask, z, mean, inv_std, gamma)
+    words = np.empty((0, 0), np.uint64) if mask is None else np.ascontiguousarray(mask.words)
+    grad_z = np.empty(z.shape, np.float32)
+    sums, products = np.zeros((2, z.shape[1]))
+    arrays = np.ascontiguousarray(grad_y), words, np.ascontiguousarray(z)
+    _batch_norm_backward(*arrays, mean, inv_std, gamma, grad_z, sums, products)
+    return grad_z, products.astype(np.float32), sums.astype(np.float32)
+
+
+def quantize(x, largest, seed):
+    """See `bitnet.kernels.quantize`."""
+    values = np.empty(x.shape, np.int16)
+    scales = np.empty(x.shape[0], np.float32)
+    settings = np.float32(largest), np.uint64(seed or 0), seed is not None
+    if x.T.flags.c_contiguous and not x.flags.c_contiguous:
+        _quantize_columns(x.T, *settings, values, scales)
+    else:
+        _quantize_rows(np.ascontiguousarray(x), *settings, values, scales)
+    return Quantized(values, scales, largest)

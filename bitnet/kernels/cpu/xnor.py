@@ -1,0 +1,316 @@
+"""Products of signs by XOR and popcount, with the outputs side by side in a register.
+
+The weights are laid out once in panels of 32 outputs: for each word of a row, the words of
+32 rows stand side by side, so that a register holds one word of several outputs and no sum
+ever runs across a register.
+
+    panels[p, k, c] = word k of output 32 p + c          (P, K, 32) uint64
+
+A tile is a few rows of x times one panel or a part of it.  For each word k, the tile's inputs
+are copied to all lanes one by one, and `count += popcount(input ^ weight)`: three instructions
+for 8 words, that is 512 products, with AVX-512.  The counts stay in registers over the whole
+row; then they become integers, n - 2 count, or are compared with thresholds and stored as
+32 bits, which are the next layer's input.
+"""
+
+import numpy as np
+
+from bitnet.kernels.bits import Bits, words_for
+from bitnet.kernels.cpu.emit import routine
+from bitnet.kernels.cpu.jit import jit, level
+from bitnet.kernels.cpu.pack import threshold
+from bitnet.kernels.cpu.threads import shared
+
+PANEL = 32  # outputs in a panel
+ROWS = 512  # of x that a panel meets before the next one takes its place in the cache
+MACS_PER_NS = {"avx512": 1000, "avx2": 350, "portable": 100}  # one thread, about
+NIBBLE_COUNTS = [bin(nibble).count("1") for nibble in range(16)] * 2
+BYTE_BLOCK = 31  # words whose popcounts, up to 8 a byte, a byte can hold
+
+
+def _words_differing(e, rows, lanes, x, stride, weight):
+    """XOR of one word of each of `rows` inputs with each register of weights, row by row."""
+    for r in range(rows):
+        word = e.splat(f"<{lanes} x i64>", e.load("i64", x + stride * r))
+        yield from (word ^ register for register in weight)
+
+
+def _counts_512(e, rows, x, stride, panel, n_words):
+    """Differing bits of `rows` inputs and the 32 outputs of a panel: 4 registers a row."""
+    lanes = "<8 x i64>"
+
+    def step(k, counts):
+        weight = [e.load(lanes, panel + (k << 8) + 64 * v) for v in range(4)]
+        differing = _words_differing(e, rows, 8, x + (k << 3), stride, weight)
+        ones = (e.call("llvm.ctpop.v8i64", lanes, word) for word in differing)
+        return [count + one for count, one in zip(counts, ones, strict=True)]
+
+    return e.repeat(n_words, [e.constant(lanes, 0)] * (4 * rows), step)
+
+
+def _counts_256(e, rows, x, stride, panel, n_words):
+    """Differing bits of `rows` inputs and 8 outputs of a panel: 2 registers a row.
+
+    Without a popcount instruction, a shuffle looks up the counts of 4 bits; they add up in
+    bytes over 31 words, and then in 64-bit lanes.
+    """
+    lanes, in_bytes = "<4 x i64>", "<32 x i8>"
+    table, no_bytes = e.constant(in_bytes, NIBBLE_COUNTS), e.constant(in_bytes, 0)
+
+    def count_bits(word):
+        low = word.bits_as(in_bytes) & 15
+        high = (word.bits_as("<16 x i16>") >> 4).bits_as(in_bytes) & 15
+        looked_up = (e.call("llvm.x86.avx2.pshuf.b", in_bytes, table, i) for i in (low, high))
+        return next(looked_up) + next(looked_up)
+
+    def block(b, counts):
+        first = b * BYTE_BLOCK
+        left = n_words - first
+        length = left.at_most(BYTE_BLOCK).chosen(left, e.constant("i64", BYTE_BLOCK))
+
+        def step(k, in_block):
+            k = k + first
+            weight = [e.load(lanes, panel + (k << 8) + 32 * v) for v in range(2)]
+            differing = _words_differing(e, rows, 4, x + (k << 3), stride, weight)
+            pairs = zip(in_block, differing, strict=True)
+            return [count + count_bits(word) for count, word in pairs]
+
+        in_block = e.repeat(length, [no_bytes] * (2 * rows), step)
+        sums = (e.call("llvm.x86.avx2.psad.bw", lanes, c, no_bytes) for c in in_block)
+        return [count + total for count, total in zip(counts, sums, strict=True)]
+
+    n_blocks = (n_words + (BYTE_BLOCK - 1)).divided_by(BYTE_BLOCK)
+    return e.repeat(n_blocks, [e.constant(lanes, 0)] * (2 * rows), block)
+
+
+COUNTS = {8: (_counts_512, 4), 4: (_counts_256, 2)}  # by lanes: the counts, registers a row
+
+
+def _product(lanes, store_counts):
+    """A routine that goes over all outputs and all inputs in tiles of 4 rows, then 1 row.
+
+    `store_counts(e, rows, counts, part, n, at, y_stride)` stores those of one tile, at the
+    outputs that begin with `part * part_outputs` and the row that begins at `at`.
+    """
+    counts_of, per_row = COUNTS[lanes]
+    part_outputs = lanes * per_row
+    parts = PANEL // part_outputs  # of a panel
+
+    def product(e, x, n_rows, n_words, panels, n_panels, n, limits, flips, y, y_stride):
+        stride = n_words << 3
+
+        def part_of_panel(q, _):
+            panel = panels + q.divided_by(parts) * (stride * PANEL)
+            weight = panel + q.remainder_of(parts) * (8 * part_outputs)
+
+            def rows_at(first, rows):
+                counts = counts_of(e, rows, x + first * stride, stride, weight, n_words)
+                store_counts(e, rows, counts, q, n, limits, flips, y + first * y_stride, y_stride)
+                return []
+
+            e.repeat(n_rows >> 2, [], lambda i, _: rows_at(i << 2, 4))
+            e.repeat(n_rows & 3, [], lambda i, _: rows_at((n_rows >> 2 << 2) + i, 1))
+            return []
+
+        e.repeat(n_panels * parts, [], part_of_panel)
+
+    return routine(product)
+
+
+def _integers(lanes):
+    """z = n - 2 count, stored as int32."""
+    per_row = COUNTS[lanes][1]
+
+    def store_counts(e, rows, counts, part, n, limits, flips, z, z_stride):
+        n = e.splat(f"<{lanes} x i32>", n.to("i32"))
+        for i, count in enumerate(counts):
+            row, register = divmod(i, per_row)
+            at = z + z_stride * row + (part * per_row + register) * (4 * lanes)
+            e.store(n - (count.to(f"<{lanes} x i32>") << 1), at)
+
+    return _product(lanes, store_counts)
+
+
+def _signs(lanes):
+    """One bit an output: 1 where count <= limit, turned over where the bit of flips is 1."""
+    per_row = COUNTS[lanes][1]
+    word_type = f"i{lanes * per_row}"
+
+    def store_counts(e, rows, counts, part, n, limits, flips, y, y_stride):
+        flip = e.load(word_type, flips + part * (lanes * per_row // 8))
+        for row in range(rows):
+            word = flip
+            for register in range(per_row):
+                at = limits + (part * per_row + register) * (8 * lanes)
+                limit = e.load(f"<{lanes} x i64>", at)
+                passed = counts[row * per_row + register].at_most(limit)
+                passed = passed.bits_as(f"i{lanes}").zero_extended(word_type)
+                word = word ^ (passed << lanes * register)
+            e.store(word, y + y_stride * row + part * (lanes * per_row // 8))
+
+    return _product(lanes, store_counts)
+
+
+_integers_of_8, _signs_of_8 = _integers(8), _signs(8)
+_integers_of_4, _signs_of_4 = _integers(4), _signs(4)
+
+
+@jit
+def _integers_avx512(x, panels, n, z):
+    """z = n - 2 popcount(x ^ weight); x (B, K), panels (P, K, 32), z (B, 32 P)."""
+    for i in range(0, x.shape[0], ROWS):
+        to, rows = z.ctypes.data + i * z.strides[0], min(ROWS, x.shape[0] - i)
+        _integers_of_8(x.ctypes.data + i * x.strides[0], rows, x.shape[1], panels.ctypes.data,
+                       panels.shape[0], n, 0, 0, to, z.strides[0])  # fmt: skip
+
+
+@jit
+def _integers_avx2(x, panels, n, z):
+    """As `_integers_avx512`."""
+    for i in range(0, x.shape[0], ROWS):
+        to, rows = z.ctypes.data + i * z.strides[0], min(ROWS, x.shape[0] - i)
+        _integers_of_4(x.ctypes.data + i * x.strides[0], rows, x.shape[1], panels.ctypes.data,
+                       panels.shape[0], n, 0, 0, to, z.strides[0])  # fmt: skip
+
+
+@jit
+def _signs_avx512(x, panels, limits, flips, y):
+    """Bit 1 where popcount(x ^ weight) <= limit, xor flip; limits (32 P,), flips (P,), y (B, K)."""
+    for i in range(0, x.shape[0], ROWS):
+        to, rows = y.ctypes.data + i * y.strides[0], min(ROWS, x.shape[0] - i)
+        _signs_of_8(
+            x.ctypes.data + i * x.strides[0],
+            rows,
+            x.shape[1],
+            panels.ctypes.data,
+            panels.shape[0],
+            0,
+            limits.ctypes.data,
+            flips.ctypes.data,
+            to,
+            y.strides[0],
+        )
+
+
+@jit
+def _signs_avx2(x, panels, limits, flips, y):
+    """As `_signs_avx512`."""
+    for i in range(0, x.shape[0], ROWS):
+        to, rows = y.ctypes.data + i * y.strides[0], min(ROWS, x.shape[0] - i)
+        _signs_of_4(
+            x.ctypes.data + i * x.strides[0],
+            rows,
+            x.shape[1],
+            panels.ctypes.data,
+            panels.shape[0],
+            0,
+            limits.ctypes.data,
+            flips.ctypes.data,
+            to,
+            y.strides[0],
+        )
+
+
+@jit
+def _make_panels(words, panels):
+    """words (M, K) to panels (P, K, 32), with zeros for the outputs that are not there."""
+    m, n_words = words.shape
+    for p in range(panels.shape[0]):
+        for k in range(n_words):
+            for c in range(PANEL):
+                j = PANEL * p + c
+                panels[p, k, c] = words[j, k] if j < m else np.uint64(0)
+
+
+@jit
+def _popcount(word):
+    """The number of ones in a uint64, by adding neighbours; LLVM makes one instruction of it."""
+    word = word - ((word >> np.uint64(1)) & np.uint64(0x5555555555555555))
+    pairs = np.uint64(0x3333333333333333)
+    word = (word & pairs) + ((word >> np.uint64(2)) & pairs)
+    word = (word + (word >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
+    return (word * np.uint64(0x0101010101010101)) >> np.uint64(56)
+
+
+@jit
+def _integers_portable(x, weight, n, z):
+    """z = n - 2 popcount(x ^ weight), by plain loops; x (B, K), weight (M, K), z (B, M)."""
+    for i in range(x.shape[0]):
+        for j in range(weight.shape[0]):
+            differing = np.uint64(0)
+            for k in range(x.shape[1]):
+                differing += _popcount(x[i, k] ^ weight[j, k])
+            z[i, j] = n - 2 * np.int64(differing)
+
+
+INTEGERS = {"avx512": _integers_avx512, "avx2": _integers_avx2}
+SIGNS = {"avx512": _signs_avx512, "avx2": _signs_avx2}
+
+
+def prepare(bits):
+    """See `bitnet.kernels.prepare`."""
+    prepared = Bits(bits.words, bits.shape)
+    prepared.layouts = {}
+    return prepared
+
+
+def panels_of(weight):
+    """The panels of Bits (M, N), from its layouts if it keeps them."""
+    panels = weight.layouts.get("panels") if weight.layouts is not None else None
+    if panels is None:
+        words = np.ascontiguousarray(weight.words)
+        panels = np.empty((-(-words.shape[0] // PANEL), words.shape[1], PANEL), np.uint64)
+        _make_panels(words, panels)
+        if weight.layouts is not None:
+            weight.layouts["panels"] = panels
+    return panels
+
+
+def _work_ns(x, weight):
+    """Nanoseconds that a product takes on one thread, about."""
+    return x.shape[0] * weight.shape[0] * x.shape[1] / MACS_PER_NS[level()]
+
+
+def xnor_gemm(x, weight):
+    """See `bitnet.kernels.xnor_gemm`."""
+    words, (n_rows, n), m = np.ascontiguousarray(x.words), x.shape, weight.shape[0]
+    if level() == "portable":
+        z = np.empty((n_rows, m), np.int32)
+        rows = np.ascontiguousarray(weight.words)
+        shared(lambda i, j: _integers_portable(words[i:j], rows, n, z[i:j]), n_rows, 1,
+               _work_ns(x, weight))  # fmt: skip
+        return z
+    run, panels = INTEGERS[level()], panels_of(weight)
+    z = np.empty((n_rows, PANEL * len(panels)), np.int32)
+    shared(lambda i, j: run(words[i:j], panels, n, z[i:j]), n_rows, 4, _work_ns(x, weight))
+    return z if z.shape[1] == m else np.ascontiguousarray(z[:, :m])
+
+
+def xnor_sign(x, weight, thresholds):
+    """See `bitnet.kernels.xnor_sign`."""
+    if level() == "portable":
+        return threshold(xnor_gemm(x, weight), thresholds)
+    words, (n_rows, n), m = np.ascontiguousarray(x.words), x.shape, weight.shape[0]
+    run, panels = SIGNS[level()], panels_of(weight)
+    limits, flips = _limits(thresholds, n)
+    y = (np.zeros if len(panels) % 2 else np.empty)((n_rows, words_for(m)), np.uint64)
+    work_ns = _work_ns(x, weight)
+    shared(lambda i, j: run(words[i:j], panels, limits, flips, y[i:j]), n_rows, 4, work_ns)
+    return Bits(y, (n_rows, m))
+
+
+def _limits(thresholds, n):
+    """Thresholds of z = n - 2 count as limits of the count, and the bits to turn over.
+
+    Rising: z >= t where count <= (n - t) / 2, rounded down.  Falling: z <= t where not
+    z >= t + 1.  Outputs that fill up a panel have the limit -1, which no count reaches.
+    """
+    if n not in thresholds.limits:
+        values, falling = thresholds.values.astype(np.int64), ~thresholds.rising
+        limits = np.full(PANEL * -(-len(values) // PANEL), -1, np.int64)
+        limits[: len(values)] = (n - (values + falling)) // 2
+        flips = np.zeros(len(limits), np.bool_)
+        flips[: len(values)] = falling
+        flips = np.packbits(flips, bitorder="little").view(np.uint32)
+        thresholds.limits[n] = limits, flips
+    return thresholds.limits[n]

@@ -1,0 +1,232 @@
+"""What stands between the products in training: batch norm, quantized gradients, updates."""
+
+import math
+
+import numpy as np
+
+from bitnet.errors import InputError
+from bitnet.kernels.dispatch import check_bits, check_numbers, kernel
+
+__all__ = ["batch_norm_backward", "column_sums", "normalize_sign", "quantize", "update"]
+
+
+def column_sums(z):
+    """The sum of each column of integers, and of their squares, without rounding.
+
+    The statistics of batch norm over integer pre-activations come from these two, and do not
+    depend on the order of the rows.
+
+    Parameters
+    ----------
+    z : numpy.ndarray
+        int32 of shape (B, C).
+
+    Returns
+    -------
+    sums, squares : numpy.ndarray
+        int64 of shape (C,); exact while the sum of squares is below 2**63.
+
+    Raises
+    ------
+    InputError
+        If `z` is no such matrix.
+
+    Examples
+    --------
+    >>> column_sums(np.array([[1, 2], [3, -4]], np.int32))
+    (array([ 4, -2]), array([10, 20]))
+    """
+    _check_matrix("column_sums", z)
+    return kernel("column_sums")(z)
+
+
+def normalize_sign(z, mean, scale, shift, window=None):
+    """Batch norm with given statistics and the sign, of integers, in one sweep.
+
+    `y = (z - mean) * scale + shift` in float32, rounded in this order, is packed as it is made
+    and never stored.
+
+    Parameters
+    ----------
+    z : numpy.ndarray
+        int32 of shape (B, C).
+    mean, scale, shift : numpy.ndarray
+        Floats of shape (C,).
+    window : float, optional
+        Also pack where `|y| <= window`, for the straight-through estimator.
+
+    Returns
+    -------
+    signs, mask : Bits, Bits or None
+        Of shape (B, C); the mask is of use only with a window.
+
+    Raises
+    ------
+    InputError
+        If the shapes do not fit.
+
+    Examples
+    --------
+    >>> one = np.float32([1.0])
+    >>> signs, mask = normalize_sign(np.array([[0], [3]], np.int32), one, one, one, window=1.0)
+    >>> signs.signs().T, mask.signs().T
+    (array([[1, 1]], dtype=int8), array([[ 1, -1]], dtype=int8))
+    """
+    _check_matrix("normalize_sign", z, mean, scale, shift)
+    return kernel("normalize_sign")(z, mean, scale, shift, window)
+
+
+def batch_norm_backward(grad_y, mask, z, mean, inv_std, gamma):
+    """The backward pass of batch norm on integers, with the mask of the sign behind it.
+
+    With g = grad_y where the mask is 1, and xhat = (z - mean) * inv_std:
+    `grad_beta = sum g`, `grad_gamma = sum g * xhat` over the rows, and
+    `grad_z = (g - (grad_beta + xhat * grad_gamma) / B) * (gamma * inv_std)`.
+
+    Parameters
+    ----------
+    grad_y : numpy.ndarray
+        Floats of shape (B, C), the gradient of the normalized values or of their signs.
+    mask : Bits or None
+        Shape (B, C): where the gradient passes; None lets all pass.
+    z : numpy.ndarray
+        int32 of shape (B, C).
+    mean, inv_std, gamma : numpy.ndarray
+        Floats of shape (C,): the statistics of this batch, and the scale.
+
+    Returns
+    -------
+    grad_z, grad_gamma, grad_beta : numpy.ndarray
+        Shapes (B, C), (C,) and (C,).
+
+    Raises
+    ------
+    InputError
+        If the shapes do not fit.
+
+    Examples
+    --------
+    >>> z, zero, one = np.array([[1], [-1]], np.int32), np.float32([0.0]), np.float32([1.0])
+    >>> batch_norm_backward(np.float32([[1.0], [3.0]]), None, z, zero, one, one)[1:]
+    (array([-2.], dtype=float32), array([4.], dtype=float32))
+    """
+    _check_matrix("batch_norm_backward", z, mean, inv_std, gamma)
+    if mask is not None:
+        check_bits("batch_norm_backward", mask)
+    if grad_y.shape != z.shape or (mask is not None and mask.shape != z.shape):
+        raise InputError(
+            f"batch_norm_backward: a gradient of shape {grad_y.shape} and a mask of shape "
+            f"{getattr(mask, 'shape', None)} for integers of shape {z.shape}"
+        )
+    return kernel("batch_norm_backward")(grad_y, mask, z, mean, inv_std, gamma)
+
+
+def quantize(x, bits, rng=None):
+    """Numbers as integers of a few bits with one scale a row.
+
+    `values = round(x / scale)` with `scale = max|x| / (2**(bits - 1) - 1)` over the row.  With a
+    generator the rounding is stochastic, `floor(x / scale + u)` with u from [0, 1), and its
+    expected value is x; without one it is to the nearest integer, ties to even.
+
+    Parameters
+    ----------
+    x : numpy.ndarray
+        float32 of shape (R, C); a transposed view is fine.
+    bits : int
+        From 2 to 8, the sign included.
+    rng : numpy.random.Generator, optional
+        The source of one seed a call.
+
+    Returns
+    -------
+    Quantized
+        Shape (R, C).  The integers are 0, and the scale is not finite, in a row that holds
+        NaN or infinity.
+
+    Raises
+    ------
+    InputError
+        If `x` is no matrix of floats or `bits` is out of range.
+
+    Examples
+    --------
+    >>> quantize(np.float32([[0.5, -1.0, 0.1]]), 4).values
+    array([[ 4, -7,  1]], dtype=int16)
+    """
+    check_numbers("quantize", x, "f", "floats")
+    if x.ndim != 2 or not isinstance(bits, int) or not 2 <= bits <= 8:
+        raise InputError(
+            f"quantize: got {bits!r} bits for numbers of shape {x.shape}; "
+            "expected 2 to 8 bits and a matrix"
+        )
+    seed = None if rng is None else int(rng.integers(2**63))
+    return kernel("quantize")(x.astype(np.float32, copy=False), 2 ** (bits - 1) - 1, seed)
+
+
+def update(rule, weight, grad, state, constants, bound=None, words=None):
+    """One step of an optimizer, in place: moments, weights, clip, and the weights' new signs.
+
+    `weight <- clip(weight - rate * direction, -bound, bound)`.  The constants begin with the
+    rate; then come, with the state and the direction of each rule,
+
+    ======== ======== ================================================ ========================
+    sgd      velocity momentum, nesterov (0 or 1)                      v, or g + momentum v
+    adam     m, v     1 - b1, 1 - b2, 1 / sqrt(1 - b2^t), eps,         m / (sqrt(v) c + eps) c1
+                      c1 = 1 / (1 - b1^t)
+    adamax   m, u     1 - b1, b2, eps, c1 = 1 / (1 - b1^t)             m / (u + eps) c1
+    ======== ======== ================================================ ========================
+
+    Parameters
+    ----------
+    rule : {"sgd", "adam", "adamax"}
+        The direction.
+    weight : numpy.ndarray
+        Floats, contiguous.
+    grad : numpy.ndarray or Product
+        Of the same shape and type; a Product is multiplied row by row as it is used.
+    state : list of numpy.ndarray
+        The moments, of the same shape and type.
+    constants : sequence of float
+        The rate, then the rule's.
+    bound : float, optional
+        What the weights are clipped to.
+    words : numpy.ndarray, optional
+        The packed signs of weights of shape (M, N), (M, K) uint64; receives the new ones.
+
+    Returns
+    -------
+    int
+        The signs that changed; 0 without words.
+
+    Raises
+    ------
+    InputError
+        If the shapes do not fit.
+
+    Examples
+    --------
+    >>> weight, velocity = np.float32([[0.5, -0.5]]), np.zeros((1, 2), np.float32)
+    >>> words = np.array([[1]], np.uint64)
+    >>> update("sgd", weight, np.float32([[1.0, 1.0]]), [velocity], [1.0, 0.0, 0.0], 1.0, words)
+    1
+    >>> weight, words
+    (array([[-0.5, -1. ]], dtype=float32), array([[0]], dtype=uint64))
+    """
+    arrays = [weight, grad, *state]
+    if len({(a.shape, a.dtype) for a in arrays}) != 1 or not weight.flags.c_contiguous:
+        shapes = ", ".join(f"{a.dtype} {a.shape}" for a in arrays)
+        raise InputError(f"update: {shapes} do not fit; expected one shape and type, contiguous")
+    if words is not None and words.shape != (weight.shape[0], math.ceil(weight.shape[1] / 64)):
+        raise InputError(f"update: words of shape {words.shape} for weights of {weight.shape}")
+    return kernel("update")(rule, weight, grad, state, constants, bound, words)
+
+
+def _check_matrix(name, z, *columns):
+    """Refuse what is not an integer matrix with one number a column in each other array."""
+    check_numbers(name, z, "i", "integers")
+    shapes = [column.shape for column in columns]
+    if z.ndim != 2 or any(shape != z.shape[1:] for shape in shapes):
+        raise InputError(
+            f"{name}: integers of shape {z.shape} and columns of shapes {shapes} do not fit; "
+            "expected (B, C) and (C,)"
+        )

@@ -1,0 +1,94 @@
+"""Parameter: a Tensor that an optimizer changes, with its packed signs and its lazy gradient."""
+
+import numpy as np
+
+from bitnet import kernels
+from bitnet.errors import InputError
+from bitnet.kernels import Bits, Product
+from bitnet.tensor import Tensor
+
+__all__ = ["Parameter"]
+
+
+class Parameter(Tensor):
+    """A Tensor that an optimizer changes.
+
+    An optimizer's step packs the signs of latent weights as it changes them, and leaves them
+    here for the next forward pass.  As long as they are kept the data are read-only, so that no
+    change goes by unnoticed; to edit weights after a step, assign new data, or set
+    `data.flags.writeable = True`, which lets the signs go.
+
+    Parameters
+    ----------
+    data : array or nested list of numbers
+        The first value; a copy is kept, contiguous.
+    bound : float, optional
+        Clip to [-bound, bound] after each step: 1 for the latent weights of a binary layer.
+    step_scale : float, optional
+        What the optimizer's learning rate is multiplied with for this parameter.
+
+    Attributes
+    ----------
+    grad : numpy.ndarray or None
+        The gradient.  That of binary weights is multiplied when it is first asked for.
+    lazy_grad : numpy.ndarray or kernels.Product or None
+        The gradient, multiplied or not.
+
+    Raises
+    ------
+    InputError
+        If the data are no floats, or `bound` or `step_scale` is not above 0.
+
+    Examples
+    --------
+    >>> weight = Parameter([[0.5, -1.0]], bound=1.0)
+    >>> weight.signs.signs()
+    array([[ 1, -1]], dtype=int8)
+    """
+
+    __slots__ = ("_signs", "bound", "lazy_grad", "step_scale")
+
+    def __init__(self, data, bound=None, step_scale=1.0):
+        self.lazy_grad = self._signs = None
+        super().__init__(
+            np.array(Tensor(data, requires_grad=True).data, order="C"), requires_grad=True
+        )
+        for name, value in (("bound", bound), ("step_scale", step_scale)):
+            if value is not None and not 0 < value < float("inf"):
+                raise InputError(f"Parameter: {name} is {value!r}; expected a number above 0")
+        self.bound = bound
+        self.step_scale = step_scale
+
+    @property
+    def grad(self):
+        """The gradient, of the shape and type of `data`, or None."""
+        if isinstance(self.lazy_grad, Product):
+            self.lazy_grad = self.lazy_grad.array()
+        return self.lazy_grad
+
+    @grad.setter
+    def grad(self, grad):
+        self.lazy_grad = grad
+
+    def receive(self, grad):
+        """Add a gradient to `grad`; the first one may stay a product."""
+        if self.lazy_grad is None:
+            self.lazy_grad = grad
+        else:
+            super().receive(grad)
+
+    @property
+    def signs(self):
+        """The packed signs of the data: those that an optimizer left, or else packed now."""
+        return self._signs[1] if self.has_signs else kernels.pack(self.data)
+
+    @property
+    def has_signs(self):
+        """Whether the signs that an optimizer left are those of the data."""
+        kept = self._signs is not None and self._signs[0] is self.data
+        return kept and not self.data.flags.writeable
+
+    def keep_signs(self, words):
+        """Keep the packed signs of the data, (M, K) uint64, until the data change."""
+        self.data.flags.writeable = False
+        self._signs = self.data, kernels.prepare(Bits(words, self.shape))
