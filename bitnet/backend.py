@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 
+from bitnet import kernels
 from bitnet.errors import InputError
 
 __all__ = ["array_module", "check_generator", "set_num_threads", "status"]
@@ -72,9 +73,10 @@ def check_generator(what, rng):
 
 
 def set_num_threads(n):
-    """Let the BLAS of NumPy, which multiplies floats, use `n` threads.
+    """Let the kernels on bits, Numba and the BLAS of NumPy use `n` threads each.
 
-    The kernels on bits run on one thread so far.
+    By default the kernels use all processors that the process may run on, and the BLAS what it
+    was built or told to.
 
     Parameters
     ----------
@@ -97,6 +99,7 @@ def set_num_threads(n):
     import threadpoolctl
 
     threadpoolctl.threadpool_limits(int(n))
+    kernels.set_num_threads(int(n))
 
 
 def status():

@@ -20,7 +20,8 @@ from bitnet import functions, models, schedules
 from bitnet.archive import check_writable, replacing
 
 COLUMNS = "{:>6} {:>9} {:>8} {:>8} {:>10} {:>8} {:>8}"
-MUST_AGREE = ("data", "hidden", "batch", "recipe", "seed", "quick")  # with a resumed training
+# with a resumed training
+MUST_AGREE = ("data", "hidden", "batch", "recipe", "gradient", "rounding", "seed", "quick")
 
 
 def train(model, optimizer, schedule, loss_of, data, args, rng, checkpoint=None):
@@ -88,11 +89,12 @@ def main():
 
     print(f"binary net {'-'.join(map(str, sizes))} on {len(data.train_images)} images")
     rng = np.random.default_rng(args.seed)
+    backward = {"gradient": args.gradient, "rounding": args.rounding}
     if args.recipe == "paper":
-        model = models.binary_mlp(sizes, rng, dropout=(0.2, 0.5))
+        model = models.binary_mlp(sizes, rng, dropout=(0.2, 0.5), **backward)
         schedule = schedules.Exponential(args.lr, args.lr * 1e-4, args.epochs)
     else:
-        model = models.binary_mlp(sizes, rng, step_scale=10)
+        model = models.binary_mlp(sizes, rng, step_scale=10, **backward)
         schedule = schedules.Cosine(args.lr, args.epochs)
     adam, hinge = bitnet.Adam(model.parameters(), args.lr), functions.squared_hinge
     train(model, adam, schedule, hinge, data, args, rng, checkpoint)
@@ -144,8 +146,11 @@ def arguments():
     add("--epochs", type=int, help="passes over the training set (20; paper: 1000)")
     add("--batch", type=int, default=100, help="images in a batch (100)")
     add("--lr", type=float, default=3e-3, help="first learning rate of the binary net (0.003)")
+    add("--gradient", choices=("float32", "int8", "int6", "int4"), default="int6", help="numbers "
+        "that the backward products multiply (int6)")  # fmt: skip
+    add("--rounding", choices=("nearest", "stochastic"), default="nearest", help="of gradients")
     add("--seed", type=int, default=0, help="of weights, shuffling and dropout (0)")
-    add("--threads", type=int, help="threads of the BLAS, which multiplies floats (all cores)")
+    add("--threads", type=int, help="threads of the kernels and of the BLAS (all cores)")
     add("--out", default="mnist_mlp.npz", help="file of the frozen net (mnist_mlp.npz)")
     add("--resume", action="store_true", help="go on from OUT.checkpoint")
     add("--no-twin", dest="twin", action="store_false", help="do not train the float twin")

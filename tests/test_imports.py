@@ -15,7 +15,8 @@ ROOT = pathlib.Path(bitnet.__file__).parent
 # everything on the lines above.
 FLOORS = [
     ["errors"],
-    ["archive", "backend", "command", "kernels"],
+    ["archive", "command", "kernels"],
+    ["backend"],
     ["tensor"],
     ["parameter"],
     ["functions"],

@@ -19,6 +19,7 @@ from bitnet.kernels.packing import (
     where,
 )
 from bitnet.kernels.products import Product, plane_gemm, prepare, signed_gemm, xnor_gemm, xnor_sign
+from bitnet.kernels.threads import num_threads, set_num_threads
 from bitnet.kernels.training import (
     batch_norm_backward,
     column_sums,
@@ -39,11 +40,13 @@ __all__ = [
     "count_flips",
     "implementation",
     "normalize_sign",
+    "num_threads",
     "pack",
     "pack_with_mask",
     "plane_gemm",
     "prepare",
     "quantize",
+    "set_num_threads",
     "signed_gemm",
     "split_planes",
     "threshold",

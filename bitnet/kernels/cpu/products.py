@@ -11,13 +11,14 @@ import numpy as np
 
 from bitnet.kernels.bits import Bits, Planes
 from bitnet.kernels.cpu import tables
+from bitnet.kernels.cpu.indices import FLOATS, INTEGERS, column_index, row_index
 from bitnet.kernels.cpu.jit import level
 from bitnet.kernels.cpu.pack import split_planes, unpack
 from bitnet.kernels.cpu.pixels import MACS_PER_NS as PIXEL_MACS_PER_NS
 from bitnet.kernels.cpu.pixels import pixel_rows
-from bitnet.kernels.cpu.threads import shared
 from bitnet.kernels.cpu.xnor import xnor_gemm
 from bitnet.kernels.operands import Quantized
+from bitnet.kernels.threads import shared
 
 TABLE_PLANES = 4  # planes from which tables are faster than one product a plane
 
@@ -75,7 +76,7 @@ def _kept_index(weight):
     kept = weight.layouts if weight.layouts is not None else {}
     if "index" not in kept:
         ones = np.bitwise_count(weight.words).sum(axis=1, dtype=np.int32)
-        kept["index"] = tables.row_index(weight.words, weight.shape[1]), ones
+        kept["index"] = row_index(weight.words, weight.shape[1]), ones
     return kept["index"]
 
 
@@ -96,8 +97,8 @@ def signed_rows(x, signs):
     """
     quantized, by_tables = isinstance(x, Quantized), level() == "avx512"
     if by_tables and isinstance(signs, Bits) and x.dtype == np.float32:
-        kind = tables.INTEGERS if quantized else tables.FLOATS
-        index = tables.column_index(signs.words, kind)
+        kind = INTEGERS if quantized else FLOATS
+        index = column_index(signs.words, kind)
         if not quantized:
             return tables.float_rows(x, index), tables.MACS_PER_NS["floats"]
         rows = tables.integer_rows(x.values, index, signs.shape[1], x.largest, scales=x.scales)

@@ -9,48 +9,23 @@ them: two for 192 products.
     integers  int16     6            32      2      (12 bits of 16)
     floats    float32   5            16      6      (30 bits of 32)
 
-    index[v, w, lane] = the signs of column (v * lanes + lane), rows (w * word_rows) to
-                        (w + 1) * word_rows, the first row in the lowest bit
-
 Sums of int16 are exact as long as `6 * groups * largest <= 32767`; after that many groups
 they move to int32.  Floats are added in groups of five, with less rounding than one by one.
 """
 
-import dataclasses
-
 import numpy as np
 
 from bitnet.kernels.cpu.emit import routine
+from bitnet.kernels.cpu.indices import FLOATS, INTEGERS, VECTORS
 from bitnet.kernels.cpu.jit import jit
 
-VECTORS = 4  # registers of columns in a tile; the index has a multiple of them
 TILE_ROWS = 4
 ROWS = 32  # of the result that share one sweep over a part of the index
 TABLE_BYTES = 128  # two registers
 
 
-@dataclasses.dataclass(frozen=True)
-class Kind:
-    """The numbers of a table product, and how many fit where."""
-
-    number: str  # of the table, in LLVM
-    total: str  # of the sums
-    index: str
-    lanes: int
-    group: int
-    groups: int  # in an index word
-    lookup: str  # the instruction
-
-    @property
-    def word_rows(self):
-        """The contracted elements that one index word stands for."""
-        return self.group * self.groups
-
-
 INTEGER_BLOCK, FLOAT_BLOCK = 24, 8  # index words whose tables, for four rows, stay in the cache
 MACS_PER_NS = {"integers": 350, "floats": 130}  # one thread, about
-INTEGERS = Kind("i16", "i32", "i16", 32, 6, 2, "llvm.x86.avx512.vpermi2var.hi.512")
-FLOATS = Kind("float", "float", "i32", 16, 5, 6, "llvm.x86.avx512.vpermi2var.ps.512")
 
 
 def _table_routine(kind):
@@ -76,41 +51,40 @@ def _table_routine(kind):
     return routine(fill)
 
 
+def _found(e, kind, rows, tables, table_stride, index, index_stride, n_words):
+    """The sums over n_words of index words, for a few rows and VECTORS registers of columns."""
+    register, indices = f"<{kind.lanes} x {kind.number}>", f"<{kind.lanes} x {kind.index}>"
+
+    def word(w, found):
+        which = [e.load(indices, index + index_stride * v + (w << 6)) for v in range(VECTORS)]
+        for group in range(kind.groups):
+            at = tables + (w * kind.groups + group) * TABLE_BYTES
+            for r in range(rows):
+                low = e.load(register, at + table_stride * r)
+                high = e.load(register, at + table_stride * r + 64)
+                for v in range(VECTORS):
+                    sums = e.call(kind.lookup, register, low, which[v], high)
+                    found[r * VECTORS + v] = found[r * VECTORS + v] + sums
+            which = [i >> kind.group for i in which]
+        return found
+
+    return e.repeat(n_words, [e.constant(register, 0)] * (rows * VECTORS), word)
+
+
 def _lookup_routine(kind, rows):
     """Add to the sums of a few rows, for all columns, what their tables hold for each index."""
-    register, indices = f"<{kind.lanes} x {kind.number}>", f"<{kind.lanes} x {kind.index}>"
-    pieces = kind.lanes // 16  # registers of sums for one of numbers
+    total = f"<16 x {kind.total}>"
 
     def look_up(e, tables, table_stride, index, index_stride, n_vectors, n_words, sums, stride):
         def columns(tile, _):
             first = index + tile * VECTORS * index_stride
-
-            def word(w, found):
-                index = [
-                    e.load(indices, first + index_stride * v + (w << 6)) for v in range(VECTORS)
-                ]
-                for group in range(kind.groups):
-                    at = tables + (w * kind.groups + group) * TABLE_BYTES
-                    for r in range(rows):
-                        low = e.load(register, at + table_stride * r)
-                        high = e.load(register, at + table_stride * r + 64)
-                        for v in range(VECTORS):
-                            sums = e.call(kind.lookup, register, low, index[v], high)
-                            found[r * VECTORS + v] = found[r * VECTORS + v] + sums
-                    index = [i >> kind.group for i in index]
-                return found
-
-            start = [e.constant(register, 0)] * (rows * VECTORS)
-            for i, found in enumerate(e.repeat(n_words, start, word)):
+            found = _found(e, kind, rows, tables, table_stride, first, index_stride, n_words)
+            for i, more in enumerate(found):
                 row, v = divmod(i, VECTORS)
                 at = sums + stride * row + (tile * VECTORS + v) * (4 * kind.lanes)
-                for piece in range(pieces):
-                    more = found
-                    if pieces > 1:
-                        more = e.part(found, range(16 * piece, 16 * piece + 16))
-                        more = more.to(f"<16 x {kind.total}>")
-                    total = e.load(f"<16 x {kind.total}>", at + 64 * piece)
-                    e.store(total + more, at + 64 * piece)
+                for piece in range(kind.lanes // 16):
+                    sixteen = _sixteen(e, more, piece) if kind is INTEGERS else more
+                    e.store(e.load(total, at + 64 * piece) + sixteen, at + 64 * piece)
             return []
 
         e.repeat(n_vectors.divided_by(VECTORS), [], columns)
@@ -118,63 +92,52 @@ def _lookup_routine(kind, rows):
     return routine(look_up)
 
 
-def _index_routine(kind):
-    """Index words of all columns from `word_rows` rows of packed signs that follow each other."""
-    indices = f"<{kind.lanes} x {kind.index}>"
+def _sixteen(e, sums, piece):
+    """The first or the second half of 32 sums of int16, in int32."""
+    return e.part(sums, range(16 * piece, 16 * piece + 16)).to("<16 x i32>")
 
-    def build(e, words, stride, n_vectors, index, index_stride):
-        def vector(v, _):
-            bits = e.constant(indices, 0)
-            for r in range(kind.word_rows):
-                at = words + stride * r + v * (kind.lanes // 8)
-                ones = e.load(f"i{kind.lanes}", at).bits_as(f"<{kind.lanes} x i1>")
-                bits = bits | ones.chosen(e.constant(indices, 1 << r), e.constant(indices, 0))
-            e.store(bits, index + v * index_stride)
+
+def _one_block_routine(rows):
+    """As `_lookup_routine`, for integers whose sums fit int16 to the end: floats, with a scale."""
+
+    def look_up(
+        e, tables, table_stride, index, index_stride, n_vectors, n_words, scales, y, stride
+    ):
+        scale = [e.splat("<16 x float>", e.load("float", scales + 4 * r)) for r in range(rows)]
+
+        def columns(tile, _):
+            first = index + tile * VECTORS * index_stride
+            found = _found(e, INTEGERS, rows, tables, table_stride, first, index_stride, n_words)
+            for i, sums in enumerate(found):
+                row, v = divmod(i, VECTORS)
+                at = y + stride * row + (tile * VECTORS + v) * 128
+                for piece in range(2):
+                    floats = _sixteen(e, sums, piece).to("<16 x float>")
+                    e.store(floats * scale[row], at + 64 * piece)
             return []
 
-        e.repeat(n_vectors, [], vector)
+        e.repeat(n_vectors.divided_by(VECTORS), [], columns)
 
-    return routine(build)
+    return routine(look_up)
 
 
 _fill_integers, _fill_floats = _table_routine(INTEGERS), _table_routine(FLOATS)
 _look_up_integers_4, _look_up_floats_4 = _lookup_routine(INTEGERS, 4), _lookup_routine(FLOATS, 4)
 _look_up_integers_1, _look_up_floats_1 = _lookup_routine(INTEGERS, 1), _lookup_routine(FLOATS, 1)
-_index_integers, _index_floats = _index_routine(INTEGERS), _index_routine(FLOATS)
+_one_block_4, _one_block_1 = _one_block_routine(4), _one_block_routine(1)
 
 
 @jit
-def _index_of_columns_integers(words, last_rows, n_vectors, index):
-    """The index of columns of signs; words (M, K), last_rows: the last ones, filled up (12, K)."""
-    step = 12 * words.strides[0]
-    for w in range(index.shape[1]):
-        whole = 12 * (w + 1) <= words.shape[0]
-        at = words.ctypes.data + w * step if whole else last_rows.ctypes.data
-        to = index.ctypes.data + w * 64
-        _index_integers(at, words.strides[0], n_vectors, to, index.strides[0])
-
-
-@jit
-def _index_of_columns_floats(words, last_rows, n_vectors, index):
-    """As `_index_of_columns_integers`, for groups of 30 rows."""
-    step = 30 * words.strides[0]
-    for w in range(index.shape[1]):
-        whole = 30 * (w + 1) <= words.shape[0]
-        at = words.ctypes.data + w * step if whole else last_rows.ctypes.data
-        to = index.ctypes.data + w * 64
-        _index_floats(at, words.strides[0], n_vectors, to, index.strides[0])
-
-
-@jit
-def _index_of_rows(words, n, index):
-    """The index whose columns are rows of packed signs (M, K), 12 of their n bits a word."""
-    for j in range(words.shape[0]):
-        for w in range(index.shape[1]):
-            first = 12 * w
-            bits = words[j, first // 64] >> np.uint64(first % 64)
-            if first % 64 > 52 and first // 64 + 1 < words.shape[1]:
-                bits |= words[j, first // 64 + 1] << np.uint64(64 - first % 64)
-            index[j // 32, w, j % 32] = bits & np.uint64(0xFFF)
+def _fill_rows(numbers, first, rows, word, n_words, padded, tables):
+    """The tables of a few rows, from the numbers that n_words of index words stand for."""
+    there = min(12 * n_words, numbers.shape[1] - 12 * word)
+    for r in range(rows):
+        for c in range(there):
+            padded[r, c] = numbers[first + r, 12 * word + c]
+        for c in range(there, padded.shape[1]):
+            padded[r, c] = 0
+        at, to = padded.ctypes.data + r * padded.strides[0], tables.ctypes.data
+        _fill_integers(at, 2 * n_words, to + r * tables.strides[0])
 
 
 @jit
@@ -184,9 +147,24 @@ def _multiply_integers(numbers, index, block, scale, factor, offset, as_floats, 
     Integers: factor * sum + offset[column].  Floats: sum * scale[row].
     """
     n_rows, n = y.shape
-    n_vectors, n_words = index.shape[0], index.shape[1]
-    padded = np.zeros((TILE_ROWS, 12 * block), np.int16)
+    n_vectors, n_words, step = index.shape[0], index.shape[1], index.strides[0]
+    padded = np.empty((TILE_ROWS, 12 * block), np.int16)
     tables = np.empty((TILE_ROWS, 2 * block, 64), np.int16)
+    table, table_step = tables.ctypes.data, tables.strides[0]
+    if as_floats and n_words <= block and n == 32 * n_vectors:
+        i = 0
+        while i < n_rows:
+            rows = TILE_ROWS if i + TILE_ROWS <= n_rows else 1
+            _fill_rows(numbers, i, rows, 0, n_words, padded, tables)
+            scales, to = scale.ctypes.data + 4 * i, y.ctypes.data + i * y.strides[0]
+            if rows == TILE_ROWS:
+                _one_block_4(table, table_step, index.ctypes.data, step, n_vectors, n_words,
+                             scales, to, y.strides[0])  # fmt: skip
+            else:
+                _one_block_1(table, table_step, index.ctypes.data, step, n_vectors, n_words,
+                             scales, to, y.strides[0])  # fmt: skip
+            i += rows
+        return
     sums = np.empty((ROWS, 32 * n_vectors), np.int32)
     y_floats = y.view(np.float32)
     for start in range(0, n_rows, ROWS):
@@ -195,42 +173,18 @@ def _multiply_integers(numbers, index, block, scale, factor, offset, as_floats, 
             for j in range(sums.shape[1]):
                 sums[i, j] = 0
         for w in range(0, n_words, block):
-            words = min(block, n_words - w)
-            at = index.ctypes.data + 64 * w
+            words, at = min(block, n_words - w), index.ctypes.data + 64 * w
             i = start
             while i < stop:
                 rows = TILE_ROWS if i + TILE_ROWS <= stop else 1
-                for r in range(rows):
-                    there = min(12 * words, numbers.shape[1] - 12 * w)
-                    for c in range(there):
-                        padded[r, c] = numbers[i + r, 12 * w + c]
-                    for c in range(there, padded.shape[1]):
-                        padded[r, c] = 0
-                    _fill_integers(padded.ctypes.data + r * padded.strides[0], 2 * words,
-                                   tables.ctypes.data + r * tables.strides[0])  # fmt: skip
+                _fill_rows(numbers, i, rows, w, words, padded, tables)
                 to = sums.ctypes.data + (i - start) * sums.strides[0]
                 if rows == TILE_ROWS:
-                    _look_up_integers_4(
-                        tables.ctypes.data,
-                        tables.strides[0],
-                        at,
-                        index.strides[0],
-                        n_vectors,
-                        words,
-                        to,
-                        sums.strides[0],
-                    )
+                    _look_up_integers_4(table, table_step, at, step, n_vectors, words, to,
+                                        sums.strides[0])  # fmt: skip
                 else:
-                    _look_up_integers_1(
-                        tables.ctypes.data,
-                        tables.strides[0],
-                        at,
-                        index.strides[0],
-                        n_vectors,
-                        words,
-                        to,
-                        sums.strides[0],
-                    )
+                    _look_up_integers_1(table, table_step, at, step, n_vectors, words, to,
+                                        sums.strides[0])  # fmt: skip
                 i += rows
         for i in range(start, stop):
             if as_floats:
@@ -300,28 +254,6 @@ def _multiply_floats(numbers, row_step, column_step, first_row, n_contracted, in
         for i in range(start, stop):
             for j in range(n):
                 y[i, j] = sums[i - start, j]
-
-
-def column_index(words, kind):
-    """The index of the columns of packed signs, words (M, K): the sums run over the M rows."""
-    words, m = np.ascontiguousarray(words), words.shape[0]
-    n_vectors = words.shape[1] * 64 // kind.lanes
-    dtype = np.uint16 if kind is INTEGERS else np.uint32
-    shape = (-(-n_vectors // VECTORS) * VECTORS, -(-m // kind.word_rows), kind.lanes)
-    index = (np.empty if shape[0] == n_vectors else np.zeros)(shape, dtype)
-    last = np.zeros((kind.word_rows, words.shape[1]), np.uint64)
-    last[: m % kind.word_rows] = words[m - m % kind.word_rows :]
-    build = _index_of_columns_integers if kind is INTEGERS else _index_of_columns_floats
-    build(words, last, n_vectors, index)
-    return index
-
-
-def row_index(words, n):
-    """The index of the rows of packed signs, words (M, K) with n signs each: sums over the n."""
-    n_vectors = -(-words.shape[0] // (32 * VECTORS)) * VECTORS
-    index = np.zeros((n_vectors, -(-n // 12), 32), np.uint16)
-    _index_of_rows(np.ascontiguousarray(words), n, index)
-    return index
 
 
 def largest_number():

@@ -13,7 +13,7 @@ from bitnet.kernels.cpu.jit import jit
 from bitnet.kernels.cpu.pack import pack_mask_rows, pack_rows
 from bitnet.kernels.operands import Quantized
 
-COLUMNS = 16  # of a transposed source that are quantized side by side
+SIDE = 16  # columns of a transposed source that are read together
 
 
 @jit
@@ -75,32 +75,38 @@ def _batch_norm_backward(grad_y, mask, z, mean, inv_std, gamma, grad_z, sums, pr
 
 
 @jit
-def _rounded(v, seed, index, stochastic, largest):
-    """The integer of v: the nearest, or one of its neighbours by chance, without a bias."""
-    if stochastic:  # splitmix64(seed + index), the top 24 bits
-        x = seed + np.uint64(index + 1) * np.uint64(0x9E3779B97F4A7C15)
-        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        bits = np.int32((x ^ (x >> np.uint64(31))) >> np.uint64(40))
-        v = np.floor(v + np.float32(bits) * np.float32(2**-24))
+def _round_row(v, seed, first, stochastic, largest, values):
+    """The integers of a row of floats v, by the nearest or by chance; v is overwritten."""
+    if stochastic:  # floor(v + u), u the top 24 bits of splitmix64(seed + index)
+        for j in range(len(v)):
+            x = seed + np.uint64(first + j + 1) * np.uint64(0x9E3779B97F4A7C15)
+            x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+            x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+            top = np.int32((x ^ (x >> np.uint64(31))) >> np.uint64(40))
+            v[j] = np.floor(v[j] + np.float32(top) * np.float32(2**-24))
     else:
-        v = np.rint(v)
-    v = v if abs(v) <= largest + np.float32(1) else np.float32(0)  # also where v is not finite
-    return np.int16(min(max(v, -largest), largest))
+        for j in range(len(v)):  # adding 1.5 * 2**23 leaves no bits behind the point
+            v[j] = (v[j] + np.float32(12582912)) - np.float32(12582912)
+    for j in range(len(v)):
+        finite = abs(v[j]) <= largest + np.float32(1)
+        inside = min(max(v[j], -largest), largest) if finite else np.float32(0)
+        values[j] = np.int16(np.int32(inside))
 
 
 @jit
 def _quantize_rows(x, largest, seed, stochastic, values, scales):
     """x (R, C) to integers (R, C); magnitudes are compared as the bits of floats."""
+    bits, scale_bits = x.view(np.int32), scales.view(np.int32)
+    v = np.empty(x.shape[1], np.float32)
     for i in range(x.shape[0]):
         magnitude = np.int32(0)
         for j in range(x.shape[1]):
-            magnitude = max(magnitude, x.view(np.int32)[i, j] & np.int32(0x7FFFFFFF))
-        scales[i : i + 1].view(np.int32)[0] = magnitude
+            magnitude = max(magnitude, bits[i, j] & np.int32(0x7FFFFFFF))
+        scale_bits[i] = magnitude
         factor = largest / scales[i]
         for j in range(x.shape[1]):
-            index = i * x.shape[1] + j
-            values[i, j] = _rounded(x[i, j] * factor, seed, index, stochastic, largest)
+            v[j] = x[i, j] * factor
+        _round_row(v, seed, i * x.shape[1], stochastic, largest, values[i])
         scales[i] = scales[i] / largest
 
 
@@ -108,26 +114,25 @@ def _quantize_rows(x, largest, seed, stochastic, values, scales):
 def _quantize_columns(x, largest, seed, stochastic, values, scales):
     """x (C, R) to the integers of its transpose (R, C)."""
     n_columns, n_rows = x.shape
-    magnitude = np.zeros(n_rows, np.int32)
+    bits, scale_bits = x.view(np.int32), scales.view(np.int32)
+    for i in range(n_rows):
+        scale_bits[i] = 0
     for j in range(n_columns):
         for i in range(n_rows):
-            magnitude[i] = max(magnitude[i], x.view(np.int32)[j, i] & np.int32(0x7FFFFFFF))
-    magnitudes = magnitude.view(np.float32)
-    factor = np.empty(n_rows, np.float32)
-    for i in range(n_rows):
-        factor[i] = largest / magnitudes[i]
-        scales[i] = magnitudes[i] / largest
-    side = np.empty((n_columns, COLUMNS), np.int16)
-    for first in range(0, n_rows, COLUMNS):
-        width = min(COLUMNS, n_rows - first)
+            scale_bits[i] = max(scale_bits[i], bits[j, i] & np.int32(0x7FFFFFFF))
+    side = np.empty((SIDE, n_columns), np.float32)
+    for first in range(0, n_rows, SIDE):
+        width = min(SIDE, n_rows - first)
         for j in range(n_columns):
             for i in range(width):
-                index = (first + i) * n_columns + j
-                v = x[j, first + i] * factor[first + i]
-                side[j, i] = _rounded(v, seed, index, stochastic, largest)
+                side[i, j] = x[j, first + i]
         for i in range(width):
+            row = first + i
+            factor = largest / scales[row]
             for j in range(n_columns):
-                values[first + i, j] = side[j, i]
+                side[i, j] = side[i, j] * factor
+            _round_row(side[i], seed, row * n_columns, stochastic, largest, values[row])
+            scales[row] = scales[row] / largest
 
 
 def column_sums(z):

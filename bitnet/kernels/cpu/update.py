@@ -5,11 +5,11 @@ import numpy as np
 from bitnet.kernels import reference
 from bitnet.kernels.cpu.jit import jit
 from bitnet.kernels.cpu.pack import pack_rows
-from bitnet.kernels.cpu.threads import shared
 from bitnet.kernels.products import Product
+from bitnet.kernels.threads import shared
 
 ELEMENTS_PER_NS = 0.7  # one thread, about
-ROWS = 32  # of a gradient that is multiplied as it is used
+PART = 1 << 18  # elements of a gradient that are multiplied at once, as they are used
 
 
 @jit
@@ -110,10 +110,11 @@ def update(rule, weight, grad, state, constants, bound, words):
 
     if isinstance(grad, Product):
         multiply = grad.rows()
+        size = max(32, PART // shape[1] // 32 * 32)
 
         def rows(start, stop):
-            for i in range(start, stop, ROWS):
-                j = min(stop, i + ROWS)
+            for i in range(start, stop, size):
+                j = min(stop, i + size)
                 g = np.empty((j - i, shape[1]), np.float32)  # stays in the cache
                 multiply(i, j, g)
                 move(i, j, g)
@@ -123,5 +124,5 @@ def update(rule, weight, grad, state, constants, bound, words):
         def rows(start, stop):
             move(start, stop, grad[start:stop])
 
-    shared(rows, shape[0], ROWS, weight.size / ELEMENTS_PER_NS)
+    shared(rows, shape[0], 32, weight.size / ELEMENTS_PER_NS)
     return int(sum(flips))

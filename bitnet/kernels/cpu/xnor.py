@@ -19,7 +19,7 @@ from bitnet.kernels.bits import Bits, words_for
 from bitnet.kernels.cpu.emit import routine
 from bitnet.kernels.cpu.jit import jit, level
 from bitnet.kernels.cpu.pack import threshold
-from bitnet.kernels.cpu.threads import shared
+from bitnet.kernels.threads import shared
 
 PANEL = 32  # outputs in a panel
 ROWS = 512  # of x that a panel meets before the next one takes its place in the cache
