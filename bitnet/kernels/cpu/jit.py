@@ -15,7 +15,7 @@ from numba.core.codegen import get_host_cpu_features
 
 from bitnet.errors import InputError
 
-__all__ = ["LEVELS", "jit", "level", "level_reason", "using_level"]
+__all__ = ["LEVELS", "inner", "jit", "level", "level_reason", "using_level"]
 
 LEVELS = {
     "avx512": {"avx512f", "avx512bw", "avx512vl", "avx512dq", "avx512vpopcntdq", "avx512vnni"},
@@ -45,11 +45,33 @@ def jit(function):
     >>> jit(lambda x: x + 1)(2)
     3
     """
-    options = {"error_model": "numpy", "nogil": True}
+    options = {"error_model": "numpy", "nogil": True, "no_cfunc_wrapper": True}
     try:
         return njit(cache=True, **options)(function)
     except RuntimeError:  # Numba finds no folder for its cache
         return njit(**options)(function)
+
+
+def inner(function):
+    """As `jit`, for functions that only compiled functions call; Python cannot.
+
+    Parameters
+    ----------
+    function : callable
+        Loops over arrays, in the part of Python that Numba knows.
+
+    Returns
+    -------
+    callable
+        The compiled function; the function itself where Numba does not compile.
+
+    Examples
+    --------
+    >>> plus_one = inner(lambda x: x + 1)
+    >>> jit(lambda x: plus_one(x))(2)
+    3
+    """
+    return njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)(function)
 
 
 def _features():

@@ -49,17 +49,14 @@ def pack_mask_rows(x, window, words, mask):
 
 
 @jit
-def _transpose_bits(words, transposed):
+def _transpose_bits(words, rows, masks, transposed):
     """Bit i of row j from bit j of row i; words (R, K), transposed (64 K, R / 64, rounded up).
 
     64 rows at a time: squares of s x s bits change places, for s = 32, 16, ..., 1 (Warren,
-    Hacker's Delight, section 7-3), side by side for all words of the rows.
+    Hacker's Delight, section 7-3), side by side for all words of the rows.  The masks have the
+    lower s of each 2 s bits; rows (64, K) holds the rows at work.
     """
     n_rows, n_words = words.shape
-    rows = np.empty((64, n_words), np.uint64)
-    masks = np.empty(6, np.uint64)  # the lower s of each 2 s bits
-    for step in range(6):
-        masks[step] = ~np.uint64(0) // (np.uint64(1) + (np.uint64(1) << np.uint64(32 >> step)))
     for block in range(transposed.shape[1]):
         there = min(64, n_rows - 64 * block)
         for i in range(64):
@@ -175,7 +172,9 @@ def transpose(bits):
     """See `bitnet.kernels.transpose`."""
     n_rows, n = bits.shape
     words = np.empty((64 * bits.words.shape[1], words_for(n_rows)), np.uint64)
-    _transpose_bits(np.ascontiguousarray(bits.words), words)
+    rows = np.empty((64, bits.words.shape[1]), np.uint64)
+    masks = np.array([(2**64 - 1) // (2**s + 1) for s in (32, 16, 8, 4, 2, 1)], np.uint64)
+    _transpose_bits(np.ascontiguousarray(bits.words), rows, masks, words)
     return Bits(words[:n], (n, n_rows))
 
 

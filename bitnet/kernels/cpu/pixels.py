@@ -40,43 +40,22 @@ _multiply_tile = routine(_tile)
 
 
 @jit
-def _in_fours(pixels, fours):
-    """pixels (B, N) to fours (B / 4, N, 4), with zeros where there are none."""
-    for k in range(fours.shape[0]):
-        for b in range(4):
-            row = 4 * k + b
-            for j in range(pixels.shape[1]):
-                fours[k, j, b] = pixels[row, j] if row < pixels.shape[0] else 0
+def _multiply(numbers, fours, totals, scales, sums, y):
+    """y = scale * (2 numbers @ pixels - 255 total).
 
-
-@jit
-def _multiply(numbers, fours, scales, y):
-    """y = scale * numbers @ (2 pixels - 255); numbers (R, B) int8, fours (B / 4, N, 4)."""
+    numbers (R, B) int8 with B and R multiples of four, fours (B / 4, N, 4), sums (4, N), the
+    totals of the rows of numbers (R,), y (R or fewer, n).
+    """
     n_rows, n = y.shape
-    n_fours, n_columns = fours.shape[0], fours.shape[1]
-    padded = np.zeros((ROWS, 4 * n_fours), np.int8)
-    sums = np.empty((ROWS, n_columns), np.int32)
     for i in range(0, n_rows, ROWS):
-        rows = min(ROWS, n_rows - i)
-        for r in range(rows):
-            for c in range(numbers.shape[1]):
-                padded[r, c] = numbers[i + r, c]
-        for j in range(0, n_columns, 16 * VECTORS):
-            _multiply_tile(
-                padded.ctypes.data,
-                padded.strides[0],
-                fours.ctypes.data + 4 * j,
-                fours.strides[0],
-                n_fours,
-                sums.ctypes.data + 4 * j,
-                sums.strides[0],
-            )
-        for r in range(rows):
-            total = np.int32(0)
-            for c in range(numbers.shape[1]):
-                total += np.int32(padded[r, c])
+        at = numbers.ctypes.data + i * numbers.strides[0]
+        for j in range(0, fours.shape[1], 16 * VECTORS):
+            _multiply_tile(at, numbers.strides[0], fours.ctypes.data + 4 * j, fours.strides[0],
+                           fours.shape[0], sums.ctypes.data + 4 * j, sums.strides[0])  # fmt: skip
+        for r in range(min(ROWS, n_rows - i)):
+            shift = 255 * totals[i + r]
             for j in range(n):
-                y[i + r, j] = np.float32(2 * sums[r, j] - 255 * total) * scales[i + r]
+                y[i + r, j] = np.float32(2 * sums[r, j] - shift) * scales[i + r]
 
 
 def pixel_rows(numbers, pixels, scales):
@@ -85,12 +64,17 @@ def pixel_rows(numbers, pixels, scales):
     Returns a function that writes the rows from start to stop into y, float32.
     """
     batch, n = pixels.shape
-    width = 16 * VECTORS
-    fours = np.zeros((-(-batch // 4), -(-n // width) * width, 4), np.uint8)
-    _in_fours(np.ascontiguousarray(pixels), fours)
-    numbers = numbers.astype(np.int8)
+    width, fours = 16 * VECTORS, -(-batch // 4)
+    padded = np.zeros((4 * fours, -(-n // width) * width), np.uint8)
+    padded[:batch, :n] = pixels
+    padded = np.ascontiguousarray(padded.reshape(fours, 4, padded.shape[1]).transpose(0, 2, 1))
+    totals = numbers.sum(axis=1, dtype=np.int32)
+    left = np.zeros((len(numbers) + ROWS, 4 * fours), np.int8)
+    left[: len(numbers), :batch] = numbers
 
     def rows(start, stop, y):
-        _multiply(numbers[start:stop], fours, scales[start:stop], y)
+        sums = np.empty((ROWS, padded.shape[1]), np.int32)
+        part = left[start:], padded, totals[start:stop], scales[start:stop]
+        _multiply(*part, sums, y)
 
     return rows

@@ -41,15 +41,11 @@ def plane_gemm(x, weight):
 def _table_product(x, weight, largest):
     """plane_gemm by tables: x Planes or pixels, weight Bits (M, N)."""
     (batch, n), m = x.shape, weight.shape[0]
-    index, ones = _kept_index(weight)
-    if isinstance(x, Planes):
-        rows = tables.integer_rows(_integers(x), index, m, largest)
-    else:  # sum (2p - 255) w = 2 sum p w - 255 sum w
-        offset = 255 * (n - 2 * ones)
-        rows = tables.integer_rows(x.astype(np.int16), index, m, largest, offset, 2)
+    numbers = _integers(x) if isinstance(x, Planes) else 2 * x.astype(np.int16) - np.int16(255)
+    rows = tables.integer_rows(numbers, _kept_index(weight), m, largest)
     z = np.empty((batch, m), np.int32)
     work_ns = batch * n * m / tables.MACS_PER_NS["integers"]
-    shared(lambda i, j: rows(i, j, z[i:j]), batch, tables.TILE_ROWS, work_ns)
+    shared(lambda i, j: rows(i, j, z[i:j]), batch, tables.TILE, work_ns)
     return z
 
 
@@ -72,11 +68,10 @@ def _integers(planes):
 
 
 def _kept_index(weight):
-    """The table index of the rows of Bits and their numbers of ones, kept where layouts are."""
+    """The table index of the rows of Bits, kept where they keep layouts."""
     kept = weight.layouts if weight.layouts is not None else {}
     if "index" not in kept:
-        ones = np.bitwise_count(weight.words).sum(axis=1, dtype=np.int32)
-        kept["index"] = row_index(weight.words, weight.shape[1]), ones
+        kept["index"] = row_index(weight.words, weight.shape[1])
     return kept["index"]
 
 
@@ -85,7 +80,7 @@ def signed_gemm(x, signs):
     y = np.empty((x.shape[0], signs.shape[1]), x.dtype)
     rows, macs_per_ns = signed_rows(x, signs)
     work_ns = x.shape[0] * x.shape[1] * signs.shape[1] / macs_per_ns
-    shared(lambda i, j: rows(i, j, y[i:j]), len(y), tables.TILE_ROWS, work_ns)
+    shared(lambda i, j: rows(i, j, y[i:j]), len(y), tables.TILE, work_ns)
     return y
 
 

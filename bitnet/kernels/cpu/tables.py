@@ -19,31 +19,33 @@ from bitnet.kernels.cpu.emit import routine
 from bitnet.kernels.cpu.indices import FLOATS, INTEGERS, VECTORS
 from bitnet.kernels.cpu.jit import jit
 
-TILE_ROWS = 4
-ROWS = 32  # of the result that share one sweep over a part of the index
+TILE = 4  # rows of numbers that share the loads of an index
+ROWS = 32  # rows that share one sweep over a part of the index
 TABLE_BYTES = 128  # two registers
-
-
 INTEGER_BLOCK, FLOAT_BLOCK = 24, 8  # index words whose tables, for four rows, stay in the cache
 MACS_PER_NS = {"integers": 350, "floats": 130}  # one thread, about
 
 
-def _table_routine(kind):
-    """Fill the tables of a row: n_groups of `group` numbers to two registers of sums each."""
+def _fill_routine(kind):
+    """The tables of four rows: n_groups of `group` numbers each to two registers of sums."""
     register = f"<{kind.lanes} x {kind.number}>"
     size = 64 // kind.lanes  # bytes of a number
+    plus_minus = [
+        [1 if lane >> i & 1 else -1 for lane in range(kind.lanes)] for i in range(kind.group - 1)
+    ]
 
-    def fill(e, numbers, n_groups, tables):
+    def fill(e, numbers, stride, n_groups, tables, table_stride):
         def one(g, _):
-            at = numbers + g * (kind.group * size)
-            each = [
-                e.splat(register, e.load(kind.number, at + size * i)) for i in range(kind.group)
-            ]
-            sums = e.constant(register, 0)
-            for i, number in enumerate(each[:-1]):
-                sums = sums + number * [1 if lane >> i & 1 else -1 for lane in range(kind.lanes)]
-            e.store(sums - each[-1], tables + (g << 7))
-            e.store(sums + each[-1], tables + (g << 7) + 64)
+            for row in range(TILE):
+                at = numbers + stride * row + g * (kind.group * size)
+                each = (e.load(kind.number, at + size * i) for i in range(kind.group))
+                *others, last = (e.splat(register, number) for number in each)
+                sums = e.constant(register, 0)
+                for number, signs in zip(others, plus_minus, strict=True):
+                    sums = sums + number * signs
+                to = tables + table_stride * row + g * TABLE_BYTES
+                e.store(sums - last, to)  # entries with the highest index bit 0
+                e.store(sums + last, to + 64)
             return []
 
         e.repeat(n_groups, [], one)
@@ -51,209 +53,145 @@ def _table_routine(kind):
     return routine(fill)
 
 
-def _found(e, kind, rows, tables, table_stride, index, index_stride, n_words):
-    """The sums over n_words of index words, for a few rows and VECTORS registers of columns."""
+def _found(e, kind, tables, table_stride, index, index_stride, n_words):
+    """The sums over n_words of index words, for four rows and VECTORS registers of columns."""
     register, indices = f"<{kind.lanes} x {kind.number}>", f"<{kind.lanes} x {kind.index}>"
 
     def word(w, found):
         which = [e.load(indices, index + index_stride * v + (w << 6)) for v in range(VECTORS)]
         for group in range(kind.groups):
             at = tables + (w * kind.groups + group) * TABLE_BYTES
-            for r in range(rows):
-                low = e.load(register, at + table_stride * r)
-                high = e.load(register, at + table_stride * r + 64)
+            for row in range(TILE):
+                low = e.load(register, at + table_stride * row)
+                high = e.load(register, at + table_stride * row + 64)
                 for v in range(VECTORS):
                     sums = e.call(kind.lookup, register, low, which[v], high)
-                    found[r * VECTORS + v] = found[r * VECTORS + v] + sums
+                    found[row * VECTORS + v] = found[row * VECTORS + v] + sums
             which = [i >> kind.group for i in which]
         return found
 
-    return e.repeat(n_words, [e.constant(register, 0)] * (rows * VECTORS), word)
+    found = e.repeat(n_words, [e.constant(register, 0)] * (TILE * VECTORS), word)
+    return [found[row * VECTORS : (row + 1) * VECTORS] for row in range(TILE)]
 
 
-def _lookup_routine(kind, rows):
-    """Add to the sums of a few rows, for all columns, what their tables hold for each index."""
+def _sixteens(e, sums):
+    """32 sums of int16 as two registers of int32; 16 floats as they are."""
+    if sums.ir.type.count == 16:
+        return [sums]
+    halves = (e.part(sums, range(first, first + 16)) for first in (0, 16))
+    return [half.to("<16 x i32>") for half in halves]
+
+
+def _add_routine(kind):
+    """Add to the sums of four rows, for all columns, what their tables hold for each index."""
     total = f"<16 x {kind.total}>"
 
-    def look_up(e, tables, table_stride, index, index_stride, n_vectors, n_words, sums, stride):
+    def add(e, tables, table_stride, index, index_stride, n_vectors, n_words, sums, stride):
         def columns(tile, _):
             first = index + tile * VECTORS * index_stride
-            found = _found(e, kind, rows, tables, table_stride, first, index_stride, n_words)
-            for i, more in enumerate(found):
-                row, v = divmod(i, VECTORS)
-                at = sums + stride * row + (tile * VECTORS + v) * (4 * kind.lanes)
-                for piece in range(kind.lanes // 16):
-                    sixteen = _sixteen(e, more, piece) if kind is INTEGERS else more
-                    e.store(e.load(total, at + 64 * piece) + sixteen, at + 64 * piece)
+            found = _found(e, kind, tables, table_stride, first, index_stride, n_words)
+            for row in range(TILE):
+                at = sums + stride * row + tile * (VECTORS * kind.lanes * 4)
+                for register in found[row]:
+                    for more in _sixteens(e, register):
+                        e.store(e.load(total, at) + more, at)
+                        at = at + 64
             return []
 
         e.repeat(n_vectors.divided_by(VECTORS), [], columns)
 
-    return routine(look_up)
+    return routine(add)
 
 
-def _sixteen(e, sums, piece):
-    """The first or the second half of 32 sums of int16, in int32."""
-    return e.part(sums, range(16 * piece, 16 * piece + 16)).to("<16 x i32>")
+@routine
+def _one_block(e, tables, table_stride, index, index_stride, n_vectors, n_words, scales, y, stride):
+    """As `_add_integers`, where the sums fit int16 to the end: times a scale a row, as floats."""
+    scale = [e.splat("<16 x float>", e.load("float", scales + 4 * row)) for row in range(TILE)]
+
+    def columns(tile, _):
+        first = index + tile * VECTORS * index_stride
+        found = _found(e, INTEGERS, tables, table_stride, first, index_stride, n_words)
+        for row in range(TILE):
+            at = y + stride * row + tile * (VECTORS * 128)
+            for register in found[row]:
+                for sums in _sixteens(e, register):
+                    e.store(sums.to("<16 x float>") * scale[row], at)
+                    at = at + 64
+        return []
+
+    e.repeat(n_vectors.divided_by(VECTORS), [], columns)
 
 
-def _one_block_routine(rows):
-    """As `_lookup_routine`, for integers whose sums fit int16 to the end: floats, with a scale."""
+@routine
+def _scale_in_place(e, sums, n_sixteens, scale):
+    """One row of int32 becomes the floats sum * scale, in the same place."""
+    factor = e.splat("<16 x float>", e.load("float", scale))
 
-    def look_up(
-        e, tables, table_stride, index, index_stride, n_vectors, n_words, scales, y, stride
-    ):
-        scale = [e.splat("<16 x float>", e.load("float", scales + 4 * r)) for r in range(rows)]
+    def sixteen(i, _):
+        at = sums + (i << 6)
+        e.store(e.load("<16 x i32>", at).to("<16 x float>") * factor, at)
+        return []
 
-        def columns(tile, _):
-            first = index + tile * VECTORS * index_stride
-            found = _found(e, INTEGERS, rows, tables, table_stride, first, index_stride, n_words)
-            for i, sums in enumerate(found):
-                row, v = divmod(i, VECTORS)
-                at = y + stride * row + (tile * VECTORS + v) * 128
-                for piece in range(2):
-                    floats = _sixteen(e, sums, piece).to("<16 x float>")
-                    e.store(floats * scale[row], at + 64 * piece)
-            return []
-
-        e.repeat(n_vectors.divided_by(VECTORS), [], columns)
-
-    return routine(look_up)
+    e.repeat(n_sixteens, [], sixteen)
 
 
-_fill_integers, _fill_floats = _table_routine(INTEGERS), _table_routine(FLOATS)
-_look_up_integers_4, _look_up_floats_4 = _lookup_routine(INTEGERS, 4), _lookup_routine(FLOATS, 4)
-_look_up_integers_1, _look_up_floats_1 = _lookup_routine(INTEGERS, 1), _lookup_routine(FLOATS, 1)
-_one_block_4, _one_block_1 = _one_block_routine(4), _one_block_routine(1)
-
-
-@jit
-def _fill_rows(numbers, first, rows, word, n_words, padded, tables):
-    """The tables of a few rows, from the numbers that n_words of index words stand for."""
-    there = min(12 * n_words, numbers.shape[1] - 12 * word)
-    for r in range(rows):
-        for c in range(there):
-            padded[r, c] = numbers[first + r, 12 * word + c]
-        for c in range(there, padded.shape[1]):
-            padded[r, c] = 0
-        at, to = padded.ctypes.data + r * padded.strides[0], tables.ctypes.data
-        _fill_integers(at, 2 * n_words, to + r * tables.strides[0])
+_fill_integers, _fill_floats = _fill_routine(INTEGERS), _fill_routine(FLOATS)
+_add_integers, _add_floats = _add_routine(INTEGERS), _add_routine(FLOATS)
 
 
 @jit
-def _multiply_integers(numbers, index, block, scale, factor, offset, as_floats, y):
-    """y = signs looked up, times the numbers (R, C) int16; y (R, N) int32, or floats' bits.
+def _multiply_integers(numbers, index, block, tables, sums):
+    """sums += numbers @ signs; numbers (R, 12 W) int16, index (V, W, 32), sums (R, 32 V) int32.
 
-    Integers: factor * sum + offset[column].  Floats: sum * scale[row].
+    R is a multiple of four; tables have room for `block` words of four rows.
     """
-    n_rows, n = y.shape
-    n_vectors, n_words, step = index.shape[0], index.shape[1], index.strides[0]
-    padded = np.empty((TILE_ROWS, 12 * block), np.int16)
-    tables = np.empty((TILE_ROWS, 2 * block, 64), np.int16)
-    table, table_step = tables.ctypes.data, tables.strides[0]
-    if as_floats and n_words <= block and n == 32 * n_vectors:
-        i = 0
-        while i < n_rows:
-            rows = TILE_ROWS if i + TILE_ROWS <= n_rows else 1
-            _fill_rows(numbers, i, rows, 0, n_words, padded, tables)
-            scales, to = scale.ctypes.data + 4 * i, y.ctypes.data + i * y.strides[0]
-            if rows == TILE_ROWS:
-                _one_block_4(table, table_step, index.ctypes.data, step, n_vectors, n_words,
-                             scales, to, y.strides[0])  # fmt: skip
-            else:
-                _one_block_1(table, table_step, index.ctypes.data, step, n_vectors, n_words,
-                             scales, to, y.strides[0])  # fmt: skip
-            i += rows
-        return
-    sums = np.empty((ROWS, 32 * n_vectors), np.int32)
-    y_floats = y.view(np.float32)
+    n_rows, n_words = len(numbers), index.shape[1]
+    tables_at, step = tables.ctypes.data, tables.strides[0]
     for start in range(0, n_rows, ROWS):
-        stop = min(n_rows, start + ROWS)
-        for i in range(stop - start):
-            for j in range(sums.shape[1]):
-                sums[i, j] = 0
         for w in range(0, n_words, block):
             words, at = min(block, n_words - w), index.ctypes.data + 64 * w
-            i = start
-            while i < stop:
-                rows = TILE_ROWS if i + TILE_ROWS <= stop else 1
-                _fill_rows(numbers, i, rows, w, words, padded, tables)
-                to = sums.ctypes.data + (i - start) * sums.strides[0]
-                if rows == TILE_ROWS:
-                    _look_up_integers_4(table, table_step, at, step, n_vectors, words, to,
-                                        sums.strides[0])  # fmt: skip
-                else:
-                    _look_up_integers_1(table, table_step, at, step, n_vectors, words, to,
-                                        sums.strides[0])  # fmt: skip
-                i += rows
-        for i in range(start, stop):
-            if as_floats:
-                for j in range(n):
-                    y_floats[i, j] = np.float32(sums[i - start, j]) * scale[i]
-            else:
-                for j in range(n):
-                    y[i, j] = factor * sums[i - start, j] + offset[j]
+            for i in range(start, min(n_rows, start + ROWS), TILE):
+                row = numbers.ctypes.data + i * numbers.strides[0] + 24 * w
+                _fill_integers(row, numbers.strides[0], 2 * words, tables_at, step)
+                to = sums.ctypes.data + i * sums.strides[0]
+                _add_integers(tables_at, step, at, index.strides[0], len(index), words, to,
+                              sums.strides[0])  # fmt: skip
 
 
 @jit
-def _multiply_floats(numbers, row_step, column_step, first_row, n_contracted, index, y):
-    """y = signs looked up, times floats; y (R, N).
+def _multiply_one_block(numbers, index, tables, scales, y):
+    """y = scale * numbers @ signs, where one block of tables holds all; y (R, 32 V) float32."""
+    tables_at, step = tables.ctypes.data, tables.strides[0]
+    for i in range(0, len(numbers), TILE):
+        row = numbers.ctypes.data + i * numbers.strides[0]
+        _fill_integers(row, numbers.strides[0], 2 * index.shape[1], tables_at, step)
+        to, scale = y.ctypes.data + i * y.strides[0], scales.ctypes.data + 4 * i
+        _one_block(tables_at, step, index.ctypes.data, index.strides[0], len(index),
+                   index.shape[1], scale, to, y.strides[0])  # fmt: skip
 
-    The number in row r and column c is `numbers[r * row_step + c * column_step]`.
-    """
-    n_rows, n = y.shape
-    n_vectors, n_words = index.shape[0], index.shape[1]
-    padded = np.zeros((TILE_ROWS, 30 * FLOAT_BLOCK), np.float32)
-    tables = np.empty((TILE_ROWS, 6 * FLOAT_BLOCK, 32), np.float32)
-    sums = np.empty((ROWS, 16 * n_vectors), np.float32)
+
+@jit
+def _multiply_floats(numbers, index, tables, sums):
+    """sums += numbers @ signs; numbers (R, 30 W) float32, index (V, W, 16), sums (R, 16 V)."""
+    n_rows, n_words = len(numbers), index.shape[1]
+    tables_at, step = tables.ctypes.data, tables.strides[0]
     for start in range(0, n_rows, ROWS):
-        stop = min(n_rows, start + ROWS)
-        for i in range(stop - start):
-            for j in range(sums.shape[1]):
-                sums[i, j] = 0
         for w in range(0, n_words, FLOAT_BLOCK):
-            words = min(FLOAT_BLOCK, n_words - w)
-            at = index.ctypes.data + 64 * w
-            i = start
-            while i < stop:
-                rows = TILE_ROWS if i + TILE_ROWS <= stop else 1
-                there = min(30 * words, n_contracted - 30 * w)
-                from_row = (first_row + i) * row_step + 30 * w * column_step
-                for c in range(there):
-                    for r in range(rows):
-                        padded[r, c] = numbers[from_row + r * row_step + c * column_step]
-                for r in range(rows):
-                    for c in range(there, padded.shape[1]):
-                        padded[r, c] = 0
-                    _fill_floats(padded.ctypes.data + r * padded.strides[0], 6 * words,
-                                 tables.ctypes.data + r * tables.strides[0])  # fmt: skip
-                to = sums.ctypes.data + (i - start) * sums.strides[0]
-                if rows == TILE_ROWS:
-                    _look_up_floats_4(
-                        tables.ctypes.data,
-                        tables.strides[0],
-                        at,
-                        index.strides[0],
-                        n_vectors,
-                        words,
-                        to,
-                        sums.strides[0],
-                    )
-                else:
-                    _look_up_floats_1(
-                        tables.ctypes.data,
-                        tables.strides[0],
-                        at,
-                        index.strides[0],
-                        n_vectors,
-                        words,
-                        to,
-                        sums.strides[0],
-                    )
-                i += rows
-        for i in range(start, stop):
-            for j in range(n):
-                y[i, j] = sums[i - start, j]
+            words, at = min(FLOAT_BLOCK, n_words - w), index.ctypes.data + 64 * w
+            for i in range(start, min(n_rows, start + ROWS), TILE):
+                row = numbers.ctypes.data + i * numbers.strides[0] + 120 * w
+                _fill_floats(row, numbers.strides[0], 6 * words, tables_at, step)
+                to = sums.ctypes.data + i * sums.strides[0]
+                _add_floats(tables_at, step, at, index.strides[0], len(index), words, to,
+                            sums.strides[0])  # fmt: skip
+
+
+@jit
+def _scale_rows(sums, scales):
+    """Rows of int32 become the floats sum * scale, in place; sums (R, 16 S)."""
+    for i in range(len(sums)):
+        row, scale = sums.ctypes.data + i * sums.strides[0], scales.ctypes.data + 4 * i
+        _scale_in_place(row, sums.shape[1] // 16, scale)
 
 
 def largest_number():
@@ -261,32 +199,59 @@ def largest_number():
     return 32767 // 12
 
 
-def integer_rows(numbers, index, n, largest, offset=0, factor=1, scales=None):
-    """The rows of `factor * (numbers @ signs) + offset`, or of `(numbers @ signs) * scale`.
+def integer_rows(numbers, index, n, largest, scales=None):
+    """The rows of numbers @ signs, or of (numbers @ signs) * scale, as a function.
 
-    numbers (R, C) int16 of at most `largest`; signs (C, n) by their index; offset (n,) int32;
-    scales (R,) float32.  Returns a function that writes the rows from start to stop into y,
-    which is int32, or float32 with scales.
+    numbers (R, C) int16 of at most `largest`; signs (C, n) by their index; scales (R,) float32.
+    The function writes the rows from start to stop into y: int32, or float32 with scales.
     """
-    block = min(INTEGER_BLOCK, 32767 // (12 * max(1, largest)))
-    offsets = np.zeros(n, np.int32) + np.int32(offset)
-    as_floats = scales is not None
-    scales = scales if as_floats else np.zeros(len(numbers), np.float32)
+    block = min(INTEGER_BLOCK, 32767 // (12 * max(1, largest)), max(1, index.shape[1]))
+    padded = _padded(numbers, 12 * index.shape[1])
+    padded_scales = None if scales is None else np.append(scales, np.zeros(TILE, np.float32))
 
     def rows(start, stop, y):
-        part = numbers[start:stop], index, block, scales[start:stop], factor
-        _multiply_integers(*part, offsets, as_floats, y.view(np.int32))
+        tables = np.empty((TILE, 2 * block, 64), np.int16)
+        part = padded[start : start + -(-(stop - start) // TILE) * TILE]
+        one_block = scales is not None and index.shape[1] <= block
+        sums = _whole(y, part, index, np.float32 if one_block else np.int32)
+        if one_block:
+            _multiply_one_block(part, index, tables, padded_scales[start:], sums)
+        else:
+            sums.fill(0)
+            _multiply_integers(part, index, block, tables, sums)
+            if scales is not None:
+                _scale_rows(sums, padded_scales[start:])
+                sums = sums.view(np.float32)
+        if sums.shape != y.shape:
+            y[...] = sums[: stop - start, :n]
 
     return rows
 
 
 def float_rows(x, index):
-    """The rows of x @ signs for float32 x (R, C), which may be a transposed contiguous array."""
-    x = x if x.flags.c_contiguous or x.T.flags.c_contiguous else np.ascontiguousarray(x)
-    flat = (x if x.flags.c_contiguous else x.T).reshape(-1)
-    steps = (x.shape[1], 1) if x.flags.c_contiguous else (1, x.shape[0])
+    """The rows of x @ signs for float32 x (R, C), as a function of (start, stop, y)."""
+    padded = _padded(x, 30 * index.shape[1])
 
     def rows(start, stop, y):
-        _multiply_floats(flat, *steps, start, x.shape[1], index, y)
+        tables = np.empty((TILE, 6 * FLOAT_BLOCK, 32), np.float32)
+        part = padded[start : start + -(-(stop - start) // TILE) * TILE]
+        sums = _whole(y, part, index, np.float32)
+        sums.fill(0)
+        _multiply_floats(part, index, tables, sums)
+        if sums.shape != y.shape:
+            y[...] = sums[: stop - start, : y.shape[1]]
 
     return rows
+
+
+def _padded(numbers, width):
+    """A copy with zeros up to `width` columns, and TILE rows of zeros behind the last."""
+    padded = np.zeros((len(numbers) + TILE, width), numbers.dtype)
+    padded[: len(numbers), : numbers.shape[1]] = numbers
+    return padded
+
+
+def _whole(y, part, index, dtype):
+    """y itself, in another type, where tiles fill it up; otherwise an array that they fill."""
+    shape = len(part), index.shape[0] * index.shape[2]
+    return y.view(dtype) if y.shape == shape else np.empty(shape, dtype)

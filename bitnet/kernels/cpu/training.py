@@ -9,8 +9,8 @@ import numpy as np
 
 from bitnet.kernels import reference
 from bitnet.kernels.bits import Bits, words_for
-from bitnet.kernels.cpu.jit import jit
-from bitnet.kernels.cpu.pack import pack_mask_rows, pack_rows
+from bitnet.kernels.cpu.jit import inner, jit
+from bitnet.kernels.cpu.pack import pack_mask_rows
 from bitnet.kernels.operands import Quantized
 
 SIDE = 16  # columns of a transposed source that are read together
@@ -27,19 +27,15 @@ def _column_sums(z, sums, squares):
 
 
 @jit
-def _normalize_sign(z, mean, scale, shift, window, words, mask):
-    """Signs of (z - mean) * scale + shift; mask (B, K), or (0, K) where it is not wanted."""
-    y = np.empty((1, z.shape[1]), np.float32)
+def _normalize_sign(z, mean, scale, shift, window, y, words, mask):
+    """Signs of y = (z - mean) * scale + shift; y (1, N) holds a row; mask (B, K)."""
     for i in range(z.shape[0]):
         for j in range(z.shape[1]):
             y[0, j] = (np.float32(z[i, j]) - mean[j]) * scale[j] + shift[j]
-        if len(mask):
-            pack_mask_rows(y, window, words[i : i + 1], mask[i : i + 1])
-        else:
-            pack_rows(y, words[i : i + 1])
+        pack_mask_rows(y, window, words[i : i + 1], mask[i : i + 1])
 
 
-@jit
+@inner
 def _passing(grad_y, mask, i, g):
     """g = the gradients of row i where the mask, if there is one, lets them pass."""
     for j in range(grad_y.shape[1]):
@@ -53,18 +49,18 @@ def _passing(grad_y, mask, i, g):
 
 
 @jit
-def _batch_norm_backward(grad_y, mask, z, mean, inv_std, gamma, grad_z, sums, products):
-    """Two sweeps: the sums of g and of g * xhat down the columns, then the gradient of z."""
+def _batch_norm_backward(grad_y, mask, z, mean, inv_std, scale, g, grad_z, sums, products):
+    """Two sweeps: the sums of g and of g * xhat down the columns, then the gradient of z.
+
+    scale = gamma * inv_std; g (N,) holds a row.
+    """
     n_rows, n = z.shape
-    g, scale = np.empty(n, np.float32), np.empty(n, np.float32)
     for i in range(n_rows):
         _passing(grad_y, mask, i, g)
         for j in range(n):
             xhat = (np.float32(z[i, j]) - mean[j]) * inv_std[j]
             sums[j] += np.float64(g[j])
             products[j] += np.float64(g[j] * xhat)
-    for j in range(n):
-        scale[j] = gamma[j] * inv_std[j]
     count = np.float32(n_rows)
     for i in range(n_rows):
         _passing(grad_y, mask, i, g)
@@ -74,7 +70,7 @@ def _batch_norm_backward(grad_y, mask, z, mean, inv_std, gamma, grad_z, sums, pr
             grad_z[i, j] = (g[j] - along) * scale[j]
 
 
-@jit
+@inner
 def _round_row(v, seed, first, stochastic, largest, values):
     """The integers of a row of floats v, by the nearest or by chance; v is overwritten."""
     if stochastic:  # floor(v + u), u the top 24 bits of splitmix64(seed + index)
@@ -94,10 +90,9 @@ def _round_row(v, seed, first, stochastic, largest, values):
 
 
 @jit
-def _quantize_rows(x, largest, seed, stochastic, values, scales):
-    """x (R, C) to integers (R, C); magnitudes are compared as the bits of floats."""
+def _quantize_rows(x, largest, seed, stochastic, v, values, scales):
+    """x (R, C) to integers (R, C); magnitudes are compared as the bits of floats; v (C,)."""
     bits, scale_bits = x.view(np.int32), scales.view(np.int32)
-    v = np.empty(x.shape[1], np.float32)
     for i in range(x.shape[0]):
         magnitude = np.int32(0)
         for j in range(x.shape[1]):
@@ -111,8 +106,8 @@ def _quantize_rows(x, largest, seed, stochastic, values, scales):
 
 
 @jit
-def _quantize_columns(x, largest, seed, stochastic, values, scales):
-    """x (C, R) to the integers of its transpose (R, C)."""
+def _quantize_columns(x, largest, seed, stochastic, side, values, scales):
+    """x (C, R) to the integers of its transpose (R, C); side (SIDE, C)."""
     n_columns, n_rows = x.shape
     bits, scale_bits = x.view(np.int32), scales.view(np.int32)
     for i in range(n_rows):
@@ -120,7 +115,6 @@ def _quantize_columns(x, largest, seed, stochastic, values, scales):
     for j in range(n_columns):
         for i in range(n_rows):
             scale_bits[i] = max(scale_bits[i], bits[j, i] & np.int32(0x7FFFFFFF))
-    side = np.empty((SIDE, n_columns), np.float32)
     for first in range(0, n_rows, SIDE):
         width = min(SIDE, n_rows - first)
         for j in range(n_columns):
@@ -147,10 +141,11 @@ def normalize_sign(z, mean, scale, shift, window):
     if z.dtype != np.int32 or {mean.dtype, scale.dtype, shift.dtype} != {np.dtype(np.float32)}:
         return reference.normalize_sign(z, mean, scale, shift, window)
     shape = (z.shape[0], words_for(z.shape[1]))
-    words, mask = np.empty(shape, np.uint64), np.empty(shape if window else (0, 0), np.uint64)
-    limit = np.float32(window or 0)
-    _normalize_sign(np.ascontiguousarray(z), mean, scale, shift, limit, words, mask)
-    return Bits(words, z.shape), Bits(mask, z.shape) if window else None
+    words, mask = np.empty((2, *shape), np.uint64)
+    limit = np.float32(np.inf if window is None else window)
+    y = np.empty((1, z.shape[1]), np.float32)
+    _normalize_sign(np.ascontiguousarray(z), mean, scale, shift, limit, y, words, mask)
+    return Bits(words, z.shape), Bits(mask, z.shape)
 
 
 def batch_norm_backward(grad_y, mask, z, mean, inv_std, gamma):
@@ -161,7 +156,8 @@ def batch_norm_backward(grad_y, mask, z, mean, inv_std, gamma):
     grad_z = np.empty(z.shape, np.float32)
     sums, products = np.zeros((2, z.shape[1]))
     arrays = np.ascontiguousarray(grad_y), words, np.ascontiguousarray(z)
-    _batch_norm_backward(*arrays, mean, inv_std, gamma, grad_z, sums, products)
+    scale, g = gamma * inv_std, np.empty(z.shape[1], np.float32)
+    _batch_norm_backward(*arrays, mean, inv_std, scale, g, grad_z, sums, products)
     return grad_z, products.astype(np.float32), sums.astype(np.float32)
 
 
@@ -171,7 +167,9 @@ def quantize(x, largest, seed):
     scales = np.empty(x.shape[0], np.float32)
     settings = np.float32(largest), np.uint64(seed or 0), seed is not None
     if x.T.flags.c_contiguous and not x.flags.c_contiguous:
-        _quantize_columns(x.T, *settings, values, scales)
+        side = np.empty((SIDE, x.shape[1]), np.float32)
+        _quantize_columns(x.T, *settings, side, values, scales)
     else:
-        _quantize_rows(np.ascontiguousarray(x), *settings, values, scales)
+        v = np.empty(x.shape[1], np.float32)
+        _quantize_rows(np.ascontiguousarray(x), *settings, v, values, scales)
     return Quantized(values, scales, largest)
