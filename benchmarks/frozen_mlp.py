@@ -1,82 +1,132 @@
-"""Images a second of the frozen MLP beside the same MLP in NumPy float32, one thread each.
+"""Images a second of the frozen MLP beside float32 in NumPy, and float32 and int8 in onnxruntime.
 
-    python benchmarks/frozen_mlp.py
+    python benchmarks/frozen_mlp.py                 one thread each
+    python benchmarks/frozen_mlp.py --threads 2
 
-The frozen net is first held against the reference kernels, integer for integer.  Then both nets
-run in turns, in one process; the table has medians, and the median of the ratios of the turns.
+onnxruntime (extra `bench`) is left out where it is not installed.  The frozen net is first held
+against the reference kernels, integer for integer.  Then all run in turns, in one process; the
+table has medians, and the medians of the ratios of the turns.  The int8 net is the faster one of
+static (signed weights, unsigned activations) and dynamic quantization.
 """
 
 import os
 
 os.environ.pop("OPENBLAS_CORETYPE", None)  # a forced core type can halve the BLAS
 
-import itertools
-import platform
-import statistics
-import time
+import argparse
+import contextlib
+import pathlib
+import tempfile
 
+import machine
 import numpy as np
-import threadpoolctl
 
 import bitnet
 from bitnet import kernels, models
+from bitnet.bench import float_layers, float_predict, interleaved
 
-WIDTHS, BATCHES, TURNS = (512, 1024, 2048, 4096), (1, 100, 1000), 9
+WIDTHS, BATCHES = (512, 1024, 2048, 4096), (1, 100, 10_000)
 RNG = np.random.default_rng(0)
 
 
-def float_forward(x, layers):
-    """The twin with batch norm folded into its weights: products, biases and rectifiers alone."""
-    for weight, bias in layers[:-1]:
-        x = np.maximum(x @ weight + bias, 0)
-    return (x @ layers[-1][0] + layers[-1][1]).argmax(axis=1)
+def onnx_sessions(layers, threads, floats):
+    """Sessions of the float MLP in float32, in static and in dynamic int8, by name."""
+    import onnx
+    import onnxruntime
+    from onnxruntime import quantization
+
+    onnxruntime.set_default_logger_severity(3)
+    nodes, weights, last = [], [], "x"
+    for i, (weight, bias) in enumerate(layers):
+        for name, array in ((f"w{i}", weight), (f"b{i}", bias)):
+            weights.append(onnx.numpy_helper.from_array(array, name))
+        nodes.append(onnx.helper.make_node("MatMul", [last, f"w{i}"], [f"p{i}"]))
+        nodes.append(onnx.helper.make_node("Add", [f"p{i}", f"b{i}"], [f"z{i}"]))
+        last = f"z{i}"
+        if i < len(layers) - 1:
+            nodes.append(onnx.helper.make_node("Relu", [last], [f"y{i}"]))
+            last = f"y{i}"
+    number = onnx.TensorProto.FLOAT
+    ends = [onnx.helper.make_tensor_value_info("x", number, ["B", 784])]
+    ends += [onnx.helper.make_tensor_value_info(last, number, ["B", 10])]
+    graph = onnx.helper.make_graph(nodes, "mlp", ends[:1], ends[1:], weights)
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)])
+    model.ir_version = 10
+
+    class Calibration(quantization.CalibrationDataReader):
+        def __init__(self):
+            self.left = [{"x": floats[:100]}]
+
+        def get_next(self):
+            return self.left.pop() if self.left else None
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "1" if threads > 1 else "0")
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stderr(None):
+        paths = {name: str(pathlib.Path(folder) / f"{name}.onnx")
+                 for name in ("float32", "static", "dynamic")}  # fmt: skip
+        onnx.save(model, paths["float32"])
+        quantization.quantize_static(
+            paths["float32"], paths["static"], Calibration(),
+            activation_type=quantization.QuantType.QUInt8,
+            weight_type=quantization.QuantType.QInt8,
+        )  # fmt: skip
+        quantization.quantize_dynamic(paths["float32"], paths["dynamic"],
+                                      weight_type=quantization.QuantType.QInt8)  # fmt: skip
+        return {name: onnxruntime.InferenceSession(path, options, ["CPUExecutionProvider"])
+                for name, path in paths.items()}  # fmt: skip
 
 
-def seconds(function, x, least_s=0.05):
-    """Seconds a call, over as many calls as take `least_s`."""
-    calls, start = 0, time.perf_counter()
-    while (elapsed := time.perf_counter() - start) < least_s:
-        function(x)
-        calls += 1
-    return elapsed / calls
-
-
-def compared(width, batch):
-    """A row of the table."""
+def compared(width, batch, threads):
+    """A row of the table: images a second of each, and the frozen net's ratio to the others."""
     sizes = [784, width, width, width, 10]
-    net = bitnet.freeze(models.binary_mlp(sizes, RNG))
-    shapes = itertools.pairwise(sizes)
-    layers = [
-        (RNG.standard_normal(s, np.float32), RNG.standard_normal(s[1], np.float32)) for s in shapes
-    ]
+    net, layers = bitnet.freeze(models.binary_mlp(sizes, RNG)), float_layers(sizes, RNG)
+    layers = [(weight / np.float32(weight.shape[0] ** 0.5), bias) for weight, bias in layers]
     pixels = RNG.integers(0, 256, (batch, 784), dtype=np.uint8)
     floats = bitnet.scale_pixels(pixels)
     with kernels.using("reference"):
         expected = net.pre_activations(pixels[:20])
+        scores = net.scores(pixels[:20])
     for a, b in zip(expected, net.pre_activations(pixels[:20]), strict=True):
         assert np.array_equal(a, b)
-    turns = [
-        (seconds(lambda x: float_forward(x, layers), floats), seconds(net.predict, pixels))
-        for _ in range(TURNS)
-    ]
-    in_float, frozen = (batch / statistics.median(column) for column in zip(*turns, strict=True))
-    return in_float, frozen, statistics.median(f / b for f, b in turns)
+    assert np.array_equal(net.scores(pixels[:20]), scores)
+    contestants = [lambda: float_predict(floats, layers)]
+    with contextlib.suppress(ImportError):
+        for session in onnx_sessions(layers, threads, bitnet.scale_pixels(
+                RNG.integers(0, 256, (100, 784), dtype=np.uint8))).values():  # fmt: skip
+            run = lambda s=session: s.run(None, {"x": floats})[0].argmax(axis=1)  # noqa: E731
+            contestants.append(run)
+    contestants.append(lambda: net.predict(pixels))
+    seconds = interleaved(contestants, turns=5, least_s=0.1)
+    if seconds.shape[1] == 5:  # the faster int8
+        slower = 2 if np.median(seconds[:, 2]) > np.median(seconds[:, 3]) else 3
+        seconds = np.delete(seconds, slower, axis=1)
+    ratios = np.median(seconds[:, :-1] / seconds[:, -1:], axis=0)
+    return batch / np.median(seconds, axis=0), ratios
 
 
 def main():
-    bitnet.set_num_threads(1)
-    for name, fact in bitnet.status()[:4]:
-        print(f"{name} {fact}")
-    for pool in threadpoolctl.threadpool_info():
-        print(pool["user_api"], pool["internal_api"], pool["version"], pool.get("architecture", ""))
-    print(f"kernels {kernels.implementation()}, {platform.processor() or platform.machine()}")
-    print(
-        f"\n{'width':>6} {'batch':>6} {'float32 images/s':>17} {'frozen images/s':>16} {'ratio':>6}"
-    )
-    for width in WIDTHS:
-        for batch in BATCHES:
-            in_float, frozen, ratio = compared(width, batch)
-            print(f"{width:6} {batch:6} {in_float:17,.0f} {frozen:16,.0f} {ratio:6.1f}")
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--widths", type=int, nargs="+", default=WIDTHS)
+    parser.add_argument("--batches", type=int, nargs="+", default=BATCHES)
+    parser.add_argument("--threads", type=int, default=1)
+    args = parser.parse_args()
+    bitnet.set_num_threads(args.threads)
+    packages, names = (), ["numpy f32"]
+    with contextlib.suppress(ImportError):
+        import onnxruntime  # noqa: F401
+
+        packages, names = ("onnxruntime",), [*names, "onnxrt f32", "onnxrt int8"]
+    print("\n".join(machine.lines(*packages)))
+    print("\nimages a second; then how many times as many the frozen net predicts")
+    columns = [*names, "frozen", *(f"over {name}" for name in names)]
+    print(f"{'width':>6} {'batch':>6} " + " ".join(f"{name:>16}" for name in columns))
+    for width in args.widths:
+        for batch in args.batches:
+            speeds, ratios = compared(width, batch, args.threads)
+            cells = [*(f"{s:16,.0f}" for s in speeds), *(f"{r:16.1f}" for r in ratios)]
+            print(f"{width:6} {batch:6} " + " ".join(cells), flush=True)
 
 
 if __name__ == "__main__":

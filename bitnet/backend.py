@@ -10,7 +10,7 @@ import numpy as np
 from bitnet import kernels
 from bitnet.errors import InputError
 
-__all__ = ["array_module", "check_generator", "set_num_threads", "status"]
+__all__ = ["array_module", "blas", "check_generator", "set_num_threads", "status"]
 
 OPTIONAL = {
     "numba": "the fast kernels (without it: NumPy, slow)",
@@ -100,6 +100,31 @@ def set_num_threads(n):
 
     threadpoolctl.threadpool_limits(int(n))
     kernels.set_num_threads(int(n))
+
+
+def blas():
+    """The libraries that multiply floats for NumPy, each in words: name, version, threads.
+
+    Returns
+    -------
+    list of str
+        Empty without threadpoolctl.
+
+    Examples
+    --------
+    >>> all("threads" in words for words in blas())
+    True
+    """
+    if importlib.util.find_spec("threadpoolctl") is None:
+        return []
+    import threadpoolctl
+
+    pools = (pool for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas")
+    return [
+        f"{pool['internal_api']} {pool['version']} {pool.get('architecture') or ''}, "
+        f"{pool['num_threads']} threads"
+        for pool in pools
+    ]
 
 
 def status():

@@ -80,7 +80,7 @@ class BinaryLinear(Module):
     Bits(shape=(10, 784), 1040 bytes)
     """
 
-    def __init__(self, inputs, outputs, rng, gradient="int6", rounding="nearest"):
+    def __init__(self, inputs, outputs, rng, gradient="int8", rounding="nearest"):
         _check_count("BinaryLinear", inputs=inputs, outputs=outputs)
         check_generator("BinaryLinear", rng)
         if gradient not in GRADIENTS or rounding not in ROUNDINGS:

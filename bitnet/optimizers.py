@@ -121,9 +121,9 @@ class Optimizer:
         constants = [rate, *self.constants()]
         arrays = parameter.data, parameter.lazy_grad, state
         flips = kernels.update(self.rule, *arrays, constants, parameter.bound, words)
-        if binary:
+        if binary and flips is not None:  # None: a weight became NaN; sign() will say so
             parameter.keep_signs(words)
-        return flips
+        return flips or 0
 
     def constants(self):
         """The numbers of this step behind the rate, as `kernels.update` takes them."""

@@ -15,7 +15,15 @@ settings.load_profile("bitnet")
 @pytest.fixture(params=implementations, scope="module")
 def implementation(request):
     """Run the tests of a module once in each implementation of the kernels."""
-    if request.param == "numba" and importlib.util.find_spec("numba") is None:
+    if request.param == "reference":
+        with kernels.using("reference"):
+            yield request.param
+        return
+    if importlib.util.find_spec("numba") is None:
         pytest.skip("Numba is not installed")
-    with kernels.using(request.param):
+    from bitnet.kernels.cpu import jit
+
+    if lacks := jit.missing(request.param):
+        pytest.skip(f"the level {request.param} needs {', '.join(lacks)}")
+    with kernels.using("numba"), jit.using_level(request.param):
         yield request.param

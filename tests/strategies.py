@@ -15,7 +15,7 @@ widths = st.sampled_from(WIDTHS)
 some_widths = st.sampled_from(WIDTHS[1:])
 rows = st.sampled_from(ROWS)
 seeds = st.integers(0, 2**32 - 1)
-implementations = ("reference", "numba")
+implementations = ("reference", "avx512", "avx2", "portable")  # the last three are Numba's
 
 
 def numbers(seed, shape, dtype=np.float32):

@@ -25,6 +25,7 @@ FLOORS = [
     ["data", "gradcheck", "models"],
     ["checkpoint", "train"],
     ["deploy"],
+    ["bench"],
     ["__init__"],
     ["__main__"],
 ]

@@ -3,7 +3,18 @@
 import numpy as np
 import pytest
 
-from bitnet import BatchNorm, BinaryLinear, Dropout, InputError, Linear, Sign, kernels
+from bitnet import (
+    BatchNorm,
+    BinaryLinear,
+    Dropout,
+    InputError,
+    Linear,
+    Parameter,
+    Sequential,
+    Sign,
+    functions,
+    kernels,
+)
 
 RNG = np.random.default_rng(0)
 PIXELS = RNG.integers(0, 256, (6, 20), dtype=np.uint8)
@@ -33,6 +44,59 @@ def test_the_gradient_of_the_bits_counts_as_that_of_the_latent_weights():
     grad_z = np.random.default_rng(2).standard_normal((6, 7)).astype(np.float32)
     layer(PIXELS).backward(grad_z)
     assert np.allclose(layer.weight.grad, grad_z.T @ (2.0 * PIXELS - 255), rtol=1e-4, atol=1e-2)
+
+
+@pytest.mark.parametrize("gradient", ["int8", "int6", "int4"])
+def test_integers_of_a_gradient_are_close_to_it(gradient):
+    grad_z = np.random.default_rng(2).standard_normal((6, 7)).astype(np.float32)
+    exact = grad_z.T @ (2.0 * PIXELS - 255)
+    largest = 2 ** (int(gradient[3:]) - 1) - 1
+    for rounding, half in (("nearest", 0.501), ("stochastic", 1.001)):
+        layer = BinaryLinear(20, 7, RNG, gradient=gradient, rounding=rounding)
+        layer(PIXELS).backward(grad_z)
+        step = abs(grad_z).max(axis=0)[:, None] / largest
+        assert (abs(layer.weight.grad - exact) <= half * step * abs(2.0 * PIXELS - 255).sum()).all()
+        assert not np.allclose(layer.weight.grad, exact, rtol=1e-5)
+
+
+@pytest.mark.parametrize("window", [1.0, 0.3, None])
+@pytest.mark.parametrize("training", [True, False])
+def test_batch_norm_and_sign_in_one_pass_are_the_two(window, training):
+    z = RNG.integers(-40, 40, (50, 9)).astype(np.int32)
+    results = []
+    for in_one_pass in (True, False):
+        norm, sign = BatchNorm(9), Sign(window)
+        norm.gamma.data[:], norm.beta.data[:] = np.linspace(-1, 1, 9), np.linspace(0.5, -0.5, 9)
+        norm.train(training)
+        weight = Parameter(np.random.default_rng(1).uniform(-1, 1, (9, 9)))
+        x = functions.binary_linear(kernels.pack(z > 0), functions.sign(weight, window=None))
+        y = Sequential(norm, sign)(x) if in_one_pass else sign(norm(x))
+        y.backward(np.cos(np.arange(450, dtype=np.float32)).reshape(50, 9))
+        results.append((y.data, weight.grad, norm.gamma.grad, norm.beta.grad, norm.state_dict()))
+    (bits, *grads, state), (other_bits, *other_grads, other_state) = results
+    assert bits == other_bits
+    for a, b in zip(grads, other_grads, strict=True):
+        assert np.allclose(a, b, rtol=1e-5, atol=1e-5)
+    assert all(np.array_equal(state[name], other_state[name]) for name in state)
+
+
+def test_one_pass_is_for_integers_and_plain_signs():
+    norm = BatchNorm(3)
+    assert norm.followed_by(Sign()) is not None
+    assert norm.followed_by(Sign(stochastic=True, rng=RNG)) is None
+    assert norm.followed_by(BatchNorm(3)) is None
+    x = RNG.standard_normal((5, 3)).astype(np.float32)
+    expected = Sign()(BatchNorm(3)(x)).data
+    assert Sequential(norm, Sign())(x).data == expected
+
+
+def test_a_gamma_that_is_not_finite_has_no_sign():
+    norm = BatchNorm(3)
+    norm.gamma.data[0] = np.nan
+    for training in (True, False):
+        with pytest.raises(InputError, match="NaN"):
+            norm.train(training)
+            Sequential(norm, Sign())(np.ones((4, 3), np.int32)).data.signs()
 
 
 def test_batch_norm_averages_the_first_batches_plainly():
@@ -83,6 +147,8 @@ def test_evaluation_of_batch_norm_uses_the_averages():
         (lambda: Dropout(1.0, RNG), "1.0"),
         (lambda: Dropout(0.5, 0), "rng is 0; expected a numpy.random.Generator"),
         (lambda: BinaryLinear(3, 4, 0), "rng is 0"),
+        (lambda: BinaryLinear(3, 4, RNG, gradient="int3"), "gradient is 'int3'"),
+        (lambda: BinaryLinear(3, 4, RNG, rounding="down"), "rounding 'down'"),
         (lambda: Linear(3, 4, None), "rng is None"),
         (lambda: Sign(stochastic=True), "rng"),
         (lambda: BinaryLinear(20, 5, RNG)(PIXELS[:, :19]), r"\(6, 19\); expected \(B, 20\)"),

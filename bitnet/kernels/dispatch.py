@@ -1,6 +1,7 @@
 """Which implementation of the kernels runs, and the checks of arguments that all share."""
 
 import contextlib
+import functools
 import importlib
 import importlib.util
 
@@ -82,7 +83,13 @@ def using(name):
 
 def kernel(name):
     """The function of this name in the implementation in use."""
-    return getattr(importlib.import_module(MODULES[implementation()]), name)
+    return getattr(_module(_chosen or implementation()), name)
+
+
+@functools.cache
+def _module(chosen):
+    """The module of an implementation."""
+    return importlib.import_module(MODULES[chosen])
 
 
 def check_numbers(name, x, kinds="fiub", expected="real numbers"):

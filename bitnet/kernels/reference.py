@@ -165,9 +165,10 @@ def _running_total(terms):
 
 
 def update(rule, weight, grad, state, constants, bound, words):
-    """w <- clip(w - direction, -bound, bound) in place; the new signs into words; the flips.
+    """w <- clip(w - direction, -bound, bound) in place; the new signs into words.
 
-    The direction of each rule, elementwise, with the constants of `kernels.update`.
+    Returns the signs that changed, None if a weight is NaN.  The direction of each rule is
+    elementwise, with the constants of `kernels.update`.
     """
     direction = {"sgd": _sgd, "adam": _adam, "adamax": _adamax}[rule]
     grad = grad if isinstance(grad, np.ndarray) else grad.array()
@@ -175,6 +176,8 @@ def update(rule, weight, grad, state, constants, bound, words):
     weight -= rate * direction(grad, *state, *constants)
     if bound is not None:
         np.clip(weight, -weight.dtype.type(bound), weight.dtype.type(bound), out=weight)
+    if np.isnan(weight.min(initial=0)):
+        return None
     if words is None:
         return 0
     new = pack(weight).words

@@ -6,6 +6,7 @@ parallel version of each kernel has to be compiled.  A hand-over costs about 30 
 """
 
 import concurrent.futures
+import functools
 import os
 import threading
 
@@ -31,8 +32,12 @@ def num_threads():
     >>> num_threads() >= 1
     True
     """
-    if _threads is not None:
-        return _threads
+    return _threads or _processors()
+
+
+@functools.cache
+def _processors():
+    """The processors that this process may run on."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

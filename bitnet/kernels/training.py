@@ -1,10 +1,9 @@
 """What stands between the products in training: batch norm, quantized gradients, updates."""
 
-import math
-
 import numpy as np
 
 from bitnet.errors import InputError
+from bitnet.kernels.bits import words_for
 from bitnet.kernels.dispatch import check_bits, check_numbers, kernel
 
 __all__ = ["batch_norm_backward", "column_sums", "normalize_sign", "quantize", "update"]
@@ -195,8 +194,8 @@ def update(rule, weight, grad, state, constants, bound=None, words=None):
 
     Returns
     -------
-    int
-        The signs that changed; 0 without words.
+    int or None
+        The signs that changed, 0 without words; None if a weight is NaN now, and has no sign.
 
     Raises
     ------
@@ -216,7 +215,8 @@ def update(rule, weight, grad, state, constants, bound=None, words=None):
     if len({(a.shape, a.dtype) for a in arrays}) != 1 or not weight.flags.c_contiguous:
         shapes = ", ".join(f"{a.dtype} {a.shape}" for a in arrays)
         raise InputError(f"update: {shapes} do not fit; expected one shape and type, contiguous")
-    if words is not None and words.shape != (weight.shape[0], math.ceil(weight.shape[1] / 64)):
+    fit = weight.ndim == 2 and (weight.shape[0], words_for(weight.shape[1]))
+    if words is not None and words.shape != fit:
         raise InputError(f"update: words of shape {words.shape} for weights of {weight.shape}")
     return kernel("update")(rule, weight, grad, state, constants, bound, words)
 

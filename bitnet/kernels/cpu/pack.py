@@ -4,6 +4,8 @@ Each loop runs over whole words first and over the tail of a row after that: LLV
 constant count of 64 comparisons, shifts and ORs into vector instructions.
 """
 
+import math
+
 import numpy as np
 
 from bitnet.kernels.bits import Bits, Planes, words_for
@@ -148,7 +150,7 @@ def _where_rows(words, x, y):
 
 def _rows(x):
     """x as a contiguous matrix with the same last axis: (..., N) -> (R, N)."""
-    return np.ascontiguousarray(x).reshape(int(np.prod(x.shape[:-1])), x.shape[-1])
+    return np.ascontiguousarray(x).reshape(math.prod(x.shape[:-1]), x.shape[-1])
 
 
 def _empty_words(shape):

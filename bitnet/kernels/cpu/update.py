@@ -14,8 +14,9 @@ PART = 1 << 17  # elements whose gradient is multiplied, used and forgotten with
 
 @jit
 def _sgd(w, g, velocity, unused, c, bound):
-    """Rows of weights (R, N); c = rate, momentum, nesterov."""
+    """Rows of weights (R, N); c = rate, momentum, nesterov.  Returns how many became NaN."""
     rate, momentum, nesterov = c[0], c[1], c[2]
+    lost = 0
     for i in range(w.shape[0]):
         for j in range(w.shape[1]):
             v = velocity[i, j] * momentum + g[i, j]
@@ -23,12 +24,15 @@ def _sgd(w, g, velocity, unused, c, bound):
             moved = w[i, j] - rate * (g[i, j] + momentum * v if nesterov else v)
             moved = -bound if moved < -bound else moved  # NaN stays
             w[i, j] = bound if moved > bound else moved
+            lost += moved != moved
+    return lost
 
 
 @jit
 def _adam(w, g, m, v, c, bound):
     """As `_sgd`; c = rate, 1 - beta1, 1 - beta2, correction2, eps, correction1."""
     rate, rest1, rest2, correction2, eps, correction1 = c[0], c[1], c[2], c[3], c[4], c[5]
+    lost = 0
     for i in range(w.shape[0]):
         for j in range(w.shape[1]):
             new_m = m[i, j] + rest1 * (g[i, j] - m[i, j])
@@ -39,12 +43,15 @@ def _adam(w, g, m, v, c, bound):
             moved = w[i, j] - rate * direction
             moved = -bound if moved < -bound else moved
             w[i, j] = bound if moved > bound else moved
+            lost += moved != moved
+    return lost
 
 
 @jit
 def _adamax(w, g, m, u, c, bound):
     """As `_sgd`; c = rate, 1 - beta1, beta2, eps, correction1."""
     rate, rest1, beta2, eps, correction1 = c[0], c[1], c[2], c[3], c[4]
+    lost = 0
     for i in range(w.shape[0]):
         for j in range(w.shape[1]):
             new_m = m[i, j] + rest1 * (g[i, j] - m[i, j])
@@ -55,6 +62,8 @@ def _adamax(w, g, m, u, c, bound):
             moved = w[i, j] - rate * (new_m / (new_u + eps) * correction1)
             moved = -bound if moved < -bound else moved
             w[i, j] = bound if moved > bound else moved
+            lost += moved != moved
+    return lost
 
 
 RULES = {"sgd": _sgd, "adam": _adam, "adamax": _adamax}
@@ -73,7 +82,7 @@ def update(rule, weight, grad, state, constants, bound, words):
     multiply = grad.rows() if lazy else None
     grad = None if lazy else np.ascontiguousarray(grad).reshape(shape)
     size = max(32, PART // max(1, shape[1]) // 32 * 32)  # rows
-    flips = []
+    flips, lost = [], []
 
     def part(i, j):
         if lazy:
@@ -82,7 +91,7 @@ def update(rule, weight, grad, state, constants, bound, words):
         else:
             g = grad[i:j]
         w, m, v = (array[i:j] for array in arrays)
-        RULES[rule](w, g, m, v, constants, bound)
+        lost.append(RULES[rule](w, g, m, v, constants, bound))
         if words is not None:
             new = np.empty_like(words[i:j])
             pack_rows(w, new)
@@ -94,4 +103,4 @@ def update(rule, weight, grad, state, constants, bound, words):
             part(i, min(stop, i + size))
 
     shared(rows, shape[0], 32, weight.size / ELEMENTS_PER_NS)
-    return sum(flips)
+    return None if sum(lost) else sum(flips)

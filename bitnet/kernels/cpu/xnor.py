@@ -288,10 +288,11 @@ def xnor_gemm(x, weight):
 
 def xnor_sign(x, weight, thresholds):
     """See `bitnet.kernels.xnor_sign`."""
-    if level() == "portable":
+    run = SIGNS.get(level())
+    if run is None:
         return threshold(xnor_gemm(x, weight), thresholds)
     words, (n_rows, n), m = np.ascontiguousarray(x.words), x.shape, weight.shape[0]
-    run, panels = SIGNS[level()], panels_of(weight)
+    panels = panels_of(weight)
     limits, flips = _limits(thresholds, n)
     y = (np.zeros if len(panels) % 2 else np.empty)((n_rows, words_for(m)), np.uint64)
     work_ns = _work_ns(x, weight)

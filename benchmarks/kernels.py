@@ -1,0 +1,202 @@
+"""The kernels beside NumPy's float32 products, one thread each unless said.
+
+    python benchmarks/kernels.py            all of the table, about two minutes
+    python benchmarks/kernels.py --level avx2     the products of one level
+
+Each kernel is held against the reference on rows of the very operands that are timed.  Then the
+contestants take turns in one process; a ratio is the median of the ratios of the turns.  For a
+fair opponent of a lower level, start NumPy's BLAS at that level too: with
+OPENBLAS_CORETYPE_FOR_THIS=Haswell for avx2, =Prescott for portable.
+"""
+
+import os
+
+os.environ.pop("OPENBLAS_CORETYPE", None)  # a forced core type can halve the BLAS
+if core := os.environ.get("OPENBLAS_CORETYPE_FOR_THIS"):
+    os.environ["OPENBLAS_CORETYPE"] = core
+
+import argparse
+import contextlib
+
+import machine
+import numpy as np
+
+import bitnet
+from bitnet import kernels
+from bitnet.bench import interleaved
+from bitnet.kernels import reference
+
+RNG = np.random.default_rng(0)
+
+
+def signs(*shape):
+    """Random Bits."""
+    return kernels.pack(RNG.integers(0, 2, shape, dtype=np.uint8).view(np.bool_))
+
+
+def floats(*shape):
+    return RNG.standard_normal(shape, np.float32)
+
+
+def row(name, macs, contestants, notes=""):
+    """Print a line: milliseconds of the last contestant, its rate, and the ratios to the others."""
+    seconds = interleaved(contestants, least_s=0.1)
+    own = seconds[:, -1:]
+    ratios = "  ".join(f"{ratio:7.2f}" for ratio in np.median(seconds[:, :-1] / own, axis=0))
+    ms, rate = 1e3 * np.median(own), macs / np.median(own) / 1e9
+    print(f"{name:44} {ms:9.3f} {rate:9.0f}  {ratios}  {notes}", flush=True)
+
+
+def xnor(b, m, n):
+    """One XNOR product, as integers and with thresholds, beside the float product."""
+    x, weight = signs(b, n), kernels.prepare(signs(m, n))
+    steps = kernels.Thresholds(np.zeros(m, np.int32), np.arange(m) % 2 > 0)
+    left, right = floats(b, n), floats(n, m)
+    few = x[: min(b, 9)]
+    expected = reference.xnor_gemm(few, weight)
+    assert np.array_equal(kernels.xnor_gemm(x, weight)[: len(few)], expected)
+    assert kernels.xnor_sign(x, weight, steps)[: len(few)] == reference.threshold(expected, steps)
+    product = lambda: left @ right  # noqa: E731
+    row(f"xnor_gemm {b} x {m} x {n}", b * m * n, [product, lambda: kernels.xnor_gemm(x, weight)])
+    row(f"xnor_sign {b} x {m} x {n}", b * m * n,
+        [product, lambda: kernels.xnor_sign(x, weight, steps)])  # fmt: skip
+
+
+def tables(b, m, n):
+    """Numbers times signs: integers of 6 and 8 bits, floats, and pixels times signs."""
+    grad, weight = floats(b, m), signs(m, n)
+    factor = weight.signs(np.float32)
+    for bits in (6, 8):
+        x = kernels.quantize(grad, bits)
+        part = kernels.Quantized(x.values[:5], x.scales[:5], x.largest)
+        expected = reference.signed_gemm(part, weight)
+        assert np.array_equal(kernels.signed_gemm(x, weight)[:5], expected)
+        row(f"signed_gemm int{bits} {b} x {m} x {n}", b * m * n,
+            [lambda: grad @ factor, lambda x=x: kernels.signed_gemm(x, weight)])  # fmt: skip
+    exact = grad[:5].astype(np.float64) @ factor
+    ours, blas = (
+        abs(y[:5] - exact).max() for y in (kernels.signed_gemm(grad, weight), grad @ factor)
+    )
+    row(f"signed_gemm float32 {b} x {m} x {n}", b * m * n,
+        [lambda: grad @ factor, lambda: kernels.signed_gemm(grad, weight)],
+        f"largest error {ours:.1e}, of the BLAS {blas:.1e}")  # fmt: skip
+
+
+def planes(b, m, n):
+    """Inputs of 2, 3, 4 and 8 bits times signs."""
+    weight, left, right = kernels.prepare(signs(m, n)), floats(b, n), floats(n, m)
+    for bits in (2, 3, 4):
+        x = kernels.Planes(signs(bits, b, n), [1 << p for p in range(bits)])
+        part = kernels.Planes(x.bits[:, :3], x.coefficients)
+        expected = reference.plane_gemm(part, weight)
+        assert np.array_equal(kernels.plane_gemm(x, weight)[:3], expected)
+        row(f"plane_gemm {bits} bits {b} x {m} x {n}", b * m * n,
+            [lambda: left @ right, lambda x=x: kernels.plane_gemm(x, weight)])  # fmt: skip
+    pixels = RNG.integers(0, 256, (b, n), dtype=np.uint8)
+    expected = reference.plane_gemm(pixels[:3], weight)
+    assert np.array_equal(kernels.plane_gemm(pixels, weight)[:3], expected)
+    row(f"plane_gemm pixels {b} x {m} x {n}", b * m * n,
+        [lambda: left @ right, lambda: kernels.plane_gemm(pixels, weight)])  # fmt: skip
+
+
+def packing(b, n):
+    """Packing from memory beside NumPy's packbits, and beside a copy of the numbers."""
+    x, signs_of = floats(b, n), kernels.pack
+    copy = np.empty_like(x)
+    assert signs_of(x[:9]) == reference.pack(x[:9])
+    assert signs_of(x[:, :70].T) == reference.pack(x[:, :70].T)
+    others = [lambda: np.packbits(x >= 0, axis=-1, bitorder="little"), lambda: np.copyto(copy, x)]
+    row(f"pack float32 {b} x {n}", b * n, [*others, lambda: signs_of(x)])
+    row(f"pack float32 {b} x {n}, transposed", b * n, [*others, lambda: signs_of(x.T)])
+    row(f"pack_with_mask float32 {b} x {n}", b * n, [*others, lambda: kernels.pack_with_mask(x)])
+    for dtype in (np.float64, np.int8, np.bool_):
+        numbers = (x > 0).astype(dtype)
+        row(f"pack {np.dtype(dtype)} {b} x {n}", b * n,
+            [lambda v=numbers: np.packbits(v >= 0, axis=-1, bitorder="little"),
+             lambda v=numbers: np.copyto(np.empty_like(v), v),
+             lambda v=numbers: signs_of(v)])  # fmt: skip
+    bits = signs_of(x)
+    row(f"unpack to float32 {b} x {n}", b * n,
+        [lambda: np.unpackbits(bits.words.view(np.uint8), axis=-1).astype(np.float32),
+         lambda: np.copyto(copy, x), lambda: kernels.unpack(bits)])  # fmt: skip
+
+
+def layer_step(b, width):
+    """Forward and both backward products of a hidden layer, with all that they need.
+
+    Bits: the weights laid out, the inputs packed, both forms of the gradient quantized.
+    """
+    x, weight, grad = floats(b, width), signs(width, width), floats(b, width)
+    factor = weight.signs(np.float32)
+
+    def three_products():
+        return x @ factor.T, grad @ factor, grad.T @ x
+
+    def on_bits(bits):
+        inputs, weights = kernels.pack(x), kernels.Bits(weight.words, weight.shape)
+        z = kernels.xnor_gemm(inputs, weights)
+        rows = kernels.quantize(grad, bits) if bits else grad
+        columns = kernels.quantize(grad.T, bits) if bits else grad.T
+        return z, kernels.signed_gemm(rows, weights), kernels.signed_gemm(columns, inputs)
+
+    with kernels.using("reference"):
+        expected = reference.xnor_gemm(kernels.pack(x)[:5], weight)
+    assert np.array_equal(on_bits(6)[0][:5], expected)
+    contestants, names = [three_products], ["numpy"]
+    with contextlib.suppress(ImportError):
+        import torch
+
+        torch.set_num_threads(1)
+        tx, tw, tg = (torch.from_numpy(a) for a in (x, factor, grad))
+        contestants.append(lambda: (tx @ tw.T, tg @ tw, tg.T @ tx))
+        names.append("torch")
+    for bits in (6, 8, None):
+        name = f"int{bits}" if bits else "float32"
+        title, macs = f"layer step {name}, batch {b}, {width} wide", 3 * b * width * width
+        runs = [*contestants, lambda bits=bits: on_bits(bits)]
+        row(title, macs, runs, "over " + ", ".join(names))
+
+
+def two_threads():
+    """xnor_gemm on two threads beside one."""
+    x, weight = signs(4096, 4096), kernels.prepare(signs(4096, 4096))
+
+    def on(n):
+        kernels.set_num_threads(n)
+        kernels.xnor_gemm(x, weight)
+
+    row("xnor_gemm 4096 x 4096 x 4096, 2 threads", 4096**3, [lambda: on(1), lambda: on(2)],
+        "over one thread")  # fmt: skip
+    kernels.set_num_threads(1)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--level", choices=("avx512", "avx2", "portable"), help="of the kernels")
+    args = parser.parse_args()
+    bitnet.set_num_threads(1)
+    with contextlib.ExitStack() as stack:
+        if args.level:
+            from bitnet.kernels.cpu import using_level
+
+            stack.enter_context(using_level(args.level))
+        print("\n".join(machine.lines()))
+        print(f"\n{'':44} {'ms':>9} {'GMAC/s':>9}  times as fast as float32 in NumPy")
+        for size in ((4096, 4096, 4096), (1000, 4096, 784), (1000, 4096, 4096), (100, 4096, 4096),
+                     (1, 4096, 4096)):  # fmt: skip
+            xnor(*size)
+        if args.level:
+            return
+        tables(1000, 4096, 4096)
+        planes(1000, 4096, 4096)
+        planes(100, 4096, 784)
+        for width in (2048, 4096):
+            for batch in (100, 1000):
+                layer_step(batch, width)
+        print(f"\n{'':44} {'ms':>9} {'G/s':>9}  times as fast as np.packbits, as np.copyto")
+        packing(8192, 4096)
+        two_threads()
+
+
+if __name__ == "__main__":
+    bitnet.run(main)

@@ -1,0 +1,196 @@
+"""Training the MLP of the papers beside the same net in torch: time an epoch, and memory.
+
+    python benchmarks/training.py                     3 x 2048 and 3 x 4096, one and two threads
+    python benchmarks/training.py --batches 600       whole epochs instead of parts of one
+    python benchmarks/training.py --memory            the peak of a process each
+
+Both train 784-H-H-H-10 with ±1 weights and activations, batch norm after each layer, squared
+hinge, Adam with the per-layer step scale, clipped latent weights and a cosine schedule, batch
+100, on random pixels.  torch runs eagerly, with its fused Adam, at its default precision and with
+bf16 products allowed.  The contestants take turns of some batches in one process; the first turn
+does not count.  The losses of the first batches are printed to show that both learn alike.
+"""
+
+import os
+
+os.environ.pop("OPENBLAS_CORETYPE", None)  # a forced core type can halve the BLAS
+
+import argparse
+import itertools
+import resource
+import statistics
+import subprocess
+import sys
+import time
+
+import machine
+import numpy as np
+
+import bitnet
+from bitnet import functions, models, schedules
+
+BATCH, EPOCH = 100, 600  # batches of MNIST's 60 000 images
+LR = 3e-3
+
+
+class InBits:
+    """The net in bitnet."""
+
+    def __init__(self, width, gradient):
+        rng = np.random.default_rng(0)
+        self.model = models.binary_mlp(
+            [784, width, width, width, 10], rng, step_scale=10, **gradient
+        )
+        self.adam = bitnet.Adam(self.model.parameters(), LR)
+        self.schedule, self.steps = schedules.Cosine(LR, 20), 0
+
+    def step(self, pixels, labels):
+        self.adam.lr = self.schedule(self.steps / EPOCH)
+        loss = functions.squared_hinge(self.model(pixels), labels)
+        self.adam.zero_grad()
+        loss.backward()
+        self.adam.step()
+        self.steps += 1
+        return loss.item()
+
+
+class InTorch:
+    """The same net in torch, eager: binarized by a straight-through estimator."""
+
+    def __init__(self, width, precision):
+        import torch
+
+        self.torch, self.precision = torch, precision
+
+        class Sign(torch.autograd.Function):
+            @staticmethod
+            def forward(ctx, x, window):
+                if window:
+                    ctx.save_for_backward(x)
+                return torch.where(x >= 0, 1.0, -1.0)
+
+            @staticmethod
+            def backward(ctx, grad):
+                if not ctx.saved_tensors:
+                    return grad, None
+                return grad * (ctx.saved_tensors[0].abs() <= 1), None
+
+        self.sign = Sign.apply
+        torch.manual_seed(0)
+        sizes = [784, width, width, width, 10]
+        self.weights, self.norms, groups = [], [], []
+        for n, m in itertools.pairwise(sizes):
+            weight = torch.nn.Parameter(torch.empty(m, n).uniform_(-1, 1))
+            norm = torch.nn.BatchNorm1d(m, eps=1e-4)
+            self.weights.append(weight)
+            self.norms.append(norm)
+            groups.append({"params": [weight], "scale": ((n + m) / 1.5) ** 0.5})
+            groups.append({"params": list(norm.parameters()), "scale": 10.0})
+        self.adam = torch.optim.Adam(groups, LR, fused=True)
+        self.schedule, self.steps = schedules.Cosine(LR, 20), 0
+
+    def step(self, pixels, labels):
+        torch, sign = self.torch, self.sign
+        torch.set_float32_matmul_precision(self.precision)
+        for group in self.adam.param_groups:
+            group["lr"] = self.schedule(self.steps / EPOCH) * group["scale"]
+        x = torch.from_numpy(pixels).float() * (2 / 255) - 1
+        for i, (weight, norm) in enumerate(zip(self.weights, self.norms, strict=True)):
+            x = norm(x @ sign(weight, False).T)
+            x = sign(x, True) if i < len(self.weights) - 1 else x
+        targets = torch.nn.functional.one_hot(torch.from_numpy(labels), 10) * 2 - 1
+        loss = (1 - targets * x).clamp(min=0).square().mean()
+        self.adam.zero_grad()
+        loss.backward()
+        self.adam.step()
+        with torch.no_grad():
+            for weight in self.weights:
+                weight.clamp_(-1, 1)
+        self.steps += 1
+        return loss.item()
+
+
+CONTESTANTS = {
+    "torch": lambda width: InTorch(width, "highest"),
+    "torch, bf16 allowed": lambda width: InTorch(width, "medium"),
+    "bitnet": lambda width: InBits(width, {}),
+    "bitnet, float32 gradient": lambda width: InBits(width, {"gradient": "float32"}),
+}
+
+
+def set_threads(n):
+    import torch
+
+    torch.set_num_threads(n)
+    bitnet.set_num_threads(n)
+
+
+def data(rng):
+    """A batch of random pixels and labels."""
+    return rng.integers(0, 256, (BATCH, 784), dtype=np.uint8), rng.integers(0, 10, BATCH)
+
+
+def race(width, threads, batches, turns):
+    """Seconds an epoch of each contestant, a list over the turns."""
+    set_threads(threads)
+    nets = {name: build(width) for name, build in CONTESTANTS.items()}
+    seconds = {name: [] for name in nets}
+    for turn in range(turns + 1):
+        for name, net in nets.items():
+            rng = np.random.default_rng(turn)
+            some = [data(rng) for _ in range(10)]
+            start = time.perf_counter()
+            losses = [net.step(*some[i % 10]) for i in range(batches)]
+            elapsed = time.perf_counter() - start
+            if turn:
+                seconds[name].append(elapsed / batches * EPOCH)
+            else:
+                print(f"  {name}: the first losses {', '.join(f'{v:.3f}' for v in losses[:4])}")
+    return seconds
+
+
+def peak_mib(name, width):
+    """The peak of resident memory of a process that trains for some batches, in MiB."""
+    words = [sys.executable, __file__, "--one", name, "--widths", str(width)]
+    return float(subprocess.run(words, capture_output=True, text=True, check=True).stdout)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--widths", type=int, nargs="+", default=[2048, 4096])
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--batches", type=int, default=20, help="in a turn (20; an epoch is 600)")
+    parser.add_argument("--turns", type=int, default=5, help="that count (5)")
+    parser.add_argument("--memory", action="store_true", help="peak memory instead of time")
+    parser.add_argument("--one", choices=CONTESTANTS, help="train a few batches; print the peak")
+    args = parser.parse_args()
+    if args.one:
+        net, rng = CONTESTANTS[args.one](args.widths[0]), np.random.default_rng(0)
+        for _ in range(5):
+            net.step(*data(rng))
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+        return
+    print("\n".join(machine.lines("torch")))
+    if args.memory:
+        for width in args.widths:
+            peaks = {name: peak_mib(name, width) for name in CONTESTANTS}
+            print(f"\n3 x {width}: peak of the whole process")
+            for name, mib in peaks.items():
+                print(f"  {name:26} {mib:8.0f} MiB  {mib / peaks['torch']:.2f} of torch's")
+        return
+    for width in args.widths:
+        for threads in args.threads:
+            print(f"\n3 x {width}, threads: {threads}", flush=True)
+            seconds = race(width, threads, args.batches, args.turns)
+            for name, own in seconds.items():
+                ratios = (
+                    statistics.median(a / b for a, b in zip(other, own, strict=True))
+                    for other in list(seconds.values())[:2]
+                )
+                text = "  ".join(f"{ratio:6.2f}" for ratio in ratios)
+                print(f"  {name:26} {statistics.median(own):8.1f} s an epoch; times as fast as "
+                      f"torch, as torch with bf16: {text}", flush=True)  # fmt: skip
+
+
+if __name__ == "__main__":
+    bitnet.run(main)

@@ -1,0 +1,149 @@
+"""Which level of the kernels runs, on this processor and, through Numba's overrides, on others."""
+
+import importlib.util
+import os
+import platform
+import subprocess
+import sys
+
+import pytest
+
+from bitnet import InputError, kernels
+
+if importlib.util.find_spec("numba") is None:
+    pytest.skip("Numba is not installed", allow_module_level=True)
+
+from bitnet.kernels.cpu import jit
+
+AVX2 = "+64bit,+avx,+avx2,+bmi,+bmi2,+cx16,+f16c,+fma,+lzcnt,+movbe,+popcnt,+sse2,+sse3,+sse4.1,"
+AVX2 += "+sse4.2,+ssse3"
+OVERRIDES = {
+    "avx2": {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": AVX2},
+    "portable": {"NUMBA_CPU_NAME": "x86-64", "NUMBA_CPU_FEATURES": "+64bit,+sse2"},
+    "portable, not compiled": {"NUMBA_DISABLE_JIT": "1"},
+}
+on_x86 = pytest.mark.skipif(
+    platform.machine().lower() not in ("x86_64", "amd64"), reason="an x86-64 processor is needed"
+)
+
+# every kernel against the definition, at a level that the environment forces
+EVERY_KERNEL = """
+import numpy as np
+from bitnet import kernels
+from bitnet.kernels import reference
+from bitnet.kernels.cpu import level, level_reason
+
+rng = np.random.default_rng(0)
+pack = kernels.pack
+B, M, N = 7, 37, 131
+x, weight = pack(rng.standard_normal((B, N))), pack(rng.standard_normal((M, N)))
+steps = kernels.Thresholds(np.arange(M, dtype=np.int32) - 20, np.arange(M) % 2 > 0)
+pixels = rng.integers(0, 256, (B, N), dtype=np.uint8)
+grad = rng.standard_normal((B, M)).astype(np.float32)
+rows, columns = kernels.quantize(grad, 6), kernels.quantize(grad.T, 8)
+assert (columns.values == reference.quantize(grad.T, 127, None).values).all()
+assert (kernels.xnor_gemm(x, weight) == reference.xnor_gemm(x, weight)).all()
+assert kernels.xnor_sign(x, weight, steps) == reference.xnor_sign(x, weight, steps)
+assert (kernels.plane_gemm(pixels, weight) == reference.plane_gemm(pixels, weight)).all()
+for left, right in ((rows, weight), (columns, x), (columns, pixels)):
+    expected = reference.signed_gemm(left, right)
+    assert (kernels.signed_gemm(left, right) == expected).all()
+y = kernels.signed_gemm(grad, weight)
+assert np.allclose(y, reference.signed_gemm(grad, weight), atol=1e-4)
+z, c = kernels.xnor_gemm(x, weight), grad[0]
+assert kernels.normalize_sign(z, c, c, c, 1.0) == reference.normalize_sign(z, c, c, c, 1.0)
+for a, b in zip(kernels.batch_norm_backward(grad, None, z, c, c, c),
+                reference.batch_norm_backward(grad, None, z, c, c, c), strict=True):
+    assert (a == b).all()
+w, m, v = grad.copy(), abs(grad), abs(grad)
+kernels.update("adam", w, grad, [m, v], [0.1, 0.1, 0.001, 1.0, 1e-8, 1.0], 1.0)
+u, m, v = grad.copy(), abs(grad), abs(grad)
+reference.update("adam", u, grad, [m, v], [0.1, 0.1, 0.001, 1.0, 1e-8, 1.0], 1.0, None)
+assert (w == u).all()
+print(level(), "|", level_reason())
+"""
+
+
+def python(code, **environment):
+    words = [sys.executable, "-c", code]
+    ran = subprocess.run(words, capture_output=True, text=True, env={**os.environ, **environment})
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout
+
+
+@pytest.mark.parametrize("name", OVERRIDES)
+def test_every_kernel_at_a_level_that_is_forced(name):
+    if "NUMBA_CPU_NAME" in OVERRIDES[name] and platform.machine().lower() not in (
+        "x86_64",
+        "amd64",
+    ):
+        pytest.skip("an x86-64 processor is needed")
+    if name == "avx2" and jit.missing("avx2"):
+        pytest.skip("the processor has no AVX2")
+    level, _, reason = python(EVERY_KERNEL, **OVERRIDES[name]).partition(" | ")
+    assert level == name.partition(",")[0]
+    assert "avx512 lacks" in reason or level == "portable"
+    assert "NUMBA_DISABLE_JIT" in reason or "not compiled" not in name
+
+
+MACHINE_CODE = """
+import numba
+from numba import types
+from bitnet.kernels.cpu import jit, pixels, tables, xnor
+
+def code(function, *arrays):
+    kinds = {"u8": types.uint64, "i4": types.int32, "i2": types.int16, "u2": types.uint16,
+             "f4": types.float32, "i1": types.int8, "u1": types.uint8, "u4": types.uint32}
+    signature = tuple(types.Array(kinds[a[:2]], int(a[2:]), "C") if len(a) > 2 else types.int64
+                      for a in arrays)
+    function.compile(signature)
+    return "".join(function.inspect_asm().values())
+
+assert "vpopcntq" in code(xnor._integers_avx512, "u82", "u83", "n", "i42")
+assert "vpopcntq" in code(xnor._signs_avx512, "u82", "u83", "u81", "u41", "u82")
+lookups = code(tables._multiply_integers, "i22", "u23", "n", "i23", "i42")
+assert "vpermi2w" in lookups or "vpermt2w" in lookups
+lookups = code(tables._multiply_floats, "f42", "u43", "f43", "f42")
+assert "vpermi2ps" in lookups or "vpermt2ps" in lookups
+assert "vpdpbusd" in code(pixels._multiply, "i12", "u13", "i41", "f41", "i42", "f42")
+"""
+
+
+@on_x86
+def test_the_avx512_kernels_compile_to_the_instructions_meant(tmp_path):
+    """For a server of 2021, also where this processor could not run them."""
+    features = "+64bit,+avx,+avx2,+bmi,+bmi2,+cx16,+evex512,+f16c,+fma,+lzcnt,+movbe,+popcnt,"
+    features += ",".join(f"+{name}" for name in sorted(jit.LEVELS["avx512"]))
+    environment = {"NUMBA_CPU_NAME": "icelake-server", "NUMBA_CPU_FEATURES": features}
+    python(MACHINE_CODE, NUMBA_CACHE_DIR=str(tmp_path), **environment)
+
+
+def test_a_second_process_compiles_nothing(tmp_path):
+    count = "import numba.core.event as event\nseen = []\n"
+    count += "class Seen(event.Listener):\n    def on_start(self, event): seen.append(event)\n"
+    count += "    def on_end(self, event): pass\n"
+    count += "event.register('numba:compile', Seen())\n"
+    code = count + EVERY_KERNEL + "\nprint(len(seen))"
+    assert int(python(code, NUMBA_CACHE_DIR=str(tmp_path)).split()[-1]) > 0
+    assert int(python(code, NUMBA_CACHE_DIR=str(tmp_path)).split()[-1]) == 0
+
+
+def test_a_level_that_there_is_not():
+    with pytest.raises(InputError, match="no level 'neon'"), jit.using_level("neon"):
+        pass
+
+
+def test_a_level_that_the_processor_lacks(monkeypatch):
+    monkeypatch.setattr(jit, "_features", lambda: {"avx2"})
+    with pytest.raises(InputError, match="avx512 needs avx512bw, "), jit.using_level("avx512"):
+        pass
+    monkeypatch.setattr(jit, "_level", None)
+    assert jit.level() == "avx2"
+    assert "avx512 lacks avx512bw" in jit.level_reason()
+
+
+def test_threads_are_the_processors_unless_told_otherwise():
+    before = kernels.num_threads()
+    kernels.set_num_threads(3)
+    assert kernels.num_threads() == 3
+    kernels.set_num_threads(before)

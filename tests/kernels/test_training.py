@@ -1,0 +1,187 @@
+"""What stands between the products in training, in every implementation."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import numbers, rows, seeds, signs, some_widths, widths
+
+from bitnet import InputError, kernels
+from bitnet.kernels import reference
+
+pytestmark = pytest.mark.usefixtures("implementation")
+
+some_rows = st.sampled_from([1, 2, 3, 5, 33])
+
+
+def integers(seed, shape, largest=300):
+    return np.random.default_rng(seed).integers(-largest, largest, shape).astype(np.int32)
+
+
+def normal_numbers(seed, shape):
+    """Without subnormal ones, by which one cannot divide."""
+    x = numbers(seed, shape)
+    return np.where(abs(x) < 1e-37, np.float32(0), x)
+
+
+def columns(seed, n):
+    return np.random.default_rng(seed).standard_normal((3, n)).astype(np.float32)
+
+
+@given(rows, widths, seeds)
+def test_column_sums_are_exact(b, n, seed):
+    z = integers(seed, (b, n), 2**24)
+    sums, squares = kernels.column_sums(z)
+    assert (sums.dtype, squares.dtype) == (np.int64, np.int64)
+    assert sums.tolist() == [sum(map(int, column)) for column in z.T]
+    assert squares.tolist() == [sum(int(v) ** 2 for v in column) for column in z.T]
+
+
+@given(rows, widths, seeds)
+def test_normalize_sign_is_the_expression_and_its_sign(b, n, seed):
+    z, (mean, scale, shift) = integers(seed, (b, n)), columns(seed, n)
+    y = (z.astype(np.float32) - mean) * scale + shift
+    bits, mask = kernels.normalize_sign(z, mean, scale, shift, 1.0)
+    assert bits == reference.pack(y)
+    assert mask == reference.pack(abs(y) <= 1)
+    assert kernels.normalize_sign(z, mean, scale, shift)[0] == bits
+
+
+def test_normalize_sign_at_the_edges():
+    z, one = np.array([[-2, -1, 0, 1, 2]], np.int32), np.ones(5, np.float32)
+    bits, mask = kernels.normalize_sign(z, 0 * one, one, 0 * one, 1.0)
+    assert bits.signs().tolist() == [[-1, -1, 1, 1, 1]]
+    assert mask.signs().tolist() == [[-1, 1, 1, 1, -1]]
+
+
+@given(some_rows, some_widths, seeds, st.booleans())
+def test_batch_norm_backward_equals_the_definition(b, n, seed, masked):
+    z, (mean, inv_std, gamma) = integers(seed, (b, n)), columns(seed, n)
+    grad_y = numbers(seed, (b, n))
+    mask = kernels.pack(signs(seed, (b, n))) if masked else None
+    got = kernels.batch_norm_backward(grad_y, mask, z, mean, inv_std, gamma)
+    expected = reference.batch_norm_backward(grad_y, mask, z, mean, inv_std, gamma)
+    for a, e in zip(got, expected, strict=True):
+        assert a.dtype == np.float32
+        assert np.array_equal(a, e)
+    g = grad_y if mask is None else grad_y * (mask.signs() > 0)
+    assert np.allclose(got[2], g.sum(axis=0, dtype=np.float64), rtol=1e-6, atol=1e-30)
+
+
+@given(some_rows, some_widths, seeds, st.integers(2, 8), st.booleans())
+def test_quantize_equals_the_definition_and_errs_by_half_a_step(r, c, seed, bits, transposed):
+    x = normal_numbers(seed, (c, r)).T if transposed else normal_numbers(seed, (r, c))
+    largest = 2 ** (bits - 1) - 1
+    q = kernels.quantize(x, bits)
+    expected = reference.quantize(x, largest, None)
+    assert np.array_equal(q.values, expected.values)
+    assert np.array_equal(q.scales, expected.scales)
+    assert abs(q.values.astype(int)).max() <= largest
+    assert (abs(q.numbers() - x) <= q.scales[:, None] * 0.50001).all()
+    assert np.array_equal(abs(q.values.astype(int)).max(axis=1), largest * abs(x).any(axis=1))
+
+
+@given(some_rows, some_widths, seeds, st.booleans())
+def test_stochastic_rounding_equals_the_definition(r, c, seed, transposed):
+    x = normal_numbers(seed, (c, r)).T if transposed else normal_numbers(seed, (r, c))
+    q = kernels.quantize(x, 6, np.random.default_rng(seed))
+    drawn = int(np.random.default_rng(seed).integers(2**63))
+    expected = reference.quantize(x, 31, drawn)
+    assert np.array_equal(q.values, expected.values)
+    assert (abs(q.numbers() - x) <= q.scales[:, None] * 1.00001).all()
+
+
+def test_stochastic_rounding_has_no_bias_and_nearest_has_one():
+    x = np.full((4, 20001), 0.3, np.float32)
+    x[:, 0] = 7.0  # a scale of 1 with 4 bits
+    by_chance = kernels.quantize(x, 4, np.random.default_rng(0)).values[:, 1:]
+    assert set(np.unique(by_chance)) == {0, 1}
+    assert abs(by_chance.mean() - 0.3) < 5 * np.sqrt(0.3 * 0.7 / by_chance.size)
+    assert not kernels.quantize(x, 4).values[:, 1:].any()
+    again = kernels.quantize(x, 4, np.random.default_rng(1)).values[:, 1:]
+    assert 0.3 < (again != by_chance).mean() < 0.54  # 0.42 for independent draws
+
+
+@pytest.mark.parametrize("rng", [None, np.random.default_rng(0)])
+@pytest.mark.parametrize("transposed", [False, True])
+def test_quantize_of_zeros_and_of_what_is_not_finite(rng, transposed):
+    x = np.array([[0, 0, 0], [1, np.nan, 2], [1, np.inf, -np.inf], [1e-45, 0, 0]], np.float32)
+    x = np.asfortranarray(x) if transposed else x
+    q = kernels.quantize(x, 6, rng)
+    assert not q.values[:3].any()
+    assert q.scales[0] == 0
+    assert not np.isfinite(q.scales[1:3]).any()
+
+
+RULES = {
+    "sgd": (1, [0.1, 0.9, 0.0]),
+    "nesterov": (1, [0.1, 0.9, 1.0]),
+    "adam": (2, [0.1, 0.1, 0.001, 3.0, 1e-8, 2.0]),
+    "adamax": (2, [0.1, 0.1, 0.999, 1e-8, 2.0]),
+}
+
+
+@given(some_rows, some_widths, seeds, st.sampled_from(sorted(RULES)), st.booleans())
+def test_update_equals_the_definition_and_packs_what_it_changed(r, c, seed, name, lazy):
+    n_states, constants = RULES[name]
+    rng = np.random.default_rng(seed)
+    start = rng.uniform(-1, 1, (r, c)).astype(np.float32)
+    state = abs(rng.standard_normal((n_states, r, c))).astype(np.float32)
+    grad = numbers(seed, (r, c))
+    if lazy:
+        x = kernels.quantize(numbers(seed, (r, 7)), 6)
+        grad = kernels.Product(x, kernels.pack(signs(seed, (7, c))))
+    results = []
+    for module in (kernels, reference):
+        weight, own, words = start.copy(), state.copy(), reference.pack(start).words.copy()
+        rule = "sgd" if name == "nesterov" else name
+        flips = module.update(rule, weight, grad, list(own), constants, 1.0, words)
+        assert np.array_equal(words, reference.pack(weight).words)
+        assert flips == int(((start >= 0) != (weight >= 0)).sum())
+        results.append((weight, own))
+    assert np.array_equal(results[0][0], results[1][0])
+    assert np.array_equal(results[0][1], results[1][1])
+    assert abs(results[0][0]).max() <= 1
+
+
+def test_update_keeps_nan_and_says_so():
+    weight, grad = np.ones(3, np.float32), np.array([np.nan, 1.0, -1.0], np.float32)
+    state = [np.zeros(3, np.float32)]
+    assert kernels.update("sgd", weight, grad, state, [1, 0, 0], 1.0) is None
+    assert np.isnan(weight[0])
+    assert weight[1:].tolist() == [0.0, 1.0]
+    assert kernels.update("sgd", weight[1:], grad[1:], [state[0][1:]], [1, 0, 0], 1.0) == 0
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_update_without_a_bound(dtype):
+    weight, grad = np.zeros((2, 3), dtype), np.full((2, 3), -5, dtype)
+    kernels.update("sgd", weight, grad, [np.zeros((2, 3), dtype)], [1, 0, 0])
+    assert (weight == 5).all()
+
+
+ONE = np.ones(3, np.float32)
+Z = np.ones((2, 3), np.int32)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: kernels.column_sums(np.ones((2, 3))),
+        lambda: kernels.column_sums(np.ones(3, np.int32)),
+        lambda: kernels.normalize_sign(Z, ONE, ONE, ONE[:2]),
+        lambda: kernels.normalize_sign(Z.astype(float), ONE, ONE, ONE),
+        lambda: kernels.batch_norm_backward(np.ones((2, 2)), None, Z, ONE, ONE, ONE),
+        lambda: kernels.batch_norm_backward(np.ones((2, 3)), ONE, Z, ONE, ONE, ONE),
+        lambda: kernels.quantize(np.ones(3, np.float32), 6),
+        lambda: kernels.quantize(np.ones((2, 3), np.float32), 1),
+        lambda: kernels.quantize(np.ones((2, 3), np.float32), 9),
+        lambda: kernels.quantize(np.ones((2, 3), np.int32), 6),
+        lambda: kernels.update("sgd", np.ones(3), np.ones(2), [np.ones(3)], [1, 0, 0]),
+        lambda: kernels.update("sgd", np.ones(3), np.ones(3, np.float32), [np.ones(3)], [1, 0, 0]),
+        lambda: kernels.update("sgd", ONE, ONE, [], [1, 0, 0], 1.0, np.zeros((3, 1), np.uint64)),
+    ],
+)
+def test_what_does_not_fit_is_refused(call):
+    with pytest.raises(InputError):
+        call()
