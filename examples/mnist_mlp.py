@@ -146,8 +146,8 @@ def arguments():
     add("--epochs", type=int, help="passes over the training set (20; paper: 1000)")
     add("--batch", type=int, default=100, help="images in a batch (100)")
     add("--lr", type=float, default=3e-3, help="first learning rate of the binary net (0.003)")
-    add("--gradient", choices=("float32", "int8", "int6", "int4"), default="int6", help="numbers "
-        "that the backward products multiply (int6)")  # fmt: skip
+    add("--gradient", choices=("float32", "int8", "int6", "int4"), default="int8", help="numbers "
+        "that the backward products multiply (int8)")  # fmt: skip
     add("--rounding", choices=("nearest", "stochastic"), default="nearest", help="of gradients")
     add("--seed", type=int, default=0, help="of weights, shuffling and dropout (0)")
     add("--threads", type=int, help="threads of the kernels and of the BLAS (all cores)")

@@ -8,6 +8,7 @@ import math
 
 import numpy as np
 
+from bitnet.kernels import reference
 from bitnet.kernels.bits import Bits, Planes, words_for
 from bitnet.kernels.cpu.jit import jit
 
@@ -79,23 +80,6 @@ def _transpose_bits(words, rows, masks, transposed):
 
 
 @jit
-def _pack_bool_rows(x, words):
-    """Bit 1 where x is not 0; x (R, N) bytes, words (R, K)."""
-    n_rows, n = x.shape
-    for r in range(n_rows):
-        for k in range(n // 64):
-            word = np.uint64(0)
-            for b in range(64):
-                word |= np.uint64(x[r, 64 * k + b] != 0) << np.uint64(b)
-            words[r, k] = word
-        if n % 64:
-            word = np.uint64(0)
-            for b in range(n % 64):
-                word |= np.uint64(x[r, n - n % 64 + b] != 0) << np.uint64(b)
-            words[r, n // 64] = word
-
-
-@jit
 def _split_rows(pixels, words):
     """Bit p of each pixel into plane p; pixels (R, N), words (8, R, K)."""
     n_rows, n = pixels.shape
@@ -162,11 +146,10 @@ def pack(x):
     """See `bitnet.kernels.pack`."""
     if x.ndim == 2 and not x.flags.c_contiguous and x.T.flags.c_contiguous:
         return transpose(pack(x.T))
+    if x.dtype == np.bool_:  # NumPy packs these as fast
+        return reference.pack(x)
     words = _empty_words(x.shape)
-    if x.dtype == np.bool_:
-        _pack_bool_rows(_rows(x).view(np.uint8), _rows(words))
-    else:
-        pack_rows(_rows(x), _rows(words))
+    pack_rows(_rows(x), _rows(words))
     return Bits(words, x.shape)
 
 

@@ -53,22 +53,25 @@ def _fill_routine(kind):
     return routine(fill)
 
 
-def _found(e, kind, tables, table_stride, index, index_stride, n_words):
+def _found(e, kind, tables, table_stride, index, index_stride, n_words, n_groups):
     """The sums over n_words of index words, for four rows and VECTORS registers of columns."""
     register, indices = f"<{kind.lanes} x {kind.number}>", f"<{kind.lanes} x {kind.index}>"
 
     def word(w, found):
         which = [e.load(indices, index + index_stride * v + (w << 6)) for v in range(VECTORS)]
-        for group in range(kind.groups):
-            at = tables + (w * kind.groups + group) * TABLE_BYTES
+
+        def group(g, values):  # unrolled, LLVM would keep the sums of all groups at once
+            found, which = values[:-VECTORS], values[-VECTORS:]
+            at = tables + (w * n_groups + g) * TABLE_BYTES
             for row in range(TILE):
                 low = e.load(register, at + table_stride * row)
                 high = e.load(register, at + table_stride * row + 64)
                 for v in range(VECTORS):
                     sums = e.call(kind.lookup, register, low, which[v], high)
                     found[row * VECTORS + v] = found[row * VECTORS + v] + sums
-            which = [i >> kind.group for i in which]
-        return found
+            return found + [i >> kind.group for i in which]
+
+        return e.repeat(n_groups, found + which, group)[:-VECTORS]
 
     found = e.repeat(n_words, [e.constant(register, 0)] * (TILE * VECTORS), word)
     return [found[row * VECTORS : (row + 1) * VECTORS] for row in range(TILE)]
@@ -86,10 +89,12 @@ def _add_routine(kind):
     """Add to the sums of four rows, for all columns, what their tables hold for each index."""
     total = f"<16 x {kind.total}>"
 
-    def add(e, tables, table_stride, index, index_stride, n_vectors, n_words, sums, stride):
+    def add(
+        e, tables, table_stride, index, index_stride, n_vectors, n_words, n_groups, sums, stride
+    ):
         def columns(tile, _):
             first = index + tile * VECTORS * index_stride
-            found = _found(e, kind, tables, table_stride, first, index_stride, n_words)
+            found = _found(e, kind, tables, table_stride, first, index_stride, n_words, n_groups)
             for row in range(TILE):
                 at = sums + stride * row + tile * (VECTORS * kind.lanes * 4)
                 for register in found[row]:
@@ -104,13 +109,15 @@ def _add_routine(kind):
 
 
 @routine
-def _one_block(e, tables, table_stride, index, index_stride, n_vectors, n_words, scales, y, stride):
+def _one_block(
+    e, tables, table_stride, index, index_stride, n_vectors, n_words, n_groups, scales, y, stride
+):
     """As `_add_integers`, where the sums fit int16 to the end: times a scale a row, as floats."""
     scale = [e.splat("<16 x float>", e.load("float", scales + 4 * row)) for row in range(TILE)]
 
     def columns(tile, _):
         first = index + tile * VECTORS * index_stride
-        found = _found(e, INTEGERS, tables, table_stride, first, index_stride, n_words)
+        found = _found(e, INTEGERS, tables, table_stride, first, index_stride, n_words, n_groups)
         for row in range(TILE):
             at = y + stride * row + tile * (VECTORS * 128)
             for register in found[row]:
@@ -154,8 +161,8 @@ def _multiply_integers(numbers, index, block, tables, sums):
                 row = numbers.ctypes.data + i * numbers.strides[0] + 24 * w
                 _fill_integers(row, numbers.strides[0], 2 * words, tables_at, step)
                 to = sums.ctypes.data + i * sums.strides[0]
-                _add_integers(tables_at, step, at, index.strides[0], len(index), words, to,
-                              sums.strides[0])  # fmt: skip
+                _add_integers(tables_at, step, at, index.strides[0], len(index), words,
+                              tables.shape[2], to, sums.strides[0])  # fmt: skip
 
 
 @jit
@@ -167,7 +174,7 @@ def _multiply_one_block(numbers, index, tables, scales, y):
         _fill_integers(row, numbers.strides[0], 2 * index.shape[1], tables_at, step)
         to, scale = y.ctypes.data + i * y.strides[0], scales.ctypes.data + 4 * i
         _one_block(tables_at, step, index.ctypes.data, index.strides[0], len(index),
-                   index.shape[1], scale, to, y.strides[0])  # fmt: skip
+                   index.shape[1], tables.shape[2], scale, to, y.strides[0])  # fmt: skip
 
 
 @jit
@@ -182,8 +189,8 @@ def _multiply_floats(numbers, index, tables, sums):
                 row = numbers.ctypes.data + i * numbers.strides[0] + 120 * w
                 _fill_floats(row, numbers.strides[0], 6 * words, tables_at, step)
                 to = sums.ctypes.data + i * sums.strides[0]
-                _add_floats(tables_at, step, at, index.strides[0], len(index), words, to,
-                            sums.strides[0])  # fmt: skip
+                _add_floats(tables_at, step, at, index.strides[0], len(index), words,
+                            tables.shape[2], to, sums.strides[0])  # fmt: skip
 
 
 @jit
@@ -210,7 +217,7 @@ def integer_rows(numbers, index, n, largest, scales=None):
     padded_scales = None if scales is None else np.append(scales, np.zeros(TILE, np.float32))
 
     def rows(start, stop, y):
-        tables = np.empty((TILE, 2 * block, 64), np.int16)
+        tables = np.empty((TILE, block, 2, 64), np.int16)
         part = padded[start : start + -(-(stop - start) // TILE) * TILE]
         one_block = scales is not None and index.shape[1] <= block
         sums = _whole(y, part, index, np.float32 if one_block else np.int32)
@@ -233,7 +240,7 @@ def float_rows(x, index):
     padded = _padded(x, 30 * index.shape[1])
 
     def rows(start, stop, y):
-        tables = np.empty((TILE, 6 * FLOAT_BLOCK, 32), np.float32)
+        tables = np.empty((TILE, FLOAT_BLOCK, 6, 32), np.float32)
         part = padded[start : start + -(-(stop - start) // TILE) * TILE]
         sums = _whole(y, part, index, np.float32)
         sums.fill(0)

@@ -13,7 +13,7 @@ from bitnet.kernels.cpu.jit import inner, jit
 from bitnet.kernels.cpu.pack import pack_mask_rows
 from bitnet.kernels.operands import Quantized
 
-SIDE = 16  # columns of a transposed source that are read together
+SIDE = 16  # columns that are read together: a cache line
 
 
 @jit
@@ -38,24 +38,27 @@ def _normalize_sign(z, mean, scale, shift, window, y, words, mask):
 @inner
 def _passing(grad_y, mask, i, g):
     """g = the gradients of row i where the mask, if there is one, lets them pass."""
-    for j in range(grad_y.shape[1]):
-        g[j] = grad_y[i, j]
-    if len(mask):
-        for k in range(mask.shape[1]):
-            word = mask[i, k]
-            for b in range(min(64, len(g) - 64 * k)):
-                if not (word >> np.uint64(b)) & np.uint64(1):
-                    g[64 * k + b] = np.float32(0)
+    n = grad_y.shape[1]
+    if not len(mask):
+        for j in range(n):
+            g[j] = grad_y[i, j]
+        return
+    for k in range(mask.shape[1]):
+        word = mask[i, k]
+        for b in range(min(64, n - 64 * k)):
+            number = grad_y[i, 64 * k + b]
+            g[64 * k + b] = number if (word >> np.uint64(b)) & np.uint64(1) else np.float32(0)
 
 
 @jit
-def _batch_norm_backward(grad_y, mask, z, mean, inv_std, scale, g, grad_z, sums, products):
+def _batch_norm_backward(grad_y, mask, z, mean, inv_std, scale, grad_z, sums, products):
     """Two sweeps: the sums of g and of g * xhat down the columns, then the gradient of z.
 
-    scale = gamma * inv_std; g (N,) holds a row.
+    scale = gamma * inv_std; grad_z holds g, what the mask lets pass, in between.
     """
     n_rows, n = z.shape
     for i in range(n_rows):
+        g = grad_z[i]
         _passing(grad_y, mask, i, g)
         for j in range(n):
             xhat = (np.float32(z[i, j]) - mean[j]) * inv_std[j]
@@ -63,11 +66,11 @@ def _batch_norm_backward(grad_y, mask, z, mean, inv_std, scale, g, grad_z, sums,
             products[j] += np.float64(g[j] * xhat)
     count = np.float32(n_rows)
     for i in range(n_rows):
-        _passing(grad_y, mask, i, g)
+        g = grad_z[i]
         for j in range(n):
             xhat = (np.float32(z[i, j]) - mean[j]) * inv_std[j]
             along = (np.float32(sums[j]) + xhat * np.float32(products[j])) / count
-            grad_z[i, j] = (g[j] - along) * scale[j]
+            g[j] = (g[j] - along) * scale[j]
 
 
 @inner
@@ -106,27 +109,12 @@ def _quantize_rows(x, largest, seed, stochastic, v, values, scales):
 
 
 @jit
-def _quantize_columns(x, largest, seed, stochastic, side, values, scales):
-    """x (C, R) to the integers of its transpose (R, C); side (SIDE, C)."""
-    n_columns, n_rows = x.shape
-    bits, scale_bits = x.view(np.int32), scales.view(np.int32)
-    for i in range(n_rows):
-        scale_bits[i] = 0
-    for j in range(n_columns):
-        for i in range(n_rows):
-            scale_bits[i] = max(scale_bits[i], bits[j, i] & np.int32(0x7FFFFFFF))
-    for first in range(0, n_rows, SIDE):
-        width = min(SIDE, n_rows - first)
-        for j in range(n_columns):
-            for i in range(width):
-                side[i, j] = x[j, first + i]
-        for i in range(width):
-            row = first + i
-            factor = largest / scales[row]
-            for j in range(n_columns):
-                side[i, j] = side[i, j] * factor
-            _round_row(side[i], seed, row * n_columns, stochastic, largest, values[row])
-            scales[row] = scales[row] / largest
+def _transpose(x, transposed):
+    """A copy of x (C, R) as (R, C), a few columns at a time."""
+    for first in range(0, x.shape[1], SIDE):
+        for j in range(x.shape[0]):
+            for i in range(first, min(x.shape[1], first + SIDE)):
+                transposed[i, j] = x[j, i]
 
 
 def column_sums(z):
@@ -156,8 +144,7 @@ def batch_norm_backward(grad_y, mask, z, mean, inv_std, gamma):
     grad_z = np.empty(z.shape, np.float32)
     sums, products = np.zeros((2, z.shape[1]))
     arrays = np.ascontiguousarray(grad_y), words, np.ascontiguousarray(z)
-    scale, g = gamma * inv_std, np.empty(z.shape[1], np.float32)
-    _batch_norm_backward(*arrays, mean, inv_std, scale, g, grad_z, sums, products)
+    _batch_norm_backward(*arrays, mean, inv_std, gamma * inv_std, grad_z, sums, products)
     return grad_z, products.astype(np.float32), sums.astype(np.float32)
 
 
@@ -167,9 +154,9 @@ def quantize(x, largest, seed):
     scales = np.empty(x.shape[0], np.float32)
     settings = np.float32(largest), np.uint64(seed or 0), seed is not None
     if x.T.flags.c_contiguous and not x.flags.c_contiguous:
-        side = np.empty((SIDE, x.shape[1]), np.float32)
-        _quantize_columns(x.T, *settings, side, values, scales)
-    else:
-        v = np.empty(x.shape[1], np.float32)
-        _quantize_rows(np.ascontiguousarray(x), *settings, v, values, scales)
+        transposed = np.empty(x.shape, np.float32)
+        _transpose(x.T, transposed)
+        x = transposed
+    v = np.empty(x.shape[1], np.float32)
+    _quantize_rows(np.ascontiguousarray(x), *settings, v, values, scales)
     return Quantized(values, scales, largest)

@@ -213,13 +213,10 @@ def _signs_avx2(x, panels, limits, flips, y):
 
 @jit
 def _make_panels(words, panels):
-    """words (M, K) to panels (P, K, 32), with zeros for the outputs that are not there."""
-    m, n_words = words.shape
-    for p in range(panels.shape[0]):
-        for k in range(n_words):
-            for c in range(PANEL):
-                j = PANEL * p + c
-                panels[p, k, c] = words[j, k] if j < m else np.uint64(0)
+    """words (M, K) to panels (P, K, 32), which hold zeros for the outputs that are not there."""
+    for j in range(words.shape[0]):
+        for k in range(words.shape[1]):
+            panels[j // PANEL, k, j % PANEL] = words[j, k]
 
 
 @jit
@@ -259,7 +256,8 @@ def panels_of(weight):
     panels = weight.layouts.get("panels") if weight.layouts is not None else None
     if panels is None:
         words = np.ascontiguousarray(weight.words)
-        panels = np.empty((-(-words.shape[0] // PANEL), words.shape[1], PANEL), np.uint64)
+        shape = -(-words.shape[0] // PANEL), words.shape[1], PANEL
+        panels = (np.zeros if words.shape[0] % PANEL else np.empty)(shape, np.uint64)
         _make_panels(words, panels)
         if weight.layouts is not None:
             weight.layouts["panels"] = panels

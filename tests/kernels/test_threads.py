@@ -1,0 +1,66 @@
+"""Parts of a kernel on threads: all rows once, errors arrive, and little work stays on one."""
+
+import multiprocessing
+import threading
+
+import pytest
+
+from bitnet.kernels import threads
+
+
+@pytest.fixture(autouse=True)
+def three_threads():
+    before = threads.num_threads()
+    threads.set_num_threads(3)
+    yield
+    threads.set_num_threads(before)
+
+
+@pytest.mark.parametrize("count", [0, 1, 4, 5, 8, 63, 100])
+@pytest.mark.parametrize("step", [1, 4, 32])
+def test_every_item_is_done_once_in_whole_steps(count, step):
+    parts = []
+    threads.shared(lambda start, stop: parts.append((start, stop)), count, step, 1e9)
+    parts.sort()
+    assert [i for start, stop in parts for i in range(start, stop)] == list(range(count))
+    assert all(start % step == 0 for start, _ in parts)
+    assert len(parts) <= 3
+
+
+def test_little_work_stays_on_the_thread_that_asked():
+    names = []
+    threads.shared(lambda *_: names.append(threading.current_thread()), 100, 1, 1000.0)
+    assert names == [threading.current_thread()]
+
+
+def test_much_work_runs_side_by_side():
+    together = threading.Barrier(3, timeout=30)  # breaks unless three threads are in it at once
+    threads.shared(lambda *_: together.wait(), 3, 1, 1e9)
+
+
+def test_an_error_in_a_part_arrives():
+    def fails_at_the_end(start, stop):
+        if stop == 9:
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        threads.shared(fails_at_the_end, 9, 1, 1e9)
+
+
+def _sum_in_a_child(results):
+    done = []
+    threads.shared(lambda start, stop: done.append(stop - start), 9, 1, 1e9)
+    results.put(sum(done))
+
+
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="no fork here")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of a fork beside threads
+def test_a_forked_process_opens_threads_of_its_own():
+    threads.shared(lambda start, stop: None, 9, 1, 1e9)
+    context = multiprocessing.get_context("fork")
+    results = context.Queue()
+    child = context.Process(target=_sum_in_a_child, args=(results,))
+    child.start()
+    assert results.get(timeout=30) == 9
+    child.join(30)
+    assert child.exitcode == 0
