@@ -1,7 +1,7 @@
 """Packing numbers into bits and spreading bits over numbers, a word of 64 at a time.
 
-Each loop runs over whole words first and over the tail of a row after that: LLVM turns a
-constant count of 64 comparisons, shifts and ORs into vector instructions.
+LLVM turns a constant count of 64 comparisons, shifts and ORs into vector instructions.  Numbers
+behind the last whole word of a row are therefore packed from a copy that is filled up to 64.
 """
 
 import math
@@ -14,41 +14,27 @@ from bitnet.kernels.cpu.jit import jit
 
 
 @jit
-def pack_rows(x, words):
-    """Bit 1 where x >= 0; x (R, N), words (R, K)."""
-    n_rows, n = x.shape
-    for r in range(n_rows):
-        for k in range(n // 64):
+def _pack_words(x, first, words):
+    """Bit 1 where x >= 0, for whole words from the first on; x (R, N), words (R, K)."""
+    for r in range(x.shape[0]):
+        for k in range(x.shape[1] // 64):
             word = np.uint64(0)
             for b in range(64):
                 word |= np.uint64(x[r, 64 * k + b] >= 0) << np.uint64(b)
-            words[r, k] = word
-        if n % 64:
-            word = np.uint64(0)
-            for b in range(n % 64):
-                word |= np.uint64(x[r, n - n % 64 + b] >= 0) << np.uint64(b)
-            words[r, n // 64] = word
+            words[r, first + k] = word
 
 
 @jit
-def pack_mask_rows(x, window, words, mask):
-    """Bit 1 where x >= 0, and, in the mask, where |x| <= window; x (R, N), words, mask (R, K)."""
-    n_rows, n = x.shape
-    for r in range(n_rows):
-        for k in range(n // 64):
+def pack_mask_words(x, window, first, words, mask):
+    """As `_pack_words`; bit 1 in the mask, (R, K), where |x| <= window."""
+    for r in range(x.shape[0]):
+        for k in range(x.shape[1] // 64):
             word, inside = np.uint64(0), np.uint64(0)
             for b in range(64):
                 word |= np.uint64(x[r, 64 * k + b] >= 0) << np.uint64(b)
                 inside |= np.uint64(abs(x[r, 64 * k + b]) <= window) << np.uint64(b)
-            words[r, k] = word
-            mask[r, k] = inside
-        if n % 64:
-            word, inside = np.uint64(0), np.uint64(0)
-            for b in range(n % 64):
-                word |= np.uint64(x[r, n - n % 64 + b] >= 0) << np.uint64(b)
-                inside |= np.uint64(abs(x[r, n - n % 64 + b]) <= window) << np.uint64(b)
-            words[r, n // 64] = word
-            mask[r, n // 64] = inside
+            words[r, first + k] = word
+            mask[r, first + k] = inside
 
 
 @jit
@@ -142,6 +128,21 @@ def _empty_words(shape):
     return np.empty((*shape[:-1], words_for(shape[-1])), np.uint64)
 
 
+def _last_word(x):
+    """The numbers behind the last whole word of x (R, N), as (R, 64): filled up with what is 0."""
+    left = x.shape[1] % 64
+    filled = np.full((len(x), 64), -1 if x.dtype.kind == "i" else np.nan, x.dtype)
+    filled[:, :left] = x[:, x.shape[1] - left :]
+    return filled
+
+
+def pack_rows(x, words):
+    """Bit 1 where x >= 0; contiguous x (R, N), words (R, K)."""
+    _pack_words(x, 0, words)
+    if x.shape[1] % 64:
+        _pack_words(_last_word(x), x.shape[1] // 64, words)
+
+
 def pack(x):
     """See `bitnet.kernels.pack`."""
     if x.ndim == 2 and not x.flags.c_contiguous and x.T.flags.c_contiguous:
@@ -166,7 +167,10 @@ def transpose(bits):
 def pack_with_mask(x, window):
     """See `bitnet.kernels.pack_with_mask`."""
     words, mask = _empty_words(x.shape), _empty_words(x.shape)
-    pack_mask_rows(_rows(x), window, _rows(words), _rows(mask))
+    rows, each = _rows(x), (_rows(words), _rows(mask))
+    pack_mask_words(rows, window, 0, *each)
+    if x.shape[-1] % 64:
+        pack_mask_words(_last_word(rows), window, x.shape[-1] // 64, *each)
     return Bits(words, x.shape), Bits(mask, x.shape)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from bitnet.kernels import reference
 from bitnet.kernels.bits import Bits, words_for
 from bitnet.kernels.cpu.jit import inner, jit
-from bitnet.kernels.cpu.pack import pack_mask_rows
+from bitnet.kernels.cpu.pack import pack_mask_words
 from bitnet.kernels.operands import Quantized
 
 SIDE = 16  # columns that are read together: a cache line
@@ -28,11 +28,11 @@ def _column_sums(z, sums, squares):
 
 @jit
 def _normalize_sign(z, mean, scale, shift, window, y, words, mask):
-    """Signs of y = (z - mean) * scale + shift; y (1, N) holds a row; mask (B, K)."""
+    """Signs of y = (z - mean) * scale + shift; y (1, 64 K) holds a row and NaN."""
     for i in range(z.shape[0]):
         for j in range(z.shape[1]):
             y[0, j] = (np.float32(z[i, j]) - mean[j]) * scale[j] + shift[j]
-        pack_mask_rows(y, window, words[i : i + 1], mask[i : i + 1])
+        pack_mask_words(y, window, 0, words[i : i + 1], mask[i : i + 1])
 
 
 @inner
@@ -131,7 +131,7 @@ def normalize_sign(z, mean, scale, shift, window):
     shape = (z.shape[0], words_for(z.shape[1]))
     words, mask = np.empty((2, *shape), np.uint64)
     limit = np.float32(np.inf if window is None else window)
-    y = np.empty((1, z.shape[1]), np.float32)
+    y = np.full((1, 64 * shape[1]), np.nan, np.float32)
     _normalize_sign(np.ascontiguousarray(z), mean, scale, shift, limit, y, words, mask)
     return Bits(words, z.shape), Bits(mask, z.shape)
 

@@ -1,0 +1,70 @@
+"""What a process pays before its first product: compiling everything, or reading the cache.
+
+    python benchmarks/startup.py
+
+Each figure is of a process of its own: the first has an empty cache of compiled code, the others
+find what it left.  Seconds count from after the import of NumPy.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+
+import machine
+import numpy as np
+
+PROCESSES = 6
+
+
+def one():
+    """Print the seconds until the first product, and until every kernel has run."""
+    start = time.perf_counter()
+    import bitnet
+    from bitnet import functions, kernels, models
+
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((100, 784), np.float32)
+    bits, weight = kernels.pack(x), kernels.prepare(kernels.pack(x[:32]))
+    kernels.xnor_gemm(bits, weight)
+    product_s = time.perf_counter() - start
+    pixels, labels = rng.integers(0, 256, x.shape, dtype=np.uint8), rng.integers(0, 10, 100)
+    for gradient, rule in (("float32", bitnet.SGD), ("int8", bitnet.AdaMax), ("int6", bitnet.Adam)):
+        settings = {"gradient": gradient, "rounding": "stochastic"}
+        model = models.binary_mlp([784, 128, 128, 10], rng, **settings)
+        optimizer = rule(model.parameters(), 1e-3)
+        functions.squared_hinge(model(pixels), labels).backward()
+        optimizer.step()
+    bitnet.freeze(model).predict(pixels)
+    kernels.split_planes(pixels)
+    kernels.pack(x.T)
+    for numbers in (x, x.astype(np.float64), x.astype(np.int8), x > 0):
+        kernels.unpack(kernels.pack(numbers))
+    kernels.pack_with_mask(x)
+    kernels.pack_with_mask(x.astype(np.float64))
+    kernels.where(bits, x)
+    print(product_s, time.perf_counter() - start)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--one", action="store_true", help="measure in this process")
+    if parser.parse_args().one:
+        one()
+        return
+    print("\n".join(machine.lines()))
+    print(f"\n{'process':>10} {'first product, s':>18} {'every kernel, s':>18}")
+    with tempfile.TemporaryDirectory() as cache:
+        for i in range(PROCESSES):
+            words = [sys.executable, __file__, "--one"]
+            environment = os.environ | {"NUMBA_CACHE_DIR": cache}
+            out = subprocess.run(words, env=environment, capture_output=True, check=True).stdout
+            product_s, all_s = map(float, out.split())
+            name = "cold" if i == 0 else f"later {i}"
+            print(f"{name:>10} {product_s:18.2f} {all_s:18.2f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
