@@ -264,10 +264,6 @@ class Product:
         """All of it, of `shape` and `dtype`."""
         return kernel("signed_gemm")(self.x, self.signs)
 
-    def rows(self):
-        """A function of (start, stop, y) that writes the rows from start to stop into y."""
-        return kernel("signed_rows")(self.x, self.signs)[0]
-
 
 def _check_signed(x, signs):
     """Refuse the operands of a signed product that do not fit."""

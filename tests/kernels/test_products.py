@@ -8,6 +8,7 @@ from strategies import numbers, rows, seeds, signs, widths
 
 from bitnet import InputError, kernels
 from bitnet.kernels import Bits, Planes, Thresholds, reference, threads
+from bitnet.kernels.dispatch import kernel
 
 pytestmark = pytest.mark.usefixtures("implementation")
 
@@ -65,6 +66,15 @@ def test_signed_gemm_of_integers_is_exact(b, m, n, seed, bits):
     y = kernels.signed_gemm(x, kernels.pack(matrix))
     assert y.dtype == np.float32
     assert np.array_equal(y, expected * x.scales[:, None])
+
+
+@given(rows, widths, widths, seeds)
+def test_floats_times_pixels(b, m, n, seed):
+    rng = np.random.default_rng(seed)
+    x = rng.integers(-20, 21, (b, m)).astype(np.float32)  # the sums stay below 2**24: exact
+    pixels = rng.integers(0, 256, (m, n), dtype=np.uint8)
+    expected = x.astype(np.int64) @ (2 * pixels.astype(np.int64) - 255)
+    assert np.array_equal(kernels.signed_gemm(x, pixels), expected)
 
 
 @given(rows, rows, widths, seeds)
@@ -155,7 +165,7 @@ def test_a_product_row_by_row(m, b, n, seed):
     product = kernels.Product(x, matrix)
     whole = product.array()
     assert product.shape == whole.shape == (m, n)
-    multiply, got = product.rows(), np.empty_like(whole)
+    (multiply, _), got = kernel("signed_rows")(x, matrix), np.empty_like(whole)
     for start in range(0, m, 5):
         stop = min(m, start + 5)
         multiply(start, stop, got[start:stop])

@@ -1,8 +1,10 @@
-"""Products of small integers and 8-bit pixels, four at a time: the first layer's backward.
+"""Products of gradients and 8-bit pixels: the first layer's backward.
 
-The instruction vpdpbusd multiplies 64 bytes without a sign by 64 with one, and adds each four
-neighbouring products to one of 16 sums.  Both operands are therefore laid out with four
-contracted elements side by side.
+Integers are multiplied four at a time: the instruction vpdpbusd multiplies 64 bytes without a
+sign by 64 with one, and adds each four neighbouring products to one of 16 sums.  Both operands
+are therefore laid out with four contracted elements side by side.  Floats are multiplied with
+the pixels as floats, one at a time; a BLAS would be as fast, but its threads spin after a call
+and take the processors from the kernels that follow.
 """
 
 import numpy as np
@@ -11,32 +13,46 @@ from bitnet.kernels.cpu.emit import routine
 from bitnet.kernels.cpu.jit import jit
 
 ROWS, VECTORS = 4, 4  # of a tile
-MACS_PER_NS = 150
+MACS_PER_NS, FLOAT_MACS_PER_NS = 150, 40
 
 
-def _tile(e, numbers, stride, pixels, pixel_stride, n_fours, sums, sums_stride):
-    """Four rows of fours of numbers times 64 columns of fours of pixels."""
-    register = "<16 x i32>"
+def _tile_routine(kind, element, multiply_add):
+    """ROWS rows of numbers times 16 * VECTORS columns of pixels, fours or floats, into sums."""
 
-    def four(k, totals):
-        at = pixels + k * pixel_stride
-        columns = [e.load(register, at + 64 * v) for v in range(VECTORS)]
-        new = []
-        for row in range(ROWS):
-            number = e.splat(register, e.load("i32", numbers + stride * row + (k << 2)))
-            for v in range(VECTORS):
-                total = totals[row * VECTORS + v]
-                operands = total, columns[v], number
-                new.append(e.call("llvm.x86.avx512.vpdpbusd.512", register, *operands))
-        return new
+    def tile(e, numbers, stride, pixels, pixel_stride, count, sums, sums_stride):
+        def contracted(k, totals):
+            at = pixels + k * pixel_stride
+            columns = [e.load(kind, at + 64 * v) for v in range(VECTORS)]
+            new = []
+            for row in range(ROWS):
+                number = e.splat(kind, e.load(element, numbers + stride * row + (k << 2)))
+                for v in range(VECTORS):
+                    total = totals[row * VECTORS + v]
+                    new.append(multiply_add(e, total, columns[v], number))
+            return new
 
-    totals = e.repeat(n_fours, [e.constant(register, 0)] * (ROWS * VECTORS), four)
-    for i, total in enumerate(totals):
-        row, v = divmod(i, VECTORS)
-        e.store(total, sums + sums_stride * row + 64 * v)
+        totals = e.repeat(count, [e.constant(kind, 0)] * (ROWS * VECTORS), contracted)
+        for i, total in enumerate(totals):
+            row, v = divmod(i, VECTORS)
+            e.store(total, sums + sums_stride * row + 64 * v)
+
+    return routine(tile)
 
 
-_multiply_tile = routine(_tile)
+_multiply_fours = _tile_routine(
+    "<16 x i32>",
+    "i32",
+    lambda e, total, column, number: e.call(
+        "llvm.x86.avx512.vpdpbusd.512", "<16 x i32>", total, column, number
+    ),
+)
+_multiply_floats = _tile_routine(
+    "<16 x float>",
+    "float",
+    lambda e, total, column, number: e.call(
+        "llvm.fma.v16f32", "<16 x float>", column, number, total
+    ),
+)
 
 
 @jit
@@ -50,12 +66,26 @@ def _multiply(numbers, fours, totals, scales, sums, y):
     for i in range(0, n_rows, ROWS):
         at = numbers.ctypes.data + i * numbers.strides[0]
         for j in range(0, fours.shape[1], 16 * VECTORS):
-            _multiply_tile(at, numbers.strides[0], fours.ctypes.data + 4 * j, fours.strides[0],
-                           fours.shape[0], sums.ctypes.data + 4 * j, sums.strides[0])  # fmt: skip
+            _multiply_fours(at, numbers.strides[0], fours.ctypes.data + 4 * j, fours.strides[0],
+                            fours.shape[0], sums.ctypes.data + 4 * j, sums.strides[0])  # fmt: skip
         for r in range(min(ROWS, n_rows - i)):
             shift = 255 * totals[i + r]
             for j in range(n):
                 y[i + r, j] = np.float32(2 * sums[r, j] - shift) * scales[i + r]
+
+
+@jit
+def _multiply_by_floats(numbers, pixels, sums, y):
+    """y = numbers @ pixels; numbers (R, B), pixels (B, N), sums (4, N), y (R or fewer, n)."""
+    n_rows, n = y.shape
+    for i in range(0, n_rows, ROWS):
+        at = numbers.ctypes.data + i * numbers.strides[0]
+        for j in range(0, pixels.shape[1], 16 * VECTORS):
+            _multiply_floats(at, numbers.strides[0], pixels.ctypes.data + 4 * j, pixels.strides[0],
+                             len(pixels), sums.ctypes.data + 4 * j, sums.strides[0])  # fmt: skip
+        for r in range(min(ROWS, n_rows - i)):
+            for j in range(n):
+                y[i + r, j] = sums[r, j]
 
 
 def pixel_rows(numbers, pixels, scales):
@@ -63,10 +93,8 @@ def pixel_rows(numbers, pixels, scales):
 
     Returns a function that writes the rows from start to stop into y, float32.
     """
-    batch, n = pixels.shape
-    width, fours = 16 * VECTORS, -(-batch // 4)
-    padded = np.zeros((4 * fours, -(-n // width) * width), np.uint8)
-    padded[:batch, :n] = pixels
+    batch, fours = len(pixels), -(-len(pixels) // 4)
+    padded = _padded(pixels, 4 * fours)
     padded = np.ascontiguousarray(padded.reshape(fours, 4, padded.shape[1]).transpose(0, 2, 1))
     totals = numbers.sum(axis=1, dtype=np.int32)
     left = np.zeros((len(numbers) + ROWS, 4 * fours), np.int8)
@@ -78,3 +106,24 @@ def pixel_rows(numbers, pixels, scales):
         _multiply(*part, sums, y)
 
     return rows
+
+
+def float_pixel_rows(numbers, pixels):
+    """The rows of numbers @ (2 pixels - 255), as `pixel_rows`, for float32 numbers (R, B)."""
+    columns = 2 * _padded(pixels, len(pixels)).astype(np.float32) - 255
+    left = np.zeros((len(numbers) + ROWS, len(pixels)), np.float32)
+    left[: len(numbers)] = numbers
+
+    def rows(start, stop, y):
+        sums = np.empty((ROWS, columns.shape[1]), np.float32)
+        _multiply_by_floats(left[start:], columns, sums, y)
+
+    return rows
+
+
+def _padded(pixels, height):
+    """A copy with zeros up to `height` rows and whole tiles of columns."""
+    width = 16 * VECTORS
+    padded = np.zeros((height, -(-pixels.shape[1] // width) * width), np.uint8)
+    padded[: len(pixels), : pixels.shape[1]] = pixels
+    return padded

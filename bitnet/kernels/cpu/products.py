@@ -4,18 +4,16 @@ signs with signs               XOR and popcount                        `xnor`
 1 to 3 planes with signs       one XNOR product a plane                `xnor`
 4- to 8-bit integers, pixels   with AVX-512 tables of int16, else planes  `tables`
 floats with signs              with AVX-512 tables of float32, else the BLAS on ±1
-integers with pixels           with AVX-512 vpdpbusd, else the BLAS    `pixels`
+numbers with pixels            with AVX-512 vpdpbusd and FMA, else the BLAS  `pixels`
 """
 
 import numpy as np
 
 from bitnet.kernels.bits import Bits, Planes
-from bitnet.kernels.cpu import tables
+from bitnet.kernels.cpu import pixels, tables
 from bitnet.kernels.cpu.indices import FLOATS, INTEGERS, column_index, row_index
 from bitnet.kernels.cpu.jit import level
 from bitnet.kernels.cpu.pack import split_planes, unpack
-from bitnet.kernels.cpu.pixels import MACS_PER_NS as PIXEL_MACS_PER_NS
-from bitnet.kernels.cpu.pixels import pixel_rows
 from bitnet.kernels.cpu.xnor import xnor_gemm
 from bitnet.kernels.operands import Quantized
 from bitnet.kernels.threads import shared
@@ -98,8 +96,10 @@ def signed_rows(x, signs):
             return tables.float_rows(x, index), tables.MACS_PER_NS["floats"]
         rows = tables.integer_rows(x.values, index, signs.shape[1], x.largest, scales=x.scales)
         return rows, tables.MACS_PER_NS["integers"]
-    if by_tables and quantized and isinstance(signs, np.ndarray):
-        return pixel_rows(x.values, signs, x.scales), PIXEL_MACS_PER_NS
+    if by_tables and isinstance(signs, np.ndarray) and x.dtype == np.float32:
+        if not quantized:
+            return pixels.float_pixel_rows(x, signs), pixels.FLOAT_MACS_PER_NS
+        return pixels.pixel_rows(x.values, signs, x.scales), pixels.MACS_PER_NS
     if not quantized:
         factor = signs.values(x.dtype) if isinstance(signs, Planes) else _numbers(signs, x.dtype)
         return lambda i, j, y: np.matmul(x[i:j], factor, out=y), np.inf

@@ -148,13 +148,16 @@ _add_integers, _add_floats = _add_routine(INTEGERS), _add_routine(FLOATS)
 
 @jit
 def _multiply_integers(numbers, index, block, tables, sums):
-    """sums += numbers @ signs; numbers (R, 12 W) int16, index (V, W, 32), sums (R, 32 V) int32.
+    """sums = numbers @ signs; numbers (R, 12 W) int16, index (V, W, 32), sums (R, 32 V) int32.
 
     R is a multiple of four; tables have room for `block` words of four rows.
     """
     n_rows, n_words = len(numbers), index.shape[1]
     tables_at, step = tables.ctypes.data, tables.strides[0]
     for start in range(0, n_rows, ROWS):
+        for i in range(start, min(n_rows, start + ROWS)):
+            for j in range(sums.shape[1]):
+                sums[i, j] = 0
         for w in range(0, n_words, block):
             words, at = min(block, n_words - w), index.ctypes.data + 64 * w
             for i in range(start, min(n_rows, start + ROWS), TILE):
@@ -179,10 +182,13 @@ def _multiply_one_block(numbers, index, tables, scales, y):
 
 @jit
 def _multiply_floats(numbers, index, tables, sums):
-    """sums += numbers @ signs; numbers (R, 30 W) float32, index (V, W, 16), sums (R, 16 V)."""
+    """sums = numbers @ signs; numbers (R, 30 W) float32, index (V, W, 16), sums (R, 16 V)."""
     n_rows, n_words = len(numbers), index.shape[1]
     tables_at, step = tables.ctypes.data, tables.strides[0]
     for start in range(0, n_rows, ROWS):
+        for i in range(start, min(n_rows, start + ROWS)):
+            for j in range(sums.shape[1]):
+                sums[i, j] = 0
         for w in range(0, n_words, FLOAT_BLOCK):
             words, at = min(FLOAT_BLOCK, n_words - w), index.ctypes.data + 64 * w
             for i in range(start, min(n_rows, start + ROWS), TILE):
@@ -224,7 +230,6 @@ def integer_rows(numbers, index, n, largest, scales=None):
         if one_block:
             _multiply_one_block(part, index, tables, padded_scales[start:], sums)
         else:
-            sums.fill(0)
             _multiply_integers(part, index, block, tables, sums)
             if scales is not None:
                 _scale_rows(sums, padded_scales[start:])
@@ -243,7 +248,6 @@ def float_rows(x, index):
         tables = np.empty((TILE, FLOAT_BLOCK, 6, 32), np.float32)
         part = padded[start : start + -(-(stop - start) // TILE) * TILE]
         sums = _whole(y, part, index, np.float32)
-        sums.fill(0)
         _multiply_floats(part, index, tables, sums)
         if sums.shape != y.shape:
             y[...] = sums[: stop - start, : y.shape[1]]

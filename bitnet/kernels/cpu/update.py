@@ -5,6 +5,7 @@ import numpy as np
 from bitnet.kernels import reference
 from bitnet.kernels.cpu.jit import jit
 from bitnet.kernels.cpu.pack import pack_rows
+from bitnet.kernels.cpu.products import signed_rows
 from bitnet.kernels.products import Product
 from bitnet.kernels.threads import shared
 
@@ -78,29 +79,33 @@ def update(rule, weight, grad, state, constants, bound, words):
     arrays += arrays[-1:] * (3 - len(arrays))  # SGD has one array of state, not two
     constants = np.array(constants, np.float32)
     bound = np.float32(np.inf if bound is None else bound)
-    lazy = isinstance(grad, Product)
-    multiply = grad.rows() if lazy else None
-    grad = None if lazy else np.ascontiguousarray(grad).reshape(shape)
+    multiply, work_ns = None, weight.size / ELEMENTS_PER_NS
+    if isinstance(grad, Product):
+        multiply, macs_per_ns = signed_rows(grad.x, grad.signs)
+        work_ns += weight.size * grad.x.shape[1] / macs_per_ns
+        if np.isinf(macs_per_ns):  # a BLAS, with threads of its own: not from several threads
+            multiply, grad = None, grad.array()
+    if multiply is None:
+        grad = np.ascontiguousarray(grad).reshape(shape)
     size = max(32, PART // max(1, shape[1]) // 32 * 32)  # rows
     flips, lost = [], []
 
-    def part(i, j):
-        if lazy:
-            g = np.empty((j - i, shape[1]), np.float32)
-            multiply(i, j, g)
-        else:
-            g = grad[i:j]
-        w, m, v = (array[i:j] for array in arrays)
-        lost.append(RULES[rule](w, g, m, v, constants, bound))
-        if words is not None:
-            new = np.empty_like(words[i:j])
-            pack_rows(w, new)
-            flips.append(int(np.bitwise_count(words[i:j] ^ new).sum(dtype=np.int64)))
-            words[i:j] = new
-
     def rows(start, stop):
+        room = np.empty((min(size, stop - start) if multiply else 0, shape[1]), np.float32)
         for i in range(start, stop, size):
-            part(i, min(stop, i + size))
+            j = min(stop, i + size)
+            if multiply is None:
+                g = grad[i:j]
+            else:
+                g = room[: j - i]
+                multiply(i, j, g)
+            w, m, v = (array[i:j] for array in arrays)
+            lost.append(RULES[rule](w, g, m, v, constants, bound))
+            if words is not None:
+                new = np.empty_like(words[i:j])
+                pack_rows(w, new)
+                flips.append(int(np.bitwise_count(words[i:j] ^ new).sum(dtype=np.int64)))
+                words[i:j] = new
 
-    shared(rows, shape[0], 32, weight.size / ELEMENTS_PER_NS)
+    shared(rows, shape[0], 32, work_ns)
     return None if sum(lost) else sum(flips)
