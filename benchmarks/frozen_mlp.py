@@ -92,7 +92,7 @@ def compared(width, batch, threads):
         assert np.array_equal(a, b)
     assert np.array_equal(net.scores(pixels[:20]), scores)
     contestants = [lambda: float_predict(floats, layers)]
-    with contextlib.suppress(ImportError):
+    if machine.missing("onnxruntime", "onnx") is None:
         for session in onnx_sessions(layers, threads, bitnet.scale_pixels(
                 RNG.integers(0, 256, (100, 784), dtype=np.uint8))).values():  # fmt: skip
             run = lambda s=session: s.run(None, {"x": floats})[0].argmax(axis=1)  # noqa: E731
@@ -108,17 +108,18 @@ def compared(width, batch, threads):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--widths", type=int, nargs="+", default=WIDTHS)
-    parser.add_argument("--batches", type=int, nargs="+", default=BATCHES)
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--widths", type=machine.positive, nargs="+", default=WIDTHS)
+    parser.add_argument("--batches", type=machine.positive, nargs="+", default=BATCHES)
+    parser.add_argument("--threads", type=machine.positive, default=1)
     args = parser.parse_args()
     bitnet.set_num_threads(args.threads)
     packages, names = (), ["numpy f32"]
-    with contextlib.suppress(ImportError):
-        import onnxruntime  # noqa: F401
-
+    missing = machine.missing("onnxruntime", "onnx")
+    if missing is None:
         packages, names = ("onnxruntime",), [*names, "onnxrt f32", "onnxrt int8"]
     print("\n".join(machine.lines(*packages)))
+    if missing:
+        print(f"left out: {missing}")
     print("\nimages a second; then how many times as many the frozen net predicts")
     columns = [*names, "frozen", *(f"over {name}" for name in names)]
     print(f"{'width':>6} {'batch':>6} " + " ".join(f"{name:>16}" for name in columns))

@@ -14,6 +14,8 @@ import subprocess
 import sys
 import tempfile
 
+import machine
+
 import bitnet
 
 EXAMPLE = pathlib.Path(__file__).parent.parent / "examples" / "mnist_mlp.py"
@@ -34,10 +36,14 @@ def figures(data, seed, args, folder):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--data", nargs="+", default=["mnist", "fashion-mnist"], help="data sets")
-    parser.add_argument("--seeds", type=int, default=3, help="seeds 0, 1, ... (3 of them)")
+    parser.add_argument(
+        "--seeds", type=machine.positive, default=3, help="seeds 0, 1, ... (3 of them)"
+    )
     parser.add_argument("--hidden", default="3x1024", help="hidden layers x units (3x1024)")
-    parser.add_argument("--epochs", type=int, default=20, help="passes over the data (20)")
-    parser.add_argument("--threads", type=int, help="threads of the BLAS (all cores)")
+    parser.add_argument(
+        "--epochs", type=machine.positive, default=20, help="passes over the data (20)"
+    )
+    parser.add_argument("--threads", type=machine.positive, help="threads of the BLAS (all cores)")
     args = parser.parse_args()
     table = []
     with tempfile.TemporaryDirectory() as folder:

@@ -103,17 +103,25 @@ def packing(b, n):
     """Packing from memory beside NumPy's packbits, and beside a copy of the numbers."""
     x, signs_of = floats(b, n), kernels.pack
     copy = np.empty_like(x)
-    assert signs_of(x[:9]) == reference.pack(x[:9])
-    assert signs_of(x[:, :70].T) == reference.pack(x[:, :70].T)
+    few = x[:9, : n - 7]
+    assert signs_of(few) == reference.pack(few)
+    assert signs_of(few.T) == reference.pack(few.T)
+    assert kernels.pack_with_mask(few) == reference.pack_with_mask(few, 1.0)
+    assert np.array_equal(kernels.unpack(signs_of(few)), signs_of(few).signs(np.float32))
     others = [lambda: np.packbits(x >= 0, axis=-1, bitorder="little"), lambda: np.copyto(copy, x)]
     row(f"pack float32 {b} x {n}", b * n, [*others, lambda: signs_of(x)])
     row(f"pack float32 {b} x {n}, transposed", b * n, [*others, lambda: signs_of(x.T)])
     row(f"pack_with_mask float32 {b} x {n}", b * n, [*others, lambda: kernels.pack_with_mask(x)])
     for dtype in (np.float64, np.int8, np.bool_):
         numbers = (x > 0).astype(dtype)
+        target = np.empty_like(numbers)
+        assert signs_of(numbers[:9]) == reference.pack(numbers[:9])
+
+        def by_numpy(v=numbers):
+            return np.packbits(v if v.dtype == bool else v >= 0, axis=-1, bitorder="little")
+
         row(f"pack {np.dtype(dtype)} {b} x {n}", b * n,
-            [lambda v=numbers: np.packbits(v >= 0, axis=-1, bitorder="little"),
-             lambda v=numbers: np.copyto(np.empty_like(v), v),
+            [by_numpy, lambda v=numbers, to=target: np.copyto(to, v),
              lambda v=numbers: signs_of(v)])  # fmt: skip
     bits = signs_of(x)
     row(f"unpack to float32 {b} x {n}", b * n,
@@ -132,16 +140,17 @@ def layer_step(b, width):
     def three_products():
         return x @ factor.T, grad @ factor, grad.T @ x
 
-    def on_bits(bits):
+    def on_bits(bits, x=x, grad=grad):
         inputs, weights = kernels.pack(x), kernels.Bits(weight.words, weight.shape)
         z = kernels.xnor_gemm(inputs, weights)
         rows = kernels.quantize(grad, bits) if bits else grad
         columns = kernels.quantize(grad.T, bits) if bits else grad.T
         return z, kernels.signed_gemm(rows, weights), kernels.signed_gemm(columns, inputs)
 
-    with kernels.using("reference"):
-        expected = reference.xnor_gemm(kernels.pack(x)[:5], weight)
-    assert np.array_equal(on_bits(6)[0][:5], expected)
+    for bits in (6, 8):
+        with kernels.using("reference"):
+            expected = on_bits(bits, x[:9], grad[:9])
+        assert all(map(np.array_equal, on_bits(bits, x[:9], grad[:9]), expected))
     contestants, names = [three_products], ["numpy"]
     with contextlib.suppress(ImportError):
         import torch
@@ -177,6 +186,7 @@ def main():
     bitnet.set_num_threads(1)
     with contextlib.ExitStack() as stack:
         if args.level:
+            stack.enter_context(kernels.using("numba"))  # an error says what is missing
             from bitnet.kernels.cpu import using_level
 
             stack.enter_context(using_level(args.level))

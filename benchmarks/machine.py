@@ -1,11 +1,28 @@
 """What stands beside every table: the processor, the versions, the BLAS and the kernels."""
 
+import argparse
 import importlib.metadata
+import importlib.util
 import pathlib
 
 import bitnet.__main__ as command
 
 SHOWN = ("python", "processor", "numpy", "numba", "kernels", "threads", "blas")
+
+
+def positive(text):
+    """A whole number of 1 or more, for argparse."""
+    if not text.isdigit() or not 1 <= int(text) <= 10**9:
+        raise argparse.ArgumentTypeError(f"{text!r}; expected a whole number from 1 to 1e9")
+    return int(text)
+
+
+def missing(*packages):
+    """Those of the packages that are not installed, as a sentence, or None."""
+    absent = [name for name in packages if importlib.util.find_spec(name) is None]
+    if not absent:
+        return None
+    return f"{' and '.join(absent)} not installed; run `pip install -e '.[bench]'`"
 
 
 def processor():

@@ -8,7 +8,8 @@ Both train 784-H-H-H-10 with ±1 weights and activations, batch norm after each 
 hinge, Adam with the per-layer step scale, clipped latent weights and a cosine schedule, batch
 100, on random pixels.  torch runs eagerly, with its fused Adam, at its default precision and with
 bf16 products allowed.  The contestants take turns of some batches in one process; the first turn
-does not count.  The losses of the first batches are printed to show that both learn alike.
+does not count.  Before, three steps of a narrow net are held against the reference kernels,
+weight for weight; the losses of the first batches are printed to show that both learn alike.
 """
 
 import os
@@ -27,7 +28,7 @@ import machine
 import numpy as np
 
 import bitnet
-from bitnet import functions, models, schedules
+from bitnet import functions, kernels, models, schedules
 
 BATCH, EPOCH = 100, 600  # batches of MNIST's 60 000 images
 LR = 3e-3
@@ -130,6 +131,18 @@ def data(rng):
     return rng.integers(0, 256, (BATCH, 784), dtype=np.uint8), rng.integers(0, 10, BATCH)
 
 
+def check():
+    """Hold the weights after some steps against those of the reference kernels."""
+    weights = []
+    for implementation in (kernels.implementation(), "reference"):
+        with kernels.using(implementation):
+            net, rng = InBits(100, {}), np.random.default_rng(0)
+            for _ in range(3):
+                net.step(*data(rng))
+        weights.append([p.data for p in net.model.parameters()])
+    assert all(map(np.array_equal, *weights))
+
+
 def race(width, threads, batches, turns):
     """Seconds an epoch of each contestant, a list over the turns."""
     set_threads(threads)
@@ -157,13 +170,17 @@ def peak_mib(name, width):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--widths", type=int, nargs="+", default=[2048, 4096])
-    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--batches", type=int, default=20, help="in a turn (20; an epoch is 600)")
-    parser.add_argument("--turns", type=int, default=5, help="that count (5)")
+    parser.add_argument("--widths", type=machine.positive, nargs="+", default=[2048, 4096])
+    parser.add_argument("--threads", type=machine.positive, nargs="+", default=[1, 2])
+    parser.add_argument(
+        "--batches", type=machine.positive, default=20, help="in a turn (20; an epoch is 600)"
+    )
+    parser.add_argument("--turns", type=machine.positive, default=5, help="that count (5)")
     parser.add_argument("--memory", action="store_true", help="peak memory instead of time")
     parser.add_argument("--one", choices=CONTESTANTS, help="train a few batches; print the peak")
     args = parser.parse_args()
+    if missing := machine.missing("torch"):
+        raise bitnet.InputError(missing)
     if args.one:
         net, rng = CONTESTANTS[args.one](args.widths[0]), np.random.default_rng(0)
         for _ in range(5):
@@ -178,6 +195,7 @@ def main():
             for name, mib in peaks.items():
                 print(f"  {name:26} {mib:8.0f} MiB  {mib / peaks['torch']:.2f} of torch's")
         return
+    check()
     for width in args.widths:
         for threads in args.threads:
             print(f"\n3 x {width}, threads: {threads}", flush=True)

@@ -30,6 +30,7 @@ def main(arguments=None):
     bitnet ...
     """
     parser = argparse.ArgumentParser(prog="bitnet", description=bitnet.__doc__.partition("\n")[0])
+    parser.add_argument("--version", action="version", version=f"bitnet {bitnet.__version__}")
     verbs = parser.add_subparsers(title="verbs", dest="verb", required=True)
     verbs.add_parser("status", help="versions, the kernels in use, and what is missing and why")
     bench = verbs.add_parser("bench", help="a short stopwatch: float, packed, frozen")

@@ -4,7 +4,7 @@ A binarized network after Algorithm 1 of the papers is the sequence
 
     BinaryLinear -> BatchNorm -> Sign -> ... -> BinaryLinear -> BatchNorm
 
-in which BinaryLinear holds the latent weights, and packs their signs at each call.
+in which BinaryLinear holds the latent weights and multiplies with their packed signs.
 """
 
 import math
@@ -43,7 +43,8 @@ class BinaryLinear(Module):
     """A linear layer with ±1 weights on packed inputs; no bias, as batch norm follows.
 
     The latent weights are floats from U(-1, 1), clipped to [-1, 1] after each step of the
-    optimizer; each call packs their signs and multiplies by XOR and popcount.  Their step
+    optimizer, which leaves their signs packed; each call multiplies with those by XOR and
+    popcount, and packs the signs itself where the weights were changed otherwise.  Their step
     is scaled by sqrt((inputs + outputs) / 1.5), the inverse of the coefficient that the
     papers' code takes from Glorot, sqrt(1.5 / (inputs + outputs)).
 
@@ -61,7 +62,8 @@ class BinaryLinear(Module):
     Attributes
     ----------
     weight : Parameter
-        The latent weights, float32 of shape (outputs, inputs).
+        The latent weights, float32 of shape (outputs, inputs); to change them by hand, change
+        `weight.edit()`.
     bits : Bits
         Their signs, the weights that the layer multiplies with.
 
@@ -87,6 +89,11 @@ class BinaryLinear(Module):
             raise InputError(
                 f"BinaryLinear: gradient is {gradient!r} and rounding {rounding!r}; "
                 f"expected one of {[*GRADIENTS]} and of {list(ROUNDINGS)}"
+            )
+        if gradient == "float32" and rounding != "nearest":
+            raise InputError(
+                f"BinaryLinear: {rounding} rounding is of integers, and the gradient is float32; "
+                "use another gradient, or leave the rounding out"
             )
         self.gradient, self.rounding, self.rng = gradient, rounding, rng
         self.inputs, self.outputs = int(inputs), int(outputs)
@@ -211,7 +218,8 @@ class BatchNorm(Module):
     def followed_by(self, layer):
         """Batch norm and a sign, of integers, in one pass; see `functions.batch_norm_sign`."""
         drawn = isinstance(layer, Sign) and layer.stochastic and layer.training
-        return partial(self._sign, layer) if type(layer) is Sign and not drawn else None
+        known = type(self) is BatchNorm and type(layer) is Sign  # not what inherits from them
+        return partial(self._sign, layer) if known and not drawn else None
 
     def _sign(self, sign, x):
         if getattr(x.data, "dtype", None) != np.int32 or (not self.training and is_recording()):

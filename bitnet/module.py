@@ -125,10 +125,10 @@ class Module:
             If a name is missing or unknown, or an array has another shape or type or
             holds NaN or infinity.
         """
-        own = dict(self._state())
-        check_state(type(self).__name__, own, state)
-        for name, array in own.items():
-            array.flags.writeable = True  # a Parameter's data may be read-only, see there
+        check_state(type(self).__name__, dict(self._state()), state)
+        for parameter in self.parameters():
+            parameter.edit()
+        for name, array in self._state():
             array[...] = state[name]
 
 

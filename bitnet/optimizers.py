@@ -99,17 +99,29 @@ class Optimizer:
 
         Latent weights are packed in the same sweep, for the next forward pass.
         """
+        moving = [
+            (parameter, [state[name] for name in self.state_names])
+            for parameter, state in zip(self.parameters, self.state, strict=True)
+            if parameter.lazy_grad is not None
+        ]
+        for parameter, _ in moving:  # all of them, before the first one moves
+            self._check(parameter)
         self.steps += 1
-        self.flips = 0
-        for parameter, state in zip(self.parameters, self.state, strict=True):
-            if parameter.lazy_grad is None:
-                continue
-            if not parameter.data.flags.c_contiguous:
-                raise InputError(
-                    f"{type(self).__name__}: a Parameter's data are not contiguous; "
-                    "assign numpy.ascontiguousarray(...)"
-                )
-            self.flips += self._move(parameter, [state[name] for name in self.state_names])
+        self.flips = sum(self._move(parameter, state) for parameter, state in moving)
+
+    def _check(self, parameter):
+        """Refuse data and gradients that the kernels cannot take."""
+        data, grad = parameter.data, parameter.lazy_grad
+        if not data.flags.c_contiguous:
+            raise InputError(
+                f"{type(self).__name__}: a Parameter's data are not contiguous; "
+                "assign numpy.ascontiguousarray(...)"
+            )
+        if grad.shape != data.shape or grad.dtype != data.dtype:
+            raise InputError(
+                f"{type(self).__name__}: a gradient of {grad.dtype} {grad.shape} does not fit a "
+                f"Parameter of {data.dtype} {data.shape}"
+            )
 
     def _move(self, parameter, state):
         """Move one parameter; returns how many of its packed signs changed."""
@@ -117,7 +129,7 @@ class Optimizer:
         rate = self.lr * parameter.step_scale**power
         binary = parameter.bound is not None and parameter.ndim == 2
         words = parameter.signs.words.copy() if binary else None  # the old ones may be in use
-        parameter.data.flags.writeable = True
+        parameter.edit()
         constants = [rate, *self.constants()]
         arrays = parameter.data, parameter.lazy_grad, state
         flips = kernels.update(self.rule, *arrays, constants, parameter.bound, words)

@@ -14,9 +14,10 @@ class Parameter(Tensor):
     """A Tensor that an optimizer changes.
 
     An optimizer's step packs the signs of latent weights as it changes them, and leaves them
-    here for the next forward pass.  As long as they are kept the data are read-only, so that no
-    change goes by unnoticed; to edit weights after a step, assign new data, or set
-    `data.flags.writeable = True`, which lets the signs go.
+    here for the next forward pass.  As long as they are kept the data are read-only: to edit
+    weights after a step, change what `edit()` returns, which lets the signs go, or assign new
+    data.  A change through a view that was taken before the step, or through another Parameter
+    with the same array, goes by unnoticed: give each Parameter data of its own.
 
     Parameters
     ----------
@@ -76,6 +77,29 @@ class Parameter(Tensor):
             self.lazy_grad = grad
         else:
             super().receive(grad)
+
+    def edit(self):
+        """The data, free to be changed in place; the signs that an optimizer left are let go.
+
+        Returns
+        -------
+        numpy.ndarray
+            `data`.
+
+        Examples
+        --------
+        >>> weight = Parameter([[0.5, -1.0]])
+        >>> weight.edit()[0, 0] = -0.5
+        >>> weight.data
+        array([[-0.5, -1. ]], dtype=float32)
+        """
+        self._signs = None
+        if not self.data.flags.writeable:
+            try:
+                self.data.flags.writeable = True
+            except ValueError:  # the memory is another's, as behind an unpickled model
+                self.data = self.data.copy()
+        return self.data
 
     @property
     def signs(self):

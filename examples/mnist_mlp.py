@@ -21,7 +21,18 @@ from bitnet.archive import check_writable, replacing
 
 COLUMNS = "{:>6} {:>9} {:>8} {:>8} {:>10} {:>8} {:>8}"
 # with a resumed training
-MUST_AGREE = ("data", "hidden", "batch", "recipe", "gradient", "rounding", "seed", "quick")
+MUST_AGREE = (
+    "data",
+    "hidden",
+    "batch",
+    "recipe",
+    "lr",
+    "epochs",
+    "gradient",
+    "rounding",
+    "seed",
+    "quick",
+)
 
 
 def train(model, optimizer, schedule, loss_of, data, args, rng, checkpoint=None):
@@ -30,6 +41,8 @@ def train(model, optimizer, schedule, loss_of, data, args, rng, checkpoint=None)
     settings = {name: getattr(args, name) for name in MUST_AGREE}
     done = saved = 0
     if checkpoint and args.resume:
+        if not checkpoint.exists():
+            raise bitnet.InputError(f"--resume: there is no {checkpoint}; leave out --resume")
         done = saved = bitnet.load_checkpoint(checkpoint, *training, settings)
         print(f"{checkpoint}: {done} epochs are done")
     print(COLUMNS.format("epoch", "loss", "train", "test", "rate", "flips", "seconds"))
@@ -80,7 +93,9 @@ def main():
     for path in paths:
         check_writable(path)
     if len({path.resolve() for path in paths}) < len(paths):
-        raise bitnet.InputError(f"--out and --json are both {out}; expected two files")
+        raise bitnet.InputError(
+            f"--json is {args.json}, where the net or its checkpoint goes; expected another file"
+        )
     if args.threads is not None:
         bitnet.set_num_threads(args.threads)
     data = bitnet.load_dataset(args.data).flattened()
@@ -148,7 +163,8 @@ def arguments():
     add("--lr", type=float, default=3e-3, help="first learning rate of the binary net (0.003)")
     add("--gradient", choices=("float32", "int8", "int6", "int4"), default="int8", help="numbers "
         "that the backward products multiply (int8)")  # fmt: skip
-    add("--rounding", choices=("nearest", "stochastic"), default="nearest", help="of gradients")
+    add("--rounding", choices=("nearest", "stochastic"), default="nearest", help="of gradients of "
+        "integers (nearest)")  # fmt: skip
     add("--seed", type=int, default=0, help="of weights, shuffling and dropout (0)")
     add("--threads", type=int, help="threads of the kernels and of the BLAS (all cores)")
     add("--out", default="mnist_mlp.npz", help="file of the frozen net (mnist_mlp.npz)")
@@ -161,11 +177,12 @@ def arguments():
     args.hidden = args.hidden or 3 * [4096 if paper else 512]
     if args.epochs is None:
         args.epochs = 2 if args.quick else 1000 if paper else 20
-    least = {"epochs": 1, "batch": 1, "lr": 1e-9, "seed": 0, "threads": 1}
-    for name, value in least.items():
+    ranges = {"epochs": (1, 1e9), "batch": (2, 1e9), "lr": (1e-9, 1e9), "seed": (0, 1e9),
+              "threads": (1, 1024)}  # fmt: skip
+    for name, (least, most) in ranges.items():
         given = getattr(args, name)
-        if given is not None and not value <= given <= 1e9:
-            parser.error(f"--{name} is {given}; expected a number from {value} to 1e9")
+        if given is not None and not least <= given <= most:
+            parser.error(f"--{name} is {given}; expected a number from {least:g} to {most:g}")
     return args
 
 

@@ -37,7 +37,7 @@ def test_the_report_says_where_bits_lose(monkeypatch, frozen_s, loses):
     monkeypatch.setattr(bench, "compare_mlp", compare)
     lines = list(bench.report(widths=(8,), batches=(4,), turns=3))
     assert lines[2].split() == ["8", "4", "4", "4", str(int(4 / frozen_s)), f"{1 / frozen_s:.2f}"]
-    assert any("slower than float32 at 8 units at batch 4" in line for line in lines) == loses
+    assert any("Slower than float32: frozen, 8 units, batch 4." in line for line in lines) == loses
 
 
 def test_a_wrong_kernel_is_not_timed(monkeypatch):

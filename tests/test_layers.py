@@ -85,9 +85,26 @@ def test_one_pass_is_for_integers_and_plain_signs():
     assert norm.followed_by(Sign()) is not None
     assert norm.followed_by(Sign(stochastic=True, rng=RNG)) is None
     assert norm.followed_by(BatchNorm(3)) is None
+    assert type("Another", (BatchNorm,), {})(3).followed_by(Sign()) is None
     x = RNG.standard_normal((5, 3)).astype(np.float32)
     expected = Sign()(BatchNorm(3)(x)).data
     assert Sequential(norm, Sign())(x).data == expected
+
+
+@pytest.mark.parametrize("window", [0, -1.0, np.nan])
+def test_one_pass_refuses_the_windows_that_a_sign_refuses(window):
+    sign = Sign()
+    sign.window = window
+    with pytest.raises(InputError, match="window"):
+        Sequential(BatchNorm(3), sign)(np.arange(12, dtype=np.int32).reshape(4, 3))
+
+
+def test_pixels_may_be_overwritten_before_the_step():
+    layer = BinaryLinear(8, 2, RNG, gradient="float32")
+    pixels = np.full((3, 8), 255, np.uint8)
+    layer(pixels).backward(np.ones((3, 2), np.float32))
+    pixels[:] = 0
+    assert (layer.weight.grad == 3 * 255).all()
 
 
 def test_a_gamma_that_is_not_finite_has_no_sign():
@@ -162,3 +179,8 @@ def test_evaluation_of_batch_norm_uses_the_averages():
 def test_what_does_not_fit_is_refused(call, message):
     with pytest.raises(InputError, match=message):
         call()
+
+
+def test_rounding_is_of_integers():
+    with pytest.raises(InputError, match="leave the rounding out"):
+        BinaryLinear(3, 2, RNG, gradient="float32", rounding="stochastic")

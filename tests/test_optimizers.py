@@ -153,3 +153,13 @@ def test_a_schedule_may_end_at_zero():
 def test_what_does_not_fit_is_refused(call):
     with pytest.raises(InputError):
         call()
+
+
+def test_a_gradient_that_does_not_fit_moves_nothing():
+    first, second = Parameter([1.0]), Parameter([1.0])
+    sgd = SGD([first, second], 0.5)
+    first.grad, second.grad = np.ones(1, np.float32), np.ones(1)
+    with pytest.raises(InputError, match="float64"):
+        sgd.step()
+    assert first.data == second.data == 1
+    assert sgd.steps == 0

@@ -1,6 +1,7 @@
 """Parameters: kept signs that cannot go stale, and gradients that are multiplied when needed."""
 
 import copy
+import pickle
 
 import numpy as np
 import pytest
@@ -44,8 +45,9 @@ def test_data_with_kept_signs_cannot_be_changed_unnoticed():
     layer, *_ = stepped()
     with pytest.raises(ValueError, match="read-only"):
         layer.weight.data[0, 0] = 0.5
-    layer.weight.data.flags.writeable = True
-    layer.weight.data *= -1
+    data = layer.weight.edit()
+    data *= -1
+    data.flags.writeable = False
     assert layer.bits == kernels.pack(layer.weight.data)
     layer, *_ = stepped()
     layer.weight.data = -layer.weight.data
@@ -100,3 +102,17 @@ def test_a_product_passes_a_window_as_an_array():
     pixels = np.array([[255, 255, 0]], np.uint8)
     functions.binary_linear(pixels, functions.sign(weight)).sum().backward()
     assert weight.grad.tolist() == [[255.0, 0.0, -255.0]]
+
+
+@pytest.mark.parametrize("protocol", [2, pickle.HIGHEST_PROTOCOL])
+def test_a_pickled_model_trains_on_and_takes_a_state(protocol):
+    layer, *_ = stepped()
+    other = pickle.loads(pickle.dumps(layer, protocol))  # noqa: S301
+    assert other.bits == layer.bits
+    moves = bitnet.SGD(other.parameters(), 0.1)
+    other.weight.grad = np.ones(other.weight.shape, np.float32)
+    moves.step()
+    assert other.bits == kernels.pack(other.weight.data)
+    other = pickle.loads(pickle.dumps(layer, protocol))  # noqa: S301
+    other.load_state_dict(layer.state_dict())
+    assert other.bits == layer.bits

@@ -100,6 +100,12 @@ def _groups(model, input):
     for name, array in model.state_dict().items():
         if not np.isfinite(array).all():
             raise InputError(f"freeze: {name} holds NaN or infinity; the training diverged")
+    for linear in layers[::3]:
+        if linear.bits != kernels.pack(linear.weight.data):
+            raise InputError(
+                f"freeze: the weights of {linear!r} were changed behind the back of the signs that "
+                "an optimizer left; call weight.edit() before a change"
+            )
     for norm in layers[1::3]:
         if not np.isfinite(norm.gamma.data * norm.running_inv_std).all():
             raise InputError(f"freeze: gamma * inv_std of {norm!r} passes the range of float32")

@@ -47,6 +47,9 @@ class FrozenLayer:
     thresholds: np.ndarray
     rising: np.ndarray
 
+    def __repr__(self):
+        return f"FrozenLayer({self.bits!r})"
+
     @functools.cached_property
     def steps(self):
         """The thresholds as the kernels take them."""
@@ -81,6 +84,9 @@ class FrozenOutput:
     scale: np.ndarray
     shift: np.ndarray
 
+    def __repr__(self):
+        return f"FrozenOutput({self.bits!r})"
+
     def outputs(self, z):
         """The scores from integer pre-activations: int32 (B, C) to float32 (B, C)."""
         return (z.astype(np.float32) - self.mean) * self.scale + self.shift
@@ -99,7 +105,8 @@ class FrozenNet:
     Attributes
     ----------
     layers : list
-        `layers[i].bits` are the ±1 weights of layer i.
+        `layers[i].bits` are the ±1 weights of layer i.  The arrays are read-only: a net is
+        changed by building another one.
 
     Raises
     ------
@@ -128,6 +135,10 @@ class FrozenNet:
             raise InputError("FrozenNet: expected FrozenLayers and, at the end, a FrozenOutput")
         for i, layer in enumerate(self.layers):
             _check_layer(i, layer, self.layers[i - 1].bits.shape[0] if i else None)
+        for layer in self.layers:  # what the products lay out and keep stays true
+            arrays = [value for value in vars(layer).values() if isinstance(value, np.ndarray)]
+            for array in (layer.bits.words, *arrays):
+                array.flags.writeable = False
         self._weights = [kernels.prepare(layer.bits) for layer in self.layers]
 
     @property

@@ -117,6 +117,8 @@ class BinaryLinear(Function):
         self.x, self.weight = x, weight  # a bit an element is all that backward needs
         if isinstance(x, Bits):
             return kernels.xnor_gemm(x, weight)  # (B, M) int32, exact
+        if isinstance(x, np.ndarray):
+            self.x = x.copy()  # whoever loads the pixels may reuse their buffer
         z = kernels.plane_gemm(x, weight)
         return z if getattr(x, "scale", 1.0) == 1.0 else z * np.float32(x.scale)
 

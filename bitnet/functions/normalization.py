@@ -6,6 +6,7 @@ import numpy as np
 
 from bitnet import kernels
 from bitnet.errors import InputError
+from bitnet.functions.quantizers import check_window
 from bitnet.kernels import Bits
 from bitnet.tensor import Function, Tensor, as_tensor
 
@@ -84,7 +85,7 @@ class BatchNormSign(IntegerBatchNorm):
         return Bits(signs.words.reshape(*z.shape[:-1], -1), z.shape)
 
     def backward(self, grad_y):  # through the sign where |y| <= window, then through batch norm
-        return self.gradients_of_integers(grad_y, self.passes if self.window else None)
+        return self.gradients_of_integers(grad_y, self.passes if self.window is not None else None)
 
 
 def batch_norm(x, gamma, beta, eps=1e-4, running=None, momentum=0.1):
@@ -171,8 +172,8 @@ def batch_norm_sign(x, gamma, beta, eps=1e-4, running=None, momentum=0.1, window
     Raises
     ------
     InputError
-        If `x` holds no int32, there are fewer than two rows, the shapes do not fit or gamma or
-        beta is not finite.
+        If `x` holds no int32, there are fewer than two rows, the shapes do not fit, gamma or
+        beta is not finite or `window` is not above 0.
 
     Examples
     --------
@@ -181,6 +182,7 @@ def batch_norm_sign(x, gamma, beta, eps=1e-4, running=None, momentum=0.1, window
            [ 1]], dtype=int8)
     """
     x, gamma, beta = as_tensor(x), as_tensor(gamma), as_tensor(beta)
+    check_window("batch_norm_sign", window)
     _check_sign("batch_norm_sign", x, gamma, beta)
     _check_rows("batch_norm_sign", x)
     node = BatchNormSign(eps, window)

@@ -118,11 +118,16 @@ def stochastic_sign(x, rng, window=1.0):
     return StochasticSign(rng, window)(_checked("stochastic_sign", x, window))
 
 
+def check_window(name, window):
+    """Refuse a window through which no gradient passes."""
+    if window is not None and not window > 0:
+        raise InputError(f"{name}: window is {window!r}; expected a number above 0, or None")
+
+
 def _checked(name, x, window):
     """x as a Tensor, once it has a sign everywhere."""
     x = as_tensor(x)
-    if window is not None and not window > 0:
-        raise InputError(f"{name}: window is {window!r}; expected a number above 0, or None")
+    check_window(name, window)
     if not x.is_float:
         kind = getattr(x.data, "dtype", type(x.data).__name__)
         raise InputError(f"{name}: got {kind} of shape {x.shape}; expected floats")

@@ -62,7 +62,12 @@ class Quantized:
     scales : numpy.ndarray
         float32 of shape (R,).
     largest : int
-        `2**(bits - 1) - 1` for integers of some bits, the sign included.
+        `2**(bits - 1) - 1` for integers of some bits, the sign included; 127 at most.
+
+    Raises
+    ------
+    InputError
+        If the shapes, the types or `largest` do not fit.
 
     Examples
     --------
@@ -76,7 +81,16 @@ class Quantized:
     __slots__ = ("largest", "scales", "values")
 
     def __init__(self, values, scales, largest):
-        self.values, self.scales, self.largest = values, scales, largest
+        types = values.dtype, scales.dtype
+        if values.ndim != 2 or scales.shape != values.shape[:1] or types != (np.int16, np.float32):
+            raise InputError(
+                f"Quantized: {values.dtype} {values.shape} and {scales.dtype} {scales.shape} do "
+                "not fit; expected int16 (R, C) and float32 (R,)"
+            )
+        if not 1 <= largest <= 127:
+            raise InputError(f"Quantized: largest is {largest!r}; expected 1 to 127")
+        self.values, self.scales = map(np.ascontiguousarray, (values, scales))
+        self.largest = largest
 
     dtype = np.dtype(np.float32)  # of the numbers that are meant
 

@@ -223,8 +223,8 @@ def signed_gemm(x, signs):
 class Product:
     """The matrix `signed_gemm(x, signs)`, multiplied a few rows at a time by who needs it.
 
-    The gradient of a layer's weights is as large as they are; an optimizer that asks for 32 rows
-    after the other never has it in memory as a whole.
+    The gradient of a layer's weights is as large as they are; an optimizer that asks for some
+    rows after the others never has it in memory as a whole.
 
     Parameters
     ----------

@@ -143,8 +143,8 @@ def column_sums(z):
 
 def normalize_sign(z, mean, scale, shift, window):
     """The signs of y = (z - mean) * scale + shift, and where |y| <= window, both as Bits."""
-    y = (z.astype(np.float32) - mean) * scale + shift
-    return pack_with_mask(y, np.float32(np.inf) if window is None else np.float32(window))
+    y = (z.astype(mean.dtype) - mean) * scale + shift
+    return pack_with_mask(y, y.dtype.type(np.inf if window is None else window))
 
 
 def batch_norm_backward(grad_y, mask, z, mean, inv_std, gamma):
@@ -153,15 +153,15 @@ def batch_norm_backward(grad_y, mask, z, mean, inv_std, gamma):
     `mask` says where grad_y counts.  Sums run down the columns in float64, row after row.
     """
     g = grad_y if mask is None else where(mask, grad_y)
-    xhat = (z.astype(np.float32) - mean) * inv_std
+    xhat = (z.astype(mean.dtype) - mean) * inv_std
     grad_beta, grad_gamma = (_running_total(terms) for terms in (g, g * xhat))
-    along = (grad_beta + xhat * grad_gamma) / np.float32(len(z))  # what mean and var take away
+    along = (grad_beta + xhat * grad_gamma) / xhat.dtype.type(len(z))  # what mean and var take away
     return (g - along) * (gamma * inv_std), grad_gamma, grad_beta
 
 
 def _running_total(terms):
     """The sum over the first axis, strictly one row after the other."""
-    return np.add.accumulate(terms, axis=0, dtype=np.float64)[-1].astype(np.float32)
+    return np.add.accumulate(terms, axis=0, dtype=np.float64)[-1:].sum(axis=0).astype(terms.dtype)
 
 
 def update(rule, weight, grad, state, constants, bound, words):

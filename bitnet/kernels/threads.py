@@ -10,6 +10,10 @@ import functools
 import os
 import threading
 
+import numpy as np
+
+from bitnet.errors import InputError
+
 __all__ = ["num_threads", "set_num_threads", "shared"]
 
 LEAST_NS = 150_000  # of work a thread: less does not pay for the hand-over
@@ -49,7 +53,12 @@ def set_num_threads(n):
     Parameters
     ----------
     n : int
-        1 or more.
+        From 1 to 1024.
+
+    Raises
+    ------
+    InputError
+        If `n` is no such number.
 
     Examples
     --------
@@ -60,6 +69,8 @@ def set_num_threads(n):
     >>> set_num_threads(before)
     """
     global _threads, _pool
+    if not isinstance(n, (int, np.integer)) or isinstance(n, bool) or not 1 <= n <= 1024:
+        raise InputError(f"set_num_threads: n is {n!r}; expected a whole number from 1 to 1024")
     with _lock:
         if n != _threads and _pool is not None:
             _pool.shutdown(wait=False)
@@ -93,21 +104,23 @@ def shared(run, count, step, work_ns):
         run(0, count)
         return
     size = -(-count // (parts * step)) * step
-    pool = _open_pool()
-    others = [pool.submit(run, i, min(i + size, count)) for i in range(size, count, size)]
-    run(0, size)
+    others = _submit([(run, i, min(i + size, count)) for i in range(size, count, size)])
+    try:
+        run(0, size)
+    finally:  # after Ctrl-C too: nobody writes into the arrays any more
+        concurrent.futures.wait(others)
     for other in others:
         other.result()
 
 
-def _open_pool():
-    """The threads beside the caller's own."""
+def _submit(calls):
+    """Hand calls to the threads beside the caller's own."""
     global _pool
     with _lock:
         if _pool is None:
             workers = max(1, num_threads() - 1)
             _pool = concurrent.futures.ThreadPoolExecutor(workers, "bitnet")
-        return _pool
+        return [_pool.submit(*call) for call in calls]
 
 
 def _forget_pool():

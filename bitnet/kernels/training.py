@@ -182,7 +182,7 @@ def update(rule, weight, grad, state, constants, bound=None, words=None):
     weight : numpy.ndarray
         Floats, contiguous.
     grad : numpy.ndarray or Product
-        Of the same shape and type; a Product is multiplied row by row as it is used.
+        Of the same shape and type; a Product is multiplied as it is used, some rows at a time.
     state : list of numpy.ndarray
         The moments, of the same shape and type.
     constants : sequence of float

@@ -1,5 +1,7 @@
 """Frozen = trained: the same integers, scores and classes, for every net and every z."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -145,7 +147,9 @@ def test_compare_sees_scores_that_differ_though_the_classes_do_not():
     model = binary_mlp([20, 16, 3], np.random.default_rng(0))
     net = bitnet.freeze(model)
     x = np.random.default_rng(1).integers(0, 256, (9, 20), dtype=np.uint8)
-    net.layers[-1].shift[:] += 1
+    *hidden, output = net.layers
+    output = dataclasses.replace(output, shift=output.shift + 1)
+    net = bitnet.FrozenNet([*hidden, output])
     agreement = bitnet.compare(model, net, x)
     assert (agreement.differing_integers, agreement.differing_classes) == (0, 0)
     assert agreement.differing_scores == 27
@@ -238,3 +242,17 @@ def broken(index, value):
 def test_what_cannot_be_frozen_is_refused(call, message):
     with pytest.raises(InputError, match=message):
         call()
+
+
+def test_weights_changed_behind_the_signs_are_noticed():
+    model = binary_mlp([20, 16, 3], np.random.default_rng(0))
+    adam = bitnet.Adam(model.parameters(), 0.01)
+    view = model.layers[0].weight.data[:]
+    pixels = RNG.integers(0, 256, (8, 20), dtype=np.uint8)
+    model(pixels).backward(np.ones((8, 3), np.float32))
+    adam.step()
+    view *= -1
+    with pytest.raises(InputError, match=r"weight\.edit"):
+        bitnet.freeze(model)
+    model.layers[0].weight.edit()
+    assert bitnet.freeze(model).layers[0].bits == kernels.pack(view)

@@ -133,3 +133,11 @@ def test_numpy_alone_is_enough(tmp_path):
     out = subprocess.run([python, "-m", "bitnet", "status"], capture_output=True, text=True)
     assert "numba                not installed" in out.stdout
     shutil.rmtree(tmp_path / "venv")
+
+
+def test_the_arrays_of_a_net_are_read_only():
+    net = bitnet.freeze(binary_mlp([20, 8, 3], np.random.default_rng(0)))
+    hidden, output = net.layers
+    for array in (hidden.bits.words, hidden.thresholds, hidden.rising, output.mean):
+        with pytest.raises(ValueError, match="read-only"):
+            array[:1] = 0

@@ -56,6 +56,9 @@ def test_other_types(n, seed):
     x = np.random.default_rng(seed).integers(-2, 3, (2, n))
     for dtype in (np.int8, np.int32, np.int64):
         assert np.array_equal(kernels.pack(x.astype(dtype)).signs() > 0, x >= 0)
+    for dtype in (np.uint8, np.uint16, np.uint32, np.uint64):  # all +1, and padding bits are 0
+        expected = kernels.pack(np.ones(x.shape))
+        assert kernels.pack(x.astype(dtype)) == expected
     assert np.array_equal(kernels.pack(x > 0).signs() > 0, x > 0)
 
 

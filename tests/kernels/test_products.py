@@ -249,3 +249,45 @@ def test_products_that_could_pass_int32_are_refused():
     wide = Bits(np.zeros((1, -(-n // 64)), np.uint64), (1, n))
     with pytest.raises(InputError, match="int32"):
         kernels.plane_gemm(np.zeros((1, n), np.uint8), wide)
+
+
+@pytest.mark.parametrize("bits", [4, 6, 8])
+@pytest.mark.parametrize("m", [251, 252, 253, 300, 2000])  # around the ends of blocks of tables
+def test_the_largest_sums_there_can_be(bits, m):
+    largest = 2 ** (bits - 1) - 1
+    values = np.full((5, m), largest, np.int16)
+    values[1] = -largest
+    values[2, ::2] = -largest
+    x = kernels.Quantized(values, np.ones(5, np.float32), largest)
+    for fill in (1, -1):
+        matrix = np.full((m, 70), fill, np.int8)
+        expected = values.astype(np.int64) @ matrix
+        assert np.array_equal(kernels.signed_gemm(x, kernels.pack(matrix)), expected)
+        pixels = np.full((m, 70), 255 if fill > 0 else 0, np.uint8)
+        assert np.array_equal(kernels.signed_gemm(x, pixels), 255 * expected)
+        z = kernels.plane_gemm(pixels.T, kernels.pack(matrix.T))
+        assert np.array_equal(z, np.full((70, 70), 255 * m))
+
+
+@pytest.mark.parametrize("rows", [slice(0, 1), slice(None, None, 1500), slice(1, 0, -1)])
+def test_a_single_row_whose_stride_is_another(rows):
+    bits = kernels.pack(signs(0, (1501, 300)))[rows]
+    for x in (np.full((3, len(bits)), 0.5, np.float32), quantized(1, (3, len(bits)))):
+        numbers = x.numbers() if isinstance(x, kernels.Quantized) else x
+        assert np.allclose(kernels.signed_gemm(x, bits), numbers @ bits.signs(np.float32))
+
+
+@pytest.mark.parametrize(
+    ("values", "scales", "largest"),
+    [
+        (np.zeros((2, 3), np.int8), np.zeros(2, np.float32), 31),
+        (np.zeros((2, 3), np.int16), np.zeros(2), 31),
+        (np.zeros((2, 3), np.int16), np.zeros(1, np.float32), 31),
+        (np.zeros(3, np.int16), np.zeros(3, np.float32), 31),
+        (np.zeros((2, 3), np.int16), np.zeros(2, np.float32), 128),
+        (np.zeros((2, 3), np.int16), np.zeros(2, np.float32), 0),
+    ],
+)
+def test_integers_that_no_product_can_take(values, scales, largest):
+    with pytest.raises(InputError, match="Quantized"):
+        kernels.Quantized(values, scales, largest)

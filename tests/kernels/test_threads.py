@@ -2,9 +2,11 @@
 
 import multiprocessing
 import threading
+import time
 
 import pytest
 
+from bitnet import InputError
 from bitnet.kernels import threads
 
 
@@ -45,6 +47,26 @@ def test_an_error_in_a_part_arrives():
 
     with pytest.raises(ZeroDivisionError):
         threads.shared(fails_at_the_end, 9, 1, 1e9)
+
+
+def test_nobody_works_on_when_the_error_arrives():
+    ends = []
+
+    def run(start, stop):
+        if start == 0:
+            raise KeyboardInterrupt
+        time.sleep(0.05)
+        ends.append(start)
+
+    with pytest.raises(KeyboardInterrupt):
+        threads.shared(run, 3, 1, 1e9)
+    assert sorted(ends) == [1, 2]
+
+
+@pytest.mark.parametrize("n", [0, -1, 1.5, "2", True, 10**6])
+def test_a_number_of_threads_that_there_cannot_be(n):
+    with pytest.raises(InputError, match="from 1 to 1024"):
+        threads.set_num_threads(n)
 
 
 def _sum_in_a_child(results):

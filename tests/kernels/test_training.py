@@ -185,3 +185,22 @@ Z = np.ones((2, 3), np.int32)
 def test_what_does_not_fit_is_refused(call):
     with pytest.raises(InputError):
         call()
+
+
+def test_float64_stays_float64():
+    rng = np.random.default_rng(0)
+    z = rng.integers(-9, 9, (30, 5)).astype(np.int32)
+    gamma, grad = rng.uniform(0.5, 2, 5), rng.standard_normal((30, 5))
+    mean, inv_std = z.mean(axis=0), 1 / z.std(axis=0)
+    grads = kernels.batch_norm_backward(grad, None, z, mean, inv_std, gamma)
+    assert {a.dtype for a in grads} == {np.dtype(np.float64)}
+    _, grad_gamma, grad_beta = grads
+    assert np.allclose(grad_beta, grad.sum(axis=0), rtol=1e-14)
+    assert np.allclose(grad_gamma, (grad * (z - mean) * inv_std).sum(axis=0), rtol=1e-12)
+
+
+def test_no_rows_have_no_gradient():
+    z, c = np.zeros((0, 3), np.int32), np.ones(3, np.float32)
+    grad_z, *others = kernels.batch_norm_backward(z.astype(np.float32), None, z, c, c, c)
+    assert grad_z.shape == (0, 3)
+    assert all(np.array_equal(other, np.zeros(3)) for other in others)

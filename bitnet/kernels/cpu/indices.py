@@ -65,23 +65,23 @@ _index_integers, _index_floats = _index_routine(INTEGERS), _index_routine(FLOATS
 @jit
 def _index_of_columns_integers(words, last_rows, n_vectors, index):
     """The index of columns of signs; words (M, K), last_rows: the last ones, filled up (12, K)."""
-    step = 12 * words.strides[0]
+    row = 8 * words.shape[1]  # bytes; the strides of a single row may be anything
     for w in range(index.shape[1]):
         whole = 12 * (w + 1) <= words.shape[0]
-        at = words.ctypes.data + w * step if whole else last_rows.ctypes.data
+        at = words.ctypes.data + w * 12 * row if whole else last_rows.ctypes.data
         to = index.ctypes.data + w * 64
-        _index_integers(at, words.strides[0], n_vectors, to, index.strides[0])
+        _index_integers(at, row, n_vectors, to, index.strides[0])
 
 
 @jit
 def _index_of_columns_floats(words, last_rows, n_vectors, index):
     """As `_index_of_columns_integers`, for groups of 30 rows."""
-    step = 30 * words.strides[0]
+    row = 8 * words.shape[1]
     for w in range(index.shape[1]):
         whole = 30 * (w + 1) <= words.shape[0]
-        at = words.ctypes.data + w * step if whole else last_rows.ctypes.data
+        at = words.ctypes.data + w * 30 * row if whole else last_rows.ctypes.data
         to = index.ctypes.data + w * 64
-        _index_floats(at, words.strides[0], n_vectors, to, index.strides[0])
+        _index_floats(at, row, n_vectors, to, index.strides[0])
 
 
 @jit

@@ -8,6 +8,7 @@ A level is a set of kernels, not of flags: at every level LLVM compiles for this
 """
 
 import contextlib
+import pathlib
 
 from numba import njit
 from numba.core import config
@@ -22,6 +23,13 @@ LEVELS = {
     "avx2": {"avx2"},
     "portable": set(),
 }
+
+# Numba compiles again when the file of a function changes.  Here code comes from other files too,
+# the instructions of `emit` and what `inner` makes, so that a change of any of them counts.
+SOURCES = sorted(
+    (path.name, path.stat().st_mtime_ns, path.stat().st_size)
+    for path in pathlib.Path(__file__).parent.glob("*.py")
+)
 
 _level = None  # a name in LEVELS; None until it is asked for
 
@@ -47,9 +55,13 @@ def jit(function):
     """
     options = {"error_model": "numpy", "nogil": True, "no_cfunc_wrapper": True}
     try:
-        return njit(cache=True, **options)(function)
+        compiled = njit(cache=True, **options)(function)
     except RuntimeError:  # Numba finds no folder for its cache
         return njit(**options)(function)
+    file = getattr(getattr(compiled, "_cache", None), "_cache_file", None)
+    if file is not None:  # None where Numba does not compile
+        file._source_stamp = file._source_stamp, SOURCES
+    return compiled
 
 
 def inner(function):
@@ -122,6 +134,8 @@ def level_reason():
     'runs everywhere'
     """
     own = level()
+    if config.DISABLE_JIT:
+        return "not compiled, as NUMBA_DISABLE_JIT is set: for a debugger, hundreds of times slower"
     names = list(LEVELS)
     has = (
         f"the processor has {', '.join(sorted(LEVELS[own]))}" if LEVELS[own] else "runs everywhere"

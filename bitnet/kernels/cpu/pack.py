@@ -131,7 +131,7 @@ def _empty_words(shape):
 def _last_word(x):
     """The numbers behind the last whole word of x (R, N), as (R, 64): filled up with what is 0."""
     left = x.shape[1] % 64
-    filled = np.full((len(x), 64), -1 if x.dtype.kind == "i" else np.nan, x.dtype)
+    filled = np.full((len(x), 64), np.nan if x.dtype.kind == "f" else -1, x.dtype)
     filled[:, :left] = x[:, x.shape[1] - left :]
     return filled
 
@@ -147,7 +147,7 @@ def pack(x):
     """See `bitnet.kernels.pack`."""
     if x.ndim == 2 and not x.flags.c_contiguous and x.T.flags.c_contiguous:
         return transpose(pack(x.T))
-    if x.dtype == np.bool_:  # NumPy packs these as fast
+    if x.dtype.kind in "bu":  # NumPy packs booleans as fast, and all others are +1
         return reference.pack(x)
     words = _empty_words(x.shape)
     pack_rows(_rows(x), _rows(words))

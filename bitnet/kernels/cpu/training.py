@@ -138,7 +138,9 @@ def normalize_sign(z, mean, scale, shift, window):
 
 def batch_norm_backward(grad_y, mask, z, mean, inv_std, gamma):
     """See `bitnet.kernels.batch_norm_backward`."""
-    if z.dtype != np.int32 or {grad_y.dtype, mean.dtype, gamma.dtype} != {np.dtype(np.float32)}:
+    if z.dtype != np.int32 or {a.dtype for a in (grad_y, mean, inv_std, gamma)} != {
+        np.dtype(np.float32)
+    }:
         return reference.batch_norm_backward(grad_y, mask, z, mean, inv_std, gamma)
     words = np.empty((0, 0), np.uint64) if mask is None else np.ascontiguousarray(mask.words)
     grad_z = np.empty(z.shape, np.float32)
@@ -158,5 +160,6 @@ def quantize(x, largest, seed):
         _transpose(x.T, transposed)
         x = transposed
     v = np.empty(x.shape[1], np.float32)
-    _quantize_rows(np.ascontiguousarray(x), *settings, v, values, scales)
+    with np.errstate(all="ignore"):  # where Numba does not compile, NumPy would warn
+        _quantize_rows(np.ascontiguousarray(x), *settings, v, values, scales)
     return Quantized(values, scales, largest)

@@ -275,8 +275,12 @@ def xnor_gemm(x, weight):
     if level() == "portable":
         z = np.empty((n_rows, m), np.int32)
         rows = np.ascontiguousarray(weight.words)
-        shared(lambda i, j: _integers_portable(words[i:j], rows, n, z[i:j]), n_rows, 1,
-               _work_ns(x, weight))  # fmt: skip
+
+        def run(i, j):
+            with np.errstate(over="ignore"):  # where Numba does not compile, NumPy would warn
+                _integers_portable(words[i:j], rows, n, z[i:j])
+
+        shared(run, n_rows, 1, _work_ns(x, weight))
         return z
     run, panels = INTEGERS[level()], panels_of(weight)
     z = np.empty((n_rows, PANEL * len(panels)), np.int32)
