@@ -142,8 +142,8 @@ def binary_linear(x, weight, gradient="float32", rng=None):
 
     Algorithm 1, s_k = ab_{k-1} Wb_k, and Algorithm 4 of the papers; for pixels their
     equation for the first layer.  The product is exact and so, with "float32", is its gradient;
-    what the straight-through estimator pretends is in `sign` alone.  With "int6" the gradient
-    of the result is rounded to integers of 6 bits before both backward products, with one scale
+    what the straight-through estimator pretends is in `sign` alone.  With "int8" the gradient
+    of the result is rounded to integers of 8 bits before both backward products, with one scale
     a sample for `grad_x` and one an output for `grad_weight` (the second paper, section 4.4,
     has 6 bits on a logarithmic scale).
 
