@@ -4,7 +4,7 @@ Importing this package imports NumPy and nothing else.  In reading order:
 
 kernels     arithmetic on packed ±1 arrays: `Bits`, packing, XNOR-popcount products
 Tensor      values, operations and gradients; `functions` are the operations
-layers      `BinaryLinear`, `BatchNorm`, `Sign`, ...; `Sequential`, `models`
+layers      `BinaryLinear`, `BinaryConv2d`, `BatchNorm`, `Sign`, ...; `Sequential`, `models`
 optimizers  `SGD`, `Adam`, `AdaMax` with clipping and step scales; `schedules`
 data        IDX files, the embedded digits, batches
 freeze      a trained model as bits and integer thresholds; `load` reads it from its file
@@ -25,6 +25,7 @@ from bitnet.deploy.freeze import compare, freeze
 from bitnet.deploy.runtime import FrozenNet
 from bitnet.errors import InputError
 from bitnet.gradcheck import check_gradient
+from bitnet.image_layers import AvgPool2d, BinaryConv2d, Conv2d, Flatten, MaxPool2d
 from bitnet.kernels import Bits
 from bitnet.layers import BatchNorm, BinaryLinear, Dropout, Linear, ReLU, Sign
 from bitnet.module import Module, Sequential
@@ -46,15 +47,20 @@ __all__ = [
     "SGD",
     "AdaMax",
     "Adam",
+    "AvgPool2d",
     "BatchNorm",
+    "BinaryConv2d",
     "BinaryLinear",
     "Bits",
+    "Conv2d",
     "Dataset",
     "Dropout",
+    "Flatten",
     "FrozenNet",
     "Function",
     "InputError",
     "Linear",
+    "MaxPool2d",
     "Module",
     "Parameter",
     "ReLU",

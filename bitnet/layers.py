@@ -85,16 +85,7 @@ class BinaryLinear(Module):
     def __init__(self, inputs, outputs, rng, gradient="int8", rounding="nearest"):
         _check_count("BinaryLinear", inputs=inputs, outputs=outputs)
         check_generator("BinaryLinear", rng)
-        if gradient not in GRADIENTS or rounding not in ROUNDINGS:
-            raise InputError(
-                f"BinaryLinear: gradient is {gradient!r} and rounding {rounding!r}; "
-                f"expected one of {[*GRADIENTS]} and of {list(ROUNDINGS)}"
-            )
-        if gradient == "float32" and rounding != "nearest":
-            raise InputError(
-                f"BinaryLinear: {rounding} rounding is of integers, and the gradient is float32; "
-                "use another gradient, or leave the rounding out"
-            )
+        check_backward("BinaryLinear", gradient, rounding)
         self.gradient, self.rounding, self.rng = gradient, rounding, rng
         self.inputs, self.outputs = int(inputs), int(outputs)
         latent = rng.uniform(-1, 1, (outputs, inputs)).astype(np.float32)
@@ -113,6 +104,20 @@ class BinaryLinear(Module):
 
     def __repr__(self):
         return f"BinaryLinear({self.inputs}, {self.outputs})"
+
+
+def check_backward(name, gradient, rounding):
+    """Refuse settings of a backward product that do not exist."""
+    if gradient not in GRADIENTS or rounding not in ROUNDINGS:
+        raise InputError(
+            f"{name}: gradient is {gradient!r} and rounding {rounding!r}; "
+            f"expected one of {[*GRADIENTS]} and of {list(ROUNDINGS)}"
+        )
+    if gradient == "float32" and rounding != "nearest":
+        raise InputError(
+            f"{name}: {rounding} rounding is of integers, and the gradient is float32; "
+            "use another gradient, or leave the rounding out"
+        )
 
 
 class Linear(Module):

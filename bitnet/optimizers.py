@@ -127,7 +127,7 @@ class Optimizer:
         """Move one parameter; returns how many of its packed signs changed."""
         power = 1.0 if parameter.bound is None else self.scale_power
         rate = self.lr * parameter.step_scale**power
-        binary = parameter.bound is not None and parameter.ndim == 2
+        binary = parameter.bound is not None and parameter.ndim > 1
         words = parameter.signs.words.copy() if binary else None  # the old ones may be in use
         parameter.edit()
         constants = [rate, *self.constants()]

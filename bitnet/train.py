@@ -8,6 +8,7 @@ import numpy as np
 from bitnet import kernels
 from bitnet.data.batches import batches
 from bitnet.errors import InputError
+from bitnet.image_layers import BinaryConv2d
 from bitnet.layers import BinaryLinear
 from bitnet.module import evaluating
 
@@ -132,7 +133,9 @@ def weight_bits(model):
     >>> weight_bits(binary_mlp([784, 512, 10], np.random.default_rng(0)))
     [Bits(shape=(512, 784), 53248 bytes), Bits(shape=(10, 512), 640 bytes)]
     """
-    return [layer.bits for layer in model.modules() if isinstance(layer, BinaryLinear)]
+    return [
+        layer.bits for layer in model.modules() if isinstance(layer, (BinaryConv2d, BinaryLinear))
+    ]
 
 
 def flip_ratio(before, after):

@@ -6,7 +6,7 @@ import pytest
 import bitnet.functions as F  # noqa: N812
 from bitnet import Function, check_gradient
 from bitnet.functions.normalization import BatchNorm
-from bitnet.kernels import Planes
+from bitnet.kernels import Planes, Window
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((3, 5))
@@ -15,12 +15,21 @@ ROW, COLUMN = RNG.standard_normal(5), RNG.standard_normal((3, 1))
 WEIGHT, BIAS = RNG.standard_normal((4, 5)), RNG.standard_normal(4)
 SIGNS, SIGN_WEIGHT = RNG.choice([-1.0, 1.0], (3, 70)), RNG.choice([-1.0, 1.0], (4, 70))
 PIXELS = RNG.integers(0, 256, (3, 70), dtype=np.uint8)
+WINDOW = Window((2, 3), (2, 1), ((1, 0), (1, 2)))
+WHITE = Window((2, 3), (1, 2), ((1, 0), (1, 2)), border=1)
+IMAGES, FILTERS = RNG.standard_normal((3, 5, 4, 3)), RNG.standard_normal((4, 2, 3, 3))
+SIGN_IMAGES, SIGN_FILTERS = RNG.choice([-1.0, 1.0], (3, 5, 4, 3)), np.sign(FILTERS)
+PIXEL_IMAGES, NO_BIAS = RNG.integers(0, 256, (3, 5, 4, 3), dtype=np.uint8), np.zeros(4)
 LABELS = np.array([0, 4, 2])
 
 
 def product(x, w):
     """A product of packed signs: sign passes every gradient, so its surrogate is x itself."""
     return F.binary_linear(F.sign(x, window=None), F.sign(w, window=None))
+
+
+def convolution(x, w, window=WINDOW):
+    return F.binary_conv2d(F.sign(x, window=None), F.sign(w, window=None), window)
 
 
 def normalized_signs(x, w, gamma, beta):
@@ -85,6 +94,34 @@ CASES = {
         ((product, SIGNS, SIGN_WEIGHT), {"surrogate": lambda x, w: x @ w.T}),
         ((lambda w: F.binary_linear(PIXELS, F.sign(w, window=None)), SIGN_WEIGHT),
          {"surrogate": lambda w: (2.0 * PIXELS - 255) @ w.T}),
+    ],
+    "Conv2d": [
+        ((lambda x, w, b: F.conv2d(x, w, b, WINDOW), IMAGES, FILTERS, BIAS), {}),
+        ((lambda x, w, b: F.conv2d(x, w, b, Window((2, 3), (2, 1), border=-1)), IMAGES, FILTERS,
+          BIAS), {}),
+    ],
+    "BinaryConv2d": [
+        ((convolution, SIGN_IMAGES, SIGN_FILTERS),
+         {"surrogate": lambda x, w: F.conv2d(x, w, NO_BIAS, WINDOW)}),
+        ((lambda x, w: convolution(x, w, WHITE), SIGN_IMAGES, SIGN_FILTERS),
+         {"surrogate": lambda x, w: F.conv2d(x, w, NO_BIAS, WHITE)}),
+        ((lambda w: F.binary_conv2d(PIXEL_IMAGES, F.sign(w, window=None), WINDOW), SIGN_FILTERS),
+         {"surrogate": lambda w: F.conv2d(2.0 * PIXEL_IMAGES - 255, w, NO_BIAS, WINDOW)}),
+        ((lambda w: F.binary_conv2d(PIXEL_IMAGES, F.sign(w, window=None), WHITE), SIGN_FILTERS),
+         {"surrogate": lambda w: 255.0 * F.conv2d(PIXEL_IMAGES / 127.5 - 1, w, NO_BIAS, WHITE)}),
+    ],
+    "MaxPool2d": [
+        ((lambda x: F.max_pool2d(x, Window((2, 2), (2, 2))), IMAGES), {}),
+        ((lambda x: F.max_pool2d(x, Window((3, 2), (2, 1), ((1, 1), (0, 1)))), IMAGES), {}),
+    ],
+    "AvgPool2d": [
+        ((lambda x: F.avg_pool2d(x, Window((2, 2), (2, 2))), IMAGES), {}),
+        ((lambda x: F.avg_pool2d(x, Window((3, 2), (2, 1), ((1, 1), (0, 1)))), IMAGES), {}),
+    ],
+    "Flatten": [
+        ((F.flatten, IMAGES), {}),
+        ((lambda x: F.unpack(F.flatten(F.sign(x, window=None)), np.float64), IMAGES),
+         {"surrogate": F.flatten}),
     ],
     "BatchNorm": [((F.batch_norm, X, ROW, ROW + 1), {"batched": ()})],
     "IntegerBatchNorm": [

@@ -22,6 +22,7 @@ FLOORS = [
     ["functions"],
     ["module"],
     ["layers", "optimizers", "schedules"],
+    ["image_layers"],
     ["data", "gradcheck", "models"],
     ["checkpoint", "train"],
     ["deploy"],

@@ -2,6 +2,7 @@
 
 from bitnet.functions.activations import hardtanh, relu
 from bitnet.functions.arithmetic import add, divide, multiply, negate, power, subtract
+from bitnet.functions.convolution import binary_conv2d, conv2d
 from bitnet.functions.dropout import dropout
 from bitnet.functions.linear import binary_linear, linear, matmul
 from bitnet.functions.losses import cross_entropy, squared_hinge
@@ -11,20 +12,26 @@ from bitnet.functions.normalization import (
     normalize,
     normalize_sign,
 )
+from bitnet.functions.pooling import avg_pool2d, flatten, max_pool2d
 from bitnet.functions.quantizers import sign, stochastic_sign, unpack
 from bitnet.functions.shapes import mean, reshape, sum, transpose
 
 __all__ = [
     "add",
+    "avg_pool2d",
     "batch_norm",
     "batch_norm_sign",
+    "binary_conv2d",
     "binary_linear",
+    "conv2d",
     "cross_entropy",
     "divide",
     "dropout",
+    "flatten",
     "hardtanh",
     "linear",
     "matmul",
+    "max_pool2d",
     "mean",
     "multiply",
     "negate",

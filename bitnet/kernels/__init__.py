@@ -6,6 +6,7 @@ returns the same integers.  B rows of a batch, N inputs, M outputs, K words in a
 """
 
 from bitnet.kernels.bits import WORD_BITS, Bits, Planes, words_for
+from bitnet.kernels.convolution import xnor_conv, xnor_conv_sign
 from bitnet.kernels.dispatch import implementation, using
 from bitnet.kernels.operands import Quantized, Thresholds
 from bitnet.kernels.packing import (
@@ -27,6 +28,7 @@ from bitnet.kernels.training import (
     quantize,
     update,
 )
+from bitnet.kernels.window import Window
 
 __all__ = [
     "WORD_BITS",
@@ -35,6 +37,7 @@ __all__ = [
     "Product",
     "Quantized",
     "Thresholds",
+    "Window",
     "batch_norm_backward",
     "column_sums",
     "count_flips",
@@ -56,6 +59,8 @@ __all__ = [
     "using",
     "where",
     "words_for",
+    "xnor_conv",
+    "xnor_conv_sign",
     "xnor_gemm",
     "xnor_sign",
 ]

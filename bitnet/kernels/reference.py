@@ -62,6 +62,26 @@ def xnor_sign(x, weight, thresholds):
     return threshold(xnor_gemm(x, weight), thresholds)
 
 
+def xnor_conv(x, weight, window):
+    """What each output pixel sees, times the filter of each channel: (B, H', W', M)."""
+    return np.einsum(
+        "bhwijc,mijc->bhwm", _patches(x.signs(np.int32), window), weight.signs(np.int32)
+    )
+
+
+def _patches(x, window):
+    """What each output pixel sees of x (B, H, W, C): (B, H', W', rows, columns, C)."""
+    x = np.pad(x, ((0, 0), *window.padding, (0, 0)), constant_values=window.border)
+    views = np.lib.stride_tricks.sliding_window_view(x, window.size, axis=(1, 2))
+    views = views[:, :: window.stride[0], :: window.stride[1]]  # (B, H', W', C, rows, columns)
+    return np.moveaxis(views, 3, -1)
+
+
+def xnor_conv_sign(x, weight, window, thresholds):
+    """The signs of a frozen convolution."""
+    return threshold(xnor_conv(x, weight, window), thresholds)
+
+
 def plane_gemm(x, weight):
     """z = sum over planes p of x and q of weight of c_p c_q xnor_gemm(x_p, weight_q)."""
     x, weight = _planes(x), _planes(weight)

@@ -190,7 +190,7 @@ def update(rule, weight, grad, state, constants, bound=None, words=None):
     bound : float, optional
         What the weights are clipped to.
     words : numpy.ndarray, optional
-        The packed signs of weights of shape (M, N), (M, K) uint64; receives the new ones.
+        The packed signs of weights of shape (..., N), (..., K) uint64; receives the new ones.
 
     Returns
     -------
@@ -212,10 +212,12 @@ def update(rule, weight, grad, state, constants, bound=None, words=None):
     (array([[-0.5, -1. ]], dtype=float32), array([[0]], dtype=uint64))
     """
     arrays = [weight, grad, *state]
-    if len({(a.shape, a.dtype) for a in arrays}) != 1 or not weight.flags.c_contiguous:
+    changed = [weight, *state] if words is None else [weight, *state, words]
+    contiguous = all(array.flags.c_contiguous for array in changed)
+    if len({(a.shape, a.dtype) for a in arrays}) != 1 or not contiguous:
         shapes = ", ".join(f"{a.dtype} {a.shape}" for a in arrays)
         raise InputError(f"update: {shapes} do not fit; expected one shape and type, contiguous")
-    fit = weight.ndim == 2 and (weight.shape[0], words_for(weight.shape[1]))
+    fit = weight.ndim > 1 and (*weight.shape[:-1], words_for(weight.shape[-1]))
     if words is not None and words.shape != fit:
         raise InputError(f"update: words of shape {words.shape} for weights of {weight.shape}")
     return kernel("update")(rule, weight, grad, state, constants, bound, words)

@@ -3,6 +3,7 @@
 Importing this package imports Numba; `bitnet.kernels` does so at the first kernel call.
 """
 
+from bitnet.kernels.cpu.conv import xnor_conv, xnor_conv_sign
 from bitnet.kernels.cpu.jit import level, level_reason, using_level
 from bitnet.kernels.cpu.pack import (
     pack,
@@ -45,6 +46,8 @@ __all__ = [
     "update",
     "using_level",
     "where",
+    "xnor_conv",
+    "xnor_conv_sign",
     "xnor_gemm",
     "xnor_sign",
 ]

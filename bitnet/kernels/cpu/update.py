@@ -1,5 +1,7 @@
 """One step of an optimizer in one sweep: moments, weights, clip, new signs, and their flips."""
 
+import math
+
 import numpy as np
 
 from bitnet.kernels import reference
@@ -74,7 +76,9 @@ def update(rule, weight, grad, state, constants, bound, words):
     """See `bitnet.kernels.update`."""
     if weight.dtype != np.float32:
         return reference.update(rule, weight, grad, state, constants, bound, words)
-    shape = weight.shape if weight.ndim == 2 else (1, weight.size)
+    shape = (
+        (math.prod(weight.shape[:-1]), weight.shape[-1]) if weight.ndim > 1 else (1, weight.size)
+    )
     arrays = [array.reshape(shape) for array in (weight, *state)]
     arrays += arrays[-1:] * (3 - len(arrays))  # SGD has one array of state, not two
     constants = np.array(constants, np.float32)
@@ -88,6 +92,8 @@ def update(rule, weight, grad, state, constants, bound, words):
     if multiply is None:
         grad = np.ascontiguousarray(grad).reshape(shape)
     size = max(32, PART // max(1, shape[1]) // 32 * 32)  # rows
+    if words is not None:
+        words = words.reshape(shape[0], words.shape[-1])
     flips, lost = [], []
 
     def rows(start, stop):

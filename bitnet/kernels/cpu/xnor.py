@@ -13,6 +13,8 @@ row; then they become integers, n - 2 count, or are compared with thresholds and
 32 bits, which are the next layer's input.
 """
 
+import math
+
 import numpy as np
 
 from bitnet.kernels.bits import Bits, words_for
@@ -35,8 +37,8 @@ def _words_differing(e, rows, lanes, x, stride, weight):
         yield from (word ^ register for register in weight)
 
 
-def _counts_512(e, rows, x, stride, panel, n_words):
-    """Differing bits of `rows` inputs and the 32 outputs of a panel: 4 registers a row."""
+def _counts_512(e, rows, x, stride, panel, n_words, counts):
+    """Add the differing bits of `rows` inputs and the 32 outputs of a panel: 4 registers a row."""
     lanes = "<8 x i64>"
 
     def step(k, counts):
@@ -45,11 +47,11 @@ def _counts_512(e, rows, x, stride, panel, n_words):
         ones = (e.call("llvm.ctpop.v8i64", lanes, word) for word in differing)
         return [count + one for count, one in zip(counts, ones, strict=True)]
 
-    return e.repeat(n_words, [e.constant(lanes, 0)] * (4 * rows), step)
+    return e.repeat(n_words, counts, step)
 
 
-def _counts_256(e, rows, x, stride, panel, n_words):
-    """Differing bits of `rows` inputs and 8 outputs of a panel: 2 registers a row.
+def _counts_256(e, rows, x, stride, panel, n_words, counts):
+    """Add the differing bits of `rows` inputs and 8 outputs of a panel: 2 registers a row.
 
     Without a popcount instruction, a shuffle looks up the counts of 4 bits; they add up in
     bytes over 31 words, and then in 64-bit lanes.
@@ -80,7 +82,7 @@ def _counts_256(e, rows, x, stride, panel, n_words):
         return [count + total for count, total in zip(counts, sums, strict=True)]
 
     n_blocks = (n_words + (BYTE_BLOCK - 1)).divided_by(BYTE_BLOCK)
-    return e.repeat(n_blocks, [e.constant(lanes, 0)] * (2 * rows), block)
+    return e.repeat(n_blocks, counts, block)
 
 
 COUNTS = {8: (_counts_512, 4), 4: (_counts_256, 2)}  # by lanes: the counts, registers a row
@@ -104,7 +106,8 @@ def _product(lanes, store_counts):
             weight = panel + q.remainder_of(parts) * (8 * part_outputs)
 
             def rows_at(first, rows):
-                counts = counts_of(e, rows, x + first * stride, stride, weight, n_words)
+                zeros = [e.constant(f"<{lanes} x i64>", 0)] * (rows * per_row)
+                counts = counts_of(e, rows, x + first * stride, stride, weight, n_words, zeros)
                 store_counts(e, rows, counts, q, n, limits, flips, y + first * y_stride, y_stride)
                 return []
 
@@ -220,7 +223,7 @@ def _make_panels(words, panels):
 
 
 @jit
-def _popcount(word):
+def popcount(word):
     """The number of ones in a uint64, by adding neighbours; LLVM makes one instruction of it."""
     word = word - ((word >> np.uint64(1)) & np.uint64(0x5555555555555555))
     pairs = np.uint64(0x3333333333333333)
@@ -236,7 +239,7 @@ def _integers_portable(x, weight, n, z):
         for j in range(weight.shape[0]):
             differing = np.uint64(0)
             for k in range(x.shape[1]):
-                differing += _popcount(x[i, k] ^ weight[j, k])
+                differing += popcount(x[i, k] ^ weight[j, k])
             z[i, j] = n - 2 * np.int64(differing)
 
 
@@ -252,10 +255,11 @@ def prepare(bits):
 
 
 def panels_of(weight):
-    """The panels of Bits (M, N), from its layouts if it keeps them."""
+    """The panels of Bits (M, N) or (M, rows, columns, C), from its layouts if it keeps them."""
     panels = weight.layouts.get("panels") if weight.layouts is not None else None
     if panels is None:
         words = np.ascontiguousarray(weight.words)
+        words = words.reshape(len(words), math.prod(words.shape[1:]))
         shape = -(-words.shape[0] // PANEL), words.shape[1], PANEL
         panels = (np.zeros if words.shape[0] % PANEL else np.empty)(shape, np.uint64)
         _make_panels(words, panels)
@@ -295,14 +299,14 @@ def xnor_sign(x, weight, thresholds):
         return threshold(xnor_gemm(x, weight), thresholds)
     words, (n_rows, n), m = np.ascontiguousarray(x.words), x.shape, weight.shape[0]
     panels = panels_of(weight)
-    limits, flips = _limits(thresholds, n)
+    limits, flips = limits_of(thresholds, n)
     y = (np.zeros if len(panels) % 2 else np.empty)((n_rows, words_for(m)), np.uint64)
     work_ns = _work_ns(x, weight)
     shared(lambda i, j: run(words[i:j], panels, limits, flips, y[i:j]), n_rows, 4, work_ns)
     return Bits(y, (n_rows, m))
 
 
-def _limits(thresholds, n):
+def limits_of(thresholds, n):
     """Thresholds of z = n - 2 count as limits of the count, and the bits to turn over.
 
     Rising: z >= t where count <= (n - t) / 2, rounded down.  Falling: z <= t where not

@@ -1,0 +1,266 @@
+"""Convolutions of images (B, H, W, C): of floats, and of bits or pixels with filters of bits."""
+
+import math
+
+import numpy as np
+
+from bitnet import kernels
+from bitnet.backend import array_module
+from bitnet.errors import InputError
+from bitnet.functions.linear import GRADIENTS
+from bitnet.kernels import Bits, Quantized, Window, words_for
+from bitnet.tensor import Function, as_tensor
+
+__all__ = ["binary_conv2d", "conv2d"]
+
+CHUNK = 1 << 20  # numbers of gradients of patches that are in memory at once
+ROWS = 1 << 14  # of patches whose products with a gradient are summed as integers
+
+
+def patches_of(x, window, fill=0):
+    """What each output pixel sees of x (B, H, W, C): a view (B, H', W', rows, columns, C)."""
+    xp = array_module(x)
+    x = xp.pad(x, ((0, 0), *window.padding, (0, 0)), constant_values=fill)
+    views = xp.lib.stride_tricks.sliding_window_view(x, window.size, axis=(1, 2))
+    views = views[:, :: window.stride[0], :: window.stride[1]]  # (B, H', W', C, rows, columns)
+    return xp.moveaxis(views, 3, -1)
+
+
+def add_patches(grad, window, size):
+    """The backward of `patches_of`: each pixel's sum over the patches that saw it, (B, H, W, C)."""
+    n_images, height, width, rows, columns, channels = grad.shape
+    xp = array_module(grad)
+    total = xp.zeros((n_images, *window.padded(*size), channels), grad.dtype)
+    down, right = window.stride
+    for i in range(rows):
+        for j in range(columns):
+            seen = total[:, i : i + down * height : down, j : j + right * width : right]
+            seen += grad[:, :, :, i, j]
+    (above, _), (left, _) = window.padding
+    return total[:, above : above + size[0], left : left + size[1]]
+
+
+def matrix_of(array):
+    """(M, ...) as (M, N)."""
+    return array.reshape(len(array), math.prod(array.shape[1:]))
+
+
+def pixels_of(array):
+    """(..., C) as (R, C)."""
+    return array.reshape(math.prod(array.shape[:-1]), array.shape[-1])
+
+
+def rows_of(patches):
+    """(B, H', W', rows, columns, C) as (R, N)."""
+    return patches.reshape(math.prod(patches.shape[:3]), math.prod(patches.shape[3:]))
+
+
+class Conv2d(Function):
+    """patches @ filters + bias."""
+
+    def __init__(self, window):
+        self.window = window
+
+    def forward(self, x, weight, bias):  # (B, H, W, C), (M, rows, columns, C), (M,)
+        self.size, self.weight = x.shape[1:3], weight
+        patches = patches_of(x, self.window, self.window.border)
+        self.patches = rows_of(patches)
+        y = self.patches @ matrix_of(weight).T + bias
+        return y.reshape(*patches.shape[:3], len(weight))
+
+    def backward(self, grad_y):
+        weight, rows = self.weight, pixels_of(grad_y)
+        grad_x = None
+        if self.needs_grad[0]:
+            grad = rows @ matrix_of(weight)
+            grad = grad.reshape(*grad_y.shape[:3], *weight.shape[1:])
+            grad_x = add_patches(grad, self.window, self.size)
+        return grad_x, (rows.T @ self.patches).reshape(weight.shape), rows.sum(axis=0)
+
+
+def conv2d(x, weight, bias, window):
+    """A convolution of floats; filters are not turned over, as everywhere in this field.
+
+    Parameters
+    ----------
+    x : Tensor or array
+        Images of shape (B, H, W, C).
+    weight : Tensor or array
+        Filters of shape (M, rows, columns, C).
+    bias : Tensor or array
+        Shape (M,).
+    window : Window
+        Where the taps stand; beyond the images x is `window.border`.
+
+    Returns
+    -------
+    Tensor
+        Shape (B, H', W', M).
+
+    Raises
+    ------
+    InputError
+        If the shapes do not fit.
+
+    Examples
+    --------
+    >>> x, weight = np.ones((1, 3, 3, 1), np.float32), np.ones((1, 2, 2, 1), np.float32)
+    >>> conv2d(x, weight, np.zeros(1, np.float32), Window((2, 2))).data[0, :, :, 0]
+    array([[4., 4.],
+           [4., 4.]], dtype=float32)
+    """
+    x, weight, bias = as_tensor(x), as_tensor(weight), as_tensor(bias)
+    _check("conv2d", x, weight, window)
+    if bias.shape != weight.shape[:1]:
+        raise InputError(
+            f"conv2d: a bias {bias.shape} for {weight.shape[0]} filters; expected one each"
+        )
+    return Conv2d(window)(x, weight, bias)
+
+
+def _check(name, x, weight, window):
+    """Refuse images, filters and a window that do not fit."""
+    fits = x.ndim == weight.ndim == 4 and x.shape[3] == weight.shape[3]
+    if not fits or not isinstance(window, Window) or weight.shape[1:3] != tuple(window.size):
+        raise InputError(
+            f"{name}: images {x.shape}, filters {weight.shape} and {window!r} do not fit; "
+            "expected (B, H, W, C), (M, rows, columns, C) and a Window of as many taps"
+        )
+    window.output(*x.shape[1:3])
+
+
+class BinaryConv2d(Function):
+    """The convolution of bits or pixels with filters of bits, by counting the bits that differ."""
+
+    takes_bits = True
+
+    def __init__(self, window, gradient_bits=None, rng=None):
+        self.window, self.gradient_bits, self.rng = window, gradient_bits, rng
+
+    def forward(self, x, weight):  # (B, H, W, C), (M, rows, columns, C)
+        self.x, self.weight, self.size = x, weight, x.shape[1:3]
+        if isinstance(x, Bits):
+            return kernels.xnor_conv(x, weight, self.window)  # (B, H', W', M) int32, exact
+        self.x = x.copy()  # whoever loads the pixels may reuse their buffer
+        patches = self.patches_of_pixels()
+        filters = kernels.pack(matrix_of(weight.signs()))
+        z = kernels.plane_gemm(rows_of(patches), filters)
+        z = z.reshape(*patches.shape[:3], len(weight))
+        if not self.window.border:  # the pixels 0 beyond the images counted as -255 each
+            inside, of = self.window.classes(*self.size)
+            sums = matrix_of(weight.signs(np.int32).sum(axis=3))  # (M, taps)
+            z += (255 * (~inside).astype(np.int32) @ sums.T)[of]
+        return z
+
+    def patches_of_pixels(self):
+        """(B, H', W', rows, columns, C) uint8: a border of 0 or -1 is black, of +1 white."""
+        return patches_of(self.x, self.window, 255 if self.window.border == 1 else 0)
+
+    def backward(self, grad_z):  # (B, H', W', M)
+        grad_x = self.gradient_of_images(grad_z) if self.needs_grad[0] else None
+        grad_weight = self.gradient_of_filters(grad_z) if self.needs_grad[1] else None
+        return grad_x, grad_weight
+
+    def gradient_of_images(self, grad_z):
+        """(B, H, W, C), for some images after the others; one scale a pixel."""
+        n_images, channels = self.x.shape[0], self.weight.shape[3]
+        n_bits = 64 * words_for(channels)
+        filters = _rows_of_words(self.weight)  # (M, 64 K taps)
+        one = max(1, math.prod(grad_z.shape[1:3]) * filters.shape[1])
+        step = max(1, CHUNK // one)
+        grad_x = np.empty((n_images, *self.size, channels), grad_z.dtype)
+        for i in range(0, n_images, step):
+            some = grad_z[i : i + step]
+            numbers = self.numbers(pixels_of(some))
+            grad = kernels.signed_gemm(numbers, filters)
+            grad = grad.reshape(*some.shape[:3], *self.window.size, n_bits)[..., :channels]
+            grad_x[i : i + step] = add_patches(grad, self.window, self.size)
+        return grad_x
+
+    def gradient_of_filters(self, grad_z):
+        """(M, rows, columns, C); one scale a filter."""
+        columns = pixels_of(grad_z).T  # (M, R), R = B * H' * W'
+        numbers, (m, *_, channels) = self.numbers(columns), self.weight.shape
+        quantized = isinstance(numbers, Quantized)
+        values = numbers.values if quantized else numbers
+        if isinstance(self.x, Bits):
+            patches, nothing = _rows_of_words(self.window.patches(self.x)), -1
+        else:
+            patches, nothing = rows_of(self.patches_of_pixels()), -255
+        total = np.zeros((m, patches.shape[1]), np.float64 if quantized else values.dtype)
+        for i in range(0, columns.shape[1], ROWS):
+            part = np.ascontiguousarray(values[:, i : i + ROWS])
+            part = Quantized(part, np.ones(m, np.float32), numbers.largest) if quantized else part
+            total += kernels.signed_gemm(part, patches[i : i + ROWS])
+        shape = m, *self.window.size, patches.shape[1] // self.window.taps
+        total = total.reshape(shape)[..., :channels]
+        if not self.window.border:  # what lies beyond the images counted as -1, or -255, not 0
+            inside, of = self.window.classes(*self.size)
+            by_image = values.reshape(m, self.x.shape[0], of.size)
+            over_images = by_image.sum(axis=1, dtype=total.dtype)
+            beyond = over_images @ (~inside[of.ravel()]).astype(total.dtype)  # (M, taps)
+            total = total - nothing * beyond.reshape(m, *self.window.size, 1)
+        if quantized:
+            total = (total * numbers.scales[:, None, None, None]).astype(np.float32)
+        return total
+
+    def numbers(self, grad):
+        """The gradient as it is multiplied: floats, or integers with a scale a row."""
+        if self.gradient_bits is None:
+            return grad
+        return kernels.quantize(grad, self.gradient_bits, self.rng)
+
+
+def _rows_of_words(bits):
+    """Bits (R, rows, columns, C) as (R, 64 K rows columns): the padding bits count as -1."""
+    words = matrix_of(np.ascontiguousarray(bits.words))
+    return Bits(words, (len(bits), 64 * words.shape[1]))
+
+
+def binary_conv2d(x, weight, window, gradient="float32", rng=None):
+    """A convolution with ±1 filters, by counting the bits that differ from them.
+
+    What `binary_linear` is to matrices: exact integers, of the pixels as they are packed, and
+    with a border of 0 exact there too, since a tap beyond the images adds nothing.
+
+    Parameters
+    ----------
+    x : Tensor of Bits or of uint8
+        Images of shape (B, H, W, C): signs, or 8-bit pixels, which count as `2p - 255`.
+    weight : Tensor of Bits
+        Filters of shape (M, rows, columns, C).
+    window : Window
+        Where the taps stand.
+    gradient : {"float32", "int8", "int7", "int6", "int5", "int4"}, optional
+        The numbers that the backward products multiply: with one scale a pixel for the images,
+        and one a filter for the filters.
+    rng : numpy.random.Generator, optional
+        Round the gradient's integers by chance, without a bias; otherwise to the nearest.
+
+    Returns
+    -------
+    Tensor
+        int32 of shape (B, H', W', M).
+
+    Raises
+    ------
+    InputError
+        If an operand has another type, the shapes do not fit or there is no such gradient.
+
+    Examples
+    --------
+    >>> from bitnet.functions import sign
+    >>> x, weight = sign(np.ones((1, 2, 2, 3))), sign(-np.ones((1, 2, 2, 3)))
+    >>> binary_conv2d(x, weight, Window((2, 2)))
+    Tensor(array([[[[-12]]]], dtype=int32))
+    """
+    x, weight = as_tensor(x), as_tensor(weight)
+    if not isinstance(x.data, Bits) and x.data.dtype != np.uint8:
+        raise InputError(
+            f"binary_conv2d: x holds {x.data.dtype}; expected Bits (put a sign before it) "
+            "or uint8 pixels"
+        )
+    if gradient not in GRADIENTS:
+        raise InputError(f"binary_conv2d: gradient is {gradient!r}; expected one of {[*GRADIENTS]}")
+    _check("binary_conv2d", x, weight, window)
+    return BinaryConv2d(window, GRADIENTS[gradient], rng)(x, weight)

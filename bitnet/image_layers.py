@@ -1,0 +1,274 @@
+"""The layers of images (B, H, W, C): convolutions of bits and of floats, pooling, flattening.
+
+A binarized ConvNet of the papers is a sequence of
+
+    BinaryConv2d -> [MaxPool2d ->] BatchNorm -> Sign
+
+and behind the last of them Flatten and the layers of a binarized MLP.
+"""
+
+import math
+
+import numpy as np
+
+from bitnet import functions
+from bitnet.backend import check_generator
+from bitnet.errors import InputError
+from bitnet.kernels import Window
+from bitnet.layers import check_backward
+from bitnet.module import Module
+from bitnet.parameter import Parameter
+
+__all__ = ["AvgPool2d", "BinaryConv2d", "Conv2d", "Flatten", "MaxPool2d", "window_of"]
+
+
+def window_of(size, stride=1, padding=0, border=0):
+    """A Window from the numbers that layers are given.
+
+    Parameters
+    ----------
+    size : int or (int, int)
+        Taps, down and to the right.
+    stride : int or (int, int), optional
+        Pixels from one output to the next.
+    padding : "same", "valid", int or (int, int), optional
+        Pixels beyond the border on each side, down and to the right; "valid" is 0, and "same"
+        as many in all as keep the size at stride 1, the odd one below and to the right.
+    border : {0, 1, -1}, optional
+        What those pixels count as.
+
+    Returns
+    -------
+    Window
+
+    Raises
+    ------
+    InputError
+        If there is no such window.
+
+    Examples
+    --------
+    >>> window_of(3, padding="same").padding
+    ((1, 1), (1, 1))
+    >>> window_of(2, padding="same").padding
+    ((0, 1), (0, 1))
+    """
+    size, stride = _pair("size", size), _pair("stride", stride)
+    if padding == "same":
+        pads = tuple(((n - 1) // 2, n // 2) for n in size)
+    else:
+        pads = tuple((n, n) for n in _pair("padding", 0 if padding == "valid" else padding))
+    return Window(size, stride, pads, border)
+
+
+def _pair(name, value):
+    """Two whole numbers, of one or two."""
+    values = (value, value) if isinstance(value, (int, np.integer)) else value
+    whole = isinstance(values, (tuple, list)) and len(values) == 2
+    if not whole or not all(isinstance(v, (int, np.integer)) for v in values):
+        raise InputError(
+            f"{name} is {value!r}; expected a whole number or two"
+            + (', "same" or "valid"' if name == "padding" else "")
+        )
+    return tuple(map(int, values))
+
+
+class _Convolution(Module):
+    """What convolutions share: channels and the window."""
+
+    def __init__(self, inputs, outputs, rng, size, stride, padding, border):
+        check_generator(type(self).__name__, rng)
+        for name, value in (("inputs", inputs), ("outputs", outputs)):
+            if not isinstance(value, (int, np.integer)) or value < 1:
+                raise InputError(
+                    f"{type(self).__name__}: {name} is {value!r}; expected channels, 1 or more"
+                )
+        self.inputs, self.outputs = int(inputs), int(outputs)
+        self.window = window_of(size, stride, padding, border)
+
+    def _check(self, x):
+        """Refuse what is no images of as many channels."""
+        shape = getattr(x, "shape", ())
+        if len(shape) != 4 or shape[3] != self.inputs:
+            raise InputError(f"{self!r} got the shape {shape}; expected (B, H, W, {self.inputs})")
+
+    def __repr__(self):
+        size = "x".join(map(str, self.window.size))
+        return f"{type(self).__name__}({self.inputs}, {self.outputs}, {size})"
+
+
+class BinaryConv2d(_Convolution):
+    """A convolution with ±1 filters, `functions.binary_conv2d(x, sign(weight), window)`.
+
+    Latent weights, their signs, clip and step scale are those of `BinaryLinear`; the step is
+    scaled by sqrt((inputs + outputs) * taps / 1.5), as in the papers' code.
+
+    Parameters
+    ----------
+    inputs, outputs : int
+        Channels C of the images and M of the result, 1 or more.
+    rng : numpy.random.Generator
+        The source of the first weights, and of stochastic rounding.
+    size : int or (int, int), optional
+        Taps, 3.
+    stride, padding, border : optional
+        As for `window_of`; the papers' "same" with a border of 0 by default.
+    gradient, rounding : optional
+        As for `BinaryLinear`.
+
+    Attributes
+    ----------
+    weight : Parameter
+        The latent filters, float32 of shape (outputs, rows, columns, inputs).
+    bits : Bits
+        Their signs.
+
+    Raises
+    ------
+    InputError
+        If a number is out of its range or the input does not fit.
+
+    Examples
+    --------
+    >>> layer = BinaryConv2d(3, 8, np.random.default_rng(0))
+    >>> layer(np.zeros((2, 6, 5, 3), np.uint8)).shape
+    (2, 6, 5, 8)
+    """
+
+    def __init__(self, inputs, outputs, rng, size=3, stride=1, padding="same", border=0,
+                 gradient="int8", rounding="nearest"):  # fmt: skip
+        super().__init__(inputs, outputs, rng, size, stride, padding, border)
+        check_backward("BinaryConv2d", gradient, rounding)
+        self.gradient, self.rounding, self.rng = gradient, rounding, rng
+        latent = rng.uniform(-1, 1, (outputs, *self.window.size, inputs)).astype(np.float32)
+        scale = math.sqrt((inputs + outputs) * self.window.taps / 1.5)
+        self.weight = Parameter(latent, bound=1.0, step_scale=scale)
+
+    def forward(self, x):
+        self._check(x)
+        weight = functions.sign(self.weight, window=None)
+        rng = self.rng if self.rounding == "stochastic" else None
+        return functions.binary_conv2d(x, weight, self.window, self.gradient, rng)
+
+    @property
+    def bits(self):
+        """The signs of the latent filters, Bits of shape (outputs, rows, columns, inputs)."""
+        return self.weight.signs
+
+
+class Conv2d(_Convolution):
+    """A convolution of floats, for the float twin.
+
+    Parameters
+    ----------
+    inputs, outputs : int
+        Channels C of the images and M of the result, 1 or more.
+    rng : numpy.random.Generator
+        The source of the first weights, U(-a, a) with Glorot's
+        a = sqrt(6 / ((inputs + outputs) * taps)).
+    size, stride, padding, border : optional
+        As for `BinaryConv2d`.
+
+    Raises
+    ------
+    InputError
+        If a number is out of its range or the input does not fit.
+
+    Examples
+    --------
+    >>> layer = Conv2d(3, 8, np.random.default_rng(0), padding="valid")
+    >>> layer(np.zeros((2, 6, 5, 3), np.float32)).shape
+    (2, 4, 3, 8)
+    """
+
+    def __init__(self, inputs, outputs, rng, size=3, stride=1, padding="same", border=0):
+        super().__init__(inputs, outputs, rng, size, stride, padding, border)
+        bound = math.sqrt(6 / ((inputs + outputs) * self.window.taps))
+        shape = (outputs, *self.window.size, inputs)
+        self.weight = Parameter(rng.uniform(-bound, bound, shape).astype(np.float32))
+        self.bias = Parameter(np.zeros(outputs, np.float32))
+
+    def forward(self, x):
+        self._check(x)
+        return functions.conv2d(x, self.weight, self.bias, self.window)
+
+
+class _Pooling(Module):
+    """What poolings share: the window."""
+
+    def __init__(self, size=2, stride=None, padding=0):
+        self.window = window_of(size, size if stride is None else stride, padding)
+
+    def __repr__(self):
+        size = "x".join(map(str, self.window.size))
+        return f"{type(self).__name__}({size})"
+
+
+class MaxPool2d(_Pooling):
+    """Max-pooling, see `functions.max_pool2d`.
+
+    Parameters
+    ----------
+    size : int or (int, int), optional
+        Taps, 2.
+    stride : int or (int, int), optional
+        As many as taps by default.
+    padding : optional
+        As for `window_of`.
+
+    Raises
+    ------
+    InputError
+        If a number is out of its range or the input does not fit.
+
+    Examples
+    --------
+    >>> MaxPool2d()(np.ones((1, 4, 4, 3), np.float32)).shape
+    (1, 2, 2, 3)
+    """
+
+    def forward(self, x):
+        return functions.max_pool2d(x, self.window)
+
+
+class AvgPool2d(_Pooling):
+    """Average pooling, see `functions.avg_pool2d`.
+
+    Parameters
+    ----------
+    size : int or (int, int), optional
+        Taps, 2.
+    stride : int or (int, int), optional
+        As many as taps by default.
+    padding : optional
+        As for `window_of`.
+
+    Raises
+    ------
+    InputError
+        If a number is out of its range or the input does not fit.
+
+    Examples
+    --------
+    >>> AvgPool2d(4)(np.ones((1, 4, 4, 3), np.float32)).shape
+    (1, 1, 1, 3)
+    """
+
+    def forward(self, x):
+        return functions.avg_pool2d(x, self.window)
+
+
+class Flatten(Module):
+    """Images as rows, for the linear layers behind them; bits stay packed.
+
+    Examples
+    --------
+    >>> Flatten()(np.ones((2, 3, 3, 4), np.float32)).shape
+    (2, 36)
+    """
+
+    def forward(self, x):
+        return functions.flatten(x)
+
+    def __repr__(self):
+        return "Flatten()"

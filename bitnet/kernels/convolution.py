@@ -1,0 +1,105 @@
+"""Convolutions of images of bits (B, H, W, C) with filters of bits (M, rows, columns, C)."""
+
+from bitnet.errors import InputError
+from bitnet.kernels.dispatch import check_bits, kernel
+from bitnet.kernels.operands import Thresholds
+from bitnet.kernels.window import Window
+
+__all__ = ["xnor_conv", "xnor_conv_sign"]
+
+
+def _check(name, x, weight, window):
+    """Refuse images, filters and a window that do not fit."""
+    check_bits(name, x, weight)
+    if not isinstance(window, Window):
+        raise InputError(f"{name}: got {type(window).__name__}; expected a Window")
+    fits = len(x.shape) == len(weight.shape) == 4 and x.shape[3] == weight.shape[3]
+    if not fits or weight.shape[1:3] != tuple(window.size):
+        raise InputError(
+            f"{name}: images {x.shape}, filters {weight.shape} and a window of {window.size} do "
+            "not fit; expected (B, H, W, C), (M, rows, columns, C) and (rows, columns)"
+        )
+    window.output(*x.shape[1:3])
+
+
+def xnor_conv(x, weight, window):
+    """The convolution of ±1 images with ±1 filters, by counting the bits that differ.
+
+    z[b, h, w, m] = sum over taps (i, j) and channels c of
+    x[b, h * stride + i - above, w * stride + j - left, c] * weight[m, i, j, c], as exact
+    integers; x is `window.border` beyond the images.  As in the papers' code the filters are not
+    turned over.
+
+    Parameters
+    ----------
+    x : Bits
+        Images of shape (B, H, W, C).
+    weight : Bits
+        Filters of shape (M, rows, columns, C).
+    window : Window
+        Where the taps stand.
+
+    Returns
+    -------
+    numpy.ndarray
+        int32 of shape (B, H', W', M).
+
+    Raises
+    ------
+    InputError
+        If the operands do not fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from bitnet.kernels import pack
+    >>> x, weight = pack(np.ones((1, 3, 3, 2))), pack(np.ones((1, 3, 3, 2)))
+    >>> xnor_conv(x, weight, Window((3, 3), padding=((1, 1), (1, 1))))[0, :, :, 0]
+    array([[ 8, 12,  8],
+           [12, 18, 12],
+           [ 8, 12,  8]], dtype=int32)
+    """
+    _check("xnor_conv", x, weight, window)
+    return kernel("xnor_conv")(x, weight, window)
+
+
+def xnor_conv_sign(x, weight, window, thresholds):
+    """A frozen convolution: `threshold(xnor_conv(x, weight, window), thresholds)`.
+
+    The counts of differing bits are compared while they are in registers, and only the next
+    layer's bits are written.
+
+    Parameters
+    ----------
+    x : Bits
+        Images of shape (B, H, W, C).
+    weight : Bits
+        Filters of shape (M, rows, columns, C).
+    window : Window
+        Where the taps stand.
+    thresholds : Thresholds
+        Of M channels.
+
+    Returns
+    -------
+    Bits
+        Shape (B, H', W', M).
+
+    Raises
+    ------
+    InputError
+        If the operands do not fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from bitnet.kernels import pack
+    >>> x, weight = pack(np.ones((1, 2, 2, 2))), pack(np.ones((1, 1, 1, 2)))
+    >>> least = Thresholds(np.array([3], np.int32), np.array([True]))
+    >>> xnor_conv_sign(x, weight, Window((1, 1)), least).signs().ravel()
+    array([-1, -1, -1, -1], dtype=int8)
+    """
+    _check("xnor_conv_sign", x, weight, window)
+    if not isinstance(thresholds, Thresholds) or len(thresholds) != weight.shape[0]:
+        raise InputError(f"xnor_conv_sign: expected the Thresholds of {weight.shape[0]} channels")
+    return kernel("xnor_conv_sign")(x, weight, window, thresholds)

@@ -1,0 +1,138 @@
+"""Window: where the taps of a convolution or a pooling stand, and what lies beyond the border."""
+
+import dataclasses
+import math
+
+import numpy as np
+
+from bitnet.errors import InputError
+from bitnet.kernels.bits import Bits
+
+__all__ = ["Window"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Window:
+    """The taps that one output pixel sees, for images (B, H, W, C).
+
+    Parameters
+    ----------
+    size : (int, int)
+        Rows and columns of taps.
+    stride : (int, int), optional
+        Pixels from one output to the next, down and to the right.
+    padding : ((int, int), (int, int)), optional
+        Pixels beyond the border: above and below, to the left and to the right.
+    border : {0, 1, -1}, optional
+        What those pixels count as.  0, the papers' choice, means that their taps add nothing.
+
+    Raises
+    ------
+    InputError
+        If a number is out of its range.
+
+    Examples
+    --------
+    >>> window = Window((3, 3), padding=((1, 1), (1, 1)))
+    >>> window.output(32, 32)
+    (32, 32)
+    >>> Window((3, 3), stride=(2, 2)).output(8, 9)
+    (3, 4)
+    """
+
+    size: tuple
+    stride: tuple = (1, 1)
+    padding: tuple = ((0, 0), (0, 0))
+    border: int = 0
+
+    def __post_init__(self):
+        pads = [pad for pair in self.padding for pad in pair]
+        if len(self.size) != 2 or min(self.size) < 1 or len(self.stride) != 2:
+            raise InputError(f"Window: size {self.size}; expected two numbers of 1 or more")
+        if min(self.stride) < 1 or len(pads) != 4 or min(pads) < 0:
+            raise InputError(
+                f"Window: stride {self.stride}, padding {self.padding}; expected strides of 1 or "
+                "more, and pads ((above, below), (left, right)) of 0 or more"
+            )
+        if self.border not in (0, 1, -1):
+            raise InputError(f"Window: border is {self.border!r}; expected 0, 1 or -1")
+
+    @property
+    def taps(self):
+        """How many taps there are."""
+        return self.size[0] * self.size[1]
+
+    def padded(self, height, width):
+        """Rows and columns of images with their border."""
+        (above, below), (left, right) = self.padding
+        return height + above + below, width + left + right
+
+    def output(self, height, width):
+        """Rows and columns of the output for images of this size.
+
+        Raises
+        ------
+        InputError
+            If the window does not fit into the images.
+        """
+        sizes = zip(self.padded(height, width), self.size, self.stride, strict=True)
+        output = tuple((there - taps) // step + 1 for there, taps, step in sizes)
+        if min(output) < 1:
+            raise InputError(
+                f"a window of {self.size} does not fit into images of {height} x {width} with "
+                f"padding {self.padding}"
+            )
+        return output
+
+    def classes(self, height, width):
+        """Output pixels by which of their taps are inside the images.
+
+        Returns
+        -------
+        inside : numpy.ndarray
+            Booleans of shape (classes, taps).
+        of : numpy.ndarray
+            Shape `output(height, width)`: the class of each output pixel.
+        """
+        axes = []
+        for size, taps, step, (before, _), n in zip(
+            (height, width), self.size, self.stride, self.padding, self.output(height, width),
+            strict=True,
+        ):  # fmt: skip
+            at = np.arange(n)[:, None] * step + np.arange(taps) - before
+            axes.append(np.unique((at >= 0) & (at < size), axis=0, return_inverse=True))
+        (rows, of_row), (columns, of_column) = axes
+        inside = (rows[:, None, :, None] & columns[None, :, None, :]).reshape(-1, self.taps)
+        return inside, of_row.reshape(-1, 1) * len(columns) + of_column.reshape(1, -1)
+
+    def surrounded(self, x):
+        """The words of Bits (B, H, W, C) with those of the border around each image.
+
+        A border of 0 cannot be packed: it stands there as -1.
+        """
+        words = np.ascontiguousarray(x.words)
+        if not any(map(any, self.padding)):
+            return words
+        n_images, height, width, n_words = words.shape
+        outside = np.zeros(n_words, np.uint64)
+        if self.border == 1:
+            outside[:] = 2**64 - 1
+            outside[-1] >>= np.uint64(-x.shape[-1] % 64)  # padding bits are 0
+        (above, _), (left, _) = self.padding
+        size = (n_images, *self.padded(height, width), n_words)
+        padded = np.empty(size, np.uint64)
+        padded[...] = outside
+        padded[:, above : above + height, left : left + width] = words
+        return padded
+
+    def patches(self, x):
+        """What each output pixel sees of Bits (B, H, W, C): Bits (R, rows, columns, C).
+
+        R counts the output pixels of all images.  A border of 0 stands there as -1.
+        """
+        words = self.surrounded(x)
+        views = np.lib.stride_tricks.sliding_window_view(words, self.size, axis=(1, 2))
+        views = views[:, :: self.stride[0], :: self.stride[1]]  # (B, H', W', K, rows, columns)
+        n_pixels = math.prod(views.shape[:3])
+        rows = np.moveaxis(views, 3, -1).reshape(n_pixels, *self.size, words.shape[3])
+        return Bits(rows, (*rows.shape[:3], x.shape[3]))
