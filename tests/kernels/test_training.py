@@ -81,6 +81,14 @@ def test_quantize_equals_the_definition_and_errs_by_half_a_step(r, c, seed, bits
     assert np.array_equal(abs(q.values.astype(int)).max(axis=1), largest * abs(x).any(axis=1))
 
 
+@pytest.mark.parametrize(("r", "c"), [(15, 40), (16, 16), (16, 17), (31, 16), (33, 47), (130, 100)])
+def test_quantize_of_columns_larger_and_smaller_than_a_square(r, c):
+    x = normal_numbers(r + c, (c, r)).T
+    q, expected = kernels.quantize(x, 8), reference.quantize(x, 127, None)
+    assert np.array_equal(q.values, expected.values)
+    assert np.array_equal(q.scales, expected.scales)
+
+
 @given(some_rows, some_widths, seeds, st.booleans())
 def test_stochastic_rounding_equals_the_definition(r, c, seed, transposed):
     x = normal_numbers(seed, (c, r)).T if transposed else normal_numbers(seed, (r, c))

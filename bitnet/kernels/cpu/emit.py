@@ -160,11 +160,11 @@ class Emitter:
         lanes = ir.Constant(ir.VectorType(ir.IntType(32), kind.count), [0] * kind.count)
         return Value(self.builder, self.builder.shuffle_vector(first, undefined, lanes))
 
-    def part(self, value, lanes):
-        """The vector of the given lanes of another."""
-        undefined = ir.Constant(value.ir.type, ir.Undefined)
+    def part(self, value, lanes, other=None):
+        """The vector of the given lanes of another, or of two, counted through both."""
+        second = ir.Constant(value.ir.type, ir.Undefined) if other is None else other.ir
         lanes = ir.Constant(ir.VectorType(ir.IntType(32), len(lanes)), list(lanes))
-        return Value(self.builder, self.builder.shuffle_vector(value.ir, undefined, lanes))
+        return Value(self.builder, self.builder.shuffle_vector(value.ir, second, lanes))
 
     def call(self, name, kind, *operands):
         """One instruction of the processor, by the name of its LLVM intrinsic."""

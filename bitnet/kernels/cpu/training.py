@@ -9,11 +9,12 @@ import numpy as np
 
 from bitnet.kernels import reference
 from bitnet.kernels.bits import Bits, words_for
-from bitnet.kernels.cpu.jit import inner, jit
+from bitnet.kernels.cpu.emit import routine
+from bitnet.kernels.cpu.jit import inner, jit, level
 from bitnet.kernels.cpu.pack import pack_mask_words
 from bitnet.kernels.operands import Quantized
 
-SIDE = 16  # columns that are read together: a cache line
+SIDE = 16  # rows and columns that change places together: a register of float32
 
 
 @jit
@@ -108,13 +109,32 @@ def _quantize_rows(x, largest, seed, stochastic, v, values, scales):
         scales[i] = scales[i] / largest
 
 
+@routine
+def _transpose_square(e, x, x_stride, y, y_stride):
+    """y = x.T for SIDE x SIDE numbers of 32 bits: squares of s x s change places, s = 8 to 1."""
+    rows = [e.load(f"<{SIDE} x i32>", x + x_stride * i) for i in range(SIDE)]
+    for s in (8, 4, 2, 1):
+        upper = [lane + SIDE - s if lane & s else lane for lane in range(SIDE)]
+        lower = [lane + SIDE if lane & s else lane + s for lane in range(SIDE)]
+        for i in range(SIDE):
+            if not i & s:
+                a, b = rows[i], rows[i + s]
+                rows[i], rows[i + s] = e.part(a, upper, b), e.part(a, lower, b)
+    for i, row in enumerate(rows):
+        e.store(row, y + y_stride * i)
+
+
 @jit
 def _transpose(x, transposed):
-    """A copy of x (C, R) as (R, C), a few columns at a time."""
-    for first in range(0, x.shape[1], SIDE):
-        for j in range(x.shape[0]):
-            for i in range(first, min(x.shape[1], first + SIDE)):
-                transposed[i, j] = x[j, i]
+    """A copy of x (C, R) as (R, C), C and R at least SIDE; the last squares may overlap others."""
+    n_rows, n = x.shape
+    for first in range(0, n, SIDE):
+        i = min(first, n - SIDE)
+        for second in range(0, n_rows, SIDE):
+            j = min(second, n_rows - SIDE)
+            source = x.ctypes.data + j * x.strides[0] + 4 * i
+            target = transposed.ctypes.data + i * transposed.strides[0] + 4 * j
+            _transpose_square(source, x.strides[0], target, transposed.strides[0])
 
 
 def column_sums(z):
@@ -155,7 +175,8 @@ def quantize(x, largest, seed):
     values = np.empty(x.shape, np.int16)
     scales = np.empty(x.shape[0], np.float32)
     settings = np.float32(largest), np.uint64(seed or 0), seed is not None
-    if x.T.flags.c_contiguous and not x.flags.c_contiguous:
+    by_columns = x.T.flags.c_contiguous and min(x.shape) >= SIDE
+    if by_columns and not x.flags.c_contiguous and level() != "portable":
         transposed = np.empty(x.shape, np.float32)
         _transpose(x.T, transposed)
         x = transposed
