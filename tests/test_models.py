@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from bitnet import BatchNorm, BinaryLinear, Dropout, InputError, Linear, ReLU, Sign
-from bitnet.models import binary_mlp, float_mlp
+from bitnet import BatchNorm, BinaryLinear, Dropout, InputError, Linear, ReLU, Sign, models
+from bitnet.models import binary_convnet, binary_mlp, float_convnet, float_mlp
 
 RNG = np.random.default_rng(0)
 
@@ -19,10 +19,15 @@ def test_the_layers_of_a_binary_mlp():
 
 
 def test_the_papers_parameter_counts():
-    """Binary weights of the MNIST nets: 36 806 656 (3 x 4096) and 10 014 720 (3 x 2048)."""
-    for hidden, count in ((4096, 36_806_656), (2048, 10_014_720)):
-        model = binary_mlp([784, hidden, hidden, hidden, 10], RNG)
-        assert sum(p.size for p in model.parameters() if p.ndim == 2) == count
+    """Binary weights of the papers' nets, as their authors' code printed them."""
+    counts = {
+        36_806_656: binary_mlp(models.MNIST_THEANO, RNG),
+        10_014_720: binary_mlp(models.MNIST_TORCH, RNG),
+        14_022_016: binary_convnet(**models.CIFAR10, rng=RNG),
+        6_397_632: binary_convnet(**models.SVHN, rng=RNG),
+    }
+    for count, model in counts.items():
+        assert sum(p.size for p in model.parameters() if p.bound is not None) == count
 
 
 def test_dropout_before_each_binary_layer():
@@ -58,3 +63,31 @@ def test_the_layers_of_the_float_twin():
 def test_what_does_not_fit_is_refused(call):
     with pytest.raises(InputError):
         call()
+
+
+def test_convnets_pool_at_the_end_of_each_block():
+    given = {"image": (9, 8, 3), "blocks": [(4, 5), (6,)], "units": [7, 2]}
+    binary, twin = binary_convnet(**given, rng=RNG, step_scale=10), float_convnet(**given, rng=RNG)
+    names = [type(layer).__name__ for layer in binary.layers]
+    assert names == [
+        "BinaryConv2d", "BatchNorm", "Sign", "BinaryConv2d", "MaxPool2d", "BatchNorm", "Sign",
+        "BinaryConv2d", "MaxPool2d", "BatchNorm", "Sign", "Flatten",
+        "BinaryLinear", "BatchNorm", "Sign", "BinaryLinear", "BatchNorm",
+    ]  # fmt: skip
+    others = {"BinaryConv2d": "Conv2d", "BinaryLinear": "Linear", "Sign": "ReLU"}
+    assert [type(layer).__name__ for layer in twin.layers] == [others.get(n, n) for n in names]
+    assert all(n.gamma.step_scale == 10 for n in binary.layers if isinstance(n, BatchNorm))
+    pixels = RNG.integers(0, 256, (4, 9, 8, 3), dtype=np.uint8)
+    assert binary(pixels).shape == twin(pixels.astype(np.float32)).shape == (4, 2)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"image": (8, 8)}, {"blocks": []}, {"blocks": [(4,), ()]}, {"units": []},
+     {"blocks": [(4,)] * 4}, {"units": [0]}],
+)  # fmt: skip
+@pytest.mark.parametrize("build", [binary_convnet, float_convnet])
+def test_convnets_that_there_cannot_be(build, changed):
+    given = {"image": (8, 8, 3), "blocks": [(4,)], "units": [2]} | changed
+    with pytest.raises(InputError):
+        build(**given, rng=RNG)
