@@ -26,20 +26,6 @@ def patches_of(x, window, fill=0):
     return xp.moveaxis(views, 3, -1)
 
 
-def add_patches(grad, window, size):
-    """The backward of `patches_of`: each pixel's sum over the patches that saw it, (B, H, W, C)."""
-    n_images, height, width, rows, columns, channels = grad.shape
-    xp = array_module(grad)
-    total = xp.zeros((n_images, *window.padded(*size), channels), grad.dtype)
-    down, right = window.stride
-    for i in range(rows):
-        for j in range(columns):
-            seen = total[:, i : i + down * height : down, j : j + right * width : right]
-            seen += grad[:, :, :, i, j]
-    (above, _), (left, _) = window.padding
-    return total[:, above : above + size[0], left : left + size[1]]
-
-
 def matrix_of(array):
     """(M, ...) as (M, N)."""
     return array.reshape(len(array), math.prod(array.shape[1:]))
@@ -74,7 +60,7 @@ class Conv2d(Function):
         if self.needs_grad[0]:
             grad = rows @ matrix_of(weight)
             grad = grad.reshape(*grad_y.shape[:3], *weight.shape[1:])
-            grad_x = add_patches(grad, self.window, self.size)
+            grad_x = kernels.add_patches(grad, self.window, self.size)
         return grad_x, (rows.T @ self.patches).reshape(weight.shape), rows.sum(axis=0)
 
 
@@ -174,7 +160,7 @@ class BinaryConv2d(Function):
             numbers = self.numbers(pixels_of(some))
             grad = kernels.signed_gemm(numbers, filters)
             grad = grad.reshape(*some.shape[:3], *self.window.size, n_bits)[..., :channels]
-            grad_x[i : i + step] = add_patches(grad, self.window, self.size)
+            grad_x[i : i + step] = kernels.add_patches(grad, self.window, self.size)
         return grad_x
 
     def gradient_of_filters(self, grad_z):

@@ -7,7 +7,7 @@ import numpy as np
 from bitnet import kernels
 from bitnet.backend import array_module
 from bitnet.errors import InputError
-from bitnet.functions.convolution import add_patches, patches_of
+from bitnet.functions.convolution import patches_of
 from bitnet.kernels import Bits, Window, words_for
 from bitnet.tensor import Function, as_tensor
 
@@ -21,23 +21,12 @@ class MaxPool2d(Function):
         self.window = window
 
     def forward(self, x):  # (B, H, W, C) floats or int32
-        xp, lowest = array_module(x), _lowest(x.dtype)
         self.size = x.shape[1:3]
-        taps = _taps(patches_of(x, self.window, lowest))
-        y = taps[0].copy()
-        self.first = xp.zeros(y.shape, xp.uint8 if len(taps) < 256 else xp.uint32)
-        for i, tap in enumerate(taps[1:], 1):
-            xp.copyto(self.first, i, where=tap > y, casting="unsafe")
-            xp.maximum(y, tap, out=y)
+        y, self.first = kernels.max_pool(x, self.window)
         return y
 
     def backward(self, grad_y):
-        xp, (rows, columns) = array_module(grad_y), self.window.size
-        zero = grad_y.dtype.type(0)
-        grads = [xp.where(self.first == i, grad_y, zero) for i in range(rows * columns)]
-        grads = xp.stack(grads, axis=3)
-        shape = (*grads.shape[:3], rows, columns, grads.shape[4])
-        return add_patches(grads.reshape(shape), self.window, self.size)
+        return kernels.max_pool_backward(grad_y, self.first, self.window, self.size)
 
 
 def max_pool2d(x, window):
@@ -69,11 +58,6 @@ def max_pool2d(x, window):
     """
     x = as_tensor(x)
     _check("max_pool2d", x, window)
-    if max(max(pair) for pair in window.padding) >= min(window.size):
-        raise InputError(
-            f"max_pool2d: padding {window.padding} with a window of {window.size}; expected "
-            "pads below its size, so that each window sees a pixel"
-        )
     return MaxPool2d(window)(x)
 
 
@@ -91,7 +75,7 @@ class AvgPool2d(Function):
         xp = array_module(grad_y)
         each = (grad_y / grad_y.dtype.type(self.window.taps))[:, :, :, None, None]
         shape = (*grad_y.shape[:3], *self.window.size, grad_y.shape[3])
-        return add_patches(xp.broadcast_to(each, shape), self.window, self.size)
+        return kernels.add_patches(xp.broadcast_to(each, shape), self.window, self.size)
 
 
 def avg_pool2d(x, window):
@@ -176,11 +160,6 @@ def flatten(x):
 def _taps(patches):
     """The views of each tap, (B, H', W', C), row after row."""
     return [patches[:, :, :, i, j] for i, j in np.ndindex(*patches.shape[3:5])]
-
-
-def _lowest(dtype):
-    """The number that is never the largest."""
-    return -np.inf if dtype.kind == "f" else np.iinfo(dtype).min
 
 
 def _check(name, x, window):

@@ -19,6 +19,7 @@ from bitnet.kernels.packing import (
     unpack,
     where,
 )
+from bitnet.kernels.pooling import add_patches, max_pool, max_pool_backward
 from bitnet.kernels.products import Product, plane_gemm, prepare, signed_gemm, xnor_gemm, xnor_sign
 from bitnet.kernels.threads import num_threads, set_num_threads
 from bitnet.kernels.training import (
@@ -38,10 +39,13 @@ __all__ = [
     "Quantized",
     "Thresholds",
     "Window",
+    "add_patches",
     "batch_norm_backward",
     "column_sums",
     "count_flips",
     "implementation",
+    "max_pool",
+    "max_pool_backward",
     "normalize_sign",
     "num_threads",
     "pack",

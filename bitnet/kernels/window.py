@@ -75,14 +75,18 @@ class Window:
         InputError
             If the window does not fit into the images.
         """
-        sizes = zip(self.padded(height, width), self.size, self.stride, strict=True)
-        output = tuple((there - taps) // step + 1 for there, taps, step in sizes)
+        output = self.output_of_padded(*self.padded(height, width))
         if min(output) < 1:
             raise InputError(
                 f"a window of {self.size} does not fit into images of {height} x {width} with "
                 f"padding {self.padding}"
             )
         return output
+
+    def output_of_padded(self, height, width):
+        """Rows and columns of the output for images with their border."""
+        sizes = zip((height, width), self.size, self.stride, strict=True)
+        return tuple((there - taps) // step + 1 for there, taps, step in sizes)
 
     def classes(self, height, width):
         """Output pixels by which of their taps are inside the images.

@@ -14,6 +14,7 @@ from bitnet.kernels.cpu.pack import (
     unpack,
     where,
 )
+from bitnet.kernels.cpu.pool import add_patches, max_pool, max_pool_backward
 from bitnet.kernels.cpu.products import plane_gemm, signed_gemm, signed_rows
 from bitnet.kernels.cpu.training import (
     batch_norm_backward,
@@ -26,11 +27,14 @@ from bitnet.kernels.cpu.xnor import prepare, xnor_gemm, xnor_sign
 from bitnet.kernels.reference import count_flips
 
 __all__ = [
+    "add_patches",
     "batch_norm_backward",
     "column_sums",
     "count_flips",
     "level",
     "level_reason",
+    "max_pool",
+    "max_pool_backward",
     "normalize_sign",
     "pack",
     "pack_with_mask",

@@ -1,0 +1,109 @@
+"""Pooling and sums of patches, a pixel with all its channels at a time."""
+
+import numpy as np
+
+from bitnet.kernels import reference
+from bitnet.kernels.cpu.jit import jit
+from bitnet.kernels.threads import shared
+
+NUMBERS_PER_NS = 1.0  # read or written, one thread, about
+
+
+@jit
+def _max_pool(x, stride, taps, pads, y, first):
+    """x (B, H, W, C), y and first (B, H', W', C); pads above and to the left."""
+    for b in range(y.shape[0]):
+        for h in range(y.shape[1]):
+            for w in range(y.shape[2]):
+                seen = False
+                for i in range(taps[0]):
+                    for j in range(taps[1]):
+                        row, column = h * stride[0] - pads[0] + i, w * stride[1] - pads[1] + j
+                        if not (0 <= row < x.shape[1] and 0 <= column < x.shape[2]):
+                            continue
+                        tap = np.uint8(i * taps[1] + j)
+                        for c in range(x.shape[3]):
+                            number = x[b, row, column, c]
+                            better = not seen or number > y[b, h, w, c]
+                            y[b, h, w, c] = number if better else y[b, h, w, c]
+                            first[b, h, w, c] = tap if better else first[b, h, w, c]
+                        seen = True
+
+
+@jit
+def _max_pool_backward(grad_y, first, stride, taps, pads, grad_x):
+    """grad_x (B, H, W, C), zeros before."""
+    for b in range(grad_y.shape[0]):
+        for h in range(grad_y.shape[1]):
+            for w in range(grad_y.shape[2]):
+                for i in range(taps[0]):
+                    for j in range(taps[1]):
+                        row, column = h * stride[0] - pads[0] + i, w * stride[1] - pads[1] + j
+                        if not (0 <= row < grad_x.shape[1] and 0 <= column < grad_x.shape[2]):
+                            continue
+                        tap = np.uint8(i * taps[1] + j)
+                        for c in range(grad_x.shape[3]):
+                            passes = first[b, h, w, c] == tap
+                            grad = grad_y[b, h, w, c] if passes else np.float32(0)
+                            grad_x[b, row, column, c] += grad
+
+
+@jit
+def _add_patches(patches, stride, pads, total):
+    """total (B, H, W, C), zeros before; patches (B, H', W', rows, columns, C or more)."""
+    for b in range(total.shape[0]):
+        for i in range(patches.shape[3]):
+            for j in range(patches.shape[4]):
+                for h in range(patches.shape[1]):
+                    row = h * stride[0] - pads[0] + i
+                    if not 0 <= row < total.shape[1]:
+                        continue
+                    for w in range(patches.shape[2]):
+                        column = w * stride[1] - pads[1] + j
+                        if 0 <= column < total.shape[2]:
+                            for c in range(total.shape[3]):
+                                total[b, row, column, c] += patches[b, h, w, i, j, c]
+
+
+def _by_images(run, arrays, size):
+    """Run a loop over all images, some on each thread."""
+    work_ns = size / NUMBERS_PER_NS
+    shared(lambda i, j: run(*(a[i:j] for a in arrays)), len(arrays[0]), 1, work_ns)
+
+
+def _pads(window):
+    """Pixels above and to the left."""
+    return window.padding[0][0], window.padding[1][0]
+
+
+def max_pool(x, window):
+    """See `bitnet.kernels.max_pool`."""
+    if x.dtype not in (np.float32, np.int32):
+        return reference.max_pool(x, window)
+    x = np.ascontiguousarray(x)
+    y = np.empty((x.shape[0], *window.output(*x.shape[1:3]), x.shape[3]), x.dtype)
+    first, settings = np.empty(y.shape, np.uint8), (window.stride, window.size, _pads(window))
+    _by_images(lambda x, y, first: _max_pool(x, *settings, y, first), (x, y, first), x.size)
+    return y, first
+
+
+def max_pool_backward(grad_y, first, window, size):
+    """See `bitnet.kernels.max_pool_backward`."""
+    if grad_y.dtype != np.float32:
+        return reference.max_pool_backward(grad_y, first, window, size)
+    grad_y, first = np.ascontiguousarray(grad_y), np.ascontiguousarray(first)
+    grad_x = np.zeros((grad_y.shape[0], *size, grad_y.shape[3]), np.float32)
+    settings = window.stride, window.size, _pads(window)
+    _by_images(lambda g, first, x: _max_pool_backward(g, first, *settings, x),
+               (grad_y, first, grad_x), grad_x.size)  # fmt: skip
+    return grad_x
+
+
+def add_patches(patches, window, size):
+    """See `bitnet.kernels.add_patches`."""
+    if patches.dtype != np.float32:
+        return reference.add_patches(patches, window, size)
+    total = np.zeros((patches.shape[0], *size, patches.shape[5]), np.float32)
+    settings = window.stride, _pads(window)
+    _by_images(lambda p, total: _add_patches(p, *settings, total), (patches, total), patches.size)
+    return total

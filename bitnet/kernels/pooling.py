@@ -1,0 +1,131 @@
+"""Max-pooling of images (B, H, W, C), its backward, and sums of patches, the backward of many."""
+
+import numpy as np
+
+from bitnet.errors import InputError
+from bitnet.kernels.dispatch import check_numbers, kernel
+from bitnet.kernels.window import Window
+
+__all__ = ["add_patches", "max_pool", "max_pool_backward"]
+
+
+def max_pool(x, window):
+    """The largest number that each output pixel sees, channel by channel, and where it is.
+
+    Parameters
+    ----------
+    x : numpy.ndarray
+        Images of shape (B, H, W, C), floats or int32.
+    window : Window
+        Where the taps stand, fewer than 256; what lies beyond the images never wins.
+
+    Returns
+    -------
+    y : numpy.ndarray
+        Shape (B, H', W', C), of the type of x.
+    first : numpy.ndarray
+        uint8 of the same shape: the first tap, counted row after row, with the largest number.
+
+    Raises
+    ------
+    InputError
+        If the operands do not fit.
+
+    Examples
+    --------
+    >>> y, first = max_pool(np.float32([[[[1.0], [3.0]], [[2.0], [3.0]]]]), Window((2, 2)))
+    >>> y.ravel(), first.ravel()
+    (array([3.], dtype=float32), array([1], dtype=uint8))
+    """
+    check_numbers("max_pool", x, "fi")
+    if x.ndim != 4 or not isinstance(window, Window) or window.taps > 255:
+        raise InputError(
+            f"max_pool: got {x.shape} and {window!r}; expected images (B, H, W, C) and a Window "
+            "of at most 255 taps"
+        )
+    if max(max(pair) for pair in window.padding) >= min(window.size):
+        raise InputError(
+            f"max_pool: padding {window.padding} with a window of {window.size}; expected pads "
+            "below its size, so that each window sees a pixel"
+        )
+    window.output(*x.shape[1:3])
+    return kernel("max_pool")(x, window)
+
+
+def max_pool_backward(grad_y, first, window, size):
+    """The gradient of the images: that of each output pixel, at the tap that won.
+
+    Parameters
+    ----------
+    grad_y : numpy.ndarray
+        Floats of shape (B, H', W', C).
+    first : numpy.ndarray
+        What `max_pool` returned.
+    window : Window
+        Where the taps stand.
+    size : (int, int)
+        H and W of the images.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (B, H, W, C), of the type of grad_y.
+
+    Raises
+    ------
+    InputError
+        If the operands do not fit.
+
+    Examples
+    --------
+    >>> grad, first = np.float32([[[[5.0]]]]), np.uint8([[[[1]]]])
+    >>> max_pool_backward(grad, first, Window((2, 2)), (2, 2)).ravel()
+    array([0., 5., 0., 0.], dtype=float32)
+    """
+    check_numbers("max_pool_backward", grad_y, "f", "floats")
+    fits = grad_y.ndim == 4 and grad_y.shape == first.shape and first.dtype == np.uint8
+    if not fits or grad_y.shape[1:3] != window.output(*size):
+        raise InputError(
+            f"max_pool_backward: gradients {grad_y.shape} and taps {first.dtype} {first.shape} do "
+            f"not fit images of {tuple(size)}"
+        )
+    return kernel("max_pool_backward")(grad_y, first, window, tuple(size))
+
+
+def add_patches(patches, window, size):
+    """Sums over the patches that saw each pixel: the backward of taking patches.
+
+    Parameters
+    ----------
+    patches : numpy.ndarray
+        Floats of shape (B, H', W', rows, columns, C).
+    window : Window
+        Where the taps stand.
+    size : (int, int)
+        H and W of the images.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (B, H, W, C), of the type of patches; each pixel is a sum in the order of the taps,
+        row after row.
+
+    Raises
+    ------
+    InputError
+        If the shapes do not fit.
+
+    Examples
+    --------
+    >>> window = Window((1, 2))
+    >>> add_patches(np.ones((1, 1, 2, 1, 2, 1), np.float32), window, (1, 3)).ravel()
+    array([1., 2., 1.], dtype=float32)
+    """
+    check_numbers("add_patches", patches, "f", "floats")
+    fits = patches.ndim == 6 and patches.shape[3:5] == tuple(window.size)
+    if not fits or patches.shape[1:3] != window.output(*size):
+        raise InputError(
+            f"add_patches: patches {patches.shape} and {window!r} do not fit images of "
+            f"{tuple(size)}; expected (B, H', W', rows, columns, C)"
+        )
+    return kernel("add_patches")(patches, window, tuple(size))

@@ -1,0 +1,92 @@
+"""Max-pooling and sums of patches in every implementation, against loops over the windows."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import seeds
+
+from bitnet import InputError, kernels
+from bitnet.kernels import Window
+
+pytestmark = pytest.mark.usefixtures("implementation")
+
+sizes = st.tuples(st.integers(3, 7), st.integers(3, 7))
+windows = st.builds(
+    Window,
+    size=st.tuples(st.integers(2, 3), st.integers(2, 3)),
+    stride=st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    padding=st.tuples(*[st.tuples(st.integers(0, 1), st.integers(0, 1))] * 2),
+)
+dtypes = st.sampled_from([np.float32, np.float64, np.int32])
+
+
+def seen_by(window, size, h, w):
+    """(tap, row, column) of the pixels that an output pixel sees."""
+    (above, _), (left, _) = window.padding
+    for tap, (i, j) in enumerate(np.ndindex(*window.size)):
+        row, column = h * window.stride[0] - above + i, w * window.stride[1] - left + j
+        if 0 <= row < size[0] and 0 <= column < size[1]:
+            yield tap, row, column
+
+
+@given(sizes, windows, dtypes, seeds)
+def test_the_largest_and_its_gradient(size, window, dtype, seed):
+    rng = np.random.default_rng(seed)
+    x = rng.integers(-3, 4, (2, *size, 5)).astype(dtype)  # many ties
+    y, first = kernels.max_pool(x, window)
+    grad = rng.standard_normal(y.shape).astype(np.float64 if dtype == np.float64 else np.float32)
+    assert y.dtype == dtype
+    assert first.dtype == np.uint8
+    expected = np.zeros(x.shape)
+    for h, w in np.ndindex(*window.output(*size)):
+        taps, rows, columns = map(list, zip(*seen_by(window, size, h, w), strict=True))
+        pixels = x[:, rows, columns]  # (B, taps, C)
+        assert np.array_equal(y[:, h, w], pixels.max(axis=1))
+        assert np.array_equal(first[:, h, w], np.array(taps)[pixels.argmax(axis=1)])
+        for b, c in np.ndindex(2, 5):
+            k = pixels[b, :, c].argmax()
+            expected[b, rows[k], columns[k], c] += grad[b, h, w, c]
+    got = kernels.max_pool_backward(grad, first, window, size)
+    assert got.dtype == grad.dtype
+    assert np.allclose(got, expected, rtol=1e-5, atol=1e-5)
+
+
+@given(sizes, windows, seeds)
+def test_sums_of_patches(size, window, seed):
+    shape = (2, *window.output(*size), *window.size, 7)
+    patches = np.random.default_rng(seed).integers(-9, 10, shape).astype(np.float32)
+    expected = np.zeros((2, *size, 5))
+    for h, w in np.ndindex(*window.output(*size)):
+        for tap, row, column in seen_by(window, size, h, w):
+            expected[:, row, column] += patches[:, h, w].reshape(2, window.taps, 7)[:, tap, :5]
+    assert np.array_equal(kernels.add_patches(patches[..., :5], window, size), expected)
+
+
+def test_no_images():
+    window = Window((2, 2), (2, 2))
+    y, first = kernels.max_pool(np.zeros((0, 4, 4, 3), np.float32), window)
+    assert y.shape == first.shape == (0, 2, 2, 3)
+    assert kernels.max_pool_backward(y, first, window, (4, 4)).shape == (0, 4, 4, 3)
+
+
+X = np.zeros((1, 4, 4, 2), np.float32)
+FIRST = np.zeros((1, 2, 2, 2), np.uint8)
+HALF = Window((2, 2), (2, 2))
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: kernels.max_pool(X[0], HALF), "expected images"),
+        (lambda: kernels.max_pool(X, (2, 2)), "a Window"),
+        (lambda: kernels.max_pool(X, Window((5, 5))), "does not fit into images"),
+        (lambda: kernels.max_pool(X, Window((1, 1), padding=((1, 1), (1, 1)))), "sees a pixel"),
+        (lambda: kernels.max_pool_backward(X, FIRST, HALF, (4, 4)), "do not fit"),
+        (lambda: kernels.max_pool_backward(FIRST, FIRST, HALF, (4, 4)), "expected floats"),
+        (lambda: kernels.add_patches(X, HALF, (4, 4)), "do not fit"),
+    ],
+)
+def test_what_does_not_fit_is_refused(call, message):
+    with pytest.raises(InputError, match=message):
+        call()
