@@ -1,0 +1,164 @@
+"""Training the papers' ConvNet for CIFAR-10 beside the same binarized net in torch.
+
+    python benchmarks/convnet.py                    one step of 50 images, one and two threads
+    python benchmarks/convnet.py --net svhn
+
+2x128C3 - MP2 - 2x256C3 - MP2 - 2x512C3 - MP2 - 2x1024FC - 10 with ±1 weights and activations,
+batch norm, squared hinge, Adam and clipped latent weights, on random pixels.  torch runs eagerly,
+in its faster layout (channels last), with its fused Adam.  Before, a step of a narrow net is held
+against the reference kernels, weight for weight.  The contestants take turns in one process.
+"""
+
+import os
+
+os.environ.pop("OPENBLAS_CORETYPE", None)  # a forced core type can halve the BLAS
+
+import argparse
+
+import machine
+import numpy as np
+
+import bitnet
+from bitnet import functions, kernels, models
+from bitnet.bench import interleaved
+
+BATCH, LR = 50, 1e-3
+NETS = {"cifar10": models.CIFAR10, "svhn": models.SVHN}
+
+
+class InBits:
+    """The net in bitnet."""
+
+    def __init__(self, net, gradient="int8"):
+        self.model = models.binary_convnet(
+            **net, rng=np.random.default_rng(0), step_scale=10, gradient=gradient
+        )
+        self.adam = bitnet.Adam(self.model.parameters(), LR)
+
+    def step(self, pixels, labels):
+        loss = functions.squared_hinge(self.model(pixels), labels)
+        self.adam.zero_grad()
+        loss.backward()
+        self.adam.step()
+        return loss.item()
+
+
+class InTorch:
+    """The same net in torch, eager: binarized by a straight-through estimator."""
+
+    def __init__(self, net):
+        import torch
+
+        class Sign(torch.autograd.Function):
+            @staticmethod
+            def forward(ctx, x, window):
+                if window:
+                    ctx.save_for_backward(x)
+                return x.sign()  # 0 at 0; where(x >= 0, 1.0, -1.0) takes 14 times as long
+
+            @staticmethod
+            def backward(ctx, grad):
+                if not ctx.saved_tensors:
+                    return grad, None
+                return grad * (ctx.saved_tensors[0].abs() <= 1), None
+
+        self.torch, self.sign = torch, Sign.apply
+        torch.manual_seed(0)
+        rows, columns, channels = net["image"]
+        self.convolutions, self.dense, norms = [], [], []
+        for block in net["blocks"]:
+            for i, outputs in enumerate(block):
+                weight = torch.empty(outputs, channels, 3, 3).uniform_(-1, 1)
+                weight = torch.nn.Parameter(weight.to(memory_format=torch.channels_last))
+                norm = torch.nn.BatchNorm2d(outputs, eps=1e-4)
+                self.convolutions.append((weight, norm, i == len(block) - 1))
+                norms.append(norm)
+                channels = outputs
+        n = (rows >> len(net["blocks"])) * (columns >> len(net["blocks"])) * channels
+        for outputs in net["units"]:
+            weight = torch.nn.Parameter(torch.empty(outputs, n).uniform_(-1, 1))
+            norm = torch.nn.BatchNorm1d(outputs, eps=1e-4)
+            self.dense.append((weight, norm))
+            norms.append(norm)
+            n = outputs
+        self.weights = [layer[0] for layer in (*self.convolutions, *self.dense)]
+        others = [p for norm in norms for p in norm.parameters()]
+        self.adam = torch.optim.Adam([*self.weights, *others], LR, fused=True)
+
+    def step(self, pixels, labels):
+        torch, sign = self.torch, self.sign
+        x = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() * (2 / 255) - 1  # channels last
+        for weight, norm, pools in self.convolutions:
+            x = torch.nn.functional.conv2d(x, sign(weight, False), padding=1)
+            x = sign(norm(torch.nn.functional.max_pool2d(x, 2) if pools else x), True)
+        x = x.flatten(1)
+        for i, (weight, norm) in enumerate(self.dense):
+            x = norm(x @ sign(weight, False).T)
+            x = sign(x, True) if i < len(self.dense) - 1 else x
+        targets = torch.nn.functional.one_hot(torch.from_numpy(labels), x.shape[1]) * 2 - 1
+        loss = (1 - targets * x).clamp(min=0).square().mean()
+        self.adam.zero_grad()
+        loss.backward()
+        self.adam.step()
+        with torch.no_grad():
+            for weight in self.weights:
+                weight.clamp_(-1, 1)
+        return loss.item()
+
+
+def data(image, batch):
+    """A batch of random pixels and labels."""
+    rng = np.random.default_rng(0)
+    return rng.integers(0, 256, (batch, *image), dtype=np.uint8), rng.integers(0, 10, batch)
+
+
+def check():
+    """Hold the weights after two steps against those of the reference kernels."""
+    net = {"image": (8, 8, 3), "blocks": ((20, 70), (40,)), "units": (30, 10)}
+    weights = []
+    for implementation in (kernels.implementation(), "reference"):
+        with kernels.using(implementation):
+            own = InBits(net)
+            for _ in range(2):
+                own.step(*data(net["image"], 6))
+        weights.append([p.data for p in own.model.parameters()])
+    assert all(map(np.array_equal, *weights))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--net", choices=NETS, default="cifar10")
+    parser.add_argument("--batch", type=machine.positive, default=BATCH, help="images (50)")
+    parser.add_argument("--threads", type=machine.positive, nargs="+", default=[1, 2])
+    parser.add_argument("--turns", type=machine.positive, default=5, help="that count (5)")
+    args = parser.parse_args()
+    if missing := machine.missing("torch"):
+        raise bitnet.InputError(missing)
+    import torch
+
+    print("\n".join(machine.lines("torch")))
+    check()
+    net = NETS[args.net]
+    batch = data(net["image"], args.batch)
+    for threads in args.threads:
+        torch.set_num_threads(threads)
+        bitnet.set_num_threads(threads)
+        nets = {
+            "torch": InTorch(net),
+            "bitnet, int8 gradient": InBits(net),
+            "bitnet, float32 gradient": InBits(net, "float32"),
+        }
+        print(f"\n{args.net}, batch {args.batch}, threads: {threads}")
+        for name, own in nets.items():
+            losses = ", ".join(f"{own.step(*batch):.3f}" for _ in range(4))
+            print(f"  {name}: the first losses {losses}")
+        steps = [lambda own=own: own.step(*batch) for own in nets.values()]
+        seconds = interleaved(steps, args.turns, least_s=0.1)
+        for i, name in enumerate(nets):
+            ratio = np.median(seconds[:, 0] / seconds[:, i])
+            speed = args.batch / np.median(seconds[:, i])
+            print(f"  {name:26} {speed:8.0f} images/s in training; {ratio:5.2f} times torch's")
+
+
+if __name__ == "__main__":
+    bitnet.run(main)
