@@ -3,16 +3,20 @@
 An archive of `bitnet.archive`.  Member `I.bits` holds the weights of layer I, one bit each:
 row after row, ceil(N / 8) bytes a row, element i in bit `i % 8` of byte `i // 8`, 1 for +1,
 padding 0.  `I.thresholds` (int32) and `I.rising` (one bit a unit, in the same order) belong
-to hidden layers, `I.mean`, `I.scale` and `I.shift` (float32) to the last one.
+to hidden layers, `I.mean`, `I.scale` and `I.shift` (float32) to the last one.  The filters of a
+convolution have the shape (M, rows, columns, ceil(C / 8)); its window and that of its pooling
+stand in the header, beside the rows and columns of the images.
 """
 
-import itertools
+import dataclasses
+import math
 
 from bitnet import kernels
 from bitnet.archive import read_archive, write_archive
-from bitnet.deploy.runtime import FrozenLayer, FrozenNet, FrozenOutput
+from bitnet.deploy.layers import check_layer
+from bitnet.deploy.runtime import FrozenConv, FrozenLayer, FrozenNet, FrozenOutput
 from bitnet.errors import InputError
-from bitnet.kernels import Bits
+from bitnet.kernels import Bits, Window
 
 __all__ = ["load", "save"]
 
@@ -53,13 +57,18 @@ def save(net, path):
     arrays = {}
     for i, layer in enumerate(net.layers):
         arrays[f"{i}.bits"] = layer.bits.to_bytes()
-        if isinstance(layer, FrozenLayer):
+        if not isinstance(layer, FrozenOutput):
             arrays[f"{i}.thresholds"] = layer.thresholds.astype("<i4", copy=False)
             arrays[f"{i}.rising"] = kernels.pack(layer.rising).to_bytes()
         else:
             for name in ("mean", "scale", "shift"):
                 arrays[f"{i}.{name}"] = getattr(layer, name).astype("<f4", copy=False)
     header = {"input": net.input, "sizes": net.sizes, "convention": CONVENTION}
+    if len(net.shape) > 1:
+        convolutions = (layer for layer in net.layers if isinstance(layer, FrozenConv))
+        windows = [[layer.window, layer.pool] for layer in convolutions]
+        header["image"] = list(net.shape)
+        header["windows"] = [[w and dataclasses.asdict(w) for w in pair] for pair in windows]
     write_archive(path, KIND, VERSION, header, arrays)
 
 
@@ -118,15 +127,55 @@ def _net(header, arrays):
     names += [f"{last}.{part}" for part in ("bits", "mean", "scale", "shift")]
     if missing := sorted(set(names) - set(arrays)):
         raise InputError(f"the file lacks the array {missing[0]}")
+    shape, windows = _images(header, sizes[0], last)
     layers = []
-    for i, (n, m) in enumerate(itertools.pairwise(sizes)):
+    for i, m in enumerate(sizes[1:]):
+        n = shape[-1] if i < len(windows) else math.prod(shape)
         bits = Bits.from_bytes(arrays[f"{i}.bits"], n)
-        if bits.shape != (m, n):
-            raise InputError(f"layer {i} has bits of shape {bits.shape}; expected ({m}, {n})")
         if i < last:
-            rising = Bits.from_bytes(arrays[f"{i}.rising"], m).signs() > 0
-            layers.append(FrozenLayer(bits, arrays[f"{i}.thresholds"], rising))
+            steps = arrays[f"{i}.thresholds"], Bits.from_bytes(arrays[f"{i}.rising"], m).signs() > 0
+            kind, own = (FrozenConv, windows[i]) if i < len(windows) else (FrozenLayer, ())
+            layers.append(kind(bits, *steps, *own))
         else:
             norm = (arrays[f"{i}.{name}"] for name in ("mean", "scale", "shift"))
             layers.append(FrozenOutput(bits, *norm))
-    return FrozenNet(layers, header.get("input"))
+        if bits.shape[0] != m:
+            raise InputError(f"layer {i} has bits of shape {bits.shape}; expected {m} rows")
+        shape = check_layer(i, layers[-1], shape)
+    image = header["image"][:2] if windows else None
+    return FrozenNet(layers, header.get("input"), image)
+
+
+def _images(header, n, last):
+    """The shape of an input, and the windows of each convolution."""
+    if "image" not in header and "windows" not in header:
+        return (n,), []
+    image, windows = header.get("image"), header.get("windows")
+    whole = isinstance(image, list) and all(type(v) is int and v > 0 for v in image)
+    if not whole or len(image) != 3 or math.prod(image) != n:
+        raise InputError(f"the header has image {image!r}; expected [rows, columns, channels]")
+    if not isinstance(windows, list) or not 1 <= len(windows) <= last:
+        raise InputError(f"the header has windows {windows!r:.60}; expected 1 to {last} pairs")
+    return tuple(image), [_windows(pair) for pair in windows]
+
+
+def _windows(pair):
+    """The Window of a convolution, and that of its pooling or None."""
+    try:
+        window, pool = (w and Window(**{k: _tuples(v) for k, v in w.items()}) for w in pair)
+    except InputError:
+        raise
+    except (TypeError, ValueError, AttributeError):
+        window = None
+    if window is None:
+        raise InputError(f"the header has the windows {pair!r:.60}, which are none")
+    return window, pool
+
+
+def _tuples(value):
+    """Lists of whole numbers as tuples, all the way down."""
+    if isinstance(value, list):
+        return tuple(map(_tuples, value))
+    if type(value) is not int:
+        raise ValueError(value)
+    return value

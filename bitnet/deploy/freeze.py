@@ -7,12 +7,14 @@ case of their own.
 """
 
 import dataclasses
+import math
 
 import numpy as np
 
 from bitnet import kernels
-from bitnet.deploy.runtime import BATCH, INPUTS, FrozenLayer, FrozenNet, FrozenOutput
+from bitnet.deploy.runtime import INPUTS, FrozenConv, FrozenLayer, FrozenNet, FrozenOutput
 from bitnet.errors import InputError
+from bitnet.image_layers import BinaryConv2d, Flatten, MaxPool2d
 from bitnet.kernels import Bits
 from bitnet.layers import BatchNorm, BinaryLinear, Dropout, Sign
 from bitnet.module import Sequential, evaluating
@@ -20,17 +22,20 @@ from bitnet.module import Sequential, evaluating
 __all__ = ["Agreement", "compare", "find_thresholds", "freeze"]
 
 
-def freeze(model, input="pixels"):
+def freeze(model, input="pixels", image=None):
     """A net of bits and integer thresholds that equals a trained one in evaluation mode.
 
     Parameters
     ----------
     model : Sequential
-        BinaryLinear, BatchNorm, Sign, and so on, ending with BinaryLinear and BatchNorm;
-        Dropout may stand anywhere.  It is left as it is.
+        BinaryLinear, BatchNorm, Sign, and so on, ending with BinaryLinear and BatchNorm; before
+        them, for images, BinaryConv2d, BatchNorm, Sign, with MaxPool2d behind the convolution or
+        without, and Flatten.  Dropout may stand anywhere.  It is left as it is.
     input : {"pixels", "signs"}, optional
         What the first layer takes: uint8 pixels (default), or ±1.  For "signs" the model may
         begin with Sign, so that it can be trained on floats.
+    image : (int, int), optional
+        Rows and columns of the images, for a model that begins with a convolution.
 
     Returns
     -------
@@ -54,22 +59,28 @@ def freeze(model, input="pixels"):
     groups = _groups(model, input)
     layers = []
     with evaluating(model):
-        for i, (linear, norm, sign) in enumerate(groups):
+        for i, (linear, pool, norm, sign) in enumerate(groups):
             if sign is None:
                 scale = norm.gamma.data * norm.running_inv_std
                 layers.append(FrozenOutput(linear.bits, norm.running_mean, scale, norm.beta.data))
                 continue
-            largest = linear.inputs * (255 if i == 0 and input == "pixels" else 1)
+            inputs = math.prod(linear.bits.shape[1:])
+            largest = inputs * (255 if i == 0 and input == "pixels" else 1)
             steps = find_thresholds(_step(norm, sign), linear.outputs, largest)
-            layers.append(FrozenLayer(linear.bits, *steps))
-    return FrozenNet(_copies(layers), input)
+            if isinstance(linear, BinaryConv2d):
+                window = None if pool is None else pool.window
+                layers.append(FrozenConv(linear.bits, *steps, linear.window, window))
+            else:
+                layers.append(FrozenLayer(linear.bits, *steps))
+    return FrozenNet(_copies(layers), input, image)
 
 
 def _copies(layers):
     """The layers with arrays of their own: training on does not change what is frozen."""
     for layer in layers:
-        arrays = {f.name: getattr(layer, f.name) for f in dataclasses.fields(layer)[1:]}
-        yield dataclasses.replace(layer, **{k: np.array(v) for k, v in arrays.items()})
+        values = {f.name: getattr(layer, f.name) for f in dataclasses.fields(layer)}
+        arrays = {k: np.array(v) for k, v in values.items() if isinstance(v, np.ndarray)}
+        yield dataclasses.replace(layer, **arrays)
 
 
 def _step(norm, sign):
@@ -82,34 +93,53 @@ def _step(norm, sign):
 
 
 def _groups(model, input):
-    """The layers as (BinaryLinear, BatchNorm, Sign), the last with None for Sign."""
+    """The layers as (linear or convolution, pooling or None, BatchNorm, Sign or None)."""
     if not isinstance(model, Sequential):
         raise InputError(f"freeze: got {type(model).__name__}; expected a Sequential")
     layers = [layer for layer in model.layers if not isinstance(layer, Dropout)]
     if input == "signs" and layers and type(layers[0]) is Sign:
         layers = layers[1:]  # a frozen net takes the signs themselves
-    expected = (BinaryLinear, BatchNorm, Sign)
-    for i, layer in enumerate(layers):
-        if type(layer) is not expected[i % 3]:  # a subclass may compute something else
+    left = list(enumerate(layers))
+
+    def comes(kind):
+        return bool(left) and type(left[0][1]) is kind  # a subclass may compute something else
+
+    def take(kind):
+        if not left:
+            raise InputError("freeze: the model must end with BinaryLinear and BatchNorm")
+        if not comes(kind):
+            i, layer = left[0]
             raise InputError(
-                f"freeze: layer {i} (dropout left out) is {layer!r}; "
-                f"expected {expected[i % 3].__name__}"
+                f"freeze: layer {i} (dropout left out) is {layer!r}; expected {kind.__name__}"
             )
-    if len(layers) % 3 != 2:
-        raise InputError("freeze: the model must end with BinaryLinear and BatchNorm")
+        return left.pop(0)[1]
+
+    groups = []
+    while comes(BinaryConv2d):
+        linear, pool = take(BinaryConv2d), take(MaxPool2d) if comes(MaxPool2d) else None
+        groups.append((linear, pool, take(BatchNorm), take(Sign)))
+    if groups:
+        take(Flatten)
+    while not groups or groups[-1][-1] is not None:
+        linear, norm = take(BinaryLinear), take(BatchNorm)
+        groups.append((linear, None, norm, take(Sign) if left else None))
+    _check_numbers(model, groups)
+    return groups
+
+
+def _check_numbers(model, groups):
+    """Refuse what no integers can stand for, and signs that are not those of the weights."""
     for name, array in model.state_dict().items():
         if not np.isfinite(array).all():
             raise InputError(f"freeze: {name} holds NaN or infinity; the training diverged")
-    for linear in layers[::3]:
+    for linear, _, norm, _ in groups:
         if linear.bits != kernels.pack(linear.weight.data):
             raise InputError(
                 f"freeze: the weights of {linear!r} were changed behind the back of the signs that "
                 "an optimizer left; call weight.edit() before a change"
             )
-    for norm in layers[1::3]:
         if not np.isfinite(norm.gamma.data * norm.running_inv_std).all():
             raise InputError(f"freeze: gamma * inv_std of {norm!r} passes the range of float32")
-    return [(*layers[i : i + 3], None)[:3] for i in range(0, len(layers), 3)]
 
 
 def find_thresholds(plus, n_units, largest):
@@ -225,15 +255,15 @@ def compare(model, net, x):
             f"compare: got {type(model).__name__} and {type(net).__name__}; "
             "expected the trained Sequential, then the FrozenNet"
         )
-    layers = [layer for layer in model.layers if isinstance(layer, BinaryLinear)]
-    if net.sizes != [*(layer.inputs for layer in layers[:1]), *(layer.outputs for layer in layers)]:
+    layers = [layer for layer in model.layers if isinstance(layer, (BinaryConv2d, BinaryLinear))]
+    if [layer.bits.shape for layer in net.layers] != [layer.bits.shape for layer in layers]:
         raise InputError(f"compare: {net} is of another model than {model!r}")
     x = net.check_input(x)
     if len(x) == 0:
         raise InputError("compare: no inputs; expected 1 or more")
     counts = np.zeros(4, np.int64)
     with evaluating(model):
-        for rows in (x[i : i + BATCH] for i in range(0, len(x), BATCH)):
+        for rows in (x[i : i + net.batch] for i in range(0, len(x), net.batch)):
             trained, scores = _trained_integers(model, rows)
             pairs = list(zip(trained, net.pre_activations(rows), strict=True))
             frozen_scores = net.scores(rows)
@@ -254,6 +284,6 @@ def _trained_integers(model, x):
         x = kernels.unpack(x)
     for layer in model.layers:
         x = layer(x)
-        if isinstance(layer, BinaryLinear):
+        if isinstance(layer, (BinaryConv2d, BinaryLinear)):
             integers.append(x.data)
     return integers, x.data

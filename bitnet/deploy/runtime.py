@@ -4,92 +4,19 @@ Needs `bitnet.kernels` only, that is, NumPy; with Numba installed the same integ
 faster.  Algorithm 4 of the papers, with batch norm and sign as one integer comparison.
 """
 
-import dataclasses
-import functools
 import math
 
 import numpy as np
 
 from bitnet import kernels
+from bitnet.deploy.layers import FrozenConv, FrozenLayer, FrozenOutput, check_layer
 from bitnet.errors import InputError
-from bitnet.kernels import Bits, Thresholds
+from bitnet.kernels import Bits
 
-__all__ = ["INPUTS", "FrozenLayer", "FrozenNet", "FrozenOutput"]
+__all__ = ["INPUTS", "FrozenConv", "FrozenLayer", "FrozenNet", "FrozenOutput"]
 
 INPUTS = ("pixels", "signs")
-BATCH = 200  # rows at once: what lies between the layers stays in the cache
-
-
-@dataclasses.dataclass(frozen=True)
-class FrozenLayer:
-    """A hidden layer: XNOR products, then one integer comparison a unit.
-
-    Attributes
-    ----------
-    bits : Bits
-        The ±1 weights, shape (M, N).
-    thresholds : numpy.ndarray
-        int32 of shape (M,).
-    rising : numpy.ndarray
-        Booleans of shape (M,): the unit gives +1 where `z >= threshold` (True), or where
-        `z <= threshold` (False).
-
-    Examples
-    --------
-    >>> bits = kernels.pack(np.array([[1.0, 1.0, -1.0]]))
-    >>> layer = FrozenLayer(bits, np.array([1], np.int32), np.array([True]))
-    >>> layer.outputs(np.array([[3], [-1]], np.int32)).signs()
-    array([[ 1],
-           [-1]], dtype=int8)
-    """
-
-    bits: Bits
-    thresholds: np.ndarray
-    rising: np.ndarray
-
-    def __repr__(self):
-        return f"FrozenLayer({self.bits!r})"
-
-    @functools.cached_property
-    def steps(self):
-        """The thresholds as the kernels take them."""
-        return Thresholds(self.thresholds, self.rising)
-
-    def outputs(self, z):
-        """The signs that the unit gives to integer pre-activations: (B, M) to Bits (B, M)."""
-        return kernels.threshold(z, self.steps)
-
-
-@dataclasses.dataclass(frozen=True)
-class FrozenOutput:
-    """The last layer: XNOR products, then its batch norm `(z - mean) * scale + shift`.
-
-    Attributes
-    ----------
-    bits : Bits
-        The ±1 weights, shape (C, N).
-    mean, scale, shift : numpy.ndarray
-        float32 of shape (C,).
-
-    Examples
-    --------
-    >>> bits = kernels.pack(np.array([[1.0, 1.0]]))
-    >>> half = np.array([0.5], np.float32)
-    >>> FrozenOutput(bits, half, half, half).outputs(np.array([[2]], np.int32))
-    array([[1.25]], dtype=float32)
-    """
-
-    bits: Bits
-    mean: np.ndarray
-    scale: np.ndarray
-    shift: np.ndarray
-
-    def __repr__(self):
-        return f"FrozenOutput({self.bits!r})"
-
-    def outputs(self, z):
-        """The scores from integer pre-activations: int32 (B, C) to float32 (B, C)."""
-        return (z.astype(np.float32) - self.mean) * self.scale + self.shift
+BATCH, BATCH_OF_IMAGES = 200, 16  # at once: what lies between the layers stays in the cache
 
 
 class FrozenNet:
@@ -97,10 +24,12 @@ class FrozenNet:
 
     Parameters
     ----------
-    layers : list of FrozenLayer, the last a FrozenOutput
+    layers : list of FrozenConv and then of FrozenLayer, the last a FrozenOutput
         In order; the outputs of each are the inputs of the next.
     input : {"pixels", "signs"}
         What the first layer takes: uint8 pixels, or ±1.
+    image : (int, int), optional
+        Rows and columns of the images, for a net that begins with a FrozenConv.
 
     Attributes
     ----------
@@ -126,28 +55,36 @@ class FrozenNet:
     dtype('float32')
     """
 
-    def __init__(self, layers, input="pixels"):
+    def __init__(self, layers, input="pixels", image=None):
         self.layers, self.input = list(layers), input
         if input not in INPUTS:
             raise InputError(f"FrozenNet: input is {input!r}; expected one of {INPUTS}")
         kinds = [type(layer) for layer in self.layers]
-        if not kinds or kinds != [FrozenLayer] * (len(kinds) - 1) + [FrozenOutput]:
-            raise InputError("FrozenNet: expected FrozenLayers and, at the end, a FrozenOutput")
+        n_convolutions = kinds.count(FrozenConv)
+        hidden = [FrozenConv] * n_convolutions + [FrozenLayer] * (len(kinds) - n_convolutions - 1)
+        if not kinds or kinds != [*hidden, FrozenOutput]:
+            raise InputError(
+                "FrozenNet: expected FrozenConvs, FrozenLayers and, at the end, a FrozenOutput"
+            )
+        self.shape = _input_shape(self.layers[0], image)
+        shape = self.shape
         for i, layer in enumerate(self.layers):
-            _check_layer(i, layer, self.layers[i - 1].bits.shape[0] if i else None)
-        for layer in self.layers:  # what the products lay out and keep stays true
+            shape = check_layer(i, layer, shape)
             arrays = [value for value in vars(layer).values() if isinstance(value, np.ndarray)]
-            for array in (layer.bits.words, *arrays):
+            for array in (layer.bits.words, *arrays):  # what the products keep of them stays true
                 array.flags.writeable = False
-        self._weights = [kernels.prepare(layer.bits) for layer in self.layers]
+        self.batch = BATCH_OF_IMAGES if n_convolutions else BATCH
 
     @property
     def sizes(self):
-        """The widths of the input, of each hidden layer, and of the output."""
-        return [self.layers[0].bits.shape[1], *(layer.bits.shape[0] for layer in self.layers)]
+        """The elements of an input, and the units or channels of each layer."""
+        return [math.prod(self.shape), *(layer.bits.shape[0] for layer in self.layers)]
 
     def __repr__(self):
-        return f"FrozenNet({'-'.join(map(str, self.sizes))}, {self.input})"
+        first = "x".join(map(str, self.shape))
+        names = [f"{m}C" if isinstance(layer, FrozenConv) else str(m)
+                 for layer, m in zip(self.layers, self.sizes[1:], strict=True)]  # fmt: skip
+        return f"FrozenNet({'-'.join([first, *names])}, {self.input})"
 
     def pre_activations(self, x):
         """The integer pre-activations of every layer, the last one included.
@@ -160,7 +97,7 @@ class FrozenNet:
         Returns
         -------
         list of numpy.ndarray
-            int32 of shape (B, M), one a layer.
+            int32, one a layer: of shape (B, M), or (B, H, W, M), before a pooling.
 
         Raises
         ------
@@ -175,8 +112,9 @@ class FrozenNet:
         Parameters
         ----------
         x : numpy.ndarray or Bits
-            For "pixels": uint8 of shape (B, N), or (B, height, width) with N pixels in all.
-            For "signs": Bits, or numbers that are +1 and -1, of shape (B, N).  B may be 0.
+            For "pixels": uint8 of shape (B, N), or (B, height, width) with N pixels in all; for
+            convolutions (B, H, W, C), or (B, H, W) if C is 1.  For "signs": Bits, or numbers
+            that are +1 and -1.  B may be 0.
 
         Returns
         -------
@@ -189,7 +127,8 @@ class FrozenNet:
             If the input does not fit.
         """
         x = self.check_input(x)
-        parts = [self._integers(x[i : i + BATCH]) for i in range(0, max(1, len(x)), BATCH)]
+        starts = range(0, max(1, len(x)), self.batch)
+        parts = [self._integers(x[i : i + self.batch]) for i in starts]
         return self.layers[-1].outputs(np.concatenate(parts))
 
     def predict(self, x):
@@ -220,44 +159,44 @@ class FrozenNet:
 
     def _run(self, x):
         """The pre-activations of all layers for a checked input."""
-        first, *others = self._weights
-        z = [_product(x, first)]
-        for layer, weight in zip(self.layers, others, strict=False):
-            z.append(kernels.xnor_gemm(layer.outputs(z[-1]), weight))
-        return z
+        integers = []
+        for layer in self.layers:
+            integers.append(layer.integers(x))
+            x = layer.outputs(integers[-1])
+        return integers
 
     def _integers(self, x):
         """The pre-activations of the last layer; those of the others stay in registers."""
-        *hidden, last = self._weights
-        layers = list(zip(self.layers, hidden, strict=False))
-        if not isinstance(x, Bits):
-            if not layers:
-                return _product(x, last)
-            layer, weight = layers.pop(0)
-            x = layer.outputs(_product(x, weight))
-        for layer, weight in layers:
-            x = kernels.xnor_sign(x, weight, layer.steps)
-        return kernels.xnor_gemm(x, last)
+        *hidden, last = self.layers
+        for layer in hidden:
+            x = layer.run(x)
+        return last.integers(x)
 
     def check_input(self, x):
-        """The input, once it fits, as uint8 pixels (B, N) or as Bits (B, N)."""
-        n = self.sizes[0]
+        """The input, once it fits, as uint8 pixels or as Bits of shape (B, *self.shape)."""
+        expected = ", ".join(map(str, ("B", *self.shape)))
         if isinstance(x, Bits):
-            if self.input != "signs" or x.ndim != 2 or x.shape[1] != n:
+            if self.input != "signs" or x.shape[1:] != self.shape:
                 raise InputError(
-                    f"{self}: got Bits of shape {x.shape}; expected {self.input} of shape (B, {n})"
+                    f"{self}: got Bits of shape {x.shape}; expected {self.input} of shape "
+                    f"({expected})"
                 )
             return x
         try:
             x = np.asarray(x)
         except ValueError:
-            raise InputError(f"{self}: got rows of different length; expected (B, {n})") from None
-        if x.ndim < 2 or math.prod(x.shape[1:]) != n:
             raise InputError(
-                f"{self}: got an array of shape {x.shape}; expected (B, {n}), "
+                f"{self}: got rows of different length; expected ({expected})"
+            ) from None
+        fits = x.ndim > 1 and math.prod(x.shape[1:]) == math.prod(self.shape)
+        if fits and len(self.shape) > 1:  # images, of one channel without its axis
+            fits = x.shape[1:] in (self.shape, self.shape[:2])
+        if not fits:
+            raise InputError(
+                f"{self}: got an array of shape {x.shape}; expected ({expected}), "
                 "one row an image (for a single image: image[None])"
             )
-        x = x.reshape(len(x), n)
+        x = x.reshape(len(x), *self.shape)
         if self.input == "pixels":
             if x.dtype != np.uint8:
                 raise InputError(
@@ -270,27 +209,13 @@ class FrozenNet:
         return kernels.pack(x)
 
 
-def _product(x, bits):
-    """The first product: of signs or of pixels."""
-    return kernels.xnor_gemm(x, bits) if isinstance(x, Bits) else kernels.plane_gemm(x, bits)
-
-
-def _check_layer(i, layer, n_previous):
-    """Refuse a layer whose arrays do not fit each other or the layer before."""
-    m, n = layer.bits.shape if layer.bits.ndim == 2 else (0, 0)
-    if m < 1 or n < 1 or n_previous not in (None, n):
-        raise InputError(
-            f"layer {i} has weights of shape {layer.bits.shape}; "
-            f"expected (M, {n_previous or 'N'}) with M and N of 1 or more"
-        )
-    types = {"thresholds": np.int32, "rising": np.bool_}
-    types |= dict.fromkeys(("mean", "scale", "shift"), np.float32)
-    for field in dataclasses.fields(layer)[1:]:
-        array = getattr(layer, field.name)
-        if array.shape != (m,) or array.dtype != types[field.name]:
-            raise InputError(
-                f"layer {i}: {field.name} is {array.dtype} of shape {array.shape}; "
-                f"expected {np.dtype(types[field.name])} of shape ({m},)"
-            )
-        if not np.isfinite(array).all():
-            raise InputError(f"layer {i}: {field.name} holds NaN or infinity")
+def _input_shape(first, image):
+    """The shape of an input: (N,), or (H, W, C) before a convolution."""
+    if not isinstance(first, FrozenConv):
+        if image is not None:
+            raise InputError(f"FrozenNet: image is {image!r}, but the first layer is {first!r}")
+        return (first.bits.shape[-1],)
+    given = isinstance(image, (tuple, list)) and len(image) == 2
+    if not given or not all(isinstance(n, int) and n > 0 for n in image):
+        raise InputError(f"FrozenNet: image is {image!r}; expected rows and columns, (H, W)")
+    return (*image, first.bits.shape[-1])

@@ -128,19 +128,7 @@ class BinaryConv2d(Function):
         if isinstance(x, Bits):
             return kernels.xnor_conv(x, weight, self.window)  # (B, H', W', M) int32, exact
         self.x = x.copy()  # whoever loads the pixels may reuse their buffer
-        patches = self.patches_of_pixels()
-        filters = kernels.pack(matrix_of(weight.signs()))
-        z = kernels.plane_gemm(rows_of(patches), filters)
-        z = z.reshape(*patches.shape[:3], len(weight))
-        if not self.window.border:  # the pixels 0 beyond the images counted as -255 each
-            inside, of = self.window.classes(*self.size)
-            sums = matrix_of(weight.signs(np.int32).sum(axis=3))  # (M, taps)
-            z += (255 * (~inside).astype(np.int32) @ sums.T)[of]
-        return z
-
-    def patches_of_pixels(self):
-        """(B, H', W', rows, columns, C) uint8: a border of 0 or -1 is black, of +1 white."""
-        return patches_of(self.x, self.window, 255 if self.window.border == 1 else 0)
+        return kernels.plane_conv(x, weight, self.window)
 
     def backward(self, grad_z):  # (B, H', W', M)
         grad_x = self.gradient_of_images(grad_z) if self.needs_grad[0] else None
@@ -172,7 +160,7 @@ class BinaryConv2d(Function):
         if isinstance(self.x, Bits):
             patches, nothing = _rows_of_words(self.window.patches(self.x)), -1
         else:
-            patches, nothing = rows_of(self.patches_of_pixels()), -255
+            patches, nothing = rows_of(self.window.patches_of_pixels(self.x)), -255
         total = np.zeros((m, patches.shape[1]), np.float64 if quantized else values.dtype)
         for i in range(0, columns.shape[1], ROWS):
             part = np.ascontiguousarray(values[:, i : i + ROWS])

@@ -8,7 +8,7 @@ from bitnet import kernels
 from bitnet.backend import array_module
 from bitnet.errors import InputError
 from bitnet.functions.convolution import patches_of
-from bitnet.kernels import Bits, Window, words_for
+from bitnet.kernels import Bits, Window
 from bitnet.tensor import Function, as_tensor
 
 __all__ = ["avg_pool2d", "flatten", "max_pool2d"]
@@ -117,12 +117,9 @@ class Flatten(Function):
 
     def forward(self, x):
         self.shape = x.shape
-        n_images, rest = x.shape[0], math.prod(x.shape[1:])
-        if not isinstance(x, Bits):
-            return x.reshape(n_images, rest)
-        if x.shape[-1] % 64 == 0:  # whole words: they follow each other already
-            return Bits(x.words.reshape(n_images, words_for(rest)), (n_images, rest))
-        return kernels.pack(x.signs().reshape(n_images, rest))
+        if isinstance(x, Bits):
+            return kernels.flatten(x)
+        return x.reshape(x.shape[0], math.prod(x.shape[1:]))
 
     def backward(self, grad_y):
         return grad_y.reshape(self.shape)

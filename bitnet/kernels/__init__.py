@@ -6,11 +6,12 @@ returns the same integers.  B rows of a batch, N inputs, M outputs, K words in a
 """
 
 from bitnet.kernels.bits import WORD_BITS, Bits, Planes, words_for
-from bitnet.kernels.convolution import xnor_conv, xnor_conv_sign
+from bitnet.kernels.convolution import plane_conv, xnor_conv, xnor_conv_sign
 from bitnet.kernels.dispatch import implementation, using
 from bitnet.kernels.operands import Quantized, Thresholds
 from bitnet.kernels.packing import (
     count_flips,
+    flatten,
     pack,
     pack_with_mask,
     split_planes,
@@ -43,6 +44,7 @@ __all__ = [
     "batch_norm_backward",
     "column_sums",
     "count_flips",
+    "flatten",
     "implementation",
     "max_pool",
     "max_pool_backward",
@@ -50,6 +52,7 @@ __all__ = [
     "num_threads",
     "pack",
     "pack_with_mask",
+    "plane_conv",
     "plane_gemm",
     "prepare",
     "quantize",

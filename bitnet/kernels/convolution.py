@@ -1,16 +1,27 @@
 """Convolutions of images of bits (B, H, W, C) with filters of bits (M, rows, columns, C)."""
 
+import math
+
+import numpy as np
+
 from bitnet.errors import InputError
-from bitnet.kernels.dispatch import check_bits, kernel
+from bitnet.kernels.dispatch import check_bits, check_pixels, kernel
 from bitnet.kernels.operands import Thresholds
+from bitnet.kernels.packing import pack
+from bitnet.kernels.products import plane_gemm
 from bitnet.kernels.window import Window
 
-__all__ = ["xnor_conv", "xnor_conv_sign"]
+__all__ = ["plane_conv", "xnor_conv", "xnor_conv_sign"]
 
 
 def _check(name, x, weight, window):
     """Refuse images, filters and a window that do not fit."""
     check_bits(name, x, weight)
+    _check_window(name, x, weight, window)
+
+
+def _check_window(name, x, weight, window):
+    """Refuse shapes that do not fit."""
     if not isinstance(window, Window):
         raise InputError(f"{name}: got {type(window).__name__}; expected a Window")
     fits = len(x.shape) == len(weight.shape) == 4 and x.shape[3] == weight.shape[3]
@@ -103,3 +114,50 @@ def xnor_conv_sign(x, weight, window, thresholds):
     if not isinstance(thresholds, Thresholds) or len(thresholds) != weight.shape[0]:
         raise InputError(f"xnor_conv_sign: expected the Thresholds of {weight.shape[0]} channels")
     return kernel("xnor_conv_sign")(x, weight, window, thresholds)
+
+
+def plane_conv(pixels, weight, window):
+    """The convolution of 8-bit pixels with ±1 filters: the first layer of a ConvNet.
+
+    A pixel p counts as `2p - 255`, 255 times its value scaled to [-1, 1], and so does what lies
+    beyond the images: `255 * window.border`.
+
+    Parameters
+    ----------
+    pixels : numpy.ndarray
+        uint8 images of shape (B, H, W, C).
+    weight : Bits
+        Filters of shape (M, rows, columns, C).
+    window : Window
+        Where the taps stand.
+
+    Returns
+    -------
+    numpy.ndarray
+        int32 of shape (B, H', W', M).
+
+    Raises
+    ------
+    InputError
+        If the operands do not fit.
+
+    Examples
+    --------
+    >>> from bitnet.kernels import pack
+    >>> pixels, weight = np.full((1, 2, 2, 1), 255, np.uint8), pack(np.ones((1, 2, 2, 1)))
+    >>> plane_conv(pixels, weight, Window((2, 2))).ravel()
+    array([1020], dtype=int32)
+    """
+    check_pixels("plane_conv", pixels)
+    check_bits("plane_conv", weight)
+    _check_window("plane_conv", pixels, weight, window)
+    m, size = weight.shape[0], pixels.shape[1:3]
+    patches = window.patches_of_pixels(pixels)
+    filters = pack(weight.signs().reshape(m, math.prod(weight.shape[1:])))
+    z = plane_gemm(patches.reshape(math.prod(patches.shape[:3]), filters.shape[1]), filters)
+    z = z.reshape(*patches.shape[:3], m)
+    if not window.border:  # black pixels stood beyond the images, and counted as -255 each
+        inside, of = window.classes(*size)
+        sums = weight.signs(np.int32).sum(axis=3).reshape(m, window.taps)
+        z += (255 * (~inside).astype(np.int32) @ sums.T)[of]
+    return z

@@ -1,12 +1,16 @@
 """Signs of numbers to bits and back, and what is chosen by bits: one bit an element."""
 
+import math
+
 import numpy as np
 
 from bitnet.errors import InputError
+from bitnet.kernels.bits import Bits, words_for
 from bitnet.kernels.dispatch import check_bits, check_numbers, check_pixels, kernel
 
 __all__ = [
     "count_flips",
+    "flatten",
     "pack",
     "pack_with_mask",
     "split_planes",
@@ -107,6 +111,41 @@ def transpose(bits):
     if bits.ndim != 2:
         raise InputError(f"transpose: got Bits of shape {bits.shape}; expected a matrix")
     return kernel("transpose")(bits)
+
+
+def flatten(bits):
+    """All signs of an image, or of any other element of the first axis, in one row.
+
+    Parameters
+    ----------
+    bits : Bits
+        Shape (B, ...).
+
+    Returns
+    -------
+    Bits
+        Shape (B, N), in the same order.
+
+    Raises
+    ------
+    InputError
+        If `bits` is something else, or has one axis.
+
+    Examples
+    --------
+    >>> flatten(pack(np.ones((2, 3, 3, 5)))).shape
+    (2, 45)
+    """
+    check_bits("flatten", bits)
+    if bits.ndim < 2:
+        raise InputError(f"flatten: got Bits of shape {bits.shape}; expected (B, ...)")
+    if bits.ndim == 2:
+        return bits
+    n = math.prod(bits.shape[1:])
+    if bits.shape[-1] % 64 == 0:  # the words follow each other already
+        words = np.ascontiguousarray(bits.words)
+        return Bits(words.reshape(len(bits), words_for(n)), (len(bits), n))
+    return pack(bits.signs().reshape(len(bits), n))
 
 
 def unpack(bits, dtype=np.float32):

@@ -82,20 +82,11 @@ def max_pool(x, window):
     least = -np.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).min
     x = np.pad(x, ((0, 0), *window.padding, (0, 0)), constant_values=least)
     y = first = None
-    for tap, numbers in enumerate(_taps(x, window)):
+    for tap, numbers in enumerate(window.seen(x)):
         better = np.ones(numbers.shape, bool) if y is None else numbers > y
         y = np.where(better, numbers, y if y is not None else numbers)
         first = np.where(better, np.uint8(tap), np.uint8(0) if first is None else first)
     return y, first
-
-
-def _taps(x, window):
-    """The pixels (B, H', W', C) that each tap sees of padded images, row after row."""
-    height, width = window.output_of_padded(*x.shape[1:3])
-    (rows, columns), (down, right) = window.size, window.stride
-    for i in range(rows):
-        for j in range(columns):
-            yield x[:, i : i + down * height : down, j : j + right * width : right]
 
 
 def max_pool_backward(grad_y, first, window, size):
@@ -109,7 +100,7 @@ def add_patches(patches, window, size):
     """Each pixel's sum over the patches that saw it, one tap after the other."""
     (n_images, *_, channels), columns = patches.shape, window.size[1]
     total = np.zeros((n_images, *window.padded(*size), channels), patches.dtype)
-    for tap, seen in enumerate(_taps(total, window)):
+    for tap, seen in enumerate(window.seen(total)):
         seen += patches[:, :, :, tap // columns, tap % columns]
     (above, _), (left, _) = window.padding
     return total[:, above : above + size[0], left : left + size[1]]

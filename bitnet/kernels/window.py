@@ -129,6 +129,17 @@ class Window:
         padded[:, above : above + height, left : left + width] = words
         return padded
 
+    def patches_of_pixels(self, pixels):
+        """What each output pixel sees of uint8 images: (B, H', W', rows, columns, C), a view.
+
+        Beyond the images stand black pixels, or white ones if the border is +1.
+        """
+        fill = 255 if self.border == 1 else 0
+        pixels = np.pad(pixels, ((0, 0), *self.padding, (0, 0)), constant_values=fill)
+        views = np.lib.stride_tricks.sliding_window_view(pixels, self.size, axis=(1, 2))
+        views = views[:, :: self.stride[0], :: self.stride[1]]  # (B, H', W', C, rows, columns)
+        return np.moveaxis(views, 3, -1)
+
     def patches(self, x):
         """What each output pixel sees of Bits (B, H, W, C): Bits (R, rows, columns, C).
 
@@ -140,3 +151,14 @@ class Window:
         n_pixels = math.prod(views.shape[:3])
         rows = np.moveaxis(views, 3, -1).reshape(n_pixels, *self.size, words.shape[3])
         return Bits(rows, (*rows.shape[:3], x.shape[3]))
+
+    def seen(self, x):
+        """The pixels (B, H', W', ...) that each tap sees of images with their border.
+
+        One view of x after the other, row after row of the taps.
+        """
+        height, width = self.output_of_padded(*x.shape[1:3])
+        down, right = self.stride
+        for i in range(self.size[0]):
+            for j in range(self.size[1]):
+                yield x[:, i : i + down * height : down, j : j + right * width : right]

@@ -79,7 +79,7 @@ def test_every_changed_byte_and_every_truncation_is_refused(tmp_path):
         (lambda h, a: a.pop("0.rising"), "6 arrays for"),
         (lambda h, a: a.update(more=a.pop("0.rising")), "lacks the array 0.rising"),
         (lambda h, a: a.update(more=np.zeros(2)), "8 arrays for"),
-        (lambda h, a: a.update({"0.bits": a["0.bits"][:4]}), r"\(4, 9\); expected \(5, 9\)"),
+        (lambda h, a: a.update({"0.bits": a["0.bits"][:4]}), r"\(4, 9\); expected 5 rows"),
         (lambda h, a: a.update({"0.bits": a["0.bits"] | 128}), "padding"),
         (lambda h, a: a.update({"0.bits": a["0.bits"].astype(float)}), "float64"),
         (lambda h, a: a.update({"0.bits": a["0.bits"][0]}), "layer 0 has bits of shape"),

@@ -1,0 +1,226 @@
+"""The layers of a frozen net: integer products of bits, then one integer comparison a unit."""
+
+import dataclasses
+import functools
+import math
+
+import numpy as np
+
+from bitnet import kernels
+from bitnet.errors import InputError
+from bitnet.kernels import Bits, Thresholds, Window
+
+__all__ = ["FrozenConv", "FrozenLayer", "FrozenOutput"]
+
+
+class _Hidden:
+    """What hidden layers share: thresholds, and their weights laid out."""
+
+    @functools.cached_property
+    def steps(self):
+        """The thresholds as the kernels take them."""
+        return Thresholds(self.thresholds, self.rising)
+
+    @functools.cached_property
+    def weight(self):
+        """The bits, which keep what the products lay out of them."""
+        return kernels.prepare(self.bits)
+
+
+@dataclasses.dataclass(frozen=True)
+class FrozenLayer(_Hidden):
+    """A hidden layer: XNOR products, then one integer comparison a unit.
+
+    Attributes
+    ----------
+    bits : Bits
+        The ±1 weights, shape (M, N).
+    thresholds : numpy.ndarray
+        int32 of shape (M,).
+    rising : numpy.ndarray
+        Booleans of shape (M,): the unit gives +1 where `z >= threshold` (True), or where
+        `z <= threshold` (False).
+
+    Examples
+    --------
+    >>> bits = kernels.pack(np.array([[1.0, 1.0, -1.0]]))
+    >>> layer = FrozenLayer(bits, np.array([1], np.int32), np.array([True]))
+    >>> layer.outputs(np.array([[3], [-1]], np.int32)).signs()
+    array([[ 1],
+           [-1]], dtype=int8)
+    """
+
+    bits: Bits
+    thresholds: np.ndarray
+    rising: np.ndarray
+
+    def __repr__(self):
+        return f"FrozenLayer({self.bits!r})"
+
+    def integers(self, x):
+        """The pre-activations, int32 (B, M), of pixels (B, N) or of Bits (B, ...) with N signs."""
+        return product(x, self.weight)
+
+    def outputs(self, z):
+        """The signs that the unit gives to integer pre-activations: (B, M) to Bits (B, M)."""
+        return kernels.threshold(z, self.steps)
+
+    def run(self, x):
+        """`outputs(integers(x))`; for Bits the integers stay in registers."""
+        if not isinstance(x, Bits):
+            return self.outputs(self.integers(x))
+        return kernels.xnor_sign(kernels.flatten(x), self.weight, self.steps)
+
+
+@dataclasses.dataclass(frozen=True)
+class FrozenConv(_Hidden):
+    """A convolution: XNOR products, max-pooling if there is one, one comparison a channel.
+
+    The sign of the largest integer is +1 where one of the signs is, if the channel rises, and
+    where all of them are, if it falls: pooling is OR or AND of bits.
+
+    Attributes
+    ----------
+    bits : Bits
+        The ±1 filters, shape (M, rows, columns, C).
+    thresholds, rising : numpy.ndarray
+        As for `FrozenLayer`.
+    window : Window
+        The taps of the convolution.
+    pool : Window or None
+        Those of the pooling behind it.
+
+    Examples
+    --------
+    >>> bits = kernels.pack(np.ones((1, 2, 2, 1)))
+    >>> steps = np.array([2], np.int32), np.array([True])
+    >>> layer = FrozenConv(bits, *steps, Window((2, 2)), Window((2, 2), (2, 2)))
+    >>> layer
+    FrozenConv(Bits(shape=(1, 2, 2, 1), 32 bytes), pooled 2x2)
+    >>> layer.run(kernels.pack(np.ones((1, 3, 3, 1)))).signs().ravel()
+    array([1], dtype=int8)
+    """
+
+    bits: Bits
+    thresholds: np.ndarray
+    rising: np.ndarray
+    window: Window
+    pool: Window | None = None
+
+    def __repr__(self):
+        pooled = f", pooled {self.pool.size[0]}x{self.pool.size[1]}" if self.pool else ""
+        return f"FrozenConv({self.bits!r}{pooled})"
+
+    def integers(self, x):
+        """The pre-activations, int32 (B, H', W', M), of pixels or Bits (B, H, W, C)."""
+        convolve = kernels.xnor_conv if isinstance(x, Bits) else kernels.plane_conv
+        return convolve(x, self.weight, self.window)
+
+    def outputs(self, z):
+        """The signs of integer pre-activations, pooled: Bits (B, H'', W'', M)."""
+        return kernels.threshold(kernels.max_pool(z, self.pool)[0] if self.pool else z, self.steps)
+
+    def run(self, x):
+        """`outputs(integers(x))`; for Bits the integers stay in registers."""
+        if not isinstance(x, Bits):
+            return self.outputs(self.integers(x))
+        y = kernels.xnor_conv_sign(x, self.weight, self.window, self.steps)
+        return self._pooled(y) if self.pool else y
+
+    def _pooled(self, y):
+        """OR over each window for channels that rise, AND for those that fall."""
+        falling = kernels.pack(~self.rising).words  # AND is OR of the opposites
+        words = np.pad(y.words ^ falling, ((0, 0), *self.pool.padding, (0, 0)))
+        words = functools.reduce(np.bitwise_or, self.pool.seen(words)) ^ falling
+        return Bits(words, (*words.shape[:3], y.shape[3]))
+
+    def shape_after(self, height, width):
+        """Rows and columns of the outputs for images of this size."""
+        size = self.window.output(height, width)
+        return self.pool.output(*size) if self.pool else size
+
+
+@dataclasses.dataclass(frozen=True)
+class FrozenOutput:
+    """The last layer: XNOR products, then its batch norm `(z - mean) * scale + shift`.
+
+    Attributes
+    ----------
+    bits : Bits
+        The ±1 weights, shape (C, N).
+    mean, scale, shift : numpy.ndarray
+        float32 of shape (C,).
+
+    Examples
+    --------
+    >>> half = np.array([0.5], np.float32)
+    >>> FrozenOutput(kernels.pack(half[None]), half, half, half).outputs(np.array([[1]]))
+    array([[0.75]], dtype=float32)
+    """
+
+    bits: Bits
+    mean: np.ndarray
+    scale: np.ndarray
+    shift: np.ndarray
+
+    def __repr__(self):
+        return f"FrozenOutput({self.bits!r})"
+
+    @functools.cached_property
+    def weight(self):
+        """The bits, which keep what the products lay out of them."""
+        return kernels.prepare(self.bits)
+
+    def integers(self, x):
+        """The pre-activations, int32 (B, C), of pixels (B, N) or of Bits (B, ...) with N signs."""
+        return product(x, self.weight)
+
+    def outputs(self, z):
+        """The scores from integer pre-activations: int32 (B, C) to float32 (B, C)."""
+        return (z.astype(np.float32) - self.mean) * self.scale + self.shift
+
+
+def product(x, weight):
+    """The product of pixels (B, N), or of Bits as rows, with ±1 weights."""
+    if isinstance(x, Bits):
+        return kernels.xnor_gemm(kernels.flatten(x), weight)
+    return kernels.plane_gemm(x, weight)
+
+
+def check_layer(i, layer, shape):
+    """Refuse a layer whose arrays do not fit each other or its inputs, of the given shape.
+
+    Returns the shape of its outputs.
+    """
+    is_conv, wanted = isinstance(layer, FrozenConv), layer.bits.shape
+    m, n = wanted[0], wanted[-1]
+    expected = ("M", "rows", "columns", shape[-1]) if is_conv else ("M", math.prod(shape))
+    if len(wanted) != len(expected) or min(wanted) < 1 or n != expected[-1]:
+        raise InputError(
+            f"layer {i} has weights of shape {wanted}; expected "
+            f"({', '.join(map(str, expected))}) with sizes of 1 or more"
+        )
+    types = {"thresholds": np.int32, "rising": np.bool_}
+    types |= dict.fromkeys(("mean", "scale", "shift"), np.float32)
+    for field in dataclasses.fields(layer):
+        if field.name not in types:
+            continue
+        array = getattr(layer, field.name)
+        if array.shape != (m,) or array.dtype != types[field.name]:
+            raise InputError(
+                f"layer {i}: {field.name} is {array.dtype} of shape {array.shape}; "
+                f"expected {np.dtype(types[field.name])} of shape ({m},)"
+            )
+        if not np.isfinite(array).all():
+            raise InputError(f"layer {i}: {field.name} holds NaN or infinity")
+    if not is_conv:
+        return (m,)
+    if wanted[1:3] != tuple(layer.window.size):
+        raise InputError(f"layer {i}: filters of shape {wanted} for {layer.window!r}")
+    for window in (layer.window, layer.pool):
+        if window and max(n for pair in window.padding for n in pair) >= max(window.size):
+            raise InputError(f"layer {i}: {window!r}; expected a padding below the number of taps")
+    try:
+        return (*layer.shape_after(*shape[:2]), m)
+    except InputError as error:
+        raise InputError(f"layer {i}: {error}") from None

@@ -1,0 +1,207 @@
+"""Frozen ConvNets equal the trained ones, integer for integer, in memory and from their file."""
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from strategies import SMALLEST, seeds
+
+import bitnet
+from bitnet import (
+    BatchNorm,
+    BinaryConv2d,
+    BinaryLinear,
+    Flatten,
+    FrozenNet,
+    InputError,
+    MaxPool2d,
+    Sequential,
+    Sign,
+    kernels,
+    models,
+)
+from bitnet.archive import read_archive, write_archive
+from bitnet.deploy.file import KIND, VERSION
+from bitnet.deploy.layers import FrozenConv, FrozenLayer
+
+RNG = np.random.default_rng(0)
+
+
+def randomized(model, seed):
+    """The model with batch norms whose thresholds meet ties, gamma below, at and above zero."""
+    rng = np.random.default_rng(seed)
+    for norm in (layer for layer in model.layers if isinstance(layer, BatchNorm)):
+        n = norm.features
+        norm.gamma.data[:] = rng.choice([-2.0, -1.0, -SMALLEST, 0.0, SMALLEST, 1.0, 0.3], n)
+        norm.beta.data[:] = rng.choice([-1.0, -0.0, 0.0, 0.5, 3.0], n)
+        norm.running_mean[:] = rng.integers(-4, 5, n) / 2
+        norm.running_inv_std[:] = rng.choice([1.0, 0.25, 0.1, 100.0], n)
+    return model
+
+
+def convnet(seed, channels, size, stride, padding, border, pool, image=(7, 6)):
+    """Two convolutions, the second one pooled or not, and a linear layer."""
+    rng = np.random.default_rng(seed)
+    first, second, third = channels
+    given = {"size": size, "stride": stride, "padding": padding, "border": border}
+    layers = [BinaryConv2d(first, second, rng, 3, border=border), MaxPool2d(3, 2, 1)]
+    layers += [BatchNorm(second), Sign(), BinaryConv2d(second, third, rng, **given)]
+    layers += [MaxPool2d(2, pool)] if pool else []
+    layers += [BatchNorm(third), Sign(), Flatten()]
+    body = Sequential(*layers)
+    body.eval()
+    n = body(np.zeros((1, *image, first), np.uint8)).shape[1]
+    return randomized(Sequential(*layers, BinaryLinear(n, 3, rng), BatchNorm(3)), seed)
+
+
+@settings(max_examples=25)
+@given(
+    seeds,
+    st.tuples(st.sampled_from([1, 3]), st.sampled_from([5, 64, 70]), st.sampled_from([1, 33, 64])),
+    st.sampled_from([1, 2, 3]),
+    st.sampled_from([1, 2]),
+    st.sampled_from(["same", "valid"]),
+    st.sampled_from([0, 1, -1]),
+    st.sampled_from([None, 1, 2]),
+)
+def test_a_frozen_convnet_is_the_trained_one(
+    implementation, seed, channels, size, stride, padding, border, pool
+):
+    stride = 1 if pool else stride  # so that something is left to pool
+    model = convnet(seed, channels, size, stride, padding, border, pool, image=(11, 10))
+    net = bitnet.freeze(model, image=(11, 10))
+    x = np.random.default_rng(seed).integers(0, 256, (19, 11, 10, channels[0]), dtype=np.uint8)
+    agreement = bitnet.compare(model, net, x)
+    assert agreement.is_complete
+    assert agreement.images == 19
+
+
+def test_the_file_of_a_convnet(tmp_path):
+    model = convnet(1, (3, 70, 33), 3, 1, "same", -1, 2)
+    net = bitnet.freeze(model, image=(7, 6))
+    net.save(tmp_path / "net.npz")
+    loaded = bitnet.load(tmp_path / "net.npz")
+    assert repr(loaded) == repr(net) == "FrozenNet(7x6x3-70C-33C-3, pixels)"
+    assert [vars(a)["window"] for a in loaded.layers[:2]] == [a.window for a in net.layers[:2]]
+    assert [a.pool for a in loaded.layers[:2]] == [a.pool for a in net.layers[:2]]
+    x = RNG.integers(0, 256, (5, 7, 6, 3), dtype=np.uint8)
+    assert bitnet.compare(model, loaded, x).is_complete
+    loaded.save(tmp_path / "again.npz")
+    assert (tmp_path / "again.npz").read_bytes() == (tmp_path / "net.npz").read_bytes()
+
+
+def test_signs_as_input_and_images_of_one_channel():
+    rng = np.random.default_rng(0)
+    layers = [BinaryConv2d(1, 8, rng), BatchNorm(8), Sign(), Flatten(),
+              BinaryLinear(8 * 20, 3, rng), BatchNorm(3)]  # fmt: skip
+    signs = RNG.choice([-1.0, 1.0], (6, 4, 5, 1))
+    model = randomized(Sequential(Sign(), *layers), 3)
+    net = bitnet.freeze(model, "signs", (4, 5))
+    assert bitnet.compare(model, net, signs).is_complete
+    assert np.array_equal(net.predict(signs[..., 0]), net.predict(kernels.pack(signs)))
+    pixels = bitnet.freeze(Sequential(*layers), image=(4, 5))
+    x = RNG.integers(0, 256, (6, 4, 5), dtype=np.uint8)
+    assert np.array_equal(pixels.scores(x), pixels.scores(x[..., None]))
+    assert pixels.scores(x[:0]).shape == (0, 3)
+
+
+def test_the_papers_convnet_after_a_step():
+    small = {"image": (8, 8, 3), "blocks": ((66, 70), (40,)), "units": (30, 10)}
+    model = models.binary_convnet(**small, rng=np.random.default_rng(0))
+    adam = bitnet.Adam(model.parameters(), 0.01)
+    x, labels = RNG.integers(0, 256, (40, 8, 8, 3), dtype=np.uint8), RNG.integers(0, 10, 40)
+    bitnet.functions.squared_hinge(model(x), labels).backward()
+    adam.step()
+    agreement = bitnet.compare(model, bitnet.freeze(model, image=(8, 8)), x)
+    assert agreement.is_complete
+    assert agreement.integers == 40 * (64 * 66 + 64 * 70 + 16 * 40 + 30 + 10)
+
+
+def test_models_that_cannot_be_frozen():
+    rng = np.random.default_rng(0)
+    start = [BinaryConv2d(3, 8, rng), BatchNorm(8), Sign()]
+    end = [BinaryLinear(8 * 16, 3, rng), BatchNorm(3)]
+    for layers, message in (
+        ([*start, *end], "expected Flatten"),
+        ([*start[:2], Flatten(), *end], "expected Sign"),
+        ([start[0], MaxPool2d(), MaxPool2d(), *start[1:], Flatten(), *end], "expected BatchNorm"),
+        ([*start, Flatten(), *end, Sign()], "must end with BinaryLinear"),
+        ([*start, Flatten()], "must end with BinaryLinear"),
+    ):
+        with pytest.raises(InputError, match=message):
+            bitnet.freeze(Sequential(*layers), image=(4, 4))
+    whole = Sequential(*start, Flatten(), *end)
+    for image, message in ((None, "image is None"), ((4, 5), "expected .M, 160."), ("44", "image")):
+        with pytest.raises(InputError, match=message):
+            bitnet.freeze(whole, image=image)
+    with pytest.raises(InputError, match="first layer is FrozenOutput"):
+        bitnet.freeze(Sequential(*end), image=(4, 4))
+
+
+NET = bitnet.freeze(convnet(0, (3, 5, 4), 3, 1, "same", 0, None), image=(7, 6))
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (np.zeros((2, 7, 6), np.uint8), r"\(B, 7, 6, 3\)"),
+        (np.zeros((2, 6, 7, 3), np.uint8), r"\(B, 7, 6, 3\)"),
+        (np.zeros((7, 6, 3), np.uint8), "image.None"),
+        (np.zeros((2, 126), np.uint8), r"\(B, 7, 6, 3\)"),
+        (np.zeros((2, 7, 6, 3), np.float32), "uint8"),
+        (kernels.pack(np.ones((2, 7, 6, 3))), "expected pixels"),
+    ],
+)
+def test_inputs_that_do_not_fit_are_refused(x, message):
+    with pytest.raises(InputError, match=message):
+        NET.predict(x)
+
+
+def test_layers_in_another_order_are_refused():
+    conv, *_, output = NET.layers
+    dense = FrozenLayer(kernels.pack(np.ones((5, 9))), np.zeros(5, np.int32), np.ones(5, bool))
+    assert isinstance(conv, FrozenConv)
+    with pytest.raises(InputError, match="expected FrozenConvs, FrozenLayers"):
+        FrozenNet([dense, conv, output])
+
+
+WINDOW = {"size": [3, 3], "stride": [1, 1], "padding": [[1, 1], [1, 1]], "border": 0}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda h: h.update(image=[7, 6]), "image"),
+        (lambda h: h.update(image=[7, 6, 4]), "image"),
+        (lambda h: h.update(image=[7, 6, True]), "image"),
+        (lambda h: h.update(image="763"), "image"),
+        (lambda h: h.pop("image"), "image is None|image None"),
+        (lambda h: h.pop("windows"), "windows"),
+        (lambda h: h.update(windows=[]), "windows"),
+        (lambda h: h.update(windows=[[WINDOW, None]] * 9), "windows"),
+        (lambda h: h.update(windows=[[WINDOW, None], [None, None]]), "which are none"),
+        (lambda h: h.update(windows=[[WINDOW, None], [WINDOW]]), "which are none"),
+        (lambda h: h.update(windows=[[WINDOW, None], 3]), "which are none"),
+        (lambda h: h.update(windows=[[{**WINDOW, "size": [2, 3]}, None]] * 2), "filters of shape"),
+        (lambda h: h.update(windows=[[{**WINDOW, "size": [3, "3"]}, None]] * 2), "which are none"),
+        (lambda h: h.update(windows=[[{**WINDOW, "size": [3, 3.0]}, None]] * 2), "which are none"),
+        (lambda h: h.update(windows=[[{**WINDOW, "fly": 1}, None]] * 2), "which are none"),
+        (lambda h: h.update(windows=[[{**WINDOW, "border": 7}, None]] * 2), "border is 7"),
+        (lambda h: h.update(windows=[[{**WINDOW, "stride": [0, 1]}, None]] * 2), "stride"),
+        (lambda h: h.update(windows=[[{**WINDOW, "stride": 1}, None]] * 2), "Window|none"),
+        (lambda h: h.update(windows=[[{**WINDOW, "padding": [[10**9, 1], [1, 1]]}, None]] * 2),
+         "below the number of taps"),
+        (lambda h: h.update(windows=[[{**WINDOW, "padding": 1}, None]] * 2), "Window|none"),
+    ],
+)  # fmt: skip
+def test_inconsistent_files_with_a_valid_seal_are_refused(tmp_path, change, message):
+    path = tmp_path / "net.npz"
+    NET.save(path)
+    header, arrays = read_archive(path, KIND, VERSION)
+    header = json.loads(json.dumps(header))
+    change(header)
+    write_archive(path, KIND, VERSION, header, arrays)
+    with pytest.raises(InputError, match=message):
+        bitnet.load(path)
