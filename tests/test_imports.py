@@ -37,13 +37,20 @@ ONLY = {
     "deploy.layers": {"errors", "kernels"},
     "deploy.runtime": {"errors", "kernels", "deploy"},
     "deploy.file": {"archive", "errors", "kernels", "deploy"},
+    "data.cifar": {"archive", "errors"},
     "data.idx": {"archive", "errors"},
+    "data.svhn": {"errors"},
     "data.batches": {"backend", "errors"},
     "data.datasets": {"data", "errors"},
 }
 
 # libraries that are imported on first use, and where
-LAZY = {"numba": {"kernels"}, "llvmlite": {"kernels"}, "threadpoolctl": {"backend"}}
+LAZY = {
+    "numba": {"kernels"},
+    "llvmlite": {"kernels"},
+    "threadpoolctl": {"backend"},
+    "scipy": {"data"},
+}
 STANDARD = {"numpy"} | set(sys.stdlib_module_names)
 
 

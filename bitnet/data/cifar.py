@@ -1,0 +1,131 @@
+"""The binary version of CIFAR-10 and CIFAR-100: records of labels and pixels, and no header.
+
+    CIFAR-10    label | 1024 red | 1024 green | 1024 blue
+    CIFAR-100   coarse label | fine label | 1024 red | 1024 green | 1024 blue
+
+Each is a byte; pixels go row after row.  The Python version of these sets is a pickle, which
+could run any code when it is opened, and is refused.
+"""
+
+import os
+
+import numpy as np
+
+from bitnet.archive import replacing
+from bitnet.errors import InputError
+
+__all__ = ["read_cifar", "write_cifar"]
+
+SIDE, CHANNELS = 32, 3
+PIXELS = SIDE * SIDE * CHANNELS
+LABELS = {10: (10,), 100: (20, 100)}  # how many of each label there are
+MAX_BYTES = 1 << 30
+NAMES = {10: "CIFAR-10 binary version", 100: "CIFAR-100 binary version"}
+
+
+def read_cifar(path, classes=10, max_bytes=MAX_BYTES):
+    """Read a file of the binary version of CIFAR-10 or CIFAR-100.
+
+    Parameters
+    ----------
+    path : str or path
+        As `data_batch_1.bin`, `test_batch.bin`, or `train.bin` of CIFAR-100.
+    classes : {10, 100}, optional
+        Which of the two sets.
+    max_bytes : int, optional
+        The largest file to read, 1 GiB.
+
+    Returns
+    -------
+    images : numpy.ndarray
+        uint8 of shape (count, 32, 32, 3): red, green and blue.
+    labels : numpy.ndarray
+        uint8 of shape (count,); for CIFAR-100 the fine ones.
+
+    Raises
+    ------
+    InputError
+        If the file is a pickle, no whole number of records, too large, or holds a label that
+        there is not.
+    OSError
+        If it cannot be opened or read.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_cifar(f"{folder}/one.bin", np.zeros((1, 32, 32, 3), np.uint8), [7])
+    ...     images, labels = read_cifar(f"{folder}/one.bin")
+    >>> images.shape, labels
+    ((1, 32, 32, 3), array([7], dtype=uint8))
+    """
+    if classes not in LABELS:
+        raise InputError(f"read_cifar: classes is {classes!r}; expected 10 or 100")
+    record = len(LABELS[classes]) + PIXELS
+    with open(path, "rb") as file:
+        n_bytes = os.fstat(file.fileno()).st_size
+        start = file.read(2)
+        if start[:1] == b"\x80" and 2 <= start[-1] <= 5:  # how every pickle since 2003 begins
+            raise InputError(
+                f"{path}: a pickle, which is not opened; download the file {NAMES[classes]!r} "
+                "instead of the Python version"
+            )
+        if n_bytes == 0 or n_bytes % record:
+            raise InputError(
+                f"{path}: {n_bytes} bytes are no whole number of records of {record} bytes; "
+                f"expected a file of the {NAMES[classes]}, unpacked"
+            )
+        if n_bytes > max_bytes:
+            raise InputError(f"{path}: {n_bytes} bytes; more than the {max_bytes} that are read")
+        file.seek(0)
+        records = np.frombuffer(file.read(n_bytes), np.uint8)
+    if records.size != n_bytes:
+        raise InputError(f"{path}: {records.size} bytes came instead of {n_bytes}; it was cut off")
+    records = records.reshape(-1, record)
+    for column, count in enumerate(LABELS[classes]):
+        if (largest := int(records[:, column].max())) >= count:
+            raise InputError(f"{path}: a label is {largest}; expected 0 to {count - 1}")
+    planes = records[:, -PIXELS:].reshape(-1, CHANNELS, SIDE, SIDE)
+    images = np.ascontiguousarray(planes.transpose(0, 2, 3, 1))
+    return images, records[:, len(LABELS[classes]) - 1].copy()
+
+
+def write_cifar(path, images, labels, coarse=None):
+    """Write the binary version of CIFAR-10, or with coarse labels of CIFAR-100.
+
+    Parameters
+    ----------
+    path : str or path
+        The file.
+    images : numpy.ndarray
+        uint8 of shape (count, 32, 32, 3).
+    labels : sequence of int
+        As many.
+    coarse : sequence of int, optional
+        As many, for CIFAR-100.
+
+    Raises
+    ------
+    InputError
+        If the arrays do not fit.
+
+    Examples
+    --------
+    See `read_cifar`.
+
+    >>> write_cifar("x", np.zeros((1, 28, 28), np.uint8), [0])  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    bitnet.errors.InputError: ...
+    """
+    columns = [labels] if coarse is None else [coarse, labels]
+    columns = [np.asarray(column) for column in columns]
+    fits = images.dtype == np.uint8 and images.shape[1:] == (SIDE, SIDE, CHANNELS)
+    if not fits or any(column.shape != images.shape[:1] for column in columns):
+        raise InputError(
+            f"write_cifar: {images.dtype} {images.shape} with {len(columns[0])} labels; expected "
+            "uint8 (count, 32, 32, 3) and as many labels"
+        )
+    planes = images.transpose(0, 3, 1, 2).reshape(len(images), PIXELS)
+    records = np.column_stack([*(c.astype(np.uint8) for c in columns), planes])
+    with replacing(path) as file:
+        file.write(records.tobytes())

@@ -1,0 +1,88 @@
+"""SVHN, the cropped digits: MATLAB files with images X (32, 32, 3, count) and labels y.
+
+SciPy (extra `mat`) reads them.  The label 10 stands for the digit 0.
+"""
+
+import importlib.util
+import math
+import os
+
+import numpy as np
+
+from bitnet.errors import InputError
+
+__all__ = ["read_svhn"]
+
+MAX_BYTES = 1 << 31  # of pixels; the set "extra" has 1.6 GB
+
+
+def read_svhn(path, max_bytes=MAX_BYTES):
+    """Read `train_32x32.mat`, `test_32x32.mat` or `extra_32x32.mat` of SVHN.
+
+    The sizes that the file states are held against `max_bytes` before an array is made.
+
+    Parameters
+    ----------
+    path : str or path
+        The file.
+    max_bytes : int, optional
+        The largest array to read, 2 GiB.
+
+    Returns
+    -------
+    images : numpy.ndarray
+        uint8 of shape (count, 32, 32, 3).
+    labels : numpy.ndarray
+        uint8 of shape (count,), the digits 0 to 9.
+
+    Raises
+    ------
+    InputError
+        If SciPy is missing, or the file is damaged, too large or holds something else.
+    OSError
+        If it cannot be opened or read.
+
+    Examples
+    --------
+    >>> read_svhn("train_32x32.mat")  # doctest: +SKIP
+    """
+    if importlib.util.find_spec("scipy") is None:
+        raise InputError("read_svhn needs SciPy; run `pip install scipy`, or the extra `mat`")
+    import scipy.io
+
+    with open(path, "rb") as file:
+        if os.fstat(file.fileno()).st_size > max_bytes:
+            raise InputError(f"{path}: larger than the {max_bytes} bytes that are read")
+        try:
+            stated = {name: (shape, kind) for name, shape, kind in scipy.io.whosmat(file)}
+            count = _check_stated(path, stated, max_bytes)
+            file.seek(0)
+            arrays = scipy.io.loadmat(file, variable_names=["X", "y"])
+        except InputError:
+            raise
+        except Exception as error:  # SciPy raises many kinds for files that are damaged
+            raise InputError(
+                f"{path}: no MATLAB file of SVHN's cropped digits, or damaged ({error})"
+            ) from None
+    x, y = arrays.get("X"), arrays.get("y")
+    if x is None or y is None or x.shape != (32, 32, 3, count) or x.dtype != np.uint8:
+        raise InputError(f"{path}: the images are not those that the file states")
+    labels = y.ravel()
+    if labels.size != count or not np.isin(labels, range(11)).all():
+        raise InputError(f"{path}: {labels.size} labels, not all of them digits or 10")
+    return np.ascontiguousarray(x.transpose(3, 0, 1, 2)), (labels % 10).astype(np.uint8)
+
+
+def _check_stated(path, stated, max_bytes):
+    """The number of images, once the stated sizes and types are those of SVHN."""
+    (shape, kind), (label_shape, label_kind) = (stated.get(name, ((), "")) for name in ("X", "y"))
+    if len(shape) != 4 or tuple(shape[:3]) != (32, 32, 3) or kind != "uint8" or shape[3] < 1:
+        raise InputError(
+            f"{path}: X is {kind or 'missing'} {tuple(shape)}; expected uint8 (32, 32, 3, count)"
+        )
+    if math.prod(label_shape) != shape[3] or label_kind not in ("uint8", "double", "int32"):
+        what = f"{label_kind or 'missing'} {tuple(label_shape)}"
+        raise InputError(f"{path}: y is {what}; expected {shape[3]} numbers")
+    if math.prod(shape) > max_bytes:
+        raise InputError(f"{path}: X has {math.prod(shape)} bytes; more than {max_bytes}")
+    return shape[3]
