@@ -5,25 +5,15 @@ import math
 import numpy as np
 
 from bitnet import kernels
-from bitnet.backend import array_module
 from bitnet.errors import InputError
 from bitnet.functions.linear import GRADIENTS
-from bitnet.kernels import Bits, Quantized, Window, words_for
+from bitnet.kernels import Bits, Quantized, Window
 from bitnet.tensor import Function, as_tensor
 
 __all__ = ["binary_conv2d", "conv2d"]
 
-CHUNK = 1 << 20  # numbers of gradients of patches that are in memory at once
+CHUNK = 1 << 18  # numbers of gradients of patches that are in memory at once
 ROWS = 1 << 14  # of patches whose products with a gradient are summed as integers
-
-
-def patches_of(x, window, fill=0):
-    """What each output pixel sees of x (B, H, W, C): a view (B, H', W', rows, columns, C)."""
-    xp = array_module(x)
-    x = xp.pad(x, ((0, 0), *window.padding, (0, 0)), constant_values=fill)
-    views = xp.lib.stride_tricks.sliding_window_view(x, window.size, axis=(1, 2))
-    views = views[:, :: window.stride[0], :: window.stride[1]]  # (B, H', W', C, rows, columns)
-    return xp.moveaxis(views, 3, -1)
 
 
 def matrix_of(array):
@@ -49,7 +39,7 @@ class Conv2d(Function):
 
     def forward(self, x, weight, bias):  # (B, H, W, C), (M, rows, columns, C), (M,)
         self.size, self.weight = x.shape[1:3], weight
-        patches = patches_of(x, self.window, self.window.border)
+        patches = self.window.views(x, self.window.border)
         self.patches = rows_of(patches)
         y = self.patches @ matrix_of(weight).T + bias
         return y.reshape(*patches.shape[:3], len(weight))
@@ -138,8 +128,10 @@ class BinaryConv2d(Function):
     def gradient_of_images(self, grad_z):
         """(B, H, W, C), for some images after the others; one scale a pixel."""
         n_images, channels = self.x.shape[0], self.weight.shape[3]
-        n_bits = 64 * words_for(channels)
-        filters = _rows_of_words(self.weight)  # (M, 64 K taps)
+        if channels % 64:  # packed anew, without padding between the taps: (M, C taps)
+            filters = kernels.pack(matrix_of(kernels.unpack(self.weight, np.int8)))
+        else:
+            filters = _rows_of_words(self.weight)
         one = max(1, math.prod(grad_z.shape[1:3]) * filters.shape[1])
         step = max(1, CHUNK // one)
         grad_x = np.empty((n_images, *self.size, channels), grad_z.dtype)
@@ -147,7 +139,7 @@ class BinaryConv2d(Function):
             some = grad_z[i : i + step]
             numbers = self.numbers(pixels_of(some))
             grad = kernels.signed_gemm(numbers, filters)
-            grad = grad.reshape(*some.shape[:3], *self.window.size, n_bits)[..., :channels]
+            grad = grad.reshape(*some.shape[:3], *self.window.size, channels)
             grad_x[i : i + step] = kernels.add_patches(grad, self.window, self.size)
         return grad_x
 
@@ -160,7 +152,7 @@ class BinaryConv2d(Function):
         if isinstance(self.x, Bits):
             patches, nothing = _rows_of_words(self.window.patches(self.x)), -1
         else:
-            patches, nothing = rows_of(self.window.patches_of_pixels(self.x)), -255
+            patches, nothing = rows_of(self.window.views_of_pixels(self.x)), -255
         total = np.zeros((m, patches.shape[1]), np.float64 if quantized else values.dtype)
         for i in range(0, columns.shape[1], ROWS):
             part = np.ascontiguousarray(values[:, i : i + ROWS])

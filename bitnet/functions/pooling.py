@@ -7,7 +7,6 @@ import numpy as np
 from bitnet import kernels
 from bitnet.backend import array_module
 from bitnet.errors import InputError
-from bitnet.functions.convolution import patches_of
 from bitnet.kernels import Bits, Window
 from bitnet.tensor import Function, as_tensor
 
@@ -69,7 +68,7 @@ class AvgPool2d(Function):
 
     def forward(self, x):
         self.size = x.shape[1:3]
-        return sum(_taps(patches_of(x, self.window))) / x.dtype.type(self.window.taps)
+        return sum(_taps(self.window.views(x))) / x.dtype.type(self.window.taps)
 
     def backward(self, grad_y):
         xp = array_module(grad_y)

@@ -152,7 +152,7 @@ def plane_conv(pixels, weight, window):
     check_bits("plane_conv", weight)
     _check_window("plane_conv", pixels, weight, window)
     m, size = weight.shape[0], pixels.shape[1:3]
-    patches = window.patches_of_pixels(pixels)
+    patches = window.views_of_pixels(pixels)
     filters = pack(weight.signs().reshape(m, math.prod(weight.shape[1:])))
     z = plane_gemm(patches.reshape(math.prod(patches.shape[:3]), filters.shape[1]), filters)
     z = z.reshape(*patches.shape[:3], m)

@@ -129,27 +129,28 @@ class Window:
         padded[:, above : above + height, left : left + width] = words
         return padded
 
-    def patches_of_pixels(self, pixels):
-        """What each output pixel sees of uint8 images: (B, H', W', rows, columns, C), a view.
+    def views(self, x, fill=0):
+        """What each output pixel sees of x (B, H, W, C): (B, H', W', rows, columns, C), a view.
 
-        Beyond the images stand black pixels, or white ones if the border is +1.
+        Beyond the images stands `fill`.
         """
-        fill = 255 if self.border == 1 else 0
-        pixels = np.pad(pixels, ((0, 0), *self.padding, (0, 0)), constant_values=fill)
-        views = np.lib.stride_tricks.sliding_window_view(pixels, self.size, axis=(1, 2))
+        x = np.pad(x, ((0, 0), *self.padding, (0, 0)), constant_values=fill)
+        views = np.lib.stride_tricks.sliding_window_view(x, self.size, axis=(1, 2))
         views = views[:, :: self.stride[0], :: self.stride[1]]  # (B, H', W', C, rows, columns)
         return np.moveaxis(views, 3, -1)
+
+    def views_of_pixels(self, pixels):
+        """`views` of uint8 images, with black pixels beyond them, or white ones for +1."""
+        return self.views(pixels, 255 if self.border == 1 else 0)
 
     def patches(self, x):
         """What each output pixel sees of Bits (B, H, W, C): Bits (R, rows, columns, C).
 
         R counts the output pixels of all images.  A border of 0 stands there as -1.
         """
-        words = self.surrounded(x)
-        views = np.lib.stride_tricks.sliding_window_view(words, self.size, axis=(1, 2))
-        views = views[:, :: self.stride[0], :: self.stride[1]]  # (B, H', W', K, rows, columns)
-        n_pixels = math.prod(views.shape[:3])
-        rows = np.moveaxis(views, 3, -1).reshape(n_pixels, *self.size, words.shape[3])
+        inside = dataclasses.replace(self, padding=((0, 0), (0, 0)))
+        views = inside.views(self.surrounded(x))
+        rows = views.reshape(math.prod(views.shape[:3]), *views.shape[3:])
         return Bits(rows, (*rows.shape[:3], x.shape[3]))
 
     def seen(self, x):
