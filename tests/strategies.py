@@ -3,6 +3,8 @@
 import numpy as np
 from hypothesis import strategies as st
 
+from bitnet import BatchNorm
+
 WIDTHS = (0, 1, 2, 7, 8, 9, 63, 64, 65, 127, 128, 129)
 ROWS = (0, 1, 2, 3, 5)
 
@@ -28,3 +30,15 @@ def numbers(seed, shape, dtype=np.float32):
 def signs(seed, shape):
     """Random +1.0 and -1.0."""
     return np.random.default_rng(seed).choice([-1.0, 1.0], shape)
+
+
+def disturb(model, seed):
+    """Batch norms as no training leaves them: gammas of both signs and 0, and exact ties."""
+    rng = np.random.default_rng(seed)
+    for norm in (layer for layer in model.layers if isinstance(layer, BatchNorm)):
+        n = norm.features
+        norm.gamma.data[:] = rng.choice([-2.0, -1.0, -SMALLEST, 0.0, SMALLEST, 1.0, 0.3], n)
+        norm.beta.data[:] = rng.choice([-1.0, -0.0, 0.0, 0.5, 3.0], n)
+        norm.running_mean[:] = rng.integers(-4, 5, n) / 2
+        norm.running_inv_std[:] = rng.choice([1.0, 0.25, 0.1, 100.0], n)
+    return model

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import SMALLEST, seeds
+from strategies import disturb, seeds
 
 import bitnet
 from bitnet import (
@@ -29,18 +29,6 @@ from bitnet.deploy.layers import FrozenConv, FrozenLayer
 RNG = np.random.default_rng(0)
 
 
-def randomized(model, seed):
-    """The model with batch norms whose thresholds meet ties, gamma below, at and above zero."""
-    rng = np.random.default_rng(seed)
-    for norm in (layer for layer in model.layers if isinstance(layer, BatchNorm)):
-        n = norm.features
-        norm.gamma.data[:] = rng.choice([-2.0, -1.0, -SMALLEST, 0.0, SMALLEST, 1.0, 0.3], n)
-        norm.beta.data[:] = rng.choice([-1.0, -0.0, 0.0, 0.5, 3.0], n)
-        norm.running_mean[:] = rng.integers(-4, 5, n) / 2
-        norm.running_inv_std[:] = rng.choice([1.0, 0.25, 0.1, 100.0], n)
-    return model
-
-
 def convnet(seed, channels, size, stride, padding, border, pool, image=(7, 6)):
     """Two convolutions, the second one pooled or not, and a linear layer."""
     rng = np.random.default_rng(seed)
@@ -53,7 +41,7 @@ def convnet(seed, channels, size, stride, padding, border, pool, image=(7, 6)):
     body = Sequential(*layers)
     body.eval()
     n = body(np.zeros((1, *image, first), np.uint8)).shape[1]
-    return randomized(Sequential(*layers, BinaryLinear(n, 3, rng), BatchNorm(3)), seed)
+    return disturb(Sequential(*layers, BinaryLinear(n, 3, rng), BatchNorm(3)), seed)
 
 
 @settings(max_examples=25)
@@ -97,7 +85,7 @@ def test_signs_as_input_and_images_of_one_channel():
     layers = [BinaryConv2d(1, 8, rng), BatchNorm(8), Sign(), Flatten(),
               BinaryLinear(8 * 20, 3, rng), BatchNorm(3)]  # fmt: skip
     signs = RNG.choice([-1.0, 1.0], (6, 4, 5, 1))
-    model = randomized(Sequential(Sign(), *layers), 3)
+    model = disturb(Sequential(Sign(), *layers), 3)
     net = bitnet.freeze(model, "signs", (4, 5))
     assert bitnet.compare(model, net, signs).is_complete
     assert np.array_equal(net.predict(signs[..., 0]), net.predict(kernels.pack(signs)))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import SMALLEST, rows, seeds, some_widths
+from strategies import SMALLEST, disturb, rows, seeds, some_widths
 
 import bitnet
 from bitnet import BatchNorm, BinaryLinear, Dropout, InputError, ReLU, Sequential, Sign, kernels
@@ -16,18 +16,6 @@ from bitnet.models import binary_mlp
 pytestmark = pytest.mark.usefixtures("implementation")
 
 RNG = np.random.default_rng(0)
-
-
-def disturb(model, seed):
-    """Batch norms as no training leaves them: gammas of both signs and 0, and exact ties."""
-    rng = np.random.default_rng(seed)
-    for norm in (layer for layer in model.layers if isinstance(layer, BatchNorm)):
-        n = norm.features
-        norm.gamma.data[:] = rng.choice([-2.0, -1.0, -SMALLEST, 0.0, SMALLEST, 1.0, 0.3], n)
-        norm.beta.data[:] = rng.choice([-1.0, -0.0, 0.0, 0.5, 3.0], n)
-        norm.running_mean[:] = rng.integers(-4, 5, n) / 2
-        norm.running_inv_std[:] = rng.choice([1.0, 0.25, 0.1, 100.0], n)
-    return model
 
 
 @settings(max_examples=40)
