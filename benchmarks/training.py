@@ -26,6 +26,7 @@ import time
 
 import machine
 import numpy as np
+from straight_through import sign_in_torch
 
 import bitnet
 from bitnet import functions, kernels, models, schedules
@@ -63,20 +64,7 @@ class InTorch:
 
         self.torch, self.precision = torch, precision
 
-        class Sign(torch.autograd.Function):
-            @staticmethod
-            def forward(ctx, x, window):
-                if window:
-                    ctx.save_for_backward(x)
-                return x.sign()  # 0 at 0; where(x >= 0, 1.0, -1.0) takes 14 times as long
-
-            @staticmethod
-            def backward(ctx, grad):
-                if not ctx.saved_tensors:
-                    return grad, None
-                return grad * (ctx.saved_tensors[0].abs() <= 1), None
-
-        self.sign = Sign.apply
+        self.sign = sign_in_torch()
         torch.manual_seed(0)
         sizes = [784, width, width, width, 10]
         self.weights, self.norms, groups = [], [], []

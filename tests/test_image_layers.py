@@ -40,7 +40,7 @@ def test_same_keeps_the_size(size):
         ({"size": (3, 3, 3)}, "size is"),
         ({"size": 3, "padding": "full"}, '"same" or "valid"'),
         ({"size": 3, "stride": 1.5}, "stride is 1.5"),
-        ({"size": 3, "border": 5}, "border is 5"),
+        ({"size": 3, "border": 5}, "border 5"),
     ],
 )
 def test_windows_that_there_are_not(arguments, message):

@@ -161,21 +161,9 @@ def _images(header, n, last):
 
 def _windows(pair):
     """The Window of a convolution, and that of its pooling or None."""
-    try:
-        window, pool = (w and Window(**{k: _tuples(v) for k, v in w.items()}) for w in pair)
-    except InputError:
-        raise
-    except (TypeError, ValueError, AttributeError):
-        window = None
-    if window is None:
+    fields = {field.name for field in dataclasses.fields(Window)}
+    known = isinstance(pair, list) and len(pair) == 2 and pair[0] is not None
+    given = [w for w in pair if w is not None] if known else []
+    if not given or not all(isinstance(w, dict) and set(w) == fields for w in given):
         raise InputError(f"the header has the windows {pair!r:.60}, which are none")
-    return window, pool
-
-
-def _tuples(value):
-    """Lists of whole numbers as tuples, all the way down."""
-    if isinstance(value, list):
-        return tuple(map(_tuples, value))
-    if type(value) is not int:
-        raise ValueError(value)
-    return value
+    return [None if w is None else Window(**w) for w in pair]

