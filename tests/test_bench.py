@@ -49,7 +49,7 @@ def test_a_wrong_kernel_is_not_timed(monkeypatch):
 
 def test_the_verb_prints_the_machine_and_the_table(monkeypatch, capsys):
     small = functools.partial(bench.report, widths=(8,), batches=(1,), turns=1)
-    monkeypatch.setattr("bitnet.__main__.report", small)
+    monkeypatch.setattr("bitnet.verbs.bench.report", small)
     main(["bench"])
     out = capsys.readouterr().out
     for name in ("processor", "numpy", "kernels", "threads", "blas", "images a second"):

@@ -28,6 +28,7 @@ FLOORS = [
     ["deploy"],
     ["bench"],
     ["__init__"],
+    ["verbs"],
     ["__main__"],
 ]
 FLOOR_OF = {name: i for i, names in enumerate(FLOORS) for name in names}
