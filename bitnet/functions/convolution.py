@@ -7,13 +7,10 @@ import numpy as np
 from bitnet import kernels
 from bitnet.errors import InputError
 from bitnet.functions.linear import GRADIENTS
-from bitnet.kernels import Bits, Quantized, Window
+from bitnet.kernels import Bits, Window
 from bitnet.tensor import Function, as_tensor
 
 __all__ = ["binary_conv2d", "conv2d"]
-
-CHUNK = 1 << 18  # numbers of gradients of patches that are in memory at once
-ROWS = 1 << 14  # of patches whose products with a gradient are summed as integers
 
 
 def matrix_of(array):
@@ -121,66 +118,12 @@ class BinaryConv2d(Function):
         return kernels.plane_conv(x, weight, self.window)
 
     def backward(self, grad_z):  # (B, H', W', M)
-        grad_x = self.gradient_of_images(grad_z) if self.needs_grad[0] else None
-        grad_weight = self.gradient_of_filters(grad_z) if self.needs_grad[1] else None
+        window, rule, grad_x, grad_weight = self.window, (self.gradient_bits, self.rng), None, None
+        if self.needs_grad[0]:  # one scale a pixel
+            grad_x = kernels.gradient_of_images(grad_z, self.weight, window, self.size, *rule)
+        if self.needs_grad[1]:  # one scale a filter
+            grad_weight = kernels.gradient_of_filters(grad_z, self.x, window, *rule)
         return grad_x, grad_weight
-
-    def gradient_of_images(self, grad_z):
-        """(B, H, W, C), for some images after the others; one scale a pixel."""
-        n_images, channels = self.x.shape[0], self.weight.shape[3]
-        if channels % 64:  # packed anew, without padding between the taps: (M, C taps)
-            filters = kernels.pack(matrix_of(kernels.unpack(self.weight, np.int8)))
-        else:
-            filters = _rows_of_words(self.weight)
-        one = max(1, math.prod(grad_z.shape[1:3]) * filters.shape[1])
-        step = max(1, CHUNK // one)
-        grad_x = np.empty((n_images, *self.size, channels), grad_z.dtype)
-        for i in range(0, n_images, step):
-            some = grad_z[i : i + step]
-            numbers = self.numbers(pixels_of(some))
-            grad = kernels.signed_gemm(numbers, filters)
-            grad = grad.reshape(*some.shape[:3], *self.window.size, channels)
-            grad_x[i : i + step] = kernels.add_patches(grad, self.window, self.size)
-        return grad_x
-
-    def gradient_of_filters(self, grad_z):
-        """(M, rows, columns, C); one scale a filter."""
-        columns = pixels_of(grad_z).T  # (M, R), R = B * H' * W'
-        numbers, (m, *_, channels) = self.numbers(columns), self.weight.shape
-        quantized = isinstance(numbers, Quantized)
-        values = numbers.values if quantized else numbers
-        if isinstance(self.x, Bits):
-            patches, nothing = _rows_of_words(self.window.patches(self.x)), -1
-        else:
-            patches, nothing = rows_of(self.window.views_of_pixels(self.x)), -255
-        total = np.zeros((m, patches.shape[1]), np.float64 if quantized else values.dtype)
-        for i in range(0, columns.shape[1], ROWS):
-            part = np.ascontiguousarray(values[:, i : i + ROWS])
-            part = Quantized(part, np.ones(m, np.float32), numbers.largest) if quantized else part
-            total += kernels.signed_gemm(part, patches[i : i + ROWS])
-        shape = m, *self.window.size, patches.shape[1] // self.window.taps
-        total = total.reshape(shape)[..., :channels]
-        if not self.window.border:  # what lies beyond the images counted as -1, or -255, not 0
-            inside, of = self.window.classes(*self.size)
-            by_image = values.reshape(m, self.x.shape[0], of.size)
-            over_images = by_image.sum(axis=1, dtype=total.dtype)
-            beyond = over_images @ (~inside[of.ravel()]).astype(total.dtype)  # (M, taps)
-            total = total - nothing * beyond.reshape(m, *self.window.size, 1)
-        if quantized:
-            total = (total * numbers.scales[:, None, None, None]).astype(np.float32)
-        return total
-
-    def numbers(self, grad):
-        """The gradient as it is multiplied: floats, or integers with a scale a row."""
-        if self.gradient_bits is None:
-            return grad
-        return kernels.quantize(grad, self.gradient_bits, self.rng)
-
-
-def _rows_of_words(bits):
-    """Bits (R, rows, columns, C) as (R, 64 K rows columns): the padding bits count as -1."""
-    words = matrix_of(np.ascontiguousarray(bits.words))
-    return Bits(words, (len(bits), 64 * words.shape[1]))
 
 
 def binary_conv2d(x, weight, window, gradient="float32", rng=None):

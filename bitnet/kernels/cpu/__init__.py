@@ -4,6 +4,7 @@ Importing this package imports Numba; `bitnet.kernels` does so at the first kern
 """
 
 from bitnet.kernels.cpu.conv import xnor_conv, xnor_conv_sign
+from bitnet.kernels.cpu.conv_backward import gradient_of_filters, gradient_of_images
 from bitnet.kernels.cpu.jit import level, level_reason, using_level
 from bitnet.kernels.cpu.pack import (
     pack,
@@ -31,6 +32,8 @@ __all__ = [
     "batch_norm_backward",
     "column_sums",
     "count_flips",
+    "gradient_of_filters",
+    "gradient_of_images",
     "level",
     "level_reason",
     "max_pool",
