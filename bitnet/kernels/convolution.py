@@ -1,14 +1,8 @@
 """Convolutions of images of bits (B, H, W, C) with filters of bits (M, rows, columns, C)."""
 
-import math
-
-import numpy as np
-
 from bitnet.errors import InputError
 from bitnet.kernels.dispatch import check_bits, check_pixels, kernel
 from bitnet.kernels.operands import Thresholds
-from bitnet.kernels.packing import pack
-from bitnet.kernels.products import plane_gemm
 from bitnet.kernels.window import Window
 
 __all__ = ["plane_conv", "xnor_conv", "xnor_conv_sign"]
@@ -143,6 +137,7 @@ def plane_conv(pixels, weight, window):
 
     Examples
     --------
+    >>> import numpy as np
     >>> from bitnet.kernels import pack
     >>> pixels, weight = np.full((1, 2, 2, 1), 255, np.uint8), pack(np.ones((1, 2, 2, 1)))
     >>> plane_conv(pixels, weight, Window((2, 2))).ravel()
@@ -151,13 +146,4 @@ def plane_conv(pixels, weight, window):
     check_pixels("plane_conv", pixels)
     check_bits("plane_conv", weight)
     _check_window("plane_conv", pixels, weight, window)
-    m, size = weight.shape[0], pixels.shape[1:3]
-    patches = window.views_of_pixels(pixels)
-    filters = pack(weight.signs().reshape(m, math.prod(weight.shape[1:])))
-    z = plane_gemm(patches.reshape(math.prod(patches.shape[:3]), filters.shape[1]), filters)
-    z = z.reshape(*patches.shape[:3], m)
-    if not window.border:  # black pixels stood beyond the images, and counted as -255 each
-        inside, of = window.classes(*size)
-        sums = weight.signs(np.int32).sum(axis=3).reshape(m, window.taps)
-        z += (255 * (~inside).astype(np.int32) @ sums.T)[of]
-    return z
+    return kernel("plane_conv")(pixels, weight, window)

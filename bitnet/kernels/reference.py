@@ -138,6 +138,19 @@ def xnor_conv_sign(x, weight, window, thresholds):
     return threshold(xnor_conv(x, weight, window), thresholds)
 
 
+def plane_conv(pixels, weight, window, product=None):
+    """The product of what each output pixel sees, 2p - 255, with the filters."""
+    m, patches = weight.shape[0], window.views_of_pixels(pixels)
+    filters = pack(weight.signs().reshape(m, math.prod(weight.shape[1:])))
+    rows = patches.reshape(math.prod(patches.shape[:3]), filters.shape[1])
+    z = (product or plane_gemm)(rows, filters).reshape(*patches.shape[:3], m)
+    if not window.border:  # black pixels stood beyond the images, and counted as -255 each
+        inside, of = window.classes(*pixels.shape[1:3])
+        sums = weight.signs(np.int32).sum(axis=3).reshape(m, window.taps)
+        z += (255 * (~inside).astype(np.int32) @ sums.T)[of]
+    return z
+
+
 def plane_gemm(x, weight):
     """z = sum over planes p of x and q of weight of c_p c_q xnor_gemm(x_p, weight_q)."""
     x, weight = _planes(x), _planes(weight)

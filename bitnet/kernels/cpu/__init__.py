@@ -16,7 +16,7 @@ from bitnet.kernels.cpu.pack import (
     where,
 )
 from bitnet.kernels.cpu.pool import add_patches, max_pool, max_pool_backward
-from bitnet.kernels.cpu.products import plane_gemm, signed_gemm, signed_rows
+from bitnet.kernels.cpu.products import plane_conv, plane_gemm, signed_gemm, signed_rows
 from bitnet.kernels.cpu.training import (
     batch_norm_backward,
     column_sums,
@@ -41,6 +41,7 @@ __all__ = [
     "normalize_sign",
     "pack",
     "pack_with_mask",
+    "plane_conv",
     "plane_gemm",
     "prepare",
     "quantize",

@@ -45,10 +45,11 @@ def _add(sums, first, w, row_taps, stride, pads, total):
         left = (first + r) % w[0] * stride[1] - pads[1]
         start, stop = max(0, -left), min(row_taps[1], w[1] - left)
         for i in range(row_taps[0]):
-            if 0 <= top + i < len(total):
-                source, to = (i * row_taps[1] + start) * n, (left + start) * n
-                for c in range((stop - start) * n):
-                    total[top + i, to + c] += sums[r, source + c]
+            if 0 <= top + i < len(total) and start < stop:
+                seen = sums[r, (i * row_taps[1] + start) * n : (i * row_taps[1] + stop) * n]
+                row = total[top + i, (left + start) * n : (left + stop) * n]
+                for c in range(len(row)):
+                    row[c] += seen[c]
 
 
 @jit
@@ -141,8 +142,9 @@ def _round_columns(numbers, factors, first, step, rule, values, by_place):
             row[j] = row[j] * factors[m]
         round_row(row, seed, m * step + first, stochastic, largest, values[m])
         for start in range(0, len(row), n):
+            image, sums = values[m, start : start + n], by_place[m]
             for p in range(n):
-                by_place[m, p] += values[m, start + p]
+                sums[p] += image[p]
 
 
 @jit
