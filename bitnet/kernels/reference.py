@@ -111,7 +111,7 @@ def add_patches(patches, window, size):
 def gradient_of_images(grad_z, weight, window, size, largest, seed):
     """The gradient's product with the filters of each tap, summed over the taps of each pixel."""
     m, *taps = weight.shape
-    numbers = grad_z.reshape(-1, m)
+    numbers = grad_z.reshape(math.prod(grad_z.shape[:3]), m)
     numbers = numbers if largest is None else quantize(numbers, largest, seed)
     patches = signed_gemm(numbers, pack(weight.signs().reshape(m, math.prod(taps))))
     return add_patches(patches.reshape(*grad_z.shape[:3], *taps), window, size)
@@ -120,7 +120,7 @@ def gradient_of_images(grad_z, weight, window, size, largest, seed):
 def gradient_of_filters(grad_z, x, window, largest, seed):
     """The gradient's product with what each tap saw."""
     m, dtype = grad_z.shape[3], grad_z.dtype if largest is None else np.float64
-    numbers = grad_z.reshape(-1, m).T
+    numbers = grad_z.reshape(math.prod(grad_z.shape[:3]), m).T
     numbers = numbers if largest is None else quantize(numbers, largest, seed)
     pixels = isinstance(x, np.ndarray)
     images = 2 * x.astype(dtype) - 255 if pixels else x.signs(dtype)

@@ -118,7 +118,7 @@ def _images_by_products(grad_z, filters, taps, window, size, largest, seed):
         rows = slice(i * math.prod(output), (i + step) * math.prod(output))
         some = numbers[rows] if largest is None else Quantized(
             numbers.values[rows], numbers.scales[rows], largest)  # fmt: skip
-        patches = signed_gemm(some, filters).reshape(-1, *output, *taps)
+        patches = signed_gemm(some, filters).reshape(len(grad_z[i : i + step]), *output, *taps)
         grad_x[i : i + step] = add_patches(patches, window, size)
     return grad_x
 
