@@ -5,12 +5,13 @@ import numpy as np
 from bitnet.errors import InputError
 from bitnet.kernels.bits import Bits
 from bitnet.kernels.dispatch import check_bits, check_numbers, check_pixels, kernel
+from bitnet.kernels.groups import channels, check_groups, filters
 from bitnet.kernels.window import Window
 
 __all__ = ["gradient_of_filters", "gradient_of_images"]
 
 
-def gradient_of_images(grad_z, weight, window, size, bits=None, rng=None):
+def gradient_of_images(grad_z, weight, window, size, bits=None, rng=None, groups=1):
     """The gradient of a convolution's images: each pixel's sum over the taps that saw it.
 
     grad_x[b, r, s, c] = sum over the taps (i, j) with h * stride + i - above = r and
@@ -21,7 +22,7 @@ def gradient_of_images(grad_z, weight, window, size, bits=None, rng=None):
     grad_z : numpy.ndarray
         Floats of shape (B, H', W', M).
     weight : Bits
-        Filters of shape (M, rows, columns, C).
+        Filters of shape (M, rows, columns, C / groups).
     window : Window
         Where the taps stand.
     size : (int, int)
@@ -31,6 +32,8 @@ def gradient_of_images(grad_z, weight, window, size, bits=None, rng=None):
         `quantize` makes them; by default floats.
     rng : numpy.random.Generator, optional
         Round to integers by chance.
+    groups : int, optional
+        Groups of channels, each with M / groups filters of C / groups channels.
 
     Returns
     -------
@@ -52,11 +55,15 @@ def gradient_of_images(grad_z, weight, window, size, bits=None, rng=None):
     """
     check_bits("gradient_of_images", weight)
     _check("gradient_of_images", grad_z, weight.shape, window, (len(grad_z), *size), bits)
-    numbers = _numbers(grad_z, bits, rng)
-    return kernel("gradient_of_images")(numbers, weight, window, tuple(size), *_rule(bits, rng))
+    check_groups("gradient_of_images", weight.shape[0], weight.shape[0], groups)
+    parts = zip(_numbers(grad_z, bits, groups), filters(weight, groups), strict=True)
+    gradient = kernel("gradient_of_images")
+    size = tuple(size)
+    grads = [gradient(part, own, window, size, *_rule(bits, rng)) for part, own in parts]
+    return _one(grads, axis=3)
 
 
-def gradient_of_filters(grad_z, x, window, bits=None, rng=None):
+def gradient_of_filters(grad_z, x, window, bits=None, rng=None, groups=1):
     """The gradient of a convolution's filters: the sum over all output pixels and images.
 
     grad_weight[m, i, j, c] = sum over b, h, w of
@@ -75,11 +82,13 @@ def gradient_of_filters(grad_z, x, window, bits=None, rng=None):
         floats.
     rng : numpy.random.Generator, optional
         Round to integers by chance.
+    groups : int, optional
+        Groups of channels, each with M / groups filters of C / groups channels.
 
     Returns
     -------
     numpy.ndarray
-        Shape (M, rows, columns, C), of the type of grad_z.
+        Shape (M, rows, columns, C / groups), of the type of grad_z.
 
     Raises
     ------
@@ -98,10 +107,13 @@ def gradient_of_filters(grad_z, x, window, bits=None, rng=None):
     if len(x.shape) != 4:
         raise InputError(f"gradient_of_filters: images {x.shape}; expected (B, H, W, C)")
     m = grad_z.shape[-1] if grad_z.ndim else 0
-    taps = (m, *getattr(window, "size", ()), x.shape[3])
+    n = check_groups("gradient_of_filters", x.shape[3], m, groups)
+    taps = (m, *getattr(window, "size", ()), n)
     _check("gradient_of_filters", grad_z, taps, window, x.shape[:3], bits)
-    numbers = _numbers(grad_z, bits, rng)
-    return kernel("gradient_of_filters")(numbers, x, window, *_rule(bits, rng))
+    images = [x] if groups == 1 else channels(x, groups)
+    parts = zip(_numbers(grad_z, bits, groups), images, strict=True)
+    gradient = kernel("gradient_of_filters")
+    return _one([gradient(part, own, window, *_rule(bits, rng)) for part, own in parts], axis=0)
 
 
 def _check(name, grad_z, weight, window, images, bits):
@@ -120,9 +132,15 @@ def _check(name, grad_z, weight, window, images, bits):
         raise InputError(f"{name}: bits is {bits!r}; expected 2 to 8, or None for floats")
 
 
-def _numbers(grad_z, bits, rng):
-    """The gradient, in float32 if it becomes integers."""
-    return np.ascontiguousarray(grad_z if bits is None else grad_z.astype(np.float32, copy=False))
+def _numbers(grad_z, bits, groups):
+    """The gradient of each group of channels, in float32 if it becomes integers."""
+    grad_z = grad_z if bits is None else grad_z.astype(np.float32, copy=False)
+    return [np.ascontiguousarray(part) for part in np.split(grad_z, groups, axis=-1)]
+
+
+def _one(parts, axis):
+    """The gradients of all groups in one array."""
+    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=axis)
 
 
 def _rule(bits, rng):

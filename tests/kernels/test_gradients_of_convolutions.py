@@ -87,6 +87,47 @@ def test_floats(window, dtype, seed):
         np.testing.assert_allclose(got, expected, rtol=1e-4, atol=2e-2)
 
 
+@given(st.sampled_from([(2, 128), (2, 6), (3, 9)]), seeds)
+def test_groups_are_convolutions_beside_each_other(sizes, seed):
+    groups, n = sizes
+    rng = np.random.default_rng(seed)
+    window = Window((2, 3), padding=((0, 1), (1, 1)))
+    x = rng.standard_normal((2, 4, 5, n))
+    weight = rng.standard_normal((4 * groups, 2, 3, n // groups))
+    grad = rng.standard_normal((2, 4, 5, 4 * groups), np.float32)
+    pixels = rng.integers(0, 256, x.shape, dtype=np.uint8)
+    steps = kernels.Thresholds(rng.integers(-9, 9, 4 * groups).astype(np.int32),
+                               rng.random(4 * groups) < 0.5)  # fmt: skip
+    bits, filters = kernels.pack(x), kernels.prepare(kernels.pack(weight))
+    got = [kernels.xnor_conv(bits, filters, window, groups),
+           kernels.plane_conv(pixels, filters, window, groups),
+           kernels.xnor_conv_sign(bits, filters, window, steps, groups).signs(),
+           kernels.gradient_of_images(grad, filters, window, (4, 5), 8, None, groups)]  # fmt: skip
+    down = [kernels.gradient_of_filters(grad, i, window, 8, None, groups) for i in (bits, pixels)]
+    for g in range(groups):
+        some, own = slice(g * n // groups, (g + 1) * n // groups), slice(4 * g, 4 * g + 4)
+        part, filters = kernels.pack(x[..., some]), kernels.pack(weight[own])
+        photo, z = pixels[..., some].copy(), grad[..., own].copy()
+        step = kernels.Thresholds(steps.values[own], steps.rising[own])
+        expected = [kernels.xnor_conv(part, filters, window),
+                    kernels.plane_conv(photo, filters, window),
+                    kernels.xnor_conv_sign(part, filters, window, step).signs()]  # fmt: skip
+        for one, other in zip(got, expected, strict=False):
+            np.testing.assert_array_equal(one[..., own], other)
+        images = kernels.gradient_of_images(z, filters, window, (4, 5), 8)
+        np.testing.assert_array_equal(got[3][..., some], images)
+        for one, seen in zip(down, (part, photo), strict=True):
+            other = kernels.gradient_of_filters(z, seen, window, 8)
+            np.testing.assert_array_equal(one[own], other)
+
+
+def test_groups_that_do_not_divide_are_refused():
+    x, weight = kernels.pack(np.ones((1, 2, 2, 4))), kernels.pack(np.ones((3, 1, 1, 2)))
+    for groups in (2, 0, 1.5):
+        with pytest.raises(InputError, match="divides both"):
+            kernels.xnor_conv(x, weight, Window((1, 1)), groups)
+
+
 def test_what_is_not_finite_gives_no_finite_gradient():
     grad = np.zeros((1, 2, 2, 3), np.float32)
     grad[0, 0, 0, 1] = np.nan
