@@ -15,7 +15,7 @@ ROOT = pathlib.Path(bitnet.__file__).parent
 # everything on the lines above.
 FLOORS = [
     ["errors"],
-    ["archive", "command", "kernels"],
+    ["archive", "command", "kernels", "preparation"],
     ["backend"],
     ["tensor"],
     ["parameter"],
@@ -41,6 +41,7 @@ ONLY = {
     "data.cifar": {"archive", "errors"},
     "data.idx": {"archive", "errors"},
     "data.svhn": {"errors"},
+    "preparation": {"errors"},
     "data.batches": {"backend", "errors"},
     "data.datasets": {"data", "errors"},
 }
