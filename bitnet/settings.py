@@ -9,7 +9,7 @@ from bitnet.errors import InputError
 from bitnet.nets import net_named
 from bitnet.recipes import recipe_for
 
-__all__ = ["SETTINGS", "check_settings", "inputs_of", "model_of", "recipe_of"]
+__all__ = ["SETTINGS", "check_settings", "check_value", "inputs_of", "model_of", "recipe_of"]
 
 # each setting of a training: its type, and for numbers the least and the most
 SETTINGS = {
@@ -33,6 +33,8 @@ SETTINGS = {
     "classes": (list,),
     "crc32": (int, 0, 2**32),
 }
+KINDS = {str: "text", bool: "true or false", list: "a list"}
+KINDS |= {int: "a whole number", float: "a number"}
 MAX_CLASSES, MAX_SIDE = 10**5, 10**4
 
 
@@ -63,16 +65,8 @@ def check_settings(settings):
         raise InputError(f"the settings lack {missing[0]}")
     if unknown := sorted(settings.keys() - SETTINGS.keys()):
         raise InputError(f"the settings hold an unknown {unknown[0]!r:.60}")
-    for name, (kind, *limits) in SETTINGS.items():
-        value = settings[name]
-        if None in limits and value is None:
-            continue
-        fits = type(value) is kind
-        if fits and kind in (int, float):
-            fits = limits[0] <= value <= limits[1]
-        if not fits:
-            span = f" from {limits[0]:g} to {limits[1]:g}" if len(limits) == 2 else ""
-            raise InputError(f"{name} is {value!r:.60}; expected {kind.__name__}{span}")
+    for name in SETTINGS:
+        check_value(name, settings[name])
     if settings["data"] not in DATASETS:
         raise InputError(f"data is {settings['data']!r:.60}; expected one of {', '.join(DATASETS)}")
     picture, classes = settings["picture"], settings["classes"]
@@ -82,6 +76,38 @@ def check_settings(settings):
     named = 0 < len(classes) <= MAX_CLASSES and all(type(name) is str for name in classes)
     if not named or not all(type(step) is str for step in settings["prepare"]):
         raise InputError("classes and prepare must be names, and classes 1 or more")
+
+
+def check_value(name, value):
+    """Refuse a value of another type than the setting's, or out of its range.
+
+    Parameters
+    ----------
+    name : str
+        One of `SETTINGS`.
+    value : object
+        What came.
+
+    Raises
+    ------
+    InputError
+        If it does not fit.
+
+    Examples
+    --------
+    >>> try:
+    ...     check_value("epochs", 0)
+    ... except InputError as error:
+    ...     print(error)
+    epochs is 0; expected a whole number from 1 to 1000000
+    """
+    kind, *limits = SETTINGS[name]
+    if None in limits and value is None:
+        return
+    numeric = kind in (int, float)
+    if type(value) is not kind or (numeric and not limits[0] <= value <= limits[1]):
+        span = f" from {limits[0]} to {limits[1]}" if numeric else ""
+        raise InputError(f"{name} is {value!r:.60}; expected {KINDS[kind]}{span}")
 
 
 def recipe_of(settings):

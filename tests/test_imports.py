@@ -39,7 +39,7 @@ FLOOR_OF = {name: i for i, names in enumerate(FLOORS) for name in names}
 ONLY = {
     "deploy.layers": {"errors", "kernels"},
     "deploy.runtime": {"errors", "kernels", "deploy"},
-    "deploy.file": {"archive", "errors", "kernels", "deploy"},
+    "deploy.file": {"archive", "errors", "kernels", "deploy", "preparation"},
     "data.cifar": {"archive", "errors"},
     "data.idx": {"archive", "errors"},
     "data.svhn": {"errors"},
