@@ -45,6 +45,8 @@ ONLY = {
     "data.svhn": {"errors"},
     "preparation": {"errors"},
     "data.batches": {"backend", "errors"},
+    "data.catalogue": {"errors"},
+    "data.image_folder": {"errors"},
     "data.datasets": {"data", "errors"},
 }
 
@@ -54,6 +56,7 @@ LAZY = {
     "llvmlite": {"kernels"},
     "threadpoolctl": {"backend"},
     "scipy": {"data"},
+    "PIL": {"data"},
 }
 STANDARD = {"numpy"} | set(sys.stdlib_module_names)
 
