@@ -12,57 +12,16 @@ import numpy as np
 
 from bitnet.archive import kind_of
 from bitnet.checkpoint import KIND, load_checkpoint, read_checkpoint, save_checkpoint
-from bitnet.data import load_dataset
 from bitnet.deploy import file as frozen_file
 from bitnet.errors import InputError
-from bitnet.fit import Split, fit
+from bitnet.fit import fit
 from bitnet.module import Module
 from bitnet.nets import net_named
 from bitnet.preparation import Preparation
-from bitnet.settings import check_settings, inputs_of, model_of, recipe_of
+from bitnet.settings import check_settings, inputs_of, model_of, read_data, recipe_of
 from bitnet.train import scores
 
-__all__ = ["Experiment", "Trained", "load_trained", "open_net", "raw_scores", "read_data"]
-
-
-def read_data(name, folder=None, limit=0, validation=0):
-    """The images of a training.
-
-    Parameters
-    ----------
-    name : str
-        One of `bitnet.data.DATASETS`.
-    folder : str, optional
-        Where the files are, if not at the usual place.
-    limit : int, optional
-        Only so many images of the training set, and of the test set, the first ones; 0 is all.
-    validation : int, optional
-        Hold back so many training images, the last ones.
-
-    Returns
-    -------
-    Split
-
-    Raises
-    ------
-    InputError
-        If the data set is not there, or the training set has not more images than are held back.
-
-    Examples
-    --------
-    >>> read_data("embedded").test[1].shape
-    (2000,)
-    """
-    data = load_dataset(name, folder=folder) if folder else load_dataset(name)
-    data = data.first(limit, limit) if limit else data
-    train = with_channels(data.train_images), data.train_labels
-    test = with_channels(data.test_images), data.test_labels
-    held, count = None, len(train[0])
-    if validation >= count:
-        raise InputError(f"validation is {validation}; expected fewer than the {count} images")
-    if validation:
-        train, held = zip(*((a[:-validation], a[-validation:]) for a in train), strict=True)
-    return Split(train, test, held, tuple(data.classes))
+__all__ = ["Experiment", "Trained", "load_trained", "open_net", "raw_scores"]
 
 
 def with_channels(images):
@@ -106,13 +65,14 @@ class Experiment:
     >>> settings = {"net": "mlp:8", "data": "embedded", "folder": None, "recipe": "default"}
     >>> settings |= {"float": False, "epochs": 1, "batch": 100, "lr": 0.003, "seed": 0}
     >>> settings |= {"gradient": "int8", "rounding": "nearest", "validation": 0, "limit": 200}
-    >>> settings |= {"flip": False, "crop": 0, "prepare": []}
+    >>> settings |= {"flip": False, "crop": 0, "prepare": [], "size": None, "channels": None}
     >>> [epoch.epoch for epoch in Experiment(settings).epochs()]
     [1]
     """
 
     def __init__(self, settings, preparation=None):
-        data = read_data(*(settings[k] for k in ("data", "folder", "limit", "validation")))
+        asked = "data", "folder", "limit", "validation", "size", "channels"
+        data = read_data(*(settings[name] for name in asked))
         images, labels = np.ascontiguousarray(data.train[0]), data.train[1]
         found = {
             "picture": list(images.shape[1:]),

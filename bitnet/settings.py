@@ -1,21 +1,32 @@
-"""The settings of a training, a dict that JSON can hold: their ranges, and the model they describe.
+"""The settings of a training, a dict that JSON can hold: their ranges, and what they describe.
 
 A training's file holds its settings, and what comes from a file is not trusted: names must be
 known and numbers in range before anything is built.
 """
 
-from bitnet.data import DATASETS, scale_pixels
+from bitnet.data import DATASETS, load_dataset, scale_pixels
 from bitnet.errors import InputError
+from bitnet.fit import Split
 from bitnet.nets import net_named
 from bitnet.recipes import recipe_for
 
-__all__ = ["SETTINGS", "check_settings", "check_value", "inputs_of", "model_of", "recipe_of"]
+__all__ = [
+    "SETTINGS",
+    "check_settings",
+    "check_value",
+    "inputs_of",
+    "model_of",
+    "read_data",
+    "recipe_of",
+]
 
 # each setting of a training: its type, and for numbers the least and the most
 SETTINGS = {
     "net": (str,),
     "data": (str,),
     "folder": (str, None),
+    "size": (int, 1, 4096, None),
+    "channels": (int, 1, 3, None),
     "recipe": (str,),
     "float": (bool,),
     "epochs": (int, 1, 10**6),
@@ -102,7 +113,7 @@ def check_value(name, value):
     epochs is 0; expected a whole number from 1 to 1000000
     """
     kind, *limits = SETTINGS[name]
-    if None in limits and value is None:
+    if value is None and None in limits:
         return
     numeric = kind in (int, float)
     if type(value) is not kind or (numeric and not limits[0] <= value <= limits[1]):
@@ -199,3 +210,45 @@ def inputs_of(settings):
         return scale_pixels(images) if is_float else images
 
     return inputs
+
+
+def read_data(name, folder=None, limit=0, validation=0, size=None, channels=None):
+    """The images of a training.
+
+    Parameters
+    ----------
+    name : str
+        One of `bitnet.data.DATASETS`.
+    folder : str, optional
+        Where the files are, if not at the usual place.
+    limit : int, optional
+        Only so many images of the training set, and of the test set, the first ones; 0 is all.
+    validation : int, optional
+        Hold back so many training images, the last ones.
+    size, channels : int, optional
+        Of the data set "folder": pixels along each side, 32, and 1 or 3 channels, 3.
+
+    Returns
+    -------
+    Split
+
+    Raises
+    ------
+    InputError
+        If the data set is not there, or the training set has not more images than are held back.
+
+    Examples
+    --------
+    >>> read_data("embedded").test[1].shape
+    (2000,)
+    """
+    data = load_dataset(name, folder, size, channels).with_channels()
+    data = data.first(limit, limit) if limit else data
+    train = data.train_images, data.train_labels
+    test = data.test_images, data.test_labels
+    held, count = None, len(train[0])
+    if validation >= count:
+        raise InputError(f"validation is {validation}; expected fewer than the {count} images")
+    if validation:
+        train, held = zip(*((a[:-validation], a[-validation:]) for a in train), strict=True)
+    return Split(train, test, held, tuple(data.classes))

@@ -57,6 +57,7 @@ LAZY = {
     "threadpoolctl": {"backend"},
     "scipy": {"data"},
     "PIL": {"data"},
+    "tqdm": {"verbs"},
 }
 STANDARD = {"numpy"} | set(sys.stdlib_module_names)
 

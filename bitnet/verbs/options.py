@@ -3,9 +3,9 @@
 import bitnet
 from bitnet.data import DATASETS
 from bitnet.errors import InputError
-from bitnet.experiment import read_data
+from bitnet.settings import read_data
 
-__all__ = ["add_data", "add_threads", "check_number", "images_of", "use_threads"]
+__all__ = ["add_data", "add_threads", "check_folder", "check_number", "images_of", "use_threads"]
 
 
 def add_threads(parser):
@@ -99,7 +99,35 @@ def add_data(parser, default):
     """
     parser.add_argument("--data", choices=DATASETS, metavar="SET",
                         help=f"data set: {', '.join(DATASETS)} ({default})")  # fmt: skip
-    parser.add_argument("--folder", help="folder of its files (BITNET_DATA/SET, or the cache)")
+    parser.add_argument("--folder", help="folder of its files (BITNET_DATA/SET or cache); "
+                        "for --data folder: with train/CLASS/*.png, test/CLASS/*.png")  # fmt: skip
+
+
+def check_folder(data, folder):
+    """Refuse the data set `folder` without a folder, and the embedded digits with one.
+
+    Parameters
+    ----------
+    data : str
+        What --data says.
+    folder : str or None
+        What --folder says.
+
+    Raises
+    ------
+    InputError
+        If they do not fit each other.
+
+    Examples
+    --------
+    >>> check_folder("mnist", None)
+    """
+    if data == "folder" and folder is None:
+        raise InputError(
+            "--data folder needs --folder, with train/CLASS/*.png and test/CLASS/*.png"
+        )
+    if data == "embedded" and folder is not None:
+        raise InputError("--folder: the data set embedded is part of the package; leave it out")
 
 
 def images_of(net, path, data=None, folder=None, limit=0):
@@ -142,7 +170,10 @@ def images_of(net, path, data=None, folder=None, limit=0):
         raise InputError(f"{path} does not say what it was trained on; use --data")
     if folder is None and name == settings["data"]:
         folder = settings["folder"]
-    split = read_data(name, folder, limit)
+    check_folder(name, folder)
+    rows, _, channels = net.picture or (None, None, None)
+    size = {"size": rows, "channels": channels} if name == "folder" else {}
+    split = read_data(name, folder, limit, **size)
     images, labels = split.test
     n_classes = len(split.classes)
     expected = net.sizes[0] if hasattr(net, "sizes") else None

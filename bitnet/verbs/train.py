@@ -17,7 +17,7 @@ from bitnet.nets import net_named
 from bitnet.preparation import STEPS
 from bitnet.recipes import RECIPES, recipe_for
 from bitnet.settings import SETTINGS, check_value
-from bitnet.verbs.options import add_data, add_threads, use_threads
+from bitnet.verbs.options import add_data, add_threads, check_folder, use_threads
 
 __all__ = ["add_arguments", "default_net", "file_name", "main"]
 
@@ -25,7 +25,6 @@ HELP = "train a net, with a line and a checkpoint an epoch"
 DATA = "embedded"
 GREY = ("embedded", "mnist", "fashion-mnist")
 ROW = "{:>5} {:>8} {:>7} {}{:>7} {:>8} {:>7} {:>7} {:>7} {:>7}"
-FREE = ("net", "data", "recipe", "gradient", "rounding")  # names, which others check
 
 
 def add_arguments(parser):
@@ -50,6 +49,9 @@ def add_arguments(parser):
         "conv:CHANNELS,.../.../UNITS,... (mlp:512,512,512 for grey sets, mlp:512,512 for "
         "embedded, otherwise conv:32,32/64,64/256)")  # fmt: skip
     add_data(parser, DATA)
+    add("--size", type=int, metavar="N", help="of the set folder: pixels along each side that "
+        "pictures are scaled to (32)")  # fmt: skip
+    add("--channels", type=int, choices=(1, 3), help="of the set folder: grey, or colours (3)")
     add("--recipe", choices=RECIPES, help="optimizer, rates, loss, epochs, batch; theano and "
         "torch are the papers' (default)")  # fmt: skip
     add("--float", action="store_true", default=None, help="train the float twin: the same "
@@ -213,8 +215,11 @@ def _settings(given):
     data = given.get("data", DATA)
     if data not in DATASETS:
         raise InputError(f"--data is {data!r:.40}; expected one of {', '.join(DATASETS)}")
-    start = {"net": default_net(data), "data": data, "folder": None, "recipe": "default",
-             "float": False} | given  # fmt: skip
+    start = {"net": default_net(data), "data": data, "folder": None, "size": None,
+             "channels": None, "recipe": "default", "float": False} | given  # fmt: skip
+    check_folder(data, start["folder"])
+    if data != "folder" and (extra := sorted({"size", "channels"} & given.keys())):
+        raise InputError(f"--{extra[0]} is of --data folder; leave it out with {data}")
     recipe = recipe_for(start["recipe"], data, net_named(start["net"]), start["float"])
     start |= {"epochs": recipe.epochs, "batch": recipe.batch, "lr": recipe.start, "seed": 0,
               "gradient": None if start["float"] else "int8", "validation": 0, "limit": 0,
