@@ -15,7 +15,7 @@ ROOT = pathlib.Path(bitnet.__file__).parent
 # everything on the lines above.
 FLOORS = [
     ["errors"],
-    ["archive", "command", "kernels"],
+    ["archive", "command", "kernels", "preparation"],
     ["backend"],
     ["tensor"],
     ["parameter"],
@@ -24,8 +24,10 @@ FLOORS = [
     ["layers", "optimizers", "schedules"],
     ["image_layers"],
     ["data", "gradcheck", "models"],
-    ["checkpoint", "train"],
-    ["deploy"],
+    ["checkpoint", "nets", "train"],
+    ["fit", "recipes"],
+    ["deploy", "settings"],
+    ["experiment"],
     ["bench"],
     ["__init__"],
     ["verbs"],
@@ -37,11 +39,14 @@ FLOOR_OF = {name: i for i, names in enumerate(FLOORS) for name in names}
 ONLY = {
     "deploy.layers": {"errors", "kernels"},
     "deploy.runtime": {"errors", "kernels", "deploy"},
-    "deploy.file": {"archive", "errors", "kernels", "deploy"},
+    "deploy.file": {"archive", "errors", "kernels", "deploy", "preparation"},
     "data.cifar": {"archive", "errors"},
     "data.idx": {"archive", "errors"},
     "data.svhn": {"errors"},
+    "preparation": {"errors"},
     "data.batches": {"backend", "errors"},
+    "data.catalogue": {"errors"},
+    "data.image_folder": {"errors"},
     "data.datasets": {"data", "errors"},
 }
 
@@ -51,6 +56,8 @@ LAZY = {
     "llvmlite": {"kernels"},
     "threadpoolctl": {"backend"},
     "scipy": {"data"},
+    "PIL": {"data"},
+    "tqdm": {"verbs"},
 }
 STANDARD = {"numpy"} | set(sys.stdlib_module_names)
 
