@@ -28,37 +28,40 @@ from bitnet.kernels.cpu.training import (
 from bitnet.kernels.operands import Quantized
 from bitnet.kernels.threads import num_threads, shared
 
-OUTPUTS = 32  # output pixels, or a row of them, whose gradient is multiplied at once
+OUTPUTS = 32  # output pixels whose gradients are multiplied at once; a row of them, if it has more
 BITS = 1 << 22  # of patches that are indexed at once
 FLOATS = 1 << 18  # of gradients of patches, where they are not added as they are made
 
 
 @inner
-def _add(sums, first, w, row_taps, stride, pads, total):
+def _add(sums, first, widths, taps, stride, pads, total):
     """Add the patches of some output pixels, the first of them number `first` of its image.
 
-    sums (R, taps C or more), total (H, W C), w: output pixels in a row; row_taps (rows, columns).
+    sums (R, taps C or more), total (H, W C), widths: W' and W.
     """
-    n = total.shape[1] // w[1]
+    n = total.shape[1] // widths[1]  # C
     for r in range(len(sums)):
-        top = (first + r) // w[0] * stride[0] - pads[0]
-        left = (first + r) % w[0] * stride[1] - pads[1]
-        start, stop = max(0, -left), min(row_taps[1], w[1] - left)
-        for i in range(row_taps[0]):
+        top = (first + r) // widths[0] * stride[0] - pads[0]
+        left = (first + r) % widths[0] * stride[1] - pads[1]
+        start, stop = max(0, -left), min(taps[1], widths[1] - left)
+        for i in range(taps[0]):
             if 0 <= top + i < len(total) and start < stop:
-                seen = sums[r, (i * row_taps[1] + start) * n : (i * row_taps[1] + stop) * n]
+                patch = sums[r, (i * taps[1] + start) * n : (i * taps[1] + stop) * n]
                 row = total[top + i, (left + start) * n : (left + stop) * n]
                 for c in range(len(row)):
-                    row[c] += seen[c]
+                    row[c] += patch[c]
 
 
 @jit
-def _images(grad, first, rule, index, block, scratch, w, taps, stride, pads, total):
-    """total (B, H, W C) of grad (B, P, M); scratch: a row, integers, scales, sums and tables."""
+def _images(grad, first, rule, index, block, scratch, widths, taps, stride, pads, total):
+    """total (B, H, W C) of grad (B, H' W', M), from image `first` on.
+
+    scratch: a row (M,), integers (R, M or more), scales (R,), sums (R, taps C or more), tables.
+    """
     largest, seed, stochastic = rule
     v, values, scales, sums, table = scratch
     n_rows, m = grad.shape[1:]
-    step = len(values) // w[0] * w[0]
+    step = len(values) // widths[0] * widths[0]
     for b in range(len(grad)):
         for r in range(0, n_rows, step):
             count = min(step, n_rows - r)
@@ -72,7 +75,7 @@ def _images(grad, first, rule, index, block, scratch, w, taps, stride, pads, tot
                 integers = sums[:whole].view(np.int32)
                 tables.multiply_integers(values[:whole], index, block, table, integers)
                 tables.scale_rows(integers, scales)
-            _add(sums[:count], r, w, taps, stride, pads, total[b])
+            _add(sums[:count], r, widths, taps, stride, pads, total[b])
 
 
 def gradient_of_images(grad_z, weight, window, size, largest, seed):
