@@ -44,6 +44,8 @@ ONLY = {
     "preparation": {"errors"},
     "data.batches": {"backend", "errors"},
     "data.catalogue": {"errors"},
+    "data.checksums": {"archive", "data", "errors"},
+    "data.fetch": {"archive", "data", "errors"},
     "data.image_folder": {"errors"},
     "data.datasets": {"data", "errors"},
 }
@@ -55,6 +57,10 @@ LAZY = {
     "threadpoolctl": {"backend"},
     "scipy": {"data"},
     "PIL": {"data"},
+    "pooch": {"data"},
+    "requests": {"data"},
+    "urllib3": {"data"},
+    "tqdm": {"data"},
 }
 STANDARD = {"numpy"} | set(sys.stdlib_module_names)
 
