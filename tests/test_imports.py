@@ -35,7 +35,8 @@ FLOOR_OF = {name: i for i, names in enumerate(FLOORS) for name in names}
 
 # narrower than their floor: they run where there is no trainer, or know fewer rooms
 ONLY = {
-    "deploy.layers": {"errors", "kernels"},
+    "deploy.layers": {"errors", "kernels", "deploy"},
+    "deploy.unique": {"kernels"},
     "deploy.runtime": {"errors", "kernels", "deploy"},
     "deploy.file": {"archive", "errors", "kernels", "deploy"},
     "data.cifar": {"archive", "errors"},
