@@ -33,7 +33,8 @@ from bitnet.kernels import Thresholds, Window
 
 SIDE, IMAGES, TAPS = 28, 8, 9
 WHOLE = [(1, 64, 8), (1, 256, 64), (1, 512, 64), (1, 512, 128), (1, 1024, 256), (3, 512, 64),
-         (64, 512, 64), (256, 128, 16), (256, 512, 64), (256, 512, 128), (256, 512, 256)]  # fmt: skip
+         (64, 512, 64), (256, 128, 16), (256, 512, 64), (256, 512, 128),
+         (256, 512, 256)]  # fmt: skip
 FLAT = [(16, 128), (64, 128), (128, 128), (256, 256)]
 SHARE = 0.42  # of unique 2-D filters: the papers' average
 
@@ -160,7 +161,7 @@ def main():
             print(f"{channels:4} {m:5} {differ:6} {name:>7} {each:9.3f} {once:9.3f} {gain:5.2f}"
                   + (" used" if used else ""), flush=True)  # fmt: skip
     print(f"\n2-D filters once, {SHARE:.0%} of them unique; 3x3, 1 image of {SIDE}x{SIDE}")
-    print(f"{'C':>4} {'M':>5} {'packed, ms':>11} {'2-D, ms':>9} {'table, ms':>10} {'gains':>11}")
+    print("   C     M  packed, ms   2-D, ms  table, ms       gains")
     compiled = loops()
     for channels, m in FLAT:
         seconds = flat(channels, m, args.turns, rng, *compiled)
