@@ -18,7 +18,7 @@ from bitnet.deploy.runtime import FrozenConv, FrozenLayer, FrozenNet, FrozenOutp
 from bitnet.errors import InputError
 from bitnet.kernels import Bits, Window
 
-__all__ = ["load", "save"]
+__all__ = ["contents", "load", "save"]
 
 KIND, VERSION = "frozen net", 1
 CONVENTION = {
@@ -54,6 +54,32 @@ def save(net, path):
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     save(net, f"{folder}/net.npz")
     """
+    write_archive(path, KIND, VERSION, *contents(net))
+
+
+def contents(net):
+    """What the file of a net holds.
+
+    Parameters
+    ----------
+    net : FrozenNet
+        The net.
+
+    Returns
+    -------
+    header : dict
+        What is not in the arrays: sizes, conventions and windows.
+    arrays : dict of str to numpy.ndarray
+        By name; the arrays of layer I begin with "I.".
+
+    Examples
+    --------
+    >>> import bitnet
+    >>> import numpy as np
+    >>> net = bitnet.freeze(bitnet.models.binary_mlp([9, 5, 3], np.random.default_rng(0)))
+    >>> [*contents(net)[1]][:3]
+    ['0.bits', '0.thresholds', '0.rising']
+    """
     arrays = {}
     for i, layer in enumerate(net.layers):
         arrays[f"{i}.bits"] = layer.bits.to_bytes()
@@ -69,7 +95,7 @@ def save(net, path):
         windows = [[layer.window, layer.pool] for layer in convolutions]
         header["image"] = list(net.shape)
         header["windows"] = [[w and dataclasses.asdict(w) for w in pair] for pair in windows]
-    write_archive(path, KIND, VERSION, header, arrays)
+    return header, arrays
 
 
 def load(path, max_bytes=MAX_BYTES):
