@@ -25,6 +25,7 @@ from bitnet.errors import InputError
 __all__ = [
     "archive_bytes",
     "check_writable",
+    "kind_of",
     "read_archive",
     "replacing",
     "to_json",
@@ -328,6 +329,46 @@ def read_archive(path, kind, version, max_bytes=MAX_BYTES):
             f"{path}: version {came[2]!r} of a {kind}; this bitnet reads version {version}"
         )
     return header, members
+
+
+def kind_of(path):
+    """What a file of `write_archive` says that it holds; the rest of it is not read.
+
+    Parameters
+    ----------
+    path : str or path
+        The file.
+
+    Returns
+    -------
+    str
+        The kind.
+
+    Raises
+    ------
+    InputError
+        If the file is none of bitnet's.
+    OSError
+        If it cannot be opened or read.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_archive(f"{folder}/a.npz", "test", 1, {}, {})
+    ...     kind_of(f"{folder}/a.npz")
+    'test'
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            header = json.loads(_read_member(archive, archive.getinfo("header.npy")).tobytes())
+        if header["magic"] == "bitnet" and isinstance(header["kind"], str):
+            return header["kind"]
+    except (FileNotFoundError, IsADirectoryError, PermissionError):
+        raise
+    except REFUSED:
+        pass
+    raise InputError(f"{path}: not a file of bitnet, or its end is cut off; expected a net")
 
 
 def _read_members(file, n_bytes):

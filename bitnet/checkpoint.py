@@ -1,5 +1,6 @@
 """Checkpoints: everything a training needs to go on as if it had not been interrupted."""
 
+import dataclasses
 import json
 
 from bitnet.archive import read_archive, to_json, write_archive
@@ -7,12 +8,44 @@ from bitnet.backend import check_generator
 from bitnet.errors import InputError
 from bitnet.module import check_state
 
-__all__ = ["load_checkpoint", "save_checkpoint"]
+__all__ = ["Checkpoint", "load_checkpoint", "read_checkpoint", "save_checkpoint"]
 
 KIND, VERSION = "training checkpoint", 1
+PARTS = ("model", "optimizer", "extra")
 
 
-def save_checkpoint(path, epoch, model, optimizer, schedule, rng, settings=None):
+@dataclasses.dataclass(frozen=True)
+class Checkpoint:
+    """What a file of `save_checkpoint` holds; the arrays fit nothing yet.
+
+    Attributes
+    ----------
+    epoch : int
+        Epochs done.
+    rng : object
+        The state of the generator.
+    settings, notes : dict
+        What a resumed training must share, and what else the writer put down.
+    model, optimizer, extra : dict of str to numpy.ndarray
+        The arrays, by name.
+
+    Examples
+    --------
+    >>> Checkpoint(3, {}, {"seed": 0}, {}, {}, {}, {}).settings
+    {'seed': 0}
+    """
+
+    epoch: int
+    rng: object
+    settings: dict
+    notes: dict
+    model: dict
+    optimizer: dict
+    extra: dict
+
+
+def save_checkpoint(path, epoch, model, optimizer, schedule, rng, settings=None, notes=None,
+                    extra=None):  # fmt: skip
     """Write the state of a training, whole or not at all.
 
     The file is written beside `path` and renamed: a process killed at any moment leaves
@@ -34,6 +67,10 @@ def save_checkpoint(path, epoch, model, optimizer, schedule, rng, settings=None)
         The state of the one generator that the training draws from.
     settings : dict, optional
         What else a resumed training must share (JSON), as the data set's name.
+    notes : dict, optional
+        What else to put down (JSON), for `read_checkpoint`.
+    extra : dict of str to numpy.ndarray, optional
+        More arrays, for `read_checkpoint`.
 
     Raises
     ------
@@ -58,9 +95,11 @@ def save_checkpoint(path, epoch, model, optimizer, schedule, rng, settings=None)
         "epoch": int(epoch),
         "rng": rng.bit_generator.state,
         "settings": _settings(optimizer, schedule, settings),
+        "notes": notes or {},
     }
     arrays = {f"model/{name}": array for name, array in model.state_dict().items()}
     arrays |= {f"optimizer/{name}": array for name, array in optimizer.state_dict().items()}
+    arrays |= {f"extra/{name}": array for name, array in (extra or {}).items()}
     write_archive(path, KIND, VERSION, header, arrays)
 
 
@@ -106,33 +145,68 @@ def load_checkpoint(path, model, optimizer, schedule, rng, settings=None):
     ...     print(str(error).partition(": ")[2])
     not a bitnet file, or its end is cut off; expected a training checkpoint
     """
-    header, arrays = read_archive(path, KIND, VERSION)
-    epoch, rng_state, came = (header.get(key) for key in ("epoch", "rng", "settings"))
+    file = read_checkpoint(path)
     expected = _settings(optimizer, schedule, settings)
-    if type(epoch) is not int or epoch < 0 or not isinstance(came, dict):
-        raise InputError(f"{path}: the checkpoint has no number of epochs or no settings")
-    names = sorted(expected.keys() | came.keys())
+    names = sorted(expected.keys() | file.settings.keys())
     for name in sorted(names, key=lambda name: name not in ("optimizer", "schedule")):
-        if to_json(expected.get(name)) != to_json(came.get(name)):
+        came = file.settings.get(name)
+        if to_json(expected.get(name)) != to_json(came):
             raise InputError(
-                f"{path}: the checkpoint is of a training with {name} = {came.get(name)!r}; "
+                f"{path}: the checkpoint is of a training with {name} = {came!r}; "
                 f"this one has {expected.get(name)!r}; use the same settings, or another file"
             )
-    parts = {"model": {}, "optimizer": {}}
+    check_state(f"{path}: model", model.state_dict(), file.model)
+    check_state(f"{path}: optimizer", optimizer.state_dict(), file.optimizer)
+    try:
+        rng.bit_generator.state = file.rng
+    except (TypeError, ValueError, KeyError, IndexError, OverflowError) as error:
+        raise InputError(f"{path}: the random state does not fit ({error})") from None
+    model.load_state_dict(file.model)
+    optimizer.load_state_dict(file.optimizer)
+    return file.epoch
+
+
+def read_checkpoint(path):
+    """Read what `save_checkpoint` wrote, before there is a model that it could fit.
+
+    Parameters
+    ----------
+    path : str or path
+        The file.
+
+    Returns
+    -------
+    Checkpoint
+        Its arrays are no larger than the file; nothing else about them is checked.
+
+    Raises
+    ------
+    InputError
+        If the file is no checkpoint or is damaged.
+    OSError
+        If it cannot be read.
+
+    Examples
+    --------
+    >>> try:
+    ...     read_checkpoint(__file__)
+    ... except InputError as error:
+    ...     print(str(error).partition(": ")[2])
+    not a bitnet file, or its end is cut off; expected a training checkpoint
+    """
+    header, arrays = read_archive(path, KIND, VERSION)
+    epoch, settings, notes = header.get("epoch"), header.get("settings"), header.get("notes", {})
+    if type(epoch) is not int or epoch < 0 or not isinstance(settings, dict):
+        raise InputError(f"{path}: the checkpoint has no number of epochs or no settings")
+    if not isinstance(notes, dict):
+        raise InputError(f"{path}: the checkpoint's notes are {notes!r:.60}; expected names")
+    parts = {part: {} for part in PARTS}
     for name, array in arrays.items():
         part, _, rest = name.partition("/")
         if part not in parts:
-            raise InputError(f"{path}: the checkpoint holds an unknown array {name!r}")
+            raise InputError(f"{path}: the checkpoint holds an unknown array {name!r:.60}")
         parts[part][rest] = array
-    check_state(f"{path}: model", model.state_dict(), parts["model"])
-    check_state(f"{path}: optimizer", optimizer.state_dict(), parts["optimizer"])
-    try:
-        rng.bit_generator.state = rng_state
-    except (TypeError, ValueError, KeyError, IndexError, OverflowError) as error:
-        raise InputError(f"{path}: the random state does not fit ({error})") from None
-    model.load_state_dict(parts["model"])
-    optimizer.load_state_dict(parts["optimizer"])
-    return epoch
+    return Checkpoint(epoch, header.get("rng"), settings, notes, **parts)
 
 
 def _settings(optimizer, schedule, settings):

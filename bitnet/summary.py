@@ -147,8 +147,8 @@ class Summary:
     def __str__(self):
         columns = self._columns()
         rows = [("layer", "output", *columns)]
-        for row in self.rows:
-            rows.append((row.name, "x".join(map(str, row.outputs)), *self._cells(row, columns)))
+        rows += [(row.name, "x".join(map(str, row.outputs)), *self._cells(row, columns))
+                 for row in self.rows]  # fmt: skip
         if self.file_bytes is not None:
             where = "bytes" if self.is_frozen else "file bytes"
             cells = (count(self.overhead) if c == where else "-" for c in columns)

@@ -8,16 +8,61 @@ import numpy as np
 from bitnet import kernels
 from bitnet.data.batches import batches
 from bitnet.errors import InputError
-from bitnet.image_layers import BinaryConv2d
+from bitnet.image_layers import BinaryConv2d, Conv2d
 from bitnet.layers import BinaryLinear
 from bitnet.module import evaluating
 
-__all__ = ["accuracy", "evaluate", "flip_ratio", "images_per_second", "predict", "weight_bits"]
+__all__ = [
+    "accuracy",
+    "evaluate",
+    "flip_ratio",
+    "images_per_second",
+    "predict",
+    "scores",
+    "weight_bits",
+]
 
-BATCH = 1000  # rows an evaluation takes at once
+BATCH, BATCH_OF_IMAGES = 1000, 100  # what an evaluation takes at once
 
 
-def predict(model, images):
+def scores(model, images, to_input=None):
+    """The outputs of a model in evaluation mode for images, some at a time.
+
+    Parameters
+    ----------
+    model : Module
+        To scores of shape (B, C); its mode is put back afterwards.
+    images : numpy.ndarray
+        Shape (count, ...), one or more.
+    to_input : callable, optional
+        From some of the images to what the model takes.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (count, C).
+
+    Raises
+    ------
+    InputError
+        If there are no images, or they do not fit the model.
+
+    Examples
+    --------
+    >>> from bitnet.models import binary_mlp
+    >>> model = binary_mlp([4, 10], np.random.default_rng(0))
+    >>> scores(model, np.zeros((3, 2, 2), np.uint8), lambda x: x.reshape(-1, 4)).shape
+    (3, 10)
+    """
+    numbers = np.zeros(len(images), np.int64)  # batches() wants a label an image
+    with evaluating(model):
+        convolves = any(isinstance(layer, (BinaryConv2d, Conv2d)) for layer in model.modules())
+        size = BATCH_OF_IMAGES if convolves else BATCH
+        passes = batches(images, numbers, size)
+        return np.concatenate([model(to_input(x) if to_input else x).data for x, _ in passes])
+
+
+def predict(model, images, to_input=None):
     """The classes that a model in evaluation mode gives to images.
 
     Parameters
@@ -26,6 +71,8 @@ def predict(model, images):
         From images to scores of shape (B, C); its mode is put back afterwards.
     images : numpy.ndarray
         Shape (count, ...), one or more.
+    to_input : callable, optional
+        As for `scores`.
 
     Returns
     -------
@@ -44,10 +91,7 @@ def predict(model, images):
     >>> predict(model, np.zeros((3, 784), np.uint8)).shape
     (3,)
     """
-    numbers = np.zeros(len(images), np.int64)  # batches() wants a label an image
-    with evaluating(model):
-        passes = batches(images, numbers, BATCH)
-        return np.concatenate([model(x).data.argmax(axis=1) for x, _ in passes])
+    return scores(model, images, to_input).argmax(axis=1)
 
 
 def accuracy(predictions, labels):
@@ -82,7 +126,7 @@ def accuracy(predictions, labels):
     return float((predictions == labels).mean())
 
 
-def evaluate(model, images, labels):
+def evaluate(model, images, labels, to_input=None):
     """The share of images that a model in evaluation mode puts into the right class.
 
     Parameters
@@ -93,6 +137,8 @@ def evaluate(model, images, labels):
         Shape (count, ...), one or more.
     labels : numpy.ndarray
         Integers of shape (count,).
+    to_input : callable, optional
+        As for `scores`.
 
     Returns
     -------
@@ -111,7 +157,7 @@ def evaluate(model, images, labels):
     >>> evaluate(model, np.zeros((3, 784), np.uint8), np.array([0, 0, 0]))
     1.0
     """
-    return accuracy(predict(model, images), labels)
+    return accuracy(predict(model, images, to_input), labels)
 
 
 def weight_bits(model):

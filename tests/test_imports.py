@@ -15,7 +15,7 @@ ROOT = pathlib.Path(bitnet.__file__).parent
 # everything on the lines above.
 FLOORS = [
     ["errors"],
-    ["archive", "command", "kernels"],
+    ["archive", "command", "kernels", "preparation"],
     ["backend"],
     ["tensor"],
     ["parameter"],
@@ -24,8 +24,10 @@ FLOORS = [
     ["layers", "optimizers", "schedules"],
     ["image_layers"],
     ["data", "gradcheck", "models"],
-    ["checkpoint", "train"],
-    ["deploy"],
+    ["checkpoint", "nets", "train"],
+    ["fit", "recipes"],
+    ["deploy", "settings"],
+    ["experiment"],
     ["bench"],
     ["__init__"],
     ["verbs"],

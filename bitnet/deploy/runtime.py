@@ -30,6 +30,14 @@ class FrozenNet:
         What the first layer takes: uint8 pixels, or ±1.
     image : (int, int), optional
         Rows and columns of the images, for a net that begins with a FrozenConv.
+    classes : sequence of str, optional
+        The names of the classes.
+    data : str, optional
+        The data set that the net was trained on.
+    picture : (int, int, int), optional
+        Rows, columns and channels of the images in that data set.
+    preparation : Preparation, optional
+        What has to happen to such images before `scores` and `predict`; `prepare` does it.
 
     Attributes
     ----------
@@ -55,8 +63,11 @@ class FrozenNet:
     dtype('float32')
     """
 
-    def __init__(self, layers, input="pixels", image=None):
+    def __init__(self, layers, input="pixels", image=None, classes=None, data=None,
+                 picture=None, preparation=None):  # fmt: skip
         self.layers, self.input = list(layers), input
+        self.classes, self.data, self.picture = classes, data, picture
+        self.preparation = preparation
         if input not in INPUTS:
             raise InputError(f"FrozenNet: input is {input!r}; expected one of {INPUTS}")
         kinds = [type(layer) for layer in self.layers]
@@ -85,6 +96,21 @@ class FrozenNet:
         names = [f"{m}C" if isinstance(layer, FrozenConv) else str(m)
                  for layer, m in zip(self.layers, self.sizes[1:], strict=True)]  # fmt: skip
         return f"FrozenNet({'-'.join([first, *names])}, {self.input})"
+
+    def prepare(self, images):
+        """Images as they are in files, as what `scores` and `predict` take.
+
+        Parameters
+        ----------
+        images : numpy.ndarray
+            uint8 of shape (count, H, W) or (count, H, W, C).
+
+        Returns
+        -------
+        numpy.ndarray
+            uint8 of the same shape: the same, if the net has no preparation.
+        """
+        return images if self.preparation is None else self.preparation(images)
 
     def pre_activations(self, x):
         """The integer pre-activations of every layer, the last one included.

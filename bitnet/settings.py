@@ -1,0 +1,175 @@
+"""The settings of a training, a dict that JSON can hold: their ranges, and the model they describe.
+
+A training's file holds its settings, and what comes from a file is not trusted: names must be
+known and numbers in range before anything is built.
+"""
+
+from bitnet.data import DATASETS, scale_pixels
+from bitnet.errors import InputError
+from bitnet.nets import net_named
+from bitnet.recipes import recipe_for
+
+__all__ = ["SETTINGS", "check_settings", "inputs_of", "model_of", "recipe_of"]
+
+# each setting of a training: its type, and for numbers the least and the most
+SETTINGS = {
+    "net": (str,),
+    "data": (str,),
+    "folder": (str, None),
+    "recipe": (str,),
+    "float": (bool,),
+    "epochs": (int, 1, 10**6),
+    "batch": (int, 2, 10**6),
+    "lr": (float, 1e-9, 1e3),
+    "seed": (int, 0, 2**32),
+    "gradient": (str, None),
+    "rounding": (str, None),
+    "validation": (int, 0, 10**9),
+    "limit": (int, 0, 10**9),
+    "flip": (bool,),
+    "crop": (int, 0, 64),
+    "prepare": (list,),
+    "picture": (list,),
+    "classes": (list,),
+    "crc32": (int, 0, 2**32),
+}
+MAX_CLASSES, MAX_SIDE = 10**5, 10**4
+
+
+def check_settings(settings):
+    """Refuse settings that are no training's, before anything is built from them.
+
+    Parameters
+    ----------
+    settings : dict
+        As `SETTINGS` describes them: the net, data set, folder and recipe by name, the numbers
+        of a training, rows, columns and channels of a picture, the classes, and the CRC-32 of
+        the training images.
+
+    Raises
+    ------
+    InputError
+        If a name is missing or unknown, or a value out of its range.
+
+    Examples
+    --------
+    >>> try:
+    ...     check_settings({"net": "mlp:8"})
+    ... except InputError as error:
+    ...     print(error)
+    the settings lack data
+    """
+    if missing := [name for name in SETTINGS if name not in settings]:
+        raise InputError(f"the settings lack {missing[0]}")
+    if unknown := sorted(settings.keys() - SETTINGS.keys()):
+        raise InputError(f"the settings hold an unknown {unknown[0]!r:.60}")
+    for name, (kind, *limits) in SETTINGS.items():
+        value = settings[name]
+        if None in limits and value is None:
+            continue
+        fits = type(value) is kind
+        if fits and kind in (int, float):
+            fits = limits[0] <= value <= limits[1]
+        if not fits:
+            span = f" from {limits[0]:g} to {limits[1]:g}" if len(limits) == 2 else ""
+            raise InputError(f"{name} is {value!r:.60}; expected {kind.__name__}{span}")
+    if settings["data"] not in DATASETS:
+        raise InputError(f"data is {settings['data']!r:.60}; expected one of {', '.join(DATASETS)}")
+    picture, classes = settings["picture"], settings["classes"]
+    whole = len(picture) == 3 and all(type(n) is int and 0 < n <= MAX_SIDE for n in picture)
+    if not whole:
+        raise InputError(f"picture is {picture!r:.60}; expected [rows, columns, channels]")
+    named = 0 < len(classes) <= MAX_CLASSES and all(type(name) is str for name in classes)
+    if not named or not all(type(step) is str for step in settings["prepare"]):
+        raise InputError("classes and prepare must be names, and classes 1 or more")
+
+
+def recipe_of(settings):
+    """The recipe of a training with its settings put in.
+
+    Parameters
+    ----------
+    settings : dict
+        With net, data, recipe, float, epochs, batch and lr.
+
+    Returns
+    -------
+    Recipe
+
+    Raises
+    ------
+    InputError
+        If a name is unknown.
+
+    Examples
+    --------
+    >>> settings = {"net": "mlp:8", "data": "mnist", "recipe": "theano", "float": False}
+    >>> recipe_of({**settings, "epochs": 7, "batch": 10, "lr": 0.003}).schedule()
+    Exponential(start=0.003, end=3e-07, epochs=7)
+    """
+    net = net_named(settings["net"])
+    recipe = recipe_for(settings["recipe"], settings["data"], net, settings["float"])
+    return recipe.changed(settings["epochs"], settings["batch"], settings["lr"])
+
+
+def model_of(settings, rng):
+    """The model of a training, as it is at the start.
+
+    Parameters
+    ----------
+    settings : dict
+        Checked.
+    rng : numpy.random.Generator
+        The source of all that the model draws.
+
+    Returns
+    -------
+    Sequential
+
+    Raises
+    ------
+    InputError
+        If there is no such model.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> settings = {"net": "mlp:8", "data": "mnist", "recipe": "default", "float": False}
+    >>> settings |= {"epochs": 7, "batch": 10, "lr": 0.003, "gradient": None, "rounding": None}
+    >>> settings |= {"picture": [28, 28, 1], "classes": ["a", "b"]}
+    >>> model_of(settings, np.random.default_rng(0)).layers[3]
+    BinaryLinear(8, 2)
+    """
+    backward = {k: settings[k] for k in ("gradient", "rounding") if settings[k] is not None}
+    picture, n_classes = tuple(settings["picture"]), len(settings["classes"])
+    return recipe_of(settings).model(
+        net_named(settings["net"]), picture, n_classes, rng, **backward
+    )
+
+
+def inputs_of(settings):
+    """The function from prepared uint8 images (B, H, W, C) to what the model of a training takes.
+
+    Parameters
+    ----------
+    settings : dict
+        With net and float.
+
+    Returns
+    -------
+    callable
+        Makes rows of pixels for an MLP, and floats from -1 to 1 for a float twin.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> inputs_of({"net": "mlp:8", "float": True})(np.zeros((5, 28, 28, 1), np.uint8)).shape
+    (5, 784)
+    """
+    is_conv, is_float = net_named(settings["net"]).is_conv, settings["float"]
+
+    def inputs(images):
+        images = images if is_conv else images.reshape(len(images), -1)
+        return scale_pixels(images) if is_float else images
+
+    return inputs
