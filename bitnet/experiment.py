@@ -6,7 +6,6 @@ the file must be as large as the settings say.
 """
 
 import dataclasses
-import zlib
 
 import numpy as np
 
@@ -15,48 +14,13 @@ from bitnet.checkpoint import KIND, read_checkpoint
 from bitnet.data import load_dataset
 from bitnet.deploy import file as frozen_file
 from bitnet.errors import InputError
+from bitnet.fit import Split
 from bitnet.module import Module
 from bitnet.nets import net_named
 from bitnet.settings import check_settings, inputs_of, model_of
 from bitnet.train import scores
 
-__all__ = ["Split", "Trained", "load_trained", "open_net", "raw_scores", "read_data"]
-
-
-@dataclasses.dataclass(frozen=True)
-class Split:
-    """The images of a training: what it learns from, chooses by, and is measured on.
-
-    Attributes
-    ----------
-    train, test : (numpy.ndarray, numpy.ndarray)
-        uint8 images (count, H, W, C) as they are in the files, and labels (count,).
-    validation : pair or None
-        The same, held back from the end of the training set.
-    classes : tuple of str
-        The names of the classes.
-
-    Examples
-    --------
-    >>> read_data("embedded", limit=100, validation=20).train[0].shape
-    (80, 28, 28, 1)
-    """
-
-    train: tuple
-    test: tuple
-    validation: tuple | None
-    classes: tuple
-
-    @property
-    def picture(self):
-        """Rows, columns and channels of an image."""
-        return self.train[0].shape[1:]
-
-    @property
-    def crc32(self):
-        """The CRC-32 of the training images and labels."""
-        images, labels = map(np.ascontiguousarray, self.train)
-        return zlib.crc32(labels, zlib.crc32(images))
+__all__ = ["Trained", "load_trained", "open_net", "raw_scores", "read_data"]
 
 
 def read_data(name, folder=None, limit=0, validation=0):

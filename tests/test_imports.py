@@ -44,6 +44,7 @@ ONLY = {
     "data.cifar": {"archive", "errors"},
     "data.idx": {"archive", "errors"},
     "data.svhn": {"errors"},
+    "preparation": {"errors"},
     "data.batches": {"backend", "errors"},
     "data.datasets": {"data", "errors"},
 }

@@ -1,0 +1,280 @@
+"""Training, epoch after epoch: Algorithm 1 of the papers, and what an epoch tells about it."""
+
+import dataclasses
+import math
+import time
+
+import numpy as np
+
+from bitnet.data.batches import batches
+from bitnet.errors import InputError
+from bitnet.image_layers import BinaryConv2d
+from bitnet.layers import BinaryLinear, ReLU, Sign
+from bitnet.module import evaluating
+from bitnet.train import evaluate, flip_ratio, weight_bits
+
+__all__ = ["Epoch", "Split", "activity", "fit", "histograms"]
+
+BINS = 40
+MEASURED = 10_000  # training images on which the accuracy is measured
+SAMPLE, PART = 500, 50  # images that show saturated and dead units; how many at once
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """The images of a training: what it learns from, chooses by, and is measured on.
+
+    Attributes
+    ----------
+    train, test : (numpy.ndarray, numpy.ndarray)
+        Images (count, ...) and integer labels (count,).
+    validation : pair or None
+        The same, held back from the training set.
+    classes : tuple of str
+        The names of the classes.
+
+    Examples
+    --------
+    >>> pair = np.zeros((5, 4), np.uint8), np.zeros(5, np.uint8)
+    >>> Split(pair, pair).validation is None
+    True
+    """
+
+    train: tuple
+    test: tuple
+    validation: tuple | None = None
+    classes: tuple = ()
+
+    def with_images(self, change):
+        """The same with `change(images)` in place of the images of each part."""
+        parts = {name: getattr(self, name) for name in ("train", "test", "validation")}
+        changed = {name: (change(part[0]), part[1]) for name, part in parts.items() if part}
+        return dataclasses.replace(self, **changed)
+
+
+@dataclasses.dataclass(frozen=True)
+class Epoch:
+    """What an epoch tells.
+
+    Attributes
+    ----------
+    epoch : int
+        From 1.
+    loss : float
+        The mean over the batches.
+    train_accuracy, test_accuracy : float
+        From 0 to 1, after the epoch; in training, on the first 10 000 images.
+    learning_rate : float
+        Of the last step.
+    flip_ratio : float
+        The share of weight signs that differ from those before the epoch.
+    saturated, dead : float
+        See `activity`.
+    seconds : float
+        Of the epoch, measurements included.
+    images_per_second : float
+        Of training alone.
+    histograms : dict of str to list of int
+        See `histograms`.
+    validation_accuracy : float or None
+        On the images held back.
+
+    Examples
+    --------
+    >>> Epoch(1, 0.5, 0.9, 0.8, 1e-3, 0.1, 0.2, 0.0, 1.5, 900.0, {}).record()["test_accuracy"]
+    0.8
+    """
+
+    epoch: int
+    loss: float
+    train_accuracy: float
+    test_accuracy: float
+    learning_rate: float
+    flip_ratio: float
+    saturated: float
+    dead: float
+    seconds: float
+    images_per_second: float
+    histograms: dict
+    validation_accuracy: float | None = None
+
+    def record(self):
+        """The figures as a dict for JSON, without what there is not."""
+        return {k: v for k, v in dataclasses.asdict(self).items() if v is not None}
+
+
+def fit(model, optimizer, schedule, loss, data, epochs, batch, rng, done=0, to_input=None,
+        flip=False, crop=0, progress=lambda passes: passes):  # fmt: skip
+    """Train a model, and yield an `Epoch` after each pass over the training images.
+
+    The caller prints, logs and writes checkpoints; after the `yield` the model, the optimizer
+    and `rng` are in the state that a checkpoint has to hold.
+
+    Parameters
+    ----------
+    model : Sequential
+        From inputs to scores (B, C).
+    optimizer : Optimizer
+        Of its parameters.
+    schedule : Schedule
+        From a position in epochs to the learning rate.
+    loss : callable
+        From scores and labels to a Tensor of one number.
+    data : Split
+        uint8 images; they stay as they are.
+    epochs, batch : int
+        Epochs in all, and images in a batch.
+    rng : numpy.random.Generator
+        The source of the order of the images, of flips and of crops.
+    done : int, optional
+        Epochs that are done already.
+    to_input : callable, optional
+        From a batch of images to what the model takes.
+    flip : bool, optional
+        Turn half of the training images, left to right.
+    crop : int, optional
+        Pad training images by so many pixels and cut out a random part of the first size.
+    progress : callable, optional
+        Wraps the batches of an epoch, as a progress bar does.
+
+    Yields
+    ------
+    Epoch
+
+    Raises
+    ------
+    InputError
+        If the training diverges: the loss, a score or a weight is not finite; or the data do
+        not fit.
+
+    Examples
+    --------
+    >>> from bitnet import Adam, functions, load_dataset, models, schedules
+    >>> digits, rng = load_dataset("embedded").flattened(), np.random.default_rng(0)
+    >>> train = digits.train_images[:200], digits.train_labels[:200]
+    >>> model = models.binary_mlp([784, 32, 10], rng)
+    >>> training = model, Adam(model.parameters()), schedules.Cosine(1e-2, 2)
+    >>> data = Split(train, train)
+    >>> [e.epoch for e in fit(*training, functions.squared_hinge, data, 2, 50, rng)]
+    [1, 2]
+    """
+    changes = {"flip": flip, "pad": crop} if flip or crop else {}
+    while done < epochs:
+        start_s, losses, bits = time.perf_counter(), [], weight_bits(model)
+        passes = batches(*data.train, batch, rng, **changes)
+        for i, (x, labels) in enumerate(progress(passes)):
+            optimizer.lr = schedule(done + i / len(passes))
+            try:
+                losses.append(_step(model, optimizer, loss, to_input(x) if to_input else x, labels))
+            except InputError as error:
+                raise InputError(f"epoch {done + 1}, batch {i + 1}: {error}") from None
+        train_s, done = time.perf_counter() - start_s, done + 1
+        if not all(np.isfinite(array).all() for array in model.state_dict().values()):
+            raise InputError(f"epoch {done}: a weight is not finite; lower the learning rate")
+        held = data.validation and evaluate(model, *data.validation, to_input)
+        measured = [part[:MEASURED] for part in data.train]
+        yield Epoch(
+            done,
+            float(np.mean(losses)),
+            evaluate(model, *measured, to_input),
+            evaluate(model, *data.test, to_input),
+            optimizer.lr,
+            flip_ratio(bits, weight_bits(model)),
+            *activity(model, data.train[0][:SAMPLE], to_input),
+            time.perf_counter() - start_s,
+            len(passes) * batch / train_s,
+            histograms(model),
+            held,
+        )
+
+
+def _step(model, optimizer, loss, x, labels):
+    """One batch; returns its loss."""
+    # forward, layer by layer: s = ab Wb; a = BatchNorm(s); ab = sign(a)
+    value = loss(model(x), labels)
+    if not math.isfinite(value.item()):
+        raise InputError(f"the loss is {value.item()}; lower the learning rate")
+    # backward: through sign where |a| <= 1; the gradients of Wb count as those of W
+    optimizer.zero_grad()
+    value.backward()
+    # update: W = clip(W - scale * rate * direction, -1, 1)
+    optimizer.step()
+    return value.item()
+
+
+def activity(model, images, to_input=None):
+    """How many activations pass no gradient, and how many units say the same of all images.
+
+    Parameters
+    ----------
+    model : Sequential
+        Used in evaluation mode.
+    images : numpy.ndarray
+        One or more.
+    to_input : callable, optional
+        From some images to what the model takes.
+
+    Returns
+    -------
+    saturated : float
+        The share of the inputs a of all signs with |a| > window (1 in the papers), where the
+        straight-through estimator passes no gradient; for rectifiers, with a <= 0.
+    dead : float
+        The share of units, or of channels, with the same sign for all of the images (and at
+        all positions); for rectifiers, with a <= 0 for all.
+
+    Examples
+    --------
+    >>> from bitnet import Sequential
+    >>> activity(Sequential(Sign()), np.float32([[0.5, 3.0], [0.5, -3.0]]))
+    (0.5, 0.5)
+    """
+    closed = total = 0
+    seen = {}  # by layer: whether each unit has been +1, and -1
+    with evaluating(model):
+        for i in range(0, len(images), PART):
+            x = images[i : i + PART]
+            x = to_input(x) if to_input else x
+            for k, layer in enumerate(model.layers):
+                if isinstance(layer, (Sign, ReLU)):
+                    a = np.asarray(getattr(x, "data", x))
+                    a = a.reshape(-1, a.shape[-1])
+                    on = a > 0 if isinstance(layer, ReLU) else a >= 0
+                    shut = ~on if isinstance(layer, ReLU) else abs(a) > (layer.window or math.inf)
+                    closed, total = closed + np.count_nonzero(shut), total + a.size
+                    was = seen.get(k, (False, isinstance(layer, ReLU)))
+                    seen[k] = on.any(axis=0) | was[0], ~on.all(axis=0) | was[1]
+                x = layer(x)
+    units = [both for plus, minus in seen.values() for both in (plus & minus).tolist()]
+    return float(closed / max(1, total)), units.count(False) / max(1, len(units))
+
+
+def histograms(model):
+    """How the latent weights of each binary layer spread over [-1, 1].
+
+    Parameters
+    ----------
+    model : Module
+        Any model.
+
+    Returns
+    -------
+    dict of str to list of int
+        By the weight's name in the state, as "layers.0.weight": the counts of 40 bins.
+
+    Examples
+    --------
+    >>> from bitnet.models import binary_mlp
+    >>> sum(histograms(binary_mlp([4, 3], np.random.default_rng(0)))["layers.0.weight"])
+    12
+    """
+    latent = {
+        id(layer.weight.data)
+        for layer in model.modules()
+        if isinstance(layer, (BinaryConv2d, BinaryLinear))
+    }
+    return {
+        name: np.histogram(array, BINS, (-1, 1))[0].tolist()
+        for name, array in model._state()
+        if id(array) in latent
+    }
