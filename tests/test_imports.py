@@ -23,7 +23,7 @@ FLOORS = [
     ["module"],
     ["layers", "optimizers", "schedules"],
     ["image_layers"],
-    ["data", "gradcheck", "models"],
+    ["data", "gradcheck", "models", "runlog"],
     ["checkpoint", "nets", "train"],
     ["fit", "recipes"],
     ["deploy", "settings"],
