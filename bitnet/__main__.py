@@ -31,7 +31,9 @@ def main(arguments=None):
     verbs = parser.add_subparsers(title="verbs", dest="verb", required=True, metavar="VERB")
     for name, module in VERBS.items():
         about = module.__doc__.partition(": ")[2].strip()
-        module.add_arguments(verbs.add_parser(name, help=module.HELP, description=about))
+        parts = {"help": module.HELP, "description": about}
+        shown = argparse.RawDescriptionHelpFormatter  # the lines of an epilog stay as they are
+        module.add_arguments(verbs.add_parser(name, **parts, formatter_class=shown))
     args = parser.parse_args(arguments)
     VERBS[args.verb].main(args)
 

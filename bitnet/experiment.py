@@ -1,4 +1,4 @@
-"""Experiments: the images of a training, and trained nets from their files.
+"""Experiments: from settings to a training, its file, and the trained net from the file.
 
 A training's checkpoint keeps its settings and the preparation of its images, so that the file
 alone is enough to go on, to evaluate and to freeze.  Before a model is allocated the arrays in
@@ -6,66 +6,167 @@ the file must be as large as the settings say.
 """
 
 import dataclasses
+import zlib
 
 import numpy as np
 
 from bitnet.archive import kind_of
-from bitnet.checkpoint import KIND, read_checkpoint
-from bitnet.data import load_dataset
+from bitnet.checkpoint import KIND, load_checkpoint, read_checkpoint, save_checkpoint
 from bitnet.deploy import file as frozen_file
 from bitnet.errors import InputError
-from bitnet.fit import Split
+from bitnet.fit import fit
 from bitnet.module import Module
 from bitnet.nets import net_named
-from bitnet.settings import check_settings, inputs_of, model_of
+from bitnet.preparation import Preparation
+from bitnet.settings import check_settings, inputs_of, model_of, read_data, recipe_of
 from bitnet.train import scores
 
-__all__ = ["Trained", "load_trained", "open_net", "raw_scores", "read_data"]
-
-
-def read_data(name, folder=None, limit=0, validation=0):
-    """The images of a training.
-
-    Parameters
-    ----------
-    name : str
-        One of `bitnet.data.DATASETS`.
-    folder : str, optional
-        Where the files are, if not at the usual place.
-    limit : int, optional
-        Only so many images of the training set, and of the test set, the first ones; 0 is all.
-    validation : int, optional
-        Hold back so many training images, the last ones.
-
-    Returns
-    -------
-    Split
-
-    Raises
-    ------
-    InputError
-        If the data set is not there, or the training set has not more images than are held back.
-
-    Examples
-    --------
-    >>> read_data("embedded").test[1].shape
-    (2000,)
-    """
-    data = load_dataset(name, folder=folder) if folder else load_dataset(name)
-    data = data.first(limit, limit) if limit else data
-    train = with_channels(data.train_images), data.train_labels
-    test = with_channels(data.test_images), data.test_labels
-    held, count = None, len(train[0])
-    if validation >= count:
-        raise InputError(f"validation is {validation}; expected fewer than the {count} images")
-    if validation:
-        train, held = zip(*((a[:-validation], a[-validation:]) for a in train), strict=True)
-    return Split(train, test, held, tuple(data.classes))
+__all__ = ["Experiment", "Trained", "load_trained", "open_net", "raw_scores"]
 
 
 def with_channels(images):
     """Images (count, H, W) as (count, H, W, 1); others as they are."""
     return images[..., None] if images.ndim == 3 else images
+
+
+class Experiment:
+    """A training that can be begun, written to a file after each epoch, and gone on with.
+
+    Parameters
+    ----------
+    settings : dict
+        As `bitnet.settings` describes them; picture, classes and crc32, which the data say,
+        may be left out.
+    preparation : Preparation, optional
+        That of the training which is gone on with; by default it is learned anew.
+
+    Attributes
+    ----------
+    settings : dict
+        Complete.
+    data : Split
+        Prepared images.
+    model, optimizer, schedule, rng
+        The training's.
+    recipe : Recipe
+        Where they come from.
+    done : int
+        Epochs done.
+    best : dict or None
+        The last epoch with the least error on the images held back, and its two accuracies.
+
+    Raises
+    ------
+    InputError
+        If the settings are none, the data are not there, or they are others than before.
+
+    Examples
+    --------
+    >>> settings = {"net": "mlp:8", "data": "embedded", "folder": None, "recipe": "default"}
+    >>> settings |= {"float": False, "epochs": 1, "batch": 100, "lr": 0.003, "seed": 0}
+    >>> settings |= {"gradient": "int8", "rounding": "nearest", "validation": 0, "limit": 200}
+    >>> settings |= {"flip": False, "crop": 0, "prepare": [], "size": None, "channels": None}
+    >>> [epoch.epoch for epoch in Experiment(settings).epochs()]
+    [1]
+    """
+
+    def __init__(self, settings, preparation=None):
+        asked = "data", "folder", "limit", "validation", "size", "channels"
+        data = read_data(*(settings[name] for name in asked))
+        images, labels = np.ascontiguousarray(data.train[0]), data.train[1]
+        found = {
+            "picture": list(images.shape[1:]),
+            "classes": list(data.classes),
+            "crc32": zlib.crc32(np.ascontiguousarray(labels), zlib.crc32(images)),
+        }
+        self.settings = {**found, **settings}
+        check_settings(self.settings)
+        if changed := [name for name in found if found[name] != self.settings[name]]:
+            raise InputError(
+                f"the training images of {settings['data']} are others than those that the "
+                f"training began with ({changed[0]} differs); give the folder of the same files"
+            )
+        if settings["batch"] > len(images):
+            raise InputError(f"batch is {settings['batch']}; there are only {len(images)} images")
+        self.recipe = recipe_of(self.settings)
+        self.rng = np.random.default_rng(settings["seed"])
+        self.model = model_of(self.settings, self.rng)
+        self.optimizer = self.recipe.optimizer_of(self.model)
+        self.schedule = self.recipe.schedule()
+        self.done, self.best, self.preparation = 0, None, preparation
+        if settings["prepare"] and preparation is None:
+            self.preparation = Preparation.fit(settings["prepare"], images)
+        self.data = data.with_images(self.preparation) if self.preparation else data
+
+    @classmethod
+    def resume(cls, path, folder=None, epochs=None):
+        """The training whose file this is, as it was after its last epoch.
+
+        Parameters
+        ----------
+        path : str or path
+            What `save` wrote.
+        folder : str, optional
+            Where the data are now.
+        epochs : int, optional
+            Train longer, or less long; only where the learning rate does not depend on it.
+
+        Returns
+        -------
+        Experiment
+
+        Raises
+        ------
+        InputError
+            If the file is none, damaged, or of other data.
+        """
+        trained, file = _read(path)
+        experiment = cls(trained.settings | ({"folder": folder} if folder else {}),
+                         trained.preparation)  # fmt: skip
+        parts = experiment.model, experiment.optimizer, experiment.schedule, experiment.rng
+        experiment.done = load_checkpoint(path, *parts, {"experiment": trained.settings})
+        experiment.best = _best(path, file.notes.get("best"))
+        if epochs is not None and epochs != trained.settings["epochs"]:
+            if experiment.recipe.fall != "Step":
+                raise InputError(
+                    f"epochs is {epochs}, but the learning rate of {path} falls over "
+                    f"{trained.settings['epochs']} epochs; leave it out, or begin anew"
+                )
+            experiment.settings["epochs"] = epochs
+        return experiment
+
+    def epochs(self, progress=lambda passes: passes):
+        """Train on, and yield an `Epoch` after each; arguments as for `bitnet.fit.fit`."""
+        parts = self.model, self.optimizer, self.schedule, self.recipe.loss_of, self.data
+        settings = self.settings
+        numbers = settings["epochs"], settings["batch"], self.rng, self.done
+        images = inputs_of(settings), settings["flip"], settings["crop"]
+        for epoch in fit(*parts, *numbers, *images, progress):
+            self.done = epoch.epoch
+            accuracy = epoch.validation_accuracy
+            if accuracy is not None and (not self.best or accuracy >= self.best["validation"]):
+                self.best = {"epoch": self.done, "validation": accuracy}
+                self.best["test"] = epoch.test_accuracy
+            yield epoch
+
+    def save(self, path):
+        """Write all that `resume`, `load_trained` and `open_net` need, whole or not at all."""
+        notes = {"best": self.best}
+        if self.preparation:
+            notes["prepare"] = self.preparation.header
+        extra = self.preparation.arrays if self.preparation else {}
+        parts = self.model, self.optimizer, self.schedule, self.rng
+        save_checkpoint(path, self.done, *parts, {"experiment": self.settings}, notes, extra)
+
+
+def _best(path, best):
+    """What a file says about the best epoch, once it fits."""
+    kinds = {"epoch": int, "validation": float, "test": float}
+    if best is None:
+        return None
+    if not isinstance(best, dict) or {name: type(v) for name, v in best.items()} != kinds:
+        raise InputError(f"{path}: the best epoch is {best!r:.60}; expected numbers")
+    return best
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,6 +183,8 @@ class Trained:
         Epochs done.
     preparation : Preparation or None
         What happens to images before the model.
+    batch : int or None
+        How many images `scores` takes at once; None for a usual number.
 
     Examples
     --------
@@ -96,7 +199,8 @@ class Trained:
     model: Module
     settings: dict
     epoch: int = 0
-    preparation: object = None
+    preparation: Preparation | None = None
+    batch: int | None = None
 
     @property
     def classes(self):
@@ -125,7 +229,11 @@ class Trained:
 
     def scores(self, images):
         """The outputs, float32 (count, C), for uint8 images (count, H, W[, C]) as in files."""
-        return scores(self.model, self.prepare(images), inputs_of(self.settings))
+        return self.scores_of_prepared(self.prepare(images))
+
+    def scores_of_prepared(self, images):
+        """The outputs for what `prepare` returned."""
+        return scores(self.model, images, inputs_of(self.settings), self.batch)
 
     def predict(self, images):
         """The classes, int64 (count,), for uint8 images (count, H, W[, C]) as in files."""
@@ -160,11 +268,12 @@ def load_trained(path):
     ...     print(str(error).partition(": ")[2])
     not a bitnet file, or its end is cut off; expected a training checkpoint
     """
-    return trained_of(path, read_checkpoint(path))
+    return _read(path)[0]
 
 
-def trained_of(path, file):
-    """The Trained of a Checkpoint that was read from `path`."""
+def _read(path):
+    """The Trained of a file, and its Checkpoint."""
+    file = read_checkpoint(path)
     settings = file.settings.get("experiment")
     if not isinstance(settings, dict):
         raise InputError(f"{path}: a checkpoint of another program than `bitnet train`")
@@ -177,19 +286,14 @@ def trained_of(path, file):
             raise InputError(f"{there} weights; the net {net.name} has {expected}")
         model = model_of(settings, np.random.default_rng(0))
         model.load_state_dict(file.model)
-        preparation = _preparation(file)
+        preparation = None
+        if settings["prepare"]:
+            preparation = Preparation.from_arrays(file.notes.get("prepare"), file.extra)
+            if preparation.header["image"] != settings["picture"]:
+                raise InputError(f"{preparation!r} is of other images")
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
-    return Trained(model.eval(), settings, file.epoch, preparation)
-
-
-def _preparation(file):
-    """The preparation that a Checkpoint holds, or None."""
-    if file.notes.get("prepare") is None:
-        return None
-    from bitnet.preparation import Preparation
-
-    return Preparation.from_arrays(file.notes["prepare"], file.extra)
+    return Trained(model.eval(), settings, file.epoch, preparation), file
 
 
 def open_net(path):
@@ -249,4 +353,9 @@ def raw_scores(net, images):
     >>> raw_scores(net, np.zeros((5, 2, 2), np.uint8)).shape
     (5, 3)
     """
-    return net.scores(images) if isinstance(net, Trained) else net.scores(net.prepare(images))
+    return prepared_scores(net, net.prepare(images))
+
+
+def prepared_scores(net, images):
+    """The outputs of a trained or frozen net for what its `prepare` returned."""
+    return net.scores_of_prepared(images) if isinstance(net, Trained) else net.scores(images)

@@ -17,6 +17,7 @@ __all__ = ["Epoch", "Split", "activity", "fit", "histograms"]
 
 BINS = 40
 MEASURED = 10_000  # training images on which the accuracy is measured
+AHEAD = 2  # batches that are turned and cut while another is trained on
 SAMPLE, PART = 500, 50  # images that show saturated and dead units; how many at once
 
 
@@ -158,7 +159,7 @@ def fit(model, optimizer, schedule, loss, data, epochs, batch, rng, done=0, to_i
     >>> [e.epoch for e in fit(*training, functions.squared_hinge, data, 2, 50, rng)]
     [1, 2]
     """
-    changes = {"flip": flip, "pad": crop} if flip or crop else {}
+    changes = {"flip": flip, "pad": crop, "prefetch": AHEAD if flip or crop else 0}
     while done < epochs:
         start_s, losses, bits = time.perf_counter(), [], weight_bits(model)
         passes = batches(*data.train, batch, rng, **changes)

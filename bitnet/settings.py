@@ -1,21 +1,32 @@
-"""The settings of a training, a dict that JSON can hold: their ranges, and the model they describe.
+"""The settings of a training, a dict that JSON can hold: their ranges, and what they describe.
 
 A training's file holds its settings, and what comes from a file is not trusted: names must be
 known and numbers in range before anything is built.
 """
 
-from bitnet.data import DATASETS, scale_pixels
+from bitnet.data import DATASETS, load_dataset, scale_pixels
 from bitnet.errors import InputError
+from bitnet.fit import Split
 from bitnet.nets import net_named
 from bitnet.recipes import recipe_for
 
-__all__ = ["SETTINGS", "check_settings", "inputs_of", "model_of", "recipe_of"]
+__all__ = [
+    "SETTINGS",
+    "check_settings",
+    "check_value",
+    "inputs_of",
+    "model_of",
+    "read_data",
+    "recipe_of",
+]
 
 # each setting of a training: its type, and for numbers the least and the most
 SETTINGS = {
     "net": (str,),
     "data": (str,),
     "folder": (str, None),
+    "size": (int, 1, 4096, None),
+    "channels": (int, 1, 3, None),
     "recipe": (str,),
     "float": (bool,),
     "epochs": (int, 1, 10**6),
@@ -33,6 +44,8 @@ SETTINGS = {
     "classes": (list,),
     "crc32": (int, 0, 2**32),
 }
+KINDS = {str: "text", bool: "true or false", list: "a list"}
+KINDS |= {int: "a whole number", float: "a number"}
 MAX_CLASSES, MAX_SIDE = 10**5, 10**4
 
 
@@ -63,16 +76,8 @@ def check_settings(settings):
         raise InputError(f"the settings lack {missing[0]}")
     if unknown := sorted(settings.keys() - SETTINGS.keys()):
         raise InputError(f"the settings hold an unknown {unknown[0]!r:.60}")
-    for name, (kind, *limits) in SETTINGS.items():
-        value = settings[name]
-        if None in limits and value is None:
-            continue
-        fits = type(value) is kind
-        if fits and kind in (int, float):
-            fits = limits[0] <= value <= limits[1]
-        if not fits:
-            span = f" from {limits[0]:g} to {limits[1]:g}" if len(limits) == 2 else ""
-            raise InputError(f"{name} is {value!r:.60}; expected {kind.__name__}{span}")
+    for name in SETTINGS:
+        check_value(name, settings[name])
     if settings["data"] not in DATASETS:
         raise InputError(f"data is {settings['data']!r:.60}; expected one of {', '.join(DATASETS)}")
     picture, classes = settings["picture"], settings["classes"]
@@ -82,6 +87,38 @@ def check_settings(settings):
     named = 0 < len(classes) <= MAX_CLASSES and all(type(name) is str for name in classes)
     if not named or not all(type(step) is str for step in settings["prepare"]):
         raise InputError("classes and prepare must be names, and classes 1 or more")
+
+
+def check_value(name, value):
+    """Refuse a value of another type than the setting's, or out of its range.
+
+    Parameters
+    ----------
+    name : str
+        One of `SETTINGS`.
+    value : object
+        What came.
+
+    Raises
+    ------
+    InputError
+        If it does not fit.
+
+    Examples
+    --------
+    >>> try:
+    ...     check_value("epochs", 0)
+    ... except InputError as error:
+    ...     print(error)
+    epochs is 0; expected a whole number from 1 to 1000000
+    """
+    kind, *limits = SETTINGS[name]
+    if value is None and None in limits:
+        return
+    numeric = kind in (int, float)
+    if type(value) is not kind or (numeric and not limits[0] <= value <= limits[1]):
+        span = f" from {limits[0]} to {limits[1]}" if numeric else ""
+        raise InputError(f"{name} is {value!r:.60}; expected {KINDS[kind]}{span}")
 
 
 def recipe_of(settings):
@@ -173,3 +210,45 @@ def inputs_of(settings):
         return scale_pixels(images) if is_float else images
 
     return inputs
+
+
+def read_data(name, folder=None, limit=0, validation=0, size=None, channels=None):
+    """The images of a training.
+
+    Parameters
+    ----------
+    name : str
+        One of `bitnet.data.DATASETS`.
+    folder : str, optional
+        Where the files are, if not at the usual place.
+    limit : int, optional
+        Only so many images of the training set, and of the test set, the first ones; 0 is all.
+    validation : int, optional
+        Hold back so many training images, the last ones.
+    size, channels : int, optional
+        Of the data set "folder": pixels along each side, 32, and 1 or 3 channels, 3.
+
+    Returns
+    -------
+    Split
+
+    Raises
+    ------
+    InputError
+        If the data set is not there, or the training set has not more images than are held back.
+
+    Examples
+    --------
+    >>> read_data("embedded").test[1].shape
+    (2000,)
+    """
+    data = load_dataset(name, folder, size, channels).with_channels()
+    data = data.first(limit, limit) if limit else data
+    train = data.train_images, data.train_labels
+    test = data.test_images, data.test_labels
+    held, count = None, len(train[0])
+    if validation >= count:
+        raise InputError(f"validation is {validation}; expected fewer than the {count} images")
+    if validation:
+        train, held = zip(*((a[:-validation], a[-validation:]) for a in train), strict=True)
+    return Split(train, test, held, tuple(data.classes))

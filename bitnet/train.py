@@ -25,7 +25,7 @@ __all__ = [
 BATCH, BATCH_OF_IMAGES = 1000, 100  # what an evaluation takes at once
 
 
-def scores(model, images, to_input=None):
+def scores(model, images, to_input=None, batch=None):
     """The outputs of a model in evaluation mode for images, some at a time.
 
     Parameters
@@ -36,6 +36,8 @@ def scores(model, images, to_input=None):
         Shape (count, ...), one or more.
     to_input : callable, optional
         From some of the images to what the model takes.
+    batch : int, optional
+        How many at once; 1000, or 100 for convolutions.
 
     Returns
     -------
@@ -58,7 +60,7 @@ def scores(model, images, to_input=None):
     with evaluating(model):
         convolves = any(isinstance(layer, (BinaryConv2d, Conv2d)) for layer in model.modules())
         size = BATCH_OF_IMAGES if convolves else BATCH
-        passes = batches(images, numbers, size)
+        passes = batches(images, numbers, batch or size)
         return np.concatenate([model(to_input(x) if to_input else x).data for x, _ in passes])
 
 

@@ -40,12 +40,14 @@ ONLY = {
     "deploy.layers": {"errors", "kernels", "deploy"},
     "deploy.unique": {"kernels"},
     "deploy.runtime": {"errors", "kernels", "deploy"},
-    "deploy.file": {"archive", "errors", "kernels", "deploy"},
+    "deploy.file": {"archive", "errors", "kernels", "deploy", "preparation"},
     "data.cifar": {"archive", "errors"},
     "data.idx": {"archive", "errors"},
     "data.svhn": {"errors"},
     "preparation": {"errors"},
     "data.batches": {"backend", "errors"},
+    "data.catalogue": {"errors"},
+    "data.image_folder": {"errors"},
     "data.datasets": {"data", "errors"},
 }
 
@@ -56,6 +58,8 @@ LAZY = {
     "threadpoolctl": {"backend"},
     "scipy": {"data"},
     "matplotlib": {"plots"},
+    "PIL": {"data"},
+    "tqdm": {"verbs"},
 }
 STANDARD = {"numpy"} | set(sys.stdlib_module_names)
 

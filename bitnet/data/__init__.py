@@ -1,19 +1,25 @@
-"""Data sets from the files they are published in, the embedded digits, and batches."""
+"""Data sets from the files they are published in, pictures, the embedded digits, and batches."""
 
 from bitnet.data.batches import batches
 from bitnet.data.cifar import read_cifar, write_cifar
 from bitnet.data.datasets import DATASETS, Dataset, available, load_dataset, scale_pixels
 from bitnet.data.idx import read_idx, write_idx
+from bitnet.data.image_folder import read_image, read_image_folder, read_images_of
 from bitnet.data.svhn import read_svhn
+from bitnet.preparation import Preparation
 
 __all__ = [
     "DATASETS",
     "Dataset",
+    "Preparation",
     "available",
     "batches",
     "load_dataset",
     "read_cifar",
     "read_idx",
+    "read_image",
+    "read_image_folder",
+    "read_images_of",
     "read_svhn",
     "scale_pixels",
     "write_cifar",

@@ -14,12 +14,13 @@ import numpy as np
 from bitnet.archive import replacing
 from bitnet.errors import InputError
 
-__all__ = ["read_cifar", "write_cifar"]
+__all__ = ["read_cifar", "read_class_names", "write_cifar"]
 
 SIDE, CHANNELS = 32, 3
 PIXELS = SIDE * SIDE * CHANNELS
 LABELS = {10: (10,), 100: (20, 100)}  # how many of each label there are
 MAX_BYTES = 1 << 30
+MAX_NAMES = 1 << 16  # bytes of a list of names
 NAMES = {10: "CIFAR-10 binary version", 100: "CIFAR-100 binary version"}
 
 
@@ -88,6 +89,50 @@ def read_cifar(path, classes=10, max_bytes=MAX_BYTES):
     planes = records[:, -PIXELS:].reshape(-1, CHANNELS, SIDE, SIDE)
     images = np.ascontiguousarray(planes.transpose(0, 2, 3, 1))
     return images, records[:, len(LABELS[classes]) - 1].copy()
+
+
+def read_class_names(path, count):
+    """Read the names of classes, a line each, as in `batches.meta.txt`.
+
+    Parameters
+    ----------
+    path : str or path
+        `batches.meta.txt` of CIFAR-10, `fine_label_names.txt` of CIFAR-100; empty lines do not
+        count.
+    count : int
+        How many names there must be.
+
+    Returns
+    -------
+    tuple of str
+        In the order of the labels.
+
+    Raises
+    ------
+    InputError
+        If there are more or fewer names, or one is no short line of printable ASCII, or comes
+        twice.
+    OSError
+        If the file cannot be opened or read.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = pathlib.Path(folder, "names.txt").write_text("cat\\ndog\\n\\n")
+    ...     read_class_names(f"{folder}/names.txt", 2)
+    ('cat', 'dog')
+    """
+    with open(path, "rb") as file:
+        content = file.read(MAX_NAMES + 1)
+    if len(content) > MAX_NAMES or not content.isascii():
+        raise InputError(f"{path}: no list of {count} names in ASCII")
+    names = tuple(line.strip() for line in content.decode().split("\n") if line.strip())
+    if len(names) != count or len(set(names)) < count:
+        raise InputError(f"{path}: {len(set(names))} different names; expected {count}")
+    if not all(name.isprintable() and len(name) <= 64 for name in names):
+        raise InputError(f"{path}: a name is no printable line of at most 64 characters")
+    return names
 
 
 def write_cifar(path, images, labels, coarse=None):

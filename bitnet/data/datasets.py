@@ -1,44 +1,21 @@
-"""Finding and reading the data sets: the embedded digits, MNIST and Fashion-MNIST."""
+"""Reading a data set by its name: the embedded digits, the published sets, a folder of images."""
 
 import dataclasses
-import os
 import pathlib
 
 import numpy as np
 
+from bitnet.data.catalogue import PUBLISHED, find_files, folder_of, published
+from bitnet.data.cifar import read_cifar, read_class_names
 from bitnet.data.idx import read_idx
+from bitnet.data.image_folder import read_image_folder
+from bitnet.data.svhn import read_svhn
 from bitnet.errors import InputError
 
 __all__ = ["DATASETS", "Dataset", "available", "load_dataset", "scale_pixels"]
 
-DATASETS = ("embedded", "mnist", "fashion-mnist")
-
-FILES = {
-    "train_images": "train-images-idx3-ubyte",
-    "train_labels": "train-labels-idx1-ubyte",
-    "test_images": "t10k-images-idx3-ubyte",
-    "test_labels": "t10k-labels-idx1-ubyte",
-}
-CLASSES = {
-    "embedded": tuple("0123456789"),
-    "mnist": tuple("0123456789"),
-    "fashion-mnist": (
-        "T-shirt/top",
-        "trouser",
-        "pullover",
-        "dress",
-        "coat",
-        "sandal",
-        "shirt",
-        "sneaker",
-        "bag",
-        "ankle boot",
-    ),
-}
-SOURCES = {
-    "mnist": "the MNIST database of handwritten digits (LeCun, Cortes, Burges)",
-    "fashion-mnist": "github.com/zalandoresearch/fashion-mnist, folder data/fashion",
-}
+DATASETS = ("embedded", *PUBLISHED, "folder")
+EMBEDDED = pathlib.Path(__file__).parent / "digits"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,9 +27,10 @@ class Dataset:
     name : str
         One of `DATASETS`.
     train_images, test_images : numpy.ndarray
-        uint8 of shape (count, height, width), 0 black to 255 white.
+        uint8, 0 black to 255 full brightness: (count, height, width) for one channel,
+        (count, height, width, 3) for red, green and blue.
     train_labels, test_labels : numpy.ndarray
-        uint8 of shape (count,), the index of the class.
+        Whole numbers of shape (count,), the index of the class.
     classes : tuple of str
         The names of the classes.
 
@@ -70,8 +48,12 @@ class Dataset:
     classes: tuple
 
     def flattened(self):
-        """The data set with each image as a row of pixels, (count, height * width)."""
+        """The data set with each image as a row of numbers, (count, height * width * channels)."""
         return self.with_images(lambda images: images.reshape(len(images), -1))
+
+    def with_channels(self):
+        """The data set with images of shape (count, height, width, channels), also for one."""
+        return self.with_images(lambda images: images[..., None] if images.ndim == 3 else images)
 
     def with_images(self, change):
         """The data set with `change(images)` in place of the training and the test images."""
@@ -89,18 +71,24 @@ class Dataset:
         )
 
 
-def load_dataset(name):
+def load_dataset(name, folder=None, size=None, channels=None):
     """Read a data set.
 
     "embedded" is part of the package: the first 10 000 training images of MNIST and every
-    fifth of its test images.  The others are looked for in the folder `name` below the
-    folder that the environment variable BITNET_DATA names, or, where it is not set, below
-    the folder `bitnet` of the user's cache.
+    fifth of its test images.  "folder" is a folder of images, see `read_image_folder`.  The
+    others are looked for in the folder `name` ("svhn" for "svhn-extra" too, which adds the
+    set extra to the training images) below the folder that the environment variable
+    BITNET_DATA names, or, where it is not set, below the folder `bitnet` of the user's cache.
 
     Parameters
     ----------
-    name : {"embedded", "mnist", "fashion-mnist"}
-        Which one.
+    name : str
+        One of `DATASETS`: "embedded", "mnist", "fashion-mnist", "cifar10", "cifar100" (with the
+        fine labels), "svhn", "svhn-extra" or "folder".
+    folder : str or path, optional
+        Where the files are, instead.
+    size, channels : int, optional
+        For "folder": pixels along each side (32), and 1 or 3 (3).
 
     Returns
     -------
@@ -110,8 +98,8 @@ def load_dataset(name):
     Raises
     ------
     InputError
-        If the name is unknown, a file is missing (the message says what to download and
-        where to put it), or the files do not fit together.
+        If the name is unknown, a file is missing (the message says how to get it and where to
+        put it), a library that reads it is missing, or the files do not fit together.
 
     Examples
     --------
@@ -121,12 +109,60 @@ def load_dataset(name):
     """
     if name not in DATASETS:
         raise InputError(f"unknown data set {name!r}; expected one of {', '.join(DATASETS)}")
-    folder = folder_of(name)
-    arrays = {field: read_idx(_find(name, folder, stem)) for field, stem in FILES.items()}
-    for part in ("train", "test"):
-        images, labels = arrays[f"{part}_images"], arrays[f"{part}_labels"]
-        _check(f"{folder}: the {part} set", images, labels, len(CLASSES[name]))
-    return Dataset(name, **arrays, classes=CLASSES[name])
+    if name == "folder":
+        if folder is None:
+            raise InputError("the data set 'folder' needs folder=, the folder with the images")
+        options = {"size": size, "channels": channels}
+        given = {key: value for key, value in options.items() if value is not None}
+        arrays, classes = read_image_folder(folder, **given)
+        return Dataset(name, *arrays, classes)
+    if size is not None or channels is not None:
+        raise InputError(f"the images of {name!r} have one size; size and channels are of 'folder'")
+    if name == "embedded":
+        if folder is not None:
+            raise InputError("the data set 'embedded' is part of the package; leave out folder=")
+        known, paths = published("mnist"), _paths("mnist", EMBEDDED)
+    else:
+        known, paths = published(name), _paths(name, folder or folder_of(name))
+    classes, arrays = _class_names(known, paths), []
+    for part, files in (("train", known.train), ("test", known.test)):
+        here, paths = paths[: len(files)], paths[len(files) :]
+        images, labels = _read(known.kind, here)
+        _check(f"{here[0].parent}: the {part} set", known.kind, images, labels, len(classes))
+        arrays += [images, labels]
+    return Dataset(name, *arrays, classes)
+
+
+def _paths(name, folder):
+    """The paths of all files of a published set."""
+    found = find_files(name, folder)
+    missing = [file for file, path in found.items() if path is None]
+    if not missing:
+        return list(found.values())
+    known = published(name)
+    raise InputError(
+        f"no {missing[0]} in {folder}; run `bitnet data fetch {name}`, or download "
+        f"{', '.join(file.name for file in known.downloads)} of {known.about} and put "
+        f"{'what it holds' if known.archive_folder else 'them'} there, or set BITNET_DATA to the "
+        "folder above it"
+    )
+
+
+def _class_names(known, paths):
+    """The names of the classes, from the set's own list where it is beside its files."""
+    path = paths[0].parent / known.names_file
+    return read_class_names(path, len(known.classes)) if path.is_file() else known.classes
+
+
+def _read(kind, paths):
+    """Images and labels of some files of one kind."""
+    if kind == "idx":
+        return tuple(map(read_idx, paths))
+    if kind == "svhn":
+        parts = [read_svhn(path) for path in paths]
+    else:
+        parts = [read_cifar(path, int(kind.removeprefix("cifar"))) for path in paths]
+    return parts[0] if len(parts) == 1 else tuple(map(np.concatenate, zip(*parts, strict=True)))
 
 
 def scale_pixels(images):
@@ -166,42 +202,18 @@ def available():
     >>> available()[0][0]
     'embedded'
     """
-    facts = []
-    for name in DATASETS:
-        folder = folder_of(name)
+    facts = [("embedded", str(EMBEDDED))]
+    for name in PUBLISHED:
         try:
-            for stem in FILES.values():
-                _find(name, folder, stem)
-            facts.append((name, str(folder)))
+            facts.append((name, str(_paths(name, folder_of(name))[0].parent)))
         except InputError as error:
             facts.append((name, str(error)))
-    return facts
+    return [*facts, ("folder", "FOLDER/train/CLASS/*.png (or jpg, ...) and FOLDER/val or test "
+                     "likewise, wherever folder= says")]  # fmt: skip
 
 
-def folder_of(name):
-    """The folder in which the files of a data set belong."""
-    if name == "embedded":
-        return pathlib.Path(__file__).parent / "digits"
-    if os.environ.get("BITNET_DATA"):
-        return pathlib.Path(os.environ["BITNET_DATA"]) / name
-    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return pathlib.Path(cache) / "bitnet" / name
-
-
-def _find(name, folder, stem):
-    """The path of a file, plain or gzip."""
-    for path in (folder / f"{stem}.gz", folder / stem):
-        if path.is_file():
-            return path
-    raise InputError(
-        f"no {stem}.gz in {folder}; download the four files "
-        f"{', '.join(f'{s}.gz' for s in FILES.values())} of {SOURCES.get(name, 'the package')} "
-        "and put them there, or set BITNET_DATA to the folder above it"
-    )
-
-
-def _check(what, images, labels, n_classes):
-    if images.ndim != 3 or images.shape[1:] != (28, 28) or len(images) == 0:
+def _check(what, kind, images, labels, n_classes):
+    if len(images) == 0 or (kind == "idx" and images.shape[1:] != (28, 28)):
         raise InputError(f"{what} has images of shape {images.shape}; expected (count, 28, 28)")
     if labels.shape != images.shape[:1]:
         raise InputError(f"{what} has {len(images)} images and labels of shape {labels.shape}")

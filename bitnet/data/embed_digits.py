@@ -5,7 +5,8 @@ and every fifth test image into the package's folder `data/digits`.
 """
 
 from bitnet.command import run
-from bitnet.data.datasets import FILES, folder_of, load_dataset
+from bitnet.data.catalogue import IDX_FILES
+from bitnet.data.datasets import EMBEDDED, load_dataset
 from bitnet.data.idx import write_idx
 
 __all__ = ["embed"]
@@ -41,19 +42,19 @@ def embed(mnist, folder):
     ...     read_idx(f"{folder}/t10k-labels-idx1-ubyte.gz")
     array([0, 5], dtype=uint8)
     """
-    parts = {
-        "train_images": mnist.train_images[:TRAIN_COUNT],
-        "train_labels": mnist.train_labels[:TRAIN_COUNT],
-        "test_images": mnist.test_images[::TEST_STEP],
-        "test_labels": mnist.test_labels[::TEST_STEP],
-    }
-    for field, array in parts.items():
-        write_idx(folder / f"{FILES[field]}.gz", array)
+    parts = (
+        mnist.train_images[:TRAIN_COUNT],
+        mnist.train_labels[:TRAIN_COUNT],
+        mnist.test_images[::TEST_STEP],
+        mnist.test_labels[::TEST_STEP],
+    )
+    for name, array in zip(IDX_FILES, parts, strict=True):
+        write_idx(folder / f"{name}.gz", array)
 
 
 def main():
     """Make the files in place."""
-    embed(load_dataset("mnist"), folder_of("embedded"))
+    embed(load_dataset("mnist"), EMBEDDED)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,9 @@ padding 0.  `I.thresholds` (int32) and `I.rising` (one bit a unit, in the same o
 to hidden layers, `I.mean`, `I.scale` and `I.shift` (float32) to the last one.  The filters of a
 convolution have the shape (M, rows, columns, ceil(C / 8)); its window and that of its pooling
 stand in the header, beside the rows and columns of the images.
+
+The header may also name the `classes`, the `data` set, the rows, columns and channels of its
+`picture`s, and the header of a preparation, `prepare`, whose arrays are `prepare.NAME`.
 """
 
 import dataclasses
@@ -17,6 +20,7 @@ from bitnet.deploy.layers import check_layer
 from bitnet.deploy.runtime import FrozenConv, FrozenLayer, FrozenNet, FrozenOutput
 from bitnet.errors import InputError
 from bitnet.kernels import Bits, Window
+from bitnet.preparation import Preparation
 
 __all__ = ["contents", "load", "save"]
 
@@ -95,6 +99,11 @@ def contents(net):
         windows = [[layer.window, layer.pool] for layer in convolutions]
         header["image"] = list(net.shape)
         header["windows"] = [[w and dataclasses.asdict(w) for w in pair] for pair in windows]
+    about = {"classes": net.classes, "data": net.data, "picture": net.picture}
+    header |= {name: value for name, value in about.items() if value is not None}
+    if net.preparation is not None:
+        header["prepare"] = net.preparation.header
+        arrays |= {f"prepare.{name}": a for name, a in net.preparation.arrays.items()}
     return header, arrays
 
 
@@ -146,6 +155,7 @@ def _net(header, arrays):
         raise InputError(f"the header has sizes {sizes!r}; expected widths of 1 or more")
     if header.get("convention") != CONVENTION:
         raise InputError("the header states other conventions of bits than this bitnet's")
+    about = _about(header, arrays, sizes)
     last = len(sizes) - 2
     if last < 0 or len(arrays) != 3 * last + 4:
         raise InputError(f"{len(arrays)} arrays for the {len(sizes)} sizes that the header states")
@@ -169,7 +179,35 @@ def _net(header, arrays):
             raise InputError(f"layer {i} has bits of shape {bits.shape}; expected {m} rows")
         shape = check_layer(i, layers[-1], shape)
     image = header["image"][:2] if windows else None
-    return FrozenNet(layers, header.get("input"), image)
+    return FrozenNet(layers, header.get("input"), image, **about)
+
+
+def _about(header, arrays, sizes):
+    """What the header says about the data, and the preparation, whose arrays are taken out."""
+    classes, data, picture = (header.get(name) for name in ("classes", "data", "picture"))
+    if classes is not None:
+        named = isinstance(classes, list) and all(type(name) is str for name in classes)
+        if not named or len(classes) != sizes[-1]:
+            raise InputError(f"the header has classes {classes!r:.60}; expected {sizes[-1]} names")
+        classes = tuple(classes)
+    if data is not None and type(data) is not str:
+        raise InputError(f"the header has data {data!r:.60}; expected a name")
+    if picture is not None:
+        whole = isinstance(picture, list) and all(type(n) is int and n > 0 for n in picture)
+        if not whole or len(picture) != 3 or math.prod(picture) != sizes[0]:
+            raise InputError(
+                f"the header has picture {picture!r:.60}; expected [rows, columns, channels] with "
+                f"{sizes[0]} numbers"
+            )
+        picture = tuple(picture)
+    of_preparation = [name for name in arrays if name.startswith("prepare.")]
+    prepare = {name.removeprefix("prepare."): arrays.pop(name) for name in of_preparation}
+    preparation = None
+    if "prepare" in header or prepare:
+        preparation = Preparation.from_arrays(header.get("prepare"), prepare)
+        if math.prod(preparation.header["image"]) != sizes[0]:
+            raise InputError(f"{preparation!r} is of other images than the net")
+    return {"classes": classes, "data": data, "picture": picture, "preparation": preparation}
 
 
 def _images(header, n, last):

@@ -108,9 +108,17 @@ class FrozenNet:
         Returns
         -------
         numpy.ndarray
-            uint8 of the same shape: the same, if the net has no preparation.
+            uint8, for `scores` and `predict`: the same, if the net has no preparation.
+
+        Raises
+        ------
+        InputError
+            If the preparation is of other images.
         """
-        return images if self.preparation is None else self.preparation(images)
+        if self.preparation is None:
+            return images
+        images = np.asarray(images)
+        return self.preparation(images[..., None] if images.ndim == 3 else images)
 
     def pre_activations(self, x):
         """The integer pre-activations of every layer, the last one included.

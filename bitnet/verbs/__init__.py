@@ -1,5 +1,13 @@
 """The verbs of the command line: a module each, with `HELP`, `add_arguments` and `main`."""
 
-from bitnet.verbs import bench, status
+from bitnet.verbs import bench, evaluate, freeze, predict, status, train
 
-VERBS = {"status": status, "bench": bench}  # in the order of `bitnet --help`
+# in the order of `bitnet --help`
+VERBS = {
+    "status": status,
+    "train": train,
+    "evaluate": evaluate,
+    "freeze": freeze,
+    "predict": predict,
+    "bench": bench,
+}

@@ -1,7 +1,7 @@
 """`bitnet bench`: a short stopwatch for this machine."""
 
-import bitnet
 from bitnet.bench import report
+from bitnet.verbs.options import add_threads, use_threads
 from bitnet.verbs.status import facts
 
 __all__ = ["add_arguments", "main"]
@@ -26,7 +26,7 @@ def add_arguments(parser):
     >>> parser.parse_args(["--threads", "2"]).threads
     2
     """
-    parser.add_argument("--threads", type=int, help="of the kernels and the BLAS (all processors)")
+    add_threads(parser)
 
 
 def main(args):
@@ -45,14 +45,14 @@ def main(args):
     Examples
     --------
     >>> import argparse
+    >>> import bitnet
     >>> try:
     ...     main(argparse.Namespace(threads=0))
     ... except bitnet.InputError:
     ...     print("refused")
     refused
     """
-    if args.threads is not None:
-        bitnet.set_num_threads(args.threads)
+    use_threads(args.threads)
     for name, fact in facts():
         if name in SHOWN:
             print(f"{name:20} {fact}")

@@ -7,6 +7,7 @@ import pytest
 
 from bitnet import InputError
 from bitnet.data import read_cifar, write_cifar
+from bitnet.data.cifar import read_class_names
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (5, 32, 32, 3), dtype=np.uint8)
@@ -74,3 +75,29 @@ def test_arrays_that_do_not_fit_are_not_written(tmp_path, images, labels):
     with pytest.raises(InputError, match="write_cifar"):
         write_cifar(tmp_path / "x.bin", images, labels)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "0 different names; expected 2"),
+        (b"a\nb\nc\n", "3 different names"),
+        (b"a\na\n", "1 different names"),
+        (b"a\n\xc3\xa4\n", "ASCII"),
+        (b"a\n\x1b[31mb\n", "printable"),
+        (b"a\n\0b\n", "printable"),
+        (b"a\n" + b"b" * 65, "at most 64"),
+        (b"a\n" * 100_000, "no list"),
+    ],
+)
+def test_lists_of_other_things_than_names_are_refused(tmp_path, content, message):
+    path = tmp_path / "batches.meta.txt"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=message):
+        read_class_names(path, 2)
+
+
+def test_lines_may_end_as_they_do_elsewhere(tmp_path):
+    path = tmp_path / "batches.meta.txt"
+    path.write_bytes(b"cat\r\nfire truck\r\n\r\n")
+    assert read_class_names(path, 2) == ("cat", "fire truck")

@@ -92,5 +92,100 @@ def test_files_are_found_plain_and_gzip_and_held_against_each_other(tmp_path, mo
 
 
 def test_an_unknown_name_is_refused():
-    with pytest.raises(InputError, match="expected one of embedded, mnist, fashion-mnist"):
+    with pytest.raises(InputError, match="expected one of embedded, mnist, fashion-mnist, cifar10"):
         data.load_dataset("cifar")
+
+
+RNG = np.random.default_rng(0)
+
+
+def colours(count):
+    return RNG.integers(0, 256, (count, 32, 32, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("subfolder", ["", "cifar-10-batches-bin"])
+def test_cifar_10_in_its_folder_or_its_archives(tmp_path, monkeypatch, subfolder):
+    monkeypatch.setenv("BITNET_DATA", str(tmp_path))
+    folder = tmp_path / "cifar10" / subfolder
+    folder.mkdir(parents=True)
+    train, test = colours(10), colours(3)
+    for i in range(5):
+        data.write_cifar(folder / f"data_batch_{i + 1}.bin", train[2 * i : 2 * i + 2], [i, 9 - i])
+    with pytest.raises(InputError, match=r"no test_batch.bin in .*bitnet data fetch cifar10"):
+        data.load_dataset("cifar10")
+    data.write_cifar(folder / "test_batch.bin", test, [7, 8, 9])
+    for cifar in (data.load_dataset("cifar10"), data.load_dataset("cifar10", folder=folder)):
+        assert np.array_equal(cifar.train_images, train)
+        assert cifar.train_labels.tolist() == [0, 9, 1, 8, 2, 7, 3, 6, 4, 5]
+        assert np.array_equal(cifar.test_images, test)
+        assert cifar.test_labels.tolist() == [7, 8, 9]
+        assert cifar.classes[0] == "airplane"
+    assert dict(data.available())["cifar10"] == str(folder)
+    names = folder / "batches.meta.txt"
+    names.write_text("\n".join("abcdefghij") + "\n\n")
+    assert data.load_dataset("cifar10").classes == tuple("abcdefghij")
+    names.write_text("\n".join("abcdefghi"))
+    with pytest.raises(InputError, match="9 different names; expected 10"):
+        data.load_dataset("cifar10")
+
+
+def test_cifar_100_has_fine_labels_and_their_names(tmp_path):
+    data.write_cifar(tmp_path / "train.bin", colours(2), [99, 0], coarse=[19, 0])
+    data.write_cifar(tmp_path / "test.bin", colours(1), [50], coarse=[3])
+    cifar = data.load_dataset("cifar100", folder=str(tmp_path))
+    assert cifar.train_labels.tolist() == [99, 0]
+    assert cifar.classes == tuple(map(str, range(100)))
+    names = [f"thing_{i}" for i in range(100)]
+    (tmp_path / "fine_label_names.txt").write_text("\n".join(names))
+    assert data.load_dataset("cifar100", folder=tmp_path).classes == tuple(names)
+
+
+def test_svhn_with_and_without_the_set_extra(tmp_path):
+    scipy_io = pytest.importorskip("scipy.io", reason="SciPy is not installed")
+    parts = {"train": colours(3), "test": colours(2), "extra": colours(4)}
+    for i, (name, images) in enumerate(parts.items()):
+        y = np.full((len(images), 1), 10 - i, np.uint8)
+        scipy_io.savemat(
+            tmp_path / f"{name}_32x32.mat", {"X": images.transpose(1, 2, 3, 0), "y": y}
+        )
+    svhn = data.load_dataset("svhn", folder=tmp_path)
+    assert np.array_equal(svhn.train_images, parts["train"])
+    assert svhn.train_labels.tolist() == [0, 0, 0]
+    assert svhn.test_labels.tolist() == [9, 9]
+    extra = data.load_dataset("svhn-extra", folder=tmp_path)
+    assert np.array_equal(extra.train_images, np.concatenate([parts["train"], parts["extra"]]))
+    assert extra.train_labels.tolist() == [0, 0, 0, 8, 8, 8, 8]
+    assert np.array_equal(extra.test_images, parts["test"])
+    assert extra.classes == tuple("0123456789")
+    (tmp_path / "extra_32x32.mat").unlink()
+    with pytest.raises(InputError, match=r"no extra_32x32.mat in .*fetch svhn-extra"):
+        data.load_dataset("svhn-extra", folder=tmp_path)
+
+
+@needs("mnist-m")
+def test_the_stand_in_for_svhn_by_its_folder():
+    svhn = data.load_dataset("svhn", folder=FULL / "mnist-m")
+    assert svhn.train_images.shape == (12_000, 32, 32, 3)
+    assert svhn.test_images.shape == (3_000, 32, 32, 3)
+    assert set(np.unique(svhn.train_labels)) == set(range(10))
+
+
+def test_with_channels():
+    digits = data.load_dataset("embedded").first(3, 2).with_channels()
+    assert digits.train_images.shape == (3, 28, 28, 1)
+    assert digits.with_channels().test_images.shape == (2, 28, 28, 1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"name": "embedded", "folder": "x"}, "leave out folder="),
+        ({"name": "folder"}, "needs folder="),
+        ({"name": "mnist", "size": 32}, "size and channels are of 'folder'"),
+        ({"name": "mnist", "folder": "no/such"}, "no train-images-idx3-ubyte in no/such"),
+        ({"name": ["mnist"]}, "unknown data set"),
+    ],
+)
+def test_arguments_that_do_not_fit_are_refused(arguments, message):
+    with pytest.raises(InputError, match=message):
+        data.load_dataset(**arguments)

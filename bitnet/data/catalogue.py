@@ -1,0 +1,267 @@
+"""The published data sets: their files with sizes and checksums, where they are, where they belong.
+
+Sizes and MD5s of downloads: CIFAR's are on the set's page (www.cs.toronto.edu/~kriz/cifar.html),
+Fashion-MNIST's in its README, those of MNIST and SVHN in the source of torchvision.  The MD5s of
+unpacked IDX files are of what those downloads hold, however it is compressed again.
+"""
+
+import dataclasses
+import os
+import pathlib
+
+from bitnet.errors import InputError
+
+__all__ = ["PUBLISHED", "Published", "Stated", "find_files", "folder_of", "published"]
+
+DIGITS = tuple("0123456789")
+IDX_FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte",
+             "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")  # fmt: skip
+IDX_BYTES = (47_040_016, 60_008, 7_840_016, 10_008)
+
+
+@dataclasses.dataclass(frozen=True)
+class Stated:
+    """What is stated about a file.
+
+    Attributes
+    ----------
+    name : str
+        Of the file.
+    n_bytes : int
+        Its size, of an IDX file uncompressed.
+    md5 : str or None
+        In hexadecimal; None where it is not known.
+
+    Examples
+    --------
+    >>> published("cifar10").downloads[0].n_bytes
+    170052171
+    """
+
+    name: str
+    n_bytes: int
+    md5: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Published:
+    """A published data set.
+
+    Attributes
+    ----------
+    kind : str
+        The format of its files: "idx", "cifar10", "cifar100" or "svhn".
+    about : str
+        What it is, and whose.
+    classes : tuple of str
+        Their names; `names_file` has precedence.
+    train, test : tuple of Stated
+        The files that are read.
+    address : str
+        Where the downloads are.
+    downloads : tuple of Stated
+        As they are published.
+    folder : str
+        Below the folder of all data sets.
+    archive_folder : str
+        In which a downloaded archive has its files; empty where there is no archive.
+    names_file : str
+        A text file with the names of the classes, where there is one.
+
+    Examples
+    --------
+    >>> published("svhn").train[0].name
+    'train_32x32.mat'
+    """
+
+    kind: str
+    about: str
+    classes: tuple
+    train: tuple
+    test: tuple
+    address: str
+    downloads: tuple
+    folder: str
+    archive_folder: str = ""
+    names_file: str = ""
+
+    @property
+    def files(self):
+        """All files that are read, those of the training set first."""
+        return self.train + self.test
+
+
+def _idx(folder, about, classes, address, contents, downloads):
+    """A set in four IDX files: MD5s of what they hold; sizes and MD5s as they are published."""
+    files = tuple(map(Stated, IDX_FILES, IDX_BYTES, contents))
+    zipped = tuple(Stated(f"{name}.gz", *d) for name, d in zip(IDX_FILES, downloads, strict=True))
+    return Published("idx", about, classes, files[:2], files[2:], address, zipped, folder)
+
+
+TRAIN_MAT = Stated("train_32x32.mat", 182_040_794, "e26dedcc434d2e4c54c9b2d4a06d8373")
+TEST_MAT = Stated("test_32x32.mat", 64_275_384, "eb5a983be6a315427106f1b164d9cef3")
+EXTRA_MAT = Stated("extra_32x32.mat", 1_329_278_602, "a93ce644f1a588dc4d68dda5feec44a7")
+
+
+def _svhn(about, *train):
+    files = (*train, TEST_MAT)
+    address = "http://ufldl.stanford.edu/housenumbers"
+    return Published("svhn", about, DIGITS, train, files[-1:], address, files, "svhn")
+
+
+PUBLISHED = {
+    "mnist": _idx(
+        "mnist",
+        "the MNIST database of handwritten digits (LeCun, Cortes, Burges)",
+        DIGITS,
+        "https://ossci-datasets.s3.amazonaws.com/mnist",
+        (
+            "6bbc9ace898e44ae57da46a324031adb",
+            "a25bea736e30d166cdddb491f175f624",
+            "2646ac647ad5339dbf082846283269ea",
+            "27ae3e4e09519cfbb04c329615203637",
+        ),
+        (
+            (9_912_422, "f68b3c2dcbeaaa9fbdd348bbdeb94873"),
+            (28_881, "d53e105ee54ea40749a09fcbcd1e9432"),
+            (1_648_877, "9fb629c4189551a2d022fa330f9573f3"),
+            (4_542, "ec29112dd5afa0611ce80d1b7f02629c"),
+        ),
+    ),
+    "fashion-mnist": _idx(
+        "fashion-mnist",
+        "Fashion-MNIST (Zalando), github.com/zalandoresearch/fashion-mnist, data/fashion",
+        ("T-shirt/top", "trouser", "pullover", "dress", "coat",
+         "sandal", "shirt", "sneaker", "bag", "ankle boot"),
+        "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion",
+        (
+            "f4a8712d7a061bf5bd6d2ca38dc4d50a",
+            "9018921c3c673c538a1fc5bad174d6f9",
+            "8181f5470baa50b63fa0f6fddb340f0a",
+            "15d484375f8d13e6eb1aabb0c3f46965",
+        ),
+        (
+            (26_421_880, "8d4fb7e6c68d591d4c3dfef9ec88bf0d"),
+            (29_515, "25c81989df183df01b3e8a0aad5dffbe"),
+            (4_422_102, "bef4ecab320f06d8554ea6380940ec79"),
+            (5_148, "bb300cfdad3c16e7a12a480ee83cd310"),
+        ),
+    ),
+    "cifar10": Published(
+        "cifar10",
+        "CIFAR-10, binary version (Krizhevsky), www.cs.toronto.edu/~kriz/cifar.html",
+        ("airplane", "automobile", "bird", "cat", "deer",
+         "dog", "frog", "horse", "ship", "truck"),
+        tuple(Stated(f"data_batch_{i}.bin", 30_730_000) for i in range(1, 6)),
+        (Stated("test_batch.bin", 30_730_000),),
+        "https://www.cs.toronto.edu/~kriz",
+        (Stated("cifar-10-binary.tar.gz", 170_052_171, "c32a1d4ab5d03f1284b67883e8d87530"),),
+        "cifar10",
+        "cifar-10-batches-bin",
+        "batches.meta.txt",
+    ),
+    "cifar100": Published(
+        "cifar100",
+        "CIFAR-100, binary version (Krizhevsky), www.cs.toronto.edu/~kriz/cifar.html",
+        tuple(map(str, range(100))),
+        (Stated("train.bin", 153_700_000),),
+        (Stated("test.bin", 30_740_000),),
+        "https://www.cs.toronto.edu/~kriz",
+        (Stated("cifar-100-binary.tar.gz", 168_513_733, "03b5dce01913d631647c71ecec9e9cb8"),),
+        "cifar100",
+        "cifar-100-binary",
+        "fine_label_names.txt",
+    ),
+    "svhn": _svhn("SVHN, cropped digits (Netzer and others), ufldl.stanford.edu/housenumbers",
+                  TRAIN_MAT),
+    "svhn-extra": _svhn("SVHN, cropped digits with the set extra, ufldl.stanford.edu/housenumbers",
+                        TRAIN_MAT, EXTRA_MAT),
+}  # fmt: skip
+
+
+def published(name):
+    """What is known about a published data set.
+
+    Parameters
+    ----------
+    name : str
+        One of `PUBLISHED`.
+
+    Returns
+    -------
+    Published
+        Its files, sizes and checksums.
+
+    Raises
+    ------
+    InputError
+        If there is none of this name.
+
+    Examples
+    --------
+    >>> published("mnist").files[1].n_bytes
+    60008
+    """
+    if name not in PUBLISHED:
+        raise InputError(f"no published set {name!r}; expected one of {', '.join(PUBLISHED)}")
+    return PUBLISHED[name]
+
+
+def folder_of(name):
+    """The folder in which the files of a published set belong.
+
+    Parameters
+    ----------
+    name : str
+        One of `PUBLISHED`.
+
+    Returns
+    -------
+    pathlib.Path
+        Below the folder that the environment variable BITNET_DATA names, or, where it is not
+        set, below the folder `bitnet` of the user's cache.
+
+    Examples
+    --------
+    >>> folder_of("svhn-extra").name
+    'svhn'
+    """
+    return data_folder() / published(name).folder
+
+
+def data_folder():
+    """The folder of all data sets."""
+    if os.environ.get("BITNET_DATA"):
+        return pathlib.Path(os.environ["BITNET_DATA"])
+    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return pathlib.Path(cache) / "bitnet"
+
+
+def find_files(name, folder):
+    """Where the files of a published set are.
+
+    Parameters
+    ----------
+    name : str
+        One of `PUBLISHED`.
+    folder : str or path
+        IDX files may be plain or gzip; CIFAR's may be in the folder that their archive makes.
+
+    Returns
+    -------
+    dict of str to pathlib.Path or None
+        For each name in `published(name).files`, in this order; None where there is none.
+
+    Examples
+    --------
+    >>> find_files("svhn", "no/such/folder")
+    {'train_32x32.mat': None, 'test_32x32.mat': None}
+    """
+    known, folder = published(name), pathlib.Path(folder)
+    places = [folder, folder / known.archive_folder] if known.archive_folder else [folder]
+    ends = (".gz", "") if known.kind == "idx" else ("",)
+    return {
+        file.name: next((path for place in places for end in ends
+                         if (path := place / f"{file.name}{end}").is_file()), None)
+        for file in known.files
+    }  # fmt: skip

@@ -1,0 +1,272 @@
+"""Folders of images, in ImageNet's layout, and single images: pictures of any size as squares.
+
+    FOLDER/train/CLASS/*.jpg    FOLDER/val/CLASS/*.jpg, or FOLDER/test/CLASS/*.jpg
+
+Pillow (extra `images`) decodes them.  The middle of each picture, as large a square as fits, is
+scaled to the size that is asked for.
+"""
+
+import importlib.util
+import os
+import pathlib
+import warnings
+
+import numpy as np
+
+from bitnet.errors import InputError
+
+__all__ = ["read_image", "read_image_folder", "read_images_of"]
+
+FORMATS = ("JPEG", "PNG", "BMP", "GIF", "PPM", "WEBP")
+ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".pgm", ".ppm", ".webp")
+MAX_PIXELS = 1 << 26  # of a file, 67 million
+MAX_FILE = 1 << 28  # bytes
+MAX_BYTES = 1 << 32  # of all images of a folder, decoded
+MAX_SIZE = 4096
+MAX_CLASSES = 1 << 16
+MODES = {1: "L", 3: "RGB"}
+
+
+def read_image(path, size, channels=3):
+    """Read one picture as a square.
+
+    It is turned as its camera notes, put on white where it is transparent, cut to the largest
+    square in its middle, and scaled; a square of the right size comes as it is.  Of an animation
+    the first picture counts.
+
+    Parameters
+    ----------
+    path : str or path
+        A JPEG, PNG, BMP, GIF, PPM, PGM, TIFF or WebP file of at most 256 MiB and 67 million
+        pixels.
+    size : int
+        Pixels along each side, 1 to 4096.
+    channels : {1, 3}, optional
+        Grey, or red, green and blue.
+
+    Returns
+    -------
+    numpy.ndarray
+        uint8 of shape (size, size, channels), for one channel (size, size).
+
+    Raises
+    ------
+    InputError
+        If Pillow is missing, or the file is damaged, too large or no such picture.
+    OSError
+        If it cannot be opened.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with open(f"{folder}/two.pgm", "wb") as file:
+    ...         _ = file.write(b"P5 2 2 255 " + bytes([0, 50, 100, 200]))
+    ...     read_image(f"{folder}/two.pgm", size=2, channels=1)
+    array([[  0,  50],
+           [100, 200]], dtype=uint8)
+    """
+    _check_wanted(size, channels)
+    from PIL import Image, ImageOps
+
+    with open(path, "rb") as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of Pillow, on pictures that are refused or are fine
+        if (n_bytes := os.fstat(file.fileno()).st_size) > MAX_FILE:
+            raise InputError(f"{path}: {n_bytes} bytes; at most {MAX_FILE} are read")
+        try:
+            with Image.open(file, formats=FORMATS) as image:
+                width, height = image.size
+                if width * height > MAX_PIXELS:
+                    raise InputError(
+                        f"{path}: {width} x {height} pixels; at most {MAX_PIXELS} are decoded"
+                    )
+                image = ImageOps.exif_transpose(_on_white(_on_8_bits(image)))
+                side = min(image.size)
+                left, top = ((length - side) // 2 for length in image.size)
+                box = left, top, left + side, top + side
+                image = image.convert(MODES[channels])
+                image = image.resize((size, size), Image.Resampling.BILINEAR, box)
+                return np.array(image)
+        except InputError:
+            raise
+        except MemoryError:
+            raise
+        except Exception as error:  # Pillow raises many kinds for files that are damaged
+            raise InputError(
+                f"{path}: no picture that can be read, or damaged ({error}); expected "
+                f"{', '.join(FORMATS)}"
+            ) from None
+
+
+def _check_wanted(size, channels):
+    """Refuse a size that cannot be, and say what is missing."""
+    if importlib.util.find_spec("PIL") is None:
+        raise InputError("reading pictures needs Pillow; run `pip install pillow`, "
+                         "or the extra `images`")  # fmt: skip
+    if isinstance(size, bool) or not isinstance(size, (int, np.integer)):
+        raise InputError(f"size is {size!r}; expected a whole number of pixels")
+    if not 1 <= size <= MAX_SIZE:
+        raise InputError(f"size is {size}; expected 1 to {MAX_SIZE} pixels along each side")
+    if channels not in MODES:
+        raise InputError(f"channels is {channels!r}; expected 1 (grey) or 3 (red, green, blue)")
+
+
+def _on_8_bits(image):
+    """A picture of 16 bits as one of 8; Pillow's own conversion clips."""
+    if not image.mode.startswith("I"):
+        return image
+    from PIL import Image
+
+    return Image.fromarray((np.asarray(image, np.int64).clip(0, 65535) >> 8).astype(np.uint8))
+
+
+def _on_white(image):
+    """A picture without transparency."""
+    if not image.has_transparency_data:
+        return image
+    from PIL import Image
+
+    image = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+
+
+def read_images_of(path, size, channels=3):
+    """Read one picture, or all pictures that are in a folder.
+
+    Parameters
+    ----------
+    path : str or path
+        A file, or a folder; its folders and other files are passed over.
+    size, channels : int
+        As for `read_image`.
+
+    Returns
+    -------
+    paths : list of pathlib.Path
+        Of the pictures, sorted by name.
+    images : numpy.ndarray
+        uint8 of shape (count, size, size, channels), for one channel (count, size, size).
+
+    Raises
+    ------
+    InputError
+        If a picture cannot be read, there is none, or there are more than fit 4 GiB.
+    OSError
+        If something cannot be opened.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for name in ("b.pgm", "a.pgm"):
+    ...         with open(f"{folder}/{name}", "wb") as file:
+    ...             _ = file.write(b"P5 1 1 255 " + name[:1].encode())
+    ...     paths, images = read_images_of(folder, size=1, channels=1)
+    >>> [path.name for path in paths], images.ravel()
+    (['a.pgm', 'b.pgm'], array([97, 98], dtype=uint8))
+    """
+    path = pathlib.Path(path)
+    paths = _pictures(path) if path.is_dir() else [path]
+    if not paths:
+        raise InputError(f"{path}: no pictures in it; expected files ending in {_endings()}")
+    return paths, _read_all(paths, size, channels, path)
+
+
+def _endings():
+    return ", ".join(ENDINGS)
+
+
+def _pictures(folder):
+    """The files of a folder that are named like pictures, sorted."""
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in ENDINGS and not path.name.startswith(".") and path.is_file()
+    )
+
+
+def _read_all(paths, size, channels, where):
+    """All pictures as one array, whose size is checked first."""
+    _check_wanted(size, channels)
+    n_bytes = len(paths) * int(size) ** 2 * channels
+    if n_bytes > MAX_BYTES:
+        raise InputError(
+            f"{where}: {len(paths)} images of {size} x {size} x {channels} are {n_bytes} bytes; "
+            f"at most {MAX_BYTES} are held in memory; take a smaller size"
+        )
+    images = np.empty((len(paths), size, size) + ((3,) if channels == 3 else ()), np.uint8)
+    for i, path in enumerate(paths):
+        images[i] = read_image(path, size, channels)
+    return images
+
+
+def read_image_folder(folder, size=32, channels=3):
+    """Read a training and a test set from folders with a folder for each class.
+
+    Parameters
+    ----------
+    folder : str or path
+        With `train/CLASS/` and `val/CLASS/`, or where there is no `val`, `test/CLASS/`.
+        The classes are the names of the folders, sorted, and the same in both.
+    size, channels : int, optional
+        As for `read_image`: 32 pixels along each side, 3 channels.
+
+    Returns
+    -------
+    arrays : tuple of numpy.ndarray
+        Training images, training labels, test images, test labels: uint8 of shape
+        (count, size, size, channels), for one channel (count, size, size), and whole numbers
+        of shape (count,).
+    classes : tuple of str
+        Their names.
+
+    Raises
+    ------
+    InputError
+        If a folder is missing or empty, the classes of the two sets differ, a picture cannot
+        be read, or a set has more than 4 GiB.
+    OSError
+        If something cannot be opened.
+
+    Examples
+    --------
+    >>> read_image_folder("no/such/folder")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    bitnet.errors.InputError: no/such/folder: no folder train in it; ...
+    """
+    folder = pathlib.Path(folder)
+    parts = [folder / "train", folder / "val"]
+    if not parts[1].is_dir():
+        parts[1] = folder / "test"
+    for part, name in zip(parts, ("train", "val or test"), strict=True):
+        if not part.is_dir():
+            raise InputError(
+                f"{folder}: no folder {name} in it; expected FOLDER/train/CLASS/*.png (or jpg, "
+                "...) and FOLDER/val or FOLDER/test likewise"
+            )
+    classes, test_classes = map(_classes, parts)
+    if different := sorted(set(classes) ^ set(test_classes)):
+        raise InputError(
+            f"{folder}: the class {different[0]!r} is only in one of {parts[0].name} and "
+            f"{parts[1].name}; expected the same folders in both"
+        )
+    arrays = []
+    for part in parts:
+        paths, labels = [], []
+        for label, name in enumerate(classes):
+            found = _pictures(part / name)
+            if not found:
+                raise InputError(f"{part / name}: no pictures in it; expected {_endings()}")
+            paths += found
+            labels += [label] * len(found)
+        arrays.append(_read_all(paths, size, channels, part))
+        arrays.append(np.array(labels, np.min_scalar_type(len(classes) - 1)))
+    return tuple(arrays), classes
+
+
+def _classes(part):
+    """The names of the classes of one set: those of its folders."""
+    names = tuple(sorted(p.name for p in part.iterdir() if p.is_dir() and p.name[:1] != "."))
+    if not 1 <= len(names) <= MAX_CLASSES:
+        raise InputError(f"{part}: {len(names)} folders in it; expected one for each class")
+    return names

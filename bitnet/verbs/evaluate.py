@@ -1,0 +1,133 @@
+"""`bitnet evaluate`: the accuracy of a trained or frozen net on test images, and its speed."""
+
+import dataclasses
+import time
+
+from bitnet.archive import to_json
+from bitnet.experiment import Trained, open_net, prepared_scores
+from bitnet.verbs.options import add_data, add_threads, check_number, images_of, use_threads
+
+__all__ = ["add_arguments", "main", "measure"]
+
+HELP = "accuracy of a net on test images, of each class, and its speed"
+
+
+def add_arguments(parser):
+    """Give a parser the arguments of the verb.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser
+        Of the verb.
+
+    Examples
+    --------
+    >>> import argparse
+    >>> parser = argparse.ArgumentParser()
+    >>> add_arguments(parser)
+    >>> parser.parse_args(["net.npz"]).file
+    'net.npz'
+    """
+    parser.add_argument("file", metavar="FILE", help="what `bitnet train` or `freeze` wrote")
+    add_data(parser, "what the net was trained on")
+    parser.add_argument("--limit", type=int, default=0, metavar="N",
+                        help="only the first N test images (0: all)")  # fmt: skip
+    parser.add_argument("--batch", type=int, metavar="N", help="images at once (frozen: 200, "
+                        "ConvNets 16; trained: 1000, ConvNets 100)")  # fmt: skip
+    add_threads(parser)
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def main(args):
+    """Print the figures.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        What `add_arguments` asks for.
+
+    Raises
+    ------
+    InputError
+        If the file is no net, or the data are not there or do not fit.
+
+    Examples
+    --------
+    >>> import argparse
+    >>> parser = argparse.ArgumentParser()
+    >>> add_arguments(parser)
+    >>> try:
+    ...     main(parser.parse_args([__file__]))
+    ... except ValueError as error:
+    ...     print(str(error).partition(": ")[2])
+    not a file of bitnet, or its end is cut off; expected a net
+    """
+    use_threads(args.threads)
+    check_number("limit", args.limit, 0, 10**9)
+    net = open_net(args.file)
+    if args.batch is not None:
+        check_number("batch", args.batch, 1, 10**6)
+        net = _with_batch(net, args.batch)
+    data, images, labels = images_of(net, args.file, args.data, args.folder, args.limit)
+    figures = {"file": str(args.file), "data": data, **measure(net, images, labels)}
+    if args.json:
+        print(to_json(figures))
+        return
+    print("{file}: {accuracy:.2%} of {images} test images of {data} are right".format(**figures))
+    for name, share in figures["classes"].items():
+        print(f"{name:20} " + ("no image" if share is None else f"{share:8.2%}"))
+    print(f"{figures['images_per_second']:,.0f} images a second, without their preparation")
+
+
+def measure(net, images, labels):
+    """The accuracy of a net, that on each class, and its speed.
+
+    Parameters
+    ----------
+    net : Trained or FrozenNet
+        What to measure.
+    images : numpy.ndarray
+        uint8 of shape (count, H, W, C), as in the files, one or more.
+    labels : numpy.ndarray
+        Integers of shape (count,).
+
+    Returns
+    -------
+    dict
+        images (how many), accuracy and classes (from 0 to 1, None where there is no image),
+        images_per_second (of one pass, without preparation).
+
+    Examples
+    --------
+    >>> import bitnet
+    >>> import numpy as np
+    >>> net = bitnet.freeze(bitnet.models.binary_mlp([4, 2], np.random.default_rng(0)))
+    >>> images, labels = np.zeros((3, 2, 2, 1), np.uint8), np.zeros(3, int)
+    >>> measure(net, images, labels)["images"]
+    3
+    """
+    prepared = net.prepare(images)
+    prepared_scores(net, prepared[:1])  # compiles, and lays the weights out
+    start_s = time.perf_counter()
+    scores = prepared_scores(net, prepared)
+    elapsed_s = time.perf_counter() - start_s
+    right = scores.argmax(axis=1) == labels
+    names = net.classes or [str(i) for i in range(scores.shape[1])]
+    of_class = {}
+    for i, name in enumerate(names):
+        own = right[labels == i]
+        of_class[name] = float(own.mean()) if len(own) else None
+    return {
+        "images": len(images),
+        "accuracy": float(right.mean()),
+        "classes": of_class,
+        "images_per_second": len(images) / elapsed_s,
+    }
+
+
+def _with_batch(net, batch):
+    """The net with so many images at once."""
+    if isinstance(net, Trained):
+        return dataclasses.replace(net, batch=batch)
+    net.batch = batch
+    return net

@@ -1,0 +1,152 @@
+"""`bitnet freeze`: a trained net as bits and integer thresholds, in a small file."""
+
+import pathlib
+
+import bitnet
+from bitnet.archive import check_writable, kind_of
+from bitnet.deploy.file import KIND
+from bitnet.errors import InputError
+from bitnet.experiment import load_trained
+from bitnet.verbs.options import add_data, add_threads, check_number, images_of, use_threads
+
+__all__ = ["add_arguments", "frozen", "main"]
+
+HELP = "a trained net as bits and integer thresholds, in a small file"
+
+
+def add_arguments(parser):
+    """Give a parser the arguments of the verb.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser
+        Of the verb.
+
+    Examples
+    --------
+    >>> import argparse
+    >>> parser = argparse.ArgumentParser()
+    >>> add_arguments(parser)
+    >>> parser.parse_args(["net.checkpoint"]).check
+    1000
+    """
+    parser.add_argument("file", metavar="CHECKPOINT", help="what `bitnet train` wrote")
+    parser.add_argument("--out", metavar="NET.npz", help="the file to write (CHECKPOINT's name "
+                        "with .npz)")  # fmt: skip
+    parser.add_argument("--check", type=int, default=1000, metavar="N", help="hold every "
+                        "integer against the trained net's on the first N test images; 0: do "
+                        "not (1000)")  # fmt: skip
+    add_data(parser, "what the net was trained on")
+    add_threads(parser)
+
+
+def main(args):
+    """Freeze, save, load and compare.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        What `add_arguments` asks for.
+
+    Raises
+    ------
+    InputError
+        If the file is no binary net, the new one cannot be written, or the data to compare on
+        are not there.
+
+    Examples
+    --------
+    >>> import argparse
+    >>> parser = argparse.ArgumentParser()
+    >>> add_arguments(parser)
+    >>> try:
+    ...     main(parser.parse_args([__file__]))
+    ... except InputError as error:
+    ...     print(str(error).partition(": ")[2])
+    not a bitnet file, or its end is cut off; expected a training checkpoint
+    """
+    use_threads(args.threads)
+    check_number("check", args.check, 0, 10**9)
+    trained = load_trained(args.file)
+    net = frozen(trained, args.file)
+    out = pathlib.Path(args.out or pathlib.Path(args.file).with_suffix(".npz"))
+    check_writable(out)
+    _check_free(out)
+    images = None
+    if args.check:
+        try:
+            images = images_of(trained, args.file, args.data, args.folder, args.check)[1]
+        except InputError as error:
+            raise InputError(f"{error}; or --check 0, to freeze without a comparison") from None
+    net.save(out)
+    loaded = bitnet.load(out)
+    print(f"{out}: {loaded}")
+    _print_sizes(trained, loaded, out)
+    if images is None:
+        return
+    agreement = bitnet.compare(trained.model, loaded, loaded.prepare(images))
+    if not agreement.is_complete:
+        raise InputError(f"{out} is not the trained net: {agreement}; please report this")
+    print(f"compared with the trained net on {agreement.images} test images: all "
+          f"{agreement.integers} integers, scores and classes are equal")  # fmt: skip
+
+
+def frozen(trained, path):
+    """The frozen net of a trained one, with its classes and preparation.
+
+    Parameters
+    ----------
+    trained : Trained
+        Binary.
+    path : str
+        Its file, for the message.
+
+    Returns
+    -------
+    FrozenNet
+
+    Raises
+    ------
+    InputError
+        If it is a float twin, or the training diverged.
+
+    Examples
+    --------
+    >>> from bitnet.experiment import Trained
+    >>> try:
+    ...     frozen(Trained(None, {"float": True, "net": "mlp:8"}), "twin.checkpoint")
+    ... except InputError as error:
+    ...     print(error)  # doctest: +ELLIPSIS
+    twin.checkpoint holds the float twin of mlp:8, which has no bits to freeze; ...
+    """
+    if trained.settings["float"]:
+        raise InputError(
+            f"{path} holds the float twin of {trained.settings['net']}, which has no bits to "
+            "freeze; train without --float"
+        )
+    image = trained.image[:2] if trained.image else None
+    net = bitnet.freeze(trained.model, image=image)
+    net.classes, net.data = trained.classes, trained.settings["data"]
+    net.picture, net.preparation = trained.picture, trained.preparation
+    return net
+
+
+def _check_free(out):
+    """Refuse to write over a file that is no frozen net."""
+    try:
+        is_net = not out.is_file() or kind_of(out) == KIND
+    except InputError:
+        is_net = False
+    if not is_net:
+        raise InputError(f"--out: {out} is there already and is no frozen net; give another name")
+
+
+def _print_sizes(trained, net, out):
+    """The bytes of the file beside those of the latent weights and of the preparation."""
+    n_bytes = out.stat().st_size
+    latent = sum(parameter.data.nbytes for parameter in trained.model.parameters())
+    print(f"{n_bytes} bytes; the trained parameters in float32 are {latent}, "
+          f"{latent / n_bytes:.1f} times as many")  # fmt: skip
+    if net.preparation is not None:
+        own = sum(array.nbytes for array in net.preparation.arrays.values())
+        print(f"{own} of the bytes are the preparation's ({net.preparation!r})")

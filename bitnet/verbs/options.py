@@ -1,0 +1,188 @@
+"""Options that several verbs share, and their checks, in the words of the command line."""
+
+import bitnet
+from bitnet.data import DATASETS
+from bitnet.errors import InputError
+from bitnet.settings import read_data
+
+__all__ = ["add_data", "add_threads", "check_folder", "check_number", "images_of", "use_threads"]
+
+
+def add_threads(parser):
+    """Give a parser --threads.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser
+        Of a verb.
+
+    Examples
+    --------
+    >>> import argparse
+    >>> parser = argparse.ArgumentParser()
+    >>> add_threads(parser)
+    >>> parser.parse_args(["--threads", "2"]).threads
+    2
+    """
+    about = "threads of the kernels and the BLAS, 1 to 1024 (all processors)"
+    parser.add_argument("--threads", type=int, metavar="N", help=about)
+
+
+def use_threads(n):
+    """Use as many threads as --threads says, if it says something.
+
+    Parameters
+    ----------
+    n : int or None
+        From 1 to 1024.
+
+    Raises
+    ------
+    InputError
+        If it is no such number.
+
+    Examples
+    --------
+    >>> try:
+    ...     use_threads(0)
+    ... except InputError as error:
+    ...     print(error)
+    --threads is 0; expected a whole number from 1 to 1024
+    """
+    if n is not None:
+        check_number("threads", n, 1, 1024)
+        bitnet.set_num_threads(n)
+
+
+def check_number(name, value, least, most):
+    """Refuse a number out of its range.
+
+    Parameters
+    ----------
+    name : str
+        Of the option, without its dashes.
+    value : int
+        What came.
+    least, most : int
+        Its range.
+
+    Raises
+    ------
+    InputError
+        If it lies outside.
+
+    Examples
+    --------
+    >>> check_number("top", 3, 1, 10)
+    """
+    if not least <= value <= most:
+        raise InputError(f"--{name} is {value}; expected a whole number from {least} to {most}")
+
+
+def add_data(parser, default):
+    """Give a parser --data and --folder.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser
+        Of a verb.
+    default : str
+        What --data is by default, in words.
+
+    Examples
+    --------
+    >>> import argparse
+    >>> parser = argparse.ArgumentParser()
+    >>> add_data(parser, "embedded")
+    >>> parser.parse_args(["--data", "mnist"]).data
+    'mnist'
+    """
+    parser.add_argument("--data", choices=DATASETS, metavar="SET",
+                        help=f"data set: {', '.join(DATASETS)} ({default})")  # fmt: skip
+    parser.add_argument("--folder", help="folder of its files (BITNET_DATA/SET or cache); "
+                        "for --data folder: with train/CLASS/*.png, test/CLASS/*.png")  # fmt: skip
+
+
+def check_folder(data, folder):
+    """Refuse the data set `folder` without a folder, and the embedded digits with one.
+
+    Parameters
+    ----------
+    data : str
+        What --data says.
+    folder : str or None
+        What --folder says.
+
+    Raises
+    ------
+    InputError
+        If they do not fit each other.
+
+    Examples
+    --------
+    >>> check_folder("mnist", None)
+    """
+    if data == "folder" and folder is None:
+        raise InputError(
+            "--data folder needs --folder, with train/CLASS/*.png and test/CLASS/*.png"
+        )
+    if data == "embedded" and folder is not None:
+        raise InputError("--folder: the data set embedded is part of the package; leave it out")
+
+
+def images_of(net, path, data=None, folder=None, limit=0):
+    """The test images for a net: those of the data set that it was trained on, or of another.
+
+    Parameters
+    ----------
+    net : Trained or FrozenNet
+        What will classify them.
+    path : str
+        Its file, for the messages.
+    data, folder : str, optional
+        What --data and --folder say.
+    limit : int, optional
+        Only so many images; 0 is all.
+
+    Returns
+    -------
+    name : str
+        Of the data set.
+    images, labels : numpy.ndarray
+        uint8 of shape (count, H, W, C), as in the files, and integers (count,).
+
+    Raises
+    ------
+    InputError
+        If the data set is unknown or not there, or its images or classes do not fit the net.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> net = bitnet.freeze(bitnet.models.binary_mlp([784, 10], np.random.default_rng(0)))
+    >>> name, images, labels = images_of(net, "net.npz", "embedded", limit=5)
+    >>> images.shape
+    (5, 28, 28, 1)
+    """
+    settings = getattr(net, "settings", {"data": getattr(net, "data", None), "folder": None})
+    name = data or settings["data"]
+    if name not in DATASETS:
+        raise InputError(f"{path} does not say what it was trained on; use --data")
+    if folder is None and name == settings["data"]:
+        folder = settings["folder"]
+    check_folder(name, folder)
+    rows, _, channels = net.picture or (None, None, None)
+    size = {"size": rows, "channels": channels} if name == "folder" else {}
+    split = read_data(name, folder, limit, **size)
+    images, labels = split.test
+    n_classes = len(split.classes)
+    expected = net.sizes[0] if hasattr(net, "sizes") else None
+    fits = images.shape[1:] == net.picture if net.picture else images[0].size == expected
+    own = len(net.classes) if net.classes else net.sizes[-1]
+    if not fits or n_classes != own:
+        shape = "x".join(map(str, net.picture)) if net.picture else f"{expected} numbers"
+        raise InputError(
+            f"{path} takes images of {shape} and has {own} classes; {name} has images of "
+            f"{'x'.join(map(str, images.shape[1:]))} and {n_classes} classes; see --data"
+        )
+    return name, images, labels

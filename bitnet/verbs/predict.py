@@ -1,0 +1,217 @@
+"""`bitnet predict`: the classes that a net gives to pictures and arrays of pixels."""
+
+import math
+import pathlib
+import sys
+import tempfile
+
+import numpy as np
+
+from bitnet.archive import to_json
+from bitnet.data.arrays import MAGIC, parse_npy, read_arrays
+from bitnet.data.image_folder import read_image, read_images_of
+from bitnet.errors import InputError
+from bitnet.experiment import open_net, raw_scores
+from bitnet.verbs.options import add_threads, check_number, use_threads
+
+__all__ = ["add_arguments", "as_images", "main", "picture_of"]
+
+HELP = "the classes of pictures, folders, arrays or standard input"
+MAX_INPUT = 1 << 28  # bytes of standard input
+
+
+def add_arguments(parser):
+    """Give a parser the arguments of the verb.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser
+        Of the verb.
+
+    Examples
+    --------
+    >>> import argparse
+    >>> parser = argparse.ArgumentParser()
+    >>> add_arguments(parser)
+    >>> parser.parse_args(["net.npz", "a.png", "b.png"]).inputs
+    ['a.png', 'b.png']
+    """
+    parser.add_argument("file", metavar="FILE", help="what `bitnet train` or `freeze` wrote")
+    parser.add_argument("inputs", metavar="INPUT", nargs="+", help="a picture (Pillow reads it; "
+                        "its middle is scaled to the net's size), a folder of pictures, an .npy or "
+                        ".npz of uint8 pixels (count, rows, columns[, 3]), or - for standard "
+                        "input, a picture or .npy")  # fmt: skip
+    parser.add_argument("--top", type=int, default=1, metavar="K",
+                        help="print the K classes with the largest scores (1)")  # fmt: skip
+    parser.add_argument("--invert", action="store_true", help="255 - pixel, as for black on white "
+                        "where a net was trained on white on black")  # fmt: skip
+    parser.add_argument("--json", action="store_true", help="print JSON: a list of {input, class, "
+                        "index, scores}, the scores of all classes in their order")  # fmt: skip
+    add_threads(parser)
+
+
+def main(args):
+    """Print a line an image, with tabs: its name, then class and score as often as --top says.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        What `add_arguments` asks for.
+
+    Raises
+    ------
+    InputError
+        If the file is no net, or an input cannot be read or does not fit it.
+
+    Examples
+    --------
+    >>> import argparse
+    >>> parser = argparse.ArgumentParser()
+    >>> add_arguments(parser)
+    >>> try:
+    ...     main(parser.parse_args([__file__, "-", "--top", "0"]))
+    ... except InputError as error:
+    ...     print(error)
+    --top is 0; expected a whole number from 1 to 1000
+    """
+    check_number("top", args.top, 1, 1000)
+    use_threads(args.threads)
+    if args.inputs.count("-") > 1:
+        raise InputError("- stands twice; there is one standard input")
+    net = open_net(args.file)
+    picture, rows = picture_of(net), []
+    for text in args.inputs:
+        names, images = _read(text, picture, args.file)
+        scores = raw_scores(net, 255 - images if args.invert else images)
+        names_of = net.classes or [str(i) for i in range(scores.shape[1])]
+        for name, own in zip(names, scores, strict=True):
+            order = np.argsort(-own, kind="stable")
+            if args.json:
+                first = int(order[0])
+                rows.append({"input": name, "class": names_of[first], "index": first,
+                             "scores": own.tolist()})  # fmt: skip
+            else:
+                best = (f"{names_of[i]}\t{own[i]:.4f}" for i in order[: args.top].tolist())
+                print(name, *best, sep="\t")
+    if args.json:
+        print(to_json(rows))
+
+
+def picture_of(net):
+    """Rows, columns and channels of the images that a net takes.
+
+    Parameters
+    ----------
+    net : Trained or FrozenNet
+        A frozen net of an older file does not say it; a square is taken for grey.
+
+    Returns
+    -------
+    (int, int, int)
+
+    Raises
+    ------
+    InputError
+        If the net takes ±1, or rows of pixels that are no square.
+
+    Examples
+    --------
+    >>> import bitnet
+    >>> picture_of(bitnet.freeze(bitnet.models.binary_mlp([784, 10], np.random.default_rng(0))))
+    (28, 28, 1)
+    """
+    if getattr(net, "input", "pixels") != "pixels":
+        raise InputError(f"{net} takes {net.input}; expected a net of pixels")
+    if net.picture:
+        return net.picture
+    shape = net.shape if len(net.shape) == 3 else (math.isqrt(net.shape[0]),) * 2 + (1,)
+    if math.prod(shape) != net.sizes[0]:
+        raise InputError(f"{net} does not say how its {net.sizes[0]} pixels make a picture")
+    return shape
+
+
+def as_images(array, picture, name):
+    """An array as images of a net.
+
+    Parameters
+    ----------
+    array : numpy.ndarray
+        uint8: one image or many, with or without the axis of a single channel, or rows of pixels.
+    picture : (int, int, int)
+        Rows, columns and channels.
+    name : str
+        Where it comes from, for the message.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (count, *picture).
+
+    Raises
+    ------
+    InputError
+        If it does not fit.
+
+    Examples
+    --------
+    >>> as_images(np.zeros((28, 28), np.uint8), (28, 28, 1), "zero").shape
+    (1, 28, 28, 1)
+    """
+    shapes = [picture, picture[:2]] if picture[2] == 1 else [picture]
+    shapes.append((math.prod(picture),))
+    if array.shape in shapes:
+        array = array[None]
+    if array.shape[1:] not in shapes:
+        raise InputError(
+            f"{name}: an array of shape {array.shape}; expected images of "
+            f"{'x'.join(map(str, picture))} pixels, (count, {', '.join(map(str, picture))})"
+        )
+    return array.reshape(-1, *picture)
+
+
+def _read(text, picture, net):
+    """The names and the images, (count, *picture), of one input."""
+    path = pathlib.Path(text)
+    if text == "-":
+        return _numbered({"-": _standard_input(picture, net)})
+    if path.suffix.lower() in (".npy", ".npz"):
+        found = read_arrays(path)
+        parts = {f"{text}:{key}" if key else text: array for key, array in found.items()}
+        return _numbered({name: as_images(a, picture, name) for name, a in parts.items()})
+    paths, images = read_images_of(path, _side(picture, net), picture[2])
+    return [str(path) for path in paths], images.reshape(-1, *picture)
+
+
+def _numbered(parts):
+    """The names and the images of arrays of images by name."""
+    names = [f"{name}[{i}]" if len(part) > 1 else name for name, part in parts.items()
+             for i in range(len(part))]  # fmt: skip
+    if not names:
+        raise InputError(f"{', '.join(parts) or 'the file'}: no images in it")
+    return names, np.concatenate(list(parts.values()))
+
+
+def _side(picture, net):
+    """The side of the squares that pictures are scaled to."""
+    if picture[0] != picture[1]:
+        raise InputError(
+            f"{net} takes images of {picture[0]}x{picture[1]}; pictures become squares, so give it "
+            "an .npy of that shape"
+        )
+    return picture[0]
+
+
+def _standard_input(picture, net):
+    """The images in standard input."""
+    content = sys.stdin.buffer.read(MAX_INPUT + 1)
+    if len(content) > MAX_INPUT:
+        raise InputError(f"standard input: more than the {MAX_INPUT} bytes that are read")
+    if content[: len(MAGIC)] == MAGIC:
+        return as_images(parse_npy(content, "standard input"), picture, "standard input")
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder) / "picture"
+        path.write_bytes(content)
+        try:
+            return read_image(path, _side(picture, net), picture[2]).reshape(1, *picture)
+        except InputError as error:
+            raise InputError(str(error).replace(str(path), "standard input")) from None

@@ -1,0 +1,376 @@
+"""`bitnet train`: train a binary net, or its float twin, and keep it in a file after each epoch."""
+
+import json
+import math
+import pathlib
+import re
+
+from bitnet import nets
+from bitnet.archive import check_writable, kind_of, replacing, to_json
+from bitnet.checkpoint import KIND, read_checkpoint
+from bitnet.data import DATASETS
+from bitnet.errors import InputError
+from bitnet.experiment import Experiment
+from bitnet.functions.linear import GRADIENTS
+from bitnet.layers import ROUNDINGS
+from bitnet.nets import net_named
+from bitnet.preparation import STEPS
+from bitnet.recipes import RECIPES, recipe_for
+from bitnet.settings import SETTINGS, check_value
+from bitnet.verbs.options import add_data, add_threads, check_folder, use_threads
+
+__all__ = ["add_arguments", "default_net", "file_name", "main"]
+
+HELP = "train a net, with a line and a checkpoint an epoch"
+DATA = "embedded"
+GREY = ("embedded", "mnist", "fashion-mnist")
+ROW = "{:>5} {:>8} {:>7} {}{:>7} {:>8} {:>7} {:>7} {:>7} {:>7}"
+
+
+def add_arguments(parser):
+    """Give a parser the arguments of the verb.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser
+        Of the verb.
+
+    Examples
+    --------
+    >>> import argparse
+    >>> parser = argparse.ArgumentParser()
+    >>> add_arguments(parser)
+    >>> parser.parse_args(["--net", "mlp:64", "--float"]).float
+    True
+    """
+    parser.epilog = nets.__doc__.partition("\n\n")[2].replace("\n\n", "\n")
+    add = parser.add_argument
+    add("--net", metavar="NAME", help=f"{', '.join(nets.PAPERS)}, mlp:UNITS,... or "
+        "conv:CHANNELS,.../.../UNITS,... (mlp:512,512,512 for grey sets, mlp:512,512 for "
+        "embedded, otherwise conv:32,32/64,64/256)")  # fmt: skip
+    add_data(parser, DATA)
+    add("--size", type=int, metavar="N", help="of the set folder: pixels along each side that "
+        "pictures are scaled to (32)")  # fmt: skip
+    add("--channels", type=int, choices=(1, 3), help="of the set folder: grey, or colours (3)")
+    add("--recipe", choices=RECIPES, help="optimizer, rates, loss, epochs, batch; theano and "
+        "torch are the papers' (default)")  # fmt: skip
+    add("--float", action="store_true", default=None, help="train the float twin: the same "
+        "sizes and epochs with ReLU, cross-entropy, Adam")  # fmt: skip
+    add("--epochs", type=int, metavar="N", help="passes over the training set (the recipe's: "
+        "default 20; MNIST, CIFAR, SVHN: theano 1000, 500, 200, torch 100, 500, 200)")  # fmt: skip
+    add("--batch", type=int, metavar="N", help="images in a batch (the recipe's: default 100, or "
+        "50 for nets cifar10 and svhn)")  # fmt: skip
+    add("--lr", type=float, metavar="RATE", help="first learning rate (the recipe's: default "
+        "0.003, with --float 0.001)")  # fmt: skip
+    add("--seed", type=int, metavar="N", help="of weights, order, dropout, flips and crops (0)")
+    add("--gradient", choices=GRADIENTS, help="numbers that the backward products multiply (int8)")
+    add("--rounding", choices=ROUNDINGS, help="of gradients of integers (nearest)")
+    add("--validation", type=int, metavar="N", help="hold back the last N training images, and "
+        "keep the epoch that is best on them (0: no choice is made)")  # fmt: skip
+    add("--flip", action="store_true", default=None, help="turn half of the training images, "
+        "left to right")  # fmt: skip
+    add("--crop", type=int, metavar="PAD", help="pad training images by PAD pixels and cut at "
+        "random (0)")  # fmt: skip
+    add("--prepare", metavar="STEPS", help=f"of {', '.join(STEPS)}, as gcn,lcn, or none (the "
+        "recipe's: none)")  # fmt: skip
+    add("--limit", type=int, metavar="N", help="only the first N training images and the first N "
+        "test images (0: all)")  # fmt: skip
+    add_threads(parser)
+    add("--out", metavar="FILE", help="the checkpoint, written after each epoch "
+        "(NET-SET.checkpoint, as mlp-512-512-embedded.checkpoint); with --validation the best "
+        "epoch goes to FILE's name with .best")  # fmt: skip
+    add("--resume", nargs="?", const=True, metavar="FILE", help="go on with the training in FILE "
+        "(OUT), with its settings")  # fmt: skip
+    add("--log", metavar="FILE", help="JSON lines: the settings, then the figures of each epoch")
+    add("--quiet", action="store_true", help="print nothing but errors")
+
+
+def main(args):
+    """Train.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        What `add_arguments` asks for.
+
+    Raises
+    ------
+    InputError
+        If an argument or a file does not fit, or the training diverges.
+    KeyboardInterrupt
+        After Ctrl-C, with what is kept and how to go on.
+
+    Examples
+    --------
+    >>> import argparse
+    >>> parser = argparse.ArgumentParser()
+    >>> add_arguments(parser)
+    >>> try:
+    ...     main(parser.parse_args(["--epochs", "0"]))
+    ... except InputError as error:
+    ...     print(error)
+    --epochs is 0; expected a whole number from 1 to 1000000
+    """
+    given = _given(args)
+    use_threads(args.threads)
+    say = (lambda *words: None) if args.quiet else (lambda *words: print(*words, flush=True))
+    if args.resume:
+        out = _resumed_file(args, given)
+        experiment = _resumed(out, args, given)
+    else:
+        settings = _settings(given)
+        out = pathlib.Path(args.out or file_name(settings))
+        paths = [out, _best_of(out)] if settings["validation"] else [out]
+        _check_free(paths, args.log)
+        for path in paths + ([args.log] if args.log else []):
+            check_writable(path)
+        experiment = Experiment(settings)
+    best = _best_of(out)
+    log = _Log(args.log, experiment) if args.log else None
+    saved = None
+    try:
+        if not args.resume:
+            experiment.save(out)  # so that there is something to go on with from now on
+        saved = experiment.done
+        _announce(say, experiment, out)
+        for epoch in experiment.epochs(_bar(experiment, args.quiet)):
+            if log:
+                log.write(epoch)
+            if experiment.best and experiment.best["epoch"] == epoch.epoch:
+                experiment.save(best)
+            experiment.save(out)
+            saved = epoch.epoch
+            say(_row(epoch))
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(_kept(out, saved, experiment, args)) from None
+    except InputError as error:
+        raise InputError(f"{error}; {out} keeps {saved} epochs") from None
+    _conclude(say, experiment, out, best)
+
+
+def default_net(data):
+    """The net that is trained on a data set if none is named: one that trains in minutes.
+
+    Parameters
+    ----------
+    data : str
+        One of `bitnet.data.DATASETS`.
+
+    Returns
+    -------
+    str
+        As `bitnet.nets.net_named` takes it.
+
+    Examples
+    --------
+    >>> default_net("cifar10")
+    'conv:32,32/64,64/256'
+    """
+    if data == "embedded":
+        return "mlp:512,512"
+    return "mlp:512,512,512" if data in GREY else "conv:32,32/64,64/256"
+
+
+def file_name(settings):
+    """The name of the checkpoint of a training, if none is given.
+
+    Parameters
+    ----------
+    settings : dict
+        With net, data and float.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> file_name({"net": "conv:32,32/64/256", "data": "svhn", "float": False})
+    'conv-32-32_64_256-svhn.checkpoint'
+    """
+    net = re.sub(r"[:,]", "-", settings["net"]).replace("/", "_").rstrip("_")
+    return f"{net}-{settings['data']}{'-float' if settings['float'] else ''}.checkpoint"
+
+
+def _given(args):
+    """The settings that the arguments name, checked one by one."""
+    given = {name: getattr(args, name, None) for name in SETTINGS}
+    if args.prepare is not None:
+        given["prepare"] = [] if args.prepare == "none" else args.prepare.split(",")
+        if unknown := [step for step in given["prepare"] if step not in STEPS]:
+            raise InputError(f"--prepare has {unknown[0]!r:.40}; expected {', '.join(STEPS)}")
+    given = {name: value for name, value in given.items() if value is not None}
+    for name, value in given.items():
+        try:
+            net_named(value) if name == "net" else check_value(name, value)
+        except InputError as error:
+            raise InputError(f"--{error}") from None
+    if given.get("float") and (extra := sorted({"gradient", "rounding"} & given.keys())):
+        raise InputError(f"--{extra[0]} is of binary nets; leave it out with --float")
+    return given
+
+
+def _settings(given):
+    """The settings of a new training: what is given, and the recipe's."""
+    data = given.get("data", DATA)
+    if data not in DATASETS:
+        raise InputError(f"--data is {data!r:.40}; expected one of {', '.join(DATASETS)}")
+    start = {"net": default_net(data), "data": data, "folder": None, "size": None,
+             "channels": None, "recipe": "default", "float": False} | given  # fmt: skip
+    check_folder(data, start["folder"])
+    if data != "folder" and (extra := sorted({"size", "channels"} & given.keys())):
+        raise InputError(f"--{extra[0]} is of --data folder; leave it out with {data}")
+    recipe = recipe_for(start["recipe"], data, net_named(start["net"]), start["float"])
+    start |= {"epochs": recipe.epochs, "batch": recipe.batch, "lr": recipe.start, "seed": 0,
+              "gradient": None if start["float"] else "int8", "validation": 0, "limit": 0,
+              "rounding": None if start["float"] else "nearest", "flip": False, "crop": 0,
+              "prepare": list(recipe.prepare)}  # fmt: skip
+    if start["folder"] is not None:
+        start["folder"] = str(pathlib.Path(start["folder"]).resolve())
+    return start | {k: v for k, v in given.items() if k != "folder"}
+
+
+def _best_of(out):
+    """The file of the best epoch, beside the checkpoint."""
+    return out.with_name(f"{out.stem}.best{out.suffix}")
+
+
+def _check_free(paths, log):
+    """Refuse to write over another training, or over any other file."""
+    if log and pathlib.Path(log).resolve() in [path.resolve() for path in paths]:
+        raise InputError(f"--log is {log}, where the checkpoint goes; expected another file")
+    for path in filter(pathlib.Path.is_file, paths):
+        try:
+            begun = kind_of(path) == KIND and read_checkpoint(path).epoch == 0
+        except InputError:
+            begun = False
+        if not begun:  # of a training that was stopped in its first epoch nothing is lost
+            raise InputError(
+                f"{path} is there already; go on with it (--resume), give another --out, or "
+                "remove it"
+            )
+    if log and pathlib.Path(log).is_file() and pathlib.Path(log).stat().st_size:
+        raise InputError(f"--log: {log} is there already; give another name, or remove it")
+
+
+def _resumed_file(args, given):
+    """The file to go on with."""
+    named = [name for name in (args.out, args.resume) if isinstance(name, str)]
+    if len({pathlib.Path(name).resolve() for name in named}) > 1:
+        raise InputError(f"--resume is {args.resume} and --out {args.out}; expected one file")
+    out = pathlib.Path(named[0] if named else file_name(_settings(given)))
+    if not out.exists():
+        raise InputError(f"--resume: there is no {out}; name the file, as --resume FILE")
+    return out
+
+
+def _resumed(out, args, given):
+    """The training in a file, once no argument contradicts it."""
+    experiment = Experiment.resume(out, given.get("folder"), given.get("epochs"))
+    free = ("folder", "epochs")
+    for name, value in given.items():
+        if name not in free and experiment.settings[name] != value:
+            raise InputError(
+                f"--{name} is {value}, but {out} was begun with {experiment.settings[name]}; "
+                "leave it out, or begin another training without --resume"
+            )
+    return experiment
+
+
+def _bar(experiment, quiet):
+    """What wraps the batches of an epoch: a progress bar with images a second and the rest."""
+    if quiet:
+        return lambda passes: passes
+    from tqdm import tqdm
+
+    batch = experiment.settings["batch"]
+    return lambda passes: tqdm(passes, f"epoch {experiment.done + 1}", leave=False, disable=None,
+                               unit=" images", unit_scale=batch, dynamic_ncols=True)  # fmt: skip
+
+
+def _announce(say, experiment, out):
+    """What is trained, on what, how and where to."""
+    settings, recipe, data = experiment.settings, experiment.recipe, experiment.data
+    kind = "float twin of net" if settings["float"] else "binary net"
+    count = net_named(settings["net"]).weights(settings["picture"], len(data.classes))
+    held = f", {len(data.validation[0])} held back" if data.validation else ""
+    say(f"{kind} {settings['net']}, {count} weights, on {settings['data']}: {len(data.train[0])} "
+        f"images{held}, {len(data.test[0])} test images")  # fmt: skip
+    prepare = f", prepared: {' '.join(settings['prepare'])}" if settings["prepare"] else ""
+    say(f"recipe {recipe.name}: {recipe.optimizer}, {experiment.schedule}, batch "
+        f"{recipe.batch}, {recipe.loss}{prepare}")  # fmt: skip
+    for note in recipe.notes:
+        say(f"note: {note}")
+    say(f"checkpoint: {out}, {experiment.done} of {settings['epochs']} epochs done")
+    if experiment.done >= settings["epochs"]:
+        return
+    held = f"{'valid.':>7} " if data.validation else ""
+    say(ROW.format("epoch", "loss", "train", held, "test", "rate", "flips", "satur.", "dead",
+                   "seconds"))  # fmt: skip
+
+
+def _row(epoch):
+    """The line of an epoch."""
+    held = epoch.validation_accuracy
+    held = "" if held is None else f"{held:>7.2%} "
+    shares = (f"{n:.2%}" for n in (epoch.flip_ratio, epoch.saturated, epoch.dead))
+    return ROW.format(epoch.epoch, f"{epoch.loss:.5f}", f"{epoch.train_accuracy:.2%}", held,
+                      f"{epoch.test_accuracy:.2%}", f"{epoch.learning_rate:.2e}", *shares,
+                      f"{epoch.seconds:.2f}")  # fmt: skip
+
+
+def _kept(out, saved, experiment, args):
+    """What is kept after Ctrl-C, and the command that goes on."""
+    if saved is None:
+        return "before the first epoch; nothing is kept"
+    log = f" --log {args.log}" if args.log else ""
+    return (
+        f"{saved} of {experiment.settings['epochs']} epochs are in {out}; go on with: "
+        f"bitnet train --resume {out}{log}"
+    )
+
+
+def _conclude(say, experiment, out, best):
+    """Where the net is, and what can be done with it."""
+    file = out
+    if experiment.best:
+        file = best
+        say("best on the images held back: epoch {epoch}, {validation:.2%}; there on the test "
+            "images {test:.2%}".format(**experiment.best))  # fmt: skip
+    verb = "evaluate" if experiment.settings["float"] else "freeze"
+    say(f"{experiment.done} epochs are in {out}" + (f", the best one in {best}" * (file is best)))
+    say(f"next: bitnet {verb} {file}")
+
+
+class _Log:
+    """A file of JSON lines: the settings, then an epoch each; one that is gone on with is kept."""
+
+    def __init__(self, path, experiment):
+        settings = {**experiment.settings, **experiment.optimizer.settings(),
+                    **experiment.schedule.settings()}  # fmt: skip
+        self.path, lines = path, [to_json({"settings": settings})]
+        if pathlib.Path(path).is_file() and pathlib.Path(path).stat().st_size:
+            lines = self._earlier(experiment.done)
+        with replacing(path) as file:
+            file.write("".join(f"{line}\n" for line in lines).encode())
+
+    def _earlier(self, done):
+        """The lines of the settings and of the epochs that the checkpoint holds."""
+        kept = []
+        with open(self.path, encoding="utf-8", errors="replace") as file:
+            for line in file:
+                try:
+                    record = json.loads(line)
+                except ValueError:
+                    record = None
+                known = isinstance(record, dict)
+                if not kept and not (known and "settings" in record):
+                    raise InputError(f"--log: {self.path} is no log of a training; name another")
+                if not kept or (known and record.get("epoch", math.inf) <= done):
+                    kept.append(line.rstrip("\n"))
+        return kept
+
+    def write(self, epoch):
+        """Add the line of an epoch."""
+        with open(self.path, "a", encoding="utf-8") as file:
+            file.write(to_json(epoch.record()) + "\n")
