@@ -147,7 +147,7 @@ class Summary:
     def __str__(self):
         columns = self._columns()
         rows = [("layer", "output", *columns)]
-        rows += [(row.name, "x".join(map(str, row.outputs)), *self._cells(row, columns))
+        rows += [(row.name, "x".join(map(str, row.outputs)) or "-", *self._cells(row, columns))
                  for row in self.rows]  # fmt: skip
         if self.file_bytes is not None:
             where = "bytes" if self.is_frozen else "file bytes"
@@ -193,7 +193,7 @@ class Summary:
             yield f"no frozen file: {self.reason}"
 
 
-def summarize(net, image=None):
+def summarize(net, image=None, frozen=None):
     """Count what a net has, needs and does, layer by layer.
 
     Parameters
@@ -203,6 +203,9 @@ def summarize(net, image=None):
     image : tuple of int, optional
         The shape of an image, (H, W, C) or (N,); needed for a model that begins with a
         convolution.  A frozen net knows it.
+    frozen : FrozenNet, optional
+        What the model was frozen to, with the classes and the preparation that its file holds;
+        by default the model is frozen here, and the file holds nothing else.
 
     Returns
     -------
@@ -225,29 +228,32 @@ def summarize(net, image=None):
     """
     if isinstance(net, FrozenNet):
         header, arrays = contents(net)
-        return Summary(repr(net), True, net.shape, tuple(_frozen_rows(net, arrays)),
-                       archive_bytes(KIND, VERSION, header, arrays))  # fmt: skip
+        rows = (*_frozen_rows(net, arrays), *_other_rows(arrays))
+        n_bytes = archive_bytes(KIND, VERSION, header, arrays)
+        return Summary(repr(net), True, net.shape, rows, n_bytes)
     if not isinstance(net, Sequential):
         raise InputError(
             f"summarize: got {type(net).__name__}; expected a Sequential or a FrozenNet"
         )
     layers = [layer for layer in net.layers if not isinstance(layer, Dropout)]
     shape = _input_shape(layers, image)
-    frozen, reason = None, ""
+    reason = ""
     try:
         takes = "signs" if layers and isinstance(layers[0], Sign) else "pixels"
-        frozen = freeze(net, takes, shape[:2] if len(shape) == 3 else None)
+        frozen = frozen or freeze(net, takes, shape[:2] if len(shape) == 3 else None)
     except InputError as error:
         reason = str(error).removeprefix("freeze: ")
-    arrays = {} if frozen is None else contents(frozen)[1]
-    n_bytes = None if frozen is None else archive_bytes(KIND, VERSION, *contents(frozen))
-    rows = tuple(_model_rows(net, layers, shape, arrays))
+    header, arrays = ({}, {}) if frozen is None else contents(frozen)
+    n_bytes = None if frozen is None else archive_bytes(KIND, VERSION, header, arrays)
+    rows = [*_model_rows(net, layers, shape, arrays)]
+    rows += [dataclasses.replace(row, n_bytes=0, file_bytes=row.n_bytes, floats=0)
+             for row in _other_rows(arrays)]  # fmt: skip
     name = f"{type(net).__name__} of {len(net.layers)} layers"
-    return Summary(name, False, shape, rows, n_bytes, reason)
+    return Summary(name, False, shape, tuple(rows), n_bytes, reason)
 
 
 def _frozen_rows(net, arrays):
-    """The rows of a frozen net, and one for what else its file holds."""
+    """The rows of the layers of a frozen net."""
     shape = net.shape
     for i, layer in enumerate(net.layers):
         inputs, bits = shape, layer.bits
@@ -265,11 +271,17 @@ def _frozen_rows(net, arrays):
             **_products(bits, pixels, "8x1" if of_pixels else "1x1"),
             read=math.prod(inputs), read_bits=8 if of_pixels else 1,
         )  # fmt: skip
-    others = [name for name in arrays if not name.partition(".")[0].isdigit()]
-    for part in dict.fromkeys(name.partition(".")[0] for name in others):
-        own = [arrays[name] for name in others if name.partition(".")[0] == part]
-        yield LayerRow(part, (), floats=sum(a.size for a in own if a.dtype.kind == "f"),
-                       n_bytes=sum(a.nbytes for a in own))  # fmt: skip
+
+
+def _other_rows(arrays):
+    """A row for each other part of a frozen net's file, as its preparation."""
+    parts = {}
+    for name, array in arrays.items():
+        if not name.partition(".")[0].isdigit():
+            parts.setdefault(name.partition(".")[0], []).append(array)
+    for part, own in parts.items():
+        floats = sum(array.size for array in own if array.dtype.kind == "f")
+        yield LayerRow(part, (), floats=floats, n_bytes=sum(array.nbytes for array in own))
 
 
 def _frozen_name(layer):

@@ -17,7 +17,7 @@ MOST_SQUARES = 1 << 22  # weights in a picture
 SQUARE, LINE = 5, 1  # dots of a weight, and between the channels of a unit
 
 
-def plot_filters(bits, path, picture=None, most=64):
+def plot_filters(bits, path, picture=None, most=64, first=0):
     """The ±1 weights of a layer as black (-1) and white (+1) squares, a picture a unit.
 
     Parameters
@@ -30,7 +30,9 @@ def plot_filters(bits, path, picture=None, most=64):
         Rows, columns and channels whose product is N; by default a square of one or of three
         channels, or else the rectangle nearest to a square.
     most : int, optional
-        Units shown, the first ones; 1 to 1024.
+        Units shown, 1 to 1024.
+    first : int, optional
+        The first of them, 0.
 
     Raises
     ------
@@ -53,7 +55,9 @@ def plot_filters(bits, path, picture=None, most=64):
     m, n = bits.shape[0], math.prod(bits.shape[1:])
     if n > MOST_SQUARES:
         raise InputError(f"filters: {n} weights a unit; expected at most {MOST_SQUARES}")
-    shown = bits[: min(most, MOST_SQUARES // n)].signs()
+    if not 0 <= first < m:
+        raise InputError(f"filters: unit {first}; expected 0 to {m - 1}")
+    shown = bits[first : first + min(most, MOST_SQUARES // n)].signs()
     if bits.ndim == 2:
         shown = shown.reshape(len(shown), *_picture_of(bits.shape[1], picture))
     count, rows, columns, channels = shown.shape
@@ -79,7 +83,8 @@ def plot_filters(bits, path, picture=None, most=64):
         axes.set_axis_off()
         beside = ", red, green and blue beside each other" if n_channels == 3 else ""
         beside = f", channel 0 of {channels}" if n_channels < channels else beside
-        of = f"units 0 to {count - 1} of {m}" if count < m else f"{m} units"
+        of = f"unit {first}" if count == 1 else f"units {first} to {first + count - 1}"
+        of += f" of {m}"
         axes.set_title(f"{of}, {rows} x {columns}{beside}\nwhite +1, black -1")
 
 
