@@ -5,7 +5,6 @@ A log may be of another machine, or cut off: each line is checked before anythin
 
 import dataclasses
 import json
-import math
 import os
 import pathlib
 
@@ -27,6 +26,7 @@ FIGURES = (
 )
 MAX_BYTES, MAX_LINE, MAX_EPOCHS = 256 << 20, 4 << 20, 10**6
 MAX_LAYERS, MAX_BINS = 200, 1000
+LARGEST = 1e30  # of a figure
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,9 +144,9 @@ def _epoch(record):
         value = record.get(name)
         if value is None:
             continue
-        if type(value) not in (int, float) or not abs(value) < math.inf:
-            raise InputError(f"{name} is {value!r:.40}; expected a number")
-        kept[name] = float(value) if abs(value) < 1e300 else math.copysign(1e300, value)
+        if type(value) not in (int, float) or not abs(value) <= LARGEST:
+            raise InputError(f"{name} is {value!r:.40}; expected a number of at most {LARGEST:g}")
+        kept[name] = float(value)
     if record.get("histograms") is not None:
         kept["histograms"] = _histograms(record["histograms"])
     return kept

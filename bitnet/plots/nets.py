@@ -12,7 +12,7 @@ from bitnet.table import percent
 
 __all__ = ["plot_confusion", "plot_filters"]
 
-MOST_FILTERS, MOST_CLASSES = 1024, 200
+MOST_FILTERS, MOST_CHANNELS, MOST_CLASSES = 1024, 64, 200
 MOST_SQUARES = 1 << 22  # weights in a picture
 SQUARE, LINE = 5, 1  # dots of a weight, and between the channels of a unit
 
@@ -58,8 +58,16 @@ def plot_filters(bits, path, picture=None, most=64, first=0):
     if not 0 <= first < m:
         raise InputError(f"filters: unit {first}; expected 0 to {m - 1}")
     shown = bits[first : first + min(most, MOST_SQUARES // n)].signs()
+    of = (
+        f"unit {first} of {m}"
+        if len(shown) == 1
+        else (f"units {first} to {first + len(shown) - 1} of {m}")
+    )
     if bits.ndim == 2:
         shown = shown.reshape(len(shown), *_picture_of(bits.shape[1], picture))
+    if len(shown) == 1 and shown.shape[3] > 3:  # the channels of a filter, a square each
+        of += f", its first {min(MOST_CHANNELS, shown.shape[3])} of {shown.shape[3]} channels"
+        shown = np.moveaxis(shown, 3, 0).transpose(0, 2, 3, 1)[:MOST_CHANNELS]
     count, rows, columns, channels = shown.shape
     n_channels = min(channels, 3 if channels == 3 else 1)
     dots = SQUARE * np.array([rows, columns])
@@ -83,8 +91,6 @@ def plot_filters(bits, path, picture=None, most=64, first=0):
         axes.set_axis_off()
         beside = ", red, green and blue beside each other" if n_channels == 3 else ""
         beside = f", channel 0 of {channels}" if n_channels < channels else beside
-        of = f"unit {first}" if count == 1 else f"units {first} to {first + count - 1}"
-        of += f" of {m}"
         axes.set_title(f"{of}, {rows} x {columns}{beside}\nwhite +1, black -1")
 
 

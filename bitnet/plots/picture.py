@@ -33,6 +33,7 @@ STYLE = {
     "grid.color": "#dddddd",
     "legend.fontsize": 8,
     "legend.frameon": False,
+    "svg.fonttype": "none",  # text stays text
     "svg.hashsalt": "bitnet",  # the same picture gives the same bytes
 }
 

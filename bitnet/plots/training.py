@@ -68,7 +68,7 @@ def plot_curves(logs, path, labels=None):
             if factor == 1:
                 _log_scale(axes)
             axes.set(title=title, xlabel="epoch", ylabel=axis)
-            axes.xaxis.get_major_locator().set_params(integer=True)
+            axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
             axes.grid(True)
             axes.set_axisbelow(True)
             if not axes.lines:
