@@ -16,6 +16,9 @@ OPTIONAL = {
     "numba": "the fast kernels (without it: NumPy, slow)",
     "tqdm": "progress bars",
     "threadpoolctl": "setting the threads of the BLAS",
+    "scipy": "reading SVHN (extra `mat`)",
+    "PIL": "reading pictures (extra `images`)",
+    "pooch": "`bitnet data fetch` (extra `data`)",
     "matplotlib": "plots, which are to come (extra `plot`)",
     "cupy": "a GPU, which is to come (extras `cuda12`, `cuda13`)",
 }

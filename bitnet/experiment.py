@@ -289,8 +289,9 @@ def _read(path):
         preparation = None
         if settings["prepare"]:
             preparation = Preparation.from_arrays(file.notes.get("prepare"), file.extra)
-            if preparation.header["image"] != settings["picture"]:
-                raise InputError(f"{preparation!r} is of other images")
+            header = preparation.header
+            if [header["steps"], header["image"]] != [settings["prepare"], settings["picture"]]:
+                raise InputError(f"{preparation!r} is of other images or steps than the settings")
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     return Trained(model.eval(), settings, file.epoch, preparation), file

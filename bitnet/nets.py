@@ -27,7 +27,7 @@ PAPERS = {
     "svhn": (models.SVHN["blocks"], models.SVHN["units"][:-1]),
 }
 MAX_LAYERS, MAX_WEIGHTS = 100, 1 << 29
-WIDTHS = re.compile(r"[1-9]\d{0,6}(,[1-9]\d{0,6})*")
+WIDTHS = re.compile(r"[1-9]\d{0,6}(,[1-9]\d{0,6})*", re.ASCII)
 EXPECTED = f"one of {', '.join(PAPERS)}, mlp:512,512 (units) or conv:32,32/64,64/256 (blocks/units)"
 
 

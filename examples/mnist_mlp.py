@@ -167,13 +167,15 @@ def arguments():
         "integers (nearest)")  # fmt: skip
     add("--seed", type=int, default=0, help="of weights, shuffling and dropout (0)")
     add("--threads", type=int, help="threads of the kernels and of the BLAS (all cores)")
-    add("--out", default="mnist_mlp.npz", help="file of the frozen net (mnist_mlp.npz)")
+    add("--out", help="file of the frozen net (mnist_mlp.npz; quick: mnist_mlp_quick.npz)")
     add("--resume", action="store_true", help="go on from OUT.checkpoint")
     add("--no-twin", dest="twin", action="store_false", help="do not train the float twin")
     add("--quick", action="store_true", help="2000 images, 2 epochs: does everything work?")
     add("--json", help="file for the figures of the closing table")
     args = parser.parse_args()
     paper = args.recipe == "paper"
+    if args.out is None:
+        args.out = "mnist_mlp_quick.npz" if args.quick else "mnist_mlp.npz"
     args.hidden = args.hidden or 3 * [4096 if paper else 512]
     if args.epochs is None:
         args.epochs = 2 if args.quick else 1000 if paper else 20

@@ -58,5 +58,5 @@ def test_the_verb_prints_the_machine_and_the_table(monkeypatch, capsys):
 
 @pytest.mark.parametrize("threads", ["0", "-1"])
 def test_the_verb_refuses_less_than_one_thread(threads):
-    with pytest.raises(InputError, match="expected"):
+    with pytest.raises(InputError, match=f"--threads is {threads}; expected a whole number from 1"):
         main(["bench", "--threads", threads])

@@ -45,8 +45,8 @@ def test_the_main_job(trained):
     twin, latent, frozen = figures["rows"]
     assert latent["accuracy"] == frozen["accuracy"] > 0.5
     assert twin["accuracy"] > 0.5
-    assert frozen["bytes"] == (folder / "mnist_mlp.npz").stat().st_size
-    assert repr(bitnet.load(folder / "mnist_mlp.npz")) == "FrozenNet(784-40-40-10, pixels)"
+    assert frozen["bytes"] == (folder / "mnist_mlp_quick.npz").stat().st_size
+    assert repr(bitnet.load(folder / "mnist_mlp_quick.npz")) == "FrozenNet(784-40-40-10, pixels)"
 
 
 def test_resuming_ends_with_the_same_bytes(trained, tmp_path):
@@ -56,11 +56,12 @@ def test_resuming_ends_with_the_same_bytes(trained, tmp_path):
         for line in process.stdout:
             if line.split()[:1] == ["1"]:
                 break
-        while not (tmp_path / "mnist_mlp.npz.checkpoint").exists():
+        while not (tmp_path / "mnist_mlp_quick.npz.checkpoint").exists():
             time.sleep(0.001)
         process.kill()
     run("mnist_mlp.py", *QUICK, "--no-twin", "--resume", folder=tmp_path)
-    assert (tmp_path / "mnist_mlp.npz").read_bytes() == (trained[0] / "mnist_mlp.npz").read_bytes()
+    whole, resumed = (folder / "mnist_mlp_quick.npz" for folder in (trained[0], tmp_path))
+    assert resumed.read_bytes() == whole.read_bytes()
 
 
 def test_control_c_says_how_to_go_on(tmp_path):
@@ -73,15 +74,15 @@ def test_control_c_says_how_to_go_on(tmp_path):
         os.kill(process.pid, signal.SIGINT)
         stderr = process.stderr.read()
     assert process.returncode == 130
-    assert "epochs are in mnist_mlp.npz.checkpoint; add --resume to go on" in stderr
+    assert "epochs are in mnist_mlp_quick.npz.checkpoint; add --resume to go on" in stderr
     assert "Traceback" not in stderr
     assert not list(tmp_path.glob(".*"))
 
 
 def test_a_new_training_keeps_the_checkpoint_of_another(tmp_path):
-    (tmp_path / "mnist_mlp.npz.checkpoint").write_text("of days of work")
+    (tmp_path / "mnist_mlp_quick.npz.checkpoint").write_text("of days of work")
     run("mnist_mlp.py", *QUICK, "--no-twin", folder=tmp_path)
-    assert (tmp_path / "mnist_mlp.npz.checkpoint.old").read_text() == "of days of work"
+    assert (tmp_path / "mnist_mlp_quick.npz.checkpoint.old").read_text() == "of days of work"
 
 
 def test_the_papers_recipe_at_a_small_size(tmp_path):
@@ -116,8 +117,8 @@ def test_the_papers_recipe_at_a_small_size(tmp_path):
         (["--out", "n" * 250], 1, "File name too long"),
         (["--json", "/dev/null"], 1, "a device"),
         (["--json", ""], 1, "is a folder"),
-        (["--json", "mnist_mlp.npz"], 1, "expected another file"),
-        (["--json", "mnist_mlp.npz.checkpoint"], 1, "expected another file"),
+        (["--json", "mnist_mlp_quick.npz"], 1, "expected another file"),
+        (["--json", "mnist_mlp_quick.npz.checkpoint"], 1, "expected another file"),
         (["--json", "missing/figures.json"], 1, "no folder missing"),
         (["--resume", "--out", "new.npz"], 1, "there is no new.npz.checkpoint"),
         (["--resume", "--hidden", "2x41"], 1, "hidden = [40, 40]; this one has [41, 41]"),
@@ -181,10 +182,10 @@ def test_the_recipes_build_what_they_say(tmp_path, monkeypatch):
 
 
 def test_a_damaged_checkpoint_is_refused(trained, tmp_path):
-    whole = (trained[0] / "mnist_mlp.npz.checkpoint").read_bytes()
-    (tmp_path / "mnist_mlp.npz.checkpoint").write_bytes(whole[: len(whole) // 2])
+    whole = (trained[0] / "mnist_mlp_quick.npz.checkpoint").read_bytes()
+    (tmp_path / "mnist_mlp_quick.npz.checkpoint").write_bytes(whole[: len(whole) // 2])
     out = run("mnist_mlp.py", *QUICK, "--resume", folder=tmp_path, code=1)
-    assert "mnist_mlp.npz.checkpoint" in out.stderr
+    assert "mnist_mlp_quick.npz.checkpoint" in out.stderr
 
 
 def test_the_lessons(tmp_path):

@@ -47,6 +47,8 @@ ONLY = {
     "preparation": {"errors"},
     "data.batches": {"backend", "errors"},
     "data.catalogue": {"errors"},
+    "data.checksums": {"archive", "data", "errors"},
+    "data.fetch": {"archive", "data", "errors"},
     "data.image_folder": {"errors"},
     "data.datasets": {"data", "errors"},
 }
@@ -59,7 +61,10 @@ LAZY = {
     "scipy": {"data"},
     "matplotlib": {"plots"},
     "PIL": {"data"},
-    "tqdm": {"verbs"},
+    "pooch": {"data"},
+    "requests": {"data"},
+    "urllib3": {"data"},
+    "tqdm": {"data", "verbs"},
 }
 STANDARD = {"numpy"} | set(sys.stdlib_module_names)
 

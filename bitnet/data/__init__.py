@@ -1,8 +1,10 @@
 """Data sets from the files they are published in, pictures, the embedded digits, and batches."""
 
 from bitnet.data.batches import batches
+from bitnet.data.checksums import verify
 from bitnet.data.cifar import read_cifar, write_cifar
 from bitnet.data.datasets import DATASETS, Dataset, available, load_dataset, scale_pixels
+from bitnet.data.fetch import fetch
 from bitnet.data.idx import read_idx, write_idx
 from bitnet.data.image_folder import read_image, read_image_folder, read_images_of
 from bitnet.data.svhn import read_svhn
@@ -14,6 +16,7 @@ __all__ = [
     "Preparation",
     "available",
     "batches",
+    "fetch",
     "load_dataset",
     "read_cifar",
     "read_idx",
@@ -22,6 +25,7 @@ __all__ = [
     "read_images_of",
     "read_svhn",
     "scale_pixels",
+    "verify",
     "write_cifar",
     "write_idx",
 ]

@@ -3,7 +3,6 @@
 The header of each array is held against the bytes that are there before anything is allocated.
 """
 
-import ast
 import math
 import pathlib
 import re
@@ -20,7 +19,9 @@ __all__ = ["MAGIC", "parse_npy", "read_arrays"]
 MAGIC = b"\x93NUMPY"
 MAX_BYTES = 1 << 30
 HEADER = re.compile(
-    r"\{'descr': '(\|u1)', 'fortran_order': (False|True), 'shape': (\([\d, ]{0,160}\)), \}\s*"
+    r"\{'descr': '\|u1', 'fortran_order': (False|True), "
+    r"'shape': \((|\d{1,19},|\d{1,19}(?:, \d{1,19}){1,9})\), \}\s*",
+    re.ASCII,
 )
 REFUSED = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, ValueError)
 
@@ -65,12 +66,12 @@ def parse_npy(content, name):
             f"{name}: the array begins {header.strip()[:80]!r}; expected uint8 pixels from 0 to "
             "255 (of floats from 0 to 1: (255 * x).round().astype(numpy.uint8))"
         )
-    shape = ast.literal_eval(fits[3])
+    shape = tuple(int(size) for size in fits[2].split(",") if size)
     if math.prod(shape) != len(content) - begin:
         raise InputError(
             f"{name}: shape {shape} for {len(content) - begin} bytes; the file is cut off"
         )
-    order = "F" if fits[2] == "True" else "C"
+    order = "F" if fits[1] == "True" else "C"
     return np.frombuffer(content, np.uint8, offset=begin).reshape(shape, order=order)
 
 

@@ -258,7 +258,7 @@ def find_files(name, folder):
     {'train_32x32.mat': None, 'test_32x32.mat': None}
     """
     known, folder = published(name), pathlib.Path(folder)
-    places = [folder, folder / known.archive_folder] if known.archive_folder else [folder]
+    places = [folder / known.archive_folder, folder]
     ends = (".gz", "") if known.kind == "idx" else ("",)
     return {
         file.name: next((path for place in places for end in ends

@@ -205,7 +205,8 @@ def _about(header, arrays, sizes):
     preparation = None
     if "prepare" in header or prepare:
         preparation = Preparation.from_arrays(header.get("prepare"), prepare)
-        if math.prod(preparation.header["image"]) != sizes[0]:
+        image = preparation.header["image"]
+        if math.prod(image) != sizes[0] or (picture and tuple(image) not in (picture, picture[:2])):
             raise InputError(f"{preparation!r} is of other images than the net")
     return {"classes": classes, "data": data, "picture": picture, "preparation": preparation}
 

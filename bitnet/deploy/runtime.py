@@ -117,8 +117,10 @@ class FrozenNet:
         """
         if self.preparation is None:
             return images
-        images = np.asarray(images)
-        return self.preparation(images[..., None] if images.ndim == 3 else images)
+        images, own = np.asarray(images), tuple(self.preparation.header["image"])
+        if images.ndim > 2 and images.shape[1:] in ((*own, 1), own[:2]) and own[2:] in ((), (1,)):
+            images = images.reshape(len(images), *own)  # the axis of one channel may be left out
+        return self.preparation(images)
 
     def pre_activations(self, x):
         """The integer pre-activations of every layer, the last one included.

@@ -1,10 +1,22 @@
 """The verbs of the command line: a module each, with `HELP`, `add_arguments` and `main`."""
 
-from bitnet.verbs import bench, evaluate, freeze, inspect, plot, predict, status, summary, train
+from bitnet.verbs import (
+    bench,
+    data,
+    evaluate,
+    freeze,
+    inspect,
+    plot,
+    predict,
+    status,
+    summary,
+    train,
+)
 
 # in the order of `bitnet --help`
 VERBS = {
     "status": status,
+    "data": data,
     "train": train,
     "evaluate": evaluate,
     "freeze": freeze,

@@ -13,6 +13,7 @@ from bitnet import InputError
 from bitnet.archive import read_archive, write_archive
 from bitnet.deploy.file import KIND, VERSION
 from bitnet.models import binary_mlp
+from bitnet.preparation import Preparation
 
 
 def frozen(sizes, seed=0, input="pixels"):
@@ -113,3 +114,72 @@ def test_unknown_versions_and_large_files_are_refused(tmp_path):
         bitnet.load(path, max_bytes=1000)
     with pytest.raises(FileNotFoundError):
         bitnet.load(tmp_path / "nothing.npz")
+
+
+def described():
+    """A net with all that a file may say about its data."""
+    net = frozen([12, 5, 2])
+    net.classes, net.data, net.picture = ("a", "b"), "digits", (3, 4, 1)
+    images = np.random.default_rng(0).integers(0, 256, (50, 3, 4, 1), np.uint8)
+    net.preparation = Preparation.fit(("gcn", "zca"), images)
+    return net, images
+
+
+def test_what_a_net_is_of_comes_back(tmp_path):
+    net, images = described()
+    net.save(tmp_path / "net.npz")
+    loaded = bitnet.load(tmp_path / "net.npz")
+    assert (loaded.classes, loaded.data, loaded.picture) == (("a", "b"), "digits", (3, 4, 1))
+    prepared = loaded.prepare(images)
+    assert np.array_equal(prepared, net.preparation(images))
+    assert np.array_equal(loaded.prepare(images[..., 0]), prepared)
+    assert np.array_equal(loaded.scores(prepared), net.scores(prepared))
+    net.preparation = None
+    assert net.prepare(images) is images
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("classes", ["a"], "classes"),
+        ("classes", ["a", 5], "classes"),
+        ("classes", "ab", "classes"),
+        ("data", 5, "data"),
+        ("picture", [3, 4], "picture"),
+        ("picture", [3, 5, 1], "picture"),
+        ("picture", [-3, -4, 1], "picture"),
+        ("picture", [3.0, 4, 1], "picture"),
+        ("prepare", None, "Preparation"),
+        ("prepare", {"steps": ["gcn"]}, "Preparation"),
+    ],
+)
+def test_lies_about_the_data_are_refused(tmp_path, name, value, message):
+    path = tmp_path / "net.npz"
+    described()[0].save(path)
+    header, arrays = read_archive(path, KIND, VERSION)
+    write_archive(path, KIND, VERSION, header | {name: value}, arrays)
+    with pytest.raises(InputError, match=f"net.npz.*{message}"):
+        bitnet.load(path)
+
+
+def test_arrays_of_a_preparation_are_checked(tmp_path):
+    path = tmp_path / "net.npz"
+    described()[0].save(path)
+    header, arrays = read_archive(path, KIND, VERSION)
+    for change in (
+        {"prepare.zca_matrix": np.zeros((12, 11), np.float32)},
+        {"prepare.zca_matrix": np.full((12, 12), np.nan, np.float32)},
+        {"prepare.other": np.zeros(3, np.float32)},
+    ):
+        write_archive(path, KIND, VERSION, header, arrays | change)
+        with pytest.raises(InputError, match="Preparation"):
+            bitnet.load(path)
+    image = header["prepare"]["image"]
+    header["prepare"]["image"] = [2, 6, 1]
+    write_archive(path, KIND, VERSION, header, arrays)
+    with pytest.raises(InputError, match="of other images than the net"):
+        bitnet.load(path)
+    header["prepare"] |= {"image": [*image, 1]}
+    write_archive(path, KIND, VERSION, header, arrays)
+    with pytest.raises(InputError, match="Preparation"):
+        bitnet.load(path)

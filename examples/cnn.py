@@ -1,0 +1,167 @@
+"""ConvNets and MLPs of bits on any data set: train, freeze, compare with the float twin.
+
+    python examples/cnn.py --quick               does everything work? (embedded digits)
+    python examples/cnn.py --data svhn           a small ConvNet
+    python examples/cnn.py --data cifar10 --net cifar10 --recipe theano
+                                                 the papers' net, as the papers trained it
+    python examples/cnn.py --help                all settings, and how nets are named
+
+The loop over the batches is `fit` in bitnet/fit.py.  For a training of many hours there is
+`bitnet train`, which keeps a checkpoint an epoch; then `bitnet freeze` does what follows here.
+"""
+
+import argparse
+import dataclasses
+import json
+import pathlib
+
+import numpy as np
+from tqdm import tqdm
+
+import bitnet
+from bitnet import nets
+from bitnet.archive import check_writable, replacing
+from bitnet.fit import fit
+from bitnet.nets import net_named
+from bitnet.preparation import STEPS, Preparation
+from bitnet.recipes import RECIPES, recipe_for
+from bitnet.settings import inputs_of, read_data
+
+COLUMNS = "{:>6} {:>9} {:>8} {:>8} {:>10} {:>8} {:>10} {:>8} {:>8}"
+TIMED = 500  # test images on which the speed is measured
+
+
+def train(recipe, net, data, args):
+    """A trained model, and the function from images to what it takes; prints a line an epoch."""
+    rng = np.random.default_rng(args.seed)
+    model = recipe.model(net, data.train[0].shape[1:], len(data.classes), rng)
+    optimizer, schedule = recipe.optimizer_of(model), recipe.schedule()
+    to_input = inputs_of({"net": net.name, "float": recipe.is_float})
+    print(f"{recipe.optimizer}, {schedule}, batch {recipe.batch}, {recipe.loss}")
+    print(COLUMNS.format("epoch", "loss", "train", "test", "rate", "flips", "saturated", "dead",
+                         "seconds"))  # fmt: skip
+    numbers = recipe.epochs, recipe.batch, rng
+    for epoch in fit(model, optimizer, schedule, recipe.loss_of, data, *numbers,
+                     to_input=to_input, flip=args.flip, crop=args.crop,
+                     progress=lambda passes: tqdm(passes, leave=False, disable=None)):  # fmt: skip
+        figures = f"{epoch.loss:.5f}", f"{epoch.train_accuracy:.2%}", f"{epoch.test_accuracy:.2%}"
+        figures += f"{epoch.learning_rate:.2e}", f"{epoch.flip_ratio:.2%}"
+        figures += f"{epoch.saturated:.2%}", f"{epoch.dead:.2%}", f"{epoch.seconds:.2f}"
+        print(COLUMNS.format(epoch.epoch, *figures), flush=True)
+    return model, to_input
+
+
+def row(name, predict, test, n_bytes):
+    """One row of the closing table."""
+    images, labels = test
+    accuracy = bitnet.accuracy(predict(images), labels)
+    speed = bitnet.images_per_second(predict, images[:TIMED], repeats=3)
+    return {"net": name, "accuracy": accuracy, "bytes": n_bytes, "images_per_s": speed}
+
+
+def main():
+    args = arguments()
+    out = pathlib.Path(args.out)
+    check_writable(out)
+    if args.json is not None:
+        check_writable(args.json)
+        if pathlib.Path(args.json).resolve() == out.resolve():
+            raise bitnet.InputError(f"--json is {args.json}, where the net goes; expected another")
+    if args.threads is not None:
+        bitnet.set_num_threads(args.threads)
+    net = net_named(args.net)
+    recipe = recipe_for(args.recipe, args.data, net)
+    recipe = recipe.changed(args.epochs, args.batch, args.lr)
+    data = read_data(args.data, args.folder, limit=2000 if args.quick else 0)
+    if args.quick:
+        data = dataclasses.replace(data, test=tuple(part[:500] for part in data.test))
+
+    image, n_classes = data.train[0].shape[1:], len(data.classes)
+    shape = "x".join(map(str, image))
+    print(f"binary net {net.name}, {net.weights(image, n_classes):,} weights, on {args.data}: "
+          f"{len(data.train[0])} images of {shape}")  # fmt: skip
+    for note in recipe.notes:
+        print(f"note: {note}")
+    steps = recipe.prepare if args.prepare is None else args.prepare
+    preparation = Preparation.fit(steps, data.train[0]) if steps else None
+    if preparation:
+        print(f"images prepared: {' '.join(steps)}")
+        data = data.with_images(preparation)
+
+    model, to_input = train(recipe, net, data, args)
+    n_bytes = sum(p.data.nbytes for p in model.parameters())
+    rows = [row("binary, latent", lambda x: bitnet.predict(model, x, to_input), data.test, n_bytes)]
+
+    frozen = bitnet.freeze(model, image=image[:2] if net.is_conv else None)
+    frozen.classes, frozen.data, frozen.picture = data.classes, args.data, image
+    frozen.preparation = preparation
+    frozen.save(out)
+    frozen = bitnet.load(out)
+    agreement = bitnet.compare(model, frozen, data.test[0])
+    print(f"frozen, saved to {out}, loaded: {agreement}")
+    if not agreement.is_complete:
+        raise SystemExit("error: the frozen net is not the trained one; please report this")
+    rows.append(row("binary, frozen", frozen.predict, data.test, out.stat().st_size))
+
+    if args.twin:
+        print("float twin: the same sizes, epochs and batches, ReLU, cross-entropy, Adam from 1e-3")
+        recipe = recipe_for(args.recipe, args.data, net, is_float=True)
+        recipe = recipe.changed(args.epochs, args.batch)
+        twin, to_float = train(recipe, net, data, args)
+        n_bytes = sum(p.data.nbytes for p in twin.parameters())
+        predict = lambda x: bitnet.predict(twin, x, to_float)  # noqa: E731
+        rows.insert(0, row("float twin", predict, data.test, n_bytes))
+
+    print(f"\n{'net':14} {'test':>8} {'bytes':>12} {'images/s':>10}")
+    for r in rows:
+        print("{net:14} {accuracy:8.2%} {bytes:12,} {images_per_s:10,.0f}".format(**r))
+    if args.json is not None:
+        report = {"settings": vars(args), "agreement": vars(agreement), "rows": rows}
+        with replacing(args.json) as file:
+            file.write(json.dumps(report, indent=1).encode())
+
+
+def arguments():
+    parser = argparse.ArgumentParser(
+        description=__doc__.partition("\n")[0],
+        epilog=nets.__doc__.partition("\n\n")[2],
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--data", choices=bitnet.data.DATASETS, metavar="SET", default="embedded",
+        help=f"{', '.join(bitnet.data.DATASETS)} (embedded)")  # fmt: skip
+    add("--folder", help="folder of its files (BITNET_DATA/SET, or the cache)")
+    add("--net", metavar="NAME", help="see below (conv:32,32/64,64/256; quick: conv:8/16,16/32)")
+    add("--recipe", choices=RECIPES, default="default", help="theano and torch are the papers'")
+    add("--epochs", type=int, help="passes over the training set (the recipe's: 20; quick: 2)")
+    add("--batch", type=int, help="images in a batch (the recipe's: 100, or 50)")
+    add("--lr", type=float, help="first learning rate of the binary net (the recipe's: 0.003)")
+    add("--prepare", metavar="STEPS", help=f"of {', '.join(STEPS)}, as gcn,lcn, or none (the "
+        "recipe's: none)")  # fmt: skip
+    add("--flip", action="store_true", help="turn half of the training images, left to right")
+    add("--crop", type=int, default=0, metavar="PAD", help="pad training images by PAD pixels and "
+        "cut at random (0)")  # fmt: skip
+    add("--seed", type=int, default=0, help="of weights, order, dropout, flips and crops (0)")
+    add("--threads", type=int, help="threads of the kernels and of the BLAS (all cores)")
+    add("--out", help="file of the frozen net (cnn.npz; quick: cnn_quick.npz)")
+    add("--no-twin", dest="twin", action="store_false", help="do not train the float twin")
+    add("--quick", action="store_true", help="2000 images, 2 epochs: does everything work?")
+    add("--json", help="file for the figures of the closing table")
+    args = parser.parse_args()
+    args.net = args.net or ("conv:8/16,16/32" if args.quick else "conv:32,32/64,64/256")
+    args.out = args.out or ("cnn_quick.npz" if args.quick else "cnn.npz")
+    if args.epochs is None and args.quick:
+        args.epochs = 2
+    if args.prepare is not None:
+        args.prepare = [] if args.prepare == "none" else args.prepare.split(",")
+    ranges = {"epochs": (1, 1e9), "batch": (2, 1e9), "lr": (1e-9, 1e9), "seed": (0, 1e9),
+              "threads": (1, 1024), "crop": (0, 64)}  # fmt: skip
+    for name, (least, most) in ranges.items():
+        given = getattr(args, name)
+        if given is not None and not least <= given <= most:
+            parser.error(f"--{name} is {given}; expected a number from {least:g} to {most:g}")
+    return args
+
+
+if __name__ == "__main__":
+    bitnet.run(main)

@@ -1,0 +1,96 @@
+"""The recipes hold the papers' numbers (their section 2), and build what they say."""
+
+import numpy as np
+import pytest
+
+from bitnet import Adam, AdaMax, BatchNorm, Dropout, InputError, ReLU, Sign, functions
+from bitnet.nets import net_named
+from bitnet.recipes import RECIPES, recipe_for
+
+
+@pytest.mark.parametrize(
+    ("data", "first", "last", "epochs", "batch"),
+    [
+        ("mnist", 3e-3, 3e-7, 1000, 100),
+        ("cifar10", 1e-3, 3e-7, 500, 50),
+        ("svhn", 1e-3, 1e-6, 200, 50),
+    ],
+)
+def test_the_theano_recipes(data, first, last, epochs, batch):
+    recipe = recipe_for("theano", data)
+    schedule = recipe.schedule()
+    assert [schedule(0), schedule(epochs)] == pytest.approx([first, last])
+    assert (recipe.epochs, recipe.batch, recipe.stochastic) == (epochs, batch, False)
+    assert recipe.dropout == ((0.2, 0.5) if data == "mnist" else (0, 0))
+    assert (recipe.eps, recipe.momentum, recipe.prepare) == (1e-4, 0.1, ())
+
+
+@pytest.mark.parametrize(
+    ("data", "first", "every", "epochs", "batch", "prepare"),
+    [
+        ("mnist", 1 / 64, 10, 100, 100, ()),
+        ("cifar10", 1 / 64, 50, 500, 200, ("zca",)),
+        ("svhn", 1 / 128, 20, 200, 200, ("gcn", "lcn")),
+    ],
+)
+def test_the_torch_recipes(data, first, every, epochs, batch, prepare):
+    recipe = recipe_for("torch", data)
+    rates = [recipe.schedule()(epoch) for epoch in (0, every - 0.1, every, 2 * every)]
+    assert rates == [first, first, first / 2, first / 4]
+    assert (recipe.epochs, recipe.batch, recipe.prepare) == (epochs, batch, prepare)
+    assert (recipe.eps, recipe.momentum) == (1e-5, 0.125)
+    assert "shift-based" in recipe.notes[0]
+
+
+def test_what_a_recipe_builds():
+    rng = np.random.default_rng(0)
+    net = net_named("mlp:6,5")
+    model = recipe_for("torch", "mnist").model(net, (4, 4, 1), 3, rng)
+    norms = [layer for layer in model.layers if isinstance(layer, BatchNorm)]
+    assert {(norm.eps, norm.momentum, norm.gamma.step_scale) for norm in norms} == {
+        (1e-5, 0.125, 1)
+    }
+    assert all(layer.stochastic for layer in model.layers if isinstance(layer, Sign))
+    assert type(recipe_for("torch", "mnist").optimizer_of(model)) is AdaMax
+    model = recipe_for("theano", "mnist").model(net, (4, 4, 1), 3, rng, gradient="int4")
+    assert [layer.p for layer in model.layers if isinstance(layer, Dropout)] == [0.2, 0.5, 0.5]
+    assert model.layers[1].gradient == "int4"
+    recipe = recipe_for("default", "mnist")
+    model = recipe.model(net, (4, 4, 1), 3, rng)
+    assert {layer.beta.step_scale for layer in model.layers if isinstance(layer, BatchNorm)} == {10}
+    assert type(recipe.optimizer_of(model)) is Adam
+    assert recipe.loss_of is functions.squared_hinge
+
+
+@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("data", ["embedded", "cifar100", "svhn-extra"])
+def test_the_float_twin_has_the_same_sizes_and_epochs(name, data):
+    binary, twin = (recipe_for(name, data, is_float=is_float) for is_float in (False, True))
+    assert (binary.epochs, binary.batch, binary.prepare) == (twin.epochs, twin.batch, twin.prepare)
+    assert twin.loss_of is functions.cross_entropy
+    assert twin.schedule().start == 1e-3
+    model = twin.model(net_named("conv:3/4"), (4, 4, 1), 3, np.random.default_rng(0))
+    assert any(isinstance(layer, ReLU) for layer in model.layers)
+
+
+def test_other_epochs_and_rates():
+    recipe = recipe_for("theano", "mnist").changed(epochs=10, batch=7, lr=3e-2)
+    assert (recipe.schedule()(0), recipe.batch) == (3e-2, 7)
+    assert recipe.schedule()(10) == pytest.approx(3e-6)
+
+
+def test_large_convnets_have_small_batches():
+    assert recipe_for("default", "cifar10", net_named("cifar10")).batch == 50
+    assert recipe_for("default", "cifar10", net_named("conv:8/8")).batch == 100
+
+
+def test_a_convnet_has_no_dropout_and_says_so():
+    recipe = recipe_for("theano", "mnist", net_named("conv:8/8"))
+    assert recipe.dropout == (0, 0)
+    assert "dropout" in recipe.notes[0]
+
+
+@pytest.mark.parametrize(("name", "data"), [("paper", "mnist"), ("theano", "folder"), (3, "mnist")])
+def test_other_recipes_are_refused(name, data):
+    with pytest.raises(InputError, match="recipe"):
+        recipe_for(name, data)

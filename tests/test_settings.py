@@ -1,0 +1,83 @@
+"""Settings of a training, of which those in a file are not trusted."""
+
+import numpy as np
+import pytest
+
+from bitnet import InputError
+from bitnet.settings import SETTINGS, check_settings, inputs_of, model_of, read_data, recipe_of
+
+GOOD = {
+    "net": "mlp:8", "data": "mnist", "folder": None, "size": None, "channels": None,
+    "recipe": "default", "float": False, "epochs": 2, "batch": 50, "lr": 0.003, "seed": 0,
+    "gradient": "int8", "rounding": "nearest", "validation": 0, "limit": 0, "flip": False,
+    "crop": 0, "prepare": [], "picture": [28, 28, 1], "classes": ["a", "b"], "crc32": 5,
+}  # fmt: skip
+
+
+def test_good_ones_pass():
+    check_settings(GOOD)
+    assert GOOD.keys() == SETTINGS.keys()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("net", 5), ("data", "imagenet"), ("data", None), ("folder", 5), ("size", 0),
+        ("channels", "3"), ("recipe", []), ("float", 1), ("epochs", 0), ("epochs", True),
+        ("epochs", 10**7), ("epochs", 2.0), ("batch", 1), ("lr", 1), ("lr", float("nan")),
+        ("lr", 0.0), ("lr", float("inf")), ("seed", -1), ("gradient", 8), ("rounding", True),
+        ("validation", -1), ("limit", None), ("flip", "yes"), ("crop", 65), ("prepare", "zca"),
+        ("prepare", [5]), ("picture", [28, 28]), ("picture", [28, 28, 0]),
+        ("picture", [28, 28, True]), ("picture", [28, 28, 10**9]), ("picture", 784),
+        ("classes", []), ("classes", [1, 2]), ("classes", "ab"), ("classes", {}),
+        ("crc32", -1), ("other", 1),
+    ],
+)  # fmt: skip
+def test_others_are_refused(name, value):
+    with pytest.raises(InputError, match=name):
+        check_settings({**GOOD, name: value})
+
+
+@pytest.mark.parametrize("name", sorted(SETTINGS))
+def test_a_missing_one_is_named(name):
+    with pytest.raises(InputError, match=f"lack {name}"):
+        check_settings({key: value for key, value in GOOD.items() if key != name})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("net", "lstm:5"), ("recipe", "paper"), ("gradient", "int3"), ("rounding", "up"),
+     ("net", "mlp:9999999,9999999")],
+)  # fmt: skip
+def test_unknown_names_build_no_model(name, value):
+    with pytest.raises(InputError):
+        model_of({**GOOD, name: value}, np.random.default_rng(0))
+
+
+def test_the_model_and_what_it_takes():
+    images = np.full((4, 28, 28, 1), 255, np.uint8)
+    for changes, shape, dtype in [
+        ({}, (4, 784), np.uint8),
+        ({"float": True, "gradient": None, "rounding": None}, (4, 784), np.float32),
+        ({"net": "conv:3/4"}, (4, 28, 28, 1), np.uint8),
+    ]:
+        settings = {**GOOD, **changes}
+        x = inputs_of(settings)(images)
+        assert (x.shape, x.dtype) == (shape, dtype)
+        assert model_of(settings, np.random.default_rng(0))(x).shape == (4, 2)
+        assert (x == (1 if dtype == np.float32 else 255)).all()
+
+
+def test_the_recipe_has_the_settings_put_in():
+    recipe = recipe_of({**GOOD, "recipe": "theano", "epochs": 5, "batch": 7, "lr": 0.03})
+    assert (recipe.epochs, recipe.batch, recipe.start) == (5, 7, 0.03)
+
+
+def test_the_last_training_images_are_held_back():
+    whole, split = read_data("embedded", limit=50), read_data("embedded", limit=50, validation=20)
+    assert np.array_equal(split.train[0], whole.train[0][:30])
+    assert np.array_equal(split.validation[1], whole.train[1][30:])
+    assert len(split.test[0]) == 50
+    assert whole.validation is None
+    with pytest.raises(InputError, match="validation is 50"):
+        read_data("embedded", limit=50, validation=50)

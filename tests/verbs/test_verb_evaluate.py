@@ -1,0 +1,100 @@
+"""`bitnet evaluate`: the figures of trained and frozen nets, and nets that do not fit the data."""
+
+import json
+
+import numpy as np
+import pytest
+
+import bitnet
+from bitnet import InputError
+from bitnet.__main__ import main
+from bitnet.experiment import load_trained
+
+
+@pytest.fixture(scope="module")
+def nets(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("nets")
+    words = ("--limit", "300", "--epochs", "1", "--quiet")
+    for name, net, *more in (
+        ("mlp", "mlp:16"),
+        ("conv", "conv:4/8"),
+        ("gcn", "mlp:16", "--prepare", "gcn"),
+        ("float", "mlp:16", "--float"),
+    ):
+        main(["train", "--net", net, *more, *words, "--out", f"{folder}/{name}"])
+        if name != "float":
+            main(["freeze", f"{folder}/{name}", "--out", f"{folder}/{name}.npz", "--check", "0"])
+    return folder
+
+
+def evaluated(capsys, *words):
+    capsys.readouterr()
+    main(["evaluate", *map(str, words), "--json"])
+    return json.loads(capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("name", ["mlp", "conv", "gcn", "float"])
+def test_the_figures(nets, capsys, name):
+    digits = bitnet.load_dataset("embedded")
+    right = load_trained(nets / name).predict(digits.test_images) == digits.test_labels
+    figures = evaluated(capsys, nets / name)
+    assert (figures["data"], figures["images"]) == ("embedded", 2000)
+    assert figures["accuracy"] == right.mean()
+    expected = {str(i): right[digits.test_labels == i].mean() for i in range(10)}
+    assert figures["classes"] == pytest.approx(expected)
+    assert figures["images_per_second"] > 0
+    if name != "float":
+        frozen = evaluated(capsys, nets / f"{name}.npz", "--batch", 7)
+        assert frozen["classes"] == figures["classes"]
+
+
+def test_a_few_images(nets, capsys):
+    figures = evaluated(capsys, nets / "mlp", "--limit", 3, "--batch", 2)
+    assert figures["images"] == 3
+    assert [name for name, share in figures["classes"].items() if share is not None] == [
+        "0",
+        "1",
+        "7",
+    ]
+    main(["evaluate", str(nets / "mlp"), "--limit", "3"])
+    out = capsys.readouterr().out
+    assert "of 3 test images of embedded are right" in out
+    assert out.count("no image") == 7
+
+
+def test_nets_that_do_not_say_what_they_were_trained_on(tmp_path, capsys):
+    for sizes in ([784, 10], [784, 9], [783, 10]):
+        rng = np.random.default_rng(0)
+        bitnet.freeze(bitnet.models.binary_mlp(sizes, rng)).save(tmp_path / f"{sizes}.npz")
+    with pytest.raises(InputError, match="use --data"):
+        main(["evaluate", f"{tmp_path}/[784, 10].npz"])
+    figures = evaluated(capsys, tmp_path / "[784, 10].npz", "--data", "embedded")
+    assert sorted(figures["classes"]) == sorted("0123456789")
+    for name in ("[784, 9]", "[783, 10]"):
+        with pytest.raises(InputError, match="has images of 28x28x1 and 10 classes; see --data"):
+            main(["evaluate", f"{tmp_path}/{name}.npz", "--data", "embedded"])
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--batch", "0"], "--batch is 0"),
+        (["--limit", "-1"], "--limit is -1"),
+        (["--threads", "9999"], "--threads is 9999"),
+        (["--data", "folder"], "--folder"),
+        (["--folder", "x"], "leave it out"),
+    ],
+)
+def test_wrong_arguments(nets, words, message):
+    with pytest.raises(InputError, match=message):
+        main(["evaluate", str(nets / "mlp"), *words])
+
+
+def test_damaged_files(nets, tmp_path):
+    for name in ("mlp", "mlp.npz"):
+        content = (nets / name).read_bytes()
+        for damaged in (content[:-9], content[:99], b"", content.replace(b"mlp:16", b"mlp:17")):
+            if damaged != content:
+                (tmp_path / "net").write_bytes(damaged)
+                with pytest.raises(InputError, match="net"):
+                    main(["evaluate", str(tmp_path / "net")])
