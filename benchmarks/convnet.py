@@ -1,12 +1,15 @@
-"""Training the papers' ConvNet for CIFAR-10 beside the same binarized net in torch.
+"""The papers' ConvNet for CIFAR-10, in training and frozen, beside torch.
 
-    python benchmarks/convnet.py                    one step of 50 images, one and two threads
+    python benchmarks/convnet.py                    50 images at once, one and two threads
     python benchmarks/convnet.py --net svhn
 
 2x128C3 - MP2 - 2x256C3 - MP2 - 2x512C3 - MP2 - 2x1024FC - 10 with ±1 weights and activations,
-batch norm, squared hinge, Adam and clipped latent weights, on random pixels.  torch runs eagerly,
-in its faster layout (channels last), with its fused Adam.  Before, two steps of a narrow net are
-held against the reference kernels, weight for weight.  The contestants take turns in one process.
+batch norm, squared hinge, Adam and clipped latent weights, on random pixels.  torch runs eagerly.
+In training it has the same binarized net, in its faster layout (channels last), with its fused
+Adam; in inference a float32 net of the same sizes with ReLU and with batch norm folded into the
+convolutions, in both layouts.  Before, two steps of a narrow net are held against the reference
+kernels, weight for weight, and the frozen net integer for integer.  The contestants take turns
+in one process.
 """
 
 import os
@@ -94,6 +97,60 @@ class InTorch:
         return loss.item()
 
 
+def float_in_torch(net):
+    """A float32 net of the same sizes in torch for inference, its batch norm folded away."""
+    import torch
+
+    (rows, columns, channels), layers = net["image"], []
+    for block in net["blocks"]:
+        for i, outputs in enumerate(block):
+            layers += [torch.nn.Conv2d(channels, outputs, 3, padding=1)]
+            layers += [torch.nn.MaxPool2d(2)] if i == len(block) - 1 else []
+            layers += [torch.nn.ReLU()]
+            channels = outputs
+    layers.append(torch.nn.Flatten())
+    n = (rows >> len(net["blocks"])) * (columns >> len(net["blocks"])) * channels
+    for outputs in net["units"]:
+        layers += [torch.nn.Linear(n, outputs), torch.nn.ReLU()]
+        n = outputs
+    return torch.nn.Sequential(*layers[:-1]).eval()
+
+
+def predictors(net, pixels):
+    """Functions that predict a batch: torch in two layouts, and the frozen net."""
+    import torch
+
+    model, contestants = float_in_torch(net), {}
+    x = torch.from_numpy(bitnet.scale_pixels(pixels)).permute(0, 3, 1, 2)
+    for name, layout in (("", torch.contiguous_format), (", channels last", torch.channels_last)):
+        own = float_in_torch(net).to(memory_format=layout)
+        own.load_state_dict(model.state_dict())
+        images = x.contiguous(memory_format=layout)
+
+        def predict(own=own, images=images):
+            with torch.inference_mode():
+                return own(images).argmax(dim=1).numpy()
+
+        contestants[f"torch float32{name}"] = predict
+    frozen = freeze_checked(net, pixels)
+    contestants["bitnet, frozen"] = lambda: frozen.predict(pixels)
+    return contestants
+
+
+def freeze_checked(net, pixels):
+    """The frozen net, after its integers for two images were held against the reference's."""
+    model = InBits(net)
+    model.step(pixels, np.arange(len(pixels)) % net["units"][-1])  # thresholds that are not all 0
+    frozen = bitnet.freeze(model.model, image=net["image"][:2])
+    got = frozen.pre_activations(pixels[:2]), frozen.scores(pixels[:2])
+    with kernels.using("reference"):
+        reference = bitnet.freeze(model.model, image=net["image"][:2])
+        expected = reference.pre_activations(pixels[:2]), reference.scores(pixels[:2])
+    assert all(map(np.array_equal, got[0], expected[0]))
+    assert np.array_equal(got[1], expected[1])
+    return frozen
+
+
 def data(image, batch):
     """A batch of random pixels and labels."""
     rng = np.random.default_rng(0)
@@ -140,12 +197,20 @@ def main():
         for name, own in nets.items():
             losses = ", ".join(f"{own.step(*batch):.3f}" for _ in range(4))
             print(f"  {name}: the first losses {losses}")
-        steps = [lambda own=own: own.step(*batch) for own in nets.values()]
-        seconds = interleaved(steps, args.turns, least_s=0.1)
-        for i, name in enumerate(nets):
-            ratio = np.median(seconds[:, 0] / seconds[:, i])
-            speed = args.batch / np.median(seconds[:, i])
-            print(f"  {name:26} {speed:8.0f} images/s in training; {ratio:5.2f} times torch's")
+        steps = {name: lambda own=own: own.step(*batch) for name, own in nets.items()}
+        table("in training", steps, args.batch, args.turns)
+        table("predicted", predictors(net, batch[0]), args.batch, args.turns)
+
+
+def table(what, contestants, batch, turns):
+    """Print images a second, and how many times those of each torch."""
+    seconds = interleaved([*contestants.values()], turns, least_s=0.1)
+    torches = [i for i, name in enumerate(contestants) if name.startswith("torch")]
+    for i, name in enumerate(contestants):
+        ratios = [np.median(seconds[:, torch] / seconds[:, i]) for torch in torches]
+        speed = batch / np.median(seconds[:, i])
+        times = " and ".join(f"{ratio:.2f}" for ratio in ratios)
+        print(f"  {name:28} {speed:8.0f} images/s {what}; {times} times torch's")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ import importlib.metadata
 import importlib.util
 import pathlib
 
-from bitnet.verbs.status import facts
+from bitnet.verbs import status
 
 SHOWN = ("python", "processor", "numpy", "numba", "kernels", "threads", "blas")
 
@@ -42,7 +42,7 @@ def lines(*packages):
     """The lines to print before a table; the versions of more packages by their names."""
     for name in processor():
         yield name
-    for name, fact in facts():
+    for name, fact in status.facts():
         if name in SHOWN:
             yield f"{name} {fact}"
     for package in packages:

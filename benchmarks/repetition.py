@@ -1,7 +1,7 @@
 """Convolutions whose filters repeat: each multiplied, whole filters once, 2-D filters once.
 
-    python benchmarks/repetition.py              one thread
-    python benchmarks/repetition.py --turns 15
+    python benchmarks/repetition.py                    one thread, about 20 s
+    python benchmarks/repetition.py --threads 2
 
 Contestants take turns in one process; before, each is held against the product of every filter.
 
@@ -143,14 +143,15 @@ def flat(channels, m, turns, rng, once, table):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--threads", type=machine.positive, default=1, help="of the kernels (1)")
     parser.add_argument("--turns", type=machine.positive, default=7, help="that count (7)")
     args = parser.parse_args()
     if missing := machine.missing("numba"):
         raise bitnet.InputError(missing)
-    bitnet.set_num_threads(1)
+    bitnet.set_num_threads(args.threads)
     print("\n".join(machine.lines()))
     rng = np.random.default_rng(0)
-    print(f"\nwhole filters once; 3x3, {IMAGES} images of {SIDE}x{SIDE}, one thread")
+    print(f"\nwhole filters once; 3x3, {IMAGES} images of {SIDE}x{SIDE}")
     print(
         f"{'C':>4} {'M':>5} {'differ':>6} {'input':>7} {'each, ms':>9} {'once, ms':>9} {'gain':>5}"
     )

@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 
-from bitnet import functions
+from bitnet import functions, kernels
 from bitnet.backend import check_generator
 from bitnet.errors import InputError
 from bitnet.kernels import Window
@@ -76,15 +76,16 @@ def _pair(name, value):
 class _Convolution(Module):
     """What convolutions share: channels and the window."""
 
-    def __init__(self, inputs, outputs, rng, size, stride, padding, border):
+    def __init__(self, inputs, outputs, rng, size, stride, padding, border, groups):
         check_generator(type(self).__name__, rng)
         for name, value in (("inputs", inputs), ("outputs", outputs)):
             if not isinstance(value, (int, np.integer)) or value < 1:
                 raise InputError(
                     f"{type(self).__name__}: {name} is {value!r}; expected channels, 1 or more"
                 )
-        self.inputs, self.outputs = int(inputs), int(outputs)
+        self.inputs, self.outputs, self.groups = int(inputs), int(outputs), groups
         self.window = window_of(size, stride, padding, border)
+        self.group = kernels.groups.check_groups(type(self).__name__, inputs, outputs, groups)
 
     def _check(self, x):
         """Refuse what is no images of as many channels."""
@@ -94,14 +95,15 @@ class _Convolution(Module):
 
     def __repr__(self):
         size = "x".join(map(str, self.window.size))
-        return f"{type(self).__name__}({self.inputs}, {self.outputs}, {size})"
+        groups = f", groups={self.groups}" if self.groups > 1 else ""
+        return f"{type(self).__name__}({self.inputs}, {self.outputs}, {size}{groups})"
 
 
 class BinaryConv2d(_Convolution):
     """A convolution with ±1 filters, `functions.binary_conv2d(x, sign(weight), window)`.
 
     Latent weights, their signs, clip and step scale are those of `BinaryLinear`; the step is
-    scaled by sqrt((inputs + outputs) * taps / 1.5), as in the papers' code.
+    scaled by sqrt((inputs + outputs) / groups * taps / 1.5), as in the papers' code.
 
     Parameters
     ----------
@@ -115,11 +117,13 @@ class BinaryConv2d(_Convolution):
         As for `window_of`; the papers' "same" with a border of 0 by default.
     gradient, rounding : optional
         As for `BinaryLinear`.
+    groups : int, optional
+        Groups of channels, each with filters of its own; divides inputs and outputs.
 
     Attributes
     ----------
     weight : Parameter
-        The latent filters, float32 of shape (outputs, rows, columns, inputs).
+        The latent filters, float32 of shape (outputs, rows, columns, inputs / groups).
     bits : Bits
         Their signs.
 
@@ -136,23 +140,23 @@ class BinaryConv2d(_Convolution):
     """
 
     def __init__(self, inputs, outputs, rng, size=3, stride=1, padding="same", border=0,
-                 gradient="int8", rounding="nearest"):  # fmt: skip
-        super().__init__(inputs, outputs, rng, size, stride, padding, border)
+                 gradient="int8", rounding="nearest", groups=1):  # fmt: skip
+        super().__init__(inputs, outputs, rng, size, stride, padding, border, groups)
         check_backward("BinaryConv2d", gradient, rounding)
         self.gradient, self.rounding, self.rng = gradient, rounding, rng
-        latent = rng.uniform(-1, 1, (outputs, *self.window.size, inputs)).astype(np.float32)
-        scale = math.sqrt((inputs + outputs) * self.window.taps / 1.5)
+        latent = rng.uniform(-1, 1, (outputs, *self.window.size, self.group)).astype(np.float32)
+        scale = math.sqrt((inputs + outputs) / groups * self.window.taps / 1.5)
         self.weight = Parameter(latent, bound=1.0, step_scale=scale)
 
     def forward(self, x):
         self._check(x)
         weight = functions.sign(self.weight, window=None)
         rng = self.rng if self.rounding == "stochastic" else None
-        return functions.binary_conv2d(x, weight, self.window, self.gradient, rng)
+        return functions.binary_conv2d(x, weight, self.window, self.gradient, rng, self.groups)
 
     @property
     def bits(self):
-        """The signs of the latent filters, Bits of shape (outputs, rows, columns, inputs)."""
+        """The signs of the latent filters, Bits of the shape of `weight`."""
         return self.weight.signs
 
 
@@ -165,8 +169,8 @@ class Conv2d(_Convolution):
         Channels C of the images and M of the result, 1 or more.
     rng : numpy.random.Generator
         The source of the first weights, U(-a, a) with Glorot's
-        a = sqrt(6 / ((inputs + outputs) * taps)).
-    size, stride, padding, border : optional
+        a = sqrt(6 / ((inputs + outputs) / groups * taps)).
+    size, stride, padding, border, groups : optional
         As for `BinaryConv2d`.
 
     Raises
@@ -181,16 +185,16 @@ class Conv2d(_Convolution):
     (2, 4, 3, 8)
     """
 
-    def __init__(self, inputs, outputs, rng, size=3, stride=1, padding="same", border=0):
-        super().__init__(inputs, outputs, rng, size, stride, padding, border)
-        bound = math.sqrt(6 / ((inputs + outputs) * self.window.taps))
-        shape = (outputs, *self.window.size, inputs)
+    def __init__(self, inputs, outputs, rng, size=3, stride=1, padding="same", border=0, groups=1):
+        super().__init__(inputs, outputs, rng, size, stride, padding, border, groups)
+        bound = math.sqrt(6 / ((inputs + outputs) / groups * self.window.taps))
+        shape = (outputs, *self.window.size, self.group)
         self.weight = Parameter(rng.uniform(-bound, bound, shape).astype(np.float32))
         self.bias = Parameter(np.zeros(outputs, np.float32))
 
     def forward(self, x):
         self._check(x)
-        return functions.conv2d(x, self.weight, self.bias, self.window)
+        return functions.conv2d(x, self.weight, self.bias, self.window, self.groups)
 
 
 class _Pooling(Module):

@@ -257,6 +257,7 @@ class Preparation:
         header = {"steps": list(steps), "image": list(images.shape[1:]), "sqrt_bias": sqrt_bias,
                   "regularizer": regularizer, "clip": clip, "mean": 0.0, "std": 1.0}  # fmt: skip
         _check_header(header)
+        header |= {name: float(header[name]) for name in NUMBERS}
         preparation = cls(header, {})
         preparation._check_images(images)
         if "zca" in steps:

@@ -8,6 +8,7 @@ for CIFAR-10, and conclude that the XNOR operations could be divided by about 3.
 """
 
 import dataclasses
+import itertools
 import math
 
 import numpy as np
@@ -32,13 +33,15 @@ class Repetition:
     Attributes
     ----------
     outputs, inputs, rows, columns : int
-        M, C and the taps of the filters.
+        M, C / groups and the taps of the filters.
     unique : int
         2-D filters that differ from all others on the same input channel, summed over channels.
     up_to_sign : int
         The same, with a filter and its negation as one.
     different : int
         Those that differ in the whole layer, with a filter and its negation as one.
+    groups : int
+        Groups of channels; filters of different groups see different channels.
 
     Examples
     --------
@@ -54,10 +57,11 @@ class Repetition:
     unique: int
     up_to_sign: int
     different: int
+    groups: int = 1
 
     @property
     def filters(self):
-        """All 2-D filters, M * C."""
+        """All 2-D filters, M * C / groups."""
         return self.outputs * self.inputs
 
     @property
@@ -76,12 +80,13 @@ class Repetition:
 
     @property
     def share_of_random(self):
-        """The share that M random filters on each channel are expected to have."""
+        """The share that as many random filters on each channel are expected to have."""
+        m = self.outputs // self.groups
         if self.rows * self.columns == 1:
-            return 1 / self.outputs
+            return 1 / m
         kinds = math.ldexp(1.0, min(self.rows * self.columns - 1, 1000))
-        missed = math.expm1(self.outputs * math.log1p(-1 / kinds))  # (1 - 1 / kinds)^M - 1
-        return -missed * kinds / self.outputs
+        missed = math.expm1(m * math.log1p(-1 / kinds))  # (1 - 1 / kinds)^m - 1
+        return -missed * kinds / m
 
     def as_dict(self):
         """The counts and shares, for JSON."""
@@ -89,7 +94,7 @@ class Repetition:
         return {**dataclasses.asdict(self), **shares, "share_of_random": self.share_of_random}
 
 
-def repetition(bits):
+def repetition(bits, groups=1):
     """Count the different 2-D filters of a convolution.
 
     Parameters
@@ -97,6 +102,8 @@ def repetition(bits):
     bits : Bits
         Filters of shape (M, rows, columns, C), of any number of taps.  64 input channels are
         unpacked at a time.
+    groups : int, optional
+        Groups of channels, each with M / groups of the filters.
 
     Returns
     -------
@@ -106,7 +113,7 @@ def repetition(bits):
     Raises
     ------
     InputError
-        If it is no Bits of four axes, or one of them is empty.
+        If it is no Bits of four axes, one of them is empty, or M does not fit the groups.
 
     Examples
     --------
@@ -120,21 +127,24 @@ def repetition(bits):
         came = f"Bits of shape {bits.shape}" if isinstance(bits, Bits) else type(bits).__name__
         raise InputError(f"repetition: got {came}; expected Bits (M, rows, columns, C), not empty")
     m, rows, columns, channels = bits.shape
+    if not 1 <= groups <= m or m % groups:
+        raise InputError(f"repetition: {groups} groups of {m} filters; expected a divisor of {m}")
     unique = up_to_sign = 0
     kinds = None
-    for word in range(bits.words.shape[3]):
+    for first, word in itertools.product(range(0, m, m // groups), range(bits.words.shape[3])):
+        own = slice(first, first + m // groups)
         n = min(WORD_BITS, channels - word * WORD_BITS)
-        part = Bits(bits.words[..., word : word + 1], (m, rows, columns, n))
-        taps = (part.signs() > 0).reshape(m, rows * columns, n)
-        negated = ~taps[:, 0]  # (M, n)
-        codes = _packed(taps[:, 1:] ^ negated[:, None])  # (M, n, K): the first tap is +1 now
-        seen = np.unique(codes.reshape(m * n, -1), axis=0)
+        part = Bits(bits.words[own, ..., word : word + 1], (m // groups, rows, columns, n))
+        taps = (part.signs() > 0).reshape(len(part), rows * columns, n)
+        negated = ~taps[:, 0]  # (m, n)
+        codes = _packed(taps[:, 1:] ^ negated[:, None])  # (m, n, K): the first tap is +1 now
+        seen = np.unique(codes.reshape(len(part) * n, -1), axis=0)
         kinds = seen if kinds is None else np.unique(np.concatenate([kinds, seen]), axis=0)
         for channel in range(n):
             of = np.unique(codes[:, channel], axis=0, return_inverse=True)[1].ravel()
             up_to_sign += int(of.max()) + 1
             unique += len(np.unique(2 * of + negated[:, channel]))
-    return Repetition(m, channels, rows, columns, unique, up_to_sign, len(kinds))
+    return Repetition(m, channels, rows, columns, unique, up_to_sign, len(kinds), groups)
 
 
 def _packed(bits):
@@ -236,7 +246,5 @@ def repetitions(net):
         raise InputError(f"repetitions: got {type(net).__name__}; expected a model or FrozenNet")
     if not found:
         raise InputError(f"repetitions: no binary convolution in {net!r:.200}; so no 2-D filters")
-    names = (f"{i} {type(layer).__name__}" for i, layer in enumerate(found))
-    return Repetitions(
-        {name: repetition(layer.bits) for name, layer in zip(names, found, strict=True)}
-    )
+    return Repetitions({f"{i} {type(layer).__name__}": repetition(layer.bits, layer.groups)
+                        for i, layer in enumerate(found)})  # fmt: skip

@@ -287,7 +287,9 @@ def _other_rows(arrays):
 def _frozen_name(layer):
     """The kind and sizes of a frozen layer."""
     m, *taps, n = layer.bits.shape
-    sizes = [str(n), str(m), *(["x".join(map(str, taps))] if taps else [])]
+    groups = getattr(layer, "groups", 1)
+    sizes = [str(n * groups), str(m), *(["x".join(map(str, taps))] if taps else [])]
+    sizes += [f"groups={groups}"] if groups > 1 else []
     pool = getattr(layer, "pool", None)
     sizes += ["pooled " + "x".join(map(str, pool.size))] if pool else []
     return f"{type(layer).__name__}({', '.join(sizes)})"

@@ -28,8 +28,13 @@ def product(x, w):
     return F.binary_linear(F.sign(x, window=None), F.sign(w, window=None))
 
 
-def convolution(x, w, window=WINDOW):
-    return F.binary_conv2d(F.sign(x, window=None), F.sign(w, window=None), window)
+def convolution(x, w, window=WINDOW, groups=1):
+    signs = F.sign(x, window=None), F.sign(w, window=None)
+    return F.binary_conv2d(*signs, window, groups=groups)
+
+
+def in_three_groups(x, w, bias=BIAS[:3]):
+    return F.conv2d(x, w, bias, WINDOW, groups=3)
 
 
 def normalized_signs(x, w, gamma, beta):
@@ -99,8 +104,11 @@ CASES = {
         ((lambda x, w, b: F.conv2d(x, w, b, WINDOW), IMAGES, FILTERS, BIAS), {}),
         ((lambda x, w, b: F.conv2d(x, w, b, Window((2, 3), (2, 1), border=-1)), IMAGES, FILTERS,
           BIAS), {}),
+        ((in_three_groups, IMAGES, FILTERS[:3, ..., :1], BIAS[:3]), {}),
     ],
     "BinaryConv2d": [
+        ((lambda x, w: convolution(x, w, groups=3), SIGN_IMAGES, SIGN_FILTERS[:3, ..., :1]),
+         {"surrogate": lambda x, w: in_three_groups(x, w, NO_BIAS[:3])}),
         ((convolution, SIGN_IMAGES, SIGN_FILTERS),
          {"surrogate": lambda x, w: F.conv2d(x, w, NO_BIAS, WINDOW)}),
         ((lambda x, w: convolution(x, w, WHITE), SIGN_IMAGES, SIGN_FILTERS),

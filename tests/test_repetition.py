@@ -43,6 +43,17 @@ def test_counts_of_any_number_of_taps(seed, m, size, channels, n_kinds):
     assert found.saved == 1 - found.up_to_sign / found.filters
 
 
+@given(seeds, st.sampled_from([(4, 2), (6, 3), (5, 5)]), st.sampled_from([1, 3, 70]))
+def test_filters_of_different_groups_see_different_channels(seed, sizes, channels):
+    m, groups = sizes
+    filters = signs(seed, (m, 2, 2, channels))
+    found = repetition(kernels.pack(filters), groups)
+    parts = [by_hand(part) for part in np.split(filters, groups)]
+    assert (found.unique, found.up_to_sign) == tuple(np.sum(parts, axis=0)[:2])
+    assert found.different == by_hand(filters)[2]
+    assert found.share_of_random == pytest.approx(8 * (1 - (7 / 8) ** (m // groups)) * groups / m)
+
+
 def test_random_filters_are_as_expected_at_random():
     found = repetition(kernels.pack(signs(0, (256, 3, 3, 64))))
     assert found.share == pytest.approx(found.share_of_random, abs=0.01)
@@ -72,6 +83,9 @@ def test_what_has_no_filters_is_refused():
     for refused, message in ((mlp, "no binary convolution"), (3, "got int")):
         with pytest.raises(InputError, match=message):
             repetitions(refused)
+    for groups in (0, 2, 4):
+        with pytest.raises(InputError, match="expected a divisor of 3"):
+            repetition(kernels.pack(np.ones((3, 1, 1, 2))), groups)
     for refused in (kernels.pack(np.ones((2, 3))), kernels.pack(np.ones((0, 3, 3, 1))), None):
         with pytest.raises(InputError, match="expected Bits"):
             repetition(refused)

@@ -43,6 +43,17 @@ NETS = {
     "mlp with dropout": (models.binary_mlp([30, 64, 9, 4], RNG, dropout=(0.2, 0.5)), None),
     "convnet": (convnet(), (11, 10, 3)),
     "one channel": (convnet(1), (11, 10, 1)),
+    "groups": (
+        Sequential(
+            BinaryConv2d(4, 6, RNG, groups=2),
+            BatchNorm(6),
+            Sign(),
+            Flatten(),
+            BinaryLinear(6 * 20, 3, RNG),
+            BatchNorm(3),
+        ),
+        (5, 4, 4),
+    ),
 }
 
 
@@ -104,6 +115,14 @@ def test_a_convnet_by_hand():
     assert [row.n_bytes for row in table.rows] == [
         13 * 25 + 13 * 4 + 2, 70 * 6 * 2 + 70 * 4 + 9, 9 * 35 + 9 * 4 + 2, 3 * 2 + 3 * 12,
     ]  # fmt: skip
+
+
+def test_a_grouped_convolution():
+    table = summarize(*NETS["groups"])
+    assert table.one_bit == 6 * 9 * 2 + 360
+    assert table.macs["8x1"] == 20 * 6 * 9 * 2
+    frozen = summarize(bitnet.freeze(NETS["groups"][0], image=(5, 4)))
+    assert frozen.rows[0].name == "0 FrozenConv(4, 6, 3x3, groups=2)"
 
 
 def test_float_twins_and_models_that_cannot_be_frozen():

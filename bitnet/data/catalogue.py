@@ -1,8 +1,9 @@
 """The published data sets: their files with sizes and checksums, where they are, where they belong.
 
-Sizes and MD5s of downloads: CIFAR's are on the set's page (www.cs.toronto.edu/~kriz/cifar.html),
+MD5s of the downloads: CIFAR's are on the set's page (www.cs.toronto.edu/~kriz/cifar.html),
 Fashion-MNIST's in its README, those of MNIST and SVHN in the source of torchvision.  The MD5s of
-unpacked IDX files are of what those downloads hold, however it is compressed again.
+IDX files are of what those downloads hold, however it is compressed again.  For the files inside
+CIFAR's archives none are published.
 """
 
 import dataclasses

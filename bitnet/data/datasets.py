@@ -204,12 +204,15 @@ def available():
     """
     facts = [("embedded", str(EMBEDDED))]
     for name in PUBLISHED:
-        try:
-            facts.append((name, str(_paths(name, folder_of(name))[0].parent)))
-        except InputError as error:
-            facts.append((name, str(error)))
-    return [*facts, ("folder", "FOLDER/train/CLASS/*.png (or jpg, ...) and FOLDER/val or test "
-                     "likewise, wherever folder= says")]  # fmt: skip
+        folder, found = folder_of(name), find_files(name, folder_of(name))
+        missing = [file for file, path in found.items() if path is None]
+        if missing:
+            megabytes = sum(file.n_bytes for file in published(name).downloads) / 1e6
+            what = f"no {missing[0]} in {folder}" if any(found.values()) else f"not in {folder}"
+            facts.append((name, f"{what}; `bitnet data fetch {name}` ({megabytes:,.0f} MB)"))
+        else:
+            facts.append((name, str(next(iter(found.values())).parent)))
+    return [*facts, ("folder", "pictures of yours, as FOLDER/train/CLASS/*.jpg and FOLDER/val/...")]
 
 
 def _check(what, kind, images, labels, n_classes):

@@ -97,7 +97,7 @@ def _download(url, stated, folder, progress):
                     f"{url}: what came is not what was published (another MD5) and was deleted; "
                     "try again, or another --url"
                 ) from None
-            goes_on.had_begun = False  # the part was of another file; once more from the start
+            # otherwise the part was of another file: once more, from the start
 
 
 class _GoingOn:
@@ -128,9 +128,9 @@ class _GoingOn:
         import requests
         import urllib3
 
-        headers = {"Accept-Encoding": "identity"} | (
-            {"Range": f"bytes={before}-"} if before else {}
-        )
+        headers = {"Accept-Encoding": "identity"}
+        if before:
+            headers["Range"] = f"bytes={before}-"
         try:
             with requests.get(url, headers=headers, stream=True, timeout=TIMEOUTS_S) as response:
                 if response.status_code == 416 and before:  # the server's file ends before that

@@ -95,10 +95,12 @@ def contents(net):
                 arrays[f"{i}.{name}"] = getattr(layer, name).astype("<f4", copy=False)
     header = {"input": net.input, "sizes": net.sizes, "convention": CONVENTION}
     if len(net.shape) > 1:
-        convolutions = (layer for layer in net.layers if isinstance(layer, FrozenConv))
+        convolutions = [layer for layer in net.layers if isinstance(layer, FrozenConv)]
         windows = [[layer.window, layer.pool] for layer in convolutions]
         header["image"] = list(net.shape)
         header["windows"] = [[w and dataclasses.asdict(w) for w in pair] for pair in windows]
+        if any(layer.groups > 1 for layer in convolutions):
+            header["groups"] = [layer.groups for layer in convolutions]
     about = {"classes": net.classes, "data": net.data, "picture": net.picture}
     header |= {name: value for name, value in about.items() if value is not None}
     if net.preparation is not None:
@@ -164,13 +166,17 @@ def _net(header, arrays):
     if missing := sorted(set(names) - set(arrays)):
         raise InputError(f"the file lacks the array {missing[0]}")
     shape, windows = _images(header, sizes[0], last)
-    layers = []
+    groups, layers = _groups(header, len(windows)), []
     for i, m in enumerate(sizes[1:]):
-        n = shape[-1] if i < len(windows) else math.prod(shape)
+        n = math.prod(shape)
+        if i < len(windows):
+            n = kernels.groups.check_groups(f"layer {i}", shape[-1], m, groups[i])
         bits = Bits.from_bytes(arrays[f"{i}.bits"], n)
         if i < last:
             steps = arrays[f"{i}.thresholds"], Bits.from_bytes(arrays[f"{i}.rising"], m).signs() > 0
-            kind, own = (FrozenConv, windows[i]) if i < len(windows) else (FrozenLayer, ())
+            kind, own = (
+                (FrozenConv, (*windows[i], groups[i])) if i < len(windows) else (FrozenLayer, ())
+            )
             layers.append(kind(bits, *steps, *own))
         else:
             norm = (arrays[f"{i}.{name}"] for name in ("mean", "scale", "shift"))
@@ -222,6 +228,15 @@ def _images(header, n, last):
     if not isinstance(windows, list) or not 1 <= len(windows) <= last:
         raise InputError(f"the header has windows {windows!r:.60}; expected 1 to {last} pairs")
     return tuple(image), [_windows(pair) for pair in windows]
+
+
+def _groups(header, count):
+    """The groups of each convolution."""
+    groups = header.get("groups", [1] * count)
+    whole = isinstance(groups, list) and all(type(g) is int and g > 0 for g in groups)
+    if not whole or len(groups) != count:
+        raise InputError(f"the header has groups {groups!r:.60}; expected {count} whole numbers")
+    return groups
 
 
 def _windows(pair):

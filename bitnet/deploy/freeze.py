@@ -69,7 +69,8 @@ def freeze(model, input="pixels", image=None):
             steps = find_thresholds(_step(norm, sign), linear.outputs, largest)
             if isinstance(linear, BinaryConv2d):
                 window = None if pool is None else pool.window
-                layers.append(FrozenConv(linear.bits, *steps, linear.window, window))
+                own = linear.window, window, linear.groups
+                layers.append(FrozenConv(linear.bits, *steps, *own))
             else:
                 layers.append(FrozenLayer(linear.bits, *steps))
     return FrozenNet(_copies(layers), input, image)

@@ -83,13 +83,15 @@ class FrozenConv(_Hidden):
     Attributes
     ----------
     bits : Bits
-        The ±1 filters, shape (M, rows, columns, C).
+        The ±1 filters, shape (M, rows, columns, C / groups).
     thresholds, rising : numpy.ndarray
         As for `FrozenLayer`.
     window : Window
         The taps of the convolution.
     pool : Window or None
         Those of the pooling behind it.
+    groups : int
+        Groups of channels, each with filters of its own.
 
     Examples
     --------
@@ -107,15 +109,17 @@ class FrozenConv(_Hidden):
     rising: np.ndarray
     window: Window
     pool: Window | None = None
+    groups: int = 1
 
     def __repr__(self):
         pooled = f", pooled {self.pool.size[0]}x{self.pool.size[1]}" if self.pool else ""
-        return f"FrozenConv({self.bits!r}{pooled})"
+        groups = f", groups={self.groups}" if self.groups > 1 else ""
+        return f"FrozenConv({self.bits!r}{groups}{pooled})"
 
     def integers(self, x):
         """The pre-activations, int32 (B, H', W', M), of pixels or Bits (B, H, W, C)."""
         convolve = kernels.xnor_conv if isinstance(x, Bits) else kernels.plane_conv
-        return convolve(x, self.weight, self.window)
+        return convolve(x, self.weight, self.window, self.groups)
 
     def outputs(self, z):
         """The signs of integer pre-activations, pooled: Bits (B, H'', W'', M)."""
@@ -123,15 +127,15 @@ class FrozenConv(_Hidden):
 
     @functools.cached_property
     def reuse(self):
-        """The same convolution with equal or opposite filters multiplied once."""
+        """The same convolution, of one group, with equal or opposite filters multiplied once."""
         return Reuse(self.bits, self.steps, self.window)
 
     def run(self, x):
         """`outputs(integers(x))`; for Bits the integers stay in registers."""
-        if self.reuse.pays(x):
+        if self.groups == 1 and self.reuse.pays(x):
             y = self.reuse.signs(x)
         elif isinstance(x, Bits):
-            y = kernels.xnor_conv_sign(x, self.weight, self.window, self.steps)
+            y = kernels.xnor_conv_sign(x, self.weight, self.window, self.steps, self.groups)
         else:
             return self.outputs(self.integers(x))
         return self._pooled(y) if self.pool else y
@@ -202,8 +206,10 @@ def check_layer(i, layer, shape):
     Returns the shape of its outputs.
     """
     is_conv, wanted = isinstance(layer, FrozenConv), layer.bits.shape
-    m, n = wanted[0], wanted[-1]
-    expected = ("M", "rows", "columns", shape[-1]) if is_conv else ("M", math.prod(shape))
+    m, n, inputs = wanted[0], wanted[-1], math.prod(shape)
+    if is_conv:
+        inputs = kernels.groups.check_groups(f"layer {i}", shape[-1], m, layer.groups)
+    expected = ("M", "rows", "columns", inputs) if is_conv else ("M", inputs)
     if len(wanted) != len(expected) or min(wanted) < 1 or n != expected[-1]:
         raise InputError(
             f"layer {i} has weights of shape {wanted}; expected "

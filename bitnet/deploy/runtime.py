@@ -254,4 +254,4 @@ def _input_shape(first, image):
     given = isinstance(image, (tuple, list)) and len(image) == 2
     if not given or not all(isinstance(n, int) and n > 0 for n in image):
         raise InputError(f"FrozenNet: image is {image!r}; expected rows and columns, (H, W)")
-    return (*image, first.bits.shape[-1])
+    return (*image, first.bits.shape[-1] * first.groups)

@@ -7,13 +7,10 @@ import numpy as np
 from bitnet import kernels
 from bitnet.errors import InputError
 from bitnet.functions.linear import GRADIENTS
-from bitnet.kernels import Bits, Quantized, Window
+from bitnet.kernels import Bits, Window
 from bitnet.tensor import Function, as_tensor
 
 __all__ = ["binary_conv2d", "conv2d"]
-
-CHUNK = 1 << 18  # numbers of gradients of patches that are in memory at once
-ROWS = 1 << 14  # of patches whose products with a gradient are summed as integers
 
 
 def matrix_of(array):
@@ -32,29 +29,35 @@ def rows_of(patches):
 
 
 class Conv2d(Function):
-    """patches @ filters + bias."""
+    """patches @ filters + bias, group by group."""
 
-    def __init__(self, window):
-        self.window = window
+    def __init__(self, window, groups=1):
+        self.window, self.groups = window, groups
 
-    def forward(self, x, weight, bias):  # (B, H, W, C), (M, rows, columns, C), (M,)
+    def forward(self, x, weight, bias):  # (B, H, W, C), (M, rows, columns, C / groups), (M,)
         self.size, self.weight = x.shape[1:3], weight
-        patches = self.window.views(x, self.window.border)
-        self.patches = rows_of(patches)
-        y = self.patches @ matrix_of(weight).T + bias
-        return y.reshape(*patches.shape[:3], len(weight))
+        images = np.split(x, self.groups, axis=3)
+        self.patches = [rows_of(self.window.views(part, self.window.border)) for part in images]
+        pairs = zip(self.patches, np.split(weight, self.groups), strict=True)
+        y = np.concatenate([rows @ matrix_of(own).T for rows, own in pairs], axis=1) + bias
+        return y.reshape(len(x), *self.window.output(*self.size), len(weight))
 
     def backward(self, grad_y):
         weight, rows = self.weight, pixels_of(grad_y)
+        grads = np.split(rows, self.groups, axis=1)
         grad_x = None
         if self.needs_grad[0]:
-            grad = rows @ matrix_of(weight)
-            grad = grad.reshape(*grad_y.shape[:3], *weight.shape[1:])
-            grad_x = kernels.add_patches(grad, self.window, self.size)
-        return grad_x, (rows.T @ self.patches).reshape(weight.shape), rows.sum(axis=0)
+            shape = *grad_y.shape[:3], *weight.shape[1:]
+            pairs = zip(grads, np.split(weight, self.groups), strict=True)
+            patches = ((grad @ matrix_of(own)).reshape(shape) for grad, own in pairs)
+            parts = [kernels.add_patches(part, self.window, self.size) for part in patches]
+            grad_x = np.concatenate(parts, axis=3)
+        pairs = zip(grads, self.patches, strict=True)
+        grad_weight = np.concatenate([grad.T @ patches for grad, patches in pairs])
+        return grad_x, grad_weight.reshape(weight.shape), rows.sum(axis=0)
 
 
-def conv2d(x, weight, bias, window):
+def conv2d(x, weight, bias, window, groups=1):
     """A convolution of floats; filters are not turned over, as everywhere in this field.
 
     Parameters
@@ -62,11 +65,13 @@ def conv2d(x, weight, bias, window):
     x : Tensor or array
         Images of shape (B, H, W, C).
     weight : Tensor or array
-        Filters of shape (M, rows, columns, C).
+        Filters of shape (M, rows, columns, C / groups).
     bias : Tensor or array
         Shape (M,).
     window : Window
         Where the taps stand; beyond the images x is `window.border`.
+    groups : int, optional
+        Groups of channels, each with M / groups filters of C / groups channels.
 
     Returns
     -------
@@ -86,21 +91,24 @@ def conv2d(x, weight, bias, window):
            [4., 4.]], dtype=float32)
     """
     x, weight, bias = as_tensor(x), as_tensor(weight), as_tensor(bias)
-    _check("conv2d", x, weight, window)
+    _check("conv2d", x, weight, window, groups)
     if bias.shape != weight.shape[:1]:
         raise InputError(
             f"conv2d: a bias {bias.shape} for {weight.shape[0]} filters; expected one each"
         )
-    return Conv2d(window)(x, weight, bias)
+    return Conv2d(window, groups)(x, weight, bias)
 
 
-def _check(name, x, weight, window):
-    """Refuse images, filters and a window that do not fit."""
-    fits = x.ndim == weight.ndim == 4 and x.shape[3] == weight.shape[3]
+def _check(name, x, weight, window, groups):
+    """Refuse images, filters, a window and groups that do not fit."""
+    fits = x.ndim == weight.ndim == 4
+    if fits:
+        n = kernels.groups.check_groups(name, x.shape[3], weight.shape[0], groups)
+        fits = weight.shape[3] == n
     if not fits or not isinstance(window, Window) or weight.shape[1:3] != tuple(window.size):
         raise InputError(
             f"{name}: images {x.shape}, filters {weight.shape} and {window!r} do not fit; "
-            "expected (B, H, W, C), (M, rows, columns, C) and a Window of as many taps"
+            "expected (B, H, W, C), (M, rows, columns, C / groups) and a Window of as many taps"
         )
     window.output(*x.shape[1:3])
 
@@ -110,80 +118,29 @@ class BinaryConv2d(Function):
 
     takes_bits = True
 
-    def __init__(self, window, gradient_bits=None, rng=None):
-        self.window, self.gradient_bits, self.rng = window, gradient_bits, rng
+    def __init__(self, window, gradient_bits=None, rng=None, groups=1):
+        self.window, self.rule, self.groups = window, (gradient_bits, rng, groups), groups
 
     def forward(self, x, weight):  # (B, H, W, C), (M, rows, columns, C)
         self.x, self.weight, self.size = x, weight, x.shape[1:3]
         if isinstance(x, Bits):
-            return kernels.xnor_conv(x, weight, self.window)  # (B, H', W', M) int32, exact
+            return kernels.xnor_conv(
+                x, weight, self.window, self.groups
+            )  # (B, H', W', M) int32, exact
         self.x = x.copy()  # whoever loads the pixels may reuse their buffer
-        return kernels.plane_conv(x, weight, self.window)
+        return kernels.plane_conv(x, weight, self.window, self.groups)
 
     def backward(self, grad_z):  # (B, H', W', M)
-        grad_x = self.gradient_of_images(grad_z) if self.needs_grad[0] else None
-        grad_weight = self.gradient_of_filters(grad_z) if self.needs_grad[1] else None
+        grad_x = grad_weight = None
+        if self.needs_grad[0]:  # one scale a pixel
+            operands = grad_z, self.weight, self.window, self.size
+            grad_x = kernels.gradient_of_images(*operands, *self.rule)
+        if self.needs_grad[1]:  # one scale a filter
+            grad_weight = kernels.gradient_of_filters(grad_z, self.x, self.window, *self.rule)
         return grad_x, grad_weight
 
-    def gradient_of_images(self, grad_z):
-        """(B, H, W, C), for some images after the others; one scale a pixel."""
-        n_images, channels = self.x.shape[0], self.weight.shape[3]
-        if channels % 64:  # packed anew, without padding between the taps: (M, C taps)
-            filters = kernels.pack(matrix_of(kernels.unpack(self.weight, np.int8)))
-        else:
-            filters = _rows_of_words(self.weight)
-        one = max(1, math.prod(grad_z.shape[1:3]) * filters.shape[1])
-        step = max(1, CHUNK // one)
-        grad_x = np.empty((n_images, *self.size, channels), grad_z.dtype)
-        for i in range(0, n_images, step):
-            some = grad_z[i : i + step]
-            numbers = self.numbers(pixels_of(some))
-            grad = kernels.signed_gemm(numbers, filters)
-            grad = grad.reshape(*some.shape[:3], *self.window.size, channels)
-            grad_x[i : i + step] = kernels.add_patches(grad, self.window, self.size)
-        return grad_x
 
-    def gradient_of_filters(self, grad_z):
-        """(M, rows, columns, C); one scale a filter."""
-        columns = pixels_of(grad_z).T  # (M, R), R = B * H' * W'
-        numbers, (m, *_, channels) = self.numbers(columns), self.weight.shape
-        quantized = isinstance(numbers, Quantized)
-        values = numbers.values if quantized else numbers
-        if isinstance(self.x, Bits):
-            patches, nothing = _rows_of_words(self.window.patches(self.x)), -1
-        else:
-            patches, nothing = rows_of(self.window.views_of_pixels(self.x)), -255
-        total = np.zeros((m, patches.shape[1]), np.float64 if quantized else values.dtype)
-        for i in range(0, columns.shape[1], ROWS):
-            part = np.ascontiguousarray(values[:, i : i + ROWS])
-            part = Quantized(part, np.ones(m, np.float32), numbers.largest) if quantized else part
-            total += kernels.signed_gemm(part, patches[i : i + ROWS])
-        shape = m, *self.window.size, patches.shape[1] // self.window.taps
-        total = total.reshape(shape)[..., :channels]
-        if not self.window.border:  # what lies beyond the images counted as -1, or -255, not 0
-            inside, of = self.window.classes(*self.size)
-            by_image = values.reshape(m, self.x.shape[0], of.size)
-            over_images = by_image.sum(axis=1, dtype=total.dtype)
-            beyond = over_images @ (~inside[of.ravel()]).astype(total.dtype)  # (M, taps)
-            total = total - nothing * beyond.reshape(m, *self.window.size, 1)
-        if quantized:
-            total = (total * numbers.scales[:, None, None, None]).astype(np.float32)
-        return total
-
-    def numbers(self, grad):
-        """The gradient as it is multiplied: floats, or integers with a scale a row."""
-        if self.gradient_bits is None:
-            return grad
-        return kernels.quantize(grad, self.gradient_bits, self.rng)
-
-
-def _rows_of_words(bits):
-    """Bits (R, rows, columns, C) as (R, 64 K rows columns): the padding bits count as -1."""
-    words = matrix_of(np.ascontiguousarray(bits.words))
-    return Bits(words, (len(bits), 64 * words.shape[1]))
-
-
-def binary_conv2d(x, weight, window, gradient="float32", rng=None):
+def binary_conv2d(x, weight, window, gradient="float32", rng=None, groups=1):
     """A convolution with ±1 filters, by counting the bits that differ from them.
 
     What `binary_linear` is to matrices: exact integers, of the pixels as they are packed, and
@@ -194,7 +151,7 @@ def binary_conv2d(x, weight, window, gradient="float32", rng=None):
     x : Tensor of Bits or of uint8
         Images of shape (B, H, W, C): signs, or 8-bit pixels, which count as `2p - 255`.
     weight : Tensor of Bits
-        Filters of shape (M, rows, columns, C).
+        Filters of shape (M, rows, columns, C / groups).
     window : Window
         Where the taps stand.
     gradient : {"float32", "int8", "int7", "int6", "int5", "int4"}, optional
@@ -202,6 +159,8 @@ def binary_conv2d(x, weight, window, gradient="float32", rng=None):
         and one a filter for the filters.
     rng : numpy.random.Generator, optional
         Round the gradient's integers by chance, without a bias; otherwise to the nearest.
+    groups : int, optional
+        Groups of channels, each with M / groups filters of C / groups channels.
 
     Returns
     -------
@@ -228,5 +187,5 @@ def binary_conv2d(x, weight, window, gradient="float32", rng=None):
         )
     if gradient not in GRADIENTS:
         raise InputError(f"binary_conv2d: gradient is {gradient!r}; expected one of {[*GRADIENTS]}")
-    _check("binary_conv2d", x, weight, window)
-    return BinaryConv2d(window, GRADIENTS[gradient], rng)(x, weight)
+    _check("binary_conv2d", x, weight, window, groups)
+    return BinaryConv2d(window, GRADIENTS[gradient], rng, groups)(x, weight)

@@ -5,9 +5,11 @@ implementation that is there.  `reference` is the definition; every other implem
 returns the same integers.  B rows of a batch, N inputs, M outputs, K words in a row.
 """
 
+from bitnet.kernels import groups
 from bitnet.kernels.bits import WORD_BITS, Bits, Planes, words_for
 from bitnet.kernels.convolution import plane_conv, xnor_conv, xnor_conv_sign
 from bitnet.kernels.dispatch import implementation, using
+from bitnet.kernels.gradients import gradient_of_filters, gradient_of_images
 from bitnet.kernels.operands import Quantized, Thresholds
 from bitnet.kernels.packing import (
     count_flips,
@@ -45,6 +47,9 @@ __all__ = [
     "column_sums",
     "count_flips",
     "flatten",
+    "gradient_of_filters",
+    "gradient_of_images",
+    "groups",
     "implementation",
     "max_pool",
     "max_pool_backward",

@@ -1,39 +1,47 @@
 """Convolutions of images of bits (B, H, W, C) with filters of bits (M, rows, columns, C)."""
 
-import math
-
-import numpy as np
-
 from bitnet.errors import InputError
 from bitnet.kernels.dispatch import check_bits, check_pixels, kernel
+from bitnet.kernels.groups import channels, check_groups, filters, joined
+from bitnet.kernels.groups import thresholds as of_groups
 from bitnet.kernels.operands import Thresholds
-from bitnet.kernels.packing import pack
-from bitnet.kernels.products import plane_gemm
 from bitnet.kernels.window import Window
 
 __all__ = ["plane_conv", "xnor_conv", "xnor_conv_sign"]
 
 
-def _check(name, x, weight, window):
-    """Refuse images, filters and a window that do not fit."""
+def _check(name, x, weight, window, groups):
+    """Refuse images, filters, a window and groups that do not fit."""
     check_bits(name, x, weight)
-    _check_window(name, x, weight, window)
+    _check_window(name, x, weight, window, groups)
 
 
-def _check_window(name, x, weight, window):
+def _check_window(name, x, weight, window, groups):
     """Refuse shapes that do not fit."""
     if not isinstance(window, Window):
         raise InputError(f"{name}: got {type(window).__name__}; expected a Window")
-    fits = len(x.shape) == len(weight.shape) == 4 and x.shape[3] == weight.shape[3]
+    fits = len(x.shape) == len(weight.shape) == 4
+    if fits:
+        n = check_groups(name, x.shape[3], weight.shape[0], groups)
+        fits = weight.shape[3] == n
     if not fits or weight.shape[1:3] != tuple(window.size):
         raise InputError(
             f"{name}: images {x.shape}, filters {weight.shape} and a window of {window.size} do "
-            "not fit; expected (B, H, W, C), (M, rows, columns, C) and (rows, columns)"
+            "not fit; expected (B, H, W, C), (M, rows, columns, C / groups) and (rows, columns)"
         )
     window.output(*x.shape[1:3])
 
 
-def xnor_conv(x, weight, window):
+def _by_groups(convolve, x, weight, window, groups, thresholds=None):
+    """The convolutions of all groups, side by side."""
+    rest = [()] * groups if thresholds is None else [(steps,) for steps in thresholds]
+    if groups == 1:
+        return convolve(x, weight, window, *rest[0])
+    parts = zip(channels(x, groups), filters(weight, groups), rest, strict=True)
+    return joined([convolve(part, own, window, *steps) for part, own, steps in parts])
+
+
+def xnor_conv(x, weight, window, groups=1):
     """The convolution of ±1 images with ±1 filters, by counting the bits that differ.
 
     z[b, h, w, m] = sum over taps (i, j) and channels c of
@@ -46,9 +54,11 @@ def xnor_conv(x, weight, window):
     x : Bits
         Images of shape (B, H, W, C).
     weight : Bits
-        Filters of shape (M, rows, columns, C).
+        Filters of shape (M, rows, columns, C / groups).
     window : Window
         Where the taps stand.
+    groups : int, optional
+        Groups of channels, each with M / groups filters of C / groups channels.
 
     Returns
     -------
@@ -70,11 +80,11 @@ def xnor_conv(x, weight, window):
            [12, 18, 12],
            [ 8, 12,  8]], dtype=int32)
     """
-    _check("xnor_conv", x, weight, window)
-    return kernel("xnor_conv")(x, weight, window)
+    _check("xnor_conv", x, weight, window, groups)
+    return _by_groups(kernel("xnor_conv"), x, weight, window, groups)
 
 
-def xnor_conv_sign(x, weight, window, thresholds):
+def xnor_conv_sign(x, weight, window, thresholds, groups=1):
     """A frozen convolution: `threshold(xnor_conv(x, weight, window), thresholds)`.
 
     The counts of differing bits are compared while they are in registers, and only the next
@@ -85,11 +95,13 @@ def xnor_conv_sign(x, weight, window, thresholds):
     x : Bits
         Images of shape (B, H, W, C).
     weight : Bits
-        Filters of shape (M, rows, columns, C).
+        Filters of shape (M, rows, columns, C / groups).
     window : Window
         Where the taps stand.
     thresholds : Thresholds
         Of M channels.
+    groups : int, optional
+        Groups of channels, each with M / groups filters of C / groups channels.
 
     Returns
     -------
@@ -110,13 +122,14 @@ def xnor_conv_sign(x, weight, window, thresholds):
     >>> xnor_conv_sign(x, weight, Window((1, 1)), least).signs().ravel()
     array([-1, -1, -1, -1], dtype=int8)
     """
-    _check("xnor_conv_sign", x, weight, window)
+    _check("xnor_conv_sign", x, weight, window, groups)
     if not isinstance(thresholds, Thresholds) or len(thresholds) != weight.shape[0]:
         raise InputError(f"xnor_conv_sign: expected the Thresholds of {weight.shape[0]} channels")
-    return kernel("xnor_conv_sign")(x, weight, window, thresholds)
+    each = [thresholds] if groups == 1 else of_groups(thresholds, groups)
+    return _by_groups(kernel("xnor_conv_sign"), x, weight, window, groups, each)
 
 
-def plane_conv(pixels, weight, window):
+def plane_conv(pixels, weight, window, groups=1):
     """The convolution of 8-bit pixels with ±1 filters: the first layer of a ConvNet.
 
     A pixel p counts as `2p - 255`, 255 times its value scaled to [-1, 1], and so does what lies
@@ -127,9 +140,11 @@ def plane_conv(pixels, weight, window):
     pixels : numpy.ndarray
         uint8 images of shape (B, H, W, C).
     weight : Bits
-        Filters of shape (M, rows, columns, C).
+        Filters of shape (M, rows, columns, C / groups).
     window : Window
         Where the taps stand.
+    groups : int, optional
+        Groups of channels, each with M / groups filters of C / groups channels.
 
     Returns
     -------
@@ -143,6 +158,7 @@ def plane_conv(pixels, weight, window):
 
     Examples
     --------
+    >>> import numpy as np
     >>> from bitnet.kernels import pack
     >>> pixels, weight = np.full((1, 2, 2, 1), 255, np.uint8), pack(np.ones((1, 2, 2, 1)))
     >>> plane_conv(pixels, weight, Window((2, 2))).ravel()
@@ -150,14 +166,5 @@ def plane_conv(pixels, weight, window):
     """
     check_pixels("plane_conv", pixels)
     check_bits("plane_conv", weight)
-    _check_window("plane_conv", pixels, weight, window)
-    m, size = weight.shape[0], pixels.shape[1:3]
-    patches = window.views_of_pixels(pixels)
-    filters = pack(weight.signs().reshape(m, math.prod(weight.shape[1:])))
-    z = plane_gemm(patches.reshape(math.prod(patches.shape[:3]), filters.shape[1]), filters)
-    z = z.reshape(*patches.shape[:3], m)
-    if not window.border:  # black pixels stood beyond the images, and counted as -255 each
-        inside, of = window.classes(*size)
-        sums = weight.signs(np.int32).sum(axis=3).reshape(m, window.taps)
-        z += (255 * (~inside).astype(np.int32) @ sums.T)[of]
-    return z
+    _check_window("plane_conv", pixels, weight, window, groups)
+    return _by_groups(kernel("plane_conv"), pixels, weight, window, groups)

@@ -107,8 +107,8 @@ def add_patches(patches, window, size):
     Returns
     -------
     numpy.ndarray
-        Shape (B, H, W, C), of the type of patches; each pixel is a sum in the order of the taps,
-        row after row.
+        Shape (B, H, W, C), of the type of patches; each pixel is a sum from the last tap to the
+        first, as a sweep over the patches meets them.
 
     Raises
     ------

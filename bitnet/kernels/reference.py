@@ -4,6 +4,8 @@ Arguments are valid here: `bitnet.kernels` has checked them.  Shapes: B rows of 
 M outputs, N inputs, K words in a row.
 """
 
+import math
+
 import numpy as np
 
 from bitnet.kernels.bits import WORD, Bits, Planes, words_for
@@ -97,18 +99,56 @@ def max_pool_backward(grad_y, first, window, size):
 
 
 def add_patches(patches, window, size):
-    """Each pixel's sum over the patches that saw it, one tap after the other."""
+    """Each pixel's sum over the patches that saw it, from the last tap to the first."""
     (n_images, *_, channels), columns = patches.shape, window.size[1]
     total = np.zeros((n_images, *window.padded(*size), channels), patches.dtype)
-    for tap, seen in enumerate(window.seen(total)):
+    for tap, seen in reversed([*enumerate(window.seen(total))]):
         seen += patches[:, :, :, tap // columns, tap % columns]
     (above, _), (left, _) = window.padding
     return total[:, above : above + size[0], left : left + size[1]]
 
 
+def gradient_of_images(grad_z, weight, window, size, largest, seed):
+    """The gradient's product with the filters of each tap, summed over the taps of each pixel."""
+    m, *taps = weight.shape
+    numbers = grad_z.reshape(math.prod(grad_z.shape[:3]), m)
+    numbers = numbers if largest is None else quantize(numbers, largest, seed)
+    patches = signed_gemm(numbers, pack(weight.signs().reshape(m, math.prod(taps))))
+    return add_patches(patches.reshape(*grad_z.shape[:3], *taps), window, size)
+
+
+def gradient_of_filters(grad_z, x, window, largest, seed):
+    """The gradient's product with what each tap saw."""
+    m, dtype = grad_z.shape[3], grad_z.dtype if largest is None else np.float64
+    numbers = grad_z.reshape(math.prod(grad_z.shape[:3]), m).T
+    numbers = numbers if largest is None else quantize(numbers, largest, seed)
+    pixels = isinstance(x, np.ndarray)
+    images = 2 * x.astype(dtype) - 255 if pixels else x.signs(dtype)
+    patches = window.views(images, window.border * (255 if pixels else 1))
+    patches = patches.reshape(math.prod(patches.shape[:3]), math.prod(patches.shape[3:]))
+    shape = m, *window.size, x.shape[3]
+    if largest is None:
+        return (numbers @ patches).reshape(shape)
+    total = numbers.values.astype(dtype) @ patches  # exact below 2**53
+    return (total * numbers.scales[:, None]).astype(np.float32).reshape(shape)
+
+
 def xnor_conv_sign(x, weight, window, thresholds):
     """The signs of a frozen convolution."""
     return threshold(xnor_conv(x, weight, window), thresholds)
+
+
+def plane_conv(pixels, weight, window, product=None):
+    """The product of what each output pixel sees, 2p - 255, with the filters."""
+    m, patches = weight.shape[0], window.views_of_pixels(pixels)
+    filters = pack(weight.signs().reshape(m, math.prod(weight.shape[1:])))
+    rows = patches.reshape(math.prod(patches.shape[:3]), filters.shape[1])
+    z = (product or plane_gemm)(rows, filters).reshape(*patches.shape[:3], m)
+    if not window.border:  # black pixels stood beyond the images, and counted as -255 each
+        inside, of = window.classes(*pixels.shape[1:3])
+        sums = weight.signs(np.int32).sum(axis=3).reshape(m, window.taps)
+        z += (255 * (~inside).astype(np.int32) @ sums.T)[of]
+    return z
 
 
 def plane_gemm(x, weight):

@@ -1,6 +1,7 @@
 """Window: where the taps of a convolution or a pooling stand, and what lies beyond the border."""
 
 import dataclasses
+import functools
 import math
 
 import numpy as np
@@ -96,8 +97,9 @@ class Window:
         sizes = zip((height, width), self.size, self.stride, strict=True)
         return tuple((there - taps) // step + 1 for there, taps, step in sizes)
 
+    @functools.lru_cache(maxsize=256)  # noqa: B019  (windows are few, and small)
     def classes(self, height, width):
-        """Output pixels by which of their taps are inside the images.
+        """Output pixels by which of their taps are inside the images; arrays to read only.
 
         Returns
         -------
@@ -115,7 +117,9 @@ class Window:
             axes.append(np.unique((at >= 0) & (at < size), axis=0, return_inverse=True))
         (rows, of_row), (columns, of_column) = axes
         inside = (rows[:, None, :, None] & columns[None, :, None, :]).reshape(-1, self.taps)
-        return inside, of_row.reshape(-1, 1) * len(columns) + of_column.reshape(1, -1)
+        of = of_row.reshape(-1, 1) * len(columns) + of_column.reshape(1, -1)
+        inside.flags.writeable = of.flags.writeable = False
+        return inside, of
 
     def surrounded(self, x):
         """The words of Bits (B, H, W, C) with those of the border around each image.

@@ -4,7 +4,7 @@ import importlib.util
 
 import bitnet
 from bitnet.data import available, fetch, verify
-from bitnet.data.catalogue import PUBLISHED, find_files, folder_of, published
+from bitnet.data.catalogue import PUBLISHED, find_files, folder_of
 
 __all__ = ["add_arguments", "main"]
 
@@ -80,25 +80,14 @@ def main(args):
 def _list(verbose):
     """Where each set is, or how to get it."""
     for name, where in available():
-        if name in PUBLISHED:
-            found = find_files(name, folder_of(name))
-            if not any(found.values()):
-                megabytes = sum(file.n_bytes for file in published(name).downloads) / 1e6
-                where = (f"not in {folder_of(name)}; `bitnet data fetch {name}` downloads "
-                         f"{megabytes:,.0f} MB")  # fmt: skip
-            elif not all(found.values()):
-                missing = next(file for file, path in found.items() if path is None)
-                where = (
-                    f"no {missing} in {folder_of(name)}; `bitnet data fetch {name}` downloads it"
-                )
         library, title = READERS.get(name, ("numpy", "NumPy"))
         if importlib.util.find_spec(library) is None:
             where += f"; reading it needs {title}: `pip install {title.lower()}`"
         print(f"{name:14} {where}")
-        if verbose and name in PUBLISHED and any(found.values()):
-            for file, path in found.items():
-                print(f"{'':14} {path.stat().st_size:>13,} {path}" if path else
-                      f"{'':14} {'missing':>13} {file}")  # fmt: skip
+        found = find_files(name, folder_of(name)) if verbose and name in PUBLISHED else {}
+        for file, path in found.items() if any(found.values()) else ():
+            n_bytes = f"{path.stat().st_size:,}" if path else "missing"
+            print(f"{'':14} {n_bytes:>13} {path or file}")
 
 
 def _verify(name, folder):

@@ -62,7 +62,7 @@ def test_a_set_that_is_missing_says_what_to_put_where(tmp_path, monkeypatch, var
         data.load_dataset("mnist")
     for part in (f"{folder}", "train-images-idx3-ubyte.gz", "download", "BITNET_DATA"):
         assert part in str(caught.value)
-    assert dict(data.available())["mnist"] == str(caught.value)
+    assert dict(data.available())["mnist"] == f"not in {folder}; `bitnet data fetch mnist` (12 MB)"
 
 
 def test_files_are_found_plain_and_gzip_and_held_against_each_other(tmp_path, monkeypatch):

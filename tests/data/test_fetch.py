@@ -192,7 +192,7 @@ def test_ctrl_c_keeps_what_came(server, mnist):
     server.files[FIRST], waits, done = bytes(10**6), threading.Event(), threading.Event()
 
     class Slow(Handler):
-        def do_GET(self):
+        def do_GET(self):  # noqa: N802
             self.send_response(200)
             self.send_header("Content-Length", str(10**6))
             self.end_headers()

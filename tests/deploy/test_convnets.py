@@ -29,11 +29,11 @@ from bitnet.deploy.layers import FrozenConv, FrozenLayer
 RNG = np.random.default_rng(0)
 
 
-def convnet(seed, channels, size, stride, padding, border, pool, image=(7, 6)):
+def convnet(seed, channels, size, stride, padding, border, pool, image=(7, 6), groups=1):
     """Two convolutions, the second one pooled or not, and a linear layer."""
     rng = np.random.default_rng(seed)
     first, second, third = channels
-    given = {"size": size, "stride": stride, "padding": padding, "border": border}
+    given = {"size": size, "stride": stride, "padding": padding, "border": border, "groups": groups}
     layers = [BinaryConv2d(first, second, rng, 3, border=border), MaxPool2d(3, 2, 1)]
     layers += [BatchNorm(second), Sign(), BinaryConv2d(second, third, rng, **given)]
     layers += [MaxPool2d(2, pool)] if pool else []
@@ -78,6 +78,28 @@ def test_the_file_of_a_convnet(tmp_path):
     assert bitnet.compare(model, loaded, x).is_complete
     loaded.save(tmp_path / "again.npz")
     assert (tmp_path / "again.npz").read_bytes() == (tmp_path / "net.npz").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("channels", "groups"), [((3, 10, 6), 2), ((3, 128, 128), 2), ((3, 9, 6), 3)]
+)
+def test_groups_of_channels(implementation, tmp_path, channels, groups):
+    model = convnet(2, channels, 3, 1, "same", 0, 2, groups=groups)
+    bitnet.freeze(model, image=(7, 6)).save(tmp_path / "net.npz")
+    net = bitnet.load(tmp_path / "net.npz")
+    assert f"groups={groups}" in repr(net.layers[1])
+    x = RNG.integers(0, 256, (5, 7, 6, 3), dtype=np.uint8)
+    assert bitnet.compare(model, net, x).is_complete
+
+
+def test_groups_of_the_colours_of_pixels():
+    layers = [BinaryConv2d(2, 4, RNG, groups=2), BatchNorm(4), Sign(), Flatten(),
+              BinaryLinear(4 * 20, 3, RNG), BatchNorm(3)]  # fmt: skip
+    model = disturb(Sequential(*layers), 3)
+    net = bitnet.freeze(model, image=(4, 5))
+    assert net.shape == (4, 5, 2)
+    x = RNG.integers(0, 256, (6, 4, 5, 2), dtype=np.uint8)
+    assert bitnet.compare(model, net, x).is_complete
 
 
 def test_signs_as_input_and_images_of_one_channel():
@@ -182,6 +204,11 @@ WINDOW = {"size": [3, 3], "stride": [1, 1], "padding": [[1, 1], [1, 1]], "border
         (lambda h: h.update(windows=[[{**WINDOW, "padding": [[10**9, 1], [1, 1]]}, None]] * 2),
          "below the number of taps"),
         (lambda h: h.update(windows=[[{**WINDOW, "padding": 1}, None]] * 2), "Window: size"),
+        (lambda h: h.update(groups=[1]), "expected 2 whole numbers"),
+        (lambda h: h.update(groups=[1, 0]), "expected 2 whole numbers"),
+        (lambda h: h.update(groups=[1, 1.5]), "expected 2 whole numbers"),
+        (lambda h: h.update(groups=[1, 2]), "divides both"),
+        (lambda h: h.update(groups=[3, 1]), "divides both"),
     ],
 )  # fmt: skip
 def test_inconsistent_files_with_a_valid_seal_are_refused(tmp_path, change, message):

@@ -6,7 +6,6 @@ import pytest
 import bitnet
 import bitnet.functions as F  # noqa: N812
 from bitnet import InputError, Parameter, Tensor, kernels
-from bitnet.functions import convolution
 from bitnet.kernels import Window
 
 SAME = Window((3, 3), padding=((1, 1), (1, 1)))
@@ -49,15 +48,6 @@ def test_every_implementation_gives_the_same_gradients(implementation, border, x
             rng = np.random.default_rng(3) if drawn else None
             results.append(gradients("int8", x, latent, window, rng))
     assert all(map(np.array_equal, *results))
-
-
-def test_images_and_rows_in_several_parts_are_those_in_one(monkeypatch):
-    whole = gradients("int8", IMAGES, LATENT), gradients("int8", PIXELS, FIRST)
-    monkeypatch.setattr(convolution, "CHUNK", 1)
-    monkeypatch.setattr(convolution, "ROWS", 7)
-    parts = gradients("int8", IMAGES, LATENT), gradients("int8", PIXELS, FIRST)
-    for one, other in zip(whole, parts, strict=True):
-        assert all(np.allclose(a, b, rtol=1e-6) for a, b in zip(one, other, strict=True))
 
 
 def test_pixels_may_be_overwritten_after_the_forward_pass():

@@ -63,6 +63,19 @@ kernels.update("adam", w, grad, [m, v], [0.1, 0.1, 0.001, 1.0, 1e-8, 1.0], 1.0)
 u, m, v = grad.copy(), abs(grad), abs(grad)
 reference.update("adam", u, grad, [m, v], [0.1, 0.1, 0.001, 1.0, 1e-8, 1.0], 1.0, None)
 assert (w == u).all()
+window = kernels.Window((3, 2), padding=((1, 1), (0, 1)))
+x, filters = pack(rng.standard_normal((2, 6, 5, 70))), pack(rng.standard_normal((40, 3, 2, 70)))
+photos = rng.integers(0, 256, (2, 6, 5, 3), np.uint8)
+first = pack(rng.standard_normal((40, 3, 2, 3)))
+grad = rng.standard_normal((2, 6, 5, 40)).astype(np.float32)
+assert (kernels.xnor_conv(x, filters, window) == reference.xnor_conv(x, filters, window)).all()
+assert (kernels.plane_conv(photos, first, window)
+        == reference.plane_conv(photos, first, window)).all()
+assert (kernels.gradient_of_images(grad, filters, window, (6, 5), 8)
+        == reference.gradient_of_images(grad, filters, window, (6, 5), 127, None)).all()
+for images in (x, photos):
+    assert (kernels.gradient_of_filters(grad, images, window, 8)
+            == reference.gradient_of_filters(grad, images, window, 127, None)).all()
 print(level(), "|", level_reason())
 """
 
@@ -97,18 +110,21 @@ from bitnet.kernels.cpu import jit, pixels, tables, xnor
 
 def code(function, *arrays):
     kinds = {"u8": types.uint64, "i4": types.int32, "i2": types.int16, "u2": types.uint16,
-             "f4": types.float32, "i1": types.int8, "u1": types.uint8, "u4": types.uint32}
-    signature = tuple(types.Array(kinds[a[:2]], int(a[2:]), "C") if len(a) > 2 else types.int64
-                      for a in arrays)
+             "i8": types.int64, "f4": types.float32, "i1": types.int8, "u1": types.uint8,
+             "u4": types.uint32}
+    others = {"n": types.int64, "p": types.UniTuple(types.int64, 2)}
+    signature = tuple(others.get(a) or types.Array(kinds[a[:2]], int(a[2:]), "C") for a in arrays)
     function.compile(signature)
     return "".join(function.inspect_asm().values())
 
 assert "vpopcntq" in code(xnor._integers_avx512, "u82", "u83", "n", "i42")
 assert "vpopcntq" in code(xnor._signs_avx512, "u82", "u83", "u81", "u41", "u82")
-lookups = code(tables._multiply_integers, "i22", "u23", "n", "i24", "i42")
+lookups = code(tables.multiply_integers, "i22", "u23", "n", "i24", "i42")
 assert "vpermi2w" in lookups or "vpermt2w" in lookups
 lookups = code(tables._multiply_floats, "f42", "u43", "f44", "f42")
 assert "vpermi2ps" in lookups or "vpermt2ps" in lookups
+assert "vpdpbusd" in code(pixels._convolve, "u13", "p", "p", "n", "i13", "i42", "i82", "u12", "i42",
+                          "i43", "n", "n")
 assert "vpdpbusd" in code(pixels._multiply, "i12", "u13", "i41", "f41", "i42", "f42")
 """
 

@@ -4,6 +4,7 @@ Importing this package imports Numba; `bitnet.kernels` does so at the first kern
 """
 
 from bitnet.kernels.cpu.conv import xnor_conv, xnor_conv_sign
+from bitnet.kernels.cpu.conv_backward import gradient_of_filters, gradient_of_images
 from bitnet.kernels.cpu.jit import level, level_reason, using_level
 from bitnet.kernels.cpu.pack import (
     pack,
@@ -15,7 +16,7 @@ from bitnet.kernels.cpu.pack import (
     where,
 )
 from bitnet.kernels.cpu.pool import add_patches, max_pool, max_pool_backward
-from bitnet.kernels.cpu.products import plane_gemm, signed_gemm, signed_rows
+from bitnet.kernels.cpu.products import plane_conv, plane_gemm, signed_gemm, signed_rows
 from bitnet.kernels.cpu.training import (
     batch_norm_backward,
     column_sums,
@@ -31,6 +32,8 @@ __all__ = [
     "batch_norm_backward",
     "column_sums",
     "count_flips",
+    "gradient_of_filters",
+    "gradient_of_images",
     "level",
     "level_reason",
     "max_pool",
@@ -38,6 +41,7 @@ __all__ = [
     "normalize_sign",
     "pack",
     "pack_with_mask",
+    "plane_conv",
     "plane_gemm",
     "prepare",
     "quantize",

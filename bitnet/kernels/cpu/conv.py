@@ -237,9 +237,7 @@ def _bases(shape, weight, window):
     kept, key = weight.layouts if weight.layouts is not None else {}, ("bases", shape[1:3], window)
     if key not in kept:
         bits, m = weight.shape[-1], weight.shape[0]
-        outside = ~window.classes(*shape[1:3])[0]
-        if window.border:
-            outside[:] = False
+        outside = ~window.classes(*shape[1:3])[0] & (window.border == 0)
         ones = np.bitwise_count(weight.words).sum(axis=-1, dtype=np.int32)
         sums = (2 * ones - bits).reshape(m, window.taps)
         kept[key] = np.zeros((len(outside), PANEL * -(-m // PANEL)), np.int32)

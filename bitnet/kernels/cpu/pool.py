@@ -52,8 +52,8 @@ def _max_pool_backward(grad_y, first, stride, taps, pads, grad_x):
 def _add_patches(patches, stride, pads, total):
     """total (B, H, W, C), zeros before; patches (B, H', W', rows, columns, C or more)."""
     for b in range(total.shape[0]):
-        for i in range(patches.shape[3]):
-            for j in range(patches.shape[4]):
+        for i in range(patches.shape[3] - 1, -1, -1):
+            for j in range(patches.shape[4] - 1, -1, -1):
                 for h in range(patches.shape[1]):
                     row = h * stride[0] - pads[0] + i
                     if not 0 <= row < total.shape[1]:

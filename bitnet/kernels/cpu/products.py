@@ -9,6 +9,7 @@ numbers with pixels            with AVX-512 vpdpbusd and FMA, else the BLAS  `pi
 
 import numpy as np
 
+from bitnet.kernels import reference
 from bitnet.kernels.bits import Bits, Planes
 from bitnet.kernels.cpu import pixels, tables
 from bitnet.kernels.cpu.indices import FLOATS, INTEGERS, column_index, row_index
@@ -34,6 +35,13 @@ def plane_gemm(x, weight):
     for plane, coefficient in enumerate(x.coefficients):
         z += np.int32(coefficient) * xnor_gemm(x.bits[plane], weight)
     return z
+
+
+def plane_conv(images, weight, window):
+    """See `bitnet.kernels.plane_conv`."""
+    if level() == "avx512":
+        return pixels.convolve(images, weight, window)
+    return reference.plane_conv(images, weight, window, plane_gemm)
 
 
 def _table_product(x, weight, largest):

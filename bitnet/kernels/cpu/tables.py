@@ -147,7 +147,7 @@ _add_integers, _add_floats = _add_routine(INTEGERS), _add_routine(FLOATS)
 
 
 @jit
-def _multiply_integers(numbers, index, block, tables, sums):
+def multiply_integers(numbers, index, block, tables, sums):
     """sums = numbers @ signs; numbers (R, 12 W) int16, index (V, W, 32), sums (R, 32 V) int32.
 
     R is a multiple of four; tables have room for `block` words of four rows.
@@ -169,7 +169,7 @@ def _multiply_integers(numbers, index, block, tables, sums):
 
 
 @jit
-def _multiply_one_block(numbers, index, tables, scales, y):
+def multiply_one_block(numbers, index, tables, scales, y):
     """y = scale * numbers @ signs, where one block of tables holds all; y (R, 32 V) float32."""
     tables_at, step = tables.ctypes.data, tables.strides[0]
     for i in range(0, len(numbers), TILE):
@@ -200,7 +200,7 @@ def _multiply_floats(numbers, index, tables, sums):
 
 
 @jit
-def _scale_rows(sums, scales):
+def scale_rows(sums, scales):
     """Rows of int32 become the floats sum * scale, in place; sums (R, 16 S)."""
     for i in range(len(sums)):
         row, scale = sums.ctypes.data + i * sums.strides[0], scales.ctypes.data + 4 * i
@@ -228,11 +228,11 @@ def integer_rows(numbers, index, n, largest, scales=None):
         one_block = scales is not None and index.shape[1] <= block
         sums = _whole(y, part, index, np.float32 if one_block else np.int32)
         if one_block:
-            _multiply_one_block(part, index, tables, padded_scales[start:], sums)
+            multiply_one_block(part, index, tables, padded_scales[start:], sums)
         else:
-            _multiply_integers(part, index, block, tables, sums)
+            multiply_integers(part, index, block, tables, sums)
             if scales is not None:
-                _scale_rows(sums, padded_scales[start:])
+                scale_rows(sums, padded_scales[start:])
                 sums = sums.view(np.float32)
         if sums.shape != y.shape:
             y[...] = sums[: stop - start, :n]

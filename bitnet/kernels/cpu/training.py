@@ -75,7 +75,7 @@ def _batch_norm_backward(grad_y, mask, z, mean, inv_std, scale, grad_z, sums, pr
 
 
 @inner
-def _round_row(v, seed, first, stochastic, largest, values):
+def round_row(v, seed, first, stochastic, largest, values):
     """The integers of a row of floats v, by the nearest or by chance; v is overwritten."""
     if stochastic:  # floor(v + u), u the top 24 bits of splitmix64(seed + index)
         for j in range(len(v)):
@@ -94,8 +94,11 @@ def _round_row(v, seed, first, stochastic, largest, values):
 
 
 @jit
-def _quantize_rows(x, largest, seed, stochastic, v, values, scales):
-    """x (R, C) to integers (R, C); magnitudes are compared as the bits of floats; v (C,)."""
+def quantize_rows(x, first, largest, seed, stochastic, v, values, scales):
+    """x (R, C) to integers (R, C); magnitudes are compared as the bits of floats; v (C,).
+
+    x begins at the number `first` of the array that the random numbers are counted through.
+    """
     bits, scale_bits = x.view(np.int32), scales.view(np.int32)
     for i in range(x.shape[0]):
         magnitude = np.int32(0)
@@ -105,7 +108,7 @@ def _quantize_rows(x, largest, seed, stochastic, v, values, scales):
         factor = largest / scales[i]
         for j in range(x.shape[1]):
             v[j] = x[i, j] * factor
-        _round_row(v, seed, i * x.shape[1], stochastic, largest, values[i])
+        round_row(v, seed, first + i * x.shape[1], stochastic, largest, values[i])
         scales[i] = scales[i] / largest
 
 
@@ -125,7 +128,7 @@ def _transpose_square(e, x, x_stride, y, y_stride):
 
 
 @jit
-def _transpose(x, transposed):
+def transpose_numbers(x, transposed):
     """A copy of x (C, R) as (R, C), C and R at least SIDE; the last squares may overlap others."""
     n_rows, n = x.shape
     for first in range(0, n, SIDE):
@@ -178,9 +181,9 @@ def quantize(x, largest, seed):
     by_columns = x.T.flags.c_contiguous and min(x.shape) >= SIDE
     if by_columns and not x.flags.c_contiguous and level() != "portable":
         transposed = np.empty(x.shape, np.float32)
-        _transpose(x.T, transposed)
+        transpose_numbers(x.T, transposed)
         x = transposed
     v = np.empty(x.shape[1], np.float32)
     with np.errstate(all="ignore"):  # where Numba does not compile, NumPy would warn
-        _quantize_rows(np.ascontiguousarray(x), *settings, v, values, scales)
+        quantize_rows(np.ascontiguousarray(x), 0, *settings, v, values, scales)
     return Quantized(values, scales, largest)

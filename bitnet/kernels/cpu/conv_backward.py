@@ -1,0 +1,276 @@
+"""The backward products of a convolution, some output pixels at a time, in the cache.
+
+For the images, the gradient of a few rows of output pixels is rounded to integers, multiplied
+with the filters of all taps, and added where the taps stand; for the filters, that of some
+images is rounded, transposed, and multiplied with what each output pixel saw, bit behind bit.
+Pixels of 8 bits are eight times as many channels: `2p - 255` is the sum of 2^b s_b.
+"""
+
+import math
+
+import numpy as np
+
+from bitnet.kernels import reference
+from bitnet.kernels.bits import Bits, words_for
+from bitnet.kernels.cpu import tables
+from bitnet.kernels.cpu.indices import INTEGERS, column_index
+from bitnet.kernels.cpu.jit import inner, jit, level
+from bitnet.kernels.cpu.pack import pack, unpack
+from bitnet.kernels.cpu.pool import add_patches
+from bitnet.kernels.cpu.products import signed_gemm
+from bitnet.kernels.cpu.training import (
+    SIDE,
+    quantize,
+    quantize_rows,
+    round_row,
+    transpose_numbers,
+)
+from bitnet.kernels.operands import Quantized
+from bitnet.kernels.threads import num_threads, shared
+
+OUTPUTS = 32  # output pixels whose gradients are multiplied at once; a row of them, if it has more
+BITS = 1 << 22  # of patches that are indexed at once
+FLOATS = 1 << 18  # of gradients of patches, where they are not added as they are made
+
+
+@inner
+def _add(sums, first, widths, taps, stride, pads, total):
+    """Add the patches of some output pixels, the first of them number `first` of its image.
+
+    sums (R, taps C or more), total (H, W C), widths: W' and W.
+    """
+    n = total.shape[1] // widths[1]  # C
+    for r in range(len(sums)):
+        top = (first + r) // widths[0] * stride[0] - pads[0]
+        left = (first + r) % widths[0] * stride[1] - pads[1]
+        start, stop = max(0, -left), min(taps[1], widths[1] - left)
+        for i in range(taps[0]):
+            if 0 <= top + i < len(total) and start < stop:
+                patch = sums[r, (i * taps[1] + start) * n : (i * taps[1] + stop) * n]
+                row = total[top + i, (left + start) * n : (left + stop) * n]
+                for c in range(len(row)):
+                    row[c] += patch[c]
+
+
+@jit
+def _images(grad, first, rule, index, block, scratch, widths, taps, stride, pads, total):
+    """total (B, H, W C) of grad (B, H' W', M), from image `first` on.
+
+    scratch: a row (M,), integers (R, M or more), scales (R,), sums (R, taps C or more), tables.
+    """
+    largest, seed, stochastic = rule
+    v, values, scales, sums, table = scratch
+    n_rows, m = grad.shape[1:]
+    step = len(values) // widths[0] * widths[0]
+    for b in range(len(grad)):
+        for r in range(0, n_rows, step):
+            count = min(step, n_rows - r)
+            at = ((first + b) * n_rows + r) * m
+            part = grad[b, r : r + count]
+            quantize_rows(part, at, largest, seed, stochastic, v, values, scales)
+            whole = -(-count // tables.TILE) * tables.TILE
+            if index.shape[1] <= block:
+                tables.multiply_one_block(values[:whole], index, table, scales, sums[:whole])
+            else:
+                integers = sums[:whole].view(np.int32)
+                tables.multiply_integers(values[:whole], index, block, table, integers)
+                tables.scale_rows(integers, scales)
+            _add(sums[:count], r, widths, taps, stride, pads, total[b])
+
+
+def gradient_of_images(grad_z, weight, window, size, largest, seed):
+    """See `bitnet.kernels.gradient_of_images`."""
+    m, *taps = weight.shape
+    filters = pack(unpack(weight, np.dtype(np.int8)).reshape(m, math.prod(taps)))
+    if largest is None or level() != "avx512" or not grad_z.size:
+        return _images_by_products(grad_z, filters, taps, window, size, largest, seed)
+    index = column_index(filters.words, INTEGERS)
+    n_images, *output, _ = grad_z.shape
+    total = np.zeros((n_images, size[0], size[1] * taps[2]), np.float32)
+    grad = grad_z.reshape(n_images, math.prod(output), m)
+    outputs = max(OUTPUTS, output[1])
+    rows = -(-outputs // tables.TILE) * tables.TILE
+    block = min(tables.INTEGER_BLOCK, 32767 // (12 * largest), index.shape[1])
+    rule = np.float32(largest), np.uint64(seed or 0), seed is not None
+    pads = window.padding[0][0], window.padding[1][0]
+    place = (output[1], size[1]), tuple(taps[:2]), window.stride, pads
+
+    def run(i, j):
+        scratch = (
+            np.empty(m, np.float32),
+            np.zeros((rows, 12 * index.shape[1]), np.int16),
+            np.zeros(rows, np.float32),
+            np.empty((rows, 32 * len(index)), np.float32),
+            np.empty((tables.TILE, block, 2, 64), np.int16),
+        )
+        _images(grad[i:j], i, rule, index, block, scratch, *place, total[i:j])
+
+    work_ns = grad.size * math.prod(taps) / tables.MACS_PER_NS["integers"]
+    shared(run, n_images, 1, work_ns)
+    return total.reshape(n_images, *size, taps[2])
+
+
+def _images_by_products(grad_z, filters, taps, window, size, largest, seed):
+    """`gradient_of_images` by products and sums of patches, for some images after the others."""
+    n_images, *output, m = grad_z.shape
+    numbers = grad_z.reshape(n_images * math.prod(output), m)
+    numbers = numbers if largest is None else quantize(numbers, largest, seed)
+    step = max(1, FLOATS // max(1, math.prod(output) * math.prod(taps)))
+    grad_x = np.empty((n_images, *size, taps[2]), grad_z.dtype)
+    for i in range(0, n_images, step):
+        rows = slice(i * math.prod(output), (i + step) * math.prod(output))
+        some = numbers[rows] if largest is None else Quantized(
+            numbers.values[rows], numbers.scales[rows], largest)  # fmt: skip
+        patches = signed_gemm(some, filters).reshape(len(grad_z[i : i + step]), *output, *taps)
+        grad_x[i : i + step] = add_patches(patches, window, size)
+    return grad_x
+
+
+@jit
+def _column_magnitudes(bits, largest):
+    """The largest magnitude of each column of floats, as bits: bits (R, M) int32, largest (M,)."""
+    for i in range(bits.shape[0]):
+        for j in range(bits.shape[1]):
+            largest[j] = max(largest[j], bits[i, j] & np.int32(0x7FFFFFFF))
+
+
+@jit
+def _round_columns(numbers, factors, first, step, rule, values, by_place):
+    """numbers (M, R), overwritten, to integers; by_place (M, P): their sums over the images."""
+    largest, seed, stochastic = rule
+    n = by_place.shape[1]
+    for m in range(len(numbers)):
+        row = numbers[m]
+        for j in range(len(row)):
+            row[j] = row[j] * factors[m]
+        round_row(row, seed, m * step + first, stochastic, largest, values[m])
+        for start in range(0, len(row), n):
+            image, sums = values[m, start : start + n], by_place[m]
+            for p in range(n):
+                sums[p] += image[p]
+
+
+@jit
+def _concatenate(words, n, stride, taps, patches):
+    """The bits that each output pixel sees, behind each other: patches (B, H', W', K), zeros.
+
+    words (B, H, W, k): images with their border, of n bits a pixel.
+    """
+    for b in range(patches.shape[0]):
+        for h in range(patches.shape[1]):
+            for w in range(patches.shape[2]):
+                to = patches[b, h, w]
+                for i in range(taps[0]):
+                    for j in range(taps[1]):
+                        at = n * (i * taps[1] + j)
+                        shift = np.uint64(at % 64)
+                        for k in range(words.shape[3]):
+                            word = words[b, h * stride[0] + i, w * stride[1] + j, k]
+                            to[at // 64 + k] |= word << shift
+                            if shift and at // 64 + k + 1 < len(to):
+                                to[at // 64 + k + 1] |= word >> (np.uint64(64) - shift)
+
+
+def gradient_of_filters(grad_z, x, window, largest, seed):
+    """See `bitnet.kernels.gradient_of_filters`."""
+    if largest is None:
+        return _filters_of_floats(grad_z, x, window)
+    pixels, (n_images, *output, m) = not isinstance(x, Bits), grad_z.shape
+    places = math.prod(output)
+    grad = grad_z.reshape(n_images * places, m)
+    scales = np.zeros(m, np.float32)
+    _column_magnitudes(grad.view(np.int32), scales.view(np.int32))
+    with np.errstate(all="ignore"):
+        factors = np.float32(largest) / scales
+    rule = np.float32(largest), np.uint64(seed or 0), seed is not None
+    bits = _bits_of_pixels(x) if pixels else x
+    n = window.taps * bits.shape[3]
+    at_once = max(1, BITS // max(1, n * places))
+    n_parts = -(-n_images // at_once)
+    n_parts = max(1, min(n_images, -(-n_parts // num_threads()) * num_threads()))
+    size, totals = max(1, -(-n_images // n_parts)), []
+
+    def run(i, j):
+        total, by_place = np.zeros((m, n), np.int64), np.zeros((m, places), np.int32)
+        for first in range(i * size, min(j * size, n_images), size):
+            some = slice(first, first + size)
+            part = grad[first * places : (first + size) * places]
+            numbers = np.zeros((m + -m % tables.TILE, len(part) + -len(part) % 12), np.int16)
+            with np.errstate(all="ignore"):  # where Numba does not compile, NumPy would warn
+                _round_columns(_transposed(part), factors, first * places, len(grad), rule,
+                               numbers, by_place)  # fmt: skip
+            inside = Bits(bits.words[some], (len(bits.words[some]), *bits.shape[1:]))
+            total += _sums(numbers, _patches(inside, window, output), m, n, largest, len(part))
+        totals.append((total, by_place))
+
+    shared(run, n_parts, 1, grad.size * n / tables.MACS_PER_NS["integers"])
+    total, by_place = (sum(parts) for parts in zip(*totals, strict=True))
+    total = total.reshape(m, window.taps, bits.shape[3])
+    if not window.border:  # what lies beyond the images counted as -1, not 0
+        inside, of = window.classes(*x.shape[1:3])
+        total += (by_place @ (~inside[of.ravel()]).astype(np.int64))[:, :, None]
+    if pixels:
+        total = total.reshape(*total.shape[:2], -1, 8) @ (1 << np.arange(8))
+    total = total.reshape(m, *window.size, x.shape[3]).astype(np.float64)
+    with np.errstate(all="ignore"):  # of a gradient that is not finite
+        return (total * (scales / np.float32(largest))[:, None, None, None]).astype(np.float32)
+
+
+def _sums(numbers, patches, m, n, largest, n_rows):
+    """The integers numbers @ patches, (m, n), of int16 (M, R) and words (R, K)."""
+    if level() != "avx512":
+        ones = Quantized(numbers[:m, :n_rows], np.ones(m, np.float32), largest)
+        return signed_gemm(ones, Bits(patches, (n_rows, n))).astype(np.int64)
+    index = column_index(patches, INTEGERS)
+    block = min(tables.INTEGER_BLOCK, 32767 // (12 * largest), index.shape[1])
+    table = np.empty((tables.TILE, block, 2, 64), np.int16)
+    sums = np.empty((len(numbers), 32 * len(index)), np.int32)
+    tables.multiply_integers(numbers, index, block, table, sums)
+    return sums[:m, :n]
+
+
+def _transposed(part):
+    """A copy of the floats (R, M) as (M, R)."""
+    if min(part.shape) < SIDE or level() == "portable":
+        return part.T.copy()
+    numbers = np.empty(part.shape[::-1], np.float32)
+    transpose_numbers(part, numbers)
+    return numbers
+
+
+def _bits_of_pixels(pixels):
+    """uint8 (B, H, W, C) as Bits (B, H, W, 8 C): the bits of each byte, the lowest first."""
+    *shape, channels = pixels.shape
+    padded = np.zeros((*shape, 8 * words_for(8 * channels)), np.uint8)
+    padded[..., :channels] = pixels
+    return Bits(padded.view("<u8").astype(np.uint64, copy=False), (*shape, 8 * channels))
+
+
+def _patches(x, window, output):
+    """The words (R, K) of what each output pixel sees of Bits (B, H, W, C), bit behind bit."""
+    n = window.taps * x.shape[3]
+    patches = np.zeros((x.shape[0], *output, words_for(n)), np.uint64)
+    _concatenate(window.surrounded(x), x.shape[3], window.stride, window.size, patches)
+    return patches.reshape(math.prod(patches.shape[:3]), patches.shape[3])
+
+
+def _filters_of_floats(grad_z, x, window):
+    """`gradient_of_filters` in floats."""
+    if level() != "avx512" or grad_z.dtype != np.float32:
+        return reference.gradient_of_filters(grad_z, x, window, None, None)
+    n_images, *output, m = grad_z.shape
+    columns = grad_z.reshape(n_images * math.prod(output), m).T
+    if isinstance(x, Bits):
+        n = window.taps * x.shape[3]
+        patches = Bits(_patches(x, window, output), (columns.shape[1], n))
+    else:
+        views = window.views_of_pixels(x)
+        patches = views.reshape(columns.shape[1], window.taps * x.shape[3])
+    total = signed_gemm(np.ascontiguousarray(columns), patches)
+    total = total.reshape(m, *window.size, x.shape[3])
+    if not window.border:  # what lies beyond the images counted as -1, or -255, not 0
+        inside, of = window.classes(*x.shape[1:3])
+        by_place = columns.reshape(m, n_images, of.size).sum(axis=1)
+        beyond = by_place @ (~inside[of.ravel()]).astype(np.float32)  # (M, taps)
+        total += (1 if isinstance(x, Bits) else 255) * beyond.reshape(m, *window.size, 1)
+    return total

@@ -1,0 +1,109 @@
+"""A ConvNet of bits that learns Fashion-MNIST in minutes, its integers, and its float twin.
+
+    python examples/fashion_cnn.py            needs Fashion-MNIST: `bitnet data fetch fashion-mnist`
+    python examples/fashion_cnn.py --quick    the digits of the package: does everything work?
+
+32C3 - MP2 - 64C3 - 64C3 - MP2 - 256FC - 10, a small one of the ConvNets of "Binarized Neural
+Networks" (arXiv 1602.02830): all weights and activations are ±1, the first layer's too; the
+max-pooling stands before batch norm.
+"""
+
+import argparse
+import pathlib
+import time
+
+import numpy as np
+from tqdm import tqdm
+
+import bitnet
+from bitnet import functions, models, schedules
+from bitnet.archive import check_writable
+from bitnet.fit import Split, fit
+
+BLOCKS, UNITS = ((32,), (64, 64)), (256,)
+COLUMNS = "{:>6} {:>9} {:>8} {:>8} {:>8} {:>8}"
+
+
+def train(model, learning_rate, loss_of, data, args, rng, to_input=None):
+    """Train with Adam and a cosine, and print a line an epoch."""
+    adam = bitnet.Adam(model.parameters(), learning_rate)
+    schedule = schedules.Cosine(learning_rate, args.epochs)
+    print(COLUMNS.format("epoch", "loss", "train", "test", "flips", "seconds"))
+    training = model, adam, schedule, loss_of, data, args.epochs, args.batch, rng
+
+    def bar(passes):
+        return tqdm(passes, leave=False, disable=None, unit="batch")
+
+    for epoch in fit(*training, to_input=to_input, progress=bar):
+        figures = f"{epoch.loss:.5f}", f"{epoch.train_accuracy:.2%}", f"{epoch.test_accuracy:.2%}"
+        figures += f"{epoch.flip_ratio:.2%}", f"{epoch.seconds:.1f}"
+        print(COLUMNS.format(epoch.epoch, *figures), flush=True)
+
+
+def main():
+    args = arguments()
+    start_s, out = time.perf_counter(), pathlib.Path(args.out)
+    check_writable(out)
+    if args.threads is not None:
+        bitnet.set_num_threads(args.threads)
+    data = bitnet.load_dataset("embedded" if args.quick else "fashion-mnist").with_channels()
+    data = data.first(1000, 200) if args.quick else data
+    split = Split((data.train_images, data.train_labels), (data.test_images, data.test_labels))
+    rows, columns, channels = image = data.train_images.shape[1:]
+    sizes = image, BLOCKS, (*UNITS, len(data.classes))
+
+    print(f"binary ConvNet on {len(data.train_images)} images of {rows}x{columns}x{channels}")
+    rng = np.random.default_rng(args.seed)
+    model = models.binary_convnet(*sizes, rng, step_scale=10)
+    train(model, args.lr, functions.squared_hinge, split, args, rng)
+
+    bitnet.freeze(model, image=(rows, columns)).save(out)  # batch norm and sign: one integer each
+    net = bitnet.load(out)
+    agreement = bitnet.compare(model, net, data.test_images)
+    print(f"frozen, saved to {out}, loaded: {agreement}")
+    if not agreement.is_complete:
+        raise SystemExit("error: the frozen net is not the trained one; please report this")
+    table = [("binary, frozen", net.predict, data.test_images, out.stat().st_size)]
+
+    if args.twin:
+        print("float twin: the same sizes and epochs, ReLU, cross-entropy, Adam from 1e-3")
+        rng = np.random.default_rng(args.seed)
+        twin = models.float_convnet(*sizes, rng)
+        train(twin, 1e-3, functions.cross_entropy, split, args, rng, bitnet.scale_pixels)
+        n_bytes = sum(p.data.nbytes for p in twin.parameters())
+        images = bitnet.scale_pixels(data.test_images)
+        table.insert(0, ("float twin", lambda x: bitnet.predict(twin, x), images, n_bytes))
+
+    print(f"\n{'net':14} {'test':>8} {'bytes':>11} {'images/s':>9}")
+    for name, predict, images, n_bytes in table:
+        accuracy = bitnet.accuracy(predict(images), data.test_labels)
+        speed = bitnet.images_per_second(predict, images[:2000])
+        print(f"{name:14} {accuracy:8.2%} {n_bytes:11,} {speed:9,.0f}")
+    print(f"{time.perf_counter() - start_s:.0f} s in all")
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    add = parser.add_argument
+    add("--epochs", type=int, help="passes over the training set (8; with --quick 2)")
+    add("--batch", type=int, default=100, help="images in a batch (100)")
+    add("--lr", type=float, default=3e-3, help="first learning rate of the binary net (0.003)")
+    add("--seed", type=int, default=0, help="of weights and shuffling (0)")
+    add("--threads", type=int, help="threads of the kernels and of the BLAS (all cores)")
+    add("--out", help="file of the frozen net (fashion_cnn.npz; with --quick quick_cnn.npz)")
+    add("--no-twin", dest="twin", action="store_false", help="do not train the float twin")
+    add("--quick", action="store_true", help="1000 embedded digits: does everything work?")
+    args = parser.parse_args()
+    args.out = args.out or ("quick_cnn.npz" if args.quick else "fashion_cnn.npz")
+    args.epochs = (2 if args.quick else 8) if args.epochs is None else args.epochs
+    ranges = {"epochs": (1, 1e6), "batch": (2, 1e6), "lr": (1e-9, 1e9), "seed": (0, 1e9),
+              "threads": (1, 1024)}  # fmt: skip
+    for name, (least, most) in ranges.items():
+        given = getattr(args, name)
+        if given is not None and not least <= given <= most:
+            parser.error(f"--{name} is {given}; expected a number from {least:g} to {most:g}")
+    return args
+
+
+if __name__ == "__main__":
+    bitnet.run(main)
