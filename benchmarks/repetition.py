@@ -32,9 +32,9 @@ from bitnet.deploy.unique import Reuse
 from bitnet.kernels import Thresholds, Window
 
 SIDE, IMAGES, TAPS = 28, 8, 9
-WHOLE = [(1, 64, 8), (1, 256, 64), (1, 512, 64), (1, 512, 128), (1, 1024, 256), (3, 512, 64),
-         (64, 512, 64), (256, 128, 16), (256, 512, 64), (256, 512, 128),
-         (256, 512, 256)]  # fmt: skip
+WHOLE = [(1, 3, 64, 8), (1, 3, 512, 64), (1, 3, 1024, 256), (3, 3, 512, 64), (3, 7, 256, 64),
+         (3, 11, 256, 64), (64, 3, 512, 64), (256, 3, 128, 16), (256, 3, 512, 64),
+         (256, 3, 512, 128), (256, 3, 512, 256)]  # fmt: skip
 FLAT = [(16, 128), (64, 128), (128, 128), (256, 256)]
 SHARE = 0.42  # of unique 2-D filters: the papers' average
 
@@ -45,10 +45,10 @@ def some_of(kinds, m, rng):
     return kinds[chosen] * rng.choice([-1.0, 1.0], (m, *[1] * (kinds.ndim - 1)))
 
 
-def whole(channels, m, n_kinds, turns, rng):
+def whole(channels, size, m, n_kinds, turns, rng):
     """Seconds of the plain layer and of whole filters once, for pixels and for Bits."""
-    bits = kernels.pack(some_of(rng.choice([-1.0, 1.0], (n_kinds, 3, 3, channels)), m, rng))
-    window = Window((3, 3), padding=((1, 1), (1, 1)))
+    bits = kernels.pack(some_of(rng.choice([-1.0, 1.0], (n_kinds, size, size, channels)), m, rng))
+    window = Window((size, size), padding=2 * ((size // 2, size // 2),))
     steps = Thresholds(rng.integers(-3, 4, m).astype(np.int32), rng.random(m) < 0.5)
     reuse, weight = Reuse(bits, steps, window), kernels.prepare(bits)
     shape = (IMAGES, SIDE, SIDE, channels)
@@ -151,16 +151,16 @@ def main():
     bitnet.set_num_threads(args.threads)
     print("\n".join(machine.lines()))
     rng = np.random.default_rng(0)
-    print(f"\nwhole filters once; 3x3, {IMAGES} images of {SIDE}x{SIDE}")
+    print(f"\nwhole filters once; {IMAGES} images of {SIDE}x{SIDE}")
     print(
         f"{'C':>4} {'M':>5} {'differ':>6} {'input':>7} {'each, ms':>9} {'once, ms':>9} {'gain':>5}"
     )
-    for channels, m, n_kinds in WHOLE:
-        for name, differ, seconds, used in whole(channels, m, n_kinds, args.turns, rng):
+    for channels, size, m, n_kinds in WHOLE:
+        for name, differ, seconds, used in whole(channels, size, m, n_kinds, args.turns, rng):
             gain = np.median(seconds[:, 0] / seconds[:, 1])
             each, once = 1e3 * np.median(seconds, axis=0)
-            print(f"{channels:4} {m:5} {differ:6} {name:>7} {each:9.3f} {once:9.3f} {gain:5.2f}"
-                  + (" used" if used else ""), flush=True)  # fmt: skip
+            sizes = f"{channels:4} {size:2}x{size:<2} {m:5} {differ:6} {name:>7}"
+            print(f"{sizes} {each:9.3f} {once:9.3f} {gain:5.2f}{' used' if used else ''}")
     print(f"\n2-D filters once, {SHARE:.0%} of them unique; 3x3, 1 image of {SIDE}x{SIDE}")
     print("   C     M  packed, ms   2-D, ms  table, ms       gains")
     compiled = loops()

@@ -15,6 +15,7 @@ import numpy as np
 
 from bitnet.deploy.layers import FrozenConv
 from bitnet.deploy.runtime import FrozenNet
+from bitnet.deploy.unique import unique_rows
 from bitnet.errors import InputError
 from bitnet.image_layers import BinaryConv2d
 from bitnet.kernels import WORD_BITS, Bits
@@ -138,10 +139,10 @@ def repetition(bits, groups=1):
         taps = (part.signs() > 0).reshape(len(part), rows * columns, n)
         negated = ~taps[:, 0]  # (m, n)
         codes = _packed(taps[:, 1:] ^ negated[:, None])  # (m, n, K): the first tap is +1 now
-        seen = np.unique(codes.reshape(len(part) * n, -1), axis=0)
-        kinds = seen if kinds is None else np.unique(np.concatenate([kinds, seen]), axis=0)
+        seen = unique_rows(codes.reshape(len(part) * n, -1))[0]
+        kinds = seen if kinds is None else unique_rows(np.concatenate([kinds, seen]))[0]
         for channel in range(n):
-            of = np.unique(codes[:, channel], axis=0, return_inverse=True)[1].ravel()
+            of = unique_rows(codes[:, channel])[1]
             up_to_sign += int(of.max()) + 1
             unique += len(np.unique(2 * of + negated[:, channel]))
     return Repetition(m, channels, rows, columns, unique, up_to_sign, len(kinds), groups)

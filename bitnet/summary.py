@@ -236,6 +236,13 @@ def summarize(net, image=None, frozen=None):
             f"summarize: got {type(net).__name__}; expected a Sequential or a FrozenNet"
         )
     layers = [layer for layer in net.layers if not isinstance(layer, Dropout)]
+    for layer in layers:
+        inside = [own for own in layer.modules() if isinstance(own, (*BINARY, *FLOATS))]
+        if inside and inside != [layer]:
+            raise InputError(
+                f"summarize: {layer!r:.80} has layers inside, whose products could not be told "
+                "apart; put them into the Sequential itself"
+            )
     shape = _input_shape(layers, image)
     reason = ""
     try:

@@ -173,6 +173,7 @@ def test_the_dict_is_json_and_has_the_totals():
         (3, None, "got int"),
         (Linear(3, 2, RNG), None, "got Linear"),
         (Sequential(), None, "image="),
+        (Sequential(Sequential(Linear(3, 2, RNG))), (3,), "layers inside"),
         (convnet(), None, "image="),
         (convnet(), (8, 8), r"\(B, H, W, 3\)"),
         (convnet(), (8, 0, 3), "1 or more"),

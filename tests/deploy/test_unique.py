@@ -82,9 +82,23 @@ def test_each_filter_is_the_unique_one_or_its_negation(seed, m, channels, n_kind
 
 def test_when_it_is_used():
     bits, pixels = kernels.pack(np.ones((1, 3, 3, 1))), np.zeros((1, 3, 3, 1), np.uint8)
-    assert frozen(0, 1024, (3, 3), 1, 256).reuse.pays(pixels)
-    assert not frozen(0, 1024, (3, 3), 1, 256).reuse.pays(bits)  # their products are too short
-    assert not frozen(0, 128, (3, 3), 1, 8).reuse.pays(pixels)
-    assert frozen(0, 512, (3, 3), 256, 9).reuse.pays(bits)
-    assert not frozen(0, 32, (3, 3), 256, 9).reuse.pays(bits)  # more than a quarter differ
-    assert (unique.LEAST_WORDS, unique.LEAST_CHANNELS) == (32, 512)
+    for shape, n_kinds, of_bits, of_pixels in (
+        ((1024, (3, 3), 1), 256, False, False),  # 9 and 8 words
+        ((64, (3, 3), 256), 16, True, True),  # 36 and 288
+        ((64, (3, 3), 192), 16, False, True),  # 27 and 216
+        ((64, (6, 6), 1), 16, True, False),  # 36 and 8
+        ((64, (11, 11), 3), 16, True, True),  # 121 and 48
+        ((16, (3, 3), 256), 9, False, False),  # more than a quarter differ
+    ):
+        reuse = frozen(0, *shape, n_kinds).reuse
+        assert (reuse.pays(bits), reuse.pays(pixels)) == (of_bits, of_pixels)
+    assert unique.LEAST_WORDS == 32
+
+
+def test_a_grouped_convolution_multiplies_each_filter(monkeypatch):
+    monkeypatch.setattr(Reuse, "pays", lambda self, x: True)
+    layer = frozen(0, 6, (3, 3), 2, 2)
+    layer = FrozenConv(*(getattr(layer, n) for n in ("bits", "thresholds", "rising", "window")),
+                       groups=2)  # fmt: skip
+    x = kernels.pack(signs(0, (2, 5, 5, 4)))
+    assert layer.run(x) == layer.outputs(layer.integers(x))
