@@ -143,10 +143,10 @@ def _check_free(out):
 
 def _print_sizes(trained, net, out):
     """The bytes of the file beside those of the latent weights and of the preparation."""
-    n_bytes = out.stat().st_size
-    latent = sum(parameter.data.nbytes for parameter in trained.model.parameters())
-    print(f"{n_bytes} bytes; the trained parameters in float32 are {latent}, "
-          f"{latent / n_bytes:.1f} times as many")  # fmt: skip
+    n_bytes, of_preparation = out.stat().st_size, 0
     if net.preparation is not None:
-        own = sum(array.nbytes for array in net.preparation.arrays.values())
-        print(f"{own} of the bytes are the preparation's ({net.preparation!r})")
+        of_preparation = sum(array.nbytes for array in net.preparation.arrays.values())
+    also = f", {of_preparation} of them the preparation's" if of_preparation else ""
+    latent = sum(parameter.data.nbytes for parameter in trained.model.parameters())
+    print(f"{n_bytes} bytes{also}; the trained parameters in float32 are {latent}, "
+          f"{latent / (n_bytes - of_preparation):.1f} times the net's")  # fmt: skip

@@ -200,6 +200,8 @@ def _given(args):
         if unknown := [step for step in given["prepare"] if step not in STEPS]:
             raise InputError(f"--prepare has {unknown[0]!r:.40}; expected {', '.join(STEPS)}")
     given = {name: value for name, value in given.items() if value is not None}
+    if "folder" in given:
+        given["folder"] = str(pathlib.Path(given["folder"]).resolve())
     for name, value in given.items():
         try:
             net_named(value) if name == "net" else check_value(name, value)
@@ -225,9 +227,7 @@ def _settings(given):
               "gradient": None if start["float"] else "int8", "validation": 0, "limit": 0,
               "rounding": None if start["float"] else "nearest", "flip": False, "crop": 0,
               "prepare": list(recipe.prepare)}  # fmt: skip
-    if start["folder"] is not None:
-        start["folder"] = str(pathlib.Path(start["folder"]).resolve())
-    return start | {k: v for k, v in given.items() if k != "folder"}
+    return start | given
 
 
 def _best_of(out):

@@ -215,6 +215,12 @@ def test_a_folder_of_pictures(folder, channels):
     main(["train", *words.split(), "--channels", str(channels), "--quiet"])
     trained = load_trained("a")
     assert (trained.classes, trained.picture) == (("dark", "light"), (8, 8, channels))
+    assert trained.settings["folder"] == str(folder / "set")
+    (folder / "set").rename(folder / "moved")
+    with pytest.raises(InputError, match="no folder train"):
+        main(["train", "--resume", "a"])
+    main(["train", "--resume", "a", "--folder", "moved", "--quiet"])
+    (folder / "moved").rename(folder / "set")
     main(["freeze", "a", "--out", "a.npz"])
     main(["predict", "a.npz", "set/test/dark", "set/test/light/0.png"])
 
