@@ -114,3 +114,10 @@ def test_files_of_text_and_pictures(folder, tmp_path, capsys):
 def test_what_is_not_there_is_refused(folder, words, message):
     with pytest.raises(InputError, match=message):
         main(["inspect", *(word.format(folder) for word in words)])
+
+
+def test_help(capsys):
+    with pytest.raises(SystemExit) as left:
+        main(["inspect", "--help"])
+    assert left.value.code == 0
+    assert "usage: " in capsys.readouterr().out

@@ -82,3 +82,11 @@ def test_wrong_words_are_refused_in_a_sentence(folder, tmp_path, words, message)
 def test_a_picture_that_cannot_be_written_is_refused_first(folder, out):
     with pytest.raises(InputError, match=r"png or \.svg|no folder"):
         main(["plot", "curves", "no.jsonl", "--out", out.format(folder)])
+
+
+@pytest.mark.parametrize("kind", [[], ["curves"], ["histograms"], ["filters"], ["confusion"]])
+def test_help_says_what_there_is(capsys, kind):
+    with pytest.raises(SystemExit) as left:
+        main(["plot", *kind, "--help"])
+    assert left.value.code == 0
+    assert ("--out" if kind else "confusion") in capsys.readouterr().out

@@ -72,3 +72,10 @@ def test_nets_by_name(capsys):
 def test_what_is_no_net_is_refused(folder, words, message):
     with pytest.raises(InputError, match=message):
         main(["summary", *(word.format(folder) for word in words)])
+
+
+def test_help(capsys):
+    with pytest.raises(SystemExit) as left:
+        main(["summary", "--help"])
+    assert left.value.code == 0
+    assert "usage: " in capsys.readouterr().out
