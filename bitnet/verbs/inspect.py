@@ -6,7 +6,7 @@ import pathlib
 import numpy as np
 
 from bitnet import plots
-from bitnet.archive import check_writable, replacing
+from bitnet.archive import check_writable, kind_of, replacing
 from bitnet.deploy.runtime import FrozenOutput
 from bitnet.errors import InputError
 from bitnet.experiment import Trained, open_net
@@ -82,6 +82,7 @@ def main(args):
         _check_picture(args)
     elif args.out is not None:
         check_writable(args.out)
+        _check_free(args.out)
     net = open_net(args.file)
     net = frozen(net, args.file) if isinstance(net, Trained) else net
     if args.layer is not None and not 0 <= args.layer < len(net.layers):
@@ -111,6 +112,15 @@ def main(args):
     with replacing(args.out) as file:
         file.writelines(f"{line}\n".encode() for line in lines)
     print(f"{args.out}: written")
+
+
+def _check_free(out):
+    """Refuse to write text over a net."""
+    try:
+        kind = kind_of(out)
+    except (InputError, FileNotFoundError):
+        return
+    raise InputError(f"--out: {out} is a {kind}; give another name")
 
 
 def _check_picture(args):

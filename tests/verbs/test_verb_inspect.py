@@ -107,6 +107,8 @@ def test_files_of_text_and_pictures(folder, tmp_path, capsys):
         (["{}/mlp.npz", "--as", "svg", "--out", "{}/a.svg"], "needs --layer"),
         (["{}/mlp.npz", "--layer", "0", "--as", "png", "--out", "a.svg"], "ends with .png"),
         (["{}/mlp.npz", "--out", "{}/none/a.txt"], "no folder"),
+        (["{}/mlp.npz", "--out", "{}/mlp.npz"], "is a frozen net"),
+        (["{}/mlp.npz", "--out", "{}/conv.checkpoint"], "is a training checkpoint"),
         (["{}/twin.checkpoint"], "float twin"),
         (["{}/mlp.jsonl"], "not a file of bitnet"),
     ],
