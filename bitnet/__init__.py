@@ -31,6 +31,7 @@ from bitnet.layers import BatchNorm, BinaryLinear, Dropout, Linear, ReLU, Sign
 from bitnet.module import Module, Sequential
 from bitnet.optimizers import SGD, Adam, AdaMax
 from bitnet.parameter import Parameter
+from bitnet.summary import summarize
 from bitnet.tensor import Function, Tensor, no_grad
 from bitnet.train import (
     accuracy,
@@ -90,5 +91,6 @@ __all__ = [
     "schedules",
     "set_num_threads",
     "status",
+    "summarize",
     "weight_bits",
 ]

@@ -8,6 +8,7 @@ byte, of the zip's own fields too, is noticed.  Nothing is unpickled.
 
 import contextlib
 import hashlib
+import io
 import json
 import math
 import os
@@ -21,7 +22,15 @@ import numpy as np
 
 from bitnet.errors import InputError
 
-__all__ = ["check_writable", "kind_of", "read_archive", "replacing", "to_json", "write_archive"]
+__all__ = [
+    "archive_bytes",
+    "check_writable",
+    "kind_of",
+    "read_archive",
+    "replacing",
+    "to_json",
+    "write_archive",
+]
 
 LABEL = b"sha256 "
 DIGEST = 64  # hexadecimal digits
@@ -166,19 +175,46 @@ def write_archive(path, kind, version, header, arrays):
     ...     read_archive(f"{folder}/a.npz", "test", 1)
     ({'n': 3}, {'x': array([0, 1, 2])})
     """
+    with replacing(path) as file:
+        _write(file, kind, version, header, arrays)
+
+
+def archive_bytes(kind, version, header, arrays):
+    """The bytes that `write_archive` would write, without a file.
+
+    Parameters
+    ----------
+    kind, version, header, arrays : optional
+        As for `write_archive`.
+
+    Returns
+    -------
+    int
+
+    Examples
+    --------
+    >>> archive_bytes("test", 1, {"n": 3}, {"x": np.arange(3)})
+    612
+    """
+    file = io.BytesIO()
+    _write(file, kind, version, header, arrays)
+    return file.tell()
+
+
+def _write(file, kind, version, header, arrays):
+    """The zip of a header and arrays, and the digest behind it."""
     text = to_json({"magic": "bitnet", "kind": kind, "version": version, **header})
     members = {"header": np.frombuffer(text.encode(), np.uint8), **arrays}
-    with replacing(path) as file:
-        with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-            archive.comment = LABEL + b"0" * DIGEST
-            for name, array in members.items():
-                with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w") as member:
-                    np.lib.format.write_array(member, np.asarray(array), allow_pickle=False)
-        n_bytes = file.seek(0, os.SEEK_END)
-        file.seek(0)
-        digest = _digest(file, n_bytes - DIGEST)
-        file.seek(n_bytes - DIGEST)
-        file.write(digest)
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        archive.comment = LABEL + b"0" * DIGEST
+        for name, array in members.items():
+            with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w") as member:
+                np.lib.format.write_array(member, np.asarray(array), allow_pickle=False)
+    n_bytes = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    digest = _digest(file, n_bytes - DIGEST)
+    file.seek(n_bytes - DIGEST)
+    file.write(digest)
 
 
 def to_json(value):

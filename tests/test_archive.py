@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from bitnet import InputError
-from bitnet.archive import check_writable, read_archive, replacing, write_archive
+from bitnet.archive import archive_bytes, check_writable, read_archive, replacing, write_archive
 
 ARRAYS = {
     "a": np.arange(6, dtype=np.int32).reshape(2, 3),
@@ -243,3 +243,9 @@ def test_paths_that_cannot_be_written_are_refused_early(tmp_path):
         pass
     with pytest.raises(InputError, match="no folder"):
         check_writable(tmp_path / "missing" / "file")
+
+
+def test_the_bytes_of_an_archive_without_a_file(tmp_path):
+    content = "test", 1, {"n": 3, "name": "ä"}, {"a": np.arange(7), "b": np.zeros((0, 3), "<f4")}
+    write_archive(tmp_path / "a.npz", *content)
+    assert archive_bytes(*content) == (tmp_path / "a.npz").stat().st_size

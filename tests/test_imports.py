@@ -14,7 +14,7 @@ ROOT = pathlib.Path(bitnet.__file__).parent
 # What a module may import, beside its own folder's modules on the same line of this table:
 # everything on the lines above.
 FLOORS = [
-    ["errors"],
+    ["errors", "table"],
     ["archive", "command", "kernels", "preparation"],
     ["backend"],
     ["tensor"],
@@ -23,12 +23,12 @@ FLOORS = [
     ["module"],
     ["layers", "optimizers", "schedules"],
     ["image_layers"],
-    ["data", "gradcheck", "models"],
+    ["data", "gradcheck", "models", "runlog"],
     ["checkpoint", "nets", "train"],
     ["fit", "recipes"],
     ["deploy", "settings"],
-    ["experiment"],
-    ["bench"],
+    ["experiment", "repetition", "summary"],
+    ["bench", "energy", "plots"],
     ["__init__"],
     ["verbs"],
     ["__main__"],
@@ -37,7 +37,8 @@ FLOOR_OF = {name: i for i, names in enumerate(FLOORS) for name in names}
 
 # narrower than their floor: they run where there is no trainer, or know fewer rooms
 ONLY = {
-    "deploy.layers": {"errors", "kernels"},
+    "deploy.layers": {"errors", "kernels", "deploy"},
+    "deploy.unique": {"kernels"},
     "deploy.runtime": {"errors", "kernels", "deploy"},
     "deploy.file": {"archive", "errors", "kernels", "deploy", "preparation"},
     "data.cifar": {"archive", "errors"},
@@ -58,6 +59,7 @@ LAZY = {
     "llvmlite": {"kernels"},
     "threadpoolctl": {"backend"},
     "scipy": {"data"},
+    "matplotlib": {"plots"},
     "PIL": {"data"},
     "pooch": {"data"},
     "requests": {"data"},

@@ -22,7 +22,7 @@ from bitnet.errors import InputError
 from bitnet.kernels import Bits, Window
 from bitnet.preparation import Preparation
 
-__all__ = ["load", "save"]
+__all__ = ["contents", "load", "save"]
 
 KIND, VERSION = "frozen net", 1
 CONVENTION = {
@@ -58,6 +58,32 @@ def save(net, path):
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     save(net, f"{folder}/net.npz")
     """
+    write_archive(path, KIND, VERSION, *contents(net))
+
+
+def contents(net):
+    """What the file of a net holds.
+
+    Parameters
+    ----------
+    net : FrozenNet
+        The net.
+
+    Returns
+    -------
+    header : dict
+        What is not in the arrays: sizes, conventions and windows.
+    arrays : dict of str to numpy.ndarray
+        By name; the arrays of layer I begin with "I.".
+
+    Examples
+    --------
+    >>> import bitnet
+    >>> import numpy as np
+    >>> net = bitnet.freeze(bitnet.models.binary_mlp([9, 5, 3], np.random.default_rng(0)))
+    >>> [*contents(net)[1]][:3]
+    ['0.bits', '0.thresholds', '0.rising']
+    """
     arrays = {}
     for i, layer in enumerate(net.layers):
         arrays[f"{i}.bits"] = layer.bits.to_bytes()
@@ -80,7 +106,7 @@ def save(net, path):
     if net.preparation is not None:
         header["prepare"] = net.preparation.header
         arrays |= {f"prepare.{name}": a for name, a in net.preparation.arrays.items()}
-    write_archive(path, KIND, VERSION, header, arrays)
+    return header, arrays
 
 
 def load(path, max_bytes=MAX_BYTES):

@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from bitnet import kernels
+from bitnet.deploy.unique import Reuse
 from bitnet.errors import InputError
 from bitnet.kernels import Bits, Thresholds, Window
 
@@ -124,11 +125,19 @@ class FrozenConv(_Hidden):
         """The signs of integer pre-activations, pooled: Bits (B, H'', W'', M)."""
         return kernels.threshold(kernels.max_pool(z, self.pool)[0] if self.pool else z, self.steps)
 
+    @functools.cached_property
+    def reuse(self):
+        """The same convolution, of one group, with equal or opposite filters multiplied once."""
+        return Reuse(self.bits, self.steps, self.window)
+
     def run(self, x):
         """`outputs(integers(x))`; for Bits the integers stay in registers."""
-        if not isinstance(x, Bits):
+        if self.groups == 1 and self.reuse.pays(x):
+            y = self.reuse.signs(x)
+        elif isinstance(x, Bits):
+            y = kernels.xnor_conv_sign(x, self.weight, self.window, self.steps, self.groups)
+        else:
             return self.outputs(self.integers(x))
-        y = kernels.xnor_conv_sign(x, self.weight, self.window, self.steps, self.groups)
         return self._pooled(y) if self.pool else y
 
     def _pooled(self, y):

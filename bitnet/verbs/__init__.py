@@ -1,6 +1,17 @@
 """The verbs of the command line: a module each, with `HELP`, `add_arguments` and `main`."""
 
-from bitnet.verbs import bench, data, evaluate, freeze, predict, status, train
+from bitnet.verbs import (
+    bench,
+    data,
+    evaluate,
+    freeze,
+    inspect,
+    plot,
+    predict,
+    status,
+    summary,
+    train,
+)
 
 # in the order of `bitnet --help`
 VERBS = {
@@ -10,5 +21,8 @@ VERBS = {
     "evaluate": evaluate,
     "freeze": freeze,
     "predict": predict,
+    "summary": summary,
+    "inspect": inspect,
+    "plot": plot,
     "bench": bench,
 }

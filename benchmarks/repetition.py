@@ -1,0 +1,176 @@
+"""Convolutions whose filters repeat: each multiplied, whole filters once, 2-D filters once.
+
+    python benchmarks/repetition.py                    one thread, about 20 s
+    python benchmarks/repetition.py --threads 2
+
+Contestants take turns in one process; before, each is held against the product of every filter.
+
+whole    `bitnet.deploy.unique`: filters that are equal or opposite over all channels, once
+2-D      the papers' reuse: 58 % of the 2-D filters of each channel repeat; the unique ones meet
+         the 9 bits that an output pixel sees of the channel, and their integers are fetched and
+         added, one for each filter and channel, in loops compiled by Numba
+table    the same with the integers of all 512 patches and all filters in a table of each channel:
+         nothing is left but to add a row of M bytes for each pixel and channel
+
+The 9 bits of each channel are given to the last two, which a net of packed channels would have
+to collect first.  "used" marks where a frozen net takes whole filters once (`Reuse.pays`).
+"""
+
+import os
+
+os.environ.pop("OPENBLAS_CORETYPE", None)  # a forced core type can halve the BLAS
+
+import argparse
+
+import machine
+import numpy as np
+
+import bitnet
+from bitnet import kernels
+from bitnet.bench import interleaved
+from bitnet.deploy.unique import Reuse
+from bitnet.kernels import Thresholds, Window
+
+SIDE, IMAGES, TAPS = 28, 8, 9
+WHOLE = [(1, 3, 64, 8), (1, 3, 512, 64), (1, 3, 1024, 256), (3, 3, 512, 64), (3, 7, 256, 64),
+         (3, 11, 256, 64), (64, 3, 512, 64), (256, 3, 128, 16), (256, 3, 512, 64),
+         (256, 3, 512, 128), (256, 3, 512, 256)]  # fmt: skip
+FLAT = [(16, 128), (64, 128), (128, 128), (256, 256)]
+SHARE = 0.42  # of unique 2-D filters: the papers' average
+
+
+def some_of(kinds, m, rng):
+    """M filters (M, ...) out of some kinds, each as it is or negated."""
+    chosen = np.concatenate([np.arange(len(kinds)), rng.integers(0, len(kinds), m - len(kinds))])
+    return kinds[chosen] * rng.choice([-1.0, 1.0], (m, *[1] * (kinds.ndim - 1)))
+
+
+def whole(channels, size, m, n_kinds, turns, rng):
+    """Seconds of the plain layer and of whole filters once, for pixels and for Bits."""
+    bits = kernels.pack(some_of(rng.choice([-1.0, 1.0], (n_kinds, size, size, channels)), m, rng))
+    window = Window((size, size), padding=2 * ((size // 2, size // 2),))
+    steps = Thresholds(rng.integers(-3, 4, m).astype(np.int32), rng.random(m) < 0.5)
+    reuse, weight = Reuse(bits, steps, window), kernels.prepare(bits)
+    shape = (IMAGES, SIDE, SIDE, channels)
+    inputs = {"bits": kernels.pack(rng.choice([-1.0, 1.0], shape))}
+    if channels <= 3:
+        inputs["pixels"] = rng.integers(0, 256, shape, np.uint8)
+    for name, x in inputs.items():
+
+        def plain(x=x, name=name):
+            if name == "bits":
+                return kernels.xnor_conv_sign(x, weight, window, steps)
+            return kernels.threshold(kernels.plane_conv(x, weight, window), steps)
+
+        assert plain() == reuse.signs(x)
+        seconds = interleaved([plain, lambda x=x: reuse.signs(x)], turns)
+        yield name, len(reuse.weight), seconds, reuse.pays(x)
+
+
+def loops():
+    """The two forms of 2-D reuse, compiled: (codes, ...) to int32 (R, M)."""
+    import numba
+
+    @numba.njit(nogil=True)
+    def once(codes, unique, counts, of, signs, values, z):
+        for r in range(codes.shape[0]):
+            z[r] = 0
+            for c in range(codes.shape[1]):
+                for u in range(counts[c]):
+                    differ = codes[r, c] ^ unique[c, u]
+                    n = 0
+                    for _ in range(TAPS):
+                        n += differ & 1
+                        differ >>= 1
+                    values[u] = TAPS - 2 * n
+                for m in range(z.shape[1]):
+                    z[r, m] += signs[c, m] * values[of[c, m]]
+
+    @numba.njit(nogil=True)
+    def table(codes, tables, sums, z):
+        for r in range(codes.shape[0]):
+            sums[:] = 0
+            for c in range(codes.shape[1]):
+                row = tables[c, codes[r, c]]
+                for m in range(z.shape[1]):
+                    sums[m] += row[m]
+            z[r] = sums
+
+    return once, table
+
+
+def flat(channels, m, turns, rng, once, table):
+    """Seconds of the packed product, of 2-D filters once, and of a table of patches."""
+    n_kinds = round(SHARE * m)
+    kinds = rng.choice([-1.0, 1.0], (channels, n_kinds, 3, 3))
+    filters = np.stack([some_of(own, m, rng) for own in kinds], axis=-1)  # (M, 3, 3, C)
+    window = Window((3, 3))
+    images = rng.choice([-1.0, 1.0], (1, SIDE, SIDE, channels))
+    x, weight = kernels.pack(images), kernels.prepare(kernels.pack(filters))
+    powers = 1 << np.arange(TAPS)
+
+    def codes_of(signs):  # (..., 9, C) to (..., C)
+        return np.moveaxis(signs > 0, -1, -2) @ powers
+
+    views = window.views(images).reshape(-1, TAPS, channels)
+    codes = codes_of(views).astype(np.uint16)  # (R, C)
+    own = codes_of(filters.reshape(m, TAPS, channels)).T  # (C, M)
+    either = np.where(own & 1, own, 511 - own)
+    unique, of = np.zeros((channels, m), np.uint16), np.zeros((channels, m), np.uint16)
+    counts = np.zeros(channels, np.int64)
+    for c in range(channels):
+        found, of[c] = np.unique(either[c], return_inverse=True)
+        unique[c, : len(found)], counts[c] = found, len(found)
+    signs = np.where(own & 1, 1, -1).astype(np.int32)
+    differ = np.bitwise_count(np.arange(512)[:, None] ^ own[:, None])  # (C, 512, M)
+    tables = (TAPS - 2 * differ.astype(np.int8)).astype(np.int8)
+    z = np.empty((len(codes), m), np.int32)
+    values, sums = np.empty(m, np.int32), np.empty(m, np.int16)
+
+    def papers():
+        once(codes, unique, counts, of, signs, values, z)
+        return z
+
+    def patches():
+        table(codes, tables, sums, z)
+        return z
+
+    expected = kernels.xnor_conv(x, weight, window).reshape(-1, m)
+    assert np.array_equal(papers(), expected)
+    assert np.array_equal(patches(), expected)
+    return interleaved([lambda: kernels.xnor_conv(x, weight, window), papers, patches], turns)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--threads", type=machine.positive, default=1, help="of the kernels (1)")
+    parser.add_argument("--turns", type=machine.positive, default=7, help="that count (7)")
+    args = parser.parse_args()
+    if missing := machine.missing("numba"):
+        raise bitnet.InputError(missing)
+    bitnet.set_num_threads(args.threads)
+    print("\n".join(machine.lines()))
+    rng = np.random.default_rng(0)
+    print(f"\nwhole filters once; {IMAGES} images of {SIDE}x{SIDE}")
+    print(
+        f"{'C':>4} {'M':>5} {'differ':>6} {'input':>7} {'each, ms':>9} {'once, ms':>9} {'gain':>5}"
+    )
+    for channels, size, m, n_kinds in WHOLE:
+        for name, differ, seconds, used in whole(channels, size, m, n_kinds, args.turns, rng):
+            gain = np.median(seconds[:, 0] / seconds[:, 1])
+            each, once = 1e3 * np.median(seconds, axis=0)
+            sizes = f"{channels:4} {size:2}x{size:<2} {m:5} {differ:6} {name:>7}"
+            print(f"{sizes} {each:9.3f} {once:9.3f} {gain:5.2f}{' used' if used else ''}")
+    print(f"\n2-D filters once, {SHARE:.0%} of them unique; 3x3, 1 image of {SIDE}x{SIDE}")
+    print("   C     M  packed, ms   2-D, ms  table, ms       gains")
+    compiled = loops()
+    for channels, m in FLAT:
+        seconds = flat(channels, m, args.turns, rng, *compiled)
+        gains = np.median(seconds[:, :1] / seconds, axis=0)
+        packed, papers, patches = 1e3 * np.median(seconds, axis=0)
+        print(f"{channels:4} {m:5} {packed:11.3f} {papers:9.3f} {patches:10.3f} "
+              f"{gains[1]:5.3f} {gains[2]:5.3f}", flush=True)  # fmt: skip
+
+
+if __name__ == "__main__":
+    bitnet.run(main)

@@ -1,0 +1,15 @@
+"""Pictures of trainings and nets, as PNG or SVG; they need matplotlib (extra `plot`)."""
+
+from bitnet.plots.nets import plot_confusion, plot_filters
+from bitnet.plots.picture import check_plot
+from bitnet.plots.quantizers import plot_quantizers
+from bitnet.plots.training import plot_curves, plot_histograms
+
+__all__ = [
+    "check_plot",
+    "plot_confusion",
+    "plot_curves",
+    "plot_filters",
+    "plot_histograms",
+    "plot_quantizers",
+]

@@ -1,0 +1,140 @@
+"""`bitnet summary`: a net's layers, with weights by their bits, bytes and products."""
+
+import pathlib
+import re
+
+import numpy as np
+
+from bitnet import energy
+from bitnet.archive import to_json
+from bitnet.errors import InputError
+from bitnet.experiment import Trained, open_net
+from bitnet.nets import PAPERS, net_named
+from bitnet.repetition import repetitions
+from bitnet.summary import summarize
+from bitnet.verbs.freeze import frozen
+from bitnet.verbs.options import check_number
+
+__all__ = ["add_arguments", "main", "net_and_image"]
+
+HELP = "layers, weights by their bits, bytes and products; energy, repetition"
+MNIST, CIFAR = (28, 28, 1), (32, 32, 3)
+
+
+def add_arguments(parser):
+    """Give a parser the arguments of the verb.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser
+        Of the verb.
+
+    Examples
+    --------
+    >>> import argparse
+    >>> parser = argparse.ArgumentParser()
+    >>> add_arguments(parser)
+    >>> parser.parse_args(["cifar10"]).image
+    """
+    parser.add_argument("file", metavar="NET", help="what `bitnet train` or `freeze` wrote; or a "
+                        f"net by name: {', '.join(PAPERS)}, mlp:512,512 (units), "
+                        "conv:32,32/64,64/256 (blocks of 3x3 convolutions/units)")  # fmt: skip
+    parser.add_argument("--image", metavar="HxWxC", help="of a net by name: rows, columns and "
+                        "channels (28x28x1; cifar10, svhn: 32x32x3)")  # fmt: skip
+    parser.add_argument("--classes", type=int, default=10, metavar="N",
+                        help="of a net by name (10)")  # fmt: skip
+    parser.add_argument("--float", action="store_true", help="the float twin of a net by name")
+    parser.add_argument("--energy", action="store_true", help="estimate the energy of one image "
+                        "in pJ, beside the float twin's, after Horowitz's tables")  # fmt: skip
+    parser.add_argument("--repetition", action="store_true", help="count the 2-D filters of each "
+                        "binary convolution that differ")  # fmt: skip
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def main(args):
+    """Print the tables.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        What `add_arguments` asks for.
+
+    Raises
+    ------
+    InputError
+        If it is no net, or has no filters to count.
+
+    Examples
+    --------
+    >>> import argparse
+    >>> parser = argparse.ArgumentParser()
+    >>> add_arguments(parser)
+    >>> main(parser.parse_args(["mlp:8", "--image", "4x4x1"]))  # doctest: +ELLIPSIS
+    Sequential of 5 layers, input 16
+    ...
+    """
+    net, image, file = net_and_image(args)
+    tables = {"summary": summarize(net, image, file)}
+    if args.energy:
+        tables["energy"] = energy.estimate(tables["summary"])
+    if args.repetition:
+        tables["repetition"] = repetitions(net)
+    if args.json:
+        print(to_json({name: table.as_dict() for name, table in tables.items()}))
+    else:
+        print("\n\n".join(map(str, tables.values())))
+
+
+def net_and_image(args):
+    """The net that the arguments name.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        With file, image, classes and float.
+
+    Returns
+    -------
+    net : Sequential or FrozenNet
+        Of a file, or of a name with weights by chance.
+    image : tuple or None
+        The shape of an image, for a ConvNet that is not frozen.
+    file : FrozenNet or None
+        What a trained model will be frozen to.
+
+    Raises
+    ------
+    InputError
+        If there is neither such a file nor such a name.
+
+    Examples
+    --------
+    >>> import argparse
+    >>> words = argparse.Namespace(file="conv:8/", image="4x4x3", classes=2, float=False)
+    >>> net_and_image(words)[1]
+    (4, 4, 3)
+    """
+    if pathlib.Path(args.file).exists():
+        if args.image or args.float:
+            raise InputError(f"{args.file} is a file, which says its image; leave the option out")
+        net = open_net(args.file)
+        if not isinstance(net, Trained):
+            return net, None, None
+        file = None if net.settings["float"] else frozen(net, args.file)
+        return net.model, net.image, file
+    try:
+        named = net_named(args.file)
+    except InputError as error:
+        raise InputError(f"{args.file}: there is no such file; {error}") from None
+    check_number("classes", args.classes, 1, 10**6)
+    image = _image(args.image) if args.image else CIFAR if named.name in ("cifar10", "svhn") \
+        else MNIST  # fmt: skip
+    model = named.build(image, args.classes, np.random.default_rng(0), is_float=args.float)
+    return model, image if named.is_conv else None, None
+
+
+def _image(text):
+    """Rows, columns and channels, of HxWxC."""
+    if not re.fullmatch(r"[1-9]\d{0,3}x[1-9]\d{0,3}x[1-9]\d{0,3}", text):
+        raise InputError(f"--image is {text!r:.40}; expected ROWSxCOLUMNSxCHANNELS, as 28x28x1")
+    return tuple(map(int, text.split("x")))

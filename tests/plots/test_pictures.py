@@ -1,0 +1,214 @@
+"""Pictures: what is in them, and that they are whole or not there."""
+
+import contextlib
+import importlib.util
+
+import numpy as np
+import pytest
+
+from bitnet import InputError, kernels
+from bitnet.plots import (
+    check_plot,
+    nets,
+    plot_confusion,
+    plot_curves,
+    plot_filters,
+    plot_histograms,
+    plot_quantizers,
+    quantizers,
+    training,
+)
+from bitnet.runlog import RunLog
+
+pytest.importorskip("matplotlib", reason="plots need matplotlib (extra plot)")
+RNG = np.random.default_rng(0)
+
+
+def record(epoch, **figures):
+    return {"epoch": epoch, "loss": 1 / epoch, "test_accuracy": 0.5, **figures}
+
+
+BINARY = RunLog("run", {}, [
+    record(e, train_accuracy=0.6, flip_ratio=0.1 / e, learning_rate=10.0**-e,
+           histograms={"layers.0.weight": [5, 1, e, 5], "layers.3.weight": [1, 0, 0, e]})
+    for e in range(1, 9)
+])  # fmt: skip
+TWIN = RunLog("twin", {}, [record(e, flip_ratio=0.0, learning_rate=0.001) for e in (1, 2, 3)])
+
+
+@pytest.fixture
+def figures(monkeypatch):
+    """The figures that are drawn, not written."""
+    from matplotlib.figure import Figure
+
+    drawn = []
+
+    @contextlib.contextmanager
+    def drawing(path, width, height):
+        drawn.append(Figure((width, height)))
+        yield drawn[-1]
+
+    for module in (nets, quantizers, training):
+        monkeypatch.setattr(module, "drawing", drawing)
+    return drawn
+
+
+def test_curves_of_a_net_and_its_twin(figures):
+    plot_curves([BINARY, TWIN], "curves.png", ["binary", "float twin"])
+    loss, accuracy, flips, rate = figures[0].axes
+    assert [list(line.get_ydata()) for line in loss.lines] == [
+        [1 / e for e in range(1, 9)],
+        [1, 1 / 2, 1 / 3],
+    ]
+    test, train, twin = accuracy.lines
+    assert list(train.get_ydata()) == [60.0] * 8
+    assert list(test.get_ydata()) == [50.0] * 8
+    assert train.get_linewidth() < test.get_linewidth()
+    assert test.get_color() == train.get_color() != twin.get_color()
+    assert test.get_linestyle() != twin.get_linestyle()  # not by colour alone
+    assert len(flips.lines) == 1  # the twin has no signs
+    assert (rate.get_yscale(), accuracy.get_yscale()) == ("log", "linear")
+    assert all(axes.get_xlabel() == "epoch" and axes.get_ylabel() for axes in figures[0].axes)
+    (legend,) = figures[0].legends
+    assert [text.get_text() for text in legend.get_texts()] == ["binary", "float twin"]
+
+
+def test_what_a_log_lacks_is_said(figures):
+    plot_curves([RunLog("short", {}, [{"epoch": 1, "loss": 0.5}])], "curves.png")
+    loss, *others = figures[0].axes
+    assert len(loss.lines) == 1
+    assert [axes.texts[0].get_text() for axes in others] == ["not in the log"] * 3
+
+
+def test_histograms_are_shares_by_epoch(figures):
+    plot_histograms(BINARY, "histograms.png")
+    first, second, *_ = figures[0].axes
+    assert (first.get_title(), second.get_title()) == ("layers.0.weight", "layers.3.weight")
+    steps = first.patches
+    assert len(steps) == training.MOST_EPOCHS
+    values, edges, _ = steps[0].get_data()
+    assert np.allclose(values, 100 * np.array([5, 1, 1, 5]) / 12)
+    assert np.allclose(edges, [-1, -0.5, 0, 0.5, 1])
+    assert np.allclose(steps[-1].get_data().values, 100 * np.array([5, 1, 8, 5]) / 19)
+    labels = [text.get_text() for text in figures[0].legends[0].get_texts()]
+    assert (labels[0], labels[-1]) == ("epoch 1", "epoch 8")
+
+
+def image_of(figure):
+    return np.asarray(figure.axes[0].images[0].get_array())
+
+
+def squares(sheet, rows, columns):
+    """The +1 and -1 of the first picture on a sheet, from the middles of its squares."""
+    inside = np.argwhere(sheet != 0.6)
+    top, left = inside.min(axis=0)
+    step, half = nets.SQUARE, nets.SQUARE // 2
+    cut = sheet[top + half :: step, left + half :: step][:rows, :columns]
+    return np.where(cut == 1, 1, np.where(cut == 0, -1, 0))
+
+
+@pytest.mark.parametrize(
+    ("shape", "picture", "rows", "columns"),
+    [((6, 5, 3, 1), None, 5, 3), ((6, 5, 3, 3), None, 5, 3), ((6, 36), None, 6, 6),
+     ((6, 36), (4, 9, 1), 4, 9), ((6, 48), None, 4, 4), ((1, 7), None, 1, 7),
+     ((6, 32), None, 4, 8), ((1, 3, 3, 70), None, 3, 3), ((6, 3, 3, 70), None, 3, 3)],
+)  # fmt: skip
+def test_filters_are_the_bits(figures, shape, picture, rows, columns):
+    signs = RNG.choice([-1, 1], shape)
+    plot_filters(kernels.pack(signs), "filters.png", picture)
+    first = signs[0] if signs.ndim == 4 else signs[0].reshape(rows, columns, -1)
+    assert np.array_equal(squares(image_of(figures[0]), rows, columns), first[:, :, 0])
+    assert set(np.unique(image_of(figures[0]))) <= {0.0, 0.6, 1.0}
+
+
+def test_some_filters_of_many(figures):
+    signs = RNG.choice([-1, 1], (100, 3, 3, 1))
+    plot_filters(kernels.pack(signs), "filters.png", None, 4, 90)
+    assert np.array_equal(squares(image_of(figures[0]), 3, 3), signs[90, :, :, 0])
+    assert "units 90 to 93 of 100" in figures[0].axes[0].get_title()
+    white = (image_of(figures[0]) == 1).sum() / nets.SQUARE**2
+    assert white == (signs[90:94] == 1).sum()
+
+
+def test_a_confusion_matrix_has_the_true_classes_as_rows(figures):
+    labels, predictions = [0, 0, 0, 1, 2], [0, 0, 1, 1, 0]
+    plot_confusion(labels, predictions, ["a", "b", "c"], "confusion.png")
+    axes = figures[0].axes[0]
+    assert np.allclose(image_of(figures[0]), [[200 / 3, 100 / 3, 0], [0, 100, 0], [100, 0, 0]])
+    assert {t.get_position(): t.get_text() for t in axes.texts} == {
+        (0, 0): "2", (1, 0): "1", (1, 1): "1", (0, 2): "1",
+    }  # fmt: skip
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted class", "true class")
+    assert "5 images, 60.0 % right" in axes.get_title()
+
+
+def test_quantizers_are_the_functions(figures):
+    plot_quantizers("quantizers.png")
+    above, below = figures[0].axes[:5], figures[0].axes[5:]
+    x = above[0].lines[0].get_xdata()
+    assert np.array_equal(above[0].lines[0].get_ydata(), np.where(x >= 0, 1, -1))
+    assert np.array_equal(above[0].lines[1].get_ydata(), np.clip(x, -1, 1))
+    assert np.array_equal(below[0].lines[0].get_ydata(), abs(x) <= 1)
+    assert np.array_equal(below[1].lines[0].get_ydata(), abs(x) <= 2)
+    assert np.array_equal(below[2].lines[0].get_ydata(), np.ones_like(x))
+    mean = above[3].lines[0].get_ydata()
+    assert abs(mean - np.clip(x, -1, 1)).max() < 0.25  # of 500 draws: 5 standard deviations
+    assert set(np.unique(above[3].lines[1].get_ydata())) == {-1, 1}
+    assert np.array_equal(above[4].lines[0].get_ydata(), np.clip(x, -1, 1))
+
+
+@pytest.mark.parametrize("kind", ["png", "svg", "PNG"])
+def test_files_are_pictures_and_repeat_byte_for_byte(tmp_path, kind):
+    draws = {
+        "curves": lambda path: plot_curves([BINARY, TWIN], path),
+        "histograms": lambda path: plot_histograms(BINARY, path),
+        "filters": lambda path: plot_filters(kernels.pack(np.ones((3, 3, 3, 1))), path),
+        "confusion": lambda path: plot_confusion([0, 1], [1, 1], ["a", "b"], path),
+        "quantizers": plot_quantizers,
+    }
+    for name, draw in draws.items():
+        path = tmp_path / f"{name}.{kind}"
+        draw(path)
+        content = path.read_bytes()
+        assert content.startswith(b"\x89PNG" if kind.lower() == "png" else b"<?xml")
+        if name in ("curves", "filters"):
+            draw(path)
+            assert path.read_bytes() == content
+    if kind == "svg":
+        assert b"learning rate" in (tmp_path / "curves.svg").read_bytes()
+
+
+BITS = kernels.pack(np.ones((2, 6)))
+
+
+@pytest.mark.parametrize(
+    ("draw", "message"),
+    [
+        (lambda p: plot_curves([], p), "0 logs"),
+        (lambda p: plot_curves([BINARY] * 8, p), "8 logs"),
+        (lambda p: plot_curves([BINARY], p, ["a", "b"]), "1 logs with 2 labels"),
+        (lambda p: plot_histograms(TWIN, p), "float net"),
+        (lambda p: plot_filters(np.ones((2, 6)), p), "expected Bits"),
+        (lambda p: plot_filters(kernels.pack(np.ones((0, 6))), p), "expected Bits"),
+        (lambda p: plot_filters(BITS, p, (2, 2, 1)), "picture"),
+        (lambda p: plot_filters(BITS, p, None, 0), "0 to show"),
+        (lambda p: plot_filters(BITS, p, None, 1, 2), "unit 2"),
+        (lambda p: plot_confusion([0], [1], ["a"], p), "below the number"),
+        (lambda p: plot_confusion([], [], ["a"], p), "one or more"),
+        (lambda p: plot_confusion([0.0], [0], ["a"], p), "integers"),
+        (lambda p: plot_confusion([0], [0, 1], ["a", "b"], p), "as many"),
+        (lambda p: plot_confusion([0], [0], ["a"] * 201, p), "at most 200"),
+        (lambda p: plot_quantizers(p.with_suffix(".gif")), "png or .svg"),
+        (lambda p: plot_quantizers(p.parent / "none" / "a.png"), "no folder"),
+    ],
+)
+def test_what_cannot_be_drawn_leaves_no_file(tmp_path, draw, message):
+    with pytest.raises(InputError, match=message):
+        draw(tmp_path / "a.png")
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_matplotlib_the_extra_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"pip install 'bitnet-engine\[plot\]'"):
+        check_plot(tmp_path / "a.png")

@@ -1,0 +1,192 @@
+"""Summary: counts by hand, and bytes that are those of the file on the disk."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+import bitnet
+from bitnet import (
+    AvgPool2d,
+    BatchNorm,
+    BinaryConv2d,
+    BinaryLinear,
+    Dropout,
+    Flatten,
+    InputError,
+    Linear,
+    MaxPool2d,
+    ReLU,
+    Sequential,
+    Sign,
+    models,
+)
+from bitnet.summary import summarize
+
+RNG = np.random.default_rng(0)
+
+
+def convnet(channels=3):
+    """Odd widths, strides, poolings and borders."""
+    layers = [BinaryConv2d(channels, 13, RNG, 5, stride=2, border=1), BatchNorm(13), Sign(),
+              BinaryConv2d(13, 70, RNG, (3, 2), padding="valid"), MaxPool2d(3, 2, 1),
+              BatchNorm(70), Sign(), Flatten(), Dropout(0.5, RNG)]  # fmt: skip
+    n = 70 * 2 * 2
+    return Sequential(*layers, BinaryLinear(n, 9, RNG), BatchNorm(9), Sign(),
+                      BinaryLinear(9, 3, RNG), BatchNorm(3))  # fmt: skip
+
+
+NETS = {
+    "mlp": (models.binary_mlp([784, 65, 10], RNG), None),
+    "mlp of one layer": (models.binary_mlp([3, 2], RNG), None),
+    "mlp with dropout": (models.binary_mlp([30, 64, 9, 4], RNG, dropout=(0.2, 0.5)), None),
+    "convnet": (convnet(), (11, 10, 3)),
+    "one channel": (convnet(1), (11, 10, 1)),
+    "groups": (
+        Sequential(
+            BinaryConv2d(4, 6, RNG, groups=2),
+            BatchNorm(6),
+            Sign(),
+            Flatten(),
+            BinaryLinear(6 * 20, 3, RNG),
+            BatchNorm(3),
+        ),
+        (5, 4, 4),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_the_bytes_are_those_of_the_saved_file(name, tmp_path):
+    model, image = NETS[name]
+    net = bitnet.freeze(model, image=image and image[:2])
+    net.save(tmp_path / "net.npz")
+    on_disk = (tmp_path / "net.npz").stat().st_size
+    frozen, trained = summarize(net), summarize(model, image)
+    assert frozen.file_bytes == trained.file_bytes == on_disk
+    assert frozen.overhead == trained.overhead > 0
+    assert frozen.total("n_bytes") + frozen.overhead == on_disk
+    assert trained.total("file_bytes") + trained.overhead == on_disk
+    loaded = summarize(bitnet.load(tmp_path / "net.npz"))
+    assert loaded == frozen
+    assert f"{on_disk:,}" in str(frozen)
+    assert f"{on_disk:,}" in str(trained)
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_model_and_frozen_net_count_the_same(name):
+    model, image = NETS[name]
+    net = bitnet.freeze(model, image=image and image[:2])
+    trained, frozen = summarize(model, image), summarize(net)
+    assert trained.macs == frozen.macs
+    assert trained.one_bit == frozen.one_bit
+    for field in ("words", "read", "units"):
+        assert trained.total(field) == frozen.total(field)
+    state = model.state_dict().values()
+    assert trained.total("n_bytes") == sum(array.nbytes for array in state)
+    x = RNG.integers(0, 256, (1, *(image or net.shape)), dtype=np.uint8)
+    assert frozen.total("units") == sum(z.size for z in net.pre_activations(x))
+
+
+def test_the_papers_counts():
+    for net, weights, macs in (
+        (models.CIFAR10, 14_022_016, 616_966_144),
+        (models.SVHN, 6_397_632, None),
+    ):
+        table = summarize(models.binary_convnet(**net, rng=RNG), net["image"])
+        assert table.one_bit == weights
+        assert macs is None or sum(table.macs.values()) == macs
+    assert table.rows[0].outputs == (32, 32, 64)
+    mlp = summarize(models.binary_mlp(models.MNIST_TORCH, RNG))
+    assert mlp.one_bit == sum(mlp.macs.values()) == 10_014_720
+
+
+def test_a_convnet_by_hand():
+    table = summarize(bitnet.freeze(convnet(), image=(11, 10)))
+    assert [row.outputs for row in table.rows] == [(6, 5, 13), (2, 2, 70), (9,), (3,)]
+    first, second, third, last = table.rows
+    assert (first.precision, first.macs, first.words) == ("8x1", 30 * 75 * 13, 30 * 13 * 8 * 2)
+    assert (second.precision, second.macs) == ("1x1", 4 * 4 * 6 * 13 * 70)
+    assert (second.words, second.units) == (16 * 70 * 6, 16 * 70)
+    assert (third.macs, third.words, third.read) == (280 * 9, 9 * 5, 280)
+    assert (last.one_bit, last.floats, last.thresholds, last.directions) == (27, 9, 0, 0)
+    assert (second.thresholds, second.directions, second.floats) == (70, 70, 0)
+    assert [row.n_bytes for row in table.rows] == [
+        13 * 25 + 13 * 4 + 2, 70 * 6 * 2 + 70 * 4 + 9, 9 * 35 + 9 * 4 + 2, 3 * 2 + 3 * 12,
+    ]  # fmt: skip
+
+
+def test_a_grouped_convolution():
+    table = summarize(*NETS["groups"])
+    assert table.one_bit == 6 * 9 * 2 + 360
+    assert table.macs["8x1"] == 20 * 6 * 9 * 2
+    frozen = summarize(bitnet.freeze(NETS["groups"][0], image=(5, 4)))
+    assert frozen.rows[0].name == "0 FrozenConv(4, 6, 3x3, groups=2)"
+
+
+def test_float_twins_and_models_that_cannot_be_frozen():
+    twin = summarize(models.float_convnet((8, 8, 3), [(4,)], (5, 2), RNG), (8, 8, 3))
+    macs = 64 * 27 * 4 + 64 * 5 + 10
+    assert twin.macs == {"1x1": 0, "8x1": 0, "float32": macs}
+    assert twin.file_bytes is None
+    assert twin.overhead is None
+    assert "no frozen file: layer 0" in str(twin)
+    assert "1x1 MACs" not in str(twin)
+    mixed = Sequential(BinaryConv2d(3, 4, RNG), BatchNorm(4), ReLU(), AvgPool2d(), Flatten(),
+                       Linear(64, 2, RNG))  # fmt: skip
+    table = summarize(mixed, (8, 8, 3))
+    assert table.macs == {"1x1": 0, "8x1": 64 * 27 * 4, "float32": 128}
+    assert table.file_bytes is None
+
+
+def test_signs_as_input():
+    model = Sequential(Sign(), *models.binary_mlp([70, 3], RNG).layers)
+    table = summarize(model)
+    assert table.macs == {"1x1": 210, "8x1": 0, "float32": 0}
+    assert table.file_bytes == summarize(bitnet.freeze(model, "signs")).file_bytes
+
+
+def test_the_mode_of_the_model_is_kept():
+    model = models.binary_mlp([8, 3], RNG)
+    before = model.state_dict()
+    summarize(model)
+    assert model.training
+    assert all(np.array_equal(a, model.state_dict()[name]) for name, a in before.items())
+
+
+def test_the_dict_is_json_and_has_the_totals():
+    table = summarize(*NETS["convnet"])
+    found = json.loads(json.dumps(table.as_dict()))
+    assert found["totals"]["macs"] == table.macs
+    assert found["totals"]["one_bit"] == sum(layer["one_bit"] for layer in found["layers"])
+    assert (
+        found["overhead_bytes"] + sum(layer["file_bytes"] for layer in found["layers"])
+        == (found["file_bytes"])
+    )
+    assert found["layers"][0]["outputs"] == [6, 5, 13]
+
+
+@pytest.mark.parametrize(
+    ("net", "image", "message"),
+    [
+        (3, None, "got int"),
+        (Linear(3, 2, RNG), None, "got Linear"),
+        (Sequential(), None, "image="),
+        (Sequential(Sequential(Linear(3, 2, RNG))), (3,), "layers inside"),
+        (convnet(), None, "image="),
+        (convnet(), (8, 8), r"\(B, H, W, 3\)"),
+        (convnet(), (8, 0, 3), "1 or more"),
+        (convnet(), "88", "1 or more"),
+        (convnet(), (10**5, 10**5, 3), "at most"),
+        (convnet(), (2, 2, 3), "does not fit"),
+        (models.binary_mlp([784, 10], RNG), (28, 27), "784"),
+    ],
+)
+def test_what_does_not_fit_is_refused(net, image, message):
+    with pytest.raises(InputError, match=message):
+        summarize(net, image)
+
+
+def test_a_picture_for_an_mlp():
+    assert summarize(NETS["mlp"][0], (28, 28, 1)).input == (math.prod((28, 28)),)

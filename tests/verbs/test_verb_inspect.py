@@ -1,0 +1,125 @@
+"""`bitnet inspect`: the text is the bits, and says what each threshold does."""
+
+import re
+
+import numpy as np
+import pytest
+from saved import save_nets
+
+import bitnet
+from bitnet import InputError
+from bitnet.__main__ import main
+from bitnet.verbs import inspect
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return save_nets(tmp_path_factory.mktemp("nets"))
+
+
+def signs_in(text, characters="+-"):
+    """The ±1 of the lines that hold nothing else."""
+    plus, minus = characters
+    lines = [line for line in text.splitlines() if line and set(line) <= {plus, minus, " "}]
+    return [[1 if c == plus else -1 for c in line.replace(" ", "")] for line in lines]
+
+
+def test_the_layers_are_listed(folder, capsys):
+    main(["inspect", str(folder / "conv.npz")])
+    out = capsys.readouterr().out
+    assert re.search(r"^0 +FrozenConv +5x3x3x1 ", out, re.MULTILINE)
+    assert re.search(r"^1 +FrozenOutput +10x980 .*none, but scores$", out, re.MULTILINE)
+    net = bitnet.load(folder / "conv.npz")
+    assert f"{(net.layers[1].bits.signs() > 0).mean():.1%}".replace("%", " %") in out
+
+
+@pytest.mark.parametrize("name", ["mlp.npz", "mlp.checkpoint"])
+def test_the_text_is_the_bits(folder, capsys, name):
+    net = bitnet.load(folder / "mlp.npz")
+    main(["inspect", str(folder / name), "--layer", "0", "--unit", "3"])
+    out = capsys.readouterr().out
+    rows = signs_in(out)
+    assert np.array_equal(rows, net.layers[0].bits.signs()[3].reshape(28, 28))
+    rule = ">=" if net.layers[0].rising[3] else "<="
+    assert f"+1 where z {rule} {net.layers[0].thresholds[3]}," in out
+    main(["inspect", str(folder / name), "--layer", "1", "--all", "--signs", "#."])
+    out = capsys.readouterr().out
+    assert np.array_equal(signs_in(out, "#."), net.layers[1].bits.signs())
+    assert out.count("score = (z - ") == 10
+
+
+def test_the_bits_of_a_convolution(folder, capsys):
+    main(["inspect", str(folder / "conv.npz"), "--layer", "0", "--all"])
+    rows = signs_in(capsys.readouterr().out)
+    bits = bitnet.load(folder / "conv.npz").layers[0].bits.signs()
+    assert np.array_equal(np.array(rows).reshape(5, 3, 3), bits[..., 0])
+
+
+def test_channels_stand_beside_each_other():
+    rng = np.random.default_rng(0)
+    model = bitnet.models.binary_convnet((4, 4, 20), [(2,)], [3], rng)
+    net = bitnet.freeze(model, image=(4, 4))
+    lines = list(inspect.layer_lines(net, 0, 1))
+    assert [line for line in lines if line.startswith("input")] == [
+        "input channels 0 to 15:", "input channels 16 to 19:",
+    ]  # fmt: skip
+    first = signs_in("\n".join(lines))[0]
+    own = net.layers[0].bits.signs()[1]
+    assert first == own[0].T[:16].ravel().tolist()
+
+
+def test_little_is_printed_unless_all_is_asked_for(folder, capsys, monkeypatch):
+    words = ["inspect", str(folder / "mlp.npz"), "--layer"]
+    main([*words, "0"])
+    out = capsys.readouterr().out
+    assert out.count("\nunit ") == inspect.UNITS
+    assert "units 0 to 3 of 9; another one: --unit J, all: --all" in out
+    monkeypatch.setattr(inspect, "WEIGHTS", 100)
+    main([*words, "0"])
+    out = capsys.readouterr().out
+    assert sum(map(len, signs_in(out))) == 84
+    assert "no more than 100 weights; all of them: --all" in out
+    main([*words, "0", "--all"])
+    assert sum(map(len, signs_in(capsys.readouterr().out))) == 9 * 784
+
+
+def test_files_of_text_and_pictures(folder, tmp_path, capsys):
+    pytest.importorskip("matplotlib", reason="pictures need matplotlib (extra plot)")
+    words = ["inspect", str(folder / "mlp.npz"), "--layer", "0"]
+    main([*words, "--out", str(tmp_path / "a.txt")])
+    assert "a.txt: written" in capsys.readouterr().out
+    main(words)
+    assert capsys.readouterr().out == (tmp_path / "a.txt").read_text()
+    main([*words, "--unit", "2", "--as", "png", "--out", str(tmp_path / "a.png")])
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["{}/mlp.npz", "--layer", "2"], "expected 0 to 1"),
+        (["{}/mlp.npz", "--layer", "-1"], "expected 0 to 1"),
+        (["{}/mlp.npz", "--unit", "0"], "--unit needs --layer"),
+        (["{}/mlp.npz", "--layer", "0", "--unit", "9"], "units 0 to 8"),
+        (["{}/mlp.npz", "--signs", "++"], "two different characters"),
+        (["{}/mlp.npz", "--signs", "+\n"], "two different characters"),
+        (["{}/mlp.npz", "--layer", "0", "--as", "png"], "needs --layer and --out FILE.png"),
+        (["{}/mlp.npz", "--as", "svg", "--out", "{}/a.svg"], "needs --layer"),
+        (["{}/mlp.npz", "--layer", "0", "--as", "png", "--out", "a.svg"], "ends with .png"),
+        (["{}/mlp.npz", "--out", "{}/none/a.txt"], "no folder"),
+        (["{}/mlp.npz", "--out", "{}/mlp.npz"], "is a frozen net"),
+        (["{}/mlp.npz", "--out", "{}/conv.checkpoint"], "is a training checkpoint"),
+        (["{}/twin.checkpoint"], "float twin"),
+        (["{}/mlp.jsonl"], "not a file of bitnet"),
+    ],
+)
+def test_what_is_not_there_is_refused(folder, words, message):
+    with pytest.raises(InputError, match=message):
+        main(["inspect", *(word.format(folder) for word in words)])
+
+
+def test_help(capsys):
+    with pytest.raises(SystemExit) as left:
+        main(["inspect", "--help"])
+    assert left.value.code == 0
+    assert "usage: " in capsys.readouterr().out
