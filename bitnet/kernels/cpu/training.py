@@ -13,7 +13,9 @@ from bitnet.kernels.cpu.emit import routine
 from bitnet.kernels.cpu.jit import inner, jit, level
 from bitnet.kernels.cpu.pack import pack_mask_words
 from bitnet.kernels.operands import Quantized
+from bitnet.kernels.threads import shared
 
+NUMBERS_PER_NS = {"sum": 3.0, "sign": 2.0, "gradient": 1.0}  # one thread, about
 SIDE = 16  # rows and columns that change places together: a register of float32
 
 
@@ -52,11 +54,8 @@ def _passing(grad_y, mask, i, g):
 
 
 @jit
-def _batch_norm_backward(grad_y, mask, z, mean, inv_std, scale, grad_z, sums, products):
-    """Two sweeps: the sums of g and of g * xhat down the columns, then the gradient of z.
-
-    scale = gamma * inv_std; grad_z holds g, what the mask lets pass, in between.
-    """
+def _gradient_sums(grad_y, mask, z, mean, inv_std, grad_z, sums, products):
+    """The sums of g and of g * xhat down the columns; grad_z gets g, what the mask lets pass."""
     n_rows, n = z.shape
     for i in range(n_rows):
         g = grad_z[i]
@@ -65,7 +64,12 @@ def _batch_norm_backward(grad_y, mask, z, mean, inv_std, scale, grad_z, sums, pr
             xhat = (np.float32(z[i, j]) - mean[j]) * inv_std[j]
             sums[j] += np.float64(g[j])
             products[j] += np.float64(g[j] * xhat)
-    count = np.float32(n_rows)
+
+
+@jit
+def _gradient_of_numbers(z, mean, inv_std, scale, grad_z, sums, products, count):
+    """The gradient of z in place of g; scale = gamma * inv_std, sums over `count` rows."""
+    n_rows, n = z.shape
     for i in range(n_rows):
         g = grad_z[i]
         for j in range(n):
@@ -142,20 +146,30 @@ def transpose_numbers(x, transposed):
 
 def column_sums(z):
     """See `bitnet.kernels.column_sums`."""
-    sums, squares = np.zeros((2, z.shape[1]), np.int64)
-    _column_sums(np.ascontiguousarray(z), sums, squares)
-    return sums, squares
+    z, parts = np.ascontiguousarray(z), []
+
+    def run(start, stop):
+        both = np.zeros((2, z.shape[1]), np.int64)
+        _column_sums(z[start:stop], *both)
+        parts.append(both)
+
+    shared(run, len(z), 1, z.size / NUMBERS_PER_NS["sum"])
+    return tuple(sum(parts))
 
 
 def normalize_sign(z, mean, scale, shift, window):
     """See `bitnet.kernels.normalize_sign`."""
     if z.dtype != np.int32 or {mean.dtype, scale.dtype, shift.dtype} != {np.dtype(np.float32)}:
         return reference.normalize_sign(z, mean, scale, shift, window)
-    shape = (z.shape[0], words_for(z.shape[1]))
+    z, shape = np.ascontiguousarray(z), (z.shape[0], words_for(z.shape[1]))
     words, mask = np.empty((2, *shape), np.uint64)
     limit = np.float32(np.inf if window is None else window)
-    y = np.full((1, 64 * shape[1]), np.nan, np.float32)
-    _normalize_sign(np.ascontiguousarray(z), mean, scale, shift, limit, y, words, mask)
+
+    def run(i, j):
+        y = np.full((1, 64 * shape[1]), np.nan, np.float32)
+        _normalize_sign(z[i:j], mean, scale, shift, limit, y, words[i:j], mask[i:j])
+
+    shared(run, len(z), 1, z.size / NUMBERS_PER_NS["sign"])
     return Bits(words, z.shape), Bits(mask, z.shape)
 
 
@@ -166,10 +180,15 @@ def batch_norm_backward(grad_y, mask, z, mean, inv_std, gamma):
     }:
         return reference.batch_norm_backward(grad_y, mask, z, mean, inv_std, gamma)
     words = np.empty((0, 0), np.uint64) if mask is None else np.ascontiguousarray(mask.words)
-    grad_z = np.empty(z.shape, np.float32)
+    grad_z, z = np.empty(z.shape, np.float32), np.ascontiguousarray(z)
     sums, products = np.zeros((2, z.shape[1]))
-    arrays = np.ascontiguousarray(grad_y), words, np.ascontiguousarray(z)
-    _batch_norm_backward(*arrays, mean, inv_std, gamma * inv_std, grad_z, sums, products)
+    _gradient_sums(np.ascontiguousarray(grad_y), words, z, mean, inv_std, grad_z, sums, products)
+    columns, count = (mean, inv_std, gamma * inv_std), np.float32(len(z))
+
+    def run(i, j):
+        _gradient_of_numbers(z[i:j], *columns, grad_z[i:j], sums, products, count)
+
+    shared(run, len(z), 1, z.size / NUMBERS_PER_NS["gradient"])
     return grad_z, products.astype(np.float32), sums.astype(np.float32)
 
 
