@@ -1,7 +1,6 @@
 """`bitnet train`: train a binary net, or its float twin, and keep it in a file after each epoch."""
 
 import json
-import math
 import pathlib
 import re
 
@@ -361,12 +360,13 @@ class _Log:
             for line in file:
                 try:
                     record = json.loads(line)
-                except ValueError:
+                except (ValueError, RecursionError):
                     record = None
                 known = isinstance(record, dict)
+                epoch = record.get("epoch") if known else None
                 if not kept and not (known and "settings" in record):
                     raise InputError(f"--log: {self.path} is no log of a training; name another")
-                if not kept or (known and record.get("epoch", math.inf) <= done):
+                if not kept or (type(epoch) is int and epoch <= done):
                     kept.append(line.rstrip("\n"))
         return kept
 
