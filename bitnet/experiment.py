@@ -88,6 +88,11 @@ class Experiment:
             )
         if settings["batch"] > len(images):
             raise InputError(f"batch is {settings['batch']}; there are only {len(images)} images")
+        if settings["crop"] >= min(images.shape[1:3]):
+            raise InputError(
+                f"crop is {settings['crop']}; expected fewer pixels than the images' "
+                f"{images.shape[1]} x {images.shape[2]}"
+            )
         self.recipe = recipe_of(self.settings)
         self.rng = np.random.default_rng(settings["seed"])
         self.model = model_of(self.settings, self.rng)
