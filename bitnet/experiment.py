@@ -17,7 +17,7 @@ from bitnet.errors import InputError
 from bitnet.fit import fit
 from bitnet.module import Module
 from bitnet.nets import net_named
-from bitnet.preparation import Preparation
+from bitnet.preparation import GREY, Preparation
 from bitnet.settings import check_settings, inputs_of, model_of, read_data, recipe_of
 from bitnet.train import scores
 
@@ -88,6 +88,11 @@ class Experiment:
             )
         if settings["batch"] > len(images):
             raise InputError(f"batch is {settings['batch']}; there are only {len(images)} images")
+        if settings["crop"] >= min(images.shape[1:3]):
+            raise InputError(
+                f"crop is {settings['crop']}; expected fewer pixels than the images' "
+                f"{images.shape[1]} x {images.shape[2]}"
+            )
         self.recipe = recipe_of(self.settings)
         self.rng = np.random.default_rng(settings["seed"])
         self.model = model_of(self.settings, self.rng)
@@ -140,7 +145,8 @@ class Experiment:
         parts = self.model, self.optimizer, self.schedule, self.recipe.loss_of, self.data
         settings = self.settings
         numbers = settings["epochs"], settings["batch"], self.rng, self.done
-        images = inputs_of(settings), settings["flip"], settings["crop"]
+        border = GREY if self.preparation else None
+        images = inputs_of(settings), settings["flip"], settings["crop"], border
         for epoch in fit(*parts, *numbers, *images, progress):
             self.done = epoch.epoch
             accuracy = epoch.validation_accuracy

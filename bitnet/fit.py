@@ -105,7 +105,7 @@ class Epoch:
 
 
 def fit(model, optimizer, schedule, loss, data, epochs, batch, rng, done=0, to_input=None,
-        flip=False, crop=0, progress=lambda passes: passes):  # fmt: skip
+        flip=False, crop=0, border=None, progress=lambda passes: passes):  # fmt: skip
     """Train a model, and yield an `Epoch` after each pass over the training images.
 
     The caller prints, logs and writes checkpoints; after the `yield` the model, the optimizer
@@ -135,6 +135,8 @@ def fit(model, optimizer, schedule, loss, data, epochs, batch, rng, done=0, to_i
         Turn half of the training images, left to right.
     crop : int, optional
         Pad training images by so many pixels and cut out a random part of the first size.
+    border : int, optional
+        The value of those pixels: 0, black, by default.
     progress : callable, optional
         Wraps the batches of an epoch, as a progress bar does.
 
@@ -159,7 +161,8 @@ def fit(model, optimizer, schedule, loss, data, epochs, batch, rng, done=0, to_i
     >>> [e.epoch for e in fit(*training, functions.squared_hinge, data, 2, 50, rng)]
     [1, 2]
     """
-    changes = {"flip": flip, "pad": crop, "prefetch": AHEAD if flip or crop else 0}
+    changes = {"flip": flip, "pad": crop, "border": border}
+    changes["prefetch"] = AHEAD if flip or crop else 0
     while done < epochs:
         start_s, losses, bits = time.perf_counter(), [], weight_bits(model)
         passes = batches(*data.train, batch, rng, **changes)

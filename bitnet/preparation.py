@@ -19,6 +19,7 @@ RADIUS, SIGMA = 4, 2.0  # of lcn: 9 x 9 pixels
 LEAST_DEVIATION = 1e-4  # of lcn
 REGULARIZER = 0.1  # of zca, in means of the eigenvalues
 CLIP = 4.0  # standard deviations on 8 bits, each side
+GREY = 128  # the mean of prepared pixels on 8 bits
 MAX_ZCA = 10_000  # pixels times channels of an image; the matrix has its square
 MAX_SIZE = 1 << 28
 PART = 1 << 22  # numbers that are worked on at once

@@ -23,7 +23,7 @@ from bitnet import nets
 from bitnet.archive import check_writable, replacing
 from bitnet.fit import fit
 from bitnet.nets import net_named
-from bitnet.preparation import STEPS, Preparation
+from bitnet.preparation import GREY, STEPS, Preparation
 from bitnet.recipes import RECIPES, recipe_for
 from bitnet.settings import inputs_of, read_data
 
@@ -31,7 +31,7 @@ COLUMNS = "{:>6} {:>9} {:>8} {:>8} {:>10} {:>8} {:>10} {:>8} {:>8}"
 TIMED = 500  # test images on which the speed is measured
 
 
-def train(recipe, net, data, args):
+def train(recipe, net, data, args, border):
     """A trained model, and the function from images to what it takes; prints a line an epoch."""
     rng = np.random.default_rng(args.seed)
     model = recipe.model(net, data.train[0].shape[1:], len(data.classes), rng)
@@ -42,7 +42,7 @@ def train(recipe, net, data, args):
                          "seconds"))  # fmt: skip
     numbers = recipe.epochs, recipe.batch, rng
     for epoch in fit(model, optimizer, schedule, recipe.loss_of, data, *numbers,
-                     to_input=to_input, flip=args.flip, crop=args.crop,
+                     to_input=to_input, flip=args.flip, crop=args.crop, border=border,
                      progress=lambda passes: tqdm(passes, leave=False, disable=None)):  # fmt: skip
         figures = f"{epoch.loss:.5f}", f"{epoch.train_accuracy:.2%}", f"{epoch.test_accuracy:.2%}"
         figures += f"{epoch.learning_rate:.2e}", f"{epoch.flip_ratio:.2%}"
@@ -88,7 +88,8 @@ def main():
         print(f"images prepared: {' '.join(steps)}")
         data = data.with_images(preparation)
 
-    model, to_input = train(recipe, net, data, args)
+    border = GREY if preparation else None  # of padded images: grey, or black
+    model, to_input = train(recipe, net, data, args, border)
     n_bytes = sum(p.data.nbytes for p in model.parameters())
     rows = [row("binary, latent", lambda x: bitnet.predict(model, x, to_input), data.test, n_bytes)]
 
@@ -107,7 +108,7 @@ def main():
         print("float twin: the same sizes, epochs and batches, ReLU, cross-entropy, Adam from 1e-3")
         recipe = recipe_for(args.recipe, args.data, net, is_float=True)
         recipe = recipe.changed(args.epochs, args.batch)
-        twin, to_float = train(recipe, net, data, args)
+        twin, to_float = train(recipe, net, data, args, border)
         n_bytes = sum(p.data.nbytes for p in twin.parameters())
         predict = lambda x: bitnet.predict(twin, x, to_float)  # noqa: E731
         rows.insert(0, row("float twin", predict, data.test, n_bytes))

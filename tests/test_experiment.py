@@ -70,6 +70,22 @@ def test_the_net_from_the_file(tmp_path, changes):
     assert isinstance(open_net(tmp_path / "net"), Trained)
 
 
+@pytest.mark.parametrize(("prepare", "border"), [([], None), (["gcn"], 128)])
+def test_what_is_added_to_prepared_images_is_grey(monkeypatch, prepare, border):
+    from bitnet import fit
+
+    own, borders = fit.batches, []
+
+    def batches(*args, **changes):
+        if "border" in changes:
+            borders.append(changes["border"])
+        return own(*args, **changes)
+
+    monkeypatch.setattr(fit, "batches", batches)
+    next(Experiment({**SMALL, "net": "conv:2/4", "crop": 2, "prepare": prepare}).epochs())
+    assert borders == [border]
+
+
 def test_a_frozen_net_takes_raw_images_too(tmp_path):
     experiment = trained_file(tmp_path / "net", 1, prepare=["gcn"])
     frozen = bitnet.freeze(experiment.model)

@@ -90,6 +90,13 @@ def test_a_convnet_has_no_dropout_and_says_so():
     assert "dropout" in recipe.notes[0]
 
 
+@pytest.mark.parametrize(("data", "held"), [("mnist", 10000), ("cifar10", 5000), ("svhn", 6000)])
+def test_the_papers_choose_the_epoch_on_images_held_back(data, held):
+    for name in ("theano", "torch"):
+        assert f"--validation {held}" in recipe_for(name, data).notes[-1]
+    assert recipe_for("default", data).notes == ()
+
+
 @pytest.mark.parametrize(("name", "data"), [("paper", "mnist"), ("theano", "folder"), (3, "mnist")])
 def test_other_recipes_are_refused(name, data):
     with pytest.raises(InputError, match="recipe"):

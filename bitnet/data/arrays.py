@@ -72,7 +72,10 @@ def parse_npy(content, name):
             f"{name}: shape {shape} for {len(content) - begin} bytes; the file is cut off"
         )
     order = "F" if fits[1] == "True" else "C"
-    return np.frombuffer(content, np.uint8, offset=begin).reshape(shape, order=order)
+    try:
+        return np.frombuffer(content, np.uint8, offset=begin).reshape(shape, order=order)
+    except (ValueError, OverflowError):  # an empty array with an axis that no array can have
+        raise InputError(f"{name}: shape {shape}; expected images of pixels") from None
 
 
 def read_arrays(path, max_bytes=MAX_BYTES):

@@ -37,7 +37,7 @@ def read_image(path, size, channels=3):
     Parameters
     ----------
     path : str or path
-        A JPEG, PNG, BMP, GIF, PPM, PGM, TIFF or WebP file of at most 256 MiB and 67 million
+        A JPEG, PNG, BMP, GIF, PPM, PGM or WebP file of at most 256 MiB and 67 million
         pixels.
     size : int
         Pixels along each side, 1 to 4096.
@@ -207,7 +207,8 @@ def read_image_folder(folder, size=32, channels=3):
     ----------
     folder : str or path
         With `train/CLASS/` and `val/CLASS/`, or where there is no `val`, `test/CLASS/`.
-        The classes are the names of the folders, sorted, and the same in both.
+        The classes are the names of the folders, sorted, and the same in both.  They take turns,
+        each as often as its share, so that the first images and the last ones are of all classes.
     size, channels : int, optional
         As for `read_image`: 32 pixels along each side, 3 channels.
 
@@ -252,13 +253,13 @@ def read_image_folder(folder, size=32, channels=3):
         )
     arrays = []
     for part in parts:
-        paths, labels = [], []
+        turns = []  # where in its class a picture stands, from 0 to 1, its label and its path
         for label, name in enumerate(classes):
             found = _pictures(part / name)
             if not found:
                 raise InputError(f"{part / name}: no pictures in it; expected {_endings()}")
-            paths += found
-            labels += [label] * len(found)
+            turns += [((i + 0.5) / len(found), label, path) for i, path in enumerate(found)]
+        _, labels, paths = zip(*sorted(turns), strict=True)
         arrays.append(_read_all(paths, size, channels, part))
         arrays.append(np.array(labels, np.min_scalar_type(len(classes) - 1)))
     return tuple(arrays), classes

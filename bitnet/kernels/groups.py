@@ -1,7 +1,5 @@
 """Grouped convolutions: the channels in groups, each with filters of its own."""
 
-import math
-
 import numpy as np
 
 from bitnet.errors import InputError
@@ -129,7 +127,7 @@ def filters(weight, groups):
     kept = weight.layouts if weight.layouts is not None else {}
     if ("groups", groups) not in kept:
         step = len(weight) // groups
-        parts = [weight[i : i + step] for i in range(0, math.prod(weight.shape[:1]), step)]
+        parts = [weight[i * step : (i + 1) * step] for i in range(groups)]
         kept["groups", groups] = parts if weight.layouts is None else [*map(prepare, parts)]
     return kept["groups", groups]
 

@@ -11,11 +11,18 @@ from bitnet.kernels.bits import Bits
 
 __all__ = ["Window"]
 
+LARGEST = 2**31 - 1  # of the numbers of a window, which may come from a file
+
 
 def _is_pair(value, kind=(int, np.integer)):
     """Whether a value is two values of a kind."""
     two = isinstance(value, (tuple, list)) and len(value) == 2
     return two and all(isinstance(v, kind) and not isinstance(v, bool) for v in value)
+
+
+def _is_range(value, least):
+    """Whether a value is two whole numbers from `least` to `LARGEST`."""
+    return _is_pair(value) and least <= min(value) <= max(value) <= LARGEST
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,13 +61,14 @@ class Window:
 
     def __post_init__(self):
         pads = self.padding if _is_pair(self.padding, (tuple, list)) else ((), ())
-        good = [_is_pair(v) and min(v) >= 1 for v in (self.size, self.stride)]
-        good += [_is_pair(v) and min(v) >= 0 for v in pads]
+        good = [_is_range(v, 1) for v in (self.size, self.stride)]
+        good += [_is_range(v, 0) for v in pads]
         if not all(good) or self.border not in (0, 1, -1):
             raise InputError(
                 f"Window: size {self.size!r}, stride {self.stride!r}, padding {self.padding!r}, "
                 f"border {self.border!r}; expected two numbers of 1 or more for size and stride, "
-                "pads ((above, below), (left, right)) of 0 or more, and a border of 0, 1 or -1"
+                "pads ((above, below), (left, right)) of 0 or more, all below 2**31, and a border "
+                "of 0, 1 or -1"
             )
         for name in ("size", "stride"):  # a Window is a key, also where lists were given
             object.__setattr__(self, name, tuple(map(int, getattr(self, name))))

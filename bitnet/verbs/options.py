@@ -185,4 +185,10 @@ def images_of(net, path, data=None, folder=None, limit=0):
             f"{path} takes images of {shape} and has {own} classes; {name} has images of "
             f"{'x'.join(map(str, images.shape[1:]))} and {n_classes} classes; see --data"
         )
+    if name == "folder" and net.classes and tuple(net.classes) != split.classes:
+        other = next(a for a, b in zip(split.classes, net.classes, strict=True) if a != b)
+        raise InputError(
+            f"{folder} has a class {other!r}, which {path} was not trained on; expected the "
+            f"folders {', '.join(net.classes):.200}"
+        )
     return name, images, labels

@@ -1,7 +1,6 @@
 """`bitnet train`: train a binary net, or its float twin, and keep it in a file after each epoch."""
 
 import json
-import math
 import pathlib
 import re
 
@@ -350,25 +349,36 @@ class _Log:
                     **experiment.schedule.settings()}  # fmt: skip
         self.path, lines = path, [to_json({"settings": settings})]
         if pathlib.Path(path).is_file() and pathlib.Path(path).stat().st_size:
-            lines = self._earlier(experiment.done)
+            lines = self._earlier(experiment.settings, experiment.done)
         with replacing(path) as file:
             file.write("".join(f"{line}\n" for line in lines).encode())
 
-    def _earlier(self, done):
+    def _earlier(self, settings, done):
         """The lines of the settings and of the epochs that the checkpoint holds."""
         kept = []
         with open(self.path, encoding="utf-8", errors="replace") as file:
             for line in file:
                 try:
                     record = json.loads(line)
-                except ValueError:
+                except (ValueError, RecursionError):
                     record = None
                 known = isinstance(record, dict)
-                if not kept and not (known and "settings" in record):
-                    raise InputError(f"--log: {self.path} is no log of a training; name another")
-                if not kept or (known and record.get("epoch", math.inf) <= done):
+                epoch = record.get("epoch") if known else None
+                if not kept:
+                    self._check(record.get("settings") if known else None, settings)
+                if not kept or (type(epoch) is int and epoch <= done):
                     kept.append(line.rstrip("\n"))
         return kept
+
+    def _check(self, logged, settings):
+        """Refuse the settings of another training than the one that is gone on with."""
+        if not isinstance(logged, dict):
+            raise InputError(f"--log: {self.path} is no log of a training; name another")
+        for name in sorted(SETTINGS.keys() - {"folder", "epochs"}):
+            if logged.get(name) != settings[name]:
+                raise InputError(
+                    f"--log: {self.path} is of another training ({name} differs); name another"
+                )
 
     def write(self, epoch):
         """Add the line of an epoch."""

@@ -121,6 +121,21 @@ def test_groups_are_convolutions_beside_each_other(sizes, seed):
             np.testing.assert_array_equal(one[own], other)
 
 
+@pytest.mark.parametrize("groups", [1, 2])
+def test_no_filters_at_all(groups):
+    x, weight = kernels.pack(np.ones((1, 3, 3, 4))), kernels.pack(np.ones((0, 2, 2, 4 // groups)))
+    grad, window = np.zeros((1, 2, 2, 0), np.float32), Window((2, 2))
+    pixels = np.zeros((1, 3, 3, 4), np.uint8)
+    assert kernels.xnor_conv(x, weight, window, groups).shape == (1, 2, 2, 0)
+    assert kernels.plane_conv(pixels, weight, window, groups).shape == (1, 2, 2, 0)
+    for bits in (None, 8):
+        rule = bits, None, groups
+        assert not kernels.gradient_of_images(grad, weight, window, (3, 3), *rule).any()
+        for images in (x, pixels):
+            shape = kernels.gradient_of_filters(grad, images, window, *rule).shape
+            assert shape == weight.shape
+
+
 def test_groups_that_do_not_divide_are_refused():
     x, weight = kernels.pack(np.ones((1, 2, 2, 4))), kernels.pack(np.ones((3, 1, 1, 2)))
     for groups in (2, 0, 1.5):

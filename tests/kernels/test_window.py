@@ -35,6 +35,8 @@ def test_classes_say_which_taps_are_inside(size, stride, padding):
         {"size": (3, 3), "padding": (1, 1)},
         {"size": (3, 3), "stride": (0, 1)},
         {"size": (3, 3), "padding": ((-1, 0), (0, 0))},
+        {"size": (3, 3), "stride": (1, 2**31)},
+        {"size": (3, 3), "padding": ((0, 0), (0, 10**30))},
         {"size": (3, 3), "border": 2},
     ],
 )

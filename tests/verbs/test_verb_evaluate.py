@@ -1,9 +1,11 @@
 """`bitnet evaluate`: the figures of trained and frozen nets, and nets that do not fit the data."""
 
+import itertools
 import json
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import bitnet
 from bitnet import InputError
@@ -88,6 +90,23 @@ def test_nets_that_do_not_say_what_they_were_trained_on(tmp_path, capsys):
 def test_wrong_arguments(nets, words, message):
     with pytest.raises(InputError, match=message):
         main(["evaluate", str(nets / "mlp"), *words])
+
+
+def test_folders_of_other_classes_are_refused(tmp_path, monkeypatch, capsys):
+    rng = np.random.default_rng(0)
+    for root, names in (("pets", ("cat", "dog")), ("birds", ("owl", "tit"))):
+        for part, name in itertools.product(("train", "val"), names):
+            (tmp_path / root / part / name).mkdir(parents=True)
+            pixels = rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)
+            for i in range(4):
+                Image.fromarray(pixels).save(tmp_path / root / part / name / f"{i}.png")
+    monkeypatch.chdir(tmp_path)
+    words = "--net", "mlp:4", "--size", "8", "--epochs", "1", "--batch", "4", "--quiet"
+    main(["train", "--data", "folder", "--folder", "pets", *words, "--out", "net"])
+    assert evaluated(capsys, "net")["images"] == 8
+    assert evaluated(capsys, "net", "--limit", 2)["classes"].keys() == {"cat", "dog"}
+    with pytest.raises(InputError, match="birds has a class 'owl', which net was not trained on"):
+        main(["evaluate", "net", "--data", "folder", "--folder", "birds"])
 
 
 def test_damaged_files(nets, tmp_path):

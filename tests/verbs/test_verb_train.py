@@ -112,9 +112,18 @@ def test_going_on_after_control_c_ends_with_the_same_bytes(folder, monkeypatch, 
 def test_lines_of_a_log_that_the_checkpoint_does_not_hold_are_dropped(folder):
     train("--log", "run.jsonl")
     log = folder / "run.jsonl"
-    log.write_text(log.read_text() + '{"epoch": 4, "loss": 1}\n{"epo')
+    log.write_text(log.read_text() + '{"epoch": 4, "loss": 1}\n{"epoch": "2"}\n{"epo')
     main(["train", "--resume", "mlp-16-embedded.checkpoint", "--log", "run.jsonl"])
     assert [line.get("epoch") for line in without_times(log)] == [None, 1, 2, 3]
+
+
+def test_the_log_of_another_training_is_left_alone(folder):
+    train("--out", "a", "--log", "a.jsonl", "--quiet")
+    before = (folder / "a.jsonl").read_bytes()
+    train("--recipe", "torch", "--seed", 0, "--out", "b", "--quiet")
+    with pytest.raises(InputError, match=r"a\.jsonl is of another training"):
+        main(["train", "--resume", "b", "--epochs", "4", "--log", "a.jsonl"])
+    assert (folder / "a.jsonl").read_bytes() == before
 
 
 def test_a_finished_training_has_nothing_to_go_on_with(folder, capsys):
@@ -238,7 +247,7 @@ def test_a_folder_of_pictures(folder, channels):
         (["--validation", "300"], "validation is 300"),
         (["--limit", "-1"], "--limit is -1"),
         (["--crop", "65"], "--crop is 65"),
-        (["--crop", "30"], "pad is 30"),
+        (["--crop", "30"], "crop is 30; expected fewer pixels than the images. 28 x 28"),
         (["--net", "mlp:0"], "--net 'mlp:0'; expected one of"),
         (["--net", "mlp:9999999,9999999"], "expected at most"),
         (["--net", "conv:1/1/1/1/1/1"], "too small for 5 poolings"),

@@ -210,7 +210,7 @@ def gradient_of_filters(grad_z, x, window, largest, seed):
         inside, of = window.classes(*x.shape[1:3])
         total += (by_place @ (~inside[of.ravel()]).astype(np.int64))[:, :, None]
     if pixels:
-        total = total.reshape(*total.shape[:2], -1, 8) @ (1 << np.arange(8))
+        total = total.reshape(m, window.taps, x.shape[3], 8) @ (1 << np.arange(8))
     total = total.reshape(m, *window.size, x.shape[3]).astype(np.float64)
     with np.errstate(all="ignore"):  # of a gradient that is not finite
         return (total * (scales / np.float32(largest))[:, None, None, None]).astype(np.float32)
