@@ -11,6 +11,7 @@ from bitnet.module import check_state
 __all__ = ["Checkpoint", "load_checkpoint", "read_checkpoint", "save_checkpoint"]
 
 KIND, VERSION = "training checkpoint", 1
+UNFIT_STATE = (TypeError, ValueError, KeyError, IndexError, OverflowError)  # of a generator
 PARTS = ("model", "optimizer", "extra")
 
 
@@ -159,7 +160,7 @@ def load_checkpoint(path, model, optimizer, schedule, rng, settings=None):
     check_state(f"{path}: optimizer", optimizer.state_dict(), file.optimizer)
     try:
         rng.bit_generator.state = file.rng
-    except (TypeError, ValueError, KeyError, IndexError, OverflowError) as error:
+    except UNFIT_STATE as error:
         raise InputError(f"{path}: the random state does not fit ({error})") from None
     model.load_state_dict(file.model)
     optimizer.load_state_dict(file.optimizer)

@@ -11,10 +11,10 @@ import zlib
 import numpy as np
 
 from bitnet.archive import kind_of
-from bitnet.checkpoint import KIND, load_checkpoint, read_checkpoint, save_checkpoint
+from bitnet.checkpoint import KIND, UNFIT_STATE, load_checkpoint, read_checkpoint, save_checkpoint
 from bitnet.deploy import file as frozen_file
 from bitnet.errors import InputError
-from bitnet.fit import fit
+from bitnet.fit import Begun, fit
 from bitnet.module import Module
 from bitnet.nets import net_named
 from bitnet.preparation import GREY, Preparation
@@ -52,6 +52,8 @@ class Experiment:
         Where they come from.
     done : int
         Epochs done.
+    begun : Begun or None
+        The epoch after those that are done, if it was stopped.
     best : dict or None
         The last epoch with the least error on the images held back, and its two accuracies.
 
@@ -98,7 +100,7 @@ class Experiment:
         self.model = model_of(self.settings, self.rng)
         self.optimizer = self.recipe.optimizer_of(self.model)
         self.schedule = self.recipe.schedule()
-        self.done, self.best, self.preparation = 0, None, preparation
+        self.done, self.best, self.begun, self.preparation = 0, None, None, preparation
         if settings["prepare"] and preparation is None:
             self.preparation = Preparation.fit(settings["prepare"], images)
         self.data = data.with_images(self.preparation) if self.preparation else data
@@ -131,6 +133,14 @@ class Experiment:
         parts = experiment.model, experiment.optimizer, experiment.schedule, experiment.rng
         experiment.done = load_checkpoint(path, *parts, {"experiment": trained.settings})
         experiment.best = _best(path, file.notes.get("best"))
+        if "begun" in file.notes:
+            n_batches = len(experiment.data.train[0]) // experiment.settings["batch"]
+            begun = file.notes["begun"], _begun(file.extra), experiment.model, n_batches
+            try:
+                experiment.begun = Begun.from_file(*begun)
+                np.random.default_rng(0).bit_generator.state = experiment.begun.rng
+            except (InputError, *UNFIT_STATE) as error:
+                raise InputError(f"{path}: {error}") from None
         if epochs is not None and epochs != trained.settings["epochs"]:
             if experiment.recipe.fall != "Step":
                 raise InputError(
@@ -140,14 +150,20 @@ class Experiment:
             experiment.settings["epochs"] = epochs
         return experiment
 
-    def epochs(self, progress=lambda passes: passes):
-        """Train on, and yield an `Epoch` after each; arguments as for `bitnet.fit.fit`."""
+    def epochs(self, progress=lambda passes: passes, stop=lambda: False):
+        """Train on, and yield an `Epoch` after each; arguments as for `bitnet.fit.fit`.
+
+        After a stop between two batches `begun` says so, and `save` keeps it.
+        """
         parts = self.model, self.optimizer, self.schedule, self.recipe.loss_of, self.data
         settings = self.settings
         numbers = settings["epochs"], settings["batch"], self.rng, self.done
         border = GREY if self.preparation else None
         images = inputs_of(settings), settings["flip"], settings["crop"], border
-        for epoch in fit(*parts, *numbers, *images, progress):
+        for epoch in fit(*parts, *numbers, *images, progress, self.begun, stop):
+            self.begun = epoch if isinstance(epoch, Begun) else None
+            if self.begun:
+                return
             self.done = epoch.epoch
             accuracy = epoch.validation_accuracy
             if accuracy is not None and (not self.best or accuracy >= self.best["validation"]):
@@ -160,9 +176,16 @@ class Experiment:
         notes = {"best": self.best}
         if self.preparation:
             notes["prepare"] = self.preparation.header
-        extra = self.preparation.arrays if self.preparation else {}
+        extra = dict(self.preparation.arrays) if self.preparation else {}
+        if self.begun:
+            notes["begun"], extra = self.begun.notes(), extra | self.begun.arrays()
         parts = self.model, self.optimizer, self.schedule, self.rng
         save_checkpoint(path, self.done, *parts, {"experiment": self.settings}, notes, extra)
+
+
+def _begun(extra, begun=True):
+    """The arrays of an epoch that is begun, or the others."""
+    return {name: a for name, a in extra.items() if name.startswith("begun.") == begun}
 
 
 def _best(path, best):
@@ -294,7 +317,9 @@ def _read(path):
         model.load_state_dict(file.model)
         preparation = None
         if settings["prepare"]:
-            preparation = Preparation.from_arrays(file.notes.get("prepare"), file.extra)
+            preparation = Preparation.from_arrays(
+                file.notes.get("prepare"), _begun(file.extra, False)
+            )
             header = preparation.header
             if [header["steps"], header["image"]] != [settings["prepare"], settings["picture"]]:
                 raise InputError(f"{preparation!r} is of other images or steps than the settings")

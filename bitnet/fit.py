@@ -9,11 +9,12 @@ import numpy as np
 from bitnet.data.batches import batches
 from bitnet.errors import InputError
 from bitnet.image_layers import BinaryConv2d
+from bitnet.kernels import Bits
 from bitnet.layers import BinaryLinear, ReLU, Sign
 from bitnet.module import evaluating
 from bitnet.train import evaluate, flip_ratio, weight_bits
 
-__all__ = ["Epoch", "Split", "activity", "fit", "histograms"]
+__all__ = ["Begun", "Epoch", "Split", "activity", "fit", "histograms"]
 
 BINS = 40
 MEASURED = 10_000  # training images on which the accuracy is measured
@@ -104,8 +105,67 @@ class Epoch:
         return {k: v for k, v in dataclasses.asdict(self).items() if v is not None}
 
 
+@dataclasses.dataclass(frozen=True)
+class Begun:
+    """An epoch that was stopped between two batches, for `fit` to go on with.
+
+    Attributes
+    ----------
+    rng : dict
+        The state of the generator before it drew the order of the images.
+    losses : list of float
+        Of the batches that are done.
+    bits : list of Bits
+        The signs of the weights before the epoch.
+    seconds : float
+        Of the epoch so far.
+
+    Examples
+    --------
+    >>> len(Begun(np.random.default_rng(0).bit_generator.state, [0.5, 0.25], [], 1.5).losses)
+    2
+    """
+
+    rng: dict
+    losses: list
+    bits: list
+    seconds: float
+
+    def notes(self):
+        """What JSON can hold of it."""
+        return {"rng": self.rng, "losses": self.losses, "seconds": self.seconds}
+
+    def arrays(self):
+        """The signs, a byte for eight of them, by name."""
+        return {f"begun.{i}": bits.to_bytes() for i, bits in enumerate(self.bits)}
+
+    @classmethod
+    def from_file(cls, notes, arrays, model, n_batches):
+        """The inverse of `notes` and `arrays`, for a model and as many batches an epoch.
+
+        Raises
+        ------
+        InputError
+            If they do not fit.
+        """
+        kinds = {"rng": dict, "losses": list, "seconds": float}
+        fits = isinstance(notes, dict) and {k: type(v) for k, v in notes.items()} == kinds
+        if not fits or not 0 < len(notes["losses"]) < n_batches or not all(
+            type(number) is float for number in [*notes["losses"], notes["seconds"]]
+        ):  # fmt: skip
+            raise InputError("what the file says about the epoch that is begun does not fit")
+        before = weight_bits(model)
+        if set(arrays) != {f"begun.{i}" for i in range(len(before))}:
+            raise InputError("the file lacks the signs from before the epoch that is begun")
+        bits = [Bits.from_bytes(arrays[f"begun.{i}"], b.shape[-1]) for i, b in enumerate(before)]
+        if [b.shape for b in bits] != [b.shape for b in before]:
+            raise InputError("the signs from before the epoch that is begun are of another net")
+        return cls(**notes, bits=bits)
+
+
 def fit(model, optimizer, schedule, loss, data, epochs, batch, rng, done=0, to_input=None,
-        flip=False, crop=0, border=None, progress=lambda passes: passes):  # fmt: skip
+        flip=False, crop=0, border=None, progress=lambda passes: passes, begun=None,
+        stop=lambda: False):  # fmt: skip
     """Train a model, and yield an `Epoch` after each pass over the training images.
 
     The caller prints, logs and writes checkpoints; after the `yield` the model, the optimizer
@@ -139,10 +199,15 @@ def fit(model, optimizer, schedule, loss, data, epochs, batch, rng, done=0, to_i
         The value of those pixels: 0, black, by default.
     progress : callable, optional
         Wraps the batches of an epoch, as a progress bar does.
+    begun : Begun, optional
+        The epoch after those that are done, if it was stopped.
+    stop : callable, optional
+        Asked after each batch but the last; True ends the training there.
 
     Yields
     ------
-    Epoch
+    Epoch or Begun
+        A `Begun` comes last, if the training was stopped between two batches.
 
     Raises
     ------
@@ -164,15 +229,27 @@ def fit(model, optimizer, schedule, loss, data, epochs, batch, rng, done=0, to_i
     changes = {"flip": flip, "pad": crop, "border": border}
     changes["prefetch"] = AHEAD if flip or crop else 0
     while done < epochs:
-        start_s, losses, bits = time.perf_counter(), [], weight_bits(model)
-        passes = batches(*data.train, batch, rng, **changes)
+        start_s, now = time.perf_counter(), rng.bit_generator.state
+        if begun is None:
+            begun = Begun(now, [], weight_bits(model), 0.0)
+        rng.bit_generator.state = begun.rng
+        passes, losses = batches(*data.train, batch, rng, **changes), list(begun.losses)
         for i, (x, labels) in enumerate(progress(passes)):
+            if i == 0 and losses:  # the order has been drawn again; go on where the rest was
+                rng.bit_generator.state = now
+            if i < len(begun.losses):
+                continue
             optimizer.lr = schedule(done + i / len(passes))
             try:
                 losses.append(_step(model, optimizer, loss, to_input(x) if to_input else x, labels))
             except InputError as error:
                 raise InputError(f"epoch {done + 1}, batch {i + 1}: {error}") from None
-        train_s, done = time.perf_counter() - start_s, done + 1
+            if i + 1 < len(passes) and stop():
+                seconds = begun.seconds + time.perf_counter() - start_s
+                yield dataclasses.replace(begun, losses=losses, seconds=seconds)
+                return
+        train_s, done = begun.seconds + time.perf_counter() - start_s, done + 1
+        start_s, bits, begun = start_s - begun.seconds, begun.bits, None
         if not all(np.isfinite(array).all() for array in model.state_dict().values()):
             raise InputError(f"epoch {done}: a weight is not finite; lower the learning rate")
         held = data.validation and evaluate(model, *data.validation, to_input)

@@ -142,6 +142,11 @@ class BinaryConv2d(_Convolution):
     def __init__(self, inputs, outputs, rng, size=3, stride=1, padding="same", border=0,
                  gradient="int8", rounding="nearest", groups=1):  # fmt: skip
         super().__init__(inputs, outputs, rng, size, stride, padding, border, groups)
+        if max(n for pads in self.window.padding for n in pads) >= max(self.window.size):
+            raise InputError(
+                f"BinaryConv2d: padding is {padding!r} for {self.window.size} taps; expected less "
+                "than there are taps, as a frozen net demands"
+            )
         check_backward("BinaryConv2d", gradient, rounding)
         self.gradient, self.rounding, self.rng = gradient, rounding, rng
         latent = rng.uniform(-1, 1, (outputs, *self.window.size, self.group)).astype(np.float32)

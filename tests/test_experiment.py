@@ -25,7 +25,7 @@ def trained_file(path, epochs=3, **changes):
     return experiment
 
 
-@pytest.mark.parametrize(
+EVERY_KIND = pytest.mark.parametrize(
     "changes",
     [
         {},
@@ -36,6 +36,63 @@ def trained_file(path, epochs=3, **changes):
         {"prepare": ["gcn"]},
     ],
 )
+
+
+def after(n):
+    """A function that says so once it has been asked n times."""
+    asked = iter([False] * (n - 1) + [True])
+    return lambda: next(asked)
+
+
+@EVERY_KIND
+def test_a_training_stopped_inside_epochs_ends_with_the_same_bytes(tmp_path, changes):
+    whole = Experiment({**SMALL, **changes})
+    records = [epoch.record() for epoch in whole.epochs()]
+    whole.save(tmp_path / "whole")
+    part, path, got = Experiment({**SMALL, **changes}), tmp_path / "part", []
+    for n in (3, 2, 6):  # in the first epoch, again in the first, in the second
+        got += [epoch.record() for epoch in part.epochs(stop=after(n))]
+        assert part.begun
+        part.save(path)
+        assert load_trained(path).epoch == part.done
+        part = Experiment.resume(path)
+    got += [epoch.record() for epoch in part.epochs()]
+    part.save(path)
+    assert path.read_bytes() == (tmp_path / "whole").read_bytes()
+    for record in (*records, *got):
+        assert record.pop("seconds") > 0
+        assert record.pop("images_per_second") > 0
+    assert got == records
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda notes, arrays: notes.update(losses=[]),
+        lambda notes, arrays: notes.update(losses=[0.5] * 10),
+        lambda notes, arrays: notes.update(losses=["0.5"]),
+        lambda notes, arrays: notes.update(seconds=None),
+        lambda notes, arrays: notes.update(rng={"state": 3}),
+        lambda notes, arrays: notes.update(rng=[3]),
+        lambda notes, arrays: notes.pop("rng"),
+        lambda notes, arrays: arrays.pop("extra/begun.0"),
+        lambda notes, arrays: arrays.update({"extra/begun.0": np.zeros((3, 98), np.uint8)}),
+        lambda notes, arrays: arrays.update({"extra/begun.0": np.zeros((3, 9), np.uint8)}),
+        lambda notes, arrays: arrays.update({"extra/begun.7": np.zeros((3, 9), np.uint8)}),
+    ],
+)
+def test_lies_about_an_epoch_that_is_begun(tmp_path, change):
+    experiment = Experiment(SMALL)
+    assert list(experiment.epochs(stop=after(2))) == []
+    experiment.save(tmp_path / "net")
+    header, arrays = read_archive(tmp_path / "net", KIND, VERSION)
+    change(header["notes"]["begun"], arrays)
+    write_archive(tmp_path / "net", KIND, VERSION, header, arrays)
+    with pytest.raises(InputError, match="net: "):
+        Experiment.resume(tmp_path / "net")
+
+
+@EVERY_KIND
 def test_a_resumed_training_ends_with_the_same_bytes(tmp_path, changes):
     trained_file(tmp_path / "whole", **changes)
     trained_file(tmp_path / "part", 1, **changes)

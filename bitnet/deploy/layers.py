@@ -14,6 +14,9 @@ from bitnet.kernels import Bits, Thresholds, Window
 __all__ = ["FrozenConv", "FrozenLayer", "FrozenOutput"]
 
 
+MAX_INPUTS = (1 << 31) // 256  # of a unit: pixels count as up to 255 each, and sums are int32
+
+
 class _Hidden:
     """What hidden layers share: thresholds, and their weights laid out."""
 
@@ -228,6 +231,10 @@ def check_layer(i, layer, shape):
             )
         if not np.isfinite(array).all():
             raise InputError(f"layer {i}: {field.name} holds NaN or infinity")
+    if math.prod(wanted[1:]) > MAX_INPUTS:
+        raise InputError(
+            f"layer {i}: a unit has {math.prod(wanted[1:])} inputs; expected at most {MAX_INPUTS}"
+        )
     if not is_conv:
         return (m,)
     if wanted[1:3] != tuple(layer.window.size):

@@ -1,5 +1,7 @@
 """The two products of a convolution's backward pass: the gradients of images and of filters."""
 
+import math
+
 import numpy as np
 
 from bitnet.errors import InputError
@@ -127,6 +129,10 @@ def _check(name, grad_z, weight, window, images, bits):
         raise InputError(
             f"{name}: gradients {grad_z.shape}, filters {tuple(weight)}, images {tuple(images)} "
             f"and {window!r} do not fit; expected (B, H', W', M) and (M, rows, columns, C)"
+        )
+    if math.prod(grad_z.shape[1:3]) * 127 > np.iinfo(np.int32).max:
+        raise InputError(
+            f"{name}: {grad_z.shape[1]} x {grad_z.shape[2]} output pixels; their sums pass int32"
         )
     if bits is not None and (not isinstance(bits, int) or not 2 <= bits <= 8):
         raise InputError(f"{name}: bits is {bits!r}; expected 2 to 8, or None for floats")

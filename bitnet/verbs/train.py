@@ -1,11 +1,13 @@
 """`bitnet train`: train a binary net, or its float twin, and keep it in a file after each epoch."""
 
-import json
+import contextlib
 import pathlib
 import re
+import shlex
+import signal
 
 from bitnet import nets
-from bitnet.archive import check_writable, kind_of, replacing, to_json
+from bitnet.archive import check_writable, kind_of
 from bitnet.checkpoint import KIND, read_checkpoint
 from bitnet.data import DATASETS
 from bitnet.errors import InputError
@@ -16,6 +18,7 @@ from bitnet.nets import net_named
 from bitnet.preparation import STEPS
 from bitnet.recipes import RECIPES, recipe_for
 from bitnet.settings import SETTINGS, check_value
+from bitnet.verbs.log import Log
 from bitnet.verbs.options import add_data, add_threads, check_folder, use_threads
 
 __all__ = ["add_arguments", "default_net", "file_name", "main"]
@@ -125,26 +128,65 @@ def main(args):
             check_writable(path)
         experiment = Experiment(settings)
     best = _best_of(out)
-    log = _Log(args.log, experiment) if args.log else None
+    log = Log(args.log, experiment) if args.log else None
     saved = None
     try:
         if not args.resume:
             experiment.save(out)  # so that there is something to go on with from now on
-        saved = experiment.done
+        saved = _progress(experiment)
         _announce(say, experiment, out)
-        for epoch in experiment.epochs(_bar(experiment, args.quiet)):
-            if log:
-                log.write(epoch)
-            if experiment.best and experiment.best["epoch"] == epoch.epoch:
-                experiment.save(best)
-            experiment.save(out)
-            saved = epoch.epoch
-            say(_row(epoch))
+        with _ctrl_c() as stop:
+            for epoch in experiment.epochs(_bar(experiment, args.quiet), stop):
+                if log:
+                    log.write(epoch)
+                if experiment.best and experiment.best["epoch"] == epoch.epoch:
+                    experiment.save(best)
+                experiment.save(out)
+                saved = _progress(experiment)
+                say(_row(epoch))
+                if stop():
+                    break
+            if experiment.begun:
+                experiment.save(out)
+                saved = _progress(experiment)
+            if stop():
+                raise KeyboardInterrupt
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(_kept(out, saved, experiment, args)) from None
+        raise KeyboardInterrupt(_kept(out, saved, args)) from None
     except InputError as error:
-        raise InputError(f"{error}; {out} keeps {saved} epochs") from None
+        raise InputError(f"{error}; {out} keeps {saved}") from None
     _conclude(say, experiment, out, best)
+
+
+@contextlib.contextmanager
+def _ctrl_c():
+    """Inside, the first Ctrl-C is kept until the batch is done; the second one stops at once.
+
+    Gives a function that says whether it came.
+    """
+    came = []
+
+    def first(number, frame):
+        came.append(number)
+        signal.signal(signal.SIGINT, before)
+
+    try:
+        before = signal.signal(signal.SIGINT, first)
+    except ValueError:  # only the main thread may ask for signals
+        yield lambda: False
+        return
+    try:
+        yield lambda: bool(came)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _progress(experiment):
+    """How much of a training is done, in words."""
+    done = f"{experiment.done} of {experiment.settings['epochs']} epochs"
+    if experiment.begun:
+        done += f" and {len(experiment.begun.losses)} batches of the next"
+    return done
 
 
 def default_net(data):
@@ -240,10 +282,11 @@ def _check_free(paths, log):
         raise InputError(f"--log is {log}, where the checkpoint goes; expected another file")
     for path in filter(pathlib.Path.is_file, paths):
         try:
-            begun = kind_of(path) == KIND and read_checkpoint(path).epoch == 0
+            file = read_checkpoint(path) if kind_of(path) == KIND else None
+            empty = file is not None and file.epoch == 0 and "begun" not in file.notes
         except InputError:
-            begun = False
-        if not begun:  # of a training that was stopped in its first epoch nothing is lost
+            empty = False
+        if not empty:
             raise InputError(
                 f"{path} is there already; go on with it (--resume), give another --out, or "
                 "remove it"
@@ -318,15 +361,13 @@ def _row(epoch):
                       f"{epoch.seconds:.2f}")  # fmt: skip
 
 
-def _kept(out, saved, experiment, args):
+def _kept(out, saved, args):
     """What is kept after Ctrl-C, and the command that goes on."""
     if saved is None:
         return "before the first epoch; nothing is kept"
-    log = f" --log {args.log}" if args.log else ""
-    return (
-        f"{saved} of {experiment.settings['epochs']} epochs are in {out}; go on with: "
-        f"bitnet train --resume {out}{log}"
-    )
+    log = f" --log {shlex.quote(args.log)}" if args.log else ""
+    command = f"bitnet train --resume {shlex.quote(str(out))}{log}"
+    return f"{saved} are in {out}; go on with: {command}"
 
 
 def _conclude(say, experiment, out, best):
@@ -339,48 +380,3 @@ def _conclude(say, experiment, out, best):
     verb = "evaluate" if experiment.settings["float"] else "freeze"
     say(f"{experiment.done} epochs are in {out}" + (f", the best one in {best}" * (file is best)))
     say(f"next: bitnet {verb} {file}")
-
-
-class _Log:
-    """A file of JSON lines: the settings, then an epoch each; one that is gone on with is kept."""
-
-    def __init__(self, path, experiment):
-        settings = {**experiment.settings, **experiment.optimizer.settings(),
-                    **experiment.schedule.settings()}  # fmt: skip
-        self.path, lines = path, [to_json({"settings": settings})]
-        if pathlib.Path(path).is_file() and pathlib.Path(path).stat().st_size:
-            lines = self._earlier(experiment.settings, experiment.done)
-        with replacing(path) as file:
-            file.write("".join(f"{line}\n" for line in lines).encode())
-
-    def _earlier(self, settings, done):
-        """The lines of the settings and of the epochs that the checkpoint holds."""
-        kept = []
-        with open(self.path, encoding="utf-8", errors="replace") as file:
-            for line in file:
-                try:
-                    record = json.loads(line)
-                except (ValueError, RecursionError):
-                    record = None
-                known = isinstance(record, dict)
-                epoch = record.get("epoch") if known else None
-                if not kept:
-                    self._check(record.get("settings") if known else None, settings)
-                if not kept or (type(epoch) is int and epoch <= done):
-                    kept.append(line.rstrip("\n"))
-        return kept
-
-    def _check(self, logged, settings):
-        """Refuse the settings of another training than the one that is gone on with."""
-        if not isinstance(logged, dict):
-            raise InputError(f"--log: {self.path} is no log of a training; name another")
-        for name in sorted(SETTINGS.keys() - {"folder", "epochs"}):
-            if logged.get(name) != settings[name]:
-                raise InputError(
-                    f"--log: {self.path} is of another training ({name} differs); name another"
-                )
-
-    def write(self, epoch):
-        """Add the line of an epoch."""
-        with open(self.path, "a", encoding="utf-8") as file:
-            file.write(to_json(epoch.record()) + "\n")

@@ -3,6 +3,8 @@
 import json
 import os
 import pathlib
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -69,27 +71,22 @@ def without_times(path):
     return [{k: v for k, v in record.items() if k not in times} for record in records]
 
 
-def stop_after(monkeypatch, epoch):
-    """Ctrl-C in the first batch behind an epoch."""
-    from bitnet import experiment
+def control_c(monkeypatch, epoch, times=1):
+    """Ctrl-C before the second batch behind an epoch."""
+    seen = []
 
-    own = experiment.fit
-
-    def fit(*args):
-        *rest, progress = args
-
-        def stopping(passes):
-            for i, batch in enumerate(progress(passes)):
-                if i == 1 and fit.done == epoch:
-                    raise KeyboardInterrupt
+    def bar(experiment, quiet):
+        def passes(batches):
+            for i, batch in enumerate(batches):
+                if i == 1 and experiment.done == epoch and not seen:
+                    seen.append(i)
+                    for _ in range(times):
+                        signal.raise_signal(signal.SIGINT)
                 yield batch
 
-        for record in own(*rest, stopping):
-            fit.done = record.epoch
-            yield record
+        return passes
 
-    fit.done = 0
-    monkeypatch.setattr(experiment, "fit", fit)
+    monkeypatch.setattr("bitnet.verbs.train._bar", bar)
 
 
 @pytest.mark.parametrize("epoch", [0, 1, 2])
@@ -97,16 +94,27 @@ def test_going_on_after_control_c_ends_with_the_same_bytes(folder, monkeypatch, 
     words = "--validation", 60, "--flip", "--crop", 2
     train(*words, "--out", "whole.npz", "--log", "whole.jsonl")
     with monkeypatch.context() as patch:
-        stop_after(patch, epoch)
+        control_c(patch, epoch)
         with pytest.raises(KeyboardInterrupt) as caught:
-            train(*words, "--out", "part.npz", "--log", "part.jsonl")
-    command = "bitnet train --resume part.npz --log part.jsonl"
-    assert str(caught.value) == f"{epoch} of 3 epochs are in part.npz; go on with: {command}"
-    main(command.split()[1:])
+            train(*words, "--out", "part 1.npz", "--log", "part.jsonl")
+    command = "bitnet train --resume 'part 1.npz' --log part.jsonl"
+    done = f"{epoch} of 3 epochs and 2 batches of the next are in part 1.npz"
+    assert str(caught.value) == f"{done}; go on with: {command}"
+    if epoch == 0:
+        with pytest.raises(InputError, match="is there already"):
+            train("--out", "part 1.npz")
+    main(shlex.split(command)[1:])
     for name in ("{}.npz", "{}.best.npz"):
-        a, b = (folder / name.format(stem) for stem in ("whole", "part"))
+        a, b = (folder / name.format(stem) for stem in ("whole", "part 1"))
         assert a.read_bytes() == b.read_bytes()
     assert without_times("whole.jsonl") == without_times("part.jsonl")
+
+
+def test_a_second_control_c_does_not_wait(folder, monkeypatch):
+    control_c(monkeypatch, 1, times=2)
+    with pytest.raises(KeyboardInterrupt, match="1 of 3 epochs are in a; go on with"):
+        train("--out", "a")
+    assert load_trained("a").epoch == 1
 
 
 def test_lines_of_a_log_that_the_checkpoint_does_not_hold_are_dropped(folder):
@@ -176,9 +184,9 @@ def test_nothing_is_written_over(folder):
     assert (folder / "notes.txt").read_text() == "notes"
 
 
-def test_a_training_stopped_in_its_first_epoch_may_begin_anew(folder, monkeypatch):
+def test_a_training_stopped_at_once_may_begin_anew(folder, monkeypatch):
     with monkeypatch.context() as patch:
-        stop_after(patch, 0)
+        control_c(patch, 0, times=2)
         with pytest.raises(KeyboardInterrupt, match="0 of 3"):
             train()
     train("--seed", 5, "--quiet")
@@ -198,7 +206,7 @@ def test_a_training_that_diverges_keeps_the_last_good_epoch(monkeypatch):
 
     step.count = 0
     monkeypatch.setattr(fit, "_step", step)
-    with pytest.raises(InputError, match=r"epoch 2, batch 3: .*NaN.*; a keeps 1 epochs"):
+    with pytest.raises(InputError, match=r"epoch 2, batch 3: .*NaN.*; a keeps 1 of 3 epochs"):
         train("--out", "a")
     assert load_trained("a").epoch == 1
 
@@ -289,6 +297,6 @@ def test_control_c_from_a_shell(folder):
     assert stderr.startswith("stopped: ")
     assert "Traceback" not in stderr
     done = load_trained("a").epoch
-    said = f"{done} of 100000 epochs are in a; go on with: bitnet train --resume a"
-    assert said in stderr
+    said = rf"{done} of 100000 epochs( and \d+ batches of the next)? are in a; go on with: "
+    assert re.search(said + "bitnet train --resume a", stderr)
     assert [path.name for path in folder.iterdir()] == ["a"]
