@@ -1,9 +1,11 @@
 """`bitnet train`: train a binary net, or its float twin, and keep it in a file after each epoch."""
 
+import importlib.util
 import json
 import math
 import pathlib
 import re
+import shlex
 
 from bitnet import nets
 from bitnet.archive import check_writable, kind_of, replacing, to_json
@@ -145,6 +147,10 @@ def main(args):
         raise KeyboardInterrupt(_kept(out, saved, experiment, args)) from None
     except InputError as error:
         raise InputError(f"{error}; {out} keeps {saved} epochs") from None
+    except OSError as error:  # a full disk, mostly
+        where = f"{error.filename}: " if error.filename else ""
+        kept = _kept(out, saved, experiment, args)
+        raise InputError(f"{where}{error.strerror or error}; {kept}") from None
     _conclude(say, experiment, out, best)
 
 
@@ -279,7 +285,7 @@ def _resumed(out, args, given):
 
 def _bar(experiment, quiet):
     """What wraps the batches of an epoch: a progress bar with images a second and the rest."""
-    if quiet:
+    if quiet or importlib.util.find_spec("tqdm") is None:  # `bitnet status` says so
         return lambda passes: passes
     from tqdm import tqdm
 
@@ -323,10 +329,10 @@ def _kept(out, saved, experiment, args):
     """What is kept after Ctrl-C, and the command that goes on."""
     if saved is None:
         return "before the first epoch; nothing is kept"
-    log = f" --log {args.log}" if args.log else ""
+    words = ["bitnet", "train", "--resume", str(out), *(["--log", args.log] if args.log else [])]
     return (
         f"{saved} of {experiment.settings['epochs']} epochs are in {out}; go on with: "
-        f"bitnet train --resume {out}{log}"
+        f"{shlex.join(words)}"
     )
 
 
@@ -339,7 +345,7 @@ def _conclude(say, experiment, out, best):
             "images {test:.2%}".format(**experiment.best))  # fmt: skip
     verb = "evaluate" if experiment.settings["float"] else "freeze"
     say(f"{experiment.done} epochs are in {out}" + (f", the best one in {best}" * (file is best)))
-    say(f"next: bitnet {verb} {file}")
+    say(f"next: {shlex.join(['bitnet', verb, str(file)])}")
 
 
 class _Log:
@@ -372,5 +378,9 @@ class _Log:
 
     def write(self, epoch):
         """Add the line of an epoch."""
-        with open(self.path, "a", encoding="utf-8") as file:
-            file.write(to_json(epoch.record()) + "\n")
+        try:
+            with open(self.path, "a", encoding="utf-8") as file:
+                file.write(to_json(epoch.record()) + "\n")
+        except OSError as error:
+            error.filename = str(self.path)
+            raise

@@ -1,5 +1,6 @@
 """`bitnet train` as a user types it: files, lines, resuming, Ctrl-C, and wrong arguments."""
 
+import importlib.util
 import json
 import os
 import pathlib
@@ -283,3 +284,27 @@ def test_control_c_from_a_shell(folder):
     said = f"{done} of 100000 epochs are in a; go on with: bitnet train --resume a"
     assert said in stderr
     assert [path.name for path in folder.iterdir()] == ["a"]
+
+
+def test_the_next_command_is_one_for_a_shell(capsys):
+    train("--out", "my net.checkpoint")
+    assert "next: bitnet freeze 'my net.checkpoint'\n" in capsys.readouterr().out
+
+
+def test_a_training_needs_no_progress_bar(capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tqdm", None)
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda n: None if n == "tqdm" else find(n))
+    train()
+    assert "next: " in capsys.readouterr().out
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="the system has no /dev/full")
+def test_a_full_disk_says_what_is_kept(monkeypatch):
+    monkeypatch.setattr("bitnet.verbs.train._Log.__init__", _log_that_is_full)
+    with pytest.raises(InputError, match=r"/dev/full: No space .*; 0 of 3 epochs .* --resume"):
+        train("--log", "run.jsonl")
+
+
+def _log_that_is_full(log, path, experiment):
+    log.path = "/dev/full"
