@@ -19,7 +19,7 @@ OPTIONAL = {
     "scipy": "reading SVHN (extra `mat`)",
     "PIL": "reading pictures (extra `images`)",
     "pooch": "`bitnet data fetch` (extra `data`)",
-    "matplotlib": "plots, which are to come (extra `plot`)",
+    "matplotlib": "`bitnet plot` (extra `plot`)",
     "cupy": "a GPU, which is to come (extras `cuda12`, `cuda13`)",
 }
 
