@@ -2,7 +2,6 @@
 
 import importlib.util
 import json
-import math
 import pathlib
 import re
 import shlex
@@ -344,7 +343,8 @@ def _conclude(say, experiment, out, best):
         say("best on the images held back: epoch {epoch}, {validation:.2%}; there on the test "
             "images {test:.2%}".format(**experiment.best))  # fmt: skip
     verb = "evaluate" if experiment.settings["float"] else "freeze"
-    say(f"{experiment.done} epochs are in {out}" + (f", the best one in {best}" * (file is best)))
+    epochs = f"{experiment.done} epoch{' is' if experiment.done == 1 else 's are'}"
+    say(f"{epochs} in {out}" + (f", the best one in {best}" * (file is best)))
     say(f"next: {shlex.join(['bitnet', verb, str(file)])}")
 
 
@@ -355,6 +355,7 @@ class _Log:
         settings = {**experiment.settings, **experiment.optimizer.settings(),
                     **experiment.schedule.settings()}  # fmt: skip
         self.path, lines = path, [to_json({"settings": settings})]
+        check_writable(path)
         if pathlib.Path(path).is_file() and pathlib.Path(path).stat().st_size:
             lines = self._earlier(experiment.done)
         with replacing(path) as file:
@@ -367,12 +368,13 @@ class _Log:
             for line in file:
                 try:
                     record = json.loads(line)
-                except ValueError:
+                except (ValueError, RecursionError):
                     record = None
                 known = isinstance(record, dict)
                 if not kept and not (known and "settings" in record):
                     raise InputError(f"--log: {self.path} is no log of a training; name another")
-                if not kept or (known and record.get("epoch", math.inf) <= done):
+                epoch = record.get("epoch") if known else None
+                if not kept or (type(epoch) is int and epoch <= done):
                     kept.append(line.rstrip("\n"))
         return kept
 

@@ -308,3 +308,25 @@ def test_a_full_disk_says_what_is_kept(monkeypatch):
 
 def _log_that_is_full(log, path, experiment):
     log.path = "/dev/full"
+
+
+@pytest.mark.parametrize("line", ["[" * 100_000, '{"epoch": "x"}', '{"epoch": [2]}', "{"])
+def test_what_is_no_epoch_in_a_log_goes(folder, line):
+    train("--log", "run.jsonl", "--out", "a")
+    log = folder / "run.jsonl"
+    lines = log.read_text().splitlines()
+    log.write_text("\n".join([lines[0], line, *lines[1:]]) + "\n")
+    main(["train", "--resume", "a", "--log", "run.jsonl"])
+    assert log.read_text().splitlines() == lines
+    log.write_text(line)
+    with pytest.raises(InputError, match="no log of a training"):
+        main(["train", "--resume", "a", "--log", "run.jsonl"])
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no named pipes")
+def test_a_log_takes_no_device_s_place(folder):
+    train("--out", "a")
+    os.mkfifo("pipe")
+    with pytest.raises(InputError, match="a folder or a device"):
+        main(["train", "--resume", "a", "--log", "pipe"])
+    assert pathlib.Path("pipe").is_fifo()
