@@ -87,7 +87,8 @@ class Experiment:
                 f"training began with ({changed[0]} differs); give the folder of the same files"
             )
         if settings["batch"] > len(images):
-            raise InputError(f"batch is {settings['batch']}; there are only {len(images)} images")
+            raise InputError(f"batch is {settings['batch']}; there are only {len(images)} images "
+                             "to train on; expected at most as many")  # fmt: skip
         self.recipe = recipe_of(self.settings)
         self.rng = np.random.default_rng(settings["seed"])
         self.model = model_of(self.settings, self.rng)

@@ -155,7 +155,7 @@ def plot_confusion(labels, predictions, classes, path):
                 dark = shares[i, j] > 0.5
                 axes.text(j, i, str(table[i, j]), ha="center", va="center", fontsize=7,
                           color="white" if dark else "black")  # fmt: skip
-        names = [plain(str(name)[:24]) for name in classes]
+        names = [plain(name if len(name) <= 24 else f"{name[:23]}…") for name in map(str, classes)]
         ticks = range(0, n, max(1, n // 40))
         axes.set_xticks(
             ticks, [names[i] for i in ticks], rotation=90 if max(map(len, names)) > 2 else 0

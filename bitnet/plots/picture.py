@@ -63,7 +63,7 @@ def check_plot(path):
     if pathlib.Path(path).suffix.lower() not in (".png", ".svg"):
         raise InputError(f"{path}: expected a name that ends with .png or .svg")
     if importlib.util.find_spec("matplotlib") is None:
-        raise InputError("plots need matplotlib; run `pip install 'bitnet-engine[plot]'`")
+        raise InputError("plots need matplotlib; run `pip install matplotlib`, or the extra `plot`")
     check_writable(path)
 
 
