@@ -39,8 +39,9 @@ def add_arguments(parser):
     parser.add_argument("file", metavar="FILE", help="what `bitnet train` or `freeze` wrote")
     parser.add_argument("inputs", metavar="INPUT", nargs="+", help="a picture (Pillow reads it; "
                         "its middle is scaled to the net's size), a folder of pictures (other "
-                        "files and folders in it are passed over), an .npy or .npz of uint8 pixels (count, rows, columns[, 3]), or - for standard "
-                        "input, a picture or .npy")  # fmt: skip
+                        "files and folders in it are passed over), an .npy or .npz of uint8 pixels "
+                        "(count, rows, columns[, 3]), or - for standard input, a picture or "
+                        ".npy")  # fmt: skip
     parser.add_argument("--top", type=int, default=1, metavar="K",
                         help="print the K classes with the largest scores (1)")  # fmt: skip
     parser.add_argument("--invert", action="store_true", help="255 - pixel, as for black on white "
