@@ -1,6 +1,7 @@
 """The command line, `bitnet VERB`, the same as `python -m bitnet VERB`."""
 
 import argparse
+import sys
 
 import bitnet
 from bitnet.verbs import VERBS
@@ -26,7 +27,7 @@ def main(arguments=None):
     >>> main(["status"])  # doctest: +ELLIPSIS
     bitnet ...
     """
-    parser = argparse.ArgumentParser(prog="bitnet", description=bitnet.__doc__.partition("\n")[0])
+    parser = _Parser(prog="bitnet", description=bitnet.__doc__.partition("\n")[0])
     parser.add_argument("--version", action="version", version=f"bitnet {bitnet.__version__}")
     verbs = parser.add_subparsers(title="verbs", dest="verb", required=True, metavar="VERB")
     for name, module in VERBS.items():
@@ -36,6 +37,14 @@ def main(arguments=None):
         module.add_arguments(verbs.add_parser(name, **parts, formatter_class=shown))
     args = parser.parse_args(arguments)
     VERBS[args.verb].main(args)
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose refusal is one line."""
+
+    def error(self, message):
+        print(f"error: {' '.join(message.split())}; see `{self.prog} --help`", file=sys.stderr)
+        raise SystemExit(2)
 
 
 def command():

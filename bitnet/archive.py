@@ -44,26 +44,17 @@ NPY_HEADER = re.compile(  # version 1.0, as numpy.lib.format writes it, in C ord
 )
 
 # what the standard library and NumPy raise for a malformed zip, array or JSON text
-REFUSED = (
-    zipfile.BadZipFile,
-    ValueError,
-    TypeError,
-    KeyError,
-    AttributeError,
-    EOFError,
-    RuntimeError,
-    OSError,
-    zlib.error,
-    struct.error,
-)
+REFUSED = (zipfile.BadZipFile, ValueError, TypeError, KeyError, AttributeError, EOFError,
+           RuntimeError, OSError, zlib.error, struct.error)  # fmt: skip
 
 
 @contextlib.contextmanager
 def replacing(path):
     """A binary file that takes the place of `path` when the block ends well, and only then.
 
-    The bytes go to `.NAME.partial` beside it, are flushed to the disk, and the file is
-    renamed.  Whatever happens, `path` holds the old bytes or the new ones, all of them.
+    The bytes go to `.NAME.PROCESS.partial` beside it, a file of this process alone, are flushed
+    to the disk, and the file is renamed.  Whatever happens, also where two processes write at
+    once, `path` holds all of one's bytes.
 
     Parameters
     ----------
@@ -107,7 +98,7 @@ def replacing(path):
 def _partial(path):
     """The file that is written before it takes the place of `path`."""
     path = pathlib.Path(path)
-    return path.with_name(f".{path.name}.partial")
+    return path.with_name(f".{path.name}.{os.getpid()}.partial")
 
 
 def check_writable(path):
@@ -301,6 +292,7 @@ def read_archive(path, kind, version, max_bytes=MAX_BYTES):
     ...     print(str(error).partition(": ")[2])
     not a bitnet file, or its end is cut off; expected a frozen net
     """
+    _check_regular(path)
     with open(path, "rb") as file:
         n_bytes = file.seek(0, os.SEEK_END)
         if n_bytes > max_bytes:
@@ -359,6 +351,7 @@ def kind_of(path):
     ...     kind_of(f"{folder}/a.npz")
     'test'
     """
+    _check_regular(path)
     try:
         with zipfile.ZipFile(path) as archive:
             header = json.loads(_read_member(archive, archive.getinfo("header.npy")).tobytes())
@@ -369,6 +362,13 @@ def kind_of(path):
     except REFUSED:
         pass
     raise InputError(f"{path}: not a file of bitnet, or its end is cut off; expected a net")
+
+
+def _check_regular(path):
+    """Refuse a device or a pipe, which has no end or no size."""
+    path = pathlib.Path(path)
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise InputError(f"{path}: it is a device or a pipe; expected a file of bitnet")
 
 
 def _read_members(file, n_bytes):

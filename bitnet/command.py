@@ -1,5 +1,6 @@
 """Running a program for a person: one sentence for an error, an exit code, no traceback."""
 
+import io
 import sys
 
 from bitnet.errors import InputError
@@ -31,6 +32,8 @@ def run(main):
     >>> run(lambda: print("done"))
     done
     """
+    for stream in (sys.stdout, sys.stderr):
+        _accept_all_names(stream)
     try:
         main()
     except InputError as error:
@@ -45,6 +48,13 @@ def run(main):
         _leave(f"error: not enough memory ({error}); use a smaller net or batch", 1)
     except KeyboardInterrupt as error:
         _leave(f"stopped{': ' if error.args else ''}{' '.join(map(str, error.args))}", INTERRUPTED)
+
+
+def _accept_all_names(stream):
+    """Have a stream escape what it cannot encode, as é in ASCII, or the bytes of a file's name."""
+    exact = stream is None or (stream.encoding, stream.errors) == ("utf-8", "surrogateescape")
+    if isinstance(stream, io.TextIOWrapper) and not exact:
+        stream.reconfigure(errors="backslashreplace")
 
 
 def _leave(message, code):

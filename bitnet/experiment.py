@@ -89,7 +89,8 @@ class Experiment:
                 f"training began with ({changed[0]} differs); give the folder of the same files"
             )
         if settings["batch"] > len(images):
-            raise InputError(f"batch is {settings['batch']}; there are only {len(images)} images")
+            raise InputError(f"batch is {settings['batch']}; there are only {len(images)} images "
+                             "to train on; expected at most as many")  # fmt: skip
         if settings["crop"] >= min(images.shape[1:3]):
             raise InputError(
                 f"crop is {settings['crop']}; expected fewer pixels than the images' "

@@ -12,7 +12,14 @@ import numpy as np
 import pytest
 
 from bitnet import InputError
-from bitnet.archive import archive_bytes, check_writable, read_archive, replacing, write_archive
+from bitnet.archive import (
+    archive_bytes,
+    check_writable,
+    kind_of,
+    read_archive,
+    replacing,
+    write_archive,
+)
 
 ARRAYS = {
     "a": np.arange(6, dtype=np.int32).reshape(2, 3),
@@ -249,3 +256,23 @@ def test_the_bytes_of_an_archive_without_a_file(tmp_path):
     content = "test", 1, {"n": 3, "name": "ä"}, {"a": np.arange(7), "b": np.zeros((0, 3), "<f4")}
     write_archive(tmp_path / "a.npz", *content)
     assert archive_bytes(*content) == (tmp_path / "a.npz").stat().st_size
+
+
+def test_two_processes_do_not_write_into_one_file(tmp_path, monkeypatch):
+    path = tmp_path / "a"
+    with replacing(path) as file:
+        file.write(b"first")
+        with monkeypatch.context() as other:
+            other.setattr(os, "getpid", lambda: 1)
+            with replacing(path) as second:
+                second.write(b"second")
+        assert path.read_bytes() == b"second"
+    assert path.read_bytes() == b"first"
+    assert os.listdir(tmp_path) == ["a"]
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/zero"), reason="the system has no /dev/zero")
+def test_a_device_is_refused_before_it_is_read():
+    for read in (kind_of, lambda path: read_archive(path, "test", 1)):
+        with pytest.raises(InputError, match="a device or a pipe"):
+            read("/dev/zero")

@@ -1,5 +1,6 @@
 """Programs for people: one line for an error, an exit code, no traceback."""
 
+import os
 import subprocess
 import sys
 
@@ -56,8 +57,9 @@ def test_the_command_line_from_a_shell():
     assert bitnet("--help").stdout.startswith("usage: bitnet")
     for words in ((), ("fly",), ("status", "--fast")):
         out = bitnet(*words)
-        assert out.returncode == 2
-        assert "Traceback" not in out.stderr
+        assert (out.returncode, out.stdout, out.stderr.count("\n")) == (2, "", 1)
+        assert out.stderr.startswith("error: ")
+        assert "--help`" in out.stderr
 
 
 def test_a_reader_that_goes_away_is_no_error():
@@ -65,3 +67,14 @@ def test_a_reader_that_goes_away_is_no_error():
     out = subprocess.run(f'"{sys.executable}" -c "{code}" | head -1', shell=True,
                          capture_output=True, text=True)  # fmt: skip
     assert (out.stdout, out.stderr) == ("x\n", "")
+
+
+def test_names_that_the_terminal_cannot_show_are_escaped():
+    program = "import bitnet; bitnet.run(lambda: print('é', '\\udcff'))"
+    for encoding, shown in (("ascii", rb"\xe9 \udcff"), ("utf-8", "é \\udcff".encode())):
+        out = subprocess.run(
+            [sys.executable, "-c", program],
+            capture_output=True,
+            env={**os.environ, "PYTHONIOENCODING": encoding},
+        )
+        assert (out.returncode, out.stdout.strip(), out.stderr) == (0, shown, b"")

@@ -23,6 +23,7 @@ HEADER = re.compile(
     r"'shape': \((|\d{1,19},|\d{1,19}(?:, \d{1,19}){1,9})\), \}\s*",
     re.ASCII,
 )
+TYPE = re.compile(r"\{'descr': '([|<>=]\w{1,20})',", re.ASCII)
 REFUSED = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, ValueError)
 
 
@@ -62,9 +63,11 @@ def parse_npy(content, name):
     header = content[8 + size : min(begin, 8 + size + 10_000)].decode("latin1")
     fits = HEADER.fullmatch(header)
     if fits is None:
+        kind = TYPE.match(header)
+        came = f"numbers of type {kind[1]}" if kind else f"{header.strip()[:80]!r}"
         raise InputError(
-            f"{name}: the array begins {header.strip()[:80]!r}; expected uint8 pixels from 0 to "
-            "255 (of floats from 0 to 1: (255 * x).round().astype(numpy.uint8))"
+            f"{name}: the array holds {came}; expected uint8 pixels from 0 to 255 (of floats from "
+            "0 to 1: (255 * x).round().astype(numpy.uint8))"
         )
     shape = tuple(int(size) for size in fits[2].split(",") if size)
     if math.prod(shape) != len(content) - begin:

@@ -6,6 +6,7 @@ Pillow (extra `images`) decodes them.  The middle of each picture, as large a sq
 scaled to the size that is asked for.
 """
 
+import errno
 import importlib.util
 import os
 import pathlib
@@ -92,8 +93,10 @@ def read_image(path, size, channels=3):
         except MemoryError:
             raise
         except Exception as error:  # Pillow raises many kinds for files that are damaged
+            named = repr(file) in str(error)  # by Pillow, where it knows no more to say
+            reason = "" if named else f" ({error})"
             raise InputError(
-                f"{path}: no picture that can be read, or damaged ({error}); expected "
+                f"{path}: no picture that can be read, or damaged{reason}; expected "
                 f"{', '.join(FORMATS)}"
             ) from None
 
@@ -166,6 +169,8 @@ def read_images_of(path, size, channels=3):
     (['a.pgm', 'b.pgm'], array([97, 98], dtype=uint8))
     """
     path = pathlib.Path(path)
+    if not path.exists():  # said before that Pillow is missing
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
     paths = _pictures(path) if path.is_dir() else [path]
     if not paths:
         raise InputError(f"{path}: no pictures in it; expected files ending in {_endings()}")

@@ -7,7 +7,7 @@ import numpy as np
 
 from bitnet.errors import InputError
 from bitnet.kernels import Bits
-from bitnet.plots.picture import DPI, drawing
+from bitnet.plots.picture import DPI, drawing, plain
 from bitnet.table import percent
 
 __all__ = ["plot_confusion", "plot_filters"]
@@ -27,8 +27,8 @@ def plot_filters(bits, path, picture=None, most=64, first=0):
     path : str or path
         The picture, PNG or SVG.
     picture : (int, int, int), optional
-        Rows, columns and channels whose product is N; by default a square of one or of three
-        channels, or else the rectangle nearest to a square.
+        Of the images, for the layer that sees them: rows, columns and channels whose product
+        is N.  By default the inputs of a linear layer make the rectangle nearest to a square.
     most : int, optional
         Units shown, 1 to 1024.
     first : int, optional
@@ -66,7 +66,8 @@ def plot_filters(bits, path, picture=None, most=64, first=0):
     if bits.ndim == 2:
         shown = shown.reshape(len(shown), *_picture_of(bits.shape[1], picture))
     if len(shown) == 1 and shown.shape[3] > 3:  # the channels of a filter, a square each
-        of += f", its first {min(MOST_CHANNELS, shown.shape[3])} of {shown.shape[3]} channels"
+        left_out = f"first {MOST_CHANNELS} of " if shown.shape[3] > MOST_CHANNELS else ""
+        of += f", its {left_out}{shown.shape[3]} input channels"
         shown = np.moveaxis(shown, 3, 0).transpose(0, 2, 3, 1)[:MOST_CHANNELS]
     count, rows, columns, channels = shown.shape
     n_channels = min(channels, 3 if channels == 3 else 1)
@@ -89,9 +90,13 @@ def plot_filters(bits, path, picture=None, most=64, first=0):
         grey[sheet == 0] = 0.6
         axes.imshow(grey, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
         axes.set_axis_off()
-        beside = ", red, green and blue beside each other" if n_channels == 3 else ""
-        beside = f", channel 0 of {channels}" if n_channels < channels else beside
-        axes.set_title(f"{of}, {rows} x {columns}{beside}\nwhite +1, black -1")
+        colours = "red, green and blue" if picture is not None else "3 input channels"
+        beside = f", {colours} beside each other" if n_channels == 3 else ""
+        beside = f", input channel 0 of {channels}" if n_channels < channels else beside
+        size = f"{rows} x {columns}"
+        if bits.ndim == 2 and picture is None:
+            size = f"{n} inputs in rows of {columns}"
+        axes.set_title(f"{of}, {size}{beside}\nwhite +1, black -1")
 
 
 def _picture_of(n, picture):
@@ -100,10 +105,6 @@ def _picture_of(n, picture):
         if len(picture) != 3 or math.prod(picture) != n:
             raise InputError(f"filters: picture {tuple(picture)} for {n} weights; expected as many")
         return tuple(picture)
-    for channels in (1, 3):
-        side = math.isqrt(n // channels)
-        if side * side * channels == n:
-            return side, side, channels
     rows = next(d for d in range(math.isqrt(n), 0, -1) if n % d == 0)
     return rows, n // rows, 1
 
@@ -154,7 +155,7 @@ def plot_confusion(labels, predictions, classes, path):
                 dark = shares[i, j] > 0.5
                 axes.text(j, i, str(table[i, j]), ha="center", va="center", fontsize=7,
                           color="white" if dark else "black")  # fmt: skip
-        names = [str(name)[:24] for name in classes]
+        names = [plain(name if len(name) <= 24 else f"{name[:23]}…") for name in map(str, classes)]
         ticks = range(0, n, max(1, n // 40))
         axes.set_xticks(
             ticks, [names[i] for i in ticks], rotation=90 if max(map(len, names)) > 2 else 0

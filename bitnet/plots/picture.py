@@ -6,11 +6,12 @@ The colours are those that colour-blind people tell apart; lines differ in their
 import contextlib
 import importlib.util
 import pathlib
+import warnings
 
 from bitnet.archive import check_writable, replacing
 from bitnet.errors import InputError
 
-__all__ = ["COLOURS", "DASHES", "DPI", "check_plot", "drawing"]
+__all__ = ["COLOURS", "DASHES", "DPI", "check_plot", "drawing", "plain"]
 
 # of Okabe and Ito
 COLOURS = (
@@ -62,8 +63,29 @@ def check_plot(path):
     if pathlib.Path(path).suffix.lower() not in (".png", ".svg"):
         raise InputError(f"{path}: expected a name that ends with .png or .svg")
     if importlib.util.find_spec("matplotlib") is None:
-        raise InputError("plots need matplotlib; run `pip install 'bitnet-engine[plot]'`")
+        raise InputError("plots need matplotlib; run `pip install matplotlib`, or the extra `plot`")
     check_writable(path)
+
+
+def plain(text):
+    """A name of a file or a class as text for a picture, in which nothing is a formula.
+
+    Parameters
+    ----------
+    text : str
+        Any; matplotlib takes what stands between dollars for a formula, and leaves names that
+        begin with an underscore out of legends.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> plain("$x$"), plain("_run")
+    ('\\\\$x\\\\$', ' _run')
+    """
+    return (" " if text.startswith("_") else "") + text.replace("$", r"\$")
 
 
 @contextlib.contextmanager
@@ -102,5 +124,6 @@ def drawing(path, width, height):
         yield figure
         kind = pathlib.Path(path).suffix.lower()[1:]
         metadata = {"Date": None} if kind == "svg" else {}
-        with replacing(path) as file:
+        with replacing(path) as file, warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Glyph")  # a box stands where the font has none
             figure.savefig(file, format=kind, metadata=metadata)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from bitnet.errors import InputError
-from bitnet.plots.picture import COLOURS, DASHES, drawing
+from bitnet.plots.picture import COLOURS, DASHES, drawing, plain
 
 __all__ = ["plot_curves", "plot_histograms"]
 
@@ -63,7 +63,7 @@ def plot_curves(logs, path, labels=None):
                         epochs, [factor * v for v in values], color=COLOURS[i],
                         linestyle=DASHES[i % len(DASHES)], linewidth=0.8 if thin else 1.8,
                         marker="o" if len(epochs) < 3 else None, markersize=3,
-                        label=None if thin else labels[i],
+                        label=None if thin else plain(labels[i]),
                     )  # fmt: skip
             if factor == 1:
                 _log_scale(axes)
@@ -122,15 +122,18 @@ def plot_histograms(log, path):
 
         colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.9, len(shown)))
         panels = figure.subplots(n_rows, n_columns, squeeze=False, sharex=True)
-        for axes, name in zip(panels.flat, names, strict=False):
+        for index, (axes, name) in enumerate(zip(panels.flat, names, strict=False)):
             for i, colour in zip(shown, colours, strict=True):
                 counts = np.array(tables[i].get(name, [0, 0]), float)
                 edges = np.linspace(-1, 1, len(counts) + 1)
                 axes.stairs(100 * counts / max(1, counts.sum()), edges, color=colour,
                             linewidth=1.3, label=f"epoch {epochs[i]}")  # fmt: skip
             axes.set_axisbelow(True)
-            axes.set(title=name, xlim=(-1.02, 1.02), xticks=(-1, -0.5, 0, 0.5, 1))
+            axes.set_title(plain(f"binary layer {index}: {name:.40}"))
+            axes.set(xlim=(-1.02, 1.02), xticks=(-1, -0.5, 0, 0.5, 1))
             axes.grid(True)
+            if index + n_columns >= len(names):  # none below it
+                axes.tick_params(labelbottom=True)
         for axes in panels.flat[len(names) :]:
             axes.set_axis_off()
         more = f"; {len(left_out)} more layers are left out" if left_out else ""

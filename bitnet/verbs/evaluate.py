@@ -5,6 +5,7 @@ import time
 
 from bitnet.archive import to_json
 from bitnet.experiment import Trained, open_net, prepared_scores
+from bitnet.table import aligned
 from bitnet.verbs.options import add_data, add_threads, check_number, images_of, use_threads
 
 __all__ = ["add_arguments", "main", "measure"]
@@ -74,8 +75,9 @@ def main(args):
         print(to_json(figures))
         return
     print("{file}: {accuracy:.2%} of {images} test images of {data} are right".format(**figures))
-    for name, share in figures["classes"].items():
-        print(f"{name:20} " + ("no image" if share is None else f"{share:8.2%}"))
+    rows = [(name, "no image" if share is None else f"{share:.2%}")
+            for name, share in figures["classes"].items()]  # fmt: skip
+    print(*aligned(rows), sep="\n")
     print(f"{figures['images_per_second']:,.0f} images a second, without their preparation")
 
 

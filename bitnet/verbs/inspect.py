@@ -18,6 +18,7 @@ __all__ = ["add_arguments", "layer_lines", "main", "net_lines"]
 HELP = "the bits of a layer, its thresholds and directions, as text or picture"
 UNITS, WEIGHTS = 4, 4096  # shown without --all: units, and weights in all
 WIDTH = 64  # weights a line where there is no picture
+START = b"layer "  # of every text
 
 
 def add_arguments(parser):
@@ -115,11 +116,16 @@ def main(args):
 
 
 def _check_free(out):
-    """Refuse to write text over a net."""
+    """Refuse to write text over a net, or over anything but an earlier text of this verb."""
+    if not pathlib.Path(out).exists():
+        return
     try:
         kind = kind_of(out)
-    except (InputError, FileNotFoundError):
-        return
+    except InputError:
+        with open(out, "rb") as file:
+            if file.read(len(START)) in (b"", START):
+                return
+        kind = "file of something else"
     raise InputError(f"--out: {out} is a {kind}; give another name")
 
 

@@ -3,7 +3,7 @@
 import json
 import pathlib
 
-from bitnet.archive import replacing, to_json
+from bitnet.archive import check_writable, replacing, to_json
 from bitnet.errors import InputError
 from bitnet.settings import SETTINGS
 
@@ -37,6 +37,7 @@ class Log:
         settings = {**experiment.settings, **experiment.optimizer.settings(),
                     **experiment.schedule.settings()}  # fmt: skip
         self.path, lines = path, [to_json({"settings": settings})]
+        check_writable(path)
         if pathlib.Path(path).is_file() and pathlib.Path(path).stat().st_size:
             lines = self._earlier(experiment.settings, experiment.done)
         with replacing(path) as file:
@@ -71,5 +72,9 @@ class Log:
 
     def write(self, epoch):
         """Add the line of an epoch."""
-        with open(self.path, "a", encoding="utf-8") as file:
-            file.write(to_json(epoch.record()) + "\n")
+        try:
+            with open(self.path, "a", encoding="utf-8") as file:
+                file.write(to_json(epoch.record()) + "\n")
+        except OSError as error:
+            error.filename = str(self.path)
+            raise

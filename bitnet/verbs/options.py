@@ -100,7 +100,7 @@ def add_data(parser, default):
     parser.add_argument("--data", choices=DATASETS, metavar="SET",
                         help=f"data set: {', '.join(DATASETS)} ({default})")  # fmt: skip
     parser.add_argument("--folder", help="folder of its files (BITNET_DATA/SET or cache); "
-                        "for --data folder: with train/CLASS/*.png, test/CLASS/*.png")  # fmt: skip
+                        "for --data folder: with train/CLASS/*.png, val/CLASS/*.png")  # fmt: skip
 
 
 def check_folder(data, folder):
@@ -123,9 +123,7 @@ def check_folder(data, folder):
     >>> check_folder("mnist", None)
     """
     if data == "folder" and folder is None:
-        raise InputError(
-            "--data folder needs --folder, with train/CLASS/*.png and test/CLASS/*.png"
-        )
+        raise InputError("--data folder needs --folder, with train/CLASS/*.png and val/CLASS/*.png")
     if data == "embedded" and folder is not None:
         raise InputError("--folder: the data set embedded is part of the package; leave it out")
 

@@ -38,9 +38,10 @@ def add_arguments(parser):
     """
     parser.add_argument("file", metavar="FILE", help="what `bitnet train` or `freeze` wrote")
     parser.add_argument("inputs", metavar="INPUT", nargs="+", help="a picture (Pillow reads it; "
-                        "its middle is scaled to the net's size), a folder of pictures, an .npy or "
-                        ".npz of uint8 pixels (count, rows, columns[, 3]), or - for standard "
-                        "input, a picture or .npy")  # fmt: skip
+                        "its middle is scaled to the net's size), a folder of pictures (other "
+                        "files and folders in it are passed over), an .npy or .npz of uint8 pixels "
+                        "(count, rows, columns[, 3]), or - for standard input, a picture or "
+                        ".npy")  # fmt: skip
     parser.add_argument("--top", type=int, default=1, metavar="K",
                         help="print the K classes with the largest scores (1)")  # fmt: skip
     parser.add_argument("--invert", action="store_true", help="255 - pixel, as for black on white "
@@ -173,21 +174,21 @@ def _read(text, picture, net):
     """The names and the images, (count, *picture), of one input."""
     path = pathlib.Path(text)
     if text == "-":
-        return _numbered({"-": _standard_input(picture, net)})
+        return _numbered({"-": _standard_input(picture, net)}, text)
     if path.suffix.lower() in (".npy", ".npz"):
         found = read_arrays(path)
         parts = {f"{text}:{key}" if key else text: array for key, array in found.items()}
-        return _numbered({name: as_images(a, picture, name) for name, a in parts.items()})
+        return _numbered({name: as_images(a, picture, name) for name, a in parts.items()}, text)
     paths, images = read_images_of(path, _side(picture, net), picture[2])
     return [str(path) for path in paths], images.reshape(-1, *picture)
 
 
-def _numbered(parts):
+def _numbered(parts, text):
     """The names and the images of arrays of images by name."""
     names = [f"{name}[{i}]" if len(part) > 1 else name for name, part in parts.items()
              for i in range(len(part))]  # fmt: skip
     if not names:
-        raise InputError(f"{', '.join(parts) or 'the file'}: no images in it")
+        raise InputError(f"{', '.join(parts) or text}: no images in it")
     return names, np.concatenate(list(parts.values()))
 
 

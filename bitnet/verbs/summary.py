@@ -41,7 +41,7 @@ def add_arguments(parser):
                         "conv:32,32/64,64/256 (blocks of 3x3 convolutions/units)")  # fmt: skip
     parser.add_argument("--image", metavar="HxWxC", help="of a net by name: rows, columns and "
                         "channels (28x28x1; cifar10, svhn: 32x32x3)")  # fmt: skip
-    parser.add_argument("--classes", type=int, default=10, metavar="N",
+    parser.add_argument("--classes", type=int, metavar="N",
                         help="of a net by name (10)")  # fmt: skip
     parser.add_argument("--float", action="store_true", help="the float twin of a net by name")
     parser.add_argument("--energy", action="store_true", help="estimate the energy of one image "
@@ -115,8 +115,10 @@ def net_and_image(args):
     (4, 4, 3)
     """
     if pathlib.Path(args.file).exists():
-        if args.image or args.float:
-            raise InputError(f"{args.file} is a file, which says its image; leave the option out")
+        options = {name: getattr(args, name) for name in ("image", "classes", "float")}
+        if given := [name for name, value in options.items() if value not in (None, False)]:
+            raise InputError(f"--{given[0]} is of a net by name, and {args.file} is a file; "
+                             "leave it out")  # fmt: skip
         net = open_net(args.file)
         if not isinstance(net, Trained):
             return net, None, None
@@ -126,10 +128,11 @@ def net_and_image(args):
         named = net_named(args.file)
     except InputError as error:
         raise InputError(f"{args.file}: there is no such file; {error}") from None
-    check_number("classes", args.classes, 1, 10**6)
+    n_classes = 10 if args.classes is None else args.classes
+    check_number("classes", n_classes, 1, 10**6)
     image = _image(args.image) if args.image else CIFAR if named.name in ("cifar10", "svhn") \
         else MNIST  # fmt: skip
-    model = named.build(image, args.classes, np.random.default_rng(0), is_float=args.float)
+    model = named.build(image, n_classes, np.random.default_rng(0), is_float=args.float)
     return model, image if named.is_conv else None, None
 
 

@@ -1,6 +1,7 @@
 """`bitnet train`: train a binary net, or its float twin, and keep it in a file after each epoch."""
 
 import contextlib
+import importlib.util
 import pathlib
 import re
 import shlex
@@ -155,6 +156,10 @@ def main(args):
         raise KeyboardInterrupt(_kept(out, saved, args)) from None
     except InputError as error:
         raise InputError(f"{error}; {out} keeps {saved}") from None
+    except OSError as error:  # a full disk, mostly
+        where = f"{error.filename}: " if error.filename else ""
+        kept = _kept(out, saved, args)
+        raise InputError(f"{where}{error.strerror or error}; {kept}") from None
     _conclude(say, experiment, out, best)
 
 
@@ -321,7 +326,7 @@ def _resumed(out, args, given):
 
 def _bar(experiment, quiet):
     """What wraps the batches of an epoch: a progress bar with images a second and the rest."""
-    if quiet:
+    if quiet or importlib.util.find_spec("tqdm") is None:  # `bitnet status` says so
         return lambda passes: passes
     from tqdm import tqdm
 
@@ -365,9 +370,8 @@ def _kept(out, saved, args):
     """What is kept after Ctrl-C, and the command that goes on."""
     if saved is None:
         return "before the first epoch; nothing is kept"
-    log = f" --log {shlex.quote(args.log)}" if args.log else ""
-    command = f"bitnet train --resume {shlex.quote(str(out))}{log}"
-    return f"{saved} are in {out}; go on with: {command}"
+    words = ["bitnet", "train", "--resume", str(out), *(["--log", args.log] if args.log else [])]
+    return f"{saved} are in {out}; go on with: {shlex.join(words)}"
 
 
 def _conclude(say, experiment, out, best):
@@ -378,5 +382,6 @@ def _conclude(say, experiment, out, best):
         say("best on the images held back: epoch {epoch}, {validation:.2%}; there on the test "
             "images {test:.2%}".format(**experiment.best))  # fmt: skip
     verb = "evaluate" if experiment.settings["float"] else "freeze"
-    say(f"{experiment.done} epochs are in {out}" + (f", the best one in {best}" * (file is best)))
-    say(f"next: bitnet {verb} {file}")
+    epochs = f"{experiment.done} epoch{' is' if experiment.done == 1 else 's are'}"
+    say(f"{epochs} in {out}" + (f", the best one in {best}" * (file is best)))
+    say(f"next: {shlex.join(['bitnet', verb, str(file)])}")

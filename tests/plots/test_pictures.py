@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib.util
+import warnings
 
 import numpy as np
 import pytest
@@ -83,7 +84,10 @@ def test_what_a_log_lacks_is_said(figures):
 def test_histograms_are_shares_by_epoch(figures):
     plot_histograms(BINARY, "histograms.png")
     first, second, *_ = figures[0].axes
-    assert (first.get_title(), second.get_title()) == ("layers.0.weight", "layers.3.weight")
+    assert (first.get_title(), second.get_title()) == (
+        "binary layer 0: layers.0.weight",
+        "binary layer 1: layers.3.weight",
+    )
     steps = first.patches
     assert len(steps) == training.MOST_EPOCHS
     values, edges, _ = steps[0].get_data()
@@ -110,7 +114,8 @@ def squares(sheet, rows, columns):
 @pytest.mark.parametrize(
     ("shape", "picture", "rows", "columns"),
     [((6, 5, 3, 1), None, 5, 3), ((6, 5, 3, 3), None, 5, 3), ((6, 36), None, 6, 6),
-     ((6, 36), (4, 9, 1), 4, 9), ((6, 48), None, 4, 4), ((1, 7), None, 1, 7),
+     ((6, 36), (4, 9, 1), 4, 9), ((6, 48), None, 6, 8), ((6, 48), (4, 4, 3), 4, 4),
+     ((1, 7), None, 1, 7),
      ((6, 32), None, 4, 8), ((1, 3, 3, 70), None, 3, 3), ((6, 3, 3, 70), None, 3, 3)],
 )  # fmt: skip
 def test_filters_are_the_bits(figures, shape, picture, rows, columns):
@@ -119,6 +124,20 @@ def test_filters_are_the_bits(figures, shape, picture, rows, columns):
     first = signs[0] if signs.ndim == 4 else signs[0].reshape(rows, columns, -1)
     assert np.array_equal(squares(image_of(figures[0]), rows, columns), first[:, :, 0])
     assert set(np.unique(image_of(figures[0]))) <= {0.0, 0.6, 1.0}
+
+
+@pytest.mark.parametrize(
+    ("shape", "picture", "title"),
+    [((6, 48), None, "48 inputs in rows of 8\n"),
+     ((6, 48), (4, 4, 3), "4 x 4, red, green and blue beside each other\n"),
+     ((6, 5, 3, 3), None, "5 x 3, 3 input channels beside each other\n"),
+     ((1, 3, 3, 70), None, "its first 64 of 70 input channels, 3 x 3\n"),
+     ((1, 3, 3, 16), None, "its 16 input channels, 3 x 3\n"),
+     ((6, 3, 3, 16), None, "3 x 3, input channel 0 of 16\n")],
+)  # fmt: skip
+def test_the_title_says_what_is_seen(figures, shape, picture, title):
+    plot_filters(kernels.pack(RNG.choice([-1, 1], shape)), "filters.png", picture)
+    assert title in figures[0].axes[0].get_title()
 
 
 def test_some_filters_of_many(figures):
@@ -210,5 +229,26 @@ def test_what_cannot_be_drawn_leaves_no_file(tmp_path, draw, message):
 
 def test_without_matplotlib_the_extra_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(InputError, match=r"pip install 'bitnet-engine\[plot\]'"):
+    with pytest.raises(InputError, match="pip install matplotlib`, or the extra `plot`"):
         check_plot(tmp_path / "a.png")
+
+
+def test_each_column_of_histograms_has_its_numbers(figures):
+    counts = {f"layers.{i}.weight": [1, 2, 3, 4] for i in range(4)}
+    plot_histograms(RunLog("run", {}, [record(1, histograms=counts)]), "histograms.png")
+    shown = [axes.xaxis.get_tick_params()["labelbottom"] for axes in figures[0].axes[:4]]
+    assert shown == [False, True, True, True]  # three columns, and one below the first
+
+
+NAMES = ["$x^{$", r"$\foo$", "_run", "数"]
+
+
+def test_no_name_is_a_formula_or_left_out(tmp_path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        plot_curves([BINARY] * 4, tmp_path / "a.svg", NAMES)
+        plot_confusion([0, 1, 2, 3], [0, 1, 2, 2], NAMES, tmp_path / "b.svg")
+        plot_confusion([0, 1, 2, 3], [0, 1, 2, 2], NAMES, tmp_path / "b.png")
+    for name in ("a.svg", "b.svg"):
+        text = (tmp_path / name).read_text()
+        assert all(f"{own}<" in text for own in NAMES)

@@ -11,6 +11,7 @@ import bitnet
 from bitnet import InputError
 from bitnet.__main__ import main
 from bitnet.experiment import load_trained
+from bitnet.verbs import evaluate
 
 
 @pytest.fixture(scope="module")
@@ -117,3 +118,13 @@ def test_damaged_files(nets, tmp_path):
                 (tmp_path / "net").write_bytes(damaged)
                 with pytest.raises(InputError, match="net"):
                     main(["evaluate", str(tmp_path / "net")])
+
+
+def test_long_names_of_classes_stay_aligned(nets, capsys, monkeypatch):
+    shares = {"a": 1.0, "n" * 30: None, "c": 0.05}
+    figures = {"images": 5, "accuracy": 0.5, "classes": shares, "images_per_second": 7.0}
+    monkeypatch.setattr(evaluate, "measure", lambda *words: figures)
+    main(["evaluate", str(nets / "mlp")])
+    rows = capsys.readouterr().out.splitlines()[1:4]
+    assert [row.split()[-1] for row in rows] == ["100.00%", "image", "5.00%"]
+    assert len({len(row) for row in rows}) == 1

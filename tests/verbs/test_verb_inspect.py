@@ -87,6 +87,7 @@ def test_files_of_text_and_pictures(folder, tmp_path, capsys):
     pytest.importorskip("matplotlib", reason="pictures need matplotlib (extra plot)")
     words = ["inspect", str(folder / "mlp.npz"), "--layer", "0"]
     main([*words, "--out", str(tmp_path / "a.txt")])
+    main([*words, "--out", str(tmp_path / "a.txt")])  # over its own text
     assert "a.txt: written" in capsys.readouterr().out
     main(words)
     assert capsys.readouterr().out == (tmp_path / "a.txt").read_text()
@@ -109,6 +110,7 @@ def test_files_of_text_and_pictures(folder, tmp_path, capsys):
         (["{}/mlp.npz", "--out", "{}/none/a.txt"], "no folder"),
         (["{}/mlp.npz", "--out", "{}/mlp.npz"], "is a frozen net"),
         (["{}/mlp.npz", "--out", "{}/conv.checkpoint"], "is a training checkpoint"),
+        (["{}/mlp.npz", "--out", "{}/mlp.jsonl"], "is a file of something else"),
         (["{}/twin.checkpoint"], "float twin"),
         (["{}/mlp.jsonl"], "not a file of bitnet"),
     ],

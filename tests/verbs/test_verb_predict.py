@@ -161,3 +161,22 @@ def test_signs_are_no_pictures(tmp_path):
     bitnet.freeze(model, input="signs").save(tmp_path / "net.npz")
     with pytest.raises(InputError, match="takes signs"):
         main(["predict", str(tmp_path / "net.npz"), "one.npy"])
+
+
+def test_messages_name_the_input(nets, tmp_path):
+    (tmp_path / "text.png").write_text("no picture")
+    np.savez(tmp_path / "empty.npz")
+    np.save(tmp_path / "float.npy", np.zeros((1, 28, 28)))
+    for name, message in (
+        ("text.png", "text.png: no picture that can be read, or damaged; expected JPEG"),
+        ("empty.npz", "empty.npz: no images in it"),
+        ("float.npy", "float.npy: the array holds numbers of type <f8; expected uint8"),
+    ):
+        with pytest.raises(InputError, match=message):
+            main(["predict", "net.npz", str(tmp_path / name)])
+
+
+def test_a_missing_file_is_missing_also_without_pillow(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(FileNotFoundError):
+        main(["predict", "net.npz", "none.png"])

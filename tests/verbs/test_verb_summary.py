@@ -65,7 +65,9 @@ def test_nets_by_name(capsys):
         (["cifar10", "--image", "4x4x3"], "too small"),
         (["mlp:9999999", "--image", "9999x9999x9999"], "at most"),
         (["mlp:8", "--repetition"], "no binary convolution"),
-        (["{}/mlp.npz", "--image", "28x28x1"], "leave the option out"),
+        (["{}/mlp.npz", "--image", "28x28x1"], "--image is of a net by name"),
+        (["{}/mlp.npz", "--classes", "3"], "--classes is of a net by name"),
+        (["{}/mlp.npz", "--float"], "--float is of a net by name"),
         (["{}/mlp.jsonl"], "not a file of bitnet"),
     ],
 )

@@ -1,5 +1,6 @@
 """`bitnet train` as a user types it: files, lines, resuming, Ctrl-C, and wrong arguments."""
 
+import importlib.util
 import json
 import os
 import pathlib
@@ -300,3 +301,49 @@ def test_control_c_from_a_shell(folder):
     said = rf"{done} of 100000 epochs( and \d+ batches of the next)? are in a; go on with: "
     assert re.search(said + "bitnet train --resume a", stderr)
     assert [path.name for path in folder.iterdir()] == ["a"]
+
+
+def test_the_next_command_is_one_for_a_shell(capsys):
+    train("--out", "my net.checkpoint")
+    assert "next: bitnet freeze 'my net.checkpoint'\n" in capsys.readouterr().out
+
+
+def test_a_training_needs_no_progress_bar(capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tqdm", None)
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda n: None if n == "tqdm" else find(n))
+    train()
+    assert "next: " in capsys.readouterr().out
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="the system has no /dev/full")
+def test_a_full_disk_says_what_is_kept(monkeypatch):
+    monkeypatch.setattr("bitnet.verbs.train.Log.__init__", _log_that_is_full)
+    with pytest.raises(InputError, match=r"/dev/full: No space .*; 0 of 3 epochs .* --resume"):
+        train("--log", "run.jsonl")
+
+
+def _log_that_is_full(log, path, experiment):
+    log.path = "/dev/full"
+
+
+@pytest.mark.parametrize("line", ["[" * 100_000, '{"epoch": "x"}', '{"epoch": [2]}', "{"])
+def test_what_is_no_epoch_in_a_log_goes(folder, line):
+    train("--log", "run.jsonl", "--out", "a")
+    log = folder / "run.jsonl"
+    lines = log.read_text().splitlines()
+    log.write_text("\n".join([lines[0], line, *lines[1:]]) + "\n")
+    main(["train", "--resume", "a", "--log", "run.jsonl"])
+    assert log.read_text().splitlines() == lines
+    log.write_text(line)
+    with pytest.raises(InputError, match="no log of a training"):
+        main(["train", "--resume", "a", "--log", "run.jsonl"])
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no named pipes")
+def test_a_log_takes_no_device_s_place(folder):
+    train("--out", "a")
+    os.mkfifo("pipe")
+    with pytest.raises(InputError, match="a folder or a device"):
+        main(["train", "--resume", "a", "--log", "pipe"])
+    assert pathlib.Path("pipe").is_fifo()
