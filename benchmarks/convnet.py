@@ -182,6 +182,8 @@ def main():
     import torch
 
     print("\n".join(machine.lines("torch")))
+    if bitnet.keep_memory():
+        print("freed memory stays with the process, for torch's arrays too")
     check()
     net = NETS[args.net]
     batch = data(net["image"], args.batch)

@@ -26,7 +26,7 @@ from bitnet.deploy.runtime import FrozenNet
 from bitnet.errors import InputError
 from bitnet.gradcheck import check_gradient
 from bitnet.image_layers import AvgPool2d, BinaryConv2d, Conv2d, Flatten, MaxPool2d
-from bitnet.kernels import Bits
+from bitnet.kernels import Bits, keep_memory
 from bitnet.layers import BatchNorm, BinaryLinear, Dropout, Linear, ReLU, Sign
 from bitnet.module import Module, Sequential
 from bitnet.optimizers import SGD, Adam, AdaMax
@@ -77,6 +77,7 @@ __all__ = [
     "freeze",
     "functions",
     "images_per_second",
+    "keep_memory",
     "kernels",
     "load",
     "load_checkpoint",

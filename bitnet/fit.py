@@ -6,6 +6,7 @@ import time
 
 import numpy as np
 
+from bitnet import kernels
 from bitnet.data.batches import batches
 from bitnet.errors import InputError
 from bitnet.image_layers import BinaryConv2d
@@ -17,7 +18,7 @@ from bitnet.train import evaluate, flip_ratio, weight_bits
 __all__ = ["Begun", "Epoch", "Split", "activity", "fit", "histograms"]
 
 BINS = 40
-MEASURED = 10_000  # training images on which the accuracy is measured
+MEASURED = 10_000  # training images on which the accuracy is measured, by default
 AHEAD = 2  # batches that are turned and cut while another is trained on
 SAMPLE, PART = 500, 50  # images that show saturated and dead units; how many at once
 
@@ -165,7 +166,7 @@ class Begun:
 
 def fit(model, optimizer, schedule, loss, data, epochs, batch, rng, done=0, to_input=None,
         flip=False, crop=0, border=None, progress=lambda passes: passes, begun=None,
-        stop=lambda: False):  # fmt: skip
+        stop=lambda: False, measured=MEASURED):  # fmt: skip
     """Train a model, and yield an `Epoch` after each pass over the training images.
 
     The caller prints, logs and writes checkpoints; after the `yield` the model, the optimizer
@@ -203,6 +204,8 @@ def fit(model, optimizer, schedule, loss, data, epochs, batch, rng, done=0, to_i
         The epoch after those that are done, if it was stopped.
     stop : callable, optional
         Asked after each batch but the last; True ends the training there.
+    measured : int, optional
+        The accuracy in training is that of so many images, the first 10 000.
 
     Yields
     ------
@@ -226,6 +229,7 @@ def fit(model, optimizer, schedule, loss, data, epochs, batch, rng, done=0, to_i
     >>> [e.epoch for e in fit(*training, functions.squared_hinge, data, 2, 50, rng)]
     [1, 2]
     """
+    kernels.keep_memory()
     changes = {"flip": flip, "pad": crop, "border": border}
     changes["prefetch"] = AHEAD if flip or crop else 0
     while done < epochs:
@@ -253,11 +257,10 @@ def fit(model, optimizer, schedule, loss, data, epochs, batch, rng, done=0, to_i
         if not all(np.isfinite(array).all() for array in model.state_dict().values()):
             raise InputError(f"epoch {done}: a weight is not finite; lower the learning rate")
         held = data.validation and evaluate(model, *data.validation, to_input)
-        measured = [part[:MEASURED] for part in data.train]
         yield Epoch(
             done,
             float(np.mean(losses)),
-            evaluate(model, *measured, to_input),
+            evaluate(model, *(part[:measured] for part in data.train), to_input),
             evaluate(model, *data.test, to_input),
             optimizer.lr,
             flip_ratio(bits, weight_bits(model)),

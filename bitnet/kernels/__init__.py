@@ -10,6 +10,7 @@ from bitnet.kernels.bits import WORD_BITS, Bits, Planes, words_for
 from bitnet.kernels.convolution import plane_conv, xnor_conv, xnor_conv_sign
 from bitnet.kernels.dispatch import implementation, using
 from bitnet.kernels.gradients import gradient_of_filters, gradient_of_images
+from bitnet.kernels.memory import keep_memory
 from bitnet.kernels.operands import Quantized, Thresholds
 from bitnet.kernels.packing import (
     count_flips,
@@ -51,6 +52,7 @@ __all__ = [
     "gradient_of_images",
     "groups",
     "implementation",
+    "keep_memory",
     "max_pool",
     "max_pool_backward",
     "normalize_sign",

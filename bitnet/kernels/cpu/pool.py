@@ -61,8 +61,9 @@ def _add_patches(patches, stride, pads, total):
                     for w in range(patches.shape[2]):
                         column = w * stride[1] - pads[1] + j
                         if 0 <= column < total.shape[2]:
-                            for c in range(total.shape[3]):
-                                total[b, row, column, c] += patches[b, h, w, i, j, c]
+                            pixel, seen = total[b, row, column], patches[b, h, w, i, j]
+                            for c in range(len(pixel)):
+                                pixel[c] += seen[c]
 
 
 def _by_images(run, arrays, size):
