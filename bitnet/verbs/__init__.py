@@ -1,4 +1,9 @@
-"""The verbs of the command line: a module each, with `HELP`, `add_arguments` and `main`."""
+"""The verbs of the command line: a module each, with `HELP`, `add_arguments` and `main`.
+
+`add_arguments(parser)` gives an `argparse.ArgumentParser` the arguments of the verb, and
+`main(args)` does what they say; it raises InputError, OSError or KeyboardInterrupt, which
+`bitnet.run` turns into one line and an exit code.
+"""
 
 from bitnet.verbs import (
     bench,

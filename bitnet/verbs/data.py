@@ -6,8 +6,6 @@ import bitnet
 from bitnet.data import available, fetch, verify
 from bitnet.data.catalogue import PUBLISHED, find_files, folder_of
 
-__all__ = ["add_arguments", "main"]
-
 HELP = "which data sets are there; verify and fetch them"
 READERS = {
     "svhn": ("scipy", "SciPy"),
@@ -17,21 +15,7 @@ READERS = {
 
 
 def add_arguments(parser):
-    """Give a parser the arguments of the verb.
-
-    Parameters
-    ----------
-    parser : argparse.ArgumentParser
-        Of the verb.
-
-    Examples
-    --------
-    >>> import argparse
-    >>> parser = argparse.ArgumentParser()
-    >>> add_arguments(parser)
-    >>> parser.parse_args(["fetch", "mnist"]).action
-    'fetch'
-    """
+    """Give a parser the arguments of the verb."""
     parser.add_argument("--verbose", action="store_true", help="list each file, with its bytes")
     actions = parser.add_subparsers(title="actions (without one: list what is found where)",
                                     dest="action", metavar="ACTION")  # fmt: skip
@@ -51,24 +35,7 @@ def add_arguments(parser):
 
 
 def main(args):
-    """List, verify or fetch.
-
-    Parameters
-    ----------
-    args : argparse.Namespace
-        What `add_arguments` asks for.
-
-    Raises
-    ------
-    InputError
-        If there is no such set, a file is not as published, or fetching fails.
-
-    Examples
-    --------
-    >>> import argparse
-    >>> main(argparse.Namespace(action=None, verbose=False))  # doctest: +ELLIPSIS
-    embedded ...
-    """
+    """List, verify or fetch."""
     if args.action == "verify":
         _verify(args.name, args.folder)
     elif args.action == "fetch":

@@ -8,27 +8,13 @@ from bitnet.experiment import Trained, open_net, prepared_scores
 from bitnet.table import aligned
 from bitnet.verbs.options import add_data, add_threads, check_number, images_of, use_threads
 
-__all__ = ["add_arguments", "main", "measure"]
+__all__ = ["measure"]
 
 HELP = "accuracy of a net on test images, of each class, and its speed"
 
 
 def add_arguments(parser):
-    """Give a parser the arguments of the verb.
-
-    Parameters
-    ----------
-    parser : argparse.ArgumentParser
-        Of the verb.
-
-    Examples
-    --------
-    >>> import argparse
-    >>> parser = argparse.ArgumentParser()
-    >>> add_arguments(parser)
-    >>> parser.parse_args(["net.npz"]).file
-    'net.npz'
-    """
+    """Give a parser the arguments of the verb."""
     parser.add_argument("file", metavar="FILE", help="what `bitnet train` or `freeze` wrote")
     add_data(parser, "what the net was trained on")
     parser.add_argument("--limit", type=int, default=0, metavar="N",
@@ -40,29 +26,7 @@ def add_arguments(parser):
 
 
 def main(args):
-    """Print the figures.
-
-    Parameters
-    ----------
-    args : argparse.Namespace
-        What `add_arguments` asks for.
-
-    Raises
-    ------
-    InputError
-        If the file is no net, or the data are not there or do not fit.
-
-    Examples
-    --------
-    >>> import argparse
-    >>> parser = argparse.ArgumentParser()
-    >>> add_arguments(parser)
-    >>> try:
-    ...     main(parser.parse_args([__file__]))
-    ... except ValueError as error:
-    ...     print(str(error).partition(": ")[2])
-    not a file of bitnet, or its end is cut off; expected a net
-    """
+    """Print the figures."""
     use_threads(args.threads)
     check_number("limit", args.limit, 0, 10**9)
     net = open_net(args.file)

@@ -9,27 +9,13 @@ from bitnet.errors import InputError
 from bitnet.experiment import load_trained
 from bitnet.verbs.options import add_data, add_threads, check_number, images_of, use_threads
 
-__all__ = ["add_arguments", "frozen", "main"]
+__all__ = ["frozen"]
 
 HELP = "a trained net as bits and integer thresholds, in a small file"
 
 
 def add_arguments(parser):
-    """Give a parser the arguments of the verb.
-
-    Parameters
-    ----------
-    parser : argparse.ArgumentParser
-        Of the verb.
-
-    Examples
-    --------
-    >>> import argparse
-    >>> parser = argparse.ArgumentParser()
-    >>> add_arguments(parser)
-    >>> parser.parse_args(["net.checkpoint"]).check
-    1000
-    """
+    """Give a parser the arguments of the verb."""
     parser.add_argument("file", metavar="CHECKPOINT", help="what `bitnet train` wrote")
     parser.add_argument("--out", metavar="NET.npz", help="the file to write (CHECKPOINT's name "
                         "with .npz)")  # fmt: skip
@@ -41,30 +27,7 @@ def add_arguments(parser):
 
 
 def main(args):
-    """Freeze, save, load and compare.
-
-    Parameters
-    ----------
-    args : argparse.Namespace
-        What `add_arguments` asks for.
-
-    Raises
-    ------
-    InputError
-        If the file is no binary net, the new one cannot be written, or the data to compare on
-        are not there.
-
-    Examples
-    --------
-    >>> import argparse
-    >>> parser = argparse.ArgumentParser()
-    >>> add_arguments(parser)
-    >>> try:
-    ...     main(parser.parse_args([__file__]))
-    ... except InputError as error:
-    ...     print(str(error).partition(": ")[2])
-    not a bitnet file, or its end is cut off; expected a training checkpoint
-    """
+    """Freeze, save, load and compare."""
     use_threads(args.threads)
     check_number("check", args.check, 0, 10**9)
     trained = load_trained(args.file)

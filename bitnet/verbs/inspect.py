@@ -13,7 +13,7 @@ from bitnet.experiment import Trained, open_net
 from bitnet.table import aligned, percent
 from bitnet.verbs.freeze import frozen
 
-__all__ = ["add_arguments", "layer_lines", "main", "net_lines"]
+__all__ = ["layer_lines", "net_lines"]
 
 HELP = "the bits of a layer, its thresholds and directions, as text or picture"
 UNITS, WEIGHTS = 4, 4096  # shown without --all: units, and weights in all
@@ -22,21 +22,7 @@ START = b"layer "  # of every text
 
 
 def add_arguments(parser):
-    """Give a parser the arguments of the verb.
-
-    Parameters
-    ----------
-    parser : argparse.ArgumentParser
-        Of the verb.
-
-    Examples
-    --------
-    >>> import argparse
-    >>> parser = argparse.ArgumentParser()
-    >>> add_arguments(parser)
-    >>> parser.parse_args(["net.npz", "--layer", "0"]).layer
-    0
-    """
+    """Give a parser the arguments of the verb."""
     parser.add_argument("file", metavar="FILE", help="what `bitnet train` or `freeze` wrote")
     parser.add_argument("--layer", type=int, metavar="I",
                         help="which binary layer, from 0 (none: a list of them)")  # fmt: skip
@@ -53,29 +39,7 @@ def add_arguments(parser):
 
 
 def main(args):
-    """Print or draw the bits.
-
-    Parameters
-    ----------
-    args : argparse.Namespace
-        What `add_arguments` asks for.
-
-    Raises
-    ------
-    InputError
-        If the file is no binary net, or has no such layer or unit.
-
-    Examples
-    --------
-    >>> import argparse
-    >>> parser = argparse.ArgumentParser()
-    >>> add_arguments(parser)
-    >>> try:
-    ...     main(parser.parse_args(["net.npz", "--signs", "+"]))
-    ... except InputError as error:
-    ...     print(error)
-    --signs is '+'; expected two different characters, for +1 and -1
-    """
+    """Print or draw the bits."""
     if len(args.signs) != 2 or args.signs[0] == args.signs[1] or not args.signs.isprintable():
         raise InputError(f"--signs is {args.signs!r}; expected two different characters, for "
                          "+1 and -1")  # fmt: skip

@@ -7,7 +7,7 @@ from bitnet.runlog import read_log
 from bitnet.train import weight_bits
 from bitnet.verbs.options import add_data, add_threads, check_number, images_of, use_threads
 
-__all__ = ["add_arguments", "bits_of", "main"]
+__all__ = ["bits_of"]
 
 HELP = "curves, latent weights, filters, confusion, quantizers as PNG or SVG"
 LOG = "what `bitnet train --log` wrote"
@@ -15,21 +15,7 @@ FILE = "what `bitnet train` or `freeze` wrote"
 
 
 def add_arguments(parser):
-    """Give a parser the arguments of the verb.
-
-    Parameters
-    ----------
-    parser : argparse.ArgumentParser
-        Of the verb.
-
-    Examples
-    --------
-    >>> import argparse
-    >>> parser = argparse.ArgumentParser()
-    >>> add_arguments(parser)
-    >>> parser.parse_args(["curves", "a.jsonl", "b.jsonl", "--out", "a.png"]).logs
-    ['a.jsonl', 'b.jsonl']
-    """
+    """Give a parser the arguments of the verb."""
     kinds = parser.add_subparsers(title="kinds", dest="kind", required=True, metavar="KIND")
 
     def kind(name, about):
@@ -59,30 +45,7 @@ def add_arguments(parser):
 
 
 def main(args):
-    """Draw the picture.
-
-    Parameters
-    ----------
-    args : argparse.Namespace
-        What `add_arguments` asks for.
-
-    Raises
-    ------
-    InputError
-        If matplotlib is missing, the picture cannot be written, or the logs, files or data are
-        not what they should be.
-
-    Examples
-    --------
-    >>> import argparse
-    >>> parser = argparse.ArgumentParser()
-    >>> add_arguments(parser)
-    >>> try:
-    ...     main(parser.parse_args(["quantizers", "--out", "a.gif"]))
-    ... except InputError as error:
-    ...     print(error)
-    a.gif: expected a name that ends with .png or .svg
-    """
+    """Draw the picture."""
     plots.check_plot(args.out)
     if args.kind == "curves":
         plots.plot_curves([read_log(log) for log in args.logs], args.out, args.label)

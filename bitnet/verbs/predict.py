@@ -14,28 +14,14 @@ from bitnet.errors import InputError
 from bitnet.experiment import open_net, raw_scores
 from bitnet.verbs.options import add_threads, check_number, use_threads
 
-__all__ = ["add_arguments", "as_images", "main", "picture_of"]
+__all__ = ["as_images", "picture_of"]
 
 HELP = "the classes of pictures, folders, arrays or standard input"
 MAX_INPUT = 1 << 28  # bytes of standard input
 
 
 def add_arguments(parser):
-    """Give a parser the arguments of the verb.
-
-    Parameters
-    ----------
-    parser : argparse.ArgumentParser
-        Of the verb.
-
-    Examples
-    --------
-    >>> import argparse
-    >>> parser = argparse.ArgumentParser()
-    >>> add_arguments(parser)
-    >>> parser.parse_args(["net.npz", "a.png", "b.png"]).inputs
-    ['a.png', 'b.png']
-    """
+    """Give a parser the arguments of the verb."""
     parser.add_argument("file", metavar="FILE", help="what `bitnet train` or `freeze` wrote")
     parser.add_argument("inputs", metavar="INPUT", nargs="+", help="a picture (Pillow reads it; "
                         "its middle is scaled to the net's size), a folder of pictures (other "
@@ -52,29 +38,7 @@ def add_arguments(parser):
 
 
 def main(args):
-    """Print a line an image, with tabs: its name, then class and score as often as --top says.
-
-    Parameters
-    ----------
-    args : argparse.Namespace
-        What `add_arguments` asks for.
-
-    Raises
-    ------
-    InputError
-        If the file is no net, or an input cannot be read or does not fit it.
-
-    Examples
-    --------
-    >>> import argparse
-    >>> parser = argparse.ArgumentParser()
-    >>> add_arguments(parser)
-    >>> try:
-    ...     main(parser.parse_args([__file__, "-", "--top", "0"]))
-    ... except InputError as error:
-    ...     print(error)
-    --top is 0; expected a whole number from 1 to 1000
-    """
+    """Print a line an image, with tabs: its name, then class and score as often as --top says."""
     check_number("top", args.top, 1, 1000)
     use_threads(args.threads)
     if args.inputs.count("-") > 1:

@@ -6,38 +6,17 @@ from bitnet.backend import blas, status
 from bitnet.data import available
 from bitnet.kernels.dispatch import implementation, numba_problem
 
-__all__ = ["add_arguments", "facts", "kernels_in_use", "main"]
+__all__ = ["facts", "kernels_in_use"]
 
 HELP = "versions, the kernels in use, and what is missing and why"
 
 
 def add_arguments(parser):
-    """The verb has none.
-
-    Parameters
-    ----------
-    parser : argparse.ArgumentParser
-        Of the verb.
-
-    Examples
-    --------
-    >>> add_arguments(None)
-    """
+    """The verb has none."""
 
 
 def main(args):
-    """Print the facts.
-
-    Parameters
-    ----------
-    args : argparse.Namespace
-        Empty.
-
-    Examples
-    --------
-    >>> main(None)  # doctest: +ELLIPSIS
-    bitnet ...
-    """
+    """Print the facts."""
     for name, fact in facts():
         print(f"{name:20} {fact}")
 

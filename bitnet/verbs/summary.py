@@ -15,27 +15,14 @@ from bitnet.summary import summarize
 from bitnet.verbs.freeze import frozen
 from bitnet.verbs.options import check_number
 
-__all__ = ["add_arguments", "main", "net_and_image"]
+__all__ = ["net_and_image"]
 
 HELP = "layers, weights by their bits, bytes and products; energy, repetition"
 MNIST, CIFAR = (28, 28, 1), (32, 32, 3)
 
 
 def add_arguments(parser):
-    """Give a parser the arguments of the verb.
-
-    Parameters
-    ----------
-    parser : argparse.ArgumentParser
-        Of the verb.
-
-    Examples
-    --------
-    >>> import argparse
-    >>> parser = argparse.ArgumentParser()
-    >>> add_arguments(parser)
-    >>> parser.parse_args(["cifar10"]).image
-    """
+    """Give a parser the arguments of the verb."""
     parser.add_argument("file", metavar="NET", help="what `bitnet train` or `freeze` wrote; or a "
                         f"net by name: {', '.join(PAPERS)}, mlp:512,512 (units), "
                         "conv:32,32/64,64/256 (blocks of 3x3 convolutions/units)")  # fmt: skip
@@ -52,27 +39,7 @@ def add_arguments(parser):
 
 
 def main(args):
-    """Print the tables.
-
-    Parameters
-    ----------
-    args : argparse.Namespace
-        What `add_arguments` asks for.
-
-    Raises
-    ------
-    InputError
-        If it is no net, or has no filters to count.
-
-    Examples
-    --------
-    >>> import argparse
-    >>> parser = argparse.ArgumentParser()
-    >>> add_arguments(parser)
-    >>> main(parser.parse_args(["mlp:8", "--image", "4x4x1"]))  # doctest: +ELLIPSIS
-    Sequential of 5 layers, input 16
-    ...
-    """
+    """Print the tables."""
     net, image, file = net_and_image(args)
     tables = {"summary": summarize(net, image, file)}
     if args.energy:

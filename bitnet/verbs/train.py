@@ -22,7 +22,7 @@ from bitnet.settings import SETTINGS, check_value
 from bitnet.verbs.log import Log
 from bitnet.verbs.options import add_data, add_threads, check_folder, use_threads
 
-__all__ = ["add_arguments", "default_net", "file_name", "main"]
+__all__ = ["default_net", "file_name"]
 
 HELP = "train a net, with a line and a checkpoint an epoch"
 DATA = "embedded"
@@ -31,21 +31,7 @@ ROW = "{:>5} {:>8} {:>7} {}{:>7} {:>8} {:>7} {:>7} {:>7} {:>7}"
 
 
 def add_arguments(parser):
-    """Give a parser the arguments of the verb.
-
-    Parameters
-    ----------
-    parser : argparse.ArgumentParser
-        Of the verb.
-
-    Examples
-    --------
-    >>> import argparse
-    >>> parser = argparse.ArgumentParser()
-    >>> add_arguments(parser)
-    >>> parser.parse_args(["--net", "mlp:64", "--float"]).float
-    True
-    """
+    """Give a parser the arguments of the verb."""
     parser.epilog = nets.__doc__.partition("\n\n")[2].replace("\n\n", "\n")
     add = parser.add_argument
     add("--net", metavar="NAME", help=f"{', '.join(nets.PAPERS)}, mlp:UNITS,... or "
@@ -89,31 +75,7 @@ def add_arguments(parser):
 
 
 def main(args):
-    """Train.
-
-    Parameters
-    ----------
-    args : argparse.Namespace
-        What `add_arguments` asks for.
-
-    Raises
-    ------
-    InputError
-        If an argument or a file does not fit, or the training diverges.
-    KeyboardInterrupt
-        After Ctrl-C, with what is kept and how to go on.
-
-    Examples
-    --------
-    >>> import argparse
-    >>> parser = argparse.ArgumentParser()
-    >>> add_arguments(parser)
-    >>> try:
-    ...     main(parser.parse_args(["--epochs", "0"]))
-    ... except InputError as error:
-    ...     print(error)
-    --epochs is 0; expected a whole number from 1 to 1000000
-    """
+    """Train."""
     given = _given(args)
     use_threads(args.threads)
     say = (lambda *words: None) if args.quiet else (lambda *words: print(*words, flush=True))
