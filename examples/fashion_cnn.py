@@ -87,7 +87,7 @@ def arguments():
     add = parser.add_argument
     add("--epochs", type=int, help="passes over the training set (6; with --quick 2)")
     add("--batch", type=int, default=100, help="images in a batch (100)")
-    add("--lr", type=float, default=3e-3, help="first learning rate of the binary net (0.003)")
+    add("--lr", type=float, default=1e-3, help="first learning rate of the binary net (0.001)")
     add("--seed", type=int, default=0, help="of weights and shuffling (0)")
     add("--threads", type=int, help="threads of the kernels and of the BLAS (all cores)")
     add("--out", help="file of the frozen net (fashion_cnn.npz; with --quick quick_cnn.npz)")
