@@ -48,7 +48,8 @@ def main():
         bitnet.set_num_threads(args.threads)
     data = bitnet.load_dataset("embedded" if args.quick else "fashion-mnist").with_channels()
     data = data.first(1000, 200) if args.quick else data
-    split = Split((data.train_images, data.train_labels), (data.test_images, data.test_labels))
+    shown = data.first(len(data.train_images), 2000)  # the test images of the lines of epochs
+    split = Split((data.train_images, data.train_labels), (shown.test_images, shown.test_labels))
     rows, columns, channels = image = data.train_images.shape[1:]
     sizes = image, BLOCKS, (*UNITS, len(data.classes))
 

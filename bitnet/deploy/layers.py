@@ -146,7 +146,9 @@ class FrozenConv(_Hidden):
     def _pooled(self, y):
         """OR over each window for channels that rise, AND for those that fall."""
         falling = kernels.pack(~self.rising).words  # AND is OR of the opposites
-        words = np.pad(y.words ^ falling, ((0, 0), *self.pool.padding, (0, 0)))
+        words = y.words ^ falling
+        if any(map(any, self.pool.padding)):
+            words = np.pad(words, ((0, 0), *self.pool.padding, (0, 0)))
         words = functools.reduce(np.bitwise_or, self.pool.seen(words)) ^ falling
         return Bits(words, (*words.shape[:3], y.shape[3]))
 

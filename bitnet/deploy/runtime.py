@@ -16,7 +16,7 @@ from bitnet.kernels import Bits
 __all__ = ["INPUTS", "FrozenConv", "FrozenLayer", "FrozenNet", "FrozenOutput"]
 
 INPUTS = ("pixels", "signs")
-BATCH, BATCH_OF_IMAGES = 200, 16  # at once: what lies between the layers stays in the cache
+BATCH, BATCH_OF_IMAGES = 200, 64  # at once: what lies between the layers stays in the cache
 
 
 class FrozenNet:

@@ -8,9 +8,12 @@ from bitnet import kernels
 from bitnet.errors import InputError
 from bitnet.functions.linear import GRADIENTS
 from bitnet.kernels import Bits, Window
+from bitnet.kernels.threads import shared
 from bitnet.tensor import Function, as_tensor
 
 __all__ = ["binary_conv2d", "conv2d"]
+
+COPIED_PER_NS = 4  # bytes, one thread, about
 
 
 def matrix_of(array):
@@ -37,7 +40,7 @@ class Conv2d(Function):
     def forward(self, x, weight, bias):  # (B, H, W, C), (M, rows, columns, C / groups), (M,)
         self.size, self.weight = x.shape[1:3], weight
         images = np.split(x, self.groups, axis=3)
-        self.patches = [rows_of(self.window.views(part, self.window.border)) for part in images]
+        self.patches = [self.patches_of(part) for part in images]
         pairs = zip(self.patches, np.split(weight, self.groups), strict=True)
         y = np.concatenate([rows @ matrix_of(own).T for rows, own in pairs], axis=1) + bias
         return y.reshape(len(x), *self.window.output(*self.size), len(weight))
@@ -54,7 +57,16 @@ class Conv2d(Function):
             grad_x = np.concatenate(parts, axis=3)
         pairs = zip(grads, self.patches, strict=True)
         grad_weight = np.concatenate([grad.T @ patches for grad, patches in pairs])
-        return grad_x, grad_weight.reshape(weight.shape), rows.sum(axis=0)
+        grad_bias = np.ones(len(rows), rows.dtype) @ rows
+        return grad_x, grad_weight.reshape(weight.shape), grad_bias
+
+    def patches_of(self, x):
+        """What each output pixel sees of images, copied by threads: (R, N)."""
+        views = self.window.views(x, self.window.border)
+        patches = np.empty(views.shape, x.dtype)
+        copy_ns = patches.nbytes / COPIED_PER_NS
+        shared(lambda i, j: np.copyto(patches[i:j], views[i:j]), len(x), 1, copy_ns)
+        return rows_of(patches)
 
 
 def conv2d(x, weight, bias, window, groups=1):

@@ -24,17 +24,22 @@ class BatchNorm(Function):
         self.count = math.prod(x.shape[:-1])
         x = x.astype(gamma.dtype, copy=False)
         self.mean = x.mean(axis=self.axes)
-        centred = x - self.mean
-        self.inv_std = 1 / np.sqrt((centred * centred).mean(axis=self.axes) + self.eps)
+        self.xhat = x - self.mean
+        self.inv_std = 1 / np.sqrt((self.xhat * self.xhat).mean(axis=self.axes) + self.eps)
         self.gamma = gamma
-        self.xhat = centred * self.inv_std
-        return self.xhat * gamma + beta
+        self.xhat *= self.inv_std
+        y = self.xhat * gamma
+        y += beta
+        return y
 
     def backward(self, grad_y):
         grad_beta = grad_y.sum(axis=self.axes)
         grad_gamma = (grad_y * self.xhat).sum(axis=self.axes)
-        along = (grad_beta + self.xhat * grad_gamma) / self.count  # what mean and var take away
-        grad_x = (grad_y - along) * (self.gamma * self.inv_std)
+        along = self.xhat * grad_gamma  # what mean and var take away
+        along += grad_beta
+        along /= self.count
+        grad_x = np.subtract(grad_y, along, out=along)
+        grad_x *= self.gamma * self.inv_std
         return grad_x, grad_gamma, grad_beta
 
 

@@ -11,6 +11,9 @@ import numpy as np
 from bitnet.kernels import reference
 from bitnet.kernels.bits import Bits, Planes, words_for
 from bitnet.kernels.cpu.jit import jit
+from bitnet.kernels.threads import shared
+
+THRESHOLDS_PER_NS = 4  # one thread, about
 
 
 @jit
@@ -199,5 +202,10 @@ def split_planes(pixels):
 def threshold(z, thresholds):
     """See `bitnet.kernels.threshold`."""
     words = _empty_words(z.shape)
-    _threshold_rows(_rows(z), thresholds.values, thresholds.rising, _rows(words))
+    rows, to = _rows(z), _rows(words)
+
+    def run(i, j):
+        _threshold_rows(rows[i:j], thresholds.values, thresholds.rising, to[i:j])
+
+    shared(run, len(rows), 1, z.size / THRESHOLDS_PER_NS)
     return Bits(words, z.shape)
