@@ -2,12 +2,10 @@
 
 import dataclasses
 import functools
-import math
 
 import numpy as np
 
 from bitnet.errors import InputError
-from bitnet.kernels.bits import Bits
 
 __all__ = ["Window"]
 
@@ -162,16 +160,6 @@ class Window:
     def views_of_pixels(self, pixels):
         """`views` of uint8 images, with black pixels beyond them, or white ones for +1."""
         return self.views(pixels, 255 if self.border == 1 else 0)
-
-    def patches(self, x):
-        """What each output pixel sees of Bits (B, H, W, C): Bits (R, rows, columns, C).
-
-        R counts the output pixels of all images.  A border of 0 stands there as -1.
-        """
-        inside = dataclasses.replace(self, padding=((0, 0), (0, 0)))
-        views = inside.views(self.surrounded(x))
-        rows = views.reshape(math.prod(views.shape[:3]), *views.shape[3:])
-        return Bits(rows, (*rows.shape[:3], x.shape[3]))
 
     def seen(self, x):
         """The pixels (B, H', W', ...) that each tap sees of images with their border.

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from strategies import seeds, signs
 
 from bitnet import InputError, kernels
-from bitnet.kernels import Bits, Thresholds, Window
+from bitnet.kernels import Thresholds, Window
 
 pytestmark = pytest.mark.usefixtures("implementation")
 
@@ -126,14 +126,3 @@ def test_thresholds_of_other_channels_are_refused():
     steps = Thresholds(np.zeros(2, np.int32), np.zeros(2, bool))
     with pytest.raises(InputError, match="1 channels"):
         kernels.xnor_conv_sign(ONES, ONES, Window((4, 4)), steps)
-
-
-def test_patches_of_bits_are_the_patches_of_their_numbers():
-    x = signs(0, (2, 5, 4, 70))
-    for border in (1, -1):
-        window = Window((2, 3), (2, 1), ((1, 0), (1, 2)), border)
-        padded = np.pad(x, ((0, 0), *window.padding, (0, 0)), constant_values=border)
-        patches = window.patches(kernels.pack(x))
-        assert isinstance(patches, Bits)
-        for r, (b, h, w) in enumerate(np.ndindex(2, *window.output(5, 4))):
-            assert np.array_equal(patches[r].signs(), padded[b, 2 * h : 2 * h + 2, w : w + 3])
