@@ -36,8 +36,11 @@ def _drop(x, keep, scale):
     elif not isinstance(x, Planes):
         x = kernels.split_planes(x)
     dropped = kernels.pack(np.zeros(x.shape[-1], np.float32)).words ^ keep.words  # padding stays 0
-    words = np.concatenate([x.bits.words, x.bits.words ^ dropped])
-    return Planes(Bits(words, (len(words), *x.shape)), x.coefficients * 2, x.scale * scale / 2)
+    planes, coefficients = [x.bits.words, x.bits.words ^ dropped], x.coefficients * 2
+    if x.offset:  # offset * keep = (offset + offset k) / 2 with k = +1 kept, -1 dropped
+        planes, coefficients = [*planes, keep.words[None]], (*coefficients, x.offset)
+    words = np.concatenate(planes)
+    return Planes(Bits(words, (len(words), *x.shape)), coefficients, x.scale * scale / 2, x.offset)
 
 
 def dropout(x, p, rng):

@@ -201,7 +201,7 @@ class Bits:
 class Planes:
     """Integers of a few bits, times a scale, as a weighted sum of ±1 planes.
 
-    The value is `scale * sum_p coefficients[p] * signs[p]`.
+    The value is `scale * (sum_p coefficients[p] * signs[p] + offset)`.
 
     Parameters
     ----------
@@ -211,11 +211,15 @@ class Planes:
         The whole-number weight of each of the P planes.
     scale : float, optional
         What the integer is multiplied with; 1 by default.
+    offset : int, optional
+        What is added to the sum; 0 by default.
 
     Attributes
     ----------
     shape : tuple of int
         The shape of the values, (..., N).
+    largest : int
+        What no integer's absolute value passes: sum |coefficients| + |offset|.
 
     Raises
     ------
@@ -233,9 +237,9 @@ class Planes:
     array([[-255., -253.,  255.]], dtype=float32)
     """
 
-    __slots__ = ("bits", "coefficients", "scale")
+    __slots__ = ("bits", "coefficients", "offset", "scale")
 
-    def __init__(self, bits, coefficients, scale=1.0):
+    def __init__(self, bits, coefficients, scale=1.0, offset=0):
         if bits.ndim < 2 or bits.shape[0] != len(coefficients):
             raise InputError(
                 f"Planes need one coefficient a plane; got {len(coefficients)} coefficients "
@@ -243,7 +247,12 @@ class Planes:
             )
         self.bits = bits
         self.coefficients = tuple(int(c) for c in coefficients)
-        self.scale = float(scale)
+        self.scale, self.offset = float(scale), int(offset)
+
+    @property
+    def largest(self):
+        """What no integer's absolute value passes."""
+        return sum(map(abs, self.coefficients)) + abs(self.offset)
 
     @property
     def shape(self):
@@ -263,9 +272,13 @@ class Planes:
     def __repr__(self):
         return f"Planes(shape={self.shape}, {len(self.coefficients)} planes, scale={self.scale:g})"
 
-    def values(self, dtype=np.float32):
-        """The numbers that the planes stand for, as floats of `shape`."""
-        total = np.zeros(self.shape, np.int32)
+    def integers(self):
+        """The integers that the planes stand for, without their scale: int32 of `shape`."""
+        total = np.full(self.shape, self.offset, np.int32)
         for plane, coefficient in enumerate(self.coefficients):
             total += coefficient * self.bits[plane].signs(np.int32)
-        return total.astype(dtype) * np.dtype(dtype).type(self.scale)
+        return total
+
+    def values(self, dtype=np.float32):
+        """The numbers that the planes stand for, as floats of `shape`."""
+        return self.integers().astype(dtype) * np.dtype(dtype).type(self.scale)

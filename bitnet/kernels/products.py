@@ -147,8 +147,9 @@ def plane_gemm(x, weight):
     Returns
     -------
     numpy.ndarray
-        int32 of shape (B, M): sum_p sum_q coefficients[p] * coefficients[q] *
-        (plane p of x @ plane q of weight.T).
+        int32 of shape (B, M): the integers of x @ those of weight.T, which is sum_p sum_q
+        coefficients[p] * coefficients[q] * (plane p of x @ plane q of weight.T) and, for
+        operands with an offset, the offset times the sums of the other one.
 
     Raises
     ------
@@ -181,7 +182,7 @@ def plane_gemm(x, weight):
 def _largest(x):
     """The largest absolute value of an operand, without its scale."""
     if isinstance(x, Planes):
-        return sum(map(abs, x.coefficients))
+        return x.largest
     return 1 if isinstance(x, Bits) else 255
 
 

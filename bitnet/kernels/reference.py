@@ -152,28 +152,24 @@ def plane_conv(pixels, weight, window, product=None):
 
 
 def plane_gemm(x, weight):
-    """z = sum over planes p of x and q of weight of c_p c_q xnor_gemm(x_p, weight_q)."""
-    x, weight = _planes(x), _planes(weight)
-    z = np.zeros((x.shape[0], weight.shape[0]), np.int32)
-    for p, x_coefficient in enumerate(x.coefficients):
-        for q, coefficient in enumerate(weight.coefficients):
-            z += np.int32(x_coefficient * coefficient) * xnor_gemm(x.bits[p], weight.bits[q])
-    return z
+    """z = integers of x @ integers of weight.T."""
+    return (_integers(x) @ _integers(weight).T).astype(np.int32)
 
 
-def _planes(x):
-    """Planes, as they are; Bits as one plane; pixels as eight."""
-    if isinstance(x, Bits):
-        return Planes(Bits(x.words[None], (1, *x.shape)), [1])
-    return x if isinstance(x, Planes) else split_planes(x)
+def _integers(x):
+    """Bits, planes without their scale, or pixels, as the integers that they stand for."""
+    if isinstance(x, Planes):
+        return x.integers().astype(np.int64)
+    return x.signs(np.int64) if isinstance(x, Bits) else 2 * x.astype(np.int64) - 255
 
 
 def signed_gemm(x, signs):
     """y[i, n] = sum_m x[i, m] * signs[m, n]: floats, or exact integers and then a scale a row."""
     if isinstance(x, Quantized):
-        sums = x.values.astype(np.float64) @ _numbers(signs, np.float64)  # exact below 2**53
+        sums = x.values.astype(np.int64) @ _integers(signs)
         return sums.astype(np.float32) * x.scales[:, None] * np.float32(getattr(signs, "scale", 1))
-    return x @ (signs.values(x.dtype) if isinstance(signs, Planes) else _numbers(signs, x.dtype))
+    numbers = signs.values if isinstance(signs, Planes) else _integers(signs).astype
+    return x @ numbers(x.dtype)
 
 
 def signed_rows(x, signs):
@@ -184,15 +180,6 @@ def signed_rows(x, signs):
         out[...] = y[start:stop]
 
     return rows, np.inf
-
-
-def _numbers(signs, dtype):
-    """Signs, planes without their scale, or pixels, as the numbers that they stand for."""
-    if isinstance(signs, Bits):
-        return signs.signs(dtype)
-    if isinstance(signs, Planes):
-        return Planes(signs.bits, signs.coefficients).values(dtype)
-    return np.dtype(dtype).type(2) * signs - np.dtype(dtype).type(255)
 
 
 def threshold(z, thresholds):

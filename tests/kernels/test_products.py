@@ -27,6 +27,9 @@ def test_xnor_gemm_of_extremes():
     assert kernels.xnor_gemm(ones, kernels.pack(-np.ones((1, 129)))).item() == -129
 
 
+OFFSETS = st.sampled_from([0, 0, 1, -7, 15])
+
+
 @given(rows, rows, widths, seeds)
 def test_pixels_times_signs(b, m, n, seed):
     pixels = np.random.default_rng(seed).integers(0, 256, (b, n), dtype=np.uint8)
@@ -36,9 +39,10 @@ def test_pixels_times_signs(b, m, n, seed):
     assert np.array_equal(z, (2 * pixels.astype(np.int64) - 255) @ weight.T)
 
 
-@given(rows, rows, widths, seeds, st.lists(st.integers(-9, 9), min_size=1, max_size=4))
-def test_planes_times_signs(b, m, n, seed, coefficients):
-    planes = Planes(kernels.pack(signs(seed, (len(coefficients), b, n))), coefficients, 0.5)
+@given(rows, rows, widths, seeds, st.lists(st.integers(-9, 9), min_size=1, max_size=4), OFFSETS)
+def test_planes_times_signs(b, m, n, seed, coefficients, offset):
+    bits = kernels.pack(signs(seed, (len(coefficients), b, n)))
+    planes = Planes(bits, coefficients, 0.5, offset)
     weight = signs(seed + 1, (m, n))
     z = kernels.plane_gemm(planes, kernels.pack(weight))
     assert np.array_equal(z * 0.5, planes.values(np.float64) @ weight.T)
@@ -83,7 +87,7 @@ def test_integers_times_pixels_and_planes(b, m, n, seed):
     pixels = rng.integers(0, 256, (m, n), dtype=np.uint8)
     expected = (x.values.astype(np.int64) @ (2 * pixels.astype(np.int64) - 255)).astype(np.float32)
     assert np.array_equal(kernels.signed_gemm(x, pixels), expected * x.scales[:, None])
-    planes = Planes(kernels.pack(signs(seed, (2, m, n))), [1, -3], 0.5)
+    planes = Planes(kernels.pack(signs(seed, (2, m, n))), [1, -3], 0.5, seed % 3)
     y, expected = kernels.signed_gemm(x, planes), x.values.astype(np.float64) @ planes.values()
     assert np.array_equal(y, expected.astype(np.float32) * x.scales[:, None])
 
@@ -139,10 +143,13 @@ def test_prepared_weights_give_the_same_integers_each_time(b, m, n, seed):
 COEFFICIENTS = st.lists(st.integers(-9, 9), min_size=1, max_size=6)
 
 
-@given(rows, rows, widths, seeds, COEFFICIENTS, COEFFICIENTS)
-def test_planes_on_either_side(b, m, n, seed, left, right):
-    x = Planes(kernels.pack(signs(seed, (len(left), b, n))), left)
-    weight = Planes(kernels.pack(signs(seed + 1, (len(right), m, n))), right)
+@given(rows, rows, widths, seeds, COEFFICIENTS, COEFFICIENTS, OFFSETS, OFFSETS)
+def test_planes_on_either_side(b, m, n, seed, left, right, first, second):
+    x = Planes(kernels.pack(signs(seed, (len(left), b, n))), left, 1, first)
+    weight = Planes(kernels.pack(signs(seed + 1, (len(right), m, n))), right, 1, second)
+    pixels = np.random.default_rng(seed).integers(0, 256, (b, n), dtype=np.uint8)
+    z = kernels.plane_gemm(pixels, weight)
+    assert np.array_equal(z, (2.0 * pixels - 255) @ weight.values(np.float64).T)
     numbers_of = x.values(np.float64), weight.values(np.float64)
     assert np.array_equal(kernels.plane_gemm(x, weight), numbers_of[0] @ numbers_of[1].T)
     plane = x.bits[0]

@@ -27,14 +27,29 @@ def plane_gemm(x, weight):
     if isinstance(weight, Planes):
         return _many_planes(x, weight)
     n_planes = len(x.coefficients) if isinstance(x, Planes) else 8
-    largest = sum(map(abs, x.coefficients)) if isinstance(x, Planes) else 255
+    largest = x.largest if isinstance(x, Planes) else 255
     if level() == "avx512" and n_planes >= TABLE_PLANES and largest <= tables.largest_number():
         return _table_product(x, weight, largest)
     x = x if isinstance(x, Planes) else split_planes(x)
     z = np.zeros((x.shape[0], weight.shape[0]), np.int32)
     for plane, coefficient in enumerate(x.coefficients):
         z += np.int32(coefficient) * xnor_gemm(x.bits[plane], weight)
+    if x.offset:
+        z += np.int32(x.offset) * row_sums(weight)
     return z
+
+
+def row_sums(x):
+    """The sums of the rows of Bits, of the integers of Planes, or of 2p - 255: int32 (B,)."""
+    if isinstance(x, Bits):
+        ones = np.bitwise_count(x.words).sum(axis=-1, dtype=np.int32)
+        return 2 * ones - np.int32(x.shape[-1])
+    if not isinstance(x, Planes):
+        return 2 * x.sum(axis=-1, dtype=np.int32) - np.int32(255 * x.shape[-1])
+    sums = np.full(x.shape[:-1], x.offset * x.shape[-1], np.int32)
+    for plane, coefficient in enumerate(x.coefficients):
+        sums += np.int32(coefficient) * row_sums(x.bits[plane])
+    return sums
 
 
 def plane_conv(images, weight, window):
@@ -62,12 +77,14 @@ def _many_planes(x, weight):
     z = np.zeros((x.shape[0], weight.shape[0]), np.int32)
     for plane, coefficient in enumerate(weight.coefficients):
         z += np.int32(coefficient) * plane_gemm(x, weight.bits[plane])
+    if weight.offset:
+        z += np.int32(weight.offset) * row_sums(x)[:, None]
     return z
 
 
 def _integers(planes):
     """The integers that planes stand for, without their scale: int16 (B, N)."""
-    total = np.zeros(planes.shape, np.int16)
+    total = np.full(planes.shape, planes.offset, np.int16)
     for plane, coefficient in enumerate(planes.coefficients):
         total += np.int16(coefficient) * unpack(planes.bits[plane], np.dtype(np.int16))
     return total
@@ -125,7 +142,7 @@ def exact_float(x, signs):
     """The float type in which a BLAS adds the products of these integers without rounding."""
     largest = 1
     if isinstance(signs, Planes):
-        largest = sum(map(abs, signs.coefficients))
+        largest = signs.largest
     elif not isinstance(signs, Bits):
         largest = 255
     return np.float32 if x.largest * x.shape[1] * largest < 2**24 else np.float64
@@ -136,5 +153,5 @@ def _numbers(signs, dtype):
     if isinstance(signs, Bits):
         return unpack(signs, np.dtype(dtype))
     if isinstance(signs, Planes):
-        return Planes(signs.bits, signs.coefficients).values(dtype)
+        return signs.integers().astype(dtype)
     return np.dtype(dtype).type(2) * signs - np.dtype(dtype).type(255)
