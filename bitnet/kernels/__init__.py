@@ -11,6 +11,7 @@ from bitnet.kernels.convolution import plane_conv, xnor_conv, xnor_conv_sign
 from bitnet.kernels.dispatch import implementation, using
 from bitnet.kernels.gradients import gradient_of_filters, gradient_of_images
 from bitnet.kernels.memory import keep_memory
+from bitnet.kernels.levels import Levels, rank
 from bitnet.kernels.operands import Quantized, Thresholds
 from bitnet.kernels.packing import (
     count_flips,
@@ -38,6 +39,7 @@ from bitnet.kernels.window import Window
 __all__ = [
     "WORD_BITS",
     "Bits",
+    "Levels",
     "Planes",
     "Product",
     "Quantized",
@@ -63,6 +65,7 @@ __all__ = [
     "plane_gemm",
     "prepare",
     "quantize",
+    "rank",
     "set_num_threads",
     "signed_gemm",
     "split_planes",

@@ -187,6 +187,19 @@ def threshold(z, thresholds):
     return pack(np.where(thresholds.rising, z >= thresholds.values, z <= thresholds.values))
 
 
+def split_codes(codes, patterns, n_planes):
+    """Bit p of the pattern of each code in plane p."""
+    found = patterns[codes]
+    return pack(np.stack([found >> np.uint32(plane) & 1 == 1 for plane in range(n_planes)]))
+
+
+def rank(z, thresholds, rising):
+    """The number of thresholds of its column that each integer passes."""
+    z = z[..., None]
+    passed = np.where(rising[:, None], z >= thresholds, z <= thresholds)
+    return passed.sum(axis=-1, dtype=np.uint8)
+
+
 def count_flips(a, b):
     """The number of signs that differ."""
     return int(np.bitwise_count(a.words ^ b.words).sum(dtype=np.int64))

@@ -83,6 +83,34 @@ def _split_rows(pixels, words):
 
 
 @jit
+def _split_patterns(codes, patterns, words):
+    """Bit p of the pattern of each code into plane p; codes (R, N), words (P, R, K)."""
+    n_rows, n = codes.shape
+    for r in range(n_rows):
+        for k in range(words.shape[2]):
+            for plane in range(words.shape[0]):
+                word = np.uint64(0)
+                for b in range(min(64, n - 64 * k)):
+                    bit = (patterns[codes[r, 64 * k + b]] >> np.uint32(plane)) & np.uint32(1)
+                    word |= np.uint64(bit) << np.uint64(b)
+                words[plane, r, k] = word
+
+
+@jit
+def _rank_rows(z, thresholds, falling, codes):
+    """How many thresholds of its column each number passes; z and codes (R, M), thresholds (L, M).
+
+    Falling columns are negated: z <= t is -z - 1 >= -t - 1, that is ~z >= ~t.
+    """
+    for r in range(z.shape[0]):
+        for j in range(z.shape[1]):
+            codes[r, j] = 0
+        for step in range(thresholds.shape[0]):
+            for j in range(z.shape[1]):
+                codes[r, j] += (z[r, j] ^ falling[j]) >= thresholds[step, j]
+
+
+@jit
 def _threshold_rows(z, thresholds, rising, words):
     """Bit 1 where z is on the right side of its column's threshold; z (R, N), words (R, K)."""
     n_rows, n = z.shape
@@ -197,6 +225,22 @@ def split_planes(pixels):
     rows = _rows(pixels)
     _split_rows(rows, words.reshape(8, rows.shape[0], words.shape[-1]))
     return Planes(Bits(words, (8, *pixels.shape)), [1 << b for b in range(8)])
+
+
+def split_codes(codes, patterns, n_planes):
+    """See `bitnet.kernels.Levels.planes`."""
+    words, rows = _empty_words((n_planes, *codes.shape)), _rows(codes)
+    _split_patterns(rows, patterns, words.reshape(n_planes, len(rows), words.shape[-1]))
+    return Bits(words, (n_planes, *codes.shape))
+
+
+def rank(z, thresholds, rising):
+    """See `bitnet.kernels.rank`."""
+    falling = np.where(rising, np.int32(0), np.int32(-1))  # xor with -1 is the complement
+    steps = np.ascontiguousarray((thresholds ^ falling[:, None]).T)
+    codes = np.empty(z.shape, np.uint8)
+    _rank_rows(_rows(z), steps, falling, _rows(codes))
+    return codes
 
 
 def threshold(z, thresholds):

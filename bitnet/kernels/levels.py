@@ -1,0 +1,168 @@
+"""Levels: what the codes of a k-bit quantizer stand for, and integers to codes by thresholds."""
+
+import numpy as np
+
+from bitnet.errors import InputError
+from bitnet.kernels.bits import Planes
+from bitnet.kernels.dispatch import check_numbers, kernel
+
+__all__ = ["Levels", "rank"]
+
+MAX_PLANES = 32
+
+
+class Levels:
+    """The integers, times a scale, that the codes 0, 1, ... of a quantizer stand for, in planes.
+
+    Code c stands for `scale * (sum_p coefficients[p] * s_p + offset)`, where s_p is +1 if bit p
+    of `patterns[c]` is 1 and -1 if it is 0.  The numbers rise with the codes.
+
+    Parameters
+    ----------
+    patterns : sequence of int
+        One a code, 2 to 256 of them.
+    coefficients : sequence of int
+        One a plane.
+    scale : float, optional
+        Above 0; 1 by default.
+    offset : int, optional
+        0 by default.
+
+    Attributes
+    ----------
+    integers : numpy.ndarray
+        int32, what each code stands for, without the scale.
+
+    Raises
+    ------
+    InputError
+        If a number is out of its range or the integers do not rise.
+
+    Examples
+    --------
+    >>> two_bits = Levels.uniform(2)
+    >>> two_bits.integers
+    array([-3, -1,  1,  3], dtype=int32)
+    >>> two_bits.planes(np.array([[0, 3, 2]], np.uint8)).values()
+    array([[-3.,  3.,  1.]], dtype=float32)
+    """
+
+    def __init__(self, patterns, coefficients, scale=1.0, offset=0):
+        self.patterns = np.array(patterns, np.uint32)
+        self.coefficients = tuple(int(c) for c in coefficients)
+        self.scale, self.offset = float(scale), int(offset)
+        if not 2 <= len(self.patterns) <= 256 or not 1 <= len(self.coefficients) <= MAX_PLANES:
+            raise InputError(
+                f"Levels: {len(self.patterns)} codes in {len(self.coefficients)} planes; expected "
+                f"2 to 256 in at most {MAX_PLANES}"
+            )
+        ones = self.patterns[:, None] >> np.arange(len(self.coefficients)) & 1
+        sums = (2 * ones.astype(np.int64) - 1) @ np.array(self.coefficients) + self.offset
+        rise = len(sums) < 2 or bool((np.diff(sums) > 0).all())
+        if not rise or abs(sums).max() > np.iinfo(np.int16).max or not self.scale > 0:
+            raise InputError(
+                f"Levels: the codes stand for {sums.tolist()} times {self.scale}; expected numbers "
+                "that rise, of at most 32767, and a scale above 0"
+            )
+        self.integers = sums.astype(np.int32)
+
+    @classmethod
+    def uniform(cls, bits, scale=1.0, offset=0):
+        """The levels `scale * (2 c - (2**bits - 1) + offset)` of 2**bits codes c.
+
+        Examples
+        --------
+        >>> Levels.uniform(2, scale=0.5, offset=3).values()
+        array([0., 1., 2., 3.], dtype=float32)
+        """
+        if not isinstance(bits, (int, np.integer)) or not 1 <= bits <= 8:
+            raise InputError(f"Levels: bits is {bits!r}; expected a whole number from 1 to 8")
+        return cls(range(1 << bits), [1 << b for b in range(bits)], scale, offset)
+
+    def __len__(self):
+        return len(self.patterns)
+
+    def __eq__(self, other):
+        return isinstance(other, Levels) and self._state() == other._state()
+
+    __hash__ = None
+
+    def _state(self):
+        return self.patterns.tolist(), self.coefficients, self.scale, self.offset
+
+    def __repr__(self):
+        return f"Levels({len(self)} codes in {len(self.coefficients)} planes)"
+
+    @property
+    def bits(self):
+        """The bits that a code needs."""
+        return (len(self) - 1).bit_length()
+
+    def values(self, dtype=np.float32):
+        """The numbers that the codes stand for."""
+        return self.integers.astype(dtype) * np.dtype(dtype).type(self.scale)
+
+    def planes(self, codes):
+        """Codes, uint8 of shape (..., N), as the Planes of their numbers."""
+        check_numbers("Levels.planes", codes)
+        if codes.dtype != np.uint8 or (codes.size and codes.max() >= len(self)):
+            raise InputError(
+                f"Levels.planes: {codes.dtype} codes up to {codes.max(initial=0)}; expected uint8 "
+                f"below {len(self)}"
+            )
+        bits = kernel("split_codes")(codes, self.patterns, len(self.coefficients))
+        return Planes(bits, self.coefficients, self.scale, self.offset)
+
+    def codes(self, planes):
+        """The codes of Planes that `planes` made: uint8 of shape (..., N)."""
+        total = np.zeros(planes.shape, np.uint32)
+        for plane in range(len(self.coefficients)):
+            ones = planes.bits[plane].signs() > 0
+            total |= ones.astype(np.uint32) << np.uint32(plane)
+        order = np.argsort(self.patterns, kind="stable")
+        return order[np.searchsorted(self.patterns[order], total)].astype(np.uint8)
+
+
+def rank(z, thresholds, rising):
+    """The codes of integers: how many of the sorted thresholds of its column each one passes.
+
+    What `threshold` is to the sign: batch norm and a monotone k-bit quantizer behind it are, for
+    each unit, 2**k - 1 integer comparisons.
+
+    Parameters
+    ----------
+    z : numpy.ndarray
+        int32 of shape (..., M).
+    thresholds : numpy.ndarray
+        int32 of shape (M, L), L of at most 255: rising along a row where the unit rises, and
+        falling where it falls.
+    rising : numpy.ndarray
+        Booleans of shape (M,): a threshold is passed by `z >= threshold` (True) or by
+        `z <= threshold` (False).
+
+    Returns
+    -------
+    numpy.ndarray
+        uint8 of shape (..., M).
+
+    Raises
+    ------
+    InputError
+        If the operands do not fit.
+
+    Examples
+    --------
+    >>> steps = np.array([[-2, 0, 2], [2, 0, -2]], np.int32)
+    >>> rank(np.array([[-9, -9], [1, 1]], np.int32), steps, np.array([True, False]))
+    array([[0, 3],
+           [2, 1]], dtype=uint8)
+    """
+    check_numbers("rank", z, "i", "integers")
+    fits = thresholds.ndim == 2 and thresholds.shape[:1] == rising.shape == z.shape[-1:]
+    types = z.dtype, thresholds.dtype, rising.dtype
+    if not fits or types != (np.int32, np.int32, np.bool_) or thresholds.shape[1] > 255:
+        raise InputError(
+            f"rank: {z.dtype} {z.shape}, {thresholds.dtype} {thresholds.shape} and {rising.dtype} "
+            f"{rising.shape}; expected int32 (..., M), int32 (M, 255 or fewer) and bool (M,)"
+        )
+    return kernel("rank")(z, thresholds, rising)

@@ -1,0 +1,79 @@
+"""Codes, what they stand for in planes, and integers to codes, in every implementation."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import seeds
+
+from bitnet import InputError, kernels
+from bitnet.kernels import Levels
+
+pytestmark = pytest.mark.usefixtures("implementation")
+
+TERNARY = Levels([0, 1, 3], [1, 1], 0.5)
+POWERS = Levels([0b0000, 0b0001, 0b0011, 0b0111, 0b1111], [4, 2, 2, 4])  # -12, -4, 0, 4, 12
+levels = st.one_of(
+    st.builds(Levels.uniform, st.integers(1, 8), st.just(0.25), st.sampled_from([0, -1, 15])),
+    st.sampled_from([TERNARY, POWERS]),
+)
+widths = st.sampled_from([0, 1, 63, 64, 65, 130])
+
+
+@given(levels, widths, seeds)
+def test_codes_are_the_numbers_they_stand_for(own, n, seed):
+    codes = np.random.default_rng(seed).integers(0, len(own), (3, 2, n), dtype=np.uint8)
+    planes = own.planes(codes)
+    np.testing.assert_array_equal(planes.integers(), own.integers[codes])
+    np.testing.assert_array_equal(planes.values(), own.values()[codes])
+    np.testing.assert_array_equal(own.codes(planes), codes)
+    assert own.bits == max(1, int(np.ceil(np.log2(len(own)))))
+    with kernels.using("reference"):
+        assert own.planes(codes).bits == planes.bits
+
+
+@given(st.integers(1, 8), st.integers(0, 4), widths, seeds)
+def test_rank_counts_the_thresholds_that_are_passed(bits, rows, m, seed):
+    rng = np.random.default_rng(seed)
+    rising = rng.random(m) < 0.5
+    edges = [np.iinfo(np.int32).min, np.iinfo(np.int32).max]
+    steps = np.sort(rng.choice([*edges, *range(-9, 10)], (m, 2**bits - 1)), axis=1)
+    steps = np.where(rising[:, None], steps, steps[:, ::-1]).astype(np.int32)
+    z = rng.choice([*edges, *range(-10, 11)], (rows, m)).astype(np.int32)
+    codes = kernels.rank(z, steps, rising)
+    assert codes.dtype == np.uint8
+    for r, j in np.ndindex(z.shape):
+        passed = [z[r, j] >= t if rising[j] else z[r, j] <= t for t in steps[j]]
+        assert codes[r, j] == sum(passed)
+
+
+def test_one_threshold_is_the_sign():
+    rng = np.random.default_rng(0)
+    z, steps = rng.integers(-9, 9, (5, 70), np.int32), rng.integers(-5, 5, 70).astype(np.int32)
+    rising = rng.random(70) < 0.5
+    codes = kernels.rank(z, steps[:, None], rising)
+    assert kernels.pack(codes == 1) == kernels.threshold(z, kernels.Thresholds(steps, rising))
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: Levels([0, 1], [-1]), "numbers that rise"),
+        (lambda: Levels([0, 0], [1]), "numbers that rise"),
+        (lambda: Levels([0, 1], [40000]), "at most 32767"),
+        (lambda: Levels([0, 1], [1], 0.0), "a scale above 0"),
+        (lambda: Levels([0], [1]), "2 to 256"),
+        (lambda: Levels([0, 1], []), "2 to 256"),
+        (lambda: Levels.uniform(9), "from 1 to 8"),
+        (lambda: Levels.uniform(2.0), "from 1 to 8"),
+        (lambda: TERNARY.planes(np.array([3], np.uint8)), "below 3"),
+        (lambda: TERNARY.planes(np.array([1])), "expected uint8"),
+        (lambda: kernels.rank(np.zeros((2, 3), np.int32), np.zeros((2, 1), np.int32),
+                              np.ones(3, bool)), r"int32 \(M, 255 or fewer\)"),
+        (lambda: kernels.rank(np.zeros((2, 3)), np.zeros((3, 1), np.int32), np.ones(3, bool)),
+         "expected integers"),
+    ],
+)  # fmt: skip
+def test_what_does_not_fit_is_refused(call, message):
+    with pytest.raises(InputError, match=message):
+        call()
