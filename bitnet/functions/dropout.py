@@ -40,7 +40,8 @@ def _drop(x, keep, scale):
     if x.offset:  # offset * keep = (offset + offset k) / 2 with k = +1 kept, -1 dropped
         planes, coefficients = [*planes, keep.words[None]], (*coefficients, x.offset)
     words = np.concatenate(planes)
-    return Planes(Bits(words, (len(words), *x.shape)), coefficients, x.scale * scale / 2, x.offset)
+    bits = Bits(words, (len(words), *x.shape))
+    return Planes(bits, coefficients, x.scale * scale / 2, x.offset, x.unit)
 
 
 def dropout(x, p, rng):

@@ -10,8 +10,8 @@ from bitnet.kernels.bits import WORD_BITS, Bits, Planes, words_for
 from bitnet.kernels.convolution import plane_conv, xnor_conv, xnor_conv_sign
 from bitnet.kernels.dispatch import implementation, using
 from bitnet.kernels.gradients import gradient_of_filters, gradient_of_images
-from bitnet.kernels.memory import keep_memory
 from bitnet.kernels.levels import Levels, rank
+from bitnet.kernels.memory import keep_memory
 from bitnet.kernels.operands import Quantized, Thresholds
 from bitnet.kernels.packing import (
     count_flips,

@@ -201,7 +201,9 @@ class Bits:
 class Planes:
     """Integers of a few bits, times a scale, as a weighted sum of ±1 planes.
 
-    The value is `scale * (sum_p coefficients[p] * signs[p] + offset)`.
+    The value is `unit * scale * (sum_p coefficients[p] * signs[p] + offset)`.  Products are in
+    units of their operands: they multiply integers and scale, and leave the unit to the batch
+    norm behind them, as they do with the pixels' 255.
 
     Parameters
     ----------
@@ -213,6 +215,8 @@ class Planes:
         What the integer is multiplied with; 1 by default.
     offset : int, optional
         What is added to the sum; 0 by default.
+    unit : float, optional
+        What 1 stands for, 1 by default.
 
     Attributes
     ----------
@@ -237,9 +241,9 @@ class Planes:
     array([[-255., -253.,  255.]], dtype=float32)
     """
 
-    __slots__ = ("bits", "coefficients", "offset", "scale")
+    __slots__ = ("bits", "coefficients", "offset", "scale", "unit")
 
-    def __init__(self, bits, coefficients, scale=1.0, offset=0):
+    def __init__(self, bits, coefficients, scale=1.0, offset=0, unit=1.0):
         if bits.ndim < 2 or bits.shape[0] != len(coefficients):
             raise InputError(
                 f"Planes need one coefficient a plane; got {len(coefficients)} coefficients "
@@ -247,7 +251,7 @@ class Planes:
             )
         self.bits = bits
         self.coefficients = tuple(int(c) for c in coefficients)
-        self.scale, self.offset = float(scale), int(offset)
+        self.scale, self.offset, self.unit = float(scale), int(offset), float(unit)
 
     @property
     def largest(self):
@@ -270,10 +274,10 @@ class Planes:
         return math.prod(self.shape)
 
     def __repr__(self):
-        return f"Planes(shape={self.shape}, {len(self.coefficients)} planes, scale={self.scale:g})"
+        return f"Planes(shape={self.shape}, {len(self.coefficients)} planes, unit={self.unit:g})"
 
     def integers(self):
-        """The integers that the planes stand for, without their scale: int32 of `shape`."""
+        """The integers that the planes stand for, without scale and unit: int32 of `shape`."""
         total = np.full(self.shape, self.offset, np.int32)
         for plane, coefficient in enumerate(self.coefficients):
             total += coefficient * self.bits[plane].signs(np.int32)
@@ -281,4 +285,4 @@ class Planes:
 
     def values(self, dtype=np.float32):
         """The numbers that the planes stand for, as floats of `shape`."""
-        return self.integers().astype(dtype) * np.dtype(dtype).type(self.scale)
+        return self.integers().astype(dtype) * np.dtype(dtype).type(self.scale * self.unit)

@@ -12,9 +12,9 @@ MAX_PLANES = 32
 
 
 class Levels:
-    """The integers, times a scale, that the codes 0, 1, ... of a quantizer stand for, in planes.
+    """The integers, times a unit, that the codes 0, 1, ... of a quantizer stand for, in planes.
 
-    Code c stands for `scale * (sum_p coefficients[p] * s_p + offset)`, where s_p is +1 if bit p
+    Code c stands for `unit * (sum_p coefficients[p] * s_p + offset)`, where s_p is +1 if bit p
     of `patterns[c]` is 1 and -1 if it is 0.  The numbers rise with the codes.
 
     Parameters
@@ -23,15 +23,15 @@ class Levels:
         One a code, 2 to 256 of them.
     coefficients : sequence of int
         One a plane.
-    scale : float, optional
-        Above 0; 1 by default.
+    unit : float, optional
+        What the integer 1 stands for, above 0; 1 by default.
     offset : int, optional
         0 by default.
 
     Attributes
     ----------
     integers : numpy.ndarray
-        int32, what each code stands for, without the scale.
+        int32, what each code stands for, without the unit.
 
     Raises
     ------
@@ -47,10 +47,10 @@ class Levels:
     array([[-3.,  3.,  1.]], dtype=float32)
     """
 
-    def __init__(self, patterns, coefficients, scale=1.0, offset=0):
+    def __init__(self, patterns, coefficients, unit=1.0, offset=0):
         self.patterns = np.array(patterns, np.uint32)
         self.coefficients = tuple(int(c) for c in coefficients)
-        self.scale, self.offset = float(scale), int(offset)
+        self.unit, self.offset = float(unit), int(offset)
         if not 2 <= len(self.patterns) <= 256 or not 1 <= len(self.coefficients) <= MAX_PLANES:
             raise InputError(
                 f"Levels: {len(self.patterns)} codes in {len(self.coefficients)} planes; expected "
@@ -59,25 +59,25 @@ class Levels:
         ones = self.patterns[:, None] >> np.arange(len(self.coefficients)) & 1
         sums = (2 * ones.astype(np.int64) - 1) @ np.array(self.coefficients) + self.offset
         rise = len(sums) < 2 or bool((np.diff(sums) > 0).all())
-        if not rise or abs(sums).max() > np.iinfo(np.int16).max or not self.scale > 0:
+        if not rise or abs(sums).max() > np.iinfo(np.int16).max or not self.unit > 0:
             raise InputError(
-                f"Levels: the codes stand for {sums.tolist()} times {self.scale}; expected numbers "
-                "that rise, of at most 32767, and a scale above 0"
+                f"Levels: the codes stand for {sums.tolist()} times {self.unit}; expected numbers "
+                "that rise, of at most 32767, and a unit above 0"
             )
         self.integers = sums.astype(np.int32)
 
     @classmethod
-    def uniform(cls, bits, scale=1.0, offset=0):
-        """The levels `scale * (2 c - (2**bits - 1) + offset)` of 2**bits codes c.
+    def uniform(cls, bits, unit=1.0, offset=0):
+        """The levels `unit * (2 c - (2**bits - 1) + offset)` of 2**bits codes c.
 
         Examples
         --------
-        >>> Levels.uniform(2, scale=0.5, offset=3).values()
+        >>> Levels.uniform(2, unit=0.5, offset=3).values()
         array([0., 1., 2., 3.], dtype=float32)
         """
         if not isinstance(bits, (int, np.integer)) or not 1 <= bits <= 8:
             raise InputError(f"Levels: bits is {bits!r}; expected a whole number from 1 to 8")
-        return cls(range(1 << bits), [1 << b for b in range(bits)], scale, offset)
+        return cls(range(1 << bits), [1 << b for b in range(bits)], unit, offset)
 
     def __len__(self):
         return len(self.patterns)
@@ -88,7 +88,7 @@ class Levels:
     __hash__ = None
 
     def _state(self):
-        return self.patterns.tolist(), self.coefficients, self.scale, self.offset
+        return self.patterns.tolist(), self.coefficients, self.unit, self.offset
 
     def __repr__(self):
         return f"Levels({len(self)} codes in {len(self.coefficients)} planes)"
@@ -100,7 +100,7 @@ class Levels:
 
     def values(self, dtype=np.float32):
         """The numbers that the codes stand for."""
-        return self.integers.astype(dtype) * np.dtype(dtype).type(self.scale)
+        return self.integers.astype(dtype) * np.dtype(dtype).type(self.unit)
 
     def planes(self, codes):
         """Codes, uint8 of shape (..., N), as the Planes of their numbers."""
@@ -111,7 +111,7 @@ class Levels:
                 f"below {len(self)}"
             )
         bits = kernel("split_codes")(codes, self.patterns, len(self.coefficients))
-        return Planes(bits, self.coefficients, self.scale, self.offset)
+        return Planes(bits, self.coefficients, offset=self.offset, unit=self.unit)
 
     def codes(self, planes):
         """The codes of Planes that `planes` made: uint8 of shape (..., N)."""
