@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from bitnet.errors import InputError
-from bitnet.kernels.bits import Bits, words_for
+from bitnet.kernels.bits import Bits, Planes, words_for
 from bitnet.kernels.dispatch import check_bits, check_numbers, check_pixels, kernel
 
 __all__ = [
@@ -118,12 +118,12 @@ def flatten(bits):
 
     Parameters
     ----------
-    bits : Bits
+    bits : Bits or Planes
         Shape (B, ...).
 
     Returns
     -------
-    Bits
+    Bits or Planes
         Shape (B, N), in the same order.
 
     Raises
@@ -136,6 +136,12 @@ def flatten(bits):
     >>> flatten(pack(np.ones((2, 3, 3, 5)))).shape
     (2, 45)
     """
+    if isinstance(bits, Planes):
+        if bits.ndim == 2:
+            return bits
+        planes = [flatten(bits.bits[p]) for p in range(len(bits.bits))]
+        words = np.stack([plane.words for plane in planes])
+        return bits.with_bits(Bits(words, (len(words), *planes[0].shape)))
     check_bits("flatten", bits)
     if bits.ndim < 2:
         raise InputError(f"flatten: got Bits of shape {bits.shape}; expected (B, ...)")
