@@ -146,6 +146,11 @@ CASES = {
         ((lambda s: F.squared_hinge(s, LABELS), X), {"kinks": (-1, 1), "batched": ()}),
     ],
     "CrossEntropy": [((lambda s: F.cross_entropy(s, LABELS), X * 3), {"batched": ()})],
+    "Distillation": [
+        ((lambda s: F.distillation(s, LABELS, Y, 1.5, 1.0), X * 3), {"batched": ()}),
+        ((lambda s: F.distillation(s, LABELS, Y, 3.0, 0.3, F.squared_hinge), X),
+         {"kinks": (-1, 1), "batched": ()}),
+    ],
     "Dropout": [
         ((lambda x: F.dropout(x, 0.4, draw()), X), {}),
         ((dropped_signs, SIGNS), {"surrogate": dropped_by_hand, "batched": ()}),

@@ -5,7 +5,7 @@ from bitnet.functions.arithmetic import add, divide, multiply, negate, power, su
 from bitnet.functions.convolution import binary_conv2d, conv2d
 from bitnet.functions.dropout import dropout
 from bitnet.functions.linear import binary_linear, linear, matmul
-from bitnet.functions.losses import cross_entropy, squared_hinge
+from bitnet.functions.losses import cross_entropy, distillation, squared_hinge
 from bitnet.functions.normalization import (
     batch_norm,
     batch_norm_sign,
@@ -25,6 +25,7 @@ __all__ = [
     "binary_linear",
     "conv2d",
     "cross_entropy",
+    "distillation",
     "divide",
     "dropout",
     "flatten",
