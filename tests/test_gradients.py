@@ -100,6 +100,7 @@ CASES = {
         ((lambda w: F.binary_linear(PIXELS, F.sign(w, window=None)), SIGN_WEIGHT),
          {"surrogate": lambda w: (2.0 * PIXELS - 255) @ w.T}),
     ],
+    "Balance": [((F.balance, WEIGHT), {"batched": ()}), ((F.balance, FILTERS), {"batched": ()})],
     "Conv2d": [
         ((lambda x, w, b: F.conv2d(x, w, b, WINDOW), IMAGES, FILTERS, BIAS), {}),
         ((lambda x, w, b: F.conv2d(x, w, b, Window((2, 3), (2, 1), border=-1)), IMAGES, FILTERS,

@@ -13,12 +13,13 @@ from bitnet.functions.normalization import (
     normalize_sign,
 )
 from bitnet.functions.pooling import avg_pool2d, flatten, max_pool2d
-from bitnet.functions.quantizers import sign, stochastic_sign, unpack
+from bitnet.functions.quantizers import balance, sign, stochastic_sign, unpack
 from bitnet.functions.shapes import mean, reshape, sum, transpose
 
 __all__ = [
     "add",
     "avg_pool2d",
+    "balance",
     "batch_norm",
     "batch_norm_sign",
     "binary_conv2d",
