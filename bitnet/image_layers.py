@@ -15,7 +15,7 @@ from bitnet import functions, kernels
 from bitnet.backend import check_generator
 from bitnet.errors import InputError
 from bitnet.kernels import Window
-from bitnet.layers import check_backward
+from bitnet.layers import check_backward, sign_of
 from bitnet.module import Module
 from bitnet.parameter import Parameter
 
@@ -119,13 +119,15 @@ class BinaryConv2d(_Convolution):
         As for `BinaryLinear`.
     groups : int, optional
         Groups of channels, each with filters of its own; divides inputs and outputs.
+    balance : bool, optional
+        Take the signs of the latent filters, each less its mean, see `functions.balance`.
 
     Attributes
     ----------
     weight : Parameter
         The latent filters, float32 of shape (outputs, rows, columns, inputs / groups).
     bits : Bits
-        Their signs.
+        Their signs, or the balanced ones.
 
     Raises
     ------
@@ -140,7 +142,7 @@ class BinaryConv2d(_Convolution):
     """
 
     def __init__(self, inputs, outputs, rng, size=3, stride=1, padding="same", border=0,
-                 gradient="int8", rounding="nearest", groups=1):  # fmt: skip
+                 gradient="int8", rounding="nearest", groups=1, balance=False):  # fmt: skip
         super().__init__(inputs, outputs, rng, size, stride, padding, border, groups)
         if max(n for pads in self.window.padding for n in pads) >= max(self.window.size):
             raise InputError(
@@ -148,21 +150,22 @@ class BinaryConv2d(_Convolution):
                 "than there are taps, as a frozen net demands"
             )
         check_backward("BinaryConv2d", gradient, rounding)
-        self.gradient, self.rounding, self.rng = gradient, rounding, rng
+        self.gradient, self.rounding, self.rng, self.balance = gradient, rounding, rng, balance
         latent = rng.uniform(-1, 1, (outputs, *self.window.size, self.group)).astype(np.float32)
         scale = math.sqrt((inputs + outputs) / groups * self.window.taps / 1.5)
         self.weight = Parameter(latent, bound=1.0, step_scale=scale)
 
     def forward(self, x):
         self._check(x)
-        weight = functions.sign(self.weight, window=None)
         rng = self.rng if self.rounding == "stochastic" else None
-        return functions.binary_conv2d(x, weight, self.window, self.gradient, rng, self.groups)
+        return functions.binary_conv2d(
+            x, sign_of(self), self.window, self.gradient, rng, self.groups
+        )
 
     @property
     def bits(self):
         """The signs of the latent filters, Bits of the shape of `weight`."""
-        return self.weight.signs
+        return sign_of(self).data if self.balance else self.weight.signs
 
 
 class Conv2d(_Convolution):

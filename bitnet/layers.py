@@ -58,6 +58,8 @@ class BinaryLinear(Module):
         The numbers that the backward products multiply, see `functions.binary_linear`.
     rounding : {"nearest", "stochastic"}, optional
         Of a gradient of integers.
+    balance : bool, optional
+        Take the signs of the latent weights less the mean of their row, see `functions.balance`.
 
     Attributes
     ----------
@@ -65,7 +67,7 @@ class BinaryLinear(Module):
         The latent weights, float32 of shape (outputs, inputs); to change them by hand, change
         `weight.edit()`.
     bits : Bits
-        Their signs, the weights that the layer multiplies with.
+        Their signs, or the balanced ones: the weights that the layer multiplies with.
 
     Raises
     ------
@@ -82,28 +84,34 @@ class BinaryLinear(Module):
     Bits(shape=(10, 784), 1040 bytes)
     """
 
-    def __init__(self, inputs, outputs, rng, gradient="int8", rounding="nearest"):
+    def __init__(self, inputs, outputs, rng, gradient="int8", rounding="nearest", balance=False):
         _check_count("BinaryLinear", inputs=inputs, outputs=outputs)
         check_generator("BinaryLinear", rng)
         check_backward("BinaryLinear", gradient, rounding)
-        self.gradient, self.rounding, self.rng = gradient, rounding, rng
+        self.gradient, self.rounding, self.rng, self.balance = gradient, rounding, rng, balance
         self.inputs, self.outputs = int(inputs), int(outputs)
         latent = rng.uniform(-1, 1, (outputs, inputs)).astype(np.float32)
         self.weight = Parameter(latent, bound=1.0, step_scale=math.sqrt((inputs + outputs) / 1.5))
 
     def forward(self, x):
         _check_width(self, x, self.inputs)
-        weight = functions.sign(self.weight, window=None)
         rng = self.rng if self.rounding == "stochastic" else None
-        return functions.binary_linear(x, weight, self.gradient, rng)
+        return functions.binary_linear(x, sign_of(self), self.gradient, rng)
 
     @property
     def bits(self):
         """The signs of the latent weights, Bits of shape (outputs, inputs)."""
-        return self.weight.signs
+        return sign_of(self).data if self.balance else self.weight.signs
 
     def __repr__(self):
         return f"BinaryLinear({self.inputs}, {self.outputs})"
+
+
+def sign_of(layer):
+    """The weights that a binary layer multiplies with; all of the gradient passes."""
+    # an optimizer has packed the signs of the weights themselves, not those of balanced ones
+    latent = functions.balance(layer.weight) if layer.balance else layer.weight
+    return functions.sign(latent, window=None)
 
 
 def check_backward(name, gradient, rounding):

@@ -47,8 +47,8 @@ def binary_mlp(sizes, rng, step_scale=1.0, dropout=(0.0, 0.0), stochastic=False,
         papers' MNIST settings.
     stochastic : bool, optional
         Draw the activations in training, as in the papers' Torch experiments.
-    **gradient : str
-        The arguments `gradient` and `rounding` of each BinaryLinear.
+    **gradient : str or bool
+        The arguments `gradient`, `rounding` and `balance` of each BinaryLinear.
 
     Returns
     -------
@@ -136,8 +136,8 @@ def binary_convnet(image, blocks, units, rng, step_scale=1.0, stochastic=False, 
         What the learning rate is multiplied with for gamma and beta.
     stochastic : bool, optional
         Draw the activations in training, as in the papers' Torch experiments.
-    **gradient : str
-        The arguments `gradient` and `rounding` of each binary layer.
+    **gradient : str or bool
+        The arguments `gradient`, `rounding` and `balance` of each binary layer.
 
     Returns
     -------

@@ -1,11 +1,11 @@
-"""Learning rates by epoch.  A schedule is called with a position in epochs and keeps no state."""
+"""Learning rates by epoch, and windows.  A schedule is called with an epoch and keeps no state."""
 
 import dataclasses
 import math
 
 from bitnet.errors import InputError
 
-__all__ = ["Constant", "Cosine", "Exponential", "Schedule", "Step"]
+__all__ = ["Constant", "Cosine", "Exponential", "Schedule", "Step", "Widening"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,3 +142,36 @@ class Cosine(Schedule):
         """The rate at a position in epochs."""
         share = min(epoch / self.epochs, 1)
         return self.end + (self.start - self.end) * (1 + math.cos(math.pi * share)) / 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Widening(Schedule):
+    """Not a rate: the window of the hard tanh, which is widened once.
+
+    In section 4.3 of the second paper a trained net, most of whose pre-activations lie outside
+    [-1, 1] where no gradient passes, is trained on with a wider hard tanh.  Its width is not
+    stated.  Frozen nets do not depend on the window.
+
+    Parameters
+    ----------
+    start : float
+        The first window, above 0; 1 in the papers.
+    end : float
+        The window afterwards, above 0.
+    after : float
+        The position in epochs from which on it is the latter.
+
+    Examples
+    --------
+    >>> [Widening(1.0, 2.0, 4.5)(epoch) for epoch in (0, 4.4, 4.5)]
+    [1.0, 1.0, 2.0]
+    """
+
+    end: float
+    after: float
+
+    may_be_zero = ("after",)
+
+    def __call__(self, epoch):
+        """The window at a position in epochs."""
+        return self.end if epoch >= self.after else self.start

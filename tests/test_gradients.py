@@ -134,6 +134,7 @@ CASES = {
         ((lambda w: F.binary_linear(PIXELS, F.sign(w, window=None)), SIGN_WEIGHT),
          {"surrogate": lambda w: (2.0 * PIXELS - 255) @ w.T}),
     ],
+    "Balance": [((F.balance, WEIGHT), {"batched": ()}), ((F.balance, FILTERS), {"batched": ()})],
     "Conv2d": [
         ((lambda x, w, b: F.conv2d(x, w, b, WINDOW), IMAGES, FILTERS, BIAS), {}),
         ((lambda x, w, b: F.conv2d(x, w, b, Window((2, 3), (2, 1), border=-1)), IMAGES, FILTERS,
@@ -180,6 +181,11 @@ CASES = {
         ((lambda s: F.squared_hinge(s, LABELS), X), {"kinks": (-1, 1), "batched": ()}),
     ],
     "CrossEntropy": [((lambda s: F.cross_entropy(s, LABELS), X * 3), {"batched": ()})],
+    "Distillation": [
+        ((lambda s: F.distillation(s, LABELS, Y, 1.5, 1.0), X * 3), {"batched": ()}),
+        ((lambda s: F.distillation(s, LABELS, Y, 3.0, 0.3, F.squared_hinge), X),
+         {"kinks": (-1, 1), "batched": ()}),
+    ],
     "Dropout": [
         ((lambda x: F.dropout(x, 0.4, draw()), X), {}),
         ((dropped_signs, SIGNS), {"surrogate": dropped_by_hand, "batched": ()}),

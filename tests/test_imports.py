@@ -24,7 +24,7 @@ FLOORS = [
     ["activations", "layers", "optimizers", "schedules"],
     ["image_layers"],
     ["data", "gradcheck", "models", "runlog"],
-    ["checkpoint", "nets", "train"],
+    ["checkpoint", "nets", "reestimation", "train"],
     ["fit", "recipes"],
     ["deploy", "settings"],
     ["experiment", "repetition", "summary"],

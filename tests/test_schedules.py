@@ -6,7 +6,7 @@ import math
 import pytest
 
 from bitnet import InputError
-from bitnet.schedules import Constant, Cosine, Exponential, Step
+from bitnet.schedules import Constant, Cosine, Exponential, Step, Widening
 
 
 def test_exponential_is_the_papers_decay_once_an_epoch():
@@ -33,6 +33,13 @@ def test_constant():
     assert Constant(0.5)(123.4) == 0.5
 
 
+def test_a_window_is_widened_at_its_position():
+    schedule = Widening(1.0, 2.5, 4.2)
+    edge = math.nextafter(4.2, 0)
+    assert [schedule(e) for e in (0, edge, 4.2, 9)] == [1.0, 1.0, 2.5, 2.5]
+    assert Widening(1.0, 2.0, 0)(0) == 2.0
+
+
 def test_settings_tell_schedules_apart():
     assert Cosine(1.0, 4).settings() == {
         "schedule": "Cosine",
@@ -55,6 +62,10 @@ def test_settings_tell_schedules_apart():
         lambda: Step(1.0, 0, 5),
         lambda: Cosine(1.0, 0),
         lambda: Cosine(1.0, 5, end=-1),
+        lambda: Widening(1.0, 0, 1),
+        lambda: Widening(0, 2.0, 1),
+        lambda: Widening(1.0, 2.0, -0.5),
+        lambda: Widening(1.0, float("inf"), 1),
     ],
 )
 def test_what_does_not_fit_is_refused(call):

@@ -134,7 +134,7 @@ def _check_numbers(model, groups):
         if not np.isfinite(array).all():
             raise InputError(f"freeze: {name} holds NaN or infinity; the training diverged")
     for linear, _, norm, _ in groups:
-        if linear.bits != kernels.pack(linear.weight.data):
+        if linear.weight.signs != kernels.pack(linear.weight.data):
             raise InputError(
                 f"freeze: the weights of {linear!r} were changed behind the back of the signs that "
                 "an optimizer left; call weight.edit() before a change"

@@ -5,7 +5,7 @@ from bitnet.functions.arithmetic import add, divide, multiply, negate, power, su
 from bitnet.functions.convolution import binary_conv2d, conv2d
 from bitnet.functions.dropout import dropout
 from bitnet.functions.linear import binary_linear, linear, matmul
-from bitnet.functions.losses import cross_entropy, squared_hinge
+from bitnet.functions.losses import cross_entropy, distillation, squared_hinge
 from bitnet.functions.normalization import (
     batch_norm,
     batch_norm_sign,
@@ -13,18 +13,20 @@ from bitnet.functions.normalization import (
     normalize_sign,
 )
 from bitnet.functions.pooling import avg_pool2d, flatten, max_pool2d
-from bitnet.functions.quantizers import quantize, sign, stochastic_sign, unpack
+from bitnet.functions.quantizers import balance, quantize, sign, stochastic_sign, unpack
 from bitnet.functions.shapes import mean, reshape, sum, transpose
 
 __all__ = [
     "add",
     "avg_pool2d",
+    "balance",
     "batch_norm",
     "batch_norm_sign",
     "binary_conv2d",
     "binary_linear",
     "conv2d",
     "cross_entropy",
+    "distillation",
     "divide",
     "dropout",
     "flatten",

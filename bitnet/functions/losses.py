@@ -1,12 +1,14 @@
 """Losses on the scores of a classifier."""
 
+import math
+
 import numpy as np
 
 from bitnet.backend import array_module
 from bitnet.errors import InputError
 from bitnet.tensor import Function, as_tensor
 
-__all__ = ["cross_entropy", "squared_hinge"]
+__all__ = ["cross_entropy", "distillation", "squared_hinge"]
 
 
 class SquaredHinge(Function):
@@ -106,6 +108,86 @@ def cross_entropy(scores, labels):
     """
     scores, labels = _check("cross_entropy", scores, labels)
     return CrossEntropy(labels)(scores)
+
+
+class Distillation(Function):
+    """-T^2 mean(sum_c p log q), p = softmax(teacher_scores / T), q = softmax(scores / T)."""
+
+    def __init__(self, teacher_scores, temperature):
+        self.teacher_scores, self.temperature = teacher_scores, temperature
+
+    def forward(self, scores):  # (B, C)
+        teacher = self.teacher_scores.astype(scores.dtype, copy=False)
+        self.p = array_module(scores).exp(_log_softmax(teacher / self.temperature))
+        log_q = _log_softmax(scores / self.temperature)
+        self.q = array_module(scores).exp(log_q)
+        return -(self.temperature**2) * (self.p * log_q).sum(axis=1).mean()
+
+    def backward(self, grad_y):  # T^2 and the slope 1 / T of scores / T
+        return (self.q - self.p) * (grad_y * (self.temperature / len(self.q)))
+
+
+def _log_softmax(scores):
+    """log softmax along the last axis."""
+    shifted = scores - scores.max(axis=1, keepdims=True)
+    xp = array_module(scores)
+    return shifted - xp.log(xp.exp(shifted).sum(axis=1, keepdims=True))
+
+
+def distillation(scores, labels, teacher_scores, temperature=4.0, weight=0.5, hard=cross_entropy):
+    """A loss that learns from the labels and from the scores of a teacher, as of a float twin.
+
+    `(1 - weight) * hard(scores, labels) + weight * T^2 * H(p, q)`, where H(p, q) is the mean
+    cross-entropy `-mean(sum_c p log q)` of `q = softmax(scores / T)` with the teacher's
+    `p = softmax(teacher_scores / T)`.  Hinton et al., arXiv 1503.02531, section 2: the factor T^2
+    makes up for the gradient of the soft part, which falls with 1 / T^2.  The gradient of the soft
+    part is `T (q - p) / B`; the teacher gets none.
+
+    Parameters
+    ----------
+    scores : Tensor
+        Floats of shape (B, C), one or more rows.
+    labels : array
+        Integers of shape (B,), from 0 to C - 1.
+    teacher_scores : array
+        Floats of shape (B, C).
+    temperature : float, optional
+        T, above 0; 4 by default.
+    weight : float, optional
+        The share of the soft part, from 0 to 1; 0.5 by default.
+    hard : callable, optional
+        The loss of the labels, `cross_entropy` by default.
+
+    Returns
+    -------
+    Tensor
+        A single number.
+
+    Raises
+    ------
+    InputError
+        As for `squared_hinge`, of the teacher's scores too, or if T or the weight is out of range.
+
+    Examples
+    --------
+    >>> loss = distillation([[0.0, 0.0]], [1], [[3.0, 3.0]], temperature=2.0)
+    >>> round(loss.item(), 4)  # (log 2 + 4 log 2) / 2
+    1.7329
+    """
+    scores, labels = _check("distillation", scores, labels)
+    if not 0 < temperature < math.inf or not 0 <= weight <= 1:
+        raise InputError(
+            f"distillation: temperature is {temperature!r} and weight {weight!r}; expected a "
+            "temperature above 0 and a weight from 0 to 1"
+        )
+    teacher = _check("distillation, the teacher", teacher_scores, labels)[0].data
+    if teacher.shape != scores.shape:
+        raise InputError(
+            f"distillation: the teacher's scores have shape {teacher.shape}; expected the "
+            f"{scores.shape} of the scores, that is a teacher of the same classes"
+        )
+    soft = Distillation(teacher, temperature)(scores)
+    return hard(scores, labels) * (1.0 - weight) + soft * float(weight)
 
 
 def _check(name, scores, labels):

@@ -10,7 +10,7 @@ from bitnet.parameter import Parameter
 from bitnet.quantizers import Quantizer, Uniform
 from bitnet.tensor import Function, as_tensor
 
-__all__ = ["quantize", "sign", "stochastic_sign", "unpack"]
+__all__ = ["balance", "quantize", "sign", "stochastic_sign", "unpack"]
 
 
 class Sign(Function):
@@ -209,6 +209,59 @@ def _checked(name, x, window):
             "check the data, or lower the learning rate"
         )
     return x
+
+
+class Balance(Function):
+    """weight - mean(weight), a mean for each output."""
+
+    def forward(self, weight):  # (M, ...)
+        self.axes = tuple(range(1, weight.ndim))
+        return weight - self.means(weight)
+
+    def backward(self, grad_y):
+        return grad_y - self.means(grad_y)
+
+    def means(self, x):
+        """Added in float64: equal numbers have themselves for their mean."""
+        return x.mean(axis=self.axes, dtype=np.float64, keepdims=True).astype(x.dtype)
+
+
+def balance(weight):
+    """Latent weights less the mean of their row or filter, to be given to `sign`.
+
+    `y[m] = weight[m] - mean(weight[m])`, so that about half of an output's signs are +1, where
+    they carry most information; and `grad_weight[m] = grad_y[m] - mean(grad_y[m])`.  It is the
+    balanced part of IR-Net (arXiv 1909.10909), which divides by the row's standard deviation too:
+    at one bit that changes no sign, as it is above 0, and so only the mean is taken here.
+
+    Parameters
+    ----------
+    weight : Tensor or array
+        Floats of shape (M, N), or filters (M, rows, columns, C).
+
+    Returns
+    -------
+    Tensor
+        Of the same shape and type.
+
+    Raises
+    ------
+    InputError
+        If it holds no floats or has fewer than two axes.
+
+    Examples
+    --------
+    >>> balance([[0.5, 0.25], [-0.5, 0.5]]).data
+    array([[ 0.125, -0.125],
+           [-0.5  ,  0.5  ]], dtype=float32)
+    """
+    weight = as_tensor(weight)
+    if not weight.is_float or weight.ndim < 2:
+        raise InputError(
+            f"balance: got {weight.data!r:.60}; expected floats of shape (M, N) or "
+            "(M, rows, columns, C)"
+        )
+    return Balance()(weight)
 
 
 class Unpack(Function):
