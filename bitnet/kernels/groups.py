@@ -5,7 +5,7 @@ import numpy as np
 from bitnet.errors import InputError
 from bitnet.kernels.bits import Bits
 from bitnet.kernels.operands import Thresholds
-from bitnet.kernels.packing import pack
+from bitnet.kernels.packing import concatenate, pack
 from bitnet.kernels.products import prepare
 
 __all__ = ["channels", "check_groups", "filters", "joined", "thresholds"]
@@ -95,13 +95,7 @@ def joined(parts):
     >>> joined(channels(x, 2)) == x
     True
     """
-    if not isinstance(parts[0], Bits):
-        return np.concatenate(parts, axis=-1)
-    shape = parts[0].shape
-    if shape[-1] % 64:
-        return pack(np.concatenate([part.signs() for part in parts], axis=-1))
-    words = np.concatenate([part.words for part in parts], axis=-1)
-    return Bits(words, (*shape[:-1], shape[-1] * len(parts)))
+    return concatenate(parts)
 
 
 def filters(weight, groups):
