@@ -23,6 +23,7 @@ FLOORS = [
     ["module"],
     ["layers", "optimizers", "schedules"],
     ["image_layers"],
+    ["branches"],
     ["data", "gradcheck", "models", "runlog"],
     ["checkpoint", "nets", "train"],
     ["fit", "recipes"],
