@@ -119,12 +119,12 @@ def flatten(bits):
 
     Parameters
     ----------
-    bits : Bits
+    bits : Bits or Planes
         Shape (B, ...).
 
     Returns
     -------
-    Bits
+    Bits or Planes
         Shape (B, N), in the same order.
 
     Raises
@@ -137,6 +137,12 @@ def flatten(bits):
     >>> flatten(pack(np.ones((2, 3, 3, 5)))).shape
     (2, 45)
     """
+    if isinstance(bits, Planes):
+        if bits.ndim == 2:
+            return bits
+        planes = [flatten(bits.bits[p]) for p in range(len(bits.bits))]
+        words = np.stack([plane.words for plane in planes])
+        return bits.with_bits(Bits(words, (len(words), *planes[0].shape)))
     check_bits("flatten", bits)
     if bits.ndim < 2:
         raise InputError(f"flatten: got Bits of shape {bits.shape}; expected (B, ...)")
@@ -183,7 +189,7 @@ def concatenate(parts):
         return first if len(parts) == 1 else kernel("concatenate")(parts)
     if isinstance(first, Planes):
         bits = kernel("concatenate")([part.bits for part in parts])
-        return Planes(bits, first.coefficients, first.scale, first.offset, first.unit)
+        return first.with_bits(bits)
     return np.concatenate(parts, axis=-1)
 
 

@@ -198,7 +198,7 @@ def _packed_as(x, bits):
     """Planes (P, ...) as what x is."""
     if isinstance(x, Bits):
         return bits[0]
-    return Planes(bits, x.coefficients, x.scale, x.offset, x.unit)
+    return x.with_bits(bits)
 
 
 def add_patches(patches, window, size):
