@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import bitnet.functions as F  # noqa: N812
-from bitnet import Function, check_gradient
+from bitnet import Function, check_gradient, kernels
 from bitnet.functions.normalization import BatchNorm
 from bitnet.kernels import Planes, Window
 from bitnet.quantizers import ApproxSign, Linear, Logarithmic, Ternary, Uniform
@@ -40,6 +40,25 @@ def in_three_groups(x, w, bias=BIAS[:3]):
 
 def normalized_signs(x, w, gamma, beta):
     return F.unpack(F.batch_norm_sign(product(x, w), gamma, beta), np.float64)
+
+
+POOL = Window((2, 3), (2, 1), ((1, 0), (1, 1)))
+
+
+def pooled_signs(x):
+    return F.unpack(F.max_pool2d(F.sign(x, window=None), POOL), np.float64)
+
+
+def pooled_by_hand(x):
+    """The first +1 of each window of SIGN_IMAGES, or its first tap: linear in x."""
+    first = kernels.max_pool(SIGN_IMAGES, POOL)[1]
+    taps = np.eye(first.size).reshape(first.size, *first.shape)
+    rows = [kernels.max_pool_backward(tap, first, POOL, (5, 4)).ravel() for tap in taps]
+    return (x.reshape(1, -1) @ np.array(rows).T).reshape(*first.shape)
+
+
+def side_by_side(x, y):
+    return F.unpack(F.concatenate(*(F.sign(part, window=None) for part in (x, y))), np.float64)
 
 
 def draw(seed=5):
@@ -102,6 +121,10 @@ CASES = {
         ((lambda x: x.sum(axis=0), X), {}),
         ((lambda x: x.sum(axis=(0, -1), keepdims=True), X), {}),
     ],
+    "Concatenate": [
+        ((F.concatenate, X, Y), {"batched": (0, 1)}),
+        ((side_by_side, SIGNS, X), {"surrogate": F.concatenate, "batched": (0, 1)}),
+    ],
     "Mean": [((F.mean, X), {"batched": ()}), ((lambda x: x.mean(axis=-1), X), {})],
     "Reshape": [((lambda x: x.reshape(-1, 5, 1), X), {})],
     "Transpose": [((F.transpose, X), {}), ((lambda x: x.transpose(1, 0), X), {})],
@@ -157,7 +180,12 @@ CASES = {
         ((lambda x: F.max_pool2d(x, Window((2, 2), (2, 2))), IMAGES), {}),
         ((lambda x: F.max_pool2d(x, Window((3, 2), (2, 1), ((1, 1), (0, 1)))), IMAGES), {}),
     ],
+    "MaxPoolBits": [
+        ((pooled_signs, SIGN_IMAGES), {"surrogate": pooled_by_hand, "batched": ()}),
+    ],
     "AvgPool2d": [
+        ((lambda x: F.avg_pool2d(F.sign(x, window=None), WINDOW), SIGN_IMAGES),
+         {"surrogate": lambda x: F.avg_pool2d(x, WINDOW) * WINDOW.taps}),
         ((lambda x: F.avg_pool2d(x, Window((2, 2), (2, 2))), IMAGES), {}),
         ((lambda x: F.avg_pool2d(x, Window((3, 2), (2, 1), ((1, 1), (0, 1)))), IMAGES), {}),
     ],

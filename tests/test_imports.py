@@ -23,6 +23,7 @@ FLOORS = [
     ["module"],
     ["activations", "layers", "optimizers", "schedules"],
     ["image_layers"],
+    ["branches"],
     ["data", "gradcheck", "models", "runlog"],
     ["checkpoint", "nets", "reestimation", "train"],
     ["fit", "recipes"],

@@ -14,7 +14,7 @@ from bitnet.functions.normalization import (
 )
 from bitnet.functions.pooling import avg_pool2d, flatten, max_pool2d
 from bitnet.functions.quantizers import balance, quantize, sign, stochastic_sign, unpack
-from bitnet.functions.shapes import mean, reshape, sum, transpose
+from bitnet.functions.shapes import concatenate, mean, reshape, sum, transpose
 
 __all__ = [
     "add",
@@ -24,6 +24,7 @@ __all__ = [
     "batch_norm_sign",
     "binary_conv2d",
     "binary_linear",
+    "concatenate",
     "conv2d",
     "cross_entropy",
     "distillation",

@@ -5,9 +5,10 @@ import math
 from bitnet.errors import InputError
 from bitnet.kernels.bits import Bits
 from bitnet.kernels.dispatch import check_bits, kernel
-from bitnet.kernels.groups import channels, check_groups, filters, joined
+from bitnet.kernels.groups import channels, check_groups, filters
 from bitnet.kernels.groups import thresholds as of_groups
 from bitnet.kernels.operands import Thresholds
+from bitnet.kernels.packing import concatenate
 from bitnet.kernels.products import check_operands, check_range
 from bitnet.kernels.window import Window
 
@@ -42,7 +43,7 @@ def _by_groups(convolve, x, weight, window, groups, thresholds=None):
     if groups == 1:
         return convolve(x, weight, window, *rest[0])
     parts = zip(channels(x, groups), filters(weight, groups), rest, strict=True)
-    return joined([convolve(part, own, window, *steps) for part, own, steps in parts])
+    return concatenate([convolve(part, own, window, *steps) for part, own, steps in parts])
 
 
 def xnor_conv(x, weight, window, groups=1):

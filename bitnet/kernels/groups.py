@@ -8,7 +8,7 @@ from bitnet.kernels.operands import Thresholds
 from bitnet.kernels.packing import pack
 from bitnet.kernels.products import prepare
 
-__all__ = ["channels", "check_groups", "filters", "joined", "thresholds"]
+__all__ = ["channels", "check_groups", "filters", "thresholds"]
 
 
 def check_groups(name, n, m, groups):
@@ -76,34 +76,6 @@ def channels(x, groups):
         parts = np.split(x.words, groups, axis=-1)
         return [Bits(np.ascontiguousarray(part), (*x.shape[:-1], n)) for part in parts]
     return [pack(np.ascontiguousarray(part)) for part in np.split(x.signs(), groups, axis=-1)]
-
-
-def joined(parts):
-    """The channels of several images side by side, the inverse of `channels`.
-
-    Parameters
-    ----------
-    parts : list of Bits or of numpy.ndarray
-        Shapes (..., C), of the same C.
-
-    Returns
-    -------
-    Bits or numpy.ndarray
-        Shape (..., C in all).
-
-    Examples
-    --------
-    >>> x = pack(np.array([[1, 2, -3, 4]]))
-    >>> joined(channels(x, 2)) == x
-    True
-    """
-    if not isinstance(parts[0], Bits):
-        return np.concatenate(parts, axis=-1)
-    shape = parts[0].shape
-    if shape[-1] % 64:
-        return pack(np.concatenate([part.signs() for part in parts], axis=-1))
-    words = np.concatenate([part.words for part in parts], axis=-1)
-    return Bits(words, (*shape[:-1], shape[-1] * len(parts)))
 
 
 def filters(weight, groups):

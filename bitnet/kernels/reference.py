@@ -81,6 +81,9 @@ def _patches(x, window):
 
 def max_pool(x, window):
     """The largest number of each window, and the first tap that has it."""
+    if x.dtype == np.uint8:  # what lies beyond the images is less than 0
+        y, first = max_pool(x.astype(np.int16), window)
+        return y.astype(np.uint8), first
     least = -np.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).min
     x = np.pad(x, ((0, 0), *window.padding, (0, 0)), constant_values=least)
     y = first = None
@@ -89,6 +92,31 @@ def max_pool(x, window):
         y = np.where(better, numbers, y if y is not None else numbers)
         first = np.where(better, np.uint8(tap), np.uint8(0) if first is None else first)
     return y, first
+
+
+def max_pool_bits(bits, coefficients, window):
+    """The planes of the largest integer of each window; bits (P, B, H, W, C)."""
+    first = _first_largest(bits, coefficients, window)
+    pads = ((0, 0), (0, 0), *window.padding, (0, 0))
+    ones = np.pad(bits.signs() > 0, pads)
+    seen = [np.stack(taps) for taps in zip(*map(window.seen, ones), strict=True)]
+    return pack(np.select([first == tap for tap in range(window.taps)], seen, False))
+
+
+def max_pool_bits_backward(grad_y, bits, coefficients, pooled, window):
+    """The gradient of each output pixel at the first tap that has the largest integer."""
+    first = _first_largest(bits, coefficients, window)
+    return max_pool_backward(grad_y, first, window, bits.shape[2:4])
+
+
+def _first_largest(bits, coefficients, window):
+    """The first tap of each window whose integer is the largest."""
+    return max_pool(Planes(bits, coefficients).integers(), window)[1]
+
+
+def concatenate(parts):
+    """The signs of all parts, one after the other along the last axis."""
+    return pack(np.concatenate([part.signs() for part in parts], axis=-1))
 
 
 def max_pool_backward(grad_y, first, window, size):
