@@ -45,7 +45,7 @@ class Quantize(Module):
     array([[ 0.33333334, -0.33333334,  1.        ]], dtype=float32)
     >>> layer.window = 2.0
     >>> layer
-    Quantize(Uniform(bits_of_code=2, bound=1.0, window=2.0))
+    Quantize(Uniform(bits=2, bound=1.0, window=2.0))
     """
 
     def __init__(self, quantizer):
@@ -54,6 +54,11 @@ class Quantize(Module):
         if not isinstance(quantizer, Quantizer):
             raise InputError(
                 f"Quantize: got {quantizer!r}; expected bits from 1 to 8, or a quantizer"
+            )
+        if not quantizer.elementwise:
+            raise InputError(
+                f"Quantize: the codes of {quantizer!r} depend on all numbers of a batch; expected "
+                "a quantizer of single numbers, as Uniform, Linear or Logarithmic"
             )
         self.quantizer = quantizer
 

@@ -7,6 +7,7 @@ returns the same integers.  B rows of a batch, N inputs, M outputs, K words in a
 
 from bitnet.kernels import groups
 from bitnet.kernels.bits import WORD_BITS, Bits, Planes, words_for
+from bitnet.kernels.codes import edge_codes, step_codes
 from bitnet.kernels.convolution import plane_conv, xnor_conv, xnor_conv_sign
 from bitnet.kernels.dispatch import implementation, using
 from bitnet.kernels.gradients import gradient_of_filters, gradient_of_images
@@ -49,6 +50,7 @@ __all__ = [
     "batch_norm_backward",
     "column_sums",
     "count_flips",
+    "edge_codes",
     "flatten",
     "gradient_of_filters",
     "gradient_of_images",
@@ -69,6 +71,7 @@ __all__ = [
     "set_num_threads",
     "signed_gemm",
     "split_planes",
+    "step_codes",
     "threshold",
     "transpose",
     "unpack",

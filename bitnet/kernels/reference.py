@@ -187,6 +187,22 @@ def threshold(z, thresholds):
     return pack(np.where(thresholds.rising, z >= thresholds.values, z <= thresholds.values))
 
 
+def step_codes(x, factor, low, high, nearest):
+    """round(clip(x * factor, low, high)) - round(low), to the nearest integer or down."""
+    with np.errstate(all="ignore"):  # what passes the range of floats, and NaN
+        y = x * factor
+        y = np.where(y > low, np.minimum(y, high), low)
+    to_integer = np.rint if nearest else np.floor
+    return (to_integer(y) - to_integer(low)).astype(np.uint8)
+
+
+def edge_codes(x, edges, signed):
+    """The number of edges that |x| reaches; where signed, up or down from the middle code."""
+    found = (abs(x)[..., None] >= edges).sum(axis=-1, dtype=np.int16)
+    below = len(edges) - found if signed else 0 * found
+    return np.where(x > 0, found + (len(edges) if signed else 0), below).astype(np.uint8)
+
+
 def split_codes(codes, patterns, n_planes):
     """Bit p of the pattern of each code in plane p."""
     found = patterns[codes]

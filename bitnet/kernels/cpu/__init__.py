@@ -3,6 +3,7 @@
 Importing this package imports Numba; `bitnet.kernels` does so at the first kernel call.
 """
 
+from bitnet.kernels.cpu.codes import edge_codes, split_codes, step_codes
 from bitnet.kernels.cpu.conv import xnor_conv, xnor_conv_sign
 from bitnet.kernels.cpu.conv_backward import gradient_of_filters, gradient_of_images
 from bitnet.kernels.cpu.jit import level, level_reason, using_level
@@ -10,7 +11,6 @@ from bitnet.kernels.cpu.pack import (
     pack,
     pack_with_mask,
     rank,
-    split_codes,
     split_planes,
     threshold,
     transpose,
@@ -34,6 +34,7 @@ __all__ = [
     "batch_norm_backward",
     "column_sums",
     "count_flips",
+    "edge_codes",
     "gradient_of_filters",
     "gradient_of_images",
     "level",
@@ -52,6 +53,7 @@ __all__ = [
     "signed_rows",
     "split_codes",
     "split_planes",
+    "step_codes",
     "threshold",
     "transpose",
     "unpack",
