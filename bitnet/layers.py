@@ -15,7 +15,7 @@ import numpy as np
 from bitnet import functions
 from bitnet.backend import check_generator
 from bitnet.errors import InputError
-from bitnet.functions.linear import GRADIENTS
+from bitnet.functions.linear import GRADIENTS, check_gradient_rule
 from bitnet.module import Module
 from bitnet.parameter import Parameter
 from bitnet.tensor import is_recording
@@ -54,8 +54,9 @@ class BinaryLinear(Module):
         The width N of the input and M of the output, 1 or more.
     rng : numpy.random.Generator
         The source of the first weights, and of stochastic rounding.
-    gradient : {"float32", "int8", "int7", "int6", "int5", "int4"}, optional
-        The numbers that the backward products multiply, see `functions.binary_linear`.
+    gradient : str, optional
+        The numbers that the backward products multiply, "int8" by default; see
+        `functions.binary_linear`.
     rounding : {"nearest", "stochastic"}, optional
         Of a gradient of integers.
 
@@ -118,6 +119,7 @@ def check_backward(name, gradient, rounding):
             f"{name}: {rounding} rounding is of integers, and the gradient is float32; "
             "use another gradient, or leave the rounding out"
         )
+    check_gradient_rule(name, gradient, True if rounding == "stochastic" else None)
 
 
 class Linear(Module):

@@ -6,7 +6,7 @@ import numpy as np
 
 from bitnet import kernels
 from bitnet.errors import InputError
-from bitnet.functions.linear import GRADIENTS
+from bitnet.functions.linear import GRADIENTS, check_gradient_rule
 from bitnet.kernels import Bits, Window
 from bitnet.kernels.threads import shared
 from bitnet.tensor import Function, as_tensor
@@ -166,11 +166,11 @@ def binary_conv2d(x, weight, window, gradient="float32", rng=None, groups=1):
         Filters of shape (M, rows, columns, C / groups).
     window : Window
         Where the taps stand.
-    gradient : {"float32", "int8", "int7", "int6", "int5", "int4"}, optional
-        The numbers that the backward products multiply: with one scale a pixel for the images,
-        and one a filter for the filters.
+    gradient : str, optional
+        The numbers that the backward products multiply, as for `binary_linear`: integers with
+        one scale a pixel for the images, and one a filter for the filters.
     rng : numpy.random.Generator, optional
-        Round the gradient's integers by chance, without a bias; otherwise to the nearest.
+        As for `binary_linear`.
     groups : int, optional
         Groups of channels, each with M / groups filters of C / groups channels.
 
@@ -197,7 +197,6 @@ def binary_conv2d(x, weight, window, gradient="float32", rng=None, groups=1):
             f"binary_conv2d: x holds {x.data.dtype}; expected Bits (put a sign before it) "
             "or uint8 pixels"
         )
-    if gradient not in GRADIENTS:
-        raise InputError(f"binary_conv2d: gradient is {gradient!r}; expected one of {[*GRADIENTS]}")
+    check_gradient_rule("binary_conv2d", gradient, rng)
     _check("binary_conv2d", x, weight, window, groups)
     return BinaryConv2d(window, GRADIENTS[gradient], rng, groups)(x, weight)

@@ -13,7 +13,7 @@ from bitnet.kernels.dispatch import implementation, using
 from bitnet.kernels.gradients import gradient_of_filters, gradient_of_images
 from bitnet.kernels.levels import Levels, rank
 from bitnet.kernels.memory import keep_memory
-from bitnet.kernels.operands import Quantized, Thresholds
+from bitnet.kernels.operands import Quantized, Rounding, Thresholds
 from bitnet.kernels.packing import (
     count_flips,
     flatten,
@@ -44,6 +44,7 @@ __all__ = [
     "Planes",
     "Product",
     "Quantized",
+    "Rounding",
     "Thresholds",
     "Window",
     "add_patches",

@@ -23,6 +23,7 @@ from bitnet.kernels.cpu.training import (
     batch_norm_backward,
     column_sums,
     normalize_sign,
+    powers,
     quantize,
 )
 from bitnet.kernels.cpu.update import update
@@ -46,6 +47,7 @@ __all__ = [
     "pack_with_mask",
     "plane_conv",
     "plane_gemm",
+    "powers",
     "prepare",
     "quantize",
     "rank",
