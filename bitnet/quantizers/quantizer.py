@@ -67,12 +67,14 @@ class Quantizer:
     @property
     def name(self):
         """The word of the quantizer and its settings, without those at the end that are usual."""
-        fields = dataclasses.fields(self)
-        settings = [getattr(self, field.name) for field in fields]
-        needed = sum(field.default is dataclasses.MISSING for field in fields)
-        while len(settings) > needed and type(self)(*settings[:-1]) == self:
-            settings.pop()
-        return ":".join([self.word, *map(_text, settings)])
+        fields = [*dataclasses.fields(self)]
+        while fields and getattr(self, fields[-1].name) == self._usual(fields[-1]):
+            fields.pop()
+        return ":".join([self.word, *(_text(getattr(self, field.name)) for field in fields)])
+
+    def _usual(self, field):
+        """What a setting is where it is not given."""
+        return field.default
 
     def _whole(self, name, least, most, why=""):
         """Refuse a setting that is no whole number in its range."""

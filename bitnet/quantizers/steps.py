@@ -66,6 +66,9 @@ class Uniform(Quantizer):
             return super().name
         return "sign" if self.window == 1 else "sign:" + super().name.split(":")[-1]
 
+    def _usual(self, field):
+        return self.bound if field.name == "window" else field.default
+
     def _levels(self):
         return Levels.uniform(self.bits, self.bound / (2**self.bits - 1))
 
