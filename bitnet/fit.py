@@ -13,7 +13,7 @@ from bitnet.image_layers import BinaryConv2d
 from bitnet.kernels import Bits
 from bitnet.layers import BinaryLinear, ReLU, Sign
 from bitnet.module import evaluating
-from bitnet.train import evaluate, flip_ratio, weight_bits
+from bitnet.train import evaluate, flip_ratio, set_window, weight_bits
 
 __all__ = ["Begun", "Epoch", "Split", "activity", "fit", "histograms"]
 
@@ -166,7 +166,7 @@ class Begun:
 
 def fit(model, optimizer, schedule, loss, data, epochs, batch, rng, done=0, to_input=None,
         flip=False, crop=0, border=None, progress=lambda passes: passes, begun=None,
-        stop=lambda: False, measured=MEASURED):  # fmt: skip
+        stop=lambda: False, measured=MEASURED, teacher=None, window=None):  # fmt: skip
     """Train a model, and yield an `Epoch` after each pass over the training images.
 
     The caller prints, logs and writes checkpoints; after the `yield` the model, the optimizer
@@ -206,6 +206,11 @@ def fit(model, optimizer, schedule, loss, data, epochs, batch, rng, done=0, to_i
         Asked after each batch but the last; True ends the training there.
     measured : int, optional
         The accuracy in training is that of so many images, the first 10 000.
+    teacher : callable, optional
+        From a batch of images, turned and cut, to the scores of a teacher; the loss is then given
+        them behind the labels, as `functions.distillation` takes them.
+    window : Schedule, optional
+        From a position in epochs to the window of all signs, as `schedules.Widening`.
 
     Yields
     ------
@@ -244,8 +249,12 @@ def fit(model, optimizer, schedule, loss, data, epochs, batch, rng, done=0, to_i
             if i < len(begun.losses):
                 continue
             optimizer.lr = schedule(done + i / len(passes))
+            if window:
+                set_window(model, window(done + i / len(passes)))
+            targets = (labels, teacher(x)) if teacher else (labels,)
             try:
-                losses.append(_step(model, optimizer, loss, to_input(x) if to_input else x, labels))
+                x = to_input(x) if to_input else x
+                losses.append(_step(model, optimizer, loss, x, *targets))
             except InputError as error:
                 raise InputError(f"epoch {done + 1}, batch {i + 1}: {error}") from None
             if i + 1 < len(passes) and stop():
@@ -272,10 +281,10 @@ def fit(model, optimizer, schedule, loss, data, epochs, batch, rng, done=0, to_i
         )
 
 
-def _step(model, optimizer, loss, x, labels):
+def _step(model, optimizer, loss, x, *targets):
     """One batch; returns its loss."""
     # forward, layer by layer: s = ab Wb; a = BatchNorm(s); ab = sign(a)
-    value = loss(model(x), labels)
+    value = loss(model(x), *targets)
     if not math.isfinite(value.item()):
         raise InputError(f"the loss is {value.item()}; lower the learning rate")
     # backward: through sign where |a| <= 1; the gradients of Wb count as those of W
