@@ -49,7 +49,9 @@ def check_positive(name, **values):
 
 
 class Quantizer:
-    """What quantizers share: values from codes."""
+    """What quantizers share: values from codes, and the slope 0 or 1 of a window."""
+
+    smooth = False  # whether the slope of the surrogate has other values than 0 and 1
 
     @functools.cached_property
     def levels(self):
@@ -64,6 +66,10 @@ class Quantizer:
     def values(self, x):
         """The numbers that `x` becomes, floats of its shape and type."""
         return self.levels.values(x.dtype)[self.codes(x)]
+
+    def slope(self, x):
+        """What the gradient is multiplied with: 1 where it passes, otherwise 0."""
+        return self.passes(x).astype(x.dtype)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,7 +107,9 @@ class Uniform(Quantizer):
     def __post_init__(self):
         check_bits("Uniform", self.bits_of_code)
         check_positive("Uniform", bound=self.bound)
-        if self.window is not None and not self.window > 0:
+        if self.window is None:
+            object.__setattr__(self, "window", self.bound)
+        if not self.window > 0:
             raise InputError(f"Uniform: window is {self.window!r}; expected a number above 0")
 
     def _levels(self):
@@ -115,10 +123,9 @@ class Uniform(Quantizer):
         inside = np.clip(x / x.dtype.type(self.bound), -1, 1)
         return np.floor(most * ((inside + 1) * half) + half).astype(np.uint8)
 
-    def slope(self, x):
-        """What the gradient is multiplied with: 1 where |x| <= window, otherwise 0."""
-        window = self.bound if self.window is None else self.window
-        return (abs(x) <= x.dtype.type(window)).astype(x.dtype)
+    def passes(self, x):
+        """Where gradients pass: |x| <= window."""
+        return abs(x) <= x.dtype.type(self.window)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -167,10 +174,10 @@ class Linear(Quantizer):
         low, high = self.range
         return (np.clip(np.rint(x / x.dtype.type(self.step)), low, high) - low).astype(np.uint8)
 
-    def slope(self, x):
-        """1 inside the range, otherwise 0."""
+    def passes(self, x):
+        """Where gradients pass: inside the range."""
         low, high = (x.dtype.type(n * self.step) for n in self.range)
-        return ((low <= x) & (x <= high)).astype(x.dtype)
+        return (low <= x) & (x <= high)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -240,10 +247,10 @@ class Logarithmic(Quantizer):
             return (self.powers + np.where(x < 0, -found, found)).astype(np.uint8)
         return np.where(x > 0, found, 0).astype(np.uint8)
 
-    def slope(self, x):
-        """1 inside the range, otherwise 0."""
+    def passes(self, x):
+        """Where gradients pass: inside the range."""
         inside = abs(x) <= x.dtype.type(2.0**self.largest)
-        return (inside if self.signed else inside & (x >= 0)).astype(x.dtype)
+        return inside if self.signed else inside & (x >= 0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -277,9 +284,9 @@ class Ternary(Quantizer):
         edge = x.dtype.type(self.threshold) * abs(x).mean() if x.size else 0
         return (1 + (x > edge).astype(np.int8) - (x < -edge)).astype(np.uint8)
 
-    def slope(self, x):
-        """1 where |x| <= 1, otherwise 0."""
-        return (abs(x) <= 1).astype(x.dtype)
+    def passes(self, x):
+        """Where gradients pass: |x| <= 1."""
+        return abs(x) <= 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -300,6 +307,8 @@ class DoReFa(Quantizer):
     """
 
     bits_of_code: int
+
+    smooth = True
 
     def __post_init__(self):
         check_bits("DoReFa", self.bits_of_code)
@@ -352,6 +361,8 @@ def dorefa_activation(bits):
 
 class _SignWith(Quantizer):
     """The sign, with a surrogate of another slope."""
+
+    smooth = True
 
     def _levels(self):
         return Levels.uniform(1)

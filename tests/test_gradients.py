@@ -7,6 +7,7 @@ import bitnet.functions as F  # noqa: N812
 from bitnet import Function, check_gradient
 from bitnet.functions.normalization import BatchNorm
 from bitnet.kernels import Planes, Window
+from bitnet.quantizers import ApproxSign, Linear, Logarithmic, Ternary, Uniform
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((3, 5))
@@ -56,6 +57,34 @@ def dropped_by_hand(x):
     return F.matmul(F.multiply(x, keep * 2.0), np.eye(70) * 2 - 1)
 
 
+def quantized(quantizer, straight=False):
+    return lambda x: F.unpack(F.quantize(x, quantizer, straight), np.float64)
+
+
+def clipped(low, high):
+    return lambda x: F.hardtanh((x - low) * (2 / (high - low)) - 1) * ((high - low) / 2)
+
+
+def parabola(x):
+    """The integral of max(0, 2 - 2 |x|) is t (2 - |t|) of t = clip(x, -1, 1)."""
+    t = F.hardtanh(x)
+    return t * (2 - F.relu(t) - F.relu(-t))
+
+
+WEIGHTS = Uniform(3, window=0.5)
+SURROGATES = [
+    (Uniform(2), F.hardtanh, (-1, 1)),
+    (Uniform(2, bound=0.5, window=2.0), clipped(-2, 2), (-2, 2)),
+    (WEIGHTS, lambda x: x, ()),
+    (Linear(3, 0.25), clipped(-1.0, 0.75), (-1, 0.75)),
+    (Linear(2, 0.5, signed=False), clipped(0.0, 1.5), (0, 1.5)),
+    (Logarithmic(3), F.hardtanh, (-1, 1)),
+    (Logarithmic(2, largest=1, signed=False), clipped(0.0, 2.0), (0, 2)),
+    (Ternary(), F.hardtanh, (-1, 1)),
+    (ApproxSign(), parabola, (-1, 0, 1)),
+]
+
+
 # Function -> the calls of check_gradient that cover it
 CASES = {
     "Add": [
@@ -88,12 +117,17 @@ CASES = {
         ((lambda x: F.unpack(F.sign(x, window=None), np.float64), X * 2),
          {"surrogate": lambda x: x}),
     ],
+    "Quantize": [
+        *(((quantized(of, straight=of is WEIGHTS), X * 2), {"surrogate": surrogate, "kinks": kinks})
+          for of, surrogate, kinks in SURROGATES),
+    ],
     "StochasticSign": [
         ((lambda x: F.unpack(F.stochastic_sign(x, draw()), np.float64), X * 2),
          {"surrogate": F.hardtanh, "kinks": (-1, 1)}),
     ],
     "Unpack": [
         ((lambda x: F.unpack(F.sign(x, window=None), np.float64), X), {"surrogate": lambda x: x}),
+        ((quantized(Uniform(3), straight=True), X), {"surrogate": lambda x: x}),
     ],
     "BinaryLinear": [
         ((product, SIGNS, SIGN_WEIGHT), {"surrogate": lambda x, w: x @ w.T}),

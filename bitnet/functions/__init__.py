@@ -13,7 +13,7 @@ from bitnet.functions.normalization import (
     normalize_sign,
 )
 from bitnet.functions.pooling import avg_pool2d, flatten, max_pool2d
-from bitnet.functions.quantizers import balance, sign, stochastic_sign, unpack
+from bitnet.functions.quantizers import balance, quantize, sign, stochastic_sign, unpack
 from bitnet.functions.shapes import mean, reshape, sum, transpose
 
 __all__ = [
@@ -40,6 +40,7 @@ __all__ = [
     "normalize",
     "normalize_sign",
     "power",
+    "quantize",
     "relu",
     "reshape",
     "sign",

@@ -5,10 +5,12 @@ import numpy as np
 from bitnet import kernels
 from bitnet.backend import array_module, check_generator
 from bitnet.errors import InputError
+from bitnet.kernels import Planes
 from bitnet.parameter import Parameter
+from bitnet.quantizers import Quantizer, Uniform
 from bitnet.tensor import Function, as_tensor
 
-__all__ = ["balance", "sign", "stochastic_sign", "unpack"]
+__all__ = ["balance", "quantize", "sign", "stochastic_sign", "unpack"]
 
 
 class Sign(Function):
@@ -118,6 +120,75 @@ def stochastic_sign(x, rng, window=1.0):
     return StochasticSign(rng, window)(_checked("stochastic_sign", x, window))
 
 
+class Quantize(Function):
+    """The planes of a quantizer's codes forward; the slope of its surrogate backward."""
+
+    def __init__(self, quantizer, straight):
+        self.quantizer, self.straight = quantizer, straight
+        self.takes_products = straight
+
+    def forward(self, x):  # (..., N) floats
+        if self.needs_grad[0] and not self.straight:
+            smooth = self.quantizer.smooth
+            self.kept = x if smooth else kernels.pack(self.quantizer.passes(x))  # a bit an element
+        levels = self.quantizer.levels
+        planes = levels.planes(self.quantizer.codes(x))
+        return planes.bits[0] if levels.is_sign else planes
+
+    def backward(self, grad_y):  # a choice, not a derivative
+        if self.straight:
+            return grad_y
+        if self.quantizer.smooth:
+            return grad_y * self.quantizer.slope(self.kept)
+        return kernels.where(self.kept, grad_y)
+
+
+def quantize(x, quantizer, straight=False):
+    """Numbers of a few bits, in planes of ±1, with the estimator of their quantizer.
+
+    Forward: `quantizer.codes(x)`, which stand for `quantizer.values(x)`.  Backward:
+    `grad_x = grad_y * quantizer.slope(x)`, with the gradient of these values.  `Uniform(1)` is
+    the sign.
+
+    Parameters
+    ----------
+    x : Tensor or array
+        Floats of shape (..., N).
+    quantizer : Quantizer
+        See `bitnet.quantizers`.
+    straight : bool, optional
+        Let every gradient pass, as the papers do for weights.
+
+    Returns
+    -------
+    Tensor
+        Planes of the same shape; Bits where the numbers are -1 and +1.
+
+    Raises
+    ------
+    InputError
+        If `x` holds a NaN, or is no floats, or there is no such quantizer.
+
+    Examples
+    --------
+    >>> from bitnet import Tensor
+    >>> x = Tensor([[0.2, -0.5, 3.0]], requires_grad=True)
+    >>> y = quantize(x, Uniform(2))
+    >>> y.data
+    Planes(shape=(1, 3), 2 planes, unit=0.333333)
+    >>> y.data.integers()
+    array([[ 1, -1,  3]], dtype=int32)
+    >>> y.backward(np.ones((1, 3), np.float32))
+    >>> x.grad
+    array([[1., 1., 0.]], dtype=float32)
+    """
+    if not isinstance(quantizer, Quantizer):
+        raise InputError(f"quantize: got {quantizer!r}; expected one of bitnet.quantizers")
+    if isinstance(quantizer, Uniform) and quantizer.levels.is_sign:
+        return sign(x, None if straight or quantizer.window == np.inf else quantizer.window)
+    return Quantize(quantizer, straight)(_checked("quantize", x, None))
+
+
 def check_window(name, window):
     """Refuse a window through which no gradient passes."""
     if window is not None and not window > 0:
@@ -194,7 +265,7 @@ def balance(weight):
 
 
 class Unpack(Function):
-    """The numbers +1 and -1 that bits stand for."""
+    """The numbers that bits or planes stand for."""
 
     takes_bits = True
 
@@ -202,18 +273,18 @@ class Unpack(Function):
         self.dtype = dtype
 
     def forward(self, x):
-        return kernels.unpack(x, self.dtype)
+        return x.values(self.dtype) if isinstance(x, Planes) else kernels.unpack(x, self.dtype)
 
     def backward(self, grad_y):
         return grad_y
 
 
 def unpack(x, dtype=np.float32):
-    """Packed bits as the floats +1 and -1, for operations that work on numbers.
+    """Packed bits as the floats +1 and -1, and planes as theirs, for operations on numbers.
 
     Parameters
     ----------
-    x : Tensor of Bits
+    x : Tensor of Bits or Planes
         Shape (..., N).
     dtype : numpy.dtype, optional
         float32 by default.
@@ -226,7 +297,7 @@ def unpack(x, dtype=np.float32):
     Raises
     ------
     InputError
-        If `x` holds no Bits.
+        If `x` holds neither.
 
     Examples
     --------

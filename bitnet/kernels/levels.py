@@ -98,6 +98,11 @@ class Levels:
         """The bits that a code needs."""
         return (len(self) - 1).bit_length()
 
+    @property
+    def is_sign(self):
+        """Whether the codes 0 and 1 stand for -1 and +1."""
+        return self.integers.tolist() == [-1, 1] and self.coefficients == (1,) and self.unit == 1
+
     def values(self, dtype=np.float32):
         """The numbers that the codes stand for."""
         return self.integers.astype(dtype) * np.dtype(dtype).type(self.unit)
