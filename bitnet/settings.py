@@ -11,9 +11,11 @@ from bitnet.nets import net_named
 from bitnet.recipes import recipe_for
 
 __all__ = [
+    "DEFAULTS",
     "SETTINGS",
     "check_settings",
     "check_value",
+    "complete",
     "inputs_of",
     "model_of",
     "read_data",
@@ -43,6 +45,23 @@ SETTINGS = {
     "picture": (list,),
     "classes": (list,),
     "crc32": (int, 0, 2**32),
+    "balance": (bool,),
+    "widen": (float, 1e-3, 1e3, None),
+    "widen_after": (float, 0, 1),
+    "teacher": (str, None),
+    "teacher_crc32": (int, 0, 2**32, None),
+    "temperature": (float, 1e-3, 1e3),
+    "teacher_weight": (float, 0, 1),
+}
+# of settings that files of trainings before them lack
+DEFAULTS = {
+    "balance": False,
+    "widen": None,
+    "widen_after": 0.7,
+    "teacher": None,
+    "teacher_crc32": None,
+    "temperature": 4.0,
+    "teacher_weight": 0.5,
 }
 KINDS = {str: "text", bool: "true or false", list: "a list"}
 KINDS |= {int: "a whole number", float: "a number"}
@@ -56,8 +75,9 @@ def check_settings(settings):
     ----------
     settings : dict
         As `SETTINGS` describes them: the net, data set, folder and recipe by name, the numbers
-        of a training, rows, columns and channels of a picture, the classes, and the CRC-32 of
-        the training images.
+        of a training, rows, columns and channels of a picture, the classes, the CRC-32 of
+        the training images, and the switches: balanced weights, the window of the signs from a
+        share of the epochs on, a teacher's file, its weights' CRC-32, temperature and weight.
 
     Raises
     ------
@@ -87,6 +107,26 @@ def check_settings(settings):
     named = 0 < len(classes) <= MAX_CLASSES and all(type(name) is str for name in classes)
     if not named or not all(type(step) is str for step in settings["prepare"]):
         raise InputError("classes and prepare must be names, and classes 1 or more")
+
+
+def complete(settings):
+    """The settings with the defaults of those that the first trainings did not have.
+
+    Parameters
+    ----------
+    settings : dict
+        With or without the names in `DEFAULTS`.
+
+    Returns
+    -------
+    dict
+
+    Examples
+    --------
+    >>> complete({"net": "mlp:8"})["balance"]
+    False
+    """
+    return {**DEFAULTS, **settings}
 
 
 def check_value(name, value):
@@ -177,11 +217,10 @@ def model_of(settings, rng):
     >>> model_of(settings, np.random.default_rng(0)).layers[3]
     BinaryLinear(8, 2)
     """
-    backward = {k: settings[k] for k in ("gradient", "rounding") if settings[k] is not None}
+    options = {k: settings[k] for k in ("gradient", "rounding") if settings[k] is not None}
+    options |= {"balance": True} if settings.get("balance") else {}
     picture, n_classes = tuple(settings["picture"]), len(settings["classes"])
-    return recipe_of(settings).model(
-        net_named(settings["net"]), picture, n_classes, rng, **backward
-    )
+    return recipe_of(settings).model(net_named(settings["net"]), picture, n_classes, rng, **options)
 
 
 def inputs_of(settings):

@@ -27,6 +27,7 @@ FLOORS = [
     ["checkpoint", "nets", "reestimation", "train"],
     ["fit", "recipes"],
     ["deploy", "settings"],
+    ["trained"],
     ["experiment", "repetition", "summary"],
     ["bench", "energy", "plots"],
     ["__init__"],

@@ -4,13 +4,24 @@ import numpy as np
 import pytest
 
 from bitnet import InputError
-from bitnet.settings import SETTINGS, check_settings, inputs_of, model_of, read_data, recipe_of
+from bitnet.settings import (
+    DEFAULTS,
+    SETTINGS,
+    check_settings,
+    complete,
+    inputs_of,
+    model_of,
+    read_data,
+    recipe_of,
+)
 
 GOOD = {
     "net": "mlp:8", "data": "mnist", "folder": None, "size": None, "channels": None,
     "recipe": "default", "float": False, "epochs": 2, "batch": 50, "lr": 0.003, "seed": 0,
     "gradient": "int8", "rounding": "nearest", "validation": 0, "limit": 0, "flip": False,
     "crop": 0, "prepare": [], "picture": [28, 28, 1], "classes": ["a", "b"], "crc32": 5,
+    "balance": False, "widen": None, "widen_after": 0.7, "teacher": None, "teacher_crc32": None,
+    "temperature": 4.0, "teacher_weight": 0.5,
 }  # fmt: skip
 
 
@@ -30,7 +41,9 @@ def test_good_ones_pass():
         ("prepare", [5]), ("picture", [28, 28]), ("picture", [28, 28, 0]),
         ("picture", [28, 28, True]), ("picture", [28, 28, 10**9]), ("picture", 784),
         ("classes", []), ("classes", [1, 2]), ("classes", "ab"), ("classes", {}),
-        ("crc32", -1), ("other", 1),
+        ("crc32", -1), ("other", 1), ("balance", 1), ("balance", None), ("widen", 0.0),
+        ("widen", 2), ("widen_after", 1.1), ("widen_after", None), ("teacher", 5),
+        ("teacher_crc32", -1), ("temperature", 0.0), ("teacher_weight", 1.1),
     ],
 )  # fmt: skip
 def test_others_are_refused(name, value):
@@ -52,6 +65,20 @@ def test_a_missing_one_is_named(name):
 def test_unknown_names_build_no_model(name, value):
     with pytest.raises(InputError):
         model_of({**GOOD, name: value}, np.random.default_rng(0))
+
+
+def test_settings_from_before_the_switches_are_completed():
+    old = {name: value for name, value in GOOD.items() if name not in DEFAULTS}
+    check_settings(complete(old))
+    assert complete(old) == GOOD
+    assert complete({**GOOD, "balance": True})["balance"]
+
+
+def test_balanced_layers():
+    rng = np.random.default_rng(0)
+    assert model_of({**GOOD, "balance": True}, rng).layers[0].balance
+    assert model_of({**GOOD, "balance": True, "net": "conv:3/4"}, rng).layers[0].balance
+    assert not model_of(GOOD, rng).layers[0].balance
 
 
 def test_the_model_and_what_it_takes():

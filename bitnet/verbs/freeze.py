@@ -6,7 +6,7 @@ import bitnet
 from bitnet.archive import check_writable, kind_of
 from bitnet.deploy.file import KIND
 from bitnet.errors import InputError
-from bitnet.experiment import load_trained
+from bitnet.trained import load_trained
 from bitnet.verbs.options import add_data, add_threads, check_number, images_of, use_threads
 
 __all__ = ["frozen"]
@@ -75,7 +75,7 @@ def frozen(trained, path):
 
     Examples
     --------
-    >>> from bitnet.experiment import Trained
+    >>> from bitnet.trained import Trained
     >>> try:
     ...     frozen(Trained(None, {"float": True, "net": "mlp:8"}), "twin.checkpoint")
     ... except InputError as error:

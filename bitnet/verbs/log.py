@@ -5,7 +5,7 @@ import pathlib
 
 from bitnet.archive import check_writable, replacing, to_json
 from bitnet.errors import InputError
-from bitnet.settings import SETTINGS
+from bitnet.settings import DEFAULTS, SETTINGS
 
 __all__ = ["Log"]
 
@@ -64,8 +64,8 @@ class Log:
         """Refuse the settings of another training than the one that is gone on with."""
         if not isinstance(logged, dict):
             raise InputError(f"--log: {self.path} is no log of a training; name another")
-        for name in sorted(SETTINGS.keys() - {"folder", "epochs"}):
-            if logged.get(name) != settings[name]:
+        for name in sorted(SETTINGS.keys() - {"folder", "epochs", "teacher"}):
+            if logged.get(name, DEFAULTS.get(name)) != settings[name]:
                 raise InputError(
                     f"--log: {self.path} is of another training ({name} differs); name another"
                 )

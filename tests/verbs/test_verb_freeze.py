@@ -6,7 +6,7 @@ import pytest
 import bitnet
 from bitnet import InputError
 from bitnet.__main__ import main
-from bitnet.experiment import load_trained
+from bitnet.trained import load_trained
 
 
 @pytest.fixture(autouse=True)
