@@ -22,7 +22,7 @@ FLOORS = [
     ["functions"],
     ["module"],
     ["layers", "optimizers", "schedules"],
-    ["image_layers"],
+    ["bit_optimizers", "image_layers", "norms"],
     ["data", "gradcheck", "models", "runlog"],
     ["checkpoint", "nets", "train"],
     ["fit", "recipes"],
