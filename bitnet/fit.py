@@ -169,8 +169,8 @@ def fit(model, optimizer, schedule, loss, data, epochs, batch, rng, done=0, to_i
         stop=lambda: False, measured=MEASURED, teacher=None, window=None):  # fmt: skip
     """Train a model, and yield an `Epoch` after each pass over the training images.
 
-    The caller prints, logs and writes checkpoints; after the `yield` the model, the optimizer
-    and `rng` are in the state that a checkpoint has to hold.
+    The caller prints, logs and writes checkpoints; after the `yield` the model, the optimizer,
+    the schedule and `rng` are in the state that a checkpoint has to hold.
 
     Parameters
     ----------
@@ -179,7 +179,7 @@ def fit(model, optimizer, schedule, loss, data, epochs, batch, rng, done=0, to_i
     optimizer : Optimizer
         Of its parameters.
     schedule : Schedule
-        From a position in epochs to the learning rate.
+        From a position in epochs to the learning rate; told the flip ratio of each.
     loss : callable
         From scores and labels to a Tensor of one number.
     data : Split
@@ -265,6 +265,8 @@ def fit(model, optimizer, schedule, loss, data, epochs, batch, rng, done=0, to_i
         start_s, bits, begun = start_s - begun.seconds, begun.bits, None
         if not all(np.isfinite(array).all() for array in model.state_dict().values()):
             raise InputError(f"epoch {done}: a weight is not finite; lower the learning rate")
+        ratio = flip_ratio(bits, weight_bits(model))
+        schedule.observe(ratio)
         held = data.validation and evaluate(model, *data.validation, to_input)
         yield Epoch(
             done,
@@ -272,7 +274,7 @@ def fit(model, optimizer, schedule, loss, data, epochs, batch, rng, done=0, to_i
             evaluate(model, *(part[:measured] for part in data.train), to_input),
             evaluate(model, *data.test, to_input),
             optimizer.lr,
-            flip_ratio(bits, weight_bits(model)),
+            ratio,
             *activity(model, data.train[0][:SAMPLE], to_input),
             time.perf_counter() - start_s,
             len(passes) * batch / train_s,

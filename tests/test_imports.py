@@ -22,7 +22,7 @@ FLOORS = [
     ["functions"],
     ["module"],
     ["activations", "layers", "optimizers", "schedules"],
-    ["image_layers"],
+    ["bit_optimizers", "image_layers", "norms"],
     ["data", "gradcheck", "models", "runlog"],
     ["checkpoint", "nets", "reestimation", "train"],
     ["fit", "recipes"],

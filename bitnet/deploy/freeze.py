@@ -18,8 +18,11 @@ from bitnet.image_layers import BinaryConv2d, Flatten, MaxPool2d
 from bitnet.kernels import Bits
 from bitnet.layers import BatchNorm, BinaryLinear, Dropout, Sign
 from bitnet.module import Sequential, evaluating
+from bitnet.norms import ShiftBatchNorm
 
 __all__ = ["Agreement", "compare", "find_thresholds", "freeze"]
+
+NORMS = BatchNorm, ShiftBatchNorm
 
 
 def freeze(model, input="pixels", image=None):
@@ -61,8 +64,7 @@ def freeze(model, input="pixels", image=None):
     with evaluating(model):
         for i, (linear, pool, norm, sign) in enumerate(groups):
             if sign is None:
-                scale = norm.gamma.data * norm.running_inv_std
-                layers.append(FrozenOutput(linear.bits, norm.running_mean, scale, norm.beta.data))
+                layers.append(FrozenOutput(linear.bits, *norm.affine()))
                 continue
             inputs = math.prod(linear.bits.shape[1:])
             largest = inputs * (255 if i == 0 and input == "pixels" else 1)
@@ -102,27 +104,28 @@ def _groups(model, input):
         layers = layers[1:]  # a frozen net takes the signs themselves
     left = list(enumerate(layers))
 
-    def comes(kind):
-        return bool(left) and type(left[0][1]) is kind  # a subclass may compute something else
+    def comes(*kinds):
+        return bool(left) and type(left[0][1]) in kinds  # a subclass may compute something else
 
-    def take(kind):
+    def take(*kinds):
         if not left:
             raise InputError("freeze: the model must end with BinaryLinear and BatchNorm")
-        if not comes(kind):
+        if not comes(*kinds):
             i, layer = left[0]
             raise InputError(
-                f"freeze: layer {i} (dropout left out) is {layer!r}; expected {kind.__name__}"
+                f"freeze: layer {i} (dropout left out) is {layer!r}; expected "
+                f"{' or '.join(kind.__name__ for kind in kinds)}"
             )
         return left.pop(0)[1]
 
     groups = []
     while comes(BinaryConv2d):
         linear, pool = take(BinaryConv2d), take(MaxPool2d) if comes(MaxPool2d) else None
-        groups.append((linear, pool, take(BatchNorm), take(Sign)))
+        groups.append((linear, pool, take(*NORMS), take(Sign)))
     if groups:
         take(Flatten)
     while not groups or groups[-1][-1] is not None:
-        linear, norm = take(BinaryLinear), take(BatchNorm)
+        linear, norm = take(BinaryLinear), take(*NORMS)
         groups.append((linear, None, norm, take(Sign) if left else None))
     _check_numbers(model, groups)
     return groups
@@ -139,8 +142,8 @@ def _check_numbers(model, groups):
                 f"freeze: the weights of {linear!r} were changed behind the back of the signs that "
                 "an optimizer left; call weight.edit() before a change"
             )
-        if not np.isfinite(norm.gamma.data * norm.running_inv_std).all():
-            raise InputError(f"freeze: gamma * inv_std of {norm!r} passes the range of float32")
+        if not np.isfinite(norm.affine()[1]).all():
+            raise InputError(f"freeze: the scale of {norm!r} passes the range of float32")
 
 
 def find_thresholds(plus, n_units, largest):

@@ -26,6 +26,7 @@ from bitnet.kernels.packing import (
 )
 from bitnet.kernels.pooling import add_patches, max_pool, max_pool_backward
 from bitnet.kernels.products import Product, plane_gemm, prepare, signed_gemm, xnor_gemm, xnor_sign
+from bitnet.kernels.shifts import ap2
 from bitnet.kernels.threads import num_threads, set_num_threads
 from bitnet.kernels.training import (
     batch_norm_backward,
@@ -46,6 +47,7 @@ __all__ = [
     "Thresholds",
     "Window",
     "add_patches",
+    "ap2",
     "batch_norm_backward",
     "column_sums",
     "count_flips",

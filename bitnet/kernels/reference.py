@@ -253,16 +253,27 @@ def _running_total(terms):
     return np.add.accumulate(terms, axis=0, dtype=np.float64)[-1:].sum(axis=0).astype(terms.dtype)
 
 
+def ap2(x):
+    """sign(x) * 2**round(log2 |x|); zeros and what is not finite stay."""
+    fraction, exponent = np.frexp(x)  # |x| = fraction * 2**exponent, 1/2 <= fraction < 1
+    up = abs(fraction) >= np.float64(0.5) ** 0.5  # the float64 next above sqrt(1/2)
+    with np.errstate(all="ignore"):
+        powers = np.copysign(np.ldexp(x.dtype.type(1), exponent - 1 + up), x)
+    return np.where(np.isfinite(x) & (x != 0), powers, x)
+
+
 def update(rule, weight, grad, state, constants, bound, words):
     """w <- clip(w - direction, -bound, bound) in place; the new signs into words.
 
     Returns the signs that changed, None if a weight is NaN.  The direction of each rule is
-    elementwise, with the constants of `kernels.update`.
+    elementwise, with the constants of `kernels.update`; "bop" flips weights of +1 and -1.
     """
-    direction = {"sgd": _sgd, "adam": _adam, "adamax": _adamax}[rule]
     grad = grad if isinstance(grad, np.ndarray) else grad.array()
     rate, *constants = (weight.dtype.type(c) for c in constants)
-    weight -= rate * direction(grad, *state, *constants)
+    if rule == "bop":
+        _flip(weight, grad, *state, rate, *constants)
+    else:
+        weight -= rate * DIRECTIONS[rule](grad, *state, *constants)
     if bound is not None:
         np.clip(weight, -weight.dtype.type(bound), weight.dtype.type(bound), out=weight)
     if np.isnan(weight.min(initial=0)):
@@ -294,3 +305,34 @@ def _adamax(g, m, u, rest1, beta2, eps, correction1):
     m += rest1 * (g - m)
     np.maximum(beta2 * u, abs(g), out=u)
     return m / (u + eps) * correction1
+
+
+def _shift_adamax(g, m, v, rest1, beta2, eps):
+    """m <- m + (1 - b1) (g - m), v <- max(b2 v, |g|); m / AP2(v + eps), and 0 for 0 / 0."""
+    m += rest1 * (g - m)
+    np.maximum(beta2 * v, abs(g), out=v)
+    power = ap2(v + eps)
+    return np.divide(m, power, out=np.zeros_like(m), where=power != 0)
+
+
+def _shift_adamax_code(g, m, v, rest1, beta2, eps):
+    """As `_shift_adamax`, but v <- AP2(max(b2 v, |g|)) + eps stays in the state; m / v."""
+    m += rest1 * (g - m)
+    np.add(ap2(np.maximum(beta2 * v, abs(g))), eps, out=v)
+    return m / v
+
+
+def _flip(weight, g, m, rate, threshold):
+    """m <- m + rate (g - m); w <- -w where m w > threshold."""
+    m += rate * (g - m)
+    weight[m * weight > threshold] *= -1
+    weight[np.isnan(m)] = np.nan
+
+
+DIRECTIONS = {
+    "sgd": _sgd,
+    "adam": _adam,
+    "adamax": _adamax,
+    "shift_adamax": _shift_adamax,
+    "shift_adamax_code": _shift_adamax_code,
+}

@@ -168,16 +168,22 @@ def update(rule, weight, grad, state, constants, bound=None, words=None):
     `weight <- clip(weight - rate * direction, -bound, bound)`.  The constants begin with the
     rate; then come, with the state and the direction of each rule,
 
-    ======== ======== ================================================ ========================
-    sgd      velocity momentum, nesterov (0 or 1)                      v, or g + momentum v
-    adam     m, v     1 - b1, 1 - b2, 1 / sqrt(1 - b2^t), eps,         m / (sqrt(v) c + eps) c1
-                      c1 = 1 / (1 - b1^t)
-    adamax   m, u     1 - b1, b2, eps, c1 = 1 / (1 - b1^t)             m / (u + eps) c1
-    ======== ======== ================================================ ========================
+    ================= ======== ======================================== ========================
+    sgd               velocity momentum, nesterov (0 or 1)              v, or g + momentum v
+    adam              m, v     1 - b1, 1 - b2, 1 / sqrt(1 - b2^t), eps, m / (sqrt(v) c + eps) c1
+                               c1 = 1 / (1 - b1^t)
+    adamax            m, u     1 - b1, b2, eps, c1 = 1 / (1 - b1^t)     m / (u + eps) c1
+    shift_adamax      m, v     1 - b1, b2, eps                          m / AP2(v + eps)
+    shift_adamax_code m, v     the same; v <- AP2(v) + eps is kept      m / v
+    ================= ======== ======================================== ========================
+
+    "bop" moves nothing but flips weights of +1 and -1 (arXiv 1906.02107, algorithm 1): its
+    constants are a rate and a threshold, its state is m; `m <- m + rate (g - m)`, and
+    `w <- -w where m w > threshold`, that is, where m has the sign of w and is large enough.
 
     Parameters
     ----------
-    rule : {"sgd", "adam", "adamax"}
+    rule : {"sgd", "adam", "adamax", "shift_adamax", "shift_adamax_code", "bop"}
         The direction.
     weight : numpy.ndarray
         Floats, contiguous.

@@ -63,6 +63,15 @@ kernels.update("adam", w, grad, [m, v], [0.1, 0.1, 0.001, 1.0, 1e-8, 1.0], 1.0)
 u, m, v = grad.copy(), abs(grad), abs(grad)
 reference.update("adam", u, grad, [m, v], [0.1, 0.1, 0.001, 1.0, 1e-8, 1.0], 1.0, None)
 assert (w == u).all()
+for rule, constants in (("shift_adamax", [0.1, 0.125, 0.999, 0]),
+                        ("shift_adamax_code", [0.1, 0.1, 0.999, 1e-8]), ("bop", [0.5, 0.1])):
+    results = []
+    for module in (kernels, reference):
+        w, state = grad.copy(), [grad.copy(), abs(grad)][: 1 if rule == "bop" else 2]
+        module.update(rule, w, grad, state, constants, 1.0, None)
+        results.append(w)
+    assert (results[0] == results[1]).all()
+assert (kernels.ap2(grad) == reference.ap2(grad)).all()
 window = kernels.Window((3, 2), padding=((1, 1), (0, 1)))
 x, filters = pack(rng.standard_normal((2, 6, 5, 70))), pack(rng.standard_normal((40, 3, 2, 70)))
 photos = rng.integers(0, 256, (2, 6, 5, 3), np.uint8)

@@ -126,6 +126,9 @@ RULES = {
     "nesterov": (1, [0.1, 0.9, 1.0]),
     "adam": (2, [0.1, 0.1, 0.001, 3.0, 1e-8, 2.0]),
     "adamax": (2, [0.1, 0.1, 0.999, 1e-8, 2.0]),
+    "shift_adamax": (2, [0.1, 0.125, 0.999, 0.0]),
+    "shift_adamax_code": (2, [0.1, 0.1, 0.999, 2.0**-27]),
+    "bop": (1, [0.5, 0.25]),
 }
 
 
@@ -150,6 +153,52 @@ def test_update_equals_the_definition_and_packs_what_it_changed(r, c, seed, name
     assert np.array_equal(results[0][0], results[1][0])
     assert np.array_equal(results[0][1], results[1][1])
     assert abs(results[0][0]).max() <= 1
+
+
+def test_bop_flips_where_the_momentum_has_the_sign_of_the_weight_and_passes_the_threshold():
+    quarter = np.float32(0.25)
+    edges = [quarter, np.nextafter(quarter, quarter * 2), 0.0, -0.0, 9.0]
+    m = np.float32([edges + [-e for e in edges]])
+    for weight in (np.ones((1, 10), np.float32), -np.ones((1, 10), np.float32)):
+        start, words = weight.copy(), kernels.pack(weight).words
+        flips = kernels.update("bop", weight, m.copy(), [m.copy()], [0.5, 0.25], 1.0, words)
+        expected = np.where(m * start > 0.25, -start, start)
+        assert np.array_equal(weight, expected)
+        assert flips == 2
+        assert np.array_equal(words, kernels.pack(expected).words)
+
+
+def test_a_weight_of_which_all_gradients_are_zero_stays():
+    for rule, eps in (("shift_adamax", 0.0), ("shift_adamax_code", 2.0**-27)):
+        w, m, v, g = np.zeros((4, 3), np.float32)
+        g[0] = 1e-30
+        for _ in range(3):
+            kernels.update(rule, w, g, [m, v], [1.0, 0.125, 0.999, eps])
+        assert w[0] < 0
+        assert w[1:].tolist() == [0.0, 0.0]
+
+
+def test_the_code_keeps_its_scale_rounded_and_the_paper_does_not():
+    """After one |g| = 1 the code's v never falls again: 0.999 of a power is rounded back."""
+    kept = {}
+    for rule, eps in (("shift_adamax", 0.0), ("shift_adamax_code", 2.0**-27)):
+        w, m, v = np.zeros((3, 1), np.float32)
+        for g in [1.0] + 9999 * [1e-4]:
+            kernels.update(rule, w, np.float32([g]), [m, v], [0.0, 0.1, 0.999, eps])
+        kept[rule] = v.item()
+    assert kept["shift_adamax_code"] == 1.0
+    assert kept["shift_adamax"] == np.float32(1e-4)
+
+
+@pytest.mark.parametrize("name", sorted(RULES))
+def test_a_gradient_that_is_nan_makes_the_weight_nan(name):
+    n_states, constants = RULES[name]
+    rule = "sgd" if name == "nesterov" else name
+    w, grad = np.ones((1, 2), np.float32), np.float32([[np.nan, 0.0]])
+    words = kernels.pack(w).words
+    state = list(np.zeros((n_states, 1, 2), np.float32))
+    assert kernels.update(rule, w, grad, state, constants, 1.0, words) is None
+    assert np.isnan(w).tolist() == [[True, False]]
 
 
 def test_update_keeps_nan_and_says_so():

@@ -19,6 +19,7 @@ from bitnet.kernels.cpu.pack import (
 )
 from bitnet.kernels.cpu.pool import add_patches, max_pool, max_pool_backward
 from bitnet.kernels.cpu.products import plane_conv, plane_gemm, signed_gemm, signed_rows
+from bitnet.kernels.cpu.shifts import ap2
 from bitnet.kernels.cpu.training import (
     batch_norm_backward,
     column_sums,
@@ -31,6 +32,7 @@ from bitnet.kernels.reference import count_flips
 
 __all__ = [
     "add_patches",
+    "ap2",
     "batch_norm_backward",
     "column_sums",
     "count_flips",

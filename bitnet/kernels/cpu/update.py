@@ -8,6 +8,7 @@ from bitnet.kernels import reference
 from bitnet.kernels.cpu.jit import jit
 from bitnet.kernels.cpu.pack import pack_rows
 from bitnet.kernels.cpu.products import signed_rows
+from bitnet.kernels.cpu.shifts import nearest_power
 from bitnet.kernels.products import Product
 from bitnet.kernels.threads import shared
 
@@ -69,7 +70,71 @@ def _adamax(w, g, m, u, c, bound):
     return lost
 
 
-RULES = {"sgd": _sgd, "adam": _adam, "adamax": _adamax}
+@jit
+def _shift_adamax(w, g, m, v, c, bound):
+    """As `_sgd`; c = rate, 1 - beta1, beta2, eps."""
+    rate, rest1, beta2, eps = c[0], c[1], c[2], c[3]
+    lost = 0
+    for i in range(w.shape[0]):
+        for j in range(w.shape[1]):
+            new_m = m[i, j] + rest1 * (g[i, j] - m[i, j])
+            decayed, magnitude = beta2 * v[i, j], abs(g[i, j])
+            new_v = decayed if decayed >= magnitude or decayed != decayed else magnitude
+            m[i, j] = new_m
+            v[i, j] = new_v
+            power = nearest_power(new_v + eps)
+            moved = w[i, j] - rate * (new_m / power if power != 0 else np.float32(0))
+            moved = -bound if moved < -bound else moved
+            w[i, j] = bound if moved > bound else moved
+            lost += moved != moved
+    return lost
+
+
+@jit
+def _shift_adamax_code(w, g, m, v, c, bound):
+    """As `_shift_adamax`; the state keeps v rounded."""
+    rate, rest1, beta2, eps = c[0], c[1], c[2], c[3]
+    lost = 0
+    for i in range(w.shape[0]):
+        for j in range(w.shape[1]):
+            new_m = m[i, j] + rest1 * (g[i, j] - m[i, j])
+            decayed, magnitude = beta2 * v[i, j], abs(g[i, j])
+            new_v = decayed if decayed >= magnitude or decayed != decayed else magnitude
+            rounded = nearest_power(new_v) + eps
+            m[i, j] = new_m
+            v[i, j] = rounded
+            moved = w[i, j] - rate * (new_m / rounded)
+            moved = -bound if moved < -bound else moved
+            w[i, j] = bound if moved > bound else moved
+            lost += moved != moved
+    return lost
+
+
+@jit
+def _bop(w, g, m, unused, c, bound):
+    """As `_sgd`; c = rate, threshold.  Weights of +1 and -1 are flipped."""
+    rate, threshold = c[0], c[1]
+    lost = 0
+    for i in range(w.shape[0]):
+        for j in range(w.shape[1]):
+            new_m = m[i, j] + rate * (g[i, j] - m[i, j])
+            m[i, j] = new_m
+            flipped = -w[i, j] if new_m * w[i, j] > threshold else w[i, j]
+            flipped = flipped if new_m == new_m else new_m  # NaN
+            flipped = -bound if flipped < -bound else flipped
+            w[i, j] = bound if flipped > bound else flipped
+            lost += flipped != flipped
+    return lost
+
+
+RULES = {
+    "sgd": _sgd,
+    "adam": _adam,
+    "adamax": _adamax,
+    "shift_adamax": _shift_adamax,
+    "shift_adamax_code": _shift_adamax_code,
+    "bop": _bop,
+}
 
 
 def update(rule, weight, grad, state, constants, bound, words):
@@ -80,7 +145,7 @@ def update(rule, weight, grad, state, constants, bound, words):
         (math.prod(weight.shape[:-1]), weight.shape[-1]) if weight.ndim > 1 else (1, weight.size)
     )
     arrays = [array.reshape(shape) for array in (weight, *state)]
-    arrays += arrays[-1:] * (3 - len(arrays))  # SGD has one array of state, not two
+    arrays += arrays[-1:] * (3 - len(arrays))  # SGD and Bop have one array of state, not two
     constants = np.array(constants, np.float32)
     bound = np.float32(np.inf if bound is None else bound)
     multiply, work_ns = None, weight.size / ELEMENTS_PER_NS
