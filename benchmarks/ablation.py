@@ -25,6 +25,7 @@ import bitnet
 from bitnet import functions, schedules
 from bitnet.activations import Quantize
 from bitnet.archive import check_writable
+from bitnet.bit_optimizers import Bop, ShiftAdaMax
 from bitnet.fit import Split, fit
 from bitnet.quantizers import ApproxSign, SwishSign
 from bitnet.reestimation import reestimate
@@ -36,6 +37,18 @@ BATCHES = 100  # whose statistics are averaged
 
 def adam(model, start):
     return bitnet.Adam(model.parameters(), start)
+
+
+def bop(model, start):
+    return Bop(model.parameters(), start, adam_lr=3e-3)
+
+
+def shifts(variant):
+    return lambda model, start: ShiftAdaMax(model.parameters(), start, variant)
+
+
+def flips(start, epochs):
+    return schedules.Flips(start)
 
 
 def cosine(start, epochs):
@@ -71,6 +84,8 @@ def distilled(scores, labels, taught):
 
 LINES = {
     "base": Line("as above"),
+    "bop": Line("no latent weights, flips by Bop", start=1e-4, optimizer=bop),
+    "flip schedule": Line("rate halved where the flips stop falling", schedule=flips),
     "balancing": Line("weights less the mean of their row", {"balance": True}),
     "re-estimation": Line(f"statistics of {BATCHES} batches at the end", reestimates=True),
     "distillation": Line(
@@ -79,6 +94,16 @@ LINES = {
     "wide window": Line(
         f"hard tanh of {WIDE:g} in the second half of the epochs",
         window=lambda epochs: schedules.Widening(1.0, WIDE, AFTER * epochs),
+    ),
+    "norm, paper": Line("shift-based batch norm, the papers' algorithm", {"norm": "shift"}),
+    "norm, code": Line("the same of the authors' code", {"norm": "shift-code"}),
+    "adamax, paper": Line("shift-based AdaMax from 2^-8", start=2**-8, optimizer=shifts("paper")),
+    "adamax, code": Line("the same of the authors' code", start=2**-6, optimizer=shifts("code")),
+    "shifts, paper": Line(
+        "both of the papers", {"norm": "shift"}, start=2**-8, optimizer=shifts("paper")
+    ),
+    "shifts, code": Line(
+        "both of the code", {"norm": "shift-code"}, start=2**-6, optimizer=shifts("code")
     ),
     "approx-sign": Line("Bi-Real Net's surrogate", layers=sign_with(ApproxSign())),
     "swish-sign": Line("BNN+'s surrogate", layers=sign_with(SwishSign())),
