@@ -7,7 +7,7 @@ import numpy as np
 from bitnet import kernels
 from bitnet.backend import array_module
 from bitnet.errors import InputError
-from bitnet.kernels import Bits, Window
+from bitnet.kernels import Bits, Planes, Window
 from bitnet.tensor import Function, as_tensor
 
 __all__ = ["avg_pool2d", "flatten", "max_pool2d"]
@@ -28,20 +28,36 @@ class MaxPool2d(Function):
         return kernels.max_pool_backward(grad_y, self.first, self.window, self.size)
 
 
+class MaxPoolBits(Function):
+    """The largest number of each window of Bits or Planes; the gradient as of `MaxPool2d`."""
+
+    takes_bits = True
+
+    def __init__(self, window):
+        self.window = window
+
+    def forward(self, x):
+        self.x, self.y = x, kernels.max_pool_bits(x, self.window)
+        return self.y
+
+    def backward(self, grad_y):
+        return kernels.max_pool_bits_backward(grad_y, self.x, self.y, self.window)
+
+
 def max_pool2d(x, window):
     """Max-pooling; the papers' ConvNets have it between a convolution and batch norm.
 
     Parameters
     ----------
-    x : Tensor or array
-        Floats, or integer pre-activations, of shape (B, H, W, C).
+    x : Tensor or array or Bits or Planes
+        Floats, integer pre-activations, or activations that are packed, of shape (B, H, W, C).
     window : Window
         Where the taps stand; what lies beyond the images never wins.
 
     Returns
     -------
     Tensor
-        Shape (B, H', W', C), of the type of `x`.
+        Shape (B, H', W', C), of the type of `x`; what is packed stays packed.
 
     Raises
     ------
@@ -57,55 +73,70 @@ def max_pool2d(x, window):
     """
     x = as_tensor(x)
     _check("max_pool2d", x, window)
-    return MaxPool2d(window)(x)
+    packed = isinstance(x.data, (Bits, Planes))
+    return MaxPoolBits(window)(x) if packed else MaxPool2d(window)(x)
 
 
 class AvgPool2d(Function):
-    """The mean over each window; pixels beyond the images count as 0."""
+    """The mean over each window, or the sum of integers; pixels beyond the images count as 0."""
+
+    takes_bits = True
 
     def __init__(self, window):
         self.window = window
 
     def forward(self, x):
-        self.size = x.shape[1:3]
-        return sum(_taps(self.window.views(x))) / x.dtype.type(self.window.taps)
+        self.size, self.divisor = x.shape[1:3], 1
+        if isinstance(x, (Bits, Planes)):
+            x = x.integers() if isinstance(x, Planes) else x.signs(np.int32)
+        total = sum(_taps(self.window.views(x)))
+        if x.dtype.kind != "f":
+            return total
+        self.divisor = self.window.taps
+        return total / x.dtype.type(self.divisor)
 
     def backward(self, grad_y):
         xp = array_module(grad_y)
-        each = (grad_y / grad_y.dtype.type(self.window.taps))[:, :, :, None, None]
+        each = (grad_y / grad_y.dtype.type(self.divisor))[:, :, :, None, None]
         shape = (*grad_y.shape[:3], *self.window.size, grad_y.shape[3])
         return kernels.add_patches(xp.broadcast_to(each, shape), self.window, self.size)
 
 
 def avg_pool2d(x, window):
-    """The mean over each window, as at the end of GoogleNet.
+    """The mean over each window, as at the end of GoogleNet; of integers their exact sum.
+
+    The sum of integers is the mean times the number of taps, a factor that a batch norm behind
+    it takes away again, as it does with those of products.
 
     Parameters
     ----------
-    x : Tensor or array
-        Floats of shape (B, H, W, C).
+    x : Tensor or array or Bits or Planes
+        Floats, int32, or Planes, which count as their integers, of shape (B, H, W, C).
     window : Window
         Where the taps stand; pixels beyond the images count as 0.
 
     Returns
     -------
     Tensor
-        Shape (B, H', W', C).
+        Shape (B, H', W', C): the means of floats, otherwise int32.
 
     Raises
     ------
     InputError
-        If `x` holds no images of floats or the window does not fit.
+        If `x` holds no images of such numbers or the window does not fit.
 
     Examples
     --------
     >>> avg_pool2d(np.ones((1, 4, 4, 1), np.float32), Window((4, 4))).data.ravel()
     array([1.], dtype=float32)
+    >>> avg_pool2d(kernels.pack(np.ones((1, 4, 4, 1))), Window((4, 4))).data.ravel()
+    array([16], dtype=int32)
     """
     x = as_tensor(x)
     _check("avg_pool2d", x, window)
-    if not x.is_float:
-        raise InputError(f"avg_pool2d: got {x.data.dtype}; expected floats")
+    packed = isinstance(x.data, (Bits, Planes))
+    if not packed and not x.is_float and x.data.dtype != np.int32:
+        raise InputError(f"avg_pool2d: got {x.data.dtype}; expected floats, int32, Bits or Planes")
     return AvgPool2d(window)(x)
 
 
@@ -116,7 +147,7 @@ class Flatten(Function):
 
     def forward(self, x):
         self.shape = x.shape
-        if isinstance(x, Bits):
+        if isinstance(x, (Bits, Planes)):
             return kernels.flatten(x)
         return x.reshape(x.shape[0], math.prod(x.shape[1:]))
 
@@ -160,7 +191,7 @@ def _taps(patches):
 
 def _check(name, x, window):
     """Refuse what is no images, or a window that does not fit."""
-    if x.ndim != 4 or not hasattr(x.data, "dtype") or not isinstance(window, Window):
+    if x.ndim != 4 or not isinstance(window, Window):
         raise InputError(f"{name}: got {x.data!r:.60} and {window!r}; expected images (B, H, W, C) "
-                         "of numbers and a Window")  # fmt: skip
+                         "and a Window")  # fmt: skip
     window.output(*x.shape[1:3])

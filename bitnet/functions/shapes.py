@@ -1,12 +1,15 @@
-"""Reductions over axes, and the same elements in another shape or order."""
+"""Reductions over axes, and the same elements in another shape, order or array."""
 
 import math
 
+import numpy as np
+
+from bitnet import kernels
 from bitnet.backend import array_module
 from bitnet.errors import InputError
 from bitnet.tensor import Function, Tensor
 
-__all__ = ["mean", "reshape", "sum", "transpose"]
+__all__ = ["concatenate", "mean", "reshape", "sum", "transpose"]
 
 
 class _Reduction(Function):
@@ -69,6 +72,47 @@ def sum(x, axis=None, keepdims=False):
     Tensor(array([4., 6.], dtype=float32))
     """
     return Sum(axis, keepdims)(x)
+
+
+class Concatenate(Function):
+    """Arrays side by side along the last axis; each gets its part of the gradient."""
+
+    takes_bits = True
+
+    def forward(self, *parts):
+        self.ends = np.cumsum([part.shape[-1] for part in parts])[:-1]
+        return kernels.concatenate(parts)
+
+    def backward(self, grad_y):
+        return [np.ascontiguousarray(part) for part in np.split(grad_y, self.ends, axis=-1)]
+
+
+def concatenate(*parts):
+    """Arrays side by side along the last axis, as the branches of an inception block.
+
+    Parameters
+    ----------
+    *parts : Tensor
+        One or more, of shapes (..., C) that differ in C alone: all Bits, or all Planes of the
+        same coefficients, or numbers of one type.
+
+    Returns
+    -------
+    Tensor
+        Shape (..., C in all); bits stay packed.
+
+    Raises
+    ------
+    InputError
+        If the parts do not fit each other.
+
+    Examples
+    --------
+    >>> from bitnet.functions import sign
+    >>> concatenate(sign([[1.0, -1.0]]), sign([[-1.0]])).data.signs()
+    array([[ 1, -1, -1]], dtype=int8)
+    """
+    return Concatenate()(*parts)
 
 
 class Mean(_Reduction):

@@ -14,6 +14,7 @@ from bitnet.kernels.levels import Levels, rank
 from bitnet.kernels.memory import keep_memory
 from bitnet.kernels.operands import Quantized, Thresholds
 from bitnet.kernels.packing import (
+    concatenate,
     count_flips,
     flatten,
     pack,
@@ -24,7 +25,13 @@ from bitnet.kernels.packing import (
     unpack,
     where,
 )
-from bitnet.kernels.pooling import add_patches, max_pool, max_pool_backward
+from bitnet.kernels.pooling import (
+    add_patches,
+    max_pool,
+    max_pool_backward,
+    max_pool_bits,
+    max_pool_bits_backward,
+)
 from bitnet.kernels.products import Product, plane_gemm, prepare, signed_gemm, xnor_gemm, xnor_sign
 from bitnet.kernels.shifts import ap2
 from bitnet.kernels.threads import num_threads, set_num_threads
@@ -50,6 +57,7 @@ __all__ = [
     "ap2",
     "batch_norm_backward",
     "column_sums",
+    "concatenate",
     "count_flips",
     "flatten",
     "gradient_of_filters",
@@ -59,6 +67,8 @@ __all__ = [
     "keep_memory",
     "max_pool",
     "max_pool_backward",
+    "max_pool_bits",
+    "max_pool_bits_backward",
     "normalize_sign",
     "num_threads",
     "pack",

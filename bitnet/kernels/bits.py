@@ -241,7 +241,7 @@ class Planes:
     array([[-255., -253.,  255.]], dtype=float32)
     """
 
-    __slots__ = ("bits", "coefficients", "offset", "scale", "unit")
+    __slots__ = ("bits", "coefficients", "layouts", "offset", "scale", "unit")
 
     def __init__(self, bits, coefficients, scale=1.0, offset=0, unit=1.0):
         if bits.ndim < 2 or bits.shape[0] != len(coefficients):
@@ -252,6 +252,7 @@ class Planes:
         self.bits = bits
         self.coefficients = tuple(int(c) for c in coefficients)
         self.scale, self.offset, self.unit = float(scale), int(offset), float(unit)
+        self.layouts = None  # as those of Bits
 
     @property
     def largest(self):
@@ -273,6 +274,13 @@ class Planes:
         """The number of values."""
         return math.prod(self.shape)
 
+    def __len__(self):
+        return self.shape[0]
+
+    def with_bits(self, bits):
+        """Planes of other signs, with the same coefficients, scale, offset and unit."""
+        return Planes(bits, self.coefficients, self.scale, self.offset, self.unit)
+
     def __repr__(self):
         return f"Planes(shape={self.shape}, {len(self.coefficients)} planes, unit={self.unit:g})"
 
@@ -282,6 +290,10 @@ class Planes:
         for plane, coefficient in enumerate(self.coefficients):
             total += coefficient * self.bits[plane].signs(np.int32)
         return total
+
+    def numbers(self, dtype=np.float32):
+        """What products multiply, integers times scale, as floats of `shape`."""
+        return self.integers().astype(dtype) * np.dtype(dtype).type(self.scale)
 
     def values(self, dtype=np.float32):
         """The numbers that the planes stand for, as floats of `shape`."""

@@ -1,10 +1,15 @@
 """Convolutions of images of bits (B, H, W, C) with filters of bits (M, rows, columns, C)."""
 
+import math
+
 from bitnet.errors import InputError
-from bitnet.kernels.dispatch import check_bits, check_pixels, kernel
-from bitnet.kernels.groups import channels, check_groups, filters, joined
+from bitnet.kernels.bits import Bits
+from bitnet.kernels.dispatch import check_bits, kernel
+from bitnet.kernels.groups import channels, check_groups, filters
 from bitnet.kernels.groups import thresholds as of_groups
 from bitnet.kernels.operands import Thresholds
+from bitnet.kernels.packing import concatenate
+from bitnet.kernels.products import check_operands, check_range
 from bitnet.kernels.window import Window
 
 __all__ = ["plane_conv", "xnor_conv", "xnor_conv_sign"]
@@ -38,7 +43,7 @@ def _by_groups(convolve, x, weight, window, groups, thresholds=None):
     if groups == 1:
         return convolve(x, weight, window, *rest[0])
     parts = zip(channels(x, groups), filters(weight, groups), rest, strict=True)
-    return joined([convolve(part, own, window, *steps) for part, own, steps in parts])
+    return concatenate([convolve(part, own, window, *steps) for part, own, steps in parts])
 
 
 def xnor_conv(x, weight, window, groups=1):
@@ -129,17 +134,18 @@ def xnor_conv_sign(x, weight, window, thresholds, groups=1):
     return _by_groups(kernel("xnor_conv_sign"), x, weight, window, groups, each)
 
 
-def plane_conv(pixels, weight, window, groups=1):
-    """The convolution of 8-bit pixels with ±1 filters: the first layer of a ConvNet.
+def plane_conv(x, weight, window, groups=1):
+    """The convolution of integers of a few bits with filters of a few bits.
 
-    A pixel p counts as `2p - 255`, 255 times its value scaled to [-1, 1], and so does what lies
-    beyond the images: `255 * window.border`.
+    As `xnor_conv` on the integers of Planes, without their units.  A pixel p counts as `2p - 255`,
+    255 times its value scaled to [-1, 1].  Beyond the images stands 0 for a border of 0, otherwise
+    the integer whose planes are all +1, or all -1: for pixels 255 or -255.
 
     Parameters
     ----------
-    pixels : numpy.ndarray
-        uint8 images of shape (B, H, W, C).
-    weight : Bits
+    x : Bits or Planes or numpy.ndarray
+        Images of shape (B, H, W, C); an array holds uint8 pixels.
+    weight : Bits or Planes
         Filters of shape (M, rows, columns, C / groups).
     window : Window
         Where the taps stand.
@@ -154,7 +160,7 @@ def plane_conv(pixels, weight, window, groups=1):
     Raises
     ------
     InputError
-        If the operands do not fit.
+        If the operands do not fit or the sums could pass int32.
 
     Examples
     --------
@@ -164,7 +170,8 @@ def plane_conv(pixels, weight, window, groups=1):
     >>> plane_conv(pixels, weight, Window((2, 2))).ravel()
     array([1020], dtype=int32)
     """
-    check_pixels("plane_conv", pixels)
-    check_bits("plane_conv", weight)
-    _check_window("plane_conv", pixels, weight, window, groups)
-    return _by_groups(kernel("plane_conv"), pixels, weight, window, groups)
+    check_operands("plane_conv", x, weight)
+    _check_window("plane_conv", x, weight, window, groups)
+    check_range("plane_conv", x, weight, math.prod(weight.shape[1:]))
+    both = isinstance(x, Bits) and isinstance(weight, Bits)
+    return _by_groups(kernel("xnor_conv" if both else "plane_conv"), x, weight, window, groups)

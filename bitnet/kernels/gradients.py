@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from bitnet.errors import InputError
-from bitnet.kernels.bits import Bits
+from bitnet.kernels.bits import Bits, Planes
 from bitnet.kernels.dispatch import check_bits, check_numbers, check_pixels, kernel
 from bitnet.kernels.groups import channels, check_groups, filters
 from bitnet.kernels.window import Window
@@ -23,7 +23,7 @@ def gradient_of_images(grad_z, weight, window, size, bits=None, rng=None, groups
     ----------
     grad_z : numpy.ndarray
         Floats of shape (B, H', W', M).
-    weight : Bits
+    weight : Bits or Planes
         Filters of shape (M, rows, columns, C / groups).
     window : Window
         Where the taps stand.
@@ -55,7 +55,8 @@ def gradient_of_images(grad_z, weight, window, size, bits=None, rng=None, groups
     >>> gradient_of_images(grad_z, weight, Window((1, 2)), (1, 3)).ravel()
     array([1., 3., 2.], dtype=float32)
     """
-    check_bits("gradient_of_images", weight)
+    if not isinstance(weight, Planes):
+        check_bits("gradient_of_images", weight)
     _check("gradient_of_images", grad_z, weight.shape, window, (len(grad_z), *size), bits)
     check_groups("gradient_of_images", weight.shape[0], weight.shape[0], groups)
     parts = zip(_numbers(grad_z, bits, groups), filters(weight, groups), strict=True)
@@ -75,10 +76,10 @@ def gradient_of_filters(grad_z, x, window, bits=None, rng=None, groups=1):
     ----------
     grad_z : numpy.ndarray
         Floats of shape (B, H', W', M).
-    x : Bits or numpy.ndarray
-        Images of shape (B, H, W, C): signs, or uint8 pixels, which count as `2p - 255`.
+    x : Bits or Planes or numpy.ndarray
+        Images of shape (B, H, W, C): signs, integers, or uint8 pixels, which count as `2p - 255`.
     window : Window
-        Where the taps stand; x is `window.border` beyond the images, or 255 times that.
+        Where the taps stand; beyond the images x is as `plane_conv` says.
     bits : int, optional
         Multiply integers of so many bits, from 2 to 8, with one scale a filter; by default
         floats.
@@ -104,7 +105,7 @@ def gradient_of_filters(grad_z, x, window, bits=None, rng=None, groups=1):
     >>> gradient_of_filters(grad_z, x, Window((1, 2))).ravel()
     array([3., 3.], dtype=float32)
     """
-    if not isinstance(x, Bits):
+    if not isinstance(x, (Bits, Planes)):
         check_pixels("gradient_of_filters", x)
     if len(x.shape) != 4:
         raise InputError(f"gradient_of_filters: images {x.shape}; expected (B, H, W, C)")

@@ -3,12 +3,12 @@
 import numpy as np
 
 from bitnet.errors import InputError
-from bitnet.kernels.bits import Bits
+from bitnet.kernels.bits import Bits, Planes
 from bitnet.kernels.operands import Thresholds
 from bitnet.kernels.packing import pack
 from bitnet.kernels.products import prepare
 
-__all__ = ["channels", "check_groups", "filters", "joined", "thresholds"]
+__all__ = ["channels", "check_groups", "filters", "thresholds"]
 
 
 def check_groups(name, n, m, groups):
@@ -52,14 +52,14 @@ def channels(x, groups):
 
     Parameters
     ----------
-    x : Bits or numpy.ndarray
+    x : Bits or Planes or numpy.ndarray
         Shape (..., C).
     groups : int
         Divides C.
 
     Returns
     -------
-    list of Bits or of numpy.ndarray
+    list of Bits, of Planes or of numpy.ndarray
         `groups` of shape (..., C / groups).
 
     Examples
@@ -67,6 +67,8 @@ def channels(x, groups):
     >>> [part.signs().ravel().tolist() for part in channels(pack(np.array([[1, 2, -3, 4]])), 2)]
     [[1, 1], [-1, 1]]
     """
+    if isinstance(x, Planes):
+        return [x.with_bits(bits) for bits in channels(x.bits, groups)]
     if not isinstance(x, Bits):
         return [np.ascontiguousarray(part) for part in np.split(x, groups, axis=-1)]
     n = x.shape[-1] // groups
@@ -76,47 +78,19 @@ def channels(x, groups):
     return [pack(np.ascontiguousarray(part)) for part in np.split(x.signs(), groups, axis=-1)]
 
 
-def joined(parts):
-    """The channels of several images side by side, the inverse of `channels`.
-
-    Parameters
-    ----------
-    parts : list of Bits or of numpy.ndarray
-        Shapes (..., C), of the same C.
-
-    Returns
-    -------
-    Bits or numpy.ndarray
-        Shape (..., C in all).
-
-    Examples
-    --------
-    >>> x = pack(np.array([[1, 2, -3, 4]]))
-    >>> joined(channels(x, 2)) == x
-    True
-    """
-    if not isinstance(parts[0], Bits):
-        return np.concatenate(parts, axis=-1)
-    shape = parts[0].shape
-    if shape[-1] % 64:
-        return pack(np.concatenate([part.signs() for part in parts], axis=-1))
-    words = np.concatenate([part.words for part in parts], axis=-1)
-    return Bits(words, (*shape[:-1], shape[-1] * len(parts)))
-
-
 def filters(weight, groups):
     """The filters of each group, which keep their layouts where the weight keeps its own.
 
     Parameters
     ----------
-    weight : Bits
+    weight : Bits or Planes
         Shape (M, rows, columns, C).
     groups : int
         Divides M.
 
     Returns
     -------
-    list of Bits
+    list of Bits or of Planes
         `groups` of shape (M / groups, rows, columns, C).
 
     Examples
@@ -127,7 +101,11 @@ def filters(weight, groups):
     kept = weight.layouts if weight.layouts is not None else {}
     if ("groups", groups) not in kept:
         step = len(weight) // groups
-        parts = [weight[i * step : (i + 1) * step] for i in range(groups)]
+        slices = [slice(i * step, (i + 1) * step) for i in range(groups)]
+        if isinstance(weight, Planes):
+            parts = [weight.with_bits(weight.bits[:, own]) for own in slices]
+        else:
+            parts = [weight[own] for own in slices]
         kept["groups", groups] = parts if weight.layouts is None else [*map(prepare, parts)]
     return kept["groups", groups]
 

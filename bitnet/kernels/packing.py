@@ -5,10 +5,11 @@ import math
 import numpy as np
 
 from bitnet.errors import InputError
-from bitnet.kernels.bits import Bits, words_for
+from bitnet.kernels.bits import Bits, Planes, words_for
 from bitnet.kernels.dispatch import check_bits, check_numbers, check_pixels, kernel
 
 __all__ = [
+    "concatenate",
     "count_flips",
     "flatten",
     "pack",
@@ -118,12 +119,12 @@ def flatten(bits):
 
     Parameters
     ----------
-    bits : Bits
+    bits : Bits or Planes
         Shape (B, ...).
 
     Returns
     -------
-    Bits
+    Bits or Planes
         Shape (B, N), in the same order.
 
     Raises
@@ -136,6 +137,12 @@ def flatten(bits):
     >>> flatten(pack(np.ones((2, 3, 3, 5)))).shape
     (2, 45)
     """
+    if isinstance(bits, Planes):
+        if bits.ndim == 2:
+            return bits
+        planes = [flatten(bits.bits[p]) for p in range(len(bits.bits))]
+        words = np.stack([plane.words for plane in planes])
+        return bits.with_bits(Bits(words, (len(words), *planes[0].shape)))
     check_bits("flatten", bits)
     if bits.ndim < 2:
         raise InputError(f"flatten: got Bits of shape {bits.shape}; expected (B, ...)")
@@ -146,6 +153,51 @@ def flatten(bits):
         words = np.ascontiguousarray(bits.words)
         return Bits(words.reshape(len(bits), words_for(n)), (len(bits), n))
     return pack(bits.signs().reshape(len(bits), n))
+
+
+def concatenate(parts):
+    """Arrays side by side along the last axis, packed ones packed.
+
+    Parameters
+    ----------
+    parts : list of Bits, of Planes of the same coefficients, or of numpy.ndarray
+        One or more, of shapes (..., C) that differ in C alone.
+
+    Returns
+    -------
+    Bits or Planes or numpy.ndarray
+        Shape (..., C in all).
+
+    Raises
+    ------
+    InputError
+        If the parts are of different kinds or shapes.
+
+    Examples
+    --------
+    >>> concatenate([pack(np.array([1.0, -1.0])), pack(np.array([-1.0]))]).signs()
+    array([ 1, -1, -1], dtype=int8)
+    """
+    kinds = {_kind(part) for part in parts}
+    if len(kinds) != 1 or len({part.shape[:-1] for part in parts}) != 1:
+        raise InputError(
+            f"concatenate: got {', '.join(map(repr, parts)):.300}; expected Bits, Planes of the "
+            "same coefficients, or arrays of one type, whose shapes differ in the last axis alone"
+        )
+    first = parts[0]
+    if isinstance(first, Bits):
+        return first if len(parts) == 1 else kernel("concatenate")(parts)
+    if isinstance(first, Planes):
+        bits = kernel("concatenate")([part.bits for part in parts])
+        return first.with_bits(bits)
+    return np.concatenate(parts, axis=-1)
+
+
+def _kind(part):
+    """What parts must have in common."""
+    if isinstance(part, Planes):
+        return part.coefficients, part.scale, part.offset, part.unit
+    return Bits if isinstance(part, Bits) else part.dtype
 
 
 def unpack(bits, dtype=np.float32):

@@ -1,12 +1,19 @@
-"""Max-pooling of images (B, H, W, C), its backward, and sums of patches, the backward of many."""
+"""Max-pooling of images (B, H, W, C), packed or not, and sums of patches, the backward of many."""
 
 import numpy as np
 
 from bitnet.errors import InputError
+from bitnet.kernels.bits import Bits, Planes
 from bitnet.kernels.dispatch import check_numbers, kernel
 from bitnet.kernels.window import Window
 
-__all__ = ["add_patches", "max_pool", "max_pool_backward"]
+__all__ = [
+    "add_patches",
+    "max_pool",
+    "max_pool_backward",
+    "max_pool_bits",
+    "max_pool_bits_backward",
+]
 
 
 def max_pool(x, window):
@@ -15,7 +22,7 @@ def max_pool(x, window):
     Parameters
     ----------
     x : numpy.ndarray
-        Images of shape (B, H, W, C), floats or int32.
+        Images of shape (B, H, W, C): floats, int32, or codes of type uint8.
     window : Window
         Where the taps stand, fewer than 256; what lies beyond the images never wins.
 
@@ -37,19 +44,24 @@ def max_pool(x, window):
     >>> y.ravel(), first.ravel()
     (array([3.], dtype=float32), array([1], dtype=uint8))
     """
-    check_numbers("max_pool", x, "fi")
+    check_numbers("max_pool", x, "fiu")
+    _check_window("max_pool", x, window)
+    return kernel("max_pool")(x, window)
+
+
+def _check_window(name, x, window):
+    """Refuse what is no images, and windows that do not fit or see nothing."""
     if x.ndim != 4 or not isinstance(window, Window) or window.taps > 255:
         raise InputError(
-            f"max_pool: got {x.shape} and {window!r}; expected images (B, H, W, C) and a Window "
+            f"{name}: got {x.shape} and {window!r}; expected images (B, H, W, C) and a Window "
             "of at most 255 taps"
         )
     if max(max(pair) for pair in window.padding) >= min(window.size):
         raise InputError(
-            f"max_pool: padding {window.padding} with a window of {window.size}; expected pads "
+            f"{name}: padding {window.padding} with a window of {window.size}; expected pads "
             "below its size, so that each window sees a pixel"
         )
     window.output(*x.shape[1:3])
-    return kernel("max_pool")(x, window)
 
 
 def max_pool_backward(grad_y, first, window, size):
@@ -90,6 +102,103 @@ def max_pool_backward(grad_y, first, window, size):
             f"not fit images of {tuple(size)}"
         )
     return kernel("max_pool_backward")(grad_y, first, window, tuple(size))
+
+
+def max_pool_bits(x, window):
+    """The largest number that each output pixel sees of packed images, which stays packed.
+
+    Of signs it is the OR of the bits.  Of planes the numbers are compared plane by plane, from
+    the one that counts most.
+
+    Parameters
+    ----------
+    x : Bits or Planes
+        Images of shape (B, H, W, C).
+    window : Window
+        As for `max_pool`.
+
+    Returns
+    -------
+    Bits or Planes
+        Shape (B, H', W', C), of the kind of x.
+
+    Raises
+    ------
+    InputError
+        If the operands do not fit.
+
+    Examples
+    --------
+    >>> from bitnet.kernels import pack
+    >>> x = pack(np.array([[[[-1.0, -1.0], [1.0, -1.0]]]]))
+    >>> max_pool_bits(x, Window((1, 2))).signs()
+    array([[[[ 1, -1]]]], dtype=int8)
+    """
+    _check_packed("max_pool_bits", x)
+    _check_window("max_pool_bits", x, window)
+    return _packed_as(x, kernel("max_pool_bits")(*_planes_of(x), window))
+
+
+def max_pool_bits_backward(grad_y, x, y, window):
+    """The gradient of packed images: that of each output pixel, at the first tap that won.
+
+    Parameters
+    ----------
+    grad_y : numpy.ndarray
+        Floats of shape (B, H', W', C).
+    x, y : Bits or Planes
+        The images, and what `max_pool_bits` made of them.
+    window : Window
+        Where the taps stand.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (B, H, W, C), of the type of grad_y.
+
+    Raises
+    ------
+    InputError
+        If the operands do not fit.
+
+    Examples
+    --------
+    >>> from bitnet.kernels import pack
+    >>> x = pack(np.array([[[[-1.0], [1.0], [1.0]]]]))
+    >>> y = max_pool_bits(x, Window((1, 3)))
+    >>> max_pool_bits_backward(np.float32([[[[5.0]]]]), x, y, Window((1, 3))).ravel()
+    array([0., 5., 0.], dtype=float32)
+    """
+    check_numbers("max_pool_bits_backward", grad_y, "f", "floats")
+    _check_packed("max_pool_bits_backward", x)
+    fits = x.ndim == 4 and grad_y.shape == y.shape
+    if not fits or y.shape[1:3] != window.output(*x.shape[1:3]):
+        raise InputError(
+            f"max_pool_bits_backward: gradients {grad_y.shape} and results {y.shape} do not fit "
+            f"images {x.shape} and {window!r}"
+        )
+    pooled, _ = _planes_of(y)
+    return kernel("max_pool_bits_backward")(grad_y, *_planes_of(x), pooled, window)
+
+
+def _check_packed(name, x):
+    """Refuse what is neither Bits nor Planes."""
+    if not isinstance(x, (Bits, Planes)):
+        raise InputError(f"{name}: got {type(x).__name__}; expected Bits or Planes")
+
+
+def _planes_of(x):
+    """The planes (P, ...) of Bits or Planes, and what they count."""
+    if isinstance(x, Bits):
+        return Bits(x.words[None], (1, *x.shape)), (1,)
+    return x.bits, x.coefficients
+
+
+def _packed_as(x, bits):
+    """Planes (P, ...) as what x is."""
+    if isinstance(x, Bits):
+        return bits[0]
+    return x.with_bits(bits)
 
 
 def add_patches(patches, window, size):

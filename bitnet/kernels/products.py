@@ -20,7 +20,7 @@ def _check_fit(name, x, matrix, axis):
 
 
 def prepare(bits):
-    """The same Bits, which keep what the products lay out of them: for weights used often.
+    """The same Bits or Planes, which keep what the products lay out of them: for weights.
 
     The fast products want the weights in panels of 32 outputs, or as indices of tables.  For
     plain Bits each call lays them out anew; prepared ones do so at the first product of a
@@ -28,12 +28,12 @@ def prepare(bits):
 
     Parameters
     ----------
-    bits : Bits
-        Weights of shape (M, N).
+    bits : Bits or Planes
+        Weights of shape (M, N) or (M, rows, columns, C).
 
     Returns
     -------
-    Bits
+    Bits or Planes
         With the same words.
 
     Raises
@@ -48,6 +48,10 @@ def prepare(bits):
     >>> xnor_gemm(pack(np.ones((1, 3))), weight)
     array([[3, 3]], dtype=int32)
     """
+    if isinstance(bits, Planes):
+        prepared = bits.with_bits(bits.bits)
+        prepared.layouts = {"planes": [prepare(bits.bits[p]) for p in range(len(bits.bits))]}
+        return prepared
     check_bits("prepare", bits)
     return kernel("prepare")(bits)
 
@@ -147,7 +151,7 @@ def plane_gemm(x, weight):
     Returns
     -------
     numpy.ndarray
-        int32 of shape (B, M): the integers of x @ those of weight.T, which is sum_p sum_q
+        int32 of shape (B, M): the integers of x @ those of weight.T, which are sum_p sum_q
         coefficients[p] * coefficients[q] * (plane p of x @ plane q of weight.T) and, for
         operands with an offset, the offset times the sums of the other one.
 
@@ -162,21 +166,31 @@ def plane_gemm(x, weight):
     >>> plane_gemm(np.array([[3, 1]], np.uint8), pack(np.array([[1.0, -1.0]])))
     array([[4]], dtype=int32)
     """
-    if not isinstance(x, (Bits, Planes)):
-        check_pixels("plane_gemm", x)
-    if not isinstance(weight, Planes):
-        check_bits("plane_gemm", weight)
+    check_operands("plane_gemm", x, weight)
     _check_fit("plane_gemm", x, weight, axis=1)
-    largest = _largest(x) * _largest(weight)
-    limit = np.iinfo(np.int32).max // max(largest, 1)
-    if x.shape[1] > limit:
-        raise InputError(
-            f"plane_gemm: {x.shape[1]} products of up to {largest} pass the range of int32; "
-            f"expected at most {limit} inputs"
-        )
+    check_range("plane_gemm", x, weight, x.shape[1])
     if isinstance(x, Bits) and isinstance(weight, Bits):
         return kernel("xnor_gemm")(x, weight)
     return kernel("plane_gemm")(x, weight)
+
+
+def check_operands(name, x, weight):
+    """Refuse what is not Bits, Planes or pixels, times Bits or Planes."""
+    if not isinstance(x, (Bits, Planes)):
+        check_pixels(name, x)
+    if not isinstance(weight, Planes):
+        check_bits(name, weight)
+
+
+def check_range(name, x, weight, n):
+    """Refuse sums of n products that could pass int32."""
+    largest = _largest(x) * _largest(weight)
+    limit = np.iinfo(np.int32).max // max(largest, 1)
+    if n > limit:
+        raise InputError(
+            f"{name}: {n} products of up to {largest} pass the range of int32; "
+            f"expected at most {limit} inputs"
+        )
 
 
 def _largest(x):

@@ -81,6 +81,9 @@ def _patches(x, window):
 
 def max_pool(x, window):
     """The largest number of each window, and the first tap that has it."""
+    if x.dtype == np.uint8:  # what lies beyond the images is less than 0
+        y, first = max_pool(x.astype(np.int16), window)
+        return y.astype(np.uint8), first
     least = -np.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).min
     x = np.pad(x, ((0, 0), *window.padding, (0, 0)), constant_values=least)
     y = first = None
@@ -89,6 +92,31 @@ def max_pool(x, window):
         y = np.where(better, numbers, y if y is not None else numbers)
         first = np.where(better, np.uint8(tap), np.uint8(0) if first is None else first)
     return y, first
+
+
+def max_pool_bits(bits, coefficients, window):
+    """The planes of the largest integer of each window; bits (P, B, H, W, C)."""
+    first = _first_largest(bits, coefficients, window)
+    pads = ((0, 0), (0, 0), *window.padding, (0, 0))
+    ones = np.pad(bits.signs() > 0, pads)
+    seen = [np.stack(taps) for taps in zip(*map(window.seen, ones), strict=True)]
+    return pack(np.select([first == tap for tap in range(window.taps)], seen, False))
+
+
+def max_pool_bits_backward(grad_y, bits, coefficients, pooled, window):
+    """The gradient of each output pixel at the first tap that has the largest integer."""
+    first = _first_largest(bits, coefficients, window)
+    return max_pool_backward(grad_y, first, window, bits.shape[2:4])
+
+
+def _first_largest(bits, coefficients, window):
+    """The first tap of each window whose integer is the largest."""
+    return max_pool(Planes(bits, coefficients).integers(), window)[1]
+
+
+def concatenate(parts):
+    """The signs of all parts, one after the other along the last axis."""
+    return pack(np.concatenate([part.signs() for part in parts], axis=-1))
 
 
 def max_pool_backward(grad_y, first, window, size):
@@ -113,24 +141,32 @@ def gradient_of_images(grad_z, weight, window, size, largest, seed):
     m, *taps = weight.shape
     numbers = grad_z.reshape(math.prod(grad_z.shape[:3]), m)
     numbers = numbers if largest is None else quantize(numbers, largest, seed)
-    patches = signed_gemm(numbers, pack(weight.signs().reshape(m, math.prod(taps))))
+    patches = _product(numbers, _integers(weight).reshape(m, math.prod(taps)))
     return add_patches(patches.reshape(*grad_z.shape[:3], *taps), window, size)
 
 
 def gradient_of_filters(grad_z, x, window, largest, seed):
     """The gradient's product with what each tap saw."""
-    m, dtype = grad_z.shape[3], grad_z.dtype if largest is None else np.float64
+    m = grad_z.shape[3]
     numbers = grad_z.reshape(math.prod(grad_z.shape[:3]), m).T
     numbers = numbers if largest is None else quantize(numbers, largest, seed)
-    pixels = isinstance(x, np.ndarray)
-    images = 2 * x.astype(dtype) - 255 if pixels else x.signs(dtype)
-    patches = window.views(images, window.border * (255 if pixels else 1))
-    patches = patches.reshape(math.prod(patches.shape[:3]), math.prod(patches.shape[3:]))
-    shape = m, *window.size, x.shape[3]
-    if largest is None:
-        return (numbers @ patches).reshape(shape)
-    total = numbers.values.astype(dtype) @ patches  # exact below 2**53
-    return (total * numbers.scales[:, None]).astype(np.float32).reshape(shape)
+    patches = window.views(_integers(x), beyond(x, window.border))
+    rows = patches.reshape(math.prod(patches.shape[:3]), math.prod(patches.shape[3:]))
+    return _product(numbers, rows).reshape(m, *window.size, x.shape[3])
+
+
+def _product(x, integers):
+    """Floats times integers, or exact integers and then a scale a row."""
+    if not isinstance(x, Quantized):
+        return x @ integers.astype(x.dtype)
+    return (x.values.astype(np.int64) @ integers).astype(np.float32) * x.scales[:, None]
+
+
+def beyond(x, border):
+    """The integer that stands beyond images: 0, or the one whose planes are all +1, or all -1."""
+    if isinstance(x, Planes):
+        return border * sum(x.coefficients) + (x.offset if border else 0)
+    return border * (1 if isinstance(x, Bits) else 255)
 
 
 def xnor_conv_sign(x, weight, window, thresholds):
@@ -138,17 +174,10 @@ def xnor_conv_sign(x, weight, window, thresholds):
     return threshold(xnor_conv(x, weight, window), thresholds)
 
 
-def plane_conv(pixels, weight, window, product=None):
-    """The product of what each output pixel sees, 2p - 255, with the filters."""
-    m, patches = weight.shape[0], window.views_of_pixels(pixels)
-    filters = pack(weight.signs().reshape(m, math.prod(weight.shape[1:])))
-    rows = patches.reshape(math.prod(patches.shape[:3]), filters.shape[1])
-    z = (product or plane_gemm)(rows, filters).reshape(*patches.shape[:3], m)
-    if not window.border:  # black pixels stood beyond the images, and counted as -255 each
-        inside, of = window.classes(*pixels.shape[1:3])
-        sums = weight.signs(np.int32).sum(axis=3).reshape(m, window.taps)
-        z += (255 * (~inside).astype(np.int32) @ sums.T)[of]
-    return z
+def plane_conv(x, weight, window):
+    """The integers that each output pixel sees, times those of the filter of each channel."""
+    patches = window.views(_integers(x), beyond(x, window.border))
+    return np.einsum("bhwijc,mijc->bhwm", patches, _integers(weight)).astype(np.int32)
 
 
 def plane_gemm(x, weight):
@@ -168,7 +197,7 @@ def signed_gemm(x, signs):
     if isinstance(x, Quantized):
         sums = x.values.astype(np.int64) @ _integers(signs)
         return sums.astype(np.float32) * x.scales[:, None] * np.float32(getattr(signs, "scale", 1))
-    numbers = signs.values if isinstance(signs, Planes) else _integers(signs).astype
+    numbers = signs.numbers if isinstance(signs, Planes) else _integers(signs).astype
     return x @ numbers(x.dtype)
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from strategies import ABOVE_ONE, BELOW_ONE, SMALLEST, numbers, rows, seeds, signs, widths
 
 from bitnet import InputError, kernels
-from bitnet.kernels import Thresholds, reference
+from bitnet.kernels import Levels, Thresholds, reference
 
 pytestmark = pytest.mark.usefixtures("implementation")
 
@@ -132,6 +132,22 @@ def test_count_flips(n, seed):
     assert kernels.count_flips(kernels.pack(a), kernels.pack(b)) == int((a != b).sum())
 
 
+@given(rows, st.lists(widths, min_size=1, max_size=4), seeds)
+def test_side_by_side(n_rows, sizes, seed):
+    parts = [signs(seed + i, (n_rows, 2, n)) for i, n in enumerate(sizes)]
+    joined = kernels.concatenate([kernels.pack(part) for part in parts])
+    assert joined == kernels.pack(np.concatenate(parts, axis=-1))
+    assert np.array_equal(kernels.concatenate(parts), np.concatenate(parts, axis=-1))
+
+
+@given(widths, widths, seeds)
+def test_planes_side_by_side(n, m, seed):
+    levels, rng = Levels.uniform(3, 0.25, 7), np.random.default_rng(seed)
+    codes = [rng.integers(0, 8, (2, size)).astype(np.uint8) for size in (n, m)]
+    joined = kernels.concatenate([levels.planes(part) for part in codes])
+    assert np.array_equal(joined.values(), levels.values()[np.concatenate(codes, axis=1)])
+
+
 def steps(n):
     return Thresholds(np.ones(n, np.int32), np.ones(n, bool))
 
@@ -156,6 +172,12 @@ def steps(n):
         lambda: kernels.unpack(np.ones(3)),
         lambda: kernels.where(kernels.pack(np.ones(3)), np.ones(4)),
         lambda: kernels.split_planes(np.ones(3)),
+        lambda: kernels.concatenate([]),
+        lambda: kernels.concatenate([kernels.pack(np.ones(3)), np.ones(3)]),
+        lambda: kernels.concatenate([kernels.pack(np.ones((2, 3))), kernels.pack(np.ones(3))]),
+        lambda: kernels.concatenate(
+            [levels.planes(np.ones(3, np.uint8)) for levels in map(Levels.uniform, (1, 2))]
+        ),
         lambda: kernels.count_flips(kernels.pack(np.ones(3)), kernels.pack(np.ones(4))),
     ],
 )

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from strategies import seeds
 
 from bitnet import InputError, kernels
-from bitnet.kernels import Window
+from bitnet.kernels import Levels, Planes, Window
 
 pytestmark = pytest.mark.usefixtures("implementation")
 
@@ -18,7 +18,7 @@ windows = st.builds(
     stride=st.tuples(st.integers(1, 3), st.integers(1, 3)),
     padding=st.tuples(*[st.tuples(st.integers(0, 1), st.integers(0, 1))] * 2),
 )
-dtypes = st.sampled_from([np.float32, np.float64, np.int32])
+dtypes = st.sampled_from([np.float32, np.float64, np.int32, np.uint8])
 
 
 def seen_by(window, size, h, w):
@@ -33,7 +33,8 @@ def seen_by(window, size, h, w):
 @given(sizes, windows, dtypes, seeds)
 def test_the_largest_and_its_gradient(size, window, dtype, seed):
     rng = np.random.default_rng(seed)
-    x = rng.integers(-3, 4, (2, *size, 5)).astype(dtype)  # many ties
+    x = rng.integers(-3, 4, (2, *size, 5))
+    x = (x + 3 if dtype == np.uint8 else x).astype(dtype)  # many ties
     y, first = kernels.max_pool(x, window)
     grad = rng.standard_normal(y.shape).astype(np.float64 if dtype == np.float64 else np.float32)
     assert y.dtype == dtype
@@ -63,6 +64,30 @@ def test_sums_of_patches(size, window, seed):
     assert np.array_equal(kernels.add_patches(patches[..., :5], window, size), expected)
 
 
+levels = st.sampled_from([
+    Levels.uniform(1), Levels.uniform(3, 0.5, 7), Levels([0, 1, 3], [1, 1], 0.5),
+    Levels([0, 1, 4, 5, 7, 13, 15], [1, 1, 2, 2]),
+])  # fmt: skip
+
+
+@given(sizes, windows, levels, st.sampled_from([1, 5, 64, 65]), seeds)
+def test_the_largest_of_packed_images_and_its_gradient(size, window, levels, channels, seed):
+    rng = np.random.default_rng(seed)
+    x = levels.planes(rng.integers(0, len(levels), (2, *size, channels)).astype(np.uint8))
+    numbers, first = kernels.max_pool(x.integers(), window)
+    packed = x.bits[0] if len(levels) == 2 else x
+    y = kernels.max_pool_bits(packed, window)
+    if isinstance(y, Planes):
+        assert (y.coefficients, y.offset, y.unit) == (x.coefficients, x.offset, x.unit)
+        assert np.array_equal(levels.codes(y), levels.codes(levels.planes(levels.codes(y))))
+    assert np.array_equal(y.integers() if isinstance(y, Planes) else y.signs(), numbers)
+    grad = rng.standard_normal(numbers.shape).astype(np.float32)
+    expected = kernels.max_pool_backward(grad, first, window, size)
+    got = kernels.max_pool_bits_backward(grad, packed, y, window)
+    assert got.dtype == np.float32
+    assert np.allclose(got, expected, rtol=1e-5, atol=1e-5)
+
+
 def test_no_images():
     window = Window((2, 2), (2, 2))
     y, first = kernels.max_pool(np.zeros((0, 4, 4, 3), np.float32), window)
@@ -82,11 +107,15 @@ HALF = Window((2, 2), (2, 2))
         (lambda: kernels.max_pool(X, (2, 2)), "a Window"),
         (lambda: kernels.max_pool(X, Window((5, 5))), "does not fit into images"),
         (lambda: kernels.max_pool(X, Window((1, 1), padding=((1, 1), (1, 1)))), "sees a pixel"),
+        (lambda: kernels.max_pool_bits(X, HALF), "expected Bits or Planes"),
+        (lambda: kernels.max_pool_bits(kernels.pack(X), Window((5, 5))), "does not fit"),
+        (lambda: kernels.max_pool_bits_backward(X, kernels.pack(X), kernels.pack(X), HALF),
+         "do not fit images"),
         (lambda: kernels.max_pool_backward(X, FIRST, HALF, (4, 4)), "do not fit"),
         (lambda: kernels.max_pool_backward(FIRST, FIRST, HALF, (4, 4)), "expected floats"),
         (lambda: kernels.add_patches(X, HALF, (4, 4)), "do not fit"),
     ],
-)
+)  # fmt: skip
 def test_what_does_not_fit_is_refused(call, message):
     with pytest.raises(InputError, match=message):
         call()

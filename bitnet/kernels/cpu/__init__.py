@@ -7,6 +7,7 @@ from bitnet.kernels.cpu.conv import xnor_conv, xnor_conv_sign
 from bitnet.kernels.cpu.conv_backward import gradient_of_filters, gradient_of_images
 from bitnet.kernels.cpu.jit import level, level_reason, using_level
 from bitnet.kernels.cpu.pack import (
+    concatenate,
     pack,
     pack_with_mask,
     rank,
@@ -17,7 +18,13 @@ from bitnet.kernels.cpu.pack import (
     unpack,
     where,
 )
-from bitnet.kernels.cpu.pool import add_patches, max_pool, max_pool_backward
+from bitnet.kernels.cpu.pool import (
+    add_patches,
+    max_pool,
+    max_pool_backward,
+    max_pool_bits,
+    max_pool_bits_backward,
+)
 from bitnet.kernels.cpu.products import plane_conv, plane_gemm, signed_gemm, signed_rows
 from bitnet.kernels.cpu.shifts import ap2
 from bitnet.kernels.cpu.training import (
@@ -35,6 +42,7 @@ __all__ = [
     "ap2",
     "batch_norm_backward",
     "column_sums",
+    "concatenate",
     "count_flips",
     "gradient_of_filters",
     "gradient_of_images",
@@ -42,6 +50,8 @@ __all__ = [
     "level_reason",
     "max_pool",
     "max_pool_backward",
+    "max_pool_bits",
+    "max_pool_bits_backward",
     "normalize_sign",
     "pack",
     "pack_with_mask",

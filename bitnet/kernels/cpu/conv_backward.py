@@ -11,13 +11,13 @@ import math
 import numpy as np
 
 from bitnet.kernels import reference
-from bitnet.kernels.bits import Bits, words_for
+from bitnet.kernels.bits import Bits, Planes, words_for
 from bitnet.kernels.cpu import tables
 from bitnet.kernels.cpu.indices import INTEGERS, column_index
 from bitnet.kernels.cpu.jit import inner, jit, level
 from bitnet.kernels.cpu.pack import pack, unpack
 from bitnet.kernels.cpu.pool import add_patches
-from bitnet.kernels.cpu.products import signed_gemm
+from bitnet.kernels.cpu.products import planes_of, signed_gemm
 from bitnet.kernels.cpu.training import (
     SIDE,
     quantize,
@@ -81,8 +81,9 @@ def _images(grad, first, rule, index, block, scratch, widths, taps, stride, pads
 def gradient_of_images(grad_z, weight, window, size, largest, seed):
     """See `bitnet.kernels.gradient_of_images`."""
     m, *taps = weight.shape
-    filters = pack(unpack(weight, np.dtype(np.int8)).reshape(m, math.prod(taps)))
-    if largest is None or level() != "avx512" or not grad_z.size:
+    filters = _as_rows(weight)
+    by_products = largest is None or level() != "avx512" or isinstance(weight, Planes)
+    if by_products or not grad_z.size:
         return _images_by_products(grad_z, filters, taps, window, size, largest, seed)
     index = column_index(filters.words, INTEGERS)
     n_images, *output, _ = grad_z.shape
@@ -108,6 +109,16 @@ def gradient_of_images(grad_z, weight, window, size, largest, seed):
     work_ns = grad.size * math.prod(taps) / tables.MACS_PER_NS["integers"]
     shared(run, n_images, 1, work_ns)
     return total.reshape(n_images, *size, taps[2])
+
+
+def _as_rows(weight):
+    """Filters (M, rows, columns, C) as a matrix (M, N)."""
+    if isinstance(weight, Planes):
+        planes = [_as_rows(part) for _, part in planes_of(weight)]
+        words = np.stack([plane.words for plane in planes])
+        return weight.with_bits(Bits(words, (len(words), *planes[0].shape)))
+    shape = len(weight), math.prod(weight.shape[1:])
+    return pack(unpack(weight, np.dtype(np.int8)).reshape(shape))
 
 
 def _images_by_products(grad_z, filters, taps, window, size, largest, seed):
@@ -175,7 +186,7 @@ def gradient_of_filters(grad_z, x, window, largest, seed):
     """See `bitnet.kernels.gradient_of_filters`."""
     if largest is None:
         return _filters_of_floats(grad_z, x, window)
-    pixels, (n_images, *output, m) = not isinstance(x, Bits), grad_z.shape
+    n_images, *output, m = grad_z.shape
     places = math.prod(output)
     grad = grad_z.reshape(n_images * places, m)
     scales = np.zeros(m, np.float32)
@@ -183,7 +194,7 @@ def gradient_of_filters(grad_z, x, window, largest, seed):
     with np.errstate(all="ignore"):
         factors = np.float32(largest) / scales
     rule = np.float32(largest), np.uint64(seed or 0), seed is not None
-    bits = _bits_of_pixels(x) if pixels else x
+    bits, coefficients = _bits_of(x)
     n = window.taps * bits.shape[3]
     at_once = max(1, BITS // max(1, n * places))
     n_parts = -(-n_images // at_once)
@@ -206,10 +217,17 @@ def gradient_of_filters(grad_z, x, window, largest, seed):
     shared(run, n_parts, 1, grad.size * n / tables.MACS_PER_NS["integers"])
     total, by_place = (sum(parts) for parts in zip(*totals, strict=True))
     total = total.reshape(m, window.taps, bits.shape[3])
+    inside, of = window.classes(*x.shape[1:3])
     if not window.border:  # what lies beyond the images counted as -1, not 0
-        inside, of = window.classes(*x.shape[1:3])
         total += (by_place @ (~inside[of.ravel()]).astype(np.int64))[:, :, None]
-    if pixels:
+    if isinstance(x, Planes):
+        total = total.reshape(m, window.taps, len(coefficients), -1)[..., : x.shape[3]]
+        total = np.moveaxis(total, 2, 3) @ np.array(coefficients)
+        if x.offset:
+            counted = np.ones_like(inside) if window.border else inside
+            counts = by_place.astype(np.int64) @ counted[of.ravel()].astype(np.int64)
+            total += x.offset * counts[:, :, None]
+    elif not isinstance(x, Bits):
         total = total.reshape(m, window.taps, x.shape[3], 8) @ (1 << np.arange(8))
     total = total.reshape(m, *window.size, x.shape[3]).astype(np.float64)
     with np.errstate(all="ignore"):  # of a gradient that is not finite
@@ -238,12 +256,23 @@ def _transposed(part):
     return numbers
 
 
-def _bits_of_pixels(pixels):
-    """uint8 (B, H, W, C) as Bits (B, H, W, 8 C): the bits of each byte, the lowest first."""
-    *shape, channels = pixels.shape
+def _bits_of(x):
+    """Bits, pixels and planes as Bits with more channels, and the coefficients of planes.
+
+    Pixels (B, H, W, C) become (B, H, W, 8 C), the bits of each byte, the lowest first; planes
+    follow each other in whole words.
+    """
+    if isinstance(x, Bits):
+        return x, None
+    *shape, channels = x.shape
+    if isinstance(x, Planes):
+        n_planes, n_words = len(x.coefficients), x.bits.words.shape[-1]
+        words = np.moveaxis(x.bits.words, 0, 3).reshape(*shape, n_planes * n_words)
+        return Bits(words, (*shape, 64 * n_planes * n_words)), x.coefficients
     padded = np.zeros((*shape, 8 * words_for(8 * channels)), np.uint8)
-    padded[..., :channels] = pixels
-    return Bits(padded.view("<u8").astype(np.uint64, copy=False), (*shape, 8 * channels))
+    padded[..., :channels] = x
+    words = padded.view("<u8").astype(np.uint64, copy=False)
+    return Bits(words, (*shape, 8 * channels)), None
 
 
 def _patches(x, window, output):
@@ -256,7 +285,7 @@ def _patches(x, window, output):
 
 def _filters_of_floats(grad_z, x, window):
     """`gradient_of_filters` in floats."""
-    if level() != "avx512" or grad_z.dtype != np.float32:
+    if level() != "avx512" or grad_z.dtype != np.float32 or isinstance(x, Planes):
         return reference.gradient_of_filters(grad_z, x, window, None, None)
     n_images, *output, m = grad_z.shape
     columns = grad_z.reshape(n_images * math.prod(output), m).T

@@ -149,6 +149,17 @@ def _where_rows(words, x, y):
                 y[r, i] = x[r, i] if (word >> np.uint64(b)) & np.uint64(1) else y.dtype.type(0)
 
 
+@jit
+def _or_shifted(words, first, shift, joined):
+    """ORs rows of words (R, K), shifted up, into rows of joined from the word `first` on."""
+    for r in range(words.shape[0]):
+        for k in range(words.shape[1]):
+            word = words[r, k]
+            joined[r, first + k] |= word << np.uint64(shift)
+            if shift and first + k + 1 < joined.shape[1]:
+                joined[r, first + k + 1] |= word >> np.uint64(64 - shift)
+
+
 def _rows(x):
     """x as a contiguous matrix with the same last axis: (..., N) -> (R, N)."""
     return np.ascontiguousarray(x).reshape(math.prod(x.shape[:-1]), x.shape[-1])
@@ -203,6 +214,16 @@ def pack_with_mask(x, window):
     if x.shape[-1] % 64:
         pack_mask_words(_last_word(rows), window, x.shape[-1] // 64, *each)
     return Bits(words, x.shape), Bits(mask, x.shape)
+
+
+def concatenate(parts):
+    """See `bitnet.kernels.concatenate`."""
+    shape = (*parts[0].shape[:-1], sum(part.shape[-1] for part in parts))
+    words, n = np.zeros((*shape[:-1], words_for(shape[-1])), np.uint64), 0
+    for part in parts:
+        _or_shifted(_rows(part.words), *divmod(n, 64), _rows(words))
+        n += part.shape[-1]
+    return Bits(words, shape)
 
 
 def unpack(bits, dtype):

@@ -3,6 +3,7 @@
 import numpy as np
 
 from bitnet.kernels import reference
+from bitnet.kernels.bits import Bits
 from bitnet.kernels.cpu.jit import jit
 from bitnet.kernels.threads import shared
 
@@ -49,6 +50,59 @@ def _max_pool_backward(grad_y, first, stride, taps, pads, grad_x):
 
 
 @jit
+def _max_pool_words(words, stride, taps, pads, best):
+    """The largest of integers whose planes count 1, 2, 4, ...; words (B, P, H, W, K), best too.
+
+    64 channels at a time: a number is greater if, in the highest plane in which the two differ,
+    it has the 1.
+    """
+    n_planes = words.shape[1]
+    for b in range(best.shape[0]):
+        for h in range(best.shape[2]):
+            for w in range(best.shape[3]):
+                for k in range(best.shape[4]):
+                    seen = False
+                    for i in range(taps[0]):
+                        for j in range(taps[1]):
+                            row, column = h * stride[0] - pads[0] + i, w * stride[1] - pads[1] + j
+                            if not (0 <= row < words.shape[2] and 0 <= column < words.shape[3]):
+                                continue
+                            greater, equal = np.uint64(0), ~np.uint64(0)
+                            for p in range(n_planes - 1, -1, -1):
+                                new, old = words[b, p, row, column, k], best[b, p, h, w, k]
+                                greater |= equal & new & ~old
+                                equal &= ~(new ^ old)
+                            greater = greater if seen else ~np.uint64(0)
+                            for p in range(n_planes):
+                                new, old = words[b, p, row, column, k], best[b, p, h, w, k]
+                                best[b, p, h, w, k] = (old & ~greater) | (new & greater)
+                            seen = True
+
+
+@jit
+def _max_pool_words_backward(grad_y, words, best, stride, taps, pads, grad_x):
+    """grad_y (B, H', W', C), words and best as above, grad_x (B, H, W, C), zeros before."""
+    for b in range(grad_y.shape[0]):
+        for h in range(grad_y.shape[1]):
+            for w in range(grad_y.shape[2]):
+                for k in range(words.shape[4]):
+                    left = ~np.uint64(0)  # channels whose tap is not found yet
+                    for i in range(taps[0]):
+                        for j in range(taps[1]):
+                            row, column = h * stride[0] - pads[0] + i, w * stride[1] - pads[1] + j
+                            if not (0 <= row < words.shape[2] and 0 <= column < words.shape[3]):
+                                continue
+                            found = left
+                            for p in range(words.shape[1]):
+                                found &= ~(words[b, p, row, column, k] ^ best[b, p, h, w, k])
+                            left &= ~found
+                            for c in range(64 * k, min(64 * k + 64, grad_y.shape[3])):
+                                passes = (found >> np.uint64(c - 64 * k)) & np.uint64(1)
+                                grad = grad_y[b, h, w, c] if passes else np.float32(0)
+                                grad_x[b, row, column, c] += grad
+
+
+@jit
 def _add_patches(patches, stride, pads, total):
     """total (B, H, W, C), zeros before; patches (B, H', W', rows, columns, C or more)."""
     for b in range(total.shape[0]):
@@ -79,7 +133,7 @@ def _pads(window):
 
 def max_pool(x, window):
     """See `bitnet.kernels.max_pool`."""
-    if x.dtype not in (np.float32, np.int32):
+    if x.dtype not in (np.float32, np.int32, np.uint8):
         return reference.max_pool(x, window)
     x = np.ascontiguousarray(x)
     y = np.empty((x.shape[0], *window.output(*x.shape[1:3]), x.shape[3]), x.dtype)
@@ -98,6 +152,36 @@ def max_pool_backward(grad_y, first, window, size):
     _by_images(lambda g, first, x: _max_pool_backward(g, first, *settings, x),
                (grad_y, first, grad_x), grad_x.size)  # fmt: skip
     return grad_x
+
+
+def max_pool_bits(bits, coefficients, window):
+    """See `bitnet.kernels.max_pool_bits`."""
+    if not _counts_in_twos(coefficients):
+        return reference.max_pool_bits(bits, coefficients, window)
+    n_planes, n_images, height, width, _ = bits.shape
+    shape = (n_planes, n_images, *window.output(height, width), bits.words.shape[-1])
+    best, settings = np.empty(shape, np.uint64), (window.stride, window.size, _pads(window))
+    arrays = (np.moveaxis(words, 0, 1) for words in (bits.words, best))
+    _by_images(lambda x, y: _max_pool_words(x, *settings, y), tuple(arrays),
+               bits.words.size * window.taps)  # fmt: skip
+    return Bits(best, (*shape[:-1], bits.shape[-1]))
+
+
+def max_pool_bits_backward(grad_y, bits, coefficients, pooled, window):
+    """See `bitnet.kernels.max_pool_bits_backward`."""
+    if grad_y.dtype != np.float32:
+        return reference.max_pool_bits_backward(grad_y, bits, coefficients, pooled, window)
+    grad_x = np.zeros(bits.shape[1:], np.float32)
+    settings = window.stride, window.size, _pads(window)
+    planes = (np.moveaxis(b.words, 0, 1) for b in (bits, pooled))
+    _by_images(lambda g, x, y, grad_x: _max_pool_words_backward(g, x, y, *settings, grad_x),
+               (np.ascontiguousarray(grad_y), *planes, grad_x), grad_x.size)  # fmt: skip
+    return grad_x
+
+
+def _counts_in_twos(coefficients):
+    """Whether the coefficients are 1, 2, 4, ..."""
+    return all(c == 1 << p for p, c in enumerate(coefficients))
 
 
 def add_patches(patches, window, size):

@@ -3,40 +3,42 @@
 signs with signs               XOR and popcount                        `xnor`
 1 to 3 planes with signs       one XNOR product a plane                `xnor`
 4- to 8-bit integers, pixels   with AVX-512 tables of int16, else planes  `tables`
+planes with planes             up to 4 XNOR products, else with AVX-512 vpdpbusd  `octets`
 floats with signs              with AVX-512 tables of float32, else the BLAS on ±1
-numbers with pixels            with AVX-512 vpdpbusd and FMA, else the BLAS  `pixels`
+numbers with pixels, planes    with AVX-512 vpdpbusd and FMA, else the BLAS  `pixels`
 """
+
+import math
 
 import numpy as np
 
-from bitnet.kernels import reference
 from bitnet.kernels.bits import Bits, Planes
-from bitnet.kernels.cpu import pixels, tables
+from bitnet.kernels.cpu import octets, pixels, tables
+from bitnet.kernels.cpu.conv import xnor_conv
 from bitnet.kernels.cpu.indices import FLOATS, INTEGERS, column_index, row_index
 from bitnet.kernels.cpu.jit import level
-from bitnet.kernels.cpu.pack import split_planes, unpack
+from bitnet.kernels.cpu.pack import pack, split_planes, unpack
 from bitnet.kernels.cpu.xnor import xnor_gemm
 from bitnet.kernels.operands import Quantized
 from bitnet.kernels.threads import shared
 
+MANY_PLANES = 4  # products of planes with planes above which bytes are faster
 TABLE_PLANES = 4  # planes from which tables are faster than one product a plane
 
 
 def plane_gemm(x, weight):
     """See `bitnet.kernels.plane_gemm`."""
     if isinstance(weight, Planes):
+        if octets_pay(x, weight) and isinstance(x, Planes):
+            return octets.product(x, weight)
         return _many_planes(x, weight)
     n_planes = len(x.coefficients) if isinstance(x, Planes) else 8
     largest = x.largest if isinstance(x, Planes) else 255
     if level() == "avx512" and n_planes >= TABLE_PLANES and largest <= tables.largest_number():
         return _table_product(x, weight, largest)
     x = x if isinstance(x, Planes) else split_planes(x)
-    z = np.zeros((x.shape[0], weight.shape[0]), np.int32)
-    for plane, coefficient in enumerate(x.coefficients):
-        z += np.int32(coefficient) * xnor_gemm(x.bits[plane], weight)
-    if x.offset:
-        z += np.int32(x.offset) * row_sums(weight)
-    return z
+    z = sum(np.int32(c) * xnor_gemm(part, weight) for c, part in planes_of(x))
+    return z + np.int32(x.offset) * row_sums(weight) if x.offset else z
 
 
 def row_sums(x):
@@ -52,11 +54,58 @@ def row_sums(x):
     return sums
 
 
-def plane_conv(images, weight, window):
+def octets_pay(x, weight):
+    """Whether a product of these operands is faster on bytes than plane by plane."""
+    counts = [len(o.coefficients) if isinstance(o, Planes) else 1 for o in (x, weight)]
+    fits = all(isinstance(o, Bits) or octets.form(o) for o in (x, weight))
+    return level() == "avx512" and fits and math.prod(counts) > MANY_PLANES
+
+
+def plane_conv(x, weight, window):
     """See `bitnet.kernels.plane_conv`."""
-    if level() == "avx512":
-        return pixels.convolve(images, weight, window)
-    return reference.plane_conv(images, weight, window, plane_gemm)
+    of_pixels = isinstance(x, np.ndarray)
+    if (of_pixels and level() == "avx512") or octets_pay(x, weight):
+        return octets.convolve(x, weight, window)
+    if isinstance(weight, Planes):
+        ones = pack(np.ones((1, *weight.shape[1:]), np.float32))
+        parts = planes_of(weight)
+        z = sum(np.int32(c) * plane_conv(x, part, window) for c, part in parts)
+        return z + np.int32(weight.offset) * plane_conv(x, ones, window) if weight.offset else z
+    if isinstance(x, Bits):
+        return xnor_conv(x, weight, window)
+    if of_pixels:
+        return _by_patches(x, weight, window)
+    z = sum(np.int32(c) * xnor_conv(part, weight, window) for c, part in planes_of(x))
+    if x.offset:
+        z += _sums_inside(weight, window, x.shape[1:3], np.int32(x.offset))
+    return z
+
+
+def planes_of(x):
+    """The coefficient and the Bits of each plane."""
+    kept = x.layouts["planes"] if x.layouts else [x.bits[p] for p in range(len(x.coefficients))]
+    return zip(x.coefficients, kept, strict=True)
+
+
+def _sums_inside(weight, window, size, number):
+    """What images that hold one number everywhere give: int32 (H', W', M)."""
+    m, taps = weight.shape[0], window.taps
+    inside, of = window.classes(*size)
+    counted = np.ones_like(inside) if window.border else inside
+    sums = row_sums(weight).reshape(m, taps)
+    return (number * (counted.astype(np.int32) @ sums.T))[of]
+
+
+def _by_patches(pixels, weight, window):
+    """`plane_conv` of pixels: each output pixel's patch times the filters."""
+    m, patches = weight.shape[0], window.views_of_pixels(pixels)
+    rows = patches.reshape(math.prod(patches.shape[:3]), math.prod(patches.shape[3:]))
+    filters = pack(unpack(weight, np.dtype(np.int8)).reshape(m, rows.shape[1]))
+    z = plane_gemm(rows, filters).reshape(*patches.shape[:3], m)
+    if not window.border:  # black pixels stood beyond the images, and counted as -255 each
+        inside, of = window.classes(*pixels.shape[1:3])
+        z += (255 * (~inside).astype(np.int32) @ row_sums(weight).reshape(m, window.taps).T)[of]
+    return z
 
 
 def _table_product(x, weight, largest):
@@ -74,12 +123,8 @@ def _many_planes(x, weight):
     """plane_gemm for weights of more than one bit."""
     if isinstance(x, Bits):  # the weights are the numbers, the inputs their signs
         return np.ascontiguousarray(plane_gemm(weight, x).T)
-    z = np.zeros((x.shape[0], weight.shape[0]), np.int32)
-    for plane, coefficient in enumerate(weight.coefficients):
-        z += np.int32(coefficient) * plane_gemm(x, weight.bits[plane])
-    if weight.offset:
-        z += np.int32(weight.offset) * row_sums(x)[:, None]
-    return z
+    z = sum(np.int32(c) * plane_gemm(x, part) for c, part in planes_of(weight))
+    return z + np.int32(weight.offset) * row_sums(x)[:, None] if weight.offset else z
 
 
 def _integers(planes):
@@ -124,9 +169,14 @@ def signed_rows(x, signs):
     if by_tables and isinstance(signs, np.ndarray) and x.dtype == np.float32:
         if not quantized:
             return pixels.float_pixel_rows(x, signs), pixels.FLOAT_MACS_PER_NS
-        return pixels.pixel_rows(x.values, signs, x.scales), pixels.MACS_PER_NS
+        return pixels.byte_rows(x.values, signs, x.scales), pixels.MACS_PER_NS
+    if by_tables and quantized and octets.form(signs) and signs.scale == 1:
+        numbers = octets.unsigned(signs)
+        return pixels.byte_rows(
+            x.values, numbers, x.scales, *octets.form(signs)
+        ), pixels.MACS_PER_NS
     if not quantized:
-        factor = signs.values(x.dtype) if isinstance(signs, Planes) else _numbers(signs, x.dtype)
+        factor = signs.numbers(x.dtype) if isinstance(signs, Planes) else _numbers(signs, x.dtype)
         return lambda i, j, y: np.matmul(x[i:j], factor, out=y), np.inf
     dtype = exact_float(x, signs)
     factor, scale = _numbers(signs, dtype), np.float32(getattr(signs, "scale", 1))

@@ -1,0 +1,220 @@
+"""Products of integers of several bits as bytes: four products in one instruction.
+
+Planes stand for `gain * u + base` with a byte u without a sign, and weights for
+`gain * s + base` with a byte s that has one.  The instruction vpdpbusd multiplies 64 of the
+former by 64 of the latter, and adds each four neighbouring products to one of 16 sums: both
+operands are laid out with four contracted elements side by side.  What gains and bases add to
+the sums of bytes is then a matter of the sums of rows, see `product` and `convolve`.
+"""
+
+import functools
+import math
+
+import numpy as np
+
+from bitnet.kernels.bits import Bits, Planes, words_for
+from bitnet.kernels.cpu.jit import jit
+from bitnet.kernels.cpu.pack import unpack
+from bitnet.kernels.cpu.pixels import ROWS, VECTORS, multiply_bytes
+from bitnet.kernels.threads import shared
+
+MACS_PER_NS = 150  # one thread, about
+COLUMNS = 16 * VECTORS  # outputs of a tile
+SPREAD = np.array([sum((b >> i & 1) << 8 * i for i in range(8)) for b in range(256)], np.uint64)
+
+
+@jit
+def _gather(words, spread, factors, y):
+    """y = sum_p factors[p] * bit p; words (P, R, 8 K) uint8, y (R, 8 K) uint64, 8 bytes each."""
+    for r in range(y.shape[0]):
+        for i in range(y.shape[1]):
+            total = np.uint64(0)
+            for p in range(len(factors)):  # no byte of the sum passes 255
+                total += spread[words[p, r, i]] * factors[p]
+            y[r, i] = total
+
+
+@jit
+def _make_panels(fours, panels):
+    """Columns of tiles: rows of fours (V COLUMNS, F) uint32 into panels (V, F, COLUMNS)."""
+    for j in range(len(panels)):
+        for f in range(panels.shape[1]):
+            panel = panels[j, f]
+            for m in range(COLUMNS):
+                panel[m] = fours[j * COLUMNS + m, f]
+
+
+@jit
+def _multiply(left, panels, sums, z):
+    """z (R, M) = left (R or more, 4 F) @ the columns of panels (V, F, COLUMNS, 4)."""
+    n_rows, n = z.shape
+    for j in range(len(panels)):
+        width = min(COLUMNS, n - j * COLUMNS)
+        for i in range(0, n_rows, ROWS):
+            multiply_bytes(left.ctypes.data + i * left.strides[0], left.strides[0],
+                           panels.ctypes.data + j * panels.strides[0], panels.strides[1],
+                           panels.shape[1], sums.ctypes.data, sums.strides[0])  # fmt: skip
+            for r in range(min(ROWS, n_rows - i)):
+                row = z[i + r, j * COLUMNS : j * COLUMNS + width]
+                for m in range(width):
+                    row[m] = sums[r, m]
+
+
+@jit
+def _convolve(images, stride, taps, n, panels, gain, extra, bases, of, patches, sums, z, start,
+              stop):  # fmt: skip
+    """Rows of z (B H', W', M) = gain * bytes @ columns + extra * their sum + base.
+
+    images (B, H, W n) with their border, n channels, panels (V, P / 4, COLUMNS, 4) whose last
+    column in use, number M, is of ones if extra is not 0; bases (classes, M); patches (4, P) with
+    zeros behind the taps, sums (4, V COLUMNS).
+    """
+    n_rows, n_columns = of.shape
+    for row in range(start, stop):
+        b, h = row // n_rows, row % n_rows
+        for w in range(0, n_columns, ROWS):
+            count = min(ROWS, n_columns - w)
+            for r in range(count):
+                first = (w + r) * stride[1] * n
+                for i in range(taps[0]):
+                    seen = images[b, h * stride[0] + i, first : first + taps[1] * n]
+                    to = patches[r, i * len(seen) : (i + 1) * len(seen)]
+                    for j in range(len(seen)):
+                        to[j] = seen[j]
+            for j in range(len(panels)):
+                multiply_bytes(patches.ctypes.data, patches.strides[0],
+                               panels.ctypes.data + j * panels.strides[0], panels.strides[1],
+                               panels.shape[1], sums.ctypes.data + 4 * j * COLUMNS,
+                               sums.strides[0])  # fmt: skip
+            for r in range(count):
+                base, y, own = bases[of[h, w + r]], z[row, w + r], sums[r]
+                more = extra * own[len(y)] if extra else np.int32(0)
+                for m in range(len(y)):
+                    y[m] = gain * own[m] + (base[m] + more)
+
+
+def form(x):
+    """(gain, base) of operands whose integers are `gain * u + base` with bytes u, or None."""
+    if isinstance(x, np.ndarray):
+        return 2, -255
+    if isinstance(x, Bits):
+        return 2, -1
+    unit = functools.reduce(math.gcd, x.coefficients)
+    total = sum(x.coefficients)
+    fits = min(x.coefficients) > 0 and total <= 255 * unit
+    return (2 * unit, x.offset - total) if fits else None
+
+
+def unsigned(x):
+    """The bytes u of pixels, Bits or Planes that have a `form`: uint8 of their shape."""
+    if isinstance(x, np.ndarray):
+        return x
+    words, factors = (
+        (x.words[None], (1,)) if isinstance(x, Bits) else (x.bits.words, x.coefficients)
+    )
+    unit = functools.reduce(math.gcd, factors)
+    words = np.ascontiguousarray(words).view(np.uint8)
+    words = words.reshape(len(words), math.prod(words.shape[1:-1]), words.shape[-1])
+    y = np.empty(words.shape[1:], np.uint64)
+    _gather(words, SPREAD, np.array(factors, np.uint64) // np.uint64(unit), y)
+    y = y.view(np.uint8).reshape(*x.shape[:-1], 64 * words_for(x.shape[-1]))
+    return y[..., : x.shape[-1]]
+
+
+def signed(weight):
+    """(s, gain, base) of weights: bytes with a sign, of their shape; gain * s + base."""
+    if isinstance(weight, Bits):
+        return unpack(weight, np.dtype(np.int8)), 1, 0
+    gain, base = form(weight)
+    u = unsigned(weight)
+    if weight.largest <= 127:
+        return (np.uint8(gain) * u + np.uint8(base % 256)).view(np.int8), 1, 0
+    return (u ^ np.uint8(128)).view(np.int8), gain, base + 128 * gain  # u = s + 128
+
+
+def _kept(weight, name, make):
+    """What is laid out of weights, kept where they keep layouts."""
+    if weight.layouts is None:
+        return make()
+    if name not in weight.layouts:
+        weight.layouts[name] = make()
+    return weight.layouts[name]
+
+
+def _panels(rows):
+    """Rows of signed bytes (M, N) as the columns of tiles: (V, F, COLUMNS, 4)."""
+    m, n = rows.shape
+    padded = np.zeros((m + -m % COLUMNS, n + -n % 4), np.int8)
+    padded[:m, :n] = rows
+    fours = padded.view(np.uint32)
+    panels = np.empty((len(padded) // COLUMNS, fours.shape[1], COLUMNS), np.uint32)
+    _make_panels(fours, panels)
+    return panels.view(np.int8).reshape(*panels.shape, 4)
+
+
+def product(x, weight):
+    """`bitnet.kernels.plane_gemm` of operands (B, N) and (M, N) that have a `form`."""
+
+    def laid_out():
+        rows, *affine = signed(weight)
+        return _panels(rows), rows.sum(axis=1, dtype=np.int32), *affine
+
+    panels, row_sums, gain, base = _kept(weight, "bytes", laid_out)
+    (x_gain, x_base), (batch, n), m = form(x), x.shape, weight.shape[0]
+    u = unsigned(x)
+    left = np.zeros((batch + ROWS, 4 * panels.shape[1]), np.uint8)
+    left[:batch, :n] = u
+    z = np.empty((batch, m), np.int32)
+
+    def run(i, j):
+        _multiply(left[i:], panels, np.empty((ROWS, COLUMNS), np.int32), z[i:j])
+
+    shared(run, batch, ROWS, batch * n * m / MACS_PER_NS)
+    z *= np.int32(x_gain * gain)
+    z += np.int32(x_base * gain) * row_sums
+    if base:
+        z += (np.int32(x_gain * base) * u.sum(axis=1, dtype=np.int32))[:, None]
+        z += np.int32(n * x_base * base)
+    return z
+
+
+def convolve(x, weight, window):
+    """`bitnet.kernels.plane_conv` of operands that have a `form`."""
+    (m, *taps, channels), (n_images, *size, _) = weight.shape, x.shape
+    n = math.prod(taps) * channels
+
+    def laid_out():
+        filters, gain, base = signed(weight)
+        by_tap = filters.reshape(m, math.prod(taps), channels).sum(axis=2, dtype=np.int32)
+        rows = filters.reshape(m, n)
+        ones = np.ones((1 if base else 0, n), np.int8)
+        return _panels(np.concatenate([rows, ones])), by_tap, gain, base
+
+    panels, by_tap, gain, base = _kept(weight, "bytes of a convolution", laid_out)
+    x_gain, x_base = form(x)
+    inside, of = window.classes(*size)
+    counted = np.ones_like(inside) if window.border else inside
+    bases = np.int32(x_base * gain) * (counted.astype(np.int32) @ by_tap.T)
+    bases += np.int32(x_base * base * channels) * counted.sum(axis=1, dtype=np.int32)[:, None]
+    outside = _highest(x) if window.border == 1 else 0
+    border = ((0, 0), *window.padding, (0, 0))
+    images = np.pad(unsigned(x), border, constant_values=outside)
+    images = images.reshape(*images.shape[:2], images.shape[2] * channels)
+    z = np.empty((n_images * len(of), of.shape[1], m), np.int32)
+
+    def run(start, stop):
+        patches = np.zeros((ROWS, 4 * panels.shape[1]), np.uint8)
+        sums = np.empty((ROWS, COLUMNS * len(panels)), np.int32)
+        given = images, window.stride, window.size, channels, panels, np.int32(x_gain * gain)
+        rest = np.int32(x_gain * base), bases, of, patches, sums, z
+        _convolve(*given, *rest, start, stop)
+
+    shared(run, len(z), 1, z.size * n / MACS_PER_NS)
+    return z.reshape(n_images, *of.shape, m)
+
+
+def _highest(x):
+    """The byte whose planes are all +1."""
+    if not isinstance(x, Planes):
+        return 255 if isinstance(x, np.ndarray) else 1
+    return sum(x.coefficients) // functools.reduce(math.gcd, x.coefficients)

@@ -1,0 +1,148 @@
+"""Integers of a few bits, in products and convolutions of every implementation."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import seeds
+
+from bitnet import InputError, kernels
+from bitnet.kernels import Levels, Planes, Window
+
+pytestmark = pytest.mark.usefixtures("implementation")
+
+TERNARY = Levels([0, 1, 3], [1, 1], 0.5)
+levels = st.one_of(
+    st.builds(Levels.uniform, st.integers(1, 8), st.just(0.5), st.sampled_from([0, 1, 255, -3])),
+    st.sampled_from([TERNARY]),
+)
+pads = st.tuples(st.integers(0, 2), st.integers(0, 2))
+windows = st.builds(
+    Window,
+    size=st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    stride=st.tuples(st.integers(1, 2), st.integers(1, 2)),
+    padding=st.tuples(pads, pads),
+    border=st.sampled_from([0, 1, -1]),
+)
+channels = st.sampled_from([1, 3, 7, 16, 63, 64, 65])
+
+
+def planes(rng, own, shape):
+    return own.planes(rng.integers(0, len(own), shape).astype(np.uint8))
+
+
+def operand(rng, own, shape):
+    """Planes of the levels; for None Bits, and for "pixels" those."""
+    if own is None:
+        return kernels.pack(rng.standard_normal(shape))
+    return (
+        rng.integers(0, 256, shape, dtype=np.uint8) if own == "pixels" else planes(rng, own, shape)
+    )
+
+
+def integers(x):
+    if isinstance(x, Planes):
+        return x.integers().astype(np.int64)
+    return 2 * x.astype(np.int64) - 255 if isinstance(x, np.ndarray) else x.signs(np.int64)
+
+
+@given(st.none() | st.just("pixels") | levels, st.none() | levels, st.integers(0, 6),
+       st.integers(1, 70), channels, st.booleans(), seeds)  # fmt: skip
+def test_plane_gemm(left, right, b, m, n, kept, seed):
+    rng = np.random.default_rng(seed)
+    x, weight = operand(rng, left, (b, n)), operand(rng, right, (m, n))
+    weight = kernels.prepare(weight) if kept else weight
+    for _ in range(1 + kept):
+        z = kernels.plane_gemm(x, weight)
+        assert z.dtype == np.int32
+        np.testing.assert_array_equal(z, integers(x) @ integers(weight).T)
+
+
+@given(st.none() | st.just("pixels") | levels, st.none() | levels, windows, channels,
+       st.sampled_from([1, 2, 5, 65]), st.integers(0, 2), seeds)  # fmt: skip
+def test_plane_conv(left, right, window, n, m, n_images, seed):
+    rng = np.random.default_rng(seed)
+    size = rng.integers(3, 7, 2).tolist()
+    x = operand(rng, left, (n_images, *size, n))
+    weight = operand(rng, right, (m, *window.size, n))
+    z = kernels.plane_conv(x, weight, window)
+    with kernels.using("reference"):
+        expected = kernels.plane_conv(x, weight, window)
+    assert z.dtype == expected.dtype == np.int32
+    np.testing.assert_array_equal(z, expected)
+
+
+@pytest.mark.parametrize("border", [0, 1, -1])
+def test_what_stands_beyond_the_images(border):
+    own = Levels.uniform(2, offset=3)  # 0, 2, 4, 6
+    x = own.planes(np.full((1, 1, 1, 1), 1, np.uint8))
+    weight = Levels.uniform(2).planes(np.full((1, 1, 3, 1), 3, np.uint8))  # 3
+    window = Window((1, 3), padding=((0, 0), (1, 1)), border=border)
+    outside = {0: 0, 1: 6, -1: 0}[border]
+    assert kernels.plane_conv(x, weight, window).ravel().tolist() == [3 * (2 + 2 * outside)]
+
+
+@given(st.none() | levels, st.none() | levels, windows, channels, st.sampled_from([1, 4, 33]),
+       st.sampled_from([4, 6, 8]), st.none() | st.integers(0, 99), seeds)  # fmt: skip
+def test_gradients(left, right, window, n, m, bits, drawn, seed):
+    rng = np.random.default_rng(seed)
+    size = rng.integers(3, 7, 2).tolist()
+    x = operand(rng, left, (2, *size, n))
+    weight = operand(rng, right, (m, *window.size, n))
+    grad = rng.standard_normal((2, *window.output(*size), m), np.float32)
+
+    def run():
+        draw = [None if drawn is None else np.random.default_rng(drawn) for _ in range(2)]
+        images = kernels.gradient_of_images(grad, weight, window, size, bits, draw[0])
+        return images, kernels.gradient_of_filters(grad, x, window, bits, draw[1])
+
+    got = run()
+    with kernels.using("reference"):
+        expected = run()
+    for one, other in zip(got, expected, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("own", [Levels.uniform(3), TERNARY, Levels.uniform(2, offset=3)])
+def test_gradients_of_floats(own):
+    rng = np.random.default_rng(0)
+    window = Window((3, 3), padding=((1, 1), (1, 1)))
+    x, weight = planes(rng, own, (2, 4, 5, 7)), planes(rng, own, (6, 3, 3, 7))
+    grad = rng.standard_normal((2, 4, 5, 6)).astype(np.float32)
+    got = [kernels.gradient_of_images(grad, weight, window, (4, 5)),
+           kernels.gradient_of_filters(grad, x, window)]  # fmt: skip
+    with kernels.using("reference"):
+        expected = [kernels.gradient_of_images(grad, weight, window, (4, 5)),
+                    kernels.gradient_of_filters(grad, x, window)]  # fmt: skip
+    for one, other in zip(got, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize("n", [6, 128])
+def test_groups(groups, n):
+    rng = np.random.default_rng(0)
+    own, window = Levels.uniform(3), Window((2, 2))
+    x, weight = planes(rng, own, (2, 4, 4, n)), planes(rng, own, (4, 2, 2, n // groups))
+    z = kernels.plane_conv(x, kernels.prepare(weight), window, groups)
+    values, filters = x.integers(), weight.integers()
+    parts = [
+        window.views(values[..., i * n // groups : (i + 1) * n // groups]) for i in range(groups)
+    ]
+    m = 4 // groups
+    expected = [np.einsum("bhwijc,mijc->bhwm", part, filters[i * m : (i + 1) * m])
+                for i, part in enumerate(parts)]  # fmt: skip
+    np.testing.assert_array_equal(z, np.concatenate(expected, axis=-1))
+
+
+def test_rows_of_planes():
+    x = planes(np.random.default_rng(0), Levels.uniform(2, 0.5, 3), (2, 3, 3, 5))
+    rows = kernels.flatten(x)
+    np.testing.assert_array_equal(rows.integers(), x.integers().reshape(2, 45))
+    assert (rows.unit, rows.offset) == (0.5, 3)
+
+
+def test_sums_that_pass_int32_are_refused():
+    x = Planes(kernels.pack(np.ones((1, 1, 1, 1, 3))), [1 << 30])
+    with pytest.raises(InputError, match="pass the range of int32"):
+        kernels.plane_conv(x, kernels.pack(np.ones((1, 1, 1, 3))), Window((1, 1)))
