@@ -18,7 +18,7 @@ from bitnet.fit import Begun, fit
 from bitnet.module import Module
 from bitnet.nets import net_named
 from bitnet.preparation import GREY, Preparation
-from bitnet.settings import check_settings, inputs_of, model_of, read_data, recipe_of
+from bitnet.settings import as_before, check_settings, inputs_of, model_of, read_data, recipe_of
 from bitnet.train import scores
 
 __all__ = ["Experiment", "Trained", "load_trained", "open_net", "raw_scores"]
@@ -35,8 +35,8 @@ class Experiment:
     Parameters
     ----------
     settings : dict
-        As `bitnet.settings` describes them; picture, classes and crc32, which the data say,
-        may be left out.
+        As `bitnet.settings` describes them; picture, classes and crc32, which the data say, and
+        optimizer, norm and schedule, which the recipe says, may be left out.
     preparation : Preparation, optional
         That of the training which is gone on with; by default it is learned anew.
 
@@ -81,7 +81,9 @@ class Experiment:
             "classes": list(data.classes),
             "crc32": zlib.crc32(np.ascontiguousarray(labels), zlib.crc32(images)),
         }
-        self.settings = {**found, **settings}
+        recipe = recipe_of(settings)
+        own = {"optimizer": recipe.optimizer, "norm": recipe.norm, "schedule": recipe.fall}
+        self.settings = {**found, **own, **settings}
         check_settings(self.settings)
         if changed := [name for name in found if found[name] != self.settings[name]]:
             raise InputError(
@@ -96,7 +98,7 @@ class Experiment:
                 f"crop is {settings['crop']}; expected fewer pixels than the images' "
                 f"{images.shape[1]} x {images.shape[2]}"
             )
-        self.recipe = recipe_of(self.settings)
+        self.recipe = recipe
         self.rng = np.random.default_rng(settings["seed"])
         self.model = model_of(self.settings, self.rng)
         self.optimizer = self.recipe.optimizer_of(self.model)
@@ -132,7 +134,7 @@ class Experiment:
         experiment = cls(trained.settings | ({"folder": folder} if folder else {}),
                          trained.preparation)  # fmt: skip
         parts = experiment.model, experiment.optimizer, experiment.schedule, experiment.rng
-        experiment.done = load_checkpoint(path, *parts, {"experiment": trained.settings})
+        experiment.done = load_checkpoint(path, *parts, {"experiment": file.settings["experiment"]})
         experiment.best = _best(path, file.notes.get("best"))
         if "begun" in file.notes:
             n_batches = len(experiment.data.train[0]) // experiment.settings["batch"]
@@ -143,7 +145,7 @@ class Experiment:
             except (InputError, *UNFIT_STATE) as error:
                 raise InputError(f"{path}: {error}") from None
         if epochs is not None and epochs != trained.settings["epochs"]:
-            if experiment.recipe.fall != "Step":
+            if experiment.recipe.fall in ("cosine", "exponential"):
                 raise InputError(
                     f"epochs is {epochs}, but the learning rate of {path} falls over "
                     f"{trained.settings['epochs']} epochs; leave it out, or begin anew"
@@ -307,6 +309,7 @@ def _read(path):
     settings = file.settings.get("experiment")
     if not isinstance(settings, dict):
         raise InputError(f"{path}: a checkpoint of another program than `bitnet train`")
+    settings = as_before(settings)
     try:
         check_settings(settings)
         net, n_classes = net_named(settings["net"]), len(settings["classes"])
