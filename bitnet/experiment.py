@@ -26,7 +26,8 @@ class Experiment:
     ----------
     settings : dict
         As `bitnet.settings` describes them; picture, classes and crc32, which the data say, and
-        those with a default may be left out.
+        those with a default, and optimizer, norm and schedule, which the recipe says, may be left
+        out.
     preparation : Preparation, optional
         That of the training which is gone on with; by default it is learned anew.
 
@@ -73,7 +74,9 @@ class Experiment:
             "classes": list(data.classes),
             "crc32": zlib.crc32(np.ascontiguousarray(labels), zlib.crc32(images)),
         }
-        self.settings = complete({**found, **settings})
+        recipe = recipe_of(settings)
+        own = {"optimizer": recipe.optimizer, "norm": recipe.norm, "schedule": recipe.fall}
+        self.settings = complete({**found, **own, **settings})
         check_settings(self.settings)
         if changed := [name for name in found if found[name] != self.settings[name]]:
             raise InputError(
@@ -90,7 +93,7 @@ class Experiment:
             )
         self.teacher = Teacher.of(self.settings) if self.settings["teacher"] else None
         self.settings["teacher_crc32"] = self.teacher and self.teacher.crc32
-        self.recipe = recipe_of(self.settings)
+        self.recipe = recipe
         self.rng = np.random.default_rng(settings["seed"])
         self.model = model_of(self.settings, self.rng)
         self.optimizer = self.recipe.optimizer_of(self.model)
@@ -143,7 +146,7 @@ class Experiment:
             except (InputError, *UNFIT_STATE) as error:
                 raise InputError(f"{path}: {error}") from None
         if epochs is not None and epochs != trained.settings["epochs"]:
-            if experiment.recipe.fall != "Step":
+            if experiment.recipe.fall in ("cosine", "exponential"):
                 raise InputError(
                     f"epochs is {epochs}, but the learning rate of {path} falls over "
                     f"{trained.settings['epochs']} epochs; leave it out, or begin anew"

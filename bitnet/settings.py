@@ -13,6 +13,7 @@ from bitnet.recipes import recipe_for
 __all__ = [
     "DEFAULTS",
     "SETTINGS",
+    "as_before",
     "check_settings",
     "check_value",
     "complete",
@@ -30,6 +31,9 @@ SETTINGS = {
     "size": (int, 1, 4096, None),
     "channels": (int, 1, 3, None),
     "recipe": (str,),
+    "optimizer": (str,),
+    "norm": (str,),
+    "schedule": (str,),
     "float": (bool,),
     "epochs": (int, 1, 10**6),
     "batch": (int, 2, 10**6),
@@ -161,13 +165,42 @@ def check_value(name, value):
         raise InputError(f"{name} is {value!r:.60}; expected {KINDS[kind]}{span}")
 
 
+def as_before(settings):
+    """The settings in a file, with those that older files lack as they were then.
+
+    Parameters
+    ----------
+    settings : dict
+        What a file holds.
+
+    Returns
+    -------
+    dict
+
+    Examples
+    --------
+    >>> as_before({"recipe": "torch", "float": False})["optimizer"]
+    'adamax'
+    """
+    settings = complete(settings)
+    if "norm" in settings:
+        return settings
+    recipe, is_float = settings.get("recipe"), settings.get("float")
+    of_torch = recipe == "torch" and not is_float
+    falls = {} if is_float else {"theano": "exponential", "torch": "step"}
+    fall = falls.get(recipe, "cosine") if isinstance(recipe, str) else "cosine"
+    optimizer = "adamax" if of_torch else "adam"
+    return {**settings, "optimizer": optimizer, "norm": "batch", "schedule": fall}
+
+
 def recipe_of(settings):
     """The recipe of a training with its settings put in.
 
     Parameters
     ----------
     settings : dict
-        With net, data, recipe, float, epochs, batch and lr.
+        With net, data, recipe, float, epochs, batch and lr; optimizer, norm and schedule are the
+        recipe's where they are left out.
 
     Returns
     -------
@@ -186,7 +219,8 @@ def recipe_of(settings):
     """
     net = net_named(settings["net"])
     recipe = recipe_for(settings["recipe"], settings["data"], net, settings["float"])
-    return recipe.changed(settings["epochs"], settings["batch"], settings["lr"])
+    parts = (settings.get(name) for name in ("optimizer", "norm", "schedule"))
+    return recipe.changed(settings["epochs"], settings["batch"], settings["lr"], *parts)
 
 
 def model_of(settings, rng):

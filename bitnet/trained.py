@@ -17,7 +17,7 @@ from bitnet.errors import InputError
 from bitnet.module import Module
 from bitnet.nets import net_named
 from bitnet.preparation import Preparation
-from bitnet.settings import check_settings, complete, inputs_of, model_of
+from bitnet.settings import as_before, check_settings, inputs_of, model_of
 from bitnet.train import scores
 
 __all__ = ["Teacher", "Trained", "load_trained", "open_net", "raw_scores"]
@@ -141,7 +141,7 @@ def read_trained(path):
     settings = file.settings.get("experiment")
     if not isinstance(settings, dict):
         raise InputError(f"{path}: a checkpoint of another program than `bitnet train`")
-    settings = complete(settings)
+    settings = as_before(settings)
     try:
         check_settings(settings)
         net, n_classes = net_named(settings["net"]), len(settings["classes"])

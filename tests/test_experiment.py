@@ -14,7 +14,8 @@ from bitnet.experiment import Experiment
 from bitnet.settings import DEFAULTS, inputs_of, read_data
 from bitnet.trained import Teacher, Trained, load_trained, open_net, raw_scores
 
-SMALL = {k: v for k, v in GOOD.items() if k not in ("picture", "classes", "crc32")}
+FOUND = {"picture", "classes", "crc32"}  # by the data, and by the recipe:
+SMALL = {k: GOOD[k] for k in GOOD.keys() - FOUND - {"optimizer", "norm", "schedule"}}
 SMALL |= {"data": "embedded", "limit": 200, "epochs": 3, "batch": 20}
 
 
@@ -33,6 +34,8 @@ EVERY_KIND = pytest.mark.parametrize(
         {"net": "conv:4,4/8", "flip": True, "crop": 2},
         {"recipe": "theano"},
         {"recipe": "torch", "validation": 50, "rounding": "stochastic"},
+        {"optimizer": "bop", "norm": "shift", "schedule": "flips"},
+        {"optimizer": "shift-adamax", "schedule": "exponential"},
         {"float": True, "gradient": None, "rounding": None},
         {"prepare": ["gcn"]},
         {"balance": True, "widen": 2.0, "widen_after": 0.5},
@@ -245,6 +248,23 @@ def test_other_data_are_noticed(tmp_path, monkeypatch):
         Experiment.resume(tmp_path / "net")
 
 
+@pytest.mark.parametrize("recipe", ["default", "torch"])
+def test_files_of_before_are_gone_on_with_as_before(tmp_path, recipe):
+    """Without the names of optimizer, norm and schedule: those that the recipe had then."""
+    then = {"optimizer": "adamax" if recipe == "torch" else "adam", "norm": "batch"}
+    trained_file(tmp_path / "whole", 3, recipe=recipe, **then)
+    trained_file(tmp_path / "part", 1, recipe=recipe, **then)
+    header, arrays = read_archive(tmp_path / "part", KIND, VERSION)
+    for name in ("optimizer", "norm", "schedule"):
+        del header["settings"]["experiment"][name]
+    del header["schedule"]
+    write_archive(tmp_path / "part", KIND, VERSION, header, arrays)
+    experiment = Experiment.resume(tmp_path / "part")
+    assert [epoch.epoch for epoch in experiment.epochs()] == [2, 3]
+    experiment.save(tmp_path / "part")
+    assert (tmp_path / "part").read_bytes() == (tmp_path / "whole").read_bytes()
+
+
 def test_a_batch_larger_than_the_training_set():
     with pytest.raises(InputError, match="batch is 500; there are only 200"):
         Experiment({**SMALL, "batch": 500})
@@ -285,6 +305,9 @@ def changed(what, value):
         (lying(picture=None), "picture"),
         (lying(recipe="__import__"), "recipe"),
         (lying(epochs=10**30), "epochs"),
+        (lying(optimizer="__import__"), "optimizer"),
+        (lying(norm=5), "norm"),
+        (lying(schedule="flop"), "schedule"),
         (lying(extra=1), "extra"),
         (lying(prepare=["gcn", "gcn"]), "other images"),
         (lying(prepare=["x"]), "other images"),

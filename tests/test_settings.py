@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from bitnet import InputError
+from bitnet import BatchNorm, InputError
 from bitnet.settings import (
     DEFAULTS,
     SETTINGS,
+    as_before,
     check_settings,
     complete,
     inputs_of,
@@ -17,7 +18,8 @@ from bitnet.settings import (
 
 GOOD = {
     "net": "mlp:8", "data": "mnist", "folder": None, "size": None, "channels": None,
-    "recipe": "default", "float": False, "epochs": 2, "batch": 50, "lr": 0.003, "seed": 0,
+    "recipe": "default", "optimizer": "adam", "norm": "batch", "schedule": "cosine",
+    "float": False, "epochs": 2, "batch": 50, "lr": 0.003, "seed": 0,
     "gradient": "int8", "rounding": "nearest", "validation": 0, "limit": 0, "flip": False,
     "crop": 0, "prepare": [], "picture": [28, 28, 1], "classes": ["a", "b"], "crc32": 5,
     "balance": False, "widen": None, "widen_after": 0.7, "teacher": None, "teacher_crc32": None,
@@ -34,7 +36,8 @@ def test_good_ones_pass():
     ("name", "value"),
     [
         ("net", 5), ("data", "imagenet"), ("data", None), ("folder", 5), ("size", 0),
-        ("channels", "3"), ("recipe", []), ("float", 1), ("epochs", 0), ("epochs", True),
+        ("channels", "3"), ("recipe", []), ("optimizer", None), ("norm", 3),
+        ("schedule", []), ("float", 1), ("epochs", 0), ("epochs", True),
         ("epochs", 10**7), ("epochs", 2.0), ("batch", 1), ("lr", 1), ("lr", float("nan")),
         ("lr", 0.0), ("lr", float("inf")), ("seed", -1), ("gradient", 8), ("rounding", True),
         ("validation", -1), ("limit", None), ("flip", "yes"), ("crop", 65), ("prepare", "zca"),
@@ -60,7 +63,8 @@ def test_a_missing_one_is_named(name):
 @pytest.mark.parametrize(
     ("name", "value"),
     [("net", "lstm:5"), ("recipe", "paper"), ("gradient", "int3"), ("rounding", "up"),
-     ("net", "mlp:9999999,9999999")],
+     ("net", "mlp:9999999,9999999"), ("optimizer", "adagrad"), ("norm", "layer"),
+     ("schedule", "line")],
 )  # fmt: skip
 def test_unknown_names_build_no_model(name, value):
     with pytest.raises(InputError):
@@ -98,6 +102,32 @@ def test_the_model_and_what_it_takes():
 def test_the_recipe_has_the_settings_put_in():
     recipe = recipe_of({**GOOD, "recipe": "theano", "epochs": 5, "batch": 7, "lr": 0.03})
     assert (recipe.epochs, recipe.batch, recipe.start) == (5, 7, 0.03)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "is_float", "optimizer", "fall"),
+    [("default", False, "adam", "cosine"), ("theano", False, "adam", "exponential"),
+     ("torch", False, "adamax", "step"), ("torch", True, "adam", "cosine"),
+     ("theano", True, "adam", "cosine")],
+)  # fmt: skip
+def test_settings_of_older_files_mean_what_they_meant(recipe, is_float, optimizer, fall):
+    new = {"optimizer", "norm", "schedule"}
+    old = {k: v for k, v in GOOD.items() if k not in new} | {"recipe": recipe, "float": is_float}
+    settings = as_before(old)
+    assert [settings[name] for name in ("optimizer", "norm", "schedule")] == [
+        optimizer, "batch", fall]  # fmt: skip
+    check_settings(settings)
+    model = model_of({**settings, "gradient": None, "rounding": None}, np.random.default_rng(0))
+    norm = next(layer for layer in model.layers if isinstance(layer, BatchNorm))
+    assert (norm.eps, norm.momentum) == ((1e-5, 0.125) if optimizer == "adamax" else (1e-4, 0.1))
+    assert norm.gamma.step_scale == (10.0 if recipe == "default" else 1.0)
+    assert as_before(GOOD) == GOOD
+
+
+def test_a_float_twin_has_no_bits_to_flip():
+    for name, value in (("optimizer", "bop"), ("norm", "shift"), ("schedule", "flips")):
+        with pytest.raises(InputError, match="float twin"):
+            recipe_of({**GOOD, "float": True, name: value})
 
 
 def test_the_last_training_images_are_held_back():

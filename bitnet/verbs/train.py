@@ -17,7 +17,7 @@ from bitnet.functions.linear import GRADIENTS
 from bitnet.layers import ROUNDINGS
 from bitnet.nets import net_named
 from bitnet.preparation import STEPS
-from bitnet.recipes import RECIPES, recipe_for
+from bitnet.recipes import NORMS, OPTIMIZERS, RECIPES, SCHEDULES, recipe_for
 from bitnet.settings import SETTINGS, check_value, complete
 from bitnet.verbs.log import Log
 from bitnet.verbs.options import add_data, add_threads, check_folder, use_threads
@@ -45,6 +45,14 @@ def add_arguments(parser):
     add("--channels", type=int, choices=(1, 3), help="of the set folder: grey, or colours (3)")
     add("--recipe", choices=RECIPES, help="optimizer, rates, loss, epochs, batch; theano and "
         "torch are the papers' (default)")  # fmt: skip
+    add("--optimizer", choices=OPTIMIZERS, help="the recipe's: adam, torch shift-adamax-code; "
+        "shift-adamax is the papers' algorithm, bop flips signs and has no latent weights, sgd "
+        "has momentum 0.9")  # fmt: skip
+    add("--norm", choices=NORMS, help="batch norm, or shift-based batch norm with the paper's or "
+        "the code's backward pass (the recipe's: batch, torch shift-code)")  # fmt: skip
+    add("--schedule", choices=SCHEDULES, help="how the rate falls (the recipe's: cosine, theano "
+        "exponential, torch step); flips: it is halved when the signs that an epoch flips stop "
+        "getting fewer, until they are 1 %%")  # fmt: skip
     add("--float", action="store_true", default=None, help="train the float twin: the same "
         "sizes and epochs with ReLU, cross-entropy, Adam")  # fmt: skip
     add("--epochs", type=int, metavar="N", help="passes over the training set (the recipe's: "
@@ -52,7 +60,8 @@ def add_arguments(parser):
     add("--batch", type=int, metavar="N", help="images in a batch (the recipe's: default 100, or "
         "50 for nets cifar10 and svhn)")  # fmt: skip
     add("--lr", type=float, metavar="RATE", help="first learning rate (the recipe's: default "
-        "0.003, with --float 0.001)")  # fmt: skip
+        "0.003, with --float 0.001; of another optimizer that one's: sgd 0.01, shift-adamax 2^-10, "
+        "shift-adamax-code 2^-6, bop 0.0001)")  # fmt: skip
     add("--seed", type=int, metavar="N", help="of weights, order, dropout, flips and crops (0)")
     add("--gradient", choices=GRADIENTS, help="numbers that the backward products multiply (int8)")
     add("--rounding", choices=ROUNDINGS, help="of gradients of integers (nearest)")
@@ -247,7 +256,13 @@ def _settings(given):
     if data != "folder" and (extra := sorted({"size", "channels"} & given.keys())):
         raise InputError(f"--{extra[0]} is of --data folder; leave it out with {data}")
     recipe = recipe_for(start["recipe"], data, net_named(start["net"]), start["float"])
-    start |= {"epochs": recipe.epochs, "batch": recipe.batch, "lr": recipe.start, "seed": 0,
+    parts = {name: given.get(name) for name in ("optimizer", "norm", "schedule")}
+    try:
+        recipe = recipe.changed(**parts)
+    except InputError as error:
+        raise InputError(f"--{error}") from None
+    start |= {"optimizer": recipe.optimizer, "norm": recipe.norm, "schedule": recipe.fall,
+              "epochs": recipe.epochs, "batch": recipe.batch, "lr": recipe.start, "seed": 0,
               "gradient": None if start["float"] else "int8", "validation": 0, "limit": 0,
               "rounding": None if start["float"] else "nearest", "flip": False, "crop": 0,
               "prepare": list(recipe.prepare)}  # fmt: skip
@@ -323,8 +338,8 @@ def _announce(say, experiment, out):
     say(f"{kind} {settings['net']}, {count} weights, on {settings['data']}: {len(data.train[0])} "
         f"images{held}, {len(data.test[0])} test images")  # fmt: skip
     prepare = f", prepared: {' '.join(settings['prepare'])}" if settings["prepare"] else ""
-    say(f"recipe {recipe.name}: {recipe.optimizer}, {experiment.schedule}, batch "
-        f"{recipe.batch}, {recipe.loss}{prepare}")  # fmt: skip
+    say(f"recipe {recipe.name}: {recipe.optimizer}, {recipe.norm} norm, {experiment.schedule}, "
+        f"batch {recipe.batch}, {recipe.loss}{prepare}")  # fmt: skip
     if switches := _switches(settings):
         say(f"with {'; '.join(switches)}")
     for note in recipe.notes:

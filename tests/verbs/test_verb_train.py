@@ -40,7 +40,7 @@ def test_a_training(folder, capsys):
     assert {path.name for path in folder.iterdir()} == {"mlp-16-embedded.checkpoint", "run.jsonl"}
     first, *epochs = map(json.loads, (folder / "run.jsonl").read_text().splitlines())
     assert first["settings"]["net"] == "mlp:16"
-    assert first["settings"]["optimizer"] == "Adam"
+    assert first["settings"]["optimizer"] == "adam"
     assert [epoch["epoch"] for epoch in epochs] == [1, 2, 3]
     for epoch in epochs:
         assert {k: sum(v) for k, v in epoch["histograms"].items()} == {
