@@ -19,12 +19,13 @@ from bitnet.image_layers import BinaryConv2d, Flatten, MaxPool2d, QuantConv2d
 from bitnet.kernels import Bits, Levels
 from bitnet.layers import BatchNorm, BinaryLinear, Dropout, QuantLinear
 from bitnet.module import Sequential, evaluating
+from bitnet.norms import ShiftBatchNorm
 
 __all__ = ["Agreement", "compare", "find_thresholds", "freeze"]
 
 ONE_BIT = Levels.uniform(1)
 CONVOLUTIONS, LINEARS = (QuantConv2d, BinaryConv2d), (QuantLinear, BinaryLinear)
-NORMS, ACTIVATIONS = (BatchNorm,), (Quantize, Sign)
+NORMS, ACTIVATIONS = (BatchNorm, ShiftBatchNorm), (Quantize, Sign)
 
 
 def freeze(model, input="pixels", image=None):
@@ -69,9 +70,7 @@ def freeze(model, input="pixels", image=None):
             bits, weights = linear.packed, linear.quantizer.levels
             own = {} if weights.is_sign else {"weight_levels": weights}
             if activation is None:
-                scale = norm.gamma.data * norm.running_inv_std
-                norms = norm.running_mean, scale, norm.beta.data
-                layers.append(FrozenOutput(bits, *norms, **own))
+                layers.append(FrozenOutput(bits, *norm.affine(), **own))
                 continue
             largest = math.prod(bits.shape[1:]) * reach * weights.largest
             levels = ONE_BIT if isinstance(activation, Sign) else activation.quantizer.levels
@@ -159,8 +158,8 @@ def _check_numbers(model, groups):
                 f"freeze: the weights of {linear!r} were changed behind the back of the signs that "
                 "an optimizer left; call weight.edit() before a change"
             )
-        if not np.isfinite(norm.gamma.data * norm.running_inv_std).all():
-            raise InputError(f"freeze: gamma * inv_std of {norm!r} passes the range of float32")
+        if not np.isfinite(norm.affine()[1]).all():
+            raise InputError(f"freeze: the scale of {norm!r} passes the range of float32")
 
 
 def find_thresholds(codes, n_units, largest, steps=1):

@@ -2,9 +2,9 @@
 
 from bitnet import plots
 from bitnet.errors import InputError
-from bitnet.experiment import Trained, open_net, raw_scores
 from bitnet.runlog import read_log
 from bitnet.train import weight_bits
+from bitnet.trained import Trained, open_net, raw_scores
 from bitnet.verbs.options import add_data, add_threads, check_number, images_of, use_threads
 
 __all__ = ["bits_of"]

@@ -8,10 +8,10 @@ import numpy as np
 from bitnet import energy
 from bitnet.archive import to_json
 from bitnet.errors import InputError
-from bitnet.experiment import Trained, open_net
 from bitnet.nets import PAPERS, net_named
 from bitnet.repetition import repetitions
 from bitnet.summary import summarize
+from bitnet.trained import Trained, open_net
 from bitnet.verbs.freeze import frozen
 from bitnet.verbs.options import check_number
 

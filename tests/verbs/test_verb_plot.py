@@ -7,7 +7,7 @@ from saved import save_nets
 import bitnet
 from bitnet import InputError, plots
 from bitnet.__main__ import main
-from bitnet.experiment import open_net
+from bitnet.trained import open_net
 
 pytest.importorskip("matplotlib", reason="plots need matplotlib (extra plot)")
 
