@@ -28,7 +28,7 @@ FLOORS = [
     ["fit", "recipes"],
     ["deploy", "settings"],
     ["experiment", "repetition", "summary"],
-    ["bench", "energy", "plots"],
+    ["bench", "energy", "operations", "plots"],
     ["__init__"],
     ["verbs"],
     ["__main__"],
