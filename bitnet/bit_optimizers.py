@@ -109,7 +109,7 @@ class ShiftAdaMax(Optimizer):
 
 
 class Bop(Adam):
-    """Bop (Helwegen et al., arXiv 1906.02107, algorithm 1): bits that flip, no latent weights.
+    """Bop (Helwegen et al., arXiv 1906.02107): bits that flip, no latent weights.
 
     The weights of binary layers become +1.0 and -1.0 in `Parameter.data`, at once, and stay so.
     `m <- (1 - gamma) m + gamma g`; a weight is flipped where `|m| > threshold` and m has its

@@ -62,7 +62,7 @@ OPTIMIZERS = {
     "shift-adamax-code": partial(ShiftAdaMax, variant="code"),
     "bop": Bop,
 }
-RATES = {"adam": 3e-3, "adamax": 3e-3, "sgd": 1e-2, "shift-adamax": 2.0**-10,
+RATES = {"adam": 3e-3, "adamax": 3e-3, "sgd": 0.1, "shift-adamax": 2.0**-10,
          "shift-adamax-code": 2.0**-6, "bop": 1e-4}  # fmt: skip
 SCHEDULES = ("constant", "cosine", "exponential", "step", "flips")
 LOSSES = {"squared_hinge": functions.squared_hinge, "cross_entropy": functions.cross_entropy}

@@ -173,9 +173,7 @@ class Flips(Schedule):
     each step; a smaller rate lets them settle.  Behind an epoch the rate is multiplied by `factor`
     if its flip ratio is above `target` and has stopped falling, that is, if it is above
     `fall` times the least ratio of all earlier epochs.  So it is a function of the ratios alone:
-    `rate = start * factor**n`, with n the number of such epochs.  (This package's own; that the
-    flip ratio tells more of a binary net than the size of its latent weights is an observation of
-    arXiv 1906.02107.)
+    `rate = start * factor**n`, with n the number of such epochs.  (This package's own: no paper's.)
 
     Parameters
     ----------

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from bitnet import Bop, InputError, Parameter, ShiftAdaMax, functions
+from bitnet import Adam, Bop, InputError, Parameter, ShiftAdaMax, functions
 from bitnet.models import binary_mlp
 
 RNG = np.random.default_rng(0)
@@ -84,8 +84,6 @@ def test_bop_is_its_algorithm_and_adam_moves_the_rest():
         assert optimizer.flips == flips[-1]
     assert min(flips) > 0
     other = Parameter(np.zeros(70))
-    from bitnet import Adam
-
     adam = Adam([other], 0.01)
     for g in GRADS:
         other.grad = g[0]

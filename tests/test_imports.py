@@ -31,7 +31,7 @@ FLOORS = [
     ["deploy", "settings"],
     ["trained"],
     ["experiment", "repetition", "summary"],
-    ["bench", "energy", "plots"],
+    ["bench", "energy", "operations", "plots"],
     ["__init__"],
     ["verbs"],
     ["__main__"],

@@ -60,7 +60,7 @@ def add_arguments(parser):
     add("--batch", type=int, metavar="N", help="images in a batch (the recipe's: default 100, or "
         "50 for nets cifar10 and svhn)")  # fmt: skip
     add("--lr", type=float, metavar="RATE", help="first learning rate (the recipe's: default "
-        "0.003, with --float 0.001; of another optimizer that one's: sgd 0.01, shift-adamax 2^-10, "
+        "0.003, with --float 0.001; of another optimizer that one's: sgd 0.1, shift-adamax 2^-10, "
         "shift-adamax-code 2^-6, bop 0.0001)")  # fmt: skip
     add("--seed", type=int, metavar="N", help="of weights, order, dropout, flips and crops (0)")
     add("--gradient", choices=GRADIENTS, help="numbers that the backward products multiply (int8)")

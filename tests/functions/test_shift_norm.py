@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import seeds
 
-from bitnet import InputError, functions
+from bitnet import InputError, Tensor, functions
 
 VARIANTS = pytest.mark.parametrize("variant", ["paper", "code"])
 
@@ -39,8 +39,6 @@ def test_forward_is_the_algorithm(variant):
 
 
 def gradients(x, gamma, beta, variant, grad_y):
-    from bitnet import Tensor
-
     parts = [Tensor(a, requires_grad=True) for a in (x, gamma, beta)]
     functions.shift_batch_norm(*parts, variant=variant).backward(grad_y)
     return [part.grad for part in parts]

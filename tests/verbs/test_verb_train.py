@@ -251,6 +251,22 @@ def test_a_teacher_that_has_moved(folder, capsys):
         main(["train", "--resume", "alone", "--teacher", "twin"])
 
 
+def test_another_optimizer_norm_and_schedule(capsys):
+    words = "--optimizer", "bop", "--norm", "shift", "--schedule", "flips"
+    train(*words, "--out", "a", "--log", "a.jsonl")
+    announced = "default: bop, shift norm, Flips(start=0.0001, target=0.01, factor=0.5, fall=0.9)"
+    assert announced in capsys.readouterr().out
+    trained = load_trained("a")
+    assert set(np.unique(trained.model.layers[0].weight.data)) == {-1.0, 1.0}
+    main(["train", "--resume", "a", "--epochs", "4", "--log", "a.jsonl", *words])
+    with pytest.raises(InputError, match="--norm is batch, but a was begun with shift"):
+        main(["train", "--resume", "a", "--norm", "batch"])
+    main(["freeze", "a", "--out", "a.npz"])
+    capsys.readouterr()
+    main(["summary", "a.npz", "--operations"])
+    assert "no multiplication is left" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_folder_of_pictures(folder, channels):
     rng = np.random.default_rng(0)
@@ -303,6 +319,8 @@ def test_a_folder_of_pictures(folder, channels):
         (["--teacher-weight", "0.5"], "--teacher-weight is of --teacher"),
         (["--teacher", "x"], "teacher .*x: No such file"),
         (["--teacher", "."], "teacher "),
+        (["--float", "--schedule", "flips"], "--schedule flips is of binary nets"),
+        (["--float", "--optimizer", "bop"], "--optimizer bop is of binary nets"),
         (["--gradient", "float32", "--rounding", "stochastic"], "leave the rounding out"),
         (["--out", "missing/net"], "there is no folder missing"),
         (["--out", "."], "it is a folder"),
