@@ -24,7 +24,7 @@ FLOORS = [
     ["activations", "layers", "optimizers", "schedules"],
     ["image_layers"],
     ["branches"],
-    ["data", "gradcheck", "models", "runlog"],
+    ["data", "gradcheck", "imagenet_models", "models", "runlog"],
     ["checkpoint", "nets", "reestimation", "train"],
     ["fit", "recipes"],
     ["deploy", "settings"],
@@ -51,6 +51,7 @@ ONLY = {
     "data.checksums": {"archive", "data", "errors"},
     "data.fetch": {"archive", "data", "errors"},
     "data.image_folder": {"errors"},
+    "data.image_stream": {"backend", "data", "errors"},
     "data.datasets": {"data", "errors"},
 }
 

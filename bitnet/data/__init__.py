@@ -6,7 +6,13 @@ from bitnet.data.cifar import read_cifar, write_cifar
 from bitnet.data.datasets import DATASETS, Dataset, available, load_dataset, scale_pixels
 from bitnet.data.fetch import fetch
 from bitnet.data.idx import read_idx, write_idx
-from bitnet.data.image_folder import read_image, read_image_folder, read_images_of
+from bitnet.data.image_folder import (
+    list_image_folder,
+    read_image,
+    read_image_folder,
+    read_images_of,
+)
+from bitnet.data.image_stream import crop_image, image_batches
 from bitnet.data.svhn import read_svhn
 from bitnet.preparation import Preparation
 
@@ -16,7 +22,10 @@ __all__ = [
     "Preparation",
     "available",
     "batches",
+    "crop_image",
     "fetch",
+    "image_batches",
+    "list_image_folder",
     "load_dataset",
     "read_cifar",
     "read_idx",
