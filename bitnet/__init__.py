@@ -16,6 +16,7 @@ if int(_numpy.__version__.partition(".")[0]) < 2:
     raise ImportError(f"bitnet needs NumPy 2.0 or newer; this is NumPy {_numpy.__version__}")
 
 from bitnet import functions, kernels, models, schedules
+from bitnet.activations import Quantize, ReLU, Sign
 from bitnet.backend import set_num_threads, status
 from bitnet.checkpoint import load_checkpoint, save_checkpoint
 from bitnet.command import run
@@ -25,9 +26,16 @@ from bitnet.deploy.freeze import compare, freeze
 from bitnet.deploy.runtime import FrozenNet
 from bitnet.errors import InputError
 from bitnet.gradcheck import check_gradient
-from bitnet.image_layers import AvgPool2d, BinaryConv2d, Conv2d, Flatten, MaxPool2d
+from bitnet.image_layers import (
+    AvgPool2d,
+    BinaryConv2d,
+    Conv2d,
+    Flatten,
+    MaxPool2d,
+    QuantConv2d,
+)
 from bitnet.kernels import Bits, keep_memory
-from bitnet.layers import BatchNorm, BinaryLinear, Dropout, Linear, ReLU, Sign
+from bitnet.layers import BatchNorm, BinaryLinear, Dropout, Linear, QuantLinear
 from bitnet.module import Module, Sequential
 from bitnet.optimizers import SGD, Adam, AdaMax
 from bitnet.parameter import Parameter
@@ -64,6 +72,9 @@ __all__ = [
     "MaxPool2d",
     "Module",
     "Parameter",
+    "QuantConv2d",
+    "QuantLinear",
+    "Quantize",
     "ReLU",
     "Sequential",
     "Sign",

@@ -1,16 +1,15 @@
-"""Activations of a few bits: the layer that puts a quantizer behind a batch norm."""
+"""Activations: quantizers of a few bits, the sign, and the rectifier of float twins."""
 
 import dataclasses
 import math
 
-import numpy as np
-
 from bitnet import functions
+from bitnet.backend import check_generator
 from bitnet.errors import InputError
 from bitnet.module import Module
-from bitnet.quantizers import Quantizer, Uniform
+from bitnet.quantizers import quantizer_of
 
-__all__ = ["Quantize"]
+__all__ = ["Quantize", "ReLU", "Sign"]
 
 
 class Quantize(Module):
@@ -49,13 +48,7 @@ class Quantize(Module):
     """
 
     def __init__(self, quantizer):
-        if isinstance(quantizer, (int, np.integer)) and not isinstance(quantizer, bool):
-            quantizer = Uniform(quantizer)
-        if not isinstance(quantizer, Quantizer):
-            raise InputError(
-                f"Quantize: got {quantizer!r}; expected bits from 1 to 8, or a quantizer"
-            )
-        self.quantizer = quantizer
+        self.quantizer = quantizer_of("Quantize", quantizer)
 
     def forward(self, x):
         return functions.quantize(x, self.quantizer)
@@ -74,3 +67,57 @@ class Quantize(Module):
 
     def __repr__(self):
         return f"Quantize({self.quantizer!r})"
+
+
+class Sign(Module):
+    """The sign as packed bits, with the saturated straight-through estimator.
+
+    Parameters
+    ----------
+    window : float, optional
+        Gradients pass where |x| <= window, 1; may be changed during training.
+    stochastic : bool, optional
+        Draw the sign in training, +1 with probability clip((x + 1) / 2, 0, 1), as in the
+        papers' Torch experiments; evaluation is always deterministic.
+    rng : numpy.random.Generator, optional
+        The source of randomness; needed if `stochastic`.
+
+    Raises
+    ------
+    InputError
+        If `stochastic` comes without a generator.
+
+    Examples
+    --------
+    >>> Sign()([[0.2, -0.2]]).data.signs()
+    array([[ 1, -1]], dtype=int8)
+    """
+
+    def __init__(self, window=1.0, stochastic=False, rng=None):
+        if stochastic:
+            check_generator("Sign", rng)
+        self.window, self.stochastic, self.rng = window, stochastic, rng
+
+    def forward(self, x):
+        if self.stochastic and self.training:
+            return functions.stochastic_sign(x, self.rng, self.window)
+        return functions.sign(x, self.window)
+
+    def __repr__(self):
+        return "Sign(stochastic=True)" if self.stochastic else "Sign()"
+
+
+class ReLU(Module):
+    """The rectifier `max(x, 0)`, for the float twin.
+
+    Examples
+    --------
+    >>> ReLU()([-1.0, 2.0]).data
+    array([0., 2.], dtype=float32)
+    """
+
+    def forward(self, x):
+        return functions.relu(x)
+
+    def __repr__(self):
+        return "ReLU()"

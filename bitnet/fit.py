@@ -7,11 +7,12 @@ import time
 import numpy as np
 
 from bitnet import kernels
+from bitnet.activations import ReLU, Sign
 from bitnet.data.batches import batches
 from bitnet.errors import InputError
 from bitnet.image_layers import BinaryConv2d
 from bitnet.kernels import Bits
-from bitnet.layers import BinaryLinear, ReLU, Sign
+from bitnet.layers import BinaryLinear
 from bitnet.module import evaluating
 from bitnet.train import evaluate, flip_ratio, weight_bits
 

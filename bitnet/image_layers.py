@@ -15,11 +15,20 @@ from bitnet import functions, kernels
 from bitnet.backend import check_generator
 from bitnet.errors import InputError
 from bitnet.kernels import Window
-from bitnet.layers import check_backward, sign_of
+from bitnet.layers import check_backward, latent_weight, packed_of, quantized
 from bitnet.module import Module
 from bitnet.parameter import Parameter
+from bitnet.quantizers import quantizer_of
 
-__all__ = ["AvgPool2d", "BinaryConv2d", "Conv2d", "Flatten", "MaxPool2d", "window_of"]
+__all__ = [
+    "AvgPool2d",
+    "BinaryConv2d",
+    "Conv2d",
+    "Flatten",
+    "MaxPool2d",
+    "QuantConv2d",
+    "window_of",
+]
 
 
 def window_of(size, stride=1, padding=0, border=0):
@@ -99,11 +108,11 @@ class _Convolution(Module):
         return f"{type(self).__name__}({self.inputs}, {self.outputs}, {size}{groups})"
 
 
-class BinaryConv2d(_Convolution):
-    """A convolution with ±1 filters, `functions.binary_conv2d(x, sign(weight), window)`.
+class QuantConv2d(_Convolution):
+    """A convolution with filters of a few bits, `functions.quantized_conv2d`.
 
-    Latent weights, their signs, clip and step scale are those of `BinaryLinear`; the step is
-    scaled by sqrt((inputs + outputs) / groups * taps / 1.5), as in the papers' code.
+    Latent weights, quantizer, clip and step scale are those of `QuantLinear`; the step is scaled
+    by sqrt((inputs + outputs) / groups * taps / 1.5), as in the papers' code.
 
     Parameters
     ----------
@@ -115,12 +124,68 @@ class BinaryConv2d(_Convolution):
         Taps, 3.
     stride, padding, border : optional
         As for `window_of`; the papers' "same" with a border of 0 by default.
-    gradient, rounding : optional
-        As for `BinaryLinear`.
+    weights, gradient, rounding : optional
+        As for `QuantLinear`.
     groups : int, optional
         Groups of channels, each with filters of its own; divides inputs and outputs.
     balance : bool, optional
-        Take the signs of the latent filters, each less its mean, see `functions.balance`.
+        Quantize the latent filters, each less its mean, see `functions.balance`.
+
+    Attributes
+    ----------
+    weight : Parameter
+        The latent filters, float32 of shape (outputs, rows, columns, inputs / groups).
+    packed : Bits or Planes
+        The filters that the layer multiplies with.
+
+    Raises
+    ------
+    InputError
+        If a number is out of its range or the input does not fit.
+
+    Examples
+    --------
+    >>> layer = QuantConv2d(3, 8, np.random.default_rng(0), weights=2)
+    >>> layer(np.zeros((2, 6, 5, 3), np.uint8)).shape
+    (2, 6, 5, 8)
+    """
+
+    def __init__(self, inputs, outputs, rng, size=3, stride=1, padding="same", border=0, weights=1,
+                 gradient="int8", rounding="nearest", groups=1, balance=False):  # fmt: skip
+        super().__init__(inputs, outputs, rng, size, stride, padding, border, groups)
+        name = type(self).__name__
+        if max(n for pads in self.window.padding for n in pads) >= max(self.window.size):
+            raise InputError(
+                f"{name}: padding is {padding!r} for {self.window.size} taps; expected less "
+                "than there are taps, as a frozen net demands"
+            )
+        check_backward(name, gradient, rounding)
+        self.quantizer = quantizer_of(name, weights)
+        self.gradient, self.rounding, self.rng, self.balance = gradient, rounding, rng, balance
+        fan = (inputs + outputs) / groups * self.window.taps
+        shape = outputs, *self.window.size, self.group
+        self.weight = latent_weight(shape, fan, self.quantizer, rng)
+
+    def forward(self, x):
+        self._check(x)
+        rng = self.rng if self.rounding == "stochastic" else None
+        return functions.quantized_conv2d(
+            x, quantized(self), self.window, self.gradient, rng, self.groups
+        )
+
+    @property
+    def packed(self):
+        """The quantized filters, Bits or Planes of the shape of `weight`."""
+        return packed_of(self)
+
+
+class BinaryConv2d(QuantConv2d):
+    """A convolution with ±1 filters, `QuantConv2d` of one bit.
+
+    Parameters
+    ----------
+    inputs, outputs, rng, size, stride, padding, border, gradient, rounding, groups, balance
+        As for `QuantConv2d`.
 
     Attributes
     ----------
@@ -143,29 +208,13 @@ class BinaryConv2d(_Convolution):
 
     def __init__(self, inputs, outputs, rng, size=3, stride=1, padding="same", border=0,
                  gradient="int8", rounding="nearest", groups=1, balance=False):  # fmt: skip
-        super().__init__(inputs, outputs, rng, size, stride, padding, border, groups)
-        if max(n for pads in self.window.padding for n in pads) >= max(self.window.size):
-            raise InputError(
-                f"BinaryConv2d: padding is {padding!r} for {self.window.size} taps; expected less "
-                "than there are taps, as a frozen net demands"
-            )
-        check_backward("BinaryConv2d", gradient, rounding)
-        self.gradient, self.rounding, self.rng, self.balance = gradient, rounding, rng, balance
-        latent = rng.uniform(-1, 1, (outputs, *self.window.size, self.group)).astype(np.float32)
-        scale = math.sqrt((inputs + outputs) / groups * self.window.taps / 1.5)
-        self.weight = Parameter(latent, bound=1.0, step_scale=scale)
-
-    def forward(self, x):
-        self._check(x)
-        rng = self.rng if self.rounding == "stochastic" else None
-        return functions.binary_conv2d(
-            x, sign_of(self), self.window, self.gradient, rng, self.groups
-        )
+        windows = size, stride, padding, border
+        super().__init__(inputs, outputs, rng, *windows, 1, gradient, rounding, groups, balance)
 
     @property
     def bits(self):
         """The signs of the latent filters, Bits of the shape of `weight`."""
-        return sign_of(self).data if self.balance else self.weight.signs
+        return self.packed
 
 
 class Conv2d(_Convolution):

@@ -13,17 +13,19 @@ from functools import partial
 import numpy as np
 
 from bitnet import functions
+from bitnet.activations import Sign
 from bitnet.backend import check_generator
 from bitnet.errors import InputError
 from bitnet.functions.linear import GRADIENTS
 from bitnet.module import Module
 from bitnet.parameter import Parameter
-from bitnet.tensor import is_recording
+from bitnet.quantizers import Uniform, quantizer_of
+from bitnet.tensor import is_recording, no_grad
 
-__all__ = ["BatchNorm", "BinaryLinear", "Dropout", "Linear", "ReLU", "Sign"]
-
+__all__ = ["BatchNorm", "BinaryLinear", "Dropout", "Linear", "QuantLinear"]
 
 ROUNDINGS = ("nearest", "stochastic")
+ONE_BIT = Uniform(1)
 
 
 def _check_count(layer, **counts):
@@ -39,14 +41,15 @@ def _check_width(layer, x, inputs):
         raise InputError(f"{layer!r}: got an input of shape {x.shape}; expected (B, {inputs})")
 
 
-class BinaryLinear(Module):
-    """A linear layer with ±1 weights on packed inputs; no bias, as batch norm follows.
+class QuantLinear(Module):
+    """A linear layer with weights of a few bits on integers; no bias, as batch norm follows.
 
-    The latent weights are floats from U(-1, 1), clipped to [-1, 1] after each step of the
-    optimizer, which leaves their signs packed; each call multiplies with those by XOR and
-    popcount, and packs the signs itself where the weights were changed otherwise.  Their step
-    is scaled by sqrt((inputs + outputs) / 1.5), the inverse of the coefficient that the
-    papers' code takes from Glorot, sqrt(1.5 / (inputs + outputs)).
+    The latent weights are floats from U(-bound, bound), clipped to that range after each step of
+    the optimizer, where `bound` is the quantizer's largest number; each call quantizes and packs
+    them, and lets all of their gradient pass.  It gives the integers of the product, in units of
+    input and weights, see `functions.quantized_linear`.  The step of the weights is scaled by
+    sqrt((inputs + outputs) / 1.5), the inverse of the coefficient that the papers' code takes
+    from Glorot, sqrt(1.5 / (inputs + outputs)).
 
     Parameters
     ----------
@@ -54,26 +57,85 @@ class BinaryLinear(Module):
         The width N of the input and M of the output, 1 or more.
     rng : numpy.random.Generator
         The source of the first weights, and of stochastic rounding.
+    weights : int or Quantizer, optional
+        Their bits, from 1 to 8 (see `quantizers.Uniform`), or another quantizer; 1 by default.
     gradient : {"float32", "int8", "int7", "int6", "int5", "int4"}, optional
-        The numbers that the backward products multiply, see `functions.binary_linear`.
+        The numbers that the backward products multiply, see `functions.quantized_linear`.
     rounding : {"nearest", "stochastic"}, optional
         Of a gradient of integers.
     balance : bool, optional
-        Take the signs of the latent weights less the mean of their row, see `functions.balance`.
+        Quantize the latent weights less the mean of their row, see `functions.balance`.
 
     Attributes
     ----------
     weight : Parameter
         The latent weights, float32 of shape (outputs, inputs); to change them by hand, change
         `weight.edit()`.
-    bits : Bits
-        Their signs, or the balanced ones: the weights that the layer multiplies with.
+    packed : Bits or Planes
+        The weights that the layer multiplies with.
 
     Raises
     ------
     InputError
-        If a width is not 1 or more, the gradient or rounding is unknown, or the input does
-        not fit.
+        If a width is not 1 or more, the quantizer, gradient or rounding is unknown, or the input
+        does not fit.
+
+    Examples
+    --------
+    >>> layer = QuantLinear(784, 10, np.random.default_rng(0), weights=2)
+    >>> layer(np.zeros((5, 784), np.uint8)).shape
+    (5, 10)
+    >>> layer.packed
+    Planes(shape=(10, 784), 2 planes, unit=0.333333)
+    """
+
+    def __init__(self, inputs, outputs, rng, weights=1, gradient="int8", rounding="nearest",
+                 balance=False):  # fmt: skip
+        name = type(self).__name__
+        _check_count(name, inputs=inputs, outputs=outputs)
+        check_generator(name, rng)
+        check_backward(name, gradient, rounding)
+        self.quantizer = quantizer_of(name, weights)
+        self.gradient, self.rounding, self.rng, self.balance = gradient, rounding, rng, balance
+        self.inputs, self.outputs = int(inputs), int(outputs)
+        self.weight = latent_weight((outputs, inputs), inputs + outputs, self.quantizer, rng)
+
+    def forward(self, x):
+        _check_width(self, x, self.inputs)
+        rng = self.rng if self.rounding == "stochastic" else None
+        return functions.quantized_linear(x, quantized(self), self.gradient, rng)
+
+    @property
+    def packed(self):
+        """The quantized weights, Bits or Planes of shape (outputs, inputs)."""
+        return packed_of(self)
+
+    def __repr__(self):
+        return f"QuantLinear({self.inputs}, {self.outputs}, {self.quantizer!r})"
+
+
+class BinaryLinear(QuantLinear):
+    """A linear layer with ±1 weights on packed inputs, `QuantLinear` of one bit.
+
+    An optimizer's step leaves the signs of the latent weights packed; each call multiplies with
+    those by XOR and popcount, and packs the signs itself where the weights were changed otherwise.
+
+    Parameters
+    ----------
+    inputs, outputs, rng, gradient, rounding, balance
+        As for `QuantLinear`.
+
+    Attributes
+    ----------
+    weight : Parameter
+        As that of `QuantLinear`, clipped to [-1, 1].
+    bits : Bits
+        The signs, or the balanced ones: the weights that the layer multiplies with.
+
+    Raises
+    ------
+    InputError
+        As for `QuantLinear`.
 
     Examples
     --------
@@ -85,33 +147,39 @@ class BinaryLinear(Module):
     """
 
     def __init__(self, inputs, outputs, rng, gradient="int8", rounding="nearest", balance=False):
-        _check_count("BinaryLinear", inputs=inputs, outputs=outputs)
-        check_generator("BinaryLinear", rng)
-        check_backward("BinaryLinear", gradient, rounding)
-        self.gradient, self.rounding, self.rng, self.balance = gradient, rounding, rng, balance
-        self.inputs, self.outputs = int(inputs), int(outputs)
-        latent = rng.uniform(-1, 1, (outputs, inputs)).astype(np.float32)
-        self.weight = Parameter(latent, bound=1.0, step_scale=math.sqrt((inputs + outputs) / 1.5))
-
-    def forward(self, x):
-        _check_width(self, x, self.inputs)
-        rng = self.rng if self.rounding == "stochastic" else None
-        return functions.binary_linear(x, sign_of(self), self.gradient, rng)
+        super().__init__(inputs, outputs, rng, 1, gradient, rounding, balance)
 
     @property
     def bits(self):
         """The signs of the latent weights, Bits of shape (outputs, inputs)."""
-        return sign_of(self).data if self.balance else self.weight.signs
+        return self.packed
 
     def __repr__(self):
         return f"BinaryLinear({self.inputs}, {self.outputs})"
 
 
-def sign_of(layer):
-    """The weights that a binary layer multiplies with; all of the gradient passes."""
+def latent_weight(shape, fan, quantizer, rng):
+    """The latent weights of a layer with `fan` inputs and outputs in all."""
+    bound = float(abs(quantizer.levels.values()).max())
+    latent = rng.uniform(-bound, bound, shape).astype(np.float32)
+    return Parameter(latent, bound=bound, step_scale=math.sqrt(fan / 1.5))
+
+
+def quantized(layer):
+    """The weights that a layer multiplies with, as a Tensor of Bits or Planes."""
     # an optimizer has packed the signs of the weights themselves, not those of balanced ones
     latent = functions.balance(layer.weight) if layer.balance else layer.weight
-    return functions.sign(latent, window=None)
+    if layer.quantizer == ONE_BIT:
+        return functions.sign(latent, window=None)
+    return functions.quantize(latent, layer.quantizer, straight=not layer.quantizer.smooth)
+
+
+def packed_of(layer):
+    """The weights that a layer multiplies with, as Bits or Planes."""
+    if layer.quantizer == ONE_BIT and not layer.balance:
+        return layer.weight.signs
+    with no_grad():
+        return quantized(layer).data
 
 
 def check_backward(name, gradient, rounding):
@@ -246,60 +314,6 @@ class BatchNorm(Module):
 
     def __repr__(self):
         return f"BatchNorm({self.features})"
-
-
-class Sign(Module):
-    """The sign as packed bits, with the saturated straight-through estimator.
-
-    Parameters
-    ----------
-    window : float, optional
-        Gradients pass where |x| <= window, 1; may be changed during training.
-    stochastic : bool, optional
-        Draw the sign in training, +1 with probability clip((x + 1) / 2, 0, 1), as in the
-        papers' Torch experiments; evaluation is always deterministic.
-    rng : numpy.random.Generator, optional
-        The source of randomness; needed if `stochastic`.
-
-    Raises
-    ------
-    InputError
-        If `stochastic` comes without a generator.
-
-    Examples
-    --------
-    >>> Sign()([[0.2, -0.2]]).data.signs()
-    array([[ 1, -1]], dtype=int8)
-    """
-
-    def __init__(self, window=1.0, stochastic=False, rng=None):
-        if stochastic:
-            check_generator("Sign", rng)
-        self.window, self.stochastic, self.rng = window, stochastic, rng
-
-    def forward(self, x):
-        if self.stochastic and self.training:
-            return functions.stochastic_sign(x, self.rng, self.window)
-        return functions.sign(x, self.window)
-
-    def __repr__(self):
-        return "Sign(stochastic=True)" if self.stochastic else "Sign()"
-
-
-class ReLU(Module):
-    """The rectifier `max(x, 0)`, for the float twin.
-
-    Examples
-    --------
-    >>> ReLU()([-1.0, 2.0]).data
-    array([0., 2.], dtype=float32)
-    """
-
-    def forward(self, x):
-        return functions.relu(x)
-
-    def __repr__(self):
-        return "ReLU()"
 
 
 class Dropout(Module):

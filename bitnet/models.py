@@ -7,9 +7,10 @@ binary_convnet(**SVHN, rng=rng)      6 397 632
 
 import itertools
 
+from bitnet.activations import ReLU, Sign
 from bitnet.errors import InputError
 from bitnet.image_layers import BinaryConv2d, Conv2d, Flatten, MaxPool2d
-from bitnet.layers import BatchNorm, BinaryLinear, Dropout, Linear, ReLU, Sign
+from bitnet.layers import BatchNorm, BinaryLinear, Dropout, Linear
 from bitnet.module import Sequential
 
 __all__ = ["binary_convnet", "binary_mlp", "float_convnet", "float_mlp"]

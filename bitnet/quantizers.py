@@ -48,6 +48,15 @@ def check_positive(name, **values):
             raise InputError(f"{name}: {key} is {value!r}; expected a number above 0")
 
 
+def quantizer_of(name, value):
+    """A quantizer itself, or `Uniform` of a number of bits."""
+    if isinstance(value, Quantizer):
+        return value
+    if isinstance(value, (int, np.integer)) and not isinstance(value, bool) and 1 <= value <= 8:
+        return Uniform(int(value))
+    raise InputError(f"{name}: got {value!r}; expected bits from 1 to 8, or a quantizer")
+
+
 class Quantizer:
     """What quantizers share: values from codes, and the slope 0 or 1 of a window."""
 

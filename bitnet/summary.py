@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 
+from bitnet.activations import Sign
 from bitnet.archive import archive_bytes
 from bitnet.deploy.file import KIND, VERSION, contents
 from bitnet.deploy.freeze import freeze
@@ -12,7 +13,7 @@ from bitnet.deploy.runtime import FrozenConv, FrozenNet, FrozenOutput
 from bitnet.errors import InputError
 from bitnet.image_layers import BinaryConv2d, Conv2d, Flatten
 from bitnet.kernels import Bits, Planes, words_for
-from bitnet.layers import BatchNorm, BinaryLinear, Dropout, Linear, Sign
+from bitnet.layers import BatchNorm, BinaryLinear, Dropout, Linear
 from bitnet.module import Sequential, evaluating
 from bitnet.table import aligned, count
 

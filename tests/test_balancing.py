@@ -74,8 +74,8 @@ def test_the_layer_multiplies_with_the_signs_of_now_after_each_step(conv):
         assert np.array_equal(layer.bits.signs(), signs)
         z = layer(x)
         weight = kernels.pack(signs)
-        expected = (F.binary_conv2d(x, weight, layer.window) if conv
-                    else F.binary_linear(x, weight))  # fmt: skip
+        expected = (F.quantized_conv2d(x, weight, layer.window) if conv
+                    else F.quantized_linear(x, weight))  # fmt: skip
         assert np.array_equal(z.data, expected.data)
         adam.zero_grad()
         z.backward(RNG.standard_normal(z.shape).astype(np.float32))

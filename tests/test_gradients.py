@@ -26,12 +26,25 @@ LABELS = np.array([0, 4, 2])
 
 def product(x, w):
     """A product of packed signs: sign passes every gradient, so its surrogate is x itself."""
-    return F.binary_linear(F.sign(x, window=None), F.sign(w, window=None))
+    return F.quantized_linear(F.sign(x, window=None), F.sign(w, window=None))
 
 
 def convolution(x, w, window=WINDOW, groups=1):
     signs = F.sign(x, window=None), F.sign(w, window=None)
-    return F.binary_conv2d(*signs, window, groups=groups)
+    return F.quantized_conv2d(*signs, window, groups=groups)
+
+
+TWO_BITS, THREE_BITS = np.array([-3, -1, 1, 3]) / 3, np.arange(-7, 8, 2) / 7
+
+
+def of_few_bits(product):
+    """A product in units of 1/3 and 1/7; the quantizers pass every gradient."""
+
+    def quantized_product(x, w):
+        codes = F.quantize(x, Uniform(2), straight=True), F.quantize(w, Uniform(3), straight=True)
+        return product(*codes)
+
+    return quantized_product
 
 
 def in_three_groups(x, w, bias=BIAS[:3]):
@@ -68,7 +81,7 @@ def draw(seed=5):
 def dropped_signs(x):
     """Dropout of packed signs, as numbers: forward of a fixed mask is linear in x."""
     planes = F.dropout(F.sign(x, window=None), 0.5, draw())
-    return F.binary_linear(planes, F.sign(np.eye(70) * 2 - 1))
+    return F.quantized_linear(planes, F.sign(np.eye(70) * 2 - 1))
 
 
 def dropped_by_hand(x):
@@ -152,10 +165,12 @@ CASES = {
         ((lambda x: F.unpack(F.sign(x, window=None), np.float64), X), {"surrogate": lambda x: x}),
         ((quantized(Uniform(3), straight=True), X), {"surrogate": lambda x: x}),
     ],
-    "BinaryLinear": [
+    "QuantizedLinear": [
         ((product, SIGNS, SIGN_WEIGHT), {"surrogate": lambda x, w: x @ w.T}),
-        ((lambda w: F.binary_linear(PIXELS, F.sign(w, window=None)), SIGN_WEIGHT),
+        ((lambda w: F.quantized_linear(PIXELS, F.sign(w, window=None)), SIGN_WEIGHT),
          {"surrogate": lambda w: (2.0 * PIXELS - 255) @ w.T}),
+        ((of_few_bits(F.quantized_linear), RNG.choice(TWO_BITS, (5, 70)),
+          RNG.choice(THREE_BITS, (4, 70))), {"surrogate": lambda x, w: 21 * (x @ w.T)}),
     ],
     "Balance": [((F.balance, WEIGHT), {"batched": ()}), ((F.balance, FILTERS), {"batched": ()})],
     "Conv2d": [
@@ -164,16 +179,19 @@ CASES = {
           BIAS), {}),
         ((in_three_groups, IMAGES, FILTERS[:3, ..., :1], BIAS[:3]), {}),
     ],
-    "BinaryConv2d": [
+    "QuantizedConv2d": [
+        ((of_few_bits(lambda x, w: F.quantized_conv2d(x, w, WINDOW)),
+          RNG.choice(TWO_BITS, IMAGES.shape), RNG.choice(THREE_BITS, FILTERS.shape)),
+         {"surrogate": lambda x, w: 21 * F.conv2d(x, w, NO_BIAS, WINDOW)}),
         ((lambda x, w: convolution(x, w, groups=3), SIGN_IMAGES, SIGN_FILTERS[:3, ..., :1]),
          {"surrogate": lambda x, w: in_three_groups(x, w, NO_BIAS[:3])}),
         ((convolution, SIGN_IMAGES, SIGN_FILTERS),
          {"surrogate": lambda x, w: F.conv2d(x, w, NO_BIAS, WINDOW)}),
         ((lambda x, w: convolution(x, w, WHITE), SIGN_IMAGES, SIGN_FILTERS),
          {"surrogate": lambda x, w: F.conv2d(x, w, NO_BIAS, WHITE)}),
-        ((lambda w: F.binary_conv2d(PIXEL_IMAGES, F.sign(w, window=None), WINDOW), SIGN_FILTERS),
+        ((lambda w: F.quantized_conv2d(PIXEL_IMAGES, F.sign(w, window=None), WINDOW), SIGN_FILTERS),
          {"surrogate": lambda w: F.conv2d(2.0 * PIXEL_IMAGES - 255, w, NO_BIAS, WINDOW)}),
-        ((lambda w: F.binary_conv2d(PIXEL_IMAGES, F.sign(w, window=None), WHITE), SIGN_FILTERS),
+        ((lambda w: F.quantized_conv2d(PIXEL_IMAGES, F.sign(w, window=None), WHITE), SIGN_FILTERS),
          {"surrogate": lambda w: 255.0 * F.conv2d(PIXEL_IMAGES / 127.5 - 1, w, NO_BIAS, WHITE)}),
     ],
     "MaxPool2d": [
@@ -256,7 +274,7 @@ def test_gradients_through_planes_with_a_scale():
     x = bitnet_leaf(SIGNS)
     planes = F.dropout(F.sign(x, window=None), 0.2, draw())
     assert isinstance(planes.data, Planes)
-    z = F.binary_linear(planes, weight)
+    z = F.quantized_linear(planes, weight)
     keep = draw().random(SIGNS.shape, dtype=np.float32) >= 0.2
     assert np.allclose(z.data, (SIGNS * keep * 1.25) @ SIGN_WEIGHT.T)
     z.backward(np.ones((3, 4)))

@@ -69,7 +69,7 @@ def test_batch_norm_and_sign_in_one_pass_are_the_two(window, training):
         norm.gamma.data[:], norm.beta.data[:] = np.linspace(-1, 1, 9), np.linspace(0.5, -0.5, 9)
         norm.train(training)
         weight = Parameter(np.random.default_rng(1).uniform(-1, 1, (9, 9)))
-        x = functions.binary_linear(kernels.pack(z > 0), functions.sign(weight, window=None))
+        x = functions.quantized_linear(kernels.pack(z > 0), functions.sign(weight, window=None))
         y = Sequential(norm, sign)(x) if in_one_pass else sign(norm(x))
         y.backward(np.cos(np.arange(450, dtype=np.float32)).reshape(50, 9))
         results.append((y.data, weight.grad, norm.gamma.grad, norm.beta.grad, norm.state_dict()))

@@ -90,7 +90,9 @@ def test_a_product_meets_other_gradients_as_an_array():
     weight = Parameter(np.random.default_rng(1).uniform(-1, 1, (5, 70)))
     for leaf in (weight, Tensor(weight.data.copy(), requires_grad=True)):
         signs = functions.sign(leaf, window=None)
-        total = functions.binary_linear(X, signs).sum() + functions.binary_linear(X, signs).sum()
+        total = (
+            functions.quantized_linear(X, signs).sum() + functions.quantized_linear(X, signs).sum()
+        )
         (total + leaf.sum()).backward()
         expected = np.tile(2 * (2.0 * X - 255).sum(axis=0) + 1, (5, 1))
         assert isinstance(leaf.grad, np.ndarray)
@@ -100,7 +102,7 @@ def test_a_product_meets_other_gradients_as_an_array():
 def test_a_product_passes_a_window_as_an_array():
     weight = Parameter([[0.5, -2.0, 0.25]])
     pixels = np.array([[255, 255, 0]], np.uint8)
-    functions.binary_linear(pixels, functions.sign(weight)).sum().backward()
+    functions.quantized_linear(pixels, functions.sign(weight)).sum().backward()
     assert weight.grad.tolist() == [[255.0, 0.0, -255.0]]
 
 

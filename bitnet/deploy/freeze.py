@@ -12,11 +12,12 @@ import math
 import numpy as np
 
 from bitnet import kernels
+from bitnet.activations import Sign
 from bitnet.deploy.runtime import INPUTS, FrozenConv, FrozenLayer, FrozenNet, FrozenOutput
 from bitnet.errors import InputError
 from bitnet.image_layers import BinaryConv2d, Flatten, MaxPool2d
 from bitnet.kernels import Bits
-from bitnet.layers import BatchNorm, BinaryLinear, Dropout, Sign
+from bitnet.layers import BatchNorm, BinaryLinear, Dropout
 from bitnet.module import Sequential, evaluating
 
 __all__ = ["Agreement", "compare", "find_thresholds", "freeze"]

@@ -2,9 +2,9 @@
 
 from bitnet.functions.activations import hardtanh, relu
 from bitnet.functions.arithmetic import add, divide, multiply, negate, power, subtract
-from bitnet.functions.convolution import binary_conv2d, conv2d
+from bitnet.functions.convolution import conv2d, quantized_conv2d
 from bitnet.functions.dropout import dropout
-from bitnet.functions.linear import binary_linear, linear, matmul
+from bitnet.functions.linear import linear, matmul, quantized_linear
 from bitnet.functions.losses import cross_entropy, distillation, squared_hinge
 from bitnet.functions.normalization import (
     batch_norm,
@@ -22,8 +22,6 @@ __all__ = [
     "balance",
     "batch_norm",
     "batch_norm_sign",
-    "binary_conv2d",
-    "binary_linear",
     "concatenate",
     "conv2d",
     "cross_entropy",
@@ -42,6 +40,8 @@ __all__ = [
     "normalize_sign",
     "power",
     "quantize",
+    "quantized_conv2d",
+    "quantized_linear",
     "relu",
     "reshape",
     "sign",

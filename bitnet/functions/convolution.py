@@ -6,12 +6,12 @@ import numpy as np
 
 from bitnet import kernels
 from bitnet.errors import InputError
-from bitnet.functions.linear import GRADIENTS
-from bitnet.kernels import Bits, Window
+from bitnet.functions.linear import GRADIENTS, check_quantized, in_units
+from bitnet.kernels import Window
 from bitnet.kernels.threads import shared
 from bitnet.tensor import Function, as_tensor
 
-__all__ = ["binary_conv2d", "conv2d"]
+__all__ = ["conv2d", "quantized_conv2d"]
 
 COPIED_PER_NS = 4  # bytes, one thread, about
 
@@ -125,8 +125,8 @@ def _check(name, x, weight, window, groups):
     window.output(*x.shape[1:3])
 
 
-class BinaryConv2d(Function):
-    """The convolution of bits or pixels with filters of bits, by counting the bits that differ."""
+class QuantizedConv2d(Function):
+    """The convolution of integers of a few bits, or pixels, with filters of a few bits."""
 
     takes_bits = True
 
@@ -135,34 +135,34 @@ class BinaryConv2d(Function):
 
     def forward(self, x, weight):  # (B, H, W, C), (M, rows, columns, C)
         self.x, self.weight, self.size = x, weight, x.shape[1:3]
-        if isinstance(x, Bits):
-            return kernels.xnor_conv(
-                x, weight, self.window, self.groups
-            )  # (B, H', W', M) int32, exact
-        self.x = x.copy()  # whoever loads the pixels may reuse their buffer
-        return kernels.plane_conv(x, weight, self.window, self.groups)
+        if isinstance(x, np.ndarray):
+            self.x = x.copy()  # whoever loads the pixels may reuse their buffer
+        return kernels.plane_conv(x, weight, self.window, self.groups)  # int32, exact
 
     def backward(self, grad_z):  # (B, H', W', M)
         grad_x = grad_weight = None
         if self.needs_grad[0]:  # one scale a pixel
-            operands = grad_z, self.weight, self.window, self.size
+            operands = in_units(grad_z, self.x), self.weight, self.window, self.size
             grad_x = kernels.gradient_of_images(*operands, *self.rule)
         if self.needs_grad[1]:  # one scale a filter
-            grad_weight = kernels.gradient_of_filters(grad_z, self.x, self.window, *self.rule)
+            grad = in_units(grad_z, self.weight)
+            grad_weight = kernels.gradient_of_filters(grad, self.x, self.window, *self.rule)
         return grad_x, grad_weight
 
 
-def binary_conv2d(x, weight, window, gradient="float32", rng=None, groups=1):
-    """A convolution with ±1 filters, by counting the bits that differ from them.
+def quantized_conv2d(x, weight, window, gradient="float32", rng=None, groups=1):
+    """A convolution of integers of a few bits with filters of a few bits.
 
-    What `binary_linear` is to matrices: exact integers, of the pixels as they are packed, and
-    with a border of 0 exact there too, since a tap beyond the images adds nothing.
+    What `quantized_linear` is to matrices: exact integers in units of both operands, of the
+    pixels as they are packed, and with a border of 0 exact there too, since a tap beyond the
+    images adds nothing.
 
     Parameters
     ----------
-    x : Tensor of Bits or of uint8
-        Images of shape (B, H, W, C): signs, or 8-bit pixels, which count as `2p - 255`.
-    weight : Tensor of Bits
+    x : Tensor of Bits, of Planes, or of uint8
+        Images of shape (B, H, W, C): signs, integers of a few bits, or 8-bit pixels, which count
+        as `2p - 255`.
+    weight : Tensor of Bits or of Planes
         Filters of shape (M, rows, columns, C / groups).
     window : Window
         Where the taps stand.
@@ -188,16 +188,12 @@ def binary_conv2d(x, weight, window, gradient="float32", rng=None, groups=1):
     --------
     >>> from bitnet.functions import sign
     >>> x, weight = sign(np.ones((1, 2, 2, 3))), sign(-np.ones((1, 2, 2, 3)))
-    >>> binary_conv2d(x, weight, Window((2, 2)))
+    >>> quantized_conv2d(x, weight, Window((2, 2)))
     Tensor(array([[[[-12]]]], dtype=int32))
     """
     x, weight = as_tensor(x), as_tensor(weight)
-    if not isinstance(x.data, Bits) and x.data.dtype != np.uint8:
-        raise InputError(
-            f"binary_conv2d: x holds {x.data.dtype}; expected Bits (put a sign before it) "
-            "or uint8 pixels"
-        )
-    if gradient not in GRADIENTS:
-        raise InputError(f"binary_conv2d: gradient is {gradient!r}; expected one of {[*GRADIENTS]}")
-    _check("binary_conv2d", x, weight, window, groups)
-    return BinaryConv2d(window, GRADIENTS[gradient], rng, groups)(x, weight)
+    check_quantized("quantized_conv2d", x, gradient)
+    if getattr(x.data, "scale", 1.0) != 1.0:
+        raise InputError("quantized_conv2d: no dropout before a convolution of planes")
+    _check("quantized_conv2d", x, weight, window, groups)
+    return QuantizedConv2d(window, GRADIENTS[gradient], rng, groups)(x, weight)

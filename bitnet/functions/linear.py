@@ -4,10 +4,10 @@ import numpy as np
 
 from bitnet import kernels
 from bitnet.errors import InputError
-from bitnet.kernels import Bits, Planes
+from bitnet.kernels import Bits, Planes, Quantized
 from bitnet.tensor import Function, Tensor, as_tensor
 
-__all__ = ["GRADIENTS", "binary_linear", "linear", "matmul"]
+__all__ = ["GRADIENTS", "linear", "matmul", "quantized_linear"]
 
 
 class MatMul(Function):
@@ -105,8 +105,8 @@ def linear(x, weight, bias):
 GRADIENTS = {"float32": None} | {f"int{bits}": bits for bits in (8, 7, 6, 5, 4)}
 
 
-class BinaryLinear(Function):
-    """x @ weight.T for ±1 weights, by counting the bits that differ."""
+class QuantizedLinear(Function):
+    """x @ weight.T of integers of a few bits each, in units of both."""
 
     takes_bits = True
 
@@ -114,20 +114,20 @@ class BinaryLinear(Function):
         self.gradient_bits, self.rng = gradient_bits, rng
 
     def forward(self, x, weight):
-        self.x, self.weight = x, weight  # a bit an element is all that backward needs
-        if isinstance(x, Bits):
-            return kernels.xnor_gemm(x, weight)  # (B, M) int32, exact
+        self.x, self.weight = x, weight  # a few bits an element are all that backward needs
         if isinstance(x, np.ndarray):
             self.x = x.copy()  # whoever loads the pixels may reuse their buffer
-        z = kernels.plane_gemm(x, weight)
+        z = kernels.plane_gemm(x, weight)  # (B, M) int32, exact
         return z if getattr(x, "scale", 1.0) == 1.0 else z * np.float32(x.scale)
 
     def backward(self, grad_z):
         grad_x = grad_weight = None
         if self.needs_grad[0]:
-            grad_x = kernels.signed_gemm(self.numbers(grad_z), self.weight)
+            grad = in_units(self.numbers(grad_z), self.x)
+            grad_x = kernels.signed_gemm(grad, self.weight)
         if self.needs_grad[1]:
-            grad_weight = kernels.Product(self.numbers(grad_z.T), self.x)
+            grad = in_units(self.numbers(grad_z.T), self.weight)
+            grad_weight = kernels.Product(grad, self.x)
         return grad_x, grad_weight
 
     def numbers(self, grad):
@@ -137,22 +137,35 @@ class BinaryLinear(Function):
         return kernels.quantize(grad, self.gradient_bits, self.rng)
 
 
-def binary_linear(x, weight, gradient="float32", rng=None):
-    """The product `x @ weight.T` of packed operands: the pre-activations of a binary layer.
+def in_units(grad, x):
+    """A gradient by the integers of an operand as one by its numbers, `unit` times as large."""
+    unit = getattr(x, "unit", 1.0)
+    if unit == 1.0:
+        return grad
+    if isinstance(grad, Quantized):
+        return Quantized(grad.values, grad.scales / np.float32(unit), grad.largest)
+    return grad / grad.dtype.type(unit)
+
+
+def quantized_linear(x, weight, gradient="float32", rng=None):
+    """The product `x @ weight.T` of integers of a few bits: the pre-activations of a layer.
 
     Algorithm 1, s_k = ab_{k-1} Wb_k, and Algorithm 4 of the papers; for pixels their
-    equation for the first layer.  The product is exact and so, with "float32", is its gradient;
-    what the straight-through estimator pretends is in `sign` alone.  With "int8" the gradient
-    of the result is rounded to integers of 8 bits before both backward products, with one scale
-    a sample for `grad_x` and one an output for `grad_weight` (the second paper, section 4.4,
-    has 6 bits on a logarithmic scale).
+    equation for the first layer.  The product is that of the integers that the planes of x and
+    of the weights stand for, in units of both: numbers of unit a times numbers of unit b are a b
+    times as large, which the batch norm behind takes up.  It is exact and so, with "float32", is
+    its gradient (by the numbers, not by the integers); what the straight-through estimator
+    pretends is in `sign` and `quantize` alone.  With "int8" the gradient of the result is rounded
+    to integers of 8 bits before both backward products, with one scale a sample for `grad_x` and
+    one an output for `grad_weight` (the second paper, section 4.4, has 6 bits on a logarithmic
+    scale).
 
     Parameters
     ----------
     x : Tensor of Bits, of Planes, or of uint8
-        Shape (B, N): signs; or signs after dropout; or 8-bit pixels, which count as
+        Shape (B, N): signs; or integers of a few bits; or 8-bit pixels, which count as
         `2p - 255`, 255 times the pixels scaled to [-1, 1].
-    weight : Tensor of Bits
+    weight : Tensor of Bits or of Planes
         Shape (M, N).
     gradient : {"float32", "int8", "int7", "int6", "int5", "int4"}, optional
         The numbers that the backward products multiply.
@@ -162,7 +175,7 @@ def binary_linear(x, weight, gradient="float32", rng=None):
     Returns
     -------
     Tensor
-        int32 of shape (B, M); float32 for Planes whose scale is not 1.
+        int32 of shape (B, M); float32 behind a dropout, for Planes whose scale is not 1.
 
     Raises
     ------
@@ -171,22 +184,30 @@ def binary_linear(x, weight, gradient="float32", rng=None):
 
     Examples
     --------
-    >>> from bitnet.functions import sign
+    >>> from bitnet.functions import quantize, sign
+    >>> from bitnet.quantizers import Uniform
     >>> x, weight = sign([[0.1, -0.2, 0.3]]), sign([[1.0, 1.0, 1.0]])
-    >>> binary_linear(x, weight)
+    >>> quantized_linear(x, weight)
     Tensor(array([[1]], dtype=int32))
-    >>> binary_linear(np.array([[255, 255, 0]], np.uint8), weight)
+    >>> quantized_linear(np.array([[255, 255, 0]], np.uint8), weight)
     Tensor(array([[255]], dtype=int32))
+    >>> quantized_linear(quantize([[1.0, 0.2, -0.2]], Uniform(2)), weight)  # 3 + 1 - 1
+    Tensor(array([[3]], dtype=int32))
     """
-    x = as_tensor(x)
+    x, weight = as_tensor(x), as_tensor(weight)
+    check_quantized("quantized_linear", x, gradient)
+    return QuantizedLinear(GRADIENTS[gradient], rng)(x, weight)
+
+
+def check_quantized(name, x, gradient):
+    """Refuse inputs that are no integers of a few bits, and gradients that do not exist."""
     if not isinstance(x.data, (Bits, Planes)) and x.data.dtype != np.uint8:
         raise InputError(
-            f"binary_linear: x holds {x.data.dtype}; expected Bits (put a sign before it) "
-            "or uint8 pixels"
+            f"{name}: x holds {x.data.dtype}; expected Bits (put a sign before it), Planes (a "
+            "quantizer) or uint8 pixels"
         )
     if gradient not in GRADIENTS:
-        raise InputError(f"binary_linear: gradient is {gradient!r}; expected one of {[*GRADIENTS]}")
-    return BinaryLinear(GRADIENTS[gradient], rng)(x, weight)
+        raise InputError(f"{name}: gradient is {gradient!r}; expected one of {[*GRADIENTS]}")
 
 
 Tensor.__matmul__ = matmul

@@ -147,7 +147,7 @@ class Flatten(Function):
 
     def forward(self, x):
         self.shape = x.shape
-        if isinstance(x, Bits):
+        if isinstance(x, (Bits, Planes)):
             return kernels.flatten(x)
         return x.reshape(x.shape[0], math.prod(x.shape[1:]))
 

@@ -22,7 +22,7 @@ def gradients(gradient, x, latent, window=SAME, rng=None):
     weight = Parameter(latent)
     inputs = Tensor(x, requires_grad=x.dtype == np.float32)
     signs = F.sign(inputs, window=None) if x.dtype == np.float32 else inputs
-    z = F.binary_conv2d(signs, F.sign(weight, window=None), window, gradient, rng)
+    z = F.quantized_conv2d(signs, F.sign(weight, window=None), window, gradient, rng)
     z.backward(GRAD)
     return [g for g in (inputs.grad, weight.grad) if g is not None]
 
@@ -53,7 +53,7 @@ def test_every_implementation_gives_the_same_gradients(implementation, border, x
 def test_pixels_may_be_overwritten_after_the_forward_pass():
     expected = gradients("float32", PIXELS, FIRST)
     buffer, weight = PIXELS.copy(), Parameter(FIRST)
-    z = F.binary_conv2d(buffer, F.sign(weight, window=None), SAME)
+    z = F.quantized_conv2d(buffer, F.sign(weight, window=None), SAME)
     buffer[:] = 0
     z.backward(GRAD)
     assert np.array_equal(weight.grad, expected[0])
@@ -81,9 +81,9 @@ def test_flattened_bits_are_the_flattened_numbers(channels):
         (lambda: F.conv2d(IMAGES, FIRST, np.zeros(6), SAME), "do not fit"),
         (lambda: F.conv2d(IMAGES, LATENT, np.zeros(5), SAME), "6 filters"),
         (lambda: F.conv2d(IMAGES, LATENT, np.zeros(6), 3), "a Window"),
-        (lambda: F.binary_conv2d(IMAGES, F.sign(LATENT), SAME), "put a sign before it"),
-        (lambda: F.binary_conv2d(PIXELS, F.sign(FIRST), SAME, "int9"), "int9"),
-        (lambda: F.binary_conv2d(PIXELS, F.sign(FIRST), Window((2, 2))), "do not fit"),
+        (lambda: F.quantized_conv2d(IMAGES, F.sign(LATENT), SAME), "put a sign before it"),
+        (lambda: F.quantized_conv2d(PIXELS, F.sign(FIRST), SAME, "int9"), "int9"),
+        (lambda: F.quantized_conv2d(PIXELS, F.sign(FIRST), Window((2, 2))), "do not fit"),
         (lambda: F.max_pool2d(IMAGES[0], SAME), "expected images"),
         (lambda: F.max_pool2d(kernels.pack(IMAGES), 3), "a Window"),
         (lambda: F.max_pool2d(IMAGES, Window((1, 1), padding=((1, 1), (1, 1)))), "sees a pixel"),

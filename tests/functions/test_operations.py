@@ -75,7 +75,7 @@ def test_dropout_after_dropout():
 def test_binary_linear_of_planes_is_exact_where_the_scale_is_one():
     x = F.dropout(F.sign(np.ones((3, 70), np.float32)), 0.5, np.random.default_rng(0))
     weight = F.sign(np.ones((2, 70), np.float32))
-    z = F.binary_linear(x, weight).data
+    z = F.quantized_linear(x, weight).data
     assert z.dtype == np.int32
     assert np.array_equal(z[:, 0], x.data.values().sum(axis=1))
 
@@ -96,9 +96,9 @@ def test_binary_linear_of_planes_is_exact_where_the_scale_is_one():
         lambda: F.sum(Tensor(X), axis=2),
         lambda: F.mean(Tensor(X[:0])),
         lambda: F.power(Tensor(X), Tensor(X)),
-        lambda: F.binary_linear(X, F.sign(X)),
-        lambda: F.binary_linear(np.arange(24).reshape(4, 6), F.sign(X)),
-        lambda: F.binary_linear(F.sign(X), F.sign(X[:, :5])),
+        lambda: F.quantized_linear(X, F.sign(X)),
+        lambda: F.quantized_linear(np.arange(24).reshape(4, 6), F.sign(X)),
+        lambda: F.quantized_linear(F.sign(X), F.sign(X[:, :5])),
         lambda: F.batch_norm(X[:1], np.ones(6), np.zeros(6)),
         lambda: F.batch_norm(X, np.ones(5), np.zeros(6)),
         lambda: F.normalize(X[0], np.ones(6), np.zeros(6), np.zeros(6), np.ones(6)),
