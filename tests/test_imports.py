@@ -46,6 +46,7 @@ ONLY = {
     "data.cifar": {"archive", "errors"},
     "data.idx": {"archive", "errors"},
     "data.svhn": {"errors"},
+    "data.photos": {"backend", "data", "errors"},
     "preparation": {"errors"},
     "data.batches": {"backend", "errors"},
     "data.catalogue": {"errors"},

@@ -13,6 +13,7 @@ from bitnet.data.image_folder import (
     read_images_of,
 )
 from bitnet.data.image_stream import crop_image, image_batches
+from bitnet.data.photos import photographs, write_image_folder
 from bitnet.data.svhn import read_svhn
 from bitnet.preparation import Preparation
 
@@ -27,6 +28,7 @@ __all__ = [
     "image_batches",
     "list_image_folder",
     "load_dataset",
+    "photographs",
     "read_cifar",
     "read_idx",
     "read_image",
@@ -37,4 +39,5 @@ __all__ = [
     "verify",
     "write_cifar",
     "write_idx",
+    "write_image_folder",
 ]
