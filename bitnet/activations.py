@@ -7,7 +7,7 @@ from bitnet import functions
 from bitnet.backend import check_generator
 from bitnet.errors import InputError
 from bitnet.module import Module
-from bitnet.quantizers import quantizer_of
+from bitnet.quantizers.names import quantizer_of
 
 __all__ = ["Quantize", "ReLU", "Sign"]
 
@@ -44,11 +44,16 @@ class Quantize(Module):
     array([[ 0.33333334, -0.33333334,  1.        ]], dtype=float32)
     >>> layer.window = 2.0
     >>> layer
-    Quantize(Uniform(bits_of_code=2, bound=1.0, window=2.0))
+    Quantize(Uniform(bits=2, bound=1.0, window=2.0))
     """
 
     def __init__(self, quantizer):
         self.quantizer = quantizer_of("Quantize", quantizer)
+        if not self.quantizer.elementwise:
+            raise InputError(
+                f"Quantize: the codes of {quantizer!r} depend on all numbers of a batch; expected "
+                "a quantizer of single numbers, as Uniform, Linear or Logarithmic"
+            )
 
     def forward(self, x):
         return functions.quantize(x, self.quantizer)

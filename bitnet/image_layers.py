@@ -18,7 +18,7 @@ from bitnet.kernels import Window
 from bitnet.layers import check_backward, latent_weight, packed_of, quantized
 from bitnet.module import Module
 from bitnet.parameter import Parameter
-from bitnet.quantizers import quantizer_of
+from bitnet.quantizers.names import quantizer_of
 
 __all__ = [
     "AvgPool2d",

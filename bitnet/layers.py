@@ -16,10 +16,11 @@ from bitnet import functions
 from bitnet.activations import Sign
 from bitnet.backend import check_generator
 from bitnet.errors import InputError
-from bitnet.functions.linear import GRADIENTS
+from bitnet.functions.linear import GRADIENTS, check_gradient_rule
 from bitnet.module import Module
 from bitnet.parameter import Parameter
-from bitnet.quantizers import Uniform, quantizer_of
+from bitnet.quantizers import Uniform
+from bitnet.quantizers.names import quantizer_of
 from bitnet.tensor import is_recording, no_grad
 
 __all__ = ["BatchNorm", "BinaryLinear", "Dropout", "Linear", "QuantLinear"]
@@ -59,8 +60,9 @@ class QuantLinear(Module):
         The source of the first weights, and of stochastic rounding.
     weights : int or Quantizer, optional
         Their bits, from 1 to 8 (see `quantizers.Uniform`), or another quantizer; 1 by default.
-    gradient : {"float32", "int8", "int7", "int6", "int5", "int4"}, optional
-        The numbers that the backward products multiply, see `functions.quantized_linear`.
+    gradient : str, optional
+        The numbers that the backward products multiply, "int8" by default; see
+        `functions.quantized_linear`.
     rounding : {"nearest", "stochastic"}, optional
         Of a gradient of integers.
     balance : bool, optional
@@ -194,6 +196,7 @@ def check_backward(name, gradient, rounding):
             f"{name}: {rounding} rounding is of integers, and the gradient is float32; "
             "use another gradient, or leave the rounding out"
         )
+    check_gradient_rule(name, gradient, True if rounding == "stochastic" else None)
 
 
 class Linear(Module):

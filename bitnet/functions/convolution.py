@@ -166,11 +166,11 @@ def quantized_conv2d(x, weight, window, gradient="float32", rng=None, groups=1):
         Filters of shape (M, rows, columns, C / groups).
     window : Window
         Where the taps stand.
-    gradient : {"float32", "int8", "int7", "int6", "int5", "int4"}, optional
-        The numbers that the backward products multiply: with one scale a pixel for the images,
-        and one a filter for the filters.
+    gradient : str, optional
+        The numbers that the backward products multiply, as for `quantized_linear`: integers with
+        one scale a pixel for the images, and one a filter for the filters.
     rng : numpy.random.Generator, optional
-        Round the gradient's integers by chance, without a bias; otherwise to the nearest.
+        As for `quantized_linear`.
     groups : int, optional
         Groups of channels, each with M / groups filters of C / groups channels.
 
@@ -192,7 +192,7 @@ def quantized_conv2d(x, weight, window, gradient="float32", rng=None, groups=1):
     Tensor(array([[[[-12]]]], dtype=int32))
     """
     x, weight = as_tensor(x), as_tensor(weight)
-    check_quantized("quantized_conv2d", x, gradient)
+    check_quantized("quantized_conv2d", x, gradient, rng)
     if getattr(x.data, "scale", 1.0) != 1.0:
         raise InputError("quantized_conv2d: no dropout before a convolution of planes")
     _check("quantized_conv2d", x, weight, window, groups)

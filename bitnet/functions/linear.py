@@ -4,7 +4,7 @@ import numpy as np
 
 from bitnet import kernels
 from bitnet.errors import InputError
-from bitnet.kernels import Bits, Planes, Quantized
+from bitnet.kernels import Bits, Planes, Quantized, Rounding
 from bitnet.tensor import Function, Tensor, as_tensor
 
 __all__ = ["GRADIENTS", "linear", "matmul", "quantized_linear"]
@@ -102,7 +102,29 @@ def linear(x, weight, bias):
     return Linear()(x, weight, bias)
 
 
-GRADIENTS = {"float32": None} | {f"int{bits}": bits for bits in (8, 7, 6, 5, 4)}
+# name: how the gradient is rounded before the backward products
+GRADIENTS = {"float32": None} | {
+    f"{kind}{bits}": Rounding(kind, bits)
+    for kind, most in (("int", 8), ("dorefa", 8), ("log", 6))
+    for bits in range(most, 3, -1)
+}
+
+
+def check_gradient_rule(name, gradient, rng):
+    """Refuse numbers that a backward product cannot multiply, or not by chance, or only so."""
+    if gradient not in GRADIENTS:
+        raise InputError(f"{name}: gradient is {gradient!r}; expected one of {[*GRADIENTS]}")
+    kind = gradient.rstrip("0123456789")
+    if kind == "dorefa" and rng is None:
+        raise InputError(
+            f"{name}: a gradient of {gradient} has noise; give a generator, or a layer "
+            "rounding='stochastic', or take an integer gradient"
+        )
+    if kind == "log" and rng is not None:
+        raise InputError(
+            f"{name}: a gradient of {gradient} is rounded to the nearest power of two; leave the "
+            "generator out, or rounding='stochastic' of a layer"
+        )
 
 
 class QuantizedLinear(Function):
@@ -131,7 +153,7 @@ class QuantizedLinear(Function):
         return grad_x, grad_weight
 
     def numbers(self, grad):
-        """The gradient as it is multiplied: floats, or integers with a scale a row."""
+        """The gradient as it is multiplied: floats, integers with a scale a row, or powers."""
         if self.gradient_bits is None:
             return grad
         return kernels.quantize(grad, self.gradient_bits, self.rng)
@@ -157,8 +179,8 @@ def quantized_linear(x, weight, gradient="float32", rng=None):
     its gradient (by the numbers, not by the integers); what the straight-through estimator
     pretends is in `sign` and `quantize` alone.  With "int8" the gradient of the result is rounded
     to integers of 8 bits before both backward products, with one scale a sample for `grad_x` and
-    one an output for `grad_weight` (the second paper, section 4.4, has 6 bits on a logarithmic
-    scale).
+    one an output for `grad_weight`; with "log6" to powers of two, as in section 4.4 of the second
+    paper.
 
     Parameters
     ----------
@@ -167,10 +189,13 @@ def quantized_linear(x, weight, gradient="float32", rng=None):
         `2p - 255`, 255 times the pixels scaled to [-1, 1].
     weight : Tensor of Bits or of Planes
         Shape (M, N).
-    gradient : {"float32", "int8", "int7", "int6", "int5", "int4"}, optional
-        The numbers that the backward products multiply.
+    gradient : str, optional
+        The numbers that the backward products multiply: "float32"; "int8" to "int4";
+        "dorefa8" to "dorefa4", DoReFa-Net's integers with noise; or "log6", "log5", "log4",
+        powers of two.  `kernels.quantize` has the formulas.
     rng : numpy.random.Generator, optional
         Round the gradient's integers by chance, without a bias; otherwise to the nearest.
+        Needed for "dorefa", and not for powers of two.
 
     Returns
     -------
@@ -195,19 +220,18 @@ def quantized_linear(x, weight, gradient="float32", rng=None):
     Tensor(array([[3]], dtype=int32))
     """
     x, weight = as_tensor(x), as_tensor(weight)
-    check_quantized("quantized_linear", x, gradient)
+    check_quantized("quantized_linear", x, gradient, rng)
     return QuantizedLinear(GRADIENTS[gradient], rng)(x, weight)
 
 
-def check_quantized(name, x, gradient):
+def check_quantized(name, x, gradient, rng):
     """Refuse inputs that are no integers of a few bits, and gradients that do not exist."""
     if not isinstance(x.data, (Bits, Planes)) and x.data.dtype != np.uint8:
         raise InputError(
             f"{name}: x holds {x.data.dtype}; expected Bits (put a sign before it), Planes (a "
             "quantizer) or uint8 pixels"
         )
-    if gradient not in GRADIENTS:
-        raise InputError(f"{name}: gradient is {gradient!r}; expected one of {[*GRADIENTS]}")
+    check_gradient_rule(name, gradient, rng)
 
 
 Tensor.__matmul__ = matmul

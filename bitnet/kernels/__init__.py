@@ -7,12 +7,13 @@ returns the same integers.  B rows of a batch, N inputs, M outputs, K words in a
 
 from bitnet.kernels import groups
 from bitnet.kernels.bits import WORD_BITS, Bits, Planes, words_for
+from bitnet.kernels.codes import edge_codes, step_codes
 from bitnet.kernels.convolution import plane_conv, xnor_conv, xnor_conv_sign
 from bitnet.kernels.dispatch import implementation, using
 from bitnet.kernels.gradients import gradient_of_filters, gradient_of_images
 from bitnet.kernels.levels import Levels, rank
 from bitnet.kernels.memory import keep_memory
-from bitnet.kernels.operands import Quantized, Thresholds
+from bitnet.kernels.operands import Quantized, Rounding, Thresholds
 from bitnet.kernels.packing import (
     concatenate,
     count_flips,
@@ -51,6 +52,7 @@ __all__ = [
     "Planes",
     "Product",
     "Quantized",
+    "Rounding",
     "Thresholds",
     "Window",
     "add_patches",
@@ -59,6 +61,7 @@ __all__ = [
     "column_sums",
     "concatenate",
     "count_flips",
+    "edge_codes",
     "flatten",
     "gradient_of_filters",
     "gradient_of_images",
@@ -81,6 +84,7 @@ __all__ = [
     "set_num_threads",
     "signed_gemm",
     "split_planes",
+    "step_codes",
     "threshold",
     "transpose",
     "unpack",

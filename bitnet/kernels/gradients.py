@@ -8,6 +8,8 @@ from bitnet.errors import InputError
 from bitnet.kernels.bits import Bits, Planes
 from bitnet.kernels.dispatch import check_bits, check_numbers, check_pixels, kernel
 from bitnet.kernels.groups import channels, check_groups, filters
+from bitnet.kernels.operands import Rounding
+from bitnet.kernels.training import powers
 from bitnet.kernels.window import Window
 
 __all__ = ["gradient_of_filters", "gradient_of_images"]
@@ -29,9 +31,9 @@ def gradient_of_images(grad_z, weight, window, size, bits=None, rng=None, groups
         Where the taps stand.
     size : (int, int)
         H and W of the images.
-    bits : int, optional
-        Multiply integers of so many bits, from 2 to 8, with one scale an output pixel, as
-        `quantize` makes them; by default floats.
+    bits : int or Rounding, optional
+        Multiply integers of so many bits, from 2 to 8, with one scale an output pixel, or what
+        else `quantize` makes of them; by default floats.
     rng : numpy.random.Generator, optional
         Round to integers by chance.
     groups : int, optional
@@ -59,11 +61,10 @@ def gradient_of_images(grad_z, weight, window, size, bits=None, rng=None, groups
         check_bits("gradient_of_images", weight)
     _check("gradient_of_images", grad_z, weight.shape, window, (len(grad_z), *size), bits)
     check_groups("gradient_of_images", weight.shape[0], weight.shape[0], groups)
-    parts = zip(_numbers(grad_z, bits, groups), filters(weight, groups), strict=True)
-    gradient = kernel("gradient_of_images")
-    size = tuple(size)
-    grads = [gradient(part, own, window, size, *_rule(bits, rng)) for part, own in parts]
-    return _one(grads, axis=3)
+    parts, rule = _numbers(grad_z, bits, rng, groups)
+    gradient, size = kernel("gradient_of_images"), tuple(size)
+    pairs = zip(parts, filters(weight, groups), strict=True)
+    return _one([gradient(part, own, window, size, *rule()) for part, own in pairs], axis=3)
 
 
 def gradient_of_filters(grad_z, x, window, bits=None, rng=None, groups=1):
@@ -80,9 +81,9 @@ def gradient_of_filters(grad_z, x, window, bits=None, rng=None, groups=1):
         Images of shape (B, H, W, C): signs, integers, or uint8 pixels, which count as `2p - 255`.
     window : Window
         Where the taps stand; beyond the images x is as `plane_conv` says.
-    bits : int, optional
-        Multiply integers of so many bits, from 2 to 8, with one scale a filter; by default
-        floats.
+    bits : int or Rounding, optional
+        Multiply integers of so many bits, from 2 to 8, with one scale a filter, or what else
+        `quantize` makes of them; by default floats.
     rng : numpy.random.Generator, optional
         Round to integers by chance.
     groups : int, optional
@@ -114,9 +115,10 @@ def gradient_of_filters(grad_z, x, window, bits=None, rng=None, groups=1):
     taps = (m, *getattr(window, "size", ()), n)
     _check("gradient_of_filters", grad_z, taps, window, x.shape[:3], bits)
     images = [x] if groups == 1 else channels(x, groups)
-    parts = zip(_numbers(grad_z, bits, groups), images, strict=True)
+    parts, rule = _numbers(grad_z, bits, rng, groups)
     gradient = kernel("gradient_of_filters")
-    return _one([gradient(part, own, window, *_rule(bits, rng)) for part, own in parts], axis=0)
+    pairs = zip(parts, images, strict=True)
+    return _one([gradient(part, own, window, *rule()) for part, own in pairs], axis=0)
 
 
 def _check(name, grad_z, weight, window, images, bits):
@@ -131,27 +133,26 @@ def _check(name, grad_z, weight, window, images, bits):
             f"{name}: gradients {grad_z.shape}, filters {tuple(weight)}, images {tuple(images)} "
             f"and {window!r} do not fit; expected (B, H', W', M) and (M, rows, columns, C)"
         )
-    if math.prod(grad_z.shape[1:3]) * 127 > np.iinfo(np.int32).max:
+    largest = 127 if bits is None else Rounding.of(bits).largest or 127
+    if math.prod(grad_z.shape[1:3]) * largest > np.iinfo(np.int32).max:
         raise InputError(
             f"{name}: {grad_z.shape[1]} x {grad_z.shape[2]} output pixels; their sums pass int32"
         )
-    if bits is not None and (not isinstance(bits, int) or not 2 <= bits <= 8):
-        raise InputError(f"{name}: bits is {bits!r}; expected 2 to 8, or None for floats")
 
 
-def _numbers(grad_z, bits, groups):
-    """The gradient of each group of channels, in float32 if it becomes integers."""
-    grad_z = grad_z if bits is None else grad_z.astype(np.float32, copy=False)
-    return [np.ascontiguousarray(part) for part in np.split(grad_z, groups, axis=-1)]
+def _numbers(grad_z, bits, rng, groups):
+    """The gradient of each group of channels, and a function of what the kernels round it by.
+
+    Powers of two are made here, of all groups at once; they are floats to the kernels.
+    """
+    rule = None if bits is None else Rounding.of(bits)
+    grad_z = grad_z if rule is None else grad_z.astype(np.float32, copy=False)
+    if rule is not None and not rule.largest:
+        grad_z, rule = powers(grad_z, rule, rng), None
+    parts = [np.ascontiguousarray(part) for part in np.split(grad_z, groups, axis=-1)]
+    return parts, lambda: (None, None, False) if rule is None else rule.numbers(rng)
 
 
 def _one(parts, axis):
     """The gradients of all groups in one array."""
     return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=axis)
-
-
-def _rule(bits, rng):
-    """The largest integer and the seed, or None."""
-    if bits is None:
-        return None, None
-    return 2 ** (bits - 1) - 1, None if rng is None else int(rng.integers(2**63))

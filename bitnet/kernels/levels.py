@@ -9,6 +9,7 @@ from bitnet.kernels.dispatch import check_numbers, kernel
 __all__ = ["Levels", "rank"]
 
 MAX_PLANES = 32
+MAX_INTEGER = 65536  # 15 powers of two, twice each
 
 
 class Levels:
@@ -59,10 +60,10 @@ class Levels:
         ones = self.patterns[:, None] >> np.arange(len(self.coefficients)) & 1
         sums = (2 * ones.astype(np.int64) - 1) @ np.array(self.coefficients) + self.offset
         rise = len(sums) < 2 or bool((np.diff(sums) > 0).all())
-        if not rise or abs(sums).max() > np.iinfo(np.int16).max or not self.unit > 0:
+        if not rise or abs(sums).max() > MAX_INTEGER or not self.unit > 0:
             raise InputError(
                 f"Levels: the codes stand for {sums.tolist()} times {self.unit}; expected numbers "
-                "that rise, of at most 32767, and a unit above 0"
+                f"that rise, of at most {MAX_INTEGER}, and a unit above 0"
             )
         self.integers = sums.astype(np.int32)
 

@@ -1,10 +1,12 @@
 """What stands beside bits in a product: thresholds of integers, and integers with a scale a row."""
 
+import dataclasses
+
 import numpy as np
 
 from bitnet.errors import InputError
 
-__all__ = ["Quantized", "Thresholds"]
+__all__ = ["Quantized", "Rounding", "Thresholds"]
 
 
 class Thresholds:
@@ -62,7 +64,7 @@ class Quantized:
     scales : numpy.ndarray
         float32 of shape (R,).
     largest : int
-        `2**(bits - 1) - 1` for integers of some bits, the sign included; 127 at most.
+        `2**(bits - 1) - 1` for integers of some bits, the sign included; 255 at most.
 
     Raises
     ------
@@ -87,8 +89,8 @@ class Quantized:
                 f"Quantized: {values.dtype} {values.shape} and {scales.dtype} {scales.shape} do "
                 "not fit; expected int16 (R, C) and float32 (R,)"
             )
-        if not 1 <= largest <= 127:
-            raise InputError(f"Quantized: largest is {largest!r}; expected 1 to 127")
+        if not 1 <= largest <= 255:
+            raise InputError(f"Quantized: largest is {largest!r}; expected 1 to 255")
         self.values, self.scales = map(np.ascontiguousarray, (values, scales))
         self.largest = largest
 
@@ -105,3 +107,75 @@ class Quantized:
     def numbers(self):
         """The numbers that are meant, float32 of shape (R, C)."""
         return self.values.astype(np.float32) * self.scales[:, None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Rounding:
+    """How a gradient is rounded to k bits before it is multiplied.
+
+    ====== ============================== ======================================================
+    kind   numbers                        steps
+    int    -n ... n, n = 2^(k-1) - 1      `max|x| / n` of the row; one of the 2^k codes is unused
+    dorefa -n, -n + 2, ..., n, n = 2^k-1  `max|x| / n` of the row; all 2^k codes, and no 0
+    log    0 and ±2^e                     2^(k-1) - 1 powers of two, the largest that of max|x|
+    ====== ============================== ======================================================
+
+    Parameters
+    ----------
+    kind : {"int", "dorefa", "log"}
+        As above; `kernels.quantize` has the formulas.
+    bits : int
+        k, from 2 to 8; from 2 to 6 of "log", whose powers span a float's range beyond.
+
+    Attributes
+    ----------
+    largest : int or None
+        n, of integers.
+
+    Raises
+    ------
+    InputError
+        If there is no such kind, or the bits are out of their range.
+
+    Examples
+    --------
+    >>> Rounding("int", 8).largest, Rounding("dorefa", 8).largest, Rounding("log", 6).powers
+    (127, 255, 31)
+    """
+
+    kind: str
+    bits: int
+
+    def __post_init__(self):
+        if self.kind not in ("int", "dorefa", "log"):
+            raise InputError(f"Rounding: kind is {self.kind!r}; expected int, dorefa or log")
+        most = 6 if self.kind == "log" else 8
+        whole = isinstance(self.bits, (int, np.integer)) and not isinstance(self.bits, bool)
+        if not whole or not 2 <= self.bits <= most:
+            raise InputError(
+                f"Rounding: bits is {self.bits!r}; expected 2 to {most} of kind {self.kind!r}"
+            )
+
+    @classmethod
+    def of(cls, rule):
+        """A Rounding as it is, and k as that to integers of k bits."""
+        return rule if isinstance(rule, Rounding) else cls("int", rule)
+
+    @property
+    def largest(self):
+        """The largest integer, or None of powers of two."""
+        return {"int": 2 ** (self.bits - 1) - 1, "dorefa": 2**self.bits - 1}.get(self.kind)
+
+    @property
+    def powers(self):
+        """How many powers of two there are of each sign."""
+        return 2 ** (self.bits - 1) - 1
+
+    @property
+    def odd(self):
+        """Whether only every other integer is taken, from -n to n."""
+        return self.kind == "dorefa"
+
+    def numbers(self, rng):
+        """What the kernels of integers want: the largest integer, a seed or None, and `odd`."""
+        return self.largest, None if rng is None else int(rng.integers(2**63)), self.odd

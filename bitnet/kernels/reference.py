@@ -136,20 +136,20 @@ def add_patches(patches, window, size):
     return total[:, above : above + size[0], left : left + size[1]]
 
 
-def gradient_of_images(grad_z, weight, window, size, largest, seed):
+def gradient_of_images(grad_z, weight, window, size, largest, seed, odd=False):
     """The gradient's product with the filters of each tap, summed over the taps of each pixel."""
     m, *taps = weight.shape
     numbers = grad_z.reshape(math.prod(grad_z.shape[:3]), m)
-    numbers = numbers if largest is None else quantize(numbers, largest, seed)
+    numbers = numbers if largest is None else quantize(numbers, largest, seed, odd)
     patches = _product(numbers, _integers(weight).reshape(m, math.prod(taps)))
     return add_patches(patches.reshape(*grad_z.shape[:3], *taps), window, size)
 
 
-def gradient_of_filters(grad_z, x, window, largest, seed):
+def gradient_of_filters(grad_z, x, window, largest, seed, odd=False):
     """The gradient's product with what each tap saw."""
     m = grad_z.shape[3]
     numbers = grad_z.reshape(math.prod(grad_z.shape[:3]), m).T
-    numbers = numbers if largest is None else quantize(numbers, largest, seed)
+    numbers = numbers if largest is None else quantize(numbers, largest, seed, odd)
     patches = window.views(_integers(x), beyond(x, window.border))
     rows = patches.reshape(math.prod(patches.shape[:3]), math.prod(patches.shape[3:]))
     return _product(numbers, rows).reshape(m, *window.size, x.shape[3])
@@ -216,6 +216,22 @@ def threshold(z, thresholds):
     return pack(np.where(thresholds.rising, z >= thresholds.values, z <= thresholds.values))
 
 
+def step_codes(x, factor, low, high, nearest):
+    """round(clip(x * factor, low, high)) - round(low), to the nearest integer or down."""
+    with np.errstate(all="ignore"):  # what passes the range of floats, and NaN
+        y = x * factor
+        y = np.where(y > low, np.minimum(y, high), low)
+    to_integer = np.rint if nearest else np.floor
+    return (to_integer(y) - to_integer(low)).astype(np.uint8)
+
+
+def edge_codes(x, edges, signed):
+    """The number of edges that |x| reaches; where signed, up or down from the middle code."""
+    found = (abs(x)[..., None] >= edges).sum(axis=-1, dtype=np.int16)
+    below = len(edges) - found if signed else 0 * found
+    return np.where(x > 0, found + (len(edges) if signed else 0), below).astype(np.uint8)
+
+
 def split_codes(codes, patterns, n_planes):
     """Bit p of the pattern of each code in plane p."""
     found = patterns[codes]
@@ -234,14 +250,36 @@ def count_flips(a, b):
     return int(np.bitwise_count(a.words ^ b.words).sum(dtype=np.int64))
 
 
-def quantize(x, largest, seed):
-    """Integers round(largest * x / max|x|), row by row, and the scales max|x| / largest."""
+def quantize(x, largest, seed, odd=False):
+    """Integers round(largest * x / max|x|), row by row, and the scales max|x| / largest.
+
+    Where odd, those that differ from `largest` by an even number.
+    """
     magnitude = np.abs(x).max(axis=1, initial=0)
     with np.errstate(all="ignore"):  # rows of zeros, or of what is not finite
         v = x * (np.float32(largest) / magnitude)[:, None]
+        v = (v + np.float32(largest)) * np.float32(0.5) if odd else v
         v = np.rint(v) if seed is None else np.floor(v + uniform(seed, x.shape))
-        v = np.where(np.abs(v) <= largest + 1, v, 0).clip(-largest, largest)
+        v = 2 * v - np.float32(largest) if odd else v
+        v = np.where(np.abs(v) <= largest + 2, v, 0).clip(-largest, largest)
     return Quantized(v.astype(np.int16), magnitude / np.float32(largest), largest)
+
+
+def powers(x, count):
+    """sign(x) 2^round(log2 |x|), or 0 below the `count` powers up to that of max|x|."""
+    largest = abs(x).max(initial=0)
+    if not np.isfinite(largest):
+        return np.full_like(x, np.nan)
+    exponents, top = _nearest_power(abs(x)), _nearest_power(largest)
+    there = (exponents > top - count) & (abs(x) >= np.finfo(x.dtype).tiny)
+    with np.errstate(over="ignore"):
+        return np.where(there, np.ldexp(np.sign(x), exponents), x.dtype.type(0))
+
+
+def _nearest_power(x):
+    """round(log2 x): its edges are sqrt(1/2) 2^e."""
+    fraction, exponent = np.frexp(x)
+    return exponent - (fraction < x.dtype.type(math.sqrt(0.5)))
 
 
 def uniform(seed, shape):

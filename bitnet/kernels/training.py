@@ -5,6 +5,7 @@ import numpy as np
 from bitnet.errors import InputError
 from bitnet.kernels.bits import words_for
 from bitnet.kernels.dispatch import check_bits, check_numbers, kernel
+from bitnet.kernels.operands import Rounding
 
 __all__ = ["batch_norm_backward", "column_sums", "normalize_sign", "quantize", "update"]
 
@@ -121,45 +122,90 @@ def batch_norm_backward(grad_y, mask, z, mean, inv_std, gamma):
 
 
 def quantize(x, bits, rng=None):
-    """Numbers as integers of a few bits with one scale a row.
+    """Numbers as integers of a few bits with one scale a row, or as powers of two.
 
     `values = round(x / scale)` with `scale = max|x| / (2**(bits - 1) - 1)` over the row.  With a
     generator the rounding is stochastic, `floor(x / scale + u)` with u from [0, 1), and its
     expected value is x; without one it is to the nearest integer, ties to even.
 
+    Of kind "dorefa" the integers are `2 round((x / scale + n) / 2) - n`, -n to n without the even
+    ones, with n = 2**bits - 1 and `scale = max|x| / n`: equation 11 of DoReFa-Net (arXiv
+    1606.06160), whose noise is this u - 1/2.
+
+    Of kind "log" the numbers are `sign(x) 2^round(log2 |x|)` (AP2 of the papers), always to the
+    nearest: the second paper (arXiv 1609.07061, section 4.4) has logarithmic gradients of 6 bits
+    and no noise.  It does not say their range; here the largest power is that of the max|x| of
+    all x, there are 2**(bits - 1) - 1 powers of each sign, and what is below them, or below
+    2^-126, is 0.
+
     Parameters
     ----------
     x : numpy.ndarray
         float32 of shape (R, C); a transposed view is fine.
-    bits : int
-        From 2 to 8, the sign included.
+    bits : int or Rounding
+        From 2 to 8, the sign included; or how to round.
     rng : numpy.random.Generator, optional
         The source of one seed a call.
 
     Returns
     -------
-    Quantized
-        Shape (R, C).  The integers are 0, and the scale is not finite, in a row that holds
-        NaN or infinity.
+    Quantized or numpy.ndarray
+        Shape (R, C); powers of two are float32.  In a row that holds NaN or infinity the scale
+        is not finite; of powers of two all are NaN then.
 
     Raises
     ------
     InputError
-        If `x` is no matrix of floats or `bits` is out of range.
+        If `x` is no matrix of floats, `bits` is out of range, or powers of two come with a
+        generator.
 
     Examples
     --------
     >>> quantize(np.float32([[0.5, -1.0, 0.1]]), 4).values
     array([[ 4, -7,  1]], dtype=int16)
+    >>> quantize(np.float32([[0.5, -1.0, 0.1]]), Rounding("dorefa", 2)).values
+    array([[ 1, -3,  1]], dtype=int16)
+    >>> quantize(np.float32([[0.5, -0.8, 0.1]]), Rounding("log", 3))
+    array([[ 0.5, -1. ,  0. ]], dtype=float32)
     """
     check_numbers("quantize", x, "f", "floats")
-    if x.ndim != 2 or not isinstance(bits, int) or not 2 <= bits <= 8:
-        raise InputError(
-            f"quantize: got {bits!r} bits for numbers of shape {x.shape}; "
-            "expected 2 to 8 bits and a matrix"
-        )
-    seed = None if rng is None else int(rng.integers(2**63))
-    return kernel("quantize")(x.astype(np.float32, copy=False), 2 ** (bits - 1) - 1, seed)
+    rule = Rounding.of(bits)
+    if x.ndim != 2:
+        raise InputError(f"quantize: got numbers of shape {x.shape}; expected a matrix")
+    x = x.astype(np.float32, copy=False)
+    return kernel("quantize")(x, *rule.numbers(rng)) if rule.largest else powers(x, rule, rng)
+
+
+def powers(x, rule, rng=None):
+    """`quantize` of kind "log", of floats of any shape.
+
+    Parameters
+    ----------
+    x : numpy.ndarray
+        float32.
+    rule : Rounding
+        Of kind "log".
+    rng : None
+        There is no chance in it.
+
+    Returns
+    -------
+    numpy.ndarray
+        float32 of the same shape.
+
+    Raises
+    ------
+    InputError
+        If a generator comes.
+
+    Examples
+    --------
+    >>> powers(np.float32([0.3, -0.8, 0.0]), Rounding("log", 6))
+    array([ 0.25, -1.  ,  0.  ], dtype=float32)
+    """
+    if rng is not None:
+        raise InputError("quantize: powers of two are rounded to the nearest; expected no rng")
+    return kernel("powers")(x, rule.powers)
 
 
 def update(rule, weight, grad, state, constants, bound=None, words=None):

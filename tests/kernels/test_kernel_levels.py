@@ -60,7 +60,7 @@ def test_one_threshold_is_the_sign():
     [
         (lambda: Levels([0, 1], [-1]), "numbers that rise"),
         (lambda: Levels([0, 0], [1]), "numbers that rise"),
-        (lambda: Levels([0, 1], [40000]), "at most 32767"),
+        (lambda: Levels([0, 1], [70000]), "at most 65536"),
         (lambda: Levels([0, 1], [1], 0.0), "a unit above 0"),
         (lambda: Levels([0], [1]), "2 to 256"),
         (lambda: Levels([0, 1], []), "2 to 256"),

@@ -85,6 +85,12 @@ assert (kernels.gradient_of_images(grad, filters, window, (6, 5), 8)
 for images in (x, photos):
     assert (kernels.gradient_of_filters(grad, images, window, 8)
             == reference.gradient_of_filters(grad, images, window, 127, None)).all()
+few = kernels.Levels.uniform(3)
+x, weight = (few.planes(rng.integers(0, 8, shape, np.uint8)) for shape in ((5, 70), (9, 70)))
+assert (kernels.plane_gemm(x, weight) == reference.plane_gemm(x, weight)).all()
+x = few.planes(rng.integers(0, 8, (2, 6, 5, 7), np.uint8))
+weight = few.planes(rng.integers(0, 8, (9, 3, 2, 7), np.uint8))
+assert (kernels.plane_conv(x, weight, window) == reference.plane_conv(x, weight, window)).all()
 print(level(), "|", level_reason())
 """
 
@@ -115,14 +121,16 @@ def test_every_kernel_at_a_level_that_is_forced(name):
 MACHINE_CODE = """
 import numba
 from numba import types
-from bitnet.kernels.cpu import jit, pixels, tables, xnor
+from bitnet.kernels.cpu import jit, octets, pixels, tables, xnor
 
 def code(function, *arrays):
     kinds = {"u8": types.uint64, "i4": types.int32, "i2": types.int16, "u2": types.uint16,
              "i8": types.int64, "f4": types.float32, "i1": types.int8, "u1": types.uint8,
              "u4": types.uint32}
     others = {"n": types.int64, "p": types.UniTuple(types.int64, 2)}
-    signature = tuple(others.get(a) or types.Array(kinds[a[:2]], int(a[2:]), "C") for a in arrays)
+    signature = tuple(
+        a if isinstance(a, types.Type) else others.get(a)
+        or types.Array(kinds[a[:2]], int(a[2:]), "C") for a in arrays)
     function.compile(signature)
     return "".join(function.inspect_asm().values())
 
@@ -132,9 +140,12 @@ lookups = code(tables.multiply_integers, "i22", "u23", "n", "i24", "i42")
 assert "vpermi2w" in lookups or "vpermt2w" in lookups
 lookups = code(tables._multiply_floats, "f42", "u43", "f44", "f42")
 assert "vpermi2ps" in lookups or "vpermt2ps" in lookups
-assert "vpdpbusd" in code(pixels._convolve, "u13", "p", "p", "n", "i13", "i42", "i82", "u12", "i42",
-                          "i43", "n", "n")
-assert "vpdpbusd" in code(pixels._multiply, "i12", "u13", "i41", "f41", "i42", "f42")
+number = types.int32
+assert "vpdpbusd" in code(octets._convolve, "u13", "p", "p", "n", "i14", number, number, "i42",
+                          "i82", "u12", "i42", "i43", "n", "n")
+assert "vpdpbusd" in code(octets._multiply, "u12", "i14", "i42", "i42")
+assert "vpdpbusd" in code(pixels._multiply, "i12", "u13", number, number, "i41", "f41", "i42",
+                          "f42")
 """
 
 

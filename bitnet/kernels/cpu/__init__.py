@@ -3,6 +3,7 @@
 Importing this package imports Numba; `bitnet.kernels` does so at the first kernel call.
 """
 
+from bitnet.kernels.cpu.codes import edge_codes, split_codes, step_codes
 from bitnet.kernels.cpu.conv import xnor_conv, xnor_conv_sign
 from bitnet.kernels.cpu.conv_backward import gradient_of_filters, gradient_of_images
 from bitnet.kernels.cpu.jit import level, level_reason, using_level
@@ -11,7 +12,6 @@ from bitnet.kernels.cpu.pack import (
     pack,
     pack_with_mask,
     rank,
-    split_codes,
     split_planes,
     threshold,
     transpose,
@@ -31,6 +31,7 @@ from bitnet.kernels.cpu.training import (
     batch_norm_backward,
     column_sums,
     normalize_sign,
+    powers,
     quantize,
 )
 from bitnet.kernels.cpu.update import update
@@ -44,6 +45,7 @@ __all__ = [
     "column_sums",
     "concatenate",
     "count_flips",
+    "edge_codes",
     "gradient_of_filters",
     "gradient_of_images",
     "level",
@@ -57,6 +59,7 @@ __all__ = [
     "pack_with_mask",
     "plane_conv",
     "plane_gemm",
+    "powers",
     "prepare",
     "quantize",
     "rank",
@@ -64,6 +67,7 @@ __all__ = [
     "signed_rows",
     "split_codes",
     "split_planes",
+    "step_codes",
     "threshold",
     "transpose",
     "unpack",

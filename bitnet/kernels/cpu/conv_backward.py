@@ -58,7 +58,7 @@ def _images(grad, first, rule, index, block, scratch, widths, taps, stride, pads
 
     scratch: a row (M,), integers (R, M or more), scales (R,), sums (R, taps C or more), tables.
     """
-    largest, seed, stochastic = rule
+    largest, seed, stochastic, odd = rule
     v, values, scales, sums, table = scratch
     n_rows, m = grad.shape[1:]
     step = len(values) // widths[0] * widths[0]
@@ -67,7 +67,7 @@ def _images(grad, first, rule, index, block, scratch, widths, taps, stride, pads
             count = min(step, n_rows - r)
             at = ((first + b) * n_rows + r) * m
             part = grad[b, r : r + count]
-            quantize_rows(part, at, largest, seed, stochastic, v, values, scales)
+            quantize_rows(part, at, largest, seed, stochastic, odd, v, values, scales)
             whole = -(-count // tables.TILE) * tables.TILE
             if index.shape[1] <= block:
                 tables.multiply_one_block(values[:whole], index, table, scales, sums[:whole])
@@ -78,13 +78,14 @@ def _images(grad, first, rule, index, block, scratch, widths, taps, stride, pads
             _add(sums[:count], r, widths, taps, stride, pads, total[b])
 
 
-def gradient_of_images(grad_z, weight, window, size, largest, seed):
+def gradient_of_images(grad_z, weight, window, size, largest, seed, odd=False):
     """See `bitnet.kernels.gradient_of_images`."""
     m, *taps = weight.shape
     filters = _as_rows(weight)
     by_products = largest is None or level() != "avx512" or isinstance(weight, Planes)
     if by_products or not grad_z.size:
-        return _images_by_products(grad_z, filters, taps, window, size, largest, seed)
+        rule = largest, seed, odd
+        return _images_by_products(grad_z, filters, taps, window, size, rule)
     index = column_index(filters.words, INTEGERS)
     n_images, *output, _ = grad_z.shape
     total = np.zeros((n_images, size[0], size[1] * taps[2]), np.float32)
@@ -92,7 +93,7 @@ def gradient_of_images(grad_z, weight, window, size, largest, seed):
     outputs = max(OUTPUTS, output[1])
     rows = -(-outputs // tables.TILE) * tables.TILE
     block = min(tables.INTEGER_BLOCK, 32767 // (12 * largest), index.shape[1])
-    rule = np.float32(largest), np.uint64(seed or 0), seed is not None
+    rule = np.float32(largest), np.uint64(seed or 0), seed is not None, odd
     pads = window.padding[0][0], window.padding[1][0]
     place = (output[1], size[1]), tuple(taps[:2]), window.stride, pads
 
@@ -121,11 +122,11 @@ def _as_rows(weight):
     return pack(unpack(weight, np.dtype(np.int8)).reshape(shape))
 
 
-def _images_by_products(grad_z, filters, taps, window, size, largest, seed):
+def _images_by_products(grad_z, filters, taps, window, size, rule):
     """`gradient_of_images` by products and sums of patches, for some images after the others."""
-    n_images, *output, m = grad_z.shape
+    largest, (n_images, *output, m) = rule[0], grad_z.shape
     numbers = grad_z.reshape(n_images * math.prod(output), m)
-    numbers = numbers if largest is None else quantize(numbers, largest, seed)
+    numbers = numbers if largest is None else quantize(numbers, *rule)
     step = max(1, FLOATS // max(1, math.prod(output) * math.prod(taps)))
     grad_x = np.empty((n_images, *size, taps[2]), grad_z.dtype)
     for i in range(0, n_images, step):
@@ -148,13 +149,13 @@ def _column_magnitudes(bits, largest):
 @jit
 def _round_columns(numbers, factors, first, step, rule, values, by_place):
     """numbers (M, R), overwritten, to integers; by_place (M, P): their sums over the images."""
-    largest, seed, stochastic = rule
+    largest, seed, stochastic, odd = rule
     n = by_place.shape[1]
     for m in range(len(numbers)):
         row = numbers[m]
         for j in range(len(row)):
             row[j] = row[j] * factors[m]
-        round_row(row, seed, m * step + first, stochastic, largest, values[m])
+        round_row(row, seed, m * step + first, stochastic, largest, odd, values[m])
         for start in range(0, len(row), n):
             image, sums = values[m, start : start + n], by_place[m]
             for p in range(n):
@@ -182,7 +183,7 @@ def _concatenate(words, n, stride, taps, patches):
                                 to[at // 64 + k + 1] |= word >> (np.uint64(64) - shift)
 
 
-def gradient_of_filters(grad_z, x, window, largest, seed):
+def gradient_of_filters(grad_z, x, window, largest, seed, odd=False):
     """See `bitnet.kernels.gradient_of_filters`."""
     if largest is None:
         return _filters_of_floats(grad_z, x, window)
@@ -193,7 +194,7 @@ def gradient_of_filters(grad_z, x, window, largest, seed):
     _column_magnitudes(grad.view(np.int32), scales.view(np.int32))
     with np.errstate(all="ignore"):
         factors = np.float32(largest) / scales
-    rule = np.float32(largest), np.uint64(seed or 0), seed is not None
+    rule = np.float32(largest), np.uint64(seed or 0), seed is not None, odd
     bits, coefficients = _bits_of(x)
     n = window.taps * bits.shape[3]
     at_once = max(1, BITS // max(1, n * places))

@@ -83,20 +83,6 @@ def _split_rows(pixels, words):
 
 
 @jit
-def _split_patterns(codes, patterns, words):
-    """Bit p of the pattern of each code into plane p; codes (R, N), words (P, R, K)."""
-    n_rows, n = codes.shape
-    for r in range(n_rows):
-        for k in range(words.shape[2]):
-            for plane in range(words.shape[0]):
-                word = np.uint64(0)
-                for b in range(min(64, n - 64 * k)):
-                    bit = (patterns[codes[r, 64 * k + b]] >> np.uint32(plane)) & np.uint32(1)
-                    word |= np.uint64(bit) << np.uint64(b)
-                words[plane, r, k] = word
-
-
-@jit
 def _rank_rows(z, thresholds, falling, codes):
     """How many thresholds of its column each number passes; z and codes (R, M), thresholds (L, M).
 
@@ -160,7 +146,7 @@ def _or_shifted(words, first, shift, joined):
                 joined[r, first + k + 1] |= word >> np.uint64(64 - shift)
 
 
-def _rows(x):
+def as_rows(x):
     """x as a contiguous matrix with the same last axis: (..., N) -> (R, N)."""
     return np.ascontiguousarray(x).reshape(math.prod(x.shape[:-1]), x.shape[-1])
 
@@ -192,7 +178,7 @@ def pack(x):
     if x.dtype.kind in "bu":  # NumPy packs booleans as fast, and all others are +1
         return reference.pack(x)
     words = _empty_words(x.shape)
-    pack_rows(_rows(x), _rows(words))
+    pack_rows(as_rows(x), as_rows(words))
     return Bits(words, x.shape)
 
 
@@ -209,7 +195,7 @@ def transpose(bits):
 def pack_with_mask(x, window):
     """See `bitnet.kernels.pack_with_mask`."""
     words, mask = _empty_words(x.shape), _empty_words(x.shape)
-    rows, each = _rows(x), (_rows(words), _rows(mask))
+    rows, each = as_rows(x), (as_rows(words), as_rows(mask))
     pack_mask_words(rows, window, 0, *each)
     if x.shape[-1] % 64:
         pack_mask_words(_last_word(rows), window, x.shape[-1] // 64, *each)
@@ -221,7 +207,7 @@ def concatenate(parts):
     shape = (*parts[0].shape[:-1], sum(part.shape[-1] for part in parts))
     words, n = np.zeros((*shape[:-1], words_for(shape[-1])), np.uint64), 0
     for part in parts:
-        _or_shifted(_rows(part.words), *divmod(n, 64), _rows(words))
+        _or_shifted(as_rows(part.words), *divmod(n, 64), as_rows(words))
         n += part.shape[-1]
     return Bits(words, shape)
 
@@ -229,30 +215,23 @@ def concatenate(parts):
 def unpack(bits, dtype):
     """See `bitnet.kernels.unpack`."""
     y = np.empty(bits.shape, dtype)
-    _unpack_rows(_rows(bits.words), _rows(y))
+    _unpack_rows(as_rows(bits.words), as_rows(y))
     return y
 
 
 def where(mask, x):
     """See `bitnet.kernels.where`."""
     y = np.empty(x.shape, x.dtype)
-    _where_rows(_rows(mask.words), _rows(x), _rows(y))
+    _where_rows(as_rows(mask.words), as_rows(x), as_rows(y))
     return y
 
 
 def split_planes(pixels):
     """See `bitnet.kernels.split_planes`."""
     words = _empty_words((8, *pixels.shape))
-    rows = _rows(pixels)
+    rows = as_rows(pixels)
     _split_rows(rows, words.reshape(8, rows.shape[0], words.shape[-1]))
     return Planes(Bits(words, (8, *pixels.shape)), [1 << b for b in range(8)])
-
-
-def split_codes(codes, patterns, n_planes):
-    """See `bitnet.kernels.Levels.planes`."""
-    words, rows = _empty_words((n_planes, *codes.shape)), _rows(codes)
-    _split_patterns(rows, patterns, words.reshape(n_planes, len(rows), words.shape[-1]))
-    return Bits(words, (n_planes, *codes.shape))
 
 
 def rank(z, thresholds, rising):
@@ -260,14 +239,14 @@ def rank(z, thresholds, rising):
     falling = np.where(rising, np.int32(0), np.int32(-1))  # xor with -1 is the complement
     steps = np.ascontiguousarray((thresholds ^ falling[:, None]).T)
     codes = np.empty(z.shape, np.uint8)
-    _rank_rows(_rows(z), steps, falling, _rows(codes))
+    _rank_rows(as_rows(z), steps, falling, as_rows(codes))
     return codes
 
 
 def threshold(z, thresholds):
     """See `bitnet.kernels.threshold`."""
     words = _empty_words(z.shape)
-    rows, to = _rows(z), _rows(words)
+    rows, to = as_rows(z), as_rows(words)
 
     def run(i, j):
         _threshold_rows(rows[i:j], thresholds.values, thresholds.rising, to[i:j])

@@ -166,7 +166,8 @@ def signed_rows(x, signs):
             return tables.float_rows(x, index), tables.MACS_PER_NS["floats"]
         rows = tables.integer_rows(x.values, index, signs.shape[1], x.largest, scales=x.scales)
         return rows, tables.MACS_PER_NS["integers"]
-    if by_tables and isinstance(signs, np.ndarray) and x.dtype == np.float32:
+    by_bytes = not quantized or x.largest <= 127
+    if by_tables and isinstance(signs, np.ndarray) and x.dtype == np.float32 and by_bytes:
         if not quantized:
             return pixels.float_pixel_rows(x, signs), pixels.FLOAT_MACS_PER_NS
         return pixels.byte_rows(x.values, signs, x.scales), pixels.MACS_PER_NS

@@ -16,6 +16,8 @@ from bitnet.kernels.operands import Quantized
 from bitnet.kernels.threads import shared
 
 NUMBERS_PER_NS = {"sum": 3.0, "sign": 2.0, "gradient": 1.0}  # one thread, about
+INFINITE, HIDDEN = np.int32(0x7F800000), np.int32(0x00800000)  # of a float32, its bits
+UP = HIDDEN - np.int32(0x003504F3)  # carries into the exponent from sqrt(2) on
 SIDE = 16  # rows and columns that change places together: a register of float32
 
 
@@ -79,8 +81,11 @@ def _gradient_of_numbers(z, mean, inv_std, scale, grad_z, sums, products, count)
 
 
 @inner
-def round_row(v, seed, first, stochastic, largest, values):
+def round_row(v, seed, first, stochastic, largest, odd, values):
     """The integers of a row of floats v, by the nearest or by chance; v is overwritten."""
+    if odd:
+        for j in range(len(v)):
+            v[j] = (v[j] + largest) * np.float32(0.5)
     if stochastic:  # floor(v + u), u the top 24 bits of splitmix64(seed + index)
         for j in range(len(v)):
             x = seed + np.uint64(first + j + 1) * np.uint64(0x9E3779B97F4A7C15)
@@ -91,14 +96,17 @@ def round_row(v, seed, first, stochastic, largest, values):
     else:
         for j in range(len(v)):  # adding 1.5 * 2**23 leaves no bits behind the point
             v[j] = (v[j] + np.float32(12582912)) - np.float32(12582912)
+    if odd:
+        for j in range(len(v)):
+            v[j] = np.float32(2) * v[j] - largest
     for j in range(len(v)):
-        finite = abs(v[j]) <= largest + np.float32(1)
+        finite = abs(v[j]) <= largest + np.float32(2)
         inside = min(max(v[j], -largest), largest) if finite else np.float32(0)
         values[j] = np.int16(np.int32(inside))
 
 
 @jit
-def quantize_rows(x, first, largest, seed, stochastic, v, values, scales):
+def quantize_rows(x, first, largest, seed, stochastic, odd, v, values, scales):
     """x (R, C) to integers (R, C); magnitudes are compared as the bits of floats; v (C,).
 
     x begins at the number `first` of the array that the random numbers are counted through.
@@ -112,8 +120,22 @@ def quantize_rows(x, first, largest, seed, stochastic, v, values, scales):
         factor = largest / scales[i]
         for j in range(x.shape[1]):
             v[j] = x[i, j] * factor
-        round_row(v, seed, first + i * x.shape[1], stochastic, largest, values[i])
+        round_row(v, seed, first + i * x.shape[1], stochastic, largest, odd, values[i])
         scales[i] = scales[i] / largest
+
+
+@jit
+def _powers(x, largest, count, y):
+    """The nearest powers of two of floats, or 0; x and y as the bits of float32.
+
+    An exponent is rounded by an addition to the bits: a fraction from sqrt(2) on carries.
+    """
+    least = max(np.int64((largest + UP) & INFINITE) - np.int64(count - 1) * HIDDEN, HIDDEN)
+    for i in range(len(x)):
+        magnitude = x[i] & np.int32(0x7FFFFFFF)
+        power = np.int32((magnitude + UP) & INFINITE)
+        there = power >= least and magnitude >= HIDDEN
+        y[i] = power | (x[i] & np.int32(-2147483648)) if there else np.int32(0)
 
 
 @routine
@@ -192,11 +214,23 @@ def batch_norm_backward(grad_y, mask, z, mean, inv_std, gamma):
     return grad_z, products.astype(np.float32), sums.astype(np.float32)
 
 
-def quantize(x, largest, seed):
+def powers(x, count):
+    """See `bitnet.kernels.quantize`."""
+    across = x.ndim == 2 and not x.flags.c_contiguous and x.T.flags.c_contiguous
+    bits = np.ascontiguousarray(x.T if across else x).view(np.int32)
+    largest = (bits & np.int32(0x7FFFFFFF)).max(initial=0)
+    if largest >= INFINITE:
+        return np.full_like(x, np.nan)
+    y = np.empty(bits.shape, np.float32)
+    _powers(bits.reshape(-1), largest, count, y.view(np.int32).reshape(-1))
+    return y.T if across else y
+
+
+def quantize(x, largest, seed, odd=False):
     """See `bitnet.kernels.quantize`."""
     values = np.empty(x.shape, np.int16)
     scales = np.empty(x.shape[0], np.float32)
-    settings = np.float32(largest), np.uint64(seed or 0), seed is not None
+    settings = np.float32(largest), np.uint64(seed or 0), seed is not None, odd
     by_columns = x.T.flags.c_contiguous and min(x.shape) >= SIDE
     if by_columns and not x.flags.c_contiguous and level() != "portable":
         transposed = np.empty(x.shape, np.float32)

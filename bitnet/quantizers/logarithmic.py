@@ -1,0 +1,93 @@
+"""The quantizer of powers of two, whose products are shifts."""
+
+import dataclasses
+import math
+
+import numpy as np
+
+from bitnet import kernels
+from bitnet.kernels import Levels
+from bitnet.quantizers.quantizer import Quantizer
+
+__all__ = ["Logarithmic"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Logarithmic(Quantizer):
+    """Powers of two, with a sign or without, and 0.
+
+    Forward: `sign(x) 2^e` with `e = min(round(log2 |x|), largest)`: |x| is rounded to the
+    nearest power of two in the exponent, so that the edge between 2^e and 2^(e+1) is
+    sqrt(2) 2^e (AP2 of the papers); below the edge under the smallest power, and for x < 0
+    without a sign, it is 0.  There are `2^(k-1) - 1` powers of each sign, or `2^k - 1` without
+    one.  Backward: `1[|x| <= 2^largest]`, without a sign `1[0 <= x <= 2^largest]`.  LogQuant of
+    the second paper (arXiv 1609.07061), equation 10, which does not print its range; here it is
+    given by the exponent of the largest power, as in Miyashita et al. (arXiv 1603.01025).
+
+    Parameters
+    ----------
+    bits : int
+        k, from 2 to 5, or from 1 to 4 without a sign.
+    largest : int, optional
+        The exponent of the largest power, from -60 to 60; 0 by default.
+    signed : bool, optional
+        Whether there are negative numbers; True by default.
+
+    Raises
+    ------
+    InputError
+        If a setting is out of its range.
+
+    Examples
+    --------
+    >>> Logarithmic(3).levels.values()
+    array([-1.  , -0.5 , -0.25,  0.  ,  0.25,  0.5 ,  1.  ], dtype=float32)
+    >>> Logarithmic(3).values(np.float32([0.7, 0.71, -0.1, 5.0]))
+    array([0.5, 1. , 0. , 1. ], dtype=float32)
+    """
+
+    bits: int
+    largest: int = 0
+    signed: bool = True
+
+    word = "log"
+    formula = r"$\mathrm{sign}(x)\,2^{\min(\mathrm{round}(\log_2|x|),\ largest)}$, or 0"
+
+    def __post_init__(self):
+        self._flag("signed")
+        least, most = (2, 5) if self.signed else (1, 4)
+        self._whole("bits", least, most,
+                    f" {'with' if self.signed else 'without'} a sign: 15 powers of two, as "
+                    "integers of planes, reach 2^16")  # fmt: skip
+        self._whole("largest", -60, 60)
+
+    @property
+    def powers(self):
+        """How many powers of two there are of each sign."""
+        return 2 ** (self.bits - self.signed) - 1
+
+    def _levels(self):
+        # the sum of two planes of 2^e / 2 is 2^e, 0 or -2^e: signs that agree, or do not
+        n = self.powers
+        coefficients = [1 << e for e in range(n) for _ in range(2)]
+        zeros = sum(1 << (2 * e) for e in range(n))  # in each pair +1 and -1
+        up = [zeros | 2 << (2 * e) for e in range(n)]
+        down = [zeros & ~(1 << (2 * e)) for e in range(n)]
+        patterns = [*(reversed(down) if self.signed else ()), zeros, *up]
+        return Levels(patterns, coefficients, 2.0 ** (self.largest - n))
+
+    def codes(self, x):
+        """uint8 of the shape of the floats x."""
+        exponents = range(self.largest - self.powers + 1, self.largest + 1)
+        edges = [math.ldexp(math.sqrt(0.5), e) for e in exponents]
+        return kernels.edge_codes(x, edges, self.signed)
+
+    def surrogate(self, x):
+        """clip(x, -2^largest, 2^largest), or from 0."""
+        most = 2.0**self.largest
+        return np.clip(x, -most if self.signed else 0, most)
+
+    def passes(self, x):
+        """Where gradients pass: inside the range."""
+        inside = abs(x) <= x.dtype.type(2.0**self.largest)
+        return inside if self.signed else inside & (x >= 0)

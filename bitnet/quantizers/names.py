@@ -1,0 +1,103 @@
+"""Quantizers by name, as settings and files write them."""
+
+import re
+
+import numpy as np
+
+from bitnet.errors import InputError
+from bitnet.quantizers.logarithmic import Logarithmic
+from bitnet.quantizers.quantizer import Quantizer
+from bitnet.quantizers.signs import ApproxSign, SwishSign
+from bitnet.quantizers.steps import Linear, Uniform, dorefa_activation
+from bitnet.quantizers.weights import DoReFa, Ternary
+
+__all__ = ["NAMES", "quantizer_named"]
+
+# word: how it is made, and the types of its settings
+NAMES = {
+    "sign": (lambda window=1.0: Uniform(1, window=window), ("window",)),
+    "uniform": (Uniform, ("bits", "bound", "window")),
+    "linear": (Linear, ("bits", "step", "signed")),
+    "log": (Logarithmic, ("bits", "largest", "signed")),
+    "ternary": (Ternary, ("threshold",)),
+    "dorefa": (DoReFa, ("bits",)),
+    "dorefa-activation": (dorefa_activation, ("bits",)),
+    "approx-sign": (ApproxSign, ()),
+    "swish-sign": (SwishSign, ("beta",)),
+}
+NEEDED = {"uniform": 1, "linear": 2, "log": 1, "dorefa": 1, "dorefa-activation": 1}
+WHOLE = re.compile(r"-?[0-9]{1,3}")
+NUMBER = re.compile(r"inf|[0-9]{1,20}(\.[0-9]{1,20})?(e[-+]?[0-9]{1,2})?")
+LONGEST = 100
+
+
+def quantizer_named(name):
+    """The quantizer that a name stands for: a word, and its settings behind colons.
+
+    ================================ ===========================================================
+    sign[:WINDOW]                    `Uniform(1, window=WINDOW)`
+    uniform:K[:BOUND[:WINDOW]]       `Uniform(K, BOUND, WINDOW)`
+    linear:K:STEP[:unsigned]         `Linear(K, STEP, signed)`
+    log:K[:LARGEST[:unsigned]]       `Logarithmic(K, LARGEST, signed)`
+    ternary[:THRESHOLD]              `Ternary(THRESHOLD)`
+    dorefa:K, dorefa-activation:K    `DoReFa(K)`, `dorefa_activation(K)`
+    approx-sign, swish-sign[:BETA]   `ApproxSign()`, `SwishSign(BETA)`
+    ================================ ===========================================================
+
+    Parameters
+    ----------
+    name : str
+        As above; `quantizer.name` is one.
+
+    Returns
+    -------
+    Quantizer
+
+    Raises
+    ------
+    InputError
+        If there is no such word, a setting is missing or too many, or is out of its range.
+
+    Examples
+    --------
+    >>> quantizer_named("uniform:2")
+    Uniform(bits=2, bound=1.0, window=1.0)
+    >>> quantizer_named("log:3:1:unsigned").name
+    'log:3:1:unsigned'
+    """
+    if not isinstance(name, str) or len(name) > LONGEST:
+        raise InputError(f"quantizer: got {name!r:.100}; expected a name as 'uniform:2'")
+    word, *texts = name.split(":")
+    if word not in NAMES:
+        raise InputError(f"quantizer: got {name!r}; expected one of {', '.join(NAMES)}")
+    make, settings = NAMES[word]
+    needed = NEEDED.get(word, 0)
+    if not needed <= len(texts) <= len(settings):
+        form = ":".join([word, *map(str.upper, settings)])
+        raise InputError(f"quantizer: got {name!r}; expected {form}, the first {needed} at least")
+    return make(*(_setting(name, *pair) for pair in zip(settings, texts, strict=False)))
+
+
+def _setting(name, setting, text):
+    """One setting of a name from its text."""
+    if setting == "signed" and text in ("signed", "unsigned"):
+        return text == "signed"
+    if setting in ("bits", "largest") and WHOLE.fullmatch(text):
+        return int(text)
+    if setting not in ("signed", "bits", "largest") and NUMBER.fullmatch(text):
+        return float(text)
+    kinds = {"signed": "signed or unsigned", "bits": "a whole number", "largest": "a whole number"}
+    raise InputError(
+        f"quantizer: {setting} of {name!r} is {text!r}; expected {kinds.get(setting, 'a number')}"
+    )
+
+
+def quantizer_of(who, value):
+    """A quantizer itself, the one of a name, or `Uniform` of a number of bits."""
+    if isinstance(value, str):
+        return quantizer_named(value)
+    if isinstance(value, Quantizer):
+        return value
+    if isinstance(value, (int, np.integer)) and not isinstance(value, bool) and 1 <= value <= 8:
+        return Uniform(int(value))
+    raise InputError(f"{who}: got {value!r}; expected bits from 1 to 8, or a quantizer or its name")

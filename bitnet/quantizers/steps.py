@@ -1,0 +1,187 @@
+"""Quantizers of steps of one size: without 0 between -bound and bound, and multiples of a step."""
+
+import dataclasses
+import math
+
+import numpy as np
+
+from bitnet import kernels
+from bitnet.kernels import Levels
+from bitnet.quantizers.quantizer import Quantizer
+
+__all__ = ["Linear", "Uniform", "dorefa_activation"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Uniform(Quantizer):
+    """2^k numbers at equal distances from -bound to bound, both included, without 0.
+
+    Forward: `c = 2^(k-1) + floor(clip(x / bound, -1, 1) (2^k - 1) / 2)` stands for
+    `bound (2c - (2^k - 1)) / (2^k - 1)`.  Backward: the slope of the hard tanh of this window,
+    `1[|x| <= window]`.  One bit gives +bound where x >= 0, otherwise -bound: equations 1 and 4
+    of the papers.  More bits are the uniform quantizer of the second paper (arXiv 1609.07061)
+    as Xu et al. (ICLR 2018, equation 1) read it; a wider window is its section 4.3.
+
+    Parameters
+    ----------
+    bits : int
+        k, from 1 to 8.
+    bound : float, optional
+        The largest number, from 1e-18 to 1e18; 1 by default.
+    window : float or None, optional
+        Where gradients pass, above 0; `bound` by default, and inf lets all pass.
+
+    Raises
+    ------
+    InputError
+        If a setting is out of its range.
+
+    Examples
+    --------
+    >>> quantizer = Uniform(2)
+    >>> quantizer.levels.values()
+    array([-1.        , -0.33333334,  0.33333334,  1.        ], dtype=float32)
+    >>> quantizer.codes(np.float32([-7.0, -0.1, 0.0, 0.8]))
+    array([0, 1, 2, 3], dtype=uint8)
+    """
+
+    bits: int
+    bound: float = 1.0
+    window: float | None = None
+
+    word = "uniform"
+    formula = r"$b\,(2c-n)/n,\ c=2^{k-1}+\lfloor n/2\cdot\mathrm{clip}(x/b,\pm1)\rfloor,\ n=2^k-1$"
+
+    def __post_init__(self):
+        self._whole("bits", 1, 8)
+        self._number("bound")
+        if self.window is None:
+            object.__setattr__(self, "window", self.bound)
+        self._number("window", math.inf)
+
+    @property
+    def name(self):
+        """The word and the settings; of the sign, "sign" and the window."""
+        if (self.bits, self.bound) != (1, 1):
+            return super().name
+        return "sign" if self.window == 1 else "sign:" + super().name.split(":")[-1]
+
+    def _usual(self, field):
+        return self.bound if field.name == "window" else field.default
+
+    def _levels(self):
+        return Levels.uniform(self.bits, self.bound / (2**self.bits - 1))
+
+    def codes(self, x):
+        """uint8 of the shape of the floats x."""
+        if self.bits == 1:
+            return (x >= 0).astype(np.uint8)
+        half = (2**self.bits - 1) / 2
+        return kernels.step_codes(x, half / self.bound, -half, half)
+
+    def surrogate(self, x):
+        """The hard tanh, clip(x, -window, window)."""
+        return np.clip(x, -self.window, self.window)
+
+    def passes(self, x):
+        """Where gradients pass: |x| <= window."""
+        return abs(x) <= x.dtype.type(self.window)
+
+
+@dataclasses.dataclass(frozen=True)
+class Linear(Quantizer):
+    """Whole multiples of a step: `clip(round(x / step), low, high) * step`.
+
+    `low, high` are `-2^(k-1), 2^(k-1) - 1`, or `0, 2^k - 1` without a sign; halves are rounded
+    to the even multiple.  Backward: `1[low step <= x <= high step]`.  LinearQuant of the second
+    paper (arXiv 1609.07061), equation 9, whose "bitwidth" is this step; its range is not
+    printed there.
+
+    Parameters
+    ----------
+    bits : int
+        k, from 1 (2 with a sign) to 8.
+    step : float
+        The distance of two numbers, from 1e-18 to 1e18.
+    signed : bool, optional
+        Whether there are negative numbers; True by default.
+
+    Raises
+    ------
+    InputError
+        If a setting is out of its range.
+
+    Examples
+    --------
+    >>> Linear(2, 0.5).values(np.float32([-9.0, 0.3, 0.2, 9.0]))
+    array([-1. ,  0.5,  0. ,  0.5], dtype=float32)
+    >>> Linear(2, 0.5, signed=False).values(np.float32([-9.0, 0.3, 0.2, 9.0]))
+    array([0. , 0.5, 0. , 1.5], dtype=float32)
+    """
+
+    bits: int
+    step: float
+    signed: bool = True
+
+    word = "linear"
+    formula = r"$s\cdot\mathrm{clip}(\mathrm{round}(x/s),\ low,\ high)$"
+
+    def __post_init__(self):
+        self._flag("signed")
+        why = ": with a sign there is one number below 0 at least" if self.signed else ""
+        self._whole("bits", 2 if self.signed else 1, 8, why)
+        self._number("step")
+
+    @property
+    def range(self):
+        """The smallest and the largest multiple."""
+        most = 2**self.bits
+        return (-most // 2, most // 2 - 1) if self.signed else (0, most - 1)
+
+    def _levels(self):
+        low, high = self.range
+        return Levels.uniform(self.bits, self.step / 2, offset=low + high)
+
+    def codes(self, x):
+        """uint8 of the shape of the floats x."""
+        return kernels.step_codes(x, 1 / self.step, *self.range, nearest=True)
+
+    def surrogate(self, x):
+        """clip(x, low step, high step)."""
+        low, high = self.range
+        return np.clip(x, low * self.step, high * self.step)
+
+    def passes(self, x):
+        """Where gradients pass: inside the range."""
+        low, high = (x.dtype.type(n * self.step) for n in self.range)
+        return (low <= x) & (x <= high)
+
+
+def dorefa_activation(bits):
+    """The activations of DoReFa-Net: x clipped to [0, 1], in 2^k - 1 equal steps.
+
+    `round((2^k - 1) clip(x, 0, 1)) / (2^k - 1)`, with the slope `1[0 <= x <= 1]`
+    (arXiv 1606.06160).
+
+    Parameters
+    ----------
+    bits : int
+        k, from 1 to 8.
+
+    Returns
+    -------
+    Linear
+        Without a sign, with the step 1 / (2^k - 1).
+
+    Raises
+    ------
+    InputError
+        If `bits` is out of its range.
+
+    Examples
+    --------
+    >>> dorefa_activation(2).values(np.float32([-1.0, 0.4, 3.0]))
+    array([0.        , 0.33333334, 1.        ], dtype=float32)
+    """
+    bits = Uniform(bits).bits  # refuses what is no number of bits
+    return Linear(bits, 1 / (2**bits - 1), signed=False)

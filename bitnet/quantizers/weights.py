@@ -1,0 +1,120 @@
+"""Quantizers of weights, which look at all of them: ternary, and DoReFa's through tanh."""
+
+import dataclasses
+
+import numpy as np
+
+from bitnet.kernels import Levels
+from bitnet.quantizers.quantizer import Quantizer
+from bitnet.quantizers.steps import Uniform
+
+__all__ = ["DoReFa", "Ternary"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Ternary(Quantizer):
+    """-1, 0 or +1: 0 where `|x| <= threshold * mean |x|`.
+
+    Backward: the slope of the hard tanh, `1[|x| <= 1]`.  The weights of ternary weight networks
+    (Li et al., arXiv 1605.04711), whose scale a batch norm behind them takes up.
+
+    Parameters
+    ----------
+    threshold : float, optional
+        From 1e-18 to 1e18; 0.7, as there.
+
+    Raises
+    ------
+    InputError
+        If the threshold is out of its range.
+
+    Examples
+    --------
+    >>> Ternary().values(np.float32([0.9, -0.8, 0.1, -0.2]))
+    array([ 1., -1.,  0.,  0.], dtype=float32)
+    """
+
+    threshold: float = 0.7
+
+    word = "ternary"
+    formula = r"$\mathrm{sign}(x)\cdot 1[|x|>t\,\mathrm{mean}|x|]$"
+    bits = 2
+    elementwise = False
+
+    def __post_init__(self):
+        self._number("threshold")
+
+    def _levels(self):
+        return Levels([0, 1, 3], [1, 1], 0.5)
+
+    def codes(self, x):
+        """uint8 of the shape of the floats x."""
+        edge = x.dtype.type(self.threshold) * abs(x).mean() if x.size else 0
+        return (1 + (x > edge).astype(np.int8) - (x < -edge)).astype(np.uint8)
+
+    def surrogate(self, x):
+        """The hard tanh, clip(x, -1, 1)."""
+        return np.clip(x, -1, 1)
+
+    def passes(self, x):
+        """Where gradients pass: |x| <= 1."""
+        return abs(x) <= 1
+
+
+@dataclasses.dataclass(frozen=True)
+class DoReFa(Quantizer):
+    """The weights of DoReFa-Net (arXiv 1606.06160): `Uniform` of tanh(x) / max |tanh(x)|.
+
+    Backward: the slope of tanh(x) / max |tanh(x)|, with the maximum as a constant.  With one
+    bit it is the sign of x; DoReFa-Net then takes the mean of |x| for the scale, which a batch
+    norm behind it takes up.
+
+    Parameters
+    ----------
+    bits : int
+        k, from 1 to 8.
+
+    Raises
+    ------
+    InputError
+        If `bits` is out of its range.
+
+    Examples
+    --------
+    >>> DoReFa(2).values(np.float32([2.0, 0.3, -0.1, -2.0]))
+    array([ 1.        ,  0.33333334, -0.33333334, -1.        ], dtype=float32)
+    """
+
+    bits: int
+
+    word = "dorefa"
+    formula = r"uniform of $\tanh(x)\,/\,\max|\tanh(x)|$"
+    smooth = True
+    elementwise = False
+
+    def __post_init__(self):
+        self._whole("bits", 1, 8)
+
+    def _levels(self):
+        return Uniform(self.bits).levels
+
+    def codes(self, x):
+        """uint8 of the shape of the floats x."""
+        if self.bits == 1:
+            return (x >= 0).astype(np.uint8)
+        return Uniform(self.bits).codes(self.surrogate(x))
+
+    def surrogate(self, x):
+        """tanh(x) / max |tanh(x)|."""
+        t = np.tanh(x)
+        return t / _largest(t)
+
+    def slope(self, x):
+        """(1 - tanh(x)^2) / max |tanh(x)|."""
+        t = np.tanh(x)
+        return (1 - t * t) / _largest(t)
+
+
+def _largest(t):
+    """max |t|, or 1 where all are 0."""
+    return abs(t).max(initial=0) or t.dtype.type(1)
