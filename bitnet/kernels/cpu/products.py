@@ -166,16 +166,13 @@ def signed_rows(x, signs):
             return tables.float_rows(x, index), tables.MACS_PER_NS["floats"]
         rows = tables.integer_rows(x.values, index, signs.shape[1], x.largest, scales=x.scales)
         return rows, tables.MACS_PER_NS["integers"]
-    by_bytes = not quantized or x.largest <= 127
-    if by_tables and isinstance(signs, np.ndarray) and x.dtype == np.float32 and by_bytes:
-        if not quantized:
-            return pixels.float_pixel_rows(x, signs), pixels.FLOAT_MACS_PER_NS
-        return pixels.byte_rows(x.values, signs, x.scales), pixels.MACS_PER_NS
-    if by_tables and quantized and octets.form(signs) and signs.scale == 1:
+    by_bytes = by_tables and x.dtype == np.float32 and (not quantized or x.largest <= 127)
+    if by_bytes and isinstance(signs, np.ndarray) and not quantized:
+        return pixels.float_pixel_rows(x, signs), pixels.FLOAT_MACS_PER_NS
+    affine = octets.form(signs) if getattr(signs, "scale", 1) == 1 else None
+    if by_bytes and quantized and affine:
         numbers = octets.unsigned(signs)
-        return pixels.byte_rows(
-            x.values, numbers, x.scales, *octets.form(signs)
-        ), pixels.MACS_PER_NS
+        return pixels.byte_rows(x.values, numbers, x.scales, *affine), pixels.MACS_PER_NS
     if not quantized:
         factor = signs.numbers(x.dtype) if isinstance(signs, Planes) else _numbers(signs, x.dtype)
         return lambda i, j, y: np.matmul(x[i:j], factor, out=y), np.inf
