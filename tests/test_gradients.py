@@ -230,6 +230,8 @@ CASES = {
     "AvgPool2d": [
         ((lambda x: F.avg_pool2d(F.sign(x, window=None), WINDOW), SIGN_IMAGES),
          {"surrogate": lambda x: F.avg_pool2d(x, WINDOW) * WINDOW.taps}),
+        ((lambda x: F.avg_pool2d(F.quantize(x, WEIGHTS, True), WINDOW), IMAGES),
+         {"surrogate": lambda x: F.avg_pool2d(x, WINDOW) * (WINDOW.taps / WEIGHTS.levels.unit)}),
         ((lambda x: F.avg_pool2d(x, Window((2, 2), (2, 2))), IMAGES), {}),
         ((lambda x: F.avg_pool2d(x, Window((3, 2), (2, 1), ((1, 1), (0, 1)))), IMAGES), {}),
     ],

@@ -25,7 +25,7 @@ FLOORS = [
     ["layers"],
     ["bit_optimizers", "image_layers", "norms"],
     ["branches"],
-    ["data", "gradcheck", "models", "runlog"],
+    ["data", "gradcheck", "imagenet_models", "models", "runlog"],
     ["checkpoint", "nets", "reestimation", "train"],
     ["fit", "recipes"],
     ["deploy", "settings"],
@@ -47,12 +47,14 @@ ONLY = {
     "data.cifar": {"archive", "errors"},
     "data.idx": {"archive", "errors"},
     "data.svhn": {"errors"},
+    "data.photos": {"backend", "data", "errors"},
     "preparation": {"errors"},
     "data.batches": {"backend", "errors"},
     "data.catalogue": {"errors"},
     "data.checksums": {"archive", "data", "errors"},
     "data.fetch": {"archive", "data", "errors"},
     "data.image_folder": {"errors"},
+    "data.image_stream": {"backend", "data", "errors"},
     "data.datasets": {"data", "errors"},
 }
 

@@ -6,7 +6,14 @@ from bitnet.data.cifar import read_cifar, write_cifar
 from bitnet.data.datasets import DATASETS, Dataset, available, load_dataset, scale_pixels
 from bitnet.data.fetch import fetch
 from bitnet.data.idx import read_idx, write_idx
-from bitnet.data.image_folder import read_image, read_image_folder, read_images_of
+from bitnet.data.image_folder import (
+    list_image_folder,
+    read_image,
+    read_image_folder,
+    read_images_of,
+)
+from bitnet.data.image_stream import crop_image, image_batches
+from bitnet.data.photos import photographs, write_image_folder
 from bitnet.data.svhn import read_svhn
 from bitnet.preparation import Preparation
 
@@ -16,8 +23,12 @@ __all__ = [
     "Preparation",
     "available",
     "batches",
+    "crop_image",
     "fetch",
+    "image_batches",
+    "list_image_folder",
     "load_dataset",
+    "photographs",
     "read_cifar",
     "read_idx",
     "read_image",
@@ -28,4 +39,5 @@ __all__ = [
     "verify",
     "write_cifar",
     "write_idx",
+    "write_image_folder",
 ]

@@ -6,17 +6,19 @@ Pillow (extra `images`) decodes them.  The middle of each picture, as large a sq
 scaled to the size that is asked for.
 """
 
+import contextlib
 import errno
 import importlib.util
 import os
 import pathlib
+import threading
 import warnings
 
 import numpy as np
 
 from bitnet.errors import InputError
 
-__all__ = ["read_image", "read_image_folder", "read_images_of"]
+__all__ = ["list_image_folder", "read_image", "read_image_folder", "read_images_of"]
 
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "PPM", "WEBP")
 ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".pgm", ".ppm", ".webp")
@@ -67,11 +69,50 @@ def read_image(path, size, channels=3):
     array([[  0,  50],
            [100, 200]], dtype=uint8)
     """
-    _check_wanted(size, channels)
+    check_wanted(size, channels)
+    from PIL import Image
+
+    with opened(path, channels) as image:
+        side = min(image.size)
+        left, top = ((length - side) // 2 for length in image.size)
+        box = left, top, left + side, top + side
+        return np.array(image.resize((size, size), Image.Resampling.BILINEAR, box))
+
+
+class _Quiet:
+    """No warnings of Pillow, on pictures that are refused or are fine, while any thread decodes."""
+
+    def __init__(self):
+        self.lock, self.depth, self.filters = threading.Lock(), 0, None
+
+    def __enter__(self):
+        with self.lock:
+            self.depth += 1
+            if self.depth == 1:
+                self.filters = warnings.catch_warnings()
+                self.filters.__enter__()
+                warnings.simplefilter("ignore")
+
+    def __exit__(self, *error):
+        with self.lock:
+            self.depth -= 1
+            if self.depth == 0:
+                self.filters.__exit__(*error)
+
+
+_quiet = _Quiet()
+
+
+@contextlib.contextmanager
+def opened(path, channels, least=None):
+    """A picture turned upright, of 8 bits, without transparency; its errors name the file.
+
+    With `least` a JPEG may be decoded at an eighth, a quarter or half of its size, but with no
+    side below it.
+    """
     from PIL import Image, ImageOps
 
-    with open(path, "rb") as file, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of Pillow, on pictures that are refused or are fine
+    with open(path, "rb") as file, _quiet:
         if (n_bytes := os.fstat(file.fileno()).st_size) > MAX_FILE:
             raise InputError(f"{path}: {n_bytes} bytes; at most {MAX_FILE} are read")
         try:
@@ -81,13 +122,10 @@ def read_image(path, size, channels=3):
                     raise InputError(
                         f"{path}: {width} x {height} pixels; at most {MAX_PIXELS} are decoded"
                     )
+                if least is not None:
+                    image.draft(None, (least, least))
                 image = ImageOps.exif_transpose(_on_white(_on_8_bits(image)))
-                side = min(image.size)
-                left, top = ((length - side) // 2 for length in image.size)
-                box = left, top, left + side, top + side
-                image = image.convert(MODES[channels])
-                image = image.resize((size, size), Image.Resampling.BILINEAR, box)
-                return np.array(image)
+                yield image.convert(MODES[channels])
         except InputError:
             raise
         except MemoryError:
@@ -101,7 +139,7 @@ def read_image(path, size, channels=3):
             ) from None
 
 
-def _check_wanted(size, channels):
+def check_wanted(size, channels):
     """Refuse a size that cannot be, and say what is missing."""
     if importlib.util.find_spec("PIL") is None:
         raise InputError("reading pictures needs Pillow; run `pip install pillow`, "
@@ -192,7 +230,7 @@ def _pictures(folder):
 
 def _read_all(paths, size, channels, where):
     """All pictures as one array, whose size is checked first."""
-    _check_wanted(size, channels)
+    check_wanted(size, channels)
     n_bytes = len(paths) * int(size) ** 2 * channels
     if n_bytes > MAX_BYTES:
         raise InputError(
@@ -240,6 +278,41 @@ def read_image_folder(folder, size=32, channels=3):
     Traceback (most recent call last):
     bitnet.errors.InputError: no/such/folder: no folder train in it; ...
     """
+    *sets, classes = list_image_folder(folder)
+    arrays = []
+    for paths, labels in sets:
+        arrays += [_read_all(paths, size, channels, paths[0].parent.parent), labels]
+    return tuple(arrays), classes
+
+
+def list_image_folder(folder):
+    """The pictures of a training and a test set in ImageNet's layout, without reading them.
+
+    Parameters
+    ----------
+    folder : str or path
+        As for `read_image_folder`, which also says in which order they come.
+
+    Returns
+    -------
+    train, test : (list of pathlib.Path, numpy.ndarray)
+        The files, and the number of the class of each.
+    classes : tuple of str
+        Their names.
+
+    Raises
+    ------
+    InputError
+        If a folder is missing or empty, or the classes of the two sets differ.
+    OSError
+        If something cannot be opened.
+
+    Examples
+    --------
+    >>> list_image_folder("no/such/folder")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    bitnet.errors.InputError: no/such/folder: no folder train in it; ...
+    """
     folder = pathlib.Path(folder)
     parts = [folder / "train", folder / "val"]
     if not parts[1].is_dir():
@@ -256,7 +329,7 @@ def read_image_folder(folder, size=32, channels=3):
             f"{folder}: the class {different[0]!r} is only in one of {parts[0].name} and "
             f"{parts[1].name}; expected the same folders in both"
         )
-    arrays = []
+    sets = []
     for part in parts:
         turns = []  # where in its class a picture stands, from 0 to 1, its label and its path
         for label, name in enumerate(classes):
@@ -265,9 +338,8 @@ def read_image_folder(folder, size=32, channels=3):
                 raise InputError(f"{part / name}: no pictures in it; expected {_endings()}")
             turns += [((i + 0.5) / len(found), label, path) for i, path in enumerate(found)]
         _, labels, paths = zip(*sorted(turns), strict=True)
-        arrays.append(_read_all(paths, size, channels, part))
-        arrays.append(np.array(labels, np.min_scalar_type(len(classes) - 1)))
-    return tuple(arrays), classes
+        sets.append((list(paths), np.array(labels, np.min_scalar_type(len(classes) - 1))))
+    return *sets, classes
 
 
 def _classes(part):

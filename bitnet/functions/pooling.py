@@ -86,7 +86,7 @@ class AvgPool2d(Function):
         self.window = window
 
     def forward(self, x):
-        self.size, self.divisor = x.shape[1:3], 1
+        self.size, self.divisor = x.shape[1:3], getattr(x, "unit", 1)
         if isinstance(x, (Bits, Planes)):
             x = x.integers() if isinstance(x, Planes) else x.signs(np.int32)
         total = sum(_taps(self.window.views(x)))

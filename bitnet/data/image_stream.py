@@ -1,0 +1,202 @@
+"""Pictures decoded while a net is trained on others, for sets that do not fit into memory.
+
+The shorter side of each picture is scaled to 256 pixels; in training a square of 224 is cut out at
+random and mirrored half of the time, in evaluation the one in the middle is taken: the authors'
+PyTorch code for ImageNet.  Threads decode, which Pillow does without Python's lock.
+"""
+
+import collections
+import concurrent.futures
+
+import numpy as np
+
+from bitnet.backend import check_generator
+from bitnet.data.image_folder import check_wanted, opened
+from bitnet.errors import InputError
+
+__all__ = ["crop_image", "image_batches"]
+
+MAX_THREADS = 256
+
+
+def crop_image(path, size=224, resize=256, at=(0.5, 0.5), channels=3):
+    """Read one picture with its shorter side scaled, and cut out a square.
+
+    Parameters
+    ----------
+    path : str or path
+        As for `read_image`.
+    size : int, optional
+        Pixels along each side of the square, 224; at most `resize`.
+    resize : int, optional
+        Pixels of the shorter side, 256.
+    at : (float, float), optional
+        Where the square lies, down and to the right, from 0 to below 1: the number of pixels
+        above it is `floor(at * (choices + 1))` of 0 to `choices`; the middle by default.
+    channels : {1, 3}, optional
+        Grey, or red, green and blue.
+
+    Returns
+    -------
+    numpy.ndarray
+        uint8 of shape (size, size, channels).
+
+    Raises
+    ------
+    InputError
+        If the square does not fit, or as for `read_image`.
+    OSError
+        If the file cannot be opened.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with open(f"{folder}/row.pgm", "wb") as file:
+    ...         _ = file.write(b"P5 3 1 255 " + bytes([0, 100, 200]))
+    ...     [crop_image(f"{folder}/row.pgm", 1, 1, (0, x), 1).item() for x in (0, 0.5, 0.99)]
+    [0, 100, 200]
+    """
+    _check_sizes(size, resize, channels)
+    return _cropped(path, size, resize, at, channels)
+
+
+def _check_sizes(size, resize, channels):
+    """Refuse squares that do not fit."""
+    check_wanted(size, channels)
+    check_wanted(resize, channels)
+    if size > resize:
+        raise InputError(f"size is {size} and resize {resize}; expected a size of at most {resize}")
+
+
+def _cropped(path, size, resize, at, channels):
+    """`crop_image` once its arguments are checked."""
+    from PIL import Image
+
+    with opened(path, channels, least=resize) as image:
+        shorter = min(image.size)
+        scaled = [max(resize, round(n * resize / shorter)) for n in image.size]  # width, height
+        left, top = (int(u * (n - size + 1)) for u, n in zip(at[::-1], scaled, strict=True))
+        scales = [n / to for n, to in zip(image.size, scaled, strict=True)]
+        box = [scale * p for scale, p in zip(scales * 2, (left, top, left + size, top + size),
+                                             strict=True)]  # fmt: skip
+        pixels = np.array(image.resize((size, size), Image.Resampling.BILINEAR, box))
+    return pixels.reshape(size, size, channels)
+
+
+def image_batches(paths, labels, batch_size, rng=None, size=224, resize=256, channels=3,
+                  threads=2, prefetch=2, start=0):  # fmt: skip
+    """Go once through pictures in files, some at a time, decoding ahead.
+
+    Parameters
+    ----------
+    paths : sequence of str or path
+        Pictures, as `list_image_folder` finds them.
+    labels : numpy.ndarray
+        Integers of shape (count,).
+    batch_size : int
+        Pictures in a batch, 1 or more.
+    rng : numpy.random.Generator, optional
+        For training: shuffle, cut at random, mirror half of the pictures, and leave out the last
+        ones that do not fill a batch.  All that a pass needs is drawn when it begins, and in this
+        order: the pictures, the mirrors, the places.  Without it they come in order, cut in
+        the middle.
+    size, resize, channels : int, optional
+        As for `crop_image`.
+    threads : int, optional
+        Threads that decode, 1 to 256.
+    prefetch : int, optional
+        Batches that are decoded ahead, 1 or more.
+    start : int, optional
+        Batches to leave out at the beginning, without decoding them: with the generator as it was
+        before a pass, the rest of that pass.
+
+    Returns
+    -------
+    list of (numpy.ndarray, numpy.ndarray)
+        As an iterator with a length: uint8 of shape (B, size, size, channels), and labels.
+
+    Raises
+    ------
+    InputError
+        If the arguments do not fit; in the iteration, naming the file, if a picture is damaged.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     paths = [f"{folder}/{i}.pgm" for i in range(3)]
+    ...     for i, path in enumerate(paths):
+    ...         with open(path, "wb") as file:
+    ...             _ = file.write(b"P5 1 1 255 " + bytes([i]))
+    ...     passes = image_batches(paths, np.arange(3), 2, size=1, resize=1, channels=1)
+    ...     [(x.ravel().tolist(), y.tolist()) for x, y in passes]
+    [([0, 1], [0, 1]), ([2], [2])]
+    """
+    _check_sizes(size, resize, channels)
+    labels = np.asarray(labels)
+    if not len(paths) or labels.shape != (len(paths),) or labels.dtype.kind not in "iu":
+        raise InputError(
+            f"image_batches: {len(paths)} pictures and {labels.dtype} labels of shape "
+            f"{labels.shape}; expected one integer label a picture, and at least one"
+        )
+    numbers = {"batch_size": batch_size, "threads": threads, "prefetch": prefetch, "start": start}
+    for name, value in numbers.items():
+        whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+        if not whole or value < (name != "start") or (name == "threads" and value > MAX_THREADS):
+            raise InputError(
+                f"image_batches: {name} is {value!r}; expected a whole number of "
+                f"{0 if name == 'start' else 1} or more, and at most {MAX_THREADS} threads"
+            )
+    if rng is not None:
+        check_generator("image_batches", rng)
+        if batch_size > len(paths):
+            raise InputError(
+                f"image_batches: a batch of {batch_size} of only {len(paths)} pictures"
+            )
+    return _ImageBatches(list(paths), labels, batch_size, rng, (size, resize, channels),
+                         (threads, prefetch), start)  # fmt: skip
+
+
+class _ImageBatches:
+    """The batches of one pass; all that is random is drawn when the pass begins."""
+
+    def __init__(self, paths, labels, batch_size, rng, sizes, ahead, start):
+        self.paths, self.labels, self.batch_size, self.rng = paths, labels, batch_size, rng
+        self.sizes, self.ahead, self.start = sizes, ahead, start
+
+    def __len__(self):
+        whole, rest = divmod(len(self.paths), self.batch_size)
+        return max(0, whole + (self.rng is None and rest > 0) - self.start)
+
+    def __iter__(self):
+        count, rng = len(self.paths), self.rng
+        if rng is None:
+            drawn = np.arange(count), np.zeros(count, bool), np.full((count, 2), 0.5)
+        else:
+            drawn = rng.permutation(count), rng.integers(0, 2, count, bool), rng.random((count, 2))
+        return self._decoded(*drawn, len(self))
+
+    def _decoded(self, order, mirrored, places, n_batches):
+        """The batches, of which threads decode some before they are asked for."""
+        threads, prefetch = self.ahead
+        size, resize, channels = self.sizes
+
+        def decode(i):
+            at = tuple(places[i])
+            pixels = _cropped(self.paths[order[i]], size, resize, at, channels)
+            return pixels[:, ::-1] if mirrored[i] else pixels
+
+        pool = concurrent.futures.ThreadPoolExecutor(threads, thread_name_prefix="pictures")
+        waiting = collections.deque()
+        try:
+            for n in range(self.start, self.start + n_batches + prefetch):
+                rows = range(n * self.batch_size, min(len(order), (n + 1) * self.batch_size))
+                if n < self.start + n_batches:
+                    waiting.append((rows, [pool.submit(decode, i) for i in rows]))
+                if n >= self.start + prefetch:
+                    rows, futures = waiting.popleft()
+                    images = np.stack([future.result() for future in futures])
+                    yield images, self.labels[order[rows.start : rows.stop]]
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)

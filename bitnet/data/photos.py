@@ -1,0 +1,143 @@
+"""Photographs that other packages ship, and small folders of pictures made of parts of them."""
+
+import importlib.util
+import pathlib
+
+import numpy as np
+
+from bitnet.backend import check_generator
+from bitnet.data.image_folder import check_wanted
+from bitnet.errors import InputError
+
+__all__ = ["photographs", "write_image_folder"]
+
+#          package: folder, names
+SHIPPED = {
+    "sklearn": ("datasets/images", ("china.jpg", "flower.jpg")),
+    "skimage": ("data", ("astronaut.png", "brick.png", "camera.png", "chelsea.png", "coffee.png",
+                         "grass.png", "gravel.png", "rocket.jpg")),
+}  # fmt: skip
+DRAWN = ("disc", "square", "stripes", "cross")
+EXPECTED = "expected whole numbers: 1 or more pictures of a class in each part"
+
+
+def photographs():
+    """The photographs that installed packages ship; the packages are not imported.
+
+    scikit-learn ships two in colour, scikit-image four in colour and four in grey.
+
+    Returns
+    -------
+    dict of str to pathlib.Path
+        By name, sorted.
+
+    Examples
+    --------
+    >>> all(path.is_file() for path in photographs().values())
+    True
+    """
+    found = {}
+    for package, (folder, names) in SHIPPED.items():
+        spec = importlib.util.find_spec(package)
+        for root in spec.submodule_search_locations or () if spec else ():
+            paths = (pathlib.Path(root) / folder / name for name in names)
+            found |= {path.stem: path for path in paths if path.is_file()}
+    return dict(sorted(found.items()))
+
+
+def write_image_folder(folder, rng, train=40, val=10, side=80):
+    """Write a small data set in ImageNet's layout, to try a training on.
+
+    Each class is parts of one photograph, of different sizes and brightness; where fewer than two
+    are installed, the classes are drawn: discs, squares, stripes and crosses.
+
+    Parameters
+    ----------
+    folder : str or path
+        Gets `train/CLASS/*.jpg` and `val/CLASS/*.jpg`; made if it is not there.
+    rng : numpy.random.Generator
+        The source of places, sizes and brightness.
+    train, val : int, optional
+        Pictures of a class in each part, 40 and 10.
+    side : int, optional
+        Pixels of the shorter side, 80; the longer one has up to half as many more.
+
+    Returns
+    -------
+    tuple of str
+        The classes.
+
+    Raises
+    ------
+    InputError
+        If a number is out of its range or Pillow is missing.
+    OSError
+        If the folder cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     classes = write_image_folder(folder, np.random.default_rng(0), 2, 1)
+    ...     count = len(list(pathlib.Path(folder).glob("*/*/*.jpg")))
+    >>> count == 3 * len(classes)
+    True
+    """
+    check_wanted(side, 3)
+    check_generator("write_image_folder", rng)
+    for name, value in (("train", train), ("val", val)):
+        if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < 1:
+            raise InputError(f"write_image_folder: {name} is {value!r}; {EXPECTED}")
+    from PIL import Image
+
+    found = photographs()
+    sources = {name: Image.open(path).convert("RGB") for name, path in found.items()}
+    if len(sources) < 2:
+        sources = dict.fromkeys(sorted(DRAWN))
+    for part, count in (("train", train), ("val", val)):
+        for name, source in sources.items():
+            own = pathlib.Path(folder) / part / name
+            own.mkdir(parents=True, exist_ok=True)
+            for i in range(count):
+                longer = int(side * rng.uniform(1, 1.5))
+                size = (longer, side) if rng.random() < 0.5 else (side, longer)
+                picture = _part_of(source, size, rng) if source else _drawn(name, size, rng)
+                picture.save(own / f"{i:04}.jpg", quality=90)
+    return tuple(sources)
+
+
+def _part_of(photograph, size, rng):
+    """A part of a photograph, at most as large as it is, lighter or darker."""
+    from PIL import Image
+
+    largest = min(n / to for n, to in zip(photograph.size, size, strict=True))
+    scale = largest * rng.uniform(0.3, 1)
+    lengths = [scale * to for to in size]
+    starts = [rng.uniform(0, n - own) for n, own in zip(photograph.size, lengths, strict=True)]
+    ends = [start + own for start, own in zip(starts, lengths, strict=True)]
+    picture = photograph.resize(size, Image.Resampling.BILINEAR, (*starts, *ends))
+    gain = rng.uniform(0.6, 1.4)
+    return picture.point(lambda value: gain * value)
+
+
+def _drawn(name, size, rng):
+    """A bright figure of random colour and place on a dark ground with noise."""
+    from PIL import Image
+
+    width, height = size
+    radius = min(size) * rng.uniform(0.25, 0.4)
+    rows, columns = np.mgrid[:height, :width]
+    y, x = (
+        rows - rng.uniform(radius, height - radius),
+        columns - rng.uniform(radius, width - radius),
+    )
+    inside = np.maximum(abs(x), abs(y)) < radius
+    figures = {
+        "disc": x * x + y * y < radius * radius,
+        "square": inside,
+        "stripes": inside & (y // (radius / 3) % 2 < 1),
+        "cross": inside & (np.minimum(abs(x), abs(y)) < radius / 4),
+    }
+    pixels = rng.integers(0, 80, (height, width, 3))
+    pixels[figures[name]] += rng.integers(80, 176, 3)
+    return Image.fromarray(pixels.astype(np.uint8))
