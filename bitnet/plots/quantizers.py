@@ -102,7 +102,8 @@ def _key():
     from matplotlib.lines import Line2D
 
     return [
-        Line2D([], [], color=COLOURS[0], linewidth=1.6, label=f"forward (stochastic sign: mean of {DRAWS} draws)"),
+        Line2D([], [], color=COLOURS[0], linewidth=1.6,
+               label=f"forward (stochastic sign: mean of {DRAWS} draws)"),
         Line2D([], [], color=COLOURS[1], linewidth=1.3, linestyle="--",
                label="surrogate, and its slope below"),
         Line2D([], [], color=COLOURS[2], marker=".", linestyle="", label="one draw"),
