@@ -27,7 +27,7 @@ __all__ = ["default_net", "file_name"]
 HELP = "train a net, with a line and a checkpoint an epoch"
 DATA = "embedded"
 GREY = ("embedded", "mnist", "fashion-mnist")
-OF_BINARY = {"balance", "gradient", "rounding", "widen"}
+OF_BINARY = {"activations", "balance", "gradient", "rounding", "weights", "widen"}
 NEEDS = {"temperature": "teacher", "teacher_weight": "teacher", "widen_after": "widen"}
 ROW = "{:>5} {:>8} {:>7} {}{:>7} {:>8} {:>7} {:>7} {:>7} {:>7}"
 
@@ -63,6 +63,9 @@ def add_arguments(parser):
         "0.003, with --float 0.001; of another optimizer that one's: sgd 0.1, shift-adamax 2^-10, "
         "shift-adamax-code 2^-6, bop 0.0001)")  # fmt: skip
     add("--seed", type=int, metavar="N", help="of weights, order, dropout, flips and crops (0)")
+    add("--weights", metavar="BITS", help="of each weight, 1 to 8, or a quantizer's name, as log:4, "
+        "ternary (1; bitnet plot quantizers draws them)")  # fmt: skip
+    add("--activations", metavar="BITS", help="of each activation, in the same way (1)")
     add("--gradient", choices=GRADIENTS, help="numbers that the backward products multiply (int8)")
     add("--rounding", choices=ROUNDINGS, help="of gradients of integers (nearest)")
     add("--balance", action="store_true", default=None, help="balance weights: the signs are those "
@@ -219,7 +222,10 @@ def file_name(settings):
     'conv-32-32_64_256-svhn.checkpoint'
     """
     net = re.sub(r"[:,]", "-", settings["net"]).replace("/", "_").rstrip("_")
-    return f"{net}-{settings['data']}{'-float' if settings['float'] else ''}.checkpoint"
+    bits = [settings.get(name, "1") for name in ("weights", "activations")]
+    kind = "" if bits == ["1", "1"] else "-{}w-{}a".format(*bits).replace(":", "-")
+    kind = "-float" if settings["float"] else kind
+    return f"{net}-{settings['data']}{kind}.checkpoint"
 
 
 def _given(args):
@@ -354,7 +360,9 @@ def _announce(say, experiment, out):
 
 def _switches(settings):
     """What is switched on, in words."""
-    words = ["balanced weights"] if settings["balance"] else []
+    bits = [settings["weights"], settings["activations"]]
+    words = [] if bits == ["1", "1"] else ["weights {}, activations {}".format(*bits)]
+    words += ["balanced weights"] if settings["balance"] else []
     if settings["widen"]:
         words.append(f"a window of {settings['widen']:g} after {settings['widen_after']:.0%} of "
                      "the epochs")  # fmt: skip
