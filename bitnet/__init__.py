@@ -4,8 +4,8 @@ Importing this package imports NumPy and nothing else.  In reading order:
 
 kernels     arithmetic on packed ±1 arrays: `Bits`, packing, XNOR-popcount products
 Tensor      values, operations and gradients; `functions` are the operations
-layers      `BinaryLinear`, `BinaryConv2d`, `BatchNorm`, `Sign`, ...; `Sequential`, `models`
-optimizers  `SGD`, `Adam`, `AdaMax` with clipping and step scales; `schedules`
+layers      `BinaryLinear`, `BatchNorm`, `ShiftBatchNorm`, `Sign`, ...; `Sequential`, `models`
+optimizers  `SGD`, `Adam`, `AdaMax`, `ShiftAdaMax`, `Bop` with clipping and step scales; `schedules`
 data        IDX files, the embedded digits, batches
 freeze      a trained model as bits and integer thresholds; `load` reads it from its file
 """
@@ -18,6 +18,7 @@ if int(_numpy.__version__.partition(".")[0]) < 2:
 from bitnet import functions, kernels, models, schedules
 from bitnet.activations import Quantize, ReLU, Sign
 from bitnet.backend import set_num_threads, status
+from bitnet.bit_optimizers import Bop, ShiftAdaMax
 from bitnet.checkpoint import load_checkpoint, save_checkpoint
 from bitnet.command import run
 from bitnet.data import Dataset, batches, load_dataset, read_idx, scale_pixels
@@ -37,6 +38,7 @@ from bitnet.image_layers import (
 from bitnet.kernels import Bits, keep_memory
 from bitnet.layers import BatchNorm, BinaryLinear, Dropout, Linear, QuantLinear
 from bitnet.module import Module, Sequential
+from bitnet.norms import ShiftBatchNorm
 from bitnet.optimizers import SGD, Adam, AdaMax
 from bitnet.parameter import Parameter
 from bitnet.summary import summarize
@@ -61,6 +63,7 @@ __all__ = [
     "BinaryConv2d",
     "BinaryLinear",
     "Bits",
+    "Bop",
     "Conv2d",
     "Dataset",
     "Dropout",
@@ -77,6 +80,8 @@ __all__ = [
     "Quantize",
     "ReLU",
     "Sequential",
+    "ShiftAdaMax",
+    "ShiftBatchNorm",
     "Sign",
     "Tensor",
     "accuracy",

@@ -25,6 +25,8 @@ class Checkpoint:
         Epochs done.
     rng : object
         The state of the generator.
+    schedule : object
+        The state of the schedule.
     settings, notes : dict
         What a resumed training must share, and what else the writer put down.
     model, optimizer, extra : dict of str to numpy.ndarray
@@ -32,12 +34,13 @@ class Checkpoint:
 
     Examples
     --------
-    >>> Checkpoint(3, {}, {"seed": 0}, {}, {}, {}, {}).settings
+    >>> Checkpoint(3, {}, [], {"seed": 0}, {}, {}, {}, {}).settings
     {'seed': 0}
     """
 
     epoch: int
     rng: object
+    schedule: object
     settings: dict
     notes: dict
     model: dict
@@ -63,7 +66,7 @@ def save_checkpoint(path, epoch, model, optimizer, schedule, rng, settings=None,
     optimizer : Optimizer
         Its moments, steps and settings.
     schedule : Schedule
-        Its settings.
+        Its settings and its state.
     rng : numpy.random.Generator
         The state of the one generator that the training draws from.
     settings : dict, optional
@@ -95,6 +98,7 @@ def save_checkpoint(path, epoch, model, optimizer, schedule, rng, settings=None,
     header = {
         "epoch": int(epoch),
         "rng": rng.bit_generator.state,
+        "schedule": schedule.state(),
         "settings": _settings(optimizer, schedule, settings),
         "notes": notes or {},
     }
@@ -118,7 +122,7 @@ def load_checkpoint(path, model, optimizer, schedule, rng, settings=None):
     optimizer : Optimizer
         Of the same kind and settings.
     schedule : Schedule
-        With the same settings.
+        With the same settings; takes its state.
     rng : numpy.random.Generator
         Of the same kind.
     settings : dict, optional
@@ -158,10 +162,16 @@ def load_checkpoint(path, model, optimizer, schedule, rng, settings=None):
             )
     check_state(f"{path}: model", model.state_dict(), file.model)
     check_state(f"{path}: optimizer", optimizer.state_dict(), file.optimizer)
+    before = rng.bit_generator.state
     try:
         rng.bit_generator.state = file.rng
     except UNFIT_STATE as error:
         raise InputError(f"{path}: the random state does not fit ({error})") from None
+    try:
+        schedule.load_state(file.schedule)
+    except InputError as error:
+        rng.bit_generator.state = before
+        raise InputError(f"{path}: {error}") from None
     model.load_state_dict(file.model)
     optimizer.load_state_dict(file.optimizer)
     return file.epoch
@@ -207,7 +217,8 @@ def read_checkpoint(path):
         if part not in parts:
             raise InputError(f"{path}: the checkpoint holds an unknown array {name!r:.60}")
         parts[part][rest] = array
-    return Checkpoint(epoch, header.get("rng"), settings, notes, **parts)
+    states = header.get("rng"), header.get("schedule", [])  # older files have no schedule's
+    return Checkpoint(epoch, *states, settings, notes, **parts)
 
 
 def _settings(optimizer, schedule, settings):

@@ -1,32 +1,22 @@
-"""Experiments: from settings to a training, its file, and the trained net from the file.
+"""Experiments: from settings to a training and its file.
 
 A training's checkpoint keeps its settings and the preparation of its images, so that the file
-alone is enough to go on, to evaluate and to freeze.  Before a model is allocated the arrays in
-the file must be as large as the settings say.
+alone is enough to go on, to evaluate and to freeze.
 """
 
-import dataclasses
 import zlib
 
 import numpy as np
 
-from bitnet.archive import kind_of
-from bitnet.checkpoint import KIND, UNFIT_STATE, load_checkpoint, read_checkpoint, save_checkpoint
-from bitnet.deploy import file as frozen_file
+from bitnet.checkpoint import UNFIT_STATE, load_checkpoint, save_checkpoint
 from bitnet.errors import InputError
 from bitnet.fit import Begun, fit
-from bitnet.module import Module
-from bitnet.nets import net_named
 from bitnet.preparation import GREY, Preparation
-from bitnet.settings import check_settings, inputs_of, model_of, read_data, recipe_of
-from bitnet.train import scores
+from bitnet.schedules import Widening
+from bitnet.settings import check_settings, complete, inputs_of, model_of, read_data, recipe_of
+from bitnet.trained import Teacher, of_begun, read_trained
 
-__all__ = ["Experiment", "Trained", "load_trained", "open_net", "raw_scores"]
-
-
-def with_channels(images):
-    """Images (count, H, W) as (count, H, W, 1); others as they are."""
-    return images[..., None] if images.ndim == 3 else images
+__all__ = ["Experiment"]
 
 
 class Experiment:
@@ -35,8 +25,9 @@ class Experiment:
     Parameters
     ----------
     settings : dict
-        As `bitnet.settings` describes them; picture, classes and crc32, which the data say,
-        may be left out.
+        As `bitnet.settings` describes them; picture, classes and crc32, which the data say, and
+        those with a default, and optimizer, norm and schedule, which the recipe says, may be left
+        out.
     preparation : Preparation, optional
         That of the training which is gone on with; by default it is learned anew.
 
@@ -54,6 +45,8 @@ class Experiment:
         Epochs done.
     begun : Begun or None
         The epoch after those that are done, if it was stopped.
+    teacher : Teacher or None
+        The net whose scores are learned too.
     best : dict or None
         The last epoch with the least error on the images held back, and its two accuracies.
 
@@ -81,7 +74,9 @@ class Experiment:
             "classes": list(data.classes),
             "crc32": zlib.crc32(np.ascontiguousarray(labels), zlib.crc32(images)),
         }
-        self.settings = {**found, **settings}
+        recipe = recipe_of(settings)
+        own = {"optimizer": recipe.optimizer, "norm": recipe.norm, "schedule": recipe.fall}
+        self.settings = complete({**found, **own, **settings})
         check_settings(self.settings)
         if changed := [name for name in found if found[name] != self.settings[name]]:
             raise InputError(
@@ -96,7 +91,9 @@ class Experiment:
                 f"crop is {settings['crop']}; expected fewer pixels than the images' "
                 f"{images.shape[1]} x {images.shape[2]}"
             )
-        self.recipe = recipe_of(self.settings)
+        self.teacher = Teacher.of(self.settings) if self.settings["teacher"] else None
+        self.settings["teacher_crc32"] = self.teacher and self.teacher.crc32
+        self.recipe = recipe
         self.rng = np.random.default_rng(settings["seed"])
         self.model = model_of(self.settings, self.rng)
         self.optimizer = self.recipe.optimizer_of(self.model)
@@ -107,7 +104,7 @@ class Experiment:
         self.data = data.with_images(self.preparation) if self.preparation else data
 
     @classmethod
-    def resume(cls, path, folder=None, epochs=None):
+    def resume(cls, path, folder=None, epochs=None, teacher=None):
         """The training whose file this is, as it was after its last epoch.
 
         Parameters
@@ -118,6 +115,8 @@ class Experiment:
             Where the data are now.
         epochs : int, optional
             Train longer, or less long; only where the learning rate does not depend on it.
+        teacher : str, optional
+            Where the teacher's file is now.
 
         Returns
         -------
@@ -128,22 +127,26 @@ class Experiment:
         InputError
             If the file is none, damaged, or of other data.
         """
-        trained, file = _read(path)
-        experiment = cls(trained.settings | ({"folder": folder} if folder else {}),
-                         trained.preparation)  # fmt: skip
+        trained, file = read_trained(path)
+        if teacher and not trained.settings["teacher"]:
+            raise InputError(f"{path} was begun without a teacher; leave it out, or begin anew")
+        moved = {"folder": folder, "teacher": teacher}
+        moved = {name: where for name, where in moved.items() if where}
+        experiment = cls(trained.settings | moved, trained.preparation)
         parts = experiment.model, experiment.optimizer, experiment.schedule, experiment.rng
-        experiment.done = load_checkpoint(path, *parts, {"experiment": trained.settings})
+        same = {"experiment": file.settings["experiment"]}  # without what is moved or completed
+        experiment.done = load_checkpoint(path, *parts, same)
         experiment.best = _best(path, file.notes.get("best"))
         if "begun" in file.notes:
             n_batches = len(experiment.data.train[0]) // experiment.settings["batch"]
-            begun = file.notes["begun"], _begun(file.extra), experiment.model, n_batches
+            begun = file.notes["begun"], of_begun(file.extra), experiment.model, n_batches
             try:
                 experiment.begun = Begun.from_file(*begun)
                 np.random.default_rng(0).bit_generator.state = experiment.begun.rng
             except (InputError, *UNFIT_STATE) as error:
                 raise InputError(f"{path}: {error}") from None
         if epochs is not None and epochs != trained.settings["epochs"]:
-            if experiment.recipe.fall != "Step":
+            if experiment.recipe.fall in ("cosine", "exponential"):
                 raise InputError(
                     f"epochs is {epochs}, but the learning rate of {path} falls over "
                     f"{trained.settings['epochs']} epochs; leave it out, or begin anew"
@@ -156,12 +159,14 @@ class Experiment:
 
         After a stop between two batches `begun` says so, and `save` keeps it.
         """
-        parts = self.model, self.optimizer, self.schedule, self.recipe.loss_of, self.data
-        settings = self.settings
+        settings, loss = self.settings, self.recipe.loss_of
+        loss = self.teacher.loss(loss) if self.teacher else loss
+        parts = self.model, self.optimizer, self.schedule, loss, self.data
+        more = {"teacher": self.teacher, "window": window_of(settings)}
         numbers = settings["epochs"], settings["batch"], self.rng, self.done
         border = GREY if self.preparation else None
         images = inputs_of(settings), settings["flip"], settings["crop"], border
-        for epoch in fit(*parts, *numbers, *images, progress, self.begun, stop):
+        for epoch in fit(*parts, *numbers, *images, progress, self.begun, stop, **more):
             self.begun = epoch if isinstance(epoch, Begun) else None
             if self.begun:
                 return
@@ -184,9 +189,11 @@ class Experiment:
         save_checkpoint(path, self.done, *parts, {"experiment": self.settings}, notes, extra)
 
 
-def _begun(extra, begun=True):
-    """The arrays of an epoch that is begun, or the others."""
-    return {name: a for name, a in extra.items() if name.startswith("begun.") == begun}
+def window_of(settings):
+    """The schedule of the window of the signs, or None where it stays as it is."""
+    if settings["widen"] is None:
+        return None
+    return Widening(1.0, settings["widen"], settings["widen_after"] * settings["epochs"])
 
 
 def _best(path, best):
@@ -197,198 +204,3 @@ def _best(path, best):
     if not isinstance(best, dict) or {name: type(v) for name, v in best.items()} != kinds:
         raise InputError(f"{path}: the best epoch is {best!r:.60}; expected numbers")
     return best
-
-
-@dataclasses.dataclass(frozen=True)
-class Trained:
-    """A trained model with all that is needed to use it on images as they are in files.
-
-    Attributes
-    ----------
-    model : Sequential
-        In evaluation mode.
-    settings : dict
-        Those of the training, see `bitnet.settings`.
-    epoch : int
-        Epochs done.
-    preparation : Preparation or None
-        What happens to images before the model.
-    batch : int or None
-        How many images `scores` takes at once; None for a usual number.
-
-    Examples
-    --------
-    >>> settings = {"net": "mlp:8", "data": "mnist", "recipe": "default", "float": False}
-    >>> settings |= {"epochs": 7, "batch": 10, "lr": 0.003, "gradient": None, "rounding": None}
-    >>> settings |= {"picture": [28, 28, 1], "classes": ["a", "b"]}
-    >>> trained = Trained(model_of(settings, np.random.default_rng(0)), settings)
-    >>> trained.scores(np.zeros((3, 28, 28), np.uint8)).shape
-    (3, 2)
-    """
-
-    model: Module
-    settings: dict
-    epoch: int = 0
-    preparation: Preparation | None = None
-    batch: int | None = None
-
-    @property
-    def classes(self):
-        """The names of the classes."""
-        return tuple(self.settings["classes"])
-
-    @property
-    def picture(self):
-        """Rows, columns and channels of the images."""
-        return tuple(self.settings["picture"])
-
-    @property
-    def image(self):
-        """The same, if the model takes images; None if it takes rows of pixels."""
-        return self.picture if net_named(self.settings["net"]).is_conv else None
-
-    def prepare(self, images):
-        """uint8 images (count, H, W[, C]) as prepared uint8 images (count, H, W, C)."""
-        images = with_channels(np.asarray(images))
-        if images.dtype != np.uint8 or images.shape[1:] != self.picture:
-            raise InputError(
-                f"images are {images.dtype} of shape {images.shape}; expected uint8 of shape "
-                f"(count, {', '.join(map(str, self.picture))})"
-            )
-        return images if self.preparation is None else self.preparation(images)
-
-    def scores(self, images):
-        """The outputs, float32 (count, C), for uint8 images (count, H, W[, C]) as in files."""
-        return self.scores_of_prepared(self.prepare(images))
-
-    def scores_of_prepared(self, images):
-        """The outputs for what `prepare` returned."""
-        return scores(self.model, images, inputs_of(self.settings), self.batch)
-
-    def predict(self, images):
-        """The classes, int64 (count,), for uint8 images (count, H, W[, C]) as in files."""
-        return self.scores(images).argmax(axis=1)
-
-
-def load_trained(path):
-    """The model of a training's checkpoint.
-
-    Parameters
-    ----------
-    path : str or path
-        What `bitnet train` wrote.
-
-    Returns
-    -------
-    Trained
-
-    Raises
-    ------
-    InputError
-        If the file is no checkpoint of a training, is damaged, or its arrays are not those of
-        the model that its settings describe.
-    OSError
-        If it cannot be read.
-
-    Examples
-    --------
-    >>> try:
-    ...     load_trained(__file__)
-    ... except InputError as error:
-    ...     print(str(error).partition(": ")[2])
-    not a bitnet file, or its end is cut off; expected a training checkpoint
-    """
-    return _read(path)[0]
-
-
-def _read(path):
-    """The Trained of a file, and its Checkpoint."""
-    file = read_checkpoint(path)
-    settings = file.settings.get("experiment")
-    if not isinstance(settings, dict):
-        raise InputError(f"{path}: a checkpoint of another program than `bitnet train`")
-    try:
-        check_settings(settings)
-        net, n_classes = net_named(settings["net"]), len(settings["classes"])
-        expected = net.weights(settings["picture"], n_classes)
-        there = sum(a.size for name, a in file.model.items() if name.endswith(".weight"))
-        if there != expected:
-            raise InputError(f"{there} weights; the net {net.name} has {expected}")
-        model = model_of(settings, np.random.default_rng(0))
-        model.load_state_dict(file.model)
-        preparation = None
-        if settings["prepare"]:
-            preparation = Preparation.from_arrays(
-                file.notes.get("prepare"), _begun(file.extra, False)
-            )
-            header = preparation.header
-            if [header["steps"], header["image"]] != [settings["prepare"], settings["picture"]]:
-                raise InputError(f"{preparation!r} is of other images or steps than the settings")
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
-    return Trained(model.eval(), settings, file.epoch, preparation), file
-
-
-def open_net(path):
-    """A trained or a frozen net from its file, whichever it is.
-
-    Parameters
-    ----------
-    path : str or path
-        What `bitnet train` or `bitnet freeze` wrote.
-
-    Returns
-    -------
-    Trained or FrozenNet
-
-    Raises
-    ------
-    InputError
-        If it is neither, or damaged.
-    OSError
-        If it cannot be read.
-
-    Examples
-    --------
-    >>> try:
-    ...     open_net(__file__)
-    ... except InputError as error:
-    ...     print(str(error).partition(": ")[2])
-    not a file of bitnet, or its end is cut off; expected a net
-    """
-    return load_trained(path) if kind_of(path) == KIND else frozen_file.load(path)
-
-
-def raw_scores(net, images):
-    """The outputs of a trained or frozen net for images as they are in files.
-
-    Parameters
-    ----------
-    net : Trained or FrozenNet
-        As `open_net` gives it.
-    images : numpy.ndarray
-        uint8 of shape (count, H, W) or (count, H, W, C).
-
-    Returns
-    -------
-    numpy.ndarray
-        float32 of shape (count, C).
-
-    Raises
-    ------
-    InputError
-        If the images do not fit.
-
-    Examples
-    --------
-    >>> import bitnet
-    >>> net = bitnet.freeze(bitnet.models.binary_mlp([4, 3], np.random.default_rng(0)))
-    >>> raw_scores(net, np.zeros((5, 2, 2), np.uint8)).shape
-    (5, 3)
-    """
-    return prepared_scores(net, net.prepare(images))
-
-
-def prepared_scores(net, images):
-    """The outputs of a trained or frozen net for what its `prepare` returned."""
-    return net.scores_of_prepared(images) if isinstance(net, Trained) else net.scores(images)

@@ -14,7 +14,7 @@ from bitnet.image_layers import BinaryConv2d
 from bitnet.kernels import Bits
 from bitnet.layers import BinaryLinear
 from bitnet.module import evaluating
-from bitnet.train import evaluate, flip_ratio, weight_bits
+from bitnet.train import evaluate, flip_ratio, set_window, weight_bits
 
 __all__ = ["Begun", "Epoch", "Split", "activity", "fit", "histograms"]
 
@@ -167,11 +167,11 @@ class Begun:
 
 def fit(model, optimizer, schedule, loss, data, epochs, batch, rng, done=0, to_input=None,
         flip=False, crop=0, border=None, progress=lambda passes: passes, begun=None,
-        stop=lambda: False, measured=MEASURED):  # fmt: skip
+        stop=lambda: False, measured=MEASURED, teacher=None, window=None):  # fmt: skip
     """Train a model, and yield an `Epoch` after each pass over the training images.
 
-    The caller prints, logs and writes checkpoints; after the `yield` the model, the optimizer
-    and `rng` are in the state that a checkpoint has to hold.
+    The caller prints, logs and writes checkpoints; after the `yield` the model, the optimizer,
+    the schedule and `rng` are in the state that a checkpoint has to hold.
 
     Parameters
     ----------
@@ -180,7 +180,7 @@ def fit(model, optimizer, schedule, loss, data, epochs, batch, rng, done=0, to_i
     optimizer : Optimizer
         Of its parameters.
     schedule : Schedule
-        From a position in epochs to the learning rate.
+        From a position in epochs to the learning rate; told the flip ratio of each.
     loss : callable
         From scores and labels to a Tensor of one number.
     data : Split
@@ -207,6 +207,11 @@ def fit(model, optimizer, schedule, loss, data, epochs, batch, rng, done=0, to_i
         Asked after each batch but the last; True ends the training there.
     measured : int, optional
         The accuracy in training is that of so many images, the first 10 000.
+    teacher : callable, optional
+        From a batch of images, turned and cut, to the scores of a teacher; the loss is then given
+        them behind the labels, as `functions.distillation` takes them.
+    window : Schedule, optional
+        From a position in epochs to the window of all signs, as `schedules.Widening`.
 
     Yields
     ------
@@ -245,8 +250,12 @@ def fit(model, optimizer, schedule, loss, data, epochs, batch, rng, done=0, to_i
             if i < len(begun.losses):
                 continue
             optimizer.lr = schedule(done + i / len(passes))
+            if window:
+                set_window(model, window(done + i / len(passes)))
+            targets = (labels, teacher(x)) if teacher else (labels,)
             try:
-                losses.append(_step(model, optimizer, loss, to_input(x) if to_input else x, labels))
+                x = to_input(x) if to_input else x
+                losses.append(_step(model, optimizer, loss, x, *targets))
             except InputError as error:
                 raise InputError(f"epoch {done + 1}, batch {i + 1}: {error}") from None
             if i + 1 < len(passes) and stop():
@@ -257,6 +266,8 @@ def fit(model, optimizer, schedule, loss, data, epochs, batch, rng, done=0, to_i
         start_s, bits, begun = start_s - begun.seconds, begun.bits, None
         if not all(np.isfinite(array).all() for array in model.state_dict().values()):
             raise InputError(f"epoch {done}: a weight is not finite; lower the learning rate")
+        ratio = flip_ratio(bits, weight_bits(model))
+        schedule.observe(ratio)
         held = data.validation and evaluate(model, *data.validation, to_input)
         yield Epoch(
             done,
@@ -264,7 +275,7 @@ def fit(model, optimizer, schedule, loss, data, epochs, batch, rng, done=0, to_i
             evaluate(model, *(part[:measured] for part in data.train), to_input),
             evaluate(model, *data.test, to_input),
             optimizer.lr,
-            flip_ratio(bits, weight_bits(model)),
+            ratio,
             *activity(model, data.train[0][:SAMPLE], to_input),
             time.perf_counter() - start_s,
             len(passes) * batch / train_s,
@@ -273,10 +284,10 @@ def fit(model, optimizer, schedule, loss, data, epochs, batch, rng, done=0, to_i
         )
 
 
-def _step(model, optimizer, loss, x, labels):
+def _step(model, optimizer, loss, x, *targets):
     """One batch; returns its loss."""
     # forward, layer by layer: s = ab Wb; a = BatchNorm(s); ab = sign(a)
-    value = loss(model(x), labels)
+    value = loss(model(x), *targets)
     if not math.isfinite(value.item()):
         raise InputError(f"the loss is {value.item()}; lower the learning rate")
     # backward: through sign where |a| <= 1; the gradients of Wb count as those of W

@@ -272,11 +272,11 @@ class BatchNorm(Module):
     """
 
     def __init__(self, features, eps=1e-4, momentum=0.1, step_scale=1.0):
-        _check_count("BatchNorm", features=features)
+        _check_count(type(self).__name__, features=features)
         if not 0 < momentum <= 1 or not 0 < eps < math.inf:
             raise InputError(
-                f"BatchNorm: eps is {eps!r} and momentum {momentum!r}; expected eps above 0 "
-                "and momentum above 0, at most 1"
+                f"{type(self).__name__}: eps is {eps!r} and momentum {momentum!r}; expected eps "
+                "above 0 and momentum above 0, at most 1"
             )
         self.features, self.eps, self.momentum = int(features), eps, momentum
         self.gamma = Parameter(np.ones(features, np.float32), step_scale=step_scale)
@@ -292,6 +292,10 @@ class BatchNorm(Module):
         y = functions.batch_norm(x, *self._in_training())
         self.batches += 1
         return y
+
+    def affine(self):
+        """The arrays mean, scale and shift (C,): evaluation is `(x - mean) * scale + shift`."""
+        return self.running_mean, self.gamma.data * self.running_inv_std, self.beta.data
 
     def _in_training(self):
         """What the functions want beside x: gamma, beta, eps, running statistics, momentum."""

@@ -12,6 +12,7 @@ from bitnet.errors import InputError
 from bitnet.image_layers import BinaryConv2d, Conv2d, Flatten, MaxPool2d
 from bitnet.layers import BatchNorm, BinaryLinear, Dropout, Linear
 from bitnet.module import Sequential
+from bitnet.norms import norm_named
 
 __all__ = ["binary_convnet", "binary_mlp", "float_convnet", "float_mlp"]
 
@@ -29,7 +30,8 @@ SVHN = {
 }
 
 
-def binary_mlp(sizes, rng, step_scale=1.0, dropout=(0.0, 0.0), stochastic=False, **gradient):
+def binary_mlp(sizes, rng, step_scale=1.0, dropout=(0.0, 0.0), stochastic=False, norm="batch",
+               **gradient):  # fmt: skip
     """A multilayer perceptron with binary weights and activations in all layers.
 
     Each layer is BinaryLinear, then batch norm, then, but for the last, the sign; section
@@ -48,6 +50,8 @@ def binary_mlp(sizes, rng, step_scale=1.0, dropout=(0.0, 0.0), stochastic=False,
         papers' MNIST settings.
     stochastic : bool, optional
         Draw the activations in training, as in the papers' Torch experiments.
+    norm : {"batch", "shift", "shift-code"}, optional
+        See `norms.norm_named`.
     **gradient : str or bool
         The arguments `gradient`, `rounding` and `balance` of each BinaryLinear.
 
@@ -75,7 +79,7 @@ def binary_mlp(sizes, rng, step_scale=1.0, dropout=(0.0, 0.0), stochastic=False,
         if p := dropout[min(i, 1)]:
             layers.append(Dropout(p, rng))
         layers.append(BinaryLinear(inputs, outputs, rng, **gradient))
-        layers.append(BatchNorm(outputs, step_scale=step_scale))
+        layers.append(norm_named(norm, outputs, step_scale))
         if i < len(pairs) - 1:
             layers.append(Sign(stochastic=stochastic, rng=rng))
     return Sequential(*layers)
@@ -116,7 +120,8 @@ def float_mlp(sizes, rng):
     return Sequential(*layers)
 
 
-def binary_convnet(image, blocks, units, rng, step_scale=1.0, stochastic=False, **gradient):
+def binary_convnet(image, blocks, units, rng, step_scale=1.0, stochastic=False, norm="batch",
+                   **gradient):  # fmt: skip
     """A ConvNet with binary weights and activations in all layers, as for CIFAR-10 and SVHN.
 
     Each block is some 3x3 convolutions and a 2x2 max-pooling behind the last of them, before its
@@ -137,6 +142,8 @@ def binary_convnet(image, blocks, units, rng, step_scale=1.0, stochastic=False, 
         What the learning rate is multiplied with for gamma and beta.
     stochastic : bool, optional
         Draw the activations in training, as in the papers' Torch experiments.
+    norm : {"batch", "shift", "shift-code"}, optional
+        See `norms.norm_named`.
     **gradient : str or bool
         The arguments `gradient`, `rounding` and `balance` of each binary layer.
 
@@ -162,12 +169,12 @@ def binary_convnet(image, blocks, units, rng, step_scale=1.0, stochastic=False, 
     for inputs, outputs, pools in convolutions:
         layers.append(BinaryConv2d(inputs, outputs, rng, **gradient))
         layers += [MaxPool2d()] if pools else []
-        layers.append(BatchNorm(outputs, step_scale=step_scale))
+        layers.append(norm_named(norm, outputs, step_scale))
         layers.append(Sign(stochastic=stochastic, rng=rng))
     layers.append(Flatten())
     for i, (inputs, outputs) in enumerate(pairs):
         layers.append(BinaryLinear(inputs, outputs, rng, **gradient))
-        layers.append(BatchNorm(outputs, step_scale=step_scale))
+        layers.append(norm_named(norm, outputs, step_scale))
         if i < len(pairs) - 1:
             layers.append(Sign(stochastic=stochastic, rng=rng))
     return Sequential(*layers)

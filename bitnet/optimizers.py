@@ -20,6 +20,9 @@ __all__ = ["SGD", "AdaMax", "Adam", "Optimizer"]
 class Optimizer:
     """What all optimizers share; subclasses name a rule of `kernels.update` and its state.
 
+    A subclass sets `rule` and `state_names`, or defines what follows from the parameter:
+    `rule_of`, `state_of`, `rate_of`, and `constants`, which all define.
+
     Parameters
     ----------
     parameters : iterable of Parameter
@@ -72,7 +75,7 @@ class Optimizer:
         self.scale_power = scale_power
         self.steps = self.flips = 0
         self.state = [
-            {name: np.zeros_like(p.data) for name in self.state_names} for p in self.parameters
+            {name: np.zeros_like(p.data) for name in self.state_of(p)} for p in self.parameters
         ]
 
     @property
@@ -100,7 +103,7 @@ class Optimizer:
         Latent weights are packed in the same sweep, for the next forward pass.
         """
         moving = [
-            (parameter, [state[name] for name in self.state_names])
+            (parameter, list(state.values()))
             for parameter, state in zip(self.parameters, self.state, strict=True)
             if parameter.lazy_grad is not None
         ]
@@ -125,19 +128,37 @@ class Optimizer:
 
     def _move(self, parameter, state):
         """Move one parameter; returns how many of its packed signs changed."""
-        power = 1.0 if parameter.bound is None else self.scale_power
-        rate = self.lr * parameter.step_scale**power
-        binary = parameter.bound is not None and parameter.ndim > 1
+        binary = self.is_binary(parameter)
         words = parameter.signs.words.copy() if binary else None  # the old ones may be in use
         parameter.edit()
-        constants = [rate, *self.constants()]
+        constants = [self.rate_of(parameter), *self.constants(parameter)]
         arrays = parameter.data, parameter.lazy_grad, state
-        flips = kernels.update(self.rule, *arrays, constants, parameter.bound, words)
+        flips = kernels.update(self.rule_of(parameter), *arrays, constants, parameter.bound, words)
         if binary and flips is not None:  # None: a weight became NaN; sign() will say so
             parameter.keep_signs(words)
         return flips or 0
 
-    def constants(self):
+    def is_binary(self, parameter):
+        """Whether a parameter is the weights of a layer that multiplies with their signs."""
+        return parameter.bound is not None and parameter.ndim > 1
+
+    def scale_of(self, parameter):
+        """What multiplies the learning rate of a parameter."""
+        return parameter.step_scale ** (1.0 if parameter.bound is None else self.scale_power)
+
+    def rule_of(self, parameter):
+        """The rule that moves a parameter."""
+        return self.rule
+
+    def state_of(self, parameter):
+        """The names of the arrays that belong to a parameter."""
+        return self.state_names
+
+    def rate_of(self, parameter):
+        """The rate of the next step of a parameter."""
+        return self.lr * self.scale_of(parameter)
+
+    def constants(self, parameter):
         """The numbers of this step behind the rate, as `kernels.update` takes them."""
         raise TypeError(f"{type(self).__name__} has no constants; an Optimizer defines them")
 
@@ -217,7 +238,7 @@ class SGD(Optimizer):
         super().__init__(parameters, lr, scale_power)
         self.momentum, self.nesterov = momentum, nesterov
 
-    def constants(self):
+    def constants(self, parameter):
         return self.momentum, float(self.nesterov)
 
     def settings(self):
@@ -269,7 +290,7 @@ class Adam(Optimizer):
         super().__init__(parameters, lr, scale_power)
         self.beta1, self.beta2, self.eps = beta1, beta2, eps
 
-    def constants(self):
+    def constants(self, parameter):
         correction1 = 1 / (1 - self.beta1**self.steps)
         correction2 = 1 / math.sqrt(1 - self.beta2**self.steps)
         return 1 - self.beta1, 1 - self.beta2, correction2, self.eps, correction1
@@ -297,5 +318,5 @@ class AdaMax(Adam):
 
     rule, state_names = "adamax", ("m", "u")
 
-    def constants(self):
+    def constants(self, parameter):
         return 1 - self.beta1, self.beta2, self.eps, 1 / (1 - self.beta1**self.steps)

@@ -7,9 +7,9 @@ default  any       Adam, cosine from 3e-3      100    20      none          sign
 theano   MNIST     Adam, 3e-3 to 3e-7          100    1000    0.2, 0.5      sign
 theano   CIFAR-10  Adam, 1e-3 to 3e-7          50     500     none          sign
 theano   SVHN      Adam, 1e-3 to 1e-6          50     200     none          sign
-torch    MNIST     AdaMax, 2^-6, halved in 10  100    100     none          drawn
-torch    CIFAR-10  AdaMax, 2^-6, halved in 50  200    500     none          drawn        zca
-torch    SVHN      AdaMax, 2^-7, halved in 20  200    200     none          drawn        gcn, lcn
+torch    MNIST     shifts, 2^-6, halved in 10  100    100     none          drawn
+torch    CIFAR-10  shifts, 2^-6, halved in 50  200    500     none          drawn        zca
+torch    SVHN      shifts, 2^-7, halved in 20  200    200     none          drawn        gcn, lcn
 =======  ========  ==========================  =====  ======  ============  ===========  =========
 
 `default` has a ten times larger step for gamma and beta, and batches of 50 for the papers'
@@ -17,27 +17,36 @@ ConvNets.  Section 2 of the papers and the authors' code state the others; MNIST
 in 10 epochs by the paper, in 20 by the code.  All hold back training images, 10 000 of MNIST,
 5 000 of CIFAR-10 and 6 000 of SVHN, and take the epoch that is best on them, as --validation does.
 
-What else differs is in the Torch experiments.  They use shift-based AdaMax and shift-based batch
-norm, which this package does not have: AdaMax and batch norm stand in.  Their code rounds the
-step scales of CIFAR-10 and SVHN to powers of two, and scales the steps of MNIST's gammas; here
-the scales are as in the Theano code.  They state no end for MNIST: 100 epochs are this package's.
-Their MNIST images are shifted and scaled by the mean and standard deviation of all pixels, which
-the batch norm behind the first layer undoes, and which is left out.  CIFAR-10 is whitened twice
-by their code, here once.  Their prepared images are floats; here they are rounded to 8 bits, see
-`bitnet.preparation`.
+The Torch experiments use shift-based AdaMax and shift-based batch norm, here with the constants
+and the backward pass of the authors' code, which differ from the papers' (`bit_optimizers`,
+`functions.shift_norm`).  As there, the step scales of CIFAR-10 and SVHN are rounded to powers of
+two, and the steps of MNIST's gammas are scaled by sqrt(features / 1.5); with another norm they
+are not.
+
+What else differs is in them. Their code has plain batch norm behind the output layer; here all
+norms are shift-based, so that the frozen net needs no multiplication. They state no end for
+MNIST: 100 epochs are this package's. Their MNIST images are shifted and scaled by the mean and
+standard deviation of all pixels, which the batch norm behind the first layer undoes, and which
+is left out. CIFAR-10 is whitened twice by their code, here once. Their prepared images are
+floats; here they are rounded to 8 bits, see `bitnet.preparation`. Their code for CIFAR-10 clips
+gammas and betas to [-1, 1], which the papers do not mention and which is left out.
 
 The float twin of each has the same sizes, batches and epochs in float32, with ReLU,
 cross-entropy, no dropout, and Adam with a cosine from 1e-3.
 """
 
 import dataclasses
+import math
+from functools import partial
 
 from bitnet import functions, schedules
+from bitnet.bit_optimizers import Bop, ShiftAdaMax, ap2
 from bitnet.errors import InputError
 from bitnet.layers import BatchNorm
-from bitnet.optimizers import Adam, AdaMax
+from bitnet.norms import NORMS
+from bitnet.optimizers import SGD, Adam, AdaMax
 
-__all__ = ["RECIPES", "Recipe", "recipe_for"]
+__all__ = ["NORMS", "OPTIMIZERS", "RECIPES", "SCHEDULES", "Recipe", "recipe_for"]
 
 FAMILIES = {
     "mnist": ("mnist", "embedded", "fashion-mnist"),
@@ -45,11 +54,21 @@ FAMILIES = {
     "svhn": ("svhn", "svhn-extra"),
 }
 HELD_BACK = {"mnist": 10_000, "cifar10": 5_000, "svhn": 6_000}  # training images
-OPTIMIZERS = {"Adam": Adam, "AdaMax": AdaMax}
+OPTIMIZERS = {
+    "adam": Adam,
+    "adamax": AdaMax,
+    "sgd": partial(SGD, momentum=0.9),
+    "shift-adamax": ShiftAdaMax,
+    "shift-adamax-code": partial(ShiftAdaMax, variant="code"),
+    "bop": Bop,
+}
+RATES = {"adam": 3e-3, "adamax": 3e-3, "sgd": 0.1, "shift-adamax": 2.0**-10,
+         "shift-adamax-code": 2.0**-6, "bop": 1e-4}  # fmt: skip
+SCHEDULES = ("constant", "cosine", "exponential", "step", "flips")
 LOSSES = {"squared_hinge": functions.squared_hinge, "cross_entropy": functions.cross_entropy}
-NO_SHIFTS = (
-    "the papers' Torch experiments use shift-based AdaMax and shift-based batch norm; "
-    "AdaMax and batch norm stand in for them"
+THE_CODE = (
+    "shift-based AdaMax and batch norm are those of the papers' Torch code, whose constants and "
+    "rounding differ from the papers'; --optimizer shift-adamax --norm shift are the papers'"
 )
 NO_END = "the papers state no number of epochs for MNIST with Torch; 100 is this package's"
 ON_8_BITS = "the papers' prepared images are floats; here they are rounded to 8 bits"
@@ -67,14 +86,16 @@ class Recipe:
         The first learning rate.
     epochs, batch : int
         Passes over the training set, and images in a batch.
-    optimizer : {"Adam", "AdaMax"}
-        With the defaults of its class.
-    fall : {"Cosine", "Exponential", "Step"}
-        How the learning rate falls, see `bitnet.schedules`.
+    optimizer : str
+        One of `OPTIMIZERS`, with the defaults of its class, but "sgd" with a momentum of 0.9.
+    norm : {"batch", "shift", "shift-code"}
+        See `norms.norm_named`.
+    fall : str
+        How the learning rate falls, one of `SCHEDULES`, see `bitnet.schedules`.
     end : float
-        The last rate of an Exponential.
+        The last rate of "exponential".
     every : int
-        Epochs between two halvings of a Step.
+        Epochs between two halvings of "step".
     loss : {"squared_hinge", "cross_entropy"}
         The loss.
     step_scale : float
@@ -85,6 +106,9 @@ class Recipe:
         Whether activations are drawn in training.
     eps, momentum : float
         Of batch norm.
+    as_torch : {"", "rounded", "gammas"}
+        What the authors' Torch code changes: it rounds the step scales to powers of two, or
+        scales the steps of gammas.
     prepare : tuple of str
         The steps of the preparation of the images.
     is_float : bool
@@ -103,22 +127,24 @@ class Recipe:
     start: float
     epochs: int
     batch: int
-    optimizer: str = "Adam"
-    fall: str = "Cosine"
+    optimizer: str = "adam"
+    norm: str = "batch"
+    fall: str = "cosine"
     end: float = 0.0
-    every: int = 0
+    every: int = 10
     loss: str = "squared_hinge"
     step_scale: float = 1.0
     dropout: tuple = (0.0, 0.0)
     stochastic: bool = False
     eps: float = 1e-4
     momentum: float = 0.1
+    as_torch: str = ""
     prepare: tuple = ()
     is_float: bool = False
     notes: tuple = ()
 
-    def changed(self, epochs=None, batch=None, lr=None):
-        """The recipe with other epochs, another batch or another first rate; the last one follows.
+    def changed(self, epochs=None, batch=None, lr=None, optimizer=None, norm=None, schedule=None):
+        """The recipe with some parts in place of its own.
 
         Parameters
         ----------
@@ -126,33 +152,67 @@ class Recipe:
             Take the place of the recipe's.
         lr : float, optional
             Takes the place of `start`; `end` is scaled with it.
+        optimizer, norm, schedule : str, optional
+            Of `OPTIMIZERS`, `NORMS` and `SCHEDULES`.  Another optimizer brings its own first
+            rate, a shift-based norm its own eps and momentum.
 
         Returns
         -------
         Recipe
+
+        Raises
+        ------
+        InputError
+            If there is no such part, or a float twin cannot have it.
         """
-        given = {"epochs": epochs, "batch": batch, "start": lr}
+        kinds = ("optimizer", optimizer, OPTIMIZERS), ("norm", norm, NORMS), \
+            ("schedule", schedule, SCHEDULES)  # fmt: skip
+        for what, name, known in kinds:
+            if name is not None and name not in known:
+                raise InputError(f"{what} is {name!r:.40}; expected one of {', '.join(known)}")
+            if name in ("bop", "shift", "shift-code", "flips") and self.is_float:
+                raise InputError(f"{what} {name} is of binary nets; a float twin cannot have it")
+        given = {"epochs": epochs, "batch": batch, "optimizer": optimizer, "norm": norm}
         given = {name: value for name, value in given.items() if value is not None}
-        end = self.end * (given.get("start", self.start) / self.start)
-        return dataclasses.replace(self, **given, end=end)
+        if norm in ("shift", "shift-code"):
+            given |= {"eps": 1e-5, "momentum": 0.125}
+        if norm not in (None, self.norm):
+            given["as_torch"] = ""
+        if any(given.get(name, own) != own for name, own in
+               (("optimizer", self.optimizer), ("norm", self.norm))):  # fmt: skip
+            given["notes"] = tuple(note for note in self.notes if note != THE_CODE)
+        start = self.start
+        if optimizer not in (None, self.optimizer):
+            start = RATES[optimizer]
+        start = start if lr is None else lr
+        end = (self.end or self.start * 1e-4) * (start / self.start)
+        fall = self.fall if schedule is None else schedule
+        return dataclasses.replace(self, **given, start=start, end=end, fall=fall)
 
     def schedule(self):
         """The Schedule of the learning rate."""
-        if self.fall == "Step":
-            return schedules.Step(self.start, 0.5, self.every)
-        if self.fall == "Exponential":
-            return schedules.Exponential(self.start, self.end, self.epochs)
-        return schedules.Cosine(self.start, self.epochs)
+        return {
+            "constant": lambda: schedules.Constant(self.start),
+            "cosine": lambda: schedules.Cosine(self.start, self.epochs),
+            "exponential": lambda: schedules.Exponential(self.start, self.end, self.epochs),
+            "step": lambda: schedules.Step(self.start, 0.5, self.every),
+            "flips": lambda: schedules.Flips(self.start),
+        }[self.fall]()
 
     def model(self, net, image, n_classes, rng, **backward):
         """The model of a `Net` for images (rows, columns, channels), set up for this recipe."""
         options = {"step_scale": self.step_scale, "stochastic": self.stochastic, **backward}
         if self.is_float:
             return net.build(image, n_classes, rng, is_float=True)
-        model = net.build(image, n_classes, rng, dropout=self.dropout, **options)
+        model = net.build(image, n_classes, rng, dropout=self.dropout, norm=self.norm, **options)
         for layer in model.modules():
             if isinstance(layer, BatchNorm):
                 layer.eps, layer.momentum = self.eps, self.momentum
+                if self.as_torch == "gammas":
+                    layer.gamma.step_scale = math.sqrt(layer.features / 1.5)
+        if self.as_torch == "rounded":
+            for parameter in model.parameters():
+                parameter.step_scale = ap2(parameter.step_scale)
         return model
 
     def optimizer_of(self, model):
@@ -165,34 +225,36 @@ class Recipe:
         return LOSSES[self.loss]
 
 
-def _torch(start, epochs, batch, every, note, prepare=()):
+def _torch(start, epochs, batch, every, note, as_torch, prepare=()):
     """A recipe of the papers' Torch experiments."""
     return Recipe(
         "torch",
         start,
         epochs,
         batch,
-        optimizer="AdaMax",
-        fall="Step",
+        optimizer="shift-adamax-code",
+        norm="shift-code",
+        fall="step",
         every=every,
         stochastic=True,
         eps=1e-5,
         momentum=0.125,
+        as_torch=as_torch,
         prepare=prepare,
-        notes=(NO_SHIFTS, note),
+        notes=(THE_CODE, note),
     )
 
 
 DEFAULT = Recipe("default", 3e-3, 20, 100, step_scale=10.0)
 THEANO = {
-    "mnist": Recipe("theano", 3e-3, 1000, 100, fall="Exponential", end=3e-7, dropout=(0.2, 0.5)),
-    "cifar10": Recipe("theano", 1e-3, 500, 50, fall="Exponential", end=3e-7),
-    "svhn": Recipe("theano", 1e-3, 200, 50, fall="Exponential", end=1e-6),
+    "mnist": Recipe("theano", 3e-3, 1000, 100, fall="exponential", end=3e-7, dropout=(0.2, 0.5)),
+    "cifar10": Recipe("theano", 1e-3, 500, 50, fall="exponential", end=3e-7),
+    "svhn": Recipe("theano", 1e-3, 200, 50, fall="exponential", end=1e-6),
 }
 TORCH = {
-    "mnist": _torch(2**-6, 100, 100, 10, NO_END),
-    "cifar10": _torch(2**-6, 500, 200, 50, ON_8_BITS, ("zca",)),
-    "svhn": _torch(2**-7, 200, 200, 20, ON_8_BITS, ("gcn", "lcn")),
+    "mnist": _torch(2**-6, 100, 100, 10, NO_END, "gammas"),
+    "cifar10": _torch(2**-6, 500, 200, 50, ON_8_BITS, "rounded", ("zca",)),
+    "svhn": _torch(2**-7, 200, 200, 20, ON_8_BITS, "rounded", ("gcn", "lcn")),
 }
 RECIPES = ("default", "theano", "torch")
 

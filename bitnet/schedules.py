@@ -1,11 +1,14 @@
-"""Learning rates by epoch, and windows.  A schedule is called with an epoch and keeps no state."""
+"""Learning rates by epoch, and windows.  A schedule is called with a position in epochs.
+
+Only `Flips` has a state, what an epoch told it; a checkpoint keeps it.
+"""
 
 import dataclasses
 import math
 
 from bitnet.errors import InputError
 
-__all__ = ["Constant", "Cosine", "Exponential", "Schedule", "Step", "Widening"]
+__all__ = ["Constant", "Cosine", "Exponential", "Flips", "Schedule", "Step", "Widening"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,7 +29,7 @@ class Schedule:
     start: float
 
     def __post_init__(self):
-        for field in dataclasses.fields(self):
+        for field in self._numbers():
             value = getattr(self, field.name)
             zero_fits = field.name in self.may_be_zero and value == 0
             if not isinstance(value, (int, float)) or not (0 < value < math.inf or zero_fits):
@@ -36,9 +39,26 @@ class Schedule:
 
     may_be_zero = ()
 
+    def _numbers(self):
+        """The fields that are given, and not the state."""
+        return [field for field in dataclasses.fields(self) if field.init]
+
     def settings(self):
         """The schedule's name and numbers, as for a checkpoint."""
-        return {"schedule": type(self).__name__, **dataclasses.asdict(self)}
+        numbers = {field.name: getattr(self, field.name) for field in self._numbers()}
+        return {"schedule": type(self).__name__, **numbers}
+
+    def observe(self, flip_ratio):
+        """Be told the flip ratio of an epoch that is done; most schedules do not care."""
+
+    def state(self):
+        """What a checkpoint has to hold beside the settings: a list of numbers, mostly empty."""
+        return []
+
+    def load_state(self, state):
+        """Take what `state` returned; refuses, with an InputError, what it cannot have."""
+        if state != []:
+            raise InputError(f"{type(self).__name__} has no state; got {state!r:.60}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,6 +162,91 @@ class Cosine(Schedule):
         """The rate at a position in epochs."""
         share = min(epoch / self.epochs, 1)
         return self.end + (self.start - self.end) * (1 + math.cos(math.pi * share)) / 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Flips(Schedule):
+    """Lowered when the weights keep flipping: driven by the flip ratios of the epochs.
+
+    The flip ratio of an epoch is the share of weight signs that differ from those before it.  At a
+    fixed rate it falls for some epochs and then stays, as weights near 0 cross it to and fro with
+    each step; a smaller rate lets them settle.  Behind an epoch the rate is multiplied by `factor`
+    if its flip ratio is above `target` and has stopped falling, that is, if it is above
+    `fall` times the least ratio of all earlier epochs.  So it is a function of the ratios alone:
+    `rate = start * factor**n`, with n the number of such epochs.  (This package's own: no paper's.)
+
+    Parameters
+    ----------
+    start : float
+        The first rate, above 0.
+    target : float, optional
+        A flip ratio that is low enough, 0.01; the rate stays where it is reached.
+    factor : float, optional
+        What the rate is multiplied with, below 1; 0.5.
+    fall : float, optional
+        How far a ratio has to fall below the least before it to count as falling, at most 1; 0.9.
+
+    Attributes
+    ----------
+    ratios : list of float
+        Of the epochs that are done.
+
+    Raises
+    ------
+    InputError
+        If a number is out of range, or the schedule is asked for an epoch before the ratios of
+        those before it were observed.
+
+    Examples
+    --------
+    >>> schedule, rates = Flips(0.5), []
+    >>> for ratio in (0.2, 0.1, 0.11, 0.05, 0.009, 0.009):
+    ...     schedule.observe(ratio)
+    ...     rates.append(schedule(len(schedule.ratios)))
+    >>> rates
+    [0.5, 0.5, 0.25, 0.25, 0.25, 0.25]
+    """
+
+    target: float = 0.01
+    factor: float = 0.5
+    fall: float = 0.9
+    ratios: list = dataclasses.field(default_factory=list, init=False, repr=False, compare=False)
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.factor >= 1 or self.fall > 1:
+            raise InputError(
+                f"Flips: factor is {self.factor!r} and fall {self.fall!r}; expected a factor below "
+                "1 and a fall of at most 1"
+            )
+
+    def __call__(self, epoch):
+        """The rate at a position in epochs; the ratios of those before it must be known."""
+        if math.floor(epoch) > len(self.ratios):
+            raise InputError(
+                f"Flips: epoch {epoch} is behind {len(self.ratios)} observed ones; call "
+                "observe(flip_ratio) after each"
+            )
+        lowered, least = 0, math.inf
+        for ratio in self.ratios[: math.floor(epoch)]:
+            lowered += ratio > self.target and ratio > self.fall * least
+            least = min(least, ratio)
+        return self.start * self.factor**lowered
+
+    def observe(self, flip_ratio):
+        """Keep the flip ratio of an epoch that is done."""
+        self.ratios.append(float(flip_ratio))
+
+    def state(self):
+        """The flip ratios of all epochs."""
+        return list(self.ratios)
+
+    def load_state(self, state):
+        """Take the flip ratios of a training that is gone on with."""
+        known = isinstance(state, list) and all(type(r) is float and 0 <= r <= 1 for r in state)
+        if not known:
+            raise InputError(f"Flips: the state is {state!r:.60}; expected ratios from 0 to 1")
+        self.ratios[:] = state
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,9 +11,12 @@ from bitnet.nets import net_named
 from bitnet.recipes import recipe_for
 
 __all__ = [
+    "DEFAULTS",
     "SETTINGS",
+    "as_before",
     "check_settings",
     "check_value",
+    "complete",
     "inputs_of",
     "model_of",
     "read_data",
@@ -28,6 +31,9 @@ SETTINGS = {
     "size": (int, 1, 4096, None),
     "channels": (int, 1, 3, None),
     "recipe": (str,),
+    "optimizer": (str,),
+    "norm": (str,),
+    "schedule": (str,),
     "float": (bool,),
     "epochs": (int, 1, 10**6),
     "batch": (int, 2, 10**6),
@@ -43,6 +49,23 @@ SETTINGS = {
     "picture": (list,),
     "classes": (list,),
     "crc32": (int, 0, 2**32),
+    "balance": (bool,),
+    "widen": (float, 1e-3, 1e3, None),
+    "widen_after": (float, 0, 1),
+    "teacher": (str, None),
+    "teacher_crc32": (int, 0, 2**32, None),
+    "temperature": (float, 1e-3, 1e3),
+    "teacher_weight": (float, 0, 1),
+}
+# of settings that files of trainings before them lack
+DEFAULTS = {
+    "balance": False,
+    "widen": None,
+    "widen_after": 0.7,
+    "teacher": None,
+    "teacher_crc32": None,
+    "temperature": 4.0,
+    "teacher_weight": 0.5,
 }
 KINDS = {str: "text", bool: "true or false", list: "a list"}
 KINDS |= {int: "a whole number", float: "a number"}
@@ -56,8 +79,9 @@ def check_settings(settings):
     ----------
     settings : dict
         As `SETTINGS` describes them: the net, data set, folder and recipe by name, the numbers
-        of a training, rows, columns and channels of a picture, the classes, and the CRC-32 of
-        the training images.
+        of a training, rows, columns and channels of a picture, the classes, the CRC-32 of
+        the training images, and the switches: balanced weights, the window of the signs from a
+        share of the epochs on, a teacher's file, its weights' CRC-32, temperature and weight.
 
     Raises
     ------
@@ -87,6 +111,26 @@ def check_settings(settings):
     named = 0 < len(classes) <= MAX_CLASSES and all(type(name) is str for name in classes)
     if not named or not all(type(step) is str for step in settings["prepare"]):
         raise InputError("classes and prepare must be names, and classes 1 or more")
+
+
+def complete(settings):
+    """The settings with the defaults of those that the first trainings did not have.
+
+    Parameters
+    ----------
+    settings : dict
+        With or without the names in `DEFAULTS`.
+
+    Returns
+    -------
+    dict
+
+    Examples
+    --------
+    >>> complete({"net": "mlp:8"})["balance"]
+    False
+    """
+    return {**DEFAULTS, **settings}
 
 
 def check_value(name, value):
@@ -121,13 +165,42 @@ def check_value(name, value):
         raise InputError(f"{name} is {value!r:.60}; expected {KINDS[kind]}{span}")
 
 
+def as_before(settings):
+    """The settings in a file, with those that older files lack as they were then.
+
+    Parameters
+    ----------
+    settings : dict
+        What a file holds.
+
+    Returns
+    -------
+    dict
+
+    Examples
+    --------
+    >>> as_before({"recipe": "torch", "float": False})["optimizer"]
+    'adamax'
+    """
+    settings = complete(settings)
+    if "norm" in settings:
+        return settings
+    recipe, is_float = settings.get("recipe"), settings.get("float")
+    of_torch = recipe == "torch" and not is_float
+    falls = {} if is_float else {"theano": "exponential", "torch": "step"}
+    fall = falls.get(recipe, "cosine") if isinstance(recipe, str) else "cosine"
+    optimizer = "adamax" if of_torch else "adam"
+    return {**settings, "optimizer": optimizer, "norm": "batch", "schedule": fall}
+
+
 def recipe_of(settings):
     """The recipe of a training with its settings put in.
 
     Parameters
     ----------
     settings : dict
-        With net, data, recipe, float, epochs, batch and lr.
+        With net, data, recipe, float, epochs, batch and lr; optimizer, norm and schedule are the
+        recipe's where they are left out.
 
     Returns
     -------
@@ -146,7 +219,8 @@ def recipe_of(settings):
     """
     net = net_named(settings["net"])
     recipe = recipe_for(settings["recipe"], settings["data"], net, settings["float"])
-    return recipe.changed(settings["epochs"], settings["batch"], settings["lr"])
+    parts = (settings.get(name) for name in ("optimizer", "norm", "schedule"))
+    return recipe.changed(settings["epochs"], settings["batch"], settings["lr"], *parts)
 
 
 def model_of(settings, rng):
@@ -177,11 +251,10 @@ def model_of(settings, rng):
     >>> model_of(settings, np.random.default_rng(0)).layers[3]
     BinaryLinear(8, 2)
     """
-    backward = {k: settings[k] for k in ("gradient", "rounding") if settings[k] is not None}
+    options = {k: settings[k] for k in ("gradient", "rounding") if settings[k] is not None}
+    options |= {"balance": True} if settings.get("balance") else {}
     picture, n_classes = tuple(settings["picture"]), len(settings["classes"])
-    return recipe_of(settings).model(
-        net_named(settings["net"]), picture, n_classes, rng, **backward
-    )
+    return recipe_of(settings).model(net_named(settings["net"]), picture, n_classes, rng, **options)
 
 
 def inputs_of(settings):

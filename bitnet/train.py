@@ -1,4 +1,4 @@
-"""What a training loop asks about a model: predictions, accuracy, flips of signs, speed."""
+"""What a training loop asks of a model: predictions, accuracy, flips, windows, speed."""
 
 import statistics
 import time
@@ -19,6 +19,7 @@ __all__ = [
     "images_per_second",
     "predict",
     "scores",
+    "set_window",
     "weight_bits",
 ]
 
@@ -207,6 +208,45 @@ def flip_ratio(before, after):
     """
     flips = sum(kernels.count_flips(a, b) for a, b in zip(before, after, strict=True))
     return flips / max(1, sum(bits.size for bits in before))
+
+
+def set_window(model, window):
+    """Let gradients pass where `|x| <= window` through all signs that have a window.
+
+    Parameters
+    ----------
+    model : Module
+        Any model.
+    window : float
+        Half the width of the hard tanh, above 0; see `functions.sign`.
+
+    Returns
+    -------
+    int
+        How many layers have it now; those without a window, as of another surrogate, and those
+        that let all pass keep what they have.
+
+    Raises
+    ------
+    InputError
+        If no gradient would pass.
+
+    Examples
+    --------
+    >>> from bitnet.models import binary_mlp
+    >>> model = binary_mlp([4, 3, 3, 2], np.random.default_rng(0))
+    >>> set_window(model, 2.0)
+    2
+    >>> model.layers[2].window
+    2.0
+    """
+    if not isinstance(window, (int, float)) or not window > 0:
+        raise InputError(f"set_window: window is {window!r}; expected a number above 0")
+    windows = (layer for layer in model.modules() if hasattr(layer, "window"))
+    layers = [layer for layer in windows if isinstance(layer.window, (int, float))]  # no pooling's
+    for layer in layers:
+        layer.window = window
+    return len(layers)
 
 
 def images_per_second(predict_images, images, repeats=5):

@@ -3,7 +3,8 @@
 import json
 
 import bitnet
-from bitnet.experiment import Experiment, load_trained
+from bitnet.experiment import Experiment
+from bitnet.trained import load_trained
 from bitnet.verbs.freeze import frozen
 
 SETTINGS = {

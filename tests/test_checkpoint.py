@@ -120,6 +120,7 @@ def test_every_generator_of_numpy_goes_on_where_it_was(tmp_path, kind):
         (lambda h, a: h.update(epoch=True), "number of epochs"),
         (lambda h, a: h.update(settings=3), "settings"),
         (lambda h, a: h.update(rng=3), "random state"),
+        (lambda h, a: h.update(schedule=[0.5]), "Cosine has no state"),
         (lambda h, a: h["rng"]["state"].update(state=10**60), "random state"),
         (lambda h, a: h["rng"].update(uinteger=10**60), "random state"),
         (lambda h, a: a.update(more=np.zeros(2)), "unknown array 'more'"),

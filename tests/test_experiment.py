@@ -10,10 +10,12 @@ import bitnet
 from bitnet import InputError
 from bitnet.archive import read_archive, write_archive
 from bitnet.checkpoint import KIND, VERSION
-from bitnet.experiment import Experiment, Trained, load_trained, open_net, raw_scores
-from bitnet.settings import read_data
+from bitnet.experiment import Experiment
+from bitnet.settings import DEFAULTS, inputs_of, read_data
+from bitnet.trained import Teacher, Trained, load_trained, open_net, raw_scores
 
-SMALL = {k: v for k, v in GOOD.items() if k not in ("picture", "classes", "crc32")}
+FOUND = {"picture", "classes", "crc32"}  # by the data, and by the recipe:
+SMALL = {k: GOOD[k] for k in GOOD.keys() - FOUND - {"optimizer", "norm", "schedule"}}
 SMALL |= {"data": "embedded", "limit": 200, "epochs": 3, "batch": 20}
 
 
@@ -32,8 +34,11 @@ EVERY_KIND = pytest.mark.parametrize(
         {"net": "conv:4,4/8", "flip": True, "crop": 2},
         {"recipe": "theano"},
         {"recipe": "torch", "validation": 50, "rounding": "stochastic"},
+        {"optimizer": "bop", "norm": "shift", "schedule": "flips"},
+        {"optimizer": "shift-adamax", "schedule": "exponential"},
         {"float": True, "gradient": None, "rounding": None},
         {"prepare": ["gcn"]},
+        {"balance": True, "widen": 2.0, "widen_after": 0.5},
     ],
 )
 
@@ -101,6 +106,63 @@ def test_a_resumed_training_ends_with_the_same_bytes(tmp_path, changes):
     assert [epoch.epoch for epoch in experiment.epochs()] == [2, 3]
     experiment.save(tmp_path / "part")
     assert (tmp_path / "part").read_bytes() == (tmp_path / "whole").read_bytes()
+
+
+FLOAT = {"float": True, "gradient": None, "rounding": None}
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"net": "conv:4/8", "flip": True}, {"prepare": ["gcn"]}, {"batch": 30}]
+)
+def test_a_teacher_teaches_and_resumes_with_the_same_bytes(tmp_path, changes):
+    twin = trained_file(tmp_path / "twin", 1, **FLOAT, **{**changes, "batch": 20})
+    changes = {**changes, "teacher": str(tmp_path / "twin"), "teacher_weight": 0.9}
+    whole = trained_file(tmp_path / "whole", **changes)
+    assert whole.teacher.crc32 == whole.settings["teacher_crc32"]
+    images = whole.data.train[0][:7]
+    expected = twin.model.eval()(inputs_of(twin.settings)(images)).data
+    assert np.array_equal(whole.teacher(images), expected)
+    state = whole.teacher.trained.model.state_dict()
+    assert all(np.array_equal(state[k], v) for k, v in twin.model.state_dict().items())
+    part = Experiment({**SMALL, **changes})
+    list(part.epochs(stop=after(3)))
+    part.save(tmp_path / "part")
+    part = Experiment.resume(tmp_path / "part")
+    list(part.epochs())
+    part.save(tmp_path / "part")
+    assert (tmp_path / "part").read_bytes() == (tmp_path / "whole").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"prepare": ["gcn"]}, "its prepare is"),
+        ({"data": "folder"}, "its (picture|classes) is"),
+        ({"prepare": ["gcn"], "limit": 100}, "its (prepare|crc32) is"),
+    ],
+)
+def test_a_teacher_of_other_images_is_refused(tmp_path, changes, message):
+    twin = trained_file(tmp_path / "twin", 1, **FLOAT)
+    settings = {**twin.settings, "teacher": str(tmp_path / "twin"), **changes}
+    if "data" in changes:
+        settings["classes"] = ["a", "b"]
+    with pytest.raises(InputError, match=f"teacher .*twin: {message}"):
+        Teacher.of(settings)
+
+
+def test_a_file_from_before_the_switches(tmp_path):
+    experiment = trained_file(tmp_path / "net", 1)
+    header, arrays = read_archive(tmp_path / "net", KIND, VERSION)
+    for name in DEFAULTS:
+        del header["settings"]["experiment"][name]
+    write_archive(tmp_path / "old", KIND, VERSION, header, arrays)
+    assert load_trained(tmp_path / "old").settings == experiment.settings
+    old = Experiment.resume(tmp_path / "old")
+    list(old.epochs())
+    list(experiment.epochs())
+    old.save(tmp_path / "old")
+    experiment.save(tmp_path / "net")
+    assert (tmp_path / "old").read_bytes() == (tmp_path / "net").read_bytes()
 
 
 @pytest.mark.parametrize(
@@ -186,6 +248,23 @@ def test_other_data_are_noticed(tmp_path, monkeypatch):
         Experiment.resume(tmp_path / "net")
 
 
+@pytest.mark.parametrize("recipe", ["default", "torch"])
+def test_files_of_before_are_gone_on_with_as_before(tmp_path, recipe):
+    """Without the names of optimizer, norm and schedule: those that the recipe had then."""
+    then = {"optimizer": "adamax" if recipe == "torch" else "adam", "norm": "batch"}
+    trained_file(tmp_path / "whole", 3, recipe=recipe, **then)
+    trained_file(tmp_path / "part", 1, recipe=recipe, **then)
+    header, arrays = read_archive(tmp_path / "part", KIND, VERSION)
+    for name in ("optimizer", "norm", "schedule"):
+        del header["settings"]["experiment"][name]
+    del header["schedule"]
+    write_archive(tmp_path / "part", KIND, VERSION, header, arrays)
+    experiment = Experiment.resume(tmp_path / "part")
+    assert [epoch.epoch for epoch in experiment.epochs()] == [2, 3]
+    experiment.save(tmp_path / "part")
+    assert (tmp_path / "part").read_bytes() == (tmp_path / "whole").read_bytes()
+
+
 def test_a_batch_larger_than_the_training_set():
     with pytest.raises(InputError, match="batch is 500; there are only 200"):
         Experiment({**SMALL, "batch": 500})
@@ -226,6 +305,9 @@ def changed(what, value):
         (lying(picture=None), "picture"),
         (lying(recipe="__import__"), "recipe"),
         (lying(epochs=10**30), "epochs"),
+        (lying(optimizer="__import__"), "optimizer"),
+        (lying(norm=5), "norm"),
+        (lying(schedule="flop"), "schedule"),
         (lying(extra=1), "extra"),
         (lying(prepare=["gcn", "gcn"]), "other images"),
         (lying(prepare=["x"]), "other images"),

@@ -7,7 +7,7 @@ import bitnet
 from bitnet import Adam, BatchNorm, BinaryLinear, InputError, ReLU, Sequential, Sign, functions
 from bitnet.fit import Split, activity, fit, histograms
 from bitnet.models import binary_convnet, binary_mlp
-from bitnet.schedules import Cosine
+from bitnet.schedules import Cosine, Widening
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (60, 6, 6, 1), np.uint8)
@@ -67,6 +67,44 @@ def test_going_on_after_some_epochs():
     assert [e.epoch for e in fit(**parts, done=1)] == [2, 3]
     a, b = whole["model"].state_dict(), parts["model"].state_dict()
     assert all(np.array_equal(a[name], b[name]) for name in a)
+
+
+def test_the_window_is_set_before_each_batch():
+    training, seen = start(epochs=2, window=Widening(1.0, 3.0, 0.5)), []
+
+    def loss(scores, labels):
+        seen.append(training["model"].layers[2].window)
+        return functions.squared_hinge(scores, labels)
+
+    list(fit(**{**training, "loss": loss}))
+    assert seen == [1.0, 1.0, 3.0, 3.0, 3.0, 3.0, 3.0, 3.0]
+
+
+def test_a_wider_window_lets_more_gradients_pass():
+    same, wide = (start(epochs=1, window=Widening(w, w, 0)) for w in (1.0, 4.0))
+    plain = start(epochs=1)
+    (a,), (b,), (c,) = (list(fit(**training)) for training in (plain, same, wide))
+    assert a.loss == b.loss != c.loss
+    assert c.saturated < b.saturated
+
+
+def test_a_teacher_sees_the_images_of_the_batch():
+    teacher, seen = binary_mlp([36, 16, 3], np.random.default_rng(1)).eval(), []
+
+    def scores(images):
+        seen.append(images.copy())
+        return teacher(rows(images)).data
+
+    def loss(given, labels, taught):
+        assert np.array_equal(taught, teacher(rows(seen[-1])).data)
+        return functions.distillation(given, labels, taught, 2.0, 0.5)
+
+    training = start(epochs=1, loss=loss, teacher=scores, flip=True)
+    list(fit(**training))
+    rng = np.random.default_rng(0)
+    binary_mlp([36, 16, 3], rng)  # as `start` draws them
+    for x, (images, _) in zip(seen, bitnet.batches(*SPLIT.train, 10, rng, flip=True), strict=True):
+        assert np.array_equal(x, images)
 
 
 def test_the_record_of_an_epoch():

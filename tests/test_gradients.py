@@ -13,6 +13,7 @@ RNG = np.random.default_rng(0)
 X = RNG.standard_normal((3, 5))
 Y = RNG.standard_normal((3, 5)) + 3.0
 ROW, COLUMN = RNG.standard_normal(5), RNG.standard_normal((3, 1))
+BIAS_ROW = ROW + 1
 WEIGHT, BIAS = RNG.standard_normal((4, 5)), RNG.standard_normal(4)
 SIGNS, SIGN_WEIGHT = RNG.choice([-1.0, 1.0], (3, 70)), RNG.choice([-1.0, 1.0], (4, 70))
 PIXELS = RNG.integers(0, 256, (3, 70), dtype=np.uint8)
@@ -55,6 +56,31 @@ def normalized_signs(x, w, gamma, beta):
     return F.unpack(F.batch_norm_sign(product(x, w), gamma, beta), np.float64)
 
 
+class Shifted:
+    """What the backward passes of shift-based batch norm pretend around a point."""
+
+    def __init__(self, x, gamma, beta, eps=1e-5):
+        self.c = x - x.mean(axis=0)
+        self.power = kernels.ap2(self.c)
+        self.inv_std = 1 / np.sqrt((self.c * self.power).mean(axis=0) + eps)
+        self.shift, self.gamma_shift = kernels.ap2(self.inv_std), kernels.ap2(gamma)
+        self.gamma, self.eps = gamma, eps
+
+    def paper(self, x, gamma, beta):
+        """The printed lines, with v + (AP2(v0) - v0) for each AP2(v)."""
+        c = x - x.mean(axis=0)
+        variance = (c * (c + (self.power - self.c))).mean(axis=0)
+        shift = (variance + self.eps) ** -0.5 + (self.shift - self.inv_std)
+        return c * shift * (gamma + (self.gamma_shift - self.gamma)) + beta
+
+    def code(self, x, gamma, beta):
+        """The linear function whose transpose the authors' code computes."""
+        along = self.power * ((x * self.power).mean(axis=0) * self.shift**2)
+        scale = self.shift * self.gamma_shift
+        return (x - x.mean(axis=0) - along) * scale + gamma * (self.power * self.shift) + beta
+
+
+SHIFTED = Shifted(X, ROW, BIAS_ROW)
 POOL = Window((2, 3), (2, 1), ((1, 0), (1, 1)))
 
 
@@ -223,6 +249,12 @@ CASES = {
         ((normalized_signs, SIGNS, SIGN_WEIGHT, ROW[:4], BIAS),
          {"surrogate": lambda x, w, g, b: F.hardtanh(F.batch_norm(x @ w.T, g, b)),
           "batched": ()}),
+    ],
+    "AP2": [((F.ap2, X), {"surrogate": lambda x: x})],
+    "ShiftBatchNorm": [
+        ((F.shift_batch_norm, X, ROW, BIAS_ROW), {"surrogate": SHIFTED.paper, "batched": ()}),
+        ((lambda *given: F.shift_batch_norm(*given, variant="code"), X, ROW, BIAS_ROW),
+         {"surrogate": SHIFTED.code, "batched": ()}),
     ],
     "Normalize": [((lambda x, g, b: F.normalize(x, g, b, ROW, ROW**2), X, ROW + 1, ROW), {})],
     "SquaredHinge": [

@@ -1,11 +1,26 @@
 """The recipes hold the papers' numbers (their section 2), and build what they say."""
 
+import math
+
 import numpy as np
 import pytest
 
-from bitnet import Adam, AdaMax, BatchNorm, Dropout, InputError, ReLU, Sign, functions
+from bitnet import (
+    SGD,
+    Adam,
+    AdaMax,
+    BatchNorm,
+    Bop,
+    Dropout,
+    InputError,
+    ReLU,
+    ShiftAdaMax,
+    ShiftBatchNorm,
+    Sign,
+    functions,
+)
 from bitnet.nets import net_named
-from bitnet.recipes import RECIPES, recipe_for
+from bitnet.recipes import RECIPES, SCHEDULES, recipe_for
 
 
 @pytest.mark.parametrize(
@@ -47,11 +62,13 @@ def test_what_a_recipe_builds():
     net = net_named("mlp:6,5")
     model = recipe_for("torch", "mnist").model(net, (4, 4, 1), 3, rng)
     norms = [layer for layer in model.layers if isinstance(layer, BatchNorm)]
-    assert {(norm.eps, norm.momentum, norm.gamma.step_scale) for norm in norms} == {
-        (1e-5, 0.125, 1)
-    }
+    assert [(norm.eps, norm.momentum, norm.gamma.step_scale) for norm in norms] == [
+        (1e-5, 0.125, math.sqrt(n / 1.5)) for n in (6, 5, 3)]  # fmt: skip
+    assert {norm.beta.step_scale for norm in norms} == {1}
     assert all(layer.stochastic for layer in model.layers if isinstance(layer, Sign))
-    assert type(recipe_for("torch", "mnist").optimizer_of(model)) is AdaMax
+    assert [(type(norm), norm.variant) for norm in norms] == 3 * [(ShiftBatchNorm, "code")]
+    optimizer = recipe_for("torch", "mnist").optimizer_of(model)
+    assert (type(optimizer), optimizer.variant) == (ShiftAdaMax, "code")
     model = recipe_for("theano", "mnist").model(net, (4, 4, 1), 3, rng, gradient="int4")
     assert [layer.p for layer in model.layers if isinstance(layer, Dropout)] == [0.2, 0.5, 0.5]
     assert model.layers[1].gradient == "int4"
@@ -101,3 +118,51 @@ def test_the_papers_choose_the_epoch_on_images_held_back(data, held):
 def test_other_recipes_are_refused(name, data):
     with pytest.raises(InputError, match="recipe"):
         recipe_for(name, data)
+
+
+def test_the_torch_recipe_rounds_the_step_scales_of_the_convnets():
+    """Those of the papers' net for CIFAR-10 are 32, 32, 64, ..., 32 in the authors' code."""
+    recipe, rng = recipe_for("torch", "cifar10"), np.random.default_rng(0)
+    model = recipe.model(net_named("conv:8,16/5"), (8, 8, 3), 3, rng)
+    scales = [p.step_scale for p in model.parameters()]
+    assert {math.frexp(scale)[0] for scale in scales} == {0.5}
+    plain = recipe.changed(norm="batch").model(net_named("conv:8,16/5"), (8, 8, 3), 3, rng)
+    assert plain.layers[0].weight.step_scale == math.sqrt(9 * 11 / 1.5)
+    assert model.layers[0].weight.step_scale == 8
+    assert model.layers[1].gamma.step_scale == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "rate"),
+    [("adam", Adam, 3e-3), ("adamax", AdaMax, 3e-3), ("sgd", SGD, 0.1), ("bop", Bop, 1e-4),
+     ("shift-adamax", ShiftAdaMax, 2**-10), ("shift-adamax-code", ShiftAdaMax, 2**-6)],
+)  # fmt: skip
+def test_another_optimizer_brings_its_rate(name, kind, rate):
+    model = net_named("mlp:6").build((4, 4, 1), 3, np.random.default_rng(0))
+    recipe = recipe_for("default", "mnist").changed(optimizer=name)
+    assert (type(recipe.optimizer_of(model)), recipe.start) == (kind, rate)
+    recipe = recipe_for("theano", "mnist").changed(optimizer=name, lr=0.5)
+    assert recipe.start == recipe.optimizer_of(model).lr == recipe.schedule()(0) == 0.5
+    assert recipe.end == pytest.approx(0.5e-4)
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_schedules_by_name(name):
+    schedule = recipe_for("default", "mnist").changed(schedule=name).schedule()
+    assert type(schedule).__name__.lower() == name
+    assert schedule(0) == 3e-3
+    if name == "exponential":
+        assert schedule(20) == pytest.approx(3e-7)
+
+
+def test_the_note_on_shifts_is_of_the_recipe_as_it_is():
+    recipe = recipe_for("torch", "mnist")
+    assert len(recipe.changed(epochs=5).notes) == len(recipe.notes)
+    for change in ({"norm": "shift"}, {"optimizer": "adamax"}):
+        assert not any("shift-based" in note for note in recipe.changed(**change).notes)
+
+
+@pytest.mark.parametrize("change", [{"optimizer": "x"}, {"norm": "x"}, {"schedule": "x"}])
+def test_other_parts_are_refused(change):
+    with pytest.raises(InputError, match="expected one of"):
+        recipe_for("default", "mnist").changed(**change)

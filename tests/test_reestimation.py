@@ -9,6 +9,7 @@ from strategies import seeds
 import bitnet
 from bitnet import BatchNorm, Dropout, InputError, Linear, ReLU, Sequential
 from bitnet.models import binary_mlp
+from bitnet.norms import NORMS
 from bitnet.reestimation import norms_of, reestimate
 
 RNG = np.random.default_rng(0)
@@ -49,8 +50,10 @@ def test_they_are_the_means_of_the_batches(n, seed):
         assert np.allclose(norm.running_inv_std, inv_std, rtol=1e-4)
 
 
-def test_one_batch_gives_its_own_statistics_to_the_last_bit():
-    first, second = (binary_mlp([36, 3], np.random.default_rng(0)) for _ in range(2))
+@pytest.mark.parametrize("norm", sorted(NORMS))
+def test_one_batch_gives_its_own_statistics_to_the_last_bit(norm):
+    nets = (binary_mlp([36, 3], np.random.default_rng(0), norm=norm) for _ in range(2))
+    first, second = nets
     reestimate(first, some_batches(1))
     first_norm, second_norm = norms_of(first)[0], norms_of(second)[0]
     second_norm.running_mean[:] = second_norm.running_inv_std[:] = 0
@@ -58,6 +61,7 @@ def test_one_batch_gives_its_own_statistics_to_the_last_bit():
     second(IMAGES[:15])
     assert np.array_equal(first_norm.running_mean, second_norm.running_mean)
     assert np.array_equal(first_norm.running_inv_std, second_norm.running_inv_std)
+    assert bitnet.compare(first, bitnet.freeze(first), IMAGES).is_complete
 
 
 def test_nothing_else_changes():

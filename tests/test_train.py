@@ -21,6 +21,20 @@ def test_predict_is_the_largest_score_in_evaluation():
     assert not model.training
 
 
+def test_the_window_of_all_signs_and_of_nothing_else():
+    layers = models.binary_convnet((8, 8, 3), [(4,)], [6, 5], RNG).layers
+    free = bitnet.Sign(window=None)
+    model = bitnet.Sequential(*layers, free)
+    pooling, taps = layers[1].window, layers[0].window
+    assert bitnet.train.set_window(model, 1.5) == 2
+    assert [layer.window for layer in layers if isinstance(layer, bitnet.Sign)] == [1.5, 1.5]
+    assert (layers[0].window, layers[1].window, free.window) == (taps, pooling, None)
+    for window in (0, -1.0, float("nan"), None, "2"):
+        with pytest.raises(InputError, match="window"):
+            bitnet.train.set_window(model, window)
+    assert layers[3].window == 1.5
+
+
 def test_accuracy_and_evaluate():
     model = models.binary_mlp([20, 30, 4], RNG)
     classes = bitnet.predict(model, IMAGES)

@@ -7,6 +7,11 @@ to hidden layers, `I.mean`, `I.scale` and `I.shift` (float32) to the last one.  
 convolution have the shape (M, rows, columns, ceil(C / 8)); its window and that of its pooling
 stand in the header, beside the rows and columns of the images.
 
+Weights of k bits are stored as k planes, (k, M, ...) bytes: bit j of the code of each weight in
+plane j.  What their codes stand for is in the header, `weights`, one entry a layer, and so is
+what the outputs of the hidden layers stand for, `outputs`, with as many thresholds (M, L) as
+there are codes but one; null is ±1.
+
 The header may also name the `classes`, the `data` set, the rows, columns and channels of its
 `picture`s, and the header of a preparation, `prepare`, whose arrays are `prepare.NAME`.
 """
@@ -19,7 +24,7 @@ from bitnet.archive import read_archive, write_archive
 from bitnet.deploy.layers import check_layer
 from bitnet.deploy.runtime import FrozenConv, FrozenLayer, FrozenNet, FrozenOutput
 from bitnet.errors import InputError
-from bitnet.kernels import Bits, Window
+from bitnet.kernels import Bits, Levels, Planes, Window
 from bitnet.preparation import Preparation
 
 __all__ = ["contents", "load", "save"]
@@ -32,6 +37,7 @@ CONVENTION = {
     "rising": "1: z>=threshold gives +1; 0: z<=threshold gives +1",
 }
 MAX_BYTES = 1 << 30
+LEVELS = ("patterns", "coefficients", "unit", "offset")
 
 
 def save(net, path):
@@ -86,7 +92,7 @@ def contents(net):
     """
     arrays = {}
     for i, layer in enumerate(net.layers):
-        arrays[f"{i}.bits"] = layer.bits.to_bytes()
+        arrays[f"{i}.bits"] = _code_planes(layer).to_bytes()
         if not isinstance(layer, FrozenOutput):
             arrays[f"{i}.thresholds"] = layer.thresholds.astype("<i4", copy=False)
             arrays[f"{i}.rising"] = kernels.pack(layer.rising).to_bytes()
@@ -94,6 +100,11 @@ def contents(net):
             for name in ("mean", "scale", "shift"):
                 arrays[f"{i}.{name}"] = getattr(layer, name).astype("<f4", copy=False)
     header = {"input": net.input, "sizes": net.sizes, "convention": CONVENTION}
+    weights = [layer.weight_levels for layer in net.layers]
+    outputs = [layer.levels for layer in net.layers[:-1]]
+    for name, levels in (("weights", weights), ("outputs", outputs)):
+        if any(levels):
+            header[name] = [own and _described(own) for own in levels]
     if len(net.shape) > 1:
         convolutions = [layer for layer in net.layers if isinstance(layer, FrozenConv)]
         windows = [[layer.window, layer.pool] for layer in convolutions]
@@ -107,6 +118,20 @@ def contents(net):
         header["prepare"] = net.preparation.header
         arrays |= {f"prepare.{name}": a for name, a in net.preparation.arrays.items()}
     return header, arrays
+
+
+def _code_planes(layer):
+    """The weights of a layer as Bits, with a plane for each bit of their codes."""
+    levels = layer.weight_levels
+    if levels is None:
+        return layer.bits
+    return Levels.uniform(levels.bits).planes(levels.codes(layer.bits)).bits
+
+
+def _described(levels):
+    """Levels as JSON holds them."""
+    patterns, coefficients = levels.patterns.tolist(), list(levels.coefficients)
+    return dict(zip(LEVELS, (patterns, coefficients, levels.unit, levels.offset), strict=True))
 
 
 def load(path, max_bytes=MAX_BYTES):
@@ -166,26 +191,62 @@ def _net(header, arrays):
     if missing := sorted(set(names) - set(arrays)):
         raise InputError(f"the file lacks the array {missing[0]}")
     shape, windows = _images(header, sizes[0], last)
+    weights, outputs = _levels(header, "weights", last + 1), _levels(header, "outputs", last)
     groups, layers = _groups(header, len(windows)), []
     for i, m in enumerate(sizes[1:]):
         n = math.prod(shape)
         if i < len(windows):
             n = kernels.groups.check_groups(f"layer {i}", shape[-1], m, groups[i])
-        bits = Bits.from_bytes(arrays[f"{i}.bits"], n)
+        bits = _weights(i, Bits.from_bytes(arrays[f"{i}.bits"], n), weights[i])
         if i < last:
             steps = arrays[f"{i}.thresholds"], Bits.from_bytes(arrays[f"{i}.rising"], m).signs() > 0
             kind, own = (
                 (FrozenConv, (*windows[i], groups[i])) if i < len(windows) else (FrozenLayer, ())
             )
-            layers.append(kind(bits, *steps, *own))
+            layers.append(kind(bits, *steps, *own, outputs[i], weights[i]))
         else:
             norm = (arrays[f"{i}.{name}"] for name in ("mean", "scale", "shift"))
-            layers.append(FrozenOutput(bits, *norm))
+            layers.append(FrozenOutput(bits, *norm, weights[i]))
         if bits.shape[0] != m:
             raise InputError(f"layer {i} has bits of shape {bits.shape}; expected {m} rows")
         shape = check_layer(i, layers[-1], shape)
     image = header["image"][:2] if windows else None
     return FrozenNet(layers, header.get("input"), image, **about)
+
+
+def _levels(header, name, count):
+    """What the codes of each layer stand for, Levels or None."""
+    described = header.get(name, [None] * count)
+    if not isinstance(described, list) or len(described) != count:
+        raise InputError(f"the header has {name} {described!r:.60}; expected {count} of them")
+    return [None if own is None else _levels_of(name, own) for own in described]
+
+
+def _levels_of(name, own):
+    """The Levels that a header describes."""
+    if not isinstance(own, dict) or set(own) != set(LEVELS):
+        raise InputError(f"the header has {name} {own!r:.60}; expected {', '.join(LEVELS)}")
+    patterns, coefficients, unit, offset = (own[key] for key in LEVELS)
+    numbers = [patterns, coefficients, [offset]]
+    whole = all(
+        isinstance(some, list) and all(type(n) is int and abs(n) < 1 << 31 for n in some)
+        for some in numbers
+    )
+    if not whole or min(patterns, default=0) < 0 or not isinstance(unit, float):
+        raise InputError(f"the header has {name} {own!r:.60}; expected whole numbers and a unit")
+    if not math.isfinite(unit):
+        raise InputError(f"the header has {name} with the unit {unit}; expected a number above 0")
+    return Levels(patterns, coefficients, unit, offset)
+
+
+def _weights(i, bits, levels):
+    """The weights of layer i as Bits or Planes, of their code planes."""
+    if levels is None:
+        return bits
+    if bits.ndim < 3 or bits.shape[0] != levels.bits:
+        raise InputError(f"layer {i} has weights {bits.shape}; expected {levels.bits} planes")
+    codes = Levels.uniform(levels.bits)
+    return levels.planes(codes.codes(Planes(bits, codes.coefficients)))
 
 
 def _about(header, arrays, sizes):

@@ -1,9 +1,9 @@
 """From a trained model to integers: the only file that knows both worlds.
 
-Between two binary layers, batch norm and sign make a step function of the integer
-pre-activation z.  The step is found by bisecting the very float expression that the model
-evaluates, over all z that can occur; so gamma < 0, gamma = 0, ties and rounding need no
-case of their own.
+Between two layers of a few bits, batch norm and a quantizer make a step function of the integer
+pre-activation z.  Its steps, one for the sign and 2^k - 1 for k bits, are found by bisecting the
+very float expression that the model evaluates, over all z that can occur; so gamma < 0, gamma =
+0, ties and rounding need no case of their own.
 """
 
 import dataclasses
@@ -12,15 +12,20 @@ import math
 import numpy as np
 
 from bitnet import kernels
-from bitnet.activations import Sign
+from bitnet.activations import Quantize, Sign
 from bitnet.deploy.runtime import INPUTS, FrozenConv, FrozenLayer, FrozenNet, FrozenOutput
 from bitnet.errors import InputError
-from bitnet.image_layers import BinaryConv2d, Flatten, MaxPool2d
-from bitnet.kernels import Bits
-from bitnet.layers import BatchNorm, BinaryLinear, Dropout
+from bitnet.image_layers import BinaryConv2d, Flatten, MaxPool2d, QuantConv2d
+from bitnet.kernels import Bits, Levels
+from bitnet.layers import BatchNorm, BinaryLinear, Dropout, QuantLinear
 from bitnet.module import Sequential, evaluating
+from bitnet.norms import ShiftBatchNorm
 
 __all__ = ["Agreement", "compare", "find_thresholds", "freeze"]
+
+ONE_BIT = Levels.uniform(1)
+CONVOLUTIONS, LINEARS = (QuantConv2d, BinaryConv2d), (QuantLinear, BinaryLinear)
+NORMS, ACTIVATIONS = (BatchNorm, ShiftBatchNorm), (Quantize, Sign)
 
 
 def freeze(model, input="pixels", image=None):
@@ -29,9 +34,10 @@ def freeze(model, input="pixels", image=None):
     Parameters
     ----------
     model : Sequential
-        BinaryLinear, BatchNorm, Sign, and so on, ending with BinaryLinear and BatchNorm; before
-        them, for images, BinaryConv2d, BatchNorm, Sign, with MaxPool2d behind the convolution or
-        without, and Flatten.  Dropout may stand anywhere.  It is left as it is.
+        QuantLinear (or BinaryLinear), BatchNorm, Quantize (or Sign), and so on, ending with
+        QuantLinear and BatchNorm; before them, for images, QuantConv2d, BatchNorm, Quantize, with
+        MaxPool2d behind the convolution or without, and Flatten.  Dropout may stand anywhere.
+        It is left as it is.
     input : {"pixels", "signs"}, optional
         What the first layer takes: uint8 pixels (default), or ±1.  For "signs" the model may
         begin with Sign, so that it can be trained on floats.
@@ -58,22 +64,25 @@ def freeze(model, input="pixels", image=None):
     if input not in INPUTS:
         raise InputError(f"freeze: input is {input!r}; expected one of {INPUTS}")
     groups = _groups(model, input)
-    layers = []
+    layers, reach = [], 255 if input == "pixels" else 1  # the largest integer that comes in
     with evaluating(model):
-        for i, (linear, pool, norm, sign) in enumerate(groups):
-            if sign is None:
-                scale = norm.gamma.data * norm.running_inv_std
-                layers.append(FrozenOutput(linear.bits, norm.running_mean, scale, norm.beta.data))
+        for linear, pool, norm, activation in groups:
+            bits, weights = linear.packed, linear.quantizer.levels
+            own = {} if weights.is_sign else {"weight_levels": weights}
+            if activation is None:
+                layers.append(FrozenOutput(bits, *norm.affine(), **own))
                 continue
-            inputs = math.prod(linear.bits.shape[1:])
-            largest = inputs * (255 if i == 0 and input == "pixels" else 1)
-            steps = find_thresholds(_step(norm, sign), linear.outputs, largest)
-            if isinstance(linear, BinaryConv2d):
+            largest = math.prod(bits.shape[1:]) * reach * weights.largest
+            levels = ONE_BIT if isinstance(activation, Sign) else activation.quantizer.levels
+            codes = _codes(norm, activation)
+            steps = find_thresholds(codes, linear.outputs, largest, len(levels) - 1)
+            reach = levels.largest
+            if not levels.is_sign:
+                own["levels"] = levels
+            if isinstance(linear, QuantConv2d):
                 window = None if pool is None else pool.window
-                own = linear.window, window, linear.groups
-                layers.append(FrozenConv(linear.bits, *steps, *own))
-            else:
-                layers.append(FrozenLayer(linear.bits, *steps))
+                own |= {"window": linear.window, "pool": window, "groups": linear.groups}
+            layers.append((FrozenConv if "window" in own else FrozenLayer)(bits, *steps, **own))
     return FrozenNet(_copies(layers), input, image)
 
 
@@ -85,48 +94,57 @@ def _copies(layers):
         yield dataclasses.replace(layer, **arrays)
 
 
-def _step(norm, sign):
-    """From integer pre-activations (1, M) to the booleans (M,) of the model's own signs."""
+def _codes(norm, activation):
+    """From integer pre-activations (R, M) to the model's own codes, uint8 (R, M)."""
 
-    def plus(z):
-        return sign(norm(z[None])).data.signs()[0] > 0
+    def codes(z):
+        y = norm(z)
+        if isinstance(activation, Sign):
+            return activation(y).data.signs() > 0
+        return activation.quantizer.codes(y.data)
 
-    return plus
+    return codes
 
 
 def _groups(model, input):
-    """The layers as (linear or convolution, pooling or None, BatchNorm, Sign or None)."""
+    """The layers as (linear or convolution, pooling or None, BatchNorm, activation or None)."""
     if not isinstance(model, Sequential):
         raise InputError(f"freeze: got {type(model).__name__}; expected a Sequential")
     layers = [layer for layer in model.layers if not isinstance(layer, Dropout)]
-    if input == "signs" and layers and type(layers[0]) is Sign:
+    if input == "signs" and layers and _is_sign(layers[0]):
         layers = layers[1:]  # a frozen net takes the signs themselves
     left = list(enumerate(layers))
 
-    def comes(kind):
-        return bool(left) and type(left[0][1]) is kind  # a subclass may compute something else
+    def comes(kinds):
+        return bool(left) and type(left[0][1]) in kinds  # a subclass may compute something else
 
-    def take(kind):
+    def take(kinds):
         if not left:
-            raise InputError("freeze: the model must end with BinaryLinear and BatchNorm")
-        if not comes(kind):
+            raise InputError("freeze: the model must end with QuantLinear and BatchNorm")
+        if not comes(kinds):
             i, layer = left[0]
             raise InputError(
-                f"freeze: layer {i} (dropout left out) is {layer!r}; expected {kind.__name__}"
+                f"freeze: layer {i} (dropout left out) is {layer!r}; expected "
+                f"{' or '.join(kind.__name__ for kind in kinds)}"
             )
         return left.pop(0)[1]
 
     groups = []
-    while comes(BinaryConv2d):
-        linear, pool = take(BinaryConv2d), take(MaxPool2d) if comes(MaxPool2d) else None
-        groups.append((linear, pool, take(BatchNorm), take(Sign)))
+    while comes(CONVOLUTIONS):
+        linear, pool = take(CONVOLUTIONS), take((MaxPool2d,)) if comes((MaxPool2d,)) else None
+        groups.append((linear, pool, take(NORMS), take(ACTIVATIONS)))
     if groups:
-        take(Flatten)
+        take((Flatten,))
     while not groups or groups[-1][-1] is not None:
-        linear, norm = take(BinaryLinear), take(BatchNorm)
-        groups.append((linear, None, norm, take(Sign) if left else None))
+        linear, norm = take(LINEARS), take(NORMS)
+        groups.append((linear, None, norm, take(ACTIVATIONS) if left else None))
     _check_numbers(model, groups)
     return groups
+
+
+def _is_sign(layer):
+    """Whether an activation gives signs."""
+    return type(layer) is Sign or (type(layer) is Quantize and layer.quantizer.levels.is_sign)
 
 
 def _check_numbers(model, groups):
@@ -140,30 +158,33 @@ def _check_numbers(model, groups):
                 f"freeze: the weights of {linear!r} were changed behind the back of the signs that "
                 "an optimizer left; call weight.edit() before a change"
             )
-        if not np.isfinite(norm.gamma.data * norm.running_inv_std).all():
-            raise InputError(f"freeze: gamma * inv_std of {norm!r} passes the range of float32")
+        if not np.isfinite(norm.affine()[1]).all():
+            raise InputError(f"freeze: the scale of {norm!r} passes the range of float32")
 
 
-def find_thresholds(plus, n_units, largest):
-    """The step of each unit of a monotone function from integers to ±1, by bisection.
+def find_thresholds(codes, n_units, largest, steps=1):
+    """The steps of each unit of a monotone function from integers to codes, by bisection.
 
     Parameters
     ----------
-    plus : callable
-        From integers z of shape (M,), int32, to booleans (M,): whether unit i gives +1 at
-        z[i].  Monotone in z for each unit, rising or falling.
+    codes : callable
+        From integers z of shape (steps, M), int32, to codes (steps, M), from 0 (or False) to
+        `steps`: what unit i gives at z[:, i].  Monotone in z for each unit, rising or falling.
     n_units : int
         M.
     largest : int
         The integers run from `-largest` to `largest`.
+    steps : int, optional
+        The largest code, 1 by default.
 
     Returns
     -------
     thresholds : numpy.ndarray
-        int32 of shape (M,).
+        int32 of shape (M,), or (M, steps) for more steps than one.
     rising : numpy.ndarray
-        Booleans (M,): +1 where `z >= threshold` if True, where `z <= threshold` if False.
-        A unit that is constant rises, with a threshold at or beyond the end of the range.
+        Booleans (M,): threshold j is passed, and the code above j, where `z >= threshold` if
+        True, where `z <= threshold` if False.  A unit that is constant rises; a step that lies
+        outside the range has a threshold at or beyond its end.
 
     Raises
     ------
@@ -174,22 +195,31 @@ def find_thresholds(plus, n_units, largest):
     --------
     >>> find_thresholds(lambda z: np.array([3, -2]) * z >= 7, 2, 10)
     (array([ 3, -4], dtype=int32), array([ True, False]))
+    >>> find_thresholds(lambda z: np.clip(z // 4, 0, 3), 1, 10, steps=3)
+    (array([[ 4,  8, 11]], dtype=int32), array([ True]))
     """
     if largest >= np.iinfo(np.int32).max:
         raise InputError(f"pre-activations of up to {largest} pass the range of int32")
-    low = np.full(n_units, -largest, np.int64)
-    high = np.full(n_units, largest, np.int64)
-    at_low, at_high = plus(low.astype(np.int32)), plus(high.astype(np.int32))
+    least = np.arange(1, steps + 1)[:, None]  # (steps, 1)
+
+    def passed(z):
+        return codes(z.astype(np.int32)) >= least
+
+    low = np.full((steps, n_units), -largest, np.int64)
+    high = -low
+    at_low, at_high = passed(low), passed(high)
     constant = at_low == at_high
     while (high - low > 1).any():  # at_low holds at low, and no longer at high
         middle = (low + high) // 2
-        same = plus(middle.astype(np.int32)) == at_low
+        same = passed(middle) == at_low
         low, high = np.where(same, middle, low), np.where(same, high, middle)
-    rising = at_high | constant
+    rising = ~(at_low & ~at_high).any(axis=0)
     thresholds = np.where(rising, high, low)
-    thresholds[constant & at_low] = -largest
-    thresholds[constant & ~at_low] = largest + 1
-    return thresholds.astype(np.int32), rising
+    always, never = constant & at_low, constant & ~at_low
+    thresholds = np.where(always, np.where(rising, -largest, largest), thresholds)
+    thresholds = np.where(never, np.where(rising, largest + 1, -largest - 1), thresholds)
+    thresholds = thresholds.astype(np.int32)
+    return thresholds[0] if steps == 1 else np.ascontiguousarray(thresholds.T), rising
 
 
 @dataclasses.dataclass(frozen=True)
@@ -257,8 +287,8 @@ def compare(model, net, x):
             f"compare: got {type(model).__name__} and {type(net).__name__}; "
             "expected the trained Sequential, then the FrozenNet"
         )
-    layers = [layer for layer in model.layers if isinstance(layer, (BinaryConv2d, BinaryLinear))]
-    if [layer.bits.shape for layer in net.layers] != [layer.bits.shape for layer in layers]:
+    layers = [layer for layer in model.layers if isinstance(layer, (QuantConv2d, QuantLinear))]
+    if [layer.bits.shape for layer in net.layers] != [layer.weight.shape for layer in layers]:
         raise InputError(f"compare: {net} is of another model than {model!r}")
     x = net.check_input(x)
     if len(x) == 0:
@@ -282,10 +312,10 @@ def _trained_integers(model, x):
     """The pre-activations of each binary layer of a model in evaluation mode, and the scores."""
     integers = []
     first = next(layer for layer in model.layers if not isinstance(layer, Dropout))
-    if isinstance(x, Bits) and isinstance(first, Sign):
+    if isinstance(x, Bits) and _is_sign(first):
         x = kernels.unpack(x)
     for layer in model.layers:
         x = layer(x)
-        if isinstance(layer, (BinaryConv2d, BinaryLinear)):
+        if isinstance(layer, (QuantConv2d, QuantLinear)):
             integers.append(x.data)
     return integers, x.data

@@ -1,4 +1,4 @@
-"""The layers of a frozen net: integer products of bits, then one integer comparison a unit."""
+"""The layers of a frozen net: integer products of bits, then integer comparisons in each unit."""
 
 import dataclasses
 import functools
@@ -9,7 +9,7 @@ import numpy as np
 from bitnet import kernels
 from bitnet.deploy.unique import Reuse
 from bitnet.errors import InputError
-from bitnet.kernels import Bits, Thresholds, Window
+from bitnet.kernels import Bits, Levels, Planes, Thresholds, Window
 
 __all__ = ["FrozenConv", "FrozenLayer", "FrozenOutput"]
 
@@ -17,13 +17,8 @@ __all__ = ["FrozenConv", "FrozenLayer", "FrozenOutput"]
 MAX_INPUTS = (1 << 31) // 256  # of a unit: pixels count as up to 255 each, and sums are int32
 
 
-class _Hidden:
-    """What hidden layers share: thresholds, and their weights laid out."""
-
-    @functools.cached_property
-    def steps(self):
-        """The thresholds as the kernels take them."""
-        return Thresholds(self.thresholds, self.rising)
+class _Weighted:
+    """What layers share: their weights laid out."""
 
     @functools.cached_property
     def weight(self):
@@ -31,19 +26,43 @@ class _Hidden:
         return kernels.prepare(self.bits)
 
 
+class _Hidden(_Weighted):
+    """What hidden layers share: thresholds, and what comes out of them."""
+
+    @functools.cached_property
+    def steps(self):
+        """The thresholds of signs as the kernels take them."""
+        return Thresholds(self.thresholds, self.rising)
+
+    def activations(self, z):
+        """What the thresholds make of integers (..., M): Bits, or Planes of several bits."""
+        if self.levels is None:
+            return kernels.threshold(z, self.steps)
+        return self.levels.planes(kernels.rank(z, self.thresholds, self.rising))
+
+    def is_binary(self, x):
+        """Whether inputs, weights and outputs are signs, so that the integers stay in registers."""
+        return self.levels is None and isinstance(x, Bits) and isinstance(self.bits, Bits)
+
+
 @dataclasses.dataclass(frozen=True)
 class FrozenLayer(_Hidden):
-    """A hidden layer: XNOR products, then one integer comparison a unit.
+    """A hidden layer: XNOR products, then `2^k - 1` integer comparisons in each unit.
 
     Attributes
     ----------
-    bits : Bits
-        The ±1 weights, shape (M, N).
+    bits : Bits or Planes
+        The weights, shape (M, N).
     thresholds : numpy.ndarray
-        int32 of shape (M,).
+        int32 of shape (M,), or (M, L) for outputs of L + 1 codes.
     rising : numpy.ndarray
-        Booleans of shape (M,): the unit gives +1 where `z >= threshold` (True), or where
+        Booleans of shape (M,): a threshold is passed where `z >= threshold` (True), or where
         `z <= threshold` (False).
+    levels : Levels or None
+        What the output codes, the numbers of thresholds that are passed, stand for; None for
+        signs, +1 where the threshold is passed.
+    weight_levels : Levels or None
+        What the codes of the weights stand for, if they are Planes.
 
     Examples
     --------
@@ -54,40 +73,42 @@ class FrozenLayer(_Hidden):
            [-1]], dtype=int8)
     """
 
-    bits: Bits
+    bits: Bits | Planes
     thresholds: np.ndarray
     rising: np.ndarray
+    levels: Levels | None = None
+    weight_levels: Levels | None = None
 
     def __repr__(self):
-        return f"FrozenLayer({self.bits!r})"
+        return f"FrozenLayer({self.bits!r}{_outputs(self)})"
 
     def integers(self, x):
-        """The pre-activations, int32 (B, M), of pixels (B, N) or of Bits (B, ...) with N signs."""
+        """The pre-activations, int32 (B, M), of pixels, Bits or Planes with N numbers a row."""
         return product(x, self.weight)
 
     def outputs(self, z):
-        """The signs that the unit gives to integer pre-activations: (B, M) to Bits (B, M)."""
-        return kernels.threshold(z, self.steps)
+        """What comes out for integer pre-activations (B, M): Bits or Planes (B, M)."""
+        return self.activations(z)
 
     def run(self, x):
-        """`outputs(integers(x))`; for Bits the integers stay in registers."""
-        if not isinstance(x, Bits):
+        """`outputs(integers(x))`; of signs the integers stay in registers."""
+        if not self.is_binary(x):
             return self.outputs(self.integers(x))
         return kernels.xnor_sign(kernels.flatten(x), self.weight, self.steps)
 
 
 @dataclasses.dataclass(frozen=True)
 class FrozenConv(_Hidden):
-    """A convolution: XNOR products, max-pooling if there is one, one comparison a channel.
+    """A convolution: XNOR products, max-pooling if there is one, comparisons in each channel.
 
     The sign of the largest integer is +1 where one of the signs is, if the channel rises, and
     where all of them are, if it falls: pooling is OR or AND of bits.
 
     Attributes
     ----------
-    bits : Bits
-        The ±1 filters, shape (M, rows, columns, C / groups).
-    thresholds, rising : numpy.ndarray
+    bits : Bits or Planes
+        The filters, shape (M, rows, columns, C / groups).
+    thresholds, rising, levels, weight_levels
         As for `FrozenLayer`.
     window : Window
         The taps of the convolution.
@@ -107,26 +128,27 @@ class FrozenConv(_Hidden):
     array([1], dtype=int8)
     """
 
-    bits: Bits
+    bits: Bits | Planes
     thresholds: np.ndarray
     rising: np.ndarray
     window: Window
     pool: Window | None = None
     groups: int = 1
+    levels: Levels | None = None
+    weight_levels: Levels | None = None
 
     def __repr__(self):
         pooled = f", pooled {self.pool.size[0]}x{self.pool.size[1]}" if self.pool else ""
         groups = f", groups={self.groups}" if self.groups > 1 else ""
-        return f"FrozenConv({self.bits!r}{groups}{pooled})"
+        return f"FrozenConv({self.bits!r}{groups}{pooled}{_outputs(self)})"
 
     def integers(self, x):
-        """The pre-activations, int32 (B, H', W', M), of pixels or Bits (B, H, W, C)."""
-        convolve = kernels.xnor_conv if isinstance(x, Bits) else kernels.plane_conv
-        return convolve(x, self.weight, self.window, self.groups)
+        """The pre-activations, int32 (B, H', W', M), of pixels, Bits or Planes (B, H, W, C)."""
+        return kernels.plane_conv(x, self.weight, self.window, self.groups)
 
     def outputs(self, z):
-        """The signs of integer pre-activations, pooled: Bits (B, H'', W'', M)."""
-        return kernels.threshold(kernels.max_pool(z, self.pool)[0] if self.pool else z, self.steps)
+        """What comes out for integer pre-activations, pooled: Bits or Planes (B, H'', W'', M)."""
+        return self.activations(kernels.max_pool(z, self.pool)[0] if self.pool else z)
 
     @functools.cached_property
     def reuse(self):
@@ -134,10 +156,11 @@ class FrozenConv(_Hidden):
         return Reuse(self.bits, self.steps, self.window)
 
     def run(self, x):
-        """`outputs(integers(x))`; for Bits the integers stay in registers."""
-        if self.groups == 1 and self.reuse.pays(x):
+        """`outputs(integers(x))`; of signs the integers stay in registers."""
+        reusable = self.groups == 1 and self.levels is None and isinstance(self.bits, Bits)
+        if reusable and not isinstance(x, Planes) and self.reuse.pays(x):
             y = self.reuse.signs(x)
-        elif isinstance(x, Bits):
+        elif self.is_binary(x):
             y = kernels.xnor_conv_sign(x, self.weight, self.window, self.steps, self.groups)
         else:
             return self.outputs(self.integers(x))
@@ -159,15 +182,17 @@ class FrozenConv(_Hidden):
 
 
 @dataclasses.dataclass(frozen=True)
-class FrozenOutput:
+class FrozenOutput(_Weighted):
     """The last layer: XNOR products, then its batch norm `(z - mean) * scale + shift`.
 
     Attributes
     ----------
-    bits : Bits
-        The ±1 weights, shape (C, N).
+    bits : Bits or Planes
+        The weights, shape (C, N).
     mean, scale, shift : numpy.ndarray
         float32 of shape (C,).
+    weight_levels : Levels or None
+        As for `FrozenLayer`.
 
     Examples
     --------
@@ -176,21 +201,17 @@ class FrozenOutput:
     array([[0.75]], dtype=float32)
     """
 
-    bits: Bits
+    bits: Bits | Planes
     mean: np.ndarray
     scale: np.ndarray
     shift: np.ndarray
+    weight_levels: Levels | None = None
 
     def __repr__(self):
         return f"FrozenOutput({self.bits!r})"
 
-    @functools.cached_property
-    def weight(self):
-        """The bits, which keep what the products lay out of them."""
-        return kernels.prepare(self.bits)
-
     def integers(self, x):
-        """The pre-activations, int32 (B, C), of pixels (B, N) or of Bits (B, ...) with N signs."""
+        """The pre-activations, int32 (B, C), of pixels, Bits or Planes with N numbers a row."""
         return product(x, self.weight)
 
     def outputs(self, z):
@@ -199,10 +220,13 @@ class FrozenOutput:
 
 
 def product(x, weight):
-    """The product of pixels (B, N), or of Bits as rows, with ±1 weights."""
-    if isinstance(x, Bits):
-        return kernels.xnor_gemm(kernels.flatten(x), weight)
-    return kernels.plane_gemm(x, weight)
+    """The product of pixels (B, N), or of Bits or Planes as rows, with weights."""
+    return kernels.plane_gemm(x if isinstance(x, np.ndarray) else kernels.flatten(x), weight)
+
+
+def _outputs(layer):
+    """How many bits come out, for a repr."""
+    return f", {layer.levels.bits} bits out" if layer.levels else ""
 
 
 def check_layer(i, layer, shape):
@@ -220,19 +244,22 @@ def check_layer(i, layer, shape):
             f"layer {i} has weights of shape {wanted}; expected "
             f"({', '.join(map(str, expected))}) with sizes of 1 or more"
         )
-    types = {"thresholds": np.int32, "rising": np.bool_}
-    types |= dict.fromkeys(("mean", "scale", "shift"), np.float32)
-    for field in dataclasses.fields(layer):
-        if field.name not in types:
-            continue
-        array = getattr(layer, field.name)
-        if array.shape != (m,) or array.dtype != types[field.name]:
+    levels = getattr(layer, "levels", None)
+    arrays = {"thresholds": np.int32, "rising": np.bool_}
+    arrays |= dict.fromkeys(("mean", "scale", "shift"), np.float32)
+    for name in arrays.keys() & {field.name for field in dataclasses.fields(layer)}:
+        array, fitting = getattr(layer, name), (m,)
+        if name == "thresholds" and levels is not None:
+            fitting = m, len(levels) - 1
+        if array.shape != fitting or array.dtype != arrays[name]:
             raise InputError(
-                f"layer {i}: {field.name} is {array.dtype} of shape {array.shape}; "
-                f"expected {np.dtype(types[field.name])} of shape ({m},)"
+                f"layer {i}: {name} is {array.dtype} of shape {array.shape}; "
+                f"expected {np.dtype(arrays[name])} of shape {fitting}"
             )
         if not np.isfinite(array).all():
-            raise InputError(f"layer {i}: {field.name} holds NaN or infinity")
+            raise InputError(f"layer {i}: {name} holds NaN or infinity")
+    if levels is not None and not _in_order(layer):
+        raise InputError(f"layer {i}: its thresholds are not in order")
     if math.prod(wanted[1:]) > MAX_INPUTS:
         raise InputError(
             f"layer {i}: a unit has {math.prod(wanted[1:])} inputs; expected at most {MAX_INPUTS}"
@@ -248,3 +275,9 @@ def check_layer(i, layer, shape):
         return (*layer.shape_after(*shape[:2]), m)
     except InputError as error:
         raise InputError(f"layer {i}: {error}") from None
+
+
+def _in_order(layer):
+    """Whether thresholds rise along a row of units that rise, and fall where they fall."""
+    steps = np.diff(layer.thresholds.astype(np.int64), axis=1)
+    return bool(np.where(layer.rising[:, None], steps >= 0, steps <= 0).all())

@@ -1,7 +1,8 @@
 """A frozen net: integers from the first product to the last, then one batch norm in float.
 
 Needs `bitnet.kernels` only, that is, NumPy; with Numba installed the same integers come
-faster.  Algorithm 4 of the papers, with batch norm and sign as one integer comparison.
+faster.  Algorithm 4 of the papers, with batch norm and sign as one integer comparison, or batch
+norm and a quantizer of k bits as 2^k - 1 of them.
 """
 
 import math
@@ -42,8 +43,8 @@ class FrozenNet:
     Attributes
     ----------
     layers : list
-        `layers[i].bits` are the ±1 weights of layer i.  The arrays are read-only: a net is
-        changed by building another one.
+        `layers[i].bits` are the weights of layer i, Bits or Planes.  The arrays are read-only: a
+        net is changed by building another one.
 
     Raises
     ------
@@ -82,7 +83,8 @@ class FrozenNet:
         for i, layer in enumerate(self.layers):
             shape = check_layer(i, layer, shape)
             arrays = [value for value in vars(layer).values() if isinstance(value, np.ndarray)]
-            for array in (layer.bits.words, *arrays):  # what the products keep of them stays true
+            bits = layer.bits if isinstance(layer.bits, Bits) else layer.bits.bits
+            for array in (bits.words, *arrays):  # what the products keep of them stays true
                 array.flags.writeable = False
         self.batch = BATCH_OF_IMAGES if n_convolutions else BATCH
 

@@ -15,9 +15,11 @@ from bitnet.functions.normalization import (
 from bitnet.functions.pooling import avg_pool2d, flatten, max_pool2d
 from bitnet.functions.quantizers import balance, quantize, sign, stochastic_sign, unpack
 from bitnet.functions.shapes import concatenate, mean, reshape, sum, transpose
+from bitnet.functions.shift_norm import ap2, shift_batch_norm
 
 __all__ = [
     "add",
+    "ap2",
     "avg_pool2d",
     "balance",
     "batch_norm",
@@ -44,6 +46,7 @@ __all__ = [
     "quantized_linear",
     "relu",
     "reshape",
+    "shift_batch_norm",
     "sign",
     "squared_hinge",
     "stochastic_sign",

@@ -132,10 +132,10 @@ def batch_norm(x, gamma, beta, eps=1e-4, running=None, momentum=0.1):
            [7.]], dtype=float32)
     """
     x, gamma, beta = as_tensor(x), as_tensor(gamma), as_tensor(beta)
-    _check("batch_norm", x, gamma, beta)
-    _check_rows("batch_norm", x)
+    check_norm("batch_norm", x, gamma, beta)
+    check_rows("batch_norm", x)
     node = IntegerBatchNorm(eps) if _is_integer(x) else BatchNorm(eps)
-    return _averaged(node, node(x, gamma, beta), running, momentum)
+    return update_running(node, node(x, gamma, beta), running, momentum)
 
 
 def _is_integer(x):
@@ -143,7 +143,7 @@ def _is_integer(x):
     return getattr(x.data, "dtype", None) == np.int32
 
 
-def _averaged(node, y, running, momentum):
+def update_running(node, y, running, momentum):
     """y, once the statistics of its batch are in the running ones."""
     if running is not None:
         for average, batch in zip(running, (node.mean, node.inv_std), strict=True):
@@ -189,14 +189,14 @@ def batch_norm_sign(x, gamma, beta, eps=1e-4, running=None, momentum=0.1, window
     x, gamma, beta = as_tensor(x), as_tensor(gamma), as_tensor(beta)
     check_window("batch_norm_sign", window)
     _check_sign("batch_norm_sign", x, gamma, beta)
-    _check_rows("batch_norm_sign", x)
+    check_rows("batch_norm_sign", x)
     node = BatchNormSign(eps, window)
-    return _averaged(node, node(x, gamma, beta), running, momentum)
+    return update_running(node, node(x, gamma, beta), running, momentum)
 
 
 def _check_sign(name, x, gamma, beta):
     """Refuse what has no integers, or whose normalized values have no sign."""
-    _check(name, x, gamma, beta)
+    check_norm(name, x, gamma, beta)
     if not _is_integer(x):
         raise InputError(f"{name}: got {x.data!r:.60}; expected int32, as of a binary layer")
     if not (np.isfinite(gamma.data).all() and np.isfinite(beta.data).all()):
@@ -206,7 +206,7 @@ def _check_sign(name, x, gamma, beta):
         )
 
 
-def _check_rows(name, x):
+def check_rows(name, x):
     """Refuse a batch without statistics."""
     if math.prod(x.shape[:-1]) < 2:
         raise InputError(
@@ -263,7 +263,7 @@ def normalize(x, gamma, beta, mean, inv_std):
     Tensor(array([[4.]], dtype=float32))
     """
     x, gamma, beta = as_tensor(x), as_tensor(gamma), as_tensor(beta)
-    _check("normalize", x, gamma, beta)
+    check_norm("normalize", x, gamma, beta)
     return Normalize(mean, inv_std)(x, gamma, beta)
 
 
@@ -302,7 +302,7 @@ def normalize_sign(x, gamma, beta, mean, inv_std):
     return Tensor(Bits(signs.words.reshape(*x.shape[:-1], -1), x.shape))
 
 
-def _check(name, x, gamma, beta):
+def check_norm(name, x, gamma, beta):
     if x.ndim < 2 or gamma.shape != x.shape[-1:] or beta.shape != x.shape[-1:]:
         raise InputError(
             f"{name}: shapes {x.shape}, {gamma.shape} and {beta.shape} do not fit; "

@@ -95,6 +95,11 @@ class Levels:
         return f"Levels({len(self)} codes in {len(self.coefficients)} planes)"
 
     @property
+    def largest(self):
+        """What no integer of their planes passes, be they of a code or, at a border, all equal."""
+        return sum(map(abs, self.coefficients)) + abs(self.offset)
+
+    @property
     def bits(self):
         """The bits that a code needs."""
         return (len(self) - 1).bit_length()

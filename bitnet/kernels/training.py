@@ -223,7 +223,7 @@ def update(rule, weight, grad, state, constants, bound=None, words=None):
     shift_adamax_code m, v     the same; v <- AP2(v) + eps is kept      m / v
     ================= ======== ======================================== ========================
 
-    "bop" moves nothing but flips weights of +1 and -1 (arXiv 1906.02107, algorithm 1): its
+    "bop" moves nothing but flips weights of +1 and -1 (arXiv 1906.02107): its
     constants are a rate and a threshold, its state is m; `m <- m + rate (g - m)`, and
     `w <- -w where m w > threshold`, that is, where m has the sign of w and is large enough.
 

@@ -2,10 +2,11 @@
 
 from bitnet.plots.nets import plot_confusion, plot_filters
 from bitnet.plots.picture import check_plot
-from bitnet.plots.quantizers import plot_quantizers
+from bitnet.plots.quantizers import QUANTIZERS, plot_quantizers
 from bitnet.plots.training import plot_curves, plot_histograms
 
 __all__ = [
+    "QUANTIZERS",
     "check_plot",
     "plot_confusion",
     "plot_curves",

@@ -50,7 +50,6 @@ class Uniform(Quantizer):
     window: float | None = None
 
     word = "uniform"
-    formula = r"$b\,(2c-n)/n,\ c=2^{k-1}+\lfloor n/2\cdot\mathrm{clip}(x/b,\pm1)\rfloor,\ n=2^k-1$"
 
     def __post_init__(self):
         self._whole("bits", 1, 8)
@@ -58,6 +57,13 @@ class Uniform(Quantizer):
         if self.window is None:
             object.__setattr__(self, "window", self.bound)
         self._number("window", math.inf)
+
+    @property
+    def formula(self):
+        """The forward pass in a line."""
+        if self.bits == 1 and self.bound == 1:
+            return r"$+1$ where $x\geq0$, otherwise $-1$"
+        return r"$b\,(2\lfloor n/2\,\mathrm{clip}(x/b,\pm1)\rfloor+1)/n$, $n=2^k-1$"
 
     @property
     def name(self):

@@ -4,8 +4,8 @@ import dataclasses
 import time
 
 from bitnet.archive import to_json
-from bitnet.experiment import Trained, open_net, prepared_scores
 from bitnet.table import aligned
+from bitnet.trained import Trained, open_net, prepared_scores
 from bitnet.verbs.options import add_data, add_threads, check_number, images_of, use_threads
 
 __all__ = ["measure"]

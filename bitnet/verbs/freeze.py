@@ -2,11 +2,15 @@
 
 import pathlib
 
+import numpy as np
+
 import bitnet
 from bitnet.archive import check_writable, kind_of
 from bitnet.deploy.file import KIND
 from bitnet.errors import InputError
-from bitnet.experiment import load_trained
+from bitnet.reestimation import reestimate
+from bitnet.settings import inputs_of, read_data
+from bitnet.trained import load_trained
 from bitnet.verbs.options import add_data, add_threads, check_number, images_of, use_threads
 
 __all__ = ["frozen"]
@@ -22,6 +26,9 @@ def add_arguments(parser):
     parser.add_argument("--check", type=int, default=1000, metavar="N", help="hold every "
                         "integer against the trained net's on the first N test images; 0: do "
                         "not (1000)")  # fmt: skip
+    parser.add_argument("--reestimate", type=int, default=0, metavar="N", help="replace the "
+                        "statistics of the norms by plain means over N batches of training images "
+                        "(0: take those of the training)")  # fmt: skip
     add_data(parser, "what the net was trained on")
     add_threads(parser)
 
@@ -30,7 +37,9 @@ def main(args):
     """Freeze, save, load and compare."""
     use_threads(args.threads)
     check_number("check", args.check, 0, 10**9)
+    check_number("reestimate", args.reestimate, 0, 10**9)
     trained = load_trained(args.file)
+    n = _reestimate(trained, args) if args.reestimate and not trained.settings["float"] else 0
     net = frozen(trained, args.file)
     out = pathlib.Path(args.out or pathlib.Path(args.file).with_suffix(".npz"))
     check_writable(out)
@@ -44,6 +53,9 @@ def main(args):
     net.save(out)
     loaded = bitnet.load(out)
     print(f"{out}: {loaded}")
+    if n:
+        size = trained.settings["batch"]
+        print(f"statistics of its norms: means over {n} batches of {size} training images")
     _print_sizes(trained, loaded, out)
     if images is None:
         return
@@ -75,7 +87,7 @@ def frozen(trained, path):
 
     Examples
     --------
-    >>> from bitnet.experiment import Trained
+    >>> from bitnet.trained import Trained
     >>> try:
     ...     frozen(Trained(None, {"float": True, "net": "mlp:8"}), "twin.checkpoint")
     ... except InputError as error:
@@ -92,6 +104,24 @@ def frozen(trained, path):
     net.classes, net.data = trained.classes, trained.settings["data"]
     net.picture, net.preparation = trained.picture, trained.preparation
     return net
+
+
+def _reestimate(trained, args):
+    """Re-estimate the statistics of a net's norms; returns the number of batches."""
+    settings = trained.settings
+    if args.data not in (None, settings["data"]):
+        raise InputError(
+            f"--data is {args.data}, but --reestimate takes the training images of "
+            f"{settings['data']}; leave one of them out"
+        )
+    names = "data", "folder", "limit", "validation", "size", "channels"
+    folder = {"folder": args.folder or settings["folder"]}
+    data = read_data(*((settings | folder)[name] for name in names)).train
+    count, rng = settings["batch"], np.random.default_rng(settings["seed"])
+    n = min(args.reestimate, len(data[0]) // count)
+    parts = np.split(rng.permutation(len(data[0]))[: n * count], n)
+    images = (trained.prepare(data[0][np.sort(part)]) for part in parts)
+    return reestimate(trained.model, images, inputs_of(settings))
 
 
 def _check_free(out):

@@ -9,8 +9,8 @@ from bitnet import plots
 from bitnet.archive import check_writable, kind_of, replacing
 from bitnet.deploy.runtime import FrozenOutput
 from bitnet.errors import InputError
-from bitnet.experiment import Trained, open_net
 from bitnet.table import aligned, percent
+from bitnet.trained import Trained, open_net
 from bitnet.verbs.freeze import frozen
 
 __all__ = ["layer_lines", "net_lines"]

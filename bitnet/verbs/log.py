@@ -5,7 +5,7 @@ import pathlib
 
 from bitnet.archive import check_writable, replacing, to_json
 from bitnet.errors import InputError
-from bitnet.settings import SETTINGS
+from bitnet.settings import SETTINGS, as_before
 
 __all__ = ["Log"]
 
@@ -34,8 +34,8 @@ class Log:
     """
 
     def __init__(self, path, experiment):
-        settings = {**experiment.settings, **experiment.optimizer.settings(),
-                    **experiment.schedule.settings()}  # fmt: skip
+        settings = {**experiment.optimizer.settings(), **experiment.schedule.settings(),
+                    **experiment.settings}  # fmt: skip
         self.path, lines = path, [to_json({"settings": settings})]
         check_writable(path)
         if pathlib.Path(path).is_file() and pathlib.Path(path).stat().st_size:
@@ -64,7 +64,8 @@ class Log:
         """Refuse the settings of another training than the one that is gone on with."""
         if not isinstance(logged, dict):
             raise InputError(f"--log: {self.path} is no log of a training; name another")
-        for name in sorted(SETTINGS.keys() - {"folder", "epochs"}):
+        logged = as_before(logged)
+        for name in sorted(SETTINGS.keys() - {"folder", "epochs", "teacher"}):
             if logged.get(name) != settings[name]:
                 raise InputError(
                     f"--log: {self.path} is of another training ({name} differs); name another"

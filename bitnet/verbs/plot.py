@@ -2,9 +2,9 @@
 
 from bitnet import plots
 from bitnet.errors import InputError
-from bitnet.experiment import Trained, open_net, raw_scores
 from bitnet.runlog import read_log
 from bitnet.train import weight_bits
+from bitnet.trained import Trained, open_net, raw_scores
 from bitnet.verbs.options import add_data, add_threads, check_number, images_of, use_threads
 
 __all__ = ["bits_of"]
@@ -41,7 +41,12 @@ def add_arguments(parser):
     own.add_argument("--limit", type=int, default=0, metavar="N",
                      help="only the first N test images (0: all)")  # fmt: skip
     add_threads(own)
-    kind("quantizers", "each quantizer beside its surrogate, and the slope of the backward pass")
+    own = kind(
+        "quantizers", "quantizers beside their surrogates, and the slope of the backward pass"
+    )
+    own.add_argument("names", nargs="*", metavar="NAME", default=plots.QUANTIZERS,
+                     help="as uniform:2, linear:4:0.25, log:3, sign:2, stochastic-sign, or of "
+                     "gradients log6; up to 24 (one or more of each)")  # fmt: skip
 
 
 def main(args):
@@ -65,7 +70,7 @@ def main(args):
         predictions = raw_scores(net, images).argmax(axis=1)
         plots.plot_confusion(labels, predictions, classes, args.out)
     else:
-        plots.plot_quantizers(args.out)
+        plots.plot_quantizers(args.out, args.names)
     print(f"{args.out}: {args.kind}")
 
 

@@ -11,7 +11,7 @@ from bitnet.archive import to_json
 from bitnet.data.arrays import MAGIC, parse_npy, read_arrays
 from bitnet.data.image_folder import read_image, read_images_of
 from bitnet.errors import InputError
-from bitnet.experiment import open_net, raw_scores
+from bitnet.trained import open_net, raw_scores
 from bitnet.verbs.options import add_threads, check_number, use_threads
 
 __all__ = ["as_images", "picture_of"]

@@ -7,17 +7,20 @@ import numpy as np
 
 from bitnet import energy
 from bitnet.archive import to_json
+from bitnet.deploy.freeze import freeze
+from bitnet.deploy.runtime import FrozenNet
 from bitnet.errors import InputError
-from bitnet.experiment import Trained, open_net
 from bitnet.nets import PAPERS, net_named
+from bitnet.operations import count_operations
 from bitnet.repetition import repetitions
 from bitnet.summary import summarize
+from bitnet.trained import Trained, open_net
 from bitnet.verbs.freeze import frozen
 from bitnet.verbs.options import check_number
 
 __all__ = ["net_and_image"]
 
-HELP = "layers, weights by their bits, bytes and products; energy, repetition"
+HELP = "layers, weights by their bits, bytes and products; energy, operations, repetition"
 MNIST, CIFAR = (28, 28, 1), (32, 32, 3)
 
 
@@ -33,6 +36,8 @@ def add_arguments(parser):
     parser.add_argument("--float", action="store_true", help="the float twin of a net by name")
     parser.add_argument("--energy", action="store_true", help="estimate the energy of one image "
                         "in pJ, beside the float twin's, after Horowitz's tables")  # fmt: skip
+    parser.add_argument("--operations", action="store_true", help="count the words, additions, "
+                        "comparisons, shifts and multiplications of the frozen net")  # fmt: skip
     parser.add_argument("--repetition", action="store_true", help="count the 2-D filters of each "
                         "binary convolution that differ")  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print JSON")
@@ -44,6 +49,10 @@ def main(args):
     tables = {"summary": summarize(net, image, file)}
     if args.energy:
         tables["energy"] = energy.estimate(tables["summary"])
+    if args.operations:
+        frozen_net = net if isinstance(net, FrozenNet) else file
+        frozen_net = frozen_net or freeze(net, image=image and image[:2])
+        tables["operations"] = count_operations(frozen_net)
     if args.repetition:
         tables["repetition"] = repetitions(net)
     if args.json:

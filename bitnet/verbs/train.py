@@ -17,8 +17,8 @@ from bitnet.functions.linear import GRADIENTS
 from bitnet.layers import ROUNDINGS
 from bitnet.nets import net_named
 from bitnet.preparation import STEPS
-from bitnet.recipes import RECIPES, recipe_for
-from bitnet.settings import SETTINGS, check_value
+from bitnet.recipes import NORMS, OPTIMIZERS, RECIPES, SCHEDULES, recipe_for
+from bitnet.settings import SETTINGS, check_value, complete
 from bitnet.verbs.log import Log
 from bitnet.verbs.options import add_data, add_threads, check_folder, use_threads
 
@@ -27,6 +27,8 @@ __all__ = ["default_net", "file_name"]
 HELP = "train a net, with a line and a checkpoint an epoch"
 DATA = "embedded"
 GREY = ("embedded", "mnist", "fashion-mnist")
+OF_BINARY = {"balance", "gradient", "rounding", "widen"}
+NEEDS = {"temperature": "teacher", "teacher_weight": "teacher", "widen_after": "widen"}
 ROW = "{:>5} {:>8} {:>7} {}{:>7} {:>8} {:>7} {:>7} {:>7} {:>7}"
 
 
@@ -43,6 +45,14 @@ def add_arguments(parser):
     add("--channels", type=int, choices=(1, 3), help="of the set folder: grey, or colours (3)")
     add("--recipe", choices=RECIPES, help="optimizer, rates, loss, epochs, batch; theano and "
         "torch are the papers' (default)")  # fmt: skip
+    add("--optimizer", choices=OPTIMIZERS, help="the recipe's: adam, torch shift-adamax-code; "
+        "shift-adamax is the papers' algorithm, bop flips signs and has no latent weights, sgd "
+        "has momentum 0.9")  # fmt: skip
+    add("--norm", choices=NORMS, help="batch norm, or shift-based batch norm with the paper's or "
+        "the code's backward pass (the recipe's: batch, torch shift-code)")  # fmt: skip
+    add("--schedule", choices=SCHEDULES, help="how the rate falls (the recipe's: cosine, theano "
+        "exponential, torch step); flips: it is halved when the signs that an epoch flips stop "
+        "getting fewer, until they are 1 %%")  # fmt: skip
     add("--float", action="store_true", default=None, help="train the float twin: the same "
         "sizes and epochs with ReLU, cross-entropy, Adam")  # fmt: skip
     add("--epochs", type=int, metavar="N", help="passes over the training set (the recipe's: "
@@ -50,10 +60,22 @@ def add_arguments(parser):
     add("--batch", type=int, metavar="N", help="images in a batch (the recipe's: default 100, or "
         "50 for nets cifar10 and svhn)")  # fmt: skip
     add("--lr", type=float, metavar="RATE", help="first learning rate (the recipe's: default "
-        "0.003, with --float 0.001)")  # fmt: skip
+        "0.003, with --float 0.001; of another optimizer that one's: sgd 0.1, shift-adamax 2^-10, "
+        "shift-adamax-code 2^-6, bop 0.0001)")  # fmt: skip
     add("--seed", type=int, metavar="N", help="of weights, order, dropout, flips and crops (0)")
     add("--gradient", choices=GRADIENTS, help="numbers that the backward products multiply (int8)")
     add("--rounding", choices=ROUNDINGS, help="of gradients of integers (nearest)")
+    add("--balance", action="store_true", default=None, help="balance weights: the signs are those "
+        "of the weights less the mean of their row or filter")  # fmt: skip
+    add("--widen", type=float, metavar="WINDOW", help="widen the hard tanh, behind whose window no "
+        "gradient passes, from 1 to WINDOW")  # fmt: skip
+    add("--widen-after", type=float, metavar="SHARE", help="of the epochs, after which it is "
+        "widened (0.7)")  # fmt: skip
+    add("--teacher", metavar="FILE", help="learn from the scores of a trained net too, as of the "
+        "float twin (distillation); on the same images")  # fmt: skip
+    add("--temperature", type=float, metavar="T", help="that the scores of both nets are divided "
+        "by (4)")  # fmt: skip
+    add("--teacher-weight", type=float, metavar="SHARE", help="of the teacher in the loss (0.5)")
     add("--validation", type=int, metavar="N", help="hold back the last N training images, and "
         "keep the epoch that is best on them (0: no choice is made)")  # fmt: skip
     add("--flip", action="store_true", default=None, help="turn half of the training images, "
@@ -208,15 +230,18 @@ def _given(args):
         if unknown := [step for step in given["prepare"] if step not in STEPS]:
             raise InputError(f"--prepare has {unknown[0]!r:.40}; expected {', '.join(STEPS)}")
     given = {name: value for name, value in given.items() if value is not None}
-    if "folder" in given:
-        given["folder"] = str(pathlib.Path(given["folder"]).resolve())
+    for name in given.keys() & {"folder", "teacher"}:
+        given[name] = str(pathlib.Path(given[name]).resolve())
     for name, value in given.items():
         try:
             net_named(value) if name == "net" else check_value(name, value)
         except InputError as error:
-            raise InputError(f"--{error}") from None
-    if given.get("float") and (extra := sorted({"gradient", "rounding"} & given.keys())):
+            raise InputError(f"--{str(error).replace('_', '-')}") from None
+    if given.get("float") and (extra := sorted(OF_BINARY & given.keys())):
         raise InputError(f"--{extra[0]} is of binary nets; leave it out with --float")
+    for name, needed in NEEDS.items():
+        if name in given and needed not in given and not args.resume:
+            raise InputError(f"--{name.replace('_', '-')} is of --{needed}; give both, or neither")
     return given
 
 
@@ -231,11 +256,17 @@ def _settings(given):
     if data != "folder" and (extra := sorted({"size", "channels"} & given.keys())):
         raise InputError(f"--{extra[0]} is of --data folder; leave it out with {data}")
     recipe = recipe_for(start["recipe"], data, net_named(start["net"]), start["float"])
-    start |= {"epochs": recipe.epochs, "batch": recipe.batch, "lr": recipe.start, "seed": 0,
+    parts = {name: given.get(name) for name in ("optimizer", "norm", "schedule")}
+    try:
+        recipe = recipe.changed(**parts)
+    except InputError as error:
+        raise InputError(f"--{error}") from None
+    start |= {"optimizer": recipe.optimizer, "norm": recipe.norm, "schedule": recipe.fall,
+              "epochs": recipe.epochs, "batch": recipe.batch, "lr": recipe.start, "seed": 0,
               "gradient": None if start["float"] else "int8", "validation": 0, "limit": 0,
               "rounding": None if start["float"] else "nearest", "flip": False, "crop": 0,
               "prepare": list(recipe.prepare)}  # fmt: skip
-    return start | given
+    return complete(start | given)
 
 
 def _best_of(out):
@@ -275,12 +306,13 @@ def _resumed_file(args, given):
 
 def _resumed(out, args, given):
     """The training in a file, once no argument contradicts it."""
-    experiment = Experiment.resume(out, given.get("folder"), given.get("epochs"))
-    free = ("folder", "epochs")
+    experiment = Experiment.resume(out, *map(given.get, ("folder", "epochs", "teacher")))
+    free = ("folder", "epochs", "teacher")
     for name, value in given.items():
         if name not in free and experiment.settings[name] != value:
             raise InputError(
-                f"--{name} is {value}, but {out} was begun with {experiment.settings[name]}; "
+                f"--{name.replace('_', '-')} is {value}, but {out} was begun with "
+                f"{experiment.settings[name]}; "
                 "leave it out, or begin another training without --resume"
             )
     return experiment
@@ -306,8 +338,10 @@ def _announce(say, experiment, out):
     say(f"{kind} {settings['net']}, {count} weights, on {settings['data']}: {len(data.train[0])} "
         f"images{held}, {len(data.test[0])} test images")  # fmt: skip
     prepare = f", prepared: {' '.join(settings['prepare'])}" if settings["prepare"] else ""
-    say(f"recipe {recipe.name}: {recipe.optimizer}, {experiment.schedule}, batch "
-        f"{recipe.batch}, {recipe.loss}{prepare}")  # fmt: skip
+    say(f"recipe {recipe.name}: {recipe.optimizer}, {recipe.norm} norm, {experiment.schedule}, "
+        f"batch {recipe.batch}, {recipe.loss}{prepare}")  # fmt: skip
+    if switches := _switches(settings):
+        say(f"with {'; '.join(switches)}")
     for note in recipe.notes:
         say(f"note: {note}")
     say(f"checkpoint: {out}, {experiment.done} of {settings['epochs']} epochs done")
@@ -316,6 +350,18 @@ def _announce(say, experiment, out):
     held = f"{'valid.':>7} " if data.validation else ""
     say(ROW.format("epoch", "loss", "train", held, "test", "rate", "flips", "satur.", "dead",
                    "seconds"))  # fmt: skip
+
+
+def _switches(settings):
+    """What is switched on, in words."""
+    words = ["balanced weights"] if settings["balance"] else []
+    if settings["widen"]:
+        words.append(f"a window of {settings['widen']:g} after {settings['widen_after']:.0%} of "
+                     "the epochs")  # fmt: skip
+    if settings["teacher"]:
+        words.append(f"teacher {settings['teacher']}, temperature {settings['temperature']:g}, "
+                     f"weight {settings['teacher_weight']:g}")  # fmt: skip
+    return words
 
 
 def _row(epoch):

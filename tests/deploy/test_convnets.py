@@ -135,10 +135,10 @@ def test_models_that_cannot_be_frozen():
     end = [BinaryLinear(8 * 16, 3, rng), BatchNorm(3)]
     for layers, message in (
         ([*start, *end], "expected Flatten"),
-        ([*start[:2], Flatten(), *end], "expected Sign"),
+        ([*start[:2], Flatten(), *end], "expected Quantize or Sign"),
         ([start[0], MaxPool2d(), MaxPool2d(), *start[1:], Flatten(), *end], "expected BatchNorm"),
-        ([*start, Flatten(), *end, Sign()], "must end with BinaryLinear"),
-        ([*start, Flatten()], "must end with BinaryLinear"),
+        ([*start, Flatten(), *end, Sign()], "must end with QuantLinear"),
+        ([*start, Flatten()], "must end with QuantLinear"),
     ):
         with pytest.raises(InputError, match=message):
             bitnet.freeze(Sequential(*layers), image=(4, 4))

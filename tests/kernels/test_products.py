@@ -291,7 +291,7 @@ def test_a_single_row_whose_stride_is_another(rows):
         (np.zeros((2, 3), np.int16), np.zeros(2), 31),
         (np.zeros((2, 3), np.int16), np.zeros(1, np.float32), 31),
         (np.zeros(3, np.int16), np.zeros(3, np.float32), 31),
-        (np.zeros((2, 3), np.int16), np.zeros(2, np.float32), 128),
+        (np.zeros((2, 3), np.int16), np.zeros(2, np.float32), 256),
         (np.zeros((2, 3), np.int16), np.zeros(2, np.float32), 0),
     ],
 )

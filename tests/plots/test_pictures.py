@@ -19,6 +19,7 @@ from bitnet.plots import (
     quantizers,
     training,
 )
+from bitnet.quantizers.names import NAMES as WORDS
 from bitnet.runlog import RunLog
 
 pytest.importorskip("matplotlib", reason="plots need matplotlib (extra plot)")
@@ -161,19 +162,46 @@ def test_a_confusion_matrix_has_the_true_classes_as_rows(figures):
     assert "5 images, 60.0 % right" in axes.get_title()
 
 
+def drawn_of(figures, *names):
+    """For each name: x, its lines above, and its lines below."""
+    plot_quantizers("quantizers.png", names)
+    axes = figures[-1].axes
+    data = [[line.get_ydata() for line in own.lines] for own in axes]
+    return axes[0].lines[-1].get_xdata(), data[: len(names)], data[len(names) :]
+
+
 def test_quantizers_are_the_functions(figures):
+    names = ["sign:2", "stochastic-sign", "log:3", "linear:2:0.5:unsigned"]
+    x, above, below = drawn_of(figures, *names)
+    assert np.array_equal(above[0][0], np.where(x >= 0, 1, -1))
+    assert np.array_equal(above[0][1], np.clip(x, -2, 2))
+    assert np.array_equal(below[0][0], abs(x) <= 2)
+    draw, mean, surrogate = above[1]
+    assert set(np.unique(draw)) == {-1, 1}
+    assert abs(mean - surrogate).max() < 0.25  # of 500 draws: 5 standard deviations
+    assert np.array_equal(surrogate, np.clip(x, -1, 1))
+    assert set(np.unique(above[2][0])) == {-1, -0.5, -0.25, 0, 0.25, 0.5, 1}
+    assert np.array_equal(below[3][0], (x >= 0) & (x <= 1.5))
+    titles = [axes.get_title().split("\n") for axes in figures[0].axes[:4]]
+    assert [name for name, _ in titles] == names
+    assert all(formula for _, formula in titles)
+
+
+def test_gradients_have_no_surrogate(figures):
+    x, above, below = drawn_of(figures, "int4", "dorefa4", "log6")
+    assert np.array_equal(np.unique(np.rint(above[0][0] * 7 / 2.5)), range(-7, 8))
+    assert len(above[1]) == 2
+    assert np.array_equal(np.unique(above[2][0][x > 0.1]), [0.125, 0.25, 0.5, 1, 2])
+    assert below == [[], [], []]
+
+
+def test_by_default_all_quantizers_are_drawn(figures):
     plot_quantizers("quantizers.png")
-    above, below = figures[0].axes[:5], figures[0].axes[5:]
-    x = above[0].lines[0].get_xdata()
-    assert np.array_equal(above[0].lines[0].get_ydata(), np.where(x >= 0, 1, -1))
-    assert np.array_equal(above[0].lines[1].get_ydata(), np.clip(x, -1, 1))
-    assert np.array_equal(below[0].lines[0].get_ydata(), abs(x) <= 1)
-    assert np.array_equal(below[1].lines[0].get_ydata(), abs(x) <= 2)
-    assert np.array_equal(below[2].lines[0].get_ydata(), np.ones_like(x))
-    mean = above[3].lines[0].get_ydata()
-    assert abs(mean - np.clip(x, -1, 1)).max() < 0.25  # of 500 draws: 5 standard deviations
-    assert set(np.unique(above[3].lines[1].get_ydata())) == {-1, 1}
-    assert np.array_equal(above[4].lines[0].get_ydata(), np.clip(x, -1, 1))
+    titles = [axes.get_title().split("\n")[0] for axes in figures[0].axes]
+    shown = [title.removeprefix("gradient ") for title in titles if title]
+    assert sorted(shown) == sorted(quantizers.QUANTIZERS)
+    words = {name.split(":")[0] for name in quantizers.QUANTIZERS}
+    assert words >= set(WORDS)
 
 
 @pytest.mark.parametrize("kind", ["png", "svg", "PNG"])
@@ -218,6 +246,10 @@ BITS = kernels.pack(np.ones((2, 6)))
         (lambda p: plot_confusion([0], [0, 1], ["a", "b"], p), "as many"),
         (lambda p: plot_confusion([0], [0], ["a"] * 201, p), "at most 200"),
         (lambda p: plot_quantizers(p.with_suffix(".gif")), "png or .svg"),
+        (lambda p: plot_quantizers(p, []), "0 names"),
+        (lambda p: plot_quantizers(p, ["sign"] * 25), "25 names"),
+        (lambda p: plot_quantizers(p, ["float32"]), "expected one of"),
+        (lambda p: plot_quantizers(p, ["uniform:9"]), "from 1 to 8"),
         (lambda p: plot_quantizers(p.parent / "none" / "a.png"), "no folder"),
     ],
 )

@@ -10,7 +10,7 @@ from PIL import Image
 import bitnet
 from bitnet import InputError
 from bitnet.__main__ import main
-from bitnet.experiment import load_trained
+from bitnet.trained import load_trained
 from bitnet.verbs import evaluate
 
 

@@ -6,7 +6,7 @@ import pytest
 import bitnet
 from bitnet import InputError
 from bitnet.__main__ import main
-from bitnet.experiment import load_trained
+from bitnet.trained import load_trained
 
 
 @pytest.fixture(autouse=True)
@@ -42,6 +42,32 @@ def test_without_a_comparison(capsys):
     assert "compared" not in capsys.readouterr().out
     assert bitnet.load("a.npz").sizes == [784, 16, 10]
     main(["freeze", "net.checkpoint", "--out", "a.npz"])  # a frozen net may be written over
+
+
+@pytest.mark.parametrize("net", ["mlp:16,8", "conv:4/8"])
+def test_statistics_are_re_estimated(capsys, net):
+    train("--net", net, "--prepare", "gcn", "--validation", "20")
+    main(["freeze", "net.checkpoint", "--out", "plain.npz"])
+    main(["freeze", "net.checkpoint", "--reestimate", "2", "--check", "50"])
+    out = capsys.readouterr().out
+    assert "means over 2 batches of 100 training images" in out
+    assert "compared with the trained net on 50 test images: all" in out
+    plain, net = bitnet.load("plain.npz"), bitnet.load("net.npz")
+    assert plain.layers[0].bits == net.layers[0].bits
+    assert not np.array_equal(plain.layers[-1].mean, net.layers[-1].mean)
+    main(["freeze", "net.checkpoint", "--reestimate", "9", "--out", "all.npz"])
+    assert "means over 2 batches" in capsys.readouterr().out  # as many as there are
+    main(["freeze", "net.checkpoint", "--reestimate", "2", "--out", "again.npz"])
+    again = bitnet.load("again.npz")
+    assert np.array_equal(again.layers[-1].mean, net.layers[-1].mean)
+
+
+def test_statistics_of_other_images_are_refused():
+    train()
+    with pytest.raises(InputError, match="--reestimate takes the training images of embedded"):
+        main(["freeze", "net.checkpoint", "--reestimate", "2", "--data", "mnist"])
+    with pytest.raises(InputError, match="--reestimate is -1"):
+        main(["freeze", "net.checkpoint", "--reestimate", "-1"])
 
 
 def test_a_net_that_differs_is_not_kept_quiet(monkeypatch):

@@ -7,7 +7,7 @@ from saved import save_nets
 import bitnet
 from bitnet import InputError, plots
 from bitnet.__main__ import main
-from bitnet.experiment import open_net
+from bitnet.trained import open_net
 
 pytest.importorskip("matplotlib", reason="plots need matplotlib (extra plot)")
 
@@ -28,6 +28,7 @@ def folder(tmp_path_factory):
         ["confusion", "{}/mlp.npz"],
         ["confusion", "{}/plain.npz", "--data", "embedded", "--limit", "7"],
         ["quantizers"],
+        ["quantizers", "uniform:2", "log6"],
     ],
 )
 @pytest.mark.parametrize("kind", ["png", "svg"])
@@ -69,6 +70,7 @@ def test_the_confusion_is_that_of_the_net(folder, tmp_path, monkeypatch, name):
         (["filters", "{}/mlp.npz", "--count", "0"], "--count is 0"),
         (["filters", "{}/mlp.jsonl"], "not a file of bitnet"),
         (["confusion", "{}/plain.npz"], "use --data"),
+        (["quantizers", "uniform"], "expected uniform:BITS"),
         (["confusion", "{}/mlp.npz", "--limit", "-1"], "--limit is -1"),
     ],
 )

@@ -12,7 +12,7 @@ from PIL import Image
 import bitnet
 from bitnet import InputError
 from bitnet.__main__ import main
-from bitnet.experiment import open_net, raw_scores
+from bitnet.trained import open_net, raw_scores
 
 DIGITS = bitnet.load_dataset("embedded").test_images[:12]
 

@@ -46,6 +46,19 @@ def test_energy_and_repetition(folder, capsys):
     assert "float32 MACs" in out
 
 
+def test_operations(folder, capsys):
+    for name in ("mlp.npz", "mlp.checkpoint"):
+        main(["summary", str(folder / name), "--operations", "--json"])
+        tables = json.loads(capsys.readouterr().out)
+        assert [*tables] == ["summary", "operations"]
+        assert tables["operations"]["totals"]["multiplications"] > 0
+    for net in ("conv:4,4/8", "mlp:8"):
+        main(["summary", net, "--operations"])
+        assert "comparisons" in capsys.readouterr().out
+    with pytest.raises(InputError, match="freeze"):
+        main(["summary", str(folder / "twin.checkpoint"), "--operations"])
+
+
 def test_nets_by_name(capsys):
     main(["summary", "svhn", "--json"])
     assert json.loads(capsys.readouterr().out)["summary"]["totals"]["one_bit"] == 6_397_632

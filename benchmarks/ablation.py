@@ -1,0 +1,220 @@
+"""Tricks since the papers, one at a time: what each changes in test accuracy on Fashion-MNIST.
+
+    BITNET_DATA=FOLDER python benchmarks/ablation.py                  every line, 3 seeds: hours
+    BITNET_DATA=FOLDER python benchmarks/ablation.py --only base balancing --seeds 1
+    python benchmarks/ablation.py --quick                             2000 of the embedded digits
+
+The base is the default recipe: an MLP of three hidden layers of 512 units, binary weights and
+activations in all layers, squared hinge, Adam from 3e-3 on a cosine to 0, a ten times larger step
+for gamma and beta, batches of 100, gradients of 8 bits, 6 epochs.  Each other line changes what it
+says and nothing else, and starts from the same weights in the same order of images: `gain` is the
+mean of the differences from the base of the same seed.  The accuracy is that of the last epoch.
+"""
+
+import argparse
+import dataclasses
+import json
+import pathlib
+import statistics
+import time
+
+import machine
+import numpy as np
+
+import bitnet
+from bitnet import functions, schedules
+from bitnet.activations import Quantize
+from bitnet.archive import check_writable
+from bitnet.bit_optimizers import Bop, ShiftAdaMax
+from bitnet.fit import Split, fit
+from bitnet.quantizers import ApproxSign, SwishSign
+from bitnet.reestimation import reestimate
+
+BATCH, FASTER = 100, 10.0  # images; the step of gamma and beta
+TEMPERATURE, SOFT, WIDE, AFTER = 4.0, 0.5, 2.0, 0.5
+BATCHES = 100  # whose statistics are averaged
+
+
+def adam(model, start):
+    return bitnet.Adam(model.parameters(), start)
+
+
+def bop(model, start):
+    return Bop(model.parameters(), start, adam_lr=3e-3)
+
+
+def shifts(variant):
+    return lambda model, start: ShiftAdaMax(model.parameters(), start, variant)
+
+
+def flips(start, epochs):
+    return schedules.Flips(start)
+
+
+def cosine(start, epochs):
+    return schedules.Cosine(start, epochs)
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+    """What differs from the base."""
+
+    about: str
+    options: dict = dataclasses.field(default_factory=dict)  # of binary_mlp
+    layers: dict = dataclasses.field(default_factory=dict)  # by type, what takes their place
+    start: float = 3e-3
+    optimizer: object = adam  # from a model and the first rate
+    schedule: object = cosine  # from the first rate and the epochs
+    loss: object = functions.squared_hinge
+    window: object = lambda epochs: None
+    teacher: bool = False
+    reestimates: bool = False
+
+
+def sign_with(quantizer):
+    """A line with another surrogate."""
+    return {bitnet.Sign: lambda sign: Quantize(quantizer)}
+
+
+def distilled(scores, labels, taught):
+    return functions.distillation(
+        scores, labels, taught, TEMPERATURE, SOFT, functions.squared_hinge
+    )
+
+
+LINES = {
+    "base": Line("as above"),
+    "bop": Line("no latent weights, flips by Bop", start=1e-4, optimizer=bop),
+    "flip schedule": Line("rate halved where the flips stop falling", schedule=flips),
+    "balancing": Line("weights less the mean of their row", {"balance": True}),
+    "re-estimation": Line(f"statistics of {BATCHES} batches at the end", reestimates=True),
+    "distillation": Line(
+        f"half of the loss from the float twin, T = {TEMPERATURE:g}", loss=distilled, teacher=True
+    ),
+    "wide window": Line(
+        f"hard tanh of {WIDE:g} in the second half of the epochs",
+        window=lambda epochs: schedules.Widening(1.0, WIDE, AFTER * epochs),
+    ),
+    "norm, paper": Line("shift-based batch norm, the papers' algorithm", {"norm": "shift"}),
+    "norm, code": Line("the same of the authors' code", {"norm": "shift-code"}),
+    "adamax, paper": Line("shift-based AdaMax from 2^-8", start=2**-8, optimizer=shifts("paper")),
+    "adamax, code": Line("the same of the authors' code", start=2**-6, optimizer=shifts("code")),
+    "shifts, paper": Line(
+        "both of the papers", {"norm": "shift"}, start=2**-8, optimizer=shifts("paper")
+    ),
+    "shifts, code": Line(
+        "both of the code", {"norm": "shift-code"}, start=2**-6, optimizer=shifts("code")
+    ),
+    "approx-sign": Line("Bi-Real Net's surrogate", layers=sign_with(ApproxSign())),
+    "swish-sign": Line("BNN+'s surrogate", layers=sign_with(SwishSign())),
+    "stochastic": Line("signs of activations drawn in training", {"stochastic": True}),
+    "cross-entropy": Line("in place of the squared hinge", loss=functions.cross_entropy),
+}
+
+
+def model_of(line, sizes, rng):
+    """The model of a line, with other layers in the places of some."""
+    model = bitnet.models.binary_mlp(sizes, rng, step_scale=FASTER, **line.options)
+    model.layers = [line.layers.get(type(layer), lambda same: same)(layer) for layer in model]
+    return model
+
+
+def trained(line, data, sizes, epochs, seed, taught=None):
+    """Train once; the test accuracy after the last epoch."""
+    rng = np.random.default_rng(seed)
+    model = model_of(line, sizes, rng)
+    training = model, line.optimizer(model, line.start), line.schedule(line.start, epochs)
+    more = {"teacher": taught if line.teacher else None, "window": line.window(epochs)}
+    for epoch in fit(*training, line.loss, data, epochs, BATCH, rng, measured=BATCH, **more):
+        accuracy = epoch.test_accuracy
+    if line.reestimates:
+        order = np.random.default_rng(seed).permutation(len(data.train[0]))[: BATCHES * BATCH]
+        reestimate(model, (data.train[0][part] for part in np.split(order, len(order) // BATCH)))
+        accuracy = bitnet.evaluate(model, *data.test)
+    return accuracy
+
+
+def teacher(data, sizes, epochs, seed):
+    """The float twin: from pixels to its scores, and its test accuracy."""
+    rng = np.random.default_rng(seed)
+    model = bitnet.models.float_mlp(sizes, rng)
+    training = model, bitnet.Adam(model.parameters(), 1e-3), schedules.Cosine(1e-3, epochs)
+    inputs = bitnet.scale_pixels
+    parts = functions.cross_entropy, data, epochs, BATCH, rng
+    for epoch in fit(*training, *parts, to_input=inputs, measured=BATCH):
+        accuracy = epoch.test_accuracy
+    return lambda x: bitnet.train.scores(model, x, inputs), accuracy
+
+
+def data_of(name, quick):
+    """The images as rows, and a note if they are not those that were asked for."""
+    note = None
+    try:
+        found = bitnet.load_dataset("embedded" if quick else name)
+    except bitnet.InputError as error:
+        found = bitnet.load_dataset("embedded")
+        note = f"note: the embedded digits take the place of {name} ({error})"
+    found = found.flattened().first(2000, 1000) if quick else found.flattened()
+    train = found.train_images, found.train_labels
+    return found.name, Split(train, (found.test_images, found.test_labels)), note
+
+
+def row(name, shares, base, elapsed_s):
+    """The figures of a line as text."""
+    spread = statistics.stdev(shares) if len(shares) > 1 else 0.0
+    paired = list(zip(shares, base, strict=False))
+    gain = f"{100 * statistics.mean(a - b for a, b in paired):+.2f}" if paired else ""
+    each = " ".join(f"{share:.2%}" for share in shares)
+    return (f"{name:16} {statistics.mean(shares):>7.2%} {100 * spread:>5.2f} {gain:>6} "
+            f"{elapsed_s / len(shares):>6.0f}  {each:24} {LINES[name].about}")  # fmt: skip
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--only", nargs="+", metavar="LINE", choices=LINES, default=list(LINES),
+        help=f"some lines: {', '.join(LINES)}")  # fmt: skip
+    add("--data", default="fashion-mnist", help="data set of grey images (fashion-mnist)")
+    add("--seeds", type=machine.positive, default=3, help="seeds 0, 1, ... (3 of them)")
+    add("--epochs", type=machine.positive, default=6, help="passes over the data (6)")
+    add("--units", type=machine.positive, default=512, help="in each of three hidden layers (512)")
+    add("--threads", type=machine.positive, help="of the kernels and the BLAS (all processors)")
+    add("--quick", action="store_true", help="2000 digits, 64 units, 1 seed, 2 epochs")
+    add("--out", metavar="FILE", help="the accuracies as JSON too")
+    args = parser.parse_args()
+    if args.out:
+        check_writable(args.out)
+    if args.quick:
+        args.seeds, args.units, args.epochs = 1, 64, 2
+    if args.threads:
+        bitnet.set_num_threads(args.threads)
+    name, data, note = data_of(args.data, args.quick)
+    print("\n".join(machine.lines()))
+    if note:
+        print(note)
+    sizes = [data.train[0].shape[1], *[args.units] * 3, int(data.train[1].max()) + 1]
+    print(f"{name}, {len(data.train[0])} images, {'-'.join(map(str, sizes))}, {args.epochs} epochs")
+    figures, teachers = {}, []
+    if any(LINES[line].teacher for line in args.only):
+        teachers = [teacher(data, sizes, args.epochs, seed) for seed in range(args.seeds)]
+        figures["float twin"] = [share for _, share in teachers]
+        print(f"float twin: {' '.join(f'{share:.2%}' for share in figures['float twin'])}")
+    print(
+        f"\n{'line':16} {'mean':>7} {'std':>5} {'gain':>6} {'s':>6}  {'each seed':24} what differs"
+    )
+    for line in args.only:
+        start_s, shares = time.perf_counter(), []
+        for seed in range(args.seeds):
+            taught = teachers[seed][0] if teachers else None
+            shares.append(trained(LINES[line], data, sizes, args.epochs, seed, taught))
+        figures[line] = shares
+        print(row(line, shares, figures.get("base", []), time.perf_counter() - start_s), flush=True)
+    if args.out:
+        said = {"data": name, "sizes": sizes, "epochs": args.epochs, "accuracy": figures}
+        pathlib.Path(args.out).write_text(json.dumps(said, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    bitnet.run(main)

@@ -1,0 +1,169 @@
+"""What a frozen net does for one image: XORs of words, additions, comparisons, shifts, products.
+
+Between its layers a frozen net has neither multiplications nor floats.  At its end, batch norm
+multiplies once for each score; the scales of shift-based batch norm are powers of two, with which
+a shift multiplies (of a float: an addition to its exponent), so that nothing is left to multiply.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from bitnet.deploy.runtime import FrozenNet, FrozenOutput
+from bitnet.errors import InputError
+from bitnet.summary import summarize
+from bitnet.table import aligned, count
+
+__all__ = ["LayerOperations", "Operations", "count_operations"]
+
+KINDS = ("words", "additions", "comparisons", "shifts", "multiplications")
+NOTES = (
+    "words: XOR and popcount of 64 bits, taps beyond the border and the eight planes of pixels",
+    "included; a unit adds the counts of its words and, for n - 2 * count, has a shift a plane;",
+    "each threshold is a comparison; a score is (z - mean) * scale + shift, two additions and a",
+    "multiplication, or a shift where the scale is a power of two.  Left out: the packing of bits,",
+    "pooling by OR and AND of bits, addresses",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerOperations:
+    """The operations of a layer of a frozen net, for one image.
+
+    Attributes
+    ----------
+    name : str
+        Its number, kind and sizes.
+    words : int
+        XORs and popcounts of 64 bits.
+    additions : int
+        Of integers; of the last layer two more a score, of float32.
+    comparisons : int
+        With thresholds.
+    shifts : int
+        Multiplications with powers of two.
+    multiplications : int
+        Those with other numbers.
+
+    Examples
+    --------
+    >>> LayerOperations("0 FrozenLayer(64, 2)", 2, 2, 2, 2, 0).multiplications
+    0
+    """
+
+    name: str
+    words: int
+    additions: int
+    comparisons: int
+    shifts: int
+    multiplications: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Operations:
+    """The operations of a frozen net; `str` makes a table.
+
+    Attributes
+    ----------
+    name : str
+        The net.
+    rows : tuple of LayerOperations
+        Its layers.
+
+    Examples
+    --------
+    >>> import bitnet
+    >>> rng = np.random.default_rng(0)
+    >>> net = bitnet.freeze(bitnet.models.binary_mlp([784, 64, 10], rng, norm="shift"))
+    >>> print(str(count_operations(net)).partition("words:")[0])
+    FrozenNet(784-64-10, pixels): operations for one image
+    layer                   words  additions  comparisons  shifts  multiplications
+    0 FrozenLayer(784, 64)  6,656      6,656           64     512                -
+    1 FrozenOutput(64, 10)     10         30            -      20                -
+    total                   6,666      6,686           64     532                -
+    no multiplication is left
+    """
+
+    name: str
+    rows: tuple
+
+    def total(self, kind):
+        """The sum of one kind of operation."""
+        return sum(getattr(row, kind) for row in self.rows)
+
+    def as_dict(self):
+        """The table, for JSON."""
+        layers = [dataclasses.asdict(row) for row in self.rows]
+        totals = {kind: self.total(kind) for kind in KINDS}
+        return {"net": self.name, "layers": layers, "totals": totals}
+
+    def __str__(self):
+        rows = [("layer", *KINDS)]
+        rows += [(row.name, *(count(getattr(row, kind)) for kind in KINDS)) for row in self.rows]
+        rows.append(("total", *(count(self.total(kind)) for kind in KINDS)))
+        lines = [f"{self.name:.200}: operations for one image", *aligned(rows)]
+        if not self.total("multiplications"):
+            lines.append("no multiplication is left")
+        return "\n".join([*lines, *NOTES])
+
+
+def count_operations(net):
+    """Count the operations of a frozen net for one image, layer by layer.
+
+    Of a layer with W words in all, in P planes (8 of pixels, otherwise 1), for U pre-activations:
+    W XORs and popcounts, W additions (`W - P U` of counts, and one a plane for
+    `n - 2 * count`), P U shifts, and U comparisons for each threshold of a unit.  The last layer
+    has two additions and a multiplication or a shift for each score instead of comparisons.
+
+    Parameters
+    ----------
+    net : FrozenNet
+        What `bitnet.freeze` made.
+
+    Returns
+    -------
+    Operations
+        The table.
+
+    Raises
+    ------
+    InputError
+        If it is no frozen net.
+
+    Examples
+    --------
+    >>> import bitnet
+    >>> net = bitnet.freeze(bitnet.models.binary_mlp([784, 64, 10], np.random.default_rng(0)))
+    >>> rows = count_operations(net).rows
+    >>> rows[1]  # the last averages are 1 before a training: powers of two
+    LayerOperations(name='1 FrozenOutput(64, 10)', words=10, additions=30, comparisons=0, \
+shifts=20, multiplications=0)
+    """
+    if not isinstance(net, FrozenNet):
+        raise InputError(
+            f"count_operations: got {type(net).__name__}; expected a FrozenNet, as bitnet.freeze "
+            "makes it"
+        )
+    table = summarize(net)
+    layers = zip(table.rows, net.layers, strict=False)  # the table ends with a preparation
+    return Operations(table.name, tuple(_count(row, layer) for row, layer in layers))
+
+
+def _count(row, layer):
+    """The operations of a layer, of its row in the summary."""
+    planes = 8 if row.precision == "8x1" else 1
+    additions, shifts, comparisons, multiplications = row.words, planes * row.units, 0, 0
+    if isinstance(layer, FrozenOutput):
+        powers = np.count_nonzero(_is_power(layer.scale))
+        additions, shifts = additions + 2 * row.units, shifts + powers
+        multiplications = row.units - powers
+    else:
+        comparisons = row.units * (layer.thresholds.size // len(layer.thresholds))
+    numbers = row.words, additions, comparisons, shifts, multiplications
+    return LayerOperations(row.name, *map(int, numbers))
+
+
+def _is_power(scale):
+    """Which numbers are powers of two, with either sign, or 0."""
+    fraction, _ = np.frexp(scale)
+    return (abs(fraction) == 0.5) | (fraction == 0)

@@ -1,0 +1,61 @@
+"""Operations of a frozen net: counts by hand, and no multiplication behind shift-based norms."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+import bitnet
+from bitnet import InputError
+from bitnet.models import binary_convnet, binary_mlp
+from bitnet.operations import KINDS, count_operations
+
+RNG = np.random.default_rng(0)
+
+
+def trained(norm):
+    model = binary_mlp([100, 70, 5], np.random.default_rng(0), norm=norm)
+    x, labels = RNG.integers(0, 256, (40, 100), dtype=np.uint8), RNG.integers(0, 5, 40)
+    adam = bitnet.Adam(model.parameters(), 1e-2)
+    for _ in range(3):
+        adam.zero_grad()
+        bitnet.functions.squared_hinge(model(x), labels).backward()
+        adam.step()
+    return bitnet.freeze(model)
+
+
+@pytest.mark.parametrize("norm", ["batch", "shift", "shift-code"])
+def test_an_mlp_by_hand(norm):
+    """100 pixels are 8 planes of 2 words, 70 signs 2 words."""
+    table = count_operations(trained(norm))
+    of_layer = [[getattr(row, kind) for kind in KINDS] for row in table.rows]
+    words = 70 * 8 * 2
+    assert of_layer[0] == [words, words, 70, 70 * 8, 0]
+    scales = (0, 5) if norm == "batch" else (5, 0)
+    assert of_layer[1] == [10, 10 + 2 * 5, 0, 5 + scales[0], scales[1]]
+    assert table.total("multiplications") == scales[1]
+    assert ("no multiplication is left" in str(table)) == (norm != "batch")
+    assert table.as_dict()["totals"] == {kind: table.total(kind) for kind in KINDS}
+
+
+def test_a_convnet_by_hand():
+    model = binary_convnet((6, 6, 3), [(4, 5)], [7, 2], RNG, norm="shift")
+    model_rows = count_operations(bitnet.freeze(model, image=(6, 6))).rows
+    first, second, third, last = model_rows
+    assert (first.words, first.comparisons, first.shifts) == (36 * 4 * 8, 36 * 4, 36 * 4 * 8)
+    assert (second.words, second.comparisons, second.shifts) == (36 * 5 * 9, 36 * 5, 36 * 5)
+    assert (third.words, third.comparisons) == (7 * 1, 7)  # 3 x 3 x 5 = 45 signs
+    assert (last.additions, last.shifts, last.multiplications) == (2 + 4, 2 + 2, 0)
+
+
+def test_zeros_and_negative_powers_are_no_multiplication():
+    net = trained("shift")
+    *hidden, output = net.layers
+    scale = np.array([0.0, -0.25, 3.0, -3.0, 2.0**-149], np.float32)
+    net = bitnet.FrozenNet([*hidden, dataclasses.replace(output, scale=scale)])
+    assert count_operations(net).rows[-1].multiplications == 2
+
+
+def test_only_frozen_nets_are_counted():
+    with pytest.raises(InputError, match="expected a FrozenNet"):
+        count_operations(binary_mlp([4, 3], RNG))
