@@ -124,8 +124,8 @@ class BinaryLinear(QuantLinear):
 
     Parameters
     ----------
-    inputs, outputs, rng, gradient, rounding, balance
-        As for `QuantLinear`.
+    inputs, outputs, rng, gradient, rounding, balance : optional
+        As for `QuantLinear`; the first three are needed.
 
     Attributes
     ----------

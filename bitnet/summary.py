@@ -262,13 +262,12 @@ def summarize(net, image=None, frozen=None):
 
 def _frozen_rows(net, arrays):
     """The rows of the layers of a frozen net."""
-    shape = net.shape
-    for i, layer in enumerate(net.layers):
-        inputs, bits = shape, layer.bits
-        shape, pixels = (bits.shape[0],), 1
+    for i, (layer, (inputs, shape)) in enumerate(zip(net.layers, net.shapes, strict=True)):
+        bits, pixels = layer.bits, 1
         if isinstance(layer, FrozenConv):
-            shape = (*layer.shape_after(*inputs[:2]), bits.shape[0])
             pixels = math.prod(layer.window.output(*inputs[:2]))
+        elif len(bits.shape) == 4:  # the 1x1 filters of a last average
+            pixels = math.prod(inputs[:2])
         of_pixels = i == 0 and net.input == "pixels"
         last = isinstance(layer, FrozenOutput)
         m = bits.shape[0]

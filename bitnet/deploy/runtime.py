@@ -48,6 +48,8 @@ class FrozenNet:
     layers : list
         `layers[i].bits` are the weights of layer i, Bits or Planes.  The arrays are read-only: a
         net is changed by building another one.
+    shapes : list of (tuple of int, tuple of int)
+        What comes into each layer, and what comes out, without the batch.
 
     Raises
     ------
@@ -83,8 +85,13 @@ class FrozenNet:
                 "FrozenNet: expected FrozenConvs, FrozenLayers and, at the end, a FrozenOutput"
             )
         self.shape = _input_shape(self.layers[0], image)
-        of_shapes = shape_of_pool, shape_of_all
-        follow(self.plan, self.shape, lambda i, s: check_layer(i, self.layers[i], s), *of_shapes)
+        self.shapes = []
+
+        def check(i, shape):
+            self.shapes.append((shape, check_layer(i, self.layers[i], shape)))
+            return self.shapes[-1][1]
+
+        follow(self.plan, self.shape, check, shape_of_pool, shape_of_all)
         for layer in self.layers:
             arrays = [value for value in vars(layer).values() if isinstance(value, np.ndarray)]
             bits = layer.bits if isinstance(layer.bits, Bits) else layer.bits.bits

@@ -209,3 +209,17 @@ def test_other_structures_are_refused(layers, message):
 def test_compare_refuses_another_net():
     with pytest.raises(InputError, match="of another model"):
         bitnet.compare(MODEL, AVERAGE, pixels(0, 1, (9, 8)))
+
+
+def test_the_table_of_a_branched_net():
+    table = bitnet.summarize(AVERAGE)
+    rows = [(row.outputs, row.macs) for row in table.rows]
+    assert rows == [
+        ((4, 4, 6), 9 * 8 * 6 * 27),
+        ((4, 4, 7), 16 * 7 * 6),
+        ((4, 4, 5), 16 * 5 * 9 * 7),
+        ((4, 4, 64), 16 * 64 * 7),
+        ((4, 4, 4), 16 * 4 * 6),
+        ((3,), 16 * 3 * 79),
+    ]
+    assert table.overhead + sum(row.n_bytes for row in table.rows) == table.file_bytes
