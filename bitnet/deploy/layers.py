@@ -152,12 +152,10 @@ class FrozenConv(_Hidden):
 
     def outputs(self, z):
         """What comes out for integer pre-activations, pooled: Bits or Planes (B, H'', W'', M)."""
-        if self.pool:
-            z = (
-                sums(z, self.pool)
-                if self.pooling == "average"
-                else kernels.max_pool(z, self.pool)[0]
-            )
+        if self.pool and self.pooling == "average":
+            z = sums(z, self.pool)
+        elif self.pool:
+            z, _ = kernels.max_pool(z, self.pool)
         return self.activations(z)
 
     @functools.cached_property
