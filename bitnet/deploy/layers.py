@@ -32,14 +32,14 @@ class _Hidden(_Weighted):
 
     @functools.cached_property
     def steps(self):
-        """The thresholds of signs as the kernels take them."""
+        """The thresholds as the kernels take them."""
         return Thresholds(self.thresholds, self.rising)
 
     def activations(self, z):
         """What the thresholds make of integers (..., M): Bits, or Planes of several bits."""
         if self.levels is None:
             return kernels.threshold(z, self.steps)
-        return self.levels.planes(kernels.rank(z, self.thresholds, self.rising))
+        return self.levels.planes(kernels.rank(z, self.steps))
 
     def is_binary(self, x):
         """Whether inputs, weights and outputs are signs, so that the integers stay in registers."""
