@@ -41,6 +41,7 @@ from bitnet.module import Module, Sequential
 from bitnet.norms import ShiftBatchNorm
 from bitnet.optimizers import SGD, Adam, AdaMax
 from bitnet.parameter import Parameter
+from bitnet.reestimation import reestimate
 from bitnet.summary import summarize
 from bitnet.tensor import Function, Tensor, no_grad
 from bitnet.train import (
@@ -49,6 +50,7 @@ from bitnet.train import (
     flip_ratio,
     images_per_second,
     predict,
+    set_window,
     weight_bits,
 )
 
@@ -102,11 +104,13 @@ __all__ = [
     "no_grad",
     "predict",
     "read_idx",
+    "reestimate",
     "run",
     "save_checkpoint",
     "scale_pixels",
     "schedules",
     "set_num_threads",
+    "set_window",
     "status",
     "summarize",
     "weight_bits",

@@ -157,26 +157,31 @@ class Bop(Adam):
             )
         self.threshold, self.adam_lr, self.first_lr = threshold, adam_lr, self.lr
         for parameter in self.parameters:
-            if self.is_binary(parameter):
+            if parameter.bound is not None and parameter.ndim > 1 and not parameter.is_binary:
+                raise InputError(
+                    f"Bop: weights of shape {parameter.shape} have more bits than one; expected "
+                    "layers of one bit, or another optimizer"
+                )
+            if parameter.is_binary:
                 data = parameter.edit()
                 data[...] = np.where(data >= 0, 1, -1)
 
     def rule_of(self, parameter):
         """Flips for weights of bits, Adam for the others."""
-        return "bop" if self.is_binary(parameter) else "adam"
+        return "bop" if parameter.is_binary else "adam"
 
     def state_of(self, parameter):
         """One moment for weights of bits, Adam's two for the others."""
-        return ("m",) if self.is_binary(parameter) else ("m", "v")
+        return ("m",) if parameter.is_binary else ("m", "v")
 
     def rate_of(self, parameter):
         """gamma, or Adam's rate, which keeps its ratio to it, times the step scale."""
-        if self.is_binary(parameter):
+        if parameter.is_binary:
             return self.lr
         return self.adam_lr * (self.lr / self.first_lr) * self.scale_of(parameter)
 
     def constants(self, parameter):
-        return (self.threshold,) if self.is_binary(parameter) else super().constants(parameter)
+        return (self.threshold,) if parameter.is_binary else super().constants(parameter)
 
     def settings(self):
         own = {"gamma": self.first_lr, "threshold": self.threshold, "adam_lr": self.adam_lr}

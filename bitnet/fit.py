@@ -7,12 +7,12 @@ import time
 import numpy as np
 
 from bitnet import kernels
-from bitnet.activations import ReLU, Sign
+from bitnet.activations import Quantize, ReLU, Sign
 from bitnet.data.batches import batches
 from bitnet.errors import InputError
-from bitnet.image_layers import BinaryConv2d
+from bitnet.image_layers import QuantConv2d
 from bitnet.kernels import Bits
-from bitnet.layers import BinaryLinear
+from bitnet.layers import QuantLinear
 from bitnet.module import evaluating
 from bitnet.train import evaluate, flip_ratio, set_window, weight_bits
 
@@ -314,10 +314,12 @@ def activity(model, images, to_input=None):
     -------
     saturated : float
         The share of the inputs a of all signs with |a| > window (1 in the papers), where the
-        straight-through estimator passes no gradient; for rectifiers, with a <= 0.
+        straight-through estimator passes no gradient; for rectifiers, with a <= 0; for
+        quantizers of more bits, where the slope of their surrogate is 0.
     dead : float
         The share of units, or of channels, with the same sign for all of the images (and at
-        all positions); for rectifiers, with a <= 0 for all.
+        all positions); for rectifiers, with a <= 0 for all; for more bits, with a code of the same
+        half.
 
     Examples
     --------
@@ -332,17 +334,25 @@ def activity(model, images, to_input=None):
             x = images[i : i + PART]
             x = to_input(x) if to_input else x
             for k, layer in enumerate(model.layers):
-                if isinstance(layer, (Sign, ReLU)):
+                if isinstance(layer, (Sign, ReLU, Quantize)):
                     a = np.asarray(getattr(x, "data", x))
-                    a = a.reshape(-1, a.shape[-1])
-                    on = a > 0 if isinstance(layer, ReLU) else a >= 0
-                    shut = ~on if isinstance(layer, ReLU) else abs(a) > (layer.window or math.inf)
+                    on, shut = _activity(layer, a.reshape(-1, a.shape[-1]))
                     closed, total = closed + np.count_nonzero(shut), total + a.size
                     was = seen.get(k, (False, isinstance(layer, ReLU)))
                     seen[k] = on.any(axis=0) | was[0], ~on.all(axis=0) | was[1]
                 x = layer(x)
     units = [both for plus, minus in seen.values() for both in (plus & minus).tolist()]
     return float(closed / max(1, total)), units.count(False) / max(1, len(units))
+
+
+def _activity(layer, a):
+    """Which of the inputs of an activation (R, M) are on, and which pass no gradient."""
+    if isinstance(layer, ReLU):
+        return a > 0, a <= 0
+    if isinstance(layer, Sign):
+        return a >= 0, abs(a) > (layer.window or math.inf)
+    quantizer = layer.quantizer
+    return quantizer.codes(a) >= len(quantizer.levels) // 2, quantizer.slope(a) == 0
 
 
 def histograms(model):
@@ -367,7 +377,7 @@ def histograms(model):
     latent = {
         id(layer.weight.data)
         for layer in model.modules()
-        if isinstance(layer, (BinaryConv2d, BinaryLinear))
+        if isinstance(layer, (QuantConv2d, QuantLinear))
     }
     return {
         name: np.histogram(array, BINS, (-1, 1))[0].tolist()

@@ -184,8 +184,10 @@ class BinaryConv2d(QuantConv2d):
 
     Parameters
     ----------
-    inputs, outputs, rng, size, stride, padding, border, gradient, rounding, groups, balance
-        As for `QuantConv2d`.
+    inputs, outputs, rng, size, stride, padding, border, groups, balance : optional
+        As for `QuantConv2d`; the first three are needed.
+    gradient, rounding : str, optional
+        As for `QuantLinear`.
 
     Attributes
     ----------

@@ -124,8 +124,8 @@ class BinaryLinear(QuantLinear):
 
     Parameters
     ----------
-    inputs, outputs, rng, gradient, rounding, balance
-        As for `QuantLinear`.
+    inputs, outputs, rng, gradient, rounding, balance : optional
+        As for `QuantLinear`; the first three are needed.
 
     Attributes
     ----------
@@ -164,7 +164,7 @@ def latent_weight(shape, fan, quantizer, rng):
     """The latent weights of a layer with `fan` inputs and outputs in all."""
     bound = float(abs(quantizer.levels.values()).max())
     latent = rng.uniform(-bound, bound, shape).astype(np.float32)
-    return Parameter(latent, bound=bound, step_scale=math.sqrt(fan / 1.5))
+    return Parameter(latent, bound, math.sqrt(fan / 1.5), is_binary=quantizer == ONE_BIT)
 
 
 def quantized(layer):

@@ -7,10 +7,10 @@ binary_convnet(**SVHN, rng=rng)      6 397 632
 
 import itertools
 
-from bitnet.activations import ReLU, Sign
+from bitnet.activations import Quantize, ReLU, Sign
 from bitnet.errors import InputError
-from bitnet.image_layers import BinaryConv2d, Conv2d, Flatten, MaxPool2d
-from bitnet.layers import BatchNorm, BinaryLinear, Dropout, Linear
+from bitnet.image_layers import BinaryConv2d, Conv2d, Flatten, MaxPool2d, QuantConv2d
+from bitnet.layers import BatchNorm, BinaryLinear, Dropout, Linear, QuantLinear
 from bitnet.module import Sequential
 from bitnet.norms import norm_named
 
@@ -31,11 +31,12 @@ SVHN = {
 
 
 def binary_mlp(sizes, rng, step_scale=1.0, dropout=(0.0, 0.0), stochastic=False, norm="batch",
-               **gradient):  # fmt: skip
-    """A multilayer perceptron with binary weights and activations in all layers.
+               weights=1, activations=1, **gradient):  # fmt: skip
+    """A multilayer perceptron with weights and activations of a few bits, one each, in all layers.
 
     Each layer is BinaryLinear, then batch norm, then, but for the last, the sign; section
-    2 of the papers has three hidden layers of 4096 (Theano) or 2048 (Torch) units.
+    2 of the papers has three hidden layers of 4096 (Theano) or 2048 (Torch) units.  For more bits
+    it is QuantLinear, and Quantize in place of the sign.
 
     Parameters
     ----------
@@ -52,8 +53,10 @@ def binary_mlp(sizes, rng, step_scale=1.0, dropout=(0.0, 0.0), stochastic=False,
         Draw the activations in training, as in the papers' Torch experiments.
     norm : {"batch", "shift", "shift-code"}, optional
         See `norms.norm_named`.
+    weights, activations : int or Quantizer or str, optional
+        Bits, 1 to 8, or a quantizer or its name, of all weights and of all activations.
     **gradient : str or bool
-        The arguments `gradient`, `rounding` and `balance` of each BinaryLinear.
+        The arguments `gradient`, `rounding` and `balance` of each layer of weights.
 
     Returns
     -------
@@ -70,7 +73,10 @@ def binary_mlp(sizes, rng, step_scale=1.0, dropout=(0.0, 0.0), stochastic=False,
     >>> import numpy as np
     >>> binary_mlp([784, 512, 10], np.random.default_rng(0)).layers[:3]
     [BinaryLinear(784, 512), BatchNorm(512), Sign()]
+    >>> binary_mlp([784, 512, 10], np.random.default_rng(0), weights=2, activations=4).layers[2]
+    Quantize(Uniform(bits=4, bound=1.0, window=1.0))
     """
+    act = _activation(activations, stochastic, rng)
     pairs = _pairs("binary_mlp", sizes)
     if len(dropout) != 2:
         raise InputError(f"binary_mlp: dropout is {dropout!r}; expected two probabilities")
@@ -78,11 +84,29 @@ def binary_mlp(sizes, rng, step_scale=1.0, dropout=(0.0, 0.0), stochastic=False,
     for i, (inputs, outputs) in enumerate(pairs):
         if p := dropout[min(i, 1)]:
             layers.append(Dropout(p, rng))
-        layers.append(BinaryLinear(inputs, outputs, rng, **gradient))
+        layers.append(_linear(inputs, outputs, rng, weights, gradient))
         layers.append(norm_named(norm, outputs, step_scale))
         if i < len(pairs) - 1:
-            layers.append(Sign(stochastic=stochastic, rng=rng))
+            layers.append(act())
     return Sequential(*layers)
+
+
+def _linear(inputs, outputs, rng, weights, gradient):
+    """A linear layer with weights of a few bits."""
+    if weights == 1:
+        return BinaryLinear(inputs, outputs, rng, **gradient)
+    return QuantLinear(inputs, outputs, rng, weights, **gradient)
+
+
+def _activation(activations, stochastic, rng):
+    """What makes the activations of a net."""
+    if activations == 1:
+        return lambda: Sign(stochastic=stochastic, rng=rng)
+    if stochastic:
+        raise InputError(
+            f"activations of {activations!r} cannot be drawn; expected 1 bit, or stochastic=False"
+        )
+    return lambda: Quantize(activations)
 
 
 def float_mlp(sizes, rng):
@@ -121,8 +145,8 @@ def float_mlp(sizes, rng):
 
 
 def binary_convnet(image, blocks, units, rng, step_scale=1.0, stochastic=False, norm="batch",
-                   **gradient):  # fmt: skip
-    """A ConvNet with binary weights and activations in all layers, as for CIFAR-10 and SVHN.
+                   weights=1, activations=1, **gradient):  # fmt: skip
+    """A ConvNet with weights and activations of a few bits, as for CIFAR-10 and SVHN.
 
     Each block is some 3x3 convolutions and a 2x2 max-pooling behind the last of them, before its
     batch norm; then come fully connected layers.  2x128C3-MP2-2x256C3-MP2-2x512C3-MP2-2x1024FC-10
@@ -144,8 +168,10 @@ def binary_convnet(image, blocks, units, rng, step_scale=1.0, stochastic=False, 
         Draw the activations in training, as in the papers' Torch experiments.
     norm : {"batch", "shift", "shift-code"}, optional
         See `norms.norm_named`.
+    weights, activations : optional
+        As for `binary_mlp`.
     **gradient : str or bool
-        The arguments `gradient`, `rounding` and `balance` of each binary layer.
+        The arguments `gradient`, `rounding` and `balance` of each layer of weights.
 
     Returns
     -------
@@ -165,18 +191,20 @@ def binary_convnet(image, blocks, units, rng, step_scale=1.0, stochastic=False, 
     [BinaryConv2d(3, 16, 3x3), MaxPool2d(2x2), BatchNorm(16), Sign()]
     """
     convolutions, pairs = _widths("binary_convnet", image, blocks, units)
-    layers = []
+    act, layers = _activation(activations, stochastic, rng), []
     for inputs, outputs, pools in convolutions:
-        layers.append(BinaryConv2d(inputs, outputs, rng, **gradient))
+        if weights == 1:
+            layers.append(BinaryConv2d(inputs, outputs, rng, **gradient))
+        else:
+            layers.append(QuantConv2d(inputs, outputs, rng, weights=weights, **gradient))
         layers += [MaxPool2d()] if pools else []
-        layers.append(norm_named(norm, outputs, step_scale))
-        layers.append(Sign(stochastic=stochastic, rng=rng))
+        layers += [norm_named(norm, outputs, step_scale), act()]
     layers.append(Flatten())
     for i, (inputs, outputs) in enumerate(pairs):
-        layers.append(BinaryLinear(inputs, outputs, rng, **gradient))
+        layers.append(_linear(inputs, outputs, rng, weights, gradient))
         layers.append(norm_named(norm, outputs, step_scale))
         if i < len(pairs) - 1:
-            layers.append(Sign(stochastic=stochastic, rng=rng))
+            layers.append(act())
     return Sequential(*layers)
 
 

@@ -128,7 +128,7 @@ class Optimizer:
 
     def _move(self, parameter, state):
         """Move one parameter; returns how many of its packed signs changed."""
-        binary = self.is_binary(parameter)
+        binary = parameter.is_binary
         words = parameter.signs.words.copy() if binary else None  # the old ones may be in use
         parameter.edit()
         constants = [self.rate_of(parameter), *self.constants(parameter)]
@@ -137,10 +137,6 @@ class Optimizer:
         if binary and flips is not None:  # None: a weight became NaN; sign() will say so
             parameter.keep_signs(words)
         return flips or 0
-
-    def is_binary(self, parameter):
-        """Whether a parameter is the weights of a layer that multiplies with their signs."""
-        return parameter.bound is not None and parameter.ndim > 1
 
     def scale_of(self, parameter):
         """What multiplies the learning rate of a parameter."""

@@ -27,6 +27,9 @@ class Parameter(Tensor):
         Clip to [-bound, bound] after each step: 1 for the latent weights of a binary layer.
     step_scale : float, optional
         What the optimizer's learning rate is multiplied with for this parameter.
+    is_binary : bool, optional
+        Whether a layer multiplies with the signs of the data, so that an optimizer packs them; by
+        default those of matrices with a bound.
 
     Attributes
     ----------
@@ -47,9 +50,9 @@ class Parameter(Tensor):
     array([[ 1, -1]], dtype=int8)
     """
 
-    __slots__ = ("_signs", "bound", "lazy_grad", "step_scale")
+    __slots__ = ("_signs", "bound", "is_binary", "lazy_grad", "step_scale")
 
-    def __init__(self, data, bound=None, step_scale=1.0):
+    def __init__(self, data, bound=None, step_scale=1.0, is_binary=None):
         self.lazy_grad = self._signs = None
         super().__init__(
             np.array(Tensor(data, requires_grad=True).data, order="C"), requires_grad=True
@@ -57,8 +60,8 @@ class Parameter(Tensor):
         for name, value in (("bound", bound), ("step_scale", step_scale)):
             if value is not None and not 0 < value < float("inf"):
                 raise InputError(f"Parameter: {name} is {value!r}; expected a number above 0")
-        self.bound = bound
-        self.step_scale = step_scale
+        self.bound, self.step_scale = bound, step_scale
+        self.is_binary = bound is not None and self.ndim > 1 if is_binary is None else is_binary
 
     @property
     def grad(self):

@@ -4,16 +4,20 @@ A training's file holds its settings, and what comes from a file is not trusted:
 known and numbers in range before anything is built.
 """
 
+import re
+
 from bitnet.data import DATASETS, load_dataset, scale_pixels
 from bitnet.errors import InputError
 from bitnet.fit import Split
 from bitnet.nets import net_named
+from bitnet.quantizers import quantizer_named
 from bitnet.recipes import recipe_for
 
 __all__ = [
     "DEFAULTS",
     "SETTINGS",
     "as_before",
+    "bits_or_name",
     "check_settings",
     "check_value",
     "complete",
@@ -49,6 +53,8 @@ SETTINGS = {
     "picture": (list,),
     "classes": (list,),
     "crc32": (int, 0, 2**32),
+    "weights": (str,),
+    "activations": (str,),
     "balance": (bool,),
     "widen": (float, 1e-3, 1e3, None),
     "widen_after": (float, 0, 1),
@@ -59,6 +65,8 @@ SETTINGS = {
 }
 # of settings that files of trainings before them lack
 DEFAULTS = {
+    "weights": "1",
+    "activations": "1",
     "balance": False,
     "widen": None,
     "widen_after": 0.7,
@@ -157,6 +165,8 @@ def check_value(name, value):
     epochs is 0; expected a whole number from 1 to 1000000
     """
     kind, *limits = SETTINGS[name]
+    if name in ("weights", "activations"):
+        bits_or_name(name, value)
     if value is None and None in limits:
         return
     numeric = kind in (int, float)
@@ -191,6 +201,39 @@ def as_before(settings):
     fall = falls.get(recipe, "cosine") if isinstance(recipe, str) else "cosine"
     optimizer = "adamax" if of_torch else "adam"
     return {**settings, "optimizer": optimizer, "norm": "batch", "schedule": fall}
+
+
+def bits_or_name(name, text):
+    """What a setting of weights or activations means.
+
+    Parameters
+    ----------
+    name : str
+        "weights" or "activations".
+    text : str
+        "1" to "8", or the name of a quantizer.
+
+    Returns
+    -------
+    int or str
+
+    Raises
+    ------
+    InputError
+        If it is neither.
+
+    Examples
+    --------
+    >>> bits_or_name("weights", "2"), bits_or_name("weights", "log:4")
+    (2, 'log:4')
+    """
+    if type(text) is str and re.fullmatch("[1-8]", text):
+        return int(text)
+    try:
+        quantizer_named(text)
+    except InputError as error:
+        raise InputError(f"{name} is {text!r:.60}; expected 1 to 8, or a name: {error}") from None
+    return text
 
 
 def recipe_of(settings):
@@ -253,6 +296,9 @@ def model_of(settings, rng):
     """
     options = {k: settings[k] for k in ("gradient", "rounding") if settings[k] is not None}
     options |= {"balance": True} if settings.get("balance") else {}
+    for name in ("weights", "activations"):
+        if not settings["float"] and (value := settings.get(name, "1")) != "1":
+            options[name] = bits_or_name(name, value)
     picture, n_classes = tuple(settings["picture"]), len(settings["classes"])
     return recipe_of(settings).model(net_named(settings["net"]), picture, n_classes, rng, **options)
 

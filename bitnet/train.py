@@ -8,8 +8,8 @@ import numpy as np
 from bitnet import kernels
 from bitnet.data.batches import batches
 from bitnet.errors import InputError
-from bitnet.image_layers import BinaryConv2d, Conv2d
-from bitnet.layers import BinaryLinear
+from bitnet.image_layers import BinaryConv2d, Conv2d, QuantConv2d
+from bitnet.layers import BinaryLinear, QuantLinear
 from bitnet.module import evaluating
 
 __all__ = [
@@ -59,7 +59,7 @@ def scores(model, images, to_input=None, batch=None):
     """
     numbers = np.zeros(len(images), np.int64)  # batches() wants a label an image
     with evaluating(model):
-        convolves = any(isinstance(layer, (BinaryConv2d, Conv2d)) for layer in model.modules())
+        convolves = any(isinstance(layer, (QuantConv2d, Conv2d)) for layer in model.modules())
         size = BATCH_OF_IMAGES if convolves else BATCH
         passes = batches(images, numbers, batch or size)
         return np.concatenate([model(to_input(x) if to_input else x).data for x, _ in passes])
@@ -164,7 +164,7 @@ def evaluate(model, images, labels, to_input=None):
 
 
 def weight_bits(model):
-    """The ±1 weights of all binary layers of a model, packed.
+    """The signs of the weights of all layers of few bits of a model, packed.
 
     Parameters
     ----------
@@ -174,7 +174,7 @@ def weight_bits(model):
     Returns
     -------
     list of Bits
-        One for each binary layer, in the model's order.
+        One a layer, in the model's order; for layers of more bits those of the latent weights.
 
     Examples
     --------
@@ -182,8 +182,11 @@ def weight_bits(model):
     >>> weight_bits(binary_mlp([784, 512, 10], np.random.default_rng(0)))
     [Bits(shape=(512, 784), 53248 bytes), Bits(shape=(10, 512), 640 bytes)]
     """
+    binary = BinaryConv2d, BinaryLinear
     return [
-        layer.bits for layer in model.modules() if isinstance(layer, (BinaryConv2d, BinaryLinear))
+        layer.bits if isinstance(layer, binary) else layer.weight.signs
+        for layer in model.modules()
+        if isinstance(layer, (QuantConv2d, QuantLinear))
     ]
 
 

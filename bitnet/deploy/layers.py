@@ -108,7 +108,7 @@ class FrozenConv(_Hidden):
     ----------
     bits : Bits or Planes
         The filters, shape (M, rows, columns, C / groups).
-    thresholds, rising, levels, weight_levels
+    thresholds, rising, levels, weight_levels : optional
         As for `FrozenLayer`.
     window : Window
         The taps of the convolution.

@@ -96,7 +96,7 @@ def max_pool(x, window):
 
 def max_pool_bits(bits, coefficients, window):
     """The planes of the largest integer of each window; bits (P, B, H, W, C)."""
-    first = _first_largest(bits, coefficients, window)
+    _, first = max_pool(Planes(bits, coefficients).integers(), window)
     pads = ((0, 0), (0, 0), *window.padding, (0, 0))
     ones = np.pad(bits.signs() > 0, pads)
     seen = [np.stack(taps) for taps in zip(*map(window.seen, ones), strict=True)]
@@ -105,13 +105,8 @@ def max_pool_bits(bits, coefficients, window):
 
 def max_pool_bits_backward(grad_y, bits, coefficients, pooled, window):
     """The gradient of each output pixel at the first tap that has the largest integer."""
-    first = _first_largest(bits, coefficients, window)
+    _, first = max_pool(Planes(bits, coefficients).integers(), window)
     return max_pool_backward(grad_y, first, window, bits.shape[2:4])
-
-
-def _first_largest(bits, coefficients, window):
-    """The first tap of each window whose integer is the largest."""
-    return max_pool(Planes(bits, coefficients).integers(), window)[1]
 
 
 def concatenate(parts):

@@ -3,6 +3,7 @@
 from bitnet.plots.nets import plot_confusion, plot_filters
 from bitnet.plots.picture import check_plot
 from bitnet.plots.quantizers import QUANTIZERS, plot_quantizers
+from bitnet.plots.tradeoffs import plot_tradeoffs
 from bitnet.plots.training import plot_curves, plot_histograms
 
 __all__ = [
@@ -13,4 +14,5 @@ __all__ = [
     "plot_filters",
     "plot_histograms",
     "plot_quantizers",
+    "plot_tradeoffs",
 ]

@@ -7,93 +7,26 @@ import re
 import shlex
 import signal
 
-from bitnet import nets
 from bitnet.archive import check_writable, kind_of
 from bitnet.checkpoint import KIND, read_checkpoint
 from bitnet.data import DATASETS
 from bitnet.errors import InputError
 from bitnet.experiment import Experiment
-from bitnet.functions.linear import GRADIENTS
-from bitnet.layers import ROUNDINGS
 from bitnet.nets import net_named
 from bitnet.preparation import STEPS
-from bitnet.recipes import NORMS, OPTIMIZERS, RECIPES, SCHEDULES, recipe_for
+from bitnet.recipes import recipe_for
 from bitnet.settings import SETTINGS, check_value, complete
 from bitnet.verbs.log import Log
-from bitnet.verbs.options import add_data, add_threads, check_folder, use_threads
+from bitnet.verbs.options import check_folder, use_threads
+from bitnet.verbs.train_options import DATA, add_arguments
 
-__all__ = ["default_net", "file_name"]
+__all__ = ["add_arguments", "default_net", "file_name"]
 
 HELP = "train a net, with a line and a checkpoint an epoch"
-DATA = "embedded"
 GREY = ("embedded", "mnist", "fashion-mnist")
-OF_BINARY = {"balance", "gradient", "rounding", "widen"}
+OF_BINARY = {"activations", "balance", "gradient", "rounding", "weights", "widen"}
 NEEDS = {"temperature": "teacher", "teacher_weight": "teacher", "widen_after": "widen"}
 ROW = "{:>5} {:>8} {:>7} {}{:>7} {:>8} {:>7} {:>7} {:>7} {:>7}"
-
-
-def add_arguments(parser):
-    """Give a parser the arguments of the verb."""
-    parser.epilog = nets.__doc__.partition("\n\n")[2].replace("\n\n", "\n")
-    add = parser.add_argument
-    add("--net", metavar="NAME", help=f"{', '.join(nets.PAPERS)}, mlp:UNITS,... or "
-        "conv:CHANNELS,.../.../UNITS,... (mlp:512,512,512 for grey sets, mlp:512,512 for "
-        "embedded, otherwise conv:32,32/64,64/256)")  # fmt: skip
-    add_data(parser, DATA)
-    add("--size", type=int, metavar="N", help="of the set folder: pixels along each side that "
-        "pictures are scaled to (32)")  # fmt: skip
-    add("--channels", type=int, choices=(1, 3), help="of the set folder: grey, or colours (3)")
-    add("--recipe", choices=RECIPES, help="optimizer, rates, loss, epochs, batch; theano and "
-        "torch are the papers' (default)")  # fmt: skip
-    add("--optimizer", choices=OPTIMIZERS, help="the recipe's: adam, torch shift-adamax-code; "
-        "shift-adamax is the papers' algorithm, bop flips signs and has no latent weights, sgd "
-        "has momentum 0.9")  # fmt: skip
-    add("--norm", choices=NORMS, help="batch norm, or shift-based batch norm with the paper's or "
-        "the code's backward pass (the recipe's: batch, torch shift-code)")  # fmt: skip
-    add("--schedule", choices=SCHEDULES, help="how the rate falls (the recipe's: cosine, theano "
-        "exponential, torch step); flips: it is halved when the signs that an epoch flips stop "
-        "getting fewer, until they are 1 %%")  # fmt: skip
-    add("--float", action="store_true", default=None, help="train the float twin: the same "
-        "sizes and epochs with ReLU, cross-entropy, Adam")  # fmt: skip
-    add("--epochs", type=int, metavar="N", help="passes over the training set (the recipe's: "
-        "default 20; MNIST, CIFAR, SVHN: theano 1000, 500, 200, torch 100, 500, 200)")  # fmt: skip
-    add("--batch", type=int, metavar="N", help="images in a batch (the recipe's: default 100, or "
-        "50 for nets cifar10 and svhn)")  # fmt: skip
-    add("--lr", type=float, metavar="RATE", help="first learning rate (the recipe's: default "
-        "0.003, with --float 0.001; of another optimizer that one's: sgd 0.1, shift-adamax 2^-10, "
-        "shift-adamax-code 2^-6, bop 0.0001)")  # fmt: skip
-    add("--seed", type=int, metavar="N", help="of weights, order, dropout, flips and crops (0)")
-    add("--gradient", choices=GRADIENTS, help="numbers that the backward products multiply (int8)")
-    add("--rounding", choices=ROUNDINGS, help="of gradients of integers (nearest)")
-    add("--balance", action="store_true", default=None, help="balance weights: the signs are those "
-        "of the weights less the mean of their row or filter")  # fmt: skip
-    add("--widen", type=float, metavar="WINDOW", help="widen the hard tanh, behind whose window no "
-        "gradient passes, from 1 to WINDOW")  # fmt: skip
-    add("--widen-after", type=float, metavar="SHARE", help="of the epochs, after which it is "
-        "widened (0.7)")  # fmt: skip
-    add("--teacher", metavar="FILE", help="learn from the scores of a trained net too, as of the "
-        "float twin (distillation); on the same images")  # fmt: skip
-    add("--temperature", type=float, metavar="T", help="that the scores of both nets are divided "
-        "by (4)")  # fmt: skip
-    add("--teacher-weight", type=float, metavar="SHARE", help="of the teacher in the loss (0.5)")
-    add("--validation", type=int, metavar="N", help="hold back the last N training images, and "
-        "keep the epoch that is best on them (0: no choice is made)")  # fmt: skip
-    add("--flip", action="store_true", default=None, help="turn half of the training images, "
-        "left to right")  # fmt: skip
-    add("--crop", type=int, metavar="PAD", help="pad training images by PAD pixels and cut at "
-        "random (0)")  # fmt: skip
-    add("--prepare", metavar="STEPS", help=f"of {', '.join(STEPS)}, as gcn,lcn, or none (the "
-        "recipe's: none)")  # fmt: skip
-    add("--limit", type=int, metavar="N", help="only the first N training images and the first N "
-        "test images (0: all)")  # fmt: skip
-    add_threads(parser)
-    add("--out", metavar="FILE", help="the checkpoint, written after each epoch "
-        "(NET-SET.checkpoint, as mlp-512-512-embedded.checkpoint); with --validation the best "
-        "epoch goes to FILE's name with .best")  # fmt: skip
-    add("--resume", nargs="?", const=True, metavar="FILE", help="go on with the training in FILE "
-        "(OUT), with its settings")  # fmt: skip
-    add("--log", metavar="FILE", help="JSON lines: the settings, then the figures of each epoch")
-    add("--quiet", action="store_true", help="print nothing but errors")
 
 
 def main(args):
@@ -219,7 +152,10 @@ def file_name(settings):
     'conv-32-32_64_256-svhn.checkpoint'
     """
     net = re.sub(r"[:,]", "-", settings["net"]).replace("/", "_").rstrip("_")
-    return f"{net}-{settings['data']}{'-float' if settings['float'] else ''}.checkpoint"
+    bits = [settings.get(name, "1") for name in ("weights", "activations")]
+    kind = "" if bits == ["1", "1"] else "-{}w-{}a".format(*bits).replace(":", "-")
+    kind = "-float" if settings["float"] else kind
+    return f"{net}-{settings['data']}{kind}.checkpoint"
 
 
 def _given(args):
@@ -354,7 +290,9 @@ def _announce(say, experiment, out):
 
 def _switches(settings):
     """What is switched on, in words."""
-    words = ["balanced weights"] if settings["balance"] else []
+    bits = [settings["weights"], settings["activations"]]
+    words = [] if bits == ["1", "1"] else ["weights {}, activations {}".format(*bits)]
+    words += ["balanced weights"] if settings["balance"] else []
     if settings["widen"]:
         words.append(f"a window of {settings['widen']:g} after {settings['widen_after']:.0%} of "
                      "the epochs")  # fmt: skip

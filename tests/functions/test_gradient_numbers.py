@@ -28,7 +28,7 @@ def test_the_names():
 def test_a_linear_gradient_is_the_product_of_the_rounded_numbers(gradient):
     x, w = (Tensor(of, requires_grad=True) for of in (X, W))
     signs = F.sign(x, None), F.sign(w, None)
-    F.binary_linear(*signs, gradient, generator(gradient)).backward(G)
+    F.quantized_linear(*signs, gradient, generator(gradient)).backward(G)
     rng = generator(gradient)
 
     def rounded(grad):
@@ -52,9 +52,9 @@ def test_a_convolution_of_one_tap_has_the_gradients_of_a_linear_layer(gradient):
         signs = F.sign(x, None), F.sign(w, None)
         rng = generator(gradient)
         if shape:
-            y = F.binary_conv2d(*signs, Window((1, 1)), gradient, rng)
+            y = F.quantized_conv2d(*signs, Window((1, 1)), gradient, rng)
         else:
-            y = F.binary_linear(*signs, gradient, rng)
+            y = F.quantized_linear(*signs, gradient, rng)
         y.backward(G.reshape(len(G), *shape, 40))
         found.append((x.grad.reshape(X.shape), w.grad.reshape(W.shape)))
     for conv, linear in zip(*found, strict=True):
@@ -83,10 +83,10 @@ def test_what_cannot_be_multiplied_is_refused(gradient, rounding, message):
         BinaryConv2d(3, 2, rng, gradient=gradient, rounding=rounding)
     noise, signs = rng if rounding == "stochastic" else None, F.sign(np.ones((1, 3)))
     with pytest.raises(InputError, match=message):
-        F.binary_linear(signs, signs, gradient, noise)
+        F.quantized_linear(signs, signs, gradient, noise)
     images = F.sign(np.ones((1, 1, 1, 3)))
     with pytest.raises(InputError, match=message):
-        F.binary_conv2d(images, images, Window((1, 1)), gradient, noise)
+        F.quantized_conv2d(images, images, Window((1, 1)), gradient, noise)
 
 
 @pytest.mark.parametrize("gradient", ["dorefa6", "log6"])

@@ -81,7 +81,7 @@ def test_products_of_weights_pass_on_straight():
         (lambda: F.quantize(X, 2), "bitnet.quantizers"),
         (lambda: F.unpack(X), "expected Bits"),
         (lambda: Quantize(9), "from 1 to 8"),
-        (lambda: Quantize("uniform:2"), "or a quantizer"),
+        (lambda: Quantize("uniform:9"), "from 1 to 8"),
         (lambda: Quantize(True), "or a quantizer"),
         (lambda: Quantize(Ternary()), "a quantizer of single numbers"),
         (lambda: Quantize(DoReFa(2)), "a quantizer of single numbers"),

@@ -1,0 +1,93 @@
+"""The options of `bitnet train`, in the words of the command line."""
+
+from bitnet import nets
+from bitnet.functions.linear import GRADIENTS
+from bitnet.layers import ROUNDINGS
+from bitnet.preparation import STEPS
+from bitnet.recipes import NORMS, OPTIMIZERS, RECIPES, SCHEDULES
+from bitnet.verbs.options import add_data, add_threads
+
+__all__ = ["DATA", "add_arguments"]
+
+DATA = "embedded"
+
+
+def add_arguments(parser):
+    """Give a parser the arguments of `bitnet train`.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser
+        Of the verb.
+
+    Examples
+    --------
+    >>> import argparse
+    >>> parser = argparse.ArgumentParser()
+    >>> add_arguments(parser)
+    >>> parser.parse_args(["--weights", "2"]).weights
+    '2'
+    """
+    parser.epilog = nets.__doc__.partition("\n\n")[2].replace("\n\n", "\n")
+    add = parser.add_argument
+    add("--net", metavar="NAME", help=f"{', '.join(nets.PAPERS)}, mlp:UNITS,... or "
+        "conv:CHANNELS,.../.../UNITS,... (mlp:512,512,512 for grey sets, mlp:512,512 for "
+        "embedded, otherwise conv:32,32/64,64/256)")  # fmt: skip
+    add_data(parser, DATA)
+    add("--size", type=int, metavar="N", help="of the set folder: pixels along each side that "
+        "pictures are scaled to (32)")  # fmt: skip
+    add("--channels", type=int, choices=(1, 3), help="of the set folder: grey, or colours (3)")
+    add("--recipe", choices=RECIPES, help="optimizer, rates, loss, epochs, batch; theano and "
+        "torch are the papers' (default)")  # fmt: skip
+    add("--optimizer", choices=OPTIMIZERS, help="the recipe's: adam, torch shift-adamax-code; "
+        "shift-adamax is the papers' algorithm, bop flips signs and has no latent weights, sgd "
+        "has momentum 0.9")  # fmt: skip
+    add("--norm", choices=NORMS, help="batch norm, or shift-based batch norm with the paper's or "
+        "the code's backward pass (the recipe's: batch, torch shift-code)")  # fmt: skip
+    add("--schedule", choices=SCHEDULES, help="how the rate falls (the recipe's: cosine, theano "
+        "exponential, torch step); flips: it is halved when the signs that an epoch flips stop "
+        "getting fewer, until they are 1 %%")  # fmt: skip
+    add("--float", action="store_true", default=None, help="train the float twin: the same "
+        "sizes and epochs with ReLU, cross-entropy, Adam")  # fmt: skip
+    add("--epochs", type=int, metavar="N", help="passes over the training set (the recipe's: "
+        "default 20; MNIST, CIFAR, SVHN: theano 1000, 500, 200, torch 100, 500, 200)")  # fmt: skip
+    add("--batch", type=int, metavar="N", help="images in a batch (the recipe's: default 100, or "
+        "50 for nets cifar10 and svhn)")  # fmt: skip
+    add("--lr", type=float, metavar="RATE", help="first learning rate (the recipe's: default "
+        "0.003, with --float 0.001; of another optimizer that one's: sgd 0.1, shift-adamax 2^-10, "
+        "shift-adamax-code 2^-6, bop 0.0001)")  # fmt: skip
+    add("--seed", type=int, metavar="N", help="of weights, order, dropout, flips and crops (0)")
+    add("--weights", metavar="BITS", help="of each weight, 1 to 8, or a quantizer's name, as "
+        "log:4 or ternary, see bitnet plot quantizers (1)")  # fmt: skip
+    add("--activations", metavar="BITS", help="of each activation, in the same way (1)")
+    add("--gradient", choices=GRADIENTS, help="numbers that the backward products multiply (int8)")
+    add("--rounding", choices=ROUNDINGS, help="of gradients of integers (nearest)")
+    add("--balance", action="store_true", default=None, help="balance weights: the signs are those "
+        "of the weights less the mean of their row or filter")  # fmt: skip
+    add("--widen", type=float, metavar="WINDOW", help="widen the hard tanh, behind whose window no "
+        "gradient passes, from 1 to WINDOW")  # fmt: skip
+    add("--widen-after", type=float, metavar="SHARE", help="of the epochs, after which it is "
+        "widened (0.7)")  # fmt: skip
+    add("--teacher", metavar="FILE", help="learn from the scores of a trained net too, as of the "
+        "float twin (distillation); on the same images")  # fmt: skip
+    add("--temperature", type=float, metavar="T", help="that the scores of both nets are divided "
+        "by (4)")  # fmt: skip
+    add("--teacher-weight", type=float, metavar="SHARE", help="of the teacher in the loss (0.5)")
+    add("--validation", type=int, metavar="N", help="hold back the last N training images, and "
+        "keep the epoch that is best on them (0: no choice is made)")  # fmt: skip
+    add("--flip", action="store_true", default=None, help="turn half of the training images, "
+        "left to right")  # fmt: skip
+    add("--crop", type=int, metavar="PAD", help="pad training images by PAD pixels and cut at "
+        "random (0)")  # fmt: skip
+    add("--prepare", metavar="STEPS", help=f"of {', '.join(STEPS)}, as gcn,lcn, or none (the "
+        "recipe's: none)")  # fmt: skip
+    add("--limit", type=int, metavar="N", help="only the first N training images and the first N "
+        "test images (0: all)")  # fmt: skip
+    add_threads(parser)
+    add("--out", metavar="FILE", help="the checkpoint, written after each epoch "
+        "(NET-SET.checkpoint, as mlp-512-512-embedded.checkpoint); with --validation the best "
+        "epoch goes to FILE's name with .best")  # fmt: skip
+    add("--resume", nargs="?", const=True, metavar="FILE", help="go on with the training in FILE "
+        "(OUT), with its settings")  # fmt: skip
+    add("--log", metavar="FILE", help="JSON lines: the settings, then the figures of each epoch")
+    add("--quiet", action="store_true", help="print nothing but errors")

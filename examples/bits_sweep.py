@@ -1,0 +1,164 @@
+"""How many bits pay: accuracy, file, energy and speed over bits of weights and activations.
+
+    python examples/bits_sweep.py --data fashion-mnist      16 nets and a float twin, table, picture
+    python examples/bits_sweep.py --quick                   four small nets on the embedded digits
+
+Every net is trained on its bits, frozen, written to a file, and compared with the trained one on
+all test images; accuracy, bytes and speed are those of the frozen net.
+"""
+
+import argparse
+import importlib.util
+import json
+import pathlib
+import re
+import statistics
+import tempfile
+
+import numpy as np
+from tqdm import tqdm
+
+import bitnet
+from bitnet import energy, functions, models, schedules
+from bitnet.archive import check_writable, replacing
+from bitnet.plots import check_plot, plot_tradeoffs
+
+ROW = "{:>7} {:>11} {:>15} {:>10} {:>12} {:>10}"
+
+
+def train(model, loss_of, data, lr, epochs, batch, rng):
+    """Train a model, few bits or float alike."""
+    adam, schedule = bitnet.Adam(model.parameters(), lr), schedules.Cosine(lr, epochs)
+    for epoch in range(epochs):
+        batches = bitnet.batches(data.train_images, data.train_labels, batch, rng)
+        for i, (x, labels) in enumerate(tqdm(batches, leave=False, disable=None)):
+            adam.lr = schedule(epoch + i / len(batches))
+            loss = loss_of(model(x), labels)
+            adam.zero_grad()
+            loss.backward()
+            adam.step()
+
+
+def few_bits(weights, activations, sizes, data, args, seed):
+    """Train, freeze and measure one net of few bits."""
+    rng = np.random.default_rng(seed)
+    bits = {"weights": weights, "activations": activations}
+    model = models.binary_mlp(sizes, rng, step_scale=10, gradient=args.gradient, **bits)
+    train(model, functions.squared_hinge, data, args.lr, args.epochs, args.batch, rng)
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder) / "net.npz"
+        bitnet.freeze(model).save(path)
+        frozen, n_bytes = bitnet.load(path), path.stat().st_size
+    if not bitnet.compare(model, frozen, data.test_images).is_complete:
+        raise SystemExit("error: the frozen net is not the trained one; please report this")
+    return measured(frozen.predict, data, n_bytes, energy.estimate(frozen).estimates[0])
+
+
+def float_twin(sizes, data, args, seed):
+    """Train and measure the float twin: ReLU, cross-entropy, Adam from 1e-3."""
+    rng, data = np.random.default_rng(seed), data.with_images(bitnet.scale_pixels)
+    twin = models.float_mlp(sizes, rng)
+    train(twin, functions.cross_entropy, data, 1e-3, args.epochs, args.batch, rng)
+    n_bytes = sum(parameter.data.nbytes for parameter in twin.parameters())
+    cost = energy.estimate(twin).estimates[-1]
+    return measured(lambda x: bitnet.predict(twin, x), data, n_bytes, cost)
+
+
+def measured(predict, data, n_bytes, cost):
+    """The figures of one net."""
+    return {
+        "accuracy": bitnet.accuracy(predict(data.test_images), data.test_labels),
+        "bytes": n_bytes,
+        "energy_nj": sum(cost.total_pj) / 2 / 1000,  # the middle of the least and the most
+        "images_per_s": bitnet.images_per_second(predict, data.test_images),
+    }
+
+
+def main():
+    args = arguments()
+    if args.out is None and importlib.util.find_spec("matplotlib"):
+        args.out = "bits_sweep_quick.png" if args.quick else "bits_sweep.png"
+    if args.out:
+        check_plot(args.out)
+    if args.json:
+        check_writable(args.json)
+    if args.threads is not None:
+        bitnet.set_num_threads(args.threads)
+    data = bitnet.load_dataset(args.data).flattened()
+    data = data.first(2000, 500) if args.quick else data
+    sizes = [data.train_images.shape[1], *args.hidden, len(data.classes)]
+    bits = [(w, a) for w in args.weights for a in args.activations]
+    print(f"net {'-'.join(map(str, sizes))} on {len(data.train_images)} images of {args.data}, "
+          f"{args.epochs} epochs, {args.seeds} seeds")  # fmt: skip
+    print(ROW.format("weights", "activations", "test", "bytes", "nJ an image", "images/s"))
+    rows = []
+    for weights, activations in [*bits, (32, 32)]:
+        runs = []
+        for seed in range(args.seeds):
+            if weights == 32:
+                runs.append(float_twin(sizes, data, args, seed))
+            else:
+                runs.append(few_bits(weights, activations, sizes, data, args, seed))
+        row = {name: statistics.mean(run[name] for run in runs) for name in runs[0]}
+        spread = statistics.stdev(run["accuracy"] for run in runs) if len(runs) > 1 else 0.0
+        rows.append({"weights": weights, "activations": activations, **row, "spread": spread,
+                     "runs": runs})  # fmt: skip
+        accuracy = f"{row['accuracy']:.2%}" + (f" ± {100 * spread:.2f}" if len(runs) > 1 else "")
+        figures = f"{row['bytes']:,.0f}", f"{row['energy_nj']:,.0f}", f"{row['images_per_s']:,.0f}"
+        print(ROW.format(weights, activations, accuracy, *figures), flush=True)
+    if args.out:
+        plot_tradeoffs(rows, args.out)
+        print(f"picture: {args.out}")
+    if args.json:
+        with replacing(args.json) as file:
+            file.write(json.dumps({"settings": vars(args), "rows": rows}, indent=1).encode())
+
+
+def some_bits(text):
+    """Bits that "1,2,4" stands for."""
+    if re.fullmatch(r"[1-8](,[1-8]){0,7}", text):
+        return sorted({int(bits) for bits in text.split(",")})
+    raise argparse.ArgumentTypeError(f"{text!r}; expected bits from 1 to 8, as 1,2,4")
+
+
+def widths(text):
+    """The widths that "512,512" stands for."""
+    if re.fullmatch(r"[1-9]\d{0,5}(,[1-9]\d{0,5}){0,9}", text):
+        return [int(width) for width in text.split(",")]
+    raise argparse.ArgumentTypeError(f"{text!r}; expected UNITS,UNITS,...")
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    add = parser.add_argument
+    add("--data", choices=bitnet.data.DATASETS, help="data set (fashion-mnist; quick: embedded)")
+    add("--weights", type=some_bits, help="bits of the weights (1,2,4,8; quick: 1,2)")
+    add("--activations", type=some_bits, help="bits of the activations (1,2,4,8; quick: 1,2)")
+    add("--hidden", type=widths, help="hidden units (512,512,512; quick: 64,64)")
+    add("--epochs", type=int, help="passes over the training set (6; quick: 1)")
+    add("--batch", type=int, default=100, help="images in a batch (100)")
+    add("--lr", type=float, default=3e-3, help="first learning rate (0.003)")
+    add("--gradient", choices=("float32", "int8", "int6", "int4", "log6"), default="int8",
+        help="numbers that the backward products multiply (int8)")  # fmt: skip
+    add("--seeds", type=int, default=1, help="trainings of each net (1)")
+    add("--threads", type=int, help="threads of the kernels and of the BLAS (all cores)")
+    add("--out", help="the picture, .png or .svg (bits_sweep.png, if matplotlib is there)")
+    add("--json", help="file for the figures")
+    add("--quick", action="store_true", help="a few small nets: does everything work?")
+    args = parser.parse_args()
+    args.data = args.data or ("embedded" if args.quick else "fashion-mnist")
+    args.weights = args.weights or ([1, 2] if args.quick else [1, 2, 4, 8])
+    args.activations = args.activations or ([1, 2] if args.quick else [1, 2, 4, 8])
+    args.hidden = args.hidden or ([64, 64] if args.quick else [512, 512, 512])
+    args.epochs = args.epochs if args.epochs is not None else 1 if args.quick else 6
+    ranges = {"epochs": (1, 1e9), "batch": (2, 1e9), "lr": (1e-9, 1e9), "seeds": (1, 1000),
+              "threads": (1, 1024)}  # fmt: skip
+    for name, (least, most) in ranges.items():
+        given = getattr(args, name)
+        if given is not None and not least <= given <= most:
+            parser.error(f"--{name} is {given}; expected a number from {least:g} to {most:g}")
+    return args
+
+
+if __name__ == "__main__":
+    bitnet.run(main)
