@@ -1,4 +1,4 @@
-"""Energy of one prediction, estimated after Horowitz's tables, for a binary net and its float twin.
+"""Energy of one prediction, estimated after Horowitz's tables, for a net and its float twin.
 
 The tables (45 nm, in the papers' section on energy) give picojoules of a multiplication, of an
 addition, and of 64 bits fetched from memories of three sizes and from DRAM.  They have no XNOR
@@ -8,7 +8,7 @@ and no popcount; `ASSUMPTIONS` says what stands in for them, and what is left ou
 import dataclasses
 
 from bitnet.errors import InputError
-from bitnet.summary import PRECISIONS, Summary, summarize
+from bitnet.summary import Summary, in_order, summarize
 from bitnet.table import aligned, count
 
 __all__ = ["ADD_PJ", "ASSUMPTIONS", "MEMORIES", "MUL_PJ", "Energy", "Estimate", "estimate"]
@@ -30,12 +30,17 @@ ASSUMPTIONS = (
     "  0.9; 64 bits from 8K 10 pJ, 32K 20, 1M 100, DRAM 1300 to 2600",
     "assumed: 64 XNOR multiply-accumulates are one XOR (64 gates, as two int32 ADDs), one popcount",
     "  (fewer than 64 full adders: two more) and one accumulation (one): 0.5 pJ a word, padding",
-    "  and the eight planes of pixels included; the upper bound has one int8 ADD for each of them",
-    "assumed: a threshold is one int32 ADD; the last batch norm one fp32 MUL and two ADDs a class;",
-    "  the twin's batch norms are folded into its weights and biases",
+    "  included, for each plane of ±1 of the activations with each of the weights; numbers of k",
+    "  bits have k planes, pixels eight, powers of two as many as two for each power; where there",
+    "  are many the processor takes bytes or tables, and the estimate stays with the planes; the",
+    "  upper bound has one int8 ADD for each product of ±1",
+    "assumed: a threshold is one int32 ADD, and outputs of k bits have 2^k - 1; the last batch",
+    "  norm is one fp32 MUL and two ADDs a class, with an int8 ADD to the exponent for the MUL",
+    "  where the scale is a power of two; the twin's are folded into its weights and biases",
     "assumed: for one image each layer reads its weights and inputs once and writes its outputs",
-    "  once; weights lie in the smallest memory that holds all of them, activations in that of the",
-    "  largest input and output of a layer; what is read again comes from registers, for nothing",
+    "  once, k bits a number; weights lie in the smallest memory that holds all of them,",
+    "  activations in that of the largest input and output of a layer; what is read again comes",
+    "  from registers, for nothing",
     "left out: pooling, rectifiers, control, addresses, leakage",
 )
 
@@ -47,7 +52,7 @@ class Estimate:
     Attributes
     ----------
     net : str
-        "binary" or "float twin".
+        "binary", "quantized" (of more bits than one), "float twin" or "float".
     macs : dict of str to int
         Multiply-accumulates by precision.
     weight_bytes, activation_bytes : int
@@ -93,7 +98,7 @@ class Energy:
     name : str
         The net.
     estimates : tuple of Estimate
-        Of the binary net and of its float twin, or of a float net alone.
+        Of the net of bits and of its float twin, or of a float net alone.
 
     Examples
     --------
@@ -110,11 +115,11 @@ class Energy:
       in                1M cache                        DRAM
     activations, bytes       952                       7,272
       in                8K cache                    8K cache
-    arithmetic, pJ        26,770                   1,870,499
-      at most, pJ         96,598                   1,870,499
+    arithmetic, pJ        26,734                   1,870,499
+      at most, pJ         96,561                   1,870,499
     weights, pJ          663,100  264,582,500 to 529,165,000
     activations, pJ        1,190                       9,090
-    total, pJ            691,060  266,462,089 to 531,044,589
+    total, pJ            691,024  266,462,089 to 531,044,589
     float twin / binary, pJ: 386 to 768
     """
 
@@ -123,11 +128,11 @@ class Energy:
 
     @property
     def ratio(self):
-        """How many times the energy of the binary net its twin needs, the least and the most."""
+        """How many times the energy of the net its float twin needs, the least and the most."""
         if len(self.estimates) < 2:
             return None
-        binary, twin = (e.total_pj for e in self.estimates)
-        ratios = [t / b for t, b in zip(twin, binary, strict=True)]
+        own, twin = (e.total_pj for e in self.estimates)
+        ratios = [t / n for t, n in zip(twin, own, strict=True)]
         return min(ratios), max(ratios)
 
     def as_dict(self):
@@ -139,7 +144,7 @@ class Energy:
     def __str__(self):
         es = self.estimates
         rows = [("", *(e.net for e in es))]
-        used = [p for p in PRECISIONS if any(e.macs.get(p) for e in es)]
+        used = in_order({p for e in es for p, n in e.macs.items() if n})
         rows += [(f"{p} MACs", *(count(e.macs.get(p, 0)) for e in es)) for p in used]
         for part in ("weight", "activation"):
             rows.append((f"{part}s, bytes", *(count(getattr(e, f"{part}_bytes")) for e in es)))
@@ -153,7 +158,7 @@ class Energy:
         if self.ratio:
             least, most = (f"{n:,.0f}" if n >= 10 else f"{n:.1f}" for n in self.ratio)
             times = least if least == most else f"{least} to {most}"
-            lines.append(f"float twin / binary, pJ: {times}")
+            lines.append(f"float twin / {es[0].net}, pJ: {times}")
         return "\n".join([*lines, *ASSUMPTIONS])
 
 
@@ -195,46 +200,50 @@ def estimate(net, image=None):
     rows = [row for row in table.rows if row.precision]
     if not rows:
         raise InputError(f"energy: {table.name} has no layer that multiplies")
-    twin = _twin("float twin" if table.one_bit else "float", rows)
-    if not table.one_bit:
+    twin = _twin("float twin" if table.weights else "float", rows)
+    if not table.weights:
         return Energy(table.name, (twin,))
-    return Energy(table.name, (_binary(table, rows), twin))
+    return Energy(table.name, (_own(table, rows), twin))
 
 
-def _binary(table, rows):
-    """The estimate of the binary net itself."""
+def _own(table, rows):
+    """The estimate of the net of bits itself."""
     arithmetic = upper = 0.0
-    for i, row in enumerate(rows):
-        if not row.one_bit:  # a float layer of a mixed net
+    for row in rows:
+        if not row.weights:  # a float layer of a mixed net
             own = most = FLOAT_PJ * row.macs + ADD_PJ["fp32"] * row.units
         else:
-            steps = MUL_PJ["fp32"] + 2 * ADD_PJ["fp32"] if i == len(rows) - 1 else ADD_PJ["int32"]
-            own = WORD_PJ * row.words + steps * row.units
-            planes = 8 if row.precision == "8x1" else 1
-            most = ADD_PJ["int8"] * planes * row.macs + steps * row.units
+            steps = ADD_PJ["int32"] * row.comparisons
+            steps += (MUL_PJ["fp32"] + 2 * ADD_PJ["fp32"]) * row.multiplications
+            steps += (ADD_PJ["int8"] + 2 * ADD_PJ["fp32"]) * row.shifts
+            own = WORD_PJ * row.words + steps
+            most = ADD_PJ["int8"] * row.planes * row.macs + steps
         arithmetic, upper = arithmetic + own, upper + max(own, most)
     in_file = "n_bytes" if table.is_frozen else "file_bytes"
     if table.file_bytes is not None:
         n_bytes = sum(getattr(row, in_file) for row in table.rows if row.outputs)
     else:
-        n_bytes = -(-table.one_bit // 8) + 4 * table.total("floats")
-    moved = [row.read * row.read_bits / 8 for row in rows]
-    return _moved("binary", table.macs, n_bytes, moved, rows, (arithmetic, upper))
+        n_bits = sum(bits * n for bits, n in table.weights.items())
+        n_bytes = -(-n_bits // 8) + 4 * table.total("floats")
+    read = [row.read * row.read_bits / 8 for row in rows]
+    written = [row.written * row.written_bits / 8 for row in rows]
+    binary = [*table.weights] == [1] and {row.written_bits for row in rows} <= {1, 32}
+    name = "binary" if binary else "quantized"
+    return _moved(name, table.macs, n_bytes, read, written, (arithmetic, upper))
 
 
 def _twin(name, rows):
     """The estimate of a net of the same shapes in float32."""
     macs, units = (sum(getattr(row, field) for row in rows) for field in ("macs", "units"))
-    n_bytes = sum(4 * (row.one_bit + row.outputs[-1] if row.one_bit else row.floats)
+    n_bytes = sum(4 * (row.weights + row.outputs[-1] if row.weights else row.floats)
                   for row in rows)  # fmt: skip
     arithmetic = FLOAT_PJ * macs + ADD_PJ["fp32"] * units  # a bias is added
-    moved = [4 * row.read for row in rows]
-    return _moved(name, {"float32": macs}, n_bytes, moved, rows, (arithmetic, arithmetic))
+    moved = [4 * row.read for row in rows], [4 * row.written for row in rows]
+    return _moved(name, {"float32": macs}, n_bytes, *moved, (arithmetic, arithmetic))
 
 
-def _moved(name, macs, weight_bytes, read, rows, arithmetic):
+def _moved(name, macs, weight_bytes, read, written, arithmetic):
     """The estimate, with the bytes that each layer reads and writes."""
-    written = [*read[1:], 4 * rows[-1].units]
     held = max(r + w for r, w in zip(read, written, strict=True))
     n_bytes = sum(read) + sum(written)
     weights, activations = _memory(weight_bytes), _memory(held)

@@ -1,5 +1,9 @@
 """What a frozen net does for one image: XORs of words, additions, comparisons, shifts, products.
 
+Numbers of a few bits are sums of ±1 planes, and each plane of the activations meets each plane of
+the weights.  Where there are many the processor takes bytes or tables instead (`plane_gemm`), with
+the same integers; what is counted is the planes.
+
 Between its layers a frozen net has neither multiplications nor floats.  At its end, batch norm
 multiplies once for each score; the scales of shift-based batch norm are powers of two, with which
 a shift multiplies (of a float: an addition to its exponent), so that nothing is left to multiply.
@@ -7,9 +11,7 @@ a shift multiplies (of a float: an addition to its exponent), so that nothing is
 
 import dataclasses
 
-import numpy as np
-
-from bitnet.deploy.runtime import FrozenNet, FrozenOutput
+from bitnet.deploy.runtime import FrozenNet
 from bitnet.errors import InputError
 from bitnet.summary import summarize
 from bitnet.table import aligned, count
@@ -18,11 +20,12 @@ __all__ = ["LayerOperations", "Operations", "count_operations"]
 
 KINDS = ("words", "additions", "comparisons", "shifts", "multiplications")
 NOTES = (
-    "words: XOR and popcount of 64 bits, taps beyond the border and the eight planes of pixels",
-    "included; a unit adds the counts of its words and, for n - 2 * count, has a shift a plane;",
-    "each threshold is a comparison; a score is (z - mean) * scale + shift, two additions and a",
-    "multiplication, or a shift where the scale is a power of two.  Left out: the packing of bits,",
-    "pooling by OR and AND of bits, addresses",
+    "words: XOR and popcount of 64 bits, taps beyond the border included, for each plane of the",
+    "activations (8 of pixels) with each of the weights; a unit adds the counts of its words and,",
+    "for n - 2 * count, has a shift a pair of planes; each threshold is a comparison; a score is",
+    "(z - mean) * scale + shift, two additions and a multiplication, or a shift where the scale is",
+    "a power of two.  Left out: the packing of bits, pooling, addresses, and the sum of the inputs",
+    "that numbers with an offset need once for all units",
 )
 
 
@@ -73,6 +76,7 @@ class Operations:
     Examples
     --------
     >>> import bitnet
+    >>> import numpy as np
     >>> rng = np.random.default_rng(0)
     >>> net = bitnet.freeze(bitnet.models.binary_mlp([784, 64, 10], rng, norm="shift"))
     >>> print(str(count_operations(net)).partition("words:")[0])
@@ -110,10 +114,11 @@ class Operations:
 def count_operations(net):
     """Count the operations of a frozen net for one image, layer by layer.
 
-    Of a layer with W words in all, in P planes (8 of pixels, otherwise 1), for U pre-activations:
-    W XORs and popcounts, W additions (`W - P U` of counts, and one a plane for
-    `n - 2 * count`), P U shifts, and U comparisons for each threshold of a unit.  The last layer
-    has two additions and a multiplication or a shift for each score instead of comparisons.
+    Of a layer with W words in all, in P pairs of planes (those of the activations, 8 of pixels,
+    times those of the weights), for U pre-activations: W XORs and popcounts, W additions
+    (`W - P U` of counts, and one a pair for `n - 2 * count`), P U shifts, and a comparison for
+    each threshold of a unit, 2^k - 1 for k bits.  The last layer has two additions and a
+    multiplication or a shift for each score instead of comparisons.
 
     Parameters
     ----------
@@ -133,6 +138,7 @@ def count_operations(net):
     Examples
     --------
     >>> import bitnet
+    >>> import numpy as np
     >>> net = bitnet.freeze(bitnet.models.binary_mlp([784, 64, 10], np.random.default_rng(0)))
     >>> rows = count_operations(net).rows
     >>> rows[1]  # the last averages are 1 before a training: powers of two
@@ -145,25 +151,12 @@ shifts=20, multiplications=0)
             "makes it"
         )
     table = summarize(net)
-    layers = zip(table.rows, net.layers, strict=False)  # the table ends with a preparation
-    return Operations(table.name, tuple(_count(row, layer) for row, layer in layers))
+    return Operations(table.name, tuple(_count(row) for row in table.rows if row.precision))
 
 
-def _count(row, layer):
+def _count(row):
     """The operations of a layer, of its row in the summary."""
-    planes = 8 if row.precision == "8x1" else 1
-    additions, shifts, comparisons, multiplications = row.words, planes * row.units, 0, 0
-    if isinstance(layer, FrozenOutput):
-        powers = np.count_nonzero(_is_power(layer.scale))
-        additions, shifts = additions + 2 * row.units, shifts + powers
-        multiplications = row.units - powers
-    else:
-        comparisons = row.units * (layer.thresholds.size // len(layer.thresholds))
-    numbers = row.words, additions, comparisons, shifts, multiplications
-    return LayerOperations(row.name, *map(int, numbers))
-
-
-def _is_power(scale):
-    """Which numbers are powers of two, with either sign, or 0."""
-    fraction, _ = np.frexp(scale)
-    return (abs(fraction) == 0.5) | (fraction == 0)
+    scores = row.multiplications + row.shifts
+    additions, shifts = row.words + 2 * scores, row.planes * row.units + row.shifts
+    numbers = row.words, additions, row.comparisons, shifts, row.multiplications
+    return LayerOperations(row.name, *numbers)

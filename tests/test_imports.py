@@ -29,7 +29,7 @@ FLOORS = [
     ["checkpoint", "nets", "reestimation", "train"],
     ["fit", "recipes"],
     ["deploy", "settings"],
-    ["trained"],
+    ["layer_counts", "trained"],
     ["experiment", "repetition", "summary"],
     ["bench", "energy", "operations", "plots"],
     ["__init__"],

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 import bitnet
-from bitnet import InputError
+from bitnet import InputError, Quantize, QuantLinear, Sequential
 from bitnet.models import binary_convnet, binary_mlp
+from bitnet.norms import ShiftBatchNorm
 from bitnet.operations import KINDS, count_operations
 
 RNG = np.random.default_rng(0)
@@ -46,6 +47,17 @@ def test_a_convnet_by_hand():
     assert (second.words, second.comparisons, second.shifts) == (36 * 5 * 9, 36 * 5, 36 * 5)
     assert (third.words, third.comparisons) == (7 * 1, 7)  # 3 x 3 x 5 = 45 signs
     assert (last.additions, last.shifts, last.multiplications) == (2 + 4, 2 + 2, 0)
+
+
+def test_few_bits_by_hand():
+    """Three planes of activations meet two of weights; 2^k - 1 thresholds in a unit."""
+    layers = QuantLinear(100, 70, RNG, 1), ShiftBatchNorm(70), Quantize(3)
+    model = Sequential(*layers, QuantLinear(70, 5, RNG, 2), ShiftBatchNorm(5))
+    first, last = count_operations(bitnet.freeze(model)).rows
+    words = 70 * 8 * 2
+    assert [getattr(first, kind) for kind in KINDS] == [words, words, 70 * 7, 70 * 8, 0]
+    words = 5 * 3 * 2 * 2
+    assert [getattr(last, kind) for kind in KINDS] == [words, words + 10, 0, 5 * 6 + 5, 0]
 
 
 def test_zeros_and_negative_powers_are_no_multiplication():

@@ -17,12 +17,19 @@ from bitnet import (
     InputError,
     Linear,
     MaxPool2d,
+    Module,
+    QuantConv2d,
+    Quantize,
+    QuantLinear,
     ReLU,
     Sequential,
     Sign,
     models,
 )
-from bitnet.summary import summarize
+from bitnet.branches import Branches
+from bitnet.imagenet_models import googlenet
+from bitnet.norms import ShiftBatchNorm
+from bitnet.summary import in_order, summarize
 
 RNG = np.random.default_rng(0)
 
@@ -35,6 +42,35 @@ def convnet(channels=3):
     n = 70 * 2 * 2
     return Sequential(*layers, BinaryLinear(n, 9, RNG), BatchNorm(9), Sign(),
                       BinaryLinear(9, 3, RNG), BatchNorm(3))  # fmt: skip
+
+
+def few_bits():
+    """Bits of all kinds: even steps, powers of two, three numbers, steps with an offset."""
+    layers = [QuantLinear(70, 65, RNG, 2), BatchNorm(65), Quantize(2)]
+    layers += [QuantLinear(65, 9, RNG, "linear:4:0.25"), ShiftBatchNorm(9), Quantize("log:3")]
+    return Sequential(*layers, QuantLinear(9, 3, RNG, "ternary"), BatchNorm(3))
+
+
+def few_bits_of_images():
+    layers = [QuantConv2d(3, 70, RNG, 3, weights=8), MaxPool2d(), BatchNorm(70), Quantize(3)]
+    layers += [QuantConv2d(70, 4, RNG, 3, weights=1, groups=2), BatchNorm(4), Quantize(1)]
+    layers += [
+        QuantConv2d(4, 6, RNG, 2),
+        MaxPool2d(),
+        BatchNorm(6),
+        Quantize("linear:2:1:unsigned"),
+    ]
+    return Sequential(*layers, Flatten(), QuantLinear(6, 3, RNG, "log:2"), BatchNorm(3))
+
+
+class Inside(Module):
+    """A layer of one's own, which multiplies inside."""
+
+    def __init__(self):
+        self.linear = Linear(3, 2, RNG)
+
+    def forward(self, x):
+        return self.linear(x)
 
 
 NETS = {
@@ -54,6 +90,8 @@ NETS = {
         ),
         (5, 4, 4),
     ),
+    "few bits": (few_bits(), None),
+    "few bits of images": (few_bits_of_images(), (6, 5, 3)),
 }
 
 
@@ -81,8 +119,14 @@ def test_model_and_frozen_net_count_the_same(name):
     trained, frozen = summarize(model, image), summarize(net)
     assert trained.macs == frozen.macs
     assert trained.one_bit == frozen.one_bit
-    for field in ("words", "read", "units"):
-        assert trained.total(field) == frozen.total(field)
+    assert trained.weights == frozen.weights
+    pairs = [[row for row in table.rows if row.precision] for table in (trained, frozen)]
+    for row, own in zip(*pairs, strict=True):
+        for field in (
+            "weights", "bits", "precision", "planes", "words", "read", "read_bits", "written",
+            "written_bits", "units", "comparisons", "multiplications", "shifts",
+        ):  # fmt: skip
+            assert getattr(row, field) == getattr(own, field), field
     state = model.state_dict().values()
     assert trained.total("n_bytes") == sum(array.nbytes for array in state)
     x = RNG.integers(0, 256, (1, *(image or net.shape)), dtype=np.uint8)
@@ -125,6 +169,105 @@ def test_a_grouped_convolution():
     assert frozen.rows[0].name == "0 FrozenConv(4, 6, 3x3, groups=2)"
 
 
+def test_few_bits_by_hand():
+    table = summarize(bitnet.freeze(few_bits()))
+    assert table.weights == {2: 70 * 65 + 27, 4: 65 * 9}
+    assert table.one_bit == 0
+    first, second, last = table.rows
+    assert [row.precision for row in table.rows] == ["8x2", "2x4", "3x2"]
+    assert [row.planes for row in table.rows] == [8 * 2, 2 * 4, 6 * 2]  # two for a power of two
+    assert [row.words for row in table.rows] == [65 * 16 * 2, 9 * 8 * 2, 3 * 12]
+    assert [row.thresholds for row in table.rows] == [65 * 3, 9 * 6, 0]  # log:3 has 7 numbers
+    assert [row.comparisons for row in table.rows] == [65 * 3, 9 * 6, 0]
+    assert (second.read, second.read_bits, second.written, second.written_bits) == (65, 2, 9, 3)
+    assert first.n_bytes == 65 * 9 * 2 + 65 * 3 * 4 + 9
+    assert last.n_bytes == 3 * 2 * 2 + 3 * 12
+    assert table.macs == {
+        "1x1": 0, "8x1": 0, "3x2": 27, "8x2": 70 * 65, "2x4": 65 * 9, "float32": 0,
+    }  # fmt: skip
+    head = str(table).splitlines()[1].split()
+    assert head[2:4] == ["2-bit", "4-bit"]
+    assert str(table).count(" MACs") == 3
+    found = table.as_dict()
+    assert found["totals"]["weights"] == {"2-bit": 70 * 65 + 27, "4-bit": 65 * 9}
+    assert [layer["one_bit"] for layer in found["layers"]] == [0, 0, 0]
+
+
+def test_codes_are_compared_behind_the_pooling_and_signs_before_it():
+    rows = summarize(*NETS["few bits of images"]).rows
+    compared = [row.comparisons for row in rows if row.precision]
+    assert compared == [3 * 2 * 70 * 7, 3 * 2 * 4, 6 * 3, 0]
+    signs = summarize(bitnet.freeze(convnet(), image=(11, 10))).rows
+    assert [row.comparisons for row in signs] == [30 * 13, 16 * 70, 9, 0]
+
+
+def test_scales_that_are_shifts():
+    model = few_bits()
+    model.layers[-1].gamma.edit()[:] = [3.0, 0.0, -0.25]
+    last = next(row for row in reversed(summarize(model).rows) if row.precision)
+    assert (last.multiplications, last.shifts, last.comparisons) == (1, 2, 0)
+    model.layers[-1] = ShiftBatchNorm(3)
+    model.layers[-1].gamma.edit()[:] = [3.0, 0.0, -0.25]
+    last = next(row for row in reversed(summarize(model).rows) if row.precision)
+    assert (last.multiplications, last.shifts) == (0, 3)
+    assert summarize(bitnet.freeze(model)).rows[-1].shifts == 3
+
+
+def test_branches_are_walked_through():
+    inner = Sequential(QuantConv2d(5, 7, RNG, weights=2), BatchNorm(7), Quantize(2))
+    pooled = Sequential(MaxPool2d(3, 1, 1))
+    model = Sequential(
+        QuantConv2d(3, 5, RNG), BatchNorm(5), Quantize(2), Branches(Sequential(), inner, pooled),
+        Flatten(), QuantLinear(20 * 17, 4, RNG, 4), BatchNorm(4),
+    )  # fmt: skip
+    table = summarize(model, (5, 4, 3))
+    assert table.weights == {1: 9 * 3 * 5, 2: 9 * 5 * 7, 4: 20 * 17 * 4}
+    assert {p: n for p, n in table.macs.items() if n} == {
+        "8x1": 20 * 9 * 3 * 5, "2x2": 20 * 9 * 5 * 7, "2x4": 20 * 17 * 4,
+    }  # fmt: skip
+    names = [row.name for row in table.rows]
+    assert names[3:7] == [
+        "3.1.0 QuantConv2d(5, 7, 3x3)", "3.1.1 BatchNorm(7)", "3.1.2 Quantize(uniform:2)",
+        "3.2.0 MaxPool2d(3x3)",
+    ]  # fmt: skip
+    assert "no frozen file: layer 3" in str(table)
+    assert table.total("n_bytes") == sum(a.nbytes for a in model.state_dict().values())
+
+
+def test_googlenet_and_its_heads():
+    options = {"image": (64, 64), "inflation": 1 / 16, "weights": 2, "activations": 3}
+    model = googlenet(5, RNG, **options)
+    table = summarize(model, (64, 64, 3))
+    weights = [p.size for name, p in model.state_dict().items() if name.endswith("weight")
+               and name.startswith("layers")]  # fmt: skip
+    assert table.weights == {2: sum(weights)}
+    assert {p for p, n in table.macs.items() if n} == {"8x2", "3x2"}
+    assert table.total("n_bytes") == sum(a.nbytes for a in model.state_dict().values())
+    assert [row.name for row in table.rows[-2:]] == [
+        "head behind 14, in training", "head behind 17, in training",
+    ]  # fmt: skip
+    bare = summarize(googlenet(5, RNG, auxiliary=False, **options), (64, 64, 3))
+    assert (bare.macs, bare.weights) == (table.macs, table.weights)
+
+
+def test_sequentials_inside_count_as_one():
+    flat = models.binary_mlp([30, 9, 4], RNG)
+    nested = Sequential(Sequential(*flat.layers[:2]), Sequential(*flat.layers[2:]))
+    found, expected = summarize(nested), summarize(flat)
+    assert found.macs == expected.macs
+    assert found.rows[-1].name == "1.2 BatchNorm(4)"
+    assert found.input == expected.input
+
+
+def test_a_float_net_has_no_column_of_bits():
+    assert "-bit" not in str(summarize(models.float_mlp([3, 2], RNG)))
+
+
+def test_precisions_in_order():
+    mixed = ["float32", "2x8", "8x1", "10x1", "1x1", "2x2"]
+    assert in_order(mixed) == ["1x1", "8x1", "10x1", "2x2", "2x8", "float32"]
+
+
 def test_float_twins_and_models_that_cannot_be_frozen():
     twin = summarize(models.float_convnet((8, 8, 3), [(4,)], (5, 2), RNG), (8, 8, 3))
     macs = 64 * 27 * 4 + 64 * 5 + 10
@@ -145,6 +288,9 @@ def test_signs_as_input():
     table = summarize(model)
     assert table.macs == {"1x1": 210, "8x1": 0, "float32": 0}
     assert table.file_bytes == summarize(bitnet.freeze(model, "signs")).file_bytes
+    quantized = Sequential(Quantize(1), *models.binary_mlp([70, 3], RNG).layers)
+    assert summarize(quantized).macs == table.macs
+    assert summarize(quantized).file_bytes == table.file_bytes
 
 
 def test_the_mode_of_the_model_is_kept():
@@ -173,7 +319,7 @@ def test_the_dict_is_json_and_has_the_totals():
         (3, None, "got int"),
         (Linear(3, 2, RNG), None, "got Linear"),
         (Sequential(), None, "image="),
-        (Sequential(Sequential(Linear(3, 2, RNG))), (3,), "layers inside"),
+        (Sequential(Inside()), (3,), "layers inside"),
         (convnet(), None, "image="),
         (convnet(), (8, 8), r"\(B, H, W, 3\)"),
         (convnet(), (8, 0, 3), "1 or more"),
