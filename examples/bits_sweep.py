@@ -121,8 +121,9 @@ def main():
         figures = f"{row['bytes']:,.0f}", f"{row['energy_nj']:,.0f}", f"{row['images_per_s']:,.0f}"
         print(ROW.format(weights, activations, accuracy, *figures), flush=True)
     runs = [run for row in rows for run in row["runs"] if "integers" in run]
-    print(f"every frozen net equals the trained one: {sum(run['integers'] for run in runs):,} "
-          f"integers, scores and classes of {len(runs)} nets on {len(data.test_images)} images")  # fmt: skip
+    integers, images = sum(run["integers"] for run in runs), len(data.test_images)
+    print(f"all {len(runs)} frozen nets equal the trained ones: {integers:,} integers, and the "
+          f"scores and classes of {images} test images each")  # fmt: skip
     if args.out:
         plot_tradeoffs(rows, args.out)
         print(f"picture: {args.out}")
