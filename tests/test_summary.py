@@ -231,9 +231,7 @@ def test_branches_are_walked_through():
         "3.2.0 MaxPool2d(3x3)",
     ]  # fmt: skip
     frozen = summarize(bitnet.freeze(model, image=(5, 4)))
-    assert [row.file_bytes for row in table.rows if row.precision][:-1] == [
-        row.n_bytes - 5 * row.directions for row in frozen.rows[:-1]
-    ]
+    assert table.total("file_bytes") == frozen.total("n_bytes") > 0
     assert table.total("n_bytes") == sum(a.nbytes for a in model.state_dict().values())
 
 
