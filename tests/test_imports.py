@@ -15,7 +15,7 @@ ROOT = pathlib.Path(bitnet.__file__).parent
 # everything on the lines above.
 FLOORS = [
     ["errors", "table"],
-    ["archive", "command", "kernels", "preparation"],
+    ["archive", "command", "kernels", "preparation", "vocabulary"],
     ["backend", "quantizers"],
     ["tensor"],
     ["parameter"],
@@ -50,6 +50,7 @@ ONLY = {
     "data.svhn": {"errors"},
     "data.photos": {"backend", "data", "errors"},
     "preparation": {"errors"},
+    "vocabulary": {"errors"},
     "data.batches": {"backend", "errors"},
     "data.catalogue": {"errors"},
     "data.checksums": {"archive", "data", "errors"},
@@ -57,6 +58,7 @@ ONLY = {
     "data.image_folder": {"errors"},
     "data.image_stream": {"backend", "data", "errors"},
     "data.datasets": {"data", "errors"},
+    "data.text": {"data", "errors", "vocabulary"},
 }
 
 # libraries that are imported on first use, and where

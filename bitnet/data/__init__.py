@@ -1,4 +1,4 @@
-"""Data sets from the files they are published in, pictures, the embedded digits, and batches."""
+"""Data sets from the files they are published in, pictures, texts, what is embedded, batches."""
 
 from bitnet.data.batches import batches
 from bitnet.data.checksums import verify
@@ -15,18 +15,23 @@ from bitnet.data.image_folder import (
 from bitnet.data.image_stream import crop_image, image_batches
 from bitnet.data.photos import photographs, write_image_folder
 from bitnet.data.svhn import read_svhn
+from bitnet.data.text import TEXTS, Corpus, available_texts, load_corpus, read_text
 from bitnet.preparation import Preparation
 
 __all__ = [
     "DATASETS",
+    "TEXTS",
+    "Corpus",
     "Dataset",
     "Preparation",
     "available",
+    "available_texts",
     "batches",
     "crop_image",
     "fetch",
     "image_batches",
     "list_image_folder",
+    "load_corpus",
     "load_dataset",
     "photographs",
     "read_cifar",
@@ -35,6 +40,7 @@ __all__ = [
     "read_image_folder",
     "read_images_of",
     "read_svhn",
+    "read_text",
     "scale_pixels",
     "verify",
     "write_cifar",

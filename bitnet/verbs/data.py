@@ -3,7 +3,7 @@
 import importlib.util
 
 import bitnet
-from bitnet.data import available, fetch, verify
+from bitnet.data import available, available_texts, fetch, verify
 from bitnet.data.catalogue import PUBLISHED, find_files, folder_of
 
 HELP = "which data sets are there; verify and fetch them"
@@ -46,7 +46,7 @@ def main(args):
 
 def _list(verbose):
     """Where each set is, or how to get it."""
-    for name, where in available():
+    for name, where in [*available(), *available_texts()]:
         library, title = READERS.get(name, ("numpy", "NumPy"))
         if importlib.util.find_spec(library) is None:
             where += f"; reading it needs {title}: `pip install {title.lower()}`"

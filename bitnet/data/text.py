@@ -1,0 +1,215 @@
+"""Texts for language models: the Penn Treebank's files, and three embedded plays.
+
+`ptb.train.txt`, `ptb.valid.txt` and `ptb.test.txt` are Mikolov's preparation of the Penn Treebank:
+a sentence a line, words in lower case separated by blanks, no punctuation, numbers written as N,
+the 10 000 most frequent words kept and the others written as <unk>.  Any text in files of these
+names will do.
+"""
+
+import dataclasses
+import os
+import pathlib
+
+import numpy as np
+
+from bitnet.data.catalogue import data_folder
+from bitnet.errors import InputError
+from bitnet.vocabulary import END, UNITS, Vocabulary, words_of
+
+__all__ = ["TEXTS", "Corpus", "available_texts", "load_corpus", "read_text"]
+
+TEXTS = ("embedded-text", "ptb")
+EMBEDDED = pathlib.Path(__file__).parent / "plays"
+EMBEDDED_SIZE = 2000  # words; of the others each comes once or twice
+PARTS = ("train", "valid", "test")
+MAX_BYTES = 1 << 28  # of a file
+MARKS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Corpus:
+    """A text to learn, one to choose by and one to be measured on, as numbers of a vocabulary.
+
+    Attributes
+    ----------
+    name : str
+        One of `TEXTS`.
+    train, valid, test : numpy.ndarray
+        int32 of shape (count,), 2 or more.
+    vocabulary : Vocabulary
+        Of the training text.
+
+    Examples
+    --------
+    >>> corpus = load_corpus("embedded-text", unit="characters")
+    >>> corpus.vocabulary.join(corpus.vocabulary.decode(corpus.train[:7]))
+    'ACT I.\\n'
+    """
+
+    name: str
+    train: np.ndarray
+    valid: np.ndarray
+    test: np.ndarray
+    vocabulary: Vocabulary
+
+    def first(self, n_train, n_test):
+        """The first tokens of the training text, and of each of the two others."""
+        parts = {"train": self.train[:n_train]}
+        parts |= {"valid": self.valid[:n_test], "test": self.test[:n_test]}
+        return dataclasses.replace(self, **parts)
+
+
+def load_corpus(name, folder=None, unit="words", size=None, vocabulary=None):
+    """Read a text as words or as characters.
+
+    Words: of "ptb" what blanks separate, with `<eos>` behind each line; of "embedded-text", which
+    is plain text, see `words_of`.  Characters: Mikolov's `ptb.char.*.txt` are the same lines with a
+    character for a word and `_` for a blank; here a blank stays a blank, one between two words, and
+    a newline ends a line.  So the bits per character are the same; `<unk>` is spelled out, in five
+    characters, in both.
+
+    Parameters
+    ----------
+    name : str
+        "embedded-text", three plays by Shakespeare that are part of the package, 294 kB; or "ptb",
+        the files `ptb.train.txt`, `ptb.valid.txt` and `ptb.test.txt`.
+    folder : str or path, optional
+        Where those are, if not in the folder `text` below the folder that the environment variable
+        BITNET_DATA names, or, where it is not set, below the folder `bitnet` of the user's cache.
+    unit : {"words", "characters"}, optional
+        What a model predicts one by one.
+    size : int, optional
+        Words that are kept, the most frequent ones of the training text, `<unk>` and `<eos>` among
+        them: all, but of "embedded-text" 2000, so that `<unk>` has a meaning.
+    vocabulary : Vocabulary, optional
+        That of an earlier training, instead of the training text's own.
+
+    Returns
+    -------
+    Corpus
+
+    Raises
+    ------
+    InputError
+        If the name is unknown, a file is missing, too large, empty or no text, or there are fewer
+        than two different words.
+
+    Examples
+    --------
+    >>> corpus = load_corpus("embedded-text")
+    >>> corpus.vocabulary, corpus.vocabulary.words[:4]
+    (Vocabulary(2000 words), ('<eos>', '<unk>', ',', '.'))
+    >>> corpus.vocabulary.decode(corpus.valid[:5])
+    ['quince', '<eos>', 'let', 'us', 'hear']
+    """
+    if name not in TEXTS:
+        raise InputError(f"unknown text {name!r:.60}; expected one of {', '.join(TEXTS)}")
+    if unit not in UNITS:
+        raise InputError(f"unit is {unit!r:.40}; expected {' or '.join(UNITS)}")
+    if vocabulary is not None and (vocabulary.unit != unit or size is not None):
+        raise InputError(f"{vocabulary} was given for {unit} of size {size}; leave the size out, "
+                         "and give its unit")  # fmt: skip
+    if name == "embedded-text":
+        if folder is not None:
+            raise InputError("the text 'embedded-text' is part of the package; leave out folder=")
+        folder, words, form = EMBEDDED, words_of, "{}.txt"
+        size = EMBEDDED_SIZE if size is None and unit == "words" else size
+    else:
+        folder, words, form = pathlib.Path(folder or folder_of_texts()), str.split, "ptb.{}.txt"
+    paths = [folder / form.format(part) for part in PARTS]
+    if missing := [path.name for path in paths if not path.is_file()]:
+        raise InputError(
+            f"no {missing[0]} in {folder}; put {', '.join(path.name for path in paths)} there, of "
+            "the Penn Treebank as Mikolov prepared it or of any text, or set BITNET_DATA to the "
+            "folder above text"
+        )
+    parts = [_tokens(read_text(path), unit, words) for path in paths]
+    try:
+        vocabulary = vocabulary or Vocabulary.of(parts[0], unit, size)
+    except InputError as error:
+        raise InputError(f"{paths[0]}: {error}") from None
+    ids = [vocabulary.encode(tokens) for tokens in parts]
+    for path, own in zip(paths, ids, strict=True):
+        if len(own) < 2:
+            raise InputError(f"{path}: {len(own)} {unit}; expected 2 or more")
+    return Corpus(name, *ids, vocabulary)
+
+
+def folder_of_texts():
+    """Where the files of "ptb" belong."""
+    return data_folder() / "text"
+
+
+def available_texts():
+    """Where each text is, or what is missing.
+
+    Returns
+    -------
+    list of (str, str)
+        The name, and the folder or the reason; files are not opened.
+
+    Examples
+    --------
+    >>> available_texts()[0][0]
+    'embedded-text'
+    """
+    folder = folder_of_texts()
+    missing = [part for part in PARTS if not (folder / f"ptb.{part}.txt").is_file()]
+    where = f"no ptb.{missing[0]}.txt in {folder}" if missing else str(folder)
+    return [("embedded-text", str(EMBEDDED)), ("ptb", where)]
+
+
+def read_text(path):
+    """The text of a file in UTF-8, whose size is checked before it is read.
+
+    Parameters
+    ----------
+    path : str or path
+        The file, 256 MiB at most.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    InputError
+        If it is too large or empty, holds bytes of value 0, as a binary file, or is not in UTF-8;
+        the message names the byte.
+    OSError
+        If it cannot be read.
+
+    Examples
+    --------
+    >>> read_text(EMBEDDED / "valid.txt")[:6]
+    'QUINCE'
+    """
+    path = pathlib.Path(path)
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path}: a folder or a device; expected a text file")
+    with open(path, "rb") as file:
+        if (n_bytes := os.fstat(file.fileno()).st_size) > MAX_BYTES:
+            raise InputError(f"{path}: {n_bytes} bytes; expected a text of at most {MAX_BYTES}")
+        content = file.read(MAX_BYTES)
+    if not content.strip():
+        raise InputError(f"{path}: the file is empty; expected a text")
+    if content[:2] in MARKS:
+        raise InputError(f"{path}: the text is in {MARKS[content[:2]]}; save it as UTF-8")
+    if (zero := content.find(b"\0")) >= 0:
+        raise InputError(f"{path}: byte {zero} is 0, as in a binary file; expected a text in UTF-8")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        byte, line = content[error.start], content.count(b"\n", 0, error.start) + 1
+        raise InputError(
+            f"{path}, line {line}: byte {error.start} is 0x{byte:02x}, which is no UTF-8; save the "
+            "text as UTF-8 (it may be in Latin-1 or Windows-1252)"
+        ) from None
+
+
+def _tokens(text, unit, words):
+    """The words of all lines, each with its end; or the characters."""
+    lines = text.rstrip().split("\n")
+    if unit == "characters":
+        return "".join(" ".join(line.split()) + "\n" for line in lines)
+    return [word for line in lines if (own := words(line)) for word in [*own, END]]

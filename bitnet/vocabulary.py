@@ -1,0 +1,263 @@
+"""Vocabularies: which number stands for which word or character of a text."""
+
+import collections
+import re
+
+import numpy as np
+
+from bitnet.errors import InputError
+
+__all__ = ["END", "UNITS", "UNKNOWN", "Vocabulary", "words_of"]
+
+UNITS = ("words", "characters")
+UNKNOWN, END = "<unk>", "<eos>"
+MAX_WORDS, MAX_LENGTH = 1_000_000, 1000  # words, and characters of a word
+PIECES = re.compile(r"\w+(?:['’-]\w+)*|[^\w\s]")
+
+
+def words_of(text):
+    """The words of plain text, in lower case, with each mark as a word of its own.
+
+    Parameters
+    ----------
+    text : str
+        Letters and digits, also around an apostrophe or a hyphen, make a word.
+
+    Returns
+    -------
+    list of str
+
+    Examples
+    --------
+    >>> words_of("Now, fair Hippolyta, I woo'd thee--")
+    ['now', ',', 'fair', 'hippolyta', ',', 'i', "woo'd", 'thee', '-', '-']
+    """
+    return PIECES.findall(text.lower())
+
+
+class Vocabulary:
+    """The words, or the characters, of a text, each with a number from 0.
+
+    Parameters
+    ----------
+    words : sequence of str
+        In the order of their numbers, each once; "<unk>", which stands for what is not among
+        them, is one, and so is what ends a line: "<eos>" for words, a newline for characters.
+    unit : {"words", "characters"}, optional
+        What a token of the text is.
+
+    Attributes
+    ----------
+    words : tuple of str
+        By number.
+    unit : str
+        "words" or "characters".
+
+    Raises
+    ------
+    InputError
+        If there are too few words or more than a million, a word is too long, empty, no text,
+        comes twice or has a blank inside, or one of the two is missing.
+
+    Examples
+    --------
+    >>> vocabulary = Vocabulary.of(["the", "sea", "the", "<eos>"])
+    >>> vocabulary.words
+    ('the', '<eos>', 'sea', '<unk>')
+    >>> vocabulary.encode(["the", "storm"])
+    array([0, 3], dtype=int32)
+    """
+
+    def __init__(self, words, unit="words"):
+        if unit not in UNITS:
+            raise InputError(f"Vocabulary: unit is {unit!r:.40}; expected words or characters")
+        if not isinstance(words, (list, tuple)) or not 2 < len(words) <= MAX_WORDS:
+            count = len(words) if isinstance(words, (list, tuple)) else f"{words!r:.40}"
+            raise InputError(
+                f"Vocabulary: words are {count}; expected 3 to {MAX_WORDS} of them, <unk> and the "
+                "end of a line among them"
+            )
+        self.words, self.unit = tuple(words), unit
+        for word in self.words:
+            self._check(word)
+        self._ids = {word: i for i, word in enumerate(self.words)}
+        if len(self._ids) < len(self.words):
+            twice = collections.Counter(self.words).most_common(1)[0][0]
+            raise InputError(f"Vocabulary: {twice!r:.40} comes twice; expected each word once")
+        if missing := [word for word in (UNKNOWN, self.end) if word not in self._ids]:
+            raise InputError(f"Vocabulary: there is no {missing[0]!r}; expected it among the words")
+
+    def _check(self, word):
+        """Refuse what is no word, or no character."""
+        if type(word) is not str or not 0 < len(word) <= MAX_LENGTH:
+            raise InputError(
+                f"Vocabulary: a word is {word!r:.40}; expected text of 1 to {MAX_LENGTH} characters"
+            )
+        one = len(word) == 1 or word == UNKNOWN
+        if not (word.split() == [word] if self.unit == "words" else one):
+            expected = "no blank in it" if self.unit == "words" else "one character"
+            raise InputError(f"Vocabulary: {word!r:.40} is one of {self.unit}; expected {expected}")
+
+    @classmethod
+    def of(cls, tokens, unit="words", size=None):
+        """The vocabulary of a text: by falling count, then by the alphabet.
+
+        Parameters
+        ----------
+        tokens : iterable of str
+            The words or characters of the training text.
+        unit : {"words", "characters"}, optional
+            What they are.
+        size : int, optional
+            Keep so many, the most frequent ones; the others count for "<unk>".
+
+        Returns
+        -------
+        Vocabulary
+            "<unk>" and the end of a line are in it in any case, in their place by count.
+
+        Raises
+        ------
+        InputError
+            If the text has fewer than two different words, or `size` is too small.
+        """
+        end = "\n" if unit == "characters" else END
+        counts = collections.Counter(tokens)
+        if (count := len(counts.keys() - {UNKNOWN, end})) < 2:
+            raise InputError(
+                f"the text has {count} different {unit}, ends of lines aside; expected 2 or more, "
+                "as there is nothing to predict otherwise"
+            )
+        if size is not None and (type(size) is not int or size < 3):
+            raise InputError(f"Vocabulary: size is {size!r:.40}; expected 3 or more")
+        ranked = sorted(counts, key=lambda word: (-counts[word], word))
+        own = [word for word in ranked if word not in (UNKNOWN, end)]
+        if size is not None and len(own) > size - 2:
+            counts[UNKNOWN] += sum(counts[word] for word in own[size - 2 :])
+            own = own[: size - 2]
+        words = sorted([*own, UNKNOWN, end], key=lambda word: (-counts[word], word))
+        return cls(words, unit)
+
+    @property
+    def end(self):
+        """What ends a line: "<eos>", or a newline."""
+        return "\n" if self.unit == "characters" else END
+
+    def __len__(self):
+        return len(self.words)
+
+    def __contains__(self, word):
+        return word in self._ids
+
+    def __eq__(self, other):
+        return isinstance(other, Vocabulary) and self.header() == other.header()
+
+    __hash__ = None
+
+    def __repr__(self):
+        return f"Vocabulary({len(self)} {self.unit})"
+
+    def encode(self, words):
+        """The numbers of words, or of the characters of a text.
+
+        Parameters
+        ----------
+        words : iterable of str
+            As `split` returns them; a text, if the unit is characters.
+
+        Returns
+        -------
+        numpy.ndarray
+            int32 of shape (count,); that of "<unk>" for what is not in the vocabulary.
+        """
+        unknown, number_of = self._ids[UNKNOWN], self._ids.get
+        return np.array([number_of(word, unknown) for word in words], np.int32)
+
+    def decode(self, ids):
+        """The words of numbers.
+
+        Parameters
+        ----------
+        ids : iterable of int
+            From 0 to `len(self) - 1`.
+
+        Returns
+        -------
+        list of str
+
+        Raises
+        ------
+        InputError
+            If a number is out of range.
+        """
+        ids = np.asarray(ids).reshape(-1)
+        if ids.size and (ids.dtype.kind not in "iu" or ids.min() < 0 or ids.max() >= len(self)):
+            raise InputError(
+                f"Vocabulary: the numbers run from {ids.min()} to {ids.max()} ({ids.dtype}); "
+                f"expected whole numbers from 0 to {len(self) - 1}"
+            )
+        return [self.words[i] for i in ids.tolist()]
+
+    def split(self, text):
+        """The tokens of a text that somebody typed, as the beginning of one to be gone on with.
+
+        Parameters
+        ----------
+        text : str
+            Words are separated by blanks; what the vocabulary lacks is tried as plain text,
+            see `words_of`.  A newline ends a line.
+
+        Returns
+        -------
+        list of str
+        """
+        if self.unit == "characters":
+            return list(text)
+        lines = []
+        for line in text.split("\n"):
+            words = ([w] if w in self else words_of(w) for w in line.split())
+            lines.append([word for own in words for word in own])
+        return [word for i, line in enumerate(lines) for word in [END] * (i > 0) + line]
+
+    def join(self, words):
+        """The text of tokens: words with blanks between, a new line behind each end.
+
+        Parameters
+        ----------
+        words : iterable of str
+            As `decode` returns them.
+
+        Returns
+        -------
+        str
+        """
+        if self.unit == "characters":
+            return "".join(words)
+        ends = (("\n" if word == END else f"{word} ") for word in words)
+        return "".join(ends).replace(" \n", "\n").removesuffix(" ")
+
+    def header(self):
+        """What JSON can hold of it, for `from_header`."""
+        return {"unit": self.unit, "words": list(self.words)}
+
+    @classmethod
+    def from_header(cls, header):
+        """The vocabulary of a file's header.
+
+        Parameters
+        ----------
+        header : dict
+            What `header` returned; it may come from anywhere.
+
+        Returns
+        -------
+        Vocabulary
+
+        Raises
+        ------
+        InputError
+            If it is none.
+        """
+        if not isinstance(header, dict) or header.keys() != {"unit", "words"}:
+            raise InputError(f"the vocabulary is {header!r:.60}; expected its unit and its words")
+        return cls(header["words"], header["unit"])
