@@ -58,6 +58,7 @@ ONLY = {
     "data.image_folder": {"errors"},
     "data.image_stream": {"backend", "data", "errors"},
     "data.datasets": {"data", "errors"},
+    "data.sequences": {"backend", "errors"},
     "data.text": {"data", "errors", "vocabulary"},
 }
 

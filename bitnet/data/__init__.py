@@ -14,6 +14,7 @@ from bitnet.data.image_folder import (
 )
 from bitnet.data.image_stream import crop_image, image_batches
 from bitnet.data.photos import photographs, write_image_folder
+from bitnet.data.sequences import Piece, sequences
 from bitnet.data.svhn import read_svhn
 from bitnet.data.text import TEXTS, Corpus, available_texts, load_corpus, read_text
 from bitnet.preparation import Preparation
@@ -23,6 +24,7 @@ __all__ = [
     "TEXTS",
     "Corpus",
     "Dataset",
+    "Piece",
     "Preparation",
     "available",
     "available_texts",
@@ -42,6 +44,7 @@ __all__ = [
     "read_svhn",
     "read_text",
     "scale_pixels",
+    "sequences",
     "verify",
     "write_cifar",
     "write_idx",
