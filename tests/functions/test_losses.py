@@ -99,3 +99,21 @@ def test_what_teaches_nothing_is_refused(more, message):
 def test_what_does_not_fit_is_refused(loss, scores, labels, message):
     with pytest.raises(InputError, match=message):
         loss(scores, labels)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_gradient_of_cross_entropy_is_softmax_less_one_hot(dtype):
+    """For scores far apart too; the scores stay as they are, and a second call adds the same."""
+    data = np.concatenate([SCORES, 1e4 * SCORES]).astype(dtype)
+    labels, before = np.concatenate([LABELS, LABELS]), data.copy()
+    scores = Tensor(data, requires_grad=True)
+    loss = F.cross_entropy(scores, labels)
+    loss.backward(retain_graph=True)
+    p = np.exp(data - data.max(axis=1, keepdims=True))
+    expected = (p / p.sum(axis=1, keepdims=True) - (np.arange(4) == labels[:, None])) / 12
+    assert np.allclose(scores.grad, expected, atol=1e-6)
+    assert scores.grad.dtype == dtype
+    first = scores.grad
+    loss.backward()
+    assert np.array_equal(scores.grad, 2 * first)
+    assert np.array_equal(data, before)
