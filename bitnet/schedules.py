@@ -1,6 +1,6 @@
 """Learning rates by epoch, and windows.  A schedule is called with a position in epochs.
 
-Only `Flips` has a state, what an epoch told it; a checkpoint keeps it.
+Only `Flips` and `Plateau` have a state, what the epochs told them; a checkpoint keeps it.
 """
 
 import dataclasses
@@ -8,7 +8,17 @@ import math
 
 from bitnet.errors import InputError
 
-__all__ = ["Constant", "Cosine", "Exponential", "Flips", "Schedule", "Step", "Widening"]
+__all__ = [
+    "Constant",
+    "Cosine",
+    "Delayed",
+    "Exponential",
+    "Flips",
+    "Plateau",
+    "Schedule",
+    "Step",
+    "Widening",
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +60,9 @@ class Schedule:
 
     def observe(self, flip_ratio):
         """Be told the flip ratio of an epoch that is done; most schedules do not care."""
+
+    def observe_loss(self, loss):
+        """Be told the loss of an epoch on the validation set; most schedules do not care."""
 
     def state(self):
         """What a checkpoint has to hold beside the settings: a list of numbers, mostly empty."""
@@ -132,6 +145,37 @@ class Step(Schedule):
     def __call__(self, epoch):
         """The rate at a position in epochs."""
         return self.start * self.factor ** math.floor(epoch / self.every)
+
+
+@dataclasses.dataclass(frozen=True)
+class Delayed(Schedule):
+    """One rate for some epochs, then multiplied by a factor with each.
+
+    As Zaremba et al. train language models, arXiv 1409.2329, section 4.1.
+
+    Parameters
+    ----------
+    start : float
+        The first rate, above 0.
+    factor : float
+        What the rate is multiplied with, above 0.
+    after : int
+        Epochs of the first rate.
+
+    Examples
+    --------
+    >>> [Delayed(1.0, 0.5, 2)(epoch) for epoch in (0, 1.9, 2, 3)]
+    [1.0, 1.0, 0.5, 0.25]
+    """
+
+    factor: float
+    after: int
+
+    may_be_zero = ("after",)
+
+    def __call__(self, epoch):
+        """The rate at a position in epochs."""
+        return self.start * self.factor ** max(0, math.floor(epoch) - self.after + 1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -247,6 +291,78 @@ class Flips(Schedule):
         if not known:
             raise InputError(f"Flips: the state is {state!r:.60}; expected ratios from 0 to 1")
         self.ratios[:] = state
+
+
+@dataclasses.dataclass(frozen=True)
+class Plateau(Schedule):
+    """Lowered when the loss on the validation set stops falling.
+
+    Behind an epoch the rate is multiplied by `factor` if its loss is not below the least loss of
+    all earlier epochs: `rate = start * factor**n`, with n the number of such epochs.
+
+    Parameters
+    ----------
+    start : float
+        The first rate, above 0.
+    factor : float, optional
+        What the rate is multiplied with, below 1; 0.5.
+
+    Attributes
+    ----------
+    losses : list of float
+        Of the epochs that are done.
+
+    Raises
+    ------
+    InputError
+        If a number is out of range, or the schedule is asked for an epoch before the losses of
+        those before it were observed.
+
+    Examples
+    --------
+    >>> schedule, rates = Plateau(1.0), []
+    >>> for loss in (6.0, 5.0, 5.5, 5.2, 4.9):
+    ...     schedule.observe_loss(loss)
+    ...     rates.append(schedule(len(schedule.losses)))
+    >>> rates
+    [1.0, 1.0, 0.5, 0.25, 0.25]
+    """
+
+    factor: float = 0.5
+    losses: list = dataclasses.field(default_factory=list, init=False, repr=False, compare=False)
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.factor >= 1:
+            raise InputError(f"Plateau: factor is {self.factor!r}; expected a number below 1")
+
+    def __call__(self, epoch):
+        """The rate at a position in epochs; the losses of those before it must be known."""
+        if math.floor(epoch) > len(self.losses):
+            raise InputError(
+                f"Plateau: epoch {epoch} is behind {len(self.losses)} observed ones; call "
+                "observe_loss(loss) after each"
+            )
+        lowered, least = 0, math.inf
+        for loss in self.losses[: math.floor(epoch)]:
+            lowered += loss >= least
+            least = min(least, loss)
+        return self.start * self.factor**lowered
+
+    def observe_loss(self, loss):
+        """Keep the loss of an epoch that is done."""
+        self.losses.append(float(loss))
+
+    def state(self):
+        """The losses of all epochs."""
+        return list(self.losses)
+
+    def load_state(self, state):
+        """Take the losses of a training that is gone on with."""
+        known = isinstance(state, list) and all(type(n) is float and 0 <= n < 1e9 for n in state)
+        if not known:
+            raise InputError(f"Plateau: the state is {state!r:.60}; expected losses from 0 on")
+        self.losses[:] = state
 
 
 @dataclasses.dataclass(frozen=True)

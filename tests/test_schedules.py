@@ -1,12 +1,13 @@
 """Learning rates by epoch, against the figures of the papers."""
 
 import itertools
+import json
 import math
 
 import pytest
 
 from bitnet import InputError
-from bitnet.schedules import Constant, Cosine, Exponential, Flips, Step, Widening
+from bitnet.schedules import Constant, Cosine, Delayed, Exponential, Flips, Plateau, Step, Widening
 
 
 def test_exponential_is_the_papers_decay_once_an_epoch():
@@ -132,3 +133,40 @@ def test_what_does_not_fit_is_refused(call):
 def test_flips_that_could_not_lower_anything_are_refused(numbers):
     with pytest.raises(InputError, match="below 1 and a fall of at most 1"):
         Flips(1.0, **numbers)
+
+
+def test_delayed_falls_with_each_epoch_after_the_first_ones():
+    schedule = Delayed(1.0, 0.5, 4)
+    assert [schedule(e) for e in (0, 3.99, 4, 4.99, 5)] == [1, 1, 0.5, 0.5, 0.25]
+    assert Delayed(1.0, 0.5, 0)(0) == 0.5
+
+
+def rates_of(losses, factor=0.5):
+    schedule = Plateau(1.0, factor)
+    for loss in losses:
+        schedule.observe_loss(loss)
+    return [schedule(i) for i in range(1, len(losses) + 1)]
+
+
+def test_a_plateau_lowers_the_rate():
+    assert rates_of([3.0, 2.0, 1.0]) == [1, 1, 1]
+    assert rates_of([3.0, 3.0, math.nextafter(3.0, 0)]) == [1, 0.5, 0.5]
+    assert rates_of([3.0, 2.0, 2.5, 2.1], 0.25) == [1, 1, 0.25, 0.0625]  # the least, not the last
+
+
+def test_a_plateau_keeps_its_losses_and_refuses_others():
+    schedule, other = Plateau(1.0), Plateau(1.0)
+    for loss in (2.0, 3.0):
+        schedule.observe_loss(loss)
+        schedule.observe(0.5)
+    other.load_state(json.loads(json.dumps(schedule.state())))
+    assert other(2) == schedule(2) == 0.5
+    with pytest.raises(InputError, match="epoch 3 is behind 2 observed"):
+        schedule(3)
+    for state in (None, [1], [math.nan], [-1.0], [1e9], "losses"):
+        with pytest.raises(InputError, match="state is"):
+            other.load_state(state)
+    assert other(2) == 0.5
+    with pytest.raises(InputError, match="factor is 1"):
+        Plateau(1.0, 1.0)
+    assert Constant(1.0).observe_loss(2.0) is None

@@ -1,0 +1,26 @@
+"""A language model for tests: what a token is like, mixed with those before it."""
+
+import numpy as np
+
+from bitnet import Module, Parameter
+from bitnet import functions as F  # noqa: N812
+
+
+class Fading(Module):
+    """scores = h @ decoder.T, h = fade * h + table[token]; a state that matters, and no rng."""
+
+    def __init__(self, count, width, rng, fade=0.5):
+        self.table = Parameter(rng.standard_normal((count, width)).astype(np.float32))
+        self.decoder = Parameter(rng.standard_normal((count, width)).astype(np.float32) * 0.1)
+        self.count, self.fade = count, fade
+
+    def __call__(self, ids, state):
+        scores = []
+        for row in ids:
+            one_hot = (row[:, None] == np.arange(self.count)).astype(np.float32)
+            state = state * self.fade + F.matmul(one_hot, self.table)
+            scores.append((state @ F.transpose(self.decoder)).reshape(1, -1))
+        return F.concatenate(*scores).reshape(-1, self.count), state
+
+    def start(self, batch):
+        return np.zeros((batch, self.table.shape[1]), np.float32)
