@@ -10,7 +10,7 @@ from bitnet import kernels
 from bitnet.data.sequences import sequences
 from bitnet.errors import InputError
 from bitnet.functions import cross_entropy
-from bitnet.language import (
+from bitnet.language.measures import (
     LARGEST_LOSS,
     bits_per_character,
     detach,
@@ -134,7 +134,7 @@ def fit_language(model, corpus, optimizer, schedule, epochs, batch, steps, rng, 
     Parameters
     ----------
     model : Module
-        As `bitnet.language` describes them.
+        As `bitnet.language.measures` describes them.
     corpus : Corpus
         The texts.
     optimizer : Optimizer

@@ -8,8 +8,14 @@ from language_models import Fading
 
 from bitnet import SGD, Adam, InputError, functions, load_checkpoint, save_checkpoint
 from bitnet.data import Corpus, load_corpus, sequences
-from bitnet.language import detach, evaluate_language, perplexity
-from bitnet.language_fit import REGIMES, LanguageEpoch, fit_language
+from bitnet.language import (
+    REGIMES,
+    LanguageEpoch,
+    detach,
+    evaluate_language,
+    fit_language,
+    perplexity,
+)
 from bitnet.schedules import Constant, Plateau
 from bitnet.vocabulary import Vocabulary
 
