@@ -219,7 +219,6 @@ def to_json(value):
     Returns
     -------
     str
-        The text.
 
     Raises
     ------
@@ -260,7 +259,6 @@ def read_archive(path, kind, version, max_bytes=MAX_BYTES):
     Parameters
     ----------
     path : str or path
-        The file.
     kind : str
         What the file must hold.
     version : int
@@ -334,7 +332,6 @@ def kind_of(path):
     Returns
     -------
     str
-        The kind.
 
     Raises
     ------
@@ -351,12 +348,17 @@ def kind_of(path):
     ...     kind_of(f"{folder}/a.npz")
     'test'
     """
+    return header_of(path)["kind"]
+
+
+def header_of(path):
+    """What a file says of itself; the rest of it is not read."""
     _check_regular(path)
     try:
         with zipfile.ZipFile(path) as archive:
             header = json.loads(_read_member(archive, archive.getinfo("header.npy")).tobytes())
         if header["magic"] == "bitnet" and isinstance(header["kind"], str):
-            return header["kind"]
+            return header
     except (FileNotFoundError, IsADirectoryError, PermissionError):
         raise
     except REFUSED:

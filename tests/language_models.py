@@ -15,12 +15,12 @@ class Fading(Module):
         self.count, self.fade = count, fade
 
     def __call__(self, ids, state):
+        state = (
+            np.zeros((ids.shape[1], self.table.shape[1]), np.float32) if state is None else state[0]
+        )
         scores = []
         for row in ids:
             one_hot = (row[:, None] == np.arange(self.count)).astype(np.float32)
             state = state * self.fade + F.matmul(one_hot, self.table)
             scores.append((state @ F.transpose(self.decoder)).reshape(1, -1))
-        return F.concatenate(*scores).reshape(-1, self.count), state
-
-    def start(self, batch):
-        return np.zeros((batch, self.table.shape[1]), np.float32)
+        return F.concatenate(*scores).reshape(-1, self.count), (state,)

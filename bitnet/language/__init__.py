@@ -2,7 +2,6 @@
 
 from bitnet.language.measures import (
     bits_per_character,
-    detach,
     evaluate_language,
     generate,
     perplexity,
@@ -14,7 +13,6 @@ __all__ = [
     "LanguageEpoch",
     "Regime",
     "bits_per_character",
-    "detach",
     "evaluate_language",
     "fit_language",
     "generate",

@@ -2,10 +2,9 @@
 
 A language model reads tokens and scores what comes next.  Here it is anything with
 
-    model.start(batch) -> state                         the state at the beginning of B texts
-    model(ids, state) -> (scores, state)                ids (T, B), scores (T * B, V), step by step
+    model(ids, state) -> (scores, state)        ids (T, B), scores (T * B, V), step after step
 
-where a state is an array, a Tensor, None, or a tuple, list or dict of states.
+where a state is what an earlier call gave, and None at the beginning of a text.
 """
 
 import contextlib
@@ -23,7 +22,6 @@ from bitnet.vocabulary import UNKNOWN
 
 __all__ = [
     "bits_per_character",
-    "detach",
     "evaluate_language",
     "generate",
     "perplexity",
@@ -76,40 +74,12 @@ def bits_per_character(loss):
     return loss / math.log(2)
 
 
-def detach(state):
-    """The same state without the operations that it came from, for the next piece of a text.
-
-    Parameters
-    ----------
-    state : Tensor, array, None, or a tuple, list or dict of such
-        What a model returned.
-
-    Returns
-    -------
-    The same kind of thing
-        With `Tensor.detach` of each Tensor.
-
-    Examples
-    --------
-    >>> h = Tensor([1.0], requires_grad=True) * 2.0
-    >>> detach((h, None))[0].requires_grad
-    False
-    """
-    if isinstance(state, Tensor):
-        return state.detach()
-    if isinstance(state, dict):
-        return {name: detach(part) for name, part in state.items()}
-    if isinstance(state, (tuple, list)):
-        return type(state)(map(detach, state))
-    return state
-
-
 def evaluate_language(model, ids, batch=20, steps=35):
     """The mean cross-entropy a token of a text, each token but the first counted once.
 
     Parameters
     ----------
-    model : Module or FrozenLanguageModel
+    model : callable
         See the top of this module; used in evaluation mode.
     ids : numpy.ndarray
         The text, integers (count,), 2 or more.
@@ -129,20 +99,15 @@ def evaluate_language(model, ids, batch=20, steps=35):
 
     Examples
     --------
-    >>> class Even:
-    ...     def start(self, batch):
-    ...         return None
-    ...
-    ...     def __call__(self, ids, state):
-    ...         return np.zeros((ids.size, 4), np.float32), state
-    >>> round(perplexity(evaluate_language(Even(), np.arange(4))), 3)
+    >>> def even(ids, state):
+    ...     return np.zeros((ids.size, 4), np.float32), state
+    >>> round(perplexity(evaluate_language(even, np.arange(4))), 3)
     4.0
     """
-    total = count = 0
+    total, count, state = 0.0, 0, None
     with _evaluating(model):
         for piece in sequences(ids, min(batch, max(1, len(ids) - 1)), steps):
-            state = state if piece.continues else model.start(piece.x.shape[1])  # noqa: F821
-            scores, state = model(piece.x, state)
+            scores, state = model(piece.x, state if piece.continues else None)
             total += cross_entropy(scores, piece.y.reshape(-1)).item() * piece.y.size
             count += piece.y.size
     return total / count
@@ -156,7 +121,7 @@ def generate(model, vocabulary, prompt, count, rng, temperature=1.0):
 
     Parameters
     ----------
-    model : Module or FrozenLanguageModel
+    model : callable
         See the top of this module; used in evaluation mode.
     vocabulary : Vocabulary
         Of its tokens.
@@ -182,14 +147,10 @@ def generate(model, vocabulary, prompt, count, rng, temperature=1.0):
     Examples
     --------
     >>> from bitnet.vocabulary import Vocabulary
-    >>> class Even:
-    ...     def start(self, batch):
-    ...         return None
-    ...
-    ...     def __call__(self, ids, state):
-    ...         return np.zeros((ids.size, 4), np.float32), state
+    >>> def even(ids, state):
+    ...     return np.zeros((ids.size, 4), np.float32), state
     >>> vocabulary = Vocabulary.of("abab", "characters")
-    >>> "".join(generate(Even(), vocabulary, "a", 8, np.random.default_rng(0)))
+    >>> "".join(generate(even, vocabulary, "a", 8, np.random.default_rng(0)))
     'baaa\\n\\nb\\n'
     """
     if not isinstance(count, (int, np.integer)) or count < 0:
@@ -199,7 +160,7 @@ def generate(model, vocabulary, prompt, count, rng, temperature=1.0):
     check_generator("generate", rng)
     unknown = int(vocabulary.encode([UNKNOWN])[0])
     ids = vocabulary.encode(vocabulary.split(prompt) or [vocabulary.end])
-    state = model.start(1)
+    state = None
     for _ in range(count):
         with _evaluating(model):
             scores, state = model(ids[:, None], state)

@@ -13,10 +13,11 @@ from bitnet.functions import cross_entropy
 from bitnet.language.measures import (
     LARGEST_LOSS,
     bits_per_character,
-    detach,
     evaluate_language,
     perplexity,
 )
+from bitnet.optimizers import clip_gradients
+from bitnet.recurrent_layers import detach
 from bitnet.schedules import Delayed
 from bitnet.train import flip_ratio, weight_bits
 
@@ -164,25 +165,27 @@ def fit_language(model, corpus, optimizer, schedule, epochs, batch, steps, rng, 
 
     Examples
     --------
-    >>> from bitnet.data import load_corpus
-    >>> corpus = load_corpus("embedded-text", unit="characters").first(2000, 200)
     >>> from bitnet import Adam
+    >>> from bitnet.data import load_corpus
+    >>> from bitnet.language_models import language_model
     >>> from bitnet.schedules import Constant
+    >>> corpus = load_corpus("embedded-text", unit="characters").first(2000, 200)
     >>> rng = np.random.default_rng(0)
-    >>> model = Bigrams(len(corpus.vocabulary))  # doctest: +SKIP
-    >>> training = Adam(model.parameters()), Constant(1e-3)  # doctest: +SKIP
-    >>> [e.epoch for e in fit_language(model, corpus, *training, 2, 5, 10, rng)]  # doctest: +SKIP
+    >>> model = language_model(len(corpus.vocabulary), rng, "rnn", width=4, units=8)
+    >>> training = Adam(model.parameters()), Constant(1e-3)
+    >>> [e.epoch for e in fit_language(model, corpus, *training, 2, 5, 10, rng)]
     [1, 2]
     """
     kernels.keep_memory()
     while done < epochs:
         start_s, bits = time.perf_counter(), weight_bits(model)
-        pieces, total, count = sequences(corpus.train, batch, steps, rng), 0.0, 0
+        pieces = sequences(corpus.train, batch, steps, rng)
+        total, count, state = 0.0, 0, None
         for i, piece in enumerate(progress(pieces)):
             optimizer.lr = schedule(done + i / len(pieces))
-            state = detach(state) if piece.continues else model.start(batch)  # noqa: F821
+            before = detach(state) if piece.continues else None
             try:
-                loss, state = _step(model, optimizer, piece, state, clip)
+                loss, state = _step(model, optimizer, piece, before, clip)
             except InputError as error:
                 raise InputError(f"epoch {done + 1}, piece {i + 1}: {error}") from None
             total, count = total + loss * piece.y.size, count + piece.y.size
@@ -216,16 +219,6 @@ def _step(model, optimizer, piece, state, clip):
     optimizer.zero_grad()
     loss.backward(np.asarray(len(piece.x), scores.data.dtype))  # the sum over the steps
     if clip is not None:
-        _clip(optimizer.parameters, clip)
+        clip_gradients(optimizer.parameters, clip)
     optimizer.step()
     return value, state
-
-
-def _clip(parameters, norm):
-    """Scale all gradients down so that their norm together is at most `norm`."""
-    grads = [parameter.grad for parameter in parameters if parameter.grad is not None]
-    length = math.sqrt(sum(float(np.vdot(grad, grad)) for grad in grads))
-    if not math.isfinite(length):
-        raise InputError(f"the gradients' norm is {length}; lower the learning rate")
-    for grad in grads if length > norm else ():
-        grad *= norm / length

@@ -1,26 +1,29 @@
-"""`bitnet evaluate`: the accuracy of a trained or frozen net on test images, and its speed."""
+"""`bitnet evaluate`: the accuracy of a net on test images, or perplexity on a text; and speed."""
 
 import dataclasses
 import time
 
 from bitnet.archive import to_json
+from bitnet.data import TEXTS
 from bitnet.table import aligned
 from bitnet.trained import Trained, open_net, prepared_scores
+from bitnet.verbs.language import evaluate_text, opened_language
 from bitnet.verbs.options import add_data, add_threads, check_number, images_of, use_threads
 
 __all__ = ["measure"]
 
-HELP = "accuracy of a net on test images, of each class, and its speed"
+HELP = "accuracy of a net on test images, of each class, or its perplexity; and its speed"
 
 
 def add_arguments(parser):
     """Give a parser the arguments of the verb."""
     parser.add_argument("file", metavar="FILE", help="what `bitnet train` or `freeze` wrote")
-    add_data(parser, "what the net was trained on")
-    parser.add_argument("--limit", type=int, default=0, metavar="N",
-                        help="only the first N test images (0: all)")  # fmt: skip
+    add_data(parser, "what the net was trained on", TEXTS)
+    parser.add_argument("--limit", type=int, default=0, metavar="N", help="only the first N test "
+                        "images, words or characters (0: all)")  # fmt: skip
     parser.add_argument("--batch", type=int, metavar="N", help="images at once (frozen: 200, "
-                        "ConvNets 16; trained: 1000, ConvNets 100)")  # fmt: skip
+                        "ConvNets 16; trained: 1000, ConvNets 100); of language models, texts "
+                        "at once (as in training)")  # fmt: skip
     add_threads(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
 
@@ -29,9 +32,13 @@ def main(args):
     """Print the figures."""
     use_threads(args.threads)
     check_number("limit", args.limit, 0, 10**9)
-    net = open_net(args.file)
     if args.batch is not None:
         check_number("batch", args.batch, 1, 10**6)
+    if language := opened_language(args.file):
+        evaluate_text(language, args)
+        return
+    net = open_net(args.file)
+    if args.batch is not None:
         net = _with_batch(net, args.batch)
     data, images, labels = images_of(net, args.file, args.data, args.folder, args.limit)
     figures = {"file": str(args.file), "data": data, **measure(net, images, labels)}

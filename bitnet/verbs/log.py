@@ -64,8 +64,8 @@ class Log:
         """Refuse the settings of another training than the one that is gone on with."""
         if not isinstance(logged, dict):
             raise InputError(f"--log: {self.path} is no log of a training; name another")
-        logged = as_before(logged)
-        for name in sorted(SETTINGS.keys() - {"folder", "epochs", "teacher"}):
+        logged = as_before(logged) if settings.keys() == SETTINGS.keys() else logged
+        for name in sorted(settings.keys() - {"folder", "epochs", "teacher"}):
             if logged.get(name) != settings[name]:
                 raise InputError(
                     f"--log: {self.path} is of another training ({name} differs); name another"

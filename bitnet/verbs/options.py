@@ -79,7 +79,7 @@ def check_number(name, value, least, most):
         raise InputError(f"--{name} is {value}; expected a whole number from {least} to {most}")
 
 
-def add_data(parser, default):
+def add_data(parser, default, more=()):
     """Give a parser --data and --folder.
 
     Parameters
@@ -88,6 +88,8 @@ def add_data(parser, default):
         Of a verb.
     default : str
         What --data is by default, in words.
+    more : tuple of str, optional
+        Sets beside `DATASETS`, as the texts.
 
     Examples
     --------
@@ -97,8 +99,9 @@ def add_data(parser, default):
     >>> parser.parse_args(["--data", "mnist"]).data
     'mnist'
     """
-    parser.add_argument("--data", choices=DATASETS, metavar="SET",
-                        help=f"data set: {', '.join(DATASETS)} ({default})")  # fmt: skip
+    names = (*DATASETS, *more)
+    parser.add_argument("--data", choices=names, metavar="SET",
+                        help=f"data set: {', '.join(names)} ({default})")  # fmt: skip
     parser.add_argument("--folder", help="folder of its files (BITNET_DATA/SET or cache); "
                         "for --data folder: with train/CLASS/*.png, val/CLASS/*.png")  # fmt: skip
 

@@ -12,11 +12,13 @@ from bitnet.data.arrays import MAGIC, parse_npy, read_arrays
 from bitnet.data.image_folder import read_image, read_images_of
 from bitnet.errors import InputError
 from bitnet.trained import open_net, raw_scores
+from bitnet.verbs.language import opened_language, predict_text
 from bitnet.verbs.options import add_threads, check_number, use_threads
 
 __all__ = ["as_images", "picture_of"]
 
-HELP = "the classes of pictures, folders, arrays or standard input"
+HELP = "the classes of pictures, folders, arrays or standard input; how a text goes on"
+TEXT_OPTIONS = ("count", "temperature", "seed")
 MAX_INPUT = 1 << 28  # bytes of standard input
 
 
@@ -27,13 +29,21 @@ def add_arguments(parser):
                         "its middle is scaled to the net's size), a folder of pictures (other "
                         "files and folders in it are passed over), an .npy or .npz of uint8 pixels "
                         "(count, rows, columns[, 3]), or - for standard input, a picture or "
-                        ".npy")  # fmt: skip
+                        ".npy; for a language model, the beginning of a text, or - for standard "
+                        "input")  # fmt: skip
     parser.add_argument("--top", type=int, default=1, metavar="K",
                         help="print the K classes with the largest scores (1)")  # fmt: skip
     parser.add_argument("--invert", action="store_true", help="255 - pixel, as for black on white "
                         "where a net was trained on white on black")  # fmt: skip
+    parser.add_argument("--count", type=int, metavar="N", help="of language models: words or "
+                        "characters that are added (100)")  # fmt: skip
+    parser.add_argument("--temperature", type=float, metavar="T", help="of language models: below "
+                        "1 likely words become likelier, 0 takes the likeliest (0.8)")  # fmt: skip
+    parser.add_argument("--seed", type=int, metavar="N", help="of language models: of what is "
+                        "drawn (0)")  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print JSON: a list of {input, class, "
-                        "index, scores}, the scores of all classes in their order")  # fmt: skip
+                        "index, scores}, the scores of all classes in their order, or of "
+                        "{input, text}")  # fmt: skip
     add_threads(parser)
 
 
@@ -43,6 +53,11 @@ def main(args):
     use_threads(args.threads)
     if args.inputs.count("-") > 1:
         raise InputError("- stands twice; there is one standard input")
+    if language := opened_language(args.file):
+        predict_text(language, args)
+        return
+    if extra := [name for name in TEXT_OPTIONS if getattr(args, name) is not None]:
+        raise InputError(f"--{extra[0]} is of language models; leave it out for images")
     net = open_net(args.file)
     picture, rows = picture_of(net), []
     for text in args.inputs:

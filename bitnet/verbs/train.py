@@ -3,12 +3,10 @@
 import contextlib
 import importlib.util
 import pathlib
-import re
 import shlex
 import signal
 
-from bitnet.archive import check_writable, kind_of
-from bitnet.checkpoint import KIND, read_checkpoint
+from bitnet.archive import check_writable
 from bitnet.data import DATASETS
 from bitnet.errors import InputError
 from bitnet.experiment import Experiment
@@ -18,7 +16,9 @@ from bitnet.recipes import recipe_for
 from bitnet.settings import SETTINGS, check_value, complete
 from bitnet.verbs.log import Log
 from bitnet.verbs.options import check_folder, use_threads
+from bitnet.verbs.train_language import TEXT_OPTIONS, is_text_training, train_language
 from bitnet.verbs.train_options import DATA, add_arguments
+from bitnet.verbs.training_files import best_of, check_free, file_name, kept
 
 __all__ = ["add_arguments", "default_net", "file_name"]
 
@@ -31,6 +31,9 @@ ROW = "{:>5} {:>8} {:>7} {}{:>7} {:>8} {:>7} {:>7} {:>7} {:>7}"
 
 def main(args):
     """Train."""
+    if is_text_training(args):
+        train_language(args)
+        return
     given = _given(args)
     use_threads(args.threads)
     say = (lambda *words: None) if args.quiet else (lambda *words: print(*words, flush=True))
@@ -40,12 +43,12 @@ def main(args):
     else:
         settings = _settings(given)
         out = pathlib.Path(args.out or file_name(settings))
-        paths = [out, _best_of(out)] if settings["validation"] else [out]
-        _check_free(paths, args.log)
+        paths = [out, best_of(out)] if settings["validation"] else [out]
+        check_free(paths, args.log)
         for path in paths + ([args.log] if args.log else []):
             check_writable(path)
         experiment = Experiment(settings)
-    best = _best_of(out)
+    best = best_of(out)
     log = Log(args.log, experiment) if args.log else None
     saved = None
     try:
@@ -70,13 +73,13 @@ def main(args):
             if stop():
                 raise KeyboardInterrupt
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(_kept(out, saved, args)) from None
+        raise KeyboardInterrupt(kept(out, saved, args)) from None
     except InputError as error:
         raise InputError(f"{error}; {out} keeps {saved}") from None
     except OSError as error:  # a full disk, mostly
         where = f"{error.filename}: " if error.filename else ""
-        kept = _kept(out, saved, args)
-        raise InputError(f"{where}{error.strerror or error}; {kept}") from None
+        words = kept(out, saved, args)
+        raise InputError(f"{where}{error.strerror or error}; {words}") from None
     _conclude(say, experiment, out, best)
 
 
@@ -134,32 +137,10 @@ def default_net(data):
     return "mlp:512,512,512" if data in GREY else "conv:32,32/64,64/256"
 
 
-def file_name(settings):
-    """The name of the checkpoint of a training, if none is given.
-
-    Parameters
-    ----------
-    settings : dict
-        With net, data and float.
-
-    Returns
-    -------
-    str
-
-    Examples
-    --------
-    >>> file_name({"net": "conv:32,32/64/256", "data": "svhn", "float": False})
-    'conv-32-32_64_256-svhn.checkpoint'
-    """
-    net = re.sub(r"[:,]", "-", settings["net"]).replace("/", "_").rstrip("_")
-    bits = [settings.get(name, "1") for name in ("weights", "activations")]
-    kind = "" if bits == ["1", "1"] else "-{}w-{}a".format(*bits).replace(":", "-")
-    kind = "-float" if settings["float"] else kind
-    return f"{net}-{settings['data']}{kind}.checkpoint"
-
-
 def _given(args):
     """The settings that the arguments name, checked one by one."""
+    if extra := [name for name in TEXT_OPTIONS if getattr(args, name, None) is not None]:
+        raise InputError(f"--{extra[0]} is of texts; leave it out, or name a text (--data ptb)")
     given = {name: getattr(args, name, None) for name in SETTINGS}
     if args.prepare is not None:
         given["prepare"] = [] if args.prepare == "none" else args.prepare.split(",")
@@ -203,30 +184,6 @@ def _settings(given):
               "rounding": None if start["float"] else "nearest", "flip": False, "crop": 0,
               "prepare": list(recipe.prepare)}  # fmt: skip
     return complete(start | given)
-
-
-def _best_of(out):
-    """The file of the best epoch, beside the checkpoint."""
-    return out.with_name(f"{out.stem}.best{out.suffix}")
-
-
-def _check_free(paths, log):
-    """Refuse to write over another training, or over any other file."""
-    if log and pathlib.Path(log).resolve() in [path.resolve() for path in paths]:
-        raise InputError(f"--log is {log}, where the checkpoint goes; expected another file")
-    for path in filter(pathlib.Path.is_file, paths):
-        try:
-            file = read_checkpoint(path) if kind_of(path) == KIND else None
-            empty = file is not None and file.epoch == 0 and "begun" not in file.notes
-        except InputError:
-            empty = False
-        if not empty:
-            raise InputError(
-                f"{path} is there already; go on with it (--resume), give another --out, or "
-                "remove it"
-            )
-    if log and pathlib.Path(log).is_file() and pathlib.Path(log).stat().st_size:
-        raise InputError(f"--log: {log} is there already; give another name, or remove it")
 
 
 def _resumed_file(args, given):
@@ -310,14 +267,6 @@ def _row(epoch):
     return ROW.format(epoch.epoch, f"{epoch.loss:.5f}", f"{epoch.train_accuracy:.2%}", held,
                       f"{epoch.test_accuracy:.2%}", f"{epoch.learning_rate:.2e}", *shares,
                       f"{epoch.seconds:.2f}")  # fmt: skip
-
-
-def _kept(out, saved, args):
-    """What is kept after Ctrl-C, and the command that goes on."""
-    if saved is None:
-        return "before the first epoch; nothing is kept"
-    words = ["bitnet", "train", "--resume", str(out), *(["--log", args.log] if args.log else [])]
-    return f"{saved} are in {out}; go on with: {shlex.join(words)}"
 
 
 def _conclude(say, experiment, out, best):

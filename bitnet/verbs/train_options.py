@@ -1,11 +1,15 @@
 """The options of `bitnet train`, in the words of the command line."""
 
 from bitnet import nets
+from bitnet.data import TEXTS
 from bitnet.functions.linear import GRADIENTS
+from bitnet.language import nets as language_nets
+from bitnet.language.settings import CHOICES, LANGUAGE_RECIPES
 from bitnet.layers import ROUNDINGS
 from bitnet.preparation import STEPS
 from bitnet.recipes import NORMS, OPTIMIZERS, RECIPES, SCHEDULES
 from bitnet.verbs.options import add_data, add_threads
+from bitnet.vocabulary import UNITS
 
 __all__ = ["DATA", "add_arguments"]
 
@@ -28,25 +32,32 @@ def add_arguments(parser):
     >>> parser.parse_args(["--weights", "2"]).weights
     '2'
     """
-    parser.epilog = nets.__doc__.partition("\n\n")[2].replace("\n\n", "\n")
+    parser.epilog = "\n".join(
+        module.__doc__.partition("\n\n")[2].replace("\n\n", "\n")
+        for module in (nets, language_nets)
+    )
     add = parser.add_argument
     add("--net", metavar="NAME", help=f"{', '.join(nets.PAPERS)}, mlp:UNITS,... or "
         "conv:CHANNELS,.../.../UNITS,... (mlp:512,512,512 for grey sets, mlp:512,512 for "
-        "embedded, otherwise conv:32,32/64,64/256)")  # fmt: skip
-    add_data(parser, DATA)
+        "embedded, otherwise conv:32,32/64,64/256); of texts rnn:, lstm: or gru:UNITS,... "
+        "(lstm:300)")  # fmt: skip
+    add_data(parser, DATA, TEXTS)
     add("--size", type=int, metavar="N", help="of the set folder: pixels along each side that "
         "pictures are scaled to (32)")  # fmt: skip
     add("--channels", type=int, choices=(1, 3), help="of the set folder: grey, or colours (3)")
-    add("--recipe", choices=RECIPES, help="optimizer, rates, loss, epochs, batch; theano and "
-        "torch are the papers' (default)")  # fmt: skip
+    add("--recipe", choices=RECIPES + LANGUAGE_RECIPES[1:], help="optimizer, rates, loss, "
+        "epochs, batch; theano and torch are the papers', zaremba-* of texts those of "
+        "arXiv 1409.2329 (default)")  # fmt: skip
     add("--optimizer", choices=OPTIMIZERS, help="the recipe's: adam, torch shift-adamax-code; "
         "shift-adamax is the papers' algorithm, bop flips signs and has no latent weights, sgd "
         "has momentum 0.9")  # fmt: skip
     add("--norm", choices=NORMS, help="batch norm, or shift-based batch norm with the paper's or "
         "the code's backward pass (the recipe's: batch, torch shift-code)")  # fmt: skip
-    add("--schedule", choices=SCHEDULES, help="how the rate falls (the recipe's: cosine, theano "
+    add("--schedule", choices=dict.fromkeys(SCHEDULES + CHOICES["schedule"]), help="how the "
+        "rate falls (the recipe's: cosine, theano "
         "exponential, torch step); flips: it is halved when the signs that an epoch flips stop "
-        "getting fewer, until they are 1 %%")  # fmt: skip
+        "getting fewer, until they are 1 %%; of texts plateau: it is halved when the loss on the "
+        "validation text does not fall, or delayed: it falls after some epochs")  # fmt: skip
     add("--float", action="store_true", default=None, help="train the float twin: the same "
         "sizes and epochs with ReLU, cross-entropy, Adam")  # fmt: skip
     add("--epochs", type=int, metavar="N", help="passes over the training set (the recipe's: "
@@ -56,6 +67,18 @@ def add_arguments(parser):
     add("--lr", type=float, metavar="RATE", help="first learning rate (the recipe's: default "
         "0.003, with --float 0.001; of another optimizer that one's: sgd 0.1, shift-adamax 2^-10, "
         "shift-adamax-code 2^-6, bop 0.0001)")  # fmt: skip
+    add("--unit", choices=UNITS, help="of texts: what is predicted (rnn: characters, otherwise "
+        "words)")  # fmt: skip
+    add("--vocabulary", type=int, metavar="N", help="of texts: words that are kept, the most "
+        "frequent ones (all; embedded-text 2000)")  # fmt: skip
+    add("--width", type=int, metavar="N", help="of texts: numbers of a token's vector (UNITS)")
+    add("--steps", type=int, metavar="N", help="of texts: steps of truncated backpropagation "
+        "through time (words 35, characters 100)")  # fmt: skip
+    add(
+        "--clip", type=float, metavar="NORM", help="of texts: the largest norm of all gradients (5)"
+    )
+    add("--dropout", type=float, metavar="P", help="of texts: the probability of dropping what is "
+        "not recurrent (the recipe's: 0)")  # fmt: skip
     add("--seed", type=int, metavar="N", help="of weights, order, dropout, flips and crops (0)")
     add("--weights", metavar="BITS", help="of each weight, 1 to 8, or a quantizer's name, as "
         "log:4 or ternary, see bitnet plot quantizers (1)")  # fmt: skip

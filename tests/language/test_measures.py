@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from language_models import Fading
 
-from bitnet import InputError, Tensor
-from bitnet.language import bits_per_character, detach, evaluate_language, generate, perplexity
+from bitnet import InputError
+from bitnet.language import bits_per_character, evaluate_language, generate, perplexity
 from bitnet.vocabulary import Vocabulary
 
 IDS = np.random.default_rng(0).integers(0, 5, 40).astype(np.int32)
@@ -26,7 +26,7 @@ def test_the_measures():
 
 def by_hand(model, ids):
     """-mean(log p) of a text, one token after the other."""
-    state, total = model.start(1), 0.0
+    state, total = None, 0.0
     for token, following in itertools.pairwise(ids):
         scores, state = model(np.array([[token]]), state)
         row = scores.data[0].astype(np.float64)
@@ -59,32 +59,17 @@ def test_a_text_shorter_than_the_batch():
         evaluate_language(model, IDS[:1])
 
 
-def test_a_state_is_detached_whatever_it_is_in():
-    h = Tensor([1.0], requires_grad=True) * 2.0
-    (a, (b, none)), by_name = detach(([h], (h, None))), detach({"h": h, "n": np.ones(2)})
-    for part in (a[0], b, by_name["h"]):
-        assert part.data is h.data
-        assert part.creator is None
-        assert not part.requires_grad
-    assert none is None
-    assert type(a) is list
-    assert by_name["n"].tolist() == [1, 1]
-
-
 class Fixed:
     """The same scores behind everything; it counts what it read."""
 
     def __init__(self, scores):
         self.scores, self.read = np.float32(scores), []
 
-    def start(self, batch):
-        assert batch == 1
-        return 0
-
     def __call__(self, ids, state):
         assert ids.shape == (len(ids), 1)
+        assert state == (len(self.read) or None)
         self.read += ids[:, 0].tolist()
-        return np.repeat(self.scores[None], len(ids), axis=0), state + len(ids)
+        return np.repeat(self.scores[None], len(ids), axis=0), len(self.read)
 
 
 def drawn(scores, count=2000, **more):

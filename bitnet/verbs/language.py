@@ -1,0 +1,174 @@
+"""What `bitnet evaluate` and `bitnet predict` do with a language model."""
+
+import sys
+import time
+
+import numpy as np
+
+from bitnet.archive import to_json
+from bitnet.data import TEXTS
+from bitnet.errors import InputError
+from bitnet.language import bits_per_character, evaluate_language, generate, perplexity
+from bitnet.language.experiment import load_language, read_corpus, says_language
+from bitnet.verbs.options import check_number
+from bitnet.verbs.train_language import measure_of
+
+__all__ = ["evaluate_text", "measure_text", "opened_language", "predict_text"]
+
+MAX_PROMPT = 1 << 20  # bytes of standard input
+
+
+def opened_language(path):
+    """The language model of a file, or None if it is of images.
+
+    Parameters
+    ----------
+    path : str or path
+        What `bitnet train` wrote.
+
+    Returns
+    -------
+    TrainedLanguage or None
+
+    Raises
+    ------
+    InputError
+        If the file is none, or damaged.
+    OSError
+        If it cannot be read.
+
+    Examples
+    --------
+    >>> try:
+    ...     opened_language(__file__)
+    ... except InputError as error:
+    ...     print(str(error).partition(": ")[2])
+    not a file of bitnet, or its end is cut off; expected a net
+    """
+    return load_language(path) if says_language(path) else None
+
+
+def evaluate_text(net, args):
+    """Print the measures of a language model on a test text, and its speed.
+
+    Parameters
+    ----------
+    net : TrainedLanguage
+        What to measure.
+    args : argparse.Namespace
+        Of `bitnet evaluate`.
+
+    Examples
+    --------
+    `bitnet evaluate lstm-300-ptb.checkpoint` calls it.
+
+    >>> evaluate_text.__name__
+    'evaluate_text'
+    """
+    data = args.data or net.settings["data"]
+    if data not in TEXTS:
+        raise InputError(f"--data is {data}; {args.file} is a language model, and expected one of "
+                         f"{', '.join(TEXTS)}")  # fmt: skip
+    folder = args.folder or (net.settings["folder"] if data == net.settings["data"] else None)
+    asked = {**net.settings, "data": data, "folder": folder, "limit": args.limit}
+    corpus = read_corpus(asked, net.vocabulary)
+    steps, batch = net.settings["steps"], args.batch or net.settings["batch"]
+    figures = {"file": str(args.file), "data": data}
+    figures |= measure_text(net, corpus.test, batch, steps)
+    if args.json:
+        print(to_json(figures))
+        return
+    name, value = measure_of(net.unit, figures["loss"])
+    print(f"{args.file}: {name} {value:.4f} on {figures['tokens']} {net.unit} of {data}")
+    print(f"{figures['unknown']:.2%} of them are not in the vocabulary")
+    print(f"{figures['tokens_per_second']:,.0f} {net.unit} a second, {batch} texts at once")
+
+
+def measure_text(net, ids, batch=20, steps=35):
+    """The measures of a language model on a text, and its speed.
+
+    Parameters
+    ----------
+    net : TrainedLanguage
+        What to measure.
+    ids : numpy.ndarray
+        The text, in numbers of its vocabulary.
+    batch, steps : int, optional
+        As for `evaluate_language`.
+
+    Returns
+    -------
+    dict
+        tokens (how many are predicted), loss (nats a token), perplexity, bits (a token), unknown
+        (the share of "<unk>") and tokens_per_second.
+
+    Examples
+    --------
+    >>> from bitnet.language.experiment import LanguageExperiment, TrainedLanguage
+    >>> experiment = LanguageExperiment({"net": "rnn:8", "limit": 100})
+    >>> corpus, settings = experiment.corpus, experiment.settings
+    >>> net = TrainedLanguage(experiment.model, corpus.vocabulary, settings)
+    >>> measure_text(net, corpus.test)["tokens"]
+    99
+    """
+    start_s = time.perf_counter()
+    loss = evaluate_language(net.model, ids, batch, steps)
+    elapsed_s = time.perf_counter() - start_s
+    unknown = net.vocabulary.encode(["<unk>"])[0]
+    return {
+        "tokens": len(ids) - 1,
+        "loss": loss,
+        "perplexity": perplexity(min(loss, 700.0)),
+        "bits": bits_per_character(loss),
+        "unknown": float((ids[1:] == unknown).mean()),
+        "tokens_per_second": (len(ids) - 1) / elapsed_s,
+    }
+
+
+def predict_text(net, args):
+    """Print each text that is given, and how the language model goes on.
+
+    Parameters
+    ----------
+    net : TrainedLanguage
+        What draws the tokens.
+    args : argparse.Namespace
+        Of `bitnet predict`.
+
+    Examples
+    --------
+    `bitnet predict lstm-300-ptb.checkpoint "the sea" --count 20` calls it.
+
+    >>> predict_text.__name__
+    'predict_text'
+    """
+    count = 100 if args.count is None else args.count
+    temperature = 0.8 if args.temperature is None else args.temperature
+    check_number("count", count, 0, 10**6)
+    if not 0 <= temperature <= 1000:
+        raise InputError(f"--temperature is {temperature}; expected a number from 0 to 1000")
+    check_number("seed", args.seed or 0, 0, 2**32)
+    if args.top != 1 or args.invert:
+        raise InputError(f"--{'invert' if args.invert else 'top'} is of images; leave it out")
+    rows, rng = [], np.random.default_rng(args.seed or 0)
+    for text in args.inputs:
+        prompt = _standard_input() if text == "-" else text
+        start = net.vocabulary.split(prompt)
+        drawn = generate(net.model, net.vocabulary, prompt, count, rng, temperature)
+        whole = net.vocabulary.join([*start, *drawn])
+        rows.append({"input": text, "text": whole})
+        if not args.json:
+            print(whole)
+    if args.json:
+        print(to_json(rows))
+
+
+def _standard_input():
+    """The text in standard input, without the end of its last line."""
+    content = sys.stdin.buffer.read(MAX_PROMPT + 1)
+    if len(content) > MAX_PROMPT:
+        raise InputError(f"standard input: more than the {MAX_PROMPT} bytes that are read")
+    try:
+        return content.decode().removesuffix("\n")
+    except UnicodeDecodeError as error:
+        raise InputError(f"standard input: byte {error.start} is no UTF-8") from None

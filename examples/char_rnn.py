@@ -1,0 +1,172 @@
+"""The next character: a recurrent net in float and in a few bits, and texts that it writes.
+
+    python examples/char_rnn.py                     three plays by Shakespeare, float and 4/4 bits
+    python examples/char_rnn.py --data ptb --units 2048 --bits float,4/4,3/3
+    python examples/char_rnn.py --quick             small nets, a part of the plays
+
+The second paper's net (arXiv 1609.07061, section 4.5) is one layer of 2048 rectified units on the
+Penn Treebank.  It states no optimizer and no more; here it is Adam with truncated backpropagation
+through time, and a rate that is halved when the validation text gains nothing.  Bits are those of
+the weights and of the inputs of all products, the state among them.
+"""
+
+import argparse
+import json
+import pathlib
+import re
+from functools import partial
+
+import numpy as np
+from tqdm import tqdm
+
+import bitnet
+from bitnet import schedules
+from bitnet.archive import check_writable, replacing
+from bitnet.checkpoint import read_checkpoint
+from bitnet.data import TEXTS, load_corpus
+from bitnet.language import bits_per_character, evaluate_language, fit_language, generate
+from bitnet.language_models import language_model
+from bitnet.vocabulary import Vocabulary
+
+ROW = "{:>6} {:>8} {:>8} {:>8} {:>9} {:>8} {:>8}"
+
+
+def net(bits, count, args):
+    """The net of so many bits, with the generator of its weights, which draws all else too."""
+    rng = np.random.default_rng(args.seed)
+    sizes = {"kind": args.kind, "width": args.width, "units": args.units, "layers": args.layers}
+    if bits != "float":
+        weights, activations = map(int, bits.split("/"))
+        sizes |= {"weights": weights, "activations": activations}
+    if args.kind == "rnn":
+        sizes["activation"] = "relu"
+    return language_model(count, rng, **sizes, dropout=args.dropout), rng
+
+
+def train(model, rng, corpus, args, path):
+    """Train, print a line an epoch, and keep the epoch that is best on the validation text."""
+    adam, schedule = bitnet.Adam(model.parameters(), args.lr), schedules.Plateau(args.lr)
+    training, best, done = (model, adam, schedule, rng), None, 0
+    settings = {name: value for name, value in vars(args).items() if name not in NOT_OF_TRAINING}
+    if args.resume and path.exists():
+        done = bitnet.load_checkpoint(path, *training, settings)
+        best = read_checkpoint(path).notes["best"]
+        print(f"{path}: {done} epochs are done")
+    print(ROW.format("epoch", "loss", "valid.", "test", "rate", "flips", "seconds"))
+    numbers = args.epochs, args.batch, args.steps, rng, args.clip, done
+    bar = partial(tqdm, leave=False, disable=None)
+    for epoch in fit_language(model, corpus, adam, schedule, *numbers, bar):
+        valid, test = map(bits_per_character, (epoch.valid_loss, epoch.test_loss))
+        print(ROW.format(epoch.epoch, f"{epoch.loss:.4f}", f"{valid:.4f}", f"{test:.4f}",
+                         f"{epoch.learning_rate:.2e}", f"{epoch.flip_ratio:.2%}",
+                         f"{epoch.seconds:.1f}"), flush=True)  # fmt: skip
+        better = best is None or valid < best["valid"]
+        best = {"epoch": epoch.epoch, "valid": valid, "test": test} if better else best
+        notes = {"vocabulary": corpus.vocabulary.header(), "best": best}
+        for file in [path] + [best_of(path)] * better:
+            bitnet.save_checkpoint(file, epoch.epoch, *training, settings, notes)
+    return best
+
+
+def best_of(path):
+    return path.with_suffix(".best.npz")
+
+
+def reload(bits, path, args):
+    """The net and the vocabulary of a file of `train`, with nothing taken from the training."""
+    file = read_checkpoint(path)
+    vocabulary = Vocabulary.from_header(file.notes["vocabulary"])
+    model, _ = net(bits, len(vocabulary), args)
+    model.load_state_dict(file.model)
+    return model, vocabulary
+
+
+def main():
+    args = arguments()
+    paths = {bits: pathlib.Path(f"{args.out}_{bits.replace('/', '')}.npz") for bits in args.bits}
+    for path in [*paths.values()] + ([args.json] if args.json else []):
+        check_writable(path)
+    if args.threads is not None:
+        bitnet.set_num_threads(args.threads)
+    corpus = load_corpus(args.data, args.folder, "characters")
+    corpus = corpus.first(100_000, 5000) if args.quick else corpus
+    count, rows = len(corpus.vocabulary), []
+    print(f"{args.kind} of {args.layers} x {args.units} units on {args.data}: {len(corpus.train)} "
+          f"characters, {count} different")  # fmt: skip
+    for bits, path in paths.items():
+        print(f"\n{bits}: bits of weights and activations" if bits != "float" else "\nin float")
+        model, rng = net(bits, count, args)
+        best = train(model, rng, corpus, args, path)
+        model, vocabulary = reload(bits, best_of(path), args)
+        loss = evaluate_language(model, corpus.test, args.batch, args.steps)
+        if bits_per_character(loss) != best["test"]:
+            raise SystemExit("error: the reloaded net is not the trained one; please report this")
+        draw = np.random.default_rng(args.seed)
+        drawn = generate(model, vocabulary, args.prompt, args.count, draw, args.temperature)
+        print(f"it goes on:\n{args.prompt}{''.join(drawn)}")
+        rows.append({"bits": bits, **best})
+
+    print("\nbits per character, weights/activations\n bits  valid.   test  epoch")
+    for row in rows:
+        print("{bits:>5} {valid:7.4f} {test:7.4f} {epoch:5}".format(**row))
+    if args.json:
+        with replacing(args.json) as file:
+            file.write(json.dumps({"settings": vars(args), "rows": rows}, indent=1).encode())
+
+
+def bits_list(text):
+    """The bits that "float,4/4,3/3" stands for."""
+    if not re.fullmatch(r"(float|[1-8]/[1-8])(,(float|[1-8]/[1-8])){0,20}", text):
+        raise argparse.ArgumentTypeError(f"{text!r}; expected float or WEIGHTS/ACTIVATIONS, ...")
+    return list(dict.fromkeys(text.split(",")))
+
+
+NOT_OF_TRAINING = ("threads", "out", "resume", "json", "prompt", "count", "temperature", "folder",
+                   "bits")  # fmt: skip
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    add = parser.add_argument
+    add("--data", choices=TEXTS, default="embedded-text", help="text (embedded-text)")
+    add("--folder", help="of ptb.train.txt and the others (BITNET_DATA/text)")
+    add("--bits", type=bits_list, default=["float", "4/4"], help="of weights and activations "
+        "(float,4/4)")  # fmt: skip
+    add("--kind", choices=("rnn", "lstm", "gru"), default="rnn", help="of the layers (rnn)")
+    add("--units", type=int, help="of each layer (512; quick: 64)")
+    add("--layers", type=int, default=1, help="how many (1)")
+    add("--width", type=int, help="numbers of a character's vector (64; quick: 32)")
+    add("--dropout", type=float, default=0.0, help="probability of dropping an input (0)")
+    add("--epochs", type=int, help="passes over the text (20; quick: 2)")
+    add("--batch", type=int, help="streams (50; quick: 20)")
+    add("--steps", type=int, help="of backpropagation through time (100; quick: 25)")
+    add("--lr", type=float, default=2e-3, help="first learning rate (0.002)")
+    add("--clip", type=float, default=5.0, help="largest norm of all gradients (5)")
+    add("--seed", type=int, default=0, help="of weights, pieces and samples (0)")
+    add("--threads", type=int, help="threads of the kernels and of the BLAS (all cores)")
+    add("--prompt", default="The ", help="beginning of the samples ('The ')")
+    add("--count", type=int, default=300, help="characters of a sample (300)")
+    add("--temperature", type=float, default=0.7, help="of the samples (0.7)")
+    add("--out", help="beginning of the files' names (char_rnn; quick: char_rnn_quick)")
+    add("--resume", action="store_true", help="go on from the files")
+    add("--quick", action="store_true", help="20 000 characters, 2 epochs: does everything work?")
+    add("--json", help="file for the figures of the closing table")
+    args = parser.parse_args()
+    defaults = {"units": (512, 64), "width": (64, 32), "epochs": (20, 2), "batch": (50, 20),
+                "steps": (100, 25), "out": ("char_rnn", "char_rnn_quick")}  # fmt: skip
+    for name, pair in defaults.items():
+        if getattr(args, name) is None:
+            setattr(args, name, pair[args.quick])
+    ranges = {"units": (1, 1e5), "layers": (1, 20), "width": (1, 1e5), "dropout": (0, 0.95),
+              "epochs": (1, 1e9), "batch": (1, 1e5), "steps": (1, 1e5), "lr": (1e-9, 1e3),
+              "clip": (1e-6, 1e6), "seed": (0, 1e9), "threads": (1, 1024), "count": (0, 1e6),
+              "temperature": (0, 1e3)}  # fmt: skip
+    for name, (least, most) in ranges.items():
+        given = getattr(args, name)
+        if given is not None and not least <= given <= most:
+            parser.error(f"--{name} is {given}; expected a number from {least:g} to {most:g}")
+    return args
+
+
+if __name__ == "__main__":
+    bitnet.run(main)
