@@ -13,6 +13,7 @@ from bitnet import kernels
 from bitnet.errors import InputError
 from bitnet.functions.linear import GRADIENTS, check_gradient_rule
 from bitnet.kernels import Bits, Planes, Quantized
+from bitnet.parameter import Parameter
 from bitnet.quantizers import Quantizer
 from bitnet.quantizers.scales import scale_of
 from bitnet.tensor import Function, as_tensor
@@ -25,10 +26,12 @@ class QuantizeScaled(Function):
 
     takes_products = True
 
-    def __init__(self, quantizer, scale):
-        self.quantizer, self.scale = quantizer, scale
+    def __init__(self, quantizer, scale, planes=None):
+        self.quantizer, self.scale, self.planes = quantizer, scale, planes
 
     def forward(self, x):  # (..., N)
+        if self.planes is not None:  # of latent weights that have not changed since
+            return self.planes
         x = x / x.dtype.type(self.scale)
         if self.quantizer.smooth:
             self.slope = self.quantizer.slope(x)
@@ -45,7 +48,8 @@ class QuantizeScaled(Function):
 def quantize_scaled(x, quantizer, scale=None):
     """Numbers of a few bits at the size of x: `scale * q(x / scale)`.
 
-    The weights of layers without a batch norm.  Backward every gradient passes, as the papers
+    The weights of layers without a batch norm; those of a Parameter are packed and laid out once,
+    until an optimizer changes them.  Backward every gradient passes, as the papers
     let it for weights (smooth quantizers, as DoReFa's, have their slope), and the scale counts
     as a constant.
 
@@ -80,6 +84,14 @@ def quantize_scaled(x, quantizer, scale=None):
             f"quantize_scaled: got {x.data!r:.60} and {quantizer!r}; expected floats and one of "
             "bitnet.quantizers"
         )
+    if scale is None and isinstance(x, Parameter) and not quantizer.smooth:
+
+        def prepared(data):
+            planes = QuantizeScaled(quantizer, scale_of(data, quantizer)).forward(data)
+            return kernels.prepare(planes)
+
+        planes = x.derived(quantizer.name, prepared)
+        return QuantizeScaled(quantizer, None, planes)(x)
     if scale is None:
         scale = scale_of(x.data, quantizer)
     elif x.size and np.isnan(x.data.min()):

@@ -43,11 +43,12 @@ class FloatStates:
 
     def __init__(self, weight, batch, dtype):
         self.weight = weight
+        self.across = np.ascontiguousarray(weight.T)  # a BLAS multiplies few rows faster so
         self.room = np.empty((batch, len(weight)), dtype)
 
     def product(self, h):
         """h @ weight.T; overwritten by the next one."""
-        return np.matmul(h, self.weight.T, out=self.room)
+        return np.matmul(h, self.across, out=self.room)
 
     def start(self, h):
         """Begin the way back over the states h (T, B, H)."""
@@ -91,7 +92,8 @@ class FewBitStates:
     """
 
     def __init__(self, weight, quantizer, rule, rng):
-        self.weight, self.quantizer = kernels.prepare(weight), quantizer
+        self.weight = weight if weight.layouts else kernels.prepare(weight)
+        self.quantizer = quantizer
         self.rule, self.rng = rule, rng
         self.unit = quantizer.levels.unit * weight.unit
         self.codes = []
