@@ -14,7 +14,7 @@ from bitnet.errors import InputError
 from bitnet.module import check_state
 from bitnet.parameter import Parameter
 
-__all__ = ["SGD", "AdaMax", "Adam", "Optimizer"]
+__all__ = ["SGD", "AdaMax", "Adam", "Optimizer", "clip_gradients"]
 
 
 class Optimizer:
@@ -316,3 +316,51 @@ class AdaMax(Adam):
 
     def constants(self, parameter):
         return 1 - self.beta1, self.beta2, self.eps, 1 / (1 - self.beta1**self.steps)
+
+
+def clip_gradients(parameters, norm):
+    """Shrink all gradients together if their common norm is too large.
+
+    `g <- g min(1, norm / |g|)`, with |g| the root of the sum of the squares of all numbers of
+    all gradients (Pascanu et al., arXiv 1211.5063): a long sequence may have a gradient that
+    grows with each step back.
+
+    Parameters
+    ----------
+    parameters : iterable of Parameter
+        Those without a gradient are left out; gradients are changed in place.
+    norm : float
+        The largest norm, above 0.
+
+    Returns
+    -------
+    float
+        The norm before.
+
+    Raises
+    ------
+    InputError
+        If `norm` is not above 0, or a gradient holds NaN or infinity.
+
+    Examples
+    --------
+    >>> weight = Parameter([3.0, 0.0])
+    >>> weight.grad = np.float32([6.0, 8.0])
+    >>> clip_gradients([weight], 5.0)
+    10.0
+    >>> weight.grad
+    array([3., 4.], dtype=float32)
+    """
+    if not 0 < norm < math.inf:
+        raise InputError(f"clip_gradients: norm is {norm!r}; expected a number above 0")
+    grads = [p.grad for p in parameters if p.lazy_grad is not None]
+    found = math.sqrt(sum(float(np.vdot(grad, grad)) for grad in grads))
+    if not math.isfinite(found):
+        raise InputError(
+            "clip_gradients: the gradients hold NaN or infinity, or are too large for their type; "
+            "check the data, or lower the learning rate"
+        )
+    if found > norm:
+        for grad in grads:
+            grad *= grad.dtype.type(norm / found)
+    return found

@@ -50,10 +50,10 @@ class Parameter(Tensor):
     array([[ 1, -1]], dtype=int8)
     """
 
-    __slots__ = ("_signs", "bound", "is_binary", "lazy_grad", "step_scale")
+    __slots__ = ("_derived", "_signs", "bound", "is_binary", "lazy_grad", "step_scale")
 
     def __init__(self, data, bound=None, step_scale=1.0, is_binary=None):
-        self.lazy_grad = self._signs = None
+        self.lazy_grad = self._signs = self._derived = None
         super().__init__(
             np.array(Tensor(data, requires_grad=True).data, order="C"), requires_grad=True
         )
@@ -96,7 +96,7 @@ class Parameter(Tensor):
         >>> weight.data
         array([[-0.5, -1. ]], dtype=float32)
         """
-        self._signs = None
+        self._signs = self._derived = None
         if not self.data.flags.writeable:
             try:
                 self.data.flags.writeable = True
@@ -119,3 +119,32 @@ class Parameter(Tensor):
         """Keep the packed signs of the data, (M, K) uint64, until the data change."""
         self.data.flags.writeable = False
         self._signs = self.data, kernels.prepare(Bits(words, self.shape))
+
+    def derived(self, name, make):
+        """What is made of the data, kept until they change, and they are read-only until then.
+
+        Parameters
+        ----------
+        name : str
+            What it is.
+        make : callable
+            From the data.
+
+        Returns
+        -------
+        object
+            What `make(data)` gave, now or earlier.
+
+        Examples
+        --------
+        >>> weight = Parameter([[0.5, -1.0]])
+        >>> weight.derived("sum", np.sum)
+        np.float32(-0.5)
+        """
+        kept = self._derived
+        if kept is None or kept[0] is not self.data or self.data.flags.writeable:
+            self.data.flags.writeable = False
+            self._derived = kept = self.data, {}
+        if name not in kept[1]:
+            kept[1][name] = make(self.data)
+        return kept[1][name]

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import recurrent_cases
 
 import bitnet.functions as F  # noqa: N812
 from bitnet import Function, check_gradient, kernels
@@ -271,6 +272,7 @@ CASES = {
         ((dropped_signs, SIGNS), {"surrogate": dropped_by_hand, "batched": ()}),
     ],
 }  # fmt: skip
+CASES |= recurrent_cases.CASES
 
 
 def operations(parent=Function):

@@ -9,7 +9,7 @@ from bitnet.backend import array_module
 from bitnet.errors import InputError
 from bitnet.tensor import Function, Tensor
 
-__all__ = ["concatenate", "mean", "reshape", "sum", "transpose"]
+__all__ = ["concatenate", "mean", "reshape", "rows", "sum", "transpose"]
 
 
 class _Reduction(Function):
@@ -248,6 +248,52 @@ def transpose(x, *axes):
     (3, 1)
     """
     return Transpose(axes)(x)
+
+
+class Rows(Function):
+    """x[index] along the first axis."""
+
+    def __init__(self, index):
+        self.index = index
+
+    def forward(self, x):
+        self.x = x
+        return x[self.index]
+
+    def backward(self, grad_y):
+        grad = array_module(grad_y).zeros_like(self.x)
+        grad[self.index] = grad_y
+        return grad
+
+
+def rows(x, index):
+    """One row along the first axis, or some that follow each other.
+
+    Parameters
+    ----------
+    x : Tensor
+        At least one axis.
+    index : int or slice
+        Which; of an int the axis is left out.
+
+    Returns
+    -------
+    Tensor
+        A view of x.
+
+    Raises
+    ------
+    InputError
+        If there is no such row.
+
+    Examples
+    --------
+    >>> rows(Tensor([1.0, 2.0, 3.0]), slice(1, 3)).data
+    array([2., 3.], dtype=float32)
+    """
+    if x.ndim == 0 or (isinstance(index, int) and not -len(x) <= index < len(x)):
+        raise InputError(f"rows: index {index} for an array of shape {x.shape}")
+    return Rows(index)(x)
 
 
 Tensor.sum = sum

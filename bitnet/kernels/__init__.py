@@ -7,6 +7,16 @@ returns the same integers.  B rows of a batch, N inputs, M outputs, K words in a
 
 from bitnet.kernels import groups
 from bitnet.kernels.bits import WORD_BITS, Bits, Planes, words_for
+from bitnet.kernels.cells import (
+    add_rows,
+    affine,
+    gru_back,
+    gru_step,
+    lstm_back,
+    lstm_step,
+    rnn_back,
+    rnn_step,
+)
 from bitnet.kernels.codes import edge_codes, step_codes
 from bitnet.kernels.convolution import plane_conv, xnor_conv, xnor_conv_sign
 from bitnet.kernels.dispatch import implementation, using
@@ -56,6 +66,8 @@ __all__ = [
     "Thresholds",
     "Window",
     "add_patches",
+    "add_rows",
+    "affine",
     "ap2",
     "batch_norm_backward",
     "column_sums",
@@ -66,8 +78,12 @@ __all__ = [
     "gradient_of_filters",
     "gradient_of_images",
     "groups",
+    "gru_back",
+    "gru_step",
     "implementation",
     "keep_memory",
+    "lstm_back",
+    "lstm_step",
     "max_pool",
     "max_pool_backward",
     "max_pool_bits",
@@ -81,6 +97,8 @@ __all__ = [
     "prepare",
     "quantize",
     "rank",
+    "rnn_back",
+    "rnn_step",
     "set_num_threads",
     "signed_gemm",
     "split_planes",

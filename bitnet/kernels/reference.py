@@ -10,6 +10,17 @@ import numpy as np
 
 from bitnet.kernels.bits import WORD, Bits, Planes, words_for
 from bitnet.kernels.operands import Quantized
+from bitnet.kernels.reference_cells import (  # noqa: F401
+    add_rows,
+    affine,
+    gru_back,
+    gru_step,
+    lstm_back,
+    lstm_step,
+    rnn_back,
+    rnn_step,
+)
+from bitnet.kernels.reference_rules import DIRECTIONS, ap2, flip  # noqa: F401
 
 
 def pack(x):
@@ -315,15 +326,6 @@ def _running_total(terms):
     return np.add.accumulate(terms, axis=0, dtype=np.float64)[-1:].sum(axis=0).astype(terms.dtype)
 
 
-def ap2(x):
-    """sign(x) * 2**round(log2 |x|); zeros and what is not finite stay."""
-    fraction, exponent = np.frexp(x)  # |x| = fraction * 2**exponent, 1/2 <= fraction < 1
-    up = abs(fraction) >= np.float64(0.5) ** 0.5  # the float64 next above sqrt(1/2)
-    with np.errstate(all="ignore"):
-        powers = np.copysign(np.ldexp(x.dtype.type(1), exponent - 1 + up), x)
-    return np.where(np.isfinite(x) & (x != 0), powers, x)
-
-
 def update(rule, weight, grad, state, constants, bound, words):
     """w <- clip(w - direction, -bound, bound) in place; the new signs into words.
 
@@ -333,7 +335,7 @@ def update(rule, weight, grad, state, constants, bound, words):
     grad = grad if isinstance(grad, np.ndarray) else grad.array()
     rate, *constants = (weight.dtype.type(c) for c in constants)
     if rule == "bop":
-        _flip(weight, grad, *state, rate, *constants)
+        flip(weight, grad, *state, rate, *constants)
     else:
         weight -= rate * DIRECTIONS[rule](grad, *state, *constants)
     if bound is not None:
@@ -346,55 +348,3 @@ def update(rule, weight, grad, state, constants, bound, words):
     flips = int(np.bitwise_count(words ^ new).sum(dtype=np.int64))
     words[...] = new
     return flips
-
-
-def _sgd(g, velocity, momentum, nesterov):
-    """v <- momentum v + g; v, or g + momentum v."""
-    velocity *= momentum
-    velocity += g
-    return g + momentum * velocity if nesterov else velocity
-
-
-def _adam(g, m, v, rest1, rest2, correction2, eps, correction1):
-    """m <- m + (1 - b1) (g - m), v <- v + (1 - b2) (g^2 - v); m / (sqrt(v) c2 + eps) c1."""
-    m += rest1 * (g - m)
-    v += rest2 * (g * g - v)
-    return m / (np.sqrt(v) * correction2 + eps) * correction1
-
-
-def _adamax(g, m, u, rest1, beta2, eps, correction1):
-    """m <- m + (1 - b1) (g - m), u <- max(b2 u, |g|); m / (u + eps) c1."""
-    m += rest1 * (g - m)
-    np.maximum(beta2 * u, abs(g), out=u)
-    return m / (u + eps) * correction1
-
-
-def _shift_adamax(g, m, v, rest1, beta2, eps):
-    """m <- m + (1 - b1) (g - m), v <- max(b2 v, |g|); m / AP2(v + eps), and 0 for 0 / 0."""
-    m += rest1 * (g - m)
-    np.maximum(beta2 * v, abs(g), out=v)
-    power = ap2(v + eps)
-    return np.divide(m, power, out=np.zeros_like(m), where=power != 0)
-
-
-def _shift_adamax_code(g, m, v, rest1, beta2, eps):
-    """As `_shift_adamax`, but v <- AP2(max(b2 v, |g|)) + eps stays in the state; m / v."""
-    m += rest1 * (g - m)
-    np.add(ap2(np.maximum(beta2 * v, abs(g))), eps, out=v)
-    return m / v
-
-
-def _flip(weight, g, m, rate, threshold):
-    """m <- m + rate (g - m); w <- -w where m w > threshold."""
-    m += rate * (g - m)
-    weight[m * weight > threshold] *= -1
-    weight[np.isnan(m)] = np.nan
-
-
-DIRECTIONS = {
-    "sgd": _sgd,
-    "adam": _adam,
-    "adamax": _adamax,
-    "shift_adamax": _shift_adamax,
-    "shift_adamax_code": _shift_adamax_code,
-}

@@ -3,6 +3,16 @@
 Importing this package imports Numba; `bitnet.kernels` does so at the first kernel call.
 """
 
+from bitnet.kernels.cpu.cells import (
+    add_rows,
+    affine,
+    gru_back,
+    gru_step,
+    lstm_back,
+    lstm_step,
+    rnn_back,
+    rnn_step,
+)
 from bitnet.kernels.cpu.codes import edge_codes, split_codes, step_codes
 from bitnet.kernels.cpu.conv import xnor_conv, xnor_conv_sign
 from bitnet.kernels.cpu.conv_backward import gradient_of_filters, gradient_of_images
@@ -40,6 +50,8 @@ from bitnet.kernels.reference import count_flips
 
 __all__ = [
     "add_patches",
+    "add_rows",
+    "affine",
     "ap2",
     "batch_norm_backward",
     "column_sums",
@@ -48,8 +60,12 @@ __all__ = [
     "edge_codes",
     "gradient_of_filters",
     "gradient_of_images",
+    "gru_back",
+    "gru_step",
     "level",
     "level_reason",
+    "lstm_back",
+    "lstm_step",
     "max_pool",
     "max_pool_backward",
     "max_pool_bits",
@@ -63,6 +79,8 @@ __all__ = [
     "prepare",
     "quantize",
     "rank",
+    "rnn_back",
+    "rnn_step",
     "signed_gemm",
     "signed_rows",
     "split_codes",

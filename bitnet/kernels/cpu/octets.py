@@ -132,7 +132,7 @@ def signed(weight):
     return (u ^ np.uint8(128)).view(np.int8), gain, base + 128 * gain  # u = s + 128
 
 
-def _kept(weight, name, make):
+def kept(weight, name, make):
     """What is laid out of weights, kept where they keep layouts."""
     if weight.layouts is None:
         return make()
@@ -159,7 +159,7 @@ def product(x, weight):
         rows, *affine = signed(weight)
         return _panels(rows), rows.sum(axis=1, dtype=np.int32), *affine
 
-    panels, row_sums, gain, base = _kept(weight, "bytes", laid_out)
+    panels, row_sums, gain, base = kept(weight, "bytes", laid_out)
     (x_gain, x_base), (batch, n), m = form(x), x.shape, weight.shape[0]
     u = unsigned(x)
     left = np.zeros((batch + ROWS, 4 * panels.shape[1]), np.uint8)
@@ -190,7 +190,7 @@ def convolve(x, weight, window):
         ones = np.ones((1 if base else 0, n), np.int8)
         return _panels(np.concatenate([rows, ones])), by_tap, gain, base
 
-    panels, by_tap, gain, base = _kept(weight, "bytes of a convolution", laid_out)
+    panels, by_tap, gain, base = kept(weight, "bytes of a convolution", laid_out)
     x_gain, x_base = form(x)
     inside, of = window.classes(*size)
     counted = np.ones_like(inside) if window.border else inside

@@ -95,22 +95,27 @@ def _multiply_by_floats(numbers, pixels, sums, y):
                 y[i + r, j] = sums[r, j]
 
 
-def byte_rows(numbers, pixels, scales, gain=2, base=-255):
-    """The rows of scale * (numbers @ (gain pixels + base)): numbers (R, B) to 127, pixels (B, N).
+def fours(pixels):
+    """Four rows of bytes (B, N) side by side: (B / 4, N or more, 4)."""
+    count = -(-len(pixels) // 4)
+    padded = _padded(pixels, 4 * count)
+    return np.ascontiguousarray(padded.reshape(count, 4, padded.shape[1]).transpose(0, 2, 1))
 
-    Returns a function that writes the rows from start to stop into y, float32.
+
+def byte_rows(numbers, columns, scales, gain=2, base=-255):
+    """The rows of scale * (numbers @ (gain pixels + base)): numbers (R, B) to 127.
+
+    columns are the `fours` of pixels (B, N).  Returns a function that writes the rows from start
+    to stop into y, float32.
     """
-    batch, fours = len(pixels), -(-len(pixels) // 4)
-    padded = _padded(pixels, 4 * fours)
-    padded = np.ascontiguousarray(padded.reshape(fours, 4, padded.shape[1]).transpose(0, 2, 1))
     totals = numbers.sum(axis=1, dtype=np.int32)
-    left = np.zeros((len(numbers) + ROWS, 4 * fours), np.int8)
-    left[: len(numbers), :batch] = numbers
+    left = np.zeros((len(numbers) + ROWS, 4 * len(columns)), np.int8)
+    left[: len(numbers), : numbers.shape[1]] = numbers
 
     def rows(start, stop, y):
-        sums = np.empty((ROWS, padded.shape[1]), np.int32)
+        sums = np.empty((ROWS, columns.shape[1]), np.int32)
         affine = np.int32(gain), np.int32(base)
-        part = left[start:], padded, *affine, totals[start:stop], scales[start:stop]
+        part = left[start:], columns, *affine, totals[start:stop], scales[start:stop]
         _multiply(*part, sums, y)
 
     return rows

@@ -9,6 +9,7 @@ numbers with pixels, planes    with AVX-512 vpdpbusd and FMA, else the BLAS  `pi
 """
 
 import math
+from functools import partial
 
 import numpy as np
 
@@ -171,10 +172,11 @@ def signed_rows(x, signs):
         return pixels.float_pixel_rows(x, signs), pixels.FLOAT_MACS_PER_NS
     affine = octets.form(signs) if getattr(signs, "scale", 1) == 1 else None
     if by_bytes and quantized and affine:
-        numbers = octets.unsigned(signs)
-        return pixels.byte_rows(x.values, numbers, x.scales, *affine), pixels.MACS_PER_NS
+        columns = _kept(signs, "columns", lambda: pixels.fours(octets.unsigned(signs)))
+        return pixels.byte_rows(x.values, columns, x.scales, *affine), pixels.MACS_PER_NS
     if not quantized:
-        factor = signs.numbers(x.dtype) if isinstance(signs, Planes) else _numbers(signs, x.dtype)
+        make = signs.numbers if isinstance(signs, Planes) else partial(_numbers, signs)
+        factor = _kept(signs, f"as {x.dtype}", lambda: make(x.dtype))
         return lambda i, j, y: np.matmul(x[i:j], factor, out=y), np.inf
     dtype = exact_float(x, signs)
     factor, scale = _numbers(signs, dtype), np.float32(getattr(signs, "scale", 1))
@@ -184,6 +186,12 @@ def signed_rows(x, signs):
         np.multiply(sums * x.scales[start:stop, None], scale, out=y)
 
     return rows, np.inf
+
+
+def _kept(x, name, make):
+    """What is laid out of Planes, kept where they keep layouts; of all else made anew."""
+    kept = isinstance(x, Planes) and x.layouts is not None
+    return octets.kept(x, name, make) if kept else make()
 
 
 def exact_float(x, signs):

@@ -1,0 +1,174 @@
+"""Cases of `test_gradients` for embeddings, scaled products and recurrent layers."""
+
+import functools
+
+import numpy as np
+
+import bitnet.functions as F  # noqa: N812
+from bitnet.quantizers import DoReFa, Linear, Uniform
+
+RNG = np.random.default_rng(1)
+T, B, N, H = 4, 3, 5, 6
+THREE_BITS = np.arange(-7, 8, 2) / 7
+IDS = np.array([[0, 3], [3, 3]])
+TABLE = RNG.standard_normal((4, 5))
+X, STATE, CELL = (RNG.standard_normal(shape) for shape in ((T, B, N), (B, H), (B, H)))
+GATES = {"rnn": 1, "lstm": 4, "gru": 3}
+STATES = {"rnn": [STATE], "lstm": [STATE, CELL], "gru": [STATE]}
+
+
+def operands(kind, few=False):
+    """x, weight, state_weight, bias and states; of few bits on the grids of the quantizers."""
+    rows = GATES[kind] * H
+    draw = functools.partial(RNG.choice, THREE_BITS) if few else RNG.standard_normal
+    scale = 0.5 if few else 0.4
+    weights = draw((rows, N)) * scale, draw((rows, H)) * scale
+    return draw((T, B, N)), *weights, RNG.standard_normal(rows), *STATES[kind]
+
+
+def outputs(y, states):
+    """All that a layer gives, in one Tensor."""
+    for i, state in enumerate(states, 2):
+        y = y + state * float(i)
+    return y
+
+
+def of_floats(kind, **options):
+    def run(x, weight, state_weight, bias, *states):
+        function = getattr(F, kind)
+        return outputs(*function(x, weight, state_weight, bias, states, **options))
+
+    return (run, *operands(kind)), {"batched": (), "tolerance": 1e-5}
+
+
+def straight(x, bits=3):
+    return F.quantize(x, Uniform(bits), straight=True)
+
+
+def weights_of(w):
+    return F.quantize_scaled(w, Uniform(3), scale=0.5)
+
+
+def of_few_bits(kind, quantizer, **options):
+    """The steps of a layer one by one, with `slope * h + constant` for q(h)."""
+    given = operands(kind, few=True)
+
+    def run(x, weight, state_weight, bias, *states):
+        few = straight(x), weights_of(weight), weights_of(state_weight)
+        layer = functools.partial(getattr(F, kind), quantizer=quantizer, **options)
+        return outputs(*layer(*few, bias, states))
+
+    constants = []
+    steps = stepwise(kind, options.get("activation"))
+    steps(*given, lambda h, t: constants.append(pretended(quantizer, h)) or constants[t])
+
+    def surrogate(*inputs):
+        return steps(*inputs, lambda h, t: constants[t])
+
+    return (run, *given), {"surrogate": surrogate, "batched": (), "tolerance": 1e-5}
+
+
+def pretended(quantizer, h):
+    """(slope, constant) of q around h."""
+    slope = quantizer.slope(h.data)
+    return slope, quantizer.values(h.data) - slope * h.data
+
+
+def stepwise(kind, activation):
+    def run(x, weight, state_weight, bias, *states_and_lines):
+        *states, lines = states_and_lines
+        x, weight, state_weight, bias, *states = map(F_tensor, (x, weight, state_weight, bias,
+                                                                *states))  # fmt: skip
+        ys = []
+        for t in range(T):
+            slope, constant = lines(states[0], t)
+            seen = states[0] * slope + constant
+            z = F.linear(F.rows(x, t), weight, bias)
+            product = seen @ state_weight.T
+            if kind == "gru":
+                states = [gru(z, product, states[0])]
+            elif kind == "lstm":
+                states = lstm(z + product, states[1])
+            else:
+                states = [F.relu(z + product) if activation == "relu" else tanh(z + product)]
+            ys.append(F.reshape(states[0], 1, B * H))
+        y = F.reshape(F.concatenate(*ys), T, B, H)
+        return outputs(y, states)
+
+    return run
+
+
+def F_tensor(x):  # noqa: N802
+    from bitnet.tensor import as_tensor
+
+    return as_tensor(x)
+
+
+def tanh(v):
+    """By a plain recurrent layer of one step without a state."""
+    n = v.shape[1]
+    y, _ = F.rnn(F.reshape(v, 1, *v.shape), np.eye(n), np.zeros((n, n)), np.zeros(n))
+    return F.rows(y, 0)
+
+
+def logistic(v):
+    return tanh(v * 0.5) * 0.5 + 0.5
+
+
+def parts(v, count):
+    v = v.T
+    return [F.rows(v, slice(k * H, (k + 1) * H)).T for k in range(count)]
+
+
+def lstm(v, c):
+    i, f, g, o = parts(v, 4)
+    c = logistic(f) * c + logistic(i) * tanh(g)
+    return [logistic(o) * tanh(c), c]
+
+
+def gru(z, p, h):
+    (r, u, n), (to_r, to_u, to_n) = parts(z, 3), parts(p, 3)
+    r, u = logistic(r + to_r), logistic(u + to_u)
+    n = tanh(n + r * to_n)
+    return n + u * (h - n)
+
+
+def smooth_weights(w):
+    return F.unpack(F.quantize_scaled(w, DoReFa(3), scale=0.7), np.float64)
+
+
+def dorefa_surrogate(w):
+    t = tanh(w / 0.7)
+    return t * (0.7 / float(abs(np.tanh(TABLE / 0.7)).max()))
+
+
+CASES = {
+    "Embedding": [((lambda w: F.embedding(IDS, w), TABLE), {"batched": ()})],
+    "Rows": [
+        ((lambda x: F.rows(x, -1), X), {"batched": ()}),
+        ((lambda x: F.rows(x, slice(1, 3)), X), {}),
+    ],
+    "QuantizeScaled": [
+        ((lambda w: F.unpack(weights_of(w), np.float64), TABLE), {"surrogate": lambda w: w}),
+        ((smooth_weights, TABLE), {"surrogate": dorefa_surrogate, "batched": ()}),
+    ],
+    "ScaledLinear": [
+        ((lambda x, w, b: F.scaled_linear(straight(x), weights_of(w), b),
+          RNG.choice(THREE_BITS, (2, 3, 70)), RNG.choice(THREE_BITS, (4, 70)) / 2,
+          RNG.standard_normal(4)),
+         {"surrogate": lambda x, w, b: F.reshape(
+             F.linear(F.reshape(x, x.shape[0] * 3, 70), w, b), x.shape[0], 3, 4)}),
+        ((lambda x, w, b: F.scaled_linear(straight(x, 1), weights_of(w), b),
+          RNG.choice([-1.0, 1.0], (3, 70)), RNG.choice(THREE_BITS, (4, 70)) / 2,
+          RNG.standard_normal(4)), {"surrogate": F.linear}),
+    ],
+    "RNN": [
+        of_floats("rnn"),
+        of_floats("rnn", activation="relu"),
+        of_few_bits("rnn", Uniform(3)),
+        of_few_bits("rnn", Linear(3, 0.5, signed=False), activation="relu"),
+    ],
+    "LSTM": [of_floats("lstm"), of_few_bits("lstm", Uniform(4, 0.5)),
+             of_few_bits("lstm", Uniform(1))],
+    "GRU": [of_floats("gru"), of_few_bits("gru", Uniform(4, 0.5))],
+}  # fmt: skip
