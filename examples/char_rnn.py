@@ -6,8 +6,9 @@
 
 The second paper's net (arXiv 1609.07061, section 4.5) is one layer of 2048 rectified units on the
 Penn Treebank.  It states no optimizer and no more; here it is Adam with truncated backpropagation
-through time, and a rate that is halved when the validation text gains nothing.  Bits are those of
-the weights and of the inputs of all products, the state among them.
+through time, of few steps, as rectified units grow from step to step, and a rate that is halved
+when the validation text gains nothing.  Bits are those of the weights and of the inputs of all
+products, the state among them.
 """
 
 import argparse
@@ -138,9 +139,9 @@ def arguments():
     add("--width", type=int, help="numbers of a character's vector (64; quick: 32)")
     add("--dropout", type=float, default=0.0, help="probability of dropping an input (0)")
     add("--epochs", type=int, help="passes over the text (20; quick: 2)")
-    add("--batch", type=int, help="streams (50; quick: 20)")
-    add("--steps", type=int, help="of backpropagation through time (100; quick: 25)")
-    add("--lr", type=float, default=2e-3, help="first learning rate (0.002)")
+    add("--batch", type=int, help="streams (32; quick: 20)")
+    add("--steps", type=int, help="of backpropagation through time (25)")
+    add("--lr", type=float, default=1e-3, help="first learning rate (0.001)")
     add("--clip", type=float, default=5.0, help="largest norm of all gradients (5)")
     add("--seed", type=int, default=0, help="of weights, pieces and samples (0)")
     add("--threads", type=int, help="threads of the kernels and of the BLAS (all cores)")
@@ -149,11 +150,11 @@ def arguments():
     add("--temperature", type=float, default=0.7, help="of the samples (0.7)")
     add("--out", help="beginning of the files' names (char_rnn; quick: char_rnn_quick)")
     add("--resume", action="store_true", help="go on from the files")
-    add("--quick", action="store_true", help="20 000 characters, 2 epochs: does everything work?")
+    add("--quick", action="store_true", help="100 000 characters, 2 epochs: does everything work?")
     add("--json", help="file for the figures of the closing table")
     args = parser.parse_args()
-    defaults = {"units": (512, 64), "width": (64, 32), "epochs": (20, 2), "batch": (50, 20),
-                "steps": (100, 25), "out": ("char_rnn", "char_rnn_quick")}  # fmt: skip
+    defaults = {"units": (512, 64), "width": (64, 32), "epochs": (20, 2), "batch": (32, 20),
+                "steps": (25, 25), "out": ("char_rnn", "char_rnn_quick")}  # fmt: skip
     for name, pair in defaults.items():
         if getattr(args, name) is None:
             setattr(args, name, pair[args.quick])

@@ -63,9 +63,11 @@ CHOICES = {
 }
 LANGUAGE_RECIPES = CHOICES["recipe"]
 # of "default": Adam, and a rate that is halved when the validation loss does not fall
-OF_UNIT = {"words": {"batch": 20, "steps": 35}, "characters": {"batch": 50, "steps": 100}}
-DEFAULT = {"optimizer": "adam", "schedule": "plateau", "epochs": 20, "lr": 2e-3, "clip": 5.0,
-           "dropout": 0.0}  # fmt: skip
+OF_UNIT = {
+    "words": {"batch": 20, "steps": 35, "lr": 2e-3},
+    "characters": {"batch": 32, "steps": 25, "lr": 1e-3},  # rectified units grow over more steps
+}
+DEFAULT = {"optimizer": "adam", "schedule": "plateau", "epochs": 20, "clip": 5.0, "dropout": 0.0}
 
 
 def language_defaults(given):
@@ -92,7 +94,7 @@ def language_defaults(given):
     --------
     >>> settings = language_defaults({"net": "rnn:512", "data": "ptb"})
     >>> settings["unit"], settings["weights"], settings["steps"], settings["width"]
-    ('characters', '4', 100, 512)
+    ('characters', '4', 25, 512)
     """
     net = language_net_named(given.get("net", "lstm:300"))
     recipe = given.get("recipe", "default")

@@ -73,7 +73,7 @@ def add_arguments(parser):
         "frequent ones (all; embedded-text 2000)")  # fmt: skip
     add("--width", type=int, metavar="N", help="of texts: numbers of a token's vector (UNITS)")
     add("--steps", type=int, metavar="N", help="of texts: steps of truncated backpropagation "
-        "through time (words 35, characters 100)")  # fmt: skip
+        "through time (words 35, characters 25)")  # fmt: skip
     add(
         "--clip", type=float, metavar="NORM", help="of texts: the largest norm of all gradients (5)"
     )

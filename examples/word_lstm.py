@@ -1,0 +1,185 @@
+"""The next word: an LSTM in float and in a few bits, and texts that it writes.
+
+    python examples/word_lstm.py --data ptb             LSTM-300: float, 4/4, 3/4 and 2/3 bits
+    python examples/word_lstm.py --data ptb --regime medium --units 650 --layers 2
+    python examples/word_lstm.py --quick                small nets on three plays by Shakespeare
+
+The second paper's net (arXiv 1609.07061, section 4.5) is one layer of 300 LSTM units on the Penn
+Treebank.  It states no optimizer and no more; here it is Adam with truncated backpropagation
+through time, dropout of what is not recurrent, and a rate that is halved when the validation text
+gains nothing, or, with --regime, SGD as of Zaremba et al. (arXiv 1409.2329).  Bits are those of the
+weights and of the inputs of all products, the state among them; gates and cells are floats.
+"""
+
+import argparse
+import json
+import pathlib
+import re
+from functools import partial
+
+import numpy as np
+from tqdm import tqdm
+
+import bitnet
+from bitnet import schedules
+from bitnet.archive import check_writable, replacing
+from bitnet.checkpoint import read_checkpoint
+from bitnet.data import TEXTS, load_corpus
+from bitnet.language import REGIMES, evaluate_language, fit_language, generate, perplexity
+from bitnet.language_models import language_model
+from bitnet.vocabulary import Vocabulary
+
+ROW = "{:>6} {:>8} {:>8} {:>8} {:>9} {:>8} {:>8}"
+
+
+def net(bits, count, args):
+    """The net of so many bits, with the generator of its weights, which draws all else too."""
+    rng = np.random.default_rng(args.seed)
+    sizes = {"width": args.units, "units": args.units, "layers": args.layers}
+    if bits != "float":
+        weights, activations = map(int, bits.split("/"))
+        sizes |= {"weights": weights, "activations": activations}
+    return language_model(count, rng, "lstm", **sizes, dropout=args.dropout), rng
+
+
+def train(model, rng, corpus, args, path):
+    """Train, print a line an epoch, and keep the epoch that is best on the validation text."""
+    if args.regime:
+        optimizer, schedule = (
+            bitnet.SGD(model.parameters(), args.lr),
+            REGIMES[args.regime].schedule(),
+        )
+    else:
+        optimizer, schedule = bitnet.Adam(model.parameters(), args.lr), schedules.Plateau(args.lr)
+    training, best, done = (model, optimizer, schedule, rng), None, 0
+    settings = {name: value for name, value in vars(args).items() if name not in NOT_OF_TRAINING}
+    if args.resume and path.exists():
+        done = bitnet.load_checkpoint(path, *training, settings)
+        best = read_checkpoint(path).notes["best"]
+        print(f"{path}: {done} epochs are done")
+    print(ROW.format("epoch", "loss", "valid.", "test", "rate", "flips", "seconds"))
+    numbers = args.epochs, args.batch, args.steps, rng, args.clip, done
+    bar = partial(tqdm, leave=False, disable=None)
+    for epoch in fit_language(model, corpus, optimizer, schedule, *numbers, bar):
+        valid, test = map(perplexity, (epoch.valid_loss, epoch.test_loss))
+        print(ROW.format(epoch.epoch, f"{epoch.loss:.4f}", f"{valid:.2f}", f"{test:.2f}",
+                         f"{epoch.learning_rate:.2e}", f"{epoch.flip_ratio:.2%}",
+                         f"{epoch.seconds:.1f}"), flush=True)  # fmt: skip
+        better = best is None or valid < best["valid"]
+        best = {"epoch": epoch.epoch, "valid": valid, "test": test} if better else best
+        notes = {"vocabulary": corpus.vocabulary.header(), "best": best}
+        for file in [path] + [best_of(path)] * better:
+            bitnet.save_checkpoint(file, epoch.epoch, *training, settings, notes)
+    return best
+
+
+def best_of(path):
+    return path.with_suffix(".best.npz")
+
+
+def reload(bits, path, args):
+    """The net and the vocabulary of a file of `train`, with nothing taken from the training."""
+    file = read_checkpoint(path)
+    vocabulary = Vocabulary.from_header(file.notes["vocabulary"])
+    model, _ = net(bits, len(vocabulary), args)
+    model.load_state_dict(file.model)
+    return model, vocabulary
+
+
+def main():
+    args = arguments()
+    paths = {bits: pathlib.Path(f"{args.out}_{bits.replace('/', '')}.npz") for bits in args.bits}
+    for path in [*paths.values()] + ([args.json] if args.json else []):
+        check_writable(path)
+    if args.threads is not None:
+        bitnet.set_num_threads(args.threads)
+    corpus = load_corpus(args.data, args.folder, size=args.vocabulary)
+    corpus = corpus.first(20_000, 2000) if args.quick else corpus
+    count, rows = len(corpus.vocabulary), []
+    print(f"LSTM of {args.layers} x {args.units} units on {args.data}: {len(corpus.train)} words, "
+          f"{count} different")  # fmt: skip
+    for bits, path in paths.items():
+        print(f"\n{bits}: bits of weights and activations" if bits != "float" else "\nin float")
+        model, rng = net(bits, count, args)
+        best = train(model, rng, corpus, args, path)
+        model, vocabulary = reload(bits, best_of(path), args)
+        loss = evaluate_language(model, corpus.test, args.batch, args.steps)
+        if perplexity(loss) != best["test"]:
+            raise SystemExit("error: the reloaded net is not the trained one; please report this")
+        draw = np.random.default_rng(args.seed)
+        drawn = generate(model, vocabulary, args.prompt, args.count, draw, args.temperature)
+        print(f"it goes on:\n{vocabulary.join([*vocabulary.split(args.prompt), *drawn])}")
+        rows.append({"bits": bits, **best})
+
+    print("\nperplexity a word, weights/activations\n bits  valid.   test  epoch")
+    for row in rows:
+        print("{bits:>5} {valid:7.2f} {test:7.2f} {epoch:5}".format(**row))
+    if args.json:
+        with replacing(args.json) as file:
+            file.write(json.dumps({"settings": vars(args), "rows": rows}, indent=1).encode())
+
+
+def bits_list(text):
+    """The bits that "float,4/4,2/3" stands for."""
+    if not re.fullmatch(r"(float|[1-8]/[1-8])(,(float|[1-8]/[1-8])){0,20}", text):
+        raise argparse.ArgumentTypeError(f"{text!r}; expected float or WEIGHTS/ACTIVATIONS, ...")
+    return list(dict.fromkeys(text.split(",")))
+
+
+NOT_OF_TRAINING = ("threads", "out", "resume", "json", "prompt", "count", "temperature", "folder",
+                   "bits")  # fmt: skip
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    add = parser.add_argument
+    add("--data", choices=TEXTS, default="embedded-text", help="text (embedded-text)")
+    add("--folder", help="of ptb.train.txt and the others (BITNET_DATA/text)")
+    add("--bits", type=bits_list, default=["float", "4/4", "3/4", "2/3"], help="of weights and "
+        "activations (float,4/4,3/4,2/3)")  # fmt: skip
+    add("--vocabulary", type=int, help="words that are kept (all; embedded-text 2000)")
+    add("--regime", choices=REGIMES, help="epochs, rates, clip and dropout of arXiv 1409.2329")
+    add("--units", type=int, help="of each layer, and numbers of a word's vector (300; quick: 48)")
+    add("--layers", type=int, default=1, help="how many (1)")
+    add(
+        "--dropout",
+        type=float,
+        help="probability of dropping what is not recurrent (0.3; quick: 0)",
+    )
+    add("--epochs", type=int, help="passes over the text (15; quick: 2)")
+    add("--batch", type=int, help="streams (20)")
+    add("--steps", type=int, help="of backpropagation through time (35)")
+    add("--lr", type=float, help="first learning rate (0.002; regimes: 1)")
+    add("--clip", type=float, help="largest norm of all gradients (5)")
+    add("--seed", type=int, default=0, help="of weights, pieces and samples (0)")
+    add("--threads", type=int, help="threads of the kernels and of the BLAS (all cores)")
+    add("--prompt", default="the", help="beginning of the samples ('the')")
+    add("--count", type=int, default=60, help="words of a sample (60)")
+    add("--temperature", type=float, default=0.8, help="of the samples (0.8)")
+    add("--out", help="beginning of the files' names (word_lstm; quick: word_lstm_quick)")
+    add("--resume", action="store_true", help="go on from the files")
+    add("--quick", action="store_true", help="20 000 words, 2 epochs: does everything work?")
+    add("--json", help="file for the figures of the closing table")
+    args = parser.parse_args()
+    defaults = {"units": (300, 48), "dropout": (0.3, 0.0), "epochs": (15, 2), "batch": (20, 20),
+                "steps": (35, 20), "lr": (2e-3, 5e-3), "clip": (5.0, 5.0),
+                "out": ("word_lstm", "word_lstm_quick")}  # fmt: skip
+    regime = vars(REGIMES[args.regime]) if args.regime else {}
+    if regime:
+        regime = {**regime, "lr": regime["rate"], "units": None}
+    for name, pair in defaults.items():
+        if getattr(args, name) is None:
+            setattr(args, name, regime.get(name) or pair[args.quick])
+    ranges = {"units": (1, 1e5), "layers": (1, 20), "vocabulary": (3, 1e6), "dropout": (0, 0.95),
+              "epochs": (1, 1e9), "batch": (1, 1e5), "steps": (1, 1e5), "lr": (1e-9, 1e3),
+              "clip": (1e-6, 1e6), "seed": (0, 1e9), "threads": (1, 1024), "count": (0, 1e6),
+              "temperature": (0, 1e3)}  # fmt: skip
+    for name, (least, most) in ranges.items():
+        given = getattr(args, name)
+        if given is not None and not least <= given <= most:
+            parser.error(f"--{name} is {given}; expected a number from {least:g} to {most:g}")
+    return args
+
+
+if __name__ == "__main__":
+    bitnet.run(main)
