@@ -12,6 +12,7 @@ weights and of the inputs of all products, the state among them; gates and cells
 """
 
 import argparse
+import dataclasses
 import json
 import pathlib
 import re
@@ -44,13 +45,10 @@ def net(bits, count, args):
 
 def train(model, rng, corpus, args, path):
     """Train, print a line an epoch, and keep the epoch that is best on the validation text."""
+    optimizer, schedule = bitnet.Adam(model.parameters(), args.lr), schedules.Plateau(args.lr)
     if args.regime:
-        optimizer, schedule = (
-            bitnet.SGD(model.parameters(), args.lr),
-            REGIMES[args.regime].schedule(),
-        )
-    else:
-        optimizer, schedule = bitnet.Adam(model.parameters(), args.lr), schedules.Plateau(args.lr)
+        optimizer = bitnet.SGD(model.parameters(), args.lr)
+        schedule = dataclasses.replace(REGIMES[args.regime].schedule(), start=args.lr)
     training, best, done = (model, optimizer, schedule, rng), None, 0
     settings = {name: value for name, value in vars(args).items() if name not in NOT_OF_TRAINING}
     if args.resume and path.exists():
