@@ -44,6 +44,8 @@ ONLY = {
     "deploy.unique": {"kernels"},
     "deploy.plan": {"errors", "kernels"},
     "deploy.runtime": {"errors", "kernels", "deploy"},
+    "deploy.recurrent": {"errors", "kernels", "quantizers", "deploy"},
+    "deploy.language_file": {"archive", "errors", "kernels", "deploy"},
     "deploy.file": {"archive", "errors", "kernels", "deploy", "preparation"},
     "data.cifar": {"archive", "errors"},
     "data.idx": {"archive", "errors"},
@@ -123,7 +125,8 @@ def test_only_freeze_knows_both_worlds():
     for path in (ROOT / "deploy").glob("*.py"):
         rooms = {name.split(".")[1] for name, _ in imports(ast.parse(path.read_text()))
                  if name.startswith("bitnet.")}  # fmt: skip
-        assert path.name == "freeze.py" or not rooms & {"layers", "tensor", "module", "train"}
+        trainer = {"language_models", "layers", "module", "recurrent_layers", "tensor", "train"}
+        assert path.name.startswith("freeze") or not rooms & trainer
 
 
 @pytest.mark.parametrize(("path", "parts"), list(modules()))
