@@ -11,6 +11,8 @@ from bitnet.errors import InputError
 from bitnet.image_layers import BinaryConv2d, Conv2d, QuantConv2d
 from bitnet.layers import BinaryLinear, QuantLinear
 from bitnet.module import evaluating
+from bitnet.recurrent_layers import GRU, LSTM, RNN
+from bitnet.scaled_layers import ScaledLinear
 
 __all__ = [
     "accuracy",
@@ -183,11 +185,13 @@ def weight_bits(model):
     [Bits(shape=(512, 784), 53248 bytes), Bits(shape=(10, 512), 640 bytes)]
     """
     binary = BinaryConv2d, BinaryLinear
-    return [
-        layer.bits if isinstance(layer, binary) else layer.weight.signs
-        for layer in model.modules()
-        if isinstance(layer, (QuantConv2d, QuantLinear))
-    ]
+    found = []
+    for layer in model.modules():
+        if isinstance(layer, (QuantConv2d, QuantLinear, ScaledLinear)):
+            found.append(layer.bits if isinstance(layer, binary) else layer.weight.signs)
+        elif isinstance(layer, (RNN, LSTM, GRU)) and layer.weights is not None:
+            found += [weight.signs for weight in layer.input_weights + layer.state_weights]
+    return found
 
 
 def flip_ratio(before, after):

@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 import pytest
-from bitnet.recurrent_layers import detach
 from language_models import Fading
 
 from bitnet import SGD, Adam, InputError, functions, load_checkpoint, save_checkpoint
@@ -16,6 +15,8 @@ from bitnet.language import (
     fit_language,
     perplexity,
 )
+from bitnet.language_models import language_model
+from bitnet.recurrent_layers import detach
 from bitnet.schedules import Constant, Plateau
 from bitnet.vocabulary import Vocabulary
 
@@ -122,6 +123,19 @@ def test_the_figures_of_an_epoch():
     assert epoch.flip_ratio == 0
     assert 0 < epoch.seconds < 1e4
     assert epoch.tokens_per_second > 0
+
+
+def test_the_flips_are_those_of_all_weights_of_few_bits():
+    rng = np.random.default_rng(0)
+    few = {"weights": 2, "activations": 2}
+    model = language_model(len(VOCABULARY), rng, "gru", width=6, units=8, layers=2, **few)
+    weights = [*model.recurrent.input_weights, *model.recurrent.state_weights, model.decoder.weight]
+    before = [weight.data >= 0 for weight in weights]
+    adam = Adam(model.parameters(), 0.02)
+    (epoch,) = fit_language(model, CORPUS, adam, Constant(0.02), 1, 4, 5, rng)
+    flips = sum((old != (w.data >= 0)).sum() for old, w in zip(before, weights, strict=True))
+    assert epoch.flip_ratio == pytest.approx(flips / sum(old.size for old in before))
+    assert 0 < epoch.flip_ratio < 0.5
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
