@@ -196,7 +196,7 @@ def read_corpus(settings, vocabulary=None):
     >>> len(read_corpus(settings).train)
     50
     """
-    size = settings["vocabulary"] if vocabulary is None else None
+    size = settings.get("vocabulary") if vocabulary is None else None
     corpus = load_corpus(
         settings["data"], settings["folder"], settings["unit"], size, vocabulary
     )  # fmt: skip

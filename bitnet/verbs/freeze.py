@@ -11,6 +11,7 @@ from bitnet.errors import InputError
 from bitnet.reestimation import reestimate
 from bitnet.settings import inputs_of, read_data
 from bitnet.trained import load_trained
+from bitnet.verbs.language import freeze_text, opened_language
 from bitnet.verbs.options import add_data, add_threads, check_number, images_of, use_threads
 
 __all__ = ["frozen"]
@@ -38,6 +39,9 @@ def main(args):
     use_threads(args.threads)
     check_number("check", args.check, 0, 10**9)
     check_number("reestimate", args.reestimate, 0, 10**9)
+    if language := opened_language(args.file):
+        freeze_text(language, args)
+        return
     trained = load_trained(args.file)
     n = _reestimate(trained, args) if args.reestimate and not trained.settings["float"] else 0
     net = frozen(trained, args.file)

@@ -1,19 +1,35 @@
-"""What `bitnet evaluate` and `bitnet predict` do with a language model."""
+"""What `bitnet evaluate`, `predict`, `freeze` and `summary` do with a language model."""
 
+import pathlib
 import sys
 import time
 
 import numpy as np
 
-from bitnet.archive import to_json
+from bitnet.archive import check_writable, header_of, to_json
 from bitnet.data import TEXTS
+from bitnet.deploy.freeze_language import freeze_language_model
+from bitnet.deploy.language_file import LANGUAGE_MODEL, load_language_model
 from bitnet.errors import InputError
 from bitnet.language import bits_per_character, evaluate_language, generate, perplexity
-from bitnet.language.experiment import load_language, read_corpus, says_language
+from bitnet.language.experiment import (
+    TrainedLanguage,
+    load_language,
+    read_corpus,
+    says_language,
+)
+from bitnet.module import evaluating
 from bitnet.verbs.options import check_number
 from bitnet.verbs.train_language import measure_of
+from bitnet.vocabulary import END, Vocabulary
 
-__all__ = ["evaluate_text", "measure_text", "opened_language", "predict_text"]
+__all__ = [
+    "evaluate_text",
+    "freeze_text",
+    "measure_text",
+    "opened_language",
+    "predict_text",
+]
 
 MAX_PROMPT = 1 << 20  # bytes of standard input
 
@@ -24,11 +40,12 @@ def opened_language(path):
     Parameters
     ----------
     path : str or path
-        What `bitnet train` wrote.
+        What `bitnet train` or `freeze` wrote.
 
     Returns
     -------
     TrainedLanguage or None
+        Of a frozen model `settings` are empty.
 
     Raises
     ------
@@ -45,7 +62,20 @@ def opened_language(path):
     ...     print(str(error).partition(": ")[2])
     not a file of bitnet, or its end is cut off; expected a net
     """
-    return load_language(path) if says_language(path) else None
+    if header_of(path)["kind"] != LANGUAGE_MODEL:
+        return load_language(path) if says_language(path) else None
+    model = load_language_model(path)
+    words = model.vocabulary or ()
+    try:
+        vocabulary = Vocabulary(words, "words" if END in words else "characters")
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    return TrainedLanguage(model, vocabulary, {})
+
+
+def scorer(net):
+    """From ids and a state to scores and the next state."""
+    return net.model if net.settings else net.model.scores
 
 
 def evaluate_text(net, args):
@@ -65,14 +95,15 @@ def evaluate_text(net, args):
     >>> evaluate_text.__name__
     'evaluate_text'
     """
-    data = args.data or net.settings["data"]
+    data = args.data or net.settings.get("data")
     if data not in TEXTS:
-        raise InputError(f"--data is {data}; {args.file} is a language model, and expected one of "
+        raise InputError(f"--data is {data}; {args.file} is a language model, which needs one of "
                          f"{', '.join(TEXTS)}")  # fmt: skip
-    folder = args.folder or (net.settings["folder"] if data == net.settings["data"] else None)
-    asked = {**net.settings, "data": data, "folder": folder, "limit": args.limit}
+    folder = args.folder or (net.settings if data == net.settings.get("data") else {}).get("folder")
+    asked = {"data": data, "folder": folder, "unit": net.unit, "limit": args.limit}
     corpus = read_corpus(asked, net.vocabulary)
-    steps, batch = net.settings["steps"], args.batch or net.settings["batch"]
+    steps = net.settings.get("steps", 35)
+    batch = args.batch or net.settings.get("batch", 20)
     figures = {"file": str(args.file), "data": data}
     figures |= measure_text(net, corpus.test, batch, steps)
     if args.json:
@@ -112,7 +143,7 @@ def measure_text(net, ids, batch=20, steps=35):
     99
     """
     start_s = time.perf_counter()
-    loss = evaluate_language(net.model, ids, batch, steps)
+    loss = evaluate_language(scorer(net), ids, batch, steps)
     elapsed_s = time.perf_counter() - start_s
     unknown = net.vocabulary.encode(["<unk>"])[0]
     return {
@@ -154,13 +185,63 @@ def predict_text(net, args):
     for text in args.inputs:
         prompt = _standard_input() if text == "-" else text
         start = net.vocabulary.split(prompt)
-        drawn = generate(net.model, net.vocabulary, prompt, count, rng, temperature)
+        drawn = generate(scorer(net), net.vocabulary, prompt, count, rng, temperature)
         whole = net.vocabulary.join([*start, *drawn])
         rows.append({"input": text, "text": whole})
         if not args.json:
             print(whole)
     if args.json:
         print(to_json(rows))
+
+
+def freeze_text(net, args):
+    """Freeze a language model, save it, load it, and compare its scores with the trained one's.
+
+    Parameters
+    ----------
+    net : TrainedLanguage
+        Of few bits.
+    args : argparse.Namespace
+        Of `bitnet freeze`.
+
+    Raises
+    ------
+    InputError
+        If it is a float net or frozen already, or the file cannot be written.
+
+    Examples
+    --------
+    `bitnet freeze lstm-300-ptb-4w-4a.checkpoint` calls it.
+
+    >>> freeze_text.__name__
+    'freeze_text'
+    """
+    if not net.settings or net.settings["float"]:
+        kind = "a float net" if net.settings else "frozen already"
+        raise InputError(f"{args.file} is {kind}; expected a language model of few bits")
+    if args.reestimate:
+        raise InputError("--reestimate is of nets with norms; leave it out for a language model")
+    out = pathlib.Path(args.out or pathlib.Path(args.file).with_suffix(".npz"))
+    check_writable(out)
+    if out.is_file() and header_of(out)["kind"] != LANGUAGE_MODEL:
+        raise InputError(f"--out: {out} is there already and is no frozen language model; give "
+                         "another name")  # fmt: skip
+    freeze_language_model(net.model, net.vocabulary.words).save(out)
+    frozen = load_language_model(out)
+    latent, n_bytes = 4 * sum(p.data.size for p in net.model.parameters()), out.stat().st_size
+    print(f"{out}: {frozen}")
+    print(f"{n_bytes} bytes; the trained parameters in float32 are {latent}, "
+          f"{latent / n_bytes:.1f} times the net's")  # fmt: skip
+    if not args.check:
+        return
+    asked = {**net.settings, "limit": max(2, args.check)}
+    ids = read_corpus(asked, net.vocabulary).test[:, None]
+    with evaluating(net.model):
+        trained_scores = net.model(ids, None)[0].data
+    if not np.array_equal(trained_scores, frozen.scores(ids)[0]):
+        raise InputError(f"{out} is not the trained net: its scores differ; please report this")
+    print(f"compared with the trained net on {len(ids)} {net.unit} of the test text: all "
+          f"{trained_scores.size} scores are equal")  # fmt: skip
 
 
 def _standard_input():

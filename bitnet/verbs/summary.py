@@ -10,12 +10,15 @@ from bitnet.archive import to_json
 from bitnet.deploy.freeze import freeze
 from bitnet.deploy.runtime import FrozenNet
 from bitnet.errors import InputError
+from bitnet.language.nets import is_language_net, language_net_named
+from bitnet.language.summary import summarize_language
 from bitnet.nets import PAPERS, net_named
 from bitnet.operations import count_operations
 from bitnet.repetition import repetitions
 from bitnet.summary import summarize
 from bitnet.trained import Trained, open_net
 from bitnet.verbs.freeze import frozen
+from bitnet.verbs.language import opened_language
 from bitnet.verbs.options import check_number
 
 __all__ = ["net_and_image"]
@@ -28,11 +31,12 @@ def add_arguments(parser):
     """Give a parser the arguments of the verb."""
     parser.add_argument("file", metavar="NET", help="what `bitnet train` or `freeze` wrote; or a "
                         f"net by name: {', '.join(PAPERS)}, mlp:512,512 (units), "
-                        "conv:32,32/64,64/256 (blocks of 3x3 convolutions/units)")  # fmt: skip
+                        "conv:32,32/64,64/256 (blocks of 3x3 convolutions/units), lstm:300 (a "
+                        "language model, with 4 bits)")  # fmt: skip
     parser.add_argument("--image", metavar="HxWxC", help="of a net by name: rows, columns and "
                         "channels (28x28x1; cifar10, svhn: 32x32x3)")  # fmt: skip
     parser.add_argument("--classes", type=int, metavar="N",
-                        help="of a net by name (10)")  # fmt: skip
+                        help="of a net by name (10; of language models 10 000 tokens)")  # fmt: skip
     parser.add_argument("--float", action="store_true", help="the float twin of a net by name")
     parser.add_argument("--energy", action="store_true", help="estimate the energy of one image "
                         "in pJ, beside the float twin's, after Horowitz's tables")  # fmt: skip
@@ -45,6 +49,9 @@ def add_arguments(parser):
 
 def main(args):
     """Print the tables."""
+    if table := _of_text(args):
+        print(to_json({"summary": table.as_dict()}) if args.json else table)
+        return
     net, image, file = net_and_image(args)
     tables = {"summary": summarize(net, image, file)}
     if args.energy:
@@ -59,6 +66,24 @@ def main(args):
         print(to_json({name: table.as_dict() for name, table in tables.items()}))
     else:
         print("\n\n".join(map(str, tables.values())))
+
+
+def _of_text(args):
+    """The table of a language model, or None if the arguments name another net."""
+    exists, named = pathlib.Path(args.file).exists(), is_language_net(args.file)
+    language = opened_language(args.file) if exists else None
+    if language is None and (exists or not named):
+        return None
+    for name in ("image", "energy", "operations", "repetition", *(["classes"] * exists)):
+        if getattr(args, name) not in (None, False):
+            raise InputError(f"--{name} is of nets of images; leave it out for a language model")
+    if exists:
+        return summarize_language(language.model)
+    net, rng = language_net_named(args.file), np.random.default_rng(0)
+    tokens = 10_000 if args.classes is None else args.classes
+    check_number("classes", tokens, 1, 10**6)
+    few = {} if args.float else {"weights": 4, "activations": 4}
+    return summarize_language(net.build(tokens, net.units, rng, **few))
 
 
 def net_and_image(args):
