@@ -26,6 +26,8 @@ from bitnet import schedules
 from bitnet.archive import check_writable, replacing
 from bitnet.checkpoint import read_checkpoint
 from bitnet.data import TEXTS, load_corpus
+from bitnet.deploy.freeze_language import freeze_language_model
+from bitnet.deploy.language_file import load_language_model
 from bitnet.language import REGIMES, evaluate_language, fit_language, generate, perplexity
 from bitnet.language_models import language_model
 from bitnet.vocabulary import Vocabulary
@@ -101,17 +103,24 @@ def main():
         model, rng = net(bits, count, args)
         best = train(model, rng, corpus, args, path)
         model, vocabulary = reload(bits, best_of(path), args)
-        loss = evaluate_language(model, corpus.test, args.batch, args.steps)
+        scores, file = model, best_of(path)
+        if bits != "float":
+            file = path.with_suffix(".frozen.npz")
+            freeze_language_model(model, vocabulary.words).save(file)
+            scores = load_language_model(file).scores  # needs no trainer
+        loss = evaluate_language(scores, corpus.test, args.batch, args.steps)
         if perplexity(loss) != best["test"]:
             raise SystemExit("error: the reloaded net is not the trained one; please report this")
         draw = np.random.default_rng(args.seed)
-        drawn = generate(model, vocabulary, args.prompt, args.count, draw, args.temperature)
+        drawn = generate(scores, vocabulary, args.prompt, args.count, draw, args.temperature)
         print(f"it goes on:\n{vocabulary.join([*vocabulary.split(args.prompt), *drawn])}")
-        rows.append({"bits": bits, **best})
+        n_bytes = 4 * sum(parameter.data.size for parameter in model.parameters())
+        n_bytes = n_bytes if bits == "float" else file.stat().st_size
+        rows.append({"bits": bits, "bytes": n_bytes, **best})
 
-    print("\nperplexity a word, weights/activations\n bits  valid.   test  epoch")
+    print("\nperplexity a word, weights/activations\n bits  valid.   test  epoch       bytes")
     for row in rows:
-        print("{bits:>5} {valid:7.2f} {test:7.2f} {epoch:5}".format(**row))
+        print("{bits:>5} {valid:7.2f} {test:7.2f} {epoch:5} {bytes:11,}".format(**row))
     if args.json:
         with replacing(args.json) as file:
             file.write(json.dumps({"settings": vars(args), "rows": rows}, indent=1).encode())
@@ -125,7 +134,7 @@ def bits_list(text):
 
 
 NOT_OF_TRAINING = ("threads", "out", "resume", "json", "prompt", "count", "temperature", "folder",
-                   "bits")  # fmt: skip
+                   "bits", "epochs")  # fmt: skip
 
 
 def arguments():

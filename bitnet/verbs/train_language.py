@@ -51,7 +51,8 @@ def is_text_training(args):
     if args.data in TEXTS or is_language_net(args.net):
         return True
     named = [name for name in (args.resume, getattr(args, "out", None)) if isinstance(name, str)]
-    return bool(args.resume and named and says_language(named[0]))
+    there = [name for name in named if args.resume and pathlib.Path(name).is_file()]
+    return bool(there and says_language(there[0]))
 
 
 def train_language(args):

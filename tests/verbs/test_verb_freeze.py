@@ -87,7 +87,7 @@ def test_what_is_refused(folder):
     train()
     (folder / "notes.npz").write_text("notes")
     cases = [
-        (["notes.npz"], "not a bitnet file"),
+        (["notes.npz"], "not a file of bitnet"),
         (["none"], "none"),
         (["net.checkpoint", "--out", "notes.npz"], "is no frozen net"),
         (["net.checkpoint", "--out", "net.checkpoint"], "is no frozen net"),

@@ -44,7 +44,7 @@ def test_what_training_says(folder, capsys):
     assert "net rnn:12, 1720 weights, weights of 4 and activations of 4 bits" in out
     assert "1500 characters" in out
     assert "valid. and test are bits per character" in out
-    rows = [line.split() for line in out.splitlines() if line.startswith("    ")][1:]
+    rows = [line.split() for line in out.splitlines() if line.startswith("    ")]
     assert [len(row) for row in rows] == [8, 8]
     assert [row[4] for row in rows] == ["1.00e-03", "1.00e-03"]
     name = "rnn-12-embedded-text-4w-4a"
