@@ -171,12 +171,11 @@ def arguments():
     defaults = {"units": (300, 48), "dropout": (0.3, 0.0), "epochs": (15, 2), "batch": (20, 20),
                 "steps": (35, 20), "lr": (2e-3, 5e-3), "clip": (5.0, 5.0),
                 "out": ("word_lstm", "word_lstm_quick")}  # fmt: skip
-    regime = vars(REGIMES[args.regime]) if args.regime else {}
-    if regime:
-        regime = {**regime, "lr": regime["rate"], "units": None}
+    regime = REGIMES[args.regime] if args.regime else None
     for name, pair in defaults.items():
         if getattr(args, name) is None:
-            setattr(args, name, regime.get(name) or pair[args.quick])
+            of_regime = getattr(regime, name, None) if name != "units" else None
+            setattr(args, name, pair[args.quick] if of_regime is None else of_regime)
     ranges = {"units": (1, 1e5), "layers": (1, 20), "vocabulary": (3, 1e6), "dropout": (0, 0.95),
               "epochs": (1, 1e9), "batch": (1, 1e5), "steps": (1, 1e5), "lr": (1e-9, 1e3),
               "clip": (1e-6, 1e6), "seed": (0, 1e9), "threads": (1, 1024), "count": (0, 1e6),

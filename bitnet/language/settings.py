@@ -76,7 +76,8 @@ def language_defaults(given):
     Parameters
     ----------
     given : dict
-        Some of `LANGUAGE_SETTINGS`.  The net is lstm:300 by default; an rnn predicts characters,
+        Some of `LANGUAGE_SETTINGS`.  The net is lstm:300 by default, or
+        the recipe's own; an rnn predicts characters,
         the others words, as in the second paper; weights and activations have 4 bits; the recipe
         says the rest.
 
@@ -96,9 +97,11 @@ def language_defaults(given):
     >>> settings["unit"], settings["weights"], settings["steps"], settings["width"]
     ('characters', '4', 25, 512)
     """
-    net = language_net_named(given.get("net", "lstm:300"))
     recipe = given.get("recipe", "default")
     _check_choice("recipe", recipe)
+    regime = REGIMES.get(recipe.removeprefix("zaremba-"))
+    own = "lstm:" + ",".join([str(regime.units)] * regime.layers) if regime else "lstm:300"
+    net = language_net_named(given.get("net", own))
     unit = given.get("unit", "characters" if net.kind == "rnn" else "words")
     _check_choice("unit", unit)
     start = {"net": net.name, "data": "embedded-text", "folder": None, "unit": unit,
@@ -107,11 +110,10 @@ def language_defaults(given):
     few = {"gradient": "int8", "rounding": "nearest"}
     start |= dict.fromkeys(few) if given.get("float") else few
     start |= DEFAULT | OF_UNIT[unit]
-    if recipe != "default":
-        regime = REGIMES[recipe.removeprefix("zaremba-")]
-        numbers = {name: getattr(regime, name) for name in ("epochs", "batch", "steps", "clip",
-                                                            "dropout")}  # fmt: skip
-        start |= numbers | {"optimizer": "sgd", "schedule": "delayed", "lr": regime.rate}
+    if regime:
+        names = "epochs", "batch", "steps", "lr", "clip", "dropout"
+        start |= {name: getattr(regime, name) for name in names}
+        start |= {"optimizer": "sgd", "schedule": "delayed"}
     return start | given
 
 

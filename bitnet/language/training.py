@@ -32,7 +32,7 @@ class Regime:
     ----------
     epochs, batch, steps : int
         Passes over the text, streams, and steps of a piece.
-    rate, factor : float
+    lr, factor : float
         The first learning rate, and what it is multiplied with behind epoch `after` and each later
         one.
     after : int
@@ -43,8 +43,6 @@ class Regime:
         The probability of dropping what is not recurrent.
     units, layers : int
         Of the LSTM that it was chosen for.
-    init : float
-        First weights are drawn evenly from -init to init.
 
     Examples
     --------
@@ -55,25 +53,24 @@ class Regime:
     epochs: int
     batch: int
     steps: int
-    rate: float
+    lr: float
     factor: float
     after: int
     clip: float
     dropout: float
     units: int
     layers: int
-    init: float
 
     def schedule(self):
         """The learning rates."""
-        return Delayed(self.rate, self.factor, self.after)
+        return Delayed(self.lr, self.factor, self.after)
 
 
 # Zaremba et al., arXiv 1409.2329, section 4.1: without dropout, and two nets with it; by SGD
 REGIMES = {
-    "small": Regime(13, 20, 20, 1.0, 1 / 2, 4, 5.0, 0.0, 200, 2, 0.1),
-    "medium": Regime(39, 20, 35, 1.0, 1 / 1.2, 6, 5.0, 0.5, 650, 2, 0.05),
-    "large": Regime(55, 20, 35, 1.0, 1 / 1.15, 14, 10.0, 0.65, 1500, 2, 0.04),
+    "small": Regime(13, 20, 20, 1.0, 1 / 2, 4, 5.0, 0.0, 200, 2),
+    "medium": Regime(39, 20, 35, 1.0, 1 / 1.2, 6, 5.0, 0.5, 650, 2),
+    "large": Regime(55, 20, 35, 1.0, 1 / 1.15, 14, 10.0, 0.65, 1500, 2),
 }
 
 
