@@ -111,7 +111,7 @@ def evaluate_text(net, args):
         return
     name, value = measure_of(net.unit, figures["loss"])
     print(f"{args.file}: {name} {value:.4f} on {figures['tokens']} {net.unit} of {data}")
-    print(f"{figures['unknown']:.2%} of them are not in the vocabulary")
+    print(f"{figures['unknown']:.2%} of them are <unk>")
     print(f"{figures['tokens_per_second']:,.0f} {net.unit} a second, {batch} texts at once")
 
 
