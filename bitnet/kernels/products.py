@@ -9,6 +9,8 @@ from bitnet.kernels.operands import Quantized
 
 __all__ = ["Product", "plane_gemm", "prepare", "signed_gemm", "xnor_gemm", "xnor_sign"]
 
+LARGEST_SUM = np.iinfo(np.int32).max
+
 
 def _check_fit(name, x, matrix, axis):
     """Refuse two matrices unless the columns of x are as many as `matrix.shape[axis]`."""
@@ -185,7 +187,7 @@ def check_operands(name, x, weight):
 def check_range(name, x, weight, n):
     """Refuse sums of n products that could pass int32."""
     largest = _largest(x) * _largest(weight)
-    limit = np.iinfo(np.int32).max // max(largest, 1)
+    limit = LARGEST_SUM // max(largest, 1)
     if n > limit:
         raise InputError(
             f"{name}: {n} products of up to {largest} pass the range of int32; "
@@ -289,7 +291,7 @@ def _check_signed(x, signs):
     _check_fit("signed_gemm", x, signs, axis=0)
     if isinstance(x, Quantized):
         largest = x.largest * _largest(signs) * 2
-        if largest * x.shape[1] > np.iinfo(np.int32).max:
+        if largest * x.shape[1] > LARGEST_SUM:
             raise InputError(
                 f"signed_gemm: {x.shape[1]} products of up to {largest // 2} pass int32; "
                 "expected fewer rows, as of a smaller batch"

@@ -91,6 +91,17 @@ assert (kernels.plane_gemm(x, weight) == reference.plane_gemm(x, weight)).all()
 x = few.planes(rng.integers(0, 8, (2, 6, 5, 7), np.uint8))
 weight = few.planes(rng.integers(0, 8, (9, 3, 2, 7), np.uint8))
 assert (kernels.plane_conv(x, weight, window) == reference.plane_conv(x, weight, window)).all()
+a = rng.standard_normal((8, 3, 12)).astype(np.float32)
+for name, arrays in (("lstm_step", (a[0], a[1], np.float32(0.1), *a[2:5, :, :3].copy())),
+                     ("lstm_back", (a[5], *a[2:6, :, :3].copy(), a[6])),
+                     ("gru_back", (a[0, :, :9].copy(), *a[2:5, :, :3].copy(),
+                                   *a[6:, :, :9].copy()))):
+    results = []
+    for module in (kernels, reference):
+        own = [x.copy() for x in arrays]
+        getattr(module, name)(*own)
+        results.append(np.concatenate([x.ravel() for x in own]))
+    assert (results[0] == results[1]).all()
 print(level(), "|", level_reason())
 """
 

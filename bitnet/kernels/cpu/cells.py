@@ -109,6 +109,10 @@ def _lstm_back(gates, before, c, grad_h, grad_c, grad_z, d):
             along[j] = d[j] * f[j]
 
 
+def _lstm_back_with_room(*arrays):
+    _lstm_back(*arrays, np.empty((2, arrays[1].shape[1]), np.float32))
+
+
 @jit
 def _gru_step(z, product, unit, before, inner, h):
     m = h.shape[1]
@@ -186,16 +190,9 @@ def _compiled(name, loops):
 
 rnn_step, rnn_back = _compiled("rnn_step", _rnn_step), _compiled("rnn_back", _rnn_back)
 lstm_step = _compiled("lstm_step", _lstm_step)
+lstm_back = _compiled("lstm_back", _lstm_back_with_room)
 gru_step, gru_back = _compiled("gru_step", _gru_step), _compiled("gru_back", _gru_back)
 add_rows = _compiled("add_rows", _add_rows)
-
-
-def lstm_back(gates, before, c, grad_h, grad_c, grad_z):
-    """See `bitnet.kernels.lstm_back`."""
-    arguments = gates, before, c, grad_h, grad_c, grad_z
-    if gates.dtype != np.float32:
-        return reference.lstm_back(*arguments)
-    _lstm_back(*arguments, np.empty((2, c.shape[1]), np.float32))
 
 
 def affine(z, unit, bias):

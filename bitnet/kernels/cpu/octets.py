@@ -97,12 +97,21 @@ def form(x):
     """(gain, base) of operands whose integers are `gain * u + base` with bytes u, or None."""
     if isinstance(x, np.ndarray):
         return 2, -255
-    if isinstance(x, Bits):
-        return 2, -1
-    unit = functools.reduce(math.gcd, x.coefficients)
-    total = sum(x.coefficients)
-    fits = min(x.coefficients) > 0 and total <= 255 * unit
-    return (2 * unit, x.offset - total) if fits else None
+    return (2, -1) if isinstance(x, Bits) else _affine(x.coefficients, x.offset)
+
+
+@functools.lru_cache(maxsize=256)
+def _affine(coefficients, offset):
+    """The `form` of Planes."""
+    unit, total = functools.reduce(math.gcd, coefficients), sum(coefficients)
+    fits = min(coefficients) > 0 and total <= 255 * unit
+    return (2 * unit, offset - total) if fits else None
+
+
+@functools.lru_cache(maxsize=256)
+def _factors(coefficients):
+    """The whole-number weights of planes in bytes, without a common divisor."""
+    return np.array(coefficients, np.uint64) // np.uint64(functools.reduce(math.gcd, coefficients))
 
 
 def unsigned(x):
@@ -112,11 +121,10 @@ def unsigned(x):
     words, factors = (
         (x.words[None], (1,)) if isinstance(x, Bits) else (x.bits.words, x.coefficients)
     )
-    unit = functools.reduce(math.gcd, factors)
     words = np.ascontiguousarray(words).view(np.uint8)
     words = words.reshape(len(words), math.prod(words.shape[1:-1]), words.shape[-1])
     y = np.empty(words.shape[1:], np.uint64)
-    _gather(words, SPREAD, np.array(factors, np.uint64) // np.uint64(unit), y)
+    _gather(words, SPREAD, _factors(factors), y)
     y = y.view(np.uint8).reshape(*x.shape[:-1], 64 * words_for(x.shape[-1]))
     return y[..., : x.shape[-1]]
 

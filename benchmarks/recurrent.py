@@ -1,0 +1,177 @@
+"""Language models beside the same nets in torch: a step of training, and of generation.
+
+    python benchmarks/recurrent.py                  LSTM-300 of 10 000 words, batch 20, 35 steps
+    python benchmarks/recurrent.py --kind rnn --units 2048 --vocabulary 50 --width 64
+    python benchmarks/recurrent.py --threads 1 --turns 20
+
+Training is forward, cross-entropy, backward through time, clipping of the gradients' norm and
+SGD; generation is one step at batch 1 from a state, without the draw.  The contestants take turns
+in one process; the fastest and the median of all turns but the first are printed, and the ratio
+of the medians to torch.  Before, the scores of the float model are held against torch's, and those
+of the frozen one against the model's, with the kernels of the definition.
+"""
+
+import argparse
+import os
+import statistics
+import sys
+import time
+
+os.environ.pop("OPENBLAS_CORETYPE", None)  # a forced core type can halve the BLAS
+
+import machine
+import numpy as np
+
+import bitnet
+from bitnet import functions, kernels
+from bitnet.deploy.freeze_language import freeze_language_model
+from bitnet.language_models import language_model
+from bitnet.module import evaluating
+from bitnet.optimizers import clip_gradients
+from bitnet.recurrent_layers import detach
+
+BATCH, STEPS, LR, NORM = 20, 35, 1.0, 5.0
+
+
+def settings(args):
+    """The arguments of `language_model`."""
+    options = {"kind": args.kind, "width": args.width, "units": args.units}
+    return options | ({"activation": "relu"} if args.kind == "rnn" else {})
+
+
+class InBitnet:
+    """A model in bitnet, of floats or of a few bits."""
+
+    def __init__(self, args, **few):
+        rng = np.random.default_rng(0)
+        self.model = language_model(args.vocabulary, rng, **settings(args), **few)
+        self.sgd, self.state = bitnet.SGD(self.model.parameters(), lr=LR), None
+
+    def step(self, ids):
+        scores, self.state = self.model(ids[:-1], detach(self.state))
+        loss = functions.cross_entropy(scores, ids[1:].ravel())
+        self.sgd.zero_grad()
+        loss.backward()
+        clip_gradients(self.model.parameters(), NORM)
+        self.sgd.step()
+        return loss.item()
+
+
+class InTorch:
+    """The same model in torch, with the weights of a float model of bitnet."""
+
+    def __init__(self, args, model):
+        import torch
+
+        self.torch, few = torch, {"nonlinearity": "relu"} if args.kind == "rnn" else {}
+        layer = {"rnn": torch.nn.RNN, "lstm": torch.nn.LSTM, "gru": torch.nn.GRU}[args.kind]
+        self.parts = torch.nn.ModuleList([
+            torch.nn.Embedding(args.vocabulary, args.width),
+            layer(args.width, args.units, **few),
+            torch.nn.Linear(args.units, args.vocabulary),
+        ])  # fmt: skip
+        own = model.recurrent
+        zeros = np.zeros_like(own.biases[0].data)
+        weights = [model.embedding.weight.data, own.input_weights[0].data,
+                   own.state_weights[0].data, own.biases[0].data, zeros,
+                   model.decoder.weight.data, model.decoder.bias.data]  # fmt: skip
+        with torch.no_grad():
+            for to, array in zip(self.parts.parameters(), weights, strict=True):
+                to.copy_(torch.from_numpy(array.copy()))
+        self.sgd, self.state = torch.optim.SGD(self.parts.parameters(), lr=LR), None
+
+    def scores(self, ids, state=None):
+        embedding, layer, decoder = self.parts
+        y, state = layer(embedding(self.torch.from_numpy(ids)), state)
+        return decoder(y).flatten(0, 1), state
+
+    def detached(self):
+        if not isinstance(self.state, tuple):
+            return None if self.state is None else self.state.detach()
+        return tuple(part.detach() for part in self.state)
+
+    def step(self, ids):
+        scores, self.state = self.scores(ids[:-1], self.detached())
+        wanted = self.torch.from_numpy(ids[1:].ravel())
+        loss = self.torch.nn.functional.cross_entropy(scores, wanted)
+        self.sgd.zero_grad()
+        loss.backward()
+        self.torch.nn.utils.clip_grad_norm_(self.parts.parameters(), NORM)
+        self.sgd.step()
+        return loss.item()
+
+
+def check(args, ids, floats, torch_model, few):
+    """Refuse to time what is not equal."""
+    with evaluating(floats.model), torch_model.torch.inference_mode():
+        own, other = floats.model(ids)[0].data, torch_model.scores(ids)[0].numpy()
+    if not np.allclose(own, other, atol=1e-4):
+        sys.exit(f"the scores differ from torch's by {abs(own - other).max()}")
+    part = ids[:2, :1]
+    with evaluating(few.model):
+        trained = few.model(part)[0].data
+    with kernels.using("reference"):
+        frozen, _ = freeze_language_model(few.model).scores(part)
+    if not np.array_equal(trained, frozen):
+        sys.exit("the scores of the frozen model differ from those of the trained one")
+
+
+def report(title, calls, turns):
+    """Let the contestants take turns, and print their times in milliseconds."""
+    times = {name: [] for name in calls}
+    for turn in range(turns + 1):
+        for name, call in calls.items():
+            start = time.perf_counter()
+            call()
+            if turn:
+                times[name].append(1e3 * (time.perf_counter() - start))
+    print(f"\n{title:28} {'fastest':>10} {'median':>10}   of torch")
+    of_torch = statistics.median(times["torch"])
+    for name, own in times.items():
+        median = statistics.median(own)
+        print(f"{name:28} {min(own):7.2f} ms {median:7.2f} ms {median / of_torch:10.2f}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--kind", choices=("lstm", "gru", "rnn"), default="lstm")
+    for name, value in (("vocabulary", 10000), ("width", 300), ("units", 300), ("turns", 10),
+                        ("threads", 2)):  # fmt: skip
+        parser.add_argument(f"--{name}", type=machine.positive, default=value, help=str(value))
+    args = parser.parse_args()
+    if problem := machine.missing("torch", "threadpoolctl"):
+        sys.exit(problem)
+    import threadpoolctl
+    import torch
+
+    torch.set_num_threads(args.threads)
+    bitnet.set_num_threads(args.threads)
+    threadpoolctl.threadpool_limits(args.threads)
+    bitnet.keep_memory()
+    print(*machine.lines("torch"), sep="\n")
+    rng = np.random.default_rng(0)
+    ids = rng.integers(0, args.vocabulary, (STEPS + 1, BATCH))
+    floats, few = InBitnet(args), InBitnet(args, weights=4, activations=4)
+    in_torch = InTorch(args, floats.model)
+    check(args, ids, floats, in_torch, few)
+    frozen = freeze_language_model(few.model)
+    one = ids[:1, :1]
+    _, state = frozen.scores(one)
+    with torch.inference_mode():
+        _, torch_state = in_torch.scores(one)
+
+    def in_torch_once():
+        with torch.inference_mode():
+            in_torch.scores(one, torch_state)
+
+    names = f"{args.kind} {args.vocabulary}-{args.width}-{args.units}, {args.threads} threads"
+    print(f"\n{names}")
+    calls = {"torch": in_torch, "bitnet, float": floats, "bitnet, 4/4 bits": few}
+    steps = {name: lambda own=own: own.step(ids) for name, own in calls.items()}
+    report(f"training, {STEPS} x {BATCH}", steps, args.turns)
+    once = {"torch": in_torch_once, "frozen, 4/4 bits": lambda: frozen.scores(one, state)}
+    report("generation, batch 1", once, 20 * args.turns)
+
+
+if __name__ == "__main__":
+    main()
