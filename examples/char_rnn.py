@@ -27,6 +27,7 @@ from bitnet.checkpoint import read_checkpoint
 from bitnet.data import TEXTS, load_corpus
 from bitnet.deploy.freeze_language import freeze_language_model
 from bitnet.deploy.language_file import load_language_model
+from bitnet.functions.linear import GRADIENTS
 from bitnet.language import bits_per_character, evaluate_language, fit_language, generate
 from bitnet.language_models import language_model
 from bitnet.vocabulary import Vocabulary
@@ -40,7 +41,7 @@ def net(bits, count, args):
     sizes = {"kind": args.kind, "width": args.width, "units": args.units, "layers": args.layers}
     if bits != "float":
         weights, activations = map(int, bits.split("/"))
-        sizes |= {"weights": weights, "activations": activations}
+        sizes |= {"weights": weights, "activations": activations, "gradient": args.gradient}
     if args.kind == "rnn":
         sizes["activation"] = "relu"
     return language_model(count, rng, **sizes, dropout=args.dropout), rng
@@ -152,6 +153,8 @@ def arguments():
     add("--steps", type=int, help="of backpropagation through time (25)")
     add("--lr", type=float, default=1e-3, help="first learning rate (0.001)")
     add("--clip", type=float, default=5.0, help="largest norm of all gradients (5)")
+    add("--gradient", choices=GRADIENTS, default="float32", help="numbers that the backward "
+        "products of few bits multiply (float32)")  # fmt: skip
     add("--seed", type=int, default=0, help="of weights, pieces and samples (0)")
     add("--threads", type=int, help="threads of the kernels and of the BLAS (all cores)")
     add("--prompt", default="The ", help="beginning of the samples ('The ')")

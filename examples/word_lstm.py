@@ -28,6 +28,7 @@ from bitnet.checkpoint import read_checkpoint
 from bitnet.data import TEXTS, load_corpus
 from bitnet.deploy.freeze_language import freeze_language_model
 from bitnet.deploy.language_file import load_language_model
+from bitnet.functions.linear import GRADIENTS
 from bitnet.language import REGIMES, evaluate_language, fit_language, generate, perplexity
 from bitnet.language_models import language_model
 from bitnet.vocabulary import Vocabulary
@@ -41,7 +42,7 @@ def net(bits, count, args):
     sizes = {"width": args.units, "units": args.units, "layers": args.layers}
     if bits != "float":
         weights, activations = map(int, bits.split("/"))
-        sizes |= {"weights": weights, "activations": activations}
+        sizes |= {"weights": weights, "activations": activations, "gradient": args.gradient}
     return language_model(count, rng, "lstm", **sizes, dropout=args.dropout), rng
 
 
@@ -158,6 +159,8 @@ def arguments():
     add("--steps", type=int, help="of backpropagation through time (35)")
     add("--lr", type=float, help="first learning rate (0.002; regimes: 1)")
     add("--clip", type=float, help="largest norm of all gradients (5)")
+    add("--gradient", choices=GRADIENTS, default="float32", help="numbers that the backward "
+        "products of few bits multiply (float32)")  # fmt: skip
     add("--seed", type=int, default=0, help="of weights, pieces and samples (0)")
     add("--threads", type=int, help="threads of the kernels and of the BLAS (all cores)")
     add("--prompt", default="the", help="beginning of the samples ('the')")

@@ -2,6 +2,11 @@
 
 They are kept in the file of a training, and what comes from a file is not trusted: names must be
 known and numbers in range before anything is built.
+
+The gradients of nets of few bits are float32 by default, unlike those of nets of images: of a
+softmax over thousands of words nearly all numbers are so small that the nearest int8 is 0, and the
+scores of the words that did not come are not pushed down.  With stochastic rounding int8 is right
+in the mean.
 """
 
 from bitnet.data import TEXTS
@@ -107,7 +112,7 @@ def language_defaults(given):
     start = {"net": net.name, "data": "embedded-text", "folder": None, "unit": unit,
              "vocabulary": None, "float": False, "weights": "4", "activations": "4",
              "width": net.units, "recipe": recipe, "limit": 0, "seed": 0}  # fmt: skip
-    few = {"gradient": "int8", "rounding": "nearest"}
+    few = {"gradient": "float32", "rounding": "nearest"}  # see the module's first lines
     start |= dict.fromkeys(few) if given.get("float") else few
     start |= DEFAULT | OF_UNIT[unit]
     if regime:

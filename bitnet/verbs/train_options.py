@@ -83,7 +83,8 @@ def add_arguments(parser):
     add("--weights", metavar="BITS", help="of each weight, 1 to 8, or a quantizer's name, as "
         "log:4 or ternary, see bitnet plot quantizers (1)")  # fmt: skip
     add("--activations", metavar="BITS", help="of each activation, in the same way (1)")
-    add("--gradient", choices=GRADIENTS, help="numbers that the backward products multiply (int8)")
+    add("--gradient", choices=GRADIENTS, help="numbers that the backward products "
+        "multiply (int8; of texts float32)")  # fmt: skip
     add("--rounding", choices=ROUNDINGS, help="of gradients of integers (nearest)")
     add("--balance", action="store_true", default=None, help="balance weights: the signs are those "
         "of the weights less the mean of their row or filter")  # fmt: skip
