@@ -16,7 +16,7 @@ def folder(tmp_path_factory):
     return save_nets(tmp_path_factory.mktemp("nets"))
 
 
-@pytest.mark.parametrize("kind", ["mlp", "conv"])
+@pytest.mark.parametrize("kind", ["mlp", "conv", "bits", "conv_bits"])
 def test_the_bytes_of_a_file_are_those_on_the_disk(folder, capsys, kind):
     on_disk = (folder / f"{kind}.npz").stat().st_size
     for name in (f"{kind}.npz", f"{kind}.checkpoint"):
@@ -44,6 +44,23 @@ def test_energy_and_repetition(folder, capsys):
     out = capsys.readouterr().out
     assert "no frozen file" in out
     assert "float32 MACs" in out
+
+
+def test_nets_of_few_bits(folder, capsys):
+    for name in ("bits.npz", "bits.checkpoint"):
+        main(["summary", str(folder / name), "--energy", "--operations", "--json"])
+        tables = json.loads(capsys.readouterr().out)
+        assert tables["summary"]["totals"]["weights"] == {"2-bit": 784 * 9 + 90}
+        macs = {p: n for p, n in tables["summary"]["totals"]["macs"].items() if n}
+        assert macs == {"8x2": 784 * 9, "3x2": 90}
+        assert tables["energy"]["estimates"][0]["net"] == "quantized"
+        assert tables["operations"]["totals"]["multiplications"] == 0  # shift-based norms
+        assert tables["operations"]["totals"]["comparisons"] == 9 * 7
+    main(["summary", str(folder / "conv_bits.npz")])
+    assert "2-bit" in capsys.readouterr().out
+    for name in ("conv_bits.npz", "conv_bits.checkpoint"):
+        with pytest.raises(InputError, match=r"of 2 bits .*; repetition is counted for filters of"):
+            main(["summary", str(folder / name), "--repetition"])
 
 
 def test_operations(folder, capsys):
