@@ -2,6 +2,7 @@
 
     python benchmarks/frozen_mlp.py                 one thread each
     python benchmarks/frozen_mlp.py --threads 2
+    python benchmarks/frozen_mlp.py --widths 4096 --batches 100 --bits 1/1 1/2 1/4 2/2 4/4 8/8
 
 onnxruntime (extra `bench`) is left out where it is not installed.  The frozen net is first held
 against the reference kernels, integer for integer.  Then all run in turns, in one process; the
@@ -15,7 +16,9 @@ os.environ.pop("OPENBLAS_CORETYPE", None)  # a forced core type can halve the BL
 
 import argparse
 import contextlib
+import itertools
 import pathlib
+import re
 import tempfile
 
 import machine
@@ -78,10 +81,13 @@ def onnx_sessions(layers, threads, floats):
                 for name, path in paths.items()}  # fmt: skip
 
 
-def compared(width, batch, threads):
+def compared(width, batch, bits, threads):
     """A row of the table: images a second of each, and the frozen net's ratio to the others."""
-    sizes = [784, width, width, width, 10]
-    net, layers = bitnet.freeze(models.binary_mlp(sizes, RNG)), float_layers(sizes, RNG)
+    sizes, (weights, activations) = [784, width, width, width, 10], bits
+    model = models.binary_mlp(sizes, RNG, weights=weights, activations=activations)
+    for norm in model.layers[1::3]:  # so that the codes of activations are spread
+        norm.running_inv_std[:] = 1 / np.sqrt(width) / (2**weights * 2**activations / 4)
+    net, layers = bitnet.freeze(model), float_layers(sizes, RNG)
     layers = [(weight / np.float32(weight.shape[0] ** 0.5), bias) for weight, bias in layers]
     pixels = RNG.integers(0, 256, (batch, 784), dtype=np.uint8)
     floats = bitnet.scale_pixels(pixels)
@@ -110,6 +116,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--widths", type=machine.positive, nargs="+", default=WIDTHS)
     parser.add_argument("--batches", type=machine.positive, nargs="+", default=BATCHES)
+    parser.add_argument("--bits", type=few, nargs="+", default=[(1, 1)],
+                        help="of weights/activations, as 1/2 4/4 (1/1)")  # fmt: skip
     parser.add_argument("--threads", type=machine.positive, default=1)
     args = parser.parse_args()
     bitnet.set_num_threads(args.threads)
@@ -122,12 +130,18 @@ def main():
         print(f"left out: {missing}")
     print("\nimages a second; then how many times as many the frozen net predicts")
     columns = [*names, "frozen", *(f"over {name}" for name in names)]
-    print(f"{'width':>6} {'batch':>6} " + " ".join(f"{name:>16}" for name in columns))
-    for width in args.widths:
-        for batch in args.batches:
-            speeds, ratios = compared(width, batch, args.threads)
-            cells = [*(f"{s:16,.0f}" for s in speeds), *(f"{r:16.1f}" for r in ratios)]
-            print(f"{width:6} {batch:6} " + " ".join(cells), flush=True)
+    print(f"{'bits':>5} {'width':>6} {'batch':>6} " + " ".join(f"{name:>16}" for name in columns))
+    for bits, width, batch in itertools.product(args.bits, args.widths, args.batches):
+        speeds, ratios = compared(width, batch, bits, args.threads)
+        cells = [*(f"{s:16,.0f}" for s in speeds), *(f"{r:16.1f}" for r in ratios)]
+        print(f"{'/'.join(map(str, bits)):>5} {width:6} {batch:6} " + " ".join(cells), flush=True)
+
+
+def few(text):
+    """Bits of weights and activations that "1/2" stands for."""
+    if re.fullmatch("[1-8]/[1-8]", text):
+        return tuple(int(bits) for bits in text.split("/"))
+    raise argparse.ArgumentTypeError(f"{text!r}; expected WEIGHTS/ACTIVATIONS, 1 to 8 bits each")
 
 
 if __name__ == "__main__":

@@ -112,13 +112,13 @@ class LayerRow:
 
 def frozen_rows(net, arrays):
     """The rows of the layers of a frozen net, and of what else its file has."""
-    shape, enters = net.shape, PIXELS if net.input == "pixels" else SIGNS
-    for i, layer in enumerate(net.layers):
-        inputs, (m, *_) = shape, layer.bits.shape
-        shape, pixels = (m,), 1
+    enters = PIXELS if net.input == "pixels" else SIGNS
+    for i, (layer, (inputs, shape)) in enumerate(zip(net.layers, net.shapes, strict=True)):
+        m, pixels = layer.bits.shape[0], 1
         if isinstance(layer, FrozenConv):
-            shape = (*layer.shape_after(*inputs[:2]), m)
             pixels = math.prod(layer.window.output(*inputs[:2]))
+        elif layer.bits.ndim == 4:  # the 1x1 filters of a last average
+            pixels = math.prod(inputs[:2])
         of_pixels = i == 0 and net.input == "pixels"
         weights = _numbers(layer.weight_levels)
         row = LayerRow(

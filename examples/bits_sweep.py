@@ -1,10 +1,13 @@
 """How many bits pay: accuracy, file, energy and speed over bits of weights and activations.
 
     python examples/bits_sweep.py --data fashion-mnist      16 nets and a float twin, table, picture
+    python examples/bits_sweep.py --bits 1/1,1/2,2/2,4/4 --seeds 3
     python examples/bits_sweep.py --quick                   four small nets on the embedded digits
 
 Every net is trained on its bits, frozen, written to a file, and compared with the trained one on
-all test images; accuracy, bytes and speed are those of the frozen net.
+all test images; accuracy, bytes and speed are those of the frozen net.  Weights are `uniform`, 2^k
+numbers from -1 to 1, activations of one bit the sign, and of k bits `linear` from 0 to 2.4, like a
+rectifier; the rate falls with the bits of the weights, as more bits ask for finer steps.
 """
 
 import argparse
@@ -22,7 +25,10 @@ import bitnet
 from bitnet import energy, functions, models, schedules
 from bitnet.archive import check_writable, replacing
 from bitnet.plots import check_plot, plot_tradeoffs
+from bitnet.quantizers import Linear
 
+RATES = {1: 3e-3, 2: 1e-3} | dict.fromkeys(range(3, 9), 5e-4)  # first rates, by bits of weights
+FIGURES = ("accuracy", "bytes", "energy_nj", "images_per_s")
 ROW = "{:>7} {:>11} {:>15} {:>10} {:>12} {:>10}"
 
 
@@ -42,16 +48,24 @@ def train(model, loss_of, data, lr, epochs, batch, rng):
 def few_bits(weights, activations, sizes, data, args, seed):
     """Train, freeze and measure one net of few bits."""
     rng = np.random.default_rng(seed)
-    bits = {"weights": weights, "activations": activations}
+    bits = {"weights": weights, "activations": quantizer(activations)}
     model = models.binary_mlp(sizes, rng, step_scale=10, gradient=args.gradient, **bits)
-    train(model, functions.squared_hinge, data, args.lr, args.epochs, args.batch, rng)
+    lr = args.lr or RATES[weights]
+    train(model, functions.squared_hinge, data, lr, args.epochs, args.batch, rng)
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder) / "net.npz"
         bitnet.freeze(model).save(path)
         frozen, n_bytes = bitnet.load(path), path.stat().st_size
-    if not bitnet.compare(model, frozen, data.test_images).is_complete:
+    agreement = bitnet.compare(model, frozen, data.test_images)
+    if not agreement.is_complete:
         raise SystemExit("error: the frozen net is not the trained one; please report this")
-    return measured(frozen.predict, data, n_bytes, energy.estimate(frozen).estimates[0])
+    figures = measured(frozen.predict, data, n_bytes, energy.estimate(frozen).estimates[0])
+    return {**figures, "integers": agreement.integers}
+
+
+def quantizer(bits):
+    """The quantizer of activations of so many bits."""
+    return 1 if bits == 1 else Linear(bits, 2.4 / (2**bits - 1), signed=False)
 
 
 def float_twin(sizes, data, args, seed):
@@ -87,7 +101,7 @@ def main():
     data = bitnet.load_dataset(args.data).flattened()
     data = data.first(2000, 500) if args.quick else data
     sizes = [data.train_images.shape[1], *args.hidden, len(data.classes)]
-    bits = [(w, a) for w in args.weights for a in args.activations]
+    bits = args.bits or [(w, a) for w in args.weights for a in args.activations]
     print(f"net {'-'.join(map(str, sizes))} on {len(data.train_images)} images of {args.data}, "
           f"{args.epochs} epochs, {args.seeds} seeds")  # fmt: skip
     print(ROW.format("weights", "activations", "test", "bytes", "nJ an image", "images/s"))
@@ -99,13 +113,17 @@ def main():
                 runs.append(float_twin(sizes, data, args, seed))
             else:
                 runs.append(few_bits(weights, activations, sizes, data, args, seed))
-        row = {name: statistics.mean(run[name] for run in runs) for name in runs[0]}
+        row = {name: statistics.mean(run[name] for run in runs) for name in FIGURES}
         spread = statistics.stdev(run["accuracy"] for run in runs) if len(runs) > 1 else 0.0
         rows.append({"weights": weights, "activations": activations, **row, "spread": spread,
                      "runs": runs})  # fmt: skip
         accuracy = f"{row['accuracy']:.2%}" + (f" ± {100 * spread:.2f}" if len(runs) > 1 else "")
         figures = f"{row['bytes']:,.0f}", f"{row['energy_nj']:,.0f}", f"{row['images_per_s']:,.0f}"
         print(ROW.format(weights, activations, accuracy, *figures), flush=True)
+    runs = [run for row in rows for run in row["runs"] if "integers" in run]
+    integers, images = sum(run["integers"] for run in runs), len(data.test_images)
+    print(f"all {len(runs)} frozen nets equal the trained ones: {integers:,} integers, and the "
+          f"scores and classes of {images} test images each")  # fmt: skip
     if args.out:
         plot_tradeoffs(rows, args.out)
         print(f"picture: {args.out}")
@@ -121,6 +139,13 @@ def some_bits(text):
     raise argparse.ArgumentTypeError(f"{text!r}; expected bits from 1 to 8, as 1,2,4")
 
 
+def pairs(text):
+    """Bits of weights and activations that "1/2,4/4" stands for."""
+    if re.fullmatch(r"[1-8]/[1-8](,[1-8]/[1-8]){0,63}", text):
+        return [tuple(map(int, pair.split("/"))) for pair in text.split(",")]
+    raise argparse.ArgumentTypeError(f"{text!r}; expected WEIGHTS/ACTIVATIONS,..., as 1/2,4/4")
+
+
 def widths(text):
     """The widths that "512,512" stands for."""
     if re.fullmatch(r"[1-9]\d{0,5}(,[1-9]\d{0,5}){0,9}", text):
@@ -134,10 +159,13 @@ def arguments():
     add("--data", choices=bitnet.data.DATASETS, help="data set (fashion-mnist; quick: embedded)")
     add("--weights", type=some_bits, help="bits of the weights (1,2,4,8; quick: 1,2)")
     add("--activations", type=some_bits, help="bits of the activations (1,2,4,8; quick: 1,2)")
+    add("--bits", type=pairs, help="pairs of weights/activations in place of all, as 1/1,1/2,4/4")
     add("--hidden", type=widths, help="hidden units (512,512,512; quick: 64,64)")
     add("--epochs", type=int, help="passes over the training set (6; quick: 1)")
     add("--batch", type=int, default=100, help="images in a batch (100)")
-    add("--lr", type=float, default=3e-3, help="first learning rate (0.003)")
+    add(
+        "--lr", type=float, help="first learning rate (0.003; weights of 2 bits 0.001, more 0.0005)"
+    )
     add("--gradient", choices=("float32", "int8", "int6", "int4", "log6"), default="int8",
         help="numbers that the backward products multiply (int8)")  # fmt: skip
     add("--seeds", type=int, default=1, help="trainings of each net (1)")

@@ -42,6 +42,7 @@ FLOOR_OF = {name: i for i, names in enumerate(FLOORS) for name in names}
 ONLY = {
     "deploy.layers": {"errors", "kernels", "deploy"},
     "deploy.unique": {"kernels"},
+    "deploy.plan": {"errors", "kernels"},
     "deploy.runtime": {"errors", "kernels", "deploy"},
     "deploy.file": {"archive", "errors", "kernels", "deploy", "preparation"},
     "data.cifar": {"archive", "errors"},

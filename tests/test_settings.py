@@ -22,8 +22,8 @@ GOOD = {
     "float": False, "epochs": 2, "batch": 50, "lr": 0.003, "seed": 0,
     "gradient": "int8", "rounding": "nearest", "validation": 0, "limit": 0, "flip": False,
     "crop": 0, "prepare": [], "picture": [28, 28, 1], "classes": ["a", "b"], "crc32": 5,
-    "balance": False, "widen": None, "widen_after": 0.7, "teacher": None, "teacher_crc32": None,
-    "temperature": 4.0, "teacher_weight": 0.5,
+    "weights": "1", "activations": "1", "balance": False, "widen": None, "widen_after": 0.7,
+    "teacher": None, "teacher_crc32": None, "temperature": 4.0, "teacher_weight": 0.5,
 }  # fmt: skip
 
 

@@ -12,6 +12,10 @@ plane j.  What their codes stand for is in the header, `weights`, one entry a la
 what the outputs of the hidden layers stand for, `outputs`, with as many thresholds (M, L) as
 there are codes but one; null is ±1.
 
+In a net that is no chain the `plan` in the header says which layer follows which
+(`bitnet.deploy.plan`).  Averages are in `pooling`, one entry a convolution, and
+`average` is the window of the last one, whose filters are 1x1.
+
 The header may also name the `classes`, the `data` set, the rows, columns and channels of its
 `picture`s, and the header of a preparation, `prepare`, whose arrays are `prepare.NAME`.
 """
@@ -21,10 +25,18 @@ import math
 
 from bitnet import kernels
 from bitnet.archive import read_archive, write_archive
-from bitnet.deploy.layers import check_layer
+from bitnet.deploy.layers import POOLINGS, check_layer
+from bitnet.deploy.plan import (
+    described,
+    follow,
+    plan_of,
+    shape_of_all,
+    shape_of_pool,
+    window_from,
+)
 from bitnet.deploy.runtime import FrozenConv, FrozenLayer, FrozenNet, FrozenOutput
 from bitnet.errors import InputError
-from bitnet.kernels import Bits, Levels, Planes, Window
+from bitnet.kernels import Bits, Levels, Planes
 from bitnet.preparation import Preparation
 
 __all__ = ["contents", "load", "save"]
@@ -37,6 +49,7 @@ CONVENTION = {
     "rising": "1: z>=threshold gives +1; 0: z<=threshold gives +1",
 }
 MAX_BYTES = 1 << 30
+USUAL = {"groups": 1, "pooling": "max"}  # of convolutions
 LEVELS = ("patterns", "coefficients", "unit", "offset")
 
 
@@ -110,8 +123,14 @@ def contents(net):
         windows = [[layer.window, layer.pool] for layer in convolutions]
         header["image"] = list(net.shape)
         header["windows"] = [[w and dataclasses.asdict(w) for w in pair] for pair in windows]
-        if any(layer.groups > 1 for layer in convolutions):
-            header["groups"] = [layer.groups for layer in convolutions]
+        for name, usual in USUAL.items():
+            own = [getattr(layer, name) for layer in convolutions]
+            if any(value != usual for value in own):
+                header[name] = own
+        if net.layers[-1].pool is not None:
+            header["average"] = dataclasses.asdict(net.layers[-1].pool)
+    if not net.is_chain:
+        header["plan"] = described(net.plan)
     about = {"classes": net.classes, "data": net.data, "picture": net.picture}
     header |= {name: value for name, value in about.items() if value is not None}
     if net.preparation is not None:
@@ -192,26 +211,38 @@ def _net(header, arrays):
         raise InputError(f"the file lacks the array {missing[0]}")
     shape, windows = _images(header, sizes[0], last)
     weights, outputs = _levels(header, "weights", last + 1), _levels(header, "outputs", last)
-    groups, layers = _groups(header, len(windows)), []
-    for i, m in enumerate(sizes[1:]):
-        n = math.prod(shape)
+    groups = _each(header, "groups", len(windows), lambda g: type(g) is int and g > 0)
+    poolings = _each(header, "pooling", len(windows), lambda kind: kind in POOLINGS)
+    average = window_from(header["average"]) if "average" in header else None
+    plan = plan_of(header.get("plan", list(range(last + 1))), last + 1)
+    layers = []
+
+    def build(i, shape):
+        m, n = sizes[i + 1], math.prod(shape)
         if i < len(windows):
             n = kernels.groups.check_groups(f"layer {i}", shape[-1], m, groups[i])
+        elif i == last and average is not None:
+            n = shape[-1]
         bits = _weights(i, Bits.from_bytes(arrays[f"{i}.bits"], n), weights[i])
         if i < last:
             steps = arrays[f"{i}.thresholds"], Bits.from_bytes(arrays[f"{i}.rising"], m).signs() > 0
-            kind, own = (
-                (FrozenConv, (*windows[i], groups[i])) if i < len(windows) else (FrozenLayer, ())
-            )
-            layers.append(kind(bits, *steps, *own, outputs[i], weights[i]))
+            own = {"levels": outputs[i], "weight_levels": weights[i]}
+            if i < len(windows):
+                window, pool = windows[i]
+                own |= {"window": window, "pool": pool, "groups": groups[i]}
+                layers.append(FrozenConv(bits, *steps, **own, pooling=poolings[i]))
+            else:
+                layers.append(FrozenLayer(bits, *steps, **own))
         else:
             norm = (arrays[f"{i}.{name}"] for name in ("mean", "scale", "shift"))
-            layers.append(FrozenOutput(bits, *norm, weights[i]))
+            layers.append(FrozenOutput(bits, *norm, weights[i], average))
         if bits.shape[0] != m:
             raise InputError(f"layer {i} has bits of shape {bits.shape}; expected {m} rows")
-        shape = check_layer(i, layers[-1], shape)
+        return check_layer(i, layers[-1], shape)
+
+    follow(plan, shape, build, shape_of_pool, shape_of_all)
     image = header["image"][:2] if windows else None
-    return FrozenNet(layers, header.get("input"), image, **about)
+    return FrozenNet(layers, header.get("input"), image, **about, plan=plan)
 
 
 def _levels(header, name, count):
@@ -291,20 +322,16 @@ def _images(header, n, last):
     return tuple(image), [_windows(pair) for pair in windows]
 
 
-def _groups(header, count):
-    """The groups of each convolution."""
-    groups = header.get("groups", [1] * count)
-    whole = isinstance(groups, list) and all(type(g) is int and g > 0 for g in groups)
-    if not whole or len(groups) != count:
-        raise InputError(f"the header has groups {groups!r:.60}; expected {count} whole numbers")
-    return groups
+def _each(header, name, count, fits):
+    """What the header says of each convolution, or what is usual."""
+    given = header.get(name, [USUAL[name]] * count)
+    if not isinstance(given, list) or len(given) != count or not all(map(fits, given)):
+        raise InputError(f"the header has {name} {given!r:.60}; expected {count} of them")
+    return given
 
 
 def _windows(pair):
     """The Window of a convolution, and that of its pooling or None."""
-    fields = {field.name for field in dataclasses.fields(Window)}
-    known = isinstance(pair, list) and len(pair) == 2 and pair[0] is not None
-    given = [w for w in pair if w is not None] if known else []
-    if not given or not all(isinstance(w, dict) and set(w) == fields for w in given):
+    if not isinstance(pair, list) or len(pair) != 2:
         raise InputError(f"the header has the windows {pair!r:.60}, which are none")
-    return [None if w is None else Window(**w) for w in pair]
+    return window_from(pair[0]), None if pair[1] is None else window_from(pair[1])

@@ -11,12 +11,14 @@ import math
 
 import numpy as np
 
-from bitnet import kernels
+from bitnet import functions, kernels
 from bitnet.activations import Quantize, Sign
+from bitnet.branches import Branches
+from bitnet.deploy.plan import follow
 from bitnet.deploy.runtime import INPUTS, FrozenConv, FrozenLayer, FrozenNet, FrozenOutput
 from bitnet.errors import InputError
-from bitnet.image_layers import BinaryConv2d, Flatten, MaxPool2d, QuantConv2d
-from bitnet.kernels import Bits, Levels
+from bitnet.image_layers import AvgPool2d, BinaryConv2d, Flatten, MaxPool2d, QuantConv2d
+from bitnet.kernels import Bits, Levels, Window
 from bitnet.layers import BatchNorm, BinaryLinear, Dropout, QuantLinear
 from bitnet.module import Sequential, evaluating
 from bitnet.norms import ShiftBatchNorm
@@ -25,6 +27,7 @@ __all__ = ["Agreement", "compare", "find_thresholds", "freeze"]
 
 ONE_BIT = Levels.uniform(1)
 CONVOLUTIONS, LINEARS = (QuantConv2d, BinaryConv2d), (QuantLinear, BinaryLinear)
+POOLINGS = MaxPool2d, AvgPool2d
 NORMS, ACTIVATIONS = (BatchNorm, ShiftBatchNorm), (Quantize, Sign)
 
 
@@ -36,8 +39,10 @@ def freeze(model, input="pixels", image=None):
     model : Sequential
         QuantLinear (or BinaryLinear), BatchNorm, Quantize (or Sign), and so on, ending with
         QuantLinear and BatchNorm; before them, for images, QuantConv2d, BatchNorm, Quantize, with
-        MaxPool2d behind the convolution or without, and Flatten.  Dropout may stand anywhere.
-        It is left as it is.
+        MaxPool2d or AvgPool2d behind the convolution or without, MaxPool2d alone, Branches of
+        these, and Flatten.  QuantConv2d of 1x1 taps, an AvgPool2d of all pixels, Flatten and
+        BatchNorm may be the end too.  Dropout may stand anywhere, and heads are left out.  It is
+        left as it is.
     input : {"pixels", "signs"}, optional
         What the first layer takes: uint8 pixels (default), or ±1.  For "signs" the model may
         begin with Sign, so that it can be trained on floats.
@@ -63,27 +68,34 @@ def freeze(model, input="pixels", image=None):
     """
     if input not in INPUTS:
         raise InputError(f"freeze: input is {input!r}; expected one of {INPUTS}")
-    groups = _groups(model, input)
-    layers, reach = [], 255 if input == "pixels" else 1  # the largest integer that comes in
+    groups, plan = _groups(model, input)
+    layers = [None] * len(groups)
+
+    def layer(i, reach):  # the largest integer that comes in, and then the largest that comes out
+        linear, pool, norm, activation = groups[i]
+        bits, weights = linear.packed, linear.quantizer.levels
+        own = {} if weights.is_sign else {"weight_levels": weights}
+        window = None if pool is None else pool.window
+        if activation is None:
+            layers[i] = FrozenOutput(bits, *norm.affine(), **own, pool=window)
+            return None
+        averages = isinstance(pool, AvgPool2d)
+        largest = math.prod(bits.shape[1:]) * reach * weights.largest
+        largest *= window.taps if averages else 1
+        levels = ONE_BIT if isinstance(activation, Sign) else activation.quantizer.levels
+        codes = _codes(norm, activation)
+        steps = find_thresholds(codes, linear.outputs, largest, len(levels) - 1)
+        if not levels.is_sign:
+            own["levels"] = levels
+        if isinstance(linear, QuantConv2d):
+            own |= {"window": linear.window, "pool": window, "groups": linear.groups}
+            own |= {"pooling": "average"} if averages else {}
+        layers[i] = (FrozenConv if "window" in own else FrozenLayer)(bits, *steps, **own)
+        return levels.largest
+
     with evaluating(model):
-        for linear, pool, norm, activation in groups:
-            bits, weights = linear.packed, linear.quantizer.levels
-            own = {} if weights.is_sign else {"weight_levels": weights}
-            if activation is None:
-                layers.append(FrozenOutput(bits, *norm.affine(), **own))
-                continue
-            largest = math.prod(bits.shape[1:]) * reach * weights.largest
-            levels = ONE_BIT if isinstance(activation, Sign) else activation.quantizer.levels
-            codes = _codes(norm, activation)
-            steps = find_thresholds(codes, linear.outputs, largest, len(levels) - 1)
-            reach = levels.largest
-            if not levels.is_sign:
-                own["levels"] = levels
-            if isinstance(linear, QuantConv2d):
-                window = None if pool is None else pool.window
-                own |= {"window": linear.window, "pool": window, "groups": linear.groups}
-            layers.append((FrozenConv if "window" in own else FrozenLayer)(bits, *steps, **own))
-    return FrozenNet(_copies(layers), input, image)
+        follow(plan, 255 if input == "pixels" else 1, layer, lambda reach, _: reach, max)
+    return FrozenNet(_copies(layers), input, image, plan=plan)
 
 
 def _copies(layers):
@@ -107,39 +119,82 @@ def _codes(norm, activation):
 
 
 def _groups(model, input):
-    """The layers as (linear or convolution, pooling or None, BatchNorm, activation or None)."""
+    """The layers as (linear or convolution, pooling, norm, activation), and the plan of them."""
     if not isinstance(model, Sequential):
         raise InputError(f"freeze: got {type(model).__name__}; expected a Sequential")
     layers = [layer for layer in model.layers if not isinstance(layer, Dropout)]
     if input == "signs" and layers and _is_sign(layers[0]):
         layers = layers[1:]  # a frozen net takes the signs themselves
-    left = list(enumerate(layers))
+    groups, left = [], _Left(layers)
+    plan = _images(left, groups)
+    if plan and (not groups or groups[-1][-1] is not None):
+        left.take((Flatten,))
+    while not groups or groups[-1][-1] is not None:
+        linear, norm = left.take(LINEARS), left.take(NORMS)
+        plan.append(len(groups))
+        groups.append((linear, None, norm, left.take(ACTIVATIONS) if left.layers else None))
+    if left.layers:
+        left.take(())
+    _check_numbers(model, groups)
+    return groups, plan
 
-    def comes(kinds):
-        return bool(left) and type(left[0][1]) in kinds  # a subclass may compute something else
 
-    def take(kinds):
-        if not left:
+class _Left:
+    """The layers that are left to read, with their numbers."""
+
+    def __init__(self, layers):
+        self.layers = list(enumerate(layers))
+
+    def comes(self, kinds, at=0):
+        """Whether a layer is of these kinds; a subclass may compute something else."""
+        return len(self.layers) > at and type(self.layers[at][1]) in kinds
+
+    def take(self, kinds):
+        """The next layer, which has to be of these kinds."""
+        if not self.layers:
             raise InputError("freeze: the model must end with QuantLinear and BatchNorm")
-        if not comes(kinds):
-            i, layer = left[0]
+        if not self.comes(kinds):
+            i, layer = self.layers[0]
             raise InputError(
                 f"freeze: layer {i} (dropout left out) is {layer!r}; expected "
-                f"{' or '.join(kind.__name__ for kind in kinds)}"
+                f"{' or '.join(kind.__name__ for kind in kinds) or 'no more layers'}"
             )
-        return left.pop(0)[1]
+        return self.layers.pop(0)[1]
 
-    groups = []
-    while comes(CONVOLUTIONS):
-        linear, pool = take(CONVOLUTIONS), take((MaxPool2d,)) if comes((MaxPool2d,)) else None
-        groups.append((linear, pool, take(NORMS), take(ACTIVATIONS)))
-    if groups:
-        take((Flatten,))
-    while not groups or groups[-1][-1] is not None:
-        linear, norm = take(LINEARS), take(NORMS)
-        groups.append((linear, None, norm, take(ACTIVATIONS) if left else None))
-    _check_numbers(model, groups)
-    return groups
+
+def _images(left, groups):
+    """The plan of the layers of images that come next; what they are goes to `groups`."""
+    plan = []
+    while left.comes((*CONVOLUTIONS, MaxPool2d, Branches)):
+        if left.comes((MaxPool2d,)):
+            plan.append(left.take((MaxPool2d,)).window)
+        elif left.comes((Branches,)):
+            branches = left.take((Branches,)).branches
+            plan.append([_branch(branch, groups) for branch in branches])
+        else:
+            linear = left.take(CONVOLUTIONS)
+            pool = left.take(POOLINGS) if left.comes(POOLINGS) else None
+            ends = type(pool) is AvgPool2d and left.comes((Flatten,))
+            if ends:
+                left.take((Flatten,))
+                if linear.window != Window((1, 1)) or linear.groups > 1:
+                    raise InputError(f"freeze: {linear!r} is the last layer; expected 1x1 taps")
+            plan.append(len(groups))
+            groups.append(
+                (linear, pool, left.take(NORMS), None if ends else left.take(ACTIVATIONS))
+            )
+            if ends:
+                break
+    return plan
+
+
+def _branch(branch, groups):
+    """The plan of a branch."""
+    layers = _Left([layer for layer in branch.layers if not isinstance(layer, Dropout)])
+    plan = _images(layers, groups)
+    if layers.layers:
+        layers.take((*CONVOLUTIONS, MaxPool2d, Branches))
+    return plan
 
 
 def _is_sign(layer):
@@ -287,7 +342,8 @@ def compare(model, net, x):
             f"compare: got {type(model).__name__} and {type(net).__name__}; "
             "expected the trained Sequential, then the FrozenNet"
         )
-    layers = [layer for layer in model.layers if isinstance(layer, (QuantConv2d, QuantLinear))]
+    trunk = Sequential(*model.layers).modules()
+    layers = [layer for layer in trunk if isinstance(layer, (QuantConv2d, QuantLinear))]
     if [layer.bits.shape for layer in net.layers] != [layer.weight.shape for layer in layers]:
         raise InputError(f"compare: {net} is of another model than {model!r}")
     x = net.check_input(x)
@@ -314,8 +370,15 @@ def _trained_integers(model, x):
     first = next(layer for layer in model.layers if not isinstance(layer, Dropout))
     if isinstance(x, Bits) and _is_sign(first):
         x = kernels.unpack(x)
-    for layer in model.layers:
-        x = layer(x)
-        if isinstance(layer, (QuantConv2d, QuantLinear)):
-            integers.append(x.data)
-    return integers, x.data
+
+    def through(layers, x):
+        for layer in layers:
+            if isinstance(layer, Branches):
+                x = functions.concatenate(*(through(own.layers, x) for own in layer.branches))
+                continue
+            x = layer(x)
+            if isinstance(layer, (QuantConv2d, QuantLinear)):
+                integers.append(x.data)
+        return x
+
+    return integers, through(model.layers, x).data

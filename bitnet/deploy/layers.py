@@ -14,6 +14,7 @@ from bitnet.kernels import Bits, Levels, Planes, Thresholds, Window
 __all__ = ["FrozenConv", "FrozenLayer", "FrozenOutput"]
 
 
+PIXEL, POOLINGS = Window((1, 1)), ("max", "average")
 MAX_INPUTS = (1 << 31) // 256  # of a unit: pixels count as up to 255 each, and sums are int32
 
 
@@ -31,14 +32,14 @@ class _Hidden(_Weighted):
 
     @functools.cached_property
     def steps(self):
-        """The thresholds of signs as the kernels take them."""
+        """The thresholds as the kernels take them."""
         return Thresholds(self.thresholds, self.rising)
 
     def activations(self, z):
         """What the thresholds make of integers (..., M): Bits, or Planes of several bits."""
         if self.levels is None:
             return kernels.threshold(z, self.steps)
-        return self.levels.planes(kernels.rank(z, self.thresholds, self.rising))
+        return self.levels.planes(kernels.rank(z, self.steps))
 
     def is_binary(self, x):
         """Whether inputs, weights and outputs are signs, so that the integers stay in registers."""
@@ -116,6 +117,8 @@ class FrozenConv(_Hidden):
         Those of the pooling behind it.
     groups : int
         Groups of channels, each with filters of its own.
+    pooling : {"max", "average"}
+        Which pooling; the average of integers is their sum.
 
     Examples
     --------
@@ -136,6 +139,7 @@ class FrozenConv(_Hidden):
     groups: int = 1
     levels: Levels | None = None
     weight_levels: Levels | None = None
+    pooling: str = "max"
 
     def __repr__(self):
         pooled = f", pooled {self.pool.size[0]}x{self.pool.size[1]}" if self.pool else ""
@@ -148,7 +152,11 @@ class FrozenConv(_Hidden):
 
     def outputs(self, z):
         """What comes out for integer pre-activations, pooled: Bits or Planes (B, H'', W'', M)."""
-        return self.activations(kernels.max_pool(z, self.pool)[0] if self.pool else z)
+        if self.pool and self.pooling == "average":
+            z = sums(z, self.pool)
+        elif self.pool:
+            z, _ = kernels.max_pool(z, self.pool)
+        return self.activations(z)
 
     @functools.cached_property
     def reuse(self):
@@ -157,6 +165,8 @@ class FrozenConv(_Hidden):
 
     def run(self, x):
         """`outputs(integers(x))`; of signs the integers stay in registers."""
+        if self.pool and self.pooling == "average":
+            return self.outputs(self.integers(x))
         reusable = self.groups == 1 and self.levels is None and isinstance(self.bits, Bits)
         if reusable and not isinstance(x, Planes) and self.reuse.pays(x):
             y = self.reuse.signs(x)
@@ -185,14 +195,19 @@ class FrozenConv(_Hidden):
 class FrozenOutput(_Weighted):
     """The last layer: XNOR products, then its batch norm `(z - mean) * scale + shift`.
 
+    Behind the last average of a net without other fully connected layers, the weights are 1x1
+    filters: the products of all pixels are added.
+
     Attributes
     ----------
     bits : Bits or Planes
-        The weights, shape (C, N).
+        The weights, shape (C, N), or (C, 1, 1, N) for images.
     mean, scale, shift : numpy.ndarray
         float32 of shape (C,).
     weight_levels : Levels or None
         As for `FrozenLayer`.
+    pool : Window or None
+        The whole of the images, for 1x1 filters.
 
     Examples
     --------
@@ -206,22 +221,36 @@ class FrozenOutput(_Weighted):
     scale: np.ndarray
     shift: np.ndarray
     weight_levels: Levels | None = None
+    pool: Window | None = None
 
     def __repr__(self):
         return f"FrozenOutput({self.bits!r})"
 
     def integers(self, x):
-        """The pre-activations, int32 (B, C), of pixels, Bits or Planes with N numbers a row."""
+        """The pre-activations, int32 (B, C), of pixels, Bits or Planes with N numbers a row.
+
+        Of images with 1x1 filters (B, H, W, C), before they are added.
+        """
+        if self.pool:
+            return kernels.plane_conv(x, self.weight, PIXEL)
         return product(x, self.weight)
 
     def outputs(self, z):
-        """The scores from integer pre-activations: int32 (B, C) to float32 (B, C)."""
+        """The scores from integer pre-activations: int32 (B, ...) to float32 (B, C)."""
+        if self.pool:
+            z = sums(z, self.pool)[:, 0, 0]
         return (z.astype(np.float32) - self.mean) * self.scale + self.shift
 
 
 def product(x, weight):
     """The product of pixels (B, N), or of Bits or Planes as rows, with weights."""
     return kernels.plane_gemm(x if isinstance(x, np.ndarray) else kernels.flatten(x), weight)
+
+
+def sums(z, window):
+    """The sums of the integers that each window sees: (B, H, W, C) to (B, H', W', C)."""
+    views = window.views(z)
+    return sum(views[:, :, :, i, j] for i, j in np.ndindex(*window.size))
 
 
 def _outputs(layer):
@@ -235,10 +264,14 @@ def check_layer(i, layer, shape):
     Returns the shape of its outputs.
     """
     is_conv, wanted = isinstance(layer, FrozenConv), layer.bits.shape
+    averages = isinstance(layer, FrozenOutput) and layer.pool is not None
     m, n, inputs = wanted[0], wanted[-1], math.prod(shape)
-    if is_conv:
-        inputs = kernels.groups.check_groups(f"layer {i}", shape[-1], m, layer.groups)
+    if is_conv or averages:
+        groups = layer.groups if is_conv else 1
+        inputs = kernels.groups.check_groups(f"layer {i}", shape[-1], m, groups)
     expected = ("M", "rows", "columns", inputs) if is_conv else ("M", inputs)
+    if averages:
+        expected = ("M", 1, 1, inputs)
     if len(wanted) != len(expected) or min(wanted) < 1 or n != expected[-1]:
         raise InputError(
             f"layer {i} has weights of shape {wanted}; expected "
@@ -264,8 +297,12 @@ def check_layer(i, layer, shape):
         raise InputError(
             f"layer {i}: a unit has {math.prod(wanted[1:])} inputs; expected at most {MAX_INPUTS}"
         )
+    if averages and (layer.pool.size != shape[:2] or any(map(any, layer.pool.padding))):
+        raise InputError(f"layer {i}: {layer.pool!r} averages images of {shape[:2]}; expected all")
     if not is_conv:
         return (m,)
+    if layer.pooling not in POOLINGS:
+        raise InputError(f"layer {i}: pooling is {layer.pooling!r}; expected one of {POOLINGS}")
     if wanted[1:3] != tuple(layer.window.size):
         raise InputError(f"layer {i}: filters of shape {wanted} for {layer.window!r}")
     for window in (layer.window, layer.pool):

@@ -11,6 +11,7 @@ import numpy as np
 
 from bitnet import kernels
 from bitnet.deploy.layers import FrozenConv, FrozenLayer, FrozenOutput, check_layer
+from bitnet.deploy.plan import follow, shape_of_all, shape_of_pool
 from bitnet.errors import InputError
 from bitnet.kernels import Bits
 
@@ -37,6 +38,8 @@ class FrozenNet:
         The data set that the net was trained on.
     picture : (int, int, int), optional
         Rows, columns and channels of the images in that data set.
+    plan : list, optional
+        The way through a net that is no chain, see `bitnet.deploy.plan`.
     preparation : Preparation, optional
         What has to happen to such images before `scores` and `predict`; `prepare` does it.
 
@@ -45,6 +48,8 @@ class FrozenNet:
     layers : list
         `layers[i].bits` are the weights of layer i, Bits or Planes.  The arrays are read-only: a
         net is changed by building another one.
+    shapes : list of (tuple of int, tuple of int)
+        What comes into each layer, and what comes out, without the batch.
 
     Raises
     ------
@@ -65,8 +70,9 @@ class FrozenNet:
     """
 
     def __init__(self, layers, input="pixels", image=None, classes=None, data=None,
-                 picture=None, preparation=None):  # fmt: skip
+                 picture=None, preparation=None, plan=None):  # fmt: skip
         self.layers, self.input = list(layers), input
+        self.plan = list(range(len(self.layers))) if plan is None else plan
         self.classes, self.data, self.picture = classes, data, picture
         self.preparation = preparation
         if input not in INPUTS:
@@ -79,9 +85,14 @@ class FrozenNet:
                 "FrozenNet: expected FrozenConvs, FrozenLayers and, at the end, a FrozenOutput"
             )
         self.shape = _input_shape(self.layers[0], image)
-        shape = self.shape
-        for i, layer in enumerate(self.layers):
-            shape = check_layer(i, layer, shape)
+        self.shapes = []
+
+        def check(i, shape):
+            self.shapes.append((shape, check_layer(i, self.layers[i], shape)))
+            return self.shapes[-1][1]
+
+        follow(self.plan, self.shape, check, shape_of_pool, shape_of_all)
+        for layer in self.layers:
             arrays = [value for value in vars(layer).values() if isinstance(value, np.ndarray)]
             bits = layer.bits if isinstance(layer.bits, Bits) else layer.bits.bits
             for array in (bits.words, *arrays):  # what the products keep of them stays true
@@ -95,9 +106,16 @@ class FrozenNet:
 
     def __repr__(self):
         first = "x".join(map(str, self.shape))
+        if not self.is_chain:
+            return f"FrozenNet({first}-{len(self.layers)} layers-{self.sizes[-1]}, {self.input})"
         names = [f"{m}C" if isinstance(layer, FrozenConv) else str(m)
                  for layer, m in zip(self.layers, self.sizes[1:], strict=True)]  # fmt: skip
         return f"FrozenNet({'-'.join([first, *names])}, {self.input})"
+
+    @property
+    def is_chain(self):
+        """Whether the outputs of each layer are the inputs of the next one, and of no other."""
+        return self.plan == list(range(len(self.layers)))
 
     def prepare(self, images):
         """Images as they are in files, as what `scores` and `predict` take.
@@ -198,17 +216,19 @@ class FrozenNet:
     def _run(self, x):
         """The pre-activations of all layers for a checked input."""
         integers = []
-        for layer in self.layers:
-            integers.append(layer.integers(x))
-            x = layer.outputs(integers[-1])
+
+        def run(i, x):
+            integers.append(self.layers[i].integers(x))
+            return self.layers[i].outputs(integers[-1])
+
+        follow(self.plan, x, run)
         return integers
 
     def _integers(self, x):
         """The pre-activations of the last layer; those of the others stay in registers."""
-        *hidden, last = self.layers
-        for layer in hidden:
-            x = layer.run(x)
-        return last.integers(x)
+        *hidden, last = self.plan
+        x = follow(hidden, x, lambda i, x: self.layers[i].run(x))
+        return self.layers[last].integers(x)
 
     def check_input(self, x):
         """The input, once it fits, as uint8 pixels or as Bits of shape (B, *self.shape)."""

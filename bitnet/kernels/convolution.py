@@ -128,7 +128,7 @@ def xnor_conv_sign(x, weight, window, thresholds, groups=1):
     array([-1, -1, -1, -1], dtype=int8)
     """
     _check("xnor_conv_sign", x, weight, window, groups)
-    if not isinstance(thresholds, Thresholds) or len(thresholds) != weight.shape[0]:
+    if not isinstance(thresholds, Thresholds) or thresholds.values.shape != weight.shape[:1]:
         raise InputError(f"xnor_conv_sign: expected the Thresholds of {weight.shape[0]} channels")
     each = [thresholds] if groups == 1 else of_groups(thresholds, groups)
     return _by_groups(kernel("xnor_conv_sign"), x, weight, window, groups, each)

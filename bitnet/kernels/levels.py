@@ -5,6 +5,7 @@ import numpy as np
 from bitnet.errors import InputError
 from bitnet.kernels.bits import Planes
 from bitnet.kernels.dispatch import check_numbers, kernel
+from bitnet.kernels.operands import Thresholds
 
 __all__ = ["Levels", "rank"]
 
@@ -134,7 +135,7 @@ class Levels:
         return order[np.searchsorted(self.patterns[order], total)].astype(np.uint8)
 
 
-def rank(z, thresholds, rising):
+def rank(z, thresholds):
     """The codes of integers: how many of the sorted thresholds of its column each one passes.
 
     What `threshold` is to the sign: batch norm and a monotone k-bit quantizer behind it are, for
@@ -144,12 +145,8 @@ def rank(z, thresholds, rising):
     ----------
     z : numpy.ndarray
         int32 of shape (..., M).
-    thresholds : numpy.ndarray
-        int32 of shape (M, L), L of at most 255: rising along a row where the unit rises, and
-        falling where it falls.
-    rising : numpy.ndarray
-        Booleans of shape (M,): a threshold is passed by `z >= threshold` (True) or by
-        `z <= threshold` (False).
+    thresholds : Thresholds
+        Of M units with L values each.
 
     Returns
     -------
@@ -163,17 +160,17 @@ def rank(z, thresholds, rising):
 
     Examples
     --------
-    >>> steps = np.array([[-2, 0, 2], [2, 0, -2]], np.int32)
-    >>> rank(np.array([[-9, -9], [1, 1]], np.int32), steps, np.array([True, False]))
+    >>> values = np.array([[-2, 0, 2], [2, 0, -2]], np.int32)
+    >>> steps = Thresholds(values, np.array([True, False]))
+    >>> rank(np.array([[-9, -9], [1, 1]], np.int32), steps)
     array([[0, 3],
            [2, 1]], dtype=uint8)
     """
     check_numbers("rank", z, "i", "integers")
-    fits = thresholds.ndim == 2 and thresholds.shape[:1] == rising.shape == z.shape[-1:]
-    types = z.dtype, thresholds.dtype, rising.dtype
-    if not fits or types != (np.int32, np.int32, np.bool_) or thresholds.shape[1] > 255:
+    shape = thresholds.values.shape if isinstance(thresholds, Thresholds) else ()
+    if z.dtype != np.int32 or len(shape) != 2 or shape[0] != z.shape[-1]:
         raise InputError(
-            f"rank: {z.dtype} {z.shape}, {thresholds.dtype} {thresholds.shape} and {rising.dtype} "
-            f"{rising.shape}; expected int32 (..., M), int32 (M, 255 or fewer) and bool (M,)"
+            f"rank: {z.dtype} {z.shape} and thresholds {shape}; expected int32 (..., M) and "
+            "Thresholds (M, L)"
         )
-    return kernel("rank")(z, thresholds, rising)
+    return kernel("rank")(z, thresholds)

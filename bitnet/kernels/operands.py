@@ -10,15 +10,17 @@ __all__ = ["Quantized", "Rounding", "Thresholds"]
 
 
 class Thresholds:
-    """Batch norm and sign of a frozen layer: one integer comparison a unit.
+    """Batch norm and sign of a frozen layer, one integer comparison a unit; or a quantizer, some.
 
     The sign of unit j is +1 where `z[j] >= values[j]` if it rises, and where
-    `z[j] <= values[j]` if it falls.
+    `z[j] <= values[j]` if it falls.  The code of a quantizer is the number of values of its unit
+    that are passed in this way.
 
     Parameters
     ----------
     values : numpy.ndarray
-        int32 of shape (N,).
+        int32 of shape (N,); or (N, L) for L + 1 codes, L of at most 255, rising along a row where
+        the unit rises and falling where it falls.
     rising : numpy.ndarray
         Booleans of shape (N,).
 
@@ -42,10 +44,11 @@ class Thresholds:
 
     def __init__(self, values, rising):
         types = values.dtype, rising.dtype
-        if values.ndim != 1 or values.shape != rising.shape or types != (np.int32, np.bool_):
+        fits = values.shape[:1] == rising.shape and values.shape[1:2] <= (255,)
+        if values.ndim not in (1, 2) or not fits or types != (np.int32, np.bool_):
             raise InputError(
                 f"Thresholds: {values.dtype} {values.shape} and {rising.dtype} {rising.shape} "
-                "do not fit; expected int32 (N,) and bool (N,)"
+                "do not fit; expected int32 (N,) or (N, 255 or fewer), and bool (N,)"
             )
         self.values, self.rising = values, rising
         self.limits = {}

@@ -320,7 +320,7 @@ def threshold(z, thresholds):
     array([[ 1, -1, -1]], dtype=int8)
     """
     check_numbers("threshold", z)
-    if z.dtype != np.int32 or z.shape[-1] != len(thresholds):
+    if z.dtype != np.int32 or z.shape[-1:] != thresholds.values.shape:
         raise InputError(
             f"threshold: {z.dtype} {z.shape} and {len(thresholds)} thresholds do not fit; "
             "expected int32 (..., N) and N thresholds"

@@ -128,7 +128,7 @@ def xnor_sign(x, weight, thresholds):
     """
     check_bits("xnor_sign", x, weight)
     _check_fit("xnor_sign", x, weight, axis=1)
-    if len(thresholds) != weight.shape[0]:
+    if thresholds.values.shape != weight.shape[:1]:
         raise InputError(f"xnor_sign: {len(thresholds)} thresholds for {weight.shape[0]} units")
     return kernel("xnor_sign")(x, weight, thresholds)
 

@@ -233,10 +233,10 @@ def split_codes(codes, patterns, n_planes):
     return pack(np.stack([found >> np.uint32(plane) & 1 == 1 for plane in range(n_planes)]))
 
 
-def rank(z, thresholds, rising):
+def rank(z, steps):
     """The number of thresholds of its column that each integer passes."""
     z = z[..., None]
-    passed = np.where(rising[:, None], z >= thresholds, z <= thresholds)
+    passed = np.where(steps.rising[:, None], z >= steps.values, z <= steps.values)
     return passed.sum(axis=-1, dtype=np.uint8)
 
 

@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 from strategies import seeds
 
 from bitnet import InputError, kernels
-from bitnet.kernels import Levels
+from bitnet.kernels import Levels, Thresholds
+
+STEPS = Thresholds(np.zeros((2, 1), np.int32), np.ones(2, bool))
 
 pytestmark = pytest.mark.usefixtures("implementation")
 
@@ -40,7 +42,7 @@ def test_rank_counts_the_thresholds_that_are_passed(bits, rows, m, seed):
     steps = np.sort(rng.choice([*edges, *range(-9, 10)], (m, 2**bits - 1)), axis=1)
     steps = np.where(rising[:, None], steps, steps[:, ::-1]).astype(np.int32)
     z = rng.choice([*edges, *range(-10, 11)], (rows, m)).astype(np.int32)
-    codes = kernels.rank(z, steps, rising)
+    codes = kernels.rank(z, Thresholds(steps, rising))
     assert codes.dtype == np.uint8
     for r, j in np.ndindex(z.shape):
         passed = [z[r, j] >= t if rising[j] else z[r, j] <= t for t in steps[j]]
@@ -51,7 +53,7 @@ def test_one_threshold_is_the_sign():
     rng = np.random.default_rng(0)
     z, steps = rng.integers(-9, 9, (5, 70), np.int32), rng.integers(-5, 5, 70).astype(np.int32)
     rising = rng.random(70) < 0.5
-    codes = kernels.rank(z, steps[:, None], rising)
+    codes = kernels.rank(z, Thresholds(steps[:, None], rising))
     assert kernels.pack(codes == 1) == kernels.threshold(z, kernels.Thresholds(steps, rising))
 
 
@@ -68,10 +70,13 @@ def test_one_threshold_is_the_sign():
         (lambda: Levels.uniform(2.0), "from 1 to 8"),
         (lambda: TERNARY.planes(np.array([3], np.uint8)), "below 3"),
         (lambda: TERNARY.planes(np.array([1])), "expected uint8"),
-        (lambda: kernels.rank(np.zeros((2, 3), np.int32), np.zeros((2, 1), np.int32),
-                              np.ones(3, bool)), r"int32 \(M, 255 or fewer\)"),
-        (lambda: kernels.rank(np.zeros((2, 3)), np.zeros((3, 1), np.int32), np.ones(3, bool)),
-         "expected integers"),
+        (lambda: Thresholds(np.zeros((3, 256), np.int32), np.ones(3, bool)), "255 or fewer"),
+        (lambda: kernels.rank(np.zeros((2, 3), np.int32), STEPS), "expected int32"),
+        (lambda: kernels.rank(np.zeros((2, 2)), STEPS), "expected integers"),
+        (lambda: kernels.rank(np.zeros((2, 2), np.int32), STEPS.values), "expected int32"),
+        (lambda: kernels.threshold(np.zeros((2, 2), np.int32), STEPS), "threshold"),
+        (lambda: kernels.xnor_sign(kernels.pack(np.ones((2, 5))), kernels.pack(np.ones((2, 5))),
+                                   STEPS), "xnor_sign"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_refused(call, message):

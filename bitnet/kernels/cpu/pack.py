@@ -13,7 +13,9 @@ from bitnet.kernels.bits import Bits, Planes, words_for
 from bitnet.kernels.cpu.jit import jit
 from bitnet.kernels.threads import shared
 
-THRESHOLDS_PER_NS = 4  # one thread, about
+THRESHOLDS_PER_NS, RANKS_PER_NS = 4, 10  # one thread, about
+COMPARED = 63  # thresholds of a column, above which they are bisected
+SEARCHED = 64  # columns
 
 
 @jit
@@ -94,6 +96,23 @@ def _rank_rows(z, thresholds, falling, codes):
         for step in range(thresholds.shape[0]):
             for j in range(z.shape[1]):
                 codes[r, j] += (z[r, j] ^ falling[j]) >= thresholds[step, j]
+
+
+@jit
+def _search_rows(z, thresholds, falling, count, codes):
+    """As `_rank_rows`, by bisection; thresholds (M, 2^k), each row's `count` and then the largest.
+
+    A block of columns for all rows: their thresholds stay in the cache.
+    """
+    for first in range(0, z.shape[1], SEARCHED):
+        for r in range(z.shape[0]):
+            for j in range(first, min(first + SEARCHED, z.shape[1])):
+                number, own = z[r, j] ^ falling[j], thresholds[j]
+                passed, half = 0, len(own) // 2
+                while half:
+                    passed += half if number >= own[passed + half - 1] else 0
+                    half //= 2
+                codes[r, j] = min(passed, count)
 
 
 @jit
@@ -234,12 +253,29 @@ def split_planes(pixels):
     return Planes(Bits(words, (8, *pixels.shape)), [1 << b for b in range(8)])
 
 
-def rank(z, thresholds, rising):
+def rank(z, steps):
     """See `bitnet.kernels.rank`."""
-    falling = np.where(rising, np.int32(0), np.int32(-1))  # xor with -1 is the complement
-    steps = np.ascontiguousarray((thresholds ^ falling[:, None]).T)
-    codes = np.empty(z.shape, np.uint8)
-    _rank_rows(as_rows(z), steps, falling, as_rows(codes))
+    if "rank" not in steps.limits:
+        falling = np.where(steps.rising, np.int32(0), np.int32(-1))  # xor with -1 is the complement
+        values, (m, count) = steps.values ^ falling[:, None], steps.values.shape
+        if count > COMPARED:
+            padded = np.full((m, 1 << count.bit_length()), np.iinfo(np.int32).max, np.int32)
+            padded[:, :count] = values
+        steps.limits["rank"] = (
+            falling,
+            padded if count > COMPARED else np.ascontiguousarray(values.T),
+        )
+    falling, values = steps.limits["rank"]
+    codes, count = np.empty(z.shape, np.uint8), steps.values.shape[1]
+    rows, to = as_rows(z), as_rows(codes)
+
+    def run(i, j):
+        if count > COMPARED:
+            _search_rows(rows[i:j], values, falling, count, to[i:j])
+        else:
+            _rank_rows(rows[i:j], values, falling, to[i:j])
+
+    shared(run, len(rows), 1, z.size * min(count, COMPARED) / RANKS_PER_NS)
     return codes
 
 
