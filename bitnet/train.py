@@ -201,7 +201,7 @@ def flip_ratio(before, after):
     Returns
     -------
     float
-        From 0 to 1; 0 for a model without binary layers.
+        From 0 to 1; 0 for a model without layers of few bits.
 
     Examples
     --------

@@ -12,6 +12,7 @@ from bitnet.archive import check_writable, kind_of, replacing
 from bitnet.deploy.runtime import FrozenOutput
 from bitnet.errors import InputError
 from bitnet.kernels import Bits
+from bitnet.layer_counts import what_enters
 from bitnet.table import aligned, percent
 from bitnet.trained import Trained, open_net
 from bitnet.verbs.freeze import frozen
@@ -242,10 +243,10 @@ def _numbers(weights, units):
 
 def _inputs(net, index):
     """What a layer takes."""
-    if index == 0:
-        return "pixels p, counted as 2p - 255" if net.input == "pixels" else "signs"
-    levels = net.layers[index - 1].levels
-    return f"of {levels.bits} bits: {_few(levels)}" if levels else "signs"
+    enters = what_enters(net)[index]
+    if enters == "pixels":
+        return "pixels p, counted as 2p - 255"
+    return f"of {enters.bits} bits: {_few(enters)}" if enters else "signs"
 
 
 def _few(levels):

@@ -79,6 +79,10 @@ def test_operations(folder, capsys):
 def test_nets_by_name(capsys):
     main(["summary", "svhn", "--json"])
     assert json.loads(capsys.readouterr().out)["summary"]["totals"]["one_bit"] == 6_397_632
+    main(["summary", "svhn", "--weights", "2", "--activations", "log:3", "--json"])
+    totals = json.loads(capsys.readouterr().out)["summary"]["totals"]
+    assert totals["weights"] == {"2-bit": 6_397_632}
+    assert {p for p, n in totals["macs"].items() if n} == {"8x2", "3x2"}
     main(["summary", "conv:4,4/", "--image", "9x8x2", "--classes", "3", "--float", "--json"])
     table = json.loads(capsys.readouterr().out)["summary"]
     twin = models.float_convnet((9, 8, 2), [(4, 4)], [3], np.random.default_rng(0))
@@ -97,6 +101,9 @@ def test_nets_by_name(capsys):
         (["mlp:8", "--repetition"], "no binary convolution"),
         (["{}/mlp.npz", "--image", "28x28x1"], "--image is of a net by name"),
         (["{}/mlp.npz", "--classes", "3"], "--classes is of a net by name"),
+        (["{}/mlp.npz", "--weights", "2"], "--weights is of a net by name"),
+        (["mlp:8", "--weights", "9"], "weights is '9'; expected 1 to 8"),
+        (["mlp:8", "--activations", "2", "--float"], "--activations is of bits"),
         (["{}/mlp.npz", "--float"], "--float is of a net by name"),
         (["{}/mlp.jsonl"], "not a file of bitnet"),
     ],
