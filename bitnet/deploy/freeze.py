@@ -84,13 +84,13 @@ def freeze(model, input="pixels", image=None):
         largest *= window.taps if averages else 1
         levels = ONE_BIT if isinstance(activation, Sign) else activation.quantizer.levels
         codes = _codes(norm, activation)
-        steps = find_thresholds(codes, linear.outputs, largest, len(levels) - 1)
-        if not levels.is_sign:
-            own["levels"] = levels
+        steps, rising = find_thresholds(codes, linear.outputs, largest, len(levels) - 1)
+        if not levels.is_sign:  # one bit of other numbers than ±1 has a row of one step
+            own["levels"], steps = levels, steps.reshape(linear.outputs, -1)
         if isinstance(linear, QuantConv2d):
             own |= {"window": linear.window, "pool": window, "groups": linear.groups}
             own |= {"pooling": "average"} if averages else {}
-        layers[i] = (FrozenConv if "window" in own else FrozenLayer)(bits, *steps, **own)
+        layers[i] = (FrozenConv if "window" in own else FrozenLayer)(bits, steps, rising, **own)
         return levels.largest
 
     with evaluating(model):
