@@ -254,7 +254,10 @@ def find_thresholds(codes, n_units, largest, steps=1):
     (array([[ 4,  8, 11]], dtype=int32), array([ True]))
     """
     if largest >= np.iinfo(np.int32).max:
-        raise InputError(f"pre-activations of up to {largest} pass the range of int32")
+        raise InputError(
+            f"pre-activations of up to {largest} pass the range of int32; expected a layer of "
+            "fewer inputs, or of fewer bits"
+        )
     least = np.arange(1, steps + 1)[:, None]  # (steps, 1)
 
     def passed(z):
