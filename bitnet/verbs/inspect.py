@@ -256,9 +256,8 @@ def _few(levels):
 
 def _listed(numbers):
     """Numbers that rise or fall, the middle ones left out of many."""
-    first, *_, last = numbers
     if len(numbers) > MOST_NUMBERS:
-        return f"{len(numbers)} integers from {first} to {last}"
+        return f"{len(numbers)} integers from {numbers[0]} to {numbers[-1]}"
     return ", ".join(map(str, numbers))
 
 

@@ -119,7 +119,10 @@ def weights_of(net):
         layers = net.layers
         found = [(layer.bits, layer.weight_levels) for layer in layers]
     if not found:
-        raise InputError("the net is a float twin, which has no weights of a few bits")
+        raise InputError(
+            "the net is a float twin, which has no weights of a few bits; name a net that was "
+            "trained without --float"
+        )
     pairs = ((w, None if isinstance(w, Bits) else levels) for w, levels in found)
     names = (f"{i} {type(layer).__name__}" for i, layer in enumerate(layers))
     return dict(zip(names, pairs, strict=True))

@@ -25,8 +25,11 @@ from bitnet.deploy.file import KIND, VERSION
 from bitnet.deploy.freeze import find_thresholds
 from bitnet.kernels import Bits, Planes
 
-WEIGHTS = [*range(1, 9), "linear:2:0.5", "linear:8:0.01", "log:2", "log:4:1", "ternary", "dorefa:3"]
-ACTIVATIONS = [*range(1, 9), "linear:4:0.25", "linear:3:0.2:unsigned", "log:3", "log:3:0:unsigned"]
+WEIGHTS = [*range(1, 9), "linear:2:0.5", "linear:8:0.01", "log:2", "log:4:1", "ternary", "dorefa:3",
+           "linear:1:0.5:unsigned", "log:5", "uniform:1:0.5", "dorefa:1"]  # fmt: skip
+ACTIVATIONS = [*range(1, 9), "linear:4:0.25", "linear:3:0.2:unsigned", "log:3", "log:3:0:unsigned",
+               "linear:1:0.5:unsigned", "dorefa-activation:1", "log:1:0:unsigned", "uniform:1:0.5",
+               "uniform:3:0.5:inf", "sign:2", "approx-sign", "swish-sign:2"]  # fmt: skip
 some_weights, some_activations = st.sampled_from(WEIGHTS), st.sampled_from(ACTIVATIONS)
 
 

@@ -65,7 +65,7 @@ def octets_pay(x, weight):
 def plane_conv(x, weight, window):
     """See `bitnet.kernels.plane_conv`."""
     of_pixels = isinstance(x, np.ndarray)
-    if (of_pixels and level() == "avx512") or octets_pay(x, weight):
+    if (of_pixels and level() == "avx512" and octets.form(weight)) or octets_pay(x, weight):
         return octets.convolve(x, weight, window)
     if isinstance(weight, Planes):
         ones = pack(np.ones((1, *weight.shape[1:]), np.float32))
