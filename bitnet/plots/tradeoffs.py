@@ -58,12 +58,13 @@ def plot_tradeoffs(rows, path):
                 axes.annotate(f"{row['weights']}/{row['activations']}", (x, y), (4, 4),
                               textcoords="offset points", fontsize=7)  # fmt: skip
             axes.set(title=title, xlabel=axis, xscale="log")
+            axes.minorticks_off()
             axes.grid(True)
             axes.set_axisbelow(True)
             axes.margins(x=0.12)
         panels[0].set_ylabel("test accuracy (%)")
         for bits in weights:
-            panels[0].plot([], [], "o", color=colour[bits], label=f"weights of {bits} bits")
+            panels[0].plot([], [], "o", color=colour[bits], label=f"{bits}-bit weights")
         panels[0].plot([], [], color="#999999", label="not beaten by a cheaper net")
         handles, names = panels[0].get_legend_handles_labels()
         figure.legend(handles, names, loc="outside lower center", ncols=len(names))
