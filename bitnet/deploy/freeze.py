@@ -368,7 +368,7 @@ def compare(model, net, x):
 
 
 def _trained_integers(model, x):
-    """The pre-activations of each binary layer of a model in evaluation mode, and the scores."""
+    """The pre-activations of each layer of weights in evaluation mode, and the scores."""
     integers = []
     first = next(layer for layer in model.layers if not isinstance(layer, Dropout))
     if isinstance(x, Bits) and _is_sign(first):
