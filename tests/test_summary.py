@@ -58,7 +58,7 @@ def few_bits_of_images():
         QuantConv2d(4, 6, RNG, 2),
         MaxPool2d(),
         BatchNorm(6),
-        Quantize("linear:2:1:unsigned"),
+        Quantize("linear:1:1:unsigned"),
     ]
     return Sequential(*layers, Flatten(), QuantLinear(6, 3, RNG, "log:2"), BatchNorm(3))
 
@@ -212,7 +212,7 @@ def test_few_bits_by_hand():
 def test_codes_are_compared_behind_the_pooling_and_signs_before_it():
     rows = summarize(*NETS["few bits of images"]).rows
     compared = [row.comparisons for row in rows if row.precision]
-    assert compared == [3 * 2 * 70 * 7, 3 * 2 * 4, 6 * 3, 0]
+    assert compared == [3 * 2 * 70 * 7, 3 * 2 * 4, 6, 0]
     signs = summarize(bitnet.freeze(convnet(), image=(11, 10))).rows
     assert [row.comparisons for row in signs] == [30 * 13, 16 * 70, 9, 0]
     for bits, first in ((1, 72 * 6), (2, 16 * 6 * 3)):  # behind an average in both cases

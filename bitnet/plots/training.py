@@ -86,7 +86,7 @@ def _log_scale(axes):
 
 
 def plot_histograms(log, path):
-    """The latent weights of each layer of bits by epoch: they pile up at -1 and +1.
+    """The latent weights of each layer of bits by epoch: they pile up at their bounds.
 
     Parameters
     ----------
