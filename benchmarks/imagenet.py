@@ -211,6 +211,7 @@ def main():
     parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
     args = parser.parse_args()
     bitnet.set_num_threads(args.threads)
+    bitnet.keep_memory()
     if args.one:
         one_step(*args.one, args.batch)
         return

@@ -83,16 +83,17 @@ def tables(b, m, n):
 
 
 def planes(b, m, n):
-    """Inputs of 2, 3, 4 and 8 bits times signs."""
-    weight, left, right = kernels.prepare(signs(m, n)), floats(b, n), floats(n, m)
-    for bits in (2, 3, 4):
-        x = kernels.Planes(signs(bits, b, n), [1 << p for p in range(bits)])
-        part = kernels.Planes(x.bits[:, :3], x.coefficients)
-        expected = reference.plane_gemm(part, weight)
+    """Inputs of 2, 3, 4 and 8 bits times signs, and times as many bits."""
+    left, right = floats(b, n), floats(n, m)
+    for bits, own in ((2, 1), (3, 1), (4, 1), (8, 1), (2, 2), (3, 3), (4, 4), (8, 8)):
+        x, weight = (kernels.Planes(signs(k, rows, n), [1 << p for p in range(k)])
+                     for k, rows in ((bits, b), (own, m)))  # fmt: skip
+        weight = kernels.prepare(weight if own > 1 else weight.bits[0])
+        expected = reference.plane_gemm(x.with_bits(x.bits[:, :3]), weight)
         assert np.array_equal(kernels.plane_gemm(x, weight)[:3], expected)
-        row(f"plane_gemm {bits} bits {b} x {m} x {n}", b * m * n,
-            [lambda: left @ right, lambda x=x: kernels.plane_gemm(x, weight)])  # fmt: skip
-    pixels = RNG.integers(0, 256, (b, n), dtype=np.uint8)
+        row(f"plane_gemm {bits} x {own} bits {b} x {m} x {n}", b * m * n,
+            [lambda: left @ right, lambda x=x, w=weight: kernels.plane_gemm(x, w)])  # fmt: skip
+    pixels, weight = RNG.integers(0, 256, (b, n), dtype=np.uint8), kernels.prepare(signs(m, n))
     expected = reference.plane_gemm(pixels[:3], weight)
     assert np.array_equal(kernels.plane_gemm(pixels, weight)[:3], expected)
     row(f"plane_gemm pixels {b} x {m} x {n}", b * m * n,

@@ -1,10 +1,11 @@
-"""Networks of bits: binary weights and activations in training, in inference and in the file.
+"""Networks of bits: weights and activations of one bit or a few, in training, frozen, in files.
 
 Importing this package imports NumPy and nothing else.  In reading order:
 
 kernels     arithmetic on packed ±1 arrays: `Bits`, packing, XNOR-popcount products
 Tensor      values, operations and gradients; `functions` are the operations
-layers      `BinaryLinear`, `BatchNorm`, `ShiftBatchNorm`, `Sign`, ...; `Sequential`, `models`
+quantizers  numbers to codes of 1 to 8 bits, each with its surrogate
+layers      `BinaryLinear`, `QuantLinear`, `BatchNorm`, `Quantize`, ...; `Sequential`, `models`
 optimizers  `SGD`, `Adam`, `AdaMax`, `ShiftAdaMax`, `Bop` with clipping and step scales; `schedules`
 data        IDX files, the embedded digits, batches
 freeze      a trained model as bits and integer thresholds; `load` reads it from its file
@@ -15,7 +16,7 @@ import numpy as _numpy
 if int(_numpy.__version__.partition(".")[0]) < 2:
     raise ImportError(f"bitnet needs NumPy 2.0 or newer; this is NumPy {_numpy.__version__}")
 
-from bitnet import functions, kernels, models, schedules
+from bitnet import functions, kernels, models, quantizers, schedules
 from bitnet.activations import Quantize, ReLU, Sign
 from bitnet.backend import set_num_threads, status
 from bitnet.bit_optimizers import Bop, ShiftAdaMax
@@ -103,6 +104,7 @@ __all__ = [
     "models",
     "no_grad",
     "predict",
+    "quantizers",
     "read_idx",
     "reestimate",
     "run",

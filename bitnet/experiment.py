@@ -14,6 +14,7 @@ from bitnet.fit import Begun, fit
 from bitnet.preparation import GREY, Preparation
 from bitnet.schedules import Widening
 from bitnet.settings import check_settings, complete, inputs_of, model_of, read_data, recipe_of
+from bitnet.train import with_window
 from bitnet.trained import Teacher, of_begun, read_trained
 
 __all__ = ["Experiment"]
@@ -98,6 +99,7 @@ class Experiment:
         self.model = model_of(self.settings, self.rng)
         self.optimizer = self.recipe.optimizer_of(self.model)
         self.schedule = self.recipe.schedule()
+        self.window = first_window(self.settings, self.model)
         self.done, self.best, self.begun, self.preparation = 0, None, None, preparation
         if settings["prepare"] and preparation is None:
             self.preparation = Preparation.fit(settings["prepare"], images)
@@ -162,7 +164,7 @@ class Experiment:
         settings, loss = self.settings, self.recipe.loss_of
         loss = self.teacher.loss(loss) if self.teacher else loss
         parts = self.model, self.optimizer, self.schedule, loss, self.data
-        more = {"teacher": self.teacher, "window": window_of(settings)}
+        more = {"teacher": self.teacher, "window": widening(settings, self.window)}
         numbers = settings["epochs"], settings["batch"], self.rng, self.done
         border = GREY if self.preparation else None
         images = inputs_of(settings), settings["flip"], settings["crop"], border
@@ -189,11 +191,23 @@ class Experiment:
         save_checkpoint(path, self.done, *parts, {"experiment": self.settings}, notes, extra)
 
 
-def window_of(settings):
-    """The schedule of the window of the signs, or None where it stays as it is."""
+def first_window(settings, model):
+    """The window of the activations before it is widened, or None where it stays as it is."""
     if settings["widen"] is None:
         return None
-    return Widening(1.0, settings["widen"], settings["widen_after"] * settings["epochs"])
+    layers = with_window(model)
+    if not layers:
+        raise InputError(
+            f"widen is {settings['widen']:g}, but activations {settings['activations']} have no "
+            "window to widen; leave it out, or take activations 1 to 8, sign or uniform"
+        )
+    return layers[0].window
+
+
+def widening(settings, start):
+    """The schedule of the window of the activations, or None where it stays as it is."""
+    after = settings["widen_after"] * settings["epochs"]
+    return None if start is None else Widening(start, settings["widen"], after)
 
 
 def _best(path, best):

@@ -356,7 +356,7 @@ def _activity(layer, a):
 
 
 def histograms(model):
-    """How the latent weights of each binary layer spread over [-1, 1].
+    """How the latent weights of each layer of few bits spread from -bound to bound, mostly 1.
 
     Parameters
     ----------
@@ -374,13 +374,13 @@ def histograms(model):
     >>> sum(histograms(binary_mlp([4, 3], np.random.default_rng(0)))["layers.0.weight"])
     12
     """
-    latent = {
-        id(layer.weight.data)
+    bounds = {
+        id(layer.weight.data): layer.weight.bound
         for layer in model.modules()
         if isinstance(layer, (QuantConv2d, QuantLinear))
     }
     return {
-        name: np.histogram(array, BINS, (-1, 1))[0].tolist()
+        name: np.histogram(array, BINS, (-bounds[id(array)], bounds[id(array)]))[0].tolist()
         for name, array in model._state()
-        if id(array) in latent
+        if id(array) in bounds
     }

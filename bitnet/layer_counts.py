@@ -9,9 +9,10 @@ import numpy as np
 from bitnet import functions
 from bitnet.activations import Quantize, Sign
 from bitnet.branches import Branches, WithHeads
+from bitnet.deploy.plan import follow
 from bitnet.deploy.runtime import FrozenConv, FrozenOutput
 from bitnet.errors import InputError
-from bitnet.image_layers import Conv2d, Flatten, QuantConv2d
+from bitnet.image_layers import AvgPool2d, Conv2d, Flatten, QuantConv2d
 from bitnet.kernels import words_for
 from bitnet.layers import BatchNorm, Dropout, Linear, QuantLinear
 from bitnet.module import Sequential, evaluating
@@ -66,7 +67,7 @@ class LayerRow:
     units : int
         Pre-activations, before a pooling, if it multiplies.
     comparisons : int
-        With thresholds: of signs before a pooling, of more bits after it, `2^k - 1` for each.
+        With thresholds: of signs before a max-pooling; of more bits after it, `2^k - 1` for each.
     multiplications, shifts : int
         By scales of a norm that is computed, not compared with thresholds: by powers of two
         (shifts), and by other numbers.
@@ -110,31 +111,44 @@ class LayerRow:
         return {**fields, "one_bit": self.one_bit}
 
 
+def what_enters(net):
+    """What each layer of a frozen net takes: "pixels", the Levels of numbers, or None for signs."""
+    found = []
+
+    def through(i, enters):
+        found.append(enters)
+        return getattr(net.layers[i], "levels", None)
+
+    pixels = "pixels" if net.input == "pixels" else None
+    follow(net.plan, pixels, through, lambda enters, _: enters, lambda parts: parts[0])
+    return found
+
+
 def frozen_rows(net, arrays):
     """The rows of the layers of a frozen net, and of what else its file has."""
-    enters = PIXELS if net.input == "pixels" else SIGNS
-    for i, (layer, (inputs, shape)) in enumerate(zip(net.layers, net.shapes, strict=True)):
+    parts = zip(net.layers, net.shapes, what_enters(net), strict=True)
+    for i, (layer, (inputs, shape), entered) in enumerate(parts):
         m, pixels = layer.bits.shape[0], 1
         if isinstance(layer, FrozenConv):
             pixels = math.prod(layer.window.output(*inputs[:2]))
         elif layer.bits.ndim == 4:  # the 1x1 filters of a last average
             pixels = math.prod(inputs[:2])
-        of_pixels = i == 0 and net.input == "pixels"
-        weights = _numbers(layer.weight_levels)
+        enters = PIXELS if entered == "pixels" else _numbers(entered)
         row = LayerRow(
             f"{i} {_frozen_name(layer)}", shape,
             n_bytes=sum(a.nbytes for name, a in arrays.items() if name.startswith(f"{i}.")),
-            **_products(layer.bits.shape, pixels, enters, weights, of_pixels),
+            **_products(layer.bits.shape, pixels, enters, _numbers(layer.weight_levels)),
             read=math.prod(inputs), read_bits=enters.bits, written=math.prod(shape),
         )  # fmt: skip
         if isinstance(layer, FrozenOutput):
             scaled = _scaled(layer.scale, 1)
             yield dataclasses.replace(row, floats=3 * m, written_bits=32, **scaled)
             continue
-        enters = _numbers(layer.levels)
+        averages = getattr(layer, "pooling", None) == "average"
         yield dataclasses.replace(
-            row, thresholds=layer.thresholds.size, directions=m, written_bits=enters.bits,
-            comparisons=_comparisons(row.units, shape, layer.levels),
+            row, thresholds=layer.thresholds.size, directions=m,
+            written_bits=_numbers(layer.levels).bits,
+            comparisons=_comparisons(row.units, shape, layer.levels, averages),
         )  # fmt: skip
     yield from _other_rows(arrays)
 
@@ -166,19 +180,21 @@ def _numbers(levels):
     return SIGNS if levels is None else Numbers(levels.bits, len(levels.coefficients))
 
 
-def _products(shape, pixels, enters, weights, of_pixels):
+def _products(shape, pixels, enters, weights):
     """The products with weights (M, ..., N) at some output pixels of an image."""
     m, row = shape[0], math.prod(shape[1:])
-    words = words_for(row) if of_pixels else math.prod(shape[1:-1]) * words_for(shape[-1])
+    words = math.prod(shape[1:-1]) * words_for(shape[-1])
+    words = words_for(row) if enters is PIXELS else words  # which are packed as they are cut out
     planes = enters.planes * weights.planes
     return {"weights": m * row, "bits": weights.bits, "precision": f"{enters.bits}x{weights.bits}",
             "macs": pixels * m * row, "planes": planes, "words": pixels * m * planes * words,
             "units": pixels * m}  # fmt: skip
 
 
-def _comparisons(units, shape, levels):
+def _comparisons(units, shape, levels, averages):
     """With the thresholds of all units; `levels` is None for signs."""
-    return units if levels is None else math.prod(shape) * (len(levels) - 1)
+    steps = 1 if levels is None else len(levels) - 1
+    return units if levels is None and not averages else math.prod(shape) * steps
 
 
 def _scaled(scale, pixels):
@@ -205,6 +221,7 @@ class _Walk:
         self.count = -1  # the number of the quantized layer, as in the file
         self.enters = PIXELS  # what the next layer multiplies; PIXELS itself is pixels alone
         self.open = None  # the number of the last row that multiplies, if it is on this way
+        self.averages = False  # whether an average stands behind it
 
     def through(self, layer, x, name):
         """What a layer makes of x."""
@@ -233,7 +250,7 @@ class _Walk:
         self.count += isinstance(layer, QUANTIZED)
         self.rows.append(self._row(layer, name, math.prod(before.shape[1:]), x.shape[1:]))
         if multiplies:
-            self.open = len(self.rows) - 1
+            self.open, self.averages = len(self.rows) - 1, False
         else:
             self._follow(layer, x)
         return x
@@ -246,10 +263,8 @@ class _Walk:
                        n_bytes=_n_bytes(layer), file_bytes=self._in_file(layer))  # fmt: skip
         written = {"read": read, "written": math.prod(outputs), "written_bits": 32}
         if isinstance(layer, QUANTIZED):
-            weights, of_pixels = _numbers(layer.quantizer.levels), self.enters is PIXELS
-            own = _products(
-                layer.weight.shape, math.prod(outputs[:-1]), self.enters, weights, of_pixels
-            )
+            weights, pixels = _numbers(layer.quantizer.levels), math.prod(outputs[:-1])
+            own = _products(layer.weight.shape, pixels, self.enters, weights)
             return dataclasses.replace(row, **own, **written, floats=0, read_bits=self.enters.bits)
         if isinstance(layer, FLOATS):
             macs = math.prod(outputs[:-1]) * layer.weight.data.size
@@ -266,13 +281,14 @@ class _Walk:
                 self.enters = _numbers(_levels(layer))
             return
         row, own = self.rows[self.open], {"written": math.prod(x.shape[1:])}
+        self.averages |= isinstance(layer, AvgPool2d)
         if isinstance(layer, BatchNorm) and row.weights:
             own |= _scaled(layer.affine()[1], math.prod(x.shape[1:-1]))
         if isinstance(layer, (Sign, Quantize)):
             self.enters = _numbers(_levels(layer))
             own["written_bits"] = self.enters.bits
             if row.weights:
-                compared = _comparisons(row.units, x.shape[1:], _levels(layer))
+                compared = _comparisons(row.units, x.shape[1:], _levels(layer), self.averages)
                 own |= {"comparisons": compared, "multiplications": 0, "shifts": 0}
         self.rows[self.open] = dataclasses.replace(row, **own)
 

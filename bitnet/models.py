@@ -104,7 +104,8 @@ def _activation(activations, stochastic, rng):
         return lambda: Sign(stochastic=stochastic, rng=rng)
     if stochastic:
         raise InputError(
-            f"activations of {activations!r} cannot be drawn; expected 1 bit, or stochastic=False"
+            f"activations of {activations!r} cannot be drawn, as in the recipe torch; expected 1 "
+            "bit, another recipe, or stochastic=False"
         )
     return lambda: Quantize(activations)
 

@@ -71,7 +71,7 @@ class Net:
         return count + sum(n * m for n, m in itertools.pairwise(widths))
 
     def build(self, image, n_classes, rng, is_float=False, dropout=(0.0, 0.0), **options):
-        """The model for images (rows, columns, channels), binary or its float twin.
+        """The model for images (rows, columns, channels), of few bits or its float twin.
 
         Parameters
         ----------

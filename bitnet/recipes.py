@@ -171,7 +171,9 @@ class Recipe:
             if name is not None and name not in known:
                 raise InputError(f"{what} is {name!r:.40}; expected one of {', '.join(known)}")
             if name in ("bop", "shift", "shift-code", "flips") and self.is_float:
-                raise InputError(f"{what} {name} is of binary nets; a float twin cannot have it")
+                raise InputError(
+                    f"{what} {name} is of nets of few bits; a float twin cannot have it"
+                )
         given = {"epochs": epochs, "batch": batch, "optimizer": optimizer, "norm": norm}
         given = {name: value for name, value in given.items() if value is not None}
         if norm in ("shift", "shift-code"):

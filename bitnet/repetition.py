@@ -17,7 +17,7 @@ from bitnet.deploy.layers import FrozenConv
 from bitnet.deploy.runtime import FrozenNet
 from bitnet.deploy.unique import unique_rows
 from bitnet.errors import InputError
-from bitnet.image_layers import BinaryConv2d
+from bitnet.image_layers import QuantConv2d
 from bitnet.kernels import WORD_BITS, Bits
 from bitnet.module import Module
 from bitnet.table import aligned, count, percent
@@ -165,6 +165,8 @@ class Repetitions:
     ----------
     layers : dict of str to Repetition
         By the layer's name, one or more.
+    left_out : sequence of str, optional
+        The convolutions whose filters are not of ±1.
 
     Examples
     --------
@@ -179,8 +181,8 @@ class Repetitions:
     XNOR operations saved in principle: 39.0 % on average, before M*C additions a pixel.
     """
 
-    def __init__(self, layers):
-        self.layers = dict(layers)
+    def __init__(self, layers, left_out=()):
+        self.layers, self.left_out = dict(layers), tuple(left_out)
 
     @property
     def share(self):
@@ -190,7 +192,8 @@ class Repetitions:
     def as_dict(self):
         """The table, for JSON."""
         layers = [{"layer": name, **found.as_dict()} for name, found in self.layers.items()]
-        return {"layers": layers, "share": self.share, "papers_share": PAPERS_SHARE}
+        return {"layers": layers, "left_out": [*self.left_out], "share": self.share,
+                "papers_share": PAPERS_SHARE}  # fmt: skip
 
     def __str__(self):
         titles = "layer", "filters", "2-D", "unique", "up to sign", "in the layer", "share"
@@ -203,7 +206,10 @@ class Repetitions:
         rows.append(("average", *5 * "-", percent(self.share), percent(at_random)))
         rows.append(("papers", *5 * "-", percent(PAPERS_SHARE), "-"))
         saved = f"{percent(1 - self.share)} on average, before M*C additions a pixel."
-        return "\n".join([*aligned(rows), *NOTES, f"XNOR operations saved in principle: {saved}"])
+        left = [f"not of ±1, left out: {', '.join(self.left_out)}"] if self.left_out else []
+        return "\n".join(
+            [*aligned(rows), *NOTES, *left, f"XNOR operations saved in principle: {saved}"]
+        )
 
 
 NOTES = (
@@ -219,17 +225,17 @@ def repetitions(net):
     Parameters
     ----------
     net : FrozenNet or Module
-        A frozen net, or a model with `BinaryConv2d`.
+        A frozen net, or a model with `BinaryConv2d`, or `QuantConv2d` of one bit.
 
     Returns
     -------
     Repetitions
-        The counts, which print as a table.
+        The counts, which print as a table; convolutions with filters of more bits are named.
 
     Raises
     ------
     InputError
-        If it has no binary convolution.
+        If it has no convolution with filters of ±1.
 
     Examples
     --------
@@ -240,12 +246,30 @@ def repetitions(net):
     229
     """
     if isinstance(net, FrozenNet):
-        found = [layer for layer in net.layers if isinstance(layer, FrozenConv)]
+        layers = [layer for layer in net.layers if isinstance(layer, FrozenConv)]
+        filters = [(layer.bits, _bits(layer.weight_levels)) for layer in layers]
     elif isinstance(net, Module):
-        found = [layer for layer in net.modules() if isinstance(layer, BinaryConv2d)]
+        layers = [layer for layer in net.modules() if isinstance(layer, QuantConv2d)]
+        filters = [(layer.packed, layer.quantizer.bits) for layer in layers]
     else:
         raise InputError(f"repetitions: got {type(net).__name__}; expected a model or FrozenNet")
+    found, left_out = {}, []
+    for i, (layer, (weights, bits)) in enumerate(zip(layers, filters, strict=True)):
+        name = f"{i} {type(layer).__name__}"
+        if isinstance(weights, Bits):
+            found[name] = repetition(weights, layer.groups)
+        else:
+            left_out.append(f"{name} of {bits} bits")
+    if left_out and not found:
+        raise InputError(
+            f"repetitions: {', '.join(left_out):.200} in {net!r:.100}; repetition is counted for "
+            "filters of ±1, so train with weights of one bit"
+        )
     if not found:
         raise InputError(f"repetitions: no binary convolution in {net!r:.200}; so no 2-D filters")
-    return Repetitions({f"{i} {type(layer).__name__}": repetition(layer.bits, layer.groups)
-                        for i, layer in enumerate(found)})  # fmt: skip
+    return Repetitions(found, left_out)
+
+
+def _bits(levels):
+    """The bits of filters with these Levels, None for signs."""
+    return levels.bits if levels else 1

@@ -220,7 +220,7 @@ def bits_or_name(name, text):
     Raises
     ------
     InputError
-        If it is neither.
+        If it is neither, or a quantizer of weights is to be of activations.
 
     Examples
     --------
@@ -230,9 +230,14 @@ def bits_or_name(name, text):
     if type(text) is str and re.fullmatch("[1-8]", text):
         return int(text)
     try:
-        quantizer_named(text)
+        quantizer = quantizer_named(text)
     except InputError as error:
         raise InputError(f"{name} is {text!r:.60}; expected 1 to 8, or a name: {error}") from None
+    if name == "activations" and not quantizer.elementwise:
+        raise InputError(
+            f"activations is {text!r}, a quantizer of weights, which looks at all of them at once; "
+            "expected one of single numbers, as uniform, linear or log, or 1 to 8"
+        )
     return text
 
 

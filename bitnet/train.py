@@ -1,5 +1,6 @@
 """What a training loop asks of a model: predictions, accuracy, flips, windows, speed."""
 
+import math
 import statistics
 import time
 
@@ -8,8 +9,8 @@ import numpy as np
 from bitnet import kernels
 from bitnet.data.batches import batches
 from bitnet.errors import InputError
-from bitnet.image_layers import BinaryConv2d, Conv2d, QuantConv2d
-from bitnet.layers import BinaryLinear, QuantLinear
+from bitnet.image_layers import Conv2d, QuantConv2d
+from bitnet.layers import QuantLinear
 from bitnet.module import evaluating
 from bitnet.recurrent_layers import GRU, LSTM, RNN
 from bitnet.scaled_layers import ScaledLinear
@@ -184,11 +185,12 @@ def weight_bits(model):
     >>> weight_bits(binary_mlp([784, 512, 10], np.random.default_rng(0)))
     [Bits(shape=(512, 784), 53248 bytes), Bits(shape=(10, 512), 640 bytes)]
     """
-    binary = BinaryConv2d, BinaryLinear
     found = []
     for layer in model.modules():
-        if isinstance(layer, (QuantConv2d, QuantLinear, ScaledLinear)):
-            found.append(layer.bits if isinstance(layer, binary) else layer.weight.signs)
+        if isinstance(layer, (QuantConv2d, QuantLinear)):
+            found.append(layer.packed if layer.quantizer.levels.is_sign else layer.weight.signs)
+        elif isinstance(layer, ScaledLinear):
+            found.append(layer.weight.signs)
         elif isinstance(layer, (RNN, LSTM, GRU)) and layer.weights is not None:
             found += [weight.signs for weight in layer.input_weights + layer.state_weights]
     return found
@@ -205,7 +207,7 @@ def flip_ratio(before, after):
     Returns
     -------
     float
-        From 0 to 1; 0 for a model without binary layers.
+        From 0 to 1; 0 for a model without layers of few bits.
 
     Examples
     --------
@@ -249,11 +251,17 @@ def set_window(model, window):
     """
     if not isinstance(window, (int, float)) or not window > 0:
         raise InputError(f"set_window: window is {window!r}; expected a number above 0")
-    windows = (layer for layer in model.modules() if hasattr(layer, "window"))
-    layers = [layer for layer in windows if isinstance(layer.window, (int, float))]  # no pooling's
+    layers = with_window(model)
     for layer in layers:
         layer.window = window
     return len(layers)
+
+
+def with_window(model):
+    """The activations of a model whose window can be widened: not those that let all pass."""
+    windows = ((layer, getattr(layer, "window", None)) for layer in model.modules())
+    numbers = (int, float)  # and not a Window, as of a pooling
+    return [layer for layer, own in windows if isinstance(own, numbers) and own < math.inf]
 
 
 def images_per_second(predict_images, images, repeats=5):

@@ -106,7 +106,7 @@ def main():
           f"{args.epochs} epochs, {args.seeds} seeds")  # fmt: skip
     print(ROW.format("weights", "activations", "test", "bytes", "nJ an image", "images/s"))
     rows = []
-    for weights, activations in [*bits, (32, 32)]:
+    for weights, activations in [*bits, *([(32, 32)] if args.twin else [])]:
         runs = []
         for seed in range(args.seeds):
             if weights == 32:
@@ -168,6 +168,7 @@ def arguments():
     )
     add("--gradient", choices=("float32", "int8", "int6", "int4", "log6"), default="int8",
         help="numbers that the backward products multiply (int8)")  # fmt: skip
+    add("--no-twin", dest="twin", action="store_false", help="do not train the float twin")
     add("--seeds", type=int, default=1, help="trainings of each net (1)")
     add("--threads", type=int, help="threads of the kernels and of the BLAS (all cores)")
     add("--out", help="the picture, .png or .svg (bits_sweep.png, if matplotlib is there)")

@@ -8,7 +8,8 @@ from strategies import implementations
 
 from bitnet import kernels
 
-settings.register_profile("bitnet", deadline=None, max_examples=60, derandomize=True)
+settings.register_profile("bitnet", deadline=None, max_examples=30, derandomize=True)
+settings.register_profile("thorough", deadline=None, max_examples=300)  # and others each time
 settings.load_profile("bitnet")
 
 

@@ -17,11 +17,13 @@ KINDS = {
     "mlp": {},
     "twin": {"float": True},
     "conv": {"net": "conv:5/", "prepare": ["gcn"]},
+    "bits": {"weights": "2", "activations": "3", "norm": "shift", "gradient": "log6"},
+    "conv_bits": {"net": "conv:5/7", "weights": "ternary", "activations": "log:3"},
 }
 
 
 def save_nets(folder):
-    """Write KIND.checkpoint and KIND.jsonl of each kind, and KIND.npz of the binary ones."""
+    """Write KIND.checkpoint and KIND.jsonl of each kind, and KIND.npz of those of bits."""
     for kind, changes in KINDS.items():
         experiment = Experiment({**SETTINGS, **changes})
         records = [{"settings": experiment.settings}]

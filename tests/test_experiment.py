@@ -39,6 +39,9 @@ EVERY_KIND = pytest.mark.parametrize(
         {"float": True, "gradient": None, "rounding": None},
         {"prepare": ["gcn"]},
         {"balance": True, "widen": 2.0, "widen_after": 0.5},
+        {"weights": "3", "activations": "2", "gradient": "log6", "rounding": None},
+        {"net": "conv:4,4/8", "weights": "ternary", "activations": "log:3"},
+        {"weights": "2", "activations": "uniform:2:0.5", "widen": 2.0, "widen_after": 0.5},
     ],
 )
 

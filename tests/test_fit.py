@@ -193,3 +193,9 @@ def test_histograms_are_of_binary_layers_only():
     model = Sequential(BinaryLinear(5, 4, rng), BatchNorm(4))
     model.layers[0].weight.edit()[:] = 1.0
     assert histograms(model) == {"layers.0.weight": [0] * 39 + [20]}
+
+
+def test_histograms_reach_to_the_bound_of_the_quantizer():
+    layer = bitnet.QuantLinear(5, 4, np.random.default_rng(0), "uniform:2:3")
+    layer.weight.edit()[:] = 3.0
+    assert histograms(Sequential(layer)) == {"layers.0.weight": [0] * 39 + [20]}

@@ -7,7 +7,17 @@ from hypothesis import strategies as st
 from strategies import seeds, signs
 
 import bitnet
-from bitnet import InputError, kernels, models
+from bitnet import (
+    BatchNorm,
+    Flatten,
+    InputError,
+    QuantConv2d,
+    Quantize,
+    QuantLinear,
+    Sequential,
+    kernels,
+    models,
+)
 from bitnet.repetition import Repetition, repetition, repetitions
 
 
@@ -76,6 +86,22 @@ def test_a_net_and_its_frozen_form_agree():
     assert table["layers"][0]["layer"] == "0 BinaryConv2d"
     assert table["share"] == np.mean([layer["share"] for layer in table["layers"]])
     assert "42.0 %" in str(trained)
+
+
+def test_filters_of_more_bits_are_left_out_by_name():
+    rng = np.random.default_rng(0)
+    layers = [QuantConv2d(1, 9, rng, weights=2), BatchNorm(9), Quantize(1)]
+    layers += [QuantConv2d(9, 8, rng, weights=1), BatchNorm(8), Quantize(1), Flatten()]
+    model = Sequential(*layers, QuantLinear(8 * 16, 3, rng), BatchNorm(3))
+    trained, frozen = repetitions(model), repetitions(bitnet.freeze(model, image=(4, 4)))
+    assert trained.layers["1 QuantConv2d"] == frozen.layers["1 FrozenConv"]
+    assert (len(trained.layers), trained.left_out) == (1, ("0 QuantConv2d of 2 bits",))
+    assert "not of ±1, left out: 0 FrozenConv of 2 bits" in str(frozen)
+    assert frozen.as_dict()["left_out"] == ["0 FrozenConv of 2 bits"]
+    few = Sequential(*layers[:3], Flatten(), QuantLinear(9 * 16, 3, rng), BatchNorm(3))
+    for net in (few, bitnet.freeze(few, image=(4, 4))):
+        with pytest.raises(InputError, match=r"of 2 bits in .*; repetition is counted for filters"):
+            repetitions(net)
 
 
 def test_what_has_no_filters_is_refused():

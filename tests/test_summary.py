@@ -58,9 +58,23 @@ def few_bits_of_images():
         QuantConv2d(4, 6, RNG, 2),
         MaxPool2d(),
         BatchNorm(6),
-        Quantize("linear:2:1:unsigned"),
+        Quantize("linear:1:1:unsigned"),
     ]
     return Sequential(*layers, Flatten(), QuantLinear(6, 3, RNG, "log:2"), BatchNorm(3))
+
+
+def branched(bits):
+    """Branches within branches, poolings of both kinds, and an average at the end."""
+
+    def stage(inputs, outputs, size=1, pool=(), **more):
+        conv = QuantConv2d(inputs, outputs, RNG, size, **more)
+        return [conv, *pool, BatchNorm(outputs), Quantize(bits)]
+
+    inner = Branches(Sequential(*stage(7, 5, 3)), Sequential(*stage(7, 64, weights=3)))
+    branches = [*stage(6, 7), inner], stage(6, 4, 1, [AvgPool2d(3, 1, 1)]), [MaxPool2d(3, 1, 1)]
+    layers = [*stage(3, 6, 3, [MaxPool2d(2)]), Branches(*(Sequential(*b) for b in branches))]
+    end = QuantConv2d(79, 3, RNG, 1), AvgPool2d((4, 4)), Flatten(), BatchNorm(3)
+    return Sequential(*layers, *end)
 
 
 class Inside(Module):
@@ -90,6 +104,8 @@ NETS = {
         ),
         (5, 4, 4),
     ),
+    "branches of signs": (branched(1), (9, 8, 3)),
+    "branches of codes": (branched(2), (9, 8, 3)),
     "few bits": (few_bits(), None),
     "few bits of images": (few_bits_of_images(), (6, 5, 3)),
 }
@@ -196,9 +212,15 @@ def test_few_bits_by_hand():
 def test_codes_are_compared_behind_the_pooling_and_signs_before_it():
     rows = summarize(*NETS["few bits of images"]).rows
     compared = [row.comparisons for row in rows if row.precision]
-    assert compared == [3 * 2 * 70 * 7, 3 * 2 * 4, 6 * 3, 0]
+    assert compared == [3 * 2 * 70 * 7, 3 * 2 * 4, 6, 0]
     signs = summarize(bitnet.freeze(convnet(), image=(11, 10))).rows
     assert [row.comparisons for row in signs] == [30 * 13, 16 * 70, 9, 0]
+    for bits, first in ((1, 72 * 6), (2, 16 * 6 * 3)):  # behind an average in both cases
+        rows = summarize(bitnet.freeze(branched(bits), image=(9, 8))).rows
+        steps = 2**bits - 1
+        assert [row.comparisons for row in rows] == [
+            first, 16 * 7 * steps, 16 * 5 * steps, 16 * 64 * steps, 16 * 4 * steps, 0,
+        ]  # fmt: skip
 
 
 def test_scales_that_are_shifts():

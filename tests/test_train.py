@@ -35,6 +35,14 @@ def test_the_window_of_all_signs_and_of_nothing_else():
     assert layers[3].window == 1.5
 
 
+def test_the_window_of_quantizers():
+    names = "uniform:2", "uniform:2:0.5", "sign:inf", "uniform:3:1:inf", "log:3", "approx-sign"
+    model = bitnet.Sequential(*map(bitnet.Quantize, names))
+    assert bitnet.set_window(model, 3.0) == 2
+    inf = float("inf")
+    assert [layer.window for layer in model.layers] == [3.0, 3.0, inf, inf, None, None]
+
+
 def test_accuracy_and_evaluate():
     model = models.binary_mlp([20, 30, 4], RNG)
     classes = bitnet.predict(model, IMAGES)
@@ -54,6 +62,12 @@ def test_flips_are_a_share_of_all_weights():
     model[3].weight.data[:] *= -1
     assert bitnet.flip_ratio(before, bitnet.weight_bits(model)) == 1
     assert bitnet.flip_ratio([], bitnet.weight_bits(models.float_mlp([3, 2], RNG))) == 0
+
+
+def test_flips_of_balanced_weights_are_of_what_is_multiplied():
+    layer = bitnet.QuantLinear(2, 1, RNG, balance=True)
+    layer.weight.edit()[:] = [[0.5, 0.25]]
+    assert bitnet.weight_bits(layer)[0].signs().tolist() == [[1, -1]]
 
 
 def test_images_per_second_runs_once_to_warm_up_and_five_times():

@@ -84,13 +84,13 @@ def freeze(model, input="pixels", image=None):
         largest *= window.taps if averages else 1
         levels = ONE_BIT if isinstance(activation, Sign) else activation.quantizer.levels
         codes = _codes(norm, activation)
-        steps = find_thresholds(codes, linear.outputs, largest, len(levels) - 1)
-        if not levels.is_sign:
-            own["levels"] = levels
+        steps, rising = find_thresholds(codes, linear.outputs, largest, len(levels) - 1)
+        if not levels.is_sign:  # one bit of other numbers than ±1 has a row of one step
+            own["levels"], steps = levels, steps.reshape(linear.outputs, -1)
         if isinstance(linear, QuantConv2d):
             own |= {"window": linear.window, "pool": window, "groups": linear.groups}
             own |= {"pooling": "average"} if averages else {}
-        layers[i] = (FrozenConv if "window" in own else FrozenLayer)(bits, *steps, **own)
+        layers[i] = (FrozenConv if "window" in own else FrozenLayer)(bits, steps, rising, **own)
         return levels.largest
 
     with evaluating(model):
@@ -254,7 +254,10 @@ def find_thresholds(codes, n_units, largest, steps=1):
     (array([[ 4,  8, 11]], dtype=int32), array([ True]))
     """
     if largest >= np.iinfo(np.int32).max:
-        raise InputError(f"pre-activations of up to {largest} pass the range of int32")
+        raise InputError(
+            f"pre-activations of up to {largest} pass the range of int32; expected a layer of "
+            "fewer inputs, or of fewer bits"
+        )
     least = np.arange(1, steps + 1)[:, None]  # (steps, 1)
 
     def passed(z):
@@ -365,7 +368,7 @@ def compare(model, net, x):
 
 
 def _trained_integers(model, x):
-    """The pre-activations of each binary layer of a model in evaluation mode, and the scores."""
+    """The pre-activations of each layer of weights in evaluation mode, and the scores."""
     integers = []
     first = next(layer for layer in model.layers if not isinstance(layer, Dropout))
     if isinstance(x, Bits) and _is_sign(first):

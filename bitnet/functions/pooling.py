@@ -123,7 +123,8 @@ def avg_pool2d(x, window):
     Raises
     ------
     InputError
-        If `x` holds no images of such numbers or the window does not fit.
+        If `x` holds no images of such numbers, or planes behind a dropout, or the window does not
+        fit.
 
     Examples
     --------
@@ -137,6 +138,8 @@ def avg_pool2d(x, window):
     packed = isinstance(x.data, (Bits, Planes))
     if not packed and not x.is_float and x.data.dtype != np.int32:
         raise InputError(f"avg_pool2d: got {x.data.dtype}; expected floats, int32, Bits or Planes")
+    if getattr(x.data, "scale", 1.0) != 1.0:
+        raise InputError("avg_pool2d: no dropout before an average of planes; expected it behind")
     return AvgPool2d(window)(x)
 
 

@@ -191,7 +191,7 @@ def check_range(name, x, weight, n):
     if n > limit:
         raise InputError(
             f"{name}: {n} products of up to {largest} pass the range of int32; "
-            f"expected at most {limit} inputs"
+            f"expected at most {limit} inputs, or numbers of fewer bits"
         )
 
 

@@ -1,6 +1,6 @@
 """Pictures of trainings and nets, as PNG or SVG; they need matplotlib (extra `plot`)."""
 
-from bitnet.plots.nets import plot_confusion, plot_filters
+from bitnet.plots.nets import plot_codes, plot_confusion, plot_filters
 from bitnet.plots.picture import check_plot
 from bitnet.plots.quantizers import QUANTIZERS, plot_quantizers
 from bitnet.plots.tradeoffs import plot_tradeoffs
@@ -9,6 +9,7 @@ from bitnet.plots.training import plot_curves, plot_histograms
 __all__ = [
     "QUANTIZERS",
     "check_plot",
+    "plot_codes",
     "plot_confusion",
     "plot_curves",
     "plot_filters",

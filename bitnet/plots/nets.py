@@ -1,4 +1,4 @@
-"""Pictures of a net: its first filters as black and white bits, and what it takes for what."""
+"""Pictures of a net: its first filters from black to white, its codes, what it takes for what."""
 
 import itertools
 import math
@@ -6,23 +6,28 @@ import math
 import numpy as np
 
 from bitnet.errors import InputError
-from bitnet.kernels import Bits
-from bitnet.plots.picture import DPI, drawing, plain
+from bitnet.kernels import Bits, Planes
+from bitnet.plots.picture import COLOURS, DPI, drawing, plain
 from bitnet.table import percent
 
-__all__ = ["plot_confusion", "plot_filters"]
+__all__ = ["plot_codes", "plot_confusion", "plot_filters"]
 
 MOST_FILTERS, MOST_CHANNELS, MOST_CLASSES = 1024, 64, 200
 MOST_SQUARES = 1 << 22  # weights in a picture
 SQUARE, LINE = 5, 1  # dots of a weight, and between the channels of a unit
+BETWEEN = "#bcd0e8"  # where no weight is, if weights are grey
+MOST_LAYERS = 100
 
 
-def plot_filters(bits, path, picture=None, most=64, first=0):
-    """The ±1 weights of a layer as black (-1) and white (+1) squares, a picture a unit.
+def plot_filters(bits, path, picture=None, most=64, first=0, levels=None):
+    """The weights of a layer as squares, a picture a unit.
+
+    ±1 are black (-1) and white (+1); weights of k bits have a grey for each of their 2^k numbers,
+    the smallest black and the largest white, and pale blue between the pictures.
 
     Parameters
     ----------
-    bits : Bits
+    bits : Bits or Planes
         Filters (M, rows, columns, C), or rows (M, N) of a linear layer.
     path : str or path
         The picture, PNG or SVG.
@@ -33,6 +38,8 @@ def plot_filters(bits, path, picture=None, most=64, first=0):
         Units shown, 1 to 1024.
     first : int, optional
         The first of them, 0.
+    levels : Levels, optional
+        What the codes of the weights stand for; needed for Planes.
 
     Raises
     ------
@@ -46,10 +53,12 @@ def plot_filters(bits, path, picture=None, most=64, first=0):
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     plot_filters(kernels.pack(np.ones((8, 3, 3, 1))), f"{folder}/filters.svg")
     """
-    if not isinstance(bits, Bits) or bits.ndim not in (2, 4) or not bits.size:
+    if not isinstance(bits, (Bits, Planes)) or bits.ndim not in (2, 4) or not bits.size:
         raise InputError(
-            f"filters: got {bits!r:.80}; expected Bits (M, N) or (M, rows, columns, C)"
+            f"filters: got {bits!r:.80}; expected Bits or Planes (M, N) or (M, rows, columns, C)"
         )
+    if isinstance(bits, Planes) and levels is None:
+        raise InputError(f"filters: {bits!r} needs levels, what its codes stand for")
     if not 1 <= most <= MOST_FILTERS:
         raise InputError(f"filters: {most} to show; expected 1 to {MOST_FILTERS}")
     m, n = bits.shape[0], math.prod(bits.shape[1:])
@@ -57,7 +66,7 @@ def plot_filters(bits, path, picture=None, most=64, first=0):
         raise InputError(f"filters: {n} weights a unit; expected at most {MOST_SQUARES}")
     if not 0 <= first < m:
         raise InputError(f"filters: unit {first}; expected 0 to {m - 1}")
-    shown = bits[first : first + min(most, MOST_SQUARES // n)].signs()
+    shown = _numbers(bits, slice(first, first + min(most, MOST_SQUARES // n)))
     of = (
         f"unit {first} of {m}"
         if len(shown) == 1
@@ -76,19 +85,24 @@ def plot_filters(bits, path, picture=None, most=64, first=0):
     gap = max(LINE * 3, round((0.15 if n_channels == 1 else 0.4) * min(dots[0], wide)))
     across = min(count, math.ceil(math.sqrt(count * (dots[0] + gap) / (wide + gap))))
     down = math.ceil(count / across)
-    sheet = np.zeros((down * (dots[0] + gap) + gap, across * (wide + gap) + gap), np.int8)
+    sheet = np.full((down * (dots[0] + gap) + gap, across * (wide + gap) + gap), np.nan)
     for i, c in itertools.product(range(count), range(n_channels)):
         top = gap + i // across * (dots[0] + gap)
         left = gap + i % across * (wide + gap) + c * (dots[1] + LINE)
-        square = np.ones((SQUARE, SQUARE), np.int8)
+        square = np.ones((SQUARE, SQUARE))
         sheet[top : top + dots[0], left : left + dots[1]] = np.kron(shown[i, :, :, c], square)
     scale = min(24, max(7, 2 / DPI / SQUARE * max(sheet.shape))) / max(sheet.shape)
     width, height = (max(3.2, scale * sheet.shape[1]) + 0.2, scale * sheet.shape[0] + 0.6)
     with drawing(path, width, height) as figure:
+        from matplotlib import colormaps
+
         axes = figure.subplots()
-        grey = sheet / 2 + 0.5
-        grey[sheet == 0] = 0.6
-        axes.imshow(grey, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+        least, largest = (-1, 1) if isinstance(bits, Bits) else levels.values()[[0, -1]]
+        grey = (sheet - least) / (largest - least)
+        if isinstance(bits, Bits):
+            grey[np.isnan(grey)] = 0.6
+        greys = colormaps["gray"].with_extremes(bad=BETWEEN)
+        axes.imshow(grey, cmap=greys, vmin=0, vmax=1, interpolation="nearest")
         axes.set_axis_off()
         colours = "red, green and blue" if picture is not None else "3 input channels"
         beside = f", {colours} beside each other" if n_channels == 3 else ""
@@ -96,7 +110,17 @@ def plot_filters(bits, path, picture=None, most=64, first=0):
         size = f"{rows} x {columns}"
         if bits.ndim == 2 and picture is None:
             size = f"{n} inputs in rows of {columns}"
-        axes.set_title(f"{of}, {size}{beside}\nwhite +1, black -1")
+        key = "white +1, black -1"
+        if isinstance(bits, Planes):
+            key = f"{len(levels)} greys, white {largest:+g}, black {least:+g}"
+        axes.set_title(f"{of}, {size}{beside}\n{key}")
+
+
+def _numbers(bits, units):
+    """The numbers that weights of some units stand for."""
+    if isinstance(bits, Bits):
+        return bits[units].signs()
+    return bits.with_bits(bits.bits[:, units]).values()
 
 
 def _picture_of(n, picture):
@@ -107,6 +131,53 @@ def _picture_of(n, picture):
         return tuple(picture)
     rows = next(d for d in range(math.isqrt(n), 0, -1) if n % d == 0)
     return rows, n // rows, 1
+
+
+def plot_codes(layers, path):
+    """How many weights of each layer have each of their few numbers, in per cent.
+
+    Parameters
+    ----------
+    layers : dict of str to (Bits or Planes, Levels or None)
+        By the layer's name, 1 to 100: its weights, and what their codes stand for; None for ±1.
+    path : str or path
+        The picture, PNG or SVG.
+
+    Raises
+    ------
+    InputError
+        If there are no layers or too many.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from bitnet.kernels import Levels
+    >>> levels = Levels.uniform(2)
+    >>> weights = levels.planes(np.array([[0, 3, 2, 2]], np.uint8))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     plot_codes({"first": (weights, levels)}, f"{folder}/codes.svg")
+    """
+    if not 1 <= len(layers) <= MOST_LAYERS:
+        raise InputError(f"codes: {len(layers)} layers; expected 1 to {MOST_LAYERS}")
+    across = min(3, len(layers))
+    down = math.ceil(len(layers) / across)
+    with drawing(path, 0.8 + 3.4 * across, 0.4 + 2.4 * down) as figure:
+        panels = figure.subplots(down, across, squeeze=False).ravel()
+        for axes in panels[len(layers) :]:
+            axes.set_axis_off()
+        for axes, (name, (bits, levels)) in zip(panels, layers.items(), strict=False):
+            values = np.float32([-1, 1]) if levels is None else levels.values()
+            found, counts = np.unique(_numbers(bits, slice(None)), return_counts=True)
+            shares = np.zeros(len(values))
+            shares[np.searchsorted(values, found)] = 100 * counts / bits.size
+            axes.bar(range(len(values)), shares, color=COLOURS[0], width=0.85)
+            ticks = range(0, len(values), max(1, -(-len(values) // 8)))
+            axes.set_xticks(ticks, [f"{values[i]:.3g}" for i in ticks], fontsize=7)
+            axes.set_title(plain(f"{name:.40}"), fontsize=9)
+            axes.grid(True, axis="y")
+            axes.set_axisbelow(True)
+        figure.supxlabel("number")
+        figure.supylabel("share of the weights (%)")
 
 
 def plot_confusion(labels, predictions, classes, path):

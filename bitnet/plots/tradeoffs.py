@@ -47,6 +47,8 @@ def plot_tradeoffs(rows, path):
     weights = sorted({row["weights"] for row in rows})
     colour = {bits: COLOURS[i % len(COLOURS)] for i, bits in enumerate(weights)}
     with drawing(path, 10.5, 4) as figure:
+        from matplotlib.ticker import LogLocator, StrMethodFormatter
+
         panels = figure.subplots(1, 3, sharey=True)
         for axes, (title, axis, name, unit, less) in zip(panels, PANELS, strict=True):
             points = [(row[name] / unit, 100 * row["accuracy"]) for row in rows]
@@ -58,12 +60,16 @@ def plot_tradeoffs(rows, path):
                 axes.annotate(f"{row['weights']}/{row['activations']}", (x, y), (4, 4),
                               textcoords="offset points", fontsize=7)  # fmt: skip
             axes.set(title=title, xlabel=axis, xscale="log")
+            narrow = max(x for x, _ in points) < 30 * min(x for x, _ in points)
+            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if narrow else (1,)))
+            axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+            axes.minorticks_off()
             axes.grid(True)
             axes.set_axisbelow(True)
             axes.margins(x=0.12)
         panels[0].set_ylabel("test accuracy (%)")
         for bits in weights:
-            panels[0].plot([], [], "o", color=colour[bits], label=f"weights of {bits} bits")
+            panels[0].plot([], [], "o", color=colour[bits], label=f"{bits}-bit weights")
         panels[0].plot([], [], color="#999999", label="not beaten by a cheaper net")
         handles, names = panels[0].get_legend_handles_labels()
         figure.legend(handles, names, loc="outside lower center", ncols=len(names))

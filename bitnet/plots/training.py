@@ -14,7 +14,7 @@ PANELS = (  # title, axis, figures, factor
     ("loss", "mean over the epoch's batches", ("loss",), 1),
     ("accuracy: test, and thin for training", "accuracy (%)",
      ("test_accuracy", "train_accuracy"), 100),
-    ("flips: weights whose sign changed", "share of the ±1 weights (%)", ("flip_ratio",), 100),
+    ("flips: weights whose sign changed", "share of the weights (%)", ("flip_ratio",), 100),
     ("learning rate", "at the end of the epoch", ("learning_rate",), 1),
 )  # fmt: skip
 
@@ -86,7 +86,7 @@ def _log_scale(axes):
 
 
 def plot_histograms(log, path):
-    """The latent weights of each binary layer by epoch: they pile up at -1 and +1.
+    """The latent weights of each layer of bits by epoch: they pile up at their bounds.
 
     Parameters
     ----------
@@ -129,7 +129,7 @@ def plot_histograms(log, path):
                 axes.stairs(100 * counts / max(1, counts.sum()), edges, color=colour,
                             linewidth=1.3, label=f"epoch {epochs[i]}")  # fmt: skip
             axes.set_axisbelow(True)
-            axes.set_title(plain(f"binary layer {index}: {name:.40}"))
+            axes.set_title(plain(f"layer {index}: {name:.40}"))
             axes.set(xlim=(-1.02, 1.02), xticks=(-1, -0.5, 0, 0.5, 1))
             axes.grid(True)
             if index + n_columns >= len(names):  # none below it
@@ -137,7 +137,7 @@ def plot_histograms(log, path):
         for axes in panels.flat[len(names) :]:
             axes.set_axis_off()
         more = f"; {len(left_out)} more layers are left out" if left_out else ""
-        figure.supxlabel(f"latent weight{more}", fontsize=9)
+        figure.supxlabel(f"latent weight, the bound as 1{more}", fontsize=9)
         figure.supylabel("share of the layer's weights in a bin (%)", fontsize=9)
         handles, texts = panels[0, 0].get_legend_handles_labels()
         figure.legend(handles, texts, loc="outside upper center", ncols=len(texts))

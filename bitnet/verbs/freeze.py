@@ -76,7 +76,7 @@ def frozen(trained, path):
     Parameters
     ----------
     trained : Trained
-        Binary.
+        Of few bits.
     path : str
         Its file, for the message.
 

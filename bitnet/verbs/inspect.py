@@ -1,7 +1,9 @@
-"""`bitnet inspect`: where the ±1 weights are, as text or as a picture, with their thresholds."""
+"""`bitnet inspect`: where the weights of a few bits are, as text or picture, with thresholds."""
 
 import math
 import pathlib
+import textwrap
+from functools import partial
 
 import numpy as np
 
@@ -9,14 +11,18 @@ from bitnet import plots
 from bitnet.archive import check_writable, kind_of, replacing
 from bitnet.deploy.runtime import FrozenOutput
 from bitnet.errors import InputError
+from bitnet.kernels import Bits
+from bitnet.layer_counts import what_enters
 from bitnet.table import aligned, percent
 from bitnet.trained import Trained, open_net
 from bitnet.verbs.freeze import frozen
 
 __all__ = ["layer_lines", "net_lines"]
 
-HELP = "the bits of a layer, its thresholds and directions, as text or picture"
+HELP = "the weights of a layer, its thresholds and directions, as text or picture"
+MOST_NUMBERS = 16  # whose shares, or thresholds, are listed one by one
 UNITS, WEIGHTS = 4, 4096  # shown without --all: units, and weights in all
+JOINED = "\xa0"  # a space at which no line ends
 WIDTH = 64  # weights a line where there is no picture
 START = b"layer "  # of every text
 
@@ -25,13 +31,14 @@ def add_arguments(parser):
     """Give a parser the arguments of the verb."""
     parser.add_argument("file", metavar="FILE", help="what `bitnet train` or `freeze` wrote")
     parser.add_argument("--layer", type=int, metavar="I",
-                        help="which binary layer, from 0 (none: a list of them)")  # fmt: skip
+                        help="which layer, from 0 (none: a list of them)")  # fmt: skip
     parser.add_argument("--unit", type=int, metavar="J",
                         help=f"which unit or channel, from 0 (the first {UNITS})")  # fmt: skip
     parser.add_argument("--as", dest="form", choices=("text", "png", "svg"), default="text",
                         help="text, or a picture, which needs --out (text)")  # fmt: skip
     parser.add_argument("--signs", default="+-", metavar="PM", help="the two characters for the "
-                        "weights +1 and -1 in text, as 10 or '#.' (+-)")  # fmt: skip
+                        "weights +1 and -1 in text, as 10 or '#.' (+-); weights of more bits are "
+                        "numbers")  # fmt: skip
     parser.add_argument("--all", action="store_true", help=f"all units and weights, not only "
                         f"{UNITS} units and {WEIGHTS} weights; a picture has up to 1024 units "
                         "and 64 without")  # fmt: skip
@@ -39,7 +46,7 @@ def add_arguments(parser):
 
 
 def main(args):
-    """Print or draw the bits."""
+    """Print or draw the weights."""
     if len(args.signs) != 2 or args.signs[0] == args.signs[1] or not args.signs.isprintable():
         raise InputError(f"--signs is {args.signs!r}; expected two different characters, for "
                          "+1 and -1")  # fmt: skip
@@ -59,11 +66,11 @@ def main(args):
         if not 0 <= args.unit < m:
             raise InputError(f"--unit is {args.unit}; layer {args.layer} has units 0 to {m - 1}")
     if args.form != "text":
-        bits = net.layers[args.layer].bits
+        layer = net.layers[args.layer]
         picture = net.picture if args.layer == 0 else None
         most = 1024 if args.all else 64
         shown = (most, 0) if args.unit is None else (1, args.unit)
-        plots.plot_filters(bits, args.out, picture, *shown)
+        plots.plot_filters(layer.bits, args.out, picture, *shown, layer.weight_levels)
         print(f"{args.out}: layer {args.layer}")
         return
     if args.layer is None:
@@ -124,25 +131,41 @@ def net_lines(net):
     0      FrozenLayer    64x784       50.1 %            0 to 0
     1      FrozenOutput    10x64       52.8 %  none, but scores
     """
-    rows = [("layer", "kind", "weights", "share of +1", "thresholds")]
+    binary = not any(layer.weight_levels for layer in net.layers)
+    share = "share of +1" if binary else "share above 0"
+    rows = [["layer", "kind", "weights", "bits", share, "thresholds"]]
     for i, layer in enumerate(net.layers):
         steps = "none, but scores"
         if not isinstance(layer, FrozenOutput):
             steps = f"{layer.thresholds.min()} to {layer.thresholds.max()}"
-        shape = "x".join(map(str, layer.bits.shape))
-        rows.append((str(i), type(layer).__name__, shape, percent(_share(layer.bits)), steps))
+        shape, bits = "x".join(map(str, layer.bits.shape)), _bits(layer.weight_levels)
+        above = percent(_share(layer.bits))
+        rows.append([str(i), type(layer).__name__, shape, str(bits), above, steps])
+    if binary:
+        for row in rows:
+            del row[3]
     yield from aligned(rows, left=2)
     yield "weights: units x inputs, or channels x rows x columns x input channels"
-    yield "the bits of a layer: --layer I"
+    yield "the weights of a layer: --layer I"
 
 
-def _share(bits):
-    """The share of +1."""
-    return float(np.bitwise_count(bits.words).sum(dtype=np.int64) / bits.size)
+def _bits(levels):
+    """The bits of a number with these Levels, None for signs."""
+    return levels.bits if levels else 1
+
+
+def _share(weights):
+    """The share of those above 0."""
+    if isinstance(weights, Bits):
+        return float(np.bitwise_count(weights.words).sum(dtype=np.int64) / weights.size)
+    return float((weights.integers() > 0).mean())
 
 
 def layer_lines(net, index, unit=None, signs="+-", everything=False):
-    """The bits of a layer, unit after unit, with what each does to its pre-activation z.
+    """The weights of a layer, unit after unit, with what each does to its pre-activation z.
+
+    Weights of k bits are shown as the integers that are multiplied; the unit of these, and how
+    many weights each of them has, stand above.
 
     Parameters
     ----------
@@ -181,15 +204,27 @@ def layer_lines(net, index, unit=None, signs="+-", everything=False):
         about = f"{m} channels of {rows}x{columns} taps on {channels} input channels"
     else:
         about = f"{m} units x {n} inputs"
-    of_pixels = index == 0 and net.input == "pixels"
-    takes = "pixels p, counted as 2p - 255" if of_pixels else "signs"
-    yield f"layer {index}: {type(layer).__name__}, {about}, which are {takes}"
+    yield f"layer {index}: {type(layer).__name__}, {about}, which are {_inputs(net, index)}"
+    levels = layer.weight_levels
+    if levels:
+        yield f"weights of {levels.bits} bits: {_few(levels)}"
+        yield from _shares(_numbers(layer.bits, slice(None)), levels, "in the layer")
+    show = partial(_signs, signs) if levels is None else partial(_integers, levels)
     shown = [unit] if unit is not None else range(m if everything else min(m, UNITS))
     most = math.inf if everything else WEIGHTS
     for j in shown:
-        own = layer.bits[j : j + 1].signs()[0]
-        yield f"unit {j}: {(own > 0).sum()} of {n} weights are +1; {_rule(layer, j)}"
-        for line, n_weights in _sign_lines(own, net.picture if index == 0 else None, signs):
+        own = _numbers(layer.bits, slice(j, j + 1))[0]
+        kinds = "are +1" if levels is None else "are above 0"
+        kinds += f", {(own == 0).sum()} are 0" if levels and 0 in levels.integers else ""
+        about = f"unit {j}: {(own > 0).sum()} of {n} weights {kinds}"
+        if getattr(layer, "levels", None):
+            yield about
+            yield from _wrapped(_rule(layer, j))
+        else:
+            yield f"{about}; {_rule(layer, j)}"
+        if levels and unit is not None:
+            yield from _shares(own, levels, "in the unit")
+        for line, n_weights in _weight_lines(own, net.picture if index == 0 else None, show):
             if n_weights > most:
                 yield f"... (no more than {WEIGHTS} weights; all of them: --all)"
                 return
@@ -199,34 +234,92 @@ def layer_lines(net, index, unit=None, signs="+-", everything=False):
         yield f"... (units 0 to {len(shown) - 1} of {m}; another one: --unit J, all: --all)"
 
 
+def _numbers(weights, units):
+    """The integers of weights of some units."""
+    if isinstance(weights, Bits):
+        return weights[units].signs()
+    return weights.with_bits(weights.bits[:, units]).integers()
+
+
+def _inputs(net, index):
+    """What a layer takes."""
+    enters = what_enters(net)[index]
+    if enters == "pixels":
+        return "pixels p, counted as 2p - 255"
+    return f"of {enters.bits} bits: {_few(enters)}" if enters else "signs"
+
+
+def _few(levels):
+    """The integers of Levels and what they are multiplied with, in words."""
+    return f"{_listed(levels.integers)}, times {levels.unit:g}"
+
+
+def _listed(numbers):
+    """Numbers that rise or fall, the middle ones left out of many."""
+    if len(numbers) > MOST_NUMBERS:
+        return f"{len(numbers)} integers from {numbers[0]} to {numbers[-1]}"
+    return ", ".join(map(str, numbers))
+
+
+def _shares(numbers, levels, of):
+    """Lines with the share of weights that each integer has, or each of 16 ranges of many."""
+    counts = np.bincount(np.searchsorted(levels.integers, numbers.ravel()), minlength=len(levels))
+    parts = np.array_split(np.arange(len(levels)), min(len(levels), MOST_NUMBERS))
+    ends = (dict.fromkeys(levels.integers[[part[0], part[-1]]].tolist()) for part in parts)
+    texts = (f"{' to '.join(map(str, pair))} ({percent(counts[part].sum() / numbers.size)})"
+             for pair, part in zip(ends, parts, strict=True))  # fmt: skip
+    whole = "; ".join(text.replace(" ", JOINED) for text in texts)
+    yield from (line.replace(JOINED, " ") for line in _wrapped(f"{of}: {whole}"))
+
+
+def _wrapped(text):
+    """Lines of at most 100 characters, with two spaces before each."""
+    return textwrap.wrap(text, 100, initial_indent="  ", subsequent_indent="  ")
+
+
 def _rule(layer, j):
     """What a unit makes of its pre-activation z."""
     if isinstance(layer, FrozenOutput):
         mean, scale, shift = (float(getattr(layer, name)[j]) for name in ("mean", "scale", "shift"))
         return f"score = (z - {mean:.6g}) * {scale:.6g} + {shift:.6g}"
     rising = bool(layer.rising[j])
-    return f"+1 where z {'>=' if rising else '<='} {layer.thresholds[j]}, otherwise -1 " \
-        f"({'rising' if rising else 'falling'})"  # fmt: skip
+    sign, way = (">=", "rising") if rising else ("<=", "falling")
+    if layer.levels is None:
+        return f"+1 where z {sign} {layer.thresholds[j]}, otherwise -1 ({way})"
+    integers, steps = layer.levels.integers, layer.thresholds[j]
+    if len(steps) > MOST_NUMBERS:
+        return f"gives {_listed(integers)}, one further at each of {len(steps)} steps from " \
+            f"z {sign} {steps[0]} to {steps[-1]} ({way})"  # fmt: skip
+    return f"gives {_listed(integers)}, one further at each of z {sign} {_listed(steps)} ({way})"
 
 
-def _sign_lines(own, picture, signs):
+def _weight_lines(own, picture, show):
     """Lines of a unit's weights (N,) or (rows, columns, C), and how many each shows."""
     if own.ndim == 1 and picture is not None and math.prod(picture) == len(own):
         own = own.reshape(picture)
+    each = len(show(np.repeat(own.ravel()[:1], 2))) - len(show(own.ravel()[:1]))  # characters
     if own.ndim == 1:
-        parts = (own[i : i + WIDTH] for i in range(0, len(own), WIDTH))
-        yield from ((_text(part, signs), len(part)) for part in parts)
+        most = max(1, WIDTH // each)
+        parts = (own[i : i + most] for i in range(0, len(own), most))
+        yield from ((show(part), len(part)) for part in parts)
         return
     _, columns, channels = own.shape
-    beside = max(1, WIDTH // (columns + 1))
+    beside = max(1, WIDTH // (columns * each + 1))
     for start in range(0, channels, beside):
         part = own[:, :, start : start + beside]
         if channels > 1:
             yield f"input channels {start} to {start + part.shape[2] - 1}:", 0
         for row in part:  # (columns, C): channel after channel, a space between them
-            yield " ".join(_text(channel, signs) for channel in row.T), row.size
+            between = " " if each == 1 else " |"
+            yield between.join(show(channel) for channel in row.T), row.size
 
 
-def _text(own, signs):
-    """Signs as characters."""
-    return "".join(signs[0] if value > 0 else signs[1] for value in own)
+def _signs(characters, own):
+    """Signs as two characters."""
+    return "".join(characters[0] if value > 0 else characters[1] for value in own)
+
+
+def _integers(levels, own):
+    """Integers of Levels, all as wide as the widest, a space before each but the first."""
+    width = max(len(str(n)) for n in levels.integers[[0, -1]])
+    return " ".join(f"{value:>{width}}" for value in own)

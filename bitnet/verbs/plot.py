@@ -2,14 +2,16 @@
 
 from bitnet import plots
 from bitnet.errors import InputError
+from bitnet.image_layers import QuantConv2d
+from bitnet.kernels import Bits
+from bitnet.layers import QuantLinear
 from bitnet.runlog import read_log
-from bitnet.train import weight_bits
 from bitnet.trained import Trained, open_net, raw_scores
 from bitnet.verbs.options import add_data, add_threads, check_number, images_of, use_threads
 
-__all__ = ["bits_of"]
+__all__ = ["weights_of"]
 
-HELP = "curves, latent weights, filters, confusion, quantizers as PNG or SVG"
+HELP = "curves, latent weights, filters, codes, confusion, quantizers as PNG or SVG"
 LOG = "what `bitnet train --log` wrote"
 FILE = "what `bitnet train` or `freeze` wrote"
 
@@ -27,14 +29,16 @@ def add_arguments(parser):
     own.add_argument("logs", nargs="+", metavar="LOG.jsonl", help=f"{LOG}; up to 7")
     own.add_argument("--label", action="append", metavar="TEXT",
                      help="the name of a log, once for each (its file's name)")  # fmt: skip
-    own = kind("histograms", "how the latent weights of each binary layer spread, by epoch")
+    own = kind("histograms", "how the latent weights of each layer of bits spread, by epoch")
     own.add_argument("log", metavar="LOG.jsonl", help=LOG)
-    own = kind("filters", "the ±1 weights of a layer, white for +1 and black for -1")
+    own = kind("filters", "the weights of a layer, from black for -1, or the smallest, to white")
     own.add_argument("file", metavar="FILE", help=FILE)
     own.add_argument("--layer", type=int, default=0, metavar="I",
-                     help="which binary layer, from 0 (0)")  # fmt: skip
+                     help="which layer of bits, from 0 (0)")  # fmt: skip
     own.add_argument("--count", type=int, default=64, metavar="N",
                      help="units or channels shown, 1 to 1024 (64)")  # fmt: skip
+    own = kind("codes", "how many weights of each layer have each of their few numbers")
+    own.add_argument("file", metavar="FILE", help=FILE)
     own = kind("confusion", "how often each class of a data set's test images is taken for each")
     own.add_argument("file", metavar="FILE", help=FILE)
     add_data(own, "what the net was trained on")
@@ -60,7 +64,13 @@ def main(args):
         check_number("count", args.count, 1, 1024)
         net = open_net(args.file)
         picture = net.picture if args.layer == 0 else None
-        plots.plot_filters(bits_of(net, args.layer), args.out, picture, args.count)
+        layers = [*weights_of(net).values()]
+        if not 0 <= args.layer < len(layers):
+            raise InputError(f"--layer is {args.layer}; expected 0 to {len(layers) - 1}")
+        weights, levels = layers[args.layer]
+        plots.plot_filters(weights, args.out, picture, args.count, levels=levels)
+    elif args.kind == "codes":
+        plots.plot_codes(weights_of(open_net(args.file)), args.out)
     elif args.kind == "confusion":
         use_threads(args.threads)
         check_number("limit", args.limit, 0, 10**9)
@@ -74,37 +84,45 @@ def main(args):
     print(f"{args.out}: {args.kind}")
 
 
-def bits_of(net, layer):
-    """The ±1 weights of a layer of a trained or frozen net.
+def weights_of(net):
+    """The weights of the layers of a trained or frozen net, as they are multiplied.
 
     Parameters
     ----------
     net : Trained or FrozenNet
         As `open_net` gives it.
-    layer : int
-        Which binary layer, from 0.
 
     Returns
     -------
-    Bits
+    dict of str to (Bits or Planes, Levels or None)
+        By the number and kind of the layer: its weights, and what their codes stand for; None
+        for ±1.
 
     Raises
     ------
     InputError
-        If there is no such layer.
+        If it is a float twin.
 
     Examples
     --------
     >>> import bitnet
     >>> import numpy as np
     >>> net = bitnet.freeze(bitnet.models.binary_mlp([4, 3], np.random.default_rng(0)))
-    >>> bits_of(net, 0)
-    Bits(shape=(3, 4), 24 bytes)
+    >>> weights_of(net)
+    {'0 FrozenOutput': (Bits(shape=(3, 4), 24 bytes), None)}
     """
-    trained = isinstance(net, Trained)
-    all_bits = weight_bits(net.model) if trained else [layer.bits for layer in net.layers]
-    if not all_bits:
-        raise InputError("the net is a float twin, which has no ±1 weights")
-    if not 0 <= layer < len(all_bits):
-        raise InputError(f"--layer is {layer}; expected 0 to {len(all_bits) - 1}")
-    return all_bits[layer]
+    if isinstance(net, Trained):
+        kinds = QuantLinear, QuantConv2d
+        layers = [layer for layer in net.model.modules() if isinstance(layer, kinds)]
+        found = [(layer.packed, layer.quantizer.levels) for layer in layers]
+    else:
+        layers = net.layers
+        found = [(layer.bits, layer.weight_levels) for layer in layers]
+    if not found:
+        raise InputError(
+            "the net is a float twin, which has no weights of a few bits; name a net that was "
+            "trained without --float"
+        )
+    pairs = ((w, None if isinstance(w, Bits) else levels) for w, levels in found)
+    names = (f"{i} {type(layer).__name__}" for i, layer in enumerate(layers))
+    return dict(zip(names, pairs, strict=True))

@@ -15,6 +15,7 @@ from bitnet.language.summary import summarize_language
 from bitnet.nets import PAPERS, net_named
 from bitnet.operations import count_operations
 from bitnet.repetition import repetitions
+from bitnet.settings import bits_or_name
 from bitnet.summary import summarize
 from bitnet.trained import Trained, open_net
 from bitnet.verbs.freeze import frozen
@@ -37,6 +38,9 @@ def add_arguments(parser):
                         "channels (28x28x1; cifar10, svhn: 32x32x3)")  # fmt: skip
     parser.add_argument("--classes", type=int, metavar="N",
                         help="of a net by name (10; of language models 10 000 tokens)")  # fmt: skip
+    for name in ("weights", "activations"):
+        parser.add_argument(f"--{name}", metavar="BITS", help=f"of a net by name: of each of its "
+                            f"{name}, 1 to 8, or a quantizer's name, as log:4 (1)")  # fmt: skip
     parser.add_argument("--float", action="store_true", help="the float twin of a net by name")
     parser.add_argument("--energy", action="store_true", help="estimate the energy of one image "
                         "in pJ, beside the float twin's, after Horowitz's tables")  # fmt: skip
@@ -92,7 +96,7 @@ def net_and_image(args):
     Parameters
     ----------
     args : argparse.Namespace
-        With file, image, classes and float.
+        With file, image, classes, weights, activations and float.
 
     Returns
     -------
@@ -111,12 +115,14 @@ def net_and_image(args):
     Examples
     --------
     >>> import argparse
-    >>> words = argparse.Namespace(file="conv:8/", image="4x4x3", classes=2, float=False)
-    >>> net_and_image(words)[1]
-    (4, 4, 3)
+    >>> words = {"image": "4x4x3", "classes": 2, "weights": "2", "activations": None}
+    >>> net, image, _ = net_and_image(argparse.Namespace(file="conv:8/", float=False, **words))
+    >>> net.layers[0].quantizer.name, image
+    ('uniform:2', (4, 4, 3))
     """
     if pathlib.Path(args.file).exists():
-        options = {name: getattr(args, name) for name in ("image", "classes", "float")}
+        names = "image", "classes", "weights", "activations", "float"
+        options = {name: getattr(args, name) for name in names}
         if given := [name for name, value in options.items() if value not in (None, False)]:
             raise InputError(f"--{given[0]} is of a net by name, and {args.file} is a file; "
                              "leave it out")  # fmt: skip
@@ -133,7 +139,12 @@ def net_and_image(args):
     check_number("classes", n_classes, 1, 10**6)
     image = _image(args.image) if args.image else CIFAR if named.name in ("cifar10", "svhn") \
         else MNIST  # fmt: skip
-    model = named.build(image, n_classes, np.random.default_rng(0), is_float=args.float)
+    bits = {name: bits_or_name(name, text) for name in ("weights", "activations")
+            if (text := getattr(args, name)) is not None}  # fmt: skip
+    if args.float and bits:
+        given = next(iter(bits))
+        raise InputError(f"--{given} is of bits, and --float has none; leave one of them out")
+    model = named.build(image, n_classes, np.random.default_rng(0), is_float=args.float, **bits)
     return model, image if named.is_conv else None, None
 
 

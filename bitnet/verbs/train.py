@@ -1,4 +1,4 @@
-"""`bitnet train`: train a binary net, or its float twin, and keep it in a file after each epoch."""
+"""`bitnet train`: train a net of few bits, or its float twin; a file keeps it after each epoch."""
 
 import contextlib
 import importlib.util
@@ -155,7 +155,7 @@ def _given(args):
         except InputError as error:
             raise InputError(f"--{str(error).replace('_', '-')}") from None
     if given.get("float") and (extra := sorted(OF_BINARY & given.keys())):
-        raise InputError(f"--{extra[0]} is of binary nets; leave it out with --float")
+        raise InputError(f"--{extra[0]} is of nets of few bits; leave it out with --float")
     for name, needed in NEEDS.items():
         if name in given and needed not in given and not args.resume:
             raise InputError(f"--{name.replace('_', '-')} is of --{needed}; give both, or neither")
@@ -225,7 +225,8 @@ def _bar(experiment, quiet):
 def _announce(say, experiment, out):
     """What is trained, on what, how and where to."""
     settings, recipe, data = experiment.settings, experiment.recipe, experiment.data
-    kind = "float twin of net" if settings["float"] else "binary net"
+    kind = "binary net" if _is_binary(settings) else "quantized net"
+    kind = "float twin of net" if settings["float"] else kind
     count = net_named(settings["net"]).weights(settings["picture"], len(data.classes))
     held = f", {len(data.validation[0])} held back" if data.validation else ""
     say(f"{kind} {settings['net']}, {count} weights, on {settings['data']}: {len(data.train[0])} "
@@ -245,10 +246,15 @@ def _announce(say, experiment, out):
                    "seconds"))  # fmt: skip
 
 
+def _is_binary(settings):
+    """Whether weights and activations have one bit."""
+    return settings["weights"] == settings["activations"] == "1"
+
+
 def _switches(settings):
     """What is switched on, in words."""
-    bits = [settings["weights"], settings["activations"]]
-    words = [] if bits == ["1", "1"] else ["weights {}, activations {}".format(*bits)]
+    bits = "weights {weights}, activations {activations}".format(**settings)
+    words = [] if _is_binary(settings) else [bits]
     words += ["balanced weights"] if settings["balance"] else []
     if settings["widen"]:
         words.append(f"a window of {settings['widen']:g} after {settings['widen_after']:.0%} of "

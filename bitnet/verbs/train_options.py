@@ -89,7 +89,7 @@ def add_arguments(parser):
     add("--balance", action="store_true", default=None, help="balance weights: the signs are those "
         "of the weights less the mean of their row or filter")  # fmt: skip
     add("--widen", type=float, metavar="WINDOW", help="widen the hard tanh, behind whose window no "
-        "gradient passes, from 1 to WINDOW")  # fmt: skip
+        "gradient passes, from 1, or the activations' own, to WINDOW")  # fmt: skip
     add("--widen-after", type=float, metavar="SHARE", help="of the epochs, after which it is "
         "widened (0.7)")  # fmt: skip
     add("--teacher", metavar="FILE", help="learn from the scores of a trained net too, as of the "

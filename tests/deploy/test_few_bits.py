@@ -24,9 +24,13 @@ from bitnet.archive import read_archive, write_archive
 from bitnet.deploy.file import KIND, VERSION
 from bitnet.deploy.freeze import find_thresholds
 from bitnet.kernels import Bits, Planes
+from bitnet.models import binary_mlp
 
-WEIGHTS = [*range(1, 9), "linear:2:0.5", "linear:8:0.01", "log:2", "log:4:1", "ternary", "dorefa:3"]
-ACTIVATIONS = [*range(1, 9), "linear:4:0.25", "linear:3:0.2:unsigned", "log:3", "log:3:0:unsigned"]
+WEIGHTS = [*range(1, 9), "linear:2:0.5", "linear:8:0.01", "log:2", "log:4:1", "ternary", "dorefa:3",
+           "linear:1:0.5:unsigned", "log:5", "uniform:1:0.5", "dorefa:1"]  # fmt: skip
+ACTIVATIONS = [*range(1, 9), "linear:4:0.25", "linear:3:0.2:unsigned", "log:3", "log:3:0:unsigned",
+               "linear:1:0.5:unsigned", "dorefa-activation:1", "log:1:0:unsigned", "uniform:1:0.5",
+               "uniform:3:0.5:inf", "sign:2", "approx-sign", "swish-sign:2"]  # fmt: skip
 some_weights, some_activations = st.sampled_from(WEIGHTS), st.sampled_from(ACTIVATIONS)
 
 
@@ -92,6 +96,20 @@ def test_convnets(
     x = rng.integers(0, 256, (3, 9, 8, 3), dtype=np.uint8)
     same(model, net, x)
     same(model, through_file(net, tmp_path_factory), x)
+
+
+@settings(max_examples=30)
+@given(seeds, some_weights, some_activations, st.sampled_from(["batch", "shift", "shift-code"]),
+       st.booleans(), st.sampled_from([(0.0, 0.0), (0.2, 0.5)]))  # fmt: skip
+def test_norms_balance_and_dropout(seed, weights, activations, norm, balance, dropout):
+    rng = np.random.default_rng(seed)
+    bits = {"weights": weights, "activations": activations, "balance": balance}
+    model = binary_mlp([33, 20, 9, 3], rng, norm=norm, dropout=dropout, **bits)
+    model = disturb(model, seed)
+    net = bitnet.freeze(model)
+    same(model, net, rng.integers(0, 256, (4, 33), dtype=np.uint8))
+    for count in (0, 1):
+        assert net.scores(np.zeros((count, 33), np.uint8)).shape == (count, 3)
 
 
 def few_bits(weights=2, activations=2, seed=0):

@@ -12,9 +12,10 @@ from bitnet.kernels import Levels, Planes, Window
 pytestmark = pytest.mark.usefixtures("implementation")
 
 TERNARY = Levels([0, 1, 3], [1, 1], 0.5)
+WIDE = Levels(range(4), [1, 299])  # no byte holds its 300, as those of powers of two
 levels = st.one_of(
     st.builds(Levels.uniform, st.integers(1, 8), st.just(0.5), st.sampled_from([0, 1, 255, -3])),
-    st.sampled_from([TERNARY]),
+    st.sampled_from([TERNARY, WIDE]),
 )
 pads = st.tuples(st.integers(0, 2), st.integers(0, 2))
 windows = st.builds(

@@ -11,6 +11,7 @@ from bitnet import InputError, kernels
 from bitnet.plots import (
     check_plot,
     nets,
+    plot_codes,
     plot_confusion,
     plot_curves,
     plot_filters,
@@ -19,6 +20,7 @@ from bitnet.plots import (
     quantizers,
     training,
 )
+from bitnet.quantizers import quantizer_named
 from bitnet.quantizers.names import NAMES as WORDS
 from bitnet.runlog import RunLog
 
@@ -86,8 +88,8 @@ def test_histograms_are_shares_by_epoch(figures):
     plot_histograms(BINARY, "histograms.png")
     first, second, *_ = figures[0].axes
     assert (first.get_title(), second.get_title()) == (
-        "binary layer 0: layers.0.weight",
-        "binary layer 1: layers.3.weight",
+        "layer 0: layers.0.weight",
+        "layer 1: layers.3.weight",
     )
     steps = first.patches
     assert len(steps) == training.MOST_EPOCHS
@@ -125,6 +127,39 @@ def test_filters_are_the_bits(figures, shape, picture, rows, columns):
     first = signs[0] if signs.ndim == 4 else signs[0].reshape(rows, columns, -1)
     assert np.array_equal(squares(image_of(figures[0]), rows, columns), first[:, :, 0])
     assert set(np.unique(image_of(figures[0]))) <= {0.0, 0.6, 1.0}
+
+
+@pytest.mark.parametrize("name", ["uniform:2", "linear:3:0.5", "ternary", "log:3", "uniform:8"])
+@pytest.mark.parametrize("shape", [(6, 5, 3, 1), (6, 15), (1, 3, 3, 70)])
+def test_filters_of_few_bits_are_grey(figures, name, shape):
+    levels = quantizer_named(name).levels
+    codes = RNG.integers(0, len(levels), shape, dtype=np.uint8)
+    codes.ravel()[:2] = 0, len(levels) - 1
+    plot_filters(levels.planes(codes), "filters.png", levels=levels)
+    rows, columns = (3, 3) if shape[0] == 1 else (5, 3) if len(shape) == 4 else (3, 5)
+    values = levels.values()
+    expected = (values[codes[0]].reshape(rows, columns, -1)[..., 0] - values[0]) / (
+        values[-1] - values[0])  # fmt: skip
+    sheet = np.ma.filled(figures[0].axes[0].images[0].get_array(), np.nan)
+    top, left = np.argwhere(~np.isnan(sheet)).min(axis=0)
+    step, half = nets.SQUARE, nets.SQUARE // 2
+    seen = sheet[top + half :: step, left + half :: step][:rows, :columns]
+    assert np.allclose(seen, expected)
+    assert (np.nanmin(sheet), np.nanmax(sheet)) == (0, 1)
+    title = f"{len(levels)} greys, white {values[-1]:+g}, black {values[0]:+g}"
+    assert title in figures[0].axes[0].get_title()
+
+
+def test_codes_are_shares_of_each_number(figures):
+    levels = quantizer_named("ternary").levels
+    codes = np.uint8([[0, 1, 2, 2], [2, 2, 0, 2]])
+    signs = kernels.pack(np.array([[1.0, 1.0, -1.0, 1.0]]))
+    plot_codes({"few": (levels.planes(codes), levels), "bits": (signs, None)}, "codes.png")
+    few, bits = figures[0].axes
+    assert [bar.get_height() for bar in few.patches] == [25.0, 12.5, 62.5]
+    assert [bar.get_height() for bar in bits.patches] == [25.0, 75.0]
+    assert [text.get_text() for text in few.get_xticklabels()] == ["-1", "0", "1"]
+    assert (few.get_title(), bits.get_title()) == ("few", "bits")
 
 
 @pytest.mark.parametrize(
@@ -238,6 +273,8 @@ BITS = kernels.pack(np.ones((2, 6)))
         (lambda p: plot_filters(np.ones((2, 6)), p), "expected Bits"),
         (lambda p: plot_filters(kernels.pack(np.ones((0, 6))), p), "expected Bits"),
         (lambda p: plot_filters(BITS, p, (2, 2, 1)), "picture"),
+        (lambda p: plot_filters(kernels.split_planes(np.ones((2, 3), np.uint8)), p), "levels"),
+        (lambda p: plot_codes({}, p), "0 layers"),
         (lambda p: plot_filters(BITS, p, None, 0), "0 to show"),
         (lambda p: plot_filters(BITS, p, None, 1, 2), "unit 2"),
         (lambda p: plot_confusion([0], [1], ["a"], p), "below the number"),

@@ -23,6 +23,7 @@ def nets(tmp_path_factory):
         ("conv", "conv:4/8"),
         ("gcn", "mlp:16", "--prepare", "gcn"),
         ("float", "mlp:16", "--float"),
+        ("bits", "mlp:16", "--weights", "4", "--activations", "2"),
     ):
         main(["train", "--net", net, *more, *words, "--out", f"{folder}/{name}"])
         if name != "float":
@@ -36,7 +37,7 @@ def evaluated(capsys, *words):
     return json.loads(capsys.readouterr().out)
 
 
-@pytest.mark.parametrize("name", ["mlp", "conv", "gcn", "float"])
+@pytest.mark.parametrize("name", ["mlp", "conv", "gcn", "float", "bits"])
 def test_the_figures(nets, capsys, name):
     digits = bitnet.load_dataset("embedded")
     right = load_trained(nets / name).predict(digits.test_images) == digits.test_labels

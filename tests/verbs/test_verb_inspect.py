@@ -68,6 +68,73 @@ def test_channels_stand_beside_each_other():
     assert first == own[0].T[:16].ravel().tolist()
 
 
+def numbers_in(text):
+    """The integers of the lines that hold nothing else."""
+    lines = [line.replace("|", " ").split() for line in text.splitlines()]
+    whole = [all(re.fullmatch(r"-?\d+", word) for word in words) for words in lines]
+    return [[*map(int, words)] for words, fits in zip(lines, whole, strict=True) if words and fits]
+
+
+@pytest.mark.parametrize("name", ["bits.npz", "bits.checkpoint"])
+def test_the_text_of_few_bits_is_the_integers(folder, capsys, name):
+    layer, last = bitnet.load(folder / "bits.npz").layers
+    own = layer.bits.integers()
+    main(["inspect", str(folder / name), "--layer", "0", "--unit", "3"])
+    out = capsys.readouterr().out
+    assert np.array_equal(numbers_in(out), own[3].reshape(28, 28))
+    assert "weights of 2 bits: -3, -1, 1, 3, times 0.333333" in out
+    assert f"in the layer: -3 ({(own == -3).mean():.1%});".replace("%", " %") in out
+    assert f"in the unit: -3 ({(own[3] == -3).mean():.1%});".replace("%", " %") in out
+    assert f"unit 3: {(own[3] > 0).sum()} of 784 weights are above 0\n" in out
+    sign, way = (">=", "rising") if layer.rising[3] else ("<=", "falling")
+    steps = ", ".join(map(str, layer.thresholds[3]))
+    rule = "gives -7, -5, -3, -1, 1, 3, 5, 7, one further at each of z"
+    assert f"{rule} {sign} {steps} ({way})" in " ".join(out.split())
+    main(["inspect", str(folder / name), "--layer", "1", "--all"])
+    out = capsys.readouterr().out
+    assert "which are of 3 bits: -7, -5, -3, -1, 1, 3, 5, 7, times 0.142857" in out
+    assert np.array_equal(numbers_in(out), last.bits.integers())
+    assert out.count("score = (z - ") == 10
+
+
+def test_filters_of_few_bits(folder, capsys):
+    main(["inspect", str(folder / "conv_bits.npz"), "--layer", "0", "--all"])
+    out = capsys.readouterr().out
+    own = bitnet.load(folder / "conv_bits.npz").layers[0].bits.integers()
+    assert np.array_equal(np.array(numbers_in(out)).reshape(5, 3, 3), own[..., 0])
+    assert f"are above 0, {(own[0] == 0).sum()} are 0" in out
+    main(["inspect", str(folder / "conv_bits.npz")])
+    out = capsys.readouterr().out
+    assert re.search(r"layer +kind +weights +bits +share above 0 +thresholds", out)
+    assert f"2  {(own > 0).mean():.1%}".replace("%", " %") in re.sub(" {2,}", "  ", out)
+
+
+def test_channels_of_numbers_stand_beside_each_other():
+    rng = np.random.default_rng(0)
+    model = bitnet.models.binary_convnet((4, 4, 20), [(2,)], [3], rng, weights=3, activations=8)
+    net = bitnet.freeze(model, image=(4, 4))
+    lines = list(inspect.layer_lines(net, 0, 1))
+    own = net.layers[0].bits.integers()[1]
+    assert numbers_in("\n".join(lines))[0] == own[0].T[:6].ravel().tolist()
+    assert "input channels 0 to 5:" in lines
+    steps = net.layers[0].thresholds[1]
+    text = " ".join(" ".join(lines).split())
+    assert f"one further at each of 255 steps from z >= {steps[0]} to {steps[-1]} (rising)" in text
+
+
+def test_many_numbers_are_counted_in_ranges():
+    rng = np.random.default_rng(0)
+    model = bitnet.models.binary_mlp([300, 2], rng, weights=8)
+    lines = " ".join(" ".join(inspect.layer_lines(bitnet.freeze(model), 0)).split())
+    own = model[0].packed.integers()
+    assert "weights of 8 bits: 256 integers from -255 to 255, times 0.00392157" in lines
+    share = f"{((own >= -255) & (own <= -225)).mean():.1%}".replace("%", " %")
+    assert f"in the layer: -255 to -225 ({share}); -223 to -193 (" in lines
+    shares = re.findall(r"\((\d+\.\d) %\)", lines)
+    assert len(shares) == 16
+    assert sum(map(float, shares)) == pytest.approx(100, abs=1)
+
+
 def test_little_is_printed_unless_all_is_asked_for(folder, capsys, monkeypatch):
     words = ["inspect", str(folder / "mlp.npz"), "--layer"]
     main([*words, "0"])

@@ -7,7 +7,9 @@ from saved import save_nets
 import bitnet
 from bitnet import InputError, plots
 from bitnet.__main__ import main
+from bitnet.kernels import Bits, Planes
 from bitnet.trained import open_net
+from bitnet.verbs.plot import weights_of
 
 pytest.importorskip("matplotlib", reason="plots need matplotlib (extra plot)")
 
@@ -25,6 +27,12 @@ def folder(tmp_path_factory):
         ["filters", "{}/mlp.checkpoint"],
         ["filters", "{}/mlp.npz", "--layer", "1", "--count", "3"],
         ["filters", "{}/conv.npz"],
+        ["filters", "{}/conv_bits.npz", "--layer", "0"],
+        ["filters", "{}/bits.checkpoint", "--layer", "1"],
+        ["codes", "{}/bits.npz"],
+        ["codes", "{}/conv.checkpoint"],
+        ["histograms", "{}/bits.jsonl"],
+        ["confusion", "{}/conv_bits.npz", "--limit", "9"],
         ["confusion", "{}/mlp.npz"],
         ["confusion", "{}/plain.npz", "--data", "embedded", "--limit", "7"],
         ["quantizers"],
@@ -67,6 +75,7 @@ def test_the_confusion_is_that_of_the_net(folder, tmp_path, monkeypatch, name):
         (["histograms", "{}/twin.jsonl"], "float net"),
         (["filters", "{}/twin.checkpoint"], "float twin"),
         (["filters", "{}/mlp.npz", "--layer", "2"], "expected 0 to 1"),
+        (["codes", "{}/twin.checkpoint"], "float twin"),
         (["filters", "{}/mlp.npz", "--count", "0"], "--count is 0"),
         (["filters", "{}/mlp.jsonl"], "not a file of bitnet"),
         (["confusion", "{}/plain.npz"], "use --data"),
@@ -80,13 +89,27 @@ def test_wrong_words_are_refused_in_a_sentence(folder, tmp_path, words, message)
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("name", ["bits", "conv_bits", "mlp"])
+def test_a_net_has_the_weights_of_its_training(folder, name):
+    trained, frozen = (weights_of(open_net(folder / f"{name}.{kind}"))
+                       for kind in ("checkpoint", "npz"))  # fmt: skip
+    assert [key.split()[0] for key in trained] == [key.split()[0] for key in frozen]
+    for (a, of), (b, levels) in zip(trained.values(), frozen.values(), strict=True):
+        assert type(a) is type(b) is (Bits if levels is None else Planes)
+        assert of == levels
+        pair = [x.signs() if levels is None else x.values() for x in (a, b)]
+        assert np.array_equal(*pair)
+
+
 @pytest.mark.parametrize("out", ["a.jpg", "a", "{}/none/a.png"])
 def test_a_picture_that_cannot_be_written_is_refused_first(folder, out):
     with pytest.raises(InputError, match=r"png or \.svg|no folder"):
         main(["plot", "curves", "no.jsonl", "--out", out.format(folder)])
 
 
-@pytest.mark.parametrize("kind", [[], ["curves"], ["histograms"], ["filters"], ["confusion"]])
+@pytest.mark.parametrize(
+    "kind", [[], ["curves"], ["histograms"], ["filters"], ["codes"], ["confusion"]]
+)
 def test_help_says_what_there_is(capsys, kind):
     with pytest.raises(SystemExit) as left:
         main(["plot", *kind, "--help"])

@@ -50,6 +50,17 @@ def predicted(capsys, *words):
     return json.loads(capsys.readouterr().out)
 
 
+@pytest.mark.parametrize(("weights", "activations"), [("4", "2"), ("log:3", "linear:3:0.5")])
+def test_nets_of_few_bits(tmp_path, capsys, weights, activations):
+    bits = ("--weights", weights, "--activations", activations)
+    words = ("--limit", "300", "--epochs", "1", "--quiet", "--out", f"{tmp_path}/few")
+    main(["train", "--net", "conv:4/8", *bits, *words])
+    main(["freeze", f"{tmp_path}/few", "--out", f"{tmp_path}/few.npz", "--check", "50"])
+    scores = [[row["scores"] for row in predicted(capsys, f"{tmp_path}/{net}", "many.npy")]
+              for net in ("few", "few.npz")]  # fmt: skip
+    assert scores[0] == scores[1] == raw_scores(open_net(tmp_path / "few"), DIGITS).tolist()
+
+
 @pytest.mark.parametrize("net", ["net", "net.npz"])
 def test_every_kind_of_input_gives_the_same_scores(nets, capsys, net):
     scores = raw_scores(open_net(net), DIGITS)

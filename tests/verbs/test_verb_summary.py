@@ -16,7 +16,7 @@ def folder(tmp_path_factory):
     return save_nets(tmp_path_factory.mktemp("nets"))
 
 
-@pytest.mark.parametrize("kind", ["mlp", "conv"])
+@pytest.mark.parametrize("kind", ["mlp", "conv", "bits", "conv_bits"])
 def test_the_bytes_of_a_file_are_those_on_the_disk(folder, capsys, kind):
     on_disk = (folder / f"{kind}.npz").stat().st_size
     for name in (f"{kind}.npz", f"{kind}.checkpoint"):
@@ -46,6 +46,23 @@ def test_energy_and_repetition(folder, capsys):
     assert "float32 MACs" in out
 
 
+def test_nets_of_few_bits(folder, capsys):
+    for name in ("bits.npz", "bits.checkpoint"):
+        main(["summary", str(folder / name), "--energy", "--operations", "--json"])
+        tables = json.loads(capsys.readouterr().out)
+        assert tables["summary"]["totals"]["weights"] == {"2-bit": 784 * 9 + 90}
+        macs = {p: n for p, n in tables["summary"]["totals"]["macs"].items() if n}
+        assert macs == {"8x2": 784 * 9, "3x2": 90}
+        assert tables["energy"]["estimates"][0]["net"] == "quantized"
+        assert tables["operations"]["totals"]["multiplications"] == 0  # shift-based norms
+        assert tables["operations"]["totals"]["comparisons"] == 9 * 7
+    main(["summary", str(folder / "conv_bits.npz")])
+    assert "2-bit" in capsys.readouterr().out
+    for name in ("conv_bits.npz", "conv_bits.checkpoint"):
+        with pytest.raises(InputError, match=r"of 2 bits .*; repetition is counted for filters of"):
+            main(["summary", str(folder / name), "--repetition"])
+
+
 def test_operations(folder, capsys):
     for name in ("mlp.npz", "mlp.checkpoint"):
         main(["summary", str(folder / name), "--operations", "--json"])
@@ -62,6 +79,10 @@ def test_operations(folder, capsys):
 def test_nets_by_name(capsys):
     main(["summary", "svhn", "--json"])
     assert json.loads(capsys.readouterr().out)["summary"]["totals"]["one_bit"] == 6_397_632
+    main(["summary", "svhn", "--weights", "2", "--activations", "log:3", "--json"])
+    totals = json.loads(capsys.readouterr().out)["summary"]["totals"]
+    assert totals["weights"] == {"2-bit": 6_397_632}
+    assert {p for p, n in totals["macs"].items() if n} == {"8x2", "3x2"}
     main(["summary", "conv:4,4/", "--image", "9x8x2", "--classes", "3", "--float", "--json"])
     table = json.loads(capsys.readouterr().out)["summary"]
     twin = models.float_convnet((9, 8, 2), [(4, 4)], [3], np.random.default_rng(0))
@@ -80,6 +101,9 @@ def test_nets_by_name(capsys):
         (["mlp:8", "--repetition"], "no binary convolution"),
         (["{}/mlp.npz", "--image", "28x28x1"], "--image is of a net by name"),
         (["{}/mlp.npz", "--classes", "3"], "--classes is of a net by name"),
+        (["{}/mlp.npz", "--weights", "2"], "--weights is of a net by name"),
+        (["mlp:8", "--weights", "9"], "weights is '9'; expected 1 to 8"),
+        (["mlp:8", "--activations", "2", "--float"], "--activations is of bits"),
         (["{}/mlp.npz", "--float"], "--float is of a net by name"),
         (["{}/mlp.jsonl"], "not a file of bitnet"),
     ],

@@ -220,53 +220,6 @@ def test_the_float_twin(capsys):
     assert "next: bitnet evaluate mlp-16-embedded-float.checkpoint" in out
 
 
-def test_switches(folder, capsys):
-    train("--balance", "--widen", 2, "--widen-after", 0.5, "--out", "a")
-    out = capsys.readouterr().out
-    assert "with balanced weights; a window of 2 after 50% of the epochs" in out
-    trained = load_trained("a")
-    assert trained.model.layers[0].balance
-    assert (trained.settings["widen"], trained.settings["widen_after"]) == (2.0, 0.5)
-    main(["freeze", "a"])
-    assert "all 26000 integers, scores and classes are equal" in capsys.readouterr().out
-
-
-def test_a_teacher_that_has_moved(folder, capsys):
-    train("--float", "--out", "twin")
-    words = "--teacher", "twin", "--temperature", 2, "--teacher-weight", 0.75
-    train(*words, "--out", "whole")
-    assert f"teacher {folder / 'twin'}, temperature 2, weight 0.75" in capsys.readouterr().out
-    plain = load_trained("whole").settings
-    assert plain["teacher_crc32"] is not None
-    train(*words, "--out", "part", "--epochs", 3)
-    (folder / "twin").rename(folder / "moved")
-    with pytest.raises(InputError, match=r"teacher .*twin: No such file"):
-        main(["train", "--resume", "part"])
-    main(["train", "--resume", "part", "--teacher", "moved"])
-    train("--float", "--seed", 1, "--out", "twin")
-    with pytest.raises(InputError, match="its weights are others than when the training began"):
-        main(["train", "--resume", "part"])
-    train("--out", "alone")
-    with pytest.raises(InputError, match="begun without a teacher"):
-        main(["train", "--resume", "alone", "--teacher", "twin"])
-
-
-def test_another_optimizer_norm_and_schedule(capsys):
-    words = "--optimizer", "bop", "--norm", "shift", "--schedule", "flips"
-    train(*words, "--out", "a", "--log", "a.jsonl")
-    announced = "default: bop, shift norm, Flips(start=0.0001, target=0.01, factor=0.5, fall=0.9)"
-    assert announced in capsys.readouterr().out
-    trained = load_trained("a")
-    assert set(np.unique(trained.model.layers[0].weight.data)) == {-1.0, 1.0}
-    main(["train", "--resume", "a", "--epochs", "4", "--log", "a.jsonl", *words])
-    with pytest.raises(InputError, match="--norm is batch, but a was begun with shift"):
-        main(["train", "--resume", "a", "--norm", "batch"])
-    main(["freeze", "a", "--out", "a.npz"])
-    capsys.readouterr()
-    main(["summary", "a.npz", "--operations"])
-    assert "no multiplication is left" in capsys.readouterr().out
-
-
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_folder_of_pictures(folder, channels):
     rng = np.random.default_rng(0)
@@ -309,9 +262,9 @@ def test_a_folder_of_pictures(folder, channels):
         (["--net", "conv:1/1/1/1/1/1"], "too small for 5 poolings"),
         (["--prepare", "gcn,pca"], "--prepare has 'pca'"),
         (["--prepare", "gcn,gcn"], "each once"),
-        (["--float", "--gradient", "int8"], "--gradient is of binary nets"),
-        (["--float", "--balance"], "--balance is of binary nets"),
-        (["--float", "--widen", "2"], "--widen is of binary nets"),
+        (["--float", "--gradient", "int8"], "--gradient is of nets of few bits"),
+        (["--float", "--balance"], "--balance is of nets of few bits"),
+        (["--float", "--widen", "2"], "--widen is of nets of few bits"),
         (["--widen", "0"], "--widen is 0.0; expected a number from 0.001"),
         (["--widen-after", "0.5"], "--widen-after is of --widen"),
         (["--widen", "2", "--widen-after", "1.5"], "--widen-after is 1.5; expected"),
@@ -319,8 +272,8 @@ def test_a_folder_of_pictures(folder, channels):
         (["--teacher-weight", "0.5"], "--teacher-weight is of --teacher"),
         (["--teacher", "x"], "teacher .*x: No such file"),
         (["--teacher", "."], "teacher "),
-        (["--float", "--schedule", "flips"], "--schedule flips is of binary nets"),
-        (["--float", "--optimizer", "bop"], "--optimizer bop is of binary nets"),
+        (["--float", "--schedule", "flips"], "--schedule flips is of nets of few bits"),
+        (["--float", "--optimizer", "bop"], "--optimizer bop is of nets of few bits"),
         (["--gradient", "float32", "--rounding", "stochastic"], "leave the rounding out"),
         (["--out", "missing/net"], "there is no folder missing"),
         (["--out", "."], "it is a folder"),

@@ -14,7 +14,7 @@ from bitnet.kernels.cpu.jit import jit
 from bitnet.kernels.threads import shared
 
 THRESHOLDS_PER_NS, RANKS_PER_NS = 4, 10  # one thread, about
-COMPARED = 63  # thresholds of a column, above which they are bisected
+COMPARED = 31  # thresholds of a column, above which a guess is better
 SEARCHED = 64  # columns
 
 
@@ -99,20 +99,27 @@ def _rank_rows(z, thresholds, falling, codes):
 
 
 @jit
-def _search_rows(z, thresholds, falling, count, codes):
-    """As `_rank_rows`, by bisection; thresholds (M, 2^k), each row's `count` and then the largest.
+def _search_rows(z, thresholds, falling, codes):
+    """As `_rank_rows`, from a guess; thresholds (M, L).
 
-    A block of columns for all rows: their thresholds stay in the cache.
+    Behind a batch norm the thresholds of most quantizers lie at equal distances: the place between
+    the first and the last of them is about the code.
     """
-    for first in range(0, z.shape[1], SEARCHED):
-        for r in range(z.shape[0]):
-            for j in range(first, min(first + SEARCHED, z.shape[1])):
-                number, own = z[r, j] ^ falling[j], thresholds[j]
-                passed, half = 0, len(own) // 2
-                while half:
-                    passed += half if number >= own[passed + half - 1] else 0
-                    half //= 2
-                codes[r, j] = min(passed, count)
+    n_steps = thresholds.shape[1]
+    for first in range(0, z.shape[1], SEARCHED):  # whose thresholds stay in the cache
+        for j in range(first, min(first + SEARCHED, z.shape[1])):
+            own = thresholds[j]
+            low, high = np.float32(own[0]), np.float32(own[n_steps - 1])
+            slope = np.float32(n_steps - 1) / max(high - low, np.float32(1))
+            for r in range(z.shape[0]):
+                number = z[r, j] ^ falling[j]
+                guess = (np.float32(number) - low) * slope + np.float32(1)
+                passed = np.int64(min(max(guess, np.float32(0)), np.float32(n_steps)))
+                while passed < n_steps and number >= own[passed]:
+                    passed += 1
+                while passed > 0 and number < own[passed - 1]:
+                    passed -= 1
+                codes[r, j] = passed
 
 
 @jit
@@ -255,27 +262,17 @@ def split_planes(pixels):
 
 def rank(z, steps):
     """See `bitnet.kernels.rank`."""
+    count = steps.values.shape[1]
+    searched = count > COMPARED
     if "rank" not in steps.limits:
         falling = np.where(steps.rising, np.int32(0), np.int32(-1))  # xor with -1 is the complement
-        values, (m, count) = steps.values ^ falling[:, None], steps.values.shape
-        if count > COMPARED:
-            padded = np.full((m, 1 << count.bit_length()), np.iinfo(np.int32).max, np.int32)
-            padded[:, :count] = values
-        steps.limits["rank"] = (
-            falling,
-            padded if count > COMPARED else np.ascontiguousarray(values.T),
-        )
+        values = steps.values ^ falling[:, None]
+        steps.limits["rank"] = falling, values if searched else np.ascontiguousarray(values.T)
     falling, values = steps.limits["rank"]
-    codes, count = np.empty(z.shape, np.uint8), steps.values.shape[1]
-    rows, to = as_rows(z), as_rows(codes)
-
-    def run(i, j):
-        if count > COMPARED:
-            _search_rows(rows[i:j], values, falling, count, to[i:j])
-        else:
-            _rank_rows(rows[i:j], values, falling, to[i:j])
-
-    shared(run, len(rows), 1, z.size * min(count, COMPARED) / RANKS_PER_NS)
+    codes = np.empty(z.shape, np.uint8)
+    rows, to, kernel = as_rows(z), as_rows(codes), _search_rows if searched else _rank_rows
+    work_ns = z.size * min(count, COMPARED) / RANKS_PER_NS
+    shared(lambda i, j: kernel(rows[i:j], values, falling, to[i:j]), len(rows), 1, work_ns)
     return codes
 
 

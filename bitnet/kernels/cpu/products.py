@@ -30,7 +30,7 @@ TABLE_PLANES = 4  # planes from which tables are faster than one product a plane
 def plane_gemm(x, weight):
     """See `bitnet.kernels.plane_gemm`."""
     if isinstance(weight, Planes):
-        if octets_pay(x, weight) and isinstance(x, Planes):
+        if octets_pay(x, weight) and not isinstance(x, Bits):
             return octets.product(x, weight)
         return _many_planes(x, weight)
     n_planes = len(x.coefficients) if isinstance(x, Planes) else 8
@@ -56,16 +56,17 @@ def row_sums(x):
 
 
 def octets_pay(x, weight):
-    """Whether a product of these operands is faster on bytes than plane by plane."""
+    """Whether a product of these operands is faster on bytes than plane by plane, or by tables."""
     counts = [len(o.coefficients) if isinstance(o, Planes) else 1 for o in (x, weight)]
+    least = TABLE_PLANES - 1 if isinstance(x, np.ndarray) else MANY_PLANES
     fits = all(isinstance(o, Bits) or octets.form(o) for o in (x, weight))
-    return level() == "avx512" and fits and math.prod(counts) > MANY_PLANES
+    return level() == "avx512" and fits and math.prod(counts) > least
 
 
 def plane_conv(x, weight, window):
     """See `bitnet.kernels.plane_conv`."""
     of_pixels = isinstance(x, np.ndarray)
-    if (of_pixels and level() == "avx512") or octets_pay(x, weight):
+    if (of_pixels and level() == "avx512" and octets.form(weight)) or octets_pay(x, weight):
         return octets.convolve(x, weight, window)
     if isinstance(weight, Planes):
         ones = pack(np.ones((1, *weight.shape[1:]), np.float32))
