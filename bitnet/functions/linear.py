@@ -117,8 +117,8 @@ def check_gradient_rule(name, gradient, rng):
     kind = gradient.rstrip("0123456789")
     if kind == "dorefa" and rng is None:
         raise InputError(
-            f"{name}: a gradient of {gradient} has noise; give a generator, or a layer "
-            "rounding='stochastic', or take an integer gradient"
+            f"{name}: a gradient of {gradient} has noise; give a generator, to a layer or `bitnet "
+            "train` stochastic rounding, or take an integer gradient"
         )
     if kind == "log" and rng is not None:
         raise InputError(

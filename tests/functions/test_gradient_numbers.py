@@ -71,7 +71,7 @@ def test_both_products_multiply_the_same_powers_of_two():
     [
         ("log7", "nearest", "expected one of"),
         ("int9", "nearest", "expected one of"),
-        ("dorefa8", "nearest", "rounding='stochastic'"),
+        ("dorefa8", "nearest", "stochastic rounding"),
         ("log6", "stochastic", "nearest power of two"),
     ],
 )
