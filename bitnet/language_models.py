@@ -102,7 +102,7 @@ class LanguageModel(Module):
 
 
 def language_model(vocabulary, rng, kind="lstm", width=300, units=300, layers=1, weights=None,
-                   activations=None, dropout=0.0, activation=None, gradient="int8",
+                   activations=None, dropout=0.0, activation=None, gradient="float32",
                    rounding="nearest"):  # fmt: skip
     """A language model in float, or with weights and activations of a few bits.
 
@@ -131,7 +131,9 @@ def language_model(vocabulary, rng, kind="lstm", width=300, units=300, layers=1,
     activation : {"tanh", "relu"}, optional
         Of kind "rnn"; "tanh" by default.
     gradient, rounding : optional
-        As for `QuantLinear`, of all layers of a few bits.
+        As for `QuantLinear`, of all layers of a few bits.  "float32" by default: nearly all
+        gradients of a softmax over many words are so small that the nearest int8 is 0; with
+        rounding "stochastic" int8 is right in the mean.
 
     Returns
     -------

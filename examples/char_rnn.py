@@ -6,9 +6,8 @@
 
 The second paper's net (arXiv 1609.07061, section 4.5) is one layer of 2048 rectified units on the
 Penn Treebank.  It states no optimizer and no more; here it is Adam with truncated backpropagation
-through time, of few steps, as rectified units grow from step to step, and a rate that is halved
-when the validation text gains nothing.  Bits are those of the weights and of the inputs of all
-products, the state among them.
+through time, of few steps, as rectified units grow from step to step, and a rate that falls along a
+cosine.  Bits are those of the weights and of the inputs of all products, the state among them.
 """
 
 import argparse
@@ -49,7 +48,8 @@ def net(bits, count, args):
 
 def train(model, rng, corpus, args, path):
     """Train, print a line an epoch, and keep the epoch that is best on the validation text."""
-    adam, schedule = bitnet.Adam(model.parameters(), args.lr), schedules.Plateau(args.lr)
+    adam = bitnet.Adam(model.parameters(), args.lr)
+    schedule = schedules.Cosine(args.lr, args.epochs)
     training, best, done = (model, adam, schedule, rng), None, 0
     settings = {name: value for name, value in vars(args).items() if name not in NOT_OF_TRAINING}
     if args.resume and path.exists():
@@ -133,7 +133,7 @@ def bits_list(text):
 
 
 NOT_OF_TRAINING = ("threads", "out", "resume", "json", "prompt", "count", "temperature", "folder",
-                   "bits", "epochs")  # fmt: skip
+                   "bits")  # fmt: skip
 
 
 def arguments():

@@ -6,9 +6,9 @@
 
 The second paper's net (arXiv 1609.07061, section 4.5) is one layer of 300 LSTM units on the Penn
 Treebank.  It states no optimizer and no more; here it is Adam with truncated backpropagation
-through time, dropout of what is not recurrent, and a rate that is halved when the validation text
-gains nothing, or, with --regime, SGD as of Zaremba et al. (arXiv 1409.2329).  Bits are those of the
-weights and of the inputs of all products, the state among them; gates and cells are floats.
+through time, dropout of what is not recurrent, and a rate that falls along a cosine, or, with
+--regime, SGD as of Zaremba et al. (arXiv 1409.2329).  Bits are those of the weights and of the
+inputs of all products, the state among them; gates and cells are floats.
 """
 
 import argparse
@@ -48,7 +48,8 @@ def net(bits, count, args):
 
 def train(model, rng, corpus, args, path):
     """Train, print a line an epoch, and keep the epoch that is best on the validation text."""
-    optimizer, schedule = bitnet.Adam(model.parameters(), args.lr), schedules.Plateau(args.lr)
+    optimizer = bitnet.Adam(model.parameters(), args.lr)
+    schedule = schedules.Cosine(args.lr, args.epochs)
     if args.regime:
         optimizer = bitnet.SGD(model.parameters(), args.lr)
         schedule = dataclasses.replace(REGIMES[args.regime].schedule(), start=args.lr)
@@ -135,7 +136,7 @@ def bits_list(text):
 
 
 NOT_OF_TRAINING = ("threads", "out", "resume", "json", "prompt", "count", "temperature", "folder",
-                   "bits", "epochs")  # fmt: skip
+                   "bits")  # fmt: skip
 
 
 def arguments():

@@ -117,12 +117,11 @@ class ScaledLinear(Function):
         grad_x = grad_weight = None
         grad = grad_y.reshape(math.prod(grad_y.shape[:-1]), grad_y.shape[-1])
         if self.needs_grad[0]:
-            own = times(rounded(grad, self.rule, self.rng), unit_of(self.weight))
-            grad_x = kernels.signed_gemm(own, self.weight)
+            grad_x = kernels.signed_gemm(rounded(grad, self.rule, self.rng), self.weight)
+            grad_x *= grad_x.dtype.type(getattr(self.weight, "unit", 1.0))
             grad_x = grad_x.reshape(*grad_y.shape[:-1], grad_x.shape[1])
         if self.needs_grad[1]:
-            own = times(rounded(grad.T, self.rule, self.rng), getattr(self.x, "unit", 1.0))
-            grad_weight = kernels.Product(own, self.x)
+            grad_weight = product(rounded(grad.T, self.rule, self.rng), self.x)
         return grad_x, grad_weight, grad.sum(axis=0)
 
 
@@ -194,10 +193,12 @@ def rounded(grad, rule, rng):
     return grad if rule is None else kernels.quantize(grad, rule, rng)
 
 
-def times(grad, unit):
-    """`unit` times a gradient."""
-    if unit == 1.0:
-        return grad
+def product(grad, x):
+    """The gradient of weights, `grad @ x` with the unit of x, multiplied by who needs it."""
+    unit = getattr(x, "unit", 1.0)
     if isinstance(grad, Quantized):
-        return Quantized(grad.values, grad.scales * np.float32(unit), grad.largest)
-    return grad * grad.dtype.type(unit)
+        scales = grad.scales * np.float32(unit)
+        return kernels.Product(Quantized(grad.values, scales, grad.largest), x)
+    if unit != 1.0:  # in the smaller one of both
+        x = Planes(x.bits, x.coefficients, x.scale * unit, x.offset)
+    return kernels.Product(grad, x)

@@ -9,7 +9,7 @@ import math
 import numpy as np
 
 from bitnet import kernels
-from bitnet.functions.scaled import merged, rounded, times
+from bitnet.functions.scaled import merged, product, rounded
 from bitnet.kernels import Bits, Planes
 
 __all__ = ["FewBitStates", "FloatStates"]
@@ -124,4 +124,4 @@ class FewBitStates:
         bits = Bits(words, (*words.shape[:3], h.shape[2]))
         states = merged(Planes(bits, levels.coefficients, 1.0, levels.offset, levels.unit))
         grad = rounded(grads.reshape(n_rows, grads.shape[2]).T, self.rule, self.rng)
-        return kernels.Product(times(grad, levels.unit), states)
+        return product(grad, states)

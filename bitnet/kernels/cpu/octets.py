@@ -45,8 +45,8 @@ def _make_panels(fours, panels):
 
 
 @jit
-def _multiply(left, panels, sums, z):
-    """z (R, M) = left (R or more, 4 F) @ the columns of panels (V, F, COLUMNS, 4)."""
+def _multiply(left, panels, sums, gain, bases, z):
+    """z (R, M) = gain * left (R or more, 4 F) @ columns of panels (V, F, COLUMNS, 4) + bases."""
     n_rows, n = z.shape
     for j in range(len(panels)):
         width = min(COLUMNS, n - j * COLUMNS)
@@ -55,9 +55,9 @@ def _multiply(left, panels, sums, z):
                            panels.ctypes.data + j * panels.strides[0], panels.strides[1],
                            panels.shape[1], sums.ctypes.data, sums.strides[0])  # fmt: skip
             for r in range(min(ROWS, n_rows - i)):
-                row = z[i + r, j * COLUMNS : j * COLUMNS + width]
+                row, base = z[i + r, j * COLUMNS :], bases[j * COLUMNS :]
                 for m in range(width):
-                    row[m] = sums[r, m]
+                    row[m] = gain * sums[r, m] + base[m]
 
 
 @jit
@@ -172,17 +172,16 @@ def product(x, weight):
     u = unsigned(x)
     left = np.zeros((batch + ROWS, 4 * panels.shape[1]), np.uint8)
     left[:batch, :n] = u
-    z = np.empty((batch, m), np.int32)
+    z, sums_gain = np.empty((batch, m), np.int32), np.int32(x_gain * gain)
+    bases = np.int32(x_base * gain) * row_sums + np.int32(n * x_base * base)
 
     def run(i, j):
-        _multiply(left[i:], panels, np.empty((ROWS, COLUMNS), np.int32), z[i:j])
+        sums = np.empty((ROWS, COLUMNS), np.int32)
+        _multiply(left[i:], panels, sums, sums_gain, bases, z[i:j])
 
     shared(run, batch, ROWS, batch * n * m / MACS_PER_NS)
-    z *= np.int32(x_gain * gain)
-    z += np.int32(x_base * gain) * row_sums
     if base:
         z += (np.int32(x_gain * base) * u.sum(axis=1, dtype=np.int32))[:, None]
-        z += np.int32(n * x_base * base)
     return z
 
 

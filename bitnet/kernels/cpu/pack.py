@@ -13,7 +13,7 @@ from bitnet.kernels.bits import Bits, Planes, words_for
 from bitnet.kernels.cpu.jit import jit
 from bitnet.kernels.threads import shared
 
-THRESHOLDS_PER_NS, RANKS_PER_NS = 4, 10  # one thread, about
+THRESHOLDS_PER_NS, RANKS_PER_NS, NUMBERS_PER_NS = 4, 10, 1  # one thread, about
 COMPARED = 31  # thresholds of a column, above which a guess is better
 SEARCHED = 64  # columns
 
@@ -138,6 +138,24 @@ def _threshold_rows(z, thresholds, rising, words):
 
 
 @jit
+def _number_rows(words, coefficients, offset, scale, y):
+    """scale * (offset + sum_p coefficients[p] * (+1 or -1)); words (P, R, K), y (R, N) floats."""
+    total = np.empty(64, np.int32)
+    n_rows, n = y.shape
+    for r in range(n_rows):
+        for k in range(words.shape[2]):
+            total[:] = offset
+            for p in range(len(words)):
+                word, coefficient = words[p, r, k], coefficients[p]
+                for b in range(64):
+                    bit = np.int32(word >> np.uint64(b) & np.uint64(1))
+                    total[b] += coefficient * (2 * bit - np.int32(1))
+            row = y[r, 64 * k : min(n, 64 * k + 64)]
+            for b in range(len(row)):
+                row[b] = row.dtype.type(total[b]) * scale
+
+
+@jit
 def _unpack_rows(words, y):
     """+1 for bit 1, -1 for bit 0; words (R, K), y (R, N)."""
     n_rows, n = y.shape
@@ -242,6 +260,21 @@ def unpack(bits, dtype):
     """See `bitnet.kernels.unpack`."""
     y = np.empty(bits.shape, dtype)
     _unpack_rows(as_rows(bits.words), as_rows(y))
+    return y
+
+
+def numbers(planes, dtype):
+    """`planes.numbers(dtype)`."""
+    y = np.empty(planes.shape, dtype)
+    rows, words = as_rows(y), np.ascontiguousarray(planes.bits.words)
+    words = words.reshape(len(words), len(rows), words.shape[-1])
+    coefficients = np.array(planes.coefficients, np.int32)
+    offset, scale = np.int32(planes.offset), y.dtype.type(planes.scale)
+
+    def run(start, stop):
+        _number_rows(words[:, start:stop], coefficients, offset, scale, rows[start:stop])
+
+    shared(run, len(rows), 1, y.size / NUMBERS_PER_NS)
     return y
 
 

@@ -9,7 +9,6 @@ numbers with pixels, planes    with AVX-512 vpdpbusd and FMA, else the BLAS  `pi
 """
 
 import math
-from functools import partial
 
 import numpy as np
 
@@ -18,7 +17,7 @@ from bitnet.kernels.cpu import octets, pixels, tables
 from bitnet.kernels.cpu.conv import xnor_conv
 from bitnet.kernels.cpu.indices import FLOATS, INTEGERS, column_index, row_index
 from bitnet.kernels.cpu.jit import level
-from bitnet.kernels.cpu.pack import pack, split_planes, unpack
+from bitnet.kernels.cpu.pack import numbers, pack, split_planes, unpack
 from bitnet.kernels.cpu.xnor import xnor_gemm
 from bitnet.kernels.operands import Quantized
 from bitnet.kernels.threads import shared
@@ -176,8 +175,8 @@ def signed_rows(x, signs):
         columns = _kept(signs, "columns", lambda: pixels.fours(octets.unsigned(signs)))
         return pixels.byte_rows(x.values, columns, x.scales, *affine), pixels.MACS_PER_NS
     if not quantized:
-        make = signs.numbers if isinstance(signs, Planes) else partial(_numbers, signs)
-        factor = _kept(signs, f"as {x.dtype}", lambda: make(x.dtype))
+        make = numbers if isinstance(signs, Planes) else _numbers
+        factor = _kept(signs, f"as {x.dtype}", lambda: make(signs, x.dtype))
         return lambda i, j, y: np.matmul(x[i:j], factor, out=y), np.inf
     dtype = exact_float(x, signs)
     factor, scale = _numbers(signs, dtype), np.float32(getattr(signs, "scale", 1))
@@ -210,5 +209,5 @@ def _numbers(signs, dtype):
     if isinstance(signs, Bits):
         return unpack(signs, np.dtype(dtype))
     if isinstance(signs, Planes):
-        return signs.integers().astype(dtype)
+        return numbers(Planes(signs.bits, signs.coefficients, 1.0, signs.offset), dtype)
     return np.dtype(dtype).type(2) * signs - np.dtype(dtype).type(255)
