@@ -6,9 +6,12 @@ kernels     arithmetic on packed ±1 arrays: `Bits`, packing, XNOR-popcount prod
 Tensor      values, operations and gradients; `functions` are the operations
 quantizers  numbers to codes of 1 to 8 bits, each with its surrogate
 layers      `BinaryLinear`, `QuantLinear`, `BatchNorm`, `Quantize`, ...; `Sequential`, `models`
+            `RNN`, `LSTM`, `GRU`, `Embedding`, of floats or of a few bits; `language_model`
 optimizers  `SGD`, `Adam`, `AdaMax`, `ShiftAdaMax`, `Bop` with clipping and step scales; `schedules`
-data        IDX files, the embedded digits, batches
+data        IDX files, the embedded digits, batches; texts and their `Vocabulary`
+language    the training of language models, their measures, and the texts that they write
 freeze      a trained model as bits and integer thresholds; `load` reads it from its file
+            `freeze_language_model` does it for language models
 """
 
 import numpy as _numpy
@@ -16,15 +19,17 @@ import numpy as _numpy
 if int(_numpy.__version__.partition(".")[0]) < 2:
     raise ImportError(f"bitnet needs NumPy 2.0 or newer; this is NumPy {_numpy.__version__}")
 
-from bitnet import functions, kernels, models, quantizers, schedules
+from bitnet import functions, kernels, language, models, quantizers, schedules
 from bitnet.activations import Quantize, ReLU, Sign
 from bitnet.backend import set_num_threads, status
 from bitnet.bit_optimizers import Bop, ShiftAdaMax
 from bitnet.checkpoint import load_checkpoint, save_checkpoint
 from bitnet.command import run
-from bitnet.data import Dataset, batches, load_dataset, read_idx, scale_pixels
+from bitnet.data import Corpus, Dataset, batches, load_corpus, load_dataset, read_idx, scale_pixels
 from bitnet.deploy.file import load
 from bitnet.deploy.freeze import compare, freeze
+from bitnet.deploy.freeze_language import freeze_language_model
+from bitnet.deploy.recurrent import FrozenLanguageModel
 from bitnet.deploy.runtime import FrozenNet
 from bitnet.errors import InputError
 from bitnet.gradcheck import check_gradient
@@ -37,12 +42,15 @@ from bitnet.image_layers import (
     QuantConv2d,
 )
 from bitnet.kernels import Bits, keep_memory
+from bitnet.language_models import language_model
 from bitnet.layers import BatchNorm, BinaryLinear, Dropout, Linear, QuantLinear
 from bitnet.module import Module, Sequential
 from bitnet.norms import ShiftBatchNorm
-from bitnet.optimizers import SGD, Adam, AdaMax
+from bitnet.optimizers import SGD, Adam, AdaMax, clip_gradients
 from bitnet.parameter import Parameter
+from bitnet.recurrent_layers import GRU, LSTM, RNN, detach
 from bitnet.reestimation import reestimate
+from bitnet.scaled_layers import Embedding, ScaledLinear
 from bitnet.summary import summarize
 from bitnet.tensor import Function, Tensor, no_grad
 from bitnet.train import (
@@ -54,10 +62,14 @@ from bitnet.train import (
     set_window,
     weight_bits,
 )
+from bitnet.vocabulary import Vocabulary
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "GRU",
+    "LSTM",
+    "RNN",
     "SGD",
     "AdaMax",
     "Adam",
@@ -68,9 +80,12 @@ __all__ = [
     "Bits",
     "Bop",
     "Conv2d",
+    "Corpus",
     "Dataset",
     "Dropout",
+    "Embedding",
     "Flatten",
+    "FrozenLanguageModel",
     "FrozenNet",
     "Function",
     "InputError",
@@ -82,24 +97,32 @@ __all__ = [
     "QuantLinear",
     "Quantize",
     "ReLU",
+    "ScaledLinear",
     "Sequential",
     "ShiftAdaMax",
     "ShiftBatchNorm",
     "Sign",
     "Tensor",
+    "Vocabulary",
     "accuracy",
     "batches",
     "check_gradient",
+    "clip_gradients",
     "compare",
+    "detach",
     "evaluate",
     "flip_ratio",
     "freeze",
+    "freeze_language_model",
     "functions",
     "images_per_second",
     "keep_memory",
     "kernels",
+    "language",
+    "language_model",
     "load",
     "load_checkpoint",
+    "load_corpus",
     "load_dataset",
     "models",
     "no_grad",
