@@ -15,6 +15,7 @@ ROOT = pathlib.Path(bitnet.__file__).parent
 # everything on the lines above.
 FLOORS = [
     ["errors", "table"],
+    ["arrays"],
     ["archive", "command", "kernels", "preparation", "vocabulary"],
     ["backend", "quantizers"],
     ["tensor"],
@@ -40,10 +41,11 @@ FLOOR_OF = {name: i for i, names in enumerate(FLOORS) for name in names}
 
 # narrower than their floor: they run where there is no trainer, or know fewer rooms
 ONLY = {
-    "deploy.layers": {"errors", "kernels", "deploy"},
+    "arrays": {"errors"},
+    "deploy.layers": {"arrays", "errors", "kernels", "deploy"},
     "deploy.unique": {"kernels"},
     "deploy.plan": {"errors", "kernels"},
-    "deploy.runtime": {"errors", "kernels", "deploy"},
+    "deploy.runtime": {"arrays", "backend", "errors", "kernels", "deploy"},
     "deploy.recurrent": {"errors", "kernels", "quantizers", "deploy"},
     "deploy.language_file": {"archive", "errors", "kernels", "deploy"},
     "deploy.file": {"archive", "errors", "kernels", "deploy", "preparation"},
@@ -66,6 +68,7 @@ ONLY = {
 
 # libraries that are imported on first use, and where
 LAZY = {
+    "cupy": {"backend"},
     "numba": {"kernels"},
     "llvmlite": {"kernels"},
     "threadpoolctl": {"backend"},
@@ -110,7 +113,8 @@ def test_imports_go_down_only(path, parts):
         if package != "bitnet":
             if package not in STANDARD:
                 assert own in LAZY.get(package, ()), f"{name} imports {package}"
-                assert not at_top or "cpu" in parts, f"{name} imports {package} at the top"
+                own_room = {"cpu", "cuda"} & set(parts)  # imported as a whole on first use
+                assert not at_top or own_room, f"{name} imports {package} at the top"
             continue
         room = rest[0] if rest else "__init__"
         if room not in FLOOR_OF:  # a public name, as `from bitnet import InputError`

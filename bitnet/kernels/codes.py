@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from bitnet.arrays import like
 from bitnet.errors import InputError
 from bitnet.kernels.dispatch import check_numbers, kernel
 
@@ -88,4 +89,4 @@ def edge_codes(x, edges, signed):
         raise InputError(
             f"edge_codes: edges {edges!r}; expected at most {127 if signed else 255}, all above 0"
         )
-    return kernel("edge_codes")(x, edges, bool(signed))
+    return kernel("edge_codes")(x, like(edges, x), bool(signed))
