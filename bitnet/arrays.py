@@ -4,6 +4,7 @@ The array decides the device: what is computed with an array is computed where i
 looked up among the modules that are imported already; this file imports it never.
 """
 
+import dataclasses
 import sys
 
 import numpy as np
@@ -127,6 +128,9 @@ def moved(x, move):
         return {name: moved(own, move) for name, own in x.items()}
     if hasattr(x, "moved"):
         return x.moved(move)
+    if dataclasses.is_dataclass(x):  # as the layers of a frozen net
+        fields = {f.name: getattr(x, f.name) for f in dataclasses.fields(x)}
+        return dataclasses.replace(x, **moved(fields, move))
     if x is None or isinstance(x, (bool, int, float, str, np.generic)):
         return x
     raise InputError(

@@ -8,6 +8,8 @@ import numpy as np
 
 from bitnet import kernels
 from bitnet.activations import Quantize, ReLU, Sign
+from bitnet.arrays import is_array
+from bitnet.backend import full_memory_named, to_cpu
 from bitnet.data.batches import batches
 from bitnet.errors import InputError
 from bitnet.image_layers import QuantConv2d
@@ -184,7 +186,7 @@ def fit(model, optimizer, schedule, loss, data, epochs, batch, rng, done=0, to_i
     loss : callable
         From scores and labels to a Tensor of one number.
     data : Split
-        uint8 images; they stay as they are.
+        uint8 images, in the memory of the processor; a model on the GPU is brought each batch.
     epochs, batch : int
         Epochs in all, and images in a batch.
     rng : numpy.random.Generator
@@ -255,7 +257,8 @@ def fit(model, optimizer, schedule, loss, data, epochs, batch, rng, done=0, to_i
             targets = (labels, teacher(x)) if teacher else (labels,)
             try:
                 x = to_input(x) if to_input else x
-                losses.append(_step(model, optimizer, loss, x, *targets))
+                with full_memory_named():
+                    losses.append(_step(model, optimizer, loss, x, *targets))
             except InputError as error:
                 raise InputError(f"epoch {done + 1}, batch {i + 1}: {error}") from None
             if i + 1 < len(passes) and stop():
@@ -335,9 +338,10 @@ def activity(model, images, to_input=None):
             x = to_input(x) if to_input else x
             for k, layer in enumerate(model.layers):
                 if isinstance(layer, (Sign, ReLU, Quantize)):
-                    a = np.asarray(getattr(x, "data", x))
+                    a = getattr(x, "data", x)
+                    a = a if is_array(a) else np.asarray(a)
                     on, shut = _activity(layer, a.reshape(-1, a.shape[-1]))
-                    closed, total = closed + np.count_nonzero(shut), total + a.size
+                    closed, total = closed + int(shut.sum()), total + a.size
                     was = seen.get(k, (False, isinstance(layer, ReLU)))
                     seen[k] = on.any(axis=0) | was[0], ~on.all(axis=0) | was[1]
                 x = layer(x)
@@ -380,7 +384,7 @@ def histograms(model):
         if isinstance(layer, (QuantConv2d, QuantLinear))
     }
     return {
-        name: np.histogram(array, BINS, (-bounds[id(array)], bounds[id(array)]))[0].tolist()
+        name: np.histogram(to_cpu(array), BINS, (-bounds[id(array)], bounds[id(array)]))[0].tolist()
         for name, array in model._state()
         if id(array) in bounds
     }

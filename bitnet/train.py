@@ -7,6 +7,7 @@ import time
 import numpy as np
 
 from bitnet import kernels
+from bitnet.backend import full_memory_named, to_cpu
 from bitnet.data.batches import batches
 from bitnet.errors import InputError
 from bitnet.image_layers import Conv2d, QuantConv2d
@@ -31,6 +32,9 @@ BATCH, BATCH_OF_IMAGES = 1000, 100  # what an evaluation takes at once
 
 def scores(model, images, to_input=None, batch=None):
     """The outputs of a model in evaluation mode for images, some at a time.
+
+    Images and outputs are in the memory of the processor; a model on the GPU is brought each
+    batch.
 
     Parameters
     ----------
@@ -65,7 +69,9 @@ def scores(model, images, to_input=None, batch=None):
         convolves = any(isinstance(layer, (QuantConv2d, Conv2d)) for layer in model.modules())
         size = BATCH_OF_IMAGES if convolves else BATCH
         passes = batches(images, numbers, batch or size)
-        return np.concatenate([model(to_input(x) if to_input else x).data for x, _ in passes])
+        with full_memory_named():
+            parts = [to_cpu(model(to_input(x) if to_input else x).data) for x, _ in passes]
+    return np.concatenate(parts)
 
 
 def predict(model, images, to_input=None):
@@ -123,7 +129,7 @@ def accuracy(predictions, labels):
     >>> accuracy(np.array([1, 2, 3, 3]), np.array([1, 2, 3, 4]))
     0.75
     """
-    predictions, labels = np.asarray(predictions), np.asarray(labels)
+    predictions, labels = np.asarray(to_cpu(predictions)), np.asarray(to_cpu(labels))
     if predictions.shape != labels.shape or len(labels) == 0:
         raise InputError(
             f"accuracy: predictions of shape {predictions.shape}, labels of {labels.shape}; "
@@ -177,7 +183,8 @@ def weight_bits(model):
     Returns
     -------
     list of Bits
-        One a layer, in the model's order; for layers of more bits those of the latent weights.
+        One a layer, in the model's order, for layers of more bits those of the latent weights;
+        of NumPy's arrays.
 
     Examples
     --------
@@ -193,7 +200,7 @@ def weight_bits(model):
             found.append(layer.weight.signs)
         elif isinstance(layer, (RNN, LSTM, GRU)) and layer.weights is not None:
             found += [weight.signs for weight in layer.input_weights + layer.state_weights]
-    return found
+    return to_cpu(found)
 
 
 def flip_ratio(before, after):

@@ -11,6 +11,7 @@ float32.
 import numpy as np
 
 from bitnet.archive import read_archive, write_archive
+from bitnet.arrays import to_cpu
 from bitnet.deploy.recurrent import CELLS, FrozenLanguageModel, FrozenMatrix, FrozenRecurrent
 from bitnet.errors import InputError
 from bitnet.kernels import Bits
@@ -47,9 +48,9 @@ def save_language_model(model, path):
     matrices = _matrices(model)
     arrays = {f"{name}.bits": matrix.bits.to_bytes() for name, matrix in matrices.items()}
     arrays["scales"] = np.array([matrix.scale for matrix in matrices.values()], "<f8")
-    arrays["decoder.bias"] = model.bias.astype("<f4", copy=False)
+    arrays["decoder.bias"] = to_cpu(model.bias).astype("<f4", copy=False)
     for i, layer in enumerate(model.layers):
-        arrays[f"{i}.bias"] = layer.bias.astype("<f4", copy=False)
+        arrays[f"{i}.bias"] = to_cpu(layer.bias).astype("<f4", copy=False)
     header = {
         "sizes": model.sizes,
         "cells": [layer.cell for layer in model.layers],

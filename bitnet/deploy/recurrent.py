@@ -12,6 +12,8 @@ import functools
 import numpy as np
 
 from bitnet import kernels
+from bitnet.arrays import array_module, is_array, like, moved, to_cpu
+from bitnet.backend import mover
 from bitnet.errors import InputError
 from bitnet.kernels import Bits, Levels, Planes
 from bitnet.quantizers import quantizer_named
@@ -66,7 +68,8 @@ class FrozenMatrix:
     def weight(self):
         """The Planes that products take, with the scale in their unit, laid out."""
         levels, uniform = quantizer_named(self.quantizer).levels, Levels.uniform(len(self.bits))
-        planes = levels.planes(uniform.codes(Planes(self.bits, uniform.coefficients)))
+        codes = uniform.codes(Planes(self.bits, uniform.coefficients))
+        planes = levels.planes(like(codes, self.bits))
         planes.unit *= self.scale
         return kernels.prepare(planes)
 
@@ -129,7 +132,7 @@ class FrozenRecurrent:
 
     def first_state(self, batch):
         """The state before the first step: q(0), and zeros of the cell, or of what is kept."""
-        zeros = np.zeros((batch, self.units), np.float32)
+        zeros = array_module(self.bias).zeros((batch, self.units), np.float32)
         kept = () if self.cell.startswith("rnn") else (zeros,)
         return self.quantized(zeros), *kept
 
@@ -156,14 +159,15 @@ class FrozenRecurrent:
         z = kernels.affine(kernels.plane_gemm(x, weight), x.unit * weight.unit, self.bias)
         weight, unit = self.state_weight.weight, self.levels.unit * self.state_weight.weight.unit
         packed, *kept = self.first_state(batch) if state is None else state
-        kept, h, words = [own.copy() for own in kept], np.empty((batch, self.units), z.dtype), []
+        xp, kept, words = array_module(z), [own.copy() for own in kept], []
+        h = xp.empty((batch, self.units), z.dtype)
         for t in range(len(x) // max(batch, 1)):
             product = kernels.plane_gemm(packed, weight)
             own = z[t * batch : (t + 1) * batch], product, unit
             if self.cell == "lstm":
                 kernels.lstm_step(*own, kept[0], kept[0], h)
             elif self.cell == "gru":
-                kernels.gru_step(*own, kept[0], np.empty_like(h), h)
+                kernels.gru_step(*own, kept[0], xp.empty_like(h), h)
                 kept[0][...] = h
             else:
                 kernels.rnn_step(*own, self.cell == "rnn-relu", h)
@@ -171,7 +175,7 @@ class FrozenRecurrent:
             words.append(packed.bits.words)
         if len(words) == 1:
             return packed, (packed, *kept)
-        words = np.concatenate(words, axis=1) if words else packed.bits.words[:, :0]
+        words = xp.concatenate(words, axis=1) if words else packed.bits.words[:, :0]
         states = packed.with_bits(Bits(words, (*words.shape[:2], self.units)))
         return states, (packed, *kept)
 
@@ -249,6 +253,12 @@ class FrozenLanguageModel:
         if not named or (words is not None and (len(words), len(set(words))) != (count, count)):
             raise InputError(f"a vocabulary that is not of {count} different words")
 
+    def to(self, device):
+        """Move the model, as `FrozenNet.to`; returns it."""
+        own = self.embedding, self.layers, self.decoder, self.bias
+        self.embedding, self.layers, self.decoder, self.bias = moved(own, mover(device))
+        return self
+
     @property
     def sizes(self):
         """V, N, and the units of each layer."""
@@ -281,7 +291,7 @@ class FrozenLanguageModel:
         InputError
             If the ids or the state do not fit.
         """
-        ids = np.asarray(ids)
+        ids = ids if is_array(ids) else np.asarray(ids)
         if ids.ndim != 2 or (ids.size and ids.dtype.kind not in "iu"):
             raise InputError(f"{self}: ids are {ids.dtype} {ids.shape}; expected integers (T, B)")
         if ids.size and not 0 <= ids.min() <= ids.max() < len(self.bias):
@@ -291,13 +301,14 @@ class FrozenLanguageModel:
             )
         batch, state = ids.shape[1], self._state(state, ids.shape[1])
         table = self.embedding.weight
-        x, after = table.with_bits(table.bits[:, ids.ravel().astype(np.int64)]), []
+        rows = like(ids.ravel().astype(np.int64), table)
+        x, after = table.with_bits(table.bits[:, rows]), []
         for layer, own in zip(self.layers, state, strict=True):
             x, new = layer.run(x, batch, own)
             after.append(new)
         weight = self.decoder.weight
         z = kernels.plane_gemm(x, weight)
-        return kernels.affine(z, x.unit * weight.unit, self.bias), tuple(after)
+        return like(kernels.affine(z, x.unit * weight.unit, self.bias), ids), tuple(after)
 
     def _state(self, state, batch):
         """The state of each layer, once all are of this batch."""
@@ -333,7 +344,7 @@ class FrozenLanguageModel:
         InputError
             As for `scores`.
         """
-        return self.scores(np.asarray(ids)[None], state)
+        return self.scores((ids if is_array(ids) else np.asarray(ids))[None], state)
 
     def generate(self, ids, count, rng, temperature=1.0):
         """A text that goes on from another, drawn one by one from softmax(scores / temperature).
@@ -368,7 +379,8 @@ class FrozenLanguageModel:
         scores, state = self.scores(ids[:, None])
         drawn = []
         for _ in range(count):
-            scores = (scores[-1] - scores[-1].max()) / np.float32(temperature)
+            scores = to_cpu(scores[-1])
+            scores = (scores - scores.max()) / np.float32(temperature)
             chances = np.exp(scores).cumsum(dtype=np.float64)
             found = np.searchsorted(chances, rng.random() * chances[-1], side="right")
             drawn.append(min(int(found), len(chances) - 1))

@@ -83,6 +83,10 @@ class Levels:
             raise InputError(f"Levels: bits is {bits!r}; expected a whole number from 1 to 8")
         return cls(range(1 << bits), [1 << b for b in range(bits)], unit, offset)
 
+    def moved(self, move):
+        """Itself: it is the same on all devices."""
+        return self
+
     def __len__(self):
         return len(self.patterns)
 

@@ -12,7 +12,7 @@ import math
 
 import numpy as np
 
-from bitnet.backend import check_generator
+from bitnet.backend import check_generator, to_cpu
 from bitnet.data.sequences import sequences
 from bitnet.errors import InputError
 from bitnet.functions import cross_entropy
@@ -164,7 +164,7 @@ def generate(model, vocabulary, prompt, count, rng, temperature=1.0):
     for _ in range(count):
         with _evaluating(model):
             scores, state = model(ids[:, None], state)
-        last = np.array(scores.data if isinstance(scores, Tensor) else scores)[-1]
+        last = np.array(to_cpu(scores.data if isinstance(scores, Tensor) else scores))[-1]
         if len(last) != len(vocabulary) or not np.isfinite(last).all():
             raise InputError(
                 f"generate: {len(last)} scores, some of which may be NaN, for {vocabulary}; "
