@@ -44,10 +44,8 @@ FUNCTIONS = {
     "zeros": "shape dtype order",
     "zeros_like": "a dtype order subok shape",
 }
-UFUNCS = (
-    "abs add copysign exp floor frexp isfinite isnan ldexp log maximum minimum multiply rint "
-    "sign sqrt subtract tanh"
-).split()
+UFUNCS = """abs add copysign exp floor frexp isfinite isnan ldexp log maximum minimum multiply
+    rint sign sqrt subtract tanh"""
 METHODS = {
     "all": "axis out keepdims",
     "any": "axis out keepdims",
@@ -67,10 +65,9 @@ METHODS = {
     "view": "dtype",
 }
 FROM_NUMPY = ("array", "asarray")  # what brings an array to the GPU
-OPERATORS = (
-    "add sub mul truediv floordiv mod pow matmul and or xor lshift rshift lt le gt ge eq ne"
-).split()
-UNARY = ("neg", "pos", "abs", "invert")
+ARITHMETIC = "add sub mul truediv floordiv mod pow matmul and or xor lshift rshift"
+COMPARISONS = "lt le gt ge eq ne"
+UNARY = "neg pos abs invert"
 
 
 class OutOfMemoryError(MemoryError):
@@ -87,7 +84,7 @@ class Flags:
         self.c_contiguous, self.f_contiguous = own.flags.c_contiguous, own.flags.f_contiguous
 
 
-class ndarray:
+class Array:
     """An array of the device that is not there."""
 
     __slots__ = ("_own",)
@@ -111,7 +108,7 @@ class ndarray:
     itemsize = property(lambda self: self._own.itemsize)
     strides = property(lambda self: self._own.strides)
     flags = property(lambda self: Flags(self._own))
-    T = property(lambda self: ndarray(self._own.T))
+    T = property(lambda self: Array(self._own.T))
 
     def __len__(self):
         return len(self._own)
@@ -141,15 +138,15 @@ class ndarray:
         return operator.index(self._own)
 
     def __deepcopy__(self, memo):
-        return ndarray(self._own.copy())
+        return Array(self._own.copy())
 
 
-ndarray.__module__ = "cupy"
+Array.__module__, Array.__name__ = "cupy", "ndarray"
 
 
 def bare(x):
     """What NumPy computes with: the arrays of the stand-in, unwrapped, and single numbers."""
-    if isinstance(x, ndarray):
+    if isinstance(x, Array):
         return x._own
     if isinstance(x, (tuple, list)):
         return type(x)(map(bare, x))
@@ -161,7 +158,7 @@ def bare(x):
 def wrapped(y):
     """NumPy's result as an array of the stand-in; of one number too."""
     if isinstance(y, (np.ndarray, np.generic)):
-        return ndarray(np.asarray(y))
+        return Array(np.asarray(y))
     return type(y)(map(wrapped, y)) if isinstance(y, (tuple, list)) else y
 
 
@@ -182,12 +179,12 @@ def function(name):
     def call(*args, **kwargs):
         checked(name, signature, args, kwargs)
         kwargs.pop("blocking", None)
-        if name in ("packbits", "unpackbits"):
-            if args[0].dtype.kind not in "biu" or len(args) > 1 or kwargs.get("axis") is not None:
-                raise NotImplementedError("axis option is not supported yet")
+        along = len(args) > 1 or kwargs.get("axis") is not None
+        if name in ("packbits", "unpackbits") and (along or args[0].dtype.kind not in "biu"):
+            raise NotImplementedError("axis option is not supported yet")
         if name in FROM_NUMPY and isinstance(args[0], np.ndarray):
             _take(args[0].nbytes)
-            return ndarray(np.array(*args, **{k: bare(v) for k, v in kwargs.items()}))
+            return Array(np.array(*args, **{k: bare(v) for k, v in kwargs.items()}))
         return wrapped(own(*bare(args), **{k: bare(v) for k, v in kwargs.items()}))
 
     return call
@@ -245,24 +242,25 @@ def _in_place(name):
 
 
 def _operated(operate, own, other):
-    if not isinstance(other, (ndarray, np.ndarray, np.generic, bool, int, float)):
+    if not isinstance(other, (Array, np.ndarray, np.generic, bool, int, float)):
         return NotImplemented
     return wrapped(operate(own, bare(other)))
 
 
-for name in OPERATORS:
-    setattr(ndarray, f"__{name}__", _operator(name))
-    if name not in ("lt", "le", "gt", "ge", "eq", "ne"):
-        setattr(ndarray, f"__r{name}__", _reflected(name))
-        setattr(ndarray, f"__i{name}__", _in_place(name))
-for name in UNARY:
-    setattr(
-        ndarray,
-        f"__{name}__",
-        lambda self, own=getattr(operator, f"__{name}__"): wrapped(own(self._own)),
-    )
+def _unary(name):
+    operate = getattr(operator, f"__{name}__")
+    return lambda self: wrapped(operate(self._own))
+
+
+for name in (ARITHMETIC + " " + COMPARISONS).split():
+    setattr(Array, f"__{name}__", _operator(name))
+for name in ARITHMETIC.split():
+    setattr(Array, f"__r{name}__", _reflected(name))
+    setattr(Array, f"__i{name}__", _in_place(name))
+for name in UNARY.split():
+    setattr(Array, f"__{name}__", _unary(name))
 for name in METHODS:
-    setattr(ndarray, name, _method(name))
+    setattr(Array, name, _method(name))
 
 
 class Stream:
@@ -309,10 +307,10 @@ def cupy():
     """The module, new."""
     module = types.ModuleType("cupy", "A stand-in for CuPy.")
     module.__spec__ = importlib.machinery.ModuleSpec("cupy", None)
-    module.ndarray = ndarray
+    module.ndarray = Array
     for name in FUNCTIONS:
         setattr(module, name, function(name))
-    for name in UFUNCS:
+    for name in UFUNCS.split():
         setattr(module, name, Ufunc(name))
     tricks = types.SimpleNamespace(sliding_window_view=function("windows"))
     module.lib = types.SimpleNamespace(stride_tricks=tricks)
