@@ -44,7 +44,7 @@ FUNCTIONS = {
     "zeros": "shape dtype order",
     "zeros_like": "a dtype order subok shape",
 }
-UFUNCS = """abs add copysign exp floor frexp isfinite isnan ldexp log maximum minimum multiply
+UFUNCS = """abs add exp floor frexp isfinite isnan ldexp log maximum minimum multiply
     rint sign sqrt subtract tanh"""
 METHODS = {
     "all": "axis out keepdims",

@@ -11,7 +11,7 @@ def ap2(x):
     fraction, exponent = xp.frexp(x)  # |x| = fraction * 2**exponent, 1/2 <= fraction < 1
     up = abs(fraction).astype(np.float64) >= 0.5**0.5  # the float64 next above sqrt(1/2)
     with np.errstate(all="ignore"):
-        powers = xp.copysign(xp.ldexp(x.dtype.type(1), exponent - 1 + up), x)
+        powers = xp.ldexp(xp.sign(x), exponent - 1 + up)
     return xp.where(xp.isfinite(x) & (x != 0), powers, x)
 
 

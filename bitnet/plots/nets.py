@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 
+from bitnet.arrays import to_cpu
 from bitnet.errors import InputError
 from bitnet.kernels import Bits, Planes
 from bitnet.plots.picture import COLOURS, DPI, drawing, plain
@@ -119,8 +120,8 @@ def plot_filters(bits, path, picture=None, most=64, first=0, levels=None):
 def _numbers(bits, units):
     """The numbers that weights of some units stand for."""
     if isinstance(bits, Bits):
-        return bits[units].signs()
-    return bits.with_bits(bits.bits[:, units]).values()
+        return to_cpu(bits[units].signs())
+    return to_cpu(bits.with_bits(bits.bits[:, units]).values())
 
 
 def _picture_of(n, picture):
