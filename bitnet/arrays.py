@@ -43,8 +43,7 @@ def array_module(*arrays):
     >>> array_module(np.zeros(3)).__name__
     'numpy'
     """
-    cupy = sys.modules.get("cupy")
-    if cupy is not None:
+    if cupy := sys.modules.get("cupy"):
         kind = getattr(cupy, "ndarray", ())  # () while another thread still imports it
         if any(isinstance(getattr(array, "held", array), kind) for array in arrays):
             return cupy
@@ -91,6 +90,8 @@ def like(array, other):
     >>> like(np.ones(2), np.zeros(3))
     array([1., 1.])
     """
+    if "cupy" not in sys.modules:
+        return array
     xp = array_module(other)
     return to_cpu(array) if xp is np else moved(array, xp.asarray)
 

@@ -7,6 +7,7 @@ import time
 import numpy as np
 
 from bitnet import kernels
+from bitnet.arrays import is_array
 from bitnet.backend import full_memory_named, to_cpu
 from bitnet.data.batches import batches
 from bitnet.errors import InputError
@@ -129,7 +130,8 @@ def accuracy(predictions, labels):
     >>> accuracy(np.array([1, 2, 3, 3]), np.array([1, 2, 3, 4]))
     0.75
     """
-    predictions, labels = np.asarray(to_cpu(predictions)), np.asarray(to_cpu(labels))
+    pair = (to_cpu(x) if is_array(x) else x for x in (predictions, labels))
+    predictions, labels = map(np.asarray, pair)
     if predictions.shape != labels.shape or len(labels) == 0:
         raise InputError(
             f"accuracy: predictions of shape {predictions.shape}, labels of {labels.shape}; "
