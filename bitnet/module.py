@@ -196,8 +196,8 @@ def _moved(attributes, move):
     for name, value in attributes.items():
         if is_array(value) and value.ndim:
             changed[name] = move(value)
-        elif isinstance(value, (list, tuple)) and any(map(is_array, value)):
-            changed[name] = [move(x) if is_array(x) and x.ndim else x for x in value]
+        elif type(value) in (list, tuple) and any(map(is_array, value)):
+            changed[name] = type(value)(move(x) if is_array(x) and x.ndim else x for x in value)
         elif isinstance(value, dict):
             changed[name] = value | _moved(value, move)
     return changed

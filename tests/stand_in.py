@@ -182,6 +182,8 @@ def function(name):
         along = len(args) > 1 or kwargs.get("axis") is not None
         if name in ("packbits", "unpackbits") and (along or args[0].dtype.kind not in "biu"):
             raise NotImplementedError("axis option is not supported yet")
+        if name == "asarray" and isinstance(args[0], Array) and len(args) + len(kwargs) == 1:
+            return args[0]
         if name in FROM_NUMPY and isinstance(args[0], np.ndarray):
             _take(args[0].nbytes)
             return Array(np.array(*args, **{k: bare(v) for k, v in kwargs.items()}))

@@ -6,6 +6,7 @@ import types
 
 import numpy as np
 import pytest
+import same_numbers
 import stand_in
 
 import bitnet
@@ -69,6 +70,53 @@ def test_what_is_moved_is_the_same(cupy):
     assert like(once, once).get().tolist() == [1, 1]
     with pytest.raises(InputError, match="its method `to`"):
         to_gpu(bitnet.Linear(2, 2, np.random.default_rng(0)))
+
+
+class Odd(bitnet.Module):
+    """State in lists and dicts, shared parameters, counters."""
+
+    def __init__(self):
+        self.weight = self.again = bitnet.Parameter([[1.0, -2.0]], bound=1.0)
+        self.many = [np.ones(2), np.zeros((), np.int64)]
+        self.named = {"a": np.zeros(3), "b": self.weight}
+        self.inside = [bitnet.BatchNorm(2)]
+        self.rng = np.random.default_rng(0)
+
+
+def test_a_module_moves_with_all_that_it_holds(cupy):
+    module = Odd()
+    weight, before = module.weight, module.state_dict()
+    weight.grad = np.float32([[3.0, 4.0]])
+    weight.keep_signs(weight.signs.words)
+    assert module.to("gpu") is module
+    assert module.device == module.inside[0].device == "gpu"
+    assert module.weight is module.again is module.named["b"] is weight
+    there = [weight.data, weight.grad, weight.signs.words, module.many[0], module.named["a"]]
+    there += [module.inside[0].running_mean, module.inside[0].gamma.data]
+    assert all(isinstance(array, cupy.ndarray) for array in there)
+    assert isinstance(module.many[1], np.ndarray)  # a counter
+    assert isinstance(module.inside[0].batches, np.ndarray)
+    same_numbers.assert_same("stand-in", module.state_dict(), before)
+    other = Odd().to("gpu")
+    other.load_state_dict(module.state_dict())
+    assert isinstance(other.many[0], cupy.ndarray)
+    module.to("gpu")
+    assert weight.data is there[0]  # it was there
+    assert module.to("cpu").device == "cpu"
+    assert weight.has_signs
+    assert weight.grad.tolist() == [[3.0, 4.0]]
+    same_numbers.assert_same("stand-in", module.state_dict(), before)
+
+
+def test_edited_weights_of_the_gpu_are_packed_anew(cupy):
+    """CuPy's arrays cannot be made read-only; `edit` lets the signs go, as everywhere."""
+    weight = bitnet.Parameter([[1.0, -2.0]], bound=1.0)
+    weight.move(cupy.asarray)()
+    weight.keep_signs(weight.signs.words)
+    assert weight.has_signs
+    weight.edit()[...] = -weight.data
+    assert not weight.has_signs
+    assert weight.signs.signs().tolist() == [[-1, 1]]
 
 
 def test_layouts_are_laid_out_anew_where_they_were_kept(cupy):

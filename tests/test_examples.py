@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import bitnet
+from bitnet.backend import gpu_problem
 
 EXAMPLES = pathlib.Path(bitnet.__file__).parent.parent / "examples"
 COMPLETE = "differing_integers=0, differing_scores=0, differing_classes=0"
@@ -136,6 +137,14 @@ def test_wrong_arguments_are_one_sentence(trained, monkeypatch, words, code, mes
     assert message in out.stderr
     assert code == 2 or out.stderr.count("\n") == 1
     assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == before
+
+
+def test_no_gpu_is_one_sentence(tmp_path):
+    if problem := gpu_problem():
+        out = run("mnist_mlp.py", *QUICK, "--gpu", folder=tmp_path, code=1)
+        assert out.stderr == f"error: no GPU: {problem}\n"
+        return
+    pytest.skip("there is a GPU")
 
 
 def test_the_figures_of_an_epoch(trained):

@@ -1,6 +1,9 @@
 """Checkpoints and frozen nets of one device on the other, and the command line with --gpu."""
 
+import contextlib
 import json
+import pathlib
+import runpy
 import zipfile
 
 import numpy as np
@@ -196,6 +199,23 @@ def test_the_command_line_learns_a_text_on_a_gpu(gpu, tmp_path, monkeypatch, cap
         main(["evaluate", file, "--data", "embedded-text", "--limit", "100", "--gpu"])
         main(["predict", file, "the", "--count", "5", "--gpu"])
     assert "perplexity" in capsys.readouterr().out
+
+
+MAIN_JOB = str(pathlib.Path(bitnet.__file__).parent.parent / "examples" / "mnist_mlp.py")
+
+
+def test_the_main_job_on_a_gpu(gpu, tmp_path, monkeypatch, capsys):
+    """The script as it is read, with --gpu: what is frozen equals what was trained there."""
+    monkeypatch.chdir(tmp_path)
+    words = ["--quick", "--hidden", "16", "--epochs", "1", "--no-twin"]
+    for more in (["--out", "cpu.npz"], ["--out", "gpu.npz", "--gpu"]):
+        monkeypatch.setattr("sys.argv", [MAIN_JOB, *words, *more])
+        with kernels.using("reference") if more[-1] == "cpu.npz" else contextlib.nullcontext():
+            runpy.run_path(MAIN_JOB, run_name="__main__")
+        found = capsys.readouterr().out
+        assert "differing_integers=0, differing_scores=0, differing_classes=0" in found
+    if gpu == "stand-in":
+        assert pathlib.Path("gpu.npz").read_bytes() == pathlib.Path("cpu.npz").read_bytes()
 
 
 def test_a_teacher_on_a_gpu(gpu, tmp_path, monkeypatch):
