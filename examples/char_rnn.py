@@ -105,7 +105,7 @@ def main():
         scores, file = model, best_of(path)
         if bits != "float":
             file = path.with_suffix(".frozen.npz")
-            freeze_language_model(model, vocabulary.words).save(file)
+            freeze_language_model(model, vocabulary).save(file)
             scores = load_language_model(file).scores  # needs no trainer
         loss = evaluate_language(scores, corpus.test, args.batch, args.steps)
         if bits_per_character(loss) != best["test"]:

@@ -44,7 +44,7 @@ ONLY = {
     "deploy.unique": {"kernels"},
     "deploy.plan": {"errors", "kernels"},
     "deploy.runtime": {"errors", "kernels", "deploy"},
-    "deploy.recurrent": {"errors", "kernels", "quantizers", "deploy"},
+    "deploy.recurrent": {"errors", "kernels", "quantizers", "deploy", "vocabulary"},
     "deploy.language_file": {"archive", "errors", "kernels", "deploy"},
     "deploy.file": {"archive", "errors", "kernels", "deploy", "preparation"},
     "data.cifar": {"archive", "errors"},

@@ -8,6 +8,7 @@ from bitnet.language_models import LanguageModel
 from bitnet.quantizers.scales import scale_of
 from bitnet.recurrent_layers import GRU, LSTM, RNN
 from bitnet.scaled_layers import ScaledLinear
+from bitnet.vocabulary import Vocabulary
 
 __all__ = ["freeze_language_model"]
 
@@ -25,8 +26,9 @@ def freeze_language_model(model, vocabulary=None):
     model : LanguageModel
         With weights and activations of a few bits, and one quantizer for the activations of all
         layers and of the decoder.  It is left as it is.
-    vocabulary : sequence of str, optional
-        The words or characters, for the file.
+    vocabulary : Vocabulary or sequence of str, optional
+        The words or characters, for the file; a Vocabulary also says which of the two they are, so
+        that `bitnet predict` and `bitnet evaluate` can use the file.
 
     Returns
     -------
@@ -66,9 +68,12 @@ def freeze_language_model(model, vocabulary=None):
                         bias.data.copy(), activations)
         for of_input, of_state, bias in parts
     ]  # fmt: skip
+    unit = None
+    if isinstance(vocabulary, Vocabulary):
+        vocabulary, unit = vocabulary.words, vocabulary.unit
     table = _frozen(model.embedding.weight, model.embedding.activations)
     last = _frozen(decoder.weight, decoder.weights), decoder.bias.data.copy()
-    return FrozenLanguageModel(table, layers, *last, vocabulary)
+    return FrozenLanguageModel(table, layers, *last, vocabulary, unit)
 
 
 def _frozen(weight, quantizer):

@@ -5,7 +5,7 @@ of rows of bytes, (k, M, ceil(N / 8)): bit j of the code of each weight in plane
 a row in bit `i % 8` of byte `i // 8`, padding 0.  The names are `embedding`, `I.input` and
 `I.state` of layer I, and `decoder`; `scales` (float64) has one number for each in this order.
 What codes mean, the header says by the names of their quantizers; `I.bias` and `decoder.bias` are
-float32.
+float32.  The header may have the `vocabulary`, and its `unit`, "words" or "characters".
 """
 
 import numpy as np
@@ -56,6 +56,7 @@ def save_language_model(model, path):
         "quantizers": [matrix.quantizer for matrix in matrices.values()],
         "activations": model.layers[0].quantizer,
         "vocabulary": model.vocabulary,
+        "unit": model.unit,
     }
     write_archive(path, LANGUAGE_MODEL, VERSION, header, arrays)
 
@@ -146,7 +147,7 @@ def _model(header, arrays):
     if vocabulary is not None and not _names(vocabulary, count):
         raise InputError(f"the header has a vocabulary {vocabulary!r:.60}; expected {count} words")
     last = matrices["decoder"], arrays["decoder.bias"]
-    return FrozenLanguageModel(matrices["embedding"], layers, *last, vocabulary)
+    return FrozenLanguageModel(matrices["embedding"], layers, *last, vocabulary, header.get("unit"))
 
 
 def _names(given, count):

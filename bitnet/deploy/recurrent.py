@@ -15,6 +15,7 @@ from bitnet import kernels
 from bitnet.errors import InputError
 from bitnet.kernels import Bits, Levels, Planes
 from bitnet.quantizers import quantizer_named
+from bitnet.vocabulary import UNITS
 
 __all__ = ["CELLS", "FrozenLanguageModel", "FrozenMatrix", "FrozenRecurrent"]
 
@@ -191,6 +192,8 @@ class FrozenLanguageModel:
         float32 of shape (V,).
     vocabulary : sequence of str, optional
         The V words or characters.
+    unit : {"words", "characters"}, optional
+        What these are, if it is known.
 
     Raises
     ------
@@ -211,10 +214,11 @@ class FrozenLanguageModel:
     (1, 3)
     """
 
-    def __init__(self, embedding, layers, decoder, bias, vocabulary=None):
+    def __init__(self, embedding, layers, decoder, bias, vocabulary=None, unit=None):
         self.embedding, self.layers = embedding, tuple(layers)
         self.decoder, self.bias = decoder, bias
         self.vocabulary = None if vocabulary is None else tuple(vocabulary)
+        self.unit = unit
         self._check()
 
     def _check(self):
@@ -248,6 +252,9 @@ class FrozenLanguageModel:
         named = words is None or all(isinstance(word, str) for word in words)
         if not named or (words is not None and (len(words), len(set(words))) != (count, count)):
             raise InputError(f"a vocabulary that is not of {count} different words")
+        if self.unit is not None and (words is None or self.unit not in UNITS):
+            raise InputError(f"the unit is {self.unit!r:.40}; expected that of a vocabulary, "
+                             f"{' or '.join(UNITS)}")  # fmt: skip
 
     @property
     def sizes(self):

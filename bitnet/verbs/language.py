@@ -21,7 +21,7 @@ from bitnet.language.experiment import (
 from bitnet.module import evaluating
 from bitnet.verbs.options import check_number
 from bitnet.verbs.train_language import measure_of
-from bitnet.vocabulary import END, Vocabulary
+from bitnet.vocabulary import Vocabulary
 
 __all__ = [
     "evaluate_text",
@@ -34,23 +34,25 @@ __all__ = [
 MAX_PROMPT = 1 << 20  # bytes of standard input
 
 
-def opened_language(path):
+def opened_language(path, of_words=True):
     """The language model of a file, or None if it is of images.
 
     Parameters
     ----------
     path : str or path
         What `bitnet train` or `freeze` wrote.
+    of_words : bool, optional
+        Whether the words or characters of its tokens are needed.
 
     Returns
     -------
     TrainedLanguage or None
-        Of a frozen model `settings` are empty.
+        Of a frozen model `settings` are empty, and its vocabulary is None where it is not needed.
 
     Raises
     ------
     InputError
-        If the file is none, or damaged.
+        If the file is none, or damaged, or lacks a vocabulary that is needed.
     OSError
         If it cannot be read.
 
@@ -65,9 +67,13 @@ def opened_language(path):
     if header_of(path)["kind"] != LANGUAGE_MODEL:
         return load_language(path) if says_language(path) else None
     model = load_language_model(path)
-    words = model.vocabulary or ()
+    if not of_words:
+        return TrainedLanguage(model, None, {})
+    if model.unit is None:
+        lacks = "does not say what its tokens are" if model.vocabulary else "has no vocabulary"
+        raise InputError(f"{path} {lacks}; freeze the model again, with its Vocabulary")
     try:
-        vocabulary = Vocabulary(words, "words" if END in words else "characters")
+        vocabulary = Vocabulary(model.vocabulary, model.unit)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     return TrainedLanguage(model, vocabulary, {})
@@ -226,7 +232,7 @@ def freeze_text(net, args):
     if out.is_file() and header_of(out)["kind"] != LANGUAGE_MODEL:
         raise InputError(f"--out: {out} is there already and is no frozen language model; give "
                          "another name")  # fmt: skip
-    freeze_language_model(net.model, net.vocabulary.words).save(out)
+    freeze_language_model(net.model, net.vocabulary).save(out)
     frozen = load_language_model(out)
     latent, n_bytes = 4 * sum(p.data.size for p in net.model.parameters()), out.stat().st_size
     print(f"{out}: {frozen}")

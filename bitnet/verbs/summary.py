@@ -75,7 +75,7 @@ def main(args):
 def _of_text(args):
     """The table of a language model, or None if the arguments name another net."""
     exists, named = pathlib.Path(args.file).exists(), is_language_net(args.file)
-    language = opened_language(args.file) if exists else None
+    language = opened_language(args.file, of_words=False) if exists else None
     if language is None and (exists or not named):
         return None
     for name in ("image", "energy", "operations", "repetition", *(["classes"] * exists)):

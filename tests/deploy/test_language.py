@@ -13,6 +13,7 @@ from bitnet.deploy.language_file import LANGUAGE_MODEL, load_language_model
 from bitnet.deploy.recurrent import FrozenLanguageModel, FrozenMatrix
 from bitnet.language_models import KINDS, language_model
 from bitnet.module import evaluating
+from bitnet.vocabulary import Vocabulary
 
 WORDS = ["<unk>", "a", "b", "the", "é", "\n", "x"]
 NETS = [
@@ -98,12 +99,21 @@ def test_a_file_holds_all_of_it(net, tmp_path):
     frozen = freeze_language_model(model_of(1, **net), WORDS)
     frozen.save(tmp_path / "model.npz")
     loaded = load_language_model(tmp_path / "model.npz")
-    assert loaded.vocabulary == tuple(WORDS)
+    assert (loaded.vocabulary, loaded.unit) == (tuple(WORDS), None)
     assert repr(loaded) == repr(frozen)
     ids = np.arange(len(WORDS))[:, None]
     np.testing.assert_array_equal(loaded.scores(ids)[0], frozen.scores(ids)[0])
     loaded.save(tmp_path / "again.npz")
     assert (tmp_path / "again.npz").read_bytes() == (tmp_path / "model.npz").read_bytes()
+
+
+@pytest.mark.parametrize("unit", ["words", "characters"])
+def test_a_file_says_what_its_tokens_are(unit, tmp_path):
+    end = "\n" if unit == "characters" else "<eos>"
+    vocabulary = Vocabulary(["a", "b", "c", "d", "e", "<unk>", end], unit)
+    freeze_language_model(model_of(1, **NETS[0]), vocabulary).save(tmp_path / "model.npz")
+    loaded = load_language_model(tmp_path / "model.npz")
+    assert Vocabulary(loaded.vocabulary, loaded.unit) == vocabulary
 
 
 def test_a_file_has_one_bit_for_each_bit_of_a_weight(tmp_path):
@@ -184,7 +194,8 @@ HEADERS = [
     {"quantizers": ["uniform:4", "ternary", "uniform:4", "uniform:4"]},
     {"activations": "ternary"}, {"activations": 4}, {"activations": "uniform:99"},
     {"vocabulary": WORDS[:-1]}, {"vocabulary": "abcdefg"}, {"vocabulary": [1] * 7},
-    {"vocabulary": ["a"] * 7},
+    {"vocabulary": ["a"] * 7}, {"unit": "letters"}, {"unit": ["words"]},
+    {"unit": "words", "vocabulary": None},
 ]  # fmt: skip
 
 
