@@ -30,7 +30,7 @@ FLOORS = [
     ["fit", "recipes"],
     ["deploy", "settings"],
     ["language", "layer_counts", "trained"],
-    ["experiment", "repetition", "summary"],
+    ["experiment", "opened", "repetition", "summary"],
     ["bench", "energy", "operations", "plots"],
     ["__init__"],
     ["verbs"],

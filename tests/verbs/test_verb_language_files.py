@@ -7,6 +7,7 @@ import pytest
 
 from bitnet import InputError, Vocabulary, freeze_language_model, language_model
 from bitnet.__main__ import main
+from bitnet.language.experiment import LanguageExperiment
 
 
 def run(*words):
@@ -41,3 +42,14 @@ def test_a_file_without_words_is_summarized_and_no_more(tmp_path, capsys, words,
     for call in (["predict", path, "a"], ["evaluate", path, "--data", "embedded-text"]):
         with pytest.raises(InputError, match=f"a.npz .*{message}; freeze the model again"):
             run(*call)
+
+
+@pytest.mark.parametrize("name", ["a.npz", "a.checkpoint"])
+@pytest.mark.parametrize("words", [["inspect"], ["plot", "confusion", "--out", "a.svg"]])
+def test_a_verb_of_images_says_so(tmp_path, monkeypatch, name, words):
+    monkeypatch.chdir(tmp_path)
+    experiment = LanguageExperiment({"net": "rnn:8", "limit": 100})
+    experiment.save("a.checkpoint")
+    freeze_language_model(experiment.model, experiment.corpus.vocabulary).save("a.npz")
+    with pytest.raises(InputError, match=f"{name}: the file holds a language model; expected a ne"):
+        run(*words, name)
