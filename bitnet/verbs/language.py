@@ -19,7 +19,7 @@ from bitnet.language.experiment import (
     says_language,
 )
 from bitnet.module import evaluating
-from bitnet.verbs.options import check_number
+from bitnet.verbs.options import check_number, check_replaced
 from bitnet.verbs.train_language import measure_of
 from bitnet.vocabulary import Vocabulary
 
@@ -101,17 +101,11 @@ def evaluate_text(net, args):
     >>> evaluate_text.__name__
     'evaluate_text'
     """
-    data = args.data or net.settings.get("data")
-    if data not in TEXTS:
-        raise InputError(f"--data is {data}; {args.file} is a language model, which needs one of "
-                         f"{', '.join(TEXTS)}")  # fmt: skip
-    folder = args.folder or (net.settings if data == net.settings.get("data") else {}).get("folder")
-    asked = {"data": data, "folder": folder, "unit": net.unit, "limit": args.limit}
-    corpus = read_corpus(asked, net.vocabulary)
+    data, ids = _test_text(net, args, args.limit)
     steps = net.settings.get("steps", 35)
     batch = args.batch or net.settings.get("batch", 20)
     figures = {"file": str(args.file), "data": data}
-    figures |= measure_text(net, corpus.test, batch, steps)
+    figures |= measure_text(net, ids, batch, steps)
     if args.json:
         print(to_json(figures))
         return
@@ -119,6 +113,20 @@ def evaluate_text(net, args):
     print(f"{args.file}: {name} {value:.4f} on {figures['tokens']} {net.unit} of {data}")
     print(f"{figures['unknown']:.2%} of them are <unk>")
     print(f"{figures['tokens_per_second']:,.0f} {net.unit} a second, {batch} texts at once")
+
+
+def _test_text(net, args, limit):
+    """The name and the tokens of the test text that --data and --folder say."""
+    own = net.settings.get("data")
+    data = args.data or own
+    if data not in TEXTS:
+        lacks = "does not say which text it is of; use --data" if data is None else (
+            f"is a language model, and --data is {data}; it needs"
+        )  # fmt: skip
+        raise InputError(f"{args.file} {lacks} one of {', '.join(TEXTS)}")
+    folder = args.folder or (net.settings["folder"] if data == own else None)
+    asked = {"data": data, "folder": folder, "unit": net.unit, "limit": limit}
+    return data, read_corpus(asked, net.vocabulary).test
 
 
 def measure_text(net, ids, batch=20, steps=35):
@@ -148,6 +156,7 @@ def measure_text(net, ids, batch=20, steps=35):
     >>> measure_text(net, corpus.test)["tokens"]
     99
     """
+    evaluate_language(scorer(net), ids[: batch * steps + 1], batch, steps)  # compiles
     start_s = time.perf_counter()
     loss = evaluate_language(scorer(net), ids, batch, steps)
     elapsed_s = time.perf_counter() - start_s
@@ -229,19 +238,21 @@ def freeze_text(net, args):
         raise InputError("--reestimate is of nets with norms; leave it out for a language model")
     out = pathlib.Path(args.out or pathlib.Path(args.file).with_suffix(".npz"))
     check_writable(out)
-    if out.is_file() and header_of(out)["kind"] != LANGUAGE_MODEL:
-        raise InputError(f"--out: {out} is there already and is no frozen language model; give "
-                         "another name")  # fmt: skip
+    check_replaced(out, LANGUAGE_MODEL)
+    ids = None
+    if args.check:
+        try:
+            ids = _test_text(net, args, max(2, args.check))[1][:, None]
+        except InputError as error:
+            raise InputError(f"{error}; or --check 0, to freeze without a comparison") from None
     freeze_language_model(net.model, net.vocabulary).save(out)
     frozen = load_language_model(out)
     latent, n_bytes = 4 * sum(p.data.size for p in net.model.parameters()), out.stat().st_size
     print(f"{out}: {frozen}")
     print(f"{n_bytes} bytes; the trained parameters in float32 are {latent}, "
           f"{latent / n_bytes:.1f} times the net's")  # fmt: skip
-    if not args.check:
+    if ids is None:
         return
-    asked = {**net.settings, "limit": max(2, args.check)}
-    ids = read_corpus(asked, net.vocabulary).test[:, None]
     with evaluating(net.model):
         trained_scores = net.model(ids, None)[0].data
     if not np.array_equal(trained_scores, frozen.scores(ids)[0]):

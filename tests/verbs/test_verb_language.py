@@ -197,8 +197,20 @@ def test_a_table_of_a_net_by_name(capsys):
         (["train", "--net", "mlp:9", "--data", "ptb"], "net 'mlp:9'; expected rnn:512"),
         (["train", "--resume", "few.checkpoint", "--lr", "0.5"], "--lr is 0.5, but"),
         (["train", "--resume", "few.npz"], "frozen language model"),
-        (["evaluate", "few.npz"], "needs one of embedded-text, ptb"),
-        (["evaluate", "few.checkpoint", "--data", "mnist"], "--data is mnist"),
+        (
+            ["evaluate", "few.npz"],
+            "few.npz does not say which text .* --data one of embedded-text, ptb",
+        ),
+        (
+            ["evaluate", "few.checkpoint", "--data", "mnist"],
+            "--data is mnist; it needs one of embed",
+        ),
+        (
+            ["freeze", "few.checkpoint", "--data", "mnist", "--out", "a.npz"],
+            "--data is mnist; it needs",
+        ),
+        (["freeze", "few.checkpoint", "--folder", "."], "leave out folder.*; or --check 0"),
+        (["freeze", "few.checkpoint", "--out", "few.jsonl"], "few.jsonl is there .* no frozen la"),
         (["predict", "few.npz", "a", "--top", "2"], "--top is of images"),
         (["predict", "few.npz", "a", "--count", "-1"], "--count is -1"),
         (["predict", "few.npz", "a", "--temperature", "nan"], "--temperature is nan"),

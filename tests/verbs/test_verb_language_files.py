@@ -7,7 +7,8 @@ import pytest
 
 from bitnet import InputError, Vocabulary, freeze_language_model, language_model
 from bitnet.__main__ import main
-from bitnet.language.experiment import LanguageExperiment
+from bitnet.language.experiment import LanguageExperiment, TrainedLanguage
+from bitnet.verbs import language
 
 
 def run(*words):
@@ -53,3 +54,38 @@ def test_a_verb_of_images_says_so(tmp_path, monkeypatch, name, words):
     freeze_language_model(experiment.model, experiment.corpus.vocabulary).save("a.npz")
     with pytest.raises(InputError, match=f"{name}: the file holds a language model; expected a ne"):
         run(*words, name)
+
+
+def test_a_text_that_was_moved_is_found_by_its_folder(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "moved").mkdir()
+    for part in ("train", "valid", "test"):
+        (tmp_path / f"moved/ptb.{part}.txt").write_text("the sea and the storm\n" * 20)
+    LanguageExperiment({"net": "lstm:6", "data": "ptb", "folder": "moved"}).save("a.checkpoint")
+    (tmp_path / "moved").rename("here")
+    with pytest.raises(InputError, match=r"no ptb.train.txt in moved.*; or --check 0"):
+        run("freeze", "a.checkpoint")
+    assert not (tmp_path / "a.npz").exists()
+    run("freeze", "a.checkpoint", "--folder", "here", "--check", 10)
+    assert "compared with the trained net on 10 words" in capsys.readouterr().out
+    run("freeze", "a.checkpoint", "--data", "embedded-text", "--check", 5)
+    assert "compared with the trained net on 5 words" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("verb", ["evaluate", "freeze"])
+def test_a_net_of_images_has_no_text(tmp_path, verb):
+    path = tmp_path / "mlp.checkpoint"
+    run("train", "--net", "mlp:9", "--limit", 100, "--epochs", 1, "--out", path, "--quiet")
+    with pytest.raises(InputError, match=r"is of images, and --data is ptb; it needs one of emb"):
+        run(verb, path, "--data", "ptb")
+
+
+def test_what_is_compiled_does_not_count_for_the_speed(monkeypatch):
+    """The text is measured behind a piece of it that compiles."""
+    passes = []
+    monkeypatch.setattr(language, "evaluate_language", lambda *words: passes.append(words) or 1.0)
+    experiment = LanguageExperiment({"net": "rnn:8", "limit": 100})
+    settings = experiment.settings
+    net = TrainedLanguage(experiment.model, experiment.corpus.vocabulary, settings)
+    language.measure_text(net, experiment.corpus.test, 3, 4)
+    assert [len(ids) for _, ids, _, _ in passes] == [13, 100]
