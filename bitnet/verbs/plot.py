@@ -25,7 +25,8 @@ def add_arguments(parser):
         own.add_argument("--out", required=True, metavar="FILE.png|svg", help="the picture")
         return own
 
-    own = kind("curves", "loss, accuracies and flip ratio in per cent, and learning rate, by epoch")
+    own = kind("curves", "loss, accuracies and flip ratio in per cent, and learning rate, by "
+               "epoch; of texts perplexity, or bits per character, for accuracies")  # fmt: skip
     own.add_argument("logs", nargs="+", metavar="LOG.jsonl", help=f"{LOG}; up to 7")
     own.add_argument("--label", action="append", metavar="TEXT",
                      help="the name of a log, once for each (its file's name)")  # fmt: skip

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from bitnet import InputError, Vocabulary, freeze_language_model, language_model
+from bitnet import InputError, Vocabulary, freeze_language_model, language_model, plots
 from bitnet.__main__ import main
 from bitnet.language.experiment import LanguageExperiment, TrainedLanguage
 from bitnet.verbs import language
@@ -89,3 +89,21 @@ def test_what_is_compiled_does_not_count_for_the_speed(monkeypatch):
     net = TrainedLanguage(experiment.model, experiment.corpus.vocabulary, settings)
     language.measure_text(net, experiment.corpus.test, 3, 4)
     assert [len(ids) for _, ids, _, _ in passes] == [13, 100]
+
+
+def test_the_curves_of_a_log(tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib", reason="plots need matplotlib (extra plot)")
+    small = "--net", "rnn:8", "--limit", 100, "--batch", 4, "--epochs", 2, "--quiet"
+    run("train", *small, "--out", tmp_path / "a", "--log", tmp_path / "a.jsonl")
+    drawn = []
+    monkeypatch.setattr(plots, "plot_curves", lambda logs, *words: drawn.extend(logs))
+    run("plot", "curves", tmp_path / "a.jsonl", "--out", tmp_path / "a.svg")
+    for figure in ("valid_bits", "test_bits", "valid_perplexity", "tokens_per_second"):
+        epochs, values = drawn[0].series(figure)
+        assert epochs == [1, 2]
+        assert min(values) > 0
+    monkeypatch.undo()
+    run("plot", "curves", tmp_path / "a.jsonl", "--out", tmp_path / "a.svg")
+    assert "not in the log" not in (tmp_path / "a.svg").read_text()
+    with pytest.raises(InputError, match="or of a language model"):
+        run("plot", "histograms", tmp_path / "a.jsonl", "--out", tmp_path / "b.svg")
