@@ -9,6 +9,7 @@ from bitnet import InputError, Vocabulary, freeze_language_model, language_model
 from bitnet.__main__ import main
 from bitnet.language.experiment import LanguageExperiment, TrainedLanguage
 from bitnet.verbs import language
+from bitnet.verbs.plot import weights_of
 
 
 def run(*words):
@@ -107,3 +108,28 @@ def test_the_curves_of_a_log(tmp_path, monkeypatch):
     assert "not in the log" not in (tmp_path / "a.svg").read_text()
     with pytest.raises(InputError, match="or of a language model"):
         run("plot", "histograms", tmp_path / "a.jsonl", "--out", tmp_path / "b.svg")
+
+
+def test_pictures_of_the_weights(tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib", reason="plots need matplotlib (extra plot)")
+    few = {"net": "gru:8", "limit": 100, "unit": "characters", "weights": "ternary"}
+    experiment = LanguageExperiment(few)
+    experiment.save(tmp_path / "a.checkpoint")
+    frozen = freeze_language_model(experiment.model, experiment.corpus.vocabulary)
+    frozen.save(tmp_path / "a.npz")
+    matrix = frozen.layers[0].state_weight
+    for name in ("a.checkpoint", "a.npz"):
+        layers = weights_of(language.opened_language(tmp_path / name))
+        assert [*layers] == ["table", "layer 0 inputs", "layer 0 states", "scores"]
+        weights, levels = layers["layer 0 states"]
+        np.testing.assert_array_equal(weights.values() * np.float32(matrix.scale),
+                                      matrix.weight.values())  # fmt: skip
+        assert set(np.unique(weights.values())) == set(levels.values()) == {-1, 0, 1}
+        for words in (["codes"], ["filters", "--layer", 2]):
+            run("plot", *words, tmp_path / name, "--out", tmp_path / "a.png")
+            assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(InputError, match="--layer is 4; expected 0 to 3"):
+        run("plot", "filters", tmp_path / name, "--layer", 4, "--out", tmp_path / "a.png")
+    LanguageExperiment({"net": "gru:8", "limit": 100, "float": True}).save(tmp_path / "b")
+    with pytest.raises(InputError, match="float twin"):
+        run("plot", "codes", tmp_path / "b", "--out", tmp_path / "a.png")
