@@ -133,3 +133,29 @@ def test_pictures_of_the_weights(tmp_path, monkeypatch):
     LanguageExperiment({"net": "gru:8", "limit": 100, "float": True}).save(tmp_path / "b")
     with pytest.raises(InputError, match="float twin"):
         run("plot", "codes", tmp_path / "b", "--out", tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("action", ["verify", "fetch"])
+@pytest.mark.parametrize("name", ["ptb", "embedded-text"])
+def test_texts_are_not_fetched(action, name):
+    with pytest.raises(InputError, match=f"{name} is a text, .*`bitnet data` says where"):
+        run("data", action, name)
+
+
+@pytest.mark.parametrize(
+    ("verb", "words"),
+    [
+        ("train", ["of language models embedded-text", "1; of texts 4", "words 0.002",
+                   "streams (words 20, characters 32)", "zaremba-* 13, 39, 55", "of texts plateau",
+                   "words or characters of each text"]),
+        ("predict", ["how a text goes on"]),
+        ("freeze", ["ptb", "words or characters"]),
+        ("summary", ["of language models 4"]),
+        ("plot", ["of texts perplexity"]),
+    ],
+)  # fmt: skip
+def test_the_help_names_the_defaults_of_texts(verb, words, capsys):
+    with pytest.raises(SystemExit):
+        run(verb, "--help")
+    out = " ".join(capsys.readouterr().out.split())
+    assert [text for text in words if text not in out] == []
