@@ -47,7 +47,7 @@ def main(args):
     use_threads(args.threads)
     check_number("check", args.check, 0, 10**9)
     check_number("reestimate", args.reestimate, 0, 10**9)
-    if language := opened_language(args.file):
+    if language := opened_language(args.file, of_words=False):
         freeze_text(language, args)
         return
     trained = load_trained(args.file)

@@ -41,6 +41,8 @@ def test_a_file_without_words_is_summarized_and_no_more(tmp_path, capsys, words,
     freeze_language_model(few_bits(), words).save(path)
     run("summary", path)
     assert "7x8" in capsys.readouterr().out
+    with pytest.raises(InputError, match="frozen already"):
+        run("freeze", path)
     for call in (["predict", path, "a"], ["evaluate", path, "--data", "embedded-text"]):
         with pytest.raises(InputError, match=f"a.npz .*{message}; freeze the model again"):
             run(*call)
