@@ -117,6 +117,10 @@ def evaluate_text(net, args):
 
 def _test_text(net, args, limit):
     """The name and the tokens of the test text that --data and --folder say."""
+    if limit == 1:
+        raise InputError(
+            "--limit is 1; expected 0 for all, or 2 or more: the first is not predicted"
+        )
     own = net.settings.get("data")
     data = args.data or own
     if data not in TEXTS:

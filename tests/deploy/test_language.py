@@ -1,10 +1,14 @@
 """Frozen language models: equal to the trained ones, and files that are whole or refused."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import seeds
+from test_runtime import numpy_alone
 
 from bitnet import InputError, Tensor, kernels
 from bitnet.archive import read_archive, write_archive
@@ -15,7 +19,7 @@ from bitnet.language_models import KINDS, language_model
 from bitnet.module import evaluating
 from bitnet.vocabulary import Vocabulary
 
-WORDS = ["<unk>", "a", "b", "the", "é", "\n", "x"]
+WORDS = ["<unk>", "a", "b", "c", "é", "\n", "x"]
 NETS = [
     {"kind": "lstm", "weights": 4, "activations": 4},
     {"kind": "lstm", "weights": 1, "activations": 1, "layers": 2},
@@ -131,6 +135,25 @@ def test_numpy_alone_gives_the_same():
     with kernels.using("reference"):
         own, _ = frozen.scores(ids)
     np.testing.assert_array_equal(own, scores)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="lays out a virtual environment of Unix")
+def test_numpy_alone_opens_the_file_and_goes_on_with_a_text(tmp_path):
+    frozen = freeze_language_model(model_of(2, **NETS[0]), Vocabulary(WORDS, "characters"))
+    frozen.save(tmp_path / "model.npz")
+    code = (
+        "import sys, numpy as np, bitnet\n"
+        "model = bitnet.load('model.npz')\n"
+        "vocabulary = bitnet.Vocabulary(model.vocabulary, model.unit)\n"
+        "rng = np.random.default_rng(5)\n"
+        "np.save('drawn.npy', model.generate(vocabulary.encode('ab'), 30, rng))\n"
+        "print(bitnet.kernels.implementation(), 'numba' in sys.modules)\n"
+    )
+    python = numpy_alone(tmp_path / "venv")
+    out = subprocess.run([python, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert (out.stdout, out.stderr) == ("reference False\n", "")
+    drawn = frozen.generate([1, 2], 30, np.random.default_rng(5))
+    np.testing.assert_array_equal(np.load(tmp_path / "drawn.npy"), drawn)
 
 
 def test_texts_are_drawn_from_the_scores():

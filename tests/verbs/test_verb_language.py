@@ -230,6 +230,7 @@ def test_the_operations_of_a_token(trained, capsys, name):
         ),
         (["freeze", "few.checkpoint", "--folder", "."], "leave out folder.*; or --check 0"),
         (["freeze", "few.checkpoint", "--out", "few.jsonl"], "few.jsonl is there .* no frozen la"),
+        (["evaluate", "few.npz", "--data", "embedded-text", "--limit", "1"], "--limit is 1; expe"),
         (["predict", "few.npz", "a", "--top", "2"], "--top is of images"),
         (["predict", "few.npz", "a", "--count", "-1"], "--count is -1"),
         (["predict", "few.npz", "a", "--temperature", "nan"], "--temperature is nan"),
