@@ -20,6 +20,7 @@ from bitnet.quantizers import quantizer_named
 __all__ = ["CELLS", "FrozenLanguageModel", "FrozenRecurrent"]
 
 CELLS = {"rnn-tanh": 1, "rnn-relu": 1, "lstm": 4, "gru": 3}  # gates
+STEPS = 100  # of a text that are read at once before others are drawn
 LARGEST_NUMBER = 1e38  # that float32 holds, about
 
 
@@ -340,8 +341,9 @@ class FrozenLanguageModel:
                 f"generate: ids of shape {ids.shape}, temperature {temperature!r} and count "
                 f"{count!r}; expected one id or more, a number above 0, and 0 or more"
             )
-        scores, state = self.scores(ids[:, None])
-        drawn = []
+        drawn, state = [], None
+        for start in range(0, len(ids), STEPS):
+            scores, state = self.scores(ids[start : start + STEPS, None], state)
         for _ in range(count):
             scores = scores[-1].astype(np.float64)
             with np.errstate(over="ignore"):  # of a temperature near 0

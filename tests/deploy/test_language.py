@@ -149,6 +149,16 @@ def test_how_often_a_word_is_drawn():
     assert 0.72 < text.mean() < 0.78
 
 
+def test_a_long_text_goes_on_as_from_its_whole(monkeypatch):
+    frozen = freeze_language_model(model_of(2, **NETS[0]))
+    ids, scores, sizes = np.arange(230) % len(WORDS), frozen.scores, []
+    best = int(scores(ids[:, None])[0][-1].argmax())
+    monkeypatch.setattr(frozen, "scores", lambda x, *state: sizes.append(len(x)) or
+                        scores(x, *state))  # fmt: skip
+    assert frozen.generate(ids, 1, np.random.default_rng(0), temperature=1e-6) == [best]
+    assert max(sizes) <= 100
+
+
 def test_near_temperature_zero_the_likeliest_is_drawn():
     frozen = freeze_language_model(model_of(2, **NETS[0]))
     best = int(frozen.scores([[1]])[0][-1].argmax())
