@@ -228,6 +228,9 @@ def test_what_does_not_fit_is_refused():
         lambda: F.embedding([-1], weights[0]),
         lambda: F.embedding([0], weights[2]),
         lambda: F.rows(Tensor(x), 4),
+        lambda: F.rows(Tensor(x), np.int64(4)),
+        lambda: F.rows(Tensor(x), [0, 0]),  # whose gradient would be one row's
+        lambda: F.rows(Tensor(1.0), 0),
     ]
     for call in calls:
         with pytest.raises(InputError):

@@ -206,6 +206,7 @@ def test_a_table_of_a_net_by_name(capsys):
         (["freeze", "float.checkpoint"], "is a float net"),
         (["freeze", "few.npz"], "frozen already"),
         (["freeze", "few.checkpoint", "--out", "float.checkpoint"], "no frozen language model"),
+        (["inspect", "few.checkpoint"], "of a language model; expected a net of images"),
         (["summary", "few.npz", "--energy"], "--energy is of nets of images"),
     ],
 )
