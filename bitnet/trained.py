@@ -139,6 +139,8 @@ def read_trained(path):
     """The Trained of a file, and its Checkpoint."""
     file = read_checkpoint(path)
     settings = file.settings.get("experiment")
+    if "language" in file.settings:
+        raise InputError(f"{path}: the checkpoint of a language model; expected a net of images")
     if not isinstance(settings, dict):
         raise InputError(f"{path}: a checkpoint of another program than `bitnet train`")
     settings = as_before(settings)

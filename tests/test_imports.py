@@ -44,6 +44,7 @@ ONLY = {
     "deploy.unique": {"kernels"},
     "deploy.plan": {"errors", "kernels"},
     "deploy.runtime": {"errors", "kernels", "deploy"},
+    "deploy.matrix": {"errors", "kernels", "quantizers"},
     "deploy.recurrent": {"errors", "kernels", "quantizers", "deploy"},
     "deploy.language_file": {"archive", "errors", "kernels", "deploy"},
     "deploy.file": {"archive", "errors", "kernels", "deploy", "preparation"},

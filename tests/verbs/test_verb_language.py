@@ -193,6 +193,7 @@ def test_a_table_of_a_net_by_name(capsys):
         (["train", *SMALL, "--clip", "nan"], "clip is nan"),
         (["train", *SMALL, "--dropout", "1"], "dropout is 1"),
         (["train", *SMALL, "--folder", "."], "leave out folder"),
+        (["train", *SMALL, "--limit", "10"], "10 tokens for 10 streams"),
         (["train", "--net", "mlp:9", "--steps", "3"], "--steps is of texts"),
         (["train", "--net", "mlp:9", "--data", "ptb"], "net 'mlp:9'; expected rnn:512"),
         (["train", "--resume", "few.checkpoint", "--lr", "0.5"], "--lr is 0.5, but"),
@@ -205,6 +206,7 @@ def test_a_table_of_a_net_by_name(capsys):
         (["freeze", "float.checkpoint"], "is a float net"),
         (["freeze", "few.npz"], "frozen already"),
         (["freeze", "few.checkpoint", "--out", "float.checkpoint"], "no frozen language model"),
+        (["inspect", "few.checkpoint"], "of a language model; expected a net of images"),
         (["summary", "few.npz", "--energy"], "--energy is of nets of images"),
     ],
 )
