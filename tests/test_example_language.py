@@ -3,10 +3,11 @@
 import importlib.util
 import json
 import pathlib
+import subprocess
 import sys
 
 import pytest
-from test_examples import run
+from test_examples import EXAMPLES, run
 
 import bitnet
 from bitnet import language
@@ -41,6 +42,44 @@ def test_the_job(trained):
             assert kind_of(folder / f"{stem}.frozen.npz") == "frozen language model"
             assert row["bytes"] == (folder / f"{stem}.frozen.npz").stat().st_size
             assert row["bytes"] < 0.5 * rows[0]["bytes"]
+
+
+STOPPED = """
+import itertools, runpy, sys
+
+import bitnet.language
+
+fit_language = bitnet.language.fit_language
+
+
+def stopped(*arguments):
+    yield from itertools.islice(fit_language(*arguments), 1)
+    raise KeyboardInterrupt
+
+
+bitnet.language.fit_language = stopped
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def test_a_training_that_was_stopped_goes_on(trained, tmp_path):
+    """One epoch, Ctrl-C, and another one, as two at once: the rate of each is the same."""
+    script, *words = *KINDS[trained[0]], "--bits", "2/3", "--epochs", "2", "--out"
+    run(script, *words, "whole", folder=tmp_path)
+    command = [sys.executable, "-c", STOPPED, str(EXAMPLES / script), *words, "part"]
+    assert subprocess.run(command, cwd=tmp_path, capture_output=True).returncode == 130
+    assert read_checkpoint(tmp_path / "part_23.npz").epoch == 1
+    run(script, *words, "part", "--resume", folder=tmp_path)
+    whole, part = ((tmp_path / f"{stem}_23.npz").read_bytes() for stem in ("whole", "part"))
+    assert whole == part
+
+
+def test_a_longer_training_is_another_one(trained):
+    """The rate falls over all epochs, so that those which are done were not those of a longer."""
+    name, folder, _ = trained
+    out = run(*KINDS[name], "--epochs", "2", "--resume", folder=folder, code=1)
+    assert "epochs = 1; this one has 2" in out.stderr
 
 
 @pytest.mark.parametrize(

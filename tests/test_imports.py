@@ -45,6 +45,7 @@ ONLY = {
     "deploy.plan": {"errors", "kernels"},
     "deploy.runtime": {"errors", "kernels", "deploy"},
     "deploy.recurrent": {"errors", "kernels", "quantizers", "deploy", "vocabulary"},
+    "deploy.matrix": {"errors", "kernels", "quantizers"},
     "deploy.language_file": {"archive", "errors", "kernels", "deploy"},
     "deploy.file": {"archive", "errors", "kernels", "deploy", "preparation"},
     "data.cifar": {"archive", "errors"},

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from bitnet.deploy.recurrent import FrozenLanguageModel, FrozenMatrix, FrozenRecurrent
+from bitnet.deploy.matrix import FrozenMatrix
+from bitnet.deploy.recurrent import FrozenLanguageModel, FrozenRecurrent
 from bitnet.errors import InputError
 from bitnet.language_models import LanguageModel
 from bitnet.quantizers.scales import scale_of

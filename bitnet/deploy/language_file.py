@@ -11,7 +11,8 @@ float32.  The header may have the `vocabulary`, and its `unit`, "words" or "char
 import numpy as np
 
 from bitnet.archive import read_archive, write_archive
-from bitnet.deploy.recurrent import CELLS, FrozenLanguageModel, FrozenMatrix, FrozenRecurrent
+from bitnet.deploy.matrix import FrozenMatrix
+from bitnet.deploy.recurrent import CELLS, FrozenLanguageModel, FrozenRecurrent
 from bitnet.errors import InputError
 from bitnet.kernels import Bits
 
@@ -159,6 +160,7 @@ def _names(given, count):
 def _matrix(name, rows, shape, quantizer, scale):
     """A matrix from the bytes of its planes, once they are of this shape."""
     matrix = FrozenMatrix(Bits.from_bytes(rows, shape[1]), quantizer, scale)
-    if matrix.weight.shape != shape:  # which refuses codes that mean nothing, too
+    if matrix.shape != shape:
         raise InputError(f"{name} has bits of shape {matrix.shape}; expected {shape}")
+    matrix.weight  # noqa: B018  # laid out, which refuses codes that mean nothing
     return matrix

@@ -63,9 +63,9 @@ class RNN(_Recurrent):
         return h[1:]
 
     def backward(self, grad_y):
-        h, n_steps = self.h, len(grad_y)
+        h, n_steps, grad_y = self.h, len(grad_y), np.ascontiguousarray(grad_y)
         self.states.start(h[:n_steps])
-        grad_z, grad_h = np.empty_like(h[1:]), np.zeros_like(h[0])
+        grad_z, grad_h = np.empty_like(h[1:]), 0
         for t in reversed(range(n_steps)):
             kernels.rnn_back(h[t + 1], grad_h + grad_y[t], self.relu, grad_z[t])
             grad_h = self.back(grad_z[t], t)
@@ -89,6 +89,7 @@ class LSTM(_Recurrent):
     def backward(self, grad_y):
         h, c, n_steps = self.h, self.c, len(self.gates)
         self.states.start(h[:n_steps])
+        grad_y = np.ascontiguousarray(grad_y)
         grad_z, grad_c, grad_h = np.empty_like(self.gates), grad_y[-1].copy(), 0
         for t in reversed(range(n_steps)):
             grad_h = grad_h + grad_y[t]
@@ -109,7 +110,7 @@ class GRU(_Recurrent):
         return h[1:]
 
     def backward(self, grad_y):
-        h, n_steps = self.h, len(grad_y)
+        h, n_steps, grad_y = self.h, len(grad_y), np.ascontiguousarray(grad_y)
         self.states.start(h[:n_steps])
         grad_z, grad_p, grad_h = np.empty_like(self.gates), np.empty_like(self.gates), 0
         for t in reversed(range(n_steps)):
@@ -262,7 +263,7 @@ def _prepared(name, gates, n_states, x, weight, state_weight, bias, state, quant
               rng):  # fmt: skip
     """The product of all inputs, the state's weights, and the states, once all fit."""
     x, weight, state_weight, bias = map(as_tensor, (x, weight, state_weight, bias))
-    units = state_weight.shape[-1]
+    units = state_weight.shape[-1] if state_weight.ndim else 0
     few = isinstance(state_weight.data, Planes)
     kinds = {few, isinstance(weight.data, Planes), isinstance(x.data, (Bits, Planes))}
     if len(kinds) > 1 or few != isinstance(quantizer, Quantizer):
@@ -284,11 +285,12 @@ def _prepared(name, gates, n_states, x, weight, state_weight, bias, state, quant
     batch = x.shape[1]
     if state is None:
         state = [Tensor(np.zeros((batch, units), bias.data.dtype))] * n_states
-    state = [as_tensor(own) for own in state]
-    if [own.shape for own in state] != [(batch, units)] * n_states:
+    state = [as_tensor(own) for own in state] if isinstance(state, (tuple, list)) else []
+    packed = any(isinstance(own.data, (Bits, Planes)) for own in state)
+    if packed or [own.shape for own in state] != [(batch, units)] * n_states:
         raise InputError(
-            f"{name}: states {[own.shape for own in state]}; expected {n_states} of ({batch}, "
-            f"{units})"
+            f"{name}: states {[own.data for own in state]!r:.80}; expected a tuple of {n_states} "
+            f"of floats ({batch}, {units})"
         )
     if few:
         z = scaled_linear(x, weight, bias, gradient, rng)
