@@ -1,6 +1,5 @@
 """What is there to compute with: the library an array belongs to, threads, and what is missing."""
 
-import importlib.metadata
 import importlib.util
 import platform
 import sys
@@ -158,6 +157,8 @@ def status():
 
 def _version(name):
     """The version of an installed module, without importing it."""
+    import importlib.metadata  # takes 15 ms, and nobody else needs it
+
     distributions = importlib.metadata.packages_distributions().get(name, [name])
     try:
         return importlib.metadata.version(distributions[0])
