@@ -158,12 +158,9 @@ def arguments():
     add("--regime", choices=REGIMES, help="epochs, rates, clip and dropout of arXiv 1409.2329")
     add("--units", type=int, help="of each layer, and numbers of a word's vector (300; quick: 48)")
     add("--layers", type=int, default=1, help="how many (1)")
-    add(
-        "--dropout",
-        type=float,
-        help="probability of dropping what is not recurrent (0.3; quick: 0)",
-    )
-    add("--epochs", type=int, help="passes over the text (15; quick: 2)")
+    add("--dropout", type=float, help="probability of dropping what is not recurrent (0.2; "
+        "quick: 0)")  # fmt: skip
+    add("--epochs", type=int, help="passes over the text (5; quick: 2)")
     add("--batch", type=int, help="streams (20)")
     add("--steps", type=int, help="of backpropagation through time (35)")
     add("--lr", type=float, help="first learning rate (0.002; regimes: 1)")
@@ -180,7 +177,7 @@ def arguments():
     add("--quick", action="store_true", help="20 000 words, 2 epochs: does everything work?")
     add("--json", help="file for the figures of the closing table")
     args = parser.parse_args()
-    defaults = {"units": (300, 48), "dropout": (0.3, 0.0), "epochs": (15, 2), "batch": (20, 20),
+    defaults = {"units": (300, 48), "dropout": (0.2, 0.0), "epochs": (5, 2), "batch": (20, 20),
                 "steps": (35, 20), "lr": (2e-3, 5e-3), "clip": (5.0, 5.0),
                 "out": ("word_lstm", "word_lstm_quick")}  # fmt: skip
     regime = REGIMES[args.regime] if args.regime else None
