@@ -28,7 +28,6 @@ from bitnet.bit_optimizers import Bop, ShiftAdaMax
 from bitnet.checkpoint import load_checkpoint, save_checkpoint
 from bitnet.command import run
 from bitnet.data import Corpus, Dataset, batches, load_corpus, load_dataset, read_idx, scale_pixels
-from bitnet.deploy.file import load
 from bitnet.deploy.freeze import compare, freeze
 from bitnet.deploy.freeze_language import freeze_language_model
 from bitnet.deploy.recurrent import FrozenLanguageModel
@@ -48,6 +47,7 @@ from bitnet.language_models import language_model
 from bitnet.layers import BatchNorm, BinaryLinear, Dropout, Linear, QuantLinear
 from bitnet.module import Module, Sequential
 from bitnet.norms import ShiftBatchNorm
+from bitnet.opened import load
 from bitnet.optimizers import SGD, Adam, AdaMax, clip_gradients
 from bitnet.parameter import Parameter
 from bitnet.recurrent_layers import GRU, LSTM, RNN, detach

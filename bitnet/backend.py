@@ -1,7 +1,6 @@
 """What is there to compute with: the library an array belongs to, threads, and what is missing."""
 
 import contextlib
-import importlib.metadata
 import importlib.util
 import platform
 
@@ -339,6 +338,8 @@ def full_memory_named():
 
 def _version(name):
     """The version of an installed module, without importing it."""
+    import importlib.metadata  # takes 15 ms, and nobody else needs it
+
     distributions = importlib.metadata.packages_distributions().get(name, [name])
     try:
         return importlib.metadata.version(distributions[0])

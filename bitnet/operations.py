@@ -1,4 +1,4 @@
-"""What a frozen net does for one image: XORs of words, additions, comparisons, shifts, products.
+"""What a frozen net does for an image or a token: XORs of words, additions, shifts, products.
 
 Numbers of a few bits are sums of ±1 planes, and each plane of the activations meets each plane of
 the weights.  Where there are many the processor takes bytes or tables instead (`plane_gemm`), with
@@ -7,12 +7,15 @@ the same integers; what is counted is the planes.
 Between its layers a frozen net has neither multiplications nor floats.  At its end, batch norm
 multiplies once for each score; the scales of shift-based batch norm are powers of two, with which
 a shift multiplies (of a float: an addition to its exponent), so that nothing is left to multiply.
+In a language model the products are of bits too; gates and cells are floats.
 """
 
 import dataclasses
 
+from bitnet.deploy.recurrent import FrozenLanguageModel
 from bitnet.deploy.runtime import FrozenNet
 from bitnet.errors import InputError
+from bitnet.kernels import words_for
 from bitnet.summary import summarize
 from bitnet.table import aligned, count
 
@@ -27,11 +30,28 @@ NOTES = (
     "a power of two.  Left out: the packing of bits, pooling, addresses, and the sum of the inputs",
     "that numbers with an offset need once for all units",
 )
+OF_TOKENS = (
+    "words: XOR and popcount of 64 bits, for each plane of the inputs with each of the weights; a",
+    "unit adds the counts of its words and, for n - 2 * count, has a shift a pair of planes; its",
+    "sum is multiplied by the scales and added to the bias, or to the other product.  A tanh is 14",
+    "multiplications, a division that counts as one, and 12 additions, and a logistic function is",
+    "a tanh with two and one more; the code of a state of k bits is 2^k - 1 comparisons.",
+    "Left out: the packing of bits, the row that is read of the table, and the sum of the inputs",
+    "that numbers with an offset need once for all units",
+)
+TANH, LOGISTIC = (15, 12), (17, 13)  # multiplications and additions
+# of a unit: how many functions of each kind, then further multiplications and additions
+CELLS = {
+    "rnn-tanh": (1, 0, 0, 0),
+    "rnn-relu": (0, 0, 0, 0),
+    "lstm": (2, 3, 3, 1),  # c = f * before + i * g, h = o * tanh(c)
+    "gru": (1, 2, 2, 2),  # n = tanh(... + r * inner), h = n + u * (before - n)
+}
 
 
 @dataclasses.dataclass(frozen=True)
 class LayerOperations:
-    """The operations of a layer of a frozen net, for one image.
+    """The operations of a layer of a frozen net, for one image or token.
 
     Attributes
     ----------
@@ -72,6 +92,10 @@ class Operations:
         The net.
     rows : tuple of LayerOperations
         Its layers.
+    one : {"image", "token"}
+        What they are counted for.
+    notes : tuple of str
+        What is counted, and what is not.
 
     Examples
     --------
@@ -90,6 +114,8 @@ class Operations:
 
     name: str
     rows: tuple
+    one: str = "image"
+    notes: tuple = NOTES
 
     def total(self, kind):
         """The sum of one kind of operation."""
@@ -105,25 +131,27 @@ class Operations:
         rows = [("layer", *KINDS)]
         rows += [(row.name, *(count(getattr(row, kind)) for kind in KINDS)) for row in self.rows]
         rows.append(("total", *(count(self.total(kind)) for kind in KINDS)))
-        lines = [f"{self.name:.200}: operations for one image", *aligned(rows)]
+        lines = [f"{self.name:.200}: operations for one {self.one}", *aligned(rows)]
         if not self.total("multiplications"):
             lines.append("no multiplication is left")
-        return "\n".join([*lines, *NOTES])
+        return "\n".join([*lines, *self.notes])
 
 
 def count_operations(net):
-    """Count the operations of a frozen net for one image, layer by layer.
+    """Count the operations of a frozen net for one image or token, layer by layer.
 
     Of a layer with W words in all, in P pairs of planes (those of the activations, 8 of pixels,
     times those of the weights), for U pre-activations: W XORs and popcounts, W additions
     (`W - P U` of counts, and one a pair for `n - 2 * count`), P U shifts, and a comparison for
     each threshold of a unit, 2^k - 1 for k bits.  The last layer has two additions and a
-    multiplication or a shift for each score instead of comparisons.
+    multiplication or a shift for each score instead of comparisons.  Of a language model each
+    product has a multiplication and an addition for each pre-activation, and its cells are counted
+    beside it.
 
     Parameters
     ----------
-    net : FrozenNet
-        What `bitnet.freeze` made.
+    net : FrozenNet or FrozenLanguageModel
+        What `bitnet.freeze` or `bitnet.freeze_language_model` made.
 
     Returns
     -------
@@ -145,10 +173,12 @@ def count_operations(net):
     LayerOperations(name='1 FrozenOutput(64, 10)', words=10, additions=30, comparisons=0, \
 shifts=20, multiplications=0)
     """
+    if isinstance(net, FrozenLanguageModel):
+        return Operations(repr(net), tuple(_of_language(net)), "token", OF_TOKENS)
     if not isinstance(net, FrozenNet):
         raise InputError(
             f"count_operations: got {type(net).__name__}; expected a FrozenNet, as bitnet.freeze "
-            "makes it"
+            "makes it, or a FrozenLanguageModel"
         )
     table = summarize(net)
     return Operations(table.name, tuple(_count(row) for row in table.rows if row.precision))
@@ -160,3 +190,33 @@ def _count(row):
     additions, shifts = row.words + 2 * scores, row.planes * row.units + row.shifts
     numbers = row.words, additions, row.comparisons, shifts, row.multiplications
     return LayerOperations(row.name, *numbers)
+
+
+def _of_language(net):
+    """The operations of the products and cells of a language model, for one token."""
+    planes = len(net.embedding.weight.coefficients)  # of what the next product takes
+    for i, layer in enumerate(net.layers):
+        yield _product(f"layer {i} inputs", layer.input_weight, planes)
+        planes = len(layer.levels.coefficients)
+        yield _product(f"layer {i} states", layer.state_weight, planes)
+        yield _cell(f"layer {i} {layer.cell}", layer)
+    yield _product("scores", net.decoder, planes)
+
+
+def _product(name, matrix, planes):
+    """Of a FrozenMatrix (M, N) with a vector of so many planes."""
+    m, n = matrix.shape
+    pairs = planes * len(matrix.weight.coefficients)
+    words = m * pairs * words_for(n)
+    return LayerOperations(f"{name} {m}x{n}", words, words + m, 0, m * pairs, m)
+
+
+def _cell(name, layer):
+    """Of the functions of a layer, and of the codes of its state."""
+    tanh, logistic, *more = CELLS[layer.cell]
+    multiplications, additions = (
+        layer.units * (tanh * of_tanh + logistic * of_logistic + own)
+        for of_tanh, of_logistic, own in zip(TANH, LOGISTIC, more, strict=True)
+    )
+    comparisons = layer.units * (len(layer.levels) - 1 + (layer.cell == "rnn-relu"))
+    return LayerOperations(name, 0, additions, comparisons, 0, multiplications)

@@ -355,14 +355,14 @@ def clip_gradients(parameters, norm):
     """
     if not 0 < norm < math.inf:
         raise InputError(f"clip_gradients: norm is {norm!r}; expected a number above 0")
-    grads = [p.grad for p in parameters if p.lazy_grad is not None]
-    found = math.sqrt(sum(float(array_module(grad).vdot(grad, grad)) for grad in grads))
+    moving = [p for p in parameters if p.lazy_grad is not None]
+    found = math.sqrt(sum(float(array_module(p).vdot(p.grad, p.grad)) for p in moving))
     if not math.isfinite(found):
         raise InputError(
             "clip_gradients: the gradients hold NaN or infinity, or are too large for their type; "
             "check the data, or lower the learning rate"
         )
     if found > norm:
-        for grad in grads:
-            grad *= grad.dtype.type(norm / found)
+        for p in moving:  # assigned, too: that of a single number is none that can be changed
+            p.grad *= p.grad.dtype.type(norm / found)
     return found

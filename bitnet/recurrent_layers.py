@@ -58,7 +58,7 @@ class _Recurrent(Module):
     relu = False
 
     def __init__(self, inputs, units, rng, layers=1, dropout=0.0, weights=None, activations=None,
-                 gradient="int8", rounding="nearest"):  # fmt: skip
+                 gradient="float32", rounding="nearest"):  # fmt: skip
         name = type(self).__name__
         check_counts(name, inputs=inputs, units=units, layers=layers)
         check_generator(name, rng)
@@ -158,7 +158,8 @@ class RNN(_Recurrent):
         The same of inputs and states, given together with `weights`.  Of rectified units a number
         of bits means `dorefa_activation`, from 0 to 1.
     gradient, rounding : optional
-        As for `QuantLinear`, for layers of a few bits.
+        As for `QuantLinear`, for layers of a few bits; "float32" by default, as for
+        `language_model`.
     activation : {"tanh", "relu"}, optional
         f.
 
@@ -181,7 +182,7 @@ class RNN(_Recurrent):
     """
 
     def __init__(self, inputs, units, rng, layers=1, dropout=0.0, weights=None, activations=None,
-                 gradient="int8", rounding="nearest", activation="tanh"):  # fmt: skip
+                 gradient="float32", rounding="nearest", activation="tanh"):  # fmt: skip
         if activation not in ("tanh", "relu"):
             raise InputError(f"RNN: activation is {activation!r}; expected 'tanh' or 'relu'")
         self.activation, self.relu = activation, activation == "relu"

@@ -23,6 +23,13 @@ FIGURES = (
     "dead",
     "seconds",
     "images_per_second",
+    "valid_loss",
+    "test_loss",
+    "valid_perplexity",
+    "test_perplexity",
+    "valid_bits",
+    "test_bits",
+    "tokens_per_second",
 )
 MAX_BYTES, MAX_LINE, MAX_EPOCHS = 256 << 20, 4 << 20, 10**6
 MAX_LAYERS, MAX_BINS = 200, 1000

@@ -129,7 +129,7 @@ class ScaledLinear(Module):
     weights, activations : int or Quantizer or str
         Bits, from 1 to 8, or a quantizer or its name: p and q.
     gradient, rounding : optional
-        As for `QuantLinear`.
+        As for `QuantLinear`; "float32" by default, as for `language_model`.
 
     Attributes
     ----------
@@ -150,7 +150,7 @@ class ScaledLinear(Module):
     (35, 20, 10)
     """
 
-    def __init__(self, inputs, outputs, rng, weights, activations, gradient="int8",
+    def __init__(self, inputs, outputs, rng, weights, activations, gradient="float32",
                  rounding="nearest"):  # fmt: skip
         check_counts("ScaledLinear", inputs=inputs, outputs=outputs)
         check_generator("ScaledLinear", rng)

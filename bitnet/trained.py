@@ -13,6 +13,7 @@ from bitnet import functions
 from bitnet.archive import kind_of
 from bitnet.checkpoint import KIND, read_checkpoint
 from bitnet.deploy import file as frozen_file
+from bitnet.deploy.language_file import LANGUAGE_MODEL
 from bitnet.errors import InputError
 from bitnet.module import Module
 from bitnet.nets import net_named
@@ -21,6 +22,8 @@ from bitnet.settings import as_before, check_settings, inputs_of, model_of
 from bitnet.train import scores
 
 __all__ = ["Teacher", "Trained", "load_trained", "open_net", "raw_scores"]
+
+OF_TEXTS = "the file holds a language model; expected a net of images"
 
 
 def with_channels(images):
@@ -144,6 +147,8 @@ def read_trained(path):
     """The Trained of a file, and its Checkpoint."""
     file = read_checkpoint(path)
     settings = file.settings.get("experiment")
+    if "language" in file.settings:
+        raise InputError(f"{path}: {OF_TEXTS}")
     if not isinstance(settings, dict):
         raise InputError(f"{path}: a checkpoint of another program than `bitnet train`")
     settings = as_before(settings)
@@ -196,7 +201,10 @@ def open_net(path):
     ...     print(str(error).partition(": ")[2])
     not a file of bitnet, or its end is cut off; expected a net
     """
-    return load_trained(path) if kind_of(path) == KIND else frozen_file.load(path)
+    kind = kind_of(path)
+    if kind == LANGUAGE_MODEL:
+        raise InputError(f"{path}: {OF_TEXTS}")
+    return load_trained(path) if kind == KIND else frozen_file.load(path)
 
 
 def raw_scores(net, images):

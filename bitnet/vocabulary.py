@@ -191,10 +191,11 @@ class Vocabulary:
             If a number is out of range.
         """
         ids = np.asarray(ids).reshape(-1)
-        if ids.size and (ids.dtype.kind not in "iu" or ids.min() < 0 or ids.max() >= len(self)):
+        whole = ids.dtype.kind in "iu"
+        if ids.size and (not whole or ids.min() < 0 or ids.max() >= len(self)):
+            span = f"run from {ids.min()} to {ids.max()}" if whole else f"are {ids.dtype}"
             raise InputError(
-                f"Vocabulary: the numbers run from {ids.min()} to {ids.max()} ({ids.dtype}); "
-                f"expected whole numbers from 0 to {len(self) - 1}"
+                f"Vocabulary: the numbers {span}; expected whole numbers from 0 to {len(self) - 1}"
             )
         return [self.words[i] for i in ids.tolist()]
 

@@ -59,16 +59,24 @@ def train(model, rng, corpus, args, path):
     print(ROW.format("epoch", "loss", "valid.", "test", "rate", "flips", "seconds"))
     numbers = args.epochs, args.batch, args.steps, rng, args.clip, done
     bar = partial(tqdm, leave=False, disable=None)
-    for epoch in fit_language(model, corpus, adam, schedule, *numbers, bar):
-        valid, test = map(bits_per_character, (epoch.valid_loss, epoch.test_loss))
-        print(ROW.format(epoch.epoch, f"{epoch.loss:.4f}", f"{valid:.4f}", f"{test:.4f}",
-                         f"{epoch.learning_rate:.2e}", f"{epoch.flip_ratio:.2%}",
-                         f"{epoch.seconds:.1f}"), flush=True)  # fmt: skip
-        better = best is None or valid < best["valid"]
-        best = {"epoch": epoch.epoch, "valid": valid, "test": test} if better else best
-        notes = {"vocabulary": corpus.vocabulary.header(), "best": best}
-        for file in [path] + [best_of(path)] * better:
-            bitnet.save_checkpoint(file, epoch.epoch, *training, settings, notes)
+    try:
+        for epoch in fit_language(model, corpus, adam, schedule, *numbers, bar):
+            valid, test = map(bits_per_character, (epoch.valid_loss, epoch.test_loss))
+            print(ROW.format(epoch.epoch, f"{epoch.loss:.4f}", f"{valid:.4f}", f"{test:.4f}",
+                             f"{epoch.learning_rate:.2e}", f"{epoch.flip_ratio:.2%}",
+                             f"{epoch.seconds:.1f}"), flush=True)  # fmt: skip
+            better = best is None or valid < best["valid"]
+            best = {"epoch": epoch.epoch, "valid": valid, "test": test} if better else best
+            notes = {"vocabulary": corpus.vocabulary.header(), "best": best}
+            # the best one first: were the process killed between them, the epoch would come again
+            for file in [best_of(path)] * better + [path]:
+                if done == 0 and file.exists():  # of another training: it is not lost
+                    file.replace(f"{file}.old")
+                bitnet.save_checkpoint(file, epoch.epoch, *training, settings, notes)
+            done = epoch.epoch
+    except KeyboardInterrupt:
+        kept = f"{done} epochs are in {path}" if done else f"no epoch is done for {path}"
+        raise KeyboardInterrupt(f"{kept}; add --resume to go on") from None
     return best
 
 
@@ -105,7 +113,7 @@ def main():
         scores, file = model, best_of(path)
         if bits != "float":
             file = path.with_suffix(".frozen.npz")
-            freeze_language_model(model, vocabulary.words).save(file)
+            freeze_language_model(model, vocabulary).save(file)
             scores = load_language_model(file).scores  # needs no trainer
         loss = evaluate_language(scores, corpus.test, args.batch, args.steps)
         if bits_per_character(loss) != best["test"]:

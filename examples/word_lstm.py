@@ -62,16 +62,24 @@ def train(model, rng, corpus, args, path):
     print(ROW.format("epoch", "loss", "valid.", "test", "rate", "flips", "seconds"))
     numbers = args.epochs, args.batch, args.steps, rng, args.clip, done
     bar = partial(tqdm, leave=False, disable=None)
-    for epoch in fit_language(model, corpus, optimizer, schedule, *numbers, bar):
-        valid, test = map(perplexity, (epoch.valid_loss, epoch.test_loss))
-        print(ROW.format(epoch.epoch, f"{epoch.loss:.4f}", f"{valid:.2f}", f"{test:.2f}",
-                         f"{epoch.learning_rate:.2e}", f"{epoch.flip_ratio:.2%}",
-                         f"{epoch.seconds:.1f}"), flush=True)  # fmt: skip
-        better = best is None or valid < best["valid"]
-        best = {"epoch": epoch.epoch, "valid": valid, "test": test} if better else best
-        notes = {"vocabulary": corpus.vocabulary.header(), "best": best}
-        for file in [path] + [best_of(path)] * better:
-            bitnet.save_checkpoint(file, epoch.epoch, *training, settings, notes)
+    try:
+        for epoch in fit_language(model, corpus, optimizer, schedule, *numbers, bar):
+            valid, test = map(perplexity, (epoch.valid_loss, epoch.test_loss))
+            print(ROW.format(epoch.epoch, f"{epoch.loss:.4f}", f"{valid:.2f}", f"{test:.2f}",
+                             f"{epoch.learning_rate:.2e}", f"{epoch.flip_ratio:.2%}",
+                             f"{epoch.seconds:.1f}"), flush=True)  # fmt: skip
+            better = best is None or valid < best["valid"]
+            best = {"epoch": epoch.epoch, "valid": valid, "test": test} if better else best
+            notes = {"vocabulary": corpus.vocabulary.header(), "best": best}
+            # the best one first: were the process killed between them, the epoch would come again
+            for file in [best_of(path)] * better + [path]:
+                if done == 0 and file.exists():  # of another training: it is not lost
+                    file.replace(f"{file}.old")
+                bitnet.save_checkpoint(file, epoch.epoch, *training, settings, notes)
+            done = epoch.epoch
+    except KeyboardInterrupt:
+        kept = f"{done} epochs are in {path}" if done else f"no epoch is done for {path}"
+        raise KeyboardInterrupt(f"{kept}; add --resume to go on") from None
     return best
 
 
@@ -108,7 +116,7 @@ def main():
         scores, file = model, best_of(path)
         if bits != "float":
             file = path.with_suffix(".frozen.npz")
-            freeze_language_model(model, vocabulary.words).save(file)
+            freeze_language_model(model, vocabulary).save(file)
             scores = load_language_model(file).scores  # needs no trainer
         loss = evaluate_language(scores, corpus.test, args.batch, args.steps)
         if perplexity(loss) != best["test"]:
@@ -150,12 +158,9 @@ def arguments():
     add("--regime", choices=REGIMES, help="epochs, rates, clip and dropout of arXiv 1409.2329")
     add("--units", type=int, help="of each layer, and numbers of a word's vector (300; quick: 48)")
     add("--layers", type=int, default=1, help="how many (1)")
-    add(
-        "--dropout",
-        type=float,
-        help="probability of dropping what is not recurrent (0.3; quick: 0)",
-    )
-    add("--epochs", type=int, help="passes over the text (15; quick: 2)")
+    add("--dropout", type=float, help="probability of dropping what is not recurrent (0.2; "
+        "quick: 0)")  # fmt: skip
+    add("--epochs", type=int, help="passes over the text (5; quick: 2)")
     add("--batch", type=int, help="streams (20)")
     add("--steps", type=int, help="of backpropagation through time (35)")
     add("--lr", type=float, help="first learning rate (0.002; regimes: 1)")
@@ -172,7 +177,7 @@ def arguments():
     add("--quick", action="store_true", help="20 000 words, 2 epochs: does everything work?")
     add("--json", help="file for the figures of the closing table")
     args = parser.parse_args()
-    defaults = {"units": (300, 48), "dropout": (0.3, 0.0), "epochs": (15, 2), "batch": (20, 20),
+    defaults = {"units": (300, 48), "dropout": (0.2, 0.0), "epochs": (5, 2), "batch": (20, 20),
                 "steps": (35, 20), "lr": (2e-3, 5e-3), "clip": (5.0, 5.0),
                 "out": ("word_lstm", "word_lstm_quick")}  # fmt: skip
     regime = REGIMES[args.regime] if args.regime else None

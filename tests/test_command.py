@@ -43,7 +43,16 @@ def test_a_defect_keeps_its_traceback():
 def test_status_names_what_is_there_and_what_is_not(capsys):
     main(["status"])
     out = capsys.readouterr().out
-    for name in ("bitnet", "python", "numpy", "numba", "cupy", "kernels", "data embedded"):
+    for name in (
+        "bitnet",
+        "python",
+        "numpy",
+        "numba",
+        "cupy",
+        "kernels",
+        "data embedded",
+        "data ptb",
+    ):
         assert f"\n{name} " in f"\n{out}"
 
 

@@ -71,3 +71,32 @@ def test_zeros_and_negative_powers_are_no_multiplication():
 def test_only_frozen_nets_are_counted():
     with pytest.raises(InputError, match="expected a FrozenNet"):
         count_operations(binary_mlp([4, 3], RNG))
+
+
+def test_language_models_by_hand():
+    """Three planes of states meet two of weights; the table's rows have three planes."""
+    kinds = {"width": 70, "units": 65, "weights": 2, "activations": 3}
+    counts = {}
+    for kind in ("lstm", "gru", "rnn"):
+        model = bitnet.language_model(9, RNG, kind, **kinds, layers=2)
+        rows = count_operations(bitnet.freeze_language_model(model)).rows
+        assert len(rows) == 7
+        gates = {"lstm": 4, "gru": 3, "rnn": 1}[kind] * 65
+        for row in (rows[0], rows[1], rows[3], rows[4]):
+            words = gates * 6 * 2
+            assert [getattr(row, k) for k in KINDS] == [words, words + gates, 0, gates * 6, gates]
+        assert [getattr(rows[6], k) for k in KINDS] == [108, 117, 0, 54, 9]
+        assert rows[2].comparisons == rows[5].comparisons == 65 * 7
+        counts[kind] = rows[2].multiplications / 65, rows[2].additions / 65
+    logistic, tanh = (17, 13), (15, 12)
+    assert counts["rnn"] == tanh
+    assert counts["lstm"] == (3 * logistic[0] + 2 * tanh[0] + 3, 3 * logistic[1] + 2 * tanh[1] + 1)
+    assert counts["gru"] == (2 * logistic[0] + tanh[0] + 2, 2 * logistic[1] + tanh[1] + 2)
+
+
+def test_a_tanh_has_as_many_products_as_its_definition():
+    from bitnet.kernels import reference_cells
+    from bitnet.operations import TANH
+
+    terms = len(reference_cells.TOP) - 1 + len(reference_cells.BOTTOM) - 1
+    assert (terms + 3, terms) == TANH  # and x * x, x * top, and the division

@@ -144,6 +144,13 @@ def test_gradients_are_clipped_together():
     assert clip_gradients([none], 1.0) == 0.0
 
 
+def test_the_gradient_of_a_single_number_is_clipped_too():
+    alone = Parameter(3.0)
+    (alone * 2.0).backward()
+    assert clip_gradients([alone], 1.0) == 2.0
+    assert alone.grad == 1.0
+
+
 def test_a_lazy_gradient_is_clipped_too():
     layer = ScaledLinear(8, 4, rng(), 2, 3)
     layer(X).sum().backward()

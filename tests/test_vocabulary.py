@@ -107,6 +107,6 @@ def test_sizes_and_numbers_out_of_range_are_refused():
         Vocabulary.of(["a", "b"], size=2)
     vocabulary = Vocabulary.of(["a", "b"])
     assert vocabulary.decode([]) == []
-    for ids in ([4], [-1], [0.5]):
+    for ids in ([4], [-1], [0.5], ["a"], [None], [10**20]):
         with pytest.raises(InputError, match="0 to 3"):
             vocabulary.decode(ids)

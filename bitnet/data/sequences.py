@@ -9,6 +9,8 @@ from bitnet.errors import InputError
 
 __all__ = ["Piece", "sequences"]
 
+LARGEST = np.iinfo(np.int32).max
+
 
 class Piece(typing.NamedTuple):
     """Some steps of some streams.
@@ -44,7 +46,7 @@ def sequences(ids, batch, steps, rng=None):
     Parameters
     ----------
     ids : numpy.ndarray
-        Integers of shape (count,), more than `batch`.
+        Integers of shape (count,) from 0 on, that int32 holds, more of them than `batch`.
     batch : int
         Streams, 1 or more.
     steps : int
@@ -77,6 +79,10 @@ def sequences(ids, batch, steps, rng=None):
     if ids.ndim != 1 or ids.dtype.kind not in "iu":
         raise InputError(
             f"sequences: ids are {ids.dtype} of shape {ids.shape}; expected integers of (count,)"
+        )
+    if len(ids) and not 0 <= ids.min() <= ids.max() <= LARGEST:
+        raise InputError(
+            f"sequences: ids run from {ids.min()} to {ids.max()}; expected 0 to {LARGEST}"
         )
     for name, value in {"batch": batch, "steps": steps}.items():
         whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)

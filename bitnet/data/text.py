@@ -191,20 +191,21 @@ def read_text(path):
         if (n_bytes := os.fstat(file.fileno()).st_size) > MAX_BYTES:
             raise InputError(f"{path}: {n_bytes} bytes; expected a text of at most {MAX_BYTES}")
         content = file.read(MAX_BYTES)
-    if not content.strip():
-        raise InputError(f"{path}: the file is empty; expected a text")
     if content[:2] in MARKS:
         raise InputError(f"{path}: the text is in {MARKS[content[:2]]}; save it as UTF-8")
     if (zero := content.find(b"\0")) >= 0:
         raise InputError(f"{path}: byte {zero} is 0, as in a binary file; expected a text in UTF-8")
     try:
-        return content.decode("utf-8-sig")
+        text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         byte, line = content[error.start], content.count(b"\n", 0, error.start) + 1
         raise InputError(
             f"{path}, line {line}: byte {error.start} is 0x{byte:02x}, which is no UTF-8; save the "
             "text as UTF-8 (it may be in Latin-1 or Windows-1252)"
         ) from None
+    if not text.strip():  # of other blanks, or behind the mark of UTF-8
+        raise InputError(f"{path}: the file is empty; expected a text")
+    return text
 
 
 def _tokens(text, unit, words):

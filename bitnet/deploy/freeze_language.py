@@ -3,12 +3,14 @@
 import numpy as np
 
 from bitnet.arrays import to_cpu
-from bitnet.deploy.recurrent import FrozenLanguageModel, FrozenMatrix, FrozenRecurrent
+from bitnet.deploy.matrix import FrozenMatrix
+from bitnet.deploy.recurrent import FrozenLanguageModel, FrozenRecurrent
 from bitnet.errors import InputError
 from bitnet.language_models import LanguageModel
 from bitnet.quantizers.scales import scale_of
 from bitnet.recurrent_layers import GRU, LSTM, RNN
 from bitnet.scaled_layers import ScaledLinear
+from bitnet.vocabulary import Vocabulary
 
 __all__ = ["freeze_language_model"]
 
@@ -26,8 +28,9 @@ def freeze_language_model(model, vocabulary=None):
     model : LanguageModel
         With weights and activations of a few bits, and one quantizer for the activations of all
         layers and of the decoder.  It is left as it is.
-    vocabulary : sequence of str, optional
-        The words or characters, for the file.
+    vocabulary : Vocabulary or sequence of str, optional
+        The words or characters, for the file; a Vocabulary also says which of the two they are, so
+        that `bitnet predict` and `bitnet evaluate` can use the file.
 
     Returns
     -------
@@ -67,9 +70,12 @@ def freeze_language_model(model, vocabulary=None):
                         np.array(to_cpu(bias.data)), activations)
         for of_input, of_state, bias in parts
     ]  # fmt: skip
+    unit = None
+    if isinstance(vocabulary, Vocabulary):
+        vocabulary, unit = vocabulary.words, vocabulary.unit
     table = _frozen(model.embedding.weight, model.embedding.activations)
     last = _frozen(decoder.weight, decoder.weights), np.array(to_cpu(decoder.bias.data))
-    return FrozenLanguageModel(table, layers, *last, vocabulary)
+    return FrozenLanguageModel(table, layers, *last, vocabulary, unit)
 
 
 def _frozen(weight, quantizer):

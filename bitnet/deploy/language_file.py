@@ -5,14 +5,15 @@ of rows of bytes, (k, M, ceil(N / 8)): bit j of the code of each weight in plane
 a row in bit `i % 8` of byte `i // 8`, padding 0.  The names are `embedding`, `I.input` and
 `I.state` of layer I, and `decoder`; `scales` (float64) has one number for each in this order.
 What codes mean, the header says by the names of their quantizers; `I.bias` and `decoder.bias` are
-float32.
+float32.  The header may have the `vocabulary`, and its `unit`, "words" or "characters".
 """
 
 import numpy as np
 
 from bitnet.archive import read_archive, write_archive
 from bitnet.arrays import to_cpu
-from bitnet.deploy.recurrent import CELLS, FrozenLanguageModel, FrozenMatrix, FrozenRecurrent
+from bitnet.deploy.matrix import FrozenMatrix
+from bitnet.deploy.recurrent import CELLS, FrozenLanguageModel, FrozenRecurrent
 from bitnet.errors import InputError
 from bitnet.kernels import Bits
 
@@ -57,6 +58,7 @@ def save_language_model(model, path):
         "quantizers": [matrix.quantizer for matrix in matrices.values()],
         "activations": model.layers[0].quantizer,
         "vocabulary": model.vocabulary,
+        "unit": model.unit,
     }
     write_archive(path, LANGUAGE_MODEL, VERSION, header, arrays)
 
@@ -147,7 +149,7 @@ def _model(header, arrays):
     if vocabulary is not None and not _names(vocabulary, count):
         raise InputError(f"the header has a vocabulary {vocabulary!r:.60}; expected {count} words")
     last = matrices["decoder"], arrays["decoder.bias"]
-    return FrozenLanguageModel(matrices["embedding"], layers, *last, vocabulary)
+    return FrozenLanguageModel(matrices["embedding"], layers, *last, vocabulary, header.get("unit"))
 
 
 def _names(given, count):
@@ -159,6 +161,7 @@ def _names(given, count):
 def _matrix(name, rows, shape, quantizer, scale):
     """A matrix from the bytes of its planes, once they are of this shape."""
     matrix = FrozenMatrix(Bits.from_bytes(rows, shape[1]), quantizer, scale)
-    if matrix.weight.shape != shape:  # which refuses codes that mean nothing, too
+    if matrix.shape != shape:
         raise InputError(f"{name} has bits of shape {matrix.shape}; expected {shape}")
+    matrix.weight  # noqa: B018  # laid out, which refuses codes that mean nothing
     return matrix

@@ -14,69 +14,17 @@ import numpy as np
 from bitnet import kernels
 from bitnet.arrays import array_module, is_array, like, moved, to_cpu
 from bitnet.backend import mover
+from bitnet.deploy.matrix import FrozenMatrix
 from bitnet.errors import InputError
-from bitnet.kernels import Bits, Levels, Planes
+from bitnet.kernels import Bits, Planes
 from bitnet.quantizers import quantizer_named
+from bitnet.vocabulary import UNITS
 
-__all__ = ["CELLS", "FrozenLanguageModel", "FrozenMatrix", "FrozenRecurrent"]
+__all__ = ["CELLS", "FrozenLanguageModel", "FrozenRecurrent"]
 
 CELLS = {"rnn-tanh": 1, "rnn-relu": 1, "lstm": 4, "gru": 3}  # gates
-LEAST, MOST = 1e-18, 1e18  # of a scale
-
-
-@dataclasses.dataclass(frozen=True)
-class FrozenMatrix:
-    """Weights of a few bits with a scale: `scale * levels[codes]`.
-
-    Attributes
-    ----------
-    bits : Bits
-        The codes, bit j of each in plane j: shape (k, M, N).
-    quantizer : str
-        The name of the quantizer whose levels the codes mean.
-    scale : float
-        Above 0.
-
-    Examples
-    --------
-    >>> codes = np.array([[0, 3, 2]], np.uint8)
-    >>> matrix = FrozenMatrix.of_codes(codes, "uniform:2", 0.5)
-    >>> matrix.weight.values()
-    array([[-0.5       ,  0.5       ,  0.16666667]], dtype=float32)
-    """
-
-    bits: Bits
-    quantizer: str
-    scale: float
-
-    def __post_init__(self):
-        number = isinstance(self.scale, float) and LEAST <= self.scale <= MOST
-        levels = quantizer_named(self.quantizer).levels
-        if not number or self.bits.ndim != 3 or self.bits.shape[0] != levels.bits:
-            raise InputError(
-                f"weights of {self.quantizer} in planes of shape {self.bits.shape} with the scale "
-                f"{self.scale!r}; expected ({levels.bits}, M, N) and a number above 0"
-            )
-
-    @classmethod
-    def of_codes(cls, codes, quantizer, scale):
-        """From codes, uint8 of shape (M, N)."""
-        levels = quantizer_named(quantizer).levels
-        return cls(Levels.uniform(levels.bits).planes(codes).bits, quantizer, float(scale))
-
-    @functools.cached_property
-    def weight(self):
-        """The Planes that products take, with the scale in their unit, laid out."""
-        levels, uniform = quantizer_named(self.quantizer).levels, Levels.uniform(len(self.bits))
-        codes = uniform.codes(Planes(self.bits, uniform.coefficients))
-        planes = levels.planes(like(codes, self.bits))
-        planes.unit *= self.scale
-        return kernels.prepare(planes)
-
-    @property
-    def shape(self):
-        """(M, N)."""
-        return self.bits.shape[1:]
+STEPS = 100  # of a text that are read at once before others are drawn
+LARGEST_NUMBER = 1e38  # that float32 holds, about
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,6 +83,16 @@ class FrozenRecurrent:
         zeros = array_module(self.bias).zeros((batch, self.units), np.float32)
         kept = () if self.cell.startswith("rnn") else (zeros,)
         return self.quantized(zeros), *kept
+
+    def takes(self, state, batch):
+        """Whether a state is one of this layer, for so many texts."""
+        packed, *kept = state if isinstance(state, tuple) and state else (None,)
+        held = [own for own in (packed, *kept) if isinstance(own, Planes) or is_array(own)]
+        shapes = [own.shape for own in held]
+        if shapes != [(batch, self.units)] * (1 if self.cell.startswith("rnn") else 2):
+            return False
+        numbers = [(own.coefficients, own.offset, own.unit) for own in (packed, self.levels)]
+        return numbers[0] == numbers[1]
 
     def run(self, x, batch, state):
         """All steps of a sequence.
@@ -195,6 +153,8 @@ class FrozenLanguageModel:
         float32 of shape (V,).
     vocabulary : sequence of str, optional
         The V words or characters.
+    unit : {"words", "characters"}, optional
+        What these are, if it is known.
 
     Raises
     ------
@@ -215,10 +175,11 @@ class FrozenLanguageModel:
     (1, 3)
     """
 
-    def __init__(self, embedding, layers, decoder, bias, vocabulary=None):
+    def __init__(self, embedding, layers, decoder, bias, vocabulary=None, unit=None):
         self.embedding, self.layers = embedding, tuple(layers)
         self.decoder, self.bias = decoder, bias
         self.vocabulary = None if vocabulary is None else tuple(vocabulary)
+        self.unit = unit
         self._check()
 
     def _check(self):
@@ -248,10 +209,30 @@ class FrozenLanguageModel:
         biases = [self.bias, *(layer.bias for layer in self.layers)]
         if any(b.dtype != np.float32 or not np.isfinite(b).all() for b in biases):
             raise InputError("a bias is not float32, or holds NaN or infinity")
+        self._check_reach()
         words = self.vocabulary
         named = words is None or all(isinstance(word, str) for word in words)
         if not named or (words is not None and (len(words), len(set(words))) != (count, count)):
             raise InputError(f"a vocabulary that is not of {count} different words")
+        if self.unit is not None and (words is None or self.unit not in UNITS):
+            raise InputError(f"the unit is {self.unit!r:.40}; expected that of a vocabulary, "
+                             f"{' or '.join(UNITS)}")  # fmt: skip
+
+    def _check_reach(self):
+        """Refuse products whose integers could pass int32, or whose numbers float32."""
+        levels, scale = quantizer_named(self.embedding.quantizer).levels, self.embedding.scale
+        reaches = []
+        for layer in self.layers:
+            products = layer.input_weight.reach(levels, scale)
+            products += layer.state_weight.reach(layer.levels)
+            reaches.append(products + float(abs(layer.bias).max()))
+            levels, scale = layer.levels, 1.0
+        reaches.append(self.decoder.reach(levels) + float(abs(self.bias).max()))
+        if max(reaches) > LARGEST_NUMBER:
+            raise InputError(
+                f"scales and units that make numbers of up to {max(reaches):.3g} in a layer; "
+                f"expected at most {LARGEST_NUMBER:g}, which float32 holds"
+            )
 
     def to(self, device):
         """Move the model, as `FrozenNet.to`; returns it."""
@@ -299,7 +280,7 @@ class FrozenLanguageModel:
                 f"{self}: ids run from {ids.min()} to {ids.max()}; expected 0 to "
                 f"{len(self.bias) - 1}"
             )
-        batch, state = ids.shape[1], self._state(state, ids.shape[1])
+        batch, state = ids.shape[1], like(self._state(state, ids.shape[1]), self.bias)
         table = self.embedding.weight
         rows = like(ids.ravel().astype(np.int64), table)
         x, after = table.with_bits(table.bits[:, rows]), []
@@ -316,9 +297,10 @@ class FrozenLanguageModel:
         if len(state) != len(self.layers):
             raise InputError(f"{self}: {len(state)} states; expected {len(self.layers)}")
         for layer, own in zip(self.layers, state, strict=True):
-            if own is not None and own[0].shape != (batch, layer.units):
+            if own is not None and not layer.takes(own, batch):
                 raise InputError(
-                    f"{self}: a state of shape {own[0].shape}; expected ({batch}, {layer.units})"
+                    f"{self}: a state is {own!r:.80}; expected what an earlier call of this model "
+                    f"gave, of shape ({batch}, {layer.units})"
                 )
         return state
 
@@ -371,17 +353,19 @@ class FrozenLanguageModel:
             If a setting is out of its range.
         """
         ids = np.asarray(ids)
-        if ids.ndim != 1 or not len(ids) or not 0 < temperature < np.inf or count < 0:
+        whole = isinstance(count, (int, np.integer)) and count >= 0
+        if ids.ndim != 1 or not len(ids) or not 0 < temperature < np.inf or not whole:
             raise InputError(
                 f"generate: ids of shape {ids.shape}, temperature {temperature!r} and count "
                 f"{count!r}; expected one id or more, a number above 0, and 0 or more"
             )
-        scores, state = self.scores(ids[:, None])
-        drawn = []
+        drawn, state = [], None
+        for start in range(0, len(ids), STEPS):
+            scores, state = self.scores(ids[start : start + STEPS, None], state)
         for _ in range(count):
-            scores = to_cpu(scores[-1])
-            scores = (scores - scores.max()) / np.float32(temperature)
-            chances = np.exp(scores).cumsum(dtype=np.float64)
+            scores = to_cpu(scores[-1]).astype(np.float64)
+            with np.errstate(over="ignore"):  # of a temperature near 0
+                chances = np.exp((scores - scores.max()) / temperature).cumsum()
             found = np.searchsorted(chances, rng.random() * chances[-1], side="right")
             drawn.append(min(int(found), len(chances) - 1))
             if len(drawn) < count:

@@ -62,10 +62,10 @@ class RNN(_Recurrent):
         return h[1:]
 
     def backward(self, grad_y):
-        h, n_steps = self.h, len(grad_y)
+        h, n_steps, xp = self.h, len(grad_y), array_module(grad_y)
+        grad_y = xp.ascontiguousarray(grad_y)
         self.states.start(h[:n_steps])
-        xp = array_module(h)
-        grad_z, grad_h = xp.empty_like(h[1:]), xp.zeros_like(h[0])
+        grad_z, grad_h = xp.empty_like(h[1:]), 0
         for t in reversed(range(n_steps)):
             kernels.rnn_back(h[t + 1], grad_h + grad_y[t], self.relu, grad_z[t])
             grad_h = self.back(grad_z[t], t)
@@ -90,6 +90,7 @@ class LSTM(_Recurrent):
         h, c, n_steps = self.h, self.c, len(self.gates)
         self.states.start(h[:n_steps])
         xp = array_module(h)
+        grad_y = xp.ascontiguousarray(grad_y)
         grad_z, grad_c, grad_h = xp.empty_like(self.gates), grad_y[-1].copy(), 0
         for t in reversed(range(n_steps)):
             grad_h = grad_h + grad_y[t]
@@ -110,10 +111,10 @@ class GRU(_Recurrent):
         return h[1:]
 
     def backward(self, grad_y):
-        h, n_steps = self.h, len(grad_y)
+        h, n_steps, xp = self.h, len(grad_y), array_module(grad_y)
+        grad_y = xp.ascontiguousarray(grad_y)
         self.states.start(h[:n_steps])
-        empty_like = array_module(h).empty_like
-        grad_z, grad_p, grad_h = empty_like(self.gates), empty_like(self.gates), 0
+        grad_z, grad_p, grad_h = xp.empty_like(self.gates), xp.empty_like(self.gates), 0
         for t in reversed(range(n_steps)):
             grad_h = grad_h + grad_y[t]
             own = self.gates[t], self.inner[t], h[t], grad_h
@@ -267,7 +268,7 @@ def _prepared(name, gates, n_states, x, weight, state_weight, bias, state, quant
               rng):  # fmt: skip
     """The product of all inputs, the state's weights, and the states, once all fit."""
     x, weight, state_weight, bias = map(as_tensor, (x, weight, state_weight, bias))
-    units = state_weight.shape[-1]
+    units = state_weight.shape[-1] if state_weight.ndim else 0
     few = isinstance(state_weight.data, Planes)
     kinds = {few, isinstance(weight.data, Planes), isinstance(x.data, (Bits, Planes))}
     if len(kinds) > 1 or few != isinstance(quantizer, Quantizer):
@@ -290,11 +291,12 @@ def _prepared(name, gates, n_states, x, weight, state_weight, bias, state, quant
     if state is None:
         zeros = array_module(bias).zeros((batch, units), bias.data.dtype)
         state = [Tensor(zeros)] * n_states
-    state = [as_tensor(own) for own in state]
-    if [own.shape for own in state] != [(batch, units)] * n_states:
+    state = [as_tensor(own) for own in state] if isinstance(state, (tuple, list)) else []
+    packed = any(isinstance(own.data, (Bits, Planes)) for own in state)
+    if packed or [own.shape for own in state] != [(batch, units)] * n_states:
         raise InputError(
-            f"{name}: states {[own.shape for own in state]}; expected {n_states} of ({batch}, "
-            f"{units})"
+            f"{name}: states {[own.data for own in state]!r:.80}; expected a tuple of {n_states} "
+            f"of floats ({batch}, {units})"
         )
     if few:
         z = scaled_linear(x, weight, bias, gradient, rng)

@@ -3,6 +3,8 @@
 import itertools
 import math
 
+import numpy as np
+
 from bitnet import kernels
 from bitnet.arrays import array_module
 from bitnet.errors import InputError
@@ -291,8 +293,13 @@ def rows(x, index):
     >>> rows(Tensor([1.0, 2.0, 3.0]), slice(1, 3)).data
     array([2., 3.], dtype=float32)
     """
-    if x.ndim == 0 or (isinstance(index, int) and not -len(x) <= index < len(x)):
-        raise InputError(f"rows: index {index} for an array of shape {x.shape}")
+    whole = isinstance(index, (int, np.integer)) and not isinstance(index, bool)
+    there = isinstance(index, slice) or (whole and x.ndim and -len(x) <= index < len(x))
+    if x.ndim == 0 or not there:
+        raise InputError(
+            f"rows: index {index!r:.40} for an array of shape {x.shape}; expected a whole number "
+            "of a row that is there, or a slice"
+        )
     return Rows(index)(x)
 
 

@@ -8,7 +8,7 @@ import math
 
 from bitnet import kernels
 from bitnet.arrays import array_module
-from bitnet.functions.scaled import merged, product, rounded
+from bitnet.functions.scaled import merged, product, rounded, unit_of
 from bitnet.kernels import Bits, Planes
 
 __all__ = ["FewBitStates", "FloatStates"]
@@ -96,7 +96,7 @@ class FewBitStates:
         self.weight = weight if weight.layouts else kernels.prepare(weight)
         self.quantizer = quantizer
         self.rule, self.rng = rule, rng
-        self.unit = quantizer.levels.unit * weight.unit
+        self.unit = quantizer.levels.unit * unit_of(weight)
         self.codes = []
 
     def product(self, h):

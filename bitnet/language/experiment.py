@@ -7,7 +7,7 @@ import numpy as np
 
 from bitnet.archive import header_of
 from bitnet.checkpoint import KIND, load_checkpoint, read_checkpoint, save_checkpoint
-from bitnet.data import load_corpus
+from bitnet.data import load_corpus, sequences
 from bitnet.errors import InputError
 from bitnet.language.nets import language_net_named
 from bitnet.language.settings import (
@@ -90,7 +90,8 @@ class LanguageExperiment:
     Raises
     ------
     InputError
-        If the settings are none, the text is not there, or it is another than before.
+        If the settings are none, the text is not there, too short for the streams, or another
+        than before.
 
     Examples
     --------
@@ -111,6 +112,7 @@ class LanguageExperiment:
                 f"the training text of {settings['data']} is another than that which the training "
                 "began with; give the folder of the same files"
             )
+        sequences(self.corpus.train, settings["batch"], settings["steps"])  # refuses too short ones
         self.rng = np.random.default_rng(settings["seed"])
         self.model = language_model_of(self.settings, len(self.corpus.vocabulary), self.rng)
         self.optimizer = optimizer_of(self.settings, self.model)

@@ -27,6 +27,7 @@ __all__ = [
     "perplexity",
 ]
 
+STEPS = 100  # of a prompt that are read at once: each has the scores of all tokens
 LARGEST_LOSS = 700.0  # nats a token, of which exp is still a float
 
 
@@ -162,8 +163,9 @@ def generate(model, vocabulary, prompt, count, rng, temperature=1.0):
     ids = vocabulary.encode(vocabulary.split(prompt) or [vocabulary.end])
     state = None
     for _ in range(count):
-        with _evaluating(model):
-            scores, state = model(ids[:, None], state)
+        for start in range(0, len(ids), STEPS):
+            with _evaluating(model):
+                scores, state = model(ids[start : start + STEPS, None], state)
         last = np.array(to_cpu(scores.data if isinstance(scores, Tensor) else scores))[-1]
         if len(last) != len(vocabulary) or not np.isfinite(last).all():
             raise InputError(

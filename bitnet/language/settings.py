@@ -72,6 +72,7 @@ OF_UNIT = {
     "words": {"batch": 20, "steps": 35, "lr": 2e-3},
     "characters": {"batch": 32, "steps": 25, "lr": 1e-3},  # rectified units grow over more steps
 }
+LR_OF_SGD = 1.0  # as in the regimes
 DEFAULT = {"optimizer": "adam", "schedule": "plateau", "epochs": 20, "clip": 5.0, "dropout": 0.0}
 
 
@@ -115,6 +116,7 @@ def language_defaults(given):
     few = {"gradient": "float32", "rounding": "nearest"}  # see the module's first lines
     start |= dict.fromkeys(few) if given.get("float") else few
     start |= DEFAULT | OF_UNIT[unit]
+    start |= {"lr": LR_OF_SGD} if given.get("optimizer") == "sgd" else {}
     if regime:
         names = "epochs", "batch", "steps", "lr", "clip", "dropout"
         start |= {name: getattr(regime, name) for name in names}

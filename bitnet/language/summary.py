@@ -7,7 +7,7 @@ from bitnet.language_models import LanguageModel
 from bitnet.scaled_layers import ScaledLinear
 from bitnet.table import aligned, count
 
-__all__ = ["LanguageSummary", "summarize_language"]
+__all__ = ["LanguageSummary", "matrices_of", "summarize_language"]
 
 TITLES = ("matrix", "shape", "weights", "bits", "bytes", "products")
 
@@ -89,18 +89,40 @@ def summarize_language(model):
     products: multiplications a token; in float32 the weights are 1,968 bytes, 14.9 times as many
     """
     if isinstance(model, FrozenLanguageModel):
-        name = repr(model)
-        matrices = [("table", model.embedding)]
-        for i, layer in enumerate(model.layers):
-            matrices += [(f"layer {i} inputs", layer.input_weight),
-                         (f"layer {i} states", layer.state_weight)]  # fmt: skip
-        matrices += [("scores", model.decoder)]
+        name, matrices = repr(model), matrices_of(model).items()
         found = [(title, matrix.shape, matrix.bits.shape[0]) for title, matrix in matrices]
     else:
         name, found = _of_trained(model)
     rows = [(title, shape, bits, 0 if title == "table" else shape[0] * shape[1])
             for title, shape, bits in found]  # fmt: skip
     return LanguageSummary(name, tuple(rows))
+
+
+def matrices_of(model):
+    """The matrices of a frozen language model, by the names of its summary.
+
+    Parameters
+    ----------
+    model : FrozenLanguageModel
+        The model.
+
+    Returns
+    -------
+    dict of str to FrozenMatrix
+
+    Examples
+    --------
+    >>> import bitnet
+    >>> import numpy as np
+    >>> few = {"width": 4, "units": 8, "weights": 2, "activations": 4}
+    >>> model = bitnet.language_model(9, np.random.default_rng(0), **few)
+    >>> [*matrices_of(bitnet.freeze_language_model(model))]
+    ['table', 'layer 0 inputs', 'layer 0 states', 'scores']
+    """
+    found = {"table": model.embedding}
+    for i, layer in enumerate(model.layers):
+        found |= {f"layer {i} inputs": layer.input_weight, f"layer {i} states": layer.state_weight}
+    return found | {"scores": model.decoder}
 
 
 def _of_trained(model: LanguageModel):

@@ -10,10 +10,16 @@ from bitnet.plots.picture import COLOURS, DASHES, drawing, plain
 __all__ = ["plot_curves", "plot_histograms"]
 
 MOST_LOGS, MOST_LAYERS, MOST_EPOCHS = 7, 12, 6
-PANELS = (  # title, axis, figures, factor
+MEASURES = {  # title, axis, figures, the thin one last, and factor
+    "images": ("accuracy: test, and thin for training", "accuracy (%)",
+               ("test_accuracy", "train_accuracy"), 100),
+    "words": ("perplexity: test, and thin for validation", "perplexity",
+              ("test_perplexity", "valid_perplexity"), 1),
+    "characters": ("bits per character: test, and thin for validation", "bits",
+                   ("test_bits", "valid_bits"), 1),
+}  # fmt: skip
+PANELS = (  # the same, around what is measured
     ("loss", "mean over the epoch's batches", ("loss",), 1),
-    ("accuracy: test, and thin for training", "accuracy (%)",
-     ("test_accuracy", "train_accuracy"), 100),
     ("flips: weights whose sign changed", "share of the weights (%)", ("flip_ratio",), 100),
     ("learning rate", "at the end of the epoch", ("learning_rate",), 1),
 )  # fmt: skip
@@ -21,6 +27,8 @@ PANELS = (  # title, axis, figures, factor
 
 def plot_curves(logs, path, labels=None):
     """Loss, accuracy, flip ratio and learning rate by epoch, of one training or of some.
+
+    Of language models it is perplexity, or bits per character, on the test and validation texts.
 
     Parameters
     ----------
@@ -34,7 +42,7 @@ def plot_curves(logs, path, labels=None):
     Raises
     ------
     InputError
-        If there are no logs, too many, or not a label each.
+        If there are no logs, too many, not a label each, or their measures differ.
 
     Examples
     --------
@@ -50,15 +58,20 @@ def plot_curves(logs, path, labels=None):
             f"curves: {len(logs)} logs with {len(labels)} labels; expected 1 to {MOST_LOGS}, "
             "and a label each"
         )
+    kinds = list(dict.fromkeys(map(_kind, logs)))
+    if len(kinds) > 1:
+        raise InputError(f"curves: logs of {' and of '.join(kinds)}, whose measures differ; draw "
+                         "them apart")  # fmt: skip
+    panels = PANELS[0], MEASURES[kinds[0]], *PANELS[1:]
     with drawing(path, 8.4, 6) as figure:
-        for axes, panel in zip(figure.subplots(2, 2).flat, PANELS, strict=True):
+        for axes, panel in zip(figure.subplots(2, 2).flat, panels, strict=True):
             title, axis, figures, factor = panel
             for i, log in enumerate(logs):
                 for name in figures:
                     epochs, values = log.series(name)
                     if not epochs or (name == "flip_ratio" and not any(values)):
                         continue  # a float net has no signs that flip
-                    thin = name == "train_accuracy"
+                    thin = name != figures[0]
                     axes.plot(
                         epochs, [factor * v for v in values], color=COLOURS[i],
                         linestyle=DASHES[i % len(DASHES)], linewidth=0.8 if thin else 1.8,
@@ -76,6 +89,13 @@ def plot_curves(logs, path, labels=None):
         handles, names = figure.axes[0].get_legend_handles_labels()
         if len(logs) > 1 or labels != [log.name for log in logs]:
             figure.legend(handles, names, loc="outside upper center", ncols=min(4, len(names)))
+
+
+def _kind(log):
+    """What a training was measured on: one of MEASURES."""
+    if not log.series("valid_loss")[0]:
+        return "images"
+    return "characters" if log.settings.get("unit") == "characters" else "words"
 
 
 def _log_scale(axes):
@@ -112,7 +132,8 @@ def plot_histograms(log, path):
     epochs, tables = log.series("histograms")
     names = list(dict.fromkeys(name for table in tables for name in table))
     if not names:
-        raise InputError(f"histograms: the log {log.name} has none; is it of a float net?")
+        raise InputError(f"histograms: the log {log.name} has none; is it of a float net, or of "
+                         "a language model?")  # fmt: skip
     names, left_out = names[:MOST_LAYERS], names[MOST_LAYERS:]
     shown = np.unique(np.linspace(0, len(epochs) - 1, MOST_EPOCHS).round().astype(int))
     n_columns = min(3, len(names))

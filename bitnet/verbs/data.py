@@ -3,7 +3,7 @@
 import importlib.util
 
 import bitnet
-from bitnet.data import available, available_texts, fetch, verify
+from bitnet.data import TEXTS, available, available_texts, fetch, verify
 from bitnet.data.catalogue import PUBLISHED, find_files, folder_of
 
 HELP = "which data sets are there; verify and fetch them"
@@ -36,6 +36,11 @@ def add_arguments(parser):
 
 def main(args):
     """List, verify or fetch."""
+    if args.action and args.name in TEXTS:
+        raise bitnet.InputError(
+            f"{args.name} is a text, and texts are neither fetched nor verified; `bitnet data` "
+            "says where it is, or what is missing where"
+        )
     if args.action == "verify":
         _verify(args.name, args.folder)
     elif args.action == "fetch":

@@ -5,14 +5,22 @@ import pathlib
 import numpy as np
 
 import bitnet
-from bitnet.archive import check_writable, kind_of
+from bitnet.archive import check_writable
+from bitnet.data import TEXTS
 from bitnet.deploy.file import KIND
 from bitnet.errors import InputError
 from bitnet.reestimation import reestimate
 from bitnet.settings import inputs_of, read_data
 from bitnet.trained import load_trained
 from bitnet.verbs.language import freeze_text, opened_language
-from bitnet.verbs.options import add_data, add_threads, check_number, images_of, use_threads
+from bitnet.verbs.options import (
+    add_data,
+    add_threads,
+    check_number,
+    check_replaced,
+    images_of,
+    use_threads,
+)
 
 __all__ = ["frozen"]
 
@@ -25,12 +33,12 @@ def add_arguments(parser):
     parser.add_argument("--out", metavar="NET.npz", help="the file to write (CHECKPOINT's name "
                         "with .npz)")  # fmt: skip
     parser.add_argument("--check", type=int, default=1000, metavar="N", help="hold every "
-                        "integer against the trained net's on the first N test images; 0: do "
-                        "not (1000)")  # fmt: skip
+                        "integer against the trained net's on the first N test images, or the "
+                        "scores on the first N words or characters; 0: do not (1000)")  # fmt: skip
     parser.add_argument("--reestimate", type=int, default=0, metavar="N", help="replace the "
                         "statistics of the norms by plain means over N batches of training images "
                         "(0: take those of the training)")  # fmt: skip
-    add_data(parser, "what the net was trained on")
+    add_data(parser, "what the net was trained on", TEXTS)
     add_threads(parser)
 
 
@@ -39,7 +47,7 @@ def main(args):
     use_threads(args.threads)
     check_number("check", args.check, 0, 10**9)
     check_number("reestimate", args.reestimate, 0, 10**9)
-    if language := opened_language(args.file):
+    if language := opened_language(args.file, of_words=False):
         freeze_text(language, args)
         return
     trained = load_trained(args.file)
@@ -47,7 +55,7 @@ def main(args):
     net = frozen(trained, args.file)
     out = pathlib.Path(args.out or pathlib.Path(args.file).with_suffix(".npz"))
     check_writable(out)
-    _check_free(out)
+    check_replaced(out, KIND)
     images = None
     if args.check:
         try:
@@ -126,16 +134,6 @@ def _reestimate(trained, args):
     parts = np.split(rng.permutation(len(data[0]))[: n * count], n)
     images = (trained.prepare(data[0][np.sort(part)]) for part in parts)
     return reestimate(trained.model, images, inputs_of(settings))
-
-
-def _check_free(out):
-    """Refuse to write over a file that is no frozen net."""
-    try:
-        is_net = not out.is_file() or kind_of(out) == KIND
-    except InputError:
-        is_net = False
-    if not is_net:
-        raise InputError(f"--out: {out} is there already and is no frozen net; give another name")
 
 
 def _print_sizes(trained, net, out):

@@ -19,9 +19,9 @@ from bitnet.language.experiment import (
     says_language,
 )
 from bitnet.module import evaluating
-from bitnet.verbs.options import check_number
+from bitnet.verbs.options import check_number, check_replaced
 from bitnet.verbs.train_language import measure_of
-from bitnet.vocabulary import END, Vocabulary
+from bitnet.vocabulary import Vocabulary
 
 __all__ = [
     "evaluate_text",
@@ -34,23 +34,25 @@ __all__ = [
 MAX_PROMPT = 1 << 20  # bytes of standard input
 
 
-def opened_language(path):
+def opened_language(path, of_words=True):
     """The language model of a file, or None if it is of images.
 
     Parameters
     ----------
     path : str or path
         What `bitnet train` or `freeze` wrote.
+    of_words : bool, optional
+        Whether the words or characters of its tokens are needed.
 
     Returns
     -------
     TrainedLanguage or None
-        Of a frozen model `settings` are empty.
+        Of a frozen model `settings` are empty, and its vocabulary is None where it is not needed.
 
     Raises
     ------
     InputError
-        If the file is none, or damaged.
+        If the file is none, or damaged, or lacks a vocabulary that is needed.
     OSError
         If it cannot be read.
 
@@ -65,9 +67,13 @@ def opened_language(path):
     if header_of(path)["kind"] != LANGUAGE_MODEL:
         return load_language(path) if says_language(path) else None
     model = load_language_model(path)
-    words = model.vocabulary or ()
+    if not of_words:
+        return TrainedLanguage(model, None, {})
+    if model.unit is None:
+        lacks = "does not say what its tokens are" if model.vocabulary else "has no vocabulary"
+        raise InputError(f"{path} {lacks}; freeze the model again, with its Vocabulary")
     try:
-        vocabulary = Vocabulary(words, "words" if END in words else "characters")
+        vocabulary = Vocabulary(model.vocabulary, model.unit)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     return TrainedLanguage(model, vocabulary, {})
@@ -95,17 +101,11 @@ def evaluate_text(net, args):
     >>> evaluate_text.__name__
     'evaluate_text'
     """
-    data = args.data or net.settings.get("data")
-    if data not in TEXTS:
-        raise InputError(f"--data is {data}; {args.file} is a language model, which needs one of "
-                         f"{', '.join(TEXTS)}")  # fmt: skip
-    folder = args.folder or (net.settings if data == net.settings.get("data") else {}).get("folder")
-    asked = {"data": data, "folder": folder, "unit": net.unit, "limit": args.limit}
-    corpus = read_corpus(asked, net.vocabulary)
+    data, ids = _test_text(net, args, args.limit)
     steps = net.settings.get("steps", 35)
     batch = args.batch or net.settings.get("batch", 20)
     figures = {"file": str(args.file), "data": data}
-    figures |= measure_text(net, corpus.test, batch, steps)
+    figures |= measure_text(net, ids, batch, steps)
     if args.json:
         print(to_json(figures))
         return
@@ -113,6 +113,24 @@ def evaluate_text(net, args):
     print(f"{args.file}: {name} {value:.4f} on {figures['tokens']} {net.unit} of {data}")
     print(f"{figures['unknown']:.2%} of them are <unk>")
     print(f"{figures['tokens_per_second']:,.0f} {net.unit} a second, {batch} texts at once")
+
+
+def _test_text(net, args, limit):
+    """The name and the tokens of the test text that --data and --folder say."""
+    if limit == 1:
+        raise InputError(
+            "--limit is 1; expected 0 for all, or 2 or more: the first is not predicted"
+        )
+    own = net.settings.get("data")
+    data = args.data or own
+    if data not in TEXTS:
+        lacks = "does not say which text it is of; use --data" if data is None else (
+            f"is a language model, and --data is {data}; it needs"
+        )  # fmt: skip
+        raise InputError(f"{args.file} {lacks} one of {', '.join(TEXTS)}")
+    folder = args.folder or (net.settings["folder"] if data == own else None)
+    asked = {"data": data, "folder": folder, "unit": net.unit, "limit": limit}
+    return data, read_corpus(asked, net.vocabulary).test
 
 
 def measure_text(net, ids, batch=20, steps=35):
@@ -142,6 +160,7 @@ def measure_text(net, ids, batch=20, steps=35):
     >>> measure_text(net, corpus.test)["tokens"]
     99
     """
+    evaluate_language(scorer(net), ids[: batch * steps + 1], batch, steps)  # compiles
     start_s = time.perf_counter()
     loss = evaluate_language(scorer(net), ids, batch, steps)
     elapsed_s = time.perf_counter() - start_s
@@ -223,19 +242,21 @@ def freeze_text(net, args):
         raise InputError("--reestimate is of nets with norms; leave it out for a language model")
     out = pathlib.Path(args.out or pathlib.Path(args.file).with_suffix(".npz"))
     check_writable(out)
-    if out.is_file() and header_of(out)["kind"] != LANGUAGE_MODEL:
-        raise InputError(f"--out: {out} is there already and is no frozen language model; give "
-                         "another name")  # fmt: skip
-    freeze_language_model(net.model, net.vocabulary.words).save(out)
+    check_replaced(out, LANGUAGE_MODEL)
+    ids = None
+    if args.check:
+        try:
+            ids = _test_text(net, args, max(2, args.check))[1][:, None]
+        except InputError as error:
+            raise InputError(f"{error}; or --check 0, to freeze without a comparison") from None
+    freeze_language_model(net.model, net.vocabulary).save(out)
     frozen = load_language_model(out)
     latent, n_bytes = 4 * sum(p.data.size for p in net.model.parameters()), out.stat().st_size
     print(f"{out}: {frozen}")
     print(f"{n_bytes} bytes; the trained parameters in float32 are {latent}, "
           f"{latent / n_bytes:.1f} times the net's")  # fmt: skip
-    if not args.check:
+    if ids is None:
         return
-    asked = {**net.settings, "limit": max(2, args.check)}
-    ids = read_corpus(asked, net.vocabulary).test[:, None]
     with evaluating(net.model):
         trained_scores = net.model(ids, None)[0].data
     if not np.array_equal(trained_scores, frozen.scores(ids)[0]):

@@ -1,6 +1,7 @@
 """Options that several verbs share, and their checks, in the words of the command line."""
 
 import bitnet
+from bitnet.archive import kind_of
 from bitnet.backend import gpu_problem
 from bitnet.data import DATASETS
 from bitnet.errors import InputError
@@ -13,6 +14,7 @@ __all__ = [
     "check_folder",
     "check_gpu",
     "check_number",
+    "check_replaced",
     "images_of",
     "use_threads",
 ]
@@ -130,6 +132,38 @@ def check_number(name, value, least, most):
         raise InputError(f"--{name} is {value}; expected a whole number from {least} to {most}")
 
 
+def check_replaced(out, kind):
+    """Refuse to write over another file than one of the same kind.
+
+    Parameters
+    ----------
+    out : pathlib.Path
+        What --out says.
+    kind : str
+        What is to be written there, see `bitnet.archive`.
+
+    Raises
+    ------
+    InputError
+        If something else is there.
+
+    Examples
+    --------
+    >>> import pathlib
+    >>> try:
+    ...     check_replaced(pathlib.Path(__file__), "frozen net")
+    ... except InputError as error:
+    ...     print(str(error).partition("options.py ")[2])
+    is there already and is no frozen net; give another name
+    """
+    try:
+        same = not out.is_file() or kind_of(out) == kind
+    except InputError:
+        same = False
+    if not same:
+        raise InputError(f"--out: {out} is there already and is no {kind}; give another name")
+
+
 def add_data(parser, default, more=()):
     """Give a parser --data and --folder.
 
@@ -218,6 +252,10 @@ def images_of(net, path, data=None, folder=None, limit=0):
     """
     settings = getattr(net, "settings", {"data": getattr(net, "data", None), "folder": None})
     name = data or settings["data"]
+    if data is not None and data not in DATASETS:
+        raise InputError(
+            f"{path} is of images, and --data is {data}; it needs one of {', '.join(DATASETS)}"
+        )
     if name not in DATASETS:
         raise InputError(f"{path} does not say what it was trained on; use --data")
     if folder is None and name == settings["data"]:

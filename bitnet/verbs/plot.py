@@ -1,12 +1,19 @@
 """`bitnet plot`: pictures of trainings and nets, as PNG or SVG."""
 
+import dataclasses
+
 from bitnet import plots
+from bitnet.deploy.freeze_language import freeze_language_model
 from bitnet.errors import InputError
 from bitnet.image_layers import QuantConv2d
 from bitnet.kernels import Bits
+from bitnet.language.experiment import TrainedLanguage
+from bitnet.language.summary import matrices_of
 from bitnet.layers import QuantLinear
+from bitnet.quantizers import quantizer_named
 from bitnet.runlog import read_log
 from bitnet.trained import Trained, open_net, raw_scores
+from bitnet.verbs.language import opened_language
 from bitnet.verbs.options import add_data, add_threads, check_number, images_of, use_threads
 
 __all__ = ["weights_of"]
@@ -14,6 +21,10 @@ __all__ = ["weights_of"]
 HELP = "curves, latent weights, filters, codes, confusion, quantizers as PNG or SVG"
 LOG = "what `bitnet train --log` wrote"
 FILE = "what `bitnet train` or `freeze` wrote"
+FLOAT = (
+    "the net is a float twin, which has no weights of a few bits; name a net that was trained "
+    "without --float"
+)
 
 
 def add_arguments(parser):
@@ -25,7 +36,8 @@ def add_arguments(parser):
         own.add_argument("--out", required=True, metavar="FILE.png|svg", help="the picture")
         return own
 
-    own = kind("curves", "loss, accuracies and flip ratio in per cent, and learning rate, by epoch")
+    own = kind("curves", "loss, accuracies and flip ratio in per cent, and learning rate, by "
+               "epoch; of texts perplexity, or bits per character, for accuracies")  # fmt: skip
     own.add_argument("logs", nargs="+", metavar="LOG.jsonl", help=f"{LOG}; up to 7")
     own.add_argument("--label", action="append", metavar="TEXT",
                      help="the name of a log, once for each (its file's name)")  # fmt: skip
@@ -62,15 +74,15 @@ def main(args):
         plots.plot_histograms(read_log(args.log), args.out)
     elif args.kind == "filters":
         check_number("count", args.count, 1, 1024)
-        net = open_net(args.file)
-        picture = net.picture if args.layer == 0 else None
+        net = _opened(args.file)
+        picture = getattr(net, "picture", None) if args.layer == 0 else None
         layers = [*weights_of(net).values()]
         if not 0 <= args.layer < len(layers):
             raise InputError(f"--layer is {args.layer}; expected 0 to {len(layers) - 1}")
         weights, levels = layers[args.layer]
         plots.plot_filters(weights, args.out, picture, args.count, levels=levels)
     elif args.kind == "codes":
-        plots.plot_codes(weights_of(open_net(args.file)), args.out)
+        plots.plot_codes(weights_of(_opened(args.file)), args.out)
     elif args.kind == "confusion":
         use_threads(args.threads)
         check_number("limit", args.limit, 0, 10**9)
@@ -84,13 +96,18 @@ def main(args):
     print(f"{args.out}: {args.kind}")
 
 
+def _opened(path):
+    """The net of a file, of images or of texts."""
+    return opened_language(path, of_words=False) or open_net(path)
+
+
 def weights_of(net):
     """The weights of the layers of a trained or frozen net, as they are multiplied.
 
     Parameters
     ----------
-    net : Trained or FrozenNet
-        As `open_net` gives it.
+    net : Trained or FrozenNet or TrainedLanguage
+        As `open_net` or `opened_language` gives it.
 
     Returns
     -------
@@ -111,6 +128,8 @@ def weights_of(net):
     >>> weights_of(net)
     {'0 FrozenOutput': (Bits(shape=(3, 4), 24 bytes), None)}
     """
+    if isinstance(net, TrainedLanguage):
+        return _of_language(net)
     if isinstance(net, Trained):
         kinds = QuantLinear, QuantConv2d
         layers = [layer for layer in net.model.modules() if isinstance(layer, kinds)]
@@ -119,10 +138,21 @@ def weights_of(net):
         layers = net.layers
         found = [(layer.bits, layer.weight_levels) for layer in layers]
     if not found:
-        raise InputError(
-            "the net is a float twin, which has no weights of a few bits; name a net that was "
-            "trained without --float"
-        )
+        raise InputError(FLOAT)
     pairs = ((w, None if isinstance(w, Bits) else levels) for w, levels in found)
     names = (f"{i} {type(layer).__name__}" for i, layer in enumerate(layers))
     return dict(zip(names, pairs, strict=True))
+
+
+def _of_language(net):
+    """The weights of the matrices of a language model, without their scales."""
+    if net.settings.get("float"):
+        raise InputError(FLOAT)
+    model = freeze_language_model(net.model) if net.settings else net.model
+    return {
+        name: (
+            dataclasses.replace(matrix, scale=1.0).weight,
+            quantizer_named(matrix.quantizer).levels,
+        )
+        for name, matrix in matrices_of(model).items()
+    }

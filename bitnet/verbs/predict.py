@@ -1,4 +1,4 @@
-"""`bitnet predict`: the classes that a net gives to pictures and arrays of pixels."""
+"""`bitnet predict`: the classes of pictures and arrays of pixels; how a text goes on."""
 
 import math
 import pathlib

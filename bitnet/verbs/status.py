@@ -3,7 +3,7 @@
 import bitnet
 from bitnet import kernels
 from bitnet.backend import blas, status
-from bitnet.data import available
+from bitnet.data import available, available_texts
 from bitnet.kernels.dispatch import implementation, numba_problem
 
 __all__ = ["facts", "kernels_in_use"]
@@ -38,7 +38,8 @@ def facts():
     found.append(("threads", f"{kernels.num_threads()}, of Python's, which sleep between calls; "
                   "Numba's own pool (its threading layer) is not used"))  # fmt: skip
     found.append(("blas", "; ".join(blas()) or "unknown, as threadpoolctl is not installed"))
-    return found + [(f"data {name}", where) for name, where in available()]
+    sets = [*available(), *available_texts()]
+    return found + [(f"data {name}", where) for name, where in sets]
 
 
 def kernels_in_use():

@@ -8,6 +8,8 @@ import numpy as np
 from bitnet import energy
 from bitnet.archive import to_json
 from bitnet.deploy.freeze import freeze
+from bitnet.deploy.freeze_language import freeze_language_model
+from bitnet.deploy.recurrent import FrozenLanguageModel
 from bitnet.deploy.runtime import FrozenNet
 from bitnet.errors import InputError
 from bitnet.language.nets import is_language_net, language_net_named
@@ -39,8 +41,12 @@ def add_arguments(parser):
     parser.add_argument("--classes", type=int, metavar="N",
                         help="of a net by name (10; of language models 10 000 tokens)")  # fmt: skip
     for name in ("weights", "activations"):
-        parser.add_argument(f"--{name}", metavar="BITS", help=f"of a net by name: of each of its "
-                            f"{name}, 1 to 8, or a quantizer's name, as log:4 (1)")  # fmt: skip
+        parser.add_argument(
+            f"--{name}",
+            metavar="BITS",
+            help=f"of a net by name: of each of its "
+            f"{name}, 1 to 8, or a quantizer's name, as log:4 (1; of language models 4)",
+        )
     parser.add_argument("--float", action="store_true", help="the float twin of a net by name")
     parser.add_argument("--energy", action="store_true", help="estimate the energy of one image "
                         "in pJ, beside the float twin's, after Horowitz's tables")  # fmt: skip
@@ -53,8 +59,8 @@ def add_arguments(parser):
 
 def main(args):
     """Print the tables."""
-    if table := _of_text(args):
-        print(to_json({"summary": table.as_dict()}) if args.json else table)
+    if tables := _of_text(args):
+        _show(tables, args)
         return
     net, image, file = net_and_image(args)
     tables = {"summary": summarize(net, image, file)}
@@ -66,6 +72,11 @@ def main(args):
         tables["operations"] = count_operations(frozen_net)
     if args.repetition:
         tables["repetition"] = repetitions(net)
+    _show(tables, args)
+
+
+def _show(tables, args):
+    """Print tables, or JSON."""
     if args.json:
         print(to_json({name: table.as_dict() for name, table in tables.items()}))
     else:
@@ -73,21 +84,51 @@ def main(args):
 
 
 def _of_text(args):
-    """The table of a language model, or None if the arguments name another net."""
+    """The tables of a language model, or None if the arguments name another net."""
     exists, named = pathlib.Path(args.file).exists(), is_language_net(args.file)
-    language = opened_language(args.file) if exists else None
+    language = opened_language(args.file, of_words=False) if exists else None
     if language is None and (exists or not named):
         return None
-    for name in ("image", "energy", "operations", "repetition", *(["classes"] * exists)):
+    for name in ("image", "energy", "repetition"):
         if getattr(args, name) not in (None, False):
             raise InputError(f"--{name} is of nets of images; leave it out for a language model")
     if exists:
-        return summarize_language(language.model)
-    net, rng = language_net_named(args.file), np.random.default_rng(0)
-    tokens = 10_000 if args.classes is None else args.classes
-    check_number("classes", tokens, 1, 10**6)
-    few = {} if args.float else {"weights": 4, "activations": 4}
-    return summarize_language(net.build(tokens, net.units, rng, **few))
+        _check_named(args)
+        model = language.model
+    else:
+        net, rng = language_net_named(args.file), np.random.default_rng(0)
+        tokens = 10_000 if args.classes is None else args.classes
+        check_number("classes", tokens, 1, 10**6)
+        few = {} if args.float else {"weights": 4, "activations": 4}
+        model = net.build(tokens, net.units, rng, **{**few, **_bits(args)})
+    tables = {"summary": summarize_language(model)}
+    if args.operations and (args.float or (exists and language.settings.get("float"))):
+        raise InputError(f"--operations is of nets of few bits, and {args.file} is in float; leave "
+                         "it out")  # fmt: skip
+    if args.operations:
+        is_frozen = isinstance(model, FrozenLanguageModel)
+        tables["operations"] = count_operations(
+            model if is_frozen else freeze_language_model(model)
+        )
+    return tables
+
+
+def _check_named(args):
+    """Refuse the options of a net by name beside a file."""
+    names = "image", "classes", "weights", "activations", "float"
+    if given := [name for name in names if getattr(args, name) not in (None, False)]:
+        raise InputError(f"--{given[0]} is of a net by name, and {args.file} is a file; leave it "
+                         "out")  # fmt: skip
+
+
+def _bits(args):
+    """The bits or quantizers that the arguments name; none beside --float."""
+    bits = {name: bits_or_name(name, text) for name in ("weights", "activations")
+            if (text := getattr(args, name)) is not None}  # fmt: skip
+    if args.float and bits:
+        given = next(iter(bits))
+        raise InputError(f"--{given} is of bits, and --float has none; leave one of them out")
+    return bits
 
 
 def net_and_image(args):
@@ -121,11 +162,7 @@ def net_and_image(args):
     ('uniform:2', (4, 4, 3))
     """
     if pathlib.Path(args.file).exists():
-        names = "image", "classes", "weights", "activations", "float"
-        options = {name: getattr(args, name) for name in names}
-        if given := [name for name, value in options.items() if value not in (None, False)]:
-            raise InputError(f"--{given[0]} is of a net by name, and {args.file} is a file; "
-                             "leave it out")  # fmt: skip
+        _check_named(args)
         net = open_net(args.file)
         if not isinstance(net, Trained):
             return net, None, None
@@ -139,12 +176,9 @@ def net_and_image(args):
     check_number("classes", n_classes, 1, 10**6)
     image = _image(args.image) if args.image else CIFAR if named.name in ("cifar10", "svhn") \
         else MNIST  # fmt: skip
-    bits = {name: bits_or_name(name, text) for name in ("weights", "activations")
-            if (text := getattr(args, name)) is not None}  # fmt: skip
-    if args.float and bits:
-        given = next(iter(bits))
-        raise InputError(f"--{given} is of bits, and --float has none; leave one of them out")
-    model = named.build(image, n_classes, np.random.default_rng(0), is_float=args.float, **bits)
+    model = named.build(
+        image, n_classes, np.random.default_rng(0), is_float=args.float, **_bits(args)
+    )
     return model, image if named.is_conv else None, None
 
 

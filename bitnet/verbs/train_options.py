@@ -5,6 +5,7 @@ from bitnet.data import TEXTS
 from bitnet.functions.linear import GRADIENTS
 from bitnet.language import nets as language_nets
 from bitnet.language.settings import CHOICES, LANGUAGE_RECIPES
+from bitnet.language.training import REGIMES
 from bitnet.layers import ROUNDINGS
 from bitnet.preparation import STEPS
 from bitnet.recipes import NORMS, OPTIMIZERS, RECIPES, SCHEDULES
@@ -41,7 +42,7 @@ def add_arguments(parser):
         "conv:CHANNELS,.../.../UNITS,... (mlp:512,512,512 for grey sets, mlp:512,512 for "
         "embedded, otherwise conv:32,32/64,64/256); of texts rnn:, lstm: or gru:UNITS,... "
         "(lstm:300)")  # fmt: skip
-    add_data(parser, DATA, TEXTS)
+    add_data(parser, f"{DATA}; of language models embedded-text", TEXTS)
     add("--size", type=int, metavar="N", help="of the set folder: pixels along each side that "
         "pictures are scaled to (32)")  # fmt: skip
     add("--channels", type=int, choices=(1, 3), help="of the set folder: grey, or colours (3)")
@@ -50,23 +51,25 @@ def add_arguments(parser):
         "arXiv 1409.2329 (default)")  # fmt: skip
     add("--optimizer", choices=OPTIMIZERS, help="the recipe's: adam, torch shift-adamax-code; "
         "shift-adamax is the papers' algorithm, bop flips signs and has no latent weights, sgd "
-        "has momentum 0.9")  # fmt: skip
+        "has momentum 0.9, of texts none")  # fmt: skip
     add("--norm", choices=NORMS, help="batch norm, or shift-based batch norm with the paper's or "
         "the code's backward pass (the recipe's: batch, torch shift-code)")  # fmt: skip
     add("--schedule", choices=dict.fromkeys(SCHEDULES + CHOICES["schedule"]), help="how the "
-        "rate falls (the recipe's: cosine, theano "
-        "exponential, torch step); flips: it is halved when the signs that an epoch flips stop "
+        "rate falls (the recipe's: cosine, theano exponential, torch step; of texts plateau, "
+        "zaremba-* delayed); flips: it is halved when the signs that an epoch flips stop "
         "getting fewer, until they are 1 %%; of texts plateau: it is halved when the loss on the "
         "validation text does not fall, or delayed: it falls after some epochs")  # fmt: skip
     add("--float", action="store_true", default=None, help="train the float twin: the same "
-        "sizes and epochs with ReLU, cross-entropy, Adam")  # fmt: skip
+        "sizes and epochs with ReLU, cross-entropy, Adam; of texts without quantizers")  # fmt: skip
     add("--epochs", type=int, metavar="N", help="passes over the training set (the recipe's: "
-        "default 20; MNIST, CIFAR, SVHN: theano 1000, 500, 200, torch 100, 500, 200)")  # fmt: skip
+        "default 20; MNIST, CIFAR, SVHN: theano 1000, 500, 200, torch 100, 500, 200; zaremba-* "
+        f"{', '.join(str(regime.epochs) for regime in REGIMES.values())})")  # fmt: skip
     add("--batch", type=int, metavar="N", help="images in a batch (the recipe's: default 100, or "
-        "50 for nets cifar10 and svhn)")  # fmt: skip
+        "50 for nets cifar10 and svhn); of texts streams (words 20, characters 32)")  # fmt: skip
     add("--lr", type=float, metavar="RATE", help="first learning rate (the recipe's: default "
         "0.003, with --float 0.001; of another optimizer that one's: sgd 0.1, shift-adamax 2^-10, "
-        "shift-adamax-code 2^-6, bop 0.0001)")  # fmt: skip
+        "shift-adamax-code 2^-6, bop 0.0001; of texts words 0.002, characters 0.001, sgd "
+        "1)")  # fmt: skip
     add("--unit", choices=UNITS, help="of texts: what is predicted (rnn: characters, otherwise "
         "words)")  # fmt: skip
     add("--vocabulary", type=int, metavar="N", help="of texts: words that are kept, the most "
@@ -81,8 +84,8 @@ def add_arguments(parser):
         "not recurrent (the recipe's: 0)")  # fmt: skip
     add("--seed", type=int, metavar="N", help="of weights, order, dropout, flips and crops (0)")
     add("--weights", metavar="BITS", help="of each weight, 1 to 8, or a quantizer's name, as "
-        "log:4 or ternary, see bitnet plot quantizers (1)")  # fmt: skip
-    add("--activations", metavar="BITS", help="of each activation, in the same way (1)")
+        "log:4 or ternary, see bitnet plot quantizers (1; of texts 4)")  # fmt: skip
+    add("--activations", metavar="BITS", help="of each activation, in the same way (1; of texts 4)")
     add("--gradient", choices=GRADIENTS, help="numbers that the backward products "
         "multiply (int8; of texts float32)")  # fmt: skip
     add("--rounding", choices=ROUNDINGS, help="of gradients of integers (nearest)")
@@ -106,12 +109,12 @@ def add_arguments(parser):
     add("--prepare", metavar="STEPS", help=f"of {', '.join(STEPS)}, as gcn,lcn, or none (the "
         "recipe's: none)")  # fmt: skip
     add("--limit", type=int, metavar="N", help="only the first N training images and the first N "
-        "test images (0: all)")  # fmt: skip
+        "test images, or words or characters of each text (0: all)")  # fmt: skip
     add_threads(parser)
     add_gpu(parser)
     add("--out", metavar="FILE", help="the checkpoint, written after each epoch "
-        "(NET-SET.checkpoint, as mlp-512-512-embedded.checkpoint); with --validation the best "
-        "epoch goes to FILE's name with .best")  # fmt: skip
+        "(NET-SET.checkpoint, as mlp-512-512-embedded.checkpoint); with --validation, and of "
+        "texts, the best epoch goes to FILE's name with .best")  # fmt: skip
     add("--resume", nargs="?", const=True, metavar="FILE", help="go on with the training in FILE "
         "(OUT), with its settings")  # fmt: skip
     add("--log", metavar="FILE", help="JSON lines: the settings, then the figures of each epoch")

@@ -77,6 +77,8 @@ def test_without_a_generator_each_pass_is_the_same():
         ((np.arange(0), 1, 2), "0 tokens"),
         ((np.arange(5.0), 1, 2), "float64"),
         ((np.zeros((5, 2), int), 1, 2), r"shape \(5, 2\)"),
+        ((np.arange(5) + 2**32, 1, 2), "from 4294967296 to 4294967300; expected 0 to 2147483647"),
+        ((np.arange(5) - 1, 1, 2), "from -1 to 3"),
         ((np.arange(5), 0, 2), "batch is 0"),
         ((np.arange(5), 1, 0), "steps is 0"),
         ((np.arange(5), True, 2), "batch is True"),

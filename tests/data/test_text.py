@@ -74,6 +74,8 @@ def test_where_texts_are(folder, monkeypatch):
     [
         (b"", "the file is empty"),
         (b" \n\t\n", "the file is empty"),
+        (b"\xef\xbb\xbf\n", "the file is empty"),
+        ("\u3000\n".encode(), "the file is empty"),
         (b"abc\0def", "byte 3 is 0, as in a binary file"),
         (b"one\ncaf\xe9 au lait", "line 2: byte 7 is 0xe9"),
         (b"\xff\xfea\0", "UTF-16"),

@@ -1,20 +1,26 @@
 """Frozen language models: equal to the trained ones, and files that are whole or refused."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import seeds
+from test_runtime import numpy_alone
 
 from bitnet import InputError, Tensor, kernels
 from bitnet.archive import read_archive, write_archive
 from bitnet.deploy.freeze_language import freeze_language_model
 from bitnet.deploy.language_file import LANGUAGE_MODEL, load_language_model
-from bitnet.deploy.recurrent import FrozenLanguageModel, FrozenMatrix
+from bitnet.deploy.matrix import FrozenMatrix
+from bitnet.deploy.recurrent import FrozenLanguageModel, FrozenRecurrent
 from bitnet.language_models import KINDS, language_model
 from bitnet.module import evaluating
+from bitnet.vocabulary import Vocabulary
 
-WORDS = ["<unk>", "a", "b", "the", "é", "\n", "x"]
+WORDS = ["<unk>", "a", "b", "c", "é", "\n", "x"]
 NETS = [
     {"kind": "lstm", "weights": 4, "activations": 4},
     {"kind": "lstm", "weights": 1, "activations": 1, "layers": 2},
@@ -98,12 +104,21 @@ def test_a_file_holds_all_of_it(net, tmp_path):
     frozen = freeze_language_model(model_of(1, **net), WORDS)
     frozen.save(tmp_path / "model.npz")
     loaded = load_language_model(tmp_path / "model.npz")
-    assert loaded.vocabulary == tuple(WORDS)
+    assert (loaded.vocabulary, loaded.unit) == (tuple(WORDS), None)
     assert repr(loaded) == repr(frozen)
     ids = np.arange(len(WORDS))[:, None]
     np.testing.assert_array_equal(loaded.scores(ids)[0], frozen.scores(ids)[0])
     loaded.save(tmp_path / "again.npz")
     assert (tmp_path / "again.npz").read_bytes() == (tmp_path / "model.npz").read_bytes()
+
+
+@pytest.mark.parametrize("unit", ["words", "characters"])
+def test_a_file_says_what_its_tokens_are(unit, tmp_path):
+    end = "\n" if unit == "characters" else "<eos>"
+    vocabulary = Vocabulary(["a", "b", "c", "d", "e", "<unk>", end], unit)
+    freeze_language_model(model_of(1, **NETS[0]), vocabulary).save(tmp_path / "model.npz")
+    loaded = load_language_model(tmp_path / "model.npz")
+    assert Vocabulary(loaded.vocabulary, loaded.unit) == vocabulary
 
 
 def test_a_file_has_one_bit_for_each_bit_of_a_weight(tmp_path):
@@ -121,6 +136,25 @@ def test_numpy_alone_gives_the_same():
     with kernels.using("reference"):
         own, _ = frozen.scores(ids)
     np.testing.assert_array_equal(own, scores)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="lays out a virtual environment of Unix")
+def test_numpy_alone_opens_the_file_and_goes_on_with_a_text(tmp_path):
+    frozen = freeze_language_model(model_of(2, **NETS[0]), Vocabulary(WORDS, "characters"))
+    frozen.save(tmp_path / "model.npz")
+    code = (
+        "import sys, numpy as np, bitnet\n"
+        "model = bitnet.load('model.npz')\n"
+        "vocabulary = bitnet.Vocabulary(model.vocabulary, model.unit)\n"
+        "rng = np.random.default_rng(5)\n"
+        "np.save('drawn.npy', model.generate(vocabulary.encode('ab'), 30, rng))\n"
+        "print(bitnet.kernels.implementation(), 'numba' in sys.modules)\n"
+    )
+    python = numpy_alone(tmp_path / "venv")
+    out = subprocess.run([python, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert (out.stdout, out.stderr) == ("reference False\n", "")
+    drawn = frozen.generate([1, 2], 30, np.random.default_rng(5))
+    np.testing.assert_array_equal(np.load(tmp_path / "drawn.npy"), drawn)
 
 
 def test_texts_are_drawn_from_the_scores():
@@ -148,6 +182,74 @@ def test_how_often_a_word_is_drawn():
     assert 0.72 < text.mean() < 0.78
 
 
+def test_a_long_text_goes_on_as_from_its_whole(monkeypatch):
+    frozen = freeze_language_model(model_of(2, **NETS[0]))
+    ids, scores, sizes = np.arange(230) % len(WORDS), frozen.scores, []
+    best = int(scores(ids[:, None])[0][-1].argmax())
+    monkeypatch.setattr(frozen, "scores", lambda x, *state: sizes.append(len(x)) or
+                        scores(x, *state))  # fmt: skip
+    assert frozen.generate(ids, 1, np.random.default_rng(0), temperature=1e-6) == [best]
+    assert max(sizes) <= 100
+
+
+def test_near_temperature_zero_the_likeliest_is_drawn():
+    frozen = freeze_language_model(model_of(2, **NETS[0]))
+    best = int(frozen.scores([[1]])[0][-1].argmax())
+    for temperature in (1e-60, 5e-324):
+        assert frozen.generate([1], 1, np.random.default_rng(0), temperature) == [best]
+
+
+OTHERS = [("lstm", 3), ("lstm", "linear:4:0.5"), ("rnn", 4)]
+
+
+@pytest.mark.parametrize(("kind", "activations"), OTHERS)
+def test_the_state_of_another_model_is_refused(kind, activations):
+    frozen = freeze_language_model(model_of(0, units=5, **NETS[0]))
+    net = {"kind": kind, "weights": 2, "activations": activations}
+    other = freeze_language_model(model_of(0, units=5, **net))
+    for one, two in ((frozen, other), (other, frozen)):
+        _, state = one.step([1])
+        one.step([1], state)
+        with pytest.raises(InputError, match="expected what an earlier call of this model gave"):
+            two.step([1], state)
+
+
+def test_what_is_no_state_is_refused():
+    frozen = freeze_language_model(model_of(0, units=5, **NETS[0]))
+    ((packed, _),) = frozen.step([1])[1]
+    for state in ((packed,), ((packed, None),), (5,), ((),), ((None, None),)):
+        with pytest.raises(InputError, match="expected what an earlier call of this model gave"):
+            frozen.step([1], state)
+
+
+def constant(m, n, quantizer, scale=1.0):
+    return FrozenMatrix.of_codes(np.ones((m, n), np.uint8), quantizer, scale)
+
+
+def test_sums_that_could_pass_int32_are_refused():
+    bias, one = np.zeros(1, np.float32), constant(1, 1, "uniform:8")
+    for n, fits in ((2**31 // 255**2, True), (2**31 // 255**2 + 1, False)):
+        table, wide = constant(1, n, "uniform:8"), constant(1, n, "uniform:8")
+        layer = FrozenRecurrent("rnn-tanh", wide, one, bias, "sign")
+        if fits:
+            assert np.isfinite(FrozenLanguageModel(table, [layer], one, bias).scores([[0]])[0])
+        else:
+            with pytest.raises(InputError, match="passes int32"):
+                FrozenLanguageModel(table, [layer], one, bias)
+
+
+@pytest.mark.parametrize("which", range(4))
+def test_numbers_that_float32_does_not_hold_are_refused(which):
+    """Each factor is in its range, and their product is not; infinite scores would be drawn."""
+    scales = [1e18] * 4
+    scales[which] = 1.0
+    bias = np.zeros(1, np.float32)
+    table, x, h, last = (constant(1, 1, "linear:4:1e18", scale) for scale in scales)
+    layer = FrozenRecurrent("rnn-relu", x, h, bias, "linear:4:1e18")
+    with pytest.raises(InputError, match="float32 holds"):
+        FrozenLanguageModel(table, [layer], last, bias)
+
+
 def test_what_cannot_be_frozen_or_asked_is_refused():
     model = model_of(0, **NETS[0])
     frozen = freeze_language_model(model)
@@ -170,6 +272,8 @@ def test_what_cannot_be_frozen_or_asked_is_refused():
         lambda: frozen.step([1, 2], state * 2),
         lambda: frozen.generate([], 3, rng),
         lambda: frozen.generate([1], 3, rng, temperature=0),
+        lambda: frozen.generate([1], 3, rng, temperature=np.nan),
+        lambda: frozen.generate([1], 1.5, rng),
     ]
     for call in calls:
         with pytest.raises(InputError):
@@ -184,7 +288,8 @@ HEADERS = [
     {"quantizers": ["uniform:4", "ternary", "uniform:4", "uniform:4"]},
     {"activations": "ternary"}, {"activations": 4}, {"activations": "uniform:99"},
     {"vocabulary": WORDS[:-1]}, {"vocabulary": "abcdefg"}, {"vocabulary": [1] * 7},
-    {"vocabulary": ["a"] * 7},
+    {"vocabulary": ["a"] * 7}, {"unit": "letters"}, {"unit": ["words"]},
+    {"unit": "words", "vocabulary": None},
 ]  # fmt: skip
 
 

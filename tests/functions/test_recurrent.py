@@ -123,6 +123,34 @@ def test_rounded_gradients_point_the_same_way(kind, gradient):
         assert cosine > (0.95 if gradient == "log6" else 0.995)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_gradient_may_be_a_transposed_view(kind):
+    x, weights, states = draw(5, kind, n=5, h=6)
+    given = np.random.default_rng(5).standard_normal((6, 3, 4)).astype(np.float32)
+
+    def grads(loss):
+        own = [Tensor(a, requires_grad=True) for a in (x, *weights, *states)]
+        loss(getattr(F, kind)(*own[:4], own[4:])[0]).backward()
+        return [leaf.grad for leaf in own]
+
+    views = grads(lambda y: (F.transpose(y) * given).sum())
+    for a, b in zip(views, grads(lambda y: (y * np.ascontiguousarray(given.T)).sum()), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_weights_of_the_state_may_be_dropped(kind):
+    """Dropout of planes gives them a scale, which counts as their unit does."""
+    x, (weight, state_weight, bias), states = draw(6, kind, steps=1)
+    q = Uniform(3)
+    x, weight, kept = F.quantize(x, q), *(F.quantize_scaled(w, q) for w in (weight, state_weight))
+    kept = F.dropout(kept, 0.3, np.random.default_rng(0))
+    y, _ = getattr(F, kind)(x, weight, kept, bias, states, quantizer=q)
+    numbers = [F.unpack(own, np.float64).data for own in (x, weight, kept)]
+    expected, _ = by_hand(kind, *numbers, bias, states, q=q.values)
+    assert np.allclose(y.data, expected, atol=1e-5)
+
+
 def test_the_weights_are_laid_out_once_for_all_steps(monkeypatch):
     made = []
     prepare = kernels.prepare
@@ -180,6 +208,10 @@ def test_what_does_not_fit_is_refused():
         lambda: F.rnn(x[0], *weights, states),
         lambda: F.rnn(x, *weights, [*states, *states]),
         lambda: F.rnn(x, *weights, [states[0][:2]]),
+        lambda: F.rnn(x, *weights, 5),
+        lambda: F.rnn(x, *weights, [F.sign(states[0])]),
+        lambda: F.rnn(x, *weights, [F.quantize(states[0], q)]),
+        lambda: F.rnn(x, weights[0], 3.0, weights[2]),
         lambda: F.lstm(x, *weights),
         lambda: F.gru(x, *weights),
         lambda: F.rnn(x, *weights, quantizer=q),
@@ -196,6 +228,9 @@ def test_what_does_not_fit_is_refused():
         lambda: F.embedding([-1], weights[0]),
         lambda: F.embedding([0], weights[2]),
         lambda: F.rows(Tensor(x), 4),
+        lambda: F.rows(Tensor(x), np.int64(4)),
+        lambda: F.rows(Tensor(x), [0, 0]),  # whose gradient would be one row's
+        lambda: F.rows(Tensor(1.0), 0),
     ]
     for call in calls:
         with pytest.raises(InputError):

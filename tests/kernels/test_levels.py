@@ -88,6 +88,8 @@ for images in (x, photos):
 few = kernels.Levels.uniform(3)
 x, weight = (few.planes(rng.integers(0, 8, shape, np.uint8)) for shape in ((5, 70), (9, 70)))
 assert (kernels.plane_gemm(x, weight) == reference.plane_gemm(x, weight)).all()
+one = np.eye(9, dtype=np.float32)  # the rows of the planes as floats
+assert (kernels.signed_gemm(one, weight) == weight.numbers()).all()
 x = few.planes(rng.integers(0, 8, (2, 6, 5, 7), np.uint8))
 weight = few.planes(rng.integers(0, 8, (9, 3, 2, 7), np.uint8))
 assert (kernels.plane_conv(x, weight, window) == reference.plane_conv(x, weight, window)).all()
@@ -154,7 +156,7 @@ assert "vpermi2ps" in lookups or "vpermt2ps" in lookups
 number = types.int32
 assert "vpdpbusd" in code(octets._convolve, "u13", "p", "p", "n", "i14", number, number, "i42",
                           "i82", "u12", "i42", "i43", "n", "n")
-assert "vpdpbusd" in code(octets._multiply, "u12", "i14", "i42", "i42")
+assert "vpdpbusd" in code(octets._multiply, "u12", "i14", "i42", number, "i41", "i42")
 assert "vpdpbusd" in code(pixels._multiply, "i12", "u13", number, number, "i41", "f41", "i42",
                           "f42")
 """

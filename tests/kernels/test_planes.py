@@ -59,6 +59,19 @@ def test_plane_gemm(left, right, b, m, n, kept, seed):
         np.testing.assert_array_equal(z, integers(x) @ integers(weight).T)
 
 
+@pytest.mark.parametrize("own", [Levels(range(8), [40, 80, 160]),
+                                 Levels(range(8), [30, 60, 120], offset=7)])  # fmt: skip
+def test_sums_that_int32_holds_of_parts_that_it_does_not(own):
+    """Of numbers with a common divisor, whose bytes have a large factor and a large base."""
+    rng, n = np.random.default_rng(0), 20000
+    x, weight = planes(rng, own, (3, n)), planes(rng, own, (5, n))
+    np.testing.assert_array_equal(kernels.plane_gemm(x, weight), integers(x) @ integers(weight).T)
+    images = x.with_bits(kernels.pack(x.bits.signs().reshape(3, 3, 2, 2, 5000)))
+    filters = weight.with_bits(kernels.pack(weight.bits.signs().reshape(3, 5, 2, 2, 5000)))
+    z = kernels.plane_conv(images, filters, Window((2, 2)))
+    np.testing.assert_array_equal(z[:, 0, 0], integers(x) @ integers(weight).T)
+
+
 @given(st.none() | st.just("pixels") | levels, st.none() | levels, windows, channels,
        st.sampled_from([1, 2, 5, 65]), st.integers(0, 2), seeds)  # fmt: skip
 def test_plane_conv(left, right, window, n, m, n_images, seed):

@@ -79,3 +79,10 @@ def test_the_parts_of_a_training(rng):
         assert schedule_of({**settings, "schedule": name}) == schedule
     floats = language_model_of(language_defaults({"net": "rnn:6", "float": True}), 9, rng)
     assert floats.recurrent.weights is None
+
+
+def test_the_rate_of_sgd_is_the_regimes():
+    """Adam's, a few thousandths, would not move a net in an epoch."""
+    assert language_defaults({"optimizer": "sgd"})["lr"] == 1.0
+    assert language_defaults({"optimizer": "sgd", "lr": 0.5})["lr"] == 0.5
+    assert language_defaults({"optimizer": "adam", "unit": "characters"})["lr"] == 1e-3

@@ -96,6 +96,21 @@ def test_each_token_is_read_once():
     assert VOCABULARY.decode(model.read) == ["\n"]
 
 
+def test_a_long_prompt_is_read_in_pieces():
+    """A megabyte of it would not fit into memory as scores of ten thousand words."""
+    sizes, prompt = [], "ab" * 130
+
+    class Measured(Fixed):
+        def __call__(self, ids, state):
+            sizes.append(len(ids))
+            return super().__call__(ids, state)
+
+    model = Measured(np.zeros(5))
+    next(generate(model, VOCABULARY, prompt, 1, np.random.default_rng(0)))
+    assert "".join(VOCABULARY.decode(model.read)) == prompt
+    assert max(sizes) <= 100
+
+
 def test_temperature_0_takes_the_likeliest():
     assert set(drawn([0, 1, 3, 2, 9], 20, temperature=0)[1]) == {VOCABULARY.words[2]}
     assert set(drawn([0, 1, 3, 2, 9], 20, temperature=1e-320)[1]) == {VOCABULARY.words[2]}

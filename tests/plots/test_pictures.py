@@ -77,6 +77,39 @@ def test_curves_of_a_net_and_its_twin(figures):
     assert [text.get_text() for text in legend.get_texts()] == ["binary", "float twin"]
 
 
+def language_log(unit, factor=1):
+    figures = [
+        {"epoch": e, "loss": 5 / e, "valid_loss": 5 / e, "learning_rate": 0.1, "flip_ratio": 0.1,
+         "valid_perplexity": factor * 90.0 / e, "test_perplexity": factor * 80.0 / e,
+         "valid_bits": factor * 4.0 / e, "test_bits": factor * 3.0 / e}
+        for e in (1, 2)
+    ]  # fmt: skip
+    return RunLog("run", {"unit": unit}, figures)
+
+
+@pytest.mark.parametrize(
+    ("unit", "axis", "test", "valid"),
+    [("words", "perplexity", 80.0, 90.0), ("characters", "bits", 3.0, 4.0)],
+)
+def test_curves_of_language_models(figures, unit, axis, test, valid):
+    plot_curves([language_log(unit), language_log(unit, 2)], "curves.png", ["few bits", "float"])
+    measure = figures[0].axes[1]
+    assert measure.get_ylabel() == axis
+    assert axis in measure.get_title()
+    thick, thin, *others = measure.lines
+    assert list(thick.get_ydata()) == [test, test / 2]
+    assert list(thin.get_ydata()) == [valid, valid / 2]
+    assert list(others[0].get_ydata()) == [2 * test, test]
+    assert thin.get_linewidth() < thick.get_linewidth()
+    assert [len(axes.lines) for axes in figures[0].axes] == [2, 4, 2, 2]
+
+
+@pytest.mark.parametrize("other", [BINARY, language_log("characters")])
+def test_curves_of_different_measures_are_refused(figures, other):
+    with pytest.raises(InputError, match=r"logs of words and of .*, whose measures differ"):
+        plot_curves([language_log("words"), other], "curves.png")
+
+
 def test_what_a_log_lacks_is_said(figures):
     plot_curves([RunLog("short", {}, [{"epoch": 1, "loss": 0.5}])], "curves.png")
     loss, *others = figures[0].axes

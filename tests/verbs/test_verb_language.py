@@ -176,6 +176,25 @@ def test_a_table_of_a_net_by_name(capsys):
     out = capsys.readouterr().out
     assert "LanguageModel(100-30-30 lstm-100)" in out
     assert "layer 0 states  120x30" in out
+    run("summary", "lstm:30", "--classes", 100, "--weights", 2, "--activations", "log:3", "--json")
+    table = json.loads(capsys.readouterr().out)["summary"]
+    assert [row["bits"] for row in table["matrices"]] == [3, 2, 2, 2]
+
+
+@pytest.mark.parametrize("name", ["few.checkpoint", "few.npz"])
+def test_the_operations_of_a_token(trained, capsys, name):
+    """4 planes meet 4: rnn:12 with vectors of 8 numbers for 74 characters, a word a row."""
+    run("summary", trained / name, "--operations", "--json")
+    tables = json.loads(capsys.readouterr().out)
+    assert [*tables] == ["summary", "operations"]
+    assert [tuple(row.values())[1:] for row in tables["operations"]["layers"]] == [
+        (16 * 12, 17 * 12, 0, 16 * 12, 12),
+        (16 * 12, 17 * 12, 0, 16 * 12, 12),
+        (0, 0, 12 * 16, 0, 0),
+        (16 * 74, 17 * 74, 0, 16 * 74, 74),
+    ]
+    run("summary", trained / name, "--operations")
+    assert "operations for one token" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -193,19 +212,41 @@ def test_a_table_of_a_net_by_name(capsys):
         (["train", *SMALL, "--clip", "nan"], "clip is nan"),
         (["train", *SMALL, "--dropout", "1"], "dropout is 1"),
         (["train", *SMALL, "--folder", "."], "leave out folder"),
+        (["train", *SMALL, "--limit", "10"], "10 tokens for 10 streams"),
         (["train", "--net", "mlp:9", "--steps", "3"], "--steps is of texts"),
         (["train", "--net", "mlp:9", "--data", "ptb"], "net 'mlp:9'; expected rnn:512"),
         (["train", "--resume", "few.checkpoint", "--lr", "0.5"], "--lr is 0.5, but"),
         (["train", "--resume", "few.npz"], "frozen language model"),
-        (["evaluate", "few.npz"], "needs one of embedded-text, ptb"),
-        (["evaluate", "few.checkpoint", "--data", "mnist"], "--data is mnist"),
+        (
+            ["evaluate", "few.npz"],
+            "few.npz does not say which text .* --data one of embedded-text, ptb",
+        ),
+        (
+            ["evaluate", "few.checkpoint", "--data", "mnist"],
+            "--data is mnist; it needs one of embed",
+        ),
+        (
+            ["freeze", "few.checkpoint", "--data", "mnist", "--out", "a.npz"],
+            "--data is mnist; it needs",
+        ),
+        (["freeze", "few.checkpoint", "--folder", "."], "leave out folder.*; or --check 0"),
+        (["freeze", "few.checkpoint", "--out", "few.jsonl"], "few.jsonl is there .* no frozen la"),
+        (["evaluate", "few.npz", "--data", "embedded-text", "--limit", "1"], "--limit is 1; expe"),
         (["predict", "few.npz", "a", "--top", "2"], "--top is of images"),
         (["predict", "few.npz", "a", "--count", "-1"], "--count is -1"),
         (["predict", "few.npz", "a", "--temperature", "nan"], "--temperature is nan"),
         (["freeze", "float.checkpoint"], "is a float net"),
         (["freeze", "few.npz"], "frozen already"),
         (["freeze", "few.checkpoint", "--out", "float.checkpoint"], "no frozen language model"),
+        (["inspect", "few.checkpoint"], "holds a language model; expected a net of images"),
         (["summary", "few.npz", "--energy"], "--energy is of nets of images"),
+        (["summary", "few.npz", "--weights", "2"], "--weights is of a net by name"),
+        (["summary", "few.checkpoint", "--float"], "--float is of a net by name"),
+        (["summary", "few.checkpoint", "--classes", "9"], "--classes is of a net by name"),
+        (["summary", "lstm:8", "--float", "--weights", "2"], "--weights is of bits, and --float"),
+        (["summary", "lstm:8", "--weights", "9"], "weights is '9'"),
+        (["summary", "float.checkpoint", "--operations"], "--operations is of nets of few bits"),
+        (["summary", "gru:8", "--float", "--operations"], "--operations is of nets of few bits"),
     ],
 )
 def test_wrong_arguments_are_one_sentence(trained, monkeypatch, words, message):

@@ -172,8 +172,8 @@ def product(x, weight):
     u = unsigned(x)
     left = np.zeros((batch + ROWS, 4 * panels.shape[1]), np.uint8)
     left[:batch, :n] = u
-    z, sums_gain = np.empty((batch, m), np.int32), np.int32(x_gain * gain)
-    bases = np.int32(x_base * gain) * row_sums + np.int32(n * x_base * base)
+    z, sums_gain = np.empty((batch, m), np.int32), _modular(x_gain * gain)
+    bases = _modular(x_base * gain) * row_sums + _modular([n * x_base * base])
 
     def run(i, j):
         sums = np.empty((ROWS, COLUMNS), np.int32)
@@ -181,8 +181,13 @@ def product(x, weight):
 
     shared(run, batch, ROWS, batch * n * m / MACS_PER_NS)
     if base:
-        z += (np.int32(x_gain * base) * u.sum(axis=1, dtype=np.int32))[:, None]
+        z += (_modular(x_gain * base) * u.sum(axis=1, dtype=np.int32))[:, None]
     return z
+
+
+def _modular(number):
+    """An int32 modulo 2^32: sums that int32 holds may have parts that it does not."""
+    return np.int64(number).astype(np.int32)
 
 
 def convolve(x, weight, window):
@@ -201,8 +206,8 @@ def convolve(x, weight, window):
     x_gain, x_base = form(x)
     inside, of = window.classes(*size)
     counted = np.ones_like(inside) if window.border else inside
-    bases = np.int32(x_base * gain) * (counted.astype(np.int32) @ by_tap.T)
-    bases += np.int32(x_base * base * channels) * counted.sum(axis=1, dtype=np.int32)[:, None]
+    bases = _modular(x_base * gain) * (counted.astype(np.int32) @ by_tap.T)
+    bases += _modular(x_base * base * channels) * counted.sum(axis=1, dtype=np.int32)[:, None]
     outside = _highest(x) if window.border == 1 else 0
     border = ((0, 0), *window.padding, (0, 0))
     images = np.pad(unsigned(x), border, constant_values=outside)
@@ -212,8 +217,8 @@ def convolve(x, weight, window):
     def run(start, stop):
         patches = np.zeros((ROWS, 4 * panels.shape[1]), np.uint8)
         sums = np.empty((ROWS, COLUMNS * len(panels)), np.int32)
-        given = images, window.stride, window.size, channels, panels, np.int32(x_gain * gain)
-        rest = np.int32(x_gain * base), bases, of, patches, sums, z
+        given = images, window.stride, window.size, channels, panels, _modular(x_gain * gain)
+        rest = _modular(x_gain * base), bases, of, patches, sums, z
         _convolve(*given, *rest, start, stop)
 
     shared(run, len(z), 1, z.size * n / MACS_PER_NS)
