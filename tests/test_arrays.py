@@ -284,6 +284,14 @@ def test_cuda_that_is_not_there_is_refused(monkeypatch):
         pass
 
 
+def test_arrays_of_the_gpu_without_its_kernels(cupy, monkeypatch):
+    monkeypatch.setitem(sys.modules, "bitnet.kernels.cuda", None)
+    kernels.dispatch._function.cache_clear()
+    x = to_gpu_unasked(cupy, np.ones((1, 2), np.float32))
+    with kernels.using("numba"), pytest.raises(InputError, match=r"pack: .*see `bitnet status`"):
+        kernels.pack(x)
+
+
 def test_without_cupy_no_operand_is_looked_at(monkeypatch):
     monkeypatch.delitem(sys.modules, "cupy", raising=False)
     with kernels.using("numba"):

@@ -112,7 +112,10 @@ def _by_operands(name, *operands):
 @functools.cache
 def _function(chosen, name):
     """The function of this name in an implementation, or in the reference if it has none."""
-    own = getattr(importlib.import_module(MODULES[chosen]), name, None)
+    try:
+        own = getattr(importlib.import_module(MODULES[chosen]), name, None)
+    except ImportError as error:  # as of arrays of CuPy's without numba-cuda
+        raise InputError(f"{name}: {error}; see `bitnet status`") from None
     return own or getattr(importlib.import_module(MODULES["reference"]), name)
 
 
