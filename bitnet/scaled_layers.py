@@ -24,8 +24,6 @@ from bitnet.tensor import no_grad
 
 __all__ = ["Embedding", "ScaledLinear"]
 
-TABLE = 0.1  # half the width of an embedding's first numbers
-
 
 def check_counts(layer, **counts):
     """Refuse sizes that are no whole numbers of 1 or more."""
@@ -63,9 +61,11 @@ class Embedding(Module):
     count, width : int
         Rows V and columns N of the table.
     rng : numpy.random.Generator
-        The source of the first numbers, U(-0.1, 0.1).
+        The source of the first numbers, U(-half, half).
     activations : int or Quantizer or str, optional
         Bits, from 1 to 8, or a quantizer or its name; floats by default.
+    half : float, optional
+        0.1 by default.
 
     Attributes
     ----------
@@ -86,11 +86,11 @@ class Embedding(Module):
     (1, 2, 8)
     """
 
-    def __init__(self, count, width, rng, activations=None):
+    def __init__(self, count, width, rng, activations=None, half=0.1):
         check_counts("Embedding", count=count, width=width)
         check_generator("Embedding", rng)
         self.count, self.width = int(count), int(width)
-        self.weight = uniform(rng, (count, width), TABLE)
+        self.weight = uniform(rng, (count, width), half)
         self.activations = None
         if activations is not None:
             self.activations = of_activations("Embedding", activations)
