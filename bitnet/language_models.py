@@ -168,7 +168,9 @@ def language_model(vocabulary, rng, kind="lstm", width=300, units=300, layers=1,
     recurrent = KINDS[kind](width, units, rng, layers, dropout, **few, **options)
     # without gates the first states are as small as the inputs, and few bits would make them 0
     half = math.sqrt(3) if kind == "rnn" else 0.1
-    embedding = Embedding(vocabulary, width, rng, activations, half)  # signed, also before ReLU
+    if activations is not None and recurrent.activations.levels.integers[0] >= 0:
+        activations = recurrent.activations.levels.bits  # the table has numbers below 0 too
+    embedding = Embedding(vocabulary, width, rng, activations, half)
     if weights is None:
         decoder = Linear(units, vocabulary, rng)
     else:

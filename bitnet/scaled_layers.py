@@ -17,12 +17,14 @@ from bitnet.kernels import Bits, Planes
 from bitnet.layers import check_backward
 from bitnet.module import Module
 from bitnet.parameter import Parameter
-from bitnet.quantizers import dorefa_activation
+from bitnet.quantizers import Linear, Uniform
 from bitnet.quantizers.names import quantizer_of
 from bitnet.quantizers.scales import scale_of
 from bitnet.tensor import no_grad
 
 __all__ = ["Embedding", "ScaledLinear"]
+
+RECTIFIED = 3.0  # the largest rectified state of a few bits; up to 1 alone they learn less
 
 
 def check_counts(layer, **counts):
@@ -40,7 +42,8 @@ def uniform(rng, shape, half):
 def of_activations(name, activations, relu=False):
     """The quantizer of inputs and states: of a number of bits that of the range of f."""
     if relu and isinstance(activations, int):
-        return dorefa_activation(activations)
+        bits = Uniform(activations).bits  # refuses what is no number of bits
+        return Linear(bits, RECTIFIED / (2**bits - 1), signed=False)
     quantizer = quantizer_of(name, activations)
     if not quantizer.elementwise:
         raise InputError(
