@@ -8,6 +8,8 @@ plain net of 2048 rectified units for the next character; it prints no more of t
     language_model(50, rng, "rnn", width=64, units=2048, activation="relu")
 """
 
+import math
+
 from bitnet import functions
 from bitnet.errors import InputError
 from bitnet.functions.shapes import reshape
@@ -115,7 +117,9 @@ def language_model(vocabulary, rng, kind="lstm", width=300, units=300, layers=1,
     vocabulary : int
         V, how many words or characters there are.
     rng : numpy.random.Generator
-        The source of the first weights, of dropout and of stochastic rounding.
+        The source of the first weights, of dropout and of stochastic rounding.  The table of the
+        embedding begins with U(-0.1, 0.1), as the small net of arXiv 1409.2329, and with numbers
+        of variance 1 for kind "rnn".
     kind : {"lstm", "gru", "rnn"}, optional
         Of the recurrent layers.
     width : int, optional
@@ -162,7 +166,11 @@ def language_model(vocabulary, rng, kind="lstm", width=300, units=300, layers=1,
     backward = {"gradient": gradient, "rounding": rounding}
     few = {"weights": weights, "activations": activations, **backward}
     recurrent = KINDS[kind](width, units, rng, layers, dropout, **few, **options)
-    embedding = Embedding(vocabulary, width, rng, activations)  # signed, also of rectified units
+    # without gates the first states are as small as the inputs, and few bits would make them 0
+    half = math.sqrt(3) if kind == "rnn" else 0.1
+    if activations is not None and recurrent.activations.levels.integers[0] >= 0:
+        activations = recurrent.activations.levels.bits  # the table has numbers below 0 too
+    embedding = Embedding(vocabulary, width, rng, activations, half)
     if weights is None:
         decoder = Linear(units, vocabulary, rng)
     else:

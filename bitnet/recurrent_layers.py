@@ -156,7 +156,7 @@ class RNN(_Recurrent):
         Bits of all weights, from 1 to 8, or a quantizer or its name; floats by default.
     activations : int or Quantizer or str, optional
         The same of inputs and states, given together with `weights`.  Of rectified units a number
-        of bits means `dorefa_activation`, from 0 to 1.
+        of bits means `Linear` without a sign, from 0 to 3.
     gradient, rounding : optional
         As for `QuantLinear`, for layers of a few bits; "float32" by default, as for
         `language_model`.

@@ -17,14 +17,14 @@ from bitnet.kernels import Bits, Planes
 from bitnet.layers import check_backward
 from bitnet.module import Module
 from bitnet.parameter import Parameter
-from bitnet.quantizers import dorefa_activation
+from bitnet.quantizers import Linear, Uniform
 from bitnet.quantizers.names import quantizer_of
 from bitnet.quantizers.scales import scale_of
 from bitnet.tensor import no_grad
 
 __all__ = ["Embedding", "ScaledLinear"]
 
-TABLE = 0.1  # half the width of an embedding's first numbers
+RECTIFIED = 3.0  # the largest rectified state of a few bits; up to 1 alone they learn less
 
 
 def check_counts(layer, **counts):
@@ -42,7 +42,8 @@ def uniform(rng, shape, half):
 def of_activations(name, activations, relu=False):
     """The quantizer of inputs and states: of a number of bits that of the range of f."""
     if relu and isinstance(activations, int):
-        return dorefa_activation(activations)
+        bits = Uniform(activations).bits  # refuses what is no number of bits
+        return Linear(bits, RECTIFIED / (2**bits - 1), signed=False)
     quantizer = quantizer_of(name, activations)
     if not quantizer.elementwise:
         raise InputError(
@@ -63,9 +64,11 @@ class Embedding(Module):
     count, width : int
         Rows V and columns N of the table.
     rng : numpy.random.Generator
-        The source of the first numbers, U(-0.1, 0.1).
+        The source of the first numbers, U(-half, half).
     activations : int or Quantizer or str, optional
         Bits, from 1 to 8, or a quantizer or its name; floats by default.
+    half : float, optional
+        0.1 by default.
 
     Attributes
     ----------
@@ -86,11 +89,11 @@ class Embedding(Module):
     (1, 2, 8)
     """
 
-    def __init__(self, count, width, rng, activations=None):
+    def __init__(self, count, width, rng, activations=None, half=0.1):
         check_counts("Embedding", count=count, width=width)
         check_generator("Embedding", rng)
         self.count, self.width = int(count), int(width)
-        self.weight = uniform(rng, (count, width), TABLE)
+        self.weight = uniform(rng, (count, width), half)
         self.activations = None
         if activations is not None:
             self.activations = of_activations("Embedding", activations)

@@ -49,13 +49,17 @@ def test_the_first_weights():
     assert not GRU(8, 25, rng()).biases[0].data.any()
 
 
-def test_rectified_states_are_quantized_from_zero_to_one():
+def test_rectified_states_are_quantized_from_zero_to_three():
     layer = RNN(8, 16, rng(), weights=4, activations=3, activation="relu")
-    assert layer.activations == dorefa_activation(3)
+    assert layer.activations == Linear(3, 3 / 7, signed=False)
     assert RNN(8, 16, rng(), weights=4, activations=3).activations == Uniform(3)
     model = language_model(9, rng(), "rnn", 8, 16, weights=4, activations=3, activation="relu")
     assert model.embedding.activations == Uniform(3)  # rows of the table have both signs
-    assert model.decoder.activations == dorefa_activation(3)
+    assert model.decoder.activations == Linear(3, 3 / 7, signed=False)
+    few = {"weights": 4, "activations": dorefa_activation(2)}
+    model = language_model(9, rng(), "rnn", 8, 16, **few, activation="relu")
+    assert model.embedding.activations == Uniform(2)
+    assert model.decoder.activations == dorefa_activation(2)
 
 
 def test_the_rows_of_an_embedding_are_packed_at_one_scale():
