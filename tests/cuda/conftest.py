@@ -1,14 +1,20 @@
 """The CUDA kernels run on a GPU where there is one, or in Numba's simulator where it is told to.
 
-`test_cuda_simulator.py` starts the simulator, in processes of their own.
+`test_cuda_simulator.py` starts the simulator, in processes of their own.  The arrays there are
+those of the stand-in for CuPy, so that a NumPy call on an array of the GPU is found here too.
 """
 
 import importlib
-import importlib.util
 import os
 import sys
 
+import numpy as np
 import pytest
+import stand_in
+
+from bitnet import InputError
+from bitnet.arrays import array_module, is_array, moved, to_cpu
+from bitnet.backend import gpu_problem
 
 SIMULATED = os.environ.get("NUMBA_ENABLE_CUDASIM") == "1"
 
@@ -20,55 +26,53 @@ if SIMULATED:
     sys.modules["bitnet.kernels.cuda.instructions"] = emulated
 
 
-def no_gpu():
-    """Why there is no GPU here, or None."""
-    if importlib.util.find_spec("cupy") is None:
-        return "CuPy is not installed"
-    import cupy
-
-    return None if cupy.cuda.is_available() else "no GPU, or no driver for it"
+def pytest_collection_modifyitems(items):
+    """Without the simulator, what asks for the kernels needs a GPU."""
+    for item in items:
+        if "to_gpu" in getattr(item, "fixturenames", ()) and not SIMULATED:
+            item.add_marker(pytest.mark.gpu)
 
 
 @pytest.fixture(scope="session")
 def to_gpu():
-    """A function that moves arrays and what holds them to where the kernels run."""
-    if SIMULATED:
-        return lambda x: x
-    if problem := no_gpu():
-        pytest.skip(f"{problem}; test_cuda_simulator.py runs this in Numba's simulator")
-    import cupy
+    """A function that moves arrays, and what holds them, to where the kernels run."""
+    if not SIMULATED:
+        if problem := gpu_problem():
+            pytest.skip(f"{problem}; test_cuda_simulator.py runs this in Numba's simulator")
+        yield importlib.import_module("bitnet").to_gpu
+        return
+    launch = importlib.import_module("bitnet.kernels.cuda.launch")
+    launch._handed = lambda x: x if isinstance(x, tuple) else stand_in.bare(x)
+    with stand_in.installed() as cupy:
+        yield lambda x: moved(x, cupy.asarray)
 
-    from bitnet.arrays import moved
 
-    return lambda x: moved(x, cupy.asarray)
-
-
-@pytest.fixture(scope="module")
-def gpu(to_gpu):
-    """The kernels; they take NumPy's arrays, and give such, on a GPU too."""
-    from bitnet.arrays import is_array, to_cpu
+@pytest.fixture(scope="session")
+def gpu_kernels(to_gpu):
+    """The kernels of the GPU on arrays that are moved there, and their results moved back."""
     from bitnet.kernels import cuda
 
     def given(x):
-        return to_gpu(x) if is_array(x) or hasattr(x, "moved") else x
+        here = is_array(x) or hasattr(x, "moved")
+        return to_gpu(x) if here and array_module(x) is np else x
 
     class Moving:
         def __getattr__(self, name):
             kernel = getattr(cuda, name)
-            if name.startswith("using"):
+            if name == "using_rung":
                 return kernel
+            if name == "prepare":  # stays there, with what it keeps
+                return lambda bits: kernel(given(bits))
             return lambda *arguments: to_cpu(kernel(*map(given, arguments)))
 
-    return cuda if SIMULATED else Moving()
+    return Moving()
 
 
 @pytest.fixture(params=["tensor", "registers"])
-def rung(gpu, request):
+def rung(gpu_kernels, request):
     """The two rungs that all products have."""
-    from bitnet import InputError
-
     try:
-        with gpu.using_rung(request.param):
+        with gpu_kernels.using_rung(request.param):
             yield request.param
     except InputError as error:
         pytest.skip(str(error))
@@ -78,7 +82,7 @@ def rung(gpu, request):
 def one_warp(monkeypatch):
     """Blocks of one warp in the simulator, where the others would only cost time."""
     if SIMULATED:
-        pack = importlib.import_module("bitnet.kernels.cuda.pack")
-        monkeypatch.setattr("bitnet.kernels.cuda.products.THREADS", 32)
-        monkeypatch.setattr(pack, "THREADS", 32)
-        monkeypatch.setattr(pack, "WARPS", 1)
+        for name in ("pack", "products"):
+            module = importlib.import_module(f"bitnet.kernels.cuda.{name}")
+            monkeypatch.setattr(module, "THREADS", 32)
+        monkeypatch.setattr(importlib.import_module("bitnet.kernels.cuda.pack"), "WARPS", 1)

@@ -23,26 +23,26 @@ def pixels(*shape):
 
 
 @pytest.mark.parametrize(("largest", "odd"), [(1, False), (31, False), (127, False), (255, True)])
-def test_integers_times_signs(gpu, one_warp, rung, largest, odd):
+def test_integers_times_signs(gpu_kernels, one_warp, rung, largest, odd):
     x = reference.quantize(RNG.standard_normal((3, 7), np.float32), largest, None, odd)
-    y = gpu.signed_gemm(x, bits(1, 7, 70))
+    y = gpu_kernels.signed_gemm(x, bits(1, 7, 70))
     assert y.dtype == np.float32
     assert np.array_equal(y, reference.signed_gemm(x, bits(1, 7, 70)))
 
 
 @pytest.mark.parametrize("matrix", [planes(7, 66), pixels(7, 5), bits(2, 7, 0)])
-def test_integers_times_planes_and_pixels(gpu, one_warp, rung, matrix):
+def test_integers_times_planes_and_pixels(gpu_kernels, one_warp, rung, matrix):
     x = reference.quantize(RNG.standard_normal((3, 7), np.float32), 31, None)
-    assert np.array_equal(gpu.signed_gemm(x, matrix), reference.signed_gemm(x, matrix))
+    assert np.array_equal(gpu_kernels.signed_gemm(x, matrix), reference.signed_gemm(x, matrix))
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize(("b", "m", "n"), [(3, 70, 40), (9, 1, 1), (1, 33, 65), (0, 3, 4)])
-def test_floats_times_signs(gpu, one_warp, dtype, b, m, n):
+def test_floats_times_signs(gpu_kernels, one_warp, dtype, b, m, n):
     x, matrix = RNG.standard_normal((b, m)).astype(dtype), bits(3, m, n)
     limit = m * np.finfo(dtype).eps * abs(x).sum(axis=1, keepdims=True)
     expected = x.astype(np.float64) @ matrix.signs(np.float64)
-    for y in (gpu.signed_gemm(x, matrix), gpu.signed_floats(x, matrix)):
+    for y in (gpu_kernels.signed_gemm(x, matrix), gpu_kernels.signed_floats(x, matrix)):
         assert y.dtype == dtype
         assert (abs(y - expected) <= limit).all()
 
@@ -61,10 +61,10 @@ def test_rows_of_a_product(to_gpu, one_warp):
 @pytest.mark.parametrize("window", WINDOWS)
 @pytest.mark.parametrize("weight", [bits(1, 5, 2, 2, 7), planes(5, 2, 2, 7)])
 @pytest.mark.parametrize(("largest", "odd"), [(31, False), (255, True), (None, False)])
-def test_the_gradient_of_images(gpu, one_warp, window, weight, largest, odd):
+def test_the_gradient_of_images(gpu_kernels, one_warp, window, weight, largest, odd):
     grad = RNG.standard_normal((2, *window.output(4, 3), 5), np.float32)
     given = grad, weight, window, (4, 3), largest, None, odd
-    y, expected = gpu.gradient_of_images(*given), reference.gradient_of_images(*given)
+    y, expected = gpu_kernels.gradient_of_images(*given), reference.gradient_of_images(*given)
     assert y.dtype == np.float32
     assert np.array_equal(y, expected) if largest else np.allclose(y, expected, atol=1e-5)
 
@@ -72,21 +72,23 @@ def test_the_gradient_of_images(gpu, one_warp, window, weight, largest, odd):
 @pytest.mark.parametrize("window", WINDOWS)
 @pytest.mark.parametrize("x", [bits(1, 2, 4, 3, 65), planes(2, 4, 3, 3), pixels(2, 4, 3, 3)])
 @pytest.mark.parametrize(("largest", "odd"), [(31, False), (None, False)])
-def test_the_gradient_of_filters(gpu, one_warp, window, x, largest, odd):
+def test_the_gradient_of_filters(gpu_kernels, one_warp, window, x, largest, odd):
     grad = RNG.standard_normal((2, *window.output(4, 3), 5), np.float32)
     given = grad, x, window, largest, None, odd
-    y, expected = gpu.gradient_of_filters(*given), reference.gradient_of_filters(*given)
+    y, expected = gpu_kernels.gradient_of_filters(*given), reference.gradient_of_filters(*given)
     assert y.dtype == np.float32
     assert np.array_equal(y, expected) if largest else np.allclose(y, expected, atol=1e-2)
 
 
-def test_gradients_on_the_rung_below(gpu, one_warp):
+def test_gradients_on_the_rung_below(gpu_kernels, one_warp):
     window = WINDOWS[0]
     grad = RNG.standard_normal((2, *window.output(4, 3), 5), np.float32)
-    with gpu.using_rung("registers"):
+    with gpu_kernels.using_rung("registers"):
         given = grad, bits(1, 2, 4, 3, 70), window, 31, None
         assert np.array_equal(
-            gpu.gradient_of_filters(*given), reference.gradient_of_filters(*given)
+            gpu_kernels.gradient_of_filters(*given), reference.gradient_of_filters(*given)
         )
         given = grad, bits(1, 5, 2, 2, 7), window, (4, 3), 31, None
-        assert np.array_equal(gpu.gradient_of_images(*given), reference.gradient_of_images(*given))
+        assert np.array_equal(
+            gpu_kernels.gradient_of_images(*given), reference.gradient_of_images(*given)
+        )

@@ -22,17 +22,6 @@ from llvmlite import ir
 from numba import types
 from numba.cuda.extending import intrinsic
 
-__all__ = [
-    "HALVES",
-    "commit_copies",
-    "copy_piece",
-    "element",
-    "folder",
-    "multiplier",
-    "store_pair",
-    "waiter",
-]
-
 HALVES = 16  # 32-bit halves of a row in one step: 512 bits
 INT, LONG, VOID = ir.IntType(32), ir.IntType(64), ir.VoidType()
 COPY = (

@@ -146,7 +146,7 @@ def multiply(x, weight, window=ONE_PIXEL, thresholds=None):
     if not rows * m * channels:
         z = xp.zeros(shape, np.int32)
         return z if thresholds is None else threshold(z, thresholds)
-    device = 0 if xp is np else xp.cuda.Device().id
+    device = 0 if xp is np else xp.cuda.runtime.getDevice()
     geometry = _geometry(xp, device, window, *size, left.halves)
     r = xp.empty(rows, np.int32)
     s = _added(left, right, m, window, geometry, size, channels, r)
@@ -218,7 +218,8 @@ def _by_patches(pixels, weight, window):
     z = plane_gemm(rows, flat_rows(weight)).reshape(*patches.shape[:3], m)
     if window.border:
         return z
-    device = 0 if (xp := array_module(pixels)) is np else xp.cuda.Device().id
+    xp = array_module(pixels)
+    device = 0 if xp is np else xp.cuda.runtime.getDevice()
     operand = _operand(weight)  # black pixels stood beyond the images, and counted as -255 each
     _, places, counted = _geometry(xp, device, window, *pixels.shape[1:3], operand.halves)
     sums = 2 * operand.sums + np.int32(operand.added * weight.shape[-1])
