@@ -36,13 +36,21 @@ class Shape(NamedTuple):
 
 
 @inlined
+def divided(i, area):
+    """The quotient and the rest; a GPU divides numbers of 64 bits by calling a function."""
+    i, area = np.uint32(i), np.uint32(area)
+    return np.int64(i // area), np.int64(i % area)
+
+
+@inlined
 def row_of(i, places, shape):
     """Where row i of x begins: its first half, and the row and column of its window."""
     if i >= shape.rows:
         return 0, FAR, FAR
-    at = 4 * (i % shape.area)
-    begin = (i // shape.area) * shape.image + places[at]
-    return begin, np.int64(places[at + 1]), np.int64(places[at + 2])
+    image, place = divided(i, shape.area)
+    begin = image * shape.image + element(places, 4 * place)
+    top, left = element(places, 4 * place + 1), element(places, 4 * place + 2)
+    return begin, np.int64(top), np.int64(left)
 
 
 @inlined
@@ -56,7 +64,8 @@ def addends(i, places, shape, r):
     """What is added to the counts of row i: r[i], and the first place of its class in s."""
     if i >= shape.rows:
         return np.int32(0), 0
-    return r[i], np.int64(places[4 * (i % shape.area) + 3]) * shape.columns
+    _, place = divided(i, shape.area)
+    return element(r, i), np.int64(element(places, 4 * place + 3)) * shape.columns
 
 
 @inlined

@@ -35,7 +35,7 @@ from bitnet.kernels.cuda.instructions import (
 )
 from bitnet.kernels.cuda.launch import inlined
 from bitnet.kernels.cuda.pack import ALL
-from bitnet.kernels.cuda.places import addends, inside, integer, limit_of, nothing, row_of
+from bitnet.kernels.cuda.places import addends, divided, inside, integer, limit_of, nothing, row_of
 
 SIDE = 16  # of a square of outputs, and its halves at a time, on the rung `tiled`
 SQUARE = SIDE, SIDE + 1  # a pad, so that no two lanes read from one bank
@@ -151,8 +151,8 @@ def _registers(bits):
             counts[k] = 0
             totals[k] = 0
         for pair in range(coefficients.size):
-            x_plane = (pair // shape.w_planes) * shape.x_plane
-            w_plane = (pair % shape.w_planes) * shape.w_plane
+            p, q = divided(pair, shape.w_planes)
+            x_plane, w_plane = p * shape.x_plane, q * shape.w_plane
             for step in range(0, shape.pieces, HALVES // 4):
                 piece = step + half // 4
                 there, tap = piece < shape.pieces, 4 * min(piece, shape.pieces - 1)
@@ -222,9 +222,8 @@ def _stores_of_tensor(tile, part, bits):
         following(counts, i + 8, j, limits, turned, places, shape, r, s, out)
 
     @inlined
-    def signs(counts, i, j, limits, turned, places, shape, r, s, out):
-        (own, group), halves = addends(i, places, shape, r), (shape.columns + 63) // 64 * 2
-        quad = cuda.threadIdx.x % 4
+    def signs(counts, i, j, limits, turned, places, shape, r, s, words):
+        own, group = addends(i, places, shape, r)
         for half in range(wide // 4):
             word = np.uint32(0)
             for n in range(8):  # 4 multiplications, 2 columns of each
@@ -233,12 +232,8 @@ def _stores_of_tensor(tile, part, bits):
                 z = integer(count, own, s, group, column, shape)
                 bit = np.uint32((z ^ turned[k]) >= limits[k])
                 word |= bit << np.uint32(8 * (n // 2) + n % 2)
-            word = np.uint32(word << np.uint32(2 * quad))
-            word |= np.uint32(cuda.shfl_xor_sync(ALL, np.int32(word), 1))
-            word |= np.uint32(cuda.shfl_xor_sync(ALL, np.int32(word), 2))
-            if i < shape.rows and quad == half and j // 32 + half < halves:
-                out[i * halves + j // 32 + half] = word
-        following(counts, i + 8, j, limits, turned, places, shape, r, s, out)
+            words[wide // 4 * part + half] = word
+        following(counts, i + 8, j, limits, turned, places, shape, r, s, words)
 
     return signs if bits else integers
 
@@ -253,7 +248,8 @@ def _tensor(tile, planes, bits):
     high, wide, down, across = tile
     block_rows, block_columns, threads = 16 * high * down, 8 * wide * across, 32 * down * across
     stage, number = (block_rows + block_columns) * HALVES, 4 * high * wide
-    size, apart, pairs_of_lane = STAGES * stage // 4, threads // 4, 2 * wide
+    size, apart = STAGES * stage // 4, threads // 4
+    of_lane, n_words = 2 * wide, 2 * high * wide // 4  # columns, and halves of them
     own_rows, own_columns = block_rows // apart, block_columns // apart
     multiply, fold = multiplier(high, wide), folder(number)
     store = _stores_of_tensor(tile, 0, bits)
@@ -295,8 +291,9 @@ def _tensor(tile, planes, bits):
         begins = cuda.local.array(own_rows, np.int64)
         tops = cuda.local.array(own_rows, np.int64)
         lefts = cuda.local.array(own_rows, np.int64)
-        limits = cuda.local.array(pairs_of_lane, np.int32)
-        turned = cuda.local.array(pairs_of_lane, np.int32)
+        limits = cuda.local.array(of_lane, np.int32)
+        turned = cuda.local.array(of_lane, np.int32)
+        words = cuda.local.array(n_words, np.uint32)
         lane, warp = cuda.threadIdx.x % 32, cuda.threadIdx.x // 32
         first_row, first_column = cuda.blockIdx.x * block_rows, cuda.blockIdx.y * block_columns
         for k in range(own_rows):
@@ -331,13 +328,22 @@ def _tensor(tile, planes, bits):
                 fold(totals, counts, np.int32(coefficients[pair]))
                 step, pair = 0, pair + 1
         i, j = first_row + row + lane // 4, first_column + column + 2 * (lane % 4)
-        if bits:
-            for k in range(pairs_of_lane):
-                limits[k], turned[k] = limit_of(j + 8 * (k // 2) + k % 2, shape, values, rising)
-        if planes:
-            store(totals, i, j, limits, turned, places, shape, r, s, out)
-        else:
-            store(counts, i, j, limits, turned, places, shape, r, s, out)
+        if not bits:
+            numbers = totals if planes else counts
+            store(numbers, i, j, limits, turned, places, shape, r, s, out)
+            return
+        for k in range(2 * wide):
+            limits[k], turned[k] = limit_of(j + 8 * (k // 2) + k % 2, shape, values, rising)
+        store(counts, i, j, limits, turned, places, shape, r, s, words)
+        for k in range(n_words):  # the four lanes of a row have its columns between them
+            word = np.uint32(words[k] << np.uint32(2 * (lane % 4)))
+            word |= np.uint32(cuda.shfl_xor_sync(ALL, np.int32(word), 1))
+            words[k] = word | np.uint32(cuda.shfl_xor_sync(ALL, np.int32(word), 2))
+        halves = (shape.columns + 63) // 64 * 2
+        for k in range(n_words):
+            row, half = i + 8 * (k // (wide // 4)), k % (wide // 4)
+            if row < shape.rows and lane % 4 == half and j // 32 + half < halves:
+                out[row * halves + j // 32 + half] = words[k]
 
     return product
 
