@@ -1,7 +1,8 @@
 """The CUDA kernels run on a GPU where there is one, or in Numba's simulator where it is told to.
 
-`test_cuda_simulator.py` starts the simulator, in processes of their own.  The arrays there are
-those of the stand-in for CuPy, so that a NumPy call on an array of the GPU is found here too.
+`test_cuda_simulator.py` starts the simulator, in processes of their own, and
+`test_cuda_machine_code.py` the runner of PTX.  The arrays there are those of the stand-in for CuPy,
+so that a NumPy call on an array of the GPU is found here too.
 """
 
 import importlib
@@ -17,6 +18,8 @@ from bitnet.arrays import array_module, is_array, moved, to_cpu
 from bitnet.backend import gpu_problem
 
 SIMULATED = os.environ.get("NUMBA_ENABLE_CUDASIM") == "1"
+ON_PTX = os.environ.get("BITNET_TESTS_ON_PTX") == "1"
+WITHOUT_GPU = SIMULATED or ON_PTX
 
 if SIMULATED:
     import emulated
@@ -27,22 +30,30 @@ if SIMULATED:
 
 
 def pytest_collection_modifyitems(items):
-    """Without the simulator, what asks for the kernels needs a GPU."""
+    """What asks for the kernels needs a GPU, or what stands in for one."""
     for item in items:
-        if "to_gpu" in getattr(item, "fixturenames", ()) and not SIMULATED:
+        if "to_gpu" in getattr(item, "fixturenames", ()) and not WITHOUT_GPU:
             item.add_marker(pytest.mark.gpu)
 
 
 @pytest.fixture(scope="session")
 def to_gpu():
     """A function that moves arrays, and what holds them, to where the kernels run."""
-    if not SIMULATED:
+    if not WITHOUT_GPU:
         if problem := gpu_problem():
             pytest.skip(f"{problem}; test_cuda_simulator.py runs this in Numba's simulator")
         yield importlib.import_module("bitnet").to_gpu
         return
     launch = importlib.import_module("bitnet.kernels.cuda.launch")
-    launch._handed = lambda x: x if isinstance(x, tuple) else stand_in.bare(x)
+    if SIMULATED:
+        launch._handed = lambda x: x if isinstance(x, tuple) else stand_in.bare(x)
+    else:
+        import on_ptx
+
+        launch.SIMULATED = True  # no GPU is asked what it can do
+        for name in ("pack", "products", "gradients"):
+            module = importlib.import_module(f"bitnet.kernels.cuda.{name}")
+            module.launch, module.SIMULATED = on_ptx.launch, True
     with stand_in.installed() as cupy:
         yield lambda x: moved(x, cupy.asarray)
 

@@ -32,14 +32,14 @@ def waiter(groups):
             for shared, at, source, index, halves in thread.groups.pop(0):
                 piece = np.zeros(4, np.uint32)
                 piece[:halves] = [source[index + k] for k in range(halves)]
-                shared.view(np.uint32)[at : at + 4] = piece
+                shared[at : at + 4] = piece
 
     return wait
 
 
 def multiplier(high, wide):
     def multiply(counts, shared, x, w):
-        halves, (_, lane, warp) = shared.view(np.uint32), current()
+        _, lane, warp = current()
         lanes = np.array(warp.of(lane, (x, w)))
         assert (lanes % 4 == 0).all()
         group, quad = divmod(lane, 4)
@@ -47,7 +47,7 @@ def multiplier(high, wide):
         def read(at, matrix, row, times):
             """What ldmatrix gives the four quads of a group, from each row that is named."""
             begin = at[8 * matrix + row]
-            return np.array([halves[begin + HALVES * k :][:4] for k in range(0, *times)])
+            return np.array([shared[begin + HALVES * k :][:4] for k in range(0, *times)])
 
         for k in range(2):
             rows_at, columns_at = lanes[:, 0] ^ (8 * k), lanes[:, 1]

@@ -1,6 +1,6 @@
-"""The CUDA kernels compiled for three GPUs that are not here: the instructions meant are there.
+"""The CUDA kernels compiled for GPUs that are not here: the instructions meant, the same integers.
 
-Needs numba-cuda, nvJitLink and nvdisasm, all wheels: `pip install -e '.[test,cuda_compile]'`.
+Needs numba-cuda, nvJitLink and nvdisasm, all wheels: the extra `cuda_compile`.
 """
 
 import importlib.util
@@ -14,9 +14,11 @@ import sys
 import pytest
 
 HERE = pathlib.Path(__file__).parent
+ROOT = HERE.parent.parent
 WHAT = "pip install -e '.[cuda_compile]'"
 pytestmark = pytest.mark.skipif(
-    os.environ.get("NUMBA_ENABLE_CUDASIM") == "1", reason="the simulator compiles nothing"
+    os.environ.get("NUMBA_ENABLE_CUDASIM") == "1" or "BITNET_TESTS_ON_PTX" in os.environ,
+    reason="the kernels' tests run in this process",
 )
 
 
@@ -31,21 +33,49 @@ def disassembler():
     return None
 
 
-@pytest.fixture(scope="module", params=["7 5", "8 0", "9 0"])
-def code(request):
-    """How often each instruction stands in each kernel, for a compute capability."""
+@pytest.fixture(scope="module")
+def compiler():
+    """Numba's compiler for GPUs."""
     for package in ("numba_cuda", "cuda.bindings.nvjitlink"):
         parent = package.partition(".")[0]
-        there = importlib.util.find_spec(parent) and importlib.util.find_spec(package)
-        if not there:
+        if not (importlib.util.find_spec(parent) and importlib.util.find_spec(package)):
             pytest.skip(f"{package} is not installed; {WHAT}")
+
+
+def python(*words, **environment):
+    """What another process prints."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
+    ran = subprocess.run(
+        [sys.executable, *words], capture_output=True, text=True, cwd=ROOT, env=environment
+    )
+    assert ran.returncode == 0, ran.stdout[-3000:] + ran.stderr[-3000:]
+    return ran.stdout
+
+
+@pytest.fixture(scope="module", params=["7 5", "8 0", "9 0"])
+def code(compiler, request):
+    """How often each instruction stands in each kernel, for a compute capability."""
     if disassembler() is None:
         pytest.skip(f"nvdisasm is not installed; {WHAT}")
-    words = [sys.executable, str(HERE / "machine_code.py"), *request.param.split(), disassembler()]
-    environment = {**os.environ, "PYTHONPATH": str(HERE.parent.parent)}
-    ran = subprocess.run(words, capture_output=True, text=True, env=environment)
-    assert ran.returncode == 0, ran.stderr[-3000:]
-    return request.param, json.loads(ran.stdout)
+    words = str(HERE / "machine_code.py"), *request.param.split(), disassembler()
+    return request.param, json.loads(python(*words))
+
+
+# enough of each file to run every kernel; `BITNET_TESTS_ON_PTX=1 pytest tests/cuda` runs all
+ON_PTX = {
+    "test_cuda_packing.py": "shape0",
+    "test_cuda_products.py": "17-66-130 or by_small or 18-17 or (x2 and tensor)",
+    "test_cuda_convolutions.py": "xnor_conv and window0",
+    "test_cuda_gradients.py": "33-65 or (matrix0 and tensor) or rung_below",
+}
+
+
+@pytest.mark.parametrize("name", ON_PTX)
+def test_the_ptx_gives_the_same_integers(compiler, name):
+    """What Numba makes for a GPU, and not its Python, run by `ptx`."""
+    words = "-m", "pytest", "-rs", "-n0", "-p", "no:cacheprovider", "-k", ON_PTX[name]
+    out = python(*words, str(HERE / name), BITNET_TESTS_ON_PTX="1", OPENBLAS_NUM_THREADS="1")
+    assert "SKIPPED" not in out
 
 
 def test_the_instructions_meant_are_there(code):

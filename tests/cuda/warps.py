@@ -5,6 +5,7 @@ a block, have to come to each operation; one that returned before is an error he
 would let it pass or hang.
 """
 
+import collections
 import sys
 import threading
 
@@ -52,6 +53,9 @@ class Meeting:
                 door.release()
 
 
+Dim3 = collections.namedtuple("Dim3", "x y z")
+
+
 class Worker(threading.Thread):
     """A thread that runs one thread of a block after the other; to start one each would cost."""
 
@@ -90,8 +94,6 @@ class Block:
         self.whole = Meeting(size)
 
     def run(self, grid_point, *arguments):
-        from numba.cuda.simulator.kernelapi import Dim3
-
         places = list(np.ndindex(*self.block_dim[::-1]))  # x is the last and quickest
         self.workers.extend(Worker() for _ in range(len(places) - len(self.workers)))
         workers = self.workers[: len(places)]
@@ -134,11 +136,22 @@ def popc(module, value):
     return int(value).bit_count()
 
 
+def shared_array(shared, shape, dtype, alignment=None):
+    """One array for all threads that come to a line, with numbers of before in it."""
+    frame = sys._getframe(1)
+    place = frame.f_code.co_filename, frame.f_lineno
+    if place not in shared._allocations:
+        garbage = np.full(np.prod(shape) * np.dtype(dtype).itemsize, 0xA5, np.uint8)
+        shared._allocations.setdefault(place, garbage.view(dtype).reshape(shape))
+    return shared._allocations[place]
+
+
 def install():
     """Put all of this into the simulator."""
     from numba.cuda.simulator import kernel, kernelapi
 
     kernel.BlockManager = Block
+    kernelapi.FakeCUDAShared.array = shared_array
     for function in (ballot_sync, shfl_xor_sync, popc):
         setattr(kernelapi.FakeCUDAModule, function.__name__, function)
     sys.setswitchinterval(1)  # a thread runs until it waits

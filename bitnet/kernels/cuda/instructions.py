@@ -25,8 +25,8 @@ from numba.cuda.extending import intrinsic
 HALVES = 16  # 32-bit halves of a row in one step: 512 bits
 INT, LONG, VOID = ir.IntType(32), ir.IntType(64), ir.VoidType()
 COPY = (
-    "{ .reg .u64 from; cvta.to.global.u64 from, $1; "
-    "cp.async.cg.shared.global [$0], [from], 16, $2; }"
+    "{ .reg .u64 begin; cvta.to.global.u64 begin, $1; "
+    "cp.async.cg.shared.global [$0], [begin], 16, $2; }"
 )
 READ = "ldmatrix.sync.aligned.m8n8.x4.shared.b16 {$0,$1,$2,$3}, [$4];"
 MULTIPLY = (

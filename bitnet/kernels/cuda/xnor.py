@@ -248,7 +248,7 @@ def _tensor(tile, planes, bits):
     high, wide, down, across = tile
     block_rows, block_columns, threads = 16 * high * down, 8 * wide * across, 32 * down * across
     stage, number = (block_rows + block_columns) * HALVES, 4 * high * wide
-    size, apart = STAGES * stage // 4, threads // 4
+    size, apart = STAGES * stage, threads // 4
     of_lane, n_words = 2 * wide, 2 * high * wide // 4  # columns, and halves of them
     own_rows, own_columns = block_rows // apart, block_columns // apart
     multiply, fold = multiplier(high, wide), folder(number)
@@ -285,7 +285,7 @@ def _tensor(tile, planes, bits):
 
     @cuda.jit
     def product(x, w, taps, places, shape, coefficients, r, s, values, rising, out):
-        shared = cuda.shared.array(size, np.complex128)  # of 16 bytes, as pieces are aligned
+        shared = cuda.shared.array(size, np.uint32, alignment=16)  # as pieces are
         counts = cuda.local.array(number, np.int32)
         totals = cuda.local.array(number, np.int32)
         begins = cuda.local.array(own_rows, np.int64)
