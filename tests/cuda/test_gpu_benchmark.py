@@ -1,0 +1,65 @@
+"""`benchmarks/gpu.py`: that each part runs, and checks what it would time."""
+
+import importlib.util
+import pathlib
+
+import numpy as np
+import pytest
+
+FILE = pathlib.Path(__file__).parent.parent.parent / "benchmarks" / "gpu.py"
+
+
+@pytest.fixture
+def benchmark(to_gpu, one_warp, monkeypatch):
+    """The module, with each contestant run once and not timed."""
+    monkeypatch.syspath_prepend(str(FILE.parent))
+    spec = importlib.util.spec_from_file_location("benchmark_gpu", FILE)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+
+    def once(contestants):
+        for run in contestants:
+            run()
+        return np.ones((1, len(contestants)))
+
+    monkeypatch.setattr(module, "interleaved_s", once)
+    monkeypatch.setattr(module, "clocked_s", once)
+    monkeypatch.setattr(module, "torch_on_gpu", lambda: None)
+    monkeypatch.setattr("bitnet.backend.gpu_problem", lambda: None)
+    return module
+
+
+def test_products(benchmark, capsys):
+    benchmark.products(3, 4, 70)
+    lines = capsys.readouterr().out.split("\n")
+    assert [line.split("  ")[0] for line in lines[2:]][:-1] == [
+        "cuBLAS float32", "xnor_gemm, naive", "xnor_gemm, tiled", "xnor_gemm, registers",
+        "xnor_sign, registers", "xnor_gemm, tensor", "xnor_sign, tensor",
+    ]  # fmt: skip
+
+
+def test_gradients_and_a_convolution(benchmark, capsys):
+    benchmark.gradients(3, 7, 9)
+    benchmark.convolution(1, 3, 5)
+    out = capsys.readouterr().out
+    assert "signed_gemm int8, planes" in out
+    assert "xnor_conv, tensor" in out
+
+
+def test_a_frozen_net(benchmark, capsys, monkeypatch):
+    monkeypatch.setattr(benchmark, "CHECKED", 1)
+    monkeypatch.setattr(benchmark, "rungs", lambda: ["tensor"])
+    benchmark.mlp(16, 1)
+    assert "frozen, tensor" in capsys.readouterr().out
+
+
+def test_a_product_that_is_wrong_is_found(benchmark, monkeypatch):
+    from bitnet.kernels import cuda
+
+    right = cuda.xnor_sign
+    monkeypatch.setattr(cuda, "xnor_sign", lambda x, w, t: right(x, w, benchmark.kernels.Thresholds(
+        t.values + 99, t.rising)))  # fmt: skip
+    benchmark.kernels.dispatch._function.cache_clear()
+    with pytest.raises(AssertionError, match="naive"):
+        benchmark.products(3, 4, 70)
+    benchmark.kernels.dispatch._function.cache_clear()
