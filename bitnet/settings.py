@@ -18,6 +18,7 @@ __all__ = [
     "SETTINGS",
     "as_before",
     "bits_or_name",
+    "check_names",
     "check_settings",
     "check_value",
     "complete",
@@ -80,6 +81,29 @@ KINDS |= {int: "a whole number", float: "a number"}
 MAX_CLASSES, MAX_SIDE = 10**5, 10**4
 
 
+def check_names(settings, known):
+    """Refuse settings that lack one of the known names, or have another.
+
+    Parameters
+    ----------
+    settings, known : dict
+        By name.
+
+    Raises
+    ------
+    InputError
+        See above.
+
+    Examples
+    --------
+    >>> check_names({"net": "mlp:8"}, {"net": str})
+    """
+    if missing := [name for name in known if name not in settings]:
+        raise InputError(f"the settings lack {missing[0]}")
+    if unknown := sorted(settings.keys() - known.keys()):
+        raise InputError(f"the settings hold an unknown {unknown[0]!r:.60}")
+
+
 def check_settings(settings):
     """Refuse settings that are no training's, before anything is built from them.
 
@@ -104,10 +128,7 @@ def check_settings(settings):
     ...     print(error)
     the settings lack data
     """
-    if missing := [name for name in SETTINGS if name not in settings]:
-        raise InputError(f"the settings lack {missing[0]}")
-    if unknown := sorted(settings.keys() - SETTINGS.keys()):
-        raise InputError(f"the settings hold an unknown {unknown[0]!r:.60}")
+    check_names(settings, SETTINGS)
     for name in SETTINGS:
         check_value(name, settings[name])
     if settings["data"] not in DATASETS:

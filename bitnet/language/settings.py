@@ -17,7 +17,7 @@ from bitnet.language.training import REGIMES
 from bitnet.layers import ROUNDINGS
 from bitnet.optimizers import SGD, Adam
 from bitnet.schedules import Constant, Cosine, Delayed, Plateau
-from bitnet.settings import bits_or_name
+from bitnet.settings import bits_or_name, check_names
 from bitnet.vocabulary import UNITS
 
 __all__ = [
@@ -145,10 +145,7 @@ def check_language_settings(settings):
     ...     print(error)
     the settings lack data
     """
-    if missing := [name for name in LANGUAGE_SETTINGS if name not in settings]:
-        raise InputError(f"the settings lack {missing[0]}")
-    if unknown := sorted(settings.keys() - LANGUAGE_SETTINGS.keys()):
-        raise InputError(f"the settings hold an unknown {unknown[0]!r:.60}")
+    check_names(settings, LANGUAGE_SETTINGS)
     for name, (kind, *limits) in LANGUAGE_SETTINGS.items():
         value = settings[name]
         if value is None and None in limits:

@@ -18,7 +18,7 @@ from bitnet.verbs.log import Log
 from bitnet.verbs.options import check_folder, check_gpu, use_threads
 from bitnet.verbs.train_language import TEXT_OPTIONS, is_text_training, train_language
 from bitnet.verbs.train_options import DATA, add_arguments
-from bitnet.verbs.training_files import best_of, check_free, file_name, kept
+from bitnet.verbs.training_files import best_of, check_free, file_name, kept, resumed_file
 
 __all__ = ["add_arguments", "default_net", "file_name"]
 
@@ -39,7 +39,7 @@ def main(args):
     use_threads(args.threads)
     say = (lambda *words: None) if args.quiet else (lambda *words: print(*words, flush=True))
     if args.resume:
-        out = _resumed_file(args, given)
+        out = resumed_file(args, lambda: _settings(given))
         experiment = _resumed(out, args, given)
     else:
         settings = _settings(given)
@@ -186,17 +186,6 @@ def _settings(given):
               "rounding": None if start["float"] else "nearest", "flip": False, "crop": 0,
               "prepare": list(recipe.prepare)}  # fmt: skip
     return complete(start | given)
-
-
-def _resumed_file(args, given):
-    """The file to go on with."""
-    named = [name for name in (args.out, args.resume) if isinstance(name, str)]
-    if len({pathlib.Path(name).resolve() for name in named}) > 1:
-        raise InputError(f"--resume is {args.resume} and --out {args.out}; expected one file")
-    out = pathlib.Path(named[0] if named else file_name(_settings(given)))
-    if not out.exists():
-        raise InputError(f"--resume: there is no {out}; name the file, as --resume FILE")
-    return out
 
 
 def _resumed(out, args, given):

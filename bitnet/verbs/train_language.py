@@ -19,7 +19,7 @@ from bitnet.language.settings import (
 from bitnet.settings import SETTINGS
 from bitnet.verbs.log import Log
 from bitnet.verbs.options import use_threads
-from bitnet.verbs.training_files import best_of, check_free, file_name, kept
+from bitnet.verbs.training_files import best_of, check_free, file_name, kept, resumed_file
 
 __all__ = ["TEXT_OPTIONS", "is_text_training", "measure_of", "train_language"]
 
@@ -79,7 +79,7 @@ def train_language(args):
     use_threads(args.threads)
     say = (lambda *words: None) if args.quiet else (lambda *words: print(*words, flush=True))
     if args.resume:
-        out = _resumed_file(args, given)
+        out = resumed_file(args, lambda: language_defaults(given))
         experiment = _resumed(out, args, given)
     else:
         settings = language_defaults({"data": "embedded-text", **given})
@@ -154,17 +154,6 @@ def _given(args):
     if "folder" in given:
         given["folder"] = str(pathlib.Path(given["folder"]).resolve())
     return given
-
-
-def _resumed_file(args, given):
-    """The file to go on with."""
-    named = [name for name in (args.out, args.resume) if isinstance(name, str)]
-    if len({pathlib.Path(name).resolve() for name in named}) > 1:
-        raise InputError(f"--resume is {args.resume} and --out {args.out}; expected one file")
-    out = pathlib.Path(named[0] if named else file_name(language_defaults(given)))
-    if not out.exists():
-        raise InputError(f"--resume: there is no {out}; name the file, as --resume FILE")
-    return out
 
 
 def _resumed(out, args, given):

@@ -8,7 +8,7 @@ from bitnet.archive import kind_of
 from bitnet.checkpoint import KIND, read_checkpoint
 from bitnet.errors import InputError
 
-__all__ = ["best_of", "check_free", "file_name", "kept"]
+__all__ = ["best_of", "check_free", "file_name", "kept", "resumed_file"]
 
 
 def file_name(settings):
@@ -117,3 +117,40 @@ def kept(out, saved, args):
         return "before the first epoch; nothing is kept"
     words = ["bitnet", "train", "--resume", str(out), *(["--log", args.log] if args.log else [])]
     return f"{saved} are in {out}; go on with: {shlex.join(words)}"
+
+
+def resumed_file(args, settings):
+    """The file of the training that is gone on with.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        With out and resume.
+    settings : callable
+        Gives the settings of the training, whose name is the file's where neither says it.
+
+    Returns
+    -------
+    pathlib.Path
+
+    Raises
+    ------
+    InputError
+        If they name two files, or there is no such file.
+
+    Examples
+    --------
+    >>> import argparse
+    >>> try:
+    ...     resumed_file(argparse.Namespace(out=None, resume="a.checkpoint"), dict)
+    ... except InputError as error:
+    ...     print(error)
+    --resume: there is no a.checkpoint; name the file, as --resume FILE
+    """
+    named = [name for name in (args.out, args.resume) if isinstance(name, str)]
+    if len({pathlib.Path(name).resolve() for name in named}) > 1:
+        raise InputError(f"--resume is {args.resume} and --out {args.out}; expected one file")
+    out = pathlib.Path(named[0] if named else file_name(settings()))
+    if not out.exists():
+        raise InputError(f"--resume: there is no {out}; name the file, as --resume FILE")
+    return out
