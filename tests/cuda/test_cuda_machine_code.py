@@ -1,6 +1,6 @@
 """The CUDA kernels compiled for GPUs that are not here: the instructions meant, the same integers.
 
-Needs numba-cuda, nvJitLink and nvdisasm, all wheels: the extra `cuda_compile`.
+Needs numba-cuda, nvJitLink and nvdisasm, all wheels: the extra `cudatest`.
 """
 
 import importlib.util
@@ -15,7 +15,7 @@ import pytest
 
 HERE = pathlib.Path(__file__).parent
 ROOT = HERE.parent.parent
-WHAT = "pip install -e '.[cuda_compile]'"
+WHAT = "pip install -e '.[cudatest]'"
 pytestmark = pytest.mark.skipif(
     os.environ.get("NUMBA_ENABLE_CUDASIM") == "1" or "BITNET_TESTS_ON_PTX" in os.environ,
     reason="the kernels' tests run in this process",
