@@ -50,7 +50,7 @@ METHODS = {
     "all": "axis out keepdims",
     "any": "axis out keepdims",
     "argmax": "axis out dtype keepdims",
-    "astype": "dtype order casting subok copy",
+    "astype": "dtype order copy",
     "clip": "min max out",
     "copy": "order",
     "item": "",
@@ -98,6 +98,7 @@ class Array:
         raise TypeError("Implicit conversion to a NumPy array is not allowed. Use `.get()`.")
 
     def get(self):
+        _wait()
         return self._own.copy()
 
     shape = property(lambda self: self._own.shape)
@@ -109,6 +110,7 @@ class Array:
     strides = property(lambda self: self._own.strides)
     flags = property(lambda self: Flags(self._own))
     T = property(lambda self: Array(self._own.T))
+    data = property(lambda self: object())  # the address on the device
 
     def __len__(self):
         return len(self._own)
@@ -120,22 +122,21 @@ class Array:
         return repr(self._own)
 
     def __getitem__(self, index):
+        if isinstance(index, Array) and index.dtype == np.bool_:
+            _wait()  # for the length of what comes
         return wrapped(self._own[bare(index)])
 
     def __setitem__(self, index, value):
         self._own[bare(index)] = bare(value)
 
     def __bool__(self):
-        return bool(self._own)
+        return bool(self.get())
 
     def __int__(self):
-        return int(self._own)
+        return int(self.get())
 
     def __float__(self):
-        return float(self._own)
-
-    def __index__(self):
-        return operator.index(self._own)
+        return float(self.get())
 
     def __deepcopy__(self, memo):
         return Array(self._own.copy())
@@ -182,12 +183,12 @@ def function(name):
         along = len(args) > 1 or kwargs.get("axis") is not None
         if name in ("packbits", "unpackbits") and (along or args[0].dtype.kind not in "biu"):
             raise NotImplementedError("axis option is not supported yet")
-        if name == "asarray" and isinstance(args[0], Array) and len(args) + len(kwargs) == 1:
-            return args[0]
         if name in FROM_NUMPY and isinstance(args[0], np.ndarray):
             _take(args[0].nbytes)
             return Array(np.array(*args, **{k: bare(v) for k, v in kwargs.items()}))
-        return wrapped(own(*bare(args), **{k: bare(v) for k, v in kwargs.items()}))
+        y = own(*bare(args), **{k: bare(v) for k, v in kwargs.items()})
+        same = [x for x in args[:1] if isinstance(x, Array) and x._own is y]  # as of asarray
+        return same[0] if same else wrapped(y)
 
     return call
 
@@ -215,7 +216,14 @@ def _method(name):
     def call(self, *args, **kwargs):
         checked(name, METHODS[name], args, kwargs)
         out = kwargs.get("out")
+        if name in ("item", "tolist"):
+            _wait()
+        other_size = name == "view" and np.dtype(args[0]).itemsize != self.itemsize
+        if other_size and not self._own.flags.c_contiguous:  # CuPy takes another axis, or refuses
+            raise ValueError("an array has to be C-contiguous for a dtype of another size")
         y = getattr(self._own, name)(*bare(args), **{k: bare(v) for k, v in kwargs.items()})
+        if y is self._own:  # as of astype(copy=False)
+            return self
         return wrapped(y) if out is None else out
 
     return call
@@ -258,7 +266,8 @@ for name in (ARITHMETIC + " " + COMPARISONS).split():
     setattr(Array, f"__{name}__", _operator(name))
 for name in ARITHMETIC.split():
     setattr(Array, f"__r{name}__", _reflected(name))
-    setattr(Array, f"__i{name}__", _in_place(name))
+    if name != "matmul":
+        setattr(Array, f"__i{name}__", _in_place(name))
 for name in UNARY.split():
     setattr(Array, f"__{name}__", _unary(name))
 for name in METHODS:
@@ -279,6 +288,14 @@ class Stream:
 
     def synchronize(self):
         self.waited_for = True
+
+
+waits = 0  # how often the processor waited for numbers of the device
+
+
+def _wait():
+    global waits
+    waits += 1
 
 
 room_bytes = None  # of the memory of the device; None is endless

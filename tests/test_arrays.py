@@ -119,6 +119,15 @@ def test_edited_weights_of_the_gpu_are_packed_anew(cupy):
     assert weight.signs.signs().tolist() == [[-1, 1]]
 
 
+def test_a_parameter_stays_one(cupy):
+    weight = bitnet.Parameter([[1.0, -2.0]], bound=2.0, step_scale=3.0, is_binary=False)
+    there = to_gpu(weight)
+    assert isinstance(there, bitnet.Parameter)
+    assert (there.bound, there.step_scale, there.is_binary) == (2.0, 3.0, False)
+    assert there.data.tolist() == [[1, -2]]
+    assert array_module(to_cpu(there)) is np
+
+
 def test_layouts_are_laid_out_anew_where_they_were_kept(cupy):
     with kernels.using("numba"):
         bits, planes = map(kernels.prepare, held()[1:3])

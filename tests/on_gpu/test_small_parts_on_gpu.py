@@ -8,6 +8,7 @@ import bitnet
 import bitnet.functions as F  # noqa: N812
 from bitnet import kernels
 from bitnet.backend import array_module, to_cpu, to_gpu
+from bitnet.fit import activity
 from bitnet.kernels import Window
 from bitnet.quantizers import ApproxSign, DoReFa, Linear, Logarithmic, SwishSign, Ternary, Uniform
 from bitnet.repetition import repetitions
@@ -85,6 +86,13 @@ def test_what_a_convolution_repeats(gpu):
     model = bitnet.Sequential(bitnet.BinaryConv2d(2, 8, np.random.default_rng(0)))
     expected = repetitions(model).layers
     assert repetitions(model.to("gpu")).layers == expected
+
+
+def test_the_activity_of_arrays_that_are_there_already(gpu):
+    """An array of CuPy's has an attribute `data`, too, and that is an address."""
+    model = bitnet.Sequential(bitnet.Sign())
+    expected = activity(model, X)
+    assert activity(model, X, to_gpu) == activity(model, to_gpu(X)) == expected
 
 
 def test_a_stream_of_its_own(gpu):
