@@ -64,14 +64,14 @@ ONLY = {
     "data.photos": {"backend", "data", "errors"},
     "preparation": {"errors"},
     "vocabulary": {"errors"},
-    "data.batches": {"backend", "errors"},
+    "data.batches": {"arrays", "backend", "errors"},
     "data.catalogue": {"errors"},
     "data.checksums": {"archive", "data", "errors"},
     "data.fetch": {"archive", "data", "errors"},
     "data.image_folder": {"errors"},
     "data.image_stream": {"backend", "data", "errors"},
     "data.datasets": {"data", "errors"},
-    "data.sequences": {"backend", "errors"},
+    "data.sequences": {"arrays", "backend", "errors"},
     "data.text": {"data", "errors", "vocabulary"},
 }
 

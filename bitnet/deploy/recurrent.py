@@ -352,7 +352,7 @@ class FrozenLanguageModel:
         InputError
             If a setting is out of its range.
         """
-        ids = np.asarray(ids)
+        ids = np.asarray(to_cpu(ids) if is_array(ids) else ids)
         whole = isinstance(count, (int, np.integer)) and count >= 0
         if ids.ndim != 1 or not len(ids) or not 0 < temperature < np.inf or not whole:
             raise InputError(
