@@ -333,7 +333,7 @@ def activity(model, images, to_input=None):
     """
     closed = total = 0
     seen = {}  # by layer: whether each unit has been +1, and -1
-    with evaluating(model):
+    with full_memory_named(), evaluating(model):
         for i in range(0, len(images), PART):
             x = images[i : i + PART]
             x = to_input(x) if to_input else x

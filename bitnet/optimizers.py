@@ -102,7 +102,8 @@ class Optimizer:
     def step(self):
         """Move every parameter that has a gradient, then clip those that are bounded.
 
-        Latent weights are packed in the same sweep, for the next forward pass.
+        Latent weights are packed in the same sweep, for the next forward pass.  If the memory of
+        a GPU fills on the way, some parameters have moved and some have not: go on from a file.
         """
         with_gradient = [i for i, p in enumerate(self.parameters) if p.lazy_grad is not None]
         for i in with_gradient:  # the moments are where the parameter is

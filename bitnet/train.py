@@ -195,13 +195,14 @@ def weight_bits(model):
     [Bits(shape=(512, 784), 53248 bytes), Bits(shape=(10, 512), 640 bytes)]
     """
     found = []
-    for layer in model.modules():
-        if isinstance(layer, (QuantConv2d, QuantLinear)):
-            found.append(layer.packed if layer.quantizer.levels.is_sign else layer.weight.signs)
-        elif isinstance(layer, ScaledLinear):
-            found.append(layer.weight.signs)
-        elif isinstance(layer, (RNN, LSTM, GRU)) and layer.weights is not None:
-            found += [weight.signs for weight in layer.input_weights + layer.state_weights]
+    with full_memory_named():
+        for layer in model.modules():
+            if isinstance(layer, (QuantConv2d, QuantLinear)):
+                found.append(layer.packed if layer.quantizer.levels.is_sign else layer.weight.signs)
+            elif isinstance(layer, ScaledLinear):
+                found.append(layer.weight.signs)
+            elif isinstance(layer, (RNN, LSTM, GRU)) and layer.weights is not None:
+                found += [weight.signs for weight in layer.input_weights + layer.state_weights]
     return to_cpu(found)
 
 

@@ -87,12 +87,19 @@ class Flags:
 class Array:
     """An array of the device that is not there."""
 
-    __slots__ = ("_own",)
+    __slots__ = ("_own", "_taken")
     __array_ufunc__ = None  # NumPy's scalars leave operators to us
     __hash__ = None
 
     def __init__(self, own):
+        self._taken = 0
         self._own = own
+        if own.base is None:  # no view
+            self._taken = _take(own.nbytes)
+
+    def __del__(self):
+        if self._taken:
+            _give(self._taken)
 
     def __array__(self, dtype=None, copy=None):
         raise TypeError("Implicit conversion to a NumPy array is not allowed. Use `.get()`.")
@@ -184,7 +191,6 @@ def function(name):
         if name in ("packbits", "unpackbits") and (along or args[0].dtype.kind not in "biu"):
             raise NotImplementedError("axis option is not supported yet")
         if name in FROM_NUMPY and isinstance(args[0], np.ndarray):
-            _take(args[0].nbytes)
             return Array(np.array(*args, **{k: bare(v) for k, v in kwargs.items()}))
         y = own(*bare(args), **{k: bare(v) for k, v in kwargs.items()})
         same = [x for x in args[:1] if isinstance(x, Array) and x._own is y]  # as of asarray
@@ -302,13 +308,21 @@ room_bytes = None  # of the memory of the device; None is endless
 
 
 def _take(n_bytes):
-    """Take memory for an array that comes from NumPy."""
+    """Take memory for an array; returns what is to be given back."""
     global room_bytes
     if room_bytes is None:
-        return
+        return 0
     if n_bytes > room_bytes:
         raise OutOfMemoryError(f"Out of memory allocating {n_bytes:,} bytes.")
     room_bytes -= n_bytes
+    return n_bytes
+
+
+def _give(n_bytes):
+    """Give the memory of an array back."""
+    global room_bytes
+    if room_bytes is not None:
+        room_bytes += n_bytes
 
 
 @contextlib.contextmanager

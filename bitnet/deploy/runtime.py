@@ -204,8 +204,9 @@ class FrozenNet:
         InputError
             If the input does not fit.
         """
-        integers = self._run(like(self.check_input(x), self.layers[0].bits))
-        return [like(z, x) for z in integers]
+        with full_memory_named():
+            integers = self._run(like(self.check_input(x), self.layers[0].bits))
+            return [like(z, x) for z in integers]
 
     def scores(self, x):
         """The outputs of the last batch norm.
