@@ -159,7 +159,7 @@ def test_an_unknown_device():
         mover("tpu")
 
 
-@pytest.mark.parametrize("kind", [MemoryError, RuntimeError])
+@pytest.mark.parametrize("kind", [MemoryError, RuntimeError, TypeError])
 def test_other_errors_stay_what_they_are(kind):
     with pytest.raises(kind, match="of another kind"), full_memory_named():
         raise kind("of another kind")
@@ -168,6 +168,14 @@ def test_other_errors_stay_what_they_are(kind):
 def test_errors_of_a_full_memory_beside_cupys_pool():
     with pytest.raises(InputError, match=r"is full \(CUBLAS_STATUS"), full_memory_named():
         raise RuntimeError("CUBLAS_STATUS_ALLOC_FAILED")
+    loading = "[2] Call to cuModuleLoadDataEx results in CUDA_ERROR_OUT_OF_MEMORY"
+    with (
+        pytest.raises(InputError, match=r"is full \(\[2\] Call") as raised,
+        full_memory_named(),
+        full_memory_named(),
+    ):
+        raise Exception(loading)
+    assert str(raised.value).count("is full") == 1
 
 
 # why there is no GPU
