@@ -355,7 +355,10 @@ def cupy():
         getDevice=lambda: 0,
         getDeviceProperties=lambda i: facts,
     )
-    module.cuda = types.SimpleNamespace(runtime=runtime, Stream=Stream)
+    current = Stream()
+    module.cuda = types.SimpleNamespace(
+        runtime=runtime, Stream=Stream, get_current_stream=lambda: current
+    )
     return module
 
 

@@ -154,6 +154,14 @@ def test_a_stream(cupy):
     assert x.tolist() == [2, 2]
 
 
+def test_a_speed_is_of_work_that_is_done(cupy):
+    current = cupy.cuda.get_current_stream()
+    bitnet.images_per_second(lambda x: x + 1, np.ones(3), 1)
+    assert not current.waited_for
+    bitnet.images_per_second(lambda x: bitnet.Tensor(x) + 1.0, to_gpu(np.ones(3)), 1)
+    assert current.waited_for
+
+
 def test_an_unknown_device():
     with pytest.raises(InputError, match="device is 'tpu'; expected one of cpu, gpu"):
         mover("tpu")
