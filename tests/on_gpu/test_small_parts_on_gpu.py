@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import same_numbers
+import stand_in
 
 import bitnet
 import bitnet.functions as F  # noqa: N812
@@ -10,6 +11,7 @@ from bitnet import kernels
 from bitnet.backend import array_module, to_cpu, to_gpu
 from bitnet.fit import activity
 from bitnet.kernels import Window
+from bitnet.plots import plot_confusion
 from bitnet.quantizers import ApproxSign, DoReFa, Linear, Logarithmic, SwishSign, Ternary, Uniform
 from bitnet.repetition import repetitions
 
@@ -93,6 +95,24 @@ def test_the_activity_of_arrays_that_are_there_already(gpu):
     model = bitnet.Sequential(bitnet.Sign())
     expected = activity(model, X)
     assert activity(model, X, to_gpu) == activity(model, to_gpu(X)) == expected
+
+
+def test_rows_that_are_added_wait_once(gpu):
+    y, rows = to_gpu(np.zeros_like(X)), to_gpu(np.array([0, 3]))
+    before = stand_in.waits
+    kernels.add_rows(y, rows, to_gpu(X[:2]))
+    assert stand_in.waits == before + (gpu == "stand-in")
+    with pytest.raises(bitnet.InputError, match="rows 0 to 4 of 4"):
+        kernels.add_rows(y, rows + rows // 3, to_gpu(X[:2]))
+    kernels.add_rows(y, rows[:0], to_gpu(X[:0]))
+
+
+def test_a_confusion_of_arrays_of_the_gpu_is_drawn(gpu, tmp_path):
+    pytest.importorskip("matplotlib")
+    labels = np.array([0, 1, 1])
+    for i, x in enumerate((labels, to_gpu(labels))):
+        plot_confusion(x, x[::-1], ["a", "b"], tmp_path / f"{i}.svg")
+    assert (tmp_path / "0.svg").read_bytes() == (tmp_path / "1.svg").read_bytes()
 
 
 def test_a_stream_of_its_own(gpu):
