@@ -128,6 +128,12 @@ class Array:
     def __repr__(self):
         return repr(self._own)
 
+    def __str__(self):
+        return str(self._own)
+
+    def __format__(self, words):
+        return format(self._own, words)
+
     def __getitem__(self, index):
         if isinstance(index, Array) and index.dtype == np.bool_:
             _wait()  # for the length of what comes
