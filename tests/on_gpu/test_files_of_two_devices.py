@@ -123,6 +123,17 @@ def test_freezing_gives_the_same_bytes_on_both_devices(gpu, make, tmp_path):
     assert net.device == "cpu"
 
 
+def test_a_net_on_the_gpu_takes_more_at_once(gpu):
+    model = trainings.mlp(np.random.default_rng(4))
+    model(trainings.ROWS)
+    net = bitnet.freeze(model)
+    there = to_gpu(net)
+    assert (net.device, there.device) == ("cpu", "gpu")
+    assert there.batch == net.to("gpu").batch > to_cpu(there).batch
+    there.batch = 7
+    assert to_cpu(there).batch == there.to("cpu").batch == 7
+
+
 @pytest.mark.parametrize("kind", ["lstm", "gru", "rnn"])
 def test_a_frozen_language_model(gpu, kind, tmp_path):
     model = language_model(9, np.random.default_rng(1), kind, 6, 10, weights=2, activations=3)
