@@ -13,6 +13,7 @@ from bitnet.errors import InputError
 
 __all__ = [
     "array_module",
+    "check_on_cpu",
     "check_one_device",
     "is_array",
     "is_read_only",
@@ -233,6 +234,32 @@ def check_one_device(name, operands):
         raise InputError(
             f"{name}: some operands are on the GPU and some are not; expected all on one device, "
             "see bitnet.backend.to_gpu and to_cpu"
+        )
+
+
+def check_on_cpu(name, *arrays):
+    """Refuse data on the GPU where it is taken apart by the processor.
+
+    Parameters
+    ----------
+    name : str
+        Who asks.
+    *arrays : array
+        Or of what `array_module` takes.
+
+    Raises
+    ------
+    InputError
+        If one is on the GPU.
+
+    Examples
+    --------
+    >>> check_on_cpu("batches", np.zeros(2))
+    """
+    if array_module(*arrays) is not np:
+        raise InputError(
+            f"{name}: the data are on the GPU; expected them in the memory of the processor, as "
+            "bitnet.to_cpu gives"
         )
 
 

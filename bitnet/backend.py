@@ -316,7 +316,7 @@ def full_memory_named():
     Raises
     ------
     InputError
-        In place of CuPy's and CUDA's errors.
+        In place of the errors of CuPy, of Numba and of CUDA.
 
     Examples
     --------
@@ -325,7 +325,9 @@ def full_memory_named():
     """
     try:
         yield
-    except (MemoryError, RuntimeError) as error:  # CuPy's OutOfMemoryError is a MemoryError
+    except InputError:
+        raise
+    except Exception as error:  # CuPy's OutOfMemoryError is a MemoryError, Numba's any Exception
         of_cupy = type(error).__module__.startswith("cupy") and isinstance(error, MemoryError)
         if not of_cupy and not any(word in str(error) for word in FULL):
             raise

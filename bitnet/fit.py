@@ -8,7 +8,6 @@ import numpy as np
 
 from bitnet import kernels
 from bitnet.activations import Quantize, ReLU, Sign
-from bitnet.arrays import is_array
 from bitnet.backend import full_memory_named, to_cpu
 from bitnet.data.batches import batches
 from bitnet.errors import InputError
@@ -16,6 +15,7 @@ from bitnet.image_layers import QuantConv2d
 from bitnet.kernels import Bits
 from bitnet.layers import QuantLinear
 from bitnet.module import evaluating
+from bitnet.tensor import as_tensor
 from bitnet.train import evaluate, flip_ratio, set_window, weight_bits
 
 __all__ = ["Begun", "Epoch", "Split", "activity", "fit", "histograms"]
@@ -290,15 +290,16 @@ def fit(model, optimizer, schedule, loss, data, epochs, batch, rng, done=0, to_i
 def _step(model, optimizer, loss, x, *targets):
     """One batch; returns its loss."""
     # forward, layer by layer: s = ab Wb; a = BatchNorm(s); ab = sign(a)
-    value = loss(model(x), *targets)
-    if not math.isfinite(value.item()):
-        raise InputError(f"the loss is {value.item()}; lower the learning rate")
+    loss = loss(model(x), *targets)
+    value = loss.item()
+    if not math.isfinite(value):
+        raise InputError(f"the loss is {value}; lower the learning rate")
     # backward: through sign where |a| <= 1; the gradients of Wb count as those of W
     optimizer.zero_grad()
-    value.backward()
+    loss.backward()
     # update: W = clip(W - scale * rate * direction, -1, 1)
     optimizer.step()
-    return value.item()
+    return value
 
 
 def activity(model, images, to_input=None):
@@ -332,14 +333,13 @@ def activity(model, images, to_input=None):
     """
     closed = total = 0
     seen = {}  # by layer: whether each unit has been +1, and -1
-    with evaluating(model):
+    with full_memory_named(), evaluating(model):
         for i in range(0, len(images), PART):
             x = images[i : i + PART]
             x = to_input(x) if to_input else x
             for k, layer in enumerate(model.layers):
                 if isinstance(layer, (Sign, ReLU, Quantize)):
-                    a = getattr(x, "data", x)
-                    a = a if is_array(a) else np.asarray(a)
+                    a = as_tensor(x).data
                     on, shut = _activity(layer, a.reshape(-1, a.shape[-1]))
                     closed, total = closed + int(shut.sum()), total + a.size
                     was = seen.get(k, (False, isinstance(layer, ReLU)))

@@ -305,7 +305,8 @@ def check_state(what, own, state):
                 f"{what}: {name!r} is {came.dtype} of shape {came.shape}; "
                 f"expected {array.dtype} of shape {array.shape}"
             )
-        if not np.isfinite(came).all() or (came.dtype.kind == "i" and (came < 0).any()):
+        finite = array_module(came).isfinite(came).all()
+        if not finite or (came.dtype.kind == "i" and (came < 0).any()):
             raise InputError(f"{what}: {name!r} holds NaN, infinity, or a count below 0")
 
 

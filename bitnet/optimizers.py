@@ -102,7 +102,8 @@ class Optimizer:
     def step(self):
         """Move every parameter that has a gradient, then clip those that are bounded.
 
-        Latent weights are packed in the same sweep, for the next forward pass.
+        Latent weights are packed in the same sweep, for the next forward pass.  If the memory of
+        a GPU fills on the way, some parameters have moved and some have not: go on from a file.
         """
         with_gradient = [i for i, p in enumerate(self.parameters) if p.lazy_grad is not None]
         for i in with_gradient:  # the moments are where the parameter is
@@ -356,7 +357,8 @@ def clip_gradients(parameters, norm):
     if not 0 < norm < math.inf:
         raise InputError(f"clip_gradients: norm is {norm!r}; expected a number above 0")
     moving = [p for p in parameters if p.lazy_grad is not None]
-    found = math.sqrt(sum(float(array_module(p).vdot(p.grad, p.grad)) for p in moving))
+    squares = (array_module(p).vdot(p.grad, p.grad).astype(np.float64) for p in moving)
+    found = math.sqrt(float(sum(squares)))  # one number, and so one wait for a GPU
     if not math.isfinite(found):
         raise InputError(
             "clip_gradients: the gradients hold NaN or infinity, or are too large for their type; "

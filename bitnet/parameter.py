@@ -120,6 +120,10 @@ class Parameter(Tensor):
         """Keep the packed signs of the data, (M, K) uint64, until the data change."""
         self._signs = read_only(self.data), kernels.prepare(Bits(words, self.shape))
 
+    def moved(self, move):
+        """A Parameter of moved data, without gradient; of a whole Module see `Module.to`."""
+        return Parameter(move(self.data), self.bound, self.step_scale, self.is_binary)
+
     def move(self, move):
         """Prepare to be on another device: copies are made, and nothing is changed yet.
 

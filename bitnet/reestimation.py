@@ -5,6 +5,7 @@ a flipped sign moves a pre-activation by 2; a few batches after the last step ma
 """
 
 from bitnet.arrays import array_module
+from bitnet.backend import full_memory_named
 from bitnet.errors import InputError
 from bitnet.module import Module, evaluating
 
@@ -81,6 +82,12 @@ def reestimate(model, batches, to_input=None):
         raise InputError(
             f"reestimate: got {model!r:.80}; expected a Module with a BatchNorm, or the like"
         )
+    with full_memory_named():
+        return _reestimated(model, norms, batches, to_input)
+
+
+def _reestimated(model, norms, batches, to_input):
+    """What `reestimate` does, once there is something to do."""
     before = [(norm.momentum, *(array.copy() for array in _arrays(norm))) for norm in norms]
     sums = [
         [array_module(array).zeros(array.shape) for array in _statistics(norm)] for norm in norms

@@ -7,7 +7,7 @@ import time
 import numpy as np
 
 from bitnet import kernels
-from bitnet.arrays import is_array
+from bitnet.arrays import array_module, is_array
 from bitnet.backend import full_memory_named, to_cpu
 from bitnet.data.batches import batches
 from bitnet.errors import InputError
@@ -195,13 +195,14 @@ def weight_bits(model):
     [Bits(shape=(512, 784), 53248 bytes), Bits(shape=(10, 512), 640 bytes)]
     """
     found = []
-    for layer in model.modules():
-        if isinstance(layer, (QuantConv2d, QuantLinear)):
-            found.append(layer.packed if layer.quantizer.levels.is_sign else layer.weight.signs)
-        elif isinstance(layer, ScaledLinear):
-            found.append(layer.weight.signs)
-        elif isinstance(layer, (RNN, LSTM, GRU)) and layer.weights is not None:
-            found += [weight.signs for weight in layer.input_weights + layer.state_weights]
+    with full_memory_named():
+        for layer in model.modules():
+            if isinstance(layer, (QuantConv2d, QuantLinear)):
+                found.append(layer.packed if layer.quantizer.levels.is_sign else layer.weight.signs)
+            elif isinstance(layer, ScaledLinear):
+                found.append(layer.weight.signs)
+            elif isinstance(layer, (RNN, LSTM, GRU)) and layer.weights is not None:
+                found += [weight.signs for weight in layer.input_weights + layer.state_weights]
     return to_cpu(found)
 
 
@@ -295,10 +296,17 @@ def images_per_second(predict_images, images, repeats=5):
     >>> images_per_second(lambda x: x.sum(axis=1), np.ones((100, 784))) > 0
     True
     """
-    predict_images(images)
+    _wait_for(predict_images(images))
     times_s = []
     for _ in range(repeats):
         start = time.perf_counter()
-        predict_images(images)
+        _wait_for(predict_images(images))
         times_s.append(time.perf_counter() - start)
     return len(images) / statistics.median(times_s)
+
+
+def _wait_for(y):
+    """Wait until a result is there: a GPU has only begun with it when the processor goes on."""
+    xp = array_module(y)
+    if xp is not np:
+        xp.cuda.get_current_stream().synchronize()

@@ -50,7 +50,7 @@ METHODS = {
     "all": "axis out keepdims",
     "any": "axis out keepdims",
     "argmax": "axis out dtype keepdims",
-    "astype": "dtype order casting subok copy",
+    "astype": "dtype order copy",
     "clip": "min max out",
     "copy": "order",
     "item": "",
@@ -87,17 +87,25 @@ class Flags:
 class Array:
     """An array of the device that is not there."""
 
-    __slots__ = ("_own",)
+    __slots__ = ("_own", "_taken")
     __array_ufunc__ = None  # NumPy's scalars leave operators to us
     __hash__ = None
 
     def __init__(self, own):
+        self._taken = 0
         self._own = own
+        if own.base is None:  # no view
+            self._taken = _take(own.nbytes)
+
+    def __del__(self):
+        if self._taken:
+            _give(self._taken)
 
     def __array__(self, dtype=None, copy=None):
         raise TypeError("Implicit conversion to a NumPy array is not allowed. Use `.get()`.")
 
     def get(self):
+        _wait()
         return self._own.copy()
 
     shape = property(lambda self: self._own.shape)
@@ -109,6 +117,7 @@ class Array:
     strides = property(lambda self: self._own.strides)
     flags = property(lambda self: Flags(self._own))
     T = property(lambda self: Array(self._own.T))
+    data = property(lambda self: object())  # the address on the device
 
     def __len__(self):
         return len(self._own)
@@ -119,23 +128,28 @@ class Array:
     def __repr__(self):
         return repr(self._own)
 
+    def __str__(self):
+        return str(self._own)
+
+    def __format__(self, words):
+        return format(self._own, words)
+
     def __getitem__(self, index):
+        if isinstance(index, Array) and index.dtype == np.bool_:
+            _wait()  # for the length of what comes
         return wrapped(self._own[bare(index)])
 
     def __setitem__(self, index, value):
         self._own[bare(index)] = bare(value)
 
     def __bool__(self):
-        return bool(self._own)
+        return bool(self.get())
 
     def __int__(self):
-        return int(self._own)
+        return int(self.get())
 
     def __float__(self):
-        return float(self._own)
-
-    def __index__(self):
-        return operator.index(self._own)
+        return float(self.get())
 
     def __deepcopy__(self, memo):
         return Array(self._own.copy())
@@ -182,12 +196,11 @@ def function(name):
         along = len(args) > 1 or kwargs.get("axis") is not None
         if name in ("packbits", "unpackbits") and (along or args[0].dtype.kind not in "biu"):
             raise NotImplementedError("axis option is not supported yet")
-        if name == "asarray" and isinstance(args[0], Array) and len(args) + len(kwargs) == 1:
-            return args[0]
         if name in FROM_NUMPY and isinstance(args[0], np.ndarray):
-            _take(args[0].nbytes)
             return Array(np.array(*args, **{k: bare(v) for k, v in kwargs.items()}))
-        return wrapped(own(*bare(args), **{k: bare(v) for k, v in kwargs.items()}))
+        y = own(*bare(args), **{k: bare(v) for k, v in kwargs.items()})
+        same = [x for x in args[:1] if isinstance(x, Array) and x._own is y]  # as of asarray
+        return same[0] if same else wrapped(y)
 
     return call
 
@@ -215,7 +228,14 @@ def _method(name):
     def call(self, *args, **kwargs):
         checked(name, METHODS[name], args, kwargs)
         out = kwargs.get("out")
+        if name in ("item", "tolist"):
+            _wait()
+        other_size = name == "view" and np.dtype(args[0]).itemsize != self.itemsize
+        if other_size and not self._own.flags.c_contiguous:  # CuPy takes another axis, or refuses
+            raise ValueError("an array has to be C-contiguous for a dtype of another size")
         y = getattr(self._own, name)(*bare(args), **{k: bare(v) for k, v in kwargs.items()})
+        if y is self._own:  # as of astype(copy=False)
+            return self
         return wrapped(y) if out is None else out
 
     return call
@@ -258,7 +278,8 @@ for name in (ARITHMETIC + " " + COMPARISONS).split():
     setattr(Array, f"__{name}__", _operator(name))
 for name in ARITHMETIC.split():
     setattr(Array, f"__r{name}__", _reflected(name))
-    setattr(Array, f"__i{name}__", _in_place(name))
+    if name != "matmul":
+        setattr(Array, f"__i{name}__", _in_place(name))
 for name in UNARY.split():
     setattr(Array, f"__{name}__", _unary(name))
 for name in METHODS:
@@ -281,17 +302,33 @@ class Stream:
         self.waited_for = True
 
 
+waits = 0  # how often the processor waited for numbers of the device
+
+
+def _wait():
+    global waits
+    waits += 1
+
+
 room_bytes = None  # of the memory of the device; None is endless
 
 
 def _take(n_bytes):
-    """Take memory for an array that comes from NumPy."""
+    """Take memory for an array; returns what is to be given back."""
     global room_bytes
     if room_bytes is None:
-        return
+        return 0
     if n_bytes > room_bytes:
         raise OutOfMemoryError(f"Out of memory allocating {n_bytes:,} bytes.")
     room_bytes -= n_bytes
+    return n_bytes
+
+
+def _give(n_bytes):
+    """Give the memory of an array back."""
+    global room_bytes
+    if room_bytes is not None:
+        room_bytes += n_bytes
 
 
 @contextlib.contextmanager
@@ -324,7 +361,10 @@ def cupy():
         getDevice=lambda: 0,
         getDeviceProperties=lambda i: facts,
     )
-    module.cuda = types.SimpleNamespace(runtime=runtime, Stream=Stream)
+    current = Stream()
+    module.cuda = types.SimpleNamespace(
+        runtime=runtime, Stream=Stream, get_current_stream=lambda: current
+    )
     return module
 
 

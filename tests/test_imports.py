@@ -64,14 +64,14 @@ ONLY = {
     "data.photos": {"backend", "data", "errors"},
     "preparation": {"errors"},
     "vocabulary": {"errors"},
-    "data.batches": {"backend", "errors"},
+    "data.batches": {"arrays", "backend", "errors"},
     "data.catalogue": {"errors"},
     "data.checksums": {"archive", "data", "errors"},
     "data.fetch": {"archive", "data", "errors"},
     "data.image_folder": {"errors"},
     "data.image_stream": {"backend", "data", "errors"},
     "data.datasets": {"data", "errors"},
-    "data.sequences": {"backend", "errors"},
+    "data.sequences": {"arrays", "backend", "errors"},
     "data.text": {"data", "errors", "vocabulary"},
 }
 
@@ -165,7 +165,12 @@ def test_import_is_silent_and_loads_numpy_alone():
     assert not {name for name in loaded if not name.startswith("_")}
 
 
-def test_import_takes_under_a_quarter_of_a_second():
-    """CPU seconds of the main thread, the least of five processes: other work does not count."""
+def test_import_takes_under_a_quarter_of_a_second(tmp_path, monkeypatch):
+    """CPU seconds of the main thread, the least of five processes: other work does not count.
+
+    The first one compiles the files, as the first import after an installation does.
+    """
+    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+    monkeypatch.setenv("PYTHONPYCACHEPREFIX", str(tmp_path))
     code = "import time; t = time.thread_time(); import bitnet; print(time.thread_time() - t)"
     assert min(float(python(code).stdout) for _ in range(5)) < 0.25

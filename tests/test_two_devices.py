@@ -119,6 +119,15 @@ def test_edited_weights_of_the_gpu_are_packed_anew(cupy):
     assert weight.signs.signs().tolist() == [[-1, 1]]
 
 
+def test_a_parameter_stays_one(cupy):
+    weight = bitnet.Parameter([[1.0, -2.0]], bound=2.0, step_scale=3.0, is_binary=False)
+    there = to_gpu(weight)
+    assert isinstance(there, bitnet.Parameter)
+    assert (there.bound, there.step_scale, there.is_binary) == (2.0, 3.0, False)
+    assert there.data.tolist() == [[1, -2]]
+    assert array_module(to_cpu(there)) is np
+
+
 def test_layouts_are_laid_out_anew_where_they_were_kept(cupy):
     with kernels.using("numba"):
         bits, planes = map(kernels.prepare, held()[1:3])
@@ -145,12 +154,20 @@ def test_a_stream(cupy):
     assert x.tolist() == [2, 2]
 
 
+def test_a_speed_is_of_work_that_is_done(cupy):
+    current = cupy.cuda.get_current_stream()
+    bitnet.images_per_second(lambda x: x + 1, np.ones(3), 1)
+    assert not current.waited_for
+    bitnet.images_per_second(lambda x: bitnet.Tensor(x) + 1.0, to_gpu(np.ones(3)), 1)
+    assert current.waited_for
+
+
 def test_an_unknown_device():
     with pytest.raises(InputError, match="device is 'tpu'; expected one of cpu, gpu"):
         mover("tpu")
 
 
-@pytest.mark.parametrize("kind", [MemoryError, RuntimeError])
+@pytest.mark.parametrize("kind", [MemoryError, RuntimeError, TypeError])
 def test_other_errors_stay_what_they_are(kind):
     with pytest.raises(kind, match="of another kind"), full_memory_named():
         raise kind("of another kind")
@@ -159,6 +176,14 @@ def test_other_errors_stay_what_they_are(kind):
 def test_errors_of_a_full_memory_beside_cupys_pool():
     with pytest.raises(InputError, match=r"is full \(CUBLAS_STATUS"), full_memory_named():
         raise RuntimeError("CUBLAS_STATUS_ALLOC_FAILED")
+    loading = "[2] Call to cuModuleLoadDataEx results in CUDA_ERROR_OUT_OF_MEMORY"
+    with (
+        pytest.raises(InputError, match=r"is full \(\[2\] Call") as raised,
+        full_memory_named(),
+        full_memory_named(),
+    ):
+        raise Exception(loading)
+    assert str(raised.value).count("is full") == 1
 
 
 # why there is no GPU

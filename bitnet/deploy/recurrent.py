@@ -13,7 +13,7 @@ import numpy as np
 
 from bitnet import kernels
 from bitnet.arrays import array_module, is_array, like, moved, to_cpu
-from bitnet.backend import mover
+from bitnet.backend import full_memory_named, mover
 from bitnet.deploy.matrix import FrozenMatrix
 from bitnet.errors import InputError
 from bitnet.kernels import Bits, Planes
@@ -280,7 +280,12 @@ class FrozenLanguageModel:
                 f"{self}: ids run from {ids.min()} to {ids.max()}; expected 0 to "
                 f"{len(self.bias) - 1}"
             )
-        batch, state = ids.shape[1], like(self._state(state, ids.shape[1]), self.bias)
+        with full_memory_named():
+            return self._scores(ids, self._state(state, ids.shape[1]))
+
+    def _scores(self, ids, state):
+        """What `scores` gives, once all fits."""
+        batch, state = ids.shape[1], like(state, self.bias)
         table = self.embedding.weight
         rows = like(ids.ravel().astype(np.int64), table)
         x, after = table.with_bits(table.bits[:, rows]), []
@@ -352,7 +357,7 @@ class FrozenLanguageModel:
         InputError
             If a setting is out of its range.
         """
-        ids = np.asarray(ids)
+        ids = np.asarray(to_cpu(ids) if is_array(ids) else ids)
         whole = isinstance(count, (int, np.integer)) and count >= 0
         if ids.ndim != 1 or not len(ids) or not 0 < temperature < np.inf or not whole:
             raise InputError(

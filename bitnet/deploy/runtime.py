@@ -126,17 +126,20 @@ class FrozenNet:
         """
         move = mover(device)
         with full_memory_named():
-            layers = moved(self.layers, move)
-        usual = self.batch == self._usual_batch()
-        self.layers = layers
-        self.batch = self._usual_batch() if usual else self.batch
+            self._put(moved(self.layers, move))
         return self
 
     def moved(self, move):
         """A net with its arrays moved; see `bitnet.arrays.moved`."""
         net = copy.copy(self)
-        net.layers = moved(self.layers, move)
+        net._put(moved(self.layers, move))
         return net
+
+    def _put(self, layers):
+        """Have the layers of another device, and take as many inputs at once as is usual there."""
+        usual = self.batch == self._usual_batch()
+        self.layers = layers
+        self.batch = self._usual_batch() if usual else self.batch
 
     def _usual_batch(self):
         """How many inputs are taken at once, unless `batch` is set."""
@@ -204,8 +207,9 @@ class FrozenNet:
         InputError
             If the input does not fit.
         """
-        integers = self._run(like(self.check_input(x), self.layers[0].bits))
-        return [like(z, x) for z in integers]
+        with full_memory_named():
+            integers = self._run(like(self.check_input(x), self.layers[0].bits))
+            return [like(z, x) for z in integers]
 
     def scores(self, x):
         """The outputs of the last batch norm.

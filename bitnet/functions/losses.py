@@ -200,7 +200,7 @@ def distillation(scores, labels, teacher_scores, temperature=4.0, weight=0.5, ha
             f"distillation: temperature is {temperature!r} and weight {weight!r}; expected a "
             "temperature above 0 and a weight from 0 to 1"
         )
-    teacher_scores = like(teacher_scores, scores) if is_array(teacher_scores) else teacher_scores
+    teacher_scores = like(as_tensor(teacher_scores), scores)
     teacher = _check("distillation, the teacher", teacher_scores, labels)[0].data
     if teacher.shape != scores.shape:
         raise InputError(

@@ -209,7 +209,7 @@ class Bits:
             )
         if n % 8 and (rows[..., -1] >> (n % 8)).any():
             raise InputError(f"a padding bit behind the {n} signs of a row is 1; expected 0")
-        padded = np.zeros((*rows.shape[:-1], words_for(n) * 8), np.uint8)
+        padded = array_module(rows).zeros((*rows.shape[:-1], words_for(n) * 8), np.uint8)
         padded[..., : rows.shape[-1]] = rows
         return cls(padded.view(WORD), (*rows.shape[:-1], n))
 

@@ -13,7 +13,7 @@ import sys
 
 import numpy as np
 
-from bitnet.arrays import array_module, is_array
+from bitnet.arrays import array_module, check_one_device, is_array
 from bitnet.errors import InputError
 from bitnet.kernels.bits import Bits
 
@@ -97,16 +97,19 @@ def using(name):
 def kernel(name):
     """The function of this name in the implementation in use, or one that looks at its operands."""
     chosen = _chosen or implementation()
-    if chosen == "numba" and "cupy" in sys.modules:
-        return functools.partial(_by_operands, name)
+    if chosen != "cuda" and "cupy" in sys.modules:
+        return functools.partial(_by_operands, chosen, name)
     return _function(chosen, name)
 
 
-def _by_operands(name, *operands):
+def _by_operands(chosen, name, *operands):
     """Call the kernel of this name for the device on which the operands are."""
     lists = (x for x in operands if isinstance(x, (list, tuple)))  # parts, moments
-    on_gpu = array_module(*operands, *(x for own in lists for x in own)) is not np
-    return _function("cuda" if on_gpu else "numba", name)(*operands)
+    every = (*operands, *(x for own in lists for x in own))
+    arrays = [x for x in every if is_array(getattr(x, "held", x))]
+    check_one_device(name, arrays)
+    on_gpu = chosen == "numba" and array_module(*arrays) is not np
+    return _function("cuda" if on_gpu else chosen, name)(*operands)
 
 
 @functools.cache

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from bitnet.arrays import array_module
+from bitnet.arrays import array_module, check_one_device
 from bitnet.errors import InputError
 
 __all__ = ["Quantized", "Rounding", "Thresholds"]
@@ -51,6 +51,7 @@ class Thresholds:
                 f"Thresholds: {values.dtype} {values.shape} and {rising.dtype} {rising.shape} "
                 "do not fit; expected int32 (N,) or (N, 255 or fewer), and bool (N,)"
             )
+        check_one_device("Thresholds", (values, rising))
         self.values, self.rising = values, rising
         self.limits = {}
 
@@ -104,6 +105,7 @@ class Quantized:
             )
         if not 1 <= largest <= 255:
             raise InputError(f"Quantized: largest is {largest!r}; expected 1 to 255")
+        check_one_device("Quantized", (values, scales))
         self.values, self.scales = map(array_module(values).ascontiguousarray, (values, scales))
         self.largest = largest
 

@@ -365,11 +365,14 @@ def update(rule, weight, grad, state, constants, bound, words):
         weight -= rate * DIRECTIONS[rule](grad, *state, *constants)
     if bound is not None:
         weight.clip(-weight.dtype.type(bound), weight.dtype.type(bound), out=weight)
-    if weight.size and math.isnan(weight.min()):
-        return None
-    if words is None:
+    xp = array_module(weight)
+    if not weight.size or (words is None and xp is not np):
         return 0
+    lost = xp.isnan(weight.min())
+    if words is None:
+        return None if lost else 0
     new = pack(weight).words
-    flips = int(bitwise_count(words ^ new).sum(dtype=np.int64))
+    flips = bitwise_count(words ^ new).sum(dtype=np.int64)
     words[...] = new
-    return flips
+    flips = int(xp.where(lost, -1, flips))  # one number, and so one wait for a GPU
+    return None if flips < 0 else flips

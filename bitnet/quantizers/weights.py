@@ -118,4 +118,8 @@ class DoReFa(Quantizer):
 
 def _largest(t):
     """max |t|, or 1 where all are 0."""
-    return t.dtype.type(float(abs(t).max()) or 1) if t.size else t.dtype.type(1)
+    one = t.dtype.type(1)
+    if not t.size:
+        return one
+    largest = abs(t).max()
+    return array_module(t).where(largest == 0, one, largest)

@@ -9,11 +9,10 @@ import zipfile
 import numpy as np
 import pytest
 import same_numbers
-import stand_in
 import test_training_on_gpu as trainings
 
 import bitnet
-from bitnet import Adam, InputError, freeze_language_model, kernels, schedules
+from bitnet import Adam, freeze_language_model, kernels, schedules
 from bitnet.__main__ import main
 from bitnet.backend import array_module, to_cpu, to_gpu
 from bitnet.deploy.language_file import load_language_model
@@ -124,6 +123,17 @@ def test_freezing_gives_the_same_bytes_on_both_devices(gpu, make, tmp_path):
     assert net.device == "cpu"
 
 
+def test_a_net_on_the_gpu_takes_more_at_once(gpu):
+    model = trainings.mlp(np.random.default_rng(4))
+    model(trainings.ROWS)
+    net = bitnet.freeze(model)
+    there = to_gpu(net)
+    assert (net.device, there.device) == ("cpu", "gpu")
+    assert there.batch == net.to("gpu").batch > to_cpu(there).batch
+    there.batch = 7
+    assert to_cpu(there).batch == there.to("cpu").batch == 7
+
+
 @pytest.mark.parametrize("kind", ["lstm", "gru", "rnn"])
 def test_a_frozen_language_model(gpu, kind, tmp_path):
     model = language_model(9, np.random.default_rng(1), kind, 6, 10, weights=2, activations=3)
@@ -151,6 +161,10 @@ def test_a_frozen_language_model(gpu, kind, tmp_path):
 
 
 QUICK = ["train", "--data", "embedded", "--net", "mlp:16", "--limit", "60", "--batch", "20"]
+
+
+TEXT = ["train", "--net", "gru:8", "--limit", "300", "--epochs", "1", "--steps", "10"]
+TEXT += ["--batch", "5", "--quiet", "--weights", "2", "--activations", "3"]
 
 
 def test_the_command_line_trains_on_a_gpu(gpu, tmp_path, monkeypatch, capsys):
@@ -186,11 +200,9 @@ def test_the_command_line_trains_on_a_gpu(gpu, tmp_path, monkeypatch, capsys):
 
 def test_the_command_line_learns_a_text_on_a_gpu(gpu, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    asked = ["train", "--net", "gru:8", "--limit", "300", "--epochs", "1", "--steps", "10"]
-    asked += ["--batch", "5", "--quiet", "--weights", "2", "--activations", "3"]
-    main([*asked, "--out", "a.checkpoint", "--gpu"])
+    main([*TEXT, "--out", "a.checkpoint", "--gpu"])
     with kernels.using("reference"):
-        main([*asked, "--out", "b.checkpoint"])
+        main([*TEXT, "--out", "b.checkpoint"])
     both = [bitnet.checkpoint.read_checkpoint(tmp_path / f"{name}.checkpoint") for name in "ab"]
     if gpu == "stand-in":
         same_numbers.assert_same(gpu, *(file.model for file in both))
@@ -224,50 +236,3 @@ def test_a_teacher_on_a_gpu(gpu, tmp_path, monkeypatch):
     asked = [*QUICK, "--epochs", "1", "--teacher", "twin.checkpoint", "--quiet"]
     main([*asked, "--out", "a.checkpoint", "--gpu"])
     assert Experiment.resume("a.checkpoint").to("gpu").teacher.trained.model.device == "gpu"
-
-
-# a full memory, which only the stand-in has at will
-
-
-@pytest.fixture
-def small():
-    """A GPU whose memory is soon full."""
-    with stand_in.installed(), kernels.using("reference"):
-        yield
-
-
-def test_a_model_stays_whole_where_it_is_if_the_memory_is_full(small):
-    model, *_ = begun("cpu")
-    before = [parameter.data for parameter in model.parameters()]
-    with stand_in.memory_of(4000), pytest.raises(InputError, match="memory of the GPU is full"):
-        model.to("gpu")
-    assert model.device == "cpu"
-    assert all(p.data is own for p, own in zip(model.parameters(), before, strict=True))
-    net = bitnet.freeze(model)
-    with (
-        stand_in.memory_of(300),
-        pytest.raises(InputError, match=r"Out of memory allocating \d+ b"),
-    ):
-        net.to("gpu")
-    assert net.device == "cpu"
-
-
-def test_a_training_whose_memory_is_full_keeps_its_last_checkpoint(small, tmp_path, capsys):
-    out = tmp_path / "a.checkpoint"
-    main([*QUICK, "--epochs", "1", "--quiet", "--schedule", "step", "--out", str(out)])
-    before = out.read_bytes()
-    capsys.readouterr()
-    more = ["train", "--resume", str(out), "--epochs", "2", "--quiet", "--gpu"]
-    for n_bytes, where in ((1000, ""), (140_000, "epoch 2, batch ")):
-        with stand_in.memory_of(n_bytes), pytest.raises(SystemExit) as left:
-            bitnet.run(lambda: main(more))
-        assert left.value.code == 1
-        error = capsys.readouterr().err
-        assert error.startswith(f"error: {where}")
-        assert "the memory of the GPU is full" in error
-        assert "take a smaller batch" in error
-        assert error.endswith("keeps 1 of 2 epochs\n")
-        assert error.count("\n") == 1
-        assert out.read_bytes() == before
-    main([*more[:-1]])
-    assert bitnet.checkpoint.read_checkpoint(out).epoch == 2

@@ -3,12 +3,15 @@
 import numpy as np
 import pytest
 import same_numbers
+import stand_in
 
 import bitnet
 import bitnet.functions as F  # noqa: N812
 from bitnet import kernels
 from bitnet.backend import array_module, to_cpu, to_gpu
+from bitnet.fit import activity
 from bitnet.kernels import Window
+from bitnet.plots import plot_confusion
 from bitnet.quantizers import ApproxSign, DoReFa, Linear, Logarithmic, SwishSign, Ternary, Uniform
 from bitnet.repetition import repetitions
 
@@ -85,6 +88,31 @@ def test_what_a_convolution_repeats(gpu):
     model = bitnet.Sequential(bitnet.BinaryConv2d(2, 8, np.random.default_rng(0)))
     expected = repetitions(model).layers
     assert repetitions(model.to("gpu")).layers == expected
+
+
+def test_the_activity_of_arrays_that_are_there_already(gpu):
+    """An array of CuPy's has an attribute `data`, too, and that is an address."""
+    model = bitnet.Sequential(bitnet.Sign())
+    expected = activity(model, X)
+    assert activity(model, X, to_gpu) == activity(model, to_gpu(X)) == expected
+
+
+def test_rows_that_are_added_wait_once(gpu):
+    y, rows = to_gpu(np.zeros_like(X)), to_gpu(np.array([0, 3]))
+    before = stand_in.waits
+    kernels.add_rows(y, rows, to_gpu(X[:2]))
+    assert stand_in.waits == before + (gpu == "stand-in")
+    with pytest.raises(bitnet.InputError, match="rows 0 to 4 of 4"):
+        kernels.add_rows(y, rows + rows // 3, to_gpu(X[:2]))
+    kernels.add_rows(y, rows[:0], to_gpu(X[:0]))
+
+
+def test_a_confusion_of_arrays_of_the_gpu_is_drawn(gpu, tmp_path):
+    pytest.importorskip("matplotlib")
+    labels = np.array([0, 1, 1])
+    for i, x in enumerate((labels, to_gpu(labels))):
+        plot_confusion(x, x[::-1], ["a", "b"], tmp_path / f"{i}.svg")
+    assert (tmp_path / "0.svg").read_bytes() == (tmp_path / "1.svg").read_bytes()
 
 
 def test_a_stream_of_its_own(gpu):

@@ -44,6 +44,13 @@ REFUSED = {
     "the flag that CuPy has not": lambda x, cupy: x.flags.writeable,
     "bits along an axis": lambda x, cupy: cupy.packbits(x > 0, axis=-1),
     "bits of floats": lambda x, cupy: cupy.packbits(x),
+    "an array as an index of Python's": lambda x, cupy: [7][x.argmax()],
+    "an array as a count": lambda x, cupy: range(x.argmax()),
+    "a rule of casting": lambda x, cupy: x.astype(np.float32, casting="safe"),
+    "another size of what is not contiguous": lambda x, cupy: cupy.broadcast_to(x, (2, 3)).view(
+        "u1"
+    ),
+    "numbers of its attribute data": lambda x, cupy: np.asarray(x.data, np.float64),
 }
 
 
@@ -68,6 +75,7 @@ def test_it_computes(cupy):
     total = x.sum()
     total += 1
     assert int(total) == 7
+    assert x.astype(np.float32, copy=False) is cupy.ascontiguousarray(x) is x
 
 
 def test_a_numpy_call_in_a_kernel_is_found(cupy, monkeypatch):
@@ -101,6 +109,8 @@ assert hasattr(cupy.add, "at")
 for name, names in stand_in.METHODS.items():
     first = getattr(cupy.ndarray, name).__doc__.strip().partition("\\n")[0]
     assert all(word in first for word in names.replace("*", "").split()), (name, first)
+extra = [name for name in vars(stand_in.Array) if not hasattr(cupy.ndarray, name)]
+assert sorted(extra) == ["__del__", "_own", "_taken"], extra
 assert not hasattr(cupy.ndarray, "setflags") and issubclass(cupy.cuda.memory.OutOfMemoryError,
                                                             MemoryError)
 print("all there in", cupy.__version__)

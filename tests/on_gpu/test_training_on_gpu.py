@@ -7,13 +7,14 @@ With a real GPU sums round differently, and what is compared is the loss of the 
 import numpy as np
 import pytest
 import same_numbers
+import stand_in
 
 import bitnet
 from bitnet import functions, kernels, models, schedules
-from bitnet.backend import array_module
+from bitnet.backend import array_module, to_cpu, to_gpu
 from bitnet.branches import Branches, WithHeads, auxiliary
 from bitnet.data import Corpus
-from bitnet.fit import Split, fit
+from bitnet.fit import Split, _step, fit
 from bitnet.functions import cross_entropy, distillation, squared_hinge
 from bitnet.language.training import fit_language
 from bitnet.language_models import language_model
@@ -150,6 +151,30 @@ def test_training_by_hand(gpu, name):
     with kernels.using("reference"):
         expected = trained(name, "cpu")
     assert_like(gpu, trained(name, "gpu"), expected)
+
+
+@pytest.mark.parametrize(("name", "most"), [("mlp", 7), ("few-bits", 10), ("float-mlp", 2)])
+def test_a_step_waits_for_few_numbers(name, most):
+    """The loss; whether scores, gammas and what is quantized are finite; a layer's flips."""
+    make, optimizer, loss, to_input = TRAININGS[name]
+    with stand_in.installed(), kernels.using("reference"):
+        model = make(np.random.default_rng(3)).to("gpu")
+        x = to_input(IMAGES) if to_input else IMAGES
+        optimizer = OPTIMIZERS[optimizer](model.parameters())
+        for _ in range(2):  # the first one packs
+            before = stand_in.waits
+            _step(model, optimizer, loss, x, LABELS)
+        assert 0 < stand_in.waits - before <= most
+
+
+def test_clipping_waits_once(gpu):
+    weights = [to_gpu(bitnet.Parameter(np.full(2, i, np.float32))) for i in range(3)]
+    for weight in weights:
+        weight.grad = 2 * weight.data
+    before = stand_in.waits
+    assert bitnet.clip_gradients(weights, 1.0) == pytest.approx(np.sqrt(40))
+    assert stand_in.waits == before + (gpu == "stand-in")
+    assert to_cpu(weights[2].grad) == pytest.approx(4 / np.sqrt(40))
 
 
 def fitted(device, make=mlp, teacher=None):
