@@ -109,6 +109,7 @@ class Array:
     strides = property(lambda self: self._own.strides)
     flags = property(lambda self: Flags(self._own))
     T = property(lambda self: Array(self._own.T))
+    data = property(lambda self: types.SimpleNamespace(ptr=self._own.ctypes.data))
 
     def __len__(self):
         return len(self._own)

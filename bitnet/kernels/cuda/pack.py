@@ -8,6 +8,7 @@ first eight lanes store what came out side by side.
     strips   of eight halves, ceil(H / 8) in a row
 """
 
+import functools
 import math
 
 import numpy as np
@@ -15,7 +16,7 @@ from numba import cuda
 
 from bitnet.arrays import array_module
 from bitnet.kernels.bits import Bits, Planes, words_for
-from bitnet.kernels.cuda.launch import inlined, launch, row_of_halves
+from bitnet.kernels.cuda.launch import here, inlined, launch, row_of_halves
 
 ALL = np.uint32(0xFFFFFFFF)  # lanes
 STRIP = 8  # halves that one warp makes of one row
@@ -316,13 +317,18 @@ def rank(z, steps):
     return codes
 
 
+@functools.lru_cache(maxsize=256)
+def on_gpu(xp, where, numbers):
+    """A tuple of integers, modulo 2^32, as an array of this device and stream: int32."""
+    return xp.asarray(np.array(numbers, np.int64).astype(np.int32))
+
+
 def ones(words, coefficients=(1,)):
     """sum_p coefficients[p] * popcount of each row of plane p: int32 (R,); words (P, R, K)."""
     xp, (_, n_rows, n_words) = array_module(words), words.shape
     if not words.size:
         return xp.zeros(n_rows, np.int32)
-    sums = xp.empty(n_rows, np.int32)
-    weights = xp.asarray(np.array(coefficients, np.int32))
+    sums, weights = xp.empty(n_rows, np.int32), on_gpu(xp, here(xp), coefficients)
     rows = row_of_halves(words)
     launch(_ones_of_rows, _warps(n_rows), THREADS, rows, weights, n_rows, 2 * n_words, sums)
     return sums
