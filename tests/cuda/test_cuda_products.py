@@ -1,6 +1,7 @@
 """Products on a GPU, on each rung of the ladder, against the definitions."""
 
 import importlib
+import os
 
 import numpy as np
 import pytest
@@ -87,6 +88,23 @@ def test_prepared_weights_with_other_thresholds(gpu_kernels, one_warp):
 def test_words_that_are_not_contiguous(gpu_kernels, one_warp):
     x, weight = bits(1, 6, 130)[::2], bits(2, 4, 130)[::-1]
     assert np.array_equal(gpu_kernels.xnor_gemm(x, weight), reference.xnor_gemm(x, weight))
+
+
+def test_more_blocks_side_by_side_than_an_axis_of_a_grid_has(gpu_kernels, one_warp, monkeypatch):
+    """As products of millions of columns have; in the simulator of a few, on GPUs below it."""
+    if os.environ.get("NUMBA_ENABLE_CUDASIM") == "1":
+        for name in ("launch", "xnor", "gradients"):
+            module = importlib.import_module(f"bitnet.kernels.cuda.{name}")
+            monkeypatch.setattr(module, "MOST", 2)
+    for name, columns in (("tensor", 130), ("registers", 260), ("tiled", 40), ("naive", 40)):
+        with gpu_kernels.using_rung(name):
+            x, weight, own = bits(1, 2, 70), bits(2, columns, 70), steps(columns, 70)
+            expected = reference.xnor_gemm(x, weight)
+            assert np.array_equal(gpu_kernels.xnor_gemm(x, weight), expected)
+            assert gpu_kernels.xnor_sign(x, weight, own) == reference.threshold(expected, own)
+    x, matrix = RNG.standard_normal((1, 3), np.float32), bits(3, 3, 70)
+    y = gpu_kernels.signed_floats(x, matrix)
+    assert np.allclose(y, x @ matrix.signs(np.float32), atol=1e-5)
 
 
 def planes(coefficients, offset, *shape):

@@ -40,6 +40,8 @@ SIMULATED = bool(config.ENABLE_CUDASIM)
 # Numba's own inliner takes half a minute for what LLVM's does in two seconds
 AT_ONCE = {"forceinline": True} if importlib.util.find_spec("numba_cuda") else {"inline": "always"}
 
+MOST = 1 << 15  # blocks on the second axis of a grid, which has 65 535 at most; then on the third
+
 _rung = None  # a name in RUNGS; None until it is asked for
 
 
@@ -73,7 +75,9 @@ def launch(kernel, blocks, threads, *arguments):
     kernel : callable
         What `numba.cuda.jit` made.
     blocks : tuple of int
-        Blocks of the grid; none are run if one number is 0.
+        Blocks of the grid, of one axis or two; none are run if one number is 0.  The second axis
+        goes on in the third: a block has place `blockIdx.y + MOST * blockIdx.z` there, which may
+        be behind the last one.
     threads : int
         In a block.
     *arguments : array, int, float or tuple
@@ -90,6 +94,8 @@ def launch(kernel, blocks, threads, *arguments):
     """
     if 0 in blocks:
         return
+    if len(blocks) == 2:
+        blocks = blocks[0], min(blocks[1], MOST), -(-blocks[1] // MOST)
     if SIMULATED:
         kernel[blocks, threads](*map(_handed, arguments))
         return

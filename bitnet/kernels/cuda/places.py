@@ -17,7 +17,7 @@ import numpy as np
 from bitnet.kernels.cuda.instructions import element
 from bitnet.kernels.cuda.launch import inlined
 
-FAR = -(1 << 29)  # a row that lies outside any image
+FAR = np.int32(-(1 << 29))  # a row that lies outside any image
 
 
 class Shape(NamedTuple):
@@ -49,29 +49,31 @@ def row_of(i, places, shape):
         return 0, FAR, FAR
     image, place = divided(i, shape.area)
     begin = image * shape.image + element(places, 4 * place)
-    top, left = element(places, 4 * place + 1), element(places, 4 * place + 2)
-    return begin, np.int64(top), np.int64(left)
+    return begin, element(places, 4 * place + 1), element(places, 4 * place + 2)
 
 
 @inlined
 def inside(row, column, shape):
-    """Whether a pixel belongs to the image."""
-    return 0 <= row < shape.height and 0 <= column < shape.width
+    """Whether a pixel belongs to the image, of 32 bits; without a branch."""
+    row_is, column_is = np.uint32(row), np.uint32(column)  # a negative one is large
+    return (row_is < np.uint32(shape.height)) & (column_is < np.uint32(shape.width))
 
 
 @inlined
 def addends(i, places, shape, r):
     """What is added to the counts of row i: r[i], and the first place of its class in s."""
     if i >= shape.rows:
-        return np.int32(0), 0
+        return np.int32(0), np.uint32(0)
     _, place = divided(i, shape.area)
-    return element(r, i), np.int64(element(places, 4 * place + 3)) * shape.columns
+    of_class = np.uint32(element(places, 4 * place + 3))
+    return element(r, i), np.uint32(of_class * np.uint32(shape.columns))
 
 
 @inlined
 def integer(count, own, s, group, column, shape):
     """z of a count: in range, int32 holds it, and what passes it on the way comes back."""
-    return np.int32(4 * count + own + element(s, group + min(column, shape.columns - 1)))
+    at = np.uint32(group + min(np.uint32(column), np.uint32(shape.columns - 1)))
+    return np.int32(4 * count + own + element(s, np.int64(at)))
 
 
 @inlined
@@ -80,10 +82,11 @@ def limit_of(column, shape, values, rising):
 
     Behind the last column what no number reaches.
     """
-    if column >= shape.columns:
-        return np.int32(0x7FFFFFFF), np.int32(0)
-    turned = np.int32(0) if rising[column] else np.int32(-1)
-    return np.int32(values[column] ^ turned), turned
+    there = column < shape.columns
+    at = np.uint32(column) if there else np.uint32(0)
+    turned = np.int32(0) if rising[at] else np.int32(-1)
+    limit = np.int32(values[at] ^ turned)
+    return (limit if there else np.int32(0x7FFFFFFF)), (turned if there else np.int32(0))
 
 
 @inlined
