@@ -1,4 +1,4 @@
-"""Where the rows of a product begin, and what becomes of its counts.
+"""Where the rows of a product begin, who has which of its outputs, and what becomes of counts.
 
 Images are read as they lie, in pieces of 16 bytes: a row of x begins at `places[i % area]` in image
 `i // area`, and its pieces at the offsets of `taps` from there.  A matrix is images of one pixel.
@@ -33,6 +33,23 @@ class Shape(NamedTuple):
     x_plane: int
     w_plane: int
     w_planes: int  # how many there are
+
+
+class Patch(NamedTuple):
+    """Outputs of a thread on the rung `registers`, down and 32 apart, and warps of a block."""
+
+    high: int
+    wide: int
+    warps: int
+
+
+class Tile(NamedTuple):
+    """Multiplications of a warp, 16 x 8 outputs each, and warps of a block."""
+
+    high: int
+    wide: int
+    down: int
+    across: int
 
 
 @inlined

@@ -18,8 +18,6 @@ Operands are images as `places` reads them; a matrix is images of one pixel.  Ha
 a word, in which the kernels count.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 from numba import cuda
 
@@ -35,19 +33,25 @@ from bitnet.kernels.cuda.instructions import (
 )
 from bitnet.kernels.cuda.launch import MOST, inlined
 from bitnet.kernels.cuda.pack import ALL
-from bitnet.kernels.cuda.places import addends, divided, inside, integer, limit_of, nothing, row_of
+from bitnet.kernels.cuda.places import (
+    Patch,
+    Tile,
+    addends,
+    divided,
+    inside,
+    integer,
+    limit_of,
+    nothing,
+    row_of,
+)
 
 SIDE = 16  # of a square of outputs, and its halves at a time, on the rung `tiled`
 SQUARE = SIDE, SIDE + 1  # a pad, so that no two lanes read from one bank
-HIGH, WIDE = 8, 4  # outputs of a thread on the rung `registers`
-COUNTS = HIGH * WIDE
-ROWS, COLUMNS, THREADS = 64, 128, 256  # of a block there: 8 warps of 8 rows, 32 lanes of 4 columns
-APART = THREADS // HALVES  # rows between those that one thread fetches
-OWN_ROWS, OWN_COLUMNS = ROWS // APART, COLUMNS // APART
-PITCH = COLUMNS + 1
-SHARED_ROWS, SHARED_COLUMNS = ROWS * HALVES, HALVES * PITCH
 STAGES = 3  # steps of the rung `tensor` in shared memory: one at work, two on their way
-wait_for_step, fold_registers = waiter(STAGES - 2), folder(COUNTS)
+wait_for_step = waiter(STAGES - 2)
+PATCH = Patch(8, 4, 8)  # 64 x 128 outputs of a block
+LARGE = Tile(4, 8, 2, 2)  # 128 x 128 outputs of a block, 64 x 64 of a warp
+SMALL = Tile(2, 4, 2, 2)  # 64 x 64 and 32 x 32: more blocks, and registers left for planes
 
 
 @inlined
@@ -96,28 +100,29 @@ def tiled(x, w, rows, columns, halves, n, z):
         z[i * columns + j] = n - 2 * differing
 
 
-def _stores_of_registers(part, bits):
-    """Store row `part` of the HIGH rows of a warp, and then those below it, from the counts."""
-    if part == HIGH:
+def _stores_of_registers(patch, part, bits):
+    """Store row `part` of the rows of a warp, and then those below it, from the counts."""
+    high, wide, _ = patch
+    if part == high:
         return nothing
-    following = _stores_of_registers(part + 1, bits)
+    following = _stores_of_registers(patch, part + 1, bits)
 
     @inlined
     def integers(counts, i, j, limits, turned, places, shape, r, s, out):
         (own, group), pitch = addends(i, places, shape, r), shape.columns + shape.columns % 2
         if i < shape.rows:
-            for k in range(WIDE):
+            for k in range(wide):
                 column = j + 32 * k
                 if column < shape.columns:
-                    count = counts[WIDE * part + k]
+                    count = counts[wide * part + k]
                     out[i * pitch + column] = integer(count, own, s, group, column, shape)
         following(counts, i + 1, j, limits, turned, places, shape, r, s, out)
 
     @inlined
     def signs(counts, i, j, limits, turned, places, shape, r, s, out):
         (own, group), halves = addends(i, places, shape, r), (shape.columns + 63) // 64 * 2
-        for k in range(WIDE):
-            z = integer(counts[WIDE * part + k], own, s, group, j + 32 * k, shape)
+        for k in range(wide):
+            z = integer(counts[wide * part + k], own, s, group, j + 32 * k, shape)
             word = cuda.ballot_sync(ALL, (z ^ turned[k]) >= limits[k])
             at = j // 32 + k
             if i < shape.rows and cuda.threadIdx.x % 32 == 0 and at < halves:
@@ -127,33 +132,38 @@ def _stores_of_registers(part, bits):
     return signs if bits else integers
 
 
-def _registers(bits):
+def _registers(patch, bits):
     """The rung `registers`: a thread has 8 rows by 4 columns of a block's 64 by 128.
 
     What it buys: 12 reads of shared memory serve 32 counts, and the popcounts are what it waits
     for, 16 a clock and multiprocessor.  The lanes of a warp are 32 neighbouring columns, so that a
     ballot packs what has passed its threshold.
     """
-    store = _stores_of_registers(0, bits)
+    high, wide, warps = patch
+    rows, columns, n_counts = high * warps, 32 * wide, high * wide
+    apart, pitch = 32 * warps // HALVES, columns + 1  # rows that the block fetches at once; a pad
+    own_rows, own_columns = rows // apart, columns // apart
+    size_of_rows, size_of_columns = rows * HALVES, HALVES * pitch
+    store, fold = _stores_of_registers(patch, 0, bits), folder(n_counts)
 
     @cuda.jit
     def product(x, w, taps, places, shape, coefficients, r, s, values, rising, out):
-        mine = cuda.shared.array(SHARED_ROWS, np.uint32)  # (row, half)
-        other = cuda.shared.array(SHARED_COLUMNS, np.uint32)  # (half, column), with a pad
-        counts = cuda.local.array(COUNTS, np.int32)
-        totals = cuda.local.array(COUNTS, np.int32)
-        columns = cuda.local.array(WIDE, np.uint32)
-        limits = cuda.local.array(WIDE, np.int32)
-        turned = cuda.local.array(WIDE, np.int32)
-        begins = cuda.local.array(OWN_ROWS, np.int64)
-        tops = cuda.local.array(OWN_ROWS, np.int32)
-        lefts = cuda.local.array(OWN_ROWS, np.int32)
+        mine = cuda.shared.array(size_of_rows, np.uint32)  # (row, half)
+        other = cuda.shared.array(size_of_columns, np.uint32)  # (half, column), with a pad
+        counts = cuda.local.array(n_counts, np.int32)
+        totals = cuda.local.array(n_counts, np.int32)
+        others = cuda.local.array(wide, np.uint32)
+        limits = cuda.local.array(wide, np.int32)
+        turned = cuda.local.array(wide, np.int32)
+        begins = cuda.local.array(own_rows, np.int64)
+        tops = cuda.local.array(own_rows, np.int32)
+        lefts = cuda.local.array(own_rows, np.int32)
         lane, warp = cuda.threadIdx.x % 32, cuda.threadIdx.x // 32
         first, half = cuda.threadIdx.x // HALVES, cuda.threadIdx.x % HALVES  # to be fetched
-        first_row, first_column = corner(ROWS, COLUMNS)
-        for k in range(OWN_ROWS):
-            begins[k], tops[k], lefts[k] = row_of(first_row + first + APART * k, places, shape)
-        for k in range(COUNTS):
+        first_row, first_column = corner(rows, columns)
+        for k in range(own_rows):
+            begins[k], tops[k], lefts[k] = row_of(first_row + first + apart * k, places, shape)
+        for k in range(n_counts):
             counts[k] = 0
             totals[k] = 0
         for pair in range(coefficients.size):
@@ -164,49 +174,35 @@ def _registers(bits):
                 there, tap = piece < shape.pieces, 4 * min(piece, shape.pieces - 1)
                 down, right = element(taps, tap + 1), element(taps, tap + 2)
                 offset = x_plane + element(taps, tap) + half % 4
-                for k in range(OWN_ROWS):
+                w_at = w_plane + 4 * piece + half % 4
+                for k in range(own_rows):
                     number = np.uint32(0)
                     if there and inside(tops[k] + down, lefts[k] + right, shape):
                         number = element(x, begins[k] + offset)
-                    mine[(first + APART * k) * HALVES + half] = number
-                for k in range(OWN_COLUMNS):
-                    number, column = np.uint32(0), first_column + first + APART * k
+                    mine[(first + apart * k) * HALVES + half] = number
+                for k in range(own_columns):
+                    number, column = np.uint32(0), first_column + first + apart * k
                     if there and column < shape.columns:
-                        number = element(
-                            w, w_plane + 4 * (column * shape.pieces + piece) + half % 4
-                        )
-                    other[half * PITCH + first + APART * k] = number
+                        number = element(w, w_at + 4 * column * shape.pieces)
+                    other[half * pitch + first + apart * k] = number
                 cuda.syncthreads()
                 for k in range(HALVES):
-                    for j in range(WIDE):
-                        columns[j] = element(other, k * PITCH + lane + 32 * j)
-                    for i in range(HIGH):
-                        row = element(mine, (HIGH * warp + i) * HALVES + k)
-                        for j in range(WIDE):
-                            common = cuda.popc(np.uint32(row & columns[j]))
-                            counts[WIDE * i + j] += np.int32(common)
+                    for j in range(wide):
+                        others[j] = element(other, k * pitch + lane + 32 * j)
+                    for i in range(high):
+                        row = element(mine, (high * warp + i) * HALVES + k)
+                        for j in range(wide):
+                            common = cuda.popc(np.uint32(row & others[j]))
+                            counts[wide * i + j] += np.int32(common)
                 cuda.syncthreads()
-            fold_registers(totals, counts, np.int32(coefficients[pair]))
-        i, j = first_row + HIGH * warp, first_column + lane
+            fold(totals, counts, np.int32(coefficients[pair]))
+        i, j = first_row + high * warp, first_column + lane
         if bits:
-            for k in range(WIDE):
+            for k in range(wide):
                 limits[k], turned[k] = limit_of(j + 32 * k, shape, values, rising)
         store(totals, i, j, limits, turned, places, shape, r, s, out)
 
     return product
-
-
-class Tile(NamedTuple):
-    """Multiplications of a warp, 16 x 8 outputs each, and warps of a block."""
-
-    high: int
-    wide: int
-    down: int
-    across: int
-
-
-LARGE = Tile(4, 8, 2, 2)  # 128 x 128 outputs of a block, 64 x 64 of a warp
-SMALL = Tile(2, 4, 2, 2)  # 64 x 64 and 32 x 32: more blocks, and registers left for planes
 
 
 def _integers_of_tensor(tile, part):
@@ -390,7 +386,12 @@ def _of_tile(tile, planes, bits):
     return _tensor(tile, planes, bits), rows, columns, 32 * tile.down * tile.across
 
 
-BY_REGISTERS = {bits: (_registers(bits), ROWS, COLUMNS, THREADS) for bits in (False, True)}
+def _of_patch(patch, bits):
+    """The same of a patch."""
+    return _registers(patch, bits), patch.high * patch.warps, 32 * patch.wide, 32 * patch.warps
+
+
+BY_REGISTERS = {bits: _of_patch(PATCH, bits) for bits in (False, True)}
 BY_TENSOR = {
     (tile, False, bits): _of_tile(tile, False, bits)
     for tile in (LARGE, SMALL)
