@@ -104,10 +104,10 @@ def small_blocks(one_warp, monkeypatch):
     """Products by blocks of one warp with few outputs, in the simulator."""
     if SIMULATED:
         xnor = importlib.import_module("bitnet.kernels.cuda.xnor")
-        tile, both = xnor.Tile(1, 4, 1, 1), (False, True)
+        tile, both = xnor.Tile(1, 8, 1, 1), (False, True)
         by_tensor = {(tile, False, bits): xnor._of_tile(tile, False, bits) for bits in both}
         by_tensor[tile, True, False] = xnor._of_tile(tile, True, False)
-        by_registers = {bits: xnor._of_patch(xnor.Patch(2, 1, 1), bits) for bits in both}
+        by_registers = {bits: xnor._of_patch(xnor.Patch(2, 2, 1), bits) for bits in both}
         own = {"LARGE": tile, "SMALL": tile, "BY_TENSOR": by_tensor, "BY_REGISTERS": by_registers}
         for name, value in own.items():
             monkeypatch.setattr(xnor, name, value)

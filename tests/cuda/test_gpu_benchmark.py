@@ -13,7 +13,7 @@ FILE = pathlib.Path(__file__).parent.parent.parent / "benchmarks" / "gpu.py"
 
 
 @pytest.fixture
-def benchmark(to_gpu, one_warp, monkeypatch):
+def benchmark(to_gpu, small_blocks, monkeypatch):
     """The module, with each contestant run once and not timed."""
     monkeypatch.syspath_prepend(str(FILE.parent))
     spec = importlib.util.spec_from_file_location("benchmark_gpu", FILE)

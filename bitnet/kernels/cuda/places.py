@@ -36,7 +36,10 @@ class Shape(NamedTuple):
 
 
 class Patch(NamedTuple):
-    """Outputs of a thread on the rung `registers`, down and 32 apart, and warps of a block."""
+    """Outputs of a thread on the rung `registers`, down and 32 apart, and warps of a block.
+
+    A block has an even number of rows in each warp, and columns for whole words: `wide` is even.
+    """
 
     high: int
     wide: int
@@ -44,7 +47,10 @@ class Patch(NamedTuple):
 
 
 class Tile(NamedTuple):
-    """Multiplications of a warp, 16 x 8 outputs each, and warps of a block."""
+    """Multiplications of a warp, 16 x 8 outputs each, and warps of a block.
+
+    A block has columns for whole words: `wide * across` is a multiple of 8.
+    """
 
     high: int
     wide: int
