@@ -21,9 +21,12 @@ SIMULATED = os.environ.get("NUMBA_ENABLE_CUDASIM") == "1"
 ON_PTX = os.environ.get("BITNET_TESTS_ON_PTX") == "1"
 WITHOUT_GPU = SIMULATED or ON_PTX
 
+if WITHOUT_GPU:
+    import warps
+
+    warps.stay_on_one_core()
 if SIMULATED:
     import emulated
-    import warps
 
     warps.install()
     sys.modules["bitnet.kernels.cuda.instructions"] = emulated

@@ -37,7 +37,7 @@ def test_xnor_conv_and_its_signs(gpu_kernels, small_blocks, rung, window):
 
 def test_more_pixels_and_channels_than_a_warp_has(gpu_kernels, small_blocks):
     window = Window((3, 3), padding=((1, 1), (1, 1)))
-    x, weight = bits(1, 1, 7, 5, 3), gpu_kernels.prepare(bits(2, 66, 3, 3, 3))
+    x, weight = bits(1, 1, 6, 3, 3), gpu_kernels.prepare(bits(2, 66, 3, 3, 3))
     with gpu_kernels.using_rung("tensor"):
         for _ in range(2):
             z = gpu_kernels.xnor_conv(x, weight, window)
