@@ -387,7 +387,7 @@ def main():
             function(*sizes)
         except Exception:  # a later part may be all that somebody wanted
             traceback.print_exc()
-            failed.append(f"{function.__name__} {' x '.join(map(str, sizes))}")
+            failed.append(f"{function.__name__} {' x '.join(map(str, sizes))}".strip())
     if failed:
         raise bitnet.InputError(f"what is above failed: {', '.join(failed)}")
 
