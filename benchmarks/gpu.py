@@ -10,7 +10,8 @@ against the reference on rows of the very operands that are timed, and all rungs
 against each other on all of them.  Then the contestants take turns; times come from events of the
 device, after a turn that does not count, on random numbers.  A ratio is the median of the ratios
 of the turns; T/s counts a multiplication and an addition as two.  The last two parts are timed by
-a clock, from pixels in the processor's memory to classes or a loss there.
+a clock, from pixels in the processor's memory to classes or a loss there.  Small products take as
+long as Python takes to launch them, which counts for all.  What fails is named, and the rest runs.
 """
 
 import argparse
@@ -18,6 +19,8 @@ import contextlib
 import importlib.util
 import itertools
 import time
+import traceback
+from functools import partial
 
 import machine
 import numpy as np
@@ -40,22 +43,35 @@ def signs(*shape):
     return kernels.pack(RNG.integers(0, 2, shape, dtype=np.uint8).view(np.bool_))
 
 
-def interleaved_s(contestants, turns=TURNS):
-    """Seconds a call of each function on the device, (turns, contestants)."""
+def by_events(run, calls):
+    """Seconds from an event of the device before some calls to one behind them."""
     import cupy
 
     begin, end = cupy.cuda.Event(), cupy.cuda.Event()
-    seconds = np.empty((turns + 1, len(contestants)))
+    begin.record()
+    for _ in range(calls):
+        run()
+    end.record()
+    end.synchronize()
+    return cupy.cuda.get_elapsed_time(begin, end) / 1e3
+
+
+def by_clock(run, calls):
+    """Seconds of some calls that end with a result in the processor's memory."""
+    start = time.perf_counter()
+    for _ in range(calls):
+        run()
+    return time.perf_counter() - start
+
+
+def interleaved_s(contestants, timed=by_events):
+    """Seconds a call of each function, (turns, contestants)."""
+    seconds = np.empty((TURNS + 1, len(contestants)))
     calls = [1] * len(contestants)
-    for turn, (i, run) in itertools.product(range(turns + 1), enumerate(contestants)):
+    for turn, (i, run) in itertools.product(range(TURNS + 1), enumerate(contestants)):
         if turn == 0:  # compile, and see how often it has to be called
             run()
-        begin.record()
-        for _ in range(calls[i]):
-            run()
-        end.record()
-        end.synchronize()
-        seconds[turn, i] = cupy.cuda.get_elapsed_time(begin, end) / 1e3 / calls[i]
+        seconds[turn, i] = timed(run, calls[i]) / calls[i]
         if turn == 0:
             calls[i] = max(1, round(LEAST_S / seconds[turn, i]))
     return seconds[1:]
@@ -85,13 +101,17 @@ def torch_on_gpu():
     return torch if torch.cuda.is_available() else None
 
 
-@contextlib.contextmanager
 def on_rung(name):
     """The kernels of one rung."""
     from bitnet.kernels import cuda
 
-    with cuda.using_rung(name):
-        yield
+    return cuda.using_rung(name)
+
+
+def ran(name, kernel, *operands):
+    """The result of a kernel on one rung."""
+    with on_rung(name):
+        return kernel(*operands)
 
 
 def rungs():
@@ -137,11 +157,26 @@ def opponents(b, m, n):
 
     made["cuBLAS tf32"] = tf32
     made["cuBLAS bf16"] = lambda: halves[0] @ halves[1]
+    turned = halves[1].t().contiguous()  # as a linear layer keeps its weights
+    made["cuBLAS bf16, w.T"] = lambda: halves[0] @ turned.t()
     if b > 16 and not n % 8 and not m % 8:
         x, w = (torch.randint(-127, 128, s, dtype=torch.int8, device="cuda")
                 for s in ((b, n), (m, n)))  # fmt: skip
         made["cuBLAS int8"] = lambda: torch._int_mm(x, w.t())
-    return made
+    return those_that_run(made)
+
+
+def those_that_run(contestants):
+    """The opponents that this GPU and this torch can run; the others are named."""
+    able = {}
+    for name, run in contestants.items():
+        try:
+            run()
+        except RuntimeError as error:
+            print(f"left out: {name}: {str(error).partition(chr(10))[0]}")
+        else:
+            able[name] = run
+    return able
 
 
 def products(b, m, n):
@@ -153,43 +188,39 @@ def products(b, m, n):
     x, steps, weight = to_gpu(x), to_gpu(steps), kernels.prepare(to_gpu(weight))
     contestants = opponents(b, m, n)
     for name in own:
-
-        def integers(name=name):
-            with on_rung(name):
-                return kernels.xnor_gemm(x, weight)
-
-        def bits(name=name):
-            with on_rung(name):
-                return kernels.xnor_sign(x, weight, steps)
-
-        contestants[f"xnor_gemm, {name}"] = integers
+        contestants[f"xnor_gemm, {name}"] = partial(ran, name, kernels.xnor_gemm, x, weight)
         if name in ("registers", "tensor"):
+            bits = partial(ran, name, kernels.xnor_sign, x, weight, steps)
             contestants[f"xnor_sign, {name}"] = bits
-    beside = ("xnor_gemm, naive", "cuBLAS float32", "cuBLAS tf32", "cuBLAS bf16", "cuBLAS int8")
+    beside = ("xnor_gemm, naive", "cuBLAS float32", "cuBLAS tf32", "cuBLAS bf16",
+              "cuBLAS bf16, w.T", "cuBLAS int8")  # fmt: skip
     table(f"{b} x {m} x {n}", 2 * b * m * n, contestants, beside)
 
 
-def others():
-    """Packing beside a copy, pixels, quantized gradients in both ways, and a convolution."""
+def pack(size=8192):
+    """Packing beside a copy of the numbers."""
     import cupy
 
-    x = to_gpu(RNG.standard_normal((8192, 8192), np.float32))
+    x = to_gpu(RNG.standard_normal((size, size), np.float32))
     copy, packed = cupy.empty_like(x), kernels.pack(x)
     assert to_cpu(packed[:9]) == reference.pack(to_cpu(x[:9]))
-    table("pack 8192 x 8192 float32", x.size, {
+    table(f"pack {size} x {size} float32", x.size, {
         "copy": lambda: cupy.copyto(copy, x), "pack": lambda: kernels.pack(x),
         "pack_with_mask": lambda: kernels.pack_with_mask(x, 1.0),
         "unpack": lambda: kernels.unpack(packed),
     }, ["copy"])  # fmt: skip
-    pixels, weight = RNG.integers(0, 256, (10_000, 784), dtype=np.uint8), signs(4096, 784)
-    expected = reference.plane_gemm(pixels[:3], weight)
-    pixels, weight = to_gpu(pixels), kernels.prepare(to_gpu(weight))
-    assert np.array_equal(to_cpu(kernels.plane_gemm(pixels, weight)[:3]), expected)
-    table("pixels 10000 x 4096 x 784", 2 * 10_000 * 4096 * 784, {
-        **opponents(10_000, 4096, 784), "plane_gemm": lambda: kernels.plane_gemm(pixels, weight)
-    }, ["cuBLAS float32", "cuBLAS bf16"])  # fmt: skip
-    gradients(1000, 4096, 4096)
-    convolution(256, 32, 128)
+
+
+def pixels(b=10_000, m=4096, n=784):
+    """The first layer of an MLP: bytes times signs."""
+    x, weight = RNG.integers(0, 256, (b, n), dtype=np.uint8), signs(m, n)
+    expected = reference.plane_gemm(x[:3], weight)
+    x, weight = to_gpu(x), kernels.prepare(to_gpu(weight))
+    assert np.array_equal(to_cpu(kernels.plane_gemm(x, weight)[:3]), expected)
+    contestants = opponents(b, m, n)
+    contestants["plane_gemm"] = lambda: kernels.plane_gemm(x, weight)
+    table(f"pixels {b} x {m} x {n}", 2 * b * m * n, contestants,
+          ["cuBLAS float32", "cuBLAS bf16"])  # fmt: skip
 
 
 def gradients(b, m, n):
@@ -201,11 +232,7 @@ def gradients(b, m, n):
     x, matrix, floats = to_gpu((x, matrix, grad))
     contestants = opponents(b, n, m)
     for name in (name for name in rungs() if name in ("registers", "tensor")):
-
-        def run(name=name):
-            with on_rung(name):
-                return kernels.signed_gemm(x, matrix)
-
+        run = partial(ran, name, kernels.signed_gemm, x, matrix)
         assert np.array_equal(to_cpu(run()[:3]), expected), name
         way = "planes" if name == "tensor" else "cuBLAS on unpacked signs"
         contestants[f"signed_gemm int8, {way}"] = run
@@ -229,14 +256,12 @@ def convolution(batch, size, channels):
         images, filters = (
             torch.randn(s, device="cuda", dtype=torch.bfloat16).to(
                 memory_format=torch.channels_last) for s in shapes)  # fmt: skip
+        torch.backends.cudnn.benchmark = True  # the quickest of its algorithms
         conv = torch.nn.functional.conv2d
         contestants["cuDNN bf16"] = lambda: conv(images, filters, padding=1)
+        contestants = those_that_run(contestants)
     for name in (name for name in rungs() if name in ("registers", "tensor")):
-
-        def run(name=name):
-            with on_rung(name):
-                return kernels.xnor_conv(x, weight, window)
-
+        run = partial(ran, name, kernels.xnor_conv, x, weight, window)
         assert np.array_equal(to_cpu(run()[:1]), expected), name
         contestants[f"xnor_conv, {name}"] = run
     operations = 2 * batch * size**2 * channels**2 * 9
@@ -260,30 +285,13 @@ def frozen_net(width):
     return net
 
 
-def clocked_s(contestants, turns=TURNS):
-    """Seconds a call of each function by a clock, (turns, contestants); the first does not count.
-
-    Each one ends with a result in the processor's memory, so that nothing is left to wait for.
-    """
-    seconds = np.empty((turns + 1, len(contestants)))
-    for turn, (i, run) in itertools.product(range(turns + 1), enumerate(contestants)):
-        start = time.perf_counter()
-        run()
-        seconds[turn, i] = time.perf_counter() - start
-    return seconds[1:]
-
-
 def mlp(width, batch):
     """Images a second of the frozen MNIST MLP on each rung, beside a float MLP in torch."""
     net = frozen_net(width)
     pixels = RNG.integers(0, 256, (batch, 784), dtype=np.uint8)
     contestants = {}
     for name in rungs():
-
-        def predict(name=name):
-            with on_rung(name):
-                return to_cpu(net.predict(to_gpu(pixels)))
-
+        predict = partial(ran, name, lambda: to_cpu(net.predict(to_gpu(pixels))))
         contestants[f"frozen, {name}"] = predict
     if torch := torch_on_gpu():
         torch.backends.cuda.matmul.allow_tf32 = False
@@ -298,7 +306,7 @@ def mlp(width, batch):
                 return (x @ layers[-1]).argmax(dim=1).cpu()
 
             contestants[f"torch {dtype}".replace("torch.", "")] = run
-    seconds, names = clocked_s(list(contestants.values())), list(contestants)
+    seconds, names = interleaved_s(list(contestants.values()), by_clock), list(contestants)
     print(f"\nMLP 3 x {width}, {batch} images: images a second; times as many as frozen, naive")
     for i, name in enumerate(names):
         ratio = np.median(seconds[:, 0] / seconds[:, i])
@@ -362,19 +370,26 @@ def main():
         print(f"torch {torch.__version__}")
     else:
         print("left out: tf32, bf16 and int8, which need a torch that sees the GPU")
+    runs = []
     if "products" in parts:
-        for size in args.sizes:
-            products(size, size, size)
+        runs += [(products, size, size, size) for size in args.sizes]
         for width in args.widths:
-            for batch, n in ((args.images, 784), (args.images, width), (100, width)):
-                products(batch, width, n)
+            shapes = (args.images, 784), (args.images, width), (100, width)
+            runs += [(products, batch, width, n) for batch, n in shapes]
     if "others" in parts:
-        others()
+        runs += [(pack,), (pixels,), (gradients, 1000, 4096, 4096), (convolution, 256, 32, 128)]
     for width in args.widths:
-        if "mlp" in parts:
-            mlp(width, args.images)
-        if "training" in parts:
-            training(width, args.batches)
+        runs += [(mlp, width, args.images)] * ("mlp" in parts)
+        runs += [(training, width, args.batches)] * ("training" in parts)
+    failed = []
+    for function, *sizes in runs:
+        try:
+            function(*sizes)
+        except Exception:  # a later part may be all that somebody wanted
+            traceback.print_exc()
+            failed.append(f"{function.__name__} {' x '.join(map(str, sizes))}".strip())
+    if failed:
+        raise bitnet.InputError(f"what is above failed: {', '.join(failed)}")
 
 
 if __name__ == "__main__":

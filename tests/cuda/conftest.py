@@ -21,9 +21,12 @@ SIMULATED = os.environ.get("NUMBA_ENABLE_CUDASIM") == "1"
 ON_PTX = os.environ.get("BITNET_TESTS_ON_PTX") == "1"
 WITHOUT_GPU = SIMULATED or ON_PTX
 
+if WITHOUT_GPU:
+    import warps
+
+    warps.stay_on_one_core()
 if SIMULATED:
     import emulated
-    import warps
 
     warps.install()
     sys.modules["bitnet.kernels.cuda.instructions"] = emulated
@@ -97,3 +100,17 @@ def one_warp(monkeypatch):
             module = importlib.import_module(f"bitnet.kernels.cuda.{name}")
             monkeypatch.setattr(module, "THREADS", 32)
         monkeypatch.setattr(importlib.import_module("bitnet.kernels.cuda.pack"), "WARPS", 1)
+
+
+@pytest.fixture
+def small_blocks(one_warp, monkeypatch):
+    """Products by blocks of one warp with few outputs, in the simulator."""
+    if SIMULATED:
+        xnor = importlib.import_module("bitnet.kernels.cuda.xnor")
+        tile, both = xnor.Tile(1, 8, 1, 1), (False, True)
+        by_tensor = {(tile, False, bits): xnor._of_tile(tile, False, bits) for bits in both}
+        by_tensor[tile, True, False] = xnor._of_tile(tile, True, False)
+        by_registers = {bits: xnor._of_patch(xnor.Patch(2, 2, 1), bits) for bits in both}
+        own = {"LARGE": tile, "SMALL": tile, "BY_TENSOR": by_tensor, "BY_REGISTERS": by_registers}
+        for name, value in own.items():
+            monkeypatch.setattr(xnor, name, value)

@@ -24,7 +24,7 @@ def planes(coefficients, offset, *shape):
 
 
 @pytest.mark.parametrize("window", WINDOWS)
-def test_xnor_conv_and_its_signs(gpu_kernels, one_warp, rung, window):
+def test_xnor_conv_and_its_signs(gpu_kernels, small_blocks, rung, window):
     x, weight = bits(1, 2, 4, 3, 70), bits(2, 5, *window.size, 70)
     expected = reference.xnor_conv(x, weight, window)
     z = gpu_kernels.xnor_conv(x, weight, window)
@@ -35,9 +35,9 @@ def test_xnor_conv_and_its_signs(gpu_kernels, one_warp, rung, window):
     assert gpu_kernels.xnor_conv_sign(x, weight, window, own) == reference.threshold(expected, own)
 
 
-def test_more_pixels_and_channels_than_a_warp_has(gpu_kernels, one_warp):
+def test_more_pixels_and_channels_than_a_warp_has(gpu_kernels, small_blocks):
     window = Window((3, 3), padding=((1, 1), (1, 1)))
-    x, weight = bits(1, 1, 9, 8, 3), gpu_kernels.prepare(bits(2, 66, 3, 3, 3))
+    x, weight = bits(1, 1, 6, 3, 3), gpu_kernels.prepare(bits(2, 66, 3, 3, 3))
     with gpu_kernels.using_rung("tensor"):
         for _ in range(2):
             z = gpu_kernels.xnor_conv(x, weight, window)
@@ -45,7 +45,7 @@ def test_more_pixels_and_channels_than_a_warp_has(gpu_kernels, one_warp):
 
 
 @pytest.mark.parametrize("window", WINDOWS[:3])
-def test_plane_conv(gpu_kernels, one_warp, window):
+def test_plane_conv(gpu_kernels, small_blocks, window):
     x, weight = planes([1, -3], 1, 1, 4, 3, 7), planes([2, 1], -1, 5, *window.size, 7)
     for left, right in ((x, weight), (x, weight.bits[0]), (x.bits[0], weight)):
         z = gpu_kernels.plane_conv(left, right, window)
@@ -54,7 +54,7 @@ def test_plane_conv(gpu_kernels, one_warp, window):
 
 
 @pytest.mark.parametrize("window", WINDOWS[:3])
-def test_plane_conv_of_pixels(gpu_kernels, one_warp, window):
+def test_plane_conv_of_pixels(gpu_kernels, small_blocks, window):
     x = RNG.integers(0, 256, (1, 4, 3, 3), dtype=np.uint8)
     for weight in (bits(1, 5, *window.size, 3), planes([2, 1], -1, 5, *window.size, 3)):
         z = gpu_kernels.plane_conv(x, weight, window)
@@ -62,7 +62,7 @@ def test_plane_conv_of_pixels(gpu_kernels, one_warp, window):
         assert np.array_equal(z, reference.plane_conv(x, weight, window))
 
 
-def test_without_images_or_filters(gpu_kernels, one_warp):
+def test_without_images_or_filters(gpu_kernels, small_blocks):
     for x, weight in ((bits(1, 0, 3, 3, 5), bits(2, 4, 1, 1, 5)),
                       (bits(1, 2, 3, 3, 5), bits(2, 0, 1, 1, 5))):  # fmt: skip
         z = gpu_kernels.xnor_conv(x, weight, WINDOWS[3])

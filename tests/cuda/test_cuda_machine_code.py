@@ -64,7 +64,7 @@ def code(compiler, request):
 # enough of each file to run every kernel; `BITNET_TESTS_ON_PTX=1 pytest tests/cuda` runs all
 ON_PTX = {
     "test_cuda_packing.py": "shape0",
-    "test_cuda_products.py": "17-66-130 or by_small or 18-17 or (x2 and tensor)",
+    "test_cuda_products.py": "blocks_of_a_gpu or by_small or 18-17 or (x2 and tensor)",
     "test_cuda_convolutions.py": "xnor_conv and window0",
     "test_cuda_gradients.py": "33-65 or (matrix0 and tensor) or rung_below",
 }

@@ -21,7 +21,7 @@ def test_pack(gpu_kernels, one_warp, shape, dtype):
 def test_pack_with_several_warps_in_a_block(gpu_kernels):
     x = RNG.standard_normal((5, 600), np.float32)
     assert gpu_kernels.pack(x) == reference.pack(x)
-    assert gpu_kernels.pack(x[:, ::2].T) == reference.pack(x[:, ::2].T)
+    assert gpu_kernels.pack(x[:, :40:2].T) == reference.pack(x[:, :40:2].T)
 
 
 def test_pack_of_a_transposed_view(gpu_kernels, one_warp):

@@ -2,28 +2,30 @@
 
 import importlib.util
 import pathlib
+import sys
 
 import numpy as np
 import pytest
+
+from bitnet import InputError
 
 FILE = pathlib.Path(__file__).parent.parent.parent / "benchmarks" / "gpu.py"
 
 
 @pytest.fixture
-def benchmark(to_gpu, one_warp, monkeypatch):
+def benchmark(to_gpu, small_blocks, monkeypatch):
     """The module, with each contestant run once and not timed."""
     monkeypatch.syspath_prepend(str(FILE.parent))
     spec = importlib.util.spec_from_file_location("benchmark_gpu", FILE)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
 
-    def once(contestants):
+    def once(contestants, timed=None):
         for run in contestants:
             run()
         return np.ones((1, len(contestants)))
 
     monkeypatch.setattr(module, "interleaved_s", once)
-    monkeypatch.setattr(module, "clocked_s", once)
     monkeypatch.setattr(module, "torch_on_gpu", lambda: None)
     monkeypatch.setattr("bitnet.backend.gpu_problem", lambda: None)
     return module
@@ -36,6 +38,33 @@ def test_products(benchmark, capsys):
         "cuBLAS float32", "xnor_gemm, naive", "xnor_gemm, tiled", "xnor_gemm, registers",
         "xnor_sign, registers", "xnor_gemm, tensor", "xnor_sign, tensor",
     ]  # fmt: skip
+
+
+def test_what_fails_is_named_and_the_rest_runs(benchmark, monkeypatch, capsys):
+    tried = []
+
+    def products(*sizes):
+        tried.append(sizes)
+        assert sizes[0] != 3, "wrong"
+
+    monkeypatch.setattr(benchmark, "products", products)
+    monkeypatch.setattr(benchmark, "gpu_problem", lambda: None)
+    monkeypatch.setattr(sys.modules["cupy"], "__version__", "0", raising=False)
+    monkeypatch.setattr(benchmark.machine, "lines", lambda package: [])
+    words = ["--part", "products", "--sizes", "3", "4", "--widths", "5", "--images", "7"]
+    monkeypatch.setattr(sys, "argv", ["gpu.py", *words])
+    with pytest.raises(InputError, match=r"what is above failed: products 3 x 3 x 3$"):
+        benchmark.main()
+    assert tried == [(3, 3, 3), (4, 4, 4), (7, 5, 784), (7, 5, 5), (100, 5, 5)]
+    assert "AssertionError: wrong" in capsys.readouterr().err
+
+
+def test_an_opponent_that_cannot_run_is_named(benchmark, capsys):
+    def run():
+        raise RuntimeError("no such GPU\nand more")
+
+    assert list(benchmark.those_that_run({"a": run, "b": list})) == ["b"]
+    assert capsys.readouterr().out == "left out: a: no such GPU\n"
 
 
 def test_gradients_and_a_convolution(benchmark, capsys):

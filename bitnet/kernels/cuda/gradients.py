@@ -18,7 +18,7 @@ from numba import cuda
 from bitnet.arrays import array_module
 from bitnet.kernels import reference
 from bitnet.kernels.bits import Bits, Planes
-from bitnet.kernels.cuda.launch import inlined, launch, row_of_halves, rung
+from bitnet.kernels.cuda.launch import MOST, inlined, launch, row_of_halves, rung
 from bitnet.kernels.cuda.pack import split, transpose, unpack
 from bitnet.kernels.cuda.products import flat_rows, multiply
 from bitnet.kernels.operands import Quantized
@@ -44,7 +44,9 @@ def _signed_floats(dtype):
         """
         tile = cuda.shared.array(TILE, dtype)
         lane, down = cuda.threadIdx.x, cuda.threadIdx.y
-        i, block = cuda.blockIdx.x * DOWN + down, cuda.blockIdx.y
+        i, block = cuda.blockIdx.x * DOWN + down, cuda.blockIdx.y + MOST * cuda.blockIdx.z
+        if block >= halves:
+            return
         total = dtype(0)
         for first in range(0, inner, LANES):
             there = i < rows and first + lane < inner

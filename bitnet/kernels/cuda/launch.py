@@ -4,7 +4,10 @@ In Numba's simulator, where the tests run these kernels without a GPU, the array
 """
 
 import contextlib
+import functools
 import importlib.util
+import types
+import warnings
 
 import numpy as np
 
@@ -19,13 +22,25 @@ from numba import config, cuda
 from bitnet.arrays import array_module
 from bitnet.errors import InputError
 
-__all__ = ["RUNGS", "inlined", "launch", "missing", "row_of_halves", "rung", "using_rung"]
+__all__ = [
+    "RUNGS",
+    "here",
+    "in_pieces",
+    "inlined",
+    "launch",
+    "missing",
+    "row_of_halves",
+    "rung",
+    "using_rung",
+]
 
 RUNGS = ("tensor", "registers", "tiled", "naive")
 SIMULATED = bool(config.ENABLE_CUDASIM)
 
 # Numba's own inliner takes half a minute for what LLVM's does in two seconds
 AT_ONCE = {"forceinline": True} if importlib.util.find_spec("numba_cuda") else {"inline": "always"}
+
+MOST = 1 << 15  # blocks on the second axis of a grid, which has 65 535 at most; then on the third
 
 _rung = None  # a name in RUNGS; None until it is asked for
 
@@ -60,7 +75,9 @@ def launch(kernel, blocks, threads, *arguments):
     kernel : callable
         What `numba.cuda.jit` made.
     blocks : tuple of int
-        Blocks of the grid; none are run if one number is 0.
+        Blocks of the grid, of one axis or two; none are run if one number is 0.  The second axis
+        goes on in the third: a block has place `blockIdx.y + MOST * blockIdx.z` there, which may
+        be behind the last one.
     threads : int
         In a block.
     *arguments : array, int, float or tuple
@@ -77,26 +94,71 @@ def launch(kernel, blocks, threads, *arguments):
     """
     if 0 in blocks:
         return
-    if not SIMULATED and array_module(*arguments) is np:
+    if len(blocks) == 2:
+        blocks = blocks[0], min(blocks[1], MOST), -(-blocks[1] // MOST)
+    if SIMULATED:
+        kernel[blocks, threads](*map(_handed, arguments))
+        return
+    xp = array_module(*arguments)
+    if xp is np:
         raise InputError("a CUDA kernel got NumPy arrays; expected CuPy's, as bitnet.to_gpu gives")
-    stream = 0 if SIMULATED else _stream(array_module(*arguments))
-    kernel[blocks, threads, stream](*map(_handed, arguments))
+    device, stream = here(xp)
+    given = (_handed(x, device) if isinstance(x, xp.ndarray) else x for x in arguments)
+    _configured(kernel, blocks, threads, stream)(*given)
 
 
-def _stream(cupy):
-    """CuPy's current stream as Numba takes it."""
-    number = cupy.cuda.get_current_stream().ptr
-    return cuda.external_stream(number) if number else 0
+def here(xp):
+    """The device and the stream on which CuPy works just now: what is kept is kept for these.
 
+    Parameters
+    ----------
+    xp : module
+        CuPy.
 
-def _handed(argument):
-    """The memory of a CuPy array; all else as it is.
+    Returns
+    -------
+    tuple of int or None
+        The device's number and the stream's address, which is 0 for the default one; None in the
+        simulator.
 
-    Numba would wait for the stream of an array; here it is the one on which the kernel runs.
+    Examples
+    --------
+    >>> import types
+    >>> runtime = types.SimpleNamespace(getDevice=lambda: 1)
+    >>> stream = types.SimpleNamespace(ptr=0)
+    >>> here(types.SimpleNamespace(cuda=types.SimpleNamespace(
+    ...     runtime=runtime, get_current_stream=lambda: stream)))
+    (1, 0)
     """
-    if hasattr(argument, "__cuda_array_interface__"):
-        return cuda.as_cuda_array(argument, sync=False)
-    return argument
+    if SIMULATED:
+        return None
+    return xp.cuda.runtime.getDevice(), xp.cuda.get_current_stream().ptr
+
+
+@functools.lru_cache(maxsize=1024)
+def _configured(kernel, blocks, threads, stream):
+    """A kernel with its grid, its block and CuPy's stream."""
+    with warnings.catch_warnings():  # Numba warns of small grids, which small batches have
+        warnings.simplefilter("ignore")
+        return kernel[blocks, threads, cuda.external_stream(stream) if stream else 0]
+
+
+def _handed(array, device):
+    """The memory of a CuPy array as Numba takes it."""
+    if not array.flags.c_contiguous:
+        return cuda.as_cuda_array(array, sync=False)
+    return _described(device, array.data.ptr, array.shape, array.dtype)
+
+
+@functools.lru_cache(maxsize=4096)
+def _described(device, address, shape, dtype):
+    """What Numba has to know of an array, whichever that is just now: to make it takes 20 us.
+
+    Numba would wait for the stream of an array; here none is named, as it is the kernel's own.
+    """
+    known = {"data": (address, False), "shape": shape, "typestr": dtype.str, "version": 3}
+    described = types.SimpleNamespace(__cuda_array_interface__={**known, "strides": None})
+    return cuda.as_cuda_array(described, sync=False)
 
 
 def row_of_halves(words):
@@ -118,6 +180,30 @@ def row_of_halves(words):
     array([1, 2], dtype=uint32)
     """
     return array_module(words).ascontiguousarray(words).reshape(-1).view(np.uint32)
+
+
+def in_pieces(words):
+    """Words in order, from a multiple of 16 bytes on: those that are, or a copy.
+
+    Parameters
+    ----------
+    words : array
+        uint64, of any shape.
+
+    Returns
+    -------
+    array
+
+    Examples
+    --------
+    >>> words = np.arange(3, dtype=np.uint64)
+    >>> in_pieces(words) is words or bool(words.ctypes.data % 16)
+    True
+    """
+    xp = array_module(words)
+    words = xp.ascontiguousarray(words)
+    address = words.ctypes.data if xp is np else words.data.ptr
+    return words.copy() if address % 16 else words
 
 
 def missing(name):

@@ -8,6 +8,7 @@ first eight lanes store what came out side by side.
     strips   of eight halves, ceil(H / 8) in a row
 """
 
+import functools
 import math
 
 import numpy as np
@@ -15,7 +16,7 @@ from numba import cuda
 
 from bitnet.arrays import array_module
 from bitnet.kernels.bits import Bits, Planes, words_for
-from bitnet.kernels.cuda.launch import inlined, launch, row_of_halves
+from bitnet.kernels.cuda.launch import here, inlined, launch, row_of_halves
 
 ALL = np.uint32(0xFFFFFFFF)  # lanes
 STRIP = 8  # halves that one warp makes of one row
@@ -125,26 +126,28 @@ def _transpose_rows(halves_in, n_rows, n, halves, n_blocks, out):
 
 
 @cuda.jit
-def _unpack_rows(halves_in, n, halves, y):
+def _unpack_rows(halves_in, n_rows, n, halves, y):
     """+1 for bit 1, -1 for bit 0; y (R N)."""
-    at = cuda.grid(1)
-    if at < y.size:
-        row, column = at // n, at % n
-        word = halves_in[row * halves + column // 32]
-        y[at] = 1 if (word >> np.uint32(column % 32)) & np.uint32(1) else -1
+    lane, row, strip = place((halves + STRIP - 1) // STRIP)
+    if row < n_rows:
+        for half in range(strip * STRIP, min(strip * STRIP + STRIP, halves)):
+            if 32 * half + lane < n:
+                bit = (halves_in[row * halves + half] >> np.uint32(lane)) & np.uint32(1)
+                y[row * n + 32 * half + lane] = 1 if bit else -1
 
 
 @cuda.jit
-def _where_rows(halves_in, n, halves, x, y):
+def _where_rows(halves_in, n_rows, n, halves, x, y):
     """x where the bit is 1, zero elsewhere; x and y (R N)."""
-    at = cuda.grid(1)
-    if at < y.size:
-        row, column = at // n, at % n
-        word = halves_in[row * halves + column // 32]
-        if (word >> np.uint32(column % 32)) & np.uint32(1):
-            y[at] = x[at]
-        else:
-            y[at] = 0
+    lane, row, strip = place((halves + STRIP - 1) // STRIP)
+    if row < n_rows:
+        for half in range(strip * STRIP, min(strip * STRIP + STRIP, halves)):
+            if 32 * half + lane < n:
+                at = row * n + 32 * half + lane
+                if (halves_in[row * halves + half] >> np.uint32(lane)) & np.uint32(1):
+                    y[at] = x[at]
+                else:
+                    y[at] = 0
 
 
 @cuda.jit
@@ -289,8 +292,10 @@ def unpack(bits, dtype):
     """See `bitnet.kernels.unpack`."""
     y = array_module(bits.words).empty(bits.shape, dtype)
     if y.size:
-        n, halves, rows = bits.shape[-1], 2 * bits.words.shape[-1], row_of_halves(bits.words)
-        launch(_unpack_rows, _threads(y.size), THREADS, rows, n, halves, y.reshape(-1))
+        halves, given = 2 * bits.words.shape[-1], row_of_halves(bits.words)
+        rows, n = _rows(bits.shape), bits.shape[-1]
+        blocks = _warps(rows * -(-halves // STRIP))
+        launch(_unpack_rows, blocks, THREADS, given, rows, n, halves, y.reshape(-1))
     return y
 
 
@@ -298,9 +303,10 @@ def where(mask, x):
     """See `bitnet.kernels.where`."""
     y = array_module(x).empty(x.shape, x.dtype)
     if y.size:
-        n, halves, rows = x.shape[-1], 2 * mask.words.shape[-1], row_of_halves(mask.words)
-        blocks, to = _threads(y.size), y.reshape(-1)
-        launch(_where_rows, blocks, THREADS, rows, n, halves, _flat(x), to)
+        halves, given = 2 * mask.words.shape[-1], row_of_halves(mask.words)
+        rows, n, to = _rows(x.shape), x.shape[-1], y.reshape(-1)
+        blocks = _warps(rows * -(-halves // STRIP))
+        launch(_where_rows, blocks, THREADS, given, rows, n, halves, _flat(x), to)
     return y
 
 
@@ -316,13 +322,18 @@ def rank(z, steps):
     return codes
 
 
+@functools.lru_cache(maxsize=256)
+def on_gpu(xp, where, numbers):
+    """A tuple of integers, modulo 2^32, as an array of this device and stream: int32."""
+    return xp.asarray(np.array(numbers, np.int64).astype(np.int32))
+
+
 def ones(words, coefficients=(1,)):
     """sum_p coefficients[p] * popcount of each row of plane p: int32 (R,); words (P, R, K)."""
     xp, (_, n_rows, n_words) = array_module(words), words.shape
     if not words.size:
         return xp.zeros(n_rows, np.int32)
-    sums = xp.empty(n_rows, np.int32)
-    weights = xp.asarray(np.array(coefficients, np.int32))
+    sums, weights = xp.empty(n_rows, np.int32), on_gpu(xp, here(xp), coefficients)
     rows = row_of_halves(words)
     launch(_ones_of_rows, _warps(n_rows), THREADS, rows, weights, n_rows, 2 * n_words, sums)
     return sums

@@ -18,8 +18,16 @@ from numba import cuda
 from bitnet.arrays import array_module
 from bitnet.kernels.bits import Bits, Planes
 from bitnet.kernels.cuda import xnor
-from bitnet.kernels.cuda.launch import SIMULATED, launch, row_of_halves, rung
-from bitnet.kernels.cuda.pack import empty_words, ones, pack, split_planes, threshold, unpack
+from bitnet.kernels.cuda.launch import SIMULATED, here, in_pieces, launch, row_of_halves, rung
+from bitnet.kernels.cuda.pack import (
+    empty_words,
+    on_gpu,
+    ones,
+    pack,
+    split_planes,
+    threshold,
+    unpack,
+)
 from bitnet.kernels.cuda.places import Shape
 from bitnet.kernels.window import Window
 
@@ -40,14 +48,20 @@ class Operand:
             even = self.xp.zeros((*self.words.shape[:-1], n_words + 1), np.uint64)
             even[..., :n_words] = self.words
             self.words = even
+        self.words = in_pieces(self.words)
         self.halves = 2 * self.words.shape[-1]  # of a pixel, or a row
         self.kept = {}  # s, of weights that keep layouts
 
+    def sums_times(self, factor):
+        """U or V of each row, for all axes but the last one in a row, times this: int32 (R,)."""
+        planes, *shape, n_words = self.words.shape
+        words = self.words.reshape(planes, math.prod(shape), n_words)
+        return ones(words, tuple(factor * c for c in self.coefficients))
+
     @functools.cached_property
     def sums(self):
-        """U or V of each row, for all axes but the last one in a row: int32 (R,)."""
-        planes, *shape, n_words = self.words.shape
-        return ones(self.words.reshape(planes, math.prod(shape), n_words), self.coefficients)
+        """U or V of each row: int32 (R,)."""
+        return self.sums_times(1)
 
 
 def prepare(bits):
@@ -58,16 +72,17 @@ def prepare(bits):
 
 
 def _operand(weight):
-    """The Operand of weights, kept where they keep layouts."""
+    """The Operand of weights, kept where they keep layouts, for each stream its own."""
     if weight.layouts is None:
         return Operand(weight)
-    if "operand" not in weight.layouts:
-        weight.layouts["operand"] = Operand(weight)
-    return weight.layouts["operand"]
+    key = "operand", here(array_module(weight))
+    if key not in weight.layouts:
+        weight.layouts[key] = Operand(weight)
+    return weight.layouts[key]
 
 
 @functools.lru_cache(maxsize=256)
-def _geometry(xp, device, window, height, width, halves):
+def _geometry(xp, where, window, height, width, halves):
     """`taps` and `places` of the kernels, and which taps count in each class of outputs."""
     taps = np.zeros((*window.size, halves // 4, 4), np.int32)
     taps[..., 1] = np.arange(window.size[0])[:, None, None]
@@ -111,26 +126,38 @@ def _window_sums(sums, places, height, width, taps, columns, factor, r):
         r[i] = factor * total
 
 
-def _added(left, right, m, window, geometry, size, channels, r):
-    """Write r (rows,), and give s (classes M,), as above."""
-    (_, places, counted), xp = geometry, left.xp
-    given = places, *size, window.taps, window.size[1], 2 * right.added
-    launch(_window_sums, (-(-r.size // THREADS),), THREADS, left.sums, *given, r)
+def _of_outputs(left, factor, window, places, size, rows):
+    """r of each output: factor times the sums of the pixels that it sees; of a matrix, its rows."""
+    if window == ONE_PIXEL and size == (1, 1):
+        return left.sums_times(factor)
+    r = left.xp.empty(rows, np.int32)
+    given = places, *size, window.taps, window.size[1], factor
+    launch(_window_sums, (-(-rows // THREADS),), THREADS, left.sums, *given, r)
+    return r
+
+
+def _of_classes(left, right, m, window, counted, size, channels):
+    """s of each class and column, as above, which weights that keep layouts keep."""
     key = window, size, left.added
     if key not in right.kept:
         n = counted.sum(axis=1, dtype=np.int32) * np.int32(channels * left.added * right.added)
-        v = xp.ascontiguousarray(right.sums.reshape(m, window.taps).T)
+        v = right.xp.ascontiguousarray(right.sums.reshape(m, window.taps).T)
         right.kept[key] = (counted @ v * np.int32(2 * left.added) + n[:, None]).reshape(-1)
     return right.kept[key]
 
 
-def _kernel(rows, columns, planes, bits):
+@functools.cache
+def _processors(where):
+    """Multiprocessors of a GPU, as CuPy is on it and Numba with it."""
+    return 1 if SIMULATED else cuda.get_current_device().MULTIPROCESSOR_COUNT
+
+
+def _kernel(where, rows, columns, planes, bits):
     """The kernel of the rung, with the rows, columns and threads of its blocks."""
     if rung() != "tensor":
         return xnor.BY_REGISTERS[bits]
-    processors = 1 if SIMULATED else cuda.get_current_device().MULTIPROCESSOR_COUNT
     _, high, wide, _ = xnor.BY_TENSOR[xnor.LARGE, False, bits]
-    large = not planes and -(-rows // high) * -(-columns // wide) >= processors
+    large = not planes and -(-rows // high) * -(-columns // wide) >= _processors(where)
     return xnor.BY_TENSOR[xnor.LARGE if large else xnor.SMALL, planes, bits]
 
 
@@ -146,10 +173,10 @@ def multiply(x, weight, window=ONE_PIXEL, thresholds=None):
     if not rows * m * channels:
         z = xp.zeros(shape, np.int32)
         return z if thresholds is None else threshold(z, thresholds)
-    device = 0 if xp is np else xp.cuda.runtime.getDevice()
-    geometry = _geometry(xp, device, window, *size, left.halves)
-    r = xp.empty(rows, np.int32)
-    s = _added(left, right, m, window, geometry, size, channels, r)
+    where = here(xp)
+    taps, places, counted = _geometry(xp, where, window, *size, left.halves)
+    r = _of_outputs(left, 2 * right.added, window, places, size, rows)
+    s = _of_classes(left, right, m, window, counted, size, channels)
     out = xp.empty((*shape[:-1], m + m % 2), np.int32)  # pairs of columns are stored at once
     flat, values, rising = out.reshape(-1), s, s
     if thresholds is not None:
@@ -158,12 +185,12 @@ def multiply(x, weight, window=ONE_PIXEL, thresholds=None):
     pieces, image = window.taps * left.halves // 4, math.prod(size) * left.halves
     planes_of = x.shape[0] * image, m * pieces * 4, len(right.coefficients)
     sizes = Shape(rows, m, pieces, area, image, *size, *planes_of)
-    pairs = np.multiply.outer(left.coefficients, right.coefficients).astype(np.int32)
+    pairs = tuple(c * d for c in left.coefficients for d in right.coefficients)
     planes = left.planes or right.planes
-    kernel, high, wide, threads = _kernel(rows, m, planes, thresholds is not None)
+    kernel, high, wide, threads = _kernel(where, rows, m, planes, thresholds is not None)
     launch(kernel, (-(-rows // high), -(-m // wide)), threads,
-           row_of_halves(left.words), row_of_halves(right.words), *geometry[:2], sizes,
-           xp.asarray(pairs.ravel()), r, s, values, rising, flat)  # fmt: skip
+           row_of_halves(left.words), row_of_halves(right.words), taps, places, sizes,
+           on_gpu(xp, where, pairs), r, s, values, rising, flat)  # fmt: skip
     if thresholds is not None:
         return Bits(out, shape)
     return xp.ascontiguousarray(out[..., :m]) if m % 2 else out
@@ -219,9 +246,8 @@ def _by_patches(pixels, weight, window):
     if window.border:
         return z
     xp = array_module(pixels)
-    device = 0 if xp is np else xp.cuda.runtime.getDevice()
     operand = _operand(weight)  # black pixels stood beyond the images, and counted as -255 each
-    _, places, counted = _geometry(xp, device, window, *pixels.shape[1:3], operand.halves)
+    _, places, counted = _geometry(xp, here(xp), window, *pixels.shape[1:3], operand.halves)
     sums = 2 * operand.sums + np.int32(operand.added * weight.shape[-1])
     missing = (1 - counted) @ xp.ascontiguousarray(sums.reshape(m, window.taps).T)
     return z + 255 * missing[places.reshape(*patches.shape[1:3], 4)[..., 3]]
@@ -229,15 +255,16 @@ def _by_patches(pixels, weight, window):
 
 def flat_rows(weight):
     """Filters (M, rows, columns, C) as (M, N), Bits or Planes; kept where they keep layouts."""
-    if weight.layouts is not None and "rows" in weight.layouts:
-        return weight.layouts["rows"]
+    key = "rows", here(array_module(weight))
+    if weight.layouts is not None and key in weight.layouts:
+        return weight.layouts[key]
     if isinstance(weight, Planes):
         flat = weight.with_bits(_flat_bits(weight.bits, 2))
     else:
         flat = _flat_bits(weight, 1)
     if weight.layouts is not None:
         flat.layouts = {}
-        weight.layouts["rows"] = flat
+        weight.layouts[key] = flat
     return flat
 
 

@@ -18,8 +18,6 @@ Operands are images as `places` reads them; a matrix is images of one pixel.  Ha
 a word, in which the kernels count.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 from numba import cuda
 
@@ -33,21 +31,33 @@ from bitnet.kernels.cuda.instructions import (
     store_pair,
     waiter,
 )
-from bitnet.kernels.cuda.launch import inlined
+from bitnet.kernels.cuda.launch import MOST, inlined
 from bitnet.kernels.cuda.pack import ALL
-from bitnet.kernels.cuda.places import addends, divided, inside, integer, limit_of, nothing, row_of
+from bitnet.kernels.cuda.places import (
+    Patch,
+    Tile,
+    addends,
+    divided,
+    inside,
+    integer,
+    limit_of,
+    nothing,
+    row_of,
+)
 
 SIDE = 16  # of a square of outputs, and its halves at a time, on the rung `tiled`
 SQUARE = SIDE, SIDE + 1  # a pad, so that no two lanes read from one bank
-HIGH, WIDE = 8, 4  # outputs of a thread on the rung `registers`
-COUNTS = HIGH * WIDE
-ROWS, COLUMNS, THREADS = 64, 128, 256  # of a block there: 8 warps of 8 rows, 32 lanes of 4 columns
-APART = THREADS // HALVES  # rows between those that one thread fetches
-OWN_ROWS, OWN_COLUMNS = ROWS // APART, COLUMNS // APART
-PITCH = COLUMNS + 1
-SHARED_ROWS, SHARED_COLUMNS = ROWS * HALVES, HALVES * PITCH
 STAGES = 3  # steps of the rung `tensor` in shared memory: one at work, two on their way
-wait_for_step, fold_registers = waiter(STAGES - 2), folder(COUNTS)
+wait_for_step = waiter(STAGES - 2)
+PATCH = Patch(8, 4, 8)  # 64 x 128 outputs of a block
+LARGE = Tile(4, 8, 2, 2)  # 128 x 128 outputs of a block, 64 x 64 of a warp
+SMALL = Tile(2, 4, 2, 2)  # 64 x 64 and 32 x 32: more blocks, and registers left for planes
+
+
+@inlined
+def corner(rows, columns):
+    """The first row and the first column of this block, if blocks have so many."""
+    return cuda.blockIdx.x * rows, (cuda.blockIdx.y + MOST * cuda.blockIdx.z) * columns
 
 
 @cuda.jit
@@ -57,8 +67,8 @@ def naive(x, w, rows, columns, halves, n, z):
     What it buys: nothing but 32 products in three instructions.  Neighbouring threads read far
     from each other, and every number is read as often as it is used.
     """
-    i = cuda.blockIdx.x * SIDE + cuda.threadIdx.y
-    j = cuda.blockIdx.y * SIDE + cuda.threadIdx.x
+    top, left = corner(SIDE, SIDE)
+    i, j = top + cuda.threadIdx.y, left + cuda.threadIdx.x
     if i < rows and j < columns:
         differing = np.int32(0)
         for k in range(halves):
@@ -75,9 +85,9 @@ def tiled(x, w, rows, columns, halves, n, z):
     """
     mine = cuda.shared.array(SQUARE, np.uint32)
     other = cuda.shared.array(SQUARE, np.uint32)
-    right, down = cuda.threadIdx.x, cuda.threadIdx.y
-    i, j = cuda.blockIdx.x * SIDE + down, cuda.blockIdx.y * SIDE + right
-    differing, column = np.int32(0), cuda.blockIdx.y * SIDE + down  # of w, while it is fetched
+    right, down, (top, left) = cuda.threadIdx.x, cuda.threadIdx.y, corner(SIDE, SIDE)
+    i, j = top + down, left + right
+    differing, column = np.int32(0), left + down  # of w, while it is fetched
     for first in range(0, halves, SIDE):
         k = first + right
         mine[down, right] = x[i * halves + k] if i < rows and k < halves else np.uint32(0)
@@ -90,28 +100,29 @@ def tiled(x, w, rows, columns, halves, n, z):
         z[i * columns + j] = n - 2 * differing
 
 
-def _stores_of_registers(part, bits):
-    """Store row `part` of the HIGH rows of a warp, and then those below it, from the counts."""
-    if part == HIGH:
+def _stores_of_registers(patch, part, bits):
+    """Store row `part` of the rows of a warp, and then those below it, from the counts."""
+    high, wide, _ = patch
+    if part == high:
         return nothing
-    following = _stores_of_registers(part + 1, bits)
+    following = _stores_of_registers(patch, part + 1, bits)
 
     @inlined
     def integers(counts, i, j, limits, turned, places, shape, r, s, out):
         (own, group), pitch = addends(i, places, shape, r), shape.columns + shape.columns % 2
         if i < shape.rows:
-            for k in range(WIDE):
+            for k in range(wide):
                 column = j + 32 * k
                 if column < shape.columns:
-                    count = counts[WIDE * part + k]
+                    count = counts[wide * part + k]
                     out[i * pitch + column] = integer(count, own, s, group, column, shape)
         following(counts, i + 1, j, limits, turned, places, shape, r, s, out)
 
     @inlined
     def signs(counts, i, j, limits, turned, places, shape, r, s, out):
         (own, group), halves = addends(i, places, shape, r), (shape.columns + 63) // 64 * 2
-        for k in range(WIDE):
-            z = integer(counts[WIDE * part + k], own, s, group, j + 32 * k, shape)
+        for k in range(wide):
+            z = integer(counts[wide * part + k], own, s, group, j + 32 * k, shape)
             word = cuda.ballot_sync(ALL, (z ^ turned[k]) >= limits[k])
             at = j // 32 + k
             if i < shape.rows and cuda.threadIdx.x % 32 == 0 and at < halves:
@@ -121,33 +132,38 @@ def _stores_of_registers(part, bits):
     return signs if bits else integers
 
 
-def _registers(bits):
+def _registers(patch, bits):
     """The rung `registers`: a thread has 8 rows by 4 columns of a block's 64 by 128.
 
     What it buys: 12 reads of shared memory serve 32 counts, and the popcounts are what it waits
     for, 16 a clock and multiprocessor.  The lanes of a warp are 32 neighbouring columns, so that a
     ballot packs what has passed its threshold.
     """
-    store = _stores_of_registers(0, bits)
+    high, wide, warps = patch
+    rows, columns, n_counts = high * warps, 32 * wide, high * wide
+    apart, pitch = 32 * warps // HALVES, columns + 1  # rows that the block fetches at once; a pad
+    own_rows, own_columns = rows // apart, columns // apart
+    size_of_rows, size_of_columns = rows * HALVES, HALVES * pitch
+    store, fold = _stores_of_registers(patch, 0, bits), folder(n_counts)
 
     @cuda.jit
     def product(x, w, taps, places, shape, coefficients, r, s, values, rising, out):
-        mine = cuda.shared.array(SHARED_ROWS, np.uint32)  # (row, half)
-        other = cuda.shared.array(SHARED_COLUMNS, np.uint32)  # (half, column), with a pad
-        counts = cuda.local.array(COUNTS, np.int32)
-        totals = cuda.local.array(COUNTS, np.int32)
-        columns = cuda.local.array(WIDE, np.uint32)
-        limits = cuda.local.array(WIDE, np.int32)
-        turned = cuda.local.array(WIDE, np.int32)
-        begins = cuda.local.array(OWN_ROWS, np.int64)
-        tops = cuda.local.array(OWN_ROWS, np.int64)
-        lefts = cuda.local.array(OWN_ROWS, np.int64)
+        mine = cuda.shared.array(size_of_rows, np.uint32)  # (row, half)
+        other = cuda.shared.array(size_of_columns, np.uint32)  # (half, column), with a pad
+        counts = cuda.local.array(n_counts, np.int32)
+        totals = cuda.local.array(n_counts, np.int32)
+        others = cuda.local.array(wide, np.uint32)
+        limits = cuda.local.array(wide, np.int32)
+        turned = cuda.local.array(wide, np.int32)
+        begins = cuda.local.array(own_rows, np.int64)
+        tops = cuda.local.array(own_rows, np.int32)
+        lefts = cuda.local.array(own_rows, np.int32)
         lane, warp = cuda.threadIdx.x % 32, cuda.threadIdx.x // 32
         first, half = cuda.threadIdx.x // HALVES, cuda.threadIdx.x % HALVES  # to be fetched
-        first_row, first_column = cuda.blockIdx.x * ROWS, cuda.blockIdx.y * COLUMNS
-        for k in range(OWN_ROWS):
-            begins[k], tops[k], lefts[k] = row_of(first_row + first + APART * k, places, shape)
-        for k in range(COUNTS):
+        first_row, first_column = corner(rows, columns)
+        for k in range(own_rows):
+            begins[k], tops[k], lefts[k] = row_of(first_row + first + apart * k, places, shape)
+        for k in range(n_counts):
             counts[k] = 0
             totals[k] = 0
         for pair in range(coefficients.size):
@@ -158,53 +174,60 @@ def _registers(bits):
                 there, tap = piece < shape.pieces, 4 * min(piece, shape.pieces - 1)
                 down, right = element(taps, tap + 1), element(taps, tap + 2)
                 offset = x_plane + element(taps, tap) + half % 4
-                for k in range(OWN_ROWS):
+                w_at = w_plane + 4 * piece + half % 4
+                for k in range(own_rows):
                     number = np.uint32(0)
                     if there and inside(tops[k] + down, lefts[k] + right, shape):
                         number = element(x, begins[k] + offset)
-                    mine[(first + APART * k) * HALVES + half] = number
-                for k in range(OWN_COLUMNS):
-                    number, column = np.uint32(0), first_column + first + APART * k
+                    mine[(first + apart * k) * HALVES + half] = number
+                for k in range(own_columns):
+                    number, column = np.uint32(0), first_column + first + apart * k
                     if there and column < shape.columns:
-                        number = element(
-                            w, w_plane + 4 * (column * shape.pieces + piece) + half % 4
-                        )
-                    other[half * PITCH + first + APART * k] = number
+                        number = element(w, w_at + 4 * column * shape.pieces)
+                    other[half * pitch + first + apart * k] = number
                 cuda.syncthreads()
                 for k in range(HALVES):
-                    for j in range(WIDE):
-                        columns[j] = element(other, k * PITCH + lane + 32 * j)
-                    for i in range(HIGH):
-                        row = element(mine, (HIGH * warp + i) * HALVES + k)
-                        for j in range(WIDE):
-                            common = cuda.popc(np.uint32(row & columns[j]))
-                            counts[WIDE * i + j] += np.int32(common)
+                    for j in range(wide):
+                        others[j] = element(other, k * pitch + lane + 32 * j)
+                    for i in range(high):
+                        row = element(mine, (high * warp + i) * HALVES + k)
+                        for j in range(wide):
+                            common = cuda.popc(np.uint32(row & others[j]))
+                            counts[wide * i + j] += np.int32(common)
                 cuda.syncthreads()
-            fold_registers(totals, counts, np.int32(coefficients[pair]))
-        i, j = first_row + HIGH * warp, first_column + lane
+            fold(totals, counts, np.int32(coefficients[pair]))
+        i, j = first_row + high * warp, first_column + lane
         if bits:
-            for k in range(WIDE):
+            for k in range(wide):
                 limits[k], turned[k] = limit_of(j + 32 * k, shape, values, rising)
         store(totals, i, j, limits, turned, places, shape, r, s, out)
 
     return product
 
 
-class Tile(NamedTuple):
-    """Multiplications of a warp, 16 x 8 outputs each, and warps of a block."""
+def _integers_of_tensor(tile, part):
+    """Counts to integers, in row `part` of the rows that a lane has, and then in those below it.
 
-    high: int
-    wide: int
-    down: int
-    across: int
+    All of them before one is stored, so that no read has to wait for a store.
+    """
+    if part == 2 * tile.high:
+        return nothing
+    following, wide = _integers_of_tensor(tile, part + 1), tile.wide
+    first = 4 * wide * (part // 2) + 2 * (part % 2)
 
+    @inlined
+    def integers(counts, i, j, limits, turned, places, shape, r, s, out):
+        own, group = addends(i, places, shape, r)
+        for n in range(2 * wide):  # two columns of each multiplication
+            k, column = first + 4 * (n // 2) + n % 2, j + 8 * (n // 2) + n % 2
+            counts[k] = integer(counts[k], own, s, group, column, shape)
+        following(counts, i + 8, j, limits, turned, places, shape, r, s, out)
 
-LARGE = Tile(4, 8, 2, 2)  # 128 x 128 outputs of a block, 64 x 64 of a warp
-SMALL = Tile(2, 4, 2, 2)  # 64 x 64 and 32 x 32: more blocks, and registers left for planes
+    return integers
 
 
 def _stores_of_tensor(tile, part, bits):
-    """Store row `part` of the rows that a lane has counts of, and then those below it."""
+    """Store row `part` of a lane's rows, integers, or counts as bits, and then those below it."""
     if part == 2 * tile.high:
         return nothing
     following, wide = _stores_of_tensor(tile, part + 1, bits), tile.wide
@@ -212,13 +235,11 @@ def _stores_of_tensor(tile, part, bits):
 
     @inlined
     def integers(counts, i, j, limits, turned, places, shape, r, s, out):
-        (own, group), pitch = addends(i, places, shape, r), shape.columns + shape.columns % 2
+        pitch = shape.columns + shape.columns % 2
         for n in range(wide):
-            column = j + 8 * n  # an even one
-            z = integer(counts[first + 4 * n], own, s, group, column, shape)
-            beside = integer(counts[first + 4 * n + 1], own, s, group, column + 1, shape)
+            column, k = j + 8 * n, first + 4 * n  # an even one
             if i < shape.rows and column < shape.columns:
-                store_pair(out, i * pitch + column, z, beside)
+                store_pair(out, i * pitch + column, counts[k], counts[k + 1])
         following(counts, i + 8, j, limits, turned, places, shape, r, s, out)
 
     @inlined
@@ -252,24 +273,31 @@ def _tensor(tile, planes, bits):
     of_lane, n_words = 2 * wide, 2 * high * wide // 4  # columns, and halves of them
     own_rows, own_columns = block_rows // apart, block_columns // apart
     multiply, fold = multiplier(high, wide), folder(number)
-    store = _stores_of_tensor(tile, 0, bits)
+    store, finish = _stores_of_tensor(tile, 0, bits), _integers_of_tensor(tile, 0)
 
     @inlined
-    def fetch(shared, to, step, x_plane, w_plane, begins, tops, lefts, x, w, taps, shape):
+    def tap_of(step, taps, shape):
+        """The piece that this thread has of a step, and the place of its tap."""
+        piece = 4 * step + cuda.threadIdx.x % 4
+        at = 4 * min(piece, shape.pieces - 1)
+        return piece, element(taps, at), element(taps, at + 1), element(taps, at + 2)
+
+    @inlined
+    def fetch(shared, to, tap, x_plane, w_plane, begins, tops, lefts, x, w, shape):
         """Begin to copy one step of the block's rows and columns: a thread takes one quarter."""
         quarter, first = cuda.threadIdx.x % 4, cuda.threadIdx.x // 4
-        piece = 4 * step + quarter
-        there, tap = piece < shape.pieces, 4 * min(piece, shape.pieces - 1)
-        offset, down, right = element(taps, tap), element(taps, tap + 1), element(taps, tap + 2)
+        piece, offset, down, right = tap
+        there, x_at = piece < shape.pieces, x_plane + offset
         to += first * HALVES + 4 * (quarter ^ (first // 2 % 4))  # apart is a multiple of 8
         for k in range(own_rows):
-            seen = there and inside(tops[k] + down, lefts[k] + right, shape)
-            at = x_plane + begins[k] + offset if seen else 0
+            seen = there & inside(tops[k] + down, lefts[k] + right, shape)
+            at = x_at + begins[k] if seen else 0
             copy_piece(shared, to + apart * k * HALVES, x, at, np.int32(16 if seen else 0))
+        column = corner(block_rows, block_columns)[1] + first
+        w_at = w_plane + 4 * (column * shape.pieces + piece)
         for k in range(own_columns):
-            column = cuda.blockIdx.y * block_columns + first + apart * k
-            seen = there and column < shape.columns
-            at = w_plane + 4 * (column * shape.pieces + piece) if seen else 0
+            seen = there & (np.uint32(column + apart * k) < np.uint32(shape.columns))
+            at = w_at + 4 * apart * k * shape.pieces if seen else 0
             place = to + (block_rows + apart * k) * HALVES
             copy_piece(shared, place, w, at, np.int32(16 if seen else 0))
 
@@ -289,13 +317,13 @@ def _tensor(tile, planes, bits):
         counts = cuda.local.array(number, np.int32)
         totals = cuda.local.array(number, np.int32)
         begins = cuda.local.array(own_rows, np.int64)
-        tops = cuda.local.array(own_rows, np.int64)
-        lefts = cuda.local.array(own_rows, np.int64)
+        tops = cuda.local.array(own_rows, np.int32)
+        lefts = cuda.local.array(own_rows, np.int32)
         limits = cuda.local.array(of_lane, np.int32)
         turned = cuda.local.array(of_lane, np.int32)
         words = cuda.local.array(n_words, np.uint32)
         lane, warp = cuda.threadIdx.x % 32, cuda.threadIdx.x // 32
-        first_row, first_column = cuda.blockIdx.x * block_rows, cuda.blockIdx.y * block_columns
+        first_row, first_column = corner(block_rows, block_columns)
         for k in range(own_rows):
             i = first_row + cuda.threadIdx.x // 4 + apart * k
             begins[k], tops[k], lefts[k] = row_of(i, places, shape)
@@ -309,18 +337,21 @@ def _tensor(tile, planes, bits):
         reads_w = (block_rows + column + lane % 8) * HALVES + 4 * (lane // 8 ^ turn)
         at, step, pair = 0, 0, 0  # what is multiplied
         to, ahead, q, x_plane, w_plane = 0, 0, 0, 0, 0  # what is fetched
+        tap = tap_of(0, taps, shape)
         for k in range(STAGES - 1):
             if k < steps * pairs:
-                fetch(shared, to, ahead, x_plane, w_plane, begins, tops, lefts, x, w, taps, shape)
+                fetch(shared, to, tap, x_plane, w_plane, begins, tops, lefts, x, w, shape)
             commit_copies()
             to, ahead, q, x_plane, w_plane = next_step(to, ahead, steps, q, x_plane, w_plane, shape)
+            tap = tap_of(ahead, taps, shape)
         for done in range(steps * pairs):
             wait_for_step()
             cuda.syncthreads()
             if done + STAGES - 1 < steps * pairs:
-                fetch(shared, to, ahead, x_plane, w_plane, begins, tops, lefts, x, w, taps, shape)
+                fetch(shared, to, tap, x_plane, w_plane, begins, tops, lefts, x, w, shape)
             commit_copies()
             to, ahead, q, x_plane, w_plane = next_step(to, ahead, steps, q, x_plane, w_plane, shape)
+            tap = tap_of(ahead, taps, shape)  # comes while the warp multiplies
             multiply(counts, shared, at + reads_x, at + reads_w)
             at = at + stage if at + stage < STAGES * stage else 0
             step += 1
@@ -330,6 +361,7 @@ def _tensor(tile, planes, bits):
         i, j = first_row + row + lane // 4, first_column + column + 2 * (lane % 4)
         if not bits:
             numbers = totals if planes else counts
+            finish(numbers, i, j, limits, turned, places, shape, r, s, out)
             store(numbers, i, j, limits, turned, places, shape, r, s, out)
             return
         for k in range(2 * wide):
@@ -348,21 +380,21 @@ def _tensor(tile, planes, bits):
     return product
 
 
-def _grid(kernel, rows, columns, threads):
+def _of_tile(tile, planes, bits):
     """A kernel, and the rows, columns and threads of its blocks."""
-    return kernel, rows, columns, threads
-
-
-def _grid_of_tile(tile, planes, bits):
-    threads = 32 * tile.down * tile.across
     rows, columns = 16 * tile.high * tile.down, 8 * tile.wide * tile.across
-    return _grid(_tensor(tile, planes, bits), rows, columns, threads)
+    return _tensor(tile, planes, bits), rows, columns, 32 * tile.down * tile.across
 
 
-BY_REGISTERS = {bits: _grid(_registers(bits), ROWS, COLUMNS, THREADS) for bits in (False, True)}
+def _of_patch(patch, bits):
+    """The same of a patch."""
+    return _registers(patch, bits), patch.high * patch.warps, 32 * patch.wide, 32 * patch.warps
+
+
+BY_REGISTERS = {bits: _of_patch(PATCH, bits) for bits in (False, True)}
 BY_TENSOR = {
-    (tile, False, bits): _grid_of_tile(tile, False, bits)
+    (tile, False, bits): _of_tile(tile, False, bits)
     for tile in (LARGE, SMALL)
     for bits in (False, True)
 }
-BY_TENSOR[SMALL, True, False] = _grid_of_tile(SMALL, True, False)
+BY_TENSOR[SMALL, True, False] = _of_tile(SMALL, True, False)
