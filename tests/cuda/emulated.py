@@ -82,3 +82,27 @@ def folder(size):
 def store_pair(out, at, first, second):
     assert at % 2 == 0
     out[at], out[at + 1] = first, second
+
+
+def _rounded(operation):
+    """NumPy rounds each operation; an operand of another type would make it another one."""
+
+    def run(*numbers):
+        assert len({type(number) for number in numbers} & {np.float32, np.float64}) == 1
+        with np.errstate(all="ignore"):
+            return operation(*numbers)
+
+    return run
+
+
+plus, minus, times, divided, root = map(
+    _rounded, (np.add, np.subtract, np.multiply, np.divide, np.sqrt)
+)
+
+
+def bits_of_float(number):
+    return number.view({np.float32: np.int32, np.float64: np.int64}[type(number)])
+
+
+def float_of_bits(bits):
+    return bits.view({np.int32: np.float32, np.int64: np.float64}[type(bits)])

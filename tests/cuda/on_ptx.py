@@ -1,6 +1,7 @@
 """Launches kernels as `bitnet.kernels.cuda.launch` does: compiled to PTX, which `ptx` runs."""
 
 import functools
+import struct
 import types
 
 import numpy as np
@@ -22,7 +23,8 @@ def translated(kernel, signature):
     dispatcher.get_current_device = lambda: device
     ptx, _ = cuda.compile_ptx(kernel.py_func, signature, cc=CAPABILITY)
     translator = Translator(ptx)
-    names = {"signed": signed, "quotient": quotient, "single": np.float32}
+    names = {"signed": signed, "quotient": quotient, "single": np.float32, "numpy": np,
+             "pack": struct.pack, "unpack": struct.unpack}  # fmt: skip
     exec(compile(translator.source(), "<ptx>", "exec"), names)
     return names["thread"], translator
 
@@ -60,7 +62,8 @@ def launch(kernel, blocks, threads, *arguments):
         shared = Memory(0, (1 << 20) + translator.shared_size)
 
         def run(shared=shared):
-            thread(Lane(memory, shared, block_dim, grid_dim), parameters)
+            with np.errstate(all="ignore"):
+                thread(Lane(memory, shared, block_dim, grid_dim), parameters)
 
         warps.Block(run, grid_dim, block_dim, False).run(place)
     for x, begin in placed:

@@ -15,6 +15,7 @@ import warps
 SHARED, GLOBAL = 1 << 20, 1 << 40  # where the two memories begin
 FORMATS = {"u8": "B", "s8": "b", "b8": "B", "u16": "H", "s16": "h", "u32": "I", "b32": "I",
            "s32": "i", "u64": "Q", "b64": "Q", "s64": "q", "f32": "f", "f64": "d"}  # fmt: skip
+FLOATS = {"f32": "single", "f64": "numpy.float64"}
 ATOMIC = threading.Lock()
 COMPARE = {"eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}
 PLAIN = {"add": "+", "sub": "-", "and": "&", "or": "|", "xor": "^"}
@@ -82,10 +83,10 @@ class Lane:
     def store(self, address, kind, *values):
         self.of(address).store(address, kind, *values)
 
-    def add(self, address, kind, value):
+    def atom(self, name, address, kind, value):
         with ATOMIC:
             before = self.load(address, kind)[0]
-            self.store(address, kind, before + value)
+            self.store(address, kind, {"add": before + value, "max": max(before, value)}[name])
         return before
 
     def meet(self, value):
@@ -235,6 +236,11 @@ class Translator:
         if kind == "pred":
             last = {"1": "True", "0": "False", "-1": "True"}.get(last, self.value(last))
             return f"{to} = {last}"
+        floats = [operand.startswith("%f") for operand in (operands[0], last)]
+        if kind[0] == "b" and floats[0] != floats[1]:  # the same bits in another register
+            formats = FORMATS[kind], FORMATS[kind.replace("b", "f")]
+            to_format, of_format = formats[floats[0]], formats[floats[1]]
+            return f"{to} = unpack('{to_format}', pack('{of_format}', {self.value(last)}))[0]"
         return f"{to} = {self.value(last)}" if kind[0] == "f" else self._kept(
             to, self.value(last), kind)  # fmt: skip
 
@@ -244,8 +250,8 @@ class Translator:
     def ptx_cvt(self, to, operands, kinds, kind, last):
         value, target = self.typed(last, kind), kinds[-2]
         if target[0] != "f":
-            assert kind[0] != "f"
-            return self._kept(to, value, target)
+            assert (kind[0] == "f") == (kinds[0] == "rzi")
+            return self._kept(to, f"int({value})", target)
         return f"{to} = float({'single' if target == 'f32' else ''}({value}))"
 
     def ptx_ld(self, to, operands, kinds, kind, last):
@@ -261,7 +267,18 @@ class Translator:
         values = [self.value(v) for v in last.strip("{}").split(",")]
         return f"e.store({self.address(operands[0])}, '{kind}', {', '.join(values)})"
 
+    def _float(self, to, name, operands, kinds):
+        """One of NumPy's operations, rounded to the nearest."""
+        assert kinds[0] == "rn", "only this is the same everywhere"
+        numbers = ", ".join(f"{FLOATS[kinds[-1]]}({self.value(own)})" for own in operands[1:])
+        return f"{to} = float(numpy.{name}({numbers}))"
+
+    def ptx_sqrt(self, to, operands, kinds, kind, last):
+        return self._float(to, "sqrt", operands, kinds)
+
     def ptx_mul(self, to, operands, kinds, kind, last):
+        if kind[0] == "f":
+            return self._float(to, "multiply", operands, kinds)
         a, b = (self.typed(operand, kind) for operand in operands[1:3])
         wide = {"wide": 2, "lo": 1}[kinds[0]]
         return self._kept(to, f"{a} * {b}", f"b{bits_of(kind) * wide}")
@@ -296,6 +313,8 @@ class Translator:
         return self._kept(to, f"max({self._pair(operands, kind)})", kind)
 
     def ptx_div(self, to, operands, kinds, kind, last):
+        if kind[0] == "f":
+            return self._float(to, "divide", operands, kinds)
         return self._kept(to, f"quotient({self._pair(operands, kind)})[0]", kind)
 
     def ptx_rem(self, to, operands, kinds, kind, last):
@@ -306,7 +325,15 @@ class Translator:
 
     def ptx_setp(self, to, operands, kinds, kind, last):
         a, b = (self.typed(operand, kind) for operand in operands[1:3])
-        return f"{to} = {a} {COMPARE[kinds[0]]} {b}"
+        name = kinds[0]
+        if kind[0] != "f":
+            return f"{to} = {a} {COMPARE[name]} {b}"
+        ordered = f"{a} == {a} and {b} == {b}"  # neither is NaN
+        if name in ("num", "nan"):
+            return f"{to} = {'not ' * (name == 'nan')}({ordered})"
+        if name in COMPARE:
+            return f"{to} = {ordered} and {a} {COMPARE[name]} {b}"
+        return f"{to} = not ({ordered}) or {a} {COMPARE[name[:-1]]} {b}"
 
     def ptx_selp(self, to, operands, kinds, kind, last):
         a, b = (self.typed(operand, kind) for operand in operands[1:3])
@@ -329,8 +356,9 @@ class Translator:
         return f"{to} = e.butterfly({self.value(operands[1])}, {self.value(operands[2])})"
 
     def ptx_atom(self, to, operands, kinds, kind, last):
-        assert kinds[:2] == ["global", "add"]
-        return f"{to} = e.add({self.address(operands[1])}, '{kind}', {self.value(last)})"
+        assert kinds[0] == "global"
+        value = self.typed(last, kind)
+        return f"{to} = e.atom('{kinds[1]}', {self.address(operands[1])}, '{kind}', {value})"
 
     def ptx_bar(self, to, operands, kinds, kind, last):
         return "e.thread.syncthreads()"

@@ -34,6 +34,7 @@ from bitnet.kernels.cuda.products import (
     xnor_gemm,
     xnor_sign,
 )
+from bitnet.kernels.cuda.update import update
 
 __all__ = [
     "RUNGS",
@@ -55,6 +56,7 @@ __all__ = [
     "threshold",
     "transpose",
     "unpack",
+    "update",
     "using_rung",
     "where",
     "xnor_conv",

@@ -1,4 +1,4 @@
-"""Instructions that Numba has no name for: copies that do not wait, and tensor cores on bits.
+"""Instructions that Numba has no name for: copies that do not wait, tensor cores on bits, rounding.
 
 Each is a function for Numba's kernels which emits inline PTX.  Numba's simulator cannot run it: a
 test puts a Python function of the same name into the module that calls it.
@@ -16,6 +16,9 @@ its lanes, lane = 4 group + quad:
 `ldmatrix` reads them so from rows of 16 bytes in shared memory, four times 8 of them at once: each
 lane says where one row is.  A step, 512 bits, is four pieces of 16 bytes in each row.  Piece p of
 row r stands in place p ^ (r / 2 % 4), so that 8 rows of one piece come from all banks.
+
+A compiler makes one operation of a product and a sum, which rounds once where NumPy rounds twice.
+`plus`, `minus`, `times`, `divided` and `root` stay alone: each rounds its result to the nearest.
 """
 
 from llvmlite import ir
@@ -206,3 +209,46 @@ def store_pair(typingctx, out, at, first, second):
         return context.get_dummy_value()
 
     return types.void(out, types.int64, types.int32, types.int32), emit
+
+
+def _rounded(name, operands):
+    """An operation on floats of one type, rounded to the nearest; subnormal numbers stay."""
+
+    def emit(context, builder, signature, arguments):
+        bits = signature.return_type.bitwidth
+        kind = context.get_value_type(signature.return_type)
+        names = ", ".join(f"${k}" for k in range(1 + operands))
+        registers = ",".join(["=f", *"f" * operands] if bits == 32 else ["=d", *"d" * operands])
+        code = ir.InlineAsm(
+            ir.FunctionType(kind, [kind] * operands), f"{name}.rn.f{bits} {names};", registers
+        )
+        return builder.call(code, arguments)
+
+    def one(typingctx, a):
+        return a(a), emit
+
+    def two(typingctx, a, b):
+        return (a(a, b), emit) if a == b else None
+
+    return intrinsic(one if operands == 1 else two)
+
+
+plus, minus, times, divided = (_rounded(name, 2) for name in ("add", "sub", "mul", "div"))
+root = _rounded("sqrt", 1)
+
+
+def _same_bits(kinds):
+    """What has the same bits in another type; kinds has the type of each."""
+
+    def definition(typingctx, number):
+        def emit(context, builder, signature, arguments):
+            kind = context.get_value_type(signature.return_type)
+            return builder.bitcast(arguments[0], kind)
+
+        return kinds[number](number), emit
+
+    return intrinsic(definition)
+
+
+bits_of_float = _same_bits({types.float32: types.int32, types.float64: types.int64})
+float_of_bits = _same_bits({types.int32: types.float32, types.int64: types.float64})
