@@ -54,7 +54,7 @@ def to_gpu():
         import on_ptx
 
         launch.SIMULATED = True  # no GPU is asked what it can do
-        for name in ("pack", "products", "gradients", "update"):
+        for name in ("pack", "products", "gradients", "training", "update"):
             module = importlib.import_module(f"bitnet.kernels.cuda.{name}")
             module.launch, module.SIMULATED = on_ptx.launch, True
     with stand_in.installed() as cupy:
@@ -96,7 +96,7 @@ def rung(gpu_kernels, request):
 def one_warp(monkeypatch):
     """Blocks of one warp in the simulator, where the others would only cost time."""
     if SIMULATED:
-        for name in ("pack", "products", "update"):
+        for name in ("pack", "products", "training", "update"):
             module = importlib.import_module(f"bitnet.kernels.cuda.{name}")
             monkeypatch.setattr(module, "THREADS", 32)
         monkeypatch.setattr(importlib.import_module("bitnet.kernels.cuda.pack"), "WARPS", 1)

@@ -66,6 +66,7 @@ ON_PTX = {
     "test_cuda_packing.py": "shape0",
     "test_cuda_products.py": "blocks_of_a_gpu or by_small or 18-17 or (x2 and tensor)",
     "test_cuda_convolutions.py": "xnor_conv and window0",
+    "test_cuda_training.py": "shape0 or shape1 or edges or parts or zeros",
     "test_cuda_update.py": "shape0 or edges or product",
     "test_cuda_gradients.py": "33-65 or (matrix0 and tensor) or rung_below",
 }

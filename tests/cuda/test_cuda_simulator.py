@@ -14,7 +14,8 @@ from bitnet.backend import gpu_problem
 HERE = pathlib.Path(__file__).parent
 ROOT = HERE.parent.parent
 FILES = ["test_cuda_packing.py", "test_cuda_products.py", "test_cuda_convolutions.py",
-         "test_cuda_gradients.py", "test_cuda_update.py", "test_gpu_benchmark.py"]  # fmt: skip
+         "test_cuda_gradients.py", "test_cuda_training.py", "test_cuda_update.py",
+         "test_gpu_benchmark.py"]  # fmt: skip
 
 pytestmark = [
     pytest.mark.skipif(

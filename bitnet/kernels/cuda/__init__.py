@@ -34,18 +34,28 @@ from bitnet.kernels.cuda.products import (
     xnor_gemm,
     xnor_sign,
 )
+from bitnet.kernels.cuda.training import (
+    batch_norm_backward,
+    column_sums,
+    normalize_sign,
+    quantize,
+)
 from bitnet.kernels.cuda.update import update
 
 __all__ = [
     "RUNGS",
+    "batch_norm_backward",
+    "column_sums",
     "count_flips",
     "gradient_of_filters",
     "gradient_of_images",
+    "normalize_sign",
     "pack",
     "pack_with_mask",
     "plane_conv",
     "plane_gemm",
     "prepare",
+    "quantize",
     "rank",
     "rung",
     "signed_floats",

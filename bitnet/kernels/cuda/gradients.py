@@ -21,6 +21,7 @@ from bitnet.kernels.bits import Bits, Planes
 from bitnet.kernels.cuda.launch import MOST, inlined, launch, row_of_halves, rung
 from bitnet.kernels.cuda.pack import split, transpose, unpack
 from bitnet.kernels.cuda.products import flat_rows, multiply
+from bitnet.kernels.cuda.training import quantize
 from bitnet.kernels.operands import Quantized
 
 LANES, DOWN = 32, 8  # columns and rows of a block of `signed_floats`
@@ -146,7 +147,7 @@ def gradient_of_images(grad_z, weight, window, size, largest, seed, odd=False):
     """See `bitnet.kernels.gradient_of_images`: the gradients of patches, and their sums."""
     m, *taps = weight.shape
     numbers = grad_z.reshape(math.prod(grad_z.shape[:3]), m)
-    numbers = numbers if largest is None else reference.quantize(numbers, largest, seed, odd)
+    numbers = numbers if largest is None else quantize(numbers, largest, seed, odd)
     patches = _product(numbers, flat_rows(weight))
     return reference.add_patches(patches.reshape(*grad_z.shape[:3], *taps), window, size)
 
@@ -159,7 +160,7 @@ def gradient_of_filters(grad_z, x, window, largest, seed, odd=False):
         taps = _seen_floats(x, window, numbers.dtype)
         y = [numbers @ seen.reshape(-1, channels) for seen in taps]
         return array_module(grad_z).stack(y, axis=1).reshape(m, *window.size, channels)
-    numbers = reference.quantize(numbers, largest, seed, odd)
+    numbers = quantize(numbers, largest, seed, odd)
     if rung() == "tensor" and isinstance(x, (Bits, Planes)):
         sums = _by_planes(numbers, x, window)
     else:

@@ -199,7 +199,7 @@ def _flips_of(a, b, total):
         cuda.atomic.add(total, 0, differing)
 
 
-def _flat(x):
+def flat(x):
     """The numbers of an array, in order, on one axis."""
     return array_module(x).ascontiguousarray(x).reshape(-1)
 
@@ -225,7 +225,7 @@ def empty_words(xp, shape):
     return words, 2 * words.shape[-1], row_of_halves(words) if words.size else None
 
 
-def _by_strips(kernel, shape, *arguments, masks=0):
+def by_strips(kernel, shape, *arguments, masks=0):
     """Bits of a shape, and as many more, from a kernel that makes a strip of each in a warp."""
     made = [empty_words(array_module(*arguments), shape) for _ in range(1 + masks)]
     halves, rows = made[0][1], _rows(shape)
@@ -240,20 +240,20 @@ def pack(x):
     if x.ndim == 2 and not x.flags.c_contiguous and x.T.flags.c_contiguous:
         return transpose(pack(x.T))
     booleans = x.dtype == np.bool_
-    numbers = _flat(x).view(np.int8) if booleans else _flat(x)
-    return _by_strips(_pack_rows, x.shape, numbers, numbers.dtype.type(booleans))[0]
+    numbers = flat(x).view(np.int8) if booleans else flat(x)
+    return by_strips(_pack_rows, x.shape, numbers, numbers.dtype.type(booleans))[0]
 
 
 def pack_with_mask(x, window):
     """See `bitnet.kernels.pack_with_mask`."""
     numbers = x.dtype.type(0), x.dtype.type(window)
-    return tuple(_by_strips(_pack_mask_rows, x.shape, _flat(x), *numbers, masks=1))
+    return tuple(by_strips(_pack_mask_rows, x.shape, flat(x), *numbers, masks=1))
 
 
 def threshold(z, thresholds):
     """See `bitnet.kernels.threshold`."""
     values, rising = thresholds.values, thresholds.rising
-    return _by_strips(_threshold_rows, z.shape, _flat(z), values, rising)[0]
+    return by_strips(_threshold_rows, z.shape, flat(z), values, rising)[0]
 
 
 def split(codes, n_planes):
@@ -262,7 +262,7 @@ def split(codes, n_planes):
     words, halves, out = empty_words(array_module(codes), shape)
     rows = _rows(codes.shape)
     blocks = _warps(rows * halves)
-    launch(_split_rows, blocks, THREADS, _flat(codes), n_planes, rows, shape[-1], halves, out)
+    launch(_split_rows, blocks, THREADS, flat(codes), n_planes, rows, shape[-1], halves, out)
     return Bits(words, shape)
 
 
@@ -306,19 +306,19 @@ def where(mask, x):
         halves, given = 2 * mask.words.shape[-1], row_of_halves(mask.words)
         rows, n, to = _rows(x.shape), x.shape[-1], y.reshape(-1)
         blocks = _warps(rows * -(-halves // STRIP))
-        launch(_where_rows, blocks, THREADS, given, rows, n, halves, _flat(x), to)
+        launch(_where_rows, blocks, THREADS, given, rows, n, halves, flat(x), to)
     return y
 
 
 def rank(z, steps):
     """See `bitnet.kernels.rank`."""
     codes = array_module(z).empty(z.shape, np.uint8)
-    values, sizes = _flat(steps.values), steps.values.shape
+    values, sizes = flat(steps.values), steps.values.shape
     blocks, to = _threads(codes.size), codes.reshape(-1)
     if not sizes[1]:
         codes[...] = 0
         return codes
-    launch(_rank_rows, blocks, THREADS, _flat(z), values, steps.rising, *sizes, to)
+    launch(_rank_rows, blocks, THREADS, flat(z), values, steps.rising, *sizes, to)
     return codes
 
 
