@@ -55,6 +55,46 @@ def kernels(capability):
         yield "tensor small, bits", xnor.BY_TENSOR[xnor.SMALL, False, True][0], of[True]
 
 
+def kernels_of_training(capability):
+    """As `kernels`, of what is between the products; its floats are rounded one by one."""
+    import numpy as np
+    from numba import types as numba_types
+
+    training, update = (
+        importlib.import_module(f"bitnet.kernels.cuda.{name}") for name in ("training", "update")
+    )
+    number, single, noise = numba_types.int64, numba_types.float32, numba_types.uint64
+    floats, doubles, halves, integers, longs, shorts = (
+        numba_types.Array(getattr(numba_types, kind), 1, "C")
+        for kind in ("float32", "float64", "uint32", "int32", "int64", "int16")
+    )
+    columns = floats, floats, floats
+    given = floats, halves, number, integers, floats, floats
+    sizes, flags = (number, number), (number, number)
+    yield "column sums", training._column_sums, (integers, *[number] * 3, longs)
+    yield "normalize", training._normalize_rows, (
+        integers, *columns, single, *[number] * 3, halves, halves)  # fmt: skip
+    yield "gradient sums", training._gradient_sums, (*given, *[number] * 3, floats)
+    yield "gradient of numbers", training._gradient_of_numbers, (
+        *given, floats, floats, *sizes, floats)  # fmt: skip
+    yield "largest", training._largest_of_rows, (integers, *sizes, integers)
+    yield "quantize", training._quantize_rows, (
+        floats, floats, single, noise, *flags, *sizes, shorts, floats)  # fmt: skip
+    sizes = {"sgd": 3, "adam": 6, "adamax": 5, "shift_adamax": 4, "shift_adamax_code": 4, "bop": 2}
+    for kind, array in ((single, floats), (numba_types.float64, doubles)):
+        for rule, own in update.RULES[np.dtype(str(kind))].items():
+            if capability == (9, 0) or (rule, kind) == ("adam", single):
+                constants = numba_types.UniTuple(kind, sizes[rule])
+                signature = *[array] * 4, constants, kind, *[number] * 3, halves, longs
+                yield f"update, {rule} {kind}", own[1], signature
+
+
+def unrounded(ptx):
+    """Operations on floats that a compiler may fuse, or that round otherwise than NumPy's."""
+    found = re.findall(r"\b(?:add|sub|mul|div|sqrt|fma|mad)\.\S*f(?:32|64)\b", ptx)
+    return [name for name in found if not re.fullmatch(r"(?!fma)\w+\.rn\.f(32|64)", name)]
+
+
 def instructions(ptx, capability, disassembler):
     """How often each instruction stands in the machine code of PTX."""
     from cuda.bindings import nvjitlink
@@ -85,9 +125,10 @@ def main():
     device = types.SimpleNamespace(compute_capability=capability)
     dispatcher.get_current_device = lambda: device
     found = {}
-    for name, kernel, signature in kernels(capability):
+    for name, kernel, signature in (*kernels(capability), *kernels_of_training(capability)):
         ptx, _ = cuda.compile_ptx(kernel.py_func, signature, cc=capability)
         found[name] = instructions(ptx, capability, sys.argv[3])
+        found[name]["unrounded"] = len(unrounded(ptx))
     print(json.dumps(found))
 
 

@@ -85,9 +85,12 @@ def test_the_instructions_meant_are_there(code):
     assert kernels
     for name, own in kernels.items():
         kind, _, out = name.partition(", ")
-        if kind in ("pack", "transpose") or (kind, out) == ("registers", "bits"):
+        if kind in ("pack", "transpose", "normalize", "update") or (kind, out) == (
+            "registers",
+            "bits",
+        ):
             assert own.get("VOTE"), name
-        if kind in ("ones", "naive", "tiled"):
+        if kind in ("ones", "naive", "tiled", "update"):
             assert own.get("POPC"), name
         if kind == "registers":
             assert own["POPC"] == 32, name  # one for each count: none is of 64 bits
@@ -98,6 +101,14 @@ def test_the_instructions_meant_are_there(code):
             assert own.get("LDGSTS"), name  # copies that do not wait
             assert bool(own.get("SHFL")) == (out == "bits"), name
     assert (capability == "7 5") != any(name.startswith("tensor") for name in kernels)
+
+
+def test_floats_between_the_products_are_rounded_one_by_one(code):
+    """The machine code does not tell: its divisions and roots are made of fused operations."""
+    between = ("normalize", "gradient", "quantize", "update")
+    own = {name: own for name, own in code[1].items() if name.startswith(between)}
+    assert len(own) >= 5
+    assert {name: found["unrounded"] for name, found in own.items()} == dict.fromkeys(own, 0)
 
 
 def test_nothing_is_kept_in_memory_that_is_meant_for_registers(code):
