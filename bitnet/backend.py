@@ -160,7 +160,10 @@ def gpu_problem():
     >>> gpu_problem() is None or "; " in gpu_problem()
     True
     """
-    extra = "`pip install 'bitnet-engine[cuda12]'` (or cuda13, as `nvidia-smi` says)"
+    extra = (
+        "`pip install cupy-cuda12x 'numba-cuda[cu12]'`, or the extra `cuda12` (for CUDA 13, as "
+        "`nvidia-smi` says: cupy-cuda13x, cu13, `cuda13`)"
+    )
     if importlib.util.find_spec("cupy") is None:
         return f"CuPy is not installed; run {extra}"
     try:

@@ -237,9 +237,7 @@ def test_a_gpu_that_cannot_be_used_is_one_sentence(cupy, case, capsys):
 def test_a_cupy_that_is_not_there(monkeypatch):
     monkeypatch.delitem(sys.modules, "cupy", raising=False)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    assert gpu_problem().startswith(
-        "CuPy is not installed; run `pip install 'bitnet-engine[cuda12]"
-    )
+    assert gpu_problem().startswith("CuPy is not installed; run `pip install cupy-cuda12x ")
 
 
 def test_a_cupy_that_cannot_be_imported(monkeypatch, tmp_path):
