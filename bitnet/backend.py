@@ -160,7 +160,10 @@ def gpu_problem():
     >>> gpu_problem() is None or "; " in gpu_problem()
     True
     """
-    extra = "`pip install 'bitnet-engine[cuda12]'` (or cuda13, as `nvidia-smi` says)"
+    extra = (
+        "`pip install 'cupy-cuda12x[ctk]' 'numba-cuda[cu12]'`, or the extra `cuda12` (for CUDA 13, "
+        "as `nvidia-smi` says: cupy-cuda13x, cu13, `cuda13`)"
+    )
     if importlib.util.find_spec("cupy") is None:
         return f"CuPy is not installed; run {extra}"
     try:
@@ -182,6 +185,11 @@ def gpu_problem():
         return f"the driver finds no GPU ({error}); look at what `nvidia-smi` says"
     if not count:
         return "the driver finds no GPU; look at what `nvidia-smi` says"
+    try:
+        cupy.cuda.cublas.create  # noqa: B018  opens this library, as the first product would
+    except ImportError as error:
+        reason = " ".join(str(error).split())[:99]
+        return f"CuPy finds no cuBLAS ({reason}...); run {extra}"
     if kernels.implementation() != "reference" and importlib.util.find_spec("numba_cuda") is None:
         return f"numba-cuda, which compiles the kernels, is not installed; run {extra}"
     return None

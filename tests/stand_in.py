@@ -1,6 +1,6 @@
 """An array module that stands in for CuPy, so that a NumPy call on a CuPy array is found.
 
-Its arrays wrap NumPy's and are none themselves.  They offer what CuPy from version 13.4 on has of
+Its arrays wrap NumPy's and are none themselves.  They offer what CuPy from version 14 on has of
 what bitnet uses, with the arguments that CuPy takes, and are stricter in three ways: NumPy's
 functions refuse them (CuPy answers some), an index may not be a NumPy array (CuPy would copy it
 to the GPU without a word), and an item may not be assigned from one.  What meets a NumPy array of
@@ -365,8 +365,9 @@ def cupy():
     )
     current = Stream()
     module.cuda = types.SimpleNamespace(
-        runtime=runtime, Stream=Stream, get_current_stream=lambda: current
-    )
+        runtime=runtime, Stream=Stream, get_current_stream=lambda: current,
+        cublas=types.SimpleNamespace(create=None),
+    )  # fmt: skip
     return module
 
 

@@ -237,9 +237,7 @@ def test_a_gpu_that_cannot_be_used_is_one_sentence(cupy, case, capsys):
 def test_a_cupy_that_is_not_there(monkeypatch):
     monkeypatch.delitem(sys.modules, "cupy", raising=False)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    assert gpu_problem().startswith(
-        "CuPy is not installed; run `pip install 'bitnet-engine[cuda12]"
-    )
+    assert gpu_problem().startswith("CuPy is not installed; run `pip install 'cupy-cuda12x[ctk]' ")
 
 
 def test_a_cupy_that_cannot_be_imported(monkeypatch, tmp_path):
@@ -247,6 +245,20 @@ def test_a_cupy_that_cannot_be_imported(monkeypatch, tmp_path):
     (tmp_path / "cupy.py").write_text("raise ImportError('libcudart.so.12: no such file')")
     monkeypatch.syspath_prepend(str(tmp_path))
     assert gpu_problem().startswith("CuPy cannot be imported (libcudart.so.12: no such file); ")
+
+
+def test_a_cublas_that_is_not_there(cupy):
+    class Cuda:
+        runtime = cupy.cuda.runtime
+
+        @property
+        def cublas(self):
+            raise ImportError('Failure finding "libcublas.so.13":\n  no such file')
+
+    cupy.cuda = Cuda()
+    problem = gpu_problem()
+    assert problem.startswith('CuPy finds no cuBLAS (Failure finding "libcublas.so.13": no such')
+    assert "`pip install 'cupy-cuda12x[ctk]'" in problem
 
 
 def test_kernels_that_cannot_be_compiled(cupy, monkeypatch):

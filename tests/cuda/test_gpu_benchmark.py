@@ -1,4 +1,4 @@
-"""`benchmarks/gpu.py`: that each part runs, and checks what it would time."""
+"""`benchmarks/gpu.py` and its parts: that each part runs, and checks what it would time."""
 
 import importlib.util
 import pathlib
@@ -7,7 +7,8 @@ import sys
 import numpy as np
 import pytest
 
-from bitnet import InputError
+import bitnet
+from bitnet import InputError, models
 
 FILE = pathlib.Path(__file__).parent.parent.parent / "benchmarks" / "gpu.py"
 
@@ -25,8 +26,10 @@ def benchmark(to_gpu, small_blocks, monkeypatch):
             run()
         return np.ones((1, len(contestants)))
 
-    monkeypatch.setattr(module, "interleaved_s", once)
-    monkeypatch.setattr(module, "torch_on_gpu", lambda: None)
+    contest = sys.modules["gpu_contest"]
+    monkeypatch.setattr(contest, "interleaved_s", once)
+    for own in (contest, sys.modules["gpu_nets"], module):
+        monkeypatch.setattr(own, "torch_on_gpu", lambda: None)
     monkeypatch.setattr("bitnet.backend.gpu_problem", lambda: None)
     return module
 
@@ -35,8 +38,8 @@ def test_products(benchmark, capsys):
     benchmark.products(3, 4, 70)
     lines = capsys.readouterr().out.split("\n")
     assert [line.split("  ")[0] for line in lines[2:]][:-1] == [
-        "cuBLAS float32", "xnor_gemm, naive", "xnor_gemm, tiled", "xnor_gemm, registers",
-        "xnor_sign, registers", "xnor_gemm, tensor", "xnor_sign, tensor",
+        "float32, naive", "cuBLAS float32", "xnor_gemm, naive", "xnor_gemm, tiled",
+        "xnor_gemm, registers", "xnor_sign, registers", "xnor_gemm, tensor", "xnor_sign, tensor",
     ]  # fmt: skip
 
 
@@ -76,10 +79,22 @@ def test_gradients_and_a_convolution(benchmark, capsys):
 
 
 def test_a_frozen_net(benchmark, capsys, monkeypatch):
-    monkeypatch.setattr(benchmark, "CHECKED", 1)
-    monkeypatch.setattr(benchmark, "rungs", lambda: ["tensor"])
-    benchmark.mlp(16, 1)
-    assert "frozen, tensor" in capsys.readouterr().out
+    nets = sys.modules["gpu_nets"]
+    monkeypatch.setattr(nets, "CHECKED", 1)
+    monkeypatch.setattr(nets, "rungs", lambda: ["tensor"])
+    nets.mlp(16, 1)
+    lines = capsys.readouterr().out.split("\n")
+    assert [line.split("  ")[0] for line in lines[2:]][:-1] == [
+        "float32, naive", "float32, cuBLAS", "frozen, tensor"]  # fmt: skip
+
+
+def test_a_net_of_floats_that_is_wrong_is_found(benchmark, monkeypatch):
+    nets = sys.modules["gpu_nets"]
+    monkeypatch.setattr(nets, "CHECKED", 1)
+    monkeypatch.setattr("gpu_baseline.naive", lambda x, w: x @ w.T + 1)
+    net = bitnet.freeze(models.binary_mlp([784, 3, 10], np.random.default_rng(0)))
+    with pytest.raises(AssertionError, match="float32, naive"):
+        nets.float_nets(net.to("gpu"))
 
 
 def test_a_product_that_is_wrong_is_found(benchmark, monkeypatch):
