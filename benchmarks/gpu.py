@@ -144,6 +144,38 @@ def convolution(batch, size, channels):
           ["cuDNN bf16", "xnor_conv, registers"])  # fmt: skip
 
 
+def update(m, n):
+    """A step of Adam beside CuPy's expressions, and a copy that moves as many bytes."""
+    import cupy
+
+    numbers = [RNG.standard_normal((m, n), np.float32) for _ in range(3)]
+    arrays = [*numbers, numbers[0] ** 2]
+
+    def step(words, weight, grad, *state):
+        constants = [1e-3, 0.1, 1e-3, 1.0, 1e-8, 1.0]
+        kernels.update("adam", weight, grad, [*state], constants, 1.0, words)
+        return words, weight, *state
+
+    few = [kernels.pack(arrays[0][:9]).words, *(array[:9].copy() for array in arrays)]
+    found = to_cpu(step(*to_gpu(few)))
+    with kernels.using("reference"):
+        expected = step(*few)
+    assert all(map(np.array_equal, found, expected)), "update"
+    weight, *others = to_gpu(arrays)
+    words, half = kernels.pack(weight).words, cupy.zeros(14 * m * n, np.uint8)
+
+    def expressions():
+        with kernels.using("reference"):
+            step(words, weight, *others)
+
+    table(f"Adam {m} x {n} float32; T/s are bytes", 28 * m * n, {
+        "copy of as many bytes": half.copy,
+        "CuPy's expressions": expressions,
+        "update, no signs": lambda: step(None, weight, *others),
+        "update": lambda: step(words, weight, *others),
+    }, ["copy of as many bytes", "CuPy's expressions"])  # fmt: skip
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--part", choices=PARTS, action="append", help="all of them by default")
@@ -175,6 +207,7 @@ def main():
             runs += [(products, batch, width, n) for batch, n in shapes]
     if "others" in parts:
         runs += [(pack,), (pixels,), (gradients, 1000, 4096, 4096), (convolution, 256, 32, 128)]
+        runs += [(update, 4096, 4096)]
     for width in args.widths:
         runs += [(mlp, width, args.images)] * ("mlp" in parts)
         runs += [(training, width, args.batches)] * ("training" in parts)

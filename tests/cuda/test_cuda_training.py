@@ -1,6 +1,7 @@
 """Batch norm with its sign, and quantized gradients, on a GPU: as the definitions, bit for bit."""
 
 import importlib
+import os
 
 import numpy as np
 import pytest
@@ -97,6 +98,17 @@ def test_sums_of_many_rows_are_those_of_parts(gpu_kernels, monkeypatch):
     for found, own in ((grad_beta, g), (grad_gamma, g * xhat)):
         parts = [np.add.accumulate(own[i : i + 32], 0, np.float64)[-1] for i in (0, 32, 64)]
         assert same([found], [np.add.accumulate(parts, 0)[-1].astype(np.float32)])
+
+
+def test_more_columns_than_a_grid_has_on_one_axis(gpu_kernels, one_warp, monkeypatch):
+    """They go on in the third; a GPU, whose kernels are compiled, would need a million columns."""
+    if os.environ.get("NUMBA_ENABLE_CUDASIM") == "1":
+        for name in ("launch", "training"):
+            module = importlib.import_module(f"bitnet.kernels.cuda.{name}")
+            monkeypatch.setattr(module, "MOST", 2)
+    given = backward((3, 100), True)
+    assert same(gpu_kernels.batch_norm_backward(*given), reference.batch_norm_backward(*given))
+    assert same(gpu_kernels.column_sums(given[2]), reference.column_sums(given[2]))
 
 
 @pytest.mark.parametrize("shape", [(3, 70), (5, 300), (40, 1), (0, 3), (3, 0)])

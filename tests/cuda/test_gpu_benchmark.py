@@ -78,6 +78,18 @@ def test_gradients_and_a_convolution(benchmark, capsys):
     assert "xnor_conv, tensor" in out
 
 
+def test_a_step_of_adam(benchmark, capsys, monkeypatch):
+    from bitnet.kernels import cuda
+
+    benchmark.update(10, 70)
+    assert "update, no signs" in capsys.readouterr().out
+    monkeypatch.setattr(cuda, "update", lambda *operands: 0)
+    benchmark.kernels.dispatch._function.cache_clear()
+    with pytest.raises(AssertionError, match="update"):
+        benchmark.update(10, 70)
+    benchmark.kernels.dispatch._function.cache_clear()
+
+
 def test_a_frozen_net(benchmark, capsys, monkeypatch):
     nets = sys.modules["gpu_nets"]
     monkeypatch.setattr(nets, "CHECKED", 1)

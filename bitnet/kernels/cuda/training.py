@@ -12,7 +12,7 @@ from numba import cuda
 from bitnet.arrays import array_module
 from bitnet.kernels import reference
 from bitnet.kernels.cuda.instructions import divided, minus, plus, times
-from bitnet.kernels.cuda.launch import inlined, launch, row_of_halves
+from bitnet.kernels.cuda.launch import MOST, inlined, launch, row_of_halves
 from bitnet.kernels.cuda.pack import by_strips, flat
 from bitnet.kernels.operands import Quantized
 
@@ -44,7 +44,8 @@ def _column_sums(z, n_rows, columns, size, totals):
     """Add to totals (2 C) the sums of `size` rows of z (B C), and of their squares."""
     parts = cuda.shared.array((2, DOWN, LANES), np.int64)
     lane, down = cuda.threadIdx.x, cuda.threadIdx.y
-    column, first = cuda.blockIdx.y * LANES + lane, cuda.blockIdx.x * size
+    group, first = cuda.blockIdx.y + MOST * cuda.blockIdx.z, cuda.blockIdx.x * size
+    column = group * LANES + lane
     total, square = np.int64(0), np.int64(0)
     if column < columns:
         for row in range(first + down, min(n_rows, first + size), DOWN):
@@ -90,14 +91,15 @@ def _gradient_sums(grad_y, mask, halves, z, mean, inv_std, n_rows, columns, size
     """
     tile = cuda.shared.array((2, LANES, LANES), np.float32)
     lane, down = cuda.threadIdx.x, cuda.threadIdx.y
-    column, part = cuda.blockIdx.y * LANES + lane, cuda.blockIdx.x
+    group, part = cuda.blockIdx.y + MOST * cuda.blockIdx.z, cuda.blockIdx.x
+    column = group * LANES + lane
     stop, total = min(n_rows, (part + 1) * size), np.float64(0)
     for first in range(part * size, stop, LANES):
         for k in range(down, min(LANES, stop - first), DOWN):
             if column < columns:
                 row = first + k
                 at = row * columns + column
-                half = row * halves + cuda.blockIdx.y if halves else -1
+                half = row * halves + group if halves else -1
                 g = _passing(grad_y[at], mask, half, lane)
                 tile[0, k, lane] = g
                 tile[1, k, lane] = times(g, _normalized(z[at], mean[column], inv_std[column]))
@@ -127,13 +129,14 @@ def _gradient_of_numbers(
 ):
     """(g - (grad_beta + xhat * grad_gamma) / B) * (gamma * inv_std); totals (2 C)."""
     lane, first = cuda.threadIdx.x, cuda.blockIdx.x * LANES
-    column, count = cuda.blockIdx.y * LANES + lane, np.float32(n_rows)
+    group, count = cuda.blockIdx.y + MOST * cuda.blockIdx.z, np.float32(n_rows)
+    column = group * LANES + lane
     if column < columns:
         grad_beta, grad_gamma = totals[column], totals[columns + column]
         scale = times(gamma[column], inv_std[column])
         for row in range(first + cuda.threadIdx.y, min(n_rows, first + LANES), DOWN):
             at = row * columns + column
-            half = row * halves + cuda.blockIdx.y if halves else -1
+            half = row * halves + group if halves else -1
             xhat = _normalized(z[at], mean[column], inv_std[column])
             along = divided(plus(grad_beta, times(xhat, grad_gamma)), count)
             grad_z[at] = times(minus(_passing(grad_y[at], mask, half, lane), along), scale)
