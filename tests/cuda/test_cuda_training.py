@@ -132,3 +132,18 @@ def test_rows_of_zeros_ties_and_what_is_not_finite(gpu_kernels, one_warp, seed, 
     found, expected = (k.quantize(x, 7, seed, odd) for k in (gpu_kernels, reference))
     assert np.array_equal(found.values, expected.values)
     assert np.array_equal(found.scales, expected.scales, equal_nan=True)
+
+
+@pytest.mark.parametrize("seed", [0x61C8864680B583EB, 0x31628AF67B2131AB])
+def test_the_least_and_the_largest_chance(gpu_kernels, one_warp, seed):
+    """Seeds whose first number is 0, and 1 - 2^-24: rows of one number end on their bounds."""
+    first = reference.uniform(seed, (1,))
+    assert first in (0, np.float32(1 - 2**-24))
+    x = RNG.random(200, np.float32) + np.float32(0.5)
+    passing = x * (np.float32(127) / x) > 127  # whose largest is rounded to more than its integer
+    assert passing.any()
+    for number in (x[passing][0], -x[passing][0], x[~passing][0], np.float32(-1)):
+        for odd in (False, True):
+            given = np.array([[number]]), 127, seed, odd
+            expected = reference.quantize(*given).values
+            assert np.array_equal(gpu_kernels.quantize(*given).values, expected)

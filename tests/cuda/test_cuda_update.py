@@ -99,6 +99,22 @@ def test_nan_that_comes_and_stays(to_gpu, one_warp):
     assert np.isnan(given[1]).sum() == 1
 
 
+def test_weights_of_zero_and_moments_at_the_threshold(to_gpu, one_warp):
+    """Zeros of both signs are +1; m w that equals the threshold flips nothing."""
+    weight = np.array([[1, -1, 0.25, -0.25, 0.0, -0.0]], np.float32)
+    words, still = reference.pack(weight).words, np.zeros((1, 6), np.float32)
+    grad = np.array([[1, -1, 0.5, -0.5, -0.0, 0.0]], np.float32)
+    given = "sgd", weight.copy(), grad, [still.copy()], [1.0, 0.0, 0.0], 1.0, words.copy()
+    assert assert_same_step(to_gpu, given) == (3, 3)
+    signs_of = np.sign(weight[:, :4]).repeat(2, axis=1)
+    grad = np.array([[1, 1.5, -1, -1.5, 1, 1.5, -1, -1.5]], np.float32)
+    still, words = np.zeros((1, 8), np.float32), reference.pack(signs_of).words
+    flips, expected = assert_same_step(
+        to_gpu, ("bop", signs_of, grad, [still], [0.5, 0.5], None, words)
+    )
+    assert flips == expected == 4
+
+
 def test_flips_of_several_blocks(to_gpu):
     given = operands("sgd", (5, 600), np.float32)
     given[2][:] = np.sign(given[1]) * RNG.integers(0, 20, given[1].shape)

@@ -3,6 +3,13 @@
 Arguments are CuPy's arrays, or what holds such; in Numba's simulator NumPy's.  What has no kernel
 here runs as `reference` in CuPy's expressions: `bitnet.kernels.dispatch` looks in both.  Importing
 this package imports Numba, and needs no GPU.
+
+    launch, instructions   how a kernel gets to the GPU; what Numba has no name for
+    pack                   numbers to bits and back
+    xnor, places           products of bits, as a ladder of rungs; products has the operands
+    gradients              backward products
+    training               batch norm with its sign, and quantized gradients
+    update                 a step of an optimizer
 """
 
 from bitnet.kernels.cuda.gradients import (
