@@ -46,4 +46,7 @@ def lines(*packages):
         if name in SHOWN:
             yield f"{name} {fact}"
     for package in packages:
-        yield f"{package} {importlib.metadata.version(package)}"
+        try:
+            yield f"{package} {importlib.metadata.version(package)}"
+        except importlib.metadata.PackageNotFoundError:
+            yield f"{package} is not installed"

@@ -59,18 +59,18 @@ class InBits:
 class InTorch:
     """The same net in torch, eager: binarized by a straight-through estimator."""
 
-    def __init__(self, width, precision):
+    def __init__(self, width, precision, device="cpu"):
         import torch
 
-        self.torch, self.precision = torch, precision
+        self.torch, self.precision, self.device = torch, precision, device
 
         self.sign = sign_in_torch()
         torch.manual_seed(0)
         sizes = [784, width, width, width, 10]
         self.weights, self.norms, groups = [], [], []
         for n, m in itertools.pairwise(sizes):
-            weight = torch.nn.Parameter(torch.empty(m, n).uniform_(-1, 1))
-            norm = torch.nn.BatchNorm1d(m, eps=1e-4)
+            weight = torch.nn.Parameter(torch.empty(m, n, device=device).uniform_(-1, 1))
+            norm = torch.nn.BatchNorm1d(m, eps=1e-4, device=device)
             self.weights.append(weight)
             self.norms.append(norm)
             groups.append({"params": [weight], "scale": ((n + m) / 1.5) ** 0.5})
@@ -83,11 +83,12 @@ class InTorch:
         torch.set_float32_matmul_precision(self.precision)
         for group in self.adam.param_groups:
             group["lr"] = self.schedule(self.steps / EPOCH) * group["scale"]
-        x = torch.from_numpy(pixels).float() * (2 / 255) - 1
+        pixels, labels = (torch.from_numpy(a).to(self.device) for a in (pixels, labels))
+        x = pixels.float() * (2 / 255) - 1
         for i, (weight, norm) in enumerate(zip(self.weights, self.norms, strict=True)):
             x = norm(x @ sign(weight, False).T)
             x = sign(x, True) if i < len(self.weights) - 1 else x
-        targets = torch.nn.functional.one_hot(torch.from_numpy(labels), 10) * 2 - 1
+        targets = torch.nn.functional.one_hot(labels, 10) * 2 - 1
         loss = (1 - targets * x).clamp(min=0).square().mean()
         self.adam.zero_grad()
         loss.backward()

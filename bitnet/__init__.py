@@ -7,6 +7,8 @@ Tensor      values, operations and gradients; `functions` are the operations
 quantizers  numbers to codes of 1 to 8 bits, each with its surrogate
 layers      `BinaryLinear`, `QuantLinear`, `BatchNorm`, `Quantize`, ...; `Sequential`, `models`
             `RNN`, `LSTM`, `GRU`, `Embedding`, of floats or of a few bits; `language_model`
+to_gpu      arrays and Tensors in the memory of a GPU, `to_cpu` in the processor's; of a model,
+            `model.to("gpu")`
 optimizers  `SGD`, `Adam`, `AdaMax`, `ShiftAdaMax`, `Bop` with clipping and step scales; `schedules`
 data        IDX files, the embedded digits, batches; texts and their `Vocabulary`
 language    the training of language models, their measures, and the texts that they write
@@ -21,7 +23,7 @@ if int(_numpy.__version__.partition(".")[0]) < 2:
 
 from bitnet import functions, kernels, language, models, quantizers, schedules
 from bitnet.activations import Quantize, ReLU, Sign
-from bitnet.backend import set_num_threads, status
+from bitnet.backend import set_num_threads, status, to_cpu, to_gpu
 from bitnet.bit_optimizers import Bop, ShiftAdaMax
 from bitnet.checkpoint import load_checkpoint, save_checkpoint
 from bitnet.command import run
@@ -138,5 +140,7 @@ __all__ = [
     "set_window",
     "status",
     "summarize",
+    "to_cpu",
+    "to_gpu",
     "weight_bits",
 ]

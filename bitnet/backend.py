@@ -1,15 +1,28 @@
 """What is there to compute with: the library an array belongs to, threads, and what is missing."""
 
+import contextlib
 import importlib.util
 import platform
-import sys
 
 import numpy as np
 
 from bitnet import kernels
+from bitnet.arrays import array_module, moved, to_cpu
 from bitnet.errors import InputError
 
-__all__ = ["array_module", "blas", "check_generator", "set_num_threads", "status"]
+__all__ = [
+    "array_module",
+    "blas",
+    "check_generator",
+    "full_memory_named",
+    "gpu_problem",
+    "mover",
+    "set_num_threads",
+    "status",
+    "stream",
+    "to_cpu",
+    "to_gpu",
+]
 
 OPTIONAL = {
     "numba": "the fast kernels (without it: NumPy, slow)",
@@ -19,33 +32,10 @@ OPTIONAL = {
     "PIL": "reading pictures (extra `images`)",
     "pooch": "`bitnet data fetch` (extra `data`)",
     "matplotlib": "`bitnet plot` (extra `plot`)",
-    "cupy": "a GPU, which is to come (extras `cuda12`, `cuda13`)",
+    "cupy": "a GPU (extras `cuda12`, `cuda13`)",
 }
-
-
-def array_module(*arrays):
-    """The library, `numpy` or `cupy`, that the arrays belong to: the array decides the device.
-
-    Parameters
-    ----------
-    *arrays : array
-        Arrays of one library, or Python numbers, which belong to any.
-
-    Returns
-    -------
-    module
-        `cupy` if one of the arrays is CuPy's, otherwise `numpy`.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> array_module(np.zeros(3)).__name__
-    'numpy'
-    """
-    for array in arrays:
-        if type(array).__module__.partition(".")[0] == "cupy":
-            return sys.modules["cupy"]
-    return np
+# what the runtimes of CUDA say when an allocation fails beside CuPy's pool
+FULL = "cudaErrorMemoryAllocation", "CUDA_ERROR_OUT_OF_MEMORY", "STATUS_ALLOC_FAILED"
 
 
 def check_generator(what, rng):
@@ -152,7 +142,208 @@ def status():
             facts.append((name, f"not installed; needed for {purpose}"))
         else:
             facts.append((name, _version(name)))
-    return facts
+    return [*facts, ("gpu", gpu_problem() or _gpu())]
+
+
+def gpu_problem():
+    """Why there is no GPU to compute on, or None where there is one.
+
+    Imports CuPy, where it is installed.
+
+    Returns
+    -------
+    str or None
+        What is missing, and the next step.
+
+    Examples
+    --------
+    >>> gpu_problem() is None or "; " in gpu_problem()
+    True
+    """
+    extra = (
+        "`pip install 'cupy-cuda12x[ctk]' 'numba-cuda[cu12]'`, or the extra `cuda12` (for CUDA 13, "
+        "as `nvidia-smi` says: cupy-cuda13x, cu13, `cuda13`)"
+    )
+    if importlib.util.find_spec("cupy") is None:
+        return f"CuPy is not installed; run {extra}"
+    try:
+        import cupy
+    except ImportError as error:  # as of a library of CUDA that is not there
+        return f"CuPy cannot be imported ({error}); install it anew: {extra}"
+    runtime = cupy.cuda.runtime
+    driver, wanted = runtime.driverGetVersion(), runtime.runtimeGetVersion()
+    if not driver:
+        return "there is no NVIDIA driver; install one, or compute on the processor"
+    try:
+        count = runtime.getDeviceCount()
+    except RuntimeError as error:  # CUDARuntimeError
+        if driver < wanted:
+            return (
+                f"the driver knows CUDA up to {_cuda(driver)} and CuPy needs {_cuda(wanted)}; "
+                f"install a newer driver, or a CuPy for the older one: {extra}"
+            )
+        return f"the driver finds no GPU ({error}); look at what `nvidia-smi` says"
+    if not count:
+        return "the driver finds no GPU; look at what `nvidia-smi` says"
+    try:
+        cupy.cuda.cublas.create  # noqa: B018  opens this library, as the first product would
+    except ImportError as error:
+        reason = " ".join(str(error).split())[:99]
+        return f"CuPy finds no cuBLAS ({reason}...); run {extra}"
+    if kernels.implementation() != "reference" and importlib.util.find_spec("numba_cuda") is None:
+        return f"numba-cuda, which compiles the kernels, is not installed; run {extra}"
+    return None
+
+
+def _cuda(version):
+    """A version of CUDA as people write it: 12090 is 12.9."""
+    return f"{version // 1000}.{version % 1000 // 10}"
+
+
+def _gpu():
+    """The GPU in use, in words."""
+    import cupy
+
+    facts = cupy.cuda.runtime.getDeviceProperties(cupy.cuda.runtime.getDevice())
+    name, memory = facts["name"].decode(), facts["totalGlobalMem"] / 2**30
+    return (
+        f"{name}, compute capability {facts['major']}.{facts['minor']}, {memory:.0f} GiB, "
+        f"CUDA {_cuda(cupy.cuda.runtime.driverGetVersion())} of the driver, "
+        f"{_cuda(cupy.cuda.runtime.runtimeGetVersion())} of CuPy"
+    )
+
+
+def to_gpu(x):
+    """The same in the memory of the GPU, in CuPy's arrays.
+
+    Parameters
+    ----------
+    x : array, Bits, Planes, Quantized, Thresholds, Tensor, FrozenNet, or tuple, list, dict of such
+        CuPy's arrays come back as they are, and not as copies.  Of a Module see its method `to`.
+
+    Returns
+    -------
+    object
+        Of the kind of x.
+
+    Raises
+    ------
+    InputError
+        If there is no GPU, its memory is full, or x is something else.
+
+    Examples
+    --------
+    >>> try:
+    ...     x = to_cpu(to_gpu(np.ones(2)))
+    ... except InputError:  # no GPU here
+    ...     x = np.ones(2)
+    >>> x
+    array([1., 1.])
+    """
+    if problem := gpu_problem():
+        raise InputError(f"no GPU: {problem}")
+    import cupy
+
+    with full_memory_named():
+        return moved(x, cupy.asarray)
+
+
+def mover(device):
+    """The function that moves to a device: `to_cpu` or `to_gpu`.
+
+    Parameters
+    ----------
+    device : {"cpu", "gpu"}
+        Which.
+
+    Returns
+    -------
+    callable
+
+    Raises
+    ------
+    InputError
+        If there is no such device here.
+
+    Examples
+    --------
+    >>> mover("cpu")(np.ones(2))
+    array([1., 1.])
+    """
+    moves = {"cpu": to_cpu, "gpu": to_gpu}
+    if device not in moves:
+        raise InputError(f"device is {device!r}; expected one of {', '.join(moves)}")
+    if device == "gpu" and (problem := gpu_problem()):
+        raise InputError(f"no GPU: {problem}")
+    return moves[device]
+
+
+def stream():
+    """A stream of the GPU for a `with` block: what is begun there runs beside other streams.
+
+    Within a stream the work runs in order.  At the end of the block the processor waits for it.
+
+    Returns
+    -------
+    context manager
+        Gives CuPy's stream.
+
+    Raises
+    ------
+    InputError
+        If there is no GPU.
+
+    Examples
+    --------
+    >>> if gpu_problem() is None:
+    ...     with stream():
+    ...         x = to_gpu(np.ones(2)) + 1
+    """
+    if problem := gpu_problem():
+        raise InputError(f"no GPU: {problem}")
+    return _stream()
+
+
+@contextlib.contextmanager
+def _stream():
+    """A new stream of CuPy's, waited for at the end."""
+    import cupy
+
+    own = cupy.cuda.Stream(non_blocking=True)
+    with own:
+        yield own
+    own.synchronize()
+
+
+@contextlib.contextmanager
+def full_memory_named():
+    """Inside, a memory of the GPU that is full becomes one sentence.
+
+    What was in the GPU's memory before stays there, but for what a program keeps no more.
+
+    Raises
+    ------
+    InputError
+        In place of the errors of CuPy, of Numba and of CUDA.
+
+    Examples
+    --------
+    >>> with full_memory_named():
+    ...     x = np.ones(2)
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:  # CuPy's OutOfMemoryError is a MemoryError, Numba's any Exception
+        of_cupy = type(error).__module__.startswith("cupy") and isinstance(error, MemoryError)
+        if not of_cupy and not any(word in str(error) for word in FULL):
+            raise
+        words = " ".join(str(error).split()).rstrip(".")
+        raise InputError(
+            f"the memory of the GPU is full ({words}); take a smaller batch or net, end other "
+            "programs on it, or compute on the processor"
+        ) from None
 
 
 def _version(name):

@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from bitnet import kernels
+from bitnet.arrays import array_module
 from bitnet.errors import InputError
 from bitnet.optimizers import Adam, Optimizer
 
@@ -164,7 +165,7 @@ class Bop(Adam):
                 )
             if parameter.is_binary:
                 data = parameter.edit()
-                data[...] = np.where(data >= 0, 1, -1)
+                data[...] = array_module(data).where(data >= 0, 1, -1)
 
     def rule_of(self, parameter):
         """Flips for weights of bits, Adam for the others."""

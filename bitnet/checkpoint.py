@@ -4,7 +4,7 @@ import dataclasses
 import json
 
 from bitnet.archive import read_archive, to_json, write_archive
-from bitnet.backend import check_generator
+from bitnet.backend import check_generator, to_cpu
 from bitnet.errors import InputError
 from bitnet.module import check_state
 
@@ -104,7 +104,7 @@ def save_checkpoint(path, epoch, model, optimizer, schedule, rng, settings=None,
     }
     arrays = {f"model/{name}": array for name, array in model.state_dict().items()}
     arrays |= {f"optimizer/{name}": array for name, array in optimizer.state_dict().items()}
-    arrays |= {f"extra/{name}": array for name, array in (extra or {}).items()}
+    arrays |= {f"extra/{name}": array for name, array in to_cpu(extra or {}).items()}
     write_archive(path, KIND, VERSION, header, arrays)
 
 

@@ -156,6 +156,16 @@ class Experiment:
             experiment.settings["epochs"] = epochs
         return experiment
 
+    def to(self, device):
+        """Train on the "cpu" or the "gpu" from now on; returns the Experiment.
+
+        Files are the same for both: a training may be gone on with on the other one.
+        """
+        self.model.to(device)
+        if self.teacher:
+            self.teacher.trained.to(device)
+        return self
+
     def epochs(self, progress=lambda passes: passes, stop=lambda: False):
         """Train on, and yield an `Epoch` after each; arguments as for `bitnet.fit.fit`.
 

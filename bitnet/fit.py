@@ -8,12 +8,14 @@ import numpy as np
 
 from bitnet import kernels
 from bitnet.activations import Quantize, ReLU, Sign
+from bitnet.backend import full_memory_named, to_cpu
 from bitnet.data.batches import batches
 from bitnet.errors import InputError
 from bitnet.image_layers import QuantConv2d
 from bitnet.kernels import Bits
 from bitnet.layers import QuantLinear
 from bitnet.module import evaluating
+from bitnet.tensor import as_tensor
 from bitnet.train import evaluate, flip_ratio, set_window, weight_bits
 
 __all__ = ["Begun", "Epoch", "Split", "activity", "fit", "histograms"]
@@ -184,7 +186,7 @@ def fit(model, optimizer, schedule, loss, data, epochs, batch, rng, done=0, to_i
     loss : callable
         From scores and labels to a Tensor of one number.
     data : Split
-        uint8 images; they stay as they are.
+        uint8 images, in the memory of the processor; a model on the GPU is brought each batch.
     epochs, batch : int
         Epochs in all, and images in a batch.
     rng : numpy.random.Generator
@@ -255,7 +257,8 @@ def fit(model, optimizer, schedule, loss, data, epochs, batch, rng, done=0, to_i
             targets = (labels, teacher(x)) if teacher else (labels,)
             try:
                 x = to_input(x) if to_input else x
-                losses.append(_step(model, optimizer, loss, x, *targets))
+                with full_memory_named():
+                    losses.append(_step(model, optimizer, loss, x, *targets))
             except InputError as error:
                 raise InputError(f"epoch {done + 1}, batch {i + 1}: {error}") from None
             if i + 1 < len(passes) and stop():
@@ -287,15 +290,16 @@ def fit(model, optimizer, schedule, loss, data, epochs, batch, rng, done=0, to_i
 def _step(model, optimizer, loss, x, *targets):
     """One batch; returns its loss."""
     # forward, layer by layer: s = ab Wb; a = BatchNorm(s); ab = sign(a)
-    value = loss(model(x), *targets)
-    if not math.isfinite(value.item()):
-        raise InputError(f"the loss is {value.item()}; lower the learning rate")
+    loss = loss(model(x), *targets)
+    value = loss.item()
+    if not math.isfinite(value):
+        raise InputError(f"the loss is {value}; lower the learning rate")
     # backward: through sign where |a| <= 1; the gradients of Wb count as those of W
     optimizer.zero_grad()
-    value.backward()
+    loss.backward()
     # update: W = clip(W - scale * rate * direction, -1, 1)
     optimizer.step()
-    return value.item()
+    return value
 
 
 def activity(model, images, to_input=None):
@@ -329,15 +333,15 @@ def activity(model, images, to_input=None):
     """
     closed = total = 0
     seen = {}  # by layer: whether each unit has been +1, and -1
-    with evaluating(model):
+    with full_memory_named(), evaluating(model):
         for i in range(0, len(images), PART):
             x = images[i : i + PART]
             x = to_input(x) if to_input else x
             for k, layer in enumerate(model.layers):
                 if isinstance(layer, (Sign, ReLU, Quantize)):
-                    a = np.asarray(getattr(x, "data", x))
+                    a = as_tensor(x).data
                     on, shut = _activity(layer, a.reshape(-1, a.shape[-1]))
-                    closed, total = closed + np.count_nonzero(shut), total + a.size
+                    closed, total = closed + int(shut.sum()), total + a.size
                     was = seen.get(k, (False, isinstance(layer, ReLU)))
                     seen[k] = on.any(axis=0) | was[0], ~on.all(axis=0) | was[1]
                 x = layer(x)
@@ -380,7 +384,7 @@ def histograms(model):
         if isinstance(layer, (QuantConv2d, QuantLinear))
     }
     return {
-        name: np.histogram(array, BINS, (-bounds[id(array)], bounds[id(array)]))[0].tolist()
+        name: np.histogram(to_cpu(array), BINS, (-bounds[id(array)], bounds[id(array)]))[0].tolist()
         for name, array in model._state()
         if id(array) in bounds
     }

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from bitnet.arrays import array_module, like
 from bitnet.errors import InputError
 from bitnet.tensor import Tensor, no_grad
 
@@ -30,7 +31,7 @@ def check_gradient(
     function : callable
         From Tensors to one Tensor.
     *inputs : array
-        Where to check; become float64.
+        Where to check; become float64.  All of one device, on which the check runs.
     surrogate : callable, optional
         For a quantizer: the function, from Tensors to a Tensor, whose slope the backward
         pass promises.  The gradient of `function` is held against the differences of this.
@@ -65,10 +66,11 @@ def check_gradient(
     """
     if not inputs:
         raise InputError("check_gradient: no inputs; expected one or more arrays")
-    arrays = [_away_from(np.array(x, np.float64), kinks, 100 * step) for x in inputs]
+    xp = array_module(*inputs)
+    arrays = [_away_from(xp.array(x, np.float64), kinks, 100 * step) for x in inputs]
     rng = np.random.default_rng(seed)
-    directions = [rng.standard_normal(x.shape) for x in arrays]
-    weights = rng.standard_normal(function(*map(Tensor, arrays)).shape)
+    directions = [like(rng.standard_normal(x.shape), x) for x in arrays]
+    weights = xp.asarray(rng.standard_normal(function(*map(Tensor, arrays)).shape))
 
     def value(sign):
         moved = (x + sign * step * d for x, d in zip(arrays, directions, strict=True))
@@ -76,7 +78,7 @@ def check_gradient(
             return float((weights * (surrogate or function)(*map(Tensor, moved)).data).sum())
 
     expected = (value(+1) - value(-1)) / (2 * step)
-    for layout in (np.copy, _strided):
+    for layout in (xp.copy, _strided):
         grads = _gradients(function, [layout(x) for x in arrays], weights)
         slope = sum(float((g * d).sum()) for g, d in zip(grads, directions, strict=True))
         if not abs(slope - expected) <= tolerance * max(1, abs(expected)):
@@ -87,7 +89,7 @@ def check_gradient(
     if batched:
         empty = [x[:0] if i in batched else x for i, x in enumerate(arrays)]
         try:
-            _gradients(function, empty, np.zeros(function(*map(Tensor, empty)).shape))
+            _gradients(function, empty, xp.zeros(function(*map(Tensor, empty)).shape))
         except InputError as error:
             raise InputError(
                 f"check_gradient without rows: {error} (for a function that needs rows: batched=())"
@@ -98,7 +100,7 @@ def _gradients(function, arrays, grad_y):
     """The gradients of all inputs; an input that the function ignores has a zero one."""
     tensors = [Tensor(x, requires_grad=True) for x in arrays]
     function(*tensors).backward(grad_y)
-    return [np.zeros(x.shape) if x.grad is None else x.grad for x in tensors]
+    return [0 * x.data if x.grad is None else x.grad for x in tensors]
 
 
 def _away_from(x, kinks, distance):
@@ -112,6 +114,6 @@ def _strided(x):
     """The same numbers in memory that is not contiguous."""
     if x.ndim == 0:
         return x
-    spread = np.zeros((*x.shape[:-1], 2 * x.shape[-1]), x.dtype)
+    spread = array_module(x).zeros((*x.shape[:-1], 2 * x.shape[-1]), x.dtype)
     spread[..., ::2] = x
     return spread[..., ::2]

@@ -8,6 +8,7 @@ import numpy as np
 
 from bitnet import functions
 from bitnet.activations import Quantize, Sign
+from bitnet.arrays import to_cpu
 from bitnet.branches import Branches, WithHeads
 from bitnet.deploy.plan import follow
 from bitnet.deploy.runtime import FrozenConv, FrozenOutput
@@ -199,7 +200,7 @@ def _comparisons(units, shape, levels, averages):
 
 def _scaled(scale, pixels):
     """The multiplications and shifts by the scales of a norm at some output pixels."""
-    fraction, _ = np.frexp(scale)
+    fraction, _ = np.frexp(to_cpu(scale))
     powers = int(np.count_nonzero((abs(fraction) == 0.5) | (fraction == 0)))
     return {"multiplications": pixels * (len(scale) - powers), "shifts": pixels * powers}
 

@@ -1,20 +1,23 @@
 """Module: parameters, other state, and the modes of training and evaluation; Sequential."""
 
 import contextlib
+import sys
 
 import numpy as np
 
+from bitnet.arrays import array_module, is_array, like, to_cpu
+from bitnet.backend import full_memory_named, mover
 from bitnet.errors import InputError
 from bitnet.parameter import Parameter
 from bitnet.tensor import as_tensor, no_grad
 
-__all__ = ["Module", "Sequential", "check_state", "evaluating"]
+__all__ = ["Module", "Sequential", "check_state", "evaluating", "on_cpu"]
 
 
 class Module:
     """Something with parameters and a `forward`; the base of all layers and models.
 
-    Attributes that are Parameters, NumPy arrays (state that is not trained, as running
+    Attributes that are Parameters, arrays (state that is not trained, as running
     statistics) or Modules, or lists or dicts of them, are found by themselves, in the order
     in which they were set.
 
@@ -41,8 +44,63 @@ class Module:
     training = True
 
     def __call__(self, x):
-        """The result for `x`, a Tensor or what a Tensor can hold."""
-        return self.forward(as_tensor(x))
+        """The result for `x`, a Tensor or what a Tensor can hold.
+
+        What comes from the processor to a Module on the GPU is moved there.
+        """
+        return self.forward(self.brought(as_tensor(x)))
+
+    def brought(self, x):
+        """A Tensor, moved to the GPU if this Module is there; one that wants a gradient stays."""
+        if "cupy" not in sys.modules or x.requires_grad or array_module(x) is not np:
+            return x
+        return like(x, self._first_array())
+
+    def _first_array(self):
+        """An array of this Module, or None if it has none."""
+        return next((array for _, array in self._state() if array.ndim), None)
+
+    @property
+    def device(self):
+        """Where the arrays of this Module are: "cpu" or "gpu"."""
+        return "cpu" if array_module(self._first_array()) is np else "gpu"
+
+    def to(self, device):
+        """Move all parameters, with their gradients, and all other state.
+
+        Single numbers, as counters, stay with the processor, and so do generators: what is drawn
+        is the same on both devices.  The moments of an optimizer follow at its next step.
+
+        Parameters
+        ----------
+        device : {"cpu", "gpu"}
+            Where to.
+
+        Returns
+        -------
+        Module
+            This one; it is what it was if there is no GPU, or not enough of its memory.
+
+        Raises
+        ------
+        InputError
+            If there is no such device, or its memory is full.
+
+        Examples
+        --------
+        >>> from bitnet import Linear
+        >>> Linear(3, 2, np.random.default_rng(0)).to("cpu").device
+        'cpu'
+        """
+        move = mover(device)
+        with full_memory_named():
+            puts = [parameter.move(move) for parameter in self.parameters()]
+            states = [(vars(module), _moved(vars(module), move)) for module in self.modules()]
+        for put in puts:
+            put()
+        for attributes, changed in states:
+            attributes.update(changed)
+        return self
 
     def forward(self, x):
         """The result for the Tensor `x`; subclasses define it."""
@@ -96,20 +154,20 @@ class Module:
         for name, value in self._members():
             if isinstance(value, Parameter):
                 yield prefix + name, value.data
-            elif isinstance(value, np.ndarray):
+            elif is_array(value):
                 yield prefix + name, value
         for name, child in self.children():
             yield from child._state(f"{prefix}{name}.")
 
     def state_dict(self):
-        """Copies of all parameters and other state.
+        """Copies of all parameters and other state, in NumPy's arrays.
 
         Returns
         -------
         dict of str to numpy.ndarray
             By dotted name, as "layers.0.weight".
         """
-        return {name: array.copy() for name, array in self._state()}
+        return {name: np.array(to_cpu(array)) for name, array in self._state()}
 
     def load_state_dict(self, state):
         """Set all parameters and other state; changes nothing if anything does not fit.
@@ -129,7 +187,47 @@ class Module:
         for parameter in self.parameters():
             parameter.edit()
         for name, array in self._state():
-            array[...] = state[name]
+            array[...] = like(state[name], array)
+
+
+def _moved(attributes, move):
+    """The attributes that hold arrays with axes, moved; by name."""
+    changed = {}
+    for name, value in attributes.items():
+        if is_array(value) and value.ndim:
+            changed[name] = move(value)
+        elif type(value) in (list, tuple) and any(map(is_array, value)):
+            changed[name] = type(value)(move(x) if is_array(x) and x.ndim else x for x in value)
+        elif isinstance(value, dict):
+            changed[name] = value | _moved(value, move)
+    return changed
+
+
+@contextlib.contextmanager
+def on_cpu(model):
+    """Have a model on the processor inside a `with` block, and then where it was.
+
+    Parameters
+    ----------
+    model : Module
+        Any model.
+
+    Examples
+    --------
+    >>> from bitnet import Linear
+    >>> with on_cpu(Linear(3, 2, np.random.default_rng(0))) as model:
+    ...     model.device
+    'cpu'
+    """
+    before = model.device
+    if before == "cpu":
+        yield model
+        return
+    model.to("cpu")
+    try:
+        yield model
+    finally:
+        model.to(before)
 
 
 @contextlib.contextmanager
@@ -207,7 +305,8 @@ def check_state(what, own, state):
                 f"{what}: {name!r} is {came.dtype} of shape {came.shape}; "
                 f"expected {array.dtype} of shape {array.shape}"
             )
-        if not np.isfinite(came).all() or (came.dtype.kind == "i" and (came < 0).any()):
+        finite = array_module(came).isfinite(came).all()
+        if not finite or (came.dtype.kind == "i" and (came < 0).any()):
             raise InputError(f"{what}: {name!r} holds NaN, infinity, or a count below 0")
 
 

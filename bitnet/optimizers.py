@@ -10,6 +10,7 @@ import math
 import numpy as np
 
 from bitnet import kernels
+from bitnet.arrays import array_module, like, to_cpu
 from bitnet.errors import InputError
 from bitnet.module import check_state
 from bitnet.parameter import Parameter
@@ -75,7 +76,8 @@ class Optimizer:
         self.scale_power = scale_power
         self.steps = self.flips = 0
         self.state = [
-            {name: np.zeros_like(p.data) for name in self.state_of(p)} for p in self.parameters
+            {name: array_module(p).zeros_like(p.data) for name in self.state_of(p)}
+            for p in self.parameters
         ]
 
     @property
@@ -100,13 +102,13 @@ class Optimizer:
     def step(self):
         """Move every parameter that has a gradient, then clip those that are bounded.
 
-        Latent weights are packed in the same sweep, for the next forward pass.
+        Latent weights are packed in the same sweep, for the next forward pass.  If the memory of
+        a GPU fills on the way, some parameters have moved and some have not: go on from a file.
         """
-        moving = [
-            (parameter, list(state.values()))
-            for parameter, state in zip(self.parameters, self.state, strict=True)
-            if parameter.lazy_grad is not None
-        ]
+        with_gradient = [i for i, p in enumerate(self.parameters) if p.lazy_grad is not None]
+        for i in with_gradient:  # the moments are where the parameter is
+            self.state[i] = like(self.state[i], self.parameters[i])
+        moving = [(self.parameters[i], list(self.state[i].values())) for i in with_gradient]
         for parameter, _ in moving:  # all of them, before the first one moves
             self._check(parameter)
         self.steps += 1
@@ -163,15 +165,16 @@ class Optimizer:
         return {"optimizer": type(self).__name__, "scale_power": self.scale_power}
 
     def state_dict(self):
-        """Copies of the moments, by "index.name", and the number of steps.
+        """Copies of the moments, by "index.name", and the number of steps, in NumPy's arrays.
 
         Returns
         -------
         dict of str to numpy.ndarray
             For `load_state_dict`.
         """
-        arrays = {f"{i}.{k}": v.copy() for i, s in enumerate(self.state) for k, v in s.items()}
-        return {"steps": np.array(self.steps, np.int64), **arrays}
+        arrays = {f"{i}.{k}": v for i, state in enumerate(self.state) for k, v in state.items()}
+        copies = {name: np.array(to_cpu(array)) for name, array in arrays.items()}
+        return {"steps": np.array(self.steps, np.int64), **copies}
 
     def load_state_dict(self, state):
         """Set the moments and the number of steps; changes nothing if anything does not fit.
@@ -190,7 +193,7 @@ class Optimizer:
         self.steps = int(state["steps"])
         for i, arrays in enumerate(self.state):
             for name, array in arrays.items():
-                array[...] = state[f"{i}.{name}"]
+                array[...] = like(state[f"{i}.{name}"], array)
 
 
 class SGD(Optimizer):
@@ -354,7 +357,8 @@ def clip_gradients(parameters, norm):
     if not 0 < norm < math.inf:
         raise InputError(f"clip_gradients: norm is {norm!r}; expected a number above 0")
     moving = [p for p in parameters if p.lazy_grad is not None]
-    found = math.sqrt(sum(float(np.vdot(p.grad, p.grad)) for p in moving))
+    squares = (array_module(p).vdot(p.grad, p.grad).astype(np.float64) for p in moving)
+    found = math.sqrt(float(sum(squares)))  # one number, and so one wait for a GPU
     if not math.isfinite(found):
         raise InputError(
             "clip_gradients: the gradients hold NaN or infinity, or are too large for their type; "

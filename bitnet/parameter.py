@@ -3,6 +3,7 @@
 import numpy as np
 
 from bitnet import kernels
+from bitnet.arrays import array_module, is_read_only, moved, read_only
 from bitnet.errors import InputError
 from bitnet.kernels import Bits, Product
 from bitnet.tensor import Tensor
@@ -16,8 +17,9 @@ class Parameter(Tensor):
     An optimizer's step packs the signs of latent weights as it changes them, and leaves them
     here for the next forward pass.  As long as they are kept the data are read-only: to edit
     weights after a step, change what `edit()` returns, which lets the signs go, or assign new
-    data.  A change through a view that was taken before the step, or through another Parameter
-    with the same array, goes by unnoticed: give each Parameter data of its own.
+    data.  A change through a view that was taken before the step, through another Parameter
+    with the same array, or of CuPy's arrays, which nothing makes read-only, goes by unnoticed:
+    give each Parameter data of its own.
 
     Parameters
     ----------
@@ -54,9 +56,8 @@ class Parameter(Tensor):
 
     def __init__(self, data, bound=None, step_scale=1.0, is_binary=None):
         self.lazy_grad = self._signs = self._derived = None
-        super().__init__(
-            np.array(Tensor(data, requires_grad=True).data, order="C"), requires_grad=True
-        )
+        data = Tensor(data, requires_grad=True).data
+        super().__init__(array_module(data).array(data, order="C"), requires_grad=True)
         for name, value in (("bound", bound), ("step_scale", step_scale)):
             if value is not None and not 0 < value < float("inf"):
                 raise InputError(f"Parameter: {name} is {value!r}; expected a number above 0")
@@ -97,7 +98,7 @@ class Parameter(Tensor):
         array([[-0.5, -1. ]], dtype=float32)
         """
         self._signs = self._derived = None
-        if not self.data.flags.writeable:
+        if isinstance(self.data, np.ndarray) and not self.data.flags.writeable:
             try:
                 self.data.flags.writeable = True
             except ValueError:  # the memory is another's, as behind an unpickled model
@@ -113,12 +114,46 @@ class Parameter(Tensor):
     def has_signs(self):
         """Whether the signs that an optimizer left are those of the data."""
         kept = self._signs is not None and self._signs[0] is self.data
-        return kept and not self.data.flags.writeable
+        return kept and is_read_only(self.data)
 
     def keep_signs(self, words):
         """Keep the packed signs of the data, (M, K) uint64, until the data change."""
-        self.data.flags.writeable = False
-        self._signs = self.data, kernels.prepare(Bits(words, self.shape))
+        self._signs = read_only(self.data), kernels.prepare(Bits(words, self.shape))
+
+    def moved(self, move):
+        """A Parameter of moved data, without gradient; of a whole Module see `Module.to`."""
+        return Parameter(move(self.data), self.bound, self.step_scale, self.is_binary)
+
+    def move(self, move):
+        """Prepare to be on another device: copies are made, and nothing is changed yet.
+
+        Parameters
+        ----------
+        move : callable
+            From an array to one on another device.
+
+        Returns
+        -------
+        callable
+            Puts data, gradient and kept signs there in place of those that are here.
+
+        Examples
+        --------
+        >>> weight = Parameter([[0.5, -1.0]])
+        >>> weight.move(lambda array: 2 * array)()
+        >>> weight.data
+        array([[ 1., -2.]], dtype=float32)
+        """
+        data, grad = move(self.data), moved(self.grad, move)
+        signs = moved(self.signs.words, move) if self.has_signs else None
+
+        def put():
+            if data is not self.data:
+                self.data, self.grad, self._signs, self._derived = data, grad, None, None
+                if signs is not None:
+                    self.keep_signs(signs)
+
+        return put
 
     def derived(self, name, make):
         """What is made of the data, kept until they change, and they are read-only until then.
@@ -142,9 +177,8 @@ class Parameter(Tensor):
         np.float32(-0.5)
         """
         kept = self._derived
-        if kept is None or kept[0] is not self.data or self.data.flags.writeable:
-            self.data.flags.writeable = False
-            self._derived = kept = self.data, {}
+        if kept is None or kept[0] is not self.data or not is_read_only(self.data):
+            self._derived = kept = read_only(self.data), {}
         if name not in kept[1]:
             kept[1][name] = make(self.data)
         return kept[1][name]

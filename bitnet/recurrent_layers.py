@@ -96,7 +96,7 @@ class _Recurrent(Module):
         state : tuple, optional
             What an earlier call gave: for each layer the tuple of its states; zeros by default.
         """
-        return self.forward(as_tensor(x), state)
+        return self.forward(self.brought(as_tensor(x)), state)
 
     def forward(self, x, state=None):
         if x.ndim != 3 or x.shape[2] != self.inputs:

@@ -4,8 +4,8 @@ The running statistics of a training average batches that were normalized with o
 a flipped sign moves a pre-activation by 2; a few batches after the last step make up for it.
 """
 
-import numpy as np
-
+from bitnet.arrays import array_module
+from bitnet.backend import full_memory_named
 from bitnet.errors import InputError
 from bitnet.module import Module, evaluating
 
@@ -27,6 +27,7 @@ def norms_of(model):
 
     Examples
     --------
+    >>> import numpy as np
     >>> from bitnet.models import binary_mlp
     >>> norms_of(binary_mlp([4, 3, 2], np.random.default_rng(0)))
     [BatchNorm(3), BatchNorm(2)]
@@ -68,6 +69,7 @@ def reestimate(model, batches, to_input=None):
 
     Examples
     --------
+    >>> import numpy as np
     >>> from bitnet import BatchNorm, Sequential
     >>> model = Sequential(BatchNorm(1))
     >>> reestimate(model, [np.float32([[1.0], [3.0]]), np.float32([[5.0], [7.0]])])
@@ -80,8 +82,16 @@ def reestimate(model, batches, to_input=None):
         raise InputError(
             f"reestimate: got {model!r:.80}; expected a Module with a BatchNorm, or the like"
         )
+    with full_memory_named():
+        return _reestimated(model, norms, batches, to_input)
+
+
+def _reestimated(model, norms, batches, to_input):
+    """What `reestimate` does, once there is something to do."""
     before = [(norm.momentum, *(array.copy() for array in _arrays(norm))) for norm in norms]
-    sums = [[np.zeros(array.shape) for array in _statistics(norm)] for norm in norms]
+    sums = [
+        [array_module(array).zeros(array.shape) for array in _statistics(norm)] for norm in norms
+    ]
     n = 0
     try:
         with evaluating(model):
@@ -97,7 +107,8 @@ def reestimate(model, batches, to_input=None):
                         total += array
                 n += 1
         means = [[(total / max(1, n)) for total in own] for own in sums]
-        if not n or not all(np.isfinite(mean).all() for own in means for mean in own):
+        finite = (array_module(mean).isfinite(mean).all() for own in means for mean in own)
+        if not n or not all(finite):
             raise InputError(
                 f"reestimate: {n} batches give no finite statistics; expected one batch or more, "
                 "and weights that did not diverge"

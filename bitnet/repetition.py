@@ -13,6 +13,7 @@ import math
 
 import numpy as np
 
+from bitnet.arrays import to_cpu
 from bitnet.deploy.layers import FrozenConv
 from bitnet.deploy.runtime import FrozenNet
 from bitnet.deploy.unique import unique_rows
@@ -254,7 +255,7 @@ def repetitions(net):
     else:
         raise InputError(f"repetitions: got {type(net).__name__}; expected a model or FrozenNet")
     found, left_out = {}, []
-    for i, (layer, (weights, bits)) in enumerate(zip(layers, filters, strict=True)):
+    for i, (layer, (weights, bits)) in enumerate(zip(layers, to_cpu(filters), strict=True)):
         name = f"{i} {type(layer).__name__}"
         if isinstance(weights, Bits):
             found[name] = repetition(weights, layer.groups)

@@ -9,6 +9,7 @@ import contextvars
 
 import numpy as np
 
+from bitnet.arrays import array_module, check_one_device, is_array, like, moved, unshared
 from bitnet.errors import InputError
 from bitnet.kernels import Bits, Planes, Product
 
@@ -60,9 +61,9 @@ class Tensor:
 
     Attributes
     ----------
-    data : numpy.ndarray or Bits or Planes
-        The value.
-    grad : numpy.ndarray or None
+    data : array or Bits or Planes
+        The value, of NumPy or, on a GPU, of CuPy.
+    grad : array or None
         The gradient, of the shape and type of `data`, summed over all calls of `backward`
         since it was last set to None.
     creator : Function or None
@@ -95,6 +96,15 @@ class Tensor:
         self.requires_grad = bool(requires_grad)
         self.grad = None
         self.creator = None
+
+    @property
+    def held(self):
+        """The array that says on which device this is."""
+        return getattr(self.data, "held", self.data)
+
+    def moved(self, move):
+        """The data moved, as a Tensor that does not know where it came from."""
+        return Tensor(moved(self.data, move), self.requires_grad)
 
     @property
     def shape(self):
@@ -201,8 +211,10 @@ class Tensor:
                     f"backward: a Tensor of shape {self.shape} needs the argument grad "
                     "of that shape; without it, reduce to one number first (sum, mean, a loss)"
                 )
-            return np.ones(self.shape, self.data.dtype if self.is_float else np.float32)
-        grad = np.array(grad, self.data.dtype if self.is_float else None)
+            dtype = self.data.dtype if self.is_float else np.float32
+            return array_module(self).ones(self.shape, dtype)
+        grad = like(grad, self) if is_array(grad) else grad
+        grad = array_module(self).array(grad, self.data.dtype if self.is_float else None)
         if grad.shape != self.shape:
             raise InputError(f"backward: grad has shape {grad.shape}; expected {self.shape}")
         return grad
@@ -254,6 +266,7 @@ class Function:
                         f"{self.name} works on numbers and got {x.data!r}; "
                         "functions.unpack() turns bits into +1.0 and -1.0"
                     )
+        check_one_device(self.name, tensors)
         self.needs_grad = tuple(x.requires_grad and _recording.get() for x in tensors)
         y = Tensor(self.forward(*(x.data for x in tensors)))
         if any(self.needs_grad):
@@ -293,7 +306,7 @@ class Function:
                     f"{self.name}.backward returned a gradient of shape "
                     f"{getattr(grad_x, 'shape', None)} for input {i} of shape {x.shape}"
                 )
-        return _unshared(_of_type(x, g) for x, g in zip(self.inputs, grads, strict=True))
+        return unshared(_of_type(x, g) for x, g in zip(self.inputs, grads, strict=True))
 
     def release(self):
         """Let go of the inputs and of all that forward kept."""
@@ -310,16 +323,6 @@ def _of_type(x, grad):
     if not (x.requires_grad and x.is_float) or grad.dtype == x.data.dtype:
         return grad
     return _dense(grad).astype(x.data.dtype)
-
-
-def _unshared(grads):
-    """The gradients with a copy of each that shares memory with one before it."""
-    own = []
-    for grad in grads:
-        arrays = isinstance(grad, np.ndarray)
-        others = (other for other in own if arrays and isinstance(other, np.ndarray))
-        own.append(grad.copy() if any(np.may_share_memory(grad, x) for x in others) else grad)
-    return own
 
 
 def as_tensor(x):
@@ -351,9 +354,9 @@ def as_tensor(x):
 def _as_tensors(inputs):
     """The inputs as Tensors; plain numbers take the float type of the first that has one."""
     floats = (x.data.dtype for x in inputs if isinstance(x, Tensor) and x.is_float)
-    dtype = next(floats, np.dtype(np.float32))
+    dtype, xp = next(floats, np.dtype(np.float32)), array_module(*inputs)
     return tuple(
-        Tensor(np.asarray(x, dtype)) if isinstance(x, (int, float, np.generic)) else as_tensor(x)
+        Tensor(xp.asarray(x, dtype)) if isinstance(x, (int, float, np.generic)) else as_tensor(x)
         for x in inputs
     )
 

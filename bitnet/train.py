@@ -7,6 +7,8 @@ import time
 import numpy as np
 
 from bitnet import kernels
+from bitnet.arrays import array_module, is_array
+from bitnet.backend import full_memory_named, to_cpu
 from bitnet.data.batches import batches
 from bitnet.errors import InputError
 from bitnet.image_layers import Conv2d, QuantConv2d
@@ -31,6 +33,9 @@ BATCH, BATCH_OF_IMAGES = 1000, 100  # what an evaluation takes at once
 
 def scores(model, images, to_input=None, batch=None):
     """The outputs of a model in evaluation mode for images, some at a time.
+
+    Images and outputs are in the memory of the processor; a model on the GPU is brought each
+    batch.
 
     Parameters
     ----------
@@ -65,7 +70,9 @@ def scores(model, images, to_input=None, batch=None):
         convolves = any(isinstance(layer, (QuantConv2d, Conv2d)) for layer in model.modules())
         size = BATCH_OF_IMAGES if convolves else BATCH
         passes = batches(images, numbers, batch or size)
-        return np.concatenate([model(to_input(x) if to_input else x).data for x, _ in passes])
+        with full_memory_named():
+            parts = [to_cpu(model(to_input(x) if to_input else x).data) for x, _ in passes]
+    return np.concatenate(parts)
 
 
 def predict(model, images, to_input=None):
@@ -123,7 +130,8 @@ def accuracy(predictions, labels):
     >>> accuracy(np.array([1, 2, 3, 3]), np.array([1, 2, 3, 4]))
     0.75
     """
-    predictions, labels = np.asarray(predictions), np.asarray(labels)
+    pair = (to_cpu(x) if is_array(x) else x for x in (predictions, labels))
+    predictions, labels = map(np.asarray, pair)
     if predictions.shape != labels.shape or len(labels) == 0:
         raise InputError(
             f"accuracy: predictions of shape {predictions.shape}, labels of {labels.shape}; "
@@ -177,7 +185,8 @@ def weight_bits(model):
     Returns
     -------
     list of Bits
-        One a layer, in the model's order; for layers of more bits those of the latent weights.
+        One a layer, in the model's order, for layers of more bits those of the latent weights;
+        of NumPy's arrays.
 
     Examples
     --------
@@ -186,14 +195,15 @@ def weight_bits(model):
     [Bits(shape=(512, 784), 53248 bytes), Bits(shape=(10, 512), 640 bytes)]
     """
     found = []
-    for layer in model.modules():
-        if isinstance(layer, (QuantConv2d, QuantLinear)):
-            found.append(layer.packed if layer.quantizer.levels.is_sign else layer.weight.signs)
-        elif isinstance(layer, ScaledLinear):
-            found.append(layer.weight.signs)
-        elif isinstance(layer, (RNN, LSTM, GRU)) and layer.weights is not None:
-            found += [weight.signs for weight in layer.input_weights + layer.state_weights]
-    return found
+    with full_memory_named():
+        for layer in model.modules():
+            if isinstance(layer, (QuantConv2d, QuantLinear)):
+                found.append(layer.packed if layer.quantizer.levels.is_sign else layer.weight.signs)
+            elif isinstance(layer, ScaledLinear):
+                found.append(layer.weight.signs)
+            elif isinstance(layer, (RNN, LSTM, GRU)) and layer.weights is not None:
+                found += [weight.signs for weight in layer.input_weights + layer.state_weights]
+    return to_cpu(found)
 
 
 def flip_ratio(before, after):
@@ -286,10 +296,17 @@ def images_per_second(predict_images, images, repeats=5):
     >>> images_per_second(lambda x: x.sum(axis=1), np.ones((100, 784))) > 0
     True
     """
-    predict_images(images)
+    _wait_for(predict_images(images))
     times_s = []
     for _ in range(repeats):
         start = time.perf_counter()
-        predict_images(images)
+        _wait_for(predict_images(images))
         times_s.append(time.perf_counter() - start)
     return len(images) / statistics.median(times_s)
+
+
+def _wait_for(y):
+    """Wait until a result is there: a GPU has only begun with it when the processor goes on."""
+    xp = array_module(y)
+    if xp is not np:
+        xp.cuda.get_current_stream().synchronize()

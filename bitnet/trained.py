@@ -69,6 +69,11 @@ class Trained:
     preparation: Preparation | None = None
     batch: int | None = None
 
+    def to(self, device):
+        """Move the model, see `Module.to`; images and scores stay with the processor."""
+        self.model.to(device)
+        return self
+
     @property
     def classes(self):
         """The names of the classes."""

@@ -98,6 +98,7 @@ def main():
         )
     if args.threads is not None:
         bitnet.set_num_threads(args.threads)
+    device = "gpu" if args.gpu else "cpu"
     data = bitnet.load_dataset(args.data).flattened()
     data = data.first(2000, 500) if args.quick else data
     sizes = [data.train_images.shape[1], *args.hidden, len(data.classes)]
@@ -111,13 +112,14 @@ def main():
     else:
         model = models.binary_mlp(sizes, rng, step_scale=10, **backward)
         schedule = schedules.Cosine(args.lr, args.epochs)
+    model.to(device)
     adam, hinge = bitnet.Adam(model.parameters(), args.lr), functions.squared_hinge
     train(model, adam, schedule, hinge, data, args, rng, checkpoint)
     n_bytes = sum(p.data.nbytes for p in model.parameters())
     rows = [row("binary, latent", lambda x: bitnet.predict(model, x), data, n_bytes)]
 
     bitnet.freeze(model).save(out)
-    frozen = bitnet.load(out)
+    frozen = bitnet.load(out).to(device)
     agreement = bitnet.compare(model, frozen, data.test_images)
     print(f"frozen, saved to {out}, loaded: {agreement}")
     if not agreement.is_complete:
@@ -127,7 +129,8 @@ def main():
     if args.twin:
         print("float twin: the same sizes and epochs, ReLU, cross-entropy, Adam from 1e-3")
         rng, data = np.random.default_rng(args.seed), data.with_images(bitnet.scale_pixels)
-        twin, schedule = models.float_mlp(sizes, rng), schedules.Cosine(1e-3, args.epochs)
+        twin = models.float_mlp(sizes, rng).to(device)
+        schedule = schedules.Cosine(1e-3, args.epochs)
         adam, entropy = bitnet.Adam(twin.parameters()), functions.cross_entropy
         train(twin, adam, schedule, entropy, data, args, rng)
         n_bytes = sum(p.data.nbytes for p in twin.parameters())
@@ -167,6 +170,7 @@ def arguments():
         "integers (nearest)")  # fmt: skip
     add("--seed", type=int, default=0, help="of weights, shuffling and dropout (0)")
     add("--threads", type=int, help="threads of the kernels and of the BLAS (all cores)")
+    add("--gpu", action="store_true", help="compute on an NVIDIA GPU (processor)")
     add("--out", help="file of the frozen net (mnist_mlp.npz; quick: mnist_mlp_quick.npz)")
     add("--resume", action="store_true", help="go on from OUT.checkpoint")
     add("--no-twin", dest="twin", action="store_false", help="do not train the float twin")

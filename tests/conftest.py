@@ -3,10 +3,12 @@
 import importlib.util
 
 import pytest
+import stand_in
 from hypothesis import settings
 from strategies import implementations
 
 from bitnet import kernels
+from bitnet.backend import gpu_problem
 
 settings.register_profile("bitnet", deadline=None, max_examples=30, derandomize=True)
 settings.register_profile("thorough", deadline=None, max_examples=300)  # and others each time
@@ -28,3 +30,15 @@ def implementation(request):
         pytest.skip(f"the level {request.param} needs {', '.join(lacks)}")
     with kernels.using("numba"), jit.using_level(request.param):
         yield request.param
+
+
+@pytest.fixture(params=["stand-in", pytest.param("cupy", marks=pytest.mark.gpu)])
+def gpu(request):
+    """A GPU: the stand-in for CuPy with the definitions of the kernels, or a real one."""
+    if request.param == "stand-in":
+        with stand_in.installed(), kernels.using("reference"):
+            yield request.param
+        return
+    if problem := gpu_problem():
+        pytest.skip(problem)
+    yield request.param

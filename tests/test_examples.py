@@ -1,5 +1,7 @@
 """The examples as a user types them, with good and with wrong arguments."""
 
+import contextlib
+import io
 import json
 import math
 import os
@@ -9,11 +11,13 @@ import signal
 import subprocess
 import sys
 import time
+import unittest.mock
 
 import numpy as np
 import pytest
 
 import bitnet
+from bitnet.backend import gpu_problem
 
 EXAMPLES = pathlib.Path(bitnet.__file__).parent.parent / "examples"
 COMPLETE = "differing_integers=0, differing_scores=0, differing_classes=0"
@@ -26,6 +30,23 @@ def run(name, *words, folder, code=0):
     assert "Traceback" not in out.stderr, out.stderr
     assert out.returncode == code, out.stderr
     return out
+
+
+def refused(name, *words, folder, code):
+    """What an example writes to standard error as it ends with this code, in this process."""
+    errors = io.StringIO()
+    with (
+        contextlib.chdir(folder),
+        contextlib.redirect_stderr(errors),
+        contextlib.redirect_stdout(io.StringIO()),
+        unittest.mock.patch.object(sys, "argv", [name, *words]),
+        unittest.mock.patch.object(bitnet, "set_num_threads"),
+        pytest.raises(SystemExit) as end,
+    ):
+        runpy.run_path(str(EXAMPLES / name), run_name="__main__")
+    assert end.value.code == code, errors.getvalue()
+    assert code == 2 or errors.getvalue().count("\n") == 1
+    return errors.getvalue()
 
 
 @pytest.fixture(scope="module")
@@ -132,10 +153,16 @@ def test_wrong_arguments_are_one_sentence(trained, monkeypatch, words, code, mes
     folder, _ = trained
     monkeypatch.setenv("BITNET_DATA", str(folder))
     before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
-    out = run("mnist_mlp.py", *QUICK, *words, folder=folder, code=code)
-    assert message in out.stderr
-    assert code == 2 or out.stderr.count("\n") == 1
+    assert message in refused("mnist_mlp.py", *QUICK, *words, folder=folder, code=code)
     assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == before
+
+
+def test_no_gpu_is_one_sentence(tmp_path):
+    if problem := gpu_problem():
+        out = run("mnist_mlp.py", *QUICK, "--gpu", folder=tmp_path, code=1)
+        assert out.stderr == f"error: no GPU: {problem}\n"
+        return
+    pytest.skip("there is a GPU")
 
 
 def test_the_figures_of_an_epoch(trained):

@@ -24,6 +24,7 @@ IMAGES, FILTERS = RNG.standard_normal((3, 5, 4, 3)), RNG.standard_normal((4, 2, 
 SIGN_IMAGES, SIGN_FILTERS = RNG.choice([-1.0, 1.0], (3, 5, 4, 3)), np.sign(FILTERS)
 PIXEL_IMAGES, NO_BIAS = RNG.integers(0, 256, (3, 5, 4, 3), dtype=np.uint8), np.zeros(4)
 LABELS = np.array([0, 4, 2])
+EYE = np.eye(70) * 2 - 1
 
 
 def product(x, w):
@@ -108,12 +109,12 @@ def draw(seed=5):
 def dropped_signs(x):
     """Dropout of packed signs, as numbers: forward of a fixed mask is linear in x."""
     planes = F.dropout(F.sign(x, window=None), 0.5, draw())
-    return F.quantized_linear(planes, F.sign(np.eye(70) * 2 - 1))
+    return F.quantized_linear(planes, F.sign(EYE))
 
 
 def dropped_by_hand(x):
     keep = draw().random(SIGNS.shape, dtype=np.float32) >= 0.5
-    return F.matmul(F.multiply(x, keep * 2.0), np.eye(70) * 2 - 1)
+    return F.matmul(F.multiply(x, keep * 2.0), EYE)
 
 
 def quantized(quantizer, straight=False):

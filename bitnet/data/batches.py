@@ -5,6 +5,7 @@ import concurrent.futures
 
 import numpy as np
 
+from bitnet.arrays import check_on_cpu
 from bitnet.backend import check_generator
 from bitnet.errors import InputError
 
@@ -50,7 +51,7 @@ def batches(images, labels, batch_size, rng=None, flip=False, pad=0, prefetch=0,
     InputError
         If the arrays do not fit, are empty, hold NaN or infinity, the batch size is below 1
         or, for shuffled batches, above the number of rows, or the images cannot be changed as
-        asked for.
+        asked for, or the arrays are on a GPU.
 
     Examples
     --------
@@ -60,6 +61,7 @@ def batches(images, labels, batch_size, rng=None, flip=False, pad=0, prefetch=0,
     >>> len(batches(images, labels, 2, np.random.default_rng(0)))
     2
     """
+    check_on_cpu("batches", images, labels)
     images, labels = np.asarray(images), np.asarray(labels)
     if not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
         raise InputError(f"batches: batch_size is {batch_size!r}; expected 1 or more")

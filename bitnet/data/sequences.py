@@ -4,6 +4,7 @@ import typing
 
 import numpy as np
 
+from bitnet.arrays import check_on_cpu
 from bitnet.backend import check_generator
 from bitnet.errors import InputError
 
@@ -75,6 +76,7 @@ def sequences(ids, batch, steps, rng=None):
     [[3, 4], [8, 9]] [[4, 5], [9, 10]] True
     [[10]] [[11]] False
     """
+    check_on_cpu("sequences", ids)
     ids = np.asarray(ids)
     if ids.ndim != 1 or ids.dtype.kind not in "iu":
         raise InputError(

@@ -25,6 +25,7 @@ import math
 
 from bitnet import kernels
 from bitnet.archive import read_archive, write_archive
+from bitnet.arrays import to_cpu
 from bitnet.deploy.layers import POOLINGS, check_layer
 from bitnet.deploy.plan import (
     described,
@@ -103,7 +104,7 @@ def contents(net):
     >>> [*contents(net)[1]][:3]
     ['0.bits', '0.thresholds', '0.rising']
     """
-    arrays = {}
+    arrays, net = {}, to_cpu(net)
     for i, layer in enumerate(net.layers):
         arrays[f"{i}.bits"] = _code_planes(layer).to_bytes()
         if not isinstance(layer, FrozenOutput):

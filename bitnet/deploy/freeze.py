@@ -13,6 +13,7 @@ import numpy as np
 
 from bitnet import functions, kernels
 from bitnet.activations import Quantize, Sign
+from bitnet.arrays import to_cpu
 from bitnet.branches import Branches
 from bitnet.deploy.plan import follow
 from bitnet.deploy.runtime import INPUTS, FrozenConv, FrozenLayer, FrozenNet, FrozenOutput
@@ -20,7 +21,7 @@ from bitnet.errors import InputError
 from bitnet.image_layers import AvgPool2d, BinaryConv2d, Flatten, MaxPool2d, QuantConv2d
 from bitnet.kernels import Bits, Levels, Window
 from bitnet.layers import BatchNorm, BinaryLinear, Dropout, QuantLinear
-from bitnet.module import Sequential, evaluating
+from bitnet.module import Sequential, evaluating, on_cpu
 from bitnet.norms import ShiftBatchNorm
 
 __all__ = ["Agreement", "compare", "find_thresholds", "freeze"]
@@ -93,7 +94,7 @@ def freeze(model, input="pixels", image=None):
         layers[i] = (FrozenConv if "window" in own else FrozenLayer)(bits, steps, rising, **own)
         return levels.largest
 
-    with evaluating(model):
+    with on_cpu(model), evaluating(model):
         follow(plan, 255 if input == "pixels" else 1, layer, lambda reach, _: reach, max)
     return FrozenNet(_copies(layers), input, image, plan=plan)
 
@@ -213,7 +214,7 @@ def _check_numbers(model, groups):
                 f"freeze: the weights of {linear!r} were changed behind the back of the signs that "
                 "an optimizer left; call weight.edit() before a change"
             )
-        if not np.isfinite(norm.affine()[1]).all():
+        if not np.isfinite(to_cpu(norm.affine()[1])).all():
             raise InputError(f"freeze: the scale of {norm!r} passes the range of float32")
 
 
@@ -349,7 +350,7 @@ def compare(model, net, x):
     layers = [layer for layer in trunk if isinstance(layer, (QuantConv2d, QuantLinear))]
     if [layer.bits.shape for layer in net.layers] != [layer.weight.shape for layer in layers]:
         raise InputError(f"compare: {net} is of another model than {model!r}")
-    x = net.check_input(x)
+    x = net.check_input(to_cpu(x))
     if len(x) == 0:
         raise InputError("compare: no inputs; expected 1 or more")
     counts = np.zeros(4, np.int64)
@@ -384,4 +385,5 @@ def _trained_integers(model, x):
                 integers.append(x.data)
         return x
 
-    return integers, through(model.layers, x).data
+    scores = through(model.layers, x).data
+    return to_cpu((integers, scores))

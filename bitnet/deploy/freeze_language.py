@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from bitnet.arrays import to_cpu
 from bitnet.deploy.matrix import FrozenMatrix
 from bitnet.deploy.recurrent import FrozenLanguageModel, FrozenRecurrent
 from bitnet.errors import InputError
@@ -66,19 +67,20 @@ def freeze_language_model(model, vocabulary=None):
     parts = zip(recurrent.input_weights, recurrent.state_weights, recurrent.biases, strict=True)
     layers = [
         FrozenRecurrent(cell, _frozen(of_input, weights), _frozen(of_state, weights),
-                        bias.data.copy(), activations)
+                        np.array(to_cpu(bias.data)), activations)
         for of_input, of_state, bias in parts
     ]  # fmt: skip
     unit = None
     if isinstance(vocabulary, Vocabulary):
         vocabulary, unit = vocabulary.words, vocabulary.unit
     table = _frozen(model.embedding.weight, model.embedding.activations)
-    last = _frozen(decoder.weight, decoder.weights), decoder.bias.data.copy()
+    last = _frozen(decoder.weight, decoder.weights), np.array(to_cpu(decoder.bias.data))
     return FrozenLanguageModel(table, layers, *last, vocabulary, unit)
 
 
 def _frozen(weight, quantizer):
     """The codes of latent weights, as the layers make them."""
-    scale = scale_of(weight.data, quantizer)
-    codes = quantizer.codes(weight.data / np.float32(scale))
+    data = to_cpu(weight.data)
+    scale = scale_of(data, quantizer)
+    codes = quantizer.codes(data / np.float32(scale))
     return FrozenMatrix.of_codes(codes, quantizer.name, scale)

@@ -11,6 +11,7 @@ float32.  The header may have the `vocabulary`, and its `unit`, "words" or "char
 import numpy as np
 
 from bitnet.archive import read_archive, write_archive
+from bitnet.arrays import to_cpu
 from bitnet.deploy.matrix import FrozenMatrix
 from bitnet.deploy.recurrent import CELLS, FrozenLanguageModel, FrozenRecurrent
 from bitnet.errors import InputError
@@ -48,9 +49,9 @@ def save_language_model(model, path):
     matrices = _matrices(model)
     arrays = {f"{name}.bits": matrix.bits.to_bytes() for name, matrix in matrices.items()}
     arrays["scales"] = np.array([matrix.scale for matrix in matrices.values()], "<f8")
-    arrays["decoder.bias"] = model.bias.astype("<f4", copy=False)
+    arrays["decoder.bias"] = to_cpu(model.bias).astype("<f4", copy=False)
     for i, layer in enumerate(model.layers):
-        arrays[f"{i}.bias"] = layer.bias.astype("<f4", copy=False)
+        arrays[f"{i}.bias"] = to_cpu(layer.bias).astype("<f4", copy=False)
     header = {
         "sizes": model.sizes,
         "cells": [layer.cell for layer in model.layers],

@@ -3,10 +3,12 @@
 import dataclasses
 import functools
 import math
+import operator
 
 import numpy as np
 
 from bitnet import kernels
+from bitnet.arrays import array_module, is_array
 from bitnet.deploy.unique import Reuse
 from bitnet.errors import InputError
 from bitnet.kernels import Bits, Levels, Planes, Thresholds, Window
@@ -168,6 +170,7 @@ class FrozenConv(_Hidden):
         if self.pool and self.pooling == "average":
             return self.outputs(self.integers(x))
         reusable = self.groups == 1 and self.levels is None and isinstance(self.bits, Bits)
+        reusable = reusable and array_module(self.bits) is np
         if reusable and not isinstance(x, Planes) and self.reuse.pays(x):
             y = self.reuse.signs(x)
         elif self.is_binary(x):
@@ -181,8 +184,8 @@ class FrozenConv(_Hidden):
         falling = kernels.pack(~self.rising).words  # AND is OR of the opposites
         words = y.words ^ falling
         if any(map(any, self.pool.padding)):
-            words = np.pad(words, ((0, 0), *self.pool.padding, (0, 0)))
-        words = functools.reduce(np.bitwise_or, self.pool.seen(words)) ^ falling
+            words = array_module(words).pad(words, ((0, 0), *self.pool.padding, (0, 0)))
+        words = functools.reduce(operator.or_, self.pool.seen(words)) ^ falling
         return Bits(words, (*words.shape[:3], y.shape[3]))
 
     def shape_after(self, height, width):
@@ -244,7 +247,7 @@ class FrozenOutput(_Weighted):
 
 def product(x, weight):
     """The product of pixels (B, N), or of Bits or Planes as rows, with weights."""
-    return kernels.plane_gemm(x if isinstance(x, np.ndarray) else kernels.flatten(x), weight)
+    return kernels.plane_gemm(x if is_array(x) else kernels.flatten(x), weight)
 
 
 def sums(z, window):

@@ -6,6 +6,7 @@ import functools
 import numpy as np
 
 from bitnet import kernels
+from bitnet.arrays import like
 from bitnet.errors import InputError
 from bitnet.kernels import Bits, Levels, Planes
 from bitnet.quantizers import quantizer_named
@@ -60,7 +61,8 @@ class FrozenMatrix:
     def weight(self):
         """The Planes that products take, with the scale in their unit, laid out."""
         levels, uniform = quantizer_named(self.quantizer).levels, Levels.uniform(len(self.bits))
-        planes = levels.planes(uniform.codes(Planes(self.bits, uniform.coefficients)))
+        codes = uniform.codes(Planes(self.bits, uniform.coefficients))
+        planes = levels.planes(like(codes, self.bits))
         planes.unit *= self.scale
         return kernels.prepare(planes)
 

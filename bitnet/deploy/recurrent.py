@@ -12,6 +12,8 @@ import functools
 import numpy as np
 
 from bitnet import kernels
+from bitnet.arrays import array_module, is_array, like, moved, to_cpu
+from bitnet.backend import full_memory_named, mover
 from bitnet.deploy.matrix import FrozenMatrix
 from bitnet.errors import InputError
 from bitnet.kernels import Bits, Planes
@@ -78,14 +80,15 @@ class FrozenRecurrent:
 
     def first_state(self, batch):
         """The state before the first step: q(0), and zeros of the cell, or of what is kept."""
-        zeros = np.zeros((batch, self.units), np.float32)
+        zeros = array_module(self.bias).zeros((batch, self.units), np.float32)
         kept = () if self.cell.startswith("rnn") else (zeros,)
         return self.quantized(zeros), *kept
 
     def takes(self, state, batch):
         """Whether a state is one of this layer, for so many texts."""
         packed, *kept = state if isinstance(state, tuple) and state else (None,)
-        shapes = [own.shape for own in (packed, *kept) if isinstance(own, (Planes, np.ndarray))]
+        held = [own for own in (packed, *kept) if isinstance(own, Planes) or is_array(own)]
+        shapes = [own.shape for own in held]
         if shapes != [(batch, self.units)] * (1 if self.cell.startswith("rnn") else 2):
             return False
         numbers = [(own.coefficients, own.offset, own.unit) for own in (packed, self.levels)]
@@ -114,14 +117,15 @@ class FrozenRecurrent:
         z = kernels.affine(kernels.plane_gemm(x, weight), x.unit * weight.unit, self.bias)
         weight, unit = self.state_weight.weight, self.levels.unit * self.state_weight.weight.unit
         packed, *kept = self.first_state(batch) if state is None else state
-        kept, h, words = [own.copy() for own in kept], np.empty((batch, self.units), z.dtype), []
+        xp, kept, words = array_module(z), [own.copy() for own in kept], []
+        h = xp.empty((batch, self.units), z.dtype)
         for t in range(len(x) // max(batch, 1)):
             product = kernels.plane_gemm(packed, weight)
             own = z[t * batch : (t + 1) * batch], product, unit
             if self.cell == "lstm":
                 kernels.lstm_step(*own, kept[0], kept[0], h)
             elif self.cell == "gru":
-                kernels.gru_step(*own, kept[0], np.empty_like(h), h)
+                kernels.gru_step(*own, kept[0], xp.empty_like(h), h)
                 kept[0][...] = h
             else:
                 kernels.rnn_step(*own, self.cell == "rnn-relu", h)
@@ -129,7 +133,7 @@ class FrozenRecurrent:
             words.append(packed.bits.words)
         if len(words) == 1:
             return packed, (packed, *kept)
-        words = np.concatenate(words, axis=1) if words else packed.bits.words[:, :0]
+        words = xp.concatenate(words, axis=1) if words else packed.bits.words[:, :0]
         states = packed.with_bits(Bits(words, (*words.shape[:2], self.units)))
         return states, (packed, *kept)
 
@@ -230,6 +234,12 @@ class FrozenLanguageModel:
                 f"expected at most {LARGEST_NUMBER:g}, which float32 holds"
             )
 
+    def to(self, device):
+        """Move the model, as `FrozenNet.to`; returns it."""
+        own = self.embedding, self.layers, self.decoder, self.bias
+        self.embedding, self.layers, self.decoder, self.bias = moved(own, mover(device))
+        return self
+
     @property
     def sizes(self):
         """V, N, and the units of each layer."""
@@ -262,7 +272,7 @@ class FrozenLanguageModel:
         InputError
             If the ids or the state do not fit.
         """
-        ids = np.asarray(ids)
+        ids = ids if is_array(ids) else np.asarray(ids)
         if ids.ndim != 2 or (ids.size and ids.dtype.kind not in "iu"):
             raise InputError(f"{self}: ids are {ids.dtype} {ids.shape}; expected integers (T, B)")
         if ids.size and not 0 <= ids.min() <= ids.max() < len(self.bias):
@@ -270,15 +280,21 @@ class FrozenLanguageModel:
                 f"{self}: ids run from {ids.min()} to {ids.max()}; expected 0 to "
                 f"{len(self.bias) - 1}"
             )
-        batch, state = ids.shape[1], self._state(state, ids.shape[1])
+        with full_memory_named():
+            return self._scores(ids, self._state(state, ids.shape[1]))
+
+    def _scores(self, ids, state):
+        """What `scores` gives, once all fits."""
+        batch, state = ids.shape[1], like(state, self.bias)
         table = self.embedding.weight
-        x, after = table.with_bits(table.bits[:, ids.ravel().astype(np.int64)]), []
+        rows = like(ids.ravel().astype(np.int64), table)
+        x, after = table.with_bits(table.bits[:, rows]), []
         for layer, own in zip(self.layers, state, strict=True):
             x, new = layer.run(x, batch, own)
             after.append(new)
         weight = self.decoder.weight
         z = kernels.plane_gemm(x, weight)
-        return kernels.affine(z, x.unit * weight.unit, self.bias), tuple(after)
+        return like(kernels.affine(z, x.unit * weight.unit, self.bias), ids), tuple(after)
 
     def _state(self, state, batch):
         """The state of each layer, once all are of this batch."""
@@ -315,7 +331,7 @@ class FrozenLanguageModel:
         InputError
             As for `scores`.
         """
-        return self.scores(np.asarray(ids)[None], state)
+        return self.scores((ids if is_array(ids) else np.asarray(ids))[None], state)
 
     def generate(self, ids, count, rng, temperature=1.0):
         """A text that goes on from another, drawn one by one from softmax(scores / temperature).
@@ -341,7 +357,7 @@ class FrozenLanguageModel:
         InputError
             If a setting is out of its range.
         """
-        ids = np.asarray(ids)
+        ids = np.asarray(to_cpu(ids) if is_array(ids) else ids)
         whole = isinstance(count, (int, np.integer)) and count >= 0
         if ids.ndim != 1 or not len(ids) or not 0 < temperature < np.inf or not whole:
             raise InputError(
@@ -352,7 +368,7 @@ class FrozenLanguageModel:
         for start in range(0, len(ids), STEPS):
             scores, state = self.scores(ids[start : start + STEPS, None], state)
         for _ in range(count):
-            scores = scores[-1].astype(np.float64)
+            scores = to_cpu(scores[-1]).astype(np.float64)
             with np.errstate(over="ignore"):  # of a temperature near 0
                 chances = np.exp((scores - scores.max()) / temperature).cumsum()
             found = np.searchsorted(chances, rng.random() * chances[-1], side="right")

@@ -5,11 +5,14 @@ faster.  Algorithm 4 of the papers, with batch norm and sign as one integer comp
 norm and a quantizer of k bits as 2^k - 1 of them.
 """
 
+import copy
 import math
 
 import numpy as np
 
 from bitnet import kernels
+from bitnet.arrays import array_module, is_array, like, moved, read_only
+from bitnet.backend import full_memory_named, mover
 from bitnet.deploy.layers import FrozenConv, FrozenLayer, FrozenOutput, check_layer
 from bitnet.deploy.plan import follow, shape_of_all, shape_of_pool
 from bitnet.errors import InputError
@@ -18,7 +21,8 @@ from bitnet.kernels import Bits
 __all__ = ["INPUTS", "FrozenConv", "FrozenLayer", "FrozenNet", "FrozenOutput"]
 
 INPUTS = ("pixels", "signs")
-BATCH, BATCH_OF_IMAGES = 200, 64  # at once: what lies between the layers stays in the cache
+# at once: what lies between the layers stays in the processor's cache, or keeps a GPU busy
+BATCH, BATCH_OF_IMAGES = {"cpu": 200, "gpu": 10_000}, {"cpu": 64, "gpu": 256}
 
 
 class FrozenNet:
@@ -93,11 +97,54 @@ class FrozenNet:
 
         follow(self.plan, self.shape, check, shape_of_pool, shape_of_all)
         for layer in self.layers:
-            arrays = [value for value in vars(layer).values() if isinstance(value, np.ndarray)]
-            bits = layer.bits if isinstance(layer.bits, Bits) else layer.bits.bits
-            for array in (bits.words, *arrays):  # what the products keep of them stays true
-                array.flags.writeable = False
-        self.batch = BATCH_OF_IMAGES if n_convolutions else BATCH
+            for array in (layer.bits.held, *filter(is_array, vars(layer).values())):
+                read_only(array)  # what the products keep of them stays true
+        self.batch = self._usual_batch()
+
+    @property
+    def device(self):
+        """Where the arrays are: "cpu" or "gpu"."""
+        return "cpu" if array_module(self.layers[0].bits) is np else "gpu"
+
+    def to(self, device):
+        """Move the net.  What comes in may be on either device, and the results are there too.
+
+        Parameters
+        ----------
+        device : {"cpu", "gpu"}
+            Where to.
+
+        Returns
+        -------
+        FrozenNet
+            This one.
+
+        Raises
+        ------
+        InputError
+            If there is no such device, or its memory is full; the net is what it was.
+        """
+        move = mover(device)
+        with full_memory_named():
+            self._put(moved(self.layers, move))
+        return self
+
+    def moved(self, move):
+        """A net with its arrays moved; see `bitnet.arrays.moved`."""
+        net = copy.copy(self)
+        net._put(moved(self.layers, move))
+        return net
+
+    def _put(self, layers):
+        """Have the layers of another device, and take as many inputs at once as is usual there."""
+        usual = self.batch == self._usual_batch()
+        self.layers = layers
+        self.batch = self._usual_batch() if usual else self.batch
+
+    def _usual_batch(self):
+        """How many inputs are taken at once, unless `batch` is set."""
+        convolves = any(isinstance(layer, FrozenConv) for layer in self.layers)
+        return (BATCH_OF_IMAGES if convolves else BATCH)[self.device]
 
     @property
     def sizes(self):
@@ -160,7 +207,9 @@ class FrozenNet:
         InputError
             If the input does not fit.
         """
-        return self._run(self.check_input(x))
+        with full_memory_named():
+            integers = self._run(like(self.check_input(x), self.layers[0].bits))
+            return [like(z, x) for z in integers]
 
     def scores(self, x):
         """The outputs of the last batch norm.
@@ -182,10 +231,12 @@ class FrozenNet:
         InputError
             If the input does not fit.
         """
+        given, own = x, self.layers[0].bits
         x = self.check_input(x)
         starts = range(0, max(1, len(x)), self.batch)
-        parts = [self._integers(x[i : i + self.batch]) for i in starts]
-        return self.layers[-1].outputs(np.concatenate(parts))
+        with full_memory_named():
+            parts = [self._integers(like(x[i : i + self.batch], own)) for i in starts]
+            return like(self.layers[-1].outputs(array_module(own).concatenate(parts)), given)
 
     def predict(self, x):
         """The classes: the index of the largest score.
@@ -241,7 +292,7 @@ class FrozenNet:
                 )
             return x
         try:
-            x = np.asarray(x)
+            x = x if is_array(x) else np.asarray(x)
         except ValueError:
             raise InputError(
                 f"{self}: got rows of different length; expected ({expected})"

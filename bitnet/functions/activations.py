@@ -1,6 +1,6 @@
 """Activations in float: the rectifier of the float twin, and the hard tanh behind the sign."""
 
-from bitnet.backend import array_module
+from bitnet.arrays import array_module
 from bitnet.tensor import Function
 
 __all__ = ["hardtanh", "relu"]

@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from bitnet import kernels
+from bitnet.arrays import array_module, is_array
 from bitnet.errors import InputError
 from bitnet.functions.linear import GRADIENTS, check_quantized, in_units
 from bitnet.kernels import Window
@@ -39,30 +40,33 @@ class Conv2d(Function):
 
     def forward(self, x, weight, bias):  # (B, H, W, C), (M, rows, columns, C / groups), (M,)
         self.size, self.weight = x.shape[1:3], weight
-        images = np.split(x, self.groups, axis=3)
+        xp = array_module(x)
+        images = xp.split(x, self.groups, axis=3)
         self.patches = [self.patches_of(part) for part in images]
-        pairs = zip(self.patches, np.split(weight, self.groups), strict=True)
-        y = np.concatenate([rows @ matrix_of(own).T for rows, own in pairs], axis=1) + bias
+        pairs = zip(self.patches, xp.split(weight, self.groups), strict=True)
+        y = xp.concatenate([rows @ matrix_of(own).T for rows, own in pairs], axis=1) + bias
         return y.reshape(len(x), *self.window.output(*self.size), len(weight))
 
     def backward(self, grad_y):
-        weight, rows = self.weight, pixels_of(grad_y)
-        grads = np.split(rows, self.groups, axis=1)
+        weight, rows, xp = self.weight, pixels_of(grad_y), array_module(grad_y)
+        grads = xp.split(rows, self.groups, axis=1)
         grad_x = None
         if self.needs_grad[0]:
             shape = *grad_y.shape[:3], *weight.shape[1:]
-            pairs = zip(grads, np.split(weight, self.groups), strict=True)
+            pairs = zip(grads, xp.split(weight, self.groups), strict=True)
             patches = ((grad @ matrix_of(own)).reshape(shape) for grad, own in pairs)
             parts = [kernels.add_patches(part, self.window, self.size) for part in patches]
-            grad_x = np.concatenate(parts, axis=3)
+            grad_x = xp.concatenate(parts, axis=3)
         pairs = zip(grads, self.patches, strict=True)
-        grad_weight = np.concatenate([grad.T @ patches for grad, patches in pairs])
-        grad_bias = np.ones(len(rows), rows.dtype) @ rows
+        grad_weight = xp.concatenate([grad.T @ patches for grad, patches in pairs])
+        grad_bias = xp.ones(len(rows), rows.dtype) @ rows
         return grad_x, grad_weight.reshape(weight.shape), grad_bias
 
     def patches_of(self, x):
         """What each output pixel sees of images, copied by threads: (R, N)."""
         views = self.window.views(x, self.window.border)
+        if array_module(x) is not np:
+            return rows_of(views)
         patches = np.empty(views.shape, x.dtype)
         copy_ns = patches.nbytes / COPIED_PER_NS
         shared(lambda i, j: np.copyto(patches[i:j], views[i:j]), len(x), 1, copy_ns)
@@ -135,7 +139,7 @@ class QuantizedConv2d(Function):
 
     def forward(self, x, weight):  # (B, H, W, C), (M, rows, columns, C)
         self.x, self.weight, self.size = x, weight, x.shape[1:3]
-        if isinstance(x, np.ndarray):
+        if is_array(x):
             self.x = x.copy()  # whoever loads the pixels may reuse their buffer
         return kernels.plane_conv(x, weight, self.window, self.groups)  # int32, exact
 

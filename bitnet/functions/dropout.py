@@ -3,6 +3,7 @@
 import numpy as np
 
 from bitnet import kernels
+from bitnet.arrays import array_module, is_array, like
 from bitnet.backend import check_generator
 from bitnet.errors import InputError
 from bitnet.kernels import Bits, Planes
@@ -20,8 +21,9 @@ class Dropout(Function):
         self.p, self.rng = p, rng
 
     def forward(self, x):
-        self.keep = kernels.pack(self.rng.random(x.shape, dtype=np.float32) >= self.p)
-        if isinstance(x, np.ndarray) and x.dtype.kind == "f":
+        drawn = self.rng.random(x.shape, dtype=np.float32)
+        self.keep = like(kernels.pack(drawn >= self.p), x)
+        if is_array(x) and x.dtype.kind == "f":
             return kernels.where(self.keep, x) / x.dtype.type(1 - self.p)
         return _drop(x, self.keep, 1 / (1 - self.p))
 
@@ -35,11 +37,12 @@ def _drop(x, keep, scale):
         x = Planes(Bits(x.words[None], (1, *x.shape)), [1])
     elif not isinstance(x, Planes):
         x = kernels.split_planes(x)
-    dropped = kernels.pack(np.zeros(x.shape[-1], np.float32)).words ^ keep.words  # padding stays 0
+    xp = array_module(x)
+    dropped = kernels.pack(xp.zeros(x.shape[-1], np.float32)).words ^ keep.words  # padding stays 0
     planes, coefficients = [x.bits.words, x.bits.words ^ dropped], x.coefficients * 2
     if x.offset:  # offset * keep = (offset + offset k) / 2 with k = +1 kept, -1 dropped
         planes, coefficients = [*planes, keep.words[None]], (*coefficients, x.offset)
-    words = np.concatenate(planes)
+    words = xp.concatenate(planes)
     bits = Bits(words, (len(words), *x.shape))
     return Planes(bits, coefficients, x.scale * scale / 2, x.offset, x.unit)
 

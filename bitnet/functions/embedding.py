@@ -3,6 +3,7 @@
 import numpy as np
 
 from bitnet import kernels
+from bitnet.arrays import array_module, is_array, like
 from bitnet.errors import InputError
 from bitnet.tensor import Function, as_tensor
 
@@ -20,7 +21,7 @@ class Embedding(Function):
         return weight[self.ids]  # (..., N)
 
     def backward(self, grad_y):
-        grad = np.zeros(self.weight.shape, self.weight.dtype)
+        grad = array_module(self.weight).zeros(self.weight.shape, self.weight.dtype)
         rows = grad_y.reshape(self.ids.size, grad.shape[1])
         kernels.add_rows(grad, self.ids.ravel(), rows)
         return grad
@@ -35,7 +36,7 @@ def embedding(ids, weight):
     Parameters
     ----------
     ids : array
-        Integers of any shape, as (T, B), from 0 to V - 1.
+        Integers of any shape, as (T, B), from 0 to V - 1; moved to where the table is.
     weight : Tensor or array
         The table, floats of shape (V, N).
 
@@ -65,12 +66,12 @@ def embedding(ids, weight):
     weight = as_tensor(weight)
     if not weight.is_float or weight.ndim != 2:
         raise InputError(f"embedding: a table of {weight.data!r:.60}; expected floats (V, N)")
-    return Embedding(check_ids("embedding", ids, len(weight)))(weight)
+    return Embedding(like(check_ids("embedding", ids, len(weight)), weight))(weight)
 
 
 def check_ids(name, ids, count):
     """The ids as int64, once each is from 0 to count - 1."""
-    ids = np.asarray(ids)
+    ids = ids if is_array(ids) else np.asarray(ids)
     if ids.dtype.kind not in "iu":
         raise InputError(f"{name}: ids are {ids.dtype} of shape {ids.shape}; expected integers")
     if ids.size and not 0 <= ids.min() <= ids.max() < count:

@@ -3,6 +3,7 @@
 import numpy as np
 
 from bitnet import kernels
+from bitnet.arrays import is_array
 from bitnet.errors import InputError
 from bitnet.kernels import Bits, Planes, Quantized, Rounding
 from bitnet.tensor import Function, Tensor, as_tensor
@@ -137,7 +138,7 @@ class QuantizedLinear(Function):
 
     def forward(self, x, weight):
         self.x, self.weight = x, weight  # a few bits an element are all that backward needs
-        if isinstance(x, np.ndarray):
+        if is_array(x):
             self.x = x.copy()  # whoever loads the pixels may reuse their buffer
         z = kernels.plane_gemm(x, weight)  # (B, M) int32, exact
         return z if getattr(x, "scale", 1.0) == 1.0 else z * np.float32(x.scale)

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from bitnet.backend import array_module
+from bitnet.arrays import array_module, is_array, like
 from bitnet.errors import InputError
 from bitnet.kernels.threads import shared
 from bitnet.tensor import Function, as_tensor
@@ -75,7 +75,7 @@ class CrossEntropy(Function):
         self.rows, labels = xp.arange(len(scores)), self.labels
         self.probabilities = p = xp.empty_like(scores)
         losses = xp.empty(len(scores), scores.dtype)
-        size = max(1, PART // scores.shape[1])  # rows at a time
+        size = max(1, PART // scores.shape[1]) if xp is np else len(scores)  # rows at a time
 
         def run(start, stop):
             for i in range(start, stop, size):
@@ -88,7 +88,10 @@ class CrossEntropy(Function):
                 losses[i:j] += xp.log(sums[:, 0])
                 own /= sums
 
-        shared(run, len(scores), 1, scores.size / NUMBERS_PER_NS)
+        if xp is np:
+            shared(run, len(scores), 1, scores.size / NUMBERS_PER_NS)
+        else:
+            run(0, len(scores))
         return losses.mean()
 
     def backward(self, grad_y):
@@ -197,6 +200,7 @@ def distillation(scores, labels, teacher_scores, temperature=4.0, weight=0.5, ha
             f"distillation: temperature is {temperature!r} and weight {weight!r}; expected a "
             "temperature above 0 and a weight from 0 to 1"
         )
+    teacher_scores = like(as_tensor(teacher_scores), scores)
     teacher = _check("distillation, the teacher", teacher_scores, labels)[0].data
     if teacher.shape != scores.shape:
         raise InputError(
@@ -208,9 +212,9 @@ def distillation(scores, labels, teacher_scores, temperature=4.0, weight=0.5, ha
 
 
 def _check(name, scores, labels):
-    """The scores as a Tensor and the labels as an array, once they fit."""
+    """The scores as a Tensor and the labels as an array where they are, once they fit."""
     scores = as_tensor(scores)
-    labels = labels if hasattr(labels, "dtype") else np.asarray(labels)
+    labels = labels if is_array(labels) else np.asarray(labels)
     if scores.ndim != 2 or scores.size == 0 or not scores.is_float:
         kind = getattr(scores.data, "dtype", type(scores.data).__name__)
         raise InputError(
@@ -227,8 +231,8 @@ def _check(name, scores, labels):
             f"{name}: labels run from {labels.min()} to {labels.max()}; "
             f"expected 0 to {scores.shape[1] - 1}"
         )
-    if not np.isfinite(scores.data).all():
+    if not array_module(scores).isfinite(scores.data).all():
         raise InputError(
             f"{name}: the scores hold NaN or infinity; check the input, or lower the learning rate"
         )
-    return scores, labels
+    return scores, like(labels, scores)

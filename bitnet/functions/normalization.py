@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from bitnet import kernels
+from bitnet.arrays import array_module
 from bitnet.errors import InputError
 from bitnet.functions.quantizers import check_window
 from bitnet.kernels import Bits
@@ -25,7 +26,8 @@ class BatchNorm(Function):
         x = x.astype(gamma.dtype, copy=False)
         self.mean = x.mean(axis=self.axes)
         self.xhat = x - self.mean
-        self.inv_std = 1 / np.sqrt((self.xhat * self.xhat).mean(axis=self.axes) + self.eps)
+        variance = (self.xhat * self.xhat).mean(axis=self.axes)
+        self.inv_std = 1 / array_module(x).sqrt(variance + self.eps)
         self.gamma = gamma
         self.xhat *= self.inv_std
         y = self.xhat * gamma
@@ -38,7 +40,7 @@ class BatchNorm(Function):
         along = self.xhat * grad_gamma  # what mean and var take away
         along += grad_beta
         along /= self.count
-        grad_x = np.subtract(grad_y, along, out=along)
+        grad_x = array_module(along).subtract(grad_y, along, out=along)
         grad_x *= self.gamma * self.inv_std
         return grad_x, grad_gamma, grad_beta
 
@@ -61,9 +63,10 @@ class IntegerBatchNorm(Function):
         self.z, self.gamma = z, gamma
         rows = z.reshape(-1, z.shape[-1])
         sums, squares = (total / len(rows) for total in kernels.column_sums(rows))
-        variance = np.maximum(squares - sums * sums, 0)
+        xp = array_module(z)
+        variance = xp.maximum(squares - sums * sums, 0)
         self.mean = sums.astype(gamma.dtype)
-        self.inv_std = (1 / np.sqrt(variance + self.eps)).astype(gamma.dtype)
+        self.inv_std = (1 / xp.sqrt(variance + self.eps)).astype(gamma.dtype)
         return gamma * self.inv_std
 
     def gradients_of_integers(self, grad_y, passes):
@@ -199,7 +202,8 @@ def _check_sign(name, x, gamma, beta):
     check_norm(name, x, gamma, beta)
     if not _is_integer(x):
         raise InputError(f"{name}: got {x.data!r:.60}; expected int32, as of a binary layer")
-    if not (np.isfinite(gamma.data).all() and np.isfinite(beta.data).all()):
+    is_finite = array_module(gamma).isfinite
+    if not (is_finite(gamma.data) & is_finite(beta.data)).all():
         raise InputError(
             f"{name}: gamma or beta holds NaN or infinity; check the data, or lower the "
             "learning rate"

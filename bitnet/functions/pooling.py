@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from bitnet import kernels
-from bitnet.backend import array_module
+from bitnet.arrays import array_module
 from bitnet.errors import InputError
 from bitnet.kernels import Bits, Planes, Window
 from bitnet.tensor import Function, as_tensor

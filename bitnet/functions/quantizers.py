@@ -1,9 +1,12 @@
 """Quantizers: what goes forward, and what the backward pass pretends (the surrogate)."""
 
+import math
+
 import numpy as np
 
 from bitnet import kernels
-from bitnet.backend import array_module, check_generator
+from bitnet.arrays import like
+from bitnet.backend import check_generator
 from bitnet.errors import InputError
 from bitnet.kernels import Planes
 from bitnet.parameter import Parameter
@@ -81,8 +84,8 @@ class StochasticSign(Sign):
 
     def forward(self, x):
         super().forward(x)  # for the mask alone
-        probability = (array_module(x).clip(x, -1, 1) + 1) / 2
-        return kernels.pack(self.rng.random(x.shape, dtype=np.float32) < probability)
+        probability = (x.clip(-1, 1) + 1) / 2
+        return kernels.pack(like(self.rng.random(x.shape, dtype=np.float32), x) < probability)
 
 
 def stochastic_sign(x, rng, window=1.0):
@@ -203,7 +206,7 @@ def _checked(name, x, window):
         kind = getattr(x.data, "dtype", type(x.data).__name__)
         raise InputError(f"{name}: got {kind} of shape {x.shape}; expected floats")
     packed = isinstance(x, Parameter) and x.has_signs  # an optimizer has seen to it
-    if x.size and not packed and np.isnan(x.data.min()):  # min() is NaN if any element is
+    if x.size and not packed and math.isnan(x.data.min()):  # min() is NaN if any element is
         raise InputError(
             f"{name}: the input holds NaN, which has no sign; "
             "check the data, or lower the learning rate"

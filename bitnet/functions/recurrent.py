@@ -9,9 +9,8 @@ products are of integers; the gates, the element-wise products and the LSTM's ce
 
 import math
 
-import numpy as np
-
 from bitnet import kernels
+from bitnet.arrays import array_module
 from bitnet.errors import InputError
 from bitnet.functions.linear import GRADIENTS, check_gradient_rule, linear
 from bitnet.functions.scaled import scaled_linear
@@ -39,7 +38,7 @@ class _Recurrent(Function):
             self.states = FewBitStates(weight, *self.few_bits)
         else:
             self.states = FloatStates(weight, batch, z.dtype)
-        self.h = np.empty((n_steps + 1 + more, *h.shape), z.dtype)
+        self.h = array_module(z).empty((n_steps + 1 + more, *h.shape), z.dtype)
         self.h[0] = h
         return self.h
 
@@ -63,9 +62,10 @@ class RNN(_Recurrent):
         return h[1:]
 
     def backward(self, grad_y):
-        h, n_steps, grad_y = self.h, len(grad_y), np.ascontiguousarray(grad_y)
+        h, n_steps, xp = self.h, len(grad_y), array_module(grad_y)
+        grad_y = xp.ascontiguousarray(grad_y)
         self.states.start(h[:n_steps])
-        grad_z, grad_h = np.empty_like(h[1:]), 0
+        grad_z, grad_h = xp.empty_like(h[1:]), 0
         for t in reversed(range(n_steps)):
             kernels.rnn_back(h[t + 1], grad_h + grad_y[t], self.relu, grad_z[t])
             grad_h = self.back(grad_z[t], t)
@@ -77,7 +77,7 @@ class LSTM(_Recurrent):
 
     def forward(self, z, weight, before, cell):  # (T, B, 4H), (4H, H), (B, H), (B, H)
         h, n_steps = self.begin(z, weight, before, more=1), len(z)
-        self.gates, self.c = z, np.empty((n_steps + 1, *cell.shape), z.dtype)
+        self.gates, self.c = z, array_module(z).empty((n_steps + 1, *cell.shape), z.dtype)
         c = self.c
         c[0] = cell
         for t in range(n_steps):
@@ -89,8 +89,9 @@ class LSTM(_Recurrent):
     def backward(self, grad_y):
         h, c, n_steps = self.h, self.c, len(self.gates)
         self.states.start(h[:n_steps])
-        grad_y = np.ascontiguousarray(grad_y)
-        grad_z, grad_c, grad_h = np.empty_like(self.gates), grad_y[-1].copy(), 0
+        xp = array_module(h)
+        grad_y = xp.ascontiguousarray(grad_y)
+        grad_z, grad_c, grad_h = xp.empty_like(self.gates), grad_y[-1].copy(), 0
         for t in reversed(range(n_steps)):
             grad_h = grad_h + grad_y[t]
             kernels.lstm_back(self.gates[t], c[t], c[t + 1], grad_h, grad_c, grad_z[t])
@@ -103,16 +104,17 @@ class GRU(_Recurrent):
 
     def forward(self, z, weight, before):  # (T, B, 3H), (3H, H), (B, H)
         h = self.begin(z, weight, before)
-        self.gates, self.inner = z, np.empty_like(h[1:])
+        self.gates, self.inner = z, array_module(h).empty_like(h[1:])
         for t in range(len(z)):
             product = self.states.product(h[t])
             kernels.gru_step(z[t], product, self.states.unit, h[t], self.inner[t], h[t + 1])
         return h[1:]
 
     def backward(self, grad_y):
-        h, n_steps, grad_y = self.h, len(grad_y), np.ascontiguousarray(grad_y)
+        h, n_steps, xp = self.h, len(grad_y), array_module(grad_y)
+        grad_y = xp.ascontiguousarray(grad_y)
         self.states.start(h[:n_steps])
-        grad_z, grad_p, grad_h = np.empty_like(self.gates), np.empty_like(self.gates), 0
+        grad_z, grad_p, grad_h = xp.empty_like(self.gates), xp.empty_like(self.gates), 0
         for t in reversed(range(n_steps)):
             grad_h = grad_h + grad_y[t]
             own = self.gates[t], self.inner[t], h[t], grad_h
@@ -162,6 +164,7 @@ def rnn(x, weight, state_weight, bias, state=None, activation="tanh", quantizer=
 
     Examples
     --------
+    >>> import numpy as np
     >>> y, (h,) = rnn(np.ones((2, 1, 1)), [[1.0]], [[2.0]], [0.0], activation="relu")
     >>> y.data.ravel(), h.data
     (array([1., 3.]), array([[3.]]))
@@ -206,6 +209,7 @@ def lstm(x, weight, state_weight, bias, state=None, quantizer=None, gradient="fl
 
     Examples
     --------
+    >>> import numpy as np
     >>> y, (h, c) = lstm(np.zeros((3, 2, 5)), np.ones((4, 5)), np.ones((4, 1)), np.zeros(4))
     >>> y.shape, h.shape, c.shape
     ((3, 2, 1), (2, 1), (2, 1))
@@ -249,6 +253,7 @@ def gru(x, weight, state_weight, bias, state=None, quantizer=None, gradient="flo
 
     Examples
     --------
+    >>> import numpy as np
     >>> y, (h,) = gru(np.zeros((3, 2, 5)), np.ones((3, 5)), np.ones((3, 1)), np.zeros(3))
     >>> y.shape, h.shape
     ((3, 2, 1), (2, 1))
@@ -284,7 +289,8 @@ def _prepared(name, gates, n_states, x, weight, state_weight, bias, state, quant
     check_gradient_rule(name, gradient, rng)
     batch = x.shape[1]
     if state is None:
-        state = [Tensor(np.zeros((batch, units), bias.data.dtype))] * n_states
+        zeros = array_module(bias).zeros((batch, units), bias.data.dtype)
+        state = [Tensor(zeros)] * n_states
     state = [as_tensor(own) for own in state] if isinstance(state, (tuple, list)) else []
     packed = any(isinstance(own.data, (Bits, Planes)) for own in state)
     if packed or [own.shape for own in state] != [(batch, units)] * n_states:
@@ -302,7 +308,7 @@ def _prepared(name, gates, n_states, x, weight, state_weight, bias, state, quant
 
 def _checked(name, y):
     """The states, which a quantizer could not tell from others if they were NaN."""
-    if y.size and np.isnan(y.data.min()):
+    if y.size and math.isnan(y.data.min()):
         raise InputError(
             f"{name}: the states hold NaN; check the data, or lower the learning rate or clip the "
             "gradients"

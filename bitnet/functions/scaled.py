@@ -94,7 +94,7 @@ def quantize_scaled(x, quantizer, scale=None):
         return QuantizeScaled(quantizer, None, planes)(x)
     if scale is None:
         scale = scale_of(x.data, quantizer)
-    elif x.size and np.isnan(x.data.min()):
+    elif x.size and math.isnan(x.data.min()):
         raise InputError("quantize_scaled: x holds NaN; lower the learning rate")
     return QuantizeScaled(quantizer, scale)(x)
 

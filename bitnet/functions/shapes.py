@@ -1,11 +1,12 @@
 """Reductions over axes, and the same elements in another shape, order or array."""
 
+import itertools
 import math
 
 import numpy as np
 
 from bitnet import kernels
-from bitnet.backend import array_module
+from bitnet.arrays import array_module
 from bitnet.errors import InputError
 from bitnet.tensor import Function, Tensor
 
@@ -80,11 +81,12 @@ class Concatenate(Function):
     takes_bits = True
 
     def forward(self, *parts):
-        self.ends = np.cumsum([part.shape[-1] for part in parts])[:-1]
+        self.ends = [*itertools.accumulate(part.shape[-1] for part in parts)][:-1]
         return kernels.concatenate(parts)
 
     def backward(self, grad_y):
-        return [np.ascontiguousarray(part) for part in np.split(grad_y, self.ends, axis=-1)]
+        xp = array_module(grad_y)
+        return [xp.ascontiguousarray(part) for part in xp.split(grad_y, self.ends, axis=-1)]
 
 
 def concatenate(*parts):

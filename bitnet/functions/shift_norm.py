@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from bitnet import kernels
+from bitnet.arrays import array_module
 from bitnet.errors import InputError
 from bitnet.functions.normalization import check_norm, check_rows, update_running
 from bitnet.tensor import Function, as_tensor
@@ -61,7 +62,7 @@ class ShiftBatchNorm(Function):
         self.mean = mean_of(x, gamma.dtype)
         self.c = x.astype(gamma.dtype, copy=False) - self.mean
         variance = (self.c * kernels.ap2(self.c)).mean(axis=self.axes, dtype=np.float64)
-        self.inv_std = (1 / np.sqrt(variance + self.eps)).astype(gamma.dtype)
+        self.inv_std = (1 / array_module(x).sqrt(variance + self.eps)).astype(gamma.dtype)
         self.shift, self.gamma_shift = kernels.ap2(self.inv_std), kernels.ap2(gamma)
         return self.c * (self.shift * self.gamma_shift) + beta
 

@@ -6,9 +6,8 @@ loop, all gradients with all states at once.
 
 import math
 
-import numpy as np
-
 from bitnet import kernels
+from bitnet.arrays import array_module
 from bitnet.functions.scaled import merged, product, rounded, unit_of
 from bitnet.kernels import Bits, Planes
 
@@ -34,6 +33,7 @@ class FloatStates:
 
     Examples
     --------
+    >>> import numpy as np
     >>> states = FloatStates(np.float32([[2.0, 0.5]]), 1, np.float32)
     >>> states.product(np.float32([[1.0, 2.0]]))
     array([[3.]], dtype=float32)
@@ -42,13 +42,13 @@ class FloatStates:
     unit = 1.0
 
     def __init__(self, weight, batch, dtype):
-        self.weight = weight
-        self.across = np.ascontiguousarray(weight.T)  # a BLAS multiplies few rows faster so
-        self.room = np.empty((batch, len(weight)), dtype)
+        self.weight, xp = weight, array_module(weight)
+        self.across = xp.ascontiguousarray(weight.T)  # a BLAS multiplies few rows faster so
+        self.room = xp.empty((batch, len(weight)), dtype)
 
     def product(self, h):
         """h @ weight.T; overwritten by the next one."""
-        return np.matmul(h, self.across, out=self.room)
+        return array_module(h).matmul(h, self.across, out=self.room)
 
     def start(self, h):
         """Begin the way back over the states h (T, B, H)."""
@@ -84,6 +84,7 @@ class FewBitStates:
 
     Examples
     --------
+    >>> import numpy as np
     >>> from bitnet.quantizers import Uniform
     >>> weight = Uniform(1).levels.planes(np.array([[1, 0]], np.uint8))
     >>> states = FewBitStates(weight, Uniform(2), None, None)
@@ -120,7 +121,7 @@ class FewBitStates:
     def gradient(self, grads, h):
         """The gradient of the weights from those of all products (T, B, M) and states."""
         levels, n_rows = self.quantizer.levels, math.prod(grads.shape[:2])
-        words = np.stack(self.codes, axis=1)  # (P, T, B, K)
+        words = array_module(h).stack(self.codes, axis=1)  # (P, T, B, K)
         bits = Bits(words, (*words.shape[:3], h.shape[2]))
         states = merged(Planes(bits, levels.coefficients, 1.0, levels.offset, levels.unit))
         grad = rounded(grads.reshape(n_rows, grads.shape[2]).T, self.rule, self.rng)

@@ -17,6 +17,7 @@ import math
 
 import numpy as np
 
+from bitnet.arrays import array_module, like, to_cpu
 from bitnet.errors import InputError
 
 __all__ = ["WORD_BITS", "Bits", "Planes", "words_for"]
@@ -51,15 +52,16 @@ class Bits:
 
     Parameters
     ----------
-    words : numpy.ndarray
-        uint64 of shape `shape[:-1] + (words_for(shape[-1]),)`.  That its padding bits are 0
-        is the caller's duty and is not checked; `from_bytes` checks it.
+    words : array
+        uint64 of shape `shape[:-1] + (words_for(shape[-1]),)`, of NumPy or, on a GPU, of CuPy.
+        That its padding bits are 0 is the caller's duty and is not checked; `from_bytes` checks
+        it.
     shape : tuple of int
         The shape of the array of signs that the words stand for.
 
     Attributes
     ----------
-    words : numpy.ndarray
+    words : array
         The packed words.
     shape : tuple of int
         The shape in elements.
@@ -102,6 +104,17 @@ class Bits:
         self.layouts = None
 
     @property
+    def held(self):
+        """The array that says on which device this is."""
+        return self.words
+
+    def moved(self, move):
+        """The same with its array moved; laid out anew where layouts are kept."""
+        bits = Bits(move(self.words), self.shape)
+        bits.layouts = None if self.layouts is None else {}
+        return bits
+
+    @property
     def ndim(self):
         """The number of axes."""
         return len(self.shape)
@@ -141,7 +154,7 @@ class Bits:
 
     def equals(self, other):
         """Whether `other` has the same shape and the same signs."""
-        return self.shape == other.shape and bool(np.array_equal(self.words, other.words))
+        return self.shape == other.shape and bool((self.words == like(other.words, self)).all())
 
     def signs(self, dtype=np.int8):
         """The array of +1 and -1 itself, one number an element.
@@ -153,16 +166,19 @@ class Bits:
 
         Returns
         -------
-        numpy.ndarray
+        array
             +1 and -1 of `shape`.
         """
-        as_bytes = np.ascontiguousarray(self.words).view(np.uint8)
-        ones = np.unpackbits(as_bytes, axis=-1, count=self.shape[-1], bitorder="little")
-        return (2 * ones.astype(np.int8) - 1).astype(dtype, copy=False)
+        xp = array_module(self)
+        as_bytes = xp.ascontiguousarray(self.words).view(np.uint8)
+        ones = xp.unpackbits(as_bytes.ravel(), bitorder="little")  # of all rows, padding too
+        ones = ones.reshape(*self.shape[:-1], self.words.shape[-1] * WORD_BITS)
+        ones = ones[..., : self.shape[-1]].astype(np.int8)
+        return (2 * ones - 1).astype(dtype, copy=False)
 
     def to_bytes(self):
         """The rows as bytes without the padding of words, for files: (..., ceil(n / 8)) uint8."""
-        as_bytes = np.ascontiguousarray(self.words).view(np.uint8)
+        as_bytes = np.ascontiguousarray(to_cpu(self.words)).view(np.uint8)
         return np.ascontiguousarray(as_bytes[..., : -(-self.shape[-1] // 8)])
 
     @classmethod
@@ -193,7 +209,7 @@ class Bits:
             )
         if n % 8 and (rows[..., -1] >> (n % 8)).any():
             raise InputError(f"a padding bit behind the {n} signs of a row is 1; expected 0")
-        padded = np.zeros((*rows.shape[:-1], words_for(n) * 8), np.uint8)
+        padded = array_module(rows).zeros((*rows.shape[:-1], words_for(n) * 8), np.uint8)
         padded[..., : rows.shape[-1]] = rows
         return cls(padded.view(WORD), (*rows.shape[:-1], n))
 
@@ -277,6 +293,21 @@ class Planes:
     def __len__(self):
         return self.shape[0]
 
+    @property
+    def held(self):
+        """The array that says on which device this is."""
+        return self.bits.words
+
+    def moved(self, move):
+        """The same with its array moved; laid out anew where layouts are kept."""
+        planes = self.with_bits(self.bits.moved(move))
+        if self.layouts is not None:
+            parts = [planes.bits[p] for p in range(len(planes.bits))]
+            for part in parts:
+                part.layouts = {}
+            planes.layouts = {"planes": parts}
+        return planes
+
     def with_bits(self, bits):
         """Planes of other signs, with the same coefficients, scale, offset and unit."""
         return Planes(bits, self.coefficients, self.scale, self.offset, self.unit)
@@ -286,7 +317,7 @@ class Planes:
 
     def integers(self):
         """The integers that the planes stand for, without scale and unit: int32 of `shape`."""
-        total = np.full(self.shape, self.offset, np.int32)
+        total = array_module(self).full(self.shape, self.offset, np.int32)
         for plane, coefficient in enumerate(self.coefficients):
             total += coefficient * self.bits[plane].signs(np.int32)
         return total

@@ -9,6 +9,7 @@ Lambert's continued fraction v / (1 + v^2 / (3 + v^2 / (5 + ...))) up to 25, of 
 
 import numpy as np
 
+from bitnet.arrays import array_module
 from bitnet.errors import InputError
 from bitnet.kernels.dispatch import check_numbers, kernel
 
@@ -233,6 +234,8 @@ def gru_back(gates, inner, before, grad_h, grad_z, grad_p):
 def add_rows(y, rows, x):
     """Add rows of one matrix to chosen rows of another: `y[rows[i]] += x[i]`, one by one.
 
+    On a GPU the additions to one row come in no certain order.
+
     Parameters
     ----------
     y : numpy.ndarray
@@ -261,9 +264,9 @@ def add_rows(y, rows, x):
             f"add_rows: {x.dtype} {x.shape} at {rows.dtype} {rows.shape} of {y.dtype} {y.shape}; "
             "expected (R, N) at int64 (R,) of contiguous (M, N)"
         )
-    if rows.size and not 0 <= rows.min() <= rows.max() < len(y):
+    if not ((rows >= 0) & (rows < len(y))).all():  # one number, and so one wait for a GPU
         raise InputError(f"add_rows: rows {rows.min()} to {rows.max()} of {len(y)}")
-    kernel("add_rows")(y, rows, np.ascontiguousarray(x))
+    kernel("add_rows")(y, rows, array_module(x).ascontiguousarray(x))
 
 
 def affine(z, unit, bias):
@@ -299,7 +302,8 @@ def affine(z, unit, bias):
             f"affine: {z.dtype} {z.shape} and a bias {bias.shape} do not fit; expected int32 "
             "(R, M) and (M,)"
         )
-    return kernel("affine")(z, bias.dtype.type(unit), np.ascontiguousarray(bias))
+    contiguous = array_module(bias).ascontiguousarray(bias)
+    return kernel("affine")(z, bias.dtype.type(unit), contiguous)
 
 
 def _check(kind, z, product, *states):

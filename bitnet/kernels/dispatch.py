@@ -1,29 +1,41 @@
-"""Which implementation of the kernels runs, and the checks of arguments that all share."""
+"""Which implementation of the kernels runs, and the checks of arguments that all share.
+
+The operands decide: CuPy's arrays go to `bitnet.kernels.cuda`, and what has no kernel there goes
+to the definitions in `reference`, which are written for either library; NumPy's arrays go to the
+implementation in use.
+"""
 
 import contextlib
 import functools
 import importlib
 import importlib.util
+import sys
 
 import numpy as np
 
+from bitnet.arrays import array_module, check_one_device, is_array
 from bitnet.errors import InputError
 from bitnet.kernels.bits import Bits
 
 __all__ = ["implementation", "using"]
 
-MODULES = {"numba": "bitnet.kernels.cpu", "reference": "bitnet.kernels.reference"}
+MODULES = {
+    "numba": "bitnet.kernels.cpu",
+    "cuda": "bitnet.kernels.cuda",
+    "reference": "bitnet.kernels.reference",
+}
 
 _chosen = None  # a name in MODULES; None until the first kernel call
 
 
 def implementation():
-    """The name of the implementation that the kernels use.
+    """The name of the implementation that the kernels use for NumPy's arrays.
 
     Returns
     -------
     str
-        "numba" where Numba works, otherwise "reference" (NumPy alone, slow).
+        "numba" where Numba works, otherwise "reference" (slow); CuPy's arrays go to "cuda" then,
+        or to "reference" too.
 
     Examples
     --------
@@ -37,12 +49,12 @@ def implementation():
     return _chosen
 
 
-def numba_problem():
+def numba_problem(name="numba"):
     """Why the kernels in Numba cannot be used here, or None where they can."""
     if importlib.util.find_spec("numba") is None:
         return "Numba is not installed; run `pip install numba`"
     try:
-        importlib.import_module(MODULES["numba"])
+        importlib.import_module(MODULES[name])
     except ImportError as error:  # as of a Numba that is too old for this NumPy
         return f"Numba cannot be imported ({error})"
     return None
@@ -54,8 +66,9 @@ def using(name):
 
     Parameters
     ----------
-    name : {"numba", "reference"}
-        The implementation.
+    name : {"numba", "reference", "cuda"}
+        The implementation: "numba" with "cuda" for CuPy's arrays; "reference" for the arrays of
+        both; "cuda" for both, of which NumPy's work in Numba's simulator alone.
 
     Raises
     ------
@@ -72,7 +85,7 @@ def using(name):
     global _chosen
     if name not in MODULES:
         raise InputError(f"kernels.using: no implementation {name!r}; there are {list(MODULES)}")
-    if name == "numba" and (problem := numba_problem()):
+    if name != "reference" and (problem := numba_problem(name)):
         raise InputError(f"kernels.using: {problem}")
     before, _chosen = _chosen, name
     try:
@@ -82,19 +95,36 @@ def using(name):
 
 
 def kernel(name):
-    """The function of this name in the implementation in use."""
-    return getattr(_module(_chosen or implementation()), name)
+    """The function of this name in the implementation in use, or one that looks at its operands."""
+    chosen = _chosen or implementation()
+    if chosen != "cuda" and "cupy" in sys.modules:
+        return functools.partial(_by_operands, chosen, name)
+    return _function(chosen, name)
+
+
+def _by_operands(chosen, name, *operands):
+    """Call the kernel of this name for the device on which the operands are."""
+    lists = (x for x in operands if isinstance(x, (list, tuple)))  # parts, moments
+    every = (*operands, *(x for own in lists for x in own))
+    arrays = [x for x in every if is_array(getattr(x, "held", x))]
+    check_one_device(name, arrays)
+    on_gpu = chosen == "numba" and array_module(*arrays) is not np
+    return _function("cuda" if on_gpu else chosen, name)(*operands)
 
 
 @functools.cache
-def _module(chosen):
-    """The module of an implementation."""
-    return importlib.import_module(MODULES[chosen])
+def _function(chosen, name):
+    """The function of this name in an implementation, or in the reference if it has none."""
+    try:
+        own = getattr(importlib.import_module(MODULES[chosen]), name, None)
+    except ImportError as error:  # as of arrays of CuPy's without numba-cuda
+        raise InputError(f"{name}: {error}; see `bitnet status`") from None
+    return own or getattr(importlib.import_module(MODULES["reference"]), name)
 
 
 def check_numbers(name, x, kinds="fiub", expected="real numbers"):
     """Refuse what is not an array of numbers (NumPy's kinds) with an axis to pack."""
-    if not isinstance(x, np.ndarray):
+    if not is_array(x):
         raise InputError(f"{name}: got {type(x).__name__}; expected a NumPy array of {expected}")
     narrow = x.dtype.kind == "f" and x.dtype.itemsize not in (4, 8)
     if x.dtype.kind not in kinds or narrow or not x.dtype.isnative or x.ndim == 0:

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from bitnet.arrays import array_module
 from bitnet.errors import InputError
 from bitnet.kernels.bits import Bits, Planes
 from bitnet.kernels.dispatch import check_bits, check_numbers, check_pixels, kernel
@@ -149,10 +150,11 @@ def _numbers(grad_z, bits, rng, groups):
     grad_z = grad_z if rule is None else grad_z.astype(np.float32, copy=False)
     if rule is not None and not rule.largest:
         grad_z, rule = powers(grad_z, rule, rng), None
-    parts = [np.ascontiguousarray(part) for part in np.split(grad_z, groups, axis=-1)]
+    xp = array_module(grad_z)
+    parts = [xp.ascontiguousarray(part) for part in xp.split(grad_z, groups, axis=-1)]
     return parts, lambda: (None, None, False) if rule is None else rule.numbers(rng)
 
 
 def _one(parts, axis):
     """The gradients of all groups in one array."""
-    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=axis)
+    return parts[0] if len(parts) == 1 else array_module(*parts).concatenate(parts, axis=axis)

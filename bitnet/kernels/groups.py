@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from bitnet.arrays import array_module
 from bitnet.errors import InputError
 from bitnet.kernels.bits import Bits, Planes
 from bitnet.kernels.operands import Thresholds
@@ -69,13 +70,14 @@ def channels(x, groups):
     """
     if isinstance(x, Planes):
         return [x.with_bits(bits) for bits in channels(x.bits, groups)]
+    xp = array_module(x)
     if not isinstance(x, Bits):
-        return [np.ascontiguousarray(part) for part in np.split(x, groups, axis=-1)]
+        return [xp.ascontiguousarray(part) for part in xp.split(x, groups, axis=-1)]
     n = x.shape[-1] // groups
     if n % 64 == 0:
-        parts = np.split(x.words, groups, axis=-1)
-        return [Bits(np.ascontiguousarray(part), (*x.shape[:-1], n)) for part in parts]
-    return [pack(np.ascontiguousarray(part)) for part in np.split(x.signs(), groups, axis=-1)]
+        parts = xp.split(x.words, groups, axis=-1)
+        return [Bits(xp.ascontiguousarray(part), (*x.shape[:-1], n)) for part in parts]
+    return [pack(xp.ascontiguousarray(part)) for part in xp.split(x.signs(), groups, axis=-1)]
 
 
 def filters(weight, groups):
@@ -132,6 +134,7 @@ def thresholds(steps, groups):
     [2, 2]
     """
     if ("groups", groups) not in steps.limits:
-        pairs = zip(np.split(steps.values, groups), np.split(steps.rising, groups), strict=True)
+        split = array_module(steps).split
+        pairs = zip(split(steps.values, groups), split(steps.rising, groups), strict=True)
         steps.limits["groups", groups] = [Thresholds(*pair) for pair in pairs]
     return steps.limits["groups", groups]

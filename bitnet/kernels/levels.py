@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from bitnet.arrays import array_module, like, to_cpu
 from bitnet.errors import InputError
 from bitnet.kernels.bits import Planes
 from bitnet.kernels.dispatch import check_numbers, kernel
@@ -67,6 +68,7 @@ class Levels:
                 f"that rise, of at most {MAX_INTEGER}, and a unit above 0"
             )
         self.integers = sums.astype(np.int32)
+        self._on_gpu = None  # the patterns there
 
     @classmethod
     def uniform(cls, bits, unit=1.0, offset=0):
@@ -80,6 +82,10 @@ class Levels:
         if not isinstance(bits, (int, np.integer)) or not 1 <= bits <= 8:
             raise InputError(f"Levels: bits is {bits!r}; expected a whole number from 1 to 8")
         return cls(range(1 << bits), [1 << b for b in range(bits)], unit, offset)
+
+    def moved(self, move):
+        """Itself: it is the same on all devices."""
+        return self
 
     def __len__(self):
         return len(self.patterns)
@@ -111,23 +117,35 @@ class Levels:
         return self.integers.tolist() == [-1, 1] and self.coefficients == (1,) and self.unit == 1
 
     def values(self, dtype=np.float32):
-        """The numbers that the codes stand for."""
+        """The numbers that the codes stand for, an array of NumPy's."""
         return self.integers.astype(dtype) * np.dtype(dtype).type(self.unit)
 
     def planes(self, codes):
-        """Codes, uint8 of shape (..., N), as the Planes of their numbers."""
+        """Codes, uint8 of shape (..., N), as the Planes of their numbers.
+
+        On a GPU codes that are too large are not refused: to look would be to wait.
+        """
         check_numbers("Levels.planes", codes)
-        if codes.dtype != np.uint8 or (codes.size and codes.max() >= len(self)):
+        largest = codes.max(initial=0) if array_module(codes) is np else 0
+        if codes.dtype != np.uint8 or largest >= len(self):
             raise InputError(
-                f"Levels.planes: {codes.dtype} codes up to {codes.max(initial=0)}; expected uint8 "
-                f"below {len(self)}"
+                f"Levels.planes: {codes.dtype} codes up to {largest}; expected uint8 below "
+                f"{len(self)}"
             )
-        bits = kernel("split_codes")(codes, self.patterns, len(self.coefficients))
+        bits = kernel("split_codes")(codes, self._patterns(codes), len(self.coefficients))
         return Planes(bits, self.coefficients, offset=self.offset, unit=self.unit)
+
+    def _patterns(self, codes):
+        """The patterns on the device of the codes; the GPU's are kept."""
+        if array_module(codes) is np:
+            return self.patterns
+        if array_module(self._on_gpu) is np:
+            self._on_gpu = like(self.patterns, codes)
+        return self._on_gpu
 
     def codes(self, planes):
         """The codes of Planes that `planes` made: uint8 of shape (..., N)."""
-        total = np.zeros(planes.shape, np.uint32)
+        planes, total = to_cpu(planes), np.zeros(planes.shape, np.uint32)
         for plane in range(len(self.coefficients)):
             ones = planes.bits[plane].signs() > 0
             total |= ones.astype(np.uint32) << np.uint32(plane)

@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 
+from bitnet.arrays import array_module, check_one_device
 from bitnet.errors import InputError
 
 __all__ = ["Quantized", "Rounding", "Thresholds"]
@@ -50,8 +51,18 @@ class Thresholds:
                 f"Thresholds: {values.dtype} {values.shape} and {rising.dtype} {rising.shape} "
                 "do not fit; expected int32 (N,) or (N, 255 or fewer), and bool (N,)"
             )
+        check_one_device("Thresholds", (values, rising))
         self.values, self.rising = values, rising
         self.limits = {}
+
+    @property
+    def held(self):
+        """The array that says on which device this is."""
+        return self.values
+
+    def moved(self, move):
+        """The same with its arrays moved."""
+        return Thresholds(move(self.values), move(self.rising))
 
     def __len__(self):
         return len(self.values)
@@ -94,10 +105,20 @@ class Quantized:
             )
         if not 1 <= largest <= 255:
             raise InputError(f"Quantized: largest is {largest!r}; expected 1 to 255")
-        self.values, self.scales = map(np.ascontiguousarray, (values, scales))
+        check_one_device("Quantized", (values, scales))
+        self.values, self.scales = map(array_module(values).ascontiguousarray, (values, scales))
         self.largest = largest
 
     dtype = np.dtype(np.float32)  # of the numbers that are meant
+
+    @property
+    def held(self):
+        """The array that says on which device this is."""
+        return self.values
+
+    def moved(self, move):
+        """The same with its arrays moved."""
+        return Quantized(move(self.values), move(self.scales), self.largest)
 
     @property
     def shape(self):

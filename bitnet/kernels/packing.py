@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from bitnet.arrays import array_module
 from bitnet.errors import InputError
 from bitnet.kernels.bits import Bits, Planes, words_for
 from bitnet.kernels.dispatch import check_bits, check_numbers, check_pixels, kernel
@@ -141,7 +142,7 @@ def flatten(bits):
         if bits.ndim == 2:
             return bits
         planes = [flatten(bits.bits[p]) for p in range(len(bits.bits))]
-        words = np.stack([plane.words for plane in planes])
+        words = array_module(bits).stack([plane.words for plane in planes])
         return bits.with_bits(Bits(words, (len(words), *planes[0].shape)))
     check_bits("flatten", bits)
     if bits.ndim < 2:
@@ -150,7 +151,7 @@ def flatten(bits):
         return bits
     n = math.prod(bits.shape[1:])
     if bits.shape[-1] % 64 == 0:  # the words follow each other already
-        words = np.ascontiguousarray(bits.words)
+        words = array_module(bits).ascontiguousarray(bits.words)
         return Bits(words.reshape(len(bits), words_for(n)), (len(bits), n))
     return pack(bits.signs().reshape(len(bits), n))
 
@@ -190,7 +191,7 @@ def concatenate(parts):
     if isinstance(first, Planes):
         bits = kernel("concatenate")([part.bits for part in parts])
         return first.with_bits(bits)
-    return np.concatenate(parts, axis=-1)
+    return array_module(first).concatenate(parts, axis=-1)
 
 
 def _kind(part):

@@ -277,6 +277,11 @@ class Product:
         self.x, self.signs = x, signs
         self.shape, self.dtype = (x.shape[0], signs.shape[1]), x.dtype
 
+    @property
+    def held(self):
+        """The array that says on which device this is."""
+        return getattr(self.x, "held", self.x)
+
     def array(self):
         """All of it, of `shape` and `dtype`."""
         return kernel("signed_gemm")(self.x, self.signs)

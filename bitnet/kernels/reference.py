@@ -1,14 +1,16 @@
 """The definition of every kernel in a line or two of NumPy; all other versions must equal it.
 
 Arguments are valid here: `bitnet.kernels` has checked them.  Shapes: B rows of a batch,
-M outputs, N inputs, K words in a row.
+M outputs, N inputs, K words in a row.  `xp` is NumPy, or CuPy for CuPy's arrays: what is said
+here runs on a GPU too, with the functions and arguments that both have.
 """
 
 import math
 
 import numpy as np
 
-from bitnet.kernels.bits import WORD, Bits, Planes, words_for
+from bitnet.arrays import array_module, is_array
+from bitnet.kernels.bits import WORD, WORD_BITS, Bits, Planes, words_for
 from bitnet.kernels.operands import Quantized
 from bitnet.kernels.reference_cells import (  # noqa: F401
     add_rows,
@@ -25,15 +27,16 @@ from bitnet.kernels.reference_rules import DIRECTIONS, ap2, flip  # noqa: F401
 
 def pack(x):
     """x >= 0 (True, for booleans) as Bits of the same shape."""
-    ones = np.packbits(x if x.dtype == np.bool_ else x >= 0, axis=-1, bitorder="little")
-    rows = np.zeros((*x.shape[:-1], words_for(x.shape[-1]) * 8), np.uint8)
-    rows[..., : ones.shape[-1]] = ones
-    return Bits(rows.view(WORD), x.shape)
+    xp, n_words = array_module(x), words_for(x.shape[-1])
+    ones = xp.zeros((*x.shape[:-1], n_words * WORD_BITS), np.bool_)
+    ones[..., : x.shape[-1]] = x if x.dtype == np.bool_ else x >= 0
+    words = xp.packbits(ones.ravel(), bitorder="little").view(WORD)
+    return Bits(words.reshape(*x.shape[:-1], n_words), x.shape)
 
 
 def pack_with_mask(x, window):
     """x >= 0, and |x| <= window: where the straight-through estimator lets a gradient pass."""
-    return pack(x), pack(np.abs(x) <= window)
+    return pack(x), pack(abs(x) <= window)
 
 
 def transpose(bits):
@@ -53,21 +56,33 @@ def unpack(bits, dtype):
 
 def where(mask, x):
     """x where the bit of the mask is 1, zero elsewhere."""
-    return np.where(mask.signs() > 0, x, x.dtype.type(0))
+    return array_module(x).where(mask.signs() > 0, x, x.dtype.type(0))
 
 
 def split_planes(pixels):
     """The eight ±1 planes of 2p - 255, least significant first."""
     weights = [1 << b for b in range(8)]
-    return Planes(pack(np.stack([pixels & weight != 0 for weight in weights])), weights)
+    ones = array_module(pixels).stack([pixels & weight != 0 for weight in weights])
+    return Planes(pack(ones), weights)
 
 
 def xnor_gemm(x, weight):
     """z[i, j] = sum_n x[i, n] * weight[j, n] = n - 2 popcount(x ^ weight), for ±1 in Bits."""
-    z = np.empty((x.shape[0], weight.shape[0]), np.int32)
-    for i, row in enumerate(x.words):
-        z[i] = x.shape[-1] - 2 * np.bitwise_count(row ^ weight.words).sum(axis=-1, dtype=np.int32)
+    z = array_module(x).empty((x.shape[0], weight.shape[0]), np.int32)
+    for i in range(len(z)):
+        differ = bitwise_count(x.words[i] ^ weight.words)
+        z[i] = x.shape[-1] - 2 * differ.sum(axis=-1, dtype=np.int32)
     return z
+
+
+def bitwise_count(words):
+    """The number of ones in each word: `numpy.bitwise_count`, which CuPy before 14 lacks."""
+    if array_module(words) is np:
+        return np.bitwise_count(words)
+    ones = words.view(np.uint8).reshape(*words.shape, WORD.itemsize)
+    ones = ones - (ones >> 1 & 0x55)  # in each pair of bits
+    ones = (ones & 0x33) + (ones >> 2 & 0x33)  # in four
+    return ((ones + (ones >> 4)) & 0x0F).sum(axis=-1, dtype=np.uint8)
 
 
 def xnor_sign(x, weight, thresholds):
@@ -77,17 +92,8 @@ def xnor_sign(x, weight, thresholds):
 
 def xnor_conv(x, weight, window):
     """What each output pixel sees, times the filter of each channel: (B, H', W', M)."""
-    return np.einsum(
-        "bhwijc,mijc->bhwm", _patches(x.signs(np.int32), window), weight.signs(np.int32)
-    )
-
-
-def _patches(x, window):
-    """What each output pixel sees of x (B, H, W, C): (B, H', W', rows, columns, C)."""
-    x = np.pad(x, ((0, 0), *window.padding, (0, 0)), constant_values=window.border)
-    views = np.lib.stride_tricks.sliding_window_view(x, window.size, axis=(1, 2))
-    views = views[:, :: window.stride[0], :: window.stride[1]]  # (B, H', W', C, rows, columns)
-    return np.moveaxis(views, 3, -1)
+    patches = window.views(x.signs(np.int32), window.border)
+    return array_module(x).einsum("bhwijc,mijc->bhwm", patches, weight.signs(np.int32))
 
 
 def max_pool(x, window):
@@ -96,22 +102,28 @@ def max_pool(x, window):
         y, first = max_pool(x.astype(np.int16), window)
         return y.astype(np.uint8), first
     least = -np.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).min
-    x = np.pad(x, ((0, 0), *window.padding, (0, 0)), constant_values=least)
+    xp = array_module(x)
     y = first = None
+    x = xp.pad(x, ((0, 0), *window.padding, (0, 0)), constant_values=least)
     for tap, numbers in enumerate(window.seen(x)):
-        better = np.ones(numbers.shape, bool) if y is None else numbers > y
-        y = np.where(better, numbers, y if y is not None else numbers)
-        first = np.where(better, np.uint8(tap), np.uint8(0) if first is None else first)
+        if y is None:
+            y, first = numbers.copy(), xp.zeros(numbers.shape, np.uint8)
+        better = numbers > y
+        y, first = xp.where(better, numbers, y), xp.where(better, np.uint8(tap), first)
     return y, first
 
 
 def max_pool_bits(bits, coefficients, window):
     """The planes of the largest integer of each window; bits (P, B, H, W, C)."""
     _, first = max_pool(Planes(bits, coefficients).integers(), window)
+    xp = array_module(bits)
     pads = ((0, 0), (0, 0), *window.padding, (0, 0))
-    ones = np.pad(bits.signs() > 0, pads)
-    seen = [np.stack(taps) for taps in zip(*map(window.seen, ones), strict=True)]
-    return pack(np.select([first == tap for tap in range(window.taps)], seen, False))
+    ones = xp.pad(bits.signs() > 0, pads)
+    seen = [xp.stack(taps) for taps in zip(*map(window.seen, ones), strict=True)]
+    won = xp.zeros(seen[0].shape, np.bool_)
+    for tap, own in enumerate(seen):
+        won |= (first == tap) & own
+    return pack(won)
 
 
 def max_pool_bits_backward(grad_y, bits, coefficients, pooled, window):
@@ -122,20 +134,22 @@ def max_pool_bits_backward(grad_y, bits, coefficients, pooled, window):
 
 def concatenate(parts):
     """The signs of all parts, one after the other along the last axis."""
-    return pack(np.concatenate([part.signs() for part in parts], axis=-1))
+    return pack(array_module(*parts).concatenate([part.signs() for part in parts], axis=-1))
 
 
 def max_pool_backward(grad_y, first, window, size):
     """The gradient of each output pixel at the tap that won."""
-    patches = [np.where(first == tap, grad_y, 0) for tap in range(window.taps)]
+    xp, zero = array_module(grad_y), grad_y.dtype.type(0)
+    patches = [xp.where(first == tap, grad_y, zero) for tap in range(window.taps)]
     shape = (*grad_y.shape[:3], *window.size, grad_y.shape[3])
-    return add_patches(np.stack(patches, axis=3).reshape(shape), window, size)
+    return add_patches(xp.stack(patches, axis=3).reshape(shape), window, size)
 
 
 def add_patches(patches, window, size):
     """Each pixel's sum over the patches that saw it, from the last tap to the first."""
     (n_images, *_, channels), columns = patches.shape, window.size[1]
-    total = np.zeros((n_images, *window.padded(*size), channels), patches.dtype)
+    padded = (n_images, *window.padded(*size), channels)
+    total = array_module(patches).zeros(padded, patches.dtype)
     for tap, seen in reversed([*enumerate(window.seen(total))]):
         seen += patches[:, :, :, tap // columns, tap % columns]
     (above, _), (left, _) = window.padding
@@ -183,7 +197,8 @@ def xnor_conv_sign(x, weight, window, thresholds):
 def plane_conv(x, weight, window):
     """The integers that each output pixel sees, times those of the filter of each channel."""
     patches = window.views(_integers(x), beyond(x, window.border))
-    return np.einsum("bhwijc,mijc->bhwm", patches, _integers(weight)).astype(np.int32)
+    z = array_module(x).einsum("bhwijc,mijc->bhwm", patches, _integers(weight))
+    return z.astype(np.int32)
 
 
 def plane_gemm(x, weight):
@@ -219,41 +234,46 @@ def signed_rows(x, signs):
 
 def threshold(z, thresholds):
     """z >= value where the unit rises, z <= value where it falls, as Bits."""
-    return pack(np.where(thresholds.rising, z >= thresholds.values, z <= thresholds.values))
+    passed = z >= thresholds.values, z <= thresholds.values
+    return pack(array_module(z).where(thresholds.rising, *passed))
 
 
 def step_codes(x, factor, low, high, nearest):
     """round(clip(x * factor, low, high)) - round(low), to the nearest integer or down."""
+    xp = array_module(x)
     with np.errstate(all="ignore"):  # what passes the range of floats, and NaN
         y = x * factor
-        y = np.where(y > low, np.minimum(y, high), low)
-    to_integer = np.rint if nearest else np.floor
-    return (to_integer(y) - to_integer(low)).astype(np.uint8)
+        y = xp.where(y > low, xp.minimum(y, high), low)
+    y = xp.rint(y) - np.rint(low) if nearest else xp.floor(y) - np.floor(low)
+    return y.astype(np.uint8)
 
 
 def edge_codes(x, edges, signed):
     """The number of edges that |x| reaches; where signed, up or down from the middle code."""
     found = (abs(x)[..., None] >= edges).sum(axis=-1, dtype=np.int16)
     below = len(edges) - found if signed else 0 * found
-    return np.where(x > 0, found + (len(edges) if signed else 0), below).astype(np.uint8)
+    above = found + (len(edges) if signed else 0)
+    return array_module(x).where(x > 0, above, below).astype(np.uint8)
 
 
 def split_codes(codes, patterns, n_planes):
     """Bit p of the pattern of each code in plane p."""
     found = patterns[codes]
-    return pack(np.stack([found >> np.uint32(plane) & 1 == 1 for plane in range(n_planes)]))
+    ones = [found >> np.uint32(plane) & 1 == 1 for plane in range(n_planes)]
+    return pack(array_module(codes).stack(ones))
 
 
 def rank(z, steps):
     """The number of thresholds of its column that each integer passes."""
     z = z[..., None]
-    passed = np.where(steps.rising[:, None], z >= steps.values, z <= steps.values)
+    passed = z >= steps.values, z <= steps.values
+    passed = array_module(z).where(steps.rising[:, None], *passed)
     return passed.sum(axis=-1, dtype=np.uint8)
 
 
 def count_flips(a, b):
     """The number of signs that differ."""
-    return int(np.bitwise_count(a.words ^ b.words).sum(dtype=np.int64))
+    return int(bitwise_count(a.words ^ b.words).sum(dtype=np.int64))
 
 
 def quantize(x, largest, seed, odd=False):
@@ -261,36 +281,39 @@ def quantize(x, largest, seed, odd=False):
 
     Where odd, those that differ from `largest` by an even number.
     """
-    magnitude = np.abs(x).max(axis=1, initial=0)
+    xp = array_module(x)
+    magnitude = abs(x).max(axis=1) if x.size else xp.zeros(len(x), np.float32)
     with np.errstate(all="ignore"):  # rows of zeros, or of what is not finite
         v = x * (np.float32(largest) / magnitude)[:, None]
         v = (v + np.float32(largest)) * np.float32(0.5) if odd else v
-        v = np.rint(v) if seed is None else np.floor(v + uniform(seed, x.shape))
+        v = xp.rint(v) if seed is None else xp.floor(v + uniform(seed, x.shape, xp))
         v = 2 * v - np.float32(largest) if odd else v
-        v = np.where(np.abs(v) <= largest + 2, v, 0).clip(-largest, largest)
+        v = xp.where(abs(v) <= largest + 2, v, np.float32(0)).clip(-largest, largest)
     return Quantized(v.astype(np.int16), magnitude / np.float32(largest), largest)
 
 
 def powers(x, count):
     """sign(x) 2^round(log2 |x|), or 0 below the `count` powers up to that of max|x|."""
-    largest = abs(x).max(initial=0)
-    if not np.isfinite(largest):
-        return np.full_like(x, np.nan)
+    if not x.size:
+        return x.copy()
+    xp = array_module(x)
+    largest = abs(x).max()
     exponents, top = _nearest_power(abs(x)), _nearest_power(largest)
     there = (exponents > top - count) & (abs(x) >= np.finfo(x.dtype).tiny)
-    with np.errstate(over="ignore"):
-        return np.where(there, np.ldexp(np.sign(x), exponents), x.dtype.type(0))
+    with np.errstate(all="ignore"):
+        y = xp.where(there, xp.ldexp(xp.sign(x), exponents), x.dtype.type(0))
+        return xp.where(xp.isfinite(largest), y, x.dtype.type(np.nan))
 
 
 def _nearest_power(x):
     """round(log2 x): its edges are sqrt(1/2) 2^e."""
-    fraction, exponent = np.frexp(x)
+    fraction, exponent = array_module(x).frexp(x)
     return exponent - (fraction < x.dtype.type(math.sqrt(0.5)))
 
 
-def uniform(seed, shape):
+def uniform(seed, shape, xp=np):
     """Numbers from 0 to below 1, float32: the top 24 bits of splitmix64(seed + index)."""
-    i = np.arange(1, int(np.prod(shape)) + 1, dtype=np.uint64).reshape(shape)
+    i = xp.arange(1, math.prod(shape) + 1, dtype=np.uint64).reshape(shape)
     x = np.uint64(seed) + i * np.uint64(0x9E3779B97F4A7C15)
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -322,7 +345,9 @@ def batch_norm_backward(grad_y, mask, z, mean, inv_std, gamma):
 
 
 def _running_total(terms):
-    """The sum over the first axis, strictly one row after the other."""
+    """The sum over the first axis in float64, strictly one row after the other; not by CuPy."""
+    if array_module(terms) is not np:
+        return terms.sum(axis=0, dtype=np.float64).astype(terms.dtype)
     return np.add.accumulate(terms, axis=0, dtype=np.float64)[-1:].sum(axis=0).astype(terms.dtype)
 
 
@@ -332,19 +357,22 @@ def update(rule, weight, grad, state, constants, bound, words):
     Returns the signs that changed, None if a weight is NaN.  The direction of each rule is
     elementwise, with the constants of `kernels.update`; "bop" flips weights of +1 and -1.
     """
-    grad = grad if isinstance(grad, np.ndarray) else grad.array()
+    grad = grad if is_array(grad) else grad.array()
     rate, *constants = (weight.dtype.type(c) for c in constants)
     if rule == "bop":
         flip(weight, grad, *state, rate, *constants)
     else:
         weight -= rate * DIRECTIONS[rule](grad, *state, *constants)
     if bound is not None:
-        np.clip(weight, -weight.dtype.type(bound), weight.dtype.type(bound), out=weight)
-    if np.isnan(weight.min(initial=0)):
-        return None
-    if words is None:
+        weight.clip(-weight.dtype.type(bound), weight.dtype.type(bound), out=weight)
+    xp = array_module(weight)
+    if not weight.size or (words is None and xp is not np):
         return 0
+    lost = xp.isnan(weight.min())
+    if words is None:
+        return None if lost else 0
     new = pack(weight).words
-    flips = int(np.bitwise_count(words ^ new).sum(dtype=np.int64))
+    flips = bitwise_count(words ^ new).sum(dtype=np.int64)
     words[...] = new
-    return flips
+    flips = int(xp.where(lost, -1, flips))  # one number, and so one wait for a GPU
+    return None if flips < 0 else flips

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from bitnet.arrays import array_module
+
 # x / (1 + x^2 / (3 + x^2 / (5 + ... x^2 / 25))) = x TOP(x^2) / BOTTOM(x^2), the constant first
 TOP = tuple(map(np.float32, (
     7905853580625, 1159525191825, 41247931725, 523783260, 2552550, 4095, 1)))  # fmt: skip
@@ -12,11 +14,12 @@ LIMIT, ONE, HALF = np.float32(9), np.float32(1), np.float32(0.5)
 
 def tanh(x):
     """tanh of floats; of float32 by sums and products and one division."""
+    xp = array_module(x)
     if x.dtype != np.float32:
-        return np.tanh(x)
+        return xp.tanh(x)
     x = x.clip(-LIMIT, LIMIT)
     square = x * x
-    top, bottom = np.full_like(x, TOP[-1]), np.full_like(x, BOTTOM[-1])
+    top, bottom = xp.full_like(x, TOP[-1]), xp.full_like(x, BOTTOM[-1])
     for upper, lower in zip(TOP[-2::-1], BOTTOM[-2::-1], strict=True):
         top, bottom = top * square + upper, bottom * square + lower
     return (x * top / bottom).clip(-ONE, ONE)
@@ -36,18 +39,19 @@ def _added(z, product, unit):
 def rnn_step(z, product, unit, relu, h):
     """h = f(z + unit * product)."""
     _added(z, product, unit)
-    h[...] = np.maximum(z, 0) if relu else tanh(z)
+    h[...] = array_module(z).maximum(z, 0) if relu else tanh(z)
 
 
 def rnn_back(h, grad_h, relu, grad_z):
     """grad_h * f'."""
-    grad_z[...] = np.where(h > 0, grad_h, 0) if relu else grad_h * (1 - h * h)
+    zero = h.dtype.type(0)
+    grad_z[...] = array_module(h).where(h > 0, grad_h, zero) if relu else grad_h * (1 - h * h)
 
 
 def lstm_step(z, product, unit, before, c, h):
     """The gates in place, c = f * before + i * g, h = o * tanh(c)."""
     _added(z, product, unit)
-    i, f, g, o = np.split(z, 4, axis=1)
+    i, f, g, o = array_module(z).split(z, 4, axis=1)
     for gate in (i, f, o):
         gate[...] = _logistic(gate)
     g[...] = tanh(g)
@@ -57,11 +61,12 @@ def lstm_step(z, product, unit, before, c, h):
 
 def lstm_back(gates, before, c, grad_h, grad_c, grad_z):
     """The gradients of the four sums, and of the cell before in place of that of c."""
-    i, f, g, o = np.split(gates, 4, axis=1)
+    xp = array_module(gates)
+    i, f, g, o = xp.split(gates, 4, axis=1)
     t = tanh(c)
     d = grad_c + grad_h * o * (1 - t * t)
     sums = d * g * (i * (1 - i)), d * before * (f * (1 - f)), d * i * (1 - g * g)
-    grad_z[...] = np.concatenate([*sums, grad_h * t * (o * (1 - o))], axis=1)
+    grad_z[...] = xp.concatenate([*sums, grad_h * t * (o * (1 - o))], axis=1)
     grad_c[...] = d * f
 
 
@@ -69,7 +74,7 @@ def gru_step(z, product, unit, before, inner, h):
     """The gates in place, h = n + u * (before - n)."""
     m = h.shape[1]
     _added(z[:, : 2 * m], product[:, : 2 * m], unit)
-    r, u, n = np.split(z, 3, axis=1)
+    r, u, n = array_module(z).split(z, 3, axis=1)
     r[...], u[...] = _logistic(r), _logistic(u)
     inner[...] = product[:, 2 * m :].astype(z.dtype) * unit
     n[...] = tanh(n + r * inner)
@@ -78,17 +83,18 @@ def gru_step(z, product, unit, before, inner, h):
 
 def gru_back(gates, inner, before, grad_h, grad_z, grad_p):
     """The gradients of the sums and of the product, and of the state before in place of grad_h."""
-    r, u, n = np.split(gates, 3, axis=1)
+    xp = array_module(gates)
+    r, u, n = xp.split(gates, 3, axis=1)
     d = grad_h * (1 - u) * (1 - n * n)
     both = d * inner * (r * (1 - r)), grad_h * (before - n) * (u * (1 - u))
-    grad_z[...] = np.concatenate([*both, d], axis=1)
-    grad_p[...] = np.concatenate([*both, d * r], axis=1)
+    grad_z[...] = xp.concatenate([*both, d], axis=1)
+    grad_p[...] = xp.concatenate([*both, d * r], axis=1)
     grad_h *= u
 
 
 def add_rows(y, rows, x):
-    """y[rows[i]] += x[i], one i after the other."""
-    np.add.at(y, rows, x)
+    """y[rows[i]] += x[i], one i after the other; by CuPy in no certain order."""
+    array_module(y).add.at(y, rows, x)
 
 
 def affine(z, unit, bias):

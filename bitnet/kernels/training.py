@@ -248,6 +248,7 @@ def update(rule, weight, grad, state, constants, bound=None, words=None):
     -------
     int or None
         The signs that changed, 0 without words; None if a weight is NaN now, and has no sign.
+        On a GPU weights without words are not looked at, for that would be to wait.
 
     Raises
     ------

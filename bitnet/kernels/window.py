@@ -5,6 +5,7 @@ import functools
 
 import numpy as np
 
+from bitnet.arrays import array_module
 from bitnet.errors import InputError
 
 __all__ = ["Window"]
@@ -132,17 +133,18 @@ class Window:
 
         A border of 0 cannot be packed: it stands there as -1.
         """
-        words = np.ascontiguousarray(x.words)
+        xp = array_module(x)
+        words = xp.ascontiguousarray(x.words)
         if not any(map(any, self.padding)):
             return words
         n_images, height, width, n_words = words.shape
-        outside = np.zeros(n_words, np.uint64)
+        outside = xp.zeros(n_words, np.uint64)
         if self.border == 1:
             outside[:] = 2**64 - 1
             outside[-1] >>= np.uint64(-x.shape[-1] % 64)  # padding bits are 0
         (above, _), (left, _) = self.padding
         size = (n_images, *self.padded(height, width), n_words)
-        padded = np.empty(size, np.uint64)
+        padded = xp.empty(size, np.uint64)
         padded[...] = outside
         padded[:, above : above + height, left : left + width] = words
         return padded
@@ -152,10 +154,11 @@ class Window:
 
         Beyond the images stands `fill`.
         """
-        x = np.pad(x, ((0, 0), *self.padding, (0, 0)), constant_values=fill)
-        views = np.lib.stride_tricks.sliding_window_view(x, self.size, axis=(1, 2))
+        xp = array_module(x)
+        x = xp.pad(x, ((0, 0), *self.padding, (0, 0)), constant_values=fill)
+        views = xp.lib.stride_tricks.sliding_window_view(x, self.size, axis=(1, 2))
         views = views[:, :: self.stride[0], :: self.stride[1]]  # (B, H', W', C, rows, columns)
-        return np.moveaxis(views, 3, -1)
+        return xp.moveaxis(views, 3, -1)
 
     def views_of_pixels(self, pixels):
         """`views` of uint8 images, with black pixels beyond them, or white ones for +1."""

@@ -53,6 +53,11 @@ class TrainedLanguage:
     settings: dict
     epoch: int = 0
 
+    def to(self, device):
+        """Move the model; returns the TrainedLanguage."""
+        self.model.to(device)
+        return self
+
     @property
     def unit(self):
         """What a token is: "words" or "characters"."""
@@ -150,6 +155,11 @@ class LanguageExperiment:
                 )
             experiment.settings["epochs"] = epochs
         return experiment
+
+    def to(self, device):
+        """Train on the "cpu" or the "gpu" from now on; returns the LanguageExperiment."""
+        self.model.to(device)
+        return self
 
     def _parts(self):
         """What a checkpoint holds."""

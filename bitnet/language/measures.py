@@ -12,7 +12,7 @@ import math
 
 import numpy as np
 
-from bitnet.backend import check_generator
+from bitnet.backend import check_generator, full_memory_named, to_cpu
 from bitnet.data.sequences import sequences
 from bitnet.errors import InputError
 from bitnet.functions import cross_entropy
@@ -106,7 +106,7 @@ def evaluate_language(model, ids, batch=20, steps=35):
     4.0
     """
     total, count, state = 0.0, 0, None
-    with _evaluating(model):
+    with full_memory_named(), _evaluating(model):
         for piece in sequences(ids, min(batch, max(1, len(ids) - 1)), steps):
             scores, state = model(piece.x, state if piece.continues else None)
             total += cross_entropy(scores, piece.y.reshape(-1)).item() * piece.y.size
@@ -164,9 +164,9 @@ def generate(model, vocabulary, prompt, count, rng, temperature=1.0):
     state = None
     for _ in range(count):
         for start in range(0, len(ids), STEPS):
-            with _evaluating(model):
+            with full_memory_named(), _evaluating(model):
                 scores, state = model(ids[start : start + STEPS, None], state)
-        last = np.array(scores.data if isinstance(scores, Tensor) else scores)[-1]
+        last = np.array(to_cpu(scores.data if isinstance(scores, Tensor) else scores))[-1]
         if len(last) != len(vocabulary) or not np.isfinite(last).all():
             raise InputError(
                 f"generate: {len(last)} scores, some of which may be NaN, for {vocabulary}; "

@@ -7,6 +7,7 @@ import time
 import numpy as np
 
 from bitnet import kernels
+from bitnet.backend import full_memory_named
 from bitnet.data.sequences import sequences
 from bitnet.errors import InputError
 from bitnet.functions import cross_entropy
@@ -182,7 +183,8 @@ def fit_language(model, corpus, optimizer, schedule, epochs, batch, steps, rng, 
             optimizer.lr = schedule(done + i / len(pieces))
             before = detach(state) if piece.continues else None
             try:
-                loss, state = _step(model, optimizer, piece, before, clip)
+                with full_memory_named():
+                    loss, state = _step(model, optimizer, piece, before, clip)
             except InputError as error:
                 raise InputError(f"epoch {done + 1}, piece {i + 1}: {error}") from None
             total, count = total + loss * piece.y.size, count + piece.y.size

@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 
+from bitnet.arrays import is_array, to_cpu
 from bitnet.errors import InputError
 from bitnet.kernels import Bits, Planes
 from bitnet.plots.picture import COLOURS, DPI, drawing, plain
@@ -119,8 +120,8 @@ def plot_filters(bits, path, picture=None, most=64, first=0, levels=None):
 def _numbers(bits, units):
     """The numbers that weights of some units stand for."""
     if isinstance(bits, Bits):
-        return bits[units].signs()
-    return bits.with_bits(bits.bits[:, units]).values()
+        return to_cpu(bits[units].signs())
+    return to_cpu(bits.with_bits(bits.bits[:, units]).values())
 
 
 def _picture_of(n, picture):
@@ -203,7 +204,8 @@ def plot_confusion(labels, predictions, classes, path):
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     plot_confusion([0, 1, 1], [0, 1, 0], ["cat", "dog"], f"{folder}/confusion.svg")
     """
-    labels, predictions = np.asarray(labels), np.asarray(predictions)
+    pair = (to_cpu(x) if is_array(x) else x for x in (labels, predictions))
+    labels, predictions = map(np.asarray, pair)
     n = len(classes)
     fits = labels.shape == predictions.shape and labels.ndim == 1 and len(labels)
     whole = fits and labels.dtype.kind in "iu" and predictions.dtype.kind in "iu"

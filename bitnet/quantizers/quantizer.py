@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from bitnet.arrays import like
 from bitnet.errors import InputError
 
 __all__ = ["Quantizer"]
@@ -58,7 +59,7 @@ class Quantizer:
 
     def values(self, x):
         """The numbers that `x` becomes, floats of its shape and type."""
-        return self.levels.values(x.dtype)[self.codes(x)]
+        return like(self.levels.values(x.dtype), x)[self.codes(x)]
 
     def slope(self, x):
         """What the gradient is multiplied with: 1 where it passes, otherwise 0."""

@@ -7,6 +7,7 @@ import statistics
 
 import numpy as np
 
+from bitnet.arrays import array_module
 from bitnet.errors import InputError
 
 __all__ = ["normal_scale", "scale_of"]
@@ -78,7 +79,7 @@ def scale_of(x, quantizer):
     >>> round(scale_of(np.float32([[3.0, -3.0]]), Uniform(1)), 1)
     2.4
     """
-    squares = float(np.einsum("ij,ij->i", x, x).sum(dtype=np.float64))
+    squares = float(array_module(x).einsum("ij,ij->i", x, x).sum(dtype=np.float64))
     if not math.isfinite(squares):
         raise InputError(
             "the weights hold NaN, infinity or numbers whose squares pass the range of floats; "

@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 
+from bitnet.arrays import array_module
 from bitnet.kernels import Levels
 from bitnet.quantizers.quantizer import Quantizer
 
@@ -42,12 +43,12 @@ class ApproxSign(_SmoothSign):
 
     def surrogate(self, x):
         """t (2 - |t|) of t = clip(x, -1, 1)."""
-        t = np.clip(x, -1, 1)
+        t = x.clip(-1, 1)
         return t * (2 - abs(t))
 
     def slope(self, x):
         """max(0, 2 - 2 |x|)."""
-        return np.maximum(2 - 2 * abs(x), 0).astype(x.dtype)
+        return array_module(x).maximum(2 - 2 * abs(x), 0).astype(x.dtype)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,12 +84,12 @@ class SwishSign(_SmoothSign):
     def surrogate(self, x):
         """2 s(y) (1 + y (1 - s(y))) - 1 of y = beta x: tanh(y / 2) + y (1 - tanh(y / 2)^2) / 2."""
         y = x.dtype.type(self.beta) * x
-        t = np.tanh(y / 2)
+        t = array_module(y).tanh(y / 2)
         return t + y * (1 - t * t) / 2
 
     def slope(self, x):
         """b (2 - bx tanh(bx / 2)) / (1 + cosh(bx))."""
         b = x.dtype.type(self.beta)
-        y = np.clip(b * x, -60, 60)  # 0 beyond
-        t = np.tanh(y / 2)
+        y = (b * x).clip(-60, 60)  # 0 beyond
+        t = array_module(y).tanh(y / 2)
         return b * (2 - y * t) * (1 - t * t) / 2

@@ -87,7 +87,7 @@ class Uniform(Quantizer):
 
     def surrogate(self, x):
         """The hard tanh, clip(x, -window, window)."""
-        return np.clip(x, -self.window, self.window)
+        return x.clip(-self.window, self.window)
 
     def passes(self, x):
         """Where gradients pass: |x| <= window."""
@@ -155,7 +155,7 @@ class Linear(Quantizer):
     def surrogate(self, x):
         """clip(x, low step, high step)."""
         low, high = self.range
-        return np.clip(x, low * self.step, high * self.step)
+        return x.clip(low * self.step, high * self.step)
 
     def passes(self, x):
         """Where gradients pass: inside the range."""

@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 
+from bitnet.arrays import array_module
 from bitnet.kernels import Levels
 from bitnet.quantizers.quantizer import Quantizer
 from bitnet.quantizers.steps import Uniform
@@ -54,7 +55,7 @@ class Ternary(Quantizer):
 
     def surrogate(self, x):
         """The hard tanh, clip(x, -1, 1)."""
-        return np.clip(x, -1, 1)
+        return x.clip(-1, 1)
 
     def passes(self, x):
         """Where gradients pass: |x| <= 1."""
@@ -106,15 +107,19 @@ class DoReFa(Quantizer):
 
     def surrogate(self, x):
         """tanh(x) / max |tanh(x)|."""
-        t = np.tanh(x)
+        t = array_module(x).tanh(x)
         return t / _largest(t)
 
     def slope(self, x):
         """(1 - tanh(x)^2) / max |tanh(x)|."""
-        t = np.tanh(x)
+        t = array_module(x).tanh(x)
         return (1 - t * t) / _largest(t)
 
 
 def _largest(t):
     """max |t|, or 1 where all are 0."""
-    return abs(t).max(initial=0) or t.dtype.type(1)
+    one = t.dtype.type(1)
+    if not t.size:
+        return one
+    largest = abs(t).max()
+    return array_module(t).where(largest == 0, one, largest)

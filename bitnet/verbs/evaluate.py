@@ -8,7 +8,15 @@ from bitnet.data import TEXTS
 from bitnet.table import aligned
 from bitnet.trained import Trained, open_net, prepared_scores
 from bitnet.verbs.language import evaluate_text, opened_language
-from bitnet.verbs.options import add_data, add_threads, check_number, images_of, use_threads
+from bitnet.verbs.options import (
+    add_data,
+    add_gpu,
+    add_threads,
+    check_gpu,
+    check_number,
+    images_of,
+    use_threads,
+)
 
 __all__ = ["measure"]
 
@@ -22,22 +30,25 @@ def add_arguments(parser):
     parser.add_argument("--limit", type=int, default=0, metavar="N", help="only the first N test "
                         "images, words or characters (0: all)")  # fmt: skip
     parser.add_argument("--batch", type=int, metavar="N", help="images at once (frozen: 200, "
-                        "ConvNets 16; trained: 1000, ConvNets 100); of language models, texts "
-                        "at once (as in training)")  # fmt: skip
+                        "ConvNets 64, on a GPU 10000 and 256; trained: 1000, ConvNets 100); of "
+                        "language models, texts at once (as in training)")  # fmt: skip
     add_threads(parser)
+    add_gpu(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def main(args):
     """Print the figures."""
     use_threads(args.threads)
+    check_gpu(args.gpu)
     check_number("limit", args.limit, 0, 10**9)
     if args.batch is not None:
         check_number("batch", args.batch, 1, 10**6)
+    device = "gpu" if args.gpu else "cpu"
     if language := opened_language(args.file):
-        evaluate_text(language, args)
+        evaluate_text(language.to(device), args)
         return
-    net = open_net(args.file)
+    net = open_net(args.file).to(device)
     if args.batch is not None:
         net = _with_batch(net, args.batch)
     data, images, labels = images_of(net, args.file, args.data, args.folder, args.limit)

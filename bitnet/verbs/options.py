@@ -2,19 +2,63 @@
 
 import bitnet
 from bitnet.archive import kind_of
+from bitnet.backend import gpu_problem
 from bitnet.data import DATASETS
 from bitnet.errors import InputError
 from bitnet.settings import read_data
 
 __all__ = [
     "add_data",
+    "add_gpu",
     "add_threads",
     "check_folder",
+    "check_gpu",
     "check_number",
     "check_replaced",
     "images_of",
     "use_threads",
 ]
+
+
+def add_gpu(parser):
+    """Give a parser --gpu.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser
+        Of a verb.
+
+    Examples
+    --------
+    >>> import argparse
+    >>> parser = argparse.ArgumentParser()
+    >>> add_gpu(parser)
+    >>> parser.parse_args(["--gpu"]).gpu
+    True
+    """
+    parser.add_argument("--gpu", action="store_true", help="compute on an NVIDIA GPU; see `bitnet "
+                        "status` (processor)")  # fmt: skip
+
+
+def check_gpu(wanted):
+    """Refuse --gpu where there is none.
+
+    Parameters
+    ----------
+    wanted : bool
+        Whether --gpu is given.
+
+    Raises
+    ------
+    InputError
+        If it is, and there is no GPU; says why and what to do.
+
+    Examples
+    --------
+    >>> check_gpu(False)
+    """
+    if wanted and (problem := gpu_problem()):
+        raise InputError(f"--gpu: {problem}")
 
 
 def add_threads(parser):

@@ -13,7 +13,7 @@ from bitnet.data.image_folder import read_image, read_images_of
 from bitnet.errors import InputError
 from bitnet.trained import open_net, raw_scores
 from bitnet.verbs.language import opened_language, predict_text
-from bitnet.verbs.options import add_threads, check_number, use_threads
+from bitnet.verbs.options import add_gpu, add_threads, check_gpu, check_number, use_threads
 
 __all__ = ["as_images", "picture_of"]
 
@@ -45,20 +45,23 @@ def add_arguments(parser):
                         "index, scores}, the scores of all classes in their order, or of "
                         "{input, text}")  # fmt: skip
     add_threads(parser)
+    add_gpu(parser)
 
 
 def main(args):
     """Print a line an image, with tabs: its name, then class and score as often as --top says."""
     check_number("top", args.top, 1, 1000)
     use_threads(args.threads)
+    check_gpu(args.gpu)
     if args.inputs.count("-") > 1:
         raise InputError("- stands twice; there is one standard input")
+    device = "gpu" if args.gpu else "cpu"
     if language := opened_language(args.file):
-        predict_text(language, args)
+        predict_text(language.to(device), args)
         return
     if extra := [name for name in TEXT_OPTIONS if getattr(args, name) is not None]:
         raise InputError(f"--{extra[0]} is of language models; leave it out for images")
-    net = open_net(args.file)
+    net = open_net(args.file).to(device)
     picture, rows = picture_of(net), []
     for text in args.inputs:
         names, images = _read(text, picture, args.file)

@@ -15,7 +15,7 @@ from bitnet.preparation import STEPS
 from bitnet.recipes import recipe_for
 from bitnet.settings import SETTINGS, check_value, complete
 from bitnet.verbs.log import Log
-from bitnet.verbs.options import check_folder, use_threads
+from bitnet.verbs.options import check_folder, check_gpu, use_threads
 from bitnet.verbs.train_language import TEXT_OPTIONS, is_text_training, train_language
 from bitnet.verbs.train_options import DATA, add_arguments
 from bitnet.verbs.training_files import best_of, check_free, file_name, kept, resumed_file
@@ -31,6 +31,7 @@ ROW = "{:>5} {:>8} {:>7} {}{:>7} {:>8} {:>7} {:>7} {:>7} {:>7}"
 
 def main(args):
     """Train."""
+    check_gpu(args.gpu)
     if is_text_training(args):
         train_language(args)
         return
@@ -55,6 +56,7 @@ def main(args):
         if not args.resume:
             experiment.save(out)  # so that there is something to go on with from now on
         saved = _progress(experiment)
+        experiment.to("gpu" if args.gpu else "cpu")
         _announce(say, experiment, out)
         with _ctrl_c() as stop:
             for epoch in experiment.epochs(_bar(experiment, args.quiet), stop):

@@ -96,6 +96,7 @@ def train_language(args):
         if not args.resume:
             experiment.save(out)  # so that there is something to go on with from now on
         saved = _progress(experiment)
+        experiment.to("gpu" if args.gpu else "cpu")
         _announce(say, experiment, out)
         for epoch in experiment.epochs(_bar(experiment, args.quiet)):
             if log:

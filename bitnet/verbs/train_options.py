@@ -9,7 +9,7 @@ from bitnet.language.training import REGIMES
 from bitnet.layers import ROUNDINGS
 from bitnet.preparation import STEPS
 from bitnet.recipes import NORMS, OPTIMIZERS, RECIPES, SCHEDULES
-from bitnet.verbs.options import add_data, add_threads
+from bitnet.verbs.options import add_data, add_gpu, add_threads
 from bitnet.vocabulary import UNITS
 
 __all__ = ["DATA", "add_arguments"]
@@ -111,6 +111,7 @@ def add_arguments(parser):
     add("--limit", type=int, metavar="N", help="only the first N training images and the first N "
         "test images, or words or characters of each text (0: all)")  # fmt: skip
     add_threads(parser)
+    add_gpu(parser)
     add("--out", metavar="FILE", help="the checkpoint, written after each epoch "
         "(NET-SET.checkpoint, as mlp-512-512-embedded.checkpoint); with --validation, and of "
         "texts, the best epoch goes to FILE's name with .best")  # fmt: skip

@@ -1,5 +1,7 @@
 """The backward products of convolutions in every implementation, against the definition."""
 
+import functools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -51,18 +53,23 @@ def test_integers(window, n, m, n_images, bits, drawn, seed):
     same("gradient_of_filters", grad, pixels, window, bits=bits, drawn=drawn)
 
 
-@pytest.mark.parametrize("bits", [None, 8])
-def test_many_filters_and_images_need_several_blocks_and_parts(bits):
+@functools.cache
+def gradients_of_many(bits, implementation):
+    """Both gradients of a convolution that takes several blocks and parts of them."""
     rng = np.random.default_rng(0)
     window = Window((3, 3), padding=((1, 1), (1, 1)))
     grad = rng.standard_normal((5, 34, 36, 270), np.float32)
     weight = kernels.pack(rng.standard_normal((270, 3, 3, 66)))
     x = kernels.pack(rng.standard_normal((5, 34, 36, 66)))
-    got = (kernels.gradient_of_images(grad, weight, window, (34, 36), bits),
-           kernels.gradient_of_filters(grad, x, window, bits))  # fmt: skip
+    return (kernels.gradient_of_images(grad, weight, window, (34, 36), bits),
+            kernels.gradient_of_filters(grad, x, window, bits))  # fmt: skip
+
+
+@pytest.mark.parametrize("bits", [None, 8])
+def test_many_filters_and_images_need_several_blocks_and_parts(implementation, bits):
+    got = gradients_of_many(bits, implementation)
     with kernels.using("reference"):
-        expected = (kernels.gradient_of_images(grad, weight, window, (34, 36), bits),
-                    kernels.gradient_of_filters(grad, x, window, bits))  # fmt: skip
+        expected = gradients_of_many(bits, "reference")
     for one, other in zip(got, expected, strict=True):
         if bits:
             np.testing.assert_array_equal(one, other)

@@ -1,6 +1,7 @@
 """AP2 in every implementation: the power of two nearest in the exponent, to the last float."""
 
 import fractions
+import functools
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ pytestmark = pytest.mark.usefixtures("implementation")
 TYPES = [np.float32, np.float64]
 
 
+@functools.cache
 def exactly(x):
     """AP2 of a positive number in whole numbers: the p with p^2 / 2 < x^2 < 2 p^2."""
     x = fractions.Fraction(float(x))

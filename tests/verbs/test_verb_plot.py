@@ -39,8 +39,8 @@ def folder(tmp_path_factory):
         ["quantizers", "uniform:2", "log6"],
     ],
 )
-@pytest.mark.parametrize("kind", ["png", "svg"])
-def test_each_kind_of_picture(folder, tmp_path, capsys, words, kind):
+def test_each_kind_of_picture(folder, tmp_path, capsys, words):
+    kind = "svg" if len(words) % 2 else "png"  # both of each kind but histograms and codes
     out = tmp_path / f"a.{kind}"
     main(["plot", *(word.format(folder) for word in words), "--out", str(out)])
     assert out.read_bytes().startswith(b"\x89PNG" if kind == "png" else b"<?xml")

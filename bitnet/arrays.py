@@ -1,0 +1,291 @@
+"""Arrays of NumPy and of CuPy: which library one belongs to, and the same numbers on the other.
+
+The array decides the device: what is computed with an array is computed where it lies.  CuPy is
+looked up among the modules that are imported already; this file imports it never.
+"""
+
+import dataclasses
+import sys
+
+import numpy as np
+
+from bitnet.errors import InputError
+
+__all__ = [
+    "array_module",
+    "check_on_cpu",
+    "check_one_device",
+    "is_array",
+    "is_read_only",
+    "like",
+    "moved",
+    "read_only",
+    "to_cpu",
+    "unshared",
+]
+
+
+def array_module(*arrays):
+    """The library, `numpy` or `cupy`, that the arrays belong to: the array decides the device.
+
+    Parameters
+    ----------
+    *arrays : array
+        Arrays of one library, or what holds such (Bits, Planes, Quantized, Thresholds, Tensors,
+        in their attribute `held`), or Python numbers, which belong to any.
+
+    Returns
+    -------
+    module
+        `cupy` if one of the arrays is CuPy's, otherwise `numpy`.
+
+    Examples
+    --------
+    >>> array_module(np.zeros(3)).__name__
+    'numpy'
+    """
+    if cupy := sys.modules.get("cupy"):
+        kind = getattr(cupy, "ndarray", ())  # () while another thread still imports it
+        if any(isinstance(getattr(array, "held", array), kind) for array in arrays):
+            return cupy
+    return np
+
+
+def is_array(x):
+    """Whether `x` is an array of NumPy or of CuPy.
+
+    Parameters
+    ----------
+    x : object
+        Anything.
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> is_array(np.zeros(3)), is_array(3.0)
+    (True, False)
+    """
+    return isinstance(x, (np.ndarray, getattr(sys.modules.get("cupy"), "ndarray", np.ndarray)))
+
+
+def like(array, other):
+    """An array, or what holds some, on the device of another.
+
+    Parameters
+    ----------
+    array : array, Bits, Planes, ...
+        What `to_cpu` takes.  An array that is there already comes back as it is.
+    other : array
+        Or what `array_module` takes.
+
+    Returns
+    -------
+    object
+        Of the kind of the first.
+
+    Examples
+    --------
+    >>> like(np.ones(2), np.zeros(3))
+    array([1., 1.])
+    """
+    if "cupy" not in sys.modules:
+        return array
+    xp = array_module(other)
+    return to_cpu(array) if xp is np else moved(array, xp.asarray)
+
+
+def moved(x, move):
+    """The same with each array in it moved, in new containers.
+
+    Parameters
+    ----------
+    x : array, Bits, Planes, Quantized, Thresholds, Tensor, FrozenNet, or tuple, list, dict of such
+        Numbers, None and texts come back as they are.
+    move : callable
+        From an array to one on another device.
+
+    Returns
+    -------
+    object
+        Of the kind of x.  A Tensor does not know where it came from.
+
+    Raises
+    ------
+    InputError
+        If there is something else in it.
+
+    Examples
+    --------
+    >>> moved({"a": (np.ones(1), 3)}, lambda array: 2 * array)
+    {'a': (array([2.]), 3)}
+    """
+    if is_array(x):
+        return move(x)
+    if isinstance(x, (tuple, list)):
+        return (tuple if isinstance(x, tuple) else list)(moved(own, move) for own in x)
+    if isinstance(x, dict):
+        return {name: moved(own, move) for name, own in x.items()}
+    if hasattr(x, "moved"):
+        return x.moved(move)
+    if dataclasses.is_dataclass(x):  # as the layers of a frozen net
+        fields = {f.name: getattr(x, f.name) for f in dataclasses.fields(x)}
+        return dataclasses.replace(x, **moved(fields, move))
+    if x is None or isinstance(x, (bool, int, float, str, np.generic)):
+        return x
+    raise InputError(
+        f"to move {type(x).__name__}: expected arrays or what holds them (of a Module, see its "
+        "method `to`)"
+    )
+
+
+def to_cpu(x):
+    """The same in the memory of the processor, in NumPy's arrays.
+
+    Parameters
+    ----------
+    x : array, Bits, Planes, Quantized, Thresholds, Tensor, FrozenNet, or tuple, list, dict of such
+        NumPy's arrays come back as they are, and not as copies.
+
+    Returns
+    -------
+    object
+        Of the kind of x.
+
+    Raises
+    ------
+    InputError
+        If it is something else.
+
+    Examples
+    --------
+    >>> to_cpu([np.ones(2)])
+    [array([1., 1.])]
+    """
+    return moved(x, lambda array: array if isinstance(array, np.ndarray) else array.get())
+
+
+def read_only(array):
+    """Have an array refuse to be changed, which CuPy's cannot.
+
+    Parameters
+    ----------
+    array : array
+        Of either library.
+
+    Returns
+    -------
+    array
+        The same object.
+
+    Examples
+    --------
+    >>> read_only(np.zeros(3)).flags.writeable
+    False
+    """
+    if isinstance(array, np.ndarray):
+        array.flags.writeable = False
+    return array
+
+
+def is_read_only(array):
+    """Whether nobody has made an array writeable since `read_only`; of CuPy's nobody knows.
+
+    Parameters
+    ----------
+    array : array
+        Of either library.
+
+    Returns
+    -------
+    bool
+        True of CuPy's.
+
+    Examples
+    --------
+    >>> is_read_only(np.zeros(3))
+    False
+    """
+    return not (isinstance(array, np.ndarray) and array.flags.writeable)
+
+
+def check_one_device(name, operands):
+    """Refuse operands of which some are on the GPU and some are not.
+
+    Parameters
+    ----------
+    name : str
+        Who asks.
+    operands : iterable of array
+        Or of what `array_module` takes.
+
+    Raises
+    ------
+    InputError
+        If they are on both.
+
+    Examples
+    --------
+    >>> check_one_device("Add", [np.zeros(2), np.ones(2)])
+    """
+    if "cupy" in sys.modules and len({array_module(x) for x in operands}) > 1:
+        raise InputError(
+            f"{name}: some operands are on the GPU and some are not; expected all on one device, "
+            "see bitnet.backend.to_gpu and to_cpu"
+        )
+
+
+def check_on_cpu(name, *arrays):
+    """Refuse data on the GPU where it is taken apart by the processor.
+
+    Parameters
+    ----------
+    name : str
+        Who asks.
+    *arrays : array
+        Or of what `array_module` takes.
+
+    Raises
+    ------
+    InputError
+        If one is on the GPU.
+
+    Examples
+    --------
+    >>> check_on_cpu("batches", np.zeros(2))
+    """
+    if array_module(*arrays) is not np:
+        raise InputError(
+            f"{name}: the data are on the GPU; expected them in the memory of the processor, as "
+            "bitnet.to_cpu gives"
+        )
+
+
+def unshared(arrays):
+    """The arrays, with a copy of each that shares memory with one before it.
+
+    Parameters
+    ----------
+    arrays : iterable
+        What is no array comes back as it is.
+
+    Returns
+    -------
+    list
+
+    Examples
+    --------
+    >>> x = np.zeros(2)
+    >>> [own is x for own in unshared([x, x])]
+    [True, False]
+    """
+    own = []
+    for array in arrays:
+        if is_array(array):
+            shares = array_module(array).may_share_memory
+            meets = any(is_array(other) and shares(array, other) for other in own)
+            array = array.copy() if meets else array
+        own.append(array)
+    return own

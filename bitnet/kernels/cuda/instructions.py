@@ -1,0 +1,254 @@
+"""Instructions that Numba has no name for: copies that do not wait, tensor cores on bits, rounding.
+
+Each is a function for Numba's kernels which emits inline PTX.  Numba's simulator cannot run it: a
+test puts a Python function of the same name into the module that calls it.
+
+The multiplication is `mma ... m16n8k256 ... and.popc`, one instruction (BMMA) on compute
+capability 8.0 to 9.0; its sibling with XOR is emulated on 9.0.  A warp holds the operands between
+its lanes, lane = 4 group + quad:
+
+    rows of x (16), 256 bits    groups have rows `group` and `group + 8`,
+                                quads the 32-bit halves `quad` and `quad + 4`
+    columns of w (8), 256 bits  groups have column `group`, quads the halves `quad` and `quad + 4`
+    counts (16 x 8)             groups have rows `group` and `group + 8`,
+                                quads columns `2 quad` and `2 quad + 1`
+
+`ldmatrix` reads them so from rows of 16 bytes in shared memory, four times 8 of them at once: each
+lane says where one row is.  A step, 512 bits, is four pieces of 16 bytes in each row.  Piece p of
+row r stands in place p ^ (r / 2 % 4), so that 8 rows of one piece come from all banks.
+
+A compiler makes one operation of a product and a sum, which rounds once where NumPy rounds twice.
+`plus`, `minus`, `times`, `divided` and `root` stay alone: each rounds its result to the nearest.
+"""
+
+from llvmlite import ir
+from numba import types
+from numba.cuda.extending import intrinsic
+
+HALVES = 16  # 32-bit halves of a row in one step: 512 bits
+INT, LONG, VOID = ir.IntType(32), ir.IntType(64), ir.VoidType()
+COPY = (
+    "{ .reg .u64 begin; cvta.to.global.u64 begin, $1; "
+    "cp.async.cg.shared.global [$0], [begin], 16, $2; }"
+)
+READ = "ldmatrix.sync.aligned.m8n8.x4.shared.b16 {$0,$1,$2,$3}, [$4];"
+MULTIPLY = (
+    "mma.sync.aligned.m16n8k256.row.col.s32.b1.b1.s32.and.popc "
+    "{$0,$1,$2,$3}, {$4,$5,$6,$7}, {$8,$9}, {$0,$1,$2,$3};"
+)
+
+
+def _place(context, builder, kind, array, index):
+    """The address of one element of an array of 32-bit numbers."""
+    data = context.make_array(kind)(context, builder, array).data
+    return builder.gep(builder.bitcast(data, INT.as_pointer()), [index])
+
+
+def _in_shared(context, builder, kind, array, index):
+    """The same as a number, of an array in shared memory."""
+    place = _place(context, builder, kind, array, index)
+    return builder.ptrtoint(builder.addrspacecast(place, ir.PointerType(INT, 3)), INT)
+
+
+def _number(value):
+    return ir.Constant(INT, value)
+
+
+@intrinsic
+def copy_piece(typingctx, shared, at, source, index, n_bytes):
+    """Begin to copy 16 bytes to shared[at:], of which n_bytes are source[index:] and the rest 0.
+
+    Both places are multiples of 16 bytes.  n_bytes is 16 or 0.
+    """
+
+    def emit(context, builder, signature, arguments):
+        shared, at, source, index, n_bytes = arguments
+        to = _in_shared(context, builder, signature.args[0], shared, at)
+        begin = _place(context, builder, signature.args[2], source, index)
+        kind = ir.FunctionType(VOID, [INT, LONG, INT])
+        code = ir.InlineAsm(kind, COPY, "r,l,r,~{memory}", side_effect=True)
+        builder.call(code, [to, builder.ptrtoint(begin, LONG), n_bytes])
+        return context.get_dummy_value()
+
+    return types.void(shared, types.int64, source, types.int64, types.int32), emit
+
+
+def _bare(text):
+    """An instruction without operands."""
+
+    def definition(typingctx):
+        def emit(context, builder, signature, arguments):
+            code = ir.InlineAsm(ir.FunctionType(VOID, []), text, "~{memory}", side_effect=True)
+            builder.call(code, [])
+            return context.get_dummy_value()
+
+        return types.void(), emit
+
+    return intrinsic(definition)
+
+
+commit_copies = _bare("cp.async.commit_group;")  # those begun since the last one are a group
+
+
+def waiter(groups):
+    """An instruction that waits until no more than so many groups of copies are under way."""
+    return _bare(f"cp.async.wait_group {groups};")
+
+
+def multiplier(high, wide):
+    """The product of 16 high rows of x and 8 wide columns of w, 512 bits of each, by one warp.
+
+    Parameters
+    ----------
+    high, wide : int
+        Multiplications below each other and side by side.
+
+    Returns
+    -------
+    callable
+        Of (counts, shared, x, w), for kernels.  shared[x:] and shared[w:] are the rows that this
+        lane names, at distances of 16 halves: of x row `lane % 16`, piece `lane / 16`; of w
+        column `lane % 8`, piece `lane / 8`.  counts[(4 * (wide * i + j)):] are the four counts of
+        this lane in multiplication (i, j), of (row, column), (row, column + 1), (row + 8, column),
+        (row + 8, column + 1).  It has to be an array in registers.
+    """
+
+    def definition(typingctx, counts, shared, x, w):
+        def emit(context, builder, signature, arguments):
+            kinds, (counts, shared, x, w) = signature.args, arguments
+            four = ir.LiteralStructType([INT] * 4)
+            reads = ir.InlineAsm(
+                ir.FunctionType(four, [INT]), READ, "=r,=r,=r,=r,r,~{memory}", side_effect=True
+            )
+            adds = ir.InlineAsm(
+                ir.FunctionType(four, [INT] * 10), MULTIPLY, "=r,=r,=r,=r" + ",r" * 6 + ",0,1,2,3",
+                side_effect=True,  # or the compiler may move it where not all lanes come
+            )  # fmt: skip
+
+            def run(code, operands):
+                made = builder.call(code, operands)
+                return [builder.extract_value(made, number) for number in range(4)]
+
+            def read(at, rows):
+                """Four registers from what begins `rows` rows behind."""
+                to = builder.add(at, ir.Constant(LONG, HALVES * rows))
+                return run(reads, [_in_shared(context, builder, kinds[1], shared, to)])
+
+            both = x, builder.xor(x, ir.Constant(LONG, HALVES // 2))  # pieces 0 and 1, 2 and 3
+            rows = [[read(at, 16 * i) for at in both] for i in range(high)]
+            columns = [read(w, 8 * j) for j in range(wide)]
+            first = _place(context, builder, kinds[0], counts, _number(0))
+            for i in range(high):
+                for j in range(wide):
+                    places = [
+                        builder.gep(first, [_number(4 * (wide * i + j) + k)]) for k in range(4)
+                    ]
+                    own = [builder.load(place) for place in places]
+                    for k, row in enumerate(rows[i]):
+                        own = run(adds, [*row, *columns[j][2 * k : 2 * k + 2], *own])
+                    for place, count in zip(places, own, strict=True):
+                        builder.store(count, place)
+            return context.get_dummy_value()
+
+        return types.void(counts, shared, types.int64, types.int64), emit
+
+    return intrinsic(definition)
+
+
+def folder(size):
+    """totals += factor * counts and counts = 0, for two arrays of this size in registers.
+
+    Parameters
+    ----------
+    size : int
+        Numbers in each.
+
+    Returns
+    -------
+    callable
+        Of (totals, counts, factor), for kernels.
+    """
+
+    def definition(typingctx, totals, counts, factor):
+        def emit(context, builder, signature, arguments):
+            totals, counts, factor = arguments
+            for k in range(size):
+                total = _place(context, builder, signature.args[0], totals, _number(k))
+                count = _place(context, builder, signature.args[1], counts, _number(k))
+                scaled = builder.mul(builder.load(count), factor)
+                builder.store(builder.add(builder.load(total), scaled), total)
+                builder.store(_number(0), count)
+            return context.get_dummy_value()
+
+        return types.void(totals, counts, types.int32), emit
+
+    return intrinsic(definition)
+
+
+@intrinsic
+def element(typingctx, array, index):
+    """array[index] of one axis, for an index of 0 or more; Numba's own would look for its sign."""
+
+    def emit(context, builder, signature, arguments):
+        return builder.load(_place(context, builder, signature.args[0], *arguments))
+
+    return array.dtype(array, types.int64), emit
+
+
+@intrinsic
+def store_pair(typingctx, out, at, first, second):
+    """out[at], out[at + 1] = first, second of int32 in one store; at is even."""
+
+    def emit(context, builder, signature, arguments):
+        out, at, first, second = arguments
+        place = _place(context, builder, signature.args[0], out, at)
+        pair = ir.Constant(ir.VectorType(INT, 2), ir.Undefined)
+        for k, number in enumerate((first, second)):
+            pair = builder.insert_element(pair, number, _number(k))
+        builder.store(pair, builder.bitcast(place, pair.type.as_pointer()), align=8)
+        return context.get_dummy_value()
+
+    return types.void(out, types.int64, types.int32, types.int32), emit
+
+
+def _rounded(name, operands):
+    """An operation on floats of one type, rounded to the nearest; subnormal numbers stay."""
+
+    def emit(context, builder, signature, arguments):
+        bits = signature.return_type.bitwidth
+        kind = context.get_value_type(signature.return_type)
+        names = ", ".join(f"${k}" for k in range(1 + operands))
+        registers = ",".join(["=f", *"f" * operands] if bits == 32 else ["=d", *"d" * operands])
+        code = ir.InlineAsm(
+            ir.FunctionType(kind, [kind] * operands), f"{name}.rn.f{bits} {names};", registers
+        )
+        return builder.call(code, arguments)
+
+    def one(typingctx, a):
+        return a(a), emit
+
+    def two(typingctx, a, b):
+        return (a(a, b), emit) if a == b else None
+
+    return intrinsic(one if operands == 1 else two)
+
+
+plus, minus, times, divided = (_rounded(name, 2) for name in ("add", "sub", "mul", "div"))
+root = _rounded("sqrt", 1)
+
+
+def _same_bits(kinds):
+    """What has the same bits in another type; kinds has the type of each."""
+
+    def definition(typingctx, number):
+        def emit(context, builder, signature, arguments):
+            kind = context.get_value_type(signature.return_type)
+            return builder.bitcast(arguments[0], kind)
+
+        return kinds[number](number), emit
+
+    return intrinsic(definition)
+
+
+bits_of_float = _same_bits({types.float32: types.int32, types.float64: types.int64})
+float_of_bits = _same_bits({types.int32: types.float32, types.int64: types.float64})

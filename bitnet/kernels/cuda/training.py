@@ -1,0 +1,271 @@
+"""What stands between the products in training: batch norm with its sign, quantized gradients.
+
+Sums down columns: the 32 lanes of a warp are neighbouring columns, and the warps of a block walk
+rows.  Sums of integers are exact.  Sums of floats run in float64, row after row as `reference` has
+it, for as many as ROWS rows; of more, as images have, each ROWS rows have a sum and these are added
+in order.  Every operation on floats is rounded by itself, so that numbers are the same bit for bit.
+"""
+
+import numpy as np
+from numba import cuda
+
+from bitnet.arrays import array_module
+from bitnet.kernels import reference
+from bitnet.kernels.cuda.instructions import divided, minus, plus, times
+from bitnet.kernels.cuda.launch import MOST, inlined, launch, row_of_halves
+from bitnet.kernels.cuda.pack import by_strips, flat
+from bitnet.kernels.operands import Quantized
+
+ALL = np.uint32(0xFFFFFFFF)  # lanes
+LANES, DOWN = 32, 8  # columns and warps of a block that walks rows
+ROWS = 1024  # whose floats are summed row after row
+LEAST_ROWS, BLOCKS = 32, 2048  # of a block that sums integers; how many blocks are enough
+STRIP, SPAN = 8, 256  # halves, and numbers of one row, for a warp
+THREADS = 256  # in a block of one axis
+INSIDE = 12582912  # 1.5 * 2**23: adding it to a float32 leaves no bits behind the point
+
+
+@inlined
+def _normalized(number, mean, scale):
+    """(z - mean) * scale."""
+    return times(minus(np.float32(number), mean), scale)
+
+
+@inlined
+def _passing(number, mask, at, lane):
+    """The number where the bit of a lane in half `at` is 1, else 0; of half -1 all pass."""
+    if at < 0:
+        return number
+    return number if (mask[at] >> np.uint32(lane)) & np.uint32(1) else np.float32(0)
+
+
+@cuda.jit
+def _column_sums(z, n_rows, columns, size, totals):
+    """Add to totals (2 C) the sums of `size` rows of z (B C), and of their squares."""
+    parts = cuda.shared.array((2, DOWN, LANES), np.int64)
+    lane, down = cuda.threadIdx.x, cuda.threadIdx.y
+    group, first = cuda.blockIdx.y + MOST * cuda.blockIdx.z, cuda.blockIdx.x * size
+    column = group * LANES + lane
+    total, square = np.int64(0), np.int64(0)
+    if column < columns:
+        for row in range(first + down, min(n_rows, first + size), DOWN):
+            number = np.int64(z[row * columns + column])
+            total += number
+            square += number * number
+    parts[0, down, lane] = total
+    parts[1, down, lane] = square
+    cuda.syncthreads()
+    if down < 2 and column < columns:
+        total = np.int64(0)
+        for k in range(DOWN):
+            total += parts[down, k, lane]
+        cuda.atomic.add(totals, down * columns + column, total)
+
+
+@cuda.jit
+def _normalize_rows(z, mean, scale, shift, window, n_rows, n, halves, out, mask):
+    """Signs of y = (z - mean) * scale + shift, and where |y| <= window; out and mask (R H)."""
+    strips = (halves + STRIP - 1) // STRIP
+    warp, lane = cuda.grid(1) // 32, cuda.grid(1) % 32
+    row, strip = warp // strips, warp % strips
+    own = own_mask = np.uint32(0)
+    for k in range(STRIP):
+        column, bit, inside = (strip * STRIP + k) * 32 + lane, False, False
+        if row < n_rows and column < n:
+            y = plus(_normalized(z[row * n + column], mean[column], scale[column]), shift[column])
+            bit, inside = y >= np.float32(0), abs(y) <= window
+        word, word_of_mask = cuda.ballot_sync(ALL, bit), cuda.ballot_sync(ALL, inside)
+        if lane == k:
+            own, own_mask = np.uint32(word), np.uint32(word_of_mask)
+    if row < n_rows and lane < STRIP and strip * STRIP + lane < halves:
+        at = row * halves + strip * STRIP + lane
+        out[at] = own
+        mask[at] = own_mask
+
+
+@cuda.jit
+def _gradient_sums(grad_y, mask, halves, z, mean, inv_std, n_rows, columns, size, totals):
+    """The sums of g and of g * xhat over parts of `size` rows; totals (2 P C), mask (R halves).
+
+    All warps read 32 rows, then two of them add these up, one of each sum.
+    """
+    tile = cuda.shared.array((2, LANES, LANES), np.float32)
+    lane, down = cuda.threadIdx.x, cuda.threadIdx.y
+    group, part = cuda.blockIdx.y + MOST * cuda.blockIdx.z, cuda.blockIdx.x
+    column = group * LANES + lane
+    stop, total = min(n_rows, (part + 1) * size), np.float64(0)
+    for first in range(part * size, stop, LANES):
+        for k in range(down, min(LANES, stop - first), DOWN):
+            if column < columns:
+                row = first + k
+                at = row * columns + column
+                half = row * halves + group if halves else -1
+                g = _passing(grad_y[at], mask, half, lane)
+                tile[0, k, lane] = g
+                tile[1, k, lane] = times(g, _normalized(z[at], mean[column], inv_std[column]))
+        cuda.syncthreads()
+        if down < 2:
+            for k in range(min(LANES, stop - first)):
+                total = plus(total, np.float64(tile[down, k, lane]))
+        cuda.syncthreads()
+    if down < 2 and column < columns:
+        totals[(down * cuda.gridDim.x + part) * columns + column] = total
+
+
+@cuda.jit
+def _sums_of_parts(parts, n_parts, columns, totals):
+    """The sums of parts (2 P C) in their order; totals (2 C)."""
+    at = cuda.grid(1)
+    if at < totals.size:
+        total, first = np.float64(0), at // columns * n_parts
+        for part in range(n_parts):
+            total = plus(total, parts[(first + part) * columns + at % columns])
+        totals[at] = total
+
+
+@cuda.jit
+def _gradient_of_numbers(
+    grad_y, mask, halves, z, mean, inv_std, gamma, totals, n_rows, columns, grad_z
+):
+    """(g - (grad_beta + xhat * grad_gamma) / B) * (gamma * inv_std); totals (2 C)."""
+    lane, first = cuda.threadIdx.x, cuda.blockIdx.x * LANES
+    group, count = cuda.blockIdx.y + MOST * cuda.blockIdx.z, np.float32(n_rows)
+    column = group * LANES + lane
+    if column < columns:
+        grad_beta, grad_gamma = totals[column], totals[columns + column]
+        scale = times(gamma[column], inv_std[column])
+        for row in range(first + cuda.threadIdx.y, min(n_rows, first + LANES), DOWN):
+            at = row * columns + column
+            half = row * halves + group if halves else -1
+            xhat = _normalized(z[at], mean[column], inv_std[column])
+            along = divided(plus(grad_beta, times(xhat, grad_gamma)), count)
+            grad_z[at] = times(minus(_passing(grad_y[at], mask, half, lane), along), scale)
+
+
+@cuda.jit
+def _largest_of_rows(bits, n_rows, n, largest):
+    """The largest |x| of each row, as the bits of floats: they compare as integers do."""
+    spans = (n + SPAN - 1) // SPAN
+    warp, lane = cuda.grid(1) // 32, cuda.grid(1) % 32
+    row, first = warp // spans, warp % spans * SPAN
+    own = np.int32(0)
+    if row < n_rows:
+        for column in range(first + lane, min(n, first + SPAN), 32):
+            own = max(own, np.int32(bits[row * n + column] & np.int32(0x7FFFFFFF)))
+    for distance in (16, 8, 4, 2, 1):
+        own = max(own, np.int32(cuda.shfl_xor_sync(ALL, own, distance)))
+    if row < n_rows and lane == 0:
+        cuda.atomic.max(largest, row, own)
+
+
+@inlined
+def _whole(v):
+    """The nearest integer to a float of less than 2**22, ties to even; NaN and infinity stay."""
+    return minus(plus(v, np.float32(INSIDE)), np.float32(INSIDE))
+
+
+@inlined
+def _below(v):
+    """The largest integer that is not above it, of such a float."""
+    whole = _whole(v)
+    return minus(whole, np.float32(1)) if whole > v else whole
+
+
+@inlined
+def _uniform(seed, index):
+    """Number `index` of `reference.uniform`."""
+    x = np.uint64(seed + np.uint64(index + 1) * np.uint64(0x9E3779B97F4A7C15))
+    x = np.uint64((x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9))
+    x = np.uint64((x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB))
+    top = np.int32((x ^ (x >> np.uint64(31))) >> np.uint64(40))
+    return times(np.float32(top), np.float32(2**-24))
+
+
+@cuda.jit
+def _quantize_rows(x, magnitudes, largest, seed, chance, odd, n_rows, n, values, scales):
+    """Integers of x (R C) in values (R C), by the nearest or by chance; magnitudes, scales (R)."""
+    spans = (n + SPAN - 1) // SPAN
+    warp, lane = cuda.grid(1) // 32, cuda.grid(1) % 32
+    row, first = warp // spans, warp % spans * SPAN
+    if row < n_rows:
+        factor = divided(largest, magnitudes[row])
+        for column in range(first + lane, min(n, first + SPAN), 32):
+            at = row * n + column
+            v = times(x[at], factor)
+            if odd:
+                v = times(plus(v, largest), np.float32(0.5))
+            v = _below(plus(v, _uniform(seed, at))) if chance else _whole(v)
+            if odd:
+                v = minus(times(np.float32(2), v), largest)
+            finite = abs(v) <= plus(largest, np.float32(2))
+            v = largest if v > largest else v
+            v = -largest if v < -largest else v
+            values[at] = np.int16(np.int32(v if finite else np.float32(0)))
+        if first + lane == 0:
+            scales[row] = divided(magnitudes[row], largest)
+
+
+def _squares(n_rows, columns, size):
+    """A grid of blocks that walk `size` rows of 32 columns each."""
+    return -(-n_rows // size), -(-columns // LANES)
+
+
+def _single(*arrays):
+    """Whether all are float32."""
+    return all(array.dtype == np.float32 for array in arrays)
+
+
+def column_sums(z):
+    """See `bitnet.kernels.column_sums`."""
+    n_rows, columns = z.shape
+    totals = array_module(z).zeros((2, columns), np.int64)
+    most = -(-BLOCKS * LANES // max(1, columns))  # parts of the rows
+    size = max(LEAST_ROWS, -(-n_rows // most))
+    blocks = _squares(n_rows, columns, size)
+    launch(_column_sums, blocks, (LANES, DOWN), flat(z), n_rows, columns, size, totals.reshape(-1))
+    return totals[0], totals[1]
+
+
+def normalize_sign(z, mean, scale, shift, window):
+    """See `bitnet.kernels.normalize_sign`."""
+    if not _single(mean, scale, shift):
+        return reference.normalize_sign(z, mean, scale, shift, window)
+    limit, columns = np.float32(np.inf if window is None else window), (mean, scale, shift)
+    return tuple(by_strips(_normalize_rows, z.shape, flat(z), *map(flat, columns), limit, masks=1))
+
+
+def batch_norm_backward(grad_y, mask, z, mean, inv_std, gamma):
+    """See `bitnet.kernels.batch_norm_backward`."""
+    if not (z.size and z.dtype == np.int32 and _single(grad_y, mean, inv_std, gamma)):
+        return reference.batch_norm_backward(grad_y, mask, z, mean, inv_std, gamma)
+    xp, (n_rows, columns) = array_module(z), z.shape
+    words = row_of_halves(z if mask is None else mask.words)  # without a mask none is read
+    halves = 0 if mask is None else 2 * mask.words.shape[1]
+    given = [flat(grad_y), words, halves, *map(flat, (z, mean, inv_std))]
+    n_parts, threads = -(-n_rows // ROWS), (LANES, DOWN)
+    totals = xp.empty((2, columns), np.float32)
+    parts = totals if n_parts == 1 else xp.empty((2 * n_parts, columns), np.float64)
+    launch(_gradient_sums, _squares(n_rows, columns, ROWS), threads, *given, n_rows, columns, ROWS,
+           parts.reshape(-1))  # fmt: skip
+    if n_parts > 1:
+        launch(_sums_of_parts, (-(-totals.size // THREADS),), THREADS, parts.reshape(-1), n_parts,
+               columns, totals.reshape(-1))  # fmt: skip
+    grad_z = xp.empty(z.shape, np.float32)
+    launch(_gradient_of_numbers, _squares(n_rows, columns, LANES), threads, *given, flat(gamma),
+           totals.reshape(-1), n_rows, columns, grad_z.reshape(-1))  # fmt: skip
+    return grad_z, totals[1], totals[0]
+
+
+def quantize(x, largest, seed, odd=False):
+    """See `bitnet.kernels.quantize`."""
+    if not (x.size and _single(x)):
+        return reference.quantize(x, largest, seed, odd)
+    xp, (n_rows, n) = array_module(x), x.shape
+    numbers, magnitudes = flat(x), xp.zeros(n_rows, np.int32)
+    values, scales = xp.empty(x.shape, np.int16), xp.empty(n_rows, np.float32)
+    blocks = (-(-32 * n_rows * -(-n // SPAN) // THREADS),)
+    launch(_largest_of_rows, blocks, THREADS, numbers.view(np.int32), n_rows, n, magnitudes)
+    launch(_quantize_rows, blocks, THREADS, numbers, magnitudes.view(np.float32),
+           np.float32(largest), np.uint64(seed or 0), int(seed is not None), int(odd), n_rows, n,
+           values.reshape(-1), scales)  # fmt: skip
+    return Quantized(values, scales, largest)

@@ -1,0 +1,238 @@
+"""Checkpoints and frozen nets of one device on the other, and the command line with --gpu."""
+
+import contextlib
+import json
+import pathlib
+import runpy
+import zipfile
+
+import numpy as np
+import pytest
+import same_numbers
+import test_training_on_gpu as trainings
+
+import bitnet
+from bitnet import Adam, freeze_language_model, kernels, schedules
+from bitnet.__main__ import main
+from bitnet.backend import array_module, to_cpu, to_gpu
+from bitnet.deploy.language_file import load_language_model
+from bitnet.experiment import Experiment
+from bitnet.language_models import language_model
+
+DEVICES = ("cpu", "gpu")
+
+
+def steps(model, optimizer, rng, count):
+    """Some steps of a training whose batches `rng` draws."""
+    for _ in range(count):
+        rows = rng.integers(0, 24, 8)
+        loss = bitnet.functions.squared_hinge(model(trainings.ROWS[rows]), trainings.LABELS[rows])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return loss.item()
+
+
+def begun(device):
+    rng = np.random.default_rng(2)
+    model = trainings.mlp(rng, rounding="stochastic").to(device)
+    return model, Adam(model.parameters(), 1e-2), schedules.Constant(1e-2), rng
+
+
+@pytest.mark.parametrize("first", DEVICES)
+@pytest.mark.parametrize("then", DEVICES)
+def test_a_checkpoint_of_one_device_is_gone_on_with_on_the_other(gpu, first, then, tmp_path):
+    path = tmp_path / "a.checkpoint"
+    model, optimizer, schedule, rng = begun(first)
+    steps(model, optimizer, rng, 2)
+    bitnet.save_checkpoint(path, 1, model, optimizer, schedule, rng)
+    again = begun(then)
+    assert bitnet.load_checkpoint(path, *again) == 1
+    same_numbers.assert_same("stand-in", again[0].state_dict(), model.state_dict())
+    same_numbers.assert_same("stand-in", again[1].state_dict(), optimizer.state_dict())
+    on, off = steps(*again[:2], again[3], 2), steps(model, optimizer, rng, 2)
+    if gpu == "stand-in" or first == then:
+        assert on == off
+        same_numbers.assert_same("stand-in", again[0].state_dict(), model.state_dict())
+    assert again[0].device == then
+
+
+def test_a_file_is_of_numpys_arrays(gpu, tmp_path):
+    path = tmp_path / "a.checkpoint"
+    model, *rest = begun("gpu")
+    bitnet.save_checkpoint(path, 0, model, *rest)
+    with zipfile.ZipFile(path) as file, file.open("model/layers.0.weight.npy") as member:
+        assert np.array_equal(np.load(member), to_cpu(model.layers[0].weight.data))
+
+
+def test_a_training_moves_in_the_middle(gpu):
+    """Gradients, kept signs and moments come along, there and back."""
+    model, optimizer, _, rng = begun("cpu")
+    other, its_optimizer, _, its_rng = begun("cpu")
+    with kernels.using("reference"):
+        for device in ("gpu", "cpu", "gpu"):
+            steps(model, optimizer, rng, 1)
+            model.to(device)
+            assert model.layers[0].weight.has_signs
+            steps(other, its_optimizer, its_rng, 1)
+        if gpu == "stand-in":
+            same_numbers.assert_same(gpu, model.state_dict(), other.state_dict())
+    grads = [parameter.grad for parameter in model.parameters()]
+    assert all(array_module(grad) is not np for grad in grads)
+    optimizer.step()
+    assert all(array_module(v) is not np for own in optimizer.state for v in own.values())
+
+
+def of_few_bits(rng):
+    return bitnet.Sequential(
+        bitnet.QuantConv2d(1, 5, rng, weights=2), bitnet.AvgPool2d(2), bitnet.BatchNorm(5),
+        bitnet.Quantize(3), bitnet.BinaryConv2d(5, 4, rng), bitnet.MaxPool2d(2),
+        bitnet.ShiftBatchNorm(4), bitnet.Quantize(2), bitnet.Flatten(),
+        bitnet.QuantLinear(4, 3, rng, weights=3), bitnet.BatchNorm(3),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("make", [trainings.mlp, trainings.convnet, of_few_bits])
+def test_freezing_gives_the_same_bytes_on_both_devices(gpu, make, tmp_path):
+    image = None if make is trainings.mlp else (6, 6)
+    images = trainings.ROWS if make is trainings.mlp else trainings.IMAGES
+    model = make(np.random.default_rng(4))
+    model(images)  # statistics
+    bitnet.freeze(model, image=image).save(tmp_path / "cpu.npz")
+    model.to("gpu")
+    before = model.state_dict()
+    net = bitnet.freeze(model, image=image)
+    assert model.device == "gpu"
+    same_numbers.assert_same("stand-in", model.state_dict(), before)
+    net.save(tmp_path / "gpu.npz")
+    assert (tmp_path / "gpu.npz").read_bytes() == (tmp_path / "cpu.npz").read_bytes()
+    assert bitnet.compare(model, net, images).is_complete
+
+    expected, classes = net.scores(images), net.predict(images)
+    assert net.to("gpu").device == "gpu"
+    assert isinstance(net.scores(images), np.ndarray)
+    assert np.array_equal(net.scores(images), expected)
+    moved = net.scores(to_gpu(images))
+    assert array_module(moved) is not np
+    assert np.array_equal(to_cpu(moved), expected)
+    assert np.array_equal(net.predict(images), classes)
+    assert bitnet.compare(model, net, images).is_complete
+    net.save(tmp_path / "moved.npz")
+    assert (tmp_path / "moved.npz").read_bytes() == (tmp_path / "cpu.npz").read_bytes()
+    assert bitnet.compare(model, net.to("cpu"), to_gpu(images)).is_complete
+    assert net.device == "cpu"
+
+
+def test_a_net_on_the_gpu_takes_more_at_once(gpu):
+    model = trainings.mlp(np.random.default_rng(4))
+    model(trainings.ROWS)
+    net = bitnet.freeze(model)
+    there = to_gpu(net)
+    assert (net.device, there.device) == ("cpu", "gpu")
+    assert there.batch == net.to("gpu").batch > to_cpu(there).batch
+    there.batch = 7
+    assert to_cpu(there).batch == there.to("cpu").batch == 7
+
+
+@pytest.mark.parametrize("kind", ["lstm", "gru", "rnn"])
+def test_a_frozen_language_model(gpu, kind, tmp_path):
+    model = language_model(9, np.random.default_rng(1), kind, 6, 10, weights=2, activations=3)
+    ids = np.random.default_rng(0).integers(0, 9, (5, 4))
+    freeze_language_model(model).save(tmp_path / "cpu.npz")
+    frozen = freeze_language_model(model.to("gpu"))
+    frozen.save(tmp_path / "gpu.npz")
+    assert (tmp_path / "gpu.npz").read_bytes() == (tmp_path / "cpu.npz").read_bytes()
+    expected, state = frozen.scores(ids)
+    moved = load_language_model(tmp_path / "cpu.npz").to("gpu")
+    scores, after = moved.scores(ids)
+    assert isinstance(scores, np.ndarray)
+    assert array_module(after[0][0]) is not np
+    again, _ = moved.scores(ids, state if kind == "gru" else after)  # of either device
+    found = {"scores": scores, "again": again}
+    wanted = {"scores": expected, "again": frozen.scores(ids, state)[0]}
+    same_numbers.assert_same(gpu, found, wanted)
+    rngs = (np.random.default_rng(3) for _ in range(2))
+    texts = [
+        net.generate(ids[:, 0], 6, rng) for net, rng in zip((moved, frozen), rngs, strict=True)
+    ]
+    assert gpu != "stand-in" or np.array_equal(*texts)
+    moved.save(tmp_path / "moved.npz")
+    assert (tmp_path / "moved.npz").read_bytes() == (tmp_path / "cpu.npz").read_bytes()
+
+
+QUICK = ["train", "--data", "embedded", "--net", "mlp:16", "--limit", "60", "--batch", "20"]
+
+
+TEXT = ["train", "--net", "gru:8", "--limit", "300", "--epochs", "1", "--steps", "10"]
+TEXT += ["--batch", "5", "--quiet", "--weights", "2", "--activations", "3"]
+
+
+def test_the_command_line_trains_on_a_gpu(gpu, tmp_path, monkeypatch, capsys):
+    """One epoch here and one there end with the bytes of two on the processor."""
+    monkeypatch.chdir(tmp_path)
+    asked = [*QUICK, "--schedule", "step", "--optimizer", "shift-adamax-code", "--quiet"]
+    with kernels.using("reference"):
+        main([*asked, "--epochs", "2", "--out", "cpu.checkpoint"])
+    main([*asked, "--epochs", "1", "--out", "gpu.checkpoint", "--gpu"])
+    main(["train", "--resume", "gpu.checkpoint", "--epochs", "2", "--quiet"])
+    both = [bitnet.checkpoint.read_checkpoint(f"{name}.checkpoint") for name in ("gpu", "cpu")]
+    if gpu == "stand-in":
+        same_numbers.assert_same(gpu, *(file.model for file in both))
+        same_numbers.assert_same(gpu, *(file.optimizer for file in both))
+    assert both[0].rng == both[1].rng
+    main(["train", "--resume", "cpu.checkpoint", "--gpu"])  # nothing is left to do
+    main(["freeze", "gpu.checkpoint", "--out", "net.npz"])
+    for file in ("gpu.checkpoint", "net.npz"):
+        reports = []
+        for more in ([], ["--gpu"]):
+            capsys.readouterr()
+            main(["evaluate", file, "--limit", "40", "--json", *more])
+            reports.append(json.loads(capsys.readouterr().out))
+            reports[-1].pop("images_per_second")
+        assert reports[0] == reports[1]
+    np.save("digits.npy", bitnet.load_dataset("embedded").test_images[:3])
+    outs = []
+    for more in ([], ["--gpu"]):
+        main(["predict", "net.npz", "digits.npy", *more])
+        outs.append(capsys.readouterr().out)
+    assert outs[0] == outs[1]
+
+
+def test_the_command_line_learns_a_text_on_a_gpu(gpu, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    main([*TEXT, "--out", "a.checkpoint", "--gpu"])
+    with kernels.using("reference"):
+        main([*TEXT, "--out", "b.checkpoint"])
+    both = [bitnet.checkpoint.read_checkpoint(tmp_path / f"{name}.checkpoint") for name in "ab"]
+    if gpu == "stand-in":
+        same_numbers.assert_same(gpu, *(file.model for file in both))
+    main(["freeze", "a.checkpoint", "--out", "a.npz"])
+    for file in ("a.checkpoint", "a.npz"):
+        main(["evaluate", file, "--data", "embedded-text", "--limit", "100", "--gpu"])
+        main(["predict", file, "the", "--count", "5", "--gpu"])
+    assert "perplexity" in capsys.readouterr().out
+
+
+MAIN_JOB = str(pathlib.Path(bitnet.__file__).parent.parent / "examples" / "mnist_mlp.py")
+
+
+def test_the_main_job_on_a_gpu(gpu, tmp_path, monkeypatch, capsys):
+    """The script as it is read, with --gpu: what is frozen equals what was trained there."""
+    monkeypatch.chdir(tmp_path)
+    words = ["--quick", "--hidden", "16", "--epochs", "1", "--no-twin"]
+    for more in (["--out", "cpu.npz"], ["--out", "gpu.npz", "--gpu"]):
+        monkeypatch.setattr("sys.argv", [MAIN_JOB, *words, *more])
+        with kernels.using("reference") if more[-1] == "cpu.npz" else contextlib.nullcontext():
+            runpy.run_path(MAIN_JOB, run_name="__main__")
+        found = capsys.readouterr().out
+        assert "differing_integers=0, differing_scores=0, differing_classes=0" in found
+    if gpu == "stand-in":
+        assert pathlib.Path("gpu.npz").read_bytes() == pathlib.Path("cpu.npz").read_bytes()
+
+
+def test_a_teacher_on_a_gpu(gpu, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    main([*QUICK, "--epochs", "1", "--float", "--quiet", "--out", "twin.checkpoint"])
+    asked = [*QUICK, "--epochs", "1", "--teacher", "twin.checkpoint", "--quiet"]
+    main([*asked, "--out", "a.checkpoint", "--gpu"])
+    assert Experiment.resume("a.checkpoint").to("gpu").teacher.trained.model.device == "gpu"

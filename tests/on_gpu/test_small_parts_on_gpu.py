@@ -1,0 +1,121 @@
+"""What no training passes through: checks of gradients, borders, surrogates, pooled bits."""
+
+import numpy as np
+import pytest
+import same_numbers
+import stand_in
+
+import bitnet
+import bitnet.functions as F  # noqa: N812
+from bitnet import kernels
+from bitnet.backend import array_module, to_cpu, to_gpu
+from bitnet.fit import activity
+from bitnet.kernels import Window
+from bitnet.plots import plot_confusion
+from bitnet.quantizers import ApproxSign, DoReFa, Linear, Logarithmic, SwishSign, Ternary, Uniform
+from bitnet.repetition import repetitions
+
+X = np.random.default_rng(0).standard_normal((4, 5)).astype(np.float32)
+QUANTIZERS = [
+    Uniform(1), Uniform(3, window=0.5), Linear(3, 0.25), Linear(2, 0.5, signed=False),
+    Logarithmic(3), Ternary(), DoReFa(2), DoReFa(1), ApproxSign(), SwishSign(),
+]  # fmt: skip
+
+
+def test_a_gradient_is_checked_on_the_gpu(gpu):
+    inputs = [to_gpu(x.astype(np.float64)) for x in (X, X + 3, X[0])]
+    bitnet.check_gradient(lambda x, y, z: F.hardtanh(x / y) + z, *inputs, kinks=(-1, 1), batched=())
+    with pytest.raises(AssertionError, match="the gradient along a random direction"):
+        bitnet.check_gradient(lambda x: F.unpack(F.sign(x), np.float64), inputs[0])
+
+
+@pytest.mark.parametrize("quantizer", QUANTIZERS, ids=lambda quantizer: quantizer.name)
+def test_a_quantizer(gpu, quantizer):
+    names = ["codes", "values", "surrogate", "slope"]
+    expected = {name: getattr(quantizer, name)(X) for name in names}
+    found = {name: getattr(quantizer, name)(to_gpu(X)) for name in names}
+    assert all(array_module(array) is not np for array in found.values())
+    same_numbers.assert_same(gpu, to_cpu(found), expected)
+
+
+@pytest.mark.parametrize("border", [0, 1, -1])
+def test_the_border_of_packed_images(gpu, border):
+    window = Window((3, 3), padding=((1, 2), (0, 1)), border=border)
+    bits = kernels.pack(X.reshape(1, 2, 2, 5))
+    found = {"words": to_cpu(window.surrounded(to_gpu(bits)))}
+    same_numbers.assert_same(gpu, found, {"words": window.surrounded(bits)})
+
+
+@pytest.mark.parametrize("channels", [3, 64])
+def test_images_of_bits_as_rows(gpu, channels):
+    bits = kernels.pack(np.random.default_rng(1).standard_normal((2, 3, 2, channels)))
+    planes = kernels.split_planes(np.arange(24, dtype=np.uint8).reshape(2, 3, 4))
+    for x in (bits, planes):
+        found, expected = kernels.flatten(to_gpu(x)), kernels.flatten(x)
+        assert found.shape == expected.shape
+        assert np.array_equal(to_cpu(found).held, expected.held)
+
+
+def test_signs_pooled_with_a_padding(gpu):
+    """OR and AND of words, in the frozen net."""
+    rng = np.random.default_rng(3)
+    model = bitnet.Sequential(
+        bitnet.BinaryConv2d(2, 5, rng), bitnet.MaxPool2d(3, 2, padding=1), bitnet.BatchNorm(5),
+        bitnet.Sign(), bitnet.Flatten(), bitnet.BinaryLinear(45, 3, rng), bitnet.BatchNorm(3),
+    )  # fmt: skip
+    model.layers[2].gamma.edit()[::2] *= -1
+    images = rng.integers(0, 256, (7, 6, 6, 2), dtype=np.uint8)
+    model(images)
+    net = bitnet.freeze(model, image=(6, 6))
+    expected = net.scores(images)
+    assert np.array_equal(net.to("gpu").scores(images), expected)
+    assert bitnet.compare(model.to("gpu"), net, images).is_complete
+
+
+def test_a_parameter_of_a_cupy_array(gpu):
+    data = to_gpu(X)
+    weight = bitnet.Parameter(data, bound=1.0)
+    assert array_module(weight) is not np
+    weight.edit()[...] = 0
+    assert np.array_equal(to_cpu(data), X)  # a copy was kept
+    optimizer = bitnet.Adam([weight], 0.1)
+    (weight * 2.0).sum().backward()
+    optimizer.step()
+    assert to_cpu(weight.data) == pytest.approx(-0.1, abs=1e-6)
+
+
+def test_what_a_convolution_repeats(gpu):
+    model = bitnet.Sequential(bitnet.BinaryConv2d(2, 8, np.random.default_rng(0)))
+    expected = repetitions(model).layers
+    assert repetitions(model.to("gpu")).layers == expected
+
+
+def test_the_activity_of_arrays_that_are_there_already(gpu):
+    """An array of CuPy's has an attribute `data`, too, and that is an address."""
+    model = bitnet.Sequential(bitnet.Sign())
+    expected = activity(model, X)
+    assert activity(model, X, to_gpu) == activity(model, to_gpu(X)) == expected
+
+
+def test_rows_that_are_added_wait_once(gpu):
+    y, rows = to_gpu(np.zeros_like(X)), to_gpu(np.array([0, 3]))
+    before = stand_in.waits
+    kernels.add_rows(y, rows, to_gpu(X[:2]))
+    assert stand_in.waits == before + (gpu == "stand-in")
+    with pytest.raises(bitnet.InputError, match="rows 0 to 4 of 4"):
+        kernels.add_rows(y, rows + rows // 3, to_gpu(X[:2]))
+    kernels.add_rows(y, rows[:0], to_gpu(X[:0]))
+
+
+def test_a_confusion_of_arrays_of_the_gpu_is_drawn(gpu, tmp_path):
+    pytest.importorskip("matplotlib")
+    labels = np.array([0, 1, 1])
+    for i, x in enumerate((labels, to_gpu(labels))):
+        plot_confusion(x, x[::-1], ["a", "b"], tmp_path / f"{i}.svg")
+    assert (tmp_path / "0.svg").read_bytes() == (tmp_path / "1.svg").read_bytes()
+
+
+def test_a_stream_of_its_own(gpu):
+    with bitnet.backend.stream():
+        y = kernels.xnor_gemm(*(kernels.pack(to_gpu(X)) for _ in range(2)))
+    assert np.diag(to_cpu(y)).tolist() == [5] * 4

@@ -1,0 +1,273 @@
+"""Whole trainings on the GPU: the same numbers as on the processor, step by step.
+
+With the stand-in for CuPy every number of the model and of the optimizer is equal to the last bit.
+With a real GPU sums round differently, and what is compared is the loss of the first step.
+"""
+
+import numpy as np
+import pytest
+import same_numbers
+import stand_in
+
+import bitnet
+from bitnet import functions, kernels, models, schedules
+from bitnet.backend import array_module, to_cpu, to_gpu
+from bitnet.branches import Branches, WithHeads, auxiliary
+from bitnet.data import Corpus
+from bitnet.fit import Split, _step, fit
+from bitnet.functions import cross_entropy, distillation, squared_hinge
+from bitnet.language.training import fit_language
+from bitnet.language_models import language_model
+from bitnet.quantizers import ApproxSign, DoReFa, Linear, Logarithmic, SwishSign, Ternary
+from bitnet.vocabulary import Vocabulary
+
+DRAW = np.random.default_rng(11)
+IMAGES = DRAW.integers(0, 256, (24, 6, 6, 1), dtype=np.uint8)
+LABELS = DRAW.integers(0, 3, 24)
+ROWS = IMAGES.reshape(24, 36)
+
+
+def flat(images):
+    return images.reshape(len(images), 36)
+
+
+def scaled(images):
+    return bitnet.scale_pixels(flat(images))
+
+
+def mlp(rng, **options):
+    return models.binary_mlp([36, 20, 17, 3], rng, **options)
+
+
+def convnet(rng, **options):
+    return bitnet.Sequential(
+        bitnet.BinaryConv2d(1, 8, rng, **options), bitnet.MaxPool2d(), bitnet.BatchNorm(8),
+        bitnet.Sign(), bitnet.BinaryConv2d(8, 6, rng, groups=2, border=1, balance=True),
+        bitnet.BatchNorm(6), bitnet.Sign(window=2.0), bitnet.MaxPool2d(2, 1), bitnet.Flatten(),
+        bitnet.BinaryLinear(24, 3, rng), bitnet.BatchNorm(3),
+    )  # fmt: skip
+
+
+def few_bits(rng):
+    return bitnet.Sequential(
+        bitnet.QuantConv2d(1, 5, rng, weights=2, gradient="log5"), bitnet.BatchNorm(5),
+        bitnet.Quantize(3), bitnet.AvgPool2d(2), bitnet.BatchNorm(5),
+        bitnet.Quantize(Logarithmic(3)), bitnet.Flatten(), bitnet.Dropout(0.2, rng),
+        bitnet.QuantLinear(45, 12, rng, weights=Ternary()), bitnet.BatchNorm(12),
+        bitnet.Quantize(Linear(2, 0.5)), bitnet.QuantLinear(12, 9, rng, weights=DoReFa(3),
+        gradient="dorefa6", rounding="stochastic"), bitnet.BatchNorm(9),
+        bitnet.Quantize(SwishSign()), bitnet.QuantLinear(9, 3, rng, weights=4), bitnet.BatchNorm(3),
+    )  # fmt: skip
+
+
+def shifts(rng, variant):
+    norms = (bitnet.ShiftBatchNorm(n, variant) for n in (20, 3))
+    return bitnet.Sequential(
+        bitnet.BinaryLinear(36, 20, rng), next(norms),
+        bitnet.Sign(stochastic=True, rng=rng), bitnet.Dropout(0.5, rng),
+        bitnet.BinaryLinear(20, 3, rng, gradient="float32"), next(norms),
+    )  # fmt: skip
+
+
+def branches(rng):
+    def branch(taps):
+        return bitnet.Sequential(bitnet.BinaryConv2d(4, 3, rng, taps), bitnet.BatchNorm(3),
+                                 bitnet.Quantize(ApproxSign()))  # fmt: skip
+
+    first = bitnet.BinaryConv2d(1, 4, rng), bitnet.BatchNorm(4), bitnet.Sign()
+    last = bitnet.AvgPool2d(6), bitnet.Flatten(), bitnet.BatchNorm(6)
+    head = bitnet.Sequential(
+        bitnet.Flatten(), bitnet.BinaryLinear(144, 6, rng), bitnet.BatchNorm(6)
+    )
+    return WithHeads(*first, Branches(branch(1), branch(3)), *last, heads={2: head})
+
+
+def twin(rng):
+    return models.float_mlp([36, 16, 3], rng)
+
+
+def float_convnet(rng):
+    return bitnet.Sequential(
+        bitnet.Conv2d(1, 4, rng), bitnet.ReLU(), bitnet.MaxPool2d(), bitnet.AvgPool2d(3),
+        bitnet.Flatten(), bitnet.Dropout(0.1, rng), bitnet.BatchNorm(4), bitnet.Linear(4, 3, rng),
+    )  # fmt: skip
+
+
+OPTIMIZERS = {
+    "sgd": lambda p: bitnet.SGD(p, 0.05, momentum=0.9, nesterov=True),
+    "adam": lambda p: bitnet.Adam(p, 1e-2),
+    "adamax": lambda p: bitnet.AdaMax(p, 1e-2),
+    "shift": lambda p: bitnet.ShiftAdaMax(p, 2.0**-6),
+    "shift-code": lambda p: bitnet.ShiftAdaMax(p, variant="code"),
+    "bop": lambda p: bitnet.Bop(p, 1e-2, threshold=1e-5),
+}
+TRAININGS = {
+    "mlp": (mlp, "adam", squared_hinge, flat),
+    "mlp-stochastic": (lambda rng: mlp(rng, rounding="stochastic"), "adamax", squared_hinge, flat),
+    "mlp-dropout": (lambda rng: mlp(rng, dropout=(0.2, 0.5)), "sgd", squared_hinge, flat),
+    "mlp-bop": (mlp, "bop", squared_hinge, flat),
+    "convnet": (convnet, "adam", squared_hinge, None),
+    "convnet-float32": (lambda r: convnet(r, gradient="float32"), "sgd", squared_hinge, None),
+    "few-bits": (few_bits, "adam", cross_entropy, None),
+    "shift-norm": (lambda rng: shifts(rng, "paper"), "shift", squared_hinge, flat),
+    "shift-norm-code": (lambda rng: shifts(rng, "code"), "shift-code", squared_hinge, flat),
+    "branches": (branches, "adam", auxiliary(cross_entropy), None),
+    "float-mlp": (twin, "adam", cross_entropy, scaled),
+    "float-convnet": (float_convnet, "adam", cross_entropy, bitnet.scale_pixels),
+}
+
+
+def trained(name, device):
+    """Three steps by hand: losses, weights, statistics, moments, flips, scores."""
+    make, optimizer, loss_of, to_input = TRAININGS[name]
+    rng = np.random.default_rng(3)
+    model = make(rng).to(device)
+    optimizer = OPTIMIZERS[optimizer](model.parameters())
+    found = {}
+    for i in range(3):
+        x, labels = IMAGES[8 * i : 8 * i + 8], LABELS[8 * i : 8 * i + 8]
+        loss = loss_of(model(to_input(x) if to_input else x), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        found |= {f"loss {i}": loss.item(), f"flips {i}": optimizer.flips}
+    assert model.device == device
+    assert all(array_module(p) is array_module(p.data) for p in model.parameters())
+    found["scores"] = bitnet.train.scores(model, IMAGES, to_input)
+    found |= model.state_dict()
+    return found | {f"optimizer {k}": v for k, v in optimizer.state_dict().items()}
+
+
+def assert_like(gpu, found, expected):
+    """All numbers with the stand-in, the first loss with a GPU."""
+    if gpu != "stand-in":
+        assert all(np.isfinite(value).all() for value in found.values())
+        found, expected = ({"loss 0": own["loss 0"]} for own in (found, expected))
+    same_numbers.assert_same(gpu, found, expected)
+
+
+@pytest.mark.parametrize("name", TRAININGS)
+def test_training_by_hand(gpu, name):
+    with kernels.using("reference"):
+        expected = trained(name, "cpu")
+    assert_like(gpu, trained(name, "gpu"), expected)
+
+
+@pytest.mark.parametrize(("name", "most"), [("mlp", 7), ("few-bits", 10), ("float-mlp", 2)])
+def test_a_step_waits_for_few_numbers(name, most):
+    """The loss; whether scores, gammas and what is quantized are finite; a layer's flips."""
+    make, optimizer, loss, to_input = TRAININGS[name]
+    with stand_in.installed(), kernels.using("reference"):
+        model = make(np.random.default_rng(3)).to("gpu")
+        x = to_input(IMAGES) if to_input else IMAGES
+        optimizer = OPTIMIZERS[optimizer](model.parameters())
+        for _ in range(2):  # the first one packs
+            before = stand_in.waits
+            _step(model, optimizer, loss, x, LABELS)
+        assert 0 < stand_in.waits - before <= most
+
+
+def test_clipping_waits_once(gpu):
+    weights = [to_gpu(bitnet.Parameter(np.full(2, i, np.float32))) for i in range(3)]
+    for weight in weights:
+        weight.grad = 2 * weight.data
+    before = stand_in.waits
+    assert bitnet.clip_gradients(weights, 1.0) == pytest.approx(np.sqrt(40))
+    assert stand_in.waits == before + (gpu == "stand-in")
+    assert to_cpu(weights[2].grad) == pytest.approx(4 / np.sqrt(40))
+
+
+def fitted(device, make=mlp, teacher=None):
+    """Two epochs of `fit`, with all that it measures, and then the re-estimated statistics."""
+    rng = np.random.default_rng(5)
+    model = make(rng).to(device)
+    data = Split((IMAGES, LABELS), (IMAGES[:9], LABELS[:9]), (IMAGES[9:], LABELS[9:]))
+    training = model, bitnet.Adam(model.parameters()), schedules.Cosine(1e-2, 2)
+    options = {"to_input": flat, "flip": True, "crop": 1, "window": schedules.Widening(1.0, 2.0, 1)}
+    loss = squared_hinge
+    if teacher:
+        options["teacher"] = lambda images: bitnet.train.scores(teacher, images, scaled)
+        loss = distillation
+    epochs = [epoch.record() for epoch in fit(*training, loss, data, 2, 6, rng, **options)]
+    names = "loss", "train_accuracy", "test_accuracy", "flip_ratio", "saturated", "dead"
+    found = {f"{name} {i}": e[name] for i, e in enumerate(epochs) for name in names}
+    found["histograms"] = np.array([list(e["histograms"].values()) for e in epochs])
+    bitnet.reestimate(model, [IMAGES[:12], IMAGES[12:]], flat)
+    found["accuracy"] = bitnet.evaluate(model, IMAGES, LABELS, flat)
+    return found | model.state_dict()
+
+
+def assert_fitted(gpu, found, expected):
+    if gpu == "stand-in":
+        same_numbers.assert_same(gpu, found, expected)
+    else:  # a first epoch of four steps
+        assert found["loss 0"] == pytest.approx(expected["loss 0"], rel=0.1)
+
+
+def test_fit(gpu):
+    with kernels.using("reference"):
+        expected = fitted("cpu")
+    assert_fitted(gpu, fitted("gpu"), expected)
+
+
+@pytest.mark.parametrize("device_of_teacher", ["cpu", "gpu"])
+def test_distillation(gpu, device_of_teacher):
+    teacher = twin(np.random.default_rng(6))
+    with kernels.using("reference"):
+        expected = fitted("cpu", teacher=teacher)
+    assert_fitted(gpu, fitted("gpu", teacher=teacher.to(device_of_teacher)), expected)
+
+
+TEXT = "the quick brown fox jumps over the lazy dog\n" * 6
+FEW = {"weights": 2, "activations": 3}
+LANGUAGE = {
+    "lstm": ("lstm", {}),
+    "lstm-bits": ("lstm", {"weights": 1, "activations": 1}),
+    "lstm-2-3": ("lstm", {**FEW, "layers": 2, "dropout": 0.3}),
+    "gru-2-3": ("gru", {**FEW, "gradient": "int8", "rounding": "stochastic"}),
+    "gru": ("gru", {"dropout": 0.2}),
+    "rnn-2-3": ("rnn", {**FEW, "activation": "relu", "gradient": "log5"}),
+    "rnn": ("rnn", {}),
+}
+
+
+def read(device, kind, options):
+    """One epoch of a language model, with clipped gradients, and what it then writes."""
+    vocabulary = Vocabulary.of(TEXT, "characters")
+    ids = vocabulary.encode(vocabulary.split(TEXT))
+    corpus = Corpus("foxes", ids[:150], ids[150:190], ids[190:230], vocabulary)
+    rng = np.random.default_rng(8)
+    model = language_model(len(vocabulary), rng, kind, width=6, units=10, **options).to(device)
+    optimizer, schedule = bitnet.SGD(model.parameters(), 0.5), schedules.Constant(0.5)
+    (epoch,) = fit_language(model, corpus, optimizer, schedule, 1, 5, 7, rng, clip=0.25)
+    record = epoch.record()
+    found = {"loss 0": record["loss"], "valid": record["valid_loss"], "flips": record["flip_ratio"]}
+    drawn = bitnet.language.generate(model, vocabulary, "the", 12, np.random.default_rng(0))
+    found["text"] = np.array([ord(letter) for letter in "".join(drawn)])
+    return found | model.state_dict()
+
+
+@pytest.mark.parametrize("name", LANGUAGE)
+def test_language_model(gpu, name):
+    with kernels.using("reference"):
+        expected = read("cpu", *LANGUAGE[name])
+    found = read("gpu", *LANGUAGE[name])
+    if gpu != "stand-in":
+        assert found["loss 0"] == pytest.approx(expected["loss 0"], rel=0.02)
+        return
+    same_numbers.assert_same(gpu, found, expected)
+
+
+def test_a_leaf_that_wants_a_gradient_is_not_moved(gpu):
+    """Its gradient would be lost; the sentence says what to do."""
+    model = twin(np.random.default_rng(0)).to("gpu")
+    x = bitnet.Tensor(ROWS.astype(np.float32), requires_grad=True)
+    with pytest.raises(bitnet.InputError, match="to_gpu"):
+        model(x)
+
+
+def test_operands_of_two_devices_are_refused(gpu):
+    x = bitnet.backend.to_gpu(bitnet.Tensor([[1.0, 2.0]]))
+    with pytest.raises(bitnet.InputError, match="Add: some operands are on the GPU"):
+        x + np.ones(2, np.float32)
+    assert functions.add(x, 1.0).data.tolist() == [[2.0, 3.0]]
