@@ -13,6 +13,8 @@ from bitnet.errors import InputError
 
 __all__ = [
     "array_module",
+    "as_array",
+    "as_numpy",
     "check_on_cpu",
     "check_one_device",
     "is_array",
@@ -69,6 +71,47 @@ def is_array(x):
     (True, False)
     """
     return isinstance(x, (np.ndarray, getattr(sys.modules.get("cupy"), "ndarray", np.ndarray)))
+
+
+def as_array(x):
+    """An array of what may be an array of either library, a number or nested lists of such.
+
+    Parameters
+    ----------
+    x : object
+        Arrays come back as they are.
+
+    Returns
+    -------
+    array
+        NumPy's, unless x is CuPy's.
+
+    Examples
+    --------
+    >>> as_array([1.0, 2.0])
+    array([1., 2.])
+    """
+    return x if is_array(x) else np.asarray(x)
+
+
+def as_numpy(x):
+    """The same in the memory of the processor.
+
+    Parameters
+    ----------
+    x : object
+        As for `as_array`.
+
+    Returns
+    -------
+    numpy.ndarray
+
+    Examples
+    --------
+    >>> as_numpy([1.0, 2.0])
+    array([1., 2.])
+    """
+    return to_cpu(as_array(x))
 
 
 def like(array, other):

@@ -7,7 +7,7 @@ import time
 import numpy as np
 
 from bitnet import kernels
-from bitnet.arrays import array_module, is_array
+from bitnet.arrays import array_module, as_numpy
 from bitnet.backend import full_memory_named, to_cpu
 from bitnet.data.batches import batches
 from bitnet.errors import InputError
@@ -130,8 +130,7 @@ def accuracy(predictions, labels):
     >>> accuracy(np.array([1, 2, 3, 3]), np.array([1, 2, 3, 4]))
     0.75
     """
-    pair = (to_cpu(x) if is_array(x) else x for x in (predictions, labels))
-    predictions, labels = map(np.asarray, pair)
+    predictions, labels = as_numpy(predictions), as_numpy(labels)
     if predictions.shape != labels.shape or len(labels) == 0:
         raise InputError(
             f"accuracy: predictions of shape {predictions.shape}, labels of {labels.shape}; "

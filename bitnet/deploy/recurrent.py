@@ -12,7 +12,7 @@ import functools
 import numpy as np
 
 from bitnet import kernels
-from bitnet.arrays import array_module, is_array, like, moved, to_cpu
+from bitnet.arrays import array_module, as_array, as_numpy, is_array, like, moved, to_cpu
 from bitnet.backend import full_memory_named, mover
 from bitnet.deploy.matrix import FrozenMatrix
 from bitnet.errors import InputError
@@ -272,7 +272,7 @@ class FrozenLanguageModel:
         InputError
             If the ids or the state do not fit.
         """
-        ids = ids if is_array(ids) else np.asarray(ids)
+        ids = as_array(ids)
         if ids.ndim != 2 or (ids.size and ids.dtype.kind not in "iu"):
             raise InputError(f"{self}: ids are {ids.dtype} {ids.shape}; expected integers (T, B)")
         if ids.size and not 0 <= ids.min() <= ids.max() < len(self.bias):
@@ -331,7 +331,7 @@ class FrozenLanguageModel:
         InputError
             As for `scores`.
         """
-        return self.scores((ids if is_array(ids) else np.asarray(ids))[None], state)
+        return self.scores(as_array(ids)[None], state)
 
     def generate(self, ids, count, rng, temperature=1.0):
         """A text that goes on from another, drawn one by one from softmax(scores / temperature).
@@ -357,7 +357,7 @@ class FrozenLanguageModel:
         InputError
             If a setting is out of its range.
         """
-        ids = np.asarray(to_cpu(ids) if is_array(ids) else ids)
+        ids = as_numpy(ids)
         whole = isinstance(count, (int, np.integer)) and count >= 0
         if ids.ndim != 1 or not len(ids) or not 0 < temperature < np.inf or not whole:
             raise InputError(

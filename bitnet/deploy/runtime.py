@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from bitnet import kernels
-from bitnet.arrays import array_module, is_array, like, moved, read_only
+from bitnet.arrays import array_module, as_array, is_array, like, moved, read_only
 from bitnet.backend import full_memory_named, mover
 from bitnet.deploy.layers import FrozenConv, FrozenLayer, FrozenOutput, check_layer
 from bitnet.deploy.plan import follow, shape_of_all, shape_of_pool
@@ -292,7 +292,7 @@ class FrozenNet:
                 )
             return x
         try:
-            x = x if is_array(x) else np.asarray(x)
+            x = as_array(x)
         except ValueError:
             raise InputError(
                 f"{self}: got rows of different length; expected ({expected})"

@@ -3,7 +3,7 @@
 import numpy as np
 
 from bitnet import kernels
-from bitnet.arrays import array_module, is_array, like
+from bitnet.arrays import array_module, as_array, like
 from bitnet.errors import InputError
 from bitnet.tensor import Function, as_tensor
 
@@ -71,7 +71,7 @@ def embedding(ids, weight):
 
 def check_ids(name, ids, count):
     """The ids as int64, once each is from 0 to count - 1."""
-    ids = ids if is_array(ids) else np.asarray(ids)
+    ids = as_array(ids)
     if ids.dtype.kind not in "iu":
         raise InputError(f"{name}: ids are {ids.dtype} of shape {ids.shape}; expected integers")
     if ids.size and not 0 <= ids.min() <= ids.max() < count:

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from bitnet.arrays import array_module, is_array, like
+from bitnet.arrays import array_module, as_array, like
 from bitnet.errors import InputError
 from bitnet.kernels.threads import shared
 from bitnet.tensor import Function, as_tensor
@@ -214,7 +214,7 @@ def distillation(scores, labels, teacher_scores, temperature=4.0, weight=0.5, ha
 def _check(name, scores, labels):
     """The scores as a Tensor and the labels as an array where they are, once they fit."""
     scores = as_tensor(scores)
-    labels = labels if is_array(labels) else np.asarray(labels)
+    labels = as_array(labels)
     if scores.ndim != 2 or scores.size == 0 or not scores.is_float:
         kind = getattr(scores.data, "dtype", type(scores.data).__name__)
         raise InputError(

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from bitnet.arrays import is_array, like, to_cpu
+from bitnet.arrays import as_numpy, like
 from bitnet.errors import InputError
 from bitnet.kernels.dispatch import check_numbers, kernel
 
@@ -84,7 +84,7 @@ def edge_codes(x, edges, signed):
     array([0, 1, 2, 2, 4], dtype=uint8)
     """
     check_numbers("edge_codes", x, "f", "floats")
-    edges = np.array(to_cpu(edges) if is_array(edges) else edges, x.dtype)
+    edges = np.array(as_numpy(edges), x.dtype)
     if edges.ndim != 1 or len(edges) > (127 if signed else 255) or not (edges > 0).all():
         raise InputError(
             f"edge_codes: edges {edges!r}; expected at most {127 if signed else 255}, all above 0"

@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 
-from bitnet.arrays import is_array, to_cpu
+from bitnet.arrays import as_numpy, to_cpu
 from bitnet.errors import InputError
 from bitnet.kernels import Bits, Planes
 from bitnet.plots.picture import COLOURS, DPI, drawing, plain
@@ -204,8 +204,7 @@ def plot_confusion(labels, predictions, classes, path):
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     plot_confusion([0, 1, 1], [0, 1, 0], ["cat", "dog"], f"{folder}/confusion.svg")
     """
-    pair = (to_cpu(x) if is_array(x) else x for x in (labels, predictions))
-    labels, predictions = map(np.asarray, pair)
+    labels, predictions = as_numpy(labels), as_numpy(predictions)
     n = len(classes)
     fits = labels.shape == predictions.shape and labels.ndim == 1 and len(labels)
     whole = fits and labels.dtype.kind in "iu" and predictions.dtype.kind in "iu"
