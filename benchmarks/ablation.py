@@ -22,13 +22,14 @@ import machine
 import numpy as np
 
 import bitnet
-from bitnet import functions, schedules
-from bitnet.activations import Quantize
 from bitnet.archive import check_writable
-from bitnet.bit_optimizers import Bop, ShiftAdaMax
-from bitnet.fit import Split, fit
+from bitnet.nn import functional
+from bitnet.nn.activations import Quantize
+from bitnet.optim import schedules
+from bitnet.optim.binary import Bop, ShiftAdaMax
 from bitnet.quantizers import ApproxSign, SwishSign
-from bitnet.reestimation import reestimate
+from bitnet.training.loop import Split, fit
+from bitnet.training.reestimation import reestimate
 
 BATCH, FASTER = 100, 10.0  # images; the step of gamma and beta
 TEMPERATURE, SOFT, WIDE, AFTER = 4.0, 0.5, 2.0, 0.5
@@ -36,7 +37,7 @@ BATCHES = 100  # whose statistics are averaged
 
 
 def adam(model, start):
-    return bitnet.Adam(model.parameters(), start)
+    return bitnet.optim.Adam(model.parameters(), start)
 
 
 def bop(model, start):
@@ -65,7 +66,7 @@ class Line:
     start: float = 3e-3
     optimizer: object = adam  # from a model and the first rate
     schedule: object = cosine  # from the first rate and the epochs
-    loss: object = functions.squared_hinge
+    loss: object = functional.squared_hinge
     window: object = lambda epochs: None
     teacher: bool = False
     reestimates: bool = False
@@ -73,12 +74,12 @@ class Line:
 
 def sign_with(quantizer):
     """A line with another surrogate."""
-    return {bitnet.Sign: lambda sign: Quantize(quantizer)}
+    return {bitnet.nn.Sign: lambda sign: Quantize(quantizer)}
 
 
 def distilled(scores, labels, taught):
-    return functions.distillation(
-        scores, labels, taught, TEMPERATURE, SOFT, functions.squared_hinge
+    return functional.distillation(
+        scores, labels, taught, TEMPERATURE, SOFT, functional.squared_hinge
     )
 
 
@@ -108,13 +109,13 @@ LINES = {
     "approx-sign": Line("Bi-Real Net's surrogate", layers=sign_with(ApproxSign())),
     "swish-sign": Line("BNN+'s surrogate", layers=sign_with(SwishSign())),
     "stochastic": Line("signs of activations drawn in training", {"stochastic": True}),
-    "cross-entropy": Line("in place of the squared hinge", loss=functions.cross_entropy),
+    "cross-entropy": Line("in place of the squared hinge", loss=functional.cross_entropy),
 }
 
 
 def model_of(line, sizes, rng):
     """The model of a line, with other layers in the places of some."""
-    model = bitnet.models.binary_mlp(sizes, rng, step_scale=FASTER, **line.options)
+    model = bitnet.nn.models.binary_mlp(sizes, rng, step_scale=FASTER, **line.options)
     model.layers = [line.layers.get(type(layer), lambda same: same)(layer) for layer in model]
     return model
 
@@ -130,20 +131,20 @@ def trained(line, data, sizes, epochs, seed, taught=None):
     if line.reestimates:
         order = np.random.default_rng(seed).permutation(len(data.train[0]))[: BATCHES * BATCH]
         reestimate(model, (data.train[0][part] for part in np.split(order, len(order) // BATCH)))
-        accuracy = bitnet.evaluate(model, *data.test)
+        accuracy = bitnet.training.evaluate(model, *data.test)
     return accuracy
 
 
 def teacher(data, sizes, epochs, seed):
     """The float twin: from pixels to its scores, and its test accuracy."""
     rng = np.random.default_rng(seed)
-    model = bitnet.models.float_mlp(sizes, rng)
-    training = model, bitnet.Adam(model.parameters(), 1e-3), schedules.Cosine(1e-3, epochs)
-    inputs = bitnet.scale_pixels
-    parts = functions.cross_entropy, data, epochs, BATCH, rng
+    model = bitnet.nn.models.float_mlp(sizes, rng)
+    training = model, bitnet.optim.Adam(model.parameters(), 1e-3), schedules.Cosine(1e-3, epochs)
+    inputs = bitnet.data.scale_pixels
+    parts = functional.cross_entropy, data, epochs, BATCH, rng
     for epoch in fit(*training, *parts, to_input=inputs, measured=BATCH):
         accuracy = epoch.test_accuracy
-    return lambda x: bitnet.train.scores(model, x, inputs), accuracy
+    return lambda x: bitnet.training.metrics.scores(model, x, inputs), accuracy
 
 
 def data_of(name, quick):
@@ -165,8 +166,10 @@ def row(name, shares, base, elapsed_s):
     paired = list(zip(shares, base, strict=False))
     gain = f"{100 * statistics.mean(a - b for a, b in paired):+.2f}" if paired else ""
     each = " ".join(f"{share:.2%}" for share in shares)
-    return (f"{name:16} {statistics.mean(shares):>7.2%} {100 * spread:>5.2f} {gain:>6} "
-            f"{elapsed_s / len(shares):>6.0f}  {each:24} {LINES[name].about}")  # fmt: skip
+    return (
+        f"{name:16} {statistics.mean(shares):>7.2%} {100 * spread:>5.2f} {gain:>6} "
+        f"{elapsed_s / len(shares):>6.0f}  {each:24} {LINES[name].about}"
+    )
 
 
 def main():
@@ -174,8 +177,14 @@ def main():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("--only", nargs="+", metavar="LINE", choices=LINES, default=list(LINES),
-        help=f"some lines: {', '.join(LINES)}")  # fmt: skip
+    add(
+        "--only",
+        nargs="+",
+        metavar="LINE",
+        choices=LINES,
+        default=list(LINES),
+        help=f"some lines: {', '.join(LINES)}",
+    )
     add("--data", default="fashion-mnist", help="data set of grey images (fashion-mnist)")
     add("--seeds", type=machine.positive, default=3, help="seeds 0, 1, ... (3 of them)")
     add("--epochs", type=machine.positive, default=6, help="passes over the data (6)")
@@ -217,4 +226,4 @@ def main():
 
 
 if __name__ == "__main__":
-    bitnet.run(main)
+    bitnet.cli.run(main)

@@ -20,11 +20,12 @@ import argparse
 
 import machine
 import numpy as np
+from bitnet.bench import interleaved
 from straight_through import sign_in_torch
 
 import bitnet
-from bitnet import functions, kernels, models
-from bitnet.bench import interleaved
+from bitnet import kernels
+from bitnet.nn import functional, models
 
 BATCH, LR = 50, 1e-3
 NETS = {"cifar10": models.CIFAR10, "svhn": models.SVHN}
@@ -37,10 +38,10 @@ class InBits:
         self.model = models.binary_convnet(
             **net, rng=np.random.default_rng(0), step_scale=10, gradient=gradient
         )
-        self.adam = bitnet.Adam(self.model.parameters(), LR)
+        self.adam = bitnet.optim.Adam(self.model.parameters(), LR)
 
     def step(self, pixels, labels):
-        loss = functions.squared_hinge(self.model(pixels), labels)
+        loss = functional.squared_hinge(self.model(pixels), labels)
         self.adam.zero_grad()
         loss.backward()
         self.adam.step()
@@ -121,7 +122,7 @@ def predictors(net, pixels):
     import torch
 
     model, contestants = float_in_torch(net), {}
-    x = torch.from_numpy(bitnet.scale_pixels(pixels)).permute(0, 3, 1, 2)
+    x = torch.from_numpy(bitnet.data.scale_pixels(pixels)).permute(0, 3, 1, 2)
     for name, layout in (("", torch.contiguous_format), (", channels last", torch.channels_last)):
         own = float_in_torch(net).to(memory_format=layout)
         own.load_state_dict(model.state_dict())
@@ -182,7 +183,7 @@ def main():
     import torch
 
     print("\n".join(machine.lines("torch")))
-    if bitnet.keep_memory():
+    if bitnet.kernels.keep_memory():
         print("freed memory stays with the process, for torch's arrays too")
     check()
     net = NETS[args.net]
@@ -216,4 +217,4 @@ def table(what, contestants, batch, turns):
 
 
 if __name__ == "__main__":
-    bitnet.run(main)
+    bitnet.cli.run(main)

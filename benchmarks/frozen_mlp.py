@@ -23,10 +23,11 @@ import tempfile
 
 import machine
 import numpy as np
+from bitnet.bench import float_layers, float_predict, interleaved
 
 import bitnet
-from bitnet import kernels, models
-from bitnet.bench import float_layers, float_predict, interleaved
+from bitnet import kernels
+from bitnet.nn import models
 
 WIDTHS, BATCHES = (512, 1024, 2048, 4096), (1, 100, 10_000)
 RNG = np.random.default_rng(0)
@@ -67,18 +68,25 @@ def onnx_sessions(layers, threads, floats):
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "1" if threads > 1 else "0")
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stderr(None):
-        paths = {name: str(pathlib.Path(folder) / f"{name}.onnx")
-                 for name in ("float32", "static", "dynamic")}  # fmt: skip
+        paths = {
+            name: str(pathlib.Path(folder) / f"{name}.onnx")
+            for name in ("float32", "static", "dynamic")
+        }
         onnx.save(model, paths["float32"])
         quantization.quantize_static(
-            paths["float32"], paths["static"], Calibration(),
+            paths["float32"],
+            paths["static"],
+            Calibration(),
             activation_type=quantization.QuantType.QUInt8,
             weight_type=quantization.QuantType.QInt8,
-        )  # fmt: skip
-        quantization.quantize_dynamic(paths["float32"], paths["dynamic"],
-                                      weight_type=quantization.QuantType.QInt8)  # fmt: skip
-        return {name: onnxruntime.InferenceSession(path, options, ["CPUExecutionProvider"])
-                for name, path in paths.items()}  # fmt: skip
+        )
+        quantization.quantize_dynamic(
+            paths["float32"], paths["dynamic"], weight_type=quantization.QuantType.QInt8
+        )
+        return {
+            name: onnxruntime.InferenceSession(path, options, ["CPUExecutionProvider"])
+            for name, path in paths.items()
+        }
 
 
 def compared(width, batch, bits, threads):
@@ -90,7 +98,7 @@ def compared(width, batch, bits, threads):
     net, layers = bitnet.freeze(model), float_layers(sizes, RNG)
     layers = [(weight / np.float32(weight.shape[0] ** 0.5), bias) for weight, bias in layers]
     pixels = RNG.integers(0, 256, (batch, 784), dtype=np.uint8)
-    floats = bitnet.scale_pixels(pixels)
+    floats = bitnet.data.scale_pixels(pixels)
     with kernels.using("reference"):
         expected = net.pre_activations(pixels[:20])
         scores = net.scores(pixels[:20])
@@ -99,8 +107,11 @@ def compared(width, batch, bits, threads):
     assert np.array_equal(net.scores(pixels[:20]), scores)
     contestants = [lambda: float_predict(floats, layers)]
     if machine.missing("onnxruntime", "onnx") is None:
-        for session in onnx_sessions(layers, threads, bitnet.scale_pixels(
-                RNG.integers(0, 256, (100, 784), dtype=np.uint8))).values():  # fmt: skip
+        for session in onnx_sessions(
+            layers,
+            threads,
+            bitnet.data.scale_pixels(RNG.integers(0, 256, (100, 784), dtype=np.uint8)),
+        ).values():
             run = lambda s=session: s.run(None, {"x": floats})[0].argmax(axis=1)  # noqa: E731
             contestants.append(run)
     contestants.append(lambda: net.predict(pixels))
@@ -116,8 +127,13 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--widths", type=machine.positive, nargs="+", default=WIDTHS)
     parser.add_argument("--batches", type=machine.positive, nargs="+", default=BATCHES)
-    parser.add_argument("--bits", type=few, nargs="+", default=[(1, 1)],
-                        help="of weights/activations, as 1/2 4/4 (1/1)")  # fmt: skip
+    parser.add_argument(
+        "--bits",
+        type=few,
+        nargs="+",
+        default=[(1, 1)],
+        help="of weights/activations, as 1/2 4/4 (1/1)",
+    )
     parser.add_argument("--threads", type=machine.positive, default=1)
     args = parser.parse_args()
     bitnet.set_num_threads(args.threads)
@@ -145,4 +161,4 @@ def few(text):
 
 
 if __name__ == "__main__":
-    bitnet.run(main)
+    bitnet.cli.run(main)

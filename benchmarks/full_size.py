@@ -61,4 +61,4 @@ def main():
 
 
 if __name__ == "__main__":
-    bitnet.run(main)
+    bitnet.cli.run(main)

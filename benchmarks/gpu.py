@@ -27,7 +27,7 @@ from gpu_nets import mlp, training
 import bitnet
 from bitnet import kernels
 from bitnet.arrays import to_cpu
-from bitnet.backend import gpu_problem, to_gpu
+from bitnet.devices import gpu_problem, to_gpu
 from bitnet.kernels import reference
 
 PARTS = ("products", "others", "mlp", "training")
@@ -223,4 +223,4 @@ def main():
 
 
 if __name__ == "__main__":
-    bitnet.run(main)
+    bitnet.cli.run(main)

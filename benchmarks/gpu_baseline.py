@@ -5,7 +5,7 @@ from numba import cuda
 
 from bitnet import kernels
 from bitnet.arrays import array_module
-from bitnet.backend import to_gpu
+from bitnet.devices import to_gpu
 from bitnet.kernels.cuda.launch import launch
 
 SIDE = 16  # of a square of outputs, and its numbers at a time

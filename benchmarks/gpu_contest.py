@@ -9,7 +9,7 @@ import numpy as np
 
 import bitnet
 from bitnet import kernels
-from bitnet.backend import to_gpu
+from bitnet.devices import to_gpu
 
 RNG = np.random.default_rng(0)
 RUNGS = ("naive", "tiled", "registers", "tensor")

@@ -9,9 +9,10 @@ import numpy as np
 from gpu_contest import RNG, TURNS, by_clock, on_rung, ran, rungs, torch_on_gpu
 
 import bitnet
-from bitnet import kernels, models
+from bitnet import kernels
 from bitnet.arrays import to_cpu
-from bitnet.backend import to_gpu
+from bitnet.devices import to_gpu
+from bitnet.nn import models
 
 CHECKED = 20  # images of a frozen net
 

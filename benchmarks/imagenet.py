@@ -26,12 +26,13 @@ import time
 
 import machine
 import numpy as np
+from bitnet.bench import interleaved
 
 import bitnet
-from bitnet import data, functions, kernels
-from bitnet.bench import interleaved
-from bitnet.branches import Branches, auxiliary
-from bitnet.imagenet_models import alexnet, googlenet
+from bitnet import data, kernels
+from bitnet.nn import functional
+from bitnet.nn.branches import Branches, auxiliary
+from bitnet.nn.models.imagenet import alexnet, googlenet
 
 NETS = {"alexnet": alexnet, "googlenet": googlenet}
 BITS = [(1, 1), (1, 2), (2, 2), (4, 4), (8, 8), (32, 32)]
@@ -58,7 +59,7 @@ def pictures(count, size=224, resize=256):
 def trained(name, images, steps=2, **more):
     """A model after some steps on random labels, so that its thresholds are not all alike."""
     model = build(name, **more)
-    adam, rng = bitnet.Adam(model.parameters(), 1e-3), np.random.default_rng(1)
+    adam, rng = bitnet.optim.Adam(model.parameters(), 1e-3), np.random.default_rng(1)
     for _ in range(steps):
         step(model, adam, images, rng.integers(0, CLASSES, len(images)))
     return model
@@ -66,7 +67,7 @@ def trained(name, images, steps=2, **more):
 
 def step(model, adam, images, labels):
     """One step of training."""
-    loss = auxiliary(functions.cross_entropy)(model(images), labels)
+    loss = auxiliary(functional.cross_entropy)(model(images), labels)
     adam.zero_grad()
     loss.backward()
     adam.step()
@@ -87,11 +88,14 @@ def shapes():
             for layer in model.layers:
                 x = layer(x)
                 if count_of(layer):
-                    kind = f"{len(layer.branches)} branches" if isinstance(layer, Branches) else (
-                        type(layer).__name__)  # fmt: skip
+                    kind = (
+                        f"{len(layer.branches)} branches"
+                        if isinstance(layer, Branches)
+                        else (type(layer).__name__)
+                    )
                     shape = "x".join(map(str, x.shape[1:]))
                     print(f"  {kind:12} {shape:>14} {count_of(layer):12,} weights")
-        trunk, heads = bitnet.Sequential(*model.layers), getattr(model, "heads", {})
+        trunk, heads = bitnet.nn.Sequential(*model.layers), getattr(model, "heads", {})
         print(f"  {count_of(trunk):,} weights", end="")
         print(*(f", {count_of(h):,} in a head of training alone" for h in heads.values()), sep="")
 
@@ -106,7 +110,7 @@ def sizes():
             for weights, activations in BITS:
                 more = {"weights": weights, "activations": activations}
                 if weights == 32:
-                    n_bytes = 4 * count_of(bitnet.Sequential(*build(name, **more).layers))
+                    n_bytes = 4 * count_of(bitnet.nn.Sequential(*build(name, **more).layers))
                     text = "of float32 weights alone"
                 else:
                     bitnet.freeze(trained(name, images, **more), image=IMAGE).save(path)
@@ -124,17 +128,19 @@ def steps(batch, threads):
             command = [sys.executable, __file__, *words]
             out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
             seconds, mib = map(float, out.split())
-            print(f"  {name:10} {weights}w/{activations}a {seconds:8.2f} s {mib:8.0f} MiB in all",
-                  flush=True)  # fmt: skip
+            print(
+                f"  {name:10} {weights}w/{activations}a {seconds:8.2f} s {mib:8.0f} MiB in all",
+                flush=True,
+            )
 
 
 def one_step(name, weights, activations, batch):
     """Print the median of three steps in seconds, and the peak of memory in MiB."""
-    bitnet.keep_memory()
+    bitnet.kernels.keep_memory()
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (batch, *IMAGE, 3), dtype=np.uint8)
     model = build(name, int(weights), int(activations))
-    adam, times_s = bitnet.Adam(model.parameters(), 1e-3), []
+    adam, times_s = bitnet.optim.Adam(model.parameters(), 1e-3), []
     for _ in range(4):
         start_s = time.perf_counter()
         step(model, adam, images, rng.integers(0, CLASSES, batch))
@@ -148,12 +154,26 @@ def in_torch():
 
     pool = nn.MaxPool2d(3, 2)
     return nn.Sequential(
-        nn.Conv2d(3, 64, 11, 4, 2), pool, nn.ReLU(), nn.Conv2d(64, 192, 5, 1, 2), pool, nn.ReLU(),
-        nn.Conv2d(192, 384, 3, 1, 1), nn.ReLU(), nn.Conv2d(384, 256, 3, 1, 1), nn.ReLU(),
-        nn.Conv2d(256, 256, 3, 1, 1), pool, nn.ReLU(), nn.Flatten(),
-        nn.Linear(9216, 4096), nn.ReLU(), nn.Linear(4096, 4096), nn.ReLU(),
+        nn.Conv2d(3, 64, 11, 4, 2),
+        pool,
+        nn.ReLU(),
+        nn.Conv2d(64, 192, 5, 1, 2),
+        pool,
+        nn.ReLU(),
+        nn.Conv2d(192, 384, 3, 1, 1),
+        nn.ReLU(),
+        nn.Conv2d(384, 256, 3, 1, 1),
+        nn.ReLU(),
+        nn.Conv2d(256, 256, 3, 1, 1),
+        pool,
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(9216, 4096),
+        nn.ReLU(),
+        nn.Linear(4096, 4096),
+        nn.ReLU(),
         nn.Linear(4096, CLASSES),
-    ).eval()  # fmt: skip
+    ).eval()
 
 
 def check():
@@ -182,7 +202,7 @@ def speed(batches, threads, turns):
     for batch in batches:
         own = images[:batch]
         contestants = {"bitnet, 1w/2a": lambda own=own: net.predict(own)}
-        x = torch.from_numpy(bitnet.scale_pixels(own)).permute(0, 3, 1, 2)
+        x = torch.from_numpy(bitnet.data.scale_pixels(own)).permute(0, 3, 1, 2)
         for layout in (torch.contiguous_format, torch.channels_last):
             copy = in_torch().to(memory_format=layout)
             copy.load_state_dict(model.state_dict())
@@ -198,8 +218,11 @@ def speed(batches, threads, turns):
         fastest = seconds[:, 1:].min(axis=1)
         for name, own_s in zip(contestants, seconds.T, strict=True):
             times = np.median(fastest / own_s)
-            print(f"  batch {batch:3} {name:28} {batch / np.median(own_s):8.1f} images/s, "
-                  f"{times:5.2f} times torch's faster one", flush=True)  # fmt: skip
+            print(
+                f"  batch {batch:3} {name:28} {batch / np.median(own_s):8.1f} images/s, "
+                f"{times:5.2f} times torch's faster one",
+                flush=True,
+            )
 
 
 def main():
@@ -211,7 +234,7 @@ def main():
     parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
     args = parser.parse_args()
     bitnet.set_num_threads(args.threads)
-    bitnet.keep_memory()
+    bitnet.kernels.keep_memory()
     if args.one:
         one_step(*args.one, args.batch)
         return
@@ -230,4 +253,4 @@ def main():
 
 
 if __name__ == "__main__":
-    bitnet.run(main)
+    bitnet.cli.run(main)

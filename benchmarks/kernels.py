@@ -20,10 +20,10 @@ import contextlib
 
 import machine
 import numpy as np
+from bitnet.bench import interleaved
 
 import bitnet
 from bitnet import kernels
-from bitnet.bench import interleaved
 from bitnet.kernels import reference
 
 RNG = np.random.default_rng(0)
@@ -58,8 +58,11 @@ def xnor(b, m, n):
     assert kernels.xnor_sign(x, weight, steps)[: len(few)] == reference.threshold(expected, steps)
     product = lambda: left @ right  # noqa: E731
     row(f"xnor_gemm {b} x {m} x {n}", b * m * n, [product, lambda: kernels.xnor_gemm(x, weight)])
-    row(f"xnor_sign {b} x {m} x {n}", b * m * n,
-        [product, lambda: kernels.xnor_sign(x, weight, steps)])  # fmt: skip
+    row(
+        f"xnor_sign {b} x {m} x {n}",
+        b * m * n,
+        [product, lambda: kernels.xnor_sign(x, weight, steps)],
+    )
 
 
 def tables(b, m, n):
@@ -71,33 +74,47 @@ def tables(b, m, n):
         part = kernels.Quantized(x.values[:5], x.scales[:5], x.largest)
         expected = reference.signed_gemm(part, weight)
         assert np.array_equal(kernels.signed_gemm(x, weight)[:5], expected)
-        row(f"signed_gemm int{bits} {b} x {m} x {n}", b * m * n,
-            [lambda: grad @ factor, lambda x=x: kernels.signed_gemm(x, weight)])  # fmt: skip
+        row(
+            f"signed_gemm int{bits} {b} x {m} x {n}",
+            b * m * n,
+            [lambda: grad @ factor, lambda x=x: kernels.signed_gemm(x, weight)],
+        )
     exact = grad[:5].astype(np.float64) @ factor
     ours, blas = (
         abs(y[:5] - exact).max() for y in (kernels.signed_gemm(grad, weight), grad @ factor)
     )
-    row(f"signed_gemm float32 {b} x {m} x {n}", b * m * n,
+    row(
+        f"signed_gemm float32 {b} x {m} x {n}",
+        b * m * n,
         [lambda: grad @ factor, lambda: kernels.signed_gemm(grad, weight)],
-        f"largest error {ours:.1e}, of the BLAS {blas:.1e}")  # fmt: skip
+        f"largest error {ours:.1e}, of the BLAS {blas:.1e}",
+    )
 
 
 def planes(b, m, n):
     """Inputs of 2, 3, 4 and 8 bits times signs, and times as many bits."""
     left, right = floats(b, n), floats(n, m)
     for bits, own in ((2, 1), (3, 1), (4, 1), (8, 1), (2, 2), (3, 3), (4, 4), (8, 8)):
-        x, weight = (kernels.Planes(signs(k, rows, n), [1 << p for p in range(k)])
-                     for k, rows in ((bits, b), (own, m)))  # fmt: skip
+        x, weight = (
+            kernels.Planes(signs(k, rows, n), [1 << p for p in range(k)])
+            for k, rows in ((bits, b), (own, m))
+        )
         weight = kernels.prepare(weight if own > 1 else weight.bits[0])
         expected = reference.plane_gemm(x.with_bits(x.bits[:, :3]), weight)
         assert np.array_equal(kernels.plane_gemm(x, weight)[:3], expected)
-        row(f"plane_gemm {bits} x {own} bits {b} x {m} x {n}", b * m * n,
-            [lambda: left @ right, lambda x=x, w=weight: kernels.plane_gemm(x, w)])  # fmt: skip
+        row(
+            f"plane_gemm {bits} x {own} bits {b} x {m} x {n}",
+            b * m * n,
+            [lambda: left @ right, lambda x=x, w=weight: kernels.plane_gemm(x, w)],
+        )
     pixels, weight = RNG.integers(0, 256, (b, n), dtype=np.uint8), kernels.prepare(signs(m, n))
     expected = reference.plane_gemm(pixels[:3], weight)
     assert np.array_equal(kernels.plane_gemm(pixels, weight)[:3], expected)
-    row(f"plane_gemm pixels {b} x {m} x {n}", b * m * n,
-        [lambda: left @ right, lambda: kernels.plane_gemm(pixels, weight)])  # fmt: skip
+    row(
+        f"plane_gemm pixels {b} x {m} x {n}",
+        b * m * n,
+        [lambda: left @ right, lambda: kernels.plane_gemm(pixels, weight)],
+    )
 
 
 def packing(b, n):
@@ -121,13 +138,25 @@ def packing(b, n):
         def by_numpy(v=numbers):
             return np.packbits(v if v.dtype == bool else v >= 0, axis=-1, bitorder="little")
 
-        row(f"pack {np.dtype(dtype)} {b} x {n}", b * n,
-            [by_numpy, lambda v=numbers, to=target: np.copyto(to, v),
-             lambda v=numbers: signs_of(v)])  # fmt: skip
+        row(
+            f"pack {np.dtype(dtype)} {b} x {n}",
+            b * n,
+            [
+                by_numpy,
+                lambda v=numbers, to=target: np.copyto(to, v),
+                lambda v=numbers: signs_of(v),
+            ],
+        )
     bits = signs_of(x)
-    row(f"unpack to float32 {b} x {n}", b * n,
-        [lambda: np.unpackbits(bits.words.view(np.uint8), axis=-1).astype(np.float32),
-         lambda: np.copyto(copy, x), lambda: kernels.unpack(bits)])  # fmt: skip
+    row(
+        f"unpack to float32 {b} x {n}",
+        b * n,
+        [
+            lambda: np.unpackbits(bits.words.view(np.uint8), axis=-1).astype(np.float32),
+            lambda: np.copyto(copy, x),
+            lambda: kernels.unpack(bits),
+        ],
+    )
 
 
 def layer_step(b, width):
@@ -175,8 +204,12 @@ def two_threads():
         kernels.set_num_threads(n)
         kernels.xnor_gemm(x, weight)
 
-    row("xnor_gemm 4096 x 4096 x 4096, 2 threads", 4096**3, [lambda: on(1), lambda: on(2)],
-        "over one thread")  # fmt: skip
+    row(
+        "xnor_gemm 4096 x 4096 x 4096, 2 threads",
+        4096**3,
+        [lambda: on(1), lambda: on(2)],
+        "over one thread",
+    )
     kernels.set_num_threads(1)
 
 
@@ -193,8 +226,13 @@ def main():
             stack.enter_context(using_level(args.level))
         print("\n".join(machine.lines()))
         print(f"\n{'':44} {'ms':>9} {'GMAC/s':>9}  times as fast as float32 in NumPy")
-        for size in ((4096, 4096, 4096), (1000, 4096, 784), (1000, 4096, 4096), (100, 4096, 4096),
-                     (1, 4096, 4096)):  # fmt: skip
+        for size in (
+            (4096, 4096, 4096),
+            (1000, 4096, 784),
+            (1000, 4096, 4096),
+            (100, 4096, 4096),
+            (1, 4096, 4096),
+        ):
             xnor(*size)
         if args.level:
             return
@@ -210,4 +248,4 @@ def main():
 
 
 if __name__ == "__main__":
-    bitnet.run(main)
+    bitnet.cli.run(main)

@@ -5,7 +5,7 @@ import importlib.metadata
 import importlib.util
 import pathlib
 
-from bitnet.verbs import status
+from bitnet.cli import status
 
 SHOWN = ("python", "processor", "numpy", "numba", "kernels", "threads", "blas")
 
@@ -33,8 +33,12 @@ def processor():
     lines = [line.partition(":") for line in path.read_text().splitlines()]
     fields = [(name.strip(), value.strip()) for name, _, value in lines]
     names = [value for name, value in fields if name == "model name"]
-    models = [f"{name} {value}" for name, _, value in lines for name in [name.strip()]
-              if name in ("cpu family", "model")][:2]  # fmt: skip
+    models = [
+        f"{name} {value}"
+        for name, _, value in lines
+        for name in [name.strip()]
+        if name in ("cpu family", "model")
+    ][:2]
     return [f"{len(names)} x {names[0]} ({','.join(models)})".replace("\t", "")] if names else []
 
 

@@ -23,12 +23,13 @@ import machine
 import numpy as np
 
 import bitnet
-from bitnet import functions, kernels
+from bitnet import kernels
 from bitnet.deploy.freeze_language import freeze_language_model
-from bitnet.language_models import language_model
-from bitnet.module import evaluating
-from bitnet.optimizers import clip_gradients
-from bitnet.recurrent_layers import detach
+from bitnet.nn import functional
+from bitnet.nn.models.language import language_model
+from bitnet.nn.module import evaluating
+from bitnet.nn.recurrent import detach
+from bitnet.optim.optimizers import clip_gradients
 
 BATCH, STEPS, LR, NORM = 20, 35, 1.0, 5.0
 
@@ -45,11 +46,11 @@ class InBitnet:
     def __init__(self, args, **few):
         rng = np.random.default_rng(0)
         self.model = language_model(args.vocabulary, rng, **settings(args), **few)
-        self.sgd, self.state = bitnet.SGD(self.model.parameters(), lr=LR), None
+        self.sgd, self.state = bitnet.optim.SGD(self.model.parameters(), lr=LR), None
 
     def step(self, ids):
         scores, self.state = self.model(ids[:-1], detach(self.state))
-        loss = functions.cross_entropy(scores, ids[1:].ravel())
+        loss = functional.cross_entropy(scores, ids[1:].ravel())
         self.sgd.zero_grad()
         loss.backward()
         clip_gradients(self.model.parameters(), NORM)
@@ -65,16 +66,24 @@ class InTorch:
 
         self.torch, few = torch, {"nonlinearity": "relu"} if args.kind == "rnn" else {}
         layer = {"rnn": torch.nn.RNN, "lstm": torch.nn.LSTM, "gru": torch.nn.GRU}[args.kind]
-        self.parts = torch.nn.ModuleList([
-            torch.nn.Embedding(args.vocabulary, args.width),
-            layer(args.width, args.units, **few),
-            torch.nn.Linear(args.units, args.vocabulary),
-        ])  # fmt: skip
+        self.parts = torch.nn.ModuleList(
+            [
+                torch.nn.Embedding(args.vocabulary, args.width),
+                layer(args.width, args.units, **few),
+                torch.nn.Linear(args.units, args.vocabulary),
+            ]
+        )
         own = model.recurrent
         zeros = np.zeros_like(own.biases[0].data)
-        weights = [model.embedding.weight.data, own.input_weights[0].data,
-                   own.state_weights[0].data, own.biases[0].data, zeros,
-                   model.decoder.weight.data, model.decoder.bias.data]  # fmt: skip
+        weights = [
+            model.embedding.weight.data,
+            own.input_weights[0].data,
+            own.state_weights[0].data,
+            own.biases[0].data,
+            zeros,
+            model.decoder.weight.data,
+            model.decoder.bias.data,
+        ]
         with torch.no_grad():
             for to, array in zip(self.parts.parameters(), weights, strict=True):
                 to.copy_(torch.from_numpy(array.copy()))
@@ -135,8 +144,13 @@ def report(title, calls, turns):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--kind", choices=("lstm", "gru", "rnn"), default="lstm")
-    for name, value in (("vocabulary", 10000), ("width", 300), ("units", 300), ("turns", 10),
-                        ("threads", 2)):  # fmt: skip
+    for name, value in (
+        ("vocabulary", 10000),
+        ("width", 300),
+        ("units", 300),
+        ("turns", 10),
+        ("threads", 2),
+    ):
         parser.add_argument(f"--{name}", type=machine.positive, default=value, help=str(value))
     args = parser.parse_args()
     if problem := machine.missing("torch", "threadpoolctl"):
@@ -147,7 +161,7 @@ def main():
     torch.set_num_threads(args.threads)
     bitnet.set_num_threads(args.threads)
     threadpoolctl.threadpool_limits(args.threads)
-    bitnet.keep_memory()
+    bitnet.kernels.keep_memory()
     print(*machine.lines("torch"), sep="\n")
     rng = np.random.default_rng(0)
     ids = rng.integers(0, args.vocabulary, (STEPS + 1, BATCH))

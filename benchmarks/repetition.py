@@ -24,17 +24,27 @@ import argparse
 
 import machine
 import numpy as np
+from bitnet.bench import interleaved
 
 import bitnet
 from bitnet import kernels
-from bitnet.bench import interleaved
 from bitnet.deploy.unique import Reuse
 from bitnet.kernels import Thresholds, Window
 
 SIDE, IMAGES, TAPS = 28, 8, 9
-WHOLE = [(1, 3, 64, 8), (1, 3, 512, 64), (1, 3, 1024, 256), (3, 3, 512, 64), (3, 7, 256, 64),
-         (3, 11, 256, 64), (64, 3, 512, 64), (256, 3, 128, 16), (256, 3, 512, 64),
-         (256, 3, 512, 128), (256, 3, 512, 256)]  # fmt: skip
+WHOLE = [
+    (1, 3, 64, 8),
+    (1, 3, 512, 64),
+    (1, 3, 1024, 256),
+    (3, 3, 512, 64),
+    (3, 7, 256, 64),
+    (3, 11, 256, 64),
+    (64, 3, 512, 64),
+    (256, 3, 128, 16),
+    (256, 3, 512, 64),
+    (256, 3, 512, 128),
+    (256, 3, 512, 256),
+]
 FLAT = [(16, 128), (64, 128), (128, 128), (256, 256)]
 SHARE = 0.42  # of unique 2-D filters: the papers' average
 
@@ -168,9 +178,12 @@ def main():
         seconds = flat(channels, m, args.turns, rng, *compiled)
         gains = np.median(seconds[:, :1] / seconds, axis=0)
         packed, papers, patches = 1e3 * np.median(seconds, axis=0)
-        print(f"{channels:4} {m:5} {packed:11.3f} {papers:9.3f} {patches:10.3f} "
-              f"{gains[1]:5.3f} {gains[2]:5.3f}", flush=True)  # fmt: skip
+        print(
+            f"{channels:4} {m:5} {packed:11.3f} {papers:9.3f} {patches:10.3f} "
+            f"{gains[1]:5.3f} {gains[2]:5.3f}",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":
-    bitnet.run(main)
+    bitnet.cli.run(main)

@@ -25,7 +25,8 @@ def one():
     """Print the seconds until the first product, and until every kernel has run."""
     start = time.perf_counter()
     import bitnet
-    from bitnet import functions, kernels, models
+    from bitnet import kernels
+    from bitnet.nn import functional, models
 
     rng = np.random.default_rng(0)
     x = rng.standard_normal((100, 784), np.float32)
@@ -33,14 +34,18 @@ def one():
     kernels.xnor_gemm(bits, weight)
     product_s = time.perf_counter() - start
     pixels, labels = rng.integers(0, 256, x.shape, dtype=np.uint8), rng.integers(0, 10, 100)
-    for gradient, rule in (("float32", bitnet.SGD), ("int8", bitnet.AdaMax), ("int6", bitnet.Adam)):
+    for gradient, rule in (
+        ("float32", bitnet.optim.SGD),
+        ("int8", bitnet.optim.AdaMax),
+        ("int6", bitnet.optim.Adam),
+    ):
         settings = {
             "gradient": gradient,
             "rounding": "nearest" if gradient == "float32" else "stochastic",
         }
         model = models.binary_mlp([784, 128, 128, 10], rng, **settings)
         optimizer = rule(model.parameters(), 1e-3)
-        functions.squared_hinge(model(pixels), labels).backward()
+        functional.squared_hinge(model(pixels), labels).backward()
         optimizer.step()
     bitnet.freeze(model).predict(pixels)
     kernels.split_planes(pixels)

@@ -29,7 +29,9 @@ import numpy as np
 from straight_through import sign_in_torch
 
 import bitnet
-from bitnet import functions, kernels, models, schedules
+from bitnet import kernels
+from bitnet.nn import functional, models
+from bitnet.optim import schedules
 
 BATCH, EPOCH = 100, 600  # batches of MNIST's 60 000 images
 LR = 3e-3
@@ -43,12 +45,12 @@ class InBits:
         self.model = models.binary_mlp(
             [784, width, width, width, 10], rng, step_scale=10, **gradient
         )
-        self.adam = bitnet.Adam(self.model.parameters(), LR)
+        self.adam = bitnet.optim.Adam(self.model.parameters(), LR)
         self.schedule, self.steps = schedules.Cosine(LR, 20), 0
 
     def step(self, pixels, labels):
         self.adam.lr = self.schedule(self.steps / EPOCH)
-        loss = functions.squared_hinge(self.model(pixels), labels)
+        loss = functional.squared_hinge(self.model(pixels), labels)
         self.adam.zero_grad()
         loss.backward()
         self.adam.step()
@@ -195,9 +197,12 @@ def main():
                     for other in list(seconds.values())[:2]
                 )
                 text = "  ".join(f"{ratio:6.2f}" for ratio in ratios)
-                print(f"  {name:26} {statistics.median(own):8.1f} s an epoch; times as fast as "
-                      f"torch, as torch with bf16: {text}", flush=True)  # fmt: skip
+                print(
+                    f"  {name:26} {statistics.median(own):8.1f} s an epoch; times as fast as "
+                    f"torch, as torch with bf16: {text}",
+                    flush=True,
+                )
 
 
 if __name__ == "__main__":
-    bitnet.run(main)
+    bitnet.cli.run(main)

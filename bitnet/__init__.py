@@ -1,146 +1,66 @@
-"""Networks of bits: weights and activations of one bit or a few, in training, frozen, in files.
+"""Neural networks whose weights and activations are bits: in training, frozen, and in files.
 
-Importing this package imports NumPy and nothing else.  In reading order:
+Importing this package imports NumPy and nothing else; a room is imported when it is first used.
 
 kernels     arithmetic on packed ±1 arrays: `Bits`, packing, XNOR-popcount products
-Tensor      values, operations and gradients; `functions` are the operations
 quantizers  numbers to codes of 1 to 8 bits, each with its surrogate
-layers      `BinaryLinear`, `QuantLinear`, `BatchNorm`, `Quantize`, ...; `Sequential`, `models`
-            `RNN`, `LSTM`, `GRU`, `Embedding`, of floats or of a few bits; `language_model`
-to_gpu      arrays and Tensors in the memory of a GPU, `to_cpu` in the processor's; of a model,
-            `model.to("gpu")`
-optimizers  `SGD`, `Adam`, `AdaMax`, `ShiftAdaMax`, `Bop` with clipping and step scales; `schedules`
-data        IDX files, the embedded digits, batches; texts and their `Vocabulary`
-language    the training of language models, their measures, and the texts that they write
-freeze      a trained model as bits and integer thresholds; `load` reads it from its file
-            `freeze_language_model` does it for language models
+autograd    `Tensor`, `Parameter`, and `check_gradient`
+nn          layers (`BinaryLinear`, `BatchNorm`, ...), `nn.functional`, `nn.models`
+optim       `SGD`, `Adam`, `AdaMax`, `ShiftAdaMax`, `Bop`, and `optim.schedules`
+data        readers of data sets, batches, `Preparation` of images, `Vocabulary` of texts
+deploy      frozen nets: bits and integer thresholds, and their file
+training    `fit`, checkpoints, measures, language models
+analysis    what a net costs and looks like: `summarize`, energy, operations, `analysis.plots`
+cli         the command line, `bitnet VERB`
 """
 
-import numpy as _numpy
+import importlib
+import sys
 
-if int(_numpy.__version__.partition(".")[0]) < 2:
-    raise ImportError(f"bitnet needs NumPy 2.0 or newer; this is NumPy {_numpy.__version__}")
+import numpy
 
-from bitnet import functions, kernels, language, models, quantizers, schedules
-from bitnet.activations import Quantize, ReLU, Sign
-from bitnet.backend import set_num_threads, status, to_cpu, to_gpu
-from bitnet.bit_optimizers import Bop, ShiftAdaMax
-from bitnet.checkpoint import load_checkpoint, save_checkpoint
-from bitnet.command import run
-from bitnet.data import Corpus, Dataset, batches, load_corpus, load_dataset, read_idx, scale_pixels
-from bitnet.deploy.freeze import compare, freeze
-from bitnet.deploy.freeze_language import freeze_language_model
-from bitnet.deploy.recurrent import FrozenLanguageModel
-from bitnet.deploy.runtime import FrozenNet
-from bitnet.errors import InputError
-from bitnet.gradcheck import check_gradient
-from bitnet.image_layers import (
-    AvgPool2d,
-    BinaryConv2d,
-    Conv2d,
-    Flatten,
-    MaxPool2d,
-    QuantConv2d,
-)
-from bitnet.kernels import Bits, keep_memory
-from bitnet.language_models import language_model
-from bitnet.layers import BatchNorm, BinaryLinear, Dropout, Linear, QuantLinear
-from bitnet.module import Module, Sequential
-from bitnet.norms import ShiftBatchNorm
-from bitnet.opened import load
-from bitnet.optimizers import SGD, Adam, AdaMax, clip_gradients
-from bitnet.parameter import Parameter
-from bitnet.recurrent_layers import GRU, LSTM, RNN, detach
-from bitnet.reestimation import reestimate
-from bitnet.scaled_layers import Embedding, ScaledLinear
-from bitnet.summary import summarize
-from bitnet.tensor import Function, Tensor, no_grad
-from bitnet.train import (
-    accuracy,
-    evaluate,
-    flip_ratio,
-    images_per_second,
-    predict,
-    set_window,
-    weight_bits,
-)
-from bitnet.vocabulary import Vocabulary
+if int(numpy.__version__.partition(".")[0]) < 2:
+    raise ImportError(f"bitnet needs NumPy 2.0 or newer; this is NumPy {numpy.__version__}")
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "GRU",
-    "LSTM",
-    "RNN",
-    "SGD",
-    "AdaMax",
-    "Adam",
-    "AvgPool2d",
-    "BatchNorm",
-    "BinaryConv2d",
-    "BinaryLinear",
-    "Bits",
-    "Bop",
-    "Conv2d",
-    "Corpus",
-    "Dataset",
-    "Dropout",
-    "Embedding",
-    "Flatten",
-    "FrozenLanguageModel",
-    "FrozenNet",
-    "Function",
-    "InputError",
-    "Linear",
-    "MaxPool2d",
-    "Module",
-    "Parameter",
-    "QuantConv2d",
-    "QuantLinear",
-    "Quantize",
-    "ReLU",
-    "ScaledLinear",
-    "Sequential",
-    "ShiftAdaMax",
-    "ShiftBatchNorm",
-    "Sign",
-    "Tensor",
-    "Vocabulary",
-    "accuracy",
-    "batches",
-    "check_gradient",
-    "clip_gradients",
-    "compare",
-    "detach",
-    "evaluate",
-    "flip_ratio",
-    "freeze",
-    "freeze_language_model",
-    "functions",
-    "images_per_second",
-    "keep_memory",
-    "kernels",
-    "language",
-    "language_model",
-    "load",
-    "load_checkpoint",
-    "load_corpus",
-    "load_dataset",
-    "models",
-    "no_grad",
-    "predict",
-    "quantizers",
-    "read_idx",
-    "reestimate",
-    "run",
-    "save_checkpoint",
-    "scale_pixels",
-    "schedules",
-    "set_num_threads",
-    "set_window",
-    "status",
-    "summarize",
-    "to_cpu",
-    "to_gpu",
-    "weight_bits",
-]
+ROOMS = "analysis autograd cli data deploy kernels nn optim quantizers training"
+
+
+def lazily(room, places, submodules=""):
+    """Return `__getattr__`, `__dir__` and `__all__` of a package that imports on first use.
+
+    `places` maps each module to the names that the package offers from it, in one string.
+    """
+    place_of = {name: module for module, names in places.items() for name in names.split()}
+    modules = submodules.split()
+    offered = sorted([*place_of, *modules])
+
+    def __getattr__(name):  # noqa: N807
+        if name in modules:
+            return importlib.import_module(f"{room}.{name}")
+        if name not in place_of:
+            raise AttributeError(f"module {room!r} has no attribute {name!r}")
+        value = getattr(importlib.import_module(place_of[name]), name)
+        setattr(sys.modules[room], name, value)
+        return value
+
+    def __dir__():  # noqa: N807
+        return sorted({*vars(sys.modules[room]), *offered})
+
+    return __getattr__, __dir__, offered
+
+
+__getattr__, __dir__, __all__ = lazily(
+    __name__,
+    {
+        "bitnet.analysis.summary": "summarize",
+        "bitnet.autograd.tensor": "Function Tensor no_grad",
+        "bitnet.data.datasets": "load_dataset",
+        "bitnet.deploy.freeze": "compare freeze",
+        "bitnet.devices": "set_num_threads status to_cpu to_gpu",
+        "bitnet.errors": "InputError",
+        "bitnet.training.files": "load",
+    },
+    submodules=ROOMS,
+)

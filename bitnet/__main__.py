@@ -4,9 +4,22 @@ import argparse
 import sys
 
 import bitnet
-from bitnet.verbs import VERBS
+from bitnet.cli import data, evaluate, freeze, inspect, plot, predict, run, status, summary, train
 
 __all__ = ["main"]
+
+# in the order of `bitnet --help`
+VERBS = {
+    "status": status,
+    "data": data,
+    "train": train,
+    "evaluate": evaluate,
+    "freeze": freeze,
+    "predict": predict,
+    "summary": summary,
+    "inspect": inspect,
+    "plot": plot,
+}
 
 
 def main(arguments=None):
@@ -49,7 +62,7 @@ class _Parser(argparse.ArgumentParser):
 
 def command():
     """The console script."""
-    bitnet.run(main)
+    run(main)
 
 
 if __name__ == "__main__":

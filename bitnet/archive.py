@@ -44,8 +44,18 @@ NPY_HEADER = re.compile(  # version 1.0, as numpy.lib.format writes it, in C ord
 )
 
 # what the standard library and NumPy raise for a malformed zip, array or JSON text
-REFUSED = (zipfile.BadZipFile, ValueError, TypeError, KeyError, AttributeError, EOFError,
-           RuntimeError, OSError, zlib.error, struct.error)  # fmt: skip
+REFUSED = (
+    zipfile.BadZipFile,
+    ValueError,
+    TypeError,
+    KeyError,
+    AttributeError,
+    EOFError,
+    RuntimeError,
+    OSError,
+    zlib.error,
+    struct.error,
+)
 
 
 @contextlib.contextmanager

@@ -276,7 +276,7 @@ def check_one_device(name, operands):
     if "cupy" in sys.modules and len({array_module(x) for x in operands}) > 1:
         raise InputError(
             f"{name}: some operands are on the GPU and some are not; expected all on one device, "
-            "see bitnet.backend.to_gpu and to_cpu"
+            "see bitnet.devices.to_gpu and to_cpu"
         )
 
 

@@ -13,7 +13,7 @@ class InputError(ValueError):
     --------
     >>> import bitnet
     >>> try:
-    ...     bitnet.BatchNorm(0)
+    ...     bitnet.nn.BatchNorm(0)
     ... except bitnet.InputError as error:
     ...     print(error)
     BatchNorm: features is 0; expected a whole number of 1 or more

@@ -22,9 +22,12 @@ import numpy as np
 from tqdm import tqdm
 
 import bitnet
-from bitnet import energy, functions, models, schedules
+from bitnet.analysis import energy
+from bitnet.analysis.plots import check_plot, plot_tradeoffs
 from bitnet.archive import check_writable, replacing
-from bitnet.plots import check_plot, plot_tradeoffs
+from bitnet.cli import run
+from bitnet.nn import functional, models
+from bitnet.optim import schedules
 from bitnet.quantizers import Linear
 
 RATES = {1: 3e-3, 2: 1e-3} | dict.fromkeys(range(3, 9), 5e-4)  # first rates, by bits of weights
@@ -34,9 +37,9 @@ ROW = "{:>7} {:>11} {:>15} {:>10} {:>12} {:>10}"
 
 def train(model, loss_of, data, lr, epochs, batch, rng):
     """Train a model, few bits or float alike."""
-    adam, schedule = bitnet.Adam(model.parameters(), lr), schedules.Cosine(lr, epochs)
+    adam, schedule = bitnet.optim.Adam(model.parameters(), lr), schedules.Cosine(lr, epochs)
     for epoch in range(epochs):
-        batches = bitnet.batches(data.train_images, data.train_labels, batch, rng)
+        batches = bitnet.data.batches(data.train_images, data.train_labels, batch, rng)
         for i, (x, labels) in enumerate(tqdm(batches, leave=False, disable=None)):
             adam.lr = schedule(epoch + i / len(batches))
             loss = loss_of(model(x), labels)
@@ -51,7 +54,7 @@ def few_bits(weights, activations, sizes, data, args, seed):
     bits = {"weights": weights, "activations": quantizer(activations)}
     model = models.binary_mlp(sizes, rng, step_scale=10, gradient=args.gradient, **bits)
     lr = args.lr or RATES[weights]
-    train(model, functions.squared_hinge, data, lr, args.epochs, args.batch, rng)
+    train(model, functional.squared_hinge, data, lr, args.epochs, args.batch, rng)
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder) / "net.npz"
         bitnet.freeze(model).save(path)
@@ -70,21 +73,21 @@ def quantizer(bits):
 
 def float_twin(sizes, data, args, seed):
     """Train and measure the float twin: ReLU, cross-entropy, Adam from 1e-3."""
-    rng, data = np.random.default_rng(seed), data.with_images(bitnet.scale_pixels)
+    rng, data = np.random.default_rng(seed), data.with_images(bitnet.data.scale_pixels)
     twin = models.float_mlp(sizes, rng)
-    train(twin, functions.cross_entropy, data, 1e-3, args.epochs, args.batch, rng)
+    train(twin, functional.cross_entropy, data, 1e-3, args.epochs, args.batch, rng)
     n_bytes = sum(parameter.data.nbytes for parameter in twin.parameters())
     cost = energy.estimate(twin).estimates[-1]
-    return measured(lambda x: bitnet.predict(twin, x), data, n_bytes, cost)
+    return measured(lambda x: bitnet.training.predict(twin, x), data, n_bytes, cost)
 
 
 def measured(predict, data, n_bytes, cost):
     """The figures of one net."""
     return {
-        "accuracy": bitnet.accuracy(predict(data.test_images), data.test_labels),
+        "accuracy": bitnet.training.accuracy(predict(data.test_images), data.test_labels),
         "bytes": n_bytes,
         "energy_nj": sum(cost.total_pj) / 2 / 1000,  # the middle of the least and the most
-        "images_per_s": bitnet.images_per_second(predict, data.test_images),
+        "images_per_s": bitnet.training.images_per_second(predict, data.test_images),
     }
 
 
@@ -102,8 +105,10 @@ def main():
     data = data.first(2000, 500) if args.quick else data
     sizes = [data.train_images.shape[1], *args.hidden, len(data.classes)]
     bits = args.bits or [(w, a) for w in args.weights for a in args.activations]
-    print(f"net {'-'.join(map(str, sizes))} on {len(data.train_images)} images of {args.data}, "
-          f"{args.epochs} epochs, {args.seeds} seeds")  # fmt: skip
+    print(
+        f"net {'-'.join(map(str, sizes))} on {len(data.train_images)} images of {args.data}, "
+        f"{args.epochs} epochs, {args.seeds} seeds"
+    )
     print(ROW.format("weights", "activations", "test", "bytes", "nJ an image", "images/s"))
     rows = []
     for weights, activations in [*bits, *([(32, 32)] if args.twin else [])]:
@@ -115,15 +120,18 @@ def main():
                 runs.append(few_bits(weights, activations, sizes, data, args, seed))
         row = {name: statistics.mean(run[name] for run in runs) for name in FIGURES}
         spread = statistics.stdev(run["accuracy"] for run in runs) if len(runs) > 1 else 0.0
-        rows.append({"weights": weights, "activations": activations, **row, "spread": spread,
-                     "runs": runs})  # fmt: skip
+        rows.append(
+            {"weights": weights, "activations": activations, **row, "spread": spread, "runs": runs}
+        )
         accuracy = f"{row['accuracy']:.2%}" + (f" ± {100 * spread:.2f}" if len(runs) > 1 else "")
         figures = f"{row['bytes']:,.0f}", f"{row['energy_nj']:,.0f}", f"{row['images_per_s']:,.0f}"
         print(ROW.format(weights, activations, accuracy, *figures), flush=True)
     runs = [run for row in rows for run in row["runs"] if "integers" in run]
     integers, images = sum(run["integers"] for run in runs), len(data.test_images)
-    print(f"all {len(runs)} frozen nets equal the trained ones: {integers:,} integers, and the "
-          f"scores and classes of {images} test images each")  # fmt: skip
+    print(
+        f"all {len(runs)} frozen nets equal the trained ones: {integers:,} integers, and the "
+        f"scores and classes of {images} test images each"
+    )
     if args.out:
         plot_tradeoffs(rows, args.out)
         print(f"picture: {args.out}")
@@ -166,8 +174,12 @@ def arguments():
     add(
         "--lr", type=float, help="first learning rate (0.003; weights of 2 bits 0.001, more 0.0005)"
     )
-    add("--gradient", choices=("float32", "int8", "int6", "int4", "log6"), default="int8",
-        help="numbers that the backward products multiply (int8)")  # fmt: skip
+    add(
+        "--gradient",
+        choices=("float32", "int8", "int6", "int4", "log6"),
+        default="int8",
+        help="numbers that the backward products multiply (int8)",
+    )
     add("--no-twin", dest="twin", action="store_false", help="do not train the float twin")
     add("--seeds", type=int, default=1, help="trainings of each net (1)")
     add("--threads", type=int, help="threads of the kernels and of the BLAS (all cores)")
@@ -180,8 +192,13 @@ def arguments():
     args.activations = args.activations or ([1, 2] if args.quick else [1, 2, 4, 8])
     args.hidden = args.hidden or ([64, 64] if args.quick else [512, 512, 512])
     args.epochs = args.epochs if args.epochs is not None else 1 if args.quick else 6
-    ranges = {"epochs": (1, 1e9), "batch": (2, 1e9), "lr": (1e-9, 1e9), "seeds": (1, 1000),
-              "threads": (1, 1024)}  # fmt: skip
+    ranges = {
+        "epochs": (1, 1e9),
+        "batch": (2, 1e9),
+        "lr": (1e-9, 1e9),
+        "seeds": (1, 1000),
+        "threads": (1, 1024),
+    }
     for name, (least, most) in ranges.items():
         given = getattr(args, name)
         if given is not None and not least <= given <= most:
@@ -190,4 +207,4 @@ def arguments():
 
 
 if __name__ == "__main__":
-    bitnet.run(main)
+    run(main)

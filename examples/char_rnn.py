@@ -20,16 +20,17 @@ import numpy as np
 from tqdm import tqdm
 
 import bitnet
-from bitnet import schedules
 from bitnet.archive import check_writable, replacing
-from bitnet.checkpoint import read_checkpoint
+from bitnet.cli import run
 from bitnet.data import TEXTS, load_corpus
+from bitnet.data.vocabulary import Vocabulary
 from bitnet.deploy.freeze_language import freeze_language_model
 from bitnet.deploy.language_file import load_language_model
-from bitnet.functions.linear import GRADIENTS
-from bitnet.language import bits_per_character, evaluate_language, fit_language, generate
-from bitnet.language_models import language_model
-from bitnet.vocabulary import Vocabulary
+from bitnet.nn.functional.linear import GRADIENTS
+from bitnet.nn.models.language import language_model
+from bitnet.optim import schedules
+from bitnet.training.checkpoint import read_checkpoint
+from bitnet.training.language import bits_per_character, evaluate_language, fit_language, generate
 
 ROW = "{:>6} {:>8} {:>8} {:>8} {:>9} {:>8} {:>8}"
 
@@ -48,12 +49,12 @@ def net(bits, count, args):
 
 def train(model, rng, corpus, args, path):
     """Train, print a line an epoch, and keep the epoch that is best on the validation text."""
-    adam = bitnet.Adam(model.parameters(), args.lr)
+    adam = bitnet.optim.Adam(model.parameters(), args.lr)
     schedule = schedules.Cosine(args.lr, args.epochs)
     training, best, done = (model, adam, schedule, rng), None, 0
     settings = {name: value for name, value in vars(args).items() if name not in NOT_OF_TRAINING}
     if args.resume and path.exists():
-        done = bitnet.load_checkpoint(path, *training, settings)
+        done = bitnet.training.load_checkpoint(path, *training, settings)
         best = read_checkpoint(path).notes["best"]
         print(f"{path}: {done} epochs are done")
     print(ROW.format("epoch", "loss", "valid.", "test", "rate", "flips", "seconds"))
@@ -62,9 +63,18 @@ def train(model, rng, corpus, args, path):
     try:
         for epoch in fit_language(model, corpus, adam, schedule, *numbers, bar):
             valid, test = map(bits_per_character, (epoch.valid_loss, epoch.test_loss))
-            print(ROW.format(epoch.epoch, f"{epoch.loss:.4f}", f"{valid:.4f}", f"{test:.4f}",
-                             f"{epoch.learning_rate:.2e}", f"{epoch.flip_ratio:.2%}",
-                             f"{epoch.seconds:.1f}"), flush=True)  # fmt: skip
+            print(
+                ROW.format(
+                    epoch.epoch,
+                    f"{epoch.loss:.4f}",
+                    f"{valid:.4f}",
+                    f"{test:.4f}",
+                    f"{epoch.learning_rate:.2e}",
+                    f"{epoch.flip_ratio:.2%}",
+                    f"{epoch.seconds:.1f}",
+                ),
+                flush=True,
+            )
             better = best is None or valid < best["valid"]
             best = {"epoch": epoch.epoch, "valid": valid, "test": test} if better else best
             notes = {"vocabulary": corpus.vocabulary.header(), "best": best}
@@ -72,7 +82,7 @@ def train(model, rng, corpus, args, path):
             for file in [best_of(path)] * better + [path]:
                 if done == 0 and file.exists():  # of another training: it is not lost
                     file.replace(f"{file}.old")
-                bitnet.save_checkpoint(file, epoch.epoch, *training, settings, notes)
+                bitnet.training.save_checkpoint(file, epoch.epoch, *training, settings, notes)
             done = epoch.epoch
     except KeyboardInterrupt:
         kept = f"{done} epochs are in {path}" if done else f"no epoch is done for {path}"
@@ -103,8 +113,10 @@ def main():
     corpus = load_corpus(args.data, args.folder, "characters")
     corpus = corpus.first(100_000, 5000) if args.quick else corpus
     count, rows = len(corpus.vocabulary), []
-    print(f"{args.kind} of {args.layers} x {args.units} units on {args.data}: {len(corpus.train)} "
-          f"characters, {count} different")  # fmt: skip
+    print(
+        f"{args.kind} of {args.layers} x {args.units} units on {args.data}: {len(corpus.train)} "
+        f"characters, {count} different"
+    )
     for bits, path in paths.items():
         print(f"\n{bits}: bits of weights and activations" if bits != "float" else "\nin float")
         model, rng = net(bits, count, args)
@@ -140,8 +152,17 @@ def bits_list(text):
     return list(dict.fromkeys(text.split(",")))
 
 
-NOT_OF_TRAINING = ("threads", "out", "resume", "json", "prompt", "count", "temperature", "folder",
-                   "bits")  # fmt: skip
+NOT_OF_TRAINING = (
+    "threads",
+    "out",
+    "resume",
+    "json",
+    "prompt",
+    "count",
+    "temperature",
+    "folder",
+    "bits",
+)
 
 
 def arguments():
@@ -149,8 +170,12 @@ def arguments():
     add = parser.add_argument
     add("--data", choices=TEXTS, default="embedded-text", help="text (embedded-text)")
     add("--folder", help="of ptb.train.txt and the others (BITNET_DATA/text)")
-    add("--bits", type=bits_list, default=["float", "4/4"], help="of weights and activations "
-        "(float,4/4)")  # fmt: skip
+    add(
+        "--bits",
+        type=bits_list,
+        default=["float", "4/4"],
+        help="of weights and activations (float,4/4)",
+    )
     add("--kind", choices=("rnn", "lstm", "gru"), default="rnn", help="of the layers (rnn)")
     add("--units", type=int, help="of each layer (512; quick: 64)")
     add("--layers", type=int, default=1, help="how many (1)")
@@ -161,8 +186,12 @@ def arguments():
     add("--steps", type=int, help="of backpropagation through time (25)")
     add("--lr", type=float, default=1e-3, help="first learning rate (0.001)")
     add("--clip", type=float, default=5.0, help="largest norm of all gradients (5)")
-    add("--gradient", choices=GRADIENTS, default="float32", help="numbers that the backward "
-        "products of few bits multiply (float32)")  # fmt: skip
+    add(
+        "--gradient",
+        choices=GRADIENTS,
+        default="float32",
+        help="numbers that the backward products of few bits multiply (float32)",
+    )
     add("--seed", type=int, default=0, help="of weights, pieces and samples (0)")
     add("--threads", type=int, help="threads of the kernels and of the BLAS (all cores)")
     add("--prompt", default="The ", help="beginning of the samples ('The ')")
@@ -173,15 +202,32 @@ def arguments():
     add("--quick", action="store_true", help="100 000 characters, 2 epochs: does everything work?")
     add("--json", help="file for the figures of the closing table")
     args = parser.parse_args()
-    defaults = {"units": (512, 64), "width": (64, 32), "epochs": (20, 2), "batch": (32, 20),
-                "steps": (25, 25), "out": ("char_rnn", "char_rnn_quick")}  # fmt: skip
+    defaults = {
+        "units": (512, 64),
+        "width": (64, 32),
+        "epochs": (20, 2),
+        "batch": (32, 20),
+        "steps": (25, 25),
+        "out": ("char_rnn", "char_rnn_quick"),
+    }
     for name, pair in defaults.items():
         if getattr(args, name) is None:
             setattr(args, name, pair[args.quick])
-    ranges = {"units": (1, 1e5), "layers": (1, 20), "width": (1, 1e5), "dropout": (0, 0.95),
-              "epochs": (1, 1e9), "batch": (1, 1e5), "steps": (1, 1e5), "lr": (1e-9, 1e3),
-              "clip": (1e-6, 1e6), "seed": (0, 1e9), "threads": (1, 1024), "count": (0, 1e6),
-              "temperature": (0, 1e3)}  # fmt: skip
+    ranges = {
+        "units": (1, 1e5),
+        "layers": (1, 20),
+        "width": (1, 1e5),
+        "dropout": (0, 0.95),
+        "epochs": (1, 1e9),
+        "batch": (1, 1e5),
+        "steps": (1, 1e5),
+        "lr": (1e-9, 1e3),
+        "clip": (1e-6, 1e6),
+        "seed": (0, 1e9),
+        "threads": (1, 1024),
+        "count": (0, 1e6),
+        "temperature": (0, 1e3),
+    }
     for name, (least, most) in ranges.items():
         given = getattr(args, name)
         if given is not None and not least <= given <= most:
@@ -190,4 +236,4 @@ def arguments():
 
 
 if __name__ == "__main__":
-    bitnet.run(main)
+    run(main)

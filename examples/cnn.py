@@ -6,7 +6,7 @@
                                                  the papers' net, as the papers trained it
     python examples/cnn.py --help                all settings, and how nets are named
 
-The loop over the batches is `fit` in bitnet/fit.py.  For a training of many hours there is
+The loop over the batches is `fit` in training/loop.py.  For a training of many hours there is
 `bitnet train`, which keeps a checkpoint an epoch; then `bitnet freeze` does what follows here.
 """
 
@@ -19,13 +19,14 @@ import numpy as np
 from tqdm import tqdm
 
 import bitnet
-from bitnet import nets
 from bitnet.archive import check_writable, replacing
-from bitnet.fit import fit
-from bitnet.nets import net_named
-from bitnet.preparation import GREY, STEPS, Preparation
-from bitnet.recipes import RECIPES, recipe_for
-from bitnet.settings import inputs_of, read_data
+from bitnet.cli import run
+from bitnet.data.preparation import GREY, STEPS, Preparation
+from bitnet.nn.models import names
+from bitnet.nn.models.names import net_named
+from bitnet.training.loop import fit
+from bitnet.training.recipes import RECIPES, recipe_for
+from bitnet.training.settings import inputs_of, read_data
 
 COLUMNS = "{:>6} {:>9} {:>8} {:>8} {:>10} {:>8} {:>10} {:>8} {:>8}"
 TIMED = 500  # test images on which the speed is measured
@@ -38,12 +39,25 @@ def train(recipe, net, data, args, border):
     optimizer, schedule = recipe.optimizer_of(model), recipe.schedule()
     to_input = inputs_of({"net": net.name, "float": recipe.is_float})
     print(f"{recipe.optimizer}, {schedule}, batch {recipe.batch}, {recipe.loss}")
-    print(COLUMNS.format("epoch", "loss", "train", "test", "rate", "flips", "saturated", "dead",
-                         "seconds"))  # fmt: skip
+    print(
+        COLUMNS.format(
+            "epoch", "loss", "train", "test", "rate", "flips", "saturated", "dead", "seconds"
+        )
+    )
     numbers = recipe.epochs, recipe.batch, rng
-    for epoch in fit(model, optimizer, schedule, recipe.loss_of, data, *numbers,
-                     to_input=to_input, flip=args.flip, crop=args.crop, border=border,
-                     progress=lambda passes: tqdm(passes, leave=False, disable=None)):  # fmt: skip
+    for epoch in fit(
+        model,
+        optimizer,
+        schedule,
+        recipe.loss_of,
+        data,
+        *numbers,
+        to_input=to_input,
+        flip=args.flip,
+        crop=args.crop,
+        border=border,
+        progress=lambda passes: tqdm(passes, leave=False, disable=None),
+    ):
         figures = f"{epoch.loss:.5f}", f"{epoch.train_accuracy:.2%}", f"{epoch.test_accuracy:.2%}"
         figures += f"{epoch.learning_rate:.2e}", f"{epoch.flip_ratio:.2%}"
         figures += f"{epoch.saturated:.2%}", f"{epoch.dead:.2%}", f"{epoch.seconds:.2f}"
@@ -54,8 +68,8 @@ def train(recipe, net, data, args, border):
 def row(name, predict, test, n_bytes):
     """One row of the closing table."""
     images, labels = test
-    accuracy = bitnet.accuracy(predict(images), labels)
-    speed = bitnet.images_per_second(predict, images[:TIMED], repeats=3)
+    accuracy = bitnet.training.accuracy(predict(images), labels)
+    speed = bitnet.training.images_per_second(predict, images[:TIMED], repeats=3)
     return {"net": name, "accuracy": accuracy, "bytes": n_bytes, "images_per_s": speed}
 
 
@@ -78,8 +92,10 @@ def main():
 
     image, n_classes = data.train[0].shape[1:], len(data.classes)
     shape = "x".join(map(str, image))
-    print(f"binary net {net.name}, {net.weights(image, n_classes):,} weights, on {args.data}: "
-          f"{len(data.train[0])} images of {shape}")  # fmt: skip
+    print(
+        f"binary net {net.name}, {net.weights(image, n_classes):,} weights, on {args.data}: "
+        f"{len(data.train[0])} images of {shape}"
+    )
     for note in recipe.notes:
         print(f"note: {note}")
     steps = recipe.prepare if args.prepare is None else args.prepare
@@ -91,7 +107,14 @@ def main():
     border = GREY if preparation else None  # of padded images: grey, or black
     model, to_input = train(recipe, net, data, args, border)
     n_bytes = sum(p.data.nbytes for p in model.parameters())
-    rows = [row("binary, latent", lambda x: bitnet.predict(model, x, to_input), data.test, n_bytes)]
+    rows = [
+        row(
+            "binary, latent",
+            lambda x: bitnet.training.predict(model, x, to_input),
+            data.test,
+            n_bytes,
+        )
+    ]
 
     frozen = bitnet.freeze(model, image=image[:2] if net.is_conv else None)
     frozen.classes, frozen.data, frozen.picture = data.classes, args.data, image
@@ -110,7 +133,7 @@ def main():
         recipe = recipe.changed(args.epochs, args.batch)
         twin, to_float = train(recipe, net, data, args, border)
         n_bytes = sum(p.data.nbytes for p in twin.parameters())
-        predict = lambda x: bitnet.predict(twin, x, to_float)  # noqa: E731
+        predict = lambda x: bitnet.training.predict(twin, x, to_float)  # noqa: E731
         rows.insert(0, row("float twin", predict, data.test, n_bytes))
 
     print(f"\n{'net':14} {'test':>8} {'bytes':>12} {'images/s':>10}")
@@ -125,23 +148,36 @@ def main():
 def arguments():
     parser = argparse.ArgumentParser(
         description=__doc__.partition("\n")[0],
-        epilog=nets.__doc__.partition("\n\n")[2],
+        epilog=names.__doc__.partition("\n\n")[2],
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("--data", choices=bitnet.data.DATASETS, metavar="SET", default="embedded",
-        help=f"{', '.join(bitnet.data.DATASETS)} (embedded)")  # fmt: skip
+    add(
+        "--data",
+        choices=bitnet.data.DATASETS,
+        metavar="SET",
+        default="embedded",
+        help=f"{', '.join(bitnet.data.DATASETS)} (embedded)",
+    )
     add("--folder", help="folder of its files (BITNET_DATA/SET, or the cache)")
     add("--net", metavar="NAME", help="see below (conv:32,32/64,64/256; quick: conv:8/16,16/32)")
     add("--recipe", choices=RECIPES, default="default", help="theano and torch are the papers'")
     add("--epochs", type=int, help="passes over the training set (the recipe's: 20; quick: 2)")
     add("--batch", type=int, help="images in a batch (the recipe's: 100, or 50)")
     add("--lr", type=float, help="first learning rate of the binary net (the recipe's: 0.003)")
-    add("--prepare", metavar="STEPS", help=f"of {', '.join(STEPS)}, as gcn,lcn, or none (the "
-        "recipe's: none)")  # fmt: skip
+    add(
+        "--prepare",
+        metavar="STEPS",
+        help=f"of {', '.join(STEPS)}, as gcn,lcn, or none (the recipe's: none)",
+    )
     add("--flip", action="store_true", help="turn half of the training images, left to right")
-    add("--crop", type=int, default=0, metavar="PAD", help="pad training images by PAD pixels and "
-        "cut at random (0)")  # fmt: skip
+    add(
+        "--crop",
+        type=int,
+        default=0,
+        metavar="PAD",
+        help="pad training images by PAD pixels and cut at random (0)",
+    )
     add("--seed", type=int, default=0, help="of weights, order, dropout, flips and crops (0)")
     add("--threads", type=int, help="threads of the kernels and of the BLAS (all cores)")
     add("--out", help="file of the frozen net (cnn.npz; quick: cnn_quick.npz)")
@@ -155,8 +191,14 @@ def arguments():
         args.epochs = 2
     if args.prepare is not None:
         args.prepare = [] if args.prepare == "none" else args.prepare.split(",")
-    ranges = {"epochs": (1, 1e9), "batch": (2, 1e9), "lr": (1e-9, 1e9), "seed": (0, 1e9),
-              "threads": (1, 1024), "crop": (0, 64)}  # fmt: skip
+    ranges = {
+        "epochs": (1, 1e9),
+        "batch": (2, 1e9),
+        "lr": (1e-9, 1e9),
+        "seed": (0, 1e9),
+        "threads": (1, 1024),
+        "crop": (0, 64),
+    }
     for name, (least, most) in ranges.items():
         given = getattr(args, name)
         if given is not None and not least <= given <= most:
@@ -165,4 +207,4 @@ def arguments():
 
 
 if __name__ == "__main__":
-    bitnet.run(main)
+    run(main)

@@ -16,9 +16,11 @@ import numpy as np
 from tqdm import tqdm
 
 import bitnet
-from bitnet import functions, models, schedules
 from bitnet.archive import check_writable
-from bitnet.fit import Split, fit
+from bitnet.cli import run
+from bitnet.nn import functional, models
+from bitnet.optim import schedules
+from bitnet.training.loop import Split, fit
 
 BLOCKS, UNITS = ((32,), (64, 64)), (256,)
 COLUMNS = "{:>6} {:>9} {:>8} {:>8} {:>8} {:>8}"
@@ -26,7 +28,7 @@ COLUMNS = "{:>6} {:>9} {:>8} {:>8} {:>8} {:>8}"
 
 def train(model, learning_rate, loss_of, data, args, rng, to_input=None):
     """Train with Adam and a cosine, and print a line an epoch."""
-    adam = bitnet.Adam(model.parameters(), learning_rate)
+    adam = bitnet.optim.Adam(model.parameters(), learning_rate)
     schedule = schedules.Cosine(learning_rate, args.epochs)
     print(COLUMNS.format("epoch", "loss", "train", "test", "flips", "seconds"))
     training = model, adam, schedule, loss_of, data, args.epochs, args.batch, rng
@@ -56,7 +58,7 @@ def main():
     print(f"binary ConvNet on {len(data.train_images)} images of {rows}x{columns}x{channels}")
     rng = np.random.default_rng(args.seed)
     model = models.binary_convnet(*sizes, rng, step_scale=10)
-    train(model, args.lr, functions.squared_hinge, split, args, rng)
+    train(model, args.lr, functional.squared_hinge, split, args, rng)
 
     bitnet.freeze(model, image=(rows, columns)).save(out)  # batch norm and sign: one integer each
     net = bitnet.load(out)
@@ -70,15 +72,15 @@ def main():
         print("float twin: the same sizes and epochs, ReLU, cross-entropy, Adam from 1e-3")
         rng = np.random.default_rng(args.seed)
         twin = models.float_convnet(*sizes, rng)
-        train(twin, 1e-3, functions.cross_entropy, split, args, rng, bitnet.scale_pixels)
+        train(twin, 1e-3, functional.cross_entropy, split, args, rng, bitnet.data.scale_pixels)
         n_bytes = sum(p.data.nbytes for p in twin.parameters())
-        images = bitnet.scale_pixels(data.test_images)
-        table.insert(0, ("float twin", lambda x: bitnet.predict(twin, x), images, n_bytes))
+        images = bitnet.data.scale_pixels(data.test_images)
+        table.insert(0, ("float twin", lambda x: bitnet.training.predict(twin, x), images, n_bytes))
 
     print(f"\n{'net':14} {'test':>8} {'bytes':>11} {'images/s':>9}")
     for name, predict, images, n_bytes in table:
-        accuracy = bitnet.accuracy(predict(images), data.test_labels)
-        speed = bitnet.images_per_second(predict, images[:2000])
+        accuracy = bitnet.training.accuracy(predict(images), data.test_labels)
+        speed = bitnet.training.images_per_second(predict, images[:2000])
         print(f"{name:14} {accuracy:8.2%} {n_bytes:11,} {speed:9,.0f}")
     print(f"{time.perf_counter() - start_s:.0f} s in all")
 
@@ -97,8 +99,13 @@ def arguments():
     args = parser.parse_args()
     args.out = args.out or ("quick_cnn.npz" if args.quick else "fashion_cnn.npz")
     args.epochs = (2 if args.quick else 6) if args.epochs is None else args.epochs
-    ranges = {"epochs": (1, 1e6), "batch": (2, 1e6), "lr": (1e-9, 1e9), "seed": (0, 1e9),
-              "threads": (1, 1024)}  # fmt: skip
+    ranges = {
+        "epochs": (1, 1e6),
+        "batch": (2, 1e6),
+        "lr": (1e-9, 1e9),
+        "seed": (0, 1e9),
+        "threads": (1, 1024),
+    }
     for name, (least, most) in ranges.items():
         given = getattr(args, name)
         if given is not None and not least <= given <= most:
@@ -107,4 +114,4 @@ def arguments():
 
 
 if __name__ == "__main__":
-    bitnet.run(main)
+    run(main)

@@ -20,11 +20,13 @@ import numpy as np
 from tqdm import tqdm
 
 import bitnet
-from bitnet import data, functions, schedules
+from bitnet import cli, data
 from bitnet.archive import check_writable
-from bitnet.branches import auxiliary
-from bitnet.imagenet_models import alexnet, googlenet
-from bitnet.module import evaluating
+from bitnet.nn import functional
+from bitnet.nn.branches import auxiliary
+from bitnet.nn.models.imagenet import alexnet, googlenet
+from bitnet.nn.module import evaluating
+from bitnet.optim import schedules
 
 NETS = {"alexnet": alexnet, "googlenet": googlenet}
 PAPER = {"alexnet": (512, 20), "googlenet": (64, 10)}  # batch, epochs until a tenth of the rate
@@ -34,10 +36,13 @@ COLUMNS = "{:>6} {:>9} {:>8} {:>8} {:>10} {:>10} {:>8}"
 
 def train(model, sets, args, rng, path):
     """Train, print a line an epoch, and keep a checkpoint."""
-    optimizer = bitnet.Adam(model.parameters(), args.lr)
-    schedule, loss_of = schedules.Step(args.lr, 0.1, args.every), auxiliary(functions.cross_entropy)
+    optimizer = bitnet.optim.Adam(model.parameters(), args.lr)
+    schedule, loss_of = (
+        schedules.Step(args.lr, 0.1, args.every),
+        auxiliary(functional.cross_entropy),
+    )
     state = path, model, optimizer, schedule, rng, settings_of(args)
-    done = bitnet.load_checkpoint(*state) if args.resume else 0
+    done = bitnet.training.load_checkpoint(*state) if args.resume else 0
     print(COLUMNS.format("epoch", "loss", "top-1", "top-5", "rate", "images/s", "seconds"))
     for epoch in range(done, args.epochs):
         start_s, losses = time.perf_counter(), []
@@ -53,7 +58,7 @@ def train(model, sets, args, rng, path):
                 raise bitnet.InputError(f"the loss is {losses[-1]}; lower the learning rate")
         speed = len(passes) * args.batch / (time.perf_counter() - start_s)
         first, five, _ = evaluate(scores_of(model, args), sets[1], args)
-        bitnet.save_checkpoint(path, epoch + 1, *state[1:])
+        bitnet.training.save_checkpoint(path, epoch + 1, *state[1:])
         figures = f"{np.mean(losses):.4f}", f"{first:.2%}", f"{five:.2%}", f"{optimizer.lr:.2e}"
         figures += f"{speed:.1f}", f"{time.perf_counter() - start_s:.1f}"
         print(COLUMNS.format(epoch + 1, *figures), flush=True)
@@ -67,7 +72,7 @@ def batches(pictures, args, rng=None):
 
 def to_input(images, args):
     """What the model takes: pixels, or floats for a net of floats."""
-    return bitnet.scale_pixels(images) if args.weights == FLOAT else images
+    return bitnet.data.scale_pixels(images) if args.weights == FLOAT else images
 
 
 def scores_of(model, args):
@@ -104,7 +109,7 @@ def main():
     check_writable(out)
     if args.threads is not None:
         bitnet.set_num_threads(args.threads)
-    bitnet.keep_memory()
+    bitnet.kernels.keep_memory()
     with contextlib.ExitStack() as stack:
         folder = args.folder
         if args.quick and folder is None:
@@ -124,11 +129,13 @@ def run(args, sets, classes, out):
     if args.net == "alexnet":
         options["units"] = args.units
     model = NETS[args.net](len(classes), rng, image, **options)
-    trunk = bitnet.Sequential(*model.layers)  # without the classifiers of training alone
+    trunk = bitnet.nn.Sequential(*model.layers)  # without the classifiers of training alone
     weights = sum(p.size for p in trunk.parameters() if p.data.ndim > 1)
-    print(f"{args.net}, {weights:,} weights of {args.weights} bits, activations of "
-          f"{args.activations}, on {len(sets[0][0])} pictures of {len(classes)} classes, "
-          f"{args.size}x{args.size} pixels")  # fmt: skip
+    print(
+        f"{args.net}, {weights:,} weights of {args.weights} bits, activations of "
+        f"{args.activations}, on {len(sets[0][0])} pictures of {len(classes)} classes, "
+        f"{args.size}x{args.size} pixels"
+    )
     train(model, sets, args, rng, f"{out}.checkpoint")
     first, five, trained = evaluate(scores_of(model, args), sets[1], args)
     if args.weights == FLOAT:
@@ -144,10 +151,12 @@ def run(args, sets, classes, out):
     print(f"frozen, saved to {out}, loaded: {agreement}")
     if not agreement.is_complete or not np.array_equal(trained, predicted):
         raise SystemExit("error: the frozen net is not the trained one; please report this")
-    speed = bitnet.images_per_second(frozen.predict, some, repeats=3)
+    speed = bitnet.training.images_per_second(frozen.predict, some, repeats=3)
     n_bytes = out.stat().st_size
-    print(f"top-1 {first:.2%}, top-5 {five:.2%}, {n_bytes:,} bytes, {4 * weights / n_bytes:.1f} "
-          f"times less than floats, {speed:,.0f} images/s")  # fmt: skip
+    print(
+        f"top-1 {first:.2%}, top-5 {five:.2%}, {n_bytes:,} bytes, {4 * weights / n_bytes:.1f} "
+        f"times less than floats, {speed:,.0f} images/s"
+    )
 
 
 def arguments():
@@ -171,20 +180,38 @@ def arguments():
     add("--decoders", type=int, default=2, help="threads that decode pictures (2)")
     add("--out", help="file of the frozen net (NET.npz; quick: NET_quick.npz)")
     add("--resume", action="store_true", help="go on from OUT.checkpoint")
-    add("--quick", action="store_true", help="small pictures, and without FOLDER a folder made "
-        "of photographs that installed packages ship, or drawn: does everything work?")  # fmt: skip
+    add(
+        "--quick",
+        action="store_true",
+        help="small pictures, and without FOLDER a folder made "
+        "of photographs that installed packages ship, or drawn: does everything work?",
+    )
     args = parser.parse_args()
     if args.folder is None and not args.quick:
         parser.error("a folder of pictures, or --quick")
     batch, every = PAPER[args.net]
-    usual = {"inflation": (1.0, 0.25), "units": ([4096, 4096], [128, 128]), "size": (224, 64),
-             "resize": (256, 72), "epochs": (50, 3), "batch": (batch, 20), "every": (every, every),
-             "out": (f"{args.net}.npz", f"{args.net}_quick.npz")}  # fmt: skip
+    usual = {
+        "inflation": (1.0, 0.25),
+        "units": ([4096, 4096], [128, 128]),
+        "size": (224, 64),
+        "resize": (256, 72),
+        "epochs": (50, 3),
+        "batch": (batch, 20),
+        "every": (every, every),
+        "out": (f"{args.net}.npz", f"{args.net}_quick.npz"),
+    }
     for name, choices in usual.items():
         if getattr(args, name) is None:
             setattr(args, name, choices[args.quick])
-    ranges = {"epochs": (1, 1e6), "batch": (2, 1e6), "lr": (1e-9, 1e9), "seed": (0, 1e9),
-              "threads": (1, 1024), "every": (1, 1e6), "inflation": (1e-3, 1e3)}  # fmt: skip
+    ranges = {
+        "epochs": (1, 1e6),
+        "batch": (2, 1e6),
+        "lr": (1e-9, 1e9),
+        "seed": (0, 1e9),
+        "threads": (1, 1024),
+        "every": (1, 1e6),
+        "inflation": (1e-3, 1e3),
+    }
     for name, (least, most) in ranges.items():
         given = getattr(args, name)
         if given is not None and not least <= given <= most:
@@ -193,4 +220,4 @@ def arguments():
 
 
 if __name__ == "__main__":
-    bitnet.run(main)
+    cli.run(main)

@@ -16,8 +16,10 @@ import numpy as np
 from tqdm import tqdm
 
 import bitnet
-from bitnet import functions, models, schedules
 from bitnet.archive import check_writable, replacing
+from bitnet.cli import run
+from bitnet.nn import functional, models
+from bitnet.optim import schedules
 
 COLUMNS = "{:>6} {:>9} {:>8} {:>8} {:>10} {:>8} {:>8}"
 # with a resumed training
@@ -43,13 +45,13 @@ def train(model, optimizer, schedule, loss_of, data, args, rng, checkpoint=None)
     if checkpoint and args.resume:
         if not checkpoint.exists():
             raise bitnet.InputError(f"--resume: there is no {checkpoint}; leave out --resume")
-        done = saved = bitnet.load_checkpoint(checkpoint, *training, settings)
+        done = saved = bitnet.training.load_checkpoint(checkpoint, *training, settings)
         print(f"{checkpoint}: {done} epochs are done")
     print(COLUMNS.format("epoch", "loss", "train", "test", "rate", "flips", "seconds"))
     try:
         while done < args.epochs:
-            start_s, losses, bits = time.perf_counter(), [], bitnet.weight_bits(model)
-            batches = bitnet.batches(data.train_images, data.train_labels, args.batch, rng)
+            start_s, losses, bits = time.perf_counter(), [], bitnet.training.weight_bits(model)
+            batches = bitnet.data.batches(data.train_images, data.train_labels, args.batch, rng)
             for i, (x, labels) in enumerate(tqdm(batches, leave=False, disable=None)):
                 optimizer.lr = schedule(done + i / len(batches))
                 # forward, layer by layer: s = ab Wb; a = BatchNorm(s); ab = sign(a)
@@ -61,16 +63,16 @@ def train(model, optimizer, schedule, loss_of, data, args, rng, checkpoint=None)
                 optimizer.step()
                 losses.append(loss.item())
             done += 1
-            on_train = bitnet.evaluate(model, data.train_images, data.train_labels)
-            on_test = bitnet.evaluate(model, data.test_images, data.test_labels)
-            flips = bitnet.flip_ratio(bits, bitnet.weight_bits(model))
+            on_train = bitnet.training.evaluate(model, data.train_images, data.train_labels)
+            on_test = bitnet.training.evaluate(model, data.test_images, data.test_labels)
+            flips = bitnet.training.flip_ratio(bits, bitnet.training.weight_bits(model))
             figures = f"{np.mean(losses):.5f}", f"{on_train:.2%}", f"{on_test:.2%}"
             figures += f"{optimizer.lr:.2e}", f"{flips:.2%}", f"{time.perf_counter() - start_s:.2f}"
             print(COLUMNS.format(done, *figures), flush=True)
             if checkpoint:
                 if not saved and checkpoint.exists():  # of another training: it is not lost
                     checkpoint.replace(f"{checkpoint}.old")
-                bitnet.save_checkpoint(checkpoint, done, *training, settings)
+                bitnet.training.save_checkpoint(checkpoint, done, *training, settings)
                 saved = done
     except KeyboardInterrupt:
         kept = "nothing of this training is kept" if checkpoint else f"the net is in {args.out}"
@@ -81,8 +83,8 @@ def train(model, optimizer, schedule, loss_of, data, args, rng, checkpoint=None)
 
 def row(name, predict, data, n_bytes):
     """One row of the closing table."""
-    accuracy = bitnet.accuracy(predict(data.test_images), data.test_labels)
-    speed = bitnet.images_per_second(predict, data.test_images)
+    accuracy = bitnet.training.accuracy(predict(data.test_images), data.test_labels)
+    speed = bitnet.training.images_per_second(predict, data.test_images)
     return {"net": name, "accuracy": accuracy, "bytes": n_bytes, "images_per_s": speed}
 
 
@@ -113,10 +115,10 @@ def main():
         model = models.binary_mlp(sizes, rng, step_scale=10, **backward)
         schedule = schedules.Cosine(args.lr, args.epochs)
     model.to(device)
-    adam, hinge = bitnet.Adam(model.parameters(), args.lr), functions.squared_hinge
+    adam, hinge = bitnet.optim.Adam(model.parameters(), args.lr), functional.squared_hinge
     train(model, adam, schedule, hinge, data, args, rng, checkpoint)
     n_bytes = sum(p.data.nbytes for p in model.parameters())
-    rows = [row("binary, latent", lambda x: bitnet.predict(model, x), data, n_bytes)]
+    rows = [row("binary, latent", lambda x: bitnet.training.predict(model, x), data, n_bytes)]
 
     bitnet.freeze(model).save(out)
     frozen = bitnet.load(out).to(device)
@@ -128,13 +130,13 @@ def main():
 
     if args.twin:
         print("float twin: the same sizes and epochs, ReLU, cross-entropy, Adam from 1e-3")
-        rng, data = np.random.default_rng(args.seed), data.with_images(bitnet.scale_pixels)
+        rng, data = np.random.default_rng(args.seed), data.with_images(bitnet.data.scale_pixels)
         twin = models.float_mlp(sizes, rng).to(device)
         schedule = schedules.Cosine(1e-3, args.epochs)
-        adam, entropy = bitnet.Adam(twin.parameters()), functions.cross_entropy
+        adam, entropy = bitnet.optim.Adam(twin.parameters()), functional.cross_entropy
         train(twin, adam, schedule, entropy, data, args, rng)
         n_bytes = sum(p.data.nbytes for p in twin.parameters())
-        rows.insert(0, row("float twin", lambda x: bitnet.predict(twin, x), data, n_bytes))
+        rows.insert(0, row("float twin", lambda x: bitnet.training.predict(twin, x), data, n_bytes))
 
     print(f"\n{'net':14} {'test':>8} {'bytes':>12} {'images/s':>10}")
     for r in rows:
@@ -158,16 +160,28 @@ def arguments():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     add = parser.add_argument
     add("--data", choices=bitnet.data.DATASETS, default="embedded", help="data set (embedded)")
-    add("--recipe", choices=("default", "paper"), default="default", help="paper: 3x4096, "
-        "dropout, exponential decay")  # fmt: skip
+    add(
+        "--recipe",
+        choices=("default", "paper"),
+        default="default",
+        help="paper: 3x4096, dropout, exponential decay",
+    )
     add("--hidden", type=widths, help="hidden layers x units (3x512; paper: 3x4096)")
     add("--epochs", type=int, help="passes over the training set (20; paper: 1000)")
     add("--batch", type=int, default=100, help="images in a batch (100)")
     add("--lr", type=float, default=3e-3, help="first learning rate of the binary net (0.003)")
-    add("--gradient", choices=("float32", "int8", "int6", "int4"), default="int8", help="numbers "
-        "that the backward products multiply (int8)")  # fmt: skip
-    add("--rounding", choices=("nearest", "stochastic"), default="nearest", help="of gradients of "
-        "integers (nearest)")  # fmt: skip
+    add(
+        "--gradient",
+        choices=("float32", "int8", "int6", "int4"),
+        default="int8",
+        help="numbers that the backward products multiply (int8)",
+    )
+    add(
+        "--rounding",
+        choices=("nearest", "stochastic"),
+        default="nearest",
+        help="of gradients of integers (nearest)",
+    )
     add("--seed", type=int, default=0, help="of weights, shuffling and dropout (0)")
     add("--threads", type=int, help="threads of the kernels and of the BLAS (all cores)")
     add("--gpu", action="store_true", help="compute on an NVIDIA GPU (processor)")
@@ -183,8 +197,13 @@ def arguments():
     args.hidden = args.hidden or 3 * [4096 if paper else 512]
     if args.epochs is None:
         args.epochs = 2 if args.quick else 1000 if paper else 20
-    ranges = {"epochs": (1, 1e9), "batch": (2, 1e9), "lr": (1e-9, 1e9), "seed": (0, 1e9),
-              "threads": (1, 1024)}  # fmt: skip
+    ranges = {
+        "epochs": (1, 1e9),
+        "batch": (2, 1e9),
+        "lr": (1e-9, 1e9),
+        "seed": (0, 1e9),
+        "threads": (1, 1024),
+    }
     for name, (least, most) in ranges.items():
         given = getattr(args, name)
         if given is not None and not least <= given <= most:
@@ -193,4 +212,4 @@ def arguments():
 
 
 if __name__ == "__main__":
-    bitnet.run(main)
+    run(main)

@@ -22,16 +22,17 @@ import numpy as np
 from tqdm import tqdm
 
 import bitnet
-from bitnet import schedules
 from bitnet.archive import check_writable, replacing
-from bitnet.checkpoint import read_checkpoint
+from bitnet.cli import run
 from bitnet.data import TEXTS, load_corpus
+from bitnet.data.vocabulary import Vocabulary
 from bitnet.deploy.freeze_language import freeze_language_model
 from bitnet.deploy.language_file import load_language_model
-from bitnet.functions.linear import GRADIENTS
-from bitnet.language import REGIMES, evaluate_language, fit_language, generate, perplexity
-from bitnet.language_models import language_model
-from bitnet.vocabulary import Vocabulary
+from bitnet.nn.functional.linear import GRADIENTS
+from bitnet.nn.models.language import language_model
+from bitnet.optim import schedules
+from bitnet.training.checkpoint import read_checkpoint
+from bitnet.training.language import REGIMES, evaluate_language, fit_language, generate, perplexity
 
 ROW = "{:>6} {:>8} {:>8} {:>8} {:>9} {:>8} {:>8}"
 
@@ -48,15 +49,15 @@ def net(bits, count, args):
 
 def train(model, rng, corpus, args, path):
     """Train, print a line an epoch, and keep the epoch that is best on the validation text."""
-    optimizer = bitnet.Adam(model.parameters(), args.lr)
+    optimizer = bitnet.optim.Adam(model.parameters(), args.lr)
     schedule = schedules.Cosine(args.lr, args.epochs)
     if args.regime:
-        optimizer = bitnet.SGD(model.parameters(), args.lr)
+        optimizer = bitnet.optim.SGD(model.parameters(), args.lr)
         schedule = dataclasses.replace(REGIMES[args.regime].schedule(), start=args.lr)
     training, best, done = (model, optimizer, schedule, rng), None, 0
     settings = {name: value for name, value in vars(args).items() if name not in NOT_OF_TRAINING}
     if args.resume and path.exists():
-        done = bitnet.load_checkpoint(path, *training, settings)
+        done = bitnet.training.load_checkpoint(path, *training, settings)
         best = read_checkpoint(path).notes["best"]
         print(f"{path}: {done} epochs are done")
     print(ROW.format("epoch", "loss", "valid.", "test", "rate", "flips", "seconds"))
@@ -65,9 +66,18 @@ def train(model, rng, corpus, args, path):
     try:
         for epoch in fit_language(model, corpus, optimizer, schedule, *numbers, bar):
             valid, test = map(perplexity, (epoch.valid_loss, epoch.test_loss))
-            print(ROW.format(epoch.epoch, f"{epoch.loss:.4f}", f"{valid:.2f}", f"{test:.2f}",
-                             f"{epoch.learning_rate:.2e}", f"{epoch.flip_ratio:.2%}",
-                             f"{epoch.seconds:.1f}"), flush=True)  # fmt: skip
+            print(
+                ROW.format(
+                    epoch.epoch,
+                    f"{epoch.loss:.4f}",
+                    f"{valid:.2f}",
+                    f"{test:.2f}",
+                    f"{epoch.learning_rate:.2e}",
+                    f"{epoch.flip_ratio:.2%}",
+                    f"{epoch.seconds:.1f}",
+                ),
+                flush=True,
+            )
             better = best is None or valid < best["valid"]
             best = {"epoch": epoch.epoch, "valid": valid, "test": test} if better else best
             notes = {"vocabulary": corpus.vocabulary.header(), "best": best}
@@ -75,7 +85,7 @@ def train(model, rng, corpus, args, path):
             for file in [best_of(path)] * better + [path]:
                 if done == 0 and file.exists():  # of another training: it is not lost
                     file.replace(f"{file}.old")
-                bitnet.save_checkpoint(file, epoch.epoch, *training, settings, notes)
+                bitnet.training.save_checkpoint(file, epoch.epoch, *training, settings, notes)
             done = epoch.epoch
     except KeyboardInterrupt:
         kept = f"{done} epochs are in {path}" if done else f"no epoch is done for {path}"
@@ -106,8 +116,10 @@ def main():
     corpus = load_corpus(args.data, args.folder, size=args.vocabulary)
     corpus = corpus.first(20_000, 2000) if args.quick else corpus
     count, rows = len(corpus.vocabulary), []
-    print(f"LSTM of {args.layers} x {args.units} units on {args.data}: {len(corpus.train)} words, "
-          f"{count} different")  # fmt: skip
+    print(
+        f"LSTM of {args.layers} x {args.units} units on {args.data}: {len(corpus.train)} words, "
+        f"{count} different"
+    )
     for bits, path in paths.items():
         print(f"\n{bits}: bits of weights and activations" if bits != "float" else "\nin float")
         model, rng = net(bits, count, args)
@@ -143,8 +155,17 @@ def bits_list(text):
     return list(dict.fromkeys(text.split(",")))
 
 
-NOT_OF_TRAINING = ("threads", "out", "resume", "json", "prompt", "count", "temperature", "folder",
-                   "bits")  # fmt: skip
+NOT_OF_TRAINING = (
+    "threads",
+    "out",
+    "resume",
+    "json",
+    "prompt",
+    "count",
+    "temperature",
+    "folder",
+    "bits",
+)
 
 
 def arguments():
@@ -152,21 +173,32 @@ def arguments():
     add = parser.add_argument
     add("--data", choices=TEXTS, default="embedded-text", help="text (embedded-text)")
     add("--folder", help="of ptb.train.txt and the others (BITNET_DATA/text)")
-    add("--bits", type=bits_list, default=["float", "4/4", "3/4", "2/3"], help="of weights and "
-        "activations (float,4/4,3/4,2/3)")  # fmt: skip
+    add(
+        "--bits",
+        type=bits_list,
+        default=["float", "4/4", "3/4", "2/3"],
+        help="of weights and activations (float,4/4,3/4,2/3)",
+    )
     add("--vocabulary", type=int, help="words that are kept (all; embedded-text 2000)")
     add("--regime", choices=REGIMES, help="epochs, rates, clip and dropout of arXiv 1409.2329")
     add("--units", type=int, help="of each layer, and numbers of a word's vector (300; quick: 48)")
     add("--layers", type=int, default=1, help="how many (1)")
-    add("--dropout", type=float, help="probability of dropping what is not recurrent (0.2; "
-        "quick: 0)")  # fmt: skip
+    add(
+        "--dropout",
+        type=float,
+        help="probability of dropping what is not recurrent (0.2; quick: 0)",
+    )
     add("--epochs", type=int, help="passes over the text (5; quick: 2)")
     add("--batch", type=int, help="streams (20)")
     add("--steps", type=int, help="of backpropagation through time (35)")
     add("--lr", type=float, help="first learning rate (0.002; regimes: 1)")
     add("--clip", type=float, help="largest norm of all gradients (5)")
-    add("--gradient", choices=GRADIENTS, default="float32", help="numbers that the backward "
-        "products of few bits multiply (float32)")  # fmt: skip
+    add(
+        "--gradient",
+        choices=GRADIENTS,
+        default="float32",
+        help="numbers that the backward products of few bits multiply (float32)",
+    )
     add("--seed", type=int, default=0, help="of weights, pieces and samples (0)")
     add("--threads", type=int, help="threads of the kernels and of the BLAS (all cores)")
     add("--prompt", default="the", help="beginning of the samples ('the')")
@@ -177,18 +209,36 @@ def arguments():
     add("--quick", action="store_true", help="20 000 words, 2 epochs: does everything work?")
     add("--json", help="file for the figures of the closing table")
     args = parser.parse_args()
-    defaults = {"units": (300, 48), "dropout": (0.2, 0.0), "epochs": (5, 2), "batch": (20, 20),
-                "steps": (35, 20), "lr": (2e-3, 5e-3), "clip": (5.0, 5.0),
-                "out": ("word_lstm", "word_lstm_quick")}  # fmt: skip
+    defaults = {
+        "units": (300, 48),
+        "dropout": (0.2, 0.0),
+        "epochs": (5, 2),
+        "batch": (20, 20),
+        "steps": (35, 20),
+        "lr": (2e-3, 5e-3),
+        "clip": (5.0, 5.0),
+        "out": ("word_lstm", "word_lstm_quick"),
+    }
     regime = REGIMES[args.regime] if args.regime else None
     for name, pair in defaults.items():
         if getattr(args, name) is None:
             of_regime = getattr(regime, name, None) if name != "units" else None
             setattr(args, name, pair[args.quick] if of_regime is None else of_regime)
-    ranges = {"units": (1, 1e5), "layers": (1, 20), "vocabulary": (3, 1e6), "dropout": (0, 0.95),
-              "epochs": (1, 1e9), "batch": (1, 1e5), "steps": (1, 1e5), "lr": (1e-9, 1e3),
-              "clip": (1e-6, 1e6), "seed": (0, 1e9), "threads": (1, 1024), "count": (0, 1e6),
-              "temperature": (0, 1e3)}  # fmt: skip
+    ranges = {
+        "units": (1, 1e5),
+        "layers": (1, 20),
+        "vocabulary": (3, 1e6),
+        "dropout": (0, 0.95),
+        "epochs": (1, 1e9),
+        "batch": (1, 1e5),
+        "steps": (1, 1e5),
+        "lr": (1e-9, 1e3),
+        "clip": (1e-6, 1e6),
+        "seed": (0, 1e9),
+        "threads": (1, 1024),
+        "count": (0, 1e6),
+        "temperature": (0, 1e3),
+    }
     for name, (least, most) in ranges.items():
         given = getattr(args, name)
         if given is not None and not least <= given <= most:
@@ -197,4 +247,4 @@ def arguments():
 
 
 if __name__ == "__main__":
-    bitnet.run(main)
+    run(main)

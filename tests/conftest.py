@@ -8,7 +8,7 @@ from hypothesis import settings
 from strategies import implementations
 
 from bitnet import kernels
-from bitnet.backend import gpu_problem
+from bitnet.devices import gpu_problem
 
 settings.register_profile("bitnet", deadline=None, max_examples=30, derandomize=True)
 settings.register_profile("thorough", deadline=None, max_examples=300)  # and others each time

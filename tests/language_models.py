@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from bitnet import Module, Parameter
-from bitnet import functions as F  # noqa: N812
+from bitnet.autograd import Parameter
+from bitnet.nn import Module
+from bitnet.nn import functional as F  # noqa: N812
 
 
 class Fading(Module):

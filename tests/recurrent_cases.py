@@ -4,7 +4,7 @@ import functools
 
 import numpy as np
 
-import bitnet.functions as F  # noqa: N812
+import bitnet.nn.functional as F  # noqa: N812
 from bitnet.quantizers import DoReFa, Linear, Uniform
 
 RNG = np.random.default_rng(1)
@@ -77,8 +77,9 @@ def pretended(quantizer, h):
 def stepwise(kind, activation):
     def run(x, weight, state_weight, bias, *states_and_lines):
         *states, lines = states_and_lines
-        x, weight, state_weight, bias, *states = map(F_tensor, (x, weight, state_weight, bias,
-                                                                *states))  # fmt: skip
+        x, weight, state_weight, bias, *states = map(
+            F_tensor, (x, weight, state_weight, bias, *states)
+        )
         ys = []
         for t in range(T):
             slope, constant = lines(states[0], t)
@@ -99,7 +100,7 @@ def stepwise(kind, activation):
 
 
 def F_tensor(x):  # noqa: N802
-    from bitnet.tensor import as_tensor
+    from bitnet.autograd.tensor import as_tensor
 
     return as_tensor(x)
 
@@ -153,14 +154,28 @@ CASES = {
         ((smooth_weights, TABLE), {"surrogate": dorefa_surrogate, "batched": ()}),
     ],
     "ScaledLinear": [
-        ((lambda x, w, b: F.scaled_linear(straight(x), weights_of(w), b),
-          RNG.choice(THREE_BITS, (2, 3, 70)), RNG.choice(THREE_BITS, (4, 70)) / 2,
-          RNG.standard_normal(4)),
-         {"surrogate": lambda x, w, b: F.reshape(
-             F.linear(F.reshape(x, x.shape[0] * 3, 70), w, b), x.shape[0], 3, 4)}),
-        ((lambda x, w, b: F.scaled_linear(straight(x, 1), weights_of(w), b),
-          RNG.choice([-1.0, 1.0], (3, 70)), RNG.choice(THREE_BITS, (4, 70)) / 2,
-          RNG.standard_normal(4)), {"surrogate": F.linear}),
+        (
+            (
+                lambda x, w, b: F.scaled_linear(straight(x), weights_of(w), b),
+                RNG.choice(THREE_BITS, (2, 3, 70)),
+                RNG.choice(THREE_BITS, (4, 70)) / 2,
+                RNG.standard_normal(4),
+            ),
+            {
+                "surrogate": lambda x, w, b: F.reshape(
+                    F.linear(F.reshape(x, x.shape[0] * 3, 70), w, b), x.shape[0], 3, 4
+                )
+            },
+        ),
+        (
+            (
+                lambda x, w, b: F.scaled_linear(straight(x, 1), weights_of(w), b),
+                RNG.choice([-1.0, 1.0], (3, 70)),
+                RNG.choice(THREE_BITS, (4, 70)) / 2,
+                RNG.standard_normal(4),
+            ),
+            {"surrogate": F.linear},
+        ),
     ],
     "RNN": [
         of_floats("rnn"),
@@ -168,7 +183,10 @@ CASES = {
         of_few_bits("rnn", Uniform(3)),
         of_few_bits("rnn", Linear(3, 0.5, signed=False), activation="relu"),
     ],
-    "LSTM": [of_floats("lstm"), of_few_bits("lstm", Uniform(4, 0.5)),
-             of_few_bits("lstm", Uniform(1))],
+    "LSTM": [
+        of_floats("lstm"),
+        of_few_bits("lstm", Uniform(4, 0.5)),
+        of_few_bits("lstm", Uniform(1)),
+    ],
     "GRU": [of_floats("gru"), of_few_bits("gru", Uniform(4, 0.5))],
-}  # fmt: skip
+}

@@ -1,18 +1,69 @@
 """Small nets in files, for the tests of the command line: trained, float twin, frozen."""
 
 import json
+import pathlib
 
 import bitnet
-from bitnet.experiment import Experiment
-from bitnet.trained import load_trained
-from bitnet.verbs.freeze import frozen
+from bitnet.cli.freeze import frozen
+from bitnet.training.experiment import Experiment
+from bitnet.training.trained import load_trained
 
 SETTINGS = {
-    "net": "mlp:9", "data": "embedded", "folder": None, "recipe": "default", "float": False,
-    "epochs": 1, "batch": 50, "lr": 0.003, "seed": 0, "gradient": None, "rounding": None,
-    "validation": 0, "limit": 100, "flip": False, "crop": 0, "prepare": [], "size": None,
+    "net": "mlp:9",
+    "data": "embedded",
+    "folder": None,
+    "recipe": "default",
+    "float": False,
+    "epochs": 1,
+    "batch": 50,
+    "lr": 0.003,
+    "seed": 0,
+    "gradient": None,
+    "rounding": None,
+    "validation": 0,
+    "limit": 100,
+    "flip": False,
+    "crop": 0,
+    "prepare": [],
+    "size": None,
     "channels": None,
-}  # fmt: skip
+}
+GOOD = {
+    "net": "mlp:8",
+    "data": "mnist",
+    "folder": None,
+    "size": None,
+    "channels": None,
+    "recipe": "default",
+    "optimizer": "adam",
+    "norm": "batch",
+    "schedule": "cosine",
+    "float": False,
+    "epochs": 2,
+    "batch": 50,
+    "lr": 0.003,
+    "seed": 0,
+    "gradient": "int8",
+    "rounding": "nearest",
+    "validation": 0,
+    "limit": 0,
+    "flip": False,
+    "crop": 0,
+    "prepare": [],
+    "picture": [28, 28, 1],
+    "classes": ["a", "b"],
+    "crc32": 5,
+    "weights": "1",
+    "activations": "1",
+    "balance": False,
+    "widen": None,
+    "widen_after": 0.7,
+    "teacher": None,
+    "teacher_crc32": None,
+    "temperature": 4.0,
+    "teacher_weight": 0.5,
+}
+
 KINDS = {
     "mlp": {},
     "twin": {"float": True},
@@ -34,6 +85,12 @@ def save_nets(folder):
         if kind != "twin":
             path = folder / f"{kind}.checkpoint"
             frozen(load_trained(path), path).save(folder / f"{kind}.npz")
-    plain = bitnet.models.binary_mlp([784, 10], experiment.rng)
+    plain = bitnet.nn.models.binary_mlp([784, 10], experiment.rng)
     bitnet.freeze(plain).save(folder / "plain.npz")  # as Python writes it: no classes, no data
     return folder
+
+
+def without_times(path):
+    records = map(json.loads, pathlib.Path(path).read_text().splitlines())
+    times = ("seconds", "images_per_second")
+    return [{k: v for k, v in record.items() if k not in times} for record in records]

@@ -365,9 +365,11 @@ def cupy():
     )
     current = Stream()
     module.cuda = types.SimpleNamespace(
-        runtime=runtime, Stream=Stream, get_current_stream=lambda: current,
+        runtime=runtime,
+        Stream=Stream,
+        get_current_stream=lambda: current,
         cublas=types.SimpleNamespace(create=None),
-    )  # fmt: skip
+    )
     return module
 
 

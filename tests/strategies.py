@@ -3,7 +3,7 @@
 import numpy as np
 from hypothesis import strategies as st
 
-from bitnet import BatchNorm
+from bitnet.nn import BatchNorm
 
 WIDTHS = (0, 1, 2, 7, 8, 9, 63, 64, 65, 127, 128, 129)
 ROWS = (0, 1, 2, 3, 5)

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import recurrent_cases
 
-import bitnet.functions as F  # noqa: N812
-from bitnet import Function, check_gradient, kernels
-from bitnet.functions.normalization import BatchNorm
+import bitnet.nn.functional as F  # noqa: N812
+from bitnet import Function, kernels
+from bitnet.autograd import check_gradient
 from bitnet.kernels import Planes, Window
+from bitnet.nn.functional.normalization import BatchNorm
 from bitnet.quantizers import ApproxSign, Linear, Logarithmic, Ternary, Uniform
 
 RNG = np.random.default_rng(0)
@@ -174,20 +175,33 @@ CASES = {
     "ReLU": [((F.relu, X), {"kinks": (0,)})],
     "HardTanh": [((F.hardtanh, X), {"kinks": (-1, 1)})],
     "Sign": [
-        ((lambda x: F.unpack(F.sign(x), np.float64), X * 2),
-         {"surrogate": F.hardtanh, "kinks": (-1, 1)}),
-        ((lambda x: F.unpack(F.sign(x, window=0.5), np.float64), X),
-         {"surrogate": lambda x: F.hardtanh(x * 2) / 2, "kinks": (-0.5, 0.5)}),
-        ((lambda x: F.unpack(F.sign(x, window=None), np.float64), X * 2),
-         {"surrogate": lambda x: x}),
+        (
+            (lambda x: F.unpack(F.sign(x), np.float64), X * 2),
+            {"surrogate": F.hardtanh, "kinks": (-1, 1)},
+        ),
+        (
+            (lambda x: F.unpack(F.sign(x, window=0.5), np.float64), X),
+            {"surrogate": lambda x: F.hardtanh(x * 2) / 2, "kinks": (-0.5, 0.5)},
+        ),
+        (
+            (lambda x: F.unpack(F.sign(x, window=None), np.float64), X * 2),
+            {"surrogate": lambda x: x},
+        ),
     ],
     "Quantize": [
-        *(((quantized(of, straight=of is WEIGHTS), X * 2), {"surrogate": surrogate, "kinks": kinks})
-          for of, surrogate, kinks in SURROGATES),
+        *(
+            (
+                (quantized(of, straight=of is WEIGHTS), X * 2),
+                {"surrogate": surrogate, "kinks": kinks},
+            )
+            for of, surrogate, kinks in SURROGATES
+        )
     ],
     "StochasticSign": [
-        ((lambda x: F.unpack(F.stochastic_sign(x, draw()), np.float64), X * 2),
-         {"surrogate": F.hardtanh, "kinks": (-1, 1)}),
+        (
+            (lambda x: F.unpack(F.stochastic_sign(x, draw()), np.float64), X * 2),
+            {"surrogate": F.hardtanh, "kinks": (-1, 1)},
+        )
     ],
     "Unpack": [
         ((lambda x: F.unpack(F.sign(x, window=None), np.float64), X), {"surrogate": lambda x: x}),
@@ -195,84 +209,140 @@ CASES = {
     ],
     "QuantizedLinear": [
         ((product, SIGNS, SIGN_WEIGHT), {"surrogate": lambda x, w: x @ w.T}),
-        ((lambda w: F.quantized_linear(PIXELS, F.sign(w, window=None)), SIGN_WEIGHT),
-         {"surrogate": lambda w: (2.0 * PIXELS - 255) @ w.T}),
-        ((of_few_bits(F.quantized_linear), RNG.choice(TWO_BITS, (5, 70)),
-          RNG.choice(THREE_BITS, (4, 70))), {"surrogate": lambda x, w: 21 * (x @ w.T)}),
+        (
+            (lambda w: F.quantized_linear(PIXELS, F.sign(w, window=None)), SIGN_WEIGHT),
+            {"surrogate": lambda w: (2.0 * PIXELS - 255) @ w.T},
+        ),
+        (
+            (
+                of_few_bits(F.quantized_linear),
+                RNG.choice(TWO_BITS, (5, 70)),
+                RNG.choice(THREE_BITS, (4, 70)),
+            ),
+            {"surrogate": lambda x, w: 21 * (x @ w.T)},
+        ),
     ],
     "Balance": [((F.balance, WEIGHT), {"batched": ()}), ((F.balance, FILTERS), {"batched": ()})],
     "Conv2d": [
         ((lambda x, w, b: F.conv2d(x, w, b, WINDOW), IMAGES, FILTERS, BIAS), {}),
-        ((lambda x, w, b: F.conv2d(x, w, b, Window((2, 3), (2, 1), border=-1)), IMAGES, FILTERS,
-          BIAS), {}),
+        (
+            (
+                lambda x, w, b: F.conv2d(x, w, b, Window((2, 3), (2, 1), border=-1)),
+                IMAGES,
+                FILTERS,
+                BIAS,
+            ),
+            {},
+        ),
         ((in_three_groups, IMAGES, FILTERS[:3, ..., :1], BIAS[:3]), {}),
     ],
     "QuantizedConv2d": [
-        ((of_few_bits(lambda x, w: F.quantized_conv2d(x, w, WINDOW)),
-          RNG.choice(TWO_BITS, IMAGES.shape), RNG.choice(THREE_BITS, FILTERS.shape)),
-         {"surrogate": lambda x, w: 21 * F.conv2d(x, w, NO_BIAS, WINDOW)}),
-        ((lambda x, w: convolution(x, w, groups=3), SIGN_IMAGES, SIGN_FILTERS[:3, ..., :1]),
-         {"surrogate": lambda x, w: in_three_groups(x, w, NO_BIAS[:3])}),
-        ((convolution, SIGN_IMAGES, SIGN_FILTERS),
-         {"surrogate": lambda x, w: F.conv2d(x, w, NO_BIAS, WINDOW)}),
-        ((lambda x, w: convolution(x, w, WHITE), SIGN_IMAGES, SIGN_FILTERS),
-         {"surrogate": lambda x, w: F.conv2d(x, w, NO_BIAS, WHITE)}),
-        ((lambda w: F.quantized_conv2d(PIXEL_IMAGES, F.sign(w, window=None), WINDOW), SIGN_FILTERS),
-         {"surrogate": lambda w: F.conv2d(2.0 * PIXEL_IMAGES - 255, w, NO_BIAS, WINDOW)}),
-        ((lambda w: F.quantized_conv2d(PIXEL_IMAGES, F.sign(w, window=None), WHITE), SIGN_FILTERS),
-         {"surrogate": lambda w: 255.0 * F.conv2d(PIXEL_IMAGES / 127.5 - 1, w, NO_BIAS, WHITE)}),
+        (
+            (
+                of_few_bits(lambda x, w: F.quantized_conv2d(x, w, WINDOW)),
+                RNG.choice(TWO_BITS, IMAGES.shape),
+                RNG.choice(THREE_BITS, FILTERS.shape),
+            ),
+            {"surrogate": lambda x, w: 21 * F.conv2d(x, w, NO_BIAS, WINDOW)},
+        ),
+        (
+            (lambda x, w: convolution(x, w, groups=3), SIGN_IMAGES, SIGN_FILTERS[:3, ..., :1]),
+            {"surrogate": lambda x, w: in_three_groups(x, w, NO_BIAS[:3])},
+        ),
+        (
+            (convolution, SIGN_IMAGES, SIGN_FILTERS),
+            {"surrogate": lambda x, w: F.conv2d(x, w, NO_BIAS, WINDOW)},
+        ),
+        (
+            (lambda x, w: convolution(x, w, WHITE), SIGN_IMAGES, SIGN_FILTERS),
+            {"surrogate": lambda x, w: F.conv2d(x, w, NO_BIAS, WHITE)},
+        ),
+        (
+            (
+                lambda w: F.quantized_conv2d(PIXEL_IMAGES, F.sign(w, window=None), WINDOW),
+                SIGN_FILTERS,
+            ),
+            {"surrogate": lambda w: F.conv2d(2.0 * PIXEL_IMAGES - 255, w, NO_BIAS, WINDOW)},
+        ),
+        (
+            (
+                lambda w: F.quantized_conv2d(PIXEL_IMAGES, F.sign(w, window=None), WHITE),
+                SIGN_FILTERS,
+            ),
+            {"surrogate": lambda w: 255.0 * F.conv2d(PIXEL_IMAGES / 127.5 - 1, w, NO_BIAS, WHITE)},
+        ),
     ],
     "MaxPool2d": [
         ((lambda x: F.max_pool2d(x, Window((2, 2), (2, 2))), IMAGES), {}),
         ((lambda x: F.max_pool2d(x, Window((3, 2), (2, 1), ((1, 1), (0, 1)))), IMAGES), {}),
     ],
-    "MaxPoolBits": [
-        ((pooled_signs, SIGN_IMAGES), {"surrogate": pooled_by_hand, "batched": ()}),
-    ],
+    "MaxPoolBits": [((pooled_signs, SIGN_IMAGES), {"surrogate": pooled_by_hand, "batched": ()})],
     "AvgPool2d": [
-        ((lambda x: F.avg_pool2d(F.sign(x, window=None), WINDOW), SIGN_IMAGES),
-         {"surrogate": lambda x: F.avg_pool2d(x, WINDOW) * WINDOW.taps}),
-        ((lambda x: F.avg_pool2d(F.quantize(x, WEIGHTS, True), WINDOW), IMAGES),
-         {"surrogate": lambda x: F.avg_pool2d(x, WINDOW) * (WINDOW.taps / WEIGHTS.levels.unit)}),
+        (
+            (lambda x: F.avg_pool2d(F.sign(x, window=None), WINDOW), SIGN_IMAGES),
+            {"surrogate": lambda x: F.avg_pool2d(x, WINDOW) * WINDOW.taps},
+        ),
+        (
+            (lambda x: F.avg_pool2d(F.quantize(x, WEIGHTS, True), WINDOW), IMAGES),
+            {"surrogate": lambda x: F.avg_pool2d(x, WINDOW) * (WINDOW.taps / WEIGHTS.levels.unit)},
+        ),
         ((lambda x: F.avg_pool2d(x, Window((2, 2), (2, 2))), IMAGES), {}),
         ((lambda x: F.avg_pool2d(x, Window((3, 2), (2, 1), ((1, 1), (0, 1)))), IMAGES), {}),
     ],
     "Flatten": [
         ((F.flatten, IMAGES), {}),
-        ((lambda x: F.unpack(F.flatten(F.sign(x, window=None)), np.float64), IMAGES),
-         {"surrogate": F.flatten}),
+        (
+            (lambda x: F.unpack(F.flatten(F.sign(x, window=None)), np.float64), IMAGES),
+            {"surrogate": F.flatten},
+        ),
     ],
     "BatchNorm": [((F.batch_norm, X, ROW, ROW + 1), {"batched": ()})],
     "IntegerBatchNorm": [
-        ((lambda x, w, g, b: F.batch_norm(product(x, w), g, b), SIGNS, SIGN_WEIGHT, ROW[:4], BIAS),
-         {"surrogate": lambda x, w, g, b: F.batch_norm(x @ w.T, g, b), "batched": ()}),
+        (
+            (
+                lambda x, w, g, b: F.batch_norm(product(x, w), g, b),
+                SIGNS,
+                SIGN_WEIGHT,
+                ROW[:4],
+                BIAS,
+            ),
+            {"surrogate": lambda x, w, g, b: F.batch_norm(x @ w.T, g, b), "batched": ()},
+        )
     ],
     "BatchNormSign": [
-        ((normalized_signs, SIGNS, SIGN_WEIGHT, ROW[:4], BIAS),
-         {"surrogate": lambda x, w, g, b: F.hardtanh(F.batch_norm(x @ w.T, g, b)),
-          "batched": ()}),
+        (
+            (normalized_signs, SIGNS, SIGN_WEIGHT, ROW[:4], BIAS),
+            {
+                "surrogate": lambda x, w, g, b: F.hardtanh(F.batch_norm(x @ w.T, g, b)),
+                "batched": (),
+            },
+        )
     ],
     "AP2": [((F.ap2, X), {"surrogate": lambda x: x})],
     "ShiftBatchNorm": [
         ((F.shift_batch_norm, X, ROW, BIAS_ROW), {"surrogate": SHIFTED.paper, "batched": ()}),
-        ((lambda *given: F.shift_batch_norm(*given, variant="code"), X, ROW, BIAS_ROW),
-         {"surrogate": SHIFTED.code, "batched": ()}),
+        (
+            (lambda *given: F.shift_batch_norm(*given, variant="code"), X, ROW, BIAS_ROW),
+            {"surrogate": SHIFTED.code, "batched": ()},
+        ),
     ],
     "Normalize": [((lambda x, g, b: F.normalize(x, g, b, ROW, ROW**2), X, ROW + 1, ROW), {})],
     "SquaredHinge": [
-        ((lambda s: F.squared_hinge(s, LABELS), X), {"kinks": (-1, 1), "batched": ()}),
+        ((lambda s: F.squared_hinge(s, LABELS), X), {"kinks": (-1, 1), "batched": ()})
     ],
     "CrossEntropy": [((lambda s: F.cross_entropy(s, LABELS), X * 3), {"batched": ()})],
     "Distillation": [
         ((lambda s: F.distillation(s, LABELS, Y, 1.5, 1.0), X * 3), {"batched": ()}),
-        ((lambda s: F.distillation(s, LABELS, Y, 3.0, 0.3, F.squared_hinge), X),
-         {"kinks": (-1, 1), "batched": ()}),
+        (
+            (lambda s: F.distillation(s, LABELS, Y, 3.0, 0.3, F.squared_hinge), X),
+            {"kinks": (-1, 1), "batched": ()},
+        ),
     ],
     "Dropout": [
         ((lambda x: F.dropout(x, 0.4, draw()), X), {}),
         ((dropped_signs, SIGNS), {"surrogate": dropped_by_hand, "batched": ()}),
     ],
-}  # fmt: skip
+}
 CASES |= recurrent_cases.CASES
 
 

@@ -13,7 +13,7 @@ import bitnet
 from bitnet import InputError, kernels
 from bitnet.__main__ import main
 from bitnet.arrays import array_module, is_array, like, moved, unshared
-from bitnet.backend import full_memory_named, gpu_problem, mover, stream, to_cpu, to_gpu
+from bitnet.devices import full_memory_named, gpu_problem, mover, stream, to_cpu, to_gpu
 from bitnet.kernels import Bits, Planes, Quantized, Thresholds
 
 
@@ -69,17 +69,17 @@ def test_what_is_moved_is_the_same(cupy):
     once = to_gpu(array)
     assert like(once, once).get().tolist() == [1, 1]
     with pytest.raises(InputError, match="its method `to`"):
-        to_gpu(bitnet.Linear(2, 2, np.random.default_rng(0)))
+        to_gpu(bitnet.nn.Linear(2, 2, np.random.default_rng(0)))
 
 
-class Odd(bitnet.Module):
+class Odd(bitnet.nn.Module):
     """State in lists and dicts, shared parameters, counters."""
 
     def __init__(self):
-        self.weight = self.again = bitnet.Parameter([[1.0, -2.0]], bound=1.0)
+        self.weight = self.again = bitnet.autograd.Parameter([[1.0, -2.0]], bound=1.0)
         self.many = [np.ones(2), np.zeros((), np.int64)]
         self.named = {"a": np.zeros(3), "b": self.weight}
-        self.inside = [bitnet.BatchNorm(2)]
+        self.inside = [bitnet.nn.BatchNorm(2)]
         self.rng = np.random.default_rng(0)
 
 
@@ -110,7 +110,7 @@ def test_a_module_moves_with_all_that_it_holds(cupy):
 
 def test_edited_weights_of_the_gpu_are_packed_anew(cupy):
     """CuPy's arrays cannot be made read-only; `edit` lets the signs go, as everywhere."""
-    weight = bitnet.Parameter([[1.0, -2.0]], bound=1.0)
+    weight = bitnet.autograd.Parameter([[1.0, -2.0]], bound=1.0)
     weight.move(cupy.asarray)()
     weight.keep_signs(weight.signs.words)
     assert weight.has_signs
@@ -120,9 +120,9 @@ def test_edited_weights_of_the_gpu_are_packed_anew(cupy):
 
 
 def test_a_parameter_stays_one(cupy):
-    weight = bitnet.Parameter([[1.0, -2.0]], bound=2.0, step_scale=3.0, is_binary=False)
+    weight = bitnet.autograd.Parameter([[1.0, -2.0]], bound=2.0, step_scale=3.0, is_binary=False)
     there = to_gpu(weight)
-    assert isinstance(there, bitnet.Parameter)
+    assert isinstance(there, bitnet.autograd.Parameter)
     assert (there.bound, there.step_scale, there.is_binary) == (2.0, 3.0, False)
     assert there.data.tolist() == [[1, -2]]
     assert array_module(to_cpu(there)) is np
@@ -156,9 +156,9 @@ def test_a_stream(cupy):
 
 def test_a_speed_is_of_work_that_is_done(cupy):
     current = cupy.cuda.get_current_stream()
-    bitnet.images_per_second(lambda x: x + 1, np.ones(3), 1)
+    bitnet.training.images_per_second(lambda x: x + 1, np.ones(3), 1)
     assert not current.waited_for
-    bitnet.images_per_second(lambda x: bitnet.Tensor(x) + 1.0, to_gpu(np.ones(3)), 1)
+    bitnet.training.images_per_second(lambda x: bitnet.Tensor(x) + 1.0, to_gpu(np.ones(3)), 1)
     assert current.waited_for
 
 
@@ -221,12 +221,12 @@ def test_a_gpu_that_cannot_be_used_is_one_sentence(cupy, case, capsys):
     with pytest.raises(InputError, match=f"^no GPU: .*{expected}"):
         to_gpu(np.ones(2))
     with pytest.raises(InputError, match=f"^no GPU: .*{expected}"):
-        bitnet.Linear(2, 2, np.random.default_rng(0)).to("gpu")
+        bitnet.nn.Linear(2, 2, np.random.default_rng(0)).to("gpu")
     with pytest.raises(InputError, match=r"^no GPU"):
         stream()
     for command in (["train"], ["evaluate", "no file"], ["predict", "no file", "x"]):
         with pytest.raises(SystemExit) as left:
-            bitnet.run(lambda command=command: main([*command, "--gpu"]))
+            bitnet.cli.run(lambda command=command: main([*command, "--gpu"]))
         assert left.value.code == 1
         error = capsys.readouterr().err
         assert error.startswith("error: --gpu: ")
@@ -273,8 +273,9 @@ def test_kernels_that_cannot_be_compiled(cupy, monkeypatch):
 
 def test_a_gpu_that_can_be_used_is_described(cupy):
     words = dict(bitnet.status())["gpu"]
-    assert words == ("no device, compute capability 9.0, 1 GiB, CUDA 12.9 of the driver, 12.9 of "
-                     "CuPy")  # fmt: skip
+    assert words == (
+        "no device, compute capability 9.0, 1 GiB, CUDA 12.9 of the driver, 12.9 of CuPy"
+    )
 
 
 # which kernels run

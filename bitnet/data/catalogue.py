@@ -15,8 +15,12 @@ from bitnet.errors import InputError
 __all__ = ["PUBLISHED", "Published", "Stated", "find_files", "folder_of", "published"]
 
 DIGITS = tuple("0123456789")
-IDX_FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte",
-             "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")  # fmt: skip
+IDX_FILES = (
+    "train-images-idx3-ubyte",
+    "train-labels-idx1-ubyte",
+    "t10k-images-idx3-ubyte",
+    "t10k-labels-idx1-ubyte",
+)
 IDX_BYTES = (47_040_016, 60_008, 7_840_016, 10_008)
 
 
@@ -132,8 +136,18 @@ PUBLISHED = {
     "fashion-mnist": _idx(
         "fashion-mnist",
         "Fashion-MNIST (Zalando), github.com/zalandoresearch/fashion-mnist, data/fashion",
-        ("T-shirt/top", "trouser", "pullover", "dress", "coat",
-         "sandal", "shirt", "sneaker", "bag", "ankle boot"),
+        (
+            "T-shirt/top",
+            "trouser",
+            "pullover",
+            "dress",
+            "coat",
+            "sandal",
+            "shirt",
+            "sneaker",
+            "bag",
+            "ankle boot",
+        ),
         "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion",
         (
             "f4a8712d7a061bf5bd6d2ca38dc4d50a",
@@ -151,8 +165,7 @@ PUBLISHED = {
     "cifar10": Published(
         "cifar10",
         "CIFAR-10, binary version (Krizhevsky), www.cs.toronto.edu/~kriz/cifar.html",
-        ("airplane", "automobile", "bird", "cat", "deer",
-         "dog", "frog", "horse", "ship", "truck"),
+        ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
         tuple(Stated(f"data_batch_{i}.bin", 30_730_000) for i in range(1, 6)),
         (Stated("test_batch.bin", 30_730_000),),
         "https://www.cs.toronto.edu/~kriz",
@@ -173,11 +186,15 @@ PUBLISHED = {
         "cifar-100-binary",
         "fine_label_names.txt",
     ),
-    "svhn": _svhn("SVHN, cropped digits (Netzer and others), ufldl.stanford.edu/housenumbers",
-                  TRAIN_MAT),
-    "svhn-extra": _svhn("SVHN, cropped digits with the set extra, ufldl.stanford.edu/housenumbers",
-                        TRAIN_MAT, EXTRA_MAT),
-}  # fmt: skip
+    "svhn": _svhn(
+        "SVHN, cropped digits (Netzer and others), ufldl.stanford.edu/housenumbers", TRAIN_MAT
+    ),
+    "svhn-extra": _svhn(
+        "SVHN, cropped digits with the set extra, ufldl.stanford.edu/housenumbers",
+        TRAIN_MAT,
+        EXTRA_MAT,
+    ),
+}
 
 
 def published(name):
@@ -262,7 +279,14 @@ def find_files(name, folder):
     places = [folder / known.archive_folder, folder]
     ends = (".gz", "") if known.kind == "idx" else ("",)
     return {
-        file.name: next((path for place in places for end in ends
-                         if (path := place / f"{file.name}{end}").is_file()), None)
+        file.name: next(
+            (
+                path
+                for place in places
+                for end in ends
+                if (path := place / f"{file.name}{end}").is_file()
+            ),
+            None,
+        )
         for file in known.files
-    }  # fmt: skip
+    }

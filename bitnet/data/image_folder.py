@@ -142,8 +142,9 @@ def opened(path, channels, least=None):
 def check_wanted(size, channels):
     """Refuse a size that cannot be, and say what is missing."""
     if importlib.util.find_spec("PIL") is None:
-        raise InputError("reading pictures needs Pillow; run `pip install pillow`, "
-                         "or the extra `images`")  # fmt: skip
+        raise InputError(
+            "reading pictures needs Pillow; run `pip install pillow`, or the extra `images`"
+        )
     if isinstance(size, bool) or not isinstance(size, (int, np.integer)):
         raise InputError(f"size is {size!r}; expected a whole number of pixels")
     if not 1 <= size <= MAX_SIZE:

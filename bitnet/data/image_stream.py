@@ -10,8 +10,8 @@ import concurrent.futures
 
 import numpy as np
 
-from bitnet.backend import check_generator
 from bitnet.data.image_folder import check_wanted, opened
+from bitnet.devices import check_generator
 from bitnet.errors import InputError
 
 __all__ = ["crop_image", "image_batches"]
@@ -78,14 +78,26 @@ def _cropped(path, size, resize, at, channels):
         scaled = [max(resize, round(n * resize / shorter)) for n in image.size]  # width, height
         left, top = (int(u * (n - size + 1)) for u, n in zip(at[::-1], scaled, strict=True))
         scales = [n / to for n, to in zip(image.size, scaled, strict=True)]
-        box = [scale * p for scale, p in zip(scales * 2, (left, top, left + size, top + size),
-                                             strict=True)]  # fmt: skip
+        box = [
+            scale * p
+            for scale, p in zip(scales * 2, (left, top, left + size, top + size), strict=True)
+        ]
         pixels = np.array(image.resize((size, size), Image.Resampling.BILINEAR, box))
     return pixels.reshape(size, size, channels)
 
 
-def image_batches(paths, labels, batch_size, rng=None, size=224, resize=256, channels=3,
-                  threads=2, prefetch=2, start=0):  # fmt: skip
+def image_batches(
+    paths,
+    labels,
+    batch_size,
+    rng=None,
+    size=224,
+    resize=256,
+    channels=3,
+    threads=2,
+    prefetch=2,
+    start=0,
+):
     """Go once through pictures in files, some at a time, decoding ahead.
 
     Parameters
@@ -154,8 +166,9 @@ def image_batches(paths, labels, batch_size, rng=None, size=224, resize=256, cha
             raise InputError(
                 f"image_batches: a batch of {batch_size} of only {len(paths)} pictures"
             )
-    return _ImageBatches(list(paths), labels, batch_size, rng, (size, resize, channels),
-                         (threads, prefetch), start)  # fmt: skip
+    return _ImageBatches(
+        list(paths), labels, batch_size, rng, (size, resize, channels), (threads, prefetch), start
+    )
 
 
 class _ImageBatches:

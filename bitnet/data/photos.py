@@ -5,8 +5,8 @@ import pathlib
 
 import numpy as np
 
-from bitnet.backend import check_generator
 from bitnet.data.image_folder import check_wanted
+from bitnet.devices import check_generator
 from bitnet.errors import InputError
 
 __all__ = ["photographs", "write_image_folder"]
@@ -14,9 +14,20 @@ __all__ = ["photographs", "write_image_folder"]
 #          package: folder, names
 SHIPPED = {
     "sklearn": ("datasets/images", ("china.jpg", "flower.jpg")),
-    "skimage": ("data", ("astronaut.png", "brick.png", "camera.png", "chelsea.png", "coffee.png",
-                         "grass.png", "gravel.png", "rocket.jpg")),
-}  # fmt: skip
+    "skimage": (
+        "data",
+        (
+            "astronaut.png",
+            "brick.png",
+            "camera.png",
+            "chelsea.png",
+            "coffee.png",
+            "grass.png",
+            "gravel.png",
+            "rocket.jpg",
+        ),
+    ),
+}
 DRAWN = ("disc", "square", "stripes", "cross")
 EXPECTED = "expected whole numbers: 1 or more pictures of a class in each part"
 

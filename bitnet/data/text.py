@@ -13,8 +13,8 @@ import pathlib
 import numpy as np
 
 from bitnet.data.catalogue import data_folder
+from bitnet.data.vocabulary import END, UNITS, Vocabulary, words_of
 from bitnet.errors import InputError
-from bitnet.vocabulary import END, UNITS, Vocabulary, words_of
 
 __all__ = ["TEXTS", "Corpus", "available_texts", "load_corpus", "read_text"]
 
@@ -107,8 +107,10 @@ def load_corpus(name, folder=None, unit="words", size=None, vocabulary=None):
     if unit not in UNITS:
         raise InputError(f"unit is {unit!r:.40}; expected {' or '.join(UNITS)}")
     if vocabulary is not None and (vocabulary.unit != unit or size is not None):
-        raise InputError(f"{vocabulary} was given for {unit} of size {size}; leave the size out, "
-                         "and give its unit")  # fmt: skip
+        raise InputError(
+            f"{vocabulary} was given for {unit} of size {size}; leave the size out, "
+            "and give its unit"
+        )
     if name == "embedded-text":
         if folder is not None:
             raise InputError("the text 'embedded-text' is part of the package; leave out folder=")

@@ -1,1 +1,12 @@
-"""Trained nets outside the trainer: freezing, the file, and prediction with NumPy alone."""
+"""Frozen nets: bits and integer thresholds, and their file."""
+
+from bitnet import lazily
+
+__getattr__, __dir__, __all__ = lazily(
+    __name__,
+    {
+        "bitnet.deploy.freeze_language": "freeze_language_model",
+        "bitnet.deploy.recurrent": "FrozenLanguageModel",
+        "bitnet.deploy.runtime": "FrozenNet",
+    },
+)

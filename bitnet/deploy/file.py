@@ -26,19 +26,12 @@ import math
 from bitnet import kernels
 from bitnet.archive import read_archive, write_archive
 from bitnet.arrays import to_cpu
+from bitnet.data.preparation import Preparation
 from bitnet.deploy.layers import POOLINGS, check_layer
-from bitnet.deploy.plan import (
-    described,
-    follow,
-    plan_of,
-    shape_of_all,
-    shape_of_pool,
-    window_from,
-)
+from bitnet.deploy.plan import described, follow, plan_of, shape_of_all, shape_of_pool, window_from
 from bitnet.deploy.runtime import FrozenConv, FrozenLayer, FrozenNet, FrozenOutput
 from bitnet.errors import InputError
 from bitnet.kernels import Bits, Levels, Planes
-from bitnet.preparation import Preparation
 
 __all__ = ["contents", "load", "save"]
 
@@ -74,7 +67,7 @@ def save(net, path):
     >>> import tempfile
     >>> import bitnet
     >>> import numpy as np
-    >>> net = bitnet.freeze(bitnet.models.binary_mlp([9, 5, 3], np.random.default_rng(0)))
+    >>> net = bitnet.freeze(bitnet.nn.models.binary_mlp([9, 5, 3], np.random.default_rng(0)))
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     save(net, f"{folder}/net.npz")
     """
@@ -100,7 +93,7 @@ def contents(net):
     --------
     >>> import bitnet
     >>> import numpy as np
-    >>> net = bitnet.freeze(bitnet.models.binary_mlp([9, 5, 3], np.random.default_rng(0)))
+    >>> net = bitnet.freeze(bitnet.nn.models.binary_mlp([9, 5, 3], np.random.default_rng(0)))
     >>> [*contents(net)[1]][:3]
     ['0.bits', '0.thresholds', '0.rising']
     """
@@ -182,7 +175,7 @@ def load(path, max_bytes=MAX_BYTES):
     >>> import tempfile
     >>> import bitnet
     >>> import numpy as np
-    >>> net = bitnet.freeze(bitnet.models.binary_mlp([9, 5, 3], np.random.default_rng(0)))
+    >>> net = bitnet.freeze(bitnet.nn.models.binary_mlp([9, 5, 3], np.random.default_rng(0)))
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     net.save(f"{folder}/net.npz")
     ...     load(f"{folder}/net.npz")

@@ -11,18 +11,19 @@ import math
 
 import numpy as np
 
-from bitnet import functions, kernels
-from bitnet.activations import Quantize, Sign
+from bitnet import kernels
 from bitnet.arrays import to_cpu
-from bitnet.branches import Branches
 from bitnet.deploy.plan import follow
 from bitnet.deploy.runtime import INPUTS, FrozenConv, FrozenLayer, FrozenNet, FrozenOutput
 from bitnet.errors import InputError
-from bitnet.image_layers import AvgPool2d, BinaryConv2d, Flatten, MaxPool2d, QuantConv2d
 from bitnet.kernels import Bits, Levels, Window
-from bitnet.layers import BatchNorm, BinaryLinear, Dropout, QuantLinear
-from bitnet.module import Sequential, evaluating, on_cpu
-from bitnet.norms import ShiftBatchNorm
+from bitnet.nn import functional
+from bitnet.nn.activations import Quantize, Sign
+from bitnet.nn.branches import Branches
+from bitnet.nn.conv import AvgPool2d, BinaryConv2d, Flatten, MaxPool2d, QuantConv2d
+from bitnet.nn.linear import BatchNorm, BinaryLinear, Dropout, QuantLinear
+from bitnet.nn.module import Sequential, evaluating, on_cpu
+from bitnet.nn.norm import ShiftBatchNorm
 
 __all__ = ["Agreement", "compare", "find_thresholds", "freeze"]
 
@@ -62,7 +63,7 @@ def freeze(model, input="pixels", image=None):
 
     Examples
     --------
-    >>> from bitnet.models import binary_mlp
+    >>> from bitnet.nn.models.feedforward import binary_mlp
     >>> net = freeze(binary_mlp([784, 64, 10], np.random.default_rng(0)))
     >>> net.layers[0].bits
     Bits(shape=(64, 784), 6656 bytes)
@@ -334,7 +335,7 @@ def compare(model, net, x):
 
     Examples
     --------
-    >>> from bitnet.models import binary_mlp
+    >>> from bitnet.nn.models.feedforward import binary_mlp
     >>> model = binary_mlp([784, 64, 10], np.random.default_rng(0))
     >>> x = np.arange(3 * 784).astype(np.uint8).reshape(3, 784)
     >>> agreement = compare(model, freeze(model), x)
@@ -378,7 +379,7 @@ def _trained_integers(model, x):
     def through(layers, x):
         for layer in layers:
             if isinstance(layer, Branches):
-                x = functions.concatenate(*(through(own.layers, x) for own in layer.branches))
+                x = functional.concatenate(*(through(own.layers, x) for own in layer.branches))
                 continue
             x = layer(x)
             if isinstance(layer, (QuantConv2d, QuantLinear)):

@@ -3,14 +3,14 @@
 import numpy as np
 
 from bitnet.arrays import to_cpu
+from bitnet.data.vocabulary import Vocabulary
 from bitnet.deploy.matrix import FrozenMatrix
 from bitnet.deploy.recurrent import FrozenLanguageModel, FrozenRecurrent
 from bitnet.errors import InputError
-from bitnet.language_models import LanguageModel
+from bitnet.nn.embedding import ScaledLinear
+from bitnet.nn.models.language import LanguageModel
+from bitnet.nn.recurrent import GRU, LSTM, RNN
 from bitnet.quantizers.scales import scale_of
-from bitnet.recurrent_layers import GRU, LSTM, RNN
-from bitnet.scaled_layers import ScaledLinear
-from bitnet.vocabulary import Vocabulary
 
 __all__ = ["freeze_language_model"]
 
@@ -43,7 +43,7 @@ def freeze_language_model(model, vocabulary=None):
 
     Examples
     --------
-    >>> from bitnet.language_models import language_model
+    >>> from bitnet.nn.models.language import language_model
     >>> rng = np.random.default_rng(0)
     >>> model = language_model(50, rng, "gru", width=8, units=16, weights=2, activations=4)
     >>> freeze_language_model(model)
@@ -66,10 +66,15 @@ def freeze_language_model(model, vocabulary=None):
     weights, activations = recurrent.weights, recurrent.activations.name
     parts = zip(recurrent.input_weights, recurrent.state_weights, recurrent.biases, strict=True)
     layers = [
-        FrozenRecurrent(cell, _frozen(of_input, weights), _frozen(of_state, weights),
-                        np.array(to_cpu(bias.data)), activations)
+        FrozenRecurrent(
+            cell,
+            _frozen(of_input, weights),
+            _frozen(of_state, weights),
+            np.array(to_cpu(bias.data)),
+            activations,
+        )
         for of_input, of_state, bias in parts
-    ]  # fmt: skip
+    ]
     unit = None
     if isinstance(vocabulary, Vocabulary):
         vocabulary, unit = vocabulary.words, vocabulary.unit

@@ -98,7 +98,7 @@ def load_language_model(path, max_bytes=MAX_BYTES):
     --------
     >>> import tempfile
     >>> from bitnet.deploy.freeze_language import freeze_language_model
-    >>> from bitnet.language_models import language_model
+    >>> from bitnet.nn.models.language import language_model
     >>> rng = np.random.default_rng(0)
     >>> model = language_model(2, rng, width=8, units=16, weights=4, activations=4)
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -141,10 +141,11 @@ def _model(header, arrays):
         for (name, shape), quantizer, scale in zip(shapes.items(), quantizers, scales, strict=True)
     }
     layers = [
-        FrozenRecurrent(cell, matrices[f"{i}.input"], matrices[f"{i}.state"],
-                        arrays[f"{i}.bias"], activations)
+        FrozenRecurrent(
+            cell, matrices[f"{i}.input"], matrices[f"{i}.state"], arrays[f"{i}.bias"], activations
+        )
         for i, cell in enumerate(cells)
-    ]  # fmt: skip
+    ]
     vocabulary = header.get("vocabulary")
     if vocabulary is not None and not _names(vocabulary, count):
         raise InputError(f"the header has a vocabulary {vocabulary!r:.60}; expected {count} words")

@@ -83,8 +83,10 @@ def shape_of_pool(shape, window):
     (2, 2, 7)
     """
     if len(shape) != 3 or max(n for pair in window.padding for n in pair) >= min(window.size):
-        raise InputError(f"{window!r} pools what is {shape}; expected images, and a padding below "
-                         "the number of taps")  # fmt: skip
+        raise InputError(
+            f"{window!r} pools what is {shape}; expected images, and a padding below "
+            "the number of taps"
+        )
     return (*window.output(*shape[:2]), shape[2])
 
 

@@ -13,12 +13,12 @@ import numpy as np
 
 from bitnet import kernels
 from bitnet.arrays import array_module, as_array, as_numpy, is_array, like, moved, to_cpu
-from bitnet.backend import full_memory_named, mover
+from bitnet.data.vocabulary import UNITS
 from bitnet.deploy.matrix import FrozenMatrix
+from bitnet.devices import full_memory_named, mover
 from bitnet.errors import InputError
 from bitnet.kernels import Bits, Planes
 from bitnet.quantizers import quantizer_named
-from bitnet.vocabulary import UNITS
 
 __all__ = ["CELLS", "FrozenLanguageModel", "FrozenRecurrent"]
 
@@ -164,7 +164,7 @@ class FrozenLanguageModel:
     Examples
     --------
     >>> from bitnet.deploy.freeze_language import freeze_language_model
-    >>> from bitnet.language_models import language_model
+    >>> from bitnet.nn.models.language import language_model
     >>> rng = np.random.default_rng(0)
     >>> model = language_model(3, rng, width=8, units=16, weights=2, activations=4)
     >>> frozen = freeze_language_model(model, vocabulary=["a", "b", "<unk>"])
@@ -215,8 +215,10 @@ class FrozenLanguageModel:
         if not named or (words is not None and (len(words), len(set(words))) != (count, count)):
             raise InputError(f"a vocabulary that is not of {count} different words")
         if self.unit is not None and (words is None or self.unit not in UNITS):
-            raise InputError(f"the unit is {self.unit!r:.40}; expected that of a vocabulary, "
-                             f"{' or '.join(UNITS)}")  # fmt: skip
+            raise InputError(
+                f"the unit is {self.unit!r:.40}; expected that of a vocabulary, "
+                f"{' or '.join(UNITS)}"
+            )
 
     def _check_reach(self):
         """Refuse products whose integers could pass int32, or whose numbers float32."""

@@ -12,9 +12,9 @@ import numpy as np
 
 from bitnet import kernels
 from bitnet.arrays import array_module, as_array, is_array, like, moved, read_only
-from bitnet.backend import full_memory_named, mover
 from bitnet.deploy.layers import FrozenConv, FrozenLayer, FrozenOutput, check_layer
 from bitnet.deploy.plan import follow, shape_of_all, shape_of_pool
+from bitnet.devices import full_memory_named, mover
 from bitnet.errors import InputError
 from bitnet.kernels import Bits
 
@@ -64,7 +64,7 @@ class FrozenNet:
     --------
     >>> import bitnet
     >>> rng = np.random.default_rng(0)
-    >>> net = bitnet.freeze(bitnet.models.binary_mlp([784, 64, 10], rng))
+    >>> net = bitnet.freeze(bitnet.nn.models.binary_mlp([784, 64, 10], rng))
     >>> net
     FrozenNet(784-64-10, pixels)
     >>> net.predict(np.zeros((3, 784), np.uint8)).shape
@@ -73,8 +73,17 @@ class FrozenNet:
     dtype('float32')
     """
 
-    def __init__(self, layers, input="pixels", image=None, classes=None, data=None,
-                 picture=None, preparation=None, plan=None):  # fmt: skip
+    def __init__(
+        self,
+        layers,
+        input="pixels",
+        image=None,
+        classes=None,
+        data=None,
+        picture=None,
+        preparation=None,
+        plan=None,
+    ):
         self.layers, self.input = list(layers), input
         self.plan = list(range(len(self.layers))) if plan is None else plan
         self.classes, self.data, self.picture = classes, data, picture
@@ -155,8 +164,10 @@ class FrozenNet:
         first = "x".join(map(str, self.shape))
         if not self.is_chain:
             return f"FrozenNet({first}-{len(self.layers)} layers-{self.sizes[-1]}, {self.input})"
-        names = [f"{m}C" if isinstance(layer, FrozenConv) else str(m)
-                 for layer, m in zip(self.layers, self.sizes[1:], strict=True)]  # fmt: skip
+        names = [
+            f"{m}C" if isinstance(layer, FrozenConv) else str(m)
+            for layer, m in zip(self.layers, self.sizes[1:], strict=True)
+        ]
         return f"FrozenNet({'-'.join([first, *names])}, {self.input})"
 
     @property

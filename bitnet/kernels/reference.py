@@ -12,7 +12,7 @@ import numpy as np
 from bitnet.arrays import array_module, is_array
 from bitnet.kernels.bits import WORD, WORD_BITS, Bits, Planes, words_for
 from bitnet.kernels.operands import Quantized
-from bitnet.kernels.reference_cells import (  # noqa: F401
+from bitnet.kernels.reference_cells import (
     add_rows,
     affine,
     gru_back,

@@ -20,16 +20,3 @@ from bitnet.quantizers.quantizer import Quantizer
 from bitnet.quantizers.signs import ApproxSign, SwishSign
 from bitnet.quantizers.steps import Linear, Uniform, dorefa_activation
 from bitnet.quantizers.weights import DoReFa, Ternary
-
-__all__ = [
-    "ApproxSign",
-    "DoReFa",
-    "Linear",
-    "Logarithmic",
-    "Quantizer",
-    "SwishSign",
-    "Ternary",
-    "Uniform",
-    "dorefa_activation",
-    "quantizer_named",
-]

@@ -15,7 +15,7 @@ import stand_in
 
 from bitnet import InputError
 from bitnet.arrays import array_module, is_array, moved, to_cpu
-from bitnet.backend import gpu_problem
+from bitnet.devices import gpu_problem
 
 SIMULATED = os.environ.get("NUMBA_ENABLE_CUDASIM") == "1"
 ON_PTX = os.environ.get("BITNET_TESTS_ON_PTX") == "1"

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from bitnet import InputError
-from bitnet.backend import gpu_problem
+from bitnet.devices import gpu_problem
 
 HERE = pathlib.Path(__file__).parent
 ROOT = HERE.parent.parent

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 import bitnet
-from bitnet import InputError, models
+from bitnet import InputError
+from bitnet.nn import models
 
 FILE = pathlib.Path(__file__).parent.parent.parent / "benchmarks" / "gpu.py"
 
@@ -30,7 +31,7 @@ def benchmark(to_gpu, small_blocks, monkeypatch):
     monkeypatch.setattr(contest, "interleaved_s", once)
     for own in (contest, sys.modules["gpu_nets"], module):
         monkeypatch.setattr(own, "torch_on_gpu", lambda: None)
-    monkeypatch.setattr("bitnet.backend.gpu_problem", lambda: None)
+    monkeypatch.setattr("bitnet.devices.gpu_problem", lambda: None)
     return module
 
 

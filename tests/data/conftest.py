@@ -37,8 +37,10 @@ def stated(name, content):
 def mnist(server, monkeypatch, tmp_path):
     """A server with a small MNIST that counts as the published one; the folder where it goes."""
     monkeypatch.setenv("BITNET_DATA", str(tmp_path))
-    arrays = [RNG.integers(0, 10, shape, dtype=np.uint8)
-              for shape in ((300, 28, 28), (300,), (20, 28, 28), (20,))]  # fmt: skip
+    arrays = [
+        RNG.integers(0, 10, shape, dtype=np.uint8)
+        for shape in ((300, 28, 28), (300,), (20, 28, 28), (20,))
+    ]
     known, files, downloads = PUBLISHED["mnist"], [], []
     for file, array in zip(known.files, arrays, strict=True):
         write_idx(tmp_path / "plain", array)

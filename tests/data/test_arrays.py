@@ -19,8 +19,11 @@ def npy(array, **more):
     return file.getvalue()
 
 
-@given(arrays(np.uint8, array_shapes(min_dims=0, min_side=0, max_side=5)), st.booleans(),
-       st.sampled_from([(1, 0), (2, 0)]))  # fmt: skip
+@given(
+    arrays(np.uint8, array_shapes(min_dims=0, min_side=0, max_side=5)),
+    st.booleans(),
+    st.sampled_from([(1, 0), (2, 0)]),
+)
 def test_what_numpy_writes_comes_back(array, fortran, version):
     array = np.asfortranarray(array) if fortran else array
     assert np.array_equal(parse_npy(npy(array, version=version), "a"), array)

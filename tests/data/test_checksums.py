@@ -53,12 +53,20 @@ def link(name, target, kind):
         lambda m: m.pop("cifar-10-batches-bin/data_batch_3.bin"),
         lambda m: m.update({"cifar-10-batches-bin/data_batch_3.bin": bytes(9218)}),
         lambda m: m.update({"cifar-10-batches-bin/data_batch_3.bin": bytes(9_000_000)}),
-        lambda m: m.update([link("cifar-10-batches-bin/data_batch_3.bin", "/etc/passwd",
-                                 tarfile.SYMTYPE)]),
-        lambda m: m.update([link("cifar-10-batches-bin/data_batch_3.bin",
-                                 "cifar-10-batches-bin/data_batch_1.bin", tarfile.LNKTYPE)]),
+        lambda m: m.update(
+            [link("cifar-10-batches-bin/data_batch_3.bin", "/etc/passwd", tarfile.SYMTYPE)]
+        ),
+        lambda m: m.update(
+            [
+                link(
+                    "cifar-10-batches-bin/data_batch_3.bin",
+                    "cifar-10-batches-bin/data_batch_1.bin",
+                    tarfile.LNKTYPE,
+                )
+            ]
+        ),
     ],
-)  # fmt: skip
+)
 def test_an_archive_without_the_expected_files_is_refused(cifar, change):
     folder, members, publish = cifar
     change(members)
@@ -70,9 +78,13 @@ def test_an_archive_without_the_expected_files_is_refused(cifar, change):
 
 def test_an_archive_writes_nothing_else_and_nowhere_else(cifar, tmp_path):
     folder, members, publish = cifar
-    hostile = [("../outside", b"x"), (f"{tmp_path}/absolute", b"x"),
-               ("cifar-10-batches-bin/../../outside", b"x"), ("cifar-10-batches-bin/more", b"x"),
-               link("cifar-10-batches-bin", str(tmp_path), tarfile.SYMTYPE)]  # fmt: skip
+    hostile = [
+        ("../outside", b"x"),
+        (f"{tmp_path}/absolute", b"x"),
+        ("cifar-10-batches-bin/../../outside", b"x"),
+        ("cifar-10-batches-bin/more", b"x"),
+        link("cifar-10-batches-bin", str(tmp_path), tarfile.SYMTYPE),
+    ]
     publish(archive([*hostile, *members.items()]))
     before = {path.name for path in tmp_path.iterdir()}
     fetch("cifar10")

@@ -4,11 +4,11 @@ import hashlib
 import os
 import pathlib
 
+import embed_digits
 import numpy as np
 import pytest
 
 from bitnet import InputError, data
-from bitnet.data import embed_digits
 
 FULL = pathlib.Path(os.environ.get("BITNET_DATA", "nowhere"))
 
@@ -34,7 +34,17 @@ def test_the_full_mnist_and_that_the_embedded_digits_are_its_part(tmp_path):
     mnist, digits = data.load_dataset("mnist"), data.load_dataset("embedded")
     assert abs(mnist.train_images.mean() / 255 - 0.1307) < 1e-4
     assert np.bincount(mnist.train_labels).tolist() == [
-        5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]  # fmt: skip
+        5923,
+        6742,
+        5958,
+        6131,
+        5842,
+        5421,
+        5918,
+        6265,
+        5851,
+        5949,
+    ]
     content = b"\0\0\x08\x03\0\0\xea\x60\0\0\0\x1c\0\0\0\x1c" + mnist.train_images.tobytes()
     assert hashlib.md5(content).hexdigest() == "6bbc9ace898e44ae57da46a324031adb"
     assert np.array_equal(mnist.train_images[:10_000], digits.train_images)

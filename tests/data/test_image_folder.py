@@ -101,12 +101,20 @@ def png(width, height, rows):
     """A PNG file, grey, that states a size and holds some bytes."""
 
     def chunk(kind, content):
-        return (struct.pack(">I", len(content)) + kind + content
-                + struct.pack(">I", zlib.crc32(kind + content)))  # fmt: skip
+        return (
+            struct.pack(">I", len(content))
+            + kind
+            + content
+            + struct.pack(">I", zlib.crc32(kind + content))
+        )
 
     header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows))
-            + chunk(b"IEND", b""))  # fmt: skip
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(rows))
+        + chunk(b"IEND", b"")
+    )
 
 
 @pytest.mark.parametrize(
@@ -142,9 +150,15 @@ def test_a_file_that_is_too_large_is_not_opened(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("size", "channels", "message"),
-    [(0, 3, "size is 0"), (5000, 3, "1 to 4096"), (2.0, 3, "whole number"), (True, 3, "whole"),
-     ("32", 3, "whole number"), (32, 2, "expected 1")],
-)  # fmt: skip
+    [
+        (0, 3, "size is 0"),
+        (5000, 3, "1 to 4096"),
+        (2.0, 3, "whole number"),
+        (True, 3, "whole"),
+        ("32", 3, "whole number"),
+        (32, 2, "expected 1"),
+    ],
+)
 def test_sizes_that_cannot_be_are_refused(tmp_path, size, channels, message):
     with pytest.raises(InputError, match=message):
         read_image(save(tmp_path / "a.png", picture()), size, channels)

@@ -136,7 +136,12 @@ def test_warnings_are_as_before(tmp_path):
     ],
 )
 def test_what_does_not_fit_is_refused(changed, message):
-    given = {"paths": ["a", "b", "c"], "labels": np.arange(3), "batch_size": 1, "size": 2,
-             "resize": 4} | changed  # fmt: skip
+    given = {
+        "paths": ["a", "b", "c"],
+        "labels": np.arange(3),
+        "batch_size": 1,
+        "size": 2,
+        "resize": 4,
+    } | changed
     with pytest.raises(InputError, match=message):
         image_batches(**given)

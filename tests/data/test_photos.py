@@ -22,9 +22,10 @@ def shipped(folder, count):
         pixels = rng.integers(0, 256, (50, 60, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(folder / "skimage" / own / name)
     spec = importlib.util.spec_from_file_location(
-        "skimage", folder / "skimage" / "__init__.py",
+        "skimage",
+        folder / "skimage" / "__init__.py",
         submodule_search_locations=[str(folder / "skimage")],
-    )  # fmt: skip
+    )
     return lambda name: spec if name == "skimage" else None
 
 
@@ -62,9 +63,13 @@ def test_drawn_classes_differ(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("changed", "message"),
-    [({"train": 0}, "train is 0"), ({"val": 1.5}, "val is 1.5"), ({"side": 0}, "size is 0"),
-     ({"rng": None}, "numpy.random.Generator")],
-)  # fmt: skip
+    [
+        ({"train": 0}, "train is 0"),
+        ({"val": 1.5}, "val is 1.5"),
+        ({"side": 0}, "size is 0"),
+        ({"rng": None}, "numpy.random.Generator"),
+    ],
+)
 def test_what_there_cannot_be(tmp_path, changed, message):
     given = {"folder": tmp_path / "a", "rng": np.random.default_rng(0)} | changed
     with pytest.raises(InputError, match=message):

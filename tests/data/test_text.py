@@ -5,7 +5,7 @@ import pytest
 
 from bitnet import InputError
 from bitnet.data import TEXTS, available_texts, load_corpus, read_text
-from bitnet.vocabulary import Vocabulary
+from bitnet.data.vocabulary import Vocabulary
 
 PARTS = {"train": " a b  a \n b <unk> \n\n", "valid": " b c \n", "test": "a\r\nb\n"}
 
@@ -50,7 +50,10 @@ def test_the_vocabulary_of_an_earlier_training(folder):
 def test_the_embedded_plays():
     corpus = load_corpus("embedded-text", unit="characters")
     assert [len(part) for part in (corpus.train, corpus.valid, corpus.test)] == [
-        235193, 29433, 29093]  # fmt: skip
+        235193,
+        29433,
+        29093,
+    ]
     words = load_corpus("embedded-text", size=500)
     assert len(words.vocabulary) == 500
     assert "hippolyta" in words.vocabulary.decode(load_corpus("embedded-text", size=500).train[:30])

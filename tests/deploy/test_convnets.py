@@ -9,22 +9,21 @@ from hypothesis import strategies as st
 from strategies import disturb, seeds
 
 import bitnet
-from bitnet import (
+from bitnet import InputError, kernels
+from bitnet.archive import read_archive, write_archive
+from bitnet.deploy import FrozenNet
+from bitnet.deploy.file import KIND, VERSION
+from bitnet.deploy.layers import FrozenConv, FrozenLayer
+from bitnet.nn import (
     BatchNorm,
     BinaryConv2d,
     BinaryLinear,
     Flatten,
-    FrozenNet,
-    InputError,
     MaxPool2d,
     Sequential,
     Sign,
-    kernels,
     models,
 )
-from bitnet.archive import read_archive, write_archive
-from bitnet.deploy.file import KIND, VERSION
-from bitnet.deploy.layers import FrozenConv, FrozenLayer
 
 RNG = np.random.default_rng(0)
 
@@ -93,8 +92,14 @@ def test_groups_of_channels(implementation, tmp_path, channels, groups):
 
 
 def test_groups_of_the_colours_of_pixels():
-    layers = [BinaryConv2d(2, 4, RNG, groups=2), BatchNorm(4), Sign(), Flatten(),
-              BinaryLinear(4 * 20, 3, RNG), BatchNorm(3)]  # fmt: skip
+    layers = [
+        BinaryConv2d(2, 4, RNG, groups=2),
+        BatchNorm(4),
+        Sign(),
+        Flatten(),
+        BinaryLinear(4 * 20, 3, RNG),
+        BatchNorm(3),
+    ]
     model = disturb(Sequential(*layers), 3)
     net = bitnet.freeze(model, image=(4, 5))
     assert net.shape == (4, 5, 2)
@@ -104,8 +109,14 @@ def test_groups_of_the_colours_of_pixels():
 
 def test_signs_as_input_and_images_of_one_channel():
     rng = np.random.default_rng(0)
-    layers = [BinaryConv2d(1, 8, rng), BatchNorm(8), Sign(), Flatten(),
-              BinaryLinear(8 * 20, 3, rng), BatchNorm(3)]  # fmt: skip
+    layers = [
+        BinaryConv2d(1, 8, rng),
+        BatchNorm(8),
+        Sign(),
+        Flatten(),
+        BinaryLinear(8 * 20, 3, rng),
+        BatchNorm(3),
+    ]
     signs = RNG.choice([-1.0, 1.0], (6, 4, 5, 1))
     model = disturb(Sequential(Sign(), *layers), 3)
     net = bitnet.freeze(model, "signs", (4, 5))
@@ -120,9 +131,9 @@ def test_signs_as_input_and_images_of_one_channel():
 def test_the_papers_convnet_after_a_step():
     small = {"image": (8, 8, 3), "blocks": ((66, 70), (40,)), "units": (30, 10)}
     model = models.binary_convnet(**small, rng=np.random.default_rng(0))
-    adam = bitnet.Adam(model.parameters(), 0.01)
+    adam = bitnet.optim.Adam(model.parameters(), 0.01)
     x, labels = RNG.integers(0, 256, (40, 8, 8, 3), dtype=np.uint8), RNG.integers(0, 10, 40)
-    bitnet.functions.squared_hinge(model(x), labels).backward()
+    bitnet.nn.functional.squared_hinge(model(x), labels).backward()
     adam.step()
     agreement = bitnet.compare(model, bitnet.freeze(model, image=(8, 8)), x)
     assert agreement.is_complete
@@ -201,8 +212,10 @@ WINDOW = {"size": [3, 3], "stride": [1, 1], "padding": [[1, 1], [1, 1]], "border
         (lambda h: h.update(windows=[[{**WINDOW, "border": 7}, None]] * 2), "border 7"),
         (lambda h: h.update(windows=[[{**WINDOW, "stride": [0, 1]}, None]] * 2), "stride"),
         (lambda h: h.update(windows=[[{**WINDOW, "stride": 1}, None]] * 2), "Window: size"),
-        (lambda h: h.update(windows=[[{**WINDOW, "padding": [[10**9, 1], [1, 1]]}, None]] * 2),
-         "below the number of taps"),
+        (
+            lambda h: h.update(windows=[[{**WINDOW, "padding": [[10**9, 1], [1, 1]]}, None]] * 2),
+            "below the number of taps",
+        ),
         (lambda h: h.update(windows=[[{**WINDOW, "padding": 1}, None]] * 2), "Window: size"),
         (lambda h: h.update(groups=[1]), "expected 2 of them"),
         (lambda h: h.update(groups=[1, 0]), "expected 2 of them"),
@@ -210,7 +223,7 @@ WINDOW = {"size": [3, 3], "stride": [1, 1], "padding": [[1, 1], [1, 1]], "border
         (lambda h: h.update(groups=[1, 2]), "divides both"),
         (lambda h: h.update(groups=[3, 1]), "divides both"),
     ],
-)  # fmt: skip
+)
 def test_inconsistent_files_with_a_valid_seal_are_refused(tmp_path, change, message):
     path = tmp_path / "net.npz"
     NET.save(path)

@@ -11,9 +11,9 @@ from strategies import seeds, some_widths
 import bitnet
 from bitnet import InputError
 from bitnet.archive import read_archive, write_archive
+from bitnet.data.preparation import Preparation
 from bitnet.deploy.file import KIND, VERSION
-from bitnet.models import binary_mlp
-from bitnet.preparation import Preparation
+from bitnet.nn.models.feedforward import binary_mlp
 
 
 def frozen(sizes, seed=0, input="pixels"):

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from strategies import SMALLEST, disturb, rows, seeds, some_widths
 
 import bitnet
-from bitnet import BatchNorm, BinaryLinear, Dropout, InputError, ReLU, Sequential, Sign, kernels
+from bitnet import InputError, kernels
 from bitnet.deploy.freeze import Agreement, find_thresholds
-from bitnet.models import binary_mlp
+from bitnet.nn import BatchNorm, BinaryLinear, Dropout, ReLU, Sequential, Sign
+from bitnet.nn.models.feedforward import binary_mlp
 
 pytestmark = pytest.mark.usefixtures("implementation")
 
@@ -89,10 +90,10 @@ def test_after_training_with_dropout_and_stochastic_signs():
     rng = np.random.default_rng(0)
     model = binary_mlp([70, 65, 63, 5], rng, dropout=(0.2, 0.5), stochastic=True)
     x, labels = rng.integers(0, 256, (64, 70), dtype=np.uint8), rng.integers(0, 5, 64)
-    adam = bitnet.Adam(model.parameters(), 1e-2)
+    adam = bitnet.optim.Adam(model.parameters(), 1e-2)
     for _ in range(20):
         adam.zero_grad()
-        bitnet.functions.squared_hinge(model(x), labels).backward()
+        bitnet.nn.functional.squared_hinge(model(x), labels).backward()
         adam.step()
     net = bitnet.freeze(model)
     agreement = bitnet.compare(model, net, x)
@@ -137,7 +138,7 @@ def test_compare_sees_scores_that_differ_though_the_classes_do_not():
     x = np.random.default_rng(1).integers(0, 256, (9, 20), dtype=np.uint8)
     *hidden, output = net.layers
     output = dataclasses.replace(output, shift=output.shift + 1)
-    net = bitnet.FrozenNet([*hidden, output])
+    net = bitnet.deploy.FrozenNet([*hidden, output])
     agreement = bitnet.compare(model, net, x)
     assert (agreement.differing_integers, agreement.differing_classes) == (0, 0)
     assert agreement.differing_scores == 27
@@ -168,11 +169,11 @@ def test_a_model_that_begins_with_sign_is_frozen_for_signs():
     layers = binary_mlp([20, 16, 3], np.random.default_rng(0)).layers
     model = Sequential(Dropout(0.1, RNG), Sign(), *layers)
     x = RNG.standard_normal((40, 20)).astype(np.float32)
-    bitnet.functions.squared_hinge(model(x), RNG.integers(0, 3, 40)).backward()
+    bitnet.nn.functional.squared_hinge(model(x), RNG.integers(0, 3, 40)).backward()
     net = bitnet.freeze(model, "signs")
     assert bitnet.compare(model, net, kernels.pack(x)).is_complete
     assert bitnet.compare(model, net, np.where(x >= 0, 1, -1)).is_complete
-    assert np.array_equal(net.predict(kernels.pack(x)), bitnet.predict(model, x))
+    assert np.array_equal(net.predict(kernels.pack(x)), bitnet.training.predict(model, x))
     with pytest.raises(InputError, match="layer 0"):
         bitnet.freeze(model)
 
@@ -183,7 +184,7 @@ def test_every_module_has_its_own_mode_back():
     x = RNG.integers(0, 256, (9, 20), dtype=np.uint8)
     net = bitnet.freeze(model)
     bitnet.compare(model, net, x)
-    bitnet.predict(model, x)
+    bitnet.training.predict(model, x)
     assert [layer.training for layer in model.layers] == [True, False, True, True, True]
 
 
@@ -195,7 +196,7 @@ def test_more_inputs_than_int32_can_count_are_refused():
 def test_frozen_bits_are_the_layers_bits():
     model = binary_mlp([20, 16, 3], np.random.default_rng(0))
     net = bitnet.freeze(model)
-    for frozen, layer in zip(net.layers, bitnet.weight_bits(model), strict=True):
+    for frozen, layer in zip(net.layers, bitnet.training.weight_bits(model), strict=True):
         assert frozen.bits.equals(layer)
 
 
@@ -234,7 +235,7 @@ def test_what_cannot_be_frozen_is_refused(call, message):
 
 def test_weights_changed_behind_the_signs_are_noticed():
     model = binary_mlp([20, 16, 3], np.random.default_rng(0))
-    adam = bitnet.Adam(model.parameters(), 0.01)
+    adam = bitnet.optim.Adam(model.parameters(), 0.01)
     view = model.layers[0].weight.data[:]
     pixels = RNG.integers(0, 256, (8, 20), dtype=np.uint8)
     model(pixels).backward(np.ones((8, 3), np.float32))

@@ -9,16 +9,17 @@ from hypothesis import strategies as st
 from strategies import disturb, seeds
 
 import bitnet
-from bitnet import AvgPool2d, BatchNorm, Flatten, InputError, MaxPool2d, Sequential
-from bitnet.activations import Quantize
+from bitnet import InputError
 from bitnet.archive import read_archive, write_archive
-from bitnet.branches import Branches, WithHeads
 from bitnet.deploy.file import KIND, VERSION
 from bitnet.deploy.plan import described, plan_of
-from bitnet.image_layers import QuantConv2d
-from bitnet.imagenet_models import alexnet, googlenet
 from bitnet.kernels import Window
-from bitnet.layers import QuantLinear
+from bitnet.nn import AvgPool2d, BatchNorm, Flatten, MaxPool2d, Sequential
+from bitnet.nn.activations import Quantize
+from bitnet.nn.branches import Branches, WithHeads
+from bitnet.nn.conv import QuantConv2d
+from bitnet.nn.linear import QuantLinear
+from bitnet.nn.models.imagenet import alexnet, googlenet
 from bitnet.quantizers import Linear, Logarithmic
 
 
@@ -50,9 +51,10 @@ def pixels(seed, count, image):
 
 
 quantizers = st.one_of(
-    st.integers(1, 8), st.builds(Linear, st.integers(2, 8), st.just(0.25)),
+    st.integers(1, 8),
+    st.builds(Linear, st.integers(2, 8), st.just(0.25)),
     st.sampled_from([Logarithmic(3), Logarithmic(2, 1, False)]),
-)  # fmt: skip
+)
 
 
 @settings(max_examples=25)
@@ -152,7 +154,7 @@ def plan():
         (lambda h: h.update(pooling=[1] * 5), "expected 5 of them"),
         (lambda h: h.update(average=WINDOW), "signs a row"),
     ],
-)  # fmt: skip
+)
 def test_inconsistent_plans_with_a_valid_seal_are_refused(tmp_path, change, message):
     refuse(tmp_path / "net.npz", NET, change, message)
 
@@ -192,15 +194,29 @@ RNG = np.random.default_rng(9)
     ("layers", "message"),
     [
         ([QuantConv2d(3, 4, RNG, 3), AvgPool2d(4), Flatten(), BatchNorm(4)], "expected 1x1 taps"),
-        ([QuantConv2d(3, 4, RNG, 1), BatchNorm(4), Quantize(2), QuantConv2d(4, 4, RNG, 1),
-          AvgPool2d(2), Flatten(), BatchNorm(4)], "expected all"),
-        ([QuantConv2d(3, 4, RNG, 1), AvgPool2d(4), Flatten(), BatchNorm(4), Flatten()],
-         "expected no more layers"),
+        (
+            [
+                QuantConv2d(3, 4, RNG, 1),
+                BatchNorm(4),
+                Quantize(2),
+                QuantConv2d(4, 4, RNG, 1),
+                AvgPool2d(2),
+                Flatten(),
+                BatchNorm(4),
+            ],
+            "expected all",
+        ),
+        (
+            [QuantConv2d(3, 4, RNG, 1), AvgPool2d(4), Flatten(), BatchNorm(4), Flatten()],
+            "expected no more layers",
+        ),
         ([Branches(Sequential(Flatten()))], "expected QuantConv2d or"),
-        ([QuantConv2d(3, 4, RNG, 1), BatchNorm(4), Quantize(2), AvgPool2d(4), Flatten()],
-         "expected Flatten"),
+        (
+            [QuantConv2d(3, 4, RNG, 1), BatchNorm(4), Quantize(2), AvgPool2d(4), Flatten()],
+            "expected Flatten",
+        ),
     ],
-)  # fmt: skip
+)
 def test_other_structures_are_refused(layers, message):
     with pytest.raises(InputError, match=message):
         bitnet.freeze(Sequential(*layers), image=(4, 4))

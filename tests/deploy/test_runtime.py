@@ -1,18 +1,18 @@
 """The frozen net: shapes, refusals, and life without Numba."""
 
-import pathlib
 import shutil
 import subprocess
 import sys
-import venv
 
 import numpy as np
 import pytest
+from alone import numpy_alone
 
 import bitnet
-from bitnet import FrozenNet, InputError, kernels
+from bitnet import InputError, kernels
+from bitnet.deploy import FrozenNet
 from bitnet.deploy.runtime import FrozenLayer, FrozenOutput
-from bitnet.models import binary_mlp
+from bitnet.nn.models.feedforward import binary_mlp
 
 NET = bitnet.freeze(binary_mlp([784, 40, 10], np.random.default_rng(0)))
 SIGNS = bitnet.freeze(binary_mlp([70, 40, 10], np.random.default_rng(0)), "signs")
@@ -101,17 +101,6 @@ def test_layers_that_do_not_fit_are_refused(layers, message):
 def test_an_unknown_input_is_refused():
     with pytest.raises(InputError, match="floats"):
         FrozenNet([output()], "floats")
-
-
-def numpy_alone(folder):
-    """A Python that has NumPy and the package's source, and nothing else."""
-    venv.create(folder, with_pip=False, symlinks=True)
-    (site,) = pathlib.Path(folder).glob("lib/python*/site-packages")
-    numpy = pathlib.Path(np.__file__).parent
-    for source in (numpy, numpy.with_name("numpy.libs"), pathlib.Path(bitnet.__file__).parent):
-        if source.exists():
-            (site / source.name).symlink_to(source)
-    return pathlib.Path(folder) / "bin" / "python"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="lays out a virtual environment of Unix")

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from strategies import SMALLEST, disturb, seeds, some_widths
 
 import bitnet
-from bitnet import BinaryLinear, Sequential, ShiftBatchNorm, Sign
-from bitnet.models import binary_convnet, binary_mlp
+from bitnet.nn import BinaryLinear, Sequential, ShiftBatchNorm, Sign
+from bitnet.nn.models.feedforward import binary_convnet, binary_mlp
 
 RNG = np.random.default_rng(0)
 VARIANTS = pytest.mark.parametrize("norm", ["shift", "shift-code"])
@@ -32,10 +32,10 @@ def test_a_convnet_after_training(norm):
     model = binary_convnet((8, 8, 3), [(5, 4)], [7, 3], rng, norm=norm)
     assert sum(isinstance(layer, ShiftBatchNorm) for layer in model.layers) == 4
     x, labels = rng.integers(0, 256, (30, 8, 8, 3), dtype=np.uint8), rng.integers(0, 3, 30)
-    optimizer = bitnet.ShiftAdaMax(model.parameters(), 2**-6, "code")
+    optimizer = bitnet.optim.ShiftAdaMax(model.parameters(), 2**-6, "code")
     for _ in range(5):
         optimizer.zero_grad()
-        bitnet.functions.squared_hinge(model(x), labels).backward()
+        bitnet.nn.functional.squared_hinge(model(x), labels).backward()
         optimizer.step()
     assert bitnet.compare(model, bitnet.freeze(model, image=(8, 8)), x).is_complete
 

@@ -98,7 +98,8 @@ def test_when_it_is_used():
 def test_a_grouped_convolution_multiplies_each_filter(monkeypatch):
     monkeypatch.setattr(Reuse, "pays", lambda self, x: True)
     layer = frozen(0, 6, (3, 3), 2, 2)
-    layer = FrozenConv(*(getattr(layer, n) for n in ("bits", "thresholds", "rising", "window")),
-                       groups=2)  # fmt: skip
+    layer = FrozenConv(
+        *(getattr(layer, n) for n in ("bits", "thresholds", "rising", "window")), groups=2
+    )
     x = kernels.pack(signs(0, (2, 5, 5, 4)))
     assert layer.run(x) == layer.outputs(layer.integers(x))

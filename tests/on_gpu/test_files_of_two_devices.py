@@ -12,12 +12,14 @@ import same_numbers
 import test_training_on_gpu as trainings
 
 import bitnet
-from bitnet import Adam, freeze_language_model, kernels, schedules
+from bitnet import kernels
 from bitnet.__main__ import main
-from bitnet.backend import array_module, to_cpu, to_gpu
+from bitnet.deploy import freeze_language_model
 from bitnet.deploy.language_file import load_language_model
-from bitnet.experiment import Experiment
-from bitnet.language_models import language_model
+from bitnet.devices import array_module, to_cpu, to_gpu
+from bitnet.nn.models.language import language_model
+from bitnet.optim import Adam, schedules
+from bitnet.training.experiment import Experiment
 
 DEVICES = ("cpu", "gpu")
 
@@ -26,7 +28,7 @@ def steps(model, optimizer, rng, count):
     """Some steps of a training whose batches `rng` draws."""
     for _ in range(count):
         rows = rng.integers(0, 24, 8)
-        loss = bitnet.functions.squared_hinge(model(trainings.ROWS[rows]), trainings.LABELS[rows])
+        loss = bitnet.nn.functional.squared_hinge(model(trainings.ROWS[rows]), trainings.LABELS[rows])
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -45,9 +47,9 @@ def test_a_checkpoint_of_one_device_is_gone_on_with_on_the_other(gpu, first, the
     path = tmp_path / "a.checkpoint"
     model, optimizer, schedule, rng = begun(first)
     steps(model, optimizer, rng, 2)
-    bitnet.save_checkpoint(path, 1, model, optimizer, schedule, rng)
+    bitnet.training.save_checkpoint(path, 1, model, optimizer, schedule, rng)
     again = begun(then)
-    assert bitnet.load_checkpoint(path, *again) == 1
+    assert bitnet.training.load_checkpoint(path, *again) == 1
     same_numbers.assert_same("stand-in", again[0].state_dict(), model.state_dict())
     same_numbers.assert_same("stand-in", again[1].state_dict(), optimizer.state_dict())
     on, off = steps(*again[:2], again[3], 2), steps(model, optimizer, rng, 2)
@@ -60,7 +62,7 @@ def test_a_checkpoint_of_one_device_is_gone_on_with_on_the_other(gpu, first, the
 def test_a_file_is_of_numpys_arrays(gpu, tmp_path):
     path = tmp_path / "a.checkpoint"
     model, *rest = begun("gpu")
-    bitnet.save_checkpoint(path, 0, model, *rest)
+    bitnet.training.save_checkpoint(path, 0, model, *rest)
     with zipfile.ZipFile(path) as file, file.open("model/layers.0.weight.npy") as member:
         assert np.array_equal(np.load(member), to_cpu(model.layers[0].weight.data))
 
@@ -84,11 +86,11 @@ def test_a_training_moves_in_the_middle(gpu):
 
 
 def of_few_bits(rng):
-    return bitnet.Sequential(
-        bitnet.QuantConv2d(1, 5, rng, weights=2), bitnet.AvgPool2d(2), bitnet.BatchNorm(5),
-        bitnet.Quantize(3), bitnet.BinaryConv2d(5, 4, rng), bitnet.MaxPool2d(2),
-        bitnet.ShiftBatchNorm(4), bitnet.Quantize(2), bitnet.Flatten(),
-        bitnet.QuantLinear(4, 3, rng, weights=3), bitnet.BatchNorm(3),
+    return bitnet.nn.Sequential(
+        bitnet.nn.QuantConv2d(1, 5, rng, weights=2), bitnet.nn.AvgPool2d(2), bitnet.nn.BatchNorm(5),
+        bitnet.nn.Quantize(3), bitnet.nn.BinaryConv2d(5, 4, rng), bitnet.nn.MaxPool2d(2),
+        bitnet.nn.ShiftBatchNorm(4), bitnet.nn.Quantize(2), bitnet.nn.Flatten(),
+        bitnet.nn.QuantLinear(4, 3, rng, weights=3), bitnet.nn.BatchNorm(3),
     )  # fmt: skip
 
 
@@ -175,7 +177,7 @@ def test_the_command_line_trains_on_a_gpu(gpu, tmp_path, monkeypatch, capsys):
         main([*asked, "--epochs", "2", "--out", "cpu.checkpoint"])
     main([*asked, "--epochs", "1", "--out", "gpu.checkpoint", "--gpu"])
     main(["train", "--resume", "gpu.checkpoint", "--epochs", "2", "--quiet"])
-    both = [bitnet.checkpoint.read_checkpoint(f"{name}.checkpoint") for name in ("gpu", "cpu")]
+    both = [bitnet.training.checkpoint.read_checkpoint(f"{name}.checkpoint") for name in ("gpu", "cpu")]
     if gpu == "stand-in":
         same_numbers.assert_same(gpu, *(file.model for file in both))
         same_numbers.assert_same(gpu, *(file.optimizer for file in both))
@@ -203,7 +205,7 @@ def test_the_command_line_learns_a_text_on_a_gpu(gpu, tmp_path, monkeypatch, cap
     main([*TEXT, "--out", "a.checkpoint", "--gpu"])
     with kernels.using("reference"):
         main([*TEXT, "--out", "b.checkpoint"])
-    both = [bitnet.checkpoint.read_checkpoint(tmp_path / f"{name}.checkpoint") for name in "ab"]
+    both = [bitnet.training.checkpoint.read_checkpoint(tmp_path / f"{name}.checkpoint") for name in "ab"]
     if gpu == "stand-in":
         same_numbers.assert_same(gpu, *(file.model for file in both))
     main(["freeze", "a.checkpoint", "--out", "a.npz"])

@@ -12,9 +12,9 @@ from test_files_of_two_devices import QUICK, begun
 import bitnet
 from bitnet import InputError, kernels
 from bitnet.__main__ import main
-from bitnet.fit import activity
-from bitnet.language import evaluate_language
-from bitnet.language_models import language_model
+from bitnet.nn.models.language import language_model
+from bitnet.training.language import evaluate_language
+from bitnet.training.loop import activity
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def test_a_training_whose_memory_is_full_keeps_its_last_checkpoint(small, tmp_pa
     more = ["train", "--resume", str(out), "--epochs", "2", "--quiet", "--gpu"]
     for n_bytes, where in ((1000, ""), (140_000, "epoch 2, batch ")):
         with stand_in.memory_of(n_bytes), pytest.raises(SystemExit) as left:
-            bitnet.run(lambda: main(more))
+            bitnet.cli.run(lambda: main(more))
         assert left.value.code == 1
         error = capsys.readouterr().err
         assert error.startswith(f"error: {where}")
@@ -58,7 +58,7 @@ def test_a_training_whose_memory_is_full_keeps_its_last_checkpoint(small, tmp_pa
         assert error.count("\n") == 1
         assert out.read_bytes() == before
     main([*more[:-1]])
-    assert bitnet.checkpoint.read_checkpoint(out).epoch == 2
+    assert bitnet.training.checkpoint.read_checkpoint(out).epoch == 2
 
 
 @pytest.mark.parametrize("text", [False, True])
@@ -70,7 +70,7 @@ def test_wherever_the_memory_fills_the_file_is_good(small, tmp_path, capsys, tex
         out = tmp_path / f"{n_bytes}.checkpoint"
         try:
             with stand_in.memory_of(n_bytes):
-                bitnet.run(lambda out=out: main([*asked, "--gpu", "--out", str(out)]))
+                bitnet.cli.run(lambda out=out: main([*asked, "--gpu", "--out", str(out)]))
             break
         except SystemExit as left:
             assert left.code == 1
@@ -80,21 +80,21 @@ def test_wherever_the_memory_fills_the_file_is_good(small, tmp_path, capsys, tex
         assert f"{out} keeps " in error
         assert error.count("\n") == 1
         where.add(error.partition("the memory")[0])
-        bitnet.checkpoint.read_checkpoint(out)
+        bitnet.training.checkpoint.read_checkpoint(out)
         n_bytes = n_bytes * 3 // 2
     assert len(where) > 1
 
 
 IDS = np.arange(60) % 9
 NEEDS_MEMORY = {
-    "scores": lambda net, lm: lambda: bitnet.train.scores(net, trainings.ROWS),
+    "scores": lambda net, lm: lambda: bitnet.training.metrics.scores(net, trainings.ROWS),
     "activity": lambda net, lm: lambda: activity(net, trainings.ROWS),
-    "weight_bits": lambda net, lm: lambda: bitnet.weight_bits(net),
-    "reestimate": lambda net, lm: lambda: bitnet.reestimate(net, [trainings.ROWS]),
+    "weight_bits": lambda net, lm: lambda: bitnet.training.weight_bits(net),
+    "reestimate": lambda net, lm: lambda: bitnet.training.reestimate(net, [trainings.ROWS]),
     "frozen": lambda net, lm: partial(bitnet.freeze(net).to("gpu").pre_activations, trainings.ROWS),
     "evaluate_language": lambda net, lm: lambda: evaluate_language(lm, IDS, 2, 5),
     "frozen language": lambda net, lm: partial(
-        bitnet.freeze_language_model(lm).to("gpu").scores, IDS.reshape(20, 3)
+        bitnet.deploy.freeze_language_model(lm).to("gpu").scores, IDS.reshape(20, 3)
     ),
 }
 

@@ -7,7 +7,7 @@ import pytest
 import same_numbers
 
 from bitnet import kernels
-from bitnet.backend import to_cpu, to_gpu
+from bitnet.devices import to_cpu, to_gpu
 from bitnet.kernels import Bits, Levels, Planes, Product, Rounding, Thresholds, Window
 from bitnet.kernels import reference as definitions
 

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 import bitnet
-import bitnet.functions as F  # noqa: N812
-from bitnet import InputError, kernels, models
+import bitnet.nn.functional as F  # noqa: N812
+from bitnet import InputError, kernels
 from bitnet.arrays import array_module, moved, to_cpu
-from bitnet.backend import to_gpu
 from bitnet.data import sequences
+from bitnet.devices import to_gpu
 from bitnet.kernels import Bits, Quantized, Thresholds
+from bitnet.nn import models
 
 RNG = np.random.default_rng(0)
 X, Z = RNG.standard_normal((6, 5)).astype(np.float32), np.zeros((6, 3), np.int32)
@@ -34,7 +35,7 @@ KERNELS = {
     "normalize_sign": lambda move: kernels.normalize_sign(move(Z), ONES, ONES, ONES),
     "Thresholds": lambda move: Thresholds(move(STEPS.values), STEPS.rising),
     "Quantized": lambda move: Quantized(move(np.zeros((1, 1), np.int16)), ONES[:1], 3),
-    "flip_ratio": lambda move: bitnet.flip_ratio([move(BITS)], [BITS]),
+    "flip_ratio": lambda move: bitnet.training.flip_ratio([move(BITS)], [BITS]),
 }
 
 
@@ -51,9 +52,9 @@ def net():
 
 
 DATA = {
-    "predict": lambda x, labels: bitnet.predict(net(), x),
-    "evaluate": lambda x, labels: bitnet.evaluate(net().to("gpu"), x, LABELS),
-    "batches": lambda x, labels: bitnet.batches(PIXELS, labels, 2),
+    "predict": lambda x, labels: bitnet.training.predict(net(), x),
+    "evaluate": lambda x, labels: bitnet.training.evaluate(net().to("gpu"), x, LABELS),
+    "batches": lambda x, labels: bitnet.data.batches(PIXELS, labels, 2),
     "sequences": lambda x, labels: sequences(labels, 1, 2),
 }
 
@@ -66,7 +67,7 @@ def test_data_on_the_gpu_are_refused_where_the_processor_takes_them_apart(gpu, n
 
 def test_states_of_either_device_are_taken(gpu):
     model = net()
-    optimizer, state = bitnet.Adam(model.parameters()), model.state_dict()
+    optimizer, state = bitnet.optim.Adam(model.parameters()), model.state_dict()
     for device in ("cpu", "gpu"):
         model.to(device).load_state_dict(to_gpu(state))
         optimizer.load_state_dict(to_gpu(optimizer.state_dict()))
@@ -105,8 +106,8 @@ def test_a_summary_is_the_same(gpu, kind):
 
 
 def test_a_frozen_language_model_goes_on_from_ids_of_the_gpu(gpu):
-    model = bitnet.language_model(9, np.random.default_rng(1), "gru", 6, 10, weights=2,
+    model = bitnet.nn.models.language_model(9, np.random.default_rng(1), "gru", 6, 10, weights=2,
                                   activations=3)  # fmt: skip
-    frozen = bitnet.freeze_language_model(model)
+    frozen = bitnet.deploy.freeze_language_model(model)
     texts = [frozen.generate(ids, 6, np.random.default_rng(3)) for ids in (IDS, to_gpu(IDS))]
     assert np.array_equal(*texts)

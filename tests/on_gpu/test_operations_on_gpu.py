@@ -7,7 +7,7 @@ import same_numbers
 import test_gradients
 
 from bitnet import Tensor, kernels
-from bitnet.backend import to_cpu, to_gpu
+from bitnet.devices import to_cpu, to_gpu
 
 
 @pytest.fixture

@@ -6,14 +6,14 @@ import same_numbers
 import stand_in
 
 import bitnet
-import bitnet.functions as F  # noqa: N812
+import bitnet.nn.functional as F  # noqa: N812
 from bitnet import kernels
-from bitnet.backend import array_module, to_cpu, to_gpu
-from bitnet.fit import activity
+from bitnet.analysis.plots import plot_confusion
+from bitnet.analysis.repetition import repetitions
+from bitnet.devices import array_module, to_cpu, to_gpu
 from bitnet.kernels import Window
-from bitnet.plots import plot_confusion
 from bitnet.quantizers import ApproxSign, DoReFa, Linear, Logarithmic, SwishSign, Ternary, Uniform
-from bitnet.repetition import repetitions
+from bitnet.training.loop import activity
 
 X = np.random.default_rng(0).standard_normal((4, 5)).astype(np.float32)
 QUANTIZERS = [
@@ -24,9 +24,9 @@ QUANTIZERS = [
 
 def test_a_gradient_is_checked_on_the_gpu(gpu):
     inputs = [to_gpu(x.astype(np.float64)) for x in (X, X + 3, X[0])]
-    bitnet.check_gradient(lambda x, y, z: F.hardtanh(x / y) + z, *inputs, kinks=(-1, 1), batched=())
+    bitnet.autograd.check_gradient(lambda x, y, z: F.hardtanh(x / y) + z, *inputs, kinks=(-1, 1), batched=())
     with pytest.raises(AssertionError, match="the gradient along a random direction"):
-        bitnet.check_gradient(lambda x: F.unpack(F.sign(x), np.float64), inputs[0])
+        bitnet.autograd.check_gradient(lambda x: F.unpack(F.sign(x), np.float64), inputs[0])
 
 
 @pytest.mark.parametrize("quantizer", QUANTIZERS, ids=lambda quantizer: quantizer.name)
@@ -59,9 +59,9 @@ def test_images_of_bits_as_rows(gpu, channels):
 def test_signs_pooled_with_a_padding(gpu):
     """OR and AND of words, in the frozen net."""
     rng = np.random.default_rng(3)
-    model = bitnet.Sequential(
-        bitnet.BinaryConv2d(2, 5, rng), bitnet.MaxPool2d(3, 2, padding=1), bitnet.BatchNorm(5),
-        bitnet.Sign(), bitnet.Flatten(), bitnet.BinaryLinear(45, 3, rng), bitnet.BatchNorm(3),
+    model = bitnet.nn.Sequential(
+        bitnet.nn.BinaryConv2d(2, 5, rng), bitnet.nn.MaxPool2d(3, 2, padding=1), bitnet.nn.BatchNorm(5),
+        bitnet.nn.Sign(), bitnet.nn.Flatten(), bitnet.nn.BinaryLinear(45, 3, rng), bitnet.nn.BatchNorm(3),
     )  # fmt: skip
     model.layers[2].gamma.edit()[::2] *= -1
     images = rng.integers(0, 256, (7, 6, 6, 2), dtype=np.uint8)
@@ -74,25 +74,25 @@ def test_signs_pooled_with_a_padding(gpu):
 
 def test_a_parameter_of_a_cupy_array(gpu):
     data = to_gpu(X)
-    weight = bitnet.Parameter(data, bound=1.0)
+    weight = bitnet.autograd.Parameter(data, bound=1.0)
     assert array_module(weight) is not np
     weight.edit()[...] = 0
     assert np.array_equal(to_cpu(data), X)  # a copy was kept
-    optimizer = bitnet.Adam([weight], 0.1)
+    optimizer = bitnet.optim.Adam([weight], 0.1)
     (weight * 2.0).sum().backward()
     optimizer.step()
     assert to_cpu(weight.data) == pytest.approx(-0.1, abs=1e-6)
 
 
 def test_what_a_convolution_repeats(gpu):
-    model = bitnet.Sequential(bitnet.BinaryConv2d(2, 8, np.random.default_rng(0)))
+    model = bitnet.nn.Sequential(bitnet.nn.BinaryConv2d(2, 8, np.random.default_rng(0)))
     expected = repetitions(model).layers
     assert repetitions(model.to("gpu")).layers == expected
 
 
 def test_the_activity_of_arrays_that_are_there_already(gpu):
     """An array of CuPy's has an attribute `data`, too, and that is an address."""
-    model = bitnet.Sequential(bitnet.Sign())
+    model = bitnet.nn.Sequential(bitnet.nn.Sign())
     expected = activity(model, X)
     assert activity(model, X, to_gpu) == activity(model, to_gpu(X)) == expected
 
@@ -116,6 +116,6 @@ def test_a_confusion_of_arrays_of_the_gpu_is_drawn(gpu, tmp_path):
 
 
 def test_a_stream_of_its_own(gpu):
-    with bitnet.backend.stream():
+    with bitnet.devices.stream():
         y = kernels.xnor_gemm(*(kernels.pack(to_gpu(X)) for _ in range(2)))
     assert np.diag(to_cpu(y)).tolist() == [5] * 4

@@ -10,16 +10,18 @@ import same_numbers
 import stand_in
 
 import bitnet
-from bitnet import functions, kernels, models, schedules
-from bitnet.backend import array_module, to_cpu, to_gpu
-from bitnet.branches import Branches, WithHeads, auxiliary
+from bitnet import kernels
 from bitnet.data import Corpus
-from bitnet.fit import Split, _step, fit
-from bitnet.functions import cross_entropy, distillation, squared_hinge
-from bitnet.language.training import fit_language
-from bitnet.language_models import language_model
+from bitnet.data.vocabulary import Vocabulary
+from bitnet.devices import array_module, to_cpu, to_gpu
+from bitnet.nn import functional, models
+from bitnet.nn.branches import Branches, WithHeads, auxiliary
+from bitnet.nn.functional import cross_entropy, distillation, squared_hinge
+from bitnet.nn.models.language import language_model
+from bitnet.optim import schedules
 from bitnet.quantizers import ApproxSign, DoReFa, Linear, Logarithmic, SwishSign, Ternary
-from bitnet.vocabulary import Vocabulary
+from bitnet.training.language.training import fit_language
+from bitnet.training.loop import Split, _step, fit
 
 DRAW = np.random.default_rng(11)
 IMAGES = DRAW.integers(0, 256, (24, 6, 6, 1), dtype=np.uint8)
@@ -32,7 +34,7 @@ def flat(images):
 
 
 def scaled(images):
-    return bitnet.scale_pixels(flat(images))
+    return bitnet.data.scale_pixels(flat(images))
 
 
 def mlp(rng, **options):
@@ -40,44 +42,44 @@ def mlp(rng, **options):
 
 
 def convnet(rng, **options):
-    return bitnet.Sequential(
-        bitnet.BinaryConv2d(1, 8, rng, **options), bitnet.MaxPool2d(), bitnet.BatchNorm(8),
-        bitnet.Sign(), bitnet.BinaryConv2d(8, 6, rng, groups=2, border=1, balance=True),
-        bitnet.BatchNorm(6), bitnet.Sign(window=2.0), bitnet.MaxPool2d(2, 1), bitnet.Flatten(),
-        bitnet.BinaryLinear(24, 3, rng), bitnet.BatchNorm(3),
+    return bitnet.nn.Sequential(
+        bitnet.nn.BinaryConv2d(1, 8, rng, **options), bitnet.nn.MaxPool2d(), bitnet.nn.BatchNorm(8),
+        bitnet.nn.Sign(), bitnet.nn.BinaryConv2d(8, 6, rng, groups=2, border=1, balance=True),
+        bitnet.nn.BatchNorm(6), bitnet.nn.Sign(window=2.0), bitnet.nn.MaxPool2d(2, 1), bitnet.nn.Flatten(),
+        bitnet.nn.BinaryLinear(24, 3, rng), bitnet.nn.BatchNorm(3),
     )  # fmt: skip
 
 
 def few_bits(rng):
-    return bitnet.Sequential(
-        bitnet.QuantConv2d(1, 5, rng, weights=2, gradient="log5"), bitnet.BatchNorm(5),
-        bitnet.Quantize(3), bitnet.AvgPool2d(2), bitnet.BatchNorm(5),
-        bitnet.Quantize(Logarithmic(3)), bitnet.Flatten(), bitnet.Dropout(0.2, rng),
-        bitnet.QuantLinear(45, 12, rng, weights=Ternary()), bitnet.BatchNorm(12),
-        bitnet.Quantize(Linear(2, 0.5)), bitnet.QuantLinear(12, 9, rng, weights=DoReFa(3),
-        gradient="dorefa6", rounding="stochastic"), bitnet.BatchNorm(9),
-        bitnet.Quantize(SwishSign()), bitnet.QuantLinear(9, 3, rng, weights=4), bitnet.BatchNorm(3),
+    return bitnet.nn.Sequential(
+        bitnet.nn.QuantConv2d(1, 5, rng, weights=2, gradient="log5"), bitnet.nn.BatchNorm(5),
+        bitnet.nn.Quantize(3), bitnet.nn.AvgPool2d(2), bitnet.nn.BatchNorm(5),
+        bitnet.nn.Quantize(Logarithmic(3)), bitnet.nn.Flatten(), bitnet.nn.Dropout(0.2, rng),
+        bitnet.nn.QuantLinear(45, 12, rng, weights=Ternary()), bitnet.nn.BatchNorm(12),
+        bitnet.nn.Quantize(Linear(2, 0.5)), bitnet.nn.QuantLinear(12, 9, rng, weights=DoReFa(3),
+        gradient="dorefa6", rounding="stochastic"), bitnet.nn.BatchNorm(9),
+        bitnet.nn.Quantize(SwishSign()), bitnet.nn.QuantLinear(9, 3, rng, weights=4), bitnet.nn.BatchNorm(3),
     )  # fmt: skip
 
 
 def shifts(rng, variant):
-    norms = (bitnet.ShiftBatchNorm(n, variant) for n in (20, 3))
-    return bitnet.Sequential(
-        bitnet.BinaryLinear(36, 20, rng), next(norms),
-        bitnet.Sign(stochastic=True, rng=rng), bitnet.Dropout(0.5, rng),
-        bitnet.BinaryLinear(20, 3, rng, gradient="float32"), next(norms),
+    norms = (bitnet.nn.ShiftBatchNorm(n, variant) for n in (20, 3))
+    return bitnet.nn.Sequential(
+        bitnet.nn.BinaryLinear(36, 20, rng), next(norms),
+        bitnet.nn.Sign(stochastic=True, rng=rng), bitnet.nn.Dropout(0.5, rng),
+        bitnet.nn.BinaryLinear(20, 3, rng, gradient="float32"), next(norms),
     )  # fmt: skip
 
 
 def branches(rng):
     def branch(taps):
-        return bitnet.Sequential(bitnet.BinaryConv2d(4, 3, rng, taps), bitnet.BatchNorm(3),
-                                 bitnet.Quantize(ApproxSign()))  # fmt: skip
+        return bitnet.nn.Sequential(bitnet.nn.BinaryConv2d(4, 3, rng, taps), bitnet.nn.BatchNorm(3),
+                                 bitnet.nn.Quantize(ApproxSign()))  # fmt: skip
 
-    first = bitnet.BinaryConv2d(1, 4, rng), bitnet.BatchNorm(4), bitnet.Sign()
-    last = bitnet.AvgPool2d(6), bitnet.Flatten(), bitnet.BatchNorm(6)
-    head = bitnet.Sequential(
-        bitnet.Flatten(), bitnet.BinaryLinear(144, 6, rng), bitnet.BatchNorm(6)
+    first = bitnet.nn.BinaryConv2d(1, 4, rng), bitnet.nn.BatchNorm(4), bitnet.nn.Sign()
+    last = bitnet.nn.AvgPool2d(6), bitnet.nn.Flatten(), bitnet.nn.BatchNorm(6)
+    head = bitnet.nn.Sequential(
+        bitnet.nn.Flatten(), bitnet.nn.BinaryLinear(144, 6, rng), bitnet.nn.BatchNorm(6)
     )
     return WithHeads(*first, Branches(branch(1), branch(3)), *last, heads={2: head})
 
@@ -87,19 +89,19 @@ def twin(rng):
 
 
 def float_convnet(rng):
-    return bitnet.Sequential(
-        bitnet.Conv2d(1, 4, rng), bitnet.ReLU(), bitnet.MaxPool2d(), bitnet.AvgPool2d(3),
-        bitnet.Flatten(), bitnet.Dropout(0.1, rng), bitnet.BatchNorm(4), bitnet.Linear(4, 3, rng),
+    return bitnet.nn.Sequential(
+        bitnet.nn.Conv2d(1, 4, rng), bitnet.nn.ReLU(), bitnet.nn.MaxPool2d(), bitnet.nn.AvgPool2d(3),
+        bitnet.nn.Flatten(), bitnet.nn.Dropout(0.1, rng), bitnet.nn.BatchNorm(4), bitnet.nn.Linear(4, 3, rng),
     )  # fmt: skip
 
 
 OPTIMIZERS = {
-    "sgd": lambda p: bitnet.SGD(p, 0.05, momentum=0.9, nesterov=True),
-    "adam": lambda p: bitnet.Adam(p, 1e-2),
-    "adamax": lambda p: bitnet.AdaMax(p, 1e-2),
-    "shift": lambda p: bitnet.ShiftAdaMax(p, 2.0**-6),
-    "shift-code": lambda p: bitnet.ShiftAdaMax(p, variant="code"),
-    "bop": lambda p: bitnet.Bop(p, 1e-2, threshold=1e-5),
+    "sgd": lambda p: bitnet.optim.SGD(p, 0.05, momentum=0.9, nesterov=True),
+    "adam": lambda p: bitnet.optim.Adam(p, 1e-2),
+    "adamax": lambda p: bitnet.optim.AdaMax(p, 1e-2),
+    "shift": lambda p: bitnet.optim.ShiftAdaMax(p, 2.0**-6),
+    "shift-code": lambda p: bitnet.optim.ShiftAdaMax(p, variant="code"),
+    "bop": lambda p: bitnet.optim.Bop(p, 1e-2, threshold=1e-5),
 }
 TRAININGS = {
     "mlp": (mlp, "adam", squared_hinge, flat),
@@ -113,7 +115,7 @@ TRAININGS = {
     "shift-norm-code": (lambda rng: shifts(rng, "code"), "shift-code", squared_hinge, flat),
     "branches": (branches, "adam", auxiliary(cross_entropy), None),
     "float-mlp": (twin, "adam", cross_entropy, scaled),
-    "float-convnet": (float_convnet, "adam", cross_entropy, bitnet.scale_pixels),
+    "float-convnet": (float_convnet, "adam", cross_entropy, bitnet.data.scale_pixels),
 }
 
 
@@ -133,7 +135,7 @@ def trained(name, device):
         found |= {f"loss {i}": loss.item(), f"flips {i}": optimizer.flips}
     assert model.device == device
     assert all(array_module(p) is array_module(p.data) for p in model.parameters())
-    found["scores"] = bitnet.train.scores(model, IMAGES, to_input)
+    found["scores"] = bitnet.training.metrics.scores(model, IMAGES, to_input)
     found |= model.state_dict()
     return found | {f"optimizer {k}": v for k, v in optimizer.state_dict().items()}
 
@@ -168,11 +170,11 @@ def test_a_step_waits_for_few_numbers(name, most):
 
 
 def test_clipping_waits_once(gpu):
-    weights = [to_gpu(bitnet.Parameter(np.full(2, i, np.float32))) for i in range(3)]
+    weights = [to_gpu(bitnet.autograd.Parameter(np.full(2, i, np.float32))) for i in range(3)]
     for weight in weights:
         weight.grad = 2 * weight.data
     before = stand_in.waits
-    assert bitnet.clip_gradients(weights, 1.0) == pytest.approx(np.sqrt(40))
+    assert bitnet.optim.clip_gradients(weights, 1.0) == pytest.approx(np.sqrt(40))
     assert stand_in.waits == before + (gpu == "stand-in")
     assert to_cpu(weights[2].grad) == pytest.approx(4 / np.sqrt(40))
 
@@ -182,18 +184,18 @@ def fitted(device, make=mlp, teacher=None):
     rng = np.random.default_rng(5)
     model = make(rng).to(device)
     data = Split((IMAGES, LABELS), (IMAGES[:9], LABELS[:9]), (IMAGES[9:], LABELS[9:]))
-    training = model, bitnet.Adam(model.parameters()), schedules.Cosine(1e-2, 2)
+    training = model, bitnet.optim.Adam(model.parameters()), schedules.Cosine(1e-2, 2)
     options = {"to_input": flat, "flip": True, "crop": 1, "window": schedules.Widening(1.0, 2.0, 1)}
     loss = squared_hinge
     if teacher:
-        options["teacher"] = lambda images: bitnet.train.scores(teacher, images, scaled)
+        options["teacher"] = lambda images: bitnet.training.metrics.scores(teacher, images, scaled)
         loss = distillation
     epochs = [epoch.record() for epoch in fit(*training, loss, data, 2, 6, rng, **options)]
     names = "loss", "train_accuracy", "test_accuracy", "flip_ratio", "saturated", "dead"
     found = {f"{name} {i}": e[name] for i, e in enumerate(epochs) for name in names}
     found["histograms"] = np.array([list(e["histograms"].values()) for e in epochs])
-    bitnet.reestimate(model, [IMAGES[:12], IMAGES[12:]], flat)
-    found["accuracy"] = bitnet.evaluate(model, IMAGES, LABELS, flat)
+    bitnet.training.reestimate(model, [IMAGES[:12], IMAGES[12:]], flat)
+    found["accuracy"] = bitnet.training.evaluate(model, IMAGES, LABELS, flat)
     return found | model.state_dict()
 
 
@@ -238,11 +240,11 @@ def read(device, kind, options):
     corpus = Corpus("foxes", ids[:150], ids[150:190], ids[190:230], vocabulary)
     rng = np.random.default_rng(8)
     model = language_model(len(vocabulary), rng, kind, width=6, units=10, **options).to(device)
-    optimizer, schedule = bitnet.SGD(model.parameters(), 0.5), schedules.Constant(0.5)
+    optimizer, schedule = bitnet.optim.SGD(model.parameters(), 0.5), schedules.Constant(0.5)
     (epoch,) = fit_language(model, corpus, optimizer, schedule, 1, 5, 7, rng, clip=0.25)
     record = epoch.record()
     found = {"loss 0": record["loss"], "valid": record["valid_loss"], "flips": record["flip_ratio"]}
-    drawn = bitnet.language.generate(model, vocabulary, "the", 12, np.random.default_rng(0))
+    drawn = bitnet.training.language.generate(model, vocabulary, "the", 12, np.random.default_rng(0))
     found["text"] = np.array([ord(letter) for letter in "".join(drawn)])
     return found | model.state_dict()
 
@@ -267,7 +269,7 @@ def test_a_leaf_that_wants_a_gradient_is_not_moved(gpu):
 
 
 def test_operands_of_two_devices_are_refused(gpu):
-    x = bitnet.backend.to_gpu(bitnet.Tensor([[1.0, 2.0]]))
+    x = bitnet.devices.to_gpu(bitnet.Tensor([[1.0, 2.0]]))
     with pytest.raises(bitnet.InputError, match="Add: some operands are on the GPU"):
         x + np.ones(2, np.float32)
-    assert functions.add(x, 1.0).data.tolist() == [[2.0, 3.0]]
+    assert functional.add(x, 1.0).data.tolist() == [[2.0, 3.0]]

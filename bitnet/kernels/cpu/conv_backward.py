@@ -18,13 +18,7 @@ from bitnet.kernels.cpu.jit import inner, jit, level
 from bitnet.kernels.cpu.pack import pack, unpack
 from bitnet.kernels.cpu.pool import add_patches
 from bitnet.kernels.cpu.products import planes_of, signed_gemm
-from bitnet.kernels.cpu.training import (
-    SIDE,
-    quantize,
-    quantize_rows,
-    round_row,
-    transpose_numbers,
-)
+from bitnet.kernels.cpu.training import SIDE, quantize, quantize_rows, round_row, transpose_numbers
 from bitnet.kernels.operands import Quantized
 from bitnet.kernels.threads import num_threads, shared
 

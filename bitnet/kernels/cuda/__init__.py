@@ -41,12 +41,7 @@ from bitnet.kernels.cuda.products import (
     xnor_gemm,
     xnor_sign,
 )
-from bitnet.kernels.cuda.training import (
-    batch_norm_backward,
-    column_sums,
-    normalize_sign,
-    quantize,
-)
+from bitnet.kernels.cuda.training import batch_norm_backward, column_sums, normalize_sign, quantize
 from bitnet.kernels.cuda.update import update
 
 __all__ = [

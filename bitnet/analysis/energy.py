@@ -1,0 +1,276 @@
+"""Energy of one prediction, estimated after Horowitz's tables, for a net and its float twin.
+
+The tables (45 nm, in the papers' section on energy) give picojoules of a multiplication, of an
+addition, and of 64 bits fetched from memories of three sizes and from DRAM.  They have no XNOR
+and no popcount; `ASSUMPTIONS` says what stands in for them, and what is left out.
+"""
+
+import dataclasses
+
+from bitnet.analysis.summary import Summary, in_order, summarize
+from bitnet.analysis.table import aligned, count
+from bitnet.errors import InputError
+
+__all__ = ["ADD_PJ", "ASSUMPTIONS", "MEMORIES", "MUL_PJ", "Energy", "Estimate", "estimate"]
+
+MUL_PJ = {"int8": 0.2, "int32": 3.1, "fp16": 1.1, "fp32": 3.7}
+ADD_PJ = {"int8": 0.03, "int32": 0.1, "fp16": 0.4, "fp32": 0.9}
+# the name, the bytes it holds, and picojoules for 64 bits, the least and the most
+MEMORIES = (
+    ("8K cache", 8 << 10, 10.0, 10.0),
+    ("32K cache", 32 << 10, 20.0, 20.0),
+    ("1M cache", 1 << 20, 100.0, 100.0),
+    ("DRAM", None, 1300.0, 2600.0),
+)
+WORD_PJ = 5 * ADD_PJ["int32"]  # XOR, popcount and accumulation of 64 bits
+FLOAT_PJ = MUL_PJ["fp32"] + ADD_PJ["fp32"]
+
+ASSUMPTIONS = (
+    "from the tables (Horowitz, 45 nm): int8 ADD 0.03 pJ, int32 ADD 0.1, fp32 MUL 3.7, fp32 ADD",
+    "  0.9; 64 bits from 8K 10 pJ, 32K 20, 1M 100, DRAM 1300 to 2600",
+    "assumed: 64 XNOR multiply-accumulates are one XOR (64 gates, as two int32 ADDs), one popcount",
+    "  (fewer than 64 full adders: two more) and one accumulation (one): 0.5 pJ a word, padding",
+    "  included, for each plane of ±1 of the activations with each of the weights; numbers of k",
+    "  bits have k planes, pixels eight, powers of two as many as two for each power; where there",
+    "  are many the processor takes bytes or tables, and the estimate stays with the planes; the",
+    "  upper bound has one int8 ADD for each product of ±1",
+    "assumed: a threshold is one int32 ADD, and outputs of k bits have 2^k - 1; the last batch",
+    "  norm is one fp32 MUL and two ADDs a class, with an int8 ADD to the exponent for the MUL",
+    "  where the scale is a power of two; the twin's are folded into its weights and biases",
+    "assumed: for one image each layer reads its weights and inputs once and writes its outputs",
+    "  once, k bits a number; weights lie in the smallest memory that holds all of them,",
+    "  activations in that of the largest input and output of a layer; what is read again comes",
+    "  from registers, for nothing",
+    "left out: pooling, rectifiers, control, addresses, leakage",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Estimate:
+    """Operations, bytes and picojoules of one net for one image.
+
+    Attributes
+    ----------
+    net : str
+        "binary", "quantized" (of more bits than one), "float twin" or "float".
+    macs : dict of str to int
+        Multiply-accumulates by precision.
+    weight_bytes, activation_bytes : int
+        Bytes of all weights (and thresholds), and of the activations read and written.
+    weight_memory, activation_memory : str
+        Where they lie.
+    arithmetic_pj, upper_pj : float
+        Of the arithmetic, and its upper bound.
+    weights_pj, activations_pj : pair of float
+        Of the bytes moved, the least and the most.
+
+    Examples
+    --------
+    >>> Estimate("binary", {"1x1": 64}, 8, 2, "8K cache", "8K cache", 0.5, 2.0, (10.0, 10.0),
+    ...          (2.5, 2.5)).total_pj
+    (13.0, 13.0)
+    """
+
+    net: str
+    macs: dict
+    weight_bytes: int
+    activation_bytes: int
+    weight_memory: str
+    activation_memory: str
+    arithmetic_pj: float
+    upper_pj: float
+    weights_pj: tuple
+    activations_pj: tuple
+
+    @property
+    def total_pj(self):
+        """All of it, the least and the most."""
+        moved = zip(self.weights_pj, self.activations_pj, strict=True)
+        return tuple(self.arithmetic_pj + w + a for w, a in moved)
+
+
+@dataclasses.dataclass(frozen=True)
+class Energy:
+    """The estimates of a net; `str` makes a table with its assumptions.
+
+    Attributes
+    ----------
+    name : str
+        The net.
+    estimates : tuple of Estimate
+        Of the net of bits and of its float twin, or of a float net alone.
+
+    Examples
+    --------
+    >>> import bitnet
+    >>> import numpy as np
+    >>> net = bitnet.nn.models.binary_mlp([784, 512, 10], np.random.default_rng(0))
+    >>> print(str(estimate(net)).partition("from the tables")[0])
+    Sequential of 5 layers: estimated energy of one image
+                          binary                  float twin
+    1x1 MACs               5,120                           -
+    8x1 MACs             401,408                           -
+    float32 MACs               -                     406,528
+    weights, bytes        53,048                   1,628,200
+      in                1M cache                        DRAM
+    activations, bytes       952                       7,272
+      in                8K cache                    8K cache
+    arithmetic, pJ        26,734                   1,870,499
+      at most, pJ         96,561                   1,870,499
+    weights, pJ          663,100  264,582,500 to 529,165,000
+    activations, pJ        1,190                       9,090
+    total, pJ            691,024  266,462,089 to 531,044,589
+    float twin / binary, pJ: 386 to 768
+    """
+
+    name: str
+    estimates: tuple
+
+    @property
+    def ratio(self):
+        """How many times the energy of the net its float twin needs, the least and the most."""
+        if len(self.estimates) < 2:
+            return None
+        own, twin = (e.total_pj for e in self.estimates)
+        ratios = [t / n for t, n in zip(twin, own, strict=True)]
+        return min(ratios), max(ratios)
+
+    def as_dict(self):
+        """The table, for JSON."""
+        fields = [{**dataclasses.asdict(e), "total_pj": e.total_pj} for e in self.estimates]
+        return {
+            "net": self.name,
+            "estimates": fields,
+            "ratio": self.ratio,
+            "assumptions": [" ".join(line.split()) for line in ASSUMPTIONS],
+        }
+
+    def __str__(self):
+        es = self.estimates
+        rows = [("", *(e.net for e in es))]
+        used = in_order({p for e in es for p, n in e.macs.items() if n})
+        rows += [(f"{p} MACs", *(count(e.macs.get(p, 0)) for e in es)) for p in used]
+        for part in ("weight", "activation"):
+            rows.append((f"{part}s, bytes", *(count(getattr(e, f"{part}_bytes")) for e in es)))
+            rows.append(("  in", *(getattr(e, f"{part}_memory") for e in es)))
+        rows.append(("arithmetic, pJ", *(_span((e.arithmetic_pj,)) for e in es)))
+        rows.append(("  at most, pJ", *(_span((e.upper_pj,)) for e in es)))
+        for title, name in (
+            ("weights", "weights_pj"),
+            ("activations", "activations_pj"),
+            ("total", "total_pj"),
+        ):
+            rows.append((f"{title}, pJ", *(_span(getattr(e, name)) for e in es)))
+        lines = [f"{self.name:.200}: estimated energy of one image", *aligned(rows)]
+        if self.ratio:
+            least, most = (f"{n:,.0f}" if n >= 10 else f"{n:.1f}" for n in self.ratio)
+            times = least if least == most else f"{least} to {most}"
+            lines.append(f"float twin / {es[0].net}, pJ: {times}")
+        return "\n".join([*lines, *ASSUMPTIONS])
+
+
+def _span(values):
+    """Picojoules, or their range."""
+    return " to ".join(dict.fromkeys(f"{v:,.0f}" for v in values))
+
+
+def estimate(net, image=None):
+    """Estimate the energy of one prediction, and that of the float twin of the same shapes.
+
+    Parameters
+    ----------
+    net : Sequential, FrozenNet or Summary
+        A model, a frozen net, or what `summarize` made of one.
+    image : tuple of int, optional
+        As for `summarize`.
+
+    Returns
+    -------
+    Energy
+        The table.  A float model is estimated alone.
+
+    Raises
+    ------
+    InputError
+        If the net multiplies nothing, or as for `summarize`.
+
+    Examples
+    --------
+    >>> import bitnet
+    >>> import numpy as np
+    >>> net = bitnet.nn.models.binary_mlp([784, 64, 10], np.random.default_rng(0))
+    >>> binary, twin = estimate(net).estimates
+    >>> binary.weight_memory, twin.weight_memory
+    ('8K cache', '1M cache')
+    """
+    table = net if isinstance(net, Summary) else summarize(net, image)
+    rows = [row for row in table.rows if row.precision]
+    if not rows:
+        raise InputError(f"energy: {table.name} has no layer that multiplies")
+    twin = _twin("float twin" if table.weights else "float", rows)
+    if not table.weights:
+        return Energy(table.name, (twin,))
+    return Energy(table.name, (_own(table, rows), twin))
+
+
+def _own(table, rows):
+    """The estimate of the net of bits itself."""
+    arithmetic = upper = 0.0
+    for row in rows:
+        if not row.weights:  # a float layer of a mixed net
+            own = most = FLOAT_PJ * row.macs + ADD_PJ["fp32"] * row.units
+        else:
+            steps = ADD_PJ["int32"] * row.comparisons
+            steps += (MUL_PJ["fp32"] + 2 * ADD_PJ["fp32"]) * row.multiplications
+            steps += (ADD_PJ["int8"] + 2 * ADD_PJ["fp32"]) * row.shifts
+            own = WORD_PJ * row.words + steps
+            most = ADD_PJ["int8"] * row.planes * row.macs + steps
+        arithmetic, upper = arithmetic + own, upper + max(own, most)
+    in_file = "n_bytes" if table.is_frozen else "file_bytes"
+    if table.file_bytes is not None:
+        n_bytes = sum(getattr(row, in_file) for row in table.rows if row.outputs)
+    else:
+        n_bits = sum(bits * n for bits, n in table.weights.items())
+        n_bytes = -(-n_bits // 8) + 4 * table.total("floats")
+    read = [row.read * row.read_bits / 8 for row in rows]
+    written = [row.written * row.written_bits / 8 for row in rows]
+    binary = [*table.weights] == [1] and {row.written_bits for row in rows} <= {1, 32}
+    name = "binary" if binary else "quantized"
+    return _moved(name, table.macs, n_bytes, read, written, (arithmetic, upper))
+
+
+def _twin(name, rows):
+    """The estimate of a net of the same shapes in float32."""
+    macs, units = (sum(getattr(row, field) for row in rows) for field in ("macs", "units"))
+    n_bytes = sum(
+        4 * (row.weights + row.outputs[-1] if row.weights else row.floats) for row in rows
+    )
+    arithmetic = FLOAT_PJ * macs + ADD_PJ["fp32"] * units  # a bias is added
+    moved = [4 * row.read for row in rows], [4 * row.written for row in rows]
+    return _moved(name, {"float32": macs}, n_bytes, *moved, (arithmetic, arithmetic))
+
+
+def _moved(name, macs, weight_bytes, read, written, arithmetic):
+    """The estimate, with the bytes that each layer reads and writes."""
+    held = max(r + w for r, w in zip(read, written, strict=True))
+    n_bytes = sum(read) + sum(written)
+    weights, activations = _memory(weight_bytes), _memory(held)
+    costs = (
+        tuple(n / 8 * pj for pj in memory[2:])
+        for n, memory in ((weight_bytes, weights), (n_bytes, activations))
+    )
+    return Estimate(
+        name,
+        macs,
+        int(weight_bytes),
+        round(n_bytes),
+        weights[0],
+        activations[0],
+        *arithmetic,
+        *costs,
+    )
+
+
+def _memory(n_bytes):
+    """The smallest memory of the table that holds so many bytes."""
+    return next(m for m in MEMORIES if m[1] is None or n_bytes <= m[1])

@@ -1,0 +1,252 @@
+"""Pictures of a net: its first filters from black to white, its codes, what it takes for what."""
+
+import itertools
+import math
+
+import numpy as np
+
+from bitnet.analysis.plots.picture import COLOURS, DPI, drawing, plain
+from bitnet.analysis.table import percent
+from bitnet.arrays import as_numpy, to_cpu
+from bitnet.errors import InputError
+from bitnet.kernels import Bits, Planes
+
+__all__ = ["plot_codes", "plot_confusion", "plot_filters"]
+
+MOST_FILTERS, MOST_CHANNELS, MOST_CLASSES = 1024, 64, 200
+MOST_SQUARES = 1 << 22  # weights in a picture
+SQUARE, LINE = 5, 1  # dots of a weight, and between the channels of a unit
+BETWEEN = "#bcd0e8"  # where no weight is, if weights are grey
+MOST_LAYERS = 100
+
+
+def plot_filters(bits, path, picture=None, most=64, first=0, levels=None):
+    """The weights of a layer as squares, a picture a unit.
+
+    ±1 are black (-1) and white (+1); weights of k bits have a grey for each of their 2^k numbers,
+    the smallest black and the largest white, and pale blue between the pictures.
+
+    Parameters
+    ----------
+    bits : Bits or Planes
+        Filters (M, rows, columns, C), or rows (M, N) of a linear layer.
+    path : str or path
+        The picture, PNG or SVG.
+    picture : (int, int, int), optional
+        Of the images, for the layer that sees them: rows, columns and channels whose product
+        is N.  By default the inputs of a linear layer make the rectangle nearest to a square.
+    most : int, optional
+        Units shown, 1 to 1024.
+    first : int, optional
+        The first of them, 0.
+    levels : Levels, optional
+        What the codes of the weights stand for; needed for Planes.
+
+    Raises
+    ------
+    InputError
+        If the shapes do not fit.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from bitnet import kernels
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     plot_filters(kernels.pack(np.ones((8, 3, 3, 1))), f"{folder}/filters.svg")
+    """
+    if not isinstance(bits, (Bits, Planes)) or bits.ndim not in (2, 4) or not bits.size:
+        raise InputError(
+            f"filters: got {bits!r:.80}; expected Bits or Planes (M, N) or (M, rows, columns, C)"
+        )
+    if isinstance(bits, Planes) and levels is None:
+        raise InputError(f"filters: {bits!r} needs levels, what its codes stand for")
+    if not 1 <= most <= MOST_FILTERS:
+        raise InputError(f"filters: {most} to show; expected 1 to {MOST_FILTERS}")
+    m, n = bits.shape[0], math.prod(bits.shape[1:])
+    if n > MOST_SQUARES:
+        raise InputError(f"filters: {n} weights a unit; expected at most {MOST_SQUARES}")
+    if not 0 <= first < m:
+        raise InputError(f"filters: unit {first}; expected 0 to {m - 1}")
+    shown = _numbers(bits, slice(first, first + min(most, MOST_SQUARES // n)))
+    of = (
+        f"unit {first} of {m}"
+        if len(shown) == 1
+        else (f"units {first} to {first + len(shown) - 1} of {m}")
+    )
+    if bits.ndim == 2:
+        shown = shown.reshape(len(shown), *_picture_of(bits.shape[1], picture))
+    if len(shown) == 1 and shown.shape[3] > 3:  # the channels of a filter, a square each
+        left_out = f"first {MOST_CHANNELS} of " if shown.shape[3] > MOST_CHANNELS else ""
+        of += f", its {left_out}{shown.shape[3]} input channels"
+        shown = np.moveaxis(shown, 3, 0).transpose(0, 2, 3, 1)[:MOST_CHANNELS]
+    count, rows, columns, channels = shown.shape
+    n_channels = min(channels, 3 if channels == 3 else 1)
+    dots = SQUARE * np.array([rows, columns])
+    wide = n_channels * (dots[1] + LINE) - LINE  # channels beside each other
+    gap = max(LINE * 3, round((0.15 if n_channels == 1 else 0.4) * min(dots[0], wide)))
+    across = min(count, math.ceil(math.sqrt(count * (dots[0] + gap) / (wide + gap))))
+    down = math.ceil(count / across)
+    sheet = np.full((down * (dots[0] + gap) + gap, across * (wide + gap) + gap), np.nan)
+    for i, c in itertools.product(range(count), range(n_channels)):
+        top = gap + i // across * (dots[0] + gap)
+        left = gap + i % across * (wide + gap) + c * (dots[1] + LINE)
+        square = np.ones((SQUARE, SQUARE))
+        sheet[top : top + dots[0], left : left + dots[1]] = np.kron(shown[i, :, :, c], square)
+    scale = min(24, max(7, 2 / DPI / SQUARE * max(sheet.shape))) / max(sheet.shape)
+    width, height = (max(3.2, scale * sheet.shape[1]) + 0.2, scale * sheet.shape[0] + 0.6)
+    with drawing(path, width, height) as figure:
+        from matplotlib import colormaps
+
+        axes = figure.subplots()
+        least, largest = (-1, 1) if isinstance(bits, Bits) else levels.values()[[0, -1]]
+        grey = (sheet - least) / (largest - least)
+        if isinstance(bits, Bits):
+            grey[np.isnan(grey)] = 0.6
+        greys = colormaps["gray"].with_extremes(bad=BETWEEN)
+        axes.imshow(grey, cmap=greys, vmin=0, vmax=1, interpolation="nearest")
+        axes.set_axis_off()
+        colours = "red, green and blue" if picture is not None else "3 input channels"
+        beside = f", {colours} beside each other" if n_channels == 3 else ""
+        beside = f", input channel 0 of {channels}" if n_channels < channels else beside
+        size = f"{rows} x {columns}"
+        if bits.ndim == 2 and picture is None:
+            size = f"{n} inputs in rows of {columns}"
+        key = "white +1, black -1"
+        if isinstance(bits, Planes):
+            key = f"{len(levels)} greys, white {largest:+g}, black {least:+g}"
+        axes.set_title(f"{of}, {size}{beside}\n{key}")
+
+
+def _numbers(bits, units):
+    """The numbers that weights of some units stand for."""
+    if isinstance(bits, Bits):
+        return to_cpu(bits[units].signs())
+    return to_cpu(bits.with_bits(bits.bits[:, units]).values())
+
+
+def _picture_of(n, picture):
+    """Rows, columns and channels for N weights."""
+    if picture is not None:
+        if len(picture) != 3 or math.prod(picture) != n:
+            raise InputError(f"filters: picture {tuple(picture)} for {n} weights; expected as many")
+        return tuple(picture)
+    rows = next(d for d in range(math.isqrt(n), 0, -1) if n % d == 0)
+    return rows, n // rows, 1
+
+
+def plot_codes(layers, path):
+    """How many weights of each layer have each of their few numbers, in per cent.
+
+    Parameters
+    ----------
+    layers : dict of str to (Bits or Planes, Levels or None)
+        By the layer's name, 1 to 100: its weights, and what their codes stand for; None for ±1.
+    path : str or path
+        The picture, PNG or SVG.
+
+    Raises
+    ------
+    InputError
+        If there are no layers or too many.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from bitnet.kernels import Levels
+    >>> levels = Levels.uniform(2)
+    >>> weights = levels.planes(np.array([[0, 3, 2, 2]], np.uint8))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     plot_codes({"first": (weights, levels)}, f"{folder}/codes.svg")
+    """
+    if not 1 <= len(layers) <= MOST_LAYERS:
+        raise InputError(f"codes: {len(layers)} layers; expected 1 to {MOST_LAYERS}")
+    across = min(3, len(layers))
+    down = math.ceil(len(layers) / across)
+    with drawing(path, 0.8 + 3.4 * across, 0.4 + 2.4 * down) as figure:
+        panels = figure.subplots(down, across, squeeze=False).ravel()
+        for axes in panels[len(layers) :]:
+            axes.set_axis_off()
+        for axes, (name, (bits, levels)) in zip(panels, layers.items(), strict=False):
+            values = np.float32([-1, 1]) if levels is None else levels.values()
+            found, counts = np.unique(_numbers(bits, slice(None)), return_counts=True)
+            shares = np.zeros(len(values))
+            shares[np.searchsorted(values, found)] = 100 * counts / bits.size
+            axes.bar(range(len(values)), shares, color=COLOURS[0], width=0.85)
+            ticks = range(0, len(values), max(1, -(-len(values) // 8)))
+            axes.set_xticks(ticks, [f"{values[i]:.3g}" for i in ticks], fontsize=7)
+            axes.set_title(plain(f"{name:.40}"), fontsize=9)
+            axes.grid(True, axis="y")
+            axes.set_axisbelow(True)
+        figure.supxlabel("number")
+        figure.supylabel("share of the weights (%)")
+
+
+def plot_confusion(labels, predictions, classes, path):
+    """How often each class is taken for each: counts, and colours by the share of a row.
+
+    Parameters
+    ----------
+    labels, predictions : numpy.ndarray
+        Integers of shape (count,), from 0 to below the number of classes.
+    classes : sequence of str
+        The names of the classes, at most 200.
+    path : str or path
+        The picture, PNG or SVG.
+
+    Raises
+    ------
+    InputError
+        If the arrays do not fit each other or the classes.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     plot_confusion([0, 1, 1], [0, 1, 0], ["cat", "dog"], f"{folder}/confusion.svg")
+    """
+    labels, predictions = as_numpy(labels), as_numpy(predictions)
+    n = len(classes)
+    fits = labels.shape == predictions.shape and labels.ndim == 1 and len(labels)
+    whole = fits and labels.dtype.kind in "iu" and predictions.dtype.kind in "iu"
+    if (
+        not whole
+        or not 1 <= n <= MOST_CLASSES
+        or not all(0 <= a.min() <= a.max() < n for a in (labels, predictions))
+    ):
+        raise InputError(
+            f"confusion: labels {labels.dtype} {labels.shape}, predictions {predictions.dtype} "
+            f"{predictions.shape}, {n} classes; expected as many integers of each, one or more, "
+            f"from 0 to below the number of classes, at most {MOST_CLASSES}"
+        )
+    table = np.bincount(labels.astype(np.int64) * n + predictions, minlength=n * n).reshape(n, n)
+    shares = table / np.maximum(1, table.sum(axis=1, keepdims=True))
+    side = min(14, 3.2 + 0.42 * n)
+    with drawing(path, side + 0.8, side) as figure:
+        axes = figure.subplots()
+        image = axes.imshow(100 * shares, cmap="Blues", vmin=0, vmax=100)
+        if n <= 26:
+            for i, j in np.argwhere(table):
+                dark = shares[i, j] > 0.5
+                axes.text(
+                    j,
+                    i,
+                    str(table[i, j]),
+                    ha="center",
+                    va="center",
+                    fontsize=7,
+                    color="white" if dark else "black",
+                )
+        names = [plain(name if len(name) <= 24 else f"{name[:23]}…") for name in map(str, classes)]
+        ticks = range(0, n, max(1, n // 40))
+        axes.set_xticks(
+            ticks, [names[i] for i in ticks], rotation=90 if max(map(len, names)) > 2 else 0
+        )
+        axes.set_yticks(ticks, [names[i] for i in ticks])
+        right = percent(float((labels == predictions).mean()))
+        axes.set(
+            xlabel="predicted class",
+            ylabel="true class",
+            title=f"{len(labels):,} images, {right} right",
+        )
+        axes.spines[:].set_visible(False)
+        figure.colorbar(image, ax=axes, shrink=0.8, label="share of the true class (%)")

@@ -1,0 +1,5 @@
+"""The engine: values that remember their operations, parameters, and a check of gradients."""
+
+from bitnet.autograd.gradcheck import check_gradient
+from bitnet.autograd.parameter import Parameter
+from bitnet.autograd.tensor import Function, Tensor, no_grad

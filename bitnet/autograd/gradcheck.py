@@ -1,0 +1,112 @@
+"""Checking a backward pass written by hand against differences of the forward pass."""
+
+import numpy as np
+
+from bitnet.arrays import array_module, like
+from bitnet.autograd.tensor import Tensor, no_grad
+from bitnet.errors import InputError
+
+__all__ = ["check_gradient"]
+
+
+def check_gradient(
+    function, *inputs, surrogate=None, kinks=(), batched=(0,), step=1e-6, tolerance=1e-6, seed=0
+):
+    """Compare a function's gradient with a central difference along one random direction.
+
+    For a random direction d of all inputs and a random weight c of the outputs,
+    `sum(c * (f(x + h d) - f(x - h d))) / 2h` must equal `sum(grad * d)`, in float64.  The
+    same is tried with inputs that are not contiguous, and the gradients' shapes with no rows
+    at all.
+
+    Parameters
+    ----------
+    function : callable
+        From Tensors to one Tensor.
+    *inputs : array
+        Where to check; become float64.  All of one device, on which the check runs.
+    surrogate : callable, optional
+        For a quantizer: the function, from Tensors to a Tensor, whose slope the backward
+        pass promises.  The gradient of `function` is held against the differences of this.
+    kinks : sequence of float, optional
+        Values at which the slope jumps; entries of the inputs within `100 * step` of one
+        are moved to that distance above it.
+    batched : sequence of int, optional
+        The indices of the inputs whose first axis is the batch, which may be empty; pass
+        () for a function that needs rows.
+    step : float, optional
+        h, 1e-6.
+    tolerance : float, optional
+        The largest error allowed, absolute and relative to the difference, 1e-6.
+    seed : int, optional
+        For the direction and the weights.
+
+    Raises
+    ------
+    AssertionError
+        If the two differ; says by how much.
+    InputError
+        If there are no inputs.
+
+    Examples
+    --------
+    >>> from bitnet.nn import functional
+    >>> check_gradient(functional.multiply, np.ones((2, 3)), np.ones(3))
+    >>> check_gradient(
+    ...     lambda x: functional.unpack(functional.sign(x), np.float64),
+    ...     np.array([[-2.0, 0.3, 1.0]]), surrogate=functional.hardtanh, kinks=(-1, 1),
+    ... )
+    """
+    if not inputs:
+        raise InputError("check_gradient: no inputs; expected one or more arrays")
+    xp = array_module(*inputs)
+    arrays = [_away_from(xp.array(x, np.float64), kinks, 100 * step) for x in inputs]
+    rng = np.random.default_rng(seed)
+    directions = [like(rng.standard_normal(x.shape), x) for x in arrays]
+    weights = xp.asarray(rng.standard_normal(function(*map(Tensor, arrays)).shape))
+
+    def value(sign):
+        moved = (x + sign * step * d for x, d in zip(arrays, directions, strict=True))
+        with no_grad():
+            return float((weights * (surrogate or function)(*map(Tensor, moved)).data).sum())
+
+    expected = (value(+1) - value(-1)) / (2 * step)
+    for layout in (xp.copy, _strided):
+        grads = _gradients(function, [layout(x) for x in arrays], weights)
+        slope = sum(float((g * d).sum()) for g, d in zip(grads, directions, strict=True))
+        if not abs(slope - expected) <= tolerance * max(1, abs(expected)):
+            raise AssertionError(
+                f"the gradient along a random direction is {slope}; "
+                f"the difference of the forward pass gives {expected}"
+            )
+    if batched:
+        empty = [x[:0] if i in batched else x for i, x in enumerate(arrays)]
+        try:
+            _gradients(function, empty, xp.zeros(function(*map(Tensor, empty)).shape))
+        except InputError as error:
+            raise InputError(
+                f"check_gradient without rows: {error} (for a function that needs rows: batched=())"
+            ) from None
+
+
+def _gradients(function, arrays, grad_y):
+    """The gradients of all inputs; an input that the function ignores has a zero one."""
+    tensors = [Tensor(x, requires_grad=True) for x in arrays]
+    function(*tensors).backward(grad_y)
+    return [0 * x.data if x.grad is None else x.grad for x in tensors]
+
+
+def _away_from(x, kinks, distance):
+    """x with entries that are closer than `distance` to a kink moved above it."""
+    for kink in kinks:
+        x[abs(x - kink) < distance] = kink + distance
+    return x
+
+
+def _strided(x):
+    """The same numbers in memory that is not contiguous."""
+    if x.ndim == 0:
+        return x
+    spread = array_module(x).zeros((*x.shape[:-1], 2 * x.shape[-1]), x.dtype)
+    spread[..., ::2] = x
+    return spread[..., ::2]

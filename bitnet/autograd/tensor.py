@@ -1,0 +1,395 @@
+"""Tensor and Function: values, the operations that made them, and the way back for gradients.
+
+A Tensor holds floats, integers, or, after a sign, packed Bits.  A Function is one application
+of one operation, with `forward` directly above `backward`.  Derivatives are of first order.
+"""
+
+import contextlib
+import contextvars
+
+import numpy as np
+
+from bitnet.arrays import array_module, check_one_device, is_array, like, moved, unshared
+from bitnet.errors import InputError
+from bitnet.kernels import Bits, Planes, Product
+
+__all__ = ["Function", "Tensor", "as_tensor", "is_recording", "no_grad"]
+
+_recording = contextvars.ContextVar("bitnet_recording", default=True)
+
+
+@contextlib.contextmanager
+def no_grad():
+    """Compute inside a `with` block without recording operations for `backward`.
+
+    Examples
+    --------
+    >>> x = Tensor([1.0, 2.0], requires_grad=True)
+    >>> with no_grad():
+    ...     y = x * 3
+    >>> y.requires_grad
+    False
+    """
+    token = _recording.set(False)
+    try:
+        yield
+    finally:
+        _recording.reset(token)
+
+
+def is_recording():
+    """Whether operations are recorded for `backward` here, and not inside `no_grad`.
+
+    Examples
+    --------
+    >>> is_recording()
+    True
+    """
+    return _recording.get()
+
+
+class Tensor:
+    """An array with a gradient.
+
+    Parameters
+    ----------
+    data : array, Bits, Planes, number or nested list of numbers
+        The value.  Arrays keep their type (float32, float64, integers, booleans); Python
+        numbers and lists of them become float32.
+    requires_grad : bool, optional
+        Whether `backward` shall leave a gradient in `grad`; floats only.
+
+    Attributes
+    ----------
+    data : array or Bits or Planes
+        The value, of NumPy or, on a GPU, of CuPy.
+    grad : array or None
+        The gradient, of the shape and type of `data`, summed over all calls of `backward`
+        since it was last set to None.
+    creator : Function or None
+        The operation whose result this is.
+
+    Raises
+    ------
+    InputError
+        If the data are no real numbers, or of a type that has no gradient but shall have one.
+
+    Examples
+    --------
+    >>> x = Tensor([1.0, 2.0, 3.0], requires_grad=True)
+    >>> (x * x).sum().backward()
+    >>> x.grad
+    array([2., 4., 6.], dtype=float32)
+    """
+
+    __slots__ = ("creator", "data", "grad", "requires_grad")
+    __array_ufunc__ = None  # so that `array + tensor` asks the Tensor
+
+    def __init__(self, data, requires_grad=False):
+        if not isinstance(data, (Bits, Planes)):
+            data = _as_array(data)
+            if requires_grad and data.dtype.kind != "f":
+                raise InputError(f"Tensor: {data.dtype} has no gradient; expected floats")
+        elif requires_grad:
+            raise InputError("Tensor: bits have no gradient; let floats require one, then sign()")
+        self.data = data
+        self.requires_grad = bool(requires_grad)
+        self.grad = None
+        self.creator = None
+
+    @property
+    def held(self):
+        """The array that says on which device this is."""
+        return getattr(self.data, "held", self.data)
+
+    def moved(self, move):
+        """The data moved, as a Tensor that does not know where it came from."""
+        return Tensor(moved(self.data, move), self.requires_grad)
+
+    @property
+    def shape(self):
+        """The shape in elements."""
+        return self.data.shape
+
+    @property
+    def ndim(self):
+        """The number of axes."""
+        return self.data.ndim
+
+    @property
+    def size(self):
+        """The number of elements."""
+        return self.data.size
+
+    @property
+    def is_float(self):
+        """Whether the data are floats, and not integers, Bits or Planes."""
+        return not isinstance(self.data, (Bits, Planes)) and self.data.dtype.kind == "f"
+
+    def __len__(self):
+        return self.shape[0]
+
+    def __repr__(self):
+        grad = ", requires_grad=True" if self.requires_grad else ""
+        return f"{type(self).__name__}({self.data!r}{grad})"
+
+    def item(self):
+        """The value of a Tensor of one element, as a Python number."""
+        return self.data.item()
+
+    __float__ = item
+
+    def __array__(self, dtype=None, copy=None):
+        return np.array(self.data, dtype, copy=copy)
+
+    def detach(self):
+        """The same data as a Tensor that does not know where it came from."""
+        return Tensor(self.data)
+
+    def backward(self, grad=None, retain_graph=False):
+        """Leave in every leaf's `grad` the derivative of this Tensor with respect to the leaf.
+
+        The graph is walked without recursion, each operation once, results before operands.
+        Gradients that meet are added out of place.
+
+        Parameters
+        ----------
+        grad : array, optional
+            The derivative of the quantity of interest with respect to this Tensor, of its
+            shape; 1 where this Tensor has one element.
+        retain_graph : bool, optional
+            Keep what the operations saved, for another call.  Otherwise it is let go as
+            the walk proceeds.
+
+        Raises
+        ------
+        InputError
+            If this Tensor has no gradient, `grad` is missing or of another shape, or the
+            graph was let go by an earlier call.
+        RuntimeError
+            If an operation's backward returns a gradient of a wrong shape; names it.
+
+        Examples
+        --------
+        >>> x = Tensor([2.0], requires_grad=True)
+        >>> y = x * x
+        >>> y.backward(retain_graph=True)
+        >>> y.backward()
+        >>> x.grad
+        array([8.], dtype=float32)
+        """
+        if not self.requires_grad:
+            raise InputError("backward: this Tensor depends on nothing that requires a gradient")
+        grads = {id(self): self._first_gradient(grad)}
+        order = _operands_first(self)
+        while order:
+            tensor = order.pop()
+            grad_y = grads.pop(id(tensor), None)
+            node = tensor.creator
+            if grad_y is None:
+                continue
+            if node is None:
+                tensor.receive(grad_y)
+                continue
+            for x, grad_x in zip(node.inputs, node.gradients(grad_y), strict=True):
+                if not x.requires_grad:
+                    continue
+                meets = id(x) in grads
+                grads[id(x)] = _dense(grads[id(x)]) + _dense(grad_x) if meets else grad_x
+            if not retain_graph:
+                node.release()
+
+    def receive(self, grad):
+        """Add a gradient to `grad`."""
+        self.grad = _dense(grad) if self.grad is None else self.grad + _dense(grad)
+
+    def _first_gradient(self, grad):
+        """The gradient that the walk starts with."""
+        if grad is None:
+            if self.size != 1:
+                raise InputError(
+                    f"backward: a Tensor of shape {self.shape} needs the argument grad "
+                    "of that shape; without it, reduce to one number first (sum, mean, a loss)"
+                )
+            dtype = self.data.dtype if self.is_float else np.float32
+            return array_module(self).ones(self.shape, dtype)
+        grad = like(grad, self) if is_array(grad) else grad
+        grad = array_module(self).array(grad, self.data.dtype if self.is_float else None)
+        if grad.shape != self.shape:
+            raise InputError(f"backward: grad has shape {grad.shape}; expected {self.shape}")
+        return grad
+
+
+class Function:
+    """One application of one operation; subclasses write `forward` above `backward`.
+
+    `forward` takes the inputs' data and returns the result's; it keeps on `self` what
+    `backward` needs.  `backward` takes the gradient of the result and returns one gradient
+    an input, of that input's shape, or None for an input whose entry in `self.needs_grad`
+    is False.  With a single input it may return the gradient itself.
+
+    Attributes
+    ----------
+    inputs : tuple of Tensor
+        What the operation was applied to.
+    needs_grad : tuple of bool
+        Which of them require a gradient.
+
+    Examples
+    --------
+    >>> class Double(Function):
+    ...     def forward(self, x):
+    ...         return 2 * x
+    ...
+    ...     def backward(self, grad_y):
+    ...         return 2 * grad_y
+    >>> x = Tensor([1.0, 5.0], requires_grad=True)
+    >>> Double()(x).sum().backward()
+    >>> x.grad
+    array([2., 2.], dtype=float32)
+    """
+
+    inputs = ()
+    needs_grad = ()
+    takes_bits = False
+    takes_products = False  # whether backward takes a kernels.Product for grad_y
+
+    def __call__(self, *inputs):
+        """Apply the operation to Tensors, arrays or numbers; returns a Tensor."""
+        if self.inputs:
+            raise InputError(f"{self.name} is applied already; make a new one for each call")
+        tensors = _as_tensors(inputs)
+        if not self.takes_bits:
+            for x in tensors:
+                if isinstance(x.data, (Bits, Planes)):
+                    raise InputError(
+                        f"{self.name} works on numbers and got {x.data!r}; "
+                        "functional.unpack() turns bits into +1.0 and -1.0"
+                    )
+        check_one_device(self.name, tensors)
+        self.needs_grad = tuple(x.requires_grad and _recording.get() for x in tensors)
+        y = Tensor(self.forward(*(x.data for x in tensors)))
+        if any(self.needs_grad):
+            self.inputs = tensors
+            y.creator = self
+            y.requires_grad = True
+        return y
+
+    @property
+    def name(self):
+        """The operation's name."""
+        return type(self).__name__
+
+    def forward(self, *inputs):
+        """The result's data from the inputs' data."""
+        raise TypeError(f"{self.name} has no forward; a Function defines forward and backward")
+
+    def backward(self, grad_y):
+        """The gradients of the inputs from the gradient of the result."""
+        raise TypeError(f"{self.name} has no backward; a Function defines forward and backward")
+
+    def gradients(self, grad_y):
+        """Call `backward` and hold its result against the inputs."""
+        if not self.inputs:
+            raise InputError(
+                f"backward: the graph at {self.name} was let go by an earlier backward(); "
+                "give that call retain_graph=True"
+            )
+        grads = self.backward(grad_y if self.takes_products else _dense(grad_y))
+        grads = grads if isinstance(grads, (tuple, list)) else (grads,)
+        if len(grads) != len(self.inputs):
+            counts = f"{len(grads)} gradients for {len(self.inputs)} inputs"
+            raise RuntimeError(f"{self.name}.backward returned {counts}")
+        for i, (x, grad_x) in enumerate(zip(self.inputs, grads, strict=True)):
+            if x.requires_grad and getattr(grad_x, "shape", None) != x.shape:
+                raise RuntimeError(
+                    f"{self.name}.backward returned a gradient of shape "
+                    f"{getattr(grad_x, 'shape', None)} for input {i} of shape {x.shape}"
+                )
+        return unshared(_of_type(x, g) for x, g in zip(self.inputs, grads, strict=True))
+
+    def release(self):
+        """Let go of the inputs and of all that forward kept."""
+        self.__dict__.clear()
+
+
+def _dense(grad):
+    """The gradient as an array."""
+    return grad.array() if isinstance(grad, Product) else grad
+
+
+def _of_type(x, grad):
+    """The gradient of the Tensor x in the type of x, if that is a float's."""
+    if not (x.requires_grad and x.is_float) or grad.dtype == x.data.dtype:
+        return grad
+    return _dense(grad).astype(x.data.dtype)
+
+
+def as_tensor(x):
+    """`x` itself if it is a Tensor, otherwise a Tensor that holds it.
+
+    Parameters
+    ----------
+    x : Tensor, array, Bits, Planes, number or nested list of numbers
+        A value.
+
+    Returns
+    -------
+    Tensor
+        Without a gradient, if it is new.
+
+    Raises
+    ------
+    InputError
+        If `x` holds no real numbers.
+
+    Examples
+    --------
+    >>> as_tensor(2.0)
+    Tensor(array(2., dtype=float32))
+    """
+    return x if isinstance(x, Tensor) else Tensor(x)
+
+
+def _as_tensors(inputs):
+    """The inputs as Tensors; plain numbers take the float type of the first that has one."""
+    floats = (x.data.dtype for x in inputs if isinstance(x, Tensor) and x.is_float)
+    dtype, xp = next(floats, np.dtype(np.float32)), array_module(*inputs)
+    return tuple(
+        Tensor(xp.asarray(x, dtype)) if isinstance(x, (int, float, np.generic)) else as_tensor(x)
+        for x in inputs
+    )
+
+
+def _as_array(data):
+    """An array of real numbers of float32, float64, an integer type or bool."""
+    if isinstance(data, Tensor):
+        raise InputError("Tensor: got a Tensor; expected an array (use its .data)")
+    try:
+        array = data if hasattr(data, "dtype") else np.asarray(data)
+    except ValueError as error:
+        raise InputError(f"Tensor: rows of different length ({error})") from None
+    if not hasattr(data, "dtype") and array.dtype.kind in "fiu":
+        array = array.astype(np.float32)
+    wrong_float = array.dtype.kind == "f" and array.dtype.itemsize not in (4, 8)
+    if array.dtype.kind not in "fiub" or wrong_float or not array.dtype.isnative:
+        raise InputError(
+            f"Tensor: got an array of type {array.dtype}; "
+            "expected float32, float64, integers or booleans, in this machine's byte order"
+        )
+    return np.asarray(array) if np.isscalar(array) else array
+
+
+def _operands_first(root):
+    """The Tensors that `root` was made of and that need gradients, each before all its users."""
+    order, seen, stack = [], set(), [(root, False)]
+    while stack:
+        tensor, inputs_done = stack.pop()
+        if inputs_done:
+            order.append(tensor)
+        elif id(tensor) not in seen:
+            seen.add(id(tensor))
+            stack.append((tensor, True))
+            if tensor.creator is not None:
+                stack.extend((x, False) for x in tensor.creator.inputs if x.requires_grad)
+    return order

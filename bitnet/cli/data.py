@@ -1,0 +1,96 @@
+"""`bitnet data`: which data sets are there, are they what was published, and fetching them."""
+
+import importlib.util
+
+import bitnet
+from bitnet.data import TEXTS, available, available_texts, fetch, verify
+from bitnet.data.catalogue import PUBLISHED, find_files, folder_of
+
+HELP = "which data sets are there; verify and fetch them"
+READERS = {
+    "svhn": ("scipy", "SciPy"),
+    "svhn-extra": ("scipy", "SciPy"),
+    "folder": ("PIL", "Pillow"),
+}
+
+
+def add_arguments(parser):
+    """Give a parser the arguments of the verb."""
+    parser.add_argument("--verbose", action="store_true", help="list each file, with its bytes")
+    actions = parser.add_subparsers(
+        title="actions (without one: list what is found where)", dest="action", metavar="ACTION"
+    )
+    names = ", ".join(PUBLISHED)
+    where = "where its files are, or go (NAME below BITNET_DATA, or below the user's cache)"
+    about = "hold files against the published checksums"
+    check = actions.add_parser("verify", help=about, description=f"{about}.")
+    check.add_argument("name", metavar="NAME", nargs="?", help=f"{names} (all that are there)")
+    check.add_argument("--folder", help=where)
+    about = "download a set, verified; goes on where it was stopped"
+    get = actions.add_parser("fetch", help=about, description=f"{about}.")
+    get.add_argument("name", metavar="NAME", help=names)
+    get.add_argument(
+        "--url",
+        metavar="BASE",
+        help="folder of a mirror, http://... or https://... (the set's public address)",
+    )
+    get.add_argument("--folder", help=where)
+    get.add_argument("--quiet", action="store_true", help="no progress bar")
+
+
+def main(args):
+    """List, verify or fetch."""
+    if args.action and args.name in TEXTS:
+        raise bitnet.InputError(
+            f"{args.name} is a text, and texts are neither fetched nor verified; `bitnet data` "
+            "says where it is, or what is missing where"
+        )
+    if args.action == "verify":
+        _verify(args.name, args.folder)
+    elif args.action == "fetch":
+        _fetch(args)
+    else:
+        _list(args.verbose)
+
+
+def _list(verbose):
+    """Where each set is, or how to get it."""
+    for name, where in [*available(), *available_texts()]:
+        library, title = READERS.get(name, ("numpy", "NumPy"))
+        if importlib.util.find_spec(library) is None:
+            where += f"; reading it needs {title}: `pip install {title.lower()}`"
+        print(f"{name:14} {where}")
+        found = find_files(name, folder_of(name)) if verbose and name in PUBLISHED else {}
+        for file, path in found.items() if any(found.values()) else ():
+            n_bytes = f"{path.stat().st_size:,}" if path else "missing"
+            print(f"{'':14} {n_bytes:>13} {path or file}")
+
+
+def _verify(name, folder):
+    """A line a file; refused if one is not as published."""
+    if name is None and folder is not None:
+        raise bitnet.InputError("--folder needs NAME, the set that is in it")
+    names = [name] if name else list(PUBLISHED)
+    differ = 0
+    for each in names:
+        verdicts = verify(each, folder)
+        if not name and all(verdict.words == "missing" for verdict in verdicts):
+            print(f"{each:14} not there")
+            continue
+        for verdict in verdicts:
+            print(f"{each:14} {verdict.path}: {verdict.words}", flush=True)
+        differ += sum(verdict.good is False for verdict in verdicts)
+    if differ:
+        raise bitnet.InputError(
+            f"{differ} file{'s are' if differ > 1 else ' is'} not as published; `bitnet data fetch "
+            f"{name or 'NAME'}` downloads what is missing or differs"
+        )
+
+
+def _fetch(args):
+    """Download, and say where it went."""
+    try:
+        for path in fetch(args.name, args.folder, args.url, progress=not args.quiet):
+            print(path)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("what came is kept; the same command goes on from there") from None

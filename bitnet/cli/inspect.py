@@ -1,0 +1,347 @@
+"""`bitnet inspect`: where the weights of a few bits are, as text or picture, with thresholds."""
+
+import math
+import pathlib
+import textwrap
+from functools import partial
+
+import numpy as np
+
+from bitnet.analysis import plots
+from bitnet.analysis.layer_counts import what_enters
+from bitnet.analysis.table import aligned, percent
+from bitnet.archive import check_writable, kind_of, replacing
+from bitnet.cli.freeze import frozen
+from bitnet.deploy.runtime import FrozenOutput
+from bitnet.errors import InputError
+from bitnet.kernels import Bits
+from bitnet.training.trained import Trained, open_net
+
+__all__ = ["layer_lines", "net_lines"]
+
+HELP = "the weights of a layer, its thresholds and directions, as text or picture"
+MOST_NUMBERS = 16  # whose shares, or thresholds, are listed one by one
+UNITS, WEIGHTS = 4, 4096  # shown without --all: units, and weights in all
+JOINED = "\xa0"  # a space at which no line ends
+WIDTH = 64  # weights a line where there is no picture
+START = b"layer "  # of every text
+
+
+def add_arguments(parser):
+    """Give a parser the arguments of the verb."""
+    parser.add_argument("file", metavar="FILE", help="what `bitnet train` or `freeze` wrote")
+    parser.add_argument(
+        "--layer", type=int, metavar="I", help="which layer, from 0 (none: a list of them)"
+    )
+    parser.add_argument(
+        "--unit", type=int, metavar="J", help=f"which unit or channel, from 0 (the first {UNITS})"
+    )
+    parser.add_argument(
+        "--as",
+        dest="form",
+        choices=("text", "png", "svg"),
+        default="text",
+        help="text, or a picture, which needs --out (text)",
+    )
+    parser.add_argument(
+        "--signs",
+        default="+-",
+        metavar="PM",
+        help="the two characters for the "
+        "weights +1 and -1 in text, as 10 or '#.' (+-); weights of more bits are "
+        "numbers",
+    )
+    parser.add_argument(
+        "--all",
+        action="store_true",
+        help=f"all units and weights, not only "
+        f"{UNITS} units and {WEIGHTS} weights; a picture has up to 1024 units "
+        "and 64 without",
+    )
+    parser.add_argument("--out", help="file of the text or the picture (standard output)")
+
+
+def main(args):
+    """Print or draw the weights."""
+    if len(args.signs) != 2 or args.signs[0] == args.signs[1] or not args.signs.isprintable():
+        raise InputError(
+            f"--signs is {args.signs!r}; expected two different characters, for +1 and -1"
+        )
+    if args.form != "text":
+        _check_picture(args)
+    elif args.out is not None:
+        check_writable(args.out)
+        _check_free(args.out)
+    net = open_net(args.file)
+    net = frozen(net, args.file) if isinstance(net, Trained) else net
+    if args.layer is not None and not 0 <= args.layer < len(net.layers):
+        raise InputError(f"--layer is {args.layer}; expected 0 to {len(net.layers) - 1}")
+    if args.unit is not None:
+        if args.layer is None:
+            raise InputError("--unit needs --layer")
+        m = net.layers[args.layer].bits.shape[0]
+        if not 0 <= args.unit < m:
+            raise InputError(f"--unit is {args.unit}; layer {args.layer} has units 0 to {m - 1}")
+    if args.form != "text":
+        layer = net.layers[args.layer]
+        picture = net.picture if args.layer == 0 else None
+        most = 1024 if args.all else 64
+        shown = (most, 0) if args.unit is None else (1, args.unit)
+        plots.plot_filters(layer.bits, args.out, picture, *shown, layer.weight_levels)
+        print(f"{args.out}: layer {args.layer}")
+        return
+    if args.layer is None:
+        lines = net_lines(net)
+    else:
+        lines = layer_lines(net, args.layer, args.unit, args.signs, args.all)
+    if args.out is None:
+        for line in lines:
+            print(line)
+        return
+    with replacing(args.out) as file:
+        file.writelines(f"{line}\n".encode() for line in lines)
+    print(f"{args.out}: written")
+
+
+def _check_free(out):
+    """Refuse to write text over a net, or over anything but an earlier text of this verb."""
+    if not pathlib.Path(out).exists():
+        return
+    try:
+        kind = kind_of(out)
+    except InputError:
+        with open(out, "rb") as file:
+            if file.read(len(START)) in (b"", START):
+                return
+        kind = "file of something else"
+    raise InputError(f"--out: {out} is a {kind}; give another name")
+
+
+def _check_picture(args):
+    """Refuse a picture that cannot be drawn, before the work."""
+    if args.layer is None or args.out is None:
+        raise InputError(f"--as {args.form} needs --layer and --out FILE.{args.form}")
+    if pathlib.Path(args.out).suffix.lower() != f".{args.form}":
+        raise InputError(f"--as {args.form} needs a name that ends with .{args.form} for --out")
+    plots.check_plot(args.out)
+
+
+def net_lines(net):
+    """The layers of a frozen net, a line each.
+
+    Parameters
+    ----------
+    net : FrozenNet
+        The net.
+
+    Yields
+    ------
+    str
+
+    Examples
+    --------
+    >>> import bitnet
+    >>> import numpy as np
+    >>> net = bitnet.freeze(bitnet.nn.models.binary_mlp([784, 64, 10], np.random.default_rng(0)))
+    >>> for line in list(net_lines(net))[1:3]:
+    ...     print(line)
+    0      FrozenLayer    64x784       50.1 %            0 to 0
+    1      FrozenOutput    10x64       52.8 %  none, but scores
+    """
+    binary = not any(layer.weight_levels for layer in net.layers)
+    share = "share of +1" if binary else "share above 0"
+    rows = [["layer", "kind", "weights", "bits", share, "thresholds"]]
+    for i, layer in enumerate(net.layers):
+        steps = "none, but scores"
+        if not isinstance(layer, FrozenOutput):
+            steps = f"{layer.thresholds.min()} to {layer.thresholds.max()}"
+        shape, bits = "x".join(map(str, layer.bits.shape)), _bits(layer.weight_levels)
+        above = percent(_share(layer.bits))
+        rows.append([str(i), type(layer).__name__, shape, str(bits), above, steps])
+    if binary:
+        for row in rows:
+            del row[3]
+    yield from aligned(rows, left=2)
+    yield "weights: units x inputs, or channels x rows x columns x input channels"
+    yield "the weights of a layer: --layer I"
+
+
+def _bits(levels):
+    """The bits of a number with these Levels, None for signs."""
+    return levels.bits if levels else 1
+
+
+def _share(weights):
+    """The share of those above 0."""
+    if isinstance(weights, Bits):
+        return float(np.bitwise_count(weights.words).sum(dtype=np.int64) / weights.size)
+    return float((weights.integers() > 0).mean())
+
+
+def layer_lines(net, index, unit=None, signs="+-", everything=False):
+    """The weights of a layer, unit after unit, with what each does to its pre-activation z.
+
+    Weights of k bits are shown as the integers that are multiplied; the unit of these, and how
+    many weights each of them has, stand above.
+
+    Parameters
+    ----------
+    net : FrozenNet
+        The net.
+    index : int
+        Of the layer.
+    unit : int, optional
+        Of the unit; the first ones by default.
+    signs : str, optional
+        The characters for +1 and -1.
+    everything : bool, optional
+        All units and weights.
+
+    Yields
+    ------
+    str
+
+    Examples
+    --------
+    >>> from bitnet import kernels
+    >>> from bitnet.deploy import FrozenNet
+    >>> from bitnet.deploy.runtime import FrozenOutput
+    >>> import numpy as np
+    >>> half = np.array([0.5], np.float32)
+    >>> output = FrozenOutput(kernels.pack(np.array([[1.0, -1.0, 1.0]])), half, half, half)
+    >>> for line in layer_lines(FrozenNet([output]), 0):
+    ...     print(line)
+    layer 0: FrozenOutput, 1 units x 3 inputs, which are pixels p, counted as 2p - 255
+    unit 0: 2 of 3 weights are +1; score = (z - 0.5) * 0.5 + 0.5
+    +-+
+    """
+    layer = net.layers[index]
+    m, n = layer.bits.shape[0], math.prod(layer.bits.shape[1:])
+    if layer.bits.ndim == 4:
+        _, rows, columns, channels = layer.bits.shape
+        about = f"{m} channels of {rows}x{columns} taps on {channels} input channels"
+    else:
+        about = f"{m} units x {n} inputs"
+    yield f"layer {index}: {type(layer).__name__}, {about}, which are {_inputs(net, index)}"
+    levels = layer.weight_levels
+    if levels:
+        yield f"weights of {levels.bits} bits: {_few(levels)}"
+        yield from _shares(_numbers(layer.bits, slice(None)), levels, "in the layer")
+    show = partial(_signs, signs) if levels is None else partial(_integers, levels)
+    shown = [unit] if unit is not None else range(m if everything else min(m, UNITS))
+    most = math.inf if everything else WEIGHTS
+    for j in shown:
+        own = _numbers(layer.bits, slice(j, j + 1))[0]
+        kinds = "are +1" if levels is None else "are above 0"
+        kinds += f", {(own == 0).sum()} are 0" if levels and 0 in levels.integers else ""
+        about = f"unit {j}: {(own > 0).sum()} of {n} weights {kinds}"
+        if getattr(layer, "levels", None):
+            yield about
+            yield from _wrapped(_rule(layer, j))
+        else:
+            yield f"{about}; {_rule(layer, j)}"
+        if levels and unit is not None:
+            yield from _shares(own, levels, "in the unit")
+        for line, n_weights in _weight_lines(own, net.picture if index == 0 else None, show):
+            if n_weights > most:
+                yield f"... (no more than {WEIGHTS} weights; all of them: --all)"
+                return
+            most -= n_weights
+            yield line
+    if unit is None and len(shown) < m:
+        yield f"... (units 0 to {len(shown) - 1} of {m}; another one: --unit J, all: --all)"
+
+
+def _numbers(weights, units):
+    """The integers of weights of some units."""
+    if isinstance(weights, Bits):
+        return weights[units].signs()
+    return weights.with_bits(weights.bits[:, units]).integers()
+
+
+def _inputs(net, index):
+    """What a layer takes."""
+    enters = what_enters(net)[index]
+    if enters == "pixels":
+        return "pixels p, counted as 2p - 255"
+    return f"of {enters.bits} bits: {_few(enters)}" if enters else "signs"
+
+
+def _few(levels):
+    """The integers of Levels and what they are multiplied with, in words."""
+    return f"{_listed(levels.integers)}, times {levels.unit:g}"
+
+
+def _listed(numbers):
+    """Numbers that rise or fall, the middle ones left out of many."""
+    if len(numbers) > MOST_NUMBERS:
+        return f"{len(numbers)} integers from {numbers[0]} to {numbers[-1]}"
+    return ", ".join(map(str, numbers))
+
+
+def _shares(numbers, levels, of):
+    """Lines with the share of weights that each integer has, or each of 16 ranges of many."""
+    counts = np.bincount(np.searchsorted(levels.integers, numbers.ravel()), minlength=len(levels))
+    parts = np.array_split(np.arange(len(levels)), min(len(levels), MOST_NUMBERS))
+    ends = (dict.fromkeys(levels.integers[[part[0], part[-1]]].tolist()) for part in parts)
+    texts = (
+        f"{' to '.join(map(str, pair))} ({percent(counts[part].sum() / numbers.size)})"
+        for pair, part in zip(ends, parts, strict=True)
+    )
+    whole = "; ".join(text.replace(" ", JOINED) for text in texts)
+    yield from (line.replace(JOINED, " ") for line in _wrapped(f"{of}: {whole}"))
+
+
+def _wrapped(text):
+    """Lines of at most 100 characters, with two spaces before each."""
+    return textwrap.wrap(text, 100, initial_indent="  ", subsequent_indent="  ")
+
+
+def _rule(layer, j):
+    """What a unit makes of its pre-activation z."""
+    if isinstance(layer, FrozenOutput):
+        mean, scale, shift = (float(getattr(layer, name)[j]) for name in ("mean", "scale", "shift"))
+        return f"score = (z - {mean:.6g}) * {scale:.6g} + {shift:.6g}"
+    rising = bool(layer.rising[j])
+    sign, way = (">=", "rising") if rising else ("<=", "falling")
+    if layer.levels is None:
+        return f"+1 where z {sign} {layer.thresholds[j]}, otherwise -1 ({way})"
+    integers, steps = layer.levels.integers, layer.thresholds[j]
+    if len(steps) > MOST_NUMBERS:
+        return (
+            f"gives {_listed(integers)}, one further at each of {len(steps)} steps from "
+            f"z {sign} {steps[0]} to {steps[-1]} ({way})"
+        )
+    return f"gives {_listed(integers)}, one further at each of z {sign} {_listed(steps)} ({way})"
+
+
+def _weight_lines(own, picture, show):
+    """Lines of a unit's weights (N,) or (rows, columns, C), and how many each shows."""
+    if own.ndim == 1 and picture is not None and math.prod(picture) == len(own):
+        own = own.reshape(picture)
+    each = len(show(np.repeat(own.ravel()[:1], 2))) - len(show(own.ravel()[:1]))  # characters
+    if own.ndim == 1:
+        most = max(1, WIDTH // each)
+        parts = (own[i : i + most] for i in range(0, len(own), most))
+        yield from ((show(part), len(part)) for part in parts)
+        return
+    _, columns, channels = own.shape
+    beside = max(1, WIDTH // (columns * each + 1))
+    for start in range(0, channels, beside):
+        part = own[:, :, start : start + beside]
+        if channels > 1:
+            yield f"input channels {start} to {start + part.shape[2] - 1}:", 0
+        for row in part:  # (columns, C): channel after channel, a space between them
+            between = " " if each == 1 else " |"
+            yield between.join(show(channel) for channel in row.T), row.size
+
+
+def _signs(characters, own):
+    """Signs as two characters."""
+    return "".join(characters[0] if value > 0 else characters[1] for value in own)
+
+
+def _integers(levels, own):
+    """Integers of Levels, all as wide as the widest, a space before each but the first."""
+    width = max(len(str(n)) for n in levels.integers[[0, -1]])
+    return " ".join(f"{value:>{width}}" for value in own)

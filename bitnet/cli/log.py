@@ -1,0 +1,84 @@
+"""The log that a training writes: JSON lines, the settings first, then an object an epoch."""
+
+import json
+import pathlib
+
+from bitnet.archive import check_writable, replacing, to_json
+from bitnet.errors import InputError
+from bitnet.training.settings import SETTINGS, as_before
+
+__all__ = ["Log"]
+
+
+class Log:
+    """A file of JSON lines; one that is gone on with is kept.
+
+    Parameters
+    ----------
+    path : str or path
+        The file; where it is there already, the epochs that the training has done are kept.
+    experiment : Experiment
+        The training.
+
+    Raises
+    ------
+    InputError
+        If the file is there and is no log of this training.
+
+    Examples
+    --------
+    `bitnet train --log run.jsonl` writes one, `bitnet.training.log.read_log` reads it.
+
+    >>> Log.__name__
+    'Log'
+    """
+
+    def __init__(self, path, experiment):
+        settings = {
+            **experiment.optimizer.settings(),
+            **experiment.schedule.settings(),
+            **experiment.settings,
+        }
+        self.path, lines = path, [to_json({"settings": settings})]
+        check_writable(path)
+        if pathlib.Path(path).is_file() and pathlib.Path(path).stat().st_size:
+            lines = self._earlier(experiment.settings, experiment.done)
+        with replacing(path) as file:
+            file.write("".join(f"{line}\n" for line in lines).encode())
+
+    def _earlier(self, settings, done):
+        """The lines of the settings and of the epochs that the checkpoint holds."""
+        kept = []
+        with open(self.path, encoding="utf-8", errors="replace") as file:
+            for line in file:
+                try:
+                    record = json.loads(line)
+                except (ValueError, RecursionError):
+                    record = None
+                known = isinstance(record, dict)
+                epoch = record.get("epoch") if known else None
+                if not kept:
+                    self._check(record.get("settings") if known else None, settings)
+                if not kept or (type(epoch) is int and epoch <= done):
+                    kept.append(line.rstrip("\n"))
+        return kept
+
+    def _check(self, logged, settings):
+        """Refuse the settings of another training than the one that is gone on with."""
+        if not isinstance(logged, dict):
+            raise InputError(f"--log: {self.path} is no log of a training; name another")
+        logged = as_before(logged) if settings.keys() == SETTINGS.keys() else logged
+        for name in sorted(settings.keys() - {"folder", "epochs", "teacher"}):
+            if logged.get(name) != settings[name]:
+                raise InputError(
+                    f"--log: {self.path} is of another training ({name} differs); name another"
+                )
+
+    def write(self, epoch):
+        """Add the line of an epoch."""
+        try:
+            with open(self.path, "a", encoding="utf-8") as file:
+                file.write(to_json(epoch.record()) + "\n")
+        except OSError as error:
+            error.filename = str(self.path)
+            raise

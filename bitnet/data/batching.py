@@ -1,0 +1,177 @@
+"""Batches of a data set, shuffled for training or in order, changed at random or as they are."""
+
+import collections
+import concurrent.futures
+
+import numpy as np
+
+from bitnet.arrays import check_on_cpu
+from bitnet.devices import check_generator
+from bitnet.errors import InputError
+
+__all__ = ["batches"]
+
+MAX_PREFETCH = 1024
+
+
+def batches(images, labels, batch_size, rng=None, flip=False, pad=0, prefetch=0, border=None):
+    """Go once through images and labels, some rows at a time.
+
+    Parameters
+    ----------
+    images : numpy.ndarray
+        Shape (count, ...); floats must be finite.
+    labels : numpy.ndarray
+        Integers of shape (count,).
+    batch_size : int
+        Rows in a batch, 1 or more.
+    rng : numpy.random.Generator, optional
+        Shuffle the rows, and leave out the last ones that do not fill a batch.  Without
+        it the rows come in order and the last batch may be smaller.  All that a pass needs is
+        drawn when it begins, and in this order: the rows, the flips, the shifts.
+    flip : bool, optional
+        Mirror each image, left to right, with probability 1/2.  Needs `rng`.
+    pad : int, optional
+        Shift each image by -pad to pad pixels in each direction, all equally likely: a random
+        crop of the image with a border of so many pixels.  Below its height and width; needs
+        `rng`.
+    prefetch : int, optional
+        Batches that a thread prepares ahead, 0 to 1024.  They are the same batches.
+    border : float, optional
+        The value of the border: black by default, which is 0 for whole numbers and -1 for
+        floats, as `scale_pixels` makes them.  For prepared images 128 is their mean.
+
+    Returns
+    -------
+    list of (numpy.ndarray, numpy.ndarray)
+        As an iterator with a length: images and labels of each batch.
+
+    Raises
+    ------
+    InputError
+        If the arrays do not fit, are empty, hold NaN or infinity, the batch size is below 1
+        or, for shuffled batches, above the number of rows, or the images cannot be changed as
+        asked for, or the arrays are on a GPU.
+
+    Examples
+    --------
+    >>> images, labels = np.arange(10).reshape(5, 2), np.arange(5)
+    >>> [y.tolist() for x, y in batches(images, labels, 2)]
+    [[0, 1], [2, 3], [4]]
+    >>> len(batches(images, labels, 2, np.random.default_rng(0)))
+    2
+    """
+    check_on_cpu("batches", images, labels)
+    images, labels = np.asarray(images), np.asarray(labels)
+    if not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
+        raise InputError(f"batches: batch_size is {batch_size!r}; expected 1 or more")
+    if (
+        images.ndim == 0
+        or len(images) == 0
+        or labels.shape != (len(images),)
+        or labels.dtype.kind not in "iu"
+    ):
+        raise InputError(
+            f"batches: images of shape {images.shape} and {labels.dtype} labels of shape "
+            f"{labels.shape}; expected one integer label an image, and at least one image"
+        )
+    if images.dtype.kind == "f" and not np.isfinite(images).all():
+        raise InputError("batches: the images hold NaN or infinity; clean the data first")
+    if rng is not None:
+        check_generator("batches", rng)
+    if rng is not None and batch_size > len(images):
+        raise InputError(f"batches: a batch of {batch_size} of only {len(images)} images")
+    _check_changes(images, rng, flip, pad, prefetch)
+    if border is None:
+        border = -1 if images.dtype.kind == "f" else 0
+    return _Batches(images, labels, int(batch_size), rng, (bool(flip), int(pad), border), prefetch)
+
+
+def _check_changes(images, rng, flip, pad, prefetch):
+    """Refuse changes that cannot be made."""
+    numbers = {"pad": pad, "prefetch": prefetch}
+    for name, value in numbers.items():
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 0:
+            raise InputError(f"batches: {name} is {value!r}; expected 0 or more")
+    if prefetch > MAX_PREFETCH:
+        raise InputError(f"batches: prefetch is {prefetch}; expected at most {MAX_PREFETCH}")
+    if not flip and not pad:
+        return
+    if rng is None:
+        raise InputError("batches: flip and pad draw at random; they need rng")
+    if images.ndim not in (3, 4):
+        raise InputError(
+            f"batches: flip and pad need images (count, height, width) or (count, height, width, "
+            f"channels); got shape {images.shape}"
+        )
+    if pad >= min(images.shape[1:3]):
+        raise InputError(
+            f"batches: pad is {pad}; expected less than the images' {images.shape[1:3]} pixels"
+        )
+
+
+class _Batches:
+    """The batches of one pass; all that is random is drawn when the pass begins."""
+
+    def __init__(self, images, labels, batch_size, rng, change, prefetch):
+        self.images, self.labels, self.batch_size, self.rng = images, labels, batch_size, rng
+        self.change, self.prefetch = change, prefetch
+
+    def __len__(self):
+        whole, rest = divmod(len(self.images), self.batch_size)
+        return whole + (self.rng is None and rest > 0)
+
+    def __iter__(self):
+        make = self._draw()
+        return (
+            _ahead(make, len(self), self.prefetch) if self.prefetch else map(make, range(len(self)))
+        )
+
+    def _draw(self):
+        """The function that makes batch number i of a new pass."""
+        (flip, pad, border), count = self.change, len(self.images)
+        order = None if self.rng is None else self.rng.permutation(count)
+        flips = self.rng.integers(0, 2, count, dtype=bool) if flip else np.zeros(count, bool)
+        shifts = self.rng.integers(-pad, pad + 1, (count, 2)) if pad else None
+
+        def make(i):
+            part = slice(i * self.batch_size, (i + 1) * self.batch_size)
+            rows = part if order is None else order[part]
+            x = self.images[rows]
+            if flip:
+                x[flips[part]] = x[flips[part], :, ::-1]
+            if pad:
+                x = _shifted(x, shifts[part], border)
+            return x, self.labels[rows]
+
+        return make
+
+
+def _shifted(images, shifts, border):
+    """Each image moved by so many rows down and columns to the right."""
+    height, width = images.shape[1:3]
+    moved = np.full_like(images, border)
+    for y, x, (down, right) in zip(moved, images, shifts.tolist(), strict=True):
+        y[max(0, down) : height + down, max(0, right) : width + right] = x[
+            max(0, -down) : height - down, max(0, -right) : width - right
+        ]
+    return moved
+
+
+def _ahead(make, count, prefetch):
+    """`make(0)`, `make(1)`, ..., of which a thread makes some before they are asked for.
+
+    The thread is told to end when the iterator ends, is closed or is forgotten; `make` holds no
+    reference to the iterator.
+    """
+    pool = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="batches")
+    try:
+        waiting = collections.deque()
+        for i in range(count):
+            waiting.append(pool.submit(make, i))
+            if len(waiting) > prefetch:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)

@@ -1,0 +1,128 @@
+"""Activations: quantizers of a few bits, the sign, and the rectifier of float twins."""
+
+import dataclasses
+import math
+
+from bitnet.devices import check_generator
+from bitnet.errors import InputError
+from bitnet.nn import functional
+from bitnet.nn.module import Module
+from bitnet.quantizers.names import quantizer_of
+
+__all__ = ["Quantize", "ReLU", "Sign"]
+
+
+class Quantize(Module):
+    """Activations of k bits, in planes, with the straight-through estimator of their quantizer.
+
+    With a number of bits the quantizer is `Uniform`, whose gradients pass where |x| <= 1, and
+    with 1 it is the sign: `a_k = quantizer(BatchNorm(s_k))` in Algorithm 1 of the papers.
+
+    Parameters
+    ----------
+    quantizer : Quantizer or int
+        See `bitnet.quantizers`; or k, from 1 to 8.
+
+    Attributes
+    ----------
+    quantizer : Quantizer
+        In use.
+    window : float
+        Where gradients pass, of a quantizer that has a window, otherwise None; may be changed
+        during training, as the second paper widens its hard tanh (section 4.3), and None then
+        lets all pass.
+
+    Raises
+    ------
+    InputError
+        If there is no such quantizer, or a window is set of one that has none.
+
+    Examples
+    --------
+    >>> layer = Quantize(2)
+    >>> layer([[0.2, -0.5, 3.0]]).data.values()
+    array([[ 0.33333334, -0.33333334,  1.        ]], dtype=float32)
+    >>> layer.window = 2.0
+    >>> layer
+    Quantize(Uniform(bits=2, bound=1.0, window=2.0))
+    """
+
+    def __init__(self, quantizer):
+        self.quantizer = quantizer_of("Quantize", quantizer)
+        if not self.quantizer.elementwise:
+            raise InputError(
+                f"Quantize: the codes of {quantizer!r} depend on all numbers of a batch; expected "
+                "a quantizer of single numbers, as Uniform, Linear or Logarithmic"
+            )
+
+    def forward(self, x):
+        return functional.quantize(x, self.quantizer)
+
+    @property
+    def window(self):
+        """Where gradients pass; None of a quantizer without a window."""
+        return getattr(self.quantizer, "window", None)
+
+    @window.setter
+    def window(self, window):
+        if self.window is None:
+            raise InputError(f"{self!r} has no window to change; Uniform has one")
+        window = math.inf if window is None else window
+        self.quantizer = dataclasses.replace(self.quantizer, window=window)
+
+    def __repr__(self):
+        return f"Quantize({self.quantizer!r})"
+
+
+class Sign(Module):
+    """The sign as packed bits, with the saturated straight-through estimator.
+
+    Parameters
+    ----------
+    window : float, optional
+        Gradients pass where |x| <= window, 1; may be changed during training.
+    stochastic : bool, optional
+        Draw the sign in training, +1 with probability clip((x + 1) / 2, 0, 1), as in the
+        papers' Torch experiments; evaluation is always deterministic.
+    rng : numpy.random.Generator, optional
+        The source of randomness; needed if `stochastic`.
+
+    Raises
+    ------
+    InputError
+        If `stochastic` comes without a generator.
+
+    Examples
+    --------
+    >>> Sign()([[0.2, -0.2]]).data.signs()
+    array([[ 1, -1]], dtype=int8)
+    """
+
+    def __init__(self, window=1.0, stochastic=False, rng=None):
+        if stochastic:
+            check_generator("Sign", rng)
+        self.window, self.stochastic, self.rng = window, stochastic, rng
+
+    def forward(self, x):
+        if self.stochastic and self.training:
+            return functional.stochastic_sign(x, self.rng, self.window)
+        return functional.sign(x, self.window)
+
+    def __repr__(self):
+        return "Sign(stochastic=True)" if self.stochastic else "Sign()"
+
+
+class ReLU(Module):
+    """The rectifier `max(x, 0)`, for the float twin.
+
+    Examples
+    --------
+    >>> ReLU()([-1.0, 2.0]).data
+    array([0., 2.], dtype=float32)
+    """
+
+    def forward(self, x):
+        return functional.relu(x)
+
+    def __repr__(self):
+        return "ReLU()"

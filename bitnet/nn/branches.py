@@ -1,0 +1,137 @@
+"""Nets that are no chain: branches side by side, and classifiers on the way to the last one."""
+
+import functools
+import itertools
+
+from bitnet.errors import InputError
+from bitnet.nn import functional
+from bitnet.nn.module import Module, Sequential
+
+__all__ = ["Branches", "WithHeads", "auxiliary"]
+
+
+class Branches(Module):
+    """The same input through several nets, whose outputs stand side by side along the channels.
+
+    An inception block (Szegedy et al., arXiv 1409.4842).  Branches that end with signs, or with
+    codes of the same quantizer, are joined packed.
+
+    Parameters
+    ----------
+    *branches : Sequential
+        One or more; one without layers gives the input itself.
+
+    Raises
+    ------
+    InputError
+        If something else comes, or the outputs do not fit each other.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from bitnet.nn import BatchNorm, BinaryConv2d, Sign
+    >>> rng = np.random.default_rng(0)
+    >>> block = Branches(Sequential(), Sequential(BinaryConv2d(3, 8, rng), BatchNorm(8), Sign()))
+    >>> block(functional.sign(np.ones((2, 6, 5, 3), np.float32))).shape
+    (2, 6, 5, 11)
+    """
+
+    def __init__(self, *branches):
+        kinds = [type(branch).__name__ for branch in branches if not isinstance(branch, Sequential)]
+        if kinds or not branches:
+            raise InputError(f"Branches: got {kinds or 'nothing'}; expected one Sequential or more")
+        self.branches = list(branches)
+
+    def forward(self, x):
+        return functional.concatenate(*(branch(x) for branch in self.branches))
+
+    def __repr__(self):
+        return f"Branches({', '.join(map(repr, self.branches))})"
+
+
+class WithHeads(Sequential):
+    """Modules one after the other, with more classifiers behind some of them in training.
+
+    In training it gives a tuple: its scores, and then those of the heads; `auxiliary` makes a
+    loss of it.  In evaluation, and frozen, the heads are not there.
+
+    Parameters
+    ----------
+    *layers : Module
+        In the order in which they are applied.
+    heads : dict of int to Sequential
+        From the number of a layer to what is made of its output.
+
+    Raises
+    ------
+    InputError
+        If something else than a Module comes, or there is no such layer.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from bitnet.nn import BatchNorm, BinaryLinear, Sign
+    >>> rng = np.random.default_rng(0)
+    >>> hidden = BinaryLinear(4, 8, rng), BatchNorm(8), Sign()
+    >>> head = Sequential(BinaryLinear(8, 2, rng), BatchNorm(2))
+    >>> net = WithHeads(*hidden, BinaryLinear(8, 2, rng), BatchNorm(2), heads={2: head})
+    >>> x = np.arange(8, dtype=np.uint8).reshape(2, 4)
+    >>> [scores.shape for scores in net(x)], net.eval()(x).shape
+    ([(2, 2), (2, 2)], (2, 2))
+    """
+
+    def __init__(self, *layers, heads):
+        super().__init__(*layers)
+        wrong = [i for i in heads if i not in range(len(layers) - 1)]
+        if wrong or not all(isinstance(head, Sequential) for head in heads.values()):
+            raise InputError(
+                f"WithHeads: heads behind the layers {sorted(heads)} of {len(layers)}; expected "
+                "Sequentials behind layers before the last"
+            )
+        self.heads = dict(sorted(heads.items()))
+
+    def forward(self, x):
+        if not self.training:
+            return super().forward(x)
+        scores, ends = [], [0, *(i + 1 for i in self.heads), len(self.layers)]
+        parts = [Sequential(*self.layers[i:j]) for i, j in itertools.pairwise(ends)]
+        for part, head in zip(parts, self.heads.values(), strict=False):
+            x = part(x)
+            scores.append(head(x))
+        return parts[-1](x), *scores
+
+
+def auxiliary(loss, share=0.3):
+    """The loss of a net with more classifiers: `loss(main) + share * sum of loss(head)`.
+
+    Szegedy et al. (arXiv 1409.4842, section 5) take 0.3; what the second paper takes for its
+    two auxiliary classifiers is not in its text.
+
+    Parameters
+    ----------
+    loss : callable
+        From scores and labels to a Tensor of one number.
+    share : float, optional
+        What the losses of the heads are multiplied with.
+
+    Returns
+    -------
+    callable
+        From scores, or the tuple that a `WithHeads` gives in training, and labels to a Tensor.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> scores, labels = np.zeros((1, 2), np.float32), np.array([0])
+    >>> loss_of = auxiliary(functional.cross_entropy)
+    >>> round(loss_of(scores, labels).item(), 4), round(loss_of((scores, scores), labels).item(), 4)
+    (0.6931, 0.9011)
+    """
+
+    def combined(scores, labels):
+        if not isinstance(scores, tuple):
+            return loss(scores, labels)
+        main, *heads = (loss(each, labels) for each in scores)
+        return functools.reduce(lambda total, each: total + each * share, heads, main)
+
+    return combined

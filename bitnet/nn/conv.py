@@ -1,0 +1,363 @@
+"""The layers of images (B, H, W, C): convolutions of bits and of floats, pooling, flattening.
+
+A binarized ConvNet of the papers is a sequence of
+
+    BinaryConv2d -> [MaxPool2d ->] BatchNorm -> Sign
+
+and behind the last of them Flatten and the layers of a binarized MLP.
+"""
+
+import math
+
+import numpy as np
+
+from bitnet import kernels
+from bitnet.autograd.parameter import Parameter
+from bitnet.devices import check_generator
+from bitnet.errors import InputError
+from bitnet.kernels import Window
+from bitnet.nn import functional
+from bitnet.nn.linear import check_backward, latent_weight, packed_of, quantized
+from bitnet.nn.module import Module
+from bitnet.quantizers.names import quantizer_of
+
+__all__ = [
+    "AvgPool2d",
+    "BinaryConv2d",
+    "Conv2d",
+    "Flatten",
+    "MaxPool2d",
+    "QuantConv2d",
+    "window_of",
+]
+
+
+def window_of(size, stride=1, padding=0, border=0):
+    """A Window from the numbers that layers are given.
+
+    Parameters
+    ----------
+    size : int or (int, int)
+        Taps, down and to the right.
+    stride : int or (int, int), optional
+        Pixels from one output to the next.
+    padding : "same", "valid", int or (int, int), optional
+        Pixels beyond the border on each side, down and to the right; "valid" is 0, and "same"
+        as many in all as keep the size at stride 1, the odd one below and to the right.
+    border : {0, 1, -1}, optional
+        What those pixels count as.
+
+    Returns
+    -------
+    Window
+
+    Raises
+    ------
+    InputError
+        If there is no such window.
+
+    Examples
+    --------
+    >>> window_of(3, padding="same").padding
+    ((1, 1), (1, 1))
+    >>> window_of(2, padding="same").padding
+    ((0, 1), (0, 1))
+    """
+    size, stride = _pair("size", size), _pair("stride", stride)
+    if padding == "same":
+        pads = tuple(((n - 1) // 2, n // 2) for n in size)
+    else:
+        pads = tuple((n, n) for n in _pair("padding", 0 if padding == "valid" else padding))
+    return Window(size, stride, pads, border)
+
+
+def _pair(name, value):
+    """Two whole numbers, of one or two."""
+    values = (value, value) if isinstance(value, (int, np.integer)) else value
+    whole = isinstance(values, (tuple, list)) and len(values) == 2
+    if not whole or not all(isinstance(v, (int, np.integer)) for v in values):
+        raise InputError(
+            f"{name} is {value!r}; expected a whole number or two"
+            + (', "same" or "valid"' if name == "padding" else "")
+        )
+    return tuple(map(int, values))
+
+
+class _Convolution(Module):
+    """What convolutions share: channels and the window."""
+
+    def __init__(self, inputs, outputs, rng, size, stride, padding, border, groups):
+        check_generator(type(self).__name__, rng)
+        for name, value in (("inputs", inputs), ("outputs", outputs)):
+            if not isinstance(value, (int, np.integer)) or value < 1:
+                raise InputError(
+                    f"{type(self).__name__}: {name} is {value!r}; expected channels, 1 or more"
+                )
+        self.inputs, self.outputs, self.groups = int(inputs), int(outputs), groups
+        self.window = window_of(size, stride, padding, border)
+        self.group = kernels.groups.check_groups(type(self).__name__, inputs, outputs, groups)
+
+    def _check(self, x):
+        """Refuse what is no images of as many channels."""
+        shape = getattr(x, "shape", ())
+        if len(shape) != 4 or shape[3] != self.inputs:
+            raise InputError(f"{self!r} got the shape {shape}; expected (B, H, W, {self.inputs})")
+
+    def __repr__(self):
+        size = "x".join(map(str, self.window.size))
+        groups = f", groups={self.groups}" if self.groups > 1 else ""
+        return f"{type(self).__name__}({self.inputs}, {self.outputs}, {size}{groups})"
+
+
+class QuantConv2d(_Convolution):
+    """A convolution with filters of a few bits, `functional.quantized_conv2d`.
+
+    Latent weights, quantizer, clip and step scale are those of `QuantLinear`; the step is scaled
+    by sqrt((inputs + outputs) / groups * taps / 1.5), as in the papers' code.
+
+    Parameters
+    ----------
+    inputs, outputs : int
+        Channels C of the images and M of the result, 1 or more.
+    rng : numpy.random.Generator
+        The source of the first weights, and of stochastic rounding.
+    size : int or (int, int), optional
+        Taps, 3.
+    stride, padding, border : optional
+        As for `window_of`; the papers' "same" with a border of 0 by default.
+    weights, gradient, rounding : optional
+        As for `QuantLinear`.
+    groups : int, optional
+        Groups of channels, each with filters of its own; divides inputs and outputs.
+    balance : bool, optional
+        Quantize the latent filters, each less its mean, see `functional.balance`.
+
+    Attributes
+    ----------
+    weight : Parameter
+        The latent filters, float32 of shape (outputs, rows, columns, inputs / groups).
+    packed : Bits or Planes
+        The filters that the layer multiplies with.
+
+    Raises
+    ------
+    InputError
+        If a number is out of its range or the input does not fit.
+
+    Examples
+    --------
+    >>> layer = QuantConv2d(3, 8, np.random.default_rng(0), weights=2)
+    >>> layer(np.zeros((2, 6, 5, 3), np.uint8)).shape
+    (2, 6, 5, 8)
+    """
+
+    def __init__(
+        self,
+        inputs,
+        outputs,
+        rng,
+        size=3,
+        stride=1,
+        padding="same",
+        border=0,
+        weights=1,
+        gradient="int8",
+        rounding="nearest",
+        groups=1,
+        balance=False,
+    ):
+        super().__init__(inputs, outputs, rng, size, stride, padding, border, groups)
+        name = type(self).__name__
+        if max(n for pads in self.window.padding for n in pads) >= max(self.window.size):
+            raise InputError(
+                f"{name}: padding is {padding!r} for {self.window.size} taps; expected less "
+                "than there are taps, as a frozen net demands"
+            )
+        check_backward(name, gradient, rounding)
+        self.quantizer = quantizer_of(name, weights)
+        self.gradient, self.rounding, self.rng, self.balance = gradient, rounding, rng, balance
+        fan = (inputs + outputs) / groups * self.window.taps
+        shape = outputs, *self.window.size, self.group
+        self.weight = latent_weight(shape, fan, self.quantizer, rng)
+
+    def forward(self, x):
+        self._check(x)
+        rng = self.rng if self.rounding == "stochastic" else None
+        return functional.quantized_conv2d(
+            x, quantized(self), self.window, self.gradient, rng, self.groups
+        )
+
+    @property
+    def packed(self):
+        """The quantized filters, Bits or Planes of the shape of `weight`."""
+        return packed_of(self)
+
+
+class BinaryConv2d(QuantConv2d):
+    """A convolution with ±1 filters, `QuantConv2d` of one bit.
+
+    Parameters
+    ----------
+    inputs, outputs, rng, size, stride, padding, border, groups, balance : optional
+        As for `QuantConv2d`; the first three are needed.
+    gradient, rounding : str, optional
+        As for `QuantLinear`.
+
+    Attributes
+    ----------
+    weight : Parameter
+        The latent filters, float32 of shape (outputs, rows, columns, inputs / groups).
+    bits : Bits
+        Their signs, or the balanced ones.
+
+    Raises
+    ------
+    InputError
+        If a number is out of its range or the input does not fit.
+
+    Examples
+    --------
+    >>> layer = BinaryConv2d(3, 8, np.random.default_rng(0))
+    >>> layer(np.zeros((2, 6, 5, 3), np.uint8)).shape
+    (2, 6, 5, 8)
+    """
+
+    def __init__(
+        self,
+        inputs,
+        outputs,
+        rng,
+        size=3,
+        stride=1,
+        padding="same",
+        border=0,
+        gradient="int8",
+        rounding="nearest",
+        groups=1,
+        balance=False,
+    ):
+        windows = size, stride, padding, border
+        super().__init__(inputs, outputs, rng, *windows, 1, gradient, rounding, groups, balance)
+
+    @property
+    def bits(self):
+        """The signs of the latent filters, Bits of the shape of `weight`."""
+        return self.packed
+
+
+class Conv2d(_Convolution):
+    """A convolution of floats, for the float twin.
+
+    Parameters
+    ----------
+    inputs, outputs : int
+        Channels C of the images and M of the result, 1 or more.
+    rng : numpy.random.Generator
+        The source of the first weights, U(-a, a) with Glorot's
+        a = sqrt(6 / ((inputs + outputs) / groups * taps)).
+    size, stride, padding, border, groups : optional
+        As for `BinaryConv2d`.
+
+    Raises
+    ------
+    InputError
+        If a number is out of its range or the input does not fit.
+
+    Examples
+    --------
+    >>> layer = Conv2d(3, 8, np.random.default_rng(0), padding="valid")
+    >>> layer(np.zeros((2, 6, 5, 3), np.float32)).shape
+    (2, 4, 3, 8)
+    """
+
+    def __init__(self, inputs, outputs, rng, size=3, stride=1, padding="same", border=0, groups=1):
+        super().__init__(inputs, outputs, rng, size, stride, padding, border, groups)
+        bound = math.sqrt(6 / ((inputs + outputs) / groups * self.window.taps))
+        shape = (outputs, *self.window.size, self.group)
+        self.weight = Parameter(rng.uniform(-bound, bound, shape).astype(np.float32))
+        self.bias = Parameter(np.zeros(outputs, np.float32))
+
+    def forward(self, x):
+        self._check(x)
+        return functional.conv2d(x, self.weight, self.bias, self.window, self.groups)
+
+
+class _Pooling(Module):
+    """What poolings share: the window."""
+
+    def __init__(self, size=2, stride=None, padding=0):
+        self.window = window_of(size, size if stride is None else stride, padding)
+
+    def __repr__(self):
+        size = "x".join(map(str, self.window.size))
+        return f"{type(self).__name__}({size})"
+
+
+class MaxPool2d(_Pooling):
+    """Max-pooling, see `functional.max_pool2d`.
+
+    Parameters
+    ----------
+    size : int or (int, int), optional
+        Taps, 2.
+    stride : int or (int, int), optional
+        As many as taps by default.
+    padding : optional
+        As for `window_of`.
+
+    Raises
+    ------
+    InputError
+        If a number is out of its range or the input does not fit.
+
+    Examples
+    --------
+    >>> MaxPool2d()(np.ones((1, 4, 4, 3), np.float32)).shape
+    (1, 2, 2, 3)
+    """
+
+    def forward(self, x):
+        return functional.max_pool2d(x, self.window)
+
+
+class AvgPool2d(_Pooling):
+    """Average pooling, see `functional.avg_pool2d`.
+
+    Parameters
+    ----------
+    size : int or (int, int), optional
+        Taps, 2.
+    stride : int or (int, int), optional
+        As many as taps by default.
+    padding : optional
+        As for `window_of`.
+
+    Raises
+    ------
+    InputError
+        If a number is out of its range or the input does not fit.
+
+    Examples
+    --------
+    >>> AvgPool2d(4)(np.ones((1, 4, 4, 3), np.float32)).shape
+    (1, 1, 1, 3)
+    """
+
+    def forward(self, x):
+        return functional.avg_pool2d(x, self.window)
+
+
+class Flatten(Module):
+    """Images as rows, for the linear layers behind them; bits stay packed.
+
+    Examples
+    --------
+    >>> Flatten()(np.ones((2, 3, 3, 4), np.float32)).shape
+    (2, 36)
+    """
+
+    def forward(self, x):
+        return functional.flatten(x)
+
+    def __repr__(self):
+        return "Flatten()"

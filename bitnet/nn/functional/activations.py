@@ -1,0 +1,70 @@
+"""Activations in float: the rectifier of the float twin, and the hard tanh behind the sign."""
+
+from bitnet.arrays import array_module
+from bitnet.autograd.tensor import Function
+
+__all__ = ["hardtanh", "relu"]
+
+
+class ReLU(Function):
+    """max(x, 0), with slope 0 at 0."""
+
+    def forward(self, x):
+        self.positive = x > 0
+        return array_module(x).maximum(x, 0)
+
+    def backward(self, grad_y):
+        return grad_y * self.positive
+
+
+def relu(x):
+    """The rectifier, `max(x, 0)`; its slope at 0 is taken as 0.
+
+    Parameters
+    ----------
+    x : Tensor
+        Floats of any shape.
+
+    Returns
+    -------
+    Tensor
+        Of the same shape.
+
+    Examples
+    --------
+    >>> relu([-1.0, 2.0]).data
+    array([0., 2.], dtype=float32)
+    """
+    return ReLU()(x)
+
+
+class HardTanh(Function):
+    """x clipped to [-1, 1], with slope 1 on the boundary."""
+
+    def forward(self, x):
+        self.inside = abs(x) <= 1
+        return array_module(x).clip(x, -1, 1)
+
+    def backward(self, grad_y):
+        return grad_y * self.inside
+
+
+def hardtanh(x):
+    """The hard tanh, `clip(x, -1, 1)`, equation 5 of the papers; slope 1 where |x| <= 1.
+
+    Parameters
+    ----------
+    x : Tensor
+        Floats of any shape.
+
+    Returns
+    -------
+    Tensor
+        Of the same shape.
+
+    Examples
+    --------
+    >>> hardtanh([-3.0, 0.5]).data
+    array([-1. ,  0.5], dtype=float32)
+    """
+    return HardTanh()(x)

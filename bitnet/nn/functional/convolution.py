@@ -1,0 +1,203 @@
+"""Convolutions of images (B, H, W, C): of floats, and of bits or pixels with filters of bits."""
+
+import math
+
+import numpy as np
+
+from bitnet import kernels
+from bitnet.arrays import array_module, is_array
+from bitnet.autograd.tensor import Function, as_tensor
+from bitnet.errors import InputError
+from bitnet.kernels import Window
+from bitnet.kernels.threads import shared
+from bitnet.nn.functional.linear import GRADIENTS, check_quantized, in_units
+
+__all__ = ["conv2d", "quantized_conv2d"]
+
+COPIED_PER_NS = 4  # bytes, one thread, about
+
+
+def matrix_of(array):
+    """(M, ...) as (M, N)."""
+    return array.reshape(len(array), math.prod(array.shape[1:]))
+
+
+def pixels_of(array):
+    """(..., C) as (R, C)."""
+    return array.reshape(math.prod(array.shape[:-1]), array.shape[-1])
+
+
+def rows_of(patches):
+    """(B, H', W', rows, columns, C) as (R, N)."""
+    return patches.reshape(math.prod(patches.shape[:3]), math.prod(patches.shape[3:]))
+
+
+class Conv2d(Function):
+    """patches @ filters + bias, group by group."""
+
+    def __init__(self, window, groups=1):
+        self.window, self.groups = window, groups
+
+    def forward(self, x, weight, bias):  # (B, H, W, C), (M, rows, columns, C / groups), (M,)
+        self.size, self.weight = x.shape[1:3], weight
+        xp = array_module(x)
+        images = xp.split(x, self.groups, axis=3)
+        self.patches = [self.patches_of(part) for part in images]
+        pairs = zip(self.patches, xp.split(weight, self.groups), strict=True)
+        y = xp.concatenate([rows @ matrix_of(own).T for rows, own in pairs], axis=1) + bias
+        return y.reshape(len(x), *self.window.output(*self.size), len(weight))
+
+    def backward(self, grad_y):
+        weight, rows, xp = self.weight, pixels_of(grad_y), array_module(grad_y)
+        grads = xp.split(rows, self.groups, axis=1)
+        grad_x = None
+        if self.needs_grad[0]:
+            shape = *grad_y.shape[:3], *weight.shape[1:]
+            pairs = zip(grads, xp.split(weight, self.groups), strict=True)
+            patches = ((grad @ matrix_of(own)).reshape(shape) for grad, own in pairs)
+            parts = [kernels.add_patches(part, self.window, self.size) for part in patches]
+            grad_x = xp.concatenate(parts, axis=3)
+        pairs = zip(grads, self.patches, strict=True)
+        grad_weight = xp.concatenate([grad.T @ patches for grad, patches in pairs])
+        grad_bias = xp.ones(len(rows), rows.dtype) @ rows
+        return grad_x, grad_weight.reshape(weight.shape), grad_bias
+
+    def patches_of(self, x):
+        """What each output pixel sees of images, copied by threads: (R, N)."""
+        views = self.window.views(x, self.window.border)
+        if array_module(x) is not np:
+            return rows_of(views)
+        patches = np.empty(views.shape, x.dtype)
+        copy_ns = patches.nbytes / COPIED_PER_NS
+        shared(lambda i, j: np.copyto(patches[i:j], views[i:j]), len(x), 1, copy_ns)
+        return rows_of(patches)
+
+
+def conv2d(x, weight, bias, window, groups=1):
+    """A convolution of floats; filters are not turned over, as everywhere in this field.
+
+    Parameters
+    ----------
+    x : Tensor or array
+        Images of shape (B, H, W, C).
+    weight : Tensor or array
+        Filters of shape (M, rows, columns, C / groups).
+    bias : Tensor or array
+        Shape (M,).
+    window : Window
+        Where the taps stand; beyond the images x is `window.border`.
+    groups : int, optional
+        Groups of channels, each with M / groups filters of C / groups channels.
+
+    Returns
+    -------
+    Tensor
+        Shape (B, H', W', M).
+
+    Raises
+    ------
+    InputError
+        If the shapes do not fit.
+
+    Examples
+    --------
+    >>> x, weight = np.ones((1, 3, 3, 1), np.float32), np.ones((1, 2, 2, 1), np.float32)
+    >>> conv2d(x, weight, np.zeros(1, np.float32), Window((2, 2))).data[0, :, :, 0]
+    array([[4., 4.],
+           [4., 4.]], dtype=float32)
+    """
+    x, weight, bias = as_tensor(x), as_tensor(weight), as_tensor(bias)
+    _check("conv2d", x, weight, window, groups)
+    if bias.shape != weight.shape[:1]:
+        raise InputError(
+            f"conv2d: a bias {bias.shape} for {weight.shape[0]} filters; expected one each"
+        )
+    return Conv2d(window, groups)(x, weight, bias)
+
+
+def _check(name, x, weight, window, groups):
+    """Refuse images, filters, a window and groups that do not fit."""
+    fits = x.ndim == weight.ndim == 4
+    if fits:
+        n = kernels.groups.check_groups(name, x.shape[3], weight.shape[0], groups)
+        fits = weight.shape[3] == n
+    if not fits or not isinstance(window, Window) or weight.shape[1:3] != tuple(window.size):
+        raise InputError(
+            f"{name}: images {x.shape}, filters {weight.shape} and {window!r} do not fit; "
+            "expected (B, H, W, C), (M, rows, columns, C / groups) and a Window of as many taps"
+        )
+    window.output(*x.shape[1:3])
+
+
+class QuantizedConv2d(Function):
+    """The convolution of integers of a few bits, or pixels, with filters of a few bits."""
+
+    takes_bits = True
+
+    def __init__(self, window, gradient_bits=None, rng=None, groups=1):
+        self.window, self.rule, self.groups = window, (gradient_bits, rng, groups), groups
+
+    def forward(self, x, weight):  # (B, H, W, C), (M, rows, columns, C)
+        self.x, self.weight, self.size = x, weight, x.shape[1:3]
+        if is_array(x):
+            self.x = x.copy()  # whoever loads the pixels may reuse their buffer
+        return kernels.plane_conv(x, weight, self.window, self.groups)  # int32, exact
+
+    def backward(self, grad_z):  # (B, H', W', M)
+        grad_x = grad_weight = None
+        if self.needs_grad[0]:  # one scale a pixel
+            operands = in_units(grad_z, self.x), self.weight, self.window, self.size
+            grad_x = kernels.gradient_of_images(*operands, *self.rule)
+        if self.needs_grad[1]:  # one scale a filter
+            grad = in_units(grad_z, self.weight)
+            grad_weight = kernels.gradient_of_filters(grad, self.x, self.window, *self.rule)
+        return grad_x, grad_weight
+
+
+def quantized_conv2d(x, weight, window, gradient="float32", rng=None, groups=1):
+    """A convolution of integers of a few bits with filters of a few bits.
+
+    What `quantized_linear` is to matrices: exact integers in units of both operands, of the
+    pixels as they are packed, and with a border of 0 exact there too, since a tap beyond the
+    images adds nothing.
+
+    Parameters
+    ----------
+    x : Tensor of Bits, of Planes, or of uint8
+        Images of shape (B, H, W, C): signs, integers of a few bits, or 8-bit pixels, which count
+        as `2p - 255`.
+    weight : Tensor of Bits or of Planes
+        Filters of shape (M, rows, columns, C / groups).
+    window : Window
+        Where the taps stand.
+    gradient : str, optional
+        The numbers that the backward products multiply, as for `quantized_linear`: integers with
+        one scale a pixel for the images, and one a filter for the filters.
+    rng : numpy.random.Generator, optional
+        As for `quantized_linear`.
+    groups : int, optional
+        Groups of channels, each with M / groups filters of C / groups channels.
+
+    Returns
+    -------
+    Tensor
+        int32 of shape (B, H', W', M).
+
+    Raises
+    ------
+    InputError
+        If an operand has another type, the shapes do not fit or there is no such gradient.
+
+    Examples
+    --------
+    >>> from bitnet.nn.functional import sign
+    >>> x, weight = sign(np.ones((1, 2, 2, 3))), sign(-np.ones((1, 2, 2, 3)))
+    >>> quantized_conv2d(x, weight, Window((2, 2)))
+    Tensor(array([[[[-12]]]], dtype=int32))
+    """
+    x, weight = as_tensor(x), as_tensor(weight)
+    check_quantized("quantized_conv2d", x, gradient, rng)
+    if getattr(x.data, "scale", 1.0) != 1.0:
+        raise InputError("quantized_conv2d: no dropout before a convolution of planes")
+    _check("quantized_conv2d", x, weight, window, groups)
+    return QuantizedConv2d(window, GRADIENTS[gradient], rng, groups)(x, weight)

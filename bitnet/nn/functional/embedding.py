@@ -1,0 +1,81 @@
+"""Rows of a table by their numbers: the vectors of words or characters."""
+
+import numpy as np
+
+from bitnet import kernels
+from bitnet.arrays import array_module, as_array, like
+from bitnet.autograd.tensor import Function, as_tensor
+from bitnet.errors import InputError
+
+__all__ = ["embedding"]
+
+
+class Embedding(Function):
+    """weight[ids]."""
+
+    def __init__(self, ids):
+        self.ids = ids
+
+    def forward(self, weight):  # (V, N)
+        self.weight = weight
+        return weight[self.ids]  # (..., N)
+
+    def backward(self, grad_y):
+        grad = array_module(self.weight).zeros(self.weight.shape, self.weight.dtype)
+        rows = grad_y.reshape(self.ids.size, grad.shape[1])
+        kernels.add_rows(grad, self.ids.ravel(), rows)
+        return grad
+
+
+def embedding(ids, weight):
+    """The rows of a table that integers name: `y[...] = weight[ids[...]]`.
+
+    It is the product of one-hot vectors with the table.  Backward the gradient of each row is
+    the sum over the places where it was taken; that of a row that was not is 0.
+
+    Parameters
+    ----------
+    ids : array
+        Integers of any shape, as (T, B), from 0 to V - 1; moved to where the table is.
+    weight : Tensor or array
+        The table, floats of shape (V, N).
+
+    Returns
+    -------
+    Tensor
+        Floats of shape (..., N).
+
+    Raises
+    ------
+    InputError
+        If the table is no matrix, or an id is no row of it.
+
+    Examples
+    --------
+    >>> from bitnet import Tensor
+    >>> table = Tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
+    >>> y = embedding([1, 1], table)
+    >>> y.data
+    array([[3., 4.],
+           [3., 4.]], dtype=float32)
+    >>> y.backward(np.ones((2, 2), np.float32))
+    >>> table.grad
+    array([[0., 0.],
+           [2., 2.]], dtype=float32)
+    """
+    weight = as_tensor(weight)
+    if not weight.is_float or weight.ndim != 2:
+        raise InputError(f"embedding: a table of {weight.data!r:.60}; expected floats (V, N)")
+    return Embedding(like(check_ids("embedding", ids, len(weight)), weight))(weight)
+
+
+def check_ids(name, ids, count):
+    """The ids as int64, once each is from 0 to count - 1."""
+    ids = as_array(ids)
+    if ids.dtype.kind not in "iu":
+        raise InputError(f"{name}: ids are {ids.dtype} of shape {ids.shape}; expected integers")
+    if ids.size and not 0 <= ids.min() <= ids.max() < count:
+        raise InputError(
+            f"{name}: ids run from {ids.min()} to {ids.max()}; expected 0 to {count - 1}"
+        )
+    return ids.astype(np.int64, copy=False)

@@ -1,0 +1,239 @@
+"""Matrix products: of floats, and of bits with bits for weights."""
+
+import numpy as np
+
+from bitnet import kernels
+from bitnet.arrays import is_array
+from bitnet.autograd.tensor import Function, Tensor, as_tensor
+from bitnet.errors import InputError
+from bitnet.kernels import Bits, Planes, Quantized, Rounding
+
+__all__ = ["GRADIENTS", "linear", "matmul", "quantized_linear"]
+
+
+class MatMul(Function):
+    """a @ b for matrices."""
+
+    def forward(self, a, b):
+        if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[0]:
+            raise InputError(
+                f"matmul: shapes {a.shape} and {b.shape} do not fit; expected (B, N) and (N, M)"
+            )
+        self.a, self.b = a, b
+        return a @ b  # (B, M)
+
+    def backward(self, grad_y):
+        return grad_y @ self.b.T, self.a.T @ grad_y
+
+
+def matmul(a, b):
+    """The matrix product `a @ b`; also the operator `@`.
+
+    Parameters
+    ----------
+    a : Tensor or array
+        Shape (B, N).
+    b : Tensor or array
+        Shape (N, M).
+
+    Returns
+    -------
+    Tensor
+        Shape (B, M).
+
+    Raises
+    ------
+    InputError
+        If the operands are no matrices or do not fit.
+
+    Examples
+    --------
+    >>> Tensor([[1.0, 2.0]]) @ Tensor([[3.0], [4.0]])
+    Tensor(array([[11.]], dtype=float32))
+    """
+    return MatMul()(a, b)
+
+
+class Linear(Function):
+    """x @ weight.T + bias."""
+
+    def forward(self, x, weight, bias):
+        self.x, self.weight = x, weight
+        return x @ weight.T + bias  # (B, M)
+
+    def backward(self, grad_y):
+        grad_x = grad_y @ self.weight if self.needs_grad[0] else None
+        return grad_x, grad_y.T @ self.x, grad_y.sum(axis=0)
+
+
+def linear(x, weight, bias):
+    """A linear layer on floats, `x @ weight.T + bias`.
+
+    Parameters
+    ----------
+    x : Tensor or array
+        Floats of shape (B, N).
+    weight : Tensor or array
+        Shape (M, N).
+    bias : Tensor or array
+        Shape (M,).
+
+    Returns
+    -------
+    Tensor
+        Shape (B, M).
+
+    Raises
+    ------
+    InputError
+        If the shapes do not fit.
+
+    Examples
+    --------
+    >>> linear([[1.0, 2.0]], [[3.0, 4.0]], [0.5])
+    Tensor(array([[11.5]], dtype=float32))
+    """
+    x, weight, bias = as_tensor(x), as_tensor(weight), as_tensor(bias)
+    fits = x.ndim == weight.ndim == 2 and x.shape[1] == weight.shape[1]
+    if not fits or bias.shape != weight.shape[:1]:
+        raise InputError(
+            f"linear: shapes {x.shape}, {weight.shape} and {bias.shape} do not fit; "
+            "expected (B, N), (M, N) and (M,)"
+        )
+    return Linear()(x, weight, bias)
+
+
+# name: how the gradient is rounded before the backward products
+GRADIENTS = {"float32": None} | {
+    f"{kind}{bits}": Rounding(kind, bits)
+    for kind, most in (("int", 8), ("dorefa", 8), ("log", 6))
+    for bits in range(most, 3, -1)
+}
+
+
+def check_gradient_rule(name, gradient, rng):
+    """Refuse numbers that a backward product cannot multiply, or not by chance, or only so."""
+    if gradient not in GRADIENTS:
+        raise InputError(f"{name}: gradient is {gradient!r}; expected one of {[*GRADIENTS]}")
+    kind = gradient.rstrip("0123456789")
+    if kind == "dorefa" and rng is None:
+        raise InputError(
+            f"{name}: a gradient of {gradient} has noise; give a generator, to a layer or `bitnet "
+            "train` stochastic rounding, or take an integer gradient"
+        )
+    if kind == "log" and rng is not None:
+        raise InputError(
+            f"{name}: a gradient of {gradient} is rounded to the nearest power of two; leave the "
+            "generator out, or rounding='stochastic' of a layer"
+        )
+
+
+class QuantizedLinear(Function):
+    """x @ weight.T of integers of a few bits each, in units of both."""
+
+    takes_bits = True
+
+    def __init__(self, gradient_bits=None, rng=None):
+        self.gradient_bits, self.rng = gradient_bits, rng
+
+    def forward(self, x, weight):
+        self.x, self.weight = x, weight  # a few bits an element are all that backward needs
+        if is_array(x):
+            self.x = x.copy()  # whoever loads the pixels may reuse their buffer
+        z = kernels.plane_gemm(x, weight)  # (B, M) int32, exact
+        return z if getattr(x, "scale", 1.0) == 1.0 else z * np.float32(x.scale)
+
+    def backward(self, grad_z):
+        grad_x = grad_weight = None
+        if self.needs_grad[0]:
+            grad = in_units(self.numbers(grad_z), self.x)
+            grad_x = kernels.signed_gemm(grad, self.weight)
+        if self.needs_grad[1]:
+            grad = in_units(self.numbers(grad_z.T), self.weight)
+            grad_weight = kernels.Product(grad, self.x)
+        return grad_x, grad_weight
+
+    def numbers(self, grad):
+        """The gradient as it is multiplied: floats, integers with a scale a row, or powers."""
+        if self.gradient_bits is None:
+            return grad
+        return kernels.quantize(grad, self.gradient_bits, self.rng)
+
+
+def in_units(grad, x):
+    """A gradient by the integers of an operand as one by its numbers, `unit` times as large."""
+    unit = getattr(x, "unit", 1.0)
+    if unit == 1.0:
+        return grad
+    if isinstance(grad, Quantized):
+        return Quantized(grad.values, grad.scales / np.float32(unit), grad.largest)
+    return grad / grad.dtype.type(unit)
+
+
+def quantized_linear(x, weight, gradient="float32", rng=None):
+    """The product `x @ weight.T` of integers of a few bits: the pre-activations of a layer.
+
+    Algorithm 1, s_k = ab_{k-1} Wb_k, and Algorithm 4 of the papers; for pixels their
+    equation for the first layer.  The product is that of the integers that the planes of x and
+    of the weights stand for, in units of both: numbers of unit a times numbers of unit b are a b
+    times as large, which the batch norm behind takes up.  It is exact and so, with "float32", is
+    its gradient (by the numbers, not by the integers); what the straight-through estimator
+    pretends is in `sign` and `quantize` alone.  With "int8" the gradient of the result is rounded
+    to integers of 8 bits before both backward products, with one scale a sample for `grad_x` and
+    one an output for `grad_weight`; with "log6" to powers of two, as in section 4.4 of the second
+    paper.
+
+    Parameters
+    ----------
+    x : Tensor of Bits, of Planes, or of uint8
+        Shape (B, N): signs; or integers of a few bits; or 8-bit pixels, which count as
+        `2p - 255`, 255 times the pixels scaled to [-1, 1].
+    weight : Tensor of Bits or of Planes
+        Shape (M, N).
+    gradient : str, optional
+        The numbers that the backward products multiply: "float32"; "int8" to "int4";
+        "dorefa8" to "dorefa4", DoReFa-Net's integers with noise; or "log6", "log5", "log4",
+        powers of two.  `kernels.quantize` has the formulas.
+    rng : numpy.random.Generator, optional
+        Round the gradient's integers by chance, without a bias; otherwise to the nearest.
+        Needed for "dorefa", and not for powers of two.
+
+    Returns
+    -------
+    Tensor
+        int32 of shape (B, M); float32 behind a dropout, for Planes whose scale is not 1.
+
+    Raises
+    ------
+    InputError
+        If an operand has another type, the shapes do not fit or there is no such gradient.
+
+    Examples
+    --------
+    >>> from bitnet.nn.functional import quantize, sign
+    >>> from bitnet.quantizers import Uniform
+    >>> x, weight = sign([[0.1, -0.2, 0.3]]), sign([[1.0, 1.0, 1.0]])
+    >>> quantized_linear(x, weight)
+    Tensor(array([[1]], dtype=int32))
+    >>> quantized_linear(np.array([[255, 255, 0]], np.uint8), weight)
+    Tensor(array([[255]], dtype=int32))
+    >>> quantized_linear(quantize([[1.0, 0.2, -0.2]], Uniform(2)), weight)  # 3 + 1 - 1
+    Tensor(array([[3]], dtype=int32))
+    """
+    x, weight = as_tensor(x), as_tensor(weight)
+    check_quantized("quantized_linear", x, gradient, rng)
+    return QuantizedLinear(GRADIENTS[gradient], rng)(x, weight)
+
+
+def check_quantized(name, x, gradient, rng):
+    """Refuse inputs that are no integers of a few bits, and gradients that do not exist."""
+    if not isinstance(x.data, (Bits, Planes)) and x.data.dtype != np.uint8:
+        raise InputError(
+            f"{name}: x holds {x.data.dtype}; expected Bits (put a sign before it), Planes (a "
+            "quantizer) or uint8 pixels"
+        )
+    check_gradient_rule(name, gradient, rng)
+
+
+Tensor.__matmul__ = matmul
+Tensor.__rmatmul__ = lambda self, other: matmul(other, self)

@@ -1,0 +1,314 @@
+"""Batch normalization, with the statistics of the batch (training) or fixed ones (evaluation)."""
+
+import math
+
+import numpy as np
+
+from bitnet import kernels
+from bitnet.arrays import array_module
+from bitnet.autograd.tensor import Function, Tensor, as_tensor
+from bitnet.errors import InputError
+from bitnet.kernels import Bits
+from bitnet.nn.functional.quantizers import check_window
+
+__all__ = ["batch_norm", "batch_norm_sign", "normalize", "normalize_sign"]
+
+
+class BatchNorm(Function):
+    """gamma * (x - mean) / sqrt(var + eps) + beta, mean and var over all axes but the last."""
+
+    def __init__(self, eps):
+        self.eps = eps
+
+    def forward(self, x, gamma, beta):  # (..., C), (C,), (C,)
+        self.axes = tuple(range(x.ndim - 1))
+        self.count = math.prod(x.shape[:-1])
+        x = x.astype(gamma.dtype, copy=False)
+        self.mean = x.mean(axis=self.axes)
+        self.xhat = x - self.mean
+        variance = (self.xhat * self.xhat).mean(axis=self.axes)
+        self.inv_std = 1 / array_module(x).sqrt(variance + self.eps)
+        self.gamma = gamma
+        self.xhat *= self.inv_std
+        y = self.xhat * gamma
+        y += beta
+        return y
+
+    def backward(self, grad_y):
+        grad_beta = grad_y.sum(axis=self.axes)
+        grad_gamma = (grad_y * self.xhat).sum(axis=self.axes)
+        along = self.xhat * grad_gamma  # what mean and var take away
+        along += grad_beta
+        along /= self.count
+        grad_x = array_module(along).subtract(grad_y, along, out=along)
+        grad_x *= self.gamma * self.inv_std
+        return grad_x, grad_gamma, grad_beta
+
+
+class IntegerBatchNorm(Function):
+    """Batch norm of integers, whose statistics do not round; only the integers are kept."""
+
+    def __init__(self, eps):
+        self.eps = eps
+
+    def forward(self, z, gamma, beta):  # (..., C) int32, (C,), (C,)
+        scale = self.remember(z, gamma)
+        return (z.astype(gamma.dtype) - self.mean) * scale + beta
+
+    def backward(self, grad_y):
+        return self.gradients_of_integers(grad_y, None)
+
+    def remember(self, z, gamma):
+        """Keep what backward needs; returns gamma * inv_std."""
+        self.z, self.gamma = z, gamma
+        rows = z.reshape(-1, z.shape[-1])
+        sums, squares = (total / len(rows) for total in kernels.column_sums(rows))
+        xp = array_module(z)
+        variance = xp.maximum(squares - sums * sums, 0)
+        self.mean = sums.astype(gamma.dtype)
+        self.inv_std = (1 / xp.sqrt(variance + self.eps)).astype(gamma.dtype)
+        return gamma * self.inv_std
+
+    def gradients_of_integers(self, grad_y, passes):
+        """The gradients of z, gamma and beta, in one pass over rows of integers."""
+        rows = (-1, self.z.shape[-1])
+        statistics = self.mean, self.inv_std, self.gamma
+        arrays = grad_y.reshape(rows), passes, self.z.reshape(rows)
+        grad_z, *others = kernels.batch_norm_backward(*arrays, *statistics)
+        return grad_z.reshape(self.z.shape), *others
+
+
+class BatchNormSign(IntegerBatchNorm):
+    """Batch norm of integers and the sign of it: bits out, and nothing in float is stored."""
+
+    def __init__(self, eps, window):
+        super().__init__(eps)
+        self.window = window
+
+    def forward(self, z, gamma, beta):
+        scale = self.remember(z, gamma)
+        columns = self.mean, scale, beta
+        rows = z.reshape(-1, z.shape[-1])
+        signs, self.passes = kernels.normalize_sign(rows, *columns, self.window)
+        return Bits(signs.words.reshape(*z.shape[:-1], -1), z.shape)
+
+    def backward(self, grad_y):  # through the sign where |y| <= window, then through batch norm
+        return self.gradients_of_integers(grad_y, self.passes if self.window is not None else None)
+
+
+def batch_norm(x, gamma, beta, eps=1e-4, running=None, momentum=0.1):
+    """Batch normalization with the statistics of this batch, as in training.
+
+    `y = gamma * (x - mean) * inv_std + beta`, `inv_std = 1 / sqrt(var + eps)`, with the mean
+    and the biased variance over all axes but the last; part of Algorithm 1 of the papers.
+
+    Parameters
+    ----------
+    x : Tensor
+        Floats, or integer pre-activations, of shape (..., C); two rows or more.
+    gamma, beta : Tensor
+        Shape (C,).
+    eps : float, optional
+        Added to the variance; 1e-4 in the papers' code.
+    running : pair of numpy.ndarray, optional
+        Running mean and running inverse standard deviation, shape (C,) each (the papers'
+        code averages the latter, not the variance).  They are changed in place:
+        `running += momentum * (batch - running)`.
+    momentum : float, optional
+        The share of this batch in the running statistics; 0.1 in the papers' code.
+
+    Returns
+    -------
+    Tensor
+        Floats of the shape of `x` and the type of `gamma`.
+
+    Raises
+    ------
+    InputError
+        If there are fewer than two rows or the shapes do not fit.
+
+    Examples
+    --------
+    >>> y = batch_norm([[1.0], [3.0]], [2.0], [5.0])
+    >>> y.data.round(3)
+    array([[3.],
+           [7.]], dtype=float32)
+    """
+    x, gamma, beta = as_tensor(x), as_tensor(gamma), as_tensor(beta)
+    check_norm("batch_norm", x, gamma, beta)
+    check_rows("batch_norm", x)
+    node = IntegerBatchNorm(eps) if _is_integer(x) else BatchNorm(eps)
+    return update_running(node, node(x, gamma, beta), running, momentum)
+
+
+def _is_integer(x):
+    """Whether a Tensor holds pre-activations of a binary layer."""
+    return getattr(x.data, "dtype", None) == np.int32
+
+
+def update_running(node, y, running, momentum):
+    """y, once the statistics of its batch are in the running ones."""
+    if running is not None:
+        for average, batch in zip(running, (node.mean, node.inv_std), strict=True):
+            average += (momentum * (batch - average)).astype(average.dtype)
+    return y
+
+
+def batch_norm_sign(x, gamma, beta, eps=1e-4, running=None, momentum=0.1, window=1.0):
+    """`sign(batch_norm(x, ...), window)` of integers in one pass: between layers only bits.
+
+    Parameters
+    ----------
+    x : Tensor
+        int32 of shape (..., C), two rows or more.
+    gamma, beta : Tensor
+        Shape (C,).
+    eps : float, optional
+        As for `batch_norm`, as are the following two.
+    running : pair of numpy.ndarray, optional
+        Running mean and inverse standard deviation.
+    momentum : float, optional
+        The share of this batch in them.
+    window : float or None, optional
+        As for `sign`.
+
+    Returns
+    -------
+    Tensor
+        Bits of the shape of `x`, the same as of the two functions, and with the same gradients.
+
+    Raises
+    ------
+    InputError
+        If `x` holds no int32, there are fewer than two rows, the shapes do not fit, gamma or
+        beta is not finite or `window` is not above 0.
+
+    Examples
+    --------
+    >>> batch_norm_sign(np.array([[1], [3]], np.int32), [2.0], [0.0]).data.signs()
+    array([[-1],
+           [ 1]], dtype=int8)
+    """
+    x, gamma, beta = as_tensor(x), as_tensor(gamma), as_tensor(beta)
+    check_window("batch_norm_sign", window)
+    _check_sign("batch_norm_sign", x, gamma, beta)
+    check_rows("batch_norm_sign", x)
+    node = BatchNormSign(eps, window)
+    return update_running(node, node(x, gamma, beta), running, momentum)
+
+
+def _check_sign(name, x, gamma, beta):
+    """Refuse what has no integers, or whose normalized values have no sign."""
+    check_norm(name, x, gamma, beta)
+    if not _is_integer(x):
+        raise InputError(f"{name}: got {x.data!r:.60}; expected int32, as of a binary layer")
+    is_finite = array_module(gamma).isfinite
+    if not (is_finite(gamma.data) & is_finite(beta.data)).all():
+        raise InputError(
+            f"{name}: gamma or beta holds NaN or infinity; check the data, or lower the "
+            "learning rate"
+        )
+
+
+def check_rows(name, x):
+    """Refuse a batch without statistics."""
+    if math.prod(x.shape[:-1]) < 2:
+        raise InputError(
+            f"{name}: an input of shape {x.shape} has no statistics; expected at least "
+            "2 rows, or the evaluation mode (model.eval())"
+        )
+
+
+class Normalize(Function):
+    """(x - mean) * (gamma * inv_std) + beta with fixed mean and inv_std."""
+
+    def __init__(self, mean, inv_std):
+        self.mean, self.inv_std = mean, inv_std
+
+    def forward(self, x, gamma, beta):
+        self.centred = x.astype(gamma.dtype, copy=False) - self.mean
+        self.scale = gamma * self.inv_std
+        return self.centred * self.scale + beta
+
+    def backward(self, grad_y):
+        axes = tuple(range(grad_y.ndim - 1))
+        grad_gamma = (grad_y * self.centred).sum(axis=axes) * self.inv_std
+        return grad_y * self.scale, grad_gamma, grad_y.sum(axis=axes)
+
+
+def normalize(x, gamma, beta, mean, inv_std):
+    """Batch normalization with fixed statistics, as in evaluation.
+
+    `y = (x - mean) * (gamma * inv_std) + beta`, rounded in this order: a frozen net holds
+    thresholds found by bisecting this expression, and evaluates it behind its last layer.
+
+    Parameters
+    ----------
+    x : Tensor
+        Floats, or integer pre-activations, of shape (..., C).
+    gamma, beta : Tensor
+        Shape (C,).
+    mean, inv_std : numpy.ndarray
+        Shape (C,).
+
+    Returns
+    -------
+    Tensor
+        Floats of the shape of `x` and the type of `gamma`.
+
+    Raises
+    ------
+    InputError
+        If the shapes do not fit.
+
+    Examples
+    --------
+    >>> normalize([[4.0]], [3.0], [1.0], np.float32([2.0]), np.float32([0.5]))
+    Tensor(array([[4.]], dtype=float32))
+    """
+    x, gamma, beta = as_tensor(x), as_tensor(gamma), as_tensor(beta)
+    check_norm("normalize", x, gamma, beta)
+    return Normalize(mean, inv_std)(x, gamma, beta)
+
+
+def normalize_sign(x, gamma, beta, mean, inv_std):
+    """`sign(normalize(x, ...))` of integers in one pass, for evaluation; it has no gradient.
+
+    Parameters
+    ----------
+    x : Tensor
+        int32 of shape (..., C).
+    gamma, beta : Tensor
+        Shape (C,).
+    mean, inv_std : numpy.ndarray
+        Shape (C,).
+
+    Returns
+    -------
+    Tensor
+        Bits of the shape of `x`.
+
+    Raises
+    ------
+    InputError
+        If `x` holds no int32, the shapes do not fit or gamma or beta is not finite.
+
+    Examples
+    --------
+    >>> x, one = np.array([[4, -4]], np.int32), np.ones(2, np.float32)
+    >>> normalize_sign(x, one, one, one, one).data.signs()
+    array([[ 1, -1]], dtype=int8)
+    """
+    x, gamma, beta = as_tensor(x), as_tensor(gamma), as_tensor(beta)
+    _check_sign("normalize_sign", x, gamma, beta)
+    rows = x.data.reshape(-1, x.shape[-1])
+    signs, _ = kernels.normalize_sign(rows, mean, gamma.data * inv_std, beta.data)
+    return Tensor(Bits(signs.words.reshape(*x.shape[:-1], -1), x.shape))
+
+
+def check_norm(name, x, gamma, beta):
+    if x.ndim < 2 or gamma.shape != x.shape[-1:] or beta.shape != x.shape[-1:]:
+        raise InputError(
+            f"{name}: shapes {x.shape}, {gamma.shape} and {beta.shape} do not fit; "
+            "expected (..., C), (C,) and (C,)"
+        )

@@ -1,0 +1,201 @@
+"""Pooling of images (B, H, W, C), and images as rows for the layers behind them."""
+
+import math
+
+import numpy as np
+
+from bitnet import kernels
+from bitnet.arrays import array_module
+from bitnet.autograd.tensor import Function, as_tensor
+from bitnet.errors import InputError
+from bitnet.kernels import Bits, Planes, Window
+
+__all__ = ["avg_pool2d", "flatten", "max_pool2d"]
+
+
+class MaxPool2d(Function):
+    """The largest number of each window; the gradient goes to the first tap that has it."""
+
+    def __init__(self, window):
+        self.window = window
+
+    def forward(self, x):  # (B, H, W, C) floats or int32
+        self.size = x.shape[1:3]
+        y, self.first = kernels.max_pool(x, self.window)
+        return y
+
+    def backward(self, grad_y):
+        return kernels.max_pool_backward(grad_y, self.first, self.window, self.size)
+
+
+class MaxPoolBits(Function):
+    """The largest number of each window of Bits or Planes; the gradient as of `MaxPool2d`."""
+
+    takes_bits = True
+
+    def __init__(self, window):
+        self.window = window
+
+    def forward(self, x):
+        self.x, self.y = x, kernels.max_pool_bits(x, self.window)
+        return self.y
+
+    def backward(self, grad_y):
+        return kernels.max_pool_bits_backward(grad_y, self.x, self.y, self.window)
+
+
+def max_pool2d(x, window):
+    """Max-pooling; the papers' ConvNets have it between a convolution and batch norm.
+
+    Parameters
+    ----------
+    x : Tensor or array or Bits or Planes
+        Floats, integer pre-activations, or activations that are packed, of shape (B, H, W, C).
+    window : Window
+        Where the taps stand; what lies beyond the images never wins.
+
+    Returns
+    -------
+    Tensor
+        Shape (B, H', W', C), of the type of `x`; what is packed stays packed.
+
+    Raises
+    ------
+    InputError
+        If `x` holds no images of numbers or the window does not fit.
+
+    Examples
+    --------
+    >>> x = np.arange(16, dtype=np.float32).reshape(1, 4, 4, 1)
+    >>> max_pool2d(x, Window((2, 2), (2, 2))).data[0, :, :, 0]
+    array([[ 5.,  7.],
+           [13., 15.]], dtype=float32)
+    """
+    x = as_tensor(x)
+    _check("max_pool2d", x, window)
+    packed = isinstance(x.data, (Bits, Planes))
+    return MaxPoolBits(window)(x) if packed else MaxPool2d(window)(x)
+
+
+class AvgPool2d(Function):
+    """The mean over each window, or the sum of integers; pixels beyond the images count as 0."""
+
+    takes_bits = True
+
+    def __init__(self, window):
+        self.window = window
+
+    def forward(self, x):
+        self.size, self.divisor = x.shape[1:3], getattr(x, "unit", 1)
+        if isinstance(x, (Bits, Planes)):
+            x = x.integers() if isinstance(x, Planes) else x.signs(np.int32)
+        total = sum(_taps(self.window.views(x)))
+        if x.dtype.kind != "f":
+            return total
+        self.divisor = self.window.taps
+        return total / x.dtype.type(self.divisor)
+
+    def backward(self, grad_y):
+        xp = array_module(grad_y)
+        each = (grad_y / grad_y.dtype.type(self.divisor))[:, :, :, None, None]
+        shape = (*grad_y.shape[:3], *self.window.size, grad_y.shape[3])
+        return kernels.add_patches(xp.broadcast_to(each, shape), self.window, self.size)
+
+
+def avg_pool2d(x, window):
+    """The mean over each window, as at the end of GoogleNet; of integers their exact sum.
+
+    The sum of integers is the mean times the number of taps, a factor that a batch norm behind
+    it takes away again, as it does with those of products.
+
+    Parameters
+    ----------
+    x : Tensor or array or Bits or Planes
+        Floats, int32, or Planes, which count as their integers, of shape (B, H, W, C).
+    window : Window
+        Where the taps stand; pixels beyond the images count as 0.
+
+    Returns
+    -------
+    Tensor
+        Shape (B, H', W', C): the means of floats, otherwise int32.
+
+    Raises
+    ------
+    InputError
+        If `x` holds no images of such numbers, or planes behind a dropout, or the window does not
+        fit.
+
+    Examples
+    --------
+    >>> avg_pool2d(np.ones((1, 4, 4, 1), np.float32), Window((4, 4))).data.ravel()
+    array([1.], dtype=float32)
+    >>> avg_pool2d(kernels.pack(np.ones((1, 4, 4, 1))), Window((4, 4))).data.ravel()
+    array([16], dtype=int32)
+    """
+    x = as_tensor(x)
+    _check("avg_pool2d", x, window)
+    packed = isinstance(x.data, (Bits, Planes))
+    if not packed and not x.is_float and x.data.dtype != np.int32:
+        raise InputError(f"avg_pool2d: got {x.data.dtype}; expected floats, int32, Bits or Planes")
+    if getattr(x.data, "scale", 1.0) != 1.0:
+        raise InputError("avg_pool2d: no dropout before an average of planes; expected it behind")
+    return AvgPool2d(window)(x)
+
+
+class Flatten(Function):
+    """Images as rows, bits as bits."""
+
+    takes_bits = True
+
+    def forward(self, x):
+        self.shape = x.shape
+        if isinstance(x, (Bits, Planes)):
+            return kernels.flatten(x)
+        return x.reshape(x.shape[0], math.prod(x.shape[1:]))
+
+    def backward(self, grad_y):
+        return grad_y.reshape(self.shape)
+
+
+def flatten(x):
+    """Images (B, H, W, C) as rows (B, H W C), for the linear layers behind convolutions.
+
+    Parameters
+    ----------
+    x : Tensor or array or Bits
+        Of two axes or more.
+
+    Returns
+    -------
+    Tensor
+        The same elements, of shape (B, N); bits stay packed.
+
+    Raises
+    ------
+    InputError
+        If there are fewer than two axes.
+
+    Examples
+    --------
+    >>> flatten(np.ones((2, 3, 3, 4), np.float32)).shape
+    (2, 36)
+    """
+    x = as_tensor(x)
+    if x.ndim < 2:
+        raise InputError(f"flatten: got the shape {x.shape}; expected (B, ...)")
+    return Flatten()(x)
+
+
+def _taps(patches):
+    """The views of each tap, (B, H', W', C), row after row."""
+    return [patches[:, :, :, i, j] for i, j in np.ndindex(*patches.shape[3:5])]
+
+
+def _check(name, x, window):
+    """Refuse what is no images, or a window that does not fit."""
+    if x.ndim != 4 or not isinstance(window, Window):
+        raise InputError(
+            f"{name}: got {x.data!r:.60} and {window!r}; expected images (B, H, W, C) and a Window"
+        )
+    window.output(*x.shape[1:3])

@@ -1,0 +1,310 @@
+"""Quantizers: what goes forward, and what the backward pass pretends (the surrogate)."""
+
+import math
+
+import numpy as np
+
+from bitnet import kernels
+from bitnet.arrays import like
+from bitnet.autograd.parameter import Parameter
+from bitnet.autograd.tensor import Function, as_tensor
+from bitnet.devices import check_generator
+from bitnet.errors import InputError
+from bitnet.kernels import Planes
+from bitnet.quantizers import Quantizer, Uniform
+
+__all__ = ["balance", "quantize", "sign", "stochastic_sign", "unpack"]
+
+
+class Sign(Function):
+    """sign(x) forward; the slope of the hard tanh of that window backward."""
+
+    def __init__(self, window, signs=None):
+        self.window, self.signs = window, signs
+        self.takes_products = window is None
+
+    def forward(self, x):  # (..., N) floats
+        if self.signs is not None:  # of latent weights, which an optimizer has packed
+            return self.signs
+        if self.window is None or not self.needs_grad[0]:
+            return kernels.pack(x)
+        signs, self.passes = kernels.pack_with_mask(x, self.window)  # a bit an element each
+        return signs
+
+    def backward(self, grad_y):  # a choice, not a derivative
+        return grad_y if self.window is None else kernels.where(self.passes, grad_y)
+
+
+def sign(x, window=1.0):
+    """The sign of `x` as packed bits, with the saturated straight-through estimator.
+
+    Forward: +1 where x >= 0, otherwise -1 (equation 1 of the papers; sign(0) = +1).
+    Backward: `grad_x = grad_y * 1[|x| <= window]` (equation 4), the slope of the hard tanh.
+
+    Parameters
+    ----------
+    x : Tensor or array
+        Floats of shape (..., N).
+    window : float or None, optional
+        Half the width of the hard tanh, 1 in the papers (section 4.3 of the second one
+        widens it).  None lets every gradient pass, as the papers do for weights.
+
+    Returns
+    -------
+    Tensor
+        Bits of the same shape.
+
+    Raises
+    ------
+    InputError
+        If `x` holds a NaN, which has no sign, or the window is not above 0.
+
+    Examples
+    --------
+    >>> from bitnet import Tensor
+    >>> x = Tensor([[0.5, -0.0, -3.0]], requires_grad=True)
+    >>> y = sign(x)
+    >>> y.data.signs()
+    array([[ 1,  1, -1]], dtype=int8)
+    >>> y.backward(np.ones((1, 3), np.float32))
+    >>> x.grad
+    array([[1., 1., 0.]], dtype=float32)
+    """
+    x = _checked("sign", x, window)
+    kept = window is None and isinstance(x, Parameter) and x.has_signs
+    return Sign(window, x.signs if kept else None)(x)
+
+
+class StochasticSign(Sign):
+    """+1 with probability (clip(x, -1, 1) + 1) / 2, otherwise -1; backward as Sign."""
+
+    def __init__(self, rng, window):
+        super().__init__(window)
+        self.rng = rng
+
+    def forward(self, x):
+        super().forward(x)  # for the mask alone
+        probability = (x.clip(-1, 1) + 1) / 2
+        return kernels.pack(like(self.rng.random(x.shape, dtype=np.float32), x) < probability)
+
+
+def stochastic_sign(x, rng, window=1.0):
+    """A random sign of `x` as packed bits, with the saturated straight-through estimator.
+
+    Forward: +1 with probability sigma(x) = clip((x + 1) / 2, 0, 1), otherwise -1 (equations
+    2 and 3 of the papers).  Backward as `sign`: the expected value is the hard tanh.
+
+    Parameters
+    ----------
+    x : Tensor or array
+        Floats of shape (..., N).
+    rng : numpy.random.Generator
+        The source of randomness.
+    window : float or None, optional
+        As for `sign`.
+
+    Returns
+    -------
+    Tensor
+        Bits of the same shape.
+
+    Raises
+    ------
+    InputError
+        If `x` holds a NaN, or the window is not above 0.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> stochastic_sign([-1.0, 1.0, 7.0], rng).data.signs()
+    array([-1,  1,  1], dtype=int8)
+    """
+    check_generator("stochastic_sign", rng)
+    return StochasticSign(rng, window)(_checked("stochastic_sign", x, window))
+
+
+class Quantize(Function):
+    """The planes of a quantizer's codes forward; the slope of its surrogate backward."""
+
+    def __init__(self, quantizer, straight):
+        self.quantizer, self.straight = quantizer, straight
+        self.takes_products = straight
+
+    def forward(self, x):  # (..., N) floats
+        if self.needs_grad[0] and not self.straight:
+            smooth = self.quantizer.smooth
+            self.kept = x if smooth else kernels.pack(self.quantizer.passes(x))  # a bit an element
+        levels = self.quantizer.levels
+        planes = levels.planes(self.quantizer.codes(x))
+        return planes.bits[0] if levels.is_sign else planes
+
+    def backward(self, grad_y):  # a choice, not a derivative
+        if self.straight:
+            return grad_y
+        if self.quantizer.smooth:
+            return grad_y * self.quantizer.slope(self.kept)
+        return kernels.where(self.kept, grad_y)
+
+
+def quantize(x, quantizer, straight=False):
+    """Numbers of a few bits, in planes of ±1, with the estimator of their quantizer.
+
+    Forward: `quantizer.codes(x)`, which stand for `quantizer.values(x)`.  Backward:
+    `grad_x = grad_y * quantizer.slope(x)`, with the gradient of these values.  `Uniform(1)` is
+    the sign.
+
+    Parameters
+    ----------
+    x : Tensor or array
+        Floats of shape (..., N).
+    quantizer : Quantizer
+        See `bitnet.quantizers`.
+    straight : bool, optional
+        Let every gradient pass, as the papers do for weights.
+
+    Returns
+    -------
+    Tensor
+        Planes of the same shape; Bits where the numbers are -1 and +1.
+
+    Raises
+    ------
+    InputError
+        If `x` holds a NaN, or is no floats, or there is no such quantizer.
+
+    Examples
+    --------
+    >>> from bitnet import Tensor
+    >>> x = Tensor([[0.2, -0.5, 3.0]], requires_grad=True)
+    >>> y = quantize(x, Uniform(2))
+    >>> y.data
+    Planes(shape=(1, 3), 2 planes, unit=0.333333)
+    >>> y.data.integers()
+    array([[ 1, -1,  3]], dtype=int32)
+    >>> y.backward(np.ones((1, 3), np.float32))
+    >>> x.grad
+    array([[1., 1., 0.]], dtype=float32)
+    """
+    if not isinstance(quantizer, Quantizer):
+        raise InputError(f"quantize: got {quantizer!r}; expected one of bitnet.quantizers")
+    if isinstance(quantizer, Uniform) and quantizer.levels.is_sign:
+        return sign(x, None if straight or quantizer.window == np.inf else quantizer.window)
+    return Quantize(quantizer, straight)(_checked("quantize", x, None))
+
+
+def check_window(name, window):
+    """Refuse a window through which no gradient passes."""
+    if window is not None and not window > 0:
+        raise InputError(f"{name}: window is {window!r}; expected a number above 0, or None")
+
+
+def _checked(name, x, window):
+    """x as a Tensor, once it has a sign everywhere."""
+    x = as_tensor(x)
+    check_window(name, window)
+    if not x.is_float:
+        kind = getattr(x.data, "dtype", type(x.data).__name__)
+        raise InputError(f"{name}: got {kind} of shape {x.shape}; expected floats")
+    packed = isinstance(x, Parameter) and x.has_signs  # an optimizer has seen to it
+    if x.size and not packed and math.isnan(x.data.min()):  # min() is NaN if any element is
+        raise InputError(
+            f"{name}: the input holds NaN, which has no sign; "
+            "check the data, or lower the learning rate"
+        )
+    return x
+
+
+class Balance(Function):
+    """weight - mean(weight), a mean for each output."""
+
+    def forward(self, weight):  # (M, ...)
+        self.axes = tuple(range(1, weight.ndim))
+        return weight - self.means(weight)
+
+    def backward(self, grad_y):
+        return grad_y - self.means(grad_y)
+
+    def means(self, x):
+        """Added in float64: equal numbers have themselves for their mean."""
+        return x.mean(axis=self.axes, dtype=np.float64, keepdims=True).astype(x.dtype)
+
+
+def balance(weight):
+    """Latent weights less the mean of their row or filter, to be given to `sign`.
+
+    `y[m] = weight[m] - mean(weight[m])`, so that about half of an output's signs are +1, where
+    they carry most information; and `grad_weight[m] = grad_y[m] - mean(grad_y[m])`.  It is the
+    balanced part of IR-Net (arXiv 1909.10909), which divides by the row's standard deviation too:
+    at one bit that changes no sign, as it is above 0, and so only the mean is taken here.
+
+    Parameters
+    ----------
+    weight : Tensor or array
+        Floats of shape (M, N), or filters (M, rows, columns, C).
+
+    Returns
+    -------
+    Tensor
+        Of the same shape and type.
+
+    Raises
+    ------
+    InputError
+        If it holds no floats or has fewer than two axes.
+
+    Examples
+    --------
+    >>> balance([[0.5, 0.25], [-0.5, 0.5]]).data
+    array([[ 0.125, -0.125],
+           [-0.5  ,  0.5  ]], dtype=float32)
+    """
+    weight = as_tensor(weight)
+    if not weight.is_float or weight.ndim < 2:
+        raise InputError(
+            f"balance: got {weight.data!r:.60}; expected floats of shape (M, N) or "
+            "(M, rows, columns, C)"
+        )
+    return Balance()(weight)
+
+
+class Unpack(Function):
+    """The numbers that bits or planes stand for."""
+
+    takes_bits = True
+
+    def __init__(self, dtype):
+        self.dtype = dtype
+
+    def forward(self, x):
+        return x.values(self.dtype) if isinstance(x, Planes) else kernels.unpack(x, self.dtype)
+
+    def backward(self, grad_y):
+        return grad_y
+
+
+def unpack(x, dtype=np.float32):
+    """Packed bits as the floats +1 and -1, and planes as theirs, for operations on numbers.
+
+    Parameters
+    ----------
+    x : Tensor of Bits or Planes
+        Shape (..., N).
+    dtype : numpy.dtype, optional
+        float32 by default.
+
+    Returns
+    -------
+    Tensor
+        Of the same shape.
+
+    Raises
+    ------
+    InputError
+        If `x` holds neither.
+
+    Examples
+    --------
+    >>> unpack(sign([0.5, -0.5]))
+    Tensor(array([ 1., -1.], dtype=float32))
+    """
+    return Unpack(dtype)(x)

@@ -1,0 +1,327 @@
+"""Recurrent layers over a whole sequence, with the way back through time written by hand.
+
+T steps, B sequences side by side, N inputs, H units.  The inputs of all steps are multiplied at
+once, before the loop; in the loop there is one product of the state a step; the gradients of
+both weights and of the inputs are single products behind the loop.  In a few bits all these
+products are of integers; the gates, the element-wise products and the LSTM's cell stay floats
+(as in He et al., arXiv 1611.10176; the second paper does not say).
+"""
+
+import math
+
+from bitnet import kernels
+from bitnet.arrays import array_module
+from bitnet.autograd.tensor import Function, Tensor, as_tensor
+from bitnet.errors import InputError
+from bitnet.kernels import Bits, Planes
+from bitnet.nn.functional.linear import GRADIENTS, check_gradient_rule, linear
+from bitnet.nn.functional.scaled import scaled_linear
+from bitnet.nn.functional.shapes import reshape, rows
+from bitnet.nn.functional.states import FewBitStates, FloatStates
+from bitnet.quantizers import Quantizer
+
+__all__ = ["gru", "lstm", "rnn"]
+
+
+class _Recurrent(Function):
+    """What the kinds share: the products of the states."""
+
+    takes_bits = True
+
+    def __init__(self, *few_bits):
+        self.few_bits = few_bits
+
+    def begin(self, z, weight, h, more=0):
+        """The states (T + 1 + more, B, H), of which the first one is h."""
+        n_steps, batch, _ = z.shape
+        if isinstance(weight, Planes):
+            self.states = FewBitStates(weight, *self.few_bits)
+        else:
+            self.states = FloatStates(weight, batch, z.dtype)
+        self.h = array_module(z).empty((n_steps + 1 + more, *h.shape), z.dtype)
+        self.h[0] = h
+        return self.h
+
+    def back(self, grad, t):
+        """The gradient of the state before step t; of that before all only if it is wanted."""
+        return self.states.back(grad, t) if t or self.needs_grad[2] else 0
+
+
+class RNN(_Recurrent):
+    """h = f(z + q(h) @ weight.T) for each z; z becomes of no use."""
+
+    def __init__(self, relu, *few_bits):
+        super().__init__(*few_bits)
+        self.relu = relu
+
+    def forward(self, z, weight, h):  # (T, B, H), (H, H), (B, H)
+        h = self.begin(z, weight, h)
+        for t in range(len(z)):
+            product = self.states.product(h[t])
+            kernels.rnn_step(z[t], product, self.states.unit, self.relu, h[t + 1])
+        return h[1:]
+
+    def backward(self, grad_y):
+        h, n_steps, xp = self.h, len(grad_y), array_module(grad_y)
+        grad_y = xp.ascontiguousarray(grad_y)
+        self.states.start(h[:n_steps])
+        grad_z, grad_h = xp.empty_like(h[1:]), 0
+        for t in reversed(range(n_steps)):
+            kernels.rnn_back(h[t + 1], grad_h + grad_y[t], self.relu, grad_z[t])
+            grad_h = self.back(grad_z[t], t)
+        return grad_z, self.states.gradient(grad_z, h[:n_steps]), grad_h
+
+
+class LSTM(_Recurrent):
+    """Gates of z + q(h) @ weight.T, in z; the states of all steps and the last cell."""
+
+    def forward(self, z, weight, before, cell):  # (T, B, 4H), (4H, H), (B, H), (B, H)
+        h, n_steps = self.begin(z, weight, before, more=1), len(z)
+        self.gates, self.c = z, array_module(z).empty((n_steps + 1, *cell.shape), z.dtype)
+        c = self.c
+        c[0] = cell
+        for t in range(n_steps):
+            product = self.states.product(h[t])
+            kernels.lstm_step(z[t], product, self.states.unit, c[t], c[t + 1], h[t + 1])
+        h[-1] = c[-1]
+        return h[1:]
+
+    def backward(self, grad_y):
+        h, c, n_steps = self.h, self.c, len(self.gates)
+        self.states.start(h[:n_steps])
+        xp = array_module(h)
+        grad_y = xp.ascontiguousarray(grad_y)
+        grad_z, grad_c, grad_h = xp.empty_like(self.gates), grad_y[-1].copy(), 0
+        for t in reversed(range(n_steps)):
+            grad_h = grad_h + grad_y[t]
+            kernels.lstm_back(self.gates[t], c[t], c[t + 1], grad_h, grad_c, grad_z[t])
+            grad_h = self.back(grad_z[t], t)
+        return grad_z, self.states.gradient(grad_z, h[:n_steps]), grad_h, grad_c
+
+
+class GRU(_Recurrent):
+    """Gates of z and q(h) @ weight.T, in z, and what they leave of the state."""
+
+    def forward(self, z, weight, before):  # (T, B, 3H), (3H, H), (B, H)
+        h = self.begin(z, weight, before)
+        self.gates, self.inner = z, array_module(h).empty_like(h[1:])
+        for t in range(len(z)):
+            product = self.states.product(h[t])
+            kernels.gru_step(z[t], product, self.states.unit, h[t], self.inner[t], h[t + 1])
+        return h[1:]
+
+    def backward(self, grad_y):
+        h, n_steps, xp = self.h, len(grad_y), array_module(grad_y)
+        grad_y = xp.ascontiguousarray(grad_y)
+        self.states.start(h[:n_steps])
+        grad_z, grad_p, grad_h = xp.empty_like(self.gates), xp.empty_like(self.gates), 0
+        for t in reversed(range(n_steps)):
+            grad_h = grad_h + grad_y[t]
+            own = self.gates[t], self.inner[t], h[t], grad_h
+            kernels.gru_back(*own, grad_z[t], grad_p[t])
+            grad_h += self.back(grad_p[t], t)
+        return grad_z, self.states.gradient(grad_p, h[:n_steps]), grad_h
+
+
+def rnn(
+    x,
+    weight,
+    state_weight,
+    bias,
+    state=None,
+    activation="tanh",
+    quantizer=None,
+    gradient="float32",
+    rng=None,
+):
+    """A plain recurrent layer: `h_t = f(x_t @ weight.T + h_{t-1} @ state_weight.T + bias)`.
+
+    With weights in planes the state is quantized before each product, `q(h_{t-1})`, and the
+    products are of integers; q's surrogate stands in the backward pass.  The states themselves
+    are floats.
+
+    Parameters
+    ----------
+    x : Tensor or array
+        The inputs of all steps, floats of shape (T, B, N); with weights in planes, Bits or Planes.
+    weight : Tensor or array
+        Floats of shape (H, N), or Planes, as of `quantize_scaled`.
+    state_weight : Tensor or array
+        Shape (H, H), as the other weights.
+    bias : Tensor or array
+        Floats of shape (H,).
+    state : tuple of Tensor, optional
+        (h_0,), of shape (B, H); zeros by default.
+    activation : {"tanh", "relu"}, optional
+        f.
+    quantizer : Quantizer, optional
+        q, for weights in planes.
+    gradient, rng : optional
+        For weights in planes, as for `quantized_linear`.
+
+    Returns
+    -------
+    y : Tensor
+        All h_t, shape (T, B, H).
+    state : tuple of Tensor
+        (h_T,), through which gradients flow; `detach` cuts them off.
+
+    Raises
+    ------
+    InputError
+        If the operands do not fit, there is no step, or the states hold NaN.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> y, (h,) = rnn(np.ones((2, 1, 1)), [[1.0]], [[2.0]], [0.0], activation="relu")
+    >>> y.data.ravel(), h.data
+    (array([1., 3.]), array([[3.]]))
+    """
+    if activation not in ("tanh", "relu"):
+        raise InputError(f"rnn: activation is {activation!r}; expected 'tanh' or 'relu'")
+    operands = x, weight, state_weight, bias, state, quantizer, gradient, rng
+    z, state_weight, state = _prepared("rnn", 1, 1, *operands)
+    y = RNN(activation == "relu", quantizer, GRADIENTS[gradient], rng)(z, state_weight, *state)
+    return _checked("rnn", y), (rows(y, -1),)
+
+
+def lstm(x, weight, state_weight, bias, state=None, quantizer=None, gradient="float32", rng=None):
+    """Long short-term memory: four gates, a cell in float, and the state.
+
+    `i, f, g, o = x_t @ weight.T + h_{t-1} @ state_weight.T + bias`,
+    `c_t = s(f) c_{t-1} + s(i) tanh(g)`, `h_t = s(o) tanh(c_t)`, s the logistic function.  The
+    second paper's words (arXiv 1609.07061, section 4.5); with weights in planes the state is
+    quantized before each product and the cell is not, as in He et al. (arXiv 1611.10176, 3.4).
+
+    Parameters
+    ----------
+    x, weight, state_weight, bias : Tensor or array
+        As for `rnn`; with 4H rows for the H of the weights and the bias, in the order i, f, g, o.
+    state : tuple of Tensor, optional
+        (h_0, c_0), each of shape (B, H); zeros by default.
+    quantizer, gradient, rng : optional
+        As for `rnn`.
+
+    Returns
+    -------
+    y : Tensor
+        All h_t, shape (T, B, H).
+    state : tuple of Tensor
+        (h_T, c_T), through which gradients flow; `detach` cuts them off.
+
+    Raises
+    ------
+    InputError
+        As for `rnn`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> y, (h, c) = lstm(np.zeros((3, 2, 5)), np.ones((4, 5)), np.ones((4, 1)), np.zeros(4))
+    >>> y.shape, h.shape, c.shape
+    ((3, 2, 1), (2, 1), (2, 1))
+    """
+    operands = x, weight, state_weight, bias, state, quantizer, gradient, rng
+    z, state_weight, state = _prepared("lstm", 4, 2, *operands)
+    y = LSTM(quantizer, GRADIENTS[gradient], rng)(z, state_weight, *state)
+    _checked("lstm", y)
+    return rows(y, slice(0, -1)), (rows(y, -2), rows(y, -1))
+
+
+def gru(x, weight, state_weight, bias, state=None, quantizer=None, gradient="float32", rng=None):
+    """A gated recurrent unit: two gates, and the state.
+
+    With `r, u, n = x_t @ weight.T + bias` and `p = h_{t-1} @ state_weight.T`, cut the same way:
+    `h_t = (1 - u) n' + u h_{t-1}`, `n' = tanh(n + s(r) p_n)`, u = s(u + p_u) and r = s(r + p_r).
+    As in Cho et al. (arXiv 1406.1078), but with the reset behind the product.  With weights in
+    planes the product takes q(h), and what u keeps of h stays a float, as the cell of an LSTM.
+
+    Parameters
+    ----------
+    x, weight, state_weight, bias : Tensor or array
+        As for `rnn`; with 3H rows for the H of the weights and the bias, in the order r, u, n.
+    state : tuple of Tensor, optional
+        (h_0,), of shape (B, H); zeros by default.
+    quantizer, gradient, rng : optional
+        As for `rnn`.
+
+    Returns
+    -------
+    y : Tensor
+        All h_t, shape (T, B, H).
+    state : tuple of Tensor
+        (h_T,), through which gradients flow; `detach` cuts them off.
+
+    Raises
+    ------
+    InputError
+        As for `rnn`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> y, (h,) = gru(np.zeros((3, 2, 5)), np.ones((3, 5)), np.ones((3, 1)), np.zeros(3))
+    >>> y.shape, h.shape
+    ((3, 2, 1), (2, 1))
+    """
+    operands = x, weight, state_weight, bias, state, quantizer, gradient, rng
+    z, state_weight, state = _prepared("gru", 3, 1, *operands)
+    y = GRU(quantizer, GRADIENTS[gradient], rng)(z, state_weight, *state)
+    return _checked("gru", y), (rows(y, -1),)
+
+
+def _prepared(
+    name, gates, n_states, x, weight, state_weight, bias, state, quantizer, gradient, rng
+):
+    """The product of all inputs, the state's weights, and the states, once all fit."""
+    x, weight, state_weight, bias = map(as_tensor, (x, weight, state_weight, bias))
+    units = state_weight.shape[-1] if state_weight.ndim else 0
+    few = isinstance(state_weight.data, Planes)
+    kinds = {few, isinstance(weight.data, Planes), isinstance(x.data, (Bits, Planes))}
+    if len(kinds) > 1 or few != isinstance(quantizer, Quantizer):
+        raise InputError(
+            f"{name}: x is {x.data!r:.40}, the weights are {weight.data!r:.40} and "
+            f"{state_weight.data!r:.40}, the quantizer is {quantizer!r}; expected floats and no "
+            "quantizer, or Bits or Planes, weights in Planes and the quantizer of the state"
+        )
+    shapes = weight.shape, state_weight.shape, bias.shape
+    fits = x.ndim == 3 and shapes == (
+        (gates * units, x.shape[2]),
+        (gates * units, units),
+        (gates * units,),
+    )
+    if not fits or not len(x):
+        raise InputError(
+            f"{name}: inputs {x.shape}, weights {shapes[0]} and {shapes[1]} and a bias {shapes[2]} "
+            f"do not fit; expected (T, B, N) with one step or more, ({gates}H, N), ({gates}H, H) "
+            f"and ({gates}H,)"
+        )
+    check_gradient_rule(name, gradient, rng)
+    batch = x.shape[1]
+    if state is None:
+        zeros = array_module(bias).zeros((batch, units), bias.data.dtype)
+        state = [Tensor(zeros)] * n_states
+    state = [as_tensor(own) for own in state] if isinstance(state, (tuple, list)) else []
+    packed = any(isinstance(own.data, (Bits, Planes)) for own in state)
+    if packed or [own.shape for own in state] != [(batch, units)] * n_states:
+        raise InputError(
+            f"{name}: states {[own.data for own in state]!r:.80}; expected a tuple of {n_states} "
+            f"of floats ({batch}, {units})"
+        )
+    if few:
+        z = scaled_linear(x, weight, bias, gradient, rng)
+    else:
+        flat = reshape(x, math.prod(x.shape[:2]), x.shape[2])
+        z = reshape(linear(flat, weight, bias), *x.shape[:2], gates * units)
+    return z, state_weight, state
+
+
+def _checked(name, y):
+    """The states, which a quantizer could not tell from others if they were NaN."""
+    if y.size and math.isnan(y.data.min()):
+        raise InputError(
+            f"{name}: the states hold NaN; check the data, or lower the learning rate or clip the "
+            "gradients"
+        )
+    return y

@@ -1,0 +1,204 @@
+"""Products of a few bits that are wanted as numbers: with the units of both, and a bias.
+
+Behind `quantized_linear` a batch norm takes up the units, and a bias would be lost in it.
+Recurrent layers and the scores of a language model have no batch norm: here the product of
+integers is multiplied with the units, and the latent weights have a scale of their own.
+"""
+
+import math
+
+import numpy as np
+
+from bitnet import kernels
+from bitnet.autograd.parameter import Parameter
+from bitnet.autograd.tensor import Function, as_tensor
+from bitnet.errors import InputError
+from bitnet.kernels import Bits, Planes, Quantized
+from bitnet.nn.functional.linear import GRADIENTS, check_gradient_rule
+from bitnet.quantizers import Quantizer
+from bitnet.quantizers.scales import scale_of
+
+__all__ = ["quantize_scaled", "scaled_linear"]
+
+
+class QuantizeScaled(Function):
+    """scale * q(x / scale) in planes; every gradient passes."""
+
+    takes_products = True
+
+    def __init__(self, quantizer, scale, planes=None):
+        self.quantizer, self.scale, self.planes = quantizer, scale, planes
+
+    def forward(self, x):  # (..., N)
+        if self.planes is not None:  # of latent weights that have not changed since
+            return self.planes
+        x = x / x.dtype.type(self.scale)
+        if self.quantizer.smooth:
+            self.slope = self.quantizer.slope(x)
+        planes = self.quantizer.levels.planes(self.quantizer.codes(x))
+        planes.unit *= self.scale
+        return planes
+
+    def backward(self, grad_y):  # a choice, not a derivative
+        if not self.quantizer.smooth:
+            return grad_y
+        return (grad_y.array() if isinstance(grad_y, kernels.Product) else grad_y) * self.slope
+
+
+def quantize_scaled(x, quantizer, scale=None):
+    """Numbers of a few bits at the size of x: `scale * q(x / scale)`.
+
+    The weights of layers without a batch norm; those of a Parameter are packed and laid out once,
+    until an optimizer changes them.  Backward every gradient passes, as the papers
+    let it for weights (smooth quantizers, as DoReFa's, have their slope), and the scale counts
+    as a constant.
+
+    Parameters
+    ----------
+    x : Tensor or array
+        Latent weights, floats of shape (..., N).
+    quantizer : Quantizer
+        q, see `bitnet.quantizers`.
+    scale : float, optional
+        By default that of the matrix x, see `quantizers.scales.scale_of`.
+
+    Returns
+    -------
+    Tensor
+        Planes of the same shape, whose unit has the scale in it.
+
+    Raises
+    ------
+    InputError
+        If `x` is no floats or holds NaN, or there is no such quantizer.
+
+    Examples
+    --------
+    >>> from bitnet.quantizers import Uniform
+    >>> quantize_scaled([[3.0, -0.1]], Uniform(1), scale=0.5).data.values()
+    array([[ 0.5, -0.5]], dtype=float32)
+    """
+    x = as_tensor(x)
+    if not isinstance(quantizer, Quantizer) or not x.is_float or x.ndim < 1:
+        raise InputError(
+            f"quantize_scaled: got {x.data!r:.60} and {quantizer!r}; expected floats and one of "
+            "bitnet.quantizers"
+        )
+    if scale is None and isinstance(x, Parameter) and not quantizer.smooth:
+
+        def prepared(data):
+            planes = QuantizeScaled(quantizer, scale_of(data, quantizer)).forward(data)
+            return kernels.prepare(planes)
+
+        planes = x.derived(quantizer.name, prepared)
+        return QuantizeScaled(quantizer, None, planes)(x)
+    if scale is None:
+        scale = scale_of(x.data, quantizer)
+    elif x.size and math.isnan(x.data.min()):
+        raise InputError("quantize_scaled: x holds NaN; lower the learning rate")
+    return QuantizeScaled(quantizer, scale)(x)
+
+
+class ScaledLinear(Function):
+    """x @ weight.T + bias of numbers of a few bits."""
+
+    takes_bits = True
+
+    def __init__(self, rule, rng):
+        self.rule, self.rng = rule, rng
+
+    def forward(self, x, weight, bias):
+        self.x, self.weight = merged(x), weight
+        z = kernels.plane_gemm(self.x, weight)  # (R, M) int32, exact
+        unit = unit_of(x) * unit_of(weight)
+        return kernels.affine(z, unit, bias).reshape(*x.shape[:-1], len(bias))
+
+    def backward(self, grad_y):
+        grad_x = grad_weight = None
+        grad = grad_y.reshape(math.prod(grad_y.shape[:-1]), grad_y.shape[-1])
+        if self.needs_grad[0]:
+            grad_x = kernels.signed_gemm(rounded(grad, self.rule, self.rng), self.weight)
+            grad_x *= grad_x.dtype.type(getattr(self.weight, "unit", 1.0))
+            grad_x = grad_x.reshape(*grad_y.shape[:-1], grad_x.shape[1])
+        if self.needs_grad[1]:
+            grad_weight = product(rounded(grad.T, self.rule, self.rng), self.x)
+        return grad_x, grad_weight, grad.sum(axis=0)
+
+
+def scaled_linear(x, weight, bias, gradient="float32", rng=None):
+    """The numbers `x @ weight.T + bias`, by an exact product of integers of a few bits.
+
+    y = (integers of x @ integers of weight.T) * unit + bias, with the product of both units.
+    Backward as `quantized_linear`: the gradient is rounded, or not, before both products.
+
+    Parameters
+    ----------
+    x : Tensor of Bits or of Planes
+        Shape (..., N).
+    weight : Tensor of Bits or of Planes
+        Shape (M, N), as of `quantize_scaled`.
+    bias : Tensor or array
+        Floats of shape (M,).
+    gradient, rng : optional
+        As for `quantized_linear`.
+
+    Returns
+    -------
+    Tensor
+        Floats of shape (..., M) and the type of the bias.
+
+    Raises
+    ------
+    InputError
+        If an operand has another type, or the shapes do not fit.
+
+    Examples
+    --------
+    >>> from bitnet.nn.functional import sign
+    >>> from bitnet.quantizers import Uniform
+    >>> weight = quantize_scaled([[3.0, -0.1]], Uniform(1), scale=0.5)
+    >>> scaled_linear(sign([[1.0, 1.0], [1.0, -1.0]]), weight, [2.0]).data
+    array([[2.],
+           [3.]], dtype=float32)
+    """
+    x, weight, bias = map(as_tensor, (x, weight, bias))
+    few = all(isinstance(own.data, (Bits, Planes)) for own in (x, weight))
+    fits = few and weight.ndim == 2 and x.shape[-1:] == weight.shape[1:]
+    if not fits or not bias.is_float or bias.shape != weight.shape[:1]:
+        raise InputError(
+            f"scaled_linear: {x.data!r:.60}, {weight.data!r:.60} and a bias {bias.shape} do not "
+            "fit; expected Bits or Planes of (..., N) and (M, N), and floats (M,)"
+        )
+    check_gradient_rule("scaled_linear", gradient, rng)
+    return ScaledLinear(GRADIENTS[gradient], rng)(x, weight, bias)
+
+
+def merged(x):
+    """Bits or Planes (..., N) as a matrix (R, N)."""
+    if x.ndim == 2:
+        return x
+    bits = x.bits if isinstance(x, Planes) else x
+    rows = (*bits.shape[: isinstance(x, Planes)], math.prod(x.shape[:-1]))
+    bits = Bits(bits.words.reshape(*rows, bits.words.shape[-1]), (*rows, x.shape[-1]))
+    return x.with_bits(bits) if isinstance(x, Planes) else bits
+
+
+def unit_of(x):
+    """What the integer 1 of Bits or Planes stands for."""
+    return x.unit * x.scale if isinstance(x, Planes) else 1.0
+
+
+def rounded(grad, rule, rng):
+    """A gradient (R, C) as it is multiplied: floats, integers with a scale a row, or powers."""
+    return grad if rule is None else kernels.quantize(grad, rule, rng)
+
+
+def product(grad, x):
+    """The gradient of weights, `grad @ x` with the unit of x, multiplied by who needs it."""
+    unit = getattr(x, "unit", 1.0)
+    if isinstance(grad, Quantized):
+        scales = grad.scales * np.float32(unit)
+        return kernels.Product(Quantized(grad.values, scales, grad.largest), x)
+    if unit != 1.0:  # in the smaller one of both
+        x = Planes(x.bits, x.coefficients, x.scale * unit, x.offset)
+    return kernels.Product(grad, x)

@@ -1,0 +1,15 @@
+"""The papers' networks, and the names of nets."""
+
+from bitnet.nn.models.feedforward import (
+    CIFAR10,
+    MNIST_THEANO,
+    MNIST_TORCH,
+    SVHN,
+    binary_convnet,
+    binary_mlp,
+    float_convnet,
+    float_mlp,
+)
+from bitnet.nn.models.imagenet import alexnet, googlenet
+from bitnet.nn.models.language import LanguageModel, language_model
+from bitnet.nn.models.names import net_named

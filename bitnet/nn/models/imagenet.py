@@ -1,0 +1,271 @@
+"""The papers' networks for ImageNet: AlexNet and GoogleNet, of any bits, and their float twins.
+
+Both have batch norm behind every layer, and quantize all of them, the first and the last too
+(section 3 of the second paper).  Its appendix A.6 gives five convolutions and three fully connected
+layers for AlexNet; the widths are those of the authors' PyTorch code.
+
+For GoogleNet it gives two convolutions, ten inception blocks, a spatial average, one fully
+connected layer and two auxiliary classifiers, and no widths.  Szegedy et al. (arXiv 1409.4842) have
+nine blocks and no batch norm; the variant with batch norm (Ioffe and Szegedy, arXiv 1502.03167) has
+ten, behind two convolutions of which the second has a reduction.  The widths here are its.  That
+the second paper means this variant is a conclusion from these numbers; where its auxiliary
+classifiers stand, and their widths, are taken from the first variant.
+"""
+
+from bitnet.errors import InputError
+from bitnet.kernels import Window
+from bitnet.nn.activations import Quantize, ReLU, Sign
+from bitnet.nn.branches import Branches, WithHeads
+from bitnet.nn.conv import AvgPool2d, Conv2d, Flatten, MaxPool2d, QuantConv2d
+from bitnet.nn.linear import BatchNorm, Linear, QuantLinear
+from bitnet.nn.module import Sequential
+
+__all__ = ["alexnet", "googlenet"]
+
+FLOAT = 32
+POOL = {"size": 3, "stride": 2}
+
+#          channels, taps, stride, padding, whether a pooling stands behind it
+ALEXNET = [
+    (64, 11, 4, 2, True),
+    (192, 5, 1, 2, True),
+    (384, 3, 1, 1, False),
+    (256, 3, 1, 1, False),
+    (256, 3, 1, 1, True),
+]
+
+#            1x1, 3x3 and its reduction, two 3x3 and theirs, pooling and its projection
+INCEPTION = {
+    "3a": (64, (64, 64), (64, 96), ("average", 32)),
+    "3b": (64, (64, 96), (64, 96), ("average", 64)),
+    "3c": (0, (128, 160), (64, 96), ("max", 0)),
+    "4a": (224, (64, 96), (96, 128), ("average", 128)),
+    "4b": (192, (96, 128), (96, 128), ("average", 128)),
+    "4c": (160, (128, 160), (128, 160), ("average", 96)),
+    "4d": (96, (128, 192), (160, 192), ("average", 96)),
+    "4e": (0, (128, 192), (192, 256), ("max", 0)),
+    "5a": (352, (192, 320), (160, 224), ("average", 128)),
+    "5b": (352, (192, 320), (192, 224), ("max", 128)),
+}
+HEADS, HEAD_CHANNELS, HEAD_UNITS = ("4a", "4d"), 128, 1024
+
+
+class _Maker:
+    """Layers of certain bits for images that become smaller on the way."""
+
+    def __init__(self, name, rng, image, weights, activations, inflation, options):
+        if not inflation > 0:
+            raise InputError(f"{name}: inflation is {inflation!r}; expected a number above 0")
+        if (weights == FLOAT) != (activations == FLOAT):
+            raise InputError(
+                f"{name}: weights of {weights} bits and activations of {activations}; expected 1 "
+                f"to 8 for both, or {FLOAT} for both: floats"
+            )
+        if not isinstance(image, (tuple, list)) or len(image) != 2:
+            raise InputError(f"{name}: image is {image!r}; expected rows and columns")
+        self.rng, self.size, self.inflation = rng, tuple(image), inflation
+        self.weights, self.activations, self.options = weights, activations, options
+
+    def width(self, channels):
+        """So many channels, inflated."""
+        return max(1, int(channels * self.inflation))
+
+    def conv(self, inputs, outputs, size, pool=None, act=True, **window):
+        """A convolution, a pooling if there is one, batch norm and the activation."""
+        if self.weights == FLOAT:
+            layer = Conv2d(inputs, outputs, self.rng, size, **window)
+        else:
+            bits = {"weights": self.weights, **self.options}
+            layer = QuantConv2d(inputs, outputs, self.rng, size, **window, **bits)
+        return [layer, *([pool] if pool else []), *self.norm(outputs, act)]
+
+    def linear(self, inputs, outputs, act=True):
+        """A fully connected layer, batch norm and, but behind the last, the activation."""
+        if self.weights == FLOAT:
+            layer = Linear(inputs, outputs, self.rng)
+        else:
+            layer = QuantLinear(inputs, outputs, self.rng, weights=self.weights, **self.options)
+        return [layer, *self.norm(outputs, act)]
+
+    def norm(self, outputs, act=True):
+        """Batch norm and, if there is one, the activation."""
+        kinds = {1: Sign, FLOAT: ReLU}
+        own = kinds[self.activations]() if self.activations in kinds else Quantize(self.activations)
+        return [BatchNorm(outputs), *([own] if act else [])]
+
+    def shrink(self, *layers):
+        """The layers, whose windows the images go through."""
+        for layer in layers:
+            if isinstance(getattr(layer, "window", None), Window):
+                self.size = layer.window.output(*self.size)
+        return layers
+
+
+def alexnet(
+    n_classes,
+    rng,
+    image=(224, 224),
+    weights=1,
+    activations=1,
+    inflation=1,
+    units=(4096, 4096),
+    **options,
+):
+    """AlexNet: five convolutions and three fully connected layers, all followed by batch norm.
+
+    64C11/4 - MP3/2 - 192C5 - MP3/2 - 384C3 - 256C3 - 256C3 - MP3/2 - 4096 - 4096 - classes, with
+    the poolings before batch norm and no dropout: the authors' `alexnet_binary.py`.
+
+    Parameters
+    ----------
+    n_classes : int
+        Classes; 1000 for ImageNet.
+    rng : numpy.random.Generator
+        The source of the first weights, and of stochastic rounding.
+    image : (int, int), optional
+        Rows and columns of the images, 63 or more each.
+    weights, activations : int, optional
+        Bits of all weights and of all activations, 1 to 8; or 32 for both: floats.
+    inflation : float, optional
+        What the channels of the first four convolutions are multiplied with: 3 in the authors'
+        code, "ratioInfl"; whether for the published accuracy is not known.
+    units : (int, int), optional
+        The widths of the hidden fully connected layers.
+    **options : str
+        The arguments `gradient` and `rounding` of each layer of bits.
+
+    Returns
+    -------
+    Sequential
+        Takes uint8 pixels of shape (B, *image, 3); with floats, float32.
+
+    Raises
+    ------
+    InputError
+        If a number is out of its range, or the images are too small.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> net = alexnet(10, rng, image=(64, 64), inflation=0.25, units=(64, 64))
+    >>> net.layers[0], len(net)
+    (QuantConv2d(3, 16, 11x11), 27)
+    """
+    make, inputs = _Maker("alexnet", rng, image, weights, activations, inflation, options), 3
+    layers = []
+    for i, (channels, size, stride, padding, pools) in enumerate(ALEXNET):
+        outputs = make.width(channels) if i < len(ALEXNET) - 1 else channels
+        pool = MaxPool2d(**POOL) if pools else None
+        layers += make.shrink(
+            *make.conv(inputs, outputs, size, pool, stride=stride, padding=padding)
+        )
+        inputs = outputs
+    layers.append(Flatten())
+    inputs *= make.size[0] * make.size[1]
+    for outputs in units:
+        layers += make.linear(inputs, outputs)
+        inputs = outputs
+    return Sequential(*layers, *make.linear(inputs, n_classes, act=False))
+
+
+def googlenet(
+    n_classes,
+    rng,
+    image=(224, 224),
+    weights=1,
+    activations=1,
+    inflation=1,
+    auxiliary=True,
+    **options,
+):
+    """GoogleNet with batch norm: two convolutions, ten inception blocks, average, one layer.
+
+    An average and a 1x1 convolution may change places, as both are linear: so that both work on
+    packed activations, and batch norm takes up the factor of the average, the convolution stands
+    first.  The last layer, behind the spatial average, is such a convolution too.  The poolings of
+    the stem stand before batch norm.
+
+    Parameters
+    ----------
+    n_classes : int
+        Classes; 1000 for ImageNet.
+    rng : numpy.random.Generator
+        The source of the first weights, and of stochastic rounding.
+    image : (int, int), optional
+        Rows and columns of the images.
+    weights, activations : int, optional
+        As for `alexnet`.
+    inflation : float, optional
+        What all channels are multiplied with.
+    auxiliary : bool, optional
+        Two more classifiers in training, behind the fourth and the seventh block; see
+        `branches.auxiliary` for the loss.
+    **options : str
+        As for `alexnet`.
+
+    Returns
+    -------
+    Sequential
+        A `WithHeads` if `auxiliary`; takes what `alexnet` takes.
+
+    Raises
+    ------
+    InputError
+        If a number is out of its range.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> net = googlenet(10, np.random.default_rng(0), image=(64, 64), inflation=0.125)
+    >>> sum(isinstance(layer, Branches) for layer in net), list(net.heads)
+    (10, [14, 17])
+    """
+    make = _Maker("googlenet", rng, image, weights, activations, inflation, options)
+    first, reduced, inputs = map(make.width, (64, 64, 192))
+    pools = [MaxPool2d(**POOL, padding=1) for _ in range(2)]
+    layers = [
+        *make.shrink(*make.conv(3, first, 7, pools[0], stride=2, padding=3)),
+        *make.conv(first, reduced, 1),
+        *make.shrink(*make.conv(reduced, inputs, 3, pools[1])),
+    ]
+    heads = {}
+    for name, widths in INCEPTION.items():
+        branches, inputs = _inception(make, inputs, *widths)
+        layers.append(branches)
+        if not widths[0]:  # strides of 2 in all branches
+            make.shrink(branches.branches[-1][0])
+        if name in HEADS:
+            heads[len(layers) - 1] = _head(make, inputs, n_classes)
+    average = AvgPool2d(make.size)
+    layers += [*make.conv(inputs, n_classes, 1, average, act=False)]
+    layers.insert(-1, Flatten())
+    return WithHeads(*layers, heads=heads) if auxiliary else Sequential(*layers)
+
+
+def _inception(make, inputs, one, three, double, pooling):
+    """An inception block and its channels; without a 1x1 branch it halves the images."""
+    one, *three, reduced, twice = (make.width(n) if n else 0 for n in (one, *three, *double))
+    kind, projection = pooling[0], make.width(pooling[1]) if pooling[1] else 0
+    step = {"stride": 1 if one else 2, "padding": 1}
+    branches = [make.conv(inputs, one, 1)] if one else []
+    branches.append([*make.conv(inputs, three[0], 1), *make.conv(*three, 3, **step)])
+    deep = [*make.conv(inputs, reduced, 1), *make.conv(reduced, twice, 3)]
+    branches.append([*deep, *make.conv(twice, twice, 3, **step)])
+    if kind == "average":
+        branches.append(make.conv(inputs, projection, 1, AvgPool2d(3, 1, 1)))
+    else:
+        project = make.conv(inputs, projection, 1) if projection else []
+        branches.append([MaxPool2d(3, **step), *project])
+    channels = one + three[1] + twice + (projection or inputs)
+    return Branches(*(Sequential(*branch) for branch in branches)), channels
+
+
+def _head(make, inputs, n_classes):
+    """An auxiliary classifier: average of 5x5 every 3 pixels, 128 channels, 1024 units."""
+    channels, units = make.width(HEAD_CHANNELS), make.width(HEAD_UNITS)
+    average = AvgPool2d(tuple(min(5, n) for n in make.size), 3)
+    rows, columns = average.window.output(*make.size)
+    layers = [*make.conv(inputs, channels, 1, average), Flatten()]
+    layers += make.linear(rows * columns * channels, units)
+    return Sequential(*layers, *make.linear(units, n_classes, act=False))

@@ -1,0 +1,190 @@
+"""Language models: what comes next, from all that came before.
+
+The second paper (arXiv 1609.07061, section 4.5) has an LSTM of 300 units for the next word, and a
+plain net of 2048 rectified units for the next character; it prints no more of them.
+
+    language_model(10000, rng, "lstm", width=300, units=300)                       in float
+    language_model(10000, rng, "lstm", width=300, units=300, weights=4, activations=4)
+    language_model(50, rng, "rnn", width=64, units=2048, activation="relu")
+"""
+
+import math
+
+from bitnet.errors import InputError
+from bitnet.nn import functional
+from bitnet.nn.embedding import Embedding, ScaledLinear, quantized
+from bitnet.nn.functional.shapes import reshape
+from bitnet.nn.linear import Dropout, Linear
+from bitnet.nn.module import Module
+from bitnet.nn.recurrent import GRU, LSTM, RNN
+
+__all__ = ["KINDS", "LanguageModel", "language_model"]
+
+KINDS = {"rnn": RNN, "lstm": LSTM, "gru": GRU}
+
+
+class LanguageModel(Module):
+    """An embedding, recurrent layers, and the scores of what comes next.
+
+    Dropout stands behind the embedding, between the layers and before the scores, and not in
+    the states (Zaremba et al., arXiv 1409.2329).  What is quantized stays packed through it.
+
+    Parameters
+    ----------
+    embedding : Embedding
+        Of V rows.
+    recurrent : RNN or LSTM or GRU
+        Of as many inputs as the embedding has columns.
+    decoder : Linear or ScaledLinear
+        From the units to V scores.
+    dropout : Dropout or None, optional
+        Applied behind the embedding and before the scores.
+
+    Raises
+    ------
+    InputError
+        If the parts do not fit together.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> model = language_model(10, np.random.default_rng(0), "gru", width=8, units=16)
+    >>> scores, state = model(np.array([[1, 2], [3, 4], [5, 6]]))  # 3 steps of 2 texts
+    >>> scores.shape
+    (6, 10)
+    """
+
+    def __init__(self, embedding, recurrent, decoder, dropout=None):
+        sizes = embedding.width, recurrent.units, embedding.count
+        if sizes != (recurrent.inputs, decoder.inputs, decoder.outputs):
+            raise InputError(
+                f"LanguageModel: {embedding!r}, {recurrent!r} and {decoder!r} do not fit; expected "
+                "(V, N), (N, H) and (H, V)"
+            )
+        self.embedding, self.recurrent, self.decoder = embedding, recurrent, decoder
+        self.dropout = dropout
+
+    def __call__(self, ids, state=None):
+        """The scores of what comes next, and the state behind the last step.
+
+        Parameters
+        ----------
+        ids : array
+            Integers of shape (T, B): T steps of B texts.
+        state : tuple, optional
+            What an earlier call gave, see `recurrent_layers.detach`; zeros by default.
+
+        Returns
+        -------
+        scores : Tensor
+            Floats of shape (T B, V), step after step: for `cross_entropy(scores, next.ravel())`.
+        state : tuple
+            For the next call.
+        """
+        return self.forward(ids, state)
+
+    def forward(self, ids, state=None):
+        x = self._dropped(self.embedding(ids))
+        y, state = self.recurrent(x, state)
+        if isinstance(self.decoder, ScaledLinear):
+            y = quantized(y, self.decoder.activations)
+            y = self.decoder(self._dropped(y))
+            return reshape(y, y.shape[0] * y.shape[1], y.shape[2]), state
+        y = self._dropped(y)
+        return self.decoder(reshape(y, y.shape[0] * y.shape[1], y.shape[2])), state
+
+    def _dropped(self, x):
+        """x behind the dropout, in training."""
+        if self.dropout is None or not self.training:
+            return x
+        return functional.dropout(x, self.dropout.p, self.dropout.rng)
+
+    def __repr__(self):
+        return f"LanguageModel({self.embedding!r}, {self.recurrent!r}, {self.decoder!r})"
+
+
+def language_model(
+    vocabulary,
+    rng,
+    kind="lstm",
+    width=300,
+    units=300,
+    layers=1,
+    weights=None,
+    activations=None,
+    dropout=0.0,
+    activation=None,
+    gradient="float32",
+    rounding="nearest",
+):
+    """A language model in float, or with weights and activations of a few bits.
+
+    Of a few bits are the table of the embedding (with the bits of the activations, as its rows
+    are inputs), both weights of each recurrent layer and those of the scores, and the inputs of
+    all their products; section 3 of the second paper quantizes first and last layers too.
+
+    Parameters
+    ----------
+    vocabulary : int
+        V, how many words or characters there are.
+    rng : numpy.random.Generator
+        The source of the first weights, of dropout and of stochastic rounding.  The table of the
+        embedding begins with U(-0.1, 0.1), as the small net of arXiv 1409.2329, and with numbers
+        of variance 1 for kind "rnn".
+    kind : {"lstm", "gru", "rnn"}, optional
+        Of the recurrent layers.
+    width : int, optional
+        Columns of the embedding, 300 by default.
+    units : int, optional
+        Of each recurrent layer, 300 by default, as in the paper.
+    layers : int, optional
+        How many.
+    weights, activations : int or Quantizer or str, optional
+        Bits, from 1 to 8, or a quantizer or its name; both, or neither for floats.
+    dropout : float, optional
+        See `LanguageModel`.
+    activation : {"tanh", "relu"}, optional
+        Of kind "rnn"; "tanh" by default.
+    gradient, rounding : optional
+        As for `QuantLinear`, of all layers of a few bits.  "float32" by default: nearly all
+        gradients of a softmax over many words are so small that the nearest int8 is 0; with
+        rounding "stochastic" int8 is right in the mean.
+
+    Returns
+    -------
+    LanguageModel
+
+    Raises
+    ------
+    InputError
+        If a setting is out of its range.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> model = language_model(50, np.random.default_rng(0), units=64, weights=2, activations=3)
+    >>> model.decoder
+    ScaledLinear(64, 50, Uniform(bits=2, bound=1.0, window=1.0))
+    """
+    if kind not in KINDS:
+        raise InputError(f"language_model: kind is {kind!r}; expected one of {[*KINDS]}")
+    if activation is not None and kind != "rnn":
+        raise InputError(
+            f"language_model: activation is {activation!r}, but kind is {kind!r}, whose functions "
+            "are given; leave it out, or take kind='rnn'"
+        )
+    options = {} if activation is None else {"activation": activation}
+    backward = {"gradient": gradient, "rounding": rounding}
+    few = {"weights": weights, "activations": activations, **backward}
+    recurrent = KINDS[kind](width, units, rng, layers, dropout, **few, **options)
+    # without gates the first states are as small as the inputs, and few bits would make them 0
+    half = math.sqrt(3) if kind == "rnn" else 0.1
+    if activations is not None and recurrent.activations.levels.integers[0] >= 0:
+        activations = recurrent.activations.levels.bits  # the table has numbers below 0 too
+    embedding = Embedding(vocabulary, width, rng, activations, half)
+    if weights is None:
+        decoder = Linear(units, vocabulary, rng)
+    else:
+        decoder = ScaledLinear(units, vocabulary, rng, weights, recurrent.activations, **backward)
+    drop = Dropout(dropout, rng) if dropout else None
+    return LanguageModel(embedding, recurrent, decoder, drop)

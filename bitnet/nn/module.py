@@ -1,0 +1,360 @@
+"""Module: parameters, other state, and the modes of training and evaluation; Sequential."""
+
+import contextlib
+import sys
+
+import numpy as np
+
+from bitnet.arrays import array_module, is_array, like, to_cpu
+from bitnet.autograd.parameter import Parameter
+from bitnet.autograd.tensor import as_tensor, no_grad
+from bitnet.devices import full_memory_named, mover
+from bitnet.errors import InputError
+
+__all__ = ["Module", "Sequential", "check_state", "evaluating", "on_cpu"]
+
+
+class Module:
+    """Something with parameters and a `forward`; the base of all layers and models.
+
+    Attributes that are Parameters, arrays (state that is not trained, as running
+    statistics) or Modules, or lists or dicts of them, are found by themselves, in the order
+    in which they were set.
+
+    Attributes
+    ----------
+    training : bool
+        Whether the layers behave as in training (`train()`, the default) or as in
+        evaluation (`eval()`).
+
+    Examples
+    --------
+    >>> class Scale(Module):
+    ...     def __init__(self):
+    ...         self.factor = Parameter([2.0])
+    ...
+    ...     def forward(self, x):
+    ...         return x * self.factor
+    >>> Scale()([3.0]).data
+    array([6.], dtype=float32)
+    >>> list(Scale().state_dict())
+    ['factor']
+    """
+
+    training = True
+
+    def __call__(self, x):
+        """The result for `x`, a Tensor or what a Tensor can hold.
+
+        What comes from the processor to a Module on the GPU is moved there.
+        """
+        return self.forward(self.brought(as_tensor(x)))
+
+    def brought(self, x):
+        """A Tensor, moved to the GPU if this Module is there; one that wants a gradient stays."""
+        if "cupy" not in sys.modules or x.requires_grad or array_module(x) is not np:
+            return x
+        return like(x, self._first_array())
+
+    def _first_array(self):
+        """An array of this Module, or None if it has none."""
+        return next((array for _, array in self._state() if array.ndim), None)
+
+    @property
+    def device(self):
+        """Where the arrays of this Module are: "cpu" or "gpu"."""
+        return "cpu" if array_module(self._first_array()) is np else "gpu"
+
+    def to(self, device):
+        """Move all parameters, with their gradients, and all other state.
+
+        Single numbers, as counters, stay with the processor, and so do generators: what is drawn
+        is the same on both devices.  The moments of an optimizer follow at its next step.
+
+        Parameters
+        ----------
+        device : {"cpu", "gpu"}
+            Where to.
+
+        Returns
+        -------
+        Module
+            This one; it is what it was if there is no GPU, or not enough of its memory.
+
+        Raises
+        ------
+        InputError
+            If there is no such device, or its memory is full.
+
+        Examples
+        --------
+        >>> from bitnet.nn import Linear
+        >>> Linear(3, 2, np.random.default_rng(0)).to("cpu").device
+        'cpu'
+        """
+        move = mover(device)
+        with full_memory_named():
+            puts = [parameter.move(move) for parameter in self.parameters()]
+            states = [(vars(module), _moved(vars(module), move)) for module in self.modules()]
+        for put in puts:
+            put()
+        for attributes, changed in states:
+            attributes.update(changed)
+        return self
+
+    def forward(self, x):
+        """The result for the Tensor `x`; subclasses define it."""
+        raise TypeError(f"{type(self).__name__} has no forward; a Module defines forward(x)")
+
+    def followed_by(self, layer):
+        """A function that computes this and the layer behind it in one pass, or None.
+
+        It must give what the two give one after the other; Sequential calls it in their place.
+        """
+        return None
+
+    def _members(self):
+        """The attributes, and what is in those that are lists, tuples or dicts, by name."""
+        for name, value in vars(self).items():
+            if isinstance(value, (list, tuple)):
+                yield from ((f"{name}.{i}", item) for i, item in enumerate(value))
+            elif isinstance(value, dict):
+                yield from ((f"{name}.{key}", item) for key, item in value.items())
+            else:
+                yield name, value
+
+    def children(self):
+        """The Modules directly inside, as (name, Module)."""
+        return [(name, value) for name, value in self._members() if isinstance(value, Module)]
+
+    def modules(self):
+        """This Module and all Modules inside, outer ones first."""
+        yield self
+        for _, child in self.children():
+            yield from child.modules()
+
+    def parameters(self):
+        """The Parameters of this Module and of all inside, each once, in a list."""
+        values = (value for module in self.modules() for _, value in module._members())
+        own = {id(value): value for value in values if isinstance(value, Parameter)}
+        return list(own.values())
+
+    def train(self, training=True):
+        """Behave as in training, or, with False, as in evaluation; returns the Module."""
+        for module in self.modules():
+            module.training = bool(training)
+        return self
+
+    def eval(self):
+        """Behave as in evaluation; returns the Module."""
+        return self.train(False)
+
+    def _state(self, prefix=""):
+        """The arrays of the parameters and of the other state, by name; not copies."""
+        for name, value in self._members():
+            if isinstance(value, Parameter):
+                yield prefix + name, value.data
+            elif is_array(value):
+                yield prefix + name, value
+        for name, child in self.children():
+            yield from child._state(f"{prefix}{name}.")
+
+    def state_dict(self):
+        """Copies of all parameters and other state, in NumPy's arrays.
+
+        Returns
+        -------
+        dict of str to numpy.ndarray
+            By dotted name, as "layers.0.weight".
+        """
+        return {name: np.array(to_cpu(array)) for name, array in self._state()}
+
+    def load_state_dict(self, state):
+        """Set all parameters and other state; changes nothing if anything does not fit.
+
+        Parameters
+        ----------
+        state : dict of str to numpy.ndarray
+            What `state_dict` of a Module of the same structure returned.
+
+        Raises
+        ------
+        InputError
+            If a name is missing or unknown, or an array has another shape or type or
+            holds NaN or infinity.
+        """
+        check_state(type(self).__name__, dict(self._state()), state)
+        for parameter in self.parameters():
+            parameter.edit()
+        for name, array in self._state():
+            array[...] = like(state[name], array)
+
+
+def _moved(attributes, move):
+    """The attributes that hold arrays with axes, moved; by name."""
+    changed = {}
+    for name, value in attributes.items():
+        if is_array(value) and value.ndim:
+            changed[name] = move(value)
+        elif type(value) in (list, tuple) and any(map(is_array, value)):
+            changed[name] = type(value)(move(x) if is_array(x) and x.ndim else x for x in value)
+        elif isinstance(value, dict):
+            changed[name] = value | _moved(value, move)
+    return changed
+
+
+@contextlib.contextmanager
+def on_cpu(model):
+    """Have a model on the processor inside a `with` block, and then where it was.
+
+    Parameters
+    ----------
+    model : Module
+        Any model.
+
+    Examples
+    --------
+    >>> from bitnet.nn import Linear
+    >>> with on_cpu(Linear(3, 2, np.random.default_rng(0))) as model:
+    ...     model.device
+    'cpu'
+    """
+    before = model.device
+    if before == "cpu":
+        yield model
+        return
+    model.to("cpu")
+    try:
+        yield model
+    finally:
+        model.to(before)
+
+
+@contextlib.contextmanager
+def evaluating(model):
+    """Use a model in evaluation mode, without gradients, inside a `with` block.
+
+    Parameters
+    ----------
+    model : Module
+        Afterwards it and every Module inside have the mode that they had.
+
+    Raises
+    ------
+    InputError
+        If it is something else.
+
+    Examples
+    --------
+    >>> from bitnet.nn import ReLU
+    >>> model = Sequential(ReLU())
+    >>> with evaluating(model):
+    ...     model.training
+    False
+    >>> model.training
+    True
+    """
+    if not isinstance(model, Module):
+        raise InputError(
+            f"got {type(model).__name__}; expected a Module (a frozen net predicts by itself: "
+            "net.predict, net.scores)"
+        )
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        with no_grad():
+            yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+def check_state(what, own, state):
+    """Refuse arrays whose names, shapes or types differ from those of `own`, or hold NaN.
+
+    Parameters
+    ----------
+    what : str
+        Whose state it is, for the message.
+    own, state : dict of str to numpy.ndarray
+        The arrays that are there, and those that shall take their place.
+
+    Raises
+    ------
+    InputError
+        If they do not fit.
+
+    Examples
+    --------
+    >>> own = {"weight": np.zeros(2)}
+    >>> check_state("Net", own, {"weight": np.ones(2)})
+    >>> try:
+    ...     check_state("Net", own, {"weight": np.ones(3)})
+    ... except InputError as error:
+    ...     print(error)
+    Net: 'weight' is float64 of shape (3,); expected float64 of shape (2,)
+    """
+    if missing := sorted(own.keys() - state.keys()):
+        raise InputError(f"{what}: the state lacks {missing[0]!r}; is it of another model?")
+    if unknown := sorted(state.keys() - own.keys()):
+        raise InputError(f"{what}: an unknown {unknown[0]!r} in the state; is it of another model?")
+    for name, array in own.items():
+        came = state[name]
+        if came.shape != array.shape or came.dtype != array.dtype:
+            raise InputError(
+                f"{what}: {name!r} is {came.dtype} of shape {came.shape}; "
+                f"expected {array.dtype} of shape {array.shape}"
+            )
+        finite = array_module(came).isfinite(came).all()
+        if not finite or (came.dtype.kind == "i" and (came < 0).any()):
+            raise InputError(f"{what}: {name!r} holds NaN, infinity, or a count below 0")
+
+
+class Sequential(Module):
+    """Modules one after the other.
+
+    Parameters
+    ----------
+    *layers : Module
+        In the order in which they are applied.
+
+    Raises
+    ------
+    InputError
+        If something else than a Module comes.
+
+    Examples
+    --------
+    >>> from bitnet.nn import BatchNorm, BinaryLinear
+    >>> net = Sequential(BinaryLinear(4, 2, np.random.default_rng(0)), BatchNorm(2))
+    >>> net
+    Sequential(BinaryLinear(4, 2), BatchNorm(2))
+    >>> len(net.parameters())
+    3
+    """
+
+    def __init__(self, *layers):
+        for layer in layers:
+            if not isinstance(layer, Module):
+                raise InputError(f"Sequential: got {type(layer).__name__}; expected Modules")
+        self.layers = list(layers)
+
+    def forward(self, x):
+        layers = list(self.layers)
+        while layers:
+            layer = layers.pop(0)
+            if layers and (in_one_pass := layer.followed_by(layers[0])):
+                layers.pop(0)
+                x = in_one_pass(as_tensor(x))
+            else:
+                x = layer(x)
+        return x
+
+    def __len__(self):
+        return len(self.layers)
+
+    def __getitem__(self, index):
+        return self.layers[index]
+
+    def __repr__(self):
+        return f"Sequential({', '.join(map(repr, self.layers))})"

@@ -1,0 +1,5 @@
+"""Optimizers of latent weights, with clipping and step scales, and schedules of their rates."""
+
+from bitnet.optim import schedules
+from bitnet.optim.binary import Bop, ShiftAdaMax
+from bitnet.optim.optimizers import SGD, Adam, AdaMax, clip_gradients

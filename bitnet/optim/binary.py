@@ -1,0 +1,198 @@
+"""Optimizers of bits: shift-based AdaMax, whose products are shifts, and Bop, which flips signs."""
+
+import math
+
+import numpy as np
+
+from bitnet import kernels
+from bitnet.arrays import array_module
+from bitnet.errors import InputError
+from bitnet.optim.optimizers import Adam, Optimizer
+
+__all__ = ["Bop", "ShiftAdaMax"]
+
+VARIANTS = {  # lr, beta1, beta2, eps
+    "paper": (2.0**-10, 1 - 2.0**-3, 1 - 2.0**-10, 0.0),
+    "code": (2.0**-6, 0.9, 0.999, 2.0**-27),
+}
+
+
+def ap2(number):
+    """AP2 of one number."""
+    return float(kernels.ap2(np.array([number], np.float64))[0])
+
+
+class ShiftAdaMax(Optimizer):
+    """Shift-based AdaMax: Algorithm 3 of arXiv 1602.02830 (version 2) and 1609.07061, and its code.
+
+    "paper": `m <- b1 m + (1 - b1) g`, `v <- max(b2 v, |g|)`; the step is
+    `lr * AP2(1 / (1 - b1^t)) * m / AP2(v)`, so that, with a power of two for `lr`, all products
+    of the step are shifts.  The paper's last line writes 1 - b1 for 1 - b1^t and never defines its
+    corrected m; this is the line that AdaMax needs there.  v is kept unrounded.  Where all
+    gradients were 0 the direction is 0.
+
+    "code": the authors' Torch code (`adaMax_binary_clip_shift.lua`), which keeps
+    `v <- AP2(max(b2 v, |g|)) + eps` in the state and steps by `AP2(lr / (1 - b1^t)) * m / v`.
+    Since b2 times a power of two is rounded back to it, its v never falls: the largest gradient
+    of a weight's whole life divides its steps.
+
+    Parameters
+    ----------
+    parameters : iterable of Parameter
+        What to change.
+    lr : float, optional
+        Learning rate, above 0; by default 2^-10 ("paper", its alpha), or 2^-6 ("code").
+    variant : {"paper", "code"}, optional
+        Which of the two.
+    beta1, beta2 : float, optional
+        b1 and b2; by default 1 - 2^-3 and 1 - 2^-10 ("paper"), or 0.9 and 0.999 ("code").
+    eps : float, optional
+        Added to v: 0 ("paper", where it is added before AP2), or 2^-27 ("code").
+    scale_power : float, optional
+        1 by default, as in the papers' code.
+
+    Raises
+    ------
+    InputError
+        If a setting is out of range.
+
+    Examples
+    --------
+    >>> from bitnet.autograd.parameter import Parameter
+    >>> w = Parameter([1.0])
+    >>> optimizer = ShiftAdaMax([w], lr=0.25)
+    >>> w.grad = np.float32([8.0])
+    >>> optimizer.step()  # 1 - 0.25 * 8 * (m = 1) / (v = 8)
+    >>> w.data
+    array([0.75], dtype=float32)
+    """
+
+    state_names = ("m", "v")
+
+    def __init__(
+        self,
+        parameters,
+        lr=None,
+        variant="paper",
+        beta1=None,
+        beta2=None,
+        eps=None,
+        scale_power=1.0,
+    ):
+        if variant not in VARIANTS:
+            raise InputError(
+                f"ShiftAdaMax: variant is {variant!r}; expected one of {', '.join(VARIANTS)}"
+            )
+        given = lr, beta1, beta2, eps
+        lr, beta1, beta2, eps = (
+            own if value is None else value
+            for value, own in zip(given, VARIANTS[variant], strict=True)
+        )
+        zero_fits = variant == "paper" and eps == 0
+        if not (0 <= beta1 < 1 and 0 <= beta2 < 1 and (0 < eps < math.inf or zero_fits)):
+            raise InputError(
+                f"ShiftAdaMax: beta1 is {beta1!r}, beta2 {beta2!r}, eps {eps!r}; expected rates "
+                "from 0 to below 1 and eps above 0 (or 0, of the paper's variant)"
+            )
+        super().__init__(parameters, lr, scale_power)
+        self.variant, self.beta1, self.beta2, self.eps = variant, beta1, beta2, eps
+
+    def rule_of(self, parameter):
+        """The paper's rule, or the code's."""
+        return "shift_adamax" if self.variant == "paper" else "shift_adamax_code"
+
+    def rate_of(self, parameter):
+        """The learning rate and the correction, shifted, times the step scale."""
+        correction = 1 / (1 - self.beta1**self.steps)
+        shifted = (
+            self.lr * ap2(correction) if self.variant == "paper" else ap2(self.lr * correction)
+        )
+        return shifted * self.scale_of(parameter)
+
+    def constants(self, parameter):
+        return 1 - self.beta1, self.beta2, self.eps
+
+    def settings(self):
+        own = {"variant": self.variant, "betas": [self.beta1, self.beta2], "eps": self.eps}
+        return {**super().settings(), **own}
+
+
+class Bop(Adam):
+    """Bop (Helwegen et al., arXiv 1906.02107): bits that flip, no latent weights.
+
+    The weights of binary layers become +1.0 and -1.0 in `Parameter.data`, at once, and stay so.
+    `m <- (1 - gamma) m + gamma g`; a weight is flipped where `|m| > threshold` and m has its
+    sign, that is, where the gradient has long enough asked for the other one.  One moment a
+    weight is all the state there is.  The other parameters, gammas and betas, move by Adam.
+
+    Parameters
+    ----------
+    parameters : iterable of Parameter
+        What to change; those with a bound and two axes or more are the weights of bits.
+    lr : float, optional
+        The adaptivity rate gamma, above 0, at most 1; 1e-4, as in the paper.  A schedule that
+        lowers it lowers Adam's rate in the same ratio.
+    threshold : float, optional
+        0 or more; 1e-8, as in the paper.  It is compared with means of gradients, and so belongs
+        to a loss.
+    adam_lr : float, optional
+        Adam's rate while `lr` is what it was at the start; 1e-3.
+    beta1, beta2, eps : float, optional
+        Adam's.
+
+    Raises
+    ------
+    InputError
+        If a setting is out of range.
+
+    Examples
+    --------
+    >>> from bitnet.autograd.parameter import Parameter
+    >>> weight = Parameter([[0.3, -0.2]], bound=1.0)
+    >>> optimizer = Bop([weight], lr=0.5, threshold=0.1)
+    >>> weight.grad = np.float32([[0.1, -2.0]])
+    >>> optimizer.step()  # m = 0.05 and -1: only the second one is large enough
+    >>> weight.data, optimizer.flips
+    (array([[1., 1.]], dtype=float32), 1)
+    """
+
+    def __init__(
+        self, parameters, lr=1e-4, threshold=1e-8, adam_lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8
+    ):
+        super().__init__(parameters, lr, beta1, beta2, eps)
+        if not 0 <= threshold < math.inf or not 0 < adam_lr < math.inf or lr > 1:
+            raise InputError(
+                f"Bop: lr is {lr!r}, threshold {threshold!r}, adam_lr {adam_lr!r}; expected rates "
+                "above 0, lr at most 1, and a threshold of 0 or more"
+            )
+        self.threshold, self.adam_lr, self.first_lr = threshold, adam_lr, self.lr
+        for parameter in self.parameters:
+            if parameter.bound is not None and parameter.ndim > 1 and not parameter.is_binary:
+                raise InputError(
+                    f"Bop: weights of shape {parameter.shape} have more bits than one; expected "
+                    "layers of one bit, or another optimizer"
+                )
+            if parameter.is_binary:
+                data = parameter.edit()
+                data[...] = array_module(data).where(data >= 0, 1, -1)
+
+    def rule_of(self, parameter):
+        """Flips for weights of bits, Adam for the others."""
+        return "bop" if parameter.is_binary else "adam"
+
+    def state_of(self, parameter):
+        """One moment for weights of bits, Adam's two for the others."""
+        return ("m",) if parameter.is_binary else ("m", "v")
+
+    def rate_of(self, parameter):
+        """gamma, or Adam's rate, which keeps its ratio to it, times the step scale."""
+        if parameter.is_binary:
+            return self.lr
+        return self.adam_lr * (self.lr / self.first_lr) * self.scale_of(parameter)
+
+    def constants(self, parameter):
+        return (self.threshold,) if parameter.is_binary else super().constants(parameter)
+
+    def settings(self):
+        own = {"gamma": self.first_lr, "threshold": self.threshold, "adam_lr": self.adam_lr}
+        return {**super().settings(), **own}

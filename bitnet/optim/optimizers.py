@@ -1,0 +1,370 @@
+"""Optimizers: how latent weights and other parameters move, are scaled and clipped.
+
+All follow Algorithm 1's last lines: `W <- clip(W - step_scale * lr * direction, -1, 1)`,
+where `bound` and `step_scale` are the parameter's own (a binary layer sets them to 1 and to
+sqrt((inputs + outputs) / 1.5), as in the papers' code).  Only latent weights are bounded.
+"""
+
+import math
+
+import numpy as np
+
+from bitnet import kernels
+from bitnet.arrays import array_module, like, to_cpu
+from bitnet.autograd.parameter import Parameter
+from bitnet.errors import InputError
+from bitnet.nn.module import check_state
+
+__all__ = ["SGD", "AdaMax", "Adam", "Optimizer", "clip_gradients"]
+
+
+class Optimizer:
+    """What all optimizers share; subclasses name a rule of `kernels.update` and its state.
+
+    A subclass sets `rule` and `state_names`, or defines what follows from the parameter:
+    `rule_of`, `state_of`, `rate_of`, and `constants`, which all define.
+
+    Parameters
+    ----------
+    parameters : iterable of Parameter
+        What to change.
+    lr : float
+        Learning rate, above 0; may be set before each step, as by a schedule.
+    scale_power : float, optional
+        The power of `step_scale` that multiplies the learning rate of a bounded parameter;
+        1 for those without a bound.
+
+    Attributes
+    ----------
+    lr : float
+        The learning rate of the next step.
+    steps : int
+        Steps done.
+    flips : int
+        The signs of latent weights that the last step changed.
+
+    Raises
+    ------
+    InputError
+        If there is nothing to change or a setting is out of range.
+
+    Examples
+    --------
+    >>> weight = Parameter([[0.9]], bound=1.0, step_scale=2.0)
+    >>> optimizer = SGD([weight], lr=0.1, scale_power=1)
+    >>> weight.grad = np.float32([[-3.0]])
+    >>> optimizer.step()  # 0.9 + 0.1 * 2 * 3, clipped
+    >>> weight.data
+    array([[1.]], dtype=float32)
+    """
+
+    rule, state_names = None, ()
+
+    def __init__(self, parameters, lr, scale_power=1.0):
+        self.parameters = list(parameters)
+        if not self.parameters or not all(isinstance(p, Parameter) for p in self.parameters):
+            raise InputError(
+                f"{type(self).__name__}: expected one or more Parameters, as model.parameters()"
+            )
+        if len({id(p) for p in self.parameters}) < len(self.parameters):
+            raise InputError(f"{type(self).__name__}: a Parameter comes twice; expected each once")
+        self.lr = lr
+        if self.lr == 0:
+            raise InputError(
+                f"{type(self).__name__}: the learning rate is 0; expected a number above 0"
+            )
+        self.scale_power = scale_power
+        self.steps = self.flips = 0
+        self.state = [
+            {name: array_module(p).zeros_like(p.data) for name in self.state_of(p)}
+            for p in self.parameters
+        ]
+
+    @property
+    def lr(self):
+        """The learning rate of the next step."""
+        return self._lr
+
+    @lr.setter
+    def lr(self, lr):
+        if not isinstance(lr, (int, float, np.number)) or not 0 <= lr < math.inf:
+            raise InputError(
+                f"{type(self).__name__}: the learning rate is {lr!r}; expected a number above 0, "
+                "or 0 at the end of a schedule"
+            )
+        self._lr = float(lr)
+
+    def zero_grad(self):
+        """Forget the gradients of all parameters."""
+        for parameter in self.parameters:
+            parameter.grad = None
+
+    def step(self):
+        """Move every parameter that has a gradient, then clip those that are bounded.
+
+        Latent weights are packed in the same sweep, for the next forward pass.  If the memory of
+        a GPU fills on the way, some parameters have moved and some have not: go on from a file.
+        """
+        with_gradient = [i for i, p in enumerate(self.parameters) if p.lazy_grad is not None]
+        for i in with_gradient:  # the moments are where the parameter is
+            self.state[i] = like(self.state[i], self.parameters[i])
+        moving = [(self.parameters[i], list(self.state[i].values())) for i in with_gradient]
+        for parameter, _ in moving:  # all of them, before the first one moves
+            self._check(parameter)
+        self.steps += 1
+        self.flips = sum(self._move(parameter, state) for parameter, state in moving)
+
+    def _check(self, parameter):
+        """Refuse data and gradients that the kernels cannot take."""
+        data, grad = parameter.data, parameter.lazy_grad
+        if not data.flags.c_contiguous:
+            raise InputError(
+                f"{type(self).__name__}: a Parameter's data are not contiguous; "
+                "assign numpy.ascontiguousarray(...)"
+            )
+        if grad.shape != data.shape or grad.dtype != data.dtype:
+            raise InputError(
+                f"{type(self).__name__}: a gradient of {grad.dtype} {grad.shape} does not fit a "
+                f"Parameter of {data.dtype} {data.shape}"
+            )
+
+    def _move(self, parameter, state):
+        """Move one parameter; returns how many of its packed signs changed."""
+        binary = parameter.is_binary
+        words = parameter.signs.words.copy() if binary else None  # the old ones may be in use
+        parameter.edit()
+        constants = [self.rate_of(parameter), *self.constants(parameter)]
+        arrays = parameter.data, parameter.lazy_grad, state
+        flips = kernels.update(self.rule_of(parameter), *arrays, constants, parameter.bound, words)
+        if binary and flips is not None:  # None: a weight became NaN; sign() will say so
+            parameter.keep_signs(words)
+        return flips or 0
+
+    def scale_of(self, parameter):
+        """What multiplies the learning rate of a parameter."""
+        return parameter.step_scale ** (1.0 if parameter.bound is None else self.scale_power)
+
+    def rule_of(self, parameter):
+        """The rule that moves a parameter."""
+        return self.rule
+
+    def state_of(self, parameter):
+        """The names of the arrays that belong to a parameter."""
+        return self.state_names
+
+    def rate_of(self, parameter):
+        """The rate of the next step of a parameter."""
+        return self.lr * self.scale_of(parameter)
+
+    def constants(self, parameter):
+        """The numbers of this step behind the rate, as `kernels.update` takes them."""
+        raise TypeError(f"{type(self).__name__} has no constants; an Optimizer defines them")
+
+    def settings(self):
+        """The settings that a resumed training must share, by name."""
+        return {"optimizer": type(self).__name__, "scale_power": self.scale_power}
+
+    def state_dict(self):
+        """Copies of the moments, by "index.name", and the number of steps, in NumPy's arrays.
+
+        Returns
+        -------
+        dict of str to numpy.ndarray
+            For `load_state_dict`.
+        """
+        arrays = {f"{i}.{k}": v for i, state in enumerate(self.state) for k, v in state.items()}
+        copies = {name: np.array(to_cpu(array)) for name, array in arrays.items()}
+        return {"steps": np.array(self.steps, np.int64), **copies}
+
+    def load_state_dict(self, state):
+        """Set the moments and the number of steps; changes nothing if anything does not fit.
+
+        Parameters
+        ----------
+        state : dict of str to numpy.ndarray
+            What `state_dict` of an optimizer of the same kind and parameters returned.
+
+        Raises
+        ------
+        InputError
+            If it does not fit.
+        """
+        check_state(type(self).__name__, self.state_dict(), state)
+        self.steps = int(state["steps"])
+        for i, arrays in enumerate(self.state):
+            for name, array in arrays.items():
+                array[...] = like(state[f"{i}.{name}"], array)
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent, with momentum, plain or Nesterov's.
+
+    `v <- momentum * v + g`; the direction is `v`, or `g + momentum * v` with Nesterov.
+
+    Parameters
+    ----------
+    parameters : iterable of Parameter
+        What to change.
+    lr : float
+        Learning rate, above 0.
+    momentum : float, optional
+        From 0 (default) to below 1.
+    nesterov : bool, optional
+        Nesterov's momentum.
+    scale_power : float, optional
+        2 by default: BinaryConnect, section 2.5, scales by the square with SGD.
+
+    Raises
+    ------
+    InputError
+        If a setting is out of range.
+
+    Examples
+    --------
+    >>> w = Parameter([1.0])
+    >>> optimizer = SGD([w], lr=0.5, momentum=0.9)
+    >>> w.grad = np.float32([1.0])
+    >>> optimizer.step()
+    >>> w.data
+    array([0.5], dtype=float32)
+    """
+
+    rule, state_names = "sgd", ("velocity",)
+
+    def __init__(self, parameters, lr, momentum=0.0, nesterov=False, scale_power=2.0):
+        if not 0 <= momentum < 1:
+            raise InputError(f"SGD: momentum is {momentum!r}; expected 0 to below 1")
+        super().__init__(parameters, lr, scale_power)
+        self.momentum, self.nesterov = momentum, nesterov
+
+    def constants(self, parameter):
+        return self.momentum, float(self.nesterov)
+
+    def settings(self):
+        return {**super().settings(), "momentum": self.momentum, "nesterov": self.nesterov}
+
+
+class Adam(Optimizer):
+    """Adam (Kingma and Ba 2015, algorithm 1), the papers' optimizer on small data sets.
+
+    `m <- b1 m + (1 - b1) g`, `v <- b2 v + (1 - b2) g^2`; the direction is
+    `(m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + eps)`.
+
+    Parameters
+    ----------
+    parameters : iterable of Parameter
+        What to change.
+    lr : float, optional
+        Learning rate, above 0; 1e-3 by default.
+    beta1, beta2 : float, optional
+        Decay rates b1 and b2, from 0 to below 1.
+    eps : float, optional
+        Added to the denominator, 1e-8.
+    scale_power : float, optional
+        1 by default, as in the papers' code.
+
+    Raises
+    ------
+    InputError
+        If a setting is out of range.
+
+    Examples
+    --------
+    >>> w = Parameter([1.0])
+    >>> optimizer = Adam([w], lr=0.25)
+    >>> w.grad = np.float32([10.0])
+    >>> optimizer.step()
+    >>> w.data
+    array([0.75], dtype=float32)
+    """
+
+    rule, state_names = "adam", ("m", "v")
+
+    def __init__(self, parameters, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8, scale_power=1.0):
+        if not (0 <= beta1 < 1 and 0 <= beta2 < 1 and 0 < eps < math.inf):
+            raise InputError(
+                f"{type(self).__name__}: beta1 is {beta1!r}, beta2 {beta2!r}, eps {eps!r}; "
+                "expected rates from 0 to below 1 and eps above 0"
+            )
+        super().__init__(parameters, lr, scale_power)
+        self.beta1, self.beta2, self.eps = beta1, beta2, eps
+
+    def constants(self, parameter):
+        correction1 = 1 / (1 - self.beta1**self.steps)
+        correction2 = 1 / math.sqrt(1 - self.beta2**self.steps)
+        return 1 - self.beta1, 1 - self.beta2, correction2, self.eps, correction1
+
+    def settings(self):
+        return {**super().settings(), "betas": [self.beta1, self.beta2], "eps": self.eps}
+
+
+class AdaMax(Adam):
+    """AdaMax (Kingma and Ba 2015, algorithm 2): Adam with the largest gradient for a scale.
+
+    `m <- b1 m + (1 - b1) g`, `u <- max(b2 u, |g|)`; the direction is
+    `m / (1 - b1^t) / (u + eps)`.  Takes the arguments of `Adam`, with the same defaults;
+    eps keeps a gradient that was always 0 from dividing by 0.
+
+    Examples
+    --------
+    >>> w = Parameter([1.0])
+    >>> optimizer = AdaMax([w], lr=0.25)
+    >>> w.grad = np.float32([10.0])
+    >>> optimizer.step()
+    >>> w.data
+    array([0.75], dtype=float32)
+    """
+
+    rule, state_names = "adamax", ("m", "u")
+
+    def constants(self, parameter):
+        return 1 - self.beta1, self.beta2, self.eps, 1 / (1 - self.beta1**self.steps)
+
+
+def clip_gradients(parameters, norm):
+    """Shrink all gradients together if their common norm is too large.
+
+    `g <- g min(1, norm / |g|)`, with |g| the root of the sum of the squares of all numbers of
+    all gradients (Pascanu et al., arXiv 1211.5063): a long sequence may have a gradient that
+    grows with each step back.
+
+    Parameters
+    ----------
+    parameters : iterable of Parameter
+        Those without a gradient are left out; gradients are changed in place.
+    norm : float
+        The largest norm, above 0.
+
+    Returns
+    -------
+    float
+        The norm before.
+
+    Raises
+    ------
+    InputError
+        If `norm` is not above 0, or a gradient holds NaN or infinity.
+
+    Examples
+    --------
+    >>> weight = Parameter([3.0, 0.0])
+    >>> weight.grad = np.float32([6.0, 8.0])
+    >>> clip_gradients([weight], 5.0)
+    10.0
+    >>> weight.grad
+    array([3., 4.], dtype=float32)
+    """
+    if not 0 < norm < math.inf:
+        raise InputError(f"clip_gradients: norm is {norm!r}; expected a number above 0")
+    moving = [p for p in parameters if p.lazy_grad is not None]
+    squares = (array_module(p).vdot(p.grad, p.grad).astype(np.float64) for p in moving)
+    found = math.sqrt(float(sum(squares)))  # one number, and so one wait for a GPU
+    if not math.isfinite(found):
+        raise InputError(
+            "clip_gradients: the gradients hold NaN or infinity, or are too large for their type; "
+            "check the data, or lower the learning rate"
+        )
+    if found > norm:
+        for p in moving:  # assigned, too: that of a single number is none that can be changed
+            p.grad *= p.grad.dtype.type(norm / found)
+    return found

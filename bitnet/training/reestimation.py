@@ -1,0 +1,141 @@
+"""Re-estimation of batch-norm statistics: plain means over batches, with the weights as they are.
+
+The running statistics of a training average batches that were normalized with other weights, and
+a flipped sign moves a pre-activation by 2; a few batches after the last step make up for it.
+"""
+
+from bitnet.arrays import array_module
+from bitnet.devices import full_memory_named
+from bitnet.errors import InputError
+from bitnet.nn.module import Module, evaluating
+
+__all__ = ["norms_of", "reestimate"]
+
+
+def norms_of(model):
+    """The layers of a model that have running statistics.
+
+    Parameters
+    ----------
+    model : Module
+        Any model.
+
+    Returns
+    -------
+    list of Module
+        Those with `running_mean`, `running_inv_std`, `momentum` and `batches`, in order.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from bitnet.nn.models.feedforward import binary_mlp
+    >>> norms_of(binary_mlp([4, 3, 2], np.random.default_rng(0)))
+    [BatchNorm(3), BatchNorm(2)]
+    """
+    names = "running_mean", "running_inv_std", "momentum", "batches"
+    return [layer for layer in model.modules() if all(hasattr(layer, name) for name in names)]
+
+
+def reestimate(model, batches, to_input=None):
+    """Replace the running statistics of all norms by plain means over batches.
+
+    Each norm normalizes with the statistics of the batch, as in training, and
+    `running_mean = 1/n sum_i mean_i`, `running_inv_std = 1/n sum_i inv_std_i` over the n batches
+    (the papers' code averages the inverse deviation, not the variance).  All other layers behave
+    as in evaluation: no dropout, no drawn signs.  Weights, gamma, beta, counters and generators
+    stay as they are.  Stochastic Weight Averaging (arXiv 1803.05407) does the same once its
+    weights are final.
+
+    Parameters
+    ----------
+    model : Module
+        Changed in place; its mode is put back.
+    batches : iterable
+        Of training images, or of pairs (images, labels) whose labels are ignored; each of two
+        images or more.
+    to_input : callable, optional
+        From some images to what the model takes.
+
+    Returns
+    -------
+    int
+        The number of batches.
+
+    Raises
+    ------
+    InputError
+        If there are no batches or no norms, or the statistics are not finite; the model is then
+        as it was.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from bitnet.nn import BatchNorm, Sequential
+    >>> model = Sequential(BatchNorm(1))
+    >>> reestimate(model, [np.float32([[1.0], [3.0]]), np.float32([[5.0], [7.0]])])
+    2
+    >>> model[0].running_mean
+    array([4.], dtype=float32)
+    """
+    norms = norms_of(model) if isinstance(model, Module) else []
+    if not norms:
+        raise InputError(
+            f"reestimate: got {model!r:.80}; expected a Module with a BatchNorm, or the like"
+        )
+    with full_memory_named():
+        return _reestimated(model, norms, batches, to_input)
+
+
+def _reestimated(model, norms, batches, to_input):
+    """What `reestimate` does, once there is something to do."""
+    before = [(norm.momentum, *(array.copy() for array in _arrays(norm))) for norm in norms]
+    sums = [
+        [array_module(array).zeros(array.shape) for array in _statistics(norm)] for norm in norms
+    ]
+    n = 0
+    try:
+        with evaluating(model):
+            for batch in batches:
+                images = batch[0] if isinstance(batch, tuple) else batch
+                for norm in norms:
+                    norm.training, norm.momentum = True, 1.0
+                    for array in _statistics(norm):
+                        array[...] = 0  # 0 + 1.0 * (batch - 0) is the batch's to the last bit
+                model(to_input(images) if to_input else images)
+                for norm, own in zip(norms, sums, strict=True):
+                    for total, array in zip(own, _statistics(norm), strict=True):
+                        total += array
+                n += 1
+        means = [[(total / max(1, n)) for total in own] for own in sums]
+        finite = (array_module(mean).isfinite(mean).all() for own in means for mean in own)
+        if not n or not all(finite):
+            raise InputError(
+                f"reestimate: {n} batches give no finite statistics; expected one batch or more, "
+                "and weights that did not diverge"
+            )
+    except BaseException:
+        _put_back(norms, before)
+        raise
+    _put_back(norms, before)
+    for norm, own in zip(norms, means, strict=True):
+        for array, mean in zip(_statistics(norm), own, strict=True):
+            array[...] = mean
+    return n
+
+
+def _statistics(norm):
+    """The running statistics of a norm."""
+    return norm.running_mean, norm.running_inv_std
+
+
+def _arrays(norm):
+    """All that a norm changes in training."""
+    return norm.running_mean, norm.running_inv_std, norm.batches
+
+
+def _put_back(norms, before):
+    """Make the norms what they were."""
+    for norm, (momentum, *arrays) in zip(norms, before, strict=True):
+        norm.momentum = momentum
+        for array, old in zip(_arrays(norm), arrays, strict=True):
+            array[...] = old

@@ -1,0 +1,103 @@
+"""Operations of a frozen net: counts by hand, and no multiplication behind shift-based norms."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+import bitnet
+from bitnet import InputError
+from bitnet.analysis.operations import KINDS, count_operations
+from bitnet.nn import Quantize, QuantLinear, Sequential
+from bitnet.nn.models.feedforward import binary_convnet, binary_mlp
+from bitnet.nn.norm import ShiftBatchNorm
+
+RNG = np.random.default_rng(0)
+
+
+def trained(norm):
+    model = binary_mlp([100, 70, 5], np.random.default_rng(0), norm=norm)
+    x, labels = RNG.integers(0, 256, (40, 100), dtype=np.uint8), RNG.integers(0, 5, 40)
+    adam = bitnet.optim.Adam(model.parameters(), 1e-2)
+    for _ in range(3):
+        adam.zero_grad()
+        bitnet.nn.functional.squared_hinge(model(x), labels).backward()
+        adam.step()
+    return bitnet.freeze(model)
+
+
+@pytest.mark.parametrize("norm", ["batch", "shift", "shift-code"])
+def test_an_mlp_by_hand(norm):
+    """100 pixels are 8 planes of 2 words, 70 signs 2 words."""
+    table = count_operations(trained(norm))
+    of_layer = [[getattr(row, kind) for kind in KINDS] for row in table.rows]
+    words = 70 * 8 * 2
+    assert of_layer[0] == [words, words, 70, 70 * 8, 0]
+    scales = (0, 5) if norm == "batch" else (5, 0)
+    assert of_layer[1] == [10, 10 + 2 * 5, 0, 5 + scales[0], scales[1]]
+    assert table.total("multiplications") == scales[1]
+    assert ("no multiplication is left" in str(table)) == (norm != "batch")
+    assert table.as_dict()["totals"] == {kind: table.total(kind) for kind in KINDS}
+
+
+def test_a_convnet_by_hand():
+    model = binary_convnet((6, 6, 3), [(4, 5)], [7, 2], RNG, norm="shift")
+    model_rows = count_operations(bitnet.freeze(model, image=(6, 6))).rows
+    first, second, third, last = model_rows
+    assert (first.words, first.comparisons, first.shifts) == (36 * 4 * 8, 36 * 4, 36 * 4 * 8)
+    assert (second.words, second.comparisons, second.shifts) == (36 * 5 * 9, 36 * 5, 36 * 5)
+    assert (third.words, third.comparisons) == (7 * 1, 7)  # 3 x 3 x 5 = 45 signs
+    assert (last.additions, last.shifts, last.multiplications) == (2 + 4, 2 + 2, 0)
+
+
+def test_few_bits_by_hand():
+    """Three planes of activations meet two of weights; 2^k - 1 thresholds in a unit."""
+    layers = QuantLinear(100, 70, RNG, 1), ShiftBatchNorm(70), Quantize(3)
+    model = Sequential(*layers, QuantLinear(70, 5, RNG, 2), ShiftBatchNorm(5))
+    first, last = count_operations(bitnet.freeze(model)).rows
+    words = 70 * 8 * 2
+    assert [getattr(first, kind) for kind in KINDS] == [words, words, 70 * 7, 70 * 8, 0]
+    words = 5 * 3 * 2 * 2
+    assert [getattr(last, kind) for kind in KINDS] == [words, words + 10, 0, 5 * 6 + 5, 0]
+
+
+def test_zeros_and_negative_powers_are_no_multiplication():
+    net = trained("shift")
+    *hidden, output = net.layers
+    scale = np.array([0.0, -0.25, 3.0, -3.0, 2.0**-149], np.float32)
+    net = bitnet.deploy.FrozenNet([*hidden, dataclasses.replace(output, scale=scale)])
+    assert count_operations(net).rows[-1].multiplications == 2
+
+
+def test_only_frozen_nets_are_counted():
+    with pytest.raises(InputError, match="expected a FrozenNet"):
+        count_operations(binary_mlp([4, 3], RNG))
+
+
+def test_language_models_by_hand():
+    """Three planes of states meet two of weights; the table's rows have three planes."""
+    kinds = {"width": 70, "units": 65, "weights": 2, "activations": 3}
+    counts = {}
+    for kind in ("lstm", "gru", "rnn"):
+        model = bitnet.nn.models.language_model(9, RNG, kind, **kinds, layers=2)
+        rows = count_operations(bitnet.deploy.freeze_language_model(model)).rows
+        assert len(rows) == 7
+        gates = {"lstm": 4, "gru": 3, "rnn": 1}[kind] * 65
+        for row in (rows[0], rows[1], rows[3], rows[4]):
+            words = gates * 6 * 2
+            assert [getattr(row, k) for k in KINDS] == [words, words + gates, 0, gates * 6, gates]
+        assert [getattr(rows[6], k) for k in KINDS] == [108, 117, 0, 54, 9]
+        assert rows[2].comparisons == rows[5].comparisons == 65 * 7
+        counts[kind] = rows[2].multiplications / 65, rows[2].additions / 65
+    logistic, tanh = (17, 13), (15, 12)
+    assert counts["rnn"] == tanh
+    assert counts["lstm"] == (3 * logistic[0] + 2 * tanh[0] + 3, 3 * logistic[1] + 2 * tanh[1] + 1)
+    assert counts["gru"] == (2 * logistic[0] + tanh[0] + 2, 2 * logistic[1] + tanh[1] + 2)
+
+
+def test_a_tanh_has_as_many_products_as_its_definition():
+    from bitnet.analysis.operations import TANH
+    from bitnet.kernels import reference_cells
+
+    terms = len(reference_cells.TOP) - 1 + len(reference_cells.BOTTOM) - 1
+    assert (terms + 3, terms) == TANH  # and x * x, x * top, and the division

@@ -1,0 +1,177 @@
+"""The files of language models between the verbs: what each makes of one, or says of it."""
+
+import json
+
+import numpy as np
+import pytest
+
+from bitnet import InputError
+from bitnet.__main__ import main
+from bitnet.analysis import plots
+from bitnet.cli import language
+from bitnet.cli.plot import weights_of
+from bitnet.data import Vocabulary
+from bitnet.deploy import freeze_language_model
+from bitnet.nn.models import language_model
+from bitnet.training.language.experiment import LanguageExperiment, TrainedLanguage
+
+
+def run(*words):
+    main(list(map(str, words)))
+
+
+def few_bits(count=7):
+    rng = np.random.default_rng(0)
+    return language_model(count, rng, width=4, units=8, weights=2, activations=3)
+
+
+def test_the_unit_is_that_of_the_file(tmp_path, capsys):
+    """Also of characters among which is one that looks like the end of a line of words."""
+    vocabulary = Vocabulary(["a", "b", "c", "d", "\n", "e", "<unk>"], "characters")
+    freeze_language_model(few_bits(), vocabulary).save(tmp_path / "a.npz")
+    run("predict", tmp_path / "a.npz", "abc", "--count", 4)
+    assert len(capsys.readouterr().out.removeprefix("abc")) == 4 + 1
+    words = Vocabulary(["a", "b", "c", "d", "<eos>", "\u2581", "<unk>"])
+    freeze_language_model(few_bits(), words).save(tmp_path / "b.npz")
+    run("predict", tmp_path / "b.npz", "a b", "--count", 1, "--json")
+    assert json.loads(capsys.readouterr().out)[0]["text"].startswith("a b")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"), [(list("abcdefg"), "what its tokens are"), (None, "has no vocabulary")]
+)
+def test_a_file_without_words_is_summarized_and_no_more(tmp_path, capsys, words, message):
+    path = tmp_path / "a.npz"
+    freeze_language_model(few_bits(), words).save(path)
+    run("summary", path)
+    assert "7x8" in capsys.readouterr().out
+    with pytest.raises(InputError, match="frozen already"):
+        run("freeze", path)
+    for call in (["predict", path, "a"], ["evaluate", path, "--data", "embedded-text"]):
+        with pytest.raises(InputError, match=f"a.npz .*{message}; freeze the model again"):
+            run(*call)
+
+
+@pytest.mark.parametrize("name", ["a.npz", "a.checkpoint"])
+@pytest.mark.parametrize("words", [["inspect"], ["plot", "confusion", "--out", "a.svg"]])
+def test_a_verb_of_images_says_so(tmp_path, monkeypatch, name, words):
+    monkeypatch.chdir(tmp_path)
+    experiment = LanguageExperiment({"net": "rnn:8", "limit": 100})
+    experiment.save("a.checkpoint")
+    freeze_language_model(experiment.model, experiment.corpus.vocabulary).save("a.npz")
+    with pytest.raises(InputError, match=f"{name}: the file holds a language model; expected a ne"):
+        run(*words, name)
+
+
+def test_a_text_that_was_moved_is_found_by_its_folder(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "moved").mkdir()
+    for part in ("train", "valid", "test"):
+        (tmp_path / f"moved/ptb.{part}.txt").write_text("the sea and the storm\n" * 20)
+    LanguageExperiment({"net": "lstm:6", "data": "ptb", "folder": "moved"}).save("a.checkpoint")
+    (tmp_path / "moved").rename("here")
+    with pytest.raises(InputError, match=r"no ptb.train.txt in moved.*; or --check 0"):
+        run("freeze", "a.checkpoint")
+    assert not (tmp_path / "a.npz").exists()
+    run("freeze", "a.checkpoint", "--folder", "here", "--check", 10)
+    assert "compared with the trained net on 10 words" in capsys.readouterr().out
+    run("freeze", "a.checkpoint", "--data", "embedded-text", "--check", 5)
+    assert "compared with the trained net on 5 words" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("verb", ["evaluate", "freeze"])
+def test_a_net_of_images_has_no_text(tmp_path, verb):
+    path = tmp_path / "mlp.checkpoint"
+    run("train", "--net", "mlp:9", "--limit", 100, "--epochs", 1, "--out", path, "--quiet")
+    with pytest.raises(InputError, match=r"is of images, and --data is ptb; it needs one of emb"):
+        run(verb, path, "--data", "ptb")
+
+
+def test_what_is_compiled_does_not_count_for_the_speed(monkeypatch):
+    """The text is measured behind a piece of it that compiles."""
+    passes = []
+    monkeypatch.setattr(language, "evaluate_language", lambda *words: passes.append(words) or 1.0)
+    experiment = LanguageExperiment({"net": "rnn:8", "limit": 100})
+    settings = experiment.settings
+    net = TrainedLanguage(experiment.model, experiment.corpus.vocabulary, settings)
+    language.measure_text(net, experiment.corpus.test, 3, 4)
+    assert [len(ids) for _, ids, _, _ in passes] == [13, 100]
+
+
+def test_the_curves_of_a_log(tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib", reason="plots need matplotlib (extra plot)")
+    small = "--net", "rnn:8", "--limit", 100, "--batch", 4, "--epochs", 2, "--quiet"
+    run("train", *small, "--out", tmp_path / "a", "--log", tmp_path / "a.jsonl")
+    drawn = []
+    monkeypatch.setattr(plots, "plot_curves", lambda logs, *words: drawn.extend(logs))
+    run("plot", "curves", tmp_path / "a.jsonl", "--out", tmp_path / "a.svg")
+    for figure in ("valid_bits", "test_bits", "valid_perplexity", "tokens_per_second"):
+        epochs, values = drawn[0].series(figure)
+        assert epochs == [1, 2]
+        assert min(values) > 0
+    monkeypatch.undo()
+    run("plot", "curves", tmp_path / "a.jsonl", "--out", tmp_path / "a.svg")
+    assert "not in the log" not in (tmp_path / "a.svg").read_text()
+    with pytest.raises(InputError, match="or of a language model"):
+        run("plot", "histograms", tmp_path / "a.jsonl", "--out", tmp_path / "b.svg")
+
+
+def test_pictures_of_the_weights(tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib", reason="plots need matplotlib (extra plot)")
+    few = {"net": "gru:8", "limit": 100, "unit": "characters", "weights": "ternary"}
+    experiment = LanguageExperiment(few)
+    experiment.save(tmp_path / "a.checkpoint")
+    frozen = freeze_language_model(experiment.model, experiment.corpus.vocabulary)
+    frozen.save(tmp_path / "a.npz")
+    matrix = frozen.layers[0].state_weight
+    for name in ("a.checkpoint", "a.npz"):
+        layers = weights_of(language.opened_language(tmp_path / name))
+        assert [*layers] == ["table", "layer 0 inputs", "layer 0 states", "scores"]
+        weights, levels = layers["layer 0 states"]
+        np.testing.assert_array_equal(
+            weights.values() * np.float32(matrix.scale), matrix.weight.values()
+        )
+        assert set(np.unique(weights.values())) == set(levels.values()) == {-1, 0, 1}
+        for words in (["codes"], ["filters", "--layer", 2]):
+            run("plot", *words, tmp_path / name, "--out", tmp_path / "a.png")
+            assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(InputError, match="--layer is 4; expected 0 to 3"):
+        run("plot", "filters", tmp_path / name, "--layer", 4, "--out", tmp_path / "a.png")
+    LanguageExperiment({"net": "gru:8", "limit": 100, "float": True}).save(tmp_path / "b")
+    with pytest.raises(InputError, match="float twin"):
+        run("plot", "codes", tmp_path / "b", "--out", tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("action", ["verify", "fetch"])
+@pytest.mark.parametrize("name", ["ptb", "embedded-text"])
+def test_texts_are_not_fetched(action, name):
+    with pytest.raises(InputError, match=f"{name} is a text, .*`bitnet data` says where"):
+        run("data", action, name)
+
+
+@pytest.mark.parametrize(
+    ("verb", "words"),
+    [
+        (
+            "train",
+            [
+                "of language models embedded-text",
+                "1; of texts 4",
+                "words 0.002",
+                "streams (words 20, characters 32)",
+                "zaremba-* 13, 39, 55",
+                "of texts plateau",
+                "words or characters of each text",
+            ],
+        ),
+        ("predict", ["how a text goes on"]),
+        ("freeze", ["ptb", "words or characters"]),
+        ("summary", ["of language models 4"]),
+        ("plot", ["of texts perplexity"]),
+    ],
+)
+def test_the_help_names_the_defaults_of_texts(verb, words, capsys):
+    with pytest.raises(SystemExit):
+        run(verb, "--help")
+    out = " ".join(capsys.readouterr().out.split())
+    assert [text for text in words if text not in out] == []

@@ -1,0 +1,113 @@
+"""`bitnet train` with bits, quantizers and the other switches, as a user types them."""
+
+import numpy as np
+import pytest
+
+from bitnet import InputError
+from bitnet.__main__ import main
+from bitnet.training.trained import load_trained
+
+QUICK = ("--net", "mlp:16", "--limit", "300", "--batch", "50", "--epochs", "3")
+
+
+def train(*words):
+    main(["train", *QUICK, *map(str, words)])
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("BITNET_DATA", raising=False)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("weights", "activations"),
+    [("2", "3"), ("ternary", "dorefa-activation:1"), ("log:4", "log:3:0:unsigned"), ("1", "2")],
+)
+def test_nets_of_few_bits(folder, capsys, weights, activations):
+    train("--weights", weights, "--activations", activations, "--epochs", 1)
+    out = capsys.readouterr().out
+    assert out.startswith("quantized net mlp:16, ")
+    assert f"with weights {weights}, activations {activations}\n" in out
+    (file,) = folder.iterdir()
+    main(["freeze", file.name, "--out", "net.npz", "--check", "50"])
+    assert "all 1300 integers, scores and classes are equal" in capsys.readouterr().out
+    main(["inspect", "net.npz", "--layer", "0"])
+    assert "one further at each of z " in capsys.readouterr().out.replace("\n  ", " ")
+
+
+def test_a_net_of_one_bit_is_binary(capsys):
+    train("--epochs", 1)
+    assert capsys.readouterr().out.startswith("binary net mlp:16, ")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--weights", "9"], "--weights is '9'; expected 1 to 8, or a name"),
+        (["--weights", "log:6"], "a whole number from 2 to 5 with a sign"),
+        (["--activations", "nope"], "--activations is 'nope'; expected 1 to 8, or a name"),
+        (["--activations", "ternary"], "--activations is 'ternary', a quantizer of weights"),
+        (["--activations", "dorefa:2"], "--activations is 'dorefa:2', a quantizer of weights"),
+        (["--activations", "log:3", "--widen", "2"], "activations log:3 have no window to widen"),
+        (["--activations", "uniform:2:1:inf", "--widen", "2"], "have no window to widen"),
+        (["--weights", "2", "--optimizer", "bop"], "expected layers of one bit"),
+        (["--recipe", "torch", "--activations", "2"], "cannot be drawn, as in the recipe torch"),
+        (["--gradient", "dorefa6"], "stochastic rounding"),
+        (["--gradient", "log6", "--rounding", "stochastic"], "nearest power of two"),
+        (["--float", "--weights", "2"], "--weights is of nets of few bits"),
+    ],
+)
+def test_wrong_bits_are_one_sentence(folder, words, message):
+    with pytest.raises(InputError, match=message) as caught:
+        train(*words)
+    assert "\n" not in str(caught.value)
+    assert not [*folder.iterdir()]
+
+
+def test_switches(folder, capsys):
+    train("--balance", "--widen", 2, "--widen-after", 0.5, "--out", "a")
+    out = capsys.readouterr().out
+    assert "with balanced weights; a window of 2 after 50% of the epochs" in out
+    trained = load_trained("a")
+    assert trained.model.layers[0].balance
+    assert (trained.settings["widen"], trained.settings["widen_after"]) == (2.0, 0.5)
+    main(["freeze", "a"])
+    assert "all 26000 integers, scores and classes are equal" in capsys.readouterr().out
+
+
+def test_a_teacher_that_has_moved(folder, capsys):
+    train("--float", "--out", "twin")
+    words = "--teacher", "twin", "--temperature", 2, "--teacher-weight", 0.75
+    train(*words, "--out", "whole")
+    assert f"teacher {folder / 'twin'}, temperature 2, weight 0.75" in capsys.readouterr().out
+    plain = load_trained("whole").settings
+    assert plain["teacher_crc32"] is not None
+    train(*words, "--out", "part", "--epochs", 3)
+    (folder / "twin").rename(folder / "moved")
+    with pytest.raises(InputError, match=r"teacher .*twin: No such file"):
+        main(["train", "--resume", "part"])
+    main(["train", "--resume", "part", "--teacher", "moved"])
+    train("--float", "--seed", 1, "--out", "twin")
+    with pytest.raises(InputError, match="its weights are others than when the training began"):
+        main(["train", "--resume", "part"])
+    train("--out", "alone")
+    with pytest.raises(InputError, match="begun without a teacher"):
+        main(["train", "--resume", "alone", "--teacher", "twin"])
+
+
+def test_another_optimizer_norm_and_schedule(capsys):
+    words = "--optimizer", "bop", "--norm", "shift", "--schedule", "flips"
+    train(*words, "--out", "a", "--log", "a.jsonl")
+    announced = "default: bop, shift norm, Flips(start=0.0001, target=0.01, factor=0.5, fall=0.9)"
+    assert announced in capsys.readouterr().out
+    trained = load_trained("a")
+    assert set(np.unique(trained.model.layers[0].weight.data)) == {-1.0, 1.0}
+    main(["train", "--resume", "a", "--epochs", "4", "--log", "a.jsonl", *words])
+    with pytest.raises(InputError, match="--norm is batch, but a was begun with shift"):
+        main(["train", "--resume", "a", "--norm", "batch"])
+    main(["freeze", "a", "--out", "a.npz"])
+    capsys.readouterr()
+    main(["summary", "a.npz", "--operations"])
+    assert "no multiplication is left" in capsys.readouterr().out

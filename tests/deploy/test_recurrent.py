@@ -1,0 +1,379 @@
+"""Frozen language models: equal to the trained ones, and files that are whole or refused."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from alone import numpy_alone
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import seeds
+
+from bitnet import InputError, Tensor, kernels
+from bitnet.archive import read_archive, write_archive
+from bitnet.data.vocabulary import Vocabulary
+from bitnet.deploy.freeze_language import freeze_language_model
+from bitnet.deploy.language_file import LANGUAGE_MODEL, load_language_model
+from bitnet.deploy.matrix import FrozenMatrix
+from bitnet.deploy.recurrent import FrozenLanguageModel, FrozenRecurrent
+from bitnet.nn.models.language import KINDS, language_model
+from bitnet.nn.module import evaluating
+
+WORDS = ["<unk>", "a", "b", "c", "é", "\n", "x"]
+NETS = [
+    {"kind": "lstm", "weights": 4, "activations": 4},
+    {"kind": "lstm", "weights": 1, "activations": 1, "layers": 2},
+    {"kind": "gru", "weights": 2, "activations": 3, "layers": 2},
+    {"kind": "gru", "weights": "ternary", "activations": "linear:4:0.125"},
+    {"kind": "rnn", "weights": "log:3", "activations": 4},
+    {"kind": "rnn", "weights": 3, "activations": 3, "activation": "relu", "layers": 3},
+    {"kind": "lstm", "weights": "dorefa:3", "activations": "log:3"},
+]
+
+
+def model_of(seed, width=9, units=65, **net):
+    """A model as training might leave it: with weights and biases of other sizes."""
+    rng = np.random.default_rng(seed)
+    model = language_model(len(WORDS), rng, width=width, units=units, dropout=0.3, **net)
+    for parameter in model.parameters():
+        data = parameter.edit()
+        data *= rng.choice([0.1, 1, 5])
+        data += (0.1 * rng.standard_normal(data.shape)).astype(np.float32)
+    return model
+
+
+@pytest.mark.usefixtures("implementation")
+@pytest.mark.parametrize("net", NETS, ids=str)
+@given(st.sampled_from((1, 64, 65)), st.sampled_from((1, 3)), st.sampled_from((1, 4)), seeds)
+def test_frozen_equals_trained_to_the_bit(net, units, batch, steps, seed):
+    model = model_of(seed, units=units, **net)
+    frozen = freeze_language_model(model)
+    ids = np.random.default_rng(seed).integers(0, len(WORDS), (2 * steps, batch))
+    with evaluating(model):
+        first, state = model(ids[:steps])
+        second, _ = model(ids[steps:], state)
+    scores, state = frozen.scores(ids[:steps])
+    np.testing.assert_array_equal(scores, first.data)
+    for own, expected in zip(ids[steps:], np.split(second.data, steps), strict=True):
+        scores, state = frozen.step(own, state)
+        np.testing.assert_array_equal(scores, expected)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_integers_of_each_product_are_equal(kind, monkeypatch):
+    model = model_of(3, kind=kind, weights=3, activations=4, layers=2)
+    frozen, ids = freeze_language_model(model), np.arange(6).reshape(3, 2)
+    found, plane_gemm = [], kernels.plane_gemm
+
+    def product(x, weight):
+        found.append(plane_gemm(x, weight))
+        return found[-1]
+
+    monkeypatch.setattr(kernels, "plane_gemm", product)
+    with evaluating(model):
+        model(ids)
+    trained = found[:]
+    found.clear()
+    frozen.scores(ids)
+    assert len(trained) == len(found) == 2 * (1 + 3) + 1
+    for a, b in zip(trained, found, strict=True):
+        assert a.dtype == b.dtype == np.int32
+        np.testing.assert_array_equal(a, b)
+
+
+def test_the_state_is_of_a_few_bits():
+    frozen = freeze_language_model(model_of(0, kind="lstm", weights=4, activations=2))
+    _, ((packed, cell),) = frozen.step([1, 2])
+    assert packed.bits.shape == (2, 2, 65)
+    assert cell.dtype == np.float32
+    assert len(freeze_language_model(model_of(0, **NETS[4])).step([1])[1][0]) == 1
+
+
+def test_no_step_changes_the_state_that_it_was_given():
+    frozen = freeze_language_model(model_of(0, kind="gru", weights=4, activations=4))
+    _, state = frozen.step([1])
+    kept = state[0][1].copy()
+    once, _ = frozen.step([2], state)
+    np.testing.assert_array_equal(state[0][1], kept)
+    np.testing.assert_array_equal(frozen.step([2], state)[0], once)
+
+
+@pytest.mark.parametrize("net", NETS, ids=str)
+def test_a_file_holds_all_of_it(net, tmp_path):
+    frozen = freeze_language_model(model_of(1, **net), WORDS)
+    frozen.save(tmp_path / "model.npz")
+    loaded = load_language_model(tmp_path / "model.npz")
+    assert (loaded.vocabulary, loaded.unit) == (tuple(WORDS), None)
+    assert repr(loaded) == repr(frozen)
+    ids = np.arange(len(WORDS))[:, None]
+    np.testing.assert_array_equal(loaded.scores(ids)[0], frozen.scores(ids)[0])
+    loaded.save(tmp_path / "again.npz")
+    assert (tmp_path / "again.npz").read_bytes() == (tmp_path / "model.npz").read_bytes()
+
+
+@pytest.mark.parametrize("unit", ["words", "characters"])
+def test_a_file_says_what_its_tokens_are(unit, tmp_path):
+    end = "\n" if unit == "characters" else "<eos>"
+    vocabulary = Vocabulary(["a", "b", "c", "d", "e", "<unk>", end], unit)
+    freeze_language_model(model_of(1, **NETS[0]), vocabulary).save(tmp_path / "model.npz")
+    loaded = load_language_model(tmp_path / "model.npz")
+    assert Vocabulary(loaded.vocabulary, loaded.unit) == vocabulary
+
+
+def test_a_file_has_one_bit_for_each_bit_of_a_weight(tmp_path):
+    frozen = freeze_language_model(model_of(1, 64, 64, kind="lstm", weights=2, activations=3))
+    frozen.save(tmp_path / "model.npz")
+    _, arrays = read_archive(tmp_path / "model.npz", LANGUAGE_MODEL, 1)
+    assert arrays["0.state.bits"].shape == (2, 256, 8)
+    assert arrays["embedding.bits"].shape == (3, 7, 8)
+
+
+def test_numpy_alone_gives_the_same():
+    frozen = freeze_language_model(model_of(2, **NETS[0]))
+    ids = np.arange(6).reshape(3, 2)
+    scores, _ = frozen.scores(ids)
+    with kernels.using("reference"):
+        own, _ = frozen.scores(ids)
+    np.testing.assert_array_equal(own, scores)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="lays out a virtual environment of Unix")
+def test_numpy_alone_opens_the_file_and_goes_on_with_a_text(tmp_path):
+    frozen = freeze_language_model(model_of(2, **NETS[0]), Vocabulary(WORDS, "characters"))
+    frozen.save(tmp_path / "model.npz")
+    code = (
+        "import sys, numpy as np, bitnet\n"
+        "model = bitnet.load('model.npz')\n"
+        "vocabulary = bitnet.data.Vocabulary(model.vocabulary, model.unit)\n"
+        "rng = np.random.default_rng(5)\n"
+        "np.save('drawn.npy', model.generate(vocabulary.encode('ab'), 30, rng))\n"
+        "print(bitnet.kernels.implementation(), 'numba' in sys.modules)\n"
+    )
+    python = numpy_alone(tmp_path / "venv")
+    out = subprocess.run([python, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert (out.stdout, out.stderr) == ("reference False\n", "")
+    drawn = frozen.generate([1, 2], 30, np.random.default_rng(5))
+    np.testing.assert_array_equal(np.load(tmp_path / "drawn.npy"), drawn)
+
+
+def test_texts_are_drawn_from_the_scores():
+    frozen = freeze_language_model(model_of(2, **NETS[0]), WORDS)
+    text = frozen.generate([1, 2], 20, np.random.default_rng(5))
+    np.testing.assert_array_equal(text, frozen.generate([1, 2], 20, np.random.default_rng(5)))
+    assert text.shape == (20,)
+    assert 0 <= text.min() <= text.max() < len(WORDS)
+    likely = frozen.generate([1, 2], 3, np.random.default_rng(5), temperature=1e-3)
+    ids, best = [1, 2], []
+    for _ in range(3):
+        best.append(int(frozen.scores(np.array(ids)[:, None])[0][-1].argmax()))
+        ids.append(best[-1])
+    assert likely.tolist() == best
+    assert frozen.generate([1], 0, np.random.default_rng(0)).shape == (0,)
+
+
+def test_how_often_a_word_is_drawn():
+    matrix = FrozenMatrix.of_codes(np.zeros((2, 1), np.uint8), "sign", 1e-9)
+    layer = freeze_language_model(model_of(0, 1, 1, kind="rnn", weights=1, activations=1)).layers[0]
+    bias = np.log(np.float32([0.25, 0.75]))
+    text = FrozenLanguageModel(matrix, [layer], matrix, bias).generate(
+        [0], 2000, np.random.default_rng(0)
+    )
+    assert 0.72 < text.mean() < 0.78
+
+
+def test_a_long_text_goes_on_as_from_its_whole(monkeypatch):
+    frozen = freeze_language_model(model_of(2, **NETS[0]))
+    ids, scores, sizes = np.arange(230) % len(WORDS), frozen.scores, []
+    best = int(scores(ids[:, None])[0][-1].argmax())
+    monkeypatch.setattr(
+        frozen, "scores", lambda x, *state: sizes.append(len(x)) or scores(x, *state)
+    )
+    assert frozen.generate(ids, 1, np.random.default_rng(0), temperature=1e-6) == [best]
+    assert max(sizes) <= 100
+
+
+def test_near_temperature_zero_the_likeliest_is_drawn():
+    frozen = freeze_language_model(model_of(2, **NETS[0]))
+    best = int(frozen.scores([[1]])[0][-1].argmax())
+    for temperature in (1e-60, 5e-324):
+        assert frozen.generate([1], 1, np.random.default_rng(0), temperature) == [best]
+
+
+OTHERS = [("lstm", 3), ("lstm", "linear:4:0.5"), ("rnn", 4)]
+
+
+@pytest.mark.parametrize(("kind", "activations"), OTHERS)
+def test_the_state_of_another_model_is_refused(kind, activations):
+    frozen = freeze_language_model(model_of(0, units=5, **NETS[0]))
+    net = {"kind": kind, "weights": 2, "activations": activations}
+    other = freeze_language_model(model_of(0, units=5, **net))
+    for one, two in ((frozen, other), (other, frozen)):
+        _, state = one.step([1])
+        one.step([1], state)
+        with pytest.raises(InputError, match="expected what an earlier call of this model gave"):
+            two.step([1], state)
+
+
+def test_what_is_no_state_is_refused():
+    frozen = freeze_language_model(model_of(0, units=5, **NETS[0]))
+    ((packed, _),) = frozen.step([1])[1]
+    for state in ((packed,), ((packed, None),), (5,), ((),), ((None, None),)):
+        with pytest.raises(InputError, match="expected what an earlier call of this model gave"):
+            frozen.step([1], state)
+
+
+def constant(m, n, quantizer, scale=1.0):
+    return FrozenMatrix.of_codes(np.ones((m, n), np.uint8), quantizer, scale)
+
+
+def test_sums_that_could_pass_int32_are_refused():
+    bias, one = np.zeros(1, np.float32), constant(1, 1, "uniform:8")
+    for n, fits in ((2**31 // 255**2, True), (2**31 // 255**2 + 1, False)):
+        table, wide = constant(1, n, "uniform:8"), constant(1, n, "uniform:8")
+        layer = FrozenRecurrent("rnn-tanh", wide, one, bias, "sign")
+        if fits:
+            assert np.isfinite(FrozenLanguageModel(table, [layer], one, bias).scores([[0]])[0])
+        else:
+            with pytest.raises(InputError, match="passes int32"):
+                FrozenLanguageModel(table, [layer], one, bias)
+
+
+@pytest.mark.parametrize("which", range(4))
+def test_numbers_that_float32_does_not_hold_are_refused(which):
+    """Each factor is in its range, and their product is not; infinite scores would be drawn."""
+    scales = [1e18] * 4
+    scales[which] = 1.0
+    bias = np.zeros(1, np.float32)
+    table, x, h, last = (constant(1, 1, "linear:4:1e18", scale) for scale in scales)
+    layer = FrozenRecurrent("rnn-relu", x, h, bias, "linear:4:1e18")
+    with pytest.raises(InputError, match="float32 holds"):
+        FrozenLanguageModel(table, [layer], last, bias)
+
+
+def test_what_cannot_be_frozen_or_asked_is_refused():
+    model = model_of(0, **NETS[0])
+    frozen = freeze_language_model(model)
+    other = model_of(0, **NETS[0])
+    other.decoder.activations = model_of(0, **NETS[1]).decoder.activations
+    rng = np.random.default_rng(0)
+    _, state = frozen.step([1, 2])
+    calls = [
+        lambda: freeze_language_model(language_model(7, rng, width=8, units=16)),
+        lambda: freeze_language_model(Tensor([1.0])),
+        lambda: freeze_language_model(other),
+        lambda: freeze_language_model(model, WORDS[:-1]),
+        lambda: freeze_language_model(model, ["a"] * 7),
+        lambda: freeze_language_model(model, range(7)),
+        lambda: frozen.scores([1]),
+        lambda: frozen.scores([[7]]),
+        lambda: frozen.scores([[-1]]),
+        lambda: frozen.scores([[0.5]]),
+        lambda: frozen.step([1], state),
+        lambda: frozen.step([1, 2], state * 2),
+        lambda: frozen.generate([], 3, rng),
+        lambda: frozen.generate([1], 3, rng, temperature=0),
+        lambda: frozen.generate([1], 3, rng, temperature=np.nan),
+        lambda: frozen.generate([1], 1.5, rng),
+    ]
+    for call in calls:
+        with pytest.raises(InputError):
+            call()
+
+
+HEADERS = [
+    {"sizes": None},
+    {"sizes": [7, 9]},
+    {"sizes": [7, 9, 0]},
+    {"sizes": [7, 9, 66]},
+    {"sizes": [7, 9, True]},
+    {"sizes": [7, 9] + [65] * 100},
+    {"sizes": [10**12, 9, 65]},
+    {"cells": ["gru"]},
+    {"cells": [[]]},
+    {"cells": "lstm"},
+    {"cells": []},
+    {"quantizers": ["uniform:4"] * 3},
+    {"quantizers": ["uniform:9"] * 4},
+    {"quantizers": [4] * 4},
+    {"quantizers": ["uniform:4", "ternary", "uniform:4", "uniform:4"]},
+    {"activations": "ternary"},
+    {"activations": 4},
+    {"activations": "uniform:99"},
+    {"vocabulary": WORDS[:-1]},
+    {"vocabulary": "abcdefg"},
+    {"vocabulary": [1] * 7},
+    {"vocabulary": ["a"] * 7},
+    {"unit": "letters"},
+    {"unit": ["words"]},
+    {"unit": "words", "vocabulary": None},
+]
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    path = tmp_path_factory.mktemp("language") / "model.npz"
+    freeze_language_model(model_of(1, **NETS[0]), WORDS).save(path)
+    return path
+
+
+@pytest.mark.parametrize("change", HEADERS, ids=str)
+def test_a_header_that_does_not_fit_is_refused(change, saved, tmp_path):
+    header, arrays = read_archive(saved, LANGUAGE_MODEL, 1)
+    write_archive(tmp_path / "bad.npz", LANGUAGE_MODEL, 1, header | change, arrays)
+    with pytest.raises(InputError, match=r"bad\.npz: "):
+        load_language_model(tmp_path / "bad.npz")
+
+
+ARRAYS = [
+    ("scales", lambda a: a[:-1]),
+    ("scales", lambda a: a.astype(np.float32)),
+    ("scales", lambda a: -a),
+    ("scales", lambda a: a * np.nan),
+    ("scales", lambda a: a * 1e30),
+    ("0.bias", lambda a: a[:-1]),
+    ("0.bias", lambda a: a * np.float32(np.inf)),
+    ("0.bias", lambda a: a.astype(np.float64)),
+    ("decoder.bias", lambda a: a[:-1]),
+    ("0.state.bits", lambda a: a[:-1]),
+    ("0.state.bits", lambda a: a[:, :-1]),
+    ("0.state.bits", lambda a: a | np.uint8(255)),
+    ("0.state.bits", lambda a: a[0]),
+    ("0.input.bits", lambda a: a.astype(np.int8)),
+    ("embedding.bits", lambda a: a[:, 1:]),
+    ("decoder.bits", None),
+    ("more", lambda a: np.zeros(3)),
+]
+
+
+@pytest.mark.parametrize(("name", "change"), ARRAYS)
+def test_arrays_that_do_not_fit_are_refused(name, change, saved, tmp_path):
+    header, arrays = read_archive(saved, LANGUAGE_MODEL, 1)
+    own = arrays.pop(name, None)
+    if change is not None:
+        arrays[name] = change(own)
+    write_archive(tmp_path / "bad.npz", LANGUAGE_MODEL, 1, header, arrays)
+    with pytest.raises(InputError, match=r"bad\.npz: "):
+        load_language_model(tmp_path / "bad.npz")
+
+
+def test_codes_that_mean_nothing_are_refused():
+    full = kernels.pack(np.ones((2, 3, 5), np.float32))
+    with pytest.raises(InputError, match="codes up to 3"):
+        FrozenMatrix(full, "ternary", 1.0).weight  # noqa: B018
+
+
+def test_a_changed_byte_and_a_cut_file_are_refused(saved, tmp_path):
+    content = saved.read_bytes()
+    for n, bad in enumerate([content[:-10], content[:100], b"", bytes(len(content))]):
+        path = tmp_path / f"{n}.npz"
+        path.write_bytes(bad)
+        with pytest.raises(InputError):
+            load_language_model(path)
+    changed = bytearray(content)
+    changed[len(content) // 2] ^= 1
+    (tmp_path / "changed.npz").write_bytes(changed)
+    with pytest.raises(InputError, match="damaged"):
+        load_language_model(tmp_path / "changed.npz")
+    with pytest.raises(InputError, match="at most 10"):
+        load_language_model(saved, max_bytes=10)

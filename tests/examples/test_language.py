@@ -1,0 +1,176 @@
+"""The examples of language models as a user types them."""
+
+import importlib.util
+import json
+import pathlib
+import subprocess
+import sys
+
+import pytest
+from scripts import EXAMPLES, refused, run
+
+import bitnet
+from bitnet.archive import kind_of
+from bitnet.training import language
+from bitnet.training.checkpoint import read_checkpoint
+
+QUICK = "--quick", "--units", "16", "--epochs", "1", "--count", "20", "--threads", "1"
+KINDS = {
+    "char_rnn": ("char_rnn.py", *QUICK, "--width", "8", "--batch", "50"),
+    "word_lstm": ("word_lstm.py", *QUICK, "--vocabulary", "300", "--bits", "float,4/4,2/3"),
+}
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def trained(request, tmp_path_factory):
+    """The name, the folder and the output of a quick run."""
+    folder = tmp_path_factory.mktemp("language")
+    out = run(*KINDS[request.param], "--json", "figures.json", folder=folder)
+    return request.param, folder, out.stdout
+
+
+def test_the_job(trained):
+    name, folder, out = trained
+    rows = json.loads((folder / "figures.json").read_text())["rows"]
+    bits = ["float", "4/4"] + ["2/3"] * (name == "word_lstm")
+    assert [row["bits"] for row in rows] == bits
+    assert out.count("it goes on:") == len(bits)
+    for row in rows:
+        stem = f"{name}_quick_{row['bits'].replace('/', '')}"
+        assert read_checkpoint(folder / f"{stem}.best.npz").notes["best"]["test"] == row["test"]
+        if row["bits"] != "float":
+            assert kind_of(folder / f"{stem}.frozen.npz") == "frozen language model"
+            assert row["bytes"] == (folder / f"{stem}.frozen.npz").stat().st_size
+            assert row["bytes"] < 0.5 * rows[0]["bytes"]
+
+
+STOPPED = """
+import itertools, runpy, sys
+
+import bitnet.training.language
+
+fit_language = bitnet.training.language.fit_language
+
+
+def stopped(*arguments):
+    yield from itertools.islice(fit_language(*arguments), 1)
+    raise KeyboardInterrupt
+
+
+bitnet.training.language.fit_language = stopped
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def test_a_training_that_was_stopped_goes_on(trained, tmp_path):
+    """One epoch, Ctrl-C, and another one, as two at once: the rate of each is the same."""
+    script, *words = *KINDS[trained[0]], "--bits", "2/3", "--epochs", "2", "--out"
+    run(script, *words, "whole", folder=tmp_path)
+    command = [sys.executable, "-c", STOPPED, str(EXAMPLES / script), *words, "part"]
+    assert subprocess.run(command, cwd=tmp_path, capture_output=True).returncode == 130
+    assert read_checkpoint(tmp_path / "part_23.npz").epoch == 1
+    run(script, *words, "part", "--resume", folder=tmp_path)
+    whole, part = ((tmp_path / f"{stem}_23.npz").read_bytes() for stem in ("whole", "part"))
+    assert whole == part
+
+
+def test_a_longer_training_is_another_one(trained):
+    """The rate falls over all epochs, so that those which are done were not those of a longer."""
+    name, folder, _ = trained
+    out = run(*KINDS[name], "--epochs", "2", "--resume", folder=folder, code=1)
+    assert "epochs = 1; this one has 2" in out.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["--units", "0"], 2, "--units is 0"),
+        (["--bits", "4"], 2, "WEIGHTS/ACTIVATIONS"),
+        (["--bits", "9/9"], 2, "WEIGHTS/ACTIVATIONS"),
+        (["--temperature", "nan"], 2, "--temperature is nan"),
+        (["--lr", "0"], 2, "--lr is 0"),
+        (["--data", "ptb", "--folder", "no"], 1, "no ptb.train.txt"),
+        (["--folder", "."], 1, "leave out folder"),
+        (["--json", "missing/figures.json"], 1, "no folder missing"),
+        (["--resume", "--seed", "7"], 1, "seed = 0; this one has 7"),
+    ],
+)
+def test_wrong_arguments_are_one_sentence(trained, words, code, message):
+    name, folder, _ = trained
+    assert message in refused(*KINDS[name], *words, folder=folder, code=code)
+
+
+@pytest.fixture(params=KINDS)
+def main(request, tmp_path, monkeypatch):
+    """The example's `main` for one net of few bits and an epoch, here and not in a process."""
+    name, *words = KINDS[request.param]
+    path = pathlib.Path(bitnet.__file__).parents[1] / "examples" / name
+    spec = importlib.util.spec_from_file_location(request.param, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(bitnet, "set_num_threads", lambda n: None)
+
+    def run_main(*more):
+        words_of_run = [name, *words, "--bits", "2/3", "--out", "a", *more]
+        monkeypatch.setattr(sys, "argv", list(map(str, words_of_run)))
+        module.main()
+
+    run_main.module = module
+    return run_main
+
+
+def test_control_c_says_what_is_kept_and_how_to_go_on(main, monkeypatch, capsys):
+    """And the training that is gone on with ends with the bytes of one that was not stopped."""
+
+    def stopped(after):
+        def fit_language(*parts):
+            for epoch in language.fit_language(*parts):
+                if epoch.epoch > after:
+                    raise KeyboardInterrupt
+                yield epoch
+
+        return fit_language
+
+    main("--epochs", 2, "--out", "whole")
+    with monkeypatch.context() as patch:
+        patch.setattr(main.module, "fit_language", stopped(0))
+        with pytest.raises(KeyboardInterrupt, match=r"^no epoch is done for a_23.npz; add --resum"):
+            main("--epochs", 2)
+        patch.setattr(main.module, "fit_language", stopped(1))
+        with pytest.raises(KeyboardInterrupt, match=r"^1 epochs are in a_23.npz; add --resume to "):
+            main("--epochs", 2)
+    main("--epochs", 2, "--resume")
+    assert "a_23.npz: 1 epochs are done" in capsys.readouterr().out
+    for name in ("{}_23.npz", "{}_23.best.npz", "{}_23.frozen.npz"):
+        whole, part = (pathlib.Path(name.format(stem)).read_bytes() for stem in ("whole", "a"))
+        assert whole == part
+
+
+def test_a_training_of_the_same_name_is_not_lost(main):
+    main()
+    files = {name: pathlib.Path(name).read_bytes() for name in ("a_23.npz", "a_23.best.npz")}
+    main("--seed", 5)
+    for name, content in files.items():
+        assert pathlib.Path(f"{name}.old").read_bytes() == content
+        assert pathlib.Path(name).read_bytes() != content
+
+
+def test_an_epoch_that_was_saved_in_part_comes_again(main, monkeypatch, capsys):
+    """Killed between its two files: the one that is gone on with is the last."""
+    saved, save = [], bitnet.training.save_checkpoint
+
+    def killed(path, *parts):
+        if saved:
+            raise SystemExit
+        saved.append(path)
+        save(path, *parts)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(bitnet.training, "save_checkpoint", killed)
+        with pytest.raises(SystemExit):
+            main()
+    main("--resume")
+    assert "it goes on:" in capsys.readouterr().out
+    assert read_checkpoint("a_23.best.npz").notes["best"]["epoch"] == 1

@@ -1,0 +1,124 @@
+"""functional.quantize and the layer: planes forward, surrogates backward, in few bits."""
+
+import math
+
+import numpy as np
+import pytest
+from strategies import numbers
+
+import bitnet.nn.functional as F  # noqa: N812
+from bitnet import InputError, Tensor, kernels
+from bitnet.autograd import Parameter
+from bitnet.kernels import Bits, Planes
+from bitnet.nn.activations import Quantize
+from bitnet.quantizers import ApproxSign, DoReFa, Linear, Logarithmic, SwishSign, Ternary, Uniform
+
+pytestmark = pytest.mark.usefixtures("implementation")
+ALL = [
+    Uniform(1),
+    Uniform(1, 0.5),
+    Uniform(3),
+    Linear(4, 0.25),
+    Linear(2, 0.5, False),
+    Logarithmic(4),
+    Logarithmic(3, 1, False),
+    Ternary(),
+    DoReFa(2),
+    ApproxSign(),
+    SwishSign(),
+]
+X = numbers(7, (3, 70))
+
+
+@pytest.mark.parametrize("quantizer", ALL, ids=lambda q: q.name)
+@pytest.mark.parametrize("straight", [False, True])
+def test_values_forward_and_slopes_backward(quantizer, straight):
+    x, grad = Tensor(X, requires_grad=True), numbers(8, X.shape)
+    y = F.quantize(x, quantizer, straight)
+    assert isinstance(y.data, Bits if quantizer.levels.is_sign else Planes)
+    values = F.unpack(y)
+    np.testing.assert_array_equal(values.data, quantizer.values(X))
+    values.backward(grad)
+    slope = np.ones_like(X) if straight else quantizer.slope(X)
+    np.testing.assert_array_equal(x.grad, grad * slope)
+
+
+def test_one_bit_is_the_sign():
+    x, own = Tensor(X, requires_grad=True), Tensor(X, requires_grad=True)
+    y, sign = F.quantize(x, Uniform(1)), F.sign(own)
+    assert y.data == sign.data
+    y.backward(X)
+    sign.backward(X)
+    np.testing.assert_array_equal(x.grad, own.grad)
+    assert F.quantize(X, ApproxSign()).data == sign.data
+
+
+def test_latent_weights_keep_the_signs_that_they_have():
+    weight = Parameter(X, bound=1.0)
+    assert F.quantize(weight, Uniform(1), straight=True).data == weight.signs
+
+
+def test_a_window_takes_a_bit_an_element_and_a_smooth_slope_its_input():
+    x = Tensor(np.zeros((4, 640), np.float32), requires_grad=True)
+    assert F.quantize(x, Uniform(4)).creator.kept.n_bytes == 4 * 640 // 8
+    assert F.quantize(x, SwishSign()).creator.kept is x.data
+    assert not hasattr(F.quantize(x, Uniform(4), straight=True).creator, "kept")
+    assert F.quantize(x.data, Uniform(4)).creator is None
+
+
+def test_products_of_weights_pass_on_straight():
+    """A gradient that an optimizer multiplies out is handed on as it is."""
+    weight = Tensor(X, requires_grad=True)
+    y = F.quantize(weight, Uniform(2), straight=True)
+    product = kernels.Product(np.ones((3, 2), np.float32), kernels.pack(np.ones((2, 70))))
+    assert y.creator.gradients(product)[0] is product
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: F.quantize(np.float32([np.nan]), Uniform(2)), "holds NaN"),
+        (lambda: F.quantize(np.float32([np.nan]), Uniform(1)), "holds NaN"),
+        (lambda: F.quantize(np.arange(3), Uniform(2)), "expected floats"),
+        (lambda: F.quantize(F.sign(X), Uniform(2)), "expected floats"),
+        (lambda: F.quantize(X, 2), "bitnet.quantizers"),
+        (lambda: F.unpack(X), "expected Bits"),
+        (lambda: Quantize(9), "from 1 to 8"),
+        (lambda: Quantize("uniform:9"), "from 1 to 8"),
+        (lambda: Quantize(True), "or a quantizer"),
+        (lambda: Quantize(Ternary()), "a quantizer of single numbers"),
+        (lambda: Quantize(DoReFa(2)), "a quantizer of single numbers"),
+        (lambda: setattr(Quantize(Linear(2, 0.5)), "window", 2.0), "no window"),
+        (lambda: setattr(Quantize(2), "window", 0.0), "or inf"),
+    ],
+)
+def test_what_does_not_fit_is_refused(call, message):
+    with pytest.raises(InputError, match=message):
+        call()
+
+
+def passed(layer):
+    x = Tensor(np.float32([0.5, 1.5, 9.0]), requires_grad=True)
+    layer(x).backward(np.ones(3, np.float32))
+    return x.grad.tolist()
+
+
+@pytest.mark.parametrize("bits", [1, 2])
+def test_the_window_of_the_layer_can_be_widened_in_training(bits):
+    layer = Quantize(bits)
+    assert layer.window == 1.0
+    assert passed(layer) == [1, 0, 0]
+    layer.window = 2.0
+    assert passed(layer) == [1, 1, 0]
+    assert layer.quantizer == Uniform(bits, window=2.0)
+    layer.window = None
+    assert layer.window == math.inf
+    assert passed(layer) == [1, 1, 1]
+    assert Quantize(Linear(2, 0.5)).window is None
+
+
+def test_the_layer_has_the_values_of_its_quantizer():
+    layer = Quantize(Logarithmic(3))
+    np.testing.assert_array_equal(layer(X).data.values(), Logarithmic(3).values(X))
+    assert repr(layer) == "Quantize(Logarithmic(bits=3, largest=0, signed=True))"
+    assert layer.parameters() == []

@@ -1,0 +1,168 @@
+"""Optimizers against their formulas written out, and the clip and scale of latent weights."""
+
+import numpy as np
+import pytest
+
+from bitnet import InputError
+from bitnet.autograd import Parameter
+from bitnet.nn import BinaryLinear
+from bitnet.optim import SGD, Adam, AdaMax
+from bitnet.optim.schedules import Cosine
+
+RNG = np.random.default_rng(0)
+GRADS = RNG.standard_normal((5, 70_000)).astype(np.float32)  # more than a block
+
+
+def run(optimizer, parameter):
+    for grad in GRADS:
+        parameter.grad = grad.copy()
+        optimizer.step()
+        assert np.array_equal(parameter.grad, grad)  # gradients are read only
+    return parameter.data
+
+
+def start():
+    return Parameter(np.zeros(GRADS.shape[1], np.float32))
+
+
+def test_sgd():
+    w = start()
+    assert np.allclose(run(SGD([w], lr=0.1), w), -0.1 * GRADS.sum(axis=0), atol=1e-5)
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_momentum(nesterov):
+    w, expected, v = start(), 0.0, 0.0
+    for g in GRADS.astype(np.float64):
+        v = 0.9 * v + g
+        expected = expected - 0.1 * (g + 0.9 * v if nesterov else v)
+    optimizer = SGD([w], lr=0.1, momentum=0.9, nesterov=nesterov)
+    assert np.allclose(run(optimizer, w), expected, atol=1e-5)
+
+
+def test_adam():
+    w, expected, m, v = start(), 0.0, 0.0, 0.0
+    for t, g in enumerate(GRADS.astype(np.float64), 1):
+        m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g * g
+        expected = expected - 0.1 * (m / (1 - 0.9**t)) / (np.sqrt(v / (1 - 0.999**t)) + 1e-8)
+    assert np.allclose(run(Adam([w], lr=0.1), w), expected, atol=1e-5)
+
+
+def test_adamax():
+    w, expected, m, u = start(), 0.0, 0.0, 0.0
+    for t, g in enumerate(GRADS.astype(np.float64), 1):
+        m, u = 0.9 * m + 0.1 * g, np.maximum(0.999 * u, abs(g))
+        expected = expected - 0.1 * m / (1 - 0.9**t) / (u + 1e-8)
+    assert np.allclose(run(AdaMax([w], lr=0.1), w), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(("kind", "power"), [(SGD, 2), (Adam, 1), (AdaMax, 1)])
+def test_the_step_is_scaled_per_layer_before_it_is_clipped(kind, power):
+    scaled, plain = Parameter([0.1, 0.1], bound=1.0, step_scale=4.0), Parameter([0.1, 0.1])
+    for w in (scaled, plain):
+        w.grad = np.float32([1.0, -1.0])
+    for w in (scaled, plain):
+        kind([w], lr=0.05).step()
+    moved = plain.data - np.float32(0.1)
+    assert np.allclose(scaled.data, np.clip(0.1 + 4.0**power * moved, -1, 1))
+    scaled.grad = np.float32([1e3, -1e3])
+    SGD([scaled], lr=1.0).step()
+    assert scaled.data.tolist() == [-1.0, 1.0]
+
+
+def test_the_square_is_for_latent_weights_alone():
+    free = Parameter([0.0], step_scale=10.0)
+    free.grad = np.float32([1.0])
+    SGD([free], lr=0.01).step()
+    assert free.data.item() == pytest.approx(-0.1)
+
+
+def test_data_that_an_optimizer_would_change_in_vain_are_refused():
+    w = Parameter(np.ones((2, 3), np.float32))
+    w.grad, w.data = np.ones((3, 2), np.float32), w.data.T
+    with pytest.raises(InputError, match="contiguous"):
+        Adam([w]).step()
+
+
+def test_only_latent_weights_are_clipped():
+    layer = BinaryLinear(3, 2, RNG)
+    free = Parameter([0.0])
+    for w in (layer.weight, free):
+        w.grad = np.full(w.shape, -5.0, np.float32)
+    SGD([layer.weight, free], lr=1.0).step()
+    assert (layer.weight.data == 1.0).all()
+    assert free.data.tolist() == [5.0]
+
+
+def test_parameters_without_a_gradient_stay():
+    a, b = Parameter([1.0]), Parameter([1.0])
+    a.grad = np.float32([1.0])
+    optimizer = Adam([a, b], lr=0.1)
+    optimizer.step()
+    assert (a.data.item() < 1.0, b.data.item()) == (True, 1.0)
+    optimizer.zero_grad()
+    assert a.grad is None
+
+
+@pytest.mark.parametrize("kind", [SGD, Adam, AdaMax])
+def test_state_goes_on_where_it_was(kind):
+    a, b = start(), start()
+    first, second = kind([a], lr=0.1), kind([b], lr=0.1)
+    run(first, a)
+    b.data[...] = a.data
+    second.load_state_dict(first.state_dict())
+    run(first, a)
+    run(second, b)
+    assert np.array_equal(a.data, b.data)
+
+
+def test_state_that_does_not_fit_is_refused():
+    adam = Adam([Parameter([1.0])])
+    with pytest.raises(InputError, match=r"lacks '0[.]m'"):
+        adam.load_state_dict({"steps": np.array(3)})
+    with pytest.raises(InputError, match=r"\(2,\)"):
+        adam.load_state_dict(Adam([Parameter([1.0, 2.0])]).state_dict())
+
+
+@pytest.mark.parametrize("lr", [0, -1.0, float("nan"), float("inf"), "0.1", None])
+def test_a_learning_rate_that_is_not_above_zero_is_refused(lr):
+    with pytest.raises(InputError, match="learning rate"):
+        Adam([Parameter([1.0])], lr)
+    optimizer = SGD([Parameter([1.0])], 0.1)
+    with pytest.raises(InputError, match="learning rate"):
+        optimizer.lr = lr if lr != 0 else -0.5
+
+
+def test_a_schedule_may_end_at_zero():
+    w = Parameter([1.0])
+    optimizer, w.grad = Adam([w], 0.1), np.float32([1.0])
+    optimizer.lr = Cosine(0.1, 3)(3)
+    optimizer.step()
+    assert w.data.item() == 1.0
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: Adam([]),
+        lambda: Adam([np.ones(3)]),
+        lambda: Adam([Parameter([1.0])], beta1=1.0),
+        lambda: AdaMax([Parameter([1.0])], beta2=-0.1),
+        lambda: Adam([Parameter([1.0])], eps=0),
+        lambda: Adam(2 * [Parameter([1.0])]),
+        lambda: SGD([Parameter([1.0])], 0.1, momentum=1.0),
+    ],
+)
+def test_what_does_not_fit_is_refused(call):
+    with pytest.raises(InputError):
+        call()
+
+
+def test_a_gradient_that_does_not_fit_moves_nothing():
+    first, second = Parameter([1.0]), Parameter([1.0])
+    sgd = SGD([first, second], 0.5)
+    first.grad, second.grad = np.ones(1, np.float32), np.ones(1)
+    with pytest.raises(InputError, match="float64"):
+        sgd.step()
+    assert first.data == second.data == 1
+    assert sgd.steps == 0

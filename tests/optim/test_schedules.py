@@ -1,0 +1,181 @@
+"""Learning rates by epoch, against the figures of the papers."""
+
+import itertools
+import json
+import math
+
+import pytest
+
+from bitnet import InputError
+from bitnet.optim.schedules import (
+    Constant,
+    Cosine,
+    Delayed,
+    Exponential,
+    Flips,
+    Plateau,
+    Step,
+    Widening,
+)
+
+
+def test_exponential_is_the_papers_decay_once_an_epoch():
+    schedule = Exponential(3e-3, 3e-7, 1000)
+    assert math.isclose(schedule(1) / schedule(0), 0.990832, rel_tol=1e-6)
+    assert schedule(1) == schedule(1.99)
+    assert math.isclose(schedule(1000), 3e-7)
+
+
+def test_step_halves_every_ten_epochs():
+    schedule = Step(2**-6, 0.5, 10)
+    assert [schedule(e) for e in (0, 9.99, 10, 25)] == [2**-6, 2**-6, 2**-7, 2**-8]
+
+
+def test_cosine_falls_within_an_epoch_and_stays_at_its_end():
+    schedule = Cosine(1.0, 4, end=0.25)
+    rates = [schedule(e / 10) for e in range(41)]
+    assert all(a > b for a, b in itertools.pairwise(rates))
+    assert (rates[0], rates[-1], schedule(9)) == (1.0, 0.25, 0.25)
+    assert math.isclose(schedule(2), 0.625)
+
+
+def test_constant():
+    assert Constant(0.5)(123.4) == 0.5
+
+
+def test_a_window_is_widened_at_its_position():
+    schedule = Widening(1.0, 2.5, 4.2)
+    edge = math.nextafter(4.2, 0)
+    assert [schedule(e) for e in (0, edge, 4.2, 9)] == [1.0, 1.0, 2.5, 2.5]
+    assert Widening(1.0, 2.0, 0)(0) == 2.0
+
+
+def rates(ratios, **numbers):
+    schedule, seen = Flips(1.0, **numbers), []
+    for i, ratio in enumerate(ratios):
+        seen.append(schedule(i + 0.5))
+        schedule.observe(ratio)
+    return [*seen[1:], schedule(len(ratios))]
+
+
+def test_flips_lower_the_rate_while_they_stand_above_the_target():
+    assert rates([0.5, 0.4, 0.39, 0.3, 0.3, 0.3]) == [1, 1, 0.5, 0.5, 0.25, 0.125]
+    assert rates([0.5, 0.4, 0.3, 0.2]) == [1, 1, 1, 1]  # they still fall
+    assert rates([0.009, 0.009, 0.01, 0.011]) == [1, 1, 1, 0.5]  # the target itself is low enough
+    assert rates([0.5, 0.9, 0.46], factor=0.25) == [1, 0.25, 0.0625]  # the least, not the last
+
+
+def test_the_edge_of_falling():
+    assert rates([0.5, 0.25], fall=0.5) == [1, 1]
+    assert rates([0.5, math.nextafter(0.25, 1)], fall=0.5) == [1, 0.5]
+    assert rates([0.5, 0.5], fall=1.0) == [1, 1]
+
+
+def test_flips_within_an_epoch_know_only_the_epochs_before():
+    schedule = Flips(1.0)
+    for ratio in (0.5, 0.5, 0.5):
+        schedule.observe(ratio)
+    assert [schedule(e) for e in (0, 1.9, 2, 3)] == [1, 1, 0.5, 0.25]
+    with pytest.raises(InputError, match="epoch 4 is behind 3 observed"):
+        schedule(4)
+
+
+def test_the_state_of_a_schedule():
+    first, second = Flips(1.0), Flips(1.0)
+    for ratio in (0.5, 0.5):
+        first.observe(ratio)
+    second.load_state(first.state())
+    assert second(2) == first(2) == 0.5
+    assert first == second
+    assert "ratios" not in first.settings()
+    assert Cosine(1.0, 4).state() == []
+    Cosine(1.0, 4).load_state([])
+    for schedule, state in [
+        (Cosine(1.0, 4), [0.5]),
+        (first, [2.0]),
+        (first, [True]),
+        (first, None),
+        (first, [float("nan")]),
+    ]:
+        with pytest.raises(InputError, match="state"):
+            schedule.load_state(state)
+    assert first.state() == [0.5, 0.5]
+
+
+def test_settings_tell_schedules_apart():
+    assert Cosine(1.0, 4).settings() == {
+        "schedule": "Cosine",
+        "start": 1.0,
+        "epochs": 4,
+        "end": 0.0,
+    }
+    assert Step(1.0, 0.5, 2).settings() != Step(1.0, 0.5, 3).settings()
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: Constant(0),
+        lambda: Constant(-1.0),
+        lambda: Constant("0.1"),
+        lambda: Constant(float("nan")),
+        lambda: Exponential(1.0, 0, 10),
+        lambda: Exponential(1.0, 0.1, 0),
+        lambda: Step(1.0, 0, 5),
+        lambda: Cosine(1.0, 0),
+        lambda: Cosine(1.0, 5, end=-1),
+        lambda: Widening(1.0, 0, 1),
+        lambda: Widening(0, 2.0, 1),
+        lambda: Widening(1.0, 2.0, -0.5),
+        lambda: Widening(1.0, float("inf"), 1),
+        lambda: Flips(0),
+        lambda: Flips(1.0, target=0),
+        lambda: Flips(1.0, fall=float("inf")),
+    ],
+)
+def test_what_does_not_fit_is_refused(call):
+    with pytest.raises(InputError, match="above 0"):
+        call()
+
+
+@pytest.mark.parametrize("numbers", [{"factor": 1.0}, {"fall": 1.1}])
+def test_flips_that_could_not_lower_anything_are_refused(numbers):
+    with pytest.raises(InputError, match="below 1 and a fall of at most 1"):
+        Flips(1.0, **numbers)
+
+
+def test_delayed_falls_with_each_epoch_after_the_first_ones():
+    schedule = Delayed(1.0, 0.5, 4)
+    assert [schedule(e) for e in (0, 3.99, 4, 4.99, 5)] == [1, 1, 0.5, 0.5, 0.25]
+    assert Delayed(1.0, 0.5, 0)(0) == 0.5
+
+
+def rates_of(losses, factor=0.5):
+    schedule = Plateau(1.0, factor)
+    for loss in losses:
+        schedule.observe_loss(loss)
+    return [schedule(i) for i in range(1, len(losses) + 1)]
+
+
+def test_a_plateau_lowers_the_rate():
+    assert rates_of([3.0, 2.0, 1.0]) == [1, 1, 1]
+    assert rates_of([3.0, 3.0, math.nextafter(3.0, 0)]) == [1, 0.5, 0.5]
+    assert rates_of([3.0, 2.0, 2.5, 2.1], 0.25) == [1, 1, 0.25, 0.0625]  # the least, not the last
+
+
+def test_a_plateau_keeps_its_losses_and_refuses_others():
+    schedule, other = Plateau(1.0), Plateau(1.0)
+    for loss in (2.0, 3.0):
+        schedule.observe_loss(loss)
+        schedule.observe(0.5)
+    other.load_state(json.loads(json.dumps(schedule.state())))
+    assert other(2) == schedule(2) == 0.5
+    with pytest.raises(InputError, match="epoch 3 is behind 2 observed"):
+        schedule(3)
+    for state in (None, [1], [math.nan], [-1.0], [1e9], "losses"):
+        with pytest.raises(InputError, match="state is"):
+            other.load_state(state)
+    assert other(2) == 0.5
+    with pytest.raises(InputError, match="factor is 1"):
+        Plateau(1.0, 1.0)
+    assert Constant(1.0).observe_loss(2.0) is None

@@ -1,0 +1,179 @@
+"""The loop of a language model: that it equals one by hand, resumes, and learns."""
+
+import math
+
+import numpy as np
+import pytest
+from language_models import Fading
+
+from bitnet import InputError
+from bitnet.data import Corpus, load_corpus, sequences
+from bitnet.data.vocabulary import Vocabulary
+from bitnet.nn import functional
+from bitnet.nn.models.language import language_model
+from bitnet.nn.recurrent import detach
+from bitnet.optim import SGD, Adam
+from bitnet.optim.schedules import Constant, Plateau
+from bitnet.training import load_checkpoint, save_checkpoint
+from bitnet.training.language import (
+    REGIMES,
+    LanguageEpoch,
+    evaluate_language,
+    fit_language,
+    perplexity,
+)
+
+TEXT = "the sea the sea and a storm\n" * 6
+VOCABULARY = Vocabulary.of(TEXT, "characters")
+IDS = VOCABULARY.encode(TEXT)
+CORPUS = Corpus("test", IDS, IDS[:40], IDS[40:90], VOCABULARY)
+
+
+def start(seed=0, lr=0.5, schedule=None, **more):
+    model = Fading(len(VOCABULARY), 6, np.random.default_rng(seed))
+    return {
+        "model": model,
+        "corpus": CORPUS,
+        "optimizer": SGD(model.parameters(), lr),
+        "schedule": schedule or Constant(lr),
+        "epochs": 3,
+        "batch": 4,
+        "steps": 5,
+        "rng": np.random.default_rng(seed),
+        **more,
+    }
+
+
+def test_it_is_the_loop_by_hand():
+    training = start(clip=0.7)
+    epochs = list(fit_language(**training))
+    model, rng, clipped = Fading(len(VOCABULARY), 6, np.random.default_rng(0)), None, 0
+    rng, sgd = np.random.default_rng(0), SGD(model.parameters(), 0.5)
+    for epoch in epochs:
+        losses, state = [], None
+        for piece in sequences(IDS, 4, 5, rng):
+            scores, state = model(piece.x, detach(state) if piece.continues else None)
+            loss = functional.cross_entropy(scores, piece.y.reshape(-1))
+            losses.append(loss.item())
+            sgd.zero_grad()
+            (loss * float(len(piece.x))).backward()
+            norm = math.sqrt(sum((p.grad**2).sum() for p in sgd.parameters))
+            clipped += norm > 0.7
+            for parameter in sgd.parameters:
+                parameter.grad *= min(1, 0.7 / norm)
+            sgd.step()
+        sizes = [5] * (len(losses) - 1) + [168 // 4 - 5 * (len(losses) - 1)]
+        assert epoch.loss == pytest.approx(np.average(losses, weights=sizes), rel=1e-5)
+        assert epoch.valid_loss == pytest.approx(evaluate_language(model, IDS[:40], 4, 5), rel=1e-4)
+        assert epoch.test_loss == pytest.approx(
+            evaluate_language(model, IDS[40:90], 4, 5), rel=1e-4
+        )
+    assert [e.epoch for e in epochs] == [1, 2, 3]
+    assert clipped > 0
+    state, other = model.state_dict(), training["model"].state_dict()
+    assert all(np.allclose(state[name], other[name], rtol=1e-4, atol=1e-6) for name in state)
+
+
+def test_without_a_clip_gradients_are_as_they_are():
+    plain, wide = start(clip=None), start(clip=1e9)
+    list(fit_language(**plain)), list(fit_language(**wide))
+    states = [training["model"].state_dict() for training in (plain, wide)]
+    assert all(np.array_equal(states[0][name], states[1][name]) for name in states[0])
+
+
+def test_a_resumed_training_ends_with_the_same_bytes(tmp_path):
+    def training():
+        parts = start(schedule=Plateau(0.5))
+        return parts, [parts[name] for name in ("model", "optimizer", "schedule", "rng")]
+
+    whole, parts = training()
+    list(fit_language(**whole))
+    save_checkpoint(tmp_path / "whole.npz", 3, *parts)
+    half, parts = training()
+    for epoch in fit_language(**half):
+        save_checkpoint(tmp_path / "half.npz", epoch.epoch, *parts)
+        if epoch.epoch == 2:
+            break
+    resumed, parts = training()
+    resumed["model"].table.edit()[:] = 7.0
+    done = load_checkpoint(tmp_path / "half.npz", *parts)
+    assert [epoch.epoch for epoch in fit_language(**resumed, done=done)] == [3]
+    save_checkpoint(tmp_path / "resumed.npz", 3, *parts)
+    assert (tmp_path / "resumed.npz").read_bytes() == (tmp_path / "whole.npz").read_bytes()
+
+
+def test_the_schedule_is_told_the_validation_loss():
+    schedule = Plateau(0.5)
+    epochs = list(fit_language(**start(schedule=schedule)))
+    assert schedule.losses == [epoch.valid_loss for epoch in epochs]
+    assert epochs[0].learning_rate == 0.5
+
+
+def test_a_text_that_repeats_is_learned():
+    training = start(lr=0.02, epochs=12)
+    training["optimizer"] = Adam(training["model"].parameters(), 0.02)
+    epochs = list(fit_language(**training))
+    assert epochs[-1].test_loss < 0.5 * epochs[0].test_loss
+    assert perplexity(epochs[-1].test_loss) < 4
+
+
+def test_the_figures_of_an_epoch():
+    record = LanguageEpoch(2, 1.0, math.log(8), 800.0, 0.1, 0.0, 3.0, 100.0).record()
+    assert record["valid_perplexity"] == pytest.approx(8)
+    assert record["valid_bits"] == pytest.approx(3)
+    assert math.isfinite(record["test_perplexity"])
+    epoch = next(fit_language(**start()))
+    assert epoch.flip_ratio == 0
+    assert 0 < epoch.seconds < 1e4
+    assert epoch.tokens_per_second > 0
+
+
+def test_the_flips_are_those_of_all_weights_of_few_bits():
+    rng = np.random.default_rng(0)
+    few = {"weights": 2, "activations": 2}
+    model = language_model(len(VOCABULARY), rng, "gru", width=6, units=8, layers=2, **few)
+    weights = [*model.recurrent.input_weights, *model.recurrent.state_weights, model.decoder.weight]
+    before = [weight.data >= 0 for weight in weights]
+    adam = Adam(model.parameters(), 0.02)
+    (epoch,) = fit_language(model, CORPUS, adam, Constant(0.02), 1, 4, 5, rng)
+    flips = sum((old != (w.data >= 0)).sum() for old, w in zip(before, weights, strict=True))
+    assert epoch.flip_ratio == pytest.approx(flips / sum(old.size for old in before))
+    assert 0 < epoch.flip_ratio < 0.5
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_training_that_diverges_ends_with_a_sentence(bad):
+    training = start()
+    training["model"].decoder.edit()[0, 0] = bad
+    with pytest.raises(InputError, match=r"epoch 1, piece 1: .*learning rate"):
+        next(fit_language(**training))
+    training = start()
+    model = training["model"]
+
+    def last(pieces):
+        yield from pieces
+        model.decoder.edit()[0, 0] = bad
+
+    with pytest.raises(InputError, match="epoch 1: a weight is not finite"):
+        next(fit_language(**training, progress=last))
+
+
+def test_texts_that_are_too_short_are_refused():
+    with pytest.raises(InputError, match="4 tokens for 4 streams"):
+        next(fit_language(**start(corpus=Corpus("short", IDS[:4], IDS, IDS, VOCABULARY))))
+
+
+def test_regimes_are_the_papers():
+    small, medium, large = (REGIMES[name] for name in ("small", "medium", "large"))
+    assert [small.schedule()(epoch) for epoch in (3, 4, 12)] == [1, 0.5, 2**-9]
+    assert [medium.schedule()(epoch) for epoch in (5, 6)] == [1, 1 / 1.2]
+    assert [large.schedule()(epoch) for epoch in (13, 14)] == [1, 1 / 1.15]
+    assert (small.steps, medium.steps, large.clip) == (20, 35, 10)
+
+
+def test_the_embedded_text_is_learned_a_little():
+    corpus = load_corpus("embedded-text", unit="characters").first(8000, 400)
+    model = Fading(len(corpus.vocabulary), 16, np.random.default_rng(0))
+    training = model, corpus, Adam(model.parameters(), 0.01), Constant(0.01)
+    (epoch,) = fit_language(*training, 1, 10, 10, np.random.default_rng(0))
+    assert perplexity(epoch.test_loss) < 0.6 * len(corpus.vocabulary)
