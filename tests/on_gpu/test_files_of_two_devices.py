@@ -9,10 +9,11 @@ import zipfile
 import numpy as np
 import pytest
 import same_numbers
-import test_training_on_gpu as trainings
+import trainings
+from trainings import QUICK, TEXT, begun
 
 import bitnet
-from bitnet import Adam, freeze_language_model, kernels, schedules
+from bitnet import freeze_language_model, kernels
 from bitnet.__main__ import main
 from bitnet.backend import array_module, to_cpu, to_gpu
 from bitnet.deploy.language_file import load_language_model
@@ -31,12 +32,6 @@ def steps(model, optimizer, rng, count):
         loss.backward()
         optimizer.step()
     return loss.item()
-
-
-def begun(device):
-    rng = np.random.default_rng(2)
-    model = trainings.mlp(rng, rounding="stochastic").to(device)
-    return model, Adam(model.parameters(), 1e-2), schedules.Constant(1e-2), rng
 
 
 @pytest.mark.parametrize("first", DEVICES)
@@ -83,16 +78,7 @@ def test_a_training_moves_in_the_middle(gpu):
     assert all(array_module(v) is not np for own in optimizer.state for v in own.values())
 
 
-def of_few_bits(rng):
-    return bitnet.Sequential(
-        bitnet.QuantConv2d(1, 5, rng, weights=2), bitnet.AvgPool2d(2), bitnet.BatchNorm(5),
-        bitnet.Quantize(3), bitnet.BinaryConv2d(5, 4, rng), bitnet.MaxPool2d(2),
-        bitnet.ShiftBatchNorm(4), bitnet.Quantize(2), bitnet.Flatten(),
-        bitnet.QuantLinear(4, 3, rng, weights=3), bitnet.BatchNorm(3),
-    )  # fmt: skip
-
-
-@pytest.mark.parametrize("make", [trainings.mlp, trainings.convnet, of_few_bits])
+@pytest.mark.parametrize("make", [trainings.mlp, trainings.convnet, trainings.of_few_bits])
 def test_freezing_gives_the_same_bytes_on_both_devices(gpu, make, tmp_path):
     image = None if make is trainings.mlp else (6, 6)
     images = trainings.ROWS if make is trainings.mlp else trainings.IMAGES
@@ -158,13 +144,6 @@ def test_a_frozen_language_model(gpu, kind, tmp_path):
     assert gpu != "stand-in" or np.array_equal(*texts)
     moved.save(tmp_path / "moved.npz")
     assert (tmp_path / "moved.npz").read_bytes() == (tmp_path / "cpu.npz").read_bytes()
-
-
-QUICK = ["train", "--data", "embedded", "--net", "mlp:16", "--limit", "60", "--batch", "20"]
-
-
-TEXT = ["train", "--net", "gru:8", "--limit", "300", "--epochs", "1", "--steps", "10"]
-TEXT += ["--batch", "5", "--quiet", "--weights", "2", "--activations", "3"]
 
 
 def test_the_command_line_trains_on_a_gpu(gpu, tmp_path, monkeypatch, capsys):

@@ -8,23 +8,29 @@ import numpy as np
 import pytest
 import same_numbers
 import stand_in
+from trainings import (
+    IMAGES,
+    LABELS,
+    ROWS,
+    branches,
+    convnet,
+    few_bits,
+    float_convnet,
+    mlp,
+    shifts,
+    twin,
+)
 
 import bitnet
-from bitnet import functions, kernels, models, schedules
+from bitnet import functions, kernels, schedules
 from bitnet.backend import array_module, to_cpu, to_gpu
-from bitnet.branches import Branches, WithHeads, auxiliary
+from bitnet.branches import auxiliary
 from bitnet.data import Corpus
 from bitnet.fit import Split, _step, fit
 from bitnet.functions import cross_entropy, distillation, squared_hinge
 from bitnet.language.training import fit_language
 from bitnet.language_models import language_model
-from bitnet.quantizers import ApproxSign, DoReFa, Linear, Logarithmic, SwishSign, Ternary
 from bitnet.vocabulary import Vocabulary
-
-DRAW = np.random.default_rng(11)
-IMAGES = DRAW.integers(0, 256, (24, 6, 6, 1), dtype=np.uint8)
-LABELS = DRAW.integers(0, 3, 24)
-ROWS = IMAGES.reshape(24, 36)
 
 
 def flat(images):
@@ -33,64 +39,6 @@ def flat(images):
 
 def scaled(images):
     return bitnet.scale_pixels(flat(images))
-
-
-def mlp(rng, **options):
-    return models.binary_mlp([36, 20, 17, 3], rng, **options)
-
-
-def convnet(rng, **options):
-    return bitnet.Sequential(
-        bitnet.BinaryConv2d(1, 8, rng, **options), bitnet.MaxPool2d(), bitnet.BatchNorm(8),
-        bitnet.Sign(), bitnet.BinaryConv2d(8, 6, rng, groups=2, border=1, balance=True),
-        bitnet.BatchNorm(6), bitnet.Sign(window=2.0), bitnet.MaxPool2d(2, 1), bitnet.Flatten(),
-        bitnet.BinaryLinear(24, 3, rng), bitnet.BatchNorm(3),
-    )  # fmt: skip
-
-
-def few_bits(rng):
-    return bitnet.Sequential(
-        bitnet.QuantConv2d(1, 5, rng, weights=2, gradient="log5"), bitnet.BatchNorm(5),
-        bitnet.Quantize(3), bitnet.AvgPool2d(2), bitnet.BatchNorm(5),
-        bitnet.Quantize(Logarithmic(3)), bitnet.Flatten(), bitnet.Dropout(0.2, rng),
-        bitnet.QuantLinear(45, 12, rng, weights=Ternary()), bitnet.BatchNorm(12),
-        bitnet.Quantize(Linear(2, 0.5)), bitnet.QuantLinear(12, 9, rng, weights=DoReFa(3),
-        gradient="dorefa6", rounding="stochastic"), bitnet.BatchNorm(9),
-        bitnet.Quantize(SwishSign()), bitnet.QuantLinear(9, 3, rng, weights=4), bitnet.BatchNorm(3),
-    )  # fmt: skip
-
-
-def shifts(rng, variant):
-    norms = (bitnet.ShiftBatchNorm(n, variant) for n in (20, 3))
-    return bitnet.Sequential(
-        bitnet.BinaryLinear(36, 20, rng), next(norms),
-        bitnet.Sign(stochastic=True, rng=rng), bitnet.Dropout(0.5, rng),
-        bitnet.BinaryLinear(20, 3, rng, gradient="float32"), next(norms),
-    )  # fmt: skip
-
-
-def branches(rng):
-    def branch(taps):
-        return bitnet.Sequential(bitnet.BinaryConv2d(4, 3, rng, taps), bitnet.BatchNorm(3),
-                                 bitnet.Quantize(ApproxSign()))  # fmt: skip
-
-    first = bitnet.BinaryConv2d(1, 4, rng), bitnet.BatchNorm(4), bitnet.Sign()
-    last = bitnet.AvgPool2d(6), bitnet.Flatten(), bitnet.BatchNorm(6)
-    head = bitnet.Sequential(
-        bitnet.Flatten(), bitnet.BinaryLinear(144, 6, rng), bitnet.BatchNorm(6)
-    )
-    return WithHeads(*first, Branches(branch(1), branch(3)), *last, heads={2: head})
-
-
-def twin(rng):
-    return models.float_mlp([36, 16, 3], rng)
-
-
-def float_convnet(rng):
-    return bitnet.Sequential(
-        bitnet.Conv2d(1, 4, rng), bitnet.ReLU(), bitnet.MaxPool2d(), bitnet.AvgPool2d(3),
-        bitnet.Flatten(), bitnet.Dropout(0.1, rng), bitnet.BatchNorm(4), bitnet.Linear(4, 3, rng),
-    )  # fmt: skip
 
 
 OPTIMIZERS = {
