@@ -8,7 +8,7 @@ from bitnet.arrays import array_module
 from bitnet.kernels.bits import Bits, Planes
 from bitnet.kernels.cuda.launch import here
 from bitnet.kernels.cuda.pack import pack, unpack
-from bitnet.kernels.cuda.products import geometry, multiply, operand, plane_gemm
+from bitnet.kernels.cuda.products import geometry, kept, multiply, operand, plane_gemm
 
 
 def xnor_conv(x, weight, window):
@@ -45,21 +45,20 @@ def _by_patches(pixels, weight, window):
 
 def flat_rows(weight):
     """Filters (M, rows, columns, C) as (M, N), Bits or Planes; kept where they keep layouts."""
-    key = "rows", here(array_module(weight))
-    if weight.layouts is not None and key in weight.layouts:
-        return weight.layouts[key]
-    if isinstance(weight, Planes):
-        flat = weight.with_bits(_flat_bits(weight.bits, 2))
-    else:
-        flat = _flat_bits(weight, 1)
+    return kept(weight, "rows", _flattened)
+
+
+def _flattened(weight):
+    """The same, made; it keeps layouts where the filters do."""
+    planes = isinstance(weight, Planes)
+    rows = weight.with_bits(_flat_bits(weight.bits, 2)) if planes else _flat_bits(weight, 1)
     if weight.layouts is not None:
-        flat.layouts = {}
-        weight.layouts[key] = flat
-    return flat
+        rows.layouts = {}
+    return rows
 
 
 def _flat_bits(bits, axes):
-    """Bits whose axes behind the first ones are one."""
+    """Bits whose axes after the first ones are joined to one."""
     shape = (*bits.shape[:axes], math.prod(bits.shape[axes:]))
     if bits.shape[-1] % 64 == 0 and bits.words.size:
         words = array_module(bits.words).ascontiguousarray(bits.words)

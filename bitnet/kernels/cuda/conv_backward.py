@@ -10,7 +10,15 @@ from bitnet.kernels.bits import Bits, Planes
 from bitnet.kernels.cuda.conv import flat_rows
 from bitnet.kernels.cuda.launch import rung
 from bitnet.kernels.cuda.pack import transpose
-from bitnet.kernels.cuda.products import exact_type, floats_of, multiply, planes_of, unscaled
+from bitnet.kernels.cuda.products import (
+    exact_type,
+    floats_of,
+    multiply,
+    planes_of,
+    separate,
+    together,
+    unscaled,
+)
 from bitnet.kernels.cuda.rounding import quantize
 
 
@@ -53,16 +61,13 @@ def _seen_floats(x, window, dtype):
 
 def _by_planes(numbers, x, window):
     """The exact sums (M, taps, C) of integers with what each tap saw of Bits or Planes."""
-    planes = [x] if isinstance(x, Bits) else [x.bits[p] for p in range(len(x.coefficients))]
     xp, channels, seen = array_module(numbers.values), x.shape[3], []
-    for plane in planes:
-        taps = [xp.ascontiguousarray(words) for words in window.seen(window.surrounded(plane))]
+    for bits in separate(x):
+        taps = [xp.ascontiguousarray(words) for words in window.seen(window.surrounded(bits))]
         rows = [words.reshape(-1, words.shape[-1]) for words in taps]
         parts = [transpose(Bits(words, (len(words), channels))).words for words in rows]
         seen.append(xp.concatenate(parts))
-    words = xp.stack(seen)
-    shape = len(planes), words.shape[1], numbers.shape[1]
-    signs = Bits(words, shape)[0] if isinstance(x, Bits) else x.with_bits(Bits(words, shape))
+    signs = together(x, seen, (len(seen[0]), numbers.shape[1]))
     sums = multiply(planes_of(numbers), signs) >> 1
     sums = sums.reshape(len(sums), window.taps, channels)
     if window.border:

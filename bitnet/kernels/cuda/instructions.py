@@ -121,7 +121,7 @@ def multiplier(high, wide):
                 return [builder.extract_value(made, number) for number in range(4)]
 
             def read(at, rows):
-                """Four registers from what begins `rows` rows behind."""
+                """Four registers from what begins `rows` rows after a place."""
                 to = builder.add(at, ir.Constant(LONG, HALVES * rows))
                 return run(reads, [_in_shared(context, builder, kinds[1], shared, to)])
 

@@ -131,7 +131,7 @@ def row_of_halves(words):
 
 
 def in_pieces(words):
-    """Return words in order that begin at a multiple of 16 bytes, or such a copy of them."""
+    """Return words in order that begin at a multiple of 16 bytes, or a copy of them that does."""
     xp = array_module(words)
     words = xp.ascontiguousarray(words)
     address = words.ctypes.data if xp is np else words.data.ptr

@@ -33,7 +33,7 @@ BITS_OF_BYTE = [1 << b for b in range(8)]
 
 
 def strips(test, masked=False):
-    """The kernel that packs what a test says of each number, twice where it is `masked`.
+    """The kernel that packs what a test says of each number, in two ways where it is `masked`.
 
     test(number, column, *operands) is a bit and one of the mask; x (R N), out and mask (R H).
     """
@@ -274,7 +274,7 @@ def _unpacked(kernel, bits, x, y):
 def unpack(bits, dtype):
     """See `bitnet.kernels.unpack`."""
     y = array_module(bits.words).empty(bits.shape, dtype)
-    return _unpacked(_unpack_rows, bits, bits.words, y)
+    return _unpacked(_unpack_rows, bits, bits.words, y)  # x is not read
 
 
 def where(mask, x):

@@ -93,14 +93,31 @@ def prepare(bits):
     return prepared
 
 
-def operand(weight):
-    """The Operand of weights, kept where they keep layouts, for each stream its own."""
+def kept(weight, name, make):
+    """What is made of weights, kept where they keep layouts, for each stream its own."""
     if weight.layouts is None:
-        return Operand(weight)
-    key = "operand", here(array_module(weight))
+        return make(weight)
+    key = name, here(array_module(weight))
     if key not in weight.layouts:
-        weight.layouts[key] = Operand(weight)
+        weight.layouts[key] = make(weight)
     return weight.layouts[key]
+
+
+def operand(weight):
+    """The Operand of weights, which those that keep layouts keep."""
+    return kept(weight, "operand", Operand)
+
+
+def separate(x):
+    """The Bits of each plane of Bits, which are one, or of Planes."""
+    return [x] if isinstance(x, Bits) else [x.bits[p] for p in range(len(x.coefficients))]
+
+
+def together(x, parts, shape):
+    """Bits, or Planes that weigh as those of x, of a shape, from the words of each plane."""
+    if isinstance(x, Bits):
+        return Bits(parts[0], shape)
+    return x.with_bits(Bits(array_module(*parts).stack(parts), (len(parts), *shape)))
 
 
 @functools.lru_cache(maxsize=256)
@@ -125,13 +142,8 @@ def _surrounded(x, window):
     """Images with their border of +1, and the window on those; of 0 and -1 the kernels know."""
     if window.border != 1 or not any(map(any, window.padding)):
         return x, window
-    if isinstance(x, Bits):
-        words = window.surrounded(x)
-        around = Bits(words, (*words.shape[:3], x.shape[3]))
-    else:
-        words = [window.surrounded(x.bits[p]) for p in range(len(x.coefficients))]
-        words = array_module(*words).stack(words)
-        around = x.with_bits(Bits(words, (*words.shape[:4], x.shape[3])))
+    parts = [window.surrounded(bits) for bits in separate(x)]
+    around = together(x, parts, (*parts[0].shape[:3], x.shape[3]))
     return around, Window(window.size, window.stride, border=1)
 
 
@@ -287,11 +299,8 @@ def signed_floats(x, signs):
     if not rows * inner * columns:
         return xp.zeros((rows, columns), x.dtype)
     y, halves = xp.empty((rows, columns), x.dtype), 2 * signs.words.shape[1]
-    blocks, operands = (
-        (-(-rows // DOWN), -(-columns // LANES)),
-        (flat(x), row_of_halves(signs.words)),
-    )
-    given = *operands, rows, inner, columns, halves, y.reshape(-1)
+    blocks = -(-rows // DOWN), -(-columns // LANES)
+    given = flat(x), row_of_halves(signs.words), rows, inner, columns, halves, y.reshape(-1)
     launch(FLOATS[x.dtype], blocks, (LANES, DOWN), *given)
     return y
 
@@ -352,8 +361,4 @@ def planes_of(x):
 
 def _transposed(signs):
     """Bits or Planes (N, M) from (M, N)."""
-    if isinstance(signs, Bits):
-        return transpose(signs)
-    parts = [transpose(signs.bits[p]).words for p in range(len(signs.coefficients))]
-    words = array_module(*parts).stack(parts)
-    return signs.with_bits(Bits(words, (len(words), *signs.shape[::-1])))
+    return together(signs, [transpose(bits).words for bits in separate(signs)], signs.shape[::-1])
