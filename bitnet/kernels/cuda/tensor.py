@@ -1,8 +1,8 @@
 """Products of signs on tensor cores: the top rung of the ladder that `xnor` describes.
 
-One instruction makes 32 768 products, where the popcounts of the rung `registers` take 32 and as
-many ANDs and sums.  The operands come to shared memory by copies that do not wait, two steps of
-512 bits ahead, and lie there as `instructions` says.
+What it buys: one instruction makes 32 768 products, where the popcounts of the rung `registers`
+take 32 and as many ANDs and sums.  The operands come to shared memory by copies that do not wait,
+two steps of 512 bits ahead, and lie there as `instructions` says.
 """
 
 from typing import NamedTuple
@@ -94,12 +94,7 @@ def _stores_of_tensor(tile, part, bits):
 
 
 def _tensor(tile, planes, bits):
-    """The rung `tensor`: each warp has 16 x 8 outputs `high` times down and `wide` times across.
-
-    What it buys: one instruction for 32 768 products, where the popcounts of `registers` take
-    32 and as many ANDs and sums.  The operands come to shared memory by copies that do not wait,
-    two steps of 512 bits ahead, and lie there as `instructions` says.
-    """
+    """The kernel: each warp has 16 x 8 outputs `high` times down and `wide` times across."""
     high, wide, down, across = tile
     block_rows, block_columns, threads = 16 * high * down, 8 * wide * across, 32 * down * across
     stage, number = (block_rows + block_columns) * HALVES, 4 * high * wide
