@@ -13,18 +13,12 @@ import numpy as np
 from bitnet.kernels import reference
 from bitnet.kernels.bits import Bits, Planes, words_for
 from bitnet.kernels.cpu import tables
-from bitnet.kernels.cpu.indices import INTEGERS, column_index
 from bitnet.kernels.cpu.jit import inner, jit, level
 from bitnet.kernels.cpu.pack import pack, unpack
 from bitnet.kernels.cpu.pool import add_patches
 from bitnet.kernels.cpu.products import planes_of, signed_gemm
-from bitnet.kernels.cpu.training import (
-    SIDE,
-    quantize,
-    quantize_rows,
-    round_row,
-    transpose_numbers,
-)
+from bitnet.kernels.cpu.rounding import SIDE, quantize, quantize_rows, round_row, transpose_numbers
+from bitnet.kernels.cpu.tables import INTEGERS, column_index
 from bitnet.kernels.operands import Quantized
 from bitnet.kernels.threads import num_threads, shared
 
@@ -53,7 +47,7 @@ def _add(sums, first, widths, taps, stride, pads, total):
 
 
 @jit
-def _images(grad, first, rule, index, block, scratch, widths, taps, stride, pads, total):
+def _images(grad, first, rule, index, scratch, widths, taps, stride, pads, total):
     """total (B, H, W C) of grad (B, H' W', M), from image `first` on.
 
     scratch: a row (M,), integers (R, M or more), scales (R,), sums (R, taps C or more), tables.
@@ -69,11 +63,11 @@ def _images(grad, first, rule, index, block, scratch, widths, taps, stride, pads
             part = grad[b, r : r + count]
             quantize_rows(part, at, largest, seed, stochastic, odd, v, values, scales)
             whole = -(-count // tables.TILE) * tables.TILE
-            if index.shape[1] <= block:
+            if index.shape[1] <= table.shape[1]:
                 tables.multiply_one_block(values[:whole], index, table, scales, sums[:whole])
             else:
                 integers = sums[:whole].view(np.int32)
-                tables.multiply_integers(values[:whole], index, block, table, integers)
+                tables.multiply_integers(values[:whole], index, table, integers)
                 tables.scale_rows(integers, scales)
             _add(sums[:count], r, widths, taps, stride, pads, total[b])
 
@@ -105,7 +99,7 @@ def gradient_of_images(grad_z, weight, window, size, largest, seed, odd=False):
             np.empty((rows, 32 * len(index)), np.float32),
             np.empty((tables.TILE, block, 2, 64), np.int16),
         )
-        _images(grad[i:j], i, rule, index, block, scratch, *place, total[i:j])
+        _images(grad[i:j], i, rule, index, scratch, *place, total[i:j])
 
     work_ns = grad.size * math.prod(taps) / tables.MACS_PER_NS["integers"]
     shared(run, n_images, 1, work_ns)
@@ -244,7 +238,7 @@ def _sums(numbers, patches, m, n, largest, n_rows):
     block = min(tables.INTEGER_BLOCK, 32767 // (12 * largest), index.shape[1])
     table = np.empty((tables.TILE, block, 2, 64), np.int16)
     sums = np.empty((len(numbers), 32 * len(index)), np.int32)
-    tables.multiply_integers(numbers, index, block, table, sums)
+    tables.multiply_integers(numbers, index, table, sums)
     return sums[:m, :n]
 
 

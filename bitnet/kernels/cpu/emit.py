@@ -6,6 +6,7 @@ instruction each into the function that Numba compiles.  Types are written as LL
 them: "i64" is a 64-bit integer, "<8 x i64>" a vector of eight.
 """
 
+import functools
 import inspect
 import re
 
@@ -13,8 +14,6 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
-
-__all__ = ["Emitter", "Value", "routine"]
 
 
 def type_of(text):
@@ -25,20 +24,7 @@ def type_of(text):
 
 
 class Value:
-    """One register: an LLVM value with Python's operators, which emit instructions.
-
-    Parameters
-    ----------
-    builder : llvmlite.ir.IRBuilder
-        Where the instructions go.
-    ir : llvmlite.ir.Value
-        The register.
-
-    Examples
-    --------
-    >>> isinstance(Value(None, None), Value)
-    True
-    """
+    """One register: an LLVM value with Python's operators, which emit instructions."""
 
     def __init__(self, builder, ir):
         self.builder, self.ir = builder, ir
@@ -58,37 +44,17 @@ class Value:
         name = floating if isinstance(kind, ir.FloatType) else integer
         return Value(self.builder, getattr(self.builder, name)(self.ir, self._operand(other)))
 
-    def __add__(self, other):
-        return self._emit("add", other, "fadd")
+    __add__ = functools.partialmethod(_emit, "add", floating="fadd")
+    __sub__ = functools.partialmethod(_emit, "sub", floating="fsub")
+    __mul__ = functools.partialmethod(_emit, "mul", floating="fmul")
+    __xor__ = functools.partialmethod(_emit, "xor")
+    __and__ = functools.partialmethod(_emit, "and_")
+    __or__ = functools.partialmethod(_emit, "or_")
+    __lshift__ = functools.partialmethod(_emit, "shl")
+    __rshift__ = functools.partialmethod(_emit, "lshr")  # zeros come in from the left
 
-    def __sub__(self, other):
-        return self._emit("sub", other, "fsub")
-
-    def __mul__(self, other):
-        return self._emit("mul", other, "fmul")
-
-    def __xor__(self, other):
-        return self._emit("xor", other)
-
-    def __and__(self, other):
-        return self._emit("and_", other)
-
-    def __or__(self, other):
-        return self._emit("or_", other)
-
-    def __lshift__(self, other):
-        return self._emit("shl", other)
-
-    def __rshift__(self, other):  # zeros come in from the left
-        return self._emit("lshr", other)
-
-    def divided_by(self, number):
-        """The quotient by a constant, of numbers of 0 or more."""
-        return self._emit("udiv", number)
-
-    def remainder_of(self, number):
-        """The remainder of the division by a constant, of numbers of 0 or more."""
-        return self._emit("urem", number)
+    divided_by = functools.partialmethod(_emit, "udiv")  # by a constant, of numbers of 0 or more
+    remainder_of = functools.partialmethod(_emit, "urem")
 
     def at_most(self, other):
         """One bit a lane: 1 where this is <= the other, for signed integers."""
@@ -118,18 +84,7 @@ class Value:
 
 
 class Emitter:
-    """Loads, stores, loops, and the instructions that have no operator.
-
-    Parameters
-    ----------
-    builder : llvmlite.ir.IRBuilder
-        Where the instructions go.
-
-    Examples
-    --------
-    >>> isinstance(Emitter(None), Emitter)
-    True
-    """
+    """Loads, stores, loops, and the instructions that have no operator."""
 
     def __init__(self, builder):
         self.builder = builder
@@ -174,21 +129,9 @@ class Emitter:
         return Value(self.builder, self.builder.call(function, [v.ir for v in operands]))
 
     def repeat(self, count, values, body):
-        """`for k in range(count): values = body(k, values)`, with the values in registers.
+        """Emit `for k in range(count): values = body(k, values)`, with the values in registers.
 
-        Parameters
-        ----------
-        count : Value
-            An i64.
-        values : list of Value
-            What the first round starts with.
-        body : callable
-            From k and the values to as many new values.
-
-        Returns
-        -------
-        list of Value
-            What the last round left.
+        count is a Value of i64; the values after the last round are returned.
         """
         b, i64 = self.builder, ir.IntType(64)
         before = b.block
@@ -212,30 +155,10 @@ class Emitter:
 
 
 def routine(emit):
-    """A function for Numba's loops to call, from one that emits its instructions.
+    """Make a function for Numba's loops to call, from one that emits its instructions.
 
-    Parameters
-    ----------
-    emit : callable
-        Takes an Emitter and as many i64 Values as the routine has arguments.  Addresses are
-        numbers in bytes.
-
-    Returns
-    -------
-    callable
-        Known to Numba; it takes int64 arguments and returns nothing.
-
-    Examples
-    --------
-    >>> from numba import njit
-    >>> @routine
-    ... def double(e, address):
-    ...     e.store(e.load("i64", address) << 1, address)
-    >>> import numpy as np
-    >>> x = np.array([21])
-    >>> njit(lambda x: double(x.ctypes.data))(x)
-    >>> x
-    array([42])
+    `emit` takes an Emitter and an i64 Value for each argument; addresses are in bytes.  The
+    function takes int64 arguments and returns nothing.
     """
     names = list(inspect.signature(emit).parameters)[1:]
 

@@ -16,6 +16,8 @@ from bitnet.kernels.threads import shared
 THRESHOLDS_PER_NS, RANKS_PER_NS, NUMBERS_PER_NS = 4, 10, 1  # one thread, about
 COMPARED = 31  # thresholds of a column, above which a guess is better
 SEARCHED = 64  # columns
+EACH = np.uint64(0x0101010101010101)  # bit 0 of each byte
+GATHER = np.uint64(0x0102040810204080)  # times that: bit 0 of byte j goes to bit 56 + j
 
 
 @jit
@@ -82,6 +84,35 @@ def _split_rows(pixels, words):
                     bit = (pixels[r, 64 * k + b] >> plane) & 1
                     word |= np.uint64(bit) << np.uint64(b)
                 words[plane, r, k] = word
+
+
+@jit
+def _split_code_rows(codes, table, same, chunk, eights, words):
+    """Bit p of the pattern of each code into plane p; codes (R, N), words (P, R, K).
+
+    table (G, 256): the byte g of each code's pattern; `same` where it is the code itself.
+    chunk (64,) uint8 and eights (8,) uint64 are the same memory: 64 such bytes at work.
+    """
+    n_planes, n_rows, n_words = words.shape
+    n = codes.shape[1]
+    for r in range(n_rows):
+        for k in range(n_words):
+            there = min(64, n - 64 * k)
+            for g in range(len(table)):
+                if there < 64:
+                    eights[:] = 0
+                if same:
+                    for b in range(there):
+                        chunk[b] = codes[r, 64 * k + b]
+                else:
+                    for b in range(there):
+                        chunk[b] = table[g, codes[r, 64 * k + b]]
+                for p in range(8 * g, min(8 * g + 8, n_planes)):
+                    word = np.uint64(0)
+                    for i in range(8):
+                        ones = (eights[i] >> np.uint64(p - 8 * g)) & EACH
+                        word |= ((ones * GATHER) >> np.uint64(56)) << np.uint64(8 * i)
+                    words[p, r, k] = word
 
 
 @jit
@@ -291,6 +322,22 @@ def split_planes(pixels):
     rows = as_rows(pixels)
     _split_rows(rows, words.reshape(8, rows.shape[0], words.shape[-1]))
     return Planes(Bits(words, (8, *pixels.shape)), [1 << b for b in range(8)])
+
+
+def split_codes(codes, patterns, n_planes):
+    """See `bitnet.kernels.Levels.planes`."""
+    rows = as_rows(codes)
+    words = np.empty((n_planes, *codes.shape[:-1], words_for(codes.shape[-1])), np.uint64)
+    groups = -(-n_planes // 8)
+    table = np.zeros((groups, 256), np.uint8)
+    for g in range(groups):
+        table[g, : len(patterns)] = patterns >> np.uint32(8 * g) & np.uint32(255)
+    same = groups == 1 and np.array_equal(patterns, np.arange(len(patterns)))
+    eights = np.zeros(8, np.uint64)
+    planes = words.reshape(n_planes, len(rows), words.shape[-1])
+    with np.errstate(over="ignore"):  # where Numba does not compile, NumPy would warn
+        _split_code_rows(rows, table, same, eights.view(np.uint8), eights, planes)
+    return Bits(words, (n_planes, *codes.shape))
 
 
 def rank(z, steps):

@@ -8,7 +8,7 @@ from bitnet.kernels import reference
 from bitnet.kernels.cpu.jit import jit
 from bitnet.kernels.cpu.pack import pack_rows
 from bitnet.kernels.cpu.products import signed_rows
-from bitnet.kernels.cpu.shifts import nearest_power
+from bitnet.kernels.cpu.rounding import nearest_power
 from bitnet.kernels.products import Product
 from bitnet.kernels.threads import shared
 

@@ -85,133 +85,105 @@ def _counts_256(e, rows, x, stride, panel, n_words, counts):
     return e.repeat(n_blocks, counts, block)
 
 
+LANES = {"avx512": 8, "avx2": 4}
 COUNTS = {8: (_counts_512, 4), 4: (_counts_256, 2)}  # by lanes: the counts, registers a row
 
 
-def _product(lanes, store_counts):
-    """A routine that goes over all outputs and all inputs in tiles of 4 rows, then 1 row.
+def tiles(e, lanes, panels, n_panels, n_words, n_rows, tile):
+    """Go over all outputs and, for each, over all inputs: 4 rows at a time, then 1 row.
 
-    `store_counts(e, rows, counts, part, n, at, y_stride)` stores those of one tile, at the
-    outputs that begin with `part * part_outputs` and the row that begins at `at`.
+    `tile(part, weight, rows, first, zeros)` is called for the outputs that begin with
+    `part * part_outputs`, whose first word is at weight, and rows from the first on.
     """
-    counts_of, per_row = COUNTS[lanes]
+    per_row = COUNTS[lanes][1]
     part_outputs = lanes * per_row
     parts = PANEL // part_outputs  # of a panel
+
+    def part_of_panel(q, _):
+        panel = panels + q.divided_by(parts) * (n_words << 8)
+        weight = panel + q.remainder_of(parts) * (8 * part_outputs)
+
+        def rows_at(first, rows):
+            tile(q, weight, rows, first, [e.constant(f"<{lanes} x i64>", 0)] * (rows * per_row))
+            return []
+
+        e.repeat(n_rows >> 2, [], lambda i, _: rows_at(i << 2, 4))
+        e.repeat(n_rows & 3, [], lambda i, _: rows_at((n_rows >> 2 << 2) + i, 1))
+        return []
+
+    e.repeat(n_panels * parts, [], part_of_panel)
+
+
+def store_integers(e, lanes, counts, part, base, z, z_stride):
+    """z = base - 2 count, stored as int32; `base(row, offset)` is that of a register, in bytes."""
+    per_row = COUNTS[lanes][1]
+    for i, count in enumerate(counts):
+        row, register = divmod(i, per_row)
+        offset = (part * per_row + register) * (4 * lanes)
+        doubled = count.to(f"<{lanes} x i32>") << 1
+        e.store(base(row, offset) - doubled, z + z_stride * row + offset)
+
+
+def store_signs(e, lanes, counts, part, limits, flips, y, y_stride):
+    """One bit an output: 1 where count <= limit, turned over where the bit of flips is 1.
+
+    limits: for each row, where the limits of all outputs begin.
+    """
+    per_row = COUNTS[lanes][1]
+    bits = lanes * per_row
+    flip = e.load(f"i{bits}", flips + part * (bits // 8))
+    for row, limits_of_row in enumerate(limits):
+        word = flip
+        for register in range(per_row):
+            at = limits_of_row + (part * per_row + register) * (8 * lanes)
+            passed = counts[row * per_row + register].at_most(e.load(f"<{lanes} x i64>", at))
+            passed = passed.bits_as(f"i{lanes}").zero_extended(f"i{bits}")
+            word = word ^ (passed << lanes * register)
+        e.store(word, y + y_stride * row + part * (bits // 8))
+
+
+def _product(lanes, kind):
+    """A routine for the product of some rows of inputs with all outputs."""
+    counts_of = COUNTS[lanes][0]
 
     def product(e, x, n_rows, n_words, panels, n_panels, n, limits, flips, y, y_stride):
         stride = n_words << 3
 
-        def part_of_panel(q, _):
-            panel = panels + q.divided_by(parts) * (stride * PANEL)
-            weight = panel + q.remainder_of(parts) * (8 * part_outputs)
+        def tile(part, weight, rows, first, zeros):
+            counts = counts_of(e, rows, x + first * stride, stride, weight, n_words, zeros)
+            to = y + first * y_stride
+            if kind == "signs":
+                store_signs(e, lanes, counts, part, [limits] * rows, flips, to, y_stride)
+            else:
+                base = e.splat(f"<{lanes} x i32>", n.to("i32"))
+                store_integers(e, lanes, counts, part, lambda *_: base, to, y_stride)
 
-            def rows_at(first, rows):
-                zeros = [e.constant(f"<{lanes} x i64>", 0)] * (rows * per_row)
-                counts = counts_of(e, rows, x + first * stride, stride, weight, n_words, zeros)
-                store_counts(e, rows, counts, q, n, limits, flips, y + first * y_stride, y_stride)
-                return []
-
-            e.repeat(n_rows >> 2, [], lambda i, _: rows_at(i << 2, 4))
-            e.repeat(n_rows & 3, [], lambda i, _: rows_at((n_rows >> 2 << 2) + i, 1))
-            return []
-
-        e.repeat(n_panels * parts, [], part_of_panel)
+        tiles(e, lanes, panels, n_panels, n_words, n_rows, tile)
 
     return routine(product)
 
 
-def _integers(lanes):
-    """z = n - 2 count, stored as int32."""
-    per_row = COUNTS[lanes][1]
+def _loops(kind, level):
+    """Compile the product of a level, for "integers" or "signs"."""
+    product = _product(LANES[level], kind)
 
-    def store_counts(e, rows, counts, part, n, limits, flips, z, z_stride):
-        n = e.splat(f"<{lanes} x i32>", n.to("i32"))
-        for i, count in enumerate(counts):
-            row, register = divmod(i, per_row)
-            at = z + z_stride * row + (part * per_row + register) * (4 * lanes)
-            e.store(n - (count.to(f"<{lanes} x i32>") << 1), at)
+    def run(x, panels, n, limits, flips, y):
+        """z = n - 2 count, or bit 1 where count <= limit, xor flip; count = popcount(x ^ weight).
 
-    return _product(lanes, store_counts)
+        x (B, K), panels (P, K, 32), limits (32 P,), flips (P,), y (B, 32 P) or (B, words).
+        """
+        weight, limit, flip = panels.ctypes.data, limits.ctypes.data, flips.ctypes.data
+        for i in range(0, x.shape[0], ROWS):
+            at, to = x.ctypes.data + i * x.strides[0], y.ctypes.data + i * y.strides[0]
+            rows = min(ROWS, x.shape[0] - i)
+            product(at, rows, x.shape[1], weight, len(panels), n, limit, flip, to, y.strides[0])
 
-
-def _signs(lanes):
-    """One bit an output: 1 where count <= limit, turned over where the bit of flips is 1."""
-    per_row = COUNTS[lanes][1]
-    word_type = f"i{lanes * per_row}"
-
-    def store_counts(e, rows, counts, part, n, limits, flips, y, y_stride):
-        flip = e.load(word_type, flips + part * (lanes * per_row // 8))
-        for row in range(rows):
-            word = flip
-            for register in range(per_row):
-                at = limits + (part * per_row + register) * (8 * lanes)
-                limit = e.load(f"<{lanes} x i64>", at)
-                passed = counts[row * per_row + register].at_most(limit)
-                passed = passed.bits_as(f"i{lanes}").zero_extended(word_type)
-                word = word ^ (passed << lanes * register)
-            e.store(word, y + y_stride * row + part * (lanes * per_row // 8))
-
-    return _product(lanes, store_counts)
+    return jit(run, f"{kind}_{level}")
 
 
-_integers_of_8, _signs_of_8 = _integers(8), _signs(8)
-_integers_of_4, _signs_of_4 = _integers(4), _signs(4)
-
-
-@jit
-def _integers_avx512(x, panels, n, z):
-    """z = n - 2 popcount(x ^ weight); x (B, K), panels (P, K, 32), z (B, 32 P)."""
-    for i in range(0, x.shape[0], ROWS):
-        to, rows = z.ctypes.data + i * z.strides[0], min(ROWS, x.shape[0] - i)
-        _integers_of_8(x.ctypes.data + i * x.strides[0], rows, x.shape[1], panels.ctypes.data,
-                       panels.shape[0], n, 0, 0, to, z.strides[0])  # fmt: skip
-
-
-@jit
-def _integers_avx2(x, panels, n, z):
-    """As `_integers_avx512`."""
-    for i in range(0, x.shape[0], ROWS):
-        to, rows = z.ctypes.data + i * z.strides[0], min(ROWS, x.shape[0] - i)
-        _integers_of_4(x.ctypes.data + i * x.strides[0], rows, x.shape[1], panels.ctypes.data,
-                       panels.shape[0], n, 0, 0, to, z.strides[0])  # fmt: skip
-
-
-@jit
-def _signs_avx512(x, panels, limits, flips, y):
-    """Bit 1 where popcount(x ^ weight) <= limit, xor flip; limits (32 P,), flips (P,), y (B, K)."""
-    for i in range(0, x.shape[0], ROWS):
-        to, rows = y.ctypes.data + i * y.strides[0], min(ROWS, x.shape[0] - i)
-        _signs_of_8(
-            x.ctypes.data + i * x.strides[0],
-            rows,
-            x.shape[1],
-            panels.ctypes.data,
-            panels.shape[0],
-            0,
-            limits.ctypes.data,
-            flips.ctypes.data,
-            to,
-            y.strides[0],
-        )
-
-
-@jit
-def _signs_avx2(x, panels, limits, flips, y):
-    """As `_signs_avx512`."""
-    for i in range(0, x.shape[0], ROWS):
-        to, rows = y.ctypes.data + i * y.strides[0], min(ROWS, x.shape[0] - i)
-        _signs_of_4(
-            x.ctypes.data + i * x.strides[0],
-            rows,
-            x.shape[1],
-            panels.ctypes.data,
-            panels.shape[0],
-            0,
-            limits.ctypes.data,
-            flips.ctypes.data,
-            to,
-            y.strides[0],
-        )
+INTEGERS = {level: _loops("integers", level) for level in LANES}
+SIGNS = {level: _loops("signs", level) for level in LANES}
+NO_LIMITS, NO_FLIPS = np.zeros(1, np.int64), np.zeros(1, np.uint32)
 
 
 @jit
@@ -241,10 +213,6 @@ def _integers_portable(x, weight, n, z):
             for k in range(x.shape[1]):
                 differing += popcount(x[i, k] ^ weight[j, k])
             z[i, j] = n - 2 * np.int64(differing)
-
-
-INTEGERS = {"avx512": _integers_avx512, "avx2": _integers_avx2}
-SIGNS = {"avx512": _signs_avx512, "avx2": _signs_avx2}
 
 
 def prepare(bits):
@@ -286,25 +254,31 @@ def xnor_gemm(x, weight):
 
         shared(run, n_rows, 1, _work_ns(x, weight))
         return z
-    run, panels = INTEGERS[level()], panels_of(weight)
+    multiply, panels = INTEGERS[level()], panels_of(weight)
     z = np.empty((n_rows, PANEL * len(panels)), np.int32)
-    shared(lambda i, j: run(words[i:j], panels, n, z[i:j]), n_rows, 4, _work_ns(x, weight))
+
+    def run(i, j):
+        multiply(words[i:j], panels, n, NO_LIMITS, NO_FLIPS, z[i:j])
+
+    shared(run, n_rows, 4, _work_ns(x, weight))
     return z if z.shape[1] == m else np.ascontiguousarray(z[:, :m])
 
 
 def xnor_sign(x, weight, thresholds):
     """See `bitnet.kernels.xnor_sign`."""
-    run = SIGNS.get(level())
-    if run is None:
+    if level() == "portable":
         return threshold(xnor_gemm(x, weight), thresholds)
     words, (n_rows, n), m = np.ascontiguousarray(x.words), x.shape, weight.shape[0]
-    panels = panels_of(weight)
+    multiply, panels = SIGNS[level()], panels_of(weight)
     if n not in thresholds.limits:
         thresholds.limits[n] = limits_of(thresholds, n)
-    limits, flips = thresholds.limits[n]
+    tables = thresholds.limits[n]
     y = (np.zeros if len(panels) % 2 else np.empty)((n_rows, words_for(m)), np.uint64)
-    work_ns = _work_ns(x, weight)
-    shared(lambda i, j: run(words[i:j], panels, limits, flips, y[i:j]), n_rows, 4, work_ns)
+
+    def run(i, j):
+        multiply(words[i:j], panels, n, *tables, y[i:j])
+
+    shared(run, n_rows, 4, _work_ns(x, weight))
     return Bits(y, (n_rows, m))
 
 

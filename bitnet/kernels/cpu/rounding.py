@@ -1,83 +1,46 @@
-"""What stands between the products in training, each in one or two sweeps over its arrays.
+"""Floats rounded to powers of two, to small integers with a scale a row, and to codes.
 
-Batch norm and sign with their backward pass on integers, and gradients as small integers with
-a scale a row.  Every operation on floats is written out in the order of `reference`, in
-float32, so that the results are the same bit for bit.
+Every operation on floats is written out in the order of `reference`, in float32, so that the
+results are the same bit for bit.
 """
 
 import numpy as np
 
 from bitnet.kernels import reference
-from bitnet.kernels.bits import Bits, words_for
 from bitnet.kernels.cpu.emit import routine
 from bitnet.kernels.cpu.jit import inner, jit, level
-from bitnet.kernels.cpu.pack import pack_mask_words
+from bitnet.kernels.cpu.pack import as_rows
 from bitnet.kernels.operands import Quantized
 from bitnet.kernels.threads import shared
 
-NUMBERS_PER_NS = {"sum": 3.0, "sign": 2.0, "gradient": 1.0}  # one thread, about
+NUMBERS_PER_NS = 3.0  # one thread, about
+MAGNITUDE = 0x7FFFFFFF  # all bits but the sign
+INFINITY = 0x7F800000  # and all bits of the exponent
+NORMAL = 0x00800000  # the least number that is not subnormal
+TO_NEXT = 0x00800000 - 0x003504F4  # from the first float above sqrt(2) to 2
 INFINITE, HIDDEN = np.int32(0x7F800000), np.int32(0x00800000)  # of a float32, its bits
 UP = HIDDEN - np.int32(0x003504F3)  # carries into the exponent from sqrt(2) on
 SIDE = 16  # rows and columns that change places together: a register of float32
 
 
-@jit
-def _column_sums(z, sums, squares):
-    """z (B, C) int32; sums and squares (C,) int64."""
-    for i in range(z.shape[0]):
-        for j in range(z.shape[1]):
-            number = np.int64(z[i, j])
-            sums[j] += number
-            squares[j] += number * number
-
-
-@jit
-def _normalize_sign(z, mean, scale, shift, window, y, words, mask):
-    """Signs of y = (z - mean) * scale + shift; y (1, 64 K) holds a row and NaN."""
-    for i in range(z.shape[0]):
-        for j in range(z.shape[1]):
-            y[0, j] = (np.float32(z[i, j]) - mean[j]) * scale[j] + shift[j]
-        pack_mask_words(y, window, 0, words[i : i + 1], mask[i : i + 1])
-
-
 @inner
-def _passing(grad_y, mask, i, g):
-    """g = the gradients of row i where the mask, if there is one, lets them pass."""
-    n = grad_y.shape[1]
-    if not len(mask):
-        for j in range(n):
-            g[j] = grad_y[i, j]
-        return
-    for k in range(mask.shape[1]):
-        word = mask[i, k]
-        for b in range(min(64, n - 64 * k)):
-            number = grad_y[i, 64 * k + b]
-            g[64 * k + b] = number if (word >> np.uint64(b)) & np.uint64(1) else np.float32(0)
+def nearest_power(x):
+    """AP2 of a float32."""
+    v = np.float32(x)
+    subnormal = v.view(np.int32) & np.int32(MAGNITUDE) < np.int32(NORMAL)
+    bits = np.float32(v * np.float32(2**24) if subnormal else v).view(np.int32)
+    magnitude = min(bits & np.int32(MAGNITUDE), np.int32(INFINITY))
+    power = np.int32((magnitude + np.int32(TO_NEXT)) & np.int32(INFINITY)).view(np.float32)
+    power = np.float32(power * np.float32(2**-24) if subnormal else power)
+    power = -power if bits < 0 else power
+    return power if v == v else v
 
 
 @jit
-def _gradient_sums(grad_y, mask, z, mean, inv_std, grad_z, sums, products):
-    """The sums of g and of g * xhat down the columns; grad_z gets g, what the mask lets pass."""
-    n_rows, n = z.shape
-    for i in range(n_rows):
-        g = grad_z[i]
-        _passing(grad_y, mask, i, g)
-        for j in range(n):
-            xhat = (np.float32(z[i, j]) - mean[j]) * inv_std[j]
-            sums[j] += np.float64(g[j])
-            products[j] += np.float64(g[j] * xhat)
-
-
-@jit
-def _gradient_of_numbers(z, mean, inv_std, scale, grad_z, sums, products, count):
-    """The gradient of z in place of g; scale = gamma * inv_std, sums over `count` rows."""
-    n_rows, n = z.shape
-    for i in range(n_rows):
-        g = grad_z[i]
-        for j in range(n):
-            xhat = (np.float32(z[i, j]) - mean[j]) * inv_std[j]
-            along = (np.float32(sums[j]) + xhat * np.float32(products[j])) / count
-            g[j] = (g[j] - along) * scale[j]
+def _ap2(x, y):
+    """y = AP2(x), both (N,)."""
+    for i in range(len(x)):
+        y[i] = nearest_power(x[i])
 
 
 @inner
@@ -166,52 +129,44 @@ def transpose_numbers(x, transposed):
             _transpose_square(source, x.strides[0], target, transposed.strides[0])
 
 
-def column_sums(z):
-    """See `bitnet.kernels.column_sums`."""
-    z, parts = np.ascontiguousarray(z), []
-
-    def run(start, stop):
-        both = np.zeros((2, z.shape[1]), np.int64)
-        _column_sums(z[start:stop], *both)
-        parts.append(both)
-
-    shared(run, len(z), 1, z.size / NUMBERS_PER_NS["sum"])
-    return tuple(sum(parts))
+@jit
+def _step_codes(x, factor, low, high, nearest, first, codes):
+    """Codes of a flat x; first is what low is rounded to."""
+    for i in range(len(x)):
+        y = x[i] * factor
+        y = min(y, high) if y > low else low
+        y = np.rint(y) if nearest else np.floor(y)
+        codes[i] = np.uint8(np.int32(y - first))
 
 
-def normalize_sign(z, mean, scale, shift, window):
-    """See `bitnet.kernels.normalize_sign`."""
-    if z.dtype != np.int32 or {mean.dtype, scale.dtype, shift.dtype} != {np.dtype(np.float32)}:
-        return reference.normalize_sign(z, mean, scale, shift, window)
-    z, shape = np.ascontiguousarray(z), (z.shape[0], words_for(z.shape[1]))
-    words, mask = np.empty((2, *shape), np.uint64)
-    limit = np.float32(np.inf if window is None else window)
+@jit
+def _edge_codes(x, edges, signed, codes):
+    """Codes of x (R, N) by edges (L,)."""
+    middle = np.uint8(len(edges) if signed else 0)
+    for r in range(len(x)):
+        for i in range(x.shape[1]):
+            codes[r, i] = 0
+        for j in range(len(edges)):
+            for i in range(x.shape[1]):
+                codes[r, i] += abs(x[r, i]) >= edges[j]
+        for i in range(x.shape[1]):
+            found = codes[r, i]
+            below = middle - found if signed else np.uint8(0)
+            codes[r, i] = middle + found if x[r, i] > 0 else below
 
-    def run(i, j):
-        y = np.full((1, 64 * shape[1]), np.nan, np.float32)
-        _normalize_sign(z[i:j], mean, scale, shift, limit, y, words[i:j], mask[i:j])
 
-    shared(run, len(z), 1, z.size / NUMBERS_PER_NS["sign"])
-    return Bits(words, z.shape), Bits(mask, z.shape)
-
-
-def batch_norm_backward(grad_y, mask, z, mean, inv_std, gamma):
-    """See `bitnet.kernels.batch_norm_backward`."""
-    if z.dtype != np.int32 or {a.dtype for a in (grad_y, mean, inv_std, gamma)} != {
-        np.dtype(np.float32)
-    }:
-        return reference.batch_norm_backward(grad_y, mask, z, mean, inv_std, gamma)
-    words = np.empty((0, 0), np.uint64) if mask is None else np.ascontiguousarray(mask.words)
-    grad_z, z = np.empty(z.shape, np.float32), np.ascontiguousarray(z)
-    sums, products = np.zeros((2, z.shape[1]))
-    _gradient_sums(np.ascontiguousarray(grad_y), words, z, mean, inv_std, grad_z, sums, products)
-    columns, count = (mean, inv_std, gamma * inv_std), np.float32(len(z))
+def ap2(x):
+    """See `bitnet.kernels.ap2`."""
+    if x.dtype != np.float32:
+        return reference.ap2(x)
+    flat, y = np.ascontiguousarray(x).reshape(-1), np.empty(x.size, np.float32)
 
     def run(i, j):
-        _gradient_of_numbers(z[i:j], *columns, grad_z[i:j], sums, products, count)
+        with np.errstate(all="ignore"):  # where Numba does not compile, NumPy would warn
+            _ap2(flat[i:j], y[i:j])
 
-    shared(run, len(z), 1, z.size / NUMBERS_PER_NS["gradient"])
-    return grad_z, products.astype(np.float32), sums.astype(np.float32)
+    shared(run, len(flat), 64, x.size / NUMBERS_PER_NS)
+    return y.reshape(x.shape)
 
 
 def powers(x, count):
@@ -240,3 +195,20 @@ def quantize(x, largest, seed, odd=False):
     with np.errstate(all="ignore"):  # where Numba does not compile, NumPy would warn
         quantize_rows(np.ascontiguousarray(x), 0, *settings, v, values, scales)
     return Quantized(values, scales, largest)
+
+
+def step_codes(x, factor, low, high, nearest):
+    """See `bitnet.kernels.step_codes`."""
+    codes = np.empty(x.shape, np.uint8)
+    first = np.rint(low) if nearest else np.floor(low)
+    with np.errstate(all="ignore"):  # where Numba does not compile, NumPy would warn
+        _step_codes(np.ascontiguousarray(x).ravel(), factor, low, high, nearest, first,
+                    codes.reshape(-1))  # fmt: skip
+    return codes
+
+
+def edge_codes(x, edges, signed):
+    """See `bitnet.kernels.edge_codes`."""
+    codes = np.empty(x.shape, np.uint8)
+    _edge_codes(as_rows(x), edges, signed, as_rows(codes))
+    return codes
