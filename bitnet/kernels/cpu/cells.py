@@ -133,14 +133,8 @@ def _gru_step(z, product, unit, before, inner, h):
 def _gru_back(gates, inner, before, grad_h, grad_z, grad_p):
     m = grad_h.shape[1]
     for b in range(len(grad_h)):
-        own, part, old, grad, to, also = (
-            gates[b],
-            inner[b],
-            before[b],
-            grad_h[b],
-            grad_z[b],
-            grad_p[b],
-        )
+        own, part, old = gates[b], inner[b], before[b]
+        grad, to, also = grad_h[b], grad_z[b], grad_p[b]
         r, u, n = own[:m], own[m : 2 * m], own[2 * m :]
         to_r, to_u, to_n, also_n = to[:m], to[m : 2 * m], to[2 * m :], also[2 * m :]
         for j in range(m):

@@ -125,8 +125,10 @@ def _images_by_products(grad_z, filters, taps, window, size, rule):
     grad_x = np.empty((n_images, *size, taps[2]), grad_z.dtype)
     for i in range(0, n_images, step):
         rows = slice(i * math.prod(output), (i + step) * math.prod(output))
-        some = numbers[rows] if largest is None else Quantized(
-            numbers.values[rows], numbers.scales[rows], largest)  # fmt: skip
+        if largest is None:
+            some = numbers[rows]
+        else:
+            some = Quantized(numbers.values[rows], numbers.scales[rows], largest)
         patches = signed_gemm(some, filters).reshape(len(grad_z[i : i + step]), *output, *taps)
         grad_x[i : i + step] = add_patches(patches, window, size)
     return grad_x
@@ -202,9 +204,9 @@ def gradient_of_filters(grad_z, x, window, largest, seed, odd=False):
             some = slice(first, first + size)
             part = grad[first * places : (first + size) * places]
             numbers = np.zeros((m + -m % tables.TILE, len(part) + -len(part) % 12), np.int16)
+            place = first * places, len(grad)
             with np.errstate(all="ignore"):  # where Numba does not compile, NumPy would warn
-                _round_columns(_transposed(part), factors, first * places, len(grad), rule,
-                               numbers, by_place)  # fmt: skip
+                _round_columns(_transposed(part), factors, *place, rule, numbers, by_place)
             inside = Bits(bits.words[some], (len(bits.words[some]), *bits.shape[1:]))
             total += _sums(numbers, _patches(inside, window, output), m, n, largest, len(part))
         totals.append((total, by_place))

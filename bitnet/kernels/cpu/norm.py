@@ -87,9 +87,13 @@ def column_sums(z):
     return tuple(sum(parts))
 
 
+def _float32(*arrays):
+    return all(x.dtype == np.float32 for x in arrays)
+
+
 def normalize_sign(z, mean, scale, shift, window):
     """See `bitnet.kernels.normalize_sign`."""
-    if z.dtype != np.int32 or {mean.dtype, scale.dtype, shift.dtype} != {np.dtype(np.float32)}:
+    if z.dtype != np.int32 or not _float32(mean, scale, shift):
         return reference.normalize_sign(z, mean, scale, shift, window)
     z, shape = np.ascontiguousarray(z), (z.shape[0], words_for(z.shape[1]))
     words, mask = np.empty((2, *shape), np.uint64)
@@ -105,9 +109,7 @@ def normalize_sign(z, mean, scale, shift, window):
 
 def batch_norm_backward(grad_y, mask, z, mean, inv_std, gamma):
     """See `bitnet.kernels.batch_norm_backward`."""
-    if z.dtype != np.int32 or {a.dtype for a in (grad_y, mean, inv_std, gamma)} != {
-        np.dtype(np.float32)
-    }:
+    if z.dtype != np.int32 or not _float32(grad_y, mean, inv_std, gamma):
         return reference.batch_norm_backward(grad_y, mask, z, mean, inv_std, gamma)
     words = np.empty((0, 0), np.uint64) if mask is None else np.ascontiguousarray(mask.words)
     grad_z, z = np.empty(z.shape, np.float32), np.ascontiguousarray(z)

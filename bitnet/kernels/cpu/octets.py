@@ -47,13 +47,12 @@ def _make_panels(fours, panels):
 @jit
 def _multiply(left, panels, sums, gain, bases, z):
     """z (R, M) = gain * left (R or more, 4 F) @ columns of panels (V, F, COLUMNS, 4) + bases."""
-    n_rows, n = z.shape
+    (n_rows, n), n_fours, step = z.shape, panels.shape[1], panels.strides[1]
     for j in range(len(panels)):
-        width = min(COLUMNS, n - j * COLUMNS)
+        width, panel = min(COLUMNS, n - j * COLUMNS), panels.ctypes.data + j * panels.strides[0]
         for i in range(0, n_rows, ROWS):
-            multiply_bytes(left.ctypes.data + i * left.strides[0], left.strides[0],
-                           panels.ctypes.data + j * panels.strides[0], panels.strides[1],
-                           panels.shape[1], sums.ctypes.data, sums.strides[0])  # fmt: skip
+            at, to = left.ctypes.data + i * left.strides[0], sums.ctypes.data
+            multiply_bytes(at, left.strides[0], panel, step, n_fours, to, sums.strides[0])
             for r in range(min(ROWS, n_rows - i)):
                 row, base = z[i + r, j * COLUMNS :], bases[j * COLUMNS :]
                 for m in range(width):
@@ -61,8 +60,9 @@ def _multiply(left, panels, sums, gain, bases, z):
 
 
 @jit
-def _convolve(images, stride, taps, n, panels, gain, extra, bases, of, patches, sums, z, start,
-              stop):  # fmt: skip
+def _convolve(
+    images, stride, taps, n, panels, gain, extra, bases, of, patches, sums, z, start, stop
+):
     """Rows of z (B H', W', M) = gain * bytes @ columns + extra * their sum + base.
 
     images (B, H, W n) with their border, n channels, panels (V, P / 4, COLUMNS, 4) whose last
@@ -70,6 +70,8 @@ def _convolve(images, stride, taps, n, panels, gain, extra, bases, of, patches, 
     zeros behind the taps, sums (4, V COLUMNS).
     """
     n_rows, n_columns = of.shape
+    at, row_stride, total = patches.ctypes.data, patches.strides[0], sums.ctypes.data
+    n_fours, step = panels.shape[1], panels.strides[1]
     for row in range(start, stop):
         b, h = row // n_rows, row % n_rows
         for w in range(0, n_columns, ROWS):
@@ -82,10 +84,8 @@ def _convolve(images, stride, taps, n, panels, gain, extra, bases, of, patches, 
                     for j in range(len(seen)):
                         to[j] = seen[j]
             for j in range(len(panels)):
-                multiply_bytes(patches.ctypes.data, patches.strides[0],
-                               panels.ctypes.data + j * panels.strides[0], panels.strides[1],
-                               panels.shape[1], sums.ctypes.data + 4 * j * COLUMNS,
-                               sums.strides[0])  # fmt: skip
+                panel, to = panels.ctypes.data + j * panels.strides[0], total + 4 * j * COLUMNS
+                multiply_bytes(at, row_stride, panel, step, n_fours, to, sums.strides[0])
             for r in range(count):
                 base, y, own = bases[of[h, w + r]], z[row, w + r], sums[r]
                 more = extra * own[len(y)] if extra else np.int32(0)
@@ -118,9 +118,8 @@ def unsigned(x):
     """The bytes u of pixels, Bits or Planes that have a `form`: uint8 of their shape."""
     if isinstance(x, np.ndarray):
         return x
-    words, factors = (
-        (x.words[None], (1,)) if isinstance(x, Bits) else (x.bits.words, x.coefficients)
-    )
+    one = isinstance(x, Bits)
+    words, factors = (x.words[None], (1,)) if one else (x.bits.words, x.coefficients)
     words = np.ascontiguousarray(words).view(np.uint8)
     words = words.reshape(len(words), math.prod(words.shape[1:-1]), words.shape[-1])
     y = np.empty(words.shape[1:], np.uint64)

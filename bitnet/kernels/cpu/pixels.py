@@ -39,27 +39,21 @@ def _tile_routine(kind, element, multiply_add):
     return routine(tile)
 
 
-_multiply_fours = _tile_routine(
-    "<16 x i32>",
-    "i32",
-    lambda e, total, column, number: e.call(
-        "llvm.x86.avx512.vpdpbusd.512", "<16 x i32>", total, column, number
-    ),
+def _dot(e, totals, unsigned, signed):
+    """Add the products of four neighbouring bytes each to 16 sums."""
+    return e.call("llvm.x86.avx512.vpdpbusd.512", "<16 x i32>", totals, unsigned, signed)
+
+
+def _fused(e, totals, column, number):
+    """Add the products of 16 floats to as many sums, rounded once."""
+    return e.call("llvm.fma.v16f32", "<16 x float>", column, number, totals)
+
+
+_multiply_fours = _tile_routine("<16 x i32>", "i32", _dot)  # columns without a sign, rows with one
+multiply_bytes = _tile_routine(  # the other way round
+    "<16 x i32>", "i32", lambda e, totals, column, number: _dot(e, totals, number, column)
 )
-multiply_bytes = _tile_routine(  # rows without a sign, and columns with one
-    "<16 x i32>",
-    "i32",
-    lambda e, total, column, number: e.call(
-        "llvm.x86.avx512.vpdpbusd.512", "<16 x i32>", total, number, column
-    ),
-)
-_multiply_floats = _tile_routine(
-    "<16 x float>",
-    "float",
-    lambda e, total, column, number: e.call(
-        "llvm.fma.v16f32", "<16 x float>", column, number, total
-    ),
-)
+_multiply_floats = _tile_routine("<16 x float>", "float", _fused)
 
 
 @jit
@@ -71,10 +65,10 @@ def _multiply(numbers, fours, gain, base, totals, scales, sums, y):
     """
     n_rows, n = y.shape
     for i in range(0, n_rows, ROWS):
-        at = numbers.ctypes.data + i * numbers.strides[0]
+        at, step = numbers.ctypes.data + i * numbers.strides[0], numbers.strides[0]
         for j in range(0, fours.shape[1], 16 * VECTORS):
-            _multiply_fours(at, numbers.strides[0], fours.ctypes.data + 4 * j, fours.strides[0],
-                            fours.shape[0], sums.ctypes.data + 4 * j, sums.strides[0])  # fmt: skip
+            column, to = fours.ctypes.data + 4 * j, sums.ctypes.data + 4 * j
+            _multiply_fours(at, step, column, fours.strides[0], len(fours), to, sums.strides[0])
         for r in range(min(ROWS, n_rows - i)):
             shift = base * totals[i + r]
             for j in range(n):
@@ -86,10 +80,10 @@ def _multiply_by_floats(numbers, pixels, sums, y):
     """y = numbers @ pixels; numbers (R, B), pixels (B, N), sums (4, N), y (R or fewer, n)."""
     n_rows, n = y.shape
     for i in range(0, n_rows, ROWS):
-        at = numbers.ctypes.data + i * numbers.strides[0]
+        at, step = numbers.ctypes.data + i * numbers.strides[0], numbers.strides[0]
         for j in range(0, pixels.shape[1], 16 * VECTORS):
-            _multiply_floats(at, numbers.strides[0], pixels.ctypes.data + 4 * j, pixels.strides[0],
-                             len(pixels), sums.ctypes.data + 4 * j, sums.strides[0])  # fmt: skip
+            column, to = pixels.ctypes.data + 4 * j, sums.ctypes.data + 4 * j
+            _multiply_floats(at, step, column, pixels.strides[0], len(pixels), to, sums.strides[0])
         for r in range(min(ROWS, n_rows - i)):
             for j in range(n):
                 y[i + r, j] = sums[r, j]

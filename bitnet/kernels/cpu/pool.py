@@ -149,8 +149,11 @@ def max_pool_backward(grad_y, first, window, size):
     grad_y, first = np.ascontiguousarray(grad_y), np.ascontiguousarray(first)
     grad_x = np.zeros((grad_y.shape[0], *size, grad_y.shape[3]), np.float32)
     settings = window.stride, window.size, _pads(window)
-    _by_images(lambda g, first, x: _max_pool_backward(g, first, *settings, x),
-               (grad_y, first, grad_x), grad_x.size)  # fmt: skip
+
+    def run(grad_y, first, grad_x):
+        _max_pool_backward(grad_y, first, *settings, grad_x)
+
+    _by_images(run, (grad_y, first, grad_x), grad_x.size)
     return grad_x
 
 
@@ -162,8 +165,8 @@ def max_pool_bits(bits, coefficients, window):
     shape = (n_planes, n_images, *window.output(height, width), bits.words.shape[-1])
     best, settings = np.empty(shape, np.uint64), (window.stride, window.size, _pads(window))
     arrays = (np.moveaxis(words, 0, 1) for words in (bits.words, best))
-    _by_images(lambda x, y: _max_pool_words(x, *settings, y), tuple(arrays),
-               bits.words.size * window.taps)  # fmt: skip
+    size = bits.words.size * window.taps
+    _by_images(lambda x, y: _max_pool_words(x, *settings, y), tuple(arrays), size)
     return Bits(best, (*shape[:-1], bits.shape[-1]))
 
 
@@ -174,8 +177,11 @@ def max_pool_bits_backward(grad_y, bits, coefficients, pooled, window):
     grad_x = np.zeros(bits.shape[1:], np.float32)
     settings = window.stride, window.size, _pads(window)
     planes = (np.moveaxis(b.words, 0, 1) for b in (bits, pooled))
-    _by_images(lambda g, x, y, grad_x: _max_pool_words_backward(g, x, y, *settings, grad_x),
-               (np.ascontiguousarray(grad_y), *planes, grad_x), grad_x.size)  # fmt: skip
+
+    def run(grad_y, words, best, grad_x):
+        _max_pool_words_backward(grad_y, words, best, *settings, grad_x)
+
+    _by_images(run, (np.ascontiguousarray(grad_y), *planes, grad_x), grad_x.size)
     return grad_x
 
 

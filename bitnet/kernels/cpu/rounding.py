@@ -14,12 +14,11 @@ from bitnet.kernels.operands import Quantized
 from bitnet.kernels.threads import shared
 
 NUMBERS_PER_NS = 3.0  # one thread, about
-MAGNITUDE = 0x7FFFFFFF  # all bits but the sign
-INFINITY = 0x7F800000  # and all bits of the exponent
-NORMAL = 0x00800000  # the least number that is not subnormal
-TO_NEXT = 0x00800000 - 0x003504F4  # from the first float above sqrt(2) to 2
-INFINITE, HIDDEN = np.int32(0x7F800000), np.int32(0x00800000)  # of a float32, its bits
-UP = HIDDEN - np.int32(0x003504F3)  # carries into the exponent from sqrt(2) on
+MAGNITUDE = np.int32(0x7FFFFFFF)  # of a float32, all bits but the sign
+INFINITY = np.int32(0x7F800000)  # all bits of the exponent
+NORMAL = np.int32(0x00800000)  # the least number that is not subnormal: one bit of the exponent
+TO_NEXT = NORMAL - np.int32(0x003504F4)  # from the first float above sqrt(2) to 2
+UP = NORMAL - np.int32(0x003504F3)  # carries into the exponent from sqrt(2) on
 SIDE = 16  # rows and columns that change places together: a register of float32
 
 
@@ -27,10 +26,10 @@ SIDE = 16  # rows and columns that change places together: a register of float32
 def nearest_power(x):
     """AP2 of a float32."""
     v = np.float32(x)
-    subnormal = v.view(np.int32) & np.int32(MAGNITUDE) < np.int32(NORMAL)
+    subnormal = v.view(np.int32) & MAGNITUDE < NORMAL
     bits = np.float32(v * np.float32(2**24) if subnormal else v).view(np.int32)
-    magnitude = min(bits & np.int32(MAGNITUDE), np.int32(INFINITY))
-    power = np.int32((magnitude + np.int32(TO_NEXT)) & np.int32(INFINITY)).view(np.float32)
+    magnitude = min(bits & MAGNITUDE, INFINITY)
+    power = np.int32((magnitude + TO_NEXT) & INFINITY).view(np.float32)
     power = np.float32(power * np.float32(2**-24) if subnormal else power)
     power = -power if bits < 0 else power
     return power if v == v else v
@@ -78,7 +77,7 @@ def quantize_rows(x, first, largest, seed, stochastic, odd, v, values, scales):
     for i in range(x.shape[0]):
         magnitude = np.int32(0)
         for j in range(x.shape[1]):
-            magnitude = max(magnitude, bits[i, j] & np.int32(0x7FFFFFFF))
+            magnitude = max(magnitude, bits[i, j] & MAGNITUDE)
         scale_bits[i] = magnitude
         factor = largest / scales[i]
         for j in range(x.shape[1]):
@@ -93,11 +92,11 @@ def _powers(x, largest, count, y):
 
     An exponent is rounded by an addition to the bits: a fraction from sqrt(2) on carries.
     """
-    least = max(np.int64((largest + UP) & INFINITE) - np.int64(count - 1) * HIDDEN, HIDDEN)
+    least = max(np.int64((largest + UP) & INFINITY) - np.int64(count - 1) * NORMAL, NORMAL)
     for i in range(len(x)):
-        magnitude = x[i] & np.int32(0x7FFFFFFF)
-        power = np.int32((magnitude + UP) & INFINITE)
-        there = power >= least and magnitude >= HIDDEN
+        magnitude = x[i] & MAGNITUDE
+        power = np.int32((magnitude + UP) & INFINITY)
+        there = power >= least and magnitude >= NORMAL
         y[i] = power | (x[i] & np.int32(-2147483648)) if there else np.int32(0)
 
 
@@ -173,8 +172,8 @@ def powers(x, count):
     """See `bitnet.kernels.quantize`."""
     across = x.ndim == 2 and not x.flags.c_contiguous and x.T.flags.c_contiguous
     bits = np.ascontiguousarray(x.T if across else x).view(np.int32)
-    largest = (bits & np.int32(0x7FFFFFFF)).max(initial=0)
-    if largest >= INFINITE:
+    largest = (bits & MAGNITUDE).max(initial=0)
+    if largest >= INFINITY:
         return np.full_like(x, np.nan)
     y = np.empty(bits.shape, np.float32)
     _powers(bits.reshape(-1), largest, count, y.view(np.int32).reshape(-1))
@@ -199,12 +198,11 @@ def quantize(x, largest, seed, odd=False):
 
 def step_codes(x, factor, low, high, nearest):
     """See `bitnet.kernels.step_codes`."""
-    codes = np.empty(x.shape, np.uint8)
+    flat, codes = np.ascontiguousarray(x).ravel(), np.empty(x.size, np.uint8)
     first = np.rint(low) if nearest else np.floor(low)
     with np.errstate(all="ignore"):  # where Numba does not compile, NumPy would warn
-        _step_codes(np.ascontiguousarray(x).ravel(), factor, low, high, nearest, first,
-                    codes.reshape(-1))  # fmt: skip
-    return codes
+        _step_codes(flat, factor, low, high, nearest, first, codes)
+    return codes.reshape(x.shape)
 
 
 def edge_codes(x, edges, signed):

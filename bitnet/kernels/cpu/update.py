@@ -141,9 +141,8 @@ def update(rule, weight, grad, state, constants, bound, words):
     """See `bitnet.kernels.update`."""
     if weight.dtype != np.float32:
         return reference.update(rule, weight, grad, state, constants, bound, words)
-    shape = (
-        (math.prod(weight.shape[:-1]), weight.shape[-1]) if weight.ndim > 1 else (1, weight.size)
-    )
+    n = weight.shape[-1] if weight.ndim else 1
+    shape = math.prod(weight.shape[:-1]), n
     arrays = [array.reshape(shape) for array in (weight, *state)]
     arrays += arrays[-1:] * (3 - len(arrays))  # SGD and Bop have one array of state, not two
     constants = np.array(constants, np.float32)
