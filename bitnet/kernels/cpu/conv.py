@@ -38,7 +38,7 @@ from bitnet.kernels.threads import shared
 
 
 def _convolution(lanes, kind):
-    """A routine for a row of n outputs, which see n_rows rows of n_words words each.
+    """Make a routine for a row of n outputs, which see n_rows rows of n_words words each.
 
     tables: for each output, where the bases or limits of its class begin.
     """
@@ -75,7 +75,7 @@ def _loops(kind, level):
     convolve = _convolution(LANES[level], kind)
 
     def run(x, stride, taps, panels, tables, of, flips, own, y, start, stop):
-        """Rows of outputs from start to stop, counted through all images.
+        """Write the rows of outputs from start to stop, counted through all images.
 
         x (B, H, W, K) with its border, panels (P, taps K, 32), tables (classes, 32 P) of bases or
         limits, of (H', W') the classes, flips (P,), own (W',), y (B, H', W', .).
@@ -118,7 +118,7 @@ def _integers_portable(x, stride, taps, words, bases, of, y, start, stop):
 
 
 def _shared(run, y, weight):
-    """Share the rows of outputs y (B, H', W', .) out to the threads."""
+    """Run for the rows of outputs y (B, H', W', .), some on each thread."""
     work_ns = math.prod(y.shape[:3]) * math.prod(weight.shape) / MACS_PER_NS[level()]
     shared(run, math.prod(y.shape[:2]), 1, work_ns)
 
@@ -162,14 +162,13 @@ def xnor_conv_sign(x, weight, window, thresholds):
     m = weight.shape[0]
     limits, flips = limits_of(thresholds, _bases(x.shape, weight, window)[:, :m])
     shape = x.shape[0], *window.output(*x.shape[1:3])
-
     y = (np.zeros if len(flips) % 2 else np.empty)((*shape, words_for(m)), np.uint64)
     _convolve(SIGNS, x, weight, window, limits, flips, y)
     return Bits(y, (*shape, m))
 
 
 def _bases(shape, weight, window):
-    """What count is taken from, (classes, 32 P) int32, for images (B, H, W, C).
+    """Return the bases (classes, 32 P) int32, from which counts are taken, for images (B, H, W, C).
 
     Kept where the weight keeps layouts: they are its own, for images of one size.
     """

@@ -29,7 +29,7 @@ FLOATS = 1 << 18  # of gradients of patches, where they are not added as they ar
 
 @inner
 def _add(sums, first, widths, taps, stride, pads, total):
-    """Add the patches of some output pixels, the first of them number `first` of its image.
+    """Add the patches of some output pixels, the first of which is number `first` of its image.
 
     sums (R, taps C or more), total (H, W C), widths: W' and W.
     """
@@ -48,7 +48,7 @@ def _add(sums, first, widths, taps, stride, pads, total):
 
 @jit
 def _images(grad, first, rule, index, scratch, widths, taps, stride, pads, total):
-    """total (B, H, W C) of grad (B, H' W', M), from image `first` on.
+    """Compute total (B, H, W C) from grad (B, H' W', M), whose first image is number `first`.
 
     scratch: a row (M,), integers (R, M or more), scales (R,), sums (R, taps C or more), tables.
     """
@@ -107,7 +107,7 @@ def gradient_of_images(grad_z, weight, window, size, largest, seed, odd=False):
 
 
 def _as_rows(weight):
-    """Filters (M, rows, columns, C) as a matrix (M, N)."""
+    """Return filters (M, rows, columns, C) as a matrix (M, N)."""
     if isinstance(weight, Planes):
         planes = [_as_rows(part) for _, part in planes_of(weight)]
         words = np.stack([plane.words for plane in planes])
@@ -117,7 +117,7 @@ def _as_rows(weight):
 
 
 def _images_by_products(grad_z, filters, taps, window, size, rule):
-    """`gradient_of_images` by products and sums of patches, for some images after the others."""
+    """Compute `gradient_of_images` by products and sums of patches, some images at a time."""
     largest, (n_images, *output, m) = rule[0], grad_z.shape
     numbers = grad_z.reshape(n_images * math.prod(output), m)
     numbers = numbers if largest is None else quantize(numbers, *rule)
@@ -136,7 +136,7 @@ def _images_by_products(grad_z, filters, taps, window, size, rule):
 
 @jit
 def _column_magnitudes(bits, largest):
-    """The largest magnitude of each column of floats, as bits: bits (R, M) int32, largest (M,)."""
+    """Find the largest magnitude of each column, as bits: bits (R, M) int32, largest (M,)."""
     for i in range(bits.shape[0]):
         for j in range(bits.shape[1]):
             largest[j] = max(largest[j], bits[i, j] & np.int32(0x7FFFFFFF))
@@ -144,7 +144,7 @@ def _column_magnitudes(bits, largest):
 
 @jit
 def _round_columns(numbers, factors, first, step, rule, values, by_place):
-    """numbers (M, R), overwritten, to integers; by_place (M, P): their sums over the images."""
+    """Round numbers (M, R), in place; by_place (M, P) gets their sums over the images."""
     largest, seed, stochastic, odd = rule
     n = by_place.shape[1]
     for m in range(len(numbers)):
@@ -160,7 +160,7 @@ def _round_columns(numbers, factors, first, step, rule, values, by_place):
 
 @jit
 def _concatenate(words, n, stride, taps, patches):
-    """The bits that each output pixel sees, behind each other: patches (B, H', W', K), zeros.
+    """Write the bits that each output pixel sees into patches (B, H', W', K), zeros before.
 
     words (B, H, W, k): images with their border, of n bits a pixel.
     """
@@ -232,7 +232,7 @@ def gradient_of_filters(grad_z, x, window, largest, seed, odd=False):
 
 
 def _sums(numbers, patches, m, n, largest, n_rows):
-    """The integers numbers @ patches, (m, n), of int16 (M, R) and words (R, K)."""
+    """Return the integers numbers @ patches, (m, n), of int16 (M, R) and words (R, K)."""
     if level() != "avx512":
         ones = Quantized(numbers[:m, :n_rows], np.ones(m, np.float32), largest)
         return signed_gemm(ones, Bits(patches, (n_rows, n))).astype(np.int64)
@@ -245,7 +245,7 @@ def _sums(numbers, patches, m, n, largest, n_rows):
 
 
 def _transposed(part):
-    """A copy of the floats (R, M) as (M, R)."""
+    """Return a copy of floats (R, M) as (M, R)."""
     if min(part.shape) < SIDE or level() == "portable":
         return part.T.copy()
     numbers = np.empty(part.shape[::-1], np.float32)
@@ -254,7 +254,7 @@ def _transposed(part):
 
 
 def _bits_of(x):
-    """Bits, pixels and planes as Bits with more channels, and the coefficients of planes.
+    """Return Bits, pixels or planes as Bits with more channels, and the coefficients of planes.
 
     Pixels (B, H, W, C) become (B, H, W, 8 C), the bits of each byte, the lowest first; planes
     follow each other in whole words.
@@ -273,7 +273,7 @@ def _bits_of(x):
 
 
 def _patches(x, window, output):
-    """The words (R, K) of what each output pixel sees of Bits (B, H, W, C), bit behind bit."""
+    """Return the bits that each output pixel sees of Bits (B, H, W, C), as words (R, K)."""
     n = window.taps * x.shape[3]
     patches = np.zeros((x.shape[0], *output, words_for(n)), np.uint64)
     _concatenate(window.surrounded(x), x.shape[3], window.stride, window.size, patches)
@@ -281,7 +281,7 @@ def _patches(x, window, output):
 
 
 def _filters_of_floats(grad_z, x, window):
-    """`gradient_of_filters` in floats."""
+    """Compute `gradient_of_filters` in floats."""
     if level() != "avx512" or grad_z.dtype != np.float32 or isinstance(x, Planes):
         return reference.gradient_of_filters(grad_z, x, window, None, None)
     n_images, *output, m = grad_z.shape

@@ -17,7 +17,7 @@ from numba.extending import intrinsic
 
 
 def type_of(text):
-    """The LLVM type of "i64", "float", "<8 x i64>", ..."""
+    """Return the LLVM type of "i64", "float", "<8 x i64>", ..."""
     if match := re.fullmatch(r"<(\d+) x (\w+)>", text):
         return ir.VectorType(type_of(match[2]), int(match[1]))
     return ir.FloatType() if text == "float" else ir.IntType(int(text.removeprefix("i")))
@@ -30,7 +30,7 @@ class Value:
         self.builder, self.ir = builder, ir
 
     def _operand(self, other):
-        """The other operand in LLVM; Python numbers become constants of this type."""
+        """Return the other operand in LLVM; Python numbers become constants of this type."""
         if isinstance(other, Value):
             return other.ir
         kind = self.ir.type
@@ -40,6 +40,7 @@ class Value:
         return ir.Constant(kind, other)
 
     def _emit(self, integer, other, floating=None):
+        """Emit the instruction of this name for integers, or the one for floats."""
         kind = getattr(self.ir.type, "element", self.ir.type)
         name = floating if isinstance(kind, ir.FloatType) else integer
         return Value(self.builder, getattr(self.builder, name)(self.ir, self._operand(other)))
@@ -57,11 +58,11 @@ class Value:
     remainder_of = functools.partialmethod(_emit, "urem")
 
     def at_most(self, other):
-        """One bit a lane: 1 where this is <= the other, for signed integers."""
+        """Return one bit per lane: 1 where this is <= the other, for signed integers."""
         return Value(self.builder, self.builder.icmp_signed("<=", self.ir, self._operand(other)))
 
     def to(self, kind):
-        """Numbers of another type: integers cut or extended with their sign, or made floats."""
+        """Convert to another type: integers are cut, extended with their sign, or made floats."""
         target = type_of(kind)
         element = getattr(target, "element", target)
         own = getattr(self.ir.type, "element", self.ir.type)
@@ -71,15 +72,15 @@ class Value:
         return Value(self.builder, getattr(self.builder, name)(self.ir, target))
 
     def zero_extended(self, kind):
-        """Unsigned integers in a wider type."""
+        """Return unsigned integers in a wider type."""
         return Value(self.builder, self.builder.zext(self.ir, type_of(kind)))
 
     def bits_as(self, kind):
-        """The same bits read as another type."""
+        """Return the same bits as another type."""
         return Value(self.builder, self.builder.bitcast(self.ir, type_of(kind)))
 
     def chosen(self, yes, no):
-        """`yes` in the lanes where this, one bit a lane, is 1, and `no` elsewhere."""
+        """Return `yes` in the lanes where this, one bit per lane, is 1, and `no` elsewhere."""
         return Value(self.builder, self.builder.select(self.ir, yes.ir, no.ir))
 
 
@@ -90,14 +91,14 @@ class Emitter:
         self.builder = builder
 
     def constant(self, kind, number):
-        """A number, or a list with one a lane, or one number for all lanes."""
+        """Return a constant: a number, a list with one per lane, or one number for all lanes."""
         kind = type_of(kind)
         if isinstance(kind, ir.VectorType) and not isinstance(number, (list, tuple)):
             number = [number] * kind.count
         return Value(self.builder, ir.Constant(kind, number))
 
     def load(self, kind, address):
-        """What stands at an address, which needs no alignment."""
+        """Load a value from an address, which needs no alignment."""
         kind = type_of(kind)
         pointer = self.builder.inttoptr(address.ir, kind.as_pointer())
         return Value(self.builder, self.builder.load(pointer, align=1, typ=kind))
@@ -108,7 +109,7 @@ class Emitter:
         self.builder.store(value.ir, pointer, align=1)
 
     def splat(self, kind, number):
-        """The vector whose lanes all hold one number."""
+        """Return the vector whose lanes all hold one number."""
         kind = type_of(kind)
         undefined = ir.Constant(kind, ir.Undefined)
         first = self.builder.insert_element(undefined, number.ir, ir.Constant(ir.IntType(32), 0))
@@ -116,13 +117,13 @@ class Emitter:
         return Value(self.builder, self.builder.shuffle_vector(first, undefined, lanes))
 
     def part(self, value, lanes, other=None):
-        """The vector of the given lanes of another, or of two, counted through both."""
+        """Return the vector of the given lanes of one vector, or of two, counted through both."""
         second = ir.Constant(value.ir.type, ir.Undefined) if other is None else other.ir
         lanes = ir.Constant(ir.VectorType(ir.IntType(32), len(lanes)), list(lanes))
         return Value(self.builder, self.builder.shuffle_vector(value.ir, second, lanes))
 
     def call(self, name, kind, *operands):
-        """One instruction of the processor, by the name of its LLVM intrinsic."""
+        """Emit one instruction of the processor, by the name of its LLVM intrinsic."""
         types_in = [operand.ir.type for operand in operands]
         signature = ir.FunctionType(type_of(kind), types_in)
         function = cgutils.get_or_insert_function(self.builder.module, signature, name)

@@ -17,7 +17,7 @@ NUMBERS_PER_NS = {"sum": 3.0, "sign": 2.0, "gradient": 1.0}  # one thread, about
 
 @jit
 def _column_sums(z, sums, squares):
-    """z (B, C) int32; sums and squares (C,) int64."""
+    """Add up the columns of z (B, C) int32 and their squares; sums and squares (C,) int64."""
     for i in range(z.shape[0]):
         for j in range(z.shape[1]):
             number = np.int64(z[i, j])
@@ -27,7 +27,7 @@ def _column_sums(z, sums, squares):
 
 @jit
 def _normalize_sign(z, mean, scale, shift, window, y, words, mask):
-    """Signs of y = (z - mean) * scale + shift; y (1, 64 K) holds a row and NaN."""
+    """Pack the signs of y = (z - mean) * scale + shift; y (1, 64 K): a row, then NaN."""
     for i in range(z.shape[0]):
         for j in range(z.shape[1]):
             y[0, j] = (np.float32(z[i, j]) - mean[j]) * scale[j] + shift[j]
@@ -36,7 +36,7 @@ def _normalize_sign(z, mean, scale, shift, window, y, words, mask):
 
 @inner
 def _passing(grad_y, mask, i, g):
-    """g = the gradients of row i where the mask, if there is one, lets them pass."""
+    """Write to g the gradients of row i where the mask, if there is one, lets them pass."""
     n = grad_y.shape[1]
     if not len(mask):
         for j in range(n):
@@ -51,7 +51,7 @@ def _passing(grad_y, mask, i, g):
 
 @jit
 def _gradient_sums(grad_y, mask, z, mean, inv_std, grad_z, sums, products):
-    """The sums of g and of g * xhat down the columns; grad_z gets g, what the mask lets pass."""
+    """Add up g and g * xhat down the columns; grad_z gets g, the gradients that pass the mask."""
     n_rows, n = z.shape
     for i in range(n_rows):
         g = grad_z[i]
@@ -64,7 +64,7 @@ def _gradient_sums(grad_y, mask, z, mean, inv_std, grad_z, sums, products):
 
 @jit
 def _gradient_of_numbers(z, mean, inv_std, scale, grad_z, sums, products, count):
-    """The gradient of z in place of g; scale = gamma * inv_std, sums over `count` rows."""
+    """Replace g by the gradient of z; scale = gamma * inv_std, sums over `count` rows."""
     n_rows, n = z.shape
     for i in range(n_rows):
         g = grad_z[i]
@@ -88,6 +88,7 @@ def column_sums(z):
 
 
 def _float32(*arrays):
+    """Return whether all arrays are of float32."""
     return all(x.dtype == np.float32 for x in arrays)
 
 

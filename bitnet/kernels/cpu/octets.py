@@ -36,7 +36,7 @@ def _gather(words, spread, factors, y):
 
 @jit
 def _make_panels(fours, panels):
-    """Columns of tiles: rows of fours (V COLUMNS, F) uint32 into panels (V, F, COLUMNS)."""
+    """Lay rows of fours (V COLUMNS, F) uint32 out as columns of tiles (V, F, COLUMNS)."""
     for j in range(len(panels)):
         for f in range(panels.shape[1]):
             panel = panels[j, f]
@@ -94,7 +94,7 @@ def _convolve(
 
 
 def form(x):
-    """(gain, base) of operands whose integers are `gain * u + base` with bytes u, or None."""
+    """Return (gain, base) where all integers are `gain * u + base` with bytes u, otherwise None."""
     if isinstance(x, np.ndarray):
         return 2, -255
     return (2, -1) if isinstance(x, Bits) else _affine(x.coefficients, x.offset)
@@ -102,7 +102,7 @@ def form(x):
 
 @functools.lru_cache(maxsize=256)
 def _affine(coefficients, offset):
-    """The `form` of Planes."""
+    """Return the `form` of Planes."""
     unit, total = functools.reduce(math.gcd, coefficients), sum(coefficients)
     fits = min(coefficients) > 0 and total <= 255 * unit
     return (2 * unit, offset - total) if fits else None
@@ -110,12 +110,12 @@ def _affine(coefficients, offset):
 
 @functools.lru_cache(maxsize=256)
 def _factors(coefficients):
-    """The whole-number weights of planes in bytes, without a common divisor."""
+    """Return the coefficients of planes without a common divisor."""
     return np.array(coefficients, np.uint64) // np.uint64(functools.reduce(math.gcd, coefficients))
 
 
 def unsigned(x):
-    """The bytes u of pixels, Bits or Planes that have a `form`: uint8 of their shape."""
+    """Return the bytes u of pixels, Bits or Planes that have a `form`: uint8 of their shape."""
     if isinstance(x, np.ndarray):
         return x
     one = isinstance(x, Bits)
@@ -129,7 +129,7 @@ def unsigned(x):
 
 
 def signed(weight):
-    """(s, gain, base) of weights: bytes with a sign, of their shape; gain * s + base."""
+    """Return (s, gain, base) of weights `gain * s + base`, with signed bytes s of their shape."""
     if isinstance(weight, Bits):
         return unpack(weight, np.dtype(np.int8)), 1, 0
     gain, base = form(weight)
@@ -140,7 +140,7 @@ def signed(weight):
 
 
 def kept(weight, name, make):
-    """What is laid out of weights, kept where they keep layouts."""
+    """Return a layout of weights: the kept one, or what `make` makes."""
     if weight.layouts is None:
         return make()
     if name not in weight.layouts:
@@ -149,7 +149,7 @@ def kept(weight, name, make):
 
 
 def _panels(rows):
-    """Rows of signed bytes (M, N) as the columns of tiles: (V, F, COLUMNS, 4)."""
+    """Return rows of signed bytes (M, N) as the columns of tiles: (V, F, COLUMNS, 4)."""
     m, n = rows.shape
     padded = np.zeros((m + -m % COLUMNS, n + -n % 4), np.int8)
     padded[:m, :n] = rows
@@ -160,7 +160,7 @@ def _panels(rows):
 
 
 def product(x, weight):
-    """`bitnet.kernels.plane_gemm` of operands (B, N) and (M, N) that have a `form`."""
+    """Compute `bitnet.kernels.plane_gemm` of operands (B, N) and (M, N) that have a `form`."""
 
     def laid_out():
         rows, *affine = signed(weight)
@@ -185,12 +185,12 @@ def product(x, weight):
 
 
 def _modular(number):
-    """An int32 modulo 2^32: sums that int32 holds may have parts that it does not."""
+    """Return an int32 modulo 2^32: the parts of a sum that fits int32 need not fit."""
     return np.int64(number).astype(np.int32)
 
 
 def convolve(x, weight, window):
-    """`bitnet.kernels.plane_conv` of operands that have a `form`."""
+    """Compute `bitnet.kernels.plane_conv` of operands that have a `form`."""
     (m, *taps, channels), (n_images, *size, _) = weight.shape, x.shape
     n = math.prod(taps) * channels
 
@@ -225,7 +225,7 @@ def convolve(x, weight, window):
 
 
 def _highest(x):
-    """The byte whose planes are all +1."""
+    """Return the byte whose planes are all +1."""
     if not isinstance(x, Planes):
         return 255 if isinstance(x, np.ndarray) else 1
     return sum(x.coefficients) // functools.reduce(math.gcd, x.coefficients)

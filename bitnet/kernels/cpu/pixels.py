@@ -17,7 +17,7 @@ MACS_PER_NS, FLOAT_MACS_PER_NS = 150, 40
 
 
 def _tile_routine(kind, element, multiply_add):
-    """ROWS rows of numbers times 16 * VECTORS columns of pixels, fours or floats, into sums."""
+    """Make a routine: ROWS rows of numbers times 16 * VECTORS columns of fours or floats."""
 
     def tile(e, numbers, stride, pixels, pixel_stride, count, sums, sums_stride):
         def contracted(k, totals):
@@ -90,16 +90,16 @@ def _multiply_by_floats(numbers, pixels, sums, y):
 
 
 def fours(pixels):
-    """Four rows of bytes (B, N) side by side: (B / 4, N or more, 4)."""
+    """Lay four rows of bytes (B, N) side by side: (B / 4, N or more, 4)."""
     count = -(-len(pixels) // 4)
     padded = _padded(pixels, 4 * count)
     return np.ascontiguousarray(padded.reshape(count, 4, padded.shape[1]).transpose(0, 2, 1))
 
 
 def byte_rows(numbers, columns, scales, gain=2, base=-255):
-    """The rows of scale * (numbers @ (gain pixels + base)): numbers (R, B) to 127.
+    """Return a function for rows of scale * (numbers @ (gain pixels + base)).
 
-    columns are the `fours` of pixels (B, N).  Returns a function that writes the rows from start
+    numbers (R, B) of at most 127; columns are the `fours` of pixels (B, N).  Returns a function that writes the rows from start
     to stop into y, float32.
     """
     totals = numbers.sum(axis=1, dtype=np.int32)
@@ -116,7 +116,7 @@ def byte_rows(numbers, columns, scales, gain=2, base=-255):
 
 
 def float_pixel_rows(numbers, pixels):
-    """The rows of numbers @ (2 pixels - 255), as `byte_rows`, for float32 numbers (R, B)."""
+    """Return a function for rows of numbers @ (2 pixels - 255): numbers float32 (R, B)."""
     columns = 2 * _padded(pixels, len(pixels)).astype(np.float32) - 255
     left = np.zeros((len(numbers) + ROWS, len(pixels)), np.float32)
     left[: len(numbers)] = numbers
@@ -129,7 +129,7 @@ def float_pixel_rows(numbers, pixels):
 
 
 def _padded(pixels, height):
-    """A copy with zeros up to `height` rows and whole tiles of columns."""
+    """Return a copy with zeros up to `height` rows and whole tiles of columns."""
     width = 16 * VECTORS
     padded = np.zeros((height, -(-pixels.shape[1] // width) * width), np.uint8)
     padded[: len(pixels), : pixels.shape[1]] = pixels

@@ -42,7 +42,7 @@ def plane_gemm(x, weight):
 
 
 def row_sums(x):
-    """The sums of the rows of Bits, of the integers of Planes, or of 2p - 255: int32 (B,)."""
+    """Return the sums of rows of Bits, of the integers of Planes, or of 2p - 255: int32 (B,)."""
     if isinstance(x, Bits):
         ones = np.bitwise_count(x.words).sum(axis=-1, dtype=np.int32)
         return 2 * ones - np.int32(x.shape[-1])
@@ -55,7 +55,7 @@ def row_sums(x):
 
 
 def octets_pay(x, weight):
-    """Whether a product of these operands is faster on bytes than plane by plane, or by tables."""
+    """Return whether a product of these operands is faster on bytes than by planes or tables."""
     counts = [len(o.coefficients) if isinstance(o, Planes) else 1 for o in (x, weight)]
     least = TABLE_PLANES - 1 if isinstance(x, np.ndarray) else MANY_PLANES
     fits = all(isinstance(o, Bits) or octets.form(o) for o in (x, weight))
@@ -83,13 +83,13 @@ def plane_conv(x, weight, window):
 
 
 def planes_of(x):
-    """The coefficient and the Bits of each plane."""
+    """Return the coefficient and the Bits of each plane."""
     kept = x.layouts["planes"] if x.layouts else [x.bits[p] for p in range(len(x.coefficients))]
     return zip(x.coefficients, kept, strict=True)
 
 
 def _sums_inside(weight, window, size, number):
-    """What images that hold one number everywhere give: int32 (H', W', M)."""
+    """Convolve images that hold one number everywhere, zero beyond: int32 (H', W', M)."""
     m, taps = weight.shape[0], window.taps
     inside, of = window.classes(*size)
     counted = np.ones_like(inside) if window.border else inside
@@ -98,7 +98,7 @@ def _sums_inside(weight, window, size, number):
 
 
 def _by_patches(pixels, weight, window):
-    """`plane_conv` of pixels: each output pixel's patch times the filters."""
+    """Compute `plane_conv` of pixels: each output pixel's patch times the filters."""
     m, patches = weight.shape[0], window.views_of_pixels(pixels)
     rows = patches.reshape(math.prod(patches.shape[:3]), math.prod(patches.shape[3:]))
     filters = pack(unpack(weight, np.dtype(np.int8)).reshape(m, rows.shape[1]))
@@ -110,7 +110,7 @@ def _by_patches(pixels, weight, window):
 
 
 def _table_product(x, weight, largest):
-    """plane_gemm by tables: x Planes or pixels, weight Bits (M, N)."""
+    """Compute `plane_gemm` by tables: x Planes or pixels, weight Bits (M, N)."""
     (batch, n), m = x.shape, weight.shape[0]
     numbers = _integers(x) if isinstance(x, Planes) else 2 * x.astype(np.int16) - np.int16(255)
     rows = tables.integer_rows(numbers, _kept_index(weight), m, largest)
@@ -121,7 +121,7 @@ def _table_product(x, weight, largest):
 
 
 def _many_planes(x, weight):
-    """plane_gemm for weights of more than one bit."""
+    """Compute `plane_gemm` for weights of more than one bit."""
     if isinstance(x, Bits):  # the weights are the numbers, the inputs their signs
         return np.ascontiguousarray(plane_gemm(weight, x).T)
     z = sum(np.int32(c) * plane_gemm(x, part) for c, part in planes_of(weight))
@@ -129,7 +129,7 @@ def _many_planes(x, weight):
 
 
 def _integers(planes):
-    """The integers that planes stand for, without their scale: int16 (B, N)."""
+    """Return the integers that planes stand for, without their scale: int16 (B, N)."""
     total = np.full(planes.shape, planes.offset, np.int16)
     for plane, coefficient in enumerate(planes.coefficients):
         total += np.int16(coefficient) * unpack(planes.bits[plane], np.dtype(np.int16))
@@ -137,7 +137,7 @@ def _integers(planes):
 
 
 def _kept_index(weight):
-    """The table index of the rows of Bits, kept where they keep layouts."""
+    """Return the table index of the rows of Bits, kept where they keep layouts."""
     kept = weight.layouts if weight.layouts is not None else {}
     if "index" not in kept:
         kept["index"] = row_index(weight.words, weight.shape[1])
@@ -154,7 +154,7 @@ def signed_gemm(x, signs):
 
 
 def signed_rows(x, signs):
-    """How to multiply: a function of (start, stop, y) that writes rows of the product into y.
+    """Return a function of (start, stop, y) that writes rows of the product into y.
 
     Also returns its multiply-accumulates a nanosecond on one thread, about; inf for what has
     threads of its own.
@@ -189,13 +189,13 @@ def signed_rows(x, signs):
 
 
 def _kept(x, name, make):
-    """What is laid out of Planes, kept where they keep layouts; of all else made anew."""
+    """Return a layout, kept where Planes keep layouts and made anew for all else."""
     kept = isinstance(x, Planes) and x.layouts is not None
     return octets.kept(x, name, make) if kept else make()
 
 
 def exact_float(x, signs):
-    """The float type in which a BLAS adds the products of these integers without rounding."""
+    """Return the float type in which a BLAS adds the products of these integers exactly."""
     largest = 1
     if isinstance(signs, Planes):
         largest = signs.largest
@@ -205,7 +205,7 @@ def exact_float(x, signs):
 
 
 def _numbers(signs, dtype):
-    """Signs, planes (without their scale) or pixels, as the floats that they stand for."""
+    """Return signs, planes (without their scale) or pixels as the floats that they stand for."""
     if isinstance(signs, Bits):
         return unpack(signs, np.dtype(dtype))
     if isinstance(signs, Planes):

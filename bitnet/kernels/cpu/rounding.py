@@ -24,7 +24,7 @@ SIDE = 16  # rows and columns that change places together: a register of float32
 
 @inner
 def nearest_power(x):
-    """AP2 of a float32."""
+    """Return AP2 of a float32."""
     v = np.float32(x)
     subnormal = v.view(np.int32) & MAGNITUDE < NORMAL
     bits = np.float32(v * np.float32(2**24) if subnormal else v).view(np.int32)
@@ -44,7 +44,7 @@ def _ap2(x, y):
 
 @inner
 def round_row(v, seed, first, stochastic, largest, odd, values):
-    """The integers of a row of floats v, by the nearest or by chance; v is overwritten."""
+    """Round a row of floats v, overwritten, to integers: to the nearest, or by chance."""
     if odd:
         for j in range(len(v)):
             v[j] = (v[j] + largest) * np.float32(0.5)
@@ -69,13 +69,13 @@ def round_row(v, seed, first, stochastic, largest, odd, values):
 
 @jit
 def quantize_rows(x, first, largest, seed, stochastic, odd, v, values, scales):
-    """x (R, C) to integers (R, C); magnitudes are compared as the bits of floats; v (C,).
+    """Round x (R, C) to integers (R, C); v (C,) is scratch memory.
 
     x begins at the number `first` of the array that the random numbers are counted through.
     """
     bits, scale_bits = x.view(np.int32), scales.view(np.int32)
     for i in range(x.shape[0]):
-        magnitude = np.int32(0)
+        magnitude = np.int32(0)  # compared as the bits of floats
         for j in range(x.shape[1]):
             magnitude = max(magnitude, bits[i, j] & MAGNITUDE)
         scale_bits[i] = magnitude
@@ -88,7 +88,7 @@ def quantize_rows(x, first, largest, seed, stochastic, odd, v, values, scales):
 
 @jit
 def _powers(x, largest, count, y):
-    """The nearest powers of two of floats, or 0; x and y as the bits of float32.
+    """Round floats to the nearest powers of two, or 0; x and y as the bits of float32.
 
     An exponent is rounded by an addition to the bits: a fraction from sqrt(2) on carries.
     """
@@ -102,7 +102,7 @@ def _powers(x, largest, count, y):
 
 @routine
 def _transpose_square(e, x, x_stride, y, y_stride):
-    """y = x.T for SIDE x SIDE numbers of 32 bits: squares of s x s change places, s = 8 to 1."""
+    """y = x.T for SIDE x SIDE numbers of 32 bits: squares of s x s swap, s = 8 to 1."""
     rows = [e.load(f"<{SIDE} x i32>", x + x_stride * i) for i in range(SIDE)]
     for s in (8, 4, 2, 1):
         upper = [lane + SIDE - s if lane & s else lane for lane in range(SIDE)]
@@ -117,7 +117,7 @@ def _transpose_square(e, x, x_stride, y, y_stride):
 
 @jit
 def transpose_numbers(x, transposed):
-    """A copy of x (C, R) as (R, C), C and R at least SIDE; the last squares may overlap others."""
+    """Copy x (C, R) to (R, C), C and R at least SIDE; the last squares may overlap others."""
     n_rows, n = x.shape
     for first in range(0, n, SIDE):
         i = min(first, n - SIDE)
@@ -130,7 +130,7 @@ def transpose_numbers(x, transposed):
 
 @jit
 def _step_codes(x, factor, low, high, nearest, first, codes):
-    """Codes of a flat x; first is what low is rounded to."""
+    """Write the codes of a flat x; first is what low is rounded to."""
     for i in range(len(x)):
         y = x[i] * factor
         y = min(y, high) if y > low else low
@@ -140,7 +140,7 @@ def _step_codes(x, factor, low, high, nearest, first, codes):
 
 @jit
 def _edge_codes(x, edges, signed, codes):
-    """Codes of x (R, N) by edges (L,)."""
+    """Write the codes of x (R, N) by edges (L,)."""
     middle = np.uint8(len(edges) if signed else 0)
     for r in range(len(x)):
         for i in range(x.shape[1]):

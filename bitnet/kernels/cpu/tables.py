@@ -39,7 +39,7 @@ MACS_PER_NS = {"integers": 350, "floats": 130}  # one thread, about
 
 @dataclasses.dataclass(frozen=True)
 class Kind:
-    """The numbers of a table product, and how many fit where."""
+    """A kind of numbers in a table product, and how many fit where."""
 
     number: str  # of the table, in LLVM
     total: str  # of the sums
@@ -51,7 +51,7 @@ class Kind:
 
     @property
     def word_rows(self):
-        """The contracted elements that one index word stands for."""
+        """The contracted elements of one index word."""
         return self.group * self.groups
 
 
@@ -60,7 +60,7 @@ FLOATS = Kind("float", "float", "i32", 16, 5, 6, "llvm.x86.avx512.vpermi2var.ps.
 
 
 def _index_routine(kind):
-    """Index words of all columns from `word_rows` rows of packed signs that follow each other."""
+    """Make a routine: index words of all columns from `word_rows` consecutive rows of signs."""
     indices = f"<{kind.lanes} x {kind.index}>"
 
     def build(e, words, stride, n_vectors, index, index_stride):
@@ -79,7 +79,7 @@ def _index_routine(kind):
 
 
 def _fill_routine(kind):
-    """The tables of four rows: n_groups of `group` numbers each to two registers of sums."""
+    """Make a routine: n_groups of `group` numbers of four rows to two registers of sums each."""
     register = f"<{kind.lanes} x {kind.number}>"
     size = 64 // kind.lanes  # bytes of a number
     plus_minus = [
@@ -106,7 +106,7 @@ def _fill_routine(kind):
 
 
 def _found(e, kind, tables, table_stride, index, index_stride, n_words, n_groups):
-    """The sums over n_words of index words, for four rows and VECTORS registers of columns."""
+    """Return the sums over n_words of the index, for four rows and VECTORS registers of columns."""
     register, indices = f"<{kind.lanes} x {kind.number}>", f"<{kind.lanes} x {kind.index}>"
 
     def word(w, found):
@@ -130,7 +130,7 @@ def _found(e, kind, tables, table_stride, index, index_stride, n_words, n_groups
 
 
 def _sixteens(e, sums):
-    """32 sums of int16 as two registers of int32; 16 floats as they are."""
+    """Return 32 sums of int16 as two registers of int32; 16 floats as they are."""
     if sums.ir.type.count == 16:
         return [sums]
     halves = (e.part(sums, range(first, first + 16)) for first in (0, 16))
@@ -155,7 +155,7 @@ def _sweep(e, kind, tables, table_stride, index, index_stride, n_vectors, n_word
 
 
 def _add_routine(kind):
-    """Add to the sums of four rows, for all columns, what their tables hold for each index."""
+    """Make a routine that adds, for four rows and all columns, the sums that the index finds."""
 
     def add(e, table, table_stride, index, index_stride, n_vectors, words, groups, sums, stride):
         def use(row, more, offset):
@@ -171,7 +171,7 @@ def _add_routine(kind):
 def _one_block(
     e, table, table_stride, index, index_stride, n_vectors, words, groups, scales, y, stride
 ):
-    """As `_add_routine`, where the sums fit int16 to the end: times a scale a row, as floats."""
+    """Store float(sums) * scale of the row; as `_add_routine`, for sums that fit int16."""
     scale = [e.splat("<16 x float>", e.load("float", scales + 4 * row)) for row in range(TILE)]
 
     def use(row, sums, offset):
@@ -182,7 +182,7 @@ def _one_block(
 
 @routine
 def _scale_in_place(e, sums, n_sixteens, scale):
-    """One row of int32 becomes the floats sum * scale, in the same place."""
+    """Turn one row of int32 into the floats sum * scale, in the same place."""
     factor = e.splat("<16 x float>", e.load("float", scale))
 
     def sixteen(i, _):
@@ -242,19 +242,19 @@ def multiply_one_block(numbers, index, tables, scales, y):
 
 @jit
 def scale_rows(sums, scales):
-    """Rows of int32 become the floats sum * scale, in place; sums (R, 16 S)."""
+    """Turn rows of int32 into the floats sum * scale, in place; sums (R, 16 S)."""
     for i in range(len(sums)):
         row, scale = sums.ctypes.data + i * sums.strides[0], scales.ctypes.data + 4 * i
         _scale_in_place(row, sums.shape[1] // 16, scale)
 
 
 def largest_number():
-    """The largest absolute value that integers of a table product may have."""
+    """Return the largest absolute value that integers of a table product may have."""
     return 32767 // 12
 
 
 def integer_rows(numbers, index, n, largest, scales=None):
-    """The rows of numbers @ signs, or of (numbers @ signs) * scale, as a function.
+    """Return a function for rows of numbers @ signs, or of (numbers @ signs) * scale.
 
     numbers (R, C) int16 of at most `largest`; signs (C, n) by their index; scales (R,) float32.
     The function writes the rows from start to stop into y: int32, or float32 with scales.
@@ -282,7 +282,7 @@ def integer_rows(numbers, index, n, largest, scales=None):
 
 
 def float_rows(x, index):
-    """The rows of x @ signs for float32 x (R, C), as a function of (start, stop, y)."""
+    """Return a function of (start, stop, y) for the rows of x @ signs, x (R, C) float32."""
     padded = _padded(x, 30 * index.shape[1])
 
     def rows(start, stop, y):
@@ -297,14 +297,14 @@ def float_rows(x, index):
 
 
 def _padded(numbers, width):
-    """A copy with zeros up to `width` columns, and TILE rows of zeros behind the last."""
+    """Return a copy with zeros up to `width` columns, and TILE more rows of zeros."""
     padded = np.zeros((len(numbers) + TILE, width), numbers.dtype)
     padded[: len(numbers), : numbers.shape[1]] = numbers
     return padded
 
 
 def _whole(y, part, index, dtype):
-    """y itself, in another type, where tiles fill it up; otherwise an array that they fill."""
+    """Return y in another type where tiles fill it up, otherwise an array that they fill."""
     shape = len(part), index.shape[0] * index.shape[2]
     return y.view(dtype) if y.shape == shape else np.empty(shape, dtype)
 
@@ -330,7 +330,7 @@ _index_floats = _index_loops("index_floats", FLOATS)
 
 @jit
 def _index_of_rows(words, n, index):
-    """The index whose columns are rows of packed signs (M, K), 12 of their n bits a word."""
+    """Build the index whose columns are rows of packed signs (M, K), 12 of n bits per word."""
     for j in range(words.shape[0]):
         for w in range(index.shape[1]):
             first = 12 * w
@@ -341,7 +341,7 @@ def _index_of_rows(words, n, index):
 
 
 def column_index(words, kind):
-    """The index of the columns of packed signs, words (M, K): the sums run over the M rows."""
+    """Return the index of the columns of packed signs, words (M, K): sums run over the M rows."""
     words, m = np.ascontiguousarray(words), words.shape[0]
     n_vectors = words.shape[1] * 64 // kind.lanes
     dtype = np.uint16 if kind is INTEGERS else np.uint32
@@ -355,7 +355,7 @@ def column_index(words, kind):
 
 
 def row_index(words, n):
-    """The index of the rows of packed signs, words (M, K) with n signs each: sums over the n."""
+    """Return the index of the rows of packed signs, words (M, K), n signs each: sums over the n."""
     n_vectors = -(-words.shape[0] // (32 * VECTORS)) * VECTORS
     index = np.zeros((n_vectors, -(-n // 12), 32), np.uint16)
     _index_of_rows(np.ascontiguousarray(words), n, index)

@@ -18,7 +18,7 @@ PART = 1 << 17  # elements whose gradient is multiplied, used and forgotten with
 
 @jit
 def _sgd(w, g, velocity, unused, c, bound):
-    """Rows of weights (R, N); c = rate, momentum, nesterov.  Returns how many became NaN."""
+    """Update weights (R, N), return how many became NaN; c = rate, momentum, nesterov."""
     rate, momentum, nesterov = c[0], c[1], c[2]
     lost = 0
     for i in range(w.shape[0]):
@@ -112,7 +112,7 @@ def _shift_adamax_code(w, g, m, v, c, bound):
 
 @jit
 def _bop(w, g, m, unused, c, bound):
-    """As `_sgd`; c = rate, threshold.  Weights of +1 and -1 are flipped."""
+    """As `_sgd`; c = rate, threshold.  Weights of +1 and -1 flip."""
     rate, threshold = c[0], c[1]
     lost = 0
     for i in range(w.shape[0]):

@@ -31,7 +31,7 @@ BYTE_BLOCK = 31  # words whose popcounts, up to 8 a byte, a byte can hold
 
 
 def _words_differing(e, rows, lanes, x, stride, weight):
-    """XOR of one word of each of `rows` inputs with each register of weights, row by row."""
+    """Yield the XOR of one word of each of `rows` inputs with each register of weights."""
     for r in range(rows):
         word = e.splat(f"<{lanes} x i64>", e.load("i64", x + stride * r))
         yield from (word ^ register for register in weight)
@@ -115,7 +115,7 @@ def tiles(e, lanes, panels, n_panels, n_words, n_rows, tile):
 
 
 def store_integers(e, lanes, counts, part, base, z, z_stride):
-    """z = base - 2 count, stored as int32; `base(row, offset)` is that of a register, in bytes."""
+    """Store z = base - 2 count as int32; `base(row, offset)` is that of a register, in bytes."""
     per_row = COUNTS[lanes][1]
     for i, count in enumerate(counts):
         row, register = divmod(i, per_row)
@@ -125,7 +125,7 @@ def store_integers(e, lanes, counts, part, base, z, z_stride):
 
 
 def store_signs(e, lanes, counts, part, limits, flips, y, y_stride):
-    """One bit an output: 1 where count <= limit, turned over where the bit of flips is 1.
+    """Store one bit per output: 1 where count <= limit, xor the bit of flips.
 
     limits: for each row, where the limits of all outputs begin.
     """
@@ -143,7 +143,7 @@ def store_signs(e, lanes, counts, part, limits, flips, y, y_stride):
 
 
 def _product(lanes, kind):
-    """A routine for the product of some rows of inputs with all outputs."""
+    """Make a routine for the product of some rows of inputs with all outputs."""
     counts_of = COUNTS[lanes][0]
 
     def product(e, x, n_rows, n_words, panels, n_panels, n, limits, flips, y, y_stride):
@@ -188,7 +188,7 @@ NO_LIMITS, NO_FLIPS = np.zeros(1, np.int64), np.zeros(1, np.uint32)
 
 @jit
 def _make_panels(words, panels):
-    """words (M, K) to panels (P, K, 32), which hold zeros for the outputs that are not there."""
+    """Lay words (M, K) out as panels (P, K, 32), with zeros for missing outputs."""
     for j in range(words.shape[0]):
         for k in range(words.shape[1]):
             panels[j // PANEL, k, j % PANEL] = words[j, k]
@@ -196,7 +196,7 @@ def _make_panels(words, panels):
 
 @jit
 def popcount(word):
-    """The number of ones in a uint64, by adding neighbours; LLVM makes one instruction of it."""
+    """Return the number of ones in a uint64; LLVM makes one instruction of it."""
     word = word - ((word >> np.uint64(1)) & np.uint64(0x5555555555555555))
     pairs = np.uint64(0x3333333333333333)
     word = (word & pairs) + ((word >> np.uint64(2)) & pairs)
@@ -223,7 +223,7 @@ def prepare(bits):
 
 
 def panels_of(weight):
-    """The panels of Bits (M, N) or (M, rows, columns, C), from its layouts if it keeps them."""
+    """Return the panels of Bits (M, N) or (M, rows, columns, C), kept where they keep layouts."""
     panels = weight.layouts.get("panels") if weight.layouts is not None else None
     if panels is None:
         words = np.ascontiguousarray(weight.words)
@@ -237,7 +237,7 @@ def panels_of(weight):
 
 
 def _work_ns(x, weight):
-    """Nanoseconds that a product takes on one thread, about."""
+    """Return the nanoseconds that a product takes on one thread, about."""
     return x.shape[0] * weight.shape[0] * x.shape[1] / MACS_PER_NS[level()]
 
 
@@ -283,7 +283,7 @@ def xnor_sign(x, weight, thresholds):
 
 
 def limits_of(thresholds, bases):
-    """Thresholds of z = base - 2 count as limits of the count, and the bits to turn over.
+    """Turn thresholds of z = base - 2 count into limits of the count and bits to turn over.
 
     Rising: z >= t where count <= (base - t) / 2, rounded down.  Falling: z <= t where not
     z >= t + 1.  Outputs that fill up a panel have the limit -1, which no count reaches.  The
