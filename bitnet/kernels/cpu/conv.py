@@ -27,6 +27,8 @@ from bitnet.kernels.cpu.xnor import (
     MACS_PER_NS,
     NO_FLIPS,
     PANEL,
+    counted_taps,
+    kept,
     limits_of,
     panels_of,
     popcount,
@@ -172,12 +174,14 @@ def _bases(shape, weight, window):
 
     Kept where the weight keeps layouts: they are its own, for images of one size.
     """
-    kept, key = weight.layouts if weight.layouts is not None else {}, ("bases", shape[1:3], window)
-    if key not in kept:
+
+    def make():
         bits, m = weight.shape[-1], weight.shape[0]
-        outside = ~window.classes(*shape[1:3])[0] & (window.border == 0)
+        outside = 1 - counted_taps(window, shape[1:3])[0]
         ones = np.bitwise_count(weight.words).sum(axis=-1, dtype=np.int32)
         sums = (2 * ones - bits).reshape(m, window.taps)
-        kept[key] = np.zeros((len(outside), PANEL * -(-m // PANEL)), np.int32)
-        kept[key][:, :m] = bits * window.taps + outside.astype(np.int32) @ sums.T
-    return kept[key]
+        bases = np.zeros((len(outside), PANEL * -(-m // PANEL)), np.int32)
+        bases[:, :m] = bits * window.taps + outside @ sums.T
+        return bases
+
+    return kept(weight, ("bases", shape[1:3], window), make)

@@ -17,8 +17,9 @@ from bitnet.kernels.cpu.jit import inner, jit, level
 from bitnet.kernels.cpu.pack import pack, unpack
 from bitnet.kernels.cpu.pool import add_patches
 from bitnet.kernels.cpu.products import planes_of, signed_gemm
-from bitnet.kernels.cpu.rounding import SIDE, quantize, quantize_rows, round_row, transpose_numbers
+from bitnet.kernels.cpu.rounding import quantize, quantize_rows, round_row, rule_of, transposed
 from bitnet.kernels.cpu.tables import INTEGERS, column_index
+from bitnet.kernels.cpu.xnor import counted_taps
 from bitnet.kernels.operands import Quantized
 from bitnet.kernels.threads import num_threads, shared
 
@@ -86,8 +87,7 @@ def gradient_of_images(grad_z, weight, window, size, largest, seed, odd=False):
     grad = grad_z.reshape(n_images, math.prod(output), m)
     outputs = max(OUTPUTS, output[1])
     rows = -(-outputs // tables.TILE) * tables.TILE
-    block = min(tables.INTEGER_BLOCK, 32767 // (12 * largest), index.shape[1])
-    rule = np.float32(largest), np.uint64(seed or 0), seed is not None, odd
+    rule = rule_of(largest, seed, odd)
     pads = window.padding[0][0], window.padding[1][0]
     place = (output[1], size[1]), tuple(taps[:2]), window.stride, pads
 
@@ -97,7 +97,7 @@ def gradient_of_images(grad_z, weight, window, size, largest, seed, odd=False):
             np.zeros((rows, 12 * index.shape[1]), np.int16),
             np.zeros(rows, np.float32),
             np.empty((rows, 32 * len(index)), np.float32),
-            np.empty((tables.TILE, block, 2, 64), np.int16),
+            tables.scratch_tables(index, largest),
         )
         _images(grad[i:j], i, rule, index, scratch, *place, total[i:j])
 
@@ -190,7 +190,7 @@ def gradient_of_filters(grad_z, x, window, largest, seed, odd=False):
     _column_magnitudes(grad.view(np.int32), scales.view(np.int32))
     with np.errstate(all="ignore"):
         factors = np.float32(largest) / scales
-    rule = np.float32(largest), np.uint64(seed or 0), seed is not None, odd
+    rule = rule_of(largest, seed, odd)
     bits, coefficients = _bits_of(x)
     n = window.taps * bits.shape[3]
     at_once = max(1, BITS // max(1, n * places))
@@ -206,7 +206,7 @@ def gradient_of_filters(grad_z, x, window, largest, seed, odd=False):
             numbers = np.zeros((m + -m % tables.TILE, len(part) + -len(part) % 12), np.int16)
             place = first * places, len(grad)
             with np.errstate(all="ignore"):  # where Numba does not compile, NumPy would warn
-                _round_columns(_transposed(part), factors, *place, rule, numbers, by_place)
+                _round_columns(transposed(part), factors, *place, rule, numbers, by_place)
             inside = Bits(bits.words[some], (len(bits.words[some]), *bits.shape[1:]))
             total += _sums(numbers, _patches(inside, window, output), m, n, largest, len(part))
         totals.append((total, by_place))
@@ -221,8 +221,8 @@ def gradient_of_filters(grad_z, x, window, largest, seed, odd=False):
         total = total.reshape(m, window.taps, len(coefficients), -1)[..., : x.shape[3]]
         total = np.moveaxis(total, 2, 3) @ np.array(coefficients)
         if x.offset:
-            counted = np.ones_like(inside) if window.border else inside
-            counts = by_place.astype(np.int64) @ counted[of.ravel()].astype(np.int64)
+            counted = counted_taps(window, x.shape[1:3])[0]
+            counts = by_place.astype(np.int64) @ counted[of.ravel()]
             total += x.offset * counts[:, :, None]
     elif not isinstance(x, Bits):
         total = total.reshape(m, window.taps, x.shape[3], 8) @ (1 << np.arange(8))
@@ -237,20 +237,9 @@ def _sums(numbers, patches, m, n, largest, n_rows):
         ones = Quantized(numbers[:m, :n_rows], np.ones(m, np.float32), largest)
         return signed_gemm(ones, Bits(patches, (n_rows, n))).astype(np.int64)
     index = column_index(patches, INTEGERS)
-    block = min(tables.INTEGER_BLOCK, 32767 // (12 * largest), index.shape[1])
-    table = np.empty((tables.TILE, block, 2, 64), np.int16)
     sums = np.empty((len(numbers), 32 * len(index)), np.int32)
-    tables.multiply_integers(numbers, index, table, sums)
+    tables.multiply_integers(numbers, index, tables.scratch_tables(index, largest), sums)
     return sums[:m, :n]
-
-
-def _transposed(part):
-    """Return a copy of floats (R, M) as (M, R)."""
-    if min(part.shape) < SIDE or level() == "portable":
-        return part.T.copy()
-    numbers = np.empty(part.shape[::-1], np.float32)
-    transpose_numbers(part, numbers)
-    return numbers
 
 
 def _bits_of(x):

@@ -16,6 +16,7 @@ from bitnet.kernels.bits import Bits, Planes, words_for
 from bitnet.kernels.cpu.jit import jit
 from bitnet.kernels.cpu.pack import unpack
 from bitnet.kernels.cpu.pixels import ROWS, VECTORS, multiply_bytes
+from bitnet.kernels.cpu.xnor import counted_taps, kept
 from bitnet.kernels.threads import shared
 
 MACS_PER_NS = 150  # one thread, about
@@ -139,15 +140,6 @@ def signed(weight):
     return (u ^ np.uint8(128)).view(np.int8), gain, base + 128 * gain  # u = s + 128
 
 
-def kept(weight, name, make):
-    """Return a layout of weights: the kept one, or what `make` makes."""
-    if weight.layouts is None:
-        return make()
-    if name not in weight.layouts:
-        weight.layouts[name] = make()
-    return weight.layouts[name]
-
-
 def _panels(rows):
     """Return rows of signed bytes (M, N) as the columns of tiles: (V, F, COLUMNS, 4)."""
     m, n = rows.shape
@@ -203,9 +195,8 @@ def convolve(x, weight, window):
 
     panels, by_tap, gain, base = kept(weight, "bytes of a convolution", laid_out)
     x_gain, x_base = form(x)
-    inside, of = window.classes(*size)
-    counted = np.ones_like(inside) if window.border else inside
-    bases = _modular(x_base * gain) * (counted.astype(np.int32) @ by_tap.T)
+    counted, of = counted_taps(window, size)
+    bases = _modular(x_base * gain) * (counted @ by_tap.T)
     bases += _modular(x_base * base * channels) * counted.sum(axis=1, dtype=np.int32)[:, None]
     outside = _highest(x) if window.border == 1 else 0
     border = ((0, 0), *window.padding, (0, 0))

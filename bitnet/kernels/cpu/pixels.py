@@ -99,8 +99,8 @@ def fours(pixels):
 def byte_rows(numbers, columns, scales, gain=2, base=-255):
     """Return a function for rows of scale * (numbers @ (gain pixels + base)).
 
-    numbers (R, B) of at most 127; columns are the `fours` of pixels (B, N).  Returns a function that writes the rows from start
-    to stop into y, float32.
+    numbers (R, B) of at most 127, columns: the `fours` of pixels (B, N).  The function writes the
+    rows from start to stop into y, float32.
     """
     totals = numbers.sum(axis=1, dtype=np.int32)
     left = np.zeros((len(numbers) + ROWS, 4 * len(columns)), np.int8)

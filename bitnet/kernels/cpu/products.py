@@ -18,7 +18,7 @@ from bitnet.kernels.cpu.conv import xnor_conv
 from bitnet.kernels.cpu.jit import level
 from bitnet.kernels.cpu.pack import numbers, pack, split_planes, unpack
 from bitnet.kernels.cpu.tables import FLOATS, INTEGERS, column_index, row_index
-from bitnet.kernels.cpu.xnor import xnor_gemm
+from bitnet.kernels.cpu.xnor import counted_taps, kept, xnor_gemm
 from bitnet.kernels.operands import Quantized
 from bitnet.kernels.threads import shared
 
@@ -84,17 +84,15 @@ def plane_conv(x, weight, window):
 
 def planes_of(x):
     """Return the coefficient and the Bits of each plane."""
-    kept = x.layouts["planes"] if x.layouts else [x.bits[p] for p in range(len(x.coefficients))]
-    return zip(x.coefficients, kept, strict=True)
+    bits = x.layouts["planes"] if x.layouts else [x.bits[p] for p in range(len(x.coefficients))]
+    return zip(x.coefficients, bits, strict=True)
 
 
 def _sums_inside(weight, window, size, number):
     """Convolve images that hold one number everywhere, zero beyond: int32 (H', W', M)."""
     m, taps = weight.shape[0], window.taps
-    inside, of = window.classes(*size)
-    counted = np.ones_like(inside) if window.border else inside
-    sums = row_sums(weight).reshape(m, taps)
-    return (number * (counted.astype(np.int32) @ sums.T))[of]
+    counted, of = counted_taps(window, size)
+    return (number * (counted @ row_sums(weight).reshape(m, taps).T))[of]
 
 
 def _by_patches(pixels, weight, window):
@@ -113,7 +111,8 @@ def _table_product(x, weight, largest):
     """Compute `plane_gemm` by tables: x Planes or pixels, weight Bits (M, N)."""
     (batch, n), m = x.shape, weight.shape[0]
     numbers = _integers(x) if isinstance(x, Planes) else 2 * x.astype(np.int16) - np.int16(255)
-    rows = tables.integer_rows(numbers, _kept_index(weight), m, largest)
+    index = kept(weight, "index", lambda: row_index(weight.words, n))
+    rows = tables.integer_rows(numbers, index, m, largest)
     z = np.empty((batch, m), np.int32)
     work_ns = batch * n * m / tables.MACS_PER_NS["integers"]
     shared(lambda i, j: rows(i, j, z[i:j]), batch, tables.TILE, work_ns)
@@ -134,14 +133,6 @@ def _integers(planes):
     for plane, coefficient in enumerate(planes.coefficients):
         total += np.int16(coefficient) * unpack(planes.bits[plane], np.dtype(np.int16))
     return total
-
-
-def _kept_index(weight):
-    """Return the table index of the rows of Bits, kept where they keep layouts."""
-    kept = weight.layouts if weight.layouts is not None else {}
-    if "index" not in kept:
-        kept["index"] = row_index(weight.words, weight.shape[1])
-    return kept["index"]
 
 
 def signed_gemm(x, signs):
@@ -190,8 +181,7 @@ def signed_rows(x, signs):
 
 def _kept(x, name, make):
     """Return a layout, kept where Planes keep layouts and made anew for all else."""
-    kept = isinstance(x, Planes) and x.layouts is not None
-    return octets.kept(x, name, make) if kept else make()
+    return kept(x, name, make) if isinstance(x, Planes) else make()
 
 
 def exact_float(x, signs):

@@ -116,7 +116,7 @@ def _transpose_square(e, x, x_stride, y, y_stride):
 
 
 @jit
-def transpose_numbers(x, transposed):
+def _transpose_numbers(x, transposed):
     """Copy x (C, R) to (R, C), C and R at least SIDE; the last squares may overlap others."""
     n_rows, n = x.shape
     for first in range(0, n, SIDE):
@@ -180,19 +180,29 @@ def powers(x, count):
     return y.T if across else y
 
 
+def transposed(x):
+    """Return a copy of floats (R, M) as (M, R)."""
+    if min(x.shape) < SIDE or level() == "portable":
+        return x.T.copy()
+    y = np.empty(x.shape[::-1], np.float32)
+    _transpose_numbers(x, y)
+    return y
+
+
+def rule_of(largest, seed, odd):
+    """Return how to round for the loops: largest, seed, by chance or not, to odd numbers or not."""
+    return np.float32(largest), np.uint64(seed or 0), seed is not None, odd
+
+
 def quantize(x, largest, seed, odd=False):
     """See `bitnet.kernels.quantize`."""
     values = np.empty(x.shape, np.int16)
     scales = np.empty(x.shape[0], np.float32)
-    settings = np.float32(largest), np.uint64(seed or 0), seed is not None, odd
-    by_columns = x.T.flags.c_contiguous and min(x.shape) >= SIDE
-    if by_columns and not x.flags.c_contiguous and level() != "portable":
-        transposed = np.empty(x.shape, np.float32)
-        transpose_numbers(x.T, transposed)
-        x = transposed
+    if x.T.flags.c_contiguous and not x.flags.c_contiguous:
+        x = transposed(x.T)
     v = np.empty(x.shape[1], np.float32)
     with np.errstate(all="ignore"):  # where Numba does not compile, NumPy would warn
-        quantize_rows(np.ascontiguousarray(x), 0, *settings, v, values, scales)
+        quantize_rows(np.ascontiguousarray(x), 0, *rule_of(largest, seed, odd), v, values, scales)
     return Quantized(values, scales, largest)
 
 

@@ -253,20 +253,25 @@ def largest_number():
     return 32767 // 12
 
 
+def scratch_tables(index, largest):
+    """Return room for the tables of integers of at most `largest`, four rows by some words."""
+    block = min(INTEGER_BLOCK, 32767 // (12 * max(1, largest)), max(1, index.shape[1]))
+    return np.empty((TILE, block, 2, 64), np.int16)
+
+
 def integer_rows(numbers, index, n, largest, scales=None):
     """Return a function for rows of numbers @ signs, or of (numbers @ signs) * scale.
 
     numbers (R, C) int16 of at most `largest`; signs (C, n) by their index; scales (R,) float32.
     The function writes the rows from start to stop into y: int32, or float32 with scales.
     """
-    block = min(INTEGER_BLOCK, 32767 // (12 * max(1, largest)), max(1, index.shape[1]))
     padded = _padded(numbers, 12 * index.shape[1])
     padded_scales = None if scales is None else np.append(scales, np.zeros(TILE, np.float32))
 
     def rows(start, stop, y):
-        tables = np.empty((TILE, block, 2, 64), np.int16)
+        tables = scratch_tables(index, largest)
         part = padded[start : start + -(-(stop - start) // TILE) * TILE]
-        one_block = scales is not None and index.shape[1] <= block
+        one_block = scales is not None and index.shape[1] <= tables.shape[1]
         sums = _whole(y, part, index, np.float32 if one_block else np.int32)
         if one_block:
             multiply_one_block(part, index, tables, padded_scales[start:], sums)

@@ -222,18 +222,36 @@ def prepare(bits):
     return prepared
 
 
+def kept(weight, name, make):
+    """Return a layout of weights: the one that they keep, or what `make` makes."""
+    if weight.layouts is None:
+        return make()
+    if name not in weight.layouts:
+        weight.layouts[name] = make()
+    return weight.layouts[name]
+
+
 def panels_of(weight):
     """Return the panels of Bits (M, N) or (M, rows, columns, C), kept where they keep layouts."""
-    panels = weight.layouts.get("panels") if weight.layouts is not None else None
-    if panels is None:
+
+    def make():
         words = np.ascontiguousarray(weight.words)
         words = words.reshape(len(words), math.prod(words.shape[1:]))
         shape = -(-words.shape[0] // PANEL), words.shape[1], PANEL
         panels = (np.zeros if words.shape[0] % PANEL else np.empty)(shape, np.uint64)
         _make_panels(words, panels)
-        if weight.layouts is not None:
-            weight.layouts["panels"] = panels
-    return panels
+        return panels
+
+    return kept(weight, "panels", make)
+
+
+def counted_taps(window, size):
+    """Return which taps count, (classes, taps) int32, and the classes of the outputs (H', W').
+
+    A border of +1 or -1 counts as images do.
+    """
+    inside, of = window.classes(*size)
+    return (np.ones_like(inside) if window.border else inside).astype(np.int32), of
 
 
 def _work_ns(x, weight):
