@@ -25,7 +25,6 @@ from bitnet.kernels.cpu.xnor import (
     COUNTS,
     LANES,
     MACS_PER_NS,
-    NO_FLIPS,
     PANEL,
     counted_taps,
     kept,
@@ -50,7 +49,7 @@ def _convolution(lanes, kind):
         e, x, n, stride, n_rows, row_stride, n_words, panels, n_panels, tables, flips, y, y_stride
     ):
         def tile(part, weight, pixels, first, zeros):
-            at, to = x + first * stride, y + first * y_stride
+            at = x + first * stride
 
             def row_of_taps(i, counts):
                 words, bits = at + i * row_stride, weight + i * (n_words << 8)
@@ -58,6 +57,7 @@ def _convolution(lanes, kind):
 
             counts = e.repeat(n_rows, zeros, row_of_taps)
             own = [e.load("i64", tables + (first + pixel << 3)) for pixel in range(pixels)]
+            to = y + first * y_stride
             if kind == "signs":
                 store_signs(e, lanes, counts, part, own, flips, to, y_stride)
                 return
@@ -101,6 +101,7 @@ def _loops(kind, level):
 
 INTEGERS = {level: _loops("integers", level) for level in LANES}
 SIGNS = {level: _loops("signs", level) for level in LANES}
+NO_FLIPS = np.zeros(1, np.uint32)
 
 
 @jit
@@ -175,7 +176,7 @@ def _bases(shape, weight, window):
     Kept where the weight keeps layouts: they are its own, for images of one size.
     """
 
-    def make():
+    def make(weight):
         bits, m = weight.shape[-1], weight.shape[0]
         outside = 1 - counted_taps(window, shape[1:3])[0]
         ones = np.bitwise_count(weight.words).sum(axis=-1, dtype=np.int32)

@@ -154,7 +154,7 @@ def _panels(rows):
 def product(x, weight):
     """Compute `bitnet.kernels.plane_gemm` of operands (B, N) and (M, N) that have a `form`."""
 
-    def laid_out():
+    def laid_out(weight):
         rows, *affine = signed(weight)
         return _panels(rows), rows.sum(axis=1, dtype=np.int32), *affine
 
@@ -186,7 +186,7 @@ def convolve(x, weight, window):
     (m, *taps, channels), (n_images, *size, _) = weight.shape, x.shape
     n = math.prod(taps) * channels
 
-    def laid_out():
+    def laid_out(weight):
         filters, gain, base = signed(weight)
         by_tap = filters.reshape(m, math.prod(taps), channels).sum(axis=2, dtype=np.int32)
         rows = filters.reshape(m, n)

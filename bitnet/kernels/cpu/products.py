@@ -111,7 +111,7 @@ def _table_product(x, weight, largest):
     """Compute `plane_gemm` by tables: x Planes or pixels, weight Bits (M, N)."""
     (batch, n), m = x.shape, weight.shape[0]
     numbers = _integers(x) if isinstance(x, Planes) else 2 * x.astype(np.int16) - np.int16(255)
-    index = kept(weight, "index", lambda: row_index(weight.words, n))
+    index = kept(weight, "index", lambda weight: row_index(weight.words, n))
     rows = tables.integer_rows(numbers, index, m, largest)
     z = np.empty((batch, m), np.int32)
     work_ns = batch * n * m / tables.MACS_PER_NS["integers"]
@@ -163,11 +163,11 @@ def signed_rows(x, signs):
         return pixels.float_pixel_rows(x, signs), pixels.FLOAT_MACS_PER_NS
     affine = octets.form(signs) if getattr(signs, "scale", 1) == 1 else None
     if by_bytes and quantized and affine:
-        columns = _kept(signs, "columns", lambda: pixels.fours(octets.unsigned(signs)))
+        columns = _kept(signs, "columns", lambda x: pixels.fours(octets.unsigned(x)))
         return pixels.byte_rows(x.values, columns, x.scales, *affine), pixels.MACS_PER_NS
     if not quantized:
         make = numbers if isinstance(signs, Planes) else _numbers
-        factor = _kept(signs, f"as {x.dtype}", lambda: make(signs, x.dtype))
+        factor = _kept(signs, f"as {x.dtype}", lambda signs: make(signs, x.dtype))
         return lambda i, j, y: np.matmul(x[i:j], factor, out=y), np.inf
     dtype = exact_float(x, signs)
     factor, scale = _numbers(signs, dtype), np.float32(getattr(signs, "scale", 1))
@@ -181,7 +181,7 @@ def signed_rows(x, signs):
 
 def _kept(x, name, make):
     """Return a layout, kept where Planes keep layouts and made anew for all else."""
-    return kept(x, name, make) if isinstance(x, Planes) else make()
+    return kept(x, name, make) if isinstance(x, Planes) else make(x)
 
 
 def exact_float(x, signs):

@@ -170,20 +170,25 @@ def _loops(kind, level):
     def run(x, panels, n, limits, flips, y):
         """z = n - 2 count, or bit 1 where count <= limit, xor flip; count = popcount(x ^ weight).
 
-        x (B, K), panels (P, K, 32), limits (32 P,), flips (P,), y (B, 32 P) or (B, words).
+        x (B, K), panels (P, K, 32), y (B, 32 P) or (B, words); limits (32 P,) and flips (P,) or,
+        for integers, None.
         """
-        weight, limit, flip = panels.ctypes.data, limits.ctypes.data, flips.ctypes.data
+        weight, n_panels = panels.ctypes.data, len(panels)
+        n_words, y_stride = x.shape[1], y.strides[0]
         for i in range(0, x.shape[0], ROWS):
             at, to = x.ctypes.data + i * x.strides[0], y.ctypes.data + i * y.strides[0]
             rows = min(ROWS, x.shape[0] - i)
-            product(at, rows, x.shape[1], weight, len(panels), n, limit, flip, to, y.strides[0])
+            if limits is None:
+                product(at, rows, n_words, weight, n_panels, n, 0, 0, to, y_stride)
+            else:
+                limit, flip = limits.ctypes.data, flips.ctypes.data
+                product(at, rows, n_words, weight, n_panels, n, limit, flip, to, y_stride)
 
     return jit(run, f"{kind}_{level}")
 
 
 INTEGERS = {level: _loops("integers", level) for level in LANES}
 SIGNS = {level: _loops("signs", level) for level in LANES}
-NO_LIMITS, NO_FLIPS = np.zeros(1, np.int64), np.zeros(1, np.uint32)
 
 
 @jit
@@ -222,27 +227,28 @@ def prepare(bits):
     return prepared
 
 
+def _panels(weight):
+    """Lay Bits out as panels."""
+    words = np.ascontiguousarray(weight.words)
+    words = words.reshape(len(words), math.prod(words.shape[1:]))
+    shape = -(-words.shape[0] // PANEL), words.shape[1], PANEL
+    panels = (np.zeros if words.shape[0] % PANEL else np.empty)(shape, np.uint64)
+    _make_panels(words, panels)
+    return panels
+
+
 def kept(weight, name, make):
-    """Return a layout of weights: the one that they keep, or what `make` makes."""
+    """Return a layout of weights: the one that they keep, or what `make` makes of them."""
     if weight.layouts is None:
-        return make()
+        return make(weight)
     if name not in weight.layouts:
-        weight.layouts[name] = make()
+        weight.layouts[name] = make(weight)
     return weight.layouts[name]
 
 
 def panels_of(weight):
     """Return the panels of Bits (M, N) or (M, rows, columns, C), kept where they keep layouts."""
-
-    def make():
-        words = np.ascontiguousarray(weight.words)
-        words = words.reshape(len(words), math.prod(words.shape[1:]))
-        shape = -(-words.shape[0] // PANEL), words.shape[1], PANEL
-        panels = (np.zeros if words.shape[0] % PANEL else np.empty)(shape, np.uint64)
-        _make_panels(words, panels)
-        return panels
-
-    return kept(weight, "panels", make)
+    return kept(weight, "panels", _panels)
 
 
 def counted_taps(window, size):
@@ -276,7 +282,7 @@ def xnor_gemm(x, weight):
     z = np.empty((n_rows, PANEL * len(panels)), np.int32)
 
     def run(i, j):
-        multiply(words[i:j], panels, n, NO_LIMITS, NO_FLIPS, z[i:j])
+        multiply(words[i:j], panels, n, None, None, z[i:j])
 
     shared(run, n_rows, 4, _work_ns(x, weight))
     return z if z.shape[1] == m else np.ascontiguousarray(z[:, :m])
@@ -284,10 +290,11 @@ def xnor_gemm(x, weight):
 
 def xnor_sign(x, weight, thresholds):
     """See `bitnet.kernels.xnor_sign`."""
-    if level() == "portable":
+    multiply = SIGNS.get(level())
+    if multiply is None:
         return threshold(xnor_gemm(x, weight), thresholds)
     words, (n_rows, n), m = np.ascontiguousarray(x.words), x.shape, weight.shape[0]
-    multiply, panels = SIGNS[level()], panels_of(weight)
+    panels = panels_of(weight)
     if n not in thresholds.limits:
         thresholds.limits[n] = limits_of(thresholds, n)
     tables = thresholds.limits[n]
