@@ -163,32 +163,39 @@ def _product(lanes, kind):
     return routine(product)
 
 
-def _loops(kind, level):
-    """Compile the product of a level, for "integers" or "signs"."""
-    product = _product(LANES[level], kind)
+def _integers(level):
+    """Compile the product of a level to integers."""
+    product = _product(LANES[level], "integers")
 
-    def run(x, panels, n, limits, flips, y):
-        """z = n - 2 count, or bit 1 where count <= limit, xor flip; count = popcount(x ^ weight).
+    def run(x, panels, n, z):
+        """z = n - 2 popcount(x ^ weight); x (B, K), panels (P, K, 32), z (B, 32 P)."""
+        weight, n_panels, n_words = panels.ctypes.data, len(panels), x.shape[1]
+        for i in range(0, x.shape[0], ROWS):
+            at, to = x.ctypes.data + i * x.strides[0], z.ctypes.data + i * z.strides[0]
+            rows = min(ROWS, x.shape[0] - i)
+            product(at, rows, n_words, weight, n_panels, n, 0, 0, to, z.strides[0])
 
-        x (B, K), panels (P, K, 32), y (B, 32 P) or (B, words); limits (32 P,) and flips (P,) or,
-        for integers, None.
-        """
-        weight, n_panels = panels.ctypes.data, len(panels)
-        n_words, y_stride = x.shape[1], y.strides[0]
+    return jit(run, f"integers_{level}")
+
+
+def _signs(level):
+    """Compile the product of a level to signs."""
+    product = _product(LANES[level], "signs")
+
+    def run(x, panels, limits, flips, y):
+        """Bit 1 where popcount(x ^ weight) <= limit, xor flip; limits (32 P,), flips (P,)."""
+        weight, n_panels, n_words = panels.ctypes.data, len(panels), x.shape[1]
+        limit, flip = limits.ctypes.data, flips.ctypes.data
         for i in range(0, x.shape[0], ROWS):
             at, to = x.ctypes.data + i * x.strides[0], y.ctypes.data + i * y.strides[0]
             rows = min(ROWS, x.shape[0] - i)
-            if limits is None:
-                product(at, rows, n_words, weight, n_panels, n, 0, 0, to, y_stride)
-            else:
-                limit, flip = limits.ctypes.data, flips.ctypes.data
-                product(at, rows, n_words, weight, n_panels, n, limit, flip, to, y_stride)
+            product(at, rows, n_words, weight, n_panels, 0, limit, flip, to, y.strides[0])
 
-    return jit(run, f"{kind}_{level}")
+    return jit(run, f"signs_{level}")
 
 
-INTEGERS = {level: _loops("integers", level) for level in LANES}
-SIGNS = {level: _loops("signs", level) for level in LANES}
+INTEGERS = {level: _integers(level) for level in LANES}
+SIGNS = {level: _signs(level) for level in LANES}
 
 
 @jit
@@ -282,7 +289,7 @@ def xnor_gemm(x, weight):
     z = np.empty((n_rows, PANEL * len(panels)), np.int32)
 
     def run(i, j):
-        multiply(words[i:j], panels, n, None, None, z[i:j])
+        multiply(words[i:j], panels, n, z[i:j])
 
     shared(run, n_rows, 4, _work_ns(x, weight))
     return z if z.shape[1] == m else np.ascontiguousarray(z[:, :m])
@@ -297,11 +304,11 @@ def xnor_sign(x, weight, thresholds):
     panels = panels_of(weight)
     if n not in thresholds.limits:
         thresholds.limits[n] = limits_of(thresholds, n)
-    tables = thresholds.limits[n]
+    limits, flips = thresholds.limits[n]
     y = (np.zeros if len(panels) % 2 else np.empty)((n_rows, words_for(m)), np.uint64)
 
     def run(i, j):
-        multiply(words[i:j], panels, n, *tables, y[i:j])
+        multiply(words[i:j], panels, limits, flips, y[i:j])
 
     shared(run, n_rows, 4, _work_ns(x, weight))
     return Bits(y, (n_rows, m))
