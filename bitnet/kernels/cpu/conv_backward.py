@@ -2,7 +2,7 @@
 
 For the images, the gradient of a few rows of output pixels is rounded to integers, multiplied
 with the filters of all taps, and added where the taps stand; for the filters, that of some
-images is rounded, transposed, and multiplied with what each output pixel saw, bit behind bit.
+images is rounded, transposed, and multiplied with what each output pixel saw, bit after bit.
 Pixels of 8 bits are eight times as many channels: `2p - 255` is the sum of 2^b s_b.
 """
 

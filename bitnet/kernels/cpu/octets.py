@@ -68,7 +68,7 @@ def _convolve(
 
     images (B, H, W n) with their border, n channels, panels (V, P / 4, COLUMNS, 4) whose last
     column in use, number M, is of ones if extra is not 0; bases (classes, M); patches (4, P) with
-    zeros behind the taps, sums (4, V COLUMNS).
+    zeros after the taps, sums (4, V COLUMNS).
     """
     n_rows, n_columns = of.shape
     at, row_stride, total = patches.ctypes.data, patches.strides[0], sums.ctypes.data

@@ -1,7 +1,7 @@
 """Packing numbers into bits and spreading bits over numbers, a word of 64 at a time.
 
 LLVM turns a constant count of 64 comparisons, shifts and ORs into vector instructions.  Numbers
-behind the last whole word of a row are therefore packed from a copy that is filled up to 64.
+after the last whole word of a row are therefore packed from a copy that is filled up to 64.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""Floats rounded to powers of two, to small integers with a scale a row, and to codes.
+"""Floats rounded to powers of two, to small integers with a scale per row, and to codes.
 
 Every operation on floats is written out in the order of `reference`, in float32, so that the
 results are the same bit for bit.
@@ -56,7 +56,7 @@ def round_row(v, seed, first, stochastic, largest, odd, values):
             top = np.int32((x ^ (x >> np.uint64(31))) >> np.uint64(40))
             v[j] = np.floor(v[j] + np.float32(top) * np.float32(2**-24))
     else:
-        for j in range(len(v)):  # adding 1.5 * 2**23 leaves no bits behind the point
+        for j in range(len(v)):  # adding 1.5 * 2**23 leaves no bits after the point
             v[j] = (v[j] + np.float32(12582912)) - np.float32(12582912)
     if odd:
         for j in range(len(v)):

@@ -33,7 +33,7 @@ TILE = 4  # rows of numbers that share the loads of an index
 ROWS = 32  # rows that share one sweep over a part of the index
 TABLE_BYTES = 128  # two registers
 INTEGER_BLOCK, FLOAT_BLOCK = 24, 8  # index words whose tables, for four rows, stay in the cache
-VECTORS = 4  # the index has a multiple of these registers of columns, with zeros behind the last
+VECTORS = 4  # the index has a multiple of these registers of columns, with zeros after the last
 MACS_PER_NS = {"integers": 350, "floats": 130}  # one thread, about
 
 
