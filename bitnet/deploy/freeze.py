@@ -1,4 +1,4 @@
-"""From a trained model to integers: the only file that knows both worlds.
+"""From a trained model to integers: the only file that knows both the trainer and frozen nets.
 
 Between two layers of a few bits, batch norm and a quantizer make a step function of the integer
 pre-activation z.  Its steps, one for the sign and 2^k - 1 for k bits, are found by bisecting the
@@ -13,63 +13,84 @@ import numpy as np
 
 from bitnet import kernels
 from bitnet.arrays import to_cpu
+from bitnet.data.vocabulary import Vocabulary
+from bitnet.deploy.layers import FrozenConv, FrozenLayer, FrozenOutput
 from bitnet.deploy.plan import follow
-from bitnet.deploy.runtime import INPUTS, FrozenConv, FrozenLayer, FrozenNet, FrozenOutput
+from bitnet.deploy.recurrent import FrozenLanguageModel, FrozenMatrix, FrozenRecurrent
+from bitnet.deploy.runtime import INPUTS, FrozenNet
 from bitnet.errors import InputError
 from bitnet.kernels import Bits, Levels, Window
 from bitnet.nn import functional
 from bitnet.nn.activations import Quantize, Sign
 from bitnet.nn.branches import Branches
 from bitnet.nn.conv import AvgPool2d, BinaryConv2d, Flatten, MaxPool2d, QuantConv2d
+from bitnet.nn.embedding import ScaledLinear
 from bitnet.nn.linear import BatchNorm, BinaryLinear, Dropout, QuantLinear
+from bitnet.nn.models.language import KINDS, LanguageModel
 from bitnet.nn.module import Sequential, evaluating, on_cpu
 from bitnet.nn.norm import ShiftBatchNorm
-
-__all__ = ["Agreement", "compare", "find_thresholds", "freeze"]
+from bitnet.quantizers.scales import scale_of
 
 ONE_BIT = Levels.uniform(1)
 CONVOLUTIONS, LINEARS = (QuantConv2d, BinaryConv2d), (QuantLinear, BinaryLinear)
 POOLINGS = MaxPool2d, AvgPool2d
 NORMS, ACTIVATIONS = (BatchNorm, ShiftBatchNorm), (Quantize, Sign)
+CELLS = {kind: name for name, kind in KINDS.items()}
 
 
-def freeze(model, input="pixels", image=None):
+def freeze(model, input="pixels", image=None, vocabulary=None):
     """A net of bits and integer thresholds that equals a trained one in evaluation mode.
+
+    The integers of every product are equal, and as the numbers that are made of them come from
+    the same kernels, so are the scores, to the last bit.
 
     Parameters
     ----------
-    model : Sequential
-        QuantLinear (or BinaryLinear), BatchNorm, Quantize (or Sign), and so on, ending with
-        QuantLinear and BatchNorm; before them, for images, QuantConv2d, BatchNorm, Quantize, with
-        MaxPool2d or AvgPool2d behind the convolution or without, MaxPool2d alone, Branches of
-        these, and Flatten.  QuantConv2d of 1x1 taps, an AvgPool2d of all pixels, Flatten and
-        BatchNorm may be the end too.  Dropout may stand anywhere, and heads are left out.  It is
-        left as it is.
+    model : Sequential or LanguageModel
+        A Sequential of QuantLinear (or BinaryLinear), BatchNorm, Quantize (or Sign), and so on,
+        ending with QuantLinear and BatchNorm; before them, for images, QuantConv2d, BatchNorm,
+        Quantize, with MaxPool2d or AvgPool2d after the convolution or without, MaxPool2d alone,
+        Branches of these, and Flatten.  QuantConv2d of 1x1 taps, an AvgPool2d of all pixels,
+        Flatten and BatchNorm may be the end too.  Dropout may stand anywhere, and heads are left
+        out.  Or a LanguageModel with k-bit weights and one quantizer for the activations of all
+        layers and of the decoder.  The model does not change.
     input : {"pixels", "signs"}, optional
-        What the first layer takes: uint8 pixels (default), or ±1.  For "signs" the model may
-        begin with Sign, so that it can be trained on floats.
+        What the first layer of a Sequential takes: uint8 pixels (default), or ±1.  For "signs"
+        the model may begin with Sign, so that it can be trained on floats.
     image : (int, int), optional
-        Rows and columns of the images, for a model that begins with a convolution.
+        Rows and columns of the images, for a Sequential that begins with a convolution.
+    vocabulary : Vocabulary or sequence of str, optional
+        The words or characters of a LanguageModel, for the file; a Vocabulary also says which of
+        the two they are, so that `bitnet predict` and `bitnet evaluate` can use the file.
 
     Returns
     -------
-    FrozenNet
+    FrozenNet or FrozenLanguageModel
         With the same integer pre-activations and scores for every input.
 
     Raises
     ------
     InputError
-        If the model has another structure, or holds NaN or infinity.
+        If the model has another structure, float weights, or holds NaN or infinity.
 
     Examples
     --------
-    >>> from bitnet.nn.models.feedforward import binary_mlp
-    >>> net = freeze(binary_mlp([784, 64, 10], np.random.default_rng(0)))
-    >>> net.layers[0].bits
+    >>> import bitnet
+    >>> rng = np.random.default_rng(0)
+    >>> freeze(bitnet.nn.models.binary_mlp([784, 64, 10], rng)).layers[0].bits
     Bits(shape=(64, 784), 6656 bytes)
+    >>> few = {"width": 8, "units": 16, "weights": 2, "activations": 4}
+    >>> freeze(bitnet.nn.models.language_model(50, rng, "gru", **few))
+    FrozenLanguageModel(50-8-16 gru-50)
     """
     if input not in INPUTS:
         raise InputError(f"freeze: input is {input!r}; expected one of {INPUTS}")
+    if isinstance(model, LanguageModel):
+        if (input, image) != ("pixels", None):
+            raise InputError("freeze: got input or image; a language model takes neither")
+        return _language_model(model, vocabulary)
+    if vocabulary is not None:
+        raise InputError("freeze: got a vocabulary; only a language model has one")
     groups, plan = _groups(model, input)
     layers = [None] * len(groups)
 
@@ -123,7 +144,9 @@ def _codes(norm, activation):
 def _groups(model, input):
     """The layers as (linear or convolution, pooling, norm, activation), and the plan of them."""
     if not isinstance(model, Sequential):
-        raise InputError(f"freeze: got {type(model).__name__}; expected a Sequential")
+        raise InputError(
+            f"freeze: got {type(model).__name__}; expected a Sequential or a LanguageModel"
+        )
     layers = [layer for layer in model.layers if not isinstance(layer, Dropout)]
     if input == "signs" and layers and _is_sign(layers[0]):
         layers = layers[1:]  # a frozen net takes the signs themselves
@@ -222,38 +245,12 @@ def _check_numbers(model, groups):
 def find_thresholds(codes, n_units, largest, steps=1):
     """The steps of each unit of a monotone function from integers to codes, by bisection.
 
-    Parameters
-    ----------
-    codes : callable
-        From integers z of shape (steps, M), int32, to codes (steps, M), from 0 (or False) to
-        `steps`: what unit i gives at z[:, i].  Monotone in z for each unit, rising or falling.
-    n_units : int
-        M.
-    largest : int
-        The integers run from `-largest` to `largest`.
-    steps : int, optional
-        The largest code, 1 by default.
-
-    Returns
-    -------
-    thresholds : numpy.ndarray
-        int32 of shape (M,), or (M, steps) for more steps than one.
-    rising : numpy.ndarray
-        Booleans (M,): threshold j is passed, and the code above j, where `z >= threshold` if
-        True, where `z <= threshold` if False.  A unit that is constant rises; a step that lies
-        outside the range has a threshold at or beyond its end.
-
-    Raises
-    ------
-    InputError
-        If the integers pass the range of int32.
-
-    Examples
-    --------
-    >>> find_thresholds(lambda z: np.array([3, -2]) * z >= 7, 2, 10)
-    (array([ 3, -4], dtype=int32), array([ True, False]))
-    >>> find_thresholds(lambda z: np.clip(z // 4, 0, 3), 1, 10, steps=3)
-    (array([[ 4,  8, 11]], dtype=int32), array([ True]))
+    `codes` maps integers z, int32 (steps, M), to codes (steps, M) from 0 (or False) to `steps`:
+    what unit i gives at z[:, i], monotone in z, rising or falling.  The integers run from
+    `-largest` to `largest`.  Returns thresholds, int32 (M,), or (M, steps) for more steps than
+    one, and rising, booleans (M,): threshold j is passed, and the code above j, where
+    `z >= threshold` if True, where `z <= threshold` if False.  A unit that is constant rises; a
+    step that lies outside the range has a threshold at or beyond its end.
     """
     if largest >= np.iinfo(np.int32).max:
         raise InputError(
@@ -282,25 +279,55 @@ def find_thresholds(codes, n_units, largest, steps=1):
     return thresholds[0] if steps == 1 else np.ascontiguousarray(thresholds.T), rising
 
 
+def _language_model(model, vocabulary):
+    """A frozen language model."""
+    recurrent, decoder = model.recurrent, model.decoder
+    few = isinstance(decoder, ScaledLinear) and recurrent.weights is not None
+    if not few or type(recurrent) not in CELLS:
+        raise InputError(
+            f"freeze: got {model!r:.80}; expected a LanguageModel with k-bit weights, as "
+            "language_model(..., weights=4, activations=4)"
+        )
+    if recurrent.activations != decoder.activations or model.embedding.activations is None:
+        raise InputError(
+            f"freeze: activations of {recurrent.activations!r} and {decoder.activations!r}; "
+            "expected one quantizer for all layers and the decoder"
+        )
+    cell = CELLS[type(recurrent)]
+    cell += f"-{recurrent.activation}" if cell == "rnn" else ""
+    weights, activations = recurrent.weights, recurrent.activations.name
+    parts = zip(recurrent.input_weights, recurrent.state_weights, recurrent.biases, strict=True)
+    layers = [
+        FrozenRecurrent(
+            cell,
+            _matrix(of_input, weights),
+            _matrix(of_state, weights),
+            np.array(to_cpu(bias.data)),
+            activations,
+        )
+        for of_input, of_state, bias in parts
+    ]
+    table = _matrix(model.embedding.weight, model.embedding.activations)
+    last = _matrix(decoder.weight, decoder.weights), np.array(to_cpu(decoder.bias.data))
+    named = isinstance(vocabulary, Vocabulary)
+    tokens = (vocabulary.words, vocabulary.unit) if named else (vocabulary, None)
+    return FrozenLanguageModel(table, layers, *last, *tokens)
+
+
+def _matrix(weight, quantizer):
+    """The codes of latent weights, as the layers make them."""
+    data = to_cpu(weight.data)
+    scale = scale_of(data, quantizer)
+    codes = quantizer.codes(data / np.float32(scale))
+    return FrozenMatrix.of_codes(codes, quantizer.name, scale)
+
+
 @dataclasses.dataclass(frozen=True)
 class Agreement:
-    """How far a frozen net agrees with the trained one.
-
-    Attributes
-    ----------
-    images, integers : int
-        How many inputs and how many pre-activations were compared.
-    differing_integers, differing_scores, differing_classes : int
-        How many pre-activations, scores and classes differ; 0 is what freezing promises.
-
-    Examples
-    --------
-    >>> Agreement(2000, 3092000, 0, 0, 0).is_complete
-    True
-    """
+    """How far a frozen net agrees with the trained one: what was compared, and what differs."""
 
     images: int
-    integers: int
+    integers: int  # pre-activations
     differing_integers: int
     differing_scores: int
     differing_classes: int
@@ -312,7 +339,7 @@ class Agreement:
 
 
 def compare(model, net, x):
-    """Hold every pre-activation, score and class of a frozen net against its model.
+    """Compare every pre-activation, score and class of a frozen net with its trained model.
 
     Parameters
     ----------

@@ -1,8 +1,8 @@
 """A frozen net: integers from the first product to the last, then one batch norm in float.
 
-Needs `bitnet.kernels` only, that is, NumPy; with Numba installed the same integers come
-faster.  Algorithm 4 of the papers, with batch norm and sign as one integer comparison, or batch
-norm and a quantizer of k bits as 2^k - 1 of them.
+Needs NumPy alone; with Numba installed the same integers come faster.  Algorithm 4 of the papers,
+with batch norm and sign as one integer comparison, or batch norm and a k-bit quantizer as 2^k - 1
+of them.
 """
 
 import copy
@@ -11,16 +11,18 @@ import math
 import numpy as np
 
 from bitnet import kernels
-from bitnet.arrays import array_module, as_array, is_array, like, moved, read_only
-from bitnet.deploy.layers import FrozenConv, FrozenLayer, FrozenOutput, check_layer
-from bitnet.deploy.plan import follow, shape_of_all, shape_of_pool
+from bitnet.arrays import array_module, as_array, is_array, like, moved, read_only, to_cpu
+from bitnet.data.preparation import Preparation
+from bitnet.deploy import file
+from bitnet.deploy.layers import FrozenConv, FrozenLayer, FrozenOutput, check_layer, layer_from
+from bitnet.deploy.plan import described, follow, plan_of, shape_of_all, shape_of_pool
 from bitnet.devices import full_memory_named, mover
 from bitnet.errors import InputError
 from bitnet.kernels import Bits
 
-__all__ = ["INPUTS", "FrozenConv", "FrozenLayer", "FrozenNet", "FrozenOutput"]
-
 INPUTS = ("pixels", "signs")
+ENTRIES = ("input", "image", "layers", "plan", "classes", "data", "picture", "prepare")
+MAX_LAYERS = 1 << 16
 # at once: what lies between the layers stays in the processor's cache, or keeps a GPU busy
 BATCH, BATCH_OF_IMAGES = {"cpu": 200, "gpu": 10_000}, {"cpu": 64, "gpu": 256}
 
@@ -73,6 +75,8 @@ class FrozenNet:
     dtype('float32')
     """
 
+    kind = file.KIND
+
     def __init__(
         self,
         layers,
@@ -116,23 +120,7 @@ class FrozenNet:
         return "cpu" if array_module(self.layers[0].bits) is np else "gpu"
 
     def to(self, device):
-        """Move the net.  What comes in may be on either device, and the results are there too.
-
-        Parameters
-        ----------
-        device : {"cpu", "gpu"}
-            Where to.
-
-        Returns
-        -------
-        FrozenNet
-            This one.
-
-        Raises
-        ------
-        InputError
-            If there is no such device, or its memory is full; the net is what it was.
-        """
+        """Move the net, and return it; inputs may be on either device, and so are the results."""
         move = mover(device)
         with full_memory_named():
             self._put(moved(self.layers, move))
@@ -176,23 +164,7 @@ class FrozenNet:
         return self.plan == list(range(len(self.layers)))
 
     def prepare(self, images):
-        """Images as they are in files, as what `scores` and `predict` take.
-
-        Parameters
-        ----------
-        images : numpy.ndarray
-            uint8 of shape (count, H, W) or (count, H, W, C).
-
-        Returns
-        -------
-        numpy.ndarray
-            uint8, for `scores` and `predict`: the same, if the net has no preparation.
-
-        Raises
-        ------
-        InputError
-            If the preparation is of other images.
-        """
+        """uint8 images (count, H, W[, C]) as in files, as what `scores` and `predict` take."""
         if self.preparation is None:
             return images
         images, own = np.asarray(images), tuple(self.preparation.header["image"])
@@ -201,46 +173,20 @@ class FrozenNet:
         return self.preparation(images)
 
     def pre_activations(self, x):
-        """The integer pre-activations of every layer, the last one included.
+        """The integer pre-activations of every layer, before a pooling, for inputs of `scores`.
 
-        Parameters
-        ----------
-        x : numpy.ndarray or Bits
-            As for `scores`.
-
-        Returns
-        -------
-        list of numpy.ndarray
-            int32, one a layer: of shape (B, M), or (B, H, W, M), before a pooling.
-
-        Raises
-        ------
-        InputError
-            If the input does not fit.
+        A list of int32 arrays (B, M) or (B, H, W, M).
         """
         with full_memory_named():
             integers = self._run(like(self.check_input(x), self.layers[0].bits))
             return [like(z, x) for z in integers]
 
     def scores(self, x):
-        """The outputs of the last batch norm.
+        """The outputs of the last batch norm, float32 (B, C).
 
-        Parameters
-        ----------
-        x : numpy.ndarray or Bits
-            For "pixels": uint8 of shape (B, N), or (B, height, width) with N pixels in all; for
-            convolutions (B, H, W, C), or (B, H, W) if C is 1.  For "signs": Bits, or numbers
-            that are +1 and -1.  B may be 0.
-
-        Returns
-        -------
-        numpy.ndarray
-            float32 of shape (B, C).
-
-        Raises
-        ------
-        InputError
-            If the input does not fit.
+        For "pixels" `x` is uint8 (B, N), or (B, height, width) with N pixels in all; for
+        convolutions (B, H, W, C), or (B, H, W) if C is 1.  For "signs" it is Bits, or numbers
+        that are +1 and -1.  B may be 0.
         """
         given, own = x, self.layers[0].bits
         x = self.check_input(x)
@@ -250,30 +196,73 @@ class FrozenNet:
             return like(self.layers[-1].outputs(array_module(own).concatenate(parts)), given)
 
     def predict(self, x):
-        """The classes: the index of the largest score.
-
-        Parameters
-        ----------
-        x : numpy.ndarray or Bits
-            As for `scores`.
-
-        Returns
-        -------
-        numpy.ndarray
-            int64 of shape (B,).
-
-        Raises
-        ------
-        InputError
-            If the input does not fit.
-        """
+        """The classes, int64 (B,): the index of the largest score."""
         return self.scores(x).argmax(axis=1)
 
     def save(self, path):
-        """Write the net to a file; see `bitnet.deploy.file.save`."""
-        from bitnet.deploy import file
-
+        """Write the net to a file, whole or not at all."""
         file.save(self, path)
+
+    def contents(self):
+        """What a file holds of the net: a header, and arrays by name."""
+        own = to_cpu(self)
+        layers, arrays = file.contents_of(dict(enumerate(own.layers)))
+        prepare = self.preparation
+        header = {
+            "input": self.input,
+            "image": list(self.shape[:2]) if len(self.shape) > 1 else None,
+            "layers": list(layers.values()),
+            "plan": described(self.plan),
+            "classes": self.classes,
+            "data": self.data,
+            "picture": self.picture,
+            "prepare": prepare and prepare.header,
+        }
+        kept = {} if prepare is None else prepare.arrays
+        return header, arrays | {f"prepare.{name}": array for name, array in kept.items()}
+
+    @classmethod
+    def from_contents(cls, header, arrays):
+        """The net that a file describes."""
+        file.check_names("the header", header, ENTRIES)
+        headers, parts = header["layers"], file.apart(arrays)
+        file.check_list("layers", headers, MAX_LAYERS)
+        prepare = parts.pop("prepare", {})
+        file.check_names("the file", parts, [str(i) for i in range(len(headers))])
+        layers = [layer_from(i, own, parts[str(i)]) for i, own in enumerate(headers)]
+        plan = plan_of(header["plan"], len(layers))
+        net = cls(layers, header["input"], header["image"], plan=plan)
+        net._take_about(header, prepare)
+        return net
+
+    def _take_about(self, header, prepare):
+        """What a file says about the data, and its preparation, once they fit the net."""
+        classes, data, picture = (header[name] for name in ("classes", "data", "picture"))
+        n, n_classes = self.sizes[0], self.sizes[-1]
+        if classes is not None:
+            named = isinstance(classes, list) and all(type(name) is str for name in classes)
+            if not named or len(classes) != n_classes:
+                raise InputError(
+                    f"the header has classes {classes!r:.60}; expected {n_classes} names"
+                )
+            self.classes = tuple(classes)
+        if data is not None and type(data) is not str:
+            raise InputError(f"the header has data {data!r:.60}; expected a name")
+        self.data = data
+        if picture is not None:
+            whole = isinstance(picture, list) and all(type(n) is int and n > 0 for n in picture)
+            if not whole or len(picture) != 3 or math.prod(picture) != n:
+                raise InputError(
+                    f"the header has picture {picture!r:.60}; expected [rows, columns, channels] "
+                    f"with {n} numbers"
+                )
+            self.picture = tuple(picture)
+        if header["prepare"] is None and not prepare:
+            return
+        self.preparation = Preparation.from_arrays(header["prepare"], prepare)
+        image = tuple(self.preparation.header["image"])
+        if math.prod(image) != n or (picture and image not in (self.picture, self.picture[:2])):
+            raise InputError(f"{self.preparation!r} is of other images than the net")
 
     def _run(self, x):
         """The pre-activations of all layers for a checked input."""
@@ -336,6 +325,6 @@ def _input_shape(first, image):
             raise InputError(f"FrozenNet: image is {image!r}, but the first layer is {first!r}")
         return (first.bits.shape[-1],)
     given = isinstance(image, (tuple, list)) and len(image) == 2
-    if not given or not all(isinstance(n, int) and n > 0 for n in image):
+    if not given or not all(type(n) is int and n > 0 for n in image):
         raise InputError(f"FrozenNet: image is {image!r}; expected rows and columns, (H, W)")
     return (*image, first.bits.shape[-1] * first.groups)
