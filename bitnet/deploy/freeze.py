@@ -205,9 +205,8 @@ def _images(left, groups):
                 if linear.window != Window((1, 1)) or linear.groups > 1:
                     raise InputError(f"freeze: {linear!r} is the last layer; expected 1x1 taps")
             plan.append(len(groups))
-            groups.append(
-                (linear, pool, left.take(NORMS), None if ends else left.take(ACTIVATIONS))
-            )
+            norm = left.take(NORMS)
+            groups.append((linear, pool, norm, None if ends else left.take(ACTIVATIONS)))
             if ends:
                 break
     return plan
@@ -297,16 +296,10 @@ def _language_model(model, vocabulary):
     cell += f"-{recurrent.activation}" if cell == "rnn" else ""
     weights, activations = recurrent.weights, recurrent.activations.name
     parts = zip(recurrent.input_weights, recurrent.state_weights, recurrent.biases, strict=True)
-    layers = [
-        FrozenRecurrent(
-            cell,
-            _matrix(of_input, weights),
-            _matrix(of_state, weights),
-            np.array(to_cpu(bias.data)),
-            activations,
-        )
-        for of_input, of_state, bias in parts
-    ]
+    layers = []
+    for *of_layer, bias in parts:
+        own = (_matrix(weight, weights) for weight in of_layer)
+        layers.append(FrozenRecurrent(cell, *own, np.array(to_cpu(bias.data)), activations))
     table = _matrix(model.embedding.weight, model.embedding.activations)
     last = _matrix(decoder.weight, decoder.weights), np.array(to_cpu(decoder.bias.data))
     named = isinstance(vocabulary, Vocabulary)

@@ -25,15 +25,12 @@ def levels_from(given):
     """The Levels that a header holds."""
     check_names("the header of levels", given, LEVELS)
     patterns, coefficients, unit, offset = (given[key] for key in LEVELS)
-    numbers = [patterns, coefficients, [offset]]
-    fits = all(
-        isinstance(some, list) and all(type(n) is int and abs(n) < 1 << 31 for n in some)
-        for some in numbers
-    )
-    if not fits or min(patterns, default=0) < 0 or not isinstance(unit, float):
+    lists = isinstance(patterns, list) and isinstance(coefficients, list)
+    numbers = [*patterns, *coefficients, offset] if lists else [None]
+    fits = all(type(n) is int and abs(n) < 1 << 31 for n in numbers)
+    fits = fits and min(patterns, default=0) >= 0 and isinstance(unit, float)
+    if not fits or not math.isfinite(unit):
         raise InputError(f"the header has levels {given!r:.60}; expected whole numbers and a unit")
-    if not math.isfinite(unit):
-        raise InputError(f"the header has levels with the unit {unit}; expected a number above 0")
     return Levels(patterns, coefficients, unit, offset)
 
 
@@ -106,8 +103,8 @@ class _Hidden(_Weighted):
         """The thresholds as the kernels take them."""
         return Thresholds(self.thresholds, self.rising)
 
-    def activations(self, z):
-        """What the thresholds make of integers (..., M): Bits, or Planes of several bits."""
+    def outputs(self, z):
+        """What comes out for integer pre-activations (..., M): Bits, or Planes of several bits."""
         if self.levels is None:
             return kernels.threshold(z, self.steps)
         return self.levels.planes(kernels.rank(z, self.steps))
@@ -133,10 +130,6 @@ class FrozenLayer(_Hidden):
     def integers(self, x):
         """The pre-activations, int32 (B, M), of pixels, Bits or Planes with N numbers a row."""
         return product(x, self.weight)
-
-    def outputs(self, z):
-        """What comes out for integer pre-activations (B, M): Bits or Planes (B, M)."""
-        return self.activations(z)
 
     def run(self, x):
         """`outputs(integers(x))`; of signs the integers stay in registers."""
@@ -178,7 +171,7 @@ class FrozenConv(_Hidden):
             z = sums(z, self.pool)
         elif self.pool:
             z, _ = kernels.max_pool(z, self.pool)
-        return self.activations(z)
+        return super().outputs(z)
 
     def run(self, x):
         """`outputs(integers(x))`; of signs the integers stay in registers."""
@@ -280,17 +273,14 @@ def _shape_after(layer, shape):
     if is_conv or averages:
         groups = layer.groups if is_conv else 1
         inputs = kernels.groups.check_groups("filters", shape[-1], m, groups)
-    expected = ("M", "rows", "columns", inputs) if is_conv else ("M", inputs)
-    if averages:
-        expected = ("M", 1, 1, inputs)
+    taps = ("rows", "columns") if is_conv else (1, 1) if averages else ()
+    expected = ("M", *taps, inputs)
     if len(wanted) != len(expected) or min(wanted) < 1 or n != expected[-1]:
         sizes = ", ".join(map(str, expected))
         raise InputError(f"weights of shape {wanted}; expected ({sizes}) with sizes of 1 or more")
     _check_arrays(layer, m)
-    if math.prod(wanted[1:]) > MAX_INPUTS:
-        raise InputError(
-            f"a unit has {math.prod(wanted[1:])} inputs; expected at most {MAX_INPUTS}"
-        )
+    if (reach := math.prod(wanted[1:])) > MAX_INPUTS:
+        raise InputError(f"a unit has {reach} inputs; expected at most {MAX_INPUTS}")
     if averages and (layer.pool.size != shape[:2] or any(map(any, layer.pool.padding))):
         raise InputError(f"{layer.pool!r} averages images of {shape[:2]}; expected all")
     if not is_conv:

@@ -38,16 +38,8 @@ class FrozenNet:
         What the first layer takes: uint8 pixels, or ±1.
     image : (int, int), optional
         Rows and columns of the images, for a net that begins with a FrozenConv.
-    classes : sequence of str, optional
-        The names of the classes.
-    data : str, optional
-        The data set that the net was trained on.
-    picture : (int, int, int), optional
-        Rows, columns and channels of the images in that data set.
     plan : list, optional
         The way through a net that is no chain, see `bitnet.deploy.plan`.
-    preparation : Preparation, optional
-        What has to happen to such images before `scores` and `predict`; `prepare` does it.
 
     Attributes
     ----------
@@ -56,6 +48,14 @@ class FrozenNet:
         net is changed by building another one.
     shapes : list of (tuple of int, tuple of int)
         What comes into each layer, and what comes out, without the batch.
+    classes : tuple of str or None
+        The names of the classes; may be set, as all below.
+    data : str or None
+        The data set that the net was trained on.
+    picture : (int, int, int) or None
+        Rows, columns and channels of the images in that data set.
+    preparation : Preparation or None
+        What has to happen to such images before `scores` and `predict`; `prepare` does it.
 
     Raises
     ------
@@ -77,21 +77,11 @@ class FrozenNet:
 
     kind = file.KIND
 
-    def __init__(
-        self,
-        layers,
-        input="pixels",
-        image=None,
-        classes=None,
-        data=None,
-        picture=None,
-        preparation=None,
-        plan=None,
-    ):
+    classes = data = picture = preparation = None
+
+    def __init__(self, layers, input="pixels", image=None, plan=None):
         self.layers, self.input = list(layers), input
         self.plan = list(range(len(self.layers))) if plan is None else plan
-        self.classes, self.data, self.picture = classes, data, picture
-        self.preparation = preparation
         if input not in INPUTS:
             raise InputError(f"FrozenNet: input is {input!r}; expected one of {INPUTS}")
         kinds = [type(layer) for layer in self.layers]
@@ -237,31 +227,23 @@ class FrozenNet:
 
     def _take_about(self, header, prepare):
         """What a file says about the data, and its preparation, once they fit the net."""
-        classes, data, picture = (header[name] for name in ("classes", "data", "picture"))
         n, n_classes = self.sizes[0], self.sizes[-1]
-        if classes is not None:
-            named = isinstance(classes, list) and all(type(name) is str for name in classes)
-            if not named or len(classes) != n_classes:
-                raise InputError(
-                    f"the header has classes {classes!r:.60}; expected {n_classes} names"
-                )
-            self.classes = tuple(classes)
-        if data is not None and type(data) is not str:
-            raise InputError(f"the header has data {data!r:.60}; expected a name")
-        self.data = data
-        if picture is not None:
-            whole = isinstance(picture, list) and all(type(n) is int and n > 0 for n in picture)
-            if not whole or len(picture) != 3 or math.prod(picture) != n:
-                raise InputError(
-                    f"the header has picture {picture!r:.60}; expected [rows, columns, channels] "
-                    f"with {n} numbers"
-                )
-            self.picture = tuple(picture)
+        fits = {
+            "data": lambda own: isinstance(own, str),
+            "classes": lambda own: _is_list(own, str, n_classes),
+            "picture": lambda own: _is_list(own, int, 3) and min(own) > 0 and math.prod(own) == n,
+        }
+        for name, fit in fits.items():
+            own = header[name]
+            if own is not None and not fit(own):
+                raise InputError(f"the header has {name} {own!r:.60}, which does not fit {self}")
+            setattr(self, name, tuple(own) if isinstance(own, list) else own)
         if header["prepare"] is None and not prepare:
             return
         self.preparation = Preparation.from_arrays(header["prepare"], prepare)
         image = tuple(self.preparation.header["image"])
-        if math.prod(image) != n or (picture and image not in (self.picture, self.picture[:2])):
+        shown = [image] if self.picture is None else [self.picture, self.picture[:2]]
+        if math.prod(image) != n or image not in shown:
             raise InputError(f"{self.preparation!r} is of other images than the net")
 
     def _run(self, x):
@@ -286,17 +268,14 @@ class FrozenNet:
         expected = ", ".join(map(str, ("B", *self.shape)))
         if isinstance(x, Bits):
             if self.input != "signs" or x.shape[1:] != self.shape:
-                raise InputError(
-                    f"{self}: got Bits of shape {x.shape}; expected {self.input} of shape "
-                    f"({expected})"
-                )
+                came = f"Bits of shape {x.shape}"
+                raise InputError(f"{self}: got {came}; expected {self.input} of shape ({expected})")
             return x
         try:
             x = as_array(x)
         except ValueError:
-            raise InputError(
-                f"{self}: got rows of different length; expected ({expected})"
-            ) from None
+            came = "rows of different length"
+            raise InputError(f"{self}: got {came}; expected ({expected})") from None
         fits = x.ndim > 1 and math.prod(x.shape[1:]) == math.prod(self.shape)
         if fits and len(self.shape) > 1:  # images, of one channel without its axis
             fits = x.shape[1:] in (self.shape, self.shape[:2])
@@ -316,6 +295,11 @@ class FrozenNet:
         if x.dtype.kind not in "fi" or not (abs(x) == 1).all():
             raise InputError(f"{self}: got other numbers than +1 and -1")
         return kernels.pack(x)
+
+
+def _is_list(given, kind, count):
+    """Whether something from a file is a list of so many values of a type."""
+    return isinstance(given, list) and [type(value) for value in given] == [kind] * count
 
 
 def _input_shape(first, image):

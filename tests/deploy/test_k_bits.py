@@ -196,7 +196,7 @@ def test_weights_changed_after_freezing_change_nothing():
     [
         ("weight_levels", {"unit": 0.0}, "a unit above 0"),
         ("weight_levels", {"unit": 1}, "whole numbers and a unit"),
-        ("weight_levels", {"unit": float("inf")}, "a number above 0"),
+        ("weight_levels", {"unit": float("inf")}, "whole numbers and a unit"),
         ("weight_levels", {"patterns": [0, 1 << 40]}, "whole numbers"),
         ("weight_levels", {"patterns": [3, 2, 1, 0]}, "numbers that rise"),
         ("weight_levels", {"patterns": [0, 1, 2]}, "expected uint8 below 3"),
