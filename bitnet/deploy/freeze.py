@@ -100,7 +100,8 @@ def freeze(model, input="pixels", image=None, vocabulary=None):
         own = {} if weights.is_sign else {"weight_levels": weights}
         window = None if pool is None else pool.window
         if activation is None:
-            layers[i] = FrozenOutput(bits, *norm.affine(), **own, pool=window)
+            affine = map(np.array, norm.affine())  # copies: training on changes the model's
+            layers[i] = FrozenOutput(bits, *affine, **own, pool=window)
             return None
         averages = isinstance(pool, AvgPool2d)
         largest = math.prod(bits.shape[1:]) * reach * weights.largest
@@ -118,15 +119,7 @@ def freeze(model, input="pixels", image=None, vocabulary=None):
 
     with on_cpu(model), evaluating(model):
         follow(plan, 255 if input == "pixels" else 1, layer, lambda reach, _: reach, max)
-    return FrozenNet(_copies(layers), input, image, plan=plan)
-
-
-def _copies(layers):
-    """The layers with arrays of their own: training on does not change what is frozen."""
-    for layer in layers:
-        values = {f.name: getattr(layer, f.name) for f in dataclasses.fields(layer)}
-        arrays = {k: np.array(v) for k, v in values.items() if isinstance(v, np.ndarray)}
-        yield dataclasses.replace(layer, **arrays)
+    return FrozenNet(layers, input, image, plan=plan)
 
 
 def _codes(norm, activation):
@@ -147,10 +140,9 @@ def _groups(model, input):
         raise InputError(
             f"freeze: got {type(model).__name__}; expected a Sequential or a LanguageModel"
         )
-    layers = [layer for layer in model.layers if not isinstance(layer, Dropout)]
-    if input == "signs" and layers and _is_sign(layers[0]):
-        layers = layers[1:]  # a frozen net takes the signs themselves
-    groups, left = [], _Left(layers)
+    groups, left = [], _Left(model.layers)
+    if input == "signs" and left.layers and _is_sign(left.layers[0][1]):
+        left.layers.pop(0)  # a frozen net takes the signs themselves
     plan = _images(left, groups)
     if plan and (not groups or groups[-1][-1] is not None):
         left.take((Flatten,))
@@ -165,14 +157,14 @@ def _groups(model, input):
 
 
 class _Left:
-    """The layers that are left to read, with their numbers."""
+    """The layers that are left to read, with their numbers, and without dropout."""
 
     def __init__(self, layers):
-        self.layers = list(enumerate(layers))
+        self.layers = list(enumerate(own for own in layers if not isinstance(own, Dropout)))
 
-    def comes(self, kinds, at=0):
-        """Whether a layer is of these kinds; a subclass may compute something else."""
-        return len(self.layers) > at and type(self.layers[at][1]) in kinds
+    def comes(self, kinds):
+        """Whether the next layer is of these kinds; a subclass may compute something else."""
+        return bool(self.layers) and type(self.layers[0][1]) in kinds
 
     def take(self, kinds):
         """The next layer, which has to be of these kinds."""
@@ -214,7 +206,7 @@ def _images(left, groups):
 
 def _branch(branch, groups):
     """The plan of a branch."""
-    layers = _Left([layer for layer in branch.layers if not isinstance(layer, Dropout)])
+    layers = _Left(branch.layers)
     plan = _images(layers, groups)
     if layers.layers:
         layers.take((*CONVOLUTIONS, MaxPool2d, Branches))

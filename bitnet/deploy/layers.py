@@ -189,11 +189,6 @@ class FrozenConv(_Hidden):
         words = functools.reduce(operator.or_, self.pool.seen(words)) ^ falling
         return Bits(words, (*words.shape[:3], y.shape[3]))
 
-    def shape_after(self, height, width):
-        """Rows and columns of the outputs for images of this size."""
-        size = self.window.output(height, width)
-        return self.pool.output(*size) if self.pool else size
-
 
 @dataclasses.dataclass(frozen=True)
 class FrozenOutput(_Weighted):
@@ -292,7 +287,8 @@ def _shape_after(layer, shape):
     for window in (layer.window, layer.pool):
         if window and max(n for pair in window.padding for n in pair) >= max(window.size):
             raise InputError(f"{window!r}; expected a padding below the number of taps")
-    return (*layer.shape_after(*shape[:2]), m)
+    size = layer.window.output(*shape[:2])
+    return (*(layer.pool.output(*size) if layer.pool else size), m)
 
 
 def _check_arrays(layer, m):

@@ -140,18 +140,13 @@ class FrozenNet:
 
     def __repr__(self):
         first = "x".join(map(str, self.shape))
-        if not self.is_chain:
+        if self.plan != list(range(len(self.layers))):  # no chain
             return f"FrozenNet({first}-{len(self.layers)} layers-{self.sizes[-1]}, {self.input})"
         names = [
             f"{m}C" if isinstance(layer, FrozenConv) else str(m)
             for layer, m in zip(self.layers, self.sizes[1:], strict=True)
         ]
         return f"FrozenNet({'-'.join([first, *names])}, {self.input})"
-
-    @property
-    def is_chain(self):
-        """Whether the outputs of each layer are the inputs of the next one, and of no other."""
-        return self.plan == list(range(len(self.layers)))
 
     def prepare(self, images):
         """uint8 images (count, H, W[, C]) as in files, as what `scores` and `predict` take."""

@@ -1,6 +1,8 @@
 """The file of a frozen net: small, whole, and refused if anything in it does not fit."""
 
 import itertools
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -198,3 +200,20 @@ def test_arrays_of_a_preparation_are_checked(tmp_path):
     write_archive(path, KIND, VERSION, header, arrays)
     with pytest.raises(InputError, match="Preparation"):
         bitnet.load(path)
+
+
+def test_a_frozen_net_is_read_without_the_trainer(tmp_path):
+    frozen([9, 5, 3]).save(tmp_path / "net.npz")
+    code = (
+        "import sys, bitnet\n"
+        "import numpy as np\n"
+        "bitnet.deploy.load(sys.argv[1]).predict(np.ones((2, 9), np.uint8))\n"
+        "print(*(name for name in sys.modules if name.startswith('bitnet')))"
+    )
+    command = [sys.executable, "-c", code, tmp_path / "net.npz"]
+    out = subprocess.run(command, capture_output=True, text=True, check=True)
+    rooms = {name.partition(".")[2].partition(".")[0] for name in out.stdout.split()}
+    assert rooms <= {"", "archive", "arrays", "data", "deploy", "devices", "errors", "kernels"}
+    assert "bitnet.deploy.recurrent" not in out.stdout
+    others = [name for name in out.stdout.split() if not name.startswith("bitnet.kernels.")]
+    assert len(others) <= 14
