@@ -8,6 +8,7 @@ very float expression that the model evaluates, over all z that can occur; so ga
 
 import dataclasses
 import math
+from functools import partial
 
 import numpy as np
 
@@ -107,7 +108,7 @@ def freeze(model, input="pixels", image=None, vocabulary=None):
         largest = math.prod(bits.shape[1:]) * reach * weights.largest
         largest *= window.taps if averages else 1
         levels = ONE_BIT if isinstance(activation, Sign) else activation.quantizer.levels
-        codes = _codes(norm, activation)
+        codes = partial(_codes, norm, activation)
         steps, rising = find_thresholds(codes, linear.outputs, largest, len(levels) - 1)
         if not levels.is_sign:  # one bit of other numbers than ±1 has a row of one step
             own["levels"], steps = levels, steps.reshape(linear.outputs, -1)
@@ -122,16 +123,12 @@ def freeze(model, input="pixels", image=None, vocabulary=None):
     return FrozenNet(layers, input, image, plan=plan)
 
 
-def _codes(norm, activation):
+def _codes(norm, activation, z):
     """From integer pre-activations (R, M) to the model's own codes, uint8 (R, M)."""
-
-    def codes(z):
-        y = norm(z)
-        if isinstance(activation, Sign):
-            return activation(y).data.signs() > 0
-        return activation.quantizer.codes(y.data)
-
-    return codes
+    y = norm(z)
+    if isinstance(activation, Sign):
+        return activation(y).data.signs() > 0
+    return activation.quantizer.codes(y.data)
 
 
 def _groups(model, input):
@@ -309,10 +306,10 @@ def _matrix(weight, quantizer):
 
 @dataclasses.dataclass(frozen=True)
 class Agreement:
-    """How far a frozen net agrees with the trained one: what was compared, and what differs."""
+    """How far a frozen net agrees with the trained one; it promises that nothing differs."""
 
-    images: int
-    integers: int  # pre-activations
+    images: int  # inputs that were compared
+    integers: int  # pre-activations of them
     differing_integers: int
     differing_scores: int
     differing_classes: int

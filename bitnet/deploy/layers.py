@@ -281,7 +281,7 @@ def _shape_after(layer, shape):
     if not is_conv:
         return (m,)
     if layer.pooling not in POOLINGS:
-        raise InputError(f"pooling is {layer.pooling!r}; expected one of {POOLINGS}")
+        raise InputError(f"pooling is {layer.pooling!r:.60}; expected one of {POOLINGS}")
     if wanted[1:3] != tuple(layer.window.size):
         raise InputError(f"filters of shape {wanted} for {layer.window!r}")
     for window in (layer.window, layer.pool):

@@ -83,7 +83,7 @@ class FrozenNet:
         self.layers, self.input = list(layers), input
         self.plan = list(range(len(self.layers))) if plan is None else plan
         if input not in INPUTS:
-            raise InputError(f"FrozenNet: input is {input!r}; expected one of {INPUTS}")
+            raise InputError(f"FrozenNet: input is {input!r:.60}; expected one of {INPUTS}")
         kinds = [type(layer) for layer in self.layers]
         n_convolutions = kinds.count(FrozenConv)
         hidden = [FrozenConv] * n_convolutions + [FrozenLayer] * (len(kinds) - n_convolutions - 1)
@@ -305,5 +305,5 @@ def _input_shape(first, image):
         return (first.bits.shape[-1],)
     given = isinstance(image, (tuple, list)) and len(image) == 2
     if not given or not all(type(n) is int and n > 0 for n in image):
-        raise InputError(f"FrozenNet: image is {image!r}; expected rows and columns, (H, W)")
+        raise InputError(f"FrozenNet: image is {image!r:.60}; expected rows and columns, (H, W)")
     return (*image, first.bits.shape[-1] * first.groups)
