@@ -353,13 +353,11 @@ class FrozenLanguageModel:
 
     def contents(self):
         """What a file holds of the model: a header, and arrays by name."""
-        layers, arrays = file.contents_of(dict(enumerate(self.layers)))
-        tables = {"embedding": self.embedding, "decoder": self.decoder}
-        headers, arrays_of_tables = file.contents_of(tables)
-        header = {**headers, "layers": list(layers.values())}
+        parts = {"embedding": self.embedding, "decoder": self.decoder}
+        header, arrays = file.contents_of(parts | dict(enumerate(self.layers)))
+        header["layers"] = [header.pop(i) for i in range(len(self.layers))]
         header |= {"vocabulary": self.vocabulary, "unit": self.unit}
-        bias = {"bias": to_cpu(self.bias).astype("<f4", copy=False)}
-        return header, arrays_of_tables | arrays | bias
+        return header, arrays | {"bias": to_cpu(self.bias).astype("<f4", copy=False)}
 
     @classmethod
     def from_contents(cls, header, arrays):
