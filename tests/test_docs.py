@@ -89,7 +89,7 @@ def test_the_python_of_the_readme_runs(tmp_path, monkeypatch):
     sizes = {"width": 8, "units": 16, "weights": 4, "activations": 4}
     language = bitnet.nn.models.language_model(3, np.random.default_rng(0), **sizes)
     vocabulary = bitnet.data.Vocabulary(["<unk>", "<eos>", "the"], "words")
-    bitnet.deploy.freeze_language_model(language, vocabulary).save("word_lstm_44.frozen.npz")
+    bitnet.freeze(language, vocabulary=vocabulary).save("word_lstm_44.frozen.npz")
     blocks = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
     exec("\n".join(blocks), names := {})
     assert names["net"].layers[0].bits.signs().shape == (512, 784)

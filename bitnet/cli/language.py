@@ -11,8 +11,8 @@ from bitnet.cli.options import check_number, check_replaced
 from bitnet.cli.train_language import measure_of
 from bitnet.data import TEXTS
 from bitnet.data.vocabulary import Vocabulary
-from bitnet.deploy.freeze_language import freeze_language_model
-from bitnet.deploy.language_file import LANGUAGE_MODEL, load_language_model
+from bitnet.deploy.file import LANGUAGE_MODEL, load
+from bitnet.deploy.freeze import freeze
 from bitnet.errors import InputError
 from bitnet.nn.module import evaluating
 from bitnet.training.language import bits_per_character, evaluate_language, generate, perplexity
@@ -60,7 +60,7 @@ def opened_language(path, of_words=True):
     """
     if header_of(path)["kind"] != LANGUAGE_MODEL:
         return load_language(path) if says_language(path) else None
-    model = load_language_model(path)
+    model = load(path)
     if not of_words:
         return TrainedLanguage(model, None, {})
     if model.unit is None:
@@ -245,8 +245,8 @@ def freeze_text(net, args):
             ids = _test_text(net, args, max(2, args.check))[1][:, None]
         except InputError as error:
             raise InputError(f"{error}; or --check 0, to freeze without a comparison") from None
-    freeze_language_model(net.model, net.vocabulary).save(out)
-    frozen = load_language_model(out)
+    freeze(net.model, vocabulary=net.vocabulary).save(out)
+    frozen = load(out)
     latent, n_bytes = 4 * sum(p.data.size for p in net.model.parameters()), out.stat().st_size
     print(f"{out}: {frozen}")
     print(

@@ -4,7 +4,6 @@ import os
 
 from bitnet.archive import kind_of
 from bitnet.deploy import file as frozen_file
-from bitnet.deploy.language_file import LANGUAGE_MODEL, load_language_model
 from bitnet.errors import InputError
 from bitnet.training.checkpoint import KIND as CHECKPOINT
 
@@ -14,8 +13,7 @@ __all__ = ["load"]
 def load(path, max_bytes=frozen_file.MAX_BYTES):
     """Read a net from its file, or refuse the file.
 
-    Frozen nets need NumPy alone; where there is no trainer, `bitnet.deploy.file.load` and
-    `bitnet.deploy.language_file.load_language_model` read one kind each.
+    Frozen nets need NumPy alone; `bitnet.deploy.load` reads them where there is no trainer.
 
     Parameters
     ----------
@@ -45,7 +43,7 @@ def load(path, max_bytes=frozen_file.MAX_BYTES):
     >>> rng = np.random.default_rng(0)
     >>> model = bitnet.nn.models.language_model(3, rng, width=8, units=16, weights=2, activations=4)
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     bitnet.deploy.freeze_language_model(model).save(f"{folder}/words.npz")
+    ...     bitnet.freeze(model).save(f"{folder}/words.npz")
     ...     bitnet.freeze(bitnet.nn.models.binary_mlp([9, 5, 3], rng)).save(f"{folder}/images.npz")
     ...     load(f"{folder}/words.npz"), load(f"{folder}/images.npz")
     (FrozenLanguageModel(3-8-16 lstm-3), FrozenNet(9-5-3, pixels))
@@ -55,9 +53,7 @@ def load(path, max_bytes=frozen_file.MAX_BYTES):
     try:
         kind = kind_of(path)
     except InputError:
-        kind = frozen_file.KIND  # whose reader says what is wrong
-    if kind == LANGUAGE_MODEL:
-        return load_language_model(path, max_bytes)
+        kind = None  # the reader of frozen nets says what is wrong
     if kind == CHECKPOINT:
         from bitnet.training.language.experiment import (  # not for frozen nets
             load_language,

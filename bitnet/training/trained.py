@@ -12,7 +12,6 @@ import numpy as np
 from bitnet.archive import kind_of
 from bitnet.data.preparation import Preparation
 from bitnet.deploy import file as frozen_file
-from bitnet.deploy.language_file import LANGUAGE_MODEL
 from bitnet.errors import InputError
 from bitnet.nn import functional
 from bitnet.nn.models.names import net_named
@@ -202,7 +201,7 @@ def open_net(path):
     not a file of bitnet, or its end is cut off; expected a net
     """
     kind = kind_of(path)
-    if kind == LANGUAGE_MODEL:
+    if kind == frozen_file.LANGUAGE_MODEL:
         raise InputError(f"{path}: {OF_TEXTS}")
     return load_trained(path) if kind == KIND else frozen_file.load(path)
 

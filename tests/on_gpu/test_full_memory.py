@@ -93,7 +93,7 @@ NEEDS_MEMORY = {
     "frozen": lambda net, lm: partial(bitnet.freeze(net).to("gpu").pre_activations, trainings.ROWS),
     "evaluate_language": lambda net, lm: lambda: evaluate_language(lm, IDS, 2, 5),
     "frozen language": lambda net, lm: partial(
-        bitnet.deploy.freeze_language_model(lm).to("gpu").scores, IDS.reshape(20, 3)
+        bitnet.freeze(lm).to("gpu").scores, IDS.reshape(20, 3)
     ),
 }
 

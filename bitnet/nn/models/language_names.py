@@ -11,11 +11,11 @@ import dataclasses
 import re
 
 from bitnet.errors import InputError
+from bitnet.kernels import GATES
 from bitnet.nn.models.language import language_model
 
 __all__ = ["LanguageNet", "is_language_net", "language_net_named"]
 
-GATES = {"rnn": 1, "lstm": 4, "gru": 3}
 MAX_LAYERS, MAX_WEIGHTS = 20, 1 << 29
 NAME = re.compile(r"(rnn|lstm|gru):([1-9]\d{0,5})((?:,[1-9]\d{0,5})*)", re.ASCII)
 
