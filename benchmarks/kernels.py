@@ -24,7 +24,7 @@ import numpy as np
 import bitnet
 from bitnet import kernels
 from bitnet.bench import interleaved
-from bitnet.kernels import reference
+from bitnet.kernels import reference, threads
 
 RNG = np.random.default_rng(0)
 
@@ -172,12 +172,12 @@ def two_threads():
     x, weight = signs(4096, 4096), kernels.prepare(signs(4096, 4096))
 
     def on(n):
-        kernels.set_num_threads(n)
+        threads.set_num_threads(n)
         kernels.xnor_gemm(x, weight)
 
     row("xnor_gemm 4096 x 4096 x 4096, 2 threads", 4096**3, [lambda: on(1), lambda: on(2)],
         "over one thread")  # fmt: skip
-    kernels.set_num_threads(1)
+    threads.set_num_threads(1)
 
 
 def main():

@@ -42,7 +42,8 @@ from bitnet.image_layers import (
     MaxPool2d,
     QuantConv2d,
 )
-from bitnet.kernels import Bits, keep_memory
+from bitnet.kernels import Bits
+from bitnet.kernels.memory import keep_memory
 from bitnet.language_models import language_model
 from bitnet.layers import BatchNorm, BinaryLinear, Dropout, Linear, QuantLinear
 from bitnet.module import Module, Sequential

@@ -13,6 +13,7 @@ from bitnet.data.batches import batches
 from bitnet.errors import InputError
 from bitnet.image_layers import QuantConv2d
 from bitnet.kernels import Bits
+from bitnet.kernels.memory import keep_memory
 from bitnet.layers import QuantLinear
 from bitnet.module import evaluating
 from bitnet.tensor import as_tensor
@@ -237,7 +238,7 @@ def fit(model, optimizer, schedule, loss, data, epochs, batch, rng, done=0, to_i
     >>> [e.epoch for e in fit(*training, functions.squared_hinge, data, 2, 50, rng)]
     [1, 2]
     """
-    kernels.keep_memory()
+    keep_memory()
     changes = {"flip": flip, "pad": crop, "border": border}
     changes["prefetch"] = AHEAD if flip or crop else 0
     while done < epochs:

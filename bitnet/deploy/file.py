@@ -221,7 +221,7 @@ def _net(header, arrays):
     def build(i, shape):
         m, n = sizes[i + 1], math.prod(shape)
         if i < len(windows):
-            n = kernels.groups.check_groups(f"layer {i}", shape[-1], m, groups[i])
+            n = kernels.check_groups(f"layer {i}", shape[-1], m, groups[i])
         elif i == last and average is not None:
             n = shape[-1]
         bits = _weights(i, Bits.from_bytes(arrays[f"{i}.bits"], n), weights[i])

@@ -271,7 +271,7 @@ def check_layer(i, layer, shape):
     m, n, inputs = wanted[0], wanted[-1], math.prod(shape)
     if is_conv or averages:
         groups = layer.groups if is_conv else 1
-        inputs = kernels.groups.check_groups(f"layer {i}", shape[-1], m, groups)
+        inputs = kernels.check_groups(f"layer {i}", shape[-1], m, groups)
     expected = ("M", "rows", "columns", inputs) if is_conv else ("M", inputs)
     if averages:
         expected = ("M", 1, 1, inputs)

@@ -11,18 +11,8 @@ import numpy as np
 
 from bitnet.arrays import array_module
 from bitnet.errors import InputError
+from bitnet.kernels import reference
 from bitnet.kernels.dispatch import check_numbers, kernel
-
-__all__ = [
-    "add_rows",
-    "affine",
-    "gru_back",
-    "gru_step",
-    "lstm_back",
-    "lstm_step",
-    "rnn_back",
-    "rnn_step",
-]
 
 GATES = {"rnn": 1, "lstm": 4, "gru": 3}
 
@@ -43,11 +33,6 @@ def rnn_step(z, product, unit, relu, h):
     h : numpy.ndarray
         Floats of shape (B, H): receives the new state.
 
-    Raises
-    ------
-    InputError
-        If shapes or types do not fit.
-
     Examples
     --------
     >>> z, h = np.float32([[1.0, -1.0]]), np.empty((1, 2), np.float32)
@@ -56,7 +41,7 @@ def rnn_step(z, product, unit, relu, h):
     array([[3., 1.]], dtype=float32)
     """
     _check("rnn", z, product, h)
-    kernel("rnn_step")(z, product, z.dtype.type(unit), bool(relu), h)
+    kernel(reference.rnn_step)(z, product, z.dtype.type(unit), bool(relu), h)
 
 
 def rnn_back(h, grad_h, relu, grad_z):
@@ -73,11 +58,6 @@ def rnn_back(h, grad_h, relu, grad_z):
     grad_z : numpy.ndarray
         Shape (B, H): receives the gradient of z, and of `unit * product`.
 
-    Raises
-    ------
-    InputError
-        If shapes or types do not fit.
-
     Examples
     --------
     >>> h, grad_z = np.float32([[0.5]]), np.empty((1, 1), np.float32)
@@ -86,7 +66,7 @@ def rnn_back(h, grad_h, relu, grad_z):
     array([[1.5]], dtype=float32)
     """
     _check("rnn", grad_z, None, h, grad_h)
-    kernel("rnn_back")(h, grad_h, bool(relu), grad_z)
+    kernel(reference.rnn_back)(h, grad_h, bool(relu), grad_z)
 
 
 def lstm_step(z, product, unit, before, c, h):
@@ -106,11 +86,6 @@ def lstm_step(z, product, unit, before, c, h):
     c, h : numpy.ndarray
         Shape (B, H): receive the new cell and the new state; c may be `before`.
 
-    Raises
-    ------
-    InputError
-        If shapes or types do not fit.
-
     Examples
     --------
     >>> z, product = np.float32([[100, -100, 100, 0]]), np.zeros((1, 4), np.int32)
@@ -120,7 +95,7 @@ def lstm_step(z, product, unit, before, c, h):
     (array([[1.]], dtype=float32), array([[0.3808]], dtype=float32))
     """
     _check("lstm", z, product, before, c, h)
-    kernel("lstm_step")(z, product, z.dtype.type(unit), before, c, h)
+    kernel(reference.lstm_step)(z, product, z.dtype.type(unit), before, c, h)
 
 
 def lstm_back(gates, before, c, grad_h, grad_c, grad_z):
@@ -143,11 +118,6 @@ def lstm_back(gates, before, c, grad_h, grad_c, grad_z):
     grad_z : numpy.ndarray
         Shape (B, 4H): receives the gradient of z, and of `unit * product`.
 
-    Raises
-    ------
-    InputError
-        If shapes or types do not fit.
-
     Examples
     --------
     >>> gates, one = np.float32([[0.5, 0.25, 0.0, 0.5]]), np.float32([[1.0]])
@@ -158,7 +128,7 @@ def lstm_back(gates, before, c, grad_h, grad_c, grad_z):
     """
     _check("lstm", gates, None, before, c, grad_h, grad_c)
     _check("lstm", grad_z, None, c)
-    kernel("lstm_back")(gates, before, c, grad_h, grad_c, grad_z)
+    kernel(reference.lstm_back)(gates, before, c, grad_h, grad_c, grad_z)
 
 
 def gru_step(z, product, unit, before, inner, h):
@@ -179,11 +149,6 @@ def gru_step(z, product, unit, before, inner, h):
     inner, h : numpy.ndarray
         Shape (B, H): receive p_n and the new state.
 
-    Raises
-    ------
-    InputError
-        If shapes or types do not fit.
-
     Examples
     --------
     >>> z, product = np.float32([[0, 100, 0]]), np.zeros((1, 3), np.int32)
@@ -193,7 +158,7 @@ def gru_step(z, product, unit, before, inner, h):
     array([[0.75]], dtype=float32)
     """
     _check("gru", z, product, before, inner, h)
-    kernel("gru_step")(z, product, z.dtype.type(unit), before, inner, h)
+    kernel(reference.gru_step)(z, product, z.dtype.type(unit), before, inner, h)
 
 
 def gru_back(gates, inner, before, grad_h, grad_z, grad_p):
@@ -213,11 +178,6 @@ def gru_back(gates, inner, before, grad_h, grad_z, grad_p):
         Shape (B, 3H): receive the gradients of z and of `unit * product`, the latter with
         `d r` for n.
 
-    Raises
-    ------
-    InputError
-        If shapes or types do not fit.
-
     Examples
     --------
     >>> gates, one = np.float32([[0.5, 0.0, 0.0]]), np.float32([[1.0]])
@@ -228,7 +188,7 @@ def gru_back(gates, inner, before, grad_h, grad_z, grad_p):
     """
     _check("gru", gates, None, inner, before, grad_h)
     _check("gru", grad_z, grad_p, inner)
-    kernel("gru_back")(gates, inner, before, grad_h, grad_z, grad_p)
+    kernel(reference.gru_back)(gates, inner, before, grad_h, grad_z, grad_p)
 
 
 def add_rows(y, rows, x):
@@ -244,11 +204,6 @@ def add_rows(y, rows, x):
         int64 of shape (R,), from 0 to M - 1; a row may come more than once.
     x : numpy.ndarray
         Of the type of y, shape (R, N).
-
-    Raises
-    ------
-    InputError
-        If shapes or types do not fit, or there is no such row.
 
     Examples
     --------
@@ -266,7 +221,7 @@ def add_rows(y, rows, x):
         )
     if not ((rows >= 0) & (rows < len(y))).all():  # one number, and so one wait for a GPU
         raise InputError(f"add_rows: rows {rows.min()} to {rows.max()} of {len(y)}")
-    kernel("add_rows")(y, rows, array_module(x).ascontiguousarray(x))
+    kernel(reference.add_rows)(y, rows, array_module(x).ascontiguousarray(x))
 
 
 def affine(z, unit, bias):
@@ -286,11 +241,6 @@ def affine(z, unit, bias):
     numpy.ndarray
         Shape (R, M), of the type of the bias.
 
-    Raises
-    ------
-    InputError
-        If shapes or types do not fit.
-
     Examples
     --------
     >>> affine(np.array([[3, -1]], np.int32), 0.5, np.float32([1.0, 2.0]))
@@ -303,7 +253,7 @@ def affine(z, unit, bias):
             "(R, M) and (M,)"
         )
     contiguous = array_module(bias).ascontiguousarray(bias)
-    return kernel("affine")(z, bias.dtype.type(unit), contiguous)
+    return kernel(reference.affine)(z, bias.dtype.type(unit), contiguous)
 
 
 def _check(kind, z, product, *states):

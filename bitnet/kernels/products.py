@@ -2,12 +2,11 @@
 
 import numpy as np
 
+from bitnet.arrays import as_array
 from bitnet.errors import InputError
-from bitnet.kernels.bits import Bits, Planes
+from bitnet.kernels import reference
+from bitnet.kernels.bits import Bits, Planes, Quantized
 from bitnet.kernels.dispatch import check_bits, check_numbers, check_pixels, kernel
-from bitnet.kernels.operands import Quantized
-
-__all__ = ["Product", "plane_gemm", "prepare", "signed_gemm", "xnor_gemm", "xnor_sign"]
 
 LARGEST_SUM = np.iinfo(np.int32).max
 
@@ -22,11 +21,11 @@ def _check_fit(name, x, matrix, axis):
 
 
 def prepare(bits):
-    """The same Bits or Planes, which keep what the products lay out of them: for weights.
+    """Return weights that keep what the products lay out of them.
 
-    The fast products want the weights in panels of 32 outputs, or as indices of tables.  For
-    plain Bits each call lays them out anew; prepared ones do so at the first product of a
-    kind.  They are accepted wherever Bits are; their words must not be changed in place.
+    The fast products use weights in panels of 32 outputs, or as indices of tables.  Plain Bits
+    are laid out in each call, prepared ones at the first product of a kind.  Their words must
+    not be changed in place.
 
     Parameters
     ----------
@@ -37,11 +36,6 @@ def prepare(bits):
     -------
     Bits or Planes
         With the same words.
-
-    Raises
-    ------
-    InputError
-        If `bits` is something else.
 
     Examples
     --------
@@ -55,11 +49,11 @@ def prepare(bits):
         prepared.layouts = {"planes": [prepare(bits.bits[p]) for p in range(len(bits.bits))]}
         return prepared
     check_bits("prepare", bits)
-    return kernel("prepare")(bits)
+    return kernel(reference.prepare)(bits)
 
 
 def xnor_gemm(x, weight):
-    """The product `x @ weight.T` of two ±1 matrices, by counting the bits that differ.
+    """Return the product `x @ weight.T` of two ±1 matrices, by counting the bits that differ.
 
     z = N - 2 popcount(x XOR weight): the XNOR-popcount product of the papers (their
     equation for it drops the affine part), as exact integers.
@@ -76,11 +70,6 @@ def xnor_gemm(x, weight):
     numpy.ndarray
         int32 of shape (B, M).
 
-    Raises
-    ------
-    InputError
-        If an operand is not Bits or the shapes do not fit.
-
     Examples
     --------
     >>> from bitnet.kernels import pack
@@ -91,11 +80,11 @@ def xnor_gemm(x, weight):
     """
     check_bits("xnor_gemm", x, weight)
     _check_fit("xnor_gemm", x, weight, axis=1)
-    return kernel("xnor_gemm")(x, weight)
+    return kernel(reference.xnor_gemm)(x, weight)
 
 
 def xnor_sign(x, weight, thresholds):
-    """A whole frozen layer: `threshold(xnor_gemm(x, weight), thresholds)` without the integers.
+    """Compute a frozen layer: `threshold(xnor_gemm(x, weight), thresholds)`.
 
     The counts of differing bits are compared while they are in registers, and only the next
     layer's bits are written.  Algorithm 4 of the papers, with batch norm and sign in one
@@ -115,11 +104,6 @@ def xnor_sign(x, weight, thresholds):
     Bits
         Shape (B, M).
 
-    Raises
-    ------
-    InputError
-        If the operands do not fit.
-
     Examples
     --------
     >>> from bitnet.kernels import Thresholds, pack
@@ -132,11 +116,11 @@ def xnor_sign(x, weight, thresholds):
     _check_fit("xnor_sign", x, weight, axis=1)
     if thresholds.values.shape != weight.shape[:1]:
         raise InputError(f"xnor_sign: {len(thresholds)} thresholds for {weight.shape[0]} units")
-    return kernel("xnor_sign")(x, weight, thresholds)
+    return kernel(reference.xnor_sign)(x, weight, thresholds)
 
 
 def plane_gemm(x, weight):
-    """The integer product `x @ weight.T` of k-bit numbers, as planes of ±1, and m-bit ones.
+    """Return the integer product `x @ weight.T` of k-bit and m-bit numbers, as planes of ±1.
 
     For pixels this is equation 8 of the second paper, the first line of Algorithm 4: eight
     XNOR products, shifted and added, which give `(2 pixels - 255) @ weight.T`, that is 255
@@ -153,14 +137,12 @@ def plane_gemm(x, weight):
     Returns
     -------
     numpy.ndarray
-        int32 of shape (B, M): the integers of x @ those of weight.T, which are sum_p sum_q
-        coefficients[p] * coefficients[q] * (plane p of x @ plane q of weight.T) and, for
-        operands with an offset, the offset times the sums of the other one.
+        int32 of shape (B, M).
 
     Raises
     ------
     InputError
-        If an operand has another type, the shapes do not fit or the sums could pass int32.
+        If the operands do not fit, or the sums could exceed int32.
 
     Examples
     --------
@@ -171,9 +153,8 @@ def plane_gemm(x, weight):
     check_operands("plane_gemm", x, weight)
     _check_fit("plane_gemm", x, weight, axis=1)
     check_range("plane_gemm", x, weight, x.shape[1])
-    if isinstance(x, Bits) and isinstance(weight, Bits):
-        return kernel("xnor_gemm")(x, weight)
-    return kernel("plane_gemm")(x, weight)
+    both = isinstance(x, Bits) and isinstance(weight, Bits)
+    return kernel(reference.xnor_gemm if both else reference.plane_gemm)(x, weight)
 
 
 def check_operands(name, x, weight):
@@ -197,13 +178,11 @@ def check_range(name, x, weight, n):
 
 def _largest(x):
     """The largest absolute value of an operand, without its scale."""
-    if isinstance(x, Planes):
-        return x.largest
-    return 1 if isinstance(x, Bits) else 255
+    return 1 if isinstance(x, Bits) else getattr(x, "largest", 255)
 
 
 def signed_gemm(x, signs):
-    """The product `x @ signs` with a ±1 matrix: the backward products of a binary layer.
+    """Return the product `x @ signs` with a ±1 matrix: the backward products of a binary layer.
 
     Both come from the same packed rows: `grad_x = signed_gemm(grad_z, weight)` and
     `grad_weight = signed_gemm(grad_z.T, x)`.  Floats are multiplied as floats; quantized
@@ -213,7 +192,7 @@ def signed_gemm(x, signs):
     Parameters
     ----------
     x : numpy.ndarray or Quantized
-        Shape (B, M); floats, of which a transposed view is fine, or what `quantize` made.
+        Shape (B, M); floats, also a transposed view, or what `quantize` made.
     signs : Bits or Planes or numpy.ndarray
         Shape (M, N): signs, a sum of planes, or uint8 pixels, which stand for `2p - 255`.
 
@@ -225,7 +204,7 @@ def signed_gemm(x, signs):
     Raises
     ------
     InputError
-        If an operand has another type, the shapes do not fit or integers could pass int32.
+        If the operands do not fit, or integers could exceed int32.
 
     Examples
     --------
@@ -234,14 +213,14 @@ def signed_gemm(x, signs):
     array([[2.5, 1.5]])
     """
     _check_signed(x, signs)
-    return kernel("signed_gemm")(x, signs)
+    return kernel(reference.signed_gemm)(x, signs)
 
 
 class Product:
-    """The matrix `signed_gemm(x, signs)`, multiplied a few rows at a time by who needs it.
+    """The matrix `signed_gemm(x, signs)` as an array that is multiplied when it is first used.
 
-    The gradient of a layer's weights is as large as they are; an optimizer that asks for some
-    rows after the others never has it in memory as a whole.
+    The gradient of a layer's weights is as large as they are; `update` multiplies a few rows at
+    a time and never has all of it in memory.
 
     Parameters
     ----------
@@ -257,20 +236,17 @@ class Product:
     dtype : numpy.dtype
         Of its numbers.
 
-    Raises
-    ------
-    InputError
-        As for `signed_gemm`.
-
     Examples
     --------
     >>> from bitnet.kernels import pack
     >>> product = Product(np.array([[0.5, 2.0]]), pack(np.array([[1.0, -1.0], [1.0, 1.0]])))
     >>> product.shape
     (1, 2)
-    >>> product.array()
-    array([[2.5, 1.5]])
+    >>> product + np.array([[1.0, 1.0]])
+    array([[3.5, 2.5]])
     """
+
+    __array_ufunc__ = None  # so that `array + product` asks the Product
 
     def __init__(self, x, signs):
         _check_signed(x, signs)
@@ -284,7 +260,16 @@ class Product:
 
     def array(self):
         """All of it, of `shape` and `dtype`."""
-        return kernel("signed_gemm")(self.x, self.signs)
+        return kernel(reference.signed_gemm)(self.x, self.signs)
+
+    def __array__(self, dtype=None, copy=None):
+        return np.asarray(self.array(), dtype)
+
+    def __add__(self, other):
+        return self.array() + as_array(other)
+
+    def __radd__(self, other):
+        return other + self.array()
 
 
 def _check_signed(x, signs):

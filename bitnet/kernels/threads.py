@@ -14,8 +14,6 @@ import numpy as np
 
 from bitnet.errors import InputError
 
-__all__ = ["num_threads", "set_num_threads", "shared"]
-
 LEAST_NS = 150_000  # of work a thread: less does not pay for the hand-over
 
 _lock = threading.Lock()
@@ -24,18 +22,7 @@ _pool = None
 
 
 def num_threads():
-    """The number of threads that a kernel may use.
-
-    Returns
-    -------
-    int
-        By default the processors that this process may run on.
-
-    Examples
-    --------
-    >>> num_threads() >= 1
-    True
-    """
+    """The number of threads that a kernel may use: by default one per available processor."""
     return _threads or _processors()
 
 
@@ -48,26 +35,7 @@ def _processors():
 
 
 def set_num_threads(n):
-    """Let a kernel use `n` threads.
-
-    Parameters
-    ----------
-    n : int
-        From 1 to 1024.
-
-    Raises
-    ------
-    InputError
-        If `n` is no such number.
-
-    Examples
-    --------
-    >>> before = num_threads()
-    >>> set_num_threads(2)
-    >>> num_threads()
-    2
-    >>> set_num_threads(before)
-    """
+    """Let a kernel use `n` threads, from 1 to 1024."""
     global _threads, _pool
     if not isinstance(n, (int, np.integer)) or isinstance(n, bool) or not 1 <= n <= 1024:
         raise InputError(f"set_num_threads: n is {n!r}; expected a whole number from 1 to 1024")
@@ -81,23 +49,7 @@ def set_num_threads(n):
 def shared(run, count, step, work_ns):
     """Call `run(start, stop)` for parts of range(count), on as many threads as the work pays for.
 
-    Parameters
-    ----------
-    run : callable
-        Does the items from start to stop; calls a compiled kernel.
-    count : int
-        Items.
-    step : int
-        Parts begin at multiples of it.
-    work_ns : float
-        Nanoseconds that the whole takes on one thread, roughly.
-
-    Examples
-    --------
-    >>> done = []
-    >>> shared(lambda start, stop: done.extend(range(start, stop)), 5, 4, 1.0)
-    >>> done
-    [0, 1, 2, 3, 4]
+    Parts begin at multiples of `step`; `work_ns` is what the whole takes on one thread, roughly.
     """
     parts = min(num_threads(), int(work_ns // LEAST_NS), -(-count // step))
     if parts <= 1:

@@ -1,4 +1,4 @@
-"""Window: where the taps of a convolution or a pooling stand, and what lies beyond the border."""
+"""The taps of a convolution or a pooling: where they stand, and what lies beyond the border."""
 
 import dataclasses
 import functools
@@ -7,8 +7,6 @@ import numpy as np
 
 from bitnet.arrays import array_module
 from bitnet.errors import InputError
-
-__all__ = ["Window"]
 
 LARGEST = 2**31 - 1  # of the numbers of a window, which may come from a file
 
@@ -35,7 +33,7 @@ class Window:
     stride : (int, int), optional
         Pixels from one output to the next, down and to the right.
     padding : ((int, int), (int, int)), optional
-        Pixels beyond the border: above and below, to the left and to the right.
+        Pixels beyond the border: above and below, left and right.
     border : {0, 1, -1}, optional
         What those pixels count as.  0, the papers' choice, means that their taps add nothing.
 
@@ -84,13 +82,7 @@ class Window:
         return height + above + below, width + left + right
 
     def output(self, height, width):
-        """Rows and columns of the output for images of this size.
-
-        Raises
-        ------
-        InputError
-            If the window does not fit into the images.
-        """
+        """Rows and columns of the output for images of this size, which the window must fit."""
         output = self.output_of_padded(*self.padded(height, width))
         if min(output) < 1:
             raise InputError(
@@ -108,18 +100,12 @@ class Window:
     def classes(self, height, width):
         """Output pixels by which of their taps are inside the images; arrays to read only.
 
-        Returns
-        -------
-        inside : numpy.ndarray
-            Booleans of shape (classes, taps).
-        of : numpy.ndarray
-            Shape `output(height, width)`: the class of each output pixel.
+        `inside` is (classes, taps), of booleans; `of` is the class of each output pixel.
         """
         axes = []
-        for size, taps, step, (before, _), n in zip(
-            (height, width), self.size, self.stride, self.padding, self.output(height, width),
-            strict=True,
-        ):  # fmt: skip
+        sizes = (height, width), self.output(height, width)
+        each = zip(*sizes, self.size, self.stride, self.padding, strict=True)
+        for size, n, taps, step, (before, _) in each:
             at = np.arange(n)[:, None] * step + np.arange(taps) - before
             axes.append(np.unique((at >= 0) & (at < size), axis=0, return_inverse=True))
         (rows, of_row), (columns, of_column) = axes
@@ -150,9 +136,9 @@ class Window:
         return padded
 
     def views(self, x, fill=0):
-        """What each output pixel sees of x (B, H, W, C): (B, H', W', rows, columns, C), a view.
+        """What each output pixel sees, with `fill` beyond the images: a view.
 
-        Beyond the images stands `fill`.
+        From (B, H, W, C) to (B, H', W', rows, columns, C).
         """
         xp = array_module(x)
         x = xp.pad(x, ((0, 0), *self.padding, (0, 0)), constant_values=fill)

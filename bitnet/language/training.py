@@ -17,6 +17,7 @@ from bitnet.language.measures import (
     evaluate_language,
     perplexity,
 )
+from bitnet.kernels.memory import keep_memory
 from bitnet.optimizers import clip_gradients
 from bitnet.recurrent_layers import detach
 from bitnet.schedules import Delayed
@@ -174,7 +175,7 @@ def fit_language(model, corpus, optimizer, schedule, epochs, batch, steps, rng, 
     >>> [e.epoch for e in fit_language(model, corpus, *training, 2, 5, 10, rng)]
     [1, 2]
     """
-    kernels.keep_memory()
+    keep_memory()
     while done < epochs:
         start_s, bits = time.perf_counter(), weight_bits(model)
         pieces = sequences(corpus.train, batch, steps, rng)

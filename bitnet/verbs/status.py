@@ -4,6 +4,7 @@ import bitnet
 from bitnet import kernels
 from bitnet.backend import blas, status
 from bitnet.data import available, available_texts
+from bitnet.kernels import threads
 from bitnet.kernels.dispatch import implementation, numba_problem
 
 __all__ = ["facts", "kernels_in_use"]
@@ -35,7 +36,7 @@ def facts():
     True
     """
     found = [("bitnet", bitnet.__version__), *status(), ("kernels", kernels_in_use())]
-    found.append(("threads", f"{kernels.num_threads()}, of Python's, which sleep between calls; "
+    found.append(("threads", f"{threads.num_threads()}, of Python's, which sleep between calls; "
                   "Numba's own pool (its threading layer) is not used"))  # fmt: skip
     found.append(("blas", "; ".join(blas()) or "unknown, as threadpoolctl is not installed"))
     sets = [*available(), *available_texts()]

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from strategies import numbers, seeds
 
 from bitnet import InputError, kernels
-from bitnet.kernels import reference, reference_cells
+from bitnet.kernels import reference
+from bitnet.kernels.reference import cells
 
 pytestmark = pytest.mark.usefixtures("implementation")
 TYPES = [np.float32, np.float64]
@@ -95,7 +96,7 @@ def test_tanh_is_lamberts_continued_fraction():
         bottom = sum(int(c) * square**i for i, c in enumerate(EXACT["BOTTOM"]))
         assert 1 / value == fractions.Fraction(top) / bottom
     for name, exact in EXACT.items():
-        assert getattr(reference_cells, name) == tuple(map(np.float32, exact))
+        assert getattr(cells, name) == tuple(map(np.float32, exact))
 
 
 EXACT = {

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from strategies import seeds, signs
 
 from bitnet import InputError, kernels
-from bitnet.kernels import Thresholds, Window
+from bitnet.kernels import Thresholds, Window, threads
 
 pytestmark = pytest.mark.usefixtures("implementation")
 
@@ -84,16 +84,16 @@ def test_the_same_thresholds_serve_other_filters():
 
 def test_threads_give_the_same_integers(monkeypatch):
     monkeypatch.setattr("bitnet.kernels.threads.LEAST_NS", 1)
-    before = kernels.num_threads()
+    before = threads.num_threads()
     x, weight = kernels.pack(signs(0, (3, 7, 9, 20))), kernels.pack(signs(1, (35, 3, 3, 20)))
     window = Window((3, 3), padding=((1, 1), (1, 1)))
     results = []
     try:
         for n in (1, 3):
-            kernels.set_num_threads(n)
+            threads.set_num_threads(n)
             results.append(kernels.xnor_conv(x, weight, window))
     finally:
-        kernels.set_num_threads(before)
+        threads.set_num_threads(before)
     assert np.array_equal(*results)
 
 

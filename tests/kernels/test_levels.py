@@ -16,6 +16,7 @@ from bitnet import InputError, kernels
 if importlib.util.find_spec("numba") is None:
     pytest.skip("Numba is not installed", allow_module_level=True)
 
+from bitnet.kernels import threads
 from bitnet.kernels.cpu import jit
 
 AVX2 = "+64bit,+avx,+avx2,+bmi,+bmi2,+cx16,+f16c,+fma,+lzcnt,+movbe,+popcnt,+sse2,+sse3,+sse4.1,"
@@ -229,7 +230,7 @@ def test_a_level_that_the_processor_lacks(monkeypatch):
 
 
 def test_threads_are_the_processors_unless_told_otherwise():
-    before = kernels.num_threads()
-    kernels.set_num_threads(3)
-    assert kernels.num_threads() == 3
-    kernels.set_num_threads(before)
+    before = threads.num_threads()
+    threads.set_num_threads(3)
+    assert threads.num_threads() == 3
+    threads.set_num_threads(before)

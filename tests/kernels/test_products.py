@@ -172,7 +172,7 @@ def test_a_product_row_by_row(m, b, n, seed):
     product = kernels.Product(x, matrix)
     whole = product.array()
     assert product.shape == whole.shape == (m, n)
-    (multiply, _), got = kernel("signed_rows")(x, matrix), np.empty_like(whole)
+    (multiply, _), got = kernel(reference.signed_rows)(x, matrix), np.empty_like(whole)
     for start in range(0, m, 5):
         stop = min(m, start + 5)
         multiply(start, stop, got[start:stop])
@@ -192,14 +192,14 @@ def test_threads_give_the_same_numbers(n_threads, monkeypatch):
         yield kernels.signed_gemm(floats, weight)
 
     alone = list(results())
-    before = kernels.num_threads()
+    before = threads.num_threads()
     monkeypatch.setattr(threads, "LEAST_NS", 1)
-    kernels.set_num_threads(n_threads)
+    threads.set_num_threads(n_threads)
     try:
         for a, b in zip(alone, results(), strict=True):
             assert np.array_equal(a, b)
     finally:
-        kernels.set_num_threads(before)
+        threads.set_num_threads(before)
 
 
 def test_signed_gemm_of_pixels_and_planes():

@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from bitnet.kernels import reference
-from bitnet.kernels.bits import Bits, Planes, words_for
+from bitnet.kernels.bits import Bits, Planes, Quantized, words_for
 from bitnet.kernels.cpu import tables
 from bitnet.kernels.cpu.indices import INTEGERS, column_index
 from bitnet.kernels.cpu.jit import inner, jit, level
@@ -25,7 +25,6 @@ from bitnet.kernels.cpu.training import (
     round_row,
     transpose_numbers,
 )
-from bitnet.kernels.operands import Quantized
 from bitnet.kernels.threads import num_threads, shared
 
 OUTPUTS = 32  # output pixels whose gradients are multiplied at once; a row of them, if it has more

@@ -8,11 +8,10 @@ float32, so that the results are the same bit for bit.
 import numpy as np
 
 from bitnet.kernels import reference
-from bitnet.kernels.bits import Bits, words_for
+from bitnet.kernels.bits import Bits, Quantized, words_for
 from bitnet.kernels.cpu.emit import routine
 from bitnet.kernels.cpu.jit import inner, jit, level
 from bitnet.kernels.cpu.pack import pack_mask_words
-from bitnet.kernels.operands import Quantized
 from bitnet.kernels.threads import shared
 
 NUMBERS_PER_NS = {"sum": 3.0, "sign": 2.0, "gradient": 1.0}  # one thread, about

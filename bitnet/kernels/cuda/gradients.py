@@ -17,12 +17,11 @@ from numba import cuda
 
 from bitnet.arrays import array_module
 from bitnet.kernels import reference
-from bitnet.kernels.bits import Bits, Planes
+from bitnet.kernels.bits import Bits, Planes, Quantized
 from bitnet.kernels.cuda.launch import MOST, inlined, launch, row_of_halves, rung
 from bitnet.kernels.cuda.pack import split, transpose, unpack
 from bitnet.kernels.cuda.products import flat_rows, multiply
 from bitnet.kernels.cuda.training import quantize
-from bitnet.kernels.operands import Quantized
 
 LANES, DOWN = 32, 8  # columns and rows of a block of `signed_floats`
 TILE = DOWN, LANES

@@ -11,10 +11,10 @@ from numba import cuda
 
 from bitnet.arrays import array_module
 from bitnet.kernels import reference
+from bitnet.kernels.bits import Quantized
 from bitnet.kernels.cuda.instructions import divided, minus, plus, times
 from bitnet.kernels.cuda.launch import MOST, inlined, launch, row_of_halves
 from bitnet.kernels.cuda.pack import by_strips, flat
-from bitnet.kernels.operands import Quantized
 
 ALL = np.uint32(0xFFFFFFFF)  # lanes
 LANES, DOWN = 32, 8  # columns and warps of a block that walks rows

@@ -3,17 +3,10 @@
 import numpy as np
 
 from bitnet.errors import InputError
+from bitnet.kernels import reference
 from bitnet.kernels.bits import Bits, Planes
 from bitnet.kernels.dispatch import check_numbers, kernel
 from bitnet.kernels.window import Window
-
-__all__ = [
-    "add_patches",
-    "max_pool",
-    "max_pool_backward",
-    "max_pool_bits",
-    "max_pool_bits_backward",
-]
 
 
 def max_pool(x, window):
@@ -33,11 +26,6 @@ def max_pool(x, window):
     first : numpy.ndarray
         uint8 of the same shape: the first tap, counted row after row, with the largest number.
 
-    Raises
-    ------
-    InputError
-        If the operands do not fit.
-
     Examples
     --------
     >>> y, first = max_pool(np.float32([[[[1.0], [3.0]], [[2.0], [3.0]]]]), Window((2, 2)))
@@ -46,7 +34,7 @@ def max_pool(x, window):
     """
     check_numbers("max_pool", x, "fiu")
     _check_window("max_pool", x, window)
-    return kernel("max_pool")(x, window)
+    return kernel(reference.max_pool)(x, window)
 
 
 def _check_window(name, x, window):
@@ -83,11 +71,6 @@ def max_pool_backward(grad_y, first, window, size):
     numpy.ndarray
         Shape (B, H, W, C), of the type of grad_y.
 
-    Raises
-    ------
-    InputError
-        If the operands do not fit.
-
     Examples
     --------
     >>> grad, first = np.float32([[[[5.0]]]]), np.uint8([[[[1]]]])
@@ -101,7 +84,7 @@ def max_pool_backward(grad_y, first, window, size):
             f"max_pool_backward: gradients {grad_y.shape} and taps {first.dtype} {first.shape} do "
             f"not fit images of {tuple(size)}"
         )
-    return kernel("max_pool_backward")(grad_y, first, window, tuple(size))
+    return kernel(reference.max_pool_backward)(grad_y, first, window, tuple(size))
 
 
 def max_pool_bits(x, window):
@@ -122,11 +105,6 @@ def max_pool_bits(x, window):
     Bits or Planes
         Shape (B, H', W', C), of the kind of x.
 
-    Raises
-    ------
-    InputError
-        If the operands do not fit.
-
     Examples
     --------
     >>> from bitnet.kernels import pack
@@ -136,7 +114,7 @@ def max_pool_bits(x, window):
     """
     _check_packed("max_pool_bits", x)
     _check_window("max_pool_bits", x, window)
-    return _packed_as(x, kernel("max_pool_bits")(*_planes_of(x), window))
+    return _packed_as(x, kernel(reference.max_pool_bits)(*_planes_of(x), window))
 
 
 def max_pool_bits_backward(grad_y, x, y, window):
@@ -156,11 +134,6 @@ def max_pool_bits_backward(grad_y, x, y, window):
     numpy.ndarray
         Shape (B, H, W, C), of the type of grad_y.
 
-    Raises
-    ------
-    InputError
-        If the operands do not fit.
-
     Examples
     --------
     >>> from bitnet.kernels import pack
@@ -178,7 +151,7 @@ def max_pool_bits_backward(grad_y, x, y, window):
             f"images {x.shape} and {window!r}"
         )
     pooled, _ = _planes_of(y)
-    return kernel("max_pool_bits_backward")(grad_y, *_planes_of(x), pooled, window)
+    return kernel(reference.max_pool_bits_backward)(grad_y, *_planes_of(x), pooled, window)
 
 
 def _check_packed(name, x):
@@ -219,11 +192,6 @@ def add_patches(patches, window, size):
         Shape (B, H, W, C), of the type of patches; each pixel is a sum from the last tap to the
         first, as a sweep over the patches meets them.
 
-    Raises
-    ------
-    InputError
-        If the shapes do not fit.
-
     Examples
     --------
     >>> window = Window((1, 2))
@@ -237,4 +205,4 @@ def add_patches(patches, window, size):
             f"add_patches: patches {patches.shape} and {window!r} do not fit images of "
             f"{tuple(size)}; expected (B, H', W', rows, columns, C)"
         )
-    return kernel("add_patches")(patches, window, tuple(size))
+    return kernel(reference.add_patches)(patches, window, tuple(size))

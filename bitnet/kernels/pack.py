@@ -1,4 +1,4 @@
-"""Signs of numbers to bits and back, and what is chosen by bits: one bit an element."""
+"""Signs of numbers to bits and back, and what is chosen by bits: one bit per element."""
 
 import math
 
@@ -6,25 +6,13 @@ import numpy as np
 
 from bitnet.arrays import array_module
 from bitnet.errors import InputError
+from bitnet.kernels import reference
 from bitnet.kernels.bits import Bits, Planes, words_for
 from bitnet.kernels.dispatch import check_bits, check_numbers, check_pixels, kernel
 
-__all__ = [
-    "concatenate",
-    "count_flips",
-    "flatten",
-    "pack",
-    "pack_with_mask",
-    "split_planes",
-    "threshold",
-    "transpose",
-    "unpack",
-    "where",
-]
-
 
 def pack(x):
-    """The signs of numbers in one bit each: bit 1, +1, where `x >= 0`.
+    """Pack the signs of numbers into one bit each: bit 1, +1, where `x >= 0`.
 
     Equation 1 of the papers, with sign(0) = sign(-0.0) = +1.  NaN packs as -1.
 
@@ -38,22 +26,17 @@ def pack(x):
     Bits
         Of the same shape.
 
-    Raises
-    ------
-    InputError
-        If `x` is not an array of real numbers with at least one axis.
-
     Examples
     --------
     >>> pack(np.array([0.3, -0.0, -7.0])).signs()
     array([ 1,  1, -1], dtype=int8)
     """
     check_numbers("pack", x)
-    return kernel("pack")(x)
+    return kernel(reference.pack)(x)
 
 
 def pack_with_mask(x, window=1.0):
-    """The signs of numbers, and where `|x| <= window`, each in one bit an element.
+    """Pack the signs of numbers, and where `|x| <= window`, into one bit per element each.
 
     The sign is equation 1 of the papers, the mask is the straight-through estimator's of
     equation 4, 1[|r| <= 1], the boundary included.
@@ -70,11 +53,6 @@ def pack_with_mask(x, window=1.0):
     signs, mask : Bits
         Of the same shape; the mask has bit 1 inside the window.
 
-    Raises
-    ------
-    InputError
-        If `x` is not an array of floats with at least one axis.
-
     Examples
     --------
     >>> signs, mask = pack_with_mask(np.array([-1.0, 0.5, 1.5]))
@@ -82,41 +60,11 @@ def pack_with_mask(x, window=1.0):
     (array([-1,  1,  1], dtype=int8), array([ 1,  1, -1], dtype=int8))
     """
     check_numbers("pack_with_mask", x, "f", "floats")
-    return kernel("pack_with_mask")(x, x.dtype.type(window))
-
-
-def transpose(bits):
-    """The transpose of a matrix of signs, packed along the other axis.
-
-    Parameters
-    ----------
-    bits : Bits
-        Shape (M, N).
-
-    Returns
-    -------
-    Bits
-        Shape (N, M).
-
-    Raises
-    ------
-    InputError
-        If `bits` is no packed matrix.
-
-    Examples
-    --------
-    >>> transpose(pack(np.array([[1.0, -1.0]]))).signs()
-    array([[ 1],
-           [-1]], dtype=int8)
-    """
-    check_bits("transpose", bits)
-    if bits.ndim != 2:
-        raise InputError(f"transpose: got Bits of shape {bits.shape}; expected a matrix")
-    return kernel("transpose")(bits)
+    return kernel(reference.pack_with_mask)(x, x.dtype.type(window))
 
 
 def flatten(bits):
-    """All signs of an image, or of any other element of the first axis, in one row.
+    """Put all signs of an image, or of any other element of the first axis, in one row.
 
     Parameters
     ----------
@@ -127,11 +75,6 @@ def flatten(bits):
     -------
     Bits or Planes
         Shape (B, N), in the same order.
-
-    Raises
-    ------
-    InputError
-        If `bits` is something else, or has one axis.
 
     Examples
     --------
@@ -157,7 +100,7 @@ def flatten(bits):
 
 
 def concatenate(parts):
-    """Arrays side by side along the last axis, packed ones packed.
+    """Join arrays along the last axis; packed ones stay packed.
 
     Parameters
     ----------
@@ -168,11 +111,6 @@ def concatenate(parts):
     -------
     Bits or Planes or numpy.ndarray
         Shape (..., C in all).
-
-    Raises
-    ------
-    InputError
-        If the parts are of different kinds or shapes.
 
     Examples
     --------
@@ -187,10 +125,9 @@ def concatenate(parts):
         )
     first = parts[0]
     if isinstance(first, Bits):
-        return first if len(parts) == 1 else kernel("concatenate")(parts)
+        return first if len(parts) == 1 else kernel(reference.concatenate)(parts)
     if isinstance(first, Planes):
-        bits = kernel("concatenate")([part.bits for part in parts])
-        return first.with_bits(bits)
+        return first.with_bits(kernel(reference.concatenate)([part.bits for part in parts]))
     return array_module(first).concatenate(parts, axis=-1)
 
 
@@ -202,24 +139,19 @@ def _kind(part):
 
 
 def unpack(bits, dtype=np.float32):
-    """The numbers +1 and -1 that bits stand for.
+    """Return the numbers +1 and -1 that bits stand for.
 
     Parameters
     ----------
     bits : Bits
         Signs of shape (..., N).
     dtype : numpy.dtype, optional
-        A signed type; float32 by default.
+        A signed type; default: float32.
 
     Returns
     -------
     numpy.ndarray
         +1 and -1, shape (..., N).
-
-    Raises
-    ------
-    InputError
-        If `bits` is something else.
 
     Examples
     --------
@@ -227,11 +159,11 @@ def unpack(bits, dtype=np.float32):
     array([ 1., -1.], dtype=float32)
     """
     check_bits("unpack", bits)
-    return kernel("unpack")(bits, np.dtype(dtype))
+    return kernel(reference.unpack)(bits, np.dtype(dtype))
 
 
 def where(mask, x):
-    """`x` where the bit of `mask` is 1, and zero elsewhere.
+    """Return `x` where the bit of `mask` is 1, and zero elsewhere.
 
     Parameters
     ----------
@@ -245,11 +177,6 @@ def where(mask, x):
     numpy.ndarray
         Of the shape and type of `x`.
 
-    Raises
-    ------
-    InputError
-        If the shapes differ.
-
     Examples
     --------
     >>> where(pack(np.array([True, False])), np.array([5.0, 6.0]))
@@ -259,11 +186,11 @@ def where(mask, x):
     check_numbers("where", x, "f", "floats")
     if mask.shape != x.shape:
         raise InputError(f"where: a mask of shape {mask.shape} for numbers of shape {x.shape}")
-    return kernel("where")(mask, x)
+    return kernel(reference.where)(mask, x)
 
 
 def split_planes(pixels):
-    """Eight-bit pixels as eight planes of ±1 whose sum is `2 pixels - 255`, exactly.
+    """Split 8-bit pixels into eight planes of ±1 whose sum is `2 pixels - 255`, exactly.
 
     The papers' first layer splits p = sum_b 2^b p_b with bits p_b in {0, 1};
     with signs s_b = 2 p_b - 1 the same planes give 2p - 255.
@@ -278,59 +205,17 @@ def split_planes(pixels):
     Planes
         Coefficients 1, 2, ..., 128.
 
-    Raises
-    ------
-    InputError
-        If `pixels` are not uint8.
-
     Examples
     --------
     >>> split_planes(np.array([[255, 128]], np.uint8)).values()
     array([[255.,   1.]], dtype=float32)
     """
     check_pixels("split_planes", pixels)
-    return kernel("split_planes")(pixels)
-
-
-def threshold(z, thresholds):
-    """Batch norm and sign of a frozen layer: one integer comparison an element.
-
-    Parameters
-    ----------
-    z : numpy.ndarray
-        Integer pre-activations, int32 of shape (..., N).
-    thresholds : Thresholds
-        Of N units.
-
-    Returns
-    -------
-    Bits
-        Shape (..., N).
-
-    Raises
-    ------
-    InputError
-        If the shapes or types do not fit.
-
-    Examples
-    --------
-    >>> from bitnet.kernels import Thresholds
-    >>> z = np.array([[2, 2, 3]], np.int32)
-    >>> steps = Thresholds(np.array([2, 3, 2], np.int32), np.array([True, True, False]))
-    >>> threshold(z, steps).signs()
-    array([[ 1, -1, -1]], dtype=int8)
-    """
-    check_numbers("threshold", z)
-    if z.dtype != np.int32 or z.shape[-1:] != thresholds.values.shape:
-        raise InputError(
-            f"threshold: {z.dtype} {z.shape} and {len(thresholds)} thresholds do not fit; "
-            "expected int32 (..., N) and N thresholds"
-        )
-    return kernel("threshold")(z, thresholds)
+    return kernel(reference.split_planes)(pixels)
 
 
 def count_flips(a, b):
-    """The number of signs that differ between two Bits of one shape.
+    """Return the number of signs that differ between two Bits of one shape.
 
     Parameters
     ----------
@@ -342,11 +227,6 @@ def count_flips(a, b):
     int
         From 0 to `a.size`.
 
-    Raises
-    ------
-    InputError
-        If the shapes differ.
-
     Examples
     --------
     >>> count_flips(pack(np.array([1.0, 1.0, -1.0])), pack(np.array([1.0, -1.0, 1.0])))
@@ -355,4 +235,4 @@ def count_flips(a, b):
     check_bits("count_flips", a, b)
     if a.shape != b.shape:
         raise InputError(f"count_flips: shapes {a.shape} and {b.shape} differ")
-    return kernel("count_flips")(a, b)
+    return kernel(reference.count_flips)(a, b)
