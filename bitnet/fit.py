@@ -6,7 +6,6 @@ import time
 
 import numpy as np
 
-from bitnet import kernels
 from bitnet.activations import Quantize, ReLU, Sign
 from bitnet.backend import full_memory_named, to_cpu
 from bitnet.data.batches import batches

@@ -12,7 +12,7 @@ import numpy as np
 from bitnet.arrays import array_module
 from bitnet.errors import InputError
 from bitnet.kernels import reference
-from bitnet.kernels.dispatch import check_numbers, kernel
+from bitnet.kernels.dispatch import check_numbers, kernel, unfit
 
 GATES = {"rnn": 1, "lstm": 4, "gru": 3}
 
@@ -215,10 +215,7 @@ def add_rows(y, rows, x):
     check_numbers("add_rows", y, "f", "floats")
     fits = y.ndim == x.ndim == 2 and x.shape == (*rows.shape, y.shape[1]) and x.dtype == y.dtype
     if not fits or rows.dtype != np.int64 or not y.flags.c_contiguous:
-        raise InputError(
-            f"add_rows: {x.dtype} {x.shape} at {rows.dtype} {rows.shape} of {y.dtype} {y.shape}; "
-            "expected (R, N) at int64 (R,) of contiguous (M, N)"
-        )
+        raise unfit("add_rows", "contiguous (M, N), int64 (R,) and (R, N)", y, rows, x)
     if not ((rows >= 0) & (rows < len(y))).all():  # one number, and so one wait for a GPU
         raise InputError(f"add_rows: rows {rows.min()} to {rows.max()} of {len(y)}")
     kernel(reference.add_rows)(y, rows, array_module(x).ascontiguousarray(x))
@@ -248,10 +245,7 @@ def affine(z, unit, bias):
     """
     check_numbers("affine", bias, "f", "floats")
     if z.ndim != 2 or z.dtype != np.int32 or bias.shape != z.shape[1:]:
-        raise InputError(
-            f"affine: {z.dtype} {z.shape} and a bias {bias.shape} do not fit; expected int32 "
-            "(R, M) and (M,)"
-        )
+        raise unfit("affine", "int32 (R, M) and a bias (M,)", z, bias)
     contiguous = array_module(bias).ascontiguousarray(bias)
     return kernel(reference.affine)(z, bias.dtype.type(unit), contiguous)
 
@@ -266,8 +260,5 @@ def _check(kind, z, product, *states):
         fits = fits and product.shape == z.shape and product.dtype in (z.dtype, np.int32)
     arrays = [z, *states] if product is None else [z, product, *states]
     if not fits or not all(a.flags.c_contiguous for a in arrays):
-        shapes = ", ".join(f"{a.dtype} {a.shape}" for a in arrays)
-        raise InputError(
-            f"{kind} cell: {shapes} do not fit; expected contiguous floats (B, {wide}H) of one "
-            "type, a product of these or of int32, and states (B, H)"
-        )
+        expected = "of one type, a product of these or of int32, and states (B, H)"
+        raise unfit(f"{kind} cell", f"contiguous floats (B, {wide}H) {expected}", *arrays)

@@ -6,7 +6,7 @@ from bitnet.arrays import array_module, as_numpy, check_one_device, like, to_cpu
 from bitnet.errors import InputError
 from bitnet.kernels import reference
 from bitnet.kernels.bits import Planes
-from bitnet.kernels.dispatch import check_numbers, kernel
+from bitnet.kernels.dispatch import check_numbers, kernel, unfit
 
 MAX_PLANES = 32
 MAX_INTEGER = 65536  # 15 powers of two, twice each
@@ -183,10 +183,8 @@ class Thresholds:
         types = values.dtype, rising.dtype
         fits = values.shape[:1] == rising.shape and values.shape[1:2] <= (255,)
         if values.ndim not in (1, 2) or not fits or types != (np.int32, np.bool_):
-            raise InputError(
-                f"Thresholds: {values.dtype} {values.shape} and {rising.dtype} {rising.shape} "
-                "do not fit; expected int32 (N,) or (N, 255 or fewer), and bool (N,)"
-            )
+            expected = "int32 (N,) or (N, 255 or fewer), and bool (N,)"
+            raise unfit("Thresholds", expected, values, rising)
         check_one_device("Thresholds", (values, rising))
         self.values, self.rising, self.limits = values, rising, {}
 
@@ -227,10 +225,7 @@ def threshold(z, thresholds):
     """
     check_numbers("threshold", z)
     if z.dtype != np.int32 or z.shape[-1:] != thresholds.values.shape:
-        raise InputError(
-            f"threshold: {z.dtype} {z.shape} and {len(thresholds)} thresholds do not fit; "
-            "expected int32 (..., N) and N thresholds"
-        )
+        raise unfit("threshold", "int32 (..., N) and N thresholds", z, thresholds.values)
     return kernel(reference.threshold)(z, thresholds)
 
 
@@ -263,10 +258,7 @@ def rank(z, thresholds):
     check_numbers("rank", z, "i", "integers")
     shape = thresholds.values.shape if isinstance(thresholds, Thresholds) else ()
     if z.dtype != np.int32 or len(shape) != 2 or shape[0] != z.shape[-1]:
-        raise InputError(
-            f"rank: {z.dtype} {z.shape} and thresholds {shape}; expected int32 (..., M) and "
-            "Thresholds (M, L)"
-        )
+        raise unfit("rank", "int32 (..., M) and Thresholds (M, L)", z, shape)
     return kernel(reference.rank)(z, thresholds)
 
 

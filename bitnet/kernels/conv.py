@@ -9,11 +9,13 @@ from bitnet.errors import InputError
 from bitnet.kernels import reference
 from bitnet.kernels.bits import Bits, Planes
 from bitnet.kernels.codebook import Thresholds
-from bitnet.kernels.dispatch import check_bits, check_numbers, check_pixels, kernel
+from bitnet.kernels.dispatch import check_bits, check_numbers, check_pixels, kernel, unfit
 from bitnet.kernels.pack import concatenate, pack
 from bitnet.kernels.products import check_operands, check_range, prepare
 from bitnet.kernels.rounding import Rounding, powers
 from bitnet.kernels.window import Window
+
+EXPECTED = "(B, H, W, C), (M, rows, columns, C / groups) and a Window of (rows, columns)"
 
 
 def check_groups(name, n, m, groups):
@@ -93,20 +95,13 @@ def _thresholds(steps, groups):
     return steps.limits["groups", groups]
 
 
-def _check(name, x, weight, window, groups):
-    """Refuse images, filters, a window and groups that do not fit."""
-    if not isinstance(window, Window):
-        raise InputError(f"{name}: got {type(window).__name__}; expected a Window")
-    fits = len(x.shape) == len(weight.shape) == 4
-    if fits:
-        n = check_groups(name, x.shape[3], weight.shape[0], groups)
-        fits = weight.shape[3] == n
-    if not fits or weight.shape[1:3] != tuple(window.size):
-        raise InputError(
-            f"{name}: images {x.shape}, filters {weight.shape} and a window of {window.size} do "
-            "not fit; expected (B, H, W, C), (M, rows, columns, C / groups) and (rows, columns)"
-        )
-    window.output(*x.shape[1:3])
+def _check(name, images, filters, window, groups):
+    """The shape of the output; refuses shapes of images and of filters that do not fit."""
+    if not isinstance(window, Window) or not len(images) == len(filters) == 4:
+        raise unfit(name, EXPECTED, images, filters, window)
+    if filters[1:] != (*window.size, check_groups(name, images[3], filters[0], groups)):
+        raise unfit(name, EXPECTED, images, filters, window)
+    return images[0], *window.output(*images[1:3]), filters[0]
 
 
 def _by_groups(definition, x, weight, window, groups, *thresholds):
@@ -154,7 +149,7 @@ def xnor_conv(x, weight, window, groups=1):
            [ 8, 12,  8]], dtype=int32)
     """
     check_bits("xnor_conv", x, weight)
-    _check("xnor_conv", x, weight, window, groups)
+    _check("xnor_conv", x.shape, weight.shape, window, groups)
     return _by_groups(reference.xnor_conv, x, weight, window, groups)
 
 
@@ -186,7 +181,7 @@ def xnor_conv_sign(x, weight, window, thresholds, groups=1):
     array([-1, -1, -1, -1], dtype=int8)
     """
     check_bits("xnor_conv_sign", x, weight)
-    _check("xnor_conv_sign", x, weight, window, groups)
+    _check("xnor_conv_sign", x.shape, weight.shape, window, groups)
     if not isinstance(thresholds, Thresholds) or thresholds.values.shape != weight.shape[:1]:
         raise InputError(f"xnor_conv_sign: expected the Thresholds of {weight.shape[0]} channels")
     return _by_groups(reference.xnor_conv_sign, x, weight, window, groups, thresholds)
@@ -227,7 +222,7 @@ def plane_conv(x, weight, window, groups=1):
     array([1020], dtype=int32)
     """
     check_operands("plane_conv", x, weight)
-    _check("plane_conv", x, weight, window, groups)
+    _check("plane_conv", x.shape, weight.shape, window, groups)
     check_range("plane_conv", x, weight, math.prod(weight.shape[1:]))
     both = isinstance(x, Bits) and isinstance(weight, Bits)
     definition = reference.xnor_conv if both else reference.plane_conv
@@ -272,9 +267,11 @@ def gradient_of_images(grad_z, weight, window, size, bits=None, rng=None, groups
     """
     if not isinstance(weight, Planes):
         check_bits("gradient_of_images", weight)
-    images = (len(grad_z), *size)
-    _check_gradient("gradient_of_images", grad_z, weight.shape, window, images, bits)
+    check_numbers("gradient_of_images", grad_z, "f", "floats")
     check_groups("gradient_of_images", weight.shape[0], weight.shape[0], groups)
+    images = len(grad_z), *size, weight.shape[-1] * groups
+    shape = _check("gradient_of_images", images, weight.shape, window, groups)
+    _check_gradient("gradient_of_images", grad_z, shape, bits)
     parts, rule = _numbers(grad_z, bits, rng, groups)
     pairs = zip(parts, _filters(weight, groups), strict=True)
     gradient, size = kernel(reference.gradient_of_images), tuple(size)
@@ -316,30 +313,21 @@ def gradient_of_filters(grad_z, x, window, bits=None, rng=None, groups=1):
     """
     if not isinstance(x, (Bits, Planes)):
         check_pixels("gradient_of_filters", x)
-    if len(x.shape) != 4:
-        raise InputError(f"gradient_of_filters: images {x.shape}; expected (B, H, W, C)")
-    m = grad_z.shape[-1] if grad_z.ndim else 0
-    n = check_groups("gradient_of_filters", x.shape[3], m, groups)
-    filters = (m, *getattr(window, "size", ()), n)
-    _check_gradient("gradient_of_filters", grad_z, filters, window, x.shape[:3], bits)
+    check_numbers("gradient_of_filters", grad_z, "f", "floats")
+    n = check_groups("gradient_of_filters", x.shape[-1], grad_z.shape[-1], groups)
+    filters = grad_z.shape[-1], *getattr(window, "size", ()), n
+    shape = _check("gradient_of_filters", x.shape, filters, window, groups)
+    _check_gradient("gradient_of_filters", grad_z, shape, bits)
     parts, rule = _numbers(grad_z, bits, rng, groups)
     gradient = kernel(reference.gradient_of_filters)
     pairs = zip(parts, _channels(x, groups), strict=True)
     return _one([gradient(part, own, window, *rule()) for part, own in pairs], axis=0)
 
 
-def _check_gradient(name, grad_z, weight, window, images, bits):
-    """Refuse a gradient, filters (M, ...), a window and images (B, H, W) that do not fit."""
-    check_numbers(name, grad_z, "f", "floats")
-    fits = isinstance(window, Window) and grad_z.ndim == len(weight) == 4
-    if fits:
-        shape = images[0], *window.output(*images[1:]), weight[0]
-        fits = tuple(weight[1:3]) == tuple(window.size) and grad_z.shape == shape
-    if not fits:
-        raise InputError(
-            f"{name}: gradients {grad_z.shape}, filters {tuple(weight)}, images {tuple(images)} "
-            f"and {window!r} do not fit; expected (B, H', W', M) and (M, rows, columns, C)"
-        )
+def _check_gradient(name, grad_z, shape, bits):
+    """Refuse a gradient of another shape, and integers whose sums could pass int32."""
+    if grad_z.shape != shape:
+        raise unfit(name, f"gradients {shape}", grad_z)
     largest = 127 if bits is None else Rounding.of(bits).largest or 127
     if math.prod(grad_z.shape[1:3]) * largest > np.iinfo(np.int32).max:
         raise InputError(

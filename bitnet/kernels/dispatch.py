@@ -17,11 +17,7 @@ from bitnet.arrays import array_module, check_one_device, is_array
 from bitnet.errors import InputError
 from bitnet.kernels.bits import Bits
 
-MODULES = {
-    "numba": "bitnet.kernels.cpu",
-    "cuda": "bitnet.kernels.cuda",
-    "reference": "bitnet.kernels.reference",
-}
+MODULES = {"numba": "bitnet.kernels.cpu", "cuda": "bitnet.kernels.cuda", "reference": None}
 
 _chosen = None  # a name in MODULES; None until the first kernel call
 
@@ -122,6 +118,17 @@ def _function(chosen, definition):
         return getattr(importlib.import_module(MODULES[chosen]), definition.__name__, definition)
     except ImportError as error:  # as of arrays of CuPy's without numba-cuda
         raise InputError(f"{definition.__name__}: {error}; see `bitnet status`") from None
+
+
+def unfit(name, expected, *operands):
+    """The error that operands do not fit: what came, and what was expected."""
+    came = ", ".join(map(_in_words, operands))
+    return InputError(f"{name}: {came} do not fit; expected {expected}")
+
+
+def _in_words(x):
+    """The type and the shape of an operand; itself if it has no shape."""
+    return f"{getattr(x, 'dtype', type(x).__name__)} {x.shape}" if hasattr(x, "shape") else repr(x)
 
 
 def check_numbers(name, x, kinds="fiub", expected="real numbers"):

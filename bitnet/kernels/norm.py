@@ -1,8 +1,7 @@
 """Batch norm on integers: its statistics, forward with the sign, and backward."""
 
-from bitnet.errors import InputError
 from bitnet.kernels import reference
-from bitnet.kernels.dispatch import check_bits, check_numbers, kernel
+from bitnet.kernels.dispatch import check_bits, check_numbers, kernel, unfit
 
 
 def column_sums(z):
@@ -97,19 +96,12 @@ def batch_norm_backward(grad_y, mask, z, mean, inv_std, gamma):
     if mask is not None:
         check_bits("batch_norm_backward", mask)
     if grad_y.shape != z.shape or (mask is not None and mask.shape != z.shape):
-        raise InputError(
-            f"batch_norm_backward: a gradient of shape {grad_y.shape} and a mask of shape "
-            f"{getattr(mask, 'shape', None)} for integers of shape {z.shape}"
-        )
+        raise unfit("batch_norm_backward", "one shape (B, C)", grad_y, mask, z)
     return kernel(reference.batch_norm_backward)(grad_y, mask, z, mean, inv_std, gamma)
 
 
 def _check_matrix(name, z, *columns):
     """Refuse what is not an integer matrix with one number a column in each other array."""
     check_numbers(name, z, "i", "integers")
-    shapes = [column.shape for column in columns]
-    if z.ndim != 2 or any(shape != z.shape[1:] for shape in shapes):
-        raise InputError(
-            f"{name}: integers of shape {z.shape} and columns of shapes {shapes} do not fit; "
-            "expected (B, C) and (C,)"
-        )
+    if z.ndim != 2 or any(column.shape != z.shape[1:] for column in columns):
+        raise unfit(name, "integers (B, C), and one number per column (C,)", z, *columns)

@@ -5,7 +5,7 @@ import numpy as np
 from bitnet.errors import InputError
 from bitnet.kernels import reference
 from bitnet.kernels.bits import Bits, Planes
-from bitnet.kernels.dispatch import check_numbers, kernel
+from bitnet.kernels.dispatch import check_numbers, kernel, unfit
 from bitnet.kernels.window import Window
 
 
@@ -40,10 +40,7 @@ def max_pool(x, window):
 def _check_window(name, x, window):
     """Refuse what is no images, and windows that do not fit or see nothing."""
     if x.ndim != 4 or not isinstance(window, Window) or window.taps > 255:
-        raise InputError(
-            f"{name}: got {x.shape} and {window!r}; expected images (B, H, W, C) and a Window "
-            "of at most 255 taps"
-        )
+        raise unfit(name, "images (B, H, W, C) and a Window of at most 255 taps", x, window)
     if max(max(pair) for pair in window.padding) >= min(window.size):
         raise InputError(
             f"{name}: padding {window.padding} with a window of {window.size}; expected pads "
@@ -80,10 +77,8 @@ def max_pool_backward(grad_y, first, window, size):
     check_numbers("max_pool_backward", grad_y, "f", "floats")
     fits = grad_y.ndim == 4 and grad_y.shape == first.shape and first.dtype == np.uint8
     if not fits or grad_y.shape[1:3] != window.output(*size):
-        raise InputError(
-            f"max_pool_backward: gradients {grad_y.shape} and taps {first.dtype} {first.shape} do "
-            f"not fit images of {tuple(size)}"
-        )
+        expected = f"(B, H', W', C) of images of {tuple(size)}, and uint8 taps"
+        raise unfit("max_pool_backward", expected, grad_y, first, window)
     return kernel(reference.max_pool_backward)(grad_y, first, window, tuple(size))
 
 
@@ -146,10 +141,8 @@ def max_pool_bits_backward(grad_y, x, y, window):
     _check_packed("max_pool_bits_backward", x)
     fits = x.ndim == 4 and grad_y.shape == y.shape
     if not fits or y.shape[1:3] != window.output(*x.shape[1:3]):
-        raise InputError(
-            f"max_pool_bits_backward: gradients {grad_y.shape} and results {y.shape} do not fit "
-            f"images {x.shape} and {window!r}"
-        )
+        expected = "two of (B, H', W', C), and images (B, H, W, C)"
+        raise unfit("max_pool_bits_backward", expected, grad_y, y, x, window)
     pooled, _ = _planes_of(y)
     return kernel(reference.max_pool_bits_backward)(grad_y, *_planes_of(x), pooled, window)
 
@@ -169,9 +162,7 @@ def _planes_of(x):
 
 def _packed_as(x, bits):
     """Planes (P, ...) as what x is."""
-    if isinstance(x, Bits):
-        return bits[0]
-    return x.with_bits(bits)
+    return bits[0] if isinstance(x, Bits) else x.with_bits(bits)
 
 
 def add_patches(patches, window, size):
@@ -201,8 +192,6 @@ def add_patches(patches, window, size):
     check_numbers("add_patches", patches, "f", "floats")
     fits = patches.ndim == 6 and patches.shape[3:5] == tuple(window.size)
     if not fits or patches.shape[1:3] != window.output(*size):
-        raise InputError(
-            f"add_patches: patches {patches.shape} and {window!r} do not fit images of "
-            f"{tuple(size)}; expected (B, H', W', rows, columns, C)"
-        )
+        expected = f"(B, H', W', rows, columns, C) of images of {tuple(size)}"
+        raise unfit("add_patches", expected, patches, window)
     return kernel(reference.add_patches)(patches, window, tuple(size))

@@ -6,7 +6,7 @@ from bitnet.arrays import as_array
 from bitnet.errors import InputError
 from bitnet.kernels import reference
 from bitnet.kernels.bits import Bits, Planes, Quantized
-from bitnet.kernels.dispatch import check_bits, check_numbers, check_pixels, kernel
+from bitnet.kernels.dispatch import check_bits, check_numbers, check_pixels, kernel, unfit
 
 LARGEST_SUM = np.iinfo(np.int32).max
 
@@ -14,10 +14,7 @@ LARGEST_SUM = np.iinfo(np.int32).max
 def _check_fit(name, x, matrix, axis):
     """Refuse two matrices unless the columns of x are as many as `matrix.shape[axis]`."""
     if len(x.shape) != 2 or len(matrix.shape) != 2 or x.shape[1] != matrix.shape[axis]:
-        expected = "(B, N) and (M, N)" if axis == 1 else "(B, M) and (M, N)"
-        raise InputError(
-            f"{name}: shapes {x.shape} and {matrix.shape} do not fit; expected {expected}"
-        )
+        raise unfit(name, f"(B, {'MN'[axis]}) and (M, N)", x, matrix)
 
 
 def prepare(bits):
@@ -115,7 +112,7 @@ def xnor_sign(x, weight, thresholds):
     check_bits("xnor_sign", x, weight)
     _check_fit("xnor_sign", x, weight, axis=1)
     if thresholds.values.shape != weight.shape[:1]:
-        raise InputError(f"xnor_sign: {len(thresholds)} thresholds for {weight.shape[0]} units")
+        raise unfit("xnor_sign", "weights (M, N) and M thresholds", weight, thresholds.values)
     return kernel(reference.xnor_sign)(x, weight, thresholds)
 
 

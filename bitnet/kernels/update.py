@@ -1,9 +1,8 @@
 """One step of an optimizer, with the new signs of the weights."""
 
-from bitnet.errors import InputError
 from bitnet.kernels import reference
 from bitnet.kernels.bits import words_for
-from bitnet.kernels.dispatch import kernel
+from bitnet.kernels.dispatch import kernel, unfit
 
 
 def update(rule, weight, grad, state, constants, bound=None, words=None):
@@ -62,9 +61,8 @@ def update(rule, weight, grad, state, constants, bound=None, words=None):
     changed = [weight, *state] if words is None else [weight, *state, words]
     contiguous = all(array.flags.c_contiguous for array in changed)
     if len({(a.shape, a.dtype) for a in arrays}) != 1 or not contiguous:
-        shapes = ", ".join(f"{a.dtype} {a.shape}" for a in arrays)
-        raise InputError(f"update: {shapes} do not fit; expected one shape and type, contiguous")
+        raise unfit("update", "one shape and type, contiguous", *arrays)
     fit = weight.ndim > 1 and (*weight.shape[:-1], words_for(weight.shape[-1]))
     if words is not None and words.shape != fit:
-        raise InputError(f"update: words of shape {words.shape} for weights of {weight.shape}")
+        raise unfit("update", "weights (..., N) and their words (..., K)", weight, words)
     return kernel(reference.update)(rule, weight, grad, state, constants, bound, words)

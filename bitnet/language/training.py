@@ -6,7 +6,6 @@ import time
 
 import numpy as np
 
-from bitnet import kernels
 from bitnet.backend import full_memory_named
 from bitnet.data.sequences import sequences
 from bitnet.errors import InputError

@@ -110,7 +110,7 @@ ONES = kernels.pack(np.ones((1, 4, 4, 2)))
     ("x", "weight", "window", "message"),
     [
         (np.ones((1, 4, 4, 2)), ONES, Window((4, 4)), "expected Bits"),
-        (ONES, ONES, (4, 4), "expected a Window"),
+        (ONES, ONES, (4, 4), "and a Window"),
         (ONES, ONES, Window((3, 3)), "do not fit"),
         (ONES, kernels.pack(np.ones((1, 4, 4, 3))), Window((4, 4)), "do not fit"),
         (kernels.pack(np.ones((4, 2))), ONES, Window((4, 4)), "do not fit"),

@@ -11,7 +11,7 @@ import sys
 import pytest
 
 import bitnet
-from bitnet import InputError, kernels
+from bitnet import InputError
 
 if importlib.util.find_spec("numba") is None:
     pytest.skip("Numba is not installed", allow_module_level=True)

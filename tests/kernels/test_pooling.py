@@ -110,7 +110,7 @@ HALF = Window((2, 2), (2, 2))
         (lambda: kernels.max_pool_bits(X, HALF), "expected Bits or Planes"),
         (lambda: kernels.max_pool_bits(kernels.pack(X), Window((5, 5))), "does not fit"),
         (lambda: kernels.max_pool_bits_backward(X, kernels.pack(X), kernels.pack(X), HALF),
-         "do not fit images"),
+         "and images"),
         (lambda: kernels.max_pool_backward(X, FIRST, HALF, (4, 4)), "do not fit"),
         (lambda: kernels.max_pool_backward(FIRST, FIRST, HALF, (4, 4)), "expected floats"),
         (lambda: kernels.add_patches(X, HALF, (4, 4)), "do not fit"),
