@@ -13,6 +13,7 @@ Wider integers are sums of such planes.  A pixel p of 8 bits is, exactly,
 `2p - 255 = sum_b 2^b s_b` with `s_b = +1` where bit b of p is 1 and -1 where it is 0.
 """
 
+import dataclasses
 import math
 
 import numpy as np
@@ -117,10 +118,7 @@ class Bits(_Packed):
             )
         self.words, self.shape, self.layouts = words, shape, None
 
-    @property
-    def held(self):
-        """The array that says on which device this is."""
-        return self.words
+    held = property(lambda self: self.words)  # the array that says on which device this is
 
     def moved(self, move):
         """The same with its array moved; laid out anew where layouts are kept."""
@@ -252,19 +250,15 @@ class Planes(_Packed):
         """The shape of the values."""
         return self.bits.shape[1:]
 
-    @property
-    def held(self):
-        """The array that says on which device this is."""
-        return self.bits.words
+    held = property(lambda self: self.bits.words)  # the array that says on which device this is
 
     def moved(self, move):
         """The same with its array moved; laid out anew where layouts are kept."""
         planes = self.with_bits(self.bits.moved(move))
         if self.layouts is not None:
-            parts = [planes.bits[p] for p in range(len(planes.bits))]
-            for part in parts:
-                part.layouts = {}
-            planes.layouts = {"planes": parts}
+            planes.layouts = {"planes": [*planes.bits]}
+            for plane in planes.layouts["planes"]:
+                plane.layouts = {}
         return planes
 
     def with_bits(self, bits):
@@ -290,6 +284,7 @@ class Planes(_Packed):
         return self.integers().astype(dtype) * np.dtype(dtype).type(self.scale * self.unit)
 
 
+@dataclasses.dataclass(slots=True, eq=False)
 class Quantized:
     """A matrix of low-bit integers with one scale per row: `scales[r] * values[r, c]`.
 
@@ -316,30 +311,25 @@ class Quantized:
     Quantized(shape=(1, 2), integers up to 31)
     """
 
-    __slots__ = ("largest", "scales", "values")
+    values: np.ndarray
+    scales: np.ndarray
+    largest: int
     dtype = np.dtype(np.float32)  # of the numbers that are meant
 
-    def __init__(self, values, scales, largest):
+    def __post_init__(self):
+        values, scales = self.values, self.scales
         types = values.dtype, scales.dtype
         if values.ndim != 2 or scales.shape != values.shape[:1] or types != (np.int16, np.float32):
             raise InputError(
                 f"Quantized: {values.dtype} {values.shape} and {scales.dtype} {scales.shape} do "
                 "not fit; expected int16 (R, C) and float32 (R,)"
             )
-        if not 1 <= largest <= 255:
-            raise InputError(f"Quantized: largest is {largest!r}; expected 1 to 255")
+        if not 1 <= self.largest <= 255:
+            raise InputError(f"Quantized: largest is {self.largest!r}; expected 1 to 255")
         check_one_device("Quantized", (values, scales))
         self.values, self.scales = map(array_module(values).ascontiguousarray, (values, scales))
-        self.largest = largest
 
-    @property
-    def held(self):
-        """The array that says on which device this is."""
-        return self.values
-
-    def moved(self, move):
-        """The same with its arrays moved."""
-        return Quantized(move(self.values), move(self.scales), self.largest)
+    held = property(lambda self: self.values)  # the array that says on which device this is
 
     @property
     def shape(self):

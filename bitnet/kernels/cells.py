@@ -254,11 +254,12 @@ def _check(kind, z, product, *states):
     """Refuse arrays that a kernel would read or write beyond their ends."""
     wide, narrow = GATES[kind], states[0]
     fits = narrow.ndim == 2 and z.shape == (narrow.shape[0], wide * narrow.shape[1])
-    fits = fits and z.dtype.kind == "f" and all(a.shape == narrow.shape for a in states)
-    fits = fits and all(a.dtype == z.dtype for a in states)
+    fits = fits and z.dtype.kind == "f"
+    fits = fits and all((a.shape, a.dtype) == (narrow.shape, z.dtype) for a in states)
+    arrays = [z, *states]
     if product is not None:
         fits = fits and product.shape == z.shape and product.dtype in (z.dtype, np.int32)
-    arrays = [z, *states] if product is None else [z, product, *states]
+        arrays.append(product)
     if not fits or not all(a.flags.c_contiguous for a in arrays):
         expected = "of one type, a product of these or of int32, and states (B, H)"
         raise unfit(f"{kind} cell", f"contiguous floats (B, {wide}H) {expected}", *arrays)

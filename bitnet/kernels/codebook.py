@@ -188,10 +188,7 @@ class Thresholds:
         check_one_device("Thresholds", (values, rising))
         self.values, self.rising, self.limits = values, rising, {}
 
-    @property
-    def held(self):
-        """The array that says on which device this is."""
-        return self.values
+    held = property(lambda self: self.values)  # the array that says on which device this is
 
     def moved(self, move):
         """The same with its arrays moved."""

@@ -81,22 +81,19 @@ def flatten(bits):
     >>> flatten(pack(np.ones((2, 3, 3, 5)))).shape
     (2, 45)
     """
-    if isinstance(bits, Planes):
-        if bits.ndim == 2:
-            return bits
-        planes = [flatten(bits.bits[p]) for p in range(len(bits.bits))]
-        words = array_module(bits).stack([plane.words for plane in planes])
-        return bits.with_bits(Bits(words, (len(words), *planes[0].shape)))
-    check_bits("flatten", bits)
+    packed = bits.bits if isinstance(bits, Planes) else bits
+    check_bits("flatten", packed)
     if bits.ndim < 2:
         raise InputError(f"flatten: got Bits of shape {bits.shape}; expected (B, ...)")
     if bits.ndim == 2:
         return bits
-    n = math.prod(bits.shape[1:])
+    shape = (*packed.shape[: 1 - bits.ndim], math.prod(bits.shape[1:]))
     if bits.shape[-1] % 64 == 0:  # the words follow each other already
-        words = array_module(bits).ascontiguousarray(bits.words)
-        return Bits(words.reshape(len(bits), words_for(n)), (len(bits), n))
-    return pack(bits.signs().reshape(len(bits), n))
+        words = array_module(bits).ascontiguousarray(packed.words)
+        flat = Bits(words.reshape(*shape[:-1], words_for(shape[-1])), shape)
+    else:
+        flat = pack(packed.signs().reshape(shape))
+    return bits.with_bits(flat) if isinstance(bits, Planes) else flat
 
 
 def concatenate(parts):
@@ -124,10 +121,10 @@ def concatenate(parts):
             "same coefficients, or arrays of one type, whose shapes differ in the last axis alone"
         )
     first = parts[0]
+    if isinstance(first, Planes):
+        return first.with_bits(concatenate([part.bits for part in parts]))
     if isinstance(first, Bits):
         return first if len(parts) == 1 else kernel(reference.concatenate)(parts)
-    if isinstance(first, Planes):
-        return first.with_bits(kernel(reference.concatenate)([part.bits for part in parts]))
     return array_module(first).concatenate(parts, axis=-1)
 
 

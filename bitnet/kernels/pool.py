@@ -107,9 +107,10 @@ def max_pool_bits(x, window):
     >>> max_pool_bits(x, Window((1, 2))).signs()
     array([[[[ 1, -1]]]], dtype=int8)
     """
-    _check_packed("max_pool_bits", x)
+    planes = _planes_of("max_pool_bits", x)
     _check_window("max_pool_bits", x, window)
-    return _packed_as(x, kernel(reference.max_pool_bits)(*_planes_of(x), window))
+    pooled = kernel(reference.max_pool_bits)(*planes, window)
+    return pooled[0] if isinstance(x, Bits) else x.with_bits(pooled)
 
 
 def max_pool_bits_backward(grad_y, x, y, window):
@@ -138,31 +139,22 @@ def max_pool_bits_backward(grad_y, x, y, window):
     array([0., 5., 0.], dtype=float32)
     """
     check_numbers("max_pool_bits_backward", grad_y, "f", "floats")
-    _check_packed("max_pool_bits_backward", x)
+    planes = _planes_of("max_pool_bits_backward", x)
     fits = x.ndim == 4 and grad_y.shape == y.shape
     if not fits or y.shape[1:3] != window.output(*x.shape[1:3]):
         expected = "two of (B, H', W', C), and images (B, H, W, C)"
         raise unfit("max_pool_bits_backward", expected, grad_y, y, x, window)
-    pooled, _ = _planes_of(y)
-    return kernel(reference.max_pool_bits_backward)(grad_y, *_planes_of(x), pooled, window)
+    pooled, _ = _planes_of("max_pool_bits_backward", y)
+    return kernel(reference.max_pool_bits_backward)(grad_y, *planes, pooled, window)
 
 
-def _check_packed(name, x):
-    """Refuse what is neither Bits nor Planes."""
+def _planes_of(name, x):
+    """The planes (P, ...) of Bits or Planes, and what they count."""
     if not isinstance(x, (Bits, Planes)):
         raise InputError(f"{name}: got {type(x).__name__}; expected Bits or Planes")
-
-
-def _planes_of(x):
-    """The planes (P, ...) of Bits or Planes, and what they count."""
     if isinstance(x, Bits):
         return Bits(x.words[None], (1, *x.shape)), (1,)
     return x.bits, x.coefficients
-
-
-def _packed_as(x, bits):
-    """Planes (P, ...) as what x is."""
-    return bits[0] if isinstance(x, Bits) else x.with_bits(bits)
 
 
 def add_patches(patches, window, size):

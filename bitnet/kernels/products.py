@@ -43,7 +43,7 @@ def prepare(bits):
     """
     if isinstance(bits, Planes):
         prepared = bits.with_bits(bits.bits)
-        prepared.layouts = {"planes": [prepare(bits.bits[p]) for p in range(len(bits.bits))]}
+        prepared.layouts = {"planes": [*map(prepare, bits.bits)]}
         return prepared
     check_bits("prepare", bits)
     return kernel(reference.prepare)(bits)
@@ -250,10 +250,9 @@ class Product:
         self.x, self.signs = x, signs
         self.shape, self.dtype = (x.shape[0], signs.shape[1]), x.dtype
 
-    @property
-    def held(self):
-        """The array that says on which device this is."""
-        return getattr(self.x, "held", self.x)
+    held = property(
+        lambda self: getattr(self.x, "held", self.x)
+    )  # the array that says on which device this is
 
     def array(self):
         """All of it, of `shape` and `dtype`."""

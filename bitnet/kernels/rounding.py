@@ -77,7 +77,7 @@ class Rounding:
         return self.kind == "dorefa"
 
     def numbers(self, rng):
-        """What the kernels of integers want: the largest integer, a seed or None, and `odd`."""
+        """What the kernels of integers use: the largest integer, a seed or None, and `odd`."""
         return self.largest, None if rng is None else int(rng.integers(2**63)), self.odd
 
 

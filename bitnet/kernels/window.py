@@ -157,6 +157,5 @@ class Window:
         """
         height, width = self.output_of_padded(*x.shape[1:3])
         down, right = self.stride
-        for i in range(self.size[0]):
-            for j in range(self.size[1]):
-                yield x[:, i : i + down * height : down, j : j + right * width : right]
+        for i, j in np.ndindex(self.size):
+            yield x[:, i : i + down * height : down, j : j + right * width : right]

@@ -14,14 +14,13 @@ def max_pool(x, window):
         return y.astype(np.uint8), first
     least = -np.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).min
     xp = array_module(x)
-    y = first = None
     x = xp.pad(x, ((0, 0), *window.padding, (0, 0)), constant_values=least)
-    for tap, numbers in enumerate(window.seen(x)):
-        if y is None:
-            y, first = numbers.copy(), xp.zeros(numbers.shape, np.uint8)
+    y, *others = window.seen(x)
+    first = xp.zeros(y.shape, np.uint8)
+    for tap, numbers in enumerate(others, 1):
         better = numbers > y
         y, first = xp.where(better, numbers, y), xp.where(better, np.uint8(tap), first)
-    return y, first
+    return xp.ascontiguousarray(y), first
 
 
 def max_pool_backward(grad_y, first, window, size):
