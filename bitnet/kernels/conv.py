@@ -97,9 +97,9 @@ def _thresholds(steps, groups):
 
 def _check(name, images, filters, window, groups):
     """The shape of the output; refuses shapes of images and of filters that do not fit."""
-    if not isinstance(window, Window) or not len(images) == len(filters) == 4:
-        raise unfit(name, EXPECTED, images, filters, window)
-    if filters[1:] != (*window.size, check_groups(name, images[3], filters[0], groups)):
+    fits = isinstance(window, Window) and len(images) == len(filters) == 4
+    n = check_groups(name, images[3], filters[0], groups) if fits else None
+    if not fits or filters[1:] != (*window.size, n):
         raise unfit(name, EXPECTED, images, filters, window)
     return images[0], *window.output(*images[1:3]), filters[0]
 

@@ -14,8 +14,9 @@ pytestmark = pytest.mark.usefixtures("implementation")
 channels = st.sampled_from([1, 3, 63, 64, 65, 130])
 filters = st.sampled_from([1, 5, 31, 32, 33, 70])
 sizes = st.tuples(st.integers(3, 9), st.integers(3, 9))
-pads = st.tuples(st.tuples(st.integers(0, 2), st.integers(0, 2)), st.tuples(st.integers(0, 2),
-                 st.integers(0, 2)))  # fmt: skip
+pads = st.tuples(
+    st.tuples(st.integers(0, 2), st.integers(0, 2)), st.tuples(st.integers(0, 2), st.integers(0, 2))
+)
 windows = st.builds(
     Window,
     size=st.tuples(st.integers(1, 3), st.integers(1, 3)),
@@ -62,8 +63,10 @@ def test_prepared_filters_thresholds_and_other_sizes_of_images():
     """What is kept for images of one size must not serve those of another."""
     window = Window((3, 3), padding=((1, 1), (1, 1)))
     weight = signs(0, (40, 3, 3, 70))
-    prepared, steps = kernels.prepare(kernels.pack(weight)), Thresholds(
-        np.arange(40, dtype=np.int32) - 20, np.arange(40) % 2 > 0)  # fmt: skip
+    prepared, steps = (
+        kernels.prepare(kernels.pack(weight)),
+        Thresholds(np.arange(40, dtype=np.int32) - 20, np.arange(40) % 2 > 0),
+    )
     for size in ((5, 6), (6, 5), (5, 6), (3, 3)):
         x = signs(1, (2, *size, 70))
         z = kernels.xnor_conv(kernels.pack(x), prepared, window)
@@ -73,8 +76,10 @@ def test_prepared_filters_thresholds_and_other_sizes_of_images():
 
 
 def test_the_same_thresholds_serve_other_filters():
-    window, steps = Window((3, 3), padding=((1, 1), (1, 1))), Thresholds(
-        np.arange(40, dtype=np.int32) - 20, np.arange(40) % 2 > 0)  # fmt: skip
+    window, steps = (
+        Window((3, 3), padding=((1, 1), (1, 1))),
+        Thresholds(np.arange(40, dtype=np.int32) - 20, np.arange(40) % 2 > 0),
+    )
     for seed, channels in ((0, 70), (1, 70), (2, 9)):
         x, weight = signs(9, (2, 5, 6, channels)), signs(seed, (40, 3, 3, channels))
         expected = kernels.threshold(by_hand(x, weight, window).astype(np.int32), steps)

@@ -217,8 +217,7 @@ CASES = {
 }  # fmt: skip
 # whose floats are rounded on a GPU one by one, in the definition's order
 EXACT = {"batch_norm_backward", "normalize_sign", "quantize", "update"}
-HELPERS = {"beyond", "bitwise_count", "flip", "integers", "multiply", "signed_rows", "tanh"}
-HELPERS |= {"uniform"}
+HELPERS = {"beyond", "bitwise_count", "flip", "integers", "multiply", "tanh", "uniform"}
 
 
 def arrays_of(x, name="y"):

@@ -37,10 +37,9 @@ def max_pool_bits(bits, coefficients, window):
     xp = array_module(bits)
     pads = ((0, 0), (0, 0), *window.padding, (0, 0))
     ones = xp.pad(bits.signs() > 0, pads)
-    seen = [xp.stack(taps) for taps in zip(*map(window.seen, ones), strict=True)]
-    won = xp.zeros(seen[0].shape, np.bool_)
-    for tap, own in enumerate(seen):
-        won |= (first == tap) & own
+    won = False
+    for tap, own in enumerate(zip(*map(window.seen, ones), strict=True)):
+        won = won | (first == tap) & xp.stack(own)
     return pack(won)
 
 

@@ -51,13 +51,3 @@ def multiply(x, integers):
     if not isinstance(x, Quantized):
         return x @ integers.astype(x.dtype)
     return (x.values.astype(np.int64) @ integers).astype(np.float32) * x.scales[:, None]
-
-
-def signed_rows(x, signs):
-    """Rows of the product, from all of it."""
-    y = signed_gemm(x, signs)
-
-    def rows(start, stop, out):
-        out[...] = y[start:stop]
-
-    return rows, np.inf
