@@ -6,17 +6,9 @@ other implementation returns the same integers.  B rows of a batch, N inputs, M 
 in a row.  (B, H, W, C) are images, (B, H', W', M) what a convolution makes of them.
 """
 
+from bitnet.kernels import cells
 from bitnet.kernels.bits import WORD_BITS, Bits, Planes, Quantized, words_for
-from bitnet.kernels.cells import (
-    add_rows,
-    affine,
-    gru_back,
-    gru_step,
-    lstm_back,
-    lstm_step,
-    rnn_back,
-    rnn_step,
-)
+from bitnet.kernels.cells import add_rows, affine
 from bitnet.kernels.codebook import Levels, Thresholds, edge_codes, rank, step_codes, threshold
 from bitnet.kernels.conv import (
     check_groups,
@@ -50,9 +42,8 @@ from bitnet.kernels.rounding import Rounding, ap2, quantize
 from bitnet.kernels.update import update
 from bitnet.kernels.window import Window
 
-__all__ = ["WORD_BITS", "Bits", "Planes", "Quantized", "add_rows", "affine", "words_for"]
-__all__ += ["Levels", "gru_back", "gru_step", "lstm_back", "lstm_step", "rnn_back", "rnn_step"]
-__all__ += ["Thresholds", "check_groups", "edge_codes", "rank", "step_codes", "threshold"]
+__all__ = ["WORD_BITS", "Bits", "Planes", "Quantized", "add_rows", "affine", "cells", "words_for"]
+__all__ += ["Levels", "Thresholds", "check_groups", "edge_codes", "rank", "step_codes", "threshold"]
 __all__ += ["gradient_of_filters", "gradient_of_images", "plane_conv", "xnor_conv"]
 __all__ += ["batch_norm_backward", "column_sums", "implementation", "using", "xnor_conv_sign"]
 __all__ += ["concatenate", "count_flips", "flatten", "normalize_sign", "pack", "pack_with_mask"]

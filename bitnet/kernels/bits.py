@@ -292,8 +292,7 @@ class Quantized:
     ----------
     values : numpy.ndarray
         int16 of shape (R, C), with absolute values up to `largest`.
-    scales : numpy.ndarray
-        float32 of shape (R,).
+    scales : float32 array of shape (R,)
     largest : int
         `2**(bits - 1) - 1` for integers of `bits` bits, the sign included; 255 at most.
 

@@ -158,8 +158,7 @@ class Thresholds:
     values : numpy.ndarray
         int32 of shape (N,); or (N, L) for L + 1 codes, L of at most 255, rising along a row where
         the unit rises and falling where it falls.
-    rising : numpy.ndarray
-        Booleans of shape (N,).
+    rising : bool array of shape (N,)
 
     Attributes
     ----------
@@ -210,8 +209,7 @@ def threshold(z, thresholds):
 
     Returns
     -------
-    Bits
-        Shape (..., N).
+    Bits of shape (..., N)
 
     Examples
     --------
@@ -234,15 +232,13 @@ def rank(z, thresholds):
 
     Parameters
     ----------
-    z : numpy.ndarray
-        int32 of shape (..., M).
+    z : int32 array of shape (..., M)
     thresholds : Thresholds
         Of M units with L values each.
 
     Returns
     -------
-    numpy.ndarray
-        uint8 of shape (..., M).
+    uint8 array of shape (..., M)
 
     Examples
     --------
@@ -267,8 +263,7 @@ def step_codes(x, factor, low, high, nearest=False):
 
     Parameters
     ----------
-    x : numpy.ndarray
-        Floats of shape (..., N).
+    x : float array of shape (..., N)
     factor : float
         Above 0.
     low, high : float
@@ -278,8 +273,7 @@ def step_codes(x, factor, low, high, nearest=False):
 
     Returns
     -------
-    numpy.ndarray
-        uint8 of shape (..., N).
+    uint8 array of shape (..., N)
 
     Examples
     --------
@@ -306,8 +300,7 @@ def edge_codes(x, edges, signed):
 
     Parameters
     ----------
-    x : numpy.ndarray
-        Floats of shape (..., N).
+    x : float array of shape (..., N)
     edges : sequence of float
         Above 0, at most 127 if signed, otherwise 255; compared in the type of x.
     signed : bool
@@ -315,8 +308,7 @@ def edge_codes(x, edges, signed):
 
     Returns
     -------
-    numpy.ndarray
-        uint8 of shape (..., N).
+    uint8 array of shape (..., N)
 
     Examples
     --------

@@ -135,8 +135,7 @@ def xnor_conv(x, weight, window, groups=1):
 
     Returns
     -------
-    numpy.ndarray
-        int32 of shape (B, H', W', M).
+    int32 array of shape (B, H', W', M)
 
     Examples
     --------
@@ -168,8 +167,7 @@ def xnor_conv_sign(x, weight, window, thresholds, groups=1):
 
     Returns
     -------
-    Bits
-        Shape (B, H', W', M).
+    Bits of shape (B, H', W', M)
 
     Examples
     --------
@@ -205,8 +203,7 @@ def plane_conv(x, weight, window, groups=1):
 
     Returns
     -------
-    numpy.ndarray
-        int32 of shape (B, H', W', M).
+    int32 array of shape (B, H', W', M)
 
     Raises
     ------
@@ -237,8 +234,7 @@ def gradient_of_images(grad_z, weight, window, size, bits=None, rng=None, groups
 
     Parameters
     ----------
-    grad_z : numpy.ndarray
-        Floats of shape (B, H', W', M).
+    grad_z : float array of shape (B, H', W', M)
     weight : Bits or Planes
         Filters of shape (M, rows, columns, C / groups).
     window : Window
@@ -254,8 +250,7 @@ def gradient_of_images(grad_z, weight, window, size, bits=None, rng=None, groups
 
     Returns
     -------
-    numpy.ndarray
-        Shape (B, H, W, C), of the type of grad_z.
+    array of shape (B, H, W, C), of the type of grad_z
 
     Examples
     --------
@@ -286,8 +281,7 @@ def gradient_of_filters(grad_z, x, window, bits=None, rng=None, groups=1):
 
     Parameters
     ----------
-    grad_z : numpy.ndarray
-        Floats of shape (B, H', W', M).
+    grad_z : float array of shape (B, H', W', M)
     x : Bits or Planes or numpy.ndarray
         Images of shape (B, H, W, C): signs, integers, or uint8 pixels, which count as `2p - 255`.
     window : Window
@@ -301,8 +295,7 @@ def gradient_of_filters(grad_z, x, window, bits=None, rng=None, groups=1):
 
     Returns
     -------
-    numpy.ndarray
-        Shape (M, rows, columns, C / groups), of the type of grad_z.
+    array of shape (M, rows, columns, C / groups), of the type of grad_z
 
     Examples
     --------

@@ -12,8 +12,7 @@ def column_sums(z):
 
     Parameters
     ----------
-    z : numpy.ndarray
-        int32 of shape (B, C).
+    z : int32 array of shape (B, C)
 
     Returns
     -------
@@ -38,10 +37,8 @@ def normalize_sign(z, mean, scale, shift, window=None):
 
     Parameters
     ----------
-    z : numpy.ndarray
-        int32 of shape (B, C).
-    mean, scale, shift : numpy.ndarray
-        Floats of shape (C,).
+    z : int32 array of shape (B, C)
+    mean, scale, shift : float array of shape (C,)
     window : float, optional
         Also pack where `|y| <= window`, for the straight-through estimator.
 
@@ -75,8 +72,7 @@ def batch_norm_backward(grad_y, mask, z, mean, inv_std, gamma):
         Floats of shape (B, C), the gradient of the normalized values or of their signs.
     mask : Bits or None
         Shape (B, C): where the gradient passes; None lets all pass.
-    z : numpy.ndarray
-        int32 of shape (B, C).
+    z : int32 array of shape (B, C)
     mean, inv_std, gamma : numpy.ndarray
         Floats of shape (C,): the statistics of this batch, and the scale.
 

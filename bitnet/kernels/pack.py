@@ -23,8 +23,7 @@ def pack(x):
 
     Returns
     -------
-    Bits
-        Of the same shape.
+    Bits of the same shape
 
     Examples
     --------
@@ -43,8 +42,7 @@ def pack_with_mask(x, window=1.0):
 
     Parameters
     ----------
-    x : numpy.ndarray
-        Floats of shape (..., N).
+    x : float array of shape (..., N)
     window : float, optional
         Half the width of the hard tanh; the papers' is 1.
 
@@ -68,13 +66,11 @@ def flatten(bits):
 
     Parameters
     ----------
-    bits : Bits or Planes
-        Shape (B, ...).
+    bits : Bits or Planes of shape (B, ...)
 
     Returns
     -------
-    Bits or Planes
-        Shape (B, N), in the same order.
+    Bits or Planes of shape (B, N), in the same order
 
     Examples
     --------
@@ -164,15 +160,13 @@ def where(mask, x):
 
     Parameters
     ----------
-    mask : Bits
-        Shape (..., N).
+    mask : Bits of shape (..., N)
     x : numpy.ndarray
         Floats of the same shape.
 
     Returns
     -------
-    numpy.ndarray
-        Of the shape and type of `x`.
+    array of the shape and type of `x`
 
     Examples
     --------
@@ -194,8 +188,7 @@ def split_planes(pixels):
 
     Parameters
     ----------
-    pixels : numpy.ndarray
-        uint8 of shape (..., N).
+    pixels : uint8 array of shape (..., N)
 
     Returns
     -------

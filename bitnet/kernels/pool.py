@@ -54,8 +54,7 @@ def max_pool_backward(grad_y, first, window, size):
 
     Parameters
     ----------
-    grad_y : numpy.ndarray
-        Floats of shape (B, H', W', C).
+    grad_y : float array of shape (B, H', W', C)
     first : numpy.ndarray
         What `max_pool` returned.
     window : Window
@@ -65,8 +64,7 @@ def max_pool_backward(grad_y, first, window, size):
 
     Returns
     -------
-    numpy.ndarray
-        Shape (B, H, W, C), of the type of grad_y.
+    array of shape (B, H, W, C), of the type of grad_y
 
     Examples
     --------
@@ -97,8 +95,7 @@ def max_pool_bits(x, window):
 
     Returns
     -------
-    Bits or Planes
-        Shape (B, H', W', C), of the kind of x.
+    Bits or Planes of shape (B, H', W', C), of the kind of x
 
     Examples
     --------
@@ -118,8 +115,7 @@ def max_pool_bits_backward(grad_y, x, y, window):
 
     Parameters
     ----------
-    grad_y : numpy.ndarray
-        Floats of shape (B, H', W', C).
+    grad_y : float array of shape (B, H', W', C)
     x, y : Bits or Planes
         The images, and what `max_pool_bits` made of them.
     window : Window
@@ -127,8 +123,7 @@ def max_pool_bits_backward(grad_y, x, y, window):
 
     Returns
     -------
-    numpy.ndarray
-        Shape (B, H, W, C), of the type of grad_y.
+    array of shape (B, H, W, C), of the type of grad_y
 
     Examples
     --------
@@ -162,8 +157,7 @@ def add_patches(patches, window, size):
 
     Parameters
     ----------
-    patches : numpy.ndarray
-        Floats of shape (B, H', W', rows, columns, C).
+    patches : float array of shape (B, H', W', rows, columns, C)
     window : Window
         Where the taps stand.
     size : (int, int)

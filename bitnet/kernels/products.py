@@ -57,15 +57,12 @@ def xnor_gemm(x, weight):
 
     Parameters
     ----------
-    x : Bits
-        Shape (B, N).
-    weight : Bits
-        Shape (M, N).
+    x : Bits of shape (B, N)
+    weight : Bits of shape (M, N)
 
     Returns
     -------
-    numpy.ndarray
-        int32 of shape (B, M).
+    int32 array of shape (B, M)
 
     Examples
     --------
@@ -89,17 +86,14 @@ def xnor_sign(x, weight, thresholds):
 
     Parameters
     ----------
-    x : Bits
-        Shape (B, N).
-    weight : Bits
-        Shape (M, N).
+    x : Bits of shape (B, N)
+    weight : Bits of shape (M, N)
     thresholds : Thresholds
         Of M units.
 
     Returns
     -------
-    Bits
-        Shape (B, M).
+    Bits of shape (B, M)
 
     Examples
     --------
@@ -128,13 +122,11 @@ def plane_gemm(x, weight):
     ----------
     x : Bits or Planes or numpy.ndarray
         Shape (B, N); an array holds uint8 pixels.
-    weight : Bits or Planes
-        Shape (M, N).
+    weight : Bits or Planes of shape (M, N)
 
     Returns
     -------
-    numpy.ndarray
-        int32 of shape (B, M).
+    int32 array of shape (B, M)
 
     Raises
     ------

@@ -67,7 +67,7 @@ assert (w == u).all()
 for rule, constants in (("shift_adamax", [0.1, 0.125, 0.999, 0]),
                         ("shift_adamax_code", [0.1, 0.1, 0.999, 1e-8]), ("bop", [0.5, 0.1])):
     results = []
-    for module in (kernels, reference):
+    for module in (kernels.cells, reference):
         w, state = grad.copy(), [grad.copy(), abs(grad)][: 1 if rule == "bop" else 2]
         module.update(rule, w, grad, state, constants, 1.0, None)
         results.append(w)
@@ -100,7 +100,7 @@ for name, arrays in (("lstm_step", (a[0], a[1], np.float32(0.1), *a[2:5, :, :3].
                      ("gru_back", (a[0, :, :9].copy(), *a[2:5, :, :3].copy(),
                                    *a[6:, :, :9].copy()))):
     results = []
-    for module in (kernels, reference):
+    for module in (kernels.cells, reference):
         own = [x.copy() for x in arrays]
         getattr(module, name)(*own)
         results.append(np.concatenate([x.ravel() for x in own]))

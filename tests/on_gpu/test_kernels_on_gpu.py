@@ -56,17 +56,17 @@ def cell(kind, gates):
         before, after, h, grad_z, grad_p = (move(own.copy()) for own in (grad, grad, ZEROS, *OUT))
         grad_z, grad_p = move(np.tile(ZEROS, gates)), move(np.tile(ZEROS, gates))
         if kind == "rnn":
-            kernels.rnn_step(z, product, 0.01, False, h)
-            kernels.rnn_back(h, before, False, grad_z)
+            kernels.cells.rnn_step(z, product, 0.01, False, h)
+            kernels.cells.rnn_back(h, before, False, grad_z)
         elif kind == "relu":
-            kernels.rnn_step(z, product, 0.01, True, h)
-            kernels.rnn_back(h, before, True, grad_z)
+            kernels.cells.rnn_step(z, product, 0.01, True, h)
+            kernels.cells.rnn_back(h, before, True, grad_z)
         elif kind == "lstm":
-            kernels.lstm_step(z, product, 0.01, before, after, h)
-            kernels.lstm_back(z, before, after, h.copy(), move(grad.copy()), grad_z)
+            kernels.cells.lstm_step(z, product, 0.01, before, after, h)
+            kernels.cells.lstm_back(z, before, after, h.copy(), move(grad.copy()), grad_z)
         else:
-            kernels.gru_step(z, product, 0.01, before, after, h)
-            kernels.gru_back(z, after, before, move(grad.copy()), grad_z, grad_p)
+            kernels.cells.gru_step(z, product, 0.01, before, after, h)
+            kernels.cells.gru_back(z, after, before, move(grad.copy()), grad_z, grad_p)
         return z, after, h, grad_z, grad_p
 
     return run

@@ -87,7 +87,7 @@ def signed_gemm(x, signs):
 
 
 def signed_rows(x, signs):
-    """Rows of the product, from all of it: as `bitnet.kernels.reference.signed_rows`."""
+    """Rows of the product, from all of it: as `bitnet.kernels.cpu.signed_rows`."""
     y = signed_gemm(x, signs)
 
     def rows(start, stop, out):
