@@ -31,12 +31,11 @@ def words_for(n):
     Parameters
     ----------
     n : int
-        Elements in a row, 0 or more.
+        Elements in a row.
 
     Returns
     -------
     int
-        `ceil(n / 64)`.
 
     Examples
     --------
@@ -78,18 +77,9 @@ class Bits(_Packed):
 
     Attributes
     ----------
-    words : array
-        The packed words.
-    shape : tuple of int
-        The shape in elements.
     layouts : dict or None
         The words in the orders that the products use, by name, if they are kept
         (`kernels.prepare`); None if each product makes its own.
-
-    Raises
-    ------
-    InputError
-        If the type or the shape of the words does not fit `shape`.
 
     Examples
     --------
@@ -204,18 +194,6 @@ class Planes(_Packed):
     unit : float, optional
         The value of 1; default: 1.
 
-    Attributes
-    ----------
-    shape : tuple of int
-        The shape of the values, (..., N).
-    largest : int
-        An upper bound of the integers' absolute values: sum |coefficients| + |offset|.
-
-    Raises
-    ------
-    InputError
-        If the number of coefficients is not that of the planes.
-
     Examples
     --------
     >>> import numpy as np
@@ -242,7 +220,7 @@ class Planes(_Packed):
 
     @property
     def largest(self):
-        """An upper bound of the integers' absolute values."""
+        """An upper bound of the integers' absolute values: sum |coefficients| + |offset|."""
         return sum(map(abs, self.coefficients)) + abs(self.offset)
 
     @property
@@ -295,11 +273,6 @@ class Quantized:
     scales : float32 array of shape (R,)
     largest : int
         `2**(bits - 1) - 1` for integers of `bits` bits, the sign included; 255 at most.
-
-    Raises
-    ------
-    InputError
-        If the shapes, the types or `largest` do not fit.
 
     Examples
     --------

@@ -86,12 +86,11 @@ def add_rows(y, rows, x):
 
     Parameters
     ----------
-    y : numpy.ndarray
-        Floats of shape (M, N), contiguous; changed in place.
-    rows : numpy.ndarray
-        int64 of shape (R,), from 0 to M - 1; a row may come more than once.
-    x : numpy.ndarray
-        Of the type of y, shape (R, N).
+    y : contiguous float array of shape (M, N)
+        Is changed in place.
+    rows : int64 array of shape (R,)
+        From 0 to M - 1; a row may come more than once.
+    x : array of shape (R, N), of the type of y
 
     Examples
     --------
@@ -110,13 +109,13 @@ def add_rows(y, rows, x):
 
 
 def affine(z, unit, bias):
-    """Integers as numbers with a bias: `y = z * unit + bias`, rounded in this order.
+    """Return integers as numbers with a bias: `y = z * unit + bias`, rounded in this order.
 
     Parameters
     ----------
     z : int32 array of shape (R, M)
     unit : float
-        What a 1 stands for; taken in the type of the bias.
+        The value of 1, taken in the type of the bias.
     bias : float array of shape (M,)
 
     Returns

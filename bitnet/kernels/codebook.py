@@ -24,20 +24,13 @@ class Levels:
         One per code, 2 to 256 of them.
     coefficients : sequence of int
         One per plane.
-    unit : float, optional
-        The value of the integer 1, above 0; default: 1.
-    offset : int, optional
-        Default: 0.
+    unit, offset : optional
+        The value of the integer 1, above 0; default: 1 and 0.
 
     Attributes
     ----------
     integers : numpy.ndarray
         int32, what each code stands for, without the unit.
-
-    Raises
-    ------
-    InputError
-        If a number is out of its range or the integers do not rise.
 
     Examples
     --------
@@ -165,11 +158,6 @@ class Thresholds:
     limits : dict
         What a product derives from the thresholds and keeps.
 
-    Raises
-    ------
-    InputError
-        If the shapes or types do not fit.
-
     Examples
     --------
     >>> len(Thresholds(np.array([2, -3], np.int32), np.array([True, False])))
@@ -202,10 +190,8 @@ def threshold(z, thresholds):
 
     Parameters
     ----------
-    z : numpy.ndarray
-        Integer pre-activations, int32 of shape (..., N).
-    thresholds : Thresholds
-        Of N units.
+    z : int32 array of shape (..., N)
+    thresholds : Thresholds of N units
 
     Returns
     -------
@@ -233,8 +219,7 @@ def rank(z, thresholds):
     Parameters
     ----------
     z : int32 array of shape (..., M)
-    thresholds : Thresholds
-        Of M units with L values each.
+    thresholds : Thresholds of M units with L values each
 
     Returns
     -------
@@ -264,8 +249,7 @@ def step_codes(x, factor, low, high, nearest=False):
     Parameters
     ----------
     x : float array of shape (..., N)
-    factor : float
-        Above 0.
+    factor : float above 0
     low, high : float
         The limits of y, at most 255 apart and at most 2**20 from 0.
     nearest : bool, optional
@@ -304,7 +288,6 @@ def edge_codes(x, edges, signed):
     edges : sequence of float
         Above 0, at most 127 if signed, otherwise 255; compared in the type of x.
     signed : bool
-        Whether there are codes for numbers below 0.
 
     Returns
     -------

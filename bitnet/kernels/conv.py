@@ -25,20 +25,12 @@ def check_groups(name, n, m, groups):
     ----------
     name : str
         The caller, for the message.
-    n, m : int
-        Channels of the images, and filters.
-    groups : int
-        Groups of channels.
+    n, m, groups : int
+        Channels of the images, filters, and groups.
 
     Returns
     -------
     int
-        n / groups.
-
-    Raises
-    ------
-    InputError
-        If the groups do not divide both.
 
     Examples
     --------
@@ -124,12 +116,9 @@ def xnor_conv(x, weight, window, groups=1):
 
     Parameters
     ----------
-    x : Bits
-        Images of shape (B, H, W, C).
-    weight : Bits
-        Filters of shape (M, rows, columns, C / groups).
+    x : Bits of shape (B, H, W, C)
+    weight : Bits of shape (M, rows, columns, C / groups)
     window : Window
-        Where the taps stand.
     groups : int, optional
         Groups of channels, each with M / groups filters.
 
@@ -139,8 +128,6 @@ def xnor_conv(x, weight, window, groups=1):
 
     Examples
     --------
-    >>> import numpy as np
-    >>> from bitnet.kernels import pack
     >>> x, weight = pack(np.ones((1, 3, 3, 2))), pack(np.ones((1, 3, 3, 2)))
     >>> xnor_conv(x, weight, Window((3, 3), padding=((1, 1), (1, 1))))[0, :, :, 0]
     array([[ 8, 12,  8],
@@ -160,10 +147,8 @@ def xnor_conv_sign(x, weight, window, thresholds, groups=1):
 
     Parameters
     ----------
-    x, weight, window, groups
-        As for `xnor_conv`.
-    thresholds : Thresholds
-        Of M channels.
+    x, weight, window, groups : as for `xnor_conv`
+    thresholds : Thresholds of M channels
 
     Returns
     -------
@@ -171,8 +156,6 @@ def xnor_conv_sign(x, weight, window, thresholds, groups=1):
 
     Examples
     --------
-    >>> import numpy as np
-    >>> from bitnet.kernels import pack
     >>> x, weight = pack(np.ones((1, 2, 2, 2))), pack(np.ones((1, 1, 1, 2)))
     >>> least = Thresholds(np.array([3], np.int32), np.array([True]))
     >>> xnor_conv_sign(x, weight, Window((1, 1)), least).signs().ravel()
@@ -194,26 +177,16 @@ def plane_conv(x, weight, window, groups=1):
 
     Parameters
     ----------
-    x : Bits or Planes or numpy.ndarray
-        Images of shape (B, H, W, C); an array holds uint8 pixels.
-    weight : Bits or Planes
-        Filters of shape (M, rows, columns, C / groups).
-    window, groups
-        As for `xnor_conv`.
+    x : Bits, Planes or uint8 pixels of shape (B, H, W, C)
+    weight : Bits or Planes of shape (M, rows, columns, C / groups)
+    window, groups : as for `xnor_conv`
 
     Returns
     -------
     int32 array of shape (B, H', W', M)
 
-    Raises
-    ------
-    InputError
-        If the operands do not fit, or the sums could exceed int32.
-
     Examples
     --------
-    >>> import numpy as np
-    >>> from bitnet.kernels import pack
     >>> pixels, weight = np.full((1, 2, 2, 1), 255, np.uint8), pack(np.ones((1, 2, 2, 1)))
     >>> plane_conv(pixels, weight, Window((2, 2))).ravel()
     array([1020], dtype=int32)
@@ -235,18 +208,12 @@ def gradient_of_images(grad_z, weight, window, size, bits=None, rng=None, groups
     Parameters
     ----------
     grad_z : float array of shape (B, H', W', M)
-    weight : Bits or Planes
-        Filters of shape (M, rows, columns, C / groups).
+    weight : Bits or Planes of shape (M, rows, columns, C / groups)
     window : Window
-        Where the taps stand.
-    size : (int, int)
-        H and W of the images.
-    bits : int or Rounding, optional
-        How to round the gradient (`quantize`), with one scale per output pixel; default: floats.
-    rng : numpy.random.Generator, optional
-        For stochastic rounding.
+    size : (H, W) of the images
+    bits, rng : optional
+        As for `quantize`, with one scale per output pixel; default: multiply floats.
     groups : int, optional
-        Groups of channels.
 
     Returns
     -------
@@ -254,7 +221,6 @@ def gradient_of_images(grad_z, weight, window, size, bits=None, rng=None, groups
 
     Examples
     --------
-    >>> from bitnet.kernels import pack
     >>> weight = pack(np.ones((1, 1, 2, 1)))
     >>> grad_z = np.float32([1, 2]).reshape(1, 1, 2, 1)
     >>> gradient_of_images(grad_z, weight, Window((1, 2)), (1, 3)).ravel()
@@ -282,16 +248,11 @@ def gradient_of_filters(grad_z, x, window, bits=None, rng=None, groups=1):
     Parameters
     ----------
     grad_z : float array of shape (B, H', W', M)
-    x : Bits or Planes or numpy.ndarray
-        Images of shape (B, H, W, C): signs, integers, or uint8 pixels, which count as `2p - 255`.
+    x : Bits, Planes or uint8 pixels of shape (B, H, W, C)
     window : Window
-        Where the taps stand; beyond the images x is as `plane_conv` says.
-    bits : int or Rounding, optional
-        How to round the gradient (`quantize`), with one scale per filter; default: floats.
-    rng : numpy.random.Generator, optional
-        For stochastic rounding.
+    bits, rng : optional
+        As for `quantize`, with one scale per filter; default: multiply floats.
     groups : int, optional
-        Groups of channels.
 
     Returns
     -------
@@ -299,7 +260,6 @@ def gradient_of_filters(grad_z, x, window, bits=None, rng=None, groups=1):
 
     Examples
     --------
-    >>> from bitnet.kernels import pack
     >>> x, grad_z = pack(np.ones((1, 1, 3, 1))), np.float32([1, 2]).reshape(1, 1, 2, 1)
     >>> gradient_of_filters(grad_z, x, Window((1, 2))).ravel()
     array([3., 3.], dtype=float32)

@@ -64,11 +64,6 @@ def using(name):
         "numba" includes "cuda" for CuPy arrays; "reference" takes both kinds of arrays; "cuda"
         takes NumPy arrays only in Numba's simulator.
 
-    Raises
-    ------
-    InputError
-        If this implementation cannot be used here.
-
     Examples
     --------
     >>> from bitnet import kernels
@@ -89,10 +84,7 @@ def using(name):
 
 
 def kernel(definition):
-    """The function that computes what `definition`, one of `reference`, does.
-
-    It is the one of the same name in the implementation in use, or one that looks at its operands.
-    """
+    """The function in use that computes what `definition`, a function of `reference`, says."""
     chosen = _chosen or implementation()
     if chosen != "cuda" and "cupy" in sys.modules:
         return functools.partial(_by_operands, chosen, definition)

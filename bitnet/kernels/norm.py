@@ -5,7 +5,7 @@ from bitnet.kernels.dispatch import check_bits, check_numbers, kernel, unfit
 
 
 def column_sums(z):
-    """The sum of each column of integers, and of their squares, without rounding.
+    """Return the sum of each column of integers, and of their squares, without rounding.
 
     The statistics of batch norm over integer pre-activations come from these two, and do not
     depend on the order of the rows.
@@ -16,8 +16,8 @@ def column_sums(z):
 
     Returns
     -------
-    sums, squares : numpy.ndarray
-        int64 of shape (C,); exact while the sum of squares is below 2**63.
+    sums, squares : int64 arrays of shape (C,)
+        Exact while the sum of squares is below 2**63.
 
     Examples
     --------
@@ -30,7 +30,7 @@ def column_sums(z):
 
 
 def normalize_sign(z, mean, scale, shift, window=None):
-    """Batch norm with given statistics and the sign, of integers, in one sweep.
+    """Normalize integers by given statistics and pack their signs, in one sweep.
 
     `y = (z - mean) * scale + shift` in float32, rounded in this order, is packed as it is made
     and never stored.
@@ -44,8 +44,8 @@ def normalize_sign(z, mean, scale, shift, window=None):
 
     Returns
     -------
-    signs, mask : Bits, Bits or None
-        Of shape (B, C); the mask is of use only with a window.
+    signs, mask : Bits of shape (B, C)
+        The mask is of use only with a window.
 
     Examples
     --------
@@ -60,7 +60,7 @@ def normalize_sign(z, mean, scale, shift, window=None):
 
 
 def batch_norm_backward(grad_y, mask, z, mean, inv_std, gamma):
-    """The backward pass of batch norm on integers, with the mask of the sign behind it.
+    """Return the gradients of batch norm on integers, with the mask of the sign after it.
 
     With g = grad_y where the mask is 1, and xhat = (z - mean) * inv_std:
     `grad_beta = sum g`, `grad_gamma = sum g * xhat` over the rows, and
@@ -68,18 +68,15 @@ def batch_norm_backward(grad_y, mask, z, mean, inv_std, gamma):
 
     Parameters
     ----------
-    grad_y : numpy.ndarray
-        Floats of shape (B, C), the gradient of the normalized values or of their signs.
-    mask : Bits or None
-        Shape (B, C): where the gradient passes; None lets all pass.
+    grad_y : float array of shape (B, C)
+    mask : Bits of shape (B, C) or None
+        Where the gradient passes; None lets all pass.
     z : int32 array of shape (B, C)
-    mean, inv_std, gamma : numpy.ndarray
-        Floats of shape (C,): the statistics of this batch, and the scale.
+    mean, inv_std, gamma : float arrays of shape (C,)
 
     Returns
     -------
-    grad_z, grad_gamma, grad_beta : numpy.ndarray
-        Shapes (B, C), (C,) and (C,).
+    grad_z, grad_gamma, grad_beta : arrays of shapes (B, C), (C,) and (C,)
 
     Examples
     --------

@@ -18,8 +18,8 @@ def pack(x):
 
     Parameters
     ----------
-    x : numpy.ndarray
-        Real numbers of shape (..., N), or booleans, where True is +1 and False is -1.
+    x : array of shape (..., N)
+        Real numbers, or booleans, where True is +1 and False is -1.
 
     Returns
     -------
@@ -48,8 +48,7 @@ def pack_with_mask(x, window=1.0):
 
     Returns
     -------
-    signs, mask : Bits
-        Of the same shape; the mask has bit 1 inside the window.
+    signs, mask : Bits of the same shape
 
     Examples
     --------
@@ -136,15 +135,13 @@ def unpack(bits, dtype=np.float32):
 
     Parameters
     ----------
-    bits : Bits
-        Signs of shape (..., N).
+    bits : Bits of shape (..., N)
     dtype : numpy.dtype, optional
         A signed type; default: float32.
 
     Returns
     -------
-    numpy.ndarray
-        +1 and -1, shape (..., N).
+    array of +1 and -1, of shape (..., N)
 
     Examples
     --------
@@ -161,8 +158,7 @@ def where(mask, x):
     Parameters
     ----------
     mask : Bits of shape (..., N)
-    x : numpy.ndarray
-        Floats of the same shape.
+    x : float array of the same shape
 
     Returns
     -------
@@ -192,8 +188,7 @@ def split_planes(pixels):
 
     Returns
     -------
-    Planes
-        Coefficients 1, 2, ..., 128.
+    Planes with the coefficients 1, 2, ..., 128
 
     Examples
     --------
@@ -209,13 +204,11 @@ def count_flips(a, b):
 
     Parameters
     ----------
-    a, b : Bits
-        Of the same shape.
+    a, b : Bits of one shape
 
     Returns
     -------
     int
-        From 0 to `a.size`.
 
     Examples
     --------

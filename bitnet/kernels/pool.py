@@ -10,21 +10,19 @@ from bitnet.kernels.window import Window
 
 
 def max_pool(x, window):
-    """The largest number that each output pixel sees, channel by channel, and where it is.
+    """Return the largest number that each output pixel sees, per channel, and where it is.
 
     Parameters
     ----------
-    x : numpy.ndarray
-        Images of shape (B, H, W, C): floats, int32, or codes of type uint8.
+    x : float, int32 or uint8 array of shape (B, H, W, C)
     window : Window
         Where the taps stand, fewer than 256; what lies beyond the images never wins.
 
     Returns
     -------
-    y : numpy.ndarray
-        Shape (B, H', W', C), of the type of x.
-    first : numpy.ndarray
-        uint8 of the same shape: the first tap, counted row after row, with the largest number.
+    y : array of shape (B, H', W', C)
+    first : uint8 array of the same shape
+        The first tap, counted row after row, with the largest number.
 
     Examples
     --------
@@ -50,17 +48,14 @@ def _check_window(name, x, window):
 
 
 def max_pool_backward(grad_y, first, window, size):
-    """The gradient of the images: that of each output pixel, at the tap that won.
+    """Return the gradient of the images: that of each output pixel, at the tap that won.
 
     Parameters
     ----------
     grad_y : float array of shape (B, H', W', C)
-    first : numpy.ndarray
-        What `max_pool` returned.
+    first : as `max_pool` returned it
     window : Window
-        Where the taps stand.
-    size : (int, int)
-        H and W of the images.
+    size : (H, W) of the images
 
     Returns
     -------
@@ -81,17 +76,14 @@ def max_pool_backward(grad_y, first, window, size):
 
 
 def max_pool_bits(x, window):
-    """The largest number that each output pixel sees of packed images, which stays packed.
+    """Return the largest number that each output pixel sees of packed images, packed.
 
-    Of signs it is the OR of the bits.  Of planes the numbers are compared plane by plane, from
-    the one that counts most.
+    Of signs it is the OR of the bits.  Planes are compared from the one that counts most.
 
     Parameters
     ----------
-    x : Bits or Planes
-        Images of shape (B, H, W, C).
+    x : Bits or Planes of shape (B, H, W, C)
     window : Window
-        As for `max_pool`.
 
     Returns
     -------
@@ -111,7 +103,7 @@ def max_pool_bits(x, window):
 
 
 def max_pool_bits_backward(grad_y, x, y, window):
-    """The gradient of packed images: that of each output pixel, at the first tap that won.
+    """Return the gradient of packed images: that of each output pixel, at the first tap that won.
 
     Parameters
     ----------
@@ -119,7 +111,6 @@ def max_pool_bits_backward(grad_y, x, y, window):
     x, y : Bits or Planes
         The images, and what `max_pool_bits` made of them.
     window : Window
-        Where the taps stand.
 
     Returns
     -------
@@ -153,21 +144,18 @@ def _planes_of(name, x):
 
 
 def add_patches(patches, window, size):
-    """Sums over the patches that saw each pixel: the backward of taking patches.
+    """Sum the patches that saw each pixel: the backward of taking patches.
 
     Parameters
     ----------
     patches : float array of shape (B, H', W', rows, columns, C)
     window : Window
-        Where the taps stand.
-    size : (int, int)
-        H and W of the images.
+    size : (H, W) of the images
 
     Returns
     -------
-    numpy.ndarray
-        Shape (B, H, W, C), of the type of patches; each pixel is a sum from the last tap to the
-        first, as a sweep over the patches meets them.
+    array of shape (B, H, W, C), of the type of patches
+        Each pixel is a sum from the last tap to the first.
 
     Examples
     --------

@@ -26,13 +26,11 @@ def prepare(bits):
 
     Parameters
     ----------
-    bits : Bits or Planes
-        Weights of shape (M, N) or (M, rows, columns, C).
+    bits : Bits or Planes of shape (M, N) or (M, rows, columns, C)
 
     Returns
     -------
-    Bits or Planes
-        With the same words.
+    Bits or Planes with the same words
 
     Examples
     --------
@@ -57,8 +55,7 @@ def xnor_gemm(x, weight):
 
     Parameters
     ----------
-    x : Bits of shape (B, N)
-    weight : Bits of shape (M, N)
+    x, weight : Bits of shapes (B, N) and (M, N)
 
     Returns
     -------
@@ -86,10 +83,8 @@ def xnor_sign(x, weight, thresholds):
 
     Parameters
     ----------
-    x : Bits of shape (B, N)
-    weight : Bits of shape (M, N)
-    thresholds : Thresholds
-        Of M units.
+    x, weight : Bits of shapes (B, N) and (M, N)
+    thresholds : Thresholds of M units
 
     Returns
     -------
@@ -120,18 +115,12 @@ def plane_gemm(x, weight):
 
     Parameters
     ----------
-    x : Bits or Planes or numpy.ndarray
-        Shape (B, N); an array holds uint8 pixels.
+    x : Bits, Planes or uint8 pixels of shape (B, N)
     weight : Bits or Planes of shape (M, N)
 
     Returns
     -------
     int32 array of shape (B, M)
-
-    Raises
-    ------
-    InputError
-        If the operands do not fit, or the sums could exceed int32.
 
     Examples
     --------
@@ -180,20 +169,13 @@ def signed_gemm(x, signs):
 
     Parameters
     ----------
-    x : numpy.ndarray or Quantized
-        Shape (B, M); floats, also a transposed view, or what `quantize` made.
-    signs : Bits or Planes or numpy.ndarray
-        Shape (M, N): signs, a sum of planes, or uint8 pixels, which stand for `2p - 255`.
+    x : float array or Quantized of shape (B, M)
+    signs : Bits, Planes or uint8 pixels of shape (M, N)
+        Pixels stand for `2p - 255`.
 
     Returns
     -------
-    numpy.ndarray
-        Of shape (B, N) and the type of `x`; float32 for Quantized.
-
-    Raises
-    ------
-    InputError
-        If the operands do not fit, or integers could exceed int32.
+    array of shape (B, N), of the type of `x`; float32 for Quantized
 
     Examples
     --------
@@ -213,17 +195,8 @@ class Product:
 
     Parameters
     ----------
-    x : numpy.ndarray or Quantized
-        Shape (M, B).
-    signs : Bits or Planes or numpy.ndarray
-        Shape (B, N), as for `signed_gemm`.
-
-    Attributes
-    ----------
-    shape : tuple of int
-        (M, N).
-    dtype : numpy.dtype
-        Of its numbers.
+    x : float array or Quantized of shape (M, B)
+    signs : Bits, Planes or uint8 pixels of shape (B, N)
 
     Examples
     --------

@@ -27,16 +27,6 @@ class Rounding:
     bits : int
         k, from 2 to 8; for "log" from 2 to 6, which spans a float's range.
 
-    Attributes
-    ----------
-    largest : int or None
-        n, for integers.
-
-    Raises
-    ------
-    InputError
-        If there is no such kind, or the bits are out of their range.
-
     Examples
     --------
     >>> Rounding("int", 8).largest, Rounding("dorefa", 8).largest, Rounding("log", 6).powers
@@ -100,24 +90,16 @@ def quantize(x, bits, rng=None):
 
     Parameters
     ----------
-    x : numpy.ndarray
-        float32 of shape (R, C); a transposed view is fine.
+    x : float32 array of shape (R, C)
     bits : int or Rounding
         From 2 to 8, the sign included; or how to round.
     rng : numpy.random.Generator, optional
-        Gives one seed per call.
+        Gives one seed per call; powers of two take none.
 
     Returns
     -------
-    Quantized or numpy.ndarray
-        Shape (R, C); powers of two are float32.  In a row that holds NaN or infinity the scale
-        is not finite; powers of two are all NaN then.
-
-    Raises
-    ------
-    InputError
-        If `x` is no matrix of floats, `bits` is out of range, or powers of two come with a
-        generator.
+    Quantized or, for powers of two, float32 array of shape (R, C)
+        In a row that holds NaN or infinity the scale is not finite; powers are all NaN then.
 
     Examples
     --------
@@ -155,14 +137,14 @@ def ap2(x):
 
     Parameters
     ----------
-    x : numpy.ndarray
-        Floats of any shape with at least one axis.
+    x : float array
+        With at least one axis.
 
     Returns
     -------
-    numpy.ndarray
-        Of the same shape and type.  Zeros, infinity and NaN stay; subnormal numbers are rounded
-        as the others; what is above sqrt(2) times the largest power of two becomes infinite.
+    array of the same shape and type
+        Zeros, infinity and NaN stay; subnormal numbers are rounded as the others; what is above
+        sqrt(2) times the largest power of two becomes infinite.
 
     Examples
     --------

@@ -28,12 +28,11 @@ def update(rule, weight, grad, state, constants, bound=None, words=None):
     ----------
     rule : {"sgd", "adam", "adamax", "shift_adamax", "shift_adamax_code", "bop"}
         The direction.
-    weight : numpy.ndarray
-        Floats, contiguous.
-    grad : numpy.ndarray or Product
-        Of the same shape and type; a Product is multiplied as it is used, some rows at a time.
-    state : list of numpy.ndarray
-        The moments, of the same shape and type.
+    weight : contiguous float array
+    grad : array or Product of the same shape and type
+        A Product is multiplied as it is used, some rows at a time.
+    state : list of arrays of the same shape and type
+        The moments.
     constants : sequence of float
         The rate, then the rule's.
     bound : float, optional

@@ -37,11 +37,6 @@ class Window:
     border : {0, 1, -1}, optional
         What those pixels count as.  0, the papers' choice, means that their taps add nothing.
 
-    Raises
-    ------
-    InputError
-        If a number is out of its range.
-
     Examples
     --------
     >>> window = Window((3, 3), padding=((1, 1), (1, 1)))
@@ -115,10 +110,7 @@ class Window:
         return inside, of
 
     def surrounded(self, x):
-        """The words of Bits (B, H, W, C) with those of the border around each image.
-
-        A border of 0 cannot be packed: it stands there as -1.
-        """
+        """The words of Bits (B, H, W, C) within their border; a border of 0 stands there as -1."""
         xp = array_module(x)
         words = xp.ascontiguousarray(x.words)
         if not any(map(any, self.padding)):
@@ -136,10 +128,7 @@ class Window:
         return padded
 
     def views(self, x, fill=0):
-        """What each output pixel sees, with `fill` beyond the images: a view.
-
-        From (B, H, W, C) to (B, H', W', rows, columns, C).
-        """
+        """What each output pixel sees: a view (B, H', W', rows, columns, C); `fill` beyond x."""
         xp = array_module(x)
         x = xp.pad(x, ((0, 0), *self.padding, (0, 0)), constant_values=fill)
         views = xp.lib.stride_tricks.sliding_window_view(x, self.size, axis=(1, 2))
@@ -151,10 +140,7 @@ class Window:
         return self.views(pixels, 255 if self.border == 1 else 0)
 
     def seen(self, x):
-        """The pixels (B, H', W', ...) that each tap sees of images with their border.
-
-        One view of x after the other, row after row of the taps.
-        """
+        """The pixels (B, H', W', ...) that each tap sees of images with their border: views."""
         height, width = self.output_of_padded(*x.shape[1:3])
         down, right = self.stride
         for i, j in np.ndindex(self.size):

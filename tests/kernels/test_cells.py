@@ -154,7 +154,9 @@ def test_what_does_not_fit_is_refused():
         lambda: kernels.cells.rnn_step(f(2, 3), f(2, 4), 1.0, False, f(2, 3)),
         lambda: kernels.cells.lstm_step(f(2, 12), f(2, 12), 1.0, f(2, 3), f(2, 3), f(2, 4)),
         lambda: kernels.cells.lstm_step(f(2, 12).T, f(2, 12), 1.0, f(2, 3), f(2, 3), f(2, 3)),
-        lambda: kernels.cells.lstm_step(f(2, 12), np.zeros((2, 12)), 1.0, f(2, 3), f(2, 3), f(2, 3)),
+        lambda: kernels.cells.lstm_step(
+            f(2, 12), np.zeros((2, 12)), 1.0, f(2, 3), f(2, 3), f(2, 3)
+        ),
         lambda: kernels.cells.lstm_step(f(2, 24)[:, ::2], f(2, 12), 1.0, f(2, 3), f(2, 3), f(2, 3)),
         lambda: kernels.cells.gru_back(f(2, 9), f(2, 3), f(2, 3), f(2, 3), f(2, 9), f(2, 8)),
         lambda: kernels.add_rows(f(2, 3), np.array([2]), f(1, 3)),

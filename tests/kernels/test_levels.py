@@ -67,7 +67,7 @@ assert (w == u).all()
 for rule, constants in (("shift_adamax", [0.1, 0.125, 0.999, 0]),
                         ("shift_adamax_code", [0.1, 0.1, 0.999, 1e-8]), ("bop", [0.5, 0.1])):
     results = []
-    for module in (kernels.cells, reference):
+    for module in (kernels, reference):
         w, state = grad.copy(), [grad.copy(), abs(grad)][: 1 if rule == "bop" else 2]
         module.update(rule, w, grad, state, constants, 1.0, None)
         results.append(w)
