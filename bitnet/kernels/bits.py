@@ -33,10 +33,6 @@ def words_for(n):
     n : int
         Elements in a row.
 
-    Returns
-    -------
-    int
-
     Examples
     --------
     >>> [words_for(n) for n in (0, 1, 64, 65)]
@@ -73,7 +69,7 @@ class Bits(_Packed):
         uint64 of shape `shape[:-1] + (words_for(shape[-1]),)`, of NumPy or, on a GPU, of CuPy.
         Its padding bits must be 0, which `from_bytes` checks and this does not.
     shape : tuple of int
-        The shape in elements.
+        In elements.
 
     Attributes
     ----------
@@ -187,12 +183,8 @@ class Planes(_Packed):
         The planes, of shape (P, ..., N).
     coefficients : sequence of int
         The whole-number weight of each of the P planes.
-    scale : float, optional
-        Multiplies the integer; default: 1.
-    offset : int, optional
-        Is added to the sum; default: 0.
-    unit : float, optional
-        The value of 1; default: 1.
+    scale, offset, unit : optional
+        As above; default: 1, 0 and 1.
 
     Examples
     --------
@@ -302,11 +294,7 @@ class Quantized:
         self.values, self.scales = map(array_module(values).ascontiguousarray, (values, scales))
 
     held = property(lambda self: self.values)  # the array that says on which device this is
-
-    @property
-    def shape(self):
-        """The shape (R, C)."""
-        return self.values.shape
+    shape = property(lambda self: self.values.shape)  # (R, C)
 
     def __repr__(self):
         return f"Quantized(shape={self.shape}, integers up to {self.largest})"

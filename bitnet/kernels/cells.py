@@ -18,8 +18,6 @@ from bitnet.errors import InputError
 from bitnet.kernels import reference
 from bitnet.kernels.dispatch import check_numbers, kernel, unfit
 
-GATES = {"rnn": 1, "lstm": 4, "gru": 3}
-
 
 def rnn_step(z, product, unit, relu, h):
     """One step of a plain layer: `h = f(z + unit * product)`, f tanh or max(0, .); z is lost."""
@@ -136,7 +134,7 @@ def affine(z, unit, bias):
 
 def _check(kind, z, product, *states):
     """Refuse arrays that a kernel would read or write beyond their ends."""
-    wide, narrow = GATES[kind], states[0]
+    wide, narrow = {"rnn": 1, "lstm": 4, "gru": 3}[kind], states[0]
     fits = narrow.ndim == 2 and z.shape == (narrow.shape[0], wide * narrow.shape[1])
     fits = fits and z.dtype.kind == "f"
     fits = fits and all((a.shape, a.dtype) == (narrow.shape, z.dtype) for a in states)

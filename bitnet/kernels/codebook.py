@@ -25,7 +25,7 @@ class Levels:
     coefficients : sequence of int
         One per plane.
     unit, offset : optional
-        The value of the integer 1, above 0; default: 1 and 0.
+        The value of the integer 1, above 0, and what is added before; default: 1 and 0.
 
     Attributes
     ----------
@@ -117,8 +117,7 @@ class Levels:
                 f"Levels.planes: {codes.dtype} codes up to {largest}; expected uint8 below "
                 f"{len(self)}"
             )
-        split = kernel(reference.split_codes)
-        bits = split(codes, self._patterns(codes), len(self.coefficients))
+        bits = kernel(reference.split_codes)(codes, self._patterns(codes), len(self.coefficients))
         return Planes(bits, self.coefficients, offset=self.offset, unit=self.unit)
 
     def _patterns(self, codes):

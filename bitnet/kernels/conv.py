@@ -28,10 +28,6 @@ def check_groups(name, n, m, groups):
     n, m, groups : int
         Channels of the images, filters, and groups.
 
-    Returns
-    -------
-    int
-
     Examples
     --------
     >>> check_groups("convolution", 96, 256, 2)

@@ -86,10 +86,10 @@ def batch_norm_backward(grad_y, mask, z, mean, inv_std, gamma):
     (array([-2.], dtype=float32), array([4.], dtype=float32))
     """
     _check_matrix("batch_norm_backward", z, mean, inv_std, gamma)
-    if mask is not None:
-        check_bits("batch_norm_backward", mask)
-    if grad_y.shape != z.shape or (mask is not None and mask.shape != z.shape):
-        raise unfit("batch_norm_backward", "one shape (B, C)", grad_y, mask, z)
+    masks = () if mask is None else (mask,)
+    check_bits("batch_norm_backward", *masks)
+    if any(x.shape != z.shape for x in (grad_y, *masks)):
+        raise unfit("batch_norm_backward", "one shape (B, C)", grad_y, *masks, z)
     return kernel(reference.batch_norm_backward)(grad_y, mask, z, mean, inv_std, gamma)
 
 

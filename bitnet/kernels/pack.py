@@ -206,10 +206,6 @@ def count_flips(a, b):
     ----------
     a, b : Bits of one shape
 
-    Returns
-    -------
-    int
-
     Examples
     --------
     >>> count_flips(pack(np.array([1.0, 1.0, -1.0])), pack(np.array([1.0, -1.0, 1.0])))

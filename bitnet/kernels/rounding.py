@@ -131,14 +131,13 @@ def ap2(x):
     """Return the power of two that is nearest on a logarithmic scale, with the sign of x.
 
     `AP2(x) = sign(x) * 2**round(log2 |x|)`, of shift-based batch norm and AdaMax (Algorithms 2
-    and 3 of arXiv 1602.02830, version 2, and of arXiv 1609.07061).  The exponent is rounded: it
-    rises where |x| passes sqrt(2) times a power of two, which no float equals, so that there are
-    no ties.  (The papers' footnote takes the index of the first bit, which rounds down.)
+    and 3 of arXiv 1602.02830, version 2, and of arXiv 1609.07061).  The exponent rises where |x|
+    passes sqrt(2) times a power of two, which no float equals, so that there are no ties.  (The
+    papers' footnote takes the index of the first bit, which rounds down.)
 
     Parameters
     ----------
-    x : float array
-        With at least one axis.
+    x : float array of at least one axis
 
     Returns
     -------

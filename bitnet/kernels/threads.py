@@ -17,8 +17,7 @@ from bitnet.errors import InputError
 LEAST_NS = 150_000  # of work a thread: less does not pay for the hand-over
 
 _lock = threading.Lock()
-_threads = None
-_pool = None
+_threads = _pool = None
 
 
 def num_threads():
@@ -69,8 +68,7 @@ def _submit(calls):
     global _pool
     with _lock:
         if _pool is None:
-            workers = max(1, num_threads() - 1)
-            _pool = concurrent.futures.ThreadPoolExecutor(workers, "bitnet")
+            _pool = concurrent.futures.ThreadPoolExecutor(max(1, num_threads() - 1), "bitnet")
         return [_pool.submit(*call) for call in calls]
 
 

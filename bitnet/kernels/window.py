@@ -121,8 +121,7 @@ class Window:
             outside[:] = 2**64 - 1
             outside[-1] >>= np.uint64(-x.shape[-1] % 64)  # padding bits are 0
         (above, _), (left, _) = self.padding
-        size = (n_images, *self.padded(height, width), n_words)
-        padded = xp.empty(size, np.uint64)
+        padded = xp.empty((n_images, *self.padded(height, width), n_words), np.uint64)
         padded[...] = outside
         padded[:, above : above + height, left : left + width] = words
         return padded
