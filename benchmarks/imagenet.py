@@ -229,7 +229,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("parts", nargs="*", help=f"of {', '.join(PARTS)} (all)")
     parser.add_argument("--batch", type=machine.positive, default=64, help="of a step (64)")
-    parser.add_argument("--threads", type=machine.positive, default=kernels.num_threads())
+    parser.add_argument("--threads", type=machine.positive, default=threads.num_threads())
     parser.add_argument("--turns", type=machine.positive, default=5, help="that count (5)")
     parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
     args = parser.parse_args()

@@ -24,7 +24,7 @@ from bitnet.bench import interleaved
 
 import bitnet
 from bitnet import kernels
-from bitnet.kernels import reference
+from bitnet.kernels import reference, threads
 
 RNG = np.random.default_rng(0)
 
@@ -201,7 +201,7 @@ def two_threads():
     x, weight = signs(4096, 4096), kernels.prepare(signs(4096, 4096))
 
     def on(n):
-        kernels.set_num_threads(n)
+        threads.set_num_threads(n)
         kernels.xnor_gemm(x, weight)
 
     row(
@@ -210,7 +210,7 @@ def two_threads():
         [lambda: on(1), lambda: on(2)],
         "over one thread",
     )
-    kernels.set_num_threads(1)
+    threads.set_num_threads(1)
 
 
 def main():

@@ -79,7 +79,7 @@ def as_array(x):
     Parameters
     ----------
     x : object
-        Arrays come back as they are.
+        Arrays come back as they are; a `kernels.Product` is multiplied.
 
     Returns
     -------
@@ -91,7 +91,9 @@ def as_array(x):
     >>> as_array([1.0, 2.0])
     array([1., 2.])
     """
-    return x if is_array(x) else np.asarray(x)
+    if is_array(x):
+        return x
+    return x.array() if hasattr(x, "array") else np.asarray(x)
 
 
 def as_numpy(x):

@@ -9,6 +9,7 @@ import numpy as np
 from bitnet import kernels
 from bitnet.arrays import array_module, moved, to_cpu
 from bitnet.errors import InputError
+from bitnet.kernels import threads
 
 __all__ = [
     "array_module",
@@ -84,10 +85,10 @@ def set_num_threads(n):
     --------
     >>> set_num_threads(1)
     """
-    before = kernels.num_threads()
-    kernels.set_num_threads(n)
+    before = threads.num_threads()
+    threads.set_num_threads(n)
     if importlib.util.find_spec("threadpoolctl") is None:
-        kernels.set_num_threads(before)
+        threads.set_num_threads(before)
         raise InputError("set_num_threads needs threadpoolctl; run `pip install threadpoolctl`")
     import threadpoolctl
 

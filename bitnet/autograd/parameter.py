@@ -3,10 +3,10 @@
 import numpy as np
 
 from bitnet import kernels
-from bitnet.arrays import array_module, is_read_only, moved, read_only
+from bitnet.arrays import array_module, as_array, is_read_only, moved, read_only
 from bitnet.autograd.tensor import Tensor
 from bitnet.errors import InputError
-from bitnet.kernels import Bits, Product
+from bitnet.kernels import Bits
 
 __all__ = ["Parameter"]
 
@@ -67,8 +67,8 @@ class Parameter(Tensor):
     @property
     def grad(self):
         """The gradient, of the shape and type of `data`, or None."""
-        if isinstance(self.lazy_grad, Product):
-            self.lazy_grad = self.lazy_grad.array()
+        if self.lazy_grad is not None:
+            self.lazy_grad = as_array(self.lazy_grad)
         return self.lazy_grad
 
     @grad.setter

@@ -9,9 +9,9 @@ import contextvars
 
 import numpy as np
 
-from bitnet.arrays import array_module, check_one_device, is_array, like, moved, unshared
+from bitnet.arrays import array_module, as_array, check_one_device, is_array, like, moved, unshared
 from bitnet.errors import InputError
-from bitnet.kernels import Bits, Planes, Product
+from bitnet.kernels import Bits, Planes
 
 __all__ = ["Function", "Tensor", "as_tensor", "is_recording", "no_grad"]
 
@@ -195,13 +195,13 @@ class Tensor:
                 if not x.requires_grad:
                     continue
                 meets = id(x) in grads
-                grads[id(x)] = _dense(grads[id(x)]) + _dense(grad_x) if meets else grad_x
+                grads[id(x)] = grads[id(x)] + grad_x if meets else grad_x
             if not retain_graph:
                 node.release()
 
     def receive(self, grad):
         """Add a gradient to `grad`."""
-        self.grad = _dense(grad) if self.grad is None else self.grad + _dense(grad)
+        self.grad = as_array(grad) if self.grad is None else self.grad + grad
 
     def _first_gradient(self, grad):
         """The gradient that the walk starts with."""
@@ -252,7 +252,7 @@ class Function:
     inputs = ()
     needs_grad = ()
     takes_bits = False
-    takes_products = False  # whether backward takes a kernels.Product for grad_y
+    takes_products = False  # whether backward takes a grad_y that is not multiplied yet
 
     def __call__(self, *inputs):
         """Apply the operation to Tensors, arrays or numbers; returns a Tensor."""
@@ -295,7 +295,7 @@ class Function:
                 f"backward: the graph at {self.name} was let go by an earlier backward(); "
                 "give that call retain_graph=True"
             )
-        grads = self.backward(grad_y if self.takes_products else _dense(grad_y))
+        grads = self.backward(grad_y if self.takes_products else as_array(grad_y))
         grads = grads if isinstance(grads, (tuple, list)) else (grads,)
         if len(grads) != len(self.inputs):
             counts = f"{len(grads)} gradients for {len(self.inputs)} inputs"
@@ -313,16 +313,11 @@ class Function:
         self.__dict__.clear()
 
 
-def _dense(grad):
-    """The gradient as an array."""
-    return grad.array() if isinstance(grad, Product) else grad
-
-
 def _of_type(x, grad):
     """The gradient of the Tensor x in the type of x, if that is a float's."""
     if not (x.requires_grad and x.is_float) or grad.dtype == x.data.dtype:
         return grad
-    return _dense(grad).astype(x.data.dtype)
+    return as_array(grad).astype(x.data.dtype)
 
 
 def as_tensor(x):

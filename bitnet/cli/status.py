@@ -1,9 +1,9 @@
 """`bitnet status`: versions, the kernels in use, and what is missing and why."""
 
 import bitnet
-from bitnet import kernels
 from bitnet.data import available, available_texts
 from bitnet.devices import blas, status
+from bitnet.kernels import threads
 from bitnet.kernels.dispatch import implementation, numba_problem
 
 __all__ = ["facts", "kernels_in_use"]
@@ -38,7 +38,7 @@ def facts():
     found.append(
         (
             "threads",
-            f"{kernels.num_threads()}, of Python's, which sleep between calls; "
+            f"{threads.num_threads()}, of Python's, which sleep between calls; "
             "Numba's own pool (its threading layer) is not used",
         )
     )

@@ -267,7 +267,7 @@ def _shape_after(layer, shape):
     m, n, inputs = wanted[0], wanted[-1], math.prod(shape)
     if is_conv or averages:
         groups = layer.groups if is_conv else 1
-        inputs = kernels.groups.check_groups("filters", shape[-1], m, groups)
+        inputs = kernels.check_groups("filters", shape[-1], m, groups)
     taps = ("rows", "columns") if is_conv else (1, 1) if averages else ()
     expected = ("M", *taps, inputs)
     if len(wanted) != len(expected) or min(wanted) < 1 or n != expected[-1]:

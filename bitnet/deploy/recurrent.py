@@ -151,12 +151,12 @@ class FrozenRecurrent:
             product = kernels.plane_gemm(packed, weight)
             own = z[t * batch : (t + 1) * batch], product, unit
             if self.cell == "lstm":
-                kernels.lstm_step(*own, kept[0], kept[0], h)
+                kernels.cells.lstm_step(*own, kept[0], kept[0], h)
             elif self.cell == "gru":
-                kernels.gru_step(*own, kept[0], xp.empty_like(h), h)
+                kernels.cells.gru_step(*own, kept[0], xp.empty_like(h), h)
                 kept[0][...] = h
             else:
-                kernels.rnn_step(*own, self.cell == "rnn-relu", h)
+                kernels.cells.rnn_step(*own, self.cell == "rnn-relu", h)
             packed = self.quantized(h)
             words.append(packed.bits.words)
         if len(words) == 1:

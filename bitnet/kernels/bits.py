@@ -4,7 +4,7 @@
   word `i // 64`, the least significant bit first.
 * Bit 1 means +1 and stands for `x >= 0`; bit 0 means -1.  So sign(0) = sign(-0.0) = +1.
   A NaN compares as false and would become -1: it is refused where data enters.
-* The last axis is packed.  Padding bits, behind the last element of a row, are 0 in every
+* The last axis is packed.  Padding bits, after the last element of a row, are 0 in every
   array.  The dot product of two rows is `n - 2 * popcount(a ^ b)`, in which padding cancels.
 * The number of valid elements `n` travels with the words, as the last entry of `shape`.
 * `words.view(uint32)` has the same layout, and so has the row of bytes `words.view(uint8)`.
@@ -13,31 +13,25 @@ Wider integers are sums of such planes.  A pixel p of 8 bits is, exactly,
 `2p - 255 = sum_b 2^b s_b` with `s_b = +1` where bit b of p is 1 and -1 where it is 0.
 """
 
+import dataclasses
 import math
 
 import numpy as np
 
-from bitnet.arrays import array_module, like, to_cpu
+from bitnet.arrays import array_module, check_one_device, like, to_cpu
 from bitnet.errors import InputError
-
-__all__ = ["WORD_BITS", "Bits", "Planes", "words_for"]
 
 WORD_BITS = 64
 WORD = np.dtype("<u8")
 
 
 def words_for(n):
-    """The number of 64-bit words that hold `n` elements.
+    """Return the number of 64-bit words that hold `n` elements.
 
     Parameters
     ----------
     n : int
-        Elements in a row, 0 or more.
-
-    Returns
-    -------
-    int
-        `ceil(n / 64)`.
+        Elements in a row.
 
     Examples
     --------
@@ -47,32 +41,41 @@ def words_for(n):
     return -(-n // WORD_BITS)
 
 
-class Bits:
-    """An array of +1 and -1 in one bit an element, packed along the last axis.
+class _Packed:
+    """What follows from a shape in elements."""
+
+    __slots__ = ()
+
+    @property
+    def ndim(self):
+        """The number of axes."""
+        return len(self.shape)
+
+    @property
+    def size(self):
+        """The number of elements."""
+        return math.prod(self.shape)
+
+    def __len__(self):
+        return self.shape[0]
+
+
+class Bits(_Packed):
+    """An array of +1 and -1 with one bit per element, packed along the last axis.
 
     Parameters
     ----------
     words : array
         uint64 of shape `shape[:-1] + (words_for(shape[-1]),)`, of NumPy or, on a GPU, of CuPy.
-        That its padding bits are 0 is the caller's duty and is not checked; `from_bytes` checks
-        it.
+        Its padding bits must be 0, which `from_bytes` checks and this does not.
     shape : tuple of int
-        The shape of the array of signs that the words stand for.
+        In elements.
 
     Attributes
     ----------
-    words : array
-        The packed words.
-    shape : tuple of int
-        The shape in elements.
     layouts : dict or None
-        The words in the orders that the products want, by name, where they are to be kept
-        (`kernels.prepare`); None where each product makes its own.
-
-    Raises
-    ------
-    InputError
-        If the words have another type or shape than `shape` asks for.
+        The words in the orders that the products use, by name, if they are kept
+        (`kernels.prepare`); None if each product makes its own.
 
     Examples
     --------
@@ -99,14 +102,9 @@ class Bits:
                 f"Bits of shape {shape} need uint64 words of shape {expected}; "
                 f"got {words.dtype} of shape {words.shape}"
             )
-        self.words = words
-        self.shape = shape
-        self.layouts = None
+        self.words, self.shape, self.layouts = words, shape, None
 
-    @property
-    def held(self):
-        """The array that says on which device this is."""
-        return self.words
+    held = property(lambda self: self.words)  # the array that says on which device this is
 
     def moved(self, move):
         """The same with its array moved; laid out anew where layouts are kept."""
@@ -115,22 +113,9 @@ class Bits:
         return bits
 
     @property
-    def ndim(self):
-        """The number of axes."""
-        return len(self.shape)
-
-    @property
-    def size(self):
-        """The number of elements."""
-        return math.prod(self.shape)
-
-    @property
     def n_bytes(self):
         """The bytes that the words occupy in memory, padding included."""
         return self.words.nbytes
-
-    def __len__(self):
-        return self.shape[0]
 
     def __getitem__(self, index):
         """Rows of the array, by an index into the axes before the last."""
@@ -157,18 +142,7 @@ class Bits:
         return self.shape == other.shape and bool((self.words == like(other.words, self)).all())
 
     def signs(self, dtype=np.int8):
-        """The array of +1 and -1 itself, one number an element.
-
-        Parameters
-        ----------
-        dtype : numpy.dtype, optional
-            A signed type; int8 by default.
-
-        Returns
-        -------
-        array
-            +1 and -1 of `shape`.
-        """
+        """The array of +1 and -1 itself, of a signed type."""
         xp = array_module(self)
         as_bytes = xp.ascontiguousarray(self.words).view(np.uint8)
         ones = xp.unpackbits(as_bytes.ravel(), bitorder="little")  # of all rows, padding too
@@ -183,25 +157,7 @@ class Bits:
 
     @classmethod
     def from_bytes(cls, rows, n):
-        """The inverse of `to_bytes`.
-
-        Parameters
-        ----------
-        rows : numpy.ndarray
-            uint8 of shape (..., ceil(n / 8)).
-        n : int
-            The number of valid elements in a row.
-
-        Returns
-        -------
-        Bits
-            Of shape `rows.shape[:-1] + (n,)`.
-
-        Raises
-        ------
-        InputError
-            If the rows have another length or a padding bit is 1.
-        """
+        """Bits (..., n) from rows of bytes (..., ceil(n / 8)), uint8: the inverse of `to_bytes`."""
         if rows.dtype != np.uint8 or rows.ndim == 0 or rows.shape[-1] != -(-n // 8):
             raise InputError(
                 f"{n} signs a row need {-(-n // 8)} bytes a row; "
@@ -214,12 +170,12 @@ class Bits:
         return cls(padded.view(WORD), (*rows.shape[:-1], n))
 
 
-class Planes:
+class Planes(_Packed):
     """Integers of a few bits, times a scale, as a weighted sum of ±1 planes.
 
-    The value is `unit * scale * (sum_p coefficients[p] * signs[p] + offset)`.  Products are in
-    units of their operands: they multiply integers and scale, and leave the unit to the batch
-    norm behind them, as they do with the pixels' 255.
+    The value is `unit * scale * (sum_p coefficients[p] * signs[p] + offset)`.  Products multiply
+    the integers and the scale, and leave the unit to the batch norm after them, as they do with
+    the 255 of pixels.
 
     Parameters
     ----------
@@ -227,24 +183,8 @@ class Planes:
         The planes, of shape (P, ..., N).
     coefficients : sequence of int
         The whole-number weight of each of the P planes.
-    scale : float, optional
-        What the integer is multiplied with; 1 by default.
-    offset : int, optional
-        What is added to the sum; 0 by default.
-    unit : float, optional
-        What 1 stands for, 1 by default.
-
-    Attributes
-    ----------
-    shape : tuple of int
-        The shape of the values, (..., N).
-    largest : int
-        What no integer's absolute value passes: sum |coefficients| + |offset|.
-
-    Raises
-    ------
-    InputError
-        If there is not one coefficient a plane.
+    scale, offset, unit : optional
+        As above; default: 1, 0 and 1.
 
     Examples
     --------
@@ -272,7 +212,7 @@ class Planes:
 
     @property
     def largest(self):
-        """What no integer's absolute value passes."""
+        """An upper bound of the integers' absolute values: sum |coefficients| + |offset|."""
         return sum(map(abs, self.coefficients)) + abs(self.offset)
 
     @property
@@ -280,32 +220,15 @@ class Planes:
         """The shape of the values."""
         return self.bits.shape[1:]
 
-    @property
-    def ndim(self):
-        """The number of axes of the values."""
-        return len(self.shape)
-
-    @property
-    def size(self):
-        """The number of values."""
-        return math.prod(self.shape)
-
-    def __len__(self):
-        return self.shape[0]
-
-    @property
-    def held(self):
-        """The array that says on which device this is."""
-        return self.bits.words
+    held = property(lambda self: self.bits.words)  # the array that says on which device this is
 
     def moved(self, move):
         """The same with its array moved; laid out anew where layouts are kept."""
         planes = self.with_bits(self.bits.moved(move))
         if self.layouts is not None:
-            parts = [planes.bits[p] for p in range(len(planes.bits))]
-            for part in parts:
-                part.layouts = {}
-            planes.layouts = {"planes": parts}
+            planes.layouts = {"planes": [*planes.bits]}
+            for plane in planes.layouts["planes"]:
+                plane.layouts = {}
         return planes
 
     def with_bits(self, bits):
@@ -329,3 +252,53 @@ class Planes:
     def values(self, dtype=np.float32):
         """The numbers that the planes stand for, as floats of `shape`."""
         return self.integers().astype(dtype) * np.dtype(dtype).type(self.scale * self.unit)
+
+
+@dataclasses.dataclass(slots=True, eq=False)
+class Quantized:
+    """A matrix of low-bit integers with one scale per row: `scales[r] * values[r, c]`.
+
+    Parameters
+    ----------
+    values : numpy.ndarray
+        int16 of shape (R, C), with absolute values up to `largest`.
+    scales : float32 array of shape (R,)
+    largest : int
+        `2**(bits - 1) - 1` for integers of `bits` bits, the sign included; 255 at most.
+
+    Examples
+    --------
+    >>> x = Quantized(np.array([[-31, 16]], np.int16), np.float32([0.5]), 31)
+    >>> x.numbers()
+    array([[-15.5,   8. ]], dtype=float32)
+    >>> x
+    Quantized(shape=(1, 2), integers up to 31)
+    """
+
+    values: np.ndarray
+    scales: np.ndarray
+    largest: int
+    dtype = np.dtype(np.float32)  # of the numbers that are meant
+
+    def __post_init__(self):
+        values, scales = self.values, self.scales
+        types = values.dtype, scales.dtype
+        if values.ndim != 2 or scales.shape != values.shape[:1] or types != (np.int16, np.float32):
+            raise InputError(
+                f"Quantized: {values.dtype} {values.shape} and {scales.dtype} {scales.shape} do "
+                "not fit; expected int16 (R, C) and float32 (R,)"
+            )
+        if not 1 <= self.largest <= 255:
+            raise InputError(f"Quantized: largest is {self.largest!r}; expected 1 to 255")
+        check_one_device("Quantized", (values, scales))
+        self.values, self.scales = map(array_module(values).ascontiguousarray, (values, scales))
+
+    held = property(lambda self: self.values)  # the array that says on which device this is
+    shape = property(lambda self: self.values.shape)  # (R, C)
+
+    def __repr__(self):
+        return f"Quantized(shape={self.shape}, integers up to {self.largest})"
+
+    def numbers(self):
+        """The numbers that are meant, float32 of shape (R, C)."""
+        return self.values.astype(np.float32) * self.scales[:, None]

@@ -17,25 +17,19 @@ from bitnet.arrays import array_module, check_one_device, is_array
 from bitnet.errors import InputError
 from bitnet.kernels.bits import Bits
 
-__all__ = ["implementation", "using"]
-
-MODULES = {
-    "numba": "bitnet.kernels.cpu",
-    "cuda": "bitnet.kernels.cuda",
-    "reference": "bitnet.kernels.reference",
-}
+MODULES = {"numba": "bitnet.kernels.cpu", "cuda": "bitnet.kernels.cuda", "reference": None}
 
 _chosen = None  # a name in MODULES; None until the first kernel call
 
 
 def implementation():
-    """The name of the implementation that the kernels use for NumPy's arrays.
+    """Return the name of the implementation that the kernels use for NumPy arrays.
 
     Returns
     -------
     str
-        "numba" where Numba works, otherwise "reference" (slow); CuPy's arrays go to "cuda" then,
-        or to "reference" too.
+        "numba" where Numba works, otherwise "reference" (slow).  CuPy arrays go to "cuda" with
+        the former, and to "reference" with the latter.
 
     Examples
     --------
@@ -67,13 +61,8 @@ def using(name):
     Parameters
     ----------
     name : {"numba", "reference", "cuda"}
-        The implementation: "numba" with "cuda" for CuPy's arrays; "reference" for the arrays of
-        both; "cuda" for both, of which NumPy's work in Numba's simulator alone.
-
-    Raises
-    ------
-    InputError
-        If there is no such implementation here.
+        "numba" includes "cuda" for CuPy arrays; "reference" takes both kinds of arrays; "cuda"
+        takes NumPy arrays only in Numba's simulator.
 
     Examples
     --------
@@ -94,32 +83,44 @@ def using(name):
         _chosen = before
 
 
-def kernel(name):
-    """The function of this name in the implementation in use, or one that looks at its operands."""
+def kernel(definition):
+    """The function in use that computes what `definition`, a function of `reference`, says."""
     chosen = _chosen or implementation()
     if chosen != "cuda" and "cupy" in sys.modules:
-        return functools.partial(_by_operands, chosen, name)
-    return _function(chosen, name)
+        return functools.partial(_by_operands, chosen, definition)
+    return _function(chosen, definition)
 
 
-def _by_operands(chosen, name, *operands):
-    """Call the kernel of this name for the device on which the operands are."""
+def _by_operands(chosen, definition, *operands):
+    """Call the kernel of a definition for the device on which the operands are."""
     lists = (x for x in operands if isinstance(x, (list, tuple)))  # parts, moments
     every = (*operands, *(x for own in lists for x in own))
     arrays = [x for x in every if is_array(getattr(x, "held", x))]
-    check_one_device(name, arrays)
+    check_one_device(definition.__name__, arrays)
     on_gpu = chosen == "numba" and array_module(*arrays) is not np
-    return _function("cuda" if on_gpu else chosen, name)(*operands)
+    return _function("cuda" if on_gpu else chosen, definition)(*operands)
 
 
 @functools.cache
-def _function(chosen, name):
-    """The function of this name in an implementation, or in the reference if it has none."""
+def _function(chosen, definition):
+    """The function of the same name in an implementation, or the definition if it has none."""
+    if chosen == "reference":
+        return definition
     try:
-        own = getattr(importlib.import_module(MODULES[chosen]), name, None)
+        return getattr(importlib.import_module(MODULES[chosen]), definition.__name__, definition)
     except ImportError as error:  # as of arrays of CuPy's without numba-cuda
-        raise InputError(f"{name}: {error}; see `bitnet status`") from None
-    return own or getattr(importlib.import_module(MODULES["reference"]), name)
+        raise InputError(f"{definition.__name__}: {error}; see `bitnet status`") from None
+
+
+def unfit(name, expected, *operands):
+    """The error that operands do not fit: what came, and what was expected."""
+    came = ", ".join(map(_in_words, operands))
+    return InputError(f"{name}: {came} do not fit; expected {expected}")
+
+
+def _in_words(x):
+    """The type and the shape of an operand; itself if it has no shape."""
+    return f"{getattr(x, 'dtype', type(x).__name__)} {x.shape}" if hasattr(x, "shape") else repr(x)
 
 
 def check_numbers(name, x, kinds="fiub", expected="real numbers"):

@@ -3,26 +3,23 @@
 import ctypes
 import sys
 
-__all__ = ["keep_memory"]
-
 MMAP_THRESHOLD, TRIM_THRESHOLD = -3, -1  # of mallopt, as in glibc's malloc.h
 LARGEST = 1 << 30  # bytes of an array that comes from memory which is kept
 OLD_LARGEST = 1 << 25  # the most that older versions of glibc take
 
 
 def keep_memory():
-    """Let freed arrays stay with the process, for programs that make the same ones again.
+    """Keep freed memory in the process, for programs that make arrays of the same sizes again.
 
-    The C library gives arrays of some megabytes back to the system as soon as they are freed,
-    and the next one of that size is made of new pages, each of which costs a fault and is filled
-    with zeros; a training step does little else with a good part of its time.  After this call
-    the process keeps up to 2 GiB of freed memory.  It works with glibc (Linux), for all arrays of
-    the process; elsewhere it does nothing.
+    The C library returns arrays of some megabytes to the system as soon as they are freed, and
+    the next one of that size is made of new pages, each of which costs a fault and is filled
+    with zeros: a good part of the time of a training step.  After this call the process keeps up
+    to 2 GiB of freed memory.  It works with glibc (Linux); elsewhere it does nothing.
 
     Returns
     -------
     bool
-        Whether the C library took it.
+        Whether the C library accepted it.
 
     Examples
     --------

@@ -2,12 +2,11 @@
 
 import numpy as np
 
+from bitnet.arrays import as_array
 from bitnet.errors import InputError
-from bitnet.kernels.bits import Bits, Planes
-from bitnet.kernels.dispatch import check_bits, check_numbers, check_pixels, kernel
-from bitnet.kernels.operands import Quantized
-
-__all__ = ["Product", "plane_gemm", "prepare", "signed_gemm", "xnor_gemm", "xnor_sign"]
+from bitnet.kernels import reference
+from bitnet.kernels.bits import Bits, Planes, Quantized
+from bitnet.kernels.dispatch import check_bits, check_numbers, check_pixels, kernel, unfit
 
 LARGEST_SUM = np.iinfo(np.int32).max
 
@@ -15,33 +14,23 @@ LARGEST_SUM = np.iinfo(np.int32).max
 def _check_fit(name, x, matrix, axis):
     """Refuse two matrices unless the columns of x are as many as `matrix.shape[axis]`."""
     if len(x.shape) != 2 or len(matrix.shape) != 2 or x.shape[1] != matrix.shape[axis]:
-        expected = "(B, N) and (M, N)" if axis == 1 else "(B, M) and (M, N)"
-        raise InputError(
-            f"{name}: shapes {x.shape} and {matrix.shape} do not fit; expected {expected}"
-        )
+        raise unfit(name, f"(B, {'MN'[axis]}) and (M, N)", x, matrix)
 
 
 def prepare(bits):
-    """The same Bits or Planes, which keep what the products lay out of them: for weights.
+    """Return weights that keep what the products lay out of them.
 
-    The fast products want the weights in panels of 32 outputs, or as indices of tables.  For
-    plain Bits each call lays them out anew; prepared ones do so at the first product of a
-    kind.  They are accepted wherever Bits are; their words must not be changed in place.
+    The fast products use weights in panels of 32 outputs, or as indices of tables.  Plain Bits
+    are laid out in each call, prepared ones at the first product of a kind.  Their words must
+    not be changed in place.
 
     Parameters
     ----------
-    bits : Bits or Planes
-        Weights of shape (M, N) or (M, rows, columns, C).
+    bits : Bits or Planes of shape (M, N) or (M, rows, columns, C)
 
     Returns
     -------
-    Bits or Planes
-        With the same words.
-
-    Raises
-    ------
-    InputError
-        If `bits` is something else.
+    Bits or Planes with the same words
 
     Examples
     --------
@@ -52,34 +41,25 @@ def prepare(bits):
     """
     if isinstance(bits, Planes):
         prepared = bits.with_bits(bits.bits)
-        prepared.layouts = {"planes": [prepare(bits.bits[p]) for p in range(len(bits.bits))]}
+        prepared.layouts = {"planes": [*map(prepare, bits.bits)]}
         return prepared
     check_bits("prepare", bits)
-    return kernel("prepare")(bits)
+    return kernel(reference.prepare)(bits)
 
 
 def xnor_gemm(x, weight):
-    """The product `x @ weight.T` of two ±1 matrices, by counting the bits that differ.
+    """Return the product `x @ weight.T` of two ±1 matrices, by counting the bits that differ.
 
     z = N - 2 popcount(x XOR weight): the XNOR-popcount product of the papers (their
     equation for it drops the affine part), as exact integers.
 
     Parameters
     ----------
-    x : Bits
-        Shape (B, N).
-    weight : Bits
-        Shape (M, N).
+    x, weight : Bits of shapes (B, N) and (M, N)
 
     Returns
     -------
-    numpy.ndarray
-        int32 of shape (B, M).
-
-    Raises
-    ------
-    InputError
-        If an operand is not Bits or the shapes do not fit.
+    int32 array of shape (B, M)
 
     Examples
     --------
@@ -91,11 +71,11 @@ def xnor_gemm(x, weight):
     """
     check_bits("xnor_gemm", x, weight)
     _check_fit("xnor_gemm", x, weight, axis=1)
-    return kernel("xnor_gemm")(x, weight)
+    return kernel(reference.xnor_gemm)(x, weight)
 
 
 def xnor_sign(x, weight, thresholds):
-    """A whole frozen layer: `threshold(xnor_gemm(x, weight), thresholds)` without the integers.
+    """Compute a frozen layer: `threshold(xnor_gemm(x, weight), thresholds)`.
 
     The counts of differing bits are compared while they are in registers, and only the next
     layer's bits are written.  Algorithm 4 of the papers, with batch norm and sign in one
@@ -103,22 +83,12 @@ def xnor_sign(x, weight, thresholds):
 
     Parameters
     ----------
-    x : Bits
-        Shape (B, N).
-    weight : Bits
-        Shape (M, N).
-    thresholds : Thresholds
-        Of M units.
+    x, weight : Bits of shapes (B, N) and (M, N)
+    thresholds : Thresholds of M units
 
     Returns
     -------
-    Bits
-        Shape (B, M).
-
-    Raises
-    ------
-    InputError
-        If the operands do not fit.
+    Bits of shape (B, M)
 
     Examples
     --------
@@ -131,12 +101,12 @@ def xnor_sign(x, weight, thresholds):
     check_bits("xnor_sign", x, weight)
     _check_fit("xnor_sign", x, weight, axis=1)
     if thresholds.values.shape != weight.shape[:1]:
-        raise InputError(f"xnor_sign: {len(thresholds)} thresholds for {weight.shape[0]} units")
-    return kernel("xnor_sign")(x, weight, thresholds)
+        raise unfit("xnor_sign", "weights (M, N) and M thresholds", weight, thresholds.values)
+    return kernel(reference.xnor_sign)(x, weight, thresholds)
 
 
 def plane_gemm(x, weight):
-    """The integer product `x @ weight.T` of k-bit numbers, as planes of ±1, and m-bit ones.
+    """Return the integer product `x @ weight.T` of k-bit and m-bit numbers, as planes of ±1.
 
     For pixels this is equation 8 of the second paper, the first line of Algorithm 4: eight
     XNOR products, shifted and added, which give `(2 pixels - 255) @ weight.T`, that is 255
@@ -145,22 +115,12 @@ def plane_gemm(x, weight):
 
     Parameters
     ----------
-    x : Bits or Planes or numpy.ndarray
-        Shape (B, N); an array holds uint8 pixels.
-    weight : Bits or Planes
-        Shape (M, N).
+    x : Bits, Planes or uint8 pixels of shape (B, N)
+    weight : Bits or Planes of shape (M, N)
 
     Returns
     -------
-    numpy.ndarray
-        int32 of shape (B, M): the integers of x @ those of weight.T, which are sum_p sum_q
-        coefficients[p] * coefficients[q] * (plane p of x @ plane q of weight.T) and, for
-        operands with an offset, the offset times the sums of the other one.
-
-    Raises
-    ------
-    InputError
-        If an operand has another type, the shapes do not fit or the sums could pass int32.
+    int32 array of shape (B, M)
 
     Examples
     --------
@@ -171,9 +131,8 @@ def plane_gemm(x, weight):
     check_operands("plane_gemm", x, weight)
     _check_fit("plane_gemm", x, weight, axis=1)
     check_range("plane_gemm", x, weight, x.shape[1])
-    if isinstance(x, Bits) and isinstance(weight, Bits):
-        return kernel("xnor_gemm")(x, weight)
-    return kernel("plane_gemm")(x, weight)
+    both = isinstance(x, Bits) and isinstance(weight, Bits)
+    return kernel(reference.xnor_gemm if both else reference.plane_gemm)(x, weight)
 
 
 def check_operands(name, x, weight):
@@ -197,13 +156,11 @@ def check_range(name, x, weight, n):
 
 def _largest(x):
     """The largest absolute value of an operand, without its scale."""
-    if isinstance(x, Planes):
-        return x.largest
-    return 1 if isinstance(x, Bits) else 255
+    return 1 if isinstance(x, Bits) else getattr(x, "largest", 255)
 
 
 def signed_gemm(x, signs):
-    """The product `x @ signs` with a ±1 matrix: the backward products of a binary layer.
+    """Return the product `x @ signs` with a ±1 matrix: the backward products of a binary layer.
 
     Both come from the same packed rows: `grad_x = signed_gemm(grad_z, weight)` and
     `grad_weight = signed_gemm(grad_z.T, x)`.  Floats are multiplied as floats; quantized
@@ -212,20 +169,13 @@ def signed_gemm(x, signs):
 
     Parameters
     ----------
-    x : numpy.ndarray or Quantized
-        Shape (B, M); floats, of which a transposed view is fine, or what `quantize` made.
-    signs : Bits or Planes or numpy.ndarray
-        Shape (M, N): signs, a sum of planes, or uint8 pixels, which stand for `2p - 255`.
+    x : float array or Quantized of shape (B, M)
+    signs : Bits, Planes or uint8 pixels of shape (M, N)
+        Pixels stand for `2p - 255`.
 
     Returns
     -------
-    numpy.ndarray
-        Of shape (B, N) and the type of `x`; float32 for Quantized.
-
-    Raises
-    ------
-    InputError
-        If an operand has another type, the shapes do not fit or integers could pass int32.
+    array of shape (B, N), of the type of `x`; float32 for Quantized
 
     Examples
     --------
@@ -234,33 +184,19 @@ def signed_gemm(x, signs):
     array([[2.5, 1.5]])
     """
     _check_signed(x, signs)
-    return kernel("signed_gemm")(x, signs)
+    return kernel(reference.signed_gemm)(x, signs)
 
 
 class Product:
-    """The matrix `signed_gemm(x, signs)`, multiplied a few rows at a time by who needs it.
+    """The matrix `signed_gemm(x, signs)` as an array that is multiplied when it is first used.
 
-    The gradient of a layer's weights is as large as they are; an optimizer that asks for some
-    rows after the others never has it in memory as a whole.
+    The gradient of a layer's weights is as large as they are; `update` multiplies a few rows at
+    a time and never has all of it in memory.
 
     Parameters
     ----------
-    x : numpy.ndarray or Quantized
-        Shape (M, B).
-    signs : Bits or Planes or numpy.ndarray
-        Shape (B, N), as for `signed_gemm`.
-
-    Attributes
-    ----------
-    shape : tuple of int
-        (M, N).
-    dtype : numpy.dtype
-        Of its numbers.
-
-    Raises
-    ------
-    InputError
-        As for `signed_gemm`.
+    x : float array or Quantized of shape (M, B)
+    signs : Bits, Planes or uint8 pixels of shape (B, N)
 
     Examples
     --------
@@ -268,23 +204,33 @@ class Product:
     >>> product = Product(np.array([[0.5, 2.0]]), pack(np.array([[1.0, -1.0], [1.0, 1.0]])))
     >>> product.shape
     (1, 2)
-    >>> product.array()
-    array([[2.5, 1.5]])
+    >>> product + np.array([[1.0, 1.0]])
+    array([[3.5, 2.5]])
     """
+
+    __array_ufunc__ = None  # so that `array + product` asks the Product
 
     def __init__(self, x, signs):
         _check_signed(x, signs)
         self.x, self.signs = x, signs
         self.shape, self.dtype = (x.shape[0], signs.shape[1]), x.dtype
 
-    @property
-    def held(self):
-        """The array that says on which device this is."""
-        return getattr(self.x, "held", self.x)
+    held = property(
+        lambda self: getattr(self.x, "held", self.x)
+    )  # the array that says on which device this is
 
     def array(self):
         """All of it, of `shape` and `dtype`."""
-        return kernel("signed_gemm")(self.x, self.signs)
+        return kernel(reference.signed_gemm)(self.x, self.signs)
+
+    def __array__(self, dtype=None, copy=None):
+        return np.asarray(self.array(), dtype)
+
+    def __add__(self, other):
+        return self.array() + as_array(other)
+
+    def __radd__(self, other):
+        return other + self.array()
 
 
 def _check_signed(x, signs):

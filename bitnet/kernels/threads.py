@@ -14,60 +14,26 @@ import numpy as np
 
 from bitnet.errors import InputError
 
-__all__ = ["num_threads", "set_num_threads", "shared"]
-
 LEAST_NS = 150_000  # of work a thread: less does not pay for the hand-over
 
 _lock = threading.Lock()
-_threads = None
-_pool = None
+_threads = _pool = None
 
 
 def num_threads():
-    """The number of threads that a kernel may use.
-
-    Returns
-    -------
-    int
-        By default the processors that this process may run on.
-
-    Examples
-    --------
-    >>> num_threads() >= 1
-    True
-    """
+    """The number of threads that a kernel may use: by default one per available processor."""
     return _threads or _processors()
 
 
 @functools.cache
 def _processors():
     """The processors that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def set_num_threads(n):
-    """Let a kernel use `n` threads.
-
-    Parameters
-    ----------
-    n : int
-        From 1 to 1024.
-
-    Raises
-    ------
-    InputError
-        If `n` is no such number.
-
-    Examples
-    --------
-    >>> before = num_threads()
-    >>> set_num_threads(2)
-    >>> num_threads()
-    2
-    >>> set_num_threads(before)
-    """
+    """Let a kernel use `n` threads, from 1 to 1024."""
     global _threads, _pool
     if not isinstance(n, (int, np.integer)) or isinstance(n, bool) or not 1 <= n <= 1024:
         raise InputError(f"set_num_threads: n is {n!r}; expected a whole number from 1 to 1024")
@@ -81,23 +47,7 @@ def set_num_threads(n):
 def shared(run, count, step, work_ns):
     """Call `run(start, stop)` for parts of range(count), on as many threads as the work pays for.
 
-    Parameters
-    ----------
-    run : callable
-        Does the items from start to stop; calls a compiled kernel.
-    count : int
-        Items.
-    step : int
-        Parts begin at multiples of it.
-    work_ns : float
-        Nanoseconds that the whole takes on one thread, roughly.
-
-    Examples
-    --------
-    >>> done = []
-    >>> shared(lambda start, stop: done.extend(range(start, stop)), 5, 4, 1.0)
-    >>> done
-    [0, 1, 2, 3, 4]
+    Parts begin at multiples of `step`; `work_ns` is what the whole takes on one thread, roughly.
     """
     parts = min(num_threads(), int(work_ns // LEAST_NS), -(-count // step))
     if parts <= 1:
@@ -118,8 +68,7 @@ def _submit(calls):
     global _pool
     with _lock:
         if _pool is None:
-            workers = max(1, num_threads() - 1)
-            _pool = concurrent.futures.ThreadPoolExecutor(workers, "bitnet")
+            _pool = concurrent.futures.ThreadPoolExecutor(max(1, num_threads() - 1), "bitnet")
         return [_pool.submit(*call) for call in calls]
 
 

@@ -1,4 +1,4 @@
-"""Window: where the taps of a convolution or a pooling stand, and what lies beyond the border."""
+"""The taps of a convolution or a pooling: where they stand, and what lies beyond the border."""
 
 import dataclasses
 import functools
@@ -7,8 +7,6 @@ import numpy as np
 
 from bitnet.arrays import array_module
 from bitnet.errors import InputError
-
-__all__ = ["Window"]
 
 LARGEST = 2**31 - 1  # of the numbers of a window, which may come from a file
 
@@ -35,14 +33,9 @@ class Window:
     stride : (int, int), optional
         Pixels from one output to the next, down and to the right.
     padding : ((int, int), (int, int)), optional
-        Pixels beyond the border: above and below, to the left and to the right.
+        Pixels beyond the border: above and below, left and right.
     border : {0, 1, -1}, optional
         What those pixels count as.  0, the papers' choice, means that their taps add nothing.
-
-    Raises
-    ------
-    InputError
-        If a number is out of its range.
 
     Examples
     --------
@@ -84,13 +77,7 @@ class Window:
         return height + above + below, width + left + right
 
     def output(self, height, width):
-        """Rows and columns of the output for images of this size.
-
-        Raises
-        ------
-        InputError
-            If the window does not fit into the images.
-        """
+        """Rows and columns of the output for images of this size, which the window must fit."""
         output = self.output_of_padded(*self.padded(height, width))
         if min(output) < 1:
             raise InputError(
@@ -108,18 +95,12 @@ class Window:
     def classes(self, height, width):
         """Output pixels by which of their taps are inside the images; arrays to read only.
 
-        Returns
-        -------
-        inside : numpy.ndarray
-            Booleans of shape (classes, taps).
-        of : numpy.ndarray
-            Shape `output(height, width)`: the class of each output pixel.
+        `inside` is (classes, taps), of booleans; `of` is the class of each output pixel.
         """
         axes = []
-        for size, taps, step, (before, _), n in zip(
-            (height, width), self.size, self.stride, self.padding, self.output(height, width),
-            strict=True,
-        ):  # fmt: skip
+        sizes = (height, width), self.output(height, width)
+        each = zip(*sizes, self.size, self.stride, self.padding, strict=True)
+        for size, n, taps, step, (before, _) in each:
             at = np.arange(n)[:, None] * step + np.arange(taps) - before
             axes.append(np.unique((at >= 0) & (at < size), axis=0, return_inverse=True))
         (rows, of_row), (columns, of_column) = axes
@@ -129,10 +110,7 @@ class Window:
         return inside, of
 
     def surrounded(self, x):
-        """The words of Bits (B, H, W, C) with those of the border around each image.
-
-        A border of 0 cannot be packed: it stands there as -1.
-        """
+        """The words of Bits (B, H, W, C) within their border; a border of 0 stands there as -1."""
         xp = array_module(x)
         words = xp.ascontiguousarray(x.words)
         if not any(map(any, self.padding)):
@@ -143,17 +121,13 @@ class Window:
             outside[:] = 2**64 - 1
             outside[-1] >>= np.uint64(-x.shape[-1] % 64)  # padding bits are 0
         (above, _), (left, _) = self.padding
-        size = (n_images, *self.padded(height, width), n_words)
-        padded = xp.empty(size, np.uint64)
+        padded = xp.empty((n_images, *self.padded(height, width), n_words), np.uint64)
         padded[...] = outside
         padded[:, above : above + height, left : left + width] = words
         return padded
 
     def views(self, x, fill=0):
-        """What each output pixel sees of x (B, H, W, C): (B, H', W', rows, columns, C), a view.
-
-        Beyond the images stands `fill`.
-        """
+        """What each output pixel sees: a view (B, H', W', rows, columns, C); `fill` beyond x."""
         xp = array_module(x)
         x = xp.pad(x, ((0, 0), *self.padding, (0, 0)), constant_values=fill)
         views = xp.lib.stride_tricks.sliding_window_view(x, self.size, axis=(1, 2))
@@ -165,12 +139,8 @@ class Window:
         return self.views(pixels, 255 if self.border == 1 else 0)
 
     def seen(self, x):
-        """The pixels (B, H', W', ...) that each tap sees of images with their border.
-
-        One view of x after the other, row after row of the taps.
-        """
+        """The pixels (B, H', W', ...) that each tap sees of images with their border: views."""
         height, width = self.output_of_padded(*x.shape[1:3])
         down, right = self.stride
-        for i in range(self.size[0]):
-            for j in range(self.size[1]):
-                yield x[:, i : i + down * height : down, j : j + right * width : right]
+        for i, j in np.ndindex(self.size):
+            yield x[:, i : i + down * height : down, j : j + right * width : right]

@@ -95,7 +95,7 @@ class _Convolution(Module):
                 )
         self.inputs, self.outputs, self.groups = int(inputs), int(outputs), groups
         self.window = window_of(size, stride, padding, border)
-        self.group = kernels.groups.check_groups(type(self).__name__, inputs, outputs, groups)
+        self.group = kernels.check_groups(type(self).__name__, inputs, outputs, groups)
 
     def _check(self, x):
         """Refuse what is no images of as many channels."""

@@ -6,7 +6,6 @@ import time
 
 import numpy as np
 
-from bitnet import kernels
 from bitnet.autograd.tensor import as_tensor
 from bitnet.data.batching import batches
 from bitnet.devices import full_memory_named, to_cpu

@@ -97,7 +97,7 @@ def test_language_models_by_hand():
 
 def test_a_tanh_has_as_many_products_as_its_definition():
     from bitnet.analysis.operations import TANH
-    from bitnet.kernels import reference_cells
+    from bitnet.kernels.reference import cells
 
-    terms = len(reference_cells.TOP) - 1 + len(reference_cells.BOTTOM) - 1
+    terms = len(cells.TOP) - 1 + len(cells.BOTTOM) - 1
     assert (terms + 3, terms) == TANH  # and x * x, x * top, and the division

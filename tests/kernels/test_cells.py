@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from strategies import numbers, seeds
 
 from bitnet import InputError, kernels
-from bitnet.kernels import reference, reference_cells
+from bitnet.kernels import reference
+from bitnet.kernels.reference import cells
 
 pytestmark = pytest.mark.usefixtures("implementation")
 TYPES = [np.float32, np.float64]
@@ -26,7 +27,7 @@ def draw(seed, *shape, dtype=np.float32):
 def both(name, *arguments):
     """The arrays of a kernel and of its definition, called with copies of the same arguments."""
     results = []
-    for function in (getattr(kernels, name), getattr(reference, name)):
+    for function in (getattr(kernels.cells, name), getattr(reference, name)):
         own = [a.copy() if isinstance(a, np.ndarray) else a for a in arguments]
         if function.__module__.startswith("bitnet.kernels.reference"):
             own = [own[0].dtype.type(a) if type(a) is float else a for a in own]
@@ -95,7 +96,7 @@ def test_tanh_is_lamberts_continued_fraction():
         bottom = sum(int(c) * square**i for i, c in enumerate(EXACT["BOTTOM"]))
         assert 1 / value == fractions.Fraction(top) / bottom
     for name, exact in EXACT.items():
-        assert getattr(reference_cells, name) == tuple(map(np.float32, exact))
+        assert getattr(cells, name) == tuple(map(np.float32, exact))
 
 
 EXACT = {
@@ -107,7 +108,7 @@ EXACT = {
 def tanh(x):
     """By a plain cell."""
     z, h = x.reshape(1, -1).copy(), np.empty((1, x.size), x.dtype)
-    kernels.rnn_step(z, np.zeros(z.shape, np.int32), 0.0, False, h)
+    kernels.cells.rnn_step(z, np.zeros(z.shape, np.int32), 0.0, False, h)
     return h[0]
 
 
@@ -133,29 +134,31 @@ def test_tanh_at_the_edges():
 def test_rectified_edges():
     z = np.float32([[0.0, -0.0, -1.0, 1e-45, np.nan]])
     h, grad = np.empty_like(z), np.empty_like(z)
-    kernels.rnn_step(z, np.zeros(z.shape, np.int32), 1.0, True, h)
+    kernels.cells.rnn_step(z, np.zeros(z.shape, np.int32), 1.0, True, h)
     np.testing.assert_array_equal(h, np.float32([[0, 0, 0, 1e-45, np.nan]]))
-    kernels.rnn_back(h, np.ones_like(z), True, grad)
+    kernels.cells.rnn_back(h, np.ones_like(z), True, grad)
     np.testing.assert_array_equal(grad, [[0, 0, 0, 1, 0]])
 
 
 def test_a_cell_may_take_the_place_of_the_one_before():
     z, product = draw(0, 3, 4 * 17), np.zeros((3, 4 * 17), np.int32)
     before, c, h = draw(1, 3, 17), np.empty((3, 17), np.float32), np.empty((3, 17), np.float32)
-    kernels.lstm_step(z.copy(), product, 1.0, before, c, h)
-    kernels.lstm_step(z, product, 1.0, before, before, h)
+    kernels.cells.lstm_step(z.copy(), product, 1.0, before, c, h)
+    kernels.cells.lstm_step(z, product, 1.0, before, before, h)
     np.testing.assert_array_equal(before, c)
 
 
 def test_what_does_not_fit_is_refused():
     f = lambda *shape: np.zeros(shape, np.float32)  # noqa: E731
     calls = [
-        lambda: kernels.rnn_step(f(2, 3), f(2, 4), 1.0, False, f(2, 3)),
-        lambda: kernels.lstm_step(f(2, 12), f(2, 12), 1.0, f(2, 3), f(2, 3), f(2, 4)),
-        lambda: kernels.lstm_step(f(2, 12).T, f(2, 12), 1.0, f(2, 3), f(2, 3), f(2, 3)),
-        lambda: kernels.lstm_step(f(2, 12), np.zeros((2, 12)), 1.0, f(2, 3), f(2, 3), f(2, 3)),
-        lambda: kernels.lstm_step(f(2, 24)[:, ::2], f(2, 12), 1.0, f(2, 3), f(2, 3), f(2, 3)),
-        lambda: kernels.gru_back(f(2, 9), f(2, 3), f(2, 3), f(2, 3), f(2, 9), f(2, 8)),
+        lambda: kernels.cells.rnn_step(f(2, 3), f(2, 4), 1.0, False, f(2, 3)),
+        lambda: kernels.cells.lstm_step(f(2, 12), f(2, 12), 1.0, f(2, 3), f(2, 3), f(2, 4)),
+        lambda: kernels.cells.lstm_step(f(2, 12).T, f(2, 12), 1.0, f(2, 3), f(2, 3), f(2, 3)),
+        lambda: kernels.cells.lstm_step(
+            f(2, 12), np.zeros((2, 12)), 1.0, f(2, 3), f(2, 3), f(2, 3)
+        ),
+        lambda: kernels.cells.lstm_step(f(2, 24)[:, ::2], f(2, 12), 1.0, f(2, 3), f(2, 3), f(2, 3)),
+        lambda: kernels.cells.gru_back(f(2, 9), f(2, 3), f(2, 3), f(2, 3), f(2, 9), f(2, 8)),
         lambda: kernels.add_rows(f(2, 3), np.array([2]), f(1, 3)),
         lambda: kernels.add_rows(f(2, 3), np.array([-1]), f(1, 3)),
         lambda: kernels.add_rows(f(2, 3), np.array([1.0]), f(1, 3)),

@@ -19,16 +19,39 @@ def beside(x, dtype=np.float32):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_steps_down_at_the_edges(dtype):
-    x = np.array([*beside(-0.5, dtype), *beside(0.5, dtype), *beside(1.0, dtype),
-                  *beside(-1.0, dtype), -np.inf, np.inf, np.nan, 0.0, -0.0], dtype)  # fmt: skip
+    x = np.array(
+        [
+            *beside(-0.5, dtype),
+            *beside(0.5, dtype),
+            *beside(1.0, dtype),
+            *beside(-1.0, dtype),
+            -np.inf,
+            np.inf,
+            np.nan,
+            0.0,
+            -0.0,
+        ],
+        dtype,
+    )
     codes = kernels.step_codes(x, 2.0, -1.5, 1.5)
     assert codes.tolist() == [0, 1, 1, 2, 3, 3, 3, 3, 3, 0, 0, 0, 0, 3, 0, 2, 2]
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_steps_to_the_nearest_at_the_edges(dtype):
-    x = np.array([*beside(0.25, dtype), *beside(0.75, dtype), *beside(-0.25, dtype), np.inf,
-                  -np.inf, np.nan, 0.0, -0.0], dtype)  # fmt: skip
+    x = np.array(
+        [
+            *beside(0.25, dtype),
+            *beside(0.75, dtype),
+            *beside(-0.25, dtype),
+            np.inf,
+            -np.inf,
+            np.nan,
+            0.0,
+            -0.0,
+        ],
+        dtype,
+    )
     codes = kernels.step_codes(x, 2.0, -2, 2, nearest=True).astype(int) - 2
     assert codes.tolist() == [0, 0, 1, 1, 2, 2, -1, 0, 0, 2, -2, -2, 0, 0]
 
@@ -49,8 +72,10 @@ def test_all_implementations_find_the_same_codes(n, bits, nearest, seed, strided
     x = np.repeat(x, 2, axis=-1)[..., ::2] if strided else x
     half = (2**bits - 1) / 2
     edges = np.abs(x).ravel()[:bits] + np.float32(0.1)
-    calls = [(kernels.step_codes, x, half / 0.7, -half, half, nearest),
-             (kernels.edge_codes, x, edges, nearest)]  # fmt: skip
+    calls = [
+        (kernels.step_codes, x, half / 0.7, -half, half, nearest),
+        (kernels.edge_codes, x, edges, nearest),
+    ]
     for kernel, *arguments in calls:
         codes = kernel(*arguments)
         assert codes.dtype == np.uint8

@@ -7,15 +7,16 @@ from hypothesis import strategies as st
 from strategies import seeds, signs
 
 from bitnet import InputError, kernels
-from bitnet.kernels import Thresholds, Window
+from bitnet.kernels import Thresholds, Window, threads
 
 pytestmark = pytest.mark.usefixtures("implementation")
 
 channels = st.sampled_from([1, 3, 63, 64, 65, 130])
 filters = st.sampled_from([1, 5, 31, 32, 33, 70])
 sizes = st.tuples(st.integers(3, 9), st.integers(3, 9))
-pads = st.tuples(st.tuples(st.integers(0, 2), st.integers(0, 2)), st.tuples(st.integers(0, 2),
-                 st.integers(0, 2)))  # fmt: skip
+pads = st.tuples(
+    st.tuples(st.integers(0, 2), st.integers(0, 2)), st.tuples(st.integers(0, 2), st.integers(0, 2))
+)
 windows = st.builds(
     Window,
     size=st.tuples(st.integers(1, 3), st.integers(1, 3)),
@@ -62,8 +63,10 @@ def test_prepared_filters_thresholds_and_other_sizes_of_images():
     """What is kept for images of one size must not serve those of another."""
     window = Window((3, 3), padding=((1, 1), (1, 1)))
     weight = signs(0, (40, 3, 3, 70))
-    prepared, steps = kernels.prepare(kernels.pack(weight)), Thresholds(
-        np.arange(40, dtype=np.int32) - 20, np.arange(40) % 2 > 0)  # fmt: skip
+    prepared, steps = (
+        kernels.prepare(kernels.pack(weight)),
+        Thresholds(np.arange(40, dtype=np.int32) - 20, np.arange(40) % 2 > 0),
+    )
     for size in ((5, 6), (6, 5), (5, 6), (3, 3)):
         x = signs(1, (2, *size, 70))
         z = kernels.xnor_conv(kernels.pack(x), prepared, window)
@@ -73,8 +76,10 @@ def test_prepared_filters_thresholds_and_other_sizes_of_images():
 
 
 def test_the_same_thresholds_serve_other_filters():
-    window, steps = Window((3, 3), padding=((1, 1), (1, 1))), Thresholds(
-        np.arange(40, dtype=np.int32) - 20, np.arange(40) % 2 > 0)  # fmt: skip
+    window, steps = (
+        Window((3, 3), padding=((1, 1), (1, 1))),
+        Thresholds(np.arange(40, dtype=np.int32) - 20, np.arange(40) % 2 > 0),
+    )
     for seed, channels in ((0, 70), (1, 70), (2, 9)):
         x, weight = signs(9, (2, 5, 6, channels)), signs(seed, (40, 3, 3, channels))
         expected = kernels.threshold(by_hand(x, weight, window).astype(np.int32), steps)
@@ -84,16 +89,16 @@ def test_the_same_thresholds_serve_other_filters():
 
 def test_threads_give_the_same_integers(monkeypatch):
     monkeypatch.setattr("bitnet.kernels.threads.LEAST_NS", 1)
-    before = kernels.num_threads()
+    before = threads.num_threads()
     x, weight = kernels.pack(signs(0, (3, 7, 9, 20))), kernels.pack(signs(1, (35, 3, 3, 20)))
     window = Window((3, 3), padding=((1, 1), (1, 1)))
     results = []
     try:
         for n in (1, 3):
-            kernels.set_num_threads(n)
+            threads.set_num_threads(n)
             results.append(kernels.xnor_conv(x, weight, window))
     finally:
-        kernels.set_num_threads(before)
+        threads.set_num_threads(before)
     assert np.array_equal(*results)
 
 
@@ -110,7 +115,7 @@ ONES = kernels.pack(np.ones((1, 4, 4, 2)))
     ("x", "weight", "window", "message"),
     [
         (np.ones((1, 4, 4, 2)), ONES, Window((4, 4)), "expected Bits"),
-        (ONES, ONES, (4, 4), "expected a Window"),
+        (ONES, ONES, (4, 4), "and a Window"),
         (ONES, ONES, Window((3, 3)), "do not fit"),
         (ONES, kernels.pack(np.ones((1, 4, 4, 3))), Window((4, 4)), "do not fit"),
         (kernels.pack(np.ones((4, 2))), ONES, Window((4, 4)), "do not fit"),

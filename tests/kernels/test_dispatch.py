@@ -1,9 +1,13 @@
 """The choice of an implementation."""
 
+import ast
+import pathlib
+
 import pytest
 
 from bitnet import InputError, kernels
 from bitnet.__main__ import main
+from bitnet.kernels import reference
 
 
 def test_using_puts_the_choice_back():
@@ -40,3 +44,12 @@ def test_numba_that_is_missing_is_named(monkeypatch):
         pass
     monkeypatch.setattr("bitnet.kernels.dispatch._chosen", None)
     assert kernels.implementation() == "reference"
+
+
+def test_every_definition_that_is_called_is_there():
+    """Each `reference.NAME`, also of the calls that no test makes."""
+    for path in pathlib.Path(kernels.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+                named = node.value.id == "reference"
+                assert not named or hasattr(reference, node.attr), f"{path.name}: {node.attr}"

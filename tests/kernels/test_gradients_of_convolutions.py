@@ -39,8 +39,15 @@ def same(name, *args, drawn=None, **kwargs):
     np.testing.assert_array_equal(got, expected)
 
 
-@given(windows, channels, outputs, st.integers(0, 3), st.sampled_from([4, 6, 8]),
-       st.none() | st.integers(0, 99), seeds)  # fmt: skip
+@given(
+    windows,
+    channels,
+    outputs,
+    st.integers(0, 3),
+    st.sampled_from([4, 6, 8]),
+    st.none() | st.integers(0, 99),
+    seeds,
+)
 def test_integers(window, n, m, n_images, bits, drawn, seed):
     rng = np.random.default_rng(seed)
     size = rng.integers(3, 8, 2).tolist()
@@ -61,8 +68,10 @@ def gradients_of_many(bits, implementation):
     grad = rng.standard_normal((5, 34, 36, 270), np.float32)
     weight = kernels.pack(rng.standard_normal((270, 3, 3, 66)))
     x = kernels.pack(rng.standard_normal((5, 34, 36, 66)))
-    return (kernels.gradient_of_images(grad, weight, window, (34, 36), bits),
-            kernels.gradient_of_filters(grad, x, window, bits))  # fmt: skip
+    return (
+        kernels.gradient_of_images(grad, weight, window, (34, 36), bits),
+        kernels.gradient_of_filters(grad, x, window, bits),
+    )
 
 
 @pytest.mark.parametrize("bits", [None, 8])
@@ -103,22 +112,27 @@ def test_groups_are_convolutions_beside_each_other(sizes, seed):
     weight = rng.standard_normal((4 * groups, 2, 3, n // groups))
     grad = rng.standard_normal((2, 4, 5, 4 * groups), np.float32)
     pixels = rng.integers(0, 256, x.shape, dtype=np.uint8)
-    steps = kernels.Thresholds(rng.integers(-9, 9, 4 * groups).astype(np.int32),
-                               rng.random(4 * groups) < 0.5)  # fmt: skip
+    steps = kernels.Thresholds(
+        rng.integers(-9, 9, 4 * groups).astype(np.int32), rng.random(4 * groups) < 0.5
+    )
     bits, filters = kernels.pack(x), kernels.prepare(kernels.pack(weight))
-    got = [kernels.xnor_conv(bits, filters, window, groups),
-           kernels.plane_conv(pixels, filters, window, groups),
-           kernels.xnor_conv_sign(bits, filters, window, steps, groups).signs(),
-           kernels.gradient_of_images(grad, filters, window, (4, 5), 8, None, groups)]  # fmt: skip
+    got = [
+        kernels.xnor_conv(bits, filters, window, groups),
+        kernels.plane_conv(pixels, filters, window, groups),
+        kernels.xnor_conv_sign(bits, filters, window, steps, groups).signs(),
+        kernels.gradient_of_images(grad, filters, window, (4, 5), 8, None, groups),
+    ]
     down = [kernels.gradient_of_filters(grad, i, window, 8, None, groups) for i in (bits, pixels)]
     for g in range(groups):
         some, own = slice(g * n // groups, (g + 1) * n // groups), slice(4 * g, 4 * g + 4)
         part, filters = kernels.pack(x[..., some]), kernels.pack(weight[own])
         photo, z = pixels[..., some].copy(), grad[..., own].copy()
         step = kernels.Thresholds(steps.values[own], steps.rising[own])
-        expected = [kernels.xnor_conv(part, filters, window),
-                    kernels.plane_conv(photo, filters, window),
-                    kernels.xnor_conv_sign(part, filters, window, step).signs()]  # fmt: skip
+        expected = [
+            kernels.xnor_conv(part, filters, window),
+            kernels.plane_conv(photo, filters, window),
+            kernels.xnor_conv_sign(part, filters, window, step).signs(),
+        ]
         for one, other in zip(got, expected, strict=False):
             np.testing.assert_array_equal(one[..., own], other)
         images = kernels.gradient_of_images(z, filters, window, (4, 5), 8)

@@ -75,10 +75,14 @@ def test_one_threshold_is_the_sign():
         (lambda: kernels.rank(np.zeros((2, 2)), STEPS), "expected integers"),
         (lambda: kernels.rank(np.zeros((2, 2), np.int32), STEPS.values), "expected int32"),
         (lambda: kernels.threshold(np.zeros((2, 2), np.int32), STEPS), "threshold"),
-        (lambda: kernels.xnor_sign(kernels.pack(np.ones((2, 5))), kernels.pack(np.ones((2, 5))),
-                                   STEPS), "xnor_sign"),
+        (
+            lambda: kernels.xnor_sign(
+                kernels.pack(np.ones((2, 5))), kernels.pack(np.ones((2, 5))), STEPS
+            ),
+            "xnor_sign",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_does_not_fit_is_refused(call, message):
     with pytest.raises(InputError, match=message):
         call()

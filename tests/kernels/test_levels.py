@@ -11,11 +11,12 @@ import sys
 import pytest
 
 import bitnet
-from bitnet import InputError, kernels
+from bitnet import InputError
 
 if importlib.util.find_spec("numba") is None:
     pytest.skip("Numba is not installed", allow_module_level=True)
 
+from bitnet.kernels import threads
 from bitnet.kernels.cpu import jit
 
 AVX2 = "+64bit,+avx,+avx2,+bmi,+bmi2,+cx16,+f16c,+fma,+lzcnt,+movbe,+popcnt,+sse2,+sse3,+sse4.1,"
@@ -99,7 +100,7 @@ for name, arrays in (("lstm_step", (a[0], a[1], np.float32(0.1), *a[2:5, :, :3].
                      ("gru_back", (a[0, :, :9].copy(), *a[2:5, :, :3].copy(),
                                    *a[6:, :, :9].copy()))):
     results = []
-    for module in (kernels, reference):
+    for module in (kernels.cells, reference):
         own = [x.copy() for x in arrays]
         getattr(module, name)(*own)
         results.append(np.concatenate([x.ravel() for x in own]))
@@ -229,7 +230,7 @@ def test_a_level_that_the_processor_lacks(monkeypatch):
 
 
 def test_threads_are_the_processors_unless_told_otherwise():
-    before = kernels.num_threads()
-    kernels.set_num_threads(3)
-    assert kernels.num_threads() == 3
-    kernels.set_num_threads(before)
+    before = threads.num_threads()
+    threads.set_num_threads(3)
+    assert threads.num_threads() == 3
+    threads.set_num_threads(before)

@@ -47,8 +47,15 @@ def integers(x):
     return 2 * x.astype(np.int64) - 255 if isinstance(x, np.ndarray) else x.signs(np.int64)
 
 
-@given(st.none() | st.just("pixels") | levels, st.none() | levels, st.integers(0, 6),
-       st.integers(1, 70), channels, st.booleans(), seeds)  # fmt: skip
+@given(
+    st.none() | st.just("pixels") | levels,
+    st.none() | levels,
+    st.integers(0, 6),
+    st.integers(1, 70),
+    channels,
+    st.booleans(),
+    seeds,
+)
 def test_plane_gemm(left, right, b, m, n, kept, seed):
     rng = np.random.default_rng(seed)
     x, weight = operand(rng, left, (b, n)), operand(rng, right, (m, n))
@@ -59,8 +66,9 @@ def test_plane_gemm(left, right, b, m, n, kept, seed):
         np.testing.assert_array_equal(z, integers(x) @ integers(weight).T)
 
 
-@pytest.mark.parametrize("own", [Levels(range(8), [40, 80, 160]),
-                                 Levels(range(8), [30, 60, 120], offset=7)])  # fmt: skip
+@pytest.mark.parametrize(
+    "own", [Levels(range(8), [40, 80, 160]), Levels(range(8), [30, 60, 120], offset=7)]
+)
 def test_sums_that_int32_holds_of_parts_that_it_does_not(own):
     """Of numbers with a common divisor, whose bytes have a large factor and a large base."""
     rng, n = np.random.default_rng(0), 20000
@@ -72,8 +80,15 @@ def test_sums_that_int32_holds_of_parts_that_it_does_not(own):
     np.testing.assert_array_equal(z[:, 0, 0], integers(x) @ integers(weight).T)
 
 
-@given(st.none() | st.just("pixels") | levels, st.none() | levels, windows, channels,
-       st.sampled_from([1, 2, 5, 65]), st.integers(0, 2), seeds)  # fmt: skip
+@given(
+    st.none() | st.just("pixels") | levels,
+    st.none() | levels,
+    windows,
+    channels,
+    st.sampled_from([1, 2, 5, 65]),
+    st.integers(0, 2),
+    seeds,
+)
 def test_plane_conv(left, right, window, n, m, n_images, seed):
     rng = np.random.default_rng(seed)
     size = rng.integers(3, 7, 2).tolist()
@@ -96,8 +111,16 @@ def test_what_stands_beyond_the_images(border):
     assert kernels.plane_conv(x, weight, window).ravel().tolist() == [3 * (2 + 2 * outside)]
 
 
-@given(st.none() | levels, st.none() | levels, windows, channels, st.sampled_from([1, 4, 33]),
-       st.sampled_from([4, 6, 8]), st.none() | st.integers(0, 99), seeds)  # fmt: skip
+@given(
+    st.none() | levels,
+    st.none() | levels,
+    windows,
+    channels,
+    st.sampled_from([1, 4, 33]),
+    st.sampled_from([4, 6, 8]),
+    st.none() | st.integers(0, 99),
+    seeds,
+)
 def test_gradients(left, right, window, n, m, bits, drawn, seed):
     rng = np.random.default_rng(seed)
     size = rng.integers(3, 7, 2).tolist()
@@ -123,11 +146,15 @@ def test_gradients_of_floats(own):
     window = Window((3, 3), padding=((1, 1), (1, 1)))
     x, weight = planes(rng, own, (2, 4, 5, 7)), planes(rng, own, (6, 3, 3, 7))
     grad = rng.standard_normal((2, 4, 5, 6)).astype(np.float32)
-    got = [kernels.gradient_of_images(grad, weight, window, (4, 5)),
-           kernels.gradient_of_filters(grad, x, window)]  # fmt: skip
+    got = [
+        kernels.gradient_of_images(grad, weight, window, (4, 5)),
+        kernels.gradient_of_filters(grad, x, window),
+    ]
     with kernels.using("reference"):
-        expected = [kernels.gradient_of_images(grad, weight, window, (4, 5)),
-                    kernels.gradient_of_filters(grad, x, window)]  # fmt: skip
+        expected = [
+            kernels.gradient_of_images(grad, weight, window, (4, 5)),
+            kernels.gradient_of_filters(grad, x, window),
+        ]
     for one, other in zip(got, expected, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-3)
 
@@ -144,8 +171,10 @@ def test_groups(groups, n):
         window.views(values[..., i * n // groups : (i + 1) * n // groups]) for i in range(groups)
     ]
     m = 4 // groups
-    expected = [np.einsum("bhwijc,mijc->bhwm", part, filters[i * m : (i + 1) * m])
-                for i, part in enumerate(parts)]  # fmt: skip
+    expected = [
+        np.einsum("bhwijc,mijc->bhwm", part, filters[i * m : (i + 1) * m])
+        for i, part in enumerate(parts)
+    ]
     np.testing.assert_array_equal(z, np.concatenate(expected, axis=-1))
 
 

@@ -64,10 +64,14 @@ def test_sums_of_patches(size, window, seed):
     assert np.array_equal(kernels.add_patches(patches[..., :5], window, size), expected)
 
 
-levels = st.sampled_from([
-    Levels.uniform(1), Levels.uniform(3, 0.5, 7), Levels([0, 1, 3], [1, 1], 0.5),
-    Levels([0, 1, 4, 5, 7, 13, 15], [1, 1, 2, 2]),
-])  # fmt: skip
+levels = st.sampled_from(
+    [
+        Levels.uniform(1),
+        Levels.uniform(3, 0.5, 7),
+        Levels([0, 1, 3], [1, 1], 0.5),
+        Levels([0, 1, 4, 5, 7, 13, 15], [1, 1, 2, 2]),
+    ]
+)
 
 
 @given(sizes, windows, levels, st.sampled_from([1, 5, 64, 65]), seeds)
@@ -109,13 +113,15 @@ HALF = Window((2, 2), (2, 2))
         (lambda: kernels.max_pool(X, Window((1, 1), padding=((1, 1), (1, 1)))), "sees a pixel"),
         (lambda: kernels.max_pool_bits(X, HALF), "expected Bits or Planes"),
         (lambda: kernels.max_pool_bits(kernels.pack(X), Window((5, 5))), "does not fit"),
-        (lambda: kernels.max_pool_bits_backward(X, kernels.pack(X), kernels.pack(X), HALF),
-         "do not fit images"),
+        (
+            lambda: kernels.max_pool_bits_backward(X, kernels.pack(X), kernels.pack(X), HALF),
+            "and images",
+        ),
         (lambda: kernels.max_pool_backward(X, FIRST, HALF, (4, 4)), "do not fit"),
         (lambda: kernels.max_pool_backward(FIRST, FIRST, HALF, (4, 4)), "expected floats"),
         (lambda: kernels.add_patches(X, HALF, (4, 4)), "do not fit"),
     ],
-)  # fmt: skip
+)
 def test_what_does_not_fit_is_refused(call, message):
     with pytest.raises(InputError, match=message):
         call()

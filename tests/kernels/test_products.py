@@ -1,5 +1,7 @@
 """Products of packed operands in every implementation, against products of the numbers."""
 
+import importlib
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -8,7 +10,6 @@ from strategies import numbers, rows, seeds, signs, widths
 
 from bitnet import InputError, kernels
 from bitnet.kernels import Bits, Planes, Thresholds, reference, threads
-from bitnet.kernels.dispatch import kernel
 
 pytestmark = pytest.mark.usefixtures("implementation")
 
@@ -156,8 +157,9 @@ def test_planes_on_either_side(b, m, n, seed, left, right, first, second):
     z = kernels.plane_gemm(plane, weight)
     assert z.dtype == np.int32
     assert np.array_equal(z, plane.signs(np.float64) @ numbers_of[1].T)
-    assert np.array_equal(kernels.plane_gemm(plane, weight.bits[0]),
-                          kernels.xnor_gemm(plane, weight.bits[0]))  # fmt: skip
+    assert np.array_equal(
+        kernels.plane_gemm(plane, weight.bits[0]), kernels.xnor_gemm(plane, weight.bits[0])
+    )
 
 
 def test_planes_with_values_beyond_a_table():
@@ -172,11 +174,16 @@ def test_a_product_row_by_row(m, b, n, seed):
     product = kernels.Product(x, matrix)
     whole = product.array()
     assert product.shape == whole.shape == (m, n)
-    (multiply, _), got = kernel("signed_rows")(x, matrix), np.empty_like(whole)
-    for start in range(0, m, 5):
-        stop = min(m, start + 5)
-        multiply(start, stop, got[start:stop])
-    assert np.array_equal(got, whole)
+    assert np.array_equal(np.asarray(product), whole)
+    for total in (whole + product, product + whole, product + product):
+        assert np.array_equal(total, whole + whole)
+    if kernels.implementation() == "numba":  # a few rows at a time, as in an update
+        cpu = importlib.import_module("bitnet.kernels.cpu")
+        (multiply, _), got = cpu.signed_rows(x, matrix), np.empty_like(whole)
+        for start in range(0, m, 5):
+            stop = min(m, start + 5)
+            multiply(start, stop, got[start:stop])
+        assert np.array_equal(got, whole)
 
 
 @pytest.mark.parametrize("n_threads", [2, 3])
@@ -192,14 +199,14 @@ def test_threads_give_the_same_numbers(n_threads, monkeypatch):
         yield kernels.signed_gemm(floats, weight)
 
     alone = list(results())
-    before = kernels.num_threads()
+    before = threads.num_threads()
     monkeypatch.setattr(threads, "LEAST_NS", 1)
-    kernels.set_num_threads(n_threads)
+    threads.set_num_threads(n_threads)
     try:
         for a, b in zip(alone, results(), strict=True):
             assert np.array_equal(a, b)
     finally:
-        kernels.set_num_threads(before)
+        threads.set_num_threads(before)
 
 
 def test_signed_gemm_of_pixels_and_planes():

@@ -173,13 +173,19 @@ def test_a_convolution_of_powers_is_that_of_the_powers():
         (lambda: Rounding("log", 7), "2 to 6"),
         (lambda: Rounding("dorefa", 9), "2 to 8"),
         (lambda: Rounding("int", True), "2 to 8"),
-        (lambda: kernels.quantize(np.ones((2, 3), np.float32), Rounding("log", 4),
-                                  np.random.default_rng(0)), "no rng"),
+        (
+            lambda: kernels.quantize(
+                np.ones((2, 3), np.float32), Rounding("log", 4), np.random.default_rng(0)
+            ),
+            "no rng",
+        ),
         (lambda: kernels.quantize(np.ones(3, np.float32), Rounding("log", 4)), "a matrix"),
-        (lambda: kernels.Quantized(np.zeros((1, 1), np.int16), np.ones(1, np.float32), 256),
-         "1 to 255"),
+        (
+            lambda: kernels.Quantized(np.zeros((1, 1), np.int16), np.ones(1, np.float32), 256),
+            "1 to 255",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_is_no_rounding_is_refused(call, message):
     with pytest.raises(InputError, match=message):
         call()

@@ -54,10 +54,21 @@ def test_the_table_of_edges(dtype):
     root = dtype(np.sqrt(dtype(2)))
     below, above = sorted([root, np.nextafter(root, dtype(3 if root**2 < 2 else 0))])
     table = {
-        1.0: 1.0, 3.0: 4.0, -3.0: -4.0, 2.75: 2.0, 0.75: 1.0, 0.7: 0.5,
-        below: 1.0, above: 2.0, tiny: tiny, 3 * tiny: 4 * tiny, -tiny: -tiny, most: np.inf,
-        np.inf: np.inf, -np.inf: -np.inf,
-    }  # fmt: skip
+        1.0: 1.0,
+        3.0: 4.0,
+        -3.0: -4.0,
+        2.75: 2.0,
+        0.75: 1.0,
+        0.7: 0.5,
+        below: 1.0,
+        above: 2.0,
+        tiny: tiny,
+        3 * tiny: 4 * tiny,
+        -tiny: -tiny,
+        most: np.inf,
+        np.inf: np.inf,
+        -np.inf: -np.inf,
+    }
     x = np.array([0.0, -0.0, *table], dtype)
     expected = np.array([0.0, -0.0, *table.values()], dtype)
     y = kernels.ap2(x)

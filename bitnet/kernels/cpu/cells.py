@@ -4,7 +4,7 @@ import numpy as np
 
 from bitnet.kernels import reference
 from bitnet.kernels.cpu.jit import inner, jit
-from bitnet.kernels.reference_cells import BOTTOM, HALF, LIMIT, ONE, TOP
+from bitnet.kernels.reference.cells import BOTTOM, HALF, LIMIT, ONE, TOP
 from bitnet.kernels.threads import shared
 
 NUMBERS_PER_NS = 1.0  # one thread, about
@@ -14,7 +14,7 @@ B0, B1, B2, B3, B4, B5, B6 = BOTTOM
 
 @inner
 def _tanh(v):
-    """Return `reference_cells.tanh` of one float32; NaN stays."""
+    """Return `reference.tanh` of one float32; NaN stays."""
     v = -LIMIT if v < -LIMIT else v
     v = LIMIT if v > LIMIT else v
     s = v * v

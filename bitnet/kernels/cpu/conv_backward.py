@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from bitnet.kernels import reference
-from bitnet.kernels.bits import Bits, Planes, words_for
+from bitnet.kernels.bits import Bits, Planes, Quantized, words_for
 from bitnet.kernels.cpu import tables
 from bitnet.kernels.cpu.jit import inner, jit, level
 from bitnet.kernels.cpu.pack import pack, unpack
@@ -20,7 +20,6 @@ from bitnet.kernels.cpu.products import planes_of, signed_gemm
 from bitnet.kernels.cpu.rounding import quantize, quantize_rows, round_row, rule_of, transposed
 from bitnet.kernels.cpu.tables import INTEGERS, column_index
 from bitnet.kernels.cpu.xnor import counted_taps
-from bitnet.kernels.operands import Quantized
 from bitnet.kernels.threads import num_threads, shared
 
 OUTPUTS = 32  # output pixels whose gradients are multiplied at once; a row of them, if it has more

@@ -258,7 +258,7 @@ def pack(x):
 
 
 def transpose(bits):
-    """See `bitnet.kernels.transpose`."""
+    """See `bitnet.kernels.reference.transpose`."""
     n_rows, n = bits.shape
     words = np.empty((64 * bits.words.shape[1], words_for(n_rows)), np.uint64)
     rows = np.empty((64, bits.words.shape[1]), np.uint64)

@@ -12,14 +12,13 @@ import math
 
 import numpy as np
 
-from bitnet.kernels.bits import Bits, Planes
+from bitnet.kernels.bits import Bits, Planes, Quantized
 from bitnet.kernels.cpu import octets, pixels, tables
 from bitnet.kernels.cpu.conv import xnor_conv
 from bitnet.kernels.cpu.jit import level
 from bitnet.kernels.cpu.pack import numbers, pack, split_planes, unpack
 from bitnet.kernels.cpu.tables import FLOATS, INTEGERS, column_index, row_index
 from bitnet.kernels.cpu.xnor import counted_taps, kept, xnor_gemm
-from bitnet.kernels.operands import Quantized
 from bitnet.kernels.threads import shared
 
 MANY_PLANES = 4  # products of planes with planes above which bytes are faster

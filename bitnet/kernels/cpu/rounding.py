@@ -7,10 +7,10 @@ results are the same bit for bit.
 import numpy as np
 
 from bitnet.kernels import reference
+from bitnet.kernels.bits import Quantized
 from bitnet.kernels.cpu.emit import routine
 from bitnet.kernels.cpu.jit import inner, jit, level
 from bitnet.kernels.cpu.pack import as_rows
-from bitnet.kernels.operands import Quantized
 from bitnet.kernels.threads import shared
 
 NUMBERS_PER_NS = 3.0  # one thread, about

@@ -252,7 +252,7 @@ def split_codes(codes, patterns, n_planes):
 
 
 def transpose(bits):
-    """See `bitnet.kernels.transpose`."""
+    """See `bitnet.kernels.reference.transpose`."""
     n_rows, n = bits.shape
     words, n_blocks, out = empty_words(array_module(bits.words), (n, n_rows))
     if words.size:

@@ -25,7 +25,7 @@ import numpy as np
 from numba import cuda
 
 from bitnet.arrays import array_module
-from bitnet.kernels.bits import Bits, Planes
+from bitnet.kernels.bits import Bits, Planes, Quantized
 from bitnet.kernels.cuda import tensor, xnor
 from bitnet.kernels.cuda.launch import (
     MOST,
@@ -49,7 +49,6 @@ from bitnet.kernels.cuda.pack import (
     transpose,
     unpack,
 )
-from bitnet.kernels.operands import Quantized
 from bitnet.kernels.window import Window
 
 ONE_PIXEL = Window((1, 1))

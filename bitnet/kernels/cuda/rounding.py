@@ -8,9 +8,9 @@ from numba import cuda
 
 from bitnet.arrays import array_module
 from bitnet.kernels import reference
+from bitnet.kernels.bits import Quantized
 from bitnet.kernels.cuda.instructions import divided, minus, plus, times
 from bitnet.kernels.cuda.launch import ALL, by_warps, flat, inlined, place
-from bitnet.kernels.operands import Quantized
 
 SPAN = 256  # numbers of one row, for a warp
 INSIDE = 12582912  # 1.5 * 2**23: adding it to a float32 leaves no bits after the point

@@ -119,7 +119,7 @@ def _check(name, x, weight, window, groups):
     """Refuse images, filters, a window and groups that do not fit."""
     fits = x.ndim == weight.ndim == 4
     if fits:
-        n = kernels.groups.check_groups(name, x.shape[3], weight.shape[0], groups)
+        n = kernels.check_groups(name, x.shape[3], weight.shape[0], groups)
         fits = weight.shape[3] == n
     if not fits or not isinstance(window, Window) or weight.shape[1:3] != tuple(window.size):
         raise InputError(

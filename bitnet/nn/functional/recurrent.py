@@ -58,7 +58,7 @@ class RNN(_Recurrent):
         h = self.begin(z, weight, h)
         for t in range(len(z)):
             product = self.states.product(h[t])
-            kernels.rnn_step(z[t], product, self.states.unit, self.relu, h[t + 1])
+            kernels.cells.rnn_step(z[t], product, self.states.unit, self.relu, h[t + 1])
         return h[1:]
 
     def backward(self, grad_y):
@@ -67,7 +67,7 @@ class RNN(_Recurrent):
         self.states.start(h[:n_steps])
         grad_z, grad_h = xp.empty_like(h[1:]), 0
         for t in reversed(range(n_steps)):
-            kernels.rnn_back(h[t + 1], grad_h + grad_y[t], self.relu, grad_z[t])
+            kernels.cells.rnn_back(h[t + 1], grad_h + grad_y[t], self.relu, grad_z[t])
             grad_h = self.back(grad_z[t], t)
         return grad_z, self.states.gradient(grad_z, h[:n_steps]), grad_h
 
@@ -82,7 +82,7 @@ class LSTM(_Recurrent):
         c[0] = cell
         for t in range(n_steps):
             product = self.states.product(h[t])
-            kernels.lstm_step(z[t], product, self.states.unit, c[t], c[t + 1], h[t + 1])
+            kernels.cells.lstm_step(z[t], product, self.states.unit, c[t], c[t + 1], h[t + 1])
         h[-1] = c[-1]
         return h[1:]
 
@@ -94,7 +94,7 @@ class LSTM(_Recurrent):
         grad_z, grad_c, grad_h = xp.empty_like(self.gates), grad_y[-1].copy(), 0
         for t in reversed(range(n_steps)):
             grad_h = grad_h + grad_y[t]
-            kernels.lstm_back(self.gates[t], c[t], c[t + 1], grad_h, grad_c, grad_z[t])
+            kernels.cells.lstm_back(self.gates[t], c[t], c[t + 1], grad_h, grad_c, grad_z[t])
             grad_h = self.back(grad_z[t], t)
         return grad_z, self.states.gradient(grad_z, h[:n_steps]), grad_h, grad_c
 
@@ -107,7 +107,7 @@ class GRU(_Recurrent):
         self.gates, self.inner = z, array_module(h).empty_like(h[1:])
         for t in range(len(z)):
             product = self.states.product(h[t])
-            kernels.gru_step(z[t], product, self.states.unit, h[t], self.inner[t], h[t + 1])
+            kernels.cells.gru_step(z[t], product, self.states.unit, h[t], self.inner[t], h[t + 1])
         return h[1:]
 
     def backward(self, grad_y):
@@ -118,7 +118,7 @@ class GRU(_Recurrent):
         for t in reversed(range(n_steps)):
             grad_h = grad_h + grad_y[t]
             own = self.gates[t], self.inner[t], h[t], grad_h
-            kernels.gru_back(*own, grad_z[t], grad_p[t])
+            kernels.cells.gru_back(*own, grad_z[t], grad_p[t])
             grad_h += self.back(grad_p[t], t)
         return grad_z, self.states.gradient(grad_p, h[:n_steps]), grad_h
 

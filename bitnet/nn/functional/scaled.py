@@ -10,6 +10,7 @@ import math
 import numpy as np
 
 from bitnet import kernels
+from bitnet.arrays import as_array
 from bitnet.autograd.parameter import Parameter
 from bitnet.autograd.tensor import Function, as_tensor
 from bitnet.errors import InputError
@@ -42,7 +43,7 @@ class QuantizeScaled(Function):
     def backward(self, grad_y):  # a choice, not a derivative
         if not self.quantizer.smooth:
             return grad_y
-        return (grad_y.array() if isinstance(grad_y, kernels.Product) else grad_y) * self.slope
+        return as_array(grad_y) * self.slope
 
 
 def quantize_scaled(x, quantizer, scale=None):

@@ -6,7 +6,6 @@ import time
 
 import numpy as np
 
-from bitnet import kernels
 from bitnet.data.pieces import sequences
 from bitnet.devices import full_memory_named
 from bitnet.errors import InputError

@@ -171,13 +171,13 @@ def test_the_weights_are_laid_out_once_for_all_steps(monkeypatch):
 
 
 def test_gates_and_cell_are_floats_and_products_integers(monkeypatch):
-    seen, lstm_step = [], kernels.lstm_step
+    seen, lstm_step = [], kernels.cells.lstm_step
 
     def step(z, product, unit, before, c, h):
         seen.append([z.dtype, product.dtype, c.dtype])
         lstm_step(z, product, unit, before, c, h)
 
-    monkeypatch.setattr(kernels, "lstm_step", step)
+    monkeypatch.setattr(kernels.cells, "lstm_step", step)
     x, (weight, state_weight, bias), states = draw(4, "lstm")
     few = (
         F.quantize(x, Uniform(4)),

@@ -1,18 +1,10 @@
-"""The definitions of the optimizers' steps, in NumPy; a part of `bitnet.kernels.reference`."""
+"""One step of an optimizer: its direction, the clipped weights, and their new signs."""
 
 import numpy as np
 
-from bitnet.arrays import array_module
-
-
-def ap2(x):
-    """sign(x) * 2**round(log2 |x|); zeros and what is not finite stay."""
-    xp = array_module(x)
-    fraction, exponent = xp.frexp(x)  # |x| = fraction * 2**exponent, 1/2 <= fraction < 1
-    up = abs(fraction).astype(np.float64) >= 0.5**0.5  # the float64 next above sqrt(1/2)
-    with np.errstate(all="ignore"):
-        powers = xp.ldexp(xp.sign(x), exponent - 1 + up)
-    return xp.where(xp.isfinite(x) & (x != 0), powers, x)
+from bitnet.arrays import array_module, as_array
+from bitnet.kernels.reference.pack import bitwise_count, pack
+from bitnet.kernels.reference.rounding import ap2
 
 
 def _sgd(g, velocity, momentum, nesterov):
@@ -62,10 +54,32 @@ def flip(weight, g, m, rate, threshold):
     weight[...] = xp.where(xp.isnan(m), m, weight)
 
 
-DIRECTIONS = {
-    "sgd": _sgd,
-    "adam": _adam,
-    "adamax": _adamax,
-    "shift_adamax": _shift_adamax,
-    "shift_adamax_code": _shift_adamax_code,
-}
+_RULES = _sgd, _adam, _adamax, _shift_adamax, _shift_adamax_code
+DIRECTIONS = {rule.__name__[1:]: rule for rule in _RULES}
+
+
+def update(rule, weight, grad, state, constants, bound, words):
+    """w <- clip(w - direction, -bound, bound) in place; the new signs into words.
+
+    Returns the signs that changed, None if a weight is NaN.  The direction of each rule is
+    elementwise, with the constants of `kernels.update`; "bop" flips weights of +1 and -1.
+    """
+    grad = as_array(grad)
+    rate, *constants = (weight.dtype.type(c) for c in constants)
+    if rule == "bop":
+        flip(weight, grad, *state, rate, *constants)
+    else:
+        weight -= rate * DIRECTIONS[rule](grad, *state, *constants)
+    if bound is not None:
+        weight.clip(-weight.dtype.type(bound), weight.dtype.type(bound), out=weight)
+    xp = array_module(weight)
+    if not weight.size or (words is None and xp is not np):
+        return 0
+    lost = xp.isnan(weight.min())
+    if words is None:
+        return None if lost else 0
+    new = pack(weight).words
+    flips = bitwise_count(words ^ new).sum(dtype=np.int64)
+    words[...] = new
+    flips = int(xp.where(lost, -1, flips))  # one number, and so one wait for a GPU
+    return None if flips < 0 else flips

@@ -1,14 +1,13 @@
-"""The definitions of recurrent cells and rows, in NumPy; a part of `bitnet.kernels.reference`."""
+"""Recurrent cells, a time step forward or backward, and rows of embeddings."""
 
 import numpy as np
 
 from bitnet.arrays import array_module
 
 # x / (1 + x^2 / (3 + x^2 / (5 + ... x^2 / 25))) = x TOP(x^2) / BOTTOM(x^2), the constant first
-TOP = tuple(map(np.float32, (
-    7905853580625, 1159525191825, 41247931725, 523783260, 2552550, 4095, 1)))  # fmt: skip
-BOTTOM = tuple(map(np.float32, (
-    7905853580625, 3794809718700, 252070693875, 5237832600, 41351310, 120120, 91)))  # fmt: skip
+TOP = tuple(np.float32([7905853580625, 1159525191825, 41247931725, 523783260, 2552550, 4095, 1]))
+BOTTOM = 7905853580625, 3794809718700, 252070693875, 5237832600, 41351310, 120120, 91
+BOTTOM = tuple(np.float32(BOTTOM))
 LIMIT, ONE, HALF = np.float32(9), np.float32(1), np.float32(0.5)
 
 

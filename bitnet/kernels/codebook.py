@@ -1,0 +1,304 @@
+"""The codes of a k-bit quantizer: what they stand for, and how numbers become codes."""
+
+import numpy as np
+
+from bitnet.arrays import array_module, as_numpy, check_one_device, like, to_cpu
+from bitnet.errors import InputError
+from bitnet.kernels import reference
+from bitnet.kernels.bits import Planes
+from bitnet.kernels.dispatch import check_numbers, kernel, unfit
+
+MAX_PLANES = 32
+MAX_INTEGER = 65536  # 15 powers of two, twice each
+
+
+class Levels:
+    """The integers, times a unit, that the codes 0, 1, ... of a quantizer stand for, in planes.
+
+    Code c stands for `unit * (sum_p coefficients[p] * s_p + offset)`, where s_p is +1 if bit p
+    of `patterns[c]` is 1 and -1 if it is 0.  The numbers rise with the codes.
+
+    Parameters
+    ----------
+    patterns : sequence of int
+        One per code, 2 to 256 of them.
+    coefficients : sequence of int
+        One per plane.
+    unit, offset : optional
+        The value of the integer 1, above 0, and what is added before; default: 1 and 0.
+
+    Attributes
+    ----------
+    integers : numpy.ndarray
+        int32, what each code stands for, without the unit.
+
+    Examples
+    --------
+    >>> two_bits = Levels.uniform(2)
+    >>> two_bits.integers
+    array([-3, -1,  1,  3], dtype=int32)
+    >>> two_bits.planes(np.array([[0, 3, 2]], np.uint8)).values()
+    array([[-3.,  3.,  1.]], dtype=float32)
+    """
+
+    def __init__(self, patterns, coefficients, unit=1.0, offset=0):
+        self.patterns = np.array(patterns, np.uint32)
+        self.coefficients = tuple(int(c) for c in coefficients)
+        self.unit, self.offset = float(unit), int(offset)
+        if not 2 <= len(self.patterns) <= 256 or not 1 <= len(self.coefficients) <= MAX_PLANES:
+            raise InputError(
+                f"Levels: {len(self.patterns)} codes in {len(self.coefficients)} planes; expected "
+                f"2 to 256 in at most {MAX_PLANES}"
+            )
+        ones = self.patterns[:, None] >> np.arange(len(self.coefficients)) & 1
+        sums = (2 * ones.astype(np.int64) - 1) @ np.array(self.coefficients) + self.offset
+        rise = bool((np.diff(sums) > 0).all())
+        if not rise or abs(sums).max() > MAX_INTEGER or not self.unit > 0:
+            raise InputError(
+                f"Levels: the codes stand for {sums.tolist()} times {self.unit}; expected numbers "
+                f"that rise, of at most {MAX_INTEGER}, and a unit above 0"
+            )
+        self.integers = sums.astype(np.int32)
+        self._on_gpu = None  # the patterns there
+
+    @classmethod
+    def uniform(cls, bits, unit=1.0, offset=0):
+        """The levels `unit * (2 c - (2**bits - 1) + offset)` of 2**bits codes c."""
+        if not isinstance(bits, (int, np.integer)) or not 1 <= bits <= 8:
+            raise InputError(f"Levels: bits is {bits!r}; expected a whole number from 1 to 8")
+        return cls(range(1 << bits), [1 << b for b in range(bits)], unit, offset)
+
+    def moved(self, move):
+        """Itself: it is the same on all devices."""
+        return self
+
+    def __len__(self):
+        return len(self.patterns)
+
+    def __eq__(self, other):
+        return isinstance(other, Levels) and self._state() == other._state()
+
+    __hash__ = None
+
+    def _state(self):
+        return self.patterns.tolist(), self.coefficients, self.unit, self.offset
+
+    def __repr__(self):
+        return f"Levels({len(self)} codes in {len(self.coefficients)} planes)"
+
+    @property
+    def largest(self):
+        """An upper bound of the planes' integers, of a code or, at a border, all signs equal."""
+        return sum(map(abs, self.coefficients)) + abs(self.offset)
+
+    @property
+    def bits(self):
+        """The bits that a code needs."""
+        return (len(self) - 1).bit_length()
+
+    @property
+    def is_sign(self):
+        """Whether the codes 0 and 1 stand for -1 and +1."""
+        return self.integers.tolist() == [-1, 1] and self.coefficients == (1,) and self.unit == 1
+
+    def values(self, dtype=np.float32):
+        """The numbers that the codes stand for, a NumPy array."""
+        return self.integers.astype(dtype) * np.dtype(dtype).type(self.unit)
+
+    def planes(self, codes):
+        """Codes, uint8 of shape (..., N), as the Planes of their numbers.
+
+        On a GPU codes that are too large are not refused: to look would be to wait.
+        """
+        check_numbers("Levels.planes", codes)
+        largest = codes.max(initial=0) if array_module(codes) is np else 0
+        if codes.dtype != np.uint8 or largest >= len(self):
+            raise InputError(
+                f"Levels.planes: {codes.dtype} codes up to {largest}; expected uint8 below "
+                f"{len(self)}"
+            )
+        bits = kernel(reference.split_codes)(codes, self._patterns(codes), len(self.coefficients))
+        return Planes(bits, self.coefficients, offset=self.offset, unit=self.unit)
+
+    def _patterns(self, codes):
+        """The patterns on the device of the codes; the GPU's are kept."""
+        if array_module(codes) is np:
+            return self.patterns
+        if array_module(self._on_gpu) is np:
+            self._on_gpu = like(self.patterns, codes)
+        return self._on_gpu
+
+    def codes(self, planes):
+        """The codes of Planes that `planes` made: uint8 of shape (..., N)."""
+        planes, total = to_cpu(planes), np.zeros(planes.shape, np.uint32)
+        for plane in range(len(self.coefficients)):
+            ones = planes.bits[plane].signs() > 0
+            total |= ones.astype(np.uint32) << np.uint32(plane)
+        order = np.argsort(self.patterns, kind="stable")
+        return order[np.searchsorted(self.patterns[order], total)].astype(np.uint8)
+
+
+class Thresholds:
+    """Integer thresholds that replace batch norm and sign, or batch norm and a k-bit quantizer.
+
+    The sign of unit j is +1 where `z[j] >= values[j]` if it rises, and where
+    `z[j] <= values[j]` if it falls.  The code of a quantizer is the number of values of its unit
+    that are passed in this way.
+
+    Parameters
+    ----------
+    values : numpy.ndarray
+        int32 of shape (N,); or (N, L) for L + 1 codes, L of at most 255, rising along a row where
+        the unit rises and falling where it falls.
+    rising : bool array of shape (N,)
+
+    Attributes
+    ----------
+    limits : dict
+        What a product derives from the thresholds and keeps.
+
+    Examples
+    --------
+    >>> len(Thresholds(np.array([2, -3], np.int32), np.array([True, False])))
+    2
+    """
+
+    __slots__ = ("limits", "rising", "values")
+
+    def __init__(self, values, rising):
+        types = values.dtype, rising.dtype
+        fits = values.shape[:1] == rising.shape and values.shape[1:2] <= (255,)
+        if values.ndim not in (1, 2) or not fits or types != (np.int32, np.bool_):
+            expected = "int32 (N,) or (N, 255 or fewer), and bool (N,)"
+            raise unfit("Thresholds", expected, values, rising)
+        check_one_device("Thresholds", (values, rising))
+        self.values, self.rising, self.limits = values, rising, {}
+
+    held = property(lambda self: self.values)  # the array that says on which device this is
+
+    def moved(self, move):
+        """The same with its arrays moved."""
+        return Thresholds(move(self.values), move(self.rising))
+
+    def __len__(self):
+        return len(self.values)
+
+
+def threshold(z, thresholds):
+    """Replace batch norm and sign of a frozen layer by one integer comparison per element.
+
+    Parameters
+    ----------
+    z : int32 array of shape (..., N)
+    thresholds : Thresholds of N units
+
+    Returns
+    -------
+    Bits of shape (..., N)
+
+    Examples
+    --------
+    >>> z = np.array([[2, 2, 3]], np.int32)
+    >>> steps = Thresholds(np.array([2, 3, 2], np.int32), np.array([True, True, False]))
+    >>> threshold(z, steps).signs()
+    array([[ 1, -1, -1]], dtype=int8)
+    """
+    check_numbers("threshold", z)
+    if z.dtype != np.int32 or z.shape[-1:] != thresholds.values.shape:
+        raise unfit("threshold", "int32 (..., N) and N thresholds", z, thresholds.values)
+    return kernel(reference.threshold)(z, thresholds)
+
+
+def rank(z, thresholds):
+    """Return the codes of integers: how many thresholds of its column each one passes.
+
+    This replaces batch norm and a monotone k-bit quantizer by 2**k - 1 integer comparisons, as
+    `threshold` replaces batch norm and sign.
+
+    Parameters
+    ----------
+    z : int32 array of shape (..., M)
+    thresholds : Thresholds of M units with L values each
+
+    Returns
+    -------
+    uint8 array of shape (..., M)
+
+    Examples
+    --------
+    >>> values = np.array([[-2, 0, 2], [2, 0, -2]], np.int32)
+    >>> steps = Thresholds(values, np.array([True, False]))
+    >>> rank(np.array([[-9, -9], [1, 1]], np.int32), steps)
+    array([[0, 3],
+           [2, 1]], dtype=uint8)
+    """
+    check_numbers("rank", z, "i", "integers")
+    shape = thresholds.values.shape if isinstance(thresholds, Thresholds) else ()
+    if z.dtype != np.int32 or len(shape) != 2 or shape[0] != z.shape[-1]:
+        raise unfit("rank", "int32 (..., M) and Thresholds (M, L)", z, shape)
+    return kernel(reference.rank)(z, thresholds)
+
+
+def step_codes(x, factor, low, high, nearest=False):
+    """Return the codes of a uniform quantizer: `round(y) - round(low)`, y = x * factor, clipped.
+
+    A quantizer of the numbers `n * step` has the factor 1 / step.  Everything is computed in
+    the type of x, in this order; a NaN counts as `low`.
+
+    Parameters
+    ----------
+    x : float array of shape (..., N)
+    factor : float above 0
+    low, high : float
+        The limits of y, at most 255 apart and at most 2**20 from 0.
+    nearest : bool, optional
+        Round to the nearest integer, halves to the even one; otherwise down.
+
+    Returns
+    -------
+    uint8 array of shape (..., N)
+
+    Examples
+    --------
+    >>> step_codes(np.float32([-9.0, -0.1, 0.0, 0.7]), 1.5, -1.5, 1.5)
+    array([0, 1, 2, 3], dtype=uint8)
+    >>> step_codes(np.float32([-9.0, 0.3, 9.0]), 2.0, -2, 1, nearest=True)
+    array([0, 3, 3], dtype=uint8)
+    """
+    check_numbers("step_codes", x, "f", "floats")
+    if not (0 <= high - low <= 255 and max(abs(low), abs(high)) <= 2**20 and factor > 0):
+        raise InputError(
+            f"step_codes: factor {factor!r}, low {low!r} and high {high!r}; expected a factor "
+            "above 0, and low <= high, at most 255 apart"
+        )
+    factor, low, high = (x.dtype.type(number) for number in (factor, low, high))
+    return kernel(reference.step_codes)(x, factor, low, high, bool(nearest))
+
+
+def edge_codes(x, edges, signed):
+    """Return the number of edges that |x| reaches, counted from the middle code if signed.
+
+    With L edges the code is c, the number of `|x| >= edge`, where x > 0, and 0 below; if
+    signed it is L + c for x > 0 and L - c for x < 0.  A NaN reaches none.
+
+    Parameters
+    ----------
+    x : float array of shape (..., N)
+    edges : sequence of float
+        Above 0, at most 127 if signed, otherwise 255; compared in the type of x.
+    signed : bool
+
+    Returns
+    -------
+    uint8 array of shape (..., N)
+
+    Examples
+    --------
+    >>> edge_codes(np.float32([-9.0, -0.5, 0.0, 0.4, 1.0]), [0.5, 1.0], signed=True)
+    array([0, 1, 2, 2, 4], dtype=uint8)
+    """
+    check_numbers("edge_codes", x, "f", "floats")
+    edges, most = np.array(as_numpy(edges), x.dtype), 127 if signed else 255
+    if edges.ndim != 1 or len(edges) > most or not (edges > 0).all():
+        raise InputError(f"edge_codes: edges {edges!r}; expected at most {most}, all above 0")
+    return kernel(reference.edge_codes)(x, like(edges, x), bool(signed))

@@ -1,0 +1,67 @@
+"""One step of an optimizer, with the new signs of the weights."""
+
+from bitnet.kernels import reference
+from bitnet.kernels.bits import words_for
+from bitnet.kernels.dispatch import kernel, unfit
+
+
+def update(rule, weight, grad, state, constants, bound=None, words=None):
+    """One step of an optimizer, in place: moments, weights, clip, and the weights' new signs.
+
+    `weight <- clip(weight - rate * direction, -bound, bound)`.  The constants begin with the
+    rate; then come, with the state and the direction of each rule,
+
+    ================= ======== ======================================== ========================
+    sgd               velocity momentum, nesterov (0 or 1)              v, or g + momentum v
+    adam              m, v     1 - b1, 1 - b2, 1 / sqrt(1 - b2^t), eps, m / (sqrt(v) c + eps) c1
+                               c1 = 1 / (1 - b1^t)
+    adamax            m, u     1 - b1, b2, eps, c1 = 1 / (1 - b1^t)     m / (u + eps) c1
+    shift_adamax      m, v     1 - b1, b2, eps                          m / AP2(v + eps)
+    shift_adamax_code m, v     the same; v <- AP2(v) + eps is kept      m / v
+    ================= ======== ======================================== ========================
+
+    "bop" moves nothing but flips weights of +1 and -1 (arXiv 1906.02107): its
+    constants are a rate and a threshold, its state is m; `m <- m + rate (g - m)`, and
+    `w <- -w where m w > threshold`, that is, where m has the sign of w and is large enough.
+
+    Parameters
+    ----------
+    rule : {"sgd", "adam", "adamax", "shift_adamax", "shift_adamax_code", "bop"}
+        The direction.
+    weight : contiguous float array
+    grad : array or Product of the same shape and type
+        A Product is multiplied as it is used, some rows at a time.
+    state : list of arrays of the same shape and type
+        The moments.
+    constants : sequence of float
+        The rate, then the rule's.
+    bound : float, optional
+        What the weights are clipped to.
+    words : numpy.ndarray, optional
+        The packed signs of weights of shape (..., N), (..., K) uint64; receives the new ones.
+
+    Returns
+    -------
+    int or None
+        The signs that changed, 0 without words; None if a weight is NaN now, and has no sign.
+        On a GPU weights without words are not looked at, for that would be to wait.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> weight, velocity = np.float32([[0.5, -0.5]]), np.zeros((1, 2), np.float32)
+    >>> words = np.array([[1]], np.uint64)
+    >>> update("sgd", weight, np.float32([[1.0, 1.0]]), [velocity], [1.0, 0.0, 0.0], 1.0, words)
+    1
+    >>> weight, words
+    (array([[-0.5, -1. ]], dtype=float32), array([[0]], dtype=uint64))
+    """
+    arrays = [weight, grad, *state]
+    changed = [weight, *state] if words is None else [weight, *state, words]
+    contiguous = all(array.flags.c_contiguous for array in changed)
+    if len({(a.shape, a.dtype) for a in arrays}) != 1 or not contiguous:
+        raise unfit("update", "one shape and type, contiguous", *arrays)
+    fit = weight.ndim > 1 and (*weight.shape[:-1], words_for(weight.shape[-1]))
+    if words is not None and words.shape != fit:
+        raise unfit("update", "weights (..., N) and their words (..., K)", weight, words)
+    return kernel(reference.update)(rule, weight, grad, state, constants, bound, words)
