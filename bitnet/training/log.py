@@ -10,8 +10,6 @@ import pathlib
 
 from bitnet.errors import InputError
 
-__all__ = ["FIGURES", "RunLog", "read_log"]
-
 FIGURES = (
     "loss",
     "train_accuracy",

@@ -28,7 +28,7 @@ norms are shift-based, so that the frozen net needs no multiplication. They stat
 MNIST: 100 epochs are this package's. Their MNIST images are shifted and scaled by the mean and
 standard deviation of all pixels, which the batch norm behind the first layer undoes, and which
 is left out. CIFAR-10 is whitened twice by their code, here once. Their prepared images are
-floats; here they are rounded to 8 bits, see `bitnet.preparation`. Their code for CIFAR-10 clips
+floats; here they are rounded to 8 bits, see `data.Preparation`. Their code for CIFAR-10 clips
 gammas and betas to [-1, 1], which the papers do not mention and which is left out.
 
 The float twin of each has the same sizes, batches and epochs in float32, with ReLU,
@@ -46,8 +46,6 @@ from bitnet.nn.norm import NORMS
 from bitnet.optim import schedules
 from bitnet.optim.binary import Bop, ShiftAdaMax, ap2
 from bitnet.optim.optimizers import SGD, Adam, AdaMax
-
-__all__ = ["NORMS", "OPTIMIZERS", "RECIPES", "SCHEDULES", "Recipe", "recipe_for"]
 
 FAMILIES = {
     "mnist": ("mnist", "embedded", "fashion-mnist"),
@@ -71,7 +69,7 @@ RATES = {
     "shift-adamax-code": 2.0**-6,
     "bop": 1e-4,
 }
-SCHEDULES = ("constant", "cosine", "exponential", "step", "flips")
+SCHEDULES = ("constant", "cosine", "exponential", "step")
 LOSSES = {"squared_hinge": functional.squared_hinge, "cross_entropy": functional.cross_entropy}
 THE_CODE = (
     "shift-based AdaMax and batch norm are those of the papers' Torch code, whose constants and "
@@ -180,7 +178,7 @@ class Recipe:
         for what, name, known in kinds:
             if name is not None and name not in known:
                 raise InputError(f"{what} is {name!r:.40}; expected one of {', '.join(known)}")
-            if name in ("bop", "shift", "shift-code", "flips") and self.is_float:
+            if name in ("bop", "shift", "shift-code") and self.is_float:
                 raise InputError(
                     f"{what} {name} is of nets of few bits; a float twin cannot have it"
                 )
@@ -210,7 +208,6 @@ class Recipe:
             "cosine": lambda: schedules.Cosine(self.start, self.epochs),
             "exponential": lambda: schedules.Exponential(self.start, self.end, self.epochs),
             "step": lambda: schedules.Step(self.start, 0.5, self.every),
-            "flips": lambda: schedules.Flips(self.start),
         }[self.fall]()
 
     def model(self, net, image, n_classes, rng, **backward):

@@ -9,8 +9,6 @@ from bitnet.devices import full_memory_named
 from bitnet.errors import InputError
 from bitnet.nn.module import Module, evaluating
 
-__all__ = ["norms_of", "reestimate"]
-
 
 def norms_of(model):
     """The layers of a model that have running statistics.
