@@ -158,9 +158,8 @@ class Images:
             try:
                 shape = model(self.to_input(image) if self.to_input else image).shape
             except InputError as error:
-                raise InputError(
-                    f"the model does not take images of shape {image.shape[1:]}: {error}"
-                ) from None
+                shape = image.shape[1:]
+                raise InputError(f"the model refuses an image of shape {shape}: {error}") from None
         if len(shape) != 2 or shape[0] != 1:
             raise InputError(f"the model's scores for 1 image have shape {shape}; expected (1, C)")
         return shape[1]
@@ -251,7 +250,7 @@ class Texts:
             try:
                 shape = model(np.zeros((1, 1), np.int32), None)[0].shape
             except InputError as error:
-                raise InputError(f"the model does not take tokens: {error}") from None
+                raise InputError(f"the model refuses a token: {error}") from None
         if len(shape) != 2 or shape[0] != 1:
             raise InputError(f"the model's scores for 1 token have shape {shape}; expected (1, V)")
         for name in ("train", "valid", "test"):
