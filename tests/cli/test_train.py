@@ -269,7 +269,7 @@ def test_a_folder_of_pictures(folder, channels):
         (["--teacher-weight", "0.5"], "--teacher-weight is of --teacher"),
         (["--teacher", "x"], "teacher .*x: No such file"),
         (["--teacher", "."], "teacher "),
-        (["--float", "--schedule", "flips"], "--schedule flips is of nets of few bits"),
+        (["--float", "--norm", "shift"], "--norm shift is of nets of few bits"),
         (["--float", "--optimizer", "bop"], "--optimizer bop is of nets of few bits"),
         (["--gradient", "float32", "--rounding", "stochastic"], "leave the rounding out"),
         (["--out", "missing/net"], "there is no folder missing"),

@@ -13,7 +13,7 @@ from bitnet.analysis.repetition import repetitions
 from bitnet.devices import array_module, to_cpu, to_gpu
 from bitnet.kernels import Window
 from bitnet.quantizers import ApproxSign, DoReFa, Linear, Logarithmic, SwishSign, Ternary, Uniform
-from bitnet.training.loop import activity
+from bitnet.training.metrics import activity
 
 X = np.random.default_rng(0).standard_normal((4, 5)).astype(np.float32)
 QUANTIZERS = [
