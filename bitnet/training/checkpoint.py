@@ -161,7 +161,33 @@ def load_checkpoint(path, model, optimizer, schedule, rng, settings=None):
 def read_checkpoint(path, max_bytes=MAX_BYTES):
     """Read what `save_checkpoint` wrote, before there is a model that it could fit.
 
-    Its arrays are no larger than the file; nothing else about them is checked.
+    Parameters
+    ----------
+    path : str or path
+        The file.
+    max_bytes : int, optional
+        The largest file to read, 4 GiB.
+
+    Returns
+    -------
+    Checkpoint
+        With epoch, rng, schedule, settings, notes, and the arrays model, optimizer and extra by
+        name, which are no larger than the file; nothing else about them is checked.
+
+    Raises
+    ------
+    InputError
+        If the file is no checkpoint or is damaged.
+    OSError
+        If it cannot be read.
+
+    Examples
+    --------
+    >>> try:
+    ...     read_checkpoint(__file__)
+    ... except InputError as error:
+    ...     print(str(error).partition(": ")[2])
+    not a bitnet file, or its end is cut off; expected a training checkpoint
     """
     header, arrays = read_archive(path, KIND, VERSION, max_bytes)
     epoch, settings, notes = header.get("epoch"), header.get("settings"), header.get("notes", {})

@@ -81,51 +81,14 @@ ON_8_BITS = "the papers' prepared images are floats; here they are rounded to 8 
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """How a net is trained.
+    """How a net is trained: `start` and `end` are rates, `fall` is the name of the schedule.
 
-    Attributes
-    ----------
-    name : str
-        One of `RECIPES`.
-    start : float
-        The first learning rate.
-    epochs, batch : int
-        Passes over the training set, and images in a batch.
-    optimizer : str
-        One of `OPTIMIZERS`, with the defaults of its class, but "sgd" with a momentum of 0.9.
-    norm : {"batch", "shift", "shift-code"}
-        See `norms.norm_named`.
-    fall : str
-        How the learning rate falls, one of `SCHEDULES`, see `bitnet.optim.schedules`.
-    end : float
-        The last rate of "exponential".
-    every : int
-        Epochs between two halvings of "step".
-    loss : {"squared_hinge", "cross_entropy"}
-        The loss.
-    step_scale : float
-        What the rate is multiplied with for gamma and beta.
-    dropout : pair of float
-        The probability of dropping an input, and a hidden activation.
-    stochastic : bool
-        Whether activations are drawn in training.
-    eps, momentum : float
-        Of batch norm.
-    as_torch : {"", "rounded", "gammas"}
-        What the authors' Torch code changes: it rounds the step scales to powers of two, or
-        scales the steps of gammas.
-    prepare : tuple of str
-        The steps of the preparation of the images.
-    is_float : bool
-        Whether it is of a float twin.
-    notes : tuple of str
-        What differs from the papers.
-
-    Examples
-    --------
-    >>> recipe = recipe_for("theano", "cifar10")
-    >>> recipe.schedule()
-    Exponential(start=0.001, end=3e-07, epochs=500)
+    `every` is the number of epochs between two halvings of "step"; `step_scale` scales the rate of
+    gamma and beta; `dropout` holds the probabilities for inputs and hidden activations;
+    `stochastic` says whether activations are drawn in training; eps and momentum belong to the
+    norm.  `as_torch` is what the authors' Torch code changes: it rounds the step scales to powers
+    of two ("rounded"), or scales the steps of gammas ("gammas").  `notes` say what differs from
+    the papers.
     """
 
     name: str
@@ -149,26 +112,9 @@ class Recipe:
     notes: tuple = ()
 
     def changed(self, epochs=None, batch=None, lr=None, optimizer=None, norm=None, schedule=None):
-        """The recipe with some parts in place of its own.
+        """The recipe with some parts in place of its own; `end` is scaled with the first rate `lr`.
 
-        Parameters
-        ----------
-        epochs, batch : int, optional
-            Take the place of the recipe's.
-        lr : float, optional
-            Takes the place of `start`; `end` is scaled with it.
-        optimizer, norm, schedule : str, optional
-            Of `OPTIMIZERS`, `NORMS` and `SCHEDULES`.  Another optimizer brings its own first
-            rate, a shift-based norm its own eps and momentum.
-
-        Returns
-        -------
-        Recipe
-
-        Raises
-        ------
-        InputError
-            If there is no such part, or a float twin cannot have it.
+        Another optimizer brings its own first rate, a shift-based norm its own eps and momentum.
         """
         kinds = (
             ("optimizer", optimizer, OPTIMIZERS),
@@ -271,35 +217,10 @@ RECIPES = ("default", "theano", "torch")
 
 
 def recipe_for(name, data, net=None, is_float=False):
-    """The recipe of a name for a data set and a net.
+    """The recipe of a name for a data set and a Net, or that of its float twin.
 
-    Parameters
-    ----------
-    name : {"default", "theano", "torch"}
-        "theano" and "torch" are those of the papers' experiments with these two, for the
-        embedded digits, MNIST, Fashion-MNIST, CIFAR-10, CIFAR-100 and SVHN.
-    data : str
-        The name of the data set.
-    net : Net, optional
-        What is trained.
-    is_float : bool, optional
-        The recipe of the float twin.
-
-    Returns
-    -------
-    Recipe
-
-    Raises
-    ------
-    InputError
-        If there is no such recipe.
-
-    Examples
-    --------
-    >>> recipe_for("torch", "svhn").prepare
-    ('gcn', 'lcn')
-    >>> recipe_for("default", "mnist", is_float=True).loss
-    'cross_entropy'
+    "theano" and "torch" are those of the papers' experiments with these two, for the embedded
+    digits, MNIST, Fashion-MNIST, CIFAR-10, CIFAR-100 and SVHN.
     """
     family = next((family for family, names in FAMILIES.items() if data in names), None)
     if name not in RECIPES:

@@ -11,25 +11,7 @@ from bitnet.nn.module import Module, evaluating
 
 
 def norms_of(model):
-    """The layers of a model that have running statistics.
-
-    Parameters
-    ----------
-    model : Module
-        Any model.
-
-    Returns
-    -------
-    list of Module
-        Those with `running_mean`, `running_inv_std`, `momentum` and `batches`, in order.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from bitnet.nn.models.feedforward import binary_mlp
-    >>> norms_of(binary_mlp([4, 3, 2], np.random.default_rng(0)))
-    [BatchNorm(3), BatchNorm(2)]
-    """
+    """The layers of a model that have running statistics, in order."""
     names = "running_mean", "running_inv_std", "momentum", "batches"
     return [layer for layer in model.modules() if all(hasattr(layer, name) for name in names)]
 
