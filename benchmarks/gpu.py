@@ -30,6 +30,7 @@ from bitnet.arrays import to_cpu
 from bitnet.devices import gpu_problem, to_gpu
 from bitnet.kernels import reference
 
+CUBLAS = ["cuBLAS float32", "cuBLAS bf16"]
 PARTS = ("products", "others", "mlp", "training")
 
 
@@ -67,8 +68,8 @@ def products(b, m, n):
         if name in ("registers", "tensor"):
             bits = partial(ran, name, kernels.xnor_sign, x, weight, steps)
             contestants[f"xnor_sign, {name}"] = bits
-    beside = ("float32, naive", "xnor_gemm, naive", "cuBLAS float32", "cuBLAS tf32", "cuBLAS bf16",
-              "cuBLAS bf16, w.T", "cuBLAS int8")  # fmt: skip
+    kinds = ("float32", "tf32", "bf16", "bf16, w.T", "int8")
+    beside = ["float32, naive", "xnor_gemm, naive", *(f"cuBLAS {kind}" for kind in kinds)]
     table(f"{b} x {m} x {n}", 2 * b * m * n, contestants, beside)
 
 
@@ -79,11 +80,13 @@ def pack(size=8192):
     x = to_gpu(RNG.standard_normal((size, size), np.float32))
     copy, packed = cupy.empty_like(x), kernels.pack(x)
     assert to_cpu(packed[:9]) == reference.pack(to_cpu(x[:9]))
-    table(f"pack {size} x {size} float32", x.size, {
-        "copy": lambda: cupy.copyto(copy, x), "pack": lambda: kernels.pack(x),
+    contestants = {
+        "copy": lambda: cupy.copyto(copy, x),
+        "pack": lambda: kernels.pack(x),
         "pack_with_mask": lambda: kernels.pack_with_mask(x, 1.0),
         "unpack": lambda: kernels.unpack(packed),
-    }, ["copy"])  # fmt: skip
+    }
+    table(f"pack {size} x {size} float32", x.size, contestants, ["copy"])
 
 
 def pixels(b=10_000, m=4096, n=784):
@@ -94,8 +97,7 @@ def pixels(b=10_000, m=4096, n=784):
     assert np.array_equal(to_cpu(kernels.plane_gemm(x, weight)[:3]), expected)
     contestants = opponents(b, m, n)
     contestants["plane_gemm"] = lambda: kernels.plane_gemm(x, weight)
-    table(f"pixels {b} x {m} x {n}", 2 * b * m * n, contestants,
-          ["cuBLAS float32", "cuBLAS bf16"])  # fmt: skip
+    table(f"pixels {b} x {m} x {n}", 2 * b * m * n, contestants, CUBLAS)
 
 
 def gradients(b, m, n):
@@ -115,8 +117,7 @@ def gradients(b, m, n):
 
     contestants["signed_gemm float32, cuBLAS"] = lambda: kernels.signed_gemm(floats, matrix)
     contestants["signed_gemm float32, by hand"] = lambda: signed_floats(floats, matrix)
-    table(f"gradient {b} x {m} x {n}", 2 * b * m * n, contestants,
-          ["cuBLAS float32", "cuBLAS bf16"])  # fmt: skip
+    table(f"gradient {b} x {m} x {n}", 2 * b * m * n, contestants, CUBLAS)
 
 
 def convolution(batch, size, channels):
@@ -128,9 +129,8 @@ def convolution(batch, size, channels):
     contestants = {}
     if torch := torch_on_gpu():
         shapes = (batch, channels, size, size), (channels, channels, 3, 3)
-        images, filters = (
-            torch.randn(s, device="cuda", dtype=torch.bfloat16).to(
-                memory_format=torch.channels_last) for s in shapes)  # fmt: skip
+        drawn = [torch.randn(s, device="cuda", dtype=torch.bfloat16) for s in shapes]
+        images, filters = (x.to(memory_format=torch.channels_last) for x in drawn)
         torch.backends.cudnn.benchmark = True  # the quickest of its algorithms
         conv = torch.nn.functional.conv2d
         contestants["cuDNN bf16"] = lambda: conv(images, filters, padding=1)
@@ -139,9 +139,12 @@ def convolution(batch, size, channels):
         run = partial(ran, name, kernels.xnor_conv, x, weight, window)
         assert np.array_equal(to_cpu(run()[:1]), expected), name
         contestants[f"xnor_conv, {name}"] = run
-    operations = 2 * batch * size**2 * channels**2 * 9
-    table(f"{batch} images {size} x {size}, {channels} channels, 3 x 3", operations, contestants,
-          ["cuDNN bf16", "xnor_conv, registers"])  # fmt: skip
+    operations, beside = (
+        2 * batch * size**2 * channels**2 * 9,
+        ["cuDNN bf16", "xnor_conv, registers"],
+    )
+    title = f"{batch} images {size} x {size}, {channels} channels, 3 x 3"
+    table(title, operations, contestants, beside)
 
 
 def update(m, n):
@@ -168,24 +171,24 @@ def update(m, n):
         with kernels.using("reference"):
             step(words, weight, *others)
 
-    table(f"Adam {m} x {n} float32; T/s are bytes", 28 * m * n, {
-        "copy of as many bytes": half.copy,
-        "CuPy's expressions": expressions,
+    opponents_of_it = {"copy of as many bytes": half.copy, "CuPy's expressions": expressions}
+    own = {
         "update, no signs": lambda: step(None, weight, *others),
         "update": lambda: step(words, weight, *others),
-    }, ["copy of as many bytes", "CuPy's expressions"])  # fmt: skip
+    }
+    title = f"Adam {m} x {n} float32; T/s are bytes"
+    table(title, 28 * m * n, opponents_of_it | own, list(opponents_of_it))
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--part", choices=PARTS, action="append", help="all of them by default")
-    parser.add_argument("--sizes", type=machine.positive, nargs="+", default=[8192],
-                        help="of square products (8192)")  # fmt: skip
-    parser.add_argument("--widths", type=machine.positive, nargs="+", default=[4096],
-                        help="of the MLPs (4096)")  # fmt: skip
-    parser.add_argument("--images", type=machine.positive, default=10_000, help="at once (10000)")
-    parser.add_argument("--batches", type=machine.positive, default=60,
-                        help="of training in a turn (60; an epoch is 600)")  # fmt: skip
+    number, numbers = {"type": machine.positive}, {"type": machine.positive, "nargs": "+"}
+    parser.add_argument("--sizes", **numbers, default=[8192], help="of square products (8192)")
+    parser.add_argument("--widths", **numbers, default=[4096], help="of the MLPs (4096)")
+    parser.add_argument("--images", **number, default=10_000, help="at once (10000)")
+    batches = "of training in a turn (60; an epoch is 600)"
+    parser.add_argument("--batches", **number, default=60, help=batches)
     args = parser.parse_args()
     if problem := gpu_problem():
         raise bitnet.InputError(f"no GPU: {problem}")

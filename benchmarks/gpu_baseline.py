@@ -38,8 +38,8 @@ def naive(x, w):
     (rows, inner), columns = x.shape, len(w)
     z = array_module(x).empty((rows, columns), np.float32)
     blocks = -(-rows // SIDE), -(-columns // SIDE)
-    launch(_product, blocks, (SIDE, SIDE), x.reshape(-1), w.reshape(-1), rows, columns, inner,
-           z.reshape(-1))  # fmt: skip
+    operands, threads = (x.reshape(-1), w.reshape(-1)), (SIDE, SIDE)
+    launch(_product, blocks, threads, *operands, rows, columns, inner, z.reshape(-1))
     return z
 
 

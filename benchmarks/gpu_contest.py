@@ -60,14 +60,14 @@ def table(title, operations, contestants, opponents):
     seconds = interleaved_s(list(contestants.values()))
     names = list(contestants)
     columns = [names.index(name) for name in opponents if name in names]
-    print(f"\n{title:44} {'ms':>9} {'T/s':>8}  times as fast as "
-          f"{', '.join(names[i] for i in columns)}")  # fmt: skip
+    beside = ", ".join(names[i] for i in columns)
+    print(f"\n{title:44} {'ms':>9} {'T/s':>8}  times as fast as {beside}")
     for i, name in enumerate(names):
         ratios = np.median(seconds[:, columns] / seconds[:, i : i + 1], axis=0)
         median = np.median(seconds[:, i])
         cells = "  ".join(f"{ratio:7.2f}" for ratio in ratios)
-        print(f"{name:44} {1e3 * median:9.4f} {operations / median / 1e12:8.1f}  {cells}",
-              flush=True)  # fmt: skip
+        own = f"{1e3 * median:9.4f} {operations / median / 1e12:8.1f}"
+        print(f"{name:44} {own}  {cells}", flush=True)
 
 
 def torch_on_gpu():
@@ -121,8 +121,8 @@ def opponents(b, m, n):
     turned = halves[1].t().contiguous()  # as a linear layer keeps its weights
     made["cuBLAS bf16, w.T"] = lambda: halves[0] @ turned.t()
     if b > 16 and not n % 8 and not m % 8:
-        x, w = (torch.randint(-127, 128, s, dtype=torch.int8, device="cuda")
-                for s in ((b, n), (m, n)))  # fmt: skip
+        kind = {"dtype": torch.int8, "device": "cuda"}
+        x, w = (torch.randint(-127, 128, s, **kind) for s in ((b, n), (m, n)))
         made["cuBLAS int8"] = lambda: torch._int_mm(x, w.t())
     return those_that_run(made)
 

@@ -88,8 +88,8 @@ def training(width, batches):
         def step(self, pixels, labels):
             return super().step(*to_gpu((pixels, labels)))
 
-    nets = {"bitnet": OnGpu(width, {}), "bitnet, float32 gradient": OnGpu(
-        width, {"gradient": "float32"})}  # fmt: skip
+    nets = {"bitnet": OnGpu(width, {})}
+    nets["bitnet, float32 gradient"] = OnGpu(width, {"gradient": "float32"})
     if torch_on_gpu():
         nets["torch"] = InTorch(width, "highest", "cuda")
         nets["torch, tf32"] = InTorch(width, "high", "cuda")

@@ -24,7 +24,6 @@ import numpy as np
 
 import bitnet
 from bitnet import kernels
-from bitnet.deploy.freeze_language import freeze_language_model
 from bitnet.nn import functional
 from bitnet.nn.models.language import language_model
 from bitnet.nn.module import evaluating
@@ -120,7 +119,7 @@ def check(args, ids, floats, torch_model, few):
     with evaluating(few.model):
         trained = few.model(part)[0].data
     with kernels.using("reference"):
-        frozen, _ = freeze_language_model(few.model).scores(part)
+        frozen, _ = bitnet.freeze(few.model).scores(part)
     if not np.array_equal(trained, frozen):
         sys.exit("the scores of the frozen model differ from those of the trained one")
 
@@ -168,7 +167,7 @@ def main():
     floats, few = InBitnet(args), InBitnet(args, weights=4, activations=4)
     in_torch = InTorch(args, floats.model)
     check(args, ids, floats, in_torch, few)
-    frozen = freeze_language_model(few.model)
+    frozen = bitnet.freeze(few.model)
     one = ids[:1, :1]
     _, state = frozen.scores(one)
     with torch.inference_mode():

@@ -1,19 +1,21 @@
-"""Convolutions whose filters repeat: each multiplied, whole filters once, 2-D filters once.
+"""Convolutions whose 2-D filters repeat: the packed product, and the papers' reuse.
 
-    python benchmarks/repetition.py                    one thread, about 20 s
+    python benchmarks/repetition.py                    one thread, about 10 s
     python benchmarks/repetition.py --threads 2
 
-Contestants take turns in one process; before, each is held against the product of every filter.
+Contestants take turns in one process; before, each is compared with the packed product.
 
-whole    `bitnet.deploy.unique`: filters that are equal or opposite over all channels, once
+packed   every filter is multiplied, 64 channels in a word
 2-D      the papers' reuse: 58 % of the 2-D filters of each channel repeat; the unique ones meet
          the 9 bits that an output pixel sees of the channel, and their integers are fetched and
          added, one for each filter and channel, in loops compiled by Numba
 table    the same with the integers of all 512 patches and all filters in a table of each channel:
          nothing is left but to add a row of M bytes for each pixel and channel
 
-The 9 bits of each channel are given to the last two, which a net of packed channels would have
-to collect first.  "used" marks where a frozen net takes whole filters once (`Reuse.pays`).
+Reuse saves operations on single bits, but one XOR and one popcount of a word do the work of 64 of
+those, while the integers that reuse has to fetch and add are one for each channel and filter.
+The 9 bits of each channel are given to the last two; a net of packed channels would have to
+collect them first.
 """
 
 import os
@@ -28,23 +30,9 @@ from bitnet.bench import interleaved
 
 import bitnet
 from bitnet import kernels
-from bitnet.deploy.unique import Reuse
-from bitnet.kernels import Thresholds, Window
+from bitnet.kernels import Window
 
-SIDE, IMAGES, TAPS = 28, 8, 9
-WHOLE = [
-    (1, 3, 64, 8),
-    (1, 3, 512, 64),
-    (1, 3, 1024, 256),
-    (3, 3, 512, 64),
-    (3, 7, 256, 64),
-    (3, 11, 256, 64),
-    (64, 3, 512, 64),
-    (256, 3, 128, 16),
-    (256, 3, 512, 64),
-    (256, 3, 512, 128),
-    (256, 3, 512, 256),
-]
+SIDE, TAPS = 28, 9
 FLAT = [(16, 128), (64, 128), (128, 128), (256, 256)]
 SHARE = 0.42  # of unique 2-D filters: the papers' average
 
@@ -53,28 +41,6 @@ def some_of(kinds, m, rng):
     """M filters (M, ...) out of some kinds, each as it is or negated."""
     chosen = np.concatenate([np.arange(len(kinds)), rng.integers(0, len(kinds), m - len(kinds))])
     return kinds[chosen] * rng.choice([-1.0, 1.0], (m, *[1] * (kinds.ndim - 1)))
-
-
-def whole(channels, size, m, n_kinds, turns, rng):
-    """Seconds of the plain layer and of whole filters once, for pixels and for Bits."""
-    bits = kernels.pack(some_of(rng.choice([-1.0, 1.0], (n_kinds, size, size, channels)), m, rng))
-    window = Window((size, size), padding=2 * ((size // 2, size // 2),))
-    steps = Thresholds(rng.integers(-3, 4, m).astype(np.int32), rng.random(m) < 0.5)
-    reuse, weight = Reuse(bits, steps, window), kernels.prepare(bits)
-    shape = (IMAGES, SIDE, SIDE, channels)
-    inputs = {"bits": kernels.pack(rng.choice([-1.0, 1.0], shape))}
-    if channels <= 3:
-        inputs["pixels"] = rng.integers(0, 256, shape, np.uint8)
-    for name, x in inputs.items():
-
-        def plain(x=x, name=name):
-            if name == "bits":
-                return kernels.xnor_conv_sign(x, weight, window, steps)
-            return kernels.threshold(kernels.plane_conv(x, weight, window), steps)
-
-        assert plain() == reuse.signs(x)
-        seconds = interleaved([plain, lambda x=x: reuse.signs(x)], turns)
-        yield name, len(reuse.weight), seconds, reuse.pays(x)
 
 
 def loops():
@@ -161,16 +127,6 @@ def main():
     bitnet.set_num_threads(args.threads)
     print("\n".join(machine.lines()))
     rng = np.random.default_rng(0)
-    print(f"\nwhole filters once; {IMAGES} images of {SIDE}x{SIDE}")
-    print(
-        f"{'C':>4} {'M':>5} {'differ':>6} {'input':>7} {'each, ms':>9} {'once, ms':>9} {'gain':>5}"
-    )
-    for channels, size, m, n_kinds in WHOLE:
-        for name, differ, seconds, used in whole(channels, size, m, n_kinds, args.turns, rng):
-            gain = np.median(seconds[:, 0] / seconds[:, 1])
-            each, once = 1e3 * np.median(seconds, axis=0)
-            sizes = f"{channels:4} {size:2}x{size:<2} {m:5} {differ:6} {name:>7}"
-            print(f"{sizes} {each:9.3f} {once:9.3f} {gain:5.2f}{' used' if used else ''}")
     print(f"\n2-D filters once, {SHARE:.0%} of them unique; 3x3, 1 image of {SIDE}x{SIDE}")
     print("   C     M  packed, ms   2-D, ms  table, ms       gains")
     compiled = loops()

@@ -24,8 +24,6 @@ from bitnet.archive import check_writable, replacing
 from bitnet.cli import run
 from bitnet.data import TEXTS, load_corpus
 from bitnet.data.vocabulary import Vocabulary
-from bitnet.deploy.freeze_language import freeze_language_model
-from bitnet.deploy.language_file import load_language_model
 from bitnet.nn.functional.linear import GRADIENTS
 from bitnet.nn.models.language import language_model
 from bitnet.optim import schedules
@@ -132,8 +130,8 @@ def main():
         scores, file = model, best_of(path)
         if bits != "float":
             file = path.with_suffix(".frozen.npz")
-            freeze_language_model(model, vocabulary).save(file)
-            scores = load_language_model(file).scores  # needs no trainer
+            bitnet.freeze(model, vocabulary=vocabulary).save(file)
+            scores = bitnet.deploy.load(file).scores  # needs no trainer
         loss = evaluate_language(scores, corpus.test, args.batch, args.steps)
         if bits_per_character(loss) != best["test"]:
             raise SystemExit("error: the reloaded net is not the trained one; please report this")

@@ -13,3 +13,9 @@ def assert_same(gpu, found, expected, rtol=1e-4, atol=1e-5):
             assert np.array_equal(came, want, equal_nan=want.dtype.kind == "f"), name
         else:
             np.testing.assert_allclose(came, want, rtol=rtol, atol=atol, err_msg=name)
+
+
+def same(found, expected):
+    """Whether arrays are the same bit for bit."""
+    pairs = list(zip(found, expected, strict=True))
+    return all((a.dtype, a.shape, a.tobytes()) == (b.dtype, b.shape, b.tobytes()) for a, b in pairs)

@@ -34,7 +34,7 @@ ONLY = {
     "data": {"__init__", "errors", "arrays", "archive", "devices"},
     "deploy": LIGHT | {"data.preparation", "data.vocabulary"},
 }
-KNOWS_THE_TRAINER = {"deploy.freeze", "deploy.freeze_language"}
+KNOWS_THE_TRAINER = {"deploy.freeze"}
 
 # libraries that are imported on first use, and where
 LAZY = {

@@ -130,7 +130,7 @@ def matrices_of(model):
     >>> import numpy as np
     >>> few = {"width": 4, "units": 8, "weights": 2, "activations": 4}
     >>> model = bitnet.nn.models.language_model(9, np.random.default_rng(0), **few)
-    >>> [*matrices_of(bitnet.deploy.freeze_language_model(model))]
+    >>> [*matrices_of(bitnet.freeze(model))]
     ['table', 'layer 0 inputs', 'layer 0 states', 'scores']
     """
     found = {"table": model.embedding}

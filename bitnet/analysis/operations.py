@@ -151,7 +151,7 @@ def count_operations(net):
     Parameters
     ----------
     net : FrozenNet or FrozenLanguageModel
-        What `bitnet.freeze` or `bitnet.deploy.freeze_language_model` made.
+        What `bitnet.freeze` made.
 
     Returns
     -------

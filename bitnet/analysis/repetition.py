@@ -17,7 +17,6 @@ from bitnet.analysis.table import aligned, count, percent
 from bitnet.arrays import to_cpu
 from bitnet.deploy.layers import FrozenConv
 from bitnet.deploy.runtime import FrozenNet
-from bitnet.deploy.unique import unique_rows
 from bitnet.errors import InputError
 from bitnet.kernels import WORD_BITS, Bits
 from bitnet.nn.conv import QuantConv2d
@@ -26,6 +25,14 @@ from bitnet.nn.module import Module
 __all__ = ["PAPERS_SHARE", "Repetition", "Repetitions", "repetition", "repetitions"]
 
 PAPERS_SHARE = 0.42  # unique filters a layer on average, the papers' net for CIFAR-10
+
+
+def unique_rows(rows):
+    """The rows of integers (R, C) that differ, in the order of their bytes, and which each is."""
+    rows = np.ascontiguousarray(rows)
+    whole = rows.view(np.dtype((np.void, rows.itemsize * rows.shape[1])))[:, 0]
+    unique, of = np.unique(whole, return_inverse=True)  # a row is one element, however long
+    return unique.view(rows.dtype).reshape(len(unique), rows.shape[1]), of
 
 
 @dataclasses.dataclass(frozen=True)

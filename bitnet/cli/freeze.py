@@ -16,15 +16,14 @@ from bitnet.cli.options import (
     use_threads,
 )
 from bitnet.data import TEXTS
-from bitnet.deploy import freeze_language_model
+from bitnet.deploy.file import KIND, LANGUAGE_MODEL
 from bitnet.errors import InputError
 from bitnet.nn.module import evaluating
 from bitnet.training.reestimation import reestimate
 from bitnet.training.sources import inputs_of, read_data
-from bitnet.training.trained import LANGUAGE_MODEL, Trained
+from bitnet.training.trained import Trained
 
 HELP = "a trained net as bits and integer thresholds, in a small file"
-KIND = "frozen net"
 
 
 def add_arguments(parser):
@@ -59,12 +58,15 @@ def main(args):
         raise InputError(f"{args.file} holds a 'frozen net'; expected a training checkpoint")
     elif args.reestimate and not net.settings["float"]:
         n = _reestimate(net, args)
-    made = None if is_text else frozen(net, args.file)
+    if is_text:
+        made = bitnet.freeze(net.model, vocabulary=net.vocabulary)
+    else:
+        made = frozen(net, args.file)
     out = pathlib.Path(args.out or pathlib.Path(args.file).with_suffix(".npz"))
     check_writable(out)
     check_replaced(out, LANGUAGE_MODEL if is_text else KIND)
     sample = _sample(net, args) if args.check else None
-    (made or freeze_language_model(net.model, net.vocabulary)).save(out)
+    made.save(out)
     loaded = bitnet.load(out)
     print(f"{out}: {loaded}")
     if n:

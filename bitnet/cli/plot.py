@@ -6,7 +6,7 @@ from bitnet.analysis import plots
 from bitnet.analysis.language import matrices_of
 from bitnet.cli.nets import LanguageFile, opened_language
 from bitnet.cli.options import add_data, add_threads, check_number, images_of, use_threads
-from bitnet.deploy.freeze_language import freeze_language_model
+from bitnet.deploy.freeze import freeze
 from bitnet.errors import InputError
 from bitnet.kernels import Bits
 from bitnet.nn.conv import QuantConv2d
@@ -162,7 +162,7 @@ def _of_language(net):
     """The weights of the matrices of a language model, without their scales."""
     if net.settings.get("float"):
         raise InputError(FLOAT)
-    model = freeze_language_model(net.model) if net.settings else net.model
+    model = freeze(net.model) if net.settings else net.model
     return {
         name: (
             dataclasses.replace(matrix, scale=1.0).weight,

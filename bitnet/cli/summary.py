@@ -15,7 +15,6 @@ from bitnet.cli.freeze import frozen
 from bitnet.cli.nets import opened_language
 from bitnet.cli.options import check_number
 from bitnet.deploy.freeze import freeze
-from bitnet.deploy.freeze_language import freeze_language_model
 from bitnet.deploy.recurrent import FrozenLanguageModel
 from bitnet.deploy.runtime import FrozenNet
 from bitnet.errors import InputError
@@ -129,9 +128,7 @@ def _of_text(args):
         )
     if args.operations:
         is_frozen = isinstance(model, FrozenLanguageModel)
-        tables["operations"] = count_operations(
-            model if is_frozen else freeze_language_model(model)
-        )
+        tables["operations"] = count_operations(model if is_frozen else freeze(model))
     return tables
 
 

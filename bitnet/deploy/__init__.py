@@ -5,7 +5,7 @@ from bitnet import lazily
 __getattr__, __dir__, __all__ = lazily(
     __name__,
     {
-        "bitnet.deploy.freeze_language": "freeze_language_model",
+        "bitnet.deploy.file": "load",
         "bitnet.deploy.recurrent": "FrozenLanguageModel",
         "bitnet.deploy.runtime": "FrozenNet",
     },

@@ -1,4 +1,4 @@
-"""From a trained model to integers: the only file that knows both worlds.
+"""From a trained model to integers: the only file that knows both the trainer and frozen nets.
 
 Between two layers of a few bits, batch norm and a quantizer make a step function of the integer
 pre-activation z.  Its steps, one for the sign and 2^k - 1 for k bits, are found by bisecting the
@@ -8,68 +8,90 @@ very float expression that the model evaluates, over all z that can occur; so ga
 
 import dataclasses
 import math
+from functools import partial
 
 import numpy as np
 
 from bitnet import kernels
 from bitnet.arrays import to_cpu
+from bitnet.data.vocabulary import Vocabulary
+from bitnet.deploy.layers import FrozenConv, FrozenLayer, FrozenOutput
 from bitnet.deploy.plan import follow
-from bitnet.deploy.runtime import INPUTS, FrozenConv, FrozenLayer, FrozenNet, FrozenOutput
+from bitnet.deploy.recurrent import FrozenLanguageModel, FrozenMatrix, FrozenRecurrent
+from bitnet.deploy.runtime import INPUTS, FrozenNet
 from bitnet.errors import InputError
 from bitnet.kernels import Bits, Levels, Window
 from bitnet.nn import functional
 from bitnet.nn.activations import Quantize, Sign
 from bitnet.nn.branches import Branches
 from bitnet.nn.conv import AvgPool2d, BinaryConv2d, Flatten, MaxPool2d, QuantConv2d
+from bitnet.nn.embedding import ScaledLinear
 from bitnet.nn.linear import BatchNorm, BinaryLinear, Dropout, QuantLinear
+from bitnet.nn.models.language import KINDS, LanguageModel
 from bitnet.nn.module import Sequential, evaluating, on_cpu
 from bitnet.nn.norm import ShiftBatchNorm
-
-__all__ = ["Agreement", "compare", "find_thresholds", "freeze"]
+from bitnet.quantizers.scales import scale_of
 
 ONE_BIT = Levels.uniform(1)
 CONVOLUTIONS, LINEARS = (QuantConv2d, BinaryConv2d), (QuantLinear, BinaryLinear)
 POOLINGS = MaxPool2d, AvgPool2d
 NORMS, ACTIVATIONS = (BatchNorm, ShiftBatchNorm), (Quantize, Sign)
+CELLS = {kind: name for name, kind in KINDS.items()}
 
 
-def freeze(model, input="pixels", image=None):
+def freeze(model, input="pixels", image=None, vocabulary=None):
     """A net of bits and integer thresholds that equals a trained one in evaluation mode.
+
+    The integers of every product are equal, and as the numbers that are made of them come from
+    the same kernels, so are the scores, to the last bit.
 
     Parameters
     ----------
-    model : Sequential
-        QuantLinear (or BinaryLinear), BatchNorm, Quantize (or Sign), and so on, ending with
-        QuantLinear and BatchNorm; before them, for images, QuantConv2d, BatchNorm, Quantize, with
-        MaxPool2d or AvgPool2d behind the convolution or without, MaxPool2d alone, Branches of
-        these, and Flatten.  QuantConv2d of 1x1 taps, an AvgPool2d of all pixels, Flatten and
-        BatchNorm may be the end too.  Dropout may stand anywhere, and heads are left out.  It is
-        left as it is.
+    model : Sequential or LanguageModel
+        A Sequential of QuantLinear (or BinaryLinear), BatchNorm, Quantize (or Sign), and so on,
+        ending with QuantLinear and BatchNorm; before them, for images, QuantConv2d, BatchNorm,
+        Quantize, with MaxPool2d or AvgPool2d after the convolution or without, MaxPool2d alone,
+        Branches of these, and Flatten.  QuantConv2d of 1x1 taps, an AvgPool2d of all pixels,
+        Flatten and BatchNorm may be the end too.  Dropout may stand anywhere, and heads are left
+        out.  Or a LanguageModel with k-bit weights and one quantizer for the activations of all
+        layers and of the decoder.  The model does not change.
     input : {"pixels", "signs"}, optional
-        What the first layer takes: uint8 pixels (default), or ±1.  For "signs" the model may
-        begin with Sign, so that it can be trained on floats.
+        What the first layer of a Sequential takes: uint8 pixels (default), or ±1.  For "signs"
+        the model may begin with Sign, so that it can be trained on floats.
     image : (int, int), optional
-        Rows and columns of the images, for a model that begins with a convolution.
+        Rows and columns of the images, for a Sequential that begins with a convolution.
+    vocabulary : Vocabulary or sequence of str, optional
+        The words or characters of a LanguageModel, for the file; a Vocabulary also says which of
+        the two they are, so that `bitnet predict` and `bitnet evaluate` can use the file.
 
     Returns
     -------
-    FrozenNet
+    FrozenNet or FrozenLanguageModel
         With the same integer pre-activations and scores for every input.
 
     Raises
     ------
     InputError
-        If the model has another structure, or holds NaN or infinity.
+        If the model has another structure, float weights, or holds NaN or infinity.
 
     Examples
     --------
-    >>> from bitnet.nn.models.feedforward import binary_mlp
-    >>> net = freeze(binary_mlp([784, 64, 10], np.random.default_rng(0)))
-    >>> net.layers[0].bits
+    >>> import bitnet
+    >>> rng = np.random.default_rng(0)
+    >>> freeze(bitnet.nn.models.binary_mlp([784, 64, 10], rng)).layers[0].bits
     Bits(shape=(64, 784), 6656 bytes)
+    >>> few = {"width": 8, "units": 16, "weights": 2, "activations": 4}
+    >>> freeze(bitnet.nn.models.language_model(50, rng, "gru", **few))
+    FrozenLanguageModel(50-8-16 gru-50)
     """
     if input not in INPUTS:
         raise InputError(f"freeze: input is {input!r}; expected one of {INPUTS}")
+    if isinstance(model, LanguageModel):
+        if (input, image) != ("pixels", None):
+            raise InputError("freeze: got input or image; a language model takes neither")
+        return _language_model(model, vocabulary)
+    if vocabulary is not None:
+        raise InputError("freeze: got a vocabulary; only a language model has one")
     groups, plan = _groups(model, input)
     layers = [None] * len(groups)
 
@@ -79,13 +101,14 @@ def freeze(model, input="pixels", image=None):
         own = {} if weights.is_sign else {"weight_levels": weights}
         window = None if pool is None else pool.window
         if activation is None:
-            layers[i] = FrozenOutput(bits, *norm.affine(), **own, pool=window)
+            affine = map(np.array, norm.affine())  # copies: training on changes the model's
+            layers[i] = FrozenOutput(bits, *affine, **own, pool=window)
             return None
         averages = isinstance(pool, AvgPool2d)
         largest = math.prod(bits.shape[1:]) * reach * weights.largest
         largest *= window.taps if averages else 1
         levels = ONE_BIT if isinstance(activation, Sign) else activation.quantizer.levels
-        codes = _codes(norm, activation)
+        codes = partial(_codes, norm, activation)
         steps, rising = find_thresholds(codes, linear.outputs, largest, len(levels) - 1)
         if not levels.is_sign:  # one bit of other numbers than ±1 has a row of one step
             own["levels"], steps = levels, steps.reshape(linear.outputs, -1)
@@ -97,37 +120,26 @@ def freeze(model, input="pixels", image=None):
 
     with on_cpu(model), evaluating(model):
         follow(plan, 255 if input == "pixels" else 1, layer, lambda reach, _: reach, max)
-    return FrozenNet(_copies(layers), input, image, plan=plan)
+    return FrozenNet(layers, input, image, plan=plan)
 
 
-def _copies(layers):
-    """The layers with arrays of their own: training on does not change what is frozen."""
-    for layer in layers:
-        values = {f.name: getattr(layer, f.name) for f in dataclasses.fields(layer)}
-        arrays = {k: np.array(v) for k, v in values.items() if isinstance(v, np.ndarray)}
-        yield dataclasses.replace(layer, **arrays)
-
-
-def _codes(norm, activation):
+def _codes(norm, activation, z):
     """From integer pre-activations (R, M) to the model's own codes, uint8 (R, M)."""
-
-    def codes(z):
-        y = norm(z)
-        if isinstance(activation, Sign):
-            return activation(y).data.signs() > 0
-        return activation.quantizer.codes(y.data)
-
-    return codes
+    y = norm(z)
+    if isinstance(activation, Sign):
+        return activation(y).data.signs() > 0
+    return activation.quantizer.codes(y.data)
 
 
 def _groups(model, input):
     """The layers as (linear or convolution, pooling, norm, activation), and the plan of them."""
     if not isinstance(model, Sequential):
-        raise InputError(f"freeze: got {type(model).__name__}; expected a Sequential")
-    layers = [layer for layer in model.layers if not isinstance(layer, Dropout)]
-    if input == "signs" and layers and _is_sign(layers[0]):
-        layers = layers[1:]  # a frozen net takes the signs themselves
-    groups, left = [], _Left(layers)
+        raise InputError(
+            f"freeze: got {type(model).__name__}; expected a Sequential or a LanguageModel"
+        )
+    groups, left = [], _Left(model.layers)
+    if input == "signs" and left.layers and _is_sign(left.layers[0][1]):
+        left.layers.pop(0)  # a frozen net takes the signs themselves
     plan = _images(left, groups)
     if plan and (not groups or groups[-1][-1] is not None):
         left.take((Flatten,))
@@ -142,14 +154,14 @@ def _groups(model, input):
 
 
 class _Left:
-    """The layers that are left to read, with their numbers."""
+    """The layers that are left to read, with their numbers, and without dropout."""
 
     def __init__(self, layers):
-        self.layers = list(enumerate(layers))
+        self.layers = list(enumerate(own for own in layers if not isinstance(own, Dropout)))
 
-    def comes(self, kinds, at=0):
-        """Whether a layer is of these kinds; a subclass may compute something else."""
-        return len(self.layers) > at and type(self.layers[at][1]) in kinds
+    def comes(self, kinds):
+        """Whether the next layer is of these kinds; a subclass may compute something else."""
+        return bool(self.layers) and type(self.layers[0][1]) in kinds
 
     def take(self, kinds):
         """The next layer, which has to be of these kinds."""
@@ -182,9 +194,8 @@ def _images(left, groups):
                 if linear.window != Window((1, 1)) or linear.groups > 1:
                     raise InputError(f"freeze: {linear!r} is the last layer; expected 1x1 taps")
             plan.append(len(groups))
-            groups.append(
-                (linear, pool, left.take(NORMS), None if ends else left.take(ACTIVATIONS))
-            )
+            norm = left.take(NORMS)
+            groups.append((linear, pool, norm, None if ends else left.take(ACTIVATIONS)))
             if ends:
                 break
     return plan
@@ -192,7 +203,7 @@ def _images(left, groups):
 
 def _branch(branch, groups):
     """The plan of a branch."""
-    layers = _Left([layer for layer in branch.layers if not isinstance(layer, Dropout)])
+    layers = _Left(branch.layers)
     plan = _images(layers, groups)
     if layers.layers:
         layers.take((*CONVOLUTIONS, MaxPool2d, Branches))
@@ -222,38 +233,12 @@ def _check_numbers(model, groups):
 def find_thresholds(codes, n_units, largest, steps=1):
     """The steps of each unit of a monotone function from integers to codes, by bisection.
 
-    Parameters
-    ----------
-    codes : callable
-        From integers z of shape (steps, M), int32, to codes (steps, M), from 0 (or False) to
-        `steps`: what unit i gives at z[:, i].  Monotone in z for each unit, rising or falling.
-    n_units : int
-        M.
-    largest : int
-        The integers run from `-largest` to `largest`.
-    steps : int, optional
-        The largest code, 1 by default.
-
-    Returns
-    -------
-    thresholds : numpy.ndarray
-        int32 of shape (M,), or (M, steps) for more steps than one.
-    rising : numpy.ndarray
-        Booleans (M,): threshold j is passed, and the code above j, where `z >= threshold` if
-        True, where `z <= threshold` if False.  A unit that is constant rises; a step that lies
-        outside the range has a threshold at or beyond its end.
-
-    Raises
-    ------
-    InputError
-        If the integers pass the range of int32.
-
-    Examples
-    --------
-    >>> find_thresholds(lambda z: np.array([3, -2]) * z >= 7, 2, 10)
-    (array([ 3, -4], dtype=int32), array([ True, False]))
-    >>> find_thresholds(lambda z: np.clip(z // 4, 0, 3), 1, 10, steps=3)
-    (array([[ 4,  8, 11]], dtype=int32), array([ True]))
+    `codes` maps integers z, int32 (steps, M), to codes (steps, M) from 0 (or False) to `steps`:
+    what unit i gives at z[:, i], monotone in z, rising or falling.  The integers run from
+    `-largest` to `largest`.  Returns thresholds, int32 (M,), or (M, steps) for more steps than
+    one, and rising, booleans (M,): threshold j is passed, and the code above j, where
+    `z >= threshold` if True, where `z <= threshold` if False.  A unit that is constant rises; a
+    step that lies outside the range has a threshold at or beyond its end.
     """
     if largest >= np.iinfo(np.int32).max:
         raise InputError(
@@ -282,25 +267,49 @@ def find_thresholds(codes, n_units, largest, steps=1):
     return thresholds[0] if steps == 1 else np.ascontiguousarray(thresholds.T), rising
 
 
+def _language_model(model, vocabulary):
+    """A frozen language model."""
+    recurrent, decoder = model.recurrent, model.decoder
+    few = isinstance(decoder, ScaledLinear) and recurrent.weights is not None
+    if not few or type(recurrent) not in CELLS:
+        raise InputError(
+            f"freeze: got {model!r:.80}; expected a LanguageModel with k-bit weights, as "
+            "language_model(..., weights=4, activations=4)"
+        )
+    if recurrent.activations != decoder.activations or model.embedding.activations is None:
+        raise InputError(
+            f"freeze: activations of {recurrent.activations!r} and {decoder.activations!r}; "
+            "expected one quantizer for all layers and the decoder"
+        )
+    cell = CELLS[type(recurrent)]
+    cell += f"-{recurrent.activation}" if cell == "rnn" else ""
+    weights, activations = recurrent.weights, recurrent.activations.name
+    parts = zip(recurrent.input_weights, recurrent.state_weights, recurrent.biases, strict=True)
+    layers = []
+    for *of_layer, bias in parts:
+        own = (_matrix(weight, weights) for weight in of_layer)
+        layers.append(FrozenRecurrent(cell, *own, np.array(to_cpu(bias.data)), activations))
+    table = _matrix(model.embedding.weight, model.embedding.activations)
+    last = _matrix(decoder.weight, decoder.weights), np.array(to_cpu(decoder.bias.data))
+    named = isinstance(vocabulary, Vocabulary)
+    tokens = (vocabulary.words, vocabulary.unit) if named else (vocabulary, None)
+    return FrozenLanguageModel(table, layers, *last, *tokens)
+
+
+def _matrix(weight, quantizer):
+    """The codes of latent weights, as the layers make them."""
+    data = to_cpu(weight.data)
+    scale = scale_of(data, quantizer)
+    codes = quantizer.codes(data / np.float32(scale))
+    return FrozenMatrix.of_codes(codes, quantizer.name, scale)
+
+
 @dataclasses.dataclass(frozen=True)
 class Agreement:
-    """How far a frozen net agrees with the trained one.
+    """How far a frozen net agrees with the trained one; it promises that nothing differs."""
 
-    Attributes
-    ----------
-    images, integers : int
-        How many inputs and how many pre-activations were compared.
-    differing_integers, differing_scores, differing_classes : int
-        How many pre-activations, scores and classes differ; 0 is what freezing promises.
-
-    Examples
-    --------
-    >>> Agreement(2000, 3092000, 0, 0, 0).is_complete
-    True
-    """
-
-    images: int
-    integers: int
+    images: int  # inputs that were compared
+    integers: int  # pre-activations of them
     differing_integers: int
     differing_scores: int
     differing_classes: int
@@ -312,7 +321,7 @@ class Agreement:
 
 
 def compare(model, net, x):
-    """Hold every pre-activation, score and class of a frozen net against its model.
+    """Compare every pre-activation, score and class of a frozen net with its trained model.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The layers of a frozen net: integer products of bits, then integer comparisons in each unit."""
+"""The layers of a frozen net: integer products of bits, then integer comparisons per unit."""
 
 import dataclasses
 import functools
@@ -9,24 +9,90 @@ import numpy as np
 
 from bitnet import kernels
 from bitnet.arrays import array_module, is_array
-from bitnet.deploy.unique import Reuse
+from bitnet.deploy.file import check_names, whole
+from bitnet.deploy.plan import window_from
 from bitnet.errors import InputError
 from bitnet.kernels import Bits, Levels, Planes, Thresholds, Window
 
-__all__ = ["FrozenConv", "FrozenLayer", "FrozenOutput"]
-
-
 PIXEL, POOLINGS = Window((1, 1)), ("max", "average")
 MAX_INPUTS = (1 << 31) // 256  # of a unit: pixels count as up to 255 each, and sums are int32
+FLOATS = ("mean", "scale", "shift")
+ARRAYS = ("bits", "thresholds", "rising", *FLOATS)
+LEVELS = ("patterns", "coefficients", "unit", "offset")
+
+
+def levels_from(given):
+    """The Levels that a header holds."""
+    check_names("the header of levels", given, LEVELS)
+    patterns, coefficients, unit, offset = (given[key] for key in LEVELS)
+    lists = isinstance(patterns, list) and isinstance(coefficients, list)
+    numbers = [*patterns, *coefficients, offset] if lists else [None]
+    fits = all(type(n) is int and abs(n) < 1 << 31 for n in numbers)
+    fits = fits and min(patterns, default=0) >= 0 and isinstance(unit, float)
+    if not fits or not math.isfinite(unit):
+        raise InputError(f"the header has levels {given!r:.60}; expected whole numbers and a unit")
+    return Levels(patterns, coefficients, unit, offset)
+
+
+READ = {"levels": levels_from, "weight_levels": levels_from}
+READ |= {"window": window_from, "pool": window_from, "groups": whole, "pooling": str}
+
+
+def _weights_from(rows, n, levels):
+    """Weights as Bits or Planes, from the bytes of their signs or of their code planes."""
+    bits = Bits.from_bytes(rows, n)
+    if levels is None:
+        return bits
+    if bits.ndim < 3 or bits.shape[0] != levels.bits:
+        raise InputError(f"weights of shape {bits.shape}; expected {levels.bits} planes")
+    codes = Levels.uniform(levels.bits)
+    return levels.planes(codes.codes(Planes(bits, codes.coefficients)))
 
 
 class _Weighted:
-    """What layers share: their weights laid out."""
+    """What layers share: their weights laid out, and what a file holds of them."""
 
     @functools.cached_property
     def weight(self):
         """The bits, which keep what the products lay out of them."""
         return kernels.prepare(self.bits)
+
+    def contents(self):
+        """What a file holds of the layer: a header, and arrays by name."""
+        bits, levels = self.bits, self.weight_levels
+        if levels is not None:
+            bits = Levels.uniform(levels.bits).planes(levels.codes(bits)).bits
+        header = {"kind": type(self).__name__, "inputs": bits.shape[-1]}
+        arrays = {"bits": bits.to_bytes()}
+        for field in dataclasses.fields(self)[1:]:
+            name, value = field.name, getattr(self, field.name)
+            if name == "rising":
+                arrays[name] = kernels.pack(value).to_bytes()
+            elif name in ARRAYS:
+                arrays[name] = value.astype(value.dtype.newbyteorder("<"), copy=False)
+            elif isinstance(value, Levels):
+                parts = value.patterns.tolist(), list(value.coefficients), value.unit, value.offset
+                header[name] = dict(zip(LEVELS, parts, strict=True))
+            elif isinstance(value, Window):
+                header[name] = dataclasses.asdict(value)
+            elif value != field.default:
+                header[name] = value
+        return header, arrays
+
+    @classmethod
+    def from_contents(cls, header, arrays):
+        """The layer that a file describes; `check_layer` refuses what does not fit."""
+        fields = {field.name: field.default for field in dataclasses.fields(cls)}
+        needed = {name for name, default in fields.items() if default is dataclasses.MISSING}
+        entries = ["kind", "inputs", *needed.difference(ARRAYS)]
+        check_names("the header of a layer", header, entries, fields.keys() - needed)
+        check_names("the file of a layer", arrays, needed.intersection(ARRAYS))
+        own = {name: READ[name](value) for name, value in header.items() if name in READ}
+        weights = arrays["bits"], whole(header["inputs"]), own.get("weight_levels")
+        own = arrays | own | {"bits": _weights_from(*weights)}
+        if "rising" in own:
+            own["rising"] = Bits.from_bytes(own["rising"], own["bits"].shape[0]).signs() > 0
+        return cls(**own)
 
 
 class _Hidden(_Weighted):
@@ -37,8 +103,8 @@ class _Hidden(_Weighted):
         """The thresholds as the kernels take them."""
         return Thresholds(self.thresholds, self.rising)
 
-    def activations(self, z):
-        """What the thresholds make of integers (..., M): Bits, or Planes of several bits."""
+    def outputs(self, z):
+        """What comes out for integer pre-activations (..., M): Bits, or Planes of several bits."""
         if self.levels is None:
             return kernels.threshold(z, self.steps)
         return self.levels.planes(kernels.rank(z, self.steps))
@@ -50,37 +116,13 @@ class _Hidden(_Weighted):
 
 @dataclasses.dataclass(frozen=True)
 class FrozenLayer(_Hidden):
-    """A hidden layer: XNOR products, then `2^k - 1` integer comparisons in each unit.
+    """A hidden layer: XNOR products, then `2^k - 1` integer comparisons per unit."""
 
-    Attributes
-    ----------
-    bits : Bits or Planes
-        The weights, shape (M, N).
-    thresholds : numpy.ndarray
-        int32 of shape (M,), or (M, L) for outputs of L + 1 codes.
-    rising : numpy.ndarray
-        Booleans of shape (M,): a threshold is passed where `z >= threshold` (True), or where
-        `z <= threshold` (False).
-    levels : Levels or None
-        What the output codes, the numbers of thresholds that are passed, stand for; None for
-        signs, +1 where the threshold is passed.
-    weight_levels : Levels or None
-        What the codes of the weights stand for, if they are Planes.
-
-    Examples
-    --------
-    >>> bits = kernels.pack(np.array([[1.0, 1.0, -1.0]]))
-    >>> layer = FrozenLayer(bits, np.array([1], np.int32), np.array([True]))
-    >>> layer.outputs(np.array([[3], [-1]], np.int32)).signs()
-    array([[ 1],
-           [-1]], dtype=int8)
-    """
-
-    bits: Bits | Planes
-    thresholds: np.ndarray
-    rising: np.ndarray
-    levels: Levels | None = None
-    weight_levels: Levels | None = None
+    bits: Bits | Planes  # the weights, (M, N)
+    thresholds: np.ndarray  # int32 (M,), or (M, L) for outputs of L + 1 codes
+    rising: np.ndarray  # booleans (M,): passed where z >= threshold, or where z <= threshold
+    levels: Levels | None = None  # what the numbers of passed thresholds stand for; None for signs
+    weight_levels: Levels | None = None  # what the codes of weights in Planes stand for
 
     def __repr__(self):
         return f"FrozenLayer({self.bits!r}{_outputs(self)})"
@@ -88,10 +130,6 @@ class FrozenLayer(_Hidden):
     def integers(self, x):
         """The pre-activations, int32 (B, M), of pixels, Bits or Planes with N numbers a row."""
         return product(x, self.weight)
-
-    def outputs(self, z):
-        """What comes out for integer pre-activations (B, M): Bits or Planes (B, M)."""
-        return self.activations(z)
 
     def run(self, x):
         """`outputs(integers(x))`; of signs the integers stay in registers."""
@@ -102,46 +140,21 @@ class FrozenLayer(_Hidden):
 
 @dataclasses.dataclass(frozen=True)
 class FrozenConv(_Hidden):
-    """A convolution: XNOR products, max-pooling if there is one, comparisons in each channel.
+    """A convolution: XNOR products, pooling if there is one, comparisons in each channel.
 
     The sign of the largest integer is +1 where one of the signs is, if the channel rises, and
-    where all of them are, if it falls: pooling is OR or AND of bits.
-
-    Attributes
-    ----------
-    bits : Bits or Planes
-        The filters, shape (M, rows, columns, C / groups).
-    thresholds, rising, levels, weight_levels : optional
-        As for `FrozenLayer`.
-    window : Window
-        The taps of the convolution.
-    pool : Window or None
-        Those of the pooling behind it.
-    groups : int
-        Groups of channels, each with filters of its own.
-    pooling : {"max", "average"}
-        Which pooling; the average of integers is their sum.
-
-    Examples
-    --------
-    >>> bits = kernels.pack(np.ones((1, 2, 2, 1)))
-    >>> steps = np.array([2], np.int32), np.array([True])
-    >>> layer = FrozenConv(bits, *steps, Window((2, 2)), Window((2, 2), (2, 2)))
-    >>> layer
-    FrozenConv(Bits(shape=(1, 2, 2, 1), 32 bytes), pooled 2x2)
-    >>> layer.run(kernels.pack(np.ones((1, 3, 3, 1)))).signs().ravel()
-    array([1], dtype=int8)
+    where all of them are, if it falls: max-pooling is OR or AND of bits.
     """
 
-    bits: Bits | Planes
+    bits: Bits | Planes  # the filters, (M, rows, columns, C / groups)
     thresholds: np.ndarray
     rising: np.ndarray
-    window: Window
-    pool: Window | None = None
+    window: Window  # the taps of the convolution
+    pool: Window | None = None  # those of the pooling after it
     groups: int = 1
     levels: Levels | None = None
     weight_levels: Levels | None = None
-    pooling: str = "max"
+    pooling: str = "max"  # or "average": of integers, their sum
 
     def __repr__(self):
         pooled = f", pooled {self.pool.size[0]}x{self.pool.size[1]}" if self.pool else ""
@@ -158,25 +171,13 @@ class FrozenConv(_Hidden):
             z = sums(z, self.pool)
         elif self.pool:
             z, _ = kernels.max_pool(z, self.pool)
-        return self.activations(z)
-
-    @functools.cached_property
-    def reuse(self):
-        """The same convolution, of one group, with equal or opposite filters multiplied once."""
-        return Reuse(self.bits, self.steps, self.window)
+        return super().outputs(z)
 
     def run(self, x):
         """`outputs(integers(x))`; of signs the integers stay in registers."""
-        if self.pool and self.pooling == "average":
+        if not self.is_binary(x) or (self.pool and self.pooling == "average"):
             return self.outputs(self.integers(x))
-        reusable = self.groups == 1 and self.levels is None and isinstance(self.bits, Bits)
-        reusable = reusable and array_module(self.bits) is np
-        if reusable and not isinstance(x, Planes) and self.reuse.pays(x):
-            y = self.reuse.signs(x)
-        elif self.is_binary(x):
-            y = kernels.xnor_conv_sign(x, self.weight, self.window, self.steps, self.groups)
-        else:
-            return self.outputs(self.integers(x))
+        y = kernels.xnor_conv_sign(x, self.weight, self.window, self.steps, self.groups)
         return self._pooled(y) if self.pool else y
 
     def _pooled(self, y):
@@ -188,43 +189,21 @@ class FrozenConv(_Hidden):
         words = functools.reduce(operator.or_, self.pool.seen(words)) ^ falling
         return Bits(words, (*words.shape[:3], y.shape[3]))
 
-    def shape_after(self, height, width):
-        """Rows and columns of the outputs for images of this size."""
-        size = self.window.output(height, width)
-        return self.pool.output(*size) if self.pool else size
-
 
 @dataclasses.dataclass(frozen=True)
 class FrozenOutput(_Weighted):
     """The last layer: XNOR products, then its batch norm `(z - mean) * scale + shift`.
 
-    Behind the last average of a net without other fully connected layers, the weights are 1x1
-    filters: the products of all pixels are added.
-
-    Attributes
-    ----------
-    bits : Bits or Planes
-        The weights, shape (C, N), or (C, 1, 1, N) for images.
-    mean, scale, shift : numpy.ndarray
-        float32 of shape (C,).
-    weight_levels : Levels or None
-        As for `FrozenLayer`.
-    pool : Window or None
-        The whole of the images, for 1x1 filters.
-
-    Examples
-    --------
-    >>> half = np.array([0.5], np.float32)
-    >>> FrozenOutput(kernels.pack(half[None]), half, half, half).outputs(np.array([[1]]))
-    array([[0.75]], dtype=float32)
+    With 1x1 filters the products of all pixels are added: the last average of a net without
+    other fully connected layers.
     """
 
-    bits: Bits | Planes
-    mean: np.ndarray
+    bits: Bits | Planes  # the weights, (C, N), or (C, 1, 1, N) for images
+    mean: np.ndarray  # float32 (C,)
     scale: np.ndarray
     shift: np.ndarray
     weight_levels: Levels | None = None
-    pool: Window | None = None
+    pool: Window | None = None  # the whole of the images, for 1x1 filters
 
     def __repr__(self):
         return f"FrozenOutput({self.bits!r})"
@@ -234,15 +213,27 @@ class FrozenOutput(_Weighted):
 
         Of images with 1x1 filters (B, H, W, C), before they are added.
         """
-        if self.pool:
-            return kernels.plane_conv(x, self.weight, PIXEL)
-        return product(x, self.weight)
+        return kernels.plane_conv(x, self.weight, PIXEL) if self.pool else product(x, self.weight)
 
     def outputs(self, z):
         """The scores from integer pre-activations: int32 (B, ...) to float32 (B, C)."""
         if self.pool:
             z = sums(z, self.pool)[:, 0, 0]
         return (z.astype(np.float32) - self.mean) * self.scale + self.shift
+
+
+KINDS = {kind.__name__: kind for kind in (FrozenConv, FrozenLayer, FrozenOutput)}
+
+
+def layer_from(i, header, arrays):
+    """Layer i, as a file describes it."""
+    kind = header.get("kind") if isinstance(header, dict) else None
+    if not isinstance(kind, str) or kind not in KINDS:
+        raise InputError(f"layer {i} is of kind {kind!r:.60}; expected one of {', '.join(KINDS)}")
+    try:
+        return KINDS[kind].from_contents(header, arrays)
+    except InputError as error:
+        raise InputError(f"layer {i}: {error}") from None
 
 
 def product(x, weight):
@@ -262,62 +253,59 @@ def _outputs(layer):
 
 
 def check_layer(i, layer, shape):
-    """Refuse a layer whose arrays do not fit each other or its inputs, of the given shape.
+    """Refuse a layer that does not fit inputs of a shape; returns the shape of its outputs."""
+    try:
+        return _shape_after(layer, shape)
+    except InputError as error:
+        raise InputError(f"layer {i}: {error}") from None
 
-    Returns the shape of its outputs.
-    """
+
+def _shape_after(layer, shape):
+    """The shape of a layer's outputs for inputs of a shape, once all of its arrays fit."""
     is_conv, wanted = isinstance(layer, FrozenConv), layer.bits.shape
     averages = isinstance(layer, FrozenOutput) and layer.pool is not None
     m, n, inputs = wanted[0], wanted[-1], math.prod(shape)
     if is_conv or averages:
         groups = layer.groups if is_conv else 1
-        inputs = kernels.groups.check_groups(f"layer {i}", shape[-1], m, groups)
-    expected = ("M", "rows", "columns", inputs) if is_conv else ("M", inputs)
-    if averages:
-        expected = ("M", 1, 1, inputs)
+        inputs = kernels.groups.check_groups("filters", shape[-1], m, groups)
+    taps = ("rows", "columns") if is_conv else (1, 1) if averages else ()
+    expected = ("M", *taps, inputs)
     if len(wanted) != len(expected) or min(wanted) < 1 or n != expected[-1]:
-        raise InputError(
-            f"layer {i} has weights of shape {wanted}; expected "
-            f"({', '.join(map(str, expected))}) with sizes of 1 or more"
-        )
-    levels = getattr(layer, "levels", None)
-    arrays = {"thresholds": np.int32, "rising": np.bool_}
-    arrays |= dict.fromkeys(("mean", "scale", "shift"), np.float32)
-    for name in arrays.keys() & {field.name for field in dataclasses.fields(layer)}:
-        array, fitting = getattr(layer, name), (m,)
-        if name == "thresholds" and levels is not None:
-            fitting = m, len(levels) - 1
-        if array.shape != fitting or array.dtype != arrays[name]:
-            raise InputError(
-                f"layer {i}: {name} is {array.dtype} of shape {array.shape}; "
-                f"expected {np.dtype(arrays[name])} of shape {fitting}"
-            )
-        if not np.isfinite(array).all():
-            raise InputError(f"layer {i}: {name} holds NaN or infinity")
-    if levels is not None and not _in_order(layer):
-        raise InputError(f"layer {i}: its thresholds are not in order")
-    if math.prod(wanted[1:]) > MAX_INPUTS:
-        raise InputError(
-            f"layer {i}: a unit has {math.prod(wanted[1:])} inputs; expected at most {MAX_INPUTS}"
-        )
+        sizes = ", ".join(map(str, expected))
+        raise InputError(f"weights of shape {wanted}; expected ({sizes}) with sizes of 1 or more")
+    _check_arrays(layer, m)
+    if (reach := math.prod(wanted[1:])) > MAX_INPUTS:
+        raise InputError(f"a unit has {reach} inputs; expected at most {MAX_INPUTS}")
     if averages and (layer.pool.size != shape[:2] or any(map(any, layer.pool.padding))):
-        raise InputError(f"layer {i}: {layer.pool!r} averages images of {shape[:2]}; expected all")
+        raise InputError(f"{layer.pool!r} averages images of {shape[:2]}; expected all")
     if not is_conv:
         return (m,)
     if layer.pooling not in POOLINGS:
-        raise InputError(f"layer {i}: pooling is {layer.pooling!r}; expected one of {POOLINGS}")
+        raise InputError(f"pooling is {layer.pooling!r:.60}; expected one of {POOLINGS}")
     if wanted[1:3] != tuple(layer.window.size):
-        raise InputError(f"layer {i}: filters of shape {wanted} for {layer.window!r}")
+        raise InputError(f"filters of shape {wanted} for {layer.window!r}")
     for window in (layer.window, layer.pool):
         if window and max(n for pair in window.padding for n in pair) >= max(window.size):
-            raise InputError(f"layer {i}: {window!r}; expected a padding below the number of taps")
-    try:
-        return (*layer.shape_after(*shape[:2]), m)
-    except InputError as error:
-        raise InputError(f"layer {i}: {error}") from None
+            raise InputError(f"{window!r}; expected a padding below the number of taps")
+    size = layer.window.output(*shape[:2])
+    return (*(layer.pool.output(*size) if layer.pool else size), m)
 
 
-def _in_order(layer):
-    """Whether thresholds rise along a row of units that rise, and fall where they fall."""
-    steps = np.diff(layer.thresholds.astype(np.int64), axis=1)
-    return bool(np.where(layer.rising[:, None], steps >= 0, steps <= 0).all())
+def _check_arrays(layer, m):
+    """Refuse arrays of M units of another shape or type, infinite, or not in order."""
+    levels = getattr(layer, "levels", None)
+    types = {"thresholds": np.int32, "rising": np.bool_} | dict.fromkeys(FLOATS, np.float32)
+    for name in types.keys() & vars(layer).keys():
+        array, dtype = getattr(layer, name), np.dtype(types[name])
+        fitting = (m, len(levels) - 1) if name == "thresholds" and levels is not None else (m,)
+        if array.shape != fitting or array.dtype != dtype:
+            raise InputError(
+                f"{name} is {array.dtype} of shape {array.shape}; expected {dtype} of shape "
+                f"{fitting}"
+            )
+        if not np.isfinite(array).all():
+            raise InputError(f"{name} holds NaN or infinity")
+    if levels is not None:  # thresholds rise along a row of units that rise
+        steps = np.diff(layer.thresholds.astype(np.int64), axis=1)
+        if not np.where(layer.rising[:, None], steps >= 0, steps <= 0).all():
+            raise InputError("its thresholds are not in order")

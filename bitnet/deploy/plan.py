@@ -11,42 +11,21 @@ from bitnet import kernels
 from bitnet.errors import InputError
 from bitnet.kernels import Window
 
-__all__ = ["described", "follow", "plan_of", "shape_of_all", "shape_of_pool", "window_from"]
-
 FIELDS = {field.name for field in dataclasses.fields(Window)}
 
 
 def pooled(x, window):
     """Max-pooling of Bits, Planes or pixels."""
-    return (
-        kernels.max_pool(x, window)[0] if hasattr(x, "dtype") else kernels.max_pool_bits(x, window)
-    )
+    if hasattr(x, "dtype"):
+        return kernels.max_pool(x, window)[0]
+    return kernels.max_pool_bits(x, window)
 
 
 def follow(plan, x, layer, pool=pooled, join=kernels.concatenate):
-    """Go through a plan, with arrays or with their shapes.
+    """Go through a plan from `x`, with arrays or with their shapes; what the last step gives.
 
-    Parameters
-    ----------
-    plan : list
-        As above.
-    x : object
-        What the first step starts from.
-    layer : callable
-        From the number of a layer and what comes in to what comes out.
-    pool, join : callable, optional
-        From what comes in and a Window, and from the results of branches; those of arrays by
-        default.
-
-    Returns
-    -------
-    object
-        What the last step gives.
-
-    Examples
-    --------
-    >>> follow([0, [[1], []]], "x", lambda i, x: f"{i}({x})", join="+".join)
-    '1(0(x))+0(x)'
+    `layer` is called with the number of a layer and what comes in, `pool` with what comes in and
+    a Window, `join` with the results of branches.
     """
     for step in plan:
         if isinstance(step, Window):
@@ -59,29 +38,7 @@ def follow(plan, x, layer, pool=pooled, join=kernels.concatenate):
 
 
 def shape_of_pool(shape, window):
-    """The shape (H, W, C) behind a pooling.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        (H, W, C).
-    window : Window
-        The taps.
-
-    Returns
-    -------
-    tuple of int
-
-    Raises
-    ------
-    InputError
-        If these are no images or the window does not fit.
-
-    Examples
-    --------
-    >>> shape_of_pool((4, 4, 7), Window((2, 2), (2, 2)))
-    (2, 2, 7)
-    """
+    """The shape (H, W, C) after a pooling, once these are images that the window fits."""
     if len(shape) != 3 or max(n for pair in window.padding for n in pair) >= min(window.size):
         raise InputError(
             f"{window!r} pools what is {shape}; expected images, and a padding below "
@@ -91,77 +48,20 @@ def shape_of_pool(shape, window):
 
 
 def shape_of_all(shapes):
-    """The shape of the results of branches side by side.
-
-    Parameters
-    ----------
-    shapes : list of tuple of int
-        One or more, equal but for the last number.
-
-    Returns
-    -------
-    tuple of int
-
-    Raises
-    ------
-    InputError
-        If they differ elsewhere.
-
-    Examples
-    --------
-    >>> shape_of_all([(4, 4, 7), (4, 4, 2)])
-    (4, 4, 9)
-    """
+    """The shape of the results of branches side by side, equal but for the last number."""
     if len({shape[:-1] for shape in shapes}) != 1:
         raise InputError(f"branches give {shapes}; expected images of one size")
     return (*shapes[0][:-1], sum(shape[-1] for shape in shapes))
 
 
 def described(plan):
-    """A plan as JSON holds it: a Window becomes a dict.
-
-    Parameters
-    ----------
-    plan : list
-        As above.
-
-    Returns
-    -------
-    list
-
-    Examples
-    --------
-    >>> described([0, [[1], [2]]])
-    [0, [[1], [2]]]
-    """
+    """A plan as JSON holds it: a Window becomes a dict."""
     kinds = {Window: dataclasses.asdict, list: lambda step: [described(own) for own in step]}
     return [kinds[type(step)](step) if type(step) in kinds else step for step in plan]
 
 
 def plan_of(given, count):
-    """The plan that a header holds.
-
-    Parameters
-    ----------
-    given : object
-        From JSON.
-    count : int
-        Layers; each comes once, in order, and the last one at the end.
-
-    Returns
-    -------
-    list
-
-    Raises
-    ------
-    InputError
-        If it is no plan.
-
-    Examples
-    --------
-    >>> plan_of([0, [[1], []], 2], 3)
-    [0, [[1], []], 2]
-    """
+    """The plan that a header holds: each of `count` layers once, in order, the last at the end."""
     seen = []
     plan = _plan(given, seen, deepest=4)
     if seen != list(range(count)) or plan[-1:] != [count - 1]:
@@ -190,27 +90,7 @@ def _plan(given, seen, deepest):
 
 
 def window_from(given):
-    """The Window that a header holds.
-
-    Parameters
-    ----------
-    given : object
-        From JSON.
-
-    Returns
-    -------
-    Window
-
-    Raises
-    ------
-    InputError
-        If it is none.
-
-    Examples
-    --------
-    >>> window_from({"size": [2, 2], "stride": [1, 1], "padding": [[0, 0], [0, 0]], "border": 0})
-    Window(size=(2, 2), stride=(1, 1), padding=((0, 0), (0, 0)), border=0)
-    """
+    """The Window that a header holds."""
     if not isinstance(given, dict) or set(given) != FIELDS:
         raise InputError(f"the header has the window {given!r:.60}, which is none")
     return Window(**given)

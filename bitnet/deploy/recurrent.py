@@ -12,52 +12,94 @@ import functools
 import numpy as np
 
 from bitnet import kernels
-from bitnet.arrays import array_module, as_array, as_numpy, is_array, like, moved, to_cpu
+from bitnet.arrays import array_module, as_array, is_array, like, moved, to_cpu
 from bitnet.data.vocabulary import UNITS
-from bitnet.deploy.matrix import FrozenMatrix
+from bitnet.deploy import file
 from bitnet.devices import full_memory_named, mover
 from bitnet.errors import InputError
-from bitnet.kernels import Bits, Planes
+from bitnet.kernels import GATES, Bits, Levels, Planes
 from bitnet.quantizers import quantizer_named
 
-__all__ = ["CELLS", "FrozenLanguageModel", "FrozenRecurrent"]
-
-CELLS = {"rnn-tanh": 1, "rnn-relu": 1, "lstm": 4, "gru": 3}  # gates
-STEPS = 100  # of a text that are read at once before others are drawn
+CELLS = ("rnn-tanh", "rnn-relu", "lstm", "gru")
+LEAST, MOST = 1e-18, 1e18  # of a scale
+LARGEST_SUM = np.iinfo(np.int32).max
 LARGEST_NUMBER = 1e38  # that float32 holds, about
+MAX_LAYERS = 64
+
+
+@dataclasses.dataclass(frozen=True)
+class FrozenMatrix:
+    """Weights of a few bits with a scale: `scale * levels[codes]`."""
+
+    bits: Bits  # the codes, bit j of each in plane j: (k, M, N)
+    quantizer: str  # the name of the one whose levels the codes mean
+    scale: float  # above 0
+
+    def __post_init__(self):
+        number = isinstance(self.scale, float) and LEAST <= self.scale <= MOST
+        levels = quantizer_named(self.quantizer).levels
+        if not number or self.bits.ndim != 3 or self.bits.shape[0] != levels.bits:
+            raise InputError(
+                f"weights of {self.quantizer} in planes of shape {self.bits.shape} with the scale "
+                f"{self.scale!r}; expected ({levels.bits}, M, N) and a number above 0"
+            )
+
+    @classmethod
+    def of_codes(cls, codes, quantizer, scale):
+        """From codes, uint8 of shape (M, N)."""
+        levels = quantizer_named(quantizer).levels
+        return cls(Levels.uniform(levels.bits).planes(codes).bits, quantizer, float(scale))
+
+    @functools.cached_property
+    def weight(self):
+        """The Planes that products take, with the scale in their unit, laid out."""
+        levels, uniform = quantizer_named(self.quantizer).levels, Levels.uniform(len(self.bits))
+        codes = uniform.codes(Planes(self.bits, uniform.coefficients))
+        planes = levels.planes(like(codes, self.bits))
+        planes.unit *= self.scale
+        return kernels.prepare(planes)
+
+    @property
+    def shape(self):
+        """(M, N)."""
+        return self.bits.shape[1:]
+
+    def reach(self, levels, scale=1.0):
+        """What no product with numbers of these levels passes; refused if integers pass int32."""
+        own = quantizer_named(self.quantizer).levels
+        largest = self.shape[1] * own.largest * levels.largest
+        if largest > LARGEST_SUM:
+            raise InputError(
+                f"a product of {self.shape[1]} inputs of {levels!r} with {self.quantizer} passes "
+                "int32; expected fewer inputs, or numbers of fewer bits"
+            )
+        return largest * own.unit * self.scale * levels.unit * scale
+
+    def contents(self):
+        """What a file holds of the matrix: a header, and arrays by name."""
+        header = {"inputs": self.shape[1], "quantizer": self.quantizer, "scale": self.scale}
+        return header, {"bits": self.bits.to_bytes()}
+
+    @classmethod
+    def from_contents(cls, header, arrays):
+        """The matrix that a file describes, laid out, which refuses codes that mean nothing."""
+        file.check_names("the header of a matrix", header, ("inputs", "quantizer", "scale"))
+        file.check_names("the file of a matrix", arrays, ("bits",))
+        bits = Bits.from_bytes(arrays["bits"], file.whole(header["inputs"]))
+        matrix = cls(bits, header["quantizer"], header["scale"])
+        matrix.weight  # noqa: B018
+        return matrix
 
 
 @dataclasses.dataclass(frozen=True)
 class FrozenRecurrent:
-    """One recurrent layer.
+    """One recurrent layer, of G gates: weights (G H, N) and (G H, H), and a bias (G H,)."""
 
-    Attributes
-    ----------
-    cell : {"rnn-tanh", "rnn-relu", "lstm", "gru"}
-        The kind.
-    input_weight, state_weight : FrozenMatrix
-        Shapes (G H, N) and (G H, H) with G gates.
-    bias : numpy.ndarray
-        float32 of shape (G H,).
-    quantizer : str
-        The name of that of the state.
-
-    Examples
-    --------
-    >>> ones = FrozenMatrix.of_codes(np.ones((1, 1), np.uint8), "sign", 0.5)
-    >>> layer = FrozenRecurrent("rnn-relu", ones, ones, np.float32([1.0]), "linear:4:0.5:unsigned")
-    >>> x = layer.levels.planes(np.array([[3], [3]], np.uint8))  # two steps of 1.5
-    >>> states, _ = layer.run(x, 1, None)
-    >>> states.values()
-    array([[2.],
-           [3.]], dtype=float32)
-    """
-
-    cell: str
+    cell: str  # one of CELLS
     input_weight: FrozenMatrix
     state_weight: FrozenMatrix
-    bias: np.ndarray
-    quantizer: str
+    bias: np.ndarray  # float32
+    quantizer: str  # the name of that of the state
 
     @functools.cached_property
     def activations(self):
@@ -95,23 +137,9 @@ class FrozenRecurrent:
         return numbers[0] == numbers[1]
 
     def run(self, x, batch, state):
-        """All steps of a sequence.
+        """All steps of a sequence: Planes (T B, N), step after step, to q(h), (T B, H).
 
-        Parameters
-        ----------
-        x : Planes
-            The inputs, (T B, N), step after step.
-        batch : int
-            B.
-        state : tuple or None
-            What an earlier call gave; None at the beginning.
-
-        Returns
-        -------
-        states : Planes
-            q(h) of all steps, (T B, H).
-        state : tuple
-            For the next call.
+        `state` is what an earlier call gave, None at the beginning; returns the next one too.
         """
         weight = self.input_weight.weight
         z = kernels.affine(kernels.plane_gemm(x, weight), x.unit * weight.unit, self.bias)
@@ -137,9 +165,27 @@ class FrozenRecurrent:
         states = packed.with_bits(Bits(words, (*words.shape[:2], self.units)))
         return states, (packed, *kept)
 
+    def contents(self):
+        """What a file holds of the layer: a header, and arrays by name."""
+        weights = {"input": self.input_weight, "state": self.state_weight}
+        headers, arrays = file.contents_of(weights)
+        header = {"cell": self.cell, "quantizer": self.quantizer, **headers}
+        return header, arrays | {"bias": to_cpu(self.bias).astype("<f4", copy=False)}
+
+    @classmethod
+    def from_contents(cls, header, arrays):
+        """The layer that a file describes."""
+        parts = file.apart(arrays)
+        entries = ("cell", "quantizer", "input", "state")
+        file.check_names("the header of a layer", header, entries)
+        file.check_names("the file of a layer", parts, ("", "input", "state"))
+        file.check_names("the file of a layer", parts[""], ("bias",))
+        weights = (FrozenMatrix.from_contents(header[n], parts[n]) for n in ("input", "state"))
+        return cls(header["cell"], *weights, parts[""]["bias"], header["quantizer"])
+
 
 class FrozenLanguageModel:
-    """A language model for inference: scores of what comes next, and texts drawn from them.
+    """A language model for inference: scores of what comes next.
 
     Parameters
     ----------
@@ -163,17 +209,19 @@ class FrozenLanguageModel:
 
     Examples
     --------
-    >>> from bitnet.deploy.freeze_language import freeze_language_model
-    >>> from bitnet.nn.models.language import language_model
+    >>> import bitnet
     >>> rng = np.random.default_rng(0)
-    >>> model = language_model(3, rng, width=8, units=16, weights=2, activations=4)
-    >>> frozen = freeze_language_model(model, vocabulary=["a", "b", "<unk>"])
+    >>> few = {"width": 8, "units": 16, "weights": 2, "activations": 4}
+    >>> model = bitnet.nn.models.language_model(3, rng, **few)
+    >>> frozen = bitnet.freeze(model, vocabulary=["a", "b", "<unk>"])
     >>> frozen
     FrozenLanguageModel(3-8-16 lstm-3)
     >>> scores, state = frozen.step([0], None)
     >>> scores.shape
     (1, 3)
     """
+
+    kind = file.LANGUAGE_MODEL
 
     def __init__(self, embedding, layers, decoder, bias, vocabulary=None, unit=None):
         self.embedding, self.layers = embedding, tuple(layers)
@@ -186,20 +234,20 @@ class FrozenLanguageModel:
         """Refuse parts that do not fit."""
         count, width = self.embedding.shape
         for i, layer in enumerate(self.layers):
-            gates = CELLS.get(layer.cell)
             shapes = layer.input_weight.shape, layer.state_weight.shape, layer.bias.shape
-            rows = gates and gates * layer.units
+            known = layer.cell in CELLS
+            rows = GATES[layer.cell.partition("-")[0]] * layer.units if known else None
             if shapes != ((rows, width), (rows, layer.units), (rows,)):
                 raise InputError(
                     f"layer {i} ({layer.cell}) has weights and bias of shapes {shapes}, for "
                     f"{width} inputs"
                 )
             width = layer.units
-        quantizers = {layer.quantizer for layer in self.layers}
+        quantizers = {repr(layer.quantizer) for layer in self.layers}
         if len(quantizers) != 1 or not self.layers[0].activations.elementwise:
             raise InputError(
-                f"layers with the quantizers {sorted(quantizers)}; expected one, of each number "
-                "alone, for the states of all layers"
+                f"layers with the quantizers {', '.join(sorted(quantizers))}; expected one, of "
+                "each number alone, for the states of all layers"
             )
         if self.decoder.shape != (count, width) or self.bias.shape != (count,):
             raise InputError(
@@ -253,26 +301,10 @@ class FrozenLanguageModel:
         return f"FrozenLanguageModel({count}-{width}-{layers}-{count})"
 
     def scores(self, ids, state=None):
-        """The scores of what comes next, behind every step.
+        """The scores after every step, float32 (T B, V), step after step, and the next state.
 
-        Parameters
-        ----------
-        ids : array
-            Integers of shape (T, B), from 0 to V - 1: T steps of B texts.
-        state : tuple, optional
-            What an earlier call gave; the beginning of a text by default.
-
-        Returns
-        -------
-        scores : numpy.ndarray
-            float32 of shape (T B, V), step after step.
-        state : tuple
-            For the next call.
-
-        Raises
-        ------
-        InputError
-            If the ids or the state do not fit.
+        `ids` are integers (T, B) from 0 to V - 1, T steps of B texts; `state` is what an earlier
+        call gave, None at the beginning of a text.
         """
         ids = as_array(ids)
         if ids.ndim != 2 or (ids.size and ids.dtype.kind not in "iu"):
@@ -312,75 +344,36 @@ class FrozenLanguageModel:
         return state
 
     def step(self, ids, state=None):
-        """The scores behind one step.
-
-        Parameters
-        ----------
-        ids : array
-            Integers of shape (B,).
-        state : tuple, optional
-            As for `scores`.
-
-        Returns
-        -------
-        scores : numpy.ndarray
-            float32 of shape (B, V).
-        state : tuple
-            For the next step.
-
-        Raises
-        ------
-        InputError
-            As for `scores`.
-        """
+        """The scores (B, V) after one step of ids (B,), and the next state."""
         return self.scores(as_array(ids)[None], state)
 
-    def generate(self, ids, count, rng, temperature=1.0):
-        """A text that goes on from another, drawn one by one from softmax(scores / temperature).
-
-        Parameters
-        ----------
-        ids : array
-            Integers of shape (T,), how the text begins; one or more.
-        count : int
-            How many to draw.
-        rng : numpy.random.Generator
-            The source of randomness.
-        temperature : float, optional
-            Above 0; below 1 what is likely becomes more so.
-
-        Returns
-        -------
-        numpy.ndarray
-            int64 of shape (count,).
-
-        Raises
-        ------
-        InputError
-            If a setting is out of its range.
-        """
-        ids = as_numpy(ids)
-        whole = isinstance(count, (int, np.integer)) and count >= 0
-        if ids.ndim != 1 or not len(ids) or not 0 < temperature < np.inf or not whole:
-            raise InputError(
-                f"generate: ids of shape {ids.shape}, temperature {temperature!r} and count "
-                f"{count!r}; expected one id or more, a number above 0, and 0 or more"
-            )
-        drawn, state = [], None
-        for start in range(0, len(ids), STEPS):
-            scores, state = self.scores(ids[start : start + STEPS, None], state)
-        for _ in range(count):
-            scores = to_cpu(scores[-1]).astype(np.float64)
-            with np.errstate(over="ignore"):  # of a temperature near 0
-                chances = np.exp((scores - scores.max()) / temperature).cumsum()
-            found = np.searchsorted(chances, rng.random() * chances[-1], side="right")
-            drawn.append(min(int(found), len(chances) - 1))
-            if len(drawn) < count:
-                scores, state = self.step(drawn[-1:], state)
-        return np.array(drawn, np.int64)
-
     def save(self, path):
-        """Write the model to a file; see `bitnet.deploy.language_file.save_language_model`."""
-        from bitnet.deploy.language_file import save_language_model
+        """Write the model to a file, whole or not at all."""
+        file.save(self, path)
 
-        save_language_model(self, path)
+    def contents(self):
+        """What a file holds of the model: a header, and arrays by name."""
+        parts = {"embedding": self.embedding, "decoder": self.decoder}
+        header, arrays = file.contents_of(parts | dict(enumerate(self.layers)))
+        header["layers"] = [header.pop(i) for i in range(len(self.layers))]
+        header |= {"vocabulary": self.vocabulary, "unit": self.unit}
+        return header, arrays | {"bias": to_cpu(self.bias).astype("<f4", copy=False)}
+
+    @classmethod
+    def from_contents(cls, header, arrays):
+        """The model that a file describes."""
+        entries = ("embedding", "decoder", "layers", "vocabulary", "unit")
+        file.check_names("the header", header, entries)
+        headers, parts, vocabulary = header["layers"], file.apart(arrays), header["vocabulary"]
+        file.check_list("layers", headers, MAX_LAYERS)
+        names = [str(i) for i in range(len(headers))]
+        file.check_names("the file", parts, ("", "embedding", "decoder", *names))
+        file.check_names("the file", parts[""], ("bias",))
+        if vocabulary is not None and not isinstance(vocabulary, list):
+            raise InputError(f"the header has a vocabulary {vocabulary!r:.60}; expected a list")
+        table, decoder = (
+            FrozenMatrix.from_contents(header[n], parts[n]) for n in ("embedding", "decoder")
+        )
+        own = zip(headers, names, strict=True)
+        layers = [FrozenRecurrent.from_contents(header, parts[name]) for header, name in own]
+        return cls(table, layers, decoder, parts[""]["bias"], vocabulary, header["unit"])

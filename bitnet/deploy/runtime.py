@@ -1,8 +1,8 @@
 """A frozen net: integers from the first product to the last, then one batch norm in float.
 
-Needs `bitnet.kernels` only, that is, NumPy; with Numba installed the same integers come
-faster.  Algorithm 4 of the papers, with batch norm and sign as one integer comparison, or batch
-norm and a quantizer of k bits as 2^k - 1 of them.
+Needs NumPy alone; with Numba installed the same integers come faster.  Algorithm 4 of the papers,
+with batch norm and sign as one integer comparison, or batch norm and a k-bit quantizer as 2^k - 1
+of them.
 """
 
 import copy
@@ -11,16 +11,18 @@ import math
 import numpy as np
 
 from bitnet import kernels
-from bitnet.arrays import array_module, as_array, is_array, like, moved, read_only
-from bitnet.deploy.layers import FrozenConv, FrozenLayer, FrozenOutput, check_layer
-from bitnet.deploy.plan import follow, shape_of_all, shape_of_pool
+from bitnet.arrays import array_module, as_array, is_array, like, moved, read_only, to_cpu
+from bitnet.data.preparation import Preparation
+from bitnet.deploy import file
+from bitnet.deploy.layers import FrozenConv, FrozenLayer, FrozenOutput, check_layer, layer_from
+from bitnet.deploy.plan import described, follow, plan_of, shape_of_all, shape_of_pool
 from bitnet.devices import full_memory_named, mover
 from bitnet.errors import InputError
 from bitnet.kernels import Bits
 
-__all__ = ["INPUTS", "FrozenConv", "FrozenLayer", "FrozenNet", "FrozenOutput"]
-
 INPUTS = ("pixels", "signs")
+ENTRIES = ("input", "image", "layers", "plan", "classes", "data", "picture", "prepare")
+MAX_LAYERS = 1 << 16
 # at once: what lies between the layers stays in the processor's cache, or keeps a GPU busy
 BATCH, BATCH_OF_IMAGES = {"cpu": 200, "gpu": 10_000}, {"cpu": 64, "gpu": 256}
 
@@ -36,16 +38,8 @@ class FrozenNet:
         What the first layer takes: uint8 pixels, or ±1.
     image : (int, int), optional
         Rows and columns of the images, for a net that begins with a FrozenConv.
-    classes : sequence of str, optional
-        The names of the classes.
-    data : str, optional
-        The data set that the net was trained on.
-    picture : (int, int, int), optional
-        Rows, columns and channels of the images in that data set.
     plan : list, optional
         The way through a net that is no chain, see `bitnet.deploy.plan`.
-    preparation : Preparation, optional
-        What has to happen to such images before `scores` and `predict`; `prepare` does it.
 
     Attributes
     ----------
@@ -54,6 +48,14 @@ class FrozenNet:
         net is changed by building another one.
     shapes : list of (tuple of int, tuple of int)
         What comes into each layer, and what comes out, without the batch.
+    classes : tuple of str or None
+        The names of the classes; may be set, as all below.
+    data : str or None
+        The data set that the net was trained on.
+    picture : (int, int, int) or None
+        Rows, columns and channels of the images in that data set.
+    preparation : Preparation or None
+        What has to happen to such images before `scores` and `predict`; `prepare` does it.
 
     Raises
     ------
@@ -73,23 +75,15 @@ class FrozenNet:
     dtype('float32')
     """
 
-    def __init__(
-        self,
-        layers,
-        input="pixels",
-        image=None,
-        classes=None,
-        data=None,
-        picture=None,
-        preparation=None,
-        plan=None,
-    ):
+    kind = file.KIND
+
+    classes = data = picture = preparation = None
+
+    def __init__(self, layers, input="pixels", image=None, plan=None):
         self.layers, self.input = list(layers), input
         self.plan = list(range(len(self.layers))) if plan is None else plan
-        self.classes, self.data, self.picture = classes, data, picture
-        self.preparation = preparation
         if input not in INPUTS:
-            raise InputError(f"FrozenNet: input is {input!r}; expected one of {INPUTS}")
+            raise InputError(f"FrozenNet: input is {input!r:.60}; expected one of {INPUTS}")
         kinds = [type(layer) for layer in self.layers]
         n_convolutions = kinds.count(FrozenConv)
         hidden = [FrozenConv] * n_convolutions + [FrozenLayer] * (len(kinds) - n_convolutions - 1)
@@ -116,23 +110,7 @@ class FrozenNet:
         return "cpu" if array_module(self.layers[0].bits) is np else "gpu"
 
     def to(self, device):
-        """Move the net.  What comes in may be on either device, and the results are there too.
-
-        Parameters
-        ----------
-        device : {"cpu", "gpu"}
-            Where to.
-
-        Returns
-        -------
-        FrozenNet
-            This one.
-
-        Raises
-        ------
-        InputError
-            If there is no such device, or its memory is full; the net is what it was.
-        """
+        """Move the net, and return it; inputs may be on either device, and so are the results."""
         move = mover(device)
         with full_memory_named():
             self._put(moved(self.layers, move))
@@ -162,7 +140,7 @@ class FrozenNet:
 
     def __repr__(self):
         first = "x".join(map(str, self.shape))
-        if not self.is_chain:
+        if self.plan != list(range(len(self.layers))):  # no chain
             return f"FrozenNet({first}-{len(self.layers)} layers-{self.sizes[-1]}, {self.input})"
         names = [
             f"{m}C" if isinstance(layer, FrozenConv) else str(m)
@@ -170,29 +148,8 @@ class FrozenNet:
         ]
         return f"FrozenNet({'-'.join([first, *names])}, {self.input})"
 
-    @property
-    def is_chain(self):
-        """Whether the outputs of each layer are the inputs of the next one, and of no other."""
-        return self.plan == list(range(len(self.layers)))
-
     def prepare(self, images):
-        """Images as they are in files, as what `scores` and `predict` take.
-
-        Parameters
-        ----------
-        images : numpy.ndarray
-            uint8 of shape (count, H, W) or (count, H, W, C).
-
-        Returns
-        -------
-        numpy.ndarray
-            uint8, for `scores` and `predict`: the same, if the net has no preparation.
-
-        Raises
-        ------
-        InputError
-            If the preparation is of other images.
-        """
+        """uint8 images (count, H, W[, C]) as in files, as what `scores` and `predict` take."""
         if self.preparation is None:
             return images
         images, own = np.asarray(images), tuple(self.preparation.header["image"])
@@ -201,46 +158,20 @@ class FrozenNet:
         return self.preparation(images)
 
     def pre_activations(self, x):
-        """The integer pre-activations of every layer, the last one included.
+        """The integer pre-activations of every layer, before a pooling, for inputs of `scores`.
 
-        Parameters
-        ----------
-        x : numpy.ndarray or Bits
-            As for `scores`.
-
-        Returns
-        -------
-        list of numpy.ndarray
-            int32, one a layer: of shape (B, M), or (B, H, W, M), before a pooling.
-
-        Raises
-        ------
-        InputError
-            If the input does not fit.
+        A list of int32 arrays (B, M) or (B, H, W, M).
         """
         with full_memory_named():
             integers = self._run(like(self.check_input(x), self.layers[0].bits))
             return [like(z, x) for z in integers]
 
     def scores(self, x):
-        """The outputs of the last batch norm.
+        """The outputs of the last batch norm, float32 (B, C).
 
-        Parameters
-        ----------
-        x : numpy.ndarray or Bits
-            For "pixels": uint8 of shape (B, N), or (B, height, width) with N pixels in all; for
-            convolutions (B, H, W, C), or (B, H, W) if C is 1.  For "signs": Bits, or numbers
-            that are +1 and -1.  B may be 0.
-
-        Returns
-        -------
-        numpy.ndarray
-            float32 of shape (B, C).
-
-        Raises
-        ------
-        InputError
-            If the input does not fit.
+        For "pixels" `x` is uint8 (B, N), or (B, height, width) with N pixels in all; for
+        convolutions (B, H, W, C), or (B, H, W) if C is 1.  For "signs" it is Bits, or numbers
+        that are +1 and -1.  B may be 0.
         """
         given, own = x, self.layers[0].bits
         x = self.check_input(x)
@@ -250,30 +181,65 @@ class FrozenNet:
             return like(self.layers[-1].outputs(array_module(own).concatenate(parts)), given)
 
     def predict(self, x):
-        """The classes: the index of the largest score.
-
-        Parameters
-        ----------
-        x : numpy.ndarray or Bits
-            As for `scores`.
-
-        Returns
-        -------
-        numpy.ndarray
-            int64 of shape (B,).
-
-        Raises
-        ------
-        InputError
-            If the input does not fit.
-        """
+        """The classes, int64 (B,): the index of the largest score."""
         return self.scores(x).argmax(axis=1)
 
     def save(self, path):
-        """Write the net to a file; see `bitnet.deploy.file.save`."""
-        from bitnet.deploy import file
-
+        """Write the net to a file, whole or not at all."""
         file.save(self, path)
+
+    def contents(self):
+        """What a file holds of the net: a header, and arrays by name."""
+        own = to_cpu(self)
+        layers, arrays = file.contents_of(dict(enumerate(own.layers)))
+        prepare = self.preparation
+        header = {
+            "input": self.input,
+            "image": list(self.shape[:2]) if len(self.shape) > 1 else None,
+            "layers": list(layers.values()),
+            "plan": described(self.plan),
+            "classes": self.classes,
+            "data": self.data,
+            "picture": self.picture,
+            "prepare": prepare and prepare.header,
+        }
+        kept = {} if prepare is None else prepare.arrays
+        return header, arrays | {f"prepare.{name}": array for name, array in kept.items()}
+
+    @classmethod
+    def from_contents(cls, header, arrays):
+        """The net that a file describes."""
+        file.check_names("the header", header, ENTRIES)
+        headers, parts = header["layers"], file.apart(arrays)
+        file.check_list("layers", headers, MAX_LAYERS)
+        prepare = parts.pop("prepare", {})
+        file.check_names("the file", parts, [str(i) for i in range(len(headers))])
+        layers = [layer_from(i, own, parts[str(i)]) for i, own in enumerate(headers)]
+        plan = plan_of(header["plan"], len(layers))
+        net = cls(layers, header["input"], header["image"], plan=plan)
+        net._take_about(header, prepare)
+        return net
+
+    def _take_about(self, header, prepare):
+        """What a file says about the data, and its preparation, once they fit the net."""
+        n, n_classes = self.sizes[0], self.sizes[-1]
+        fits = {
+            "data": lambda own: isinstance(own, str),
+            "classes": lambda own: _is_list(own, str, n_classes),
+            "picture": lambda own: _is_list(own, int, 3) and min(own) > 0 and math.prod(own) == n,
+        }
+        for name, fit in fits.items():
+            own = header[name]
+            if own is not None and not fit(own):
+                raise InputError(f"the header has {name} {own!r:.60}, which does not fit {self}")
+            setattr(self, name, tuple(own) if isinstance(own, list) else own)
+        if header["prepare"] is None and not prepare:
+            return
+        self.preparation = Preparation.from_arrays(header["prepare"], prepare)
+        image = tuple(self.preparation.header["image"])
+        shown = [image] if self.picture is None else [self.picture, self.picture[:2]]
+        if math.prod(image) != n or image not in shown:
+            raise InputError(f"{self.preparation!r} is of other images than the net")
 
     def _run(self, x):
         """The pre-activations of all layers for a checked input."""
@@ -297,17 +263,14 @@ class FrozenNet:
         expected = ", ".join(map(str, ("B", *self.shape)))
         if isinstance(x, Bits):
             if self.input != "signs" or x.shape[1:] != self.shape:
-                raise InputError(
-                    f"{self}: got Bits of shape {x.shape}; expected {self.input} of shape "
-                    f"({expected})"
-                )
+                came = f"Bits of shape {x.shape}"
+                raise InputError(f"{self}: got {came}; expected {self.input} of shape ({expected})")
             return x
         try:
             x = as_array(x)
         except ValueError:
-            raise InputError(
-                f"{self}: got rows of different length; expected ({expected})"
-            ) from None
+            came = "rows of different length"
+            raise InputError(f"{self}: got {came}; expected ({expected})") from None
         fits = x.ndim > 1 and math.prod(x.shape[1:]) == math.prod(self.shape)
         if fits and len(self.shape) > 1:  # images, of one channel without its axis
             fits = x.shape[1:] in (self.shape, self.shape[:2])
@@ -329,6 +292,11 @@ class FrozenNet:
         return kernels.pack(x)
 
 
+def _is_list(given, kind, count):
+    """Whether something from a file is a list of so many values of a type."""
+    return isinstance(given, list) and [type(value) for value in given] == [kind] * count
+
+
 def _input_shape(first, image):
     """The shape of an input: (N,), or (H, W, C) before a convolution."""
     if not isinstance(first, FrozenConv):
@@ -336,6 +304,6 @@ def _input_shape(first, image):
             raise InputError(f"FrozenNet: image is {image!r}, but the first layer is {first!r}")
         return (first.bits.shape[-1],)
     given = isinstance(image, (tuple, list)) and len(image) == 2
-    if not given or not all(isinstance(n, int) and n > 0 for n in image):
-        raise InputError(f"FrozenNet: image is {image!r}; expected rows and columns, (H, W)")
+    if not given or not all(type(n) is int and n > 0 for n in image):
+        raise InputError(f"FrozenNet: image is {image!r:.60}; expected rows and columns, (H, W)")
     return (*image, first.bits.shape[-1] * first.groups)

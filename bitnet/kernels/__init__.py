@@ -8,6 +8,7 @@ returns the same integers.  B rows of a batch, N inputs, M outputs, K words in a
 from bitnet.kernels import groups
 from bitnet.kernels.bits import WORD_BITS, Bits, Planes, words_for
 from bitnet.kernels.cells import (
+    GATES,
     add_rows,
     affine,
     gru_back,
@@ -56,6 +57,7 @@ from bitnet.kernels.training import (
 from bitnet.kernels.window import Window
 
 __all__ = [
+    "GATES",
     "WORD_BITS",
     "Bits",
     "Levels",

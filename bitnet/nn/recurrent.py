@@ -15,6 +15,7 @@ from bitnet.autograd.parameter import Parameter
 from bitnet.autograd.tensor import as_tensor
 from bitnet.devices import check_generator
 from bitnet.errors import InputError
+from bitnet.kernels import GATES
 from bitnet.nn import functional
 from bitnet.nn.embedding import check_counts, of_activations, quantized, uniform
 from bitnet.nn.linear import check_backward
@@ -54,7 +55,7 @@ def detach(state):
 class _Recurrent(Module):
     """What the kinds share: the weights of each layer, and the way through all layers."""
 
-    gates, n_states = 1, 1
+    gates, n_states = GATES["rnn"], 1
     relu = False
 
     def __init__(
@@ -247,7 +248,7 @@ class LSTM(_Recurrent):
     ((5, 2, 16), 2, 2)
     """
 
-    gates, n_states = 4, 2
+    gates, n_states = GATES["lstm"], 2
     function = staticmethod(functional.lstm)
 
     def first_bias(self):
@@ -282,5 +283,5 @@ class GRU(_Recurrent):
     (5, 2, 16)
     """
 
-    gates = 3
+    gates = GATES["gru"]
     function = staticmethod(functional.gru)

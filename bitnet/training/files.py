@@ -9,11 +9,8 @@ import os
 from bitnet.archive import kind_of
 from bitnet.errors import InputError
 
-READERS = {
-    "training checkpoint": "bitnet.training.trained:load_trained",
-    "frozen language model": "bitnet.deploy.language_file:load_language_model",
-}
-OTHERWISE = "bitnet.deploy.file:load"  # it also says what is wrong with a file that is no net
+READERS = {"training checkpoint": "bitnet.training.trained:load_trained"}
+OTHERWISE = "bitnet.deploy.file:load"  # frozen nets; it says what is wrong with any other file
 MAX_BYTES = 1 << 30
 
 

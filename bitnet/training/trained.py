@@ -11,6 +11,7 @@ import numpy as np
 
 from bitnet.archive import MAX_BYTES, header_of, kind_of
 from bitnet.data import Preparation, Vocabulary
+from bitnet.deploy.file import LANGUAGE_MODEL
 from bitnet.errors import InputError
 from bitnet.nn import functional
 from bitnet.nn.models.names import net_named
@@ -21,7 +22,6 @@ from bitnet.training.metrics import scores
 from bitnet.training.settings import check_settings, model_of, task_of
 from bitnet.training.sources import inputs_of
 
-LANGUAGE_MODEL = "frozen language model"
 OF_TEXTS = "the file holds a language model; expected a net of images"
 
 

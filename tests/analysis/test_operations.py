@@ -80,7 +80,7 @@ def test_language_models_by_hand():
     counts = {}
     for kind in ("lstm", "gru", "rnn"):
         model = bitnet.nn.models.language_model(9, RNG, kind, **kinds, layers=2)
-        rows = count_operations(bitnet.deploy.freeze_language_model(model)).rows
+        rows = count_operations(bitnet.freeze(model)).rows
         assert len(rows) == 7
         gates = {"lstm": 4, "gru": 3, "rnn": 1}[kind] * 65
         for row in (rows[0], rows[1], rows[3], rows[4]):

@@ -8,7 +8,7 @@ from strategies import seeds, signs
 
 import bitnet
 from bitnet import InputError, kernels
-from bitnet.analysis.repetition import Repetition, repetition, repetitions
+from bitnet.analysis.repetition import Repetition, repetition, repetitions, unique_rows
 from bitnet.nn import BatchNorm, Flatten, QuantConv2d, Quantize, QuantLinear, Sequential, models
 
 
@@ -42,6 +42,15 @@ def test_counts_of_any_number_of_taps(seed, m, size, channels, n_kinds):
     assert (found.unique, found.up_to_sign, found.different) == by_hand(filters)
     assert found.filters == m * channels
     assert found.saved == 1 - found.up_to_sign / found.filters
+
+
+@given(seeds, st.integers(1, 40), st.integers(1, 5), st.sampled_from([np.uint8, np.uint64]))
+def test_each_row_is_one_of_the_unique_ones(seed, n_rows, n_columns, dtype):
+    rows = np.random.default_rng(seed).integers(0, 2, (n_rows, n_columns), dtype)
+    unique, of = unique_rows(rows)
+    assert np.array_equal(unique[of], rows)
+    assert len(unique) == len({row.tobytes() for row in rows})
+    assert set(of.tolist()) == set(range(len(unique)))
 
 
 @given(seeds, st.sampled_from([(4, 2), (6, 3), (5, 5)]), st.sampled_from([1, 3, 70]))

@@ -11,7 +11,7 @@ from saved import without_times
 from bitnet import InputError
 from bitnet.__main__ import main
 from bitnet.data import load_corpus
-from bitnet.deploy.language_file import load_language_model
+from bitnet.deploy import load
 from bitnet.training import Experiment, evaluate_language, generate
 from bitnet.training.checkpoint import read_checkpoint, save_checkpoint
 from bitnet.training.trained import load_trained
@@ -151,7 +151,7 @@ def test_frozen_is_trained(trained, capsys, folder):
     assert "50 characters of the test text: all 3700 scores are equal" in capsys.readouterr().out
     run("freeze", trained / "few.checkpoint", "--out", "a.npz", "--check", 0)
     assert "compared" not in capsys.readouterr().out
-    assert len(load_language_model("a.npz").vocabulary) == 74
+    assert len(load("a.npz").vocabulary) == 74
 
 
 def test_how_a_text_goes_on(trained, capsys):

@@ -11,7 +11,7 @@ from bitnet.analysis import plots
 from bitnet.cli import nets
 from bitnet.cli.plot import weights_of
 from bitnet.data import Vocabulary
-from bitnet.deploy import freeze_language_model
+from bitnet.deploy.freeze import freeze
 from bitnet.nn.models import language_model
 from bitnet.training import Experiment
 
@@ -28,11 +28,11 @@ def few_bits(count=7):
 def test_the_unit_is_that_of_the_file(tmp_path, capsys):
     """Also of characters among which is one that looks like the end of a line of words."""
     vocabulary = Vocabulary(["a", "b", "c", "d", "\n", "e", "<unk>"], "characters")
-    freeze_language_model(few_bits(), vocabulary).save(tmp_path / "a.npz")
+    freeze(few_bits(), vocabulary=vocabulary).save(tmp_path / "a.npz")
     run("predict", tmp_path / "a.npz", "abc", "--count", 4)
     assert len(capsys.readouterr().out.removeprefix("abc")) == 4 + 1
     words = Vocabulary(["a", "b", "c", "d", "<eos>", "\u2581", "<unk>"])
-    freeze_language_model(few_bits(), words).save(tmp_path / "b.npz")
+    freeze(few_bits(), vocabulary=words).save(tmp_path / "b.npz")
     run("predict", tmp_path / "b.npz", "a b", "--count", 1, "--json")
     assert json.loads(capsys.readouterr().out)[0]["text"].startswith("a b")
 
@@ -42,7 +42,7 @@ def test_the_unit_is_that_of_the_file(tmp_path, capsys):
 )
 def test_a_file_without_words_is_summarized_and_no_more(tmp_path, capsys, words, message):
     path = tmp_path / "a.npz"
-    freeze_language_model(few_bits(), words).save(path)
+    freeze(few_bits(), vocabulary=words).save(path)
     run("summary", path)
     assert "7x8" in capsys.readouterr().out
     with pytest.raises(InputError, match="frozen already"):
@@ -58,7 +58,7 @@ def test_a_verb_of_images_says_so(tmp_path, monkeypatch, name, words):
     monkeypatch.chdir(tmp_path)
     experiment = Experiment({"net": "rnn:8", "limit": 100})
     experiment.save("a.checkpoint")
-    freeze_language_model(experiment.model, experiment.data.vocabulary).save("a.npz")
+    freeze(experiment.model, vocabulary=experiment.data.vocabulary).save("a.npz")
     with pytest.raises(InputError, match=f"{name}: the file holds a language model; expected a ne"):
         run(*words, name)
 
@@ -121,7 +121,7 @@ def test_pictures_of_the_weights(tmp_path, monkeypatch):
     few = {"net": "gru:8", "limit": 100, "unit": "characters", "weights": "ternary"}
     experiment = Experiment(few)
     experiment.save(tmp_path / "a.checkpoint")
-    frozen = freeze_language_model(experiment.model, experiment.data.vocabulary)
+    frozen = freeze(experiment.model, vocabulary=experiment.data.vocabulary)
     frozen.save(tmp_path / "a.npz")
     matrix = frozen.layers[0].state_weight
     for name in ("a.checkpoint", "a.npz"):

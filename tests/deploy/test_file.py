@@ -1,6 +1,8 @@
 """The file of a frozen net: small, whole, and refused if anything in it does not fit."""
 
 import itertools
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -65,27 +67,40 @@ def test_every_changed_byte_and_every_truncation_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda h, a: h.update(sizes=[9, 5]), "7 arrays for the 2 sizes"),
-        (lambda h, a: h.update(sizes=[9] * 10**6), "7 arrays for the 1000000 sizes"),
-        (lambda h, a: h.update(sizes=[9, 5, 4]), "bits of shape"),
-        (lambda h, a: h.update(sizes=[17, 5, 3]), "17 signs a row need 3 bytes"),
-        (lambda h, a: h.update(sizes=[10**30, 5, 3]), "signs a row need"),
-        (lambda h, a: h.update(sizes=[9, 0, 3]), "sizes"),
-        (lambda h, a: h.update(sizes=[9, True, 3]), "sizes"),
-        (lambda h, a: h.update(sizes=[9]), "7 arrays for"),
-        (lambda h, a: h.update(sizes=[]), "7 arrays for"),
-        (lambda h, a: h.update(sizes="9"), "sizes"),
-        (lambda h, a: h.pop("sizes"), "sizes"),
+        (lambda h, a: h.update(layers=h["layers"][:1]), r"the file has \['0', '1'\]; expected 0"),
+        (lambda h, a: h.update(layers=h["layers"] * 10**4), r"the file has \['0', '1'\]; expected"),
+        (lambda h, a: h.update(layers=h["layers"] * 10**6), "expected 1 to 65536"),
+        (lambda h, a: h["layers"][1].update(inputs=6), r"layer 1: .*\(3, 6\); expected \(M, 5\)"),
+        (lambda h, a: h["layers"][0].update(inputs=17), "17 signs a row need 3 bytes"),
+        (lambda h, a: h["layers"][0].update(inputs=10**30), "signs a row need"),
+        (lambda h, a: h["layers"][0].update(inputs=0), "layer 0: .*a whole number of 1 or more"),
+        (lambda h, a: h["layers"][0].update(inputs=True), "has True; expected a whole number"),
+        (lambda h, a: h["layers"][0].update(inputs=[9]), "expected a whole number"),
+        (lambda h, a: h["layers"][0].pop("inputs"), "expected inputs, kind"),
+        (lambda h, a: h["layers"][0].update(more=1), "expected inputs, kind"),
+        (lambda h, a: h["layers"][0].update(kind="FrozenOutput"), "the file of a layer has"),
+        (lambda h, a: h["layers"][0].update(kind="dict"), "layer 0 is of kind 'dict'"),
+        (lambda h, a: h["layers"][0].update(kind=["FrozenLayer"]), "layer 0 is of kind"),
+        (lambda h, a: h.update(layers=[5, h["layers"][1]]), "layer 0 is of kind None"),
+        (lambda h, a: h.update(layers=h["layers"][::-1]), "the file of a layer has"),
+        (lambda h, a: h.update(layers=[]), "expected 1 to"),
+        (lambda h, a: h.update(layers="9"), "expected 1 to"),
+        (lambda h, a: h.pop("layers"), "the header has .*; expected"),
+        (lambda h, a: h.update(more=1), "the header has .*; expected"),
         (lambda h, a: h.update(input="floats"), "floats"),
         (lambda h, a: h.update(input=["pixels"]), "pixels"),
         (lambda h, a: h.update(convention={}), "conventions"),
-        (lambda h, a: a.pop("0.rising"), "6 arrays for"),
-        (lambda h, a: a.update(more=a.pop("0.rising")), "lacks the array 0.rising"),
-        (lambda h, a: a.update(more=np.zeros(2)), "8 arrays for"),
-        (lambda h, a: a.update({"0.bits": a["0.bits"][:4]}), r"\(4, 9\); expected 5 rows"),
+        (lambda h, a: h.pop("convention"), "conventions"),
+        (lambda h, a: a.pop("0.rising"), "layer 0: the file of a layer has .*rising, thresholds"),
+        (lambda h, a: a.update(more=a.pop("0.rising")), "expected 0, 1"),
+        (lambda h, a: a.update(more=np.zeros(2)), "expected 0, 1"),
+        (lambda h, a: a.update({"0.more": np.zeros(2)}), "expected bits, rising, thresholds"),
+        (lambda h, a: a.update({"0.bits": a["0.bits"][:4]}), "padding bit behind the 4 signs"),
         (lambda h, a: a.update({"0.bits": a["0.bits"] | 128}), "padding"),
         (lambda h, a: a.update({"0.bits": a["0.bits"].astype(float)}), "float64"),
-        (lambda h, a: a.update({"0.bits": a["0.bits"][0]}), "layer 0 has bits of shape"),
+        (lambda h, a: a.update({"0.bits": a["0.bits"][0]}), "layer 0: 9 signs a row need"),
+        (lambda h, a: a.update({"0.bits": a["0.bits"][0, 0]}), "layer 0: 9 signs a row need"),
+        (lambda h, a: a.update({"0.rising": a["0.rising"][None]}), r"rising is .*\(1, 5\)"),
         (lambda h, a: a.update({"0.thresholds": np.zeros(5)}), "thresholds is float64"),
         (lambda h, a: a.update({"0.thresholds": np.zeros(4, np.int32)}), r"\(4,\)"),
         (lambda h, a: a.update({"0.rising": np.uint8([255])}), "padding"),
@@ -185,3 +200,20 @@ def test_arrays_of_a_preparation_are_checked(tmp_path):
     write_archive(path, KIND, VERSION, header, arrays)
     with pytest.raises(InputError, match="Preparation"):
         bitnet.load(path)
+
+
+def test_a_frozen_net_is_read_without_the_trainer(tmp_path):
+    frozen([9, 5, 3]).save(tmp_path / "net.npz")
+    code = (
+        "import sys, bitnet\n"
+        "import numpy as np\n"
+        "bitnet.deploy.load(sys.argv[1]).predict(np.ones((2, 9), np.uint8))\n"
+        "print(*(name for name in sys.modules if name.startswith('bitnet')))"
+    )
+    command = [sys.executable, "-c", code, tmp_path / "net.npz"]
+    out = subprocess.run(command, capture_output=True, text=True, check=True)
+    rooms = {name.partition(".")[2].partition(".")[0] for name in out.stdout.split()}
+    assert rooms <= {"", "archive", "arrays", "data", "deploy", "devices", "errors", "kernels"}
+    assert "bitnet.deploy.recurrent" not in out.stdout
+    others = [name for name in out.stdout.split() if not name.startswith("bitnet.kernels.")]
+    assert len(others) <= 14

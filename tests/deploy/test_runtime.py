@@ -84,7 +84,7 @@ def output(m=2, n=3, **changes):
         ([], "at the end, a FrozenOutput"),
         ([layer()], "at the end, a FrozenOutput"),
         ([output(), output()], "FrozenLayers"),
-        ([layer(), output(n=4)], r"layer 1 has weights of shape \(2, 4\); expected \(M, 3\)"),
+        ([layer(), output(n=4)], r"layer 1: weights of shape \(2, 4\); expected \(M, 3\)"),
         ([layer(thresholds=np.zeros(3)), output()], "thresholds is float64"),
         ([layer(thresholds=np.zeros(2, np.int32)), output()], r"\(2,\); expected int32 of"),
         ([layer(rising=np.ones(3, np.uint8)), output()], "rising is uint8"),

@@ -147,9 +147,9 @@ def code(function, *arrays):
     function.compile(signature)
     return "".join(function.inspect_asm().values())
 
-assert "vpopcntq" in code(xnor._integers_avx512, "u82", "u83", "n", "i42")
-assert "vpopcntq" in code(xnor._signs_avx512, "u82", "u83", "u81", "u41", "u82")
-lookups = code(tables.multiply_integers, "i22", "u23", "n", "i24", "i42")
+assert "vpopcntq" in code(xnor.INTEGERS["avx512"], "u82", "u83", "n", "i42")
+assert "vpopcntq" in code(xnor.SIGNS["avx512"], "u82", "u83", "u81", "u41", "u82")
+lookups = code(tables.multiply_integers, "i22", "u23", "i24", "i42")
 assert "vpermi2w" in lookups or "vpermt2w" in lookups
 lookups = code(tables._multiply_floats, "f42", "u43", "f44", "f42")
 assert "vpermi2ps" in lookups or "vpermt2ps" in lookups

@@ -106,8 +106,11 @@ def test_a_summary_is_the_same(gpu, kind):
 
 
 def test_a_frozen_language_model_goes_on_from_ids_of_the_gpu(gpu):
-    model = bitnet.nn.models.language_model(9, np.random.default_rng(1), "gru", 6, 10, weights=2,
-                                  activations=3)  # fmt: skip
-    frozen = bitnet.deploy.freeze_language_model(model)
-    texts = [frozen.generate(ids, 6, np.random.default_rng(3)) for ids in (IDS, to_gpu(IDS))]
-    assert np.array_equal(*texts)
+    rng, options = np.random.default_rng(1), {"weights": 2, "activations": 3}
+    model = bitnet.nn.models.language_model(9, rng, "gru", 6, 10, **options)
+    frozen = bitnet.freeze(model)
+    (first, state), (second, _) = (frozen.scores(ids[:, None]) for ids in (IDS, to_gpu(IDS)))
+    assert array_module(second) is not np
+    assert np.array_equal(first, to_cpu(second))
+    again = frozen.scores(to_gpu(IDS[:, None]), state)[0]
+    assert np.array_equal(frozen.scores(IDS[:, None], state)[0], to_cpu(again))

@@ -24,7 +24,7 @@ def folder(tmp_path_factory):
     texts.save(folder / "texts")
     bitnet.freeze(images.model).save(folder / "images.npz")
     vocabulary = texts.data.vocabulary
-    bitnet.deploy.freeze_language_model(texts.model, vocabulary).save(folder / "texts.npz")
+    bitnet.freeze(texts.model, vocabulary=vocabulary).save(folder / "texts.npz")
     return folder
 
 

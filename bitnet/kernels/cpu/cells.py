@@ -14,7 +14,7 @@ B0, B1, B2, B3, B4, B5, B6 = BOTTOM
 
 @inner
 def _tanh(v):
-    """`reference_cells.tanh` of one float32; NaN stays."""
+    """Return `reference_cells.tanh` of one float32; NaN stays."""
     v = -LIMIT if v < -LIMIT else v
     v = LIMIT if v > LIMIT else v
     s = v * v
@@ -27,24 +27,28 @@ def _tanh(v):
 
 @inner
 def _add(z, product, unit):
+    """z += product * unit, over one segment."""
     for j in range(len(z)):
         z[j] += np.float32(product[j]) * unit
 
 
 @inner
 def _to_tanh(v):
+    """v = tanh(v)."""
     for j in range(len(v)):
         v[j] = _tanh(v[j])
 
 
 @inner
 def _to_logistic(v):
+    """v = logistic(v)."""
     for j in range(len(v)):
         v[j] = _tanh(v[j] * HALF) * HALF + HALF
 
 
 @jit
 def _rnn_step(z, product, unit, relu, h):
+    """Write the hidden states h (B, H) of a step; z and product (B, H)."""
     for b in range(len(h)):
         own, y = z[b], h[b]
         _add(own, product[b], unit)
@@ -58,6 +62,7 @@ def _rnn_step(z, product, unit, relu, h):
 
 @jit
 def _rnn_back(h, grad_h, relu, grad_z):
+    """Write the gradients of z (B, H) from those of h."""
     for b in range(len(h)):
         y, grad, to = h[b], grad_h[b], grad_z[b]
         if relu:
@@ -70,6 +75,7 @@ def _rnn_back(h, grad_h, relu, grad_z):
 
 @jit
 def _lstm_step(z, product, unit, before, c, h):
+    """Write the states c and h (B, H) of a step; z and product (B, 4 H): i, f, g, o."""
     m = h.shape[1]
     for b in range(len(h)):
         own, old, new, y = z[b], before[b], c[b], h[b]
@@ -86,7 +92,7 @@ def _lstm_step(z, product, unit, before, c, h):
 
 @jit
 def _lstm_back(gates, before, c, grad_h, grad_c, grad_z, d):
-    """d (2, H): room for d and t."""
+    """Write the gradients of z (B, 4 H) and of the state before; d (2, H) is scratch memory."""
     m = c.shape[1]
     d, t = d[0], d[1]
     for b in range(len(c)):
@@ -110,11 +116,13 @@ def _lstm_back(gates, before, c, grad_h, grad_c, grad_z, d):
 
 
 def _lstm_back_with_room(*arrays):
+    """Call `_lstm_back` with scratch memory."""
     _lstm_back(*arrays, np.empty((2, arrays[1].shape[1]), np.float32))
 
 
 @jit
 def _gru_step(z, product, unit, before, inner, h):
+    """Write the states h (B, H) of a step; z and product (B, 3 H): r, u, n."""
     m = h.shape[1]
     for b in range(len(h)):
         own, old, part, y = z[b], before[b], inner[b], h[b]
@@ -131,16 +139,11 @@ def _gru_step(z, product, unit, before, inner, h):
 
 @jit
 def _gru_back(gates, inner, before, grad_h, grad_z, grad_p):
+    """Write the gradients of z and of the product (B, 3 H), and of the state before."""
     m = grad_h.shape[1]
     for b in range(len(grad_h)):
-        own, part, old, grad, to, also = (
-            gates[b],
-            inner[b],
-            before[b],
-            grad_h[b],
-            grad_z[b],
-            grad_p[b],
-        )
+        own, part, old = gates[b], inner[b], before[b]
+        grad, to, also = grad_h[b], grad_z[b], grad_p[b]
         r, u, n = own[:m], own[m : 2 * m], own[2 * m :]
         to_r, to_u, to_n, also_n = to[:m], to[m : 2 * m], to[2 * m :], also[2 * m :]
         for j in range(m):
@@ -159,6 +162,7 @@ def _gru_back(gates, inner, before, grad_h, grad_z, grad_p):
 
 @jit
 def _add_rows(y, rows, x):
+    """Add row i of x to row rows[i] of y."""
     for i in range(len(rows)):
         to, own = y[rows[i]], x[i]
         for j in range(len(own)):
@@ -167,6 +171,7 @@ def _add_rows(y, rows, x):
 
 @jit
 def _affine(z, unit, bias, y):
+    """y = z * unit + bias, for rows of integers z."""
     for i in range(len(z)):
         own, to = z[i], y[i]
         for j in range(len(own)):
@@ -174,7 +179,7 @@ def _affine(z, unit, bias, y):
 
 
 def _compiled(name, loops):
-    """The loops for float32, and the definition for other floats."""
+    """Return a kernel that runs the loops for float32 and the definition for other floats."""
     define = getattr(reference, name)
 
     def run(*arguments):

@@ -2,7 +2,7 @@
 
 For the images, the gradient of a few rows of output pixels is rounded to integers, multiplied
 with the filters of all taps, and added where the taps stand; for the filters, that of some
-images is rounded, transposed, and multiplied with what each output pixel saw, bit behind bit.
+images is rounded, transposed, and multiplied with what each output pixel saw, bit after bit.
 Pixels of 8 bits are eight times as many channels: `2p - 255` is the sum of 2^b s_b.
 """
 
@@ -13,12 +13,13 @@ import numpy as np
 from bitnet.kernels import reference
 from bitnet.kernels.bits import Bits, Planes, words_for
 from bitnet.kernels.cpu import tables
-from bitnet.kernels.cpu.indices import INTEGERS, column_index
 from bitnet.kernels.cpu.jit import inner, jit, level
 from bitnet.kernels.cpu.pack import pack, unpack
 from bitnet.kernels.cpu.pool import add_patches
 from bitnet.kernels.cpu.products import planes_of, signed_gemm
-from bitnet.kernels.cpu.training import SIDE, quantize, quantize_rows, round_row, transpose_numbers
+from bitnet.kernels.cpu.rounding import quantize, quantize_rows, round_row, rule_of, transposed
+from bitnet.kernels.cpu.tables import INTEGERS, column_index
+from bitnet.kernels.cpu.xnor import counted_taps
 from bitnet.kernels.operands import Quantized
 from bitnet.kernels.threads import num_threads, shared
 
@@ -29,7 +30,7 @@ FLOATS = 1 << 18  # of gradients of patches, where they are not added as they ar
 
 @inner
 def _add(sums, first, widths, taps, stride, pads, total):
-    """Add the patches of some output pixels, the first of them number `first` of its image.
+    """Add the patches of some output pixels, the first of which is number `first` of its image.
 
     sums (R, taps C or more), total (H, W C), widths: W' and W.
     """
@@ -47,8 +48,8 @@ def _add(sums, first, widths, taps, stride, pads, total):
 
 
 @jit
-def _images(grad, first, rule, index, block, scratch, widths, taps, stride, pads, total):
-    """total (B, H, W C) of grad (B, H' W', M), from image `first` on.
+def _images(grad, first, rule, index, scratch, widths, taps, stride, pads, total):
+    """Compute total (B, H, W C) from grad (B, H' W', M), whose first image is number `first`.
 
     scratch: a row (M,), integers (R, M or more), scales (R,), sums (R, taps C or more), tables.
     """
@@ -63,11 +64,11 @@ def _images(grad, first, rule, index, block, scratch, widths, taps, stride, pads
             part = grad[b, r : r + count]
             quantize_rows(part, at, largest, seed, stochastic, odd, v, values, scales)
             whole = -(-count // tables.TILE) * tables.TILE
-            if index.shape[1] <= block:
+            if index.shape[1] <= table.shape[1]:
                 tables.multiply_one_block(values[:whole], index, table, scales, sums[:whole])
             else:
                 integers = sums[:whole].view(np.int32)
-                tables.multiply_integers(values[:whole], index, block, table, integers)
+                tables.multiply_integers(values[:whole], index, table, integers)
                 tables.scale_rows(integers, scales)
             _add(sums[:count], r, widths, taps, stride, pads, total[b])
 
@@ -86,8 +87,7 @@ def gradient_of_images(grad_z, weight, window, size, largest, seed, odd=False):
     grad = grad_z.reshape(n_images, math.prod(output), m)
     outputs = max(OUTPUTS, output[1])
     rows = -(-outputs // tables.TILE) * tables.TILE
-    block = min(tables.INTEGER_BLOCK, 32767 // (12 * largest), index.shape[1])
-    rule = np.float32(largest), np.uint64(seed or 0), seed is not None, odd
+    rule = rule_of(largest, seed, odd)
     pads = window.padding[0][0], window.padding[1][0]
     place = (output[1], size[1]), tuple(taps[:2]), window.stride, pads
 
@@ -97,9 +97,9 @@ def gradient_of_images(grad_z, weight, window, size, largest, seed, odd=False):
             np.zeros((rows, 12 * index.shape[1]), np.int16),
             np.zeros(rows, np.float32),
             np.empty((rows, 32 * len(index)), np.float32),
-            np.empty((tables.TILE, block, 2, 64), np.int16),
+            tables.scratch_tables(index, largest),
         )
-        _images(grad[i:j], i, rule, index, block, scratch, *place, total[i:j])
+        _images(grad[i:j], i, rule, index, scratch, *place, total[i:j])
 
     work_ns = grad.size * math.prod(taps) / tables.MACS_PER_NS["integers"]
     shared(run, n_images, 1, work_ns)
@@ -107,7 +107,7 @@ def gradient_of_images(grad_z, weight, window, size, largest, seed, odd=False):
 
 
 def _as_rows(weight):
-    """Filters (M, rows, columns, C) as a matrix (M, N)."""
+    """Return filters (M, rows, columns, C) as a matrix (M, N)."""
     if isinstance(weight, Planes):
         planes = [_as_rows(part) for _, part in planes_of(weight)]
         words = np.stack([plane.words for plane in planes])
@@ -117,7 +117,7 @@ def _as_rows(weight):
 
 
 def _images_by_products(grad_z, filters, taps, window, size, rule):
-    """`gradient_of_images` by products and sums of patches, for some images after the others."""
+    """Compute `gradient_of_images` by products and sums of patches, some images at a time."""
     largest, (n_images, *output, m) = rule[0], grad_z.shape
     numbers = grad_z.reshape(n_images * math.prod(output), m)
     numbers = numbers if largest is None else quantize(numbers, *rule)
@@ -125,8 +125,10 @@ def _images_by_products(grad_z, filters, taps, window, size, rule):
     grad_x = np.empty((n_images, *size, taps[2]), grad_z.dtype)
     for i in range(0, n_images, step):
         rows = slice(i * math.prod(output), (i + step) * math.prod(output))
-        some = numbers[rows] if largest is None else Quantized(
-            numbers.values[rows], numbers.scales[rows], largest)  # fmt: skip
+        if largest is None:
+            some = numbers[rows]
+        else:
+            some = Quantized(numbers.values[rows], numbers.scales[rows], largest)
         patches = signed_gemm(some, filters).reshape(len(grad_z[i : i + step]), *output, *taps)
         grad_x[i : i + step] = add_patches(patches, window, size)
     return grad_x
@@ -134,7 +136,7 @@ def _images_by_products(grad_z, filters, taps, window, size, rule):
 
 @jit
 def _column_magnitudes(bits, largest):
-    """The largest magnitude of each column of floats, as bits: bits (R, M) int32, largest (M,)."""
+    """Find the largest magnitude of each column, as bits: bits (R, M) int32, largest (M,)."""
     for i in range(bits.shape[0]):
         for j in range(bits.shape[1]):
             largest[j] = max(largest[j], bits[i, j] & np.int32(0x7FFFFFFF))
@@ -142,7 +144,7 @@ def _column_magnitudes(bits, largest):
 
 @jit
 def _round_columns(numbers, factors, first, step, rule, values, by_place):
-    """numbers (M, R), overwritten, to integers; by_place (M, P): their sums over the images."""
+    """Round numbers (M, R), in place; by_place (M, P) gets their sums over the images."""
     largest, seed, stochastic, odd = rule
     n = by_place.shape[1]
     for m in range(len(numbers)):
@@ -158,7 +160,7 @@ def _round_columns(numbers, factors, first, step, rule, values, by_place):
 
 @jit
 def _concatenate(words, n, stride, taps, patches):
-    """The bits that each output pixel sees, behind each other: patches (B, H', W', K), zeros.
+    """Write the bits that each output pixel sees into patches (B, H', W', K), zeros before.
 
     words (B, H, W, k): images with their border, of n bits a pixel.
     """
@@ -188,7 +190,7 @@ def gradient_of_filters(grad_z, x, window, largest, seed, odd=False):
     _column_magnitudes(grad.view(np.int32), scales.view(np.int32))
     with np.errstate(all="ignore"):
         factors = np.float32(largest) / scales
-    rule = np.float32(largest), np.uint64(seed or 0), seed is not None, odd
+    rule = rule_of(largest, seed, odd)
     bits, coefficients = _bits_of(x)
     n = window.taps * bits.shape[3]
     at_once = max(1, BITS // max(1, n * places))
@@ -202,9 +204,9 @@ def gradient_of_filters(grad_z, x, window, largest, seed, odd=False):
             some = slice(first, first + size)
             part = grad[first * places : (first + size) * places]
             numbers = np.zeros((m + -m % tables.TILE, len(part) + -len(part) % 12), np.int16)
+            place = first * places, len(grad)
             with np.errstate(all="ignore"):  # where Numba does not compile, NumPy would warn
-                _round_columns(_transposed(part), factors, first * places, len(grad), rule,
-                               numbers, by_place)  # fmt: skip
+                _round_columns(transposed(part), factors, *place, rule, numbers, by_place)
             inside = Bits(bits.words[some], (len(bits.words[some]), *bits.shape[1:]))
             total += _sums(numbers, _patches(inside, window, output), m, n, largest, len(part))
         totals.append((total, by_place))
@@ -219,8 +221,8 @@ def gradient_of_filters(grad_z, x, window, largest, seed, odd=False):
         total = total.reshape(m, window.taps, len(coefficients), -1)[..., : x.shape[3]]
         total = np.moveaxis(total, 2, 3) @ np.array(coefficients)
         if x.offset:
-            counted = np.ones_like(inside) if window.border else inside
-            counts = by_place.astype(np.int64) @ counted[of.ravel()].astype(np.int64)
+            counted = counted_taps(window, x.shape[1:3])[0]
+            counts = by_place.astype(np.int64) @ counted[of.ravel()]
             total += x.offset * counts[:, :, None]
     elif not isinstance(x, Bits):
         total = total.reshape(m, window.taps, x.shape[3], 8) @ (1 << np.arange(8))
@@ -230,29 +232,18 @@ def gradient_of_filters(grad_z, x, window, largest, seed, odd=False):
 
 
 def _sums(numbers, patches, m, n, largest, n_rows):
-    """The integers numbers @ patches, (m, n), of int16 (M, R) and words (R, K)."""
+    """Return the integers numbers @ patches, (m, n), of int16 (M, R) and words (R, K)."""
     if level() != "avx512":
         ones = Quantized(numbers[:m, :n_rows], np.ones(m, np.float32), largest)
         return signed_gemm(ones, Bits(patches, (n_rows, n))).astype(np.int64)
     index = column_index(patches, INTEGERS)
-    block = min(tables.INTEGER_BLOCK, 32767 // (12 * largest), index.shape[1])
-    table = np.empty((tables.TILE, block, 2, 64), np.int16)
     sums = np.empty((len(numbers), 32 * len(index)), np.int32)
-    tables.multiply_integers(numbers, index, block, table, sums)
+    tables.multiply_integers(numbers, index, tables.scratch_tables(index, largest), sums)
     return sums[:m, :n]
 
 
-def _transposed(part):
-    """A copy of the floats (R, M) as (M, R)."""
-    if min(part.shape) < SIDE or level() == "portable":
-        return part.T.copy()
-    numbers = np.empty(part.shape[::-1], np.float32)
-    transpose_numbers(part, numbers)
-    return numbers
-
-
 def _bits_of(x):
-    """Bits, pixels and planes as Bits with more channels, and the coefficients of planes.
+    """Return Bits, pixels or planes as Bits with more channels, and the coefficients of planes.
 
     Pixels (B, H, W, C) become (B, H, W, 8 C), the bits of each byte, the lowest first; planes
     follow each other in whole words.
@@ -271,7 +262,7 @@ def _bits_of(x):
 
 
 def _patches(x, window, output):
-    """The words (R, K) of what each output pixel sees of Bits (B, H, W, C), bit behind bit."""
+    """Return the bits that each output pixel sees of Bits (B, H, W, C), as words (R, K)."""
     n = window.taps * x.shape[3]
     patches = np.zeros((x.shape[0], *output, words_for(n)), np.uint64)
     _concatenate(window.surrounded(x), x.shape[3], window.stride, window.size, patches)
@@ -279,7 +270,7 @@ def _patches(x, window, output):
 
 
 def _filters_of_floats(grad_z, x, window):
-    """`gradient_of_filters` in floats."""
+    """Compute `gradient_of_filters` in floats."""
     if level() != "avx512" or grad_z.dtype != np.float32 or isinstance(x, Planes):
         return reference.gradient_of_filters(grad_z, x, window, None, None)
     n_images, *output, m = grad_z.shape

@@ -6,6 +6,7 @@ instruction each into the function that Numba compiles.  Types are written as LL
 them: "i64" is a 64-bit integer, "<8 x i64>" a vector of eight.
 """
 
+import functools
 import inspect
 import re
 
@@ -14,37 +15,22 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-__all__ = ["Emitter", "Value", "routine"]
-
 
 def type_of(text):
-    """The LLVM type of "i64", "float", "<8 x i64>", ..."""
+    """Return the LLVM type of "i64", "float", "<8 x i64>", ..."""
     if match := re.fullmatch(r"<(\d+) x (\w+)>", text):
         return ir.VectorType(type_of(match[2]), int(match[1]))
     return ir.FloatType() if text == "float" else ir.IntType(int(text.removeprefix("i")))
 
 
 class Value:
-    """One register: an LLVM value with Python's operators, which emit instructions.
-
-    Parameters
-    ----------
-    builder : llvmlite.ir.IRBuilder
-        Where the instructions go.
-    ir : llvmlite.ir.Value
-        The register.
-
-    Examples
-    --------
-    >>> isinstance(Value(None, None), Value)
-    True
-    """
+    """One register: an LLVM value with Python's operators, which emit instructions."""
 
     def __init__(self, builder, ir):
         self.builder, self.ir = builder, ir
 
     def _operand(self, other):
-        """The other operand in LLVM; Python numbers become constants of this type."""
+        """Return the other operand in LLVM; Python numbers become constants of this type."""
         if isinstance(other, Value):
             return other.ir
         kind = self.ir.type
@@ -54,48 +40,29 @@ class Value:
         return ir.Constant(kind, other)
 
     def _emit(self, integer, other, floating=None):
+        """Emit the instruction of this name for integers, or the one for floats."""
         kind = getattr(self.ir.type, "element", self.ir.type)
         name = floating if isinstance(kind, ir.FloatType) else integer
         return Value(self.builder, getattr(self.builder, name)(self.ir, self._operand(other)))
 
-    def __add__(self, other):
-        return self._emit("add", other, "fadd")
+    __add__ = functools.partialmethod(_emit, "add", floating="fadd")
+    __sub__ = functools.partialmethod(_emit, "sub", floating="fsub")
+    __mul__ = functools.partialmethod(_emit, "mul", floating="fmul")
+    __xor__ = functools.partialmethod(_emit, "xor")
+    __and__ = functools.partialmethod(_emit, "and_")
+    __or__ = functools.partialmethod(_emit, "or_")
+    __lshift__ = functools.partialmethod(_emit, "shl")
+    __rshift__ = functools.partialmethod(_emit, "lshr")  # zeros come in from the left
 
-    def __sub__(self, other):
-        return self._emit("sub", other, "fsub")
-
-    def __mul__(self, other):
-        return self._emit("mul", other, "fmul")
-
-    def __xor__(self, other):
-        return self._emit("xor", other)
-
-    def __and__(self, other):
-        return self._emit("and_", other)
-
-    def __or__(self, other):
-        return self._emit("or_", other)
-
-    def __lshift__(self, other):
-        return self._emit("shl", other)
-
-    def __rshift__(self, other):  # zeros come in from the left
-        return self._emit("lshr", other)
-
-    def divided_by(self, number):
-        """The quotient by a constant, of numbers of 0 or more."""
-        return self._emit("udiv", number)
-
-    def remainder_of(self, number):
-        """The remainder of the division by a constant, of numbers of 0 or more."""
-        return self._emit("urem", number)
+    divided_by = functools.partialmethod(_emit, "udiv")  # by a constant, of numbers of 0 or more
+    remainder_of = functools.partialmethod(_emit, "urem")
 
     def at_most(self, other):
-        """One bit a lane: 1 where this is <= the other, for signed integers."""
+        """Return one bit per lane: 1 where this is <= the other, for signed integers."""
         return Value(self.builder, self.builder.icmp_signed("<=", self.ir, self._operand(other)))
 
     def to(self, kind):
-        """Numbers of another type: integers cut or extended with their sign, or made floats."""
+        """Convert to another type: integers are cut, extended with their sign, or made floats."""
         target = type_of(kind)
         element = getattr(target, "element", target)
         own = getattr(self.ir.type, "element", self.ir.type)
@@ -105,44 +72,33 @@ class Value:
         return Value(self.builder, getattr(self.builder, name)(self.ir, target))
 
     def zero_extended(self, kind):
-        """Unsigned integers in a wider type."""
+        """Return unsigned integers in a wider type."""
         return Value(self.builder, self.builder.zext(self.ir, type_of(kind)))
 
     def bits_as(self, kind):
-        """The same bits read as another type."""
+        """Return the same bits as another type."""
         return Value(self.builder, self.builder.bitcast(self.ir, type_of(kind)))
 
     def chosen(self, yes, no):
-        """`yes` in the lanes where this, one bit a lane, is 1, and `no` elsewhere."""
+        """Return `yes` in the lanes where this, one bit per lane, is 1, and `no` elsewhere."""
         return Value(self.builder, self.builder.select(self.ir, yes.ir, no.ir))
 
 
 class Emitter:
-    """Loads, stores, loops, and the instructions that have no operator.
-
-    Parameters
-    ----------
-    builder : llvmlite.ir.IRBuilder
-        Where the instructions go.
-
-    Examples
-    --------
-    >>> isinstance(Emitter(None), Emitter)
-    True
-    """
+    """Loads, stores, loops, and the instructions that have no operator."""
 
     def __init__(self, builder):
         self.builder = builder
 
     def constant(self, kind, number):
-        """A number, or a list with one a lane, or one number for all lanes."""
+        """Return a constant: a number, a list with one per lane, or one number for all lanes."""
         kind = type_of(kind)
         if isinstance(kind, ir.VectorType) and not isinstance(number, (list, tuple)):
             number = [number] * kind.count
         return Value(self.builder, ir.Constant(kind, number))
 
     def load(self, kind, address):
-        """What stands at an address, which needs no alignment."""
+        """Load a value from an address, which needs no alignment."""
         kind = type_of(kind)
         pointer = self.builder.inttoptr(address.ir, kind.as_pointer())
         return Value(self.builder, self.builder.load(pointer, align=1, typ=kind))
@@ -153,7 +109,7 @@ class Emitter:
         self.builder.store(value.ir, pointer, align=1)
 
     def splat(self, kind, number):
-        """The vector whose lanes all hold one number."""
+        """Return the vector whose lanes all hold one number."""
         kind = type_of(kind)
         undefined = ir.Constant(kind, ir.Undefined)
         first = self.builder.insert_element(undefined, number.ir, ir.Constant(ir.IntType(32), 0))
@@ -161,34 +117,22 @@ class Emitter:
         return Value(self.builder, self.builder.shuffle_vector(first, undefined, lanes))
 
     def part(self, value, lanes, other=None):
-        """The vector of the given lanes of another, or of two, counted through both."""
+        """Return the vector of the given lanes of one vector, or of two, counted through both."""
         second = ir.Constant(value.ir.type, ir.Undefined) if other is None else other.ir
         lanes = ir.Constant(ir.VectorType(ir.IntType(32), len(lanes)), list(lanes))
         return Value(self.builder, self.builder.shuffle_vector(value.ir, second, lanes))
 
     def call(self, name, kind, *operands):
-        """One instruction of the processor, by the name of its LLVM intrinsic."""
+        """Emit one instruction of the processor, by the name of its LLVM intrinsic."""
         types_in = [operand.ir.type for operand in operands]
         signature = ir.FunctionType(type_of(kind), types_in)
         function = cgutils.get_or_insert_function(self.builder.module, signature, name)
         return Value(self.builder, self.builder.call(function, [v.ir for v in operands]))
 
     def repeat(self, count, values, body):
-        """`for k in range(count): values = body(k, values)`, with the values in registers.
+        """Emit `for k in range(count): values = body(k, values)`, with the values in registers.
 
-        Parameters
-        ----------
-        count : Value
-            An i64.
-        values : list of Value
-            What the first round starts with.
-        body : callable
-            From k and the values to as many new values.
-
-        Returns
-        -------
-        list of Value
-            What the last round left.
+        count is a Value of i64; the values after the last round are returned.
         """
         b, i64 = self.builder, ir.IntType(64)
         before = b.block
@@ -212,30 +156,10 @@ class Emitter:
 
 
 def routine(emit):
-    """A function for Numba's loops to call, from one that emits its instructions.
+    """Make a function for Numba's loops to call, from one that emits its instructions.
 
-    Parameters
-    ----------
-    emit : callable
-        Takes an Emitter and as many i64 Values as the routine has arguments.  Addresses are
-        numbers in bytes.
-
-    Returns
-    -------
-    callable
-        Known to Numba; it takes int64 arguments and returns nothing.
-
-    Examples
-    --------
-    >>> from numba import njit
-    >>> @routine
-    ... def double(e, address):
-    ...     e.store(e.load("i64", address) << 1, address)
-    >>> import numpy as np
-    >>> x = np.array([21])
-    >>> njit(lambda x: double(x.ctypes.data))(x)
-    >>> x
-    array([42])
+    `emit` takes an Emitter and an i64 Value for each argument; addresses are in bytes.  The
+    function takes int64 arguments and returns nothing.
     """
     names = list(inspect.signature(emit).parameters)[1:]
 

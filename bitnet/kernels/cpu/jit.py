@@ -16,8 +16,6 @@ from numba.core.codegen import get_host_cpu_features
 
 from bitnet.errors import InputError
 
-__all__ = ["LEVELS", "inner", "jit", "level", "level_reason", "using_level"]
-
 LEVELS = {
     "avx512": {"avx512f", "avx512bw", "avx512vl", "avx512dq", "avx512vpopcntdq", "avx512vnni"},
     "avx2": {"avx2"},
@@ -34,85 +32,51 @@ SOURCES = sorted(
 _level = None  # a name in LEVELS; None until it is asked for
 
 
-def jit(function):
-    """Compile at the first call, without checks for division by zero and without Python's lock.
+def jit(function, name=None):
+    """Compile loops at their first call, without checks for division by zero and without the GIL.
 
-    Parameters
-    ----------
-    function : callable
-        Loops over arrays, in the part of Python that Numba knows.
-
-    Returns
-    -------
-    callable
-        The compiled function.  The machine code is cached in a file; where no folder can be
-        written, as in a container without a home, each process compiles anew.
-
-    Examples
-    --------
-    >>> jit(lambda x: x + 1)(2)
-    3
+    The machine code is cached in a file; where no folder can be written, as in a container without
+    a home, each process compiles anew.  A function that a maker makes, once for each of several
+    routines, needs a name of its own: the routines are in its closure, and Numba's key of the
+    cache, which hashes a closure, is another one for a routine in each process.
     """
     options = {"error_model": "numpy", "nogil": True, "no_cfunc_wrapper": True}
+    if name is not None:
+        function.__name__ = function.__qualname__ = name
     try:
         compiled = njit(cache=True, **options)(function)
     except RuntimeError:  # Numba finds no folder for its cache
         return njit(**options)(function)
-    file = getattr(getattr(compiled, "_cache", None), "_cache_file", None)
+    cache = getattr(compiled, "_cache", None)
+    file = getattr(cache, "_cache_file", None)
     if file is not None:  # None where Numba does not compile
         file._source_stamp = file._source_stamp, SOURCES
+        if name is not None:
+            cache._index_key = lambda signature, codegen: (signature, codegen.magic_tuple())
     return compiled
 
 
 def inner(function):
-    """As `jit`, for functions that only compiled functions call; Python cannot.
-
-    Parameters
-    ----------
-    function : callable
-        Loops over arrays, in the part of Python that Numba knows.
-
-    Returns
-    -------
-    callable
-        The compiled function; the function itself where Numba does not compile.
-
-    Examples
-    --------
-    >>> plus_one = inner(lambda x: x + 1)
-    >>> jit(lambda x: plus_one(x))(2)
-    3
-    """
+    """Compile as `jit` does, for functions that only compiled functions call."""
     return njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)(function)
 
 
 def _features():
-    """The features that Numba compiles for; the variable NUMBA_CPU_FEATURES replaces them."""
+    """Return the features that Numba compiles for; NUMBA_CPU_FEATURES replaces them."""
     text = config.CPU_FEATURES
     text = get_host_cpu_features() if text is None else text
     return {name[1:] for name in text.split(",") if name.startswith("+")}
 
 
 def missing(name):
-    """What this processor lacks for a level, sorted; of "portable" nothing."""
+    """Return what this processor lacks for a level, sorted; nothing for "portable"."""
     if config.DISABLE_JIT and name != "portable":
         return ["compilation (NUMBA_DISABLE_JIT is set)"]
     return sorted(LEVELS[name] - _features())
 
 
 def level():
-    """The level of the kernels in use: the first of `LEVELS` that this processor has.
-
-    Returns
-    -------
-    str
-        "avx512", "avx2" or "portable".
-
-    Examples
-    --------
-    >>> level() in LEVELS
-    True
-    """
+    """Return the level of the kernels in use: the first of `LEVELS` that this processor has."""
     global _level
     if _level is None:
         _level = next(name for name in LEVELS if not missing(name))
@@ -120,26 +84,12 @@ def level():
 
 
 def level_reason():
-    """Why `level()` is what it is, in words.
-
-    Returns
-    -------
-    str
-        What the processor has, and what it lacks for the level above.
-
-    Examples
-    --------
-    >>> with using_level("portable"):
-    ...     level_reason()
-    'runs everywhere'
-    """
+    """Say why `level()` is what it is: what the processor has, and lacks for the level above."""
     own = level()
     if config.DISABLE_JIT:
         return "not compiled, as NUMBA_DISABLE_JIT is set: for a debugger, hundreds of times slower"
-    names = list(LEVELS)
-    has = (
-        f"the processor has {', '.join(sorted(LEVELS[own]))}" if LEVELS[own] else "runs everywhere"
-    )
+    names, needs = list(LEVELS), ", ".join(sorted(LEVELS[own]))
+    has = f"the processor has {needs}" if needs else "runs everywhere"
     above = names[: names.index(own)]
     lacks = missing(above[-1]) if above else []
     return f"{has}; {above[-1]} lacks {', '.join(lacks)}" if lacks else has
@@ -147,23 +97,9 @@ def level_reason():
 
 @contextlib.contextmanager
 def using_level(name):
-    """Use the kernels of one level inside a `with` block, for the whole process.
+    """Use the kernels of one level, "avx512", "avx2" or "portable", in a `with` block.
 
-    Parameters
-    ----------
-    name : {"avx512", "avx2", "portable"}
-        The level.
-
-    Raises
-    ------
-    InputError
-        If there is no such level, or the processor lacks what it needs.
-
-    Examples
-    --------
-    >>> with using_level("portable"):
-    ...     level()
-    'portable'
+    The level holds for the whole process.  InputError if the processor lacks what it needs.
     """
     global _level
     if name not in LEVELS:

@@ -16,6 +16,7 @@ from bitnet.kernels.bits import Bits, Planes, words_for
 from bitnet.kernels.cpu.jit import jit
 from bitnet.kernels.cpu.pack import unpack
 from bitnet.kernels.cpu.pixels import ROWS, VECTORS, multiply_bytes
+from bitnet.kernels.cpu.xnor import counted_taps, kept
 from bitnet.kernels.threads import shared
 
 MACS_PER_NS = 150  # one thread, about
@@ -36,7 +37,7 @@ def _gather(words, spread, factors, y):
 
 @jit
 def _make_panels(fours, panels):
-    """Columns of tiles: rows of fours (V COLUMNS, F) uint32 into panels (V, F, COLUMNS)."""
+    """Lay rows of fours (V COLUMNS, F) uint32 out as columns of tiles (V, F, COLUMNS)."""
     for j in range(len(panels)):
         for f in range(panels.shape[1]):
             panel = panels[j, f]
@@ -47,13 +48,12 @@ def _make_panels(fours, panels):
 @jit
 def _multiply(left, panels, sums, gain, bases, z):
     """z (R, M) = gain * left (R or more, 4 F) @ columns of panels (V, F, COLUMNS, 4) + bases."""
-    n_rows, n = z.shape
+    (n_rows, n), n_fours, step = z.shape, panels.shape[1], panels.strides[1]
     for j in range(len(panels)):
-        width = min(COLUMNS, n - j * COLUMNS)
+        width, panel = min(COLUMNS, n - j * COLUMNS), panels.ctypes.data + j * panels.strides[0]
         for i in range(0, n_rows, ROWS):
-            multiply_bytes(left.ctypes.data + i * left.strides[0], left.strides[0],
-                           panels.ctypes.data + j * panels.strides[0], panels.strides[1],
-                           panels.shape[1], sums.ctypes.data, sums.strides[0])  # fmt: skip
+            at, to = left.ctypes.data + i * left.strides[0], sums.ctypes.data
+            multiply_bytes(at, left.strides[0], panel, step, n_fours, to, sums.strides[0])
             for r in range(min(ROWS, n_rows - i)):
                 row, base = z[i + r, j * COLUMNS :], bases[j * COLUMNS :]
                 for m in range(width):
@@ -61,15 +61,18 @@ def _multiply(left, panels, sums, gain, bases, z):
 
 
 @jit
-def _convolve(images, stride, taps, n, panels, gain, extra, bases, of, patches, sums, z, start,
-              stop):  # fmt: skip
+def _convolve(
+    images, stride, taps, n, panels, gain, extra, bases, of, patches, sums, z, start, stop
+):
     """Rows of z (B H', W', M) = gain * bytes @ columns + extra * their sum + base.
 
     images (B, H, W n) with their border, n channels, panels (V, P / 4, COLUMNS, 4) whose last
     column in use, number M, is of ones if extra is not 0; bases (classes, M); patches (4, P) with
-    zeros behind the taps, sums (4, V COLUMNS).
+    zeros after the taps, sums (4, V COLUMNS).
     """
     n_rows, n_columns = of.shape
+    at, row_stride, total = patches.ctypes.data, patches.strides[0], sums.ctypes.data
+    n_fours, step = panels.shape[1], panels.strides[1]
     for row in range(start, stop):
         b, h = row // n_rows, row % n_rows
         for w in range(0, n_columns, ROWS):
@@ -82,10 +85,8 @@ def _convolve(images, stride, taps, n, panels, gain, extra, bases, of, patches, 
                     for j in range(len(seen)):
                         to[j] = seen[j]
             for j in range(len(panels)):
-                multiply_bytes(patches.ctypes.data, patches.strides[0],
-                               panels.ctypes.data + j * panels.strides[0], panels.strides[1],
-                               panels.shape[1], sums.ctypes.data + 4 * j * COLUMNS,
-                               sums.strides[0])  # fmt: skip
+                panel, to = panels.ctypes.data + j * panels.strides[0], total + 4 * j * COLUMNS
+                multiply_bytes(at, row_stride, panel, step, n_fours, to, sums.strides[0])
             for r in range(count):
                 base, y, own = bases[of[h, w + r]], z[row, w + r], sums[r]
                 more = extra * own[len(y)] if extra else np.int32(0)
@@ -94,7 +95,7 @@ def _convolve(images, stride, taps, n, panels, gain, extra, bases, of, patches, 
 
 
 def form(x):
-    """(gain, base) of operands whose integers are `gain * u + base` with bytes u, or None."""
+    """Return (gain, base) where all integers are `gain * u + base` with bytes u, otherwise None."""
     if isinstance(x, np.ndarray):
         return 2, -255
     return (2, -1) if isinstance(x, Bits) else _affine(x.coefficients, x.offset)
@@ -102,7 +103,7 @@ def form(x):
 
 @functools.lru_cache(maxsize=256)
 def _affine(coefficients, offset):
-    """The `form` of Planes."""
+    """Return the `form` of Planes."""
     unit, total = functools.reduce(math.gcd, coefficients), sum(coefficients)
     fits = min(coefficients) > 0 and total <= 255 * unit
     return (2 * unit, offset - total) if fits else None
@@ -110,17 +111,16 @@ def _affine(coefficients, offset):
 
 @functools.lru_cache(maxsize=256)
 def _factors(coefficients):
-    """The whole-number weights of planes in bytes, without a common divisor."""
+    """Return the coefficients of planes without a common divisor."""
     return np.array(coefficients, np.uint64) // np.uint64(functools.reduce(math.gcd, coefficients))
 
 
 def unsigned(x):
-    """The bytes u of pixels, Bits or Planes that have a `form`: uint8 of their shape."""
+    """Return the bytes u of pixels, Bits or Planes that have a `form`: uint8 of their shape."""
     if isinstance(x, np.ndarray):
         return x
-    words, factors = (
-        (x.words[None], (1,)) if isinstance(x, Bits) else (x.bits.words, x.coefficients)
-    )
+    one = isinstance(x, Bits)
+    words, factors = (x.words[None], (1,)) if one else (x.bits.words, x.coefficients)
     words = np.ascontiguousarray(words).view(np.uint8)
     words = words.reshape(len(words), math.prod(words.shape[1:-1]), words.shape[-1])
     y = np.empty(words.shape[1:], np.uint64)
@@ -130,7 +130,7 @@ def unsigned(x):
 
 
 def signed(weight):
-    """(s, gain, base) of weights: bytes with a sign, of their shape; gain * s + base."""
+    """Return (s, gain, base) of weights `gain * s + base`, with signed bytes s of their shape."""
     if isinstance(weight, Bits):
         return unpack(weight, np.dtype(np.int8)), 1, 0
     gain, base = form(weight)
@@ -140,17 +140,8 @@ def signed(weight):
     return (u ^ np.uint8(128)).view(np.int8), gain, base + 128 * gain  # u = s + 128
 
 
-def kept(weight, name, make):
-    """What is laid out of weights, kept where they keep layouts."""
-    if weight.layouts is None:
-        return make()
-    if name not in weight.layouts:
-        weight.layouts[name] = make()
-    return weight.layouts[name]
-
-
 def _panels(rows):
-    """Rows of signed bytes (M, N) as the columns of tiles: (V, F, COLUMNS, 4)."""
+    """Return rows of signed bytes (M, N) as the columns of tiles: (V, F, COLUMNS, 4)."""
     m, n = rows.shape
     padded = np.zeros((m + -m % COLUMNS, n + -n % 4), np.int8)
     padded[:m, :n] = rows
@@ -161,9 +152,9 @@ def _panels(rows):
 
 
 def product(x, weight):
-    """`bitnet.kernels.plane_gemm` of operands (B, N) and (M, N) that have a `form`."""
+    """Compute `bitnet.kernels.plane_gemm` of operands (B, N) and (M, N) that have a `form`."""
 
-    def laid_out():
+    def laid_out(weight):
         rows, *affine = signed(weight)
         return _panels(rows), rows.sum(axis=1, dtype=np.int32), *affine
 
@@ -186,16 +177,16 @@ def product(x, weight):
 
 
 def _modular(number):
-    """An int32 modulo 2^32: sums that int32 holds may have parts that it does not."""
+    """Return an int32 modulo 2^32: the parts of a sum that fits int32 need not fit."""
     return np.int64(number).astype(np.int32)
 
 
 def convolve(x, weight, window):
-    """`bitnet.kernels.plane_conv` of operands that have a `form`."""
+    """Compute `bitnet.kernels.plane_conv` of operands that have a `form`."""
     (m, *taps, channels), (n_images, *size, _) = weight.shape, x.shape
     n = math.prod(taps) * channels
 
-    def laid_out():
+    def laid_out(weight):
         filters, gain, base = signed(weight)
         by_tap = filters.reshape(m, math.prod(taps), channels).sum(axis=2, dtype=np.int32)
         rows = filters.reshape(m, n)
@@ -204,9 +195,8 @@ def convolve(x, weight, window):
 
     panels, by_tap, gain, base = kept(weight, "bytes of a convolution", laid_out)
     x_gain, x_base = form(x)
-    inside, of = window.classes(*size)
-    counted = np.ones_like(inside) if window.border else inside
-    bases = _modular(x_base * gain) * (counted.astype(np.int32) @ by_tap.T)
+    counted, of = counted_taps(window, size)
+    bases = _modular(x_base * gain) * (counted @ by_tap.T)
     bases += _modular(x_base * base * channels) * counted.sum(axis=1, dtype=np.int32)[:, None]
     outside = _highest(x) if window.border == 1 else 0
     border = ((0, 0), *window.padding, (0, 0))
@@ -226,7 +216,7 @@ def convolve(x, weight, window):
 
 
 def _highest(x):
-    """The byte whose planes are all +1."""
+    """Return the byte whose planes are all +1."""
     if not isinstance(x, Planes):
         return 255 if isinstance(x, np.ndarray) else 1
     return sum(x.coefficients) // functools.reduce(math.gcd, x.coefficients)

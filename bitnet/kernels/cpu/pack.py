@@ -1,7 +1,7 @@
 """Packing numbers into bits and spreading bits over numbers, a word of 64 at a time.
 
 LLVM turns a constant count of 64 comparisons, shifts and ORs into vector instructions.  Numbers
-behind the last whole word of a row are therefore packed from a copy that is filled up to 64.
+after the last whole word of a row are therefore packed from a copy that is filled up to 64.
 """
 
 import math
@@ -16,11 +16,13 @@ from bitnet.kernels.threads import shared
 THRESHOLDS_PER_NS, RANKS_PER_NS, NUMBERS_PER_NS = 4, 10, 1  # one thread, about
 COMPARED = 31  # thresholds of a column, above which a guess is better
 SEARCHED = 64  # columns
+EACH = np.uint64(0x0101010101010101)  # bit 0 of each byte
+GATHER = np.uint64(0x0102040810204080)  # times that: bit 0 of byte j goes to bit 56 + j
 
 
 @jit
 def _pack_words(x, first, words):
-    """Bit 1 where x >= 0, for whole words from the first on; x (R, N), words (R, K)."""
+    """Set bit 1 where x >= 0, for whole words from the first on; x (R, N), words (R, K)."""
     for r in range(x.shape[0]):
         for k in range(x.shape[1] // 64):
             word = np.uint64(0)
@@ -31,7 +33,7 @@ def _pack_words(x, first, words):
 
 @jit
 def pack_mask_words(x, window, first, words, mask):
-    """As `_pack_words`; bit 1 in the mask, (R, K), where |x| <= window."""
+    """Pack as `_pack_words`, and set bit 1 in the mask (R, K) where |x| <= window."""
     for r in range(x.shape[0]):
         for k in range(x.shape[1] // 64):
             word, inside = np.uint64(0), np.uint64(0)
@@ -44,7 +46,7 @@ def pack_mask_words(x, window, first, words, mask):
 
 @jit
 def _transpose_bits(words, rows, masks, transposed):
-    """Bit i of row j from bit j of row i; words (R, K), transposed (64 K, R / 64, rounded up).
+    """Write bit i of row j to bit j of row i; words (R, K), transposed (64 K, ceil(R / 64)).
 
     64 rows at a time: squares of s x s bits change places, for s = 32, 16, ..., 1 (Warren,
     Hacker's Delight, section 7-3), side by side for all words of the rows.  The masks have the
@@ -72,7 +74,7 @@ def _transpose_bits(words, rows, masks, transposed):
 
 @jit
 def _split_rows(pixels, words):
-    """Bit p of each pixel into plane p; pixels (R, N), words (8, R, K)."""
+    """Write bit p of each pixel to plane p; pixels (R, N), words (8, R, K)."""
     n_rows, n = pixels.shape
     for plane in range(8):
         for r in range(n_rows):
@@ -85,8 +87,37 @@ def _split_rows(pixels, words):
 
 
 @jit
+def _split_code_rows(codes, table, same, chunk, eights, words):
+    """Write bit p of the pattern of each code to plane p; codes (R, N), words (P, R, K).
+
+    table (G, 256): the byte g of each code's pattern; `same` where it is the code itself.
+    chunk (64,) uint8 and eights (8,) uint64 are the same memory: 64 such bytes at work.
+    """
+    n_planes, n_rows, n_words = words.shape
+    n = codes.shape[1]
+    for r in range(n_rows):
+        for k in range(n_words):
+            there = min(64, n - 64 * k)
+            for g in range(len(table)):
+                if there < 64:
+                    eights[:] = 0
+                if same:
+                    for b in range(there):
+                        chunk[b] = codes[r, 64 * k + b]
+                else:
+                    for b in range(there):
+                        chunk[b] = table[g, codes[r, 64 * k + b]]
+                for p in range(8 * g, min(8 * g + 8, n_planes)):
+                    word = np.uint64(0)
+                    for i in range(8):
+                        ones = (eights[i] >> np.uint64(p - 8 * g)) & EACH
+                        word |= ((ones * GATHER) >> np.uint64(56)) << np.uint64(8 * i)
+                    words[p, r, k] = word
+
+
+@jit
 def _rank_rows(z, thresholds, falling, codes):
-    """How many thresholds of its column each number passes; z and codes (R, M), thresholds (L, M).
+    """Count the thresholds that z passes; z and codes (R, M), thresholds (L, M).
 
     Falling columns are negated: z <= t is -z - 1 >= -t - 1, that is ~z >= ~t.
     """
@@ -100,7 +131,7 @@ def _rank_rows(z, thresholds, falling, codes):
 
 @jit
 def _search_rows(z, thresholds, falling, codes):
-    """As `_rank_rows`, from a guess; thresholds (M, L).
+    """Count as `_rank_rows`, from a guess; thresholds (M, L).
 
     Behind a batch norm the thresholds of most quantizers lie at equal distances: the place between
     the first and the last of them is about the code.
@@ -124,7 +155,7 @@ def _search_rows(z, thresholds, falling, codes):
 
 @jit
 def _threshold_rows(z, thresholds, rising, words):
-    """Bit 1 where z is on the right side of its column's threshold; z (R, N), words (R, K)."""
+    """Set bit 1 where z is on the right side of its column's threshold; z (R, N), words (R, K)."""
     n_rows, n = z.shape
     for r in range(n_rows):
         for k in range(words.shape[1]):
@@ -139,7 +170,7 @@ def _threshold_rows(z, thresholds, rising, words):
 
 @jit
 def _number_rows(words, coefficients, offset, scale, y):
-    """scale * (offset + sum_p coefficients[p] * (+1 or -1)); words (P, R, K), y (R, N) floats."""
+    """y = scale * (offset + sum_p coefficients[p] * (±1)); words (P, R, K), y (R, N) floats."""
     total = np.empty(64, np.int32)
     n_rows, n = y.shape
     for r in range(n_rows):
@@ -157,7 +188,7 @@ def _number_rows(words, coefficients, offset, scale, y):
 
 @jit
 def _unpack_rows(words, y):
-    """+1 for bit 1, -1 for bit 0; words (R, K), y (R, N)."""
+    """Write +1 for bit 1 and -1 for bit 0; words (R, K), y (R, N)."""
     n_rows, n = y.shape
     for r in range(n_rows):
         for k in range(words.shape[1]):
@@ -169,7 +200,7 @@ def _unpack_rows(words, y):
 
 @jit
 def _where_rows(words, x, y):
-    """x where the bit is 1, zero elsewhere; words (R, K), x and y (R, N)."""
+    """Write x where the bit is 1, zero elsewhere; words (R, K), x and y (R, N)."""
     n_rows, n = x.shape
     for r in range(n_rows):
         for k in range(words.shape[1]):
@@ -181,7 +212,7 @@ def _where_rows(words, x, y):
 
 @jit
 def _or_shifted(words, first, shift, joined):
-    """ORs rows of words (R, K), shifted up, into rows of joined from the word `first` on."""
+    """OR rows of words (R, K), shifted up, into rows of joined from the word `first` on."""
     for r in range(words.shape[0]):
         for k in range(words.shape[1]):
             word = words[r, k]
@@ -191,17 +222,17 @@ def _or_shifted(words, first, shift, joined):
 
 
 def as_rows(x):
-    """x as a contiguous matrix with the same last axis: (..., N) -> (R, N)."""
+    """Return x as a contiguous matrix with the same last axis: (..., N) -> (R, N)."""
     return np.ascontiguousarray(x).reshape(math.prod(x.shape[:-1]), x.shape[-1])
 
 
 def _empty_words(shape):
-    """Uninitialized words for an array of this shape; every kernel here writes all of them."""
+    """Return uninitialized words for an array of this shape; every kernel writes all of them."""
     return np.empty((*shape[:-1], words_for(shape[-1])), np.uint64)
 
 
 def _last_word(x):
-    """The numbers behind the last whole word of x (R, N), as (R, 64): filled up with what is 0."""
+    """Return the numbers after the last whole word of x (R, N), filled up with bits 0: (R, 64)."""
     left = x.shape[1] % 64
     filled = np.full((len(x), 64), np.nan if x.dtype.kind == "f" else -1, x.dtype)
     filled[:, :left] = x[:, x.shape[1] - left :]
@@ -209,7 +240,7 @@ def _last_word(x):
 
 
 def pack_rows(x, words):
-    """Bit 1 where x >= 0; contiguous x (R, N), words (R, K)."""
+    """Set bit 1 where x >= 0; contiguous x (R, N), words (R, K)."""
     _pack_words(x, 0, words)
     if x.shape[1] % 64:
         _pack_words(_last_word(x), x.shape[1] // 64, words)
@@ -264,7 +295,7 @@ def unpack(bits, dtype):
 
 
 def numbers(planes, dtype):
-    """`planes.numbers(dtype)`."""
+    """Compute `planes.numbers(dtype)`."""
     y = np.empty(planes.shape, dtype)
     rows, words = as_rows(y), np.ascontiguousarray(planes.bits.words)
     words = words.reshape(len(words), len(rows), words.shape[-1])
@@ -291,6 +322,22 @@ def split_planes(pixels):
     rows = as_rows(pixels)
     _split_rows(rows, words.reshape(8, rows.shape[0], words.shape[-1]))
     return Planes(Bits(words, (8, *pixels.shape)), [1 << b for b in range(8)])
+
+
+def split_codes(codes, patterns, n_planes):
+    """See `bitnet.kernels.Levels.planes`."""
+    rows = as_rows(codes)
+    words = np.empty((n_planes, *codes.shape[:-1], words_for(codes.shape[-1])), np.uint64)
+    groups = -(-n_planes // 8)
+    table = np.zeros((groups, 256), np.uint8)
+    for g in range(groups):
+        table[g, : len(patterns)] = patterns >> np.uint32(8 * g) & np.uint32(255)
+    same = groups == 1 and np.array_equal(patterns, np.arange(len(patterns)))
+    eights = np.zeros(8, np.uint64)
+    planes = words.reshape(n_planes, len(rows), words.shape[-1])
+    with np.errstate(over="ignore"):  # where Numba does not compile, NumPy would warn
+        _split_code_rows(rows, table, same, eights.view(np.uint8), eights, planes)
+    return Bits(words, (n_planes, *codes.shape))
 
 
 def rank(z, steps):

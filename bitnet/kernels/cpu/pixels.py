@@ -17,7 +17,7 @@ MACS_PER_NS, FLOAT_MACS_PER_NS = 150, 40
 
 
 def _tile_routine(kind, element, multiply_add):
-    """ROWS rows of numbers times 16 * VECTORS columns of pixels, fours or floats, into sums."""
+    """Make a routine: ROWS rows of numbers times 16 * VECTORS columns of fours or floats."""
 
     def tile(e, numbers, stride, pixels, pixel_stride, count, sums, sums_stride):
         def contracted(k, totals):
@@ -39,27 +39,21 @@ def _tile_routine(kind, element, multiply_add):
     return routine(tile)
 
 
-_multiply_fours = _tile_routine(
-    "<16 x i32>",
-    "i32",
-    lambda e, total, column, number: e.call(
-        "llvm.x86.avx512.vpdpbusd.512", "<16 x i32>", total, column, number
-    ),
+def _dot(e, totals, unsigned, signed):
+    """Add the products of four neighbouring bytes each to 16 sums."""
+    return e.call("llvm.x86.avx512.vpdpbusd.512", "<16 x i32>", totals, unsigned, signed)
+
+
+def _fused(e, totals, column, number):
+    """Add the products of 16 floats to as many sums, rounded once."""
+    return e.call("llvm.fma.v16f32", "<16 x float>", column, number, totals)
+
+
+_multiply_fours = _tile_routine("<16 x i32>", "i32", _dot)  # columns without a sign, rows with one
+multiply_bytes = _tile_routine(  # the other way round
+    "<16 x i32>", "i32", lambda e, totals, column, number: _dot(e, totals, number, column)
 )
-multiply_bytes = _tile_routine(  # rows without a sign, and columns with one
-    "<16 x i32>",
-    "i32",
-    lambda e, total, column, number: e.call(
-        "llvm.x86.avx512.vpdpbusd.512", "<16 x i32>", total, number, column
-    ),
-)
-_multiply_floats = _tile_routine(
-    "<16 x float>",
-    "float",
-    lambda e, total, column, number: e.call(
-        "llvm.fma.v16f32", "<16 x float>", column, number, total
-    ),
-)
+_multiply_floats = _tile_routine("<16 x float>", "float", _fused)
 
 
 @jit
@@ -71,10 +65,10 @@ def _multiply(numbers, fours, gain, base, totals, scales, sums, y):
     """
     n_rows, n = y.shape
     for i in range(0, n_rows, ROWS):
-        at = numbers.ctypes.data + i * numbers.strides[0]
+        at, step = numbers.ctypes.data + i * numbers.strides[0], numbers.strides[0]
         for j in range(0, fours.shape[1], 16 * VECTORS):
-            _multiply_fours(at, numbers.strides[0], fours.ctypes.data + 4 * j, fours.strides[0],
-                            fours.shape[0], sums.ctypes.data + 4 * j, sums.strides[0])  # fmt: skip
+            column, to = fours.ctypes.data + 4 * j, sums.ctypes.data + 4 * j
+            _multiply_fours(at, step, column, fours.strides[0], len(fours), to, sums.strides[0])
         for r in range(min(ROWS, n_rows - i)):
             shift = base * totals[i + r]
             for j in range(n):
@@ -86,27 +80,27 @@ def _multiply_by_floats(numbers, pixels, sums, y):
     """y = numbers @ pixels; numbers (R, B), pixels (B, N), sums (4, N), y (R or fewer, n)."""
     n_rows, n = y.shape
     for i in range(0, n_rows, ROWS):
-        at = numbers.ctypes.data + i * numbers.strides[0]
+        at, step = numbers.ctypes.data + i * numbers.strides[0], numbers.strides[0]
         for j in range(0, pixels.shape[1], 16 * VECTORS):
-            _multiply_floats(at, numbers.strides[0], pixels.ctypes.data + 4 * j, pixels.strides[0],
-                             len(pixels), sums.ctypes.data + 4 * j, sums.strides[0])  # fmt: skip
+            column, to = pixels.ctypes.data + 4 * j, sums.ctypes.data + 4 * j
+            _multiply_floats(at, step, column, pixels.strides[0], len(pixels), to, sums.strides[0])
         for r in range(min(ROWS, n_rows - i)):
             for j in range(n):
                 y[i + r, j] = sums[r, j]
 
 
 def fours(pixels):
-    """Four rows of bytes (B, N) side by side: (B / 4, N or more, 4)."""
+    """Lay four rows of bytes (B, N) side by side: (B / 4, N or more, 4)."""
     count = -(-len(pixels) // 4)
     padded = _padded(pixels, 4 * count)
     return np.ascontiguousarray(padded.reshape(count, 4, padded.shape[1]).transpose(0, 2, 1))
 
 
 def byte_rows(numbers, columns, scales, gain=2, base=-255):
-    """The rows of scale * (numbers @ (gain pixels + base)): numbers (R, B) to 127.
+    """Return a function for rows of scale * (numbers @ (gain pixels + base)).
 
-    columns are the `fours` of pixels (B, N).  Returns a function that writes the rows from start
-    to stop into y, float32.
+    numbers (R, B) of at most 127, columns: the `fours` of pixels (B, N).  The function writes the
+    rows from start to stop into y, float32.
     """
     totals = numbers.sum(axis=1, dtype=np.int32)
     left = np.zeros((len(numbers) + ROWS, 4 * len(columns)), np.int8)
@@ -122,7 +116,7 @@ def byte_rows(numbers, columns, scales, gain=2, base=-255):
 
 
 def float_pixel_rows(numbers, pixels):
-    """The rows of numbers @ (2 pixels - 255), as `byte_rows`, for float32 numbers (R, B)."""
+    """Return a function for rows of numbers @ (2 pixels - 255): numbers float32 (R, B)."""
     columns = 2 * _padded(pixels, len(pixels)).astype(np.float32) - 255
     left = np.zeros((len(numbers) + ROWS, len(pixels)), np.float32)
     left[: len(numbers)] = numbers
@@ -135,7 +129,7 @@ def float_pixel_rows(numbers, pixels):
 
 
 def _padded(pixels, height):
-    """A copy with zeros up to `height` rows and whole tiles of columns."""
+    """Return a copy with zeros up to `height` rows and whole tiles of columns."""
     width = 16 * VECTORS
     padded = np.zeros((height, -(-pixels.shape[1] // width) * width), np.uint8)
     padded[: len(pixels), : pixels.shape[1]] = pixels

@@ -12,7 +12,7 @@ NUMBERS_PER_NS = 1.0  # read or written, one thread, about
 
 @jit
 def _max_pool(x, stride, taps, pads, y, first):
-    """x (B, H, W, C), y and first (B, H', W', C); pads above and to the left."""
+    """Find the largest numbers and their taps: x (B, H, W, C), y and first (B, H', W', C)."""
     for b in range(y.shape[0]):
         for h in range(y.shape[1]):
             for w in range(y.shape[2]):
@@ -33,7 +33,7 @@ def _max_pool(x, stride, taps, pads, y, first):
 
 @jit
 def _max_pool_backward(grad_y, first, stride, taps, pads, grad_x):
-    """grad_x (B, H, W, C), zeros before."""
+    """Add the gradients to the tap that was first; grad_x (B, H, W, C), zeros before."""
     for b in range(grad_y.shape[0]):
         for h in range(grad_y.shape[1]):
             for w in range(grad_y.shape[2]):
@@ -51,7 +51,7 @@ def _max_pool_backward(grad_y, first, stride, taps, pads, grad_x):
 
 @jit
 def _max_pool_words(words, stride, taps, pads, best):
-    """The largest of integers whose planes count 1, 2, 4, ...; words (B, P, H, W, K), best too.
+    """Find the largest of integers whose planes count 1, 2, 4, ...; words (B, P, H, W, K).
 
     64 channels at a time: a number is greater if, in the highest plane in which the two differ,
     it has the 1.
@@ -81,7 +81,10 @@ def _max_pool_words(words, stride, taps, pads, best):
 
 @jit
 def _max_pool_words_backward(grad_y, words, best, stride, taps, pads, grad_x):
-    """grad_y (B, H', W', C), words and best as above, grad_x (B, H, W, C), zeros before."""
+    """Add gradients (B, H', W', C) to the first best tap; grad_x (B, H, W, C), zeros before.
+
+    words and best as in `_max_pool_words`.
+    """
     for b in range(grad_y.shape[0]):
         for h in range(grad_y.shape[1]):
             for w in range(grad_y.shape[2]):
@@ -104,7 +107,7 @@ def _max_pool_words_backward(grad_y, words, best, stride, taps, pads, grad_x):
 
 @jit
 def _add_patches(patches, stride, pads, total):
-    """total (B, H, W, C), zeros before; patches (B, H', W', rows, columns, C or more)."""
+    """Add patches (B, H', W', rows, columns, C or more) to total (B, H, W, C), zeros before."""
     for b in range(total.shape[0]):
         for i in range(patches.shape[3] - 1, -1, -1):
             for j in range(patches.shape[4] - 1, -1, -1):
@@ -127,7 +130,7 @@ def _by_images(run, arrays, size):
 
 
 def _pads(window):
-    """Pixels above and to the left."""
+    """Return the padding above and to the left, in pixels."""
     return window.padding[0][0], window.padding[1][0]
 
 
@@ -149,8 +152,11 @@ def max_pool_backward(grad_y, first, window, size):
     grad_y, first = np.ascontiguousarray(grad_y), np.ascontiguousarray(first)
     grad_x = np.zeros((grad_y.shape[0], *size, grad_y.shape[3]), np.float32)
     settings = window.stride, window.size, _pads(window)
-    _by_images(lambda g, first, x: _max_pool_backward(g, first, *settings, x),
-               (grad_y, first, grad_x), grad_x.size)  # fmt: skip
+
+    def run(grad_y, first, grad_x):
+        _max_pool_backward(grad_y, first, *settings, grad_x)
+
+    _by_images(run, (grad_y, first, grad_x), grad_x.size)
     return grad_x
 
 
@@ -162,8 +168,8 @@ def max_pool_bits(bits, coefficients, window):
     shape = (n_planes, n_images, *window.output(height, width), bits.words.shape[-1])
     best, settings = np.empty(shape, np.uint64), (window.stride, window.size, _pads(window))
     arrays = (np.moveaxis(words, 0, 1) for words in (bits.words, best))
-    _by_images(lambda x, y: _max_pool_words(x, *settings, y), tuple(arrays),
-               bits.words.size * window.taps)  # fmt: skip
+    size = bits.words.size * window.taps
+    _by_images(lambda x, y: _max_pool_words(x, *settings, y), tuple(arrays), size)
     return Bits(best, (*shape[:-1], bits.shape[-1]))
 
 
@@ -174,13 +180,16 @@ def max_pool_bits_backward(grad_y, bits, coefficients, pooled, window):
     grad_x = np.zeros(bits.shape[1:], np.float32)
     settings = window.stride, window.size, _pads(window)
     planes = (np.moveaxis(b.words, 0, 1) for b in (bits, pooled))
-    _by_images(lambda g, x, y, grad_x: _max_pool_words_backward(g, x, y, *settings, grad_x),
-               (np.ascontiguousarray(grad_y), *planes, grad_x), grad_x.size)  # fmt: skip
+
+    def run(grad_y, words, best, grad_x):
+        _max_pool_words_backward(grad_y, words, best, *settings, grad_x)
+
+    _by_images(run, (np.ascontiguousarray(grad_y), *planes, grad_x), grad_x.size)
     return grad_x
 
 
 def _counts_in_twos(coefficients):
-    """Whether the coefficients are 1, 2, 4, ..."""
+    """Return whether the coefficients are 1, 2, 4, ..."""
     return all(c == 1 << p for p, c in enumerate(coefficients))
 
 

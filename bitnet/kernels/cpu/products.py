@@ -15,10 +15,10 @@ import numpy as np
 from bitnet.kernels.bits import Bits, Planes
 from bitnet.kernels.cpu import octets, pixels, tables
 from bitnet.kernels.cpu.conv import xnor_conv
-from bitnet.kernels.cpu.indices import FLOATS, INTEGERS, column_index, row_index
 from bitnet.kernels.cpu.jit import level
 from bitnet.kernels.cpu.pack import numbers, pack, split_planes, unpack
-from bitnet.kernels.cpu.xnor import xnor_gemm
+from bitnet.kernels.cpu.tables import FLOATS, INTEGERS, column_index, row_index
+from bitnet.kernels.cpu.xnor import counted_taps, kept, xnor_gemm
 from bitnet.kernels.operands import Quantized
 from bitnet.kernels.threads import shared
 
@@ -42,7 +42,7 @@ def plane_gemm(x, weight):
 
 
 def row_sums(x):
-    """The sums of the rows of Bits, of the integers of Planes, or of 2p - 255: int32 (B,)."""
+    """Return the sums of rows of Bits, of the integers of Planes, or of 2p - 255: int32 (B,)."""
     if isinstance(x, Bits):
         ones = np.bitwise_count(x.words).sum(axis=-1, dtype=np.int32)
         return 2 * ones - np.int32(x.shape[-1])
@@ -55,7 +55,7 @@ def row_sums(x):
 
 
 def octets_pay(x, weight):
-    """Whether a product of these operands is faster on bytes than plane by plane, or by tables."""
+    """Return whether a product of these operands is faster on bytes than by planes or tables."""
     counts = [len(o.coefficients) if isinstance(o, Planes) else 1 for o in (x, weight)]
     least = TABLE_PLANES - 1 if isinstance(x, np.ndarray) else MANY_PLANES
     fits = all(isinstance(o, Bits) or octets.form(o) for o in (x, weight))
@@ -83,22 +83,20 @@ def plane_conv(x, weight, window):
 
 
 def planes_of(x):
-    """The coefficient and the Bits of each plane."""
-    kept = x.layouts["planes"] if x.layouts else [x.bits[p] for p in range(len(x.coefficients))]
-    return zip(x.coefficients, kept, strict=True)
+    """Return the coefficient and the Bits of each plane."""
+    bits = x.layouts["planes"] if x.layouts else [x.bits[p] for p in range(len(x.coefficients))]
+    return zip(x.coefficients, bits, strict=True)
 
 
 def _sums_inside(weight, window, size, number):
-    """What images that hold one number everywhere give: int32 (H', W', M)."""
+    """Convolve images that hold one number everywhere, zero beyond: int32 (H', W', M)."""
     m, taps = weight.shape[0], window.taps
-    inside, of = window.classes(*size)
-    counted = np.ones_like(inside) if window.border else inside
-    sums = row_sums(weight).reshape(m, taps)
-    return (number * (counted.astype(np.int32) @ sums.T))[of]
+    counted, of = counted_taps(window, size)
+    return (number * (counted @ row_sums(weight).reshape(m, taps).T))[of]
 
 
 def _by_patches(pixels, weight, window):
-    """`plane_conv` of pixels: each output pixel's patch times the filters."""
+    """Compute `plane_conv` of pixels: each output pixel's patch times the filters."""
     m, patches = weight.shape[0], window.views_of_pixels(pixels)
     rows = patches.reshape(math.prod(patches.shape[:3]), math.prod(patches.shape[3:]))
     filters = pack(unpack(weight, np.dtype(np.int8)).reshape(m, rows.shape[1]))
@@ -110,10 +108,11 @@ def _by_patches(pixels, weight, window):
 
 
 def _table_product(x, weight, largest):
-    """plane_gemm by tables: x Planes or pixels, weight Bits (M, N)."""
+    """Compute `plane_gemm` by tables: x Planes or pixels, weight Bits (M, N)."""
     (batch, n), m = x.shape, weight.shape[0]
     numbers = _integers(x) if isinstance(x, Planes) else 2 * x.astype(np.int16) - np.int16(255)
-    rows = tables.integer_rows(numbers, _kept_index(weight), m, largest)
+    index = kept(weight, "index", lambda weight: row_index(weight.words, n))
+    rows = tables.integer_rows(numbers, index, m, largest)
     z = np.empty((batch, m), np.int32)
     work_ns = batch * n * m / tables.MACS_PER_NS["integers"]
     shared(lambda i, j: rows(i, j, z[i:j]), batch, tables.TILE, work_ns)
@@ -121,7 +120,7 @@ def _table_product(x, weight, largest):
 
 
 def _many_planes(x, weight):
-    """plane_gemm for weights of more than one bit."""
+    """Compute `plane_gemm` for weights of more than one bit."""
     if isinstance(x, Bits):  # the weights are the numbers, the inputs their signs
         return np.ascontiguousarray(plane_gemm(weight, x).T)
     z = sum(np.int32(c) * plane_gemm(x, part) for c, part in planes_of(weight))
@@ -129,19 +128,11 @@ def _many_planes(x, weight):
 
 
 def _integers(planes):
-    """The integers that planes stand for, without their scale: int16 (B, N)."""
+    """Return the integers that planes stand for, without their scale: int16 (B, N)."""
     total = np.full(planes.shape, planes.offset, np.int16)
     for plane, coefficient in enumerate(planes.coefficients):
         total += np.int16(coefficient) * unpack(planes.bits[plane], np.dtype(np.int16))
     return total
-
-
-def _kept_index(weight):
-    """The table index of the rows of Bits, kept where they keep layouts."""
-    kept = weight.layouts if weight.layouts is not None else {}
-    if "index" not in kept:
-        kept["index"] = row_index(weight.words, weight.shape[1])
-    return kept["index"]
 
 
 def signed_gemm(x, signs):
@@ -154,7 +145,7 @@ def signed_gemm(x, signs):
 
 
 def signed_rows(x, signs):
-    """How to multiply: a function of (start, stop, y) that writes rows of the product into y.
+    """Return a function of (start, stop, y) that writes rows of the product into y.
 
     Also returns its multiply-accumulates a nanosecond on one thread, about; inf for what has
     threads of its own.
@@ -172,11 +163,11 @@ def signed_rows(x, signs):
         return pixels.float_pixel_rows(x, signs), pixels.FLOAT_MACS_PER_NS
     affine = octets.form(signs) if getattr(signs, "scale", 1) == 1 else None
     if by_bytes and quantized and affine:
-        columns = _kept(signs, "columns", lambda: pixels.fours(octets.unsigned(signs)))
+        columns = _kept(signs, "columns", lambda x: pixels.fours(octets.unsigned(x)))
         return pixels.byte_rows(x.values, columns, x.scales, *affine), pixels.MACS_PER_NS
     if not quantized:
         make = numbers if isinstance(signs, Planes) else _numbers
-        factor = _kept(signs, f"as {x.dtype}", lambda: make(signs, x.dtype))
+        factor = _kept(signs, f"as {x.dtype}", lambda signs: make(signs, x.dtype))
         return lambda i, j, y: np.matmul(x[i:j], factor, out=y), np.inf
     dtype = exact_float(x, signs)
     factor, scale = _numbers(signs, dtype), np.float32(getattr(signs, "scale", 1))
@@ -189,13 +180,12 @@ def signed_rows(x, signs):
 
 
 def _kept(x, name, make):
-    """What is laid out of Planes, kept where they keep layouts; of all else made anew."""
-    kept = isinstance(x, Planes) and x.layouts is not None
-    return octets.kept(x, name, make) if kept else make()
+    """Return a layout, kept where Planes keep layouts and made anew for all else."""
+    return kept(x, name, make) if isinstance(x, Planes) else make(x)
 
 
 def exact_float(x, signs):
-    """The float type in which a BLAS adds the products of these integers without rounding."""
+    """Return the float type in which a BLAS adds the products of these integers exactly."""
     largest = 1
     if isinstance(signs, Planes):
         largest = signs.largest
@@ -205,7 +195,7 @@ def exact_float(x, signs):
 
 
 def _numbers(signs, dtype):
-    """Signs, planes (without their scale) or pixels, as the floats that they stand for."""
+    """Return signs, planes (without their scale) or pixels as the floats that they stand for."""
     if isinstance(signs, Bits):
         return unpack(signs, np.dtype(dtype))
     if isinstance(signs, Planes):

@@ -11,23 +11,75 @@ them: two for 192 products.
 
 Sums of int16 are exact as long as `6 * groups * largest <= 32767`; after that many groups
 they move to int32.  Floats are added in groups of five, with less rounding than one by one.
+
+The signs of the groups are the index:
+
+    index[v, w, lane] = the signs of column (v * lanes + lane), rows (w * word_rows) to
+                        (w + 1) * word_rows, the first row in the lowest bit
+
+"Columns" are those of the ±1 factor of a product, and the sums run over its rows.  The index is
+built from packed rows as they are, without a transpose of bits, or, for weights whose packed
+axis is summed over, from pieces of 12 bits of each row.
 """
+
+import dataclasses
 
 import numpy as np
 
 from bitnet.kernels.cpu.emit import routine
-from bitnet.kernels.cpu.indices import FLOATS, INTEGERS, VECTORS
 from bitnet.kernels.cpu.jit import jit
 
 TILE = 4  # rows of numbers that share the loads of an index
 ROWS = 32  # rows that share one sweep over a part of the index
 TABLE_BYTES = 128  # two registers
 INTEGER_BLOCK, FLOAT_BLOCK = 24, 8  # index words whose tables, for four rows, stay in the cache
+VECTORS = 4  # the index has a multiple of these registers of columns, with zeros after the last
 MACS_PER_NS = {"integers": 350, "floats": 130}  # one thread, about
 
 
+@dataclasses.dataclass(frozen=True)
+class Kind:
+    """A kind of numbers in a table product, and how many fit where."""
+
+    number: str  # of the table, in LLVM
+    total: str  # of the sums
+    index: str
+    lanes: int
+    group: int
+    groups: int  # in an index word
+    lookup: str  # the instruction
+
+    @property
+    def word_rows(self):
+        """The contracted elements of one index word."""
+        return self.group * self.groups
+
+
+INTEGERS = Kind("i16", "i32", "i16", 32, 6, 2, "llvm.x86.avx512.vpermi2var.hi.512")
+FLOATS = Kind("float", "float", "i32", 16, 5, 6, "llvm.x86.avx512.vpermi2var.ps.512")
+
+
+def _index_routine(kind):
+    """Make a routine: index words of all columns from `word_rows` consecutive rows of signs."""
+    indices = f"<{kind.lanes} x {kind.index}>"
+
+    def build(e, words, stride, n_vectors, index, index_stride):
+        def vector(v, _):
+            bits = e.constant(indices, 0)
+            for r in range(kind.word_rows):
+                at = words + stride * r + v * (kind.lanes // 8)
+                ones = e.load(f"i{kind.lanes}", at).bits_as(f"<{kind.lanes} x i1>")
+                bits = bits | ones.chosen(e.constant(indices, 1 << r), e.constant(indices, 0))
+            e.store(bits, index + v * index_stride)
+            return []
+
+        e.repeat(n_vectors, [], vector)
+
+    return routine(build)
+
+
 def _fill_routine(kind):
-    """The tables of four rows: n_groups of `group` numbers each to two registers of sums."""
+    """Make a routine: n_groups of `group` numbers of four rows to two registers of sums each."""
     register = f"<{kind.lanes} x {kind.number}>"
     size = 64 // kind.lanes  # bytes of a number
     plus_minus = [
@@ -54,7 +106,7 @@ def _fill_routine(kind):
 
 
 def _found(e, kind, tables, table_stride, index, index_stride, n_words, n_groups):
-    """The sums over n_words of index words, for four rows and VECTORS registers of columns."""
+    """Return the sums over n_words of the index, for four rows and VECTORS registers of columns."""
     register, indices = f"<{kind.lanes} x {kind.number}>", f"<{kind.lanes} x {kind.index}>"
 
     def word(w, found):
@@ -78,60 +130,59 @@ def _found(e, kind, tables, table_stride, index, index_stride, n_words, n_groups
 
 
 def _sixteens(e, sums):
-    """32 sums of int16 as two registers of int32; 16 floats as they are."""
+    """Return 32 sums of int16 as two registers of int32; 16 floats as they are."""
     if sums.ir.type.count == 16:
         return [sums]
     halves = (e.part(sums, range(first, first + 16)) for first in (0, 16))
     return [half.to("<16 x i32>") for half in halves]
 
 
+def _sweep(e, kind, tables, table_stride, index, index_stride, n_vectors, n_words, n_groups, use):
+    """Find the sums of four rows for all columns; `use(row, sums, offset)` takes 16 at a time."""
+
+    def columns(tile, _):
+        first = index + tile * VECTORS * index_stride
+        found = _found(e, kind, tables, table_stride, first, index_stride, n_words, n_groups)
+        for row in range(TILE):
+            offset = tile * (VECTORS * kind.lanes * 4)
+            for register in found[row]:
+                for sums in _sixteens(e, register):
+                    use(row, sums, offset)
+                    offset = offset + 64
+        return []
+
+    e.repeat(n_vectors.divided_by(VECTORS), [], columns)
+
+
 def _add_routine(kind):
-    """Add to the sums of four rows, for all columns, what their tables hold for each index."""
-    total = f"<16 x {kind.total}>"
+    """Make a routine that adds, for four rows and all columns, the sums that the index finds."""
 
-    def add(
-        e, tables, table_stride, index, index_stride, n_vectors, n_words, n_groups, sums, stride
-    ):
-        def columns(tile, _):
-            first = index + tile * VECTORS * index_stride
-            found = _found(e, kind, tables, table_stride, first, index_stride, n_words, n_groups)
-            for row in range(TILE):
-                at = sums + stride * row + tile * (VECTORS * kind.lanes * 4)
-                for register in found[row]:
-                    for more in _sixteens(e, register):
-                        e.store(e.load(total, at) + more, at)
-                        at = at + 64
-            return []
+    def add(e, table, table_stride, index, index_stride, n_vectors, words, groups, sums, stride):
+        def use(row, more, offset):
+            at = sums + stride * row + offset
+            e.store(e.load(f"<16 x {kind.total}>", at) + more, at)
 
-        e.repeat(n_vectors.divided_by(VECTORS), [], columns)
+        _sweep(e, kind, table, table_stride, index, index_stride, n_vectors, words, groups, use)
 
     return routine(add)
 
 
 @routine
 def _one_block(
-    e, tables, table_stride, index, index_stride, n_vectors, n_words, n_groups, scales, y, stride
+    e, table, table_stride, index, index_stride, n_vectors, words, groups, scales, y, stride
 ):
-    """As `_add_integers`, where the sums fit int16 to the end: times a scale a row, as floats."""
+    """Store float(sums) * scale of the row; as `_add_routine`, for sums that fit int16."""
     scale = [e.splat("<16 x float>", e.load("float", scales + 4 * row)) for row in range(TILE)]
 
-    def columns(tile, _):
-        first = index + tile * VECTORS * index_stride
-        found = _found(e, INTEGERS, tables, table_stride, first, index_stride, n_words, n_groups)
-        for row in range(TILE):
-            at = y + stride * row + tile * (VECTORS * 128)
-            for register in found[row]:
-                for sums in _sixteens(e, register):
-                    e.store(sums.to("<16 x float>") * scale[row], at)
-                    at = at + 64
-        return []
+    def use(row, sums, offset):
+        e.store(sums.to("<16 x float>") * scale[row], y + stride * row + offset)
 
-    e.repeat(n_vectors.divided_by(VECTORS), [], columns)
+    _sweep(e, INTEGERS, table, table_stride, index, index_stride, n_vectors, words, groups, use)
 
 
 @routine
 def _scale_in_place(e, sums, n_sixteens, scale):
-    """One row of int32 becomes the floats sum * scale, in the same place."""
+    """Turn one row of int32 into the floats sum * scale, in the same place."""
     factor = e.splat("<16 x float>", e.load("float", scale))
 
     def sixteen(i, _):
@@ -142,95 +193,90 @@ def _scale_in_place(e, sums, n_sixteens, scale):
     e.repeat(n_sixteens, [], sixteen)
 
 
-_fill_integers, _fill_floats = _fill_routine(INTEGERS), _fill_routine(FLOATS)
-_add_integers, _add_floats = _add_routine(INTEGERS), _add_routine(FLOATS)
+_fill_integers = _fill_routine(INTEGERS)
 
 
-@jit
-def multiply_integers(numbers, index, block, tables, sums):
-    """sums = numbers @ signs; numbers (R, 12 W) int16, index (V, W, 32), sums (R, 32 V) int32.
+def _loops(name, kind, fill):
+    """Compile the product of one kind of numbers."""
+    add, word_rows, n_groups = _add_routine(kind), kind.word_rows, kind.groups
 
-    R is a multiple of four; tables have room for `block` words of four rows.
-    """
-    n_rows, n_words = len(numbers), index.shape[1]
-    tables_at, step = tables.ctypes.data, tables.strides[0]
-    for start in range(0, n_rows, ROWS):
-        for i in range(start, min(n_rows, start + ROWS)):
-            for j in range(sums.shape[1]):
-                sums[i, j] = 0
-        for w in range(0, n_words, block):
-            words, at = min(block, n_words - w), index.ctypes.data + 64 * w
-            for i in range(start, min(n_rows, start + ROWS), TILE):
-                row = numbers.ctypes.data + i * numbers.strides[0] + 24 * w
-                _fill_integers(row, numbers.strides[0], 2 * words, tables_at, step)
-                to = sums.ctypes.data + i * sums.strides[0]
-                _add_integers(tables_at, step, at, index.strides[0], len(index), words,
-                              tables.shape[2], to, sums.strides[0])  # fmt: skip
+    def run(numbers, index, tables, sums):
+        """sums = numbers @ signs; numbers (R, word_rows W), index (V, W, lanes), sums (R, lanes V).
+
+        R is a multiple of four; tables (4, words, .) have room for some words of four rows.
+        """
+        n_rows, n_words, block = len(numbers), index.shape[1], tables.shape[1]
+        at, step, groups = tables.ctypes.data, tables.strides[0], tables.shape[2]
+        stride, index_stride, n_vectors = numbers.strides[0], index.strides[0], len(index)
+        for start in range(0, n_rows, ROWS):
+            for i in range(start, min(n_rows, start + ROWS)):
+                for j in range(sums.shape[1]):
+                    sums[i, j] = 0
+            for w in range(0, n_words, block):
+                words, which = min(block, n_words - w), index.ctypes.data + 64 * w
+                for i in range(start, min(n_rows, start + ROWS), TILE):
+                    row = numbers.ctypes.data + i * stride + numbers.itemsize * word_rows * w
+                    fill(row, stride, n_groups * words, at, step)
+                    to, width = sums.ctypes.data + i * sums.strides[0], sums.strides[0]
+                    add(at, step, which, index_stride, n_vectors, words, groups, to, width)
+
+    return jit(run, name)
+
+
+multiply_integers = _loops("multiply_integers", INTEGERS, _fill_integers)
+_multiply_floats = _loops("multiply_floats", FLOATS, _fill_routine(FLOATS))
 
 
 @jit
 def multiply_one_block(numbers, index, tables, scales, y):
     """y = scale * numbers @ signs, where one block of tables holds all; y (R, 32 V) float32."""
-    tables_at, step = tables.ctypes.data, tables.strides[0]
+    at, step, groups = tables.ctypes.data, tables.strides[0], tables.shape[2]
+    which, index_stride, words = index.ctypes.data, index.strides[0], index.shape[1]
     for i in range(0, len(numbers), TILE):
         row = numbers.ctypes.data + i * numbers.strides[0]
-        _fill_integers(row, numbers.strides[0], 2 * index.shape[1], tables_at, step)
+        _fill_integers(row, numbers.strides[0], 2 * words, at, step)
         to, scale = y.ctypes.data + i * y.strides[0], scales.ctypes.data + 4 * i
-        _one_block(tables_at, step, index.ctypes.data, index.strides[0], len(index),
-                   index.shape[1], tables.shape[2], scale, to, y.strides[0])  # fmt: skip
-
-
-@jit
-def _multiply_floats(numbers, index, tables, sums):
-    """sums = numbers @ signs; numbers (R, 30 W) float32, index (V, W, 16), sums (R, 16 V)."""
-    n_rows, n_words = len(numbers), index.shape[1]
-    tables_at, step = tables.ctypes.data, tables.strides[0]
-    for start in range(0, n_rows, ROWS):
-        for i in range(start, min(n_rows, start + ROWS)):
-            for j in range(sums.shape[1]):
-                sums[i, j] = 0
-        for w in range(0, n_words, FLOAT_BLOCK):
-            words, at = min(FLOAT_BLOCK, n_words - w), index.ctypes.data + 64 * w
-            for i in range(start, min(n_rows, start + ROWS), TILE):
-                row = numbers.ctypes.data + i * numbers.strides[0] + 120 * w
-                _fill_floats(row, numbers.strides[0], 6 * words, tables_at, step)
-                to = sums.ctypes.data + i * sums.strides[0]
-                _add_floats(tables_at, step, at, index.strides[0], len(index), words,
-                            tables.shape[2], to, sums.strides[0])  # fmt: skip
+        stride, n = y.strides[0], len(index)
+        _one_block(at, step, which, index_stride, n, words, groups, scale, to, stride)
 
 
 @jit
 def scale_rows(sums, scales):
-    """Rows of int32 become the floats sum * scale, in place; sums (R, 16 S)."""
+    """Turn rows of int32 into the floats sum * scale, in place; sums (R, 16 S)."""
     for i in range(len(sums)):
         row, scale = sums.ctypes.data + i * sums.strides[0], scales.ctypes.data + 4 * i
         _scale_in_place(row, sums.shape[1] // 16, scale)
 
 
 def largest_number():
-    """The largest absolute value that integers of a table product may have."""
+    """Return the largest absolute value that integers of a table product may have."""
     return 32767 // 12
 
 
+def scratch_tables(index, largest):
+    """Return room for the tables of integers of at most `largest`, four rows by some words."""
+    block = min(INTEGER_BLOCK, 32767 // (12 * max(1, largest)), max(1, index.shape[1]))
+    return np.empty((TILE, block, 2, 64), np.int16)
+
+
 def integer_rows(numbers, index, n, largest, scales=None):
-    """The rows of numbers @ signs, or of (numbers @ signs) * scale, as a function.
+    """Return a function for rows of numbers @ signs, or of (numbers @ signs) * scale.
 
     numbers (R, C) int16 of at most `largest`; signs (C, n) by their index; scales (R,) float32.
     The function writes the rows from start to stop into y: int32, or float32 with scales.
     """
-    block = min(INTEGER_BLOCK, 32767 // (12 * max(1, largest)), max(1, index.shape[1]))
     padded = _padded(numbers, 12 * index.shape[1])
     padded_scales = None if scales is None else np.append(scales, np.zeros(TILE, np.float32))
 
     def rows(start, stop, y):
-        tables = np.empty((TILE, block, 2, 64), np.int16)
+        tables = scratch_tables(index, largest)
         part = padded[start : start + -(-(stop - start) // TILE) * TILE]
-        one_block = scales is not None and index.shape[1] <= block
+        one_block = scales is not None and index.shape[1] <= tables.shape[1]
         sums = _whole(y, part, index, np.float32 if one_block else np.int32)
         if one_block:
             multiply_one_block(part, index, tables, padded_scales[start:], sums)
         else:
-            multiply_integers(part, index, block, tables, sums)
+            multiply_integers(part, index, tables, sums)
             if scales is not None:
                 scale_rows(sums, padded_scales[start:])
                 sums = sums.view(np.float32)
@@ -241,7 +287,7 @@ def integer_rows(numbers, index, n, largest, scales=None):
 
 
 def float_rows(x, index):
-    """The rows of x @ signs for float32 x (R, C), as a function of (start, stop, y)."""
+    """Return a function of (start, stop, y) for the rows of x @ signs, x (R, C) float32."""
     padded = _padded(x, 30 * index.shape[1])
 
     def rows(start, stop, y):
@@ -256,13 +302,66 @@ def float_rows(x, index):
 
 
 def _padded(numbers, width):
-    """A copy with zeros up to `width` columns, and TILE rows of zeros behind the last."""
+    """Return a copy with zeros up to `width` columns, and TILE more rows of zeros."""
     padded = np.zeros((len(numbers) + TILE, width), numbers.dtype)
     padded[: len(numbers), : numbers.shape[1]] = numbers
     return padded
 
 
 def _whole(y, part, index, dtype):
-    """y itself, in another type, where tiles fill it up; otherwise an array that they fill."""
+    """Return y in another type where tiles fill it up, otherwise an array that they fill."""
     shape = len(part), index.shape[0] * index.shape[2]
     return y.view(dtype) if y.shape == shape else np.empty(shape, dtype)
+
+
+def _index_loops(name, kind):
+    """Compile the index of columns for one kind of numbers."""
+    build, word_rows = _index_routine(kind), kind.word_rows
+
+    def run(words, last_rows, n_vectors, index):
+        """words (M, K), last_rows: the last ones, filled up (word_rows, K)."""
+        row = 8 * words.shape[1]  # bytes; the strides of a single row may be anything
+        for w in range(index.shape[1]):
+            whole = word_rows * (w + 1) <= words.shape[0]
+            at = words.ctypes.data + w * word_rows * row if whole else last_rows.ctypes.data
+            build(at, row, n_vectors, index.ctypes.data + w * 64, index.strides[0])
+
+    return jit(run, name)
+
+
+_index_integers = _index_loops("index_integers", INTEGERS)
+_index_floats = _index_loops("index_floats", FLOATS)
+
+
+@jit
+def _index_of_rows(words, n, index):
+    """Build the index whose columns are rows of packed signs (M, K), 12 of n bits per word."""
+    for j in range(words.shape[0]):
+        for w in range(index.shape[1]):
+            first = 12 * w
+            bits = words[j, first // 64] >> np.uint64(first % 64)
+            if first % 64 > 52 and first // 64 + 1 < words.shape[1]:
+                bits |= words[j, first // 64 + 1] << np.uint64(64 - first % 64)
+            index[j // 32, w, j % 32] = bits & np.uint64(0xFFF)
+
+
+def column_index(words, kind):
+    """Return the index of the columns of packed signs, words (M, K): sums run over the M rows."""
+    words, m = np.ascontiguousarray(words), words.shape[0]
+    n_vectors = words.shape[1] * 64 // kind.lanes
+    dtype = np.uint16 if kind is INTEGERS else np.uint32
+    shape = (-(-n_vectors // VECTORS) * VECTORS, -(-m // kind.word_rows), kind.lanes)
+    index = (np.empty if shape[0] == n_vectors else np.zeros)(shape, dtype)
+    last = np.zeros((kind.word_rows, words.shape[1]), np.uint64)
+    last[: m % kind.word_rows] = words[m - m % kind.word_rows :]
+    build = _index_integers if kind is INTEGERS else _index_floats
+    build(words, last, n_vectors, index)
+    return index
+
+
+def row_index(words, n):
+    """Return the index of the rows of packed signs, words (M, K), n signs each: sums over the n."""
+    n_vectors = -(-words.shape[0] // (32 * VECTORS)) * VECTORS
+    index = np.zeros((n_vectors, -(-n // 12), 32), np.uint16)
+    _index_of_rows(np.ascontiguousarray(words), n, index)
+    return index

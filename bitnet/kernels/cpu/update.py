@@ -8,7 +8,7 @@ from bitnet.kernels import reference
 from bitnet.kernels.cpu.jit import jit
 from bitnet.kernels.cpu.pack import pack_rows
 from bitnet.kernels.cpu.products import signed_rows
-from bitnet.kernels.cpu.shifts import nearest_power
+from bitnet.kernels.cpu.rounding import nearest_power
 from bitnet.kernels.products import Product
 from bitnet.kernels.threads import shared
 
@@ -18,7 +18,7 @@ PART = 1 << 17  # elements whose gradient is multiplied, used and forgotten with
 
 @jit
 def _sgd(w, g, velocity, unused, c, bound):
-    """Rows of weights (R, N); c = rate, momentum, nesterov.  Returns how many became NaN."""
+    """Update weights (R, N), return how many became NaN; c = rate, momentum, nesterov."""
     rate, momentum, nesterov = c[0], c[1], c[2]
     lost = 0
     for i in range(w.shape[0]):
@@ -112,7 +112,7 @@ def _shift_adamax_code(w, g, m, v, c, bound):
 
 @jit
 def _bop(w, g, m, unused, c, bound):
-    """As `_sgd`; c = rate, threshold.  Weights of +1 and -1 are flipped."""
+    """As `_sgd`; c = rate, threshold.  Weights of +1 and -1 flip."""
     rate, threshold = c[0], c[1]
     lost = 0
     for i in range(w.shape[0]):
@@ -141,9 +141,8 @@ def update(rule, weight, grad, state, constants, bound, words):
     """See `bitnet.kernels.update`."""
     if weight.dtype != np.float32:
         return reference.update(rule, weight, grad, state, constants, bound, words)
-    shape = (
-        (math.prod(weight.shape[:-1]), weight.shape[-1]) if weight.ndim > 1 else (1, weight.size)
-    )
+    n = weight.shape[-1] if weight.ndim else 1
+    shape = math.prod(weight.shape[:-1]), n
     arrays = [array.reshape(shape) for array in (weight, *state)]
     arrays += arrays[-1:] * (3 - len(arrays))  # SGD and Bop have one array of state, not two
     constants = np.array(constants, np.float32)

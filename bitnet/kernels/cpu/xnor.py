@@ -31,7 +31,7 @@ BYTE_BLOCK = 31  # words whose popcounts, up to 8 a byte, a byte can hold
 
 
 def _words_differing(e, rows, lanes, x, stride, weight):
-    """XOR of one word of each of `rows` inputs with each register of weights, row by row."""
+    """Yield the XOR of one word of each of `rows` inputs with each register of weights."""
     for r in range(rows):
         word = e.splat(f"<{lanes} x i64>", e.load("i64", x + stride * r))
         yield from (word ^ register for register in weight)
@@ -85,138 +85,122 @@ def _counts_256(e, rows, x, stride, panel, n_words, counts):
     return e.repeat(n_blocks, counts, block)
 
 
+LANES = {"avx512": 8, "avx2": 4}
 COUNTS = {8: (_counts_512, 4), 4: (_counts_256, 2)}  # by lanes: the counts, registers a row
 
 
-def _product(lanes, store_counts):
-    """A routine that goes over all outputs and all inputs in tiles of 4 rows, then 1 row.
+def tiles(e, lanes, panels, n_panels, n_words, n_rows, tile):
+    """Go over all outputs and, for each, over all inputs: 4 rows at a time, then 1 row.
 
-    `store_counts(e, rows, counts, part, n, at, y_stride)` stores those of one tile, at the
-    outputs that begin with `part * part_outputs` and the row that begins at `at`.
+    `tile(part, weight, rows, first, zeros)` is called for the outputs that begin with
+    `part * part_outputs`, whose first word is at weight, and rows from the first on.
     """
-    counts_of, per_row = COUNTS[lanes]
+    per_row = COUNTS[lanes][1]
     part_outputs = lanes * per_row
     parts = PANEL // part_outputs  # of a panel
+
+    def part_of_panel(q, _):
+        panel = panels + q.divided_by(parts) * (n_words << 8)
+        weight = panel + q.remainder_of(parts) * (8 * part_outputs)
+
+        def rows_at(first, rows):
+            tile(q, weight, rows, first, [e.constant(f"<{lanes} x i64>", 0)] * (rows * per_row))
+            return []
+
+        e.repeat(n_rows >> 2, [], lambda i, _: rows_at(i << 2, 4))
+        e.repeat(n_rows & 3, [], lambda i, _: rows_at((n_rows >> 2 << 2) + i, 1))
+        return []
+
+    e.repeat(n_panels * parts, [], part_of_panel)
+
+
+def store_integers(e, lanes, counts, part, base, z, z_stride):
+    """Store z = base - 2 count as int32; `base(row, offset)` is that of a register, in bytes."""
+    per_row = COUNTS[lanes][1]
+    for i, count in enumerate(counts):
+        row, register = divmod(i, per_row)
+        offset = (part * per_row + register) * (4 * lanes)
+        doubled = count.to(f"<{lanes} x i32>") << 1
+        e.store(base(row, offset) - doubled, z + z_stride * row + offset)
+
+
+def store_signs(e, lanes, counts, part, limits, flips, y, y_stride):
+    """Store one bit per output: 1 where count <= limit, xor the bit of flips.
+
+    limits: for each row, where the limits of all outputs begin.
+    """
+    per_row = COUNTS[lanes][1]
+    bits = lanes * per_row
+    flip = e.load(f"i{bits}", flips + part * (bits // 8))
+    for row, limits_of_row in enumerate(limits):
+        word = flip
+        for register in range(per_row):
+            at = limits_of_row + (part * per_row + register) * (8 * lanes)
+            passed = counts[row * per_row + register].at_most(e.load(f"<{lanes} x i64>", at))
+            passed = passed.bits_as(f"i{lanes}").zero_extended(f"i{bits}")
+            word = word ^ (passed << lanes * register)
+        e.store(word, y + y_stride * row + part * (bits // 8))
+
+
+def _product(lanes, kind):
+    """Make a routine for the product of some rows of inputs with all outputs."""
+    counts_of = COUNTS[lanes][0]
 
     def product(e, x, n_rows, n_words, panels, n_panels, n, limits, flips, y, y_stride):
         stride = n_words << 3
 
-        def part_of_panel(q, _):
-            panel = panels + q.divided_by(parts) * (stride * PANEL)
-            weight = panel + q.remainder_of(parts) * (8 * part_outputs)
+        def tile(part, weight, rows, first, zeros):
+            counts = counts_of(e, rows, x + first * stride, stride, weight, n_words, zeros)
+            to = y + first * y_stride
+            if kind == "signs":
+                store_signs(e, lanes, counts, part, [limits] * rows, flips, to, y_stride)
+            else:
+                base = e.splat(f"<{lanes} x i32>", n.to("i32"))
+                store_integers(e, lanes, counts, part, lambda *_: base, to, y_stride)
 
-            def rows_at(first, rows):
-                zeros = [e.constant(f"<{lanes} x i64>", 0)] * (rows * per_row)
-                counts = counts_of(e, rows, x + first * stride, stride, weight, n_words, zeros)
-                store_counts(e, rows, counts, q, n, limits, flips, y + first * y_stride, y_stride)
-                return []
-
-            e.repeat(n_rows >> 2, [], lambda i, _: rows_at(i << 2, 4))
-            e.repeat(n_rows & 3, [], lambda i, _: rows_at((n_rows >> 2 << 2) + i, 1))
-            return []
-
-        e.repeat(n_panels * parts, [], part_of_panel)
+        tiles(e, lanes, panels, n_panels, n_words, n_rows, tile)
 
     return routine(product)
 
 
-def _integers(lanes):
-    """z = n - 2 count, stored as int32."""
-    per_row = COUNTS[lanes][1]
+def _integers(level):
+    """Compile the product of a level to integers."""
+    product = _product(LANES[level], "integers")
 
-    def store_counts(e, rows, counts, part, n, limits, flips, z, z_stride):
-        n = e.splat(f"<{lanes} x i32>", n.to("i32"))
-        for i, count in enumerate(counts):
-            row, register = divmod(i, per_row)
-            at = z + z_stride * row + (part * per_row + register) * (4 * lanes)
-            e.store(n - (count.to(f"<{lanes} x i32>") << 1), at)
+    def run(x, panels, n, z):
+        """z = n - 2 popcount(x ^ weight); x (B, K), panels (P, K, 32), z (B, 32 P)."""
+        weight, n_panels, n_words = panels.ctypes.data, len(panels), x.shape[1]
+        for i in range(0, x.shape[0], ROWS):
+            at, to = x.ctypes.data + i * x.strides[0], z.ctypes.data + i * z.strides[0]
+            rows = min(ROWS, x.shape[0] - i)
+            product(at, rows, n_words, weight, n_panels, n, 0, 0, to, z.strides[0])
 
-    return _product(lanes, store_counts)
-
-
-def _signs(lanes):
-    """One bit an output: 1 where count <= limit, turned over where the bit of flips is 1."""
-    per_row = COUNTS[lanes][1]
-    word_type = f"i{lanes * per_row}"
-
-    def store_counts(e, rows, counts, part, n, limits, flips, y, y_stride):
-        flip = e.load(word_type, flips + part * (lanes * per_row // 8))
-        for row in range(rows):
-            word = flip
-            for register in range(per_row):
-                at = limits + (part * per_row + register) * (8 * lanes)
-                limit = e.load(f"<{lanes} x i64>", at)
-                passed = counts[row * per_row + register].at_most(limit)
-                passed = passed.bits_as(f"i{lanes}").zero_extended(word_type)
-                word = word ^ (passed << lanes * register)
-            e.store(word, y + y_stride * row + part * (lanes * per_row // 8))
-
-    return _product(lanes, store_counts)
+    return jit(run, f"integers_{level}")
 
 
-_integers_of_8, _signs_of_8 = _integers(8), _signs(8)
-_integers_of_4, _signs_of_4 = _integers(4), _signs(4)
+def _signs(level):
+    """Compile the product of a level to signs."""
+    product = _product(LANES[level], "signs")
+
+    def run(x, panels, limits, flips, y):
+        """Bit 1 where popcount(x ^ weight) <= limit, xor flip; limits (32 P,), flips (P,)."""
+        weight, n_panels, n_words = panels.ctypes.data, len(panels), x.shape[1]
+        limit, flip = limits.ctypes.data, flips.ctypes.data
+        for i in range(0, x.shape[0], ROWS):
+            at, to = x.ctypes.data + i * x.strides[0], y.ctypes.data + i * y.strides[0]
+            rows = min(ROWS, x.shape[0] - i)
+            product(at, rows, n_words, weight, n_panels, 0, limit, flip, to, y.strides[0])
+
+    return jit(run, f"signs_{level}")
 
 
-@jit
-def _integers_avx512(x, panels, n, z):
-    """z = n - 2 popcount(x ^ weight); x (B, K), panels (P, K, 32), z (B, 32 P)."""
-    for i in range(0, x.shape[0], ROWS):
-        to, rows = z.ctypes.data + i * z.strides[0], min(ROWS, x.shape[0] - i)
-        _integers_of_8(x.ctypes.data + i * x.strides[0], rows, x.shape[1], panels.ctypes.data,
-                       panels.shape[0], n, 0, 0, to, z.strides[0])  # fmt: skip
-
-
-@jit
-def _integers_avx2(x, panels, n, z):
-    """As `_integers_avx512`."""
-    for i in range(0, x.shape[0], ROWS):
-        to, rows = z.ctypes.data + i * z.strides[0], min(ROWS, x.shape[0] - i)
-        _integers_of_4(x.ctypes.data + i * x.strides[0], rows, x.shape[1], panels.ctypes.data,
-                       panels.shape[0], n, 0, 0, to, z.strides[0])  # fmt: skip
-
-
-@jit
-def _signs_avx512(x, panels, limits, flips, y):
-    """Bit 1 where popcount(x ^ weight) <= limit, xor flip; limits (32 P,), flips (P,), y (B, K)."""
-    for i in range(0, x.shape[0], ROWS):
-        to, rows = y.ctypes.data + i * y.strides[0], min(ROWS, x.shape[0] - i)
-        _signs_of_8(
-            x.ctypes.data + i * x.strides[0],
-            rows,
-            x.shape[1],
-            panels.ctypes.data,
-            panels.shape[0],
-            0,
-            limits.ctypes.data,
-            flips.ctypes.data,
-            to,
-            y.strides[0],
-        )
-
-
-@jit
-def _signs_avx2(x, panels, limits, flips, y):
-    """As `_signs_avx512`."""
-    for i in range(0, x.shape[0], ROWS):
-        to, rows = y.ctypes.data + i * y.strides[0], min(ROWS, x.shape[0] - i)
-        _signs_of_4(
-            x.ctypes.data + i * x.strides[0],
-            rows,
-            x.shape[1],
-            panels.ctypes.data,
-            panels.shape[0],
-            0,
-            limits.ctypes.data,
-            flips.ctypes.data,
-            to,
-            y.strides[0],
-        )
+INTEGERS = {level: _integers(level) for level in LANES}
+SIGNS = {level: _signs(level) for level in LANES}
 
 
 @jit
 def _make_panels(words, panels):
-    """words (M, K) to panels (P, K, 32), which hold zeros for the outputs that are not there."""
+    """Lay words (M, K) out as panels (P, K, 32), with zeros for missing outputs."""
     for j in range(words.shape[0]):
         for k in range(words.shape[1]):
             panels[j // PANEL, k, j % PANEL] = words[j, k]
@@ -224,7 +208,7 @@ def _make_panels(words, panels):
 
 @jit
 def popcount(word):
-    """The number of ones in a uint64, by adding neighbours; LLVM makes one instruction of it."""
+    """Return the number of ones in a uint64; LLVM makes one instruction of it."""
     word = word - ((word >> np.uint64(1)) & np.uint64(0x5555555555555555))
     pairs = np.uint64(0x3333333333333333)
     word = (word & pairs) + ((word >> np.uint64(2)) & pairs)
@@ -243,10 +227,6 @@ def _integers_portable(x, weight, n, z):
             z[i, j] = n - 2 * np.int64(differing)
 
 
-INTEGERS = {"avx512": _integers_avx512, "avx2": _integers_avx2}
-SIGNS = {"avx512": _signs_avx512, "avx2": _signs_avx2}
-
-
 def prepare(bits):
     """See `bitnet.kernels.prepare`."""
     prepared = Bits(bits.words, bits.shape)
@@ -254,22 +234,41 @@ def prepare(bits):
     return prepared
 
 
-def panels_of(weight):
-    """The panels of Bits (M, N) or (M, rows, columns, C), from its layouts if it keeps them."""
-    panels = weight.layouts.get("panels") if weight.layouts is not None else None
-    if panels is None:
-        words = np.ascontiguousarray(weight.words)
-        words = words.reshape(len(words), math.prod(words.shape[1:]))
-        shape = -(-words.shape[0] // PANEL), words.shape[1], PANEL
-        panels = (np.zeros if words.shape[0] % PANEL else np.empty)(shape, np.uint64)
-        _make_panels(words, panels)
-        if weight.layouts is not None:
-            weight.layouts["panels"] = panels
+def _panels(weight):
+    """Lay Bits out as panels."""
+    words = np.ascontiguousarray(weight.words)
+    words = words.reshape(len(words), math.prod(words.shape[1:]))
+    shape = -(-words.shape[0] // PANEL), words.shape[1], PANEL
+    panels = (np.zeros if words.shape[0] % PANEL else np.empty)(shape, np.uint64)
+    _make_panels(words, panels)
     return panels
 
 
+def kept(weight, name, make):
+    """Return a layout of weights: the one that they keep, or what `make` makes of them."""
+    if weight.layouts is None:
+        return make(weight)
+    if name not in weight.layouts:
+        weight.layouts[name] = make(weight)
+    return weight.layouts[name]
+
+
+def panels_of(weight):
+    """Return the panels of Bits (M, N) or (M, rows, columns, C), kept where they keep layouts."""
+    return kept(weight, "panels", _panels)
+
+
+def counted_taps(window, size):
+    """Return which taps count, (classes, taps) int32, and the classes of the outputs (H', W').
+
+    A border of +1 or -1 counts as images do.
+    """
+    inside, of = window.classes(*size)
+    return (np.ones_like(inside) if window.border else inside).astype(np.int32), of
+
+
 def _work_ns(x, weight):
-    """Nanoseconds that a product takes on one thread, about."""
+    """Return the nanoseconds that a product takes on one thread, about."""
     return x.shape[0] * weight.shape[0] * x.shape[1] / MACS_PER_NS[level()]
 
 
@@ -286,16 +285,20 @@ def xnor_gemm(x, weight):
 
         shared(run, n_rows, 1, _work_ns(x, weight))
         return z
-    run, panels = INTEGERS[level()], panels_of(weight)
+    multiply, panels = INTEGERS[level()], panels_of(weight)
     z = np.empty((n_rows, PANEL * len(panels)), np.int32)
-    shared(lambda i, j: run(words[i:j], panels, n, z[i:j]), n_rows, 4, _work_ns(x, weight))
+
+    def run(i, j):
+        multiply(words[i:j], panels, n, z[i:j])
+
+    shared(run, n_rows, 4, _work_ns(x, weight))
     return z if z.shape[1] == m else np.ascontiguousarray(z[:, :m])
 
 
 def xnor_sign(x, weight, thresholds):
     """See `bitnet.kernels.xnor_sign`."""
-    run = SIGNS.get(level())
-    if run is None:
+    multiply = SIGNS.get(level())
+    if multiply is None:
         return threshold(xnor_gemm(x, weight), thresholds)
     words, (n_rows, n), m = np.ascontiguousarray(x.words), x.shape, weight.shape[0]
     panels = panels_of(weight)
@@ -303,13 +306,16 @@ def xnor_sign(x, weight, thresholds):
         thresholds.limits[n] = limits_of(thresholds, n)
     limits, flips = thresholds.limits[n]
     y = (np.zeros if len(panels) % 2 else np.empty)((n_rows, words_for(m)), np.uint64)
-    work_ns = _work_ns(x, weight)
-    shared(lambda i, j: run(words[i:j], panels, limits, flips, y[i:j]), n_rows, 4, work_ns)
+
+    def run(i, j):
+        multiply(words[i:j], panels, limits, flips, y[i:j])
+
+    shared(run, n_rows, 4, _work_ns(x, weight))
     return Bits(y, (n_rows, m))
 
 
 def limits_of(thresholds, bases):
-    """Thresholds of z = base - 2 count as limits of the count, and the bits to turn over.
+    """Turn thresholds of z = base - 2 count into limits of the count and bits to turn over.
 
     Rising: z >= t where count <= (base - t) / 2, rounded down.  Falling: z <= t where not
     z >= t + 1.  Outputs that fill up a panel have the limit -1, which no count reaches.  The

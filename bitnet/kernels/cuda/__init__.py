@@ -6,20 +6,17 @@ this package imports Numba, and needs no GPU.
 
     launch, instructions   how a kernel gets to the GPU; what Numba has no name for
     pack                   numbers to bits and back
-    xnor, places           products of bits, as a ladder of rungs; products has the operands
-    gradients              backward products
-    training               batch norm with its sign, and quantized gradients
+    xnor, tensor           products of bits, as a ladder of rungs; the rung of tensor cores
+    products               operands of `xnor`, and what is multiplied with them
+    conv, conv_backward    convolutions and their gradients
+    norm, rounding         batch norm with its sign; quantized gradients
     update                 a step of an optimizer
 """
 
-from bitnet.kernels.cuda.gradients import (
-    gradient_of_filters,
-    gradient_of_images,
-    signed_floats,
-    signed_gemm,
-    signed_rows,
-)
+from bitnet.kernels.cuda.conv import plane_conv, xnor_conv, xnor_conv_sign
+from bitnet.kernels.cuda.conv_backward import gradient_of_filters, gradient_of_images
 from bitnet.kernels.cuda.launch import RUNGS, rung, using_rung
+from bitnet.kernels.cuda.norm import batch_norm_backward, column_sums, normalize_sign
 from bitnet.kernels.cuda.pack import (
     count_flips,
     pack,
@@ -33,15 +30,15 @@ from bitnet.kernels.cuda.pack import (
     where,
 )
 from bitnet.kernels.cuda.products import (
-    plane_conv,
     plane_gemm,
     prepare,
-    xnor_conv,
-    xnor_conv_sign,
+    signed_floats,
+    signed_gemm,
+    signed_rows,
     xnor_gemm,
     xnor_sign,
 )
-from bitnet.kernels.cuda.training import batch_norm_backward, column_sums, normalize_sign, quantize
+from bitnet.kernels.cuda.rounding import quantize
 from bitnet.kernels.cuda.update import update
 
 __all__ = [

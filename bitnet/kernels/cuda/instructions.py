@@ -54,6 +54,12 @@ def _number(value):
     return ir.Constant(INT, value)
 
 
+def _assembled(text, result, operands, names, side_effect=True):
+    """Inline PTX; with a side effect the compiler does not move it where not all lanes come."""
+    kind = ir.FunctionType(result, operands)
+    return ir.InlineAsm(kind, text, names, side_effect=side_effect)
+
+
 @intrinsic
 def copy_piece(typingctx, shared, at, source, index, n_bytes):
     """Begin to copy 16 bytes to shared[at:], of which n_bytes are source[index:] and the rest 0.
@@ -65,8 +71,7 @@ def copy_piece(typingctx, shared, at, source, index, n_bytes):
         shared, at, source, index, n_bytes = arguments
         to = _in_shared(context, builder, signature.args[0], shared, at)
         begin = _place(context, builder, signature.args[2], source, index)
-        kind = ir.FunctionType(VOID, [INT, LONG, INT])
-        code = ir.InlineAsm(kind, COPY, "r,l,r,~{memory}", side_effect=True)
+        code = _assembled(COPY, VOID, [INT, LONG, INT], "r,l,r,~{memory}")
         builder.call(code, [to, builder.ptrtoint(begin, LONG), n_bytes])
         return context.get_dummy_value()
 
@@ -78,8 +83,7 @@ def _bare(text):
 
     def definition(typingctx):
         def emit(context, builder, signature, arguments):
-            code = ir.InlineAsm(ir.FunctionType(VOID, []), text, "~{memory}", side_effect=True)
-            builder.call(code, [])
+            builder.call(_assembled(text, VOID, [], "~{memory}"), [])
             return context.get_dummy_value()
 
         return types.void(), emit
@@ -98,39 +102,26 @@ def waiter(groups):
 def multiplier(high, wide):
     """The product of 16 high rows of x and 8 wide columns of w, 512 bits of each, by one warp.
 
-    Parameters
-    ----------
-    high, wide : int
-        Multiplications below each other and side by side.
-
-    Returns
-    -------
-    callable
-        Of (counts, shared, x, w), for kernels.  shared[x:] and shared[w:] are the rows that this
-        lane names, at distances of 16 halves: of x row `lane % 16`, piece `lane / 16`; of w
-        column `lane % 8`, piece `lane / 8`.  counts[(4 * (wide * i + j)):] are the four counts of
-        this lane in multiplication (i, j), of (row, column), (row, column + 1), (row + 8, column),
-        (row + 8, column + 1).  It has to be an array in registers.
+    multiply(counts, shared, x, w) is for kernels: shared[x:] and shared[w:] are the rows that this
+    lane names, at distances of 16 halves: of x row `lane % 16`, piece `lane / 16`; of w column
+    `lane % 8`, piece `lane / 8`.  counts[(4 * (wide * i + j)):] are the four counts of this lane in
+    multiplication (i, j), of (row, column), (row, column + 1), (row + 8, column),
+    (row + 8, column + 1).  It has to be an array in registers.
     """
 
     def definition(typingctx, counts, shared, x, w):
         def emit(context, builder, signature, arguments):
             kinds, (counts, shared, x, w) = signature.args, arguments
             four = ir.LiteralStructType([INT] * 4)
-            reads = ir.InlineAsm(
-                ir.FunctionType(four, [INT]), READ, "=r,=r,=r,=r,r,~{memory}", side_effect=True
-            )
-            adds = ir.InlineAsm(
-                ir.FunctionType(four, [INT] * 10), MULTIPLY, "=r,=r,=r,=r" + ",r" * 6 + ",0,1,2,3",
-                side_effect=True,  # or the compiler may move it where not all lanes come
-            )  # fmt: skip
+            reads = _assembled(READ, four, [INT], "=r,=r,=r,=r,r,~{memory}")
+            adds = _assembled(MULTIPLY, four, [INT] * 10, "=r,=r,=r,=r" + ",r" * 6 + ",0,1,2,3")
 
             def run(code, operands):
                 made = builder.call(code, operands)
                 return [builder.extract_value(made, number) for number in range(4)]
 
             def read(at, rows):
-                """Four registers from what begins `rows` rows behind."""
+                """Four registers from what begins `rows` rows after a place."""
                 to = builder.add(at, ir.Constant(LONG, HALVES * rows))
                 return run(reads, [_in_shared(context, builder, kinds[1], shared, to)])
 
@@ -140,9 +131,8 @@ def multiplier(high, wide):
             first = _place(context, builder, kinds[0], counts, _number(0))
             for i in range(high):
                 for j in range(wide):
-                    places = [
-                        builder.gep(first, [_number(4 * (wide * i + j) + k)]) for k in range(4)
-                    ]
+                    indices = [_number(4 * (wide * i + j) + k) for k in range(4)]
+                    places = [builder.gep(first, [index]) for index in indices]
                     own = [builder.load(place) for place in places]
                     for k, row in enumerate(rows[i]):
                         own = run(adds, [*row, *columns[j][2 * k : 2 * k + 2], *own])
@@ -156,17 +146,9 @@ def multiplier(high, wide):
 
 
 def folder(size):
-    """totals += factor * counts and counts = 0, for two arrays of this size in registers.
+    """fold(totals, counts, factor), for kernels: totals += factor * counts, and counts = 0.
 
-    Parameters
-    ----------
-    size : int
-        Numbers in each.
-
-    Returns
-    -------
-    callable
-        Of (totals, counts, factor), for kernels.
+    Both are arrays of this size in registers.
     """
 
     def definition(typingctx, totals, counts, factor):
@@ -219,9 +201,8 @@ def _rounded(name, operands):
         kind = context.get_value_type(signature.return_type)
         names = ", ".join(f"${k}" for k in range(1 + operands))
         registers = ",".join(["=f", *"f" * operands] if bits == 32 else ["=d", *"d" * operands])
-        code = ir.InlineAsm(
-            ir.FunctionType(kind, [kind] * operands), f"{name}.rn.f{bits} {names};", registers
-        )
+        text = f"{name}.rn.f{bits} {names};"
+        code = _assembled(text, kind, [kind] * operands, registers, side_effect=False)
         return builder.call(code, arguments)
 
     def one(typingctx, a):

@@ -22,75 +22,35 @@ from numba import config, cuda
 from bitnet.arrays import array_module
 from bitnet.errors import InputError
 
-__all__ = [
-    "RUNGS",
-    "here",
-    "in_pieces",
-    "inlined",
-    "launch",
-    "missing",
-    "row_of_halves",
-    "rung",
-    "using_rung",
-]
-
 RUNGS = ("tensor", "registers", "tiled", "naive")
 SIMULATED = bool(config.ENABLE_CUDASIM)
 
 # Numba's own inliner takes half a minute for what LLVM's does in two seconds
 AT_ONCE = {"forceinline": True} if importlib.util.find_spec("numba_cuda") else {"inline": "always"}
 
+ALL = np.uint32(0xFFFFFFFF)  # lanes of a warp
+STRIP = 8  # halves of words that one warp makes of one row
+THREADS = 256  # in a block of one axis
 MOST = 1 << 15  # blocks on the second axis of a grid, which has 65 535 at most; then on the third
 
 _rung = None  # a name in RUNGS; None until it is asked for
 
 
 def inlined(function):
-    """A function for kernels to call, which becomes a part of them.
+    """Make a function that kernels call, and which becomes a part of them.
 
-    Parameters
-    ----------
-    function : callable
-        In the part of Python that Numba knows.
-
-    Returns
-    -------
-    callable
-        For kernels; arrays that it is given may stay in registers.  In the simulator the function
-        itself, so that it and the kernels that know of threads have to be in one file.
-
-    Examples
-    --------
-    >>> callable(inlined(lambda x: x + 1))
-    True
+    Arrays that it is given may stay in registers.  In the simulator it is the function itself, so
+    that a function that asks for threads and its kernel have to be in one file.
     """
     return function if SIMULATED else cuda.jit(device=True, **AT_ONCE)(function)
 
 
 def launch(kernel, blocks, threads, *arguments):
-    """Run a kernel on the stream on which CuPy works just now; nothing is waited for.
+    """Run a kernel on the stream on which CuPy works just now, without waiting for it.
 
-    Parameters
-    ----------
-    kernel : callable
-        What `numba.cuda.jit` made.
-    blocks : tuple of int
-        Blocks of the grid, of one axis or two; none are run if one number is 0.  The second axis
-        goes on in the third: a block has place `blockIdx.y + MOST * blockIdx.z` there, which may
-        be behind the last one.
-    threads : int
-        In a block.
-    *arguments : array, int, float or tuple
-        What the kernel takes; arrays are CuPy's, of one byte at least.
-
-    Raises
-    ------
-    InputError
-        If the arrays are NumPy's, and this is not the simulator.
-
-    Examples
-    --------
-    >>> launch(None, (0, 3), 32)
+    `blocks` has one axis or two, and no block runs if one number is 0.  The second axis goes on in
+    the third: a block has place `blockIdx.y + MOST * blockIdx.z` there, which may be after the last
+    one.  Arrays are CuPy's, of one byte at least; NumPy's only in the simulator.
     """
     if 0 in blocks:
         return
@@ -107,28 +67,32 @@ def launch(kernel, blocks, threads, *arguments):
     _configured(kernel, blocks, threads, stream)(*given)
 
 
+def by_threads(kernel, count, *arguments):
+    """Run a kernel on at least so many threads, in blocks of one axis."""
+    launch(kernel, (-(-count // THREADS),), THREADS, *arguments)
+
+
+def by_warps(kernel, count, *arguments):
+    """Run a kernel on at least so many warps, in blocks of one axis."""
+    by_threads(kernel, 32 * count, *arguments)
+
+
+@inlined
+def place(thread, strips):
+    """The lane of a thread, and the row and the strip of its warp, for so many strips in a row."""
+    warp = thread // 32
+    return thread % 32, warp // strips, warp % strips
+
+
+def flat(x):
+    """The numbers of an array, in order, on one axis."""
+    return array_module(x).ascontiguousarray(x).reshape(-1)
+
+
 def here(xp):
-    """The device and the stream on which CuPy works just now: what is kept is kept for these.
+    """Return the device and the stream of CuPy: what is kept is kept for these.
 
-    Parameters
-    ----------
-    xp : module
-        CuPy.
-
-    Returns
-    -------
-    tuple of int or None
-        The device's number and the stream's address, which is 0 for the default one; None in the
-        simulator.
-
-    Examples
-    --------
-    >>> import types
-    >>> runtime = types.SimpleNamespace(getDevice=lambda: 1)
-    >>> stream = types.SimpleNamespace(ptr=0)
-    >>> here(types.SimpleNamespace(cuda=types.SimpleNamespace(
-    ...     runtime=runtime, get_current_stream=lambda: stream)))
-    (1, 0)
+    The stream is its address, 0 for the default one; the simulator has None for both.
     """
     if SIMULATED:
         return None
@@ -162,44 +126,12 @@ def _described(device, address, shape, dtype):
 
 
 def row_of_halves(words):
-    """Words in a row of 32-bit halves, as the kernels read them: the same layout and memory.
-
-    Parameters
-    ----------
-    words : array
-        uint64, of any shape and of one word at least.
-
-    Returns
-    -------
-    array
-        uint32 of one axis.
-
-    Examples
-    --------
-    >>> row_of_halves(np.array([[1 + (2 << 32)]], np.uint64))
-    array([1, 2], dtype=uint32)
-    """
-    return array_module(words).ascontiguousarray(words).reshape(-1).view(np.uint32)
+    """View words in a row of 32-bit halves, as the kernels read them."""
+    return flat(words).view(np.uint32)
 
 
 def in_pieces(words):
-    """Words in order, from a multiple of 16 bytes on: those that are, or a copy.
-
-    Parameters
-    ----------
-    words : array
-        uint64, of any shape.
-
-    Returns
-    -------
-    array
-
-    Examples
-    --------
-    >>> words = np.arange(3, dtype=np.uint64)
-    >>> in_pieces(words) is words or bool(words.ctypes.data % 16)
-    True
-    """
+    """Return words in order that begin at a multiple of 16 bytes, or a copy of them that does."""
     xp = array_module(words)
     words = xp.ascontiguousarray(words)
     address = words.ctypes.data if xp is np else words.data.ptr
@@ -207,21 +139,7 @@ def in_pieces(words):
 
 
 def missing(name):
-    """Why a rung cannot run on this GPU, or None where it can.
-
-    Parameters
-    ----------
-    name : str
-        In RUNGS.
-
-    Returns
-    -------
-    str or None
-
-    Examples
-    --------
-    >>> missing("naive")
-    """
+    """Return why a rung cannot run on this GPU, or None where it can."""
     if name != "tensor" or SIMULATED:
         return None
     found = cuda.get_current_device().compute_capability
@@ -231,19 +149,10 @@ def missing(name):
 
 
 def rung():
-    """The rung of the ladder of products that runs: see `bitnet.kernels.cuda.xnor`.
+    """Return the rung of the ladder of products that runs: see `bitnet.kernels.cuda.xnor`.
 
-    Returns
-    -------
-    str
-        "tensor" on GPUs whose tensor cores multiply bits, of compute capability 8.0 to 9.0;
-        "registers" on older ones, and on newer ones, which emulate that instruction.
-
-    Examples
-    --------
-    >>> with using_rung("registers"):
-    ...     rung()
-    'registers'
+    It is "tensor" on GPUs whose tensor cores multiply bits, of compute capability 8.0 to 9.0, and
+    "registers" on older ones, and on newer ones, which emulate that instruction.
     """
     global _rung
     if _rung is None:
@@ -254,23 +163,9 @@ def rung():
 
 @contextlib.contextmanager
 def using_rung(name):
-    """Multiply on one rung inside a `with` block, for the whole process.
+    """Multiply on one rung of RUNGS inside a `with` block, for the whole process.
 
-    Parameters
-    ----------
-    name : {"tensor", "registers", "tiled", "naive"}
-        The rung; convolutions and planes know the first two, and take the second for others.
-
-    Raises
-    ------
-    InputError
-        If there is no such rung, or not on this GPU.
-
-    Examples
-    --------
-    >>> with using_rung("naive"):
-    ...     rung()
-    'naive'
+    Convolutions and planes know the first two rungs, and take the second for the others.
     """
     global _rung
     if name not in RUNGS:

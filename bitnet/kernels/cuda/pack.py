@@ -16,84 +16,76 @@ from numba import cuda
 
 from bitnet.arrays import array_module
 from bitnet.kernels.bits import Bits, Planes, words_for
-from bitnet.kernels.cuda.launch import here, inlined, launch, row_of_halves
+from bitnet.kernels.cuda.launch import (
+    ALL,
+    STRIP,
+    by_threads,
+    by_warps,
+    flat,
+    here,
+    inlined,
+    place,
+    row_of_halves,
+)
 
-ALL = np.uint32(0xFFFFFFFF)  # lanes
-STRIP = 8  # halves that one warp makes of one row
-THREADS = 256  # in a block; 8 warps
-WARPS = THREADS // 32
+MOST_THREADS = 1 << 18  # that count flips; each has several halves where there are more
 BITS_OF_BYTE = [1 << b for b in range(8)]
 
 
+def strips(test, masked=False):
+    """The kernel that packs what a test says of each number, in two ways where it is `masked`.
+
+    test(number, column, *operands) is a bit and one of the mask; x (R N), out and mask (R H).
+    """
+
+    @cuda.jit
+    def kernel(x, p, q, r, s, n_rows, n, halves, out, mask):
+        lane, row, strip = place(cuda.grid(1), (halves + STRIP - 1) // STRIP)
+        own = own_mask = np.uint32(0)
+        for k in range(STRIP):
+            column, bit, inside = (strip * STRIP + k) * 32 + lane, False, False
+            if row < n_rows and column < n:
+                bit, inside = test(x[row * n + column], column, p, q, r, s)
+            word = np.uint32(cuda.ballot_sync(ALL, bit))
+            word_of_mask = np.uint32(cuda.ballot_sync(ALL, inside)) if masked else word
+            if lane == k:
+                own, own_mask = word, word_of_mask
+        if row < n_rows and lane < STRIP and strip * STRIP + lane < halves:
+            at = row * halves + strip * STRIP + lane
+            out[at] = own
+            if masked:
+                mask[at] = own_mask
+
+    return kernel
+
+
 @inlined
-def place(strips):
-    """The lane of this thread, and the row and the strip of its warp."""
-    warp = cuda.blockIdx.x * WARPS + cuda.threadIdx.x // 32
-    return cuda.threadIdx.x % 32, warp // strips, warp % strips
+def _at_least(number, column, least, q, r, s):
+    """Bit 1 where x >= least."""
+    return number >= least, False
 
 
-@cuda.jit
-def _pack_rows(x, least, n_rows, n, halves, out):
-    """Bit 1 where x >= least; x (R N), out (R H)."""
-    strips = (halves + STRIP - 1) // STRIP
-    lane, row, strip = place(strips)
-    own = np.uint32(0)
-    for k in range(STRIP):
-        column = (strip * STRIP + k) * 32 + lane
-        bit = False
-        if row < n_rows and column < n:
-            bit = x[row * n + column] >= least
-        word = cuda.ballot_sync(ALL, bit)
-        if lane == k:
-            own = np.uint32(word)
-    if row < n_rows and lane < STRIP and strip * STRIP + lane < halves:
-        out[row * halves + strip * STRIP + lane] = own
+@inlined
+def _within(number, column, least, window, r, s):
+    """As `_at_least`; bit 1 in the mask where |x| <= window."""
+    return number >= least, abs(number) <= window
 
 
-@cuda.jit
-def _pack_mask_rows(x, least, window, n_rows, n, halves, out, mask):
-    """As `_pack_rows`; bit 1 in the mask where |x| <= window."""
-    strips = (halves + STRIP - 1) // STRIP
-    lane, row, strip = place(strips)
-    own = own_mask = np.uint32(0)
-    for k in range(STRIP):
-        column = (strip * STRIP + k) * 32 + lane
-        bit = inside = False
-        if row < n_rows and column < n:
-            number = x[row * n + column]
-            bit, inside = number >= least, abs(number) <= window
-        word, word_of_mask = cuda.ballot_sync(ALL, bit), cuda.ballot_sync(ALL, inside)
-        if lane == k:
-            own, own_mask = np.uint32(word), np.uint32(word_of_mask)
-    if row < n_rows and lane < STRIP and strip * STRIP + lane < halves:
-        at = row * halves + strip * STRIP + lane
-        out[at] = own
-        mask[at] = own_mask
+@inlined
+def _beyond(number, column, values, rising, r, s):
+    """Bit 1 where z is on the right side of its column's threshold."""
+    value = values[column]
+    return number >= value if rising[column] else number <= value, False
 
 
-@cuda.jit
-def _threshold_rows(z, values, rising, n_rows, n, halves, out):
-    """Bit 1 where z is on the right side of its column's threshold; z (R N), out (R H)."""
-    strips = (halves + STRIP - 1) // STRIP
-    lane, row, strip = place(strips)
-    own = np.uint32(0)
-    for k in range(STRIP):
-        column = (strip * STRIP + k) * 32 + lane
-        bit = False
-        if row < n_rows and column < n:
-            number, value = z[row * n + column], values[column]
-            bit = number >= value if rising[column] else number <= value
-        word = cuda.ballot_sync(ALL, bit)
-        if lane == k:
-            own = np.uint32(word)
-    if row < n_rows and lane < STRIP and strip * STRIP + lane < halves:
-        out[row * halves + strip * STRIP + lane] = own
+_pack_rows, _threshold_rows = strips(_at_least), strips(_beyond)
+_pack_mask_rows = strips(_within, masked=True)
 
 
 @cuda.jit
 def _split_rows(codes, n_planes, n_rows, n, halves, out):
     """Bit p of each integer into plane p, of 32 at most; codes (R N), out (P R H)."""
-    lane, row, half = place(halves)
+    lane, row, half = place(cuda.grid(1), halves)
     code = np.int32(0)
     if row < n_rows and 32 * half + lane < n:
         code = np.int32(codes[row * n + 32 * half + lane])
@@ -112,7 +104,7 @@ def _transpose_rows(halves_in, n_rows, n, halves, n_blocks, out):
 
     A warp takes a square of 32 x 32 bits, one row a lane; ballots take its columns.
     """
-    lane, block, half = place(halves)
+    lane, block, half = place(cuda.grid(1), halves)
     row, word = 32 * block + lane, np.uint32(0)
     if row < n_rows:
         word = halves_in[row * halves + half]
@@ -125,29 +117,28 @@ def _transpose_rows(halves_in, n_rows, n, halves, n_blocks, out):
         out[(32 * half + lane) * n_blocks + block] = own
 
 
-@cuda.jit
-def _unpack_rows(halves_in, n_rows, n, halves, y):
-    """+1 for bit 1, -1 for bit 0; y (R N)."""
-    lane, row, strip = place((halves + STRIP - 1) // STRIP)
-    if row < n_rows:
-        for half in range(strip * STRIP, min(strip * STRIP + STRIP, halves)):
-            if 32 * half + lane < n:
-                bit = (halves_in[row * halves + half] >> np.uint32(lane)) & np.uint32(1)
-                y[row * n + 32 * half + lane] = 1 if bit else -1
+def _from_bits(masked):
+    """The kernel that gives +1 for bit 1 and -1 for 0, or the number of x and 0; x and y (R N)."""
+
+    @cuda.jit
+    def kernel(halves_in, n_rows, n, halves, x, y):
+        lane, row, strip = place(cuda.grid(1), (halves + STRIP - 1) // STRIP)
+        if row < n_rows:
+            for half in range(strip * STRIP, min(strip * STRIP + STRIP, halves)):
+                if 32 * half + lane < n:
+                    at = row * n + 32 * half + lane
+                    bit = (halves_in[row * halves + half] >> np.uint32(lane)) & np.uint32(1)
+                    if not masked:
+                        y[at] = 1 if bit else -1
+                    elif bit:
+                        y[at] = x[at]
+                    else:
+                        y[at] = 0
+
+    return kernel
 
 
-@cuda.jit
-def _where_rows(halves_in, n_rows, n, halves, x, y):
-    """x where the bit is 1, zero elsewhere; x and y (R N)."""
-    lane, row, strip = place((halves + STRIP - 1) // STRIP)
-    if row < n_rows:
-        for half in range(strip * STRIP, min(strip * STRIP + STRIP, halves)):
-            if 32 * half + lane < n:
-                at = row * n + 32 * half + lane
-                if (halves_in[row * halves + half] >> np.uint32(lane)) & np.uint32(1):
-                    y[at] = x[at]
-                else:
-                    y[at] = 0
+_unpack_rows, _where_rows = _from_bits(masked=False), _from_bits(masked=True)
 
 
 @cuda.jit
@@ -173,7 +164,7 @@ def _rank_rows(z, thresholds, rising, n_columns, n_steps, codes):
 @cuda.jit
 def _ones_of_rows(halves_in, coefficients, n_rows, halves, sums):
     """The weighted sum over the planes of the bits in each row; halves_in (P R H), sums (R)."""
-    lane, row, _ = place(1)
+    lane, row, _ = place(cuda.grid(1), 1)
     total = np.int32(0)
     if row < n_rows:
         for plane in range(coefficients.size):
@@ -199,24 +190,9 @@ def _flips_of(a, b, total):
         cuda.atomic.add(total, 0, differing)
 
 
-def flat(x):
-    """The numbers of an array, in order, on one axis."""
-    return array_module(x).ascontiguousarray(x).reshape(-1)
-
-
 def _rows(shape):
     """The rows of an array that is packed along its last axis."""
     return math.prod(shape[:-1])
-
-
-def _warps(count):
-    """A grid of so many warps."""
-    return (-(-count // WARPS),)
-
-
-def _threads(count):
-    """A grid of so many threads."""
-    return (-(-count // THREADS),)
 
 
 def empty_words(xp, shape):
@@ -225,14 +201,14 @@ def empty_words(xp, shape):
     return words, 2 * words.shape[-1], row_of_halves(words) if words.size else None
 
 
-def by_strips(kernel, shape, *arguments, masks=0):
-    """Bits of a shape, and as many more, from a kernel that makes a strip of each in a warp."""
-    made = [empty_words(array_module(*arguments), shape) for _ in range(1 + masks)]
-    halves, rows = made[0][1], _rows(shape)
-    outs = [out for _, _, out in made]
-    blocks = _warps(rows * -(-halves // STRIP))
-    launch(kernel, blocks, THREADS, *arguments, rows, shape[-1], halves, *outs)
-    return [Bits(words, shape) for words, _, _ in made]
+def by_strips(kernel, x, *operands, masked=False):
+    """Bits of the shape of x, and its mask where there is one, from a kernel of `strips`."""
+    made = [empty_words(array_module(x), x.shape) for _ in range(1 + masked)]
+    numbers, halves, rows = flat(x), made[0][1], _rows(x.shape)
+    mask = made[1][2] if masked else numbers  # which is not written to
+    given = *operands, *[0] * (4 - len(operands)), rows, x.shape[-1], halves, made[0][2], mask
+    by_warps(kernel, rows * -(-halves // STRIP), numbers, *given)
+    return [Bits(words, x.shape) for words, _, _ in made]
 
 
 def pack(x):
@@ -240,20 +216,19 @@ def pack(x):
     if x.ndim == 2 and not x.flags.c_contiguous and x.T.flags.c_contiguous:
         return transpose(pack(x.T))
     booleans = x.dtype == np.bool_
-    numbers = flat(x).view(np.int8) if booleans else flat(x)
-    return by_strips(_pack_rows, x.shape, numbers, numbers.dtype.type(booleans))[0]
+    numbers = x.view(np.int8) if booleans else x
+    return by_strips(_pack_rows, numbers, numbers.dtype.type(booleans))[0]
 
 
 def pack_with_mask(x, window):
     """See `bitnet.kernels.pack_with_mask`."""
     numbers = x.dtype.type(0), x.dtype.type(window)
-    return tuple(by_strips(_pack_mask_rows, x.shape, flat(x), *numbers, masks=1))
+    return tuple(by_strips(_pack_mask_rows, x, *numbers, masked=True))
 
 
 def threshold(z, thresholds):
     """See `bitnet.kernels.threshold`."""
-    values, rising = thresholds.values, thresholds.rising
-    return by_strips(_threshold_rows, z.shape, flat(z), values, rising)[0]
+    return by_strips(_threshold_rows, z, thresholds.values, thresholds.rising)[0]
 
 
 def split(codes, n_planes):
@@ -261,8 +236,7 @@ def split(codes, n_planes):
     shape = (n_planes, *codes.shape)
     words, halves, out = empty_words(array_module(codes), shape)
     rows = _rows(codes.shape)
-    blocks = _warps(rows * halves)
-    launch(_split_rows, blocks, THREADS, flat(codes), n_planes, rows, shape[-1], halves, out)
+    by_warps(_split_rows, rows * halves, flat(codes), n_planes, rows, shape[-1], halves, out)
     return Bits(words, shape)
 
 
@@ -283,42 +257,40 @@ def transpose(bits):
     words, n_blocks, out = empty_words(array_module(bits.words), (n, n_rows))
     if words.size:
         halves = 2 * bits.words.shape[1]
-        blocks, rows = _warps(n_blocks * halves), row_of_halves(bits.words)
-        launch(_transpose_rows, blocks, THREADS, rows, n_rows, n, halves, n_blocks, out)
+        given = row_of_halves(bits.words), n_rows, n, halves, n_blocks, out
+        by_warps(_transpose_rows, n_blocks * halves, *given)
     return Bits(words, (n, n_rows))
+
+
+def _unpacked(kernel, bits, x, y):
+    """Bits as numbers in y, from a kernel of `_from_bits`."""
+    if y.size:
+        rows, halves = _rows(y.shape), 2 * bits.words.shape[-1]
+        given = rows, y.shape[-1], halves, flat(x), y.reshape(-1)
+        by_warps(kernel, rows * -(-halves // STRIP), row_of_halves(bits.words), *given)
+    return y
 
 
 def unpack(bits, dtype):
     """See `bitnet.kernels.unpack`."""
     y = array_module(bits.words).empty(bits.shape, dtype)
-    if y.size:
-        halves, given = 2 * bits.words.shape[-1], row_of_halves(bits.words)
-        rows, n = _rows(bits.shape), bits.shape[-1]
-        blocks = _warps(rows * -(-halves // STRIP))
-        launch(_unpack_rows, blocks, THREADS, given, rows, n, halves, y.reshape(-1))
-    return y
+    return _unpacked(_unpack_rows, bits, bits.words, y)  # x is not read
 
 
 def where(mask, x):
     """See `bitnet.kernels.where`."""
-    y = array_module(x).empty(x.shape, x.dtype)
-    if y.size:
-        halves, given = 2 * mask.words.shape[-1], row_of_halves(mask.words)
-        rows, n, to = _rows(x.shape), x.shape[-1], y.reshape(-1)
-        blocks = _warps(rows * -(-halves // STRIP))
-        launch(_where_rows, blocks, THREADS, given, rows, n, halves, flat(x), to)
-    return y
+    return _unpacked(_where_rows, mask, x, array_module(x).empty(x.shape, x.dtype))
 
 
 def rank(z, steps):
     """See `bitnet.kernels.rank`."""
     codes = array_module(z).empty(z.shape, np.uint8)
     values, sizes = flat(steps.values), steps.values.shape
-    blocks, to = _threads(codes.size), codes.reshape(-1)
     if not sizes[1]:
         codes[...] = 0
         return codes
-    launch(_rank_rows, blocks, THREADS, flat(z), values, steps.rising, *sizes, to)
+    given = flat(z), values, steps.rising, *sizes, codes.reshape(-1)
+    by_threads(_rank_rows, codes.size, *given)
     return codes
 
 
@@ -335,7 +307,7 @@ def ones(words, coefficients=(1,)):
         return xp.zeros(n_rows, np.int32)
     sums, weights = xp.empty(n_rows, np.int32), on_gpu(xp, here(xp), coefficients)
     rows = row_of_halves(words)
-    launch(_ones_of_rows, _warps(n_rows), THREADS, rows, weights, n_rows, 2 * n_words, sums)
+    by_warps(_ones_of_rows, n_rows, rows, weights, n_rows, 2 * n_words, sums)
     return sums
 
 
@@ -343,6 +315,6 @@ def count_flips(a, b):
     """See `bitnet.kernels.count_flips`."""
     total = array_module(a.words).zeros(1, np.int64)
     if a.words.size:
-        blocks = (min(1024, -(-2 * a.words.size // THREADS)),)
-        launch(_flips_of, blocks, THREADS, *map(row_of_halves, (a.words, b.words)), total)
+        threads = min(MOST_THREADS, 2 * a.words.size)
+        by_threads(_flips_of, threads, row_of_halves(a.words), row_of_halves(b.words), total)
     return int(total[0])

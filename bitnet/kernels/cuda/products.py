@@ -1,4 +1,4 @@
-"""Products of signs and of planes, as matrices and as convolutions: operands laid out for `xnor`.
+"""Products of signs, of planes, and of numbers with signs: operands laid out for `xnor`.
 
 An operand is sum_p c_p s_p + o with signs s_p = 2 A_p - 1, so 2 U + (o - sum c) with
 U = sum_p c_p A_p, of bits A_p.  The product of x, (U, a), with w, (V, b), over n numbers is then
@@ -7,6 +7,15 @@ U = sum_p c_p A_p, of bits A_p.  The product of x, (U, a), with w, (V, b), over 
 
 The kernels count the first term; the second is r, the third s, summed over the taps that are
 inside the images, or over all where there is a border of +1 or -1.
+
+Integers of k bits are planes themselves, in two's complement: v = sum_p w_p A_p with w = 1, 2, 4,
+..., and -2^(k-1) for the sign.  Their products with signs are `multiply`, exact, on tensor cores.
+On the rung `registers` and below a BLAS is faster; it multiplies the same integers as floats, of a
+type in which no sum of them rounds.
+
+Floats go to the BLAS, which is cuBLAS, with the signs unpacked: as many operations, but one
+instruction for each where signs in bits take two, and tensor cores where CuPy is told to use them.
+`signed_floats` is the product by hand, which unpacks nothing: for memory that is short.
 """
 
 import functools
@@ -17,22 +26,35 @@ from numba import cuda
 
 from bitnet.arrays import array_module
 from bitnet.kernels.bits import Bits, Planes
-from bitnet.kernels.cuda import xnor
-from bitnet.kernels.cuda.launch import SIMULATED, here, in_pieces, launch, row_of_halves, rung
+from bitnet.kernels.cuda import tensor, xnor
+from bitnet.kernels.cuda.launch import (
+    MOST,
+    SIMULATED,
+    by_threads,
+    flat,
+    here,
+    in_pieces,
+    inlined,
+    launch,
+    row_of_halves,
+    rung,
+)
 from bitnet.kernels.cuda.pack import (
     empty_words,
     on_gpu,
     ones,
-    pack,
+    split,
     split_planes,
     threshold,
+    transpose,
     unpack,
 )
-from bitnet.kernels.cuda.places import Shape
+from bitnet.kernels.operands import Quantized
 from bitnet.kernels.window import Window
 
 ONE_PIXEL = Window((1, 1))
-THREADS = 256
+LANES, DOWN = 32, 8  # columns and rows of a block of `signed_floats`
+TILE = DOWN, LANES
 
 
 class Operand:
@@ -71,18 +93,35 @@ def prepare(bits):
     return prepared
 
 
-def _operand(weight):
-    """The Operand of weights, kept where they keep layouts, for each stream its own."""
+def kept(weight, name, make):
+    """What is made of weights, kept where they keep layouts, for each stream its own."""
     if weight.layouts is None:
-        return Operand(weight)
-    key = "operand", here(array_module(weight))
+        return make(weight)
+    key = name, here(array_module(weight))
     if key not in weight.layouts:
-        weight.layouts[key] = Operand(weight)
+        weight.layouts[key] = make(weight)
     return weight.layouts[key]
 
 
+def operand(weight):
+    """The Operand of weights, which those that keep layouts keep."""
+    return kept(weight, "operand", Operand)
+
+
+def separate(x):
+    """The Bits of each plane of Bits, which are one, or of Planes."""
+    return [x] if isinstance(x, Bits) else [x.bits[p] for p in range(len(x.coefficients))]
+
+
+def together(x, parts, shape):
+    """Bits, or Planes that weigh as those of x, of a shape, from the words of each plane."""
+    if isinstance(x, Bits):
+        return Bits(parts[0], shape)
+    return x.with_bits(Bits(array_module(*parts).stack(parts), (len(parts), *shape)))
+
+
 @functools.lru_cache(maxsize=256)
-def _geometry(xp, where, window, height, width, halves):
+def geometry(xp, where, window, height, width, halves):
     """`taps` and `places` of the kernels, and which taps count in each class of outputs."""
     taps = np.zeros((*window.size, halves // 4, 4), np.int32)
     taps[..., 1] = np.arange(window.size[0])[:, None, None]
@@ -103,13 +142,8 @@ def _surrounded(x, window):
     """Images with their border of +1, and the window on those; of 0 and -1 the kernels know."""
     if window.border != 1 or not any(map(any, window.padding)):
         return x, window
-    if isinstance(x, Bits):
-        words = window.surrounded(x)
-        around = Bits(words, (*words.shape[:3], x.shape[3]))
-    else:
-        words = [window.surrounded(x.bits[p]) for p in range(len(x.coefficients))]
-        words = array_module(*words).stack(words)
-        around = x.with_bits(Bits(words, (*words.shape[:4], x.shape[3])))
+    parts = [window.surrounded(bits) for bits in separate(x)]
+    around = together(x, parts, (*parts[0].shape[:3], x.shape[3]))
     return around, Window(window.size, window.stride, border=1)
 
 
@@ -132,7 +166,7 @@ def _of_outputs(left, factor, window, places, size, rows):
         return left.sums_times(factor)
     r = left.xp.empty(rows, np.int32)
     given = places, *size, window.taps, window.size[1], factor
-    launch(_window_sums, (-(-rows // THREADS),), THREADS, left.sums, *given, r)
+    by_threads(_window_sums, rows, left.sums, *given, r)
     return r
 
 
@@ -156,15 +190,15 @@ def _kernel(where, rows, columns, planes, bits):
     """The kernel of the rung, with the rows, columns and threads of its blocks."""
     if rung() != "tensor":
         return xnor.BY_REGISTERS[bits]
-    _, high, wide, _ = xnor.BY_TENSOR[xnor.LARGE, False, bits]
+    _, high, wide, _ = tensor.BY_TENSOR[tensor.LARGE, False, bits]
     large = not planes and -(-rows // high) * -(-columns // wide) >= _processors(where)
-    return xnor.BY_TENSOR[xnor.LARGE if large else xnor.SMALL, planes, bits]
+    return tensor.BY_TENSOR[tensor.LARGE if large else tensor.SMALL, planes, bits]
 
 
 def multiply(x, weight, window=ONE_PIXEL, thresholds=None):
     """The product of images (B, H, W, C), or rows (B, N), with filters (M, ...): int32, or Bits."""
     x, window = _surrounded(x, window)
-    left, right = Operand(x), _operand(weight)
+    left, right = Operand(x), operand(weight)
     xp, m, channels = left.xp, weight.shape[0], x.shape[-1]
     size = x.shape[1:3] if len(x.shape) == 4 else (1, 1)
     output = window.output(*size)
@@ -174,23 +208,23 @@ def multiply(x, weight, window=ONE_PIXEL, thresholds=None):
         z = xp.zeros(shape, np.int32)
         return z if thresholds is None else threshold(z, thresholds)
     where = here(xp)
-    taps, places, counted = _geometry(xp, where, window, *size, left.halves)
+    taps, places, counted = geometry(xp, where, window, *size, left.halves)
     r = _of_outputs(left, 2 * right.added, window, places, size, rows)
     s = _of_classes(left, right, m, window, counted, size, channels)
     out = xp.empty((*shape[:-1], m + m % 2), np.int32)  # pairs of columns are stored at once
-    flat, values, rising = out.reshape(-1), s, s
+    to, values, rising = out.reshape(-1), s, s
     if thresholds is not None:
-        out, _, flat = empty_words(xp, shape)
+        out, _, to = empty_words(xp, shape)
         values, rising = thresholds.values, thresholds.rising
     pieces, image = window.taps * left.halves // 4, math.prod(size) * left.halves
-    planes_of = x.shape[0] * image, m * pieces * 4, len(right.coefficients)
-    sizes = Shape(rows, m, pieces, area, image, *size, *planes_of)
+    in_planes = x.shape[0] * image, m * pieces * 4, len(right.coefficients)
+    sizes = xnor.Shape(rows, m, pieces, area, image, *size, *in_planes)
     pairs = tuple(c * d for c in left.coefficients for d in right.coefficients)
     planes = left.planes or right.planes
     kernel, high, wide, threads = _kernel(where, rows, m, planes, thresholds is not None)
-    launch(kernel, (-(-rows // high), -(-m // wide)), threads,
-           row_of_halves(left.words), row_of_halves(right.words), taps, places, sizes,
-           on_gpu(xp, where, pairs), r, s, values, rising, flat)  # fmt: skip
+    operands = row_of_halves(left.words), row_of_halves(right.words)
+    given = *operands, taps, places, sizes, on_gpu(xp, where, pairs), r, s, values, rising, to
+    launch(kernel, (-(-rows // high), -(-m // wide)), threads, *given)
     if thresholds is not None:
         return Bits(out, shape)
     return xp.ascontiguousarray(out[..., :m]) if m % 2 else out
@@ -216,62 +250,115 @@ def xnor_sign(x, weight, thresholds):
     return multiply(x, weight, thresholds=thresholds)
 
 
-def xnor_conv(x, weight, window):
-    """See `bitnet.kernels.xnor_conv`."""
-    return multiply(x, weight, window)
-
-
-def xnor_conv_sign(x, weight, window, thresholds):
-    """See `bitnet.kernels.xnor_conv_sign`."""
-    return multiply(x, weight, window, thresholds)
-
-
 def plane_gemm(x, weight):
     """See `bitnet.kernels.plane_gemm`."""
     return multiply(x if isinstance(x, (Bits, Planes)) else split_planes(x), weight)
 
 
-def plane_conv(x, weight, window):
-    """See `bitnet.kernels.plane_conv`."""
-    if isinstance(x, (Bits, Planes)):
-        return multiply(x, weight, window)
-    return _by_patches(x, weight, window)
+@inlined
+def _signed(number, half, lane):
+    """The number, or its negative where the lane's bit is 0."""
+    return number if (half >> np.uint32(lane)) & np.uint32(1) else -number
 
 
-def _by_patches(pixels, weight, window):
-    """`plane_conv` of pixels, few of which fill a word: patches side by side fill theirs."""
-    m, patches = weight.shape[0], window.views_of_pixels(pixels)
-    rows = patches.reshape(math.prod(patches.shape[:3]), math.prod(patches.shape[3:]))
-    z = plane_gemm(rows, flat_rows(weight)).reshape(*patches.shape[:3], m)
-    if window.border:
-        return z
-    xp = array_module(pixels)
-    operand = _operand(weight)  # black pixels stood beyond the images, and counted as -255 each
-    _, places, counted = _geometry(xp, here(xp), window, *pixels.shape[1:3], operand.halves)
-    sums = 2 * operand.sums + np.int32(operand.added * weight.shape[-1])
-    missing = (1 - counted) @ xp.ascontiguousarray(sums.reshape(m, window.taps).T)
-    return z + 255 * missing[places.reshape(*patches.shape[1:3], 4)[..., 3]]
+def _signed_floats(dtype):
+    """The kernel for one type of floats."""
+
+    @cuda.jit
+    def product(x, halves_in, rows, inner, columns, halves, y):
+        """y = x @ signs: 32 columns side by side read one half a row of signs, all lanes the same.
+
+        x (B M) in a tile of 8 rows by 32, signs (M H), y (B N).
+        """
+        tile = cuda.shared.array(TILE, dtype)
+        lane, down = cuda.threadIdx.x, cuda.threadIdx.y
+        i, block = cuda.blockIdx.x * DOWN + down, cuda.blockIdx.y + MOST * cuda.blockIdx.z
+        if block >= halves:
+            return
+        total = dtype(0)
+        for first in range(0, inner, LANES):
+            there = i < rows and first + lane < inner
+            tile[down, lane] = x[i * inner + first + lane] if there else dtype(0)
+            cuda.syncthreads()
+            for k in range(min(LANES, inner - first)):
+                total += _signed(tile[down, k], halves_in[(first + k) * halves + block], lane)
+            cuda.syncthreads()
+        column = block * LANES + lane
+        if i < rows and column < columns:
+            y[i * columns + column] = total
+
+    return product
 
 
-def flat_rows(weight):
-    """Filters (M, rows, columns, C) as (M, N), Bits or Planes; kept where they keep layouts."""
-    key = "rows", here(array_module(weight))
-    if weight.layouts is not None and key in weight.layouts:
-        return weight.layouts[key]
-    if isinstance(weight, Planes):
-        flat = weight.with_bits(_flat_bits(weight.bits, 2))
-    else:
-        flat = _flat_bits(weight, 1)
-    if weight.layouts is not None:
-        flat.layouts = {}
-        weight.layouts[key] = flat
-    return flat
+FLOATS = {np.dtype(kind): _signed_floats(kind) for kind in (np.float32, np.float64)}
 
 
-def _flat_bits(bits, axes):
-    """Bits whose axes behind the first ones are one."""
-    shape = (*bits.shape[:axes], math.prod(bits.shape[axes:]))
-    if bits.shape[-1] % 64 == 0 and bits.words.size:
-        words = array_module(bits.words).ascontiguousarray(bits.words)
-        return Bits(words.reshape(*shape[:-1], -1), shape)
-    return pack(unpack(bits, np.dtype(np.int8)).reshape(shape))
+def signed_floats(x, signs):
+    """The product of floats (B, M) with Bits (M, N) by hand: see above."""
+    xp, (rows, inner), columns = array_module(x), x.shape, signs.shape[1]
+    if not rows * inner * columns:
+        return xp.zeros((rows, columns), x.dtype)
+    y, halves = xp.empty((rows, columns), x.dtype), 2 * signs.words.shape[1]
+    blocks = -(-rows // DOWN), -(-columns // LANES)
+    given = flat(x), row_of_halves(signs.words), rows, inner, columns, halves, y.reshape(-1)
+    launch(FLOATS[x.dtype], blocks, (LANES, DOWN), *given)
+    return y
+
+
+def signed_gemm(x, signs):
+    """See `bitnet.kernels.signed_gemm`."""
+    if isinstance(x, Quantized):
+        return unscaled(x, signs) * np.float32(getattr(signs, "scale", 1))
+    return x @ signs.numbers(x.dtype) if isinstance(signs, Planes) else unscaled(x, signs)
+
+
+def unscaled(x, signs):
+    """`signed_gemm` without the scale of planes."""
+    if isinstance(x, Quantized):
+        return _sums(x, signs).astype(np.float32) * x.scales[:, None]
+    return x @ floats_of(signs, x.dtype)
+
+
+def signed_rows(x, signs):
+    """Rows of the product, from all of it: as `bitnet.kernels.reference.signed_rows`."""
+    y = signed_gemm(x, signs)
+
+    def rows(start, stop, out):
+        out[...] = y[start:stop]
+
+    return rows, np.inf
+
+
+def floats_of(signs, dtype):
+    """Signs, planes without their scale, or pixels, as the floats that they stand for."""
+    if isinstance(signs, Bits):
+        return unpack(signs, np.dtype(dtype))
+    if isinstance(signs, Planes):
+        return Planes(signs.bits, signs.coefficients, 1.0, signs.offset).numbers(dtype)
+    return np.dtype(dtype).type(2) * signs - np.dtype(dtype).type(255)
+
+
+def exact_type(x, signs):
+    """The float type in which no sum of products of these integers rounds."""
+    largest = 255 if not isinstance(signs, (Bits, Planes)) else getattr(signs, "largest", 1)
+    return np.float32 if x.largest * x.shape[1] * largest < 2**24 else np.float64
+
+
+def _sums(x, signs):
+    """The exact products of integers (B, M) with signs, planes or pixels (M, N)."""
+    if rung() != "tensor" or not isinstance(signs, (Bits, Planes)):
+        dtype = exact_type(x, signs)
+        return x.values.astype(dtype) @ floats_of(signs, dtype)
+    return multiply(planes_of(x), _transposed(signs)) >> 1
+
+
+def planes_of(x):
+    """Quantized integers, twice, as Planes: 2 v = sum_p w_p s_p - 1, as all w_p together are -1."""
+    n_planes = int(x.largest).bit_length() + 1
+    weights = [1 << p for p in range(n_planes - 1)] + [-(1 << (n_planes - 1))]
+    return Planes(split(x.values, n_planes), weights, offset=-1)
+
+
+def _transposed(signs):
+    """Bits or Planes (N, M) from (M, N)."""
+    return together(signs, [transpose(bits).words for bits in separate(signs)], signs.shape[::-1])

@@ -22,11 +22,15 @@ from bitnet.kernels.cuda.instructions import (
     root,
     times,
 )
-from bitnet.kernels.cuda.launch import inlined, launch, row_of_halves
-
-ALL = np.uint32(0xFFFFFFFF)  # lanes
-STRIP = 8  # halves of words that one warp makes of one row
-THREADS = 256  # in a block
+from bitnet.kernels.cuda.launch import (
+    ALL,
+    STRIP,
+    by_threads,
+    by_warps,
+    inlined,
+    place,
+    row_of_halves,
+)
 
 
 def _nearest_power(dtype):
@@ -149,9 +153,7 @@ def _kernels(dtype, step, moments):
     @cuda.jit
     def signs(weight, grad, m, v, c, bound, n_rows, n, halves, words, counts):
         """As `numbers`; words (R H); counts gets the signs that changed, and 1 with NaN."""
-        strips = (halves + STRIP - 1) // STRIP
-        warp, lane = cuda.grid(1) // 32, cuda.grid(1) % 32
-        row, strip = warp // strips, warp % strips
+        lane, row, strip = place(cuda.grid(1), (halves + STRIP - 1) // STRIP)
         own, lost = np.uint32(0), False
         for k in range(STRIP):
             column, w = (strip * STRIP + k) * 32 + lane, dtype(-1)
@@ -202,13 +204,11 @@ def update(rule, weight, grad, state, constants, bound, words):
     constants, limit = tuple(map(number, constants)), number(np.inf if bound is None else bound)
     numbers, signs = RULES[weight.dtype][rule]
     if words is None:
-        blocks = (-(-weight.size // THREADS),)
-        launch(numbers, blocks, THREADS, *arrays, constants, limit)
+        by_threads(numbers, weight.size, *arrays, constants, limit)
         return 0
     rows, n, halves = math.prod(weight.shape[:-1]), weight.shape[-1], 2 * words.shape[-1]
-    counts, warps = xp.zeros(2, np.int64), rows * -(-halves // STRIP)
-    blocks = (-(-32 * warps // THREADS),)
-    launch(signs, blocks, THREADS, *arrays, constants, limit, rows, n, halves,
-           row_of_halves(words), counts)  # fmt: skip
+    counts = xp.zeros(2, np.int64)
+    given = *arrays, constants, limit, rows, n, halves, row_of_halves(words), counts
+    by_warps(signs, rows * -(-halves // STRIP), *given)
     flips, lost = to_cpu(counts).tolist()  # one wait
     return None if lost else flips

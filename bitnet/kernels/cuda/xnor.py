@@ -3,7 +3,7 @@
     naive       a thread an output, as one would write it first
     tiled       a block keeps a square of both operands in shared memory
     registers   a thread keeps 32 outputs in registers
-    tensor      a warp multiplies 16 x 8 x 256 bits in one instruction
+    tensor      a warp multiplies 16 x 8 x 256 bits in one instruction: see `tensor`
 
 The upper two multiply patches of images too, and operands of several planes, and can compare with
 thresholds and store bits.  They count the bits that both operands have, by AND, since that is what
@@ -14,44 +14,111 @@ tensor cores count; for planes A_p of x and B_q of w, one bit each,
 where r and s hold what only one operand adds: of signs, s - r = n - 2 popcounts of each.  In both
 operands 0 stands for what is not there, so that tails and borders add nothing.
 
-Operands are images as `places` reads them; a matrix is images of one pixel.  Halves are 32 bits of
-a word, in which the kernels count.
+Images are read as they lie, in pieces of 16 bytes: a row of x begins at `places[i % area]` in image
+`i // area`, and its pieces at the offsets of `taps` from there.  A matrix is images of one pixel.
+Halves are 32 bits of a word, in which the kernels count.
+
+    taps     (T 4)     offset in halves, tap's row, tap's column, 0
+    places   (A 4)     offset in halves, first row and column of the window, class
+    shape    a `Shape`
 """
+
+from typing import NamedTuple
 
 import numpy as np
 from numba import cuda
 
-from bitnet.kernels.cuda.instructions import (
-    HALVES,
-    commit_copies,
-    copy_piece,
-    element,
-    folder,
-    multiplier,
-    store_pair,
-    waiter,
-)
-from bitnet.kernels.cuda.launch import MOST, inlined
-from bitnet.kernels.cuda.pack import ALL
-from bitnet.kernels.cuda.places import (
-    Patch,
-    Tile,
-    addends,
-    divided,
-    inside,
-    integer,
-    limit_of,
-    nothing,
-    row_of,
-)
+from bitnet.kernels.cuda.instructions import HALVES, element, folder
+from bitnet.kernels.cuda.launch import ALL, MOST, inlined
 
 SIDE = 16  # of a square of outputs, and its halves at a time, on the rung `tiled`
 SQUARE = SIDE, SIDE + 1  # a pad, so that no two lanes read from one bank
-STAGES = 3  # steps of the rung `tensor` in shared memory: one at work, two on their way
-wait_for_step = waiter(STAGES - 2)
-PATCH = Patch(8, 4, 8)  # 64 x 128 outputs of a block
-LARGE = Tile(4, 8, 2, 2)  # 128 x 128 outputs of a block, 64 x 64 of a warp
-SMALL = Tile(2, 4, 2, 2)  # 64 x 64 and 32 x 32: more blocks, and registers left for planes
+FAR = np.int32(-(1 << 29))  # a row that lies outside any image
+
+
+class Shape(NamedTuple):
+    """The sizes of a product; of images, planes and rows of w in halves."""
+
+    rows: int
+    columns: int
+    pieces: int  # T, in a row of w
+    area: int  # A, outputs of an image
+    image: int
+    height: int
+    width: int
+    x_plane: int
+    w_plane: int
+    w_planes: int  # how many there are
+
+
+class Patch(NamedTuple):
+    """Outputs of a thread on the rung `registers`, down and 32 apart, and warps of a block.
+
+    A block has an even number of rows in each warp, and columns for whole words: `wide` is even.
+    """
+
+    high: int
+    wide: int
+    warps: int
+
+
+@inlined
+def divided(i, area):
+    """The quotient and the rest; a GPU divides numbers of 64 bits by calling a function."""
+    i, area = np.uint32(i), np.uint32(area)
+    return np.int64(i // area), np.int64(i % area)
+
+
+@inlined
+def row_of(i, places, shape):
+    """Where row i of x begins: its first half, and the row and column of its window."""
+    if i >= shape.rows:
+        return 0, FAR, FAR
+    image, place = divided(i, shape.area)
+    begin = image * shape.image + element(places, 4 * place)
+    return begin, element(places, 4 * place + 1), element(places, 4 * place + 2)
+
+
+@inlined
+def inside(row, column, shape):
+    """Whether a pixel belongs to the image, of 32 bits; without a branch."""
+    row_is, column_is = np.uint32(row), np.uint32(column)  # a negative one is large
+    return (row_is < np.uint32(shape.height)) & (column_is < np.uint32(shape.width))
+
+
+@inlined
+def addends(i, places, shape, r):
+    """What is added to the counts of row i: r[i], and the first place of its class in s."""
+    if i >= shape.rows:
+        return np.int32(0), np.uint32(0)
+    _, place = divided(i, shape.area)
+    of_class = np.uint32(element(places, 4 * place + 3))
+    return element(r, i), np.uint32(of_class * np.uint32(shape.columns))
+
+
+@inlined
+def integer(count, own, s, group, column, shape):
+    """z of a count: in range, int32 holds it, and what passes it on the way comes back."""
+    at = np.uint32(group + min(np.uint32(column), np.uint32(shape.columns - 1)))
+    return np.int32(4 * count + own + element(s, np.int64(at)))
+
+
+@inlined
+def limit_of(column, shape, values, rising):
+    """A column's threshold t, and 0 where z >= t counts; ~t and -1 where z <= t, as ~z >= ~t.
+
+    Behind the last column what no number reaches.
+    """
+    there = column < shape.columns
+    at = np.uint32(column) if there else np.uint32(0)
+    turned = np.int32(0) if rising[at] else np.int32(-1)
+    limit = np.int32(values[at] ^ turned)
+    return (limit if there else np.int32(0x7FFFFFFF)), (turned if there else np.int32(0))
+
+
+@inlined
+def nothing(counts, i, j, limits, turned, places, shape, r, s, out):
+    """No row is left to store."""
 
 
 @inlined
@@ -205,196 +272,10 @@ def _registers(patch, bits):
     return product
 
 
-def _integers_of_tensor(tile, part):
-    """Counts to integers, in row `part` of the rows that a lane has, and then in those below it.
-
-    All of them before one is stored, so that no read has to wait for a store.
-    """
-    if part == 2 * tile.high:
-        return nothing
-    following, wide = _integers_of_tensor(tile, part + 1), tile.wide
-    first = 4 * wide * (part // 2) + 2 * (part % 2)
-
-    @inlined
-    def integers(counts, i, j, limits, turned, places, shape, r, s, out):
-        own, group = addends(i, places, shape, r)
-        for n in range(2 * wide):  # two columns of each multiplication
-            k, column = first + 4 * (n // 2) + n % 2, j + 8 * (n // 2) + n % 2
-            counts[k] = integer(counts[k], own, s, group, column, shape)
-        following(counts, i + 8, j, limits, turned, places, shape, r, s, out)
-
-    return integers
-
-
-def _stores_of_tensor(tile, part, bits):
-    """Store row `part` of a lane's rows, integers, or counts as bits, and then those below it."""
-    if part == 2 * tile.high:
-        return nothing
-    following, wide = _stores_of_tensor(tile, part + 1, bits), tile.wide
-    first = 4 * wide * (part // 2) + 2 * (part % 2)
-
-    @inlined
-    def integers(counts, i, j, limits, turned, places, shape, r, s, out):
-        pitch = shape.columns + shape.columns % 2
-        for n in range(wide):
-            column, k = j + 8 * n, first + 4 * n  # an even one
-            if i < shape.rows and column < shape.columns:
-                store_pair(out, i * pitch + column, counts[k], counts[k + 1])
-        following(counts, i + 8, j, limits, turned, places, shape, r, s, out)
-
-    @inlined
-    def signs(counts, i, j, limits, turned, places, shape, r, s, words):
-        own, group = addends(i, places, shape, r)
-        for half in range(wide // 4):
-            word = np.uint32(0)
-            for n in range(8):  # 4 multiplications, 2 columns of each
-                k, column = 8 * half + n, j + 32 * half + 8 * (n // 2) + n % 2
-                count = counts[first + 16 * half + 4 * (n // 2) + n % 2]
-                z = integer(count, own, s, group, column, shape)
-                bit = np.uint32((z ^ turned[k]) >= limits[k])
-                word |= bit << np.uint32(8 * (n // 2) + n % 2)
-            words[wide // 4 * part + half] = word
-        following(counts, i + 8, j, limits, turned, places, shape, r, s, words)
-
-    return signs if bits else integers
-
-
-def _tensor(tile, planes, bits):
-    """The rung `tensor`: each warp has 16 x 8 outputs `high` times down and `wide` times across.
-
-    What it buys: one instruction for 32 768 products, where the popcounts of `registers` take
-    32 and as many ANDs and sums.  The operands come to shared memory by copies that do not wait,
-    two steps of 512 bits ahead, and lie there as `instructions` says.
-    """
-    high, wide, down, across = tile
-    block_rows, block_columns, threads = 16 * high * down, 8 * wide * across, 32 * down * across
-    stage, number = (block_rows + block_columns) * HALVES, 4 * high * wide
-    size, apart = STAGES * stage, threads // 4
-    of_lane, n_words = 2 * wide, 2 * high * wide // 4  # columns, and halves of them
-    own_rows, own_columns = block_rows // apart, block_columns // apart
-    multiply, fold = multiplier(high, wide), folder(number)
-    store, finish = _stores_of_tensor(tile, 0, bits), _integers_of_tensor(tile, 0)
-
-    @inlined
-    def tap_of(step, taps, shape):
-        """The piece that this thread has of a step, and the place of its tap."""
-        piece = 4 * step + cuda.threadIdx.x % 4
-        at = 4 * min(piece, shape.pieces - 1)
-        return piece, element(taps, at), element(taps, at + 1), element(taps, at + 2)
-
-    @inlined
-    def fetch(shared, to, tap, x_plane, w_plane, begins, tops, lefts, x, w, shape):
-        """Begin to copy one step of the block's rows and columns: a thread takes one quarter."""
-        quarter, first = cuda.threadIdx.x % 4, cuda.threadIdx.x // 4
-        piece, offset, down, right = tap
-        there, x_at = piece < shape.pieces, x_plane + offset
-        to += first * HALVES + 4 * (quarter ^ (first // 2 % 4))  # apart is a multiple of 8
-        for k in range(own_rows):
-            seen = there & inside(tops[k] + down, lefts[k] + right, shape)
-            at = x_at + begins[k] if seen else 0
-            copy_piece(shared, to + apart * k * HALVES, x, at, np.int32(16 if seen else 0))
-        column = corner(block_rows, block_columns)[1] + first
-        w_at = w_plane + 4 * (column * shape.pieces + piece)
-        for k in range(own_columns):
-            seen = there & (np.uint32(column + apart * k) < np.uint32(shape.columns))
-            at = w_at + 4 * apart * k * shape.pieces if seen else 0
-            place = to + (block_rows + apart * k) * HALVES
-            copy_piece(shared, place, w, at, np.int32(16 if seen else 0))
-
-    @inlined
-    def next_step(to, ahead, steps, q, x_plane, w_plane, shape):
-        """The stage and the step that are fetched next, and the places of their planes."""
-        to, ahead = to + stage if to + stage < STAGES * stage else 0, ahead + 1
-        if planes and ahead == steps:
-            ahead, q, w_plane = 0, q + 1, w_plane + shape.w_plane
-            if q == shape.w_planes:
-                q, w_plane, x_plane = 0, 0, x_plane + shape.x_plane
-        return to, ahead, q, x_plane, w_plane
-
-    @cuda.jit
-    def product(x, w, taps, places, shape, coefficients, r, s, values, rising, out):
-        shared = cuda.shared.array(size, np.uint32, alignment=16)  # as pieces are
-        counts = cuda.local.array(number, np.int32)
-        totals = cuda.local.array(number, np.int32)
-        begins = cuda.local.array(own_rows, np.int64)
-        tops = cuda.local.array(own_rows, np.int32)
-        lefts = cuda.local.array(own_rows, np.int32)
-        limits = cuda.local.array(of_lane, np.int32)
-        turned = cuda.local.array(of_lane, np.int32)
-        words = cuda.local.array(n_words, np.uint32)
-        lane, warp = cuda.threadIdx.x % 32, cuda.threadIdx.x // 32
-        first_row, first_column = corner(block_rows, block_columns)
-        for k in range(own_rows):
-            i = first_row + cuda.threadIdx.x // 4 + apart * k
-            begins[k], tops[k], lefts[k] = row_of(i, places, shape)
-        for k in range(number):
-            counts[k] = 0
-            totals[k] = 0
-        steps, pairs = (shape.pieces + 3) // 4, coefficients.size if planes else 1
-        row, column = 16 * high * (warp // across), 8 * wide * (warp % across)
-        turn = lane // 2 % 4
-        reads_x = (row + lane % 16) * HALVES + 4 * (lane // 16 ^ turn)
-        reads_w = (block_rows + column + lane % 8) * HALVES + 4 * (lane // 8 ^ turn)
-        at, step, pair = 0, 0, 0  # what is multiplied
-        to, ahead, q, x_plane, w_plane = 0, 0, 0, 0, 0  # what is fetched
-        tap = tap_of(0, taps, shape)
-        for k in range(STAGES - 1):
-            if k < steps * pairs:
-                fetch(shared, to, tap, x_plane, w_plane, begins, tops, lefts, x, w, shape)
-            commit_copies()
-            to, ahead, q, x_plane, w_plane = next_step(to, ahead, steps, q, x_plane, w_plane, shape)
-            tap = tap_of(ahead, taps, shape)
-        for done in range(steps * pairs):
-            wait_for_step()
-            cuda.syncthreads()
-            if done + STAGES - 1 < steps * pairs:
-                fetch(shared, to, tap, x_plane, w_plane, begins, tops, lefts, x, w, shape)
-            commit_copies()
-            to, ahead, q, x_plane, w_plane = next_step(to, ahead, steps, q, x_plane, w_plane, shape)
-            tap = tap_of(ahead, taps, shape)  # comes while the warp multiplies
-            multiply(counts, shared, at + reads_x, at + reads_w)
-            at = at + stage if at + stage < STAGES * stage else 0
-            step += 1
-            if planes and step == steps:
-                fold(totals, counts, np.int32(coefficients[pair]))
-                step, pair = 0, pair + 1
-        i, j = first_row + row + lane // 4, first_column + column + 2 * (lane % 4)
-        if not bits:
-            numbers = totals if planes else counts
-            finish(numbers, i, j, limits, turned, places, shape, r, s, out)
-            store(numbers, i, j, limits, turned, places, shape, r, s, out)
-            return
-        for k in range(2 * wide):
-            limits[k], turned[k] = limit_of(j + 8 * (k // 2) + k % 2, shape, values, rising)
-        store(counts, i, j, limits, turned, places, shape, r, s, words)
-        for k in range(n_words):  # the four lanes of a row have its columns between them
-            word = np.uint32(words[k] << np.uint32(2 * (lane % 4)))
-            word |= np.uint32(cuda.shfl_xor_sync(ALL, np.int32(word), 1))
-            words[k] = word | np.uint32(cuda.shfl_xor_sync(ALL, np.int32(word), 2))
-        halves = (shape.columns + 63) // 64 * 2
-        for k in range(n_words):
-            row, half = i + 8 * (k // (wide // 4)), k % (wide // 4)
-            if row < shape.rows and lane % 4 == half and j // 32 + half < halves:
-                out[row * halves + j // 32 + half] = words[k]
-
-    return product
-
-
-def _of_tile(tile, planes, bits):
-    """A kernel, and the rows, columns and threads of its blocks."""
-    rows, columns = 16 * tile.high * tile.down, 8 * tile.wide * tile.across
-    return _tensor(tile, planes, bits), rows, columns, 32 * tile.down * tile.across
-
-
 def _of_patch(patch, bits):
-    """The same of a patch."""
+    """A kernel, and the rows, columns and threads of its blocks."""
     return _registers(patch, bits), patch.high * patch.warps, 32 * patch.wide, 32 * patch.warps
 
 
+PATCH = Patch(8, 4, 8)  # 64 x 128 outputs of a block
 BY_REGISTERS = {bits: _of_patch(PATCH, bits) for bits in (False, True)}
-BY_TENSOR = {
-    (tile, False, bits): _of_tile(tile, False, bits)
-    for tile in (LARGE, SMALL)
-    for bits in (False, True)
-}
-BY_TENSOR[SMALL, True, False] = _of_tile(SMALL, True, False)

@@ -13,7 +13,7 @@ from bitnet import kernels
 from bitnet.arrays import array_module
 from bitnet.autograd.tensor import Function, Tensor, as_tensor
 from bitnet.errors import InputError
-from bitnet.kernels import Bits, Planes
+from bitnet.kernels import GATES, Bits, Planes
 from bitnet.nn.functional.linear import GRADIENTS, check_gradient_rule, linear
 from bitnet.nn.functional.scaled import scaled_linear
 from bitnet.nn.functional.shapes import reshape, rows
@@ -181,7 +181,7 @@ def rnn(
     if activation not in ("tanh", "relu"):
         raise InputError(f"rnn: activation is {activation!r}; expected 'tanh' or 'relu'")
     operands = x, weight, state_weight, bias, state, quantizer, gradient, rng
-    z, state_weight, state = _prepared("rnn", 1, 1, *operands)
+    z, state_weight, state = _prepared("rnn", 1, *operands)
     y = RNN(activation == "relu", quantizer, GRADIENTS[gradient], rng)(z, state_weight, *state)
     return _checked("rnn", y), (rows(y, -1),)
 
@@ -223,7 +223,7 @@ def lstm(x, weight, state_weight, bias, state=None, quantizer=None, gradient="fl
     ((3, 2, 1), (2, 1), (2, 1))
     """
     operands = x, weight, state_weight, bias, state, quantizer, gradient, rng
-    z, state_weight, state = _prepared("lstm", 4, 2, *operands)
+    z, state_weight, state = _prepared("lstm", 2, *operands)
     y = LSTM(quantizer, GRADIENTS[gradient], rng)(z, state_weight, *state)
     _checked("lstm", y)
     return rows(y, slice(0, -1)), (rows(y, -2), rows(y, -1))
@@ -266,15 +266,14 @@ def gru(x, weight, state_weight, bias, state=None, quantizer=None, gradient="flo
     ((3, 2, 1), (2, 1))
     """
     operands = x, weight, state_weight, bias, state, quantizer, gradient, rng
-    z, state_weight, state = _prepared("gru", 3, 1, *operands)
+    z, state_weight, state = _prepared("gru", 1, *operands)
     y = GRU(quantizer, GRADIENTS[gradient], rng)(z, state_weight, *state)
     return _checked("gru", y), (rows(y, -1),)
 
 
-def _prepared(
-    name, gates, n_states, x, weight, state_weight, bias, state, quantizer, gradient, rng
-):
+def _prepared(name, n_states, x, weight, state_weight, bias, state, quantizer, gradient, rng):
     """The product of all inputs, the state's weights, and the states, once all fit."""
+    gates = GATES[name]
     x, weight, state_weight, bias = map(as_tensor, (x, weight, state_weight, bias))
     units = state_weight.shape[-1] if state_weight.ndim else 0
     few = isinstance(state_weight.data, Planes)

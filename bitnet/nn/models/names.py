@@ -22,6 +22,7 @@ import math
 import re
 
 from bitnet.errors import InputError
+from bitnet.kernels import GATES
 from bitnet.nn.models import feedforward
 from bitnet.nn.models.language import language_model
 
@@ -31,7 +32,6 @@ PAPERS = {
     "cifar10": (feedforward.CIFAR10["blocks"], feedforward.CIFAR10["units"][:-1]),
     "svhn": (feedforward.SVHN["blocks"], feedforward.SVHN["units"][:-1]),
 }
-GATES = {"rnn": 1, "lstm": 4, "gru": 3}
 MAX_LAYERS, MAX_LAYERS_OF_TEXTS, MAX_WEIGHTS = 100, 20, 1 << 29
 WIDTHS = re.compile(r"[1-9]\d{0,6}(,[1-9]\d{0,6})*", re.ASCII)
 UNITS = re.compile(r"(rnn|lstm|gru):([1-9]\d{0,5})((?:,[1-9]\d{0,5})*)", re.ASCII)

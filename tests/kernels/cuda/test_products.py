@@ -72,8 +72,8 @@ def test_a_product_by_small_tiles(gpu_kernels, one_warp, monkeypatch):
 
     Two blocks down, and more steps of 512 bits than there are stages.
     """
-    xnor = importlib.import_module("bitnet.kernels.cuda.xnor")
-    monkeypatch.setattr(xnor, "LARGE", xnor.SMALL)
+    tensor = importlib.import_module("bitnet.kernels.cuda.tensor")
+    monkeypatch.setattr(tensor, "LARGE", tensor.SMALL)
     with gpu_kernels.using_rung("tensor"):
         check(gpu_kernels, 65, 7, 2100)
 
@@ -106,7 +106,7 @@ def test_more_blocks_side_by_side_than_an_axis_of_a_grid_has(
 ):
     """As products of millions of columns have; in the simulator of two, on GPUs below it."""
     if os.environ.get("NUMBA_ENABLE_CUDASIM") == "1":
-        for name in ("launch", "xnor", "gradients"):
+        for name in ("launch", "xnor", "tensor", "products"):
             module = importlib.import_module(f"bitnet.kernels.cuda.{name}")
             monkeypatch.setattr(module, "MOST", 1)
     for name, columns in (("tensor", 70), ("registers", 70), ("tiled", 17), ("naive", 17)):
@@ -144,3 +144,42 @@ def test_plane_gemm(gpu_kernels, small_blocks, rung, x, weight):
 def test_a_rung_that_there_is_not(gpu_kernels):
     with pytest.raises(InputError, match="no rung 'stairs'"), gpu_kernels.using_rung("stairs"):
         pass
+
+
+@pytest.mark.parametrize(("largest", "odd"), [(1, False), (31, False), (255, True)])
+def test_integers_times_signs(gpu_kernels, small_blocks, rung, largest, odd):
+    x = reference.quantize(RNG.standard_normal((3, 7), np.float32), largest, None, odd)
+    y = gpu_kernels.signed_gemm(x, bits(1, 7, 70))
+    assert y.dtype == np.float32
+    assert np.array_equal(y, reference.signed_gemm(x, bits(1, 7, 70)))
+
+
+@pytest.mark.parametrize(
+    "matrix",
+    [planes([1, -3], 1, 7, 66), RNG.integers(0, 256, (7, 5), dtype=np.uint8), bits(2, 7, 0)],
+)
+def test_integers_times_planes_and_pixels(gpu_kernels, small_blocks, rung, matrix):
+    x = reference.quantize(RNG.standard_normal((3, 7), np.float32), 31, None)
+    assert np.array_equal(gpu_kernels.signed_gemm(x, matrix), reference.signed_gemm(x, matrix))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("b", "m", "n"), [(3, 70, 40), (9, 1, 1), (1, 33, 65), (0, 3, 4)])
+def test_floats_times_signs(gpu_kernels, small_blocks, dtype, b, m, n):
+    x, matrix = RNG.standard_normal((b, m)).astype(dtype), bits(3, m, n)
+    limit = m * np.finfo(dtype).eps * abs(x).sum(axis=1, keepdims=True)
+    expected = x.astype(np.float64) @ matrix.signs(np.float64)
+    for y in (gpu_kernels.signed_gemm(x, matrix), gpu_kernels.signed_floats(x, matrix)):
+        assert y.dtype == dtype
+        assert (abs(y - expected) <= limit).all()
+
+
+def test_rows_of_a_product(to_gpu, small_blocks):
+    from bitnet.arrays import to_cpu
+    from bitnet.kernels import cuda
+
+    x, matrix = RNG.standard_normal((4, 3), np.float32), bits(1, 3, 5)
+    multiply, _ = cuda.signed_rows(to_gpu(x), to_gpu(matrix))
+    out = to_gpu(np.empty((2, 5), np.float32))
+    multiply(1, 3, out)
+    assert np.allclose(to_cpu(out), reference.signed_gemm(x, matrix)[1:3])

@@ -12,27 +12,21 @@ from bitnet import InputError
 from bitnet.devices import gpu_problem
 
 HERE = pathlib.Path(__file__).parent
-ROOT = HERE.parent.parent
-FILES = ["test_cuda_packing.py", "test_cuda_products.py", "test_cuda_convolutions.py",
-         "test_cuda_gradients.py", "test_cuda_training.py", "test_cuda_update.py",
-         "test_gpu_benchmark.py"]  # fmt: skip
+ROOT = HERE.parents[2]
+SUBJECTS = ["pack", "products", "conv", "conv_backward", "norm", "rounding", "update", "benchmark"]
 
-pytestmark = [
-    pytest.mark.skipif(
-        os.environ.get("NUMBA_ENABLE_CUDASIM") == "1", reason="this is the simulator"
-    )
-]
+SIMULATED = os.environ.get("NUMBA_ENABLE_CUDASIM") == "1"
+pytestmark = pytest.mark.skipif(SIMULATED, reason="this is the simulator")
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", SUBJECTS)
 def test_in_the_simulator(name):
     pytest.importorskip("numba", reason="Numba is not installed")
     words = [sys.executable, "-m", "pytest", "-rs", "-n0", "-p", "no:cacheprovider"]
     environment = {**os.environ, "NUMBA_ENABLE_CUDASIM": "1", "PYTHONPATH": str(ROOT)}
     environment["OPENBLAS_NUM_THREADS"] = "1"
-    ran = subprocess.run(
-        [*words, str(HERE / name)], capture_output=True, text=True, cwd=ROOT, env=environment
-    )
+    words.append(str(HERE / f"test_{name}.py"))
+    ran = subprocess.run(words, capture_output=True, text=True, cwd=ROOT, env=environment)
     assert ran.returncode == 0, ran.stdout[-4000:] + ran.stderr[-2000:]
     assert "SKIPPED" not in ran.stdout
 

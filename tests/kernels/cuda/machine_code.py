@@ -15,44 +15,45 @@ import tempfile
 import types
 
 
+def module(name):
+    """A module of the kernels, which is imported as late as the capability is known."""
+    return importlib.import_module(f"bitnet.kernels.cuda.{name}")
+
+
 def kernels(capability):
     """The name, the kernel and the types of its arguments, of a choice for this GPU."""
     import numpy as np
     from numba import types as numba_types
 
-    from bitnet.kernels.cuda.places import Shape
-
-    pack, xnor, gradients = (
-        importlib.import_module(f"bitnet.kernels.cuda.{name}")
-        for name in ("pack", "xnor", "gradients")
-    )
+    names = ("pack", "xnor", "tensor", "products")
+    pack, xnor, tensor, products = map(module, names)
     number, single = numba_types.int64, numba_types.float32
     halves, integers, floats, booleans = (
         numba_types.Array(kind, 1, "C")
         for kind in (numba_types.uint32, numba_types.int32, single, numba_types.boolean)
     )
-    shape = numba_types.NamedUniTuple(number, len(Shape._fields), Shape)
+    shape = numba_types.NamedUniTuple(number, len(xnor.Shape._fields), xnor.Shape)
     first = halves, halves, integers, integers, shape, integers, integers, integers
     of = {False: (*first, integers, integers, integers), True: (*first, integers, booleans, halves)}
     rows = halves, halves, *[number] * 4, integers
     if capability < (8, 0):
         yield "naive", xnor.naive, rows
         yield "tiled", xnor.tiled, rows
-        product = gradients.FLOATS[np.dtype(np.float32)]
+        product = products.FLOATS[np.dtype(np.float32)]
         yield "signed_floats", product, (floats, halves, *[number] * 4, floats)
     if capability != (8, 0):  # which is between the others
-        yield "pack", pack._pack_rows, (floats, single, number, number, number, halves)
+        yield "pack", pack._pack_rows, (floats, single, *[number] * 6, halves, floats)
         yield "transpose", pack._transpose_rows, (halves, *[number] * 4, halves)
         yield "ones", pack._ones_of_rows, (halves, integers, number, number, integers)
         yield "registers, integers", xnor.BY_REGISTERS[False][0], of[False]
         yield "registers, bits", xnor.BY_REGISTERS[True][0], of[True]
     if capability >= (8, 0):
-        yield "tensor large, bits", xnor.BY_TENSOR[xnor.LARGE, False, True][0], of[True]
-        yield "tensor small, planes", xnor.BY_TENSOR[xnor.SMALL, True, False][0], of[False]
+        yield "tensor large, bits", tensor.BY_TENSOR[tensor.LARGE, False, True][0], of[True]
+        yield "tensor small, planes", tensor.BY_TENSOR[tensor.SMALL, True, False][0], of[False]
     if capability > (8, 0):
-        yield "tensor large, integers", xnor.BY_TENSOR[xnor.LARGE, False, False][0], of[False]
-        yield "tensor small, integers", xnor.BY_TENSOR[xnor.SMALL, False, False][0], of[False]
-        yield "tensor small, bits", xnor.BY_TENSOR[xnor.SMALL, False, True][0], of[True]
+        yield "tensor large, integers", tensor.BY_TENSOR[tensor.LARGE, False, False][0], of[False]
+        yield "tensor small, integers", tensor.BY_TENSOR[tensor.SMALL, False, False][0], of[False]
+        yield "tensor small, bits", tensor.BY_TENSOR[tensor.SMALL, False, True][0], of[True]
 
 
 def kernels_of_training(capability):
@@ -60,9 +61,7 @@ def kernels_of_training(capability):
     import numpy as np
     from numba import types as numba_types
 
-    training, update = (
-        importlib.import_module(f"bitnet.kernels.cuda.{name}") for name in ("training", "update")
-    )
+    norm, rounding, update = map(module, ("norm", "rounding", "update"))
     number, single, noise = numba_types.int64, numba_types.float32, numba_types.uint64
     floats, doubles, halves, integers, longs, shorts = (
         numba_types.Array(getattr(numba_types, kind), 1, "C")
@@ -71,15 +70,15 @@ def kernels_of_training(capability):
     columns = floats, floats, floats
     given = floats, halves, number, integers, floats, floats
     sizes, flags = (number, number), (number, number)
-    yield "column sums", training._column_sums, (integers, *[number] * 3, longs)
-    yield "normalize", training._normalize_rows, (
-        integers, *columns, single, *[number] * 3, halves, halves)  # fmt: skip
-    yield "gradient sums", training._gradient_sums, (*given, *[number] * 3, floats)
-    yield "gradient of numbers", training._gradient_of_numbers, (
-        *given, floats, floats, *sizes, floats)  # fmt: skip
-    yield "largest", training._largest_of_rows, (integers, *sizes, integers)
-    yield "quantize", training._quantize_rows, (
-        floats, floats, single, noise, *flags, *sizes, shorts, floats)  # fmt: skip
+    yield "column sums", norm._column_sums, (integers, *[number] * 3, longs)
+    signature = integers, *columns, single, *[number] * 3, halves, halves
+    yield "normalize", norm._normalize_rows, signature
+    yield "gradient sums", norm._gradient_sums, (*given, *[number] * 3, floats)
+    signature = *given, floats, floats, *sizes, floats
+    yield "gradient of numbers", norm._gradient_of_numbers, signature
+    yield "largest", rounding._largest_of_rows, (integers, *sizes, integers)
+    signature = floats, floats, single, noise, *flags, *sizes, shorts, floats
+    yield "quantize", rounding._quantize_rows, signature
     sizes = {"sgd": 3, "adam": 6, "adamax": 5, "shift_adamax": 4, "shift_adamax_code": 4, "bop": 2}
     for kind, array in ((single, floats), (numba_types.float64, doubles)):
         for rule, own in update.RULES[np.dtype(str(kind))].items():

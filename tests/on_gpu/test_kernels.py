@@ -151,8 +151,9 @@ CASES = {
         for window in (WINDOW, WHITE)
     ],
     "xnor_conv_sign": lambda move: kernels.xnor_conv_sign(
-        bits(move(IMAGES)), bits(move(FILTERS[..., :2])), WINDOW,
-        Thresholds(STEPS.values[:4], STEPS.rising[:4]).moved(move), groups=2,
+        *(bits(move(IMAGES)), bits(move(FILTERS[..., :2])), WINDOW),
+        Thresholds(STEPS.values[:4], STEPS.rising[:4]).moved(move),
+        groups=2,
     ),
     "plane_conv": lambda move: kernels.plane_conv(move(PICTURES), bits(move(FILTERS)), WHITE),
     "gradient_of_images": lambda move: [
@@ -179,8 +180,8 @@ CASES = {
         kernels.max_pool_bits(few(move(PICTURES & 3)), POOL),
     ],
     "max_pool_bits_backward": lambda move: kernels.max_pool_bits_backward(
-        move(IMAGES[:, :3, :3]), bits(move(IMAGES)),
-        kernels.max_pool_bits(bits(move(IMAGES)), POOL), POOL,
+        *(move(IMAGES[:, :3, :3]), bits(move(IMAGES))),
+        *(kernels.max_pool_bits(bits(move(IMAGES)), POOL), POOL),
     ),
     "add_patches": lambda move: kernels.add_patches(
         move(np.ones((2, 3, 3, 2, 2, 4), np.float32)), POOL, (6, 5)
@@ -213,7 +214,7 @@ CASES = {
     "lstm_back": lambda move: cell("lstm", 4)(-GRAD, GRAD, move),
     "gru_step": lambda move: cell("gru", 3)(GRAD, GRAD, move),
     "gru_back": lambda move: cell("gru", 3)(-GRAD, GRAD, move),
-}  # fmt: skip
+}
 # whose floats are rounded on a GPU one by one, in the definition's order
 EXACT = {"batch_norm_backward", "normalize_sign", "quantize", "update"}
 HELPERS = {"beyond", "bitwise_count", "flip", "signed_rows", "uniform", "words_for"}

@@ -1,10 +1,11 @@
-"""Batch norm with its sign, and quantized gradients, on a GPU: as the definitions, bit for bit."""
+"""Batch norm with its sign on a GPU: as the definitions, bit for bit."""
 
 import importlib
 import os
 
 import numpy as np
 import pytest
+from same_numbers import same
 from strategies import signs
 
 from bitnet.kernels import reference
@@ -23,12 +24,6 @@ def columns(n, count, dtype=np.float32):
     return RNG.standard_normal((count, n)).astype(dtype)
 
 
-def same(found, expected):
-    """Whether arrays are the same bit for bit."""
-    pairs = list(zip(found, expected, strict=True))
-    return all((a.dtype, a.shape, a.tobytes()) == (b.dtype, b.shape, b.tobytes()) for a, b in pairs)
-
-
 @pytest.mark.parametrize("shape", [*SHAPES, (0, 3), (3, 0)])
 def test_column_sums(gpu_kernels, one_warp, shape):
     for most in (5, 2**31 - 1):
@@ -40,7 +35,7 @@ def test_column_sums(gpu_kernels, one_warp, shape):
 
 
 def test_column_sums_of_several_blocks(gpu_kernels, monkeypatch):
-    monkeypatch.setattr(importlib.import_module("bitnet.kernels.cuda.training"), "BLOCKS", 2)
+    monkeypatch.setattr(importlib.import_module("bitnet.kernels.cuda.norm"), "BLOCKS", 2)
     z = integers((130, 40))
     assert same(gpu_kernels.column_sums(z), reference.column_sums(z))
 
@@ -90,7 +85,7 @@ def test_batch_norm_backward(gpu_kernels, shape, masked):
 
 def test_sums_of_many_rows_are_those_of_parts(gpu_kernels, monkeypatch):
     """Each part runs row after row, and then they are added in order."""
-    monkeypatch.setattr(importlib.import_module("bitnet.kernels.cuda.training"), "ROWS", 32)
+    monkeypatch.setattr(importlib.import_module("bitnet.kernels.cuda.norm"), "ROWS", 32)
     given = backward((70, 3), True)
     _, grad_gamma, grad_beta = gpu_kernels.batch_norm_backward(*given)
     g, z, mean, inv_std = reference.where(given[1], given[0]), *given[2:5]
@@ -103,47 +98,9 @@ def test_sums_of_many_rows_are_those_of_parts(gpu_kernels, monkeypatch):
 def test_more_columns_than_a_grid_has_on_one_axis(gpu_kernels, one_warp, monkeypatch):
     """They go on in the third; a GPU, whose kernels are compiled, would need a million columns."""
     if os.environ.get("NUMBA_ENABLE_CUDASIM") == "1":
-        for name in ("launch", "training"):
+        for name in ("launch", "norm"):
             module = importlib.import_module(f"bitnet.kernels.cuda.{name}")
             monkeypatch.setattr(module, "MOST", 2)
     given = backward((3, 100), True)
     assert same(gpu_kernels.batch_norm_backward(*given), reference.batch_norm_backward(*given))
     assert same(gpu_kernels.column_sums(given[2]), reference.column_sums(given[2]))
-
-
-@pytest.mark.parametrize("shape", [(3, 70), (5, 300), (40, 1), (0, 3), (3, 0)])
-@pytest.mark.parametrize("seed", [None, 2**63 - 1])
-@pytest.mark.parametrize(("largest", "odd"), [(1, False), (127, False), (3, True), (255, True)])
-def test_quantize(gpu_kernels, one_warp, shape, seed, largest, odd):
-    x = RNG.standard_normal(shape, np.float32)
-    for own in (x, x.T[:70]):
-        found, expected = (k.quantize(own, largest, seed, odd) for k in (gpu_kernels, reference))
-        assert same((found.values, found.scales), (expected.values, expected.scales))
-        assert found.largest == largest
-
-
-@pytest.mark.parametrize("seed", [None, 5])
-@pytest.mark.parametrize("odd", [False, True])
-def test_rows_of_zeros_ties_and_what_is_not_finite(gpu_kernels, one_warp, seed, odd):
-    rows = [[0, -0.0, 0, 0], [7, 0.5, 1.5, -2.5], [np.inf, 1, -1, 0], [np.nan, 1, -1, 0],
-            [1e-45, -1e-45, 0, 0], [1e-39, 5e-40, -2e-39, 0], [3e38, -1e38, 1, 0],
-            [-7, -6.5, 6.5, 3.5]]  # fmt: skip
-    x = np.array(rows, np.float32)
-    found, expected = (k.quantize(x, 7, seed, odd) for k in (gpu_kernels, reference))
-    assert np.array_equal(found.values, expected.values)
-    assert np.array_equal(found.scales, expected.scales, equal_nan=True)
-
-
-@pytest.mark.parametrize("seed", [0x61C8864680B583EB, 0x31628AF67B2131AB])
-def test_the_least_and_the_largest_chance(gpu_kernels, one_warp, seed):
-    """Seeds whose first number is 0, and 1 - 2^-24: rows of one number end on their bounds."""
-    first = reference.uniform(seed, (1,))
-    assert first in (0, np.float32(1 - 2**-24))
-    x = RNG.random(200, np.float32) + np.float32(0.5)
-    passing = x * (np.float32(127) / x) > 127  # whose largest is rounded to more than its integer
-    assert passing.any()
-    for number in (x[passing][0], -x[passing][0], x[~passing][0], np.float32(-1)):
-        for odd in (False, True):
-            given = np.array([[number]]), 127, seed, odd
-            expected = reference.quantize(*given).values
-            assert np.array_equal(gpu_kernels.quantize(*given).values, expected)

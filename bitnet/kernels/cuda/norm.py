@@ -1,4 +1,4 @@
-"""What stands between the products in training: batch norm with its sign, quantized gradients.
+"""Batch norm with its sign, forward and backward, and sums down columns.
 
 Sums down columns: the 32 lanes of a warp are neighbouring columns, and the warps of a block walk
 rows.  Sums of integers are exact.  Sums of floats run in float64, row after row as `reference` has
@@ -12,17 +12,12 @@ from numba import cuda
 from bitnet.arrays import array_module
 from bitnet.kernels import reference
 from bitnet.kernels.cuda.instructions import divided, minus, plus, times
-from bitnet.kernels.cuda.launch import MOST, inlined, launch, row_of_halves
-from bitnet.kernels.cuda.pack import by_strips, flat
-from bitnet.kernels.operands import Quantized
+from bitnet.kernels.cuda.launch import MOST, by_threads, flat, inlined, launch, row_of_halves
+from bitnet.kernels.cuda.pack import by_strips, strips
 
-ALL = np.uint32(0xFFFFFFFF)  # lanes
 LANES, DOWN = 32, 8  # columns and warps of a block that walks rows
 ROWS = 1024  # whose floats are summed row after row
 LEAST_ROWS, BLOCKS = 32, 2048  # of a block that sums integers; how many blocks are enough
-STRIP, SPAN = 8, 256  # halves, and numbers of one row, for a warp
-THREADS = 256  # in a block of one axis
-INSIDE = 12582912  # 1.5 * 2**23: adding it to a float32 leaves no bits behind the point
 
 
 @inlined
@@ -62,25 +57,14 @@ def _column_sums(z, n_rows, columns, size, totals):
         cuda.atomic.add(totals, down * columns + column, total)
 
 
-@cuda.jit
-def _normalize_rows(z, mean, scale, shift, window, n_rows, n, halves, out, mask):
-    """Signs of y = (z - mean) * scale + shift, and where |y| <= window; out and mask (R H)."""
-    strips = (halves + STRIP - 1) // STRIP
-    warp, lane = cuda.grid(1) // 32, cuda.grid(1) % 32
-    row, strip = warp // strips, warp % strips
-    own = own_mask = np.uint32(0)
-    for k in range(STRIP):
-        column, bit, inside = (strip * STRIP + k) * 32 + lane, False, False
-        if row < n_rows and column < n:
-            y = plus(_normalized(z[row * n + column], mean[column], scale[column]), shift[column])
-            bit, inside = y >= np.float32(0), abs(y) <= window
-        word, word_of_mask = cuda.ballot_sync(ALL, bit), cuda.ballot_sync(ALL, inside)
-        if lane == k:
-            own, own_mask = np.uint32(word), np.uint32(word_of_mask)
-    if row < n_rows and lane < STRIP and strip * STRIP + lane < halves:
-        at = row * halves + strip * STRIP + lane
-        out[at] = own
-        mask[at] = own_mask
+@inlined
+def _sign_of(z, column, mean, scale, shift, window):
+    """Bit 1 where y = (z - mean) * scale + shift >= 0; bit 1 in the mask where |y| <= window."""
+    y = plus(_normalized(z, mean[column], scale[column]), shift[column])
+    return y >= np.float32(0), abs(y) <= window
+
+
+_normalize_rows = strips(_sign_of, masked=True)
 
 
 @cuda.jit
@@ -142,69 +126,6 @@ def _gradient_of_numbers(
             grad_z[at] = times(minus(_passing(grad_y[at], mask, half, lane), along), scale)
 
 
-@cuda.jit
-def _largest_of_rows(bits, n_rows, n, largest):
-    """The largest |x| of each row, as the bits of floats: they compare as integers do."""
-    spans = (n + SPAN - 1) // SPAN
-    warp, lane = cuda.grid(1) // 32, cuda.grid(1) % 32
-    row, first = warp // spans, warp % spans * SPAN
-    own = np.int32(0)
-    if row < n_rows:
-        for column in range(first + lane, min(n, first + SPAN), 32):
-            own = max(own, np.int32(bits[row * n + column] & np.int32(0x7FFFFFFF)))
-    for distance in (16, 8, 4, 2, 1):
-        own = max(own, np.int32(cuda.shfl_xor_sync(ALL, own, distance)))
-    if row < n_rows and lane == 0:
-        cuda.atomic.max(largest, row, own)
-
-
-@inlined
-def _whole(v):
-    """The nearest integer to a float of less than 2**22, ties to even; NaN and infinity stay."""
-    return minus(plus(v, np.float32(INSIDE)), np.float32(INSIDE))
-
-
-@inlined
-def _below(v):
-    """The largest integer that is not above it, of such a float."""
-    whole = _whole(v)
-    return minus(whole, np.float32(1)) if whole > v else whole
-
-
-@inlined
-def _uniform(seed, index):
-    """Number `index` of `reference.uniform`."""
-    x = np.uint64(seed + np.uint64(index + 1) * np.uint64(0x9E3779B97F4A7C15))
-    x = np.uint64((x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9))
-    x = np.uint64((x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB))
-    top = np.int32((x ^ (x >> np.uint64(31))) >> np.uint64(40))
-    return times(np.float32(top), np.float32(2**-24))
-
-
-@cuda.jit
-def _quantize_rows(x, magnitudes, largest, seed, chance, odd, n_rows, n, values, scales):
-    """Integers of x (R C) in values (R C), by the nearest or by chance; magnitudes, scales (R)."""
-    spans = (n + SPAN - 1) // SPAN
-    warp, lane = cuda.grid(1) // 32, cuda.grid(1) % 32
-    row, first = warp // spans, warp % spans * SPAN
-    if row < n_rows:
-        factor = divided(largest, magnitudes[row])
-        for column in range(first + lane, min(n, first + SPAN), 32):
-            at = row * n + column
-            v = times(x[at], factor)
-            if odd:
-                v = times(plus(v, largest), np.float32(0.5))
-            v = _below(plus(v, _uniform(seed, at))) if chance else _whole(v)
-            if odd:
-                v = minus(times(np.float32(2), v), largest)
-            finite = abs(v) <= plus(largest, np.float32(2))
-            v = largest if v > largest else v
-            v = -largest if v < -largest else v
-            values[at] = np.int16(np.int32(v if finite else np.float32(0)))
-        if first + lane == 0:
-            scales[row] = divided(magnitudes[row], largest)
-
-
 def _squares(n_rows, columns, size):
     """A grid of blocks that walk `size` rows of 32 columns each."""
     return -(-n_rows // size), -(-columns // LANES)
@@ -231,7 +152,7 @@ def normalize_sign(z, mean, scale, shift, window):
     if not _single(mean, scale, shift):
         return reference.normalize_sign(z, mean, scale, shift, window)
     limit, columns = np.float32(np.inf if window is None else window), (mean, scale, shift)
-    return tuple(by_strips(_normalize_rows, z.shape, flat(z), *map(flat, columns), limit, masks=1))
+    return tuple(by_strips(_normalize_rows, z, *map(flat, columns), limit, masked=True))
 
 
 def batch_norm_backward(grad_y, mask, z, mean, inv_std, gamma):
@@ -245,27 +166,11 @@ def batch_norm_backward(grad_y, mask, z, mean, inv_std, gamma):
     n_parts, threads = -(-n_rows // ROWS), (LANES, DOWN)
     totals = xp.empty((2, columns), np.float32)
     parts = totals if n_parts == 1 else xp.empty((2 * n_parts, columns), np.float64)
-    launch(_gradient_sums, _squares(n_rows, columns, ROWS), threads, *given, n_rows, columns, ROWS,
-           parts.reshape(-1))  # fmt: skip
+    to, blocks = parts.reshape(-1), _squares(n_rows, columns, ROWS)
+    launch(_gradient_sums, blocks, threads, *given, n_rows, columns, ROWS, to)
     if n_parts > 1:
-        launch(_sums_of_parts, (-(-totals.size // THREADS),), THREADS, parts.reshape(-1), n_parts,
-               columns, totals.reshape(-1))  # fmt: skip
-    grad_z = xp.empty(z.shape, np.float32)
-    launch(_gradient_of_numbers, _squares(n_rows, columns, LANES), threads, *given, flat(gamma),
-           totals.reshape(-1), n_rows, columns, grad_z.reshape(-1))  # fmt: skip
+        by_threads(_sums_of_parts, totals.size, to, n_parts, columns, totals.reshape(-1))
+    grad_z, sums = xp.empty(z.shape, np.float32), (flat(gamma), totals.reshape(-1))
+    to, blocks = grad_z.reshape(-1), _squares(n_rows, columns, LANES)
+    launch(_gradient_of_numbers, blocks, threads, *given, *sums, n_rows, columns, to)
     return grad_z, totals[1], totals[0]
-
-
-def quantize(x, largest, seed, odd=False):
-    """See `bitnet.kernels.quantize`."""
-    if not (x.size and _single(x)):
-        return reference.quantize(x, largest, seed, odd)
-    xp, (n_rows, n) = array_module(x), x.shape
-    numbers, magnitudes = flat(x), xp.zeros(n_rows, np.int32)
-    values, scales = xp.empty(x.shape, np.int16), xp.empty(n_rows, np.float32)
-    blocks = (-(-32 * n_rows * -(-n // SPAN) // THREADS),)
-    launch(_largest_of_rows, blocks, THREADS, numbers.view(np.int32), n_rows, n, magnitudes)
-    launch(_quantize_rows, blocks, THREADS, numbers, magnitudes.view(np.float32),
-           np.float32(largest), np.uint64(seed or 0), int(seed is not None), int(odd), n_rows, n,
-           values.reshape(-1), scales)  # fmt: skip
-    return Quantized(values, scales, largest)

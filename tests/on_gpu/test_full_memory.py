@@ -5,9 +5,8 @@ from functools import partial
 import numpy as np
 import pytest
 import stand_in
-import test_files_of_two_devices as files
-import test_training_on_gpu as trainings
-from test_files_of_two_devices import QUICK, begun
+import trainings
+from trainings import QUICK, TEXT, begun
 
 import bitnet
 from bitnet import InputError, kernels
@@ -64,7 +63,7 @@ def test_a_training_whose_memory_is_full_keeps_its_last_checkpoint(small, tmp_pa
 @pytest.mark.parametrize("text", [False, True])
 def test_wherever_the_memory_fills_the_file_is_good(small, tmp_path, capsys, text):
     """In the first batches, in the middle of an optimizer's step, in the measures of an epoch."""
-    asked = files.TEXT if text else [*QUICK, "--epochs", "2", "--quiet"]
+    asked = TEXT if text else [*QUICK, "--epochs", "2", "--quiet"]
     where, n_bytes = set(), 10_000
     while n_bytes < 10**8:
         out = tmp_path / f"{n_bytes}.checkpoint"
@@ -94,17 +93,15 @@ NEEDS_MEMORY = {
     "frozen": lambda net, lm: partial(bitnet.freeze(net).to("gpu").pre_activations, trainings.ROWS),
     "evaluate_language": lambda net, lm: lambda: evaluate_language(lm, IDS, 2, 5),
     "frozen language": lambda net, lm: partial(
-        bitnet.deploy.freeze_language_model(lm).to("gpu").scores, IDS.reshape(20, 3)
+        bitnet.freeze(lm).to("gpu").scores, IDS.reshape(20, 3)
     ),
 }
 
 
 @pytest.mark.parametrize("name", NEEDS_MEMORY)
 def test_a_full_memory_is_named(small, name):
-    net, lm = (
-        trainings.mlp(np.random.default_rng(0)),
-        language_model(9, np.random.default_rng(1), "gru", 6, 10, weights=2, activations=3),
-    )
+    net, rng = trainings.mlp(np.random.default_rng(0)), np.random.default_rng(1)
+    lm = language_model(9, rng, "gru", 6, 10, weights=2, activations=3)
     net(trainings.ROWS)
     before = net.state_dict()
     run = NEEDS_MEMORY[name](net.to("gpu"), lm.to("gpu"))

@@ -8,25 +8,31 @@ import numpy as np
 import pytest
 import same_numbers
 import stand_in
+from trainings import (
+    IMAGES,
+    LABELS,
+    ROWS,
+    branches,
+    convnet,
+    few_bits,
+    float_convnet,
+    mlp,
+    shifts,
+    twin,
+)
 
 import bitnet
 from bitnet import kernels
 from bitnet.data import Corpus
 from bitnet.data.vocabulary import Vocabulary
 from bitnet.devices import array_module, to_cpu, to_gpu
-from bitnet.nn import functional, models
-from bitnet.nn.branches import Branches, WithHeads, auxiliary
+from bitnet.nn import functional
+from bitnet.nn.branches import auxiliary
 from bitnet.nn.functional import cross_entropy, distillation, squared_hinge
 from bitnet.nn.models.language import language_model
 from bitnet.optim import schedules
-from bitnet.quantizers import ApproxSign, DoReFa, Linear, Logarithmic, SwishSign, Ternary
-from bitnet.training import Images, Split, Texts, fit
+from bitnet.training import Images, Split, Texts, fit, generate
 from bitnet.training.loop import _step
-
-DRAW = np.random.default_rng(11)
-IMAGES = DRAW.integers(0, 256, (24, 6, 6, 1), dtype=np.uint8)
-LABELS = DRAW.integers(0, 3, 24)
-ROWS = IMAGES.reshape(24, 36)
 
 
 def flat(images):
@@ -35,64 +41,6 @@ def flat(images):
 
 def scaled(images):
     return bitnet.data.scale_pixels(flat(images))
-
-
-def mlp(rng, **options):
-    return models.binary_mlp([36, 20, 17, 3], rng, **options)
-
-
-def convnet(rng, **options):
-    return bitnet.nn.Sequential(
-        bitnet.nn.BinaryConv2d(1, 8, rng, **options), bitnet.nn.MaxPool2d(), bitnet.nn.BatchNorm(8),
-        bitnet.nn.Sign(), bitnet.nn.BinaryConv2d(8, 6, rng, groups=2, border=1, balance=True),
-        bitnet.nn.BatchNorm(6), bitnet.nn.Sign(window=2.0), bitnet.nn.MaxPool2d(2, 1), bitnet.nn.Flatten(),
-        bitnet.nn.BinaryLinear(24, 3, rng), bitnet.nn.BatchNorm(3),
-    )  # fmt: skip
-
-
-def few_bits(rng):
-    return bitnet.nn.Sequential(
-        bitnet.nn.QuantConv2d(1, 5, rng, weights=2, gradient="log5"), bitnet.nn.BatchNorm(5),
-        bitnet.nn.Quantize(3), bitnet.nn.AvgPool2d(2), bitnet.nn.BatchNorm(5),
-        bitnet.nn.Quantize(Logarithmic(3)), bitnet.nn.Flatten(), bitnet.nn.Dropout(0.2, rng),
-        bitnet.nn.QuantLinear(45, 12, rng, weights=Ternary()), bitnet.nn.BatchNorm(12),
-        bitnet.nn.Quantize(Linear(2, 0.5)), bitnet.nn.QuantLinear(12, 9, rng, weights=DoReFa(3),
-        gradient="dorefa6", rounding="stochastic"), bitnet.nn.BatchNorm(9),
-        bitnet.nn.Quantize(SwishSign()), bitnet.nn.QuantLinear(9, 3, rng, weights=4), bitnet.nn.BatchNorm(3),
-    )  # fmt: skip
-
-
-def shifts(rng, variant):
-    norms = (bitnet.nn.ShiftBatchNorm(n, variant) for n in (20, 3))
-    return bitnet.nn.Sequential(
-        bitnet.nn.BinaryLinear(36, 20, rng), next(norms),
-        bitnet.nn.Sign(stochastic=True, rng=rng), bitnet.nn.Dropout(0.5, rng),
-        bitnet.nn.BinaryLinear(20, 3, rng, gradient="float32"), next(norms),
-    )  # fmt: skip
-
-
-def branches(rng):
-    def branch(taps):
-        return bitnet.nn.Sequential(bitnet.nn.BinaryConv2d(4, 3, rng, taps), bitnet.nn.BatchNorm(3),
-                                 bitnet.nn.Quantize(ApproxSign()))  # fmt: skip
-
-    first = bitnet.nn.BinaryConv2d(1, 4, rng), bitnet.nn.BatchNorm(4), bitnet.nn.Sign()
-    last = bitnet.nn.AvgPool2d(6), bitnet.nn.Flatten(), bitnet.nn.BatchNorm(6)
-    head = bitnet.nn.Sequential(
-        bitnet.nn.Flatten(), bitnet.nn.BinaryLinear(144, 6, rng), bitnet.nn.BatchNorm(6)
-    )
-    return WithHeads(*first, Branches(branch(1), branch(3)), *last, heads={2: head})
-
-
-def twin(rng):
-    return models.float_mlp([36, 16, 3], rng)
-
-
-def float_convnet(rng):
-    return bitnet.nn.Sequential(
-        bitnet.nn.Conv2d(1, 4, rng), bitnet.nn.ReLU(), bitnet.nn.MaxPool2d(), bitnet.nn.AvgPool2d(3),
-        bitnet.nn.Flatten(), bitnet.nn.Dropout(0.1, rng), bitnet.nn.BatchNorm(4), bitnet.nn.Linear(4, 3, rng),
-    )  # fmt: skip
 
 
 OPTIMIZERS = {
@@ -247,7 +195,7 @@ def read(device, kind, options):
     (epoch,) = fit(model, optimizer, texts, schedule=schedule, rng=rng)
     record = epoch.record()
     found = {"loss 0": record["loss"], "valid": record["valid_loss"], "flips": record["flip_ratio"]}
-    drawn = bitnet.training.generate(model, vocabulary, "the", 12, np.random.default_rng(0))
+    drawn = generate(model, vocabulary, "the", 12, np.random.default_rng(0))
     found["text"] = np.array([ord(letter) for letter in "".join(drawn)])
     return found | model.state_dict()
 

@@ -62,8 +62,8 @@ def test_the_array_of_an_address_is_described_once(gpu):
     assert number == 5
     assert (first, second, number) == again
     of = first.__cuda_array_interface__
-    assert of == {"data": (x.data.ptr, False), "shape": (3,), "typestr": "<f4", "version": 3,
-                  "strides": None}  # fmt: skip
+    layout = {"shape": (3,), "typestr": "<f4", "strides": None}
+    assert of == {"data": (x.data.ptr, False), "version": 3, **layout}
     launch.launch(kernel, (1,), 32, x[:2], y, 5)
     assert kernel.launches[2][0].__cuda_array_interface__["shape"] == (2,)
 
@@ -84,13 +84,11 @@ def test_a_kernel_runs_on_the_stream_of_cupy_and_warns_of_no_small_grid(gpu):
     assert len(kernel.launches) == 3
 
 
-@pytest.mark.parametrize(("columns", "grid"), [
-    (32_768, (2, 32_768, 1)), (32_769, (2, 32_768, 2)), (200_000, (2, 32_768, 7))
-])  # fmt: skip
-def test_many_blocks_side_by_side_go_on_in_the_third_axis(gpu, columns, grid):
+@pytest.mark.parametrize(("columns", "axes"), [(32_768, 1), (32_769, 2), (200_000, 7)])
+def test_many_blocks_side_by_side_go_on_in_the_third_axis(gpu, columns, axes):
     kernel = Kernel()
     launch.launch(kernel, (2, columns), 32, gpu.zeros(3, np.float32))
-    assert kernel.grids == [(grid, 32, 0)]
+    assert kernel.grids == [((2, 32_768, axes), 32, 0)]
 
 
 def test_numba_itself_warns_of_no_small_grid():
@@ -106,17 +104,16 @@ def test_what_is_kept_is_kept_for_a_stream(monkeypatch):
     window, made, operands = Window((1, 1)), [], []
     for stream in (0, 1024, 0):
         monkeypatch.setattr(products, "here", lambda xp, stream=stream: (0, stream))
-        operands.append(products._operand(weight))
-        made.append(products._geometry(np, (0, stream), window, 1, 1, 4))
+        operands.append(products.operand(weight))
+        made.append(products.geometry(np, (0, stream), window, 1, 1, 4))
     assert operands[0] is operands[2] is not operands[1]
     assert made[0] is made[2] is not made[1]
     assert PACK.on_gpu(np, (0, 0), (1,)) is not PACK.on_gpu(np, (0, 1024), (1,))
 
 
 def test_coefficients_are_of_32_bits():
-    assert PACK.on_gpu(np, None, (1, -(1 << 31), 1 << 31, (1 << 32) + 7)).tolist() == [
-        1, -(1 << 31), -(1 << 31), 7,
-    ]  # fmt: skip
+    least, most = -(1 << 31), 1 << 31
+    assert PACK.on_gpu(np, None, (1, least, most, (1 << 32) + 7)).tolist() == [1, least, least, 7]
 
 
 @pytest.mark.parametrize("first", [0, 1])

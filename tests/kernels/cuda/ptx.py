@@ -13,8 +13,8 @@ import threading
 import warps
 
 SHARED, GLOBAL = 1 << 20, 1 << 40  # where the two memories begin
-FORMATS = {"u8": "B", "s8": "b", "b8": "B", "u16": "H", "s16": "h", "u32": "I", "b32": "I",
-           "s32": "i", "u64": "Q", "b64": "Q", "s64": "q", "f32": "f", "f64": "d"}  # fmt: skip
+FORMATS = {"u8": "B", "s8": "b", "b8": "B", "u16": "H", "s16": "h", "f32": "f", "f64": "d"}
+FORMATS |= {"u32": "I", "b32": "I", "s32": "i", "u64": "Q", "b64": "Q", "s64": "q"}
 FLOATS = {"f32": "single", "f64": "numpy.float64"}
 ATOMIC = threading.Lock()
 COMPARE = {"eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}
@@ -71,8 +71,8 @@ class Lane:
         self.memory, self.shared, self.threads, self.blocks = memory, shared, threads, blocks
         thread = threading.current_thread()
         self.thread, self.begun, self.groups = thread, [], []
-        self.special = {"%tid": thread.threadIdx, "%ctaid": thread.blockIdx, "%ntid": threads,
-                        "%nctaid": blocks}  # fmt: skip
+        self.special = {"%tid": thread.threadIdx, "%ctaid": thread.blockIdx}
+        self.special |= {"%ntid": threads, "%nctaid": blocks}
 
     def of(self, address):
         return self.memory if address >= GLOBAL else self.shared
@@ -241,8 +241,8 @@ class Translator:
             formats = FORMATS[kind], FORMATS[kind.replace("b", "f")]
             to_format, of_format = formats[floats[0]], formats[floats[1]]
             return f"{to} = unpack('{to_format}', pack('{of_format}', {self.value(last)}))[0]"
-        return f"{to} = {self.value(last)}" if kind[0] == "f" else self._kept(
-            to, self.value(last), kind)  # fmt: skip
+        value = self.value(last)
+        return f"{to} = {value}" if kind[0] == "f" else self._kept(to, value, kind)
 
     def ptx_cvta(self, to, operands, kinds, kind, last):
         return f"{to} = {self.value(last)}"

@@ -10,23 +10,22 @@ import bitnet.nn.functional as F  # noqa: N812
 from bitnet import kernels
 from bitnet.analysis.plots import plot_confusion
 from bitnet.analysis.repetition import repetitions
+from bitnet.autograd import check_gradient
 from bitnet.devices import array_module, to_cpu, to_gpu
 from bitnet.kernels import Window
 from bitnet.quantizers import ApproxSign, DoReFa, Linear, Logarithmic, SwishSign, Ternary, Uniform
 from bitnet.training.metrics import activity
 
 X = np.random.default_rng(0).standard_normal((4, 5)).astype(np.float32)
-QUANTIZERS = [
-    Uniform(1), Uniform(3, window=0.5), Linear(3, 0.25), Linear(2, 0.5, signed=False),
-    Logarithmic(3), Ternary(), DoReFa(2), DoReFa(1), ApproxSign(), SwishSign(),
-]  # fmt: skip
+QUANTIZERS = [Uniform(1), Uniform(3, window=0.5), Linear(3, 0.25), Linear(2, 0.5, signed=False)]
+QUANTIZERS += [Logarithmic(3), Ternary(), DoReFa(2), DoReFa(1), ApproxSign(), SwishSign()]
 
 
 def test_a_gradient_is_checked_on_the_gpu(gpu):
     inputs = [to_gpu(x.astype(np.float64)) for x in (X, X + 3, X[0])]
-    bitnet.autograd.check_gradient(lambda x, y, z: F.hardtanh(x / y) + z, *inputs, kinks=(-1, 1), batched=())
+    check_gradient(lambda x, y, z: F.hardtanh(x / y) + z, *inputs, kinks=(-1, 1), batched=())
     with pytest.raises(AssertionError, match="the gradient along a random direction"):
-        bitnet.autograd.check_gradient(lambda x: F.unpack(F.sign(x), np.float64), inputs[0])
+        check_gradient(lambda x: F.unpack(F.sign(x), np.float64), inputs[0])
 
 
 @pytest.mark.parametrize("quantizer", QUANTIZERS, ids=lambda quantizer: quantizer.name)
@@ -59,10 +58,10 @@ def test_images_of_bits_as_rows(gpu, channels):
 def test_signs_pooled_with_a_padding(gpu):
     """OR and AND of words, in the frozen net."""
     rng = np.random.default_rng(3)
-    model = bitnet.nn.Sequential(
-        bitnet.nn.BinaryConv2d(2, 5, rng), bitnet.nn.MaxPool2d(3, 2, padding=1), bitnet.nn.BatchNorm(5),
-        bitnet.nn.Sign(), bitnet.nn.Flatten(), bitnet.nn.BinaryLinear(45, 3, rng), bitnet.nn.BatchNorm(3),
-    )  # fmt: skip
+    pool = bitnet.nn.MaxPool2d(3, 2, padding=1)
+    first = bitnet.nn.BinaryConv2d(2, 5, rng), pool, bitnet.nn.BatchNorm(5), bitnet.nn.Sign()
+    last = bitnet.nn.Flatten(), bitnet.nn.BinaryLinear(45, 3, rng), bitnet.nn.BatchNorm(3)
+    model = bitnet.nn.Sequential(*first, *last)
     model.layers[2].gamma.edit()[::2] *= -1
     images = rng.integers(0, 256, (7, 6, 6, 2), dtype=np.uint8)
     model(images)

@@ -1,7 +1,7 @@
 """The CUDA kernels run on a GPU where there is one, or in Numba's simulator where it is told to.
 
-`test_cuda_simulator.py` starts the simulator, in processes of their own, and
-`test_cuda_machine_code.py` the runner of PTX.  The arrays there are those of the stand-in for CuPy,
+`test_simulator.py` starts the simulator, in processes of their own, and
+`test_machine_code.py` the runner of PTX.  The arrays there are those of the stand-in for CuPy,
 so that a NumPy call on an array of the GPU is found here too.
 """
 
@@ -44,7 +44,7 @@ def to_gpu():
     """A function that moves arrays, and what holds them, to where the kernels run."""
     if not WITHOUT_GPU:
         if problem := gpu_problem():
-            pytest.skip(f"{problem}; test_cuda_simulator.py runs this in Numba's simulator")
+            pytest.skip(f"{problem}; test_simulator.py runs this in Numba's simulator")
         yield importlib.import_module("bitnet").to_gpu
         return
     launch = importlib.import_module("bitnet.kernels.cuda.launch")
@@ -54,7 +54,7 @@ def to_gpu():
         import on_ptx
 
         launch.SIMULATED = True  # no GPU is asked what it can do
-        for name in ("pack", "products", "gradients", "training", "update"):
+        for name in ("launch", "pack", "products", "norm", "rounding", "update"):
             module = importlib.import_module(f"bitnet.kernels.cuda.{name}")
             module.launch, module.SIMULATED = on_ptx.launch, True
     with stand_in.installed() as cupy:
@@ -96,21 +96,19 @@ def rung(gpu_kernels, request):
 def one_warp(monkeypatch):
     """Blocks of one warp in the simulator, where the others would only cost time."""
     if SIMULATED:
-        for name in ("pack", "products", "training", "update"):
-            module = importlib.import_module(f"bitnet.kernels.cuda.{name}")
-            monkeypatch.setattr(module, "THREADS", 32)
-        monkeypatch.setattr(importlib.import_module("bitnet.kernels.cuda.pack"), "WARPS", 1)
+        monkeypatch.setattr(importlib.import_module("bitnet.kernels.cuda.launch"), "THREADS", 32)
 
 
 @pytest.fixture
 def small_blocks(one_warp, monkeypatch):
     """Products by blocks of one warp with few outputs, in the simulator."""
     if SIMULATED:
-        xnor = importlib.import_module("bitnet.kernels.cuda.xnor")
-        tile, both = xnor.Tile(1, 8, 1, 1), (False, True)
-        by_tensor = {(tile, False, bits): xnor._of_tile(tile, False, bits) for bits in both}
-        by_tensor[tile, True, False] = xnor._of_tile(tile, True, False)
+        names = ("xnor", "tensor")
+        xnor, tensor = (importlib.import_module(f"bitnet.kernels.cuda.{name}") for name in names)
+        tile, both = tensor.Tile(1, 8, 1, 1), (False, True)
+        by_tensor = {(tile, False, bits): tensor._of_tile(tile, False, bits) for bits in both}
+        by_tensor[tile, True, False] = tensor._of_tile(tile, True, False)
         by_registers = {bits: xnor._of_patch(xnor.Patch(2, 2, 1), bits) for bits in both}
-        own = {"LARGE": tile, "SMALL": tile, "BY_TENSOR": by_tensor, "BY_REGISTERS": by_registers}
-        for name, value in own.items():
-            monkeypatch.setattr(xnor, name, value)
+        monkeypatch.setattr(xnor, "BY_REGISTERS", by_registers)
+        for name, value in {"LARGE": tile, "SMALL": tile, "BY_TENSOR": by_tensor}.items():
+            monkeypatch.setattr(tensor, name, value)

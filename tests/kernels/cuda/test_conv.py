@@ -63,7 +63,7 @@ def test_plane_conv_of_pixels(gpu_kernels, small_blocks, window):
 
 
 def test_without_images_or_filters(gpu_kernels, small_blocks):
-    for x, weight in ((bits(1, 0, 3, 3, 5), bits(2, 4, 1, 1, 5)),
-                      (bits(1, 2, 3, 3, 5), bits(2, 0, 1, 1, 5))):  # fmt: skip
+    no_images = bits(1, 0, 3, 3, 5), bits(2, 4, 1, 1, 5)
+    for x, weight in (no_images, (bits(1, 2, 3, 3, 5), bits(2, 0, 1, 1, 5))):
         z = gpu_kernels.xnor_conv(x, weight, WINDOWS[3])
         assert z.shape == reference.xnor_conv(x, weight, WINDOWS[3]).shape

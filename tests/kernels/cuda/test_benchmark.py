@@ -11,7 +11,7 @@ import bitnet
 from bitnet import InputError
 from bitnet.nn import models
 
-FILE = pathlib.Path(__file__).parent.parent.parent / "benchmarks" / "gpu.py"
+FILE = pathlib.Path(__file__).parents[3] / "benchmarks" / "gpu.py"
 
 
 @pytest.fixture
@@ -38,10 +38,10 @@ def benchmark(to_gpu, small_blocks, monkeypatch):
 def test_products(benchmark, capsys):
     benchmark.products(3, 4, 70)
     lines = capsys.readouterr().out.split("\n")
-    assert [line.split("  ")[0] for line in lines[2:]][:-1] == [
-        "float32, naive", "cuBLAS float32", "xnor_gemm, naive", "xnor_gemm, tiled",
-        "xnor_gemm, registers", "xnor_sign, registers", "xnor_gemm, tensor", "xnor_sign, tensor",
-    ]  # fmt: skip
+    expected = ["float32, naive", "cuBLAS float32", "xnor_gemm, naive", "xnor_gemm, tiled"]
+    for rung in ("registers", "tensor"):
+        expected += [f"xnor_gemm, {rung}", f"xnor_sign, {rung}"]
+    assert [line.split("  ")[0] for line in lines[2:]][:-1] == expected
 
 
 def test_what_fails_is_named_and_the_rest_runs(benchmark, monkeypatch, capsys):
@@ -97,8 +97,8 @@ def test_a_frozen_net(benchmark, capsys, monkeypatch):
     monkeypatch.setattr(nets, "rungs", lambda: ["tensor"])
     nets.mlp(16, 1)
     lines = capsys.readouterr().out.split("\n")
-    assert [line.split("  ")[0] for line in lines[2:]][:-1] == [
-        "float32, naive", "float32, cuBLAS", "frozen, tensor"]  # fmt: skip
+    expected = ["float32, naive", "float32, cuBLAS", "frozen, tensor"]
+    assert [line.split("  ")[0] for line in lines[2:]][:-1] == expected
 
 
 def test_a_net_of_floats_that_is_wrong_is_found(benchmark, monkeypatch):
@@ -114,8 +114,11 @@ def test_a_product_that_is_wrong_is_found(benchmark, monkeypatch):
     from bitnet.kernels import cuda
 
     right = cuda.xnor_sign
-    monkeypatch.setattr(cuda, "xnor_sign", lambda x, w, t: right(x, w, benchmark.kernels.Thresholds(
-        t.values + 99, t.rising)))  # fmt: skip
+
+    def wrong(x, weight, steps):
+        return right(x, weight, benchmark.kernels.Thresholds(steps.values + 99, steps.rising))
+
+    monkeypatch.setattr(cuda, "xnor_sign", wrong)
     benchmark.kernels.dispatch._function.cache_clear()
     with pytest.raises(AssertionError, match="naive"):
         benchmark.products(3, 4, 70)

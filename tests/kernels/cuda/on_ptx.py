@@ -23,8 +23,8 @@ def translated(kernel, signature):
     dispatcher.get_current_device = lambda: device
     ptx, _ = cuda.compile_ptx(kernel.py_func, signature, cc=CAPABILITY)
     translator = Translator(ptx)
-    names = {"signed": signed, "quotient": quotient, "single": np.float32, "numpy": np,
-             "pack": struct.pack, "unpack": struct.unpack}  # fmt: skip
+    names = {"signed": signed, "quotient": quotient, "single": np.float32, "numpy": np}
+    names |= {"pack": struct.pack, "unpack": struct.unpack}
     exec(compile(translator.source(), "<ptx>", "exec"), names)
     return names["thread"], translator
 
@@ -45,9 +45,8 @@ def launch(kernel, blocks, threads, *arguments):
     memory, at, parameters, placed = Memory(GLOBAL, MEMORY), 256, [], []
     for x in arguments:
         if not isinstance(x, np.ndarray):
-            parameters += (
-                list(x) if isinstance(x, tuple) else [x.item() if hasattr(x, "item") else x]
-            )
+            numbers = x if isinstance(x, tuple) else [x]
+            parameters += [n.item() if hasattr(n, "item") else n for n in numbers]
             continue
         assert x.flags.c_contiguous
         assert x.ndim == 1

@@ -1,0 +1,125 @@
+"""Batch norm and sign, and their backward pass, on integers, in one or two sweeps.
+
+Every operation on floats is written out in the order of `reference`, in float32, so that the
+results are the same bit for bit.
+"""
+
+import numpy as np
+
+from bitnet.kernels import reference
+from bitnet.kernels.bits import Bits, words_for
+from bitnet.kernels.cpu.jit import inner, jit
+from bitnet.kernels.cpu.pack import pack_mask_words
+from bitnet.kernels.threads import shared
+
+NUMBERS_PER_NS = {"sum": 3.0, "sign": 2.0, "gradient": 1.0}  # one thread, about
+
+
+@jit
+def _column_sums(z, sums, squares):
+    """Add up the columns of z (B, C) int32 and their squares; sums and squares (C,) int64."""
+    for i in range(z.shape[0]):
+        for j in range(z.shape[1]):
+            number = np.int64(z[i, j])
+            sums[j] += number
+            squares[j] += number * number
+
+
+@jit
+def _normalize_sign(z, mean, scale, shift, window, y, words, mask):
+    """Pack the signs of y = (z - mean) * scale + shift; y (1, 64 K): a row, then NaN."""
+    for i in range(z.shape[0]):
+        for j in range(z.shape[1]):
+            y[0, j] = (np.float32(z[i, j]) - mean[j]) * scale[j] + shift[j]
+        pack_mask_words(y, window, 0, words[i : i + 1], mask[i : i + 1])
+
+
+@inner
+def _passing(grad_y, mask, i, g):
+    """Write to g the gradients of row i where the mask, if there is one, lets them pass."""
+    n = grad_y.shape[1]
+    if not len(mask):
+        for j in range(n):
+            g[j] = grad_y[i, j]
+        return
+    for k in range(mask.shape[1]):
+        word = mask[i, k]
+        for b in range(min(64, n - 64 * k)):
+            number = grad_y[i, 64 * k + b]
+            g[64 * k + b] = number if (word >> np.uint64(b)) & np.uint64(1) else np.float32(0)
+
+
+@jit
+def _gradient_sums(grad_y, mask, z, mean, inv_std, grad_z, sums, products):
+    """Add up g and g * xhat down the columns; grad_z gets g, the gradients that pass the mask."""
+    n_rows, n = z.shape
+    for i in range(n_rows):
+        g = grad_z[i]
+        _passing(grad_y, mask, i, g)
+        for j in range(n):
+            xhat = (np.float32(z[i, j]) - mean[j]) * inv_std[j]
+            sums[j] += np.float64(g[j])
+            products[j] += np.float64(g[j] * xhat)
+
+
+@jit
+def _gradient_of_numbers(z, mean, inv_std, scale, grad_z, sums, products, count):
+    """Replace g by the gradient of z; scale = gamma * inv_std, sums over `count` rows."""
+    n_rows, n = z.shape
+    for i in range(n_rows):
+        g = grad_z[i]
+        for j in range(n):
+            xhat = (np.float32(z[i, j]) - mean[j]) * inv_std[j]
+            along = (np.float32(sums[j]) + xhat * np.float32(products[j])) / count
+            g[j] = (g[j] - along) * scale[j]
+
+
+def column_sums(z):
+    """See `bitnet.kernels.column_sums`."""
+    z, parts = np.ascontiguousarray(z), []
+
+    def run(start, stop):
+        both = np.zeros((2, z.shape[1]), np.int64)
+        _column_sums(z[start:stop], *both)
+        parts.append(both)
+
+    shared(run, len(z), 1, z.size / NUMBERS_PER_NS["sum"])
+    return tuple(sum(parts))
+
+
+def _float32(*arrays):
+    """Return whether all arrays are of float32."""
+    return all(x.dtype == np.float32 for x in arrays)
+
+
+def normalize_sign(z, mean, scale, shift, window):
+    """See `bitnet.kernels.normalize_sign`."""
+    if z.dtype != np.int32 or not _float32(mean, scale, shift):
+        return reference.normalize_sign(z, mean, scale, shift, window)
+    z, shape = np.ascontiguousarray(z), (z.shape[0], words_for(z.shape[1]))
+    words, mask = np.empty((2, *shape), np.uint64)
+    limit = np.float32(np.inf if window is None else window)
+
+    def run(i, j):
+        y = np.full((1, 64 * shape[1]), np.nan, np.float32)
+        _normalize_sign(z[i:j], mean, scale, shift, limit, y, words[i:j], mask[i:j])
+
+    shared(run, len(z), 1, z.size / NUMBERS_PER_NS["sign"])
+    return Bits(words, z.shape), Bits(mask, z.shape)
+
+
+def batch_norm_backward(grad_y, mask, z, mean, inv_std, gamma):
+    """See `bitnet.kernels.batch_norm_backward`."""
+    if z.dtype != np.int32 or not _float32(grad_y, mean, inv_std, gamma):
+        return reference.batch_norm_backward(grad_y, mask, z, mean, inv_std, gamma)
+    words = np.empty((0, 0), np.uint64) if mask is None else np.ascontiguousarray(mask.words)
+    grad_z, z = np.empty(z.shape, np.float32), np.ascontiguousarray(z)
+    sums, products = np.zeros((2, z.shape[1]))
+    _gradient_sums(np.ascontiguousarray(grad_y), words, z, mean, inv_std, grad_z, sums, products)
+    columns, count = (mean, inv_std, gamma * inv_std), np.float32(len(z))
+
+    def run(i, j):
+        _gradient_of_numbers(z[i:j], *columns, grad_z[i:j], sums, products, count)
+
+    shared(run, len(z), 1, z.size / NUMBERS_PER_NS["gradient"])
+    return grad_z, products.astype(np.float32), sums.astype(np.float32)

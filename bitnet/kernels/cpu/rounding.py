@@ -1,0 +1,222 @@
+"""Floats rounded to powers of two, to small integers with a scale per row, and to codes.
+
+Every operation on floats is written out in the order of `reference`, in float32, so that the
+results are the same bit for bit.
+"""
+
+import numpy as np
+
+from bitnet.kernels import reference
+from bitnet.kernels.cpu.emit import routine
+from bitnet.kernels.cpu.jit import inner, jit, level
+from bitnet.kernels.cpu.pack import as_rows
+from bitnet.kernels.operands import Quantized
+from bitnet.kernels.threads import shared
+
+NUMBERS_PER_NS = 3.0  # one thread, about
+MAGNITUDE = np.int32(0x7FFFFFFF)  # of a float32, all bits but the sign
+INFINITY = np.int32(0x7F800000)  # all bits of the exponent
+NORMAL = np.int32(0x00800000)  # the least number that is not subnormal: one bit of the exponent
+TO_NEXT = NORMAL - np.int32(0x003504F4)  # from the first float above sqrt(2) to 2
+UP = NORMAL - np.int32(0x003504F3)  # carries into the exponent from sqrt(2) on
+SIDE = 16  # rows and columns that change places together: a register of float32
+
+
+@inner
+def nearest_power(x):
+    """Return AP2 of a float32."""
+    v = np.float32(x)
+    subnormal = v.view(np.int32) & MAGNITUDE < NORMAL
+    bits = np.float32(v * np.float32(2**24) if subnormal else v).view(np.int32)
+    magnitude = min(bits & MAGNITUDE, INFINITY)
+    power = np.int32((magnitude + TO_NEXT) & INFINITY).view(np.float32)
+    power = np.float32(power * np.float32(2**-24) if subnormal else power)
+    power = -power if bits < 0 else power
+    return power if v == v else v
+
+
+@jit
+def _ap2(x, y):
+    """y = AP2(x), both (N,)."""
+    for i in range(len(x)):
+        y[i] = nearest_power(x[i])
+
+
+@inner
+def round_row(v, seed, first, stochastic, largest, odd, values):
+    """Round a row of floats v, overwritten, to integers: to the nearest, or by chance."""
+    if odd:
+        for j in range(len(v)):
+            v[j] = (v[j] + largest) * np.float32(0.5)
+    if stochastic:  # floor(v + u), u the top 24 bits of splitmix64(seed + index)
+        for j in range(len(v)):
+            x = seed + np.uint64(first + j + 1) * np.uint64(0x9E3779B97F4A7C15)
+            x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+            x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+            top = np.int32((x ^ (x >> np.uint64(31))) >> np.uint64(40))
+            v[j] = np.floor(v[j] + np.float32(top) * np.float32(2**-24))
+    else:
+        for j in range(len(v)):  # adding 1.5 * 2**23 leaves no bits after the point
+            v[j] = (v[j] + np.float32(12582912)) - np.float32(12582912)
+    if odd:
+        for j in range(len(v)):
+            v[j] = np.float32(2) * v[j] - largest
+    for j in range(len(v)):
+        finite = abs(v[j]) <= largest + np.float32(2)
+        inside = min(max(v[j], -largest), largest) if finite else np.float32(0)
+        values[j] = np.int16(np.int32(inside))
+
+
+@jit
+def quantize_rows(x, first, largest, seed, stochastic, odd, v, values, scales):
+    """Round x (R, C) to integers (R, C); v (C,) is scratch memory.
+
+    x begins at the number `first` of the array that the random numbers are counted through.
+    """
+    bits, scale_bits = x.view(np.int32), scales.view(np.int32)
+    for i in range(x.shape[0]):
+        magnitude = np.int32(0)  # compared as the bits of floats
+        for j in range(x.shape[1]):
+            magnitude = max(magnitude, bits[i, j] & MAGNITUDE)
+        scale_bits[i] = magnitude
+        factor = largest / scales[i]
+        for j in range(x.shape[1]):
+            v[j] = x[i, j] * factor
+        round_row(v, seed, first + i * x.shape[1], stochastic, largest, odd, values[i])
+        scales[i] = scales[i] / largest
+
+
+@jit
+def _powers(x, largest, count, y):
+    """Round floats to the nearest powers of two, or 0; x and y as the bits of float32.
+
+    An exponent is rounded by an addition to the bits: a fraction from sqrt(2) on carries.
+    """
+    least = max(np.int64((largest + UP) & INFINITY) - np.int64(count - 1) * NORMAL, NORMAL)
+    for i in range(len(x)):
+        magnitude = x[i] & MAGNITUDE
+        power = np.int32((magnitude + UP) & INFINITY)
+        there = power >= least and magnitude >= NORMAL
+        y[i] = power | (x[i] & np.int32(-2147483648)) if there else np.int32(0)
+
+
+@routine
+def _transpose_square(e, x, x_stride, y, y_stride):
+    """y = x.T for SIDE x SIDE numbers of 32 bits: squares of s x s swap, s = 8 to 1."""
+    rows = [e.load(f"<{SIDE} x i32>", x + x_stride * i) for i in range(SIDE)]
+    for s in (8, 4, 2, 1):
+        upper = [lane + SIDE - s if lane & s else lane for lane in range(SIDE)]
+        lower = [lane + SIDE if lane & s else lane + s for lane in range(SIDE)]
+        for i in range(SIDE):
+            if not i & s:
+                a, b = rows[i], rows[i + s]
+                rows[i], rows[i + s] = e.part(a, upper, b), e.part(a, lower, b)
+    for i, row in enumerate(rows):
+        e.store(row, y + y_stride * i)
+
+
+@jit
+def _transpose_numbers(x, transposed):
+    """Copy x (C, R) to (R, C), C and R at least SIDE; the last squares may overlap others."""
+    n_rows, n = x.shape
+    for first in range(0, n, SIDE):
+        i = min(first, n - SIDE)
+        for second in range(0, n_rows, SIDE):
+            j = min(second, n_rows - SIDE)
+            source = x.ctypes.data + j * x.strides[0] + 4 * i
+            target = transposed.ctypes.data + i * transposed.strides[0] + 4 * j
+            _transpose_square(source, x.strides[0], target, transposed.strides[0])
+
+
+@jit
+def _step_codes(x, factor, low, high, nearest, first, codes):
+    """Write the codes of a flat x; first is what low is rounded to."""
+    for i in range(len(x)):
+        y = x[i] * factor
+        y = min(y, high) if y > low else low
+        y = np.rint(y) if nearest else np.floor(y)
+        codes[i] = np.uint8(np.int32(y - first))
+
+
+@jit
+def _edge_codes(x, edges, signed, codes):
+    """Write the codes of x (R, N) by edges (L,)."""
+    middle = np.uint8(len(edges) if signed else 0)
+    for r in range(len(x)):
+        for i in range(x.shape[1]):
+            codes[r, i] = 0
+        for j in range(len(edges)):
+            for i in range(x.shape[1]):
+                codes[r, i] += abs(x[r, i]) >= edges[j]
+        for i in range(x.shape[1]):
+            found = codes[r, i]
+            below = middle - found if signed else np.uint8(0)
+            codes[r, i] = middle + found if x[r, i] > 0 else below
+
+
+def ap2(x):
+    """See `bitnet.kernels.ap2`."""
+    if x.dtype != np.float32:
+        return reference.ap2(x)
+    flat, y = np.ascontiguousarray(x).reshape(-1), np.empty(x.size, np.float32)
+
+    def run(i, j):
+        with np.errstate(all="ignore"):  # where Numba does not compile, NumPy would warn
+            _ap2(flat[i:j], y[i:j])
+
+    shared(run, len(flat), 64, x.size / NUMBERS_PER_NS)
+    return y.reshape(x.shape)
+
+
+def powers(x, count):
+    """See `bitnet.kernels.quantize`."""
+    across = x.ndim == 2 and not x.flags.c_contiguous and x.T.flags.c_contiguous
+    bits = np.ascontiguousarray(x.T if across else x).view(np.int32)
+    largest = (bits & MAGNITUDE).max(initial=0)
+    if largest >= INFINITY:
+        return np.full_like(x, np.nan)
+    y = np.empty(bits.shape, np.float32)
+    _powers(bits.reshape(-1), largest, count, y.view(np.int32).reshape(-1))
+    return y.T if across else y
+
+
+def transposed(x):
+    """Return a copy of floats (R, M) as (M, R)."""
+    if min(x.shape) < SIDE or level() == "portable":
+        return x.T.copy()
+    y = np.empty(x.shape[::-1], np.float32)
+    _transpose_numbers(x, y)
+    return y
+
+
+def rule_of(largest, seed, odd):
+    """Return how to round for the loops: largest, seed, by chance or not, to odd numbers or not."""
+    return np.float32(largest), np.uint64(seed or 0), seed is not None, odd
+
+
+def quantize(x, largest, seed, odd=False):
+    """See `bitnet.kernels.quantize`."""
+    values = np.empty(x.shape, np.int16)
+    scales = np.empty(x.shape[0], np.float32)
+    if x.T.flags.c_contiguous and not x.flags.c_contiguous:
+        x = transposed(x.T)
+    v = np.empty(x.shape[1], np.float32)
+    with np.errstate(all="ignore"):  # where Numba does not compile, NumPy would warn
+        quantize_rows(np.ascontiguousarray(x), 0, *rule_of(largest, seed, odd), v, values, scales)
+    return Quantized(values, scales, largest)
+
+
+def step_codes(x, factor, low, high, nearest):
+    """See `bitnet.kernels.step_codes`."""
+    flat, codes = np.ascontiguousarray(x).ravel(), np.empty(x.size, np.uint8)
+    first = np.rint(low) if nearest else np.floor(low)
+    with np.errstate(all="ignore"):  # where Numba does not compile, NumPy would warn
+        _step_codes(flat, factor, low, high, nearest, first, codes)
+    return codes.reshape(x.shape)
+
+
+def edge_codes(x, edges, signed):
+    """See `bitnet.kernels.edge_codes`."""
+    codes = np.empty(x.shape, np.uint8)
+    _edge_codes(as_rows(x), edges, signed, as_rows(codes))
+    return codes
