@@ -30,18 +30,14 @@ COLUMNS = {  # of the table of epochs: title, width, figure of an Epoch, format
         ("flips", 7, "flip_ratio", "{:.2%}"), ("satur.", 7, "saturated", "{:.2%}"),
         ("dead", 7, "dead", "{:.2%}"), ("seconds", 7, "seconds", "{:.2f}"),
     ),
-    "words": (
+} | {
+    unit: (
         ("epoch", 5, "epoch", "{}"), ("loss", 8, "loss", "{:.4f}"),
-        ("valid.", 9, "valid_perplexity", "{:.2f}"), ("test", 9, "test_perplexity", "{:.2f}"),
+        ("valid.", 9, f"valid_{measure}", form), ("test", 9, f"test_{measure}", form),
         ("rate", 8, "learning_rate", "{:.2e}"), ("flips", 7, "flip_ratio", "{:.2%}"),
         ("seconds", 8, "seconds", "{:.1f}"), ("tokens/s", 9, "tokens_per_second", "{:,.0f}"),
-    ),
-    "characters": (
-        ("epoch", 5, "epoch", "{}"), ("loss", 8, "loss", "{:.4f}"),
-        ("valid.", 9, "valid_bits", "{:.4f}"), ("test", 9, "test_bits", "{:.4f}"),
-        ("rate", 8, "learning_rate", "{:.2e}"), ("flips", 7, "flip_ratio", "{:.2%}"),
-        ("seconds", 8, "seconds", "{:.1f}"), ("tokens/s", 9, "tokens_per_second", "{:,.0f}"),
-    ),
+    )
+    for unit, measure, form in (("words", "perplexity", "{:.2f}"), ("characters", "bits", "{:.4f}"))
 }
 # fmt: on
 

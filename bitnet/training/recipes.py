@@ -53,22 +53,15 @@ FAMILIES = {
     "svhn": ("svhn", "svhn-extra"),
 }
 HELD_BACK = {"mnist": 10_000, "cifar10": 5_000, "svhn": 6_000}  # training images
-OPTIMIZERS = {
-    "adam": Adam,
-    "adamax": AdaMax,
-    "sgd": partial(SGD, momentum=0.9),
-    "shift-adamax": ShiftAdaMax,
-    "shift-adamax-code": partial(ShiftAdaMax, variant="code"),
-    "bop": Bop,
+OPTIMIZERS = {  # with the first rate of each
+    "adam": (Adam, 3e-3),
+    "adamax": (AdaMax, 3e-3),
+    "sgd": (partial(SGD, momentum=0.9), 0.1),
+    "shift-adamax": (ShiftAdaMax, 2.0**-10),
+    "shift-adamax-code": (partial(ShiftAdaMax, variant="code"), 2.0**-6),
+    "bop": (Bop, 1e-4),
 }
-RATES = {
-    "adam": 3e-3,
-    "adamax": 3e-3,
-    "sgd": 0.1,
-    "shift-adamax": 2.0**-10,
-    "shift-adamax-code": 2.0**-6,
-    "bop": 1e-4,
-}
+LOW_BIT_ONLY = ("bop", "shift", "shift-code")
 SCHEDULES = ("constant", "cosine", "exponential", "step")
 LOSSES = {"squared_hinge": functional.squared_hinge, "cross_entropy": functional.cross_entropy}
 THE_CODE = (
@@ -116,36 +109,27 @@ class Recipe:
 
         Another optimizer brings its own first rate, a shift-based norm its own eps and momentum.
         """
-        kinds = (
-            ("optimizer", optimizer, OPTIMIZERS),
-            ("norm", norm, NORMS),
-            ("schedule", schedule, SCHEDULES),
-        )
-        for what, name, known in kinds:
+        parts = {"optimizer": optimizer, "norm": norm, "schedule": schedule}
+        for (what, name), known in zip(parts.items(), (OPTIMIZERS, NORMS, SCHEDULES), strict=True):
             if name is not None and name not in known:
                 raise InputError(f"{what} is {name!r:.40}; expected one of {', '.join(known)}")
-            if name in ("bop", "shift", "shift-code") and self.is_float:
+            if name in LOW_BIT_ONLY and self.is_float:
                 raise InputError(
                     f"{what} {name} is of nets of few bits; a float twin cannot have it"
                 )
-        given = {"epochs": epochs, "batch": batch, "optimizer": optimizer, "norm": norm}
+        given = {"epochs": epochs, "batch": batch, "start": lr, "fall": schedule}
+        given |= {"optimizer": optimizer, "norm": norm}
         given = {name: value for name, value in given.items() if value is not None}
         if norm in ("shift", "shift-code"):
             given |= {"eps": 1e-5, "momentum": 0.125}
-        if norm not in (None, self.norm):
+        other_norm, other = norm not in (None, self.norm), optimizer not in (None, self.optimizer)
+        if other_norm:
             given["as_torch"] = ""
-        if any(
-            given.get(name, own) != own
-            for name, own in (("optimizer", self.optimizer), ("norm", self.norm))
-        ):
+        if other_norm or other:
             given["notes"] = tuple(note for note in self.notes if note != THE_CODE)
-        start = self.start
-        if optimizer not in (None, self.optimizer):
-            start = RATES[optimizer]
-        start = start if lr is None else lr
+        start = given.setdefault("start", OPTIMIZERS[optimizer][1] if other else self.start)
         end = (self.end or self.start * 1e-4) * (start / self.start)
-        fall = self.fall if schedule is None else schedule
-        return dataclasses.replace(self, **given, start=start, end=end, fall=fall)
+        return dataclasses.replace(self, **given, end=end)
 
     def schedule(self):
         """The Schedule of the learning rate."""
@@ -174,7 +158,7 @@ class Recipe:
 
     def optimizer_of(self, model):
         """The optimizer of a model's parameters."""
-        return OPTIMIZERS[self.optimizer](model.parameters(), self.start)
+        return OPTIMIZERS[self.optimizer][0](model.parameters(), self.start)
 
     @property
     def loss_of(self):
@@ -184,22 +168,10 @@ class Recipe:
 
 def _torch(start, epochs, batch, every, note, as_torch, prepare=()):
     """A recipe of the papers' Torch experiments."""
-    return Recipe(
-        "torch",
-        start,
-        epochs,
-        batch,
-        optimizer="shift-adamax-code",
-        norm="shift-code",
-        fall="step",
-        every=every,
-        stochastic=True,
-        eps=1e-5,
-        momentum=0.125,
-        as_torch=as_torch,
-        prepare=prepare,
-        notes=(THE_CODE, note),
-    )
+    parts = {"optimizer": "shift-adamax-code", "norm": "shift-code", "fall": "step"}
+    parts |= {"stochastic": True, "eps": 1e-5, "momentum": 0.125, "notes": (THE_CODE, note)}
+    parts |= {"every": every, "as_torch": as_torch, "prepare": prepare}
+    return Recipe("torch", start, epochs, batch, **parts)
 
 
 DEFAULT = Recipe("default", 3e-3, 20, 100, step_scale=10.0)
@@ -232,24 +204,18 @@ def recipe_for(name, data, net=None, is_float=False):
         raise InputError(f"the papers have no recipe for data {data!r:.40}; use recipe default")
     else:
         recipe = {"theano": THEANO, "torch": TORCH}[name][family]
-    if net is not None and net.is_conv and any(recipe.dropout):
-        notes = (*recipe.notes, "the papers' dropout is of MLPs; this ConvNet has none")
-        recipe = dataclasses.replace(recipe, dropout=(0.0, 0.0), notes=notes)
+    if is_float:
+        parts = {"loss": "cross_entropy", "prepare": recipe.prepare, "is_float": True}
+        return Recipe(recipe.name, 1e-3, recipe.epochs, recipe.batch, **parts)
+    notes, dropout = recipe.notes, recipe.dropout
+    if net is not None and net.is_conv and any(dropout):
+        notes = (*notes, "the papers' dropout is of MLPs; this ConvNet has none")
+        dropout = (0.0, 0.0)
     if name != "default":
         held = HELD_BACK[family]
         note = (
             f"the papers hold back {held} training images and take the epoch that is best on "
             f"them; so does --validation {held}"
         )
-        recipe = dataclasses.replace(recipe, notes=(*recipe.notes, note))
-    if is_float:
-        recipe = Recipe(
-            recipe.name,
-            1e-3,
-            recipe.epochs,
-            recipe.batch,
-            loss="cross_entropy",
-            prepare=recipe.prepare,
-            is_float=True,
-        )
-    return recipe
+        notes = (*notes, note)
+    return dataclasses.replace(recipe, dropout=dropout, notes=notes)

@@ -117,8 +117,7 @@ class Images:
         """Refuse what does not fit the model, or itself, before the first batch."""
         n_train, parts = len(self.data.train[0]), self.data.parts
         shape = self.data.train[0].shape[1:]
-        whole = type(self.batch) is int or isinstance(self.batch, np.integer)
-        if not whole or self.batch < 1:
+        if not isinstance(self.batch, (int, np.integer)) or self.batch < 1:
             raise InputError(f"batch is {self.batch!r}; expected a whole number from 1 on")
         for name, (images, labels) in parts.items():
             if len(images) == 0 or np.shape(labels) != (len(images),):
@@ -141,7 +140,9 @@ class Images:
                 f"crop is {self.crop}; expected fewer pixels than the images' "
                 f"{' x '.join(map(str, shape[:2]))}"
             )
-        n_classes = self._n_classes(model)
+        image = self.data.train[0][:1]
+        image = self.to_input(image) if self.to_input else image
+        n_classes = n_scores(model, f"an image of shape {shape}", image)
         for name, (_, labels) in parts.items():
             labels = np.asarray(labels)
             least, most = labels.min(), labels.max()
@@ -150,19 +151,6 @@ class Images:
                     f"the {name} labels are {labels.dtype} from {least} to {most}; expected "
                     f"integers from 0 to {n_classes - 1}, as the model has {n_classes} scores"
                 )
-
-    def _n_classes(self, model):
-        """How many scores a model gives to an image."""
-        image = self.data.train[0][:1]
-        with full_memory_named(), evaluating_if_module(model):
-            try:
-                shape = model(self.to_input(image) if self.to_input else image).shape
-            except InputError as error:
-                shape = image.shape[1:]
-                raise InputError(f"the model refuses an image of shape {shape}: {error}") from None
-        if len(shape) != 2 or shape[0] != 1:
-            raise InputError(f"the model's scores for 1 image have shape {shape}; expected (1, C)")
-        return shape[1]
 
     def passes(self, rng):
         """The batches of an epoch, (images, labels); each iteration draws their order anew."""
@@ -240,25 +228,19 @@ class Texts:
     def check(self, model):
         """Refuse what does not fit the model, or itself, before the first piece."""
         sequences(self.data.train, self.batch, self.steps)
-        for name in ("train", "valid", "test"):
-            if len(getattr(self.data, name)) < 2:
+        parts = {name: getattr(self.data, name) for name in ("train", "valid", "test")}
+        for name, ids in parts.items():
+            if len(ids) < 2:
                 raise InputError(
-                    f"the {name} text has {len(getattr(self.data, name))} tokens; expected 2 or "
-                    "more: the first is not predicted"
+                    f"the {name} text has {len(ids)} tokens; expected 2 or more: the first is not "
+                    "predicted"
                 )
-        with full_memory_named(), evaluating_if_module(model):
-            try:
-                shape = model(np.zeros((1, 1), np.int32), None)[0].shape
-            except InputError as error:
-                raise InputError(f"the model refuses a token: {error}") from None
-        if len(shape) != 2 or shape[0] != 1:
-            raise InputError(f"the model's scores for 1 token have shape {shape}; expected (1, V)")
-        for name in ("train", "valid", "test"):
-            ids = getattr(self.data, name)
-            if ids.min() < 0 or ids.max() >= shape[1]:
+        n_tokens = n_scores(model, "a token", np.zeros((1, 1), np.int32), None)
+        for name, ids in parts.items():
+            if ids.min() < 0 or ids.max() >= n_tokens:
                 raise InputError(
                     f"the {name} text has tokens from {ids.min()} to {ids.max()}; expected 0 to "
-                    f"{shape[1] - 1}, as the model has {shape[1]} scores"
+                    f"{n_tokens - 1}, as the model has {n_tokens} scores"
                 )
 
     def passes(self, rng):
@@ -295,6 +277,19 @@ class Texts:
         if best and epoch.valid_loss >= best["validation"]:
             return best
         return {"epoch": epoch.epoch, "validation": epoch.valid_loss, "test": epoch.test_loss}
+
+
+def n_scores(model, what, *example):
+    """How many scores a model in evaluation mode gives to one example, which `what` names."""
+    with full_memory_named(), evaluating_if_module(model):
+        try:
+            y = model(*example)
+        except InputError as error:
+            raise InputError(f"the model refuses {what}: {error}") from None
+    shape = (y[0] if isinstance(y, tuple) else y).shape
+    if len(shape) != 2 or shape[0] != 1:
+        raise InputError(f"the model's scores for {what} have shape {shape}; expected (1, count)")
+    return shape[1]
 
 
 def measures(name, loss):

@@ -15,7 +15,7 @@ from bitnet.deploy.file import LANGUAGE_MODEL
 from bitnet.errors import InputError
 from bitnet.nn import functional
 from bitnet.nn.models.names import net_named
-from bitnet.nn.module import Module, check_state
+from bitnet.nn.module import Module
 from bitnet.training.checkpoint import KIND, read_checkpoint
 from bitnet.training.files import load
 from bitnet.training.metrics import scores
@@ -117,7 +117,6 @@ def read_trained(path, max_bytes=MAX_BYTES):
         kept = _vocabulary(settings, file) if is_text else None
         _check_size(settings, file)
         model = model_of(settings, np.random.default_rng(0))
-        check_state("model", model.state_dict(), file.model)
         model.load_state_dict(file.model)
         kept = {"vocabulary": kept} if is_text else {"preparation": _preparation(settings, file)}
     except InputError as error:

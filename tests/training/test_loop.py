@@ -284,6 +284,16 @@ def part(images, labels):
     return IMAGES[:40][images], LABELS[:40][labels]
 
 
+class Reshaping(Module):
+    """Twelve rows of scores for an image."""
+
+    def __init__(self):
+        self.weight = bitnet.autograd.Parameter(np.ones(1, np.float32))
+
+    def forward(self, x):
+        return (bitnet.Tensor(np.float32(x.data)) * self.weight).reshape(-1, 3)
+
+
 FEW, WRONG = slice(0, 5), np.arange(5) + 1
 OTHER = np.zeros((5, 5, 6, 1), np.uint8)
 
@@ -312,6 +322,10 @@ OTHER = np.zeros((5, 5, 6, 1), np.uint8)
         ({"crop": 6}, "crop is 6; expected fewer pixels than the images' 6 x 6"),
         ({"to_input": lambda x: rows(x)[:, 1:]}, r"refuses an image of shape \(6, 6, 1\): .*36"),
         ({"model": binary_mlp([36, 2], np.random.default_rng(0))}, "train labels .* 0 to 1"),
+        (
+            {"model": Sequential(Reshaping())},
+            r"scores for an image .* shape \(12, 3\); expected \(1",
+        ),
         ({"epochs": -1}, "epochs is -1"),
         ({"epochs": 1.5}, "epochs is 1.5"),
         ({"rng": 0}, "Generator"),
