@@ -3,6 +3,10 @@
 Defaults, checks, the reading of a checkpoint and the options of `bitnet train` come from
 `SETTINGS`.  A training's file holds its settings, and what comes from a file is not trusted:
 names must be known and numbers in range before anything is built.
+
+The gradients of language models are float32 by default: nearly all numbers of a softmax over
+thousands of words are so small that the nearest int8 is 0, and the scores of the words that did
+not come are not pushed down.  With stochastic rounding int8 is right in the mean.
 """
 
 import dataclasses
@@ -134,9 +138,10 @@ TABLE = (
             "plot quantizers (1; of texts 4)"),
     Setting("activations", str, BOTH, {"images": "1", "texts": "4"}, metavar="BITS",
             help="of each activation, in the same way (1; of texts 4)"),
-    Setting("gradient", str, BOTH, COMPUTED, choices=tuple(GRADIENTS), optional=True,
+    Setting("gradient", str, BOTH, {"images": "int8", "texts": "float32"},
+            choices=tuple(GRADIENTS), optional=True,
             help="numbers that the backward products multiply (int8; of texts float32)"),
-    Setting("rounding", str, BOTH, COMPUTED, choices=ROUNDINGS, optional=True,
+    Setting("rounding", str, BOTH, "nearest", choices=ROUNDINGS, optional=True,
             help="of gradients of integers (nearest)"),
     Setting("balance", bool, IMAGES, False,
             help="balance weights: the signs are those of the weights less the mean of their row "
@@ -228,9 +233,9 @@ def complete(given):
         check_value(name, given[name], task)
     start = {name: setting.of("default", task) for name, setting in table.items()}
     start = {name: value for name, value in start.items() if value not in (COMPUTED, BY_DATA)}
+    start |= dict.fromkeys(("gradient", "rounding")) if given.get("float") else {}
     start |= given
-    computed = _of_texts(start, given) if task == "texts" else _of_images(start)
-    return {**computed, **start}
+    return (_of_texts if task == "texts" else _of_images)(start) | start
 
 
 def default_net(data):
@@ -244,34 +249,19 @@ def _of_images(start):
     """The computed defaults of a training on images: the recipe's."""
     start = {"net": default_net(start["data"]), **start}
     recipe = recipe_of(start)
-    return {
-        "net": start["net"],
-        "optimizer": recipe.optimizer,
-        "norm": recipe.norm,
-        "schedule": recipe.fall,
-        "epochs": recipe.epochs,
-        "batch": recipe.batch,
-        "lr": recipe.start,
-        "gradient": None if start["float"] else "int8",
-        "rounding": None if start["float"] else "nearest",
-        "prepare": list(recipe.prepare),
-    }
+    computed = {name: getattr(recipe, name) for name in ("optimizer", "norm", "epochs", "batch")}
+    computed |= {"schedule": recipe.fall, "lr": recipe.start, "prepare": list(recipe.prepare)}
+    return computed | {"net": start["net"]}
 
 
-def _of_texts(start, given):
-    """The computed defaults of a training on a text: the recipe's and the unit's.
-
-    Gradients are float32: nearly all numbers of a softmax over thousands of words are so small
-    that the nearest int8 is 0, and the scores of the words that did not come are not pushed down.
-    """
+def _of_texts(start):
+    """The computed defaults of a training on a text: the recipe's and the unit's."""
     regime = texts.regime_of(start["recipe"])
     own = "lstm:" + ",".join([str(regime.units)] * regime.layers) if regime else "lstm:300"
-    net = net_named(given.get("net", own))
-    unit = given.get("unit", "characters" if net.kind == "rnn" else "words")
-    few = {"gradient": "float32", "rounding": "nearest"}
-    few = dict.fromkeys(few) if start["float"] else few
-    names = {"net": net.name, "unit": unit, "width": net.units, **few}
-    return names | texts.defaults(start["recipe"], unit, given.get("optimizer"))
+    net = net_named(start.get("net", own))
+    unit = start.get("unit", "characters" if net.kind == "rnn" else "words")
+    numbers = texts.defaults(start["recipe"], unit, start.get("optimizer"))
+    return {"net": net.name, "unit": unit, "width": net.units, **numbers}
 
 
 def recipe_of(settings):
