@@ -1,5 +1,6 @@
 """`bitnet train` as a user types it: files, lines, resuming, Ctrl-C, and wrong arguments."""
 
+import argparse
 import importlib.util
 import json
 import os
@@ -17,6 +18,8 @@ from saved import without_times
 
 from bitnet import InputError
 from bitnet.__main__ import main
+from bitnet.cli import train_options
+from bitnet.training.settings import SETTINGS
 from bitnet.training.trained import load_trained
 
 QUICK = ("--net", "mlp:16", "--limit", "300", "--batch", "50", "--epochs", "3")
@@ -356,3 +359,31 @@ def test_a_log_takes_no_device_s_place(folder):
     with pytest.raises(InputError, match="a folder or a device"):
         main(["train", "--resume", "a", "--log", "pipe"])
     assert pathlib.Path("pipe").is_fifo()
+
+
+def test_each_setting_is_an_option_unless_the_data_say_it():
+    parser = argparse.ArgumentParser()
+    train_options.add_arguments(parser)
+    options = {action.dest for action in parser._actions}
+    said = {"picture", "classes", "tokens", "crc32", "teacher_crc32"}
+    assert SETTINGS.keys() - options == said
+    for name in SETTINGS.keys() - said:
+        assert parser.get_default(name) is None
+    assert options - SETTINGS.keys() == {"help", "threads", "gpu", "out", "resume", "log", "quiet"}
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--net", "mlp:9", "--clip", "3"], "--clip is of texts"),
+        (["--net", "rnn:9", "--teacher", "x"], "--teacher is of images"),
+        (["--recipe", "zaremba-small", "--widen-after", "0.5"], "--widen-after is of images"),
+        (["--data", "ptb", "--prepare", "gcn"], "--prepare is of images"),
+        (["--data", "mnist", "--recipe", "zaremba-small"], "--data is 'mnist'; for texts expected"),
+        (["--data", "mnist", "--schedule", "plateau"], "--schedule is 'plateau'; for images exp"),
+    ],
+)
+def test_options_of_the_other_task_are_refused(folder, words, message):
+    with pytest.raises(InputError, match=message):
+        main(["train", *words])
+    assert not [*folder.iterdir()]
