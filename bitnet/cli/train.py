@@ -14,7 +14,7 @@ from bitnet.cli.train_options import add_arguments as add_arguments
 from bitnet.cli.train_options import given_settings, new_settings
 from bitnet.cli.training_files import best_of, check_free, file_name, kept, resumed_file
 from bitnet.errors import InputError
-from bitnet.nn.models.names import net_named
+from bitnet.nn.models import net_named
 from bitnet.training.experiment import Experiment
 from bitnet.training.settings import MAY_CHANGE, task_of
 from bitnet.training.trained import task_in

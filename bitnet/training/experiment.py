@@ -4,7 +4,6 @@ A training's checkpoint keeps its settings and the preparation of its images, or
 its text, so that the file alone is enough to resume, to evaluate and to freeze.
 """
 
-import dataclasses
 import zlib
 
 import numpy as np
@@ -117,9 +116,9 @@ class Experiment:
             data = data.with_images(self.preparation)
         loss, border = self.recipe.loss_of, GREY if self.preparation else None
         loss = self.teacher.loss(loss) if self.teacher else loss
-        changes = {"flip": settings["flip"], "crop": settings["crop"], "border": border}
-        source = Images(data, loss, settings["batch"], inputs_of(settings), **changes)
-        return dataclasses.replace(source, teacher=self.teacher)
+        more = {name: settings[name] for name in ("batch", "flip", "crop")}
+        more |= {"to_input": inputs_of(settings), "border": border, "teacher": self.teacher}
+        return Images(data, loss, **more)
 
     @property
     def data(self):

@@ -84,7 +84,7 @@ class Begun:
             or not all(type(number) is float for number in [*notes["losses"], notes["seconds"]])
         ):
             raise InputError("what the file says about the epoch that is begun does not fit")
-        before, state = weight_bits(model), source.first_state(model)
+        before, state = weight_bits(model), source.state_like(model)
         bytes_of = {f"begun.{i}": bits.to_bytes() for i, bits in enumerate(before)}
         expected = {f"begun.{k}": a for k, a in state_arrays(state).items()} | bytes_of
         check_state("the epoch that is begun", expected, arrays)

@@ -8,18 +8,13 @@ from functools import partial
 
 import numpy as np
 
-from bitnet import kernels
+from bitnet import kernels, nn
 from bitnet.arrays import array_module, as_numpy
 from bitnet.data import batches, sequences
 from bitnet.devices import full_memory_named, to_cpu
 from bitnet.errors import InputError
-from bitnet.nn.activations import Quantize, ReLU, Sign
-from bitnet.nn.conv import Conv2d, QuantConv2d
-from bitnet.nn.embedding import ScaledLinear
 from bitnet.nn.functional import cross_entropy
-from bitnet.nn.linear import QuantLinear
-from bitnet.nn.module import Module, evaluating
-from bitnet.nn.recurrent import GRU, LSTM, RNN
+from bitnet.nn.module import evaluating
 
 BATCH, BATCH_OF_IMAGES = 1000, 100  # what an evaluation takes at once
 LARGEST_LOSS = 700.0  # nats per token, of which exp is still a float
@@ -34,7 +29,7 @@ def scores(model, images, to_input=None, batch=None):
     """
     numbers = np.zeros(len(images), np.int64)  # batches() wants a label an image
     with evaluating(model):
-        convolves = any(isinstance(layer, (QuantConv2d, Conv2d)) for layer in model.modules())
+        convolves = any(isinstance(layer, (nn.QuantConv2d, nn.Conv2d)) for layer in model.modules())
         size = BATCH_OF_IMAGES if convolves else BATCH
         passes = batches(images, numbers, batch or size)
         with full_memory_named():
@@ -225,7 +220,7 @@ def evaluate_language(model, ids, batch=20, steps=35):
 
 def evaluating_if_module(model):
     """Evaluation mode, for what has one."""
-    return evaluating(model) if isinstance(model, Module) else contextlib.nullcontext()
+    return evaluating(model) if isinstance(model, nn.Module) else contextlib.nullcontext()
 
 
 def weight_bits(model):
@@ -251,11 +246,11 @@ def weight_bits(model):
     found = []
     with full_memory_named():
         for layer in model.modules():
-            if isinstance(layer, (QuantConv2d, QuantLinear)):
+            if isinstance(layer, (nn.QuantConv2d, nn.QuantLinear)):
                 found.append(layer.packed if layer.quantizer.levels.is_sign else layer.weight.signs)
-            elif isinstance(layer, ScaledLinear):
+            elif isinstance(layer, nn.ScaledLinear):
                 found.append(layer.weight.signs)
-            elif isinstance(layer, (RNN, LSTM, GRU)) and layer.weights is not None:
+            elif isinstance(layer, (nn.RNN, nn.LSTM, nn.GRU)) and layer.weights is not None:
                 found += [weight.signs for weight in layer.input_weights + layer.state_weights]
     return to_cpu(found)
 
@@ -352,7 +347,8 @@ def activity(model, images, to_input=None):
 def _entering_activations(model, observe):
     """Inside, in evaluation mode, call `observe(layer, x)` before each activation's forward."""
     modes = [(module, module.training) for module in model.modules()]
-    layers = [layer for layer in model.modules() if isinstance(layer, (Sign, ReLU, Quantize))]
+    kinds = nn.Sign, nn.ReLU, nn.Quantize
+    layers = {id(layer): layer for layer in model.modules() if isinstance(layer, kinds)}.values()
 
     def observed(layer, forward):
         def forward_observed(x):
@@ -374,19 +370,21 @@ def _entering_activations(model, observe):
 
 
 def _observe(seen, layer, a):
-    """Add the inputs of an activation (..., M) to what has been seen."""
+    """Add the inputs of an activation (..., M), which may be packed, to what has been seen."""
+    a = a.signs(np.float32) if isinstance(a, kernels.Bits) else a
+    a = a.values() if isinstance(a, kernels.Planes) else a
     on, shut = _activity(layer, a.reshape(-1, a.shape[-1]))
     key = id(layer), a.shape[-1]
-    closed, total, was_on, was_off = seen.get(key, (0, 0, False, isinstance(layer, ReLU)))
+    closed, total, was_on, was_off = seen.get(key, (0, 0, False, isinstance(layer, nn.ReLU)))
     counts = closed + int(shut.sum()), total + a.size
     seen[key] = (*counts, on.any(axis=0) | was_on, ~on.all(axis=0) | was_off)
 
 
 def _activity(layer, a):
     """Which of the inputs of an activation (R, M) are on, and which pass no gradient."""
-    if isinstance(layer, ReLU):
+    if isinstance(layer, nn.ReLU):
         return a > 0, a <= 0
-    if isinstance(layer, Sign):
+    if isinstance(layer, nn.Sign):
         return a >= 0, abs(a) > (layer.window or math.inf)
     quantizer = layer.quantizer
     return quantizer.codes(a) >= len(quantizer.levels) // 2, quantizer.slope(a) == 0
@@ -397,7 +395,7 @@ def histograms(model):
     bounds = {
         id(layer.weight.data): layer.weight.bound
         for layer in model.modules()
-        if isinstance(layer, (QuantConv2d, QuantLinear))
+        if isinstance(layer, (nn.QuantConv2d, nn.QuantLinear))
     }
     return {
         name: np.histogram(to_cpu(array), BINS, (-bounds[id(array)], bounds[id(array)]))[0].tolist()

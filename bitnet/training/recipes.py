@@ -40,12 +40,10 @@ import math
 from functools import partial
 
 from bitnet.errors import InputError
-from bitnet.nn import functional
-from bitnet.nn.linear import BatchNorm
+from bitnet.nn import BatchNorm, functional
 from bitnet.nn.norm import NORMS
-from bitnet.optim import schedules
-from bitnet.optim.binary import Bop, ShiftAdaMax, ap2
-from bitnet.optim.optimizers import SGD, Adam, AdaMax
+from bitnet.optim import SGD, Adam, AdaMax, Bop, ShiftAdaMax, schedules
+from bitnet.optim.binary import ap2
 
 FAMILIES = {
     "mnist": ("mnist", "embedded", "fashion-mnist"),

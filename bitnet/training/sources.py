@@ -12,9 +12,9 @@ from bitnet.autograd.tensor import Tensor
 from bitnet.data import Corpus, batches, load_dataset, scale_pixels, sequences
 from bitnet.devices import full_memory_named, to_cpu
 from bitnet.errors import InputError
+from bitnet.nn import detach
 from bitnet.nn.functional import cross_entropy, squared_hinge
-from bitnet.nn.models.names import net_named
-from bitnet.nn.recurrent import detach
+from bitnet.nn.models import net_named
 from bitnet.training.metrics import (
     LARGEST_LOSS,
     activity,
@@ -182,8 +182,8 @@ class Images:
             "histograms": histograms(model),
         }
 
-    def first_state(self, model):
-        """The state before the first batch."""
+    def state_like(self, model):
+        """A state of the form that the model's has after a batch: none."""
         return None
 
     def better(self, epoch, best):
@@ -265,12 +265,10 @@ class Texts:
             figures |= measures(name, loss)
         return figures
 
-    def first_state(self, model):
-        """The state before the first piece: zeros, of the form that the model gives."""
+    def state_like(self, model):
+        """A state of the form that the model's has after a piece."""
         with evaluating_if_module(model):
-            state = model(np.zeros((1, self.batch), np.int32), None)[1]
-        zeros = {name: np.zeros_like(array) for name, array in state_arrays(state).items()}
-        return state_from(state, zeros)
+            return model(np.zeros((1, self.batch), np.int32), None)[1]
 
     def better(self, epoch, best):
         """The best epoch with another one: the first with the least loss on the valid text."""

@@ -13,9 +13,8 @@ from bitnet.archive import MAX_BYTES, header_of, kind_of
 from bitnet.data import Preparation, Vocabulary
 from bitnet.deploy.file import LANGUAGE_MODEL
 from bitnet.errors import InputError
-from bitnet.nn import functional
-from bitnet.nn.models.names import net_named
-from bitnet.nn.module import Module
+from bitnet.nn import Module, functional
+from bitnet.nn.models import net_named
 from bitnet.training.checkpoint import KIND, read_checkpoint
 from bitnet.training.files import load
 from bitnet.training.metrics import scores

@@ -267,6 +267,13 @@ def test_activity_of_any_module_is_that_of_its_activations():
     assert model.training
 
 
+def test_an_activation_in_two_places_is_one():
+    sign = Sign()
+    x = np.float32([[0.5, 3.0], [-0.5, 2.0]])
+    # inputs 0.5, -0.5, 3, 2 and their signs: 2 of 8 beyond 1; the second unit says +1 of all
+    assert activity(Sequential(sign, sign), x) == (2 / 8, 1 / 2)
+
+
 def test_a_net_without_activations_has_no_activity():
     model = Sequential(Linear(36, 3, np.random.default_rng(0)))
     (epoch,) = fit(**start(model=model, epochs=1, to_input=lambda x: np.float32(rows(x))))
