@@ -370,9 +370,7 @@ def _entering_activations(model, observe):
 
 
 def _observe(seen, layer, a):
-    """Add the inputs of an activation (..., M), which may be packed, to what has been seen."""
-    a = a.signs(np.float32) if isinstance(a, kernels.Bits) else a
-    a = a.values() if isinstance(a, kernels.Planes) else a
+    """Add the inputs of an activation (..., M) to what has been seen."""
     on, shut = _activity(layer, a.reshape(-1, a.shape[-1]))
     key = id(layer), a.shape[-1]
     closed, total, was_on, was_off = seen.get(key, (0, 0, False, isinstance(layer, nn.ReLU)))

@@ -268,10 +268,11 @@ def test_activity_of_any_module_is_that_of_its_activations():
 
 
 def test_an_activation_in_two_places_is_one():
-    sign = Sign()
-    x = np.float32([[0.5, 3.0], [-0.5, 2.0]])
-    # inputs 0.5, -0.5, 3, 2 and their signs: 2 of 8 beyond 1; the second unit says +1 of all
-    assert activity(Sequential(sign, sign), x) == (2 / 8, 1 / 2)
+    relu = ReLU()
+    x = np.float32([[0.5, -3.0], [-0.5, -2.0]])
+    # -0.5, -3, -2, and the three zeros that they become: 6 of 8; the second unit is never on
+    assert activity(Sequential(relu, relu), x) == (6 / 8, 1 / 2)
+    assert "forward" not in vars(relu)
 
 
 def test_a_net_without_activations_has_no_activity():
