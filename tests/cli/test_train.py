@@ -295,8 +295,12 @@ def test_wrong_arguments_are_one_sentence(folder, words, message):
     assert [path.name for path in folder.iterdir()] in ([], ["mlp-16-embedded.checkpoint"])
 
 
-def test_control_c_from_a_shell(folder):
-    words = *QUICK, "--epochs", "100000", "--threads", "1", "--out", "a"
+TEXT = "--net", "lstm:8", "--limit", "600", "--batch", "5"
+
+
+@pytest.mark.parametrize("training", [QUICK, TEXT], ids=["images", "text"])
+def test_control_c_from_a_shell(folder, training):
+    words = *training, "--epochs", "100000", "--threads", "1", "--out", "a"
     command = [sys.executable, "-m", "bitnet", "train", *words]
     with subprocess.Popen(
         command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -310,9 +314,12 @@ def test_control_c_from_a_shell(folder):
     assert stderr.startswith("stopped: ")
     assert "Traceback" not in stderr
     done = load_trained("a").epoch
-    said = rf"{done} of 100000 epochs( and \d+ batches of the next)? are in a; go on with: "
+    said = (
+        rf"{done} of 100000 epochs( and \d+ (batches|pieces) of the next)? are in a; go on with: "
+    )
     assert re.search(said + "bitnet train --resume a", stderr)
-    assert [path.name for path in folder.iterdir()] == ["a"]
+    best = ["a.best"] * (training is TEXT)
+    assert sorted(path.name for path in folder.iterdir()) == ["a", *best]
 
 
 def test_the_next_command_is_one_for_a_shell(capsys):
