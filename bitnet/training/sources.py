@@ -15,16 +15,7 @@ from bitnet.errors import InputError
 from bitnet.nn import detach
 from bitnet.nn.functional import cross_entropy, squared_hinge
 from bitnet.nn.models import net_named
-from bitnet.training.metrics import (
-    LARGEST_LOSS,
-    activity,
-    bits_per_character,
-    evaluate,
-    evaluate_language,
-    evaluating_if_module,
-    histograms,
-    perplexity,
-)
+from bitnet.training import metrics
 
 MEASURED = 10_000  # training images on which the accuracy is measured, by default
 AHEAD = 2  # batches that are turned and cut while another is trained on
@@ -168,18 +159,18 @@ class Images:
     def figures(self, model, losses, seconds):
         """What an epoch tells, by the names of `Epoch`; `seconds` are those of its batches."""
         accuracies = {
-            f"{name}_accuracy": evaluate(model, images[:n], labels[:n], self.to_input)
+            f"{name}_accuracy": metrics.evaluate(model, images[:n], labels[:n], self.to_input)
             for name, (images, labels) in self.data.parts.items()
             for n in [self.measured if name == "train" else len(images)]
         }
         images = self.data.train[0][:SAMPLE]
-        saturated, dead = activity(model, images, self.to_input)
+        saturated, dead = metrics.activity(model, images, self.to_input)
         return accuracies | {
             "loss": float(np.mean(losses)),
             "saturated": saturated,
             "dead": dead,
             "images_per_second": len(losses) * self.batch / seconds,
-            "histograms": histograms(model),
+            "histograms": metrics.histograms(model),
         }
 
     def state_like(self, model):
@@ -261,13 +252,14 @@ class Texts:
         total = sum(loss * size for loss, size in zip(losses, sizes, strict=True))
         figures = {"loss": total / sum(sizes), "tokens_per_second": sum(sizes) / seconds}
         for name in ("valid", "test"):
-            loss = evaluate_language(model, getattr(self.data, name), self.batch, self.steps)
+            ids = getattr(self.data, name)
+            loss = metrics.evaluate_language(model, ids, self.batch, self.steps)
             figures |= measures(name, loss)
         return figures
 
     def state_like(self, model):
         """A state of the form that the model's has after a piece."""
-        with evaluating_if_module(model):
+        with metrics.evaluating_if_module(model):
             return model(np.zeros((1, self.batch), np.int32), None)[1]
 
     def better(self, epoch, best):
@@ -279,7 +271,7 @@ class Texts:
 
 def n_scores(model, what, *example):
     """How many scores a model in evaluation mode gives to one example, which `what` names."""
-    with full_memory_named(), evaluating_if_module(model):
+    with full_memory_named(), metrics.evaluating_if_module(model):
         try:
             y = model(*example)
         except InputError as error:
@@ -292,8 +284,8 @@ def n_scores(model, what, *example):
 
 def measures(name, loss):
     """The measures of a text whose loss is known, by the names of `Epoch`."""
-    perplexed = perplexity(min(loss, LARGEST_LOSS))
-    bits = bits_per_character(loss)
+    perplexed = metrics.perplexity(min(loss, metrics.LARGEST_LOSS))
+    bits = metrics.bits_per_character(loss)
     return {f"{name}_loss": loss, f"{name}_perplexity": perplexed, f"{name}_bits": bits}
 
 
