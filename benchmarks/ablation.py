@@ -28,8 +28,7 @@ from bitnet.nn.activations import Quantize
 from bitnet.optim import schedules
 from bitnet.optim.binary import Bop, ShiftAdaMax
 from bitnet.quantizers import ApproxSign, SwishSign
-from bitnet.training.loop import Split, fit
-from bitnet.training.reestimation import reestimate
+from bitnet.training import Images, Split, fit, reestimate
 
 BATCH, FASTER = 100, 10.0  # images; the step of gamma and beta
 TEMPERATURE, SOFT, WIDE, AFTER = 4.0, 0.5, 2.0, 0.5
@@ -46,10 +45,6 @@ def bop(model, start):
 
 def shifts(variant):
     return lambda model, start: ShiftAdaMax(model.parameters(), start, variant)
-
-
-def flips(start, epochs):
-    return schedules.Flips(start)
 
 
 def cosine(start, epochs):
@@ -86,7 +81,6 @@ def distilled(scores, labels, taught):
 LINES = {
     "base": Line("as above"),
     "bop": Line("no latent weights, flips by Bop", start=1e-4, optimizer=bop),
-    "flip schedule": Line("rate halved where the flips stop falling", schedule=flips),
     "balancing": Line("weights less the mean of their row", {"balance": True}),
     "re-estimation": Line(f"statistics of {BATCHES} batches at the end", reestimates=True),
     "distillation": Line(
@@ -124,9 +118,11 @@ def trained(line, data, sizes, epochs, seed, taught=None):
     """Train once; the test accuracy after the last epoch."""
     rng = np.random.default_rng(seed)
     model = model_of(line, sizes, rng)
-    training = model, line.optimizer(model, line.start), line.schedule(line.start, epochs)
-    more = {"teacher": taught if line.teacher else None, "window": line.window(epochs)}
-    for epoch in fit(*training, line.loss, data, epochs, BATCH, rng, measured=BATCH, **more):
+    optimizer, schedule = line.optimizer(model, line.start), line.schedule(line.start, epochs)
+    taught = taught if line.teacher else None
+    images = Images(data, line.loss, BATCH, teacher=taught, measured=BATCH)
+    more = {"epochs": epochs, "rng": rng, "window": line.window(epochs)}
+    for epoch in fit(model, optimizer, images, schedule=schedule, **more):
         accuracy = epoch.test_accuracy
     if line.reestimates:
         order = np.random.default_rng(seed).permutation(len(data.train[0]))[: BATCHES * BATCH]
@@ -139,10 +135,10 @@ def teacher(data, sizes, epochs, seed):
     """The float twin: from pixels to its scores, and its test accuracy."""
     rng = np.random.default_rng(seed)
     model = bitnet.nn.models.float_mlp(sizes, rng)
-    training = model, bitnet.optim.Adam(model.parameters(), 1e-3), schedules.Cosine(1e-3, epochs)
+    adam, schedule = bitnet.optim.Adam(model.parameters(), 1e-3), schedules.Cosine(1e-3, epochs)
     inputs = bitnet.data.scale_pixels
-    parts = functional.cross_entropy, data, epochs, BATCH, rng
-    for epoch in fit(*training, *parts, to_input=inputs, measured=BATCH):
+    images = Images(data, functional.cross_entropy, BATCH, inputs, measured=BATCH)
+    for epoch in fit(model, adam, images, schedule=schedule, epochs=epochs, rng=rng):
         accuracy = epoch.test_accuracy
     return lambda x: bitnet.training.metrics.scores(model, x, inputs), accuracy
 

@@ -27,8 +27,14 @@ from bitnet.data.vocabulary import Vocabulary
 from bitnet.nn.functional.linear import GRADIENTS
 from bitnet.nn.models.language import language_model
 from bitnet.optim import schedules
-from bitnet.training.checkpoint import read_checkpoint
-from bitnet.training.language import bits_per_character, evaluate_language, fit_language, generate
+from bitnet.training import (
+    Texts,
+    bits_per_character,
+    evaluate_language,
+    fit,
+    generate,
+    read_checkpoint,
+)
 
 ROW = "{:>6} {:>8} {:>8} {:>8} {:>9} {:>8} {:>8}"
 
@@ -56,10 +62,11 @@ def train(model, rng, corpus, args, path):
         best = read_checkpoint(path).notes["best"]
         print(f"{path}: {done} epochs are done")
     print(ROW.format("epoch", "loss", "valid.", "test", "rate", "flips", "seconds"))
-    numbers = args.epochs, args.batch, args.steps, rng, args.clip, done
+    texts = Texts(corpus, args.batch, args.steps, args.clip)
+    more = {"schedule": schedule, "epochs": args.epochs, "rng": rng, "done": done}
     bar = partial(tqdm, leave=False, disable=None)
     try:
-        for epoch in fit_language(model, corpus, adam, schedule, *numbers, bar):
+        for epoch in fit(model, adam, texts, **more, progress=bar):
             valid, test = map(bits_per_character, (epoch.valid_loss, epoch.test_loss))
             print(
                 ROW.format(

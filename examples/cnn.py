@@ -14,6 +14,7 @@ import argparse
 import dataclasses
 import json
 import pathlib
+from functools import partial
 
 import numpy as np
 from tqdm import tqdm
@@ -24,9 +25,9 @@ from bitnet.cli import run
 from bitnet.data.preparation import GREY, STEPS, Preparation
 from bitnet.nn.models import names
 from bitnet.nn.models.names import net_named
-from bitnet.training.loop import fit
+from bitnet.training import Images, fit
 from bitnet.training.recipes import RECIPES, recipe_for
-from bitnet.training.settings import inputs_of, read_data
+from bitnet.training.sources import inputs_of, read_data
 
 COLUMNS = "{:>6} {:>9} {:>8} {:>8} {:>10} {:>8} {:>10} {:>8} {:>8}"
 TIMED = 500  # test images on which the speed is measured
@@ -44,20 +45,11 @@ def train(recipe, net, data, args, border):
             "epoch", "loss", "train", "test", "rate", "flips", "saturated", "dead", "seconds"
         )
     )
-    numbers = recipe.epochs, recipe.batch, rng
-    for epoch in fit(
-        model,
-        optimizer,
-        schedule,
-        recipe.loss_of,
-        data,
-        *numbers,
-        to_input=to_input,
-        flip=args.flip,
-        crop=args.crop,
-        border=border,
-        progress=lambda passes: tqdm(passes, leave=False, disable=None),
-    ):
+    changes = {"flip": args.flip, "crop": args.crop, "border": border}
+    images = Images(data, recipe.loss_of, recipe.batch, to_input, **changes)
+    more = {"schedule": schedule, "epochs": recipe.epochs, "rng": rng}
+    bar = partial(tqdm, leave=False, disable=None)
+    for epoch in fit(model, optimizer, images, **more, progress=bar):
         figures = f"{epoch.loss:.5f}", f"{epoch.train_accuracy:.2%}", f"{epoch.test_accuracy:.2%}"
         figures += f"{epoch.learning_rate:.2e}", f"{epoch.flip_ratio:.2%}"
         figures += f"{epoch.saturated:.2%}", f"{epoch.dead:.2%}", f"{epoch.seconds:.2f}"

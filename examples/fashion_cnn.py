@@ -20,7 +20,7 @@ from bitnet.archive import check_writable
 from bitnet.cli import run
 from bitnet.nn import functional, models
 from bitnet.optim import schedules
-from bitnet.training.loop import Split, fit
+from bitnet.training import Images, Split, fit
 
 BLOCKS, UNITS = ((32,), (64, 64)), (256,)
 COLUMNS = "{:>6} {:>9} {:>8} {:>8} {:>8} {:>8}"
@@ -31,12 +31,13 @@ def train(model, learning_rate, loss_of, data, args, rng, to_input=None):
     adam = bitnet.optim.Adam(model.parameters(), learning_rate)
     schedule = schedules.Cosine(learning_rate, args.epochs)
     print(COLUMNS.format("epoch", "loss", "train", "test", "flips", "seconds"))
-    training = model, adam, schedule, loss_of, data, args.epochs, args.batch, rng
+    images = Images(data, loss_of, args.batch, to_input, measured=2000)
+    more = {"schedule": schedule, "epochs": args.epochs, "rng": rng}
 
     def bar(passes):
         return tqdm(passes, leave=False, disable=None, unit="batch")
 
-    for epoch in fit(*training, to_input=to_input, progress=bar, measured=2000):
+    for epoch in fit(model, adam, images, **more, progress=bar):
         figures = f"{epoch.loss:.5f}", f"{epoch.train_accuracy:.2%}", f"{epoch.test_accuracy:.2%}"
         figures += f"{epoch.flip_ratio:.2%}", f"{epoch.seconds:.1f}"
         print(COLUMNS.format(epoch.epoch, *figures), flush=True)

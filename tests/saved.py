@@ -5,7 +5,7 @@ import pathlib
 
 import bitnet
 from bitnet.cli.freeze import frozen
-from bitnet.training.experiment import Experiment
+from bitnet.training import Experiment
 from bitnet.training.trained import load_trained
 
 SETTINGS = {
@@ -62,6 +62,33 @@ GOOD = {
     "teacher_crc32": None,
     "temperature": 4.0,
     "teacher_weight": 0.5,
+}
+
+TEXT = {
+    "net": "rnn:8",
+    "data": "embedded-text",
+    "folder": None,
+    "recipe": "default",
+    "optimizer": "adam",
+    "schedule": "plateau",
+    "float": False,
+    "epochs": 2,
+    "batch": 1,
+    "lr": 0.001,
+    "unit": "characters",
+    "vocabulary": None,
+    "width": 8,
+    "steps": 25,
+    "clip": 5.0,
+    "dropout": 0.0,
+    "seed": 0,
+    "weights": "4",
+    "activations": "4",
+    "gradient": "float32",
+    "rounding": "nearest",
+    "limit": 0,
+    "tokens": 9,
+    "crc32": 5,
 }
 
 KINDS = {

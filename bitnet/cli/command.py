@@ -5,8 +5,6 @@ import sys
 
 from bitnet.errors import InputError
 
-__all__ = ["run"]
-
 INTERRUPTED = 130  # 128 + SIGINT, what a shell reports
 
 

@@ -5,7 +5,7 @@ import time
 
 from bitnet.analysis.table import aligned
 from bitnet.archive import to_json
-from bitnet.cli.language import evaluate_text, opened_language
+from bitnet.cli.nets import LanguageFile, measure_of, measure_text, opened, text_of
 from bitnet.cli.options import (
     add_data,
     add_gpu,
@@ -16,35 +16,26 @@ from bitnet.cli.options import (
     use_threads,
 )
 from bitnet.data import TEXTS
-from bitnet.training.trained import Trained, open_net, prepared_scores
-
-__all__ = ["measure"]
+from bitnet.training.trained import Trained, prepared_scores
 
 HELP = "accuracy of a net on test images, of each class, or its perplexity; and its speed"
 
 
 def add_arguments(parser):
     """Give a parser the arguments of the verb."""
-    parser.add_argument("file", metavar="FILE", help="what `bitnet train` or `freeze` wrote")
+    add = parser.add_argument
+    add("file", metavar="FILE", help="what `bitnet train` or `freeze` wrote")
     add_data(parser, "what the net was trained on", TEXTS)
-    parser.add_argument(
-        "--limit",
-        type=int,
-        default=0,
-        metavar="N",
-        help="only the first N test images, words or characters (0: all)",
+    about = "only the first N test images, words or characters (0: all)"
+    add("--limit", type=int, default=0, metavar="N", help=about)
+    about = (
+        "images at once (frozen: 200, ConvNets 64, on a GPU 10000 and 256; trained: 1000, "
+        "ConvNets 100); of language models, texts at once (as in training)"
     )
-    parser.add_argument(
-        "--batch",
-        type=int,
-        metavar="N",
-        help="images at once (frozen: 200, "
-        "ConvNets 64, on a GPU 10000 and 256; trained: 1000, ConvNets 100); of "
-        "language models, texts at once (as in training)",
-    )
+    add("--batch", type=int, metavar="N", help=about)
     add_threads(parser)
     add_gpu(parser)
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    add("--json", action="store_true", help="print JSON")
 
 
 def main(args):
@@ -54,53 +45,43 @@ def main(args):
     check_number("limit", args.limit, 0, 10**9)
     if args.batch is not None:
         check_number("batch", args.batch, 1, 10**6)
-    device = "gpu" if args.gpu else "cpu"
-    if language := opened_language(args.file):
-        evaluate_text(language.to(device), args)
-        return
-    net = open_net(args.file).to(device)
-    if args.batch is not None:
-        net = _with_batch(net, args.batch)
+    net = opened(args.file).to("gpu" if args.gpu else "cpu")
+    figures, lines = (_of_text if isinstance(net, LanguageFile) else _of_images)(net, args)
+    print(to_json(figures) if args.json else "\n".join(lines))
+
+
+def _of_images(net, args):
+    """The figures on the test images, and what to print."""
+    net = net if args.batch is None else _with_batch(net, args.batch)
     data, images, labels = images_of(net, args.file, args.data, args.folder, args.limit)
     figures = {"file": str(args.file), "data": data, **measure(net, images, labels)}
-    if args.json:
-        print(to_json(figures))
-        return
-    print("{file}: {accuracy:.2%} of {images} test images of {data} are right".format(**figures))
+    first = "{file}: {accuracy:.2%} of {images} test images of {data} are right".format(**figures)
     rows = [
         (name, "no image" if share is None else f"{share:.2%}")
         for name, share in figures["classes"].items()
     ]
-    print(*aligned(rows), sep="\n")
-    print(f"{figures['images_per_second']:,.0f} images a second, without their preparation")
+    last = f"{figures['images_per_second']:,.0f} images a second, without their preparation"
+    return figures, [first, *aligned(rows), last]
+
+
+def _of_text(net, args):
+    """The figures on the test text, and what to print."""
+    data, ids = text_of(net, args, args.limit)
+    batch = args.batch or net.settings.get("batch", 20)
+    measured = measure_text(net, ids, batch, net.settings.get("steps", 35))
+    figures = {"file": str(args.file), "data": data, **measured}
+    name, value = measure_of(net.unit, figures["loss"])
+    return figures, [
+        f"{args.file}: {name} {value:.4f} on {figures['tokens']} {net.unit} of {data}",
+        f"{figures['unknown']:.2%} of them are <unk>",
+        f"{figures['tokens_per_second']:,.0f} {net.unit} a second, {batch} texts at once",
+    ]
 
 
 def measure(net, images, labels):
-    """The accuracy of a net, that on each class, and its speed.
+    """The accuracy of a net on images as they are in files, that on each class, and its speed.
 
-    Parameters
-    ----------
-    net : Trained or FrozenNet
-        What to measure.
-    images : numpy.ndarray
-        uint8 of shape (count, H, W, C), as in the files, one or more.
-    labels : numpy.ndarray
-        Integers of shape (count,).
-
-    Returns
-    -------
-    dict
-        images (how many), accuracy and classes (from 0 to 1, None where there is no image),
-        images_per_second (of one pass, without preparation).
-
-    Examples
-    --------
-    >>> import bitnet
-    >>> import numpy as np
-    >>> net = bitnet.freeze(bitnet.nn.models.binary_mlp([4, 2], np.random.default_rng(0)))
-    >>> images, labels = np.zeros((3, 2, 2, 1), np.uint8), np.zeros(3, int)
-    >>> measure(net, images, labels)["images"]
-    3
+    The share of a class without images is None; the speed is that of one pass without preparation.
     """
     prepared = net.prepare(images)
     prepared_scores(net, prepared[:1])  # compiles, and lays the weights out

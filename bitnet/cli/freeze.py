@@ -6,7 +6,7 @@ import numpy as np
 
 import bitnet
 from bitnet.archive import check_writable
-from bitnet.cli.language import freeze_text, opened_language
+from bitnet.cli.nets import LanguageFile, opened, text_of
 from bitnet.cli.options import (
     add_data,
     add_threads,
@@ -16,41 +16,31 @@ from bitnet.cli.options import (
     use_threads,
 )
 from bitnet.data import TEXTS
-from bitnet.deploy.file import KIND
+from bitnet.deploy.file import KIND, LANGUAGE_MODEL
 from bitnet.errors import InputError
+from bitnet.nn.module import evaluating
 from bitnet.training.reestimation import reestimate
-from bitnet.training.settings import inputs_of, read_data
-from bitnet.training.trained import load_trained
-
-__all__ = ["frozen"]
+from bitnet.training.sources import inputs_of, read_data
+from bitnet.training.trained import Trained
 
 HELP = "a trained net as bits and integer thresholds, in a small file"
 
 
 def add_arguments(parser):
     """Give a parser the arguments of the verb."""
-    parser.add_argument("file", metavar="CHECKPOINT", help="what `bitnet train` wrote")
-    parser.add_argument(
-        "--out", metavar="NET.npz", help="the file to write (CHECKPOINT's name with .npz)"
+    add = parser.add_argument
+    add("file", metavar="CHECKPOINT", help="what `bitnet train` wrote")
+    add("--out", metavar="NET.npz", help="the file to write (CHECKPOINT's name with .npz)")
+    about = (
+        "compare every integer with the trained net's on the first N test images, or the scores on "
+        "the first N words or characters; 0: do not (1000)"
     )
-    parser.add_argument(
-        "--check",
-        type=int,
-        default=1000,
-        metavar="N",
-        help="hold every "
-        "integer against the trained net's on the first N test images, or the "
-        "scores on the first N words or characters; 0: do not (1000)",
+    add("--check", type=int, default=1000, metavar="N", help=about)
+    about = (
+        "replace the statistics of the norms by plain means over N batches of training images "
+        "(0: take those of the training)"
     )
-    parser.add_argument(
-        "--reestimate",
-        type=int,
-        default=0,
-        metavar="N",
-        help="replace the "
-        "statistics of the norms by plain means over N batches of training images "
-        "(0: take those of the training)",
-    )
+    add("--reestimate", type=int, default=0, metavar="N", help=about)
     add_data(parser, "what the net was trained on", TEXTS)
     add_threads(parser)
 
@@ -60,67 +50,35 @@ def main(args):
     use_threads(args.threads)
     check_number("check", args.check, 0, 10**9)
     check_number("reestimate", args.reestimate, 0, 10**9)
-    if language := opened_language(args.file, of_words=False):
-        freeze_text(language, args)
-        return
-    trained = load_trained(args.file)
-    n = _reestimate(trained, args) if args.reestimate and not trained.settings["float"] else 0
-    net = frozen(trained, args.file)
+    net = opened(args.file, of_words=False)
+    is_text, n = isinstance(net, LanguageFile), 0
+    if is_text:
+        _check_text(net, args)
+    elif not isinstance(net, Trained):
+        raise InputError(f"{args.file} holds a 'frozen net'; expected a training checkpoint")
+    elif args.reestimate and not net.settings["float"]:
+        n = _reestimate(net, args)
+    if is_text:
+        made = bitnet.freeze(net.model, vocabulary=net.vocabulary)
+    else:
+        made = frozen(net, args.file)
     out = pathlib.Path(args.out or pathlib.Path(args.file).with_suffix(".npz"))
     check_writable(out)
-    check_replaced(out, KIND)
-    images = None
-    if args.check:
-        try:
-            images = images_of(trained, args.file, args.data, args.folder, args.check)[1]
-        except InputError as error:
-            raise InputError(f"{error}; or --check 0, to freeze without a comparison") from None
-    net.save(out)
+    check_replaced(out, LANGUAGE_MODEL if is_text else KIND)
+    sample = _sample(net, args) if args.check else None
+    made.save(out)
     loaded = bitnet.load(out)
     print(f"{out}: {loaded}")
     if n:
-        size = trained.settings["batch"]
+        size = net.settings["batch"]
         print(f"statistics of its norms: means over {n} batches of {size} training images")
-    _print_sizes(trained, loaded, out)
-    if images is None:
-        return
-    agreement = bitnet.compare(trained.model, loaded, loaded.prepare(images))
-    if not agreement.is_complete:
-        raise InputError(f"{out} is not the trained net: {agreement}; please report this")
-    print(
-        f"compared with the trained net on {agreement.images} test images: all "
-        f"{agreement.integers} integers, scores and classes are equal"
-    )
+    _print_sizes(net.model, getattr(loaded, "preparation", None), out)
+    if sample is not None:
+        (_compare_text if is_text else _compare)(net, loaded, sample, out)
 
 
 def frozen(trained, path):
-    """The frozen net of a trained one, with its classes and preparation.
-
-    Parameters
-    ----------
-    trained : Trained
-        Of few bits.
-    path : str
-        Its file, for the message.
-
-    Returns
-    -------
-    FrozenNet
-
-    Raises
-    ------
-    InputError
-        If it is a float twin, or the training diverged.
-
-    Examples
-    --------
-    >>> from bitnet.training.trained import Trained
-    >>> try:
-    ...     frozen(Trained(None, {"float": True, "net": "mlp:8"}), "twin.checkpoint")
-    ... except InputError as error:
-    ...     print(error)  # doctest: +ELLIPSIS
-    twin.checkpoint holds the float twin of mlp:8, which has no bits to freeze; ...
-    """
+    """The frozen net of a Trained, with its classes and preparation; `path` names it in errors."""
     if trained.settings["float"]:
         raise InputError(
             f"{path} holds the float twin of {trained.settings['net']}, which has no bits to "
@@ -131,6 +89,48 @@ def frozen(trained, path):
     net.classes, net.data = trained.classes, trained.settings["data"]
     net.picture, net.preparation = trained.picture, trained.preparation
     return net
+
+
+def _check_text(net, args):
+    """Refuse a language model that cannot be frozen, and options that it does not have."""
+    if not net.settings or net.settings["float"]:
+        kind = "a float net" if net.settings else "frozen already"
+        raise InputError(f"{args.file} is {kind}; expected a language model of few bits")
+    if args.reestimate:
+        raise InputError("--reestimate is of nets with norms; leave it out for a language model")
+
+
+def _sample(net, args):
+    """The test images, or tokens (count, 1), on which both nets are compared."""
+    try:
+        if isinstance(net, LanguageFile):
+            return text_of(net, args, max(2, args.check))[1][:, None]
+        return images_of(net, args.file, args.data, args.folder, args.check)[1]
+    except InputError as error:
+        raise InputError(f"{error}; or --check 0, to freeze without a comparison") from None
+
+
+def _compare(trained, loaded, images, out):
+    """Compare every integer, score and class on images."""
+    agreement = bitnet.compare(trained.model, loaded, loaded.prepare(images))
+    if not agreement.is_complete:
+        raise InputError(f"{out} is not the trained net: {agreement}; please report this")
+    print(
+        f"compared with the trained net on {agreement.images} test images: all "
+        f"{agreement.integers} integers, scores and classes are equal"
+    )
+
+
+def _compare_text(trained, loaded, ids, out):
+    """Compare every score on tokens."""
+    with evaluating(trained.model):
+        scores = trained.model(ids, None)[0].data
+    if not np.array_equal(scores, loaded.scores(ids)[0]):
+        raise InputError(f"{out} is not the trained net: its scores differ; please report this")
+    print(
+        f"compared with the trained net on {len(ids)} {trained.unit} of the test text: all "
+        f"{scores.size} scores are equal"
+    )
 
 
 def _reestimate(trained, args):
@@ -151,13 +151,13 @@ def _reestimate(trained, args):
     return reestimate(trained.model, images, inputs_of(settings))
 
 
-def _print_sizes(trained, net, out):
+def _print_sizes(model, preparation, out):
     """The bytes of the file beside those of the latent weights and of the preparation."""
     n_bytes, of_preparation = out.stat().st_size, 0
-    if net.preparation is not None:
-        of_preparation = sum(array.nbytes for array in net.preparation.arrays.values())
+    if preparation is not None:
+        of_preparation = sum(array.nbytes for array in preparation.arrays.values())
     also = f", {of_preparation} of them the preparation's" if of_preparation else ""
-    latent = sum(parameter.data.nbytes for parameter in trained.model.parameters())
+    latent = sum(parameter.data.nbytes for parameter in model.parameters())
     print(
         f"{n_bytes} bytes{also}; the trained parameters in float32 are {latent}, "
         f"{latent / (n_bytes - of_preparation):.1f} times the net's"

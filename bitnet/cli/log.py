@@ -1,45 +1,19 @@
-"""The log that a training writes: JSON lines, the settings first, then an object an epoch."""
+"""The log that a training writes: JSON lines, the settings first, then one object per epoch."""
 
 import json
 import pathlib
 
 from bitnet.archive import check_writable, replacing, to_json
 from bitnet.errors import InputError
-from bitnet.training.settings import SETTINGS, as_before
-
-__all__ = ["Log"]
+from bitnet.training.settings import MAY_CHANGE
 
 
 class Log:
-    """A file of JSON lines; one that is gone on with is kept.
-
-    Parameters
-    ----------
-    path : str or path
-        The file; where it is there already, the epochs that the training has done are kept.
-    experiment : Experiment
-        The training.
-
-    Raises
-    ------
-    InputError
-        If the file is there and is no log of this training.
-
-    Examples
-    --------
-    `bitnet train --log run.jsonl` writes one, `bitnet.training.log.read_log` reads it.
-
-    >>> Log.__name__
-    'Log'
-    """
+    """A file of JSON lines; in that of a resumed training the epochs that are done are kept."""
 
     def __init__(self, path, experiment):
-        settings = {
-            **experiment.optimizer.settings(),
-            **experiment.schedule.settings(),
-            **experiment.settings,
-        }
-        self.path, lines = path, [to_json({"settings": settings})]
+        shared = experiment.optimizer.settings() | experiment.schedule.settings()
+        self.path, lines = path, [to_json({"settings": shared | experiment.settings})]
         check_writable(path)
         if pathlib.Path(path).is_file() and pathlib.Path(path).stat().st_size:
             lines = self._earlier(experiment.settings, experiment.done)
@@ -64,11 +38,10 @@ class Log:
         return kept
 
     def _check(self, logged, settings):
-        """Refuse the settings of another training than the one that is gone on with."""
+        """Refuse the settings of another training than the one that is resumed."""
         if not isinstance(logged, dict):
             raise InputError(f"--log: {self.path} is no log of a training; name another")
-        logged = as_before(logged) if settings.keys() == SETTINGS.keys() else logged
-        for name in sorted(settings.keys() - {"folder", "epochs", "teacher"}):
+        for name in sorted(settings.keys() - set(MAY_CHANGE)):
             if logged.get(name) != settings[name]:
                 raise InputError(
                     f"--log: {self.path} is of another training ({name} differs); name another"

@@ -4,7 +4,7 @@ import dataclasses
 
 from bitnet.analysis import plots
 from bitnet.analysis.language import matrices_of
-from bitnet.cli.language import opened_language
+from bitnet.cli.nets import LanguageFile, opened_language
 from bitnet.cli.options import add_data, add_threads, check_number, images_of, use_threads
 from bitnet.deploy.freeze import freeze
 from bitnet.errors import InputError
@@ -12,7 +12,6 @@ from bitnet.kernels import Bits
 from bitnet.nn.conv import QuantConv2d
 from bitnet.nn.linear import QuantLinear
 from bitnet.quantizers import quantizer_named
-from bitnet.training.language.experiment import TrainedLanguage
 from bitnet.training.log import read_log
 from bitnet.training.trained import Trained, open_net, raw_scores
 
@@ -121,7 +120,7 @@ def weights_of(net):
 
     Parameters
     ----------
-    net : Trained or FrozenNet or TrainedLanguage
+    net : Trained or FrozenNet or LanguageFile
         As `open_net` or `opened_language` gives it.
 
     Returns
@@ -143,7 +142,7 @@ def weights_of(net):
     >>> weights_of(net)
     {'0 FrozenOutput': (Bits(shape=(3, 4), 24 bytes), None)}
     """
-    if isinstance(net, TrainedLanguage):
+    if isinstance(net, LanguageFile):
         return _of_language(net)
     if isinstance(net, Trained):
         kinds = QuantLinear, QuantConv2d

@@ -2,20 +2,18 @@
 
 import math
 import pathlib
-import sys
 import tempfile
 
 import numpy as np
 
 from bitnet.archive import to_json
-from bitnet.cli.language import opened_language, predict_text
+from bitnet.cli.nets import LanguageFile, check_drawing, opened, prompt_of, standard_input
 from bitnet.cli.options import add_gpu, add_threads, check_gpu, check_number, use_threads
 from bitnet.data.arrays import MAGIC, parse_npy, read_arrays
 from bitnet.data.image_folder import read_image, read_images_of
 from bitnet.errors import InputError
-from bitnet.training.trained import open_net, raw_scores
-
-__all__ = ["as_images", "picture_of"]
+from bitnet.training.texts import generate
+from bitnet.training.trained import raw_scores
 
 HELP = "the classes of pictures, folders, arrays or standard input; how a text goes on"
 TEXT_OPTIONS = ("count", "temperature", "seed")
@@ -24,118 +22,87 @@ MAX_INPUT = 1 << 28  # bytes of standard input
 
 def add_arguments(parser):
     """Give a parser the arguments of the verb."""
-    parser.add_argument("file", metavar="FILE", help="what `bitnet train` or `freeze` wrote")
-    parser.add_argument(
-        "inputs",
-        metavar="INPUT",
-        nargs="+",
-        help="a picture (Pillow reads it; "
-        "its middle is scaled to the net's size), a folder of pictures (other "
-        "files and folders in it are passed over), an .npy or .npz of uint8 pixels "
-        "(count, rows, columns[, 3]), or - for standard input, a picture or "
-        ".npy; for a language model, the beginning of a text, or - for standard "
-        "input",
+    add = parser.add_argument
+    add("file", metavar="FILE", help="what `bitnet train` or `freeze` wrote")
+    about = (
+        "a picture (Pillow reads it; its middle is scaled to the net's size), a folder of pictures "
+        "(other files and folders in it are passed over), an .npy or .npz of uint8 pixels "
+        "(count, rows, columns[, 3]), or - for standard input, a picture or .npy; for a language "
+        "model, the beginning of a text, or - for standard input"
     )
-    parser.add_argument(
-        "--top",
-        type=int,
-        default=1,
-        metavar="K",
-        help="print the K classes with the largest scores (1)",
+    add("inputs", metavar="INPUT", nargs="+", help=about)
+    about = "print the K classes with the largest scores (1)"
+    add("--top", type=int, default=1, metavar="K", help=about)
+    about = "255 - pixel, as for black on white where a net was trained on white on black"
+    add("--invert", action="store_true", help=about)
+    about = "of language models: words or characters that are added (100)"
+    add("--count", type=int, metavar="N", help=about)
+    about = "of language models: below 1 likely words become likelier, 0 takes the likeliest (0.8)"
+    add("--temperature", type=float, metavar="T", help=about)
+    about = "of language models: of what is drawn (0)"
+    add("--seed", type=int, metavar="N", help=about)
+    about = (
+        "print JSON: a list of {input, class, index, scores}, the scores of all classes in their "
+        "order, or of {input, text}"
     )
-    parser.add_argument(
-        "--invert",
-        action="store_true",
-        help="255 - pixel, as for black on white where a net was trained on white on black",
-    )
-    parser.add_argument(
-        "--count",
-        type=int,
-        metavar="N",
-        help="of language models: words or characters that are added (100)",
-    )
-    parser.add_argument(
-        "--temperature",
-        type=float,
-        metavar="T",
-        help="of language models: below "
-        "1 likely words become likelier, 0 takes the likeliest (0.8)",
-    )
-    parser.add_argument(
-        "--seed", type=int, metavar="N", help="of language models: of what is drawn (0)"
-    )
-    parser.add_argument(
-        "--json",
-        action="store_true",
-        help="print JSON: a list of {input, class, "
-        "index, scores}, the scores of all classes in their order, or of "
-        "{input, text}",
-    )
+    add("--json", action="store_true", help=about)
     add_threads(parser)
     add_gpu(parser)
 
 
 def main(args):
-    """Print a line an image, with tabs: its name, then class and score as often as --top says."""
+    """Print a line an image, with tabs: its name, then class and score as often as --top says.
+
+    For a language model print each text that is given, and how it goes on.
+    """
     check_number("top", args.top, 1, 1000)
     use_threads(args.threads)
     check_gpu(args.gpu)
     if args.inputs.count("-") > 1:
         raise InputError("- stands twice; there is one standard input")
-    device = "gpu" if args.gpu else "cpu"
-    if language := opened_language(args.file):
-        predict_text(language.to(device), args)
-        return
+    net = opened(args.file).to("gpu" if args.gpu else "cpu")
+    rows = []
+    for row, line in (_continued if isinstance(net, LanguageFile) else _classified)(net, args):
+        rows.append(row)
+        if not args.json:
+            print(line)
+    if args.json:
+        print(to_json(rows))
+
+
+def _classified(net, args):
+    """For each image what JSON shows, and the line of it."""
     if extra := [name for name in TEXT_OPTIONS if getattr(args, name) is not None]:
         raise InputError(f"--{extra[0]} is of language models; leave it out for images")
-    net = open_net(args.file).to(device)
-    picture, rows = picture_of(net), []
+    picture = picture_of(net)
     for text in args.inputs:
         names, images = _read(text, picture, args.file)
         scores = raw_scores(net, 255 - images if args.invert else images)
         names_of = net.classes or [str(i) for i in range(scores.shape[1])]
         for name, own in zip(names, scores, strict=True):
-            order = np.argsort(-own, kind="stable")
-            if args.json:
-                first = int(order[0])
-                rows.append(
-                    {
-                        "input": name,
-                        "class": names_of[first],
-                        "index": first,
-                        "scores": own.tolist(),
-                    }
-                )
-            else:
-                best = (f"{names_of[i]}\t{own[i]:.4f}" for i in order[: args.top].tolist())
-                print(name, *best, sep="\t")
-    if args.json:
-        print(to_json(rows))
+            order = np.argsort(-own, kind="stable").tolist()
+            first = {"input": name, "class": names_of[order[0]], "index": order[0]}
+            best = [f"{names_of[i]}\t{own[i]:.4f}" for i in order[: args.top]]
+            yield {**first, "scores": own.tolist()}, "\t".join([name, *best])
+
+
+def _continued(net, args):
+    """For each beginning of a text what JSON shows, and the text."""
+    count, seed = 100 if args.count is None else args.count, args.seed or 0
+    temperature = 0.8 if args.temperature is None else args.temperature
+    check_drawing(count, temperature, seed)
+    if args.top != 1 or args.invert:
+        raise InputError(f"--{'invert' if args.invert else 'top'} is of images; leave it out")
+    rng = np.random.default_rng(seed)
+    for text in args.inputs:
+        prompt = prompt_of(text)
+        drawn = generate(net.scores, net.vocabulary, prompt, count, rng, temperature)
+        whole = net.vocabulary.join([*net.vocabulary.split(prompt), *drawn])
+        yield {"input": text, "text": whole}, whole
 
 
 def picture_of(net):
-    """Rows, columns and channels of the images that a net takes.
-
-    Parameters
-    ----------
-    net : Trained or FrozenNet
-        A frozen net of an older file does not say it; a square is taken for grey.
-
-    Returns
-    -------
-    (int, int, int)
-
-    Raises
-    ------
-    InputError
-        If the net takes ±1, or rows of pixels that are no square.
-
-    Examples
-    --------
-    >>> import bitnet
-    >>> picture_of(bitnet.freeze(bitnet.nn.models.binary_mlp([784, 10], np.random.default_rng(0))))
-    (28, 28, 1)
-    """
+    """Rows, columns and channels of the images of a net; a square of pixels is taken for grey."""
     if getattr(net, "input", "pixels") != "pixels":
         raise InputError(f"{net} takes {net.input}; expected a net of pixels")
     if net.picture:
@@ -147,32 +114,7 @@ def picture_of(net):
 
 
 def as_images(array, picture, name):
-    """An array as images of a net.
-
-    Parameters
-    ----------
-    array : numpy.ndarray
-        uint8: one image or many, with or without the axis of a single channel, or rows of pixels.
-    picture : (int, int, int)
-        Rows, columns and channels.
-    name : str
-        Where it comes from, for the message.
-
-    Returns
-    -------
-    numpy.ndarray
-        Shape (count, *picture).
-
-    Raises
-    ------
-    InputError
-        If it does not fit.
-
-    Examples
-    --------
-    >>> as_images(np.zeros((28, 28), np.uint8), (28, 28, 1), "zero").shape
-    (1, 28, 28, 1)
-    """
+    """An array as images (count, *picture): one, many, or rows of pixels; from `name`."""
     shapes = [picture, picture[:2]] if picture[2] == 1 else [picture]
     shapes.append((math.prod(picture),))
     if array.shape in shapes:
@@ -222,9 +164,7 @@ def _side(picture, net):
 
 def _standard_input(picture, net):
     """The images in standard input."""
-    content = sys.stdin.buffer.read(MAX_INPUT + 1)
-    if len(content) > MAX_INPUT:
-        raise InputError(f"standard input: more than the {MAX_INPUT} bytes that are read")
+    content = standard_input(MAX_INPUT)
     if content[: len(MAGIC)] == MAGIC:
         return as_images(parse_npy(content, "standard input"), picture, "standard input")
     with tempfile.TemporaryDirectory() as folder:

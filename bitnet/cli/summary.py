@@ -12,14 +12,13 @@ from bitnet.analysis.repetition import repetitions
 from bitnet.analysis.summary import summarize
 from bitnet.archive import to_json
 from bitnet.cli.freeze import frozen
-from bitnet.cli.language import opened_language
+from bitnet.cli.nets import opened_language
 from bitnet.cli.options import check_number
 from bitnet.deploy.freeze import freeze
 from bitnet.deploy.recurrent import FrozenLanguageModel
 from bitnet.deploy.runtime import FrozenNet
 from bitnet.errors import InputError
-from bitnet.nn.models.language_names import is_language_net, language_net_named
-from bitnet.nn.models.names import PAPERS, net_named
+from bitnet.nn.models.names import PAPERS, is_language_net, net_named
 from bitnet.training.settings import bits_or_name
 from bitnet.training.trained import Trained, open_net
 
@@ -117,7 +116,7 @@ def _of_text(args):
         _check_named(args)
         model = language.model
     else:
-        net, rng = language_net_named(args.file), np.random.default_rng(0)
+        net, rng = net_named(args.file), np.random.default_rng(0)
         tokens = 10_000 if args.classes is None else args.classes
         check_number("classes", tokens, 1, 10**6)
         few = {} if args.float else {"weights": 4, "activations": 4}

@@ -8,53 +8,62 @@ import signal
 
 from bitnet.archive import check_writable
 from bitnet.cli.log import Log
-from bitnet.cli.options import check_folder, check_gpu, use_threads
-from bitnet.cli.train_language import TEXT_OPTIONS, is_text_training, train_language
-from bitnet.cli.train_options import DATA, add_arguments
+from bitnet.cli.nets import measure_of
+from bitnet.cli.options import check_gpu, use_threads
+from bitnet.cli.train_options import add_arguments as add_arguments
+from bitnet.cli.train_options import given_settings, new_settings
 from bitnet.cli.training_files import best_of, check_free, file_name, kept, resumed_file
-from bitnet.data import DATASETS
-from bitnet.data.preparation import STEPS
 from bitnet.errors import InputError
-from bitnet.nn.models.names import net_named
+from bitnet.nn.models import net_named
 from bitnet.training.experiment import Experiment
-from bitnet.training.recipes import recipe_for
-from bitnet.training.settings import SETTINGS, check_value, complete
-
-__all__ = ["add_arguments", "default_net", "file_name"]
+from bitnet.training.settings import MAY_CHANGE, task_of
+from bitnet.training.trained import task_in
 
 HELP = "train a net, with a line and a checkpoint an epoch"
-GREY = ("embedded", "mnist", "fashion-mnist")
-OF_BINARY = {"activations", "balance", "gradient", "rounding", "weights", "widen"}
-NEEDS = {"temperature": "teacher", "teacher_weight": "teacher", "widen_after": "widen"}
-ROW = "{:>5} {:>8} {:>7} {}{:>7} {:>8} {:>7} {:>7} {:>7} {:>7}"
+PLURALS = {"batch": "batches", "piece": "pieces"}
+# fmt: off
+COLUMNS = {  # of the table of epochs: title, width, figure of an Epoch, format
+    "images": (
+        ("epoch", 5, "epoch", "{}"), ("loss", 8, "loss", "{:.5f}"),
+        ("train", 7, "train_accuracy", "{:.2%}"), ("valid.", 7, "validation_accuracy", "{:.2%}"),
+        ("test", 7, "test_accuracy", "{:.2%}"), ("rate", 8, "learning_rate", "{:.2e}"),
+        ("flips", 7, "flip_ratio", "{:.2%}"), ("satur.", 7, "saturated", "{:.2%}"),
+        ("dead", 7, "dead", "{:.2%}"), ("seconds", 7, "seconds", "{:.2f}"),
+    ),
+} | {
+    unit: (
+        ("epoch", 5, "epoch", "{}"), ("loss", 8, "loss", "{:.4f}"),
+        ("valid.", 9, f"valid_{measure}", form), ("test", 9, f"test_{measure}", form),
+        ("rate", 8, "learning_rate", "{:.2e}"), ("flips", 7, "flip_ratio", "{:.2%}"),
+        ("seconds", 8, "seconds", "{:.1f}"), ("tokens/s", 9, "tokens_per_second", "{:,.0f}"),
+    )
+    for unit, measure, form in (("words", "perplexity", "{:.2f}"), ("characters", "bits", "{:.4f}"))
+}
+# fmt: on
 
 
 def main(args):
     """Train."""
     check_gpu(args.gpu)
-    if is_text_training(args):
-        train_language(args)
-        return
-    given = _given(args)
+    given = given_settings(args, _task(args))
     use_threads(args.threads)
     say = (lambda *words: None) if args.quiet else (lambda *words: print(*words, flush=True))
     if args.resume:
-        out = resumed_file(args, lambda: _settings(given))
+        out = resumed_file(args, lambda: new_settings(given))
         experiment = _resumed(out, args, given)
     else:
-        settings = _settings(given)
+        settings = new_settings(given)
         out = pathlib.Path(args.out or file_name(settings))
-        paths = [out, best_of(out)] if settings["validation"] else [out]
+        paths = [out, best_of(out)] if settings.get("validation", True) else [out]
         check_free(paths, args.log)
         for path in paths + ([args.log] if args.log else []):
             check_writable(path)
         experiment = Experiment(settings)
-    best = best_of(out)
     log = Log(args.log, experiment) if args.log else None
     saved = None
     try:
         if not args.resume:
-            experiment.save(out)  # so that there is something to go on with from now on
+            experiment.save(out)  # so that there is something to resume from now on
         saved = _progress(experiment)
         experiment.to("gpu" if args.gpu else "cpu")
         _announce(say, experiment, out)
@@ -63,10 +72,10 @@ def main(args):
                 if log:
                     log.write(epoch)
                 if experiment.best and experiment.best["epoch"] == epoch.epoch:
-                    experiment.save(best)
+                    experiment.save(best_of(out))
                 experiment.save(out)
                 saved = _progress(experiment)
-                say(_row(epoch))
+                say(_row(experiment, epoch))
                 if stop():
                     break
             if experiment.begun:
@@ -80,9 +89,16 @@ def main(args):
         raise InputError(f"{error}; {out} keeps {saved}") from None
     except OSError as error:  # a full disk, mostly
         where = f"{error.filename}: " if error.filename else ""
-        words = kept(out, saved, args)
-        raise InputError(f"{where}{error.strerror or error}; {words}") from None
-    _conclude(say, experiment, out, best)
+        raise InputError(f"{where}{error.strerror or error}; {kept(out, saved, args)}") from None
+    _conclude(say, experiment, out)
+
+
+def _task(args):
+    """What is trained, "images" or "texts": the file that is resumed says so, or the arguments."""
+    named = [name for name in (args.resume, args.out) if isinstance(name, str)]
+    if args.resume and named and pathlib.Path(named[0]).is_file():
+        return task_in(named[0])
+    return task_of(vars(args))
 
 
 @contextlib.contextmanager
@@ -112,106 +128,16 @@ def _progress(experiment):
     """How much of a training is done, in words."""
     done = f"{experiment.done} of {experiment.settings['epochs']} epochs"
     if experiment.begun:
-        done += f" and {len(experiment.begun.losses)} batches of the next"
+        batches = PLURALS[experiment.source.item]
+        done += f" and {len(experiment.begun.losses)} {batches} of the next"
     return done
-
-
-def default_net(data):
-    """The net that is trained on a data set if none is named: one that trains in minutes.
-
-    Parameters
-    ----------
-    data : str
-        One of `bitnet.data.DATASETS`.
-
-    Returns
-    -------
-    str
-        As `bitnet.nn.models.names.net_named` takes it.
-
-    Examples
-    --------
-    >>> default_net("cifar10")
-    'conv:32,32/64,64/256'
-    """
-    if data == "embedded":
-        return "mlp:512,512"
-    return "mlp:512,512,512" if data in GREY else "conv:32,32/64,64/256"
-
-
-def _given(args):
-    """The settings that the arguments name, checked one by one."""
-    if extra := [name for name in TEXT_OPTIONS if getattr(args, name, None) is not None]:
-        raise InputError(f"--{extra[0]} is of texts; leave it out, or name a text (--data ptb)")
-    given = {name: getattr(args, name, None) for name in SETTINGS}
-    if args.prepare is not None:
-        given["prepare"] = [] if args.prepare == "none" else args.prepare.split(",")
-        if unknown := [step for step in given["prepare"] if step not in STEPS]:
-            raise InputError(f"--prepare has {unknown[0]!r:.40}; expected {', '.join(STEPS)}")
-    given = {name: value for name, value in given.items() if value is not None}
-    for name in given.keys() & {"folder", "teacher"}:
-        given[name] = str(pathlib.Path(given[name]).resolve())
-    for name, value in given.items():
-        try:
-            net_named(value) if name == "net" else check_value(name, value)
-        except InputError as error:
-            raise InputError(f"--{str(error).replace('_', '-')}") from None
-    if given.get("float") and (extra := sorted(OF_BINARY & given.keys())):
-        raise InputError(f"--{extra[0]} is of nets of few bits; leave it out with --float")
-    for name, needed in NEEDS.items():
-        if name in given and needed not in given and not args.resume:
-            raise InputError(f"--{name.replace('_', '-')} is of --{needed}; give both, or neither")
-    return given
-
-
-def _settings(given):
-    """The settings of a new training: what is given, and the recipe's."""
-    data = given.get("data", DATA)
-    if data not in DATASETS:
-        raise InputError(f"--data is {data!r:.40}; expected one of {', '.join(DATASETS)}")
-    start = {
-        "net": default_net(data),
-        "data": data,
-        "folder": None,
-        "size": None,
-        "channels": None,
-        "recipe": "default",
-        "float": False,
-    } | given
-    check_folder(data, start["folder"])
-    if data != "folder" and (extra := sorted({"size", "channels"} & given.keys())):
-        raise InputError(f"--{extra[0]} is of --data folder; leave it out with {data}")
-    recipe = recipe_for(start["recipe"], data, net_named(start["net"]), start["float"])
-    parts = {name: given.get(name) for name in ("optimizer", "norm", "schedule")}
-    try:
-        recipe = recipe.changed(**parts)
-    except InputError as error:
-        raise InputError(f"--{error}") from None
-    start |= {
-        "optimizer": recipe.optimizer,
-        "norm": recipe.norm,
-        "schedule": recipe.fall,
-        "epochs": recipe.epochs,
-        "batch": recipe.batch,
-        "lr": recipe.start,
-        "seed": 0,
-        "gradient": None if start["float"] else "int8",
-        "validation": 0,
-        "limit": 0,
-        "rounding": None if start["float"] else "nearest",
-        "flip": False,
-        "crop": 0,
-        "prepare": list(recipe.prepare),
-    }
-    return complete(start | given)
 
 
 def _resumed(out, args, given):
     """The training in a file, once no argument contradicts it."""
-    experiment = Experiment.resume(out, *map(given.get, ("folder", "epochs", "teacher")))
-    free = ("folder", "epochs", "teacher")
+    experiment = Experiment.resume(out, *map(given.get, MAY_CHANGE))
     for name, value in given.items():
-        if name not in free and experiment.settings[name] != value:
+        if name not in MAY_CHANGE and experiment.settings[name] != value:
             raise InputError(
                 f"--{name.replace('_', '-')} is {value}, but {out} was begun with "
                 f"{experiment.settings[name]}; "
@@ -221,51 +147,67 @@ def _resumed(out, args, given):
 
 
 def _bar(experiment, quiet):
-    """What wraps the batches of an epoch: a progress bar with images a second and the rest."""
+    """What wraps the batches of an epoch: a progress bar, if there is one."""
     if quiet or importlib.util.find_spec("tqdm") is None:  # `bitnet status` says so
         return lambda passes: passes
     from tqdm import tqdm
 
-    batch = experiment.settings["batch"]
-    return lambda passes: tqdm(
-        passes,
-        f"epoch {experiment.done + 1}",
-        leave=False,
-        disable=None,
-        unit=" images",
-        unit_scale=batch,
-        dynamic_ncols=True,
-    )
+    shown = {"leave": False, "disable": None, "dynamic_ncols": True, "unit": " pieces"}
+    if experiment.recipe:
+        shown |= {"unit": " images", "unit_scale": experiment.settings["batch"]}
+    return lambda passes: tqdm(passes, f"epoch {experiment.done + 1}", **shown)
 
 
 def _announce(say, experiment, out):
     """What is trained, on what, how and where to."""
+    settings = experiment.settings
+    for line in (_about_images if experiment.recipe else _about_text)(experiment):
+        say(line)
+    say(f"checkpoint: {out}, {experiment.done} of {settings['epochs']} epochs done")
+    if experiment.done >= settings["epochs"]:
+        return
+    if not experiment.recipe:
+        say(f"valid. and test are {measure_of(settings['unit'], 0.0)[0]}")
+    say(_row(experiment))
+
+
+def _about_images(experiment):
+    """The lines about a training on images."""
     settings, recipe, data = experiment.settings, experiment.recipe, experiment.data
     kind = "binary net" if _is_binary(settings) else "quantized net"
     kind = "float twin of net" if settings["float"] else kind
     count = net_named(settings["net"]).weights(settings["picture"], len(data.classes))
     held = f", {len(data.validation[0])} held back" if data.validation else ""
-    say(
+    yield (
         f"{kind} {settings['net']}, {count} weights, on {settings['data']}: {len(data.train[0])} "
         f"images{held}, {len(data.test[0])} test images"
     )
     prepare = f", prepared: {' '.join(settings['prepare'])}" if settings["prepare"] else ""
-    say(
+    yield (
         f"recipe {recipe.name}: {recipe.optimizer}, {recipe.norm} norm, {experiment.schedule}, "
         f"batch {recipe.batch}, {recipe.loss}{prepare}"
     )
     if switches := _switches(settings):
-        say(f"with {'; '.join(switches)}")
+        yield f"with {'; '.join(switches)}"
     for note in recipe.notes:
-        say(f"note: {note}")
-    say(f"checkpoint: {out}, {experiment.done} of {settings['epochs']} epochs done")
-    if experiment.done >= settings["epochs"]:
-        return
-    held = f"{'valid.':>7} " if data.validation else ""
-    say(
-        ROW.format(
-            "epoch", "loss", "train", held, "test", "rate", "flips", "satur.", "dead", "seconds"
-        )
+        yield f"note: {note}"
+
+
+def _about_text(experiment):
+    """The lines about a training on a text."""
+    settings, corpus = experiment.settings, experiment.data
+    count = net_named(settings["net"]).weights(settings["tokens"], settings["width"])
+    kind, bits = "net", ", weights of {weights} and activations of {activations} bits"
+    kind, bits = ("float net", "") if settings["float"] else (kind, bits.format(**settings))
+    yield (
+        f"{kind} {settings['net']}, {count} weights{bits}, on {settings['data']}: "
+        f"{len(corpus.train)} {settings['unit']}, {settings['tokens']} different, "
+        f"{len(corpus.valid)} for validation, {len(corpus.test)} for the test"
+    )
+    yield (
+        f"recipe {settings['recipe']}: {settings['optimizer']}, {experiment.schedule}, "
+        f"{settings['batch']} streams, {settings['steps']} steps, gradients to a norm of "
+        f"{settings['clip']:g}, dropout {settings['dropout']:g}"
     )
 
 
@@ -280,9 +222,8 @@ def _switches(settings):
     words = [] if _is_binary(settings) else [bits]
     words += ["balanced weights"] if settings["balance"] else []
     if settings["widen"]:
-        words.append(
-            f"a window of {settings['widen']:g} after {settings['widen_after']:.0%} of the epochs"
-        )
+        after = f"{settings['widen_after']:.0%} of the epochs"
+        words.append(f"a window of {settings['widen']:g} after {after}")
     if settings["teacher"]:
         words.append(
             f"teacher {settings['teacher']}, temperature {settings['temperature']:g}, "
@@ -291,33 +232,36 @@ def _switches(settings):
     return words
 
 
-def _row(epoch):
-    """The line of an epoch."""
-    held = epoch.validation_accuracy
-    held = "" if held is None else f"{held:>7.2%} "
-    shares = (f"{n:.2%}" for n in (epoch.flip_ratio, epoch.saturated, epoch.dead))
-    return ROW.format(
-        epoch.epoch,
-        f"{epoch.loss:.5f}",
-        f"{epoch.train_accuracy:.2%}",
-        held,
-        f"{epoch.test_accuracy:.2%}",
-        f"{epoch.learning_rate:.2e}",
-        *shares,
-        f"{epoch.seconds:.2f}",
-    )
+def _row(experiment, epoch=None):
+    """The line of an epoch, or the titles of the columns."""
+    cells = []
+    for title, width, figure, form in COLUMNS[experiment.settings.get("unit", "images")]:
+        if figure == "validation_accuracy" and not experiment.data.validation:
+            continue
+        value = getattr(epoch, figure, None)
+        cell = title if epoch is None else "-" if value is None else form.format(value)
+        cells.append(f"{cell:>{width}}")
+    return " ".join(cells)
 
 
-def _conclude(say, experiment, out, best):
+def _conclude(say, experiment, out):
     """Where the net is, and what can be done with it."""
-    file = out
-    if experiment.best:
-        file = best
+    settings, best, file = experiment.settings, experiment.best, out
+    figures = best and [best["validation"], best["test"]]
+    if best and experiment.recipe:
+        words = [f"{figure:.2%}" for figure in figures]
+        held, test = "images held back", "test images"
+    elif best:
+        measures = [measure_of(settings["unit"], figure) for figure in figures]
+        words = [f"{measures[0][0]} {measures[0][1]:.4g}", f"{measures[1][1]:.4g}"]
+        held, test = "validation text", "test text"
+    if best:
+        file = best_of(out)
         say(
-            "best on the images held back: epoch {epoch}, {validation:.2%}; there on the test "
-            "images {test:.2%}".format(**experiment.best)
+            f"best on the {held}: epoch {best['epoch']}, {words[0]}; there on the {test} {words[1]}"
         )
-    verb = "evaluate" if experiment.settings["float"] else "freeze"
     epochs = f"{experiment.done} epoch{' is' if experiment.done == 1 else 's are'}"
-    say(f"{epochs} in {out}" + (f", the best one in {best}" * (file is best)))
-    say(f"next: {shlex.join(['bitnet', verb, str(file)])}")
+    say(f"{epochs} in {out}" + (f", the best one in {file}" if best else ""))
+    verb = ["evaluate", str(file)] if settings["float"] else ["freeze", str(file)]
+    verb = verb if experiment.recipe else ["predict", str(file), "the"]
+    say(f"next: {shlex.join(['bitnet', *verb])}")

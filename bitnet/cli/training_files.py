@@ -8,26 +8,9 @@ from bitnet.archive import kind_of
 from bitnet.errors import InputError
 from bitnet.training.checkpoint import KIND, read_checkpoint
 
-__all__ = ["best_of", "check_free", "file_name", "kept", "resumed_file"]
-
 
 def file_name(settings):
-    """The name of the checkpoint of a training, if none is given.
-
-    Parameters
-    ----------
-    settings : dict
-        With net, data and float.
-
-    Returns
-    -------
-    str
-
-    Examples
-    --------
-    >>> file_name({"net": "conv:32,32/64/256", "data": "svhn", "float": False})
-    'conv-32-32_64_256-svhn.checkpoint'
-    """
+    """The name of the checkpoint of a training, if none is given."""
     net = re.sub(r"[:,]", "-", settings["net"]).replace("/", "_").rstrip("_")
     bits = [settings.get(name, "1") for name in ("weights", "activations")]
     kind = "" if bits == ["1", "1"] else "-{}w-{}a".format(*bits).replace(":", "-")
@@ -36,44 +19,12 @@ def file_name(settings):
 
 
 def best_of(out):
-    """The file of the best epoch, beside the checkpoint.
-
-    Parameters
-    ----------
-    out : pathlib.Path
-        The checkpoint.
-
-    Returns
-    -------
-    pathlib.Path
-
-    Examples
-    --------
-    >>> best_of(pathlib.Path("a.checkpoint")).name
-    'a.best.checkpoint'
-    """
+    """The file of the best epoch, beside the checkpoint."""
     return out.with_name(f"{out.stem}.best{out.suffix}")
 
 
 def check_free(paths, log):
-    """Refuse to write over another training, or over any other file.
-
-    Parameters
-    ----------
-    paths : list of pathlib.Path
-        The checkpoint, and that of the best epoch; one of no epoch may be written over.
-    log : str or None
-        What --log says.
-
-    Raises
-    ------
-    InputError
-        If one is there already.
-
-    Examples
-    --------
-    >>> check_free([pathlib.Path("no such file")], None)
-    """
+    """Refuse to write over another training, unless it is of no epoch, or any other file."""
     if log and pathlib.Path(log).resolve() in [path.resolve() for path in paths]:
         raise InputError(f"--log is {log}, where the checkpoint goes; expected another file")
     for path in filter(pathlib.Path.is_file, paths):
@@ -92,27 +43,7 @@ def check_free(paths, log):
 
 
 def kept(out, saved, args):
-    """What is kept after Ctrl-C, and the command that goes on.
-
-    Parameters
-    ----------
-    out : pathlib.Path
-        The checkpoint.
-    saved : str or None
-        How much is in it, in words.
-    args : argparse.Namespace
-        With log.
-
-    Returns
-    -------
-    str
-
-    Examples
-    --------
-    >>> import argparse
-    >>> kept(pathlib.Path("a b"), "2 of 3 epochs", argparse.Namespace(log=None))
-    "2 of 3 epochs are in a b; go on with: bitnet train --resume 'a b'"
-    """
+    """What is kept after Ctrl-C, in words, and the command that resumes."""
     if saved is None:
         return "before the first epoch; nothing is kept"
     words = ["bitnet", "train", "--resume", str(out), *(["--log", args.log] if args.log else [])]
@@ -120,33 +51,7 @@ def kept(out, saved, args):
 
 
 def resumed_file(args, settings):
-    """The file of the training that is gone on with.
-
-    Parameters
-    ----------
-    args : argparse.Namespace
-        With out and resume.
-    settings : callable
-        Gives the settings of the training, whose name is the file's where neither says it.
-
-    Returns
-    -------
-    pathlib.Path
-
-    Raises
-    ------
-    InputError
-        If they name two files, or there is no such file.
-
-    Examples
-    --------
-    >>> import argparse
-    >>> try:
-    ...     resumed_file(argparse.Namespace(out=None, resume="a.checkpoint"), dict)
-    ... except InputError as error:
-    ...     print(error)
-    --resume: there is no a.checkpoint; name the file, as --resume FILE
-    """
+    """The file of the training that is resumed; `settings()` names it where no argument does."""
     named = [name for name in (args.out, args.resume) if isinstance(name, str)]
     if len({pathlib.Path(name).resolve() for name in named}) > 1:
         raise InputError(f"--resume is {args.resume} and --out {args.out}; expected one file")

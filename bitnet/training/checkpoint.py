@@ -1,14 +1,12 @@
-"""Checkpoints: everything a training needs to go on as if it had not been interrupted."""
+"""Checkpoints: everything a training needs to resume as if it had not been interrupted."""
 
 import dataclasses
 import json
 
-from bitnet.archive import read_archive, to_json, write_archive
+from bitnet.archive import MAX_BYTES, read_archive, to_json, write_archive
 from bitnet.devices import check_generator, to_cpu
 from bitnet.errors import InputError
 from bitnet.nn.module import check_state
-
-__all__ = ["Checkpoint", "load_checkpoint", "read_checkpoint", "save_checkpoint"]
 
 KIND, VERSION = "training checkpoint", 1
 UNFIT_STATE = (TypeError, ValueError, KeyError, IndexError, OverflowError)  # of a generator
@@ -17,26 +15,7 @@ PARTS = ("model", "optimizer", "extra")
 
 @dataclasses.dataclass(frozen=True)
 class Checkpoint:
-    """What a file of `save_checkpoint` holds; the arrays fit nothing yet.
-
-    Attributes
-    ----------
-    epoch : int
-        Epochs done.
-    rng : object
-        The state of the generator.
-    schedule : object
-        The state of the schedule.
-    settings, notes : dict
-        What a resumed training must share, and what else the writer put down.
-    model, optimizer, extra : dict of str to numpy.ndarray
-        The arrays, by name.
-
-    Examples
-    --------
-    >>> Checkpoint(3, {}, [], {"seed": 0}, {}, {}, {}, {}).settings
-    {'seed': 0}
-    """
+    """What a file of `save_checkpoint` holds: states, settings, notes, and arrays by name."""
 
     epoch: int
     rng: object
@@ -179,18 +158,21 @@ def load_checkpoint(path, model, optimizer, schedule, rng, settings=None):
     return file.epoch
 
 
-def read_checkpoint(path):
+def read_checkpoint(path, max_bytes=MAX_BYTES):
     """Read what `save_checkpoint` wrote, before there is a model that it could fit.
 
     Parameters
     ----------
     path : str or path
         The file.
+    max_bytes : int, optional
+        The largest file to read, 4 GiB.
 
     Returns
     -------
     Checkpoint
-        Its arrays are no larger than the file; nothing else about them is checked.
+        With epoch, rng, schedule, settings, notes, and the arrays model, optimizer and extra by
+        name, which are no larger than the file; nothing else about them is checked.
 
     Raises
     ------
@@ -207,7 +189,7 @@ def read_checkpoint(path):
     ...     print(str(error).partition(": ")[2])
     not a bitnet file, or its end is cut off; expected a training checkpoint
     """
-    header, arrays = read_archive(path, KIND, VERSION)
+    header, arrays = read_archive(path, KIND, VERSION, max_bytes)
     epoch, settings, notes = header.get("epoch"), header.get("settings"), header.get("notes", {})
     if type(epoch) is not int or epoch < 0 or not isinstance(settings, dict):
         raise InputError(f"{path}: the checkpoint has no number of epochs or no settings")
@@ -219,8 +201,7 @@ def read_checkpoint(path):
         if part not in parts:
             raise InputError(f"{path}: the checkpoint holds an unknown array {name!r:.60}")
         parts[part][rest] = array
-    states = header.get("rng"), header.get("schedule", [])  # older files have no schedule's
-    return Checkpoint(epoch, *states, settings, notes, **parts)
+    return Checkpoint(epoch, header.get("rng"), header.get("schedule"), settings, notes, **parts)
 
 
 def _settings(optimizer, schedule, settings):

@@ -1,7 +1,7 @@
-"""Experiments: from settings to a training and its file.
+"""Experiments: from settings to a training and its file, whether on images or on a text.
 
-A training's checkpoint keeps its settings and the preparation of its images, so that the file
-alone is enough to go on, to evaluate and to freeze.
+A training's checkpoint keeps its settings and the preparation of its images, or the vocabulary of
+its text, so that the file alone is enough to resume, to evaluate and to freeze.
 """
 
 import zlib
@@ -11,44 +11,38 @@ import numpy as np
 from bitnet.data.preparation import GREY, Preparation
 from bitnet.errors import InputError
 from bitnet.optim.schedules import Widening
+from bitnet.training import texts
 from bitnet.training.checkpoint import UNFIT_STATE, load_checkpoint, save_checkpoint
 from bitnet.training.loop import Begun, fit
 from bitnet.training.metrics import with_window
-from bitnet.training.settings import (
-    check_settings,
-    complete,
-    inputs_of,
-    model_of,
-    read_data,
-    recipe_of,
-)
+from bitnet.training.settings import check_settings, complete, model_of, recipe_of
+from bitnet.training.sources import Images, Texts, inputs_of, read_data
 from bitnet.training.trained import Teacher, of_begun, read_trained
-
-__all__ = ["Experiment"]
 
 
 class Experiment:
-    """A training that can be begun, written to a file after each epoch, and gone on with.
+    """A training that can be started, written to a file after each epoch, and resumed.
 
     Parameters
     ----------
     settings : dict
-        As `bitnet.settings` describes them; picture, classes and crc32, which the data say, and
-        those with a default, and optimizer, norm and schedule, which the recipe says, may be left
-        out.
+        As `bitnet.training.settings` describes them.  What has a default, is computed from the
+        recipe or said by the data may be left out.
     preparation : Preparation, optional
-        That of the training which is gone on with; by default it is learned anew.
+        That of the training that is resumed; by default it is learned from the training images.
+    vocabulary : Vocabulary, optional
+        That of the training that is resumed; by default the training text's.
 
     Attributes
     ----------
     settings : dict
         Complete.
-    data : Split
-        Prepared images.
+    source : Images or Texts
+        What is learned from; `data` is its Split of prepared images, or its Corpus.
     model, optimizer, schedule, rng
         The training's.
-    recipe : Recipe
-        Where they come from.
+    recipe : Recipe or None
+        Where they come from, for images.
     done : int
         Epochs done.
     begun : Begun or None
@@ -56,67 +50,84 @@ class Experiment:
     teacher : Teacher or None
         The net whose scores are learned too.
     best : dict or None
-        The last epoch with the least error on the images held back, and its two accuracies.
+        The best epoch on what is held back, its figure there ("validation") and on the "test"
+        part: accuracies, or losses of a text.
 
     Raises
     ------
     InputError
-        If the settings are none, the data are not there, or they are others than before.
+        If the settings are invalid, or the data are missing, do not fit, or have changed.
 
     Examples
     --------
-    >>> settings = {"net": "mlp:8", "data": "embedded", "folder": None, "recipe": "default"}
-    >>> settings |= {"float": False, "epochs": 1, "batch": 100, "lr": 0.003, "seed": 0}
-    >>> settings |= {"gradient": "int8", "rounding": "nearest", "validation": 0, "limit": 200}
-    >>> settings |= {"flip": False, "crop": 0, "prepare": [], "size": None, "channels": None}
+    >>> settings = {"net": "mlp:8", "data": "embedded", "epochs": 1, "limit": 200}
+    >>> [epoch.epoch for epoch in Experiment(settings).epochs()]
+    [1]
+    >>> settings = {"net": "rnn:8", "epochs": 1, "batch": 5, "steps": 20, "limit": 1000}
     >>> [epoch.epoch for epoch in Experiment(settings).epochs()]
     [1]
     """
 
-    def __init__(self, settings, preparation=None):
-        asked = "data", "folder", "limit", "validation", "size", "channels"
-        data = read_data(*(settings[name] for name in asked))
-        images, labels = np.ascontiguousarray(data.train[0]), data.train[1]
-        found = {
-            "picture": list(images.shape[1:]),
-            "classes": list(data.classes),
-            "crc32": zlib.crc32(np.ascontiguousarray(labels), zlib.crc32(images)),
-        }
-        recipe = recipe_of(settings)
-        own = {"optimizer": recipe.optimizer, "norm": recipe.norm, "schedule": recipe.fall}
-        self.settings = complete({**found, **own, **settings})
+    def __init__(self, settings, preparation=None, vocabulary=None):
+        settings = complete(settings)
+        check_settings(settings, known=False)
+        is_text = "steps" in settings
+        self.preparation, self.teacher, self.recipe = None, None, None
+        if is_text:
+            data = texts.read_corpus(settings, vocabulary)
+            crc32 = zlib.crc32(np.ascontiguousarray(data.train))
+            found = {"tokens": len(data.vocabulary), "crc32": crc32}
+        else:
+            names = "data", "folder", "limit", "validation", "size", "channels"
+            data = read_data(*map(settings.get, names))
+            found = _about(*data.train, data.classes)
+        self.settings = {**found, **settings}
         check_settings(self.settings)
         if changed := [name for name in found if found[name] != self.settings[name]]:
             raise InputError(
-                f"the training images of {settings['data']} are others than those that the "
-                f"training began with ({changed[0]} differs); give the folder of the same files"
+                f"the training data {settings['data']} have changed since the training began "
+                f"({changed[0]} differs); give the folder of the same files"
             )
-        if settings["batch"] > len(images):
-            raise InputError(
-                f"batch is {settings['batch']}; there are only {len(images)} images "
-                "to train on; expected at most as many"
-            )
-        if settings["crop"] >= min(images.shape[1:3]):
-            raise InputError(
-                f"crop is {settings['crop']}; expected fewer pixels than the images' "
-                f"{images.shape[1]} x {images.shape[2]}"
-            )
-        self.teacher = Teacher.of(self.settings) if self.settings["teacher"] else None
-        self.settings["teacher_crc32"] = self.teacher and self.teacher.crc32
-        self.recipe = recipe
+        if self.settings.get("teacher"):
+            self.teacher = Teacher.of(self.settings)
+            self.settings["teacher_crc32"] = self.teacher.crc32
         self.rng = np.random.default_rng(settings["seed"])
         self.model = model_of(self.settings, self.rng)
-        self.optimizer = self.recipe.optimizer_of(self.model)
-        self.schedule = self.recipe.schedule()
+        if is_text:
+            optimizer = texts.OPTIMIZERS[settings["optimizer"]]
+            self.optimizer = optimizer(self.model.parameters(), settings["lr"])
+            self.schedule = texts.schedule_of(settings)
+            self.source = Texts(data, *map(settings.get, ("batch", "steps", "clip")))
+        else:
+            self.recipe = recipe_of(settings)
+            self.optimizer = self.recipe.optimizer_of(self.model)
+            self.schedule = self.recipe.schedule()
+            self.source = self._images(data, preparation)
+        self.source.check(self.model)
         self.window = first_window(self.settings, self.model)
-        self.done, self.best, self.begun, self.preparation = 0, None, None, preparation
-        if settings["prepare"] and preparation is None:
-            self.preparation = Preparation.fit(settings["prepare"], images)
-        self.data = data.with_images(self.preparation) if self.preparation else data
+        self.done, self.best, self.begun = 0, None, None
+
+    def _images(self, data, preparation):
+        """The source of the images, prepared."""
+        settings = self.settings
+        if settings["prepare"]:
+            train = np.ascontiguousarray(data.train[0])
+            self.preparation = preparation or Preparation.fit(settings["prepare"], train)
+            data = data.with_images(self.preparation)
+        loss, border = self.recipe.loss_of, GREY if self.preparation else None
+        loss = self.teacher.loss(loss) if self.teacher else loss
+        more = {name: settings[name] for name in ("batch", "flip", "crop")}
+        more |= {"to_input": inputs_of(settings), "border": border, "teacher": self.teacher}
+        return Images(data, loss, **more)
+
+    @property
+    def data(self):
+        """The Split of prepared images, or the Corpus."""
+        return self.source.data
 
     @classmethod
     def resume(cls, path, folder=None, epochs=None, teacher=None):
-        """The training whose file this is, as it was after its last epoch.
+        """The training whose file this is, as it was when it was saved.
 
         Parameters
         ----------
@@ -136,31 +147,30 @@ class Experiment:
         Raises
         ------
         InputError
-            If the file is none, damaged, or of other data.
+            If the file is no training's, is damaged, or is of other data.
         """
         trained, file = read_trained(path)
-        if teacher and not trained.settings["teacher"]:
-            raise InputError(f"{path} was begun without a teacher; leave it out, or begin anew")
+        if teacher and not trained.settings.get("teacher"):
+            raise InputError(f"{path} was begun without a teacher; leave it out, or start over")
         moved = {"folder": folder, "teacher": teacher}
         moved = {name: where for name, where in moved.items() if where}
-        experiment = cls(trained.settings | moved, trained.preparation)
-        parts = experiment.model, experiment.optimizer, experiment.schedule, experiment.rng
-        same = {"experiment": file.settings["experiment"]}  # without what is moved or completed
-        experiment.done = load_checkpoint(path, *parts, same)
+        experiment = cls(trained.settings | moved, trained.preparation, trained.vocabulary)
+        same = {"experiment": trained.settings}  # without what is moved
+        experiment.done = load_checkpoint(path, *experiment._parts(), same)
         experiment.best = _best(path, file.notes.get("best"))
         if "begun" in file.notes:
-            n_batches = len(experiment.data.train[0]) // experiment.settings["batch"]
-            begun = file.notes["begun"], of_begun(file.extra), experiment.model, n_batches
+            model, source = experiment.model, experiment.source
+            begun = file.notes["begun"], of_begun(file.extra), model, source
             try:
-                experiment.begun = Begun.from_file(*begun)
+                experiment.begun = Begun.from_file(*begun, len(source.passes(experiment.rng)))
                 np.random.default_rng(0).bit_generator.state = experiment.begun.rng
             except (InputError, *UNFIT_STATE) as error:
                 raise InputError(f"{path}: {error}") from None
         if epochs is not None and epochs != trained.settings["epochs"]:
-            if experiment.recipe.fall in ("cosine", "exponential"):
+            if trained.settings["schedule"] in ("cosine", "exponential"):
                 raise InputError(
                     f"epochs is {epochs}, but the learning rate of {path} falls over "
-                    f"{trained.settings['epochs']} epochs; leave it out, or begin anew"
+                    f"{trained.settings['epochs']} epochs; leave it out, or start over"
                 )
             experiment.settings["epochs"] = epochs
         return experiment
@@ -168,51 +178,57 @@ class Experiment:
     def to(self, device):
         """Train on the "cpu" or the "gpu" from now on; returns the Experiment.
 
-        Files are the same for both: a training may be gone on with on the other one.
+        Files are the same for both: a training may be resumed on the other one.
         """
         self.model.to(device)
         if self.teacher:
             self.teacher.trained.to(device)
         return self
 
+    def _parts(self):
+        """What a checkpoint holds."""
+        return self.model, self.optimizer, self.schedule, self.rng
+
     def epochs(self, progress=lambda passes: passes, stop=lambda: False):
-        """Train on, and yield an `Epoch` after each; arguments as for `bitnet.training.loop.fit`.
+        """Continue the training, and yield an `Epoch` after each; arguments as for `fit`.
 
         After a stop between two batches `begun` says so, and `save` keeps it.
         """
-        settings, loss = self.settings, self.recipe.loss_of
-        loss = self.teacher.loss(loss) if self.teacher else loss
-        parts = self.model, self.optimizer, self.schedule, loss, self.data
-        more = {"teacher": self.teacher, "window": widening(settings, self.window)}
-        numbers = settings["epochs"], settings["batch"], self.rng, self.done
-        border = GREY if self.preparation else None
-        images = inputs_of(settings), settings["flip"], settings["crop"], border
-        for epoch in fit(*parts, *numbers, *images, progress, self.begun, stop, **more):
+        more = {"done": self.done, "begun": self.begun, "progress": progress, "stop": stop}
+        more |= {"schedule": self.schedule, "window": widening(self.settings, self.window)}
+        numbers = {"epochs": self.settings["epochs"], "rng": self.rng}
+        for epoch in fit(self.model, self.optimizer, self.source, **numbers, **more):
             self.begun = epoch if isinstance(epoch, Begun) else None
             if self.begun:
                 return
             self.done = epoch.epoch
-            accuracy = epoch.validation_accuracy
-            if accuracy is not None and (not self.best or accuracy >= self.best["validation"]):
-                self.best = {"epoch": self.done, "validation": accuracy}
-                self.best["test"] = epoch.test_accuracy
+            self.best = self.source.better(epoch, self.best)
             yield epoch
 
     def save(self, path):
-        """Write all that `resume`, `load_trained` and `open_net` need, whole or not at all."""
-        notes = {"best": self.best}
+        """Write all that `resume` and `bitnet.load` need, whole or not at all."""
+        notes, extra = {"best": self.best}, {}
         if self.preparation:
-            notes["prepare"] = self.preparation.header
-        extra = dict(self.preparation.arrays) if self.preparation else {}
+            notes["prepare"], extra = self.preparation.header, dict(self.preparation.arrays)
+        if isinstance(self.source, Texts):
+            notes["vocabulary"] = self.data.vocabulary.header()
         if self.begun:
             notes["begun"], extra = self.begun.notes(), extra | self.begun.arrays()
-        parts = self.model, self.optimizer, self.schedule, self.rng
-        save_checkpoint(path, self.done, *parts, {"experiment": self.settings}, notes, extra)
+        save_checkpoint(
+            path, self.done, *self._parts(), {"experiment": self.settings}, notes, extra
+        )
+
+
+def _about(images, labels, classes):
+    """What the training images say of themselves."""
+    images, labels = map(np.ascontiguousarray, (images, labels))
+    crc32 = zlib.crc32(labels, zlib.crc32(images))
+    return {"picture": list(images.shape[1:]), "classes": list(classes), "crc32": crc32}
 
 
 def first_window(settings, model):
     """The window of the activations before it is widened, or None where it stays as it is."""
-    if settings["widen"] is None:
+    if settings.get("widen") is None:
         return None
     layers = with_window(model)
     if not layers:
@@ -225,8 +241,9 @@ def first_window(settings, model):
 
 def widening(settings, start):
     """The schedule of the window of the activations, or None where it stays as it is."""
-    after = settings["widen_after"] * settings["epochs"]
-    return None if start is None else Widening(start, settings["widen"], after)
+    if start is None:
+        return None
+    return Widening(start, settings["widen"], settings["widen_after"] * settings["epochs"])
 
 
 def _best(path, best):

@@ -1,19 +1,21 @@
-"""Any file of a net, opened: frozen or trained, of images or of texts."""
+"""Any file of a net, opened: frozen or trained, for images or for texts.
 
+What reads a kind is imported when a file of that kind comes: a frozen net needs no trainer.
+"""
+
+import importlib
 import os
 
 from bitnet.archive import kind_of
-from bitnet.deploy import file as frozen_file
 from bitnet.errors import InputError
-from bitnet.training.checkpoint import KIND as CHECKPOINT
 
-__all__ = ["load"]
+READERS = {"training checkpoint": "bitnet.training.trained:load_trained"}
+OTHERWISE = "bitnet.deploy.file:load"  # frozen nets; it says what is wrong with any other file
+MAX_BYTES = 1 << 30
 
 
-def load(path, max_bytes=frozen_file.MAX_BYTES):
+def load(path, max_bytes=MAX_BYTES):
     """Read a net from its file, or refuse the file.
-
-    Frozen nets need NumPy alone; `bitnet.deploy.load` reads them where there is no trainer.
 
     Parameters
     ----------
@@ -24,8 +26,8 @@ def load(path, max_bytes=frozen_file.MAX_BYTES):
 
     Returns
     -------
-    FrozenNet or FrozenLanguageModel or Trained or TrainedLanguage
-        The first two of frozen nets; the others have `model`, in evaluation mode, and `settings`.
+    FrozenNet or FrozenLanguageModel or Trained
+        The last one of a checkpoint: it has `model`, in evaluation mode, and `settings`.
 
     Raises
     ------
@@ -40,26 +42,17 @@ def load(path, max_bytes=frozen_file.MAX_BYTES):
     >>> import tempfile
     >>> import bitnet
     >>> import numpy as np
-    >>> rng = np.random.default_rng(0)
-    >>> model = bitnet.nn.models.language_model(3, rng, width=8, units=16, weights=2, activations=4)
+    >>> net = bitnet.freeze(bitnet.nn.models.binary_mlp([9, 5, 3], np.random.default_rng(0)))
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     bitnet.freeze(model).save(f"{folder}/words.npz")
-    ...     bitnet.freeze(bitnet.nn.models.binary_mlp([9, 5, 3], rng)).save(f"{folder}/images.npz")
-    ...     load(f"{folder}/words.npz"), load(f"{folder}/images.npz")
-    (FrozenLanguageModel(3-8-16 lstm-3), FrozenNet(9-5-3, pixels))
+    ...     net.save(f"{folder}/net.npz")
+    ...     load(f"{folder}/net.npz")
+    FrozenNet(9-5-3, pixels)
     """
     if (n_bytes := os.stat(path).st_size) > max_bytes:
         raise InputError(f"{path}: {n_bytes} bytes; expected at most {max_bytes}")
     try:
-        kind = kind_of(path)
+        reader = READERS.get(kind_of(path), OTHERWISE)
     except InputError:
-        kind = None  # the reader of frozen nets says what is wrong
-    if kind == CHECKPOINT:
-        from bitnet.training.language.experiment import (  # not for frozen nets
-            load_language,
-            says_language,
-        )
-        from bitnet.training.trained import load_trained
-
-        return load_language(path) if says_language(path) else load_trained(path)
-    return frozen_file.load(path, max_bytes)
+        reader = OTHERWISE
+    module, _, name = reader.partition(":")
+    return getattr(importlib.import_module(module), name)(path, max_bytes)

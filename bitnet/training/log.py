@@ -10,8 +10,6 @@ import pathlib
 
 from bitnet.errors import InputError
 
-__all__ = ["FIGURES", "RunLog", "read_log"]
-
 FIGURES = (
     "loss",
     "train_accuracy",
@@ -38,22 +36,9 @@ LARGEST = 1e30  # of a figure
 
 @dataclasses.dataclass(frozen=True)
 class RunLog:
-    """What a log holds.
+    """What a log holds: the file's name without suffix, the settings, and a dict for each epoch.
 
-    Attributes
-    ----------
-    name : str
-        The file's name without its suffix.
-    settings : dict
-        Those of the training.
-    epochs : list of dict
-        In order; each has the key "epoch", and of `FIGURES` and "histograms" what was logged.
-
-    Examples
-    --------
-    >>> log = RunLog("run", {}, [{"epoch": 1, "loss": 0.5}, {"epoch": 2}])
-    >>> log.series("loss")
-    ([1], [0.5])
+    Each epoch has the key "epoch", and those of `FIGURES` and "histograms" that were logged.
     """
 
     name: str

@@ -6,102 +6,44 @@ import time
 
 import numpy as np
 
-from bitnet.autograd.tensor import as_tensor
-from bitnet.data.batching import batches
-from bitnet.devices import full_memory_named, to_cpu
+from bitnet import kernels
+from bitnet.devices import check_generator, full_memory_named
 from bitnet.errors import InputError
 from bitnet.kernels import Bits
-from bitnet.nn.activations import Quantize, ReLU, Sign
-from bitnet.nn.conv import QuantConv2d
-from bitnet.nn.linear import QuantLinear
-from bitnet.nn.module import evaluating
-from bitnet.training.metrics import evaluate, flip_ratio, set_window, weight_bits
-
-__all__ = ["Begun", "Epoch", "Split", "activity", "fit", "histograms"]
-
-BINS = 40
-MEASURED = 10_000  # training images on which the accuracy is measured, by default
-AHEAD = 2  # batches that are turned and cut while another is trained on
-SAMPLE, PART = 500, 50  # images that show saturated and dead units; how many at once
-
-
-@dataclasses.dataclass(frozen=True)
-class Split:
-    """The images of a training: what it learns from, chooses by, and is measured on.
-
-    Attributes
-    ----------
-    train, test : (numpy.ndarray, numpy.ndarray)
-        Images (count, ...) and integer labels (count,).
-    validation : pair or None
-        The same, held back from the training set.
-    classes : tuple of str
-        The names of the classes.
-
-    Examples
-    --------
-    >>> pair = np.zeros((5, 4), np.uint8), np.zeros(5, np.uint8)
-    >>> Split(pair, pair).validation is None
-    True
-    """
-
-    train: tuple
-    test: tuple
-    validation: tuple | None = None
-    classes: tuple = ()
-
-    def with_images(self, change):
-        """The same with `change(images)` in place of the images of each part."""
-        parts = {name: getattr(self, name) for name in ("train", "test", "validation")}
-        changed = {name: (change(part[0]), part[1]) for name, part in parts.items() if part}
-        return dataclasses.replace(self, **changed)
+from bitnet.nn.module import check_state
+from bitnet.optim import clip_gradients
+from bitnet.training.metrics import flip_ratio, set_window, weight_bits
+from bitnet.training.sources import state_arrays, state_for, state_from
 
 
 @dataclasses.dataclass(frozen=True)
 class Epoch:
-    """What an epoch tells.
+    """What an epoch tells; None where there is nothing to tell.
 
-    Attributes
-    ----------
-    epoch : int
-        From 1.
-    loss : float
-        The mean over the batches.
-    train_accuracy, test_accuracy : float
-        From 0 to 1, after the epoch; in training, on the first 10 000 images.
-    learning_rate : float
-        Of the last step.
-    flip_ratio : float
-        The share of weight signs that differ from those before the epoch.
-    saturated, dead : float
-        See `activity`.
-    seconds : float
-        Of the epoch, measurements included.
-    images_per_second : float
-        Of training alone.
-    histograms : dict of str to list of int
-        See `histograms`.
-    validation_accuracy : float or None
-        On the images held back.
-
-    Examples
-    --------
-    >>> Epoch(1, 0.5, 0.9, 0.8, 1e-3, 0.1, 0.2, 0.0, 1.5, 900.0, {}).record()["test_accuracy"]
-    0.8
+    `loss` is the mean over the batches, in nats per token for texts; `learning_rate` that of the
+    last step; `flip_ratio` the share of weight signs that differ from those before the epoch;
+    `seconds` count the measurements too, `images_per_second` and `tokens_per_second` do not.
     """
 
     epoch: int
     loss: float
-    train_accuracy: float
-    test_accuracy: float
-    learning_rate: float
-    flip_ratio: float
-    saturated: float
-    dead: float
-    seconds: float
-    images_per_second: float
-    histograms: dict
+    train_accuracy: float | None = None
+    test_accuracy: float | None = None
+    learning_rate: float | None = None
+    flip_ratio: float | None = None
+    saturated: float | None = None
+    dead: float | None = None
+    seconds: float | None = None
+    images_per_second: float | None = None
+    histograms: dict | None = None
     validation_accuracy: float | None = None
+    valid_loss: float | None = None
+    valid_perplexity: float | None = None
+    valid_bits: float | None = None
+    test_loss: float | None = None
+    test_perplexity: float | None = None
+    test_bits: float | None = None
+    tokens_per_second: float | None = None
 
     def record(self):
         """The figures as a dict for JSON, without what there is not."""
@@ -110,47 +52,30 @@ class Epoch:
 
 @dataclasses.dataclass(frozen=True)
 class Begun:
-    """An epoch that was stopped between two batches, for `fit` to go on with.
+    """An epoch that was stopped between two batches, for `fit` to resume.
 
-    Attributes
-    ----------
-    rng : dict
-        The state of the generator before it drew the order of the images.
-    losses : list of float
-        Of the batches that are done.
-    bits : list of Bits
-        The signs of the weights before the epoch.
-    seconds : float
-        Of the epoch so far.
-
-    Examples
-    --------
-    >>> len(Begun(np.random.default_rng(0).bit_generator.state, [0.5, 0.25], [], 1.5).losses)
-    2
+    It keeps the state of the generator before it drew the order of the batches, the losses of
+    those that are done, the signs of the weights before the epoch, and a recurrent net's state.
     """
 
     rng: dict
     losses: list
     bits: list
     seconds: float
+    state: object = None
 
     def notes(self):
         """What JSON can hold of it."""
         return {"rng": self.rng, "losses": self.losses, "seconds": self.seconds}
 
     def arrays(self):
-        """The signs, a byte for eight of them, by name."""
-        return {f"begun.{i}": bits.to_bytes() for i, bits in enumerate(self.bits)}
+        """The signs, a byte for eight of them, and the state, by name."""
+        named = {str(i): bits.to_bytes() for i, bits in enumerate(self.bits)}
+        return {f"begun.{k}": a for k, a in (named | state_arrays(self.state)).items()}
 
     @classmethod
-    def from_file(cls, notes, arrays, model, n_batches):
-        """The inverse of `notes` and `arrays`, for a model and as many batches an epoch.
-
-        Raises
-        ------
-        InputError
-            If they do not fit.
-        """
+    def from_file(cls, notes, arrays, model, source, n_batches):
+        """The inverse of `notes` and `arrays`, for a model, a source and so many batches."""
         kinds = {"rng": dict, "losses": list, "seconds": float}
         fits = isinstance(notes, dict) and {k: type(v) for k, v in notes.items()} == kinds
         if (
@@ -159,80 +84,58 @@ class Begun:
             or not all(type(number) is float for number in [*notes["losses"], notes["seconds"]])
         ):
             raise InputError("what the file says about the epoch that is begun does not fit")
-        before = weight_bits(model)
-        if set(arrays) != {f"begun.{i}" for i in range(len(before))}:
-            raise InputError("the file lacks the signs from before the epoch that is begun")
+        before, state = weight_bits(model), source.state_like(model)
+        bytes_of = {f"begun.{i}": bits.to_bytes() for i, bits in enumerate(before)}
+        expected = {f"begun.{k}": a for k, a in state_arrays(state).items()} | bytes_of
+        check_state("the epoch that is begun", expected, arrays)
         bits = [Bits.from_bytes(arrays[f"begun.{i}"], b.shape[-1]) for i, b in enumerate(before)]
-        if [b.shape for b in bits] != [b.shape for b in before]:
-            raise InputError("the signs from before the epoch that is begun are of another net")
-        return cls(**notes, bits=bits)
+        own = {name.removeprefix("begun."): array for name, array in arrays.items()}
+        return cls(**notes, bits=bits, state=state_from(state, own))
 
 
 def fit(
     model,
     optimizer,
-    schedule,
-    loss,
     data,
-    epochs,
-    batch,
+    *,
     rng,
+    schedule=None,
+    epochs=1,
     done=0,
-    to_input=None,
-    flip=False,
-    crop=0,
-    border=None,
-    progress=lambda passes: passes,
     begun=None,
-    stop=lambda: False,
-    measured=MEASURED,
-    teacher=None,
     window=None,
+    progress=lambda passes: passes,
+    stop=lambda: False,
 ):
-    """Train a model, and yield an `Epoch` after each pass over the training images.
+    """Train a model, and yield an `Epoch` after each pass over the training data.
 
-    The caller prints, logs and writes checkpoints; after the `yield` the model, the optimizer,
-    the schedule and `rng` are in the state that a checkpoint has to hold.
+    All that can be checked without a step is checked before the first one.  The caller prints,
+    logs and writes checkpoints; after the `yield` the model, the optimizer, the schedule and
+    `rng` are in the state that a checkpoint has to hold.
 
     Parameters
     ----------
-    model : Sequential
-        From inputs to scores (B, C).
+    model : Module
+        From inputs to scores (B, C), or a language model, see `generate`.
     optimizer : Optimizer
-        Of its parameters.
-    schedule : Schedule
-        From a position in epochs to the learning rate; told the flip ratio of each.
-    loss : callable
-        From scores and labels to a Tensor of one number.
-    data : Split
-        uint8 images, in the memory of the processor; a model on the GPU is brought each batch.
-    epochs, batch : int
-        Epochs in all, and images in a batch.
+        For its parameters.
+    data : Images or Texts
+        The source of batches: it has the data, the batch size and the loss.
     rng : numpy.random.Generator
-        The source of the order of the images, of flips and of crops.
-    done : int, optional
-        Epochs that are done already.
-    to_input : callable, optional
-        From a batch of images to what the model takes.
-    flip : bool, optional
-        Turn half of the training images, left to right.
-    crop : int, optional
-        Pad training images by so many pixels and cut out a random part of the first size.
-    border : int, optional
-        The value of those pixels: 0, black, by default.
-    progress : callable, optional
-        Wraps the batches of an epoch, as a progress bar does.
+        Draws the order of the images, flips and crops, or where the text begins.
+    schedule : callable, optional
+        From a position in epochs to the learning rate, as those of `bitnet.optim.schedules`,
+        which are told about each epoch; the optimizer's own rate by default.
+    epochs, done : int, optional
+        Epochs in all, 1, and those that are done already, 0.
     begun : Begun, optional
         The epoch after those that are done, if it was stopped.
+    window : callable, optional
+        From a position in epochs to the window of all signs, as `schedules.Widening`.
+    progress : callable, optional
+        Wraps the batches of an epoch, as a progress bar does.
     stop : callable, optional
         Asked after each batch but the last; True ends the training there.
-    measured : int, optional
-        The accuracy in training is that of so many images, the first 10 000.
-    teacher : callable, optional
-        From a batch of images, turned and cut, to the scores of a teacher; the loss is then given
-        them behind the labels, as `functional.distillation` takes them.
-    window : Schedule, optional
-        From a position in epochs to the window of all signs, as `schedules.Widening`.
 
     Yields
     ------
@@ -248,164 +151,71 @@ def fit(
     Examples
     --------
     >>> from bitnet import load_dataset
-    >>> from bitnet.nn import functional, models
-    >>> from bitnet.optim import Adam, schedules
+    >>> from bitnet.nn import models
+    >>> from bitnet.optim import Adam
+    >>> from bitnet.training import Images, Split
     >>> digits, rng = load_dataset("embedded").flattened(), np.random.default_rng(0)
     >>> train = digits.train_images[:200], digits.train_labels[:200]
-    >>> model = models.binary_mlp([784, 32, 10], rng)
-    >>> training = model, Adam(model.parameters()), schedules.Cosine(1e-2, 2)
-    >>> data = Split(train, train)
-    >>> [e.epoch for e in fit(*training, functional.squared_hinge, data, 2, 50, rng)]
+    >>> model, data = models.binary_mlp([784, 32, 10], rng), Images(Split(train, train), batch=50)
+    >>> [e.epoch for e in fit(model, Adam(model.parameters()), data, epochs=2, rng=rng)]
     [1, 2]
     """
+    check_generator("fit", rng)
+    if not isinstance(epochs, (int, np.integer)) or epochs < 0:
+        raise InputError(f"fit: epochs is {epochs!r}; expected a whole number from 0 on")
     kernels.keep_memory()
-    changes = {"flip": flip, "pad": crop, "border": border}
-    changes["prefetch"] = AHEAD if flip or crop else 0
+    data.check(model)
     while done < epochs:
         start_s, now = time.perf_counter(), rng.bit_generator.state
-        if begun is None:
-            begun = Begun(now, [], weight_bits(model), 0.0)
+        begun = begun or Begun(now, [], weight_bits(model), 0.0)
         rng.bit_generator.state = begun.rng
-        passes, losses = batches(*data.train, batch, rng, **changes), list(begun.losses)
-        for i, (x, labels) in enumerate(progress(passes)):
-            if i == 0 and losses:  # the order has been drawn again; go on where the rest was
+        passes, losses = data.passes(rng), list(begun.losses)
+        state = state_for(model, begun.state)
+        for i, batch in enumerate(progress(passes)):
+            if i == 0 and losses:  # the order has been drawn again; continue where the rest was
                 rng.bit_generator.state = now
             if i < len(begun.losses):
                 continue
-            optimizer.lr = schedule(done + i / len(passes))
+            position = done + i / len(passes)
+            if schedule:
+                optimizer.lr = schedule(position)
             if window:
-                set_window(model, window(done + i / len(passes)))
-            targets = (labels, teacher(x)) if teacher else (labels,)
+                set_window(model, window(position))
             try:
-                x = to_input(x) if to_input else x
                 with full_memory_named():
-                    losses.append(_step(model, optimizer, loss, x, *targets))
+                    value, state = _step(model, optimizer, data, batch, state)
             except InputError as error:
-                raise InputError(f"epoch {done + 1}, batch {i + 1}: {error}") from None
+                raise InputError(f"epoch {done + 1}, {data.item} {i + 1}: {error}") from None
+            losses.append(value)
             if i + 1 < len(passes) and stop():
                 seconds = begun.seconds + time.perf_counter() - start_s
-                yield dataclasses.replace(begun, losses=losses, seconds=seconds)
+                yield dataclasses.replace(begun, losses=losses, seconds=seconds, state=state)
                 return
         train_s, done = begun.seconds + time.perf_counter() - start_s, done + 1
         start_s, bits, begun = start_s - begun.seconds, begun.bits, None
         if not all(np.isfinite(array).all() for array in model.state_dict().values()):
             raise InputError(f"epoch {done}: a weight is not finite; lower the learning rate")
-        ratio = flip_ratio(bits, weight_bits(model))
-        schedule.observe(ratio)
-        held = data.validation and evaluate(model, *data.validation, to_input)
-        yield Epoch(
-            done,
-            float(np.mean(losses)),
-            evaluate(model, *(part[:measured] for part in data.train), to_input),
-            evaluate(model, *data.test, to_input),
-            optimizer.lr,
-            ratio,
-            *activity(model, data.train[0][:SAMPLE], to_input),
-            time.perf_counter() - start_s,
-            len(passes) * batch / train_s,
-            histograms(model),
-            held,
-        )
+        figures = data.figures(model, losses, train_s)
+        figures["flip_ratio"] = flip_ratio(bits, weight_bits(model))
+        for observe, name in (("observe", "flip_ratio"), ("observe_loss", "valid_loss")):
+            if hasattr(schedule, observe) and name in figures:
+                getattr(schedule, observe)(figures[name])
+        seconds = time.perf_counter() - start_s
+        yield Epoch(done, learning_rate=optimizer.lr, seconds=seconds, **figures)
 
 
-def _step(model, optimizer, loss, x, *targets):
-    """One batch; returns its loss."""
+def _step(model, optimizer, data, batch, state=None):
+    """One batch; returns its loss and a recurrent net's state after it."""
     # forward, layer by layer: s = ab Wb; a = BatchNorm(s); ab = sign(a)
-    loss = loss(model(x), *targets)
+    loss, grad, state = data.loss(model, batch, state)
     value = loss.item()
     if not math.isfinite(value):
         raise InputError(f"the loss is {value}; lower the learning rate")
     # backward: through sign where |a| <= 1; the gradients of Wb count as those of W
     optimizer.zero_grad()
-    loss.backward()
+    loss.backward(grad)
+    if data.clip is not None:
+        clip_gradients(optimizer.parameters, data.clip)
     # update: W = clip(W - scale * rate * direction, -1, 1)
     optimizer.step()
-    return value
-
-
-def activity(model, images, to_input=None):
-    """How many activations pass no gradient, and how many units say the same of all images.
-
-    Parameters
-    ----------
-    model : Sequential
-        Used in evaluation mode.
-    images : numpy.ndarray
-        One or more.
-    to_input : callable, optional
-        From some images to what the model takes.
-
-    Returns
-    -------
-    saturated : float
-        The share of the inputs a of all signs with |a| > window (1 in the papers), where the
-        straight-through estimator passes no gradient; for rectifiers, with a <= 0; for
-        quantizers of more bits, where the slope of their surrogate is 0.
-    dead : float
-        The share of units, or of channels, with the same sign for all of the images (and at
-        all positions); for rectifiers, with a <= 0 for all; for more bits, with a code of the same
-        half.
-
-    Examples
-    --------
-    >>> from bitnet.nn import Sequential
-    >>> activity(Sequential(Sign()), np.float32([[0.5, 3.0], [0.5, -3.0]]))
-    (0.5, 0.5)
-    """
-    closed = total = 0
-    seen = {}  # by layer: whether each unit has been +1, and -1
-    with full_memory_named(), evaluating(model):
-        for i in range(0, len(images), PART):
-            x = images[i : i + PART]
-            x = to_input(x) if to_input else x
-            for k, layer in enumerate(model.layers):
-                if isinstance(layer, (Sign, ReLU, Quantize)):
-                    a = as_tensor(x).data
-                    on, shut = _activity(layer, a.reshape(-1, a.shape[-1]))
-                    closed, total = closed + int(shut.sum()), total + a.size
-                    was = seen.get(k, (False, isinstance(layer, ReLU)))
-                    seen[k] = on.any(axis=0) | was[0], ~on.all(axis=0) | was[1]
-                x = layer(x)
-    units = [both for plus, minus in seen.values() for both in (plus & minus).tolist()]
-    return float(closed / max(1, total)), units.count(False) / max(1, len(units))
-
-
-def _activity(layer, a):
-    """Which of the inputs of an activation (R, M) are on, and which pass no gradient."""
-    if isinstance(layer, ReLU):
-        return a > 0, a <= 0
-    if isinstance(layer, Sign):
-        return a >= 0, abs(a) > (layer.window or math.inf)
-    quantizer = layer.quantizer
-    return quantizer.codes(a) >= len(quantizer.levels) // 2, quantizer.slope(a) == 0
-
-
-def histograms(model):
-    """How the latent weights of each layer of few bits spread from -bound to bound, mostly 1.
-
-    Parameters
-    ----------
-    model : Module
-        Any model.
-
-    Returns
-    -------
-    dict of str to list of int
-        By the weight's name in the state, as "layers.0.weight": the counts of 40 bins.
-
-    Examples
-    --------
-    >>> from bitnet.nn.models.feedforward import binary_mlp
-    >>> sum(histograms(binary_mlp([4, 3], np.random.default_rng(0)))["layers.0.weight"])
-    12
-    """
-    bounds = {
-        id(layer.weight.data): layer.weight.bound
-        for layer in model.modules()
-        if isinstance(layer, (QuantConv2d, QuantLinear))
-    }
-    return {
-        name: np.histogram(to_cpu(array), BINS, (-bounds[id(array)], bounds[id(array)]))[0].tolist()
-        for name, array in model._state()
-        if id(array) in bounds
-    }
+    return value, state

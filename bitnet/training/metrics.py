@@ -1,73 +1,35 @@
-"""What a training loop asks of a model: predictions, accuracy, flips, windows, speed."""
+"""What a training loop asks of a model: predictions, accuracy, losses, flips, activity, speed."""
 
+import contextlib
 import math
 import statistics
 import time
+from functools import partial
 
 import numpy as np
 
-from bitnet import kernels
+from bitnet import kernels, nn
 from bitnet.arrays import array_module, as_numpy
-from bitnet.data.batching import batches
+from bitnet.data import batches, sequences
 from bitnet.devices import full_memory_named, to_cpu
 from bitnet.errors import InputError
-from bitnet.nn.conv import Conv2d, QuantConv2d
-from bitnet.nn.embedding import ScaledLinear
-from bitnet.nn.linear import QuantLinear
+from bitnet.nn.functional import cross_entropy
 from bitnet.nn.module import evaluating
-from bitnet.nn.recurrent import GRU, LSTM, RNN
-
-__all__ = [
-    "accuracy",
-    "evaluate",
-    "flip_ratio",
-    "images_per_second",
-    "predict",
-    "scores",
-    "set_window",
-    "weight_bits",
-]
 
 BATCH, BATCH_OF_IMAGES = 1000, 100  # what an evaluation takes at once
+LARGEST_LOSS = 700.0  # nats per token, of which exp is still a float
+BINS = 40  # of a histogram
+PART = 50  # images that `activity` takes at once
 
 
 def scores(model, images, to_input=None, batch=None):
-    """The outputs of a model in evaluation mode for images, some at a time.
+    """The outputs (count, C) of a model in evaluation mode for images (count, ...), in NumPy.
 
-    Images and outputs are in the memory of the processor; a model on the GPU is brought each
-    batch.
-
-    Parameters
-    ----------
-    model : Module
-        To scores of shape (B, C); its mode is put back afterwards.
-    images : numpy.ndarray
-        Shape (count, ...), one or more.
-    to_input : callable, optional
-        From some of the images to what the model takes.
-    batch : int, optional
-        How many at once; 1000, or 100 for convolutions.
-
-    Returns
-    -------
-    numpy.ndarray
-        Shape (count, C).
-
-    Raises
-    ------
-    InputError
-        If there are no images, or they do not fit the model.
-
-    Examples
-    --------
-    >>> from bitnet.nn.models.feedforward import binary_mlp
-    >>> model = binary_mlp([4, 10], np.random.default_rng(0))
-    >>> scores(model, np.zeros((3, 2, 2), np.uint8), lambda x: x.reshape(-1, 4)).shape
-    (3, 10)
+    A model on the GPU is brought `batch` images at once: by default 1000, or 100 for convolutions.
     """
     numbers = np.zeros(len(images), np.int64)  # batches() wants a label an image
     with evaluating(model):
-        convolves = any(isinstance(layer, (QuantConv2d, Conv2d)) for layer in model.modules())
+        convolves = any(isinstance(layer, (nn.QuantConv2d, nn.Conv2d)) for layer in model.modules())
         size = BATCH_OF_IMAGES if convolves else BATCH
         passes = batches(images, numbers, batch or size)
         with full_memory_named():
@@ -173,6 +135,94 @@ def evaluate(model, images, labels, to_input=None):
     return accuracy(predict(model, images, to_input), labels)
 
 
+def perplexity(loss):
+    """The perplexity of a model whose mean cross-entropy a token is known: `exp(loss)`.
+
+    `exp(-mean(log p(token | those before it)))`, the number of tokens among which a model that
+    guesses evenly would be as uncertain; the measure of word models.
+
+    Parameters
+    ----------
+    loss : float
+        In nats a token, as `functional.cross_entropy` gives it.
+
+    Returns
+    -------
+    float
+        1 or more; `inf` above 700 nats.
+
+    Examples
+    --------
+    >>> round(perplexity(math.log(97)), 6)
+    97.0
+    """
+    return math.exp(loss) if loss <= LARGEST_LOSS else math.inf
+
+
+def bits_per_character(loss):
+    """The cross-entropy in bits: `loss / log(2)`, the measure of character models.
+
+    Parameters
+    ----------
+    loss : float
+        In nats a character.
+
+    Returns
+    -------
+    float
+
+    Examples
+    --------
+    >>> bits_per_character(math.log(2))
+    1.0
+    """
+    return loss / math.log(2)
+
+
+def evaluate_language(model, ids, batch=20, steps=35):
+    """The mean cross-entropy a token of a text, each token but the first counted once.
+
+    Parameters
+    ----------
+    model : callable
+        See the top of this module; used in evaluation mode.
+    ids : numpy.ndarray
+        The text, integers (count,), 2 or more.
+    batch, steps : int, optional
+        Streams, each of which begins without a past, and steps at once: fewer streams take longer
+        and tell a little more of a short text.
+
+    Returns
+    -------
+    float
+        In nats; see `perplexity` and `bits_per_character`.
+
+    Raises
+    ------
+    InputError
+        If the text is too short or does not fit the model.
+
+    Examples
+    --------
+    >>> def even(ids, state):
+    ...     return np.zeros((ids.size, 4), np.float32), state
+    >>> round(perplexity(evaluate_language(even, np.arange(4))), 3)
+    4.0
+    """
+    total, count, state = 0.0, 0, None
+    with full_memory_named(), evaluating_if_module(model):
+        for piece in sequences(ids, min(batch, max(1, len(ids) - 1)), steps):
+            scores, state = model(piece.x, state if piece.continues else None)
+            total += cross_entropy(scores, piece.y.reshape(-1)).item() * piece.y.size
+            count += piece.y.size
+    return total / count
+
+
+def evaluating_if_module(model):
+    """Evaluation mode, for what has one."""
+    return evaluating(model) if isinstance(model, nn.Module) else contextlib.nullcontext()
+
+
 def weight_bits(model):
     """The signs of the weights of all layers of few bits of a model, packed.
 
@@ -196,11 +246,11 @@ def weight_bits(model):
     found = []
     with full_memory_named():
         for layer in model.modules():
-            if isinstance(layer, (QuantConv2d, QuantLinear)):
+            if isinstance(layer, (nn.QuantConv2d, nn.QuantLinear)):
                 found.append(layer.packed if layer.quantizer.levels.is_sign else layer.weight.signs)
-            elif isinstance(layer, ScaledLinear):
+            elif isinstance(layer, nn.ScaledLinear):
                 found.append(layer.weight.signs)
-            elif isinstance(layer, (RNN, LSTM, GRU)) and layer.weights is not None:
+            elif isinstance(layer, (nn.RNN, nn.LSTM, nn.GRU)) and layer.weights is not None:
                 found += [weight.signs for weight in layer.input_weights + layer.state_weights]
     return to_cpu(found)
 
@@ -271,6 +321,85 @@ def with_window(model):
     windows = ((layer, getattr(layer, "window", None)) for layer in model.modules())
     numbers = (int, float)  # and not a Window, as of a pooling
     return [layer for layer, own in windows if isinstance(own, numbers) and own < math.inf]
+
+
+def activity(model, images, to_input=None):
+    """The shares of saturated activations and of dead units, or (None, None) without activations.
+
+    Saturated are the inputs a of signs with |a| > window, where the straight-through estimator
+    passes no gradient; of rectifiers with a <= 0; of quantizers where the slope of their surrogate
+    is 0.  A unit or channel is dead if its sign (or a > 0, or the half of its codes) is the same
+    for all of the images and at all positions.
+    """
+    seen = {}  # by activation and width: saturated inputs, all inputs; has a unit been on, and off
+    with full_memory_named(), _entering_activations(model, partial(_observe, seen)):
+        for i in range(0, len(images), PART):
+            x = images[i : i + PART]
+            model(to_input(x) if to_input else x)
+    if not seen:
+        return None, None
+    closed, total, on, off = zip(*seen.values(), strict=True)
+    units = [both for plus, minus in zip(on, off, strict=True) for both in (plus & minus).tolist()]
+    return float(sum(closed) / max(1, sum(total))), units.count(False) / max(1, len(units))
+
+
+@contextlib.contextmanager
+def _entering_activations(model, observe):
+    """Inside, in evaluation mode, call `observe(layer, x)` before each activation's forward."""
+    modes = [(module, module.training) for module in model.modules()]
+    kinds = nn.Sign, nn.ReLU, nn.Quantize
+    layers = {id(layer): layer for layer in model.modules() if isinstance(layer, kinds)}.values()
+
+    def observed(layer, forward):
+        def forward_observed(x):
+            observe(layer, x.data)
+            return forward(x)
+
+        return forward_observed
+
+    model.eval()  # with recording: without it, a norm and the sign after it may be one operation
+    for layer in layers:
+        layer.forward = observed(layer, layer.forward)
+    try:
+        yield
+    finally:
+        for layer in layers:
+            del layer.forward
+        for module, training in modes:
+            module.training = training
+
+
+def _observe(seen, layer, a):
+    """Add the inputs of an activation (..., M) to what has been seen."""
+    on, shut = _activity(layer, a.reshape(-1, a.shape[-1]))
+    key = id(layer), a.shape[-1]
+    closed, total, was_on, was_off = seen.get(key, (0, 0, False, isinstance(layer, nn.ReLU)))
+    counts = closed + int(shut.sum()), total + a.size
+    seen[key] = (*counts, on.any(axis=0) | was_on, ~on.all(axis=0) | was_off)
+
+
+def _activity(layer, a):
+    """Which of the inputs of an activation (R, M) are on, and which pass no gradient."""
+    if isinstance(layer, nn.ReLU):
+        return a > 0, a <= 0
+    if isinstance(layer, nn.Sign):
+        return a >= 0, abs(a) > (layer.window or math.inf)
+    quantizer = layer.quantizer
+    return quantizer.codes(a) >= len(quantizer.levels) // 2, quantizer.slope(a) == 0
+
+
+def histograms(model):
+    """40 counts, from -bound to bound, of the latent weights of each low-bit layer, by name."""
+    bounds = {
+        id(layer.weight.data): layer.weight.bound
+        for layer in model.modules()
+        if isinstance(layer, (nn.QuantConv2d, nn.QuantLinear))
+    }
+    return {
+        name: np.histogram(to_cpu(array), BINS, (-bounds[id(array)], bounds[id(array)]))[0].tolist()
+        for name, array in model._state()
+        if id(array) in bounds
+    }
 
 
 def images_per_second(predict_images, images, repeats=5):

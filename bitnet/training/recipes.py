@@ -28,7 +28,7 @@ norms are shift-based, so that the frozen net needs no multiplication. They stat
 MNIST: 100 epochs are this package's. Their MNIST images are shifted and scaled by the mean and
 standard deviation of all pixels, which the batch norm behind the first layer undoes, and which
 is left out. CIFAR-10 is whitened twice by their code, here once. Their prepared images are
-floats; here they are rounded to 8 bits, see `bitnet.preparation`. Their code for CIFAR-10 clips
+floats; here they are rounded to 8 bits, see `data.Preparation`. Their code for CIFAR-10 clips
 gammas and betas to [-1, 1], which the papers do not mention and which is left out.
 
 The float twin of each has the same sizes, batches and epochs in float32, with ReLU,
@@ -40,14 +40,10 @@ import math
 from functools import partial
 
 from bitnet.errors import InputError
-from bitnet.nn import functional
-from bitnet.nn.linear import BatchNorm
+from bitnet.nn import BatchNorm, functional
 from bitnet.nn.norm import NORMS
-from bitnet.optim import schedules
-from bitnet.optim.binary import Bop, ShiftAdaMax, ap2
-from bitnet.optim.optimizers import SGD, Adam, AdaMax
-
-__all__ = ["NORMS", "OPTIMIZERS", "RECIPES", "SCHEDULES", "Recipe", "recipe_for"]
+from bitnet.optim import SGD, Adam, AdaMax, Bop, ShiftAdaMax, schedules
+from bitnet.optim.binary import ap2
 
 FAMILIES = {
     "mnist": ("mnist", "embedded", "fashion-mnist"),
@@ -55,23 +51,16 @@ FAMILIES = {
     "svhn": ("svhn", "svhn-extra"),
 }
 HELD_BACK = {"mnist": 10_000, "cifar10": 5_000, "svhn": 6_000}  # training images
-OPTIMIZERS = {
-    "adam": Adam,
-    "adamax": AdaMax,
-    "sgd": partial(SGD, momentum=0.9),
-    "shift-adamax": ShiftAdaMax,
-    "shift-adamax-code": partial(ShiftAdaMax, variant="code"),
-    "bop": Bop,
+OPTIMIZERS = {  # with the first rate of each
+    "adam": (Adam, 3e-3),
+    "adamax": (AdaMax, 3e-3),
+    "sgd": (partial(SGD, momentum=0.9), 0.1),
+    "shift-adamax": (ShiftAdaMax, 2.0**-10),
+    "shift-adamax-code": (partial(ShiftAdaMax, variant="code"), 2.0**-6),
+    "bop": (Bop, 1e-4),
 }
-RATES = {
-    "adam": 3e-3,
-    "adamax": 3e-3,
-    "sgd": 0.1,
-    "shift-adamax": 2.0**-10,
-    "shift-adamax-code": 2.0**-6,
-    "bop": 1e-4,
-}
-SCHEDULES = ("constant", "cosine", "exponential", "step", "flips")
+LOW_BIT_ONLY = ("bop", "shift", "shift-code")
+SCHEDULES = ("constant", "cosine", "exponential", "step")
 LOSSES = {"squared_hinge": functional.squared_hinge, "cross_entropy": functional.cross_entropy}
 THE_CODE = (
     "shift-based AdaMax and batch norm are those of the papers' Torch code, whose constants and "
@@ -83,51 +72,14 @@ ON_8_BITS = "the papers' prepared images are floats; here they are rounded to 8 
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """How a net is trained.
+    """How a net is trained: `start` and `end` are rates, `fall` is the name of the schedule.
 
-    Attributes
-    ----------
-    name : str
-        One of `RECIPES`.
-    start : float
-        The first learning rate.
-    epochs, batch : int
-        Passes over the training set, and images in a batch.
-    optimizer : str
-        One of `OPTIMIZERS`, with the defaults of its class, but "sgd" with a momentum of 0.9.
-    norm : {"batch", "shift", "shift-code"}
-        See `norms.norm_named`.
-    fall : str
-        How the learning rate falls, one of `SCHEDULES`, see `bitnet.optim.schedules`.
-    end : float
-        The last rate of "exponential".
-    every : int
-        Epochs between two halvings of "step".
-    loss : {"squared_hinge", "cross_entropy"}
-        The loss.
-    step_scale : float
-        What the rate is multiplied with for gamma and beta.
-    dropout : pair of float
-        The probability of dropping an input, and a hidden activation.
-    stochastic : bool
-        Whether activations are drawn in training.
-    eps, momentum : float
-        Of batch norm.
-    as_torch : {"", "rounded", "gammas"}
-        What the authors' Torch code changes: it rounds the step scales to powers of two, or
-        scales the steps of gammas.
-    prepare : tuple of str
-        The steps of the preparation of the images.
-    is_float : bool
-        Whether it is of a float twin.
-    notes : tuple of str
-        What differs from the papers.
-
-    Examples
-    --------
-    >>> recipe = recipe_for("theano", "cifar10")
-    >>> recipe.schedule()
-    Exponential(start=0.001, end=3e-07, epochs=500)
+    `every` is the number of epochs between two halvings of "step"; `step_scale` scales the rate of
+    gamma and beta; `dropout` holds the probabilities for inputs and hidden activations;
+    `stochastic` says whether activations are drawn in training; eps and momentum belong to the
+    norm.  `as_torch` is what the authors' Torch code changes: it rounds the step scales to powers
+    of two ("rounded"), or scales the steps of gammas ("gammas").  `notes` say what differs from
+    the papers.
     """
 
     name: str
@@ -151,57 +103,31 @@ class Recipe:
     notes: tuple = ()
 
     def changed(self, epochs=None, batch=None, lr=None, optimizer=None, norm=None, schedule=None):
-        """The recipe with some parts in place of its own.
+        """The recipe with some parts in place of its own; `end` is scaled with the first rate `lr`.
 
-        Parameters
-        ----------
-        epochs, batch : int, optional
-            Take the place of the recipe's.
-        lr : float, optional
-            Takes the place of `start`; `end` is scaled with it.
-        optimizer, norm, schedule : str, optional
-            Of `OPTIMIZERS`, `NORMS` and `SCHEDULES`.  Another optimizer brings its own first
-            rate, a shift-based norm its own eps and momentum.
-
-        Returns
-        -------
-        Recipe
-
-        Raises
-        ------
-        InputError
-            If there is no such part, or a float twin cannot have it.
+        Another optimizer brings its own first rate, a shift-based norm its own eps and momentum.
         """
-        kinds = (
-            ("optimizer", optimizer, OPTIMIZERS),
-            ("norm", norm, NORMS),
-            ("schedule", schedule, SCHEDULES),
-        )
-        for what, name, known in kinds:
+        parts = {"optimizer": optimizer, "norm": norm, "schedule": schedule}
+        for (what, name), known in zip(parts.items(), (OPTIMIZERS, NORMS, SCHEDULES), strict=True):
             if name is not None and name not in known:
                 raise InputError(f"{what} is {name!r:.40}; expected one of {', '.join(known)}")
-            if name in ("bop", "shift", "shift-code", "flips") and self.is_float:
+            if name in LOW_BIT_ONLY and self.is_float:
                 raise InputError(
                     f"{what} {name} is of nets of few bits; a float twin cannot have it"
                 )
-        given = {"epochs": epochs, "batch": batch, "optimizer": optimizer, "norm": norm}
+        given = {"epochs": epochs, "batch": batch, "start": lr, "fall": schedule}
+        given |= {"optimizer": optimizer, "norm": norm}
         given = {name: value for name, value in given.items() if value is not None}
         if norm in ("shift", "shift-code"):
             given |= {"eps": 1e-5, "momentum": 0.125}
-        if norm not in (None, self.norm):
+        other_norm, other = norm not in (None, self.norm), optimizer not in (None, self.optimizer)
+        if other_norm:
             given["as_torch"] = ""
-        if any(
-            given.get(name, own) != own
-            for name, own in (("optimizer", self.optimizer), ("norm", self.norm))
-        ):
+        if other_norm or other:
             given["notes"] = tuple(note for note in self.notes if note != THE_CODE)
-        start = self.start
-        if optimizer not in (None, self.optimizer):
-            start = RATES[optimizer]
-        start = start if lr is None else lr
+        start = given.setdefault("start", OPTIMIZERS[optimizer][1] if other else self.start)
         end = (self.end or self.start * 1e-4) * (start / self.start)
-        fall = self.fall if schedule is None else schedule
-        return dataclasses.replace(self, **given, start=start, end=end, fall=fall)
+        return dataclasses.replace(self, **given, end=end)
 
     def schedule(self):
         """The Schedule of the learning rate."""
@@ -210,7 +136,6 @@ class Recipe:
             "cosine": lambda: schedules.Cosine(self.start, self.epochs),
             "exponential": lambda: schedules.Exponential(self.start, self.end, self.epochs),
             "step": lambda: schedules.Step(self.start, 0.5, self.every),
-            "flips": lambda: schedules.Flips(self.start),
         }[self.fall]()
 
     def model(self, net, image, n_classes, rng, **backward):
@@ -231,7 +156,7 @@ class Recipe:
 
     def optimizer_of(self, model):
         """The optimizer of a model's parameters."""
-        return OPTIMIZERS[self.optimizer](model.parameters(), self.start)
+        return OPTIMIZERS[self.optimizer][0](model.parameters(), self.start)
 
     @property
     def loss_of(self):
@@ -241,22 +166,10 @@ class Recipe:
 
 def _torch(start, epochs, batch, every, note, as_torch, prepare=()):
     """A recipe of the papers' Torch experiments."""
-    return Recipe(
-        "torch",
-        start,
-        epochs,
-        batch,
-        optimizer="shift-adamax-code",
-        norm="shift-code",
-        fall="step",
-        every=every,
-        stochastic=True,
-        eps=1e-5,
-        momentum=0.125,
-        as_torch=as_torch,
-        prepare=prepare,
-        notes=(THE_CODE, note),
-    )
+    parts = {"optimizer": "shift-adamax-code", "norm": "shift-code", "fall": "step"}
+    parts |= {"stochastic": True, "eps": 1e-5, "momentum": 0.125, "notes": (THE_CODE, note)}
+    parts |= {"every": every, "as_torch": as_torch, "prepare": prepare}
+    return Recipe("torch", start, epochs, batch, **parts)
 
 
 DEFAULT = Recipe("default", 3e-3, 20, 100, step_scale=10.0)
@@ -274,35 +187,10 @@ RECIPES = ("default", "theano", "torch")
 
 
 def recipe_for(name, data, net=None, is_float=False):
-    """The recipe of a name for a data set and a net.
+    """The recipe of a name for a data set and a Net, or that of its float twin.
 
-    Parameters
-    ----------
-    name : {"default", "theano", "torch"}
-        "theano" and "torch" are those of the papers' experiments with these two, for the
-        embedded digits, MNIST, Fashion-MNIST, CIFAR-10, CIFAR-100 and SVHN.
-    data : str
-        The name of the data set.
-    net : Net, optional
-        What is trained.
-    is_float : bool, optional
-        The recipe of the float twin.
-
-    Returns
-    -------
-    Recipe
-
-    Raises
-    ------
-    InputError
-        If there is no such recipe.
-
-    Examples
-    --------
-    >>> recipe_for("torch", "svhn").prepare
-    ('gcn', 'lcn')
-    >>> recipe_for("default", "mnist", is_float=True).loss
-    'cross_entropy'
+    "theano" and "torch" are those of the papers' experiments with these two, for the embedded
+    digits, MNIST, Fashion-MNIST, CIFAR-10, CIFAR-100 and SVHN.
     """
     family = next((family for family, names in FAMILIES.items() if data in names), None)
     if name not in RECIPES:
@@ -314,24 +202,18 @@ def recipe_for(name, data, net=None, is_float=False):
         raise InputError(f"the papers have no recipe for data {data!r:.40}; use recipe default")
     else:
         recipe = {"theano": THEANO, "torch": TORCH}[name][family]
-    if net is not None and net.is_conv and any(recipe.dropout):
-        notes = (*recipe.notes, "the papers' dropout is of MLPs; this ConvNet has none")
-        recipe = dataclasses.replace(recipe, dropout=(0.0, 0.0), notes=notes)
+    if is_float:
+        parts = {"loss": "cross_entropy", "prepare": recipe.prepare, "is_float": True}
+        return Recipe(recipe.name, 1e-3, recipe.epochs, recipe.batch, **parts)
+    notes, dropout = recipe.notes, recipe.dropout
+    if net is not None and net.is_conv and any(dropout):
+        notes = (*notes, "the papers' dropout is of MLPs; this ConvNet has none")
+        dropout = (0.0, 0.0)
     if name != "default":
         held = HELD_BACK[family]
         note = (
             f"the papers hold back {held} training images and take the epoch that is best on "
             f"them; so does --validation {held}"
         )
-        recipe = dataclasses.replace(recipe, notes=(*recipe.notes, note))
-    if is_float:
-        recipe = Recipe(
-            recipe.name,
-            1e-3,
-            recipe.epochs,
-            recipe.batch,
-            loss="cross_entropy",
-            prepare=recipe.prepare,
-            is_float=True,
-        )
-    return recipe
+        notes = (*notes, note)
+    return dataclasses.replace(recipe, dropout=dropout, notes=notes)

@@ -7,31 +7,12 @@ a flipped sign moves a pre-activation by 2; a few batches after the last step ma
 from bitnet.arrays import array_module
 from bitnet.devices import full_memory_named
 from bitnet.errors import InputError
-from bitnet.nn.module import Module, evaluating
-
-__all__ = ["norms_of", "reestimate"]
+from bitnet.nn import Module
+from bitnet.nn.module import evaluating
 
 
 def norms_of(model):
-    """The layers of a model that have running statistics.
-
-    Parameters
-    ----------
-    model : Module
-        Any model.
-
-    Returns
-    -------
-    list of Module
-        Those with `running_mean`, `running_inv_std`, `momentum` and `batches`, in order.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from bitnet.nn.models.feedforward import binary_mlp
-    >>> norms_of(binary_mlp([4, 3, 2], np.random.default_rng(0)))
-    [BatchNorm(3), BatchNorm(2)]
-    """
+    """The layers of a model that have running statistics, in order."""
     names = "running_mean", "running_inv_std", "momentum", "batches"
     return [layer for layer in model.modules() if all(hasattr(layer, name) for name in names)]
 

@@ -1,4 +1,4 @@
-"""A trained net from its file, with all that is needed to use it on images; and as a teacher.
+"""A trained net from its file, with all that is needed to use it; and as a teacher.
 
 Before a model is allocated the arrays in the file must be as large as the settings say.
 """
@@ -9,25 +9,19 @@ from functools import partial
 
 import numpy as np
 
-from bitnet.archive import kind_of
-from bitnet.data.preparation import Preparation
-from bitnet.deploy import file as frozen_file
+from bitnet.archive import MAX_BYTES, header_of, kind_of
+from bitnet.data import Preparation, Vocabulary
+from bitnet.deploy.file import LANGUAGE_MODEL
 from bitnet.errors import InputError
-from bitnet.nn import functional
-from bitnet.nn.models.names import net_named
-from bitnet.nn.module import Module
+from bitnet.nn import Module, functional
+from bitnet.nn.models import net_named
 from bitnet.training.checkpoint import KIND, read_checkpoint
+from bitnet.training.files import load
 from bitnet.training.metrics import scores
-from bitnet.training.settings import as_before, check_settings, inputs_of, model_of
-
-__all__ = ["Teacher", "Trained", "load_trained", "open_net", "raw_scores"]
+from bitnet.training.settings import check_settings, model_of, task_of
+from bitnet.training.sources import inputs_of
 
 OF_TEXTS = "the file holds a language model; expected a net of images"
-
-
-def with_channels(images):
-    """Images (count, H, W) as (count, H, W, 1); others as they are."""
-    return images[..., None] if images.ndim == 3 else images
 
 
 def of_begun(extra, begun=True):
@@ -37,41 +31,34 @@ def of_begun(extra, begun=True):
 
 @dataclasses.dataclass(frozen=True)
 class Trained:
-    """A trained model with all that is needed to use it on images as they are in files.
+    """A trained model in evaluation mode, with all that is needed to use it.
 
-    Attributes
-    ----------
-    model : Sequential
-        In evaluation mode.
-    settings : dict
-        Those of the training, see `bitnet.settings`.
-    epoch : int
-        Epochs done.
-    preparation : Preparation or None
-        What happens to images before the model.
-    batch : int or None
-        How many images `scores` takes at once; None for a usual number.
-
-    Examples
-    --------
-    >>> settings = {"net": "mlp:8", "data": "mnist", "recipe": "default", "float": False}
-    >>> settings |= {"epochs": 7, "batch": 10, "lr": 0.003, "gradient": None, "rounding": None}
-    >>> settings |= {"picture": [28, 28, 1], "classes": ["a", "b"]}
-    >>> trained = Trained(model_of(settings, np.random.default_rng(0)), settings)
-    >>> trained.scores(np.zeros((3, 28, 28), np.uint8)).shape
-    (3, 2)
+    A net of images has `classes`, a `picture` and mostly no `preparation`, and takes images as
+    they are in files, `batch` at once; a language model has a `vocabulary`.  The settings are
+    those of the training.
     """
 
     model: Module
     settings: dict
     epoch: int = 0
     preparation: Preparation | None = None
+    vocabulary: Vocabulary | None = None
     batch: int | None = None
 
     def to(self, device):
         """Move the model, see `Module.to`; images and scores stay with the processor."""
         self.model.to(device)
         return self
+
+    @property
+    def task(self):
+        """What it learned: "images" or "texts"."""
+        return task_of(self.settings)
+
+    @property
+    def unit(self):
+        """What a token is: "words" or "characters"."""
+        return self.vocabulary.unit
 
     @property
     def classes(self):
@@ -90,7 +77,8 @@ class Trained:
 
     def prepare(self, images):
         """uint8 images (count, H, W[, C]) as prepared uint8 images (count, H, W, C)."""
-        images = with_channels(np.asarray(images))
+        images = np.asarray(images)
+        images = images[..., None] if images.ndim == 3 else images
         if images.dtype != np.uint8 or images.shape[1:] != self.picture:
             raise InputError(
                 f"images are {images.dtype} of shape {images.shape}; expected uint8 of shape "
@@ -111,128 +99,92 @@ class Trained:
         return self.scores(images).argmax(axis=1)
 
 
-def load_trained(path):
-    """The model of a training's checkpoint.
-
-    Parameters
-    ----------
-    path : str or path
-        What `bitnet train` wrote.
-
-    Returns
-    -------
-    Trained
-
-    Raises
-    ------
-    InputError
-        If the file is no checkpoint of a training, is damaged, or its arrays are not those of
-        the model that its settings describe.
-    OSError
-        If it cannot be read.
-
-    Examples
-    --------
-    >>> try:
-    ...     load_trained(__file__)
-    ... except InputError as error:
-    ...     print(str(error).partition(": ")[2])
-    not a bitnet file, or its end is cut off; expected a training checkpoint
-    """
-    return read_trained(path)[0]
+def load_trained(path, max_bytes=MAX_BYTES):
+    """The Trained of a training's checkpoint; refuses arrays that its settings do not describe."""
+    return read_trained(path, max_bytes)[0]
 
 
-def read_trained(path):
+def read_trained(path, max_bytes=MAX_BYTES):
     """The Trained of a file, and its Checkpoint."""
-    file = read_checkpoint(path)
+    file = read_checkpoint(path, max_bytes)
     settings = file.settings.get("experiment")
-    if "language" in file.settings:
-        raise InputError(f"{path}: {OF_TEXTS}")
     if not isinstance(settings, dict):
         raise InputError(f"{path}: a checkpoint of another program than `bitnet train`")
-    settings = as_before(settings)
     try:
         check_settings(settings)
-        net, n_classes = net_named(settings["net"]), len(settings["classes"])
-        expected = net.weights(settings["picture"], n_classes)
-        there = sum(a.size for name, a in file.model.items() if name.endswith(".weight"))
-        if there != expected:
-            raise InputError(f"{there} weights; the net {net.name} has {expected}")
+        is_text = task_of(settings) == "texts"
+        kept = _vocabulary(settings, file) if is_text else None
+        _check_size(settings, file)
         model = model_of(settings, np.random.default_rng(0))
         model.load_state_dict(file.model)
-        preparation = None
-        if settings["prepare"]:
-            preparation = Preparation.from_arrays(
-                file.notes.get("prepare"), of_begun(file.extra, False)
-            )
-            header = preparation.header
-            if [header["steps"], header["image"]] != [settings["prepare"], settings["picture"]]:
-                raise InputError(f"{preparation!r} is of other images or steps than the settings")
+        kept = {"vocabulary": kept} if is_text else {"preparation": _preparation(settings, file)}
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
-    return Trained(model.eval(), settings, file.epoch, preparation), file
+    return Trained(model.eval(), settings, file.epoch, **kept), file
+
+
+def _check_size(settings, file):
+    """Refuse a file whose weights are not as many as those of the net."""
+    net = net_named(settings["net"])
+    if net.task == "texts":
+        expected = net.weights(settings["tokens"], settings["width"])
+        there = sum(array.size for array in file.model.values())
+        fits = expected <= there <= 2 * expected + 10**6  # biases, and copies of the table
+    else:
+        expected = net.weights(settings["picture"], len(settings["classes"]))
+        there = sum(a.size for name, a in file.model.items() if name.endswith(".weight"))
+        fits = there == expected
+    if not fits:
+        raise InputError(f"{there} weights in the file; the net {net.name} has {expected}")
+
+
+def _vocabulary(settings, file):
+    """The Vocabulary of a file, once it fits the settings."""
+    vocabulary = Vocabulary.from_header(file.notes.get("vocabulary"))
+    came, expected = (len(vocabulary), vocabulary.unit), (settings["tokens"], settings["unit"])
+    if came != expected:
+        raise InputError(
+            "the vocabulary has {} {}; the settings say {} {}".format(*came, *expected)
+        )
+    return vocabulary
+
+
+def _preparation(settings, file):
+    """The Preparation of a file, once it fits the settings, or None."""
+    if not settings["prepare"]:
+        return None
+    arrays = of_begun(file.extra, False)
+    preparation = Preparation.from_arrays(file.notes.get("prepare"), arrays)
+    header = preparation.header
+    if [header["steps"], header["image"]] != [settings["prepare"], settings["picture"]]:
+        raise InputError(f"{preparation!r} is of other images or steps than the settings")
+    return preparation
+
+
+def task_in(path):
+    """What the net of a file does, "images" or "texts"; the file is not read whole."""
+    header = header_of(path)
+    settings = header.get("settings")
+    if header["kind"] != KIND or not isinstance(settings, dict):
+        return "texts" if header["kind"] == LANGUAGE_MODEL else "images"
+    settings = settings.get("experiment")
+    return task_of(settings) if isinstance(settings, dict) else "images"
+
+
+def load_net(path):
+    """The Trained or the frozen net of a file; a checkpoint may be larger than `load` allows."""
+    return load_trained(path) if kind_of(path) == KIND else load(path)
 
 
 def open_net(path):
-    """A trained or a frozen net from its file, whichever it is.
-
-    Parameters
-    ----------
-    path : str or path
-        What `bitnet train` or `bitnet freeze` wrote.
-
-    Returns
-    -------
-    Trained or FrozenNet
-
-    Raises
-    ------
-    InputError
-        If it is neither, or damaged.
-    OSError
-        If it cannot be read.
-
-    Examples
-    --------
-    >>> try:
-    ...     open_net(__file__)
-    ... except InputError as error:
-    ...     print(str(error).partition(": ")[2])
-    not a file of bitnet, or its end is cut off; expected a net
-    """
-    kind = kind_of(path)
-    if kind == frozen_file.LANGUAGE_MODEL:
+    """The Trained or FrozenNet of a file; refuses one of a language model."""
+    if task_in(path) == "texts":
         raise InputError(f"{path}: {OF_TEXTS}")
-    return load_trained(path) if kind == KIND else frozen_file.load(path)
+    return load_net(path)
 
 
 def raw_scores(net, images):
-    """The outputs of a trained or frozen net for images as they are in files.
-
-    Parameters
-    ----------
-    net : Trained or FrozenNet
-        As `open_net` gives it.
-    images : numpy.ndarray
-        uint8 of shape (count, H, W) or (count, H, W, C).
-
-    Returns
-    -------
-    numpy.ndarray
-        float32 of shape (count, C).
-
-    Raises
-    ------
-    InputError
-        If the images do not fit.
-
-    Examples
-    --------
-    >>> import bitnet
-    >>> net = bitnet.freeze(bitnet.nn.models.binary_mlp([4, 3], np.random.default_rng(0)))
-    >>> raw_scores(net, np.zeros((5, 2, 2), np.uint8)).shape
-    (5, 3)
-    """
+    """The outputs of a Trained or FrozenNet for uint8 images (count, H, W[, C]) as in files."""
     return prepared_scores(net, net.prepare(images))
 
 
@@ -246,23 +198,6 @@ class Teacher:
     """A trained net, mostly the float twin, whose scores another net learns (distillation).
 
     Called with prepared images it gives its scores, float32 (B, C); it learns nothing itself.
-
-    Attributes
-    ----------
-    trained : Trained
-        The net.
-    temperature, weight : float
-        As for `functional.distillation`.
-
-    Examples
-    --------
-    >>> settings = {"net": "mlp:8", "data": "mnist", "recipe": "default", "float": False}
-    >>> settings |= {"epochs": 7, "batch": 10, "lr": 0.003, "gradient": None, "rounding": None}
-    >>> settings |= {"picture": [28, 28, 1], "classes": ["a", "b"]}
-    >>> trained = Trained(model_of(settings, np.random.default_rng(0)), settings)
-    >>> teacher = Teacher(trained, 4.0, 0.5)
-    >>> teacher(np.zeros((3, 28, 28, 1), np.uint8)).shape
-    (3, 2)
     """
 
     trained: Trained
@@ -278,6 +213,8 @@ class Teacher:
         except OSError as error:
             raise InputError(f"teacher {path}: {error.strerror}; name its file") from None
         own = teacher.trained.settings
+        if teacher.trained.task != "images":
+            raise InputError(f"teacher {path}: {OF_TEXTS}")
         same = ["picture", "classes", "prepare", *(["crc32"] if settings["prepare"] else [])]
         if differ := [name for name in same if own[name] != settings[name]]:
             raise InputError(

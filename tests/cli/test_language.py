@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import signal
 
 import numpy as np
 import pytest
@@ -11,9 +12,9 @@ from bitnet import InputError
 from bitnet.__main__ import main
 from bitnet.data import load_corpus
 from bitnet.deploy import load
+from bitnet.training import Experiment, evaluate_language, generate
 from bitnet.training.checkpoint import read_checkpoint, save_checkpoint
-from bitnet.training.language import evaluate_language, generate
-from bitnet.training.language.experiment import load_language
+from bitnet.training.trained import load_trained
 
 SMALL = "--net", "rnn:12", "--width", 8, "--limit", 1500, "--batch", 10, "--epochs", 2, "--quiet"
 
@@ -59,29 +60,34 @@ def test_the_log_has_the_figures(trained):
     lines = [json.loads(line) for line in (trained / "few.jsonl").read_text().splitlines()]
     assert lines[0]["settings"]["net"] == "rnn:12"
     assert [line["epoch"] for line in lines[1:]] == [1, 2]
-    best = load_language(trained / "few.best.checkpoint")
+    best = load_trained(trained / "few.best.checkpoint")
     record = min(lines[1:], key=lambda line: line["valid_loss"])
     assert best.epoch == record["epoch"]
     corpus = load_corpus("embedded-text", unit="characters").first(1500, 1500)
     assert evaluate_language(best.model, corpus.valid, 10, 25) == record["valid_loss"]
 
 
-def test_going_on_after_control_c_ends_with_the_same_bytes(folder, monkeypatch):
-    words = *SMALL, "--dropout", 0.2, "--epochs", 3
+@pytest.mark.parametrize("net", ["rnn:12", "lstm:6,6"])
+@pytest.mark.parametrize("epoch", [0, 1])
+def test_going_on_after_control_c_ends_with_the_same_bytes(folder, monkeypatch, net, epoch):
+    words = *SMALL, "--net", net, "--unit", "characters", "--dropout", 0.2, "--epochs", 3
+    seen = []
     run("train", *words, "--out", "whole", "--log", "whole.jsonl")
 
     def bar(experiment, quiet):
         def passes(pieces):
             for i, piece in enumerate(pieces):
-                if i == 3 and experiment.done == 1:
-                    raise KeyboardInterrupt
+                if i == 3 and experiment.done == epoch and not seen:
+                    seen.append(i)
+                    signal.raise_signal(signal.SIGINT)
                 yield piece
 
         return passes
 
+    next_of = "epochs and 4 pieces of the next are in part; go on with: bitnet train --resume part"
     with monkeypatch.context() as patch:
-        patch.setattr("bitnet.cli.train_language._bar", bar)
-        with pytest.raises(KeyboardInterrupt, match="1 of 3 epochs are in part; go on with: bitne"):
+        patch.setattr("bitnet.cli.train._bar", bar)
+        with pytest.raises(KeyboardInterrupt, match=f"{epoch} of 3 {next_of}"):
             run("train", *words, "--out", "part", "--log", "part.jsonl")
     with pytest.raises(InputError, match="is there already"):
         run("train", *words, "--out", "part")
@@ -121,9 +127,9 @@ def test_longer_and_from_another_folder(folder):
     with pytest.raises(InputError, match=r"no ptb.train.txt"):
         run("train", "--resume", "a", "--quiet")
     run("train", "--resume", "a", "--folder", "moved", "--epochs", 2, "--quiet")
-    assert load_language("a").epoch == 2
+    assert load_trained("a").epoch == 2
     (folder / "moved" / "ptb.train.txt").write_text("the sea and a storm\n" * 20)
-    with pytest.raises(InputError, match="training text of ptb is another"):
+    with pytest.raises(InputError, match="training data ptb have changed"):
         run("train", "--resume", "a", "--folder", "moved", "--epochs", 3, "--quiet")
 
 
@@ -156,7 +162,7 @@ def test_how_a_text_goes_on(trained, capsys):
         outs.append(capsys.readouterr().out)
     assert outs[0] == outs[1]
     assert len(outs[0]) == 7 + 30 + 1
-    net = load_language(trained / "few.checkpoint")
+    net = load_trained(trained / "few.checkpoint")
     drawn = generate(net.model, net.vocabulary, "the sea", 30, np.random.default_rng(3), 0.5)
     assert outs[0] == f"the sea{''.join(drawn)}\n"
     run("predict", trained / "few.npz", "a", "b", "--json", "--count", 2)
@@ -219,10 +225,10 @@ def test_the_operations_of_a_token(trained, capsys, name):
     ("words", "message"),
     [
         (["train", *SMALL, "--flip"], "--flip is of images"),
-        (["train", *SMALL, "--data", "mnist"], "data is 'mnist'; for a text expected"),
+        (["train", *SMALL, "--data", "mnist"], "--data is 'mnist'; for texts expected"),
         (["train", *SMALL, "--recipe", "torch"], "recipe is 'torch'"),
         (["train", *SMALL, "--optimizer", "bop"], "optimizer is 'bop'"),
-        (["train", *SMALL, "--schedule", "flips"], "schedule is 'flips'"),
+        (["train", *SMALL, "--schedule", "step"], "schedule is 'step'; for texts expected one of"),
         (["train", *SMALL, "--weights", "9"], "weights is '9'"),
         (["train", *SMALL, "--float", "--weights", "2"], "leave it out with --float"),
         (["train", *SMALL, "--net", "rnn:"], "net 'rnn:'"),
@@ -279,9 +285,9 @@ def test_wrong_arguments_are_one_sentence(trained, monkeypatch, words, message):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"net": "rnn:9999"}, "numbers in the file"),
-        ({"net": "lstm:12"}, "numbers in the file|lacks|shape"),
-        ({"width": 10**5}, "numbers in the file"),
+        ({"net": "rnn:9999"}, "weights in the file"),
+        ({"net": "lstm:12"}, "weights in the file|lacks|shape"),
+        ({"width": 10**5}, "weights in the file"),
         ({"data": "moby"}, "data is 'moby'"),
         ({"steps": "25"}, "steps is '25'"),
         ({"weights": "99"}, "weights is '99'"),
@@ -290,24 +296,20 @@ def test_wrong_arguments_are_one_sentence(trained, monkeypatch, words, message):
     ],
 )
 def test_settings_that_a_file_makes_up_are_refused(trained, tmp_path, change, message):
-    from bitnet.training.language.experiment import LanguageExperiment
-
-    experiment = LanguageExperiment.resume(trained / "few.checkpoint")
-    notes = {"vocabulary": experiment.corpus.vocabulary.header(), "best": None}
-    settings = {"language": {**experiment.settings, **change}}
+    experiment = Experiment.resume(trained / "few.checkpoint")
+    notes = {"vocabulary": experiment.data.vocabulary.header(), "best": None}
+    settings = {"experiment": {**experiment.settings, **change}}
     save_checkpoint(tmp_path / "a", 1, *experiment._parts(), settings, notes)
     with pytest.raises(InputError, match=message):
-        load_language(tmp_path / "a")
+        load_trained(tmp_path / "a")
 
 
 def test_a_vocabulary_that_a_file_makes_up_is_refused(trained, tmp_path):
-    from bitnet.training.language.experiment import LanguageExperiment
-
-    experiment = LanguageExperiment.resume(trained / "few.checkpoint")
-    parts, settings = experiment._parts(), {"language": experiment.settings}
+    experiment = Experiment.resume(trained / "few.checkpoint")
+    parts, settings = experiment._parts(), {"experiment": experiment.settings}
     header = read_checkpoint(trained / "few.checkpoint").notes["vocabulary"]
     fewer = {**header, "words": [word for word in header["words"] if word != "e"]}
     for vocabulary in (None, {"unit": "words"}, fewer, {**header, "unit": "words"}):
         save_checkpoint(tmp_path / "a", 1, *parts, settings, {"vocabulary": vocabulary})
         with pytest.raises(InputError, match="a: "):
-            load_language(tmp_path / "a")
+            load_trained(tmp_path / "a")

@@ -8,12 +8,12 @@ import pytest
 from bitnet import InputError
 from bitnet.__main__ import main
 from bitnet.analysis import plots
-from bitnet.cli import language
+from bitnet.cli import nets
 from bitnet.cli.plot import weights_of
 from bitnet.data import Vocabulary
 from bitnet.deploy.freeze import freeze
 from bitnet.nn.models import language_model
-from bitnet.training.language.experiment import LanguageExperiment, TrainedLanguage
+from bitnet.training import Experiment
 
 
 def run(*words):
@@ -56,9 +56,9 @@ def test_a_file_without_words_is_summarized_and_no_more(tmp_path, capsys, words,
 @pytest.mark.parametrize("words", [["inspect"], ["plot", "confusion", "--out", "a.svg"]])
 def test_a_verb_of_images_says_so(tmp_path, monkeypatch, name, words):
     monkeypatch.chdir(tmp_path)
-    experiment = LanguageExperiment({"net": "rnn:8", "limit": 100})
+    experiment = Experiment({"net": "rnn:8", "limit": 100})
     experiment.save("a.checkpoint")
-    freeze(experiment.model, vocabulary=experiment.corpus.vocabulary).save("a.npz")
+    freeze(experiment.model, vocabulary=experiment.data.vocabulary).save("a.npz")
     with pytest.raises(InputError, match=f"{name}: the file holds a language model; expected a ne"):
         run(*words, name)
 
@@ -68,7 +68,7 @@ def test_a_text_that_was_moved_is_found_by_its_folder(tmp_path, monkeypatch, cap
     (tmp_path / "moved").mkdir()
     for part in ("train", "valid", "test"):
         (tmp_path / f"moved/ptb.{part}.txt").write_text("the sea and the storm\n" * 20)
-    LanguageExperiment({"net": "lstm:6", "data": "ptb", "folder": "moved"}).save("a.checkpoint")
+    Experiment({"net": "lstm:6", "data": "ptb", "folder": "moved"}).save("a.checkpoint")
     (tmp_path / "moved").rename("here")
     with pytest.raises(InputError, match=r"no ptb.train.txt in moved.*; or --check 0"):
         run("freeze", "a.checkpoint")
@@ -90,11 +90,11 @@ def test_a_net_of_images_has_no_text(tmp_path, verb):
 def test_what_is_compiled_does_not_count_for_the_speed(monkeypatch):
     """The text is measured behind a piece of it that compiles."""
     passes = []
-    monkeypatch.setattr(language, "evaluate_language", lambda *words: passes.append(words) or 1.0)
-    experiment = LanguageExperiment({"net": "rnn:8", "limit": 100})
+    monkeypatch.setattr(nets, "evaluate_language", lambda *words: passes.append(words) or 1.0)
+    experiment = Experiment({"net": "rnn:8", "limit": 100})
     settings = experiment.settings
-    net = TrainedLanguage(experiment.model, experiment.corpus.vocabulary, settings)
-    language.measure_text(net, experiment.corpus.test, 3, 4)
+    net = nets.LanguageFile(experiment.model, experiment.data.vocabulary, settings)
+    nets.measure_text(net, experiment.data.test, 3, 4)
     assert [len(ids) for _, ids, _, _ in passes] == [13, 100]
 
 
@@ -119,13 +119,13 @@ def test_the_curves_of_a_log(tmp_path, monkeypatch):
 def test_pictures_of_the_weights(tmp_path, monkeypatch):
     pytest.importorskip("matplotlib", reason="plots need matplotlib (extra plot)")
     few = {"net": "gru:8", "limit": 100, "unit": "characters", "weights": "ternary"}
-    experiment = LanguageExperiment(few)
+    experiment = Experiment(few)
     experiment.save(tmp_path / "a.checkpoint")
-    frozen = freeze(experiment.model, vocabulary=experiment.corpus.vocabulary)
+    frozen = freeze(experiment.model, vocabulary=experiment.data.vocabulary)
     frozen.save(tmp_path / "a.npz")
     matrix = frozen.layers[0].state_weight
     for name in ("a.checkpoint", "a.npz"):
-        layers = weights_of(language.opened_language(tmp_path / name))
+        layers = weights_of(nets.opened_language(tmp_path / name))
         assert [*layers] == ["table", "layer 0 inputs", "layer 0 states", "scores"]
         weights, levels = layers["layer 0 states"]
         np.testing.assert_array_equal(
@@ -137,7 +137,7 @@ def test_pictures_of_the_weights(tmp_path, monkeypatch):
             assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
     with pytest.raises(InputError, match="--layer is 4; expected 0 to 3"):
         run("plot", "filters", tmp_path / name, "--layer", 4, "--out", tmp_path / "a.png")
-    LanguageExperiment({"net": "gru:8", "limit": 100, "float": True}).save(tmp_path / "b")
+    Experiment({"net": "gru:8", "limit": 100, "float": True}).save(tmp_path / "b")
     with pytest.raises(InputError, match="float twin"):
         run("plot", "codes", tmp_path / "b", "--out", tmp_path / "a.png")
 

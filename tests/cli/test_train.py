@@ -1,5 +1,6 @@
 """`bitnet train` as a user types it: files, lines, resuming, Ctrl-C, and wrong arguments."""
 
+import argparse
 import importlib.util
 import json
 import os
@@ -17,6 +18,8 @@ from saved import without_times
 
 from bitnet import InputError
 from bitnet.__main__ import main
+from bitnet.cli import train_options
+from bitnet.training.settings import SETTINGS
 from bitnet.training.trained import load_trained
 
 QUICK = ("--net", "mlp:16", "--limit", "300", "--batch", "50", "--epochs", "3")
@@ -269,7 +272,7 @@ def test_a_folder_of_pictures(folder, channels):
         (["--teacher-weight", "0.5"], "--teacher-weight is of --teacher"),
         (["--teacher", "x"], "teacher .*x: No such file"),
         (["--teacher", "."], "teacher "),
-        (["--float", "--schedule", "flips"], "--schedule flips is of nets of few bits"),
+        (["--float", "--norm", "shift"], "--norm shift is of nets of few bits"),
         (["--float", "--optimizer", "bop"], "--optimizer bop is of nets of few bits"),
         (["--gradient", "float32", "--rounding", "stochastic"], "leave the rounding out"),
         (["--out", "missing/net"], "there is no folder missing"),
@@ -292,8 +295,12 @@ def test_wrong_arguments_are_one_sentence(folder, words, message):
     assert [path.name for path in folder.iterdir()] in ([], ["mlp-16-embedded.checkpoint"])
 
 
-def test_control_c_from_a_shell(folder):
-    words = *QUICK, "--epochs", "100000", "--threads", "1", "--out", "a"
+TEXT = "--net", "lstm:8", "--limit", "600", "--batch", "5"
+
+
+@pytest.mark.parametrize("training", [QUICK, TEXT], ids=["images", "text"])
+def test_control_c_from_a_shell(folder, training):
+    words = *training, "--epochs", "100000", "--threads", "1", "--out", "a"
     command = [sys.executable, "-m", "bitnet", "train", *words]
     with subprocess.Popen(
         command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -307,9 +314,12 @@ def test_control_c_from_a_shell(folder):
     assert stderr.startswith("stopped: ")
     assert "Traceback" not in stderr
     done = load_trained("a").epoch
-    said = rf"{done} of 100000 epochs( and \d+ batches of the next)? are in a; go on with: "
+    said = (
+        rf"{done} of 100000 epochs( and \d+ (batches|pieces) of the next)? are in a; go on with: "
+    )
     assert re.search(said + "bitnet train --resume a", stderr)
-    assert [path.name for path in folder.iterdir()] == ["a"]
+    best = ["a.best"] * (training is TEXT)
+    assert sorted(path.name for path in folder.iterdir()) == ["a", *best]
 
 
 def test_the_next_command_is_one_for_a_shell(capsys):
@@ -356,3 +366,31 @@ def test_a_log_takes_no_device_s_place(folder):
     with pytest.raises(InputError, match="a folder or a device"):
         main(["train", "--resume", "a", "--log", "pipe"])
     assert pathlib.Path("pipe").is_fifo()
+
+
+def test_each_setting_is_an_option_unless_the_data_say_it():
+    parser = argparse.ArgumentParser()
+    train_options.add_arguments(parser)
+    options = {action.dest for action in parser._actions}
+    said = {"picture", "classes", "tokens", "crc32", "teacher_crc32"}
+    assert SETTINGS.keys() - options == said
+    for name in SETTINGS.keys() - said:
+        assert parser.get_default(name) is None
+    assert options - SETTINGS.keys() == {"help", "threads", "gpu", "out", "resume", "log", "quiet"}
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--net", "mlp:9", "--clip", "3"], "--clip is of texts"),
+        (["--net", "rnn:9", "--teacher", "x"], "--teacher is of images"),
+        (["--recipe", "zaremba-small", "--widen-after", "0.5"], "--widen-after is of images"),
+        (["--data", "ptb", "--prepare", "gcn"], "--prepare is of images"),
+        (["--data", "mnist", "--recipe", "zaremba-small"], "--data is 'mnist'; for texts expected"),
+        (["--data", "mnist", "--schedule", "plateau"], "--schedule is 'plateau'; for images exp"),
+    ],
+)
+def test_options_of_the_other_task_are_refused(folder, words, message):
+    with pytest.raises(InputError, match=message):
+        main(["train", *words])
+    assert not [*folder.iterdir()]

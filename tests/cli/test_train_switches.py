@@ -98,9 +98,9 @@ def test_a_teacher_that_has_moved(folder, capsys):
 
 
 def test_another_optimizer_norm_and_schedule(capsys):
-    words = "--optimizer", "bop", "--norm", "shift", "--schedule", "flips"
+    words = "--optimizer", "bop", "--norm", "shift", "--schedule", "step"
     train(*words, "--out", "a", "--log", "a.jsonl")
-    announced = "default: bop, shift norm, Flips(start=0.0001, target=0.01, factor=0.5, fall=0.9)"
+    announced = "default: bop, shift norm, Step(start=0.0001, factor=0.5, every=10)"
     assert announced in capsys.readouterr().out
     trained = load_trained("a")
     assert set(np.unique(trained.model.layers[0].weight.data)) == {-1.0, 1.0}

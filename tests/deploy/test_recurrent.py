@@ -19,7 +19,7 @@ from bitnet.deploy.recurrent import FrozenLanguageModel, FrozenMatrix, FrozenRec
 from bitnet.nn.models.feedforward import binary_mlp
 from bitnet.nn.models.language import KINDS, language_model
 from bitnet.nn.module import evaluating
-from bitnet.training.language import generate
+from bitnet.training import generate
 
 WORDS = ["<unk>", "a", "b", "c", "é", "\n", "x"]
 VOCABULARY = Vocabulary(WORDS, "characters")
@@ -160,7 +160,7 @@ def test_numpy_alone_opens_the_file_and_goes_on_with_a_text(tmp_path):
         "model = bitnet.load('model.npz')\n"
         "vocabulary = bitnet.data.Vocabulary(model.vocabulary, model.unit)\n"
         "rng = np.random.default_rng(5)\n"
-        "drawn = bitnet.training.language.generate(model.scores, vocabulary, 'ab', 30, rng)\n"
+        "drawn = bitnet.training.generate(model.scores, vocabulary, 'ab', 30, rng)\n"
         "np.save('drawn.npy', vocabulary.encode([*drawn]))\n"
         "print(bitnet.kernels.implementation(), 'numba' in sys.modules)\n"
     )

@@ -11,8 +11,7 @@ from scripts import EXAMPLES, refused, run
 
 import bitnet
 from bitnet.archive import kind_of
-from bitnet.training import language
-from bitnet.training.checkpoint import read_checkpoint
+from bitnet.training import fit, read_checkpoint
 
 QUICK = "--quick", "--units", "16", "--epochs", "1", "--count", "20", "--threads", "1"
 KINDS = {
@@ -47,17 +46,17 @@ def test_the_job(trained):
 STOPPED = """
 import itertools, runpy, sys
 
-import bitnet.training.language
+import bitnet.training
 
-fit_language = bitnet.training.language.fit_language
+fit = bitnet.training.fit
 
 
-def stopped(*arguments):
-    yield from itertools.islice(fit_language(*arguments), 1)
+def stopped(*arguments, **named):
+    yield from itertools.islice(fit(*arguments, **named), 1)
     raise KeyboardInterrupt
 
 
-bitnet.training.language.fit_language = stopped
+bitnet.training.fit = stopped
 sys.argv = sys.argv[1:]
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
@@ -125,20 +124,20 @@ def test_control_c_says_what_is_kept_and_how_to_go_on(main, monkeypatch, capsys)
     """And the training that is gone on with ends with the bytes of one that was not stopped."""
 
     def stopped(after):
-        def fit_language(*parts):
-            for epoch in language.fit_language(*parts):
+        def fit_or_stop(*parts, **named):
+            for epoch in fit(*parts, **named):
                 if epoch.epoch > after:
                     raise KeyboardInterrupt
                 yield epoch
 
-        return fit_language
+        return fit_or_stop
 
     main("--epochs", 2, "--out", "whole")
     with monkeypatch.context() as patch:
-        patch.setattr(main.module, "fit_language", stopped(0))
+        patch.setattr(main.module, "fit", stopped(0))
         with pytest.raises(KeyboardInterrupt, match=r"^no epoch is done for a_23.npz; add --resum"):
             main("--epochs", 2)
-        patch.setattr(main.module, "fit_language", stopped(1))
+        patch.setattr(main.module, "fit", stopped(1))
         with pytest.raises(KeyboardInterrupt, match=r"^1 epochs are in a_23.npz; add --resume to "):
             main("--epochs", 2)
     main("--epochs", 2, "--resume")

@@ -19,9 +19,9 @@ from bitnet.data.vocabulary import Vocabulary
 from bitnet.devices import array_module, to_cpu, to_gpu
 from bitnet.nn.functional import squared_hinge
 from bitnet.nn.models.language import language_model
+from bitnet.training import generate
 from bitnet.training.checkpoint import read_checkpoint
 from bitnet.training.experiment import Experiment
-from bitnet.training.language import generate
 
 DEVICES = ("cpu", "gpu")
 

@@ -14,7 +14,7 @@ from bitnet.autograd import check_gradient
 from bitnet.devices import array_module, to_cpu, to_gpu
 from bitnet.kernels import Window
 from bitnet.quantizers import ApproxSign, DoReFa, Linear, Logarithmic, SwishSign, Ternary, Uniform
-from bitnet.training.loop import activity
+from bitnet.training.metrics import activity
 
 X = np.random.default_rng(0).standard_normal((4, 5)).astype(np.float32)
 QUANTIZERS = [Uniform(1), Uniform(3, window=0.5), Linear(3, 0.25), Linear(2, 0.5, signed=False)]

@@ -31,9 +31,8 @@ from bitnet.nn.branches import auxiliary
 from bitnet.nn.functional import cross_entropy, distillation, squared_hinge
 from bitnet.nn.models.language import language_model
 from bitnet.optim import schedules
-from bitnet.training.language import generate
-from bitnet.training.language.training import fit_language
-from bitnet.training.loop import Split, _step, fit
+from bitnet.training import Images, Split, Texts, fit, generate
+from bitnet.training.loop import _step
 
 
 def flat(images):
@@ -114,7 +113,7 @@ def test_a_step_waits_for_few_numbers(name, most):
         optimizer = OPTIMIZERS[optimizer](model.parameters())
         for _ in range(2):  # the first one packs
             before = stand_in.waits
-            _step(model, optimizer, loss, x, LABELS)
+            _step(model, optimizer, Images(None, loss), (x, LABELS))
         assert 0 < stand_in.waits - before <= most
 
 
@@ -133,13 +132,15 @@ def fitted(device, make=mlp, teacher=None):
     rng = np.random.default_rng(5)
     model = make(rng).to(device)
     data = Split((IMAGES, LABELS), (IMAGES[:9], LABELS[:9]), (IMAGES[9:], LABELS[9:]))
-    training = model, bitnet.optim.Adam(model.parameters()), schedules.Cosine(1e-2, 2)
-    options = {"to_input": flat, "flip": True, "crop": 1, "window": schedules.Widening(1.0, 2.0, 1)}
+    adam, schedule = bitnet.optim.Adam(model.parameters()), schedules.Cosine(1e-2, 2)
+    options = {"to_input": flat, "flip": True, "crop": 1}
+    more = {"epochs": 2, "rng": rng, "window": schedules.Widening(1.0, 2.0, 1)}
     loss = squared_hinge
     if teacher:
         options["teacher"] = lambda images: bitnet.training.metrics.scores(teacher, images, scaled)
         loss = distillation
-    epochs = [epoch.record() for epoch in fit(*training, loss, data, 2, 6, rng, **options)]
+    images = Images(data, loss, 6, **options)
+    epochs = [e.record() for e in fit(model, adam, images, schedule=schedule, **more)]
     names = "loss", "train_accuracy", "test_accuracy", "flip_ratio", "saturated", "dead"
     found = {f"{name} {i}": e[name] for i, e in enumerate(epochs) for name in names}
     found["histograms"] = np.array([list(e["histograms"].values()) for e in epochs])
@@ -190,7 +191,8 @@ def read(device, kind, options):
     rng = np.random.default_rng(8)
     model = language_model(len(vocabulary), rng, kind, width=6, units=10, **options).to(device)
     optimizer, schedule = bitnet.optim.SGD(model.parameters(), 0.5), schedules.Constant(0.5)
-    (epoch,) = fit_language(model, corpus, optimizer, schedule, 1, 5, 7, rng, clip=0.25)
+    texts = Texts(corpus, 5, 7, clip=0.25)
+    (epoch,) = fit(model, optimizer, texts, schedule=schedule, rng=rng)
     record = epoch.record()
     found = {"loss 0": record["loss"], "valid": record["valid_loss"], "flips": record["flip_ratio"]}
     drawn = generate(model, vocabulary, "the", 12, np.random.default_rng(0))

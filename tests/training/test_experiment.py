@@ -11,7 +11,7 @@ from bitnet import InputError
 from bitnet.archive import read_archive, write_archive
 from bitnet.training.checkpoint import KIND, VERSION
 from bitnet.training.experiment import Experiment
-from bitnet.training.settings import DEFAULTS, inputs_of, read_data
+from bitnet.training.sources import inputs_of, read_data
 from bitnet.training.trained import Teacher, Trained, load_trained, open_net, raw_scores
 
 FOUND = {"picture", "classes", "crc32"}  # by the data, and by the recipe:
@@ -34,7 +34,7 @@ EVERY_KIND = pytest.mark.parametrize(
         {"net": "conv:4,4/8", "flip": True, "crop": 2},
         {"recipe": "theano"},
         {"recipe": "torch", "validation": 50, "rounding": "stochastic"},
-        {"optimizer": "bop", "norm": "shift", "schedule": "flips"},
+        {"optimizer": "bop", "norm": "shift", "schedule": "step"},
         {"optimizer": "shift-adamax", "schedule": "exponential"},
         {"float": True, "gradient": None, "rounding": None},
         {"prepare": ["gcn"]},
@@ -42,6 +42,20 @@ EVERY_KIND = pytest.mark.parametrize(
         {"weights": "3", "activations": "2", "gradient": "log6", "rounding": None},
         {"net": "conv:4,4/8", "weights": "ternary", "activations": "log:3"},
         {"weights": "2", "activations": "uniform:2:0.5", "widen": 2.0, "widen_after": 0.5},
+    ],
+)
+
+
+TEXT = {"net": "rnn:8", "width": 4, "limit": 600, "epochs": 3, "batch": 5, "steps": 20}
+EVERY_TEXT = pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"net": "lstm:6,6", "dropout": 0.3, "unit": "characters"},
+        {"net": "gru:6", "weights": "2", "activations": "3", "unit": "characters"},
+        {"net": "lstm:6", "float": True, "optimizer": "sgd", "clip": 0.5, "schedule": "cosine"},
+        {"net": "gru:6", "gradient": "int8", "rounding": "stochastic"},
+        {"recipe": "zaremba-small", "net": "lstm:6"},
     ],
 )
 
@@ -54,10 +68,19 @@ def after(n):
 
 @EVERY_KIND
 def test_a_training_stopped_inside_epochs_ends_with_the_same_bytes(tmp_path, changes):
-    whole = Experiment({**SMALL, **changes})
+    stop_inside_epochs(tmp_path, {**SMALL, **changes})
+
+
+@EVERY_TEXT
+def test_one_on_a_text_stopped_inside_epochs_ends_with_the_same_bytes(tmp_path, changes):
+    stop_inside_epochs(tmp_path, {**TEXT, **changes})
+
+
+def stop_inside_epochs(tmp_path, settings):
+    whole = Experiment(settings)
     records = [epoch.record() for epoch in whole.epochs()]
     whole.save(tmp_path / "whole")
-    part, path, got = Experiment({**SMALL, **changes}), tmp_path / "part", []
+    part, path, got = Experiment(settings), tmp_path / "part", []
     for n in (3, 2, 6):  # in the first epoch, again in the first, in the second
         got += [epoch.record() for epoch in part.epochs(stop=after(n))]
         assert part.begun
@@ -69,8 +92,42 @@ def test_a_training_stopped_inside_epochs_ends_with_the_same_bytes(tmp_path, cha
     assert path.read_bytes() == (tmp_path / "whole").read_bytes()
     for record in (*records, *got):
         assert record.pop("seconds") > 0
-        assert record.pop("images_per_second") > 0
+        speeds = [record.pop(f"{what}_per_second", 0) for what in ("images", "tokens")]
+        assert max(speeds) > 0
     assert got == records
+
+
+def test_a_text_resumes_after_an_epoch_with_the_same_bytes(tmp_path):
+    whole, part = Experiment(TEXT), Experiment(TEXT)
+    list(whole.epochs())
+    whole.save(tmp_path / "whole")
+    next(part.epochs())
+    part.save(tmp_path / "part")
+    experiment = Experiment.resume(tmp_path / "part")
+    assert [epoch.epoch for epoch in experiment.epochs()] == [2, 3]
+    experiment.save(tmp_path / "part")
+    assert (tmp_path / "part").read_bytes() == (tmp_path / "whole").read_bytes()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda notes, arrays: arrays.pop("extra/begun.state.0.0"),
+        lambda notes, arrays: arrays.update({"extra/begun.state.0.0": np.zeros((5, 9), "f4")}),
+        lambda notes, arrays: arrays["extra/begun.state.0.0"].fill(np.nan),
+        lambda notes, arrays: arrays.update({"extra/begun.state.0.1": np.zeros((5, 8), "f4")}),
+        lambda notes, arrays: notes.update(losses=[0.5] * 10**3),
+    ],
+)
+def test_lies_about_a_piece_that_is_done(tmp_path, change):
+    experiment = Experiment(TEXT)
+    assert list(experiment.epochs(stop=after(2))) == []
+    experiment.save(tmp_path / "net")
+    header, arrays = read_archive(tmp_path / "net", KIND, VERSION)
+    change(header["notes"]["begun"], arrays)
+    write_archive(tmp_path / "net", KIND, VERSION, header, arrays)
+    with pytest.raises(InputError, match="net: "):
+        Experiment.resume(tmp_path / "net")
 
 
 @pytest.mark.parametrize(
@@ -153,21 +210,6 @@ def test_a_teacher_of_other_images_is_refused(tmp_path, changes, message):
         Teacher.of(settings)
 
 
-def test_a_file_from_before_the_switches(tmp_path):
-    experiment = trained_file(tmp_path / "net", 1)
-    header, arrays = read_archive(tmp_path / "net", KIND, VERSION)
-    for name in DEFAULTS:
-        del header["settings"]["experiment"][name]
-    write_archive(tmp_path / "old", KIND, VERSION, header, arrays)
-    assert load_trained(tmp_path / "old").settings == experiment.settings
-    old = Experiment.resume(tmp_path / "old")
-    list(old.epochs())
-    list(experiment.epochs())
-    old.save(tmp_path / "old")
-    experiment.save(tmp_path / "net")
-    assert (tmp_path / "old").read_bytes() == (tmp_path / "net").read_bytes()
-
-
 @pytest.mark.parametrize(
     "changes",
     [
@@ -199,16 +241,16 @@ def test_the_net_from_the_file(tmp_path, changes):
 
 @pytest.mark.parametrize(("prepare", "border"), [([], None), (["gcn"], 128)])
 def test_what_is_added_to_prepared_images_is_grey(monkeypatch, prepare, border):
-    from bitnet.training import loop
+    from bitnet.training import sources
 
-    own, borders = loop.batches, []
+    own, borders = sources.batches, []
 
     def batches(*args, **changes):
         if "border" in changes:
             borders.append(changes["border"])
         return own(*args, **changes)
 
-    monkeypatch.setattr(loop, "batches", batches)
+    monkeypatch.setattr(sources, "batches", batches)
     next(Experiment({**SMALL, "net": "conv:2/4", "crop": 2, "prepare": prepare}).epochs())
     assert borders == [border]
 
@@ -252,25 +294,8 @@ def test_other_data_are_noticed(tmp_path, monkeypatch):
         return type(split)((images, split.train[1]), split.test, None, split.classes)
 
     monkeypatch.setattr("bitnet.training.experiment.read_data", other)
-    with pytest.raises(InputError, match="others than those"):
+    with pytest.raises(InputError, match="have changed since the training began"):
         Experiment.resume(tmp_path / "net")
-
-
-@pytest.mark.parametrize("recipe", ["default", "torch"])
-def test_files_of_before_are_gone_on_with_as_before(tmp_path, recipe):
-    """Without the names of optimizer, norm and schedule: those that the recipe had then."""
-    then = {"optimizer": "adamax" if recipe == "torch" else "adam", "norm": "batch"}
-    trained_file(tmp_path / "whole", 3, recipe=recipe, **then)
-    trained_file(tmp_path / "part", 1, recipe=recipe, **then)
-    header, arrays = read_archive(tmp_path / "part", KIND, VERSION)
-    for name in ("optimizer", "norm", "schedule"):
-        del header["settings"]["experiment"][name]
-    del header["schedule"]
-    write_archive(tmp_path / "part", KIND, VERSION, header, arrays)
-    experiment = Experiment.resume(tmp_path / "part")
-    assert [epoch.epoch for epoch in experiment.epochs()] == [2, 3]
-    experiment.save(tmp_path / "part")
-    assert (tmp_path / "part").read_bytes() == (tmp_path / "whole").read_bytes()
 
 
 def test_a_batch_larger_than_the_training_set():

@@ -1,5 +1,8 @@
 """`bitnet.load`: every kind of file of a net, and none of another."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -7,47 +10,28 @@ import bitnet
 from bitnet import InputError
 from bitnet.archive import write_archive
 from bitnet.deploy import FrozenLanguageModel, FrozenNet
-from bitnet.training.experiment import Experiment
-from bitnet.training.language.experiment import LanguageExperiment, TrainedLanguage
+from bitnet.training import Experiment
 from bitnet.training.trained import Trained
 
-IMAGES = {
-    "net": "mlp:9",
-    "data": "embedded",
-    "folder": None,
-    "recipe": "default",
-    "float": False,
-    "epochs": 1,
-    "batch": 50,
-    "lr": 0.003,
-    "seed": 0,
-    "gradient": None,
-    "rounding": None,
-    "validation": 0,
-    "limit": 100,
-    "flip": False,
-    "crop": 0,
-    "prepare": [],
-    "size": None,
-    "channels": None,
-}
+IMAGES = {"net": "mlp:9", "data": "embedded", "epochs": 1, "batch": 50, "limit": 100}
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("opened")
-    images, texts = Experiment(IMAGES), LanguageExperiment({"net": "rnn:8", "limit": 100})
+    images, texts = Experiment(IMAGES), Experiment({"net": "rnn:8", "limit": 100})
     images.save(folder / "images")
     texts.save(folder / "texts")
     bitnet.freeze(images.model).save(folder / "images.npz")
-    vocabulary = texts.corpus.vocabulary
+    vocabulary = texts.data.vocabulary
     bitnet.freeze(texts.model, vocabulary=vocabulary).save(folder / "texts.npz")
     return folder
 
 
 def test_each_kind_of_file(folder):
     images, texts = (bitnet.load(folder / name) for name in ("images", "texts"))
-    assert (type(images), type(texts)) == (Trained, TrainedLanguage)
+    assert (type(images), type(texts)) == (Trained, Trained)
+    assert (images.task, texts.task) == ("images", "texts")
     net, model = (bitnet.load(folder / f"{name}.npz") for name in ("images", "texts"))
     assert (type(net), type(model)) == (FrozenNet, FrozenLanguageModel)
     ids = np.arange(6).reshape(3, 2)
@@ -81,3 +65,20 @@ def test_what_is_no_net_is_refused(tmp_path):
         bitnet.load(tmp_path)
     with pytest.raises(FileNotFoundError):
         bitnet.load(tmp_path / "nothing")
+
+
+LOADED = """
+import sys
+import bitnet
+
+bitnet.load(sys.argv[1])
+loaded = [name for name in sys.modules if name.startswith("bitnet.")]
+print(*[name for name in loaded if name.startswith(("bitnet.training", "bitnet.nn.recurrent"))])
+"""
+
+
+@pytest.mark.parametrize("name", ["images.npz", "texts.npz"])
+def test_a_frozen_net_needs_no_trainer(folder, name):
+    command = [sys.executable, "-c", LOADED, folder / name]
+    out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert out.split() == ["bitnet.training", "bitnet.training.files"]

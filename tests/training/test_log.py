@@ -1,5 +1,6 @@
 """Logs of trainings: what is read of them, and what is refused, with the line's number."""
 
+import dataclasses
 import json
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from bitnet import InputError
 from bitnet.training import log as runlog
 from bitnet.training.log import read_log
+from bitnet.training.loop import Epoch
 
 FIRST = '{"settings": {"net": "mlp:8"}}\n'
 
@@ -83,3 +85,8 @@ def test_limits_of_size(tmp_path, monkeypatch):
         read_log(path)
     with pytest.raises(FileNotFoundError):
         read_log(tmp_path / "none.jsonl")
+
+
+def test_the_figures_of_a_log_are_those_of_an_epoch():
+    own = {field.name for field in dataclasses.fields(Epoch)}
+    assert set(runlog.FIGURES) == own - {"epoch", "histograms"}

@@ -1,15 +1,18 @@
 """The loop of epochs: what it tells, that it equals a loop by hand, and how it ends."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 import bitnet
 from bitnet import InputError
-from bitnet.nn import BatchNorm, BinaryLinear, ReLU, Sequential, Sign, functional
+from bitnet.nn import BatchNorm, BinaryLinear, Linear, Module, ReLU, Sequential, Sign, functional
 from bitnet.nn.models.feedforward import binary_convnet, binary_mlp
 from bitnet.optim import Adam
 from bitnet.optim.schedules import Cosine, Widening
-from bitnet.training.loop import Split, activity, fit, histograms
+from bitnet.training import Images, Split, fit
+from bitnet.training.metrics import activity, histograms
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (60, 6, 6, 1), np.uint8)
@@ -21,21 +24,25 @@ def rows(images):
     return images.reshape(len(images), -1)
 
 
-def start(seed=0, **more):
+def start(seed=0, split=SPLIT, model=None, **more):
+    """A training; the options of Images may be among those of `fit`."""
     rng = np.random.default_rng(seed)
-    model = binary_mlp([36, 16, 3], rng)
+    model = model or binary_mlp([36, 16, 3], rng)
+    names = {field.name for field in dataclasses.fields(Images)}
+    images = {"batch": 10, "to_input": rows, **more}
     return {
         "model": model,
         "optimizer": Adam(model.parameters(), 1e-2),
         "schedule": Cosine(1e-2, 3),
-        "loss": functional.squared_hinge,
-        "data": SPLIT,
         "epochs": 3,
-        "batch": 10,
         "rng": rng,
-        "to_input": rows,
-        **more,
+        **{name: value for name, value in more.items() if name not in names},
+        "data": Images(split, **{k: v for k, v in images.items() if k in names}),
     }
+
+
+def with_loss(training, loss):
+    return {**training, "data": dataclasses.replace(training["data"], loss_of=loss)}
 
 
 def test_it_is_the_loop_by_hand():
@@ -82,7 +89,7 @@ def test_the_window_is_set_before_each_batch():
         seen.append(training["model"].layers[2].window)
         return functional.squared_hinge(scores, labels)
 
-    list(fit(**{**training, "loss": loss}))
+    list(fit(**with_loss(training, loss)))
     assert seen == [1.0, 1.0, 3.0, 3.0, 3.0, 3.0, 3.0, 3.0]
 
 
@@ -105,7 +112,7 @@ def test_a_teacher_sees_the_images_of_the_batch():
         assert np.array_equal(taught, teacher(rows(seen[-1])).data)
         return functional.distillation(given, labels, taught, 2.0, 0.5)
 
-    training = start(epochs=1, loss=loss, teacher=scores, flip=True)
+    training = start(epochs=1, loss_of=loss, teacher=scores, flip=True)
     list(fit(**training))
     rng = np.random.default_rng(0)
     binary_mlp([36, 16, 3], rng)  # as `start` draws them
@@ -117,7 +124,7 @@ def test_a_teacher_sees_the_images_of_the_batch():
 
 def test_the_record_of_an_epoch():
     held = Split(SPLIT.train, SPLIT.test, SPLIT.test)
-    (epoch,) = fit(**start(data=held, epochs=1))
+    (epoch,) = fit(**start(split=held, epochs=1))
     record = epoch.record()
     assert record["validation_accuracy"] == record["test_accuracy"]
     (epoch,) = fit(**start(epochs=1))
@@ -155,13 +162,13 @@ def test_a_training_that_diverges_ends_with_a_sentence():
         return functional.squared_hinge(scores, labels) * np.float32(np.inf)
 
     with pytest.raises(InputError, match=r"epoch 1, batch 1: the loss is inf.*learning rate"):
-        next(fit(**{**training, "loss": loss}))
+        next(fit(**with_loss(training, loss)))
     training = start()
     for epoch in fit(**training):
         if epoch.epoch == 1:
             training["model"].layers[1].beta.edit()[:] = np.nan
             break
-    with pytest.raises(InputError, match=r"epoch 2, batch 1: .*NaN"):
+    with pytest.raises(InputError, match=r"refuses an image of shape \(6, 6, 1\): .*NaN"):
         next(fit(**training, done=1))
 
 
@@ -217,3 +224,130 @@ def test_histograms_reach_to_the_bound_of_the_quantizer():
     layer = bitnet.nn.QuantLinear(5, 4, np.random.default_rng(0), "uniform:2:3")
     layer.weight.edit()[:] = 3.0
     assert histograms(Sequential(layer)) == {"layers.0.weight": [0] * 39 + [20]}
+
+
+class Shortcut(Module):
+    """No Sequential: signs, of which one takes part in two products, and a sum."""
+
+    def __init__(self, rng):
+        self.first, self.norm = BinaryLinear(36, 16, rng), BatchNorm(16)
+        self.hidden = {"sign": Sign(), "product": BinaryLinear(16, 16, rng)}
+        self.last, self.rectify = Linear(16, 3, rng), ReLU()
+
+    def forward(self, x):
+        a = self.norm(self.first(x))
+        y = self.hidden["product"](self.hidden["sign"](a))
+        return self.last(self.rectify(self.norm(y) + a))
+
+
+def test_any_module_is_trained():
+    training = start(model=Shortcut(np.random.default_rng(0)))
+    before = functional.cross_entropy(training["model"](rows(IMAGES[:40])), LABELS[:40]).item()
+    epochs = list(fit(**with_loss(training, functional.cross_entropy)))
+    assert epochs[-1].loss < before
+    assert 0 < epochs[-1].saturated < 1
+    assert list(epochs[0].histograms) == ["first.weight", "hidden.product.weight"]
+
+
+def test_activity_of_any_module_is_that_of_its_activations():
+    model = Shortcut(np.random.default_rng(0))
+    seen = []
+    for layer in (model.hidden["sign"], model.rectify):
+        own = layer.forward
+        layer.forward = lambda x, own=own: seen.append(x.data.copy()) or own(x)
+    model.eval()(rows(IMAGES[:40]))
+    for layer in (model.hidden["sign"], model.rectify):
+        del layer.forward
+    model.train()
+    closed = (abs(seen[0]) > 1).sum() + (seen[1] <= 0).sum()
+    dead = (seen[0] >= 0).all(axis=0) | (seen[0] < 0).all(axis=0)
+    dead = dead.sum() + (seen[1] <= 0).all(axis=0).sum()
+    assert activity(model, IMAGES[:40], rows) == (closed / (2 * 40 * 16), dead / 32)
+    assert "forward" not in vars(model.rectify)
+    assert model.training
+
+
+def test_an_activation_in_two_places_is_one():
+    relu = ReLU()
+    x = np.float32([[0.5, -3.0], [-0.5, -2.0]])
+    # -0.5, -3, -2, and the three zeros that they become: 6 of 8; the second unit is never on
+    assert activity(Sequential(relu, relu), x) == (6 / 8, 1 / 2)
+    assert "forward" not in vars(relu)
+
+
+def test_a_net_without_activations_has_no_activity():
+    model = Sequential(Linear(36, 3, np.random.default_rng(0)))
+    (epoch,) = fit(**start(model=model, epochs=1, to_input=lambda x: np.float32(rows(x))))
+    assert epoch.saturated is epoch.dead is None
+    assert "dead" not in epoch.record()
+
+
+@pytest.mark.parametrize("schedule", [lambda position: 0.01 / (1 + position), None])
+def test_a_schedule_may_be_a_function_or_left_out(schedule):
+    rates = [epoch.learning_rate for epoch in fit(**start(schedule=schedule))]
+    assert rates == ([0.01 / (1 + i + 0.75) for i in range(3)] if schedule else [1e-2] * 3)
+
+
+def part(images, labels):
+    return IMAGES[:40][images], LABELS[:40][labels]
+
+
+class Reshaping(Module):
+    """Twelve rows of scores for an image."""
+
+    def __init__(self):
+        self.weight = bitnet.autograd.Parameter(np.ones(1, np.float32))
+
+    def forward(self, x):
+        return (bitnet.Tensor(np.float32(x.data)) * self.weight).reshape(-1, 3)
+
+
+FEW, WRONG = slice(0, 5), np.arange(5) + 1
+OTHER = np.zeros((5, 5, 6, 1), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"split": Split(part(FEW, FEW), part(slice(0), slice(0)))}, "test part has 0 images"),
+        ({"split": Split(part(slice(0), slice(0)), SPLIT.test)}, "train part has 0 images"),
+        (
+            {"split": Split(SPLIT.train, SPLIT.test, part(slice(0), slice(0)))},
+            "validation part has",
+        ),
+        ({"split": Split(SPLIT.train, part(FEW, slice(4)))}, r"test part has 5 .* shape \(4,\)"),
+        ({"split": Split((IMAGES[:40], LABELS[:39]), SPLIT.test)}, "train part has 40 images"),
+        ({"split": Split((IMAGES[:5], WRONG), SPLIT.test), "batch": 5}, "train labels .* 1 to 5"),
+        ({"split": Split(SPLIT.train, (IMAGES[:5], WRONG))}, "test labels .* 1 to 5; .* 0 to 2"),
+        ({"split": Split(SPLIT.train, (IMAGES[:5], -WRONG))}, "test labels .* -5 to -1"),
+        ({"split": Split(SPLIT.train, SPLIT.test, (IMAGES[:5], WRONG))}, "validation labels"),
+        ({"split": Split(SPLIT.train, (IMAGES[:5], WRONG / 4))}, "test labels are float64"),
+        ({"split": Split(SPLIT.train, (OTHER, LABELS[:5]))}, "test images have the shape"),
+        ({"split": Split(SPLIT.train, SPLIT.test, (OTHER, LABELS[:5]))}, "validation images have"),
+        ({"batch": 0}, "batch is 0; expected a whole number from 1"),
+        ({"batch": 2.5}, "batch is 2.5"),
+        ({"batch": 41}, "batch is 41; there are only 40 images"),
+        ({"crop": 6}, "crop is 6; expected fewer pixels than the images' 6 x 6"),
+        ({"to_input": lambda x: rows(x)[:, 1:]}, r"refuses an image of shape \(6, 6, 1\): .*36"),
+        ({"model": binary_mlp([36, 2], np.random.default_rng(0))}, "train labels .* 0 to 1"),
+        (
+            {"model": Sequential(Reshaping())},
+            r"scores for an image .* shape \(12, 3\); expected \(1",
+        ),
+        ({"epochs": -1}, "epochs is -1"),
+        ({"epochs": 1.5}, "epochs is 1.5"),
+        ({"rng": 0}, "Generator"),
+    ],
+)
+def test_what_does_not_fit_is_refused_before_the_first_batch(change, message):
+    training = start(**change)
+
+    def progress(passes):
+        raise AssertionError("a batch was asked for")
+
+    state = training["model"].state_dict()
+    with pytest.raises(InputError, match=message) as caught:
+        next(fit(**training, progress=progress))
+    assert "\n" not in str(caught.value)
+    after = training["model"].state_dict()
+    assert all(np.array_equal(after[name], array) for name, array in state.items())

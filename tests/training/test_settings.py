@@ -2,26 +2,55 @@
 
 import numpy as np
 import pytest
-from saved import GOOD
+from saved import GOOD, TEXT
 
 from bitnet import InputError
-from bitnet.nn import BatchNorm
+from bitnet.optim import SGD, Adam
+from bitnet.optim.schedules import Constant, Cosine, Delayed, Plateau
+from bitnet.training import texts
 from bitnet.training.settings import (
-    DEFAULTS,
-    SETTINGS,
-    as_before,
     check_settings,
     complete,
-    inputs_of,
     model_of,
-    read_data,
     recipe_of,
+    settings_of,
+    task_of,
 )
+from bitnet.training.sources import inputs_of, read_data
 
 
 def test_good_ones_pass():
     check_settings(GOOD)
-    assert GOOD.keys() == SETTINGS.keys()
+    assert GOOD.keys() == settings_of("images").keys()
+    check_settings(TEXT)
+    assert TEXT.keys() == settings_of("texts").keys()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("net", 5),
+        ("net", "mlp:8"),
+        ("data", "mnist"),
+        ("unit", "letters"),
+        ("vocabulary", 2),
+        ("width", 0),
+        ("dropout", 1.0),
+        ("recipe", "torch"),
+        ("optimizer", "bop"),
+        ("schedule", "step"),
+        ("batch", 0),
+        ("steps", "25"),
+        ("clip", 0.0),
+        ("weights", "99"),
+        ("gradient", "int3"),
+        ("tokens", 0),
+        ("crop", 2),
+    ],
+)
+def test_others_are_refused_of_a_text(name, value):
+    with pytest.raises(InputError, match=name):
+        check_settings({**TEXT, name: value})
 
 
 @pytest.mark.parametrize(
@@ -84,16 +113,22 @@ def test_others_are_refused(name, value):
         check_settings({**GOOD, name: value})
 
 
-@pytest.mark.parametrize("name", sorted(SETTINGS))
-def test_a_missing_one_is_named(name):
-    with pytest.raises(InputError, match=f"lack {name}"):
-        check_settings({key: value for key, value in GOOD.items() if key != name})
+def test_a_net_of_the_other_task_is_refused():
+    for settings in ({**GOOD, "net": "lstm:5"}, {**TEXT, "net": "mlp:5"}):
+        with pytest.raises(InputError):
+            check_settings(settings)
+
+
+@pytest.mark.parametrize("settings", [GOOD, TEXT], ids=["images", "texts"])
+def test_a_missing_one_is_named(settings):
+    for name in settings:
+        with pytest.raises(InputError, match=f"lack {name}"):
+            check_settings({key: value for key, value in settings.items() if key != name})
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("net", "lstm:5"),
         ("recipe", "paper"),
         ("gradient", "int3"),
         ("rounding", "up"),
@@ -108,11 +143,25 @@ def test_unknown_names_build_no_model(name, value):
         model_of({**GOOD, name: value}, np.random.default_rng(0))
 
 
-def test_settings_from_before_the_switches_are_completed():
-    old = {name: value for name, value in GOOD.items() if name not in DEFAULTS}
-    check_settings(complete(old))
-    assert complete(old) == GOOD
-    assert complete({**GOOD, "balance": True})["balance"]
+def test_what_is_left_out_is_completed():
+    found = ("picture", "classes", "crc32")
+    given = {"net": "mlp:8", "data": "mnist", "epochs": 2, "batch": 50}
+    assert complete(given) == {k: v for k, v in GOOD.items() if k not in found}
+    assert complete({**given, "balance": True})["balance"]
+    assert complete({})["net"] == "mlp:512,512"
+    assert complete({"data": "cifar10", "recipe": "torch"})["prepare"] == ["zca"]
+    assert complete({"float": True})["gradient"] is complete({"float": True})["rounding"] is None
+    with pytest.raises(InputError, match="epochs is 0"):
+        complete({"epochs": 0})
+
+
+def test_the_net_the_data_or_the_recipe_say_what_is_learned():
+    assert task_of({}) == task_of(GOOD) == task_of({"net": "conv:3/4"}) == "images"
+    for given in ({"net": "rnn:8"}, {"data": "ptb"}, {"recipe": "zaremba-small"}, TEXT):
+        assert task_of(given) == "texts"
+    for given in ({"net": "mlp:8", "data": "ptb"}, {"net": "rnn:8", "data": "mnist"}):
+        with pytest.raises(InputError, match="for texts"):
+            complete(given)
 
 
 def test_balanced_layers():
@@ -141,35 +190,8 @@ def test_the_recipe_has_the_settings_put_in():
     assert (recipe.epochs, recipe.batch, recipe.start) == (5, 7, 0.03)
 
 
-@pytest.mark.parametrize(
-    ("recipe", "is_float", "optimizer", "fall"),
-    [
-        ("default", False, "adam", "cosine"),
-        ("theano", False, "adam", "exponential"),
-        ("torch", False, "adamax", "step"),
-        ("torch", True, "adam", "cosine"),
-        ("theano", True, "adam", "cosine"),
-    ],
-)
-def test_settings_of_older_files_mean_what_they_meant(recipe, is_float, optimizer, fall):
-    new = {"optimizer", "norm", "schedule"}
-    old = {k: v for k, v in GOOD.items() if k not in new} | {"recipe": recipe, "float": is_float}
-    settings = as_before(old)
-    assert [settings[name] for name in ("optimizer", "norm", "schedule")] == [
-        optimizer,
-        "batch",
-        fall,
-    ]
-    check_settings(settings)
-    model = model_of({**settings, "gradient": None, "rounding": None}, np.random.default_rng(0))
-    norm = next(layer for layer in model.layers if isinstance(layer, BatchNorm))
-    assert (norm.eps, norm.momentum) == ((1e-5, 0.125) if optimizer == "adamax" else (1e-4, 0.1))
-    assert norm.gamma.step_scale == (10.0 if recipe == "default" else 1.0)
-    assert as_before(GOOD) == GOOD
-
-
 def test_a_float_twin_has_no_bits_to_flip():
-    for name, value in (("optimizer", "bop"), ("norm", "shift"), ("schedule", "flips")):
+    for name, value in (("optimizer", "bop"), ("norm", "shift")):
         with pytest.raises(InputError, match="float twin"):
             recipe_of({**GOOD, "float": True, name: value})
 
@@ -182,3 +204,44 @@ def test_the_last_training_images_are_held_back():
     assert whole.validation is None
     with pytest.raises(InputError, match="validation is 50"):
         read_data("embedded", limit=50, validation=50)
+
+
+@pytest.mark.parametrize("recipe", texts.RECIPES)
+def test_recipes_are_complete(recipe):
+    settings = complete({"data": "embedded-text", "recipe": recipe})
+    check_settings({**settings, "crc32": 0, "tokens": 9})
+    expected = Delayed if recipe.startswith("zaremba") else Plateau
+    assert type(texts.schedule_of(settings)) is expected
+    assert settings["dropout"] == {"zaremba-medium": 0.5, "zaremba-large": 0.65}.get(recipe, 0)
+
+
+def test_a_recipe_names_its_net_and_what_is_given_goes_before_it():
+    settings = complete({"recipe": "zaremba-small"})
+    assert (settings["net"], settings["width"]) == ("lstm:200,200", 200)
+    assert (settings["optimizer"], settings["lr"], settings["steps"]) == ("sgd", 1.0, 20)
+    changed = {"net": "gru:9", "lr": 0.5, "steps": 3, "float": True}
+    settings = complete({"recipe": "zaremba-small", **changed})
+    assert {name: settings[name] for name in changed} == changed
+    assert settings["gradient"] is settings["rounding"] is None
+    assert texts.schedule_of(settings) == Delayed(0.5, 0.5, 4)
+
+
+def test_the_parts_of_a_training_on_a_text():
+    rng = np.random.default_rng(0)
+    settings = complete({"net": "rnn:6", "weights": "log:3", "activations": "2"})
+    model = model_of({**settings, "tokens": 9}, rng)
+    assert repr(model.recurrent.weights).startswith("Logarithmic(bits=3")
+    assert model.recurrent.activation == "relu"
+    assert (settings["optimizer"], texts.OPTIMIZERS) == ("adam", {"adam": Adam, "sgd": SGD})
+    schedules = {"cosine": Cosine(1e-3, 20), "constant": Constant(1e-3), "plateau": Plateau(1e-3)}
+    for name, schedule in schedules.items():
+        assert texts.schedule_of({**settings, "schedule": name}) == schedule
+    floats = model_of({**complete({"net": "rnn:6", "float": True}), "tokens": 9}, rng)
+    assert floats.recurrent.weights is None
+
+
+def test_the_rate_of_sgd_is_the_regimes():
+    """Adam's, a few thousandths, would not move a net in an epoch."""
+    assert complete({"net": "lstm:8", "optimizer": "sgd"})["lr"] == 1.0
+    assert complete({"net": "lstm:8", "optimizer": "sgd", "lr": 0.5})["lr"] == 0.5
+    assert complete({"net": "lstm:8", "optimizer": "adam", "unit": "characters"})["lr"] == 1e-3

@@ -1,6 +1,6 @@
-"""Nets by name: the papers' own, and MLPs and ConvNets of any widths.
+"""Nets by name: the papers' own, MLPs and ConvNets of any widths, and language models.
 
-A name says what lies between the images and the classes, which both come from the data:
+For images a name says what lies between the images and the classes, which both come from the data:
 
 mlp:512,512               fully connected layers of 512 and 512 units
 conv:32,32/64,64/256      blocks of 3x3 convolutions of 32, 32 and of 64, 64 channels, each block
@@ -8,6 +8,12 @@ conv:32,32/64,64/256      blocks of 3x3 convolutions of 32, 32 and of 64, 64 cha
 conv:16/                  no fully connected units but those of the classes
 mnist-theano, mnist-torch, cifar10, svhn
                           the papers' nets
+
+For texts it says what lies between the vectors of the tokens and the scores of the next one:
+
+rnn:512                   a layer of 512 recurrent units with ReLU, as in the second paper
+lstm:300                  a layer of 300 LSTM units, as there
+gru:256,256               two layers of 256 gated recurrent units
 """
 
 import dataclasses
@@ -16,9 +22,9 @@ import math
 import re
 
 from bitnet.errors import InputError
+from bitnet.kernels import GATES
 from bitnet.nn.models import feedforward
-
-__all__ = ["PAPERS", "Net", "net_named"]
+from bitnet.nn.models.language import language_model
 
 PAPERS = {
     "mnist-theano": ((), tuple(feedforward.MNIST_THEANO[1:-1])),
@@ -26,33 +32,29 @@ PAPERS = {
     "cifar10": (feedforward.CIFAR10["blocks"], feedforward.CIFAR10["units"][:-1]),
     "svhn": (feedforward.SVHN["blocks"], feedforward.SVHN["units"][:-1]),
 }
-MAX_LAYERS, MAX_WEIGHTS = 100, 1 << 29
+MAX_LAYERS, MAX_LAYERS_OF_TEXTS, MAX_WEIGHTS = 100, 20, 1 << 29
 WIDTHS = re.compile(r"[1-9]\d{0,6}(,[1-9]\d{0,6})*", re.ASCII)
+UNITS = re.compile(r"(rnn|lstm|gru):([1-9]\d{0,5})((?:,[1-9]\d{0,5})*)", re.ASCII)
 EXPECTED = f"one of {', '.join(PAPERS)}, mlp:512,512 (units) or conv:32,32/64,64/256 (blocks/units)"
+EXPECTED_OF_TEXTS = "rnn:512, lstm:300 or gru:256,256 (units of each layer)"
+
+
+def _check_weights(name, inputs, count):
+    """Refuse a net with more weights than any memory holds."""
+    if count > MAX_WEIGHTS:
+        raise InputError(
+            f"net {name} for {inputs} has {count} weights; expected at most {MAX_WEIGHTS}"
+        )
 
 
 @dataclasses.dataclass(frozen=True)
 class Net:
-    """What lies between the images and the classes.
-
-    Attributes
-    ----------
-    name : str
-        As `net_named` takes it.
-    blocks : tuple of tuple of int
-        The channels of the convolutions of each block; none for an MLP.
-    units : tuple of int
-        The widths of the fully connected layers but the last.
-
-    Examples
-    --------
-    >>> net_named("conv:32,32/64/256")
-    Net(name='conv:32,32/64/256', blocks=((32, 32), (64,)), units=(256,))
-    """
+    """What lies between the images and the classes: blocks of convolutions, then units."""
 
     name: str
     blocks: tuple
     units: tuple
+    task = "images"
 
     @property
     def is_conv(self):
@@ -71,38 +73,12 @@ class Net:
         return count + sum(n * m for n, m in itertools.pairwise(widths))
 
     def build(self, image, n_classes, rng, is_float=False, dropout=(0.0, 0.0), **options):
-        """The model for images (rows, columns, channels), of few bits or its float twin.
+        """The model for images (rows, columns, channels), or its float twin without options.
 
-        Parameters
-        ----------
-        image : (int, int, int)
-            Rows, columns and channels.
-        n_classes : int
-            Classes.
-        rng : numpy.random.Generator
-            The source of all that the model draws.
-        is_float : bool, optional
-            The float twin; it takes no options.
-        dropout : pair of float, optional
-            As for `feedforward.binary_mlp`; not for ConvNets.
-        **options
-            As for `feedforward.binary_mlp` and `models.binary_convnet`.
-
-        Returns
-        -------
-        Sequential
-            Takes rows of pixels, or images if it begins with convolutions.
-
-        Raises
-        ------
-        InputError
-            If there would be too many weights, or the images are too small.
+        A ConvNet takes images and has no dropout; an MLP takes rows of pixels.
         """
-        if (count := self.weights(image, n_classes)) > MAX_WEIGHTS:
-            raise InputError(
-                f"net {self.name} for {'x'.join(map(str, image))} pixels has {count} weights; "
-                f"expected at most {MAX_WEIGHTS}"
-            )
+        pixels = f"{'x'.join(map(str, image))} pixels"
+        _check_weights(self.name, pixels, self.weights(image, n_classes))
         if self.is_conv:
             sizes = tuple(image), self.blocks, (*self.units, n_classes)
             if is_float:
@@ -114,19 +90,50 @@ class Net:
         return feedforward.binary_mlp(sizes, rng, dropout=dropout, **options)
 
 
+@dataclasses.dataclass(frozen=True)
+class LanguageNet:
+    """What lies between the vectors of the tokens and their scores: equal recurrent layers."""
+
+    name: str
+    kind: str
+    units: int
+    layers: int
+    task = "texts"
+
+    def weights(self, count, width):
+        """How many weights it has for `count` tokens with vectors of `width` numbers."""
+        rows, inputs, total = GATES[self.kind] * self.units, width, count * width
+        for _ in range(self.layers):
+            total, inputs = total + rows * (inputs + self.units), self.units
+        return total + count * self.units
+
+    def build(self, count, width, rng, **options):
+        """The model for `count` tokens; options as for `language_model`, floats by default."""
+        _check_weights(self.name, f"{count} tokens", self.weights(count, width))
+        options |= {"activation": "relu"} if self.kind == "rnn" else {}
+        sizes = {"kind": self.kind, "width": width, "units": self.units, "layers": self.layers}
+        return language_model(count, rng, **sizes, **options)
+
+
+def is_language_net(name):
+    """Whether a name is meant for a language model: one of rnn, lstm or gru and a colon."""
+    return isinstance(name, str) and name.partition(":")[0] in GATES
+
+
 def net_named(name):
-    """The net of a name.
+    """Return the net of a name.
 
     Parameters
     ----------
     name : str
-        "mnist-theano", "mnist-torch", "cifar10", "svhn", "mlp:UNITS,UNITS,..." or
-        "conv:CHANNELS,CHANNELS/.../UNITS,...": blocks of convolutions, each with a pooling at
-        its end, then the units of the fully connected layers, which may be left out.
+        "mnist-theano", "mnist-torch", "cifar10", "svhn", "mlp:UNITS,UNITS,...",
+        "conv:CHANNELS,CHANNELS/.../UNITS,..." (blocks of convolutions, each with a pooling at
+        its end, then the units of the fully connected layers, which may be left out), or for
+        texts "rnn:UNITS,...", "lstm:UNITS,..." or "gru:UNITS,..." (equal units of each layer).
 
     Returns
     -------
-    Net
+    Net or LanguageNet
 
     Raises
     ------
@@ -135,20 +142,38 @@ def net_named(name):
 
     Examples
     --------
-    >>> net_named("mnist-torch").units
-    (2048, 2048, 2048)
+    >>> net_named("conv:32,32/64/256")
+    Net(name='conv:32,32/64/256', blocks=((32, 32), (64,)), units=(256,))
     >>> net_named("cifar10").weights((32, 32, 3), 10)
     14022016
+    >>> net_named("gru:256,256")
+    LanguageNet(name='gru:256,256', kind='gru', units=256, layers=2)
     """
-    if name in PAPERS:
+    if isinstance(name, str) and name in PAPERS:
         return Net(name, *PAPERS[name])
+    if is_language_net(name):
+        return _language_net(name)
     kind, _, rest = name.partition(":") if isinstance(name, str) else ("", "", "")
     *blocks, units = rest.split("/")
     fits = {"mlp": not blocks and units, "conv": blocks}.get(kind)
     texts = [*blocks, units] if units else blocks
     if not fits or len(rest) > 800 or not all(map(WIDTHS.fullmatch, texts)):
-        raise InputError(f"net {name!r:.80}; expected {EXPECTED}")
+        raise InputError(f"net {name!r:.80}; expected {EXPECTED}, or of texts {EXPECTED_OF_TEXTS}")
     *blocks, units = [tuple(map(int, text.split(","))) if text else () for text in [*blocks, units]]
     if sum(map(len, blocks)) + len(units) > MAX_LAYERS:
         raise InputError(f"net {name!r:.80} has more than {MAX_LAYERS} layers")
     return Net(name, tuple(blocks), units)
+
+
+def _language_net(name):
+    """The language model of a name that is meant for one."""
+    match = UNITS.fullmatch(name) if len(name) < 200 else None
+    if match is None:
+        raise InputError(f"net {name!r:.80}; expected {EXPECTED_OF_TEXTS}")
+    units = [int(match[2]), *map(int, filter(None, match[3].split(",")))]
+    if len(set(units)) > 1 or len(units) > MAX_LAYERS_OF_TEXTS:
+        raise InputError(
+            f"net {name!r:.80}; expected the same units in each layer, and at most "
+            f"{MAX_LAYERS_OF_TEXTS} layers"
+        )
+    return LanguageNet(name, match[1], units[0], len(units))

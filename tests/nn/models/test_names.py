@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bitnet import InputError
-from bitnet.nn.models.names import net_named
+from bitnet.nn.models.names import is_language_net, net_named
 
 widths = st.lists(st.integers(1, 9), min_size=1, max_size=3)
 
@@ -68,7 +68,6 @@ def test_the_papers_nets_have_the_papers_weights(name, image, weights):
         "conv:/5",
         "conv:5//5",
         "conv:5/5/5,",
-        "lstm:5",
         "mlp:1５",
         "mlp:5\n",
         None,
@@ -90,3 +89,42 @@ def test_too_many_weights_are_refused_before_there_is_one():
 def test_images_may_be_too_small():
     with pytest.raises(InputError, match="too small"):
         net_named("cifar10").build((4, 4, 3), 10, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("name", ["rnn:7", "lstm:5", "gru:6,6", "lstm:4,4,4"])
+def test_the_weights_of_a_language_model_are_counted_as_they_are(name):
+    rng = np.random.default_rng(0)
+    net = net_named(name)
+    model = net.build(11, 3, rng)
+    matrices = [p.data.size for p in model.parameters() if p.ndim == 2]
+    assert net.weights(11, 3) == sum(matrices)
+    assert model.recurrent.layers == net.layers
+    assert is_language_net(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "lstm",
+        "lstm:",
+        "lstm:0",
+        "lstm:03",
+        "lstm:5,",
+        "lstm:5,6",
+        "lstm:5;6",
+        None,
+        "lstm:" + ",".join(["5"] * 21),
+        "lstm:9999999",
+        "LSTM:5",
+        "lstm:٣",
+    ],
+)
+def test_other_names_of_language_models_are_refused(name):
+    with pytest.raises(InputError, match="net "):
+        net_named(name)
+
+
+def test_a_language_model_that_no_memory_holds_is_refused():
+    with pytest.raises(InputError, match="expected at most 536870912"):
+        net_named("lstm:99999").build(10, 300, np.random.default_rng(0))

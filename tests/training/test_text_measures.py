@@ -11,7 +11,7 @@ from language_models import Fading
 
 from bitnet import InputError
 from bitnet.data.vocabulary import Vocabulary
-from bitnet.training.language import bits_per_character, evaluate_language, generate, perplexity
+from bitnet.training import bits_per_character, evaluate_language, generate, perplexity
 
 IDS = np.random.default_rng(0).integers(0, 5, 40).astype(np.int32)
 VOCABULARY = Vocabulary.of("abcabba", "characters")  # a b c, the newline and <unk>

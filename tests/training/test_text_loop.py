@@ -14,14 +14,17 @@ from bitnet.nn.models.language import language_model
 from bitnet.nn.recurrent import detach
 from bitnet.optim import SGD, Adam
 from bitnet.optim.schedules import Constant, Plateau
-from bitnet.training import load_checkpoint, save_checkpoint
-from bitnet.training.language import (
-    REGIMES,
-    LanguageEpoch,
+from bitnet.training import (
+    Texts,
     evaluate_language,
-    fit_language,
+    fit,
+    load_checkpoint,
     perplexity,
+    save_checkpoint,
 )
+from bitnet.training.loop import Epoch
+from bitnet.training.sources import measures
+from bitnet.training.texts import REGIMES
 
 TEXT = "the sea the sea and a storm\n" * 6
 VOCABULARY = Vocabulary.of(TEXT, "characters")
@@ -29,16 +32,14 @@ IDS = VOCABULARY.encode(TEXT)
 CORPUS = Corpus("test", IDS, IDS[:40], IDS[40:90], VOCABULARY)
 
 
-def start(seed=0, lr=0.5, schedule=None, **more):
+def start(seed=0, lr=0.5, schedule=None, corpus=CORPUS, clip=5.0, batch=4, steps=5, **more):
     model = Fading(len(VOCABULARY), 6, np.random.default_rng(seed))
     return {
         "model": model,
-        "corpus": CORPUS,
+        "data": Texts(corpus, batch, steps, clip),
         "optimizer": SGD(model.parameters(), lr),
         "schedule": schedule or Constant(lr),
         "epochs": 3,
-        "batch": 4,
-        "steps": 5,
         "rng": np.random.default_rng(seed),
         **more,
     }
@@ -46,7 +47,7 @@ def start(seed=0, lr=0.5, schedule=None, **more):
 
 def test_it_is_the_loop_by_hand():
     training = start(clip=0.7)
-    epochs = list(fit_language(**training))
+    epochs = list(fit(**training))
     model, rng, clipped = Fading(len(VOCABULARY), 6, np.random.default_rng(0)), None, 0
     rng, sgd = np.random.default_rng(0), SGD(model.parameters(), 0.5)
     for epoch in epochs:
@@ -76,7 +77,7 @@ def test_it_is_the_loop_by_hand():
 
 def test_without_a_clip_gradients_are_as_they_are():
     plain, wide = start(clip=None), start(clip=1e9)
-    list(fit_language(**plain)), list(fit_language(**wide))
+    list(fit(**plain)), list(fit(**wide))
     states = [training["model"].state_dict() for training in (plain, wide)]
     assert all(np.array_equal(states[0][name], states[1][name]) for name in states[0])
 
@@ -87,24 +88,24 @@ def test_a_resumed_training_ends_with_the_same_bytes(tmp_path):
         return parts, [parts[name] for name in ("model", "optimizer", "schedule", "rng")]
 
     whole, parts = training()
-    list(fit_language(**whole))
+    list(fit(**whole))
     save_checkpoint(tmp_path / "whole.npz", 3, *parts)
     half, parts = training()
-    for epoch in fit_language(**half):
+    for epoch in fit(**half):
         save_checkpoint(tmp_path / "half.npz", epoch.epoch, *parts)
         if epoch.epoch == 2:
             break
     resumed, parts = training()
     resumed["model"].table.edit()[:] = 7.0
     done = load_checkpoint(tmp_path / "half.npz", *parts)
-    assert [epoch.epoch for epoch in fit_language(**resumed, done=done)] == [3]
+    assert [epoch.epoch for epoch in fit(**resumed, done=done)] == [3]
     save_checkpoint(tmp_path / "resumed.npz", 3, *parts)
     assert (tmp_path / "resumed.npz").read_bytes() == (tmp_path / "whole.npz").read_bytes()
 
 
 def test_the_schedule_is_told_the_validation_loss():
     schedule = Plateau(0.5)
-    epochs = list(fit_language(**start(schedule=schedule)))
+    epochs = list(fit(**start(schedule=schedule)))
     assert schedule.losses == [epoch.valid_loss for epoch in epochs]
     assert epochs[0].learning_rate == 0.5
 
@@ -112,17 +113,19 @@ def test_the_schedule_is_told_the_validation_loss():
 def test_a_text_that_repeats_is_learned():
     training = start(lr=0.02, epochs=12)
     training["optimizer"] = Adam(training["model"].parameters(), 0.02)
-    epochs = list(fit_language(**training))
+    epochs = list(fit(**training))
     assert epochs[-1].test_loss < 0.5 * epochs[0].test_loss
     assert perplexity(epochs[-1].test_loss) < 4
 
 
 def test_the_figures_of_an_epoch():
-    record = LanguageEpoch(2, 1.0, math.log(8), 800.0, 0.1, 0.0, 3.0, 100.0).record()
+    figures = measures("valid", math.log(8)) | measures("test", 800.0)
+    record = Epoch(2, 1.0, learning_rate=0.1, **figures).record()
+    assert "train_accuracy" not in record
     assert record["valid_perplexity"] == pytest.approx(8)
     assert record["valid_bits"] == pytest.approx(3)
     assert math.isfinite(record["test_perplexity"])
-    epoch = next(fit_language(**start()))
+    epoch = next(fit(**start()))
     assert epoch.flip_ratio == 0
     assert 0 < epoch.seconds < 1e4
     assert epoch.tokens_per_second > 0
@@ -135,7 +138,7 @@ def test_the_flips_are_those_of_all_weights_of_few_bits():
     weights = [*model.recurrent.input_weights, *model.recurrent.state_weights, model.decoder.weight]
     before = [weight.data >= 0 for weight in weights]
     adam = Adam(model.parameters(), 0.02)
-    (epoch,) = fit_language(model, CORPUS, adam, Constant(0.02), 1, 4, 5, rng)
+    (epoch,) = fit(model, adam, Texts(CORPUS, 4, 5), schedule=Constant(0.02), rng=rng)
     flips = sum((old != (w.data >= 0)).sum() for old, w in zip(before, weights, strict=True))
     assert epoch.flip_ratio == pytest.approx(flips / sum(old.size for old in before))
     assert 0 < epoch.flip_ratio < 0.5
@@ -146,7 +149,7 @@ def test_a_training_that_diverges_ends_with_a_sentence(bad):
     training = start()
     training["model"].decoder.edit()[0, 0] = bad
     with pytest.raises(InputError, match=r"epoch 1, piece 1: .*learning rate"):
-        next(fit_language(**training))
+        next(fit(**training))
     training = start()
     model = training["model"]
 
@@ -155,12 +158,67 @@ def test_a_training_that_diverges_ends_with_a_sentence(bad):
         model.decoder.edit()[0, 0] = bad
 
     with pytest.raises(InputError, match="epoch 1: a weight is not finite"):
-        next(fit_language(**training, progress=last))
+        next(fit(**training, progress=last))
 
 
-def test_texts_that_are_too_short_are_refused():
-    with pytest.raises(InputError, match="4 tokens for 4 streams"):
-        next(fit_language(**start(corpus=Corpus("short", IDS[:4], IDS, IDS, VOCABULARY))))
+COUNT = len(VOCABULARY)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"corpus": Corpus("short", IDS[:4], IDS, IDS, VOCABULARY)}, "4 tokens for 4 streams"),
+        ({"corpus": Corpus("short", IDS, IDS[:1], IDS, VOCABULARY)}, "the valid text has 1 tokens"),
+        ({"corpus": Corpus("short", IDS, IDS, IDS[:0], VOCABULARY)}, "the test text has 0 tokens"),
+        ({"corpus": Corpus("other", IDS + 2, IDS, IDS, VOCABULARY)}, f"train .* to {COUNT}; expe"),
+        ({"corpus": Corpus("other", IDS, IDS + 2, IDS, VOCABULARY)}, f"valid .* to {COUNT}; expe"),
+        (
+            {"corpus": Corpus("other", IDS, IDS, IDS - 2, VOCABULARY)},
+            "test text has tokens from -2",
+        ),
+        ({"batch": 0}, "batch is 0"),
+        ({"steps": 0}, "steps is 0"),
+        ({"steps": 1.5}, "steps is 1.5"),
+        ({"rng": 3}, "Generator"),
+    ],
+)
+def test_what_does_not_fit_is_refused_before_the_first_piece(change, message):
+    def progress(pieces):
+        raise AssertionError("a piece was asked for")
+
+    with pytest.raises(InputError, match=message):
+        next(fit(**start(**change), progress=progress))
+
+
+@pytest.mark.parametrize("kind", ["rnn", "lstm", "gru"])
+@pytest.mark.parametrize("bits", [None, 2])
+def test_a_training_stopped_inside_an_epoch_ends_with_the_same_weights(kind, bits):
+    """The state between the pieces is kept: the next one begins with it."""
+
+    def training():
+        rng = np.random.default_rng(0)
+        few = {"weights": bits, "activations": bits, "layers": 2, "dropout": 0.2}
+        model = language_model(len(VOCABULARY), rng, kind, width=6, units=8, **few)
+        parts = {"model": model, "optimizer": Adam(model.parameters(), 0.02), "rng": rng}
+        return {**parts, "data": Texts(CORPUS, 4, 5), "epochs": 2}
+
+    whole, part = training(), training()
+    losses = [epoch.loss for epoch in fit(**whole)]
+    (begun,) = fit(**part, stop=iter([False, False, False, True]).__next__)
+    assert len(begun.losses) == 4
+    model, source = part["model"], part["data"]
+    again = type(begun).from_file(begun.notes(), begun.arrays(), model, source, 9)
+    assert [epoch.loss for epoch in fit(**part, begun=again)] == losses
+    state, other = model.state_dict(), whole["model"].state_dict()
+    assert all(np.array_equal(state[name], other[name]) for name in state)
+    arrays = begun.arrays()
+    names = [name for name in arrays if "state" in name]
+    assert len(names) == 2 * (2 if kind == "lstm" else 1)
+    for name in names:
+        for lie in ({}, {name: arrays[name][:-1]}, {name: arrays[name] * np.float32("nan")}):
+            own = {key: array for key, array in arrays.items() if key != name} | lie
+            with pytest.raises(InputError):
+                type(begun).from_file(begun.notes(), own, model, source, 9)
 
 
 def test_regimes_are_the_papers():
@@ -174,6 +232,6 @@ def test_regimes_are_the_papers():
 def test_the_embedded_text_is_learned_a_little():
     corpus = load_corpus("embedded-text", unit="characters").first(8000, 400)
     model = Fading(len(corpus.vocabulary), 16, np.random.default_rng(0))
-    training = model, corpus, Adam(model.parameters(), 0.01), Constant(0.01)
-    (epoch,) = fit_language(*training, 1, 10, 10, np.random.default_rng(0))
+    adam, rng = Adam(model.parameters(), 0.01), np.random.default_rng(0)
+    (epoch,) = fit(model, adam, Texts(corpus, 10, 10), schedule=Constant(0.01), rng=rng)
     assert perplexity(epoch.test_loss) < 0.6 * len(corpus.vocabulary)
