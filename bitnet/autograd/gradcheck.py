@@ -6,8 +6,6 @@ from bitnet.arrays import array_module, like
 from bitnet.autograd.tensor import Tensor, no_grad
 from bitnet.errors import InputError
 
-__all__ = ["check_gradient"]
-
 
 def check_gradient(
     function, *inputs, surrogate=None, kinks=(), batched=(0,), step=1e-6, tolerance=1e-6, seed=0
@@ -40,13 +38,6 @@ def check_gradient(
         The largest error allowed, absolute and relative to the difference, 1e-6.
     seed : int, optional
         For the direction and the weights.
-
-    Raises
-    ------
-    AssertionError
-        If the two differ; says by how much.
-    InputError
-        If there are no inputs.
 
     Examples
     --------

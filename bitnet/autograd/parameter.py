@@ -8,8 +8,6 @@ from bitnet.autograd.tensor import Tensor
 from bitnet.errors import InputError
 from bitnet.kernels import Bits, Product
 
-__all__ = ["Parameter"]
-
 
 class Parameter(Tensor):
     """A Tensor that an optimizer changes.
@@ -39,11 +37,6 @@ class Parameter(Tensor):
         The gradient.  That of binary weights is multiplied when it is first asked for.
     lazy_grad : numpy.ndarray or kernels.Product or None
         The gradient, multiplied or not.
-
-    Raises
-    ------
-    InputError
-        If the data are no floats, or `bound` or `step_scale` is not above 0.
 
     Examples
     --------
@@ -83,20 +76,7 @@ class Parameter(Tensor):
             super().receive(grad)
 
     def edit(self):
-        """The data, free to be changed in place; the signs that an optimizer left are let go.
-
-        Returns
-        -------
-        numpy.ndarray
-            `data`.
-
-        Examples
-        --------
-        >>> weight = Parameter([[0.5, -1.0]])
-        >>> weight.edit()[0, 0] = -0.5
-        >>> weight.data
-        array([[-0.5, -1. ]], dtype=float32)
-        """
+        """The data, free to be changed in place; the signs that an optimizer left are let go."""
         self._signs = self._derived = None
         if isinstance(self.data, np.ndarray) and not self.data.flags.writeable:
             try:
@@ -125,25 +105,7 @@ class Parameter(Tensor):
         return Parameter(move(self.data), self.bound, self.step_scale, self.is_binary)
 
     def move(self, move):
-        """Prepare to be on another device: copies are made, and nothing is changed yet.
-
-        Parameters
-        ----------
-        move : callable
-            From an array to one on another device.
-
-        Returns
-        -------
-        callable
-            Puts data, gradient and kept signs there in place of those that are here.
-
-        Examples
-        --------
-        >>> weight = Parameter([[0.5, -1.0]])
-        >>> weight.move(lambda array: 2 * array)()
-        >>> weight.data
-        array([[ 1., -2.]], dtype=float32)
-        """
+        """Prepare to be on another device: copies are made, and nothing is changed yet."""
         data, grad = move(self.data), moved(self.grad, move)
         signs = moved(self.signs.words, move) if self.has_signs else None
 
@@ -156,26 +118,7 @@ class Parameter(Tensor):
         return put
 
     def derived(self, name, make):
-        """What is made of the data, kept until they change, and they are read-only until then.
-
-        Parameters
-        ----------
-        name : str
-            What it is.
-        make : callable
-            From the data.
-
-        Returns
-        -------
-        object
-            What `make(data)` gave, now or earlier.
-
-        Examples
-        --------
-        >>> weight = Parameter([[0.5, -1.0]])
-        >>> weight.derived("sum", np.sum)
-        np.float32(-0.5)
-        """
+        """What is made of the data, kept until they change, and they are read-only until then."""
         kept = self._derived
         if kept is None or kept[0] is not self.data or not is_read_only(self.data):
             self._derived = kept = read_only(self.data), {}

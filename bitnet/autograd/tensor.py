@@ -13,8 +13,6 @@ from bitnet.arrays import array_module, check_one_device, is_array, like, moved,
 from bitnet.errors import InputError
 from bitnet.kernels import Bits, Planes, Product
 
-__all__ = ["Function", "Tensor", "as_tensor", "is_recording", "no_grad"]
-
 _recording = contextvars.ContextVar("bitnet_recording", default=True)
 
 
@@ -38,13 +36,7 @@ def no_grad():
 
 
 def is_recording():
-    """Whether operations are recorded for `backward` here, and not inside `no_grad`.
-
-    Examples
-    --------
-    >>> is_recording()
-    True
-    """
+    """Whether operations are recorded for `backward` here, and not inside `no_grad`."""
     return _recording.get()
 
 
@@ -68,11 +60,6 @@ class Tensor:
         since it was last set to None.
     creator : Function or None
         The operation whose result this is.
-
-    Raises
-    ------
-    InputError
-        If the data are no real numbers, or of a type that has no gradient but shall have one.
 
     Examples
     --------
@@ -151,32 +138,6 @@ class Tensor:
 
         The graph is walked without recursion, each operation once, results before operands.
         Gradients that meet are added out of place.
-
-        Parameters
-        ----------
-        grad : array, optional
-            The derivative of the quantity of interest with respect to this Tensor, of its
-            shape; 1 where this Tensor has one element.
-        retain_graph : bool, optional
-            Keep what the operations saved, for another call.  Otherwise it is let go as
-            the walk proceeds.
-
-        Raises
-        ------
-        InputError
-            If this Tensor has no gradient, `grad` is missing or of another shape, or the
-            graph was let go by an earlier call.
-        RuntimeError
-            If an operation's backward returns a gradient of a wrong shape; names it.
-
-        Examples
-        --------
-        >>> x = Tensor([2.0], requires_grad=True)
-        >>> y = x * x
-        >>> y.backward(retain_graph=True)
-        >>> y.backward()
-        >>> x.grad
-        array([8.], dtype=float32)
         """
         if not self.requires_grad:
             raise InputError("backward: this Tensor depends on nothing that requires a gradient")
@@ -326,28 +287,7 @@ def _of_type(x, grad):
 
 
 def as_tensor(x):
-    """`x` itself if it is a Tensor, otherwise a Tensor that holds it.
-
-    Parameters
-    ----------
-    x : Tensor, array, Bits, Planes, number or nested list of numbers
-        A value.
-
-    Returns
-    -------
-    Tensor
-        Without a gradient, if it is new.
-
-    Raises
-    ------
-    InputError
-        If `x` holds no real numbers.
-
-    Examples
-    --------
-    >>> as_tensor(2.0)
-    Tensor(array(2., dtype=float32))
-    """
+    """`x` itself if it is a Tensor, otherwise a Tensor that holds it."""
     return x if isinstance(x, Tensor) else Tensor(x)
 
 

@@ -9,8 +9,6 @@ from bitnet.nn import functional
 from bitnet.nn.module import Module
 from bitnet.quantizers.names import quantizer_of
 
-__all__ = ["Quantize", "ReLU", "Sign"]
-
 
 class Quantize(Module):
     """Activations of k bits, in planes, with the straight-through estimator of their quantizer.
@@ -31,11 +29,6 @@ class Quantize(Module):
         Where gradients pass, of a quantizer that has a window, otherwise None; may be changed
         during training, as the second paper widens its hard tanh (section 4.3), and None then
         lets all pass.
-
-    Raises
-    ------
-    InputError
-        If there is no such quantizer, or a window is set of one that has none.
 
     Examples
     --------
@@ -86,11 +79,6 @@ class Sign(Module):
         papers' Torch experiments; evaluation is always deterministic.
     rng : numpy.random.Generator, optional
         The source of randomness; needed if `stochastic`.
-
-    Raises
-    ------
-    InputError
-        If `stochastic` comes without a generator.
 
     Examples
     --------

@@ -7,8 +7,6 @@ from bitnet.errors import InputError
 from bitnet.nn import functional
 from bitnet.nn.module import Module, Sequential
 
-__all__ = ["Branches", "WithHeads", "auxiliary"]
-
 
 class Branches(Module):
     """The same input through several nets, whose outputs stand side by side along the channels.
@@ -20,11 +18,6 @@ class Branches(Module):
     ----------
     *branches : Sequential
         One or more; one without layers gives the input itself.
-
-    Raises
-    ------
-    InputError
-        If something else comes, or the outputs do not fit each other.
 
     Examples
     --------
@@ -61,11 +54,6 @@ class WithHeads(Sequential):
         In the order in which they are applied.
     heads : dict of int to Sequential
         From the number of a layer to what is made of its output.
-
-    Raises
-    ------
-    InputError
-        If something else than a Module comes, or there is no such layer.
 
     Examples
     --------
@@ -106,26 +94,6 @@ def auxiliary(loss, share=0.3):
 
     Szegedy et al. (arXiv 1409.4842, section 5) take 0.3; what the second paper takes for its
     two auxiliary classifiers is not in its text.
-
-    Parameters
-    ----------
-    loss : callable
-        From scores and labels to a Tensor of one number.
-    share : float, optional
-        What the losses of the heads are multiplied with.
-
-    Returns
-    -------
-    callable
-        From scores, or the tuple that a `WithHeads` gives in training, and labels to a Tensor.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> scores, labels = np.zeros((1, 2), np.float32), np.array([0])
-    >>> loss_of = auxiliary(functional.cross_entropy)
-    >>> round(loss_of(scores, labels).item(), 4), round(loss_of((scores, scores), labels).item(), 4)
-    (0.6931, 0.9011)
     """
 
     def combined(scores, labels):

@@ -21,48 +21,9 @@ from bitnet.nn.linear import check_backward, latent_weight, packed_of, quantized
 from bitnet.nn.module import Module
 from bitnet.quantizers.names import quantizer_of
 
-__all__ = [
-    "AvgPool2d",
-    "BinaryConv2d",
-    "Conv2d",
-    "Flatten",
-    "MaxPool2d",
-    "QuantConv2d",
-    "window_of",
-]
-
 
 def window_of(size, stride=1, padding=0, border=0):
-    """A Window from the numbers that layers are given.
-
-    Parameters
-    ----------
-    size : int or (int, int)
-        Taps, down and to the right.
-    stride : int or (int, int), optional
-        Pixels from one output to the next.
-    padding : "same", "valid", int or (int, int), optional
-        Pixels beyond the border on each side, down and to the right; "valid" is 0, and "same"
-        as many in all as keep the size at stride 1, the odd one below and to the right.
-    border : {0, 1, -1}, optional
-        What those pixels count as.
-
-    Returns
-    -------
-    Window
-
-    Raises
-    ------
-    InputError
-        If there is no such window.
-
-    Examples
-    --------
-    >>> window_of(3, padding="same").padding
-    ((1, 1), (1, 1))
-    >>> window_of(2, padding="same").padding
-    ((0, 1), (0, 1))
-    """
+    """A Window from the numbers that layers are given."""
     size, stride = _pair("size", size), _pair("stride", stride)
     if padding == "same":
         pads = tuple(((n - 1) // 2, n // 2) for n in size)
@@ -139,11 +100,6 @@ class QuantConv2d(_Convolution):
     packed : Bits or Planes
         The filters that the layer multiplies with.
 
-    Raises
-    ------
-    InputError
-        If a number is out of its range or the input does not fit.
-
     Examples
     --------
     >>> layer = QuantConv2d(3, 8, np.random.default_rng(0), weights=2)
@@ -210,11 +166,6 @@ class BinaryConv2d(QuantConv2d):
     bits : Bits
         Their signs, or the balanced ones.
 
-    Raises
-    ------
-    InputError
-        If a number is out of its range or the input does not fit.
-
     Examples
     --------
     >>> layer = BinaryConv2d(3, 8, np.random.default_rng(0))
@@ -258,11 +209,6 @@ class Conv2d(_Convolution):
     size, stride, padding, border, groups : optional
         As for `BinaryConv2d`.
 
-    Raises
-    ------
-    InputError
-        If a number is out of its range or the input does not fit.
-
     Examples
     --------
     >>> layer = Conv2d(3, 8, np.random.default_rng(0), padding="valid")
@@ -305,11 +251,6 @@ class MaxPool2d(_Pooling):
     padding : optional
         As for `window_of`.
 
-    Raises
-    ------
-    InputError
-        If a number is out of its range or the input does not fit.
-
     Examples
     --------
     >>> MaxPool2d()(np.ones((1, 4, 4, 3), np.float32)).shape
@@ -331,11 +272,6 @@ class AvgPool2d(_Pooling):
         As many as taps by default.
     padding : optional
         As for `window_of`.
-
-    Raises
-    ------
-    InputError
-        If a number is out of its range or the input does not fit.
 
     Examples
     --------

@@ -22,8 +22,6 @@ from bitnet.quantizers import Linear, Uniform
 from bitnet.quantizers.names import quantizer_of
 from bitnet.quantizers.scales import scale_of
 
-__all__ = ["Embedding", "ScaledLinear"]
-
 RECTIFIED = 3.0  # the largest rectified state of a few bits; up to 1 alone they learn less
 
 
@@ -74,11 +72,6 @@ class Embedding(Module):
     ----------
     weight : Parameter
         The table, float32 of shape (V, N).
-
-    Raises
-    ------
-    InputError
-        If a size is not 1 or more, there is no such quantizer, or an id is no row.
 
     Examples
     --------
@@ -140,11 +133,6 @@ class ScaledLinear(Module):
         float32 of shapes (M, N) and (M,); the former are latent, without a bound.
     packed : Planes
         The weights that the layer multiplies with.
-
-    Raises
-    ------
-    InputError
-        If a setting is out of its range.
 
     Examples
     --------

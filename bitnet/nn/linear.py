@@ -23,8 +23,6 @@ from bitnet.nn.module import Module
 from bitnet.quantizers import Uniform
 from bitnet.quantizers.names import quantizer_of
 
-__all__ = ["BatchNorm", "BinaryLinear", "Dropout", "Linear", "QuantLinear"]
-
 ROUNDINGS = ("nearest", "stochastic")
 ONE_BIT = Uniform(1)
 
@@ -75,12 +73,6 @@ class QuantLinear(Module):
         `weight.edit()`.
     packed : Bits or Planes
         The weights that the layer multiplies with.
-
-    Raises
-    ------
-    InputError
-        If a width is not 1 or more, the quantizer, gradient or rounding is unknown, or the input
-        does not fit.
 
     Examples
     --------
@@ -134,11 +126,6 @@ class BinaryLinear(QuantLinear):
         As that of `QuantLinear`, clipped to [-1, 1].
     bits : Bits
         The signs, or the balanced ones: the weights that the layer multiplies with.
-
-    Raises
-    ------
-    InputError
-        As for `QuantLinear`.
 
     Examples
     --------
@@ -210,11 +197,6 @@ class Linear(Module):
     rng : numpy.random.Generator
         The source of the first weights, U(-a, a) with Glorot's a = sqrt(6 / (N + M)).
 
-    Raises
-    ------
-    InputError
-        If a width is not 1 or more, or the input does not fit.
-
     Examples
     --------
     >>> layer = Linear(3, 2, np.random.default_rng(0))
@@ -256,11 +238,6 @@ class BatchNorm(Module):
         The share of a new batch in the averages, 0.1; above 0, at most 1.
     step_scale : float, optional
         What the learning rate is multiplied with for gamma and beta, 1.
-
-    Raises
-    ------
-    InputError
-        If an argument is out of range, or the input does not fit.
 
     Examples
     --------
@@ -333,11 +310,6 @@ class Dropout(Module):
         The probability of dropping an element, from 0 to below 1.
     rng : numpy.random.Generator
         The source of randomness.
-
-    Raises
-    ------
-    InputError
-        If `p` is out of range.
 
     Examples
     --------

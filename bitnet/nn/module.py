@@ -11,8 +11,6 @@ from bitnet.autograd.tensor import as_tensor, no_grad
 from bitnet.devices import full_memory_named, mover
 from bitnet.errors import InputError
 
-__all__ = ["Module", "Sequential", "check_state", "evaluating", "on_cpu"]
-
 
 class Module:
     """Something with parameters and a `forward`; the base of all layers and models.
@@ -70,27 +68,6 @@ class Module:
 
         Single numbers, as counters, stay with the processor, and so do generators: what is drawn
         is the same on both devices.  The moments of an optimizer follow at its next step.
-
-        Parameters
-        ----------
-        device : {"cpu", "gpu"}
-            Where to.
-
-        Returns
-        -------
-        Module
-            This one; it is what it was if there is no GPU, or not enough of its memory.
-
-        Raises
-        ------
-        InputError
-            If there is no such device, or its memory is full.
-
-        Examples
-        --------
-        >>> from bitnet.nn import Linear
-        >>> Linear(3, 2, np.random.default_rng(0)).to("cpu").device
-        'cpu'
         """
         move = mover(device)
         with full_memory_named():
@@ -160,29 +137,11 @@ class Module:
             yield from child._state(f"{prefix}{name}.")
 
     def state_dict(self):
-        """Copies of all parameters and other state, in NumPy's arrays.
-
-        Returns
-        -------
-        dict of str to numpy.ndarray
-            By dotted name, as "layers.0.weight".
-        """
+        """Copies of all parameters and other state, in NumPy's arrays."""
         return {name: np.array(to_cpu(array)) for name, array in self._state()}
 
     def load_state_dict(self, state):
-        """Set all parameters and other state; changes nothing if anything does not fit.
-
-        Parameters
-        ----------
-        state : dict of str to numpy.ndarray
-            What `state_dict` of a Module of the same structure returned.
-
-        Raises
-        ------
-        InputError
-            If a name is missing or unknown, or an array has another shape or type or
-            holds NaN or infinity.
-        """
+        """Set all parameters and other state; changes nothing if anything does not fit."""
         check_state(type(self).__name__, dict(self._state()), state)
         for parameter in self.parameters():
             parameter.edit()
@@ -205,20 +164,7 @@ def _moved(attributes, move):
 
 @contextlib.contextmanager
 def on_cpu(model):
-    """Have a model on the processor inside a `with` block, and then where it was.
-
-    Parameters
-    ----------
-    model : Module
-        Any model.
-
-    Examples
-    --------
-    >>> from bitnet.nn import Linear
-    >>> with on_cpu(Linear(3, 2, np.random.default_rng(0))) as model:
-    ...     model.device
-    'cpu'
-    """
+    """Have a model on the processor inside a `with` block, and then where it was."""
     before = model.device
     if before == "cpu":
         yield model
@@ -232,28 +178,7 @@ def on_cpu(model):
 
 @contextlib.contextmanager
 def evaluating(model):
-    """Use a model in evaluation mode, without gradients, inside a `with` block.
-
-    Parameters
-    ----------
-    model : Module
-        Afterwards it and every Module inside have the mode that they had.
-
-    Raises
-    ------
-    InputError
-        If it is something else.
-
-    Examples
-    --------
-    >>> from bitnet.nn import ReLU
-    >>> model = Sequential(ReLU())
-    >>> with evaluating(model):
-    ...     model.training
-    False
-    >>> model.training
-    True
-    """
+    """Use a model in evaluation mode, without gradients, inside a `with` block."""
     if not isinstance(model, Module):
         raise InputError(
             f"got {type(model).__name__}; expected a Module (a frozen net predicts by itself: "
@@ -270,30 +195,7 @@ def evaluating(model):
 
 
 def check_state(what, own, state):
-    """Refuse arrays whose names, shapes or types differ from those of `own`, or hold NaN.
-
-    Parameters
-    ----------
-    what : str
-        Whose state it is, for the message.
-    own, state : dict of str to numpy.ndarray
-        The arrays that are there, and those that shall take their place.
-
-    Raises
-    ------
-    InputError
-        If they do not fit.
-
-    Examples
-    --------
-    >>> own = {"weight": np.zeros(2)}
-    >>> check_state("Net", own, {"weight": np.ones(2)})
-    >>> try:
-    ...     check_state("Net", own, {"weight": np.ones(3)})
-    ... except InputError as error:
-    ...     print(error)
-    Net: 'weight' is float64 of shape (3,); expected float64 of shape (2,)
-    """
+    """Refuse arrays whose names, shapes or types differ from those of `own`, or hold NaN."""
     if missing := sorted(own.keys() - state.keys()):
         raise InputError(f"{what}: the state lacks {missing[0]!r}; is it of another model?")
     if unknown := sorted(state.keys() - own.keys()):
@@ -317,11 +219,6 @@ class Sequential(Module):
     ----------
     *layers : Module
         In the order in which they are applied.
-
-    Raises
-    ------
-    InputError
-        If something else than a Module comes.
 
     Examples
     --------

@@ -6,8 +6,6 @@ from bitnet.nn import functional
 from bitnet.nn.functional.shift_norm import SHIFT_VARIANTS
 from bitnet.nn.linear import BatchNorm
 
-__all__ = ["NORMS", "ShiftBatchNorm", "norm_named"]
-
 
 class ShiftBatchNorm(BatchNorm):
     """Batch normalization in which every scale is a power of two, so that scaling is shifting.
@@ -30,11 +28,6 @@ class ShiftBatchNorm(BatchNorm):
         The share of a new batch in the averages, 2^-3; above 0, at most 1.
     step_scale : float, optional
         What the learning rate is multiplied with for gamma and beta, 1.
-
-    Raises
-    ------
-    InputError
-        If an argument is out of range, or the input does not fit.
 
     Examples
     --------
@@ -81,31 +74,7 @@ NORMS = {
 
 
 def norm_named(name, features, step_scale=1.0):
-    """The norm of a name.
-
-    Parameters
-    ----------
-    name : {"batch", "shift", "shift-code"}
-        Batch norm, or shift-based batch norm with the backward pass of the paper or of the code.
-    features : int
-        The size of the last axis.
-    step_scale : float, optional
-        What the learning rate is multiplied with for gamma and beta.
-
-    Returns
-    -------
-    BatchNorm
-
-    Raises
-    ------
-    InputError
-        If there is no such norm.
-
-    Examples
-    --------
-    >>> norm_named("shift-code", 5)
-    ShiftBatchNorm(5, 'code')
-    """
+    """The norm of a name."""
     if name not in NORMS:
         raise InputError(f"norm is {name!r:.40}; expected one of {', '.join(NORMS)}")
     kind, options = NORMS[name]

@@ -21,8 +21,6 @@ from bitnet.nn.linear import check_backward
 from bitnet.nn.module import Module
 from bitnet.quantizers.names import quantizer_of
 
-__all__ = ["GRU", "LSTM", "RNN", "detach"]
-
 
 def detach(state):
     """The same state without where it came from: gradients end here.
@@ -97,15 +95,7 @@ class _Recurrent(Module):
         return np.zeros(self.gates * self.units, np.float32)
 
     def __call__(self, x, state=None):
-        """All states of the last layer, and the last states of all, for x and the states before.
-
-        Parameters
-        ----------
-        x : Tensor or array
-            Floats, Bits or Planes of shape (T, B, inputs).
-        state : tuple, optional
-            What an earlier call gave: for each layer the tuple of its states; zeros by default.
-        """
+        """All states of the last layer, and the last states of all, for x and the states before."""
         return self.forward(self.brought(as_tensor(x)), state)
 
     def forward(self, x, state=None):
@@ -179,11 +169,6 @@ class RNN(_Recurrent):
     input_weights, state_weights, biases : list of Parameter
         One a layer, of shapes (H, N), (H, H) and (H,).
 
-    Raises
-    ------
-    InputError
-        If a setting is out of its range, or the input does not fit.
-
     Examples
     --------
     >>> layer = RNN(8, 16, np.random.default_rng(0), weights=4, activations=4, activation="relu")
@@ -233,11 +218,6 @@ class LSTM(_Recurrent):
     input_weights, state_weights, biases : list of Parameter
         One a layer, of shapes (4H, N), (4H, H) and (4H,), in the order i, f, g, o.
 
-    Raises
-    ------
-    InputError
-        As for `RNN`.
-
     Examples
     --------
     >>> layer = LSTM(8, 16, np.random.default_rng(0), layers=2)
@@ -269,11 +249,6 @@ class GRU(_Recurrent):
     ----------
     input_weights, state_weights, biases : list of Parameter
         One a layer, of shapes (3H, N), (3H, H) and (3H,), in the order r, u, n.
-
-    Raises
-    ------
-    InputError
-        As for `RNN`.
 
     Examples
     --------

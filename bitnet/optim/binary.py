@@ -9,8 +9,6 @@ from bitnet.arrays import array_module
 from bitnet.errors import InputError
 from bitnet.optim.optimizers import Adam, Optimizer
 
-__all__ = ["Bop", "ShiftAdaMax"]
-
 VARIANTS = {  # lr, beta1, beta2, eps
     "paper": (2.0**-10, 1 - 2.0**-3, 1 - 2.0**-10, 0.0),
     "code": (2.0**-6, 0.9, 0.999, 2.0**-27),
@@ -50,11 +48,6 @@ class ShiftAdaMax(Optimizer):
         Added to v: 0 ("paper", where it is added before AP2), or 2^-27 ("code").
     scale_power : float, optional
         1 by default, as in the papers' code.
-
-    Raises
-    ------
-    InputError
-        If a setting is out of range.
 
     Examples
     --------
@@ -139,11 +132,6 @@ class Bop(Adam):
         Adam's rate while `lr` is what it was at the start; 1e-3.
     beta1, beta2, eps : float, optional
         Adam's.
-
-    Raises
-    ------
-    InputError
-        If a setting is out of range.
 
     Examples
     --------

@@ -15,47 +15,12 @@ from bitnet.autograd.parameter import Parameter
 from bitnet.errors import InputError
 from bitnet.nn.module import check_state
 
-__all__ = ["SGD", "AdaMax", "Adam", "Optimizer", "clip_gradients"]
-
 
 class Optimizer:
     """What all optimizers share; subclasses name a rule of `kernels.update` and its state.
 
     A subclass sets `rule` and `state_names`, or defines what follows from the parameter:
     `rule_of`, `state_of`, `rate_of`, and `constants`, which all define.
-
-    Parameters
-    ----------
-    parameters : iterable of Parameter
-        What to change.
-    lr : float
-        Learning rate, above 0; may be set before each step, as by a schedule.
-    scale_power : float, optional
-        The power of `step_scale` that multiplies the learning rate of a bounded parameter;
-        1 for those without a bound.
-
-    Attributes
-    ----------
-    lr : float
-        The learning rate of the next step.
-    steps : int
-        Steps done.
-    flips : int
-        The signs of latent weights that the last step changed.
-
-    Raises
-    ------
-    InputError
-        If there is nothing to change or a setting is out of range.
-
-    Examples
-    --------
-    >>> weight = Parameter([[0.9]], bound=1.0, step_scale=2.0)
-    >>> optimizer = SGD([weight], lr=0.1, scale_power=1)
-    >>> weight.grad = np.float32([[-3.0]])
-    >>> optimizer.step()  # 0.9 + 0.1 * 2 * 3, clipped
-    >>> weight.data
-    array([[1.]], dtype=float32)
     """
 
     rule, state_names = None, ()
@@ -165,30 +130,13 @@ class Optimizer:
         return {"optimizer": type(self).__name__, "scale_power": self.scale_power}
 
     def state_dict(self):
-        """Copies of the moments, by "index.name", and the number of steps, in NumPy's arrays.
-
-        Returns
-        -------
-        dict of str to numpy.ndarray
-            For `load_state_dict`.
-        """
+        """Copies of the moments, by "index.name", and the number of steps, in NumPy's arrays."""
         arrays = {f"{i}.{k}": v for i, state in enumerate(self.state) for k, v in state.items()}
         copies = {name: np.array(to_cpu(array)) for name, array in arrays.items()}
         return {"steps": np.array(self.steps, np.int64), **copies}
 
     def load_state_dict(self, state):
-        """Set the moments and the number of steps; changes nothing if anything does not fit.
-
-        Parameters
-        ----------
-        state : dict of str to numpy.ndarray
-            What `state_dict` of an optimizer of the same kind and parameters returned.
-
-        Raises
-        ------
-        InputError
-            If it does not fit.
-        """
+        """Set the moments and the number of steps; changes nothing if anything does not fit."""
         check_state(type(self).__name__, self.state_dict(), state)
         self.steps = int(state["steps"])
         for i, arrays in enumerate(self.state):
@@ -213,11 +161,6 @@ class SGD(Optimizer):
         Nesterov's momentum.
     scale_power : float, optional
         2 by default: BinaryConnect, section 2.5, scales by the square with SGD.
-
-    Raises
-    ------
-    InputError
-        If a setting is out of range.
 
     Examples
     --------
@@ -262,11 +205,6 @@ class Adam(Optimizer):
         Added to the denominator, 1e-8.
     scale_power : float, optional
         1 by default, as in the papers' code.
-
-    Raises
-    ------
-    InputError
-        If a setting is out of range.
 
     Examples
     --------
@@ -339,11 +277,6 @@ def clip_gradients(parameters, norm):
     -------
     float
         The norm before.
-
-    Raises
-    ------
-    InputError
-        If `norm` is not above 0, or a gradient holds NaN or infinity.
 
     Examples
     --------

@@ -8,33 +8,10 @@ import math
 
 from bitnet.errors import InputError
 
-__all__ = [
-    "Constant",
-    "Cosine",
-    "Delayed",
-    "Exponential",
-    "Flips",
-    "Plateau",
-    "Schedule",
-    "Step",
-    "Widening",
-]
-
 
 @dataclasses.dataclass(frozen=True)
 class Schedule:
-    """What all schedules share: they are called with an epoch, and say what they are.
-
-    Parameters
-    ----------
-    start : float
-        The first learning rate, above 0.
-
-    Examples
-    --------
-    >>> Constant(0.1).settings()
-    {'schedule': 'Constant', 'start': 0.1}
-    """
+    """What all schedules share: they are called with an epoch, and say what they are."""
 
     start: float
 
@@ -218,37 +195,6 @@ class Flips(Schedule):
     if its flip ratio is above `target` and has stopped falling, that is, if it is above
     `fall` times the least ratio of all earlier epochs.  So it is a function of the ratios alone:
     `rate = start * factor**n`, with n the number of such epochs.  (This package's own: no paper's.)
-
-    Parameters
-    ----------
-    start : float
-        The first rate, above 0.
-    target : float, optional
-        A flip ratio that is low enough, 0.01; the rate stays where it is reached.
-    factor : float, optional
-        What the rate is multiplied with, below 1; 0.5.
-    fall : float, optional
-        How far a ratio has to fall below the least before it to count as falling, at most 1; 0.9.
-
-    Attributes
-    ----------
-    ratios : list of float
-        Of the epochs that are done.
-
-    Raises
-    ------
-    InputError
-        If a number is out of range, or the schedule is asked for an epoch before the ratios of
-        those before it were observed.
-
-    Examples
-    --------
-    >>> schedule, rates = Flips(0.5), []
-    >>> for ratio in (0.2, 0.1, 0.11, 0.05, 0.009, 0.009):
-    ...     schedule.observe(ratio)
-    ...     rates.append(schedule(len(schedule.ratios)))
-    >>> rates
-    [0.5, 0.5, 0.25, 0.25, 0.25, 0.25]
     """
 
     target: float = 0.01
@@ -311,12 +257,6 @@ class Plateau(Schedule):
     ----------
     losses : list of float
         Of the epochs that are done.
-
-    Raises
-    ------
-    InputError
-        If a number is out of range, or the schedule is asked for an epoch before the losses of
-        those before it were observed.
 
     Examples
     --------

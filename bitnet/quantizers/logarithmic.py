@@ -7,8 +7,6 @@ from bitnet import kernels
 from bitnet.kernels import Levels
 from bitnet.quantizers.quantizer import Quantizer
 
-__all__ = ["Logarithmic"]
-
 
 @dataclasses.dataclass(frozen=True)
 class Logarithmic(Quantizer):
@@ -30,11 +28,6 @@ class Logarithmic(Quantizer):
         The exponent of the largest power, from -60 to 60; 0 by default.
     signed : bool, optional
         Whether there are negative numbers; True by default.
-
-    Raises
-    ------
-    InputError
-        If a setting is out of its range.
 
     Examples
     --------

@@ -11,8 +11,6 @@ from bitnet.quantizers.signs import ApproxSign, SwishSign
 from bitnet.quantizers.steps import Linear, Uniform, dorefa_activation
 from bitnet.quantizers.weights import DoReFa, Ternary
 
-__all__ = ["NAMES", "quantizer_named"]
-
 # word: how it is made, and the types of its settings
 NAMES = {
     "sign": (lambda window=1.0: Uniform(1, window=window), ("window",)),
@@ -52,11 +50,6 @@ def quantizer_named(name):
     Returns
     -------
     Quantizer
-
-    Raises
-    ------
-    InputError
-        If there is no such word, a setting is missing or too many, or is out of its range.
 
     Examples
     --------

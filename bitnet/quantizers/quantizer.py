@@ -9,8 +9,6 @@ import numpy as np
 from bitnet.arrays import like
 from bitnet.errors import InputError
 
-__all__ = ["Quantizer"]
-
 SMALL, LARGE = 1e-18, 1e18  # whose products with other such numbers float32 still holds
 
 

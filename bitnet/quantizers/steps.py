@@ -9,8 +9,6 @@ from bitnet import kernels
 from bitnet.kernels import Levels
 from bitnet.quantizers.quantizer import Quantizer
 
-__all__ = ["Linear", "Uniform", "dorefa_activation"]
-
 
 @dataclasses.dataclass(frozen=True)
 class Uniform(Quantizer):
@@ -30,11 +28,6 @@ class Uniform(Quantizer):
         The largest number, from 1e-18 to 1e18; 1 by default.
     window : float or None, optional
         Where gradients pass, above 0; `bound` by default, and inf lets all pass.
-
-    Raises
-    ------
-    InputError
-        If a setting is out of its range.
 
     Examples
     --------
@@ -112,11 +105,6 @@ class Linear(Quantizer):
     signed : bool, optional
         Whether there are negative numbers; True by default.
 
-    Raises
-    ------
-    InputError
-        If a setting is out of its range.
-
     Examples
     --------
     >>> Linear(2, 0.5).values(np.float32([-9.0, 0.3, 0.2, 9.0]))
@@ -178,11 +166,6 @@ def dorefa_activation(bits):
     -------
     Linear
         Without a sign, with the step 1 / (2^k - 1).
-
-    Raises
-    ------
-    InputError
-        If `bits` is out of its range.
 
     Examples
     --------

@@ -9,8 +9,6 @@ from bitnet.kernels import Levels
 from bitnet.quantizers.quantizer import Quantizer
 from bitnet.quantizers.steps import Uniform
 
-__all__ = ["DoReFa", "Ternary"]
-
 
 @dataclasses.dataclass(frozen=True)
 class Ternary(Quantizer):
@@ -23,11 +21,6 @@ class Ternary(Quantizer):
     ----------
     threshold : float, optional
         From 1e-18 to 1e18; 0.7, as there.
-
-    Raises
-    ------
-    InputError
-        If the threshold is out of its range.
 
     Examples
     --------
@@ -74,11 +67,6 @@ class DoReFa(Quantizer):
     ----------
     bits : int
         k, from 1 to 8.
-
-    Raises
-    ------
-    InputError
-        If `bits` is out of its range.
 
     Examples
     --------

@@ -3,8 +3,6 @@
 from bitnet.arrays import array_module
 from bitnet.autograd.tensor import Function
 
-__all__ = ["hardtanh", "relu"]
-
 
 class ReLU(Function):
     """max(x, 0), with slope 0 at 0."""

@@ -5,8 +5,6 @@ import numpy as np
 from bitnet.autograd.tensor import Function, Tensor
 from bitnet.errors import InputError
 
-__all__ = ["add", "divide", "multiply", "negate", "power", "subtract"]
-
 
 def _unbroadcast(grad, shape):
     """Sum a gradient over the axes along which an operand of this shape was repeated."""
@@ -54,11 +52,6 @@ def add(a, b):
     Tensor
         Of the broadcast shape.
 
-    Raises
-    ------
-    InputError
-        If the shapes do not broadcast.
-
     Examples
     --------
     >>> add(Tensor([1.0, 2.0]), 1)
@@ -90,11 +83,6 @@ def subtract(a, b):
     -------
     Tensor
         Of the broadcast shape.
-
-    Raises
-    ------
-    InputError
-        If the shapes do not broadcast.
 
     Examples
     --------
@@ -129,11 +117,6 @@ def multiply(a, b):
     Tensor
         Of the broadcast shape.
 
-    Raises
-    ------
-    InputError
-        If the shapes do not broadcast.
-
     Examples
     --------
     >>> multiply(Tensor([1.0, 2.0]), Tensor([[3.0], [4.0]])).shape
@@ -167,11 +150,6 @@ def divide(a, b):
     -------
     Tensor
         Of the broadcast shape.
-
-    Raises
-    ------
-    InputError
-        If the shapes do not broadcast.
 
     Examples
     --------
@@ -242,11 +220,6 @@ def power(x, exponent):
     -------
     Tensor
         Of the same shape.
-
-    Raises
-    ------
-    InputError
-        If the exponent is no number.
 
     Examples
     --------

@@ -12,8 +12,6 @@ from bitnet.kernels import Window
 from bitnet.kernels.threads import shared
 from bitnet.nn.functional.linear import GRADIENTS, check_quantized, in_units
 
-__all__ = ["conv2d", "quantized_conv2d"]
-
 COPIED_PER_NS = 4  # bytes, one thread, about
 
 
@@ -93,11 +91,6 @@ def conv2d(x, weight, bias, window, groups=1):
     -------
     Tensor
         Shape (B, H', W', M).
-
-    Raises
-    ------
-    InputError
-        If the shapes do not fit.
 
     Examples
     --------
@@ -182,11 +175,6 @@ def quantized_conv2d(x, weight, window, gradient="float32", rng=None, groups=1):
     -------
     Tensor
         int32 of shape (B, H', W', M).
-
-    Raises
-    ------
-    InputError
-        If an operand has another type, the shapes do not fit or there is no such gradient.
 
     Examples
     --------

@@ -9,8 +9,6 @@ from bitnet.devices import check_generator
 from bitnet.errors import InputError
 from bitnet.kernels import Bits, Planes
 
-__all__ = ["dropout"]
-
 
 class Dropout(Function):
     """x / (1 - p) where kept, 0 where dropped."""
@@ -66,11 +64,6 @@ def dropout(x, p, rng):
     -------
     Tensor
         Of the same shape: floats, or Planes.
-
-    Raises
-    ------
-    InputError
-        If `p` is out of range.
 
     Examples
     --------

@@ -7,8 +7,6 @@ from bitnet.arrays import array_module, as_array, like
 from bitnet.autograd.tensor import Function, as_tensor
 from bitnet.errors import InputError
 
-__all__ = ["embedding"]
-
 
 class Embedding(Function):
     """weight[ids]."""
@@ -44,11 +42,6 @@ def embedding(ids, weight):
     -------
     Tensor
         Floats of shape (..., N).
-
-    Raises
-    ------
-    InputError
-        If the table is no matrix, or an id is no row of it.
 
     Examples
     --------

@@ -8,8 +8,6 @@ from bitnet.autograd.tensor import Function, Tensor, as_tensor
 from bitnet.errors import InputError
 from bitnet.kernels import Bits, Planes, Quantized, Rounding
 
-__all__ = ["GRADIENTS", "linear", "matmul", "quantized_linear"]
-
 
 class MatMul(Function):
     """a @ b for matrices."""
@@ -40,11 +38,6 @@ def matmul(a, b):
     -------
     Tensor
         Shape (B, M).
-
-    Raises
-    ------
-    InputError
-        If the operands are no matrices or do not fit.
 
     Examples
     --------
@@ -82,11 +75,6 @@ def linear(x, weight, bias):
     -------
     Tensor
         Shape (B, M).
-
-    Raises
-    ------
-    InputError
-        If the shapes do not fit.
 
     Examples
     --------
@@ -202,11 +190,6 @@ def quantized_linear(x, weight, gradient="float32", rng=None):
     -------
     Tensor
         int32 of shape (B, M); float32 behind a dropout, for Planes whose scale is not 1.
-
-    Raises
-    ------
-    InputError
-        If an operand has another type, the shapes do not fit or there is no such gradient.
 
     Examples
     --------

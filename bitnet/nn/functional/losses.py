@@ -9,8 +9,6 @@ from bitnet.autograd.tensor import Function, as_tensor
 from bitnet.errors import InputError
 from bitnet.kernels.threads import shared
 
-__all__ = ["cross_entropy", "distillation", "squared_hinge"]
-
 PART, NUMBERS_PER_NS = 1 << 15, 0.4  # scores that stay in the cache; on one thread, about
 
 
@@ -48,12 +46,6 @@ def squared_hinge(scores, labels):
     -------
     Tensor
         A single number.
-
-    Raises
-    ------
-    InputError
-        If shapes or types do not fit, a label is out of range, the batch is empty or a
-        score is not finite.
 
     Examples
     --------
@@ -116,11 +108,6 @@ def cross_entropy(scores, labels):
     Tensor
         A single number, in nats.
 
-    Raises
-    ------
-    InputError
-        As for `squared_hinge`.
-
     Examples
     --------
     >>> round(cross_entropy([[0.0, 0.0]], [1]).item(), 4)  # log 2
@@ -182,11 +169,6 @@ def distillation(scores, labels, teacher_scores, temperature=4.0, weight=0.5, ha
     -------
     Tensor
         A single number.
-
-    Raises
-    ------
-    InputError
-        As for `squared_hinge`, of the teacher's scores too, or if T or the weight is out of range.
 
     Examples
     --------

@@ -11,8 +11,6 @@ from bitnet.errors import InputError
 from bitnet.kernels import Bits
 from bitnet.nn.functional.quantizers import check_window
 
-__all__ = ["batch_norm", "batch_norm_sign", "normalize", "normalize_sign"]
-
 
 class BatchNorm(Function):
     """gamma * (x - mean) / sqrt(var + eps) + beta, mean and var over all axes but the last."""
@@ -122,11 +120,6 @@ def batch_norm(x, gamma, beta, eps=1e-4, running=None, momentum=0.1):
     Tensor
         Floats of the shape of `x` and the type of `gamma`.
 
-    Raises
-    ------
-    InputError
-        If there are fewer than two rows or the shapes do not fit.
-
     Examples
     --------
     >>> y = batch_norm([[1.0], [3.0]], [2.0], [5.0])
@@ -176,12 +169,6 @@ def batch_norm_sign(x, gamma, beta, eps=1e-4, running=None, momentum=0.1, window
     -------
     Tensor
         Bits of the shape of `x`, the same as of the two functions, and with the same gradients.
-
-    Raises
-    ------
-    InputError
-        If `x` holds no int32, there are fewer than two rows, the shapes do not fit, gamma or
-        beta is not finite or `window` is not above 0.
 
     Examples
     --------
@@ -256,11 +243,6 @@ def normalize(x, gamma, beta, mean, inv_std):
     Tensor
         Floats of the shape of `x` and the type of `gamma`.
 
-    Raises
-    ------
-    InputError
-        If the shapes do not fit.
-
     Examples
     --------
     >>> normalize([[4.0]], [3.0], [1.0], np.float32([2.0]), np.float32([0.5]))
@@ -287,11 +269,6 @@ def normalize_sign(x, gamma, beta, mean, inv_std):
     -------
     Tensor
         Bits of the shape of `x`.
-
-    Raises
-    ------
-    InputError
-        If `x` holds no int32, the shapes do not fit or gamma or beta is not finite.
 
     Examples
     --------

@@ -10,8 +10,6 @@ from bitnet.autograd.tensor import Function, as_tensor
 from bitnet.errors import InputError
 from bitnet.kernels import Bits, Planes, Window
 
-__all__ = ["avg_pool2d", "flatten", "max_pool2d"]
-
 
 class MaxPool2d(Function):
     """The largest number of each window; the gradient goes to the first tap that has it."""
@@ -58,11 +56,6 @@ def max_pool2d(x, window):
     -------
     Tensor
         Shape (B, H', W', C), of the type of `x`; what is packed stays packed.
-
-    Raises
-    ------
-    InputError
-        If `x` holds no images of numbers or the window does not fit.
 
     Examples
     --------
@@ -120,12 +113,6 @@ def avg_pool2d(x, window):
     Tensor
         Shape (B, H', W', C): the means of floats, otherwise int32.
 
-    Raises
-    ------
-    InputError
-        If `x` holds no images of such numbers, or planes behind a dropout, or the window does not
-        fit.
-
     Examples
     --------
     >>> avg_pool2d(np.ones((1, 4, 4, 1), np.float32), Window((4, 4))).data.ravel()
@@ -170,11 +157,6 @@ def flatten(x):
     -------
     Tensor
         The same elements, of shape (B, N); bits stay packed.
-
-    Raises
-    ------
-    InputError
-        If there are fewer than two axes.
 
     Examples
     --------

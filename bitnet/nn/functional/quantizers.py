@@ -13,8 +13,6 @@ from bitnet.errors import InputError
 from bitnet.kernels import Planes
 from bitnet.quantizers import Quantizer, Uniform
 
-__all__ = ["balance", "quantize", "sign", "stochastic_sign", "unpack"]
-
 
 class Sign(Function):
     """sign(x) forward; the slope of the hard tanh of that window backward."""
@@ -53,11 +51,6 @@ def sign(x, window=1.0):
     -------
     Tensor
         Bits of the same shape.
-
-    Raises
-    ------
-    InputError
-        If `x` holds a NaN, which has no sign, or the window is not above 0.
 
     Examples
     --------
@@ -107,11 +100,6 @@ def stochastic_sign(x, rng, window=1.0):
     -------
     Tensor
         Bits of the same shape.
-
-    Raises
-    ------
-    InputError
-        If `x` holds a NaN, or the window is not above 0.
 
     Examples
     --------
@@ -166,11 +154,6 @@ def quantize(x, quantizer, straight=False):
     -------
     Tensor
         Planes of the same shape; Bits where the numbers are -1 and +1.
-
-    Raises
-    ------
-    InputError
-        If `x` holds a NaN, or is no floats, or there is no such quantizer.
 
     Examples
     --------
@@ -247,11 +230,6 @@ def balance(weight):
     Tensor
         Of the same shape and type.
 
-    Raises
-    ------
-    InputError
-        If it holds no floats or has fewer than two axes.
-
     Examples
     --------
     >>> balance([[0.5, 0.25], [-0.5, 0.5]]).data
@@ -296,11 +274,6 @@ def unpack(x, dtype=np.float32):
     -------
     Tensor
         Of the same shape.
-
-    Raises
-    ------
-    InputError
-        If `x` holds neither.
 
     Examples
     --------

@@ -20,8 +20,6 @@ from bitnet.nn.functional.shapes import reshape, rows
 from bitnet.nn.functional.states import FewBitStates, FloatStates
 from bitnet.quantizers import Quantizer
 
-__all__ = ["gru", "lstm", "rnn"]
-
 
 class _Recurrent(Function):
     """What the kinds share: the products of the states."""
@@ -166,11 +164,6 @@ def rnn(
     state : tuple of Tensor
         (h_T,), through which gradients flow; `detach` cuts them off.
 
-    Raises
-    ------
-    InputError
-        If the operands do not fit, there is no step, or the states hold NaN.
-
     Examples
     --------
     >>> import numpy as np
@@ -210,11 +203,6 @@ def lstm(x, weight, state_weight, bias, state=None, quantizer=None, gradient="fl
     state : tuple of Tensor
         (h_T, c_T), through which gradients flow; `detach` cuts them off.
 
-    Raises
-    ------
-    InputError
-        As for `rnn`.
-
     Examples
     --------
     >>> import numpy as np
@@ -252,11 +240,6 @@ def gru(x, weight, state_weight, bias, state=None, quantizer=None, gradient="flo
         All h_t, shape (T, B, H).
     state : tuple of Tensor
         (h_T,), through which gradients flow; `detach` cuts them off.
-
-    Raises
-    ------
-    InputError
-        As for `rnn`.
 
     Examples
     --------

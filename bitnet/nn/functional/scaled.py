@@ -18,8 +18,6 @@ from bitnet.nn.functional.linear import GRADIENTS, check_gradient_rule
 from bitnet.quantizers import Quantizer
 from bitnet.quantizers.scales import scale_of
 
-__all__ = ["quantize_scaled", "scaled_linear"]
-
 
 class QuantizeScaled(Function):
     """scale * q(x / scale) in planes; every gradient passes."""
@@ -66,11 +64,6 @@ def quantize_scaled(x, quantizer, scale=None):
     -------
     Tensor
         Planes of the same shape, whose unit has the scale in it.
-
-    Raises
-    ------
-    InputError
-        If `x` is no floats or holds NaN, or there is no such quantizer.
 
     Examples
     --------
@@ -146,11 +139,6 @@ def scaled_linear(x, weight, bias, gradient="float32", rng=None):
     -------
     Tensor
         Floats of shape (..., M) and the type of the bias.
-
-    Raises
-    ------
-    InputError
-        If an operand has another type, or the shapes do not fit.
 
     Examples
     --------

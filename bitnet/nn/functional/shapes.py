@@ -10,8 +10,6 @@ from bitnet.arrays import array_module
 from bitnet.autograd.tensor import Function, Tensor
 from bitnet.errors import InputError
 
-__all__ = ["concatenate", "mean", "reshape", "rows", "sum", "transpose"]
-
 
 class _Reduction(Function):
     """What sum and mean share: the axes, and the way back to the shape of x."""
@@ -62,11 +60,6 @@ def sum(x, axis=None, keepdims=False):
     Tensor
         Without the summed axes.
 
-    Raises
-    ------
-    InputError
-        If there is no such axis.
-
     Examples
     --------
     >>> sum(Tensor([[1.0, 2.0], [3.0, 4.0]]), axis=0)
@@ -102,11 +95,6 @@ def concatenate(*parts):
     -------
     Tensor
         Shape (..., C in all); bits stay packed.
-
-    Raises
-    ------
-    InputError
-        If the parts do not fit each other.
 
     Examples
     --------
@@ -146,11 +134,6 @@ def mean(x, axis=None, keepdims=False):
     -------
     Tensor
         Without the averaged axes.
-
-    Raises
-    ------
-    InputError
-        If there is no such axis or nothing to average.
 
     Examples
     --------
@@ -194,11 +177,6 @@ def reshape(x, *shape):
     Tensor
         Of the new shape.
 
-    Raises
-    ------
-    InputError
-        If the new shape has another number of elements.
-
     Examples
     --------
     >>> reshape(Tensor([[1.0, 2.0], [3.0, 4.0]]), -1).shape
@@ -239,11 +217,6 @@ def transpose(x, *axes):
     Tensor
         With its axes in the new order.
 
-    Raises
-    ------
-    InputError
-        If the axes are not those of `x`.
-
     Examples
     --------
     >>> transpose(Tensor([[1.0, 2.0, 3.0]])).shape
@@ -282,11 +255,6 @@ def rows(x, index):
     -------
     Tensor
         A view of x.
-
-    Raises
-    ------
-    InputError
-        If there is no such row.
 
     Examples
     --------

@@ -10,8 +10,6 @@ from bitnet.autograd.tensor import Function, as_tensor
 from bitnet.errors import InputError
 from bitnet.nn.functional.normalization import check_norm, check_rows, update_running
 
-__all__ = ["SHIFT_VARIANTS", "ap2", "shift_batch_norm"]
-
 SHIFT_VARIANTS = ("paper", "code")
 
 
@@ -37,11 +35,6 @@ def ap2(x):
     -------
     Tensor
         `sign(x) * 2**round(log2 |x|)`, of the same shape and type.
-
-    Raises
-    ------
-    InputError
-        If these are no floats.
 
     Examples
     --------
@@ -141,11 +134,6 @@ def shift_batch_norm(x, gamma, beta, eps=1e-5, running=None, momentum=0.125, var
     -------
     Tensor
         Floats of the shape of `x` and the type of `gamma`.
-
-    Raises
-    ------
-    InputError
-        If there are fewer than two rows, the shapes do not fit or there is no such variant.
 
     Examples
     --------

@@ -11,33 +11,9 @@ from bitnet.arrays import array_module
 from bitnet.kernels import Bits, Planes
 from bitnet.nn.functional.scaled import merged, product, rounded, unit_of
 
-__all__ = ["FewBitStates", "FloatStates"]
-
 
 class FloatStates:
-    """State and weights as they are; the products are the BLAS'.
-
-    Parameters
-    ----------
-    weight : numpy.ndarray
-        Floats of shape (M, H).
-    batch : int
-        Rows B of a state.
-    dtype : numpy.dtype
-        Of the products.
-
-    Attributes
-    ----------
-    unit : float
-        What a 1 of the products stands for.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> states = FloatStates(np.float32([[2.0, 0.5]]), 1, np.float32)
-    >>> states.product(np.float32([[1.0, 2.0]]))
-    array([[3.]], dtype=float32)
-    """
+    """State and weights as they are; the products are the BLAS'."""
 
     unit = 1.0
 
@@ -64,33 +40,7 @@ class FloatStates:
 
 
 class FewBitStates:
-    """Weights of a few bits, and a state that is quantized at each step.
-
-    Parameters
-    ----------
-    weight : Planes
-        Shape (M, H); laid out once for all steps.
-    quantizer : Quantizer
-        Of the state.
-    rule : Rounding or None
-        How gradients are rounded before they are multiplied.
-    rng : numpy.random.Generator or None
-        Round by chance.
-
-    Attributes
-    ----------
-    unit : float
-        What a 1 of the products stands for.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from bitnet.quantizers import Uniform
-    >>> weight = Uniform(1).levels.planes(np.array([[1, 0]], np.uint8))
-    >>> states = FewBitStates(weight, Uniform(2), None, None)
-    >>> states.product(np.float32([[1.0, -0.1]])) * states.unit
-    array([[1.33333333]])
-    """
+    """Weights of a few bits, and a state that is quantized at each step."""
 
     def __init__(self, weight, quantizer, rule, rng):
         self.weight = weight if weight.layouts else kernels.prepare(weight)

@@ -14,8 +14,6 @@ from bitnet.nn.linear import BatchNorm, BinaryLinear, Dropout, Linear, QuantLine
 from bitnet.nn.module import Sequential
 from bitnet.nn.norm import norm_named
 
-__all__ = ["binary_convnet", "binary_mlp", "float_convnet", "float_mlp"]
-
 MNIST_THEANO = [784, 4096, 4096, 4096, 10]
 MNIST_TORCH = [784, 2048, 2048, 2048, 10]
 CIFAR10 = {
@@ -71,11 +69,6 @@ def binary_mlp(
     -------
     Sequential
         Takes uint8 pixels of shape (B, sizes[0]) or Bits.
-
-    Raises
-    ------
-    InputError
-        If there are fewer than two sizes or one is not 1 or more.
 
     Examples
     --------
@@ -133,11 +126,6 @@ def float_mlp(sizes, rng):
     -------
     Sequential
         Takes float32 of shape (B, sizes[0]).
-
-    Raises
-    ------
-    InputError
-        If there are fewer than two sizes or one is not 1 or more.
 
     Examples
     --------
@@ -198,11 +186,6 @@ def binary_convnet(
     Sequential
         Takes uint8 pixels of shape (B, *image).
 
-    Raises
-    ------
-    InputError
-        If a number is not 1 or more, or the images are too small for the poolings.
-
     Examples
     --------
     >>> import numpy as np
@@ -242,11 +225,6 @@ def float_convnet(image, blocks, units, rng):
     -------
     Sequential
         Takes float32 of shape (B, *image).
-
-    Raises
-    ------
-    InputError
-        As for `binary_convnet`.
 
     Examples
     --------

@@ -20,8 +20,6 @@ from bitnet.nn.conv import AvgPool2d, Conv2d, Flatten, MaxPool2d, QuantConv2d
 from bitnet.nn.linear import BatchNorm, Linear, QuantLinear
 from bitnet.nn.module import Sequential
 
-__all__ = ["alexnet", "googlenet"]
-
 FLOAT = 32
 POOL = {"size": 3, "stride": 2}
 
@@ -139,11 +137,6 @@ def alexnet(
     Sequential
         Takes uint8 pixels of shape (B, *image, 3); with floats, float32.
 
-    Raises
-    ------
-    InputError
-        If a number is out of its range, or the images are too small.
-
     Examples
     --------
     >>> import numpy as np
@@ -208,11 +201,6 @@ def googlenet(
     -------
     Sequential
         A `WithHeads` if `auxiliary`; takes what `alexnet` takes.
-
-    Raises
-    ------
-    InputError
-        If a number is out of its range.
 
     Examples
     --------

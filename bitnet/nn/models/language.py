@@ -18,8 +18,6 @@ from bitnet.nn.linear import Dropout, Linear
 from bitnet.nn.module import Module
 from bitnet.nn.recurrent import GRU, LSTM, RNN
 
-__all__ = ["KINDS", "LanguageModel", "language_model"]
-
 KINDS = {"rnn": RNN, "lstm": LSTM, "gru": GRU}
 
 
@@ -39,11 +37,6 @@ class LanguageModel(Module):
         From the units to V scores.
     dropout : Dropout or None, optional
         Applied behind the embedding and before the scores.
-
-    Raises
-    ------
-    InputError
-        If the parts do not fit together.
 
     Examples
     --------
@@ -65,22 +58,7 @@ class LanguageModel(Module):
         self.dropout = dropout
 
     def __call__(self, ids, state=None):
-        """The scores of what comes next, and the state behind the last step.
-
-        Parameters
-        ----------
-        ids : array
-            Integers of shape (T, B): T steps of B texts.
-        state : tuple, optional
-            What an earlier call gave, see `recurrent_layers.detach`; zeros by default.
-
-        Returns
-        -------
-        scores : Tensor
-            Floats of shape (T B, V), step after step: for `cross_entropy(scores, next.ravel())`.
-        state : tuple
-            For the next call.
-        """
+        """The scores of what comes next, and the state behind the last step."""
         return self.forward(ids, state)
 
     def forward(self, ids, state=None):
@@ -153,11 +131,6 @@ def language_model(
     Returns
     -------
     LanguageModel
-
-    Raises
-    ------
-    InputError
-        If a setting is out of its range.
 
     Examples
     --------
