@@ -8,7 +8,7 @@ import bitnet.nn.functional as F  # noqa: N812
 from bitnet import Function, kernels
 from bitnet.autograd import check_gradient
 from bitnet.kernels import Planes, Window
-from bitnet.nn.functional.normalization import BatchNorm
+from bitnet.nn.functional.norm import BatchNorm
 from bitnet.quantizers import ApproxSign, Linear, Logarithmic, Ternary, Uniform
 
 RNG = np.random.default_rng(0)

@@ -9,8 +9,7 @@ from bitnet.cli.options import add_data, add_threads, check_number, images_of, u
 from bitnet.deploy.freeze_language import freeze_language_model
 from bitnet.errors import InputError
 from bitnet.kernels import Bits
-from bitnet.nn.conv import QuantConv2d
-from bitnet.nn.linear import QuantLinear
+from bitnet.nn import IntegerLayer
 from bitnet.quantizers import quantizer_named
 from bitnet.training.language.experiment import TrainedLanguage
 from bitnet.training.log import read_log
@@ -146,8 +145,7 @@ def weights_of(net):
     if isinstance(net, TrainedLanguage):
         return _of_language(net)
     if isinstance(net, Trained):
-        kinds = QuantLinear, QuantConv2d
-        layers = [layer for layer in net.model.modules() if isinstance(layer, kinds)]
+        layers = [layer for layer in net.model.modules() if isinstance(layer, IntegerLayer)]
         found = [(layer.packed, layer.quantizer.levels) for layer in layers]
     else:
         layers = net.layers

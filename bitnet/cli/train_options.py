@@ -5,8 +5,8 @@ from bitnet.data import TEXTS
 from bitnet.data.preparation import STEPS
 from bitnet.data.vocabulary import UNITS
 from bitnet.nn.functional.linear import GRADIENTS
-from bitnet.nn.linear import ROUNDINGS
 from bitnet.nn.models import language_names, names
+from bitnet.nn.quantized import ROUNDINGS
 from bitnet.training.language.settings import CHOICES, LANGUAGE_RECIPES
 from bitnet.training.language.training import REGIMES
 from bitnet.training.recipes import NORMS, OPTIMIZERS, RECIPES, SCHEDULES

@@ -17,12 +17,19 @@ from bitnet.deploy.plan import follow
 from bitnet.deploy.runtime import INPUTS, FrozenConv, FrozenLayer, FrozenNet, FrozenOutput
 from bitnet.errors import InputError
 from bitnet.kernels import Bits, Levels, Window
-from bitnet.nn import functional
+from bitnet.nn import (
+    BatchNorm,
+    BinaryLinear,
+    Branches,
+    Dropout,
+    IntegerLayer,
+    QuantLinear,
+    Sequential,
+    functional,
+)
 from bitnet.nn.activations import Quantize, Sign
-from bitnet.nn.branches import Branches
 from bitnet.nn.conv import AvgPool2d, BinaryConv2d, Flatten, MaxPool2d, QuantConv2d
-from bitnet.nn.linear import BatchNorm, BinaryLinear, Dropout, QuantLinear
-from bitnet.nn.module import Sequential, evaluating, on_cpu
+from bitnet.nn.module import evaluating, on_cpu
 from bitnet.nn.norm import ShiftBatchNorm
 
 __all__ = ["Agreement", "compare", "find_thresholds", "freeze"]
@@ -348,7 +355,7 @@ def compare(model, net, x):
             "expected the trained Sequential, then the FrozenNet"
         )
     trunk = Sequential(*model.layers).modules()
-    layers = [layer for layer in trunk if isinstance(layer, (QuantConv2d, QuantLinear))]
+    layers = [layer for layer in trunk if isinstance(layer, IntegerLayer)]
     if [layer.bits.shape for layer in net.layers] != [layer.weight.shape for layer in layers]:
         raise InputError(f"compare: {net} is of another model than {model!r}")
     x = net.check_input(to_cpu(x))
@@ -382,7 +389,7 @@ def _trained_integers(model, x):
                 x = functional.concatenate(*(through(own.layers, x) for own in layer.branches))
                 continue
             x = layer(x)
-            if isinstance(layer, (QuantConv2d, QuantLinear)):
+            if isinstance(layer, IntegerLayer):
                 integers.append(x.data)
         return x
 

@@ -7,7 +7,7 @@ from bitnet.data.vocabulary import Vocabulary
 from bitnet.deploy.matrix import FrozenMatrix
 from bitnet.deploy.recurrent import FrozenLanguageModel, FrozenRecurrent
 from bitnet.errors import InputError
-from bitnet.nn.embedding import ScaledLinear
+from bitnet.nn import ScaledLinear
 from bitnet.nn.models.language import LanguageModel
 from bitnet.nn.recurrent import GRU, LSTM, RNN
 from bitnet.quantizers.scales import scale_of
@@ -51,7 +51,7 @@ def freeze_language_model(model, vocabulary=None):
     """
     recurrent, decoder = getattr(model, "recurrent", None), getattr(model, "decoder", None)
     few = isinstance(model, LanguageModel) and isinstance(decoder, ScaledLinear)
-    if not few or type(recurrent) not in CELL or recurrent.weights is None:
+    if not few or type(recurrent) not in CELL or recurrent.quantizer is None:
         raise InputError(
             f"freeze_language_model: got {model!r:.80}; expected a LanguageModel with weights of a "
             "few bits, as language_model(..., weights=4, activations=4)"
@@ -63,7 +63,7 @@ def freeze_language_model(model, vocabulary=None):
         )
     cell = CELL[type(recurrent)]
     cell += f"-{recurrent.activation}" if cell == "rnn" else ""
-    weights, activations = recurrent.weights, recurrent.activations.name
+    weights, activations = recurrent.quantizer, recurrent.activations.name
     parts = zip(recurrent.input_weights, recurrent.state_weights, recurrent.biases, strict=True)
     layers = [
         FrozenRecurrent(
@@ -79,7 +79,7 @@ def freeze_language_model(model, vocabulary=None):
     if isinstance(vocabulary, Vocabulary):
         vocabulary, unit = vocabulary.words, vocabulary.unit
     table = _frozen(model.embedding.weight, model.embedding.activations)
-    last = _frozen(decoder.weight, decoder.weights), np.array(to_cpu(decoder.bias.data))
+    last = _frozen(decoder.weight, decoder.quantizer), np.array(to_cpu(decoder.bias.data))
     return FrozenLanguageModel(table, layers, *last, vocabulary, unit)
 
 

@@ -7,7 +7,7 @@ from bitnet.devices import check_generator
 from bitnet.errors import InputError
 from bitnet.nn import functional
 from bitnet.nn.module import Module
-from bitnet.quantizers.names import quantizer_of
+from bitnet.quantizers.names import elementwise_quantizer_of
 
 
 class Quantize(Module):
@@ -41,12 +41,7 @@ class Quantize(Module):
     """
 
     def __init__(self, quantizer):
-        self.quantizer = quantizer_of("Quantize", quantizer)
-        if not self.quantizer.elementwise:
-            raise InputError(
-                f"Quantize: the codes of {quantizer!r} depend on all numbers of a batch; expected "
-                "a quantizer of single numbers, as Uniform, Linear or Logarithmic"
-            )
+        self.quantizer = elementwise_quantizer_of("Quantize", quantizer)
 
     def forward(self, x):
         return functional.quantize(x, self.quantizer)

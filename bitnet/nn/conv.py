@@ -12,14 +12,13 @@ import math
 import numpy as np
 
 from bitnet import kernels
-from bitnet.autograd.parameter import Parameter
+from bitnet.autograd import Parameter
 from bitnet.devices import check_generator
-from bitnet.errors import InputError
+from bitnet.errors import InputError, check_count
 from bitnet.kernels import Window
 from bitnet.nn import functional
-from bitnet.nn.linear import check_backward, latent_weight, packed_of, quantized
 from bitnet.nn.module import Module
-from bitnet.quantizers.names import quantizer_of
+from bitnet.nn.quantized import IntegerLayer
 
 
 def window_of(size, stride=1, padding=0, border=0):
@@ -49,11 +48,7 @@ class _Convolution(Module):
 
     def __init__(self, inputs, outputs, rng, size, stride, padding, border, groups):
         check_generator(type(self).__name__, rng)
-        for name, value in (("inputs", inputs), ("outputs", outputs)):
-            if not isinstance(value, (int, np.integer)) or value < 1:
-                raise InputError(
-                    f"{type(self).__name__}: {name} is {value!r}; expected channels, 1 or more"
-                )
+        check_count(type(self).__name__, inputs=inputs, outputs=outputs)
         self.inputs, self.outputs, self.groups = int(inputs), int(outputs), groups
         self.window = window_of(size, stride, padding, border)
         self.group = kernels.groups.check_groups(type(self).__name__, inputs, outputs, groups)
@@ -70,7 +65,7 @@ class _Convolution(Module):
         return f"{type(self).__name__}({self.inputs}, {self.outputs}, {size}{groups})"
 
 
-class QuantConv2d(_Convolution):
+class QuantConv2d(IntegerLayer, _Convolution):
     """A convolution with filters of a few bits, `functional.quantized_conv2d`.
 
     Latent weights, quantizer, clip and step scale are those of `QuantLinear`; the step is scaled
@@ -129,24 +124,15 @@ class QuantConv2d(_Convolution):
                 f"{name}: padding is {padding!r} for {self.window.size} taps; expected less "
                 "than there are taps, as a frozen net demands"
             )
-        check_backward(name, gradient, rounding)
-        self.quantizer = quantizer_of(name, weights)
-        self.gradient, self.rounding, self.rng, self.balance = gradient, rounding, rng, balance
+        self.set_numbers(rng, weights, gradient, rounding, balance)
         fan = (inputs + outputs) / groups * self.window.taps
         shape = outputs, *self.window.size, self.group
-        self.weight = latent_weight(shape, fan, self.quantizer, rng)
+        self.weight = self.bounded_weight(shape, fan)
 
     def forward(self, x):
         self._check(x)
-        rng = self.rng if self.rounding == "stochastic" else None
-        return functional.quantized_conv2d(
-            x, quantized(self), self.window, self.gradient, rng, self.groups
-        )
-
-    @property
-    def packed(self):
-        """The quantized filters, Bits or Planes of the shape of `weight`."""
-        return packed_of(self)
+        backward = self.gradient, self.rounding_rng, self.groups
+        return functional.quantized_conv2d(x, self.quantized(self.weight), self.window, *backward)
 
 
 class BinaryConv2d(QuantConv2d):
@@ -190,10 +176,7 @@ class BinaryConv2d(QuantConv2d):
         windows = size, stride, padding, border
         super().__init__(inputs, outputs, rng, *windows, 1, gradient, rounding, groups, balance)
 
-    @property
-    def bits(self):
-        """The signs of the latent filters, Bits of the shape of `weight`."""
-        return self.packed
+    bits = IntegerLayer.packed
 
 
 class Conv2d(_Convolution):

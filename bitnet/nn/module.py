@@ -1,4 +1,4 @@
-"""Module: parameters, other state, and the modes of training and evaluation; Sequential."""
+"""Module: parameters, other state, and the modes of training and evaluation."""
 
 import contextlib
 import sys
@@ -6,8 +6,7 @@ import sys
 import numpy as np
 
 from bitnet.arrays import array_module, is_array, like, to_cpu
-from bitnet.autograd.parameter import Parameter
-from bitnet.autograd.tensor import as_tensor, no_grad
+from bitnet.autograd import Parameter, as_tensor, no_grad
 from bitnet.devices import full_memory_named, mover
 from bitnet.errors import InputError
 
@@ -83,13 +82,6 @@ class Module:
         """The result for the Tensor `x`; subclasses define it."""
         raise TypeError(f"{type(self).__name__} has no forward; a Module defines forward(x)")
 
-    def followed_by(self, layer):
-        """A function that computes this and the layer behind it in one pass, or None.
-
-        It must give what the two give one after the other; Sequential calls it in their place.
-        """
-        return None
-
     def _members(self):
         """The attributes, and what is in those that are lists, tuples or dicts, by name."""
         for name, value in vars(self).items():
@@ -110,11 +102,19 @@ class Module:
         for _, child in self.children():
             yield from child.modules()
 
+    def _named(self, wanted, prefix=""):
+        """The attributes here and inside for which `wanted` is true, by dotted name."""
+        yield from ((prefix + name, value) for name, value in self._members() if wanted(value))
+        for name, child in self.children():
+            yield from child._named(wanted, f"{prefix}{name}.")
+
+    def named_parameters(self):
+        """The Parameters of this Module and of all inside, as (dotted name, Parameter)."""
+        return self._named(lambda value: isinstance(value, Parameter))
+
     def parameters(self):
         """The Parameters of this Module and of all inside, each once, in a list."""
-        values = (value for module in self.modules() for _, value in module._members())
-        own = {id(value): value for value in values if isinstance(value, Parameter)}
-        return list(own.values())
+        return list({id(value): value for _, value in self.named_parameters()}.values())
 
     def train(self, training=True):
         """Behave as in training, or, with False, as in evaluation; returns the Module."""
@@ -126,15 +126,10 @@ class Module:
         """Behave as in evaluation; returns the Module."""
         return self.train(False)
 
-    def _state(self, prefix=""):
+    def _state(self):
         """The arrays of the parameters and of the other state, by name; not copies."""
-        for name, value in self._members():
-            if isinstance(value, Parameter):
-                yield prefix + name, value.data
-            elif is_array(value):
-                yield prefix + name, value
-        for name, child in self.children():
-            yield from child._state(f"{prefix}{name}.")
+        for name, value in self._named(lambda own: isinstance(own, Parameter) or is_array(own)):
+            yield name, value.data if isinstance(value, Parameter) else value
 
     def state_dict(self):
         """Copies of all parameters and other state, in NumPy's arrays."""
@@ -210,48 +205,3 @@ def check_state(what, own, state):
         finite = array_module(came).isfinite(came).all()
         if not finite or (came.dtype.kind == "i" and (came < 0).any()):
             raise InputError(f"{what}: {name!r} holds NaN, infinity, or a count below 0")
-
-
-class Sequential(Module):
-    """Modules one after the other.
-
-    Parameters
-    ----------
-    *layers : Module
-        In the order in which they are applied.
-
-    Examples
-    --------
-    >>> from bitnet.nn import BatchNorm, BinaryLinear
-    >>> net = Sequential(BinaryLinear(4, 2, np.random.default_rng(0)), BatchNorm(2))
-    >>> net
-    Sequential(BinaryLinear(4, 2), BatchNorm(2))
-    >>> len(net.parameters())
-    3
-    """
-
-    def __init__(self, *layers):
-        for layer in layers:
-            if not isinstance(layer, Module):
-                raise InputError(f"Sequential: got {type(layer).__name__}; expected Modules")
-        self.layers = list(layers)
-
-    def forward(self, x):
-        layers = list(self.layers)
-        while layers:
-            layer = layers.pop(0)
-            if layers and (in_one_pass := layer.followed_by(layers[0])):
-                layers.pop(0)
-                x = in_one_pass(as_tensor(x))
-            else:
-                x = layer(x)
-        return x
-
-    def __len__(self):
-        return len(self.layers)
-
-    def __getitem__(self, index):
-        return self.layers[index]
-
-    def __repr__(self):
-        return f"Sequential({', '.join(map(repr, self.layers))})"

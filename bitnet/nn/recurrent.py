@@ -4,22 +4,18 @@
 
 With weights and activations of a few bits, the inputs of every matrix product are quantized, the
 state too; gates, element-wise products and the LSTM's cell are floats.  Each matrix of weights has
-a scale, see `scaled_layers`.
+a scale, see `functional.quantize_scaled`.
 """
 
 import math
 
 import numpy as np
 
-from bitnet.autograd.parameter import Parameter
-from bitnet.autograd.tensor import as_tensor
-from bitnet.devices import check_generator
-from bitnet.errors import InputError
+from bitnet.autograd import Parameter, as_tensor
+from bitnet.errors import InputError, check_count
 from bitnet.nn import functional
-from bitnet.nn.embedding import check_counts, of_activations, quantized, uniform
-from bitnet.nn.linear import check_backward
-from bitnet.nn.module import Module
-from bitnet.quantizers.names import quantizer_of
+from bitnet.nn.functional.ste import as_packed
+from bitnet.nn.quantized import QuantizedLayer, activation_quantizer
 
 
 def detach(state):
@@ -49,7 +45,7 @@ def detach(state):
     return None if state is None else state.detach()
 
 
-class _Recurrent(Module):
+class _Recurrent(QuantizedLayer):
     """What the kinds share: the weights of each layer, and the way through all layers."""
 
     gates, n_states = 1, 1
@@ -68,9 +64,8 @@ class _Recurrent(Module):
         rounding="nearest",
     ):
         name = type(self).__name__
-        check_counts(name, inputs=inputs, units=units, layers=layers)
-        check_generator(name, rng)
-        check_backward(name, gradient, rounding)
+        check_count(name, inputs=inputs, units=units, layers=layers)
+        self.set_numbers(rng, weights, gradient, rounding)
         if not 0 <= dropout < 1:
             raise InputError(f"{name}: dropout is {dropout!r}; expected 0 to below 1")
         if (weights is None) != (activations is None):
@@ -78,16 +73,15 @@ class _Recurrent(Module):
                 f"{name}: weights are {weights!r} and activations {activations!r}; expected both "
                 "of a few bits, or neither"
             )
-        few = weights is not None
-        self.weights = quantizer_of(name, weights) if few else None
-        self.activations = of_activations(name, activations, self.relu) if few else None
+        self.activations = None
+        if activations is not None:
+            self.activations = activation_quantizer(name, activations, self.relu)
         self.inputs, self.units, self.layers = int(inputs), int(units), int(layers)
-        self.dropout, self.rng = float(dropout), rng
-        self.gradient, self.rounding = gradient, rounding
+        self.dropout = float(dropout)
         half, rows = 1 / math.sqrt(units), self.gates * units
         widths = [inputs] + [units] * (layers - 1)
-        self.input_weights = [uniform(rng, (rows, width), half) for width in widths]
-        self.state_weights = [uniform(rng, (rows, units), half) for _ in widths]
+        self.input_weights = [self.scaled_weight((rows, width), half) for width in widths]
+        self.state_weights = [self.scaled_weight((rows, units), half) for _ in widths]
         self.biases = [Parameter(self.first_bias()) for _ in widths]
 
     def first_bias(self):
@@ -107,29 +101,27 @@ class _Recurrent(Module):
             raise InputError(f"{self!r}: {len(state)} states; expected one for each layer")
         states = []
         for i, before in enumerate(state or [None] * self.layers):
-            if self.weights is not None:
-                x = quantized(x, self.activations)
+            if self.quantizer is not None:
+                x = as_packed(x, self.activations)
             if i and self.dropout and self.training:
                 x = functional.dropout(x, self.dropout, self.rng)
-            x, after = self.run(
-                x, self.input_weights[i], self.state_weights[i], self.biases[i], before
-            )
+            weights = self.input_weights[i], self.state_weights[i]
+            x, after = self.run(x, *weights, self.biases[i], before)
             states.append(after)
         return x, tuple(states)
 
     def run(self, x, weight, state_weight, bias, state):
         """One layer."""
         options = {}
-        if self.weights is not None:
-            weight = functional.quantize_scaled(weight, self.weights)
-            state_weight = functional.quantize_scaled(state_weight, self.weights)
-            rng = self.rng if self.rounding == "stochastic" else None
-            options = {"quantizer": self.activations, "gradient": self.gradient, "rng": rng}
+        if self.quantizer is not None:
+            weight, state_weight = self.quantized(weight), self.quantized(state_weight)
+            options = {"quantizer": self.activations, "gradient": self.gradient}
+            options["rng"] = self.rounding_rng
         return self.function(x, weight, state_weight, bias, state, **options)
 
     def __repr__(self):
         layers = f", layers={self.layers}" if self.layers > 1 else ""
-        weights = f", {self.weights!r}" if self.weights else ""
+        weights = f", {self.quantizer!r}" if self.quantizer else ""
         return f"{type(self).__name__}({self.inputs}, {self.units}{layers}{weights})"
 
 

@@ -51,7 +51,7 @@ class ShiftAdaMax(Optimizer):
 
     Examples
     --------
-    >>> from bitnet.autograd.parameter import Parameter
+    >>> from bitnet.autograd import Parameter
     >>> w = Parameter([1.0])
     >>> optimizer = ShiftAdaMax([w], lr=0.25)
     >>> w.grad = np.float32([8.0])
@@ -135,8 +135,8 @@ class Bop(Adam):
 
     Examples
     --------
-    >>> from bitnet.autograd.parameter import Parameter
-    >>> weight = Parameter([[0.3, -0.2]], bound=1.0)
+    >>> from bitnet.autograd import LatentWeight
+    >>> weight = LatentWeight([[0.3, -0.2]], bound=1.0)
     >>> optimizer = Bop([weight], lr=0.5, threshold=0.1)
     >>> weight.grad = np.float32([[0.1, -2.0]])
     >>> optimizer.step()  # m = 0.05 and -1: only the second one is large enough

@@ -11,7 +11,7 @@ import numpy as np
 
 from bitnet import kernels
 from bitnet.arrays import array_module, like, to_cpu
-from bitnet.autograd.parameter import Parameter
+from bitnet.autograd import Parameter
 from bitnet.errors import InputError
 from bitnet.nn.module import check_state
 

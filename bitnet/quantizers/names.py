@@ -2,9 +2,7 @@
 
 import re
 
-import numpy as np
-
-from bitnet.errors import InputError
+from bitnet.errors import InputError, is_whole
 from bitnet.quantizers.logarithmic import Logarithmic
 from bitnet.quantizers.quantizer import Quantizer
 from bitnet.quantizers.signs import ApproxSign, SwishSign
@@ -91,6 +89,17 @@ def quantizer_of(who, value):
         return quantizer_named(value)
     if isinstance(value, Quantizer):
         return value
-    if isinstance(value, (int, np.integer)) and not isinstance(value, bool) and 1 <= value <= 8:
+    if is_whole(value) and 1 <= value <= 8:
         return Uniform(int(value))
     raise InputError(f"{who}: got {value!r}; expected bits from 1 to 8, or a quantizer or its name")
+
+
+def elementwise_quantizer_of(who, value):
+    """As `quantizer_of`, for activations: a code may not depend on the other numbers."""
+    quantizer = quantizer_of(who, value)
+    if not quantizer.elementwise:
+        raise InputError(
+            f"{who}: the codes of {quantizer!r} depend on all numbers of a batch; expected "
+            "a quantizer of single numbers, as Uniform, Linear or Logarithmic"
+        )
+    return quantizer

@@ -13,8 +13,6 @@ from bitnet.devices import full_memory_named, to_cpu
 from bitnet.errors import InputError
 from bitnet.kernels import Bits
 from bitnet.nn.activations import Quantize, ReLU, Sign
-from bitnet.nn.conv import QuantConv2d
-from bitnet.nn.linear import QuantLinear
 from bitnet.nn.module import evaluating
 from bitnet.training.metrics import evaluate, flip_ratio, set_window, weight_bits
 
@@ -400,13 +398,8 @@ def histograms(model):
     >>> sum(histograms(binary_mlp([4, 3], np.random.default_rng(0)))["layers.0.weight"])
     12
     """
-    bounds = {
-        id(layer.weight.data): layer.weight.bound
-        for layer in model.modules()
-        if isinstance(layer, (QuantConv2d, QuantLinear))
-    }
     return {
-        name: np.histogram(to_cpu(array), BINS, (-bounds[id(array)], bounds[id(array)]))[0].tolist()
-        for name, array in model._state()
-        if id(array) in bounds
+        name: np.histogram(to_cpu(p.data), BINS, (-p.bound, p.bound))[0].tolist()
+        for name, p in model.named_parameters()
+        if p.bound is not None
     }

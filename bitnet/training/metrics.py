@@ -11,11 +11,8 @@ from bitnet.arrays import array_module, as_numpy
 from bitnet.data.batching import batches
 from bitnet.devices import full_memory_named, to_cpu
 from bitnet.errors import InputError
-from bitnet.nn.conv import Conv2d, QuantConv2d
-from bitnet.nn.embedding import ScaledLinear
-from bitnet.nn.linear import QuantLinear
+from bitnet.nn import Conv2d, QuantConv2d, QuantizedLayer
 from bitnet.nn.module import evaluating
-from bitnet.nn.recurrent import GRU, LSTM, RNN
 
 __all__ = [
     "accuracy",
@@ -196,12 +193,8 @@ def weight_bits(model):
     found = []
     with full_memory_named():
         for layer in model.modules():
-            if isinstance(layer, (QuantConv2d, QuantLinear)):
-                found.append(layer.packed if layer.quantizer.levels.is_sign else layer.weight.signs)
-            elif isinstance(layer, ScaledLinear):
-                found.append(layer.weight.signs)
-            elif isinstance(layer, (RNN, LSTM, GRU)) and layer.weights is not None:
-                found += [weight.signs for weight in layer.input_weights + layer.state_weights]
+            if isinstance(layer, QuantizedLayer):
+                found += layer.weight_signs()
     return to_cpu(found)
 
 

@@ -40,8 +40,7 @@ import math
 from functools import partial
 
 from bitnet.errors import InputError
-from bitnet.nn import functional
-from bitnet.nn.linear import BatchNorm
+from bitnet.nn import BatchNorm, functional
 from bitnet.nn.norm import NORMS
 from bitnet.optim import schedules
 from bitnet.optim.binary import Bop, ShiftAdaMax, ap2

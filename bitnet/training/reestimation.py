@@ -7,7 +7,8 @@ a flipped sign moves a pre-activation by 2; a few batches after the last step ma
 from bitnet.arrays import array_module
 from bitnet.devices import full_memory_named
 from bitnet.errors import InputError
-from bitnet.nn.module import Module, evaluating
+from bitnet.nn import Module
+from bitnet.nn.module import evaluating
 
 __all__ = ["norms_of", "reestimate"]
 

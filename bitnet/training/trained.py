@@ -14,9 +14,8 @@ from bitnet.data.preparation import Preparation
 from bitnet.deploy import file as frozen_file
 from bitnet.deploy.language_file import LANGUAGE_MODEL
 from bitnet.errors import InputError
-from bitnet.nn import functional
+from bitnet.nn import Module, functional
 from bitnet.nn.models.names import net_named
-from bitnet.nn.module import Module
 from bitnet.training.checkpoint import KIND, read_checkpoint
 from bitnet.training.metrics import scores
 from bitnet.training.settings import as_before, check_settings, inputs_of, model_of

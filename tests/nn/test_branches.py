@@ -8,13 +8,15 @@ from bitnet.nn import (
     BatchNorm,
     BinaryConv2d,
     BinaryLinear,
+    Branches,
     Flatten,
     MaxPool2d,
     Sequential,
     Sign,
+    WithHeads,
+    auxiliary,
     functional,
 )
-from bitnet.nn.branches import Branches, WithHeads, auxiliary
 from bitnet.optim import Adam
 
 X = np.random.default_rng(0).integers(0, 256, (6, 6, 5, 3), dtype=np.uint8)

@@ -14,8 +14,7 @@ from bitnet import kernels
 from bitnet.data import Corpus
 from bitnet.data.vocabulary import Vocabulary
 from bitnet.devices import array_module, to_cpu, to_gpu
-from bitnet.nn import functional, models
-from bitnet.nn.branches import Branches, WithHeads, auxiliary
+from bitnet.nn import Branches, WithHeads, auxiliary, functional, models
 from bitnet.nn.functional import cross_entropy, distillation, squared_hinge
 from bitnet.nn.models.language import language_model
 from bitnet.optim import schedules

@@ -1,7 +1,7 @@
 """Activations in float: the rectifier of the float twin, and the hard tanh behind the sign."""
 
 from bitnet.arrays import array_module
-from bitnet.autograd.tensor import Function
+from bitnet.autograd import Function
 
 
 class ReLU(Function):

@@ -4,7 +4,7 @@ import numpy as np
 
 from bitnet import kernels
 from bitnet.arrays import array_module, is_array, like
-from bitnet.autograd.tensor import Function
+from bitnet.autograd import Function
 from bitnet.devices import check_generator
 from bitnet.errors import InputError
 from bitnet.kernels import Bits, Planes

@@ -4,7 +4,7 @@ import numpy as np
 
 from bitnet import kernels
 from bitnet.arrays import array_module, as_array, like
-from bitnet.autograd.tensor import Function, as_tensor
+from bitnet.autograd import Function, as_tensor
 from bitnet.errors import InputError
 
 

@@ -1,50 +1,12 @@
-"""Matrix products: of floats, and of bits with bits for weights."""
+"""Products of linear layers: of floats, and of integers of a few bits."""
 
 import numpy as np
 
 from bitnet import kernels
 from bitnet.arrays import is_array
-from bitnet.autograd.tensor import Function, Tensor, as_tensor
+from bitnet.autograd import Function, as_tensor
 from bitnet.errors import InputError
 from bitnet.kernels import Bits, Planes, Quantized, Rounding
-
-
-class MatMul(Function):
-    """a @ b for matrices."""
-
-    def forward(self, a, b):
-        if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[0]:
-            raise InputError(
-                f"matmul: shapes {a.shape} and {b.shape} do not fit; expected (B, N) and (N, M)"
-            )
-        self.a, self.b = a, b
-        return a @ b  # (B, M)
-
-    def backward(self, grad_y):
-        return grad_y @ self.b.T, self.a.T @ grad_y
-
-
-def matmul(a, b):
-    """The matrix product `a @ b`; also the operator `@`.
-
-    Parameters
-    ----------
-    a : Tensor or array
-        Shape (B, N).
-    b : Tensor or array
-        Shape (N, M).
-
-    Returns
-    -------
-    Tensor
-        Shape (B, M).
-
-    Examples
-    --------
-    >>> Tensor([[1.0, 2.0]]) @ Tensor([[3.0], [4.0]])
-    Tensor(array([[11.]], dtype=float32))
-    """
-    return MatMul()(a, b)
 
 
 class Linear(Function):
@@ -216,7 +178,3 @@ def check_quantized(name, x, gradient, rng):
             "quantizer) or uint8 pixels"
         )
     check_gradient_rule(name, gradient, rng)
-
-
-Tensor.__matmul__ = matmul
-Tensor.__rmatmul__ = lambda self, other: matmul(other, self)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from bitnet.arrays import array_module, as_array, like
-from bitnet.autograd.tensor import Function, as_tensor
+from bitnet.autograd import Function, as_tensor
 from bitnet.errors import InputError
 from bitnet.kernels.threads import shared
 

@@ -10,8 +10,7 @@ import math
 import numpy as np
 
 from bitnet import kernels
-from bitnet.autograd.parameter import Parameter
-from bitnet.autograd.tensor import Function, as_tensor
+from bitnet.autograd import Function, LatentWeight, as_tensor
 from bitnet.errors import InputError
 from bitnet.kernels import Bits, Planes, Quantized
 from bitnet.nn.functional.linear import GRADIENTS, check_gradient_rule
@@ -46,10 +45,9 @@ class QuantizeScaled(Function):
 def quantize_scaled(x, quantizer, scale=None):
     """Numbers of a few bits at the size of x: `scale * q(x / scale)`.
 
-    The weights of layers without a batch norm; those of a Parameter are packed and laid out once,
-    until an optimizer changes them.  Backward every gradient passes, as the papers
-    let it for weights (smooth quantizers, as DoReFa's, have their slope), and the scale counts
-    as a constant.
+    The weights of layers without a batch norm; those of a LatentWeight are packed once, until an
+    optimizer changes them.  Backward every gradient passes, as in the papers for weights (smooth
+    quantizers, as DoReFa's, have their slope), and the scale counts as a constant.
 
     Parameters
     ----------
@@ -77,7 +75,7 @@ def quantize_scaled(x, quantizer, scale=None):
             f"quantize_scaled: got {x.data!r:.60} and {quantizer!r}; expected floats and one of "
             "bitnet.quantizers"
         )
-    if scale is None and isinstance(x, Parameter) and not quantizer.smooth:
+    if scale is None and isinstance(x, LatentWeight) and not quantizer.smooth:
 
         def prepared(data):
             planes = QuantizeScaled(quantizer, scale_of(data, quantizer)).forward(data)

@@ -9,10 +9,11 @@ import itertools
 
 from bitnet.errors import InputError
 from bitnet.nn.activations import Quantize, ReLU, Sign
+from bitnet.nn.containers import Sequential
 from bitnet.nn.conv import BinaryConv2d, Conv2d, Flatten, MaxPool2d, QuantConv2d
-from bitnet.nn.linear import BatchNorm, BinaryLinear, Dropout, Linear, QuantLinear
-from bitnet.nn.module import Sequential
-from bitnet.nn.norm import norm_named
+from bitnet.nn.dropout import Dropout
+from bitnet.nn.linear import BinaryLinear, Linear, QuantLinear
+from bitnet.nn.norm import BatchNorm, norm_named
 
 MNIST_THEANO = [784, 4096, 4096, 4096, 10]
 MNIST_TORCH = [784, 2048, 2048, 2048, 10]

@@ -15,10 +15,10 @@ classifiers stand, and their widths, are taken from the first variant.
 from bitnet.errors import InputError
 from bitnet.kernels import Window
 from bitnet.nn.activations import Quantize, ReLU, Sign
-from bitnet.nn.branches import Branches, WithHeads
+from bitnet.nn.containers import Branches, Sequential, WithHeads
 from bitnet.nn.conv import AvgPool2d, Conv2d, Flatten, MaxPool2d, QuantConv2d
-from bitnet.nn.linear import BatchNorm, Linear, QuantLinear
-from bitnet.nn.module import Sequential
+from bitnet.nn.linear import Linear, QuantLinear
+from bitnet.nn.norm import BatchNorm
 
 FLOAT = 32
 POOL = {"size": 3, "stride": 2}

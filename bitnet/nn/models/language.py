@@ -12,9 +12,10 @@ import math
 
 from bitnet.errors import InputError
 from bitnet.nn import functional
-from bitnet.nn.embedding import Embedding, ScaledLinear, quantized
-from bitnet.nn.functional.shapes import reshape
-from bitnet.nn.linear import Dropout, Linear
+from bitnet.nn.dropout import Dropout
+from bitnet.nn.embedding import Embedding
+from bitnet.nn.functional.ste import as_packed
+from bitnet.nn.linear import Linear, ScaledLinear
 from bitnet.nn.module import Module
 from bitnet.nn.recurrent import GRU, LSTM, RNN
 
@@ -65,11 +66,13 @@ class LanguageModel(Module):
         x = self._dropped(self.embedding(ids))
         y, state = self.recurrent(x, state)
         if isinstance(self.decoder, ScaledLinear):
-            y = quantized(y, self.decoder.activations)
-            y = self.decoder(self._dropped(y))
-            return reshape(y, y.shape[0] * y.shape[1], y.shape[2]), state
-        y = self._dropped(y)
-        return self.decoder(reshape(y, y.shape[0] * y.shape[1], y.shape[2])), state
+            y = self._dropped(as_packed(y, self.decoder.activations))
+            return self._rows(self.decoder(y)), state
+        return self.decoder(self._rows(self._dropped(y))), state
+
+    def _rows(self, y):
+        """(T, B, N) as (T B, N)."""
+        return functional.reshape(y, y.shape[0] * y.shape[1], y.shape[2])
 
     def _dropped(self, x):
         """x behind the dropout, in training."""

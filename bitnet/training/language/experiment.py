@@ -9,8 +9,9 @@ from bitnet.archive import header_of
 from bitnet.data import load_corpus, sequences
 from bitnet.data.vocabulary import Vocabulary
 from bitnet.errors import InputError
+from bitnet.nn import Module
 from bitnet.nn.models.language_names import language_net_named
-from bitnet.nn.module import Module, check_state
+from bitnet.nn.module import check_state
 from bitnet.training.checkpoint import KIND, load_checkpoint, read_checkpoint, save_checkpoint
 from bitnet.training.language.settings import (
     check_language_settings,

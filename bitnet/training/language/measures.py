@@ -17,8 +17,9 @@ from bitnet.data.pieces import sequences
 from bitnet.data.vocabulary import UNKNOWN
 from bitnet.devices import check_generator, full_memory_named, to_cpu
 from bitnet.errors import InputError
+from bitnet.nn import Module
 from bitnet.nn.functional import cross_entropy
-from bitnet.nn.module import Module, evaluating
+from bitnet.nn.module import evaluating
 
 __all__ = ["bits_per_character", "evaluate_language", "generate", "perplexity"]
 

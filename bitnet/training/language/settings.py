@@ -13,8 +13,8 @@ from bitnet.data import TEXTS
 from bitnet.data.vocabulary import UNITS
 from bitnet.errors import InputError
 from bitnet.nn.functional.linear import GRADIENTS
-from bitnet.nn.linear import ROUNDINGS
 from bitnet.nn.models.language_names import language_net_named
+from bitnet.nn.quantized import ROUNDINGS
 from bitnet.optim.optimizers import SGD, Adam
 from bitnet.optim.schedules import Constant, Cosine, Delayed, Plateau
 from bitnet.training.language.training import REGIMES

@@ -6,11 +6,10 @@ import numpy as np
 
 from bitnet import kernels
 from bitnet.arrays import like
-from bitnet.autograd.parameter import Parameter
-from bitnet.autograd.tensor import Function, as_tensor
+from bitnet.autograd import Function, LatentWeight, as_tensor
 from bitnet.devices import check_generator
 from bitnet.errors import InputError
-from bitnet.kernels import Planes
+from bitnet.kernels import Bits, Planes
 from bitnet.quantizers import Quantizer, Uniform
 
 
@@ -64,7 +63,7 @@ def sign(x, window=1.0):
     array([[1., 1., 0.]], dtype=float32)
     """
     x = _checked("sign", x, window)
-    kept = window is None and isinstance(x, Parameter) and x.has_signs
+    kept = window is None and isinstance(x, LatentWeight) and x.has_signs
     return Sign(window, x.signs if kept else None)(x)
 
 
@@ -188,7 +187,7 @@ def _checked(name, x, window):
     if not x.is_float:
         kind = getattr(x.data, "dtype", type(x.data).__name__)
         raise InputError(f"{name}: got {kind} of shape {x.shape}; expected floats")
-    packed = isinstance(x, Parameter) and x.has_signs  # an optimizer has seen to it
+    packed = isinstance(x, LatentWeight) and x.has_signs  # an optimizer has seen to it
     if x.size and not packed and math.isnan(x.data.min()):  # min() is NaN if any element is
         raise InputError(
             f"{name}: the input holds NaN, which has no sign; "
@@ -281,3 +280,8 @@ def unpack(x, dtype=np.float32):
     Tensor(array([ 1., -1.], dtype=float32))
     """
     return Unpack(dtype)(x)
+
+
+def as_packed(x, quantizer):
+    """x, quantized unless it is packed already."""
+    return x if isinstance(x.data, (Bits, Planes)) else quantize(x, quantizer)

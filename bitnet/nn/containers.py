@@ -1,11 +1,66 @@
-"""Nets that are no chain: branches side by side, and classifiers on the way to the last one."""
+"""Modules made of Modules: one after the other, side by side, with classifiers on the way."""
 
 import functools
 import itertools
 
 from bitnet.errors import InputError
 from bitnet.nn import functional
-from bitnet.nn.module import Module, Sequential
+from bitnet.nn.activations import Sign
+from bitnet.nn.module import Module
+from bitnet.nn.norm import BatchNorm, BatchNormSign
+
+
+class Sequential(Module):
+    """Modules one after the other.
+
+    Parameters
+    ----------
+    *layers : Module
+        In the order in which they are applied.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from bitnet.nn import BinaryLinear
+    >>> net = Sequential(BinaryLinear(4, 2, np.random.default_rng(0)), BatchNorm(2))
+    >>> net
+    Sequential(BinaryLinear(4, 2), BatchNorm(2))
+    >>> len(net.parameters())
+    3
+    """
+
+    def __init__(self, *layers):
+        for layer in layers:
+            if not isinstance(layer, Module):
+                raise InputError(f"Sequential: got {type(layer).__name__}; expected Modules")
+        self.layers = list(layers)
+
+    def forward(self, x):
+        for step in fused(self.layers):
+            x = step(x)
+        return x
+
+    def __len__(self):
+        return len(self.layers)
+
+    def __getitem__(self, index):
+        return self.layers[index]
+
+    def __repr__(self):
+        return f"Sequential({', '.join(map(repr, self.layers))})"
+
+
+def fused(layers):
+    """The layers as steps: a batch norm and the sign that follows it are one `BatchNormSign`."""
+    steps = []
+    for layer in layers:
+        # exactly these classes: a subclass may compute something else
+        norm = steps and type(steps[-1]) is BatchNorm and type(layer) is Sign
+        if norm and not (layer.stochastic and layer.training):
+            steps[-1] = BatchNormSign(steps[-1], layer)
+        else:
+            steps.append(layer)
+    return steps
 
 
 class Branches(Module):

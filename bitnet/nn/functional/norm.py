@@ -1,4 +1,4 @@
-"""Batch normalization, with the statistics of the batch (training) or fixed ones (evaluation)."""
+"""Batch normalization with the statistics of a batch or fixed ones, and with shifts alone."""
 
 import math
 
@@ -6,10 +6,12 @@ import numpy as np
 
 from bitnet import kernels
 from bitnet.arrays import array_module
-from bitnet.autograd.tensor import Function, Tensor, as_tensor
+from bitnet.autograd import Function, Tensor, as_tensor
 from bitnet.errors import InputError
 from bitnet.kernels import Bits
-from bitnet.nn.functional.quantizers import check_window
+from bitnet.nn.functional.ste import check_window
+
+SHIFT_VARIANTS = ("paper", "code")
 
 
 class BatchNorm(Function):
@@ -289,3 +291,143 @@ def check_norm(name, x, gamma, beta):
             f"{name}: shapes {x.shape}, {gamma.shape} and {beta.shape} do not fit; "
             "expected (..., C), (C,) and (C,)"
         )
+
+
+class AP2(Function):
+    """The nearest power of two forward; the slope of x backward."""
+
+    def forward(self, x):
+        return kernels.ap2(x)
+
+    def backward(self, grad_y):
+        return grad_y
+
+
+def ap2(x):
+    """AP2 of each number, see `kernels.ap2`, with slope 1 for the backward pass.
+
+    Parameters
+    ----------
+    x : Tensor
+        Floats.
+
+    Returns
+    -------
+    Tensor
+        `sign(x) * 2**round(log2 |x|)`, of the same shape and type.
+
+    Examples
+    --------
+    >>> ap2([3.0, -0.3]).data
+    array([ 4.  , -0.25], dtype=float32)
+    """
+    return AP2()(as_tensor(x))
+
+
+class ShiftBatchNorm(Function):
+    """AP2(gamma) * c * AP2(inv_std) + beta, c = x - mean, inv_std of mean(c * AP2(c))."""
+
+    def __init__(self, eps):
+        self.eps = eps
+
+    def forward(self, x, gamma, beta):  # (..., C), (C,), (C,)
+        self.axes, self.count = tuple(range(x.ndim - 1)), math.prod(x.shape[:-1])
+        self.mean = mean_of(x, gamma.dtype)
+        self.c = x.astype(gamma.dtype, copy=False) - self.mean
+        variance = (self.c * kernels.ap2(self.c)).mean(axis=self.axes, dtype=np.float64)
+        self.inv_std = (1 / array_module(x).sqrt(variance + self.eps)).astype(gamma.dtype)
+        self.shift, self.gamma_shift = kernels.ap2(self.inv_std), kernels.ap2(gamma)
+        return self.c * (self.shift * self.gamma_shift) + beta
+
+    def backward(self, grad_y):  # each AP2(v) counts as v plus a constant
+        grad_beta = grad_y.sum(axis=self.axes)
+        grad_shifted = (grad_y * self.c).sum(axis=self.axes)  # of inv_std and gamma
+        grad_gamma = grad_shifted * self.shift
+        grad_variance = grad_shifted * self.gamma_shift * self.inv_std**3 / -2
+        grad_x = self.c + kernels.ap2(self.c)
+        grad_x *= grad_variance / self.count
+        grad_x += grad_y * (self.gamma_shift * self.shift)
+        grad_x -= grad_x.mean(axis=self.axes)
+        return grad_x, grad_gamma, grad_beta
+
+
+class CodeShiftBatchNorm(ShiftBatchNorm):
+    """The same numbers, and the backward pass of the authors' code: batch norm's, of AP2(c)."""
+
+    def backward(self, grad_y):
+        power = kernels.ap2(self.c)
+        grad_beta = grad_y.sum(axis=self.axes)
+        along = (grad_y * power).sum(axis=self.axes)
+        grad_gamma = along * self.shift  # of AP2(xhat), which is AP2(c) * AP2(inv_std)
+        grad_x = grad_y - grad_beta / self.count
+        grad_x -= power * (self.shift**2 * along / self.count)
+        grad_x *= self.shift * self.gamma_shift
+        return grad_x, grad_gamma, grad_beta
+
+
+def mean_of(x, dtype):
+    """The means of the columns; of integers, from their exact sums."""
+    rows = x.reshape(-1, x.shape[-1])
+    if x.dtype == np.int32:
+        return (kernels.column_sums(rows)[0] / len(rows)).astype(dtype)
+    return rows.mean(axis=0, dtype=np.float64).astype(dtype)
+
+
+def shift_batch_norm(x, gamma, beta, eps=1e-5, running=None, momentum=0.125, variant="paper"):
+    """Shift-based batch normalization with the statistics of this batch, as in training.
+
+    With c = x - mean(x), over all axes but the last, and `kernels.ap2`:
+    `y = AP2(gamma) * (c * AP2(1 / sqrt(mean(c * AP2(c)) + eps))) + beta`, Algorithm 2 of arXiv
+    1602.02830 (version 2) and 1609.07061.  Its last line leaves beta out, which it lists as
+    learned, and which the authors' code adds.  Only the inverse square root is no shift, one a
+    channel.
+
+    The two variants differ in the backward pass, which the papers do not print.
+
+    "paper" goes back through the printed lines and counts each AP2(v) as v plus a constant:
+    slope 1 for those of c, of the inverse standard deviation and of gamma.  With s and a their
+    shifts, `grad_gamma = s * sum(grad_y * c)`, and grad_x is
+    `a s grad_y - (c + AP2(c)) a inv_std^3 mean(grad_y * c) / 2`, less its mean.
+
+    "code" is the authors' Torch code (`BatchNormalizationShiftPow2.lua`), batch norm's backward
+    pass with AP2(c) for c and shifts for scales:
+    `grad_x = a s (grad_y - mean(grad_y) - AP2(c) s^2 mean(AP2(c) * grad_y))` and
+    `grad_gamma = sum(AP2(c s) * grad_y)`.
+
+    Parameters
+    ----------
+    x : Tensor
+        Floats, or integer pre-activations, of shape (..., C); two rows or more.
+    gamma, beta : Tensor
+        Shape (C,).
+    eps : float, optional
+        Added to the variance; 1e-5 in the authors' code.
+    running : pair of numpy.ndarray, optional
+        Running mean and running inverse standard deviation, unrounded, as in the code (the papers
+        do not say what is averaged).  They are changed in place, as by `batch_norm`.
+    momentum : float, optional
+        The share of this batch in the running statistics; 2^-3 in the code.
+    variant : {"paper", "code"}, optional
+        The backward pass.
+
+    Returns
+    -------
+    Tensor
+        Floats of the shape of `x` and the type of `gamma`.
+
+    Examples
+    --------
+    >>> y = shift_batch_norm([[1.0], [9.0]], [3.0], [5.0])  # variance 16, gamma as 4
+    >>> y.data
+    array([[1.],
+           [9.]], dtype=float32)
+    """
+    x, gamma, beta = as_tensor(x), as_tensor(gamma), as_tensor(beta)
+    if variant not in SHIFT_VARIANTS:
+        raise InputError(
+            f"shift_batch_norm: variant is {variant!r}; expected one of {', '.join(SHIFT_VARIANTS)}"
+        )
+    check_norm("shift_batch_norm", x, gamma, beta)
+    check_rows("shift_batch_norm", x)
+    node = ShiftBatchNorm(eps) if variant == "paper" else CodeShiftBatchNorm(eps)
+    return update_running(node, node(x, gamma, beta), running, momentum)

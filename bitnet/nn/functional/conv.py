@@ -6,7 +6,7 @@ import numpy as np
 
 from bitnet import kernels
 from bitnet.arrays import array_module, is_array
-from bitnet.autograd.tensor import Function, as_tensor
+from bitnet.autograd import Function, as_tensor
 from bitnet.errors import InputError
 from bitnet.kernels import Window
 from bitnet.kernels.threads import shared
