@@ -25,7 +25,7 @@ def check_gradient(
         Where to check; become float64.  All of one device, on which the check runs.
     surrogate : callable, optional
         For a quantizer: the function, from Tensors to a Tensor, whose slope the backward
-        pass promises.  The gradient of `function` is held against the differences of this.
+        pass promises.  The gradient of `function` is compared with the differences of this.
     kinks : sequence of float, optional
         Values at which the slope jumps; entries of the inputs within `100 * step` of one
         are moved to that distance above it.
@@ -42,7 +42,7 @@ def check_gradient(
     Examples
     --------
     >>> from bitnet.nn import functional
-    >>> check_gradient(functional.multiply, np.ones((2, 3)), np.ones(3))
+    >>> check_gradient(lambda x, y: x * y, np.ones((2, 3)), np.ones(3))
     >>> check_gradient(
     ...     lambda x: functional.unpack(functional.sign(x), np.float64),
     ...     np.array([[-2.0, 0.3, 1.0]]), surrogate=functional.hardtanh, kinks=(-1, 1),

@@ -159,22 +159,9 @@ class BinaryConv2d(QuantConv2d):
     (2, 6, 5, 8)
     """
 
-    def __init__(
-        self,
-        inputs,
-        outputs,
-        rng,
-        size=3,
-        stride=1,
-        padding="same",
-        border=0,
-        gradient="int8",
-        rounding="nearest",
-        groups=1,
-        balance=False,
-    ):
-        windows = size, stride, padding, border
-        super().__init__(inputs, outputs, rng, *windows, 1, gradient, rounding, groups, balance)
+    def __init__(self, inputs, outputs, rng, size=3, stride=1, padding="same", border=0, **options):
+        window = size, stride, padding, border
+        super().__init__(inputs, outputs, rng, *window, weights=1, **options)
 
     bits = IntegerLayer.packed
 

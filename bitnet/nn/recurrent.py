@@ -169,24 +169,11 @@ class RNN(_Recurrent):
     ((5, 2, 16), (2, 16))
     """
 
-    def __init__(
-        self,
-        inputs,
-        units,
-        rng,
-        layers=1,
-        dropout=0.0,
-        weights=None,
-        activations=None,
-        gradient="float32",
-        rounding="nearest",
-        activation="tanh",
-    ):
+    def __init__(self, inputs, units, rng, layers=1, activation="tanh", **options):
         if activation not in ("tanh", "relu"):
             raise InputError(f"RNN: activation is {activation!r}; expected 'tanh' or 'relu'")
         self.activation, self.relu = activation, activation == "relu"
-        settings = layers, dropout, weights, activations, gradient, rounding
-        super().__init__(inputs, units, rng, *settings)
+        super().__init__(inputs, units, rng, layers, **options)
 
     def function(self, *operands, **options):
         """See `functional.rnn`."""

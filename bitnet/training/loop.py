@@ -290,7 +290,6 @@ def fit(
         if not all(np.isfinite(array).all() for array in model.state_dict().values()):
             raise InputError(f"epoch {done}: a weight is not finite; lower the learning rate")
         ratio = flip_ratio(bits, weight_bits(model))
-        schedule.observe(ratio)
         held = data.validation and evaluate(model, *data.validation, to_input)
         yield Epoch(
             done,

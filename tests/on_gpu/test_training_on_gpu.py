@@ -271,4 +271,4 @@ def test_operands_of_two_devices_are_refused(gpu):
     x = bitnet.devices.to_gpu(bitnet.Tensor([[1.0, 2.0]]))
     with pytest.raises(bitnet.InputError, match="Add: some operands are on the GPU"):
         x + np.ones(2, np.float32)
-    assert functional.add(x, 1.0).data.tolist() == [[2.0, 3.0]]
+    assert functional.arithmetic.add(x, 1.0).data.tolist() == [[2.0, 3.0]]

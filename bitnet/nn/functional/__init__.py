@@ -4,21 +4,7 @@ All raise InputError for operands whose types or shapes do not fit, and for sett
 """
 
 from bitnet.nn.functional.activations import hardtanh, relu
-from bitnet.nn.functional.arithmetic import (
-    add,
-    concatenate,
-    divide,
-    matmul,
-    mean,
-    multiply,
-    negate,
-    power,
-    reshape,
-    rows,
-    subtract,
-    sum,
-    transpose,
-)
+from bitnet.nn.functional.arithmetic import concatenate, reshape, rows
 from bitnet.nn.functional.conv import conv2d, quantized_conv2d
 from bitnet.nn.functional.dropout import dropout
 from bitnet.nn.functional.embedding import embedding

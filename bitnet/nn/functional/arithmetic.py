@@ -45,23 +45,7 @@ class Add(_Broadcast):
 
 
 def add(a, b):
-    """The sum `a + b`, with broadcasting; also the operator `+`.
-
-    Parameters
-    ----------
-    a, b : Tensor, array or number
-        Shapes that broadcast.
-
-    Returns
-    -------
-    Tensor
-        Of the broadcast shape.
-
-    Examples
-    --------
-    >>> add(Tensor([1.0, 2.0]), 1)
-    Tensor(array([2., 3.], dtype=float32))
-    """
+    """The sum `a + b`, with broadcasting; also the operator `+`."""
     return Add()(a, b)
 
 
@@ -77,23 +61,7 @@ class Subtract(_Broadcast):
 
 
 def subtract(a, b):
-    """The difference `a - b`, with broadcasting; also the operator `-`.
-
-    Parameters
-    ----------
-    a, b : Tensor, array or number
-        Shapes that broadcast.
-
-    Returns
-    -------
-    Tensor
-        Of the broadcast shape.
-
-    Examples
-    --------
-    >>> 1 - Tensor([1.0, 2.0])
-    Tensor(array([ 0., -1.], dtype=float32))
-    """
+    """The difference `a - b`, with broadcasting; also the operator `-`."""
     return Subtract()(a, b)
 
 
@@ -110,23 +78,7 @@ class Multiply(_Broadcast):
 
 
 def multiply(a, b):
-    """The elementwise product `a * b`, with broadcasting; also the operator `*`.
-
-    Parameters
-    ----------
-    a, b : Tensor, array or number
-        Shapes that broadcast.
-
-    Returns
-    -------
-    Tensor
-        Of the broadcast shape.
-
-    Examples
-    --------
-    >>> multiply(Tensor([1.0, 2.0]), Tensor([[3.0], [4.0]])).shape
-    (2, 2)
-    """
+    """The elementwise product `a * b`, with broadcasting; also the operator `*`."""
     return Multiply()(a, b)
 
 
@@ -144,23 +96,7 @@ class Divide(_Broadcast):
 
 
 def divide(a, b):
-    """The elementwise quotient `a / b`, with broadcasting; also the operator `/`.
-
-    Parameters
-    ----------
-    a, b : Tensor, array or number
-        Shapes that broadcast; `b` not zero.
-
-    Returns
-    -------
-    Tensor
-        Of the broadcast shape.
-
-    Examples
-    --------
-    >>> 6 / Tensor([2.0, 3.0])
-    Tensor(array([3., 2.], dtype=float32))
-    """
+    """The elementwise quotient `a / b`, with broadcasting; also the operator `/`."""
     return Divide()(a, b)
 
 
@@ -175,23 +111,7 @@ class Negate(Function):
 
 
 def negate(x):
-    """The negative `-x`; also the operator `-`.
-
-    Parameters
-    ----------
-    x : Tensor
-        Any shape.
-
-    Returns
-    -------
-    Tensor
-        Of the same shape.
-
-    Examples
-    --------
-    >>> -Tensor([1.0, -2.0])
-    Tensor(array([-1.,  2.], dtype=float32))
-    """
+    """The negative `-x`; also the operator `-`."""
     return Negate()(x)
 
 
@@ -212,25 +132,7 @@ class Power(Function):
 
 
 def power(x, exponent):
-    """`x` to the power of a constant; also the operator `**`.
-
-    Parameters
-    ----------
-    x : Tensor
-        Any shape.
-    exponent : int or float
-        A number, which gets no gradient.
-
-    Returns
-    -------
-    Tensor
-        Of the same shape.
-
-    Examples
-    --------
-    >>> Tensor([1.0, 3.0]) ** 2
-    Tensor(array([1., 9.], dtype=float32))
-    """
+    """`x` to the power of a constant; also the operator `**`."""
     if not isinstance(exponent, (int, float, np.number)):
         raise InputError(f"power: exponent is {type(exponent).__name__}; expected a number")
     return Power(float(exponent))(x)
@@ -252,25 +154,7 @@ class MatMul(Function):
 
 
 def matmul(a, b):
-    """The matrix product `a @ b`; also the operator `@`.
-
-    Parameters
-    ----------
-    a : Tensor or array
-        Shape (B, N).
-    b : Tensor or array
-        Shape (N, M).
-
-    Returns
-    -------
-    Tensor
-        Shape (B, M).
-
-    Examples
-    --------
-    >>> Tensor([[1.0, 2.0]]) @ Tensor([[3.0], [4.0]])
-    Tensor(array([[11.]], dtype=float32))
-    """
+    """The matrix product `a @ b`; also the operator `@`."""
     return MatMul()(a, b)
 
 
@@ -307,27 +191,7 @@ class Sum(_Reduction):
 
 
 def sum(x, axis=None, keepdims=False):
-    """The sum over some axes; also the method `x.sum`.
-
-    Parameters
-    ----------
-    x : Tensor
-        Any shape.
-    axis : int or tuple of int, optional
-        The axes to sum over; all by default.
-    keepdims : bool, optional
-        Keep the summed axes with size 1.
-
-    Returns
-    -------
-    Tensor
-        Without the summed axes.
-
-    Examples
-    --------
-    >>> sum(Tensor([[1.0, 2.0], [3.0, 4.0]]), axis=0)
-    Tensor(array([4., 6.], dtype=float32))
-    """
+    """The sum over some axes; also the method `x.sum`."""
     return Sum(axis, keepdims)(x)
 
 
@@ -382,27 +246,7 @@ class Mean(_Reduction):
 
 
 def mean(x, axis=None, keepdims=False):
-    """The mean over some axes; also the method `x.mean`.
-
-    Parameters
-    ----------
-    x : Tensor
-        Any shape, with something to average.
-    axis : int or tuple of int, optional
-        The axes to average over; all by default.
-    keepdims : bool, optional
-        Keep the averaged axes with size 1.
-
-    Returns
-    -------
-    Tensor
-        Without the averaged axes.
-
-    Examples
-    --------
-    >>> mean(Tensor([[1.0, 2.0], [3.0, 4.0]]))
-    Tensor(array(2.5, dtype=float32))
-    """
+    """The mean over some axes; also the method `x.mean`."""
     return Mean(axis, keepdims)(x)
 
 
@@ -466,25 +310,7 @@ class Transpose(Function):
 
 
 def transpose(x, *axes):
-    """The axes in another order, reversed by default; also the method `x.transpose`.
-
-    Parameters
-    ----------
-    x : Tensor
-        Any shape.
-    *axes : int
-        Each axis of `x` once, in the new order.
-
-    Returns
-    -------
-    Tensor
-        With its axes in the new order.
-
-    Examples
-    --------
-    >>> transpose(Tensor([[1.0, 2.0, 3.0]])).shape
-    (3, 1)
-    """
+    """The axes in another order, reversed by default; also the method `x.transpose`."""
     return Transpose(axes)(x)
 
 

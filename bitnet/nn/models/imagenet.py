@@ -14,11 +14,10 @@ classifiers stand, and their widths, are taken from the first variant.
 
 from bitnet.errors import InputError
 from bitnet.kernels import Window
-from bitnet.nn.activations import Quantize, ReLU, Sign
 from bitnet.nn.containers import Branches, Sequential, WithHeads
-from bitnet.nn.conv import AvgPool2d, Conv2d, Flatten, MaxPool2d, QuantConv2d
-from bitnet.nn.linear import Linear, QuantLinear
-from bitnet.nn.norm import BatchNorm
+from bitnet.nn.conv import AvgPool2d, Flatten, MaxPool2d, QuantConv2d
+from bitnet.nn.linear import QuantLinear
+from bitnet.nn.models.stages import Stages
 
 FLOAT = 32
 POOL = {"size": 3, "stride": 2}
@@ -48,8 +47,10 @@ INCEPTION = {
 HEADS, HEAD_CHANNELS, HEAD_UNITS = ("4a", "4d"), 128, 1024
 
 
-class _Maker:
-    """Layers of certain bits for images that become smaller on the way."""
+class _Maker(Stages):
+    """Stages for images that become smaller on the way, with inflated channels."""
+
+    one_bit = QuantLinear, QuantConv2d
 
     def __init__(self, name, rng, image, weights, activations, inflation, options):
         if not inflation > 0:
@@ -61,35 +62,13 @@ class _Maker:
             )
         if not isinstance(image, (tuple, list)) or len(image) != 2:
             raise InputError(f"{name}: image is {image!r}; expected rows and columns")
-        self.rng, self.size, self.inflation = rng, tuple(image), inflation
-        self.weights, self.activations, self.options = weights, activations, options
+        bits = () if weights == FLOAT else (weights, activations)
+        super().__init__(rng, *bits, **options)
+        self.size, self.inflation = tuple(image), inflation
 
     def width(self, channels):
         """So many channels, inflated."""
         return max(1, int(channels * self.inflation))
-
-    def conv(self, inputs, outputs, size, pool=None, act=True, **window):
-        """A convolution, a pooling if there is one, batch norm and the activation."""
-        if self.weights == FLOAT:
-            layer = Conv2d(inputs, outputs, self.rng, size, **window)
-        else:
-            bits = {"weights": self.weights, **self.options}
-            layer = QuantConv2d(inputs, outputs, self.rng, size, **window, **bits)
-        return [layer, *([pool] if pool else []), *self.norm(outputs, act)]
-
-    def linear(self, inputs, outputs, act=True):
-        """A fully connected layer, batch norm and, but behind the last, the activation."""
-        if self.weights == FLOAT:
-            layer = Linear(inputs, outputs, self.rng)
-        else:
-            layer = QuantLinear(inputs, outputs, self.rng, weights=self.weights, **self.options)
-        return [layer, *self.norm(outputs, act)]
-
-    def norm(self, outputs, act=True):
-        """Batch norm and, if there is one, the activation."""
-        kinds = {1: Sign, FLOAT: ReLU}
-        own = kinds[self.activations]() if self.activations in kinds else Quantize(self.activations)
-        return [BatchNorm(outputs), *([own] if act else [])]
 
     def shrink(self, *layers):
         """The layers, whose windows the images go through."""

@@ -152,7 +152,8 @@ def language_model(
     options = {} if activation is None else {"activation": activation}
     backward = {"gradient": gradient, "rounding": rounding}
     few = {"weights": weights, "activations": activations, **backward}
-    recurrent = KINDS[kind](width, units, rng, layers, dropout, **few, **options)
+    options |= {"dropout": dropout, **few}
+    recurrent = KINDS[kind](width, units, rng, layers, **options)
     # without gates the first states are as small as the inputs, and few bits would make them 0
     half = math.sqrt(3) if kind == "rnn" else 0.1
     if activations is not None and recurrent.activations.levels.integers[0] >= 0:

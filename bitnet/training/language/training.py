@@ -206,7 +206,6 @@ def fit_language(
         losses = [
             evaluate_language(model, ids, batch, steps) for ids in (corpus.valid, corpus.test)
         ]
-        schedule.observe(ratio)
         schedule.observe_loss(losses[0])
         yield LanguageEpoch(
             done,
