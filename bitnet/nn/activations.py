@@ -11,7 +11,7 @@ from bitnet.quantizers.names import elementwise_quantizer_of
 
 
 class Quantize(Module):
-    """Activations of k bits, in planes, with the straight-through estimator of their quantizer.
+    """k-bit activations, packed in planes, with the straight-through estimator of their quantizer.
 
     With a number of bits the quantizer is `Uniform`, whose gradients pass where |x| <= 1, and
     with 1 it is the sign: `a_k = quantizer(BatchNorm(s_k))` in Algorithm 1 of the papers.
@@ -23,12 +23,9 @@ class Quantize(Module):
 
     Attributes
     ----------
-    quantizer : Quantizer
-        In use.
     window : float
-        Where gradients pass, of a quantizer that has a window, otherwise None; may be changed
-        during training, as the second paper widens its hard tanh (section 4.3), and None then
-        lets all pass.
+        Where gradients pass, None for a quantizer without a window; may be changed during training,
+        as the second paper widens its hard tanh (section 4.3), and setting None lets all pass.
 
     Examples
     --------
@@ -48,11 +45,12 @@ class Quantize(Module):
 
     @property
     def window(self):
-        """Where gradients pass; None of a quantizer without a window."""
+        """Where gradients pass; None for a quantizer without a window."""
         return getattr(self.quantizer, "window", None)
 
     @window.setter
     def window(self, window):
+        """Where gradients pass; None for a quantizer without a window."""
         if self.window is None:
             raise InputError(f"{self!r} has no window to change; Uniform has one")
         window = math.inf if window is None else window
@@ -68,12 +66,12 @@ class Sign(Module):
     Parameters
     ----------
     window : float, optional
-        Gradients pass where |x| <= window, 1; may be changed during training.
+        Gradients pass where |x| <= window; may be changed during training.
     stochastic : bool, optional
         Draw the sign in training, +1 with probability clip((x + 1) / 2, 0, 1), as in the
         papers' Torch experiments; evaluation is always deterministic.
     rng : numpy.random.Generator, optional
-        The source of randomness; needed if `stochastic`.
+        The source of randomness; required if `stochastic`.
 
     Examples
     --------

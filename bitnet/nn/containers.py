@@ -64,7 +64,7 @@ def fused(layers):
 
 
 class Branches(Module):
-    """The same input through several nets, whose outputs stand side by side along the channels.
+    """Several nets with the same input, whose outputs are joined along the channels.
 
     An inception block (Szegedy et al., arXiv 1409.4842).  Branches that end with signs, or with
     codes of the same quantizer, are joined packed.
@@ -72,7 +72,7 @@ class Branches(Module):
     Parameters
     ----------
     *branches : Sequential
-        One or more; one without layers gives the input itself.
+        One or more; one without layers returns the input itself.
 
     Examples
     --------
@@ -98,17 +98,17 @@ class Branches(Module):
 
 
 class WithHeads(Sequential):
-    """Modules one after the other, with more classifiers behind some of them in training.
+    """Modules one after the other, with further classifiers after some of them in training.
 
-    In training it gives a tuple: its scores, and then those of the heads; `auxiliary` makes a
-    loss of it.  In evaluation, and frozen, the heads are not there.
+    In training it returns a tuple: its scores, then those of the heads, for a loss made by
+    `auxiliary`.  In evaluation, and frozen, the heads are left out.
 
     Parameters
     ----------
     *layers : Module
         In the order in which they are applied.
     heads : dict of int to Sequential
-        From the number of a layer to what is made of its output.
+        From the number of a layer to the classifier of its output.
 
     Examples
     --------
@@ -145,10 +145,29 @@ class WithHeads(Sequential):
 
 
 def auxiliary(loss, share=0.3):
-    """The loss of a net with more classifiers: `loss(main) + share * sum of loss(head)`.
+    """The loss of a net with heads: `loss(main) + share * sum of loss(head)`.
 
-    Szegedy et al. (arXiv 1409.4842, section 5) take 0.3; what the second paper takes for its
-    two auxiliary classifiers is not in its text.
+    Szegedy et al. (arXiv 1409.4842, section 5) take a share of 0.3; the second paper does not state
+    that of its two auxiliary classifiers.
+
+    Parameters
+    ----------
+    loss : callable
+        From scores and labels to a Tensor of one number.
+    share : float, optional
+        The factor of the losses of the heads.
+
+    Returns
+    -------
+    callable
+        From scores, or the tuple of a `WithHeads` in training, and labels to a Tensor.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> scores, labels = np.zeros((1, 2), np.float32), np.array([0])
+    >>> round(auxiliary(functional.cross_entropy)((scores, scores), labels).item(), 4)
+    0.9011
     """
 
     def combined(scores, labels):

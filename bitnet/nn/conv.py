@@ -22,7 +22,10 @@ from bitnet.nn.quantized import IntegerLayer
 
 
 def window_of(size, stride=1, padding=0, border=0):
-    """A Window from the numbers that layers are given."""
+    """A Window from the sizes that layers take; padding may be "same", "valid" or numbers.
+
+    With "same" the size stays at stride 1; an odd pixel goes below and to the right.
+    """
     size, stride = _pair("size", size), _pair("stride", stride)
     if padding == "same":
         pads = tuple(((n - 1) // 2, n // 2) for n in size)
@@ -66,10 +69,10 @@ class _Convolution(Module):
 
 
 class QuantConv2d(IntegerLayer, _Convolution):
-    """A convolution with filters of a few bits, `functional.quantized_conv2d`.
+    """A convolution with k-bit filters, `functional.quantized_conv2d`.
 
-    Latent weights, quantizer, clip and step scale are those of `QuantLinear`; the step is scaled
-    by sqrt((inputs + outputs) / groups * taps / 1.5), as in the papers' code.
+    Latent weights, quantizer and clipping are those of `QuantLinear`; the step is scaled by
+    sqrt((inputs + outputs) / groups * taps / 1.5), as in the papers' code.
 
     Parameters
     ----------
@@ -77,21 +80,23 @@ class QuantConv2d(IntegerLayer, _Convolution):
         Channels C of the images and M of the result, 1 or more.
     rng : numpy.random.Generator
         The source of the first weights, and of stochastic rounding.
-    size : int or (int, int), optional
-        Taps, 3.
-    stride, padding, border : optional
-        As for `window_of`; the papers' "same" with a border of 0 by default.
+    size, stride : int or (int, int), optional
+        Taps, and pixels from one output to the next, down and to the right.
+    padding : "same", "valid", int or (int, int), optional
+        Pixels outside the border on each side; "valid" is 0, and "same" keeps the size at stride 1.
+    border : {0, 1, -1}, optional
+        The value of those pixels.
     weights, gradient, rounding : optional
         As for `QuantLinear`.
     groups : int, optional
-        Groups of channels, each with filters of its own; divides inputs and outputs.
+        Groups of channels, each with its own filters; divides inputs and outputs.
     balance : bool, optional
-        Quantize the latent filters, each less its mean, see `functional.balance`.
+        Quantize the latent filters, each minus its mean, see `functional.balance`.
 
     Attributes
     ----------
-    weight : Parameter
-        The latent filters, float32 of shape (outputs, rows, columns, inputs / groups).
+    weight : LatentWeight
+        float32 of shape (outputs, rows, columns, inputs / groups).
     packed : Bits or Planes
         The filters that the layer multiplies with.
 
@@ -140,17 +145,17 @@ class BinaryConv2d(QuantConv2d):
 
     Parameters
     ----------
-    inputs, outputs, rng, size, stride, padding, border, groups, balance : optional
-        As for `QuantConv2d`; the first three are needed.
-    gradient, rounding : str, optional
-        As for `QuantLinear`.
+    inputs, outputs, rng, size, stride, padding, border : optional
+        As for `QuantConv2d`; the first three are required.
+    **options : optional
+        `gradient`, `rounding`, `groups` and `balance`, as for `QuantConv2d`.
 
     Attributes
     ----------
-    weight : Parameter
-        The latent filters, float32 of shape (outputs, rows, columns, inputs / groups).
+    weight : LatentWeight
+        float32 of shape (outputs, rows, columns, inputs / groups).
     bits : Bits
-        Their signs, or the balanced ones.
+        The filters that the layer multiplies with.
 
     Examples
     --------
@@ -177,7 +182,7 @@ class Conv2d(_Convolution):
         The source of the first weights, U(-a, a) with Glorot's
         a = sqrt(6 / ((inputs + outputs) / groups * taps)).
     size, stride, padding, border, groups : optional
-        As for `BinaryConv2d`.
+        As for `QuantConv2d`.
 
     Examples
     --------
@@ -199,7 +204,7 @@ class Conv2d(_Convolution):
 
 
 class _Pooling(Module):
-    """What poolings share: the window."""
+    """What poolings share: the window, by default moved by its own size."""
 
     def __init__(self, size=2, stride=None, padding=0):
         self.window = window_of(size, size if stride is None else stride, padding)
@@ -214,12 +219,10 @@ class MaxPool2d(_Pooling):
 
     Parameters
     ----------
-    size : int or (int, int), optional
-        Taps, 2.
-    stride : int or (int, int), optional
-        As many as taps by default.
+    size, stride : int or (int, int), optional
+        Taps, and pixels from one output to the next, by default as many as taps.
     padding : optional
-        As for `window_of`.
+        As for `QuantConv2d`.
 
     Examples
     --------
@@ -236,12 +239,8 @@ class AvgPool2d(_Pooling):
 
     Parameters
     ----------
-    size : int or (int, int), optional
-        Taps, 2.
-    stride : int or (int, int), optional
-        As many as taps by default.
-    padding : optional
-        As for `window_of`.
+    size, stride, padding : optional
+        As for `MaxPool2d`.
 
     Examples
     --------
@@ -254,7 +253,7 @@ class AvgPool2d(_Pooling):
 
 
 class Flatten(Module):
-    """Images as rows, for the linear layers behind them; bits stay packed.
+    """Images as rows, for the linear layers that follow; bits stay packed.
 
     Examples
     --------

@@ -13,8 +13,7 @@ from bitnet.quantizers.scales import scale_of
 class Embedding(Module):
     """The vectors of words or characters: rows of a table by their numbers.
 
-    With a quantizer the rows are packed, as the inputs of the layer behind; the scale is one for
-    the table.
+    With a quantizer the rows are packed, with one scale for the table, as the next layer's inputs.
 
     Parameters
     ----------
@@ -25,7 +24,7 @@ class Embedding(Module):
     activations : int or Quantizer or str, optional
         Bits, from 1 to 8, or a quantizer or its name; floats by default.
     half : float, optional
-        0.1 by default.
+        The bound of the first numbers.
 
     Attributes
     ----------

@@ -27,14 +27,12 @@ def _check_width(layer, x, inputs):
 
 
 class QuantLinear(IntegerLayer):
-    """A linear layer with weights of a few bits on integers; no bias, as batch norm follows.
+    """A linear layer with k-bit weights on integers; no bias, as batch norm follows.
 
-    The latent weights are floats from U(-bound, bound), clipped to that range after each step of
-    the optimizer, where `bound` is the quantizer's largest number; each call quantizes and packs
-    them, and lets all of their gradient pass.  It gives the integers of the product, in units of
-    input and weights, see `functional.quantized_linear`.  The step of the weights is scaled by
-    sqrt((inputs + outputs) / 1.5), the inverse of the coefficient that the papers' code takes
-    from Glorot, sqrt(1.5 / (inputs + outputs)).
+    The latent weights are floats from U(-bound, bound), where `bound` is the quantizer's largest
+    number, and are clipped to that range after each step of the optimizer; each call quantizes and
+    packs them, and all of their gradient passes.  The step of the weights is scaled by
+    sqrt((inputs + outputs) / 1.5), the inverse of the coefficient of the papers' code.
 
     Parameters
     ----------
@@ -43,20 +41,18 @@ class QuantLinear(IntegerLayer):
     rng : numpy.random.Generator
         The source of the first weights, and of stochastic rounding.
     weights : int or Quantizer, optional
-        Their bits, from 1 to 8 (see `quantizers.Uniform`), or another quantizer; 1 by default.
+        Bits, from 1 to 8 (see `quantizers.Uniform`), or another quantizer.
     gradient : str, optional
-        The numbers that the backward products multiply, "int8" by default; see
-        `functional.quantized_linear`.
+        The numbers that the backward products multiply; see `functional.quantized_linear`.
     rounding : {"nearest", "stochastic"}, optional
         Of a gradient of integers.
     balance : bool, optional
-        Quantize the latent weights less the mean of their row, see `functional.balance`.
+        Quantize the latent weights minus the mean of their row, see `functional.balance`.
 
     Attributes
     ----------
-    weight : Parameter
-        The latent weights, float32 of shape (outputs, inputs); to change them by hand, change
-        `weight.edit()`.
+    weight : LatentWeight
+        float32 of shape (outputs, inputs); to change it by hand, change `weight.edit()`.
     packed : Bits or Planes
         The weights that the layer multiplies with.
 
@@ -90,19 +86,19 @@ class BinaryLinear(QuantLinear):
     """A linear layer with ±1 weights on packed inputs, `QuantLinear` of one bit.
 
     An optimizer's step leaves the signs of the latent weights packed; each call multiplies with
-    those by XOR and popcount, and packs the signs itself where the weights were changed otherwise.
+    them by XOR and popcount, and packs them itself where the weights were changed otherwise.
 
     Parameters
     ----------
     inputs, outputs, rng, gradient, rounding, balance : optional
-        As for `QuantLinear`; the first three are needed.
+        As for `QuantLinear`; the first three are required.
 
     Attributes
     ----------
-    weight : Parameter
+    weight : LatentWeight
         As that of `QuantLinear`, clipped to [-1, 1].
     bits : Bits
-        The signs, or the balanced ones: the weights that the layer multiplies with.
+        The weights that the layer multiplies with.
 
     Examples
     --------
@@ -134,8 +130,7 @@ class Linear(Module):
 
     Examples
     --------
-    >>> layer = Linear(3, 2, np.random.default_rng(0))
-    >>> layer(np.ones((1, 3), np.float32)).shape
+    >>> Linear(3, 2, np.random.default_rng(0))(np.ones((1, 3), np.float32)).shape
     (1, 2)
     """
 
@@ -156,9 +151,9 @@ class Linear(Module):
 
 
 class ScaledLinear(QuantizedLayer):
-    """A linear layer of a few bits that gives numbers: `q(x) @ (s p(weight / s)).T + bias`.
+    """A k-bit linear layer that gives numbers: `q(x) @ (s p(weight / s)).T + bias`.
 
-    For the scores of a language model, behind which there is no batch norm.
+    For the scores of a language model, which no batch norm follows.
 
     Parameters
     ----------

@@ -14,9 +14,8 @@ from bitnet.errors import InputError
 class Module:
     """Something with parameters and a `forward`; the base of all layers and models.
 
-    Attributes that are Parameters, arrays (state that is not trained, as running
-    statistics) or Modules, or lists or dicts of them, are found by themselves, in the order
-    in which they were set.
+    Attributes that are Parameters, arrays (state that is not trained, as running statistics) or
+    Modules, or lists or dicts of them, are found in the order in which they were set.
 
     Attributes
     ----------
@@ -41,10 +40,7 @@ class Module:
     training = True
 
     def __call__(self, x):
-        """The result for `x`, a Tensor or what a Tensor can hold.
-
-        What comes from the processor to a Module on the GPU is moved there.
-        """
+        """The result for `x`, a Tensor or what a Tensor can hold; moved to where the Module is."""
         return self.forward(self.brought(as_tensor(x)))
 
     def brought(self, x):
@@ -63,10 +59,11 @@ class Module:
         return "cpu" if array_module(self._first_array()) is np else "gpu"
 
     def to(self, device):
-        """Move all parameters, with their gradients, and all other state.
+        """Move all parameters, with their gradients, and all other state to "cpu" or "gpu".
 
-        Single numbers, as counters, stay with the processor, and so do generators: what is drawn
-        is the same on both devices.  The moments of an optimizer follow at its next step.
+        Single numbers, as counters, and generators stay on the CPU: the same numbers are drawn on
+        both devices.  The moments of an optimizer follow at its next step.  If the move fails, the
+        Module is unchanged.
         """
         move = mover(device)
         with full_memory_named():
@@ -159,7 +156,7 @@ def _moved(attributes, move):
 
 @contextlib.contextmanager
 def on_cpu(model):
-    """Have a model on the processor inside a `with` block, and then where it was."""
+    """Have a model on the CPU inside a `with` block, and afterwards on its device again."""
     before = model.device
     if before == "cpu":
         yield model

@@ -16,28 +16,26 @@ from bitnet.nn.module import Module
 class BatchNorm(Module):
     """Batch normalization over all axes but the last, on floats or integer pre-activations.
 
-    In training it uses the statistics of the batch and averages them; in evaluation it uses
-    the averages.  As in the papers' code the inverse standard deviation is averaged, not
-    the variance.  The first `1 / momentum` batches are averaged plainly, so that the
-    averages are of the data from the first batch on.
+    Training uses the statistics of the batch and averages them; evaluation uses the averages.  As
+    in the papers' code the inverse standard deviation is averaged, not the variance.  The first
+    `1 / momentum` batches are averaged plainly, so that no average contains a starting value.
 
     Parameters
     ----------
     features : int
         The size C of the last axis, 1 or more.
     eps : float, optional
-        Added to the variance, 1e-4.
+        Added to the variance.
     momentum : float, optional
-        The share of a new batch in the averages, 0.1; above 0, at most 1.
+        The share of a new batch in the averages; above 0, at most 1.
     step_scale : float, optional
-        What the learning rate is multiplied with for gamma and beta, 1.
+        The factor of the learning rate for gamma and beta.
 
     Examples
     --------
     >>> norm = BatchNorm(1)
-    >>> norm(np.array([[1], [3]], np.int32)).data.round(3)
-    array([[-1.],
-           [ 1.]], dtype=float32)
+    >>> norm(np.array([[1], [3]], np.int32)).data.round(3).ravel()
+    array([-1.,  1.], dtype=float32)
     >>> norm.eval()([[2.0]]).data
     array([[0.]], dtype=float32)
     """
@@ -69,7 +67,7 @@ class BatchNorm(Module):
         return self.running_mean, self.gamma.data * self.running_inv_std, self.beta.data
 
     def in_training(self):
-        """What the functions want beside x: gamma, beta, eps, running statistics, momentum."""
+        """The arguments of the functions after x, with the momentum of this batch."""
         running = self.running_mean, self.running_inv_std
         momentum = max(self.momentum, 1 / (int(self.batches) + 1))
         return self.gamma, self.beta, self.eps, running, momentum
@@ -79,7 +77,7 @@ class BatchNorm(Module):
 
 
 class BatchNormSign(Module):
-    """A batch norm and the sign behind it; of integers in one pass that stores no floats.
+    """A batch norm and the sign after it; for integers in one pass that stores no floats.
 
     `Sequential` takes this step where the two layers follow each other.
     """
@@ -106,8 +104,7 @@ class ShiftBatchNorm(BatchNorm):
     In training `functional.shift_batch_norm`, Algorithm 2 of arXiv 1602.02830 (version 2) and
     1609.07061.  In evaluation, as in the authors' code,
     `(x - mean) * (AP2(inv_std) * AP2(gamma)) + beta` with the averages of the mean and of the
-    unrounded inverse standard deviation.  The first `1 / momentum` batches are averaged plainly,
-    as by `BatchNorm` (the code starts from 0 and 1 instead).
+    unrounded inverse standard deviation, which start as those of `BatchNorm`.
 
     Parameters
     ----------
@@ -115,20 +112,15 @@ class ShiftBatchNorm(BatchNorm):
         The size C of the last axis, 1 or more.
     variant : {"paper", "code"}, optional
         The backward pass, see `functional.shift_batch_norm`.
-    eps : float, optional
-        Added to the variance, 1e-5.
-    momentum : float, optional
-        The share of a new batch in the averages, 2^-3; above 0, at most 1.
-    step_scale : float, optional
-        What the learning rate is multiplied with for gamma and beta, 1.
+    eps, momentum, step_scale : float, optional
+        As for `BatchNorm`, with the defaults of the authors' code.
 
     Examples
     --------
     >>> import numpy as np
     >>> norm = ShiftBatchNorm(1)
-    >>> norm(np.array([[1], [7]], np.int32)).data  # variance 3 * 4, gamma 1
-    array([[-0.75],
-           [ 0.75]], dtype=float32)
+    >>> norm(np.array([[1], [7]], np.int32)).data.ravel()  # variance 3 * 4, gamma 1
+    array([-0.75,  0.75], dtype=float32)
     >>> norm.eval().affine()[1]
     array([0.25], dtype=float32)
     """
@@ -167,7 +159,7 @@ NORMS = {
 
 
 def norm_named(name, features, step_scale=1.0):
-    """The norm of a name."""
+    """The norm with a name in `NORMS`."""
     if name not in NORMS:
         raise InputError(f"norm is {name!r:.40}; expected one of {', '.join(NORMS)}")
     kind, options = NORMS[name]

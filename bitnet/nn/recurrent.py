@@ -19,20 +19,15 @@ from bitnet.nn.quantized import QuantizedLayer, activation_quantizer
 
 
 def detach(state):
-    """The same state without where it came from: gradients end here.
+    """The same state, detached from the graph, so that gradients stop here.
 
     Truncated back-propagation through time carries the state from one sequence to the next, and
-    the gradients not.
+    not its gradients.
 
     Parameters
     ----------
     state : Tensor, or tuple of such or of such tuples, or None
-        What a recurrent layer gave.
-
-    Returns
-    -------
-    Tensor or tuple or None
-        In the same form.
+        What a recurrent layer returned.
 
     Examples
     --------
@@ -89,7 +84,10 @@ class _Recurrent(QuantizedLayer):
         return np.zeros(self.gates * self.units, np.float32)
 
     def __call__(self, x, state=None):
-        """All states of the last layer, and the last states of all, for x and the states before."""
+        """All states of the last layer, and the last of all, from x (T, B, inputs) and `state`.
+
+        `state` is what an earlier call returned: for each layer the tuple of its states.
+        """
         return self.forward(self.brought(as_tensor(x)), state)
 
     def forward(self, x, state=None):
@@ -129,9 +127,9 @@ class RNN(_Recurrent):
     """Plain recurrent layers, tanh or rectified; see `functional.rnn`.
 
     The second paper's (arXiv 1609.07061, section 4.5) is one layer of 2048 rectified units.
-    Called with x (T, B, inputs) and the state before, it gives all states of the last layer and
-    the state behind, `((h,), ...)`, a tuple for each layer; gradients pass through it unless it
-    is given to `detach`.
+    Called with x (T, B, inputs) and a state, it returns all states of the last layer and the state
+    after them, `((h,), ...)`, one tuple per layer; gradients pass through it unless it is given to
+    `detach`.
 
     Parameters
     ----------
@@ -141,25 +139,16 @@ class RNN(_Recurrent):
         The source of the first weights, U(-a, a) with a = 1 / sqrt(H), of dropout and of
         stochastic rounding.
     layers : int, optional
-        How many, one behind the other.
-    dropout : float, optional
-        The probability of dropping an input of each layer but the first, in training; states
-        are not dropped (Zaremba et al., arXiv 1409.2329).
-    weights : int or Quantizer or str, optional
-        Bits of all weights, from 1 to 8, or a quantizer or its name; floats by default.
-    activations : int or Quantizer or str, optional
-        The same of inputs and states, given together with `weights`.  Of rectified units a number
-        of bits means `Linear` without a sign, from 0 to 3.
-    gradient, rounding : optional
-        As for `QuantLinear`, for layers of a few bits; "float32" by default, as for
-        `language_model`.
+        How many, one after the other.
     activation : {"tanh", "relu"}, optional
         f.
+    **options : optional
+        `dropout`, `weights`, `activations`, `gradient` and `rounding`, as for `LSTM`.
 
     Attributes
     ----------
     input_weights, state_weights, biases : list of Parameter
-        One a layer, of shapes (H, N), (H, H) and (H,).
+        One per layer, of shapes (H, N), (H, H) and (H,).
 
     Examples
     --------
@@ -183,19 +172,28 @@ class RNN(_Recurrent):
 class LSTM(_Recurrent):
     """Long short-term memory; see `functional.lstm`.
 
-    The second paper's is one layer of 300 units.  A state is `((h, c), ...)`, a tuple for each
-    layer.  The bias of the forget gate begins at 1, that of the others at 0 (Jozefowicz et al.,
-    2015).
+    The second paper's is one layer of 300 units.  A state is `((h, c), ...)`, one tuple per layer.
+    The bias of the forget gate starts at 1, the others at 0 (Jozefowicz et al., 2015).
 
     Parameters
     ----------
-    inputs, units, rng, layers, dropout, weights, activations, gradient, rounding : optional
-        As for `RNN`; the first three are needed.
+    inputs, units, rng, layers : optional
+        As for `RNN`; the first three are required.
+    dropout : float, optional
+        The probability of dropping an input of each layer but the first, in training; states
+        are not dropped (Zaremba et al., arXiv 1409.2329).
+    weights : int or Quantizer or str, optional
+        Bits of all weights, from 1 to 8, or a quantizer or its name; floats by default.
+    activations : int or Quantizer or str, optional
+        The same for inputs and states, given together with `weights`.  For rectified units a number
+        of bits means `Linear` without a sign, from 0 to 3.
+    gradient, rounding : optional
+        As for `QuantLinear`; "float32" by default, as for `language_model`.
 
     Attributes
     ----------
     input_weights, state_weights, biases : list of Parameter
-        One a layer, of shapes (4H, N), (4H, H) and (4H,), in the order i, f, g, o.
+        One per layer, of shapes (4H, N), (4H, H) and (4H,), in the order i, f, g, o.
 
     Examples
     --------
@@ -222,12 +220,12 @@ class GRU(_Recurrent):
     Parameters
     ----------
     inputs, units, rng, layers, dropout, weights, activations, gradient, rounding : optional
-        As for `RNN`; the first three are needed.
+        As for `LSTM`; the first three are required.
 
     Attributes
     ----------
     input_weights, state_weights, biases : list of Parameter
-        One a layer, of shapes (3H, N), (3H, H) and (3H,), in the order r, u, n.
+        One per layer, of shapes (3H, N), (3H, H) and (3H,), in the order r, u, n.
 
     Examples
     --------

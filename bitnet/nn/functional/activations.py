@@ -16,17 +16,12 @@ class ReLU(Function):
 
 
 def relu(x):
-    """The rectifier, `max(x, 0)`; its slope at 0 is taken as 0.
+    """The rectifier, `max(x, 0)`; its slope at 0 is 0.
 
     Parameters
     ----------
     x : Tensor
         Floats of any shape.
-
-    Returns
-    -------
-    Tensor
-        Of the same shape.
 
     Examples
     --------
@@ -54,11 +49,6 @@ def hardtanh(x):
     ----------
     x : Tensor
         Floats of any shape.
-
-    Returns
-    -------
-    Tensor
-        Of the same shape.
 
     Examples
     --------

@@ -210,7 +210,7 @@ class Concatenate(Function):
 
 
 def concatenate(*parts):
-    """Arrays side by side along the last axis, as the branches of an inception block.
+    """Join arrays along the last axis, as the branches of an inception block.
 
     Parameters
     ----------
@@ -279,11 +279,6 @@ def reshape(x, *shape):
     *shape : int or one tuple of int
         The new shape; one entry may be -1.
 
-    Returns
-    -------
-    Tensor
-        Of the new shape.
-
     Examples
     --------
     >>> reshape(Tensor([[1.0, 2.0], [3.0, 4.0]]), -1).shape
@@ -331,14 +326,14 @@ class Rows(Function):
 
 
 def rows(x, index):
-    """One row along the first axis, or some that follow each other.
+    """One row along the first axis, or a slice of them.
 
     Parameters
     ----------
     x : Tensor
         At least one axis.
     index : int or slice
-        Which; of an int the axis is left out.
+        An int removes the axis.
 
     Returns
     -------

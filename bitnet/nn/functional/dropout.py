@@ -56,7 +56,7 @@ def dropout(x, p, rng):
     x : Tensor
         Floats, Bits, Planes or uint8 pixels (which count as `2p - 255`), shape (..., N).
     p : float
-        The probability of dropping, from 0 up to but not including 1.
+        The probability of dropping, from 0 to below 1.
     rng : numpy.random.Generator
         The source of randomness.
 
@@ -68,8 +68,7 @@ def dropout(x, p, rng):
     Examples
     --------
     >>> from bitnet.nn.functional import sign
-    >>> rng = np.random.default_rng(1)
-    >>> dropout(sign([1.0, 1.0, -1.0, -1.0]), 0.5, rng).data.values()
+    >>> dropout(sign([1.0, 1.0, -1.0, -1.0]), 0.5, np.random.default_rng(1)).data.values()
     array([ 0.,  2., -2., -2.], dtype=float32)
     """
     if not 0 <= p < 1:

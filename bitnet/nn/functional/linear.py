@@ -28,10 +28,8 @@ def linear(x, weight, bias):
     ----------
     x : Tensor or array
         Floats of shape (B, N).
-    weight : Tensor or array
-        Shape (M, N).
-    bias : Tensor or array
-        Shape (M,).
+    weight, bias : Tensor or array
+        Shapes (M, N) and (M,).
 
     Returns
     -------
@@ -121,45 +119,39 @@ def in_units(grad, x):
 
 
 def quantized_linear(x, weight, gradient="float32", rng=None):
-    """The product `x @ weight.T` of integers of a few bits: the pre-activations of a layer.
+    """The product `x @ weight.T` of k-bit integers: the pre-activations of a layer.
 
-    Algorithm 1, s_k = ab_{k-1} Wb_k, and Algorithm 4 of the papers; for pixels their
-    equation for the first layer.  The product is that of the integers that the planes of x and
-    of the weights stand for, in units of both: numbers of unit a times numbers of unit b are a b
-    times as large, which the batch norm behind takes up.  It is exact and so, with "float32", is
-    its gradient (by the numbers, not by the integers); what the straight-through estimator
-    pretends is in `sign` and `quantize` alone.  With "int8" the gradient of the result is rounded
-    to integers of 8 bits before both backward products, with one scale a sample for `grad_x` and
-    one an output for `grad_weight`; with "log6" to powers of two, as in section 4.4 of the second
-    paper.
+    Algorithm 1, s_k = ab_{k-1} Wb_k, and Algorithm 4 of the papers; for pixels their equation for
+    the first layer.  The product is that of the integers that the planes stand for; numbers of unit
+    a times numbers of unit b would be a b times as large, a factor that batch norm removes.  It is
+    exact, and so is its gradient with "float32".  With "int8" the gradient of the result is rounded
+    to 8-bit integers before both backward products, with one scale per sample for `grad_x` and one
+    per output for `grad_weight`; with "log6" to powers of two (section 4.4 of the second paper).
 
     Parameters
     ----------
     x : Tensor of Bits, of Planes, or of uint8
-        Shape (B, N): signs; or integers of a few bits; or 8-bit pixels, which count as
-        `2p - 255`, 255 times the pixels scaled to [-1, 1].
+        Shape (B, N): signs, k-bit integers, or 8-bit pixels, which count as `2p - 255`, 255 times
+        the pixels scaled to [-1, 1].
     weight : Tensor of Bits or of Planes
         Shape (M, N).
     gradient : str, optional
-        The numbers that the backward products multiply: "float32"; "int8" to "int4";
-        "dorefa8" to "dorefa4", DoReFa-Net's integers with noise; or "log6", "log5", "log4",
-        powers of two.  `kernels.quantize` has the formulas.
+        The numbers that the backward products multiply: "float32"; "int8" to "int4"; "dorefa8" to
+        "dorefa4", DoReFa-Net's integers with noise; or "log6" to "log4", powers of two.
     rng : numpy.random.Generator, optional
-        Round the gradient's integers by chance, without a bias; otherwise to the nearest.
-        Needed for "dorefa", and not for powers of two.
+        Round the gradient's integers stochastically, without a bias; otherwise to the nearest.
+        Required for "dorefa", and refused for powers of two.
 
     Returns
     -------
     Tensor
-        int32 of shape (B, M); float32 behind a dropout, for Planes whose scale is not 1.
+        int32 of shape (B, M); float32 after a dropout, for Planes whose scale is not 1.
 
     Examples
     --------
     >>> from bitnet.nn.functional import quantize, sign
     >>> from bitnet.quantizers import Uniform
-    >>> x, weight = sign([[0.1, -0.2, 0.3]]), sign([[1.0, 1.0, 1.0]])
-    >>> quantized_linear(x, weight)
-    Tensor(array([[1]], dtype=int32))
+    >>> weight = sign([[1.0, 1.0, 1.0]])
     >>> quantized_linear(np.array([[255, 255, 0]], np.uint8), weight)
     Tensor(array([[255]], dtype=int32))
     >>> quantized_linear(quantize([[1.0, 0.2, -0.2]], Uniform(2)), weight)  # 3 + 1 - 1

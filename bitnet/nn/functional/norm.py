@@ -111,9 +111,8 @@ def batch_norm(x, gamma, beta, eps=1e-4, running=None, momentum=0.1):
     eps : float, optional
         Added to the variance; 1e-4 in the papers' code.
     running : pair of numpy.ndarray, optional
-        Running mean and running inverse standard deviation, shape (C,) each (the papers'
-        code averages the latter, not the variance).  They are changed in place:
-        `running += momentum * (batch - running)`.
+        Running mean and running inverse standard deviation (C,), which the papers' code averages
+        instead of the variance.  Changed in place: `running += momentum * (batch - running)`.
     momentum : float, optional
         The share of this batch in the running statistics; 0.1 in the papers' code.
 
@@ -124,10 +123,8 @@ def batch_norm(x, gamma, beta, eps=1e-4, running=None, momentum=0.1):
 
     Examples
     --------
-    >>> y = batch_norm([[1.0], [3.0]], [2.0], [5.0])
-    >>> y.data.round(3)
-    array([[3.],
-           [7.]], dtype=float32)
+    >>> batch_norm([[1.0], [3.0]], [2.0], [5.0]).data.round(3).ravel()
+    array([3., 7.], dtype=float32)
     """
     x, gamma, beta = as_tensor(x), as_tensor(gamma), as_tensor(beta)
     check_norm("batch_norm", x, gamma, beta)
@@ -150,33 +147,26 @@ def update_running(node, y, running, momentum):
 
 
 def batch_norm_sign(x, gamma, beta, eps=1e-4, running=None, momentum=0.1, window=1.0):
-    """`sign(batch_norm(x, ...), window)` of integers in one pass: between layers only bits.
+    """`sign(batch_norm(x, ...), window)` of integers in one pass that stores no floats.
 
     Parameters
     ----------
     x : Tensor
         int32 of shape (..., C), two rows or more.
-    gamma, beta : Tensor
-        Shape (C,).
-    eps : float, optional
-        As for `batch_norm`, as are the following two.
-    running : pair of numpy.ndarray, optional
-        Running mean and inverse standard deviation.
-    momentum : float, optional
-        The share of this batch in them.
+    gamma, beta, eps, running, momentum : optional
+        As for `batch_norm`; the first two are required.
     window : float or None, optional
         As for `sign`.
 
     Returns
     -------
     Tensor
-        Bits of the shape of `x`, the same as of the two functions, and with the same gradients.
+        The Bits that the two functions give, with the same gradients.
 
     Examples
     --------
-    >>> batch_norm_sign(np.array([[1], [3]], np.int32), [2.0], [0.0]).data.signs()
-    array([[-1],
-           [ 1]], dtype=int8)
+    >>> batch_norm_sign(np.array([[1], [3]], np.int32), [2.0], [0.0]).data.signs().ravel()
+    array([-1,  1], dtype=int8)
     """
     x, gamma, beta = as_tensor(x), as_tensor(gamma), as_tensor(beta)
     check_window("batch_norm_sign", window)
@@ -228,8 +218,8 @@ class Normalize(Function):
 def normalize(x, gamma, beta, mean, inv_std):
     """Batch normalization with fixed statistics, as in evaluation.
 
-    `y = (x - mean) * (gamma * inv_std) + beta`, rounded in this order: a frozen net holds
-    thresholds found by bisecting this expression, and evaluates it behind its last layer.
+    `y = (x - mean) * (gamma * inv_std) + beta`, rounded in this order: the thresholds of a frozen
+    net are found by bisecting this expression, and its scores are computed with it.
 
     Parameters
     ----------
@@ -256,16 +246,14 @@ def normalize(x, gamma, beta, mean, inv_std):
 
 
 def normalize_sign(x, gamma, beta, mean, inv_std):
-    """`sign(normalize(x, ...))` of integers in one pass, for evaluation; it has no gradient.
+    """`sign(normalize(x, ...))` of integers in one pass, for evaluation; without a gradient.
 
     Parameters
     ----------
     x : Tensor
         int32 of shape (..., C).
-    gamma, beta : Tensor
-        Shape (C,).
-    mean, inv_std : numpy.ndarray
-        Shape (C,).
+    gamma, beta, mean, inv_std : array
+        As for `normalize`.
 
     Returns
     -------
@@ -286,6 +274,7 @@ def normalize_sign(x, gamma, beta, mean, inv_std):
 
 
 def check_norm(name, x, gamma, beta):
+    """Refuse shapes that are not (..., C), (C,) and (C,)."""
     if x.ndim < 2 or gamma.shape != x.shape[-1:] or beta.shape != x.shape[-1:]:
         raise InputError(
             f"{name}: shapes {x.shape}, {gamma.shape} and {beta.shape} do not fit; "
@@ -304,7 +293,7 @@ class AP2(Function):
 
 
 def ap2(x):
-    """AP2 of each number, see `kernels.ap2`, with slope 1 for the backward pass.
+    """Round each number to a power of two, `sign(x) * 2**round(log2 |x|)`; backward with slope 1.
 
     Parameters
     ----------
@@ -314,7 +303,7 @@ def ap2(x):
     Returns
     -------
     Tensor
-        `sign(x) * 2**round(log2 |x|)`, of the same shape and type.
+        Of the same shape and type.
 
     Examples
     --------
@@ -376,35 +365,23 @@ def mean_of(x, dtype):
 def shift_batch_norm(x, gamma, beta, eps=1e-5, running=None, momentum=0.125, variant="paper"):
     """Shift-based batch normalization with the statistics of this batch, as in training.
 
-    With c = x - mean(x), over all axes but the last, and `kernels.ap2`:
-    `y = AP2(gamma) * (c * AP2(1 / sqrt(mean(c * AP2(c)) + eps))) + beta`, Algorithm 2 of arXiv
-    1602.02830 (version 2) and 1609.07061.  Its last line leaves beta out, which it lists as
-    learned, and which the authors' code adds.  Only the inverse square root is no shift, one a
-    channel.
+    With c = x - mean(x) and `ap2`: `y = AP2(gamma) * (c * AP2(1 / sqrt(mean(c * AP2(c)) + eps)))
+    + beta`, Algorithm 2 of arXiv 1602.02830 (version 2) and 1609.07061; beta, which its last line
+    leaves out, is in the authors' code.  The variants differ in the backward pass, which the papers
+    do not print; s and a are the shifts of inv_std and gamma.
 
-    The two variants differ in the backward pass, which the papers do not print.
-
-    "paper" goes back through the printed lines and counts each AP2(v) as v plus a constant:
-    slope 1 for those of c, of the inverse standard deviation and of gamma.  With s and a their
-    shifts, `grad_gamma = s * sum(grad_y * c)`, and grad_x is
-    `a s grad_y - (c + AP2(c)) a inv_std^3 mean(grad_y * c) / 2`, less its mean.
-
-    "code" is the authors' Torch code (`BatchNormalizationShiftPow2.lua`), batch norm's backward
-    pass with AP2(c) for c and shifts for scales:
-    `grad_x = a s (grad_y - mean(grad_y) - AP2(c) s^2 mean(AP2(c) * grad_y))` and
-    `grad_gamma = sum(AP2(c s) * grad_y)`.
+    "paper" differentiates the printed lines, with slope 1 for each AP2: `grad_gamma =
+    s * sum(grad_y * c)`, and grad_x is `a s grad_y - (c + AP2(c)) a inv_std^3 mean(grad_y * c) / 2`
+    less its mean.  "code" is the authors' `BatchNormalizationShiftPow2.lua`, which takes AP2(c) for
+    c and shifts for scales: `grad_gamma = sum(AP2(c s) * grad_y)` and
+    `grad_x = a s (grad_y - mean(grad_y) - AP2(c) s^2 mean(AP2(c) * grad_y))`.
 
     Parameters
     ----------
-    x : Tensor
-        Floats, or integer pre-activations, of shape (..., C); two rows or more.
-    gamma, beta : Tensor
-        Shape (C,).
+    x, gamma, beta, running : optional
+        As for `batch_norm`; the first three are required.
     eps : float, optional
         Added to the variance; 1e-5 in the authors' code.
-    running : pair of numpy.ndarray, optional
-        Running mean and running inverse standard deviation, unrounded, as in the code (the papers
-        do not say what is averaged).  They are changed in place, as by `batch_norm`.
     momentum : float, optional
         The share of this batch in the running statistics; 2^-3 in the code.
     variant : {"paper", "code"}, optional
@@ -417,10 +394,8 @@ def shift_batch_norm(x, gamma, beta, eps=1e-5, running=None, momentum=0.125, var
 
     Examples
     --------
-    >>> y = shift_batch_norm([[1.0], [9.0]], [3.0], [5.0])  # variance 16, gamma as 4
-    >>> y.data
-    array([[1.],
-           [9.]], dtype=float32)
+    >>> shift_batch_norm([[1.0], [9.0]], [3.0], [5.0]).data.ravel()  # variance 16, gamma as 4
+    array([1., 9.], dtype=float32)
     """
     x, gamma, beta = as_tensor(x), as_tensor(gamma), as_tensor(beta)
     if variant not in SHIFT_VARIANTS:

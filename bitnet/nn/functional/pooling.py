@@ -48,21 +48,20 @@ def max_pool2d(x, window):
     Parameters
     ----------
     x : Tensor or array or Bits or Planes
-        Floats, integer pre-activations, or activations that are packed, of shape (B, H, W, C).
+        Floats, integer pre-activations, or packed activations, of shape (B, H, W, C).
     window : Window
-        Where the taps stand; what lies beyond the images never wins.
+        The positions of the taps; what lies outside the images never wins.
 
     Returns
     -------
     Tensor
-        Shape (B, H', W', C), of the type of `x`; what is packed stays packed.
+        Shape (B, H', W', C), of the type of `x`; packed activations stay packed.
 
     Examples
     --------
     >>> x = np.arange(16, dtype=np.float32).reshape(1, 4, 4, 1)
-    >>> max_pool2d(x, Window((2, 2), (2, 2))).data[0, :, :, 0]
-    array([[ 5.,  7.],
-           [13., 15.]], dtype=float32)
+    >>> max_pool2d(x, Window((2, 2), (2, 2))).data.ravel()
+    array([ 5.,  7., 13., 15.], dtype=float32)
     """
     x = as_tensor(x)
     _check("max_pool2d", x, window)
@@ -96,17 +95,17 @@ class AvgPool2d(Function):
 
 
 def avg_pool2d(x, window):
-    """The mean over each window, as at the end of GoogleNet; of integers their exact sum.
+    """The mean over each window, as at the end of GoogleNet; for integers their exact sum.
 
-    The sum of integers is the mean times the number of taps, a factor that a batch norm behind
-    it takes away again, as it does with those of products.
+    The sum of integers is the mean times the number of taps, a factor that batch norm removes, as
+    it does for products.
 
     Parameters
     ----------
     x : Tensor or array or Bits or Planes
         Floats, int32, or Planes, which count as their integers, of shape (B, H, W, C).
     window : Window
-        Where the taps stand; pixels beyond the images count as 0.
+        The positions of the taps; pixels outside the images count as 0.
 
     Returns
     -------
@@ -146,17 +145,12 @@ class Flatten(Function):
 
 
 def flatten(x):
-    """Images (B, H, W, C) as rows (B, H W C), for the linear layers behind convolutions.
+    """Images (B, H, W, C) as rows (B, H W C), for the linear layers after convolutions.
 
     Parameters
     ----------
     x : Tensor or array or Bits
-        Of two axes or more.
-
-    Returns
-    -------
-    Tensor
-        The same elements, of shape (B, N); bits stay packed.
+        Two axes or more; bits stay packed.
 
     Examples
     --------

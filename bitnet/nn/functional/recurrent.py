@@ -199,20 +199,15 @@ def rnn(
 ):
     """A plain recurrent layer: `h_t = f(x_t @ weight.T + h_{t-1} @ state_weight.T + bias)`.
 
-    With weights in planes the state is quantized before each product, `q(h_{t-1})`, and the
-    products are of integers; q's surrogate stands in the backward pass.  The states themselves
-    are floats.
+    With weights in planes the state is quantized before each product, `q(h_{t-1})`, with q's
+    surrogate in the backward pass; the products are exact integers, and the states stay floats.
 
     Parameters
     ----------
     x : Tensor or array
         The inputs of all steps, floats of shape (T, B, N); with weights in planes, Bits or Planes.
-    weight : Tensor or array
-        Floats of shape (H, N), or Planes, as of `quantize_scaled`.
-    state_weight : Tensor or array
-        Shape (H, H), as the other weights.
-    bias : Tensor or array
-        Floats of shape (H,).
+    weight, state_weight, bias : Tensor or array
+        Shapes (H, N), (H, H) and (H,); the first two floats or, as of `quantize_scaled`, Planes.
     state : tuple of Tensor, optional
         (h_0,), of shape (B, H); zeros by default.
     activation : {"tanh", "relu"}, optional
@@ -227,7 +222,7 @@ def rnn(
     y : Tensor
         All h_t, shape (T, B, H).
     state : tuple of Tensor
-        (h_T,), through which gradients flow; `detach` cuts them off.
+        (h_T,), through which gradients flow; `detach` stops them.
 
     Examples
     --------
@@ -248,14 +243,14 @@ def lstm(x, weight, state_weight, bias, state=None, quantizer=None, gradient="fl
     """Long short-term memory: four gates, a cell in float, and the state.
 
     `i, f, g, o = x_t @ weight.T + h_{t-1} @ state_weight.T + bias`,
-    `c_t = s(f) c_{t-1} + s(i) tanh(g)`, `h_t = s(o) tanh(c_t)`, s the logistic function.  The
-    second paper's words (arXiv 1609.07061, section 4.5); with weights in planes the state is
-    quantized before each product and the cell is not, as in He et al. (arXiv 1611.10176, 3.4).
+    `c_t = s(f) c_{t-1} + s(i) tanh(g)`, `h_t = s(o) tanh(c_t)`, s the logistic function (section
+    4.5 of the second paper); with weights in planes the state is quantized before each product, the
+    cell is not, as in He et al. (arXiv 1611.10176, 3.4).
 
     Parameters
     ----------
     x, weight, state_weight, bias : Tensor or array
-        As for `rnn`; with 4H rows for the H of the weights and the bias, in the order i, f, g, o.
+        As for `rnn`, with 4H rows of the weights and the bias, in the order i, f, g, o.
     state : tuple of Tensor, optional
         (h_0, c_0), each of shape (B, H); zeros by default.
     quantizer, gradient, rng : optional
@@ -266,7 +261,7 @@ def lstm(x, weight, state_weight, bias, state=None, quantizer=None, gradient="fl
     y : Tensor
         All h_t, shape (T, B, H).
     state : tuple of Tensor
-        (h_T, c_T), through which gradients flow; `detach` cuts them off.
+        (h_T, c_T), through which gradients flow; `detach` stops them.
 
     Examples
     --------
@@ -285,18 +280,16 @@ def lstm(x, weight, state_weight, bias, state=None, quantizer=None, gradient="fl
 def gru(x, weight, state_weight, bias, state=None, quantizer=None, gradient="float32", rng=None):
     """A gated recurrent unit: two gates, and the state.
 
-    With `r, u, n = x_t @ weight.T + bias` and `p = h_{t-1} @ state_weight.T`, cut the same way:
+    With `r, u, n = x_t @ weight.T + bias` and `p = h_{t-1} @ state_weight.T`, split the same way:
     `h_t = (1 - u) n' + u h_{t-1}`, `n' = tanh(n + s(r) p_n)`, u = s(u + p_u) and r = s(r + p_r).
-    As in Cho et al. (arXiv 1406.1078), but with the reset behind the product.  With weights in
-    planes the product takes q(h), and what u keeps of h stays a float, as the cell of an LSTM.
+    As in Cho et al. (arXiv 1406.1078), but with the reset after the product.  With weights in
+    planes the product takes q(h), and the h that u keeps stays a float.
 
     Parameters
     ----------
     x, weight, state_weight, bias : Tensor or array
-        As for `rnn`; with 3H rows for the H of the weights and the bias, in the order r, u, n.
-    state : tuple of Tensor, optional
-        (h_0,), of shape (B, H); zeros by default.
-    quantizer, gradient, rng : optional
+        As for `rnn`, with 3H rows of the weights and the bias, in the order r, u, n.
+    state, quantizer, gradient, rng : optional
         As for `rnn`.
 
     Returns
@@ -304,7 +297,7 @@ def gru(x, weight, state_weight, bias, state=None, quantizer=None, gradient="flo
     y : Tensor
         All h_t, shape (T, B, H).
     state : tuple of Tensor
-        (h_T,), through which gradients flow; `detach` cuts them off.
+        (h_T,), through which gradients flow; `detach` stops them.
 
     Examples
     --------

@@ -43,7 +43,7 @@ class QuantizeScaled(Function):
 
 
 def quantize_scaled(x, quantizer, scale=None):
-    """Numbers of a few bits at the size of x: `scale * q(x / scale)`.
+    """k-bit numbers of the size of x: `scale * q(x / scale)`.
 
     The weights of layers without a batch norm; those of a LatentWeight are packed once, until an
     optimizer changes them.  Backward every gradient passes, as in the papers for weights (smooth
@@ -56,12 +56,12 @@ def quantize_scaled(x, quantizer, scale=None):
     quantizer : Quantizer
         q, see `bitnet.quantizers`.
     scale : float, optional
-        By default that of the matrix x, see `quantizers.scales.scale_of`.
+        By default computed from the matrix x, see `quantizers.scales.scale_of`.
 
     Returns
     -------
     Tensor
-        Planes of the same shape, whose unit has the scale in it.
+        Planes of the same shape, whose unit includes the scale.
 
     Examples
     --------
@@ -117,10 +117,9 @@ class ScaledLinear(Function):
 
 
 def scaled_linear(x, weight, bias, gradient="float32", rng=None):
-    """The numbers `x @ weight.T + bias`, by an exact product of integers of a few bits.
+    """The numbers `x @ weight.T + bias`, by an exact product of k-bit integers.
 
     y = (integers of x @ integers of weight.T) * unit + bias, with the product of both units.
-    Backward as `quantized_linear`: the gradient is rounded, or not, before both products.
 
     Parameters
     ----------
@@ -143,9 +142,8 @@ def scaled_linear(x, weight, bias, gradient="float32", rng=None):
     >>> from bitnet.nn.functional import sign
     >>> from bitnet.quantizers import Uniform
     >>> weight = quantize_scaled([[3.0, -0.1]], Uniform(1), scale=0.5)
-    >>> scaled_linear(sign([[1.0, 1.0], [1.0, -1.0]]), weight, [2.0]).data
-    array([[2.],
-           [3.]], dtype=float32)
+    >>> scaled_linear(sign([[1.0, 1.0], [1.0, -1.0]]), weight, [2.0]).data.ravel()
+    array([2., 3.], dtype=float32)
     """
     x, weight, bias = map(as_tensor, (x, weight, bias))
     few = all(isinstance(own.data, (Bits, Planes)) for own in (x, weight))

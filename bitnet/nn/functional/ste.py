@@ -102,8 +102,7 @@ def stochastic_sign(x, rng, window=1.0):
 
     Examples
     --------
-    >>> rng = np.random.default_rng(0)
-    >>> stochastic_sign([-1.0, 1.0, 7.0], rng).data.signs()
+    >>> stochastic_sign([-1.0, 1.0, 7.0], np.random.default_rng(0)).data.signs()
     array([-1,  1,  1], dtype=int8)
     """
     check_generator("stochastic_sign", rng)
@@ -134,11 +133,10 @@ class Quantize(Function):
 
 
 def quantize(x, quantizer, straight=False):
-    """Numbers of a few bits, in planes of ±1, with the estimator of their quantizer.
+    """k-bit numbers, packed in planes of ±1, with the estimator of their quantizer.
 
     Forward: `quantizer.codes(x)`, which stand for `quantizer.values(x)`.  Backward:
-    `grad_x = grad_y * quantizer.slope(x)`, with the gradient of these values.  `Uniform(1)` is
-    the sign.
+    `grad_x = grad_y * quantizer.slope(x)`.  `Uniform(1)` is the sign.
 
     Parameters
     ----------
@@ -161,8 +159,6 @@ def quantize(x, quantizer, straight=False):
     >>> y = quantize(x, Uniform(2))
     >>> y.data
     Planes(shape=(1, 3), 2 planes, unit=0.333333)
-    >>> y.data.integers()
-    array([[ 1, -1,  3]], dtype=int32)
     >>> y.backward(np.ones((1, 3), np.float32))
     >>> x.grad
     array([[1., 1., 0.]], dtype=float32)
@@ -212,12 +208,11 @@ class Balance(Function):
 
 
 def balance(weight):
-    """Latent weights less the mean of their row or filter, to be given to `sign`.
+    """Latent weights minus the mean of their row or filter.
 
     `y[m] = weight[m] - mean(weight[m])`, so that about half of an output's signs are +1, where
-    they carry most information; and `grad_weight[m] = grad_y[m] - mean(grad_y[m])`.  It is the
-    balanced part of IR-Net (arXiv 1909.10909), which divides by the row's standard deviation too:
-    at one bit that changes no sign, as it is above 0, and so only the mean is taken here.
+    they carry most information.  This is the balanced part of IR-Net (arXiv 1909.10909), whose
+    division by the standard deviation changes no sign.
 
     Parameters
     ----------
@@ -260,7 +255,7 @@ class Unpack(Function):
 
 
 def unpack(x, dtype=np.float32):
-    """Packed bits as the floats +1 and -1, and planes as theirs, for operations on numbers.
+    """Packed bits as the floats +1 and -1, and planes as the numbers that they stand for.
 
     Parameters
     ----------

@@ -104,12 +104,12 @@ def alexnet(
     weights, activations : int, optional
         Bits of all weights and of all activations, 1 to 8; or 32 for both: floats.
     inflation : float, optional
-        What the channels of the first four convolutions are multiplied with: 3 in the authors'
-        code, "ratioInfl"; whether for the published accuracy is not known.
+        The factor of the channels of the first four convolutions: 3 in the authors' code
+        ("ratioInfl"); whether for the published accuracy is not known.
     units : (int, int), optional
         The widths of the hidden fully connected layers.
     **options : str
-        The arguments `gradient` and `rounding` of each layer of bits.
+        The arguments `gradient` and `rounding` of each quantized layer.
 
     Returns
     -------
@@ -153,26 +153,20 @@ def googlenet(
 ):
     """GoogleNet with batch norm: two convolutions, ten inception blocks, average, one layer.
 
-    An average and a 1x1 convolution may change places, as both are linear: so that both work on
-    packed activations, and batch norm takes up the factor of the average, the convolution stands
-    first.  The last layer, behind the spatial average, is such a convolution too.  The poolings of
-    the stem stand before batch norm.
+    An average and a 1x1 convolution may change places, as both are linear: the convolution comes
+    first, so that both work on packed activations, and batch norm removes the factor of the
+    average. The last layer, before the spatial average, is such a convolution too.  The poolings of
+    the stem come before batch norm.
 
     Parameters
     ----------
-    n_classes : int
-        Classes; 1000 for ImageNet.
-    rng : numpy.random.Generator
-        The source of the first weights, and of stochastic rounding.
-    image : (int, int), optional
-        Rows and columns of the images.
-    weights, activations : int, optional
-        As for `alexnet`.
+    n_classes, rng, image, weights, activations : optional
+        As for `alexnet`; the first two are required.
     inflation : float, optional
-        What all channels are multiplied with.
+        The factor of all channels.
     auxiliary : bool, optional
-        Two more classifiers in training, behind the fourth and the seventh block; see
-        `branches.auxiliary` for the loss.
+        Two more classifiers in training, after the fourth and the seventh block; `nn.auxiliary`
+        makes the loss.
     **options : str
         As for `alexnet`.
 
