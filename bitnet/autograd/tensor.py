@@ -49,7 +49,7 @@ class Tensor:
         The value.  Arrays keep their type (float32, float64, integers, booleans); Python
         numbers and lists of them become float32.
     requires_grad : bool, optional
-        Whether `backward` shall leave a gradient in `grad`; floats only.
+        Whether `backward` leaves a gradient in `grad`; floats only.
 
     Attributes
     ----------
@@ -90,7 +90,7 @@ class Tensor:
         return getattr(self.data, "held", self.data)
 
     def moved(self, move):
-        """The data moved, as a Tensor that does not know where it came from."""
+        """The data moved, as a Tensor detached from the graph."""
         return Tensor(moved(self.data, move), self.requires_grad)
 
     @property
@@ -130,14 +130,15 @@ class Tensor:
         return np.array(self.data, dtype, copy=copy)
 
     def detach(self):
-        """The same data as a Tensor that does not know where it came from."""
+        """The same data as a Tensor detached from the graph."""
         return Tensor(self.data)
 
     def backward(self, grad=None, retain_graph=False):
         """Leave in every leaf's `grad` the derivative of this Tensor with respect to the leaf.
 
-        The graph is walked without recursion, each operation once, results before operands.
-        Gradients that meet are added out of place.
+        `grad` is the derivative of the quantity of interest with respect to this Tensor, 1 for one
+        element.  The graph is walked without recursion, each operation once, results before
+        operands; what the operations saved is released on the way unless `retain_graph` is true.
         """
         if not self.requires_grad:
             raise InputError("backward: this Tensor depends on nothing that requires a gradient")
@@ -184,15 +185,15 @@ class Tensor:
 class Function:
     """One application of one operation; subclasses write `forward` above `backward`.
 
-    `forward` takes the inputs' data and returns the result's; it keeps on `self` what
-    `backward` needs.  `backward` takes the gradient of the result and returns one gradient
-    an input, of that input's shape, or None for an input whose entry in `self.needs_grad`
-    is False.  With a single input it may return the gradient itself.
+    `forward` takes the inputs' data and returns the result's; it keeps on `self` what `backward`
+    needs.  `backward` takes the gradient of the result and returns one gradient per input, of that
+    input's shape, or None for an input whose entry in `self.needs_grad` is False.  With a single
+    input it may return the gradient itself.
 
     Attributes
     ----------
     inputs : tuple of Tensor
-        What the operation was applied to.
+        The operands.
     needs_grad : tuple of bool
         Which of them require a gradient.
 
@@ -250,7 +251,7 @@ class Function:
         raise TypeError(f"{self.name} has no backward; a Function defines forward and backward")
 
     def gradients(self, grad_y):
-        """Call `backward` and hold its result against the inputs."""
+        """Call `backward` and check its result against the inputs."""
         if not self.inputs:
             raise InputError(
                 f"backward: the graph at {self.name} was let go by an earlier backward(); "
@@ -287,7 +288,18 @@ def _of_type(x, grad):
 
 
 def as_tensor(x):
-    """`x` itself if it is a Tensor, otherwise a Tensor that holds it."""
+    """Return `x` itself if it is a Tensor, otherwise a Tensor that holds it.
+
+    Parameters
+    ----------
+    x : Tensor, array, Bits, Planes, number or nested list of numbers
+        A value.
+
+    Examples
+    --------
+    >>> as_tensor(2.0)
+    Tensor(array(2., dtype=float32))
+    """
     return x if isinstance(x, Tensor) else Tensor(x)
 
 

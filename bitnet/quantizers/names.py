@@ -28,7 +28,7 @@ LONGEST = 100
 
 
 def quantizer_named(name):
-    """The quantizer that a name stands for: a word, and its settings behind colons.
+    """The quantizer with a name: a word, and its settings after colons.
 
     ================================ ===========================================================
     sign[:WINDOW]                    `Uniform(1, window=WINDOW)`
@@ -44,10 +44,6 @@ def quantizer_named(name):
     ----------
     name : str
         As above; `quantizer.name` is one.
-
-    Returns
-    -------
-    Quantizer
 
     Examples
     --------

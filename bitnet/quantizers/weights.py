@@ -31,6 +31,7 @@ class Ternary(Quantizer):
     threshold: float = 0.7
 
     word = "ternary"
+    edges = -1.0, 1.0
     formula = r"$\mathrm{sign}(x)\cdot 1[|x|>t\,\mathrm{mean}|x|]$"
     bits = 2
     elementwise = False
@@ -45,14 +46,6 @@ class Ternary(Quantizer):
         """uint8 of the shape of the floats x."""
         edge = x.dtype.type(self.threshold) * abs(x).mean() if x.size else 0
         return (1 + (x > edge).astype(np.int8) - (x < -edge)).astype(np.uint8)
-
-    def surrogate(self, x):
-        """The hard tanh, clip(x, -1, 1)."""
-        return x.clip(-1, 1)
-
-    def passes(self, x):
-        """Where gradients pass: |x| <= 1."""
-        return abs(x) <= 1
 
 
 @dataclasses.dataclass(frozen=True)

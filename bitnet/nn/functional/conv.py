@@ -153,8 +153,8 @@ def quantized_conv2d(x, weight, window, gradient="float32", rng=None, groups=1):
     Parameters
     ----------
     x : Tensor of Bits, of Planes, or of uint8
-        Images of shape (B, H, W, C): signs, k-bit integers, or 8-bit pixels, which count as `2p -
-        255`.
+        Images of shape (B, H, W, C): signs, k-bit integers, or 8-bit pixels, which count as
+        `2p - 255`.
     weight : Tensor of Bits or of Planes
         Filters of shape (M, rows, columns, C / groups).
     window : Window

@@ -82,7 +82,7 @@ class QuantizedLinear(Function):
     takes_bits = True
 
     def __init__(self, gradient_bits=None, rng=None):
-        self.gradient_bits, self.rng = gradient_bits, rng
+        self.rule = gradient_bits, rng
 
     def forward(self, x, weight):
         self.x, self.weight = x, weight  # a few bits an element are all that backward needs
@@ -94,18 +94,17 @@ class QuantizedLinear(Function):
     def backward(self, grad_z):
         grad_x = grad_weight = None
         if self.needs_grad[0]:
-            grad = in_units(self.numbers(grad_z), self.x)
+            grad = in_units(rounded(grad_z, *self.rule), self.x)
             grad_x = kernels.signed_gemm(grad, self.weight)
         if self.needs_grad[1]:
-            grad = in_units(self.numbers(grad_z.T), self.weight)
+            grad = in_units(rounded(grad_z.T, *self.rule), self.weight)
             grad_weight = kernels.Product(grad, self.x)
         return grad_x, grad_weight
 
-    def numbers(self, grad):
-        """The gradient as it is multiplied: floats, integers with a scale a row, or powers."""
-        if self.gradient_bits is None:
-            return grad
-        return kernels.quantize(grad, self.gradient_bits, self.rng)
+
+def rounded(grad, rule, rng):
+    """A gradient (R, C) as it is multiplied: floats, integers with a scale per row, or powers."""
+    return grad if rule is None else kernels.quantize(grad, rule, rng)
 
 
 def in_units(grad, x):

@@ -14,6 +14,41 @@ from bitnet.nn.functional.ste import check_window
 SHIFT_VARIANTS = ("paper", "code")
 
 
+def _checked(name, x, gamma, beta, least=0):
+    """The operands as Tensors, once they are (..., C), (C,) and (C,), with `least` rows."""
+    x, gamma, beta = as_tensor(x), as_tensor(gamma), as_tensor(beta)
+    if x.ndim < 2 or gamma.shape != x.shape[-1:] or beta.shape != x.shape[-1:]:
+        raise InputError(
+            f"{name}: shapes {x.shape}, {gamma.shape} and {beta.shape} do not fit; "
+            "expected (..., C), (C,) and (C,)"
+        )
+    if math.prod(x.shape[:-1]) < least:
+        raise InputError(
+            f"{name}: an input of shape {x.shape} has no statistics; expected at least "
+            f"{least} rows, or the evaluation mode (model.eval())"
+        )
+    return x, gamma, beta
+
+
+def _checked_for_sign(name, x, gamma, beta, least=0):
+    """As `_checked`, once x holds integers whose normalized values have a sign."""
+    x, gamma, beta = _checked(name, x, gamma, beta, least)
+    if not _is_integer(x):
+        raise InputError(f"{name}: got {x.data!r:.60}; expected int32, as of a binary layer")
+    is_finite = array_module(gamma).isfinite
+    if not (is_finite(gamma.data) & is_finite(beta.data)).all():
+        raise InputError(
+            f"{name}: gamma or beta holds NaN or infinity; check the data, or lower the "
+            "learning rate"
+        )
+    return x, gamma, beta
+
+
+def _is_integer(x):
+    """Whether a Tensor holds pre-activations of a binary layer."""
+    return getattr(x.data, "dtype", None) == np.int32
+
+
 class BatchNorm(Function):
     """gamma * (x - mean) / sqrt(var + eps) + beta, mean and var over all axes but the last."""
 
@@ -126,16 +161,9 @@ def batch_norm(x, gamma, beta, eps=1e-4, running=None, momentum=0.1):
     >>> batch_norm([[1.0], [3.0]], [2.0], [5.0]).data.round(3).ravel()
     array([3., 7.], dtype=float32)
     """
-    x, gamma, beta = as_tensor(x), as_tensor(gamma), as_tensor(beta)
-    check_norm("batch_norm", x, gamma, beta)
-    check_rows("batch_norm", x)
+    x, gamma, beta = _checked("batch_norm", x, gamma, beta, least=2)
     node = IntegerBatchNorm(eps) if _is_integer(x) else BatchNorm(eps)
     return update_running(node, node(x, gamma, beta), running, momentum)
-
-
-def _is_integer(x):
-    """Whether a Tensor holds pre-activations of a binary layer."""
-    return getattr(x.data, "dtype", None) == np.int32
 
 
 def update_running(node, y, running, momentum):
@@ -168,34 +196,10 @@ def batch_norm_sign(x, gamma, beta, eps=1e-4, running=None, momentum=0.1, window
     >>> batch_norm_sign(np.array([[1], [3]], np.int32), [2.0], [0.0]).data.signs().ravel()
     array([-1,  1], dtype=int8)
     """
-    x, gamma, beta = as_tensor(x), as_tensor(gamma), as_tensor(beta)
     check_window("batch_norm_sign", window)
-    _check_sign("batch_norm_sign", x, gamma, beta)
-    check_rows("batch_norm_sign", x)
+    x, gamma, beta = _checked_for_sign("batch_norm_sign", x, gamma, beta, least=2)
     node = BatchNormSign(eps, window)
     return update_running(node, node(x, gamma, beta), running, momentum)
-
-
-def _check_sign(name, x, gamma, beta):
-    """Refuse what has no integers, or whose normalized values have no sign."""
-    check_norm(name, x, gamma, beta)
-    if not _is_integer(x):
-        raise InputError(f"{name}: got {x.data!r:.60}; expected int32, as of a binary layer")
-    is_finite = array_module(gamma).isfinite
-    if not (is_finite(gamma.data) & is_finite(beta.data)).all():
-        raise InputError(
-            f"{name}: gamma or beta holds NaN or infinity; check the data, or lower the "
-            "learning rate"
-        )
-
-
-def check_rows(name, x):
-    """Refuse a batch without statistics."""
-    if math.prod(x.shape[:-1]) < 2:
-        raise InputError(
-            f"{name}: an input of shape {x.shape} has no statistics; expected at least "
-            "2 rows, or the evaluation mode (model.eval())"
-        )
 
 
 class Normalize(Function):
@@ -240,9 +244,7 @@ def normalize(x, gamma, beta, mean, inv_std):
     >>> normalize([[4.0]], [3.0], [1.0], np.float32([2.0]), np.float32([0.5]))
     Tensor(array([[4.]], dtype=float32))
     """
-    x, gamma, beta = as_tensor(x), as_tensor(gamma), as_tensor(beta)
-    check_norm("normalize", x, gamma, beta)
-    return Normalize(mean, inv_std)(x, gamma, beta)
+    return Normalize(mean, inv_std)(*_checked("normalize", x, gamma, beta))
 
 
 def normalize_sign(x, gamma, beta, mean, inv_std):
@@ -266,20 +268,10 @@ def normalize_sign(x, gamma, beta, mean, inv_std):
     >>> normalize_sign(x, one, one, one, one).data.signs()
     array([[ 1, -1]], dtype=int8)
     """
-    x, gamma, beta = as_tensor(x), as_tensor(gamma), as_tensor(beta)
-    _check_sign("normalize_sign", x, gamma, beta)
+    x, gamma, beta = _checked_for_sign("normalize_sign", x, gamma, beta)
     rows = x.data.reshape(-1, x.shape[-1])
     signs, _ = kernels.normalize_sign(rows, mean, gamma.data * inv_std, beta.data)
     return Tensor(Bits(signs.words.reshape(*x.shape[:-1], -1), x.shape))
-
-
-def check_norm(name, x, gamma, beta):
-    """Refuse shapes that are not (..., C), (C,) and (C,)."""
-    if x.ndim < 2 or gamma.shape != x.shape[-1:] or beta.shape != x.shape[-1:]:
-        raise InputError(
-            f"{name}: shapes {x.shape}, {gamma.shape} and {beta.shape} do not fit; "
-            "expected (..., C), (C,) and (C,)"
-        )
 
 
 class AP2(Function):
@@ -365,15 +357,17 @@ def mean_of(x, dtype):
 def shift_batch_norm(x, gamma, beta, eps=1e-5, running=None, momentum=0.125, variant="paper"):
     """Shift-based batch normalization with the statistics of this batch, as in training.
 
-    With c = x - mean(x) and `ap2`: `y = AP2(gamma) * (c * AP2(1 / sqrt(mean(c * AP2(c)) + eps)))
-    + beta`, Algorithm 2 of arXiv 1602.02830 (version 2) and 1609.07061; beta, which its last line
-    leaves out, is in the authors' code.  The variants differ in the backward pass, which the papers
-    do not print; s and a are the shifts of inv_std and gamma.
+    With c = x - mean(x) and `ap2`:
+    `y = AP2(gamma) * (c * AP2(1 / sqrt(mean(c * AP2(c)) + eps))) + beta`, Algorithm 2 of arXiv
+    1602.02830 (version 2) and 1609.07061; beta, which its last line leaves out, is in the authors'
+    code.  The variants differ in the backward pass, which the papers do not print; s and a are the
+    shifts of inv_std and gamma.
 
-    "paper" differentiates the printed lines, with slope 1 for each AP2: `grad_gamma =
-    s * sum(grad_y * c)`, and grad_x is `a s grad_y - (c + AP2(c)) a inv_std^3 mean(grad_y * c) / 2`
-    less its mean.  "code" is the authors' `BatchNormalizationShiftPow2.lua`, which takes AP2(c) for
-    c and shifts for scales: `grad_gamma = sum(AP2(c s) * grad_y)` and
+    "paper" differentiates the printed lines, with slope 1 for each AP2:
+    `grad_gamma = s * sum(grad_y * c)`, and grad_x is
+    `a s grad_y - (c + AP2(c)) a inv_std^3 mean(grad_y * c) / 2` less its mean.  "code" is the
+    authors' `BatchNormalizationShiftPow2.lua`, which takes AP2(c) for c and shifts for scales:
+    `grad_gamma = sum(AP2(c s) * grad_y)` and
     `grad_x = a s (grad_y - mean(grad_y) - AP2(c) s^2 mean(AP2(c) * grad_y))`.
 
     Parameters
@@ -397,12 +391,10 @@ def shift_batch_norm(x, gamma, beta, eps=1e-5, running=None, momentum=0.125, var
     >>> shift_batch_norm([[1.0], [9.0]], [3.0], [5.0]).data.ravel()  # variance 16, gamma as 4
     array([1., 9.], dtype=float32)
     """
-    x, gamma, beta = as_tensor(x), as_tensor(gamma), as_tensor(beta)
     if variant not in SHIFT_VARIANTS:
         raise InputError(
             f"shift_batch_norm: variant is {variant!r}; expected one of {', '.join(SHIFT_VARIANTS)}"
         )
-    check_norm("shift_batch_norm", x, gamma, beta)
-    check_rows("shift_batch_norm", x)
+    x, gamma, beta = _checked("shift_batch_norm", x, gamma, beta, least=2)
     node = ShiftBatchNorm(eps) if variant == "paper" else CodeShiftBatchNorm(eps)
     return update_running(node, node(x, gamma, beta), running, momentum)

@@ -15,8 +15,8 @@ from bitnet.autograd import Function, Tensor, as_tensor
 from bitnet.errors import InputError
 from bitnet.kernels import Bits, Planes
 from bitnet.nn.functional.arithmetic import reshape, rows
-from bitnet.nn.functional.linear import GRADIENTS, check_gradient_rule, linear
-from bitnet.nn.functional.scaled import merged, product, rounded, scaled_linear, unit_of
+from bitnet.nn.functional.linear import GRADIENTS, check_gradient_rule, linear, rounded
+from bitnet.nn.functional.scaled import merged, product, scaled_linear, unit_of
 from bitnet.quantizers import Quantizer
 
 

@@ -13,7 +13,7 @@ from bitnet import kernels
 from bitnet.autograd import Function, LatentWeight, as_tensor
 from bitnet.errors import InputError
 from bitnet.kernels import Bits, Planes, Quantized
-from bitnet.nn.functional.linear import GRADIENTS, check_gradient_rule
+from bitnet.nn.functional.linear import GRADIENTS, check_gradient_rule, rounded
 from bitnet.quantizers import Quantizer
 from bitnet.quantizers.scales import scale_of
 
@@ -170,11 +170,6 @@ def merged(x):
 def unit_of(x):
     """What the integer 1 of Bits or Planes stands for."""
     return x.unit * x.scale if isinstance(x, Planes) else 1.0
-
-
-def rounded(grad, rule, rng):
-    """A gradient (R, C) as it is multiplied: floats, integers with a scale a row, or powers."""
-    return grad if rule is None else kernels.quantize(grad, rule, rng)
 
 
 def product(grad, x):
