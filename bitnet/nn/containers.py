@@ -128,8 +128,8 @@ class WithHeads(Sequential):
         wrong = [i for i in heads if i not in range(len(layers) - 1)]
         if wrong or not all(isinstance(head, Sequential) for head in heads.values()):
             raise InputError(
-                f"WithHeads: heads behind the layers {sorted(heads)} of {len(layers)}; expected "
-                "Sequentials behind layers before the last"
+                f"WithHeads: heads after the layers {sorted(heads)} of {len(layers)}; expected "
+                "Sequentials after layers before the last"
             )
         self.heads = dict(sorted(heads.items()))
 

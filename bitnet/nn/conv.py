@@ -4,7 +4,7 @@ A binarized ConvNet of the papers is a sequence of
 
     BinaryConv2d -> [MaxPool2d ->] BatchNorm -> Sign
 
-and behind the last of them Flatten and the layers of a binarized MLP.
+and, after the last of them, Flatten and the layers of a binarized MLP.
 """
 
 import math

@@ -19,10 +19,24 @@ RECTIFIED = 3.0  # the largest rectified state of a few bits; up to 1 alone they
 
 
 class QuantizedLayer(Module):
-    """A layer that multiplies with quantized weights; `quantizer` is None for one of floats.
+    """A layer that multiplies with quantized weights.
 
-    Weights with a bound are quantized as they are, as batch norm takes up their size; those
+    Weights with a bound are quantized as they are, since batch norm removes their size; those
     without have a scale (`functional.quantize_scaled`).
+
+    Attributes
+    ----------
+    quantizer : Quantizer or None
+        Of the weights; None for floats.
+    packed : Bits or Planes
+        The weights that the layer multiplies with, of the shape of `weight`.
+
+    Examples
+    --------
+    >>> from bitnet.nn import BinaryLinear, Sequential
+    >>> net = Sequential(BinaryLinear(4, 3, np.random.default_rng(0)))
+    >>> [layer for layer in net.modules() if isinstance(layer, QuantizedLayer)]
+    [BinaryLinear(4, 3)]
     """
 
     def set_numbers(self, rng, weights, gradient, rounding, balance=False):
@@ -76,7 +90,14 @@ class QuantizedLayer(Module):
 
 
 class IntegerLayer(QuantizedLayer):
-    """A QuantizedLayer that gives exact integers, in units of its input and of its weights."""
+    """A QuantizedLayer that returns exact integers, in units of its input and of its weights.
+
+    Examples
+    --------
+    >>> from bitnet.nn import BinaryLinear, ScaledLinear
+    >>> issubclass(BinaryLinear, IntegerLayer), issubclass(ScaledLinear, IntegerLayer)
+    (True, False)
+    """
 
 
 def check_backward(name, gradient, rounding):

@@ -163,7 +163,7 @@ class Cosine(Schedule):
     epochs : int
         The length of the fall.
     end : float, optional
-        The last rate, 0 by default (reached only behind the last step).
+        The last rate, 0 by default (reached only after the last step).
 
     Examples
     --------
@@ -223,7 +223,7 @@ class Plateau(Schedule):
         """The rate at a position in epochs; the losses of those before it must be known."""
         if math.floor(epoch) > len(self.losses):
             raise InputError(
-                f"Plateau: epoch {epoch} is behind {len(self.losses)} observed ones; call "
+                f"Plateau: epoch {epoch} comes after {len(self.losses)} observed ones; call "
                 "observe_loss(loss) after each"
             )
         lowered, least = 0, math.inf
@@ -241,7 +241,7 @@ class Plateau(Schedule):
         return list(self.losses)
 
     def load_state(self, state):
-        """Take the losses of a training that is gone on with."""
+        """Take the losses of a resumed training."""
         known = isinstance(state, list) and all(type(n) is float and 0 <= n < 1e9 for n in state)
         if not known:
             raise InputError(f"Plateau: the state is {state!r:.60}; expected losses from 0 on")

@@ -15,7 +15,7 @@ class Ternary(Quantizer):
     """-1, 0 or +1: 0 where `|x| <= threshold * mean |x|`.
 
     Backward: the slope of the hard tanh, `1[|x| <= 1]`.  The weights of ternary weight networks
-    (Li et al., arXiv 1605.04711), whose scale a batch norm behind them takes up.
+    (Li et al., arXiv 1605.04711), whose scale is absorbed by batch norm.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ class DoReFa(Quantizer):
 
     Backward: the slope of tanh(x) / max |tanh(x)|, with the maximum as a constant.  With one
     bit it is the sign of x; DoReFa-Net then takes the mean of |x| for the scale, which a batch
-    norm behind it takes up.
+    norm absorbs.
 
     Parameters
     ----------

@@ -108,7 +108,7 @@ def test_a_plateau_keeps_its_losses_and_refuses_others():
     assert other(2) == schedule(2) == 0.5
     assert other == schedule
     assert "losses" not in schedule.settings()
-    with pytest.raises(InputError, match="epoch 3 is behind 2 observed"):
+    with pytest.raises(InputError, match="epoch 3 comes after 2 observed"):
         schedule(3)
     for state in (None, [1], [math.nan], [-1.0], [1e9], "losses"):
         with pytest.raises(InputError, match="state is"):

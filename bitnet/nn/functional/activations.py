@@ -1,4 +1,4 @@
-"""Activations in float: the rectifier of the float twin, and the hard tanh behind the sign."""
+"""Activations in float: the rectifier of the float twin, and the hard tanh, the sign's surrogate."""
 
 from bitnet.arrays import array_module
 from bitnet.autograd import Function

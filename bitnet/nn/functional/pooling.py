@@ -1,4 +1,4 @@
-"""Pooling of images (B, H, W, C), and images as rows for the layers behind them."""
+"""Pooling of images (B, H, W, C), and images as rows for the layers after them."""
 
 import math
 
@@ -125,7 +125,7 @@ def avg_pool2d(x, window):
     if not packed and not x.is_float and x.data.dtype != np.int32:
         raise InputError(f"avg_pool2d: got {x.data.dtype}; expected floats, int32, Bits or Planes")
     if getattr(x.data, "scale", 1.0) != 1.0:
-        raise InputError("avg_pool2d: no dropout before an average of planes; expected it behind")
+        raise InputError("avg_pool2d: no dropout before an average of planes; move it after")
     return AvgPool2d(window)(x)
 
 

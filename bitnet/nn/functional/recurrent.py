@@ -2,7 +2,7 @@
 
 T steps, B sequences side by side, N inputs, H units.  The inputs of all steps are multiplied at
 once, before the loop; in the loop there is one product of the state a step; the gradients of
-both weights and of the inputs are single products behind the loop.  In a few bits all these
+both weights and of the inputs are single products after the loop.  With few bits all these
 products are of integers; the gates, the element-wise products and the LSTM's cell stay floats
 (as in He et al., arXiv 1611.10176; the second paper does not say).
 """
@@ -87,9 +87,10 @@ class FewBitStates:
 
 
 class _Recurrent(Function):
-    """What the kinds share: the products of the states."""
+    """What the kinds share: the products of the states, and how many gates and states there are."""
 
     takes_bits = True
+    gates = n_states = 1
 
     def __init__(self, *few_bits):
         self.few_bits = few_bits
@@ -113,7 +114,7 @@ class _Recurrent(Function):
 class RNN(_Recurrent):
     """h = f(z + q(h) @ weight.T) for each z; z becomes of no use."""
 
-    def __init__(self, relu, *few_bits):
+    def __init__(self, *few_bits, relu):
         super().__init__(*few_bits)
         self.relu = relu
 
@@ -137,6 +138,8 @@ class RNN(_Recurrent):
 
 class LSTM(_Recurrent):
     """Gates of z + q(h) @ weight.T, in z; the states of all steps and the last cell."""
+
+    gates, n_states = 4, 2
 
     def forward(self, z, weight, before, cell):  # (T, B, 4H), (4H, H), (B, H), (B, H)
         h, n_steps = self.begin(z, weight, before, more=1), len(z)
@@ -164,6 +167,8 @@ class LSTM(_Recurrent):
 
 class GRU(_Recurrent):
     """Gates of z and q(h) @ weight.T, in z, and what they leave of the state."""
+
+    gates = 3
 
     def forward(self, z, weight, before):  # (T, B, 3H), (3H, H), (B, H)
         h = self.begin(z, weight, before)
@@ -233,10 +238,9 @@ def rnn(
     """
     if activation not in ("tanh", "relu"):
         raise InputError(f"rnn: activation is {activation!r}; expected 'tanh' or 'relu'")
-    operands = x, weight, state_weight, bias, state, quantizer, gradient, rng
-    z, state_weight, state = _prepared("rnn", 1, 1, *operands)
-    y = RNN(activation == "relu", quantizer, GRADIENTS[gradient], rng)(z, state_weight, *state)
-    return _checked("rnn", y), (rows(y, -1),)
+    operands = x, weight, state_weight, bias, state
+    y = _run(RNN, operands, quantizer, gradient, rng, relu=activation == "relu")
+    return y, (rows(y, -1),)
 
 
 def lstm(x, weight, state_weight, bias, state=None, quantizer=None, gradient="float32", rng=None):
@@ -270,10 +274,7 @@ def lstm(x, weight, state_weight, bias, state=None, quantizer=None, gradient="fl
     >>> y.shape, h.shape, c.shape
     ((3, 2, 1), (2, 1), (2, 1))
     """
-    operands = x, weight, state_weight, bias, state, quantizer, gradient, rng
-    z, state_weight, state = _prepared("lstm", 4, 2, *operands)
-    y = LSTM(quantizer, GRADIENTS[gradient], rng)(z, state_weight, *state)
-    _checked("lstm", y)
+    y = _run(LSTM, (x, weight, state_weight, bias, state), quantizer, gradient, rng)
     return rows(y, slice(0, -1)), (rows(y, -2), rows(y, -1))
 
 
@@ -306,17 +307,15 @@ def gru(x, weight, state_weight, bias, state=None, quantizer=None, gradient="flo
     >>> y.shape, h.shape
     ((3, 2, 1), (2, 1))
     """
-    operands = x, weight, state_weight, bias, state, quantizer, gradient, rng
-    z, state_weight, state = _prepared("gru", 3, 1, *operands)
-    y = GRU(quantizer, GRADIENTS[gradient], rng)(z, state_weight, *state)
-    return _checked("gru", y), (rows(y, -1),)
+    y = _run(GRU, (x, weight, state_weight, bias, state), quantizer, gradient, rng)
+    return y, (rows(y, -1),)
 
 
-def _prepared(
-    name, gates, n_states, x, weight, state_weight, bias, state, quantizer, gradient, rng
-):
-    """The product of all inputs, the state's weights, and the states, once all fit."""
-    x, weight, state_weight, bias = map(as_tensor, (x, weight, state_weight, bias))
+def _run(kind, operands, quantizer, gradient, rng, **options):
+    """All states of a layer, once all operands fit."""
+    name, gates, n_states = kind.__name__.lower(), kind.gates, kind.n_states
+    *tensors, state = operands
+    x, weight, state_weight, bias = map(as_tensor, tensors)
     units = state_weight.shape[-1] if state_weight.ndim else 0
     few = isinstance(state_weight.data, Planes)
     kinds = {few, isinstance(weight.data, Planes), isinstance(x.data, (Bits, Planes))}
@@ -327,11 +326,8 @@ def _prepared(
             "quantizer, or Bits or Planes, weights in Planes and the quantizer of the state"
         )
     shapes = weight.shape, state_weight.shape, bias.shape
-    fits = x.ndim == 3 and shapes == (
-        (gates * units, x.shape[2]),
-        (gates * units, units),
-        (gates * units,),
-    )
+    height = gates * units
+    fits = x.ndim == 3 and shapes == ((height, x.shape[2]), (height, units), (height,))
     if not fits or not len(x):
         raise InputError(
             f"{name}: inputs {x.shape}, weights {shapes[0]} and {shapes[1]} and a bias {shapes[2]} "
@@ -354,13 +350,9 @@ def _prepared(
         z = scaled_linear(x, weight, bias, gradient, rng)
     else:
         flat = reshape(x, math.prod(x.shape[:2]), x.shape[2])
-        z = reshape(linear(flat, weight, bias), *x.shape[:2], gates * units)
-    return z, state_weight, state
-
-
-def _checked(name, y):
-    """The states, which a quantizer could not tell from others if they were NaN."""
-    if y.size and math.isnan(y.data.min()):
+        z = reshape(linear(flat, weight, bias), *x.shape[:2], height)
+    y = kind(quantizer, GRADIENTS[gradient], rng, **options)(z, state_weight, *state)
+    if y.size and math.isnan(y.data.min()):  # a quantizer could not tell them from others
         raise InputError(
             f"{name}: the states hold NaN; check the data, or lower the learning rate or clip the "
             "gradients"

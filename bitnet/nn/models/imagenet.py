@@ -1,13 +1,13 @@
 """The papers' networks for ImageNet: AlexNet and GoogleNet, of any bits, and their float twins.
 
-Both have batch norm behind every layer, and quantize all of them, the first and the last too
+Both have batch norm after every layer, and quantize all of them, the first and the last too
 (section 3 of the second paper).  Its appendix A.6 gives five convolutions and three fully connected
 layers for AlexNet; the widths are those of the authors' PyTorch code.
 
 For GoogleNet it gives two convolutions, ten inception blocks, a spatial average, one fully
 connected layer and two auxiliary classifiers, and no widths.  Szegedy et al. (arXiv 1409.4842) have
 nine blocks and no batch norm; the variant with batch norm (Ioffe and Szegedy, arXiv 1502.03167) has
-ten, behind two convolutions of which the second has a reduction.  The widths here are its.  That
+ten, after two convolutions of which the second has a reduction.  The widths here are its.  That
 the second paper means this variant is a conclusion from these numbers; where its auxiliary
 classifiers stand, and their widths, are taken from the first variant.
 """
@@ -22,7 +22,7 @@ from bitnet.nn.models.stages import Stages
 FLOAT = 32
 POOL = {"size": 3, "stride": 2}
 
-#          channels, taps, stride, padding, whether a pooling stands behind it
+#          channels, taps, stride, padding, whether a pooling follows
 ALEXNET = [
     (64, 11, 4, 2, True),
     (192, 5, 1, 2, True),

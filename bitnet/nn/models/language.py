@@ -77,7 +77,7 @@ class LanguageModel(Module):
         return functional.reshape(y, y.shape[0] * y.shape[1], y.shape[2])
 
     def _dropped(self, x):
-        """x behind the dropout, in training."""
+        """x after the dropout, in training."""
         if self.dropout is None or not self.training:
             return x
         return functional.dropout(x, self.dropout.p, self.dropout.rng)

@@ -85,7 +85,7 @@ def test_a_recipe_names_its_net_and_what_is_given_goes_before_it():
 def test_the_parts_of_a_training(rng):
     settings = language_defaults({"net": "rnn:6", "weights": "log:3", "activations": "2"})
     model = language_model_of(settings, 9, rng)
-    assert repr(model.recurrent.weights).startswith("Logarithmic(bits=3")
+    assert repr(model.recurrent.quantizer).startswith("Logarithmic(bits=3")
     assert model.recurrent.activation == "relu"
     assert type(optimizer_of(settings, model)) is Adam
     assert type(optimizer_of({**settings, "optimizer": "sgd"}, model)) is SGD
@@ -93,7 +93,7 @@ def test_the_parts_of_a_training(rng):
     for name, schedule in schedules.items():
         assert schedule_of({**settings, "schedule": name}) == schedule
     floats = language_model_of(language_defaults({"net": "rnn:6", "float": True}), 9, rng)
-    assert floats.recurrent.weights is None
+    assert floats.recurrent.quantizer is None
 
 
 def test_the_rate_of_sgd_is_the_regimes():

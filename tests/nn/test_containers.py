@@ -81,7 +81,7 @@ def test_the_loss_of_the_heads_counts_less():
     [
         (lambda: Branches(), "got nothing"),
         (lambda: Branches(Sign()), "got \\['Sign'\\]"),
-        (lambda: WithHeads(Sign(), heads={0: Sequential()}), "behind layers before the last"),
+        (lambda: WithHeads(Sign(), heads={0: Sequential()}), "after layers before the last"),
         (lambda: WithHeads(Sign(), Sign(), heads={0: Sign()}), "expected Sequentials"),
         (lambda: Branches(Sequential(), Sequential(Sign()))(X * 1.0), "expected Bits"),
     ],
