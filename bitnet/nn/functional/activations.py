@@ -1,4 +1,4 @@
-"""Activations in float: the rectifier of the float twin, and the hard tanh, the sign's surrogate."""
+"""Activations in float: the rectifier of the float twin, and the surrogate of the sign."""
 
 from bitnet.arrays import array_module
 from bitnet.autograd import Function
