@@ -86,12 +86,12 @@ class QuantConv2d(IntegerLayer, _Convolution):
         Pixels outside the border on each side; "valid" is 0, and "same" keeps the size at stride 1.
     border : {0, 1, -1}, optional
         The value of those pixels.
-    weights, gradient, rounding : optional
+    weights : int or Quantizer, optional
         As for `QuantLinear`.
     groups : int, optional
         Groups of channels, each with its own filters; divides inputs and outputs.
-    balance : bool, optional
-        Quantize the latent filters, each minus its mean, see `functional.balance`.
+    **backward : optional
+        `gradient`, `rounding` and `balance`, as for `QuantLinear`; each filter has its mean.
 
     Attributes
     ----------
@@ -117,10 +117,8 @@ class QuantConv2d(IntegerLayer, _Convolution):
         padding="same",
         border=0,
         weights=1,
-        gradient="int8",
-        rounding="nearest",
         groups=1,
-        balance=False,
+        **backward,
     ):
         super().__init__(inputs, outputs, rng, size, stride, padding, border, groups)
         name = type(self).__name__
@@ -129,7 +127,7 @@ class QuantConv2d(IntegerLayer, _Convolution):
                 f"{name}: padding is {padding!r} for {self.window.size} taps; expected less "
                 "than there are taps, as a frozen net demands"
             )
-        self.set_numbers(rng, weights, gradient, rounding, balance)
+        self.set_numbers(rng, weights, **backward)
         fan = (inputs + outputs) / groups * self.window.taps
         shape = outputs, *self.window.size, self.group
         self.weight = self.bounded_weight(shape, fan)

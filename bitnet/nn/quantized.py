@@ -39,7 +39,7 @@ class QuantizedLayer(Module):
     [BinaryLinear(4, 3)]
     """
 
-    def set_numbers(self, rng, weights, gradient, rounding, balance=False):
+    def set_numbers(self, rng, weights, gradient="int8", rounding="nearest", balance=False):
         """Set the quantizer of the weights, and how the backward products round gradients."""
         name = type(self).__name__
         check_generator(name, rng)

@@ -47,20 +47,11 @@ class _Recurrent(QuantizedLayer):
     relu = False
 
     def __init__(
-        self,
-        inputs,
-        units,
-        rng,
-        layers=1,
-        dropout=0.0,
-        weights=None,
-        activations=None,
-        gradient="float32",
-        rounding="nearest",
+        self, inputs, units, rng, layers=1, dropout=0.0, weights=None, activations=None, **backward
     ):
         name = type(self).__name__
         check_count(name, inputs=inputs, units=units, layers=layers)
-        self.set_numbers(rng, weights, gradient, rounding)
+        self.set_numbers(rng, weights, **{"gradient": "float32", **backward})
         if not 0 <= dropout < 1:
             raise InputError(f"{name}: dropout is {dropout!r}; expected 0 to below 1")
         if (weights is None) != (activations is None):
@@ -187,8 +178,9 @@ class LSTM(_Recurrent):
     activations : int or Quantizer or str, optional
         The same for inputs and states, given together with `weights`.  For rectified units a number
         of bits means `Linear` without a sign, from 0 to 3.
-    gradient, rounding : optional
-        As for `QuantLinear`; "float32" by default, as for `language_model`.
+    **backward : optional
+        `gradient` and `rounding`, as for `QuantLinear`; "float32" by default, as for
+        `language_model`.
 
     Attributes
     ----------
@@ -219,7 +211,7 @@ class GRU(_Recurrent):
 
     Parameters
     ----------
-    inputs, units, rng, layers, dropout, weights, activations, gradient, rounding : optional
+    inputs, units, rng, layers, dropout, weights, activations, **backward : optional
         As for `LSTM`; the first three are required.
 
     Attributes
