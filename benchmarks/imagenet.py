@@ -30,8 +30,7 @@ from bitnet.bench import interleaved
 
 import bitnet
 from bitnet import data, kernels
-from bitnet.nn import functional
-from bitnet.nn.branches import Branches, auxiliary
+from bitnet.nn import Branches, auxiliary, functional
 from bitnet.nn.models.imagenet import alexnet, googlenet
 
 NETS = {"alexnet": alexnet, "googlenet": googlenet}

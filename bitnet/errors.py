@@ -1,6 +1,6 @@
-"""The one exception that `bitnet` raises for input it refuses."""
+"""The one exception that `bitnet` raises for input it refuses, and the check of counts."""
 
-__all__ = ["InputError"]
+import numbers
 
 
 class InputError(ValueError):
@@ -18,3 +18,16 @@ class InputError(ValueError):
     ...     print(error)
     BatchNorm: features is 0; expected a whole number of 1 or more
     """
+
+
+def is_whole(value):
+    """Whether a value is an integer, of Python or NumPy, and no truth value."""
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+
+
+def check_count(who, least=1, most=None, **counts):
+    """Refuse values that are no whole numbers from `least` to `most`, by default 1 or more."""
+    for name, value in counts.items():
+        if not is_whole(value) or value < least or (most is not None and value > most):
+            span = f"of {least} or more" if most is None else f"from {least} to {most}"
+            raise InputError(f"{who}: {name} is {value!r}; expected a whole number {span}")

@@ -8,7 +8,7 @@ import bitnet.nn.functional as F  # noqa: N812
 from bitnet import Function, kernels
 from bitnet.autograd import check_gradient
 from bitnet.kernels import Planes, Window
-from bitnet.nn.functional.normalization import BatchNorm
+from bitnet.nn.functional.norm import BatchNorm
 from bitnet.quantizers import ApproxSign, Linear, Logarithmic, Ternary, Uniform
 
 RNG = np.random.default_rng(0)
@@ -115,7 +115,7 @@ def dropped_signs(x):
 
 def dropped_by_hand(x):
     keep = draw().random(SIGNS.shape, dtype=np.float32) >= 0.5
-    return F.matmul(F.multiply(x, keep * 2.0), EYE)
+    return F.arithmetic.matmul(F.arithmetic.multiply(x, keep * 2.0), EYE)
 
 
 def quantized(quantizer, straight=False):
@@ -149,17 +149,26 @@ SURROGATES = [
 # Function -> the calls of check_gradient that cover it
 CASES = {
     "Add": [
-        ((F.add, X, Y), {"batched": (0, 1)}),
-        ((F.add, X, ROW), {}),
-        ((F.add, X, COLUMN), {"batched": (0, 1)}),
+        ((F.arithmetic.add, X, Y), {"batched": (0, 1)}),
+        ((F.arithmetic.add, X, ROW), {}),
+        ((F.arithmetic.add, X, COLUMN), {"batched": (0, 1)}),
     ],
-    "Subtract": [((F.subtract, X, ROW), {}), ((F.subtract, ROW, X), {"batched": (1,)})],
-    "Multiply": [((F.multiply, X, Y), {"batched": (0, 1)}), ((F.multiply, X, ROW), {})],
-    "Divide": [((F.divide, X, Y), {"batched": (0, 1)}), ((F.divide, ROW, Y), {"batched": (1,)})],
-    "Negate": [((F.negate, X), {})],
+    "Subtract": [
+        ((F.arithmetic.subtract, X, ROW), {}),
+        ((F.arithmetic.subtract, ROW, X), {"batched": (1,)}),
+    ],
+    "Multiply": [
+        ((F.arithmetic.multiply, X, Y), {"batched": (0, 1)}),
+        ((F.arithmetic.multiply, X, ROW), {}),
+    ],
+    "Divide": [
+        ((F.arithmetic.divide, X, Y), {"batched": (0, 1)}),
+        ((F.arithmetic.divide, ROW, Y), {"batched": (1,)}),
+    ],
+    "Negate": [((F.arithmetic.negate, X), {})],
     "Power": [((lambda x: x**3, X), {}), ((lambda x: x**-0.5, Y), {})],
     "Sum": [
-        ((F.sum, X), {}),
+        ((F.arithmetic.sum, X), {}),
         ((lambda x: x.sum(axis=0), X), {}),
         ((lambda x: x.sum(axis=(0, -1), keepdims=True), X), {}),
     ],
@@ -167,9 +176,9 @@ CASES = {
         ((F.concatenate, X, Y), {"batched": (0, 1)}),
         ((side_by_side, SIGNS, X), {"surrogate": F.concatenate, "batched": (0, 1)}),
     ],
-    "Mean": [((F.mean, X), {"batched": ()}), ((lambda x: x.mean(axis=-1), X), {})],
+    "Mean": [((F.arithmetic.mean, X), {"batched": ()}), ((lambda x: x.mean(axis=-1), X), {})],
     "Reshape": [((lambda x: x.reshape(-1, 5, 1), X), {})],
-    "Transpose": [((F.transpose, X), {}), ((lambda x: x.transpose(1, 0), X), {})],
+    "Transpose": [((F.arithmetic.transpose, X), {}), ((lambda x: x.transpose(1, 0), X), {})],
     "MatMul": [((lambda x, w: x @ w.T, X, WEIGHT), {})],
     "Linear": [((F.linear, X, WEIGHT, BIAS), {})],
     "ReLU": [((F.relu, X), {"kinks": (0,)})],

@@ -76,7 +76,7 @@ class Odd(bitnet.nn.Module):
     """State in lists and dicts, shared parameters, counters."""
 
     def __init__(self):
-        self.weight = self.again = bitnet.autograd.Parameter([[1.0, -2.0]], bound=1.0)
+        self.weight = self.again = bitnet.autograd.LatentWeight([[1.0, -2.0]], bound=1.0)
         self.many = [np.ones(2), np.zeros((), np.int64)]
         self.named = {"a": np.zeros(3), "b": self.weight}
         self.inside = [bitnet.nn.BatchNorm(2)]
@@ -110,7 +110,7 @@ def test_a_module_moves_with_all_that_it_holds(cupy):
 
 def test_edited_weights_of_the_gpu_are_packed_anew(cupy):
     """CuPy's arrays cannot be made read-only; `edit` lets the signs go, as everywhere."""
-    weight = bitnet.autograd.Parameter([[1.0, -2.0]], bound=1.0)
+    weight = bitnet.autograd.LatentWeight([[1.0, -2.0]], bound=1.0)
     weight.move(cupy.asarray)()
     weight.keep_signs(weight.signs.words)
     assert weight.has_signs
@@ -120,7 +120,7 @@ def test_edited_weights_of_the_gpu_are_packed_anew(cupy):
 
 
 def test_a_parameter_stays_one(cupy):
-    weight = bitnet.autograd.Parameter([[1.0, -2.0]], bound=2.0, step_scale=3.0, is_binary=False)
+    weight = bitnet.autograd.LatentWeight([[1.0, -2.0]], bound=2.0, step_scale=3.0, is_binary=False)
     there = to_gpu(weight)
     assert isinstance(there, bitnet.autograd.Parameter)
     assert (there.bound, there.step_scale, there.is_binary) == (2.0, 3.0, False)

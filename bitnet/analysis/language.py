@@ -4,7 +4,7 @@ import dataclasses
 
 from bitnet.analysis.table import aligned, count
 from bitnet.deploy.recurrent import FrozenLanguageModel
-from bitnet.nn.embedding import ScaledLinear
+from bitnet.nn import ScaledLinear
 from bitnet.nn.models.language import LanguageModel
 
 __all__ = ["LanguageSummary", "matrices_of", "summarize_language"]
@@ -142,7 +142,7 @@ def matrices_of(model):
 def _of_trained(model: LanguageModel):
     """The name, and the matrices of a trained model."""
     recurrent, decoder, table = model.recurrent, model.decoder, model.embedding
-    bits = recurrent.weights.bits if recurrent.weights else 32
+    bits = recurrent.quantizer.bits if recurrent.quantizer else 32
     found = [("table", table.weight.shape, table.activations.bits if table.activations else 32)]
     pairs = zip(recurrent.input_weights, recurrent.state_weights, strict=True)
     for i, (of_input, of_state) in enumerate(pairs):
@@ -151,7 +151,7 @@ def _of_trained(model: LanguageModel):
             (f"layer {i} states", of_state.shape, bits),
         ]
     few = isinstance(decoder, ScaledLinear)
-    found += [("scores", decoder.weight.shape, decoder.weights.bits if few else 32)]
+    found += [("scores", decoder.weight.shape, decoder.quantizer.bits if few else 32)]
     kind = type(recurrent).__name__.lower()
     layers = "-".join(recurrent.layers * [f"{recurrent.units} {kind}"])
     return f"LanguageModel({table.count}-{table.width}-{layers}-{table.count})", found

@@ -11,16 +11,24 @@ from bitnet.deploy.plan import follow
 from bitnet.deploy.runtime import FrozenConv, FrozenOutput
 from bitnet.errors import InputError
 from bitnet.kernels import words_for
-from bitnet.nn import functional
+from bitnet.nn import (
+    BatchNorm,
+    Branches,
+    Dropout,
+    IntegerLayer,
+    Linear,
+    QuantLinear,
+    Sequential,
+    WithHeads,
+    functional,
+)
 from bitnet.nn.activations import Quantize, Sign
-from bitnet.nn.branches import Branches, WithHeads
-from bitnet.nn.conv import AvgPool2d, Conv2d, Flatten, QuantConv2d
-from bitnet.nn.linear import BatchNorm, Dropout, Linear, QuantLinear
-from bitnet.nn.module import Sequential, evaluating
+from bitnet.nn.conv import AvgPool2d, Conv2d, Flatten
+from bitnet.nn.module import evaluating
 
 __all__ = ["LayerRow"]
 
-QUANTIZED, FLOATS = (QuantLinear, QuantConv2d), (Linear, Conv2d)
+QUANTIZED, FLOATS = (IntegerLayer,), (Linear, Conv2d)
 MAX_FEATURES = 1 << 28  # numbers an image may have
 
 

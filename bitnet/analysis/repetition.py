@@ -19,8 +19,8 @@ from bitnet.deploy.layers import FrozenConv
 from bitnet.deploy.runtime import FrozenNet
 from bitnet.errors import InputError
 from bitnet.kernels import WORD_BITS, Bits
+from bitnet.nn import Module
 from bitnet.nn.conv import QuantConv2d
-from bitnet.nn.module import Module
 
 __all__ = ["PAPERS_SHARE", "Repetition", "Repetitions", "repetition", "repetitions"]
 

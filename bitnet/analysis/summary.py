@@ -10,8 +10,8 @@ from bitnet.deploy.file import KIND, VERSION, contents
 from bitnet.deploy.freeze import freeze
 from bitnet.deploy.runtime import FrozenNet
 from bitnet.errors import InputError
+from bitnet.nn import Sequential
 from bitnet.nn.activations import Quantize, Sign
-from bitnet.nn.module import Sequential
 
 __all__ = ["PRECISIONS", "Summary", "in_order", "summarize"]
 

@@ -1,5 +1,6 @@
 """The engine: values that remember their operations, parameters, and a check of gradients."""
 
 from bitnet.autograd.gradcheck import check_gradient
+from bitnet.autograd.latent import LatentWeight
 from bitnet.autograd.parameter import Parameter
-from bitnet.autograd.tensor import Function, Tensor, no_grad
+from bitnet.autograd.tensor import Function, Tensor, as_tensor, no_grad

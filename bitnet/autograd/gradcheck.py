@@ -6,8 +6,6 @@ from bitnet.arrays import array_module, like
 from bitnet.autograd.tensor import Tensor, no_grad
 from bitnet.errors import InputError
 
-__all__ = ["check_gradient"]
-
 
 def check_gradient(
     function, *inputs, surrogate=None, kinks=(), batched=(0,), step=1e-6, tolerance=1e-6, seed=0
@@ -15,19 +13,19 @@ def check_gradient(
     """Compare a function's gradient with a central difference along one random direction.
 
     For a random direction d of all inputs and a random weight c of the outputs,
-    `sum(c * (f(x + h d) - f(x - h d))) / 2h` must equal `sum(grad * d)`, in float64.  The
-    same is tried with inputs that are not contiguous, and the gradients' shapes with no rows
-    at all.
+    `sum(c * (f(x + h d) - f(x - h d))) / 2h` must equal `sum(grad * d)`, in float64.  Inputs that
+    are not contiguous are tried too, and the shapes of the gradients without rows.  Raises
+    AssertionError if the two differ.
 
     Parameters
     ----------
     function : callable
         From Tensors to one Tensor.
     *inputs : array
-        Where to check; become float64.  All of one device, on which the check runs.
+        The point; converted to float64, all on one device.
     surrogate : callable, optional
-        For a quantizer: the function, from Tensors to a Tensor, whose slope the backward
-        pass promises.  The gradient of `function` is held against the differences of this.
+        For a quantizer: the function, from Tensors to a Tensor, whose slope the backward pass
+        promises.  Its differences are compared with the gradient of `function`.
     kinks : sequence of float, optional
         Values at which the slope jumps; entries of the inputs within `100 * step` of one
         are moved to that distance above it.
@@ -35,23 +33,16 @@ def check_gradient(
         The indices of the inputs whose first axis is the batch, which may be empty; pass
         () for a function that needs rows.
     step : float, optional
-        h, 1e-6.
+        h.
     tolerance : float, optional
-        The largest error allowed, absolute and relative to the difference, 1e-6.
+        The largest error allowed, absolute and relative to the difference.
     seed : int, optional
         For the direction and the weights.
-
-    Raises
-    ------
-    AssertionError
-        If the two differ; says by how much.
-    InputError
-        If there are no inputs.
 
     Examples
     --------
     >>> from bitnet.nn import functional
-    >>> check_gradient(functional.multiply, np.ones((2, 3)), np.ones(3))
+    >>> check_gradient(lambda x, y: x * y, np.ones((2, 3)), np.ones(3))
     >>> check_gradient(
     ...     lambda x: functional.unpack(functional.sign(x), np.float64),
     ...     np.array([[-2.0, 0.3, 1.0]]), surrogate=functional.hardtanh, kinks=(-1, 1),

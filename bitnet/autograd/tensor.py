@@ -13,8 +13,6 @@ from bitnet.arrays import array_module, as_array, check_one_device, is_array, li
 from bitnet.errors import InputError
 from bitnet.kernels import Bits, Planes
 
-__all__ = ["Function", "Tensor", "as_tensor", "is_recording", "no_grad"]
-
 _recording = contextvars.ContextVar("bitnet_recording", default=True)
 
 
@@ -38,13 +36,7 @@ def no_grad():
 
 
 def is_recording():
-    """Whether operations are recorded for `backward` here, and not inside `no_grad`.
-
-    Examples
-    --------
-    >>> is_recording()
-    True
-    """
+    """Whether operations are recorded for `backward` here, and not inside `no_grad`."""
     return _recording.get()
 
 
@@ -57,7 +49,7 @@ class Tensor:
         The value.  Arrays keep their type (float32, float64, integers, booleans); Python
         numbers and lists of them become float32.
     requires_grad : bool, optional
-        Whether `backward` shall leave a gradient in `grad`; floats only.
+        Whether `backward` leaves a gradient in `grad`; floats only.
 
     Attributes
     ----------
@@ -68,11 +60,6 @@ class Tensor:
         since it was last set to None.
     creator : Function or None
         The operation whose result this is.
-
-    Raises
-    ------
-    InputError
-        If the data are no real numbers, or of a type that has no gradient but shall have one.
 
     Examples
     --------
@@ -103,7 +90,7 @@ class Tensor:
         return getattr(self.data, "held", self.data)
 
     def moved(self, move):
-        """The data moved, as a Tensor that does not know where it came from."""
+        """The data moved, as a Tensor detached from the graph."""
         return Tensor(moved(self.data, move), self.requires_grad)
 
     @property
@@ -143,40 +130,15 @@ class Tensor:
         return np.array(self.data, dtype, copy=copy)
 
     def detach(self):
-        """The same data as a Tensor that does not know where it came from."""
+        """The same data as a Tensor detached from the graph."""
         return Tensor(self.data)
 
     def backward(self, grad=None, retain_graph=False):
         """Leave in every leaf's `grad` the derivative of this Tensor with respect to the leaf.
 
-        The graph is walked without recursion, each operation once, results before operands.
-        Gradients that meet are added out of place.
-
-        Parameters
-        ----------
-        grad : array, optional
-            The derivative of the quantity of interest with respect to this Tensor, of its
-            shape; 1 where this Tensor has one element.
-        retain_graph : bool, optional
-            Keep what the operations saved, for another call.  Otherwise it is let go as
-            the walk proceeds.
-
-        Raises
-        ------
-        InputError
-            If this Tensor has no gradient, `grad` is missing or of another shape, or the
-            graph was let go by an earlier call.
-        RuntimeError
-            If an operation's backward returns a gradient of a wrong shape; names it.
-
-        Examples
-        --------
-        >>> x = Tensor([2.0], requires_grad=True)
-        >>> y = x * x
-        >>> y.backward(retain_graph=True)
-        >>> y.backward()
-        >>> x.grad
-        array([8.], dtype=float32)
+        `grad` is the derivative of the quantity of interest with respect to this Tensor, 1 for one
+        element.  The graph is walked without recursion, each operation once, results before
+        operands; what the operations saved is released on the way unless `retain_graph` is true.
         """
         if not self.requires_grad:
             raise InputError("backward: this Tensor depends on nothing that requires a gradient")
@@ -223,15 +185,15 @@ class Tensor:
 class Function:
     """One application of one operation; subclasses write `forward` above `backward`.
 
-    `forward` takes the inputs' data and returns the result's; it keeps on `self` what
-    `backward` needs.  `backward` takes the gradient of the result and returns one gradient
-    an input, of that input's shape, or None for an input whose entry in `self.needs_grad`
-    is False.  With a single input it may return the gradient itself.
+    `forward` takes the inputs' data and returns the result's; it keeps on `self` what `backward`
+    needs.  `backward` takes the gradient of the result and returns one gradient per input, of that
+    input's shape, or None for an input whose entry in `self.needs_grad` is False.  With a single
+    input it may return the gradient itself.
 
     Attributes
     ----------
     inputs : tuple of Tensor
-        What the operation was applied to.
+        The operands.
     needs_grad : tuple of bool
         Which of them require a gradient.
 
@@ -289,7 +251,7 @@ class Function:
         raise TypeError(f"{self.name} has no backward; a Function defines forward and backward")
 
     def gradients(self, grad_y):
-        """Call `backward` and hold its result against the inputs."""
+        """Call `backward` and check its result against the inputs."""
         if not self.inputs:
             raise InputError(
                 f"backward: the graph at {self.name} was let go by an earlier backward(); "
@@ -321,22 +283,12 @@ def _of_type(x, grad):
 
 
 def as_tensor(x):
-    """`x` itself if it is a Tensor, otherwise a Tensor that holds it.
+    """Return `x` itself if it is a Tensor, otherwise a Tensor that holds it.
 
     Parameters
     ----------
     x : Tensor, array, Bits, Planes, number or nested list of numbers
         A value.
-
-    Returns
-    -------
-    Tensor
-        Without a gradient, if it is new.
-
-    Raises
-    ------
-    InputError
-        If `x` holds no real numbers.
 
     Examples
     --------

@@ -9,8 +9,7 @@ from bitnet.cli.options import add_data, add_threads, check_number, images_of, u
 from bitnet.deploy.freeze import freeze
 from bitnet.errors import InputError
 from bitnet.kernels import Bits
-from bitnet.nn.conv import QuantConv2d
-from bitnet.nn.linear import QuantLinear
+from bitnet.nn import IntegerLayer
 from bitnet.quantizers import quantizer_named
 from bitnet.training.log import read_log
 from bitnet.training.trained import Trained, open_net, raw_scores
@@ -145,8 +144,7 @@ def weights_of(net):
     if isinstance(net, LanguageFile):
         return _of_language(net)
     if isinstance(net, Trained):
-        kinds = QuantLinear, QuantConv2d
-        layers = [layer for layer in net.model.modules() if isinstance(layer, kinds)]
+        layers = [layer for layer in net.model.modules() if isinstance(layer, IntegerLayer)]
         found = [(layer.packed, layer.quantizer.levels) for layer in layers]
     else:
         layers = net.layers

@@ -21,14 +21,21 @@ from bitnet.deploy.recurrent import FrozenLanguageModel, FrozenMatrix, FrozenRec
 from bitnet.deploy.runtime import INPUTS, FrozenNet
 from bitnet.errors import InputError
 from bitnet.kernels import Bits, Levels, Window
-from bitnet.nn import functional
+from bitnet.nn import (
+    BatchNorm,
+    BinaryLinear,
+    Branches,
+    Dropout,
+    IntegerLayer,
+    QuantLinear,
+    ScaledLinear,
+    Sequential,
+    functional,
+)
 from bitnet.nn.activations import Quantize, Sign
-from bitnet.nn.branches import Branches
 from bitnet.nn.conv import AvgPool2d, BinaryConv2d, Flatten, MaxPool2d, QuantConv2d
-from bitnet.nn.embedding import ScaledLinear
-from bitnet.nn.linear import BatchNorm, BinaryLinear, Dropout, QuantLinear
 from bitnet.nn.models.language import KINDS, LanguageModel
-from bitnet.nn.module import Sequential, evaluating, on_cpu
+from bitnet.nn.module import evaluating, on_cpu
 from bitnet.nn.norm import ShiftBatchNorm
 from bitnet.quantizers.scales import scale_of
 
@@ -270,7 +277,7 @@ def find_thresholds(codes, n_units, largest, steps=1):
 def _language_model(model, vocabulary):
     """A frozen language model."""
     recurrent, decoder = model.recurrent, model.decoder
-    few = isinstance(decoder, ScaledLinear) and recurrent.weights is not None
+    few = isinstance(decoder, ScaledLinear) and recurrent.quantizer is not None
     if not few or type(recurrent) not in CELLS:
         raise InputError(
             f"freeze: got {model!r:.80}; expected a LanguageModel with k-bit weights, as "
@@ -283,14 +290,14 @@ def _language_model(model, vocabulary):
         )
     cell = CELLS[type(recurrent)]
     cell += f"-{recurrent.activation}" if cell == "rnn" else ""
-    weights, activations = recurrent.weights, recurrent.activations.name
+    weights, activations = recurrent.quantizer, recurrent.activations.name
     parts = zip(recurrent.input_weights, recurrent.state_weights, recurrent.biases, strict=True)
     layers = []
     for *of_layer, bias in parts:
         own = (_matrix(weight, weights) for weight in of_layer)
         layers.append(FrozenRecurrent(cell, *own, np.array(to_cpu(bias.data)), activations))
     table = _matrix(model.embedding.weight, model.embedding.activations)
-    last = _matrix(decoder.weight, decoder.weights), np.array(to_cpu(decoder.bias.data))
+    last = _matrix(decoder.weight, decoder.quantizer), np.array(to_cpu(decoder.bias.data))
     named = isinstance(vocabulary, Vocabulary)
     tokens = (vocabulary.words, vocabulary.unit) if named else (vocabulary, None)
     return FrozenLanguageModel(table, layers, *last, *tokens)
@@ -357,7 +364,7 @@ def compare(model, net, x):
             "expected the trained Sequential, then the FrozenNet"
         )
     trunk = Sequential(*model.layers).modules()
-    layers = [layer for layer in trunk if isinstance(layer, (QuantConv2d, QuantLinear))]
+    layers = [layer for layer in trunk if isinstance(layer, IntegerLayer)]
     if [layer.bits.shape for layer in net.layers] != [layer.weight.shape for layer in layers]:
         raise InputError(f"compare: {net} is of another model than {model!r}")
     x = net.check_input(to_cpu(x))
@@ -391,7 +398,7 @@ def _trained_integers(model, x):
                 x = functional.concatenate(*(through(own.layers, x) for own in layer.branches))
                 continue
             x = layer(x)
-            if isinstance(layer, (QuantConv2d, QuantLinear)):
+            if isinstance(layer, IntegerLayer):
                 integers.append(x.data)
         return x
 

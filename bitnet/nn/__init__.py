@@ -1,11 +1,16 @@
-"""Layers: parameters and state around the operations of `nn.functional`."""
+"""Layers: parameters and state around the operations of `nn.functional`.
+
+All raise InputError for sizes and settings out of range, and for inputs that do not fit.
+"""
 
 from bitnet.nn import functional, models
 from bitnet.nn.activations import Quantize, ReLU, Sign
-from bitnet.nn.branches import Branches, WithHeads
+from bitnet.nn.containers import Branches, Sequential, WithHeads, auxiliary
 from bitnet.nn.conv import AvgPool2d, BinaryConv2d, Conv2d, Flatten, MaxPool2d, QuantConv2d
-from bitnet.nn.embedding import Embedding, ScaledLinear
-from bitnet.nn.linear import BatchNorm, BinaryLinear, Dropout, Linear, QuantLinear
-from bitnet.nn.module import Module, Sequential
-from bitnet.nn.norm import ShiftBatchNorm
+from bitnet.nn.dropout import Dropout
+from bitnet.nn.embedding import Embedding
+from bitnet.nn.linear import BinaryLinear, Linear, QuantLinear, ScaledLinear
+from bitnet.nn.module import Module
+from bitnet.nn.norm import BatchNorm, ShiftBatchNorm
+from bitnet.nn.quantized import IntegerLayer, QuantizedLayer
 from bitnet.nn.recurrent import GRU, LSTM, RNN, detach

@@ -7,13 +7,11 @@ from bitnet.devices import check_generator
 from bitnet.errors import InputError
 from bitnet.nn import functional
 from bitnet.nn.module import Module
-from bitnet.quantizers.names import quantizer_of
-
-__all__ = ["Quantize", "ReLU", "Sign"]
+from bitnet.quantizers.names import elementwise_quantizer_of
 
 
 class Quantize(Module):
-    """Activations of k bits, in planes, with the straight-through estimator of their quantizer.
+    """k-bit activations, packed in planes, with the straight-through estimator of their quantizer.
 
     With a number of bits the quantizer is `Uniform`, whose gradients pass where |x| <= 1, and
     with 1 it is the sign: `a_k = quantizer(BatchNorm(s_k))` in Algorithm 1 of the papers.
@@ -25,17 +23,9 @@ class Quantize(Module):
 
     Attributes
     ----------
-    quantizer : Quantizer
-        In use.
     window : float
-        Where gradients pass, of a quantizer that has a window, otherwise None; may be changed
-        during training, as the second paper widens its hard tanh (section 4.3), and None then
-        lets all pass.
-
-    Raises
-    ------
-    InputError
-        If there is no such quantizer, or a window is set of one that has none.
+        Where gradients pass, None for a quantizer without a window; may be changed during training,
+        as the second paper widens its hard tanh (section 4.3), and setting None lets all pass.
 
     Examples
     --------
@@ -48,23 +38,19 @@ class Quantize(Module):
     """
 
     def __init__(self, quantizer):
-        self.quantizer = quantizer_of("Quantize", quantizer)
-        if not self.quantizer.elementwise:
-            raise InputError(
-                f"Quantize: the codes of {quantizer!r} depend on all numbers of a batch; expected "
-                "a quantizer of single numbers, as Uniform, Linear or Logarithmic"
-            )
+        self.quantizer = elementwise_quantizer_of("Quantize", quantizer)
 
     def forward(self, x):
         return functional.quantize(x, self.quantizer)
 
     @property
     def window(self):
-        """Where gradients pass; None of a quantizer without a window."""
+        """Where gradients pass; None for a quantizer without a window."""
         return getattr(self.quantizer, "window", None)
 
     @window.setter
     def window(self, window):
+        """Where gradients pass; None for a quantizer without a window."""
         if self.window is None:
             raise InputError(f"{self!r} has no window to change; Uniform has one")
         window = math.inf if window is None else window
@@ -80,17 +66,12 @@ class Sign(Module):
     Parameters
     ----------
     window : float, optional
-        Gradients pass where |x| <= window, 1; may be changed during training.
+        Gradients pass where |x| <= window; may be changed during training.
     stochastic : bool, optional
         Draw the sign in training, +1 with probability clip((x + 1) / 2, 0, 1), as in the
         papers' Torch experiments; evaluation is always deterministic.
     rng : numpy.random.Generator, optional
-        The source of randomness; needed if `stochastic`.
-
-    Raises
-    ------
-    InputError
-        If `stochastic` comes without a generator.
+        The source of randomness; required if `stochastic`.
 
     Examples
     --------

@@ -4,7 +4,7 @@ A binarized ConvNet of the papers is a sequence of
 
     BinaryConv2d -> [MaxPool2d ->] BatchNorm -> Sign
 
-and behind the last of them Flatten and the layers of a binarized MLP.
+and, after the last of them, Flatten and the layers of a binarized MLP.
 """
 
 import math
@@ -12,56 +12,19 @@ import math
 import numpy as np
 
 from bitnet import kernels
-from bitnet.autograd.parameter import Parameter
+from bitnet.autograd import Parameter
 from bitnet.devices import check_generator
-from bitnet.errors import InputError
+from bitnet.errors import InputError, check_count
 from bitnet.kernels import Window
 from bitnet.nn import functional
-from bitnet.nn.linear import check_backward, latent_weight, packed_of, quantized
 from bitnet.nn.module import Module
-from bitnet.quantizers.names import quantizer_of
-
-__all__ = [
-    "AvgPool2d",
-    "BinaryConv2d",
-    "Conv2d",
-    "Flatten",
-    "MaxPool2d",
-    "QuantConv2d",
-    "window_of",
-]
+from bitnet.nn.quantized import IntegerLayer
 
 
 def window_of(size, stride=1, padding=0, border=0):
-    """A Window from the numbers that layers are given.
+    """A Window from the sizes that layers take; padding may be "same", "valid" or numbers.
 
-    Parameters
-    ----------
-    size : int or (int, int)
-        Taps, down and to the right.
-    stride : int or (int, int), optional
-        Pixels from one output to the next.
-    padding : "same", "valid", int or (int, int), optional
-        Pixels beyond the border on each side, down and to the right; "valid" is 0, and "same"
-        as many in all as keep the size at stride 1, the odd one below and to the right.
-    border : {0, 1, -1}, optional
-        What those pixels count as.
-
-    Returns
-    -------
-    Window
-
-    Raises
-    ------
-    InputError
-        If there is no such window.
-
-    Examples
-    --------
-    >>> window_of(3, padding="same").padding
-    ((1, 1), (1, 1))
-    >>> window_of(2, padding="same").padding
-    ((0, 1), (0, 1))
+    With "same" the size stays at stride 1; an odd pixel goes below and to the right.
     """
     size, stride = _pair("size", size), _pair("stride", stride)
     if padding == "same":
@@ -88,11 +51,7 @@ class _Convolution(Module):
 
     def __init__(self, inputs, outputs, rng, size, stride, padding, border, groups):
         check_generator(type(self).__name__, rng)
-        for name, value in (("inputs", inputs), ("outputs", outputs)):
-            if not isinstance(value, (int, np.integer)) or value < 1:
-                raise InputError(
-                    f"{type(self).__name__}: {name} is {value!r}; expected channels, 1 or more"
-                )
+        check_count(type(self).__name__, inputs=inputs, outputs=outputs)
         self.inputs, self.outputs, self.groups = int(inputs), int(outputs), groups
         self.window = window_of(size, stride, padding, border)
         self.group = kernels.check_groups(type(self).__name__, inputs, outputs, groups)
@@ -109,11 +68,11 @@ class _Convolution(Module):
         return f"{type(self).__name__}({self.inputs}, {self.outputs}, {size}{groups})"
 
 
-class QuantConv2d(_Convolution):
-    """A convolution with filters of a few bits, `functional.quantized_conv2d`.
+class QuantConv2d(IntegerLayer, _Convolution):
+    """A convolution with k-bit filters, `functional.quantized_conv2d`.
 
-    Latent weights, quantizer, clip and step scale are those of `QuantLinear`; the step is scaled
-    by sqrt((inputs + outputs) / groups * taps / 1.5), as in the papers' code.
+    Latent weights, quantizer and clipping are those of `QuantLinear`; the step is scaled by
+    sqrt((inputs + outputs) / groups * taps / 1.5), as in the papers' code.
 
     Parameters
     ----------
@@ -121,28 +80,25 @@ class QuantConv2d(_Convolution):
         Channels C of the images and M of the result, 1 or more.
     rng : numpy.random.Generator
         The source of the first weights, and of stochastic rounding.
-    size : int or (int, int), optional
-        Taps, 3.
-    stride, padding, border : optional
-        As for `window_of`; the papers' "same" with a border of 0 by default.
-    weights, gradient, rounding : optional
+    size, stride : int or (int, int), optional
+        Taps, and pixels from one output to the next, down and to the right.
+    padding : "same", "valid", int or (int, int), optional
+        Pixels outside the border on each side; "valid" is 0, and "same" keeps the size at stride 1.
+    border : {0, 1, -1}, optional
+        The value of those pixels.
+    weights : int or Quantizer, optional
         As for `QuantLinear`.
     groups : int, optional
-        Groups of channels, each with filters of its own; divides inputs and outputs.
-    balance : bool, optional
-        Quantize the latent filters, each less its mean, see `functional.balance`.
+        Groups of channels, each with its own filters; divides inputs and outputs.
+    **backward : optional
+        `gradient`, `rounding` and `balance`, as for `QuantLinear`; each filter has its mean.
 
     Attributes
     ----------
-    weight : Parameter
-        The latent filters, float32 of shape (outputs, rows, columns, inputs / groups).
+    weight : LatentWeight
+        float32 of shape (outputs, rows, columns, inputs / groups).
     packed : Bits or Planes
         The filters that the layer multiplies with.
-
-    Raises
-    ------
-    InputError
-        If a number is out of its range or the input does not fit.
 
     Examples
     --------
@@ -161,10 +117,8 @@ class QuantConv2d(_Convolution):
         padding="same",
         border=0,
         weights=1,
-        gradient="int8",
-        rounding="nearest",
         groups=1,
-        balance=False,
+        **backward,
     ):
         super().__init__(inputs, outputs, rng, size, stride, padding, border, groups)
         name = type(self).__name__
@@ -173,24 +127,15 @@ class QuantConv2d(_Convolution):
                 f"{name}: padding is {padding!r} for {self.window.size} taps; expected less "
                 "than there are taps, as a frozen net demands"
             )
-        check_backward(name, gradient, rounding)
-        self.quantizer = quantizer_of(name, weights)
-        self.gradient, self.rounding, self.rng, self.balance = gradient, rounding, rng, balance
+        self.set_numbers(rng, weights, **backward)
         fan = (inputs + outputs) / groups * self.window.taps
         shape = outputs, *self.window.size, self.group
-        self.weight = latent_weight(shape, fan, self.quantizer, rng)
+        self.weight = self.bounded_weight(shape, fan)
 
     def forward(self, x):
         self._check(x)
-        rng = self.rng if self.rounding == "stochastic" else None
-        return functional.quantized_conv2d(
-            x, quantized(self), self.window, self.gradient, rng, self.groups
-        )
-
-    @property
-    def packed(self):
-        """The quantized filters, Bits or Planes of the shape of `weight`."""
-        return packed_of(self)
+        backward = self.gradient, self.rounding_rng, self.groups
+        return functional.quantized_conv2d(x, self.quantized(self.weight), self.window, *backward)
 
 
 class BinaryConv2d(QuantConv2d):
@@ -198,22 +143,17 @@ class BinaryConv2d(QuantConv2d):
 
     Parameters
     ----------
-    inputs, outputs, rng, size, stride, padding, border, groups, balance : optional
-        As for `QuantConv2d`; the first three are needed.
-    gradient, rounding : str, optional
-        As for `QuantLinear`.
+    inputs, outputs, rng, size, stride, padding, border : optional
+        As for `QuantConv2d`; the first three are required.
+    **options : optional
+        `gradient`, `rounding`, `groups` and `balance`, as for `QuantConv2d`.
 
     Attributes
     ----------
-    weight : Parameter
-        The latent filters, float32 of shape (outputs, rows, columns, inputs / groups).
+    weight : LatentWeight
+        float32 of shape (outputs, rows, columns, inputs / groups).
     bits : Bits
-        Their signs, or the balanced ones.
-
-    Raises
-    ------
-    InputError
-        If a number is out of its range or the input does not fit.
+        The filters that the layer multiplies with.
 
     Examples
     --------
@@ -222,27 +162,11 @@ class BinaryConv2d(QuantConv2d):
     (2, 6, 5, 8)
     """
 
-    def __init__(
-        self,
-        inputs,
-        outputs,
-        rng,
-        size=3,
-        stride=1,
-        padding="same",
-        border=0,
-        gradient="int8",
-        rounding="nearest",
-        groups=1,
-        balance=False,
-    ):
-        windows = size, stride, padding, border
-        super().__init__(inputs, outputs, rng, *windows, 1, gradient, rounding, groups, balance)
+    def __init__(self, inputs, outputs, rng, size=3, stride=1, padding="same", border=0, **options):
+        window = size, stride, padding, border
+        super().__init__(inputs, outputs, rng, *window, weights=1, **options)
 
-    @property
-    def bits(self):
-        """The signs of the latent filters, Bits of the shape of `weight`."""
-        return self.packed
+    bits = IntegerLayer.packed
 
 
 class Conv2d(_Convolution):
@@ -256,12 +180,7 @@ class Conv2d(_Convolution):
         The source of the first weights, U(-a, a) with Glorot's
         a = sqrt(6 / ((inputs + outputs) / groups * taps)).
     size, stride, padding, border, groups : optional
-        As for `BinaryConv2d`.
-
-    Raises
-    ------
-    InputError
-        If a number is out of its range or the input does not fit.
+        As for `QuantConv2d`.
 
     Examples
     --------
@@ -283,7 +202,7 @@ class Conv2d(_Convolution):
 
 
 class _Pooling(Module):
-    """What poolings share: the window."""
+    """What poolings share: the window, by default moved by its own size."""
 
     def __init__(self, size=2, stride=None, padding=0):
         self.window = window_of(size, size if stride is None else stride, padding)
@@ -298,17 +217,10 @@ class MaxPool2d(_Pooling):
 
     Parameters
     ----------
-    size : int or (int, int), optional
-        Taps, 2.
-    stride : int or (int, int), optional
-        As many as taps by default.
+    size, stride : int or (int, int), optional
+        Taps, and pixels from one output to the next, by default as many as taps.
     padding : optional
-        As for `window_of`.
-
-    Raises
-    ------
-    InputError
-        If a number is out of its range or the input does not fit.
+        As for `QuantConv2d`.
 
     Examples
     --------
@@ -325,17 +237,8 @@ class AvgPool2d(_Pooling):
 
     Parameters
     ----------
-    size : int or (int, int), optional
-        Taps, 2.
-    stride : int or (int, int), optional
-        As many as taps by default.
-    padding : optional
-        As for `window_of`.
-
-    Raises
-    ------
-    InputError
-        If a number is out of its range or the input does not fit.
+    size, stride, padding : optional
+        As for `MaxPool2d`.
 
     Examples
     --------
@@ -348,7 +251,7 @@ class AvgPool2d(_Pooling):
 
 
 class Flatten(Module):
-    """Images as rows, for the linear layers behind them; bits stay packed.
+    """Images as rows, for the linear layers that follow; bits stay packed.
 
     Examples
     --------

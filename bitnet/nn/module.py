@@ -1,4 +1,4 @@
-"""Module: parameters, other state, and the modes of training and evaluation; Sequential."""
+"""Module: parameters, other state, and the modes of training and evaluation."""
 
 import contextlib
 import sys
@@ -6,20 +6,16 @@ import sys
 import numpy as np
 
 from bitnet.arrays import array_module, is_array, like, to_cpu
-from bitnet.autograd.parameter import Parameter
-from bitnet.autograd.tensor import as_tensor, no_grad
+from bitnet.autograd import Parameter, as_tensor, no_grad
 from bitnet.devices import full_memory_named, mover
 from bitnet.errors import InputError
-
-__all__ = ["Module", "Sequential", "check_state", "evaluating", "on_cpu"]
 
 
 class Module:
     """Something with parameters and a `forward`; the base of all layers and models.
 
-    Attributes that are Parameters, arrays (state that is not trained, as running
-    statistics) or Modules, or lists or dicts of them, are found by themselves, in the order
-    in which they were set.
+    Attributes that are Parameters, arrays (state that is not trained, as running statistics) or
+    Modules, or lists or dicts of them, are found in the order in which they were set.
 
     Attributes
     ----------
@@ -44,10 +40,7 @@ class Module:
     training = True
 
     def __call__(self, x):
-        """The result for `x`, a Tensor or what a Tensor can hold.
-
-        What comes from the processor to a Module on the GPU is moved there.
-        """
+        """The result for `x`, a Tensor or what a Tensor can hold; moved to where the Module is."""
         return self.forward(self.brought(as_tensor(x)))
 
     def brought(self, x):
@@ -66,31 +59,11 @@ class Module:
         return "cpu" if array_module(self._first_array()) is np else "gpu"
 
     def to(self, device):
-        """Move all parameters, with their gradients, and all other state.
+        """Move all parameters, with their gradients, and all other state to "cpu" or "gpu".
 
-        Single numbers, as counters, stay with the processor, and so do generators: what is drawn
-        is the same on both devices.  The moments of an optimizer follow at its next step.
-
-        Parameters
-        ----------
-        device : {"cpu", "gpu"}
-            Where to.
-
-        Returns
-        -------
-        Module
-            This one; it is what it was if there is no GPU, or not enough of its memory.
-
-        Raises
-        ------
-        InputError
-            If there is no such device, or its memory is full.
-
-        Examples
-        --------
-        >>> from bitnet.nn import Linear
-        >>> Linear(3, 2, np.random.default_rng(0)).to("cpu").device
-        'cpu'
+        Single numbers, as counters, and generators stay on the CPU: the same numbers are drawn on
+        both devices.  The moments of an optimizer follow at its next step.  If the move fails, the
+        Module is unchanged.
         """
         move = mover(device)
         with full_memory_named():
@@ -105,13 +78,6 @@ class Module:
     def forward(self, x):
         """The result for the Tensor `x`; subclasses define it."""
         raise TypeError(f"{type(self).__name__} has no forward; a Module defines forward(x)")
-
-    def followed_by(self, layer):
-        """A function that computes this and the layer behind it in one pass, or None.
-
-        It must give what the two give one after the other; Sequential calls it in their place.
-        """
-        return None
 
     def _members(self):
         """The attributes, and what is in those that are lists, tuples or dicts, by name."""
@@ -133,11 +99,19 @@ class Module:
         for _, child in self.children():
             yield from child.modules()
 
+    def _named(self, wanted, prefix=""):
+        """The attributes here and inside for which `wanted` is true, by dotted name."""
+        yield from ((prefix + name, value) for name, value in self._members() if wanted(value))
+        for name, child in self.children():
+            yield from child._named(wanted, f"{prefix}{name}.")
+
+    def named_parameters(self):
+        """The Parameters of this Module and of all inside, as (dotted name, Parameter)."""
+        return self._named(lambda value: isinstance(value, Parameter))
+
     def parameters(self):
         """The Parameters of this Module and of all inside, each once, in a list."""
-        values = (value for module in self.modules() for _, value in module._members())
-        own = {id(value): value for value in values if isinstance(value, Parameter)}
-        return list(own.values())
+        return list({id(value): value for _, value in self.named_parameters()}.values())
 
     def train(self, training=True):
         """Behave as in training, or, with False, as in evaluation; returns the Module."""
@@ -149,40 +123,17 @@ class Module:
         """Behave as in evaluation; returns the Module."""
         return self.train(False)
 
-    def _state(self, prefix=""):
+    def _state(self):
         """The arrays of the parameters and of the other state, by name; not copies."""
-        for name, value in self._members():
-            if isinstance(value, Parameter):
-                yield prefix + name, value.data
-            elif is_array(value):
-                yield prefix + name, value
-        for name, child in self.children():
-            yield from child._state(f"{prefix}{name}.")
+        for name, value in self._named(lambda own: isinstance(own, Parameter) or is_array(own)):
+            yield name, value.data if isinstance(value, Parameter) else value
 
     def state_dict(self):
-        """Copies of all parameters and other state, in NumPy's arrays.
-
-        Returns
-        -------
-        dict of str to numpy.ndarray
-            By dotted name, as "layers.0.weight".
-        """
+        """Copies of all parameters and other state, in NumPy's arrays."""
         return {name: np.array(to_cpu(array)) for name, array in self._state()}
 
     def load_state_dict(self, state):
-        """Set all parameters and other state; changes nothing if anything does not fit.
-
-        Parameters
-        ----------
-        state : dict of str to numpy.ndarray
-            What `state_dict` of a Module of the same structure returned.
-
-        Raises
-        ------
-        InputError
-            If a name is missing or unknown, or an array has another shape or type or
-            holds NaN or infinity.
-        """
+        """Set all parameters and other state; changes nothing if anything does not fit."""
         check_state(type(self).__name__, dict(self._state()), state)
         for parameter in self.parameters():
             parameter.edit()
@@ -205,20 +156,7 @@ def _moved(attributes, move):
 
 @contextlib.contextmanager
 def on_cpu(model):
-    """Have a model on the processor inside a `with` block, and then where it was.
-
-    Parameters
-    ----------
-    model : Module
-        Any model.
-
-    Examples
-    --------
-    >>> from bitnet.nn import Linear
-    >>> with on_cpu(Linear(3, 2, np.random.default_rng(0))) as model:
-    ...     model.device
-    'cpu'
-    """
+    """Have a model on the CPU inside a `with` block, and afterwards on its device again."""
     before = model.device
     if before == "cpu":
         yield model
@@ -232,28 +170,7 @@ def on_cpu(model):
 
 @contextlib.contextmanager
 def evaluating(model):
-    """Use a model in evaluation mode, without gradients, inside a `with` block.
-
-    Parameters
-    ----------
-    model : Module
-        Afterwards it and every Module inside have the mode that they had.
-
-    Raises
-    ------
-    InputError
-        If it is something else.
-
-    Examples
-    --------
-    >>> from bitnet.nn import ReLU
-    >>> model = Sequential(ReLU())
-    >>> with evaluating(model):
-    ...     model.training
-    False
-    >>> model.training
-    True
-    """
+    """Use a model in evaluation mode, without gradients, inside a `with` block."""
     if not isinstance(model, Module):
         raise InputError(
             f"got {type(model).__name__}; expected a Module (a frozen net predicts by itself: "
@@ -270,30 +187,7 @@ def evaluating(model):
 
 
 def check_state(what, own, state):
-    """Refuse arrays whose names, shapes or types differ from those of `own`, or hold NaN.
-
-    Parameters
-    ----------
-    what : str
-        Whose state it is, for the message.
-    own, state : dict of str to numpy.ndarray
-        The arrays that are there, and those that shall take their place.
-
-    Raises
-    ------
-    InputError
-        If they do not fit.
-
-    Examples
-    --------
-    >>> own = {"weight": np.zeros(2)}
-    >>> check_state("Net", own, {"weight": np.ones(2)})
-    >>> try:
-    ...     check_state("Net", own, {"weight": np.ones(3)})
-    ... except InputError as error:
-    ...     print(error)
-    Net: 'weight' is float64 of shape (3,); expected float64 of shape (2,)
-    """
+    """Refuse arrays whose names, shapes or types differ from those of `own`, or hold NaN."""
     if missing := sorted(own.keys() - state.keys()):
         raise InputError(f"{what}: the state lacks {missing[0]!r}; is it of another model?")
     if unknown := sorted(state.keys() - own.keys()):
@@ -308,53 +202,3 @@ def check_state(what, own, state):
         finite = array_module(came).isfinite(came).all()
         if not finite or (came.dtype.kind == "i" and (came < 0).any()):
             raise InputError(f"{what}: {name!r} holds NaN, infinity, or a count below 0")
-
-
-class Sequential(Module):
-    """Modules one after the other.
-
-    Parameters
-    ----------
-    *layers : Module
-        In the order in which they are applied.
-
-    Raises
-    ------
-    InputError
-        If something else than a Module comes.
-
-    Examples
-    --------
-    >>> from bitnet.nn import BatchNorm, BinaryLinear
-    >>> net = Sequential(BinaryLinear(4, 2, np.random.default_rng(0)), BatchNorm(2))
-    >>> net
-    Sequential(BinaryLinear(4, 2), BatchNorm(2))
-    >>> len(net.parameters())
-    3
-    """
-
-    def __init__(self, *layers):
-        for layer in layers:
-            if not isinstance(layer, Module):
-                raise InputError(f"Sequential: got {type(layer).__name__}; expected Modules")
-        self.layers = list(layers)
-
-    def forward(self, x):
-        layers = list(self.layers)
-        while layers:
-            layer = layers.pop(0)
-            if layers and (in_one_pass := layer.followed_by(layers[0])):
-                layers.pop(0)
-                x = in_one_pass(as_tensor(x))
-            else:
-                x = layer(x)
-        return x
-
-    def __len__(self):
-        return len(self.layers)
-
-    def __getitem__(self, index):
-        return self.layers[index]
-
-    def __repr__(self):
-        return f"Sequential({', '.join(map(repr, self.layers))})"

@@ -1,12 +1,101 @@
-"""Shift-based batch normalization as a layer, and the norms of a net by name."""
+"""Batch normalization as a layer, exact or by shifts, and batch norm with the sign of it."""
+
+import math
+
+import numpy as np
 
 from bitnet import kernels
-from bitnet.errors import InputError
+from bitnet.autograd import Parameter
+from bitnet.autograd.tensor import is_recording
+from bitnet.errors import InputError, check_count
 from bitnet.nn import functional
-from bitnet.nn.functional.shift_norm import SHIFT_VARIANTS
-from bitnet.nn.linear import BatchNorm
+from bitnet.nn.functional.norm import SHIFT_VARIANTS
+from bitnet.nn.module import Module
 
-__all__ = ["NORMS", "ShiftBatchNorm", "norm_named"]
+
+class BatchNorm(Module):
+    """Batch normalization over all axes but the last, on floats or integer pre-activations.
+
+    Training uses the statistics of the batch and averages them; evaluation uses the averages.  As
+    in the papers' code the inverse standard deviation is averaged, not the variance.  The first
+    `1 / momentum` batches are averaged plainly, so that no average contains a starting value.
+
+    Parameters
+    ----------
+    features : int
+        The size C of the last axis, 1 or more.
+    eps : float, optional
+        Added to the variance.
+    momentum : float, optional
+        The share of a new batch in the averages; above 0, at most 1.
+    step_scale : float, optional
+        The factor of the learning rate for gamma and beta.
+
+    Examples
+    --------
+    >>> norm = BatchNorm(1)
+    >>> norm(np.array([[1], [3]], np.int32)).data.round(3).ravel()
+    array([-1.,  1.], dtype=float32)
+    >>> norm.eval()([[2.0]]).data
+    array([[0.]], dtype=float32)
+    """
+
+    def __init__(self, features, eps=1e-4, momentum=0.1, step_scale=1.0):
+        check_count(type(self).__name__, features=features)
+        if not 0 < momentum <= 1 or not 0 < eps < math.inf:
+            raise InputError(
+                f"{type(self).__name__}: eps is {eps!r} and momentum {momentum!r}; expected eps "
+                "above 0 and momentum above 0, at most 1"
+            )
+        self.features, self.eps, self.momentum = int(features), eps, momentum
+        self.gamma = Parameter(np.ones(features, np.float32), step_scale=step_scale)
+        self.beta = Parameter(np.zeros(features, np.float32), step_scale=step_scale)
+        self.running_mean = np.zeros(features, np.float32)
+        self.running_inv_std = np.ones(features, np.float32)
+        self.batches = np.zeros((), np.int64)
+
+    def forward(self, x):
+        if not self.training:
+            statistics = self.running_mean, self.running_inv_std
+            return functional.normalize(x, self.gamma, self.beta, *statistics)
+        y = functional.batch_norm(x, *self.in_training())
+        self.batches += 1
+        return y
+
+    def affine(self):
+        """The arrays mean, scale and shift (C,): evaluation is `(x - mean) * scale + shift`."""
+        return self.running_mean, self.gamma.data * self.running_inv_std, self.beta.data
+
+    def in_training(self):
+        """The arguments of the functions after x, with the momentum of this batch."""
+        running = self.running_mean, self.running_inv_std
+        momentum = max(self.momentum, 1 / (int(self.batches) + 1))
+        return self.gamma, self.beta, self.eps, running, momentum
+
+    def __repr__(self):
+        return f"BatchNorm({self.features})"
+
+
+class BatchNormSign(Module):
+    """A batch norm and the sign after it; for integers in one pass that stores no floats.
+
+    `Sequential` takes this step where the two layers follow each other.
+    """
+
+    def __init__(self, norm, sign):
+        self.norm, self.sign = norm, sign
+
+    def forward(self, x):
+        norm, sign = self.norm, self.sign
+        integers = getattr(x.data, "dtype", None) == np.int32
+        if not integers or (not norm.training and is_recording()):
+            return sign(norm(x))
+        if not norm.training:
+            statistics = norm.running_mean, norm.running_inv_std
+            return functional.normalize_sign(x, norm.gamma, norm.beta, *statistics)
+        y = functional.batch_norm_sign(x, *norm.in_training(), window=sign.window)
+        norm.batches += 1
+        return y
 
 
 class ShiftBatchNorm(BatchNorm):
@@ -15,8 +104,7 @@ class ShiftBatchNorm(BatchNorm):
     In training `functional.shift_batch_norm`, Algorithm 2 of arXiv 1602.02830 (version 2) and
     1609.07061.  In evaluation, as in the authors' code,
     `(x - mean) * (AP2(inv_std) * AP2(gamma)) + beta` with the averages of the mean and of the
-    unrounded inverse standard deviation.  The first `1 / momentum` batches are averaged plainly,
-    as by `BatchNorm` (the code starts from 0 and 1 instead).
+    unrounded inverse standard deviation, which start as those of `BatchNorm`.
 
     Parameters
     ----------
@@ -24,25 +112,15 @@ class ShiftBatchNorm(BatchNorm):
         The size C of the last axis, 1 or more.
     variant : {"paper", "code"}, optional
         The backward pass, see `functional.shift_batch_norm`.
-    eps : float, optional
-        Added to the variance, 1e-5.
-    momentum : float, optional
-        The share of a new batch in the averages, 2^-3; above 0, at most 1.
-    step_scale : float, optional
-        What the learning rate is multiplied with for gamma and beta, 1.
-
-    Raises
-    ------
-    InputError
-        If an argument is out of range, or the input does not fit.
+    eps, momentum, step_scale : float, optional
+        As for `BatchNorm`, with the defaults of the authors' code.
 
     Examples
     --------
     >>> import numpy as np
     >>> norm = ShiftBatchNorm(1)
-    >>> norm(np.array([[1], [7]], np.int32)).data  # variance 3 * 4, gamma 1
-    array([[-0.75],
-           [ 0.75]], dtype=float32)
+    >>> norm(np.array([[1], [7]], np.int32)).data.ravel()  # variance 3 * 4, gamma 1
+    array([-0.75,  0.75], dtype=float32)
     >>> norm.eval().affine()[1]
     array([0.25], dtype=float32)
     """
@@ -61,7 +139,7 @@ class ShiftBatchNorm(BatchNorm):
             scale = kernels.ap2(self.running_inv_std)
             gamma = functional.ap2(self.gamma)
             return functional.normalize(x, gamma, self.beta, self.running_mean, scale)
-        y = functional.shift_batch_norm(x, *self._in_training(), variant=self.variant)
+        y = functional.shift_batch_norm(x, *self.in_training(), variant=self.variant)
         self.batches += 1
         return y
 
@@ -81,31 +159,7 @@ NORMS = {
 
 
 def norm_named(name, features, step_scale=1.0):
-    """The norm of a name.
-
-    Parameters
-    ----------
-    name : {"batch", "shift", "shift-code"}
-        Batch norm, or shift-based batch norm with the backward pass of the paper or of the code.
-    features : int
-        The size of the last axis.
-    step_scale : float, optional
-        What the learning rate is multiplied with for gamma and beta.
-
-    Returns
-    -------
-    BatchNorm
-
-    Raises
-    ------
-    InputError
-        If there is no such norm.
-
-    Examples
-    --------
-    >>> norm_named("shift-code", 5)
-    ShiftBatchNorm(5, 'code')
-    """
+    """The norm with a name in `NORMS`."""
     if name not in NORMS:
         raise InputError(f"norm is {name!r:.40}; expected one of {', '.join(NORMS)}")
     kind, options = NORMS[name]

@@ -4,42 +4,31 @@
 
 With weights and activations of a few bits, the inputs of every matrix product are quantized, the
 state too; gates, element-wise products and the LSTM's cell are floats.  Each matrix of weights has
-a scale, see `scaled_layers`.
+a scale, see `functional.quantize_scaled`.
 """
 
 import math
 
 import numpy as np
 
-from bitnet.autograd.parameter import Parameter
-from bitnet.autograd.tensor import as_tensor
-from bitnet.devices import check_generator
-from bitnet.errors import InputError
+from bitnet.autograd import Parameter, as_tensor
+from bitnet.errors import InputError, check_count
 from bitnet.kernels import GATES
 from bitnet.nn import functional
-from bitnet.nn.embedding import check_counts, of_activations, quantized, uniform
-from bitnet.nn.linear import check_backward
-from bitnet.nn.module import Module
-from bitnet.quantizers.names import quantizer_of
-
-__all__ = ["GRU", "LSTM", "RNN", "detach"]
+from bitnet.nn.functional.ste import as_packed
+from bitnet.nn.quantized import QuantizedLayer, activation_quantizer
 
 
 def detach(state):
-    """The same state without where it came from: gradients end here.
+    """The same state, detached from the graph, so that gradients stop here.
 
     Truncated back-propagation through time carries the state from one sequence to the next, and
-    the gradients not.
+    not its gradients.
 
     Parameters
     ----------
     state : Tensor, or tuple of such or of such tuples, or None
-        What a recurrent layer gave.
-
-    Returns
-    -------
-    Tensor or tuple or None
-        In the same form.
+        What a recurrent layer returned.
 
     Examples
     --------
@@ -52,28 +41,18 @@ def detach(state):
     return None if state is None else state.detach()
 
 
-class _Recurrent(Module):
+class _Recurrent(QuantizedLayer):
     """What the kinds share: the weights of each layer, and the way through all layers."""
 
     gates, n_states = GATES["rnn"], 1
     relu = False
 
     def __init__(
-        self,
-        inputs,
-        units,
-        rng,
-        layers=1,
-        dropout=0.0,
-        weights=None,
-        activations=None,
-        gradient="float32",
-        rounding="nearest",
+        self, inputs, units, rng, layers=1, dropout=0.0, weights=None, activations=None, **backward
     ):
         name = type(self).__name__
-        check_counts(name, inputs=inputs, units=units, layers=layers)
-        check_generator(name, rng)
-        check_backward(name, gradient, rounding)
+        check_count(name, inputs=inputs, units=units, layers=layers)
+        self.set_numbers(rng, weights, **{"gradient": "float32", **backward})
         if not 0 <= dropout < 1:
             raise InputError(f"{name}: dropout is {dropout!r}; expected 0 to below 1")
         if (weights is None) != (activations is None):
@@ -81,16 +60,15 @@ class _Recurrent(Module):
                 f"{name}: weights are {weights!r} and activations {activations!r}; expected both "
                 "of a few bits, or neither"
             )
-        few = weights is not None
-        self.weights = quantizer_of(name, weights) if few else None
-        self.activations = of_activations(name, activations, self.relu) if few else None
+        self.activations = None
+        if activations is not None:
+            self.activations = activation_quantizer(name, activations, self.relu)
         self.inputs, self.units, self.layers = int(inputs), int(units), int(layers)
-        self.dropout, self.rng = float(dropout), rng
-        self.gradient, self.rounding = gradient, rounding
+        self.dropout = float(dropout)
         half, rows = 1 / math.sqrt(units), self.gates * units
         widths = [inputs] + [units] * (layers - 1)
-        self.input_weights = [uniform(rng, (rows, width), half) for width in widths]
-        self.state_weights = [uniform(rng, (rows, units), half) for _ in widths]
+        self.input_weights = [self.scaled_weight((rows, width), half) for width in widths]
+        self.state_weights = [self.scaled_weight((rows, units), half) for _ in widths]
         self.biases = [Parameter(self.first_bias()) for _ in widths]
 
     def first_bias(self):
@@ -98,14 +76,9 @@ class _Recurrent(Module):
         return np.zeros(self.gates * self.units, np.float32)
 
     def __call__(self, x, state=None):
-        """All states of the last layer, and the last states of all, for x and the states before.
+        """All states of the last layer, and the last of all, from x (T, B, inputs) and `state`.
 
-        Parameters
-        ----------
-        x : Tensor or array
-            Floats, Bits or Planes of shape (T, B, inputs).
-        state : tuple, optional
-            What an earlier call gave: for each layer the tuple of its states; zeros by default.
+        `state` is what an earlier call returned: for each layer the tuple of its states.
         """
         return self.forward(self.brought(as_tensor(x)), state)
 
@@ -118,29 +91,27 @@ class _Recurrent(Module):
             raise InputError(f"{self!r}: {len(state)} states; expected one for each layer")
         states = []
         for i, before in enumerate(state or [None] * self.layers):
-            if self.weights is not None:
-                x = quantized(x, self.activations)
+            if self.quantizer is not None:
+                x = as_packed(x, self.activations)
             if i and self.dropout and self.training:
                 x = functional.dropout(x, self.dropout, self.rng)
-            x, after = self.run(
-                x, self.input_weights[i], self.state_weights[i], self.biases[i], before
-            )
+            weights = self.input_weights[i], self.state_weights[i]
+            x, after = self.run(x, *weights, self.biases[i], before)
             states.append(after)
         return x, tuple(states)
 
     def run(self, x, weight, state_weight, bias, state):
         """One layer."""
         options = {}
-        if self.weights is not None:
-            weight = functional.quantize_scaled(weight, self.weights)
-            state_weight = functional.quantize_scaled(state_weight, self.weights)
-            rng = self.rng if self.rounding == "stochastic" else None
-            options = {"quantizer": self.activations, "gradient": self.gradient, "rng": rng}
+        if self.quantizer is not None:
+            weight, state_weight = self.quantized(weight), self.quantized(state_weight)
+            options = {"quantizer": self.activations, "gradient": self.gradient}
+            options["rng"] = self.rounding_rng
         return self.function(x, weight, state_weight, bias, state, **options)
 
     def __repr__(self):
         layers = f", layers={self.layers}" if self.layers > 1 else ""
-        weights = f", {self.weights!r}" if self.weights else ""
+        weights = f", {self.quantizer!r}" if self.quantizer else ""
         return f"{type(self).__name__}({self.inputs}, {self.units}{layers}{weights})"
 
 
@@ -148,9 +119,9 @@ class RNN(_Recurrent):
     """Plain recurrent layers, tanh or rectified; see `functional.rnn`.
 
     The second paper's (arXiv 1609.07061, section 4.5) is one layer of 2048 rectified units.
-    Called with x (T, B, inputs) and the state before, it gives all states of the last layer and
-    the state behind, `((h,), ...)`, a tuple for each layer; gradients pass through it unless it
-    is given to `detach`.
+    Called with x (T, B, inputs) and a state, it returns all states of the last layer and the state
+    after them, `((h,), ...)`, one tuple per layer; gradients pass through it unless it is given to
+    `detach`.
 
     Parameters
     ----------
@@ -160,30 +131,16 @@ class RNN(_Recurrent):
         The source of the first weights, U(-a, a) with a = 1 / sqrt(H), of dropout and of
         stochastic rounding.
     layers : int, optional
-        How many, one behind the other.
-    dropout : float, optional
-        The probability of dropping an input of each layer but the first, in training; states
-        are not dropped (Zaremba et al., arXiv 1409.2329).
-    weights : int or Quantizer or str, optional
-        Bits of all weights, from 1 to 8, or a quantizer or its name; floats by default.
-    activations : int or Quantizer or str, optional
-        The same of inputs and states, given together with `weights`.  Of rectified units a number
-        of bits means `Linear` without a sign, from 0 to 3.
-    gradient, rounding : optional
-        As for `QuantLinear`, for layers of a few bits; "float32" by default, as for
-        `language_model`.
+        How many, one after the other.
     activation : {"tanh", "relu"}, optional
         f.
+    **options : optional
+        `dropout`, `weights`, `activations`, `gradient` and `rounding`, as for `LSTM`.
 
     Attributes
     ----------
     input_weights, state_weights, biases : list of Parameter
-        One a layer, of shapes (H, N), (H, H) and (H,).
-
-    Raises
-    ------
-    InputError
-        If a setting is out of its range, or the input does not fit.
+        One per layer, of shapes (H, N), (H, H) and (H,).
 
     Examples
     --------
@@ -193,24 +150,11 @@ class RNN(_Recurrent):
     ((5, 2, 16), (2, 16))
     """
 
-    def __init__(
-        self,
-        inputs,
-        units,
-        rng,
-        layers=1,
-        dropout=0.0,
-        weights=None,
-        activations=None,
-        gradient="float32",
-        rounding="nearest",
-        activation="tanh",
-    ):
+    def __init__(self, inputs, units, rng, layers=1, activation="tanh", **options):
         if activation not in ("tanh", "relu"):
             raise InputError(f"RNN: activation is {activation!r}; expected 'tanh' or 'relu'")
         self.activation, self.relu = activation, activation == "relu"
-        settings = layers, dropout, weights, activations, gradient, rounding
-        super().__init__(inputs, units, rng, *settings)
+        super().__init__(inputs, units, rng, layers, **options)
 
     def function(self, *operands, **options):
         """See `functional.rnn`."""
@@ -220,24 +164,29 @@ class RNN(_Recurrent):
 class LSTM(_Recurrent):
     """Long short-term memory; see `functional.lstm`.
 
-    The second paper's is one layer of 300 units.  A state is `((h, c), ...)`, a tuple for each
-    layer.  The bias of the forget gate begins at 1, that of the others at 0 (Jozefowicz et al.,
-    2015).
+    The second paper's is one layer of 300 units.  A state is `((h, c), ...)`, one tuple per layer.
+    The bias of the forget gate starts at 1, the others at 0 (Jozefowicz et al., 2015).
 
     Parameters
     ----------
-    inputs, units, rng, layers, dropout, weights, activations, gradient, rounding : optional
-        As for `RNN`; the first three are needed.
+    inputs, units, rng, layers : optional
+        As for `RNN`; the first three are required.
+    dropout : float, optional
+        The probability of dropping an input of each layer but the first, in training; states
+        are not dropped (Zaremba et al., arXiv 1409.2329).
+    weights : int or Quantizer or str, optional
+        Bits of all weights, from 1 to 8, or a quantizer or its name; floats by default.
+    activations : int or Quantizer or str, optional
+        The same for inputs and states, given together with `weights`.  For rectified units a number
+        of bits means `Linear` without a sign, from 0 to 3.
+    **backward : optional
+        `gradient` and `rounding`, as for `QuantLinear`; "float32" by default, as for
+        `language_model`.
 
     Attributes
     ----------
     input_weights, state_weights, biases : list of Parameter
-        One a layer, of shapes (4H, N), (4H, H) and (4H,), in the order i, f, g, o.
-
-    Raises
-    ------
-    InputError
-        As for `RNN`.
+        One per layer, of shapes (4H, N), (4H, H) and (4H,), in the order i, f, g, o.
 
     Examples
     --------
@@ -263,18 +212,13 @@ class GRU(_Recurrent):
 
     Parameters
     ----------
-    inputs, units, rng, layers, dropout, weights, activations, gradient, rounding : optional
-        As for `RNN`; the first three are needed.
+    inputs, units, rng, layers, dropout, weights, activations, **backward : optional
+        As for `LSTM`; the first three are required.
 
     Attributes
     ----------
     input_weights, state_weights, biases : list of Parameter
-        One a layer, of shapes (3H, N), (3H, H) and (3H,), in the order r, u, n.
-
-    Raises
-    ------
-    InputError
-        As for `RNN`.
+        One per layer, of shapes (3H, N), (3H, H) and (3H,), in the order r, u, n.
 
     Examples
     --------

@@ -9,8 +9,6 @@ from bitnet.arrays import array_module
 from bitnet.errors import InputError
 from bitnet.optim.optimizers import Adam, Optimizer
 
-__all__ = ["Bop", "ShiftAdaMax"]
-
 VARIANTS = {  # lr, beta1, beta2, eps
     "paper": (2.0**-10, 1 - 2.0**-3, 1 - 2.0**-10, 0.0),
     "code": (2.0**-6, 0.9, 0.999, 2.0**-27),
@@ -28,13 +26,11 @@ class ShiftAdaMax(Optimizer):
     "paper": `m <- b1 m + (1 - b1) g`, `v <- max(b2 v, |g|)`; the step is
     `lr * AP2(1 / (1 - b1^t)) * m / AP2(v)`, so that, with a power of two for `lr`, all products
     of the step are shifts.  The paper's last line writes 1 - b1 for 1 - b1^t and never defines its
-    corrected m; this is the line that AdaMax needs there.  v is kept unrounded.  Where all
-    gradients were 0 the direction is 0.
+    corrected m; this is the line that AdaMax needs there.  v is kept unrounded.
 
     "code": the authors' Torch code (`adaMax_binary_clip_shift.lua`), which keeps
     `v <- AP2(max(b2 v, |g|)) + eps` in the state and steps by `AP2(lr / (1 - b1^t)) * m / v`.
-    Since b2 times a power of two is rounded back to it, its v never falls: the largest gradient
-    of a weight's whole life divides its steps.
+    Since b2 times a power of two is rounded back to it, its v never falls.
 
     Parameters
     ----------
@@ -51,14 +47,9 @@ class ShiftAdaMax(Optimizer):
     scale_power : float, optional
         1 by default, as in the papers' code.
 
-    Raises
-    ------
-    InputError
-        If a setting is out of range.
-
     Examples
     --------
-    >>> from bitnet.autograd.parameter import Parameter
+    >>> from bitnet.autograd import Parameter
     >>> w = Parameter([1.0])
     >>> optimizer = ShiftAdaMax([w], lr=0.25)
     >>> w.grad = np.float32([8.0])
@@ -120,35 +111,28 @@ class ShiftAdaMax(Optimizer):
 class Bop(Adam):
     """Bop (Helwegen et al., arXiv 1906.02107): bits that flip, no latent weights.
 
-    The weights of binary layers become +1.0 and -1.0 in `Parameter.data`, at once, and stay so.
-    `m <- (1 - gamma) m + gamma g`; a weight is flipped where `|m| > threshold` and m has its
-    sign, that is, where the gradient has long enough asked for the other one.  One moment a
-    weight is all the state there is.  The other parameters, gammas and betas, move by Adam.
+    The weights of binary layers become +1.0 and -1.0 in `data` and stay so.
+    `m <- (1 - gamma) m + gamma g`; a weight is flipped where `|m| > threshold` and m has its sign.
+    Other parameters, gammas and betas, are moved by Adam.
 
     Parameters
     ----------
     parameters : iterable of Parameter
         What to change; those with a bound and two axes or more are the weights of bits.
     lr : float, optional
-        The adaptivity rate gamma, above 0, at most 1; 1e-4, as in the paper.  A schedule that
+        The adaptivity rate gamma, above 0, at most 1, with the paper's default.  A schedule that
         lowers it lowers Adam's rate in the same ratio.
     threshold : float, optional
-        0 or more; 1e-8, as in the paper.  It is compared with means of gradients, and so belongs
-        to a loss.
+        0 or more, with the paper's default; it depends on the scale of the loss.
     adam_lr : float, optional
-        Adam's rate while `lr` is what it was at the start; 1e-3.
+        Adam's rate while `lr` has its first value.
     beta1, beta2, eps : float, optional
         Adam's.
 
-    Raises
-    ------
-    InputError
-        If a setting is out of range.
-
     Examples
     --------
-    >>> from bitnet.autograd.parameter import Parameter
-    >>> weight = Parameter([[0.3, -0.2]], bound=1.0)
+    >>> from bitnet.autograd import LatentWeight
+    >>> weight = LatentWeight([[0.3, -0.2]], bound=1.0)
     >>> optimizer = Bop([weight], lr=0.5, threshold=0.1)
     >>> weight.grad = np.float32([[0.1, -2.0]])
     >>> optimizer.step()  # m = 0.05 and -1: only the second one is large enough

@@ -11,51 +11,18 @@ import numpy as np
 
 from bitnet import kernels
 from bitnet.arrays import array_module, like, to_cpu
-from bitnet.autograd.parameter import Parameter
+from bitnet.autograd import Parameter
 from bitnet.errors import InputError
 from bitnet.nn.module import check_state
-
-__all__ = ["SGD", "AdaMax", "Adam", "Optimizer", "clip_gradients"]
 
 
 class Optimizer:
     """What all optimizers share; subclasses name a rule of `kernels.update` and its state.
 
-    A subclass sets `rule` and `state_names`, or defines what follows from the parameter:
-    `rule_of`, `state_of`, `rate_of`, and `constants`, which all define.
-
-    Parameters
-    ----------
-    parameters : iterable of Parameter
-        What to change.
-    lr : float
-        Learning rate, above 0; may be set before each step, as by a schedule.
-    scale_power : float, optional
-        The power of `step_scale` that multiplies the learning rate of a bounded parameter;
-        1 for those without a bound.
-
-    Attributes
-    ----------
-    lr : float
-        The learning rate of the next step.
-    steps : int
-        Steps done.
-    flips : int
-        The signs of latent weights that the last step changed.
-
-    Raises
-    ------
-    InputError
-        If there is nothing to change or a setting is out of range.
-
-    Examples
-    --------
-    >>> weight = Parameter([[0.9]], bound=1.0, step_scale=2.0)
-    >>> optimizer = SGD([weight], lr=0.1, scale_power=1)
-    >>> weight.grad = np.float32([[-3.0]])
-    >>> optimizer.step()  # 0.9 + 0.1 * 2 * 3, clipped
-    >>> weight.data
-    array([[1.]], dtype=float32)
+    A subclass sets `rule` and `state_names`, or defines what follows from the parameter (`rule_of`,
+    `state_of`, `rate_of`), and defines `constants`.  `lr` may be set before each step, as by a
+    schedule; `steps` counts the steps, and `flips` the signs of latent weights that the last one
+    changed.  The learning rate of a bounded parameter is multiplied by `step_scale**scale_power`.
     """
 
     rule, state_names = None, ()
@@ -95,15 +62,15 @@ class Optimizer:
         self._lr = float(lr)
 
     def zero_grad(self):
-        """Forget the gradients of all parameters."""
+        """Set the gradients of all parameters to None."""
         for parameter in self.parameters:
             parameter.grad = None
 
     def step(self):
         """Move every parameter that has a gradient, then clip those that are bounded.
 
-        Latent weights are packed in the same sweep, for the next forward pass.  If the memory of
-        a GPU fills on the way, some parameters have moved and some have not: go on from a file.
+        Latent weights are packed in the same sweep, for the next forward pass.  If the memory of a
+        GPU runs out, some parameters have moved and some have not: resume from a checkpoint.
         """
         with_gradient = [i for i, p in enumerate(self.parameters) if p.lazy_grad is not None]
         for i in with_gradient:  # the moments are where the parameter is
@@ -157,7 +124,7 @@ class Optimizer:
         return self.lr * self.scale_of(parameter)
 
     def constants(self, parameter):
-        """The numbers of this step behind the rate, as `kernels.update` takes them."""
+        """The numbers of this step after the rate, as `kernels.update` takes them."""
         raise TypeError(f"{type(self).__name__} has no constants; an Optimizer defines them")
 
     def settings(self):
@@ -165,30 +132,13 @@ class Optimizer:
         return {"optimizer": type(self).__name__, "scale_power": self.scale_power}
 
     def state_dict(self):
-        """Copies of the moments, by "index.name", and the number of steps, in NumPy's arrays.
-
-        Returns
-        -------
-        dict of str to numpy.ndarray
-            For `load_state_dict`.
-        """
+        """Copies of the moments, by "index.name", and the number of steps, in NumPy's arrays."""
         arrays = {f"{i}.{k}": v for i, state in enumerate(self.state) for k, v in state.items()}
         copies = {name: np.array(to_cpu(array)) for name, array in arrays.items()}
         return {"steps": np.array(self.steps, np.int64), **copies}
 
     def load_state_dict(self, state):
-        """Set the moments and the number of steps; changes nothing if anything does not fit.
-
-        Parameters
-        ----------
-        state : dict of str to numpy.ndarray
-            What `state_dict` of an optimizer of the same kind and parameters returned.
-
-        Raises
-        ------
-        InputError
-            If it does not fit.
-        """
+        """Set the moments and the number of steps; changes nothing if anything does not fit."""
         check_state(type(self).__name__, self.state_dict(), state)
         self.steps = int(state["steps"])
         for i, arrays in enumerate(self.state):
@@ -208,16 +158,11 @@ class SGD(Optimizer):
     lr : float
         Learning rate, above 0.
     momentum : float, optional
-        From 0 (default) to below 1.
+        From 0 to below 1.
     nesterov : bool, optional
         Nesterov's momentum.
     scale_power : float, optional
         2 by default: BinaryConnect, section 2.5, scales by the square with SGD.
-
-    Raises
-    ------
-    InputError
-        If a setting is out of range.
 
     Examples
     --------
@@ -255,18 +200,13 @@ class Adam(Optimizer):
     parameters : iterable of Parameter
         What to change.
     lr : float, optional
-        Learning rate, above 0; 1e-3 by default.
+        Learning rate, above 0.
     beta1, beta2 : float, optional
         Decay rates b1 and b2, from 0 to below 1.
     eps : float, optional
-        Added to the denominator, 1e-8.
+        Added to the denominator.
     scale_power : float, optional
         1 by default, as in the papers' code.
-
-    Raises
-    ------
-    InputError
-        If a setting is out of range.
 
     Examples
     --------
@@ -299,11 +239,10 @@ class Adam(Optimizer):
 
 
 class AdaMax(Adam):
-    """AdaMax (Kingma and Ba 2015, algorithm 2): Adam with the largest gradient for a scale.
+    """AdaMax (Kingma and Ba 2015, algorithm 2): Adam scaled by the largest gradient.
 
     `m <- b1 m + (1 - b1) g`, `u <- max(b2 u, |g|)`; the direction is
-    `m / (1 - b1^t) / (u + eps)`.  Takes the arguments of `Adam`, with the same defaults;
-    eps keeps a gradient that was always 0 from dividing by 0.
+    `m / (1 - b1^t) / (u + eps)`.  Takes the arguments of `Adam`, with the same defaults.
 
     Examples
     --------
@@ -322,16 +261,15 @@ class AdaMax(Adam):
 
 
 def clip_gradients(parameters, norm):
-    """Shrink all gradients together if their common norm is too large.
+    """Scale all gradients down together if their common norm is too large.
 
     `g <- g min(1, norm / |g|)`, with |g| the root of the sum of the squares of all numbers of
-    all gradients (Pascanu et al., arXiv 1211.5063): a long sequence may have a gradient that
-    grows with each step back.
+    all gradients (Pascanu et al., arXiv 1211.5063).
 
     Parameters
     ----------
     parameters : iterable of Parameter
-        Those without a gradient are left out; gradients are changed in place.
+        Gradients are changed in place; parameters without one are skipped.
     norm : float
         The largest norm, above 0.
 
@@ -339,11 +277,6 @@ def clip_gradients(parameters, norm):
     -------
     float
         The norm before.
-
-    Raises
-    ------
-    InputError
-        If `norm` is not above 0, or a gradient holds NaN or infinity.
 
     Examples
     --------

@@ -1,6 +1,6 @@
 """Learning rates by epoch, and windows.  A schedule is called with a position in epochs.
 
-Only `Flips` and `Plateau` have a state, what the epochs told them; a checkpoint keeps it.
+Only `Plateau` has a state, the losses of the epochs; a checkpoint keeps it.
 """
 
 import dataclasses
@@ -8,33 +8,10 @@ import math
 
 from bitnet.errors import InputError
 
-__all__ = [
-    "Constant",
-    "Cosine",
-    "Delayed",
-    "Exponential",
-    "Flips",
-    "Plateau",
-    "Schedule",
-    "Step",
-    "Widening",
-]
-
 
 @dataclasses.dataclass(frozen=True)
 class Schedule:
-    """What all schedules share: they are called with an epoch, and say what they are.
-
-    Parameters
-    ----------
-    start : float
-        The first learning rate, above 0.
-
-    Examples
-    --------
-    >>> Constant(0.1).settings()
-    {'schedule': 'Constant', 'start': 0.1}
-    """
+    """What all schedules share: they are called with an epoch, and say what they are."""
 
     start: float
 
@@ -58,9 +35,6 @@ class Schedule:
         numbers = {field.name: getattr(self, field.name) for field in self._numbers()}
         return {"schedule": type(self).__name__, **numbers}
 
-    def observe(self, flip_ratio):
-        """Be told the flip ratio of an epoch that is done; most schedules do not care."""
-
     def observe_loss(self, loss):
         """Be told the loss of an epoch on the validation set; most schedules do not care."""
 
@@ -76,7 +50,7 @@ class Schedule:
 
 @dataclasses.dataclass(frozen=True)
 class Constant(Schedule):
-    """One learning rate for ever.
+    """A constant learning rate.
 
     Parameters
     ----------
@@ -96,7 +70,7 @@ class Constant(Schedule):
 
 @dataclasses.dataclass(frozen=True)
 class Exponential(Schedule):
-    """From one rate to another by a constant factor an epoch, as the papers' Theano code.
+    """A constant factor per epoch from one rate to another, as in the papers' Theano code.
 
     Parameters
     ----------
@@ -116,20 +90,20 @@ class Exponential(Schedule):
     epochs: int
 
     def __call__(self, epoch):
-        """The rate at a position in epochs; it changes once an epoch."""
+        """The rate at a position in epochs; it changes once per epoch."""
         return self.start * (self.end / self.start) ** (math.floor(epoch) / self.epochs)
 
 
 @dataclasses.dataclass(frozen=True)
 class Step(Schedule):
-    """Multiplied by a factor every so many epochs, as the papers' Torch code.
+    """A factor every so many epochs, as in the papers' Torch code.
 
     Parameters
     ----------
     start : float
         The first rate, above 0.
     factor : float
-        What the rate is multiplied with, above 0.
+        The factor of the rate, above 0.
     every : int
         Epochs between two changes.
 
@@ -158,7 +132,7 @@ class Delayed(Schedule):
     start : float
         The first rate, above 0.
     factor : float
-        What the rate is multiplied with, above 0.
+        The factor of the rate, above 0.
     after : int
         Epochs of the first rate.
 
@@ -189,7 +163,7 @@ class Cosine(Schedule):
     epochs : int
         The length of the fall.
     end : float, optional
-        The last rate, 0 by default (reached only behind the last step).
+        The last rate, 0 by default (reached only after the last step).
 
     Examples
     --------
@@ -209,114 +183,23 @@ class Cosine(Schedule):
 
 
 @dataclasses.dataclass(frozen=True)
-class Flips(Schedule):
-    """Lowered when the weights keep flipping: driven by the flip ratios of the epochs.
-
-    The flip ratio of an epoch is the share of weight signs that differ from those before it.  At a
-    fixed rate it falls for some epochs and then stays, as weights near 0 cross it to and fro with
-    each step; a smaller rate lets them settle.  Behind an epoch the rate is multiplied by `factor`
-    if its flip ratio is above `target` and has stopped falling, that is, if it is above
-    `fall` times the least ratio of all earlier epochs.  So it is a function of the ratios alone:
-    `rate = start * factor**n`, with n the number of such epochs.  (This package's own: no paper's.)
-
-    Parameters
-    ----------
-    start : float
-        The first rate, above 0.
-    target : float, optional
-        A flip ratio that is low enough, 0.01; the rate stays where it is reached.
-    factor : float, optional
-        What the rate is multiplied with, below 1; 0.5.
-    fall : float, optional
-        How far a ratio has to fall below the least before it to count as falling, at most 1; 0.9.
-
-    Attributes
-    ----------
-    ratios : list of float
-        Of the epochs that are done.
-
-    Raises
-    ------
-    InputError
-        If a number is out of range, or the schedule is asked for an epoch before the ratios of
-        those before it were observed.
-
-    Examples
-    --------
-    >>> schedule, rates = Flips(0.5), []
-    >>> for ratio in (0.2, 0.1, 0.11, 0.05, 0.009, 0.009):
-    ...     schedule.observe(ratio)
-    ...     rates.append(schedule(len(schedule.ratios)))
-    >>> rates
-    [0.5, 0.5, 0.25, 0.25, 0.25, 0.25]
-    """
-
-    target: float = 0.01
-    factor: float = 0.5
-    fall: float = 0.9
-    ratios: list = dataclasses.field(default_factory=list, init=False, repr=False, compare=False)
-
-    def __post_init__(self):
-        super().__post_init__()
-        if self.factor >= 1 or self.fall > 1:
-            raise InputError(
-                f"Flips: factor is {self.factor!r} and fall {self.fall!r}; expected a factor below "
-                "1 and a fall of at most 1"
-            )
-
-    def __call__(self, epoch):
-        """The rate at a position in epochs; the ratios of those before it must be known."""
-        if math.floor(epoch) > len(self.ratios):
-            raise InputError(
-                f"Flips: epoch {epoch} is behind {len(self.ratios)} observed ones; call "
-                "observe(flip_ratio) after each"
-            )
-        lowered, least = 0, math.inf
-        for ratio in self.ratios[: math.floor(epoch)]:
-            lowered += ratio > self.target and ratio > self.fall * least
-            least = min(least, ratio)
-        return self.start * self.factor**lowered
-
-    def observe(self, flip_ratio):
-        """Keep the flip ratio of an epoch that is done."""
-        self.ratios.append(float(flip_ratio))
-
-    def state(self):
-        """The flip ratios of all epochs."""
-        return list(self.ratios)
-
-    def load_state(self, state):
-        """Take the flip ratios of a training that is gone on with."""
-        known = isinstance(state, list) and all(type(r) is float and 0 <= r <= 1 for r in state)
-        if not known:
-            raise InputError(f"Flips: the state is {state!r:.60}; expected ratios from 0 to 1")
-        self.ratios[:] = state
-
-
-@dataclasses.dataclass(frozen=True)
 class Plateau(Schedule):
     """Lowered when the loss on the validation set stops falling.
 
-    Behind an epoch the rate is multiplied by `factor` if its loss is not below the least loss of
-    all earlier epochs: `rate = start * factor**n`, with n the number of such epochs.
+    `rate = start * factor**n`, with n the number of epochs whose loss is not below the least loss
+    of all earlier ones.
 
     Parameters
     ----------
     start : float
         The first rate, above 0.
     factor : float, optional
-        What the rate is multiplied with, below 1; 0.5.
+        The factor of the rate, below 1; 0.5.
 
     Attributes
     ----------
     losses : list of float
         Of the epochs that are done.
-
-    Raises
-    ------
-    InputError
-        If a number is out of range, or the schedule is asked for an epoch before the losses of
-        those before it were observed.
 
     Examples
     --------
@@ -340,7 +223,7 @@ class Plateau(Schedule):
         """The rate at a position in epochs; the losses of those before it must be known."""
         if math.floor(epoch) > len(self.losses):
             raise InputError(
-                f"Plateau: epoch {epoch} is behind {len(self.losses)} observed ones; call "
+                f"Plateau: epoch {epoch} comes after {len(self.losses)} observed ones; call "
                 "observe_loss(loss) after each"
             )
         lowered, least = 0, math.inf
@@ -358,7 +241,7 @@ class Plateau(Schedule):
         return list(self.losses)
 
     def load_state(self, state):
-        """Take the losses of a training that is gone on with."""
+        """Take the losses of a resumed training."""
         known = isinstance(state, list) and all(type(n) is float and 0 <= n < 1e9 for n in state)
         if not known:
             raise InputError(f"Plateau: the state is {state!r:.60}; expected losses from 0 on")
@@ -369,9 +252,8 @@ class Plateau(Schedule):
 class Widening(Schedule):
     """Not a rate: the window of the hard tanh, which is widened once.
 
-    In section 4.3 of the second paper a trained net, most of whose pre-activations lie outside
-    [-1, 1] where no gradient passes, is trained on with a wider hard tanh.  Its width is not
-    stated.  Frozen nets do not depend on the window.
+    Section 4.3 of the second paper widens it for a trained net, most of whose pre-activations lie
+    outside [-1, 1], where no gradient passes.  It does not state the width.
 
     Parameters
     ----------

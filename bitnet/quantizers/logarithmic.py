@@ -7,19 +7,16 @@ from bitnet import kernels
 from bitnet.kernels import Levels
 from bitnet.quantizers.quantizer import Quantizer
 
-__all__ = ["Logarithmic"]
-
 
 @dataclasses.dataclass(frozen=True)
 class Logarithmic(Quantizer):
     """Powers of two, with a sign or without, and 0.
 
-    Forward: `sign(x) 2^e` with `e = min(round(log2 |x|), largest)`: |x| is rounded to the
-    nearest power of two in the exponent, so that the edge between 2^e and 2^(e+1) is
-    sqrt(2) 2^e (AP2 of the papers); below the edge under the smallest power, and for x < 0
-    without a sign, it is 0.  There are `2^(k-1) - 1` powers of each sign, or `2^k - 1` without
-    one.  Backward: `1[|x| <= 2^largest]`, without a sign `1[0 <= x <= 2^largest]`.  LogQuant of
-    the second paper (arXiv 1609.07061), equation 10, which does not print its range; here it is
+    Forward: `sign(x) 2^e` with `e = min(round(log2 |x|), largest)`, so that the edge between 2^e
+    and 2^(e+1) is sqrt(2) 2^e (AP2 of the papers); below the edge under the smallest power, and for
+    x < 0 without a sign, it is 0.  There are `2^(k-1) - 1` powers of each sign, or `2^k - 1`
+    without one. Backward: `1[|x| <= 2^largest]`, without a sign `1[0 <= x <= 2^largest]`.  LogQuant
+    of the second paper (arXiv 1609.07061), equation 10, which does not print its range; here it is
     given by the exponent of the largest power, as in Miyashita et al. (arXiv 1603.01025).
 
     Parameters
@@ -27,14 +24,9 @@ class Logarithmic(Quantizer):
     bits : int
         k, from 2 to 5, or from 1 to 4 without a sign.
     largest : int, optional
-        The exponent of the largest power, from -60 to 60; 0 by default.
+        The exponent of the largest power, from -60 to 60.
     signed : bool, optional
-        Whether there are negative numbers; True by default.
-
-    Raises
-    ------
-    InputError
-        If a setting is out of its range.
+        Whether there are negative numbers.
 
     Examples
     --------
@@ -85,12 +77,8 @@ class Logarithmic(Quantizer):
         edges = [math.ldexp(math.sqrt(0.5), e) for e in exponents]
         return kernels.edge_codes(x, edges, self.signed)
 
-    def surrogate(self, x):
-        """clip(x, -2^largest, 2^largest), or from 0."""
+    @property
+    def edges(self):
+        """The smallest and the largest number."""
         most = 2.0**self.largest
-        return x.clip(-most if self.signed else 0, most)
-
-    def passes(self, x):
-        """Where gradients pass: inside the range."""
-        inside = abs(x) <= x.dtype.type(2.0**self.largest)
-        return inside if self.signed else inside & (x >= 0)
+        return (-most if self.signed else 0.0), most

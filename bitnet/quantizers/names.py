@@ -2,16 +2,12 @@
 
 import re
 
-import numpy as np
-
-from bitnet.errors import InputError
+from bitnet.errors import InputError, is_whole
 from bitnet.quantizers.logarithmic import Logarithmic
 from bitnet.quantizers.quantizer import Quantizer
 from bitnet.quantizers.signs import ApproxSign, SwishSign
 from bitnet.quantizers.steps import Linear, Uniform, dorefa_activation
 from bitnet.quantizers.weights import DoReFa, Ternary
-
-__all__ = ["NAMES", "quantizer_named"]
 
 # word: how it is made, and the types of its settings
 NAMES = {
@@ -32,7 +28,7 @@ LONGEST = 100
 
 
 def quantizer_named(name):
-    """The quantizer that a name stands for: a word, and its settings behind colons.
+    """The quantizer with a name: a word, and its settings after colons.
 
     ================================ ===========================================================
     sign[:WINDOW]                    `Uniform(1, window=WINDOW)`
@@ -48,15 +44,6 @@ def quantizer_named(name):
     ----------
     name : str
         As above; `quantizer.name` is one.
-
-    Returns
-    -------
-    Quantizer
-
-    Raises
-    ------
-    InputError
-        If there is no such word, a setting is missing or too many, or is out of its range.
 
     Examples
     --------
@@ -98,6 +85,17 @@ def quantizer_of(who, value):
         return quantizer_named(value)
     if isinstance(value, Quantizer):
         return value
-    if isinstance(value, (int, np.integer)) and not isinstance(value, bool) and 1 <= value <= 8:
+    if is_whole(value) and 1 <= value <= 8:
         return Uniform(int(value))
     raise InputError(f"{who}: got {value!r}; expected bits from 1 to 8, or a quantizer or its name")
+
+
+def elementwise_quantizer_of(who, value):
+    """As `quantizer_of`, for activations: a code may not depend on the other numbers."""
+    quantizer = quantizer_of(who, value)
+    if not quantizer.elementwise:
+        raise InputError(
+            f"{who}: the codes of {quantizer!r} depend on all numbers of a batch; expected "
+            "a quantizer of single numbers, as Uniform, Linear or Logarithmic"
+        )
+    return quantizer

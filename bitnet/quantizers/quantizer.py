@@ -7,26 +7,24 @@ import math
 import numpy as np
 
 from bitnet.arrays import like
-from bitnet.errors import InputError
-
-__all__ = ["Quantizer"]
+from bitnet.errors import InputError, is_whole
 
 SMALL, LARGE = 1e-18, 1e18  # whose products with other such numbers float32 still holds
 
 
 class Quantizer:
-    """Numbers to codes of a few bits and back, with a surrogate for the backward pass.
+    """Numbers to k-bit codes and back, with a surrogate for the backward pass.
 
-    Subclasses are frozen dataclasses of their settings with `codes(x)`, `surrogate(x)` and
-    `passes(x)`, or `slope(x)` where smooth; x are floats of any shape.  Quantizers of the same
-    settings are equal.
+    Subclasses are frozen dataclasses of their settings with `codes(x)` and the `edges` of their
+    surrogate, or `surrogate(x)` and `slope(x)` where smooth; x are floats of any shape.
+    Quantizers of the same settings are equal.
 
     Attributes
     ----------
     bits : int
         k, the bits of a code.
     levels : kernels.Levels
-        What the codes stand for.
+        The numbers that the codes stand for.
     name : str
         With the settings that are not the default; `quantizer_named` reads it.
     formula : str
@@ -34,8 +32,7 @@ class Quantizer:
     smooth : bool
         Whether the slope of the surrogate has other values than 0 and 1.
     elementwise : bool
-        Whether a code depends on its own number alone, as those of activations must; and not
-        on the mean or the maximum of all, as those of weights may.
+        Whether a code depends on its own number alone, as required of activations.
 
     Examples
     --------
@@ -61,8 +58,17 @@ class Quantizer:
         """The numbers that `x` becomes, floats of its shape and type."""
         return like(self.levels.values(x.dtype), x)[self.codes(x)]
 
+    def surrogate(self, x):
+        """The function whose slope is the quantizer's: by default x clipped to its `edges`."""
+        return x.clip(*self.edges)
+
+    def passes(self, x):
+        """Where gradients pass: inside the edges."""
+        low, high = map(x.dtype.type, self.edges)
+        return (low <= x) & (x <= high)
+
     def slope(self, x):
-        """What the gradient is multiplied with: 1 where it passes, otherwise 0."""
+        """The factor of the gradient: 1 where it passes, otherwise 0."""
         return self.passes(x).astype(x.dtype)
 
     @property
@@ -80,8 +86,7 @@ class Quantizer:
     def _whole(self, name, least, most, why=""):
         """Refuse a setting that is no whole number in its range."""
         value = getattr(self, name)
-        whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-        if not whole or not least <= value <= most:
+        if not is_whole(value) or not least <= value <= most:
             raise InputError(
                 f"{type(self).__name__}: {name} is {value!r}; expected a whole number from "
                 f"{least} to {most}{why}"

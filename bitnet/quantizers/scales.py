@@ -10,35 +10,15 @@ import numpy as np
 from bitnet.arrays import array_module
 from bitnet.errors import InputError
 
-__all__ = ["normal_scale", "scale_of"]
-
 NUMBERS = 1 << 14  # at equal probabilities of the normal distribution
 LEAST, MOST, STEPS = 0.25, 16.0, 24  # largest numbers that are tried, and how many an octave
 
 
 @functools.lru_cache(maxsize=64)
 def normal_scale(quantizer):
-    """The scale s at which `s q(n / s)` is nearest to normal numbers n of variance 1.
+    """The scale s at which `s q(n / s)` has the least mean squared error for standard normal n.
 
-    It makes the mean of `(s q(n / s) - n)^2` smallest over a grid of s, about 3 % apart.  For
-    `Uniform` the largest number `s bound` comes out at 0.8, 1.5, 2.1 and 2.5 standard deviations
-    for 1, 2, 3 and 4 bits: few bits give up the tails for a smaller step.
-
-    Parameters
-    ----------
-    quantizer : Quantizer
-        q.
-
-    Returns
-    -------
-    float
-        s, above 0.
-
-    Examples
-    --------
-    >>> from bitnet.quantizers import Uniform
-    >>> [round(normal_scale(Uniform(bits)), 1) for bits in (1, 2, 3, 4)]
-    [0.8, 1.5, 2.1, 2.5]
+    For `Uniform` the largest number `s bound` is 0.8, 1.5, 2.1 and 2.5 for 1, 2, 3 and 4 bits.
     """
     normal = statistics.NormalDist()
     n = np.array([normal.inv_cdf((i + 0.5) / NUMBERS) for i in range(NUMBERS)])
@@ -50,34 +30,9 @@ def normal_scale(quantizer):
 
 
 def scale_of(x, quantizer):
-    """What to divide the numbers of a matrix by: `normal_scale(quantizer)` times their rms.
+    """The divisor of the numbers of a matrix (M, N): `normal_scale(quantizer)` times their rms.
 
-    The second paper (arXiv 1609.07061) says nothing of the scale of a recurrent layer's weights.
-    The root of the mean square moves slowly in training, which the largest number, a choice for
-    many bits, does not.
-
-    Parameters
-    ----------
-    x : numpy.ndarray
-        Floats of shape (M, N).
-    quantizer : Quantizer
-        Of the weights.
-
-    Returns
-    -------
-    float
-        Above 0; that of ones where all numbers are 0.
-
-    Raises
-    ------
-    InputError
-        If the numbers hold NaN or infinity, or their squares pass the range of floats.
-
-    Examples
-    --------
-    >>> from bitnet.quantizers import Uniform
-    >>> round(scale_of(np.float32([[3.0, -3.0]]), Uniform(1)), 1)
-    2.4
+    The second paper does not state a scale.  The rms moves slowly in training, unlike the maximum.
     """
     squares = float(array_module(x).einsum("ij,ij->i", x, x).sum(dtype=np.float64))
     if not math.isfinite(squares):

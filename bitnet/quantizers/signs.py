@@ -8,8 +8,6 @@ from bitnet.arrays import array_module
 from bitnet.kernels import Levels
 from bitnet.quantizers.quantizer import Quantizer
 
-__all__ = ["ApproxSign", "SwishSign"]
-
 
 class _SmoothSign(Quantizer):
     """The sign, with a surrogate of another slope."""
@@ -62,11 +60,6 @@ class SwishSign(_SmoothSign):
     ----------
     beta : float, optional
         b, from 1e-18 to 1e18; 5 by default.
-
-    Raises
-    ------
-    InputError
-        If beta is out of its range.
 
     Examples
     --------

@@ -9,8 +9,6 @@ from bitnet import kernels
 from bitnet.kernels import Levels
 from bitnet.quantizers.quantizer import Quantizer
 
-__all__ = ["Linear", "Uniform", "dorefa_activation"]
-
 
 @dataclasses.dataclass(frozen=True)
 class Uniform(Quantizer):
@@ -18,23 +16,18 @@ class Uniform(Quantizer):
 
     Forward: `c = 2^(k-1) + floor(clip(x / bound, -1, 1) (2^k - 1) / 2)` stands for
     `bound (2c - (2^k - 1)) / (2^k - 1)`.  Backward: the slope of the hard tanh of this window,
-    `1[|x| <= window]`.  One bit gives +bound where x >= 0, otherwise -bound: equations 1 and 4
-    of the papers.  More bits are the uniform quantizer of the second paper (arXiv 1609.07061)
-    as Xu et al. (ICLR 2018, equation 1) read it; a wider window is its section 4.3.
+    `1[|x| <= window]`.  One bit is the sign times bound: equations 1 and 4 of the papers.  More
+    bits are the uniform quantizer of the second paper (arXiv 1609.07061) as Xu et al. (ICLR 2018,
+    equation 1) read it; a wider window is its section 4.3.
 
     Parameters
     ----------
     bits : int
         k, from 1 to 8.
     bound : float, optional
-        The largest number, from 1e-18 to 1e18; 1 by default.
+        The largest number, from 1e-18 to 1e18.
     window : float or None, optional
         Where gradients pass, above 0; `bound` by default, and inf lets all pass.
-
-    Raises
-    ------
-    InputError
-        If a setting is out of its range.
 
     Examples
     --------
@@ -85,23 +78,19 @@ class Uniform(Quantizer):
         half = (2**self.bits - 1) / 2
         return kernels.step_codes(x, half / self.bound, -half, half)
 
-    def surrogate(self, x):
-        """The hard tanh, clip(x, -window, window)."""
-        return x.clip(-self.window, self.window)
-
-    def passes(self, x):
-        """Where gradients pass: |x| <= window."""
-        return abs(x) <= x.dtype.type(self.window)
+    @property
+    def edges(self):
+        """The window of the hard tanh."""
+        return -self.window, self.window
 
 
 @dataclasses.dataclass(frozen=True)
 class Linear(Quantizer):
     """Whole multiples of a step: `clip(round(x / step), low, high) * step`.
 
-    `low, high` are `-2^(k-1), 2^(k-1) - 1`, or `0, 2^k - 1` without a sign; halves are rounded
-    to the even multiple.  Backward: `1[low step <= x <= high step]`.  LinearQuant of the second
-    paper (arXiv 1609.07061), equation 9, whose "bitwidth" is this step; its range is not
-    printed there.
+    `low, high` are `-2^(k-1), 2^(k-1) - 1`, or `0, 2^k - 1` without a sign; halves are rounded to
+    the even multiple.  Backward: `1[low step <= x <= high step]`.  LinearQuant of the second paper
+    (arXiv 1609.07061), equation 9, whose "bitwidth" is this step and whose range is not printed.
 
     Parameters
     ----------
@@ -110,19 +99,12 @@ class Linear(Quantizer):
     step : float
         The distance of two numbers, from 1e-18 to 1e18.
     signed : bool, optional
-        Whether there are negative numbers; True by default.
-
-    Raises
-    ------
-    InputError
-        If a setting is out of its range.
+        Whether there are negative numbers.
 
     Examples
     --------
     >>> Linear(2, 0.5).values(np.float32([-9.0, 0.3, 0.2, 9.0]))
     array([-1. ,  0.5,  0. ,  0.5], dtype=float32)
-    >>> Linear(2, 0.5, signed=False).values(np.float32([-9.0, 0.3, 0.2, 9.0]))
-    array([0. , 0.5, 0. , 1.5], dtype=float32)
     """
 
     bits: int
@@ -144,6 +126,11 @@ class Linear(Quantizer):
         most = 2**self.bits
         return (-most // 2, most // 2 - 1) if self.signed else (0, most - 1)
 
+    @property
+    def edges(self):
+        """The smallest and the largest number."""
+        return tuple(n * self.step for n in self.range)
+
     def _levels(self):
         low, high = self.range
         return Levels.uniform(self.bits, self.step / 2, offset=low + high)
@@ -151,16 +138,6 @@ class Linear(Quantizer):
     def codes(self, x):
         """uint8 of the shape of the floats x."""
         return kernels.step_codes(x, 1 / self.step, *self.range, nearest=True)
-
-    def surrogate(self, x):
-        """clip(x, low step, high step)."""
-        low, high = self.range
-        return x.clip(low * self.step, high * self.step)
-
-    def passes(self, x):
-        """Where gradients pass: inside the range."""
-        low, high = (x.dtype.type(n * self.step) for n in self.range)
-        return (low <= x) & (x <= high)
 
 
 def dorefa_activation(bits):
@@ -178,11 +155,6 @@ def dorefa_activation(bits):
     -------
     Linear
         Without a sign, with the step 1 / (2^k - 1).
-
-    Raises
-    ------
-    InputError
-        If `bits` is out of its range.
 
     Examples
     --------

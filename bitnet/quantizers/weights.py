@@ -9,25 +9,18 @@ from bitnet.kernels import Levels
 from bitnet.quantizers.quantizer import Quantizer
 from bitnet.quantizers.steps import Uniform
 
-__all__ = ["DoReFa", "Ternary"]
-
 
 @dataclasses.dataclass(frozen=True)
 class Ternary(Quantizer):
     """-1, 0 or +1: 0 where `|x| <= threshold * mean |x|`.
 
     Backward: the slope of the hard tanh, `1[|x| <= 1]`.  The weights of ternary weight networks
-    (Li et al., arXiv 1605.04711), whose scale a batch norm behind them takes up.
+    (Li et al., arXiv 1605.04711), whose scale is absorbed by batch norm.
 
     Parameters
     ----------
     threshold : float, optional
         From 1e-18 to 1e18; 0.7, as there.
-
-    Raises
-    ------
-    InputError
-        If the threshold is out of its range.
 
     Examples
     --------
@@ -38,6 +31,7 @@ class Ternary(Quantizer):
     threshold: float = 0.7
 
     word = "ternary"
+    edges = -1.0, 1.0
     formula = r"$\mathrm{sign}(x)\cdot 1[|x|>t\,\mathrm{mean}|x|]$"
     bits = 2
     elementwise = False
@@ -53,14 +47,6 @@ class Ternary(Quantizer):
         edge = x.dtype.type(self.threshold) * abs(x).mean() if x.size else 0
         return (1 + (x > edge).astype(np.int8) - (x < -edge)).astype(np.uint8)
 
-    def surrogate(self, x):
-        """The hard tanh, clip(x, -1, 1)."""
-        return x.clip(-1, 1)
-
-    def passes(self, x):
-        """Where gradients pass: |x| <= 1."""
-        return abs(x) <= 1
-
 
 @dataclasses.dataclass(frozen=True)
 class DoReFa(Quantizer):
@@ -68,17 +54,12 @@ class DoReFa(Quantizer):
 
     Backward: the slope of tanh(x) / max |tanh(x)|, with the maximum as a constant.  With one
     bit it is the sign of x; DoReFa-Net then takes the mean of |x| for the scale, which a batch
-    norm behind it takes up.
+    norm absorbs.
 
     Parameters
     ----------
     bits : int
         k, from 1 to 8.
-
-    Raises
-    ------
-    InputError
-        If `bits` is out of its range.
 
     Examples
     --------

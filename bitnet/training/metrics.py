@@ -246,12 +246,8 @@ def weight_bits(model):
     found = []
     with full_memory_named():
         for layer in model.modules():
-            if isinstance(layer, (nn.QuantConv2d, nn.QuantLinear)):
-                found.append(layer.packed if layer.quantizer.levels.is_sign else layer.weight.signs)
-            elif isinstance(layer, nn.ScaledLinear):
-                found.append(layer.weight.signs)
-            elif isinstance(layer, (nn.RNN, nn.LSTM, nn.GRU)) and layer.weights is not None:
-                found += [weight.signs for weight in layer.input_weights + layer.state_weights]
+            if isinstance(layer, nn.QuantizedLayer):
+                found += layer.weight_signs()
     return to_cpu(found)
 
 
@@ -390,15 +386,10 @@ def _activity(layer, a):
 
 def histograms(model):
     """40 counts, from -bound to bound, of the latent weights of each low-bit layer, by name."""
-    bounds = {
-        id(layer.weight.data): layer.weight.bound
-        for layer in model.modules()
-        if isinstance(layer, (nn.QuantConv2d, nn.QuantLinear))
-    }
     return {
-        name: np.histogram(to_cpu(array), BINS, (-bounds[id(array)], bounds[id(array)]))[0].tolist()
-        for name, array in model._state()
-        if id(array) in bounds
+        name: np.histogram(to_cpu(p.data), BINS, (-p.bound, p.bound))[0].tolist()
+        for name, p in model.named_parameters()
+        if p.bound is not None
     }
 
 

@@ -17,8 +17,8 @@ from bitnet.data.preparation import STEPS
 from bitnet.data.vocabulary import UNITS
 from bitnet.errors import InputError
 from bitnet.nn.functional.linear import GRADIENTS
-from bitnet.nn.linear import ROUNDINGS
 from bitnet.nn.models.names import PAPERS, is_language_net, net_named
+from bitnet.nn.quantized import ROUNDINGS
 from bitnet.quantizers import quantizer_named
 from bitnet.training import recipes, texts
 

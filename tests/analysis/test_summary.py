@@ -14,6 +14,7 @@ from bitnet.nn import (
     BatchNorm,
     BinaryConv2d,
     BinaryLinear,
+    Branches,
     Dropout,
     Flatten,
     Linear,
@@ -27,7 +28,6 @@ from bitnet.nn import (
     Sign,
     models,
 )
-from bitnet.nn.branches import Branches
 from bitnet.nn.models.imagenet import googlenet
 from bitnet.nn.norm import ShiftBatchNorm
 

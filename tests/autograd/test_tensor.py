@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bitnet import Function, InputError, Tensor, no_grad
-from bitnet.autograd import Parameter
+from bitnet.autograd import LatentWeight, Parameter
 from bitnet.kernels import pack
 from bitnet.nn import functional
 
@@ -172,7 +172,7 @@ def test_numbers_take_the_type_of_the_tensor_beside_them():
         lambda: leaf(1.0, 2.0).backward(),
         lambda: leaf(1.0, 2.0).backward(np.ones(3)),
         lambda: Tensor(1.0).backward(),
-        lambda: Parameter([1.0], bound=0),
+        lambda: LatentWeight([1.0], bound=0),
         lambda: Parameter([1.0], step_scale=-1.0),
         lambda: Parameter(np.arange(3)),
     ],

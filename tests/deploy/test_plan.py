@@ -14,11 +14,18 @@ from bitnet.archive import read_archive, write_archive
 from bitnet.deploy.file import KIND, VERSION
 from bitnet.deploy.plan import described, plan_of
 from bitnet.kernels import Window
-from bitnet.nn import AvgPool2d, BatchNorm, Flatten, MaxPool2d, Sequential
+from bitnet.nn import (
+    AvgPool2d,
+    BatchNorm,
+    Branches,
+    Flatten,
+    MaxPool2d,
+    QuantLinear,
+    Sequential,
+    WithHeads,
+)
 from bitnet.nn.activations import Quantize
-from bitnet.nn.branches import Branches, WithHeads
 from bitnet.nn.conv import QuantConv2d
-from bitnet.nn.linear import QuantLinear
 from bitnet.nn.models.imagenet import alexnet, googlenet
 from bitnet.quantizers import Linear, Logarithmic
 

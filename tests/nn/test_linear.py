@@ -6,6 +6,8 @@ import pytest
 from bitnet import InputError, kernels
 from bitnet.autograd import Parameter
 from bitnet.nn import BatchNorm, BinaryLinear, Dropout, Linear, Sequential, Sign, functional
+from bitnet.nn.containers import fused
+from bitnet.nn.norm import BatchNormSign
 
 RNG = np.random.default_rng(0)
 PIXELS = RNG.integers(0, 256, (6, 20), dtype=np.uint8)
@@ -73,10 +75,11 @@ def test_batch_norm_and_sign_in_one_pass_are_the_two(window, training):
 
 def test_one_pass_is_for_integers_and_plain_signs():
     norm = BatchNorm(3)
-    assert norm.followed_by(Sign()) is not None
-    assert norm.followed_by(Sign(stochastic=True, rng=RNG)) is None
-    assert norm.followed_by(BatchNorm(3)) is None
-    assert type("Another", (BatchNorm,), {})(3).followed_by(Sign()) is None
+    assert type(fused([norm, Sign()])[0]) is BatchNormSign
+    for other in (Sign(stochastic=True, rng=RNG), BatchNorm(3)):
+        assert fused([norm, other]) == [norm, other]
+    own = [type("Another", (BatchNorm,), {})(3), Sign()]
+    assert fused(own) == own
     x = RNG.standard_normal((5, 3)).astype(np.float32)
     expected = Sign()(BatchNorm(3)(x)).data
     assert Sequential(norm, Sign())(x).data == expected

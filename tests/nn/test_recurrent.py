@@ -5,10 +5,10 @@ import pytest
 
 import bitnet.nn.functional as F  # noqa: N812
 from bitnet import InputError, Tensor, kernels, no_grad
-from bitnet.autograd import Parameter
+from bitnet.autograd import LatentWeight, Parameter
 from bitnet.kernels import Planes
-from bitnet.nn.embedding import Embedding, ScaledLinear
-from bitnet.nn.linear import Linear as FloatLinear
+from bitnet.nn import Embedding, ScaledLinear
+from bitnet.nn import Linear as FloatLinear
 from bitnet.nn.models.language import KINDS, LanguageModel, language_model
 from bitnet.nn.recurrent import GRU, LSTM, RNN, detach
 from bitnet.optim import SGD, Adam
@@ -88,17 +88,17 @@ def test_weights_are_packed_once_a_step(monkeypatch):
             y, _ = layer(X)
         assert sum(shape == (64, 16) for shape in packed) == 1
         y.sum().backward()
-        before = F.quantize_scaled(layer.state_weights[0], layer.weights).data
+        before = F.quantize_scaled(layer.state_weights[0], layer.quantizer).data
         optimizer.step()
         packed.clear()
     with no_grad():
-        after = F.quantize_scaled(layer.state_weights[0], layer.weights).data
+        after = F.quantize_scaled(layer.state_weights[0], layer.quantizer).data
     assert after is not before
     assert after.unit != before.unit
 
 
 def test_what_is_derived_of_data_goes_when_they_change():
-    weight, made = Parameter([[1.0, 2.0]]), []
+    weight, made = LatentWeight([[1.0, 2.0]]), []
 
     def total(data):
         made.append(1)

@@ -73,7 +73,7 @@ def test_signs_pooled_with_a_padding(gpu):
 
 def test_a_parameter_of_a_cupy_array(gpu):
     data = to_gpu(X)
-    weight = bitnet.autograd.Parameter(data, bound=1.0)
+    weight = bitnet.autograd.LatentWeight(data, bound=1.0)
     assert array_module(weight) is not np
     weight.edit()[...] = 0
     assert np.array_equal(to_cpu(data), X)  # a copy was kept

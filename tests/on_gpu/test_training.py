@@ -26,8 +26,7 @@ from bitnet import kernels
 from bitnet.data import Corpus
 from bitnet.data.vocabulary import Vocabulary
 from bitnet.devices import array_module, to_cpu, to_gpu
-from bitnet.nn import functional
-from bitnet.nn.branches import auxiliary
+from bitnet.nn import auxiliary, functional
 from bitnet.nn.functional import cross_entropy, distillation, squared_hinge
 from bitnet.nn.models.language import language_model
 from bitnet.optim import schedules
@@ -223,4 +222,4 @@ def test_operands_of_two_devices_are_refused(gpu):
     x = bitnet.devices.to_gpu(bitnet.Tensor([[1.0, 2.0]]))
     with pytest.raises(bitnet.InputError, match="Add: some operands are on the GPU"):
         x + np.ones(2, np.float32)
-    assert functional.add(x, 1.0).data.tolist() == [[2.0, 3.0]]
+    assert functional.arithmetic.add(x, 1.0).data.tolist() == [[2.0, 3.0]]

@@ -3,8 +3,7 @@
 import numpy as np
 
 from bitnet import nn
-from bitnet.nn import models
-from bitnet.nn.branches import Branches, WithHeads
+from bitnet.nn import Branches, WithHeads, models
 from bitnet.optim import Adam, schedules
 from bitnet.quantizers import ApproxSign, DoReFa, Linear, Logarithmic, SwishSign, Ternary
 

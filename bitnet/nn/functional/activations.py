@@ -1,9 +1,7 @@
-"""Activations in float: the rectifier of the float twin, and the hard tanh behind the sign."""
+"""Activations in float: the rectifier of the float twin, and the surrogate of the sign."""
 
 from bitnet.arrays import array_module
-from bitnet.autograd.tensor import Function
-
-__all__ = ["hardtanh", "relu"]
+from bitnet.autograd import Function
 
 
 class ReLU(Function):
@@ -18,17 +16,12 @@ class ReLU(Function):
 
 
 def relu(x):
-    """The rectifier, `max(x, 0)`; its slope at 0 is taken as 0.
+    """The rectifier, `max(x, 0)`; its slope at 0 is 0.
 
     Parameters
     ----------
     x : Tensor
         Floats of any shape.
-
-    Returns
-    -------
-    Tensor
-        Of the same shape.
 
     Examples
     --------
@@ -56,11 +49,6 @@ def hardtanh(x):
     ----------
     x : Tensor
         Floats of any shape.
-
-    Returns
-    -------
-    Tensor
-        Of the same shape.
 
     Examples
     --------

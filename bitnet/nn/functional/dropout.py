@@ -4,12 +4,10 @@ import numpy as np
 
 from bitnet import kernels
 from bitnet.arrays import array_module, is_array, like
-from bitnet.autograd.tensor import Function
+from bitnet.autograd import Function
 from bitnet.devices import check_generator
 from bitnet.errors import InputError
 from bitnet.kernels import Bits, Planes
-
-__all__ = ["dropout"]
 
 
 class Dropout(Function):
@@ -58,7 +56,7 @@ def dropout(x, p, rng):
     x : Tensor
         Floats, Bits, Planes or uint8 pixels (which count as `2p - 255`), shape (..., N).
     p : float
-        The probability of dropping, from 0 up to but not including 1.
+        The probability of dropping, from 0 to below 1.
     rng : numpy.random.Generator
         The source of randomness.
 
@@ -67,16 +65,10 @@ def dropout(x, p, rng):
     Tensor
         Of the same shape: floats, or Planes.
 
-    Raises
-    ------
-    InputError
-        If `p` is out of range.
-
     Examples
     --------
     >>> from bitnet.nn.functional import sign
-    >>> rng = np.random.default_rng(1)
-    >>> dropout(sign([1.0, 1.0, -1.0, -1.0]), 0.5, rng).data.values()
+    >>> dropout(sign([1.0, 1.0, -1.0, -1.0]), 0.5, np.random.default_rng(1)).data.values()
     array([ 0.,  2., -2., -2.], dtype=float32)
     """
     if not 0 <= p < 1:

@@ -4,10 +4,8 @@ import numpy as np
 
 from bitnet import kernels
 from bitnet.arrays import array_module, as_array, like
-from bitnet.autograd.tensor import Function, as_tensor
+from bitnet.autograd import Function, as_tensor
 from bitnet.errors import InputError
-
-__all__ = ["embedding"]
 
 
 class Embedding(Function):
@@ -28,15 +26,14 @@ class Embedding(Function):
 
 
 def embedding(ids, weight):
-    """The rows of a table that integers name: `y[...] = weight[ids[...]]`.
+    """The rows of a table at integer indices: `y[...] = weight[ids[...]]`.
 
-    It is the product of one-hot vectors with the table.  Backward the gradient of each row is
-    the sum over the places where it was taken; that of a row that was not is 0.
+    Backward, the gradient of a row is the sum over the places that took it.
 
     Parameters
     ----------
     ids : array
-        Integers of any shape, as (T, B), from 0 to V - 1; moved to where the table is.
+        Integers of any shape, as (T, B), from 0 to V - 1; moved to the device of the table.
     weight : Tensor or array
         The table, floats of shape (V, N).
 
@@ -45,20 +42,11 @@ def embedding(ids, weight):
     Tensor
         Floats of shape (..., N).
 
-    Raises
-    ------
-    InputError
-        If the table is no matrix, or an id is no row of it.
-
     Examples
     --------
     >>> from bitnet import Tensor
     >>> table = Tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
-    >>> y = embedding([1, 1], table)
-    >>> y.data
-    array([[3., 4.],
-           [3., 4.]], dtype=float32)
-    >>> y.backward(np.ones((2, 2), np.float32))
+    >>> embedding([1, 1], table).sum().backward()
     >>> table.grad
     array([[0., 0.],
            [2., 2.]], dtype=float32)

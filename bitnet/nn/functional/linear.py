@@ -1,57 +1,12 @@
-"""Matrix products: of floats, and of bits with bits for weights."""
+"""Products of linear layers: of floats, and of integers of a few bits."""
 
 import numpy as np
 
 from bitnet import kernels
 from bitnet.arrays import is_array
-from bitnet.autograd.tensor import Function, Tensor, as_tensor
+from bitnet.autograd import Function, as_tensor
 from bitnet.errors import InputError
 from bitnet.kernels import Bits, Planes, Quantized, Rounding
-
-__all__ = ["GRADIENTS", "linear", "matmul", "quantized_linear"]
-
-
-class MatMul(Function):
-    """a @ b for matrices."""
-
-    def forward(self, a, b):
-        if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[0]:
-            raise InputError(
-                f"matmul: shapes {a.shape} and {b.shape} do not fit; expected (B, N) and (N, M)"
-            )
-        self.a, self.b = a, b
-        return a @ b  # (B, M)
-
-    def backward(self, grad_y):
-        return grad_y @ self.b.T, self.a.T @ grad_y
-
-
-def matmul(a, b):
-    """The matrix product `a @ b`; also the operator `@`.
-
-    Parameters
-    ----------
-    a : Tensor or array
-        Shape (B, N).
-    b : Tensor or array
-        Shape (N, M).
-
-    Returns
-    -------
-    Tensor
-        Shape (B, M).
-
-    Raises
-    ------
-    InputError
-        If the operands are no matrices or do not fit.
-
-    Examples
-    --------
-    >>> Tensor([[1.0, 2.0]]) @ Tensor([[3.0], [4.0]])
-    Tensor(array([[11.]], dtype=float32))
-    """
-    return MatMul()(a, b)
 
 
 class Linear(Function):
@@ -73,20 +28,13 @@ def linear(x, weight, bias):
     ----------
     x : Tensor or array
         Floats of shape (B, N).
-    weight : Tensor or array
-        Shape (M, N).
-    bias : Tensor or array
-        Shape (M,).
+    weight, bias : Tensor or array
+        Shapes (M, N) and (M,).
 
     Returns
     -------
     Tensor
         Shape (B, M).
-
-    Raises
-    ------
-    InputError
-        If the shapes do not fit.
 
     Examples
     --------
@@ -134,7 +82,7 @@ class QuantizedLinear(Function):
     takes_bits = True
 
     def __init__(self, gradient_bits=None, rng=None):
-        self.gradient_bits, self.rng = gradient_bits, rng
+        self.rule = gradient_bits, rng
 
     def forward(self, x, weight):
         self.x, self.weight = x, weight  # a few bits an element are all that backward needs
@@ -146,18 +94,17 @@ class QuantizedLinear(Function):
     def backward(self, grad_z):
         grad_x = grad_weight = None
         if self.needs_grad[0]:
-            grad = in_units(self.numbers(grad_z), self.x)
+            grad = in_units(rounded(grad_z, *self.rule), self.x)
             grad_x = kernels.signed_gemm(grad, self.weight)
         if self.needs_grad[1]:
-            grad = in_units(self.numbers(grad_z.T), self.weight)
+            grad = in_units(rounded(grad_z.T, *self.rule), self.weight)
             grad_weight = kernels.Product(grad, self.x)
         return grad_x, grad_weight
 
-    def numbers(self, grad):
-        """The gradient as it is multiplied: floats, integers with a scale a row, or powers."""
-        if self.gradient_bits is None:
-            return grad
-        return kernels.quantize(grad, self.gradient_bits, self.rng)
+
+def rounded(grad, rule, rng):
+    """A gradient (R, C) as it is multiplied: floats, integers with a scale per row, or powers."""
+    return grad if rule is None else kernels.quantize(grad, rule, rng)
 
 
 def in_units(grad, x):
@@ -171,50 +118,39 @@ def in_units(grad, x):
 
 
 def quantized_linear(x, weight, gradient="float32", rng=None):
-    """The product `x @ weight.T` of integers of a few bits: the pre-activations of a layer.
+    """The product `x @ weight.T` of k-bit integers: the pre-activations of a layer.
 
-    Algorithm 1, s_k = ab_{k-1} Wb_k, and Algorithm 4 of the papers; for pixels their
-    equation for the first layer.  The product is that of the integers that the planes of x and
-    of the weights stand for, in units of both: numbers of unit a times numbers of unit b are a b
-    times as large, which the batch norm behind takes up.  It is exact and so, with "float32", is
-    its gradient (by the numbers, not by the integers); what the straight-through estimator
-    pretends is in `sign` and `quantize` alone.  With "int8" the gradient of the result is rounded
-    to integers of 8 bits before both backward products, with one scale a sample for `grad_x` and
-    one an output for `grad_weight`; with "log6" to powers of two, as in section 4.4 of the second
-    paper.
+    Algorithm 1, s_k = ab_{k-1} Wb_k, and Algorithm 4 of the papers; for pixels their equation for
+    the first layer.  The product is that of the integers that the planes stand for; numbers of unit
+    a times numbers of unit b would be a b times as large, a factor that batch norm removes.  It is
+    exact, and so is its gradient with "float32".  With "int8" the gradient of the result is rounded
+    to 8-bit integers before both backward products, with one scale per sample for `grad_x` and one
+    per output for `grad_weight`; with "log6" to powers of two (section 4.4 of the second paper).
 
     Parameters
     ----------
     x : Tensor of Bits, of Planes, or of uint8
-        Shape (B, N): signs; or integers of a few bits; or 8-bit pixels, which count as
-        `2p - 255`, 255 times the pixels scaled to [-1, 1].
+        Shape (B, N): signs, k-bit integers, or 8-bit pixels, which count as `2p - 255`, 255 times
+        the pixels scaled to [-1, 1].
     weight : Tensor of Bits or of Planes
         Shape (M, N).
     gradient : str, optional
-        The numbers that the backward products multiply: "float32"; "int8" to "int4";
-        "dorefa8" to "dorefa4", DoReFa-Net's integers with noise; or "log6", "log5", "log4",
-        powers of two.  `kernels.quantize` has the formulas.
+        The numbers that the backward products multiply: "float32"; "int8" to "int4"; "dorefa8" to
+        "dorefa4", DoReFa-Net's integers with noise; or "log6" to "log4", powers of two.
     rng : numpy.random.Generator, optional
-        Round the gradient's integers by chance, without a bias; otherwise to the nearest.
-        Needed for "dorefa", and not for powers of two.
+        Round the gradient's integers stochastically, without a bias; otherwise to the nearest.
+        Required for "dorefa", and refused for powers of two.
 
     Returns
     -------
     Tensor
-        int32 of shape (B, M); float32 behind a dropout, for Planes whose scale is not 1.
-
-    Raises
-    ------
-    InputError
-        If an operand has another type, the shapes do not fit or there is no such gradient.
+        int32 of shape (B, M); float32 after a dropout, for Planes whose scale is not 1.
 
     Examples
     --------
     >>> from bitnet.nn.functional import quantize, sign
     >>> from bitnet.quantizers import Uniform
-    >>> x, weight = sign([[0.1, -0.2, 0.3]]), sign([[1.0, 1.0, 1.0]])
-    >>> quantized_linear(x, weight)
-    Tensor(array([[1]], dtype=int32))
+    >>> weight = sign([[1.0, 1.0, 1.0]])
     >>> quantized_linear(np.array([[255, 255, 0]], np.uint8), weight)
     Tensor(array([[255]], dtype=int32))
     >>> quantized_linear(quantize([[1.0, 0.2, -0.2]], Uniform(2)), weight)  # 3 + 1 - 1
@@ -233,7 +169,3 @@ def check_quantized(name, x, gradient, rng):
             "quantizer) or uint8 pixels"
         )
     check_gradient_rule(name, gradient, rng)
-
-
-Tensor.__matmul__ = matmul
-Tensor.__rmatmul__ = lambda self, other: matmul(other, self)

@@ -5,11 +5,9 @@ import math
 import numpy as np
 
 from bitnet.arrays import array_module, as_array, like
-from bitnet.autograd.tensor import Function, as_tensor
+from bitnet.autograd import Function, as_tensor
 from bitnet.errors import InputError
 from bitnet.kernels.threads import shared
-
-__all__ = ["cross_entropy", "distillation", "squared_hinge"]
 
 PART, NUMBERS_PER_NS = 1 << 15, 0.4  # scores that stay in the cache; on one thread, about
 
@@ -34,8 +32,8 @@ class SquaredHinge(Function):
 def squared_hinge(scores, labels):
     """The mean squared hinge loss, `mean(max(0, 1 - t y)^2)` over batch and classes.
 
-    The papers' loss: t is +1 for the right class and -1 for each other one, y are the
-    outputs of the last batch norm.
+    The papers' loss: t is +1 for the right class and -1 for the others, y are the outputs of the
+    last batch norm.
 
     Parameters
     ----------
@@ -48,12 +46,6 @@ def squared_hinge(scores, labels):
     -------
     Tensor
         A single number.
-
-    Raises
-    ------
-    InputError
-        If shapes or types do not fit, a label is out of range, the batch is empty or a
-        score is not finite.
 
     Examples
     --------
@@ -106,20 +98,13 @@ def cross_entropy(scores, labels):
 
     Parameters
     ----------
-    scores : Tensor
-        Floats of shape (B, C), one or more rows.
-    labels : array
-        Integers of shape (B,), from 0 to C - 1.
+    scores, labels : Tensor or array
+        As for `squared_hinge`.
 
     Returns
     -------
     Tensor
         A single number, in nats.
-
-    Raises
-    ------
-    InputError
-        As for `squared_hinge`.
 
     Examples
     --------
@@ -155,38 +140,30 @@ def _log_softmax(scores):
 
 
 def distillation(scores, labels, teacher_scores, temperature=4.0, weight=0.5, hard=cross_entropy):
-    """A loss that learns from the labels and from the scores of a teacher, as of a float twin.
+    """A loss for learning from the labels and from the scores of a teacher, such as a float twin.
 
     `(1 - weight) * hard(scores, labels) + weight * T^2 * H(p, q)`, where H(p, q) is the mean
     cross-entropy `-mean(sum_c p log q)` of `q = softmax(scores / T)` with the teacher's
-    `p = softmax(teacher_scores / T)`.  Hinton et al., arXiv 1503.02531, section 2: the factor T^2
-    makes up for the gradient of the soft part, which falls with 1 / T^2.  The gradient of the soft
-    part is `T (q - p) / B`; the teacher gets none.
+    `p = softmax(teacher_scores / T)` (Hinton et al., arXiv 1503.02531, section 2); T^2 compensates
+    for the gradient of the soft part, which falls with 1 / T^2.  The teacher gets no gradient.
 
     Parameters
     ----------
-    scores : Tensor
-        Floats of shape (B, C), one or more rows.
-    labels : array
-        Integers of shape (B,), from 0 to C - 1.
+    scores, labels : Tensor or array
+        As for `squared_hinge`.
     teacher_scores : array
         Floats of shape (B, C).
     temperature : float, optional
-        T, above 0; 4 by default.
+        T, above 0.
     weight : float, optional
-        The share of the soft part, from 0 to 1; 0.5 by default.
+        The share of the soft part, from 0 to 1.
     hard : callable, optional
-        The loss of the labels, `cross_entropy` by default.
+        The loss of the labels.
 
     Returns
     -------
     Tensor
         A single number.
-
-    Raises
-    ------
-    InputError
-        As for `squared_hinge`, of the teacher's scores too, or if T or the weight is out of range.
 
     Examples
     --------

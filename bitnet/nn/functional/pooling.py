@@ -1,4 +1,4 @@
-"""Pooling of images (B, H, W, C), and images as rows for the layers behind them."""
+"""Pooling of images (B, H, W, C), and images as rows for the layers after them."""
 
 import math
 
@@ -6,11 +6,9 @@ import numpy as np
 
 from bitnet import kernels
 from bitnet.arrays import array_module
-from bitnet.autograd.tensor import Function, as_tensor
+from bitnet.autograd import Function, as_tensor
 from bitnet.errors import InputError
 from bitnet.kernels import Bits, Planes, Window
-
-__all__ = ["avg_pool2d", "flatten", "max_pool2d"]
 
 
 class MaxPool2d(Function):
@@ -50,26 +48,20 @@ def max_pool2d(x, window):
     Parameters
     ----------
     x : Tensor or array or Bits or Planes
-        Floats, integer pre-activations, or activations that are packed, of shape (B, H, W, C).
+        Floats, integer pre-activations, or packed activations, of shape (B, H, W, C).
     window : Window
-        Where the taps stand; what lies beyond the images never wins.
+        The positions of the taps; what lies outside the images never wins.
 
     Returns
     -------
     Tensor
-        Shape (B, H', W', C), of the type of `x`; what is packed stays packed.
-
-    Raises
-    ------
-    InputError
-        If `x` holds no images of numbers or the window does not fit.
+        Shape (B, H', W', C), of the type of `x`; packed activations stay packed.
 
     Examples
     --------
     >>> x = np.arange(16, dtype=np.float32).reshape(1, 4, 4, 1)
-    >>> max_pool2d(x, Window((2, 2), (2, 2))).data[0, :, :, 0]
-    array([[ 5.,  7.],
-           [13., 15.]], dtype=float32)
+    >>> max_pool2d(x, Window((2, 2), (2, 2))).data.ravel()
+    array([ 5.,  7., 13., 15.], dtype=float32)
     """
     x = as_tensor(x)
     _check("max_pool2d", x, window)
@@ -103,28 +95,22 @@ class AvgPool2d(Function):
 
 
 def avg_pool2d(x, window):
-    """The mean over each window, as at the end of GoogleNet; of integers their exact sum.
+    """The mean over each window, as at the end of GoogleNet; for integers their exact sum.
 
-    The sum of integers is the mean times the number of taps, a factor that a batch norm behind
-    it takes away again, as it does with those of products.
+    The sum of integers is the mean times the number of taps, a factor that batch norm removes, as
+    it does for products.
 
     Parameters
     ----------
     x : Tensor or array or Bits or Planes
         Floats, int32, or Planes, which count as their integers, of shape (B, H, W, C).
     window : Window
-        Where the taps stand; pixels beyond the images count as 0.
+        The positions of the taps; pixels outside the images count as 0.
 
     Returns
     -------
     Tensor
         Shape (B, H', W', C): the means of floats, otherwise int32.
-
-    Raises
-    ------
-    InputError
-        If `x` holds no images of such numbers, or planes behind a dropout, or the window does not
-        fit.
 
     Examples
     --------
@@ -139,7 +125,7 @@ def avg_pool2d(x, window):
     if not packed and not x.is_float and x.data.dtype != np.int32:
         raise InputError(f"avg_pool2d: got {x.data.dtype}; expected floats, int32, Bits or Planes")
     if getattr(x.data, "scale", 1.0) != 1.0:
-        raise InputError("avg_pool2d: no dropout before an average of planes; expected it behind")
+        raise InputError("avg_pool2d: no dropout before an average of planes; move it after")
     return AvgPool2d(window)(x)
 
 
@@ -159,22 +145,12 @@ class Flatten(Function):
 
 
 def flatten(x):
-    """Images (B, H, W, C) as rows (B, H W C), for the linear layers behind convolutions.
+    """Images (B, H, W, C) as rows (B, H W C), for the linear layers after convolutions.
 
     Parameters
     ----------
     x : Tensor or array or Bits
-        Of two axes or more.
-
-    Returns
-    -------
-    Tensor
-        The same elements, of shape (B, N); bits stay packed.
-
-    Raises
-    ------
-    InputError
-        If there are fewer than two axes.
+        Two axes or more; bits stay packed.
 
     Examples
     --------

@@ -2,7 +2,7 @@
 
 T steps, B sequences side by side, N inputs, H units.  The inputs of all steps are multiplied at
 once, before the loop; in the loop there is one product of the state a step; the gradients of
-both weights and of the inputs are single products behind the loop.  In a few bits all these
+both weights and of the inputs are single products after the loop.  With few bits all these
 products are of integers; the gates, the element-wise products and the LSTM's cell stay floats
 (as in He et al., arXiv 1611.10176; the second paper does not say).
 """
@@ -11,22 +11,86 @@ import math
 
 from bitnet import kernels
 from bitnet.arrays import array_module
-from bitnet.autograd.tensor import Function, Tensor, as_tensor
+from bitnet.autograd import Function, Tensor, as_tensor
 from bitnet.errors import InputError
 from bitnet.kernels import GATES, Bits, Planes
-from bitnet.nn.functional.linear import GRADIENTS, check_gradient_rule, linear
-from bitnet.nn.functional.scaled import scaled_linear
-from bitnet.nn.functional.shapes import reshape, rows
-from bitnet.nn.functional.states import FewBitStates, FloatStates
+from bitnet.nn.functional.arithmetic import reshape, rows
+from bitnet.nn.functional.linear import GRADIENTS, check_gradient_rule, linear, rounded
+from bitnet.nn.functional.scaled import merged, product, scaled_linear, unit_of
 from bitnet.quantizers import Quantizer
 
-__all__ = ["gru", "lstm", "rnn"]
+
+class FloatStates:
+    """State and weights as they are; the products are the BLAS'."""
+
+    unit = 1.0
+
+    def __init__(self, weight, batch, dtype):
+        self.weight, xp = weight, array_module(weight)
+        self.across = xp.ascontiguousarray(weight.T)  # a BLAS multiplies few rows faster so
+        self.room = xp.empty((batch, len(weight)), dtype)
+
+    def product(self, h):
+        """h @ weight.T; overwritten by the next one."""
+        return array_module(h).matmul(h, self.across, out=self.room)
+
+    def start(self, h):
+        """Begin the way back over the states h (T, B, H)."""
+
+    def back(self, grad, t):
+        """The gradient of the state before step t, from that of its product."""
+        return grad @ self.weight
+
+    def gradient(self, grads, h):
+        """The gradient of the weights from those of all products (T, B, M) and states."""
+        n_rows = math.prod(grads.shape[:2])
+        return grads.reshape(n_rows, grads.shape[2]).T @ h.reshape(n_rows, h.shape[2])
+
+
+class FewBitStates:
+    """Weights of a few bits, and a state that is quantized at each step."""
+
+    def __init__(self, weight, quantizer, rule, rng):
+        self.weight = weight if weight.layouts else kernels.prepare(weight)
+        self.quantizer = quantizer
+        self.rule, self.rng = rule, rng
+        self.unit = quantizer.levels.unit * unit_of(weight)
+        self.codes = []
+
+    def product(self, h):
+        """The integers of q(h) times those of weight.T, int32."""
+        levels = self.quantizer.levels
+        states = levels.planes(self.quantizer.codes(h))
+        self.codes.append(states.bits.words)
+        return kernels.plane_gemm(states, self.weight)
+
+    def start(self, h):
+        """Begin the way back over the states h (T, B, H): what the surrogate lets pass."""
+        self.slopes = self.quantizer.slope(h)
+        self.slopes *= h.dtype.type(self.weight.unit)
+
+    def back(self, grad, t):
+        """The gradient of the state before step t, from that of its product."""
+        y = kernels.signed_gemm(rounded(grad, self.rule, self.rng), self.weight)
+        y = y.astype(grad.dtype, copy=False)
+        y *= self.slopes[t]
+        return y
+
+    def gradient(self, grads, h):
+        """The gradient of the weights from those of all products (T, B, M) and states."""
+        levels, n_rows = self.quantizer.levels, math.prod(grads.shape[:2])
+        words = array_module(h).stack(self.codes, axis=1)  # (P, T, B, K)
+        bits = Bits(words, (*words.shape[:3], h.shape[2]))
+        states = merged(Planes(bits, levels.coefficients, 1.0, levels.offset, levels.unit))
+        grad = rounded(grads.reshape(n_rows, grads.shape[2]).T, self.rule, self.rng)
+        return product(grad, states)
 
 
 class _Recurrent(Function):
-    """What the kinds share: the products of the states."""
+    """What the kinds share: the products of the states, and how many gates and states there are."""
 
     takes_bits = True
+    n_states = 1
 
     def __init__(self, *few_bits):
         self.few_bits = few_bits
@@ -50,7 +114,7 @@ class _Recurrent(Function):
 class RNN(_Recurrent):
     """h = f(z + q(h) @ weight.T) for each z; z becomes of no use."""
 
-    def __init__(self, relu, *few_bits):
+    def __init__(self, *few_bits, relu):
         super().__init__(*few_bits)
         self.relu = relu
 
@@ -74,6 +138,8 @@ class RNN(_Recurrent):
 
 class LSTM(_Recurrent):
     """Gates of z + q(h) @ weight.T, in z; the states of all steps and the last cell."""
+
+    n_states = 2
 
     def forward(self, z, weight, before, cell):  # (T, B, 4H), (4H, H), (B, H), (B, H)
         h, n_steps = self.begin(z, weight, before, more=1), len(z)
@@ -136,20 +202,15 @@ def rnn(
 ):
     """A plain recurrent layer: `h_t = f(x_t @ weight.T + h_{t-1} @ state_weight.T + bias)`.
 
-    With weights in planes the state is quantized before each product, `q(h_{t-1})`, and the
-    products are of integers; q's surrogate stands in the backward pass.  The states themselves
-    are floats.
+    With weights in planes the state is quantized before each product, `q(h_{t-1})`, with q's
+    surrogate in the backward pass; the products are exact integers, and the states stay floats.
 
     Parameters
     ----------
     x : Tensor or array
         The inputs of all steps, floats of shape (T, B, N); with weights in planes, Bits or Planes.
-    weight : Tensor or array
-        Floats of shape (H, N), or Planes, as of `quantize_scaled`.
-    state_weight : Tensor or array
-        Shape (H, H), as the other weights.
-    bias : Tensor or array
-        Floats of shape (H,).
+    weight, state_weight, bias : Tensor or array
+        Shapes (H, N), (H, H) and (H,); the first two floats or, as of `quantize_scaled`, Planes.
     state : tuple of Tensor, optional
         (h_0,), of shape (B, H); zeros by default.
     activation : {"tanh", "relu"}, optional
@@ -164,12 +225,7 @@ def rnn(
     y : Tensor
         All h_t, shape (T, B, H).
     state : tuple of Tensor
-        (h_T,), through which gradients flow; `detach` cuts them off.
-
-    Raises
-    ------
-    InputError
-        If the operands do not fit, there is no step, or the states hold NaN.
+        (h_T,), through which gradients flow; `detach` stops them.
 
     Examples
     --------
@@ -180,24 +236,23 @@ def rnn(
     """
     if activation not in ("tanh", "relu"):
         raise InputError(f"rnn: activation is {activation!r}; expected 'tanh' or 'relu'")
-    operands = x, weight, state_weight, bias, state, quantizer, gradient, rng
-    z, state_weight, state = _prepared("rnn", 1, *operands)
-    y = RNN(activation == "relu", quantizer, GRADIENTS[gradient], rng)(z, state_weight, *state)
-    return _checked("rnn", y), (rows(y, -1),)
+    operands = x, weight, state_weight, bias, state
+    y = _run(RNN, operands, quantizer, gradient, rng, relu=activation == "relu")
+    return y, (rows(y, -1),)
 
 
 def lstm(x, weight, state_weight, bias, state=None, quantizer=None, gradient="float32", rng=None):
     """Long short-term memory: four gates, a cell in float, and the state.
 
     `i, f, g, o = x_t @ weight.T + h_{t-1} @ state_weight.T + bias`,
-    `c_t = s(f) c_{t-1} + s(i) tanh(g)`, `h_t = s(o) tanh(c_t)`, s the logistic function.  The
-    second paper's words (arXiv 1609.07061, section 4.5); with weights in planes the state is
-    quantized before each product and the cell is not, as in He et al. (arXiv 1611.10176, 3.4).
+    `c_t = s(f) c_{t-1} + s(i) tanh(g)`, `h_t = s(o) tanh(c_t)`, s the logistic function (section
+    4.5 of the second paper); with weights in planes the state is quantized before each product, the
+    cell is not, as in He et al. (arXiv 1611.10176, 3.4).
 
     Parameters
     ----------
     x, weight, state_weight, bias : Tensor or array
-        As for `rnn`; with 4H rows for the H of the weights and the bias, in the order i, f, g, o.
+        As for `rnn`, with 4H rows of the weights and the bias, in the order i, f, g, o.
     state : tuple of Tensor, optional
         (h_0, c_0), each of shape (B, H); zeros by default.
     quantizer, gradient, rng : optional
@@ -208,12 +263,7 @@ def lstm(x, weight, state_weight, bias, state=None, quantizer=None, gradient="fl
     y : Tensor
         All h_t, shape (T, B, H).
     state : tuple of Tensor
-        (h_T, c_T), through which gradients flow; `detach` cuts them off.
-
-    Raises
-    ------
-    InputError
-        As for `rnn`.
+        (h_T, c_T), through which gradients flow; `detach` stops them.
 
     Examples
     --------
@@ -222,28 +272,23 @@ def lstm(x, weight, state_weight, bias, state=None, quantizer=None, gradient="fl
     >>> y.shape, h.shape, c.shape
     ((3, 2, 1), (2, 1), (2, 1))
     """
-    operands = x, weight, state_weight, bias, state, quantizer, gradient, rng
-    z, state_weight, state = _prepared("lstm", 2, *operands)
-    y = LSTM(quantizer, GRADIENTS[gradient], rng)(z, state_weight, *state)
-    _checked("lstm", y)
+    y = _run(LSTM, (x, weight, state_weight, bias, state), quantizer, gradient, rng)
     return rows(y, slice(0, -1)), (rows(y, -2), rows(y, -1))
 
 
 def gru(x, weight, state_weight, bias, state=None, quantizer=None, gradient="float32", rng=None):
     """A gated recurrent unit: two gates, and the state.
 
-    With `r, u, n = x_t @ weight.T + bias` and `p = h_{t-1} @ state_weight.T`, cut the same way:
+    With `r, u, n = x_t @ weight.T + bias` and `p = h_{t-1} @ state_weight.T`, split the same way:
     `h_t = (1 - u) n' + u h_{t-1}`, `n' = tanh(n + s(r) p_n)`, u = s(u + p_u) and r = s(r + p_r).
-    As in Cho et al. (arXiv 1406.1078), but with the reset behind the product.  With weights in
-    planes the product takes q(h), and what u keeps of h stays a float, as the cell of an LSTM.
+    As in Cho et al. (arXiv 1406.1078), but with the reset after the product.  With weights in
+    planes the product takes q(h), and the h that u keeps stays a float.
 
     Parameters
     ----------
     x, weight, state_weight, bias : Tensor or array
-        As for `rnn`; with 3H rows for the H of the weights and the bias, in the order r, u, n.
-    state : tuple of Tensor, optional
-        (h_0,), of shape (B, H); zeros by default.
-    quantizer, gradient, rng : optional
+        As for `rnn`, with 3H rows of the weights and the bias, in the order r, u, n.
+    state, quantizer, gradient, rng : optional
         As for `rnn`.
 
     Returns
@@ -251,12 +296,7 @@ def gru(x, weight, state_weight, bias, state=None, quantizer=None, gradient="flo
     y : Tensor
         All h_t, shape (T, B, H).
     state : tuple of Tensor
-        (h_T,), through which gradients flow; `detach` cuts them off.
-
-    Raises
-    ------
-    InputError
-        As for `rnn`.
+        (h_T,), through which gradients flow; `detach` stops them.
 
     Examples
     --------
@@ -265,16 +305,16 @@ def gru(x, weight, state_weight, bias, state=None, quantizer=None, gradient="flo
     >>> y.shape, h.shape
     ((3, 2, 1), (2, 1))
     """
-    operands = x, weight, state_weight, bias, state, quantizer, gradient, rng
-    z, state_weight, state = _prepared("gru", 1, *operands)
-    y = GRU(quantizer, GRADIENTS[gradient], rng)(z, state_weight, *state)
-    return _checked("gru", y), (rows(y, -1),)
+    y = _run(GRU, (x, weight, state_weight, bias, state), quantizer, gradient, rng)
+    return y, (rows(y, -1),)
 
 
-def _prepared(name, n_states, x, weight, state_weight, bias, state, quantizer, gradient, rng):
-    """The product of all inputs, the state's weights, and the states, once all fit."""
+def _run(kind, operands, quantizer, gradient, rng, **options):
+    """All states of a layer, once all operands fit."""
+    name, n_states = kind.__name__.lower(), kind.n_states
     gates = GATES[name]
-    x, weight, state_weight, bias = map(as_tensor, (x, weight, state_weight, bias))
+    *tensors, state = operands
+    x, weight, state_weight, bias = map(as_tensor, tensors)
     units = state_weight.shape[-1] if state_weight.ndim else 0
     few = isinstance(state_weight.data, Planes)
     kinds = {few, isinstance(weight.data, Planes), isinstance(x.data, (Bits, Planes))}
@@ -285,11 +325,8 @@ def _prepared(name, n_states, x, weight, state_weight, bias, state, quantizer, g
             "quantizer, or Bits or Planes, weights in Planes and the quantizer of the state"
         )
     shapes = weight.shape, state_weight.shape, bias.shape
-    fits = x.ndim == 3 and shapes == (
-        (gates * units, x.shape[2]),
-        (gates * units, units),
-        (gates * units,),
-    )
+    height = gates * units
+    fits = x.ndim == 3 and shapes == ((height, x.shape[2]), (height, units), (height,))
     if not fits or not len(x):
         raise InputError(
             f"{name}: inputs {x.shape}, weights {shapes[0]} and {shapes[1]} and a bias {shapes[2]} "
@@ -312,13 +349,9 @@ def _prepared(name, n_states, x, weight, state_weight, bias, state, quantizer, g
         z = scaled_linear(x, weight, bias, gradient, rng)
     else:
         flat = reshape(x, math.prod(x.shape[:2]), x.shape[2])
-        z = reshape(linear(flat, weight, bias), *x.shape[:2], gates * units)
-    return z, state_weight, state
-
-
-def _checked(name, y):
-    """The states, which a quantizer could not tell from others if they were NaN."""
-    if y.size and math.isnan(y.data.min()):
+        z = reshape(linear(flat, weight, bias), *x.shape[:2], height)
+    y = kind(quantizer, GRADIENTS[gradient], rng, **options)(z, state_weight, *state)
+    if y.size and math.isnan(y.data.min()):  # a quantizer could not tell them from others
         raise InputError(
             f"{name}: the states hold NaN; check the data, or lower the learning rate or clip the "
             "gradients"

@@ -11,15 +11,12 @@ import numpy as np
 
 from bitnet import kernels
 from bitnet.arrays import as_array
-from bitnet.autograd.parameter import Parameter
-from bitnet.autograd.tensor import Function, as_tensor
+from bitnet.autograd import Function, LatentWeight, as_tensor
 from bitnet.errors import InputError
 from bitnet.kernels import Bits, Planes, Quantized
-from bitnet.nn.functional.linear import GRADIENTS, check_gradient_rule
+from bitnet.nn.functional.linear import GRADIENTS, check_gradient_rule, rounded
 from bitnet.quantizers import Quantizer
 from bitnet.quantizers.scales import scale_of
-
-__all__ = ["quantize_scaled", "scaled_linear"]
 
 
 class QuantizeScaled(Function):
@@ -47,12 +44,11 @@ class QuantizeScaled(Function):
 
 
 def quantize_scaled(x, quantizer, scale=None):
-    """Numbers of a few bits at the size of x: `scale * q(x / scale)`.
+    """k-bit numbers of the size of x: `scale * q(x / scale)`.
 
-    The weights of layers without a batch norm; those of a Parameter are packed and laid out once,
-    until an optimizer changes them.  Backward every gradient passes, as the papers
-    let it for weights (smooth quantizers, as DoReFa's, have their slope), and the scale counts
-    as a constant.
+    The weights of layers without a batch norm; those of a LatentWeight are packed once, until an
+    optimizer changes them.  Backward every gradient passes, as in the papers for weights (smooth
+    quantizers, as DoReFa's, have their slope), and the scale counts as a constant.
 
     Parameters
     ----------
@@ -61,17 +57,12 @@ def quantize_scaled(x, quantizer, scale=None):
     quantizer : Quantizer
         q, see `bitnet.quantizers`.
     scale : float, optional
-        By default that of the matrix x, see `quantizers.scales.scale_of`.
+        By default computed from the matrix x, see `quantizers.scales.scale_of`.
 
     Returns
     -------
     Tensor
-        Planes of the same shape, whose unit has the scale in it.
-
-    Raises
-    ------
-    InputError
-        If `x` is no floats or holds NaN, or there is no such quantizer.
+        Planes of the same shape, whose unit includes the scale.
 
     Examples
     --------
@@ -85,7 +76,7 @@ def quantize_scaled(x, quantizer, scale=None):
             f"quantize_scaled: got {x.data!r:.60} and {quantizer!r}; expected floats and one of "
             "bitnet.quantizers"
         )
-    if scale is None and isinstance(x, Parameter) and not quantizer.smooth:
+    if scale is None and isinstance(x, LatentWeight) and not quantizer.smooth:
 
         def prepared(data):
             planes = QuantizeScaled(quantizer, scale_of(data, quantizer)).forward(data)
@@ -127,10 +118,9 @@ class ScaledLinear(Function):
 
 
 def scaled_linear(x, weight, bias, gradient="float32", rng=None):
-    """The numbers `x @ weight.T + bias`, by an exact product of integers of a few bits.
+    """The numbers `x @ weight.T + bias`, by an exact product of k-bit integers.
 
     y = (integers of x @ integers of weight.T) * unit + bias, with the product of both units.
-    Backward as `quantized_linear`: the gradient is rounded, or not, before both products.
 
     Parameters
     ----------
@@ -148,19 +138,13 @@ def scaled_linear(x, weight, bias, gradient="float32", rng=None):
     Tensor
         Floats of shape (..., M) and the type of the bias.
 
-    Raises
-    ------
-    InputError
-        If an operand has another type, or the shapes do not fit.
-
     Examples
     --------
     >>> from bitnet.nn.functional import sign
     >>> from bitnet.quantizers import Uniform
     >>> weight = quantize_scaled([[3.0, -0.1]], Uniform(1), scale=0.5)
-    >>> scaled_linear(sign([[1.0, 1.0], [1.0, -1.0]]), weight, [2.0]).data
-    array([[2.],
-           [3.]], dtype=float32)
+    >>> scaled_linear(sign([[1.0, 1.0], [1.0, -1.0]]), weight, [2.0]).data.ravel()
+    array([2., 3.], dtype=float32)
     """
     x, weight, bias = map(as_tensor, (x, weight, bias))
     few = all(isinstance(own.data, (Bits, Planes)) for own in (x, weight))
@@ -187,11 +171,6 @@ def merged(x):
 def unit_of(x):
     """What the integer 1 of Bits or Planes stands for."""
     return x.unit * x.scale if isinstance(x, Planes) else 1.0
-
-
-def rounded(grad, rule, rng):
-    """A gradient (R, C) as it is multiplied: floats, integers with a scale a row, or powers."""
-    return grad if rule is None else kernels.quantize(grad, rule, rng)
 
 
 def product(grad, x):

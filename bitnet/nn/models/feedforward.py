@@ -8,13 +8,10 @@ binary_convnet(**SVHN, rng=rng)      6 397 632
 import itertools
 
 from bitnet.errors import InputError
-from bitnet.nn.activations import Quantize, ReLU, Sign
-from bitnet.nn.conv import BinaryConv2d, Conv2d, Flatten, MaxPool2d, QuantConv2d
-from bitnet.nn.linear import BatchNorm, BinaryLinear, Dropout, Linear, QuantLinear
-from bitnet.nn.module import Sequential
-from bitnet.nn.norm import norm_named
-
-__all__ = ["binary_convnet", "binary_mlp", "float_convnet", "float_mlp"]
+from bitnet.nn.containers import Sequential
+from bitnet.nn.conv import Flatten, MaxPool2d
+from bitnet.nn.dropout import Dropout
+from bitnet.nn.models.stages import Stages
 
 MNIST_THEANO = [784, 4096, 4096, 4096, 10]
 MNIST_TORCH = [784, 2048, 2048, 2048, 10]
@@ -41,11 +38,11 @@ def binary_mlp(
     activations=1,
     **gradient,
 ):
-    """A multilayer perceptron with weights and activations of a few bits, one each, in all layers.
+    """A multilayer perceptron with weights and activations of few bits, by default one each.
 
-    Each layer is BinaryLinear, then batch norm, then, but for the last, the sign; section
-    2 of the papers has three hidden layers of 4096 (Theano) or 2048 (Torch) units.  For more bits
-    it is QuantLinear, and Quantize in place of the sign.
+    Each layer is BinaryLinear, then batch norm, then, except in the last, the sign; for more bits
+    QuantLinear and Quantize.  Section 2 of the papers has three hidden layers of 4096 (Theano) or
+    2048 (Torch) units.
 
     Parameters
     ----------
@@ -54,14 +51,14 @@ def binary_mlp(
     rng : numpy.random.Generator
         The source of the first weights, of dropout and of stochastic signs.
     step_scale : float, optional
-        What the learning rate is multiplied with for gamma and beta.
+        The factor of the learning rate for gamma and beta.
     dropout : pair of float, optional
         The probability of dropping an input, and a hidden activation; (0.2, 0.5) in the
         papers' MNIST settings.
     stochastic : bool, optional
         Draw the activations in training, as in the papers' Torch experiments.
     norm : {"batch", "shift", "shift-code"}, optional
-        See `norms.norm_named`.
+        Batch norm, or shift-based batch norm with the backward pass of the paper or of its code.
     weights, activations : int or Quantizer or str, optional
         Bits, 1 to 8, or a quantizer or its name, of all weights and of all activations.
     **gradient : str or bool
@@ -72,11 +69,6 @@ def binary_mlp(
     Sequential
         Takes uint8 pixels of shape (B, sizes[0]) or Bits.
 
-    Raises
-    ------
-    InputError
-        If there are fewer than two sizes or one is not 1 or more.
-
     Examples
     --------
     >>> import numpy as np
@@ -85,38 +77,11 @@ def binary_mlp(
     >>> binary_mlp([784, 512, 10], np.random.default_rng(0), weights=2, activations=4).layers[2]
     Quantize(Uniform(bits=4, bound=1.0, window=1.0))
     """
-    act = _activation(activations, stochastic, rng)
+    make = Stages(rng, weights, activations, step_scale, stochastic, norm, **gradient)
     pairs = _pairs("binary_mlp", sizes)
     if len(dropout) != 2:
         raise InputError(f"binary_mlp: dropout is {dropout!r}; expected two probabilities")
-    layers = []
-    for i, (inputs, outputs) in enumerate(pairs):
-        if p := dropout[min(i, 1)]:
-            layers.append(Dropout(p, rng))
-        layers.append(_linear(inputs, outputs, rng, weights, gradient))
-        layers.append(norm_named(norm, outputs, step_scale))
-        if i < len(pairs) - 1:
-            layers.append(act())
-    return Sequential(*layers)
-
-
-def _linear(inputs, outputs, rng, weights, gradient):
-    """A linear layer with weights of a few bits."""
-    if weights == 1:
-        return BinaryLinear(inputs, outputs, rng, **gradient)
-    return QuantLinear(inputs, outputs, rng, weights, **gradient)
-
-
-def _activation(activations, stochastic, rng):
-    """What makes the activations of a net."""
-    if activations == 1:
-        return lambda: Sign(stochastic=stochastic, rng=rng)
-    if stochastic:
-        raise InputError(
-            f"activations of {activations!r} cannot be drawn, as in the recipe torch; expected 1 "
-            "bit, another recipe, or stochastic=False"
-        )
-    return lambda: Quantize(activations)
+    return Sequential(*_fully_connected(make, pairs, dropout))
 
 
 def float_mlp(sizes, rng):
@@ -134,24 +99,13 @@ def float_mlp(sizes, rng):
     Sequential
         Takes float32 of shape (B, sizes[0]).
 
-    Raises
-    ------
-    InputError
-        If there are fewer than two sizes or one is not 1 or more.
-
     Examples
     --------
     >>> import numpy as np
     >>> len(float_mlp([784, 512, 10], np.random.default_rng(0)).layers)
     5
     """
-    pairs = _pairs("float_mlp", sizes)
-    layers = []
-    for i, (inputs, outputs) in enumerate(pairs):
-        layers += [Linear(inputs, outputs, rng), BatchNorm(outputs)]
-        if i < len(pairs) - 1:
-            layers.append(ReLU())
-    return Sequential(*layers)
+    return Sequential(*_fully_connected(Stages(rng), _pairs("float_mlp", sizes)))
 
 
 def binary_convnet(
@@ -166,10 +120,10 @@ def binary_convnet(
     activations=1,
     **gradient,
 ):
-    """A ConvNet with weights and activations of a few bits, as for CIFAR-10 and SVHN.
+    """A ConvNet with weights and activations of few bits, as for CIFAR-10 and SVHN.
 
-    Each block is some 3x3 convolutions and a 2x2 max-pooling behind the last of them, before its
-    batch norm; then come fully connected layers.  2x128C3-MP2-2x256C3-MP2-2x512C3-MP2-2x1024FC-10
+    Each block is some 3x3 convolutions and a 2x2 max-pooling after the last of them, before its
+    batch norm; fully connected layers follow.  2x128C3-MP2-2x256C3-MP2-2x512C3-MP2-2x1024FC-10
     is the papers' net for CIFAR-10 (their section 2, and the authors' code).
 
     Parameters
@@ -182,13 +136,7 @@ def binary_convnet(
         The widths of the fully connected layers, the last the number of classes.
     rng : numpy.random.Generator
         The source of the first weights and of stochastic signs.
-    step_scale : float, optional
-        What the learning rate is multiplied with for gamma and beta.
-    stochastic : bool, optional
-        Draw the activations in training, as in the papers' Torch experiments.
-    norm : {"batch", "shift", "shift-code"}, optional
-        See `norms.norm_named`.
-    weights, activations : optional
+    step_scale, stochastic, norm, weights, activations : optional
         As for `binary_mlp`.
     **gradient : str or bool
         The arguments `gradient`, `rounding` and `balance` of each layer of weights.
@@ -198,11 +146,6 @@ def binary_convnet(
     Sequential
         Takes uint8 pixels of shape (B, *image).
 
-    Raises
-    ------
-    InputError
-        If a number is not 1 or more, or the images are too small for the poolings.
-
     Examples
     --------
     >>> import numpy as np
@@ -210,22 +153,8 @@ def binary_convnet(
     >>> binary_convnet((8, 8, 3), [(16,)], [10], rng).layers[:4]
     [BinaryConv2d(3, 16, 3x3), MaxPool2d(2x2), BatchNorm(16), Sign()]
     """
-    convolutions, pairs = _widths("binary_convnet", image, blocks, units)
-    act, layers = _activation(activations, stochastic, rng), []
-    for inputs, outputs, pools in convolutions:
-        if weights == 1:
-            layers.append(BinaryConv2d(inputs, outputs, rng, **gradient))
-        else:
-            layers.append(QuantConv2d(inputs, outputs, rng, weights=weights, **gradient))
-        layers += [MaxPool2d()] if pools else []
-        layers += [norm_named(norm, outputs, step_scale), act()]
-    layers.append(Flatten())
-    for i, (inputs, outputs) in enumerate(pairs):
-        layers.append(_linear(inputs, outputs, rng, weights, gradient))
-        layers.append(norm_named(norm, outputs, step_scale))
-        if i < len(pairs) - 1:
-            layers.append(act())
-    return Sequential(*layers)
+    make = Stages(rng, weights, activations, step_scale, stochastic, norm, **gradient)
+    return _convnet("binary_convnet", make, image, blocks, units)
 
 
 def float_convnet(image, blocks, units, rng):
@@ -243,33 +172,27 @@ def float_convnet(image, blocks, units, rng):
     Sequential
         Takes float32 of shape (B, *image).
 
-    Raises
-    ------
-    InputError
-        As for `binary_convnet`.
-
     Examples
     --------
     >>> import numpy as np
     >>> float_convnet((8, 8, 3), [(16,)], [10], np.random.default_rng(0)).layers[:4]
     [Conv2d(3, 16, 3x3), MaxPool2d(2x2), BatchNorm(16), ReLU()]
     """
-    convolutions, pairs = _widths("float_convnet", image, blocks, units)
+    return _convnet("float_convnet", Stages(rng), image, blocks, units)
+
+
+def _fully_connected(make, pairs, dropout=(0.0, 0.0)):
+    """The layers with these (inputs, outputs), each after a dropout if there is one."""
     layers = []
-    for inputs, outputs, pools in convolutions:
-        layers.append(Conv2d(inputs, outputs, rng))
-        layers += [MaxPool2d()] if pools else []
-        layers += [BatchNorm(outputs), ReLU()]
-    layers.append(Flatten())
     for i, (inputs, outputs) in enumerate(pairs):
-        layers += [Linear(inputs, outputs, rng), BatchNorm(outputs)]
-        if i < len(pairs) - 1:
-            layers.append(ReLU())
-    return Sequential(*layers)
+        if p := dropout[min(i, 1)]:
+            layers.append(Dropout(p, make.rng))
+        layers += make.linear(inputs, outputs, act=i < len(pairs) - 1)
+    return layers
 
 
-def _widths(name, image, blocks, units):
-    """(inputs, outputs, whether it pools) of each convolution; the pairs of `_pairs`."""
+def _convnet(name, make, image, blocks, units):
+    """A ConvNet, once its sizes fit."""
     if len(image) != 3 or not blocks or not all(blocks) or not units:
         raise InputError(
             f"{name}: image {image!r}, blocks {blocks!r}, units {units!r}; expected (rows, "
@@ -278,13 +201,14 @@ def _widths(name, image, blocks, units):
     height, width = (size >> len(blocks) for size in image[:2])  # a pooling halves, rounded down
     if min(height, width) < 1:
         raise InputError(f"{name}: images of {image[:2]} are too small for {len(blocks)} poolings")
-    outputs = [channels for block in blocks for channels in block]
-    last = set(itertools.accumulate(len(block) for block in blocks))
-    inputs = [image[2], *outputs[:-1]]
-    convolutions = [
-        (n, m, i in last) for i, (n, m) in enumerate(zip(inputs, outputs, strict=True), 1)
-    ]
-    return convolutions, _pairs(name, [height * width * outputs[-1], *units])
+    layers, inputs = [], image[2]
+    for block in blocks:
+        for i, outputs in enumerate(block, 1):
+            pool = MaxPool2d() if i == len(block) else None
+            layers += make.conv(inputs, outputs, pool=pool)
+            inputs = outputs
+    pairs = _pairs(name, [height * width * inputs, *units])
+    return Sequential(*layers, Flatten(), *_fully_connected(make, pairs))
 
 
 def _pairs(name, sizes):

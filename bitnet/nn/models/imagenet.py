@@ -1,31 +1,28 @@
 """The papers' networks for ImageNet: AlexNet and GoogleNet, of any bits, and their float twins.
 
-Both have batch norm behind every layer, and quantize all of them, the first and the last too
+Both have batch norm after every layer, and quantize all of them, the first and the last too
 (section 3 of the second paper).  Its appendix A.6 gives five convolutions and three fully connected
 layers for AlexNet; the widths are those of the authors' PyTorch code.
 
 For GoogleNet it gives two convolutions, ten inception blocks, a spatial average, one fully
 connected layer and two auxiliary classifiers, and no widths.  Szegedy et al. (arXiv 1409.4842) have
 nine blocks and no batch norm; the variant with batch norm (Ioffe and Szegedy, arXiv 1502.03167) has
-ten, behind two convolutions of which the second has a reduction.  The widths here are its.  That
+ten, after two convolutions of which the second has a reduction.  The widths here are its.  That
 the second paper means this variant is a conclusion from these numbers; where its auxiliary
 classifiers stand, and their widths, are taken from the first variant.
 """
 
 from bitnet.errors import InputError
 from bitnet.kernels import Window
-from bitnet.nn.activations import Quantize, ReLU, Sign
-from bitnet.nn.branches import Branches, WithHeads
-from bitnet.nn.conv import AvgPool2d, Conv2d, Flatten, MaxPool2d, QuantConv2d
-from bitnet.nn.linear import BatchNorm, Linear, QuantLinear
-from bitnet.nn.module import Sequential
-
-__all__ = ["alexnet", "googlenet"]
+from bitnet.nn.containers import Branches, Sequential, WithHeads
+from bitnet.nn.conv import AvgPool2d, Flatten, MaxPool2d, QuantConv2d
+from bitnet.nn.linear import QuantLinear
+from bitnet.nn.models.stages import Stages
 
 FLOAT = 32
 POOL = {"size": 3, "stride": 2}
 
-#          channels, taps, stride, padding, whether a pooling stands behind it
+#          channels, taps, stride, padding, whether a pooling follows
 ALEXNET = [
     (64, 11, 4, 2, True),
     (192, 5, 1, 2, True),
@@ -50,8 +47,10 @@ INCEPTION = {
 HEADS, HEAD_CHANNELS, HEAD_UNITS = ("4a", "4d"), 128, 1024
 
 
-class _Maker:
-    """Layers of certain bits for images that become smaller on the way."""
+class _Maker(Stages):
+    """Stages for images that become smaller on the way, with inflated channels."""
+
+    one_bit = QuantLinear, QuantConv2d
 
     def __init__(self, name, rng, image, weights, activations, inflation, options):
         if not inflation > 0:
@@ -63,35 +62,13 @@ class _Maker:
             )
         if not isinstance(image, (tuple, list)) or len(image) != 2:
             raise InputError(f"{name}: image is {image!r}; expected rows and columns")
-        self.rng, self.size, self.inflation = rng, tuple(image), inflation
-        self.weights, self.activations, self.options = weights, activations, options
+        bits = () if weights == FLOAT else (weights, activations)
+        super().__init__(rng, *bits, **options)
+        self.size, self.inflation = tuple(image), inflation
 
     def width(self, channels):
         """So many channels, inflated."""
         return max(1, int(channels * self.inflation))
-
-    def conv(self, inputs, outputs, size, pool=None, act=True, **window):
-        """A convolution, a pooling if there is one, batch norm and the activation."""
-        if self.weights == FLOAT:
-            layer = Conv2d(inputs, outputs, self.rng, size, **window)
-        else:
-            bits = {"weights": self.weights, **self.options}
-            layer = QuantConv2d(inputs, outputs, self.rng, size, **window, **bits)
-        return [layer, *([pool] if pool else []), *self.norm(outputs, act)]
-
-    def linear(self, inputs, outputs, act=True):
-        """A fully connected layer, batch norm and, but behind the last, the activation."""
-        if self.weights == FLOAT:
-            layer = Linear(inputs, outputs, self.rng)
-        else:
-            layer = QuantLinear(inputs, outputs, self.rng, weights=self.weights, **self.options)
-        return [layer, *self.norm(outputs, act)]
-
-    def norm(self, outputs, act=True):
-        """Batch norm and, if there is one, the activation."""
-        kinds = {1: Sign, FLOAT: ReLU}
-        own = kinds[self.activations]() if self.activations in kinds else Quantize(self.activations)
-        return [BatchNorm(outputs), *([own] if act else [])]
 
     def shrink(self, *layers):
         """The layers, whose windows the images go through."""
@@ -127,22 +104,17 @@ def alexnet(
     weights, activations : int, optional
         Bits of all weights and of all activations, 1 to 8; or 32 for both: floats.
     inflation : float, optional
-        What the channels of the first four convolutions are multiplied with: 3 in the authors'
-        code, "ratioInfl"; whether for the published accuracy is not known.
+        The factor of the channels of the first four convolutions: 3 in the authors' code
+        ("ratioInfl"); whether for the published accuracy is not known.
     units : (int, int), optional
         The widths of the hidden fully connected layers.
     **options : str
-        The arguments `gradient` and `rounding` of each layer of bits.
+        The arguments `gradient` and `rounding` of each quantized layer.
 
     Returns
     -------
     Sequential
         Takes uint8 pixels of shape (B, *image, 3); with floats, float32.
-
-    Raises
-    ------
-    InputError
-        If a number is out of its range, or the images are too small.
 
     Examples
     --------
@@ -181,26 +153,20 @@ def googlenet(
 ):
     """GoogleNet with batch norm: two convolutions, ten inception blocks, average, one layer.
 
-    An average and a 1x1 convolution may change places, as both are linear: so that both work on
-    packed activations, and batch norm takes up the factor of the average, the convolution stands
-    first.  The last layer, behind the spatial average, is such a convolution too.  The poolings of
-    the stem stand before batch norm.
+    An average and a 1x1 convolution may change places, as both are linear: the convolution comes
+    first, so that both work on packed activations, and batch norm removes the factor of the
+    average. The last layer, before the spatial average, is such a convolution too.  The poolings of
+    the stem come before batch norm.
 
     Parameters
     ----------
-    n_classes : int
-        Classes; 1000 for ImageNet.
-    rng : numpy.random.Generator
-        The source of the first weights, and of stochastic rounding.
-    image : (int, int), optional
-        Rows and columns of the images.
-    weights, activations : int, optional
-        As for `alexnet`.
+    n_classes, rng, image, weights, activations : optional
+        As for `alexnet`; the first two are required.
     inflation : float, optional
-        What all channels are multiplied with.
+        The factor of all channels.
     auxiliary : bool, optional
-        Two more classifiers in training, behind the fourth and the seventh block; see
-        `branches.auxiliary` for the loss.
+        Two more classifiers in training, after the fourth and the seventh block; `nn.auxiliary`
+        makes the loss.
     **options : str
         As for `alexnet`.
 
@@ -208,11 +174,6 @@ def googlenet(
     -------
     Sequential
         A `WithHeads` if `auxiliary`; takes what `alexnet` takes.
-
-    Raises
-    ------
-    InputError
-        If a number is out of its range.
 
     Examples
     --------

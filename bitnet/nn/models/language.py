@@ -12,38 +12,34 @@ import math
 
 from bitnet.errors import InputError
 from bitnet.nn import functional
-from bitnet.nn.embedding import Embedding, ScaledLinear, quantized
-from bitnet.nn.functional.shapes import reshape
-from bitnet.nn.linear import Dropout, Linear
+from bitnet.nn.dropout import Dropout
+from bitnet.nn.embedding import Embedding
+from bitnet.nn.functional.ste import as_packed
+from bitnet.nn.linear import Linear, ScaledLinear
 from bitnet.nn.module import Module
 from bitnet.nn.recurrent import GRU, LSTM, RNN
-
-__all__ = ["KINDS", "LanguageModel", "language_model"]
 
 KINDS = {"rnn": RNN, "lstm": LSTM, "gru": GRU}
 
 
 class LanguageModel(Module):
-    """An embedding, recurrent layers, and the scores of what comes next.
+    """An embedding, recurrent layers, and the scores of the next token.
 
-    Dropout stands behind the embedding, between the layers and before the scores, and not in
-    the states (Zaremba et al., arXiv 1409.2329).  What is quantized stays packed through it.
+    Called with ids (T, B), T steps of B texts, and the state of an earlier call, zeros by default,
+    it returns the scores (T B, V), for `cross_entropy(scores, next.ravel())`, and the next state.
+    Dropout acts after the embedding, between the layers and before the scores, and not in the
+    states (Zaremba et al., arXiv 1409.2329); what is quantized stays packed.
 
     Parameters
     ----------
     embedding : Embedding
-        Of V rows.
+        With V rows.
     recurrent : RNN or LSTM or GRU
-        Of as many inputs as the embedding has columns.
+        With as many inputs as the embedding has columns.
     decoder : Linear or ScaledLinear
         From the units to V scores.
     dropout : Dropout or None, optional
-        Applied behind the embedding and before the scores.
-
-    Raises
-    ------
-    InputError
-        If the parts do not fit together.
+        Applied after the embedding and before the scores.
 
     Examples
     --------
@@ -65,36 +61,23 @@ class LanguageModel(Module):
         self.dropout = dropout
 
     def __call__(self, ids, state=None):
-        """The scores of what comes next, and the state behind the last step.
-
-        Parameters
-        ----------
-        ids : array
-            Integers of shape (T, B): T steps of B texts.
-        state : tuple, optional
-            What an earlier call gave, see `recurrent_layers.detach`; zeros by default.
-
-        Returns
-        -------
-        scores : Tensor
-            Floats of shape (T B, V), step after step: for `cross_entropy(scores, next.ravel())`.
-        state : tuple
-            For the next call.
-        """
+        """The scores of the next tokens after ids (T, B), and the state after the last step."""
         return self.forward(ids, state)
 
     def forward(self, ids, state=None):
         x = self._dropped(self.embedding(ids))
         y, state = self.recurrent(x, state)
         if isinstance(self.decoder, ScaledLinear):
-            y = quantized(y, self.decoder.activations)
-            y = self.decoder(self._dropped(y))
-            return reshape(y, y.shape[0] * y.shape[1], y.shape[2]), state
-        y = self._dropped(y)
-        return self.decoder(reshape(y, y.shape[0] * y.shape[1], y.shape[2])), state
+            y = self._dropped(as_packed(y, self.decoder.activations))
+            return self._rows(self.decoder(y)), state
+        return self.decoder(self._rows(self._dropped(y))), state
+
+    def _rows(self, y):
+        """(T, B, N) as (T B, N)."""
+        return functional.reshape(y, y.shape[0] * y.shape[1], y.shape[2])
 
     def _dropped(self, x):
-        """x behind the dropout, in training."""
+        """x after the dropout, in training."""
         if self.dropout is None or not self.training:
             return x
         return functional.dropout(x, self.dropout.p, self.dropout.rng)
@@ -117,47 +100,37 @@ def language_model(
     gradient="float32",
     rounding="nearest",
 ):
-    """A language model in float, or with weights and activations of a few bits.
+    """A language model in float, or with weights and activations of few bits.
 
-    Of a few bits are the table of the embedding (with the bits of the activations, as its rows
-    are inputs), both weights of each recurrent layer and those of the scores, and the inputs of
-    all their products; section 3 of the second paper quantizes first and last layers too.
+    Quantized are the table of the embedding (with the bits of the activations, as its rows are
+    inputs), both weights of each recurrent layer and those of the scores, and the inputs of all
+    their products; section 3 of the second paper quantizes first and last layers too.
 
     Parameters
     ----------
     vocabulary : int
-        V, how many words or characters there are.
+        V, the number of words or characters.
     rng : numpy.random.Generator
-        The source of the first weights, of dropout and of stochastic rounding.  The table of the
-        embedding begins with U(-0.1, 0.1), as the small net of arXiv 1409.2329, and with numbers
-        of variance 1 for kind "rnn".
+        The source of the first weights, of dropout and of stochastic rounding.  The table starts as
+        U(-0.1, 0.1), as the small net of arXiv 1409.2329, and with variance 1 for kind "rnn".
     kind : {"lstm", "gru", "rnn"}, optional
         Of the recurrent layers.
-    width : int, optional
-        Columns of the embedding, 300 by default.
-    units : int, optional
-        Of each recurrent layer, 300 by default, as in the paper.
-    layers : int, optional
-        How many.
+    width, units, layers : int, optional
+        Columns of the embedding, units of each recurrent layer (300, as in the paper), and layers.
     weights, activations : int or Quantizer or str, optional
         Bits, from 1 to 8, or a quantizer or its name; both, or neither for floats.
     dropout : float, optional
         See `LanguageModel`.
     activation : {"tanh", "relu"}, optional
-        Of kind "rnn"; "tanh" by default.
+        For kind "rnn"; "tanh" by default.
     gradient, rounding : optional
-        As for `QuantLinear`, of all layers of a few bits.  "float32" by default: nearly all
-        gradients of a softmax over many words are so small that the nearest int8 is 0; with
-        rounding "stochastic" int8 is right in the mean.
+        As for `QuantLinear`, for all quantized layers.  "float32" by default: nearly all gradients
+        of a softmax over many words are so small that the nearest int8 is 0; with rounding
+        "stochastic" the mean of int8 is right.
 
     Returns
     -------
     LanguageModel
-
-    Raises
-    ------
-    InputError
-        If a setting is out of its range.
 
     Examples
     --------
@@ -176,7 +149,8 @@ def language_model(
     options = {} if activation is None else {"activation": activation}
     backward = {"gradient": gradient, "rounding": rounding}
     few = {"weights": weights, "activations": activations, **backward}
-    recurrent = KINDS[kind](width, units, rng, layers, dropout, **few, **options)
+    options |= {"dropout": dropout, **few}
+    recurrent = KINDS[kind](width, units, rng, layers, **options)
     # without gates the first states are as small as the inputs, and few bits would make them 0
     half = math.sqrt(3) if kind == "rnn" else 0.1
     if activations is not None and recurrent.activations.levels.integers[0] >= 0:

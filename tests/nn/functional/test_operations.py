@@ -61,7 +61,7 @@ def test_slopes_at_the_edges():
 
 def test_axes_and_exponents_may_be_numpys():
     x = Tensor(np.zeros(2), requires_grad=True)
-    assert F.sum(Tensor(X), axis=np.int64(-1)).shape == (4,)
+    assert F.arithmetic.sum(Tensor(X), axis=np.int64(-1)).shape == (4,)
     (x ** np.float32(0)).sum().backward()
     assert x.grad.tolist() == [0.0, 0.0]
 
@@ -83,19 +83,19 @@ def test_binary_linear_of_planes_is_exact_where_the_scale_is_one():
 @pytest.mark.parametrize(
     "call",
     [
-        lambda: F.add(np.ones(2), np.ones(3)),
-        lambda: F.matmul(X, X),
-        lambda: F.matmul(X, X[0]),
+        lambda: F.arithmetic.add(np.ones(2), np.ones(3)),
+        lambda: F.arithmetic.matmul(X, X),
+        lambda: F.arithmetic.matmul(X, X[0]),
         lambda: F.linear(X, X, np.ones(3)),
         lambda: F.linear(X, np.ones((2, 5)), np.ones(2)),
         lambda: F.reshape(Tensor(X), 5, 5),
         lambda: F.reshape(Tensor(X), -1, 5),
         lambda: F.reshape(Tensor(X), -1, -1),
-        lambda: F.sum(Tensor(X), axis=(0, 0)),
-        lambda: F.transpose(Tensor(X), 0, 0),
-        lambda: F.sum(Tensor(X), axis=2),
-        lambda: F.mean(Tensor(X[:0])),
-        lambda: F.power(Tensor(X), Tensor(X)),
+        lambda: F.arithmetic.sum(Tensor(X), axis=(0, 0)),
+        lambda: F.arithmetic.transpose(Tensor(X), 0, 0),
+        lambda: F.arithmetic.sum(Tensor(X), axis=2),
+        lambda: F.arithmetic.mean(Tensor(X[:0])),
+        lambda: F.arithmetic.power(Tensor(X), Tensor(X)),
         lambda: F.quantized_linear(X, F.sign(X)),
         lambda: F.quantized_linear(np.arange(24).reshape(4, 6), F.sign(X)),
         lambda: F.quantized_linear(F.sign(X), F.sign(X[:, :5])),

@@ -8,7 +8,7 @@ from strategies import numbers
 
 import bitnet.nn.functional as F  # noqa: N812
 from bitnet import InputError, Tensor, kernels
-from bitnet.autograd import Parameter
+from bitnet.autograd import LatentWeight
 from bitnet.kernels import Bits, Planes
 from bitnet.nn.activations import Quantize
 from bitnet.quantizers import ApproxSign, DoReFa, Linear, Logarithmic, SwishSign, Ternary, Uniform
@@ -54,7 +54,7 @@ def test_one_bit_is_the_sign():
 
 
 def test_latent_weights_keep_the_signs_that_they_have():
-    weight = Parameter(X, bound=1.0)
+    weight = LatentWeight(X, bound=1.0)
     assert F.quantize(weight, Uniform(1), straight=True).data == weight.signs
 
 

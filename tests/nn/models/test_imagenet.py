@@ -5,11 +5,20 @@ import pytest
 
 from bitnet import InputError
 from bitnet.data import scale_pixels
-from bitnet.nn import AvgPool2d, BatchNorm, Conv2d, Linear, MaxPool2d, functional
+from bitnet.nn import (
+    AvgPool2d,
+    BatchNorm,
+    Branches,
+    Conv2d,
+    Linear,
+    MaxPool2d,
+    QuantLinear,
+    WithHeads,
+    auxiliary,
+    functional,
+)
 from bitnet.nn.activations import Quantize, ReLU, Sign
-from bitnet.nn.branches import Branches, WithHeads, auxiliary
 from bitnet.nn.conv import QuantConv2d
-from bitnet.nn.linear import QuantLinear
 from bitnet.nn.models.imagenet import alexnet, googlenet
 from bitnet.optim import Adam
 

@@ -6,14 +6,11 @@ import numpy as np
 
 from bitnet import kernels
 from bitnet.arrays import like
-from bitnet.autograd.parameter import Parameter
-from bitnet.autograd.tensor import Function, as_tensor
+from bitnet.autograd import Function, LatentWeight, as_tensor
 from bitnet.devices import check_generator
 from bitnet.errors import InputError
-from bitnet.kernels import Planes
+from bitnet.kernels import Bits, Planes
 from bitnet.quantizers import Quantizer, Uniform
-
-__all__ = ["balance", "quantize", "sign", "stochastic_sign", "unpack"]
 
 
 class Sign(Function):
@@ -54,11 +51,6 @@ def sign(x, window=1.0):
     Tensor
         Bits of the same shape.
 
-    Raises
-    ------
-    InputError
-        If `x` holds a NaN, which has no sign, or the window is not above 0.
-
     Examples
     --------
     >>> from bitnet import Tensor
@@ -71,7 +63,7 @@ def sign(x, window=1.0):
     array([[1., 1., 0.]], dtype=float32)
     """
     x = _checked("sign", x, window)
-    kept = window is None and isinstance(x, Parameter) and x.has_signs
+    kept = window is None and isinstance(x, LatentWeight) and x.has_signs
     return Sign(window, x.signs if kept else None)(x)
 
 
@@ -108,15 +100,9 @@ def stochastic_sign(x, rng, window=1.0):
     Tensor
         Bits of the same shape.
 
-    Raises
-    ------
-    InputError
-        If `x` holds a NaN, or the window is not above 0.
-
     Examples
     --------
-    >>> rng = np.random.default_rng(0)
-    >>> stochastic_sign([-1.0, 1.0, 7.0], rng).data.signs()
+    >>> stochastic_sign([-1.0, 1.0, 7.0], np.random.default_rng(0)).data.signs()
     array([-1,  1,  1], dtype=int8)
     """
     check_generator("stochastic_sign", rng)
@@ -147,11 +133,10 @@ class Quantize(Function):
 
 
 def quantize(x, quantizer, straight=False):
-    """Numbers of a few bits, in planes of ±1, with the estimator of their quantizer.
+    """k-bit numbers, packed in planes of ±1, with the estimator of their quantizer.
 
     Forward: `quantizer.codes(x)`, which stand for `quantizer.values(x)`.  Backward:
-    `grad_x = grad_y * quantizer.slope(x)`, with the gradient of these values.  `Uniform(1)` is
-    the sign.
+    `grad_x = grad_y * quantizer.slope(x)`.  `Uniform(1)` is the sign.
 
     Parameters
     ----------
@@ -167,11 +152,6 @@ def quantize(x, quantizer, straight=False):
     Tensor
         Planes of the same shape; Bits where the numbers are -1 and +1.
 
-    Raises
-    ------
-    InputError
-        If `x` holds a NaN, or is no floats, or there is no such quantizer.
-
     Examples
     --------
     >>> from bitnet import Tensor
@@ -179,8 +159,6 @@ def quantize(x, quantizer, straight=False):
     >>> y = quantize(x, Uniform(2))
     >>> y.data
     Planes(shape=(1, 3), 2 planes, unit=0.333333)
-    >>> y.data.integers()
-    array([[ 1, -1,  3]], dtype=int32)
     >>> y.backward(np.ones((1, 3), np.float32))
     >>> x.grad
     array([[1., 1., 0.]], dtype=float32)
@@ -205,7 +183,7 @@ def _checked(name, x, window):
     if not x.is_float:
         kind = getattr(x.data, "dtype", type(x.data).__name__)
         raise InputError(f"{name}: got {kind} of shape {x.shape}; expected floats")
-    packed = isinstance(x, Parameter) and x.has_signs  # an optimizer has seen to it
+    packed = isinstance(x, LatentWeight) and x.has_signs  # an optimizer has seen to it
     if x.size and not packed and math.isnan(x.data.min()):  # min() is NaN if any element is
         raise InputError(
             f"{name}: the input holds NaN, which has no sign; "
@@ -230,12 +208,11 @@ class Balance(Function):
 
 
 def balance(weight):
-    """Latent weights less the mean of their row or filter, to be given to `sign`.
+    """Latent weights minus the mean of their row or filter.
 
     `y[m] = weight[m] - mean(weight[m])`, so that about half of an output's signs are +1, where
-    they carry most information; and `grad_weight[m] = grad_y[m] - mean(grad_y[m])`.  It is the
-    balanced part of IR-Net (arXiv 1909.10909), which divides by the row's standard deviation too:
-    at one bit that changes no sign, as it is above 0, and so only the mean is taken here.
+    they carry most information.  This is the balanced part of IR-Net (arXiv 1909.10909), whose
+    division by the standard deviation changes no sign.
 
     Parameters
     ----------
@@ -246,11 +223,6 @@ def balance(weight):
     -------
     Tensor
         Of the same shape and type.
-
-    Raises
-    ------
-    InputError
-        If it holds no floats or has fewer than two axes.
 
     Examples
     --------
@@ -283,7 +255,7 @@ class Unpack(Function):
 
 
 def unpack(x, dtype=np.float32):
-    """Packed bits as the floats +1 and -1, and planes as theirs, for operations on numbers.
+    """Packed bits as the floats +1 and -1, and planes as the numbers that they stand for.
 
     Parameters
     ----------
@@ -297,14 +269,14 @@ def unpack(x, dtype=np.float32):
     Tensor
         Of the same shape.
 
-    Raises
-    ------
-    InputError
-        If `x` holds neither.
-
     Examples
     --------
     >>> unpack(sign([0.5, -0.5]))
     Tensor(array([ 1., -1.], dtype=float32))
     """
     return Unpack(dtype)(x)
+
+
+def as_packed(x, quantizer):
+    """x, quantized unless it is packed already."""
+    return x if isinstance(x.data, (Bits, Planes)) else quantize(x, quantizer)

@@ -8,13 +8,15 @@ from bitnet.nn import (
     BatchNorm,
     BinaryConv2d,
     BinaryLinear,
+    Branches,
     Flatten,
     MaxPool2d,
     Sequential,
     Sign,
+    WithHeads,
+    auxiliary,
     functional,
 )
-from bitnet.nn.branches import Branches, WithHeads, auxiliary
 from bitnet.optim import Adam
 
 X = np.random.default_rng(0).integers(0, 256, (6, 6, 5, 3), dtype=np.uint8)
@@ -79,7 +81,7 @@ def test_the_loss_of_the_heads_counts_less():
     [
         (lambda: Branches(), "got nothing"),
         (lambda: Branches(Sign()), "got \\['Sign'\\]"),
-        (lambda: WithHeads(Sign(), heads={0: Sequential()}), "behind layers before the last"),
+        (lambda: WithHeads(Sign(), heads={0: Sequential()}), "after layers before the last"),
         (lambda: WithHeads(Sign(), Sign(), heads={0: Sign()}), "expected Sequentials"),
         (lambda: Branches(Sequential(), Sequential(Sign()))(X * 1.0), "expected Bits"),
     ],

@@ -1,17 +1,70 @@
-"""Nets that are no chain: branches side by side, and classifiers on the way to the last one."""
+"""Modules made of Modules: one after the other, side by side, with classifiers on the way."""
 
 import functools
 import itertools
 
 from bitnet.errors import InputError
 from bitnet.nn import functional
-from bitnet.nn.module import Module, Sequential
+from bitnet.nn.activations import Sign
+from bitnet.nn.module import Module
+from bitnet.nn.norm import BatchNorm, BatchNormSign
 
-__all__ = ["Branches", "WithHeads", "auxiliary"]
+
+class Sequential(Module):
+    """Modules one after the other.
+
+    Parameters
+    ----------
+    *layers : Module
+        In the order in which they are applied.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from bitnet.nn import BinaryLinear
+    >>> net = Sequential(BinaryLinear(4, 2, np.random.default_rng(0)), BatchNorm(2))
+    >>> net
+    Sequential(BinaryLinear(4, 2), BatchNorm(2))
+    >>> len(net.parameters())
+    3
+    """
+
+    def __init__(self, *layers):
+        for layer in layers:
+            if not isinstance(layer, Module):
+                raise InputError(f"Sequential: got {type(layer).__name__}; expected Modules")
+        self.layers = list(layers)
+
+    def forward(self, x):
+        for step in fused(self.layers):
+            x = step(x)
+        return x
+
+    def __len__(self):
+        return len(self.layers)
+
+    def __getitem__(self, index):
+        return self.layers[index]
+
+    def __repr__(self):
+        return f"Sequential({', '.join(map(repr, self.layers))})"
+
+
+def fused(layers):
+    """The layers as steps: a batch norm and the sign that follows it are one `BatchNormSign`."""
+    steps = []
+    for layer in layers:
+        # exactly these classes: a subclass may compute something else
+        norm = steps and type(steps[-1]) is BatchNorm and type(layer) is Sign
+        if norm and not (layer.stochastic and layer.training):
+            steps[-1] = BatchNormSign(steps[-1], layer)
+        else:
+            steps.append(layer)
+    return steps
 
 
 class Branches(Module):
-    """The same input through several nets, whose outputs stand side by side along the channels.
+    """Several nets with the same input, whose outputs are joined along the channels.
 
     An inception block (Szegedy et al., arXiv 1409.4842).  Branches that end with signs, or with
     codes of the same quantizer, are joined packed.
@@ -19,12 +72,7 @@ class Branches(Module):
     Parameters
     ----------
     *branches : Sequential
-        One or more; one without layers gives the input itself.
-
-    Raises
-    ------
-    InputError
-        If something else comes, or the outputs do not fit each other.
+        One or more; one without layers returns the input itself.
 
     Examples
     --------
@@ -50,22 +98,17 @@ class Branches(Module):
 
 
 class WithHeads(Sequential):
-    """Modules one after the other, with more classifiers behind some of them in training.
+    """Modules one after the other, with further classifiers after some of them in training.
 
-    In training it gives a tuple: its scores, and then those of the heads; `auxiliary` makes a
-    loss of it.  In evaluation, and frozen, the heads are not there.
+    In training it returns a tuple: its scores, then those of the heads, for a loss made by
+    `auxiliary`.  In evaluation, and frozen, the heads are left out.
 
     Parameters
     ----------
     *layers : Module
         In the order in which they are applied.
     heads : dict of int to Sequential
-        From the number of a layer to what is made of its output.
-
-    Raises
-    ------
-    InputError
-        If something else than a Module comes, or there is no such layer.
+        From the number of a layer to the classifier of its output.
 
     Examples
     --------
@@ -85,8 +128,8 @@ class WithHeads(Sequential):
         wrong = [i for i in heads if i not in range(len(layers) - 1)]
         if wrong or not all(isinstance(head, Sequential) for head in heads.values()):
             raise InputError(
-                f"WithHeads: heads behind the layers {sorted(heads)} of {len(layers)}; expected "
-                "Sequentials behind layers before the last"
+                f"WithHeads: heads after the layers {sorted(heads)} of {len(layers)}; expected "
+                "Sequentials after layers before the last"
             )
         self.heads = dict(sorted(heads.items()))
 
@@ -102,30 +145,29 @@ class WithHeads(Sequential):
 
 
 def auxiliary(loss, share=0.3):
-    """The loss of a net with more classifiers: `loss(main) + share * sum of loss(head)`.
+    """The loss of a net with heads: `loss(main) + share * sum of loss(head)`.
 
-    Szegedy et al. (arXiv 1409.4842, section 5) take 0.3; what the second paper takes for its
-    two auxiliary classifiers is not in its text.
+    Szegedy et al. (arXiv 1409.4842, section 5) take a share of 0.3; the second paper does not state
+    that of its two auxiliary classifiers.
 
     Parameters
     ----------
     loss : callable
         From scores and labels to a Tensor of one number.
     share : float, optional
-        What the losses of the heads are multiplied with.
+        The factor of the losses of the heads.
 
     Returns
     -------
     callable
-        From scores, or the tuple that a `WithHeads` gives in training, and labels to a Tensor.
+        From scores, or the tuple of a `WithHeads` in training, and labels to a Tensor.
 
     Examples
     --------
     >>> import numpy as np
     >>> scores, labels = np.zeros((1, 2), np.float32), np.array([0])
-    >>> loss_of = auxiliary(functional.cross_entropy)
-    >>> round(loss_of(scores, labels).item(), 4), round(loss_of((scores, scores), labels).item(), 4)
-    (0.6931, 0.9011)
+    >>> round(auxiliary(functional.cross_entropy)((scores, scores), labels).item(), 4)
+    0.9011
     """
 
     def combined(scores, labels):

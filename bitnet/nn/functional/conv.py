@@ -6,13 +6,11 @@ import numpy as np
 
 from bitnet import kernels
 from bitnet.arrays import array_module, is_array
-from bitnet.autograd.tensor import Function, as_tensor
+from bitnet.autograd import Function, as_tensor
 from bitnet.errors import InputError
 from bitnet.kernels import Window
 from bitnet.kernels.threads import shared
 from bitnet.nn.functional.linear import GRADIENTS, check_quantized, in_units
-
-__all__ = ["conv2d", "quantized_conv2d"]
 
 COPIED_PER_NS = 4  # bytes, one thread, about
 
@@ -74,18 +72,16 @@ class Conv2d(Function):
 
 
 def conv2d(x, weight, bias, window, groups=1):
-    """A convolution of floats; filters are not turned over, as everywhere in this field.
+    """A convolution of floats; filters are not flipped, as usual in this field.
 
     Parameters
     ----------
     x : Tensor or array
         Images of shape (B, H, W, C).
-    weight : Tensor or array
-        Filters of shape (M, rows, columns, C / groups).
-    bias : Tensor or array
-        Shape (M,).
+    weight, bias : Tensor or array
+        Filters of shape (M, rows, columns, C / groups), and (M,).
     window : Window
-        Where the taps stand; beyond the images x is `window.border`.
+        The positions of the taps; outside the images x is `window.border`.
     groups : int, optional
         Groups of channels, each with M / groups filters of C / groups channels.
 
@@ -94,17 +90,11 @@ def conv2d(x, weight, bias, window, groups=1):
     Tensor
         Shape (B, H', W', M).
 
-    Raises
-    ------
-    InputError
-        If the shapes do not fit.
-
     Examples
     --------
     >>> x, weight = np.ones((1, 3, 3, 1), np.float32), np.ones((1, 2, 2, 1), np.float32)
-    >>> conv2d(x, weight, np.zeros(1, np.float32), Window((2, 2))).data[0, :, :, 0]
-    array([[4., 4.],
-           [4., 4.]], dtype=float32)
+    >>> conv2d(x, weight, np.zeros(1, np.float32), Window((2, 2))).data.ravel()
+    array([4., 4., 4., 4.], dtype=float32)
     """
     x, weight, bias = as_tensor(x), as_tensor(weight), as_tensor(bias)
     _check("conv2d", x, weight, window, groups)
@@ -155,38 +145,29 @@ class QuantizedConv2d(Function):
 
 
 def quantized_conv2d(x, weight, window, gradient="float32", rng=None, groups=1):
-    """A convolution of integers of a few bits with filters of a few bits.
+    """A convolution of k-bit integers with k-bit filters.
 
-    What `quantized_linear` is to matrices: exact integers in units of both operands, of the
-    pixels as they are packed, and with a border of 0 exact there too, since a tap beyond the
-    images adds nothing.
+    As `quantized_linear`: exact integers in units of both operands.  With a border of 0 it is exact
+    at the border too, since a tap outside the images adds nothing.
 
     Parameters
     ----------
     x : Tensor of Bits, of Planes, or of uint8
-        Images of shape (B, H, W, C): signs, integers of a few bits, or 8-bit pixels, which count
-        as `2p - 255`.
+        Images of shape (B, H, W, C): signs, k-bit integers, or 8-bit pixels, which count as
+        `2p - 255`.
     weight : Tensor of Bits or of Planes
         Filters of shape (M, rows, columns, C / groups).
     window : Window
-        Where the taps stand.
-    gradient : str, optional
-        The numbers that the backward products multiply, as for `quantized_linear`: integers with
-        one scale a pixel for the images, and one a filter for the filters.
-    rng : numpy.random.Generator, optional
-        As for `quantized_linear`.
+        The positions of the taps.
+    gradient, rng : optional
+        As for `quantized_linear`, with one scale per pixel for the images and one per filter.
     groups : int, optional
-        Groups of channels, each with M / groups filters of C / groups channels.
+        As for `conv2d`.
 
     Returns
     -------
     Tensor
         int32 of shape (B, H', W', M).
-
-    Raises
-    ------
-    InputError
-        If an operand has another type, the shapes do not fit or there is no such gradient.
 
     Examples
     --------

@@ -1,0 +1,118 @@
+"""LatentWeight: a Parameter that a layer quantizes, with what is derived from its values."""
+
+from bitnet import kernels
+from bitnet.arrays import as_array, is_read_only, moved, read_only
+from bitnet.autograd.parameter import Parameter
+from bitnet.errors import InputError
+from bitnet.kernels import Bits
+
+
+class LatentWeight(Parameter):
+    """Float weights of which a layer multiplies the signs, or quantized values.
+
+    An optimizer packs the signs of weights of one bit as it changes them, and keeps them here
+    for the next forward pass.  As long as they are kept the data are read-only: change what
+    `edit()` returns, which drops the signs, or assign new data.  A change is not detected if it is
+    made through a view that was taken before the step, or in an array of CuPy, which cannot be
+    read-only: give each LatentWeight data of its own.
+
+    Parameters
+    ----------
+    data : array or nested list of numbers
+        The first value; a copy is kept, contiguous.
+    bound : float, optional
+        Clip to [-bound, bound] after each step: 1 for the weights of a binary layer.
+    step_scale : float, optional
+        What the optimizer's learning rate is multiplied with for this parameter.
+    is_binary : bool, optional
+        Whether a layer multiplies with the signs of the data, so that an optimizer packs them; by
+        default those of matrices with a bound.
+
+    Attributes
+    ----------
+    grad : numpy.ndarray or None
+        The gradient.  That of binary weights is multiplied when it is first read.
+    lazy_grad : numpy.ndarray or kernels.Product or None
+        The gradient, multiplied or not.
+
+    Examples
+    --------
+    >>> weight = LatentWeight([[0.5, -1.0]], bound=1.0)
+    >>> weight.signs.signs()
+    array([[ 1, -1]], dtype=int8)
+    """
+
+    __slots__ = ("_derived", "_signs", "bound", "is_binary", "lazy_grad")
+
+    def __init__(self, data, bound=None, step_scale=1.0, is_binary=None):
+        self.lazy_grad = self._signs = self._derived = None
+        super().__init__(data, step_scale)
+        if bound is not None and not 0 < bound < float("inf"):
+            raise InputError(f"LatentWeight: bound is {bound!r}; expected a number above 0")
+        self.bound = bound
+        self.is_binary = bound is not None and self.ndim > 1 if is_binary is None else is_binary
+
+    @property
+    def grad(self):
+        """The gradient, of the shape and type of `data`, or None."""
+        if self.lazy_grad is not None:
+            self.lazy_grad = as_array(self.lazy_grad)
+        return self.lazy_grad
+
+    @grad.setter
+    def grad(self, grad):
+        self.lazy_grad = grad
+
+    def receive(self, grad):
+        """Add a gradient to `grad`; the first one may stay a product."""
+        if self.lazy_grad is None:
+            self.lazy_grad = grad
+        else:
+            super().receive(grad)
+
+    def edit(self):
+        """The data, free to be changed in place; what was derived from them is dropped."""
+        self._signs = self._derived = None
+        return super().edit()
+
+    @property
+    def signs(self):
+        """The packed signs of the data: those that an optimizer left, or else packed now."""
+        return self._signs[1] if self.has_signs else kernels.pack(self.data)
+
+    @property
+    def has_signs(self):
+        """Whether the signs that an optimizer left are those of the data."""
+        kept = self._signs is not None and self._signs[0] is self.data
+        return kept and is_read_only(self.data)
+
+    def keep_signs(self, words):
+        """Keep the packed signs of the data, (M, K) uint64, until the data change."""
+        self._signs = read_only(self.data), kernels.prepare(Bits(words, self.shape))
+
+    def derived(self, name, make):
+        """What `make(data)` gives, kept under a name until the data, then read-only, change."""
+        kept = self._derived
+        if kept is None or kept[0] is not self.data or not is_read_only(self.data):
+            self._derived = kept = read_only(self.data), {}
+        if name not in kept[1]:
+            kept[1][name] = make(self.data)
+        return kept[1][name]
+
+    def moved(self, move):
+        """A LatentWeight of moved data, without gradient."""
+        return LatentWeight(move(self.data), self.bound, self.step_scale, self.is_binary)
+
+    def move(self, move):
+        """Copy data, gradient and signs to another device; the result puts them in place."""
+        here, put_data = self.data, super().move(move)
+        signs = moved(self.signs.words, move) if self.has_signs else None
+
+        def put():
+            put_data()
+            if self.data is not here:
+                self._signs = self._derived = None
+                if signs is not None:
+                    self.keep_signs(signs)
+
+        return put

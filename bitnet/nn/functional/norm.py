@@ -1,0 +1,400 @@
+"""Batch normalization with the statistics of a batch or fixed ones, and with shifts alone."""
+
+import math
+
+import numpy as np
+
+from bitnet import kernels
+from bitnet.arrays import array_module
+from bitnet.autograd import Function, Tensor, as_tensor
+from bitnet.errors import InputError
+from bitnet.kernels import Bits
+from bitnet.nn.functional.ste import check_window
+
+SHIFT_VARIANTS = ("paper", "code")
+
+
+def _checked(name, x, gamma, beta, least=0):
+    """The operands as Tensors, once they are (..., C), (C,) and (C,), with `least` rows."""
+    x, gamma, beta = as_tensor(x), as_tensor(gamma), as_tensor(beta)
+    if x.ndim < 2 or gamma.shape != x.shape[-1:] or beta.shape != x.shape[-1:]:
+        raise InputError(
+            f"{name}: shapes {x.shape}, {gamma.shape} and {beta.shape} do not fit; "
+            "expected (..., C), (C,) and (C,)"
+        )
+    if math.prod(x.shape[:-1]) < least:
+        raise InputError(
+            f"{name}: an input of shape {x.shape} has no statistics; expected at least "
+            f"{least} rows, or the evaluation mode (model.eval())"
+        )
+    return x, gamma, beta
+
+
+def _checked_for_sign(name, x, gamma, beta, least=0):
+    """As `_checked`, once x holds integers whose normalized values have a sign."""
+    x, gamma, beta = _checked(name, x, gamma, beta, least)
+    if not _is_integer(x):
+        raise InputError(f"{name}: got {x.data!r:.60}; expected int32, as of a binary layer")
+    is_finite = array_module(gamma).isfinite
+    if not (is_finite(gamma.data) & is_finite(beta.data)).all():
+        raise InputError(
+            f"{name}: gamma or beta holds NaN or infinity; check the data, or lower the "
+            "learning rate"
+        )
+    return x, gamma, beta
+
+
+def _is_integer(x):
+    """Whether a Tensor holds pre-activations of a binary layer."""
+    return getattr(x.data, "dtype", None) == np.int32
+
+
+class BatchNorm(Function):
+    """gamma * (x - mean) / sqrt(var + eps) + beta, mean and var over all axes but the last."""
+
+    def __init__(self, eps):
+        self.eps = eps
+
+    def forward(self, x, gamma, beta):  # (..., C), (C,), (C,)
+        self.axes = tuple(range(x.ndim - 1))
+        self.count = math.prod(x.shape[:-1])
+        x = x.astype(gamma.dtype, copy=False)
+        self.mean = x.mean(axis=self.axes)
+        self.xhat = x - self.mean
+        variance = (self.xhat * self.xhat).mean(axis=self.axes)
+        self.inv_std = 1 / array_module(x).sqrt(variance + self.eps)
+        self.gamma = gamma
+        self.xhat *= self.inv_std
+        y = self.xhat * gamma
+        y += beta
+        return y
+
+    def backward(self, grad_y):
+        grad_beta = grad_y.sum(axis=self.axes)
+        grad_gamma = (grad_y * self.xhat).sum(axis=self.axes)
+        along = self.xhat * grad_gamma  # what mean and var take away
+        along += grad_beta
+        along /= self.count
+        grad_x = array_module(along).subtract(grad_y, along, out=along)
+        grad_x *= self.gamma * self.inv_std
+        return grad_x, grad_gamma, grad_beta
+
+
+class IntegerBatchNorm(Function):
+    """Batch norm of integers, whose statistics do not round; only the integers are kept."""
+
+    def __init__(self, eps):
+        self.eps = eps
+
+    def forward(self, z, gamma, beta):  # (..., C) int32, (C,), (C,)
+        scale = self.remember(z, gamma)
+        return (z.astype(gamma.dtype) - self.mean) * scale + beta
+
+    def backward(self, grad_y):
+        return self.gradients_of_integers(grad_y, None)
+
+    def remember(self, z, gamma):
+        """Keep what backward needs; returns gamma * inv_std."""
+        self.z, self.gamma = z, gamma
+        rows = z.reshape(-1, z.shape[-1])
+        sums, squares = (total / len(rows) for total in kernels.column_sums(rows))
+        xp = array_module(z)
+        variance = xp.maximum(squares - sums * sums, 0)
+        self.mean = sums.astype(gamma.dtype)
+        self.inv_std = (1 / xp.sqrt(variance + self.eps)).astype(gamma.dtype)
+        return gamma * self.inv_std
+
+    def gradients_of_integers(self, grad_y, passes):
+        """The gradients of z, gamma and beta, in one pass over rows of integers."""
+        rows = (-1, self.z.shape[-1])
+        statistics = self.mean, self.inv_std, self.gamma
+        arrays = grad_y.reshape(rows), passes, self.z.reshape(rows)
+        grad_z, *others = kernels.batch_norm_backward(*arrays, *statistics)
+        return grad_z.reshape(self.z.shape), *others
+
+
+class BatchNormSign(IntegerBatchNorm):
+    """Batch norm of integers and the sign of it: bits out, and nothing in float is stored."""
+
+    def __init__(self, eps, window):
+        super().__init__(eps)
+        self.window = window
+
+    def forward(self, z, gamma, beta):
+        scale = self.remember(z, gamma)
+        columns = self.mean, scale, beta
+        rows = z.reshape(-1, z.shape[-1])
+        signs, self.passes = kernels.normalize_sign(rows, *columns, self.window)
+        return Bits(signs.words.reshape(*z.shape[:-1], -1), z.shape)
+
+    def backward(self, grad_y):  # through the sign where |y| <= window, then through batch norm
+        return self.gradients_of_integers(grad_y, self.passes if self.window is not None else None)
+
+
+def batch_norm(x, gamma, beta, eps=1e-4, running=None, momentum=0.1):
+    """Batch normalization with the statistics of this batch, as in training.
+
+    `y = gamma * (x - mean) * inv_std + beta`, `inv_std = 1 / sqrt(var + eps)`, with the mean
+    and the biased variance over all axes but the last; part of Algorithm 1 of the papers.
+
+    Parameters
+    ----------
+    x : Tensor
+        Floats, or integer pre-activations, of shape (..., C); two rows or more.
+    gamma, beta : Tensor
+        Shape (C,).
+    eps : float, optional
+        Added to the variance; 1e-4 in the papers' code.
+    running : pair of numpy.ndarray, optional
+        Running mean and running inverse standard deviation (C,), which the papers' code averages
+        instead of the variance.  Changed in place: `running += momentum * (batch - running)`.
+    momentum : float, optional
+        The share of this batch in the running statistics; 0.1 in the papers' code.
+
+    Returns
+    -------
+    Tensor
+        Floats of the shape of `x` and the type of `gamma`.
+
+    Examples
+    --------
+    >>> batch_norm([[1.0], [3.0]], [2.0], [5.0]).data.round(3).ravel()
+    array([3., 7.], dtype=float32)
+    """
+    x, gamma, beta = _checked("batch_norm", x, gamma, beta, least=2)
+    node = IntegerBatchNorm(eps) if _is_integer(x) else BatchNorm(eps)
+    return update_running(node, node(x, gamma, beta), running, momentum)
+
+
+def update_running(node, y, running, momentum):
+    """y, once the statistics of its batch are in the running ones."""
+    if running is not None:
+        for average, batch in zip(running, (node.mean, node.inv_std), strict=True):
+            average += (momentum * (batch - average)).astype(average.dtype)
+    return y
+
+
+def batch_norm_sign(x, gamma, beta, eps=1e-4, running=None, momentum=0.1, window=1.0):
+    """`sign(batch_norm(x, ...), window)` of integers in one pass that stores no floats.
+
+    Parameters
+    ----------
+    x : Tensor
+        int32 of shape (..., C), two rows or more.
+    gamma, beta, eps, running, momentum : optional
+        As for `batch_norm`; the first two are required.
+    window : float or None, optional
+        As for `sign`.
+
+    Returns
+    -------
+    Tensor
+        The Bits that the two functions give, with the same gradients.
+
+    Examples
+    --------
+    >>> batch_norm_sign(np.array([[1], [3]], np.int32), [2.0], [0.0]).data.signs().ravel()
+    array([-1,  1], dtype=int8)
+    """
+    check_window("batch_norm_sign", window)
+    x, gamma, beta = _checked_for_sign("batch_norm_sign", x, gamma, beta, least=2)
+    node = BatchNormSign(eps, window)
+    return update_running(node, node(x, gamma, beta), running, momentum)
+
+
+class Normalize(Function):
+    """(x - mean) * (gamma * inv_std) + beta with fixed mean and inv_std."""
+
+    def __init__(self, mean, inv_std):
+        self.mean, self.inv_std = mean, inv_std
+
+    def forward(self, x, gamma, beta):
+        self.centred = x.astype(gamma.dtype, copy=False) - self.mean
+        self.scale = gamma * self.inv_std
+        return self.centred * self.scale + beta
+
+    def backward(self, grad_y):
+        axes = tuple(range(grad_y.ndim - 1))
+        grad_gamma = (grad_y * self.centred).sum(axis=axes) * self.inv_std
+        return grad_y * self.scale, grad_gamma, grad_y.sum(axis=axes)
+
+
+def normalize(x, gamma, beta, mean, inv_std):
+    """Batch normalization with fixed statistics, as in evaluation.
+
+    `y = (x - mean) * (gamma * inv_std) + beta`, rounded in this order: the thresholds of a frozen
+    net are found by bisecting this expression, and its scores are computed with it.
+
+    Parameters
+    ----------
+    x : Tensor
+        Floats, or integer pre-activations, of shape (..., C).
+    gamma, beta : Tensor
+        Shape (C,).
+    mean, inv_std : numpy.ndarray
+        Shape (C,).
+
+    Returns
+    -------
+    Tensor
+        Floats of the shape of `x` and the type of `gamma`.
+
+    Examples
+    --------
+    >>> normalize([[4.0]], [3.0], [1.0], np.float32([2.0]), np.float32([0.5]))
+    Tensor(array([[4.]], dtype=float32))
+    """
+    return Normalize(mean, inv_std)(*_checked("normalize", x, gamma, beta))
+
+
+def normalize_sign(x, gamma, beta, mean, inv_std):
+    """`sign(normalize(x, ...))` of integers in one pass, for evaluation; without a gradient.
+
+    Parameters
+    ----------
+    x : Tensor
+        int32 of shape (..., C).
+    gamma, beta, mean, inv_std : array
+        As for `normalize`.
+
+    Returns
+    -------
+    Tensor
+        Bits of the shape of `x`.
+
+    Examples
+    --------
+    >>> x, one = np.array([[4, -4]], np.int32), np.ones(2, np.float32)
+    >>> normalize_sign(x, one, one, one, one).data.signs()
+    array([[ 1, -1]], dtype=int8)
+    """
+    x, gamma, beta = _checked_for_sign("normalize_sign", x, gamma, beta)
+    rows = x.data.reshape(-1, x.shape[-1])
+    signs, _ = kernels.normalize_sign(rows, mean, gamma.data * inv_std, beta.data)
+    return Tensor(Bits(signs.words.reshape(*x.shape[:-1], -1), x.shape))
+
+
+class AP2(Function):
+    """The nearest power of two forward; the slope of x backward."""
+
+    def forward(self, x):
+        return kernels.ap2(x)
+
+    def backward(self, grad_y):
+        return grad_y
+
+
+def ap2(x):
+    """Round each number to a power of two, `sign(x) * 2**round(log2 |x|)`; backward with slope 1.
+
+    Parameters
+    ----------
+    x : Tensor
+        Floats.
+
+    Returns
+    -------
+    Tensor
+        Of the same shape and type.
+
+    Examples
+    --------
+    >>> ap2([3.0, -0.3]).data
+    array([ 4.  , -0.25], dtype=float32)
+    """
+    return AP2()(as_tensor(x))
+
+
+class ShiftBatchNorm(Function):
+    """AP2(gamma) * c * AP2(inv_std) + beta, c = x - mean, inv_std of mean(c * AP2(c))."""
+
+    def __init__(self, eps):
+        self.eps = eps
+
+    def forward(self, x, gamma, beta):  # (..., C), (C,), (C,)
+        self.axes, self.count = tuple(range(x.ndim - 1)), math.prod(x.shape[:-1])
+        self.mean = mean_of(x, gamma.dtype)
+        self.c = x.astype(gamma.dtype, copy=False) - self.mean
+        variance = (self.c * kernels.ap2(self.c)).mean(axis=self.axes, dtype=np.float64)
+        self.inv_std = (1 / array_module(x).sqrt(variance + self.eps)).astype(gamma.dtype)
+        self.shift, self.gamma_shift = kernels.ap2(self.inv_std), kernels.ap2(gamma)
+        return self.c * (self.shift * self.gamma_shift) + beta
+
+    def backward(self, grad_y):  # each AP2(v) counts as v plus a constant
+        grad_beta = grad_y.sum(axis=self.axes)
+        grad_shifted = (grad_y * self.c).sum(axis=self.axes)  # of inv_std and gamma
+        grad_gamma = grad_shifted * self.shift
+        grad_variance = grad_shifted * self.gamma_shift * self.inv_std**3 / -2
+        grad_x = self.c + kernels.ap2(self.c)
+        grad_x *= grad_variance / self.count
+        grad_x += grad_y * (self.gamma_shift * self.shift)
+        grad_x -= grad_x.mean(axis=self.axes)
+        return grad_x, grad_gamma, grad_beta
+
+
+class CodeShiftBatchNorm(ShiftBatchNorm):
+    """The same numbers, and the backward pass of the authors' code: batch norm's, of AP2(c)."""
+
+    def backward(self, grad_y):
+        power = kernels.ap2(self.c)
+        grad_beta = grad_y.sum(axis=self.axes)
+        along = (grad_y * power).sum(axis=self.axes)
+        grad_gamma = along * self.shift  # of AP2(xhat), which is AP2(c) * AP2(inv_std)
+        grad_x = grad_y - grad_beta / self.count
+        grad_x -= power * (self.shift**2 * along / self.count)
+        grad_x *= self.shift * self.gamma_shift
+        return grad_x, grad_gamma, grad_beta
+
+
+def mean_of(x, dtype):
+    """The means of the columns; of integers, from their exact sums."""
+    rows = x.reshape(-1, x.shape[-1])
+    if x.dtype == np.int32:
+        return (kernels.column_sums(rows)[0] / len(rows)).astype(dtype)
+    return rows.mean(axis=0, dtype=np.float64).astype(dtype)
+
+
+def shift_batch_norm(x, gamma, beta, eps=1e-5, running=None, momentum=0.125, variant="paper"):
+    """Shift-based batch normalization with the statistics of this batch, as in training.
+
+    With c = x - mean(x) and `ap2`:
+    `y = AP2(gamma) * (c * AP2(1 / sqrt(mean(c * AP2(c)) + eps))) + beta`, Algorithm 2 of arXiv
+    1602.02830 (version 2) and 1609.07061; beta, which its last line leaves out, is in the authors'
+    code.  The variants differ in the backward pass, which the papers do not print; s and a are the
+    shifts of inv_std and gamma.
+
+    "paper" differentiates the printed lines, with slope 1 for each AP2:
+    `grad_gamma = s * sum(grad_y * c)`, and grad_x is
+    `a s grad_y - (c + AP2(c)) a inv_std^3 mean(grad_y * c) / 2` less its mean.  "code" is the
+    authors' `BatchNormalizationShiftPow2.lua`, which takes AP2(c) for c and shifts for scales:
+    `grad_gamma = sum(AP2(c s) * grad_y)` and
+    `grad_x = a s (grad_y - mean(grad_y) - AP2(c) s^2 mean(AP2(c) * grad_y))`.
+
+    Parameters
+    ----------
+    x, gamma, beta, running : optional
+        As for `batch_norm`; the first three are required.
+    eps : float, optional
+        Added to the variance; 1e-5 in the authors' code.
+    momentum : float, optional
+        The share of this batch in the running statistics; 2^-3 in the code.
+    variant : {"paper", "code"}, optional
+        The backward pass.
+
+    Returns
+    -------
+    Tensor
+        Floats of the shape of `x` and the type of `gamma`.
+
+    Examples
+    --------
+    >>> shift_batch_norm([[1.0], [9.0]], [3.0], [5.0]).data.ravel()  # variance 16, gamma as 4
+    array([1., 9.], dtype=float32)
+    """
+    if variant not in SHIFT_VARIANTS:
+        raise InputError(
+            f"shift_batch_norm: variant is {variant!r}; expected one of {', '.join(SHIFT_VARIANTS)}"
+        )
+    x, gamma, beta = _checked("shift_batch_norm", x, gamma, beta, least=2)
+    node = ShiftBatchNorm(eps) if variant == "paper" else CodeShiftBatchNorm(eps)
+    return update_running(node, node(x, gamma, beta), running, momentum)

@@ -1,0 +1,129 @@
+"""What the layers with quantized weights share: quantizer, latent weights, backward products."""
+
+import math
+
+import numpy as np
+
+from bitnet.autograd import LatentWeight, Parameter, no_grad
+from bitnet.devices import check_generator
+from bitnet.errors import InputError
+from bitnet.nn import functional
+from bitnet.nn.functional.linear import GRADIENTS, check_gradient_rule
+from bitnet.nn.module import Module
+from bitnet.quantizers import Linear, Uniform
+from bitnet.quantizers.names import elementwise_quantizer_of, quantizer_of
+
+ROUNDINGS = ("nearest", "stochastic")
+ONE_BIT = Uniform(1)
+RECTIFIED = 3.0  # the largest rectified state of a few bits; up to 1 alone they learn less
+
+
+class QuantizedLayer(Module):
+    """A layer that multiplies with quantized weights.
+
+    Weights with a bound are quantized as they are, since batch norm removes their size; those
+    without have a scale (`functional.quantize_scaled`).
+
+    Attributes
+    ----------
+    quantizer : Quantizer or None
+        Of the weights; None for floats.
+    packed : Bits or Planes
+        The weights that the layer multiplies with, of the shape of `weight`.
+
+    Examples
+    --------
+    >>> from bitnet.nn import BinaryLinear, Sequential
+    >>> net = Sequential(BinaryLinear(4, 3, np.random.default_rng(0)))
+    >>> [layer for layer in net.modules() if isinstance(layer, QuantizedLayer)]
+    [BinaryLinear(4, 3)]
+    """
+
+    def set_numbers(self, rng, weights, gradient="int8", rounding="nearest", balance=False):
+        """Set the quantizer of the weights, and how the backward products round gradients."""
+        name = type(self).__name__
+        check_generator(name, rng)
+        check_backward(name, gradient, rounding)
+        self.quantizer = None if weights is None else quantizer_of(name, weights)
+        self.gradient, self.rounding, self.rng, self.balance = gradient, rounding, rng, balance
+
+    def bounded_weight(self, shape, fan):
+        """Latent weights from U(-bound, bound), for `fan` inputs and outputs in all."""
+        bound = float(abs(self.quantizer.levels.values()).max())
+        latent = self.rng.uniform(-bound, bound, shape).astype(np.float32)
+        return LatentWeight(latent, bound, math.sqrt(fan / 1.5), self.quantizer == ONE_BIT)
+
+    def scaled_weight(self, shape, half):
+        """Weights from U(-half, half) without a bound."""
+        return uniform(self.rng, shape, half, self.quantizer)
+
+    @property
+    def rounding_rng(self):
+        """The generator that rounds gradients, None for rounding to the nearest."""
+        return self.rng if self.rounding == "stochastic" else None
+
+    def quantized(self, weight):
+        """The weights that the layer multiplies with, as a Tensor of Bits or Planes."""
+        if weight.bound is None:
+            return functional.quantize_scaled(weight, self.quantizer)
+        # an optimizer has packed the signs of the weights themselves, not those of balanced ones
+        latent = functional.balance(weight) if self.balance else weight
+        return functional.quantize(latent, self.quantizer, straight=not self.quantizer.smooth)
+
+    def packed_of(self, weight):
+        """The weights that the layer multiplies with, as Bits or Planes."""
+        if weight.is_binary and not self.balance:
+            return weight.signs
+        with no_grad():
+            return self.quantized(weight).data
+
+    @property
+    def packed(self):
+        """The weights that the layer multiplies with, Bits or Planes of the shape of `weight`."""
+        return self.packed_of(self.weight)
+
+    def weight_signs(self):
+        """The signs of each matrix of weights, Bits; with more bits those of the latent ones."""
+        latent = [weight for _, weight in self._members() if isinstance(weight, LatentWeight)]
+        is_sign = self.quantizer is not None and self.quantizer.levels.is_sign
+        return [self.packed_of(w) if w.bound and is_sign else w.signs for w in latent]
+
+
+class IntegerLayer(QuantizedLayer):
+    """A QuantizedLayer that returns exact integers, in units of its input and of its weights.
+
+    Examples
+    --------
+    >>> from bitnet.nn import BinaryLinear, ScaledLinear
+    >>> issubclass(BinaryLinear, IntegerLayer), issubclass(ScaledLinear, IntegerLayer)
+    (True, False)
+    """
+
+
+def check_backward(name, gradient, rounding):
+    """Refuse settings of a backward product that do not exist."""
+    if gradient not in GRADIENTS or rounding not in ROUNDINGS:
+        raise InputError(
+            f"{name}: gradient is {gradient!r} and rounding {rounding!r}; "
+            f"expected one of {[*GRADIENTS]} and of {list(ROUNDINGS)}"
+        )
+    if gradient == "float32" and rounding != "nearest":
+        raise InputError(
+            f"{name}: {rounding} rounding is of integers, and the gradient is float32; "
+            "use another gradient, or leave the rounding out"
+        )
+    check_gradient_rule(name, gradient, True if rounding == "stochastic" else None)
+
+
+def uniform(rng, shape, half, quantizer=None):
+    """A Parameter of numbers from U(-half, half), latent if there is a quantizer."""
+    kind = Parameter if quantizer is None else LatentWeight
+    return kind(rng.uniform(-half, half, shape).astype(np.float32))
+
+
+def activation_quantizer(name, activations, relu=False):
+    """The quantizer of inputs and states; a number of bits means the range of f."""
+    if relu and isinstance(activations, int):
+        bits = Uniform(activations).bits  # refuses what is no number of bits
+        return Linear(bits, RECTIFIED / (2**bits - 1), signed=False)
+    return elementwise_quantizer_of(name, activations)
