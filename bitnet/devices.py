@@ -7,22 +7,8 @@ import platform
 import numpy as np
 
 from bitnet import kernels
-from bitnet.arrays import array_module, moved, to_cpu
+from bitnet.arrays import moved, to_cpu
 from bitnet.errors import InputError
-
-__all__ = [
-    "array_module",
-    "blas",
-    "check_generator",
-    "full_memory_named",
-    "gpu_problem",
-    "mover",
-    "set_num_threads",
-    "status",
-    "stream",
-    "to_cpu",
-    "to_gpu",
-]
 
 OPTIONAL = {
     "numba": "the fast kernels (without it: NumPy, slow)",
@@ -39,24 +25,7 @@ FULL = "cudaErrorMemoryAllocation", "CUDA_ERROR_OUT_OF_MEMORY", "STATUS_ALLOC_FA
 
 
 def check_generator(what, rng):
-    """Refuse a source of randomness that is no `numpy.random.Generator`, as a bare seed.
-
-    Parameters
-    ----------
-    what : str
-        Who draws, for the message.
-    rng : numpy.random.Generator
-        What came.
-
-    Raises
-    ------
-    InputError
-        If it is something else.
-
-    Examples
-    --------
-    >>> check_generator("Dropout", np.random.default_rng(0))
-    """
+    """Refuse a source of randomness that is no `numpy.random.Generator`, as a bare seed."""
     if not isinstance(rng, np.random.Generator):
         raise InputError(
             f"{what}: rng is {rng!r}; expected a numpy.random.Generator, "
@@ -95,18 +64,7 @@ def set_num_threads(n):
 
 
 def blas():
-    """The libraries that multiply floats for NumPy, each in words: name, version, threads.
-
-    Returns
-    -------
-    list of str
-        Empty without threadpoolctl.
-
-    Examples
-    --------
-    >>> all("threads" in words for words in blas())
-    True
-    """
+    """The libraries that multiply floats for NumPy, each in words: name, version, threads."""
     if importlib.util.find_spec("threadpoolctl") is None:
         return []
     import threadpoolctl
@@ -149,16 +107,6 @@ def gpu_problem():
     """Why there is no GPU to compute on, or None where there is one.
 
     Imports CuPy, where it is installed.
-
-    Returns
-    -------
-    str or None
-        What is missing, and the next step.
-
-    Examples
-    --------
-    >>> gpu_problem() is None or "; " in gpu_problem()
-    True
     """
     extra = (
         "`pip install 'cupy-cuda12x[ctk]' 'numba-cuda[cu12]'`, or the extra `cuda12` (for CUDA 13, "
@@ -249,27 +197,7 @@ def to_gpu(x):
 
 
 def mover(device):
-    """The function that moves to a device: `to_cpu` or `to_gpu`.
-
-    Parameters
-    ----------
-    device : {"cpu", "gpu"}
-        Which.
-
-    Returns
-    -------
-    callable
-
-    Raises
-    ------
-    InputError
-        If there is no such device here.
-
-    Examples
-    --------
-    >>> mover("cpu")(np.ones(2))
-    array([1., 1.])
-    """
+    """The function that moves to a device: `to_cpu` or `to_gpu`."""
     moves = {"cpu": to_cpu, "gpu": to_gpu}
     if device not in moves:
         raise InputError(f"device is {device!r}; expected one of {', '.join(moves)}")
@@ -282,22 +210,6 @@ def stream():
     """A stream of the GPU for a `with` block: what is begun there runs beside other streams.
 
     Within a stream the work runs in order.  At the end of the block the processor waits for it.
-
-    Returns
-    -------
-    context manager
-        Gives CuPy's stream.
-
-    Raises
-    ------
-    InputError
-        If there is no GPU.
-
-    Examples
-    --------
-    >>> if gpu_problem() is None:
-    ...     with stream():
-    ...         x = to_gpu(np.ones(2)) + 1
     """
     if problem := gpu_problem():
         raise InputError(f"no GPU: {problem}")
@@ -320,16 +232,6 @@ def full_memory_named():
     """Inside, a memory of the GPU that is full becomes one sentence.
 
     What was in the GPU's memory before stays there, but for what a program keeps no more.
-
-    Raises
-    ------
-    InputError
-        In place of the errors of CuPy, of Numba and of CUDA.
-
-    Examples
-    --------
-    >>> with full_memory_named():
-    ...     x = np.ones(2)
     """
     try:
         yield

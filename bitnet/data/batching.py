@@ -9,8 +9,6 @@ from bitnet.arrays import check_on_cpu
 from bitnet.devices import check_generator
 from bitnet.errors import InputError
 
-__all__ = ["batches"]
-
 MAX_PREFETCH = 1024
 
 

@@ -12,8 +12,6 @@ import pathlib
 
 from bitnet.errors import InputError
 
-__all__ = ["PUBLISHED", "Published", "Stated", "find_files", "folder_of", "published"]
-
 DIGITS = tuple("0123456789")
 IDX_FILES = (
     "train-images-idx3-ubyte",
@@ -26,22 +24,7 @@ IDX_BYTES = (47_040_016, 60_008, 7_840_016, 10_008)
 
 @dataclasses.dataclass(frozen=True)
 class Stated:
-    """What is stated about a file.
-
-    Attributes
-    ----------
-    name : str
-        Of the file.
-    n_bytes : int
-        Its size, of an IDX file uncompressed.
-    md5 : str or None
-        In hexadecimal; None where it is not known.
-
-    Examples
-    --------
-    >>> published("cifar10").downloads[0].n_bytes
-    170052171
-    """
+    """What is stated about a file."""
 
     name: str
     n_bytes: int
@@ -50,34 +33,7 @@ class Stated:
 
 @dataclasses.dataclass(frozen=True)
 class Published:
-    """A published data set.
-
-    Attributes
-    ----------
-    kind : str
-        The format of its files: "idx", "cifar10", "cifar100" or "svhn".
-    about : str
-        What it is, and whose.
-    classes : tuple of str
-        Their names; `names_file` has precedence.
-    train, test : tuple of Stated
-        The files that are read.
-    address : str
-        Where the downloads are.
-    downloads : tuple of Stated
-        As they are published.
-    folder : str
-        Below the folder of all data sets.
-    archive_folder : str
-        In which a downloaded archive has its files; empty where there is no archive.
-    names_file : str
-        A text file with the names of the classes, where there is one.
-
-    Examples
-    --------
-    >>> published("svhn").train[0].name
-    'train_32x32.mat'
-    """
+    """A published data set."""
 
     kind: str
     about: str
@@ -198,52 +154,14 @@ PUBLISHED = {
 
 
 def published(name):
-    """What is known about a published data set.
-
-    Parameters
-    ----------
-    name : str
-        One of `PUBLISHED`.
-
-    Returns
-    -------
-    Published
-        Its files, sizes and checksums.
-
-    Raises
-    ------
-    InputError
-        If there is none of this name.
-
-    Examples
-    --------
-    >>> published("mnist").files[1].n_bytes
-    60008
-    """
+    """What is known about a published data set."""
     if name not in PUBLISHED:
         raise InputError(f"no published set {name!r}; expected one of {', '.join(PUBLISHED)}")
     return PUBLISHED[name]
 
 
 def folder_of(name):
-    """The folder in which the files of a published set belong.
-
-    Parameters
-    ----------
-    name : str
-        One of `PUBLISHED`.
-
-    Returns
-    -------
-    pathlib.Path
-        Below the folder that the environment variable BITNET_DATA names, or, where it is not
-        set, below the folder `bitnet` of the user's cache.
-
-    Examples
-    --------
-    >>> folder_of("svhn-extra").name
-    'svhn'
-    """
+    """The folder in which the files of a published set belong."""
     return data_folder() / published(name).folder
 
 
@@ -256,25 +174,7 @@ def data_folder():
 
 
 def find_files(name, folder):
-    """Where the files of a published set are.
-
-    Parameters
-    ----------
-    name : str
-        One of `PUBLISHED`.
-    folder : str or path
-        IDX files may be plain or gzip; CIFAR's may be in the folder that their archive makes.
-
-    Returns
-    -------
-    dict of str to pathlib.Path or None
-        For each name in `published(name).files`, in this order; None where there is none.
-
-    Examples
-    --------
-    >>> find_files("svhn", "no/such/folder")
-    {'train_32x32.mat': None, 'test_32x32.mat': None}
-    """
+    """Where the files of a published set are."""
     known, folder = published(name), pathlib.Path(folder)
     places = [folder / known.archive_folder, folder]
     ends = (".gz", "") if known.kind == "idx" else ("",)

@@ -11,8 +11,6 @@ from bitnet.archive import replacing
 from bitnet.data.catalogue import find_files, folder_of, published
 from bitnet.errors import InputError
 
-__all__ = ["Verdict", "verify", "write_sums"]
-
 SUMS = "SHA256SUMS"  # in the format of `sha256sum`
 SUM_LINE = re.compile(r"([0-9a-f]{64}) [ *]([\w.-]{1,100})")
 MAX_SUMS = 1 << 16  # bytes
@@ -21,22 +19,7 @@ BLOCK = 1 << 20
 
 @dataclasses.dataclass(frozen=True)
 class Verdict:
-    """What is to be said about one file.
-
-    Attributes
-    ----------
-    path : pathlib.Path
-        The file.
-    good : bool or None
-        Whether it is the published one; None where the size fits and no checksum is known.
-    words : str
-        What was found.
-
-    Examples
-    --------
-    >>> verify("mnist", "no/such/folder")[0].good
-    False
-    """
+    """What is to be said about one file."""
 
     path: pathlib.Path
     good: bool | None
@@ -122,28 +105,7 @@ def _digest(path, n_bytes, unzip, digest):
 
 
 def write_sums(folder, sums):
-    """Keep the SHA-256 of files in a list beside them, as `sha256sum` writes it.
-
-    Parameters
-    ----------
-    folder : str or path
-        Where the files are.
-    sums : dict of str to str
-        Hexadecimal, by name.
-
-    Raises
-    ------
-    OSError
-        If the list cannot be written.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     write_sums(folder, {"a.bin": 64 * "0"})
-    ...     print(pathlib.Path(folder, SUMS).read_text(), end="")
-    0000000000000000000000000000000000000000000000000000000000000000  a.bin
-    """
+    """Keep the SHA-256 of files in a list beside them, as `sha256sum` writes it."""
     with replacing(pathlib.Path(folder) / SUMS) as file:
         file.write("".join(f"{value}  {name}\n" for name, value in sums.items()).encode())
 

@@ -14,8 +14,6 @@ import numpy as np
 from bitnet.archive import replacing
 from bitnet.errors import InputError
 
-__all__ = ["read_cifar", "read_class_names", "write_cifar"]
-
 SIDE, CHANNELS = 32, 3
 PIXELS = SIDE * SIDE * CHANNELS
 LABELS = {10: (10,), 100: (20, 100)}  # how many of each label there are
@@ -92,37 +90,7 @@ def read_cifar(path, classes=10, max_bytes=MAX_BYTES):
 
 
 def read_class_names(path, count):
-    """Read the names of classes, a line each, as in `batches.meta.txt`.
-
-    Parameters
-    ----------
-    path : str or path
-        `batches.meta.txt` of CIFAR-10, `fine_label_names.txt` of CIFAR-100; empty lines do not
-        count.
-    count : int
-        How many names there must be.
-
-    Returns
-    -------
-    tuple of str
-        In the order of the labels.
-
-    Raises
-    ------
-    InputError
-        If there are more or fewer names, or one is no short line of printable ASCII, or comes
-        twice.
-    OSError
-        If the file cannot be opened or read.
-
-    Examples
-    --------
-    >>> import pathlib, tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     _ = pathlib.Path(folder, "names.txt").write_text("cat\\ndog\\n\\n")
-    ...     read_class_names(f"{folder}/names.txt", 2)
-    ('cat', 'dog')
-    """
+    """Read the names of classes, a line each, as in `batches.meta.txt`."""
     with open(path, "rb") as file:
         content = file.read(MAX_NAMES + 1)
     if len(content) > MAX_NAMES or not content.isascii():

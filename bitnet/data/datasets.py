@@ -12,8 +12,6 @@ from bitnet.data.image_folder import read_image_folder
 from bitnet.data.svhn import read_svhn
 from bitnet.errors import InputError
 
-__all__ = ["DATASETS", "Dataset", "available", "load_dataset", "scale_pixels"]
-
 DATASETS = ("embedded", *PUBLISHED, "folder")
 EMBEDDED = pathlib.Path(__file__).parent / "digits"
 

@@ -15,8 +15,6 @@ from bitnet.data.catalogue import find_files, folder_of, published
 from bitnet.data.checksums import verify, write_sums
 from bitnet.errors import InputError
 
-__all__ = ["fetch"]
-
 BLOCK = 1 << 16
 TIMEOUTS_S = (10, 60)  # until a connection, until the next bytes
 MAX_NAMES = 1 << 16  # bytes of the list of classes in an archive

@@ -16,8 +16,6 @@ import numpy as np
 from bitnet.archive import replacing
 from bitnet.errors import InputError
 
-__all__ = ["read_idx", "write_idx"]
-
 UINT8 = 8  # the type code
 MAX_AXES = 4
 MAX_BYTES = 1 << 30

@@ -18,8 +18,6 @@ import numpy as np
 
 from bitnet.errors import InputError
 
-__all__ = ["list_image_folder", "read_image", "read_image_folder", "read_images_of"]
-
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "PPM", "WEBP")
 ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".pgm", ".ppm", ".webp")
 MAX_PIXELS = 1 << 26  # of a file, 67 million

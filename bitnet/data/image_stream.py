@@ -14,49 +14,11 @@ from bitnet.data.image_folder import check_wanted, opened
 from bitnet.devices import check_generator
 from bitnet.errors import InputError
 
-__all__ = ["crop_image", "image_batches"]
-
 MAX_THREADS = 256
 
 
 def crop_image(path, size=224, resize=256, at=(0.5, 0.5), channels=3):
-    """Read one picture with its shorter side scaled, and cut out a square.
-
-    Parameters
-    ----------
-    path : str or path
-        As for `read_image`.
-    size : int, optional
-        Pixels along each side of the square, 224; at most `resize`.
-    resize : int, optional
-        Pixels of the shorter side, 256.
-    at : (float, float), optional
-        Where the square lies, down and to the right, from 0 to below 1: the number of pixels
-        above it is `floor(at * (choices + 1))` of 0 to `choices`; the middle by default.
-    channels : {1, 3}, optional
-        Grey, or red, green and blue.
-
-    Returns
-    -------
-    numpy.ndarray
-        uint8 of shape (size, size, channels).
-
-    Raises
-    ------
-    InputError
-        If the square does not fit, or as for `read_image`.
-    OSError
-        If the file cannot be opened.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     with open(f"{folder}/row.pgm", "wb") as file:
-    ...         _ = file.write(b"P5 3 1 255 " + bytes([0, 100, 200]))
-    ...     [crop_image(f"{folder}/row.pgm", 1, 1, (0, x), 1).item() for x in (0, 0.5, 0.99)]
-    [0, 100, 200]
-    """
+    """Read one picture with its shorter side scaled, and cut out a square."""
     _check_sizes(size, resize, channels)
     return _cropped(path, size, resize, at, channels)
 
@@ -98,53 +60,7 @@ def image_batches(
     prefetch=2,
     start=0,
 ):
-    """Go once through pictures in files, some at a time, decoding ahead.
-
-    Parameters
-    ----------
-    paths : sequence of str or path
-        Pictures, as `list_image_folder` finds them.
-    labels : numpy.ndarray
-        Integers of shape (count,).
-    batch_size : int
-        Pictures in a batch, 1 or more.
-    rng : numpy.random.Generator, optional
-        For training: shuffle, cut at random, mirror half of the pictures, and leave out the last
-        ones that do not fill a batch.  All that a pass needs is drawn when it begins, and in this
-        order: the pictures, the mirrors, the places.  Without it they come in order, cut in
-        the middle.
-    size, resize, channels : int, optional
-        As for `crop_image`.
-    threads : int, optional
-        Threads that decode, 1 to 256.
-    prefetch : int, optional
-        Batches that are decoded ahead, 1 or more.
-    start : int, optional
-        Batches to leave out at the beginning, without decoding them: with the generator as it was
-        before a pass, the rest of that pass.
-
-    Returns
-    -------
-    list of (numpy.ndarray, numpy.ndarray)
-        As an iterator with a length: uint8 of shape (B, size, size, channels), and labels.
-
-    Raises
-    ------
-    InputError
-        If the arguments do not fit; in the iteration, naming the file, if a picture is damaged.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     paths = [f"{folder}/{i}.pgm" for i in range(3)]
-    ...     for i, path in enumerate(paths):
-    ...         with open(path, "wb") as file:
-    ...             _ = file.write(b"P5 1 1 255 " + bytes([i]))
-    ...     passes = image_batches(paths, np.arange(3), 2, size=1, resize=1, channels=1)
-    ...     [(x.ravel().tolist(), y.tolist()) for x, y in passes]
-    [([0, 1], [0, 1]), ([2], [2])]
-    """
+    """Go once through pictures in files, some at a time, decoding ahead."""
     _check_sizes(size, resize, channels)
     labels = np.asarray(labels)
     if not len(paths) or labels.shape != (len(paths),) or labels.dtype.kind not in "iu":

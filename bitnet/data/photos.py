@@ -9,8 +9,6 @@ from bitnet.data.image_folder import check_wanted
 from bitnet.devices import check_generator
 from bitnet.errors import InputError
 
-__all__ = ["photographs", "write_image_folder"]
-
 #          package: folder, names
 SHIPPED = {
     "sklearn": ("datasets/images", ("china.jpg", "flower.jpg")),

@@ -8,8 +8,6 @@ from bitnet.arrays import check_on_cpu
 from bitnet.devices import check_generator
 from bitnet.errors import InputError
 
-__all__ = ["Piece", "sequences"]
-
 LARGEST = np.iinfo(np.int32).max
 
 

@@ -11,8 +11,6 @@ import numpy as np
 
 from bitnet.errors import InputError
 
-__all__ = ["Preparation", "fit_zca", "gcn", "lcn", "zca"]
-
 STEPS = ("gcn", "lcn", "zca")
 SQRT_BIAS = 10.0  # of gcn, for pixels from 0 to 255
 RADIUS, SIGMA = 4, 2.0  # of lcn: 9 x 9 pixels
@@ -37,23 +35,6 @@ def gcn(images, sqrt_bias=SQRT_BIAS):
 
     `(x - mean) / sqrt(sqrt_bias + variance)`, mean and variance over all pixels and channels
     of the image.
-
-    Parameters
-    ----------
-    images : numpy.ndarray
-        Numbers of shape (count, height, width) or (count, height, width, channels).
-    sqrt_bias : float, optional
-        Above 0; in squares of the pixels' unit, 10 for pixels from 0 to 255.
-
-    Returns
-    -------
-    numpy.ndarray
-        float64 of the same shape.
-
-    Examples
-    --------
-    >>> gcn(np.array([[[0, 0], [200, 200]]])).round(3)
-    array([[[-1., -1.], [ 1.,  1.]]])
     """
     x = np.asarray(images, np.float64)
     rows = x.reshape(len(x), -1)  # (count, pixels)
@@ -71,23 +52,6 @@ def lcn(images):
         v = x - G * x
         s = sqrt(G * v^2)
         y = v / max(s, mean of s over the pixels, 1e-4)
-
-    Parameters
-    ----------
-    images : numpy.ndarray
-        Numbers of shape (count, height, width) or (count, height, width, channels).
-
-    Returns
-    -------
-    numpy.ndarray
-        float64 of the same shape.
-
-    Examples
-    --------
-    >>> edge = np.zeros((1, 32, 32))
-    >>> edge[:, :, 16:] = 255
-    >>> lcn(edge)[0, 16, 12:20].round(1)
-    array([-0.2, -0.5, -0.9, -1.4,  1.4,  0.9,  0.5,  0.2])
     """
     x = np.asarray(images, np.float64)
     x = x - _blurred(x)
@@ -116,36 +80,6 @@ def fit_zca(images, regularizer=REGULARIZER, before=np.asarray):
         matrix = U diag(1 / sqrt(values + regularizer * mean(values))) U^T
 
     so that without a regularizer the covariance of `(x - mean) @ matrix` is the identity.
-
-    Parameters
-    ----------
-    images : numpy.ndarray
-        Numbers of shape (count, ...), with at most 10 000 an image.
-    regularizer : float, optional
-        0 or more, in means of the eigenvalues (0.1).  Directions in which the images hardly
-        differ hold noise; it keeps them small.
-    before : callable, optional
-        Applied to a part of the images before anything else.
-
-    Returns
-    -------
-    mean : numpy.ndarray
-        float64 of shape (pixels,).
-    matrix : numpy.ndarray
-        float64 of shape (pixels, pixels), symmetric.
-
-    Raises
-    ------
-    InputError
-        If an image is too large, or without a regularizer the images do not differ in some
-        direction.
-
-    Examples
-    --------
-    >>> x = np.random.default_rng(0).normal(size=(1000, 3)) * [1, 10, 100]
-    >>> mean, matrix = fit_zca(x, regularizer=0)
-    >>> np.allclose(np.cov((x - mean) @ matrix, rowvar=False, bias=True), np.eye(3))
-    True
     """
     count, pixels = len(images), math.prod(images.shape[1:])
     if pixels > MAX_ZCA:
@@ -170,25 +104,7 @@ def fit_zca(images, regularizer=REGULARIZER, before=np.asarray):
 
 
 def zca(images, mean, matrix):
-    """Whiten images: `(x - mean) @ matrix`.
-
-    Parameters
-    ----------
-    images : numpy.ndarray
-        Numbers of shape (count, ...), as `fit_zca` had them.
-    mean, matrix : numpy.ndarray
-        What it returned.
-
-    Returns
-    -------
-    numpy.ndarray
-        float64 of the same shape.
-
-    Examples
-    --------
-    >>> zca(np.array([[3.0, 4.0]]), np.array([1.0, 1.0]), np.eye(2) / 2)
-    array([[1. , 1.5]])
-    """
+    """Whiten images: `(x - mean) @ matrix`."""
     x = np.asarray(images, np.float64)
     return ((x.reshape(len(x), -1) - mean) @ np.asarray(matrix, np.float64)).reshape(x.shape)
 
@@ -232,27 +148,7 @@ class Preparation:
 
     @classmethod
     def fit(cls, steps, images, sqrt_bias=SQRT_BIAS, regularizer=REGULARIZER, clip=CLIP):
-        """Learn from training images what the steps need.
-
-        Parameters
-        ----------
-        steps : tuple of str
-            Out of "gcn", "lcn" and "zca", each at most once, in the order they are taken.
-        images : numpy.ndarray
-            uint8 of shape (count, height, width) or (count, height, width, channels).
-        sqrt_bias, regularizer, clip : float, optional
-            Of `gcn` (10) and `fit_zca` (0.1), and standard deviations on 8 bits (4).
-
-        Returns
-        -------
-        Preparation
-            To be called with images.
-
-        Raises
-        ------
-        InputError
-            If there is no such step, or the images do not fit or do not differ.
-        """
+        """Learn from training images what the steps need."""
         steps = (steps,) if isinstance(steps, str) else tuple(steps)
         images = np.asarray(images)
         header = {
@@ -286,25 +182,7 @@ class Preparation:
 
     @classmethod
     def from_arrays(cls, header, arrays):
-        """The preparation whose `header` and `arrays` were kept in a file.
-
-        Parameters
-        ----------
-        header : dict
-            As `Preparation.header`; it is not trusted.
-        arrays : dict of str to numpy.ndarray
-            As `Preparation.arrays`; they are not trusted.
-
-        Returns
-        -------
-        Preparation
-            Equal to the one that was kept.
-
-        Raises
-        ------
-        InputError
-            If something is missing, of another type or shape, not finite or out of range.
-        """
+        """The preparation whose `header` and `arrays` were kept in a file."""
         _check_header(header)
         pixels = math.prod(header["image"])
         shapes = {"zca_mean": (pixels,), "zca_matrix": (pixels, pixels)}

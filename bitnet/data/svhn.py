@@ -11,8 +11,6 @@ import numpy as np
 
 from bitnet.errors import InputError
 
-__all__ = ["read_svhn"]
-
 MAX_BYTES = 1 << 31  # of pixels; the set "extra" has 1.6 GB
 
 

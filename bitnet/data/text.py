@@ -16,8 +16,6 @@ from bitnet.data.catalogue import data_folder
 from bitnet.data.vocabulary import END, UNITS, Vocabulary, words_of
 from bitnet.errors import InputError
 
-__all__ = ["TEXTS", "Corpus", "available_texts", "load_corpus", "read_text"]
-
 TEXTS = ("embedded-text", "ptb")
 EMBEDDED = pathlib.Path(__file__).parent / "plays"
 EMBEDDED_SIZE = 2000  # words; of the others each comes once or twice

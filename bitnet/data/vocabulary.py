@@ -7,8 +7,6 @@ import numpy as np
 
 from bitnet.errors import InputError
 
-__all__ = ["END", "UNITS", "UNKNOWN", "Vocabulary", "words_of"]
-
 UNITS = ("words", "characters")
 UNKNOWN, END = "<unk>", "<eos>"
 MAX_WORDS, MAX_LENGTH = 1_000_000, 1000  # words, and characters of a word
@@ -16,22 +14,7 @@ PIECES = re.compile(r"\w+(?:['’-]\w+)*|[^\w\s]")
 
 
 def words_of(text):
-    """The words of plain text, in lower case, with each mark as a word of its own.
-
-    Parameters
-    ----------
-    text : str
-        Letters and digits, also around an apostrophe or a hyphen, make a word.
-
-    Returns
-    -------
-    list of str
-
-    Examples
-    --------
-    >>> words_of("Now, fair Hippolyta, I woo'd thee--")
-    ['now', ',', 'fair', 'hippolyta', ',', 'i', "woo'd", 'thee', '-', '-']
-    """
+    """The words of plain text, in lower case, with each mark as a word of its own."""
     return PIECES.findall(text.lower())
 
 
@@ -100,27 +83,7 @@ class Vocabulary:
 
     @classmethod
     def of(cls, tokens, unit="words", size=None):
-        """The vocabulary of a text: by falling count, then by the alphabet.
-
-        Parameters
-        ----------
-        tokens : iterable of str
-            The words or characters of the training text.
-        unit : {"words", "characters"}, optional
-            What they are.
-        size : int, optional
-            Keep so many, the most frequent ones; the others count for "<unk>".
-
-        Returns
-        -------
-        Vocabulary
-            "<unk>" and the end of a line are in it in any case, in their place by count.
-
-        Raises
-        ------
-        InputError
-            If the text has fewer than two different words, or `size` is too small.
-        """
+        """The vocabulary of a text: by falling count, then by the alphabet."""
         end = "\n" if unit == "characters" else END
         counts = collections.Counter(tokens)
         if (count := len(counts.keys() - {UNKNOWN, end})) < 2:
@@ -158,38 +121,12 @@ class Vocabulary:
         return f"Vocabulary({len(self)} {self.unit})"
 
     def encode(self, words):
-        """The numbers of words, or of the characters of a text.
-
-        Parameters
-        ----------
-        words : iterable of str
-            As `split` returns them; a text, if the unit is characters.
-
-        Returns
-        -------
-        numpy.ndarray
-            int32 of shape (count,); that of "<unk>" for what is not in the vocabulary.
-        """
+        """The numbers of words, or of the characters of a text."""
         unknown, number_of = self._ids[UNKNOWN], self._ids.get
         return np.array([number_of(word, unknown) for word in words], np.int32)
 
     def decode(self, ids):
-        """The words of numbers.
-
-        Parameters
-        ----------
-        ids : iterable of int
-            From 0 to `len(self) - 1`.
-
-        Returns
-        -------
-        list of str
-
-        Raises
-        ------
-        InputError
-            If a number is out of range.
-        """
+        """The words of numbers."""
         ids = np.asarray(ids).reshape(-1)
         whole = ids.dtype.kind in "iu"
         if ids.size and (not whole or ids.min() < 0 or ids.max() >= len(self)):
@@ -200,18 +137,7 @@ class Vocabulary:
         return [self.words[i] for i in ids.tolist()]
 
     def split(self, text):
-        """The tokens of a text that somebody typed, as the beginning of one to be gone on with.
-
-        Parameters
-        ----------
-        text : str
-            Words are separated by blanks; what the vocabulary lacks is tried as plain text,
-            see `words_of`.  A newline ends a line.
-
-        Returns
-        -------
-        list of str
-        """
+        """The tokens of a text that somebody typed, as the beginning of one to be gone on with."""
         if self.unit == "characters":
             return list(text)
         lines = []
@@ -221,17 +147,7 @@ class Vocabulary:
         return [word for i, line in enumerate(lines) for word in [END] * (i > 0) + line]
 
     def join(self, words):
-        """The text of tokens: words with blanks between, a new line behind each end.
-
-        Parameters
-        ----------
-        words : iterable of str
-            As `decode` returns them.
-
-        Returns
-        -------
-        str
-        """
+        """The text of tokens: words with blanks between, a new line behind each end."""
         if self.unit == "characters":
             return "".join(words)
         ends = (("\n" if word == END else f"{word} ") for word in words)
@@ -243,22 +159,7 @@ class Vocabulary:
 
     @classmethod
     def from_header(cls, header):
-        """The vocabulary of a file's header.
-
-        Parameters
-        ----------
-        header : dict
-            What `header` returned; it may come from anywhere.
-
-        Returns
-        -------
-        Vocabulary
-
-        Raises
-        ------
-        InputError
-            If it is none.
-        """
+        """The vocabulary of a file's header."""
         if not isinstance(header, dict) or header.keys() != {"unit", "words"}:
             raise InputError(f"the vocabulary is {header!r:.60}; expected its unit and its words")
         return cls(header["words"], header["unit"])

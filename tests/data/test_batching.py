@@ -194,12 +194,11 @@ def test_what_goes_wrong_in_the_thread_reaches_the_caller(prefetch, monkeypatch)
 def test_a_program_ends_that_leaves_an_iterator_behind_and_ctrl_c_stops_one():
     """As a user's script: no thread keeps the process."""
     code = """if True:
-        import os, signal, sys, threading, time, numpy as np, bitnet
+        import os, signal, sys, threading, time, numpy as np, bitnet.data.batching
         def slow(images, shifts, border):
             time.sleep(0.2)
             return images
-        import bitnet.data.batching
-            bitnet.data.batching._shifted = slow
+        bitnet.data.batching._shifted = slow
         x, y, rng = np.zeros((1000, 4, 4), np.uint8), np.arange(1000), np.random.default_rng(0)
         kept = iter(bitnet.data.batches(x, y, 1, rng, pad=1, prefetch=2))
         next(kept)

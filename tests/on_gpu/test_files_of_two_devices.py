@@ -14,9 +14,10 @@ import test_training_on_gpu as trainings
 import bitnet
 from bitnet import kernels
 from bitnet.__main__ import main
+from bitnet.arrays import array_module
 from bitnet.deploy import freeze_language_model
 from bitnet.deploy.language_file import load_language_model
-from bitnet.devices import array_module, to_cpu, to_gpu
+from bitnet.devices import to_cpu, to_gpu
 from bitnet.nn.models.language import language_model
 from bitnet.optim import Adam, schedules
 from bitnet.training.experiment import Experiment

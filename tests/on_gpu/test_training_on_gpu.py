@@ -11,9 +11,10 @@ import stand_in
 
 import bitnet
 from bitnet import kernels
+from bitnet.arrays import array_module
 from bitnet.data import Corpus
 from bitnet.data.vocabulary import Vocabulary
-from bitnet.devices import array_module, to_cpu, to_gpu
+from bitnet.devices import to_cpu, to_gpu
 from bitnet.nn import functional, models
 from bitnet.nn.branches import Branches, WithHeads, auxiliary
 from bitnet.nn.functional import cross_entropy, distillation, squared_hinge
