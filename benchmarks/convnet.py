@@ -20,7 +20,7 @@ import argparse
 
 import machine
 import numpy as np
-from bitnet.bench import interleaved
+from stopwatch import interleaved
 from straight_through import sign_in_torch
 
 import bitnet

@@ -23,7 +23,7 @@ import tempfile
 
 import machine
 import numpy as np
-from bitnet.bench import float_layers, float_predict, interleaved
+from stopwatch import float_layers, float_predict, interleaved
 
 import bitnet
 from bitnet import kernels

@@ -24,9 +24,12 @@ import sys
 import tempfile
 import time
 
+sys.path.append(str(pathlib.Path(__file__).parent.parent / "examples"))
+
 import machine
 import numpy as np
-from bitnet.bench import interleaved
+from imagenet_stream import image_batches
+from stopwatch import interleaved
 
 import bitnet
 from bitnet import data, kernels
@@ -52,7 +55,7 @@ def pictures(count, size=224, resize=256):
         rng = np.random.default_rng(0)
         classes = data.write_image_folder(folder, rng, train=-(-count // 4), val=1, side=resize)
         (paths, labels), *_ = data.list_image_folder(folder)
-        passes = data.image_batches(paths, labels, count, rng, size, resize)
+        passes = image_batches(paths, labels, count, rng, size, resize)
         return next(iter(passes))[0], classes
 
 

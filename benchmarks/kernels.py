@@ -20,7 +20,7 @@ import contextlib
 
 import machine
 import numpy as np
-from bitnet.bench import interleaved
+from stopwatch import interleaved
 
 import bitnet
 from bitnet import kernels

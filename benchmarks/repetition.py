@@ -24,7 +24,7 @@ import argparse
 
 import machine
 import numpy as np
-from bitnet.bench import interleaved
+from stopwatch import interleaved
 
 import bitnet
 from bitnet import kernels

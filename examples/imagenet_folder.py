@@ -17,6 +17,7 @@ import tempfile
 import time
 
 import numpy as np
+from imagenet_stream import image_batches
 from tqdm import tqdm
 
 import bitnet
@@ -37,10 +38,8 @@ COLUMNS = "{:>6} {:>9} {:>8} {:>8} {:>10} {:>10} {:>8}"
 def train(model, sets, args, rng, path):
     """Train, print a line an epoch, and keep a checkpoint."""
     optimizer = bitnet.optim.Adam(model.parameters(), args.lr)
-    schedule, loss_of = (
-        schedules.Step(args.lr, 0.1, args.every),
-        auxiliary(functional.cross_entropy),
-    )
+    schedule = schedules.Step(args.lr, 0.1, args.every)
+    loss_of = auxiliary(functional.cross_entropy)
     state = path, model, optimizer, schedule, rng, settings_of(args)
     done = bitnet.training.load_checkpoint(*state) if args.resume else 0
     print(COLUMNS.format("epoch", "loss", "top-1", "top-5", "rate", "images/s", "seconds"))
@@ -67,7 +66,7 @@ def train(model, sets, args, rng, path):
 def batches(pictures, args, rng=None):
     """Batches of a set: cut at random for training, with a generator, otherwise in the middle."""
     sizes = {"size": args.size, "resize": args.resize, "threads": args.decoders}
-    return data.image_batches(*pictures, args.batch, rng, **sizes)
+    return image_batches(*pictures, args.batch, rng, **sizes)
 
 
 def to_input(images, args):

@@ -36,7 +36,7 @@ def write(root, files):
 
 
 def test_a_circle_does_not_hide_behind_a_room(root):
-    """`upper.two` imports `upper.three`, which finds a name of it in the room's lazy table."""
+    """`upper.three` takes from its room a name that the lazy table finds in `upper.two`."""
     figures = house.measure(root, "small", FLOORS)
     assert figures["import circles"] == ["small.upper.three, small.upper.two"]
     write(root, {"upper.three": "three = 1\n"})

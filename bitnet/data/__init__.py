@@ -12,7 +12,6 @@ __getattr__, __dir__, __all__ = lazily(
         "bitnet.data.download": "fetch",
         "bitnet.data.idx": "read_idx write_idx",
         "bitnet.data.image_folder": "list_image_folder read_image read_image_folder read_images_of",
-        "bitnet.data.image_stream": "crop_image image_batches",
         "bitnet.data.photos": "photographs write_image_folder",
         "bitnet.data.pieces": "Piece sequences",
         "bitnet.data.preparation": "Preparation",

@@ -1,14 +1,17 @@
 """Pictures decoded ahead: crops of known pixels, the same batches again, and damaged files."""
 
+import runpy
 import threading
 import warnings
 
 import numpy as np
 import pytest
+from scripts import EXAMPLES
 
 from bitnet import InputError
-from bitnet.data import crop_image, image_batches
 
+stream = runpy.run_path(str(EXAMPLES / "imagenet_stream.py"))
+crop_image, image_batches = stream["crop_image"], stream["image_batches"]
 Image = pytest.importorskip("PIL.Image", reason="Pillow is not installed")
 
 

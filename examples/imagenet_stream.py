@@ -1,4 +1,6 @@
-"""Pictures decoded while a net is trained on others, for sets that do not fit into memory.
+"""Pictures decoded while a net trains on others, for sets that do not fit into memory.
+
+`imagenet_folder.py` takes its batches from here.
 
 The shorter side of each picture is scaled to 256 pixels; in training a square of 224 is cut out at
 random and mirrored half of the time, in evaluation the one in the middle is taken: the authors'
@@ -12,13 +14,17 @@ import numpy as np
 
 from bitnet.data.image_folder import check_wanted, opened
 from bitnet.devices import check_generator
-from bitnet.errors import InputError
+from bitnet.errors import InputError, check_count
 
 MAX_THREADS = 256
 
 
 def crop_image(path, size=224, resize=256, at=(0.5, 0.5), channels=3):
-    """Read one picture with its shorter side scaled, and cut out a square."""
+    """Read one picture, scale its shorter side to `resize` pixels, and cut out a square of `size`.
+
+    `at` says where, down and to the right, from 0 to below 1: the number of pixels above the square
+    is `floor(at * (choices + 1))` of 0 to `choices`.  The pixels are uint8 (size, size, channels).
+    """
     _check_sizes(size, resize, channels)
     return _cropped(path, size, resize, at, channels)
 
@@ -40,10 +46,8 @@ def _cropped(path, size, resize, at, channels):
         scaled = [max(resize, round(n * resize / shorter)) for n in image.size]  # width, height
         left, top = (int(u * (n - size + 1)) for u, n in zip(at[::-1], scaled, strict=True))
         scales = [n / to for n, to in zip(image.size, scaled, strict=True)]
-        box = [
-            scale * p
-            for scale, p in zip(scales * 2, (left, top, left + size, top + size), strict=True)
-        ]
+        corners = left, top, left + size, top + size
+        box = [scale * p for scale, p in zip(scales * 2, corners, strict=True)]
         pixels = np.array(image.resize((size, size), Image.Resampling.BILINEAR, box))
     return pixels.reshape(size, size, channels)
 
@@ -60,7 +64,14 @@ def image_batches(
     prefetch=2,
     start=0,
 ):
-    """Go once through pictures in files, some at a time, decoding ahead."""
+    """Go once through pictures in files: batches of uint8 (B, size, size, channels) and labels.
+
+    With a generator the pictures are shuffled, cut at random and mirrored half of the time, and
+    the last ones that do not fill a batch are left out; all is drawn when a pass begins.  Without
+    it they come in order, cut in the middle.  `threads` decode `prefetch` batches ahead; the first
+    `start` batches are left out, without decoding them: with the generator as it was before a
+    pass, what comes is the rest of that pass.
+    """
     _check_sizes(size, resize, channels)
     labels = np.asarray(labels)
     if not len(paths) or labels.shape != (len(paths),) or labels.dtype.kind not in "iu":
@@ -68,23 +79,16 @@ def image_batches(
             f"image_batches: {len(paths)} pictures and {labels.dtype} labels of shape "
             f"{labels.shape}; expected one integer label a picture, and at least one"
         )
-    numbers = {"batch_size": batch_size, "threads": threads, "prefetch": prefetch, "start": start}
-    for name, value in numbers.items():
-        whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-        if not whole or value < (name != "start") or (name == "threads" and value > MAX_THREADS):
-            raise InputError(
-                f"image_batches: {name} is {value!r}; expected a whole number of "
-                f"{0 if name == 'start' else 1} or more, and at most {MAX_THREADS} threads"
-            )
+    check_count("image_batches: batch_size", batch_size)
+    check_count("image_batches: threads", threads, most=MAX_THREADS)
+    check_count("image_batches: prefetch", prefetch)
+    check_count("image_batches: start", start, least=0)
     if rng is not None:
         check_generator("image_batches", rng)
         if batch_size > len(paths):
-            raise InputError(
-                f"image_batches: a batch of {batch_size} of only {len(paths)} pictures"
-            )
-    return _ImageBatches(
-        list(paths), labels, batch_size, rng, (size, resize, channels), (threads, prefetch), start
-    )
+            raise InputError(f"image_batches: {batch_size} of only {len(paths)} pictures")
+    sizes, ahead = (size, resize, channels), (threads, prefetch)
+    return _ImageBatches(list(paths), labels, batch_size, rng, sizes, ahead, start)
 
 
 class _ImageBatches:
