@@ -223,7 +223,7 @@ def test_a_program_ends_that_leaves_an_iterator_behind_and_ctrl_c_stops_one():
         (PIXELS, {"pad": 5}, "less than the images'"),
         (PIXELS, {"prefetch": -1}, "prefetch is -1"),
         (PIXELS, {"prefetch": True}, "prefetch is True"),
-        (PIXELS, {"prefetch": 10**9}, "at most 1024"),
+        (PIXELS, {"prefetch": 10**9}, "from 0 to 1024"),
         (PIXELS.reshape(30, -1), {"flip": True}, "got shape"),
         (PIXELS.reshape(30, -1), {"pad": 1}, "got shape"),
     ],
