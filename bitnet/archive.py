@@ -143,9 +143,7 @@ def read_archive(path, kind, version, max_bytes=MAX_BYTES):
     """
     _check_regular(path)
     with open(path, "rb") as file:
-        n_bytes = file.seek(0, os.SEEK_END)
-        if n_bytes > max_bytes:
-            raise InputError(f"{path}: {n_bytes} bytes; expected at most {max_bytes}")
+        n_bytes = size_of(path, file, max_bytes)
         file.seek(max(0, n_bytes - len(LABEL) - DIGEST))
         label, stored = file.read(len(LABEL)), file.read(DIGEST)
         if label != LABEL:
@@ -190,6 +188,13 @@ def header_of(path):
     except REFUSED:
         pass
     raise InputError(f"{path}: not a file of bitnet, or its end is cut off; expected a net")
+
+
+def size_of(path, file, most):
+    """Return the bytes of an open file; refuse more than `most`."""
+    if (n_bytes := os.fstat(file.fileno()).st_size) > most:
+        raise InputError(f"{path}: {n_bytes} bytes; expected at most {most}")
+    return n_bytes
 
 
 def _check_regular(path):

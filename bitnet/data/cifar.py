@@ -7,11 +7,9 @@ Each is a byte; pixels go row after row.  The Python version of these sets is a 
 could run any code when it is opened, and is refused.
 """
 
-import os
-
 import numpy as np
 
-from bitnet.archive import replacing
+from bitnet.archive import replacing, size_of
 from bitnet.errors import InputError
 
 SIDE, CHANNELS = 32, 3
@@ -44,10 +42,7 @@ def read_cifar(path, classes=10, max_bytes=MAX_BYTES):
     Raises
     ------
     InputError
-        If the file is a pickle, no whole number of records, too large, or holds a label that
-        there is not.
-    OSError
-        If it cannot be opened or read.
+        If the file is a pickle, no whole number of records, too large, or has an invalid label.
 
     Examples
     --------
@@ -62,20 +57,15 @@ def read_cifar(path, classes=10, max_bytes=MAX_BYTES):
         raise InputError(f"read_cifar: classes is {classes!r}; expected 10 or 100")
     record = len(LABELS[classes]) + PIXELS
     with open(path, "rb") as file:
-        n_bytes = os.fstat(file.fileno()).st_size
-        start = file.read(2)
+        n_bytes, start = size_of(path, file, max_bytes), file.read(2)
         if start[:1] == b"\x80" and 2 <= start[-1] <= 5:  # how every pickle since 2003 begins
-            raise InputError(
-                f"{path}: a pickle, which is not opened; download the file {NAMES[classes]!r} "
-                "instead of the Python version"
-            )
+            instead = f"download the file {NAMES[classes]!r} instead of the Python version"
+            raise InputError(f"{path}: a pickle, which is not opened; {instead}")
         if n_bytes == 0 or n_bytes % record:
             raise InputError(
                 f"{path}: {n_bytes} bytes are no whole number of records of {record} bytes; "
                 f"expected a file of the {NAMES[classes]}, unpacked"
             )
-        if n_bytes > max_bytes:
-            raise InputError(f"{path}: {n_bytes} bytes; more than the {max_bytes} that are read")
         file.seek(0)
         records = np.frombuffer(file.read(n_bytes), np.uint8)
     if records.size != n_bytes:
@@ -90,7 +80,7 @@ def read_cifar(path, classes=10, max_bytes=MAX_BYTES):
 
 
 def read_class_names(path, count):
-    """Read the names of classes, a line each, as in `batches.meta.txt`."""
+    """Read `count` different names of classes, a line each, as in `batches.meta.txt`."""
     with open(path, "rb") as file:
         content = file.read(MAX_NAMES + 1)
     if len(content) > MAX_NAMES or not content.isascii():
@@ -112,10 +102,8 @@ def write_cifar(path, images, labels, coarse=None):
         The file.
     images : numpy.ndarray
         uint8 of shape (count, 32, 32, 3).
-    labels : sequence of int
-        As many.
-    coarse : sequence of int, optional
-        As many, for CIFAR-100.
+    labels, coarse : sequence of int
+        As many; `coarse` for CIFAR-100 alone.
 
     Raises
     ------
@@ -125,10 +113,6 @@ def write_cifar(path, images, labels, coarse=None):
     Examples
     --------
     See `read_cifar`.
-
-    >>> write_cifar("x", np.zeros((1, 28, 28), np.uint8), [0])  # doctest: +ELLIPSIS
-    Traceback (most recent call last):
-    bitnet.errors.InputError: ...
     """
     columns = [labels] if coarse is None else [coarse, labels]
     columns = [np.asarray(column) for column in columns]

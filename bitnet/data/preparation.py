@@ -31,10 +31,9 @@ NUMBERS = {  # of a header, each with its least and its largest value
 
 
 def gcn(images, sqrt_bias=SQRT_BIAS):
-    """Global contrast normalization: the mean of an image and its contrast removed.
+    """Remove the mean of each image and its contrast (global contrast normalization).
 
-    `(x - mean) / sqrt(sqrt_bias + variance)`, mean and variance over all pixels and channels
-    of the image.
+    `(x - mean) / sqrt(sqrt_bias + variance)`, mean and variance over all pixels and channels.
     """
     x = np.asarray(images, np.float64)
     rows = x.reshape(len(x), -1)  # (count, pixels)
@@ -83,10 +82,8 @@ def fit_zca(images, regularizer=REGULARIZER, before=np.asarray):
     """
     count, pixels = len(images), math.prod(images.shape[1:])
     if pixels > MAX_ZCA:
-        raise InputError(
-            f"zca: images of {images.shape[1:]} are {pixels} numbers; at most {MAX_ZCA} can be "
-            "whitened; take smaller images"
-        )
+        came = f"images of {images.shape[1:]} are {pixels} numbers"
+        raise InputError(f"zca: {came}; at most {MAX_ZCA} can be whitened; take smaller images")
     mean, covariance = np.zeros(pixels), np.zeros((pixels, pixels))
     for part in _parts(images):
         mean += before(part).reshape(len(part), pixels).sum(axis=0) / count
@@ -97,9 +94,8 @@ def fit_zca(images, regularizer=REGULARIZER, before=np.asarray):
     values = np.maximum(values, 0)  # below it by rounding alone
     values += regularizer * values.mean()
     if values.min() <= 1e-14 * values.max():
-        raise InputError(
-            "zca: the images do not differ in some direction; take more images, or a regularizer"
-        )
+        what = "the images do not differ in some direction"
+        raise InputError(f"zca: {what}; take more images, or a regularizer")
     return mean, (vectors / np.sqrt(values)) @ vectors.T
 
 
@@ -119,8 +115,8 @@ class Preparation:
     """What is done with each image before a net sees it, learned from the training images.
 
     The steps are taken one after the other; the numbers v that come out are rounded to 8 bits,
-    `127.5 + 127.5 (v - mean) / (clip * std)`, with the mean and the standard deviation over
-    all training images, clipped to 0 and 255: `clip` standard deviations on each side.
+    `127.5 + 127.5 (v - mean) / (clip * std)`, with the mean and the standard deviation over all
+    training images, clipped to 0 and 255: `clip` standard deviations on each side.
 
     Attributes
     ----------
@@ -148,18 +144,14 @@ class Preparation:
 
     @classmethod
     def fit(cls, steps, images, sqrt_bias=SQRT_BIAS, regularizer=REGULARIZER, clip=CLIP):
-        """Learn from training images what the steps need."""
+        """Learn from training images, uint8, what the steps need.
+
+        They are some of "gcn", "lcn" and "zca", each at most once, in the order they are taken.
+        """
         steps = (steps,) if isinstance(steps, str) else tuple(steps)
         images = np.asarray(images)
-        header = {
-            "steps": list(steps),
-            "image": list(images.shape[1:]),
-            "sqrt_bias": sqrt_bias,
-            "regularizer": regularizer,
-            "clip": clip,
-            "mean": 0.0,
-            "std": 1.0,
-        }
+        header = {"steps": list(steps), "image": list(images.shape[1:]), "sqrt_bias": sqrt_bias}
+        header |= {"regularizer": regularizer, "clip": clip, "mean": 0.0, "std": 1.0}
         _check_header(header)
         header |= {name: float(header[name]) for name in NUMBERS}
         preparation = cls(header, {})
@@ -182,7 +174,7 @@ class Preparation:
 
     @classmethod
     def from_arrays(cls, header, arrays):
-        """The preparation whose `header` and `arrays` were kept in a file."""
+        """Return the preparation with the `header` and `arrays` of a file, neither trusted."""
         _check_header(header)
         pixels = math.prod(header["image"])
         shapes = {"zca_mean": (pixels,), "zca_matrix": (pixels, pixels)}
@@ -213,23 +205,22 @@ class Preparation:
 
     def _take(self, steps, images):
         """The numbers after some steps, float64."""
+        take = {
+            "gcn": lambda x: gcn(x, self.header["sqrt_bias"]),
+            "lcn": lcn,
+            "zca": lambda x: zca(x, self.arrays["zca_mean"], self.arrays["zca_matrix"]),
+        }
         x = np.asarray(images, np.float64)
         for step in steps:
-            if step == "gcn":
-                x = gcn(x, self.header["sqrt_bias"])
-            elif step == "lcn":
-                x = lcn(x)
-            else:
-                x = zca(x, self.arrays["zca_mean"], self.arrays["zca_matrix"])
+            x = take[step](x)
         return x
 
     def _check_images(self, images):
         expected = tuple(self.header["image"])
         if images.dtype != np.uint8 or images.shape[1:] != expected or len(images) == 0:
-            raise InputError(
-                f"Preparation: got {images.dtype} of shape {images.shape}; expected uint8 (count, "
-                f"{', '.join(map(str, expected))}), one image or more"
-            )
+            came, shape = f"{images.dtype} of shape {images.shape}", ", ".join(map(str, expected))
+            wanted = f"uint8 (count, {shape}), one image or more"
+            raise InputError(f"Preparation: got {came}; expected {wanted}")
 
 
 def _check_header(header):
@@ -237,19 +228,12 @@ def _check_header(header):
     if not isinstance(header, dict) or set(header) != {"steps", "image", *NUMBERS}:
         raise InputError("Preparation: the header lacks something, or has something unknown")
     steps, image = header["steps"], header["image"]
-    if (
-        not isinstance(steps, (list, tuple))
-        or not steps
-        or any(step not in STEPS for step in steps)
-        or len(set(steps)) < len(steps)
-    ):
+    listed = isinstance(steps, (list, tuple)) and all(step in STEPS for step in steps)
+    if not listed or not 0 < len(steps) == len(set(steps)):
         raise InputError(f"Preparation: steps {steps!r}; expected some of {STEPS}, each once")
-    if (
-        not isinstance(image, (list, tuple))
-        or len(image) not in (2, 3)
-        or any(type(n) is not int or n < 1 for n in image)
-        or math.prod(image) > (MAX_ZCA if "zca" in steps else MAX_SIZE)
-    ):
+    most = MAX_ZCA if "zca" in steps else MAX_SIZE
+    listed = isinstance(image, (list, tuple)) and all(type(n) is int and n > 0 for n in image)
+    if not listed or len(image) not in (2, 3) or math.prod(image) > most:
         raise InputError(
             f"Preparation: images of shape {image!r}; expected height, width and perhaps "
             f"channels, with zca at most {MAX_ZCA} numbers"

@@ -7,11 +7,11 @@ names will do.
 """
 
 import dataclasses
-import os
 import pathlib
 
 import numpy as np
 
+from bitnet.archive import size_of
 from bitnet.data.catalogue import data_folder
 from bitnet.data.vocabulary import END, UNITS, Vocabulary, words_of
 from bitnet.errors import InputError
@@ -26,7 +26,7 @@ MARKS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
 
 @dataclasses.dataclass(frozen=True)
 class Corpus:
-    """A text to learn, one to choose by and one to be measured on, as numbers of a vocabulary.
+    """Three texts as numbers of a vocabulary: to train on, to choose by, and to measure on.
 
     Attributes
     ----------
@@ -35,7 +35,7 @@ class Corpus:
     train, valid, test : numpy.ndarray
         int32 of shape (count,), 2 or more.
     vocabulary : Vocabulary
-        Of the training text.
+        That of the training text.
 
     Examples
     --------
@@ -52,19 +52,17 @@ class Corpus:
 
     def first(self, n_train, n_test):
         """The first tokens of the training text, and of each of the two others."""
-        parts = {"train": self.train[:n_train]}
-        parts |= {"valid": self.valid[:n_test], "test": self.test[:n_test]}
-        return dataclasses.replace(self, **parts)
+        others = {"valid": self.valid[:n_test], "test": self.test[:n_test]}
+        return dataclasses.replace(self, train=self.train[:n_train], **others)
 
 
 def load_corpus(name, folder=None, unit="words", size=None, vocabulary=None):
     """Read a text as words or as characters.
 
-    Words: of "ptb" what blanks separate, with `<eos>` behind each line; of "embedded-text", which
-    is plain text, see `words_of`.  Characters: Mikolov's `ptb.char.*.txt` are the same lines with a
-    character for a word and `_` for a blank; here a blank stays a blank, one between two words, and
-    a newline ends a line.  So the bits per character are the same; `<unk>` is spelled out, in five
-    characters, in both.
+    Words: those of "ptb" are separated by blanks, with `<eos>` after each line; "embedded-text" is
+    plain text (see `Vocabulary.split`).  Characters: Mikolov's `ptb.char.*.txt` are the same lines
+    with a blank between characters and `_` for a blank; here a blank stays a blank, one between two
+    words, and a newline ends a line, so that the bits per character are the same.
 
     Parameters
     ----------
@@ -72,13 +70,12 @@ def load_corpus(name, folder=None, unit="words", size=None, vocabulary=None):
         "embedded-text", three plays by Shakespeare that are part of the package, 294 kB; or "ptb",
         the files `ptb.train.txt`, `ptb.valid.txt` and `ptb.test.txt`.
     folder : str or path, optional
-        Where those are, if not in the folder `text` below the folder that the environment variable
-        BITNET_DATA names, or, where it is not set, below the folder `bitnet` of the user's cache.
+        Where those are, if not in the folder `text` below BITNET_DATA or below the user's cache.
     unit : {"words", "characters"}, optional
         What a model predicts one by one.
     size : int, optional
-        Words that are kept, the most frequent ones of the training text, `<unk>` and `<eos>` among
-        them: all, but of "embedded-text" 2000, so that `<unk>` has a meaning.
+        Keep so many words, the most frequent ones of the training text, `<unk>` and `<eos>` among
+        them.  The default is all, but 2000 of "embedded-text", so that `<unk>` has a meaning.
     vocabulary : Vocabulary, optional
         That of an earlier training, instead of the training text's own.
 
@@ -95,8 +92,6 @@ def load_corpus(name, folder=None, unit="words", size=None, vocabulary=None):
     Examples
     --------
     >>> corpus = load_corpus("embedded-text")
-    >>> corpus.vocabulary, corpus.vocabulary.words[:4]
-    (Vocabulary(2000 words), ('<eos>', '<unk>', ',', '.'))
     >>> corpus.vocabulary.decode(corpus.valid[:5])
     ['quince', '<eos>', 'let', 'us', 'hear']
     """
@@ -105,10 +100,8 @@ def load_corpus(name, folder=None, unit="words", size=None, vocabulary=None):
     if unit not in UNITS:
         raise InputError(f"unit is {unit!r:.40}; expected {' or '.join(UNITS)}")
     if vocabulary is not None and (vocabulary.unit != unit or size is not None):
-        raise InputError(
-            f"{vocabulary} was given for {unit} of size {size}; leave the size out, "
-            "and give its unit"
-        )
+        what = f"{vocabulary} was given for {unit} of size {size}"
+        raise InputError(f"{what}; leave the size out, and give its unit")
     if name == "embedded-text":
         if folder is not None:
             raise InputError("the text 'embedded-text' is part of the package; leave out folder=")
@@ -141,12 +134,7 @@ def folder_of_texts():
 
 
 def available_texts():
-    """Where each text is, or what is missing.
-
-    Returns
-    -------
-    list of (str, str)
-        The name, and the folder or the reason; files are not opened.
+    """Return where each text is, or what is missing, as pairs (name, words); no file is opened.
 
     Examples
     --------
@@ -160,24 +148,13 @@ def available_texts():
 
 
 def read_text(path):
-    """The text of a file in UTF-8, whose size is checked before it is read.
-
-    Parameters
-    ----------
-    path : str or path
-        The file, 256 MiB at most.
-
-    Returns
-    -------
-    str
+    """Return the text of a file in UTF-8, of at most 256 MiB.
 
     Raises
     ------
     InputError
-        If it is too large or empty, holds bytes of value 0, as a binary file, or is not in UTF-8;
-        the message names the byte.
-    OSError
-        If it cannot be read.
+        If it is too large or empty, holds bytes of value 0, as a binary file, or is not UTF-8; the
+        message names the byte.
 
     Examples
     --------
@@ -188,8 +165,7 @@ def read_text(path):
     if path.exists() and not path.is_file():
         raise InputError(f"{path}: a folder or a device; expected a text file")
     with open(path, "rb") as file:
-        if (n_bytes := os.fstat(file.fileno()).st_size) > MAX_BYTES:
-            raise InputError(f"{path}: {n_bytes} bytes; expected a text of at most {MAX_BYTES}")
+        size_of(path, file, MAX_BYTES)
         content = file.read(MAX_BYTES)
     if content[:2] in MARKS:
         raise InputError(f"{path}: the text is in {MARKS[content[:2]]}; save it as UTF-8")

@@ -49,7 +49,7 @@ def written(path, **changes):
         (lambda raw: b"", {}, "0 bytes"),
         (lambda raw: raw, {"classes": 100}, "no whole number of records of 3074"),
         (lambda raw: raw, {"classes": 5}, "expected 10 or 100"),
-        (lambda raw: raw, {"max_bytes": 100}, "more than the 100"),
+        (lambda raw: raw, {"max_bytes": 100}, "at most 100"),
         (lambda raw: bytes([10]) + raw[1:], {}, "a label is 10; expected 0 to 9"),
         (lambda raw: pickle.dumps({b"data": IMAGES}), {}, "a pickle, which is not opened"),
         (lambda raw: pickle.dumps(1, protocol=2), {}, "instead of the Python version"),

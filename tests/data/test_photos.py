@@ -18,7 +18,7 @@ def shipped(folder, count):
     (folder / "skimage" / own).mkdir(parents=True)
     (folder / "skimage" / "__init__.py").write_text("raise SystemExit('imported')")
     rng = np.random.default_rng(0)
-    for name in names[:count]:
+    for name in names.split()[:count]:
         pixels = rng.integers(0, 256, (50, 60, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(folder / "skimage" / own / name)
     spec = importlib.util.spec_from_file_location(
