@@ -28,6 +28,7 @@ sys.path.append(str(pathlib.Path(__file__).parent.parent / "examples"))
 
 import machine
 import numpy as np
+from imagenet_pictures import write_image_folder
 from imagenet_stream import image_batches
 from stopwatch import interleaved
 
@@ -53,7 +54,7 @@ def pictures(count, size=224, resize=256):
     """Parts of photographs, uint8 of shape (count, size, size, 3), and what they are."""
     with tempfile.TemporaryDirectory() as folder:
         rng = np.random.default_rng(0)
-        classes = data.write_image_folder(folder, rng, train=-(-count // 4), val=1, side=resize)
+        classes = write_image_folder(folder, rng, train=-(-count // 4), val=1, side=resize)
         (paths, labels), *_ = data.list_image_folder(folder)
         passes = image_batches(paths, labels, count, rng, size, resize)
         return next(iter(passes))[0], classes

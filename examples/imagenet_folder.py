@@ -17,6 +17,7 @@ import tempfile
 import time
 
 import numpy as np
+from imagenet_pictures import write_image_folder
 from imagenet_stream import image_batches
 from tqdm import tqdm
 
@@ -113,7 +114,7 @@ def main():
         folder = args.folder
         if args.quick and folder is None:
             folder = stack.enter_context(tempfile.TemporaryDirectory())
-            kinds = data.write_image_folder(folder, np.random.default_rng(args.seed))
+            kinds = write_image_folder(folder, np.random.default_rng(args.seed))
             print(f"a folder of pictures of {len(kinds)} kinds: {', '.join(kinds)}")
         *sets, classes = data.list_image_folder(folder)
         run(args, sets, classes, out)

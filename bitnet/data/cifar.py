@@ -94,26 +94,7 @@ def read_class_names(path, count):
 
 
 def write_cifar(path, images, labels, coarse=None):
-    """Write the binary version of CIFAR-10, or with coarse labels of CIFAR-100.
-
-    Parameters
-    ----------
-    path : str or path
-        The file.
-    images : numpy.ndarray
-        uint8 of shape (count, 32, 32, 3).
-    labels, coarse : sequence of int
-        As many; `coarse` for CIFAR-100 alone.
-
-    Raises
-    ------
-    InputError
-        If the arrays do not fit.
-
-    Examples
-    --------
-    See `read_cifar`.
-    """
+    """Write the binary version of CIFAR-10, or with coarse labels of CIFAR-100."""
     columns = [labels] if coarse is None else [coarse, labels]
     columns = [np.asarray(column) for column in columns]
     fits = images.dtype == np.uint8 and images.shape[1:] == (SIDE, SIDE, CHANNELS)

@@ -60,20 +60,16 @@ class Dataset:
 
     def first(self, n_train, n_test):
         """The first images and labels of both sets."""
-        return dataclasses.replace(
-            self,
-            train_images=self.train_images[:n_train],
-            train_labels=self.train_labels[:n_train],
-            test_images=self.test_images[:n_test],
-            test_labels=self.test_labels[:n_test],
-        )
+        train = self.train_images[:n_train], self.train_labels[:n_train]
+        test = self.test_images[:n_test], self.test_labels[:n_test]
+        return Dataset(self.name, *train, *test, self.classes)
 
 
 def load_dataset(name, folder=None, size=None, channels=None):
     """Read a data set.
 
     "embedded" is part of the package: the first 10 000 training images of MNIST and every fifth of
-    its test images.  "folder" is a folder of images, see `read_image_folder`.  The others are
+    its test images.  "folder" is a folder of pictures, see `list_image_folder`.  The others are
     looked for in the folder of their name ("svhn" for "svhn-extra" too, which adds the set extra to
     the training images) below BITNET_DATA, or, where that is not set, below `bitnet` in the user's
     cache.
@@ -114,12 +110,10 @@ def load_dataset(name, folder=None, size=None, channels=None):
         return Dataset(name, *arrays, classes)
     if size is not None or channels is not None:
         raise InputError(f"the images of {name!r} have one size; size and channels are of 'folder'")
-    if name == "embedded":
-        if folder is not None:
-            raise InputError("the data set 'embedded' is part of the package; leave out folder=")
-        known, paths = published("mnist"), _paths("mnist", EMBEDDED)
-    else:
-        known, paths = published(name), _paths(name, folder or folder_of(name))
+    if name == "embedded" and folder is not None:
+        raise InputError("the data set 'embedded' is part of the package; leave out folder=")
+    stored, place = ("mnist", EMBEDDED) if name == "embedded" else (name, folder or folder_of(name))
+    known, paths = published(stored), _paths(stored, place)
     classes, arrays = _class_names(known, paths), []
     for part, files in (("train", known.train), ("test", known.test)):
         here, paths = paths[: len(files)], paths[len(files) :]
@@ -136,11 +130,11 @@ def _paths(name, folder):
     if not missing:
         return list(found.values())
     known = published(name)
+    downloads = f"{', '.join(file.name for file in known.downloads)} of {known.about}"
+    what = "what it holds" if known.archive_folder else "them"
     raise InputError(
-        f"no {missing[0]} in {folder}; run `bitnet data fetch {name}`, or download "
-        f"{', '.join(file.name for file in known.downloads)} of {known.about} and put "
-        f"{'what it holds' if known.archive_folder else 'them'} there, or set BITNET_DATA to the "
-        "folder above it"
+        f"no {missing[0]} in {folder}; run `bitnet data fetch {name}`, or download {downloads} and "
+        f"put {what} there, or set BITNET_DATA to the folder above it"
     )
 
 

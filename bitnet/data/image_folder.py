@@ -224,36 +224,8 @@ def _read_all(paths, size, channels, where):
 
 
 def read_image_folder(folder, size=32, channels=3):
-    """Read a training and a test set from folders with a folder for each class.
-
-    Parameters
-    ----------
-    folder : str or path
-        With `train/CLASS/` and `val/CLASS/`, or where there is no `val`, `test/CLASS/`.  The
-        classes are the names of the folders, sorted, the same in both.  They take turns, each as
-        often as its share, so that the first images and the last ones are of all classes.
-    size, channels : int, optional
-        As for `read_image`.
-
-    Returns
-    -------
-    arrays : tuple of numpy.ndarray
-        Training images and labels, test images and labels: uint8 of shape (count, size, size,
-        channels), for one channel (count, size, size), and integers of shape (count,).
-    classes : tuple of str
-        Their names.
-
-    Raises
-    ------
-    InputError
-        If a folder is missing or empty, the classes of the two sets differ, a picture cannot be
-        read, or a set has more than 4 GiB.
-
-    Examples
-    --------
-    >>> read_image_folder("no/such/folder")  # doctest: +ELLIPSIS
-    Traceback (most recent call last):
-    bitnet.errors.InputError: no/such/folder: no folder train in it; ...
+    """Read what `list_image_folder` lists: (images, labels, test images, test labels), and the
+    classes.
     """
     *sets, classes = list_image_folder(folder)
     arrays = []
@@ -268,7 +240,9 @@ def list_image_folder(folder):
     Parameters
     ----------
     folder : str or path
-        As for `read_image_folder`, which also says in which order they come.
+        With `train/CLASS/` and `val/CLASS/`, or where there is no `val`, `test/CLASS/`.  The
+        classes are the names of the folders, sorted, the same in both.  They take turns, each as
+        often as its share, so that the first pictures and the last ones are of all classes.
 
     Returns
     -------

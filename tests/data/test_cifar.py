@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from bitnet import InputError
-from bitnet.data import read_cifar, write_cifar
-from bitnet.data.cifar import read_class_names
+from bitnet.data import read_cifar
+from bitnet.data.cifar import read_class_names, write_cifar
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (5, 32, 32, 3), dtype=np.uint8)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from bitnet import InputError, data
+from bitnet.data.cifar import write_cifar
 
 FULL = pathlib.Path(os.environ.get("BITNET_DATA", "nowhere"))
 
@@ -120,10 +121,10 @@ def test_cifar_10_in_its_folder_or_its_archives(tmp_path, monkeypatch, subfolder
     folder.mkdir(parents=True)
     train, test = colours(10), colours(3)
     for i in range(5):
-        data.write_cifar(folder / f"data_batch_{i + 1}.bin", train[2 * i : 2 * i + 2], [i, 9 - i])
+        write_cifar(folder / f"data_batch_{i + 1}.bin", train[2 * i : 2 * i + 2], [i, 9 - i])
     with pytest.raises(InputError, match=r"no test_batch.bin in .*bitnet data fetch cifar10"):
         data.load_dataset("cifar10")
-    data.write_cifar(folder / "test_batch.bin", test, [7, 8, 9])
+    write_cifar(folder / "test_batch.bin", test, [7, 8, 9])
     for cifar in (data.load_dataset("cifar10"), data.load_dataset("cifar10", folder=folder)):
         assert np.array_equal(cifar.train_images, train)
         assert cifar.train_labels.tolist() == [0, 9, 1, 8, 2, 7, 3, 6, 4, 5]
@@ -140,8 +141,8 @@ def test_cifar_10_in_its_folder_or_its_archives(tmp_path, monkeypatch, subfolder
 
 
 def test_cifar_100_has_fine_labels_and_their_names(tmp_path):
-    data.write_cifar(tmp_path / "train.bin", colours(2), [99, 0], coarse=[19, 0])
-    data.write_cifar(tmp_path / "test.bin", colours(1), [50], coarse=[3])
+    write_cifar(tmp_path / "train.bin", colours(2), [99, 0], coarse=[19, 0])
+    write_cifar(tmp_path / "test.bin", colours(1), [50], coarse=[3])
     cifar = data.load_dataset("cifar100", folder=str(tmp_path))
     assert cifar.train_labels.tolist() == [99, 0]
     assert cifar.classes == tuple(map(str, range(100)))

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from bitnet import InputError, load_dataset
-from bitnet.data import image_folder, read_image, read_image_folder, read_images_of
+from bitnet.data import image_folder, read_image, read_images_of
+from bitnet.data.image_folder import read_image_folder
 
 Image = pytest.importorskip("PIL.Image", reason="Pillow is not installed")
 

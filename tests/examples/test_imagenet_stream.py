@@ -125,7 +125,7 @@ def test_warnings_are_as_before(tmp_path):
     ("changed", "message"),
     [
         ({"size": 9}, "at most 4"),
-        ({"resize": 0}, "expected 1 to"),
+        ({"resize": 0}, "from 1 to 4096"),
         ({"channels": 2}, "channels is 2"),
         ({"batch_size": 0}, "batch_size is 0"),
         ({"threads": 0}, "threads is 0"),

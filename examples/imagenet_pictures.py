@@ -1,4 +1,7 @@
-"""Photographs that other packages ship, and small folders of pictures made of parts of them."""
+"""Photographs that other packages ship, and small folders of pictures made of parts of them.
+
+`imagenet_folder.py --quick` makes its data set here.
+"""
 
 import importlib.util
 import pathlib
@@ -21,19 +24,9 @@ DRAWN = ("disc", "square", "stripes", "cross")
 
 
 def photographs():
-    """Return the photographs that installed packages ship; the packages are not imported.
+    """Return the photographs that installed packages ship, as paths by name; nothing is imported.
 
     scikit-learn ships two in colour, scikit-image four in colour and four in grey.
-
-    Returns
-    -------
-    dict of str to pathlib.Path
-        By name, sorted.
-
-    Examples
-    --------
-    >>> all(path.is_file() for path in photographs().values())
-    True
     """
     found = {}
     for package, (folder, names) in SHIPPED.items():
@@ -45,40 +38,12 @@ def photographs():
 
 
 def write_image_folder(folder, rng, train=40, val=10, side=80):
-    """Write a small data set in ImageNet's layout, to try a training on.
+    """Write a small data set in ImageNet's layout, to try a training on, and return its classes.
 
-    Each class consists of parts of one photograph, of different sizes and brightness; where fewer
-    than two are installed, the classes are drawn: discs, squares, stripes and crosses.
-
-    Parameters
-    ----------
-    folder : str or path
-        Gets `train/CLASS/*.jpg` and `val/CLASS/*.jpg`; made if it is not there.
-    rng : numpy.random.Generator
-        The source of places, sizes and brightness.
-    train, val : int, optional
-        Pictures of a class in each part, 40 and 10.
-    side : int, optional
-        Pixels of the shorter side, 80; the longer one has up to half as many more.
-
-    Returns
-    -------
-    tuple of str
-        The classes.
-
-    Raises
-    ------
-    InputError
-        If a number is out of its range or Pillow is missing.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     classes = write_image_folder(folder, np.random.default_rng(0), 2, 1)
-    ...     count = len(list(pathlib.Path(folder).glob("*/*/*.jpg")))
-    >>> count == 3 * len(classes)
-    True
+    `folder` gets `train/CLASS/*.jpg` and `val/CLASS/*.jpg`, so many of each class.  A class
+    consists of parts of one photograph, of different sizes and brightness; where fewer than two are
+    installed, the classes are drawn: discs, squares, stripes and crosses.  `side` is the number of
+    pixels of the shorter side; the longer one has up to half as many more.
     """
     check_wanted(side, 3)
     check_generator("write_image_folder", rng)
