@@ -62,7 +62,8 @@ def load_corpus(name, folder=None, unit="words", size=None, vocabulary=None):
     Words: those of "ptb" are separated by blanks, with `<eos>` after each line; "embedded-text" is
     plain text (see `Vocabulary.split`).  Characters: Mikolov's `ptb.char.*.txt` are the same lines
     with a blank between characters and `_` for a blank; here a blank stays a blank, one between two
-    words, and a newline ends a line, so that the bits per character are the same.
+    words, and a newline ends a line, so that the bits per character are the same; `<unk>` is
+    spelled out in both.
 
     Parameters
     ----------
