@@ -162,9 +162,8 @@ def main():
     print("\n".join(machine.lines()))
     rng = np.random.default_rng(0)
     print(f"\nwhole filters once; {IMAGES} images of {SIDE}x{SIDE}")
-    print(
-        f"{'C':>4} {'M':>5} {'differ':>6} {'input':>7} {'each, ms':>9} {'once, ms':>9} {'gain':>5}"
-    )
+    names = f"{'C':>4} {'M':>5} {'differ':>6} {'input':>7}"
+    print(f"{names} {'each, ms':>9} {'once, ms':>9} {'gain':>5}")
     for channels, size, m, n_kinds in WHOLE:
         for name, differ, seconds, used in whole(channels, size, m, n_kinds, args.turns, rng):
             gain = np.median(seconds[:, 0] / seconds[:, 1])
@@ -178,11 +177,8 @@ def main():
         seconds = flat(channels, m, args.turns, rng, *compiled)
         gains = np.median(seconds[:, :1] / seconds, axis=0)
         packed, papers, patches = 1e3 * np.median(seconds, axis=0)
-        print(
-            f"{channels:4} {m:5} {packed:11.3f} {papers:9.3f} {patches:10.3f} "
-            f"{gains[1]:5.3f} {gains[2]:5.3f}",
-            flush=True,
-        )
+        times = f"{packed:11.3f} {papers:9.3f} {patches:10.3f}"
+        print(f"{channels:4} {m:5} {times} {gains[1]:5.3f} {gains[2]:5.3f}", flush=True)
 
 
 if __name__ == "__main__":

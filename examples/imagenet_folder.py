@@ -180,12 +180,10 @@ def arguments():
     add("--decoders", type=int, default=2, help="threads that decode pictures (2)")
     add("--out", help="file of the frozen net (NET.npz; quick: NET_quick.npz)")
     add("--resume", action="store_true", help="go on from OUT.checkpoint")
-    add(
-        "--quick",
-        action="store_true",
-        help="small pictures, and without FOLDER a folder made "
-        "of photographs that installed packages ship, or drawn: does everything work?",
+    about = (
+        "small pictures, and without FOLDER a folder made of photographs that installed packages"
     )
+    add("--quick", action="store_true", help=f"{about} ship, or drawn: does everything work?")
     args = parser.parse_args()
     if args.folder is None and not args.quick:
         parser.error("a folder of pictures, or --quick")
@@ -203,15 +201,8 @@ def arguments():
     for name, choices in usual.items():
         if getattr(args, name) is None:
             setattr(args, name, choices[args.quick])
-    ranges = {
-        "epochs": (1, 1e6),
-        "batch": (2, 1e6),
-        "lr": (1e-9, 1e9),
-        "seed": (0, 1e9),
-        "threads": (1, 1024),
-        "every": (1, 1e6),
-        "inflation": (1e-3, 1e3),
-    }
+    ranges = {"epochs": (1, 1e6), "batch": (2, 1e6), "lr": (1e-9, 1e9), "seed": (0, 1e9)}
+    ranges |= {"threads": (1, 1024), "every": (1, 1e6), "inflation": (1e-3, 1e3)}
     for name, (least, most) in ranges.items():
         given = getattr(args, name)
         if given is not None and not least <= given <= most:
