@@ -23,13 +23,11 @@ import numpy as np
 
 import bitnet
 from bitnet.archive import check_writable
-from bitnet.nn import functional
-from bitnet.nn.activations import Quantize
-from bitnet.optim import schedules
-from bitnet.optim.binary import Bop, ShiftAdaMax
+from bitnet.nn import Quantize, functional
+from bitnet.optim import Bop, ShiftAdaMax, schedules
 from bitnet.quantizers import ApproxSign, SwishSign
-from bitnet.training.loop import Split, fit
-from bitnet.training.reestimation import reestimate
+from bitnet.training import fit, reestimate
+from bitnet.training.loop import Split
 
 BATCH, FASTER = 100, 10.0  # images; the step of gamma and beta
 TEMPERATURE, SOFT, WIDE, AFTER = 4.0, 0.5, 2.0, 0.5

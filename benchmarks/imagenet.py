@@ -34,9 +34,9 @@ from stopwatch import interleaved
 
 import bitnet
 from bitnet import data, kernels
-from bitnet.nn import functional
-from bitnet.nn.branches import Branches, auxiliary
-from bitnet.nn.models.imagenet import alexnet, googlenet
+from bitnet.nn import Branches, functional
+from bitnet.nn.branches import auxiliary
+from bitnet.nn.models import alexnet, googlenet
 
 NETS = {"alexnet": alexnet, "googlenet": googlenet}
 BITS = [(1, 1), (1, 2), (2, 2), (4, 4), (8, 8), (32, 32)]

@@ -24,12 +24,11 @@ import numpy as np
 
 import bitnet
 from bitnet import kernels
-from bitnet.deploy.freeze_language import freeze_language_model
-from bitnet.nn import functional
-from bitnet.nn.models.language import language_model
+from bitnet.deploy import freeze_language_model
+from bitnet.nn import detach, functional
+from bitnet.nn.models import language_model
 from bitnet.nn.module import evaluating
-from bitnet.nn.recurrent import detach
-from bitnet.optim.optimizers import clip_gradients
+from bitnet.optim import clip_gradients
 
 BATCH, STEPS, LR, NORM = 20, 35, 1.0, 5.0
 

@@ -22,10 +22,10 @@ from tqdm import tqdm
 import bitnet
 from bitnet.archive import check_writable, replacing
 from bitnet.cli import run
-from bitnet.data.preparation import GREY, STEPS, Preparation
-from bitnet.nn.models import names
-from bitnet.nn.models.names import net_named
-from bitnet.training.loop import fit
+from bitnet.data import Preparation
+from bitnet.data.preparation import GREY, STEPS
+from bitnet.nn.models import names, net_named
+from bitnet.training import fit
 from bitnet.training.recipes import RECIPES, recipe_for
 from bitnet.training.settings import inputs_of, read_data
 

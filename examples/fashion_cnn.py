@@ -20,7 +20,8 @@ from bitnet.archive import check_writable
 from bitnet.cli import run
 from bitnet.nn import functional, models
 from bitnet.optim import schedules
-from bitnet.training.loop import Split, fit
+from bitnet.training import fit
+from bitnet.training.loop import Split
 
 BLOCKS, UNITS = ((32,), (64, 64)), (256,)
 COLUMNS = "{:>6} {:>9} {:>8} {:>8} {:>8} {:>8}"

@@ -26,7 +26,7 @@ from bitnet import cli, data
 from bitnet.archive import check_writable
 from bitnet.nn import functional
 from bitnet.nn.branches import auxiliary
-from bitnet.nn.models.imagenet import alexnet, googlenet
+from bitnet.nn.models import alexnet, googlenet
 from bitnet.nn.module import evaluating
 from bitnet.optim import schedules
 

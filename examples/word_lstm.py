@@ -24,12 +24,11 @@ from tqdm import tqdm
 import bitnet
 from bitnet.archive import check_writable, replacing
 from bitnet.cli import run
-from bitnet.data import TEXTS, load_corpus
-from bitnet.data.vocabulary import Vocabulary
-from bitnet.deploy.freeze_language import freeze_language_model
+from bitnet.data import TEXTS, Vocabulary, load_corpus
+from bitnet.deploy import freeze_language_model
 from bitnet.deploy.language_file import load_language_model
 from bitnet.nn.functional.linear import GRADIENTS
-from bitnet.nn.models.language import language_model
+from bitnet.nn.models import language_model
 from bitnet.optim import schedules
 from bitnet.training.checkpoint import read_checkpoint
 from bitnet.training.language import REGIMES, evaluate_language, fit_language, generate, perplexity
