@@ -60,10 +60,9 @@ def batches(images, labels, batch_size, rng=None, flip=False, pad=0, prefetch=0,
     batch_size = check_count("batches: batch_size", batch_size)
     fit = labels.ndim == 1 and labels.shape == images.shape[:1] and labels.dtype.kind in "iu"
     if not fit or not labels.size:
-        raise InputError(
-            f"batches: images of shape {images.shape} and {labels.dtype} labels of shape "
-            f"{labels.shape}; expected one integer label per image, and at least one image"
-        )
+        came = f"images of shape {images.shape} and {labels.dtype} labels of shape {labels.shape}"
+        expected = "one integer label per image, and at least one image"
+        raise InputError(f"batches: {came}; expected {expected}")
     if images.dtype.kind == "f" and not np.isfinite(images).all():
         raise InputError("batches: the images hold NaN or infinity; clean the data first")
     if rng is not None:
@@ -84,10 +83,8 @@ def _check_changes(images, rng, pad):
     if rng is None:
         raise InputError("batches: flip and pad draw at random; they need rng")
     if images.ndim not in (3, 4):
-        raise InputError(
-            f"batches: flip and pad need images (count, height, width) or (count, height, width, "
-            f"channels); got shape {images.shape}"
-        )
+        shapes = "(count, height, width) or (count, height, width, channels)"
+        raise InputError(f"batches: flip and pad need images {shapes}; got shape {images.shape}")
     if pad >= min(images.shape[1:3]):
         size = images.shape[1:3]
         raise InputError(f"batches: pad is {pad}; expected less than the images' {size} pixels")

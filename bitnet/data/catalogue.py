@@ -14,12 +14,8 @@ from bitnet.errors import InputError
 
 DIGITS = tuple("0123456789")
 CLOTHES = "T-shirt/top,trouser,pullover,dress,coat,sandal,shirt,sneaker,bag,ankle boot"
-IDX_FILES = (
-    "train-images-idx3-ubyte",
-    "train-labels-idx1-ubyte",
-    "t10k-images-idx3-ubyte",
-    "t10k-labels-idx1-ubyte",
-)
+IDX_FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte")
+IDX_FILES += ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 IDX_BYTES = (47_040_016, 60_008, 7_840_016, 10_008)
 
 # of each IDX file: the MD5 of its content; the bytes and the MD5 of the download
@@ -86,14 +82,18 @@ def _cifar(kind, classes, train, test, download, archive_folder, names_file):
     return Published(name, about, classes, train, test, address, downloads, *inside)
 
 
-def _svhn(about, *train):
-    """The cropped digits of SVHN."""
-    files = (*train, Stated("test_32x32.mat", 64_275_384, "eb5a983be6a315427106f1b164d9cef3"))
-    address = "http://ufldl.stanford.edu/housenumbers"
-    return Published("svhn", about, DIGITS, train, files[-1:], address, files, "svhn")
-
-
 TRAIN_MAT = Stated("train_32x32.mat", 182_040_794, "e26dedcc434d2e4c54c9b2d4a06d8373")
+EXTRA_MAT = Stated("extra_32x32.mat", 1_329_278_602, "a93ce644f1a588dc4d68dda5feec44a7")
+TEST_MAT = Stated("test_32x32.mat", 64_275_384, "eb5a983be6a315427106f1b164d9cef3")
+
+
+def _svhn(which, *train):
+    """The cropped digits of SVHN."""
+    about = f"SVHN, cropped digits {which}, ufldl.stanford.edu/housenumbers"
+    files, address = (*train, TEST_MAT), "http://ufldl.stanford.edu/housenumbers"
+    return Published("svhn", about, DIGITS, train, (TEST_MAT,), address, files, "svhn")
+
+
 PUBLISHED = {
     "mnist": _idx(
         "mnist",
@@ -127,14 +127,8 @@ PUBLISHED = {
         "cifar-100-binary",
         "fine_label_names.txt",
     ),
-    "svhn": _svhn(
-        "SVHN, cropped digits (Netzer and others), ufldl.stanford.edu/housenumbers", TRAIN_MAT
-    ),
-    "svhn-extra": _svhn(
-        "SVHN, cropped digits with the set extra, ufldl.stanford.edu/housenumbers",
-        TRAIN_MAT,
-        Stated("extra_32x32.mat", 1_329_278_602, "a93ce644f1a588dc4d68dda5feec44a7"),
-    ),
+    "svhn": _svhn("(Netzer and others)", TRAIN_MAT),
+    "svhn-extra": _svhn("with the set extra", TRAIN_MAT, EXTRA_MAT),
 }
 
 

@@ -62,10 +62,9 @@ def read_cifar(path, classes=10, max_bytes=MAX_BYTES):
             instead = f"download the file {NAMES[classes]!r} instead of the Python version"
             raise InputError(f"{path}: a pickle, which is not opened; {instead}")
         if n_bytes == 0 or n_bytes % record:
-            raise InputError(
-                f"{path}: {n_bytes} bytes are no whole number of records of {record} bytes; "
-                f"expected a file of the {NAMES[classes]}, unpacked"
-            )
+            came = f"{n_bytes} bytes are no whole number of records of {record} bytes"
+            expected = f"a file of the {NAMES[classes]}, unpacked"
+            raise InputError(f"{path}: {came}; expected {expected}")
         file.seek(0)
         records = np.frombuffer(file.read(n_bytes), np.uint8)
     if records.size != n_bytes:
@@ -99,10 +98,9 @@ def write_cifar(path, images, labels, coarse=None):
     columns = [np.asarray(column) for column in columns]
     fits = images.dtype == np.uint8 and images.shape[1:] == (SIDE, SIDE, CHANNELS)
     if not fits or any(column.shape != images.shape[:1] for column in columns):
-        raise InputError(
-            f"write_cifar: {images.dtype} {images.shape} with {len(columns[0])} labels; expected "
-            "uint8 (count, 32, 32, 3) and as many labels"
-        )
+        came = f"{images.dtype} {images.shape} with {len(columns[0])} labels"
+        expected = "uint8 (count, 32, 32, 3) and as many labels"
+        raise InputError(f"write_cifar: {came}; expected {expected}")
     planes = images.transpose(0, 3, 1, 2).reshape(len(images), PIXELS)
     records = np.column_stack([*(c.astype(np.uint8) for c in columns), planes])
     with replacing(path) as file:

@@ -89,10 +89,8 @@ def _download(url, stated, folder, progress):
             raise
         except ValueError:  # Pooch's, of a checksum; it has deleted what came
             if not goes_on.had_begun:
-                raise InputError(
-                    f"{url}: what came is not what was published (another MD5) and was deleted; "
-                    "try again, or another --url"
-                ) from None
+                what = "what came is not what was published (another MD5) and was deleted"
+                raise InputError(f"{url}: {what}; try again, or another --url") from None
             # otherwise the part was of another file: once more, from the start
 
 
@@ -108,11 +106,11 @@ class _GoingOn:
         while (before := self.done()) < self.n_bytes:
             reason = self.go_on(url, before)
             if reason and self.done() <= before:  # trying again would be of no use
-                kept = f"; {before} of {self.n_bytes} bytes are kept, and the next try goes on"
-                raise InputError(
-                    f"{url} {'broke off' if before else 'cannot be reached'} ({reason}); check the "
-                    f"connection{kept if before else ''}"
-                )
+                what, kept = "cannot be reached", ""
+                if before:
+                    kept = f"; {before} of {self.n_bytes} bytes are kept, and the next try goes on"
+                    what = "broke off"
+                raise InputError(f"{url} {what} ({reason}); check the connection{kept}")
         os.replace(self.part, output_file)
 
     def done(self):

@@ -93,10 +93,8 @@ def _read_header(path, file):
     """Return the shape that the header states."""
     start = file.read(4)
     if len(start) < 4 or start[:2] != b"\0\0" or not 1 <= start[3] <= MAX_AXES:
-        raise InputError(
-            f"{path}: not an IDX file (it starts with {start!r}); "
-            "expected two zero bytes, a type code and 1 to 4 axes"
-        )
+        expected = "two zero bytes, a type code and 1 to 4 axes"
+        raise InputError(f"{path}: not an IDX file (it starts with {start!r}); expected {expected}")
     if start[2] != UINT8:
         came = f"IDX elements of type code {start[2]}"
         raise InputError(f"{path}: {came}; expected {UINT8}, unsigned bytes")

@@ -213,10 +213,9 @@ def _read_all(paths, size, channels, where):
     check_wanted(size, channels)
     n_bytes = len(paths) * int(size) ** 2 * channels
     if n_bytes > MAX_BYTES:
-        raise InputError(
-            f"{where}: {len(paths)} images of {size} x {size} x {channels} are {n_bytes} bytes; "
-            f"at most {MAX_BYTES} are held in memory; take a smaller size"
-        )
+        came = f"{len(paths)} images of {size} x {size} x {channels} are {n_bytes} bytes"
+        most = f"at most {MAX_BYTES} are held in memory"
+        raise InputError(f"{where}: {came}; {most}; take a smaller size")
     images = np.empty((len(paths), size, size) + ((3,) if channels == 3 else ()), np.uint8)
     for i, path in enumerate(paths):
         images[i] = read_image(path, size, channels)

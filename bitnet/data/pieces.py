@@ -74,19 +74,16 @@ def sequences(ids, batch, steps, rng=None):
     check_on_cpu("sequences", ids)
     ids = np.asarray(ids)
     if ids.ndim != 1 or ids.dtype.kind not in "iu":
-        raise InputError(
-            f"sequences: ids are {ids.dtype} of shape {ids.shape}; expected integers of (count,)"
-        )
+        came = f"{ids.dtype} of shape {ids.shape}"
+        raise InputError(f"sequences: ids are {came}; expected integers of (count,)")
     if len(ids) and not 0 <= ids.min() <= ids.max() <= LARGEST:
         span = f"from {ids.min()} to {ids.max()}"
         raise InputError(f"sequences: ids run {span}; expected 0 to {LARGEST}")
     batch = check_count("sequences: batch", batch)
     steps = check_count("sequences: steps", steps)
     if len(ids) <= batch:
-        raise InputError(
-            f"sequences: {len(ids)} tokens for {batch} streams; expected more tokens than streams, "
-            "that is a longer text or a smaller batch"
-        )
+        expected = "more tokens than streams, that is a longer text or a smaller batch"
+        raise InputError(f"sequences: {len(ids)} tokens for {batch} streams; expected {expected}")
     if rng is not None:
         check_generator("sequences", rng)
     return _Sequences(ids, batch, steps, rng)

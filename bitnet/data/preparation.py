@@ -234,10 +234,8 @@ def _check_header(header):
     most = MAX_ZCA if "zca" in steps else MAX_SIZE
     listed = isinstance(image, (list, tuple)) and all(type(n) is int and n > 0 for n in image)
     if not listed or len(image) not in (2, 3) or math.prod(image) > most:
-        raise InputError(
-            f"Preparation: images of shape {image!r}; expected height, width and perhaps "
-            f"channels, with zca at most {MAX_ZCA} numbers"
-        )
+        expected = f"height, width and perhaps channels, with zca at most {MAX_ZCA} numbers"
+        raise InputError(f"Preparation: images of shape {image!r}; expected {expected}")
     for name, (least, most) in NUMBERS.items():
         value = header[name]
         if isinstance(value, bool) or not isinstance(value, (int, float, np.number)):

@@ -112,11 +112,10 @@ def load_corpus(name, folder=None, unit="words", size=None, vocabulary=None):
         folder, words, form = pathlib.Path(folder or folder_of_texts()), str.split, "ptb.{}.txt"
     paths = [folder / form.format(part) for part in PARTS]
     if missing := [path.name for path in paths if not path.is_file()]:
-        raise InputError(
-            f"no {missing[0]} in {folder}; put {', '.join(path.name for path in paths)} there, of "
-            "the Penn Treebank as Mikolov prepared it or of any text, or set BITNET_DATA to the "
-            "folder above text"
-        )
+        names = ", ".join(path.name for path in paths)
+        what = f"put {names} there, of the Penn Treebank as Mikolov prepared it or of any text"
+        how = f"{what}, or set BITNET_DATA to the folder above text"
+        raise InputError(f"no {missing[0]} in {folder}; {how}")
     parts = [_tokens(read_text(path), unit, words) for path in paths]
     try:
         vocabulary = vocabulary or Vocabulary.of(parts[0], unit, size)
@@ -176,10 +175,9 @@ def read_text(path):
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         byte, line = content[error.start], content.count(b"\n", 0, error.start) + 1
-        raise InputError(
-            f"{path}, line {line}: byte {error.start} is 0x{byte:02x}, which is no UTF-8; save the "
-            "text as UTF-8 (it may be in Latin-1 or Windows-1252)"
-        ) from None
+        where = f"{path}, line {line}: byte {error.start} is 0x{byte:02x}, which is no UTF-8"
+        how = "save the text as UTF-8 (it may be in Latin-1 or Windows-1252)"
+        raise InputError(f"{where}; {how}") from None
     if not text.strip():  # of other blanks, or behind the mark of UTF-8
         raise InputError(f"{path}: the file is empty; expected a text")
     return text

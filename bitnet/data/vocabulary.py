@@ -54,10 +54,8 @@ class Vocabulary:
         listed = isinstance(words, (list, tuple))
         if not listed or not 2 < len(words) <= MAX_WORDS:
             count = len(words) if listed else f"{words!r:.40}"
-            raise InputError(
-                f"Vocabulary: words are {count}; expected 3 to {MAX_WORDS} of them, <unk> and the "
-                "end of a line among them"
-            )
+            expected = f"3 to {MAX_WORDS} of them, <unk> and the end of a line among them"
+            raise InputError(f"Vocabulary: words are {count}; expected {expected}")
         self.words, self.unit = tuple(words), unit
         for word in self.words:
             self._check(word)
@@ -87,10 +85,9 @@ class Vocabulary:
         end = "\n" if unit == "characters" else END
         counts = collections.Counter(tokens)
         if (count := len(counts.keys() - {UNKNOWN, end})) < 2:
-            raise InputError(
-                f"the text has {count} different {unit}, ends of lines aside; expected 2 or more, "
-                "as there is nothing to predict otherwise"
-            )
+            came = f"the text has {count} different {unit}, ends of lines aside"
+            why = "as there is nothing to predict otherwise"
+            raise InputError(f"{came}; expected 2 or more, {why}")
         if size is not None and (type(size) is not int or size < 3):
             raise InputError(f"Vocabulary: size is {size!r:.40}; expected 3 or more")
         ranked = sorted(counts, key=lambda word: (-counts[word], word))
@@ -131,9 +128,8 @@ class Vocabulary:
         whole = ids.dtype.kind in "iu"
         if ids.size and (not whole or ids.min() < 0 or ids.max() >= len(self)):
             span = f"run from {ids.min()} to {ids.max()}" if whole else f"are {ids.dtype}"
-            raise InputError(
-                f"Vocabulary: the numbers {span}; expected whole numbers from 0 to {len(self) - 1}"
-            )
+            expected = f"expected whole numbers from 0 to {len(self) - 1}"
+            raise InputError(f"Vocabulary: the numbers {span}; {expected}")
         return [self.words[i] for i in ids.tolist()]
 
     def split(self, text):
