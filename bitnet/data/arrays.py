@@ -4,14 +4,10 @@ import pathlib
 import zipfile
 
 from bitnet import archive
-from bitnet.archive import DAMAGED
-from bitnet.archive import NPY as MAGIC
 from bitnet.errors import InputError
 
-MAX_BYTES = 1 << 30
-EXPECTED = (
-    "uint8 pixels from 0 to 255 (of floats from 0 to 1: (255 * x).round().astype(numpy.uint8))"
-)
+MAGIC, MAX_BYTES = archive.NPY, 1 << 30
+EXPECTED = "uint8 pixels from 0 to 255 (of floats from 0 to 1: (255 * x).round().astype('uint8'))"
 
 
 def parse_npy(content, name):
@@ -20,7 +16,7 @@ def parse_npy(content, name):
 
 
 def read_arrays(path, max_bytes=MAX_BYTES):
-    """The arrays of pixels in a `.npy` or `.npz` file."""
+    """Return the arrays of pixels in a `.npy` or `.npz` file, by name; that of a `.npy` is ""."""
     path = pathlib.Path(path)
     with open(path, "rb") as file:
         start = file.read(6)
@@ -34,7 +30,7 @@ def read_arrays(path, max_bytes=MAX_BYTES):
             return _read_npz(file, path, max_bytes)
         except InputError:
             raise
-        except DAMAGED as error:
+        except archive.DAMAGED as error:
             raise InputError(f"{path}: no .npy or .npz file, or damaged ({error})") from None
 
 

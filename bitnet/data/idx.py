@@ -113,24 +113,7 @@ def _read_at_most(file, n_bytes):
 
 
 def write_idx(path, array):
-    """Write an array of unsigned bytes as an IDX file, gzip if the name ends in `.gz`.
-
-    Parameters
-    ----------
-    path : str or path
-        The file; replaced whole or not at all.
-    array : numpy.ndarray
-        uint8 with 1 to 4 axes.
-
-    Raises
-    ------
-    InputError
-        If the array has another type or number of axes.
-
-    Examples
-    --------
-    See `read_idx`.
-    """
+    """Write uint8 with 1 to 4 axes as an IDX file, gzip if the name ends in `.gz`."""
     if array.dtype != np.uint8 or not 1 <= array.ndim <= MAX_AXES:
         came = f"{array.dtype} of shape {array.shape}"
         raise InputError(f"write_idx: got {came}; expected uint8 with 1 to {MAX_AXES} axes")

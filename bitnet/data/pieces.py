@@ -12,20 +12,10 @@ LARGEST = np.iinfo(np.int32).max
 
 
 class Piece(typing.NamedTuple):
-    """Some steps of some streams.
+    """Some steps of some streams: int32 (T, B) tokens x that are read, and y, each the one after x.
 
-    Attributes
-    ----------
-    x, y : numpy.ndarray
-        int32 of shape (T, B): the tokens that are read, and those to predict, each of which follows
-        that of x in the text.
-    continues : bool
-        Whether each stream continues that of the previous piece, so that the state is kept.
-
-    Examples
-    --------
-    >>> Piece(np.array([[1]]), np.array([[2]]), False).continues
-    False
+    `continues` says whether each stream continues that of the previous piece, so that the state is
+    kept.
     """
 
     x: np.ndarray

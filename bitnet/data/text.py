@@ -148,19 +148,7 @@ def available_texts():
 
 
 def read_text(path):
-    """Return the text of a file in UTF-8, of at most 256 MiB.
-
-    Raises
-    ------
-    InputError
-        If it is too large or empty, holds bytes of value 0, as a binary file, or is not UTF-8; the
-        message names the byte.
-
-    Examples
-    --------
-    >>> read_text(EMBEDDED / "valid.txt")[:6]
-    'QUINCE'
-    """
+    """Return the text of a file in UTF-8, 256 MiB at most; refuse others, and name the wrong byte."""
     path = pathlib.Path(path)
     if path.exists() and not path.is_file():
         raise InputError(f"{path}: a folder or a device; expected a text file")

@@ -10,6 +10,7 @@ import pytest
 
 from bitnet import InputError, data
 from bitnet.data.cifar import write_cifar
+from bitnet.data.idx import write_idx
 
 FULL = pathlib.Path(os.environ.get("BITNET_DATA", "nowhere"))
 
@@ -83,10 +84,10 @@ def test_files_are_found_plain_and_gzip_and_held_against_each_other(tmp_path, mo
     images = np.zeros((5, 28, 28), np.uint8)
 
     def write(train_images=images, train_labels=images[:, 0, 0]):
-        data.write_idx(folder / "train-images-idx3-ubyte.gz", train_images)
-        data.write_idx(folder / "train-labels-idx1-ubyte", train_labels)
-        data.write_idx(folder / "t10k-images-idx3-ubyte", images)
-        data.write_idx(folder / "t10k-labels-idx1-ubyte.gz", images[:, 0, 0])
+        write_idx(folder / "train-images-idx3-ubyte.gz", train_images)
+        write_idx(folder / "train-labels-idx1-ubyte", train_labels)
+        write_idx(folder / "t10k-images-idx3-ubyte", images)
+        write_idx(folder / "t10k-labels-idx1-ubyte.gz", images[:, 0, 0])
 
     write()
     assert len(data.load_dataset("mnist").train_images) == 5
