@@ -148,7 +148,7 @@ def available_texts():
 
 
 def read_text(path):
-    """Return the text of a file in UTF-8, 256 MiB at most; refuse others, and name the wrong byte."""
+    """Return the text of a file in UTF-8, 256 MiB at most; else name the wrong byte."""
     path = pathlib.Path(path)
     if path.exists() and not path.is_file():
         raise InputError(f"{path}: a folder or a device; expected a text file")
