@@ -23,10 +23,8 @@ import numpy as np
 
 import bitnet
 from bitnet.archive import check_writable
-from bitnet.nn import functional
-from bitnet.nn.activations import Quantize
-from bitnet.optim import schedules
-from bitnet.optim.binary import Bop, ShiftAdaMax
+from bitnet.nn import Quantize, functional
+from bitnet.optim import Bop, ShiftAdaMax, schedules
 from bitnet.quantizers import ApproxSign, SwishSign
 from bitnet.training import Images, Split, fit, reestimate
 
@@ -73,9 +71,8 @@ def sign_with(quantizer):
 
 
 def distilled(scores, labels, taught):
-    return functional.distillation(
-        scores, labels, taught, TEMPERATURE, SOFT, functional.squared_hinge
-    )
+    hinge = functional.squared_hinge
+    return functional.distillation(scores, labels, taught, TEMPERATURE, SOFT, hinge)
 
 
 LINES = {
@@ -169,18 +166,10 @@ def row(name, shares, base, elapsed_s):
 
 
 def main():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    add = parser.add_argument
-    add(
-        "--only",
-        nargs="+",
-        metavar="LINE",
-        choices=LINES,
-        default=list(LINES),
-        help=f"some lines: {', '.join(LINES)}",
-    )
+    form = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=form)
+    add, about = parser.add_argument, f"some lines: {', '.join(LINES)}"
+    add("--only", nargs="+", metavar="LINE", choices=LINES, default=list(LINES), help=about)
     add("--data", default="fashion-mnist", help="data set of grey images (fashion-mnist)")
     add("--seeds", type=machine.positive, default=3, help="seeds 0, 1, ... (3 of them)")
     add("--epochs", type=machine.positive, default=6, help="passes over the data (6)")
@@ -206,9 +195,8 @@ def main():
         teachers = [teacher(data, sizes, args.epochs, seed) for seed in range(args.seeds)]
         figures["float twin"] = [share for _, share in teachers]
         print(f"float twin: {' '.join(f'{share:.2%}' for share in figures['float twin'])}")
-    print(
-        f"\n{'line':16} {'mean':>7} {'std':>5} {'gain':>6} {'s':>6}  {'each seed':24} what differs"
-    )
+    names = f"{'line':16} {'mean':>7} {'std':>5} {'gain':>6} {'s':>6}"
+    print(f"\n{names}  {'each seed':24} what differs")
     for line in args.only:
         start_s, shares = time.perf_counter(), []
         for seed in range(args.seeds):

@@ -20,7 +20,7 @@ import argparse
 
 import machine
 import numpy as np
-from bitnet.bench import interleaved
+from stopwatch import interleaved
 from straight_through import sign_in_torch
 
 import bitnet
@@ -35,9 +35,8 @@ class InBits:
     """The net in bitnet."""
 
     def __init__(self, net, gradient="int8"):
-        self.model = models.binary_convnet(
-            **net, rng=np.random.default_rng(0), step_scale=10, gradient=gradient
-        )
+        options = {"step_scale": 10, "gradient": gradient}
+        self.model = models.binary_convnet(**net, rng=np.random.default_rng(0), **options)
         self.adam = bitnet.optim.Adam(self.model.parameters(), LR)
 
     def step(self, pixels, labels):

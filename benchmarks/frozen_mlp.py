@@ -23,7 +23,7 @@ import tempfile
 
 import machine
 import numpy as np
-from bitnet.bench import float_layers, float_predict, interleaved
+from stopwatch import float_layers, float_predict, interleaved
 
 import bitnet
 from bitnet import kernels
@@ -68,25 +68,16 @@ def onnx_sessions(layers, threads, floats):
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "1" if threads > 1 else "0")
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stderr(None):
-        paths = {
-            name: str(pathlib.Path(folder) / f"{name}.onnx")
-            for name in ("float32", "static", "dynamic")
-        }
-        onnx.save(model, paths["float32"])
-        quantization.quantize_static(
-            paths["float32"],
-            paths["static"],
-            Calibration(),
-            activation_type=quantization.QuantType.QUInt8,
-            weight_type=quantization.QuantType.QInt8,
-        )
-        quantization.quantize_dynamic(
-            paths["float32"], paths["dynamic"], weight_type=quantization.QuantType.QInt8
-        )
-        return {
-            name: onnxruntime.InferenceSession(path, options, ["CPUExecutionProvider"])
-            for name, path in paths.items()
-        }
+        names = "float32", "static", "dynamic"
+        plain, static, dynamic = (str(pathlib.Path(folder) / f"{name}.onnx") for name in names)
+        onnx.save(model, plain)
+        signed, unsigned = quantization.QuantType.QInt8, quantization.QuantType.QUInt8
+        types = {"activation_type": unsigned, "weight_type": signed}
+        quantization.quantize_static(plain, static, Calibration(), **types)
+        quantization.quantize_dynamic(plain, dynamic, weight_type=signed)
+        session, where = onnxruntime.InferenceSession, ["CPUExecutionProvider"]
+        paths = zip(names, (plain, static, dynamic), strict=True)
+        return {name: session(path, options, where) for name, path in paths}
 
 
 def compared(width, batch, bits, threads):
@@ -107,11 +98,8 @@ def compared(width, batch, bits, threads):
     assert np.array_equal(net.scores(pixels[:20]), scores)
     contestants = [lambda: float_predict(floats, layers)]
     if machine.missing("onnxruntime", "onnx") is None:
-        for session in onnx_sessions(
-            layers,
-            threads,
-            bitnet.data.scale_pixels(RNG.integers(0, 256, (100, 784), dtype=np.uint8)),
-        ).values():
+        some = bitnet.data.scale_pixels(RNG.integers(0, 256, (100, 784), dtype=np.uint8))
+        for session in onnx_sessions(layers, threads, some).values():
             run = lambda s=session: s.run(None, {"x": floats})[0].argmax(axis=1)  # noqa: E731
             contestants.append(run)
     contestants.append(lambda: net.predict(pixels))
@@ -125,16 +113,11 @@ def compared(width, batch, bits, threads):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--widths", type=machine.positive, nargs="+", default=WIDTHS)
-    parser.add_argument("--batches", type=machine.positive, nargs="+", default=BATCHES)
-    parser.add_argument(
-        "--bits",
-        type=few,
-        nargs="+",
-        default=[(1, 1)],
-        help="of weights/activations, as 1/2 4/4 (1/1)",
-    )
-    parser.add_argument("--threads", type=machine.positive, default=1)
+    add, about = parser.add_argument, "of weights/activations, as 1/2 4/4 (1/1)"
+    add("--widths", type=machine.positive, nargs="+", default=WIDTHS)
+    add("--batches", type=machine.positive, nargs="+", default=BATCHES)
+    add("--bits", type=few, nargs="+", default=[(1, 1)], help=about)
+    add("--threads", type=machine.positive, default=1)
     args = parser.parse_args()
     bitnet.set_num_threads(args.threads)
     packages, names = (), ["numpy f32"]

@@ -35,15 +35,12 @@ def figures(data, seed, args, folder):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--data", nargs="+", default=["mnist", "fashion-mnist"], help="data sets")
-    parser.add_argument(
-        "--seeds", type=machine.positive, default=3, help="seeds 0, 1, ... (3 of them)"
-    )
-    parser.add_argument("--hidden", default="3x1024", help="hidden layers x units (3x1024)")
-    parser.add_argument(
-        "--epochs", type=machine.positive, default=20, help="passes over the data (20)"
-    )
-    parser.add_argument("--threads", type=machine.positive, help="threads of the BLAS (all cores)")
+    add, count = parser.add_argument, machine.positive
+    add("--data", nargs="+", default=["mnist", "fashion-mnist"], help="data sets")
+    add("--seeds", type=count, default=3, help="seeds 0, 1, ... (3 of them)")
+    add("--hidden", default="3x1024", help="hidden layers x units (3x1024)")
+    add("--epochs", type=count, default=20, help="passes over the data (20)")
+    add("--threads", type=count, help="threads of the BLAS (all cores)")
     args = parser.parse_args()
     table = []
     with tempfile.TemporaryDirectory() as folder:

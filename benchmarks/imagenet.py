@@ -24,12 +24,17 @@ import sys
 import tempfile
 import time
 
+sys.path.append(str(pathlib.Path(__file__).parent.parent / "examples"))
+
 import machine
 import numpy as np
-from bitnet.bench import interleaved
+from imagenet_pictures import write_image_folder
+from imagenet_stream import image_batches
+from stopwatch import interleaved
 
 import bitnet
 from bitnet import data, kernels
+from bitnet.kernels import threads
 from bitnet.nn import Branches, auxiliary, functional
 from bitnet.nn.models.imagenet import alexnet, googlenet
 
@@ -49,9 +54,9 @@ def pictures(count, size=224, resize=256):
     """Parts of photographs, uint8 of shape (count, size, size, 3), and what they are."""
     with tempfile.TemporaryDirectory() as folder:
         rng = np.random.default_rng(0)
-        classes = data.write_image_folder(folder, rng, train=-(-count // 4), val=1, side=resize)
+        classes = write_image_folder(folder, rng, train=-(-count // 4), val=1, side=resize)
         (paths, labels), *_ = data.list_image_folder(folder)
-        passes = data.image_batches(paths, labels, count, rng, size, resize)
+        passes = image_batches(paths, labels, count, rng, size, resize)
         return next(iter(passes))[0], classes
 
 
@@ -87,11 +92,9 @@ def shapes():
             for layer in model.layers:
                 x = layer(x)
                 if count_of(layer):
-                    kind = (
-                        f"{len(layer.branches)} branches"
-                        if isinstance(layer, Branches)
-                        else (type(layer).__name__)
-                    )
+                    kind = type(layer).__name__
+                    if isinstance(layer, Branches):
+                        kind = f"{len(layer.branches)} branches"
                     shape = "x".join(map(str, x.shape[1:]))
                     print(f"  {kind:12} {shape:>14} {count_of(layer):12,} weights")
         trunk, heads = bitnet.nn.Sequential(*model.layers), getattr(model, "heads", {})
@@ -127,10 +130,8 @@ def steps(batch, threads):
             command = [sys.executable, __file__, *words]
             out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
             seconds, mib = map(float, out.split())
-            print(
-                f"  {name:10} {weights}w/{activations}a {seconds:8.2f} s {mib:8.0f} MiB in all",
-                flush=True,
-            )
+            bits = f"{weights}w/{activations}a"
+            print(f"  {name:10} {bits} {seconds:8.2f} s {mib:8.0f} MiB in all", flush=True)
 
 
 def one_step(name, weights, activations, batch):
@@ -151,28 +152,12 @@ def in_torch():
     """A float32 AlexNet of the same shape in torch, its batch norm folded away."""
     from torch import nn
 
-    pool = nn.MaxPool2d(3, 2)
-    return nn.Sequential(
-        nn.Conv2d(3, 64, 11, 4, 2),
-        pool,
-        nn.ReLU(),
-        nn.Conv2d(64, 192, 5, 1, 2),
-        pool,
-        nn.ReLU(),
-        nn.Conv2d(192, 384, 3, 1, 1),
-        nn.ReLU(),
-        nn.Conv2d(384, 256, 3, 1, 1),
-        nn.ReLU(),
-        nn.Conv2d(256, 256, 3, 1, 1),
-        pool,
-        nn.ReLU(),
-        nn.Flatten(),
-        nn.Linear(9216, 4096),
-        nn.ReLU(),
-        nn.Linear(4096, 4096),
-        nn.ReLU(),
-        nn.Linear(4096, CLASSES),
-    ).eval()
+    pool, relu = nn.MaxPool2d(3, 2), nn.ReLU()
+    layers = [nn.Conv2d(3, 64, 11, 4, 2), pool, relu, nn.Conv2d(64, 192, 5, 1, 2), pool, relu]
+    layers += [nn.Conv2d(192, 384, 3, 1, 1), relu, nn.Conv2d(384, 256, 3, 1, 1), relu]
+    layers += [nn.Conv2d(256, 256, 3, 1, 1), pool, relu, nn.Flatten()]
+    layers += [nn.Linear(9216, 4096), relu, nn.Linear(4096, 4096), relu, nn.Linear(4096, CLASSES)]
+    return nn.Sequential(*layers).eval()
 
 
 def check():
@@ -216,12 +201,9 @@ def speed(batches, threads, turns):
         seconds = interleaved([*contestants.values()], turns, least_s=0.2)
         fastest = seconds[:, 1:].min(axis=1)
         for name, own_s in zip(contestants, seconds.T, strict=True):
-            times = np.median(fastest / own_s)
-            print(
-                f"  batch {batch:3} {name:28} {batch / np.median(own_s):8.1f} images/s, "
-                f"{times:5.2f} times torch's faster one",
-                flush=True,
-            )
+            speed, times = batch / np.median(own_s), np.median(fastest / own_s)
+            text = f"{speed:8.1f} images/s, {times:5.2f} times torch's faster one"
+            print(f"  batch {batch:3} {name:28} {text}", flush=True)
 
 
 def main():

@@ -20,7 +20,7 @@ import contextlib
 
 import machine
 import numpy as np
-from bitnet.bench import interleaved
+from stopwatch import interleaved
 
 import bitnet
 from bitnet import kernels
@@ -58,11 +58,8 @@ def xnor(b, m, n):
     assert kernels.xnor_sign(x, weight, steps)[: len(few)] == reference.threshold(expected, steps)
     product = lambda: left @ right  # noqa: E731
     row(f"xnor_gemm {b} x {m} x {n}", b * m * n, [product, lambda: kernels.xnor_gemm(x, weight)])
-    row(
-        f"xnor_sign {b} x {m} x {n}",
-        b * m * n,
-        [product, lambda: kernels.xnor_sign(x, weight, steps)],
-    )
+    by_sign = lambda: kernels.xnor_sign(x, weight, steps)  # noqa: E731
+    row(f"xnor_sign {b} x {m} x {n}", b * m * n, [product, by_sign])
 
 
 def tables(b, m, n):
@@ -74,21 +71,13 @@ def tables(b, m, n):
         part = kernels.Quantized(x.values[:5], x.scales[:5], x.largest)
         expected = reference.signed_gemm(part, weight)
         assert np.array_equal(kernels.signed_gemm(x, weight)[:5], expected)
-        row(
-            f"signed_gemm int{bits} {b} x {m} x {n}",
-            b * m * n,
-            [lambda: grad @ factor, lambda x=x: kernels.signed_gemm(x, weight)],
-        )
+        both = [lambda: grad @ factor, lambda x=x: kernels.signed_gemm(x, weight)]
+        row(f"signed_gemm int{bits} {b} x {m} x {n}", b * m * n, both)
     exact = grad[:5].astype(np.float64) @ factor
-    ours, blas = (
-        abs(y[:5] - exact).max() for y in (kernels.signed_gemm(grad, weight), grad @ factor)
-    )
-    row(
-        f"signed_gemm float32 {b} x {m} x {n}",
-        b * m * n,
-        [lambda: grad @ factor, lambda: kernels.signed_gemm(grad, weight)],
-        f"largest error {ours:.1e}, of the BLAS {blas:.1e}",
-    )
+    both = [lambda: grad @ factor, lambda: kernels.signed_gemm(grad, weight)]
+    blas, ours = (abs(product()[:5] - exact).max() for product in both)
+    errors = f"largest error {ours:.1e}, of the BLAS {blas:.1e}"
+    row(f"signed_gemm float32 {b} x {m} x {n}", b * m * n, both, errors)
 
 
 def planes(b, m, n):
@@ -102,19 +91,13 @@ def planes(b, m, n):
         weight = kernels.prepare(weight if own > 1 else weight.bits[0])
         expected = reference.plane_gemm(x.with_bits(x.bits[:, :3]), weight)
         assert np.array_equal(kernels.plane_gemm(x, weight)[:3], expected)
-        row(
-            f"plane_gemm {bits} x {own} bits {b} x {m} x {n}",
-            b * m * n,
-            [lambda: left @ right, lambda x=x, w=weight: kernels.plane_gemm(x, w)],
-        )
+        both = [lambda: left @ right, lambda x=x, w=weight: kernels.plane_gemm(x, w)]
+        row(f"plane_gemm {bits} x {own} bits {b} x {m} x {n}", b * m * n, both)
     pixels, weight = RNG.integers(0, 256, (b, n), dtype=np.uint8), kernels.prepare(signs(m, n))
     expected = reference.plane_gemm(pixels[:3], weight)
     assert np.array_equal(kernels.plane_gemm(pixels, weight)[:3], expected)
-    row(
-        f"plane_gemm pixels {b} x {m} x {n}",
-        b * m * n,
-        [lambda: left @ right, lambda: kernels.plane_gemm(pixels, weight)],
-    )
+    both = [lambda: left @ right, lambda: kernels.plane_gemm(pixels, weight)]
+    row(f"plane_gemm pixels {b} x {m} x {n}", b * m * n, both)
 
 
 def packing(b, n):
@@ -138,25 +121,17 @@ def packing(b, n):
         def by_numpy(v=numbers):
             return np.packbits(v if v.dtype == bool else v >= 0, axis=-1, bitorder="little")
 
-        row(
-            f"pack {np.dtype(dtype)} {b} x {n}",
-            b * n,
-            [
-                by_numpy,
-                lambda v=numbers, to=target: np.copyto(to, v),
-                lambda v=numbers: signs_of(v),
-            ],
-        )
+        copies = lambda v=numbers, to=target: np.copyto(to, v)  # noqa: E731
+        runs = [by_numpy, copies, lambda v=numbers: signs_of(v)]
+        row(f"pack {np.dtype(dtype)} {b} x {n}", b * n, runs)
     bits = signs_of(x)
-    row(
-        f"unpack to float32 {b} x {n}",
-        b * n,
-        [
-            lambda: np.unpackbits(bits.words.view(np.uint8), axis=-1).astype(np.float32),
-            lambda: np.copyto(copy, x),
-            lambda: kernels.unpack(bits),
-        ],
-    )
+
+    def unpacked_by_numpy():
+        return np.unpackbits(bits.words.view(np.uint8), axis=-1).astype(np.float32)
+
+    copies = lambda: np.copyto(copy, x)  # noqa: E731
+    runs = [unpacked_by_numpy, copies, lambda: kernels.unpack(bits)]
+    row(f"unpack to float32 {b} x {n}", b * n, runs)
 
 
 def layer_step(b, width):
@@ -204,12 +179,8 @@ def two_threads():
         threads.set_num_threads(n)
         kernels.xnor_gemm(x, weight)
 
-    row(
-        "xnor_gemm 4096 x 4096 x 4096, 2 threads",
-        4096**3,
-        [lambda: on(1), lambda: on(2)],
-        "over one thread",
-    )
+    both, title = [lambda: on(1), lambda: on(2)], "xnor_gemm 4096 x 4096 x 4096, 2 threads"
+    row(title, 4096**3, both, "over one thread")
     threads.set_num_threads(1)
 
 
@@ -226,14 +197,8 @@ def main():
             stack.enter_context(using_level(args.level))
         print("\n".join(machine.lines()))
         print(f"\n{'':44} {'ms':>9} {'GMAC/s':>9}  times as fast as float32 in NumPy")
-        for size in (
-            (4096, 4096, 4096),
-            (1000, 4096, 784),
-            (1000, 4096, 4096),
-            (100, 4096, 4096),
-            (1, 4096, 4096),
-        ):
-            xnor(*size)
+        for b, n in ((4096, 4096), (1000, 784), (1000, 4096), (100, 4096), (1, 4096)):
+            xnor(b, 4096, n)
         if args.level:
             return
         tables(1000, 4096, 4096)

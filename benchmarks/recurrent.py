@@ -24,11 +24,10 @@ import numpy as np
 
 import bitnet
 from bitnet import kernels
-from bitnet.nn import functional
+from bitnet.nn import detach, functional
 from bitnet.nn.models.language import language_model
 from bitnet.nn.module import evaluating
-from bitnet.nn.recurrent import detach
-from bitnet.optim.optimizers import clip_gradients
+from bitnet.optim import clip_gradients
 
 BATCH, STEPS, LR, NORM = 20, 35, 1.0, 5.0
 
@@ -65,27 +64,19 @@ class InTorch:
 
         self.torch, few = torch, {"nonlinearity": "relu"} if args.kind == "rnn" else {}
         layer = {"rnn": torch.nn.RNN, "lstm": torch.nn.LSTM, "gru": torch.nn.GRU}[args.kind]
-        self.parts = torch.nn.ModuleList(
-            [
-                torch.nn.Embedding(args.vocabulary, args.width),
-                layer(args.width, args.units, **few),
-                torch.nn.Linear(args.units, args.vocabulary),
-            ]
-        )
+        embedding = torch.nn.Embedding(args.vocabulary, args.width)
+        recurrent = layer(args.width, args.units, **few)
+        decoder = torch.nn.Linear(args.units, args.vocabulary)
+        self.parts = torch.nn.ModuleList([embedding, recurrent, decoder])
         own = model.recurrent
-        zeros = np.zeros_like(own.biases[0].data)
-        weights = [
-            model.embedding.weight.data,
-            own.input_weights[0].data,
-            own.state_weights[0].data,
-            own.biases[0].data,
-            zeros,
-            model.decoder.weight.data,
-            model.decoder.bias.data,
-        ]
+        weights = [model.embedding.weight, own.input_weights[0], own.state_weights[0]]
+        weights += [own.biases[0], None, model.decoder.weight, model.decoder.bias]
         with torch.no_grad():
-            for to, array in zip(self.parts.parameters(), weights, strict=True):
-                to.copy_(torch.from_numpy(array.copy()))
+            for to, weight in zip(self.parts.parameters(), weights, strict=True):
+                if weight is None:  # torch's second bias
+                    to.zero_()
+                else:
+                    to.copy_(torch.from_numpy(weight.data.copy()))
         self.sgd, self.state = torch.optim.SGD(self.parts.parameters(), lr=LR), None
 
     def scores(self, ids, state=None):
@@ -143,13 +134,8 @@ def report(title, calls, turns):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--kind", choices=("lstm", "gru", "rnn"), default="lstm")
-    for name, value in (
-        ("vocabulary", 10000),
-        ("width", 300),
-        ("units", 300),
-        ("turns", 10),
-        ("threads", 2),
-    ):
+    usual = {"vocabulary": 10000, "width": 300, "units": 300, "turns": 10, "threads": 2}
+    for name, value in usual.items():
         parser.add_argument(f"--{name}", type=machine.positive, default=value, help=str(value))
     args = parser.parse_args()
     if problem := machine.missing("torch", "threadpoolctl"):

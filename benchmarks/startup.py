@@ -34,15 +34,10 @@ def one():
     kernels.xnor_gemm(bits, weight)
     product_s = time.perf_counter() - start
     pixels, labels = rng.integers(0, 256, x.shape, dtype=np.uint8), rng.integers(0, 10, 100)
-    for gradient, rule in (
-        ("float32", bitnet.optim.SGD),
-        ("int8", bitnet.optim.AdaMax),
-        ("int6", bitnet.optim.Adam),
-    ):
-        settings = {
-            "gradient": gradient,
-            "rounding": "nearest" if gradient == "float32" else "stochastic",
-        }
+    rules = {"float32": bitnet.optim.SGD, "int8": bitnet.optim.AdaMax, "int6": bitnet.optim.Adam}
+    for gradient, rule in rules.items():
+        rounding = "nearest" if gradient == "float32" else "stochastic"
+        settings = {"gradient": gradient, "rounding": rounding}
         model = models.binary_mlp([784, 128, 128, 10], rng, **settings)
         optimizer = rule(model.parameters(), 1e-3)
         functional.squared_hinge(model(pixels), labels).backward()

@@ -42,9 +42,8 @@ class InBits:
 
     def __init__(self, width, gradient):
         rng = np.random.default_rng(0)
-        self.model = models.binary_mlp(
-            [784, width, width, width, 10], rng, step_scale=10, **gradient
-        )
+        sizes = [784, width, width, width, 10]
+        self.model = models.binary_mlp(sizes, rng, step_scale=10, **gradient)
         self.adam = bitnet.optim.Adam(self.model.parameters(), LR)
         self.schedule, self.steps = schedules.Cosine(LR, 20), 0
 
@@ -65,7 +64,6 @@ class InTorch:
         import torch
 
         self.torch, self.precision, self.device = torch, precision, device
-
         self.sign = sign_in_torch()
         torch.manual_seed(0)
         sizes = [784, width, width, width, 10]
@@ -161,14 +159,13 @@ def peak_mib(name, width):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--widths", type=machine.positive, nargs="+", default=[2048, 4096])
-    parser.add_argument("--threads", type=machine.positive, nargs="+", default=[1, 2])
-    parser.add_argument(
-        "--batches", type=machine.positive, default=20, help="in a turn (20; an epoch is 600)"
-    )
-    parser.add_argument("--turns", type=machine.positive, default=5, help="that count (5)")
-    parser.add_argument("--memory", action="store_true", help="peak memory instead of time")
-    parser.add_argument("--one", choices=CONTESTANTS, help="train a few batches; print the peak")
+    add, count = parser.add_argument, machine.positive
+    add("--widths", type=count, nargs="+", default=[2048, 4096])
+    add("--threads", type=count, nargs="+", default=[1, 2])
+    add("--batches", type=count, default=20, help="in a turn (20; an epoch is 600)")
+    add("--turns", type=count, default=5, help="that count (5)")
+    add("--memory", action="store_true", help="peak memory instead of time")
+    add("--one", choices=CONTESTANTS, help="train a few batches; print the peak")
     args = parser.parse_args()
     if missing := machine.missing("torch"):
         raise bitnet.InputError(missing)
@@ -192,16 +189,13 @@ def main():
             print(f"\n3 x {width}, threads: {threads}", flush=True)
             seconds = race(width, threads, args.batches, args.turns)
             for name, own in seconds.items():
-                ratios = (
-                    statistics.median(a / b for a, b in zip(other, own, strict=True))
-                    for other in list(seconds.values())[:2]
+                pairs = [zip(other, own, strict=True) for other in [*seconds.values()][:2]]
+                ratios = (statistics.median(a / b for a, b in pair) for pair in pairs)
+                text = (
+                    f"{statistics.median(own):8.1f} s an epoch; times as fast as torch, as torch "
                 )
-                text = "  ".join(f"{ratio:6.2f}" for ratio in ratios)
-                print(
-                    f"  {name:26} {statistics.median(own):8.1f} s an epoch; times as fast as "
-                    f"torch, as torch with bf16: {text}",
-                    flush=True,
-                )
+                text += f"with bf16: {'  '.join(f'{ratio:6.2f}' for ratio in ratios)}"
+                print(f"  {name:26} {text}", flush=True)
 
 
 if __name__ == "__main__":

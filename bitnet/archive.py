@@ -22,40 +22,22 @@ import numpy as np
 
 from bitnet.errors import InputError
 
-__all__ = [
-    "archive_bytes",
-    "check_writable",
-    "kind_of",
-    "read_archive",
-    "replacing",
-    "to_json",
-    "write_archive",
-]
-
 LABEL = b"sha256 "
 DIGEST = 64  # hexadecimal digits
 MAX_BYTES = 4 << 30
 
+# an array as `numpy.lib.format` writes it: NPY, version, length of the header, header, bytes
+NPY = b"\x93NUMPY"
+NPY_HEADER = re.compile(
+    r"\{'descr': '([|<>=]\w{1,20})', 'fortran_order': (False|True), "
+    r"'shape': \((|\d{1,19},|\d{1,19}(?:, \d{1,19}){1,9})\), \}\s*",
+    re.ASCII,
+)
 TYPES = ("|b1", "|u1", "|i1", "<i4", "<i8", "<f4", "<f8")
-NPY_HEADER = re.compile(  # version 1.0, as numpy.lib.format writes it, in C order
-    rb"\x93NUMPY\x01\x00..\{'descr': '([|<]\w\w)', 'fortran_order': False, "
-    rb"'shape': \(([\d, ]{0,160})\), \} *\n",
-    re.DOTALL,
-)
 
-# what the standard library and NumPy raise for a malformed zip, array or JSON text
-REFUSED = (
-    zipfile.BadZipFile,
-    ValueError,
-    TypeError,
-    KeyError,
-    AttributeError,
-    EOFError,
-    RuntimeError,
-    OSError,
-    zlib.error,
-    struct.error,
-)
+# what the standard library and NumPy raise for a malformed zip, and also for arrays or JSON text
+DAMAGED = zipfile.BadZipFile, zlib.error, struct.error, EOFError, RuntimeError, ValueError
+REFUSED = *DAMAGED, TypeError, KeyError, AttributeError, OSError
 
 
 @contextlib.contextmanager
@@ -65,30 +47,6 @@ def replacing(path):
     The bytes go to `.NAME.PROCESS.partial` beside it, a file of this process alone, are flushed
     to the disk, and the file is renamed.  Whatever happens, also where two processes write at
     once, `path` holds all of one's bytes.
-
-    Parameters
-    ----------
-    path : str or path
-        The file to replace or make.
-
-    Yields
-    ------
-    file
-        Open for reading and writing.
-
-    Raises
-    ------
-    OSError
-        If the file cannot be written; the partial file is removed.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     with replacing(f"{folder}/a") as file:
-    ...         _ = file.write(b"whole")
-    ...     open(f"{folder}/a", "rb").read()
-    b'whole'
     """
     path, partial = pathlib.Path(path), _partial(path)
     try:
@@ -112,28 +70,7 @@ def _partial(path):
 
 
 def check_writable(path):
-    """Refuse a path that cannot be written, before the work whose result goes there.
-
-    Parameters
-    ----------
-    path : str or path
-        A file to be written later.
-
-    Raises
-    ------
-    InputError
-        If its folder is missing, or the path is a folder or another thing than a file.
-    OSError
-        If the system refuses a file of this name there.
-
-    Examples
-    --------
-    >>> try:
-    ...     check_writable("no/such/folder/net.npz")
-    ... except InputError as error:
-    ...     print(error)
-    cannot write no/such/folder/net.npz: there is no folder no/such/folder; make it first
-    """
+    """Refuse a path that cannot be written, before the work whose result goes there."""
     path = pathlib.Path(path)
     if path.exists() and not path.is_file():
         raise InputError(f"cannot write {path}: it is a folder or a device; expected a file's name")
@@ -148,55 +85,13 @@ def check_writable(path):
 
 
 def write_archive(path, kind, version, header, arrays):
-    """Write arrays and a header, whole or not at all.
-
-    Parameters
-    ----------
-    path : str or path
-        The file.
-    kind : str
-        What the file holds, as "frozen net".
-    version : int
-        The version of that kind.
-    header : dict
-        What JSON can hold; NumPy's scalars and arrays become numbers and lists.
-    arrays : dict of str to numpy.ndarray
-        By name.
-
-    Raises
-    ------
-    OSError
-        If the file cannot be written; what was there stays.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     write_archive(f"{folder}/a.npz", "test", 1, {"n": 3}, {"x": np.arange(3)})
-    ...     read_archive(f"{folder}/a.npz", "test", 1)
-    ({'n': 3}, {'x': array([0, 1, 2])})
-    """
+    """Write arrays and a header, whole or not at all."""
     with replacing(path) as file:
         _write(file, kind, version, header, arrays)
 
 
 def archive_bytes(kind, version, header, arrays):
-    """The bytes that `write_archive` would write, without a file.
-
-    Parameters
-    ----------
-    kind, version, header, arrays : optional
-        As for `write_archive`.
-
-    Returns
-    -------
-    int
-
-    Examples
-    --------
-    >>> archive_bytes("test", 1, {"n": 3}, {"x": np.arange(3)})
-    612
-    """
+    """The bytes that `write_archive` would write, without a file."""
     file = io.BytesIO()
     _write(file, kind, version, header, arrays)
     return file.tell()
@@ -219,27 +114,7 @@ def _write(file, kind, version, header, arrays):
 
 
 def to_json(value):
-    """A value as JSON text; NumPy's scalars and arrays become numbers and lists.
-
-    Parameters
-    ----------
-    value : dict, list, str, number or None
-        With such values inside.
-
-    Returns
-    -------
-    str
-
-    Raises
-    ------
-    InputError
-        If something else is inside.
-
-    Examples
-    --------
-    >>> to_json({"n": np.float32(0.5), "sizes": (1, 2)})
-    '{"n": 0.5, "sizes": [1, 2]}'
-    """
+    """A value as JSON text; NumPy's scalars and arrays become numbers and lists."""
 
     def plain(inner):
         if isinstance(inner, (np.ndarray, np.generic)):
@@ -265,46 +140,10 @@ def read_archive(path, kind, version, max_bytes=MAX_BYTES):
     """Read what `write_archive` wrote, or refuse the file.
 
     Sizes are held against the bytes that are there before anything is allocated.
-
-    Parameters
-    ----------
-    path : str or path
-    kind : str
-        What the file must hold.
-    version : int
-        The version that the caller understands.
-    max_bytes : int, optional
-        The largest file to read, 4 GiB.
-
-    Returns
-    -------
-    header : dict
-        Without the magic, kind and version.
-    arrays : dict of str to numpy.ndarray
-        By name.
-
-    Raises
-    ------
-    InputError
-        If the file is too large, of another kind or version, truncated or changed.
-    OSError
-        If it cannot be opened or read.
-
-    Examples
-    --------
-    See `write_archive`.
-
-    >>> try:
-    ...     read_archive(__file__, "frozen net", 1)
-    ... except InputError as error:
-    ...     print(str(error).partition(": ")[2])
-    not a bitnet file, or its end is cut off; expected a frozen net
     """
     _check_regular(path)
     with open(path, "rb") as file:
-        n_bytes = file.seek(0, os.SEEK_END)
-        if n_bytes > max_bytes:
-            raise InputError(f"{path}: {n_bytes} bytes; expected at most {max_bytes}")
+        n_bytes = size_of(path, file, max_bytes)
         file.seek(max(0, n_bytes - len(LABEL) - DIGEST))
         label, stored = file.read(len(LABEL)), file.read(DIGEST)
         if label != LABEL:
@@ -332,32 +171,7 @@ def read_archive(path, kind, version, max_bytes=MAX_BYTES):
 
 
 def kind_of(path):
-    """What a file of `write_archive` says that it holds; the rest of it is not read.
-
-    Parameters
-    ----------
-    path : str or path
-        The file.
-
-    Returns
-    -------
-    str
-
-    Raises
-    ------
-    InputError
-        If the file is none of bitnet's.
-    OSError
-        If it cannot be opened or read.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     write_archive(f"{folder}/a.npz", "test", 1, {}, {})
-    ...     kind_of(f"{folder}/a.npz")
-    'test'
-    """
+    """Return the kind that a file of `write_archive` states; the rest of it is not read."""
     return header_of(path)["kind"]
 
 
@@ -374,6 +188,13 @@ def header_of(path):
     except REFUSED:
         pass
     raise InputError(f"{path}: not a file of bitnet, or its end is cut off; expected a net")
+
+
+def size_of(path, file, most):
+    """Return the bytes of an open file; refuse more than `most`."""
+    if (n_bytes := os.fstat(file.fileno()).st_size) > most:
+        raise InputError(f"{path}: {n_bytes} bytes; expected at most {most}")
+    return n_bytes
 
 
 def _check_regular(path):
@@ -397,14 +218,33 @@ def _read_member(archive, info):
     """The array of one zip member, whose header may not promise more bytes than there are."""
     if info.compress_type != zipfile.ZIP_STORED or info.file_size != info.compress_size:
         raise ValueError(f"{info.filename} is compressed")
-    content = archive.read(info)
-    header = NPY_HEADER.match(content)
-    if header is None or header[1].decode() not in TYPES:
-        raise ValueError(f"{info.filename} is no .npy array of a type that is used here")
-    dtype = np.dtype(header[1].decode())
-    shape = tuple(int(size) for size in header[2].split(b",") if size.strip())  # "3, 4" or "3,"
-    if math.prod(shape) * dtype.itemsize != len(content) - header.end():
-        raise ValueError(f"the header of {info.filename} does not fit its bytes")
-    array = np.empty(shape, dtype)
-    array.reshape(-1).view(np.uint8)[:] = np.frombuffer(content[header.end() :], np.uint8)
-    return array
+    array = parse_npy(archive.read(info), info.filename)
+    if not array.flags.c_contiguous:
+        raise ValueError(f"{info.filename} is in Fortran order")
+    return array.copy()  # aligned, and writeable
+
+
+def parse_npy(content, name, types=TYPES, expected="numbers of a type that is used here"):
+    """Return the array of `types` in the bytes of a `.npy` file, read-only; refuse other bytes.
+
+    The header is compared with the bytes that are there; nothing is allocated or unpickled.
+    """
+    if content[:6] != NPY or len(content) < 12:
+        raise InputError(f"{name}: no .npy file")
+    size, form = (2, "<H") if content[6] == 1 else (4, "<I")
+    (length,) = struct.unpack(form, content[8 : 8 + size])
+    begin = 8 + size + length
+    header = content[8 + size : min(begin, 8 + size + 10_000)].decode("latin1")
+    fits = NPY_HEADER.fullmatch(header)
+    if fits is None or fits[1] not in types:
+        came = f"numbers of type {fits[1]}" if fits else repr(header.strip()[:80])
+        raise InputError(f"{name}: the array holds {came}; expected {expected}")
+    dtype, shape = np.dtype(fits[1]), tuple(int(size) for size in fits[3].split(",") if size)
+    n_bytes = len(content) - begin
+    if math.prod(shape) * dtype.itemsize != n_bytes:
+        raise InputError(f"{name}: shape {shape} for {n_bytes} bytes; the file is cut off")
+    order = "F" if fits[2] == "True" else "C"
+    try:
+        return np.frombuffer(content, dtype, offset=begin).reshape(shape, order=order)
+    except (ValueError, OverflowError):  # an empty array with an axis that no array can have
+        raise InputError(f"{name}: shape {shape}; expected one that an array can have") from None

@@ -11,41 +11,9 @@ import numpy as np
 
 from bitnet.errors import InputError
 
-__all__ = [
-    "array_module",
-    "as_array",
-    "as_numpy",
-    "check_on_cpu",
-    "check_one_device",
-    "is_array",
-    "is_read_only",
-    "like",
-    "moved",
-    "read_only",
-    "to_cpu",
-    "unshared",
-]
-
 
 def array_module(*arrays):
-    """The library, `numpy` or `cupy`, that the arrays belong to: the array decides the device.
-
-    Parameters
-    ----------
-    *arrays : array
-        Arrays of one library, or what holds such (Bits, Planes, Quantized, Thresholds, Tensors,
-        in their attribute `held`), or Python numbers, which belong to any.
-
-    Returns
-    -------
-    module
-        `cupy` if one of the arrays is CuPy's, otherwise `numpy`.
-
-    Examples
-    --------
-    >>> array_module(np.zeros(3)).__name__
-    'numpy'
-    """
+    """The library, `numpy` or `cupy`, that the arrays belong to: the array decides the device."""
     if cupy := sys.modules.get("cupy"):
         kind = getattr(cupy, "ndarray", ())  # () while another thread still imports it
         if any(isinstance(getattr(array, "held", array), kind) for array in arrays):
@@ -54,88 +22,24 @@ def array_module(*arrays):
 
 
 def is_array(x):
-    """Whether `x` is an array of NumPy or of CuPy.
-
-    Parameters
-    ----------
-    x : object
-        Anything.
-
-    Returns
-    -------
-    bool
-
-    Examples
-    --------
-    >>> is_array(np.zeros(3)), is_array(3.0)
-    (True, False)
-    """
+    """Whether `x` is an array of NumPy or of CuPy."""
     return isinstance(x, (np.ndarray, getattr(sys.modules.get("cupy"), "ndarray", np.ndarray)))
 
 
 def as_array(x):
-    """An array of what may be an array of either library, a number or nested lists of such.
-
-    Parameters
-    ----------
-    x : object
-        Arrays come back as they are; a `kernels.Product` is multiplied.
-
-    Returns
-    -------
-    array
-        NumPy's, unless x is CuPy's.
-
-    Examples
-    --------
-    >>> as_array([1.0, 2.0])
-    array([1., 2.])
-    """
+    """Return x as an array of NumPy, unless it is one of CuPy; a `Product` is multiplied."""
     if is_array(x):
         return x
     return x.array() if hasattr(x, "array") else np.asarray(x)
 
 
 def as_numpy(x):
-    """The same in the memory of the processor.
-
-    Parameters
-    ----------
-    x : object
-        As for `as_array`.
-
-    Returns
-    -------
-    numpy.ndarray
-
-    Examples
-    --------
-    >>> as_numpy([1.0, 2.0])
-    array([1., 2.])
-    """
+    """The same in the memory of the processor."""
     return to_cpu(as_array(x))
 
 
 def like(array, other):
-    """An array, or what holds some, on the device of another.
-
-    Parameters
-    ----------
-    array : array, Bits, Planes, ...
-        What `to_cpu` takes.  An array that is there already comes back as it is.
-    other : array
-        Or what `array_module` takes.
-
-    Returns
-    -------
-    object
-        Of the kind of the first.
-
-    Examples
-    --------
-    >>> like(np.ones(2), np.zeros(3))
-    array([1., 1.])
-    """
+    """An array, or what holds some, on the device of another."""
     if "cupy" not in sys.modules:
         return array
     xp = array_module(other)
@@ -143,30 +47,7 @@ def like(array, other):
 
 
 def moved(x, move):
-    """The same with each array in it moved, in new containers.
-
-    Parameters
-    ----------
-    x : array, Bits, Planes, Quantized, Thresholds, Tensor, FrozenNet, or tuple, list, dict of such
-        Numbers, None and texts come back as they are.
-    move : callable
-        From an array to one on another device.
-
-    Returns
-    -------
-    object
-        Of the kind of x.  A Tensor does not know where it came from.
-
-    Raises
-    ------
-    InputError
-        If there is something else in it.
-
-    Examples
-    --------
-    >>> moved({"a": (np.ones(1), 3)}, lambda array: 2 * array)
-    {'a': (array([2.]), 3)}
-    """
+    """The same with each array in it moved, in new containers."""
     if is_array(x):
         return move(x)
     if isinstance(x, (tuple, list)):
@@ -213,68 +94,19 @@ def to_cpu(x):
 
 
 def read_only(array):
-    """Have an array refuse to be changed, which CuPy's cannot.
-
-    Parameters
-    ----------
-    array : array
-        Of either library.
-
-    Returns
-    -------
-    array
-        The same object.
-
-    Examples
-    --------
-    >>> read_only(np.zeros(3)).flags.writeable
-    False
-    """
+    """Have an array refuse to be changed, which CuPy's cannot."""
     if isinstance(array, np.ndarray):
         array.flags.writeable = False
     return array
 
 
 def is_read_only(array):
-    """Whether nobody has made an array writeable since `read_only`; of CuPy's nobody knows.
-
-    Parameters
-    ----------
-    array : array
-        Of either library.
-
-    Returns
-    -------
-    bool
-        True of CuPy's.
-
-    Examples
-    --------
-    >>> is_read_only(np.zeros(3))
-    False
-    """
+    """Whether nobody has made an array writeable since `read_only`; of CuPy's nobody knows."""
     return not (isinstance(array, np.ndarray) and array.flags.writeable)
 
 
 def check_one_device(name, operands):
-    """Refuse operands of which some are on the GPU and some are not.
-
-    Parameters
-    ----------
-    name : str
-        Who asks.
-    operands : iterable of array
-        Or of what `array_module` takes.
-
-    Raises
-    ------
-    InputError
-        If they are on both.
-
-    Examples
-    --------
-    >>> check_one_device("Add", [np.zeros(2), np.ones(2)])
-    """
+    """Refuse operands of which some are on the GPU and some are not."""
     if "cupy" in sys.modules and len({array_module(x) for x in operands}) > 1:
         raise InputError(
             f"{name}: some operands are on the GPU and some are not; expected all on one device, "
@@ -283,24 +115,7 @@ def check_one_device(name, operands):
 
 
 def check_on_cpu(name, *arrays):
-    """Refuse data on the GPU where it is taken apart by the processor.
-
-    Parameters
-    ----------
-    name : str
-        Who asks.
-    *arrays : array
-        Or of what `array_module` takes.
-
-    Raises
-    ------
-    InputError
-        If one is on the GPU.
-
-    Examples
-    --------
-    >>> check_on_cpu("batches", np.zeros(2))
-    """
+    """Refuse data on the GPU where it is taken apart by the processor."""
     if array_module(*arrays) is not np:
         raise InputError(
             f"{name}: the data are on the GPU; expected them in the memory of the processor, as "
@@ -309,23 +124,7 @@ def check_on_cpu(name, *arrays):
 
 
 def unshared(arrays):
-    """The arrays, with a copy of each that shares memory with one before it.
-
-    Parameters
-    ----------
-    arrays : iterable
-        What is no array comes back as it is.
-
-    Returns
-    -------
-    list
-
-    Examples
-    --------
-    >>> x = np.zeros(2)
-    >>> [own is x for own in unshared([x, x])]
-    [True, False]
-    """
+    """The arrays, with a copy of each that shares memory with one before it."""
     own = []
     for array in arrays:
         if is_array(array):

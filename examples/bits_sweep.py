@@ -120,9 +120,8 @@ def main():
                 runs.append(few_bits(weights, activations, sizes, data, args, seed))
         row = {name: statistics.mean(run[name] for run in runs) for name in FIGURES}
         spread = statistics.stdev(run["accuracy"] for run in runs) if len(runs) > 1 else 0.0
-        rows.append(
-            {"weights": weights, "activations": activations, **row, "spread": spread, "runs": runs}
-        )
+        bits_of = {"weights": weights, "activations": activations}
+        rows.append({**bits_of, **row, "spread": spread, "runs": runs})
         accuracy = f"{row['accuracy']:.2%}" + (f" ± {100 * spread:.2f}" if len(runs) > 1 else "")
         figures = f"{row['bytes']:,.0f}", f"{row['energy_nj']:,.0f}", f"{row['images_per_s']:,.0f}"
         print(ROW.format(weights, activations, accuracy, *figures), flush=True)
@@ -171,15 +170,11 @@ def arguments():
     add("--hidden", type=widths, help="hidden units (512,512,512; quick: 64,64)")
     add("--epochs", type=int, help="passes over the training set (6; quick: 1)")
     add("--batch", type=int, default=100, help="images in a batch (100)")
-    add(
-        "--lr", type=float, help="first learning rate (0.003; weights of 2 bits 0.001, more 0.0005)"
-    )
-    add(
-        "--gradient",
-        choices=("float32", "int8", "int6", "int4", "log6"),
-        default="int8",
-        help="numbers that the backward products multiply (int8)",
-    )
+    about = "first learning rate (0.003; weights of 2 bits 0.001, more 0.0005)"
+    add("--lr", type=float, help=about)
+    numbers = "float32", "int8", "int6", "int4", "log6"
+    about = "numbers that the backward products multiply (int8)"
+    add("--gradient", choices=numbers, default="int8", help=about)
     add("--no-twin", dest="twin", action="store_false", help="do not train the float twin")
     add("--seeds", type=int, default=1, help="trainings of each net (1)")
     add("--threads", type=int, help="threads of the kernels and of the BLAS (all cores)")
@@ -192,13 +187,8 @@ def arguments():
     args.activations = args.activations or ([1, 2] if args.quick else [1, 2, 4, 8])
     args.hidden = args.hidden or ([64, 64] if args.quick else [512, 512, 512])
     args.epochs = args.epochs if args.epochs is not None else 1 if args.quick else 6
-    ranges = {
-        "epochs": (1, 1e9),
-        "batch": (2, 1e9),
-        "lr": (1e-9, 1e9),
-        "seeds": (1, 1000),
-        "threads": (1, 1024),
-    }
+    ranges = {"epochs": (1, 1e9), "batch": (2, 1e9), "lr": (1e-9, 1e9), "seeds": (1, 1000)}
+    ranges |= {"threads": (1, 1024)}
     for name, (least, most) in ranges.items():
         given = getattr(args, name)
         if given is not None and not least <= given <= most:

@@ -25,7 +25,7 @@ from bitnet.cli import run
 from bitnet.data import TEXTS, load_corpus
 from bitnet.data.vocabulary import Vocabulary
 from bitnet.nn.functional.linear import GRADIENTS
-from bitnet.nn.models.language import language_model
+from bitnet.nn.models import language_model
 from bitnet.optim import schedules
 from bitnet.training import (
     Texts,
@@ -68,18 +68,9 @@ def train(model, rng, corpus, args, path):
     try:
         for epoch in fit(model, adam, texts, **more, progress=bar):
             valid, test = map(bits_per_character, (epoch.valid_loss, epoch.test_loss))
-            print(
-                ROW.format(
-                    epoch.epoch,
-                    f"{epoch.loss:.4f}",
-                    f"{valid:.4f}",
-                    f"{test:.4f}",
-                    f"{epoch.learning_rate:.2e}",
-                    f"{epoch.flip_ratio:.2%}",
-                    f"{epoch.seconds:.1f}",
-                ),
-                flush=True,
-            )
+            figures = f"{epoch.loss:.4f}", f"{valid:.4f}", f"{test:.4f}"
+            figures += f"{epoch.learning_rate:.2e}", f"{epoch.flip_ratio:.2%}"
+            print(ROW.format(epoch.epoch, *figures, f"{epoch.seconds:.1f}"), flush=True)
             better = best is None or valid < best["valid"]
             best = {"epoch": epoch.epoch, "valid": valid, "test": test} if better else best
             notes = {"vocabulary": corpus.vocabulary.header(), "best": best}
@@ -157,17 +148,8 @@ def bits_list(text):
     return list(dict.fromkeys(text.split(",")))
 
 
-NOT_OF_TRAINING = (
-    "threads",
-    "out",
-    "resume",
-    "json",
-    "prompt",
-    "count",
-    "temperature",
-    "folder",
-    "bits",
-)
+NOT_OF_TRAINING = ("threads", "out", "resume", "json", "folder", "bits")
+NOT_OF_TRAINING += ("prompt", "count", "temperature")  # of the samples
 
 
 def arguments():
@@ -175,12 +157,8 @@ def arguments():
     add = parser.add_argument
     add("--data", choices=TEXTS, default="embedded-text", help="text (embedded-text)")
     add("--folder", help="of ptb.train.txt and the others (BITNET_DATA/text)")
-    add(
-        "--bits",
-        type=bits_list,
-        default=["float", "4/4"],
-        help="of weights and activations (float,4/4)",
-    )
+    usual, about = "float,4/4", "of weights and activations"
+    add("--bits", type=bits_list, default=bits_list(usual), help=f"{about} ({usual})")
     add("--kind", choices=("rnn", "lstm", "gru"), default="rnn", help="of the layers (rnn)")
     add("--units", type=int, help="of each layer (512; quick: 64)")
     add("--layers", type=int, default=1, help="how many (1)")
@@ -191,12 +169,8 @@ def arguments():
     add("--steps", type=int, help="of backpropagation through time (25)")
     add("--lr", type=float, default=1e-3, help="first learning rate (0.001)")
     add("--clip", type=float, default=5.0, help="largest norm of all gradients (5)")
-    add(
-        "--gradient",
-        choices=GRADIENTS,
-        default="float32",
-        help="numbers that the backward products of few bits multiply (float32)",
-    )
+    about = "numbers that the backward products of few bits multiply (float32)"
+    add("--gradient", choices=GRADIENTS, default="float32", help=about)
     add("--seed", type=int, default=0, help="of weights, pieces and samples (0)")
     add("--threads", type=int, help="threads of the kernels and of the BLAS (all cores)")
     add("--prompt", default="The ", help="beginning of the samples ('The ')")
@@ -218,21 +192,10 @@ def arguments():
     for name, pair in defaults.items():
         if getattr(args, name) is None:
             setattr(args, name, pair[args.quick])
-    ranges = {
-        "units": (1, 1e5),
-        "layers": (1, 20),
-        "width": (1, 1e5),
-        "dropout": (0, 0.95),
-        "epochs": (1, 1e9),
-        "batch": (1, 1e5),
-        "steps": (1, 1e5),
-        "lr": (1e-9, 1e3),
-        "clip": (1e-6, 1e6),
-        "seed": (0, 1e9),
-        "threads": (1, 1024),
-        "count": (0, 1e6),
-        "temperature": (0, 1e3),
-    }
+    ranges = {"units": (1, 1e5), "layers": (1, 20), "width": (1, 1e5), "dropout": (0, 0.95)}
+    ranges |= {"epochs": (1, 1e9), "batch": (1, 1e5), "steps": (1, 1e5), "lr": (1e-9, 1e3)}
+    ranges |= {"clip": (1e-6, 1e6), "seed": (0, 1e9), "threads": (1, 1024), "count": (0, 1e6)}
+    ranges |= {"temperature": (0, 1e3)}
     for name, (least, most) in ranges.items():
         given = getattr(args, name)
         if given is not None and not least <= given <= most:

@@ -40,11 +40,8 @@ def train(recipe, net, data, args, border):
     optimizer, schedule = recipe.optimizer_of(model), recipe.schedule()
     to_input = inputs_of({"net": net.name, "float": recipe.is_float})
     print(f"{recipe.optimizer}, {schedule}, batch {recipe.batch}, {recipe.loss}")
-    print(
-        COLUMNS.format(
-            "epoch", "loss", "train", "test", "rate", "flips", "saturated", "dead", "seconds"
-        )
-    )
+    columns = "epoch", "loss", "train", "test", "rate", "flips", "saturated", "dead", "seconds"
+    print(COLUMNS.format(*columns))
     changes = {"flip": args.flip, "crop": args.crop, "border": border}
     images = Images(data, recipe.loss_of, recipe.batch, to_input, **changes)
     more = {"schedule": schedule, "epochs": recipe.epochs, "rng": rng}
@@ -99,14 +96,8 @@ def main():
     border = GREY if preparation else None  # of padded images: grey, or black
     model, to_input = train(recipe, net, data, args, border)
     n_bytes = sum(p.data.nbytes for p in model.parameters())
-    rows = [
-        row(
-            "binary, latent",
-            lambda x: bitnet.training.predict(model, x, to_input),
-            data.test,
-            n_bytes,
-        )
-    ]
+    predict = partial(bitnet.training.predict, model, to_input=to_input)
+    rows = [row("binary, latent", predict, data.test, n_bytes)]
 
     frozen = bitnet.freeze(model, image=image[:2] if net.is_conv else None)
     frozen.classes, frozen.data, frozen.picture = data.classes, args.data, image
@@ -125,7 +116,7 @@ def main():
         recipe = recipe.changed(args.epochs, args.batch)
         twin, to_float = train(recipe, net, data, args, border)
         n_bytes = sum(p.data.nbytes for p in twin.parameters())
-        predict = lambda x: bitnet.training.predict(twin, x, to_float)  # noqa: E731
+        predict = partial(bitnet.training.predict, twin, to_input=to_float)
         rows.insert(0, row("float twin", predict, data.test, n_bytes))
 
     print(f"\n{'net':14} {'test':>8} {'bytes':>12} {'images/s':>10}")
@@ -144,32 +135,19 @@ def arguments():
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add(
-        "--data",
-        choices=bitnet.data.DATASETS,
-        metavar="SET",
-        default="embedded",
-        help=f"{', '.join(bitnet.data.DATASETS)} (embedded)",
-    )
+    sets, about = bitnet.data.DATASETS, f"{', '.join(bitnet.data.DATASETS)} (embedded)"
+    add("--data", choices=sets, metavar="SET", default="embedded", help=about)
     add("--folder", help="folder of its files (BITNET_DATA/SET, or the cache)")
     add("--net", metavar="NAME", help="see below (conv:32,32/64,64/256; quick: conv:8/16,16/32)")
     add("--recipe", choices=RECIPES, default="default", help="theano and torch are the papers'")
     add("--epochs", type=int, help="passes over the training set (the recipe's: 20; quick: 2)")
     add("--batch", type=int, help="images in a batch (the recipe's: 100, or 50)")
     add("--lr", type=float, help="first learning rate of the binary net (the recipe's: 0.003)")
-    add(
-        "--prepare",
-        metavar="STEPS",
-        help=f"of {', '.join(STEPS)}, as gcn,lcn, or none (the recipe's: none)",
-    )
+    about = f"of {', '.join(STEPS)}, as gcn,lcn, or none (the recipe's: none)"
+    add("--prepare", metavar="STEPS", help=about)
     add("--flip", action="store_true", help="turn half of the training images, left to right")
-    add(
-        "--crop",
-        type=int,
-        default=0,
-        metavar="PAD",
-        help="pad training images by PAD pixels and cut at random (0)",
-    )
+    about = "pad training images by PAD pixels and cut at random (0)"
+    add("--crop", type=int, default=0, metavar="PAD", help=about)
     add("--seed", type=int, default=0, help="of weights, order, dropout, flips and crops (0)")
     add("--threads", type=int, help="threads of the kernels and of the BLAS (all cores)")
     add("--out", help="file of the frozen net (cnn.npz; quick: cnn_quick.npz)")
@@ -183,14 +161,8 @@ def arguments():
         args.epochs = 2
     if args.prepare is not None:
         args.prepare = [] if args.prepare == "none" else args.prepare.split(",")
-    ranges = {
-        "epochs": (1, 1e9),
-        "batch": (2, 1e9),
-        "lr": (1e-9, 1e9),
-        "seed": (0, 1e9),
-        "threads": (1, 1024),
-        "crop": (0, 64),
-    }
+    ranges = {"epochs": (1, 1e9), "batch": (2, 1e9), "lr": (1e-9, 1e9), "seed": (0, 1e9)}
+    ranges |= {"threads": (1, 1024), "crop": (0, 64)}
     for name, (least, most) in ranges.items():
         given = getattr(args, name)
         if given is not None and not least <= given <= most:

@@ -100,13 +100,8 @@ def arguments():
     args = parser.parse_args()
     args.out = args.out or ("quick_cnn.npz" if args.quick else "fashion_cnn.npz")
     args.epochs = (2 if args.quick else 6) if args.epochs is None else args.epochs
-    ranges = {
-        "epochs": (1, 1e6),
-        "batch": (2, 1e6),
-        "lr": (1e-9, 1e9),
-        "seed": (0, 1e9),
-        "threads": (1, 1024),
-    }
+    ranges = {"epochs": (1, 1e6), "batch": (2, 1e6), "lr": (1e-9, 1e9), "seed": (0, 1e9)}
+    ranges |= {"threads": (1, 1024)}
     for name, (least, most) in ranges.items():
         given = getattr(args, name)
         if given is not None and not least <= given <= most:

@@ -17,6 +17,8 @@ import tempfile
 import time
 
 import numpy as np
+from imagenet_pictures import write_image_folder
+from imagenet_stream import image_batches
 from tqdm import tqdm
 
 import bitnet
@@ -36,10 +38,8 @@ COLUMNS = "{:>6} {:>9} {:>8} {:>8} {:>10} {:>10} {:>8}"
 def train(model, sets, args, rng, path):
     """Train, print a line an epoch, and keep a checkpoint."""
     optimizer = bitnet.optim.Adam(model.parameters(), args.lr)
-    schedule, loss_of = (
-        schedules.Step(args.lr, 0.1, args.every),
-        auxiliary(functional.cross_entropy),
-    )
+    schedule = schedules.Step(args.lr, 0.1, args.every)
+    loss_of = auxiliary(functional.cross_entropy)
     state = path, model, optimizer, schedule, rng, settings_of(args)
     done = bitnet.training.load_checkpoint(*state) if args.resume else 0
     print(COLUMNS.format("epoch", "loss", "top-1", "top-5", "rate", "images/s", "seconds"))
@@ -66,7 +66,7 @@ def train(model, sets, args, rng, path):
 def batches(pictures, args, rng=None):
     """Batches of a set: cut at random for training, with a generator, otherwise in the middle."""
     sizes = {"size": args.size, "resize": args.resize, "threads": args.decoders}
-    return data.image_batches(*pictures, args.batch, rng, **sizes)
+    return image_batches(*pictures, args.batch, rng, **sizes)
 
 
 def to_input(images, args):
@@ -113,7 +113,7 @@ def main():
         folder = args.folder
         if args.quick and folder is None:
             folder = stack.enter_context(tempfile.TemporaryDirectory())
-            kinds = data.write_image_folder(folder, np.random.default_rng(args.seed))
+            kinds = write_image_folder(folder, np.random.default_rng(args.seed))
             print(f"a folder of pictures of {len(kinds)} kinds: {', '.join(kinds)}")
         *sets, classes = data.list_image_folder(folder)
         run(args, sets, classes, out)
@@ -179,12 +179,10 @@ def arguments():
     add("--decoders", type=int, default=2, help="threads that decode pictures (2)")
     add("--out", help="file of the frozen net (NET.npz; quick: NET_quick.npz)")
     add("--resume", action="store_true", help="go on from OUT.checkpoint")
-    add(
-        "--quick",
-        action="store_true",
-        help="small pictures, and without FOLDER a folder made "
-        "of photographs that installed packages ship, or drawn: does everything work?",
+    about = (
+        "small pictures, and without FOLDER a folder made of photographs that installed packages"
     )
+    add("--quick", action="store_true", help=f"{about} ship, or drawn: does everything work?")
     args = parser.parse_args()
     if args.folder is None and not args.quick:
         parser.error("a folder of pictures, or --quick")
@@ -202,15 +200,8 @@ def arguments():
     for name, choices in usual.items():
         if getattr(args, name) is None:
             setattr(args, name, choices[args.quick])
-    ranges = {
-        "epochs": (1, 1e6),
-        "batch": (2, 1e6),
-        "lr": (1e-9, 1e9),
-        "seed": (0, 1e9),
-        "threads": (1, 1024),
-        "every": (1, 1e6),
-        "inflation": (1e-3, 1e3),
-    }
+    ranges = {"epochs": (1, 1e6), "batch": (2, 1e6), "lr": (1e-9, 1e9), "seed": (0, 1e9)}
+    ranges |= {"threads": (1, 1024), "every": (1, 1e6), "inflation": (1e-3, 1e3)}
     for name, (least, most) in ranges.items():
         given = getattr(args, name)
         if given is not None and not least <= given <= most:

@@ -22,19 +22,9 @@ from bitnet.nn import functional, models
 from bitnet.optim import schedules
 
 COLUMNS = "{:>6} {:>9} {:>8} {:>8} {:>10} {:>8} {:>8}"
-# with a resumed training
-MUST_AGREE = (
-    "data",
-    "hidden",
-    "batch",
-    "recipe",
-    "lr",
-    "epochs",
-    "gradient",
-    "rounding",
-    "seed",
-    "quick",
-)
+# what a resumed training must share with the earlier one
+MUST_AGREE = ("data", "hidden", "batch", "recipe", "lr", "epochs")
+MUST_AGREE += ("gradient", "rounding", "seed", "quick")
 
 
 def train(model, optimizer, schedule, loss_of, data, args, rng, checkpoint=None):
@@ -160,28 +150,17 @@ def arguments():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     add = parser.add_argument
     add("--data", choices=bitnet.data.DATASETS, default="embedded", help="data set (embedded)")
-    add(
-        "--recipe",
-        choices=("default", "paper"),
-        default="default",
-        help="paper: 3x4096, dropout, exponential decay",
-    )
+    recipes, about = ("default", "paper"), "paper: 3x4096, dropout, exponential decay"
+    add("--recipe", choices=recipes, default="default", help=about)
     add("--hidden", type=widths, help="hidden layers x units (3x512; paper: 3x4096)")
     add("--epochs", type=int, help="passes over the training set (20; paper: 1000)")
     add("--batch", type=int, default=100, help="images in a batch (100)")
     add("--lr", type=float, default=3e-3, help="first learning rate of the binary net (0.003)")
-    add(
-        "--gradient",
-        choices=("float32", "int8", "int6", "int4"),
-        default="int8",
-        help="numbers that the backward products multiply (int8)",
-    )
-    add(
-        "--rounding",
-        choices=("nearest", "stochastic"),
-        default="nearest",
-        help="of gradients of integers (nearest)",
-    )
+    numbers = "float32", "int8", "int6", "int4"
+    about = "numbers that the backward products multiply (int8)"
+    add("--gradient", choices=numbers, default="int8", help=about)
+    ways, about = ("nearest", "stochastic"), "of gradients of integers (nearest)"
+    add("--rounding", choices=ways, default="nearest", help=about)
     add("--seed", type=int, default=0, help="of weights, shuffling and dropout (0)")
     add("--threads", type=int, help="threads of the kernels and of the BLAS (all cores)")
     add("--gpu", action="store_true", help="compute on an NVIDIA GPU (processor)")
@@ -197,13 +176,8 @@ def arguments():
     args.hidden = args.hidden or 3 * [4096 if paper else 512]
     if args.epochs is None:
         args.epochs = 2 if args.quick else 1000 if paper else 20
-    ranges = {
-        "epochs": (1, 1e9),
-        "batch": (2, 1e9),
-        "lr": (1e-9, 1e9),
-        "seed": (0, 1e9),
-        "threads": (1, 1024),
-    }
+    ranges = {"epochs": (1, 1e9), "batch": (2, 1e9), "lr": (1e-9, 1e9), "seed": (0, 1e9)}
+    ranges |= {"threads": (1, 1024)}
     for name, (least, most) in ranges.items():
         given = getattr(args, name)
         if given is not None and not least <= given <= most:

@@ -27,7 +27,7 @@ from bitnet.cli import run
 from bitnet.data import TEXTS, load_corpus
 from bitnet.data.vocabulary import Vocabulary
 from bitnet.nn.functional.linear import GRADIENTS
-from bitnet.nn.models.language import language_model
+from bitnet.nn.models import language_model
 from bitnet.optim import schedules
 from bitnet.training import Texts, evaluate_language, fit, generate, perplexity, read_checkpoint
 from bitnet.training.texts import REGIMES
@@ -65,18 +65,9 @@ def train(model, rng, corpus, args, path):
     try:
         for epoch in fit(model, optimizer, texts, **more, progress=bar):
             valid, test = map(perplexity, (epoch.valid_loss, epoch.test_loss))
-            print(
-                ROW.format(
-                    epoch.epoch,
-                    f"{epoch.loss:.4f}",
-                    f"{valid:.2f}",
-                    f"{test:.2f}",
-                    f"{epoch.learning_rate:.2e}",
-                    f"{epoch.flip_ratio:.2%}",
-                    f"{epoch.seconds:.1f}",
-                ),
-                flush=True,
-            )
+            figures = f"{epoch.loss:.4f}", f"{valid:.2f}", f"{test:.2f}"
+            figures += f"{epoch.learning_rate:.2e}", f"{epoch.flip_ratio:.2%}"
+            print(ROW.format(epoch.epoch, *figures, f"{epoch.seconds:.1f}"), flush=True)
             better = best is None or valid < best["valid"]
             best = {"epoch": epoch.epoch, "valid": valid, "test": test} if better else best
             notes = {"vocabulary": corpus.vocabulary.header(), "best": best}
@@ -154,17 +145,8 @@ def bits_list(text):
     return list(dict.fromkeys(text.split(",")))
 
 
-NOT_OF_TRAINING = (
-    "threads",
-    "out",
-    "resume",
-    "json",
-    "prompt",
-    "count",
-    "temperature",
-    "folder",
-    "bits",
-)
+NOT_OF_TRAINING = ("threads", "out", "resume", "json", "folder", "bits")
+NOT_OF_TRAINING += ("prompt", "count", "temperature")  # of the samples
 
 
 def arguments():
@@ -172,32 +154,21 @@ def arguments():
     add = parser.add_argument
     add("--data", choices=TEXTS, default="embedded-text", help="text (embedded-text)")
     add("--folder", help="of ptb.train.txt and the others (BITNET_DATA/text)")
-    add(
-        "--bits",
-        type=bits_list,
-        default=["float", "4/4", "3/4", "2/3"],
-        help="of weights and activations (float,4/4,3/4,2/3)",
-    )
+    usual, about = "float,4/4,3/4,2/3", "of weights and activations"
+    add("--bits", type=bits_list, default=bits_list(usual), help=f"{about} ({usual})")
     add("--vocabulary", type=int, help="words that are kept (all; embedded-text 2000)")
     add("--regime", choices=REGIMES, help="epochs, rates, clip and dropout of arXiv 1409.2329")
     add("--units", type=int, help="of each layer, and numbers of a word's vector (300; quick: 48)")
     add("--layers", type=int, default=1, help="how many (1)")
-    add(
-        "--dropout",
-        type=float,
-        help="probability of dropping what is not recurrent (0.2; quick: 0)",
-    )
+    about = "probability of dropping what is not recurrent (0.2; quick: 0)"
+    add("--dropout", type=float, help=about)
     add("--epochs", type=int, help="passes over the text (5; quick: 2)")
     add("--batch", type=int, help="streams (20)")
     add("--steps", type=int, help="of backpropagation through time (35)")
     add("--lr", type=float, help="first learning rate (0.002; regimes: 1)")
     add("--clip", type=float, help="largest norm of all gradients (5)")
-    add(
-        "--gradient",
-        choices=GRADIENTS,
-        default="float32",
-        help="numbers that the backward products of few bits multiply (float32)",
-    )
+    about = "numbers that the backward products of few bits multiply (float32)"
+    add("--gradient", choices=GRADIENTS, default="float32", help=about)
     add("--seed", type=int, default=0, help="of weights, pieces and samples (0)")
     add("--threads", type=int, help="threads of the kernels and of the BLAS (all cores)")
     add("--prompt", default="the", help="beginning of the samples ('the')")
@@ -223,21 +194,10 @@ def arguments():
         if getattr(args, name) is None:
             of_regime = getattr(regime, name, None) if name != "units" else None
             setattr(args, name, pair[args.quick] if of_regime is None else of_regime)
-    ranges = {
-        "units": (1, 1e5),
-        "layers": (1, 20),
-        "vocabulary": (3, 1e6),
-        "dropout": (0, 0.95),
-        "epochs": (1, 1e9),
-        "batch": (1, 1e5),
-        "steps": (1, 1e5),
-        "lr": (1e-9, 1e3),
-        "clip": (1e-6, 1e6),
-        "seed": (0, 1e9),
-        "threads": (1, 1024),
-        "count": (0, 1e6),
-        "temperature": (0, 1e3),
-    }
+    ranges = {"units": (1, 1e5), "layers": (1, 20), "vocabulary": (3, 1e6), "dropout": (0, 0.95)}
+    ranges |= {"epochs": (1, 1e9), "batch": (1, 1e5), "steps": (1, 1e5), "lr": (1e-9, 1e3)}
+    ranges |= {"clip": (1e-6, 1e6), "seed": (0, 1e9), "threads": (1, 1024), "count": (0, 1e6)}
+    ranges |= {"temperature": (0, 1e3)}
     for name, (least, most) in ranges.items():
         given = getattr(args, name)
         if given is not None and not least <= given <= most:

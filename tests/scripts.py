@@ -34,6 +34,7 @@ def refused(name, *words, folder, code):
         contextlib.redirect_stderr(errors),
         contextlib.redirect_stdout(io.StringIO()),
         unittest.mock.patch.object(sys, "argv", [name, *words]),
+        unittest.mock.patch.object(sys, "path", [str(EXAMPLES), *sys.path]),
         unittest.mock.patch.object(bitnet, "set_num_threads"),
         pytest.raises(SystemExit) as end,
     ):

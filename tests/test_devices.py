@@ -6,7 +6,7 @@ import threadpoolctl
 
 import bitnet
 from bitnet import InputError
-from bitnet.devices import array_module
+from bitnet.arrays import array_module
 
 
 def test_set_num_threads_reaches_the_blas():

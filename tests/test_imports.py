@@ -5,28 +5,13 @@ import pathlib
 import subprocess
 import sys
 
+import house
 import pytest
 
 import bitnet
 
 ROOT = pathlib.Path(bitnet.__file__).parent
-
-# What a room may import, beside its own modules: the rooms on the lines above.
-FLOORS = [
-    ["__init__", "errors"],
-    ["arrays"],
-    ["archive"],
-    ["kernels"],
-    ["devices", "quantizers"],
-    ["autograd"],
-    ["data", "nn"],
-    ["deploy", "optim"],
-    ["training"],
-    ["analysis"],
-    ["cli"],
-    ["__main__"],
-]
-FLOOR_OF = {name: i for i, names in enumerate(FLOORS) for name in names}
+FLOOR_OF = {name: i for i, names in enumerate(house.FLOORS) for name in names}
 
 # narrower than their floor: what predicts without a trainer, and what runs before a net is known
 LIGHT = {"__init__", "errors", "arrays", "archive", "kernels", "devices", "quantizers", "deploy"}

@@ -9,39 +9,12 @@ from bitnet.data.catalogue import IDX_FILES
 from bitnet.data.datasets import EMBEDDED, load_dataset
 from bitnet.data.idx import write_idx
 
-__all__ = ["embed"]
-
 TRAIN_COUNT = 10_000
 TEST_STEP = 5
 
 
 def embed(mnist, folder):
-    """Write the four files of the embedded digits.
-
-    Parameters
-    ----------
-    mnist : Dataset
-        The full MNIST.
-    folder : path
-        Where to; it must exist.
-
-    Raises
-    ------
-    OSError
-        If a file cannot be written.
-
-    Examples
-    --------
-    >>> import pathlib, tempfile
-    >>> import numpy as np
-    >>> from bitnet.data import Dataset, read_idx
-    >>> images, labels = np.zeros((10, 28, 28), np.uint8), np.arange(10, dtype=np.uint8)
-    >>> few = Dataset("few", images, labels, images, labels, tuple("0123456789"))
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     embed(few, pathlib.Path(folder))
-    ...     read_idx(f"{folder}/t10k-labels-idx1-ubyte.gz")
-    array([0, 5], dtype=uint8)
-    """
+    """Write the four files of the embedded digits into a folder."""
     parts = (
         mnist.train_images[:TRAIN_COUNT],
         mnist.train_labels[:TRAIN_COUNT],

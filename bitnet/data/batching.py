@@ -7,51 +7,45 @@ import numpy as np
 
 from bitnet.arrays import check_on_cpu
 from bitnet.devices import check_generator
-from bitnet.errors import InputError
-
-__all__ = ["batches"]
+from bitnet.errors import InputError, check_count
 
 MAX_PREFETCH = 1024
 
 
 def batches(images, labels, batch_size, rng=None, flip=False, pad=0, prefetch=0, border=None):
-    """Go once through images and labels, some rows at a time.
+    """Go once through images and labels, `batch_size` rows at a time.
 
     Parameters
     ----------
-    images : numpy.ndarray
-        Shape (count, ...); floats must be finite.
-    labels : numpy.ndarray
-        Integers of shape (count,).
+    images, labels : numpy.ndarray
+        Shape (count, ...), floats finite; and integers of shape (count,).
     batch_size : int
         Rows in a batch, 1 or more.
     rng : numpy.random.Generator, optional
-        Shuffle the rows, and leave out the last ones that do not fill a batch.  Without
-        it the rows come in order and the last batch may be smaller.  All that a pass needs is
-        drawn when it begins, and in this order: the rows, the flips, the shifts.
+        Shuffle the rows, and leave out the last ones that do not fill a batch.  Without it they
+        come in order, and the last batch may be smaller.  A pass draws all that it needs when it
+        begins: the rows, the flips, the shifts.
     flip : bool, optional
         Mirror each image, left to right, with probability 1/2.  Needs `rng`.
     pad : int, optional
-        Shift each image by -pad to pad pixels in each direction, all equally likely: a random
-        crop of the image with a border of so many pixels.  Below its height and width; needs
-        `rng`.
+        Shift each image by -pad to pad pixels in each direction, all equally likely: a random crop
+        of the image with a border of so many pixels.  Needs `rng`.
     prefetch : int, optional
         Batches that a thread prepares ahead, 0 to 1024.  They are the same batches.
     border : float, optional
-        The value of the border: black by default, which is 0 for whole numbers and -1 for
-        floats, as `scale_pixels` makes them.  For prepared images 128 is their mean.
+        The value of the border: black by default, 0 for integers and -1 for floats, as
+        `scale_pixels` makes them.  For prepared images 128 is the mean.
 
     Returns
     -------
-    list of (numpy.ndarray, numpy.ndarray)
-        As an iterator with a length: images and labels of each batch.
+    iterable of (numpy.ndarray, numpy.ndarray)
+        With a length: the images and labels of each batch.
 
     Raises
     ------
     InputError
-        If the arrays do not fit, are empty, hold NaN or infinity, the batch size is below 1
-        or, for shuffled batches, above the number of rows, or the images cannot be changed as
-        asked for, or the arrays are on a GPU.
+        If the arrays do not fit, are empty, are on a GPU or hold NaN or infinity, if a number is
+        out of range, or if the images cannot be changed as asked for.
 
     Examples
     --------
@@ -63,51 +57,40 @@ def batches(images, labels, batch_size, rng=None, flip=False, pad=0, prefetch=0,
     """
     check_on_cpu("batches", images, labels)
     images, labels = np.asarray(images), np.asarray(labels)
-    if not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
-        raise InputError(f"batches: batch_size is {batch_size!r}; expected 1 or more")
-    if (
-        images.ndim == 0
-        or len(images) == 0
-        or labels.shape != (len(images),)
-        or labels.dtype.kind not in "iu"
-    ):
-        raise InputError(
-            f"batches: images of shape {images.shape} and {labels.dtype} labels of shape "
-            f"{labels.shape}; expected one integer label an image, and at least one image"
-        )
+    check_count("batches", batch_size=batch_size)
+    batch_size = int(batch_size)
+    fit = labels.ndim == 1 and labels.shape == images.shape[:1] and labels.dtype.kind in "iu"
+    if not fit or not labels.size:
+        came = f"images of shape {images.shape} and {labels.dtype} labels of shape {labels.shape}"
+        expected = "one integer label per image, and at least one image"
+        raise InputError(f"batches: {came}; expected {expected}")
     if images.dtype.kind == "f" and not np.isfinite(images).all():
         raise InputError("batches: the images hold NaN or infinity; clean the data first")
     if rng is not None:
         check_generator("batches", rng)
-    if rng is not None and batch_size > len(images):
-        raise InputError(f"batches: a batch of {batch_size} of only {len(images)} images")
-    _check_changes(images, rng, flip, pad, prefetch)
+        if batch_size > len(images):
+            raise InputError(f"batches: a batch of {batch_size} of only {len(images)} images")
+    check_count("batches", pad=pad, least=0)
+    pad = int(pad)
+    check_count("batches", prefetch=prefetch, least=0, most=MAX_PREFETCH)
+    prefetch = int(prefetch)
+    if flip or pad:
+        _check_changes(images, rng, pad)
     if border is None:
         border = -1 if images.dtype.kind == "f" else 0
-    return _Batches(images, labels, int(batch_size), rng, (bool(flip), int(pad), border), prefetch)
+    return _Batches(images, labels, batch_size, rng, (bool(flip), pad, border), prefetch)
 
 
-def _check_changes(images, rng, flip, pad, prefetch):
-    """Refuse changes that cannot be made."""
-    numbers = {"pad": pad, "prefetch": prefetch}
-    for name, value in numbers.items():
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 0:
-            raise InputError(f"batches: {name} is {value!r}; expected 0 or more")
-    if prefetch > MAX_PREFETCH:
-        raise InputError(f"batches: prefetch is {prefetch}; expected at most {MAX_PREFETCH}")
-    if not flip and not pad:
-        return
+def _check_changes(images, rng, pad):
+    """Refuse flips and shifts that cannot be made."""
     if rng is None:
         raise InputError("batches: flip and pad draw at random; they need rng")
     if images.ndim not in (3, 4):
-        raise InputError(
-            f"batches: flip and pad need images (count, height, width) or (count, height, width, "
-            f"channels); got shape {images.shape}"
-        )
+        shapes = "(count, height, width) or (count, height, width, channels)"
+        raise InputError(f"batches: flip and pad need images {shapes}; got shape {images.shape}")
     if pad >= min(images.shape[1:3]):
-        raise InputError(
-            f"batches: pad is {pad}; expected less than the images' {images.shape[1:3]} pixels"
-        )
+        size = images.shape[1:3]
+        raise InputError(f"batches: pad is {pad}; expected less than the images' {size} pixels")
 
 
 class _Batches:
@@ -122,10 +105,8 @@ class _Batches:
         return whole + (self.rng is None and rest > 0)
 
     def __iter__(self):
-        make = self._draw()
-        return (
-            _ahead(make, len(self), self.prefetch) if self.prefetch else map(make, range(len(self)))
-        )
+        make, count = self._draw(), len(self)
+        return _ahead(make, count, self.prefetch) if self.prefetch else map(make, range(count))
 
     def _draw(self):
         """The function that makes batch number i of a new pass."""
@@ -152,9 +133,8 @@ def _shifted(images, shifts, border):
     height, width = images.shape[1:3]
     moved = np.full_like(images, border)
     for y, x, (down, right) in zip(moved, images, shifts.tolist(), strict=True):
-        y[max(0, down) : height + down, max(0, right) : width + right] = x[
-            max(0, -down) : height - down, max(0, -right) : width - right
-        ]
+        part = x[max(0, -down) : height - down, max(0, -right) : width - right]
+        y[max(0, down) : height + down, max(0, right) : width + right] = part
     return moved
 
 

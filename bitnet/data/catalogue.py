@@ -1,4 +1,4 @@
-"""The published data sets: their files with sizes and checksums, where they are, where they belong.
+"""The published data sets: files, sizes, checksums, addresses and folders.
 
 MD5s of the downloads: CIFAR's are on the set's page (www.cs.toronto.edu/~kriz/cifar.html),
 Fashion-MNIST's in its README, those of MNIST and SVHN in the source of torchvision.  The MD5s of
@@ -12,36 +12,30 @@ import pathlib
 
 from bitnet.errors import InputError
 
-__all__ = ["PUBLISHED", "Published", "Stated", "find_files", "folder_of", "published"]
-
 DIGITS = tuple("0123456789")
-IDX_FILES = (
-    "train-images-idx3-ubyte",
-    "train-labels-idx1-ubyte",
-    "t10k-images-idx3-ubyte",
-    "t10k-labels-idx1-ubyte",
-)
+CLOTHES = "T-shirt/top,trouser,pullover,dress,coat,sandal,shirt,sneaker,bag,ankle boot"
+IDX_FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte")
+IDX_FILES += ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 IDX_BYTES = (47_040_016, 60_008, 7_840_016, 10_008)
+
+# of each IDX file: the MD5 of its content; the bytes and the MD5 of the download
+MNIST = """
+6bbc9ace898e44ae57da46a324031adb 9912422 f68b3c2dcbeaaa9fbdd348bbdeb94873
+a25bea736e30d166cdddb491f175f624 28881 d53e105ee54ea40749a09fcbcd1e9432
+2646ac647ad5339dbf082846283269ea 1648877 9fb629c4189551a2d022fa330f9573f3
+27ae3e4e09519cfbb04c329615203637 4542 ec29112dd5afa0611ce80d1b7f02629c
+"""
+FASHION = """
+f4a8712d7a061bf5bd6d2ca38dc4d50a 26421880 8d4fb7e6c68d591d4c3dfef9ec88bf0d
+9018921c3c673c538a1fc5bad174d6f9 29515 25c81989df183df01b3e8a0aad5dffbe
+8181f5470baa50b63fa0f6fddb340f0a 4422102 bef4ecab320f06d8554ea6380940ec79
+15d484375f8d13e6eb1aabb0c3f46965 5148 bb300cfdad3c16e7a12a480ee83cd310
+"""
 
 
 @dataclasses.dataclass(frozen=True)
 class Stated:
-    """What is stated about a file.
-
-    Attributes
-    ----------
-    name : str
-        Of the file.
-    n_bytes : int
-        Its size, of an IDX file uncompressed.
-    md5 : str or None
-        In hexadecimal; None where it is not known.
-
-    Examples
-    --------
-    >>> published("cifar10").downloads[0].n_bytes
-    170052171
-    """
+    """What is stated about a file; of an IDX file the bytes are those of its content."""
 
     name: str
     n_bytes: int
@@ -50,44 +44,17 @@ class Stated:
 
 @dataclasses.dataclass(frozen=True)
 class Published:
-    """A published data set.
+    """A published data set: the format and the names of its files, its classes and downloads."""
 
-    Attributes
-    ----------
-    kind : str
-        The format of its files: "idx", "cifar10", "cifar100" or "svhn".
-    about : str
-        What it is, and whose.
-    classes : tuple of str
-        Their names; `names_file` has precedence.
-    train, test : tuple of Stated
-        The files that are read.
-    address : str
-        Where the downloads are.
-    downloads : tuple of Stated
-        As they are published.
-    folder : str
-        Below the folder of all data sets.
-    archive_folder : str
-        In which a downloaded archive has its files; empty where there is no archive.
-    names_file : str
-        A text file with the names of the classes, where there is one.
-
-    Examples
-    --------
-    >>> published("svhn").train[0].name
-    'train_32x32.mat'
-    """
-
-    kind: str
+    kind: str  # "idx", "cifar10", "cifar100" or "svhn"
     about: str
-    classes: tuple
-    train: tuple
+    classes: tuple  # their names; those in `names_file` have precedence
+    train: tuple  # of Stated, as `test` and `downloads`
     test: tuple
-    address: str
+    address: str  # where the downloads are
     downloads: tuple
-    folder: str
-    archive_folder: str = ""
+    folder: str  # below the folder of all data sets
+    archive_folder: str = ""  # in which a downloaded archive has its files
     names_file: str = ""
 
     @property
@@ -96,22 +63,35 @@ class Published:
         return self.train + self.test
 
 
-def _idx(folder, about, classes, address, contents, downloads):
-    """A set in four IDX files: MD5s of what they hold; sizes and MD5s as they are published."""
-    files = tuple(map(Stated, IDX_FILES, IDX_BYTES, contents))
-    zipped = tuple(Stated(f"{name}.gz", *d) for name, d in zip(IDX_FILES, downloads, strict=True))
-    return Published("idx", about, classes, files[:2], files[2:], address, zipped, folder)
+def _idx(folder, about, classes, address, table):
+    """A set in four IDX files, from its table."""
+    rows = [line.split() for line in table.strip().splitlines()]
+    files = tuple(map(Stated, IDX_FILES, IDX_BYTES, (row[0] for row in rows)))
+    zipped = (
+        Stated(f"{f.name}.gz", int(n), md5) for f, (_, n, md5) in zip(files, rows, strict=True)
+    )
+    return Published("idx", about, classes, files[:2], files[2:], address, tuple(zipped), folder)
+
+
+def _cifar(kind, classes, train, test, download, archive_folder, names_file):
+    """A set in an archive of records of equal length."""
+    about = f"{kind}, binary version (Krizhevsky), www.cs.toronto.edu/~kriz/cifar.html"
+    address, name = "https://www.cs.toronto.edu/~kriz", kind.replace("-", "").lower()
+    downloads = (Stated(f"{kind.lower()}-binary.tar.gz", *download),)
+    inside = name, archive_folder, names_file
+    return Published(name, about, classes, train, test, address, downloads, *inside)
 
 
 TRAIN_MAT = Stated("train_32x32.mat", 182_040_794, "e26dedcc434d2e4c54c9b2d4a06d8373")
-TEST_MAT = Stated("test_32x32.mat", 64_275_384, "eb5a983be6a315427106f1b164d9cef3")
 EXTRA_MAT = Stated("extra_32x32.mat", 1_329_278_602, "a93ce644f1a588dc4d68dda5feec44a7")
+TEST_MAT = Stated("test_32x32.mat", 64_275_384, "eb5a983be6a315427106f1b164d9cef3")
 
 
-def _svhn(about, *train):
-    files = (*train, TEST_MAT)
-    address = "http://ufldl.stanford.edu/housenumbers"
-    return Published("svhn", about, DIGITS, train, files[-1:], address, files, "svhn")
+def _svhn(which, *train):
+    """The cropped digits of SVHN."""
+    about = f"SVHN, cropped digits {which}, ufldl.stanford.edu/housenumbers"
+    files, address = (*train, TEST_MAT), "http://ufldl.stanford.edu/housenumbers"
+    return Published("svhn", about, DIGITS, train, (TEST_MAT,), address, files, "svhn")
 
 
 PUBLISHED = {
@@ -120,135 +100,52 @@ PUBLISHED = {
         "the MNIST database of handwritten digits (LeCun, Cortes, Burges)",
         DIGITS,
         "https://ossci-datasets.s3.amazonaws.com/mnist",
-        (
-            "6bbc9ace898e44ae57da46a324031adb",
-            "a25bea736e30d166cdddb491f175f624",
-            "2646ac647ad5339dbf082846283269ea",
-            "27ae3e4e09519cfbb04c329615203637",
-        ),
-        (
-            (9_912_422, "f68b3c2dcbeaaa9fbdd348bbdeb94873"),
-            (28_881, "d53e105ee54ea40749a09fcbcd1e9432"),
-            (1_648_877, "9fb629c4189551a2d022fa330f9573f3"),
-            (4_542, "ec29112dd5afa0611ce80d1b7f02629c"),
-        ),
+        MNIST,
     ),
     "fashion-mnist": _idx(
         "fashion-mnist",
         "Fashion-MNIST (Zalando), github.com/zalandoresearch/fashion-mnist, data/fashion",
-        (
-            "T-shirt/top",
-            "trouser",
-            "pullover",
-            "dress",
-            "coat",
-            "sandal",
-            "shirt",
-            "sneaker",
-            "bag",
-            "ankle boot",
-        ),
+        tuple(CLOTHES.split(",")),
         "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion",
-        (
-            "f4a8712d7a061bf5bd6d2ca38dc4d50a",
-            "9018921c3c673c538a1fc5bad174d6f9",
-            "8181f5470baa50b63fa0f6fddb340f0a",
-            "15d484375f8d13e6eb1aabb0c3f46965",
-        ),
-        (
-            (26_421_880, "8d4fb7e6c68d591d4c3dfef9ec88bf0d"),
-            (29_515, "25c81989df183df01b3e8a0aad5dffbe"),
-            (4_422_102, "bef4ecab320f06d8554ea6380940ec79"),
-            (5_148, "bb300cfdad3c16e7a12a480ee83cd310"),
-        ),
+        FASHION,
     ),
-    "cifar10": Published(
-        "cifar10",
-        "CIFAR-10, binary version (Krizhevsky), www.cs.toronto.edu/~kriz/cifar.html",
+    "cifar10": _cifar(
+        "CIFAR-10",
         ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
         tuple(Stated(f"data_batch_{i}.bin", 30_730_000) for i in range(1, 6)),
         (Stated("test_batch.bin", 30_730_000),),
-        "https://www.cs.toronto.edu/~kriz",
-        (Stated("cifar-10-binary.tar.gz", 170_052_171, "c32a1d4ab5d03f1284b67883e8d87530"),),
-        "cifar10",
+        (170_052_171, "c32a1d4ab5d03f1284b67883e8d87530"),
         "cifar-10-batches-bin",
         "batches.meta.txt",
     ),
-    "cifar100": Published(
-        "cifar100",
-        "CIFAR-100, binary version (Krizhevsky), www.cs.toronto.edu/~kriz/cifar.html",
+    "cifar100": _cifar(
+        "CIFAR-100",
         tuple(map(str, range(100))),
         (Stated("train.bin", 153_700_000),),
         (Stated("test.bin", 30_740_000),),
-        "https://www.cs.toronto.edu/~kriz",
-        (Stated("cifar-100-binary.tar.gz", 168_513_733, "03b5dce01913d631647c71ecec9e9cb8"),),
-        "cifar100",
+        (168_513_733, "03b5dce01913d631647c71ecec9e9cb8"),
         "cifar-100-binary",
         "fine_label_names.txt",
     ),
-    "svhn": _svhn(
-        "SVHN, cropped digits (Netzer and others), ufldl.stanford.edu/housenumbers", TRAIN_MAT
-    ),
-    "svhn-extra": _svhn(
-        "SVHN, cropped digits with the set extra, ufldl.stanford.edu/housenumbers",
-        TRAIN_MAT,
-        EXTRA_MAT,
-    ),
+    "svhn": _svhn("(Netzer and others)", TRAIN_MAT),
+    "svhn-extra": _svhn("with the set extra", TRAIN_MAT, EXTRA_MAT),
 }
 
 
 def published(name):
-    """What is known about a published data set.
-
-    Parameters
-    ----------
-    name : str
-        One of `PUBLISHED`.
-
-    Returns
-    -------
-    Published
-        Its files, sizes and checksums.
-
-    Raises
-    ------
-    InputError
-        If there is none of this name.
-
-    Examples
-    --------
-    >>> published("mnist").files[1].n_bytes
-    60008
-    """
+    """Return what is known about a published data set; refuse an unknown name."""
     if name not in PUBLISHED:
         raise InputError(f"no published set {name!r}; expected one of {', '.join(PUBLISHED)}")
     return PUBLISHED[name]
 
 
 def folder_of(name):
-    """The folder in which the files of a published set belong.
-
-    Parameters
-    ----------
-    name : str
-        One of `PUBLISHED`.
-
-    Returns
-    -------
-    pathlib.Path
-        Below the folder that the environment variable BITNET_DATA names, or, where it is not
-        set, below the folder `bitnet` of the user's cache.
-
-    Examples
-    --------
-    >>> folder_of("svhn-extra").name
-    'svhn'
-    """
+    """Return the folder in which the files of a published set belong."""
     return data_folder() / published(name).folder
 
 
 def data_folder():
-    """The folder of all data sets."""
+    """Return the folder of all data sets: BITNET_DATA, or `bitnet` in the cache of the user."""
     if os.environ.get("BITNET_DATA"):
         return pathlib.Path(os.environ["BITNET_DATA"])
     cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
@@ -256,37 +153,12 @@ def data_folder():
 
 
 def find_files(name, folder):
-    """Where the files of a published set are.
-
-    Parameters
-    ----------
-    name : str
-        One of `PUBLISHED`.
-    folder : str or path
-        IDX files may be plain or gzip; CIFAR's may be in the folder that their archive makes.
-
-    Returns
-    -------
-    dict of str to pathlib.Path or None
-        For each name in `published(name).files`, in this order; None where there is none.
-
-    Examples
-    --------
-    >>> find_files("svhn", "no/such/folder")
-    {'train_32x32.mat': None, 'test_32x32.mat': None}
-    """
+    """Return the path of each file of a published set, by name; None where it is not there."""
     known, folder = published(name), pathlib.Path(folder)
     places = [folder / known.archive_folder, folder]
     ends = (".gz", "") if known.kind == "idx" else ("",)
-    return {
-        file.name: next(
-            (
-                path
-                for place in places
-                for end in ends
-                if (path := place / f"{file.name}{end}").is_file()
-            ),
-            None,
-        )
-        for file in known.files
-    }
+    found = {}
+    for file in known.files:
+        paths = (place / f"{file.name}{end}" for place in places for end in ends)
+        found[file.name] = next(filter(pathlib.Path.is_file, paths), None)
+    return found

@@ -5,13 +5,11 @@ import gzip
 import hashlib
 import pathlib
 import re
-import zlib
 
 from bitnet.archive import replacing
 from bitnet.data.catalogue import find_files, folder_of, published
+from bitnet.data.idx import DAMAGED_GZIP, GZIP
 from bitnet.errors import InputError
-
-__all__ = ["Verdict", "verify", "write_sums"]
 
 SUMS = "SHA256SUMS"  # in the format of `sha256sum`
 SUM_LINE = re.compile(r"([0-9a-f]{64}) [ *]([\w.-]{1,100})")
@@ -21,22 +19,7 @@ BLOCK = 1 << 20
 
 @dataclasses.dataclass(frozen=True)
 class Verdict:
-    """What is to be said about one file.
-
-    Attributes
-    ----------
-    path : pathlib.Path
-        The file.
-    good : bool or None
-        Whether it is the published one; None where the size fits and no checksum is known.
-    words : str
-        What was found.
-
-    Examples
-    --------
-    >>> verify("mnist", "no/such/folder")[0].good
-    False
-    """
+    """What is to be said about one file; `good` is None where no checksum of it is known."""
 
     path: pathlib.Path
     good: bool | None
@@ -44,30 +27,28 @@ class Verdict:
 
 
 def verify(name, folder=None):
-    """Hold the files of a published set against the sizes and checksums that are known.
+    """Compare the files of a published set with the sizes and checksums that are known.
 
-    Of IDX files the content counts, however it is compressed.  For the files that are unpacked
-    from an archive no checksum is published; `fetch` writes those of what it unpacks from the
-    verified archive into `SHA256SUMS` beside them.
+    Of IDX files the content counts, however it is compressed.  For the files that are unpacked from
+    an archive no checksum is published; `fetch` writes those of what it unpacks from the verified
+    archive into `SHA256SUMS` beside them.
 
     Parameters
     ----------
     name : str
-        One of `bitnet.data.catalogue.PUBLISHED`.
+        A published set, as "mnist".
     folder : str or path, optional
         Where the files are, if not where `load_dataset` looks for them.
 
     Returns
     -------
     list of Verdict
-        One a file.
+        One per file: `path`, `good` (None where no checksum is known), and `words`.
 
     Raises
     ------
     InputError
-        If there is no such set, or `SHA256SUMS` is no such list.
-    OSError
-        If a file cannot be read.
+        If there is no such set, or `SHA256SUMS` is not a list of checksums.
 
     Examples
     --------
@@ -75,18 +56,16 @@ def verify(name, folder=None):
     'missing'
     """
     known, folder = published(name), pathlib.Path(folder or folder_of(name))
-    found, verdicts = find_files(name, folder), []
-    for stated in known.files:
-        path = found[stated.name]
-        if path is None:
-            verdicts.append(Verdict(folder / stated.name, False, "missing"))
-        else:
-            verdicts.append(Verdict(path, *_judge(stated, path, known.kind == "idx")))
-    return verdicts
+    found = find_files(name, folder)
+    return [
+        _judge(stated, found[stated.name], folder, known.kind == "idx") for stated in known.files
+    ]
 
 
-def _judge(stated, path, unzip):
-    """Whether a file is the published one, in a bool or None and in words."""
+def _judge(stated, path, folder, unzip):
+    """Say whether a file is the published one."""
+    if path is None:
+        return Verdict(folder / stated.name, False, "missing")
     digest, expected, source = None, None, ""
     if stated.md5:
         digest, expected = hashlib.md5(usedforsecurity=False), stated.md5
@@ -95,22 +74,24 @@ def _judge(stated, path, unzip):
         digest, source = hashlib.sha256(), "SHA-256 of what was unpacked"
     try:
         n_bytes = _digest(path, stated.n_bytes, unzip, digest)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        return False, f"damaged: {error}"
+    except DAMAGED_GZIP as error:
+        return Verdict(path, False, f"damaged: {error}")
     if n_bytes != stated.n_bytes:
-        more = "more" if n_bytes > stated.n_bytes else f"{n_bytes}"
-        return False, f"not as published: {more} bytes; expected {stated.n_bytes}"
+        came = f"{'more' if n_bytes > stated.n_bytes else n_bytes} bytes"
+        return Verdict(path, False, f"not as published: {came}; expected {stated.n_bytes}")
     if digest is None:
-        return None, f"{n_bytes} bytes, as published; no checksum of this file is known"
+        words = f"{n_bytes} bytes, as published; no checksum of this file is known"
+        return Verdict(path, None, words)
     if digest.hexdigest() != expected:
-        return False, f"not as published: {source} {digest.hexdigest()}; expected {expected}"
-    return True, f"as published ({source} {expected})"
+        came = f"{source} {digest.hexdigest()}"
+        return Verdict(path, False, f"not as published: {came}; expected {expected}")
+    return Verdict(path, True, f"as published ({source} {expected})")
 
 
 def _digest(path, n_bytes, unzip, digest):
-    """Give a digest the content of a file; how many bytes that are, at most one too many."""
+    """Give a digest the content of a file; return its bytes, at most one more than expected."""
     with open(path, "rb") as raw:
-        zipped = unzip and raw.read(2) == b"\x1f\x8b"
+        zipped = unzip and raw.read(2) == GZIP
         raw.seek(0)
         done = 0
         with gzip.GzipFile(fileobj=raw) if zipped else raw as file:
@@ -122,28 +103,7 @@ def _digest(path, n_bytes, unzip, digest):
 
 
 def write_sums(folder, sums):
-    """Keep the SHA-256 of files in a list beside them, as `sha256sum` writes it.
-
-    Parameters
-    ----------
-    folder : str or path
-        Where the files are.
-    sums : dict of str to str
-        Hexadecimal, by name.
-
-    Raises
-    ------
-    OSError
-        If the list cannot be written.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     write_sums(folder, {"a.bin": 64 * "0"})
-    ...     print(pathlib.Path(folder, SUMS).read_text(), end="")
-    0000000000000000000000000000000000000000000000000000000000000000  a.bin
-    """
+    """Write the SHA-256 of files, by name, into a list beside them, as `sha256sum` does."""
     with replacing(pathlib.Path(folder) / SUMS) as file:
         file.write("".join(f"{value}  {name}\n" for name, value in sums.items()).encode())
 

@@ -7,14 +7,10 @@ Each is a byte; pixels go row after row.  The Python version of these sets is a 
 could run any code when it is opened, and is refused.
 """
 
-import os
-
 import numpy as np
 
-from bitnet.archive import replacing
+from bitnet.archive import replacing, size_of
 from bitnet.errors import InputError
-
-__all__ = ["read_cifar", "read_class_names", "write_cifar"]
 
 SIDE, CHANNELS = 32, 3
 PIXELS = SIDE * SIDE * CHANNELS
@@ -46,10 +42,7 @@ def read_cifar(path, classes=10, max_bytes=MAX_BYTES):
     Raises
     ------
     InputError
-        If the file is a pickle, no whole number of records, too large, or holds a label that
-        there is not.
-    OSError
-        If it cannot be opened or read.
+        If the file is a pickle, no whole number of records, too large, or has an invalid label.
 
     Examples
     --------
@@ -64,20 +57,14 @@ def read_cifar(path, classes=10, max_bytes=MAX_BYTES):
         raise InputError(f"read_cifar: classes is {classes!r}; expected 10 or 100")
     record = len(LABELS[classes]) + PIXELS
     with open(path, "rb") as file:
-        n_bytes = os.fstat(file.fileno()).st_size
-        start = file.read(2)
+        n_bytes, start = size_of(path, file, max_bytes), file.read(2)
         if start[:1] == b"\x80" and 2 <= start[-1] <= 5:  # how every pickle since 2003 begins
-            raise InputError(
-                f"{path}: a pickle, which is not opened; download the file {NAMES[classes]!r} "
-                "instead of the Python version"
-            )
+            instead = f"download the file {NAMES[classes]!r} instead of the Python version"
+            raise InputError(f"{path}: a pickle, which is not opened; {instead}")
         if n_bytes == 0 or n_bytes % record:
-            raise InputError(
-                f"{path}: {n_bytes} bytes are no whole number of records of {record} bytes; "
-                f"expected a file of the {NAMES[classes]}, unpacked"
-            )
-        if n_bytes > max_bytes:
-            raise InputError(f"{path}: {n_bytes} bytes; more than the {max_bytes} that are read")
+            came = f"{n_bytes} bytes are no whole number of records of {record} bytes"
+            expected = f"a file of the {NAMES[classes]}, unpacked"
+            raise InputError(f"{path}: {came}; expected {expected}")
         file.seek(0)
         records = np.frombuffer(file.read(n_bytes), np.uint8)
     if records.size != n_bytes:
@@ -92,37 +79,7 @@ def read_cifar(path, classes=10, max_bytes=MAX_BYTES):
 
 
 def read_class_names(path, count):
-    """Read the names of classes, a line each, as in `batches.meta.txt`.
-
-    Parameters
-    ----------
-    path : str or path
-        `batches.meta.txt` of CIFAR-10, `fine_label_names.txt` of CIFAR-100; empty lines do not
-        count.
-    count : int
-        How many names there must be.
-
-    Returns
-    -------
-    tuple of str
-        In the order of the labels.
-
-    Raises
-    ------
-    InputError
-        If there are more or fewer names, or one is no short line of printable ASCII, or comes
-        twice.
-    OSError
-        If the file cannot be opened or read.
-
-    Examples
-    --------
-    >>> import pathlib, tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     _ = pathlib.Path(folder, "names.txt").write_text("cat\\ndog\\n\\n")
-    ...     read_class_names(f"{folder}/names.txt", 2)
-    ('cat', 'dog')
-    """
+    """Read `count` different names of classes, a line each, as in `batches.meta.txt`."""
     with open(path, "rb") as file:
         content = file.read(MAX_NAMES + 1)
     if len(content) > MAX_NAMES or not content.isascii():
@@ -136,40 +93,14 @@ def read_class_names(path, count):
 
 
 def write_cifar(path, images, labels, coarse=None):
-    """Write the binary version of CIFAR-10, or with coarse labels of CIFAR-100.
-
-    Parameters
-    ----------
-    path : str or path
-        The file.
-    images : numpy.ndarray
-        uint8 of shape (count, 32, 32, 3).
-    labels : sequence of int
-        As many.
-    coarse : sequence of int, optional
-        As many, for CIFAR-100.
-
-    Raises
-    ------
-    InputError
-        If the arrays do not fit.
-
-    Examples
-    --------
-    See `read_cifar`.
-
-    >>> write_cifar("x", np.zeros((1, 28, 28), np.uint8), [0])  # doctest: +ELLIPSIS
-    Traceback (most recent call last):
-    bitnet.errors.InputError: ...
-    """
+    """Write the binary version of CIFAR-10, or with coarse labels of CIFAR-100."""
     columns = [labels] if coarse is None else [coarse, labels]
     columns = [np.asarray(column) for column in columns]
     fits = images.dtype == np.uint8 and images.shape[1:] == (SIDE, SIDE, CHANNELS)
     if not fits or any(column.shape != images.shape[:1] for column in columns):
-        raise InputError(
-            f"write_cifar: {images.dtype} {images.shape} with {len(columns[0])} labels; expected "
-            "uint8 (count, 32, 32, 3) and as many labels"
-        )
+        came = f"{images.dtype} {images.shape} with {len(columns[0])} labels"
+        expected = "uint8 (count, 32, 32, 3) and as many labels"
+        raise InputError(f"write_cifar: {came}; expected {expected}")
     planes = images.transpose(0, 3, 1, 2).reshape(len(images), PIXELS)
     records = np.column_stack([*(c.astype(np.uint8) for c in columns), planes])
     with replacing(path) as file:

@@ -12,8 +12,6 @@ from bitnet.data.image_folder import read_image_folder
 from bitnet.data.svhn import read_svhn
 from bitnet.errors import InputError
 
-__all__ = ["DATASETS", "Dataset", "available", "load_dataset", "scale_pixels"]
-
 DATASETS = ("embedded", *PUBLISHED, "folder")
 EMBEDDED = pathlib.Path(__file__).parent / "digits"
 
@@ -30,7 +28,7 @@ class Dataset:
         uint8, 0 black to 255 full brightness: (count, height, width) for one channel,
         (count, height, width, 3) for red, green and blue.
     train_labels, test_labels : numpy.ndarray
-        Whole numbers of shape (count,), the index of the class.
+        Integers of shape (count,), the index of the class.
     classes : tuple of str
         The names of the classes.
 
@@ -62,44 +60,38 @@ class Dataset:
 
     def first(self, n_train, n_test):
         """The first images and labels of both sets."""
-        return dataclasses.replace(
-            self,
-            train_images=self.train_images[:n_train],
-            train_labels=self.train_labels[:n_train],
-            test_images=self.test_images[:n_test],
-            test_labels=self.test_labels[:n_test],
-        )
+        train = self.train_images[:n_train], self.train_labels[:n_train]
+        test = self.test_images[:n_test], self.test_labels[:n_test]
+        return Dataset(self.name, *train, *test, self.classes)
 
 
 def load_dataset(name, folder=None, size=None, channels=None):
     """Read a data set.
 
-    "embedded" is part of the package: the first 10 000 training images of MNIST and every
-    fifth of its test images.  "folder" is a folder of images, see `read_image_folder`.  The
-    others are looked for in the folder `name` ("svhn" for "svhn-extra" too, which adds the
-    set extra to the training images) below the folder that the environment variable
-    BITNET_DATA names, or, where it is not set, below the folder `bitnet` of the user's cache.
+    "embedded" is part of the package: the first 10 000 training images of MNIST and every fifth of
+    its test images.  "folder" is a folder of pictures, see `list_image_folder`.  The others are
+    looked for in the folder of their name ("svhn" for "svhn-extra" too, which adds the set extra to
+    the training images) below BITNET_DATA, or, where that is not set, below `bitnet` in the user's
+    cache.
 
     Parameters
     ----------
     name : str
-        One of `DATASETS`: "embedded", "mnist", "fashion-mnist", "cifar10", "cifar100" (with the
-        fine labels), "svhn", "svhn-extra" or "folder".
+        One of `DATASETS`.
     folder : str or path, optional
         Where the files are, instead.
     size, channels : int, optional
-        For "folder": pixels along each side (32), and 1 or 3 (3).
+        For "folder": pixels along each side (default: 32), and 1 or 3 (default: 3).
 
     Returns
     -------
     Dataset
-        Images, labels and the names of the classes.
 
     Raises
     ------
     InputError
-        If the name is unknown, a file is missing (the message says how to get it and where to
-        put it), a library that reads it is missing, or the files do not fit together.
+        If the name is unknown, a file is missing (the message says how to get it and where to put
+        it), a library that reads it is missing, or the files do not fit together.
 
     Examples
     --------
@@ -118,12 +110,10 @@ def load_dataset(name, folder=None, size=None, channels=None):
         return Dataset(name, *arrays, classes)
     if size is not None or channels is not None:
         raise InputError(f"the images of {name!r} have one size; size and channels are of 'folder'")
-    if name == "embedded":
-        if folder is not None:
-            raise InputError("the data set 'embedded' is part of the package; leave out folder=")
-        known, paths = published("mnist"), _paths("mnist", EMBEDDED)
-    else:
-        known, paths = published(name), _paths(name, folder or folder_of(name))
+    if name == "embedded" and folder is not None:
+        raise InputError("the data set 'embedded' is part of the package; leave out folder=")
+    stored, place = ("mnist", EMBEDDED) if name == "embedded" else (name, folder or folder_of(name))
+    known, paths = published(stored), _paths(stored, place)
     classes, arrays = _class_names(known, paths), []
     for part, files in (("train", known.train), ("test", known.test)):
         here, paths = paths[: len(files)], paths[len(files) :]
@@ -140,11 +130,11 @@ def _paths(name, folder):
     if not missing:
         return list(found.values())
     known = published(name)
+    downloads = f"{', '.join(file.name for file in known.downloads)} of {known.about}"
+    what = "what it holds" if known.archive_folder else "them"
     raise InputError(
-        f"no {missing[0]} in {folder}; run `bitnet data fetch {name}`, or download "
-        f"{', '.join(file.name for file in known.downloads)} of {known.about} and put "
-        f"{'what it holds' if known.archive_folder else 'them'} there, or set BITNET_DATA to the "
-        "folder above it"
+        f"no {missing[0]} in {folder}; run `bitnet data fetch {name}`, or download {downloads} and "
+        f"put {what} there, or set BITNET_DATA to the folder above it"
     )
 
 
@@ -166,20 +156,10 @@ def _read(kind, paths):
 
 
 def scale_pixels(images):
-    """Pixels from 0 to 255 as floats from -1 to 1, for nets that compute in float.
+    """Return pixels from 0 to 255 as float32 from -1 to 1, for nets that compute in float.
 
     `2 p / 255 - 1`, the scaling of the papers' Theano code; a binary net takes the pixels
     themselves, as `2 p - 255`.
-
-    Parameters
-    ----------
-    images : numpy.ndarray
-        uint8, of any shape.
-
-    Returns
-    -------
-    numpy.ndarray
-        float32 of the same shape.
 
     Examples
     --------
@@ -190,12 +170,7 @@ def scale_pixels(images):
 
 
 def available():
-    """Where each data set is, or what is missing.
-
-    Returns
-    -------
-    list of (str, str)
-        The name, and the folder or the reason; files are not opened.
+    """Return where each data set is, or what is missing, as pairs (name, words); no file is opened.
 
     Examples
     --------

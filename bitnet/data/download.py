@@ -15,8 +15,6 @@ from bitnet.data.catalogue import find_files, folder_of, published
 from bitnet.data.checksums import verify, write_sums
 from bitnet.errors import InputError
 
-__all__ = ["fetch"]
-
 BLOCK = 1 << 16
 TIMEOUTS_S = (10, 60)  # until a connection, until the next bytes
 MAX_NAMES = 1 << 16  # bytes of the list of classes in an archive
@@ -26,19 +24,19 @@ MAX_MEMBERS = 100  # of an archive
 def fetch(name, folder=None, url=None, progress=True):
     """Download what is missing of a published set.
 
-    A download that was stopped goes on where it was, if the server can do that.  What is there
-    is left alone, unless `verify` finds that it is not as published.  CIFAR's archives are
-    unpacked and deleted.
+    A download that was stopped resumes where it was, if the server can do that.  What is there is
+    left alone, unless `verify` finds that it is not as published.  CIFAR's archives are unpacked
+    and deleted.
 
     Parameters
     ----------
     name : str
-        One of `bitnet.data.catalogue.PUBLISHED`.
+        A published set, as "mnist".
     folder : str or path, optional
         Where to; by default where `load_dataset` looks for the set.
     url : str, optional
-        The address of the folder of a mirror, `http://...` or `https://...`, that has the
-        published files; by default the set's public address.
+        The address of the folder of a mirror, `http://...` or `https://...`, instead of the public
+        one.
     progress : bool, optional
         Show a bar for each download on standard error, if it is a terminal.
 
@@ -50,10 +48,8 @@ def fetch(name, folder=None, url=None, progress=True):
     Raises
     ------
     InputError
-        If Pooch is missing, the server cannot be reached or has something else, or what came is
-        not what was published.
-    OSError
-        If a file cannot be written.
+        If Pooch is missing, the server cannot be reached or has something else, or what came is not
+        what was published.
 
     Examples
     --------
@@ -93,10 +89,8 @@ def _download(url, stated, folder, progress):
             raise
         except ValueError:  # Pooch's, of a checksum; it has deleted what came
             if not goes_on.had_begun:
-                raise InputError(
-                    f"{url}: what came is not what was published (another MD5) and was deleted; "
-                    "try again, or another --url"
-                ) from None
+                what = "what came is not what was published (another MD5) and was deleted"
+                raise InputError(f"{url}: {what}; try again, or another --url") from None
             # otherwise the part was of another file: once more, from the start
 
 
@@ -112,11 +106,11 @@ class _GoingOn:
         while (before := self.done()) < self.n_bytes:
             reason = self.go_on(url, before)
             if reason and self.done() <= before:  # trying again would be of no use
-                kept = f"; {before} of {self.n_bytes} bytes are kept, and the next try goes on"
-                raise InputError(
-                    f"{url} {'broke off' if before else 'cannot be reached'} ({reason}); check the "
-                    f"connection{kept if before else ''}"
-                )
+                what, kept = "cannot be reached", ""
+                if before:
+                    kept = f"; {before} of {self.n_bytes} bytes are kept, and the next try goes on"
+                    what = "broke off"
+                raise InputError(f"{url} {what} ({reason}); check the connection{kept}")
         os.replace(self.part, output_file)
 
     def done(self):
@@ -158,19 +152,11 @@ class _GoingOn:
             raise InputError(f"{url}: the server sends another part than asked for")
         stated = response.headers.get("Content-Length", "")
         if stated.isdecimal() and before + int(stated) != self.n_bytes:
-            raise InputError(
-                f"{url}: the server has {before + int(stated)} bytes, published are "
-                f"{self.n_bytes}; try another --url"
-            )
-        bar = tqdm(
-            total=self.n_bytes,
-            initial=before,
-            desc=url.rpartition("/")[2],
-            unit="B",
-            unit_scale=True,
-            disable=None if self.progress else True,
-        )
-        with bar, open(self.part, "ab" if before else "wb") as file:
+            there = f"{before + int(stated)} bytes, published are {self.n_bytes}"
+            raise InputError(f"{url}: the server has {there}; try another --url")
+        shown = {"total": self.n_bytes, "initial": before, "unit": "B", "unit_scale": True}
+        shown |= {"desc": url.rpartition("/")[2], "disable": None if self.progress else True}
+        with tqdm(**shown) as bar, open(self.part, "ab" if before else "wb") as file:
             for block in response.raw.stream(BLOCK, decode_content=False):
                 before += len(block)
                 if before > self.n_bytes:

@@ -16,20 +16,20 @@ import numpy as np
 from bitnet.archive import replacing
 from bitnet.errors import InputError
 
-__all__ = ["read_idx", "write_idx"]
-
 UINT8 = 8  # the type code
 MAX_AXES = 4
 MAX_BYTES = 1 << 30
 MAX_DEFLATE_RATIO = 1032  # deflate cannot expand a byte to more than this
 BLOCK = 1 << 20
+GZIP = b"\x1f\x8b"  # how such files begin
+DAMAGED_GZIP = EOFError, zlib.error, gzip.BadGzipFile
 
 
 def read_idx(path, max_bytes=MAX_BYTES):
     """Read an IDX file of unsigned bytes, plain or gzip.
 
-    The size that the header promises is held against `max_bytes` and against the bytes that
-    are there before an array is made.
+    The size that the header states is compared with `max_bytes` and with the bytes that are there
+    before an array is made.
 
     Parameters
     ----------
@@ -46,10 +46,7 @@ def read_idx(path, max_bytes=MAX_BYTES):
     Raises
     ------
     InputError
-        If the file is no IDX file of unsigned bytes, is truncated, too long, damaged, or
-        larger than the limit.
-    OSError
-        If it cannot be opened or read.
+        If the file is no IDX file of unsigned bytes, truncated, too long, damaged or too large.
 
     Examples
     --------
@@ -60,7 +57,7 @@ def read_idx(path, max_bytes=MAX_BYTES):
     array([7, 2], dtype=uint8)
     """
     with open(path, "rb") as raw:
-        zipped = raw.read(2) == b"\x1f\x8b"
+        zipped = raw.read(2) == GZIP
         n_file = raw.seek(0, os.SEEK_END)
         raw.seek(0)
         with gzip.GzipFile(fileobj=raw) if zipped else raw as file:
@@ -68,50 +65,42 @@ def read_idx(path, max_bytes=MAX_BYTES):
                 shape = _read_header(path, file)
                 n_elements = math.prod(shape)
                 if math.prod(max(size, 1) for size in shape) > max_bytes:
-                    raise InputError(
-                        f"{path}: the header promises an array of shape {shape}; "
-                        f"expected at most {max_bytes} bytes"
-                    )
-                most = n_file * MAX_DEFLATE_RATIO if zipped else n_file
-                if n_elements > most:
+                    came = f"the header promises an array of shape {shape}"
+                    raise InputError(f"{path}: {came}; expected at most {max_bytes} bytes")
+                if n_elements > n_file * (MAX_DEFLATE_RATIO if zipped else 1):
                     raise _truncated(path, n_elements, f"a file of {n_file}")
                 elements = _read_at_most(file, n_elements + 1)
-            except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-                raise InputError(
-                    f"{path}: the gzip data end early or are damaged ({error}); download it again"
-                ) from None
+            except DAMAGED_GZIP as error:
+                raise _again(path, f"the gzip data end early or are damaged ({error})") from None
     if len(elements) < n_elements:
         raise _truncated(path, n_elements, len(elements))
     if len(elements) > n_elements:
-        raise InputError(
-            f"{path}: too long: bytes follow the {n_elements} that the header promises; "
-            "download it again"
-        )
+        raise _again(path, f"too long: bytes follow the {n_elements} that the header promises")
     return np.frombuffer(elements, np.uint8).reshape(shape)
 
 
+def _again(path, reason):
+    """The error for a file that is not whole."""
+    return InputError(f"{path}: {reason}; download it again")
+
+
 def _truncated(path, promised, there):
-    return InputError(
-        f"{path}: truncated: the header promises {promised} bytes, there are {there}; "
-        "download it again"
-    )
+    """The error for a file that is shorter than its header says."""
+    return _again(path, f"truncated: the header promises {promised} bytes, there are {there}")
 
 
 def _read_header(path, file):
-    """The shape that the header states."""
+    """Return the shape that the header states."""
     start = file.read(4)
     if len(start) < 4 or start[:2] != b"\0\0" or not 1 <= start[3] <= MAX_AXES:
-        raise InputError(
-            f"{path}: not an IDX file (it starts with {start!r}); "
-            "expected two zero bytes, a type code and 1 to 4 axes"
-        )
+        expected = "two zero bytes, a type code and 1 to 4 axes"
+        raise InputError(f"{path}: not an IDX file (it starts with {start!r}); expected {expected}")
     if start[2] != UINT8:
-        raise InputError(
-            f"{path}: IDX elements of type code {start[2]}; expected {UINT8}, unsigned bytes"
-        )
+        came = f"IDX elements of type code {start[2]}"
+        raise InputError(f"{path}: {came}; expected {UINT8}, unsigned bytes")
     sizes = file.read(4 * start[3])
     if len(sizes) < 4 * start[3]:
-        raise InputError(f"{path}: truncated within the header; download it again")
+        raise _again(path, "truncated within the header")
     return struct.unpack(f">{start[3]}I", sizes)
 
 
@@ -124,37 +113,10 @@ def _read_at_most(file, n_bytes):
 
 
 def write_idx(path, array):
-    """Write an array of unsigned bytes as an IDX file, gzip if the name ends in `.gz`.
-
-    Parameters
-    ----------
-    path : str or path
-        The file; replaced whole or not at all.
-    array : numpy.ndarray
-        uint8 with 1 to 4 axes.
-
-    Raises
-    ------
-    InputError
-        If the array has another type or number of axes.
-    OSError
-        If the file cannot be written.
-
-    Examples
-    --------
-    See `read_idx`.
-
-    >>> try:
-    ...     write_idx("labels", np.zeros(3))
-    ... except InputError as error:
-    ...     print(error)
-    write_idx: got float64 of shape (3,); expected uint8 with 1 to 4 axes
-    """
+    """Write uint8 with 1 to 4 axes as an IDX file, gzip if the name ends in `.gz`."""
     if array.dtype != np.uint8 or not 1 <= array.ndim <= MAX_AXES:
-        raise InputError(
-            f"write_idx: got {array.dtype} of shape {array.shape}; "
-            f"expected uint8 with 1 to {MAX_AXES} axes"
-        )
+        came = f"{array.dtype} of shape {array.shape}"
+        raise InputError(f"write_idx: got {came}; expected uint8 with 1 to {MAX_AXES} axes")
     header = struct.pack(f">BBBB{array.ndim}I", 0, 0, UINT8, array.ndim, *array.shape)
     content = header + array.tobytes()
     if str(path).endswith(".gz"):

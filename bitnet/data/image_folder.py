@@ -16,9 +16,8 @@ import warnings
 
 import numpy as np
 
-from bitnet.errors import InputError
-
-__all__ = ["list_image_folder", "read_image", "read_image_folder", "read_images_of"]
+from bitnet.archive import size_of
+from bitnet.errors import InputError, check_count
 
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "PPM", "WEBP")
 ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".pgm", ".ppm", ".webp")
@@ -40,8 +39,7 @@ def read_image(path, size, channels=3):
     Parameters
     ----------
     path : str or path
-        A JPEG, PNG, BMP, GIF, PPM, PGM or WebP file of at most 256 MiB and 67 million
-        pixels.
+        A JPEG, PNG, BMP, GIF, PPM, PGM or WebP file of at most 256 MiB and 67 million pixels.
     size : int
         Pixels along each side, 1 to 4096.
     channels : {1, 3}, optional
@@ -56,8 +54,6 @@ def read_image(path, size, channels=3):
     ------
     InputError
         If Pillow is missing, or the file is damaged, too large or no such picture.
-    OSError
-        If it cannot be opened.
 
     Examples
     --------
@@ -113,42 +109,32 @@ def opened(path, channels, least=None):
     from PIL import Image, ImageOps
 
     with open(path, "rb") as file, _quiet:
-        if (n_bytes := os.fstat(file.fileno()).st_size) > MAX_FILE:
-            raise InputError(f"{path}: {n_bytes} bytes; at most {MAX_FILE} are read")
+        size_of(path, file, MAX_FILE)
         try:
             with Image.open(file, formats=FORMATS) as image:
                 width, height = image.size
                 if width * height > MAX_PIXELS:
-                    raise InputError(
-                        f"{path}: {width} x {height} pixels; at most {MAX_PIXELS} are decoded"
-                    )
+                    came = f"{width} x {height} pixels"
+                    raise InputError(f"{path}: {came}; at most {MAX_PIXELS} are decoded")
                 if least is not None:
                     image.draft(None, (least, least))
                 image = ImageOps.exif_transpose(_on_white(_on_8_bits(image)))
                 yield image.convert(MODES[channels])
-        except InputError:
-            raise
-        except MemoryError:
+        except (InputError, MemoryError):
             raise
         except Exception as error:  # Pillow raises many kinds for files that are damaged
             named = repr(file) in str(error)  # by Pillow, where it knows no more to say
             reason = "" if named else f" ({error})"
-            raise InputError(
-                f"{path}: no picture that can be read, or damaged{reason}; expected "
-                f"{', '.join(FORMATS)}"
-            ) from None
+            what = f"no picture that can be read, or damaged{reason}"
+            raise InputError(f"{path}: {what}; expected {', '.join(FORMATS)}") from None
 
 
 def check_wanted(size, channels):
     """Refuse a size that cannot be, and say what is missing."""
     if importlib.util.find_spec("PIL") is None:
-        raise InputError(
-            "reading pictures needs Pillow; run `pip install pillow`, or the extra `images`"
-        )
-    if isinstance(size, bool) or not isinstance(size, (int, np.integer)):
-        raise InputError(f"size is {size!r}; expected a whole number of pixels")
-    if not 1 <= size <= MAX_SIZE:
-        raise InputError(f"size is {size}; expected 1 to {MAX_SIZE} pixels along each side")
+        how = "run `pip install pillow`, or the extra `images`"
+        raise InputError(f"reading pictures needs Pillow; {how}")
+    check_count("image folder", size=size, most=MAX_SIZE)
     if channels not in MODES:
         raise InputError(f"channels is {channels!r}; expected 1 (grey) or 3 (red, green, blue)")
 
@@ -178,14 +164,14 @@ def read_images_of(path, size, channels=3):
     Parameters
     ----------
     path : str or path
-        A file, or a folder; its folders and other files are passed over.
+        A file, or a folder; its folders and other files are left out.
     size, channels : int
         As for `read_image`.
 
     Returns
     -------
     paths : list of pathlib.Path
-        Of the pictures, sorted by name.
+        Those of the pictures, sorted by name.
     images : numpy.ndarray
         uint8 of shape (count, size, size, channels), for one channel (count, size, size).
 
@@ -193,8 +179,6 @@ def read_images_of(path, size, channels=3):
     ------
     InputError
         If a picture cannot be read, there is none, or there are more than fit 4 GiB.
-    OSError
-        If something cannot be opened.
 
     Examples
     --------
@@ -212,21 +196,16 @@ def read_images_of(path, size, channels=3):
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
     paths = _pictures(path) if path.is_dir() else [path]
     if not paths:
-        raise InputError(f"{path}: no pictures in it; expected files ending in {_endings()}")
+        raise InputError(
+            f"{path}: no pictures in it; expected files ending in {', '.join(ENDINGS)}"
+        )
     return paths, _read_all(paths, size, channels, path)
-
-
-def _endings():
-    return ", ".join(ENDINGS)
 
 
 def _pictures(folder):
     """The files of a folder that are named like pictures, sorted."""
-    return sorted(
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in ENDINGS and not path.name.startswith(".") and path.is_file()
-    )
+    named = (p for p in folder.iterdir() if p.suffix.lower() in ENDINGS and p.name[:1] != ".")
+    return sorted(path for path in named if path.is_file())
 
 
 def _read_all(paths, size, channels, where):
@@ -234,10 +213,9 @@ def _read_all(paths, size, channels, where):
     check_wanted(size, channels)
     n_bytes = len(paths) * int(size) ** 2 * channels
     if n_bytes > MAX_BYTES:
-        raise InputError(
-            f"{where}: {len(paths)} images of {size} x {size} x {channels} are {n_bytes} bytes; "
-            f"at most {MAX_BYTES} are held in memory; take a smaller size"
-        )
+        came = f"{len(paths)} images of {size} x {size} x {channels} are {n_bytes} bytes"
+        most = f"at most {MAX_BYTES} are held in memory"
+        raise InputError(f"{where}: {came}; {most}; take a smaller size")
     images = np.empty((len(paths), size, size) + ((3,) if channels == 3 else ()), np.uint8)
     for i, path in enumerate(paths):
         images[i] = read_image(path, size, channels)
@@ -245,39 +223,8 @@ def _read_all(paths, size, channels, where):
 
 
 def read_image_folder(folder, size=32, channels=3):
-    """Read a training and a test set from folders with a folder for each class.
-
-    Parameters
-    ----------
-    folder : str or path
-        With `train/CLASS/` and `val/CLASS/`, or where there is no `val`, `test/CLASS/`.
-        The classes are the names of the folders, sorted, and the same in both.  They take turns,
-        each as often as its share, so that the first images and the last ones are of all classes.
-    size, channels : int, optional
-        As for `read_image`: 32 pixels along each side, 3 channels.
-
-    Returns
-    -------
-    arrays : tuple of numpy.ndarray
-        Training images, training labels, test images, test labels: uint8 of shape
-        (count, size, size, channels), for one channel (count, size, size), and whole numbers
-        of shape (count,).
-    classes : tuple of str
-        Their names.
-
-    Raises
-    ------
-    InputError
-        If a folder is missing or empty, the classes of the two sets differ, a picture cannot
-        be read, or a set has more than 4 GiB.
-    OSError
-        If something cannot be opened.
-
-    Examples
-    --------
-    >>> read_image_folder("no/such/folder")  # doctest: +ELLIPSIS
-    Traceback (most recent call last):
-    bitnet.errors.InputError: no/such/folder: no folder train in it; ...
+    """Read what `list_image_folder` lists: (images, labels, test images, test labels), and the
+    classes.
     """
     *sets, classes = list_image_folder(folder)
     arrays = []
@@ -287,12 +234,14 @@ def read_image_folder(folder, size=32, channels=3):
 
 
 def list_image_folder(folder):
-    """The pictures of a training and a test set in ImageNet's layout, without reading them.
+    """List the pictures of a training and a test set in ImageNet's layout, without reading them.
 
     Parameters
     ----------
     folder : str or path
-        As for `read_image_folder`, which also says in which order they come.
+        With `train/CLASS/` and `val/CLASS/`, or where there is no `val`, `test/CLASS/`.  The
+        classes are the names of the folders, sorted, the same in both.  They take turns, each as
+        often as its share, so that the first pictures and the last ones are of all classes.
 
     Returns
     -------
@@ -305,8 +254,6 @@ def list_image_folder(folder):
     ------
     InputError
         If a folder is missing or empty, or the classes of the two sets differ.
-    OSError
-        If something cannot be opened.
 
     Examples
     --------
@@ -320,23 +267,20 @@ def list_image_folder(folder):
         parts[1] = folder / "test"
     for part, name in zip(parts, ("train", "val or test"), strict=True):
         if not part.is_dir():
-            raise InputError(
-                f"{folder}: no folder {name} in it; expected FOLDER/train/CLASS/*.png (or jpg, "
-                "...) and FOLDER/val or FOLDER/test likewise"
-            )
+            layout = "FOLDER/train/CLASS/*.png (or jpg, ...) and FOLDER/val or FOLDER/test likewise"
+            raise InputError(f"{folder}: no folder {name} in it; expected {layout}")
     classes, test_classes = map(_classes, parts)
     if different := sorted(set(classes) ^ set(test_classes)):
-        raise InputError(
-            f"{folder}: the class {different[0]!r} is only in one of {parts[0].name} and "
-            f"{parts[1].name}; expected the same folders in both"
-        )
+        where = f"only in one of {parts[0].name} and {parts[1].name}"
+        what = f"the class {different[0]!r} is {where}"
+        raise InputError(f"{folder}: {what}; expected the same folders in both")
     sets = []
     for part in parts:
         turns = []  # where in its class a picture stands, from 0 to 1, its label and its path
         for label, name in enumerate(classes):
             found = _pictures(part / name)
             if not found:
-                raise InputError(f"{part / name}: no pictures in it; expected {_endings()}")
+                raise InputError(f"{part / name}: no pictures in it; expected {', '.join(ENDINGS)}")
             turns += [((i + 0.5) / len(found), label, path) for i, path in enumerate(found)]
         _, labels, paths = zip(*sorted(turns), strict=True)
         sets.append((list(paths), np.array(labels, np.min_scalar_type(len(classes) - 1))))

@@ -6,29 +6,16 @@ import numpy as np
 
 from bitnet.arrays import check_on_cpu
 from bitnet.devices import check_generator
-from bitnet.errors import InputError
-
-__all__ = ["Piece", "sequences"]
+from bitnet.errors import InputError, check_count
 
 LARGEST = np.iinfo(np.int32).max
 
 
 class Piece(typing.NamedTuple):
-    """Some steps of some streams.
+    """Some steps of some streams: int32 (T, B) tokens x that are read, and y, each the one after x.
 
-    Attributes
-    ----------
-    x, y : numpy.ndarray
-        int32 of shape (T, B): the tokens that are read, and those that are predicted, each the one
-        behind that of x in the text.
-    continues : bool
-        Whether each stream goes on where that of the piece before ended, so that the state is
-        carried on; otherwise it is that of a beginning.
-
-    Examples
-    --------
-    >>> Piece(np.array([[1]]), np.array([[2]]), False).continues
-    False
+    `continues` says whether each stream continues that of the previous piece, so that the state is
+    kept.
     """
 
     x: np.ndarray
@@ -39,24 +26,22 @@ class Piece(typing.NamedTuple):
 def sequences(ids, batch, steps, rng=None):
     """Go once through a text, in as many streams as a batch has, some steps at a time.
 
-    The text is cut into `batch` streams of equal length L; piece number i has the steps from
-    `i * steps` on of all streams, the last one what is left of them.  A recurrent net is trained
-    on a piece with the state, not the gradient, that the piece before left (Zaremba et al.,
-    arXiv 1409.2329, section 4.1; Williams and Peng 1990).
+    The text is cut into `batch` streams of equal length; piece number i has the steps from
+    `i * steps` on of all streams, the last one what is left of them.  A recurrent net is trained on
+    a piece with the state, not the gradient, that the previous piece left (Zaremba et al., arXiv
+    1409.2329, section 4.1; Williams and Peng 1990).
 
     Parameters
     ----------
     ids : numpy.ndarray
         Integers of shape (count,) from 0 on, that int32 holds, more of them than `batch`.
-    batch : int
-        Streams, 1 or more.
-    steps : int
-        Steps of a piece, 1 or more.
+    batch, steps : int
+        Streams, and steps of a piece, 1 or more.
     rng : numpy.random.Generator, optional
-        For training: the text is taken as a ring and begun at a random token, so that the cuts are
-        elsewhere in each pass; of its `count` predictions the last `count % batch` are left out.
-        Drawn when a pass begins.  Without it each token but the first is predicted exactly once:
-        what does not fill the streams comes last, in pieces of one stream.
+        For training: the text is a ring that begins at a random token, drawn when a pass begins,
+        and the last `count % batch` of its predictions are left out.  Without it each token but the
+        first is predicted exactly once: what does not fill the streams comes last, in pieces of one
+        stream.
 
     Returns
     -------
@@ -79,25 +64,21 @@ def sequences(ids, batch, steps, rng=None):
     check_on_cpu("sequences", ids)
     ids = np.asarray(ids)
     if ids.ndim != 1 or ids.dtype.kind not in "iu":
-        raise InputError(
-            f"sequences: ids are {ids.dtype} of shape {ids.shape}; expected integers of (count,)"
-        )
+        came = f"{ids.dtype} of shape {ids.shape}"
+        raise InputError(f"sequences: ids are {came}; expected integers of (count,)")
     if len(ids) and not 0 <= ids.min() <= ids.max() <= LARGEST:
-        raise InputError(
-            f"sequences: ids run from {ids.min()} to {ids.max()}; expected 0 to {LARGEST}"
-        )
-    for name, value in {"batch": batch, "steps": steps}.items():
-        whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-        if not whole or value < 1:
-            raise InputError(f"sequences: {name} is {value!r}; expected a whole number from 1 on")
+        span = f"from {ids.min()} to {ids.max()}"
+        raise InputError(f"sequences: ids run {span}; expected 0 to {LARGEST}")
+    check_count("sequences", batch=batch)
+    batch = int(batch)
+    check_count("sequences", steps=steps)
+    steps = int(steps)
     if len(ids) <= batch:
-        raise InputError(
-            f"sequences: {len(ids)} tokens for {batch} streams; expected more tokens than streams, "
-            "that is a longer text or a smaller batch"
-        )
+        expected = "more tokens than streams, that is a longer text or a smaller batch"
+        raise InputError(f"sequences: {len(ids)} tokens for {batch} streams; expected {expected}")
     if rng is not None:
         check_generator("sequences", rng)
-    return _Sequences(ids, int(batch), int(steps), rng)
+    return _Sequences(ids, batch, steps, rng)
 
 
 class _Sequences:

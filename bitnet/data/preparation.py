@@ -11,8 +11,6 @@ import numpy as np
 
 from bitnet.errors import InputError
 
-__all__ = ["Preparation", "fit_zca", "gcn", "lcn", "zca"]
-
 STEPS = ("gcn", "lcn", "zca")
 SQRT_BIAS = 10.0  # of gcn, for pixels from 0 to 255
 RADIUS, SIGMA = 4, 2.0  # of lcn: 9 x 9 pixels
@@ -33,27 +31,9 @@ NUMBERS = {  # of a header, each with its least and its largest value
 
 
 def gcn(images, sqrt_bias=SQRT_BIAS):
-    """Global contrast normalization: the mean of an image and its contrast removed.
+    """Remove the mean of each image and its contrast (global contrast normalization).
 
-    `(x - mean) / sqrt(sqrt_bias + variance)`, mean and variance over all pixels and channels
-    of the image.
-
-    Parameters
-    ----------
-    images : numpy.ndarray
-        Numbers of shape (count, height, width) or (count, height, width, channels).
-    sqrt_bias : float, optional
-        Above 0; in squares of the pixels' unit, 10 for pixels from 0 to 255.
-
-    Returns
-    -------
-    numpy.ndarray
-        float64 of the same shape.
-
-    Examples
-    --------
-    >>> gcn(np.array([[[0, 0], [200, 200]]])).round(3)
-    array([[[-1., -1.], [ 1.,  1.]]])
+    `(x - mean) / sqrt(sqrt_bias + variance)`, mean and variance over all pixels and channels.
     """
     x = np.asarray(images, np.float64)
     rows = x.reshape(len(x), -1)  # (count, pixels)
@@ -71,23 +51,6 @@ def lcn(images):
         v = x - G * x
         s = sqrt(G * v^2)
         y = v / max(s, mean of s over the pixels, 1e-4)
-
-    Parameters
-    ----------
-    images : numpy.ndarray
-        Numbers of shape (count, height, width) or (count, height, width, channels).
-
-    Returns
-    -------
-    numpy.ndarray
-        float64 of the same shape.
-
-    Examples
-    --------
-    >>> edge = np.zeros((1, 32, 32))
-    >>> edge[:, :, 16:] = 255
-    >>> lcn(edge)[0, 16, 12:20].round(1)
-    array([-0.2, -0.5, -0.9, -1.4,  1.4,  0.9,  0.5,  0.2])
     """
     x = np.asarray(images, np.float64)
     x = x - _blurred(x)
@@ -116,43 +79,11 @@ def fit_zca(images, regularizer=REGULARIZER, before=np.asarray):
         matrix = U diag(1 / sqrt(values + regularizer * mean(values))) U^T
 
     so that without a regularizer the covariance of `(x - mean) @ matrix` is the identity.
-
-    Parameters
-    ----------
-    images : numpy.ndarray
-        Numbers of shape (count, ...), with at most 10 000 an image.
-    regularizer : float, optional
-        0 or more, in means of the eigenvalues (0.1).  Directions in which the images hardly
-        differ hold noise; it keeps them small.
-    before : callable, optional
-        Applied to a part of the images before anything else.
-
-    Returns
-    -------
-    mean : numpy.ndarray
-        float64 of shape (pixels,).
-    matrix : numpy.ndarray
-        float64 of shape (pixels, pixels), symmetric.
-
-    Raises
-    ------
-    InputError
-        If an image is too large, or without a regularizer the images do not differ in some
-        direction.
-
-    Examples
-    --------
-    >>> x = np.random.default_rng(0).normal(size=(1000, 3)) * [1, 10, 100]
-    >>> mean, matrix = fit_zca(x, regularizer=0)
-    >>> np.allclose(np.cov((x - mean) @ matrix, rowvar=False, bias=True), np.eye(3))
-    True
     """
     count, pixels = len(images), math.prod(images.shape[1:])
     if pixels > MAX_ZCA:
-        raise InputError(
-            f"zca: images of {images.shape[1:]} are {pixels} numbers; at most {MAX_ZCA} can be "
-            "whitened; take smaller images"
-        )
+        came = f"images of {images.shape[1:]} are {pixels} numbers"
+        raise InputError(f"zca: {came}; at most {MAX_ZCA} can be whitened; take smaller images")
     mean, covariance = np.zeros(pixels), np.zeros((pixels, pixels))
     for part in _parts(images):
         mean += before(part).reshape(len(part), pixels).sum(axis=0) / count
@@ -163,32 +94,13 @@ def fit_zca(images, regularizer=REGULARIZER, before=np.asarray):
     values = np.maximum(values, 0)  # below it by rounding alone
     values += regularizer * values.mean()
     if values.min() <= 1e-14 * values.max():
-        raise InputError(
-            "zca: the images do not differ in some direction; take more images, or a regularizer"
-        )
+        what = "the images do not differ in some direction"
+        raise InputError(f"zca: {what}; take more images, or a regularizer")
     return mean, (vectors / np.sqrt(values)) @ vectors.T
 
 
 def zca(images, mean, matrix):
-    """Whiten images: `(x - mean) @ matrix`.
-
-    Parameters
-    ----------
-    images : numpy.ndarray
-        Numbers of shape (count, ...), as `fit_zca` had them.
-    mean, matrix : numpy.ndarray
-        What it returned.
-
-    Returns
-    -------
-    numpy.ndarray
-        float64 of the same shape.
-
-    Examples
-    --------
-    >>> zca(np.array([[3.0, 4.0]]), np.array([1.0, 1.0]), np.eye(2) / 2)
-    array([[1. , 1.5]])
-    """
+    """Whiten images: `(x - mean) @ matrix`."""
     x = np.asarray(images, np.float64)
     return ((x.reshape(len(x), -1) - mean) @ np.asarray(matrix, np.float64)).reshape(x.shape)
 
@@ -203,8 +115,8 @@ class Preparation:
     """What is done with each image before a net sees it, learned from the training images.
 
     The steps are taken one after the other; the numbers v that come out are rounded to 8 bits,
-    `127.5 + 127.5 (v - mean) / (clip * std)`, with the mean and the standard deviation over
-    all training images, clipped to 0 and 255: `clip` standard deviations on each side.
+    `127.5 + 127.5 (v - mean) / (clip * std)`, with the mean and the standard deviation over all
+    training images, clipped to 0 and 255: `clip` standard deviations on each side.
 
     Attributes
     ----------
@@ -232,38 +144,14 @@ class Preparation:
 
     @classmethod
     def fit(cls, steps, images, sqrt_bias=SQRT_BIAS, regularizer=REGULARIZER, clip=CLIP):
-        """Learn from training images what the steps need.
+        """Learn from training images, uint8, what the steps need.
 
-        Parameters
-        ----------
-        steps : tuple of str
-            Out of "gcn", "lcn" and "zca", each at most once, in the order they are taken.
-        images : numpy.ndarray
-            uint8 of shape (count, height, width) or (count, height, width, channels).
-        sqrt_bias, regularizer, clip : float, optional
-            Of `gcn` (10) and `fit_zca` (0.1), and standard deviations on 8 bits (4).
-
-        Returns
-        -------
-        Preparation
-            To be called with images.
-
-        Raises
-        ------
-        InputError
-            If there is no such step, or the images do not fit or do not differ.
+        They are some of "gcn", "lcn" and "zca", each at most once, in the order they are taken.
         """
         steps = (steps,) if isinstance(steps, str) else tuple(steps)
         images = np.asarray(images)
-        header = {
-            "steps": list(steps),
-            "image": list(images.shape[1:]),
-            "sqrt_bias": sqrt_bias,
-            "regularizer": regularizer,
-            "clip": clip,
-            "mean": 0.0,
-            "std": 1.0,
-        }
+        header = {"steps": list(steps), "image": list(images.shape[1:]), "sqrt_bias": sqrt_bias}
+        header |= {"regularizer": regularizer, "clip": clip, "mean": 0.0, "std": 1.0}
         _check_header(header)
         header |= {name: float(header[name]) for name in NUMBERS}
         preparation = cls(header, {})
@@ -286,25 +174,7 @@ class Preparation:
 
     @classmethod
     def from_arrays(cls, header, arrays):
-        """The preparation whose `header` and `arrays` were kept in a file.
-
-        Parameters
-        ----------
-        header : dict
-            As `Preparation.header`; it is not trusted.
-        arrays : dict of str to numpy.ndarray
-            As `Preparation.arrays`; they are not trusted.
-
-        Returns
-        -------
-        Preparation
-            Equal to the one that was kept.
-
-        Raises
-        ------
-        InputError
-            If something is missing, of another type or shape, not finite or out of range.
-        """
+        """Return the preparation with the `header` and `arrays` of a file, neither trusted."""
         _check_header(header)
         pixels = math.prod(header["image"])
         shapes = {"zca_mean": (pixels,), "zca_matrix": (pixels, pixels)}
@@ -335,23 +205,22 @@ class Preparation:
 
     def _take(self, steps, images):
         """The numbers after some steps, float64."""
+        take = {
+            "gcn": lambda x: gcn(x, self.header["sqrt_bias"]),
+            "lcn": lcn,
+            "zca": lambda x: zca(x, self.arrays["zca_mean"], self.arrays["zca_matrix"]),
+        }
         x = np.asarray(images, np.float64)
         for step in steps:
-            if step == "gcn":
-                x = gcn(x, self.header["sqrt_bias"])
-            elif step == "lcn":
-                x = lcn(x)
-            else:
-                x = zca(x, self.arrays["zca_mean"], self.arrays["zca_matrix"])
+            x = take[step](x)
         return x
 
     def _check_images(self, images):
         expected = tuple(self.header["image"])
         if images.dtype != np.uint8 or images.shape[1:] != expected or len(images) == 0:
-            raise InputError(
-                f"Preparation: got {images.dtype} of shape {images.shape}; expected uint8 (count, "
-                f"{', '.join(map(str, expected))}), one image or more"
-            )
+            came, shape = f"{images.dtype} of shape {images.shape}", ", ".join(map(str, expected))
+            wanted = f"uint8 (count, {shape}), one image or more"
+            raise InputError(f"Preparation: got {came}; expected {wanted}")
 
 
 def _check_header(header):
@@ -359,23 +228,14 @@ def _check_header(header):
     if not isinstance(header, dict) or set(header) != {"steps", "image", *NUMBERS}:
         raise InputError("Preparation: the header lacks something, or has something unknown")
     steps, image = header["steps"], header["image"]
-    if (
-        not isinstance(steps, (list, tuple))
-        or not steps
-        or any(step not in STEPS for step in steps)
-        or len(set(steps)) < len(steps)
-    ):
+    listed = isinstance(steps, (list, tuple)) and all(step in STEPS for step in steps)
+    if not listed or not 0 < len(steps) == len(set(steps)):
         raise InputError(f"Preparation: steps {steps!r}; expected some of {STEPS}, each once")
-    if (
-        not isinstance(image, (list, tuple))
-        or len(image) not in (2, 3)
-        or any(type(n) is not int or n < 1 for n in image)
-        or math.prod(image) > (MAX_ZCA if "zca" in steps else MAX_SIZE)
-    ):
-        raise InputError(
-            f"Preparation: images of shape {image!r}; expected height, width and perhaps "
-            f"channels, with zca at most {MAX_ZCA} numbers"
-        )
+    most = MAX_ZCA if "zca" in steps else MAX_SIZE
+    listed = isinstance(image, (list, tuple)) and all(type(n) is int and n > 0 for n in image)
+    if not listed or len(image) not in (2, 3) or math.prod(image) > most:
+        expected = f"height, width and perhaps channels, with zca at most {MAX_ZCA} numbers"
+        raise InputError(f"Preparation: images of shape {image!r}; expected {expected}")
     for name, (least, most) in NUMBERS.items():
         value = header[name]
         if isinstance(value, bool) or not isinstance(value, (int, float, np.number)):

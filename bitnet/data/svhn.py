@@ -5,13 +5,11 @@ SciPy (extra `mat`) reads them.  The label 10 stands for the digit 0.
 
 import importlib.util
 import math
-import os
 
 import numpy as np
 
+from bitnet.archive import size_of
 from bitnet.errors import InputError
-
-__all__ = ["read_svhn"]
 
 MAX_BYTES = 1 << 31  # of pixels; the set "extra" has 1.6 GB
 
@@ -19,7 +17,7 @@ MAX_BYTES = 1 << 31  # of pixels; the set "extra" has 1.6 GB
 def read_svhn(path, max_bytes=MAX_BYTES):
     """Read `train_32x32.mat`, `test_32x32.mat` or `extra_32x32.mat` of SVHN.
 
-    The sizes that the file states are held against `max_bytes` before an array is made.
+    The sizes that the file states are compared with `max_bytes` before an array is made.
 
     Parameters
     ----------
@@ -39,8 +37,6 @@ def read_svhn(path, max_bytes=MAX_BYTES):
     ------
     InputError
         If SciPy is missing, or the file is damaged, too large or holds something else.
-    OSError
-        If it cannot be opened or read.
 
     Examples
     --------
@@ -51,8 +47,7 @@ def read_svhn(path, max_bytes=MAX_BYTES):
     import scipy.io
 
     with open(path, "rb") as file:
-        if os.fstat(file.fileno()).st_size > max_bytes:
-            raise InputError(f"{path}: larger than the {max_bytes} bytes that are read")
+        size_of(path, file, max_bytes)
         try:
             stated = {name: (shape, kind) for name, shape, kind in scipy.io.whosmat(file)}
             count = _check_stated(path, stated, max_bytes)
@@ -61,9 +56,8 @@ def read_svhn(path, max_bytes=MAX_BYTES):
         except InputError:
             raise
         except Exception as error:  # SciPy raises many kinds for files that are damaged
-            raise InputError(
-                f"{path}: no MATLAB file of SVHN's cropped digits, or damaged ({error})"
-            ) from None
+            what = "no MATLAB file of SVHN's cropped digits, or damaged"
+            raise InputError(f"{path}: {what} ({error})") from None
     x, y = arrays.get("X"), arrays.get("y")
     if x is None or y is None or x.shape != (32, 32, 3, count) or x.dtype != np.uint8:
         raise InputError(f"{path}: the images are not those that the file states")
@@ -77,9 +71,8 @@ def _check_stated(path, stated, max_bytes):
     """The number of images, once the stated sizes and types are those of SVHN."""
     (shape, kind), (label_shape, label_kind) = (stated.get(name, ((), "")) for name in ("X", "y"))
     if len(shape) != 4 or tuple(shape[:3]) != (32, 32, 3) or kind != "uint8" or shape[3] < 1:
-        raise InputError(
-            f"{path}: X is {kind or 'missing'} {tuple(shape)}; expected uint8 (32, 32, 3, count)"
-        )
+        what = f"{kind or 'missing'} {tuple(shape)}"
+        raise InputError(f"{path}: X is {what}; expected uint8 (32, 32, 3, count)")
     if math.prod(label_shape) != shape[3] or label_kind not in ("uint8", "double", "int32"):
         what = f"{label_kind or 'missing'} {tuple(label_shape)}"
         raise InputError(f"{path}: y is {what}; expected {shape[3]} numbers")

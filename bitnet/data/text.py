@@ -7,16 +7,14 @@ names will do.
 """
 
 import dataclasses
-import os
 import pathlib
 
 import numpy as np
 
+from bitnet.archive import size_of
 from bitnet.data.catalogue import data_folder
 from bitnet.data.vocabulary import END, UNITS, Vocabulary, words_of
 from bitnet.errors import InputError
-
-__all__ = ["TEXTS", "Corpus", "available_texts", "load_corpus", "read_text"]
 
 TEXTS = ("embedded-text", "ptb")
 EMBEDDED = pathlib.Path(__file__).parent / "plays"
@@ -28,7 +26,7 @@ MARKS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
 
 @dataclasses.dataclass(frozen=True)
 class Corpus:
-    """A text to learn, one to choose by and one to be measured on, as numbers of a vocabulary.
+    """Three texts as numbers of a vocabulary: to train on, to choose by, and to measure on.
 
     Attributes
     ----------
@@ -37,7 +35,7 @@ class Corpus:
     train, valid, test : numpy.ndarray
         int32 of shape (count,), 2 or more.
     vocabulary : Vocabulary
-        Of the training text.
+        That of the training text.
 
     Examples
     --------
@@ -54,19 +52,18 @@ class Corpus:
 
     def first(self, n_train, n_test):
         """The first tokens of the training text, and of each of the two others."""
-        parts = {"train": self.train[:n_train]}
-        parts |= {"valid": self.valid[:n_test], "test": self.test[:n_test]}
-        return dataclasses.replace(self, **parts)
+        others = {"valid": self.valid[:n_test], "test": self.test[:n_test]}
+        return dataclasses.replace(self, train=self.train[:n_train], **others)
 
 
 def load_corpus(name, folder=None, unit="words", size=None, vocabulary=None):
     """Read a text as words or as characters.
 
-    Words: of "ptb" what blanks separate, with `<eos>` behind each line; of "embedded-text", which
-    is plain text, see `words_of`.  Characters: Mikolov's `ptb.char.*.txt` are the same lines with a
-    character for a word and `_` for a blank; here a blank stays a blank, one between two words, and
-    a newline ends a line.  So the bits per character are the same; `<unk>` is spelled out, in five
-    characters, in both.
+    Words: those of "ptb" are separated by blanks, with `<eos>` after each line; "embedded-text" is
+    plain text (see `Vocabulary.split`).  Characters: Mikolov's `ptb.char.*.txt` are the same lines
+    with a blank between characters and `_` for a blank; here a blank stays a blank, one between two
+    words, and a newline ends a line, so that the bits per character are the same; `<unk>` is
+    spelled out in both.
 
     Parameters
     ----------
@@ -74,13 +71,12 @@ def load_corpus(name, folder=None, unit="words", size=None, vocabulary=None):
         "embedded-text", three plays by Shakespeare that are part of the package, 294 kB; or "ptb",
         the files `ptb.train.txt`, `ptb.valid.txt` and `ptb.test.txt`.
     folder : str or path, optional
-        Where those are, if not in the folder `text` below the folder that the environment variable
-        BITNET_DATA names, or, where it is not set, below the folder `bitnet` of the user's cache.
+        Where those are, if not in the folder `text` below BITNET_DATA or below the user's cache.
     unit : {"words", "characters"}, optional
         What a model predicts one by one.
     size : int, optional
-        Words that are kept, the most frequent ones of the training text, `<unk>` and `<eos>` among
-        them: all, but of "embedded-text" 2000, so that `<unk>` has a meaning.
+        Keep so many words, the most frequent ones of the training text, `<unk>` and `<eos>` among
+        them.  The default is all, but 2000 of "embedded-text", so that `<unk>` has a meaning.
     vocabulary : Vocabulary, optional
         That of an earlier training, instead of the training text's own.
 
@@ -97,8 +93,6 @@ def load_corpus(name, folder=None, unit="words", size=None, vocabulary=None):
     Examples
     --------
     >>> corpus = load_corpus("embedded-text")
-    >>> corpus.vocabulary, corpus.vocabulary.words[:4]
-    (Vocabulary(2000 words), ('<eos>', '<unk>', ',', '.'))
     >>> corpus.vocabulary.decode(corpus.valid[:5])
     ['quince', '<eos>', 'let', 'us', 'hear']
     """
@@ -107,10 +101,8 @@ def load_corpus(name, folder=None, unit="words", size=None, vocabulary=None):
     if unit not in UNITS:
         raise InputError(f"unit is {unit!r:.40}; expected {' or '.join(UNITS)}")
     if vocabulary is not None and (vocabulary.unit != unit or size is not None):
-        raise InputError(
-            f"{vocabulary} was given for {unit} of size {size}; leave the size out, "
-            "and give its unit"
-        )
+        what = f"{vocabulary} was given for {unit} of size {size}"
+        raise InputError(f"{what}; leave the size out, and give its unit")
     if name == "embedded-text":
         if folder is not None:
             raise InputError("the text 'embedded-text' is part of the package; leave out folder=")
@@ -120,11 +112,10 @@ def load_corpus(name, folder=None, unit="words", size=None, vocabulary=None):
         folder, words, form = pathlib.Path(folder or folder_of_texts()), str.split, "ptb.{}.txt"
     paths = [folder / form.format(part) for part in PARTS]
     if missing := [path.name for path in paths if not path.is_file()]:
-        raise InputError(
-            f"no {missing[0]} in {folder}; put {', '.join(path.name for path in paths)} there, of "
-            "the Penn Treebank as Mikolov prepared it or of any text, or set BITNET_DATA to the "
-            "folder above text"
-        )
+        names = ", ".join(path.name for path in paths)
+        what = f"put {names} there, of the Penn Treebank as Mikolov prepared it or of any text"
+        how = f"{what}, or set BITNET_DATA to the folder above text"
+        raise InputError(f"no {missing[0]} in {folder}; {how}")
     parts = [_tokens(read_text(path), unit, words) for path in paths]
     try:
         vocabulary = vocabulary or Vocabulary.of(parts[0], unit, size)
@@ -143,12 +134,7 @@ def folder_of_texts():
 
 
 def available_texts():
-    """Where each text is, or what is missing.
-
-    Returns
-    -------
-    list of (str, str)
-        The name, and the folder or the reason; files are not opened.
+    """Return where each text is, or what is missing, as pairs (name, words); no file is opened.
 
     Examples
     --------
@@ -162,36 +148,12 @@ def available_texts():
 
 
 def read_text(path):
-    """The text of a file in UTF-8, whose size is checked before it is read.
-
-    Parameters
-    ----------
-    path : str or path
-        The file, 256 MiB at most.
-
-    Returns
-    -------
-    str
-
-    Raises
-    ------
-    InputError
-        If it is too large or empty, holds bytes of value 0, as a binary file, or is not in UTF-8;
-        the message names the byte.
-    OSError
-        If it cannot be read.
-
-    Examples
-    --------
-    >>> read_text(EMBEDDED / "valid.txt")[:6]
-    'QUINCE'
-    """
+    """Return the text of a file in UTF-8, 256 MiB at most; else name the wrong byte."""
     path = pathlib.Path(path)
     if path.exists() and not path.is_file():
         raise InputError(f"{path}: a folder or a device; expected a text file")
     with open(path, "rb") as file:
-        if (n_bytes := os.fstat(file.fileno()).st_size) > MAX_BYTES:
-            raise InputError(f"{path}: {n_bytes} bytes; expected a text of at most {MAX_BYTES}")
+        size_of(path, file, MAX_BYTES)
         content = file.read(MAX_BYTES)
     if content[:2] in MARKS:
         raise InputError(f"{path}: the text is in {MARKS[content[:2]]}; save it as UTF-8")
@@ -201,10 +163,9 @@ def read_text(path):
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         byte, line = content[error.start], content.count(b"\n", 0, error.start) + 1
-        raise InputError(
-            f"{path}, line {line}: byte {error.start} is 0x{byte:02x}, which is no UTF-8; save the "
-            "text as UTF-8 (it may be in Latin-1 or Windows-1252)"
-        ) from None
+        where = f"{path}, line {line}: byte {error.start} is 0x{byte:02x}, which is no UTF-8"
+        how = "save the text as UTF-8 (it may be in Latin-1 or Windows-1252)"
+        raise InputError(f"{where}; {how}") from None
     if not text.strip():  # of other blanks, or behind the mark of UTF-8
         raise InputError(f"{path}: the file is empty; expected a text")
     return text

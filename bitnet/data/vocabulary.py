@@ -7,8 +7,6 @@ import numpy as np
 
 from bitnet.errors import InputError
 
-__all__ = ["END", "UNITS", "UNKNOWN", "Vocabulary", "words_of"]
-
 UNITS = ("words", "characters")
 UNKNOWN, END = "<unk>", "<eos>"
 MAX_WORDS, MAX_LENGTH = 1_000_000, 1000  # words, and characters of a word
@@ -16,22 +14,7 @@ PIECES = re.compile(r"\w+(?:['’-]\w+)*|[^\w\s]")
 
 
 def words_of(text):
-    """The words of plain text, in lower case, with each mark as a word of its own.
-
-    Parameters
-    ----------
-    text : str
-        Letters and digits, also around an apostrophe or a hyphen, make a word.
-
-    Returns
-    -------
-    list of str
-
-    Examples
-    --------
-    >>> words_of("Now, fair Hippolyta, I woo'd thee--")
-    ['now', ',', 'fair', 'hippolyta', ',', 'i', "woo'd", 'thee', '-', '-']
-    """
+    """Return the words of plain text, in lower case, with each mark as a word of its own."""
     return PIECES.findall(text.lower())
 
 
@@ -41,8 +24,8 @@ class Vocabulary:
     Parameters
     ----------
     words : sequence of str
-        In the order of their numbers, each once; "<unk>", which stands for what is not among
-        them, is one, and so is what ends a line: "<eos>" for words, a newline for characters.
+        In the order of their numbers, each once.  "<unk>", which stands for all others, is among
+        them, and so is what ends a line: "<eos>" for words, a newline for characters.
     unit : {"words", "characters"}, optional
         What a token of the text is.
 
@@ -50,14 +33,11 @@ class Vocabulary:
     ----------
     words : tuple of str
         By number.
-    unit : str
-        "words" or "characters".
 
     Raises
     ------
     InputError
-        If there are too few words or more than a million, a word is too long, empty, no text,
-        comes twice or has a blank inside, or one of the two is missing.
+        If there are too few words or more than a million, or a word is invalid or comes twice.
 
     Examples
     --------
@@ -71,12 +51,11 @@ class Vocabulary:
     def __init__(self, words, unit="words"):
         if unit not in UNITS:
             raise InputError(f"Vocabulary: unit is {unit!r:.40}; expected words or characters")
-        if not isinstance(words, (list, tuple)) or not 2 < len(words) <= MAX_WORDS:
-            count = len(words) if isinstance(words, (list, tuple)) else f"{words!r:.40}"
-            raise InputError(
-                f"Vocabulary: words are {count}; expected 3 to {MAX_WORDS} of them, <unk> and the "
-                "end of a line among them"
-            )
+        listed = isinstance(words, (list, tuple))
+        if not listed or not 2 < len(words) <= MAX_WORDS:
+            count = len(words) if listed else f"{words!r:.40}"
+            expected = f"3 to {MAX_WORDS} of them, <unk> and the end of a line among them"
+            raise InputError(f"Vocabulary: words are {count}; expected {expected}")
         self.words, self.unit = tuple(words), unit
         for word in self.words:
             self._check(word)
@@ -90,9 +69,8 @@ class Vocabulary:
     def _check(self, word):
         """Refuse what is no word, or no character."""
         if type(word) is not str or not 0 < len(word) <= MAX_LENGTH:
-            raise InputError(
-                f"Vocabulary: a word is {word!r:.40}; expected text of 1 to {MAX_LENGTH} characters"
-            )
+            expected = f"expected text of 1 to {MAX_LENGTH} characters"
+            raise InputError(f"Vocabulary: a word is {word!r:.40}; {expected}")
         one = len(word) == 1 or word == UNKNOWN
         if not (word.split() == [word] if self.unit == "words" else one):
             expected = "no blank in it" if self.unit == "words" else "one character"
@@ -100,34 +78,16 @@ class Vocabulary:
 
     @classmethod
     def of(cls, tokens, unit="words", size=None):
-        """The vocabulary of a text: by falling count, then by the alphabet.
+        """Return the vocabulary of the tokens of a text: by falling count, then by the alphabet.
 
-        Parameters
-        ----------
-        tokens : iterable of str
-            The words or characters of the training text.
-        unit : {"words", "characters"}, optional
-            What they are.
-        size : int, optional
-            Keep so many, the most frequent ones; the others count for "<unk>".
-
-        Returns
-        -------
-        Vocabulary
-            "<unk>" and the end of a line are in it in any case, in their place by count.
-
-        Raises
-        ------
-        InputError
-            If the text has fewer than two different words, or `size` is too small.
+        With `size` only so many are kept, the most frequent ones; the others count for "<unk>".
         """
         end = "\n" if unit == "characters" else END
         counts = collections.Counter(tokens)
         if (count := len(counts.keys() - {UNKNOWN, end})) < 2:
-            raise InputError(
-                f"the text has {count} different {unit}, ends of lines aside; expected 2 or more, "
-                "as there is nothing to predict otherwise"
-            )
+            came = f"the text has {count} different {unit}, ends of lines aside"
+            why = "as there is nothing to predict otherwise"
+            raise InputError(f"{came}; expected 2 or more, {why}")
         if size is not None and (type(size) is not int or size < 3):
             raise InputError(f"Vocabulary: size is {size!r:.40}; expected 3 or more")
         ranked = sorted(counts, key=lambda word: (-counts[word], word))
@@ -158,59 +118,25 @@ class Vocabulary:
         return f"Vocabulary({len(self)} {self.unit})"
 
     def encode(self, words):
-        """The numbers of words, or of the characters of a text.
-
-        Parameters
-        ----------
-        words : iterable of str
-            As `split` returns them; a text, if the unit is characters.
-
-        Returns
-        -------
-        numpy.ndarray
-            int32 of shape (count,); that of "<unk>" for what is not in the vocabulary.
-        """
+        """Return the numbers of words, or of the characters of a text, int32 of shape (count,)."""
         unknown, number_of = self._ids[UNKNOWN], self._ids.get
         return np.array([number_of(word, unknown) for word in words], np.int32)
 
     def decode(self, ids):
-        """The words of numbers.
-
-        Parameters
-        ----------
-        ids : iterable of int
-            From 0 to `len(self) - 1`.
-
-        Returns
-        -------
-        list of str
-
-        Raises
-        ------
-        InputError
-            If a number is out of range.
-        """
+        """Return the words of numbers."""
         ids = np.asarray(ids).reshape(-1)
         whole = ids.dtype.kind in "iu"
         if ids.size and (not whole or ids.min() < 0 or ids.max() >= len(self)):
             span = f"run from {ids.min()} to {ids.max()}" if whole else f"are {ids.dtype}"
-            raise InputError(
-                f"Vocabulary: the numbers {span}; expected whole numbers from 0 to {len(self) - 1}"
-            )
+            expected = f"expected whole numbers from 0 to {len(self) - 1}"
+            raise InputError(f"Vocabulary: the numbers {span}; {expected}")
         return [self.words[i] for i in ids.tolist()]
 
     def split(self, text):
-        """The tokens of a text that somebody typed, as the beginning of one to be gone on with.
+        """Return the tokens of a text that somebody typed; a newline ends a line.
 
-        Parameters
-        ----------
-        text : str
-            Words are separated by blanks; what the vocabulary lacks is tried as plain text,
-            see `words_of`.  A newline ends a line.
-
-        Returns
-        -------
-        list of str
+        Words are separated by blanks; what the vocabulary lacks is tried as plain text
+        (`words_of`).
         """
         if self.unit == "characters":
             return list(text)
@@ -221,44 +147,19 @@ class Vocabulary:
         return [word for i, line in enumerate(lines) for word in [END] * (i > 0) + line]
 
     def join(self, words):
-        """The text of tokens: words with blanks between, a new line behind each end.
-
-        Parameters
-        ----------
-        words : iterable of str
-            As `decode` returns them.
-
-        Returns
-        -------
-        str
-        """
+        """Return the text of tokens: words with blanks between, a new line after each end."""
         if self.unit == "characters":
             return "".join(words)
         ends = (("\n" if word == END else f"{word} ") for word in words)
         return "".join(ends).replace(" \n", "\n").removesuffix(" ")
 
     def header(self):
-        """What JSON can hold of it, for `from_header`."""
+        """Return what JSON can hold of it, for `from_header`."""
         return {"unit": self.unit, "words": list(self.words)}
 
     @classmethod
     def from_header(cls, header):
-        """The vocabulary of a file's header.
-
-        Parameters
-        ----------
-        header : dict
-            What `header` returned; it may come from anywhere.
-
-        Returns
-        -------
-        Vocabulary
-
-        Raises
-        ------
-        InputError
-            If it is none.
-        """
+        """Return the vocabulary of the header of a file, which is not trusted."""
         if not isinstance(header, dict) or header.keys() != {"unit", "words"}:
             raise InputError(f"the vocabulary is {header!r:.60}; expected its unit and its words")
         return cls(header["words"], header["unit"])

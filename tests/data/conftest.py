@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from server import Server
 
-from bitnet.data import write_cifar, write_idx
 from bitnet.data.catalogue import PUBLISHED, Stated
+from bitnet.data.cifar import write_cifar
+from bitnet.data.idx import write_idx
 
 RNG = np.random.default_rng(0)
 

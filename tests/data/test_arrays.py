@@ -65,7 +65,7 @@ def header(text):
         (header("{'descr': '|u1', 'fortran_order': False, 'shape': (08,), }\n"), "cut off"),
         (
             header(f"{{'descr': '|u1', 'fortran_order': False, 'shape': (0, {19 * '9'}), }}\n"),
-            "expected images",
+            "expected one that an array can have",
         ),
         (b"\x93NUMPY\x02\x00" + b"\xff" * 4 + b"x" * 50, "uint8"),
         (b"\x93NUMPY\x02\x00" + b"\xff" * 4, "uint8"),

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from bitnet import InputError
-from bitnet.data import read_cifar, write_cifar
-from bitnet.data.cifar import read_class_names
+from bitnet.data import read_cifar
+from bitnet.data.cifar import read_class_names, write_cifar
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (5, 32, 32, 3), dtype=np.uint8)
@@ -49,7 +49,7 @@ def written(path, **changes):
         (lambda raw: b"", {}, "0 bytes"),
         (lambda raw: raw, {"classes": 100}, "no whole number of records of 3074"),
         (lambda raw: raw, {"classes": 5}, "expected 10 or 100"),
-        (lambda raw: raw, {"max_bytes": 100}, "more than the 100"),
+        (lambda raw: raw, {"max_bytes": 100}, "at most 100"),
         (lambda raw: bytes([10]) + raw[1:], {}, "a label is 10; expected 0 to 9"),
         (lambda raw: pickle.dumps({b"data": IMAGES}), {}, "a pickle, which is not opened"),
         (lambda raw: pickle.dumps(1, protocol=2), {}, "instead of the Python version"),

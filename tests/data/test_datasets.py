@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from bitnet import InputError, data
+from bitnet.data.cifar import write_cifar
+from bitnet.data.idx import write_idx
 
 FULL = pathlib.Path(os.environ.get("BITNET_DATA", "nowhere"))
 
@@ -82,10 +84,10 @@ def test_files_are_found_plain_and_gzip_and_held_against_each_other(tmp_path, mo
     images = np.zeros((5, 28, 28), np.uint8)
 
     def write(train_images=images, train_labels=images[:, 0, 0]):
-        data.write_idx(folder / "train-images-idx3-ubyte.gz", train_images)
-        data.write_idx(folder / "train-labels-idx1-ubyte", train_labels)
-        data.write_idx(folder / "t10k-images-idx3-ubyte", images)
-        data.write_idx(folder / "t10k-labels-idx1-ubyte.gz", images[:, 0, 0])
+        write_idx(folder / "train-images-idx3-ubyte.gz", train_images)
+        write_idx(folder / "train-labels-idx1-ubyte", train_labels)
+        write_idx(folder / "t10k-images-idx3-ubyte", images)
+        write_idx(folder / "t10k-labels-idx1-ubyte.gz", images[:, 0, 0])
 
     write()
     assert len(data.load_dataset("mnist").train_images) == 5
@@ -120,10 +122,10 @@ def test_cifar_10_in_its_folder_or_its_archives(tmp_path, monkeypatch, subfolder
     folder.mkdir(parents=True)
     train, test = colours(10), colours(3)
     for i in range(5):
-        data.write_cifar(folder / f"data_batch_{i + 1}.bin", train[2 * i : 2 * i + 2], [i, 9 - i])
+        write_cifar(folder / f"data_batch_{i + 1}.bin", train[2 * i : 2 * i + 2], [i, 9 - i])
     with pytest.raises(InputError, match=r"no test_batch.bin in .*bitnet data fetch cifar10"):
         data.load_dataset("cifar10")
-    data.write_cifar(folder / "test_batch.bin", test, [7, 8, 9])
+    write_cifar(folder / "test_batch.bin", test, [7, 8, 9])
     for cifar in (data.load_dataset("cifar10"), data.load_dataset("cifar10", folder=folder)):
         assert np.array_equal(cifar.train_images, train)
         assert cifar.train_labels.tolist() == [0, 9, 1, 8, 2, 7, 3, 6, 4, 5]
@@ -140,8 +142,8 @@ def test_cifar_10_in_its_folder_or_its_archives(tmp_path, monkeypatch, subfolder
 
 
 def test_cifar_100_has_fine_labels_and_their_names(tmp_path):
-    data.write_cifar(tmp_path / "train.bin", colours(2), [99, 0], coarse=[19, 0])
-    data.write_cifar(tmp_path / "test.bin", colours(1), [50], coarse=[3])
+    write_cifar(tmp_path / "train.bin", colours(2), [99, 0], coarse=[19, 0])
+    write_cifar(tmp_path / "test.bin", colours(1), [50], coarse=[3])
     cifar = data.load_dataset("cifar100", folder=str(tmp_path))
     assert cifar.train_labels.tolist() == [99, 0]
     assert cifar.classes == tuple(map(str, range(100)))

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bitnet import InputError
-from bitnet.data import read_idx, write_idx
+from bitnet.data import read_idx
+from bitnet.data.idx import write_idx
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (3, 4, 5), dtype=np.uint8)
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from bitnet import InputError, load_dataset
-from bitnet.data import image_folder, read_image, read_image_folder, read_images_of
+from bitnet.data import image_folder, read_image, read_images_of
+from bitnet.data.image_folder import read_image_folder
 
 Image = pytest.importorskip("PIL.Image", reason="Pillow is not installed")
 
@@ -144,7 +145,7 @@ def test_what_is_no_picture_is_refused_by_name(tmp_path, content, message, recwa
 def test_a_file_that_is_too_large_is_not_opened(tmp_path, monkeypatch):
     path = save(tmp_path / "a.png", picture())
     monkeypatch.setattr(image_folder, "MAX_FILE", 100)
-    with pytest.raises(InputError, match="at most 100 are read"):
+    with pytest.raises(InputError, match="expected at most 100"):
         read_image(path, 32)
 
 

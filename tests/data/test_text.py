@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from bitnet import InputError
-from bitnet.data import TEXTS, available_texts, load_corpus, read_text
+from bitnet.data import TEXTS, available_texts, load_corpus
+from bitnet.data.text import read_text
 from bitnet.data.vocabulary import Vocabulary
 
 PARTS = {"train": " a b  a \n b <unk> \n\n", "valid": " b c \n", "test": "a\r\nb\n"}

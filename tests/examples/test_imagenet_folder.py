@@ -2,17 +2,18 @@
 
 import importlib.util
 import re
+import runpy
 
 import numpy as np
 import pytest
-from scripts import COMPLETE, refused, run
+from scripts import COMPLETE, EXAMPLES, refused, run
 
 import bitnet
-from bitnet.data import write_image_folder
 
 if importlib.util.find_spec("PIL") is None:
     pytest.skip("Pillow is not installed", allow_module_level=True)
 
+pictures = runpy.run_path(str(EXAMPLES / "imagenet_pictures.py"))
 QUICK = ("--quick", "--threads", "1", "--epochs", "1", "--inflation", "0.0625")
 
 
@@ -20,7 +21,7 @@ QUICK = ("--quick", "--threads", "1", "--epochs", "1", "--inflation", "0.0625")
 def folder(tmp_path_factory):
     """A small folder in ImageNet's layout."""
     path = tmp_path_factory.mktemp("pictures")
-    write_image_folder(path, np.random.default_rng(0), 10, 3)
+    pictures["write_image_folder"](path, np.random.default_rng(0), 10, 3)
     return path
 
 

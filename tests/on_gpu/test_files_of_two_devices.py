@@ -15,8 +15,9 @@ from trainings import QUICK, TEXT, begun
 import bitnet
 from bitnet import kernels
 from bitnet.__main__ import main
+from bitnet.arrays import array_module
 from bitnet.data.vocabulary import Vocabulary
-from bitnet.devices import array_module, to_cpu, to_gpu
+from bitnet.devices import to_cpu, to_gpu
 from bitnet.nn.functional import squared_hinge
 from bitnet.nn.models.language import language_model
 from bitnet.training import generate

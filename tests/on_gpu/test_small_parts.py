@@ -10,8 +10,9 @@ import bitnet.nn.functional as F  # noqa: N812
 from bitnet import kernels
 from bitnet.analysis.plots import plot_confusion
 from bitnet.analysis.repetition import repetitions
+from bitnet.arrays import array_module
 from bitnet.autograd import check_gradient
-from bitnet.devices import array_module, to_cpu, to_gpu
+from bitnet.devices import to_cpu, to_gpu
 from bitnet.kernels import Window
 from bitnet.quantizers import ApproxSign, DoReFa, Linear, Logarithmic, SwishSign, Ternary, Uniform
 from bitnet.training.metrics import activity

@@ -23,9 +23,10 @@ from trainings import (
 
 import bitnet
 from bitnet import kernels
+from bitnet.arrays import array_module
 from bitnet.data import Corpus
 from bitnet.data.vocabulary import Vocabulary
-from bitnet.devices import array_module, to_cpu, to_gpu
+from bitnet.devices import to_cpu, to_gpu
 from bitnet.nn import auxiliary, functional
 from bitnet.nn.functional import cross_entropy, distillation, squared_hinge
 from bitnet.nn.models.language import language_model

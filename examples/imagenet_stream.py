@@ -1,4 +1,6 @@
-"""Pictures decoded while a net is trained on others, for sets that do not fit into memory.
+"""Pictures decoded while a net trains on others, for sets that do not fit into memory.
+
+`imagenet_folder.py` takes its batches from here.
 
 The shorter side of each picture is scaled to 256 pixels; in training a square of 224 is cut out at
 random and mirrored half of the time, in evaluation the one in the middle is taken: the authors'
@@ -12,50 +14,16 @@ import numpy as np
 
 from bitnet.data.image_folder import check_wanted, opened
 from bitnet.devices import check_generator
-from bitnet.errors import InputError
-
-__all__ = ["crop_image", "image_batches"]
+from bitnet.errors import InputError, check_count
 
 MAX_THREADS = 256
 
 
 def crop_image(path, size=224, resize=256, at=(0.5, 0.5), channels=3):
-    """Read one picture with its shorter side scaled, and cut out a square.
+    """Read one picture, scale its shorter side to `resize` pixels, and cut out a square of `size`.
 
-    Parameters
-    ----------
-    path : str or path
-        As for `read_image`.
-    size : int, optional
-        Pixels along each side of the square, 224; at most `resize`.
-    resize : int, optional
-        Pixels of the shorter side, 256.
-    at : (float, float), optional
-        Where the square lies, down and to the right, from 0 to below 1: the number of pixels
-        above it is `floor(at * (choices + 1))` of 0 to `choices`; the middle by default.
-    channels : {1, 3}, optional
-        Grey, or red, green and blue.
-
-    Returns
-    -------
-    numpy.ndarray
-        uint8 of shape (size, size, channels).
-
-    Raises
-    ------
-    InputError
-        If the square does not fit, or as for `read_image`.
-    OSError
-        If the file cannot be opened.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     with open(f"{folder}/row.pgm", "wb") as file:
-    ...         _ = file.write(b"P5 3 1 255 " + bytes([0, 100, 200]))
-    ...     [crop_image(f"{folder}/row.pgm", 1, 1, (0, x), 1).item() for x in (0, 0.5, 0.99)]
-    [0, 100, 200]
+    `at` says where, down and to the right, from 0 to below 1: the number of pixels above the square
+    is `floor(at * (choices + 1))` of 0 to `choices`.  The pixels are uint8 (size, size, channels).
     """
     _check_sizes(size, resize, channels)
     return _cropped(path, size, resize, at, channels)
@@ -78,10 +46,8 @@ def _cropped(path, size, resize, at, channels):
         scaled = [max(resize, round(n * resize / shorter)) for n in image.size]  # width, height
         left, top = (int(u * (n - size + 1)) for u, n in zip(at[::-1], scaled, strict=True))
         scales = [n / to for n, to in zip(image.size, scaled, strict=True)]
-        box = [
-            scale * p
-            for scale, p in zip(scales * 2, (left, top, left + size, top + size), strict=True)
-        ]
+        corners = left, top, left + size, top + size
+        box = [scale * p for scale, p in zip(scales * 2, corners, strict=True)]
         pixels = np.array(image.resize((size, size), Image.Resampling.BILINEAR, box))
     return pixels.reshape(size, size, channels)
 
@@ -98,52 +64,13 @@ def image_batches(
     prefetch=2,
     start=0,
 ):
-    """Go once through pictures in files, some at a time, decoding ahead.
+    """Go once through pictures in files: batches of uint8 (B, size, size, channels) and labels.
 
-    Parameters
-    ----------
-    paths : sequence of str or path
-        Pictures, as `list_image_folder` finds them.
-    labels : numpy.ndarray
-        Integers of shape (count,).
-    batch_size : int
-        Pictures in a batch, 1 or more.
-    rng : numpy.random.Generator, optional
-        For training: shuffle, cut at random, mirror half of the pictures, and leave out the last
-        ones that do not fill a batch.  All that a pass needs is drawn when it begins, and in this
-        order: the pictures, the mirrors, the places.  Without it they come in order, cut in
-        the middle.
-    size, resize, channels : int, optional
-        As for `crop_image`.
-    threads : int, optional
-        Threads that decode, 1 to 256.
-    prefetch : int, optional
-        Batches that are decoded ahead, 1 or more.
-    start : int, optional
-        Batches to leave out at the beginning, without decoding them: with the generator as it was
-        before a pass, the rest of that pass.
-
-    Returns
-    -------
-    list of (numpy.ndarray, numpy.ndarray)
-        As an iterator with a length: uint8 of shape (B, size, size, channels), and labels.
-
-    Raises
-    ------
-    InputError
-        If the arguments do not fit; in the iteration, naming the file, if a picture is damaged.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     paths = [f"{folder}/{i}.pgm" for i in range(3)]
-    ...     for i, path in enumerate(paths):
-    ...         with open(path, "wb") as file:
-    ...             _ = file.write(b"P5 1 1 255 " + bytes([i]))
-    ...     passes = image_batches(paths, np.arange(3), 2, size=1, resize=1, channels=1)
-    ...     [(x.ravel().tolist(), y.tolist()) for x, y in passes]
-    [([0, 1], [0, 1]), ([2], [2])]
+    With a generator the pictures are shuffled, cut at random and mirrored half of the time, and
+    the last ones that do not fill a batch are left out; all is drawn when a pass begins.  Without
+    it they come in order, cut in the middle.  `threads` decode `prefetch` batches ahead; the first
+    `start` batches are left out, without decoding them: with the generator as it was before a
+    pass, what comes is the rest of that pass.
     """
     _check_sizes(size, resize, channels)
     labels = np.asarray(labels)
@@ -152,23 +79,16 @@ def image_batches(
             f"image_batches: {len(paths)} pictures and {labels.dtype} labels of shape "
             f"{labels.shape}; expected one integer label a picture, and at least one"
         )
-    numbers = {"batch_size": batch_size, "threads": threads, "prefetch": prefetch, "start": start}
-    for name, value in numbers.items():
-        whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-        if not whole or value < (name != "start") or (name == "threads" and value > MAX_THREADS):
-            raise InputError(
-                f"image_batches: {name} is {value!r}; expected a whole number of "
-                f"{0 if name == 'start' else 1} or more, and at most {MAX_THREADS} threads"
-            )
+    check_count("image_batches", batch_size=batch_size)
+    check_count("image_batches", threads=threads, most=MAX_THREADS)
+    check_count("image_batches", prefetch=prefetch)
+    check_count("image_batches", start=start, least=0)
     if rng is not None:
         check_generator("image_batches", rng)
         if batch_size > len(paths):
-            raise InputError(
-                f"image_batches: a batch of {batch_size} of only {len(paths)} pictures"
-            )
-    return _ImageBatches(
-        list(paths), labels, batch_size, rng, (size, resize, channels), (threads, prefetch), start
-    )
+            raise InputError(f"image_batches: {batch_size} of only {len(paths)} pictures")
+    sizes, ahead = (size, resize, channels), (threads, prefetch)
+    return _ImageBatches(list(paths), labels, batch_size, rng, sizes, ahead, start)
 
 
 class _ImageBatches:

@@ -4,12 +4,18 @@ import importlib.util
 
 import numpy as np
 import pytest
+from scripts import EXAMPLES
 
 from bitnet import InputError
-from bitnet.data import list_image_folder, photographs, read_image_folder, write_image_folder
-from bitnet.data.photos import DRAWN, SHIPPED
+from bitnet.data import list_image_folder
+from bitnet.data.image_folder import read_image_folder
 
 Image = pytest.importorskip("PIL.Image", reason="Pillow is not installed")
+spec = importlib.util.spec_from_file_location("pictures", EXAMPLES / "imagenet_pictures.py")
+pictures = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(pictures)
+DRAWN, SHIPPED = pictures.DRAWN, pictures.SHIPPED
+photographs, write_image_folder = pictures.photographs, pictures.write_image_folder
 
 
 def shipped(folder, count):
@@ -18,7 +24,7 @@ def shipped(folder, count):
     (folder / "skimage" / own).mkdir(parents=True)
     (folder / "skimage" / "__init__.py").write_text("raise SystemExit('imported')")
     rng = np.random.default_rng(0)
-    for name in names[:count]:
+    for name in names.split()[:count]:
         pixels = rng.integers(0, 256, (50, 60, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(folder / "skimage" / own / name)
     spec = importlib.util.spec_from_file_location(
@@ -53,7 +59,7 @@ def test_parts_of_photographs_or_drawings(tmp_path, monkeypatch, count, drawn):
 
 def test_drawn_classes_differ(tmp_path, monkeypatch):
     """Crosses have fewer bright pixels than squares."""
-    monkeypatch.setattr("bitnet.data.photos.photographs", dict)
+    monkeypatch.setattr(pictures, "photographs", dict)
     write_image_folder(tmp_path, np.random.default_rng(2), 10, 1, side=40)
     (images, labels, _, _), classes = read_image_folder(tmp_path, 40, channels=1)
     bright = (images > 90).mean(axis=(1, 2))

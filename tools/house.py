@@ -1,0 +1,191 @@
+"""Measure the package: its rooms, its imports, its lines and lines of code.
+
+    python tools/house.py            print the figures
+    python tools/house.py --check    and exit with code 1 if a limit is broken
+
+Code is every line that is not blank, not a comment alone and not part of a docstring (of a module,
+class or function).  An import is one of file by file, wherever it stands in the file:
+`from bitnet.nn import Linear` counts as an import of the file in which the `__init__` of the room
+finds `Linear`, by an import statement or in its `lazily(...)` table, and so does `nn.Linear` after
+`from bitnet import nn`.  The tables themselves import nothing.  A circle is a set of files of which
+each imports, directly or not, each other one.  An upward import is one of a room that does not
+stand on a lower floor.
+"""
+
+import argparse
+import ast
+import collections
+import pathlib
+import sys
+
+# what a room may import, beside its own files: the rooms on the lines above
+FLOORS = [
+    ["__init__", "errors"],
+    ["arrays"],
+    ["archive"],
+    ["kernels"],
+    ["devices", "quantizers"],
+    ["autograd"],
+    ["data", "nn"],
+    ["deploy", "optim"],
+    ["training"],
+    ["analysis"],
+    ["cli"],
+    ["__main__"],
+]
+CORE = (
+    *("autograd/*.py", "kernels/bits.py", "kernels/reference*.py", "kernels/reference/*.py"),
+    *(f"nn/functional/{name}.py" for name in ("ste", "quantizers", "linear", "losses")),
+    *("nn/functional/norm.py", "nn/functional/normalization.py", "optim/optimizers.py"),
+    *(f"nn/{name}.py" for name in ("module", "linear", "norm", "activations")),
+)
+LIMITS = {
+    "entries at the top": 17,
+    "import circles": 0,
+    "upward imports": 0,
+    "lines": 28_500,
+    "lines of code": 15_000,
+    "lines of code in the core": 2_000,
+    "files over 300 lines of code": 0,
+}
+LARGEST = 300  # lines of code of a file
+SKIP = "# fmt: " + "skip"
+
+
+def lines_of(text):
+    """Return the numbers of lines, and of lines of code, of a file."""
+    docs, lines = set(), text.splitlines()
+    for node in ast.walk(ast.parse(text)):
+        documented = isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef))
+        if documented and ast.get_docstring(node, clean=False) is not None:
+            docs |= set(range(node.body[0].lineno, node.body[0].end_lineno + 1))
+    own = (line.strip() for i, line in enumerate(lines, 1) if i not in docs)
+    return len(lines), sum(1 for line in own if line and not line.startswith("#"))
+
+
+class Imports:
+    """Which files of a package import which, by their dotted names."""
+
+    def __init__(self, package):
+        self.trees, self.rooms = {}, set()
+        for path in sorted(package.rglob("*.py")):
+            parts = path.relative_to(package.parent).with_suffix("").parts
+            is_room = parts[-1] == "__init__"
+            name = ".".join(parts[:-1] if is_room else parts)
+            self.trees[name] = ast.parse(path.read_text())
+            self.rooms |= {name} if is_room else set()
+        self.offers = {room: dict(self._offered(self.trees[room])) for room in self.rooms}
+        self.of = {name: set(self._imported(tree)) - {name} for name, tree in self.trees.items()}
+
+    def _offered(self, tree):
+        """Yield each name that an `__init__` takes from elsewhere, and (module, name) there."""
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom):
+                yield from ((a.asname or a.name, (node.module, a.name)) for a in node.names)
+            elif isinstance(node, ast.Call) and getattr(node.func, "id", None) == "lazily":
+                for module, names in ast.literal_eval(node.args[1]).items():
+                    yield from ((name, (module, name)) for name in names.split())
+
+    def _found(self, module, name):
+        """Return the file that defines a name which is imported from a module."""
+        if f"{module}.{name}" in self.trees:
+            return f"{module}.{name}"
+        if name in self.offers.get(module, ()):
+            return self._found(*self.offers[module][name])
+        return module
+
+    def _imported(self, tree):
+        """Yield the files that a file imports."""
+        nodes, bound = list(ast.walk(tree)), {}  # bound: the rooms, by the name in the file
+        for node in nodes:
+            for alias in getattr(node, "names", ()) if isinstance(node, ast.Import) else ():
+                if alias.name in self.trees:
+                    bound[alias.asname or alias.name] = alias.name
+                    yield alias.name
+            if isinstance(node, ast.ImportFrom) and node.module in self.trees:
+                for alias in node.names:
+                    found = self._found(node.module, alias.name)
+                    bound[alias.asname or alias.name] = found
+                    yield found
+        for node in nodes:
+            if isinstance(node, ast.Attribute):
+                room = bound.get(ast.unparse(node.value))
+                if room in self.rooms:
+                    yield self._found(room, node.attr)
+
+    def circles(self):
+        """Return the sets of files that import one another, sorted."""
+        reached = {name: self._reached(name) for name in self.of}
+        sets = {tuple(sorted(o for o in reached[n] if n in reached[o])) for n in reached}
+        return sorted(circle for circle in sets if circle)
+
+    def _reached(self, name):
+        """Return all that a file imports, directly or not."""
+        reached, left = set(), [name]
+        while left:
+            new = self.of[left.pop()] - reached
+            reached |= new
+            left += new
+        return reached
+
+    def upward(self, floors):
+        """Return "file imports file" for each import of a room that is not on a lower floor."""
+        floor_of = {room: i for i, rooms in enumerate(floors) for room in rooms}
+        found = []
+        for name, imported in self.of.items():
+            for other in sorted(imported):
+                own, room = (n.split(".")[1] if "." in n else "__init__" for n in (name, other))
+                lower = floor_of.get(room, len(floors)) < floor_of.get(own, -1)
+                found += [] if room == own or lower else [f"{name} imports {other}"]
+        return found
+
+
+def measure(root, package="bitnet", floors=FLOORS):
+    """Return the figures of a checkout by name: numbers, and lists of what they count."""
+    root = pathlib.Path(root)
+    folder = root / package
+    sizes = {path: lines_of(path.read_text()) for path in sorted(folder.rglob("*.py"))}
+    rooms = collections.defaultdict(lambda: [0, 0, 0])
+    for path, size in sizes.items():
+        room = rooms[path.relative_to(folder).parts[0].removesuffix(".py")]
+        room[:] = [a + b for a, b in zip(room, (*size, 1), strict=True)]
+    imports, core = Imports(folder), {path for pattern in CORE for path in folder.glob(pattern)}
+    skips = sum(path.read_text().count(SKIP) for path in root.glob("[!.]*/**/*.py"))
+    large = [str(path.relative_to(root)) for path, (_, code) in sizes.items() if code > LARGEST]
+    lines, code = (sum(column) for column in zip(*sizes.values(), strict=True))
+    return {
+        "entries at the top": sorted(p.name for p in folder.iterdir() if p.name != "__pycache__"),
+        "import circles": [", ".join(circle) for circle in imports.circles()],
+        "upward imports": imports.upward(floors),
+        "lines": lines,
+        "lines of code": code,
+        "files": len(sizes),
+        "lines of code in the core": sum(sizes[path][1] for path in core),
+        "files over 300 lines of code": large,
+        SKIP: skips,
+        "rooms": dict(rooms),
+    }
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--check", action="store_true", help="exit with 1 if a limit is broken")
+    args = parser.parse_args()
+    figures = measure(pathlib.Path(__file__).parent.parent)
+    print(f"{'room':14} {'lines':>6} {'code':>6} {'files':>6}")
+    for room, sizes in figures.pop("rooms").items():
+        print(f"{room:14} {sizes[0]:6} {sizes[1]:6} {sizes[2]:6}")
+    broken = False
+    for name, figure in figures.items():
+        number = figure if isinstance(figure, int) else len(figure)
+        most = LIMITS.get(name, number)
+        broken |= number > most
+        limit = f" (at most {most:,})" * (name in LIMITS) + " BROKEN" * (number > most)
+        print(f"{name}: {number:,}{limit}", *([] if number is figure else figure), sep="\n  ")
+    sys.exit(int(broken and args.check))
+
+
+if __name__ == "__main__":
+    main()
