@@ -11,8 +11,6 @@ from bitnet.analysis.summary import Summary, in_order, summarize
 from bitnet.analysis.table import aligned, count
 from bitnet.errors import InputError
 
-__all__ = ["ADD_PJ", "ASSUMPTIONS", "MEMORIES", "MUL_PJ", "Energy", "Estimate", "estimate"]
-
 MUL_PJ = {"int8": 0.2, "int32": 3.1, "fp16": 1.1, "fp32": 3.7}
 ADD_PJ = {"int8": 0.03, "int32": 0.1, "fp16": 0.4, "fp32": 0.9}
 # the name, the bytes it holds, and picojoules for 64 bits, the least and the most
@@ -43,43 +41,28 @@ ASSUMPTIONS = (
     "  from registers, for nothing",
     "left out: pooling, rectifiers, control, addresses, leakage",
 )
+PJ = (
+    ("arithmetic", "arithmetic_pj"),
+    ("  at most", "upper_pj"),
+    ("weights", "weights_pj"),
+    ("activations", "activations_pj"),
+    ("total", "total_pj"),
+)
 
 
 @dataclasses.dataclass(frozen=True)
 class Estimate:
-    """Operations, bytes and picojoules of one net for one image.
+    """Operations, bytes and picojoules of one net for one image."""
 
-    Attributes
-    ----------
-    net : str
-        "binary", "quantized" (of more bits than one), "float twin" or "float".
-    macs : dict of str to int
-        Multiply-accumulates by precision.
-    weight_bytes, activation_bytes : int
-        Bytes of all weights (and thresholds), and of the activations read and written.
-    weight_memory, activation_memory : str
-        Where they lie.
-    arithmetic_pj, upper_pj : float
-        Of the arithmetic, and its upper bound.
-    weights_pj, activations_pj : pair of float
-        Of the bytes moved, the least and the most.
-
-    Examples
-    --------
-    >>> Estimate("binary", {"1x1": 64}, 8, 2, "8K cache", "8K cache", 0.5, 2.0, (10.0, 10.0),
-    ...          (2.5, 2.5)).total_pj
-    (13.0, 13.0)
-    """
-
-    net: str
-    macs: dict
-    weight_bytes: int
-    activation_bytes: int
-    weight_memory: str
+    net: str  # "binary", "quantized" (of more bits than one), "float twin" or "float"
+    macs: dict  # multiply-accumulates by precision
+    weight_bytes: int  # of all weights and thresholds
+    activation_bytes: int  # of the activations read and written
+    weight_memory: str  # where the weights lie
     activation_memory: str
     arithmetic_pj: float
-    upper_pj: float
-    weights_pj: tuple
+    upper_pj: float  # upper bound of the arithmetic
+    weights_pj: tuple  # of the bytes moved, the least and the most
     activations_pj: tuple
 
     @property
@@ -138,12 +121,8 @@ class Energy:
     def as_dict(self):
         """The table, for JSON."""
         fields = [{**dataclasses.asdict(e), "total_pj": e.total_pj} for e in self.estimates]
-        return {
-            "net": self.name,
-            "estimates": fields,
-            "ratio": self.ratio,
-            "assumptions": [" ".join(line.split()) for line in ASSUMPTIONS],
-        }
+        table = {"net": self.name, "estimates": fields, "ratio": self.ratio}
+        return table | {"assumptions": [" ".join(line.split()) for line in ASSUMPTIONS]}
 
     def __str__(self):
         es = self.estimates
@@ -153,14 +132,7 @@ class Energy:
         for part in ("weight", "activation"):
             rows.append((f"{part}s, bytes", *(count(getattr(e, f"{part}_bytes")) for e in es)))
             rows.append(("  in", *(getattr(e, f"{part}_memory") for e in es)))
-        rows.append(("arithmetic, pJ", *(_span((e.arithmetic_pj,)) for e in es)))
-        rows.append(("  at most, pJ", *(_span((e.upper_pj,)) for e in es)))
-        for title, name in (
-            ("weights", "weights_pj"),
-            ("activations", "activations_pj"),
-            ("total", "total_pj"),
-        ):
-            rows.append((f"{title}, pJ", *(_span(getattr(e, name)) for e in es)))
+        rows += [(f"{title}, pJ", *(_span(getattr(e, name)) for e in es)) for title, name in PJ]
         lines = [f"{self.name:.200}: estimated energy of one image", *aligned(rows)]
         if self.ratio:
             least, most = (f"{n:,.0f}" if n >= 10 else f"{n:.1f}" for n in self.ratio)
@@ -170,7 +142,8 @@ class Energy:
 
 
 def _span(values):
-    """Picojoules, or their range."""
+    """Picojoules, or the least and the most of them."""
+    values = values if isinstance(values, tuple) else (values,)
     return " to ".join(dict.fromkeys(f"{v:,.0f}" for v in values))
 
 
@@ -192,7 +165,7 @@ def estimate(net, image=None):
     Raises
     ------
     InputError
-        If the net multiplies nothing, or as for `summarize`.
+        If the net multiplies nothing or is a language model, or as for `summarize`.
 
     Examples
     --------
@@ -204,6 +177,8 @@ def estimate(net, image=None):
     ('8K cache', '1M cache')
     """
     table = net if isinstance(net, Summary) else summarize(net, image)
+    if not table.input:
+        raise InputError(f"energy: {table.name} is a language model; expected a net of images")
     rows = [row for row in table.rows if row.precision]
     if not rows:
         raise InputError(f"energy: {table.name} has no layer that multiplies")
@@ -226,12 +201,11 @@ def _own(table, rows):
             own = WORD_PJ * row.words + steps
             most = ADD_PJ["int8"] * row.planes * row.macs + steps
         arithmetic, upper = arithmetic + own, upper + max(own, most)
-    in_file = "n_bytes" if table.is_frozen else "file_bytes"
-    if table.file_bytes is not None:
-        n_bytes = sum(getattr(row, in_file) for row in table.rows if row.outputs)
-    else:
+    if table.file_bytes is None:
         n_bits = sum(bits * n for bits, n in table.weights.items())
         n_bytes = -(-n_bits // 8) + 4 * table.total("floats")
+    else:
+        n_bytes = sum(getattr(row, table.in_file) for row in table.rows if row.outputs)
     read = [row.read * row.read_bits / 8 for row in rows]
     written = [row.written * row.written_bits / 8 for row in rows]
     binary = [*table.weights] == [1] and {row.written_bits for row in rows} <= {1, 32}
@@ -242,33 +216,21 @@ def _own(table, rows):
 def _twin(name, rows):
     """The estimate of a net of the same shapes in float32."""
     macs, units = (sum(getattr(row, field) for row in rows) for field in ("macs", "units"))
-    n_bytes = sum(
-        4 * (row.weights + row.outputs[-1] if row.weights else row.floats) for row in rows
-    )
+    numbers = (row.weights + row.outputs[-1] if row.weights else row.floats for row in rows)
     arithmetic = FLOAT_PJ * macs + ADD_PJ["fp32"] * units  # a bias is added
     moved = [4 * row.read for row in rows], [4 * row.written for row in rows]
-    return _moved(name, {"float32": macs}, n_bytes, *moved, (arithmetic, arithmetic))
+    return _moved(name, {"float32": macs}, 4 * sum(numbers), *moved, (arithmetic, arithmetic))
 
 
 def _moved(name, macs, weight_bytes, read, written, arithmetic):
     """The estimate, with the bytes that each layer reads and writes."""
     held = max(r + w for r, w in zip(read, written, strict=True))
     n_bytes = sum(read) + sum(written)
-    weights, activations = _memory(weight_bytes), _memory(held)
-    costs = (
-        tuple(n / 8 * pj for pj in memory[2:])
-        for n, memory in ((weight_bytes, weights), (n_bytes, activations))
-    )
-    return Estimate(
-        name,
-        macs,
-        int(weight_bytes),
-        round(n_bytes),
-        weights[0],
-        activations[0],
-        *arithmetic,
-        *costs,
-    )
+    memories = _memory(weight_bytes), _memory(held)
+    moved = zip((weight_bytes, n_bytes), memories, strict=True)
+    costs = (tuple(n / 8 * pj for pj in memory[2:]) for n, memory in moved)
+    names = (memory[0] for memory in memories)
+    return Estimate(name, macs, int(weight_bytes), round(n_bytes), *names, *arithmetic, *costs)
 
 
 def _memory(n_bytes):

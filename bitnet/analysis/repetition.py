@@ -15,51 +15,28 @@ import numpy as np
 
 from bitnet.analysis.table import aligned, count, percent
 from bitnet.arrays import to_cpu
+from bitnet.deploy import FrozenNet
 from bitnet.deploy.layers import FrozenConv
-from bitnet.deploy.runtime import FrozenNet
 from bitnet.deploy.unique import unique_rows
 from bitnet.errors import InputError
 from bitnet.kernels import WORD_BITS, Bits
-from bitnet.nn.conv import QuantConv2d
-from bitnet.nn.module import Module
-
-__all__ = ["PAPERS_SHARE", "Repetition", "Repetitions", "repetition", "repetitions"]
+from bitnet.nn import Module, QuantConv2d
 
 PAPERS_SHARE = 0.42  # unique filters a layer on average, the papers' net for CIFAR-10
 
 
 @dataclasses.dataclass(frozen=True)
 class Repetition:
-    """How many 2-D filters of a layer differ.
+    """How many 2-D filters of a layer differ."""
 
-    Attributes
-    ----------
-    outputs, inputs, rows, columns : int
-        M, C / groups and the taps of the filters.
-    unique : int
-        2-D filters that differ from all others on the same input channel, summed over channels.
-    up_to_sign : int
-        The same, with a filter and its negation as one.
-    different : int
-        Those that differ in the whole layer, with a filter and its negation as one.
-    groups : int
-        Groups of channels; filters of different groups see different channels.
-
-    Examples
-    --------
-    >>> found = Repetition(128, 128, 3, 3, 13000, 10000, 256)
-    >>> found.filters, round(found.share, 3), round(found.saved, 3)
-    (16384, 0.61, 0.39)
-    """
-
-    outputs: int
-    inputs: int
-    rows: int
+    outputs: int  # M
+    inputs: int  # C / groups
+    rows: int  # taps of the filters
     columns: int
-    unique: int
-    up_to_sign: int
-    different: int
-    groups: int = 1
+    unique: int  # that differ from all others on the same input channel, summed over channels
+    up_to_sign: int  # the same, with a filter and its negation as one
+    different: int  # in the whole layer, with a filter and its negation as one
+    groups: int = 1  # of channels; filters of different groups see different channels
 
     @property
     def filters(self):
@@ -97,33 +74,9 @@ class Repetition:
 
 
 def repetition(bits, groups=1):
-    """Count the different 2-D filters of a convolution.
+    """Count the different 2-D filters of a convolution, Bits (M, rows, columns, C / groups).
 
-    Parameters
-    ----------
-    bits : Bits
-        Filters of shape (M, rows, columns, C), of any number of taps.  64 input channels are
-        unpacked at a time.
-    groups : int, optional
-        Groups of channels, each with M / groups of the filters.
-
-    Returns
-    -------
-    Repetition
-        The counts.
-
-    Raises
-    ------
-    InputError
-        If it is no Bits of four axes, one of them is empty, or M does not fit the groups.
-
-    Examples
-    --------
-    >>> from bitnet import kernels
-    >>> edge = np.array([[1.0, 1.0], [-1.0, -1.0]])
-    >>> found = repetition(kernels.pack(np.stack([edge, edge, -edge, edge.T])[..., None]))
-    >>> found.filters, found.unique, found.up_to_sign
-    (4, 3, 2)
+    64 input channels are unpacked at a time.
     """
     if not isinstance(bits, Bits) or bits.ndim != 4 or not bits.size:
         came = f"Bits of shape {bits.shape}" if isinstance(bits, Bits) else type(bits).__name__
@@ -160,27 +113,7 @@ def _packed(bits):
 
 
 class Repetitions:
-    """The repetition of the filters of each convolution of a net; `str` makes a table.
-
-    Parameters
-    ----------
-    layers : dict of str to Repetition
-        By the layer's name, one or more.
-    left_out : sequence of str, optional
-        The convolutions whose filters are not of ±1.
-
-    Examples
-    --------
-    >>> print(Repetitions({"0 conv": Repetition(128, 128, 3, 3, 13000, 10000, 256)}))
-    layer        filters     2-D  unique  up to sign  in the layer   share  at random
-    0 conv   128x128x3x3  16,384  13,000      10,000           256  61.0 %     78.8 %
-    average            -       -       -           -             -  61.0 %     78.8 %
-    papers             -       -       -           -             -  42.0 %          -
-    2-D: filters M*C; unique: on the same input channel; up to sign: with a filter and its
-    negation as one; in the layer: those whatever their channel; share: up to sign of 2-D, and
-    at random for random signs; papers: the average over the layers of their net for CIFAR-10.
-    XNOR operations saved in principle: 39.0 % on average, before M*C additions a pixel.
-    """
+    """The repetition of the filters of each convolution of a net by name; `str` makes a table."""
 
     def __init__(self, layers, left_out=()):
         self.layers, self.left_out = dict(layers), tuple(left_out)
@@ -193,12 +126,8 @@ class Repetitions:
     def as_dict(self):
         """The table, for JSON."""
         layers = [{"layer": name, **found.as_dict()} for name, found in self.layers.items()]
-        return {
-            "layers": layers,
-            "left_out": [*self.left_out],
-            "share": self.share,
-            "papers_share": PAPERS_SHARE,
-        }
+        table = {"layers": layers, "left_out": [*self.left_out]}
+        return table | {"share": self.share, "papers_share": PAPERS_SHARE}
 
     def __str__(self):
         titles = "layer", "filters", "2-D", "unique", "up to sign", "in the layer", "share"
@@ -212,9 +141,8 @@ class Repetitions:
         rows.append(("papers", *5 * "-", percent(PAPERS_SHARE), "-"))
         saved = f"{percent(1 - self.share)} on average, before M*C additions a pixel."
         left = [f"not of ±1, left out: {', '.join(self.left_out)}"] if self.left_out else []
-        return "\n".join(
-            [*aligned(rows), *NOTES, *left, f"XNOR operations saved in principle: {saved}"]
-        )
+        saved = f"XNOR operations saved in principle: {saved}"
+        return "\n".join([*aligned(rows), *NOTES, *left, saved])
 
 
 NOTES = (

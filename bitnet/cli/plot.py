@@ -3,7 +3,7 @@
 import dataclasses
 
 from bitnet.analysis import plots
-from bitnet.analysis.language import matrices_of
+from bitnet.analysis.layer_counts import matrices_of
 from bitnet.cli.language import opened_language
 from bitnet.cli.options import add_data, add_threads, check_number, images_of, use_threads
 from bitnet.deploy.freeze_language import freeze_language_model

@@ -6,7 +6,6 @@ import re
 import numpy as np
 
 from bitnet.analysis import energy
-from bitnet.analysis.language import summarize_language
 from bitnet.analysis.operations import count_operations
 from bitnet.analysis.repetition import repetitions
 from bitnet.analysis.summary import summarize
@@ -123,7 +122,7 @@ def _of_text(args):
         check_number("classes", tokens, 1, 10**6)
         few = {} if args.float else {"weights": 4, "activations": 4}
         model = net.build(tokens, net.units, rng, **{**few, **_bits(args)})
-    tables = {"summary": summarize_language(model)}
+    tables = {"summary": summarize(model)}
     if args.operations and (args.float or (exists and language.settings.get("float"))):
         raise InputError(
             f"--operations is of nets of few bits, and {args.file} is in float; leave it out"
