@@ -3,37 +3,32 @@
 import numpy as np
 
 from bitnet import kernels
-from bitnet.analysis.plots.picture import COLOURS, drawing
+from bitnet.analysis.plots.picture import COLOURS, drawing, grid, rows_of
 from bitnet.autograd.tensor import Tensor
 from bitnet.errors import InputError
 from bitnet.nn import functional
 from bitnet.nn.functional.linear import GRADIENTS
 from bitnet.quantizers import quantizer_named
 
-__all__ = ["QUANTIZERS", "plot_quantizers"]
-
 DRAWS = 500
 MOST = 24
 QUANTIZERS = (
-    "sign",
-    "sign:2",
-    "sign:inf",
-    "stochastic-sign",
-    "approx-sign",
-    "swish-sign",
-    "uniform:2",
-    "uniform:3",
-    "linear:3:0.5",
-    "linear:2:0.5:unsigned",
-    "log:3",
-    "log:3:0:unsigned",
-    "ternary",
-    "dorefa:2",
-    "dorefa-activation:2",
-    "int4",
-    "dorefa4",
-    "log4",
+    *("sign", "sign:2", "sign:inf", "stochastic-sign", "approx-sign", "swish-sign"),
+    *("uniform:2", "uniform:3", "linear:3:0.5", "linear:2:0.5:unsigned", "log:3"),
+    *("log:3:0:unsigned", "ternary", "dorefa:2", "dorefa-activation:2"),
+    *("int4", "dorefa4", "log4"),
 )
+LINES = {  # style and what the key says
+    "forward": (
+        {"color": COLOURS[0], "linewidth": 1.6},
+        f"forward (stochastic sign: mean of {DRAWS} draws)",
+    ),
+    "surrogate": (
+        {"color": COLOURS[1], "linewidth": 1.3, "linestyle": "--"},
+        "surrogate, and its slope below",
+    ),
+    "one draw": ({"color": COLOURS[2], "marker": ".", "linestyle": ""}, "one draw"),
+}
 STOCHASTIC = r"$+1$ with probability $\mathrm{clip}((x+1)/2,0,1)$"
 ROUNDED = {
     "int": r"$s\cdot\mathrm{round}(x/s),\ s=\max|x|/(2^{k-1}-1)$",
@@ -69,24 +64,22 @@ def plot_quantizers(path, names=QUANTIZERS):
         raise InputError(f"quantizers: {len(names)} names; expected 1 to {MOST}")
     x, rng = np.linspace(-2.5, 2.5, 1001, dtype=np.float32), np.random.default_rng(0)
     panels = [_panel(name, x, rng) for name in names]
-    columns = min(6, len(panels))
-    rows = -(-len(panels) // columns)
+    rows, columns = rows_of(len(panels), 6)
     with drawing(path, max(4, 2.75 * columns), 3.6 * rows + 0.4) as figure:
-        grid = figure.subplots(
-            2 * rows, columns, squeeze=False, sharex=True, height_ratios=[3, 2] * rows
-        )
-        for i in range(rows * columns):
-            at = i // columns * 2, i % columns
-            both = grid[at], grid[at[0] + 1, at[1]]
-            if i < len(panels):
-                _draw(*both, x, panels[i])
-            else:
-                for axes in both:
-                    axes.set_axis_off()
-            if i % columns == 0:
-                both[0].set_ylabel("output")
-                both[1].set_ylabel("slope backward")
-        figure.legend(handles=_key(), loc="outside upper center", ncols=3)
+        from matplotlib.lines import Line2D
+
+        more = {"sharex": True, "height_ratios": [3, 2] * rows}
+        axes = figure.subplots(2 * rows, columns, squeeze=False, **more)
+        pairs = [*zip(axes[::2].ravel(), axes[1::2].ravel(), strict=True)]
+        for pair, panel in zip(pairs, panels, strict=False):
+            _draw(*pair, x, panel)
+        for own in (own for pair in pairs[len(panels) :] for own in pair):
+            own.set_axis_off()
+        for above, below in pairs[::columns]:
+            above.set_ylabel("output")
+            below.set_ylabel("slope backward")
+        key = [Line2D([], [], label=label, **style) for style, label in LINES.values()]
+        figure.legend(handles=key, loc="outside upper center", ncols=3)
 
 
 def _panel(name, x, rng):
@@ -95,12 +88,8 @@ def _panel(name, x, rng):
         draws = [functional.stochastic_sign(x, rng).data.signs() for _ in range(DRAWS)]
         t = Tensor(x, requires_grad=True)
         functional.stochastic_sign(t, rng).backward(np.ones_like(x))
-        lines = {
-            "forward": np.mean(draws, axis=0),
-            "surrogate": np.clip(x, -1, 1),
-            "one draw": draws[0],
-        }
-        return f"{name}\n{STOCHASTIC}", lines, t.grad
+        lines = {"forward": np.mean(draws, axis=0), "surrogate": np.clip(x, -1, 1)}
+        return f"{name}\n{STOCHASTIC}", lines | {"one draw": draws[0]}, t.grad
     if name in GRADIENTS and name != "float32":
         rule = kernels.Rounding.of(GRADIENTS[name])
         lines = {"forward": _numbers(kernels.quantize(x[None], rule))}
@@ -117,55 +106,24 @@ def _numbers(rounded):
     return (rounded if isinstance(rounded, np.ndarray) else rounded.numbers())[0]
 
 
-def _key():
-    """What the lines are."""
-    from matplotlib.lines import Line2D
-
-    return [
-        Line2D(
-            [],
-            [],
-            color=COLOURS[0],
-            linewidth=1.6,
-            label=f"forward (stochastic sign: mean of {DRAWS} draws)",
-        ),
-        Line2D(
-            [],
-            [],
-            color=COLOURS[1],
-            linewidth=1.3,
-            linestyle="--",
-            label="surrogate, and its slope below",
-        ),
-        Line2D([], [], color=COLOURS[2], marker=".", linestyle="", label="one draw"),
-    ]
-
-
 def _draw(above, below, x, panel):
     """One quantizer: its output with the surrogate, and below it the slope."""
     title, lines, slope = panel
+    forward, surrogate, draw = (style for style, _ in LINES.values())
     above.set_title(title, fontsize=8)
     above.set(ylim=(-2.7, 2.7), xlim=(x[0], x[-1]))
     if "one draw" in lines:
         some = slice(None, None, len(x) // 100)
-        above.plot(x[some], lines["one draw"][some], ".", color=COLOURS[2], markersize=3)
-    above.plot(x, lines["forward"], color=COLOURS[0], linewidth=1.6)
+        above.plot(x[some], lines["one draw"][some], markersize=3, **draw)
+    above.plot(x, lines["forward"], **forward)
     if slope is None:
-        below.text(
-            0.5,
-            0.5,
-            "of gradients: no surrogate",
-            ha="center",
-            va="center",
-            fontsize=8,
-            transform=below.transAxes,
-        )
+        middle = {"ha": "center", "va": "center", "transform": below.transAxes}
+        below.text(0.5, 0.5, "of gradients: no surrogate", fontsize=8, **middle)
         below.set_yticks([])
     else:
-        above.plot(x, lines["surrogate"], color=COLOURS[1], linewidth=1.3, linestyle="--")
-        below.plot(x, slope, color=COLOURS[1], linewidth=1.3, linestyle="--")
+        above.plot(x, lines["surrogate"], **surrogate)
+        below.plot(x, slope, **surrogate)
         below.set_ylim(min(-0.15, 1.1 * slope.min()), max(1.3, 1.1 * slope.max()))
     for axes in (above, below):
-        axes.grid(True)
-        axes.set_axisbelow(True)
+        grid(axes)
         axes.tick_params(labelbottom=axes is below)
