@@ -89,8 +89,8 @@ def frozen_rows(net, arrays):
             pixels = math.prod(layer.window.output(*inputs[:2]))
         elif layer.bits.ndim == 4:  # the 1x1 filters of a last average
             pixels = math.prod(inputs[:2])
-        enters = PIXELS if entered == "pixels" else _numbers(entered)
-        row = _products(layer.bits.shape, pixels, enters, _numbers(layer.weight_levels))
+        enters = PIXELS if entered == "pixels" else numbers_of(entered)
+        row = _products(layer.bits.shape, pixels, enters, numbers_of(layer.weight_levels))
         row |= _moved(math.prod(inputs), enters.bits, shape)
         row["n_bytes"] = sum(a.nbytes for name, a in arrays.items() if name.startswith(f"{i}."))
         if isinstance(layer, FrozenOutput):
@@ -125,7 +125,7 @@ def _frozen_name(layer):
     return f"{type(layer).__name__}({', '.join(sizes)})"
 
 
-def _numbers(levels):
+def numbers_of(levels):
     """The bits and planes of numbers with these Levels, None for signs."""
     return SIGNS if levels is None else Numbers(levels.bits, len(levels.coefficients))
 
@@ -151,7 +151,7 @@ def _steps(units, shape, levels, averages):
     """The comparisons with the thresholds of all units, and what they write; None for signs."""
     steps = 1 if levels is None else len(levels) - 1
     compared = units if levels is None and not averages else math.prod(shape) * steps
-    return {"comparisons": compared, "written_bits": _numbers(levels).bits}
+    return {"comparisons": compared, "written_bits": numbers_of(levels).bits}
 
 
 def _scaled(scale, pixels):
@@ -216,7 +216,7 @@ class _Walk:
         """The counts of a layer, without what follows it."""
         pixels = math.prod(outputs[:-1])
         if isinstance(layer, QUANTIZED):
-            weights = _numbers(layer.quantizer.levels)
+            weights = numbers_of(layer.quantizer.levels)
             own = _products(layer.weight.shape, pixels, self.enters, weights)
             return own | _moved(read, self.enters.bits, outputs)
         state = layer.state_dict().values()
@@ -230,7 +230,7 @@ class _Walk:
         """Note in the row of the last layer that multiplies what one after it does."""
         quantizes = isinstance(layer, (nn.Sign, nn.Quantize))
         levels = _levels(layer) if quantizes else None
-        self.enters = _numbers(levels) if quantizes else self.enters
+        self.enters = numbers_of(levels) if quantizes else self.enters
         if self.open is None:
             return
         row, few = self.open, "weights" in self.open

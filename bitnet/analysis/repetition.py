@@ -13,6 +13,7 @@ import math
 
 import numpy as np
 
+from bitnet.analysis.layer_counts import numbers_of
 from bitnet.analysis.table import aligned, count, percent
 from bitnet.arrays import to_cpu
 from bitnet.deploy import FrozenNet
@@ -180,7 +181,7 @@ def repetitions(net):
     """
     if isinstance(net, FrozenNet):
         layers = [layer for layer in net.layers if isinstance(layer, FrozenConv)]
-        filters = [(layer.bits, _bits(layer.weight_levels)) for layer in layers]
+        filters = [(layer.bits, numbers_of(layer.weight_levels).bits) for layer in layers]
     elif isinstance(net, Module):
         layers = [layer for layer in net.modules() if isinstance(layer, QuantConv2d)]
         filters = [(layer.packed, layer.quantizer.bits) for layer in layers]
@@ -201,8 +202,3 @@ def repetitions(net):
     if not found:
         raise InputError(f"repetitions: no binary convolution in {net!r:.200}; so no 2-D filters")
     return Repetitions(found, left_out)
-
-
-def _bits(levels):
-    """The bits of filters with these Levels, None for signs."""
-    return levels.bits if levels else 1

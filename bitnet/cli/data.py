@@ -7,19 +7,15 @@ from bitnet.data import TEXTS, available, available_texts, fetch, verify
 from bitnet.data.catalogue import PUBLISHED, find_files, folder_of
 
 HELP = "which data sets are there; verify and fetch them"
-READERS = {
-    "svhn": ("scipy", "SciPy"),
-    "svhn-extra": ("scipy", "SciPy"),
-    "folder": ("PIL", "Pillow"),
-}
+SCIPY, PILLOW = ("scipy", "SciPy"), ("PIL", "Pillow")
+READERS = {"svhn": SCIPY, "svhn-extra": SCIPY, "folder": PILLOW}
+ACTIONS = "actions (without one: list what is found where)"
 
 
 def add_arguments(parser):
     """Give a parser the arguments of the verb."""
     parser.add_argument("--verbose", action="store_true", help="list each file, with its bytes")
-    actions = parser.add_subparsers(
-        title="actions (without one: list what is found where)", dest="action", metavar="ACTION"
-    )
+    actions = parser.add_subparsers(title=ACTIONS, dest="action", metavar="ACTION")
     names = ", ".join(PUBLISHED)
     where = "where its files are, or go (NAME below BITNET_DATA, or below the user's cache)"
     about = "hold files against the published checksums"
@@ -29,11 +25,8 @@ def add_arguments(parser):
     about = "download a set, verified; goes on where it was stopped"
     get = actions.add_parser("fetch", help=about, description=f"{about}.")
     get.add_argument("name", metavar="NAME", help=names)
-    get.add_argument(
-        "--url",
-        metavar="BASE",
-        help="folder of a mirror, http://... or https://... (the set's public address)",
-    )
+    about = "folder of a mirror, http://... or https://... (the set's public address)"
+    get.add_argument("--url", metavar="BASE", help=about)
     get.add_argument("--folder", help=where)
     get.add_argument("--quiet", action="store_true", help="no progress bar")
 

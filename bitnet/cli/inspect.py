@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 
 from bitnet.analysis import plots
-from bitnet.analysis.layer_counts import what_enters
+from bitnet.analysis.layer_counts import numbers_of, what_enters
 from bitnet.analysis.table import aligned, percent
 from bitnet.archive import check_writable, kind_of, replacing
 from bitnet.cli.freeze import frozen
@@ -117,17 +117,15 @@ def net_lines(net):
         steps = "none, but scores"
         if not isinstance(layer, FrozenOutput):
             steps = f"{layer.thresholds.min()} to {layer.thresholds.max()}"
-        shape, bits = "x".join(map(str, layer.bits.shape)), str(_bits(layer.weight_levels))
+        shape, bits = (
+            "x".join(map(str, layer.bits.shape)),
+            str(numbers_of(layer.weight_levels).bits),
+        )
         above = percent(_share(layer.bits))
         rows.append([str(i), type(layer).__name__, shape, bits, above, steps])
     yield from aligned([row[:3] + row[4:] if binary else row for row in rows], left=2)
     yield "weights: units x inputs, or channels x rows x columns x input channels"
     yield "the weights of a layer: --layer I"
-
-
-def _bits(levels):
-    """The bits of a number with these Levels, None for signs."""
-    return levels.bits if levels else 1
 
 
 def _share(weights):
