@@ -41,13 +41,7 @@ ASSUMPTIONS = (
     "  from registers, for nothing",
     "left out: pooling, rectifiers, control, addresses, leakage",
 )
-PJ = (
-    ("arithmetic", "arithmetic_pj"),
-    ("  at most", "upper_pj"),
-    ("weights", "weights_pj"),
-    ("activations", "activations_pj"),
-    ("total", "total_pj"),
-)
+PJ = ("arithmetic", "upper", "weights", "activations", "total")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,7 +126,9 @@ class Energy:
         for part in ("weight", "activation"):
             rows.append((f"{part}s, bytes", *(count(getattr(e, f"{part}_bytes")) for e in es)))
             rows.append(("  in", *(getattr(e, f"{part}_memory") for e in es)))
-        rows += [(f"{title}, pJ", *(_span(getattr(e, name)) for e in es)) for title, name in PJ]
+        for name in PJ:
+            title = "  at most" if name == "upper" else name
+            rows.append((f"{title}, pJ", *(_span(getattr(e, f"{name}_pj")) for e in es)))
         lines = [f"{self.name:.200}: estimated energy of one image", *aligned(rows)]
         if self.ratio:
             least, most = (f"{n:,.0f}" if n >= 10 else f"{n:.1f}" for n in self.ratio)

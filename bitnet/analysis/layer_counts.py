@@ -238,11 +238,11 @@ class _Walk:
         self.averages |= isinstance(layer, nn.AvgPool2d)
         if isinstance(layer, nn.BatchNorm) and few:
             row |= _scaled(layer.affine()[1], math.prod(shape[:-1]))
-        if quantizes:
-            row["written_bits"] = self.enters.bits
         if quantizes and few:
             row |= _steps(row["units"], shape, levels, self.averages)
             row |= {"multiplications": 0, "shifts": 0}
+        elif quantizes:
+            row["written_bits"] = self.enters.bits
 
     def _in_file(self, layer):
         """The bytes that a layer will have in the frozen file."""

@@ -106,9 +106,9 @@ def repetition(bits, groups=1):
 def _packed(bits):
     """Booleans (M, taps, n) as words (M, n, K) of the smallest type that holds the taps."""
     octets = np.packbits(bits.transpose(0, 2, 1), axis=2)
-    n_octets = max(1, octets.shape[2])
-    width = next((w for w in (1, 2, 4) if w >= n_octets), 8)
-    words = np.zeros((*octets.shape[:2], -(-n_octets // width) * width), np.uint8)
+    n = max(1, octets.shape[2])
+    width = 1 << min(3, (n - 1).bit_length())  # 1, 2, 4 or 8 bytes
+    words = np.zeros((*octets.shape[:2], -(-n // width) * width), np.uint8)
     words[..., : octets.shape[2]] = octets
     return words.view(f"u{width}")
 
