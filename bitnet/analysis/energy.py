@@ -1,4 +1,4 @@
-"""Energy of one prediction, estimated after Horowitz's tables, for a net and its float twin.
+"""Estimated energy of one prediction of a net and of its float twin, from Horowitz's tables.
 
 The tables (45 nm, in the papers' section on energy) give picojoules of a multiplication, of an
 addition, and of 64 bits fetched from memories of three sizes and from DRAM.  They have no XNOR
@@ -56,26 +56,26 @@ class Estimate:
     activation_memory: str
     arithmetic_pj: float
     upper_pj: float  # upper bound of the arithmetic
-    weights_pj: tuple  # of the bytes moved, the least and the most
+    weights_pj: tuple  # of the bytes moved: (least, most)
     activations_pj: tuple
 
     @property
     def total_pj(self):
-        """All of it, the least and the most."""
+        """The sum of all parts, as (least, most)."""
         moved = zip(self.weights_pj, self.activations_pj, strict=True)
         return tuple(self.arithmetic_pj + w + a for w, a in moved)
 
 
 @dataclasses.dataclass(frozen=True)
 class Energy:
-    """The estimates of a net; `str` makes a table with its assumptions.
+    """The estimates of a net; `str` gives a table with the assumptions.
 
     Attributes
     ----------
     name : str
         The net.
     estimates : tuple of Estimate
-        Of the net of bits and of its float twin, or of a float net alone.
+        For the net of bits and its float twin, or for a float net alone.
 
     Examples
     --------
@@ -105,7 +105,7 @@ class Energy:
 
     @property
     def ratio(self):
-        """How many times the energy of the net its float twin needs, the least and the most."""
+        """The energy of the float twin divided by that of the net, as (least, most)."""
         if len(self.estimates) < 2:
             return None
         own, twin = (e.total_pj for e in self.estimates)
@@ -138,7 +138,7 @@ class Energy:
 
 
 def _span(values):
-    """Picojoules, or the least and the most of them."""
+    """Format picojoules, or a range of them."""
     values = values if isinstance(values, tuple) else (values,)
     return " to ".join(dict.fromkeys(f"{v:,.0f}" for v in values))
 
@@ -185,7 +185,7 @@ def estimate(net, image=None):
 
 
 def _own(table, rows):
-    """The estimate of the net of bits itself."""
+    """Estimate the net of bits itself."""
     arithmetic = upper = 0.0
     for row in rows:
         if not row.weights:  # a float layer of a mixed net
@@ -210,7 +210,7 @@ def _own(table, rows):
 
 
 def _twin(name, rows):
-    """The estimate of a net of the same shapes in float32."""
+    """Estimate a net of the same shapes in float32."""
     macs, units = (sum(getattr(row, field) for row in rows) for field in ("macs", "units"))
     numbers = (row.weights + row.outputs[-1] if row.weights else row.floats for row in rows)
     arithmetic = FLOAT_PJ * macs + ADD_PJ["fp32"] * units  # a bias is added
@@ -219,7 +219,7 @@ def _twin(name, rows):
 
 
 def _moved(name, macs, weight_bytes, read, written, arithmetic):
-    """The estimate, with the bytes that each layer reads and writes."""
+    """Make an estimate from the bytes that each layer reads and writes."""
     held = max(r + w for r, w in zip(read, written, strict=True))
     n_bytes = sum(read) + sum(written)
     memories = _memory(weight_bytes), _memory(held)
@@ -230,5 +230,5 @@ def _moved(name, macs, weight_bytes, read, written, arithmetic):
 
 
 def _memory(n_bytes):
-    """The smallest memory of the table that holds so many bytes."""
+    """Return the smallest memory that holds this many bytes."""
     return next(m for m in MEMORIES if m[1] is None or n_bytes <= m[1])

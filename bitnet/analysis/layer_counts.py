@@ -1,4 +1,4 @@
-"""What each layer of a net has, needs and does for one image or token: the rows of its summary."""
+"""Counts of weights, bytes and operations for each layer of a net: the rows of its summary."""
 
 import dataclasses
 import math
@@ -21,7 +21,7 @@ MAX_FEATURES = 1 << 28  # numbers an image may have
 
 
 class Numbers(typing.NamedTuple):
-    """How many bits a code has, and how many planes of ±1 its number is a sum of."""
+    """The bits of a code, and the number of ±1 planes that sum to its number."""
 
     bits: int
     planes: int
@@ -81,7 +81,7 @@ def what_enters(net):
 
 
 def frozen_rows(net, arrays):
-    """The rows of the layers of a frozen net, and of what else its file has."""
+    """Yield the rows of the layers of a frozen net, and of the other parts of its file."""
     parts = zip(net.layers, net.shapes, what_enters(net), strict=True)
     for i, (layer, (inputs, shape), entered) in enumerate(parts):
         m, pixels = layer.bits.shape[0], 1
@@ -104,7 +104,7 @@ def frozen_rows(net, arrays):
 
 
 def _other_rows(arrays, field="n_bytes"):
-    """A row for each other part of a frozen net's file, as its preparation."""
+    """Yield a row for each part of a frozen net's file that is not a layer, such as preparation."""
     parts = {}
     for name, array in arrays.items():
         if not name.partition(".")[0].isdigit():
@@ -142,13 +142,13 @@ def _products(shape, pixels, enters, weights):
 
 
 def _moved(read, read_bits, outputs, written_bits=32):
-    """What a layer that multiplies reads and writes."""
+    """How many numbers a layer that multiplies reads and writes, and their bits."""
     counts = {"read": read, "read_bits": read_bits}
     return counts | {"written": math.prod(outputs), "written_bits": written_bits}
 
 
 def _steps(units, shape, levels, averages):
-    """The comparisons with the thresholds of all units, and what they write; None for signs."""
+    """The comparisons with thresholds, and the bits written; levels are None for signs."""
     steps = 1 if levels is None else len(levels) - 1
     compared = units if levels is None and not averages else math.prod(shape) * steps
     return {"comparisons": compared, "written_bits": numbers_of(levels).bits}
@@ -162,7 +162,7 @@ def _scaled(scale, pixels):
 
 
 def model_rows(net, shape, arrays):
-    """The rows of a model, from one image that runs through it; `arrays` are of its file."""
+    """Return the rows of a model by running one image through it; `arrays` belong to its file."""
     walk, pixels = _Walk(arrays), isinstance(first_layer(net), QUANTIZED)
     with evaluating(net):
         walk.through(net, np.zeros((1, *shape), np.uint8 if pixels else np.float32), "")
@@ -170,7 +170,7 @@ def model_rows(net, shape, arrays):
 
 
 class _Walk:
-    """An image on its way through a model, and the rows of the layers that it has passed."""
+    """Runs an image through a model and collects the rows of the layers."""
 
     def __init__(self, arrays):
         self.arrays, self.rows = arrays, []
@@ -180,7 +180,7 @@ class _Walk:
         self.averages = False  # whether an average follows it
 
     def through(self, layer, x, name):
-        """What a layer makes of x."""
+        """Return the output of a layer for x, and add its rows."""
         if isinstance(layer, nn.Sequential):
             for i, inner in enumerate(_without_dropout(layer)):
                 x = self.through(inner, x, f"{name}.{i}" if name else str(i))
@@ -213,7 +213,7 @@ class _Walk:
         return x
 
     def _own(self, layer, read, outputs):
-        """The counts of a layer, without what follows it."""
+        """Return the counts of a layer alone, without the layers that follow."""
         pixels = math.prod(outputs[:-1])
         if isinstance(layer, QUANTIZED):
             weights = numbers_of(layer.quantizer.levels)
@@ -227,7 +227,7 @@ class _Walk:
         return own
 
     def _follow(self, layer, shape):
-        """Note in the row of the last layer that multiplies what one after it does."""
+        """Add what this layer does to the row of the last layer that multiplies."""
         quantizes = isinstance(layer, (nn.Sign, nn.Quantize))
         levels = _levels(layer) if quantizes else None
         self.enters = numbers_of(levels) if quantizes else self.enters
@@ -274,12 +274,12 @@ def _n_bytes(layer):
 
 
 def _without_dropout(net):
-    """The layers of a Sequential that are there in evaluation."""
+    """The layers of a Sequential that are used in evaluation."""
     return [layer for layer in net.layers if not isinstance(layer, nn.Dropout)]
 
 
 def first_layer(net):
-    """The layer that the images meet first, if there is one."""
+    """The layer that receives the images, or None."""
     while isinstance(net, (nn.Sequential, nn.Branches)):
         inner = net.branches if isinstance(net, nn.Branches) else _without_dropout(net)
         if not inner:
@@ -326,7 +326,7 @@ def matrices_of(model):
 
 
 def language_rows(model):
-    """The rows of the matrices of a language model; a token reads a row of the table alone."""
+    """Yield the rows of the matrices of a language model; a token only reads a row of the table."""
     is_frozen = isinstance(model, FrozenLanguageModel)
     if not is_frozen:
         quantizers = {"table": model.embedding.activations}

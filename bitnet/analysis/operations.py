@@ -1,4 +1,4 @@
-"""What a frozen net does for an image or a token: XORs of words, additions, shifts, products.
+"""Counts of the operations of a frozen net for one image or token.
 
 Numbers of a few bits are sums of ±1 planes, and each plane of the activations meets each plane of
 the weights.  Where there are many the processor takes bytes or tables instead (`plane_gemm`), with
@@ -7,7 +7,7 @@ the same integers; what is counted is the planes.
 Between its layers a frozen net has neither multiplications nor floats.  At its end, batch norm
 multiplies once for each score; the scales of shift-based batch norm are powers of two, with which
 a shift multiplies (of a float: an addition to its exponent), so that nothing is left to multiply.
-In a language model the products are of bits too; gates and cells are floats.
+In a language model the products are of bits too; gates and cells are in float.
 """
 
 import dataclasses
@@ -52,7 +52,7 @@ class LayerOperations:
 
     name: str  # its number, kind and sizes
     words: int  # XORs and popcounts of 64 bits
-    additions: int  # of integers; of the last layer two more a score, of float32
+    additions: int  # of integers; in the last layer also two float32 additions per score
     comparisons: int  # with thresholds
     shifts: int  # multiplications with powers of two
     multiplications: int  # those with other numbers
@@ -60,11 +60,11 @@ class LayerOperations:
 
 @dataclasses.dataclass(frozen=True)
 class Operations:
-    """The operations of a frozen net; `str` makes a table."""
+    """The operations of a frozen net; `str` gives a table."""
 
     name: str
     rows: tuple  # of LayerOperations
-    one: str = "image"  # or "token": what they are counted for
+    one: str = "image"  # or "token": the unit of work
     notes: tuple = NOTES  # what is counted, and what is not
 
     def total(self, kind):
@@ -140,7 +140,7 @@ def count_operations(net):
 
 
 def _count(row):
-    """The operations of a layer, of its row in the summary."""
+    """Return the operations of a layer from its row in the summary."""
     scores = row.multiplications + row.shifts
     additions, shifts = row.words + 2 * scores, row.planes * row.units + row.shifts
     numbers = row.words, additions, row.comparisons, shifts, row.multiplications
@@ -148,7 +148,7 @@ def _count(row):
 
 
 def _of_language(net):
-    """The operations of the products and cells of a language model, for one token."""
+    """Yield the operations of the products and cells of a language model, for one token."""
     planes = len(net.embedding.weight.coefficients)  # of what the next product takes
     for i, layer in enumerate(net.layers):
         yield _product(f"layer {i} inputs", layer.input_weight, planes)
@@ -159,7 +159,7 @@ def _of_language(net):
 
 
 def _product(name, matrix, planes):
-    """Of a FrozenMatrix (M, N) with a vector of so many planes."""
+    """The operations of a FrozenMatrix (M, N) times a vector with this many planes."""
     m, n = matrix.shape
     pairs = m * planes * len(matrix.weight.coefficients)
     words = pairs * words_for(n)
@@ -167,7 +167,7 @@ def _product(name, matrix, planes):
 
 
 def _cell(name, layer):
-    """Of the functions of a layer, and of the codes of its state."""
+    """The operations of the gates and cells of a layer, and of the codes of its state."""
     tanh, logistic, *more = CELLS[layer.cell]
     functions = zip(TANH, LOGISTIC, more, strict=True)
     multiplications, additions = (

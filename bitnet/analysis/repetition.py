@@ -1,4 +1,4 @@
-"""Filter repetition: how few of the 2-D filters of a ±1 convolution differ from each other.
+"""Filter repetition: how many of the 2-D filters of a ±1 convolution are different.
 
 A filter of rows x columns taps has taps bits, so there are at most 2^taps of them, and half as
 many where a filter and its negation count as one: 256 of 3x3.  Filters that see the same input
@@ -46,7 +46,7 @@ class Repetition:
 
     @property
     def share(self):
-        """Unique filters, up to sign, of all: what the papers call 42 %."""
+        """The fraction of filters that are unique up to sign: 42 % in the papers."""
         return self.up_to_sign / self.filters
 
     @property
@@ -114,7 +114,7 @@ def _packed(bits):
 
 
 class Repetitions:
-    """The repetition of the filters of each convolution of a net by name; `str` makes a table."""
+    """The repetition of the filters of each convolution of a net; `str` gives a table."""
 
     def __init__(self, layers, left_out=()):
         self.layers, self.left_out = dict(layers), tuple(left_out)
@@ -176,7 +176,7 @@ def repetitions(net):
     >>> import bitnet
     >>> rng = np.random.default_rng(0)
     >>> net = bitnet.nn.models.binary_convnet((8, 8, 1), [(512,)], [10], rng)
-    >>> repetitions(net).layers["0 BinaryConv2d"].up_to_sign  # all that there are of 3x3
+    >>> repetitions(net).layers["0 BinaryConv2d"].up_to_sign  # of 256 possible ones
     229
     """
     if isinstance(net, FrozenNet):

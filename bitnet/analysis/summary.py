@@ -69,12 +69,12 @@ class Summary:
 
     @property
     def one_bit(self):
-        """The weights of one bit."""
+        """The number of 1-bit weights."""
         return self.total("one_bit")
 
     @property
     def weights(self):
-        """How many weights there are of each number of bits, without those in float layers."""
+        """The number of weights by their bits, without those of float layers."""
         widths = sorted({row.bits for row in self.rows if row.weights})
         return {b: self.total("weights", bits=b) for b in widths}
 
@@ -138,7 +138,7 @@ class Summary:
         return "\n".join([head, *aligned([titles, *cells, last]), *self._notes()])
 
     def _columns(self):
-        """The titles after layer and output, with a field and which rows alone have it there."""
+        """The other columns by title: a field of the rows, and a condition on which rows count."""
         if not self.input:
             return {title: (field, {}) for title, field in OF_TOKENS.items()}
         columns = {f"{bits}-bit": ("weights", {"bits": bits}) for bits in self.weights}
@@ -242,20 +242,20 @@ def summarize(net, image=None, frozen=None):
 
 
 def _cell(row, field, only):
-    """A field of a row; 0 if the row has other values than those given of other fields."""
+    """A field of a row, or 0 if other fields of the row differ from the given values."""
     fits = all(getattr(row, name) == value for name, value in only.items())
     return getattr(row, field) or 0 if fits else 0
 
 
 def _sizes_of(model):
-    """The name of a trained language model, as its frozen one has it."""
+    """The sizes of a trained language model, in the form that a frozen one prints."""
     recurrent, table = model.recurrent, model.embedding
     layers = "-".join(recurrent.layers * [f"{recurrent.units} {type(recurrent).__name__.lower()}"])
     return f"LanguageModel({table.count}-{table.width}-{layers}-{table.count})"
 
 
 def _is_sign(layer):
-    """Whether a layer gives signs of what comes in."""
+    """Whether a layer outputs the signs of its input."""
     codes = isinstance(layer, Quantize) and layer.quantizer.levels.is_sign
     return codes or isinstance(layer, Sign)
 

@@ -1,4 +1,4 @@
-"""`bitnet data`: which data sets are there, are they what was published, and fetching them."""
+"""`bitnet data`: list, verify and fetch data sets."""
 
 import importlib.util
 
@@ -47,7 +47,7 @@ def main(args):
 
 
 def _list(verbose):
-    """Where each set is, or how to get it."""
+    """Print where each set is, or how to get it."""
     for name, where in [*available(), *available_texts()]:
         library, title = READERS.get(name, ("numpy", "NumPy"))
         if importlib.util.find_spec(library) is None:
@@ -60,7 +60,7 @@ def _list(verbose):
 
 
 def _verify(name, folder):
-    """A line a file; refused if one is not as published."""
+    """Print one line per file; raise an error if one differs from what was published."""
     if name is None and folder is not None:
         raise bitnet.InputError("--folder needs NAME, the set that is in it")
     names = [name] if name else list(PUBLISHED)
@@ -81,7 +81,7 @@ def _verify(name, folder):
 
 
 def _fetch(args):
-    """Download, and say where it went."""
+    """Download a set, and print where it is."""
     try:
         for path in fetch(args.name, args.folder, args.url, progress=not args.quiet):
             print(path)

@@ -1,4 +1,4 @@
-"""`bitnet inspect`: where the weights of a few bits are, as text or picture, with thresholds."""
+"""`bitnet inspect`: the weights and thresholds of a layer, as text or picture."""
 
 import math
 import pathlib
@@ -109,7 +109,7 @@ def _check_picture(args):
 
 
 def net_lines(net):
-    """The layers of a frozen net, a line each."""
+    """Yield one line per layer of a frozen net."""
     binary = not any(layer.weight_levels for layer in net.layers)
     share = "share of +1" if binary else "share above 0"
     rows = [["layer", "kind", "weights", "bits", share, "thresholds"]]
@@ -129,14 +129,14 @@ def net_lines(net):
 
 
 def _share(weights):
-    """The share of those above 0."""
+    """The fraction of weights above 0."""
     if isinstance(weights, Bits):
         return float(np.bitwise_count(weights.words).sum(dtype=np.int64) / weights.size)
     return float((weights.integers() > 0).mean())
 
 
 def layer_lines(net, index, unit=None, signs="+-", everything=False):
-    """The weights of a layer, unit after unit, with what each does to its pre-activation z.
+    """Yield the weights of a layer unit by unit, with what each unit computes from its sum z.
 
     Weights of k bits are shown as the integers that are multiplied.
     """
@@ -178,14 +178,14 @@ def layer_lines(net, index, unit=None, signs="+-", everything=False):
 
 
 def _numbers(weights, units):
-    """The integers of weights of some units."""
+    """The weights of some units as integers."""
     if isinstance(weights, Bits):
         return weights[units].signs()
     return weights.with_bits(weights.bits[:, units]).integers()
 
 
 def _inputs(net, index):
-    """What a layer takes."""
+    """The kind of input of a layer, in words."""
     enters = what_enters(net)[index]
     if enters == "pixels":
         return "pixels p, counted as 2p - 255"
@@ -198,14 +198,14 @@ def _few(levels):
 
 
 def _listed(numbers):
-    """Numbers that rise or fall, the middle ones left out of many."""
+    """List monotone numbers; only the first and the last if there are many."""
     if len(numbers) > MOST_NUMBERS:
         return f"{len(numbers)} integers from {numbers[0]} to {numbers[-1]}"
     return ", ".join(map(str, numbers))
 
 
 def _shares(numbers, levels, of):
-    """Lines with the share of weights that each integer has, or each of 16 ranges of many."""
+    """Yield lines with the share of each integer among the weights, or of 16 ranges."""
     counts = np.bincount(np.searchsorted(levels.integers, numbers.ravel()), minlength=len(levels))
     parts = np.array_split(np.arange(len(levels)), min(len(levels), MOST_NUMBERS))
     ends = (dict.fromkeys(levels.integers[[part[0], part[-1]]].tolist()) for part in parts)
@@ -223,7 +223,7 @@ def _wrapped(text):
 
 
 def _rule(layer, j):
-    """What a unit makes of its pre-activation z."""
+    """What a unit computes from its pre-activation z, in words."""
     if isinstance(layer, FrozenOutput):
         mean, scale, shift = (float(getattr(layer, name)[j]) for name in ("mean", "scale", "shift"))
         return f"score = (z - {mean:.6g}) * {scale:.6g} + {shift:.6g}"
@@ -240,7 +240,7 @@ def _rule(layer, j):
 
 
 def _weight_lines(own, picture, show):
-    """Lines of a unit's weights (N,) or (rows, columns, C), and how many each shows."""
+    """Yield lines of a unit's weights (N,) or (rows, columns, C), with the number on each."""
     if own.ndim == 1 and picture is not None and math.prod(picture) == len(own):
         own = own.reshape(picture)
     each = len(show(np.repeat(own.ravel()[:1], 2))) - len(show(own.ravel()[:1]))  # characters
@@ -266,6 +266,6 @@ def _signs(characters, own):
 
 
 def _integers(levels, own):
-    """Integers of Levels, all as wide as the widest, a space before each but the first."""
+    """Integers of Levels in columns of equal width."""
     width = max(len(str(n)) for n in levels.integers[[0, -1]])
     return " ".join(f"{value:>{width}}" for value in own)

@@ -94,7 +94,7 @@ def main(args):
 
 
 def _opened(path):
-    """The net of a file, of images or of texts."""
+    """Open the file of a net for images or texts."""
     return opened_language(path, of_words=False) or open_net(path)
 
 
@@ -120,7 +120,7 @@ def weights_of(net):
 
 
 def _of_language(net):
-    """The weights of the matrices of a language model, without their scales."""
+    """The weights of a language model by matrix, without their scales."""
     if net.settings.get("float"):
         raise InputError(FLOAT)
     model = freeze_language_model(net.model) if net.settings else net.model

@@ -25,7 +25,7 @@ def main(args):
 
 
 def facts():
-    """What `bitnet status` prints: names of things, and what there is to say about each."""
+    """Return the names and values that `bitnet status` prints."""
     found = [("bitnet", bitnet.__version__), *status(), ("kernels", kernels_in_use())]
     found.append(("threads", THREADS.format(kernels.num_threads())))
     found.append(("blas", "; ".join(blas()) or "unknown, as threadpoolctl is not installed"))
@@ -34,7 +34,7 @@ def facts():
 
 
 def kernels_in_use():
-    """Which kernels run, and why, in words."""
+    """The kernels in use and the reason, in words."""
     problem = numba_problem()
     if problem or kernels.implementation() == "reference":
         return "reference, the slow ones, in NumPy" + (f": {problem}" if problem else "")

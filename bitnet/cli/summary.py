@@ -69,7 +69,7 @@ def main(args):
 
 
 def _frozen(net, image, file, name):
-    """The frozen form of a net, which is `file` if that is known already."""
+    """Return the frozen form of a net: `file` if it is known already."""
     if isinstance(net, (FrozenNet, FrozenLanguageModel)):
         return net
     if not isinstance(net, LanguageModel):
@@ -82,7 +82,7 @@ def _frozen(net, image, file, name):
 
 
 def net_and_image(args):
-    """The net of a file or a name, the shape of an image, and what it will be frozen to.
+    """Return the net of a file or a name, the shape of an image, and the frozen net.
 
     The shape is None where it is not needed, the frozen net where it is not known.
     """
@@ -103,12 +103,12 @@ def net_and_image(args):
 
 
 def _given(args, *names):
-    """The first of some options that is given, if one is."""
+    """The first of these options that the user gave, or None."""
     return next((name for name in names if getattr(args, name) not in (None, False)), None)
 
 
 def _of_name(args, of_text):
-    """A net by name with weights by chance, and the shape of an image for a ConvNet."""
+    """Return a net by name with random weights, and the shape of an image for a ConvNet."""
     try:
         named = language_net_named(args.file) if of_text else net_named(args.file)
     except InputError as error:

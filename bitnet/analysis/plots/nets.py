@@ -1,4 +1,4 @@
-"""Pictures of a net: its first filters from black to white, its codes, what it takes for what."""
+"""Pictures of a net: its filters, the shares of its codes, and its confusion matrix."""
 
 import itertools
 import math
@@ -19,7 +19,7 @@ MOST_LAYERS = 100
 
 
 def plot_filters(bits, path, picture=None, most=64, first=0, levels=None):
-    """The weights of a layer as squares, a picture a unit.
+    """Plot the weights of a layer as squares, one picture per unit.
 
     ±1 are black (-1) and white (+1); weights of k bits have a grey for each of their 2^k numbers,
     the smallest black and the largest white, and pale blue between the pictures.
@@ -119,7 +119,7 @@ def _sheet(shown):
 
 
 def _numbers(bits, units):
-    """The numbers that weights of some units stand for."""
+    """The real values of the weights of some units."""
     if isinstance(bits, Bits):
         return to_cpu(bits[units].signs())
     return to_cpu(bits.with_bits(bits.bits[:, units]).values())
@@ -136,7 +136,7 @@ def _picture_of(n, picture):
 
 
 def plot_codes(layers, path):
-    """How many weights of each layer have each of their few numbers, in per cent.
+    """Plot the share of each value among the weights of each layer, in per cent.
 
     Parameters
     ----------
@@ -179,7 +179,7 @@ def plot_codes(layers, path):
 
 
 def plot_confusion(labels, predictions, classes, path):
-    """How often each class is taken for each: counts, and colours by the share of a row.
+    """Plot a confusion matrix with counts and row-normalized colours.
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
-"""A picture: a figure without a display, written whole as PNG or SVG, in one style.
+"""Figures in one style, written without a display as PNG or SVG.
 
-The colours are those that colour-blind people tell apart; lines differ in their dashes too.
+Colour-blind people can tell the colours apart; lines also differ in their dashes.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ STYLE = {
 
 
 def check_plot(path):
-    """Refuse what cannot become a picture, before the work.
+    """Raise an error if no picture can be written to a path, before any work is done.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def check_plot(path):
 
 
 def plain(text):
-    """A name of a file or a class as text for a picture, in which nothing is a formula."""
+    """Escape a name so that matplotlib shows it as it is, not as a formula."""
     return (" " if text.startswith("_") else "") + text.replace("$", r"\$")  # no legend has "_a"
 
 
@@ -84,7 +84,7 @@ def rows_of(n, most=3):
 
 @contextlib.contextmanager
 def drawing(path, width, height):
-    """A figure of some inches that is written when the block ends well, and only then."""
+    """Yield a figure (sizes in inches) that is written when the block ends without an error."""
     check_plot(path)
     import matplotlib
     from matplotlib.figure import Figure  # without pyplot: no display, no global state

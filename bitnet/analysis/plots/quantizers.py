@@ -1,4 +1,4 @@
-"""Pictures of the quantizers: what goes forward, and what the backward pass pretends."""
+"""Pictures of the quantizers: their output, and the slope that the backward pass uses."""
 
 import numpy as np
 
@@ -38,7 +38,7 @@ ROUNDED = {
 
 
 def plot_quantizers(path, names=QUANTIZERS):
-    """Each quantizer beside its surrogate, and the slope that the backward pass takes for it.
+    """Plot each quantizer with its surrogate, and the slope that the backward pass uses.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ def plot_quantizers(path, names=QUANTIZERS):
 
 
 def _panel(name, x, rng):
-    """What is drawn of a name: title, lines of output by label, and the slope or None."""
+    """Return the title, the output lines by label, and the slope (or None) for a name."""
     if name == "stochastic-sign":
         draws = [functional.stochastic_sign(x, rng).data.signs() for _ in range(DRAWS)]
         t = Tensor(x, requires_grad=True)
@@ -102,12 +102,12 @@ def _panel(name, x, rng):
 
 
 def _numbers(rounded):
-    """The only row of a rounded gradient, as floats."""
+    """The single row of a rounded gradient, as floats."""
     return (rounded if isinstance(rounded, np.ndarray) else rounded.numbers())[0]
 
 
 def _draw(above, below, x, panel):
-    """One quantizer: its output with the surrogate, and below it the slope."""
+    """Draw the output and surrogate of one quantizer, and its slope below."""
     title, lines, slope = panel
     forward, surrogate, draw = (style for style, _ in LINES.values())
     above.set_title(title, fontsize=8)

@@ -1,4 +1,4 @@
-"""The picture of a sweep over bits: what more bits cost, and what they give."""
+"""Picture of a sweep over bits: accuracy against size, energy and speed."""
 
 from bitnet.analysis.plots.picture import COLOURS, drawing, grid
 from bitnet.errors import InputError
@@ -13,7 +13,7 @@ GREY, DOT = {"color": "#999999", "linewidth": 1}, {"fmt": "o", "markersize": 5, 
 
 
 def plot_tradeoffs(rows, path):
-    """Accuracy over file size, energy and speed of nets of different bits.
+    """Plot accuracy against file size, energy and speed for nets of different bits.
 
     The grey line in each panel joins the nets that no cheaper net beats: where it turns flat,
     more bits no longer pay.

@@ -1,4 +1,4 @@
-"""Pictures of a training, from its log: curves by epoch, and how the latent weights spread."""
+"""Pictures of a training from its log: curves by epoch, and histograms of latent weights."""
 
 import numpy as np
 
@@ -19,9 +19,10 @@ PANELS = (  # title, axis, figures, the thin one last, and factor; what is measu
 
 
 def plot_curves(logs, path, labels=None):
-    """Loss, accuracy, flip ratio and learning rate by epoch, of one training or of some.
+    """Plot loss, accuracy, flip ratio and learning rate by epoch, for one or more trainings.
 
-    Of language models it is perplexity, or bits per character, on the test and validation texts.
+    For language models perplexity or bits per character, on the test and validation texts, takes
+    the place of accuracy.
 
     Parameters
     ----------
@@ -68,7 +69,7 @@ def plot_curves(logs, path, labels=None):
 
 
 def _draw_curves(axes, logs, labels, title, axis, figures, factor):
-    """One panel: the figures of each log by epoch, all but the first of them thin."""
+    """Draw one panel: the figures of each log by epoch, thin except the first."""
     for i, log in enumerate(logs):
         style = {"color": COLOURS[i], "linestyle": DASHES[i % len(DASHES)], "markersize": 3}
         for name in figures:
@@ -95,14 +96,14 @@ def _kind(log):
 
 
 def _log_scale(axes):
-    """A logarithmic axis, where that shows more: most values far below the largest."""
+    """Use a logarithmic axis if most values are far below the largest."""
     values = np.concatenate([line.get_ydata() for line in axes.lines] or [[0.0]])
     if values.min() > 0 and np.median(values) < values.max() / 5:
         axes.set_yscale("log")
 
 
 def plot_histograms(log, path):
-    """The latent weights of each layer of bits by epoch: they pile up at their bounds.
+    """Plot histograms of the latent weights of each quantized layer by epoch.
 
     Parameters
     ----------
