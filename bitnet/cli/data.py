@@ -1,4 +1,4 @@
-"""`bitnet data`: list, verify and fetch data sets."""
+"""`bitnet data`: which data sets are there, are they what was published, and fetching them."""
 
 import importlib.util
 

@@ -1,4 +1,4 @@
-"""`bitnet inspect`: the weights and thresholds of a layer, as text or picture."""
+"""`bitnet inspect`: where the weights of a few bits are, as text or picture, with thresholds."""
 
 import math
 import pathlib

@@ -83,7 +83,8 @@ def plot_filters(bits, path, picture=None, most=64, first=0, levels=None):
     grey = (sheet - least) / (largest - least)
     key = f"{len(levels)} greys, white {largest:+g}, black {least:+g}" if levels else ""
     if isinstance(bits, Bits):
-        grey[np.isnan(grey)], key = 0.6, "white +1, black -1"
+        grey[np.isnan(grey)] = 0.6
+        key = "white +1, black -1"
     beside = f", input channel 0 of {channels}" if channels not in (1, 3) else ""
     if channels == 3:
         colours = "red, green and blue" if picture is not None else "3 input channels"

@@ -4,7 +4,7 @@ import numpy as np
 
 from bitnet import kernels
 from bitnet.analysis.plots.picture import COLOURS, drawing, grid, rows_of
-from bitnet.autograd.tensor import Tensor
+from bitnet.autograd import Tensor
 from bitnet.errors import InputError
 from bitnet.nn import functional
 from bitnet.nn.functional.linear import GRADIENTS
@@ -18,17 +18,9 @@ QUANTIZERS = (
     *("log:3:0:unsigned", "ternary", "dorefa:2", "dorefa-activation:2"),
     *("int4", "dorefa4", "log4"),
 )
-LINES = {  # style and what the key says
-    "forward": (
-        {"color": COLOURS[0], "linewidth": 1.6},
-        f"forward (stochastic sign: mean of {DRAWS} draws)",
-    ),
-    "surrogate": (
-        {"color": COLOURS[1], "linewidth": 1.3, "linestyle": "--"},
-        "surrogate, and its slope below",
-    ),
-    "one draw": ({"color": COLOURS[2], "marker": ".", "linestyle": ""}, "one draw"),
-}
+FORWARD = {"color": COLOURS[0], "linewidth": 1.6}
+SURROGATE = {"color": COLOURS[1], "linewidth": 1.3, "linestyle": "--"}
+DRAW = {"color": COLOURS[2], "marker": ".", "linestyle": ""}
 STOCHASTIC = r"$+1$ with probability $\mathrm{clip}((x+1)/2,0,1)$"
 ROUNDED = {
     "int": r"$s\cdot\mathrm{round}(x/s),\ s=\max|x|/(2^{k-1}-1)$",
@@ -78,8 +70,10 @@ def plot_quantizers(path, names=QUANTIZERS):
         for above, below in pairs[::columns]:
             above.set_ylabel("output")
             below.set_ylabel("slope backward")
-        key = [Line2D([], [], label=label, **style) for style, label in LINES.values()]
-        figure.legend(handles=key, loc="outside upper center", ncols=3)
+        mean = f"forward (stochastic sign: mean of {DRAWS} draws)"
+        key = (mean, FORWARD), ("surrogate, and its slope below", SURROGATE), ("one draw", DRAW)
+        lines = [Line2D([], [], label=label, **style) for label, style in key]
+        figure.legend(handles=lines, loc="outside upper center", ncols=3)
 
 
 def _panel(name, x, rng):
@@ -109,20 +103,19 @@ def _numbers(rounded):
 def _draw(above, below, x, panel):
     """Draw the output and surrogate of one quantizer, and its slope below."""
     title, lines, slope = panel
-    forward, surrogate, draw = (style for style, _ in LINES.values())
     above.set_title(title, fontsize=8)
     above.set(ylim=(-2.7, 2.7), xlim=(x[0], x[-1]))
     if "one draw" in lines:
         some = slice(None, None, len(x) // 100)
-        above.plot(x[some], lines["one draw"][some], markersize=3, **draw)
-    above.plot(x, lines["forward"], **forward)
+        above.plot(x[some], lines["one draw"][some], markersize=3, **DRAW)
+    above.plot(x, lines["forward"], **FORWARD)
     if slope is None:
         middle = {"ha": "center", "va": "center", "transform": below.transAxes}
         below.text(0.5, 0.5, "of gradients: no surrogate", fontsize=8, **middle)
         below.set_yticks([])
     else:
-        above.plot(x, lines["surrogate"], **surrogate)
-        below.plot(x, slope, **surrogate)
+        above.plot(x, lines["surrogate"], **SURROGATE)
+        below.plot(x, slope, **SURROGATE)
         below.set_ylim(min(-0.15, 1.1 * slope.min()), max(1.3, 1.1 * slope.max()))
     for axes in (above, below):
         grid(axes)
