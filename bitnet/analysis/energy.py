@@ -178,10 +178,8 @@ def estimate(net, image=None):
     rows = [row for row in table.rows if row.precision]
     if not rows:
         raise InputError(f"energy: {table.name} has no layer that multiplies")
-    twin = _twin("float twin" if table.weights else "float", rows)
-    if not table.weights:
-        return Energy(table.name, (twin,))
-    return Energy(table.name, (_own(table, rows), twin))
+    own = [_own(table, rows)] if table.weights else []
+    return Energy(table.name, (*own, _twin("float twin" if own else "float", rows)))
 
 
 def _own(table, rows):

@@ -229,7 +229,7 @@ class _Walk:
     def _follow(self, layer, shape):
         """Add what this layer does to the row of the last layer that multiplies."""
         quantizes = isinstance(layer, (nn.Sign, nn.Quantize))
-        levels = _levels(layer) if quantizes else None
+        levels = layer.quantizer.levels if quantizes and not is_sign(layer) else None
         self.enters = numbers_of(levels) if quantizes else self.enters
         if self.open is None:
             return
@@ -262,10 +262,10 @@ def _name(layer):
     return name if quantizer is None else name.replace(repr(quantizer), quantizer.name)
 
 
-def _levels(layer):
-    """What an activation's codes stand for, or None for signs."""
-    levels = None if isinstance(layer, nn.Sign) else layer.quantizer.levels
-    return None if levels is None or levels.is_sign else levels
+def is_sign(layer):
+    """Whether a layer outputs the signs of its input."""
+    codes = isinstance(layer, nn.Quantize) and layer.quantizer.levels.is_sign
+    return codes or isinstance(layer, nn.Sign)
 
 
 def _n_bytes(layer):

@@ -10,7 +10,7 @@ from bitnet.deploy import FrozenLanguageModel, FrozenNet
 from bitnet.deploy.file import KIND, VERSION, contents
 from bitnet.deploy.freeze import freeze
 from bitnet.errors import InputError
-from bitnet.nn import Quantize, Sequential, Sign
+from bitnet.nn import Sequential
 from bitnet.nn.models import LanguageModel
 
 PRECISIONS = ("1x1", "8x1", "float32")  # bits of an activation x of a weight; of binary nets
@@ -228,7 +228,7 @@ def summarize(net, image=None, frozen=None):
     shape = layer_counts.input_shape(net, image)
     header, arrays, n_bytes, reason = {}, {}, None, ""
     try:
-        takes = "signs" if _is_sign(layer_counts.first_layer(net)) else "pixels"
+        takes = "signs" if layer_counts.is_sign(layer_counts.first_layer(net)) else "pixels"
         frozen = frozen or freeze(net, takes, shape[:2] if len(shape) == 3 else None)
     except InputError as error:
         reason = str(error).removeprefix("freeze: ")
@@ -252,12 +252,6 @@ def _sizes_of(model):
     recurrent, table = model.recurrent, model.embedding
     layers = "-".join(recurrent.layers * [f"{recurrent.units} {type(recurrent).__name__.lower()}"])
     return f"LanguageModel({table.count}-{table.width}-{layers}-{table.count})"
-
-
-def _is_sign(layer):
-    """Whether a layer outputs the signs of its input."""
-    codes = isinstance(layer, Quantize) and layer.quantizer.levels.is_sign
-    return codes or isinstance(layer, Sign)
 
 
 def in_order(precisions):
