@@ -6,7 +6,6 @@ __getattr__, __dir__, __all__ = lazily(
     __name__,
     {
         "bitnet.analysis.energy": "Energy estimate",
-        "bitnet.analysis.language": "summarize_language",
         "bitnet.analysis.operations": "count_operations",
         "bitnet.analysis.repetition": "repetitions",
         "bitnet.analysis.summary": "Summary summarize",

@@ -1,4 +1,4 @@
-"""Energy of one prediction, estimated after Horowitz's tables, for a net and its float twin.
+"""Estimated energy of one prediction of a net and of its float twin, from Horowitz's tables.
 
 The tables (45 nm, in the papers' section on energy) give picojoules of a multiplication, of an
 addition, and of 64 bits fetched from memories of three sizes and from DRAM.  They have no XNOR
@@ -10,8 +10,6 @@ import dataclasses
 from bitnet.analysis.summary import Summary, in_order, summarize
 from bitnet.analysis.table import aligned, count
 from bitnet.errors import InputError
-
-__all__ = ["ADD_PJ", "ASSUMPTIONS", "MEMORIES", "MUL_PJ", "Energy", "Estimate", "estimate"]
 
 MUL_PJ = {"int8": 0.2, "int32": 3.1, "fp16": 1.1, "fp32": 3.7}
 ADD_PJ = {"int8": 0.03, "int32": 0.1, "fp16": 0.4, "fp32": 0.9}
@@ -43,62 +41,41 @@ ASSUMPTIONS = (
     "  from registers, for nothing",
     "left out: pooling, rectifiers, control, addresses, leakage",
 )
+PJ = ("arithmetic", "upper", "weights", "activations", "total")
 
 
 @dataclasses.dataclass(frozen=True)
 class Estimate:
-    """Operations, bytes and picojoules of one net for one image.
+    """Operations, bytes and picojoules of one net for one image."""
 
-    Attributes
-    ----------
-    net : str
-        "binary", "quantized" (of more bits than one), "float twin" or "float".
-    macs : dict of str to int
-        Multiply-accumulates by precision.
-    weight_bytes, activation_bytes : int
-        Bytes of all weights (and thresholds), and of the activations read and written.
-    weight_memory, activation_memory : str
-        Where they lie.
-    arithmetic_pj, upper_pj : float
-        Of the arithmetic, and its upper bound.
-    weights_pj, activations_pj : pair of float
-        Of the bytes moved, the least and the most.
-
-    Examples
-    --------
-    >>> Estimate("binary", {"1x1": 64}, 8, 2, "8K cache", "8K cache", 0.5, 2.0, (10.0, 10.0),
-    ...          (2.5, 2.5)).total_pj
-    (13.0, 13.0)
-    """
-
-    net: str
-    macs: dict
-    weight_bytes: int
-    activation_bytes: int
-    weight_memory: str
+    net: str  # "binary", "quantized" (of more bits than one), "float twin" or "float"
+    macs: dict  # multiply-accumulates by precision
+    weight_bytes: int  # of all weights and thresholds
+    activation_bytes: int  # of the activations read and written
+    weight_memory: str  # where the weights lie
     activation_memory: str
     arithmetic_pj: float
-    upper_pj: float
-    weights_pj: tuple
+    upper_pj: float  # upper bound of the arithmetic
+    weights_pj: tuple  # of the bytes moved: (least, most)
     activations_pj: tuple
 
     @property
     def total_pj(self):
-        """All of it, the least and the most."""
+        """The sum of all parts, as (least, most)."""
         moved = zip(self.weights_pj, self.activations_pj, strict=True)
         return tuple(self.arithmetic_pj + w + a for w, a in moved)
 
 
 @dataclasses.dataclass(frozen=True)
 class Energy:
-    """The estimates of a net; `str` makes a table with its assumptions.
+    """The estimates of a net; `str` gives a table with the assumptions.
 
     Attributes
     ----------
     name : str
         The net.
     estimates : tuple of Estimate
-        Of the net of bits and of its float twin, or of a float net alone.
+        For the net of bits and its float twin, or for a float net alone.
 
     Examples
     --------
@@ -128,7 +105,7 @@ class Energy:
 
     @property
     def ratio(self):
-        """How many times the energy of the net its float twin needs, the least and the most."""
+        """The energy of the float twin divided by that of the net, as (least, most)."""
         if len(self.estimates) < 2:
             return None
         own, twin = (e.total_pj for e in self.estimates)
@@ -138,12 +115,8 @@ class Energy:
     def as_dict(self):
         """The table, for JSON."""
         fields = [{**dataclasses.asdict(e), "total_pj": e.total_pj} for e in self.estimates]
-        return {
-            "net": self.name,
-            "estimates": fields,
-            "ratio": self.ratio,
-            "assumptions": [" ".join(line.split()) for line in ASSUMPTIONS],
-        }
+        table = {"net": self.name, "estimates": fields, "ratio": self.ratio}
+        return table | {"assumptions": [" ".join(line.split()) for line in ASSUMPTIONS]}
 
     def __str__(self):
         es = self.estimates
@@ -153,14 +126,9 @@ class Energy:
         for part in ("weight", "activation"):
             rows.append((f"{part}s, bytes", *(count(getattr(e, f"{part}_bytes")) for e in es)))
             rows.append(("  in", *(getattr(e, f"{part}_memory") for e in es)))
-        rows.append(("arithmetic, pJ", *(_span((e.arithmetic_pj,)) for e in es)))
-        rows.append(("  at most, pJ", *(_span((e.upper_pj,)) for e in es)))
-        for title, name in (
-            ("weights", "weights_pj"),
-            ("activations", "activations_pj"),
-            ("total", "total_pj"),
-        ):
-            rows.append((f"{title}, pJ", *(_span(getattr(e, name)) for e in es)))
+        for name in PJ:
+            title = "  at most" if name == "upper" else name
+            rows.append((f"{title}, pJ", *(_span(getattr(e, f"{name}_pj")) for e in es)))
         lines = [f"{self.name:.200}: estimated energy of one image", *aligned(rows)]
         if self.ratio:
             least, most = (f"{n:,.0f}" if n >= 10 else f"{n:.1f}" for n in self.ratio)
@@ -170,7 +138,8 @@ class Energy:
 
 
 def _span(values):
-    """Picojoules, or their range."""
+    """Format picojoules, or a range of them."""
+    values = values if isinstance(values, tuple) else (values,)
     return " to ".join(dict.fromkeys(f"{v:,.0f}" for v in values))
 
 
@@ -192,7 +161,7 @@ def estimate(net, image=None):
     Raises
     ------
     InputError
-        If the net multiplies nothing, or as for `summarize`.
+        If the net multiplies nothing or is a language model, or as for `summarize`.
 
     Examples
     --------
@@ -204,17 +173,17 @@ def estimate(net, image=None):
     ('8K cache', '1M cache')
     """
     table = net if isinstance(net, Summary) else summarize(net, image)
+    if not table.input:
+        raise InputError(f"energy: {table.name} is a language model; expected a net of images")
     rows = [row for row in table.rows if row.precision]
     if not rows:
         raise InputError(f"energy: {table.name} has no layer that multiplies")
-    twin = _twin("float twin" if table.weights else "float", rows)
-    if not table.weights:
-        return Energy(table.name, (twin,))
-    return Energy(table.name, (_own(table, rows), twin))
+    own = [_own(table, rows)] if table.weights else []
+    return Energy(table.name, (*own, _twin("float twin" if own else "float", rows)))
 
 
 def _own(table, rows):
-    """The estimate of the net of bits itself."""
+    """Estimate the net of bits itself."""
     arithmetic = upper = 0.0
     for row in rows:
         if not row.weights:  # a float layer of a mixed net
@@ -226,12 +195,11 @@ def _own(table, rows):
             own = WORD_PJ * row.words + steps
             most = ADD_PJ["int8"] * row.planes * row.macs + steps
         arithmetic, upper = arithmetic + own, upper + max(own, most)
-    in_file = "n_bytes" if table.is_frozen else "file_bytes"
-    if table.file_bytes is not None:
-        n_bytes = sum(getattr(row, in_file) for row in table.rows if row.outputs)
-    else:
+    if table.file_bytes is None:
         n_bits = sum(bits * n for bits, n in table.weights.items())
         n_bytes = -(-n_bits // 8) + 4 * table.total("floats")
+    else:
+        n_bytes = sum(getattr(row, table.in_file) for row in table.rows if row.outputs)
     read = [row.read * row.read_bits / 8 for row in rows]
     written = [row.written * row.written_bits / 8 for row in rows]
     binary = [*table.weights] == [1] and {row.written_bits for row in rows} <= {1, 32}
@@ -240,37 +208,25 @@ def _own(table, rows):
 
 
 def _twin(name, rows):
-    """The estimate of a net of the same shapes in float32."""
+    """Estimate a net of the same shapes in float32."""
     macs, units = (sum(getattr(row, field) for row in rows) for field in ("macs", "units"))
-    n_bytes = sum(
-        4 * (row.weights + row.outputs[-1] if row.weights else row.floats) for row in rows
-    )
+    numbers = (row.weights + row.outputs[-1] if row.weights else row.floats for row in rows)
     arithmetic = FLOAT_PJ * macs + ADD_PJ["fp32"] * units  # a bias is added
     moved = [4 * row.read for row in rows], [4 * row.written for row in rows]
-    return _moved(name, {"float32": macs}, n_bytes, *moved, (arithmetic, arithmetic))
+    return _moved(name, {"float32": macs}, 4 * sum(numbers), *moved, (arithmetic, arithmetic))
 
 
 def _moved(name, macs, weight_bytes, read, written, arithmetic):
-    """The estimate, with the bytes that each layer reads and writes."""
+    """Make an estimate from the bytes that each layer reads and writes."""
     held = max(r + w for r, w in zip(read, written, strict=True))
     n_bytes = sum(read) + sum(written)
-    weights, activations = _memory(weight_bytes), _memory(held)
-    costs = (
-        tuple(n / 8 * pj for pj in memory[2:])
-        for n, memory in ((weight_bytes, weights), (n_bytes, activations))
-    )
-    return Estimate(
-        name,
-        macs,
-        int(weight_bytes),
-        round(n_bytes),
-        weights[0],
-        activations[0],
-        *arithmetic,
-        *costs,
-    )
+    memories = _memory(weight_bytes), _memory(held)
+    moved = zip((weight_bytes, n_bytes), memories, strict=True)
+    costs = (tuple(n / 8 * pj for pj in memory[2:]) for n, memory in moved)
+    names = (memory[0] for memory in memories)
+    return Estimate(name, macs, int(weight_bytes), round(n_bytes), *names, *arithmetic, *costs)
 
 
 def _memory(n_bytes):
-    """The smallest memory of the table that holds so many bytes."""
+    """Return the smallest memory that holds this many bytes."""
     return next(m for m in MEMORIES if m[1] is None or n_bytes <= m[1])

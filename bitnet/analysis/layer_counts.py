@@ -1,4 +1,4 @@
-"""What each layer of a net has, needs and does for one image: the rows of its summary."""
+"""Counts of weights, bytes and operations for each layer of a net: the rows of its summary."""
 
 import dataclasses
 import math
@@ -6,34 +6,22 @@ import typing
 
 import numpy as np
 
+from bitnet import nn
 from bitnet.arrays import to_cpu
+from bitnet.deploy import FrozenLanguageModel
 from bitnet.deploy.plan import follow
 from bitnet.deploy.runtime import FrozenConv, FrozenOutput
 from bitnet.errors import InputError
 from bitnet.kernels import words_for
-from bitnet.nn import (
-    BatchNorm,
-    Branches,
-    Dropout,
-    IntegerLayer,
-    Linear,
-    QuantLinear,
-    Sequential,
-    WithHeads,
-    functional,
-)
-from bitnet.nn.activations import Quantize, Sign
-from bitnet.nn.conv import AvgPool2d, Conv2d, Flatten
 from bitnet.nn.module import evaluating
 
-__all__ = ["LayerRow"]
-
-QUANTIZED, FLOATS = (IntegerLayer,), (Linear, Conv2d)
+QUANTIZED, FLOATS = (nn.IntegerLayer,), (nn.Linear, nn.Conv2d)
+PRODUCTS = QUANTIZED + FLOATS
 MAX_FEATURES = 1 << 28  # numbers an image may have
 
 
 class Numbers(typing.NamedTuple):
-    """How many bits a code has, and how many planes of ±1 its number is a sum of."""
+    """The bits of a code, and the number of ±1 planes that sum to its number."""
 
     bits: int
     planes: int
@@ -44,70 +32,29 @@ SIGNS, PIXELS = Numbers(1, 1), Numbers(8, 8)
 
 @dataclasses.dataclass(frozen=True)
 class LayerRow:
-    """A layer of a net, for one image.
+    """A layer of a net, or a matrix of a language model, for one image or token."""
 
-    Attributes
-    ----------
-    name : str
-        Its number and kind.
-    outputs : tuple of int
-        The shape of what it gives, after a pooling.
-    weights, bits : int
-        Weights of a few bits, and the bits of each: those of its code in the file.
-    thresholds, directions, floats : int
-        int32 thresholds; direction bits; float32 numbers, that is weights, biases, gammas, betas,
-        means and scales.  Of a model, the latent float32 weights count once, as `weights`.
-    n_bytes : int
-        Of a frozen net: what the layer has in its file.  Of a model: of its state in memory,
-        latent weights included, without the moments of an optimizer.
-    file_bytes : int or None
-        What it will have in the frozen net's file, if the model can be frozen.
-    precision : str or None
-        Of the multiply-accumulates: bits of an activation x of a weight as "2x1", or "float32".
-    macs : int
-        Multiply-accumulates, also of taps beyond the border of the image.
-    planes : int
-        Products of ±1 that are added for one of numbers: planes of activations x of weights.
-    words : int
-        XORs of 64 bits that they take, padding and all planes included.
-    read, read_bits, written, written_bits : int
-        Numbers that the layer reads, and those that the norm and the activation behind it
-        write, and the bits of each, if it multiplies.
-    units : int
-        Pre-activations, before a pooling, if it multiplies.
-    comparisons : int
-        With thresholds: of signs before a max-pooling; of more bits after it, `2^k - 1` for each.
-    multiplications, shifts : int
-        By scales of a norm that is computed, not compared with thresholds: by powers of two
-        (shifts), and by other numbers.
-
-    Examples
-    --------
-    >>> LayerRow("0 Linear", (10,), floats=7850, n_bytes=31400, precision="float32", macs=7840).macs
-    7840
-    """
-
-    name: str
-    outputs: tuple
-    weights: int = 0
-    bits: int = 0
-    thresholds: int = 0
-    directions: int = 0
-    floats: int = 0
-    n_bytes: int = 0
-    file_bytes: int | None = None
-    precision: str | None = None
-    macs: int = 0
-    planes: int = 0
-    words: int = 0
-    read: int = 0
-    read_bits: int = 0
-    written: int = 0
-    written_bits: int = 0
-    units: int = 0
-    comparisons: int = 0
-    multiplications: int = 0
-    shifts: int = 0
+    name: str  # its number and kind
+    outputs: tuple  # the shape of what it gives, after a pooling; of a matrix its own
+    weights: int = 0  # of a few bits; of a matrix also in float32
+    bits: int = 0  # of each of these weights, as its code has in the file
+    thresholds: int = 0  # int32
+    directions: int = 0  # of one bit
+    floats: int = 0  # float32: weights, biases, gammas, betas, means, scales; no latent weights
+    n_bytes: int = 0  # frozen: in its file; trained: in memory, latent weights included
+    file_bytes: int | None = None  # trained: in the file of the frozen net, if it can be frozen
+    precision: str | None = None  # bits of an activation x of a weight as "2x1", or "float32"
+    macs: int = 0  # multiply-accumulates, also of taps beyond the border of the image
+    planes: int = 0  # products of ±1 in one of numbers: planes of activations x of weights
+    words: int = 0  # XORs of 64 bits that all these take, padding included
+    read: int = 0  # numbers that come in, if it multiplies
+    read_bits: int = 0  # of each of them
+    written: int = 0  # numbers that the norm and the activation after it write, if it multiplies
+    written_bits: int = 0  # of each of them
+    units: int = 0  # pre-activations, before a pooling
+    comparisons: int = 0  # of signs before a max-pooling; of k bits after it, 2^k - 1 for each
+    multiplications: int = 0  # by scales of a norm that is computed, not compared with thresholds
+    shifts: int = 0  # by such scales that are powers of two
 
     @property
     def one_bit(self):
@@ -116,8 +63,8 @@ class LayerRow:
 
     def as_dict(self):
         """The row, for JSON."""
-        fields = {**dataclasses.asdict(self), "outputs": list(self.outputs)}
-        return {**fields, "one_bit": self.one_bit}
+        fields = dataclasses.asdict(self) | {"outputs": list(self.outputs)}
+        return fields | {"one_bit": self.one_bit}
 
 
 def what_enters(net):
@@ -134,7 +81,7 @@ def what_enters(net):
 
 
 def frozen_rows(net, arrays):
-    """The rows of the layers of a frozen net, and of what else its file has."""
+    """Yield the rows of the layers of a frozen net, and of the other parts of its file."""
     parts = zip(net.layers, net.shapes, what_enters(net), strict=True)
     for i, (layer, (inputs, shape), entered) in enumerate(parts):
         m, pixels = layer.bits.shape[0], 1
@@ -142,54 +89,43 @@ def frozen_rows(net, arrays):
             pixels = math.prod(layer.window.output(*inputs[:2]))
         elif layer.bits.ndim == 4:  # the 1x1 filters of a last average
             pixels = math.prod(inputs[:2])
-        enters = PIXELS if entered == "pixels" else _numbers(entered)
-        row = LayerRow(
-            f"{i} {_frozen_name(layer)}",
-            shape,
-            n_bytes=sum(a.nbytes for name, a in arrays.items() if name.startswith(f"{i}.")),
-            **_products(layer.bits.shape, pixels, enters, _numbers(layer.weight_levels)),
-            read=math.prod(inputs),
-            read_bits=enters.bits,
-            written=math.prod(shape),
-        )
+        enters = PIXELS if entered == "pixels" else numbers_of(entered)
+        row = _products(layer.bits.shape, pixels, enters, numbers_of(layer.weight_levels))
+        row |= _moved(math.prod(inputs), enters.bits, shape)
+        row["n_bytes"] = sum(a.nbytes for name, a in arrays.items() if name.startswith(f"{i}."))
         if isinstance(layer, FrozenOutput):
-            scaled = _scaled(layer.scale, 1)
-            yield dataclasses.replace(row, floats=3 * m, written_bits=32, **scaled)
-            continue
-        averages = getattr(layer, "pooling", None) == "average"
-        yield dataclasses.replace(
-            row,
-            thresholds=layer.thresholds.size,
-            directions=m,
-            written_bits=_numbers(layer.levels).bits,
-            comparisons=_comparisons(row.units, shape, layer.levels, averages),
-        )
+            row |= {"floats": 3 * m, **_scaled(layer.scale, 1)}
+        else:
+            averages = getattr(layer, "pooling", None) == "average"
+            row |= _steps(row["units"], shape, layer.levels, averages)
+            row |= {"thresholds": layer.thresholds.size, "directions": m}
+        yield LayerRow(f"{i} {_frozen_name(layer)}", shape, **row)
     yield from _other_rows(arrays)
 
 
-def _other_rows(arrays):
-    """A row for each other part of a frozen net's file, as its preparation."""
+def _other_rows(arrays, field="n_bytes"):
+    """Yield a row for each part of a frozen net's file that is not a layer, such as preparation."""
     parts = {}
     for name, array in arrays.items():
         if not name.partition(".")[0].isdigit():
             parts.setdefault(name.partition(".")[0], []).append(array)
     for part, own in parts.items():
         floats = sum(array.size for array in own if array.dtype.kind == "f")
-        yield LayerRow(part, (), floats=floats, n_bytes=sum(array.nbytes for array in own))
+        floats = floats if field == "n_bytes" else 0  # of a model those in memory alone count
+        yield LayerRow(part, (), floats=floats, **{field: sum(array.nbytes for array in own)})
 
 
 def _frozen_name(layer):
     """The kind and sizes of a frozen layer."""
     m, *taps, n = layer.bits.shape
-    groups = getattr(layer, "groups", 1)
+    groups, pool = getattr(layer, "groups", 1), getattr(layer, "pool", None)
     sizes = [str(n * groups), str(m), *(["x".join(map(str, taps))] if taps else [])]
     sizes += [f"groups={groups}"] if groups > 1 else []
-    pool = getattr(layer, "pool", None)
     sizes += ["pooled " + "x".join(map(str, pool.size))] if pool else []
     return f"{type(layer).__name__}({', '.join(sizes)})"
 
 
-def _numbers(levels):
+def numbers_of(levels):
     """The bits and planes of numbers with these Levels, None for signs."""
     return SIGNS if levels is None else Numbers(levels.bits, len(levels.coefficients))
 
@@ -200,21 +136,22 @@ def _products(shape, pixels, enters, weights):
     words = math.prod(shape[1:-1]) * words_for(shape[-1])
     words = words_for(row) if enters is PIXELS else words  # which are packed as they are cut out
     planes = enters.planes * weights.planes
-    return {
-        "weights": m * row,
-        "bits": weights.bits,
-        "precision": f"{enters.bits}x{weights.bits}",
-        "macs": pixels * m * row,
-        "planes": planes,
-        "words": pixels * m * planes * words,
-        "units": pixels * m,
-    }
+    counts = {"weights": m * row, "macs": pixels * m * row, "units": pixels * m}
+    counts |= {"bits": weights.bits, "precision": f"{enters.bits}x{weights.bits}"}
+    return counts | {"planes": planes, "words": pixels * m * planes * words}
 
 
-def _comparisons(units, shape, levels, averages):
-    """With the thresholds of all units; `levels` is None for signs."""
+def _moved(read, read_bits, outputs, written_bits=32):
+    """How many numbers a layer that multiplies reads and writes, and their bits."""
+    counts = {"read": read, "read_bits": read_bits}
+    return counts | {"written": math.prod(outputs), "written_bits": written_bits}
+
+
+def _steps(units, shape, levels, averages):
+    """The comparisons with thresholds, and the bits written; levels are None for signs."""
     steps = 1 if levels is None else len(levels) - 1
-    return units if levels is None and not averages else math.prod(shape) * steps
+    compared = units if levels is None and not averages else math.prod(shape) * steps
+    return {"comparisons": compared, "written_bits": numbers_of(levels).bits}
 
 
 def _scaled(scale, pixels):
@@ -225,134 +162,110 @@ def _scaled(scale, pixels):
 
 
 def model_rows(net, shape, arrays):
-    """The rows of a model, from one image that runs through it; `arrays` are of its file."""
-    walk = _Walk(arrays)
+    """Return the rows of a model by running one image through it; `arrays` belong to its file."""
+    walk, pixels = _Walk(arrays), isinstance(first_layer(net), QUANTIZED)
     with evaluating(net):
-        walk.through(net, _blank(net, shape), "")
-    return [
-        *walk.rows,
-        *(
-            dataclasses.replace(row, n_bytes=0, file_bytes=row.n_bytes, floats=0)
-            for row in _other_rows(arrays)
-        ),
-    ]
+        walk.through(net, np.zeros((1, *shape), np.uint8 if pixels else np.float32), "")
+    return [*(LayerRow(**row) for row in walk.rows), *_other_rows(arrays, "file_bytes")]
 
 
 class _Walk:
-    """An image on its way through a model, and the rows of the layers that it has passed."""
+    """Runs an image through a model and collects the rows of the layers."""
 
     def __init__(self, arrays):
         self.arrays, self.rows = arrays, []
         self.count = -1  # the number of the quantized layer, as in the file
         self.enters = PIXELS  # what the next layer multiplies; PIXELS itself is pixels alone
-        self.open = None  # the number of the last row that multiplies, if it is on this way
-        self.averages = False  # whether an average stands behind it
+        self.open = None  # the last row that multiplies, if it is on this way
+        self.averages = False  # whether an average follows it
 
     def through(self, layer, x, name):
-        """What a layer makes of x."""
-        if isinstance(layer, Sequential):
+        """Return the output of a layer for x, and add its rows."""
+        if isinstance(layer, nn.Sequential):
             for i, inner in enumerate(_without_dropout(layer)):
                 x = self.through(inner, x, f"{name}.{i}" if name else str(i))
-            if isinstance(layer, WithHeads):
-                self.rows += [
-                    LayerRow(f"head behind {i}, in training", (), n_bytes=_n_bytes(head))
-                    for i, head in layer.heads.items()
-                ]
+            for i, head in layer.heads.items() if isinstance(layer, nn.WithHeads) else ():
+                title = f"head behind {i}, in training"
+                self.rows.append({"name": title, "outputs": (), "n_bytes": _n_bytes(head)})
             return x
-        if isinstance(layer, Branches):
+        if isinstance(layer, nn.Branches):
             enters, parts = self.enters, []
             for i, branch in enumerate(layer.branches):
                 self.enters, self.open = enters, None
                 parts.append(self.through(branch, x, f"{name}.{i}"))
             self.open = None
-            return functional.concatenate(*parts)
-        multiplies = isinstance(layer, (*QUANTIZED, *FLOATS))
-        inside = any(isinstance(own, (*QUANTIZED, *FLOATS)) for own in layer.modules())
-        if inside and not multiplies:
+            return nn.functional.concatenate(*parts)
+        multiplies = isinstance(layer, PRODUCTS)
+        if not multiplies and any(isinstance(own, PRODUCTS) for own in layer.modules()):
             raise InputError(
                 f"summarize: {layer!r:.80} has layers inside, whose products could not be told "
                 "apart; put them into a Sequential, or a Branches"
             )
-        before, x = x, layer(x)
+        read, x = math.prod(x.shape[1:]), layer(x)
         self.count += isinstance(layer, QUANTIZED)
-        self.rows.append(self._row(layer, name, math.prod(before.shape[1:]), x.shape[1:]))
+        row = {"name": f"{name} {_name(layer):.40}", "outputs": x.shape[1:]}
+        row |= {"n_bytes": _n_bytes(layer), "file_bytes": self._in_file(layer)}
+        self.rows.append(row | self._own(layer, read, x.shape[1:]))
         if multiplies:
-            self.open, self.averages = len(self.rows) - 1, False
+            self.open, self.averages = self.rows[-1], False
         else:
-            self._follow(layer, x)
+            self._follow(layer, x.shape[1:])
         return x
 
-    def _row(self, layer, name, read, outputs):
-        """The row of a layer, without what stands behind it."""
-        state = layer.state_dict().values()
-        floats = sum(array.size for array in state if array.dtype == np.float32)
-        row = LayerRow(
-            f"{name} {_name(layer):.40}",
-            outputs,
-            floats=floats,
-            n_bytes=_n_bytes(layer),
-            file_bytes=self._in_file(layer),
-        )
-        written = {"read": read, "written": math.prod(outputs), "written_bits": 32}
+    def _own(self, layer, read, outputs):
+        """Return the counts of a layer alone, without the layers that follow."""
+        pixels = math.prod(outputs[:-1])
         if isinstance(layer, QUANTIZED):
-            weights, pixels = _numbers(layer.quantizer.levels), math.prod(outputs[:-1])
+            weights = numbers_of(layer.quantizer.levels)
             own = _products(layer.weight.shape, pixels, self.enters, weights)
-            return dataclasses.replace(row, **own, **written, floats=0, read_bits=self.enters.bits)
+            return own | _moved(read, self.enters.bits, outputs)
+        state = layer.state_dict().values()
+        own = {"floats": sum(array.size for array in state if array.dtype == np.float32)}
         if isinstance(layer, FLOATS):
-            macs = math.prod(outputs[:-1]) * layer.weight.data.size
-            return dataclasses.replace(
-                row,
-                precision="float32",
-                macs=macs,
-                units=math.prod(outputs),
-                read_bits=32,
-                **written,
-            )
-        return row
+            own |= {"precision": "float32", "macs": pixels * layer.weight.data.size}
+            own |= {"units": math.prod(outputs), **_moved(read, 32, outputs)}
+        return own
 
-    def _follow(self, layer, x):
-        """Note in the row of the last layer that multiplies what one behind it does."""
+    def _follow(self, layer, shape):
+        """Add what this layer does to the row of the last layer that multiplies."""
+        quantizes = isinstance(layer, (nn.Sign, nn.Quantize))
+        levels = layer.quantizer.levels if quantizes and not is_sign(layer) else None
+        self.enters = numbers_of(levels) if quantizes else self.enters
         if self.open is None:
-            if isinstance(layer, (Sign, Quantize)):
-                self.enters = _numbers(_levels(layer))
             return
-        row, own = self.rows[self.open], {"written": math.prod(x.shape[1:])}
-        self.averages |= isinstance(layer, AvgPool2d)
-        if isinstance(layer, BatchNorm) and row.weights:
-            own |= _scaled(layer.affine()[1], math.prod(x.shape[1:-1]))
-        if isinstance(layer, (Sign, Quantize)):
-            self.enters = _numbers(_levels(layer))
-            own["written_bits"] = self.enters.bits
-            if row.weights:
-                compared = _comparisons(row.units, x.shape[1:], _levels(layer), self.averages)
-                own |= {"comparisons": compared, "multiplications": 0, "shifts": 0}
-        self.rows[self.open] = dataclasses.replace(row, **own)
+        row, few = self.open, "weights" in self.open
+        row["written"] = math.prod(shape)
+        self.averages |= isinstance(layer, nn.AvgPool2d)
+        if isinstance(layer, nn.BatchNorm) and few:
+            row |= _scaled(layer.affine()[1], math.prod(shape[:-1]))
+        if quantizes and few:
+            row |= _steps(row["units"], shape, levels, self.averages)
+            row |= {"multiplications": 0, "shifts": 0}
+        elif quantizes:
+            row["written_bits"] = self.enters.bits
 
     def _in_file(self, layer):
         """The bytes that a layer will have in the frozen file."""
         if not self.arrays:
             return None
-        parts = ()
-        if isinstance(layer, QUANTIZED):
-            parts = ("bits",)
-        elif isinstance(layer, BatchNorm):
-            parts = ("thresholds", "rising", "mean", "scale", "shift")
-        names = (f"{self.count}.{part}" for part in parts)
-        return sum(self.arrays[name].nbytes for name in names if name in self.arrays)
+        of_layer = isinstance(layer, QUANTIZED)
+        if not of_layer and not isinstance(layer, nn.BatchNorm):
+            return 0
+        own = (name for name in self.arrays if name.startswith(f"{self.count}."))
+        return sum(self.arrays[name].nbytes for name in own if name.endswith(".bits") == of_layer)
 
 
 def _name(layer):
     """A layer's repr, with the short name of its quantizer."""
     quantizer = getattr(layer, "quantizer", None)
-    return (
-        repr(layer) if quantizer is None else repr(layer).replace(repr(quantizer), quantizer.name)
-    )
+    name = repr(layer)
+    return name if quantizer is None else name.replace(repr(quantizer), quantizer.name)
 
 
-def _levels(layer):
-    """What an activation's codes stand for, or None for signs."""
-    levels = None if isinstance(layer, Sign) else layer.quantizer.levels
-    return None if levels is None or levels.is_sign else levels
+def is_sign(layer):
+    """Whether a layer outputs the signs of its input."""
+    codes = isinstance(layer, nn.Quantize) and layer.quantizer.levels.is_sign
+    return codes or isinstance(layer, nn.Sign)
 
 
 def _n_bytes(layer):
@@ -361,14 +274,14 @@ def _n_bytes(layer):
 
 
 def _without_dropout(net):
-    """The layers of a Sequential that are there in evaluation."""
-    return [layer for layer in net.layers if not isinstance(layer, Dropout)]
+    """The layers of a Sequential that are used in evaluation."""
+    return [layer for layer in net.layers if not isinstance(layer, nn.Dropout)]
 
 
 def first_layer(net):
-    """The layer that the images meet first, if there is one."""
-    while isinstance(net, (Sequential, Branches)):
-        inner = net.branches if isinstance(net, Branches) else _without_dropout(net)
+    """The layer that receives the images, or None."""
+    while isinstance(net, (nn.Sequential, nn.Branches)):
+        inner = net.branches if isinstance(net, nn.Branches) else _without_dropout(net)
         if not inner:
             return None
         net = inner[0]
@@ -377,28 +290,53 @@ def first_layer(net):
 
 def input_shape(net, image):
     """The shape of an image of a model."""
-    kinds = (*QUANTIZED, *FLOATS, BatchNorm, Flatten)
+    kinds = (*PRODUCTS, nn.BatchNorm, nn.Flatten)
     first = next((layer for layer in net.modules() if isinstance(layer, kinds)), None)
-    if image is None:
-        if not isinstance(first, (QuantLinear, Linear)):
-            raise InputError(
-                "summarize: the model does not begin with a linear layer; give image=(rows, "
-                "columns, channels)"
-            )
+    linear = isinstance(first, (nn.QuantLinear, nn.Linear))
+    if image is None and linear:
         return (first.inputs,)
+    if image is None:
+        raise InputError(
+            "summarize: the model does not begin with a linear layer; give image=(rows, columns, "
+            "channels)"
+        )
     whole = isinstance(image, (tuple, list)) and image
     if not whole or not all(isinstance(n, (int, np.integer)) and n > 0 for n in image):
         raise InputError(
             f"summarize: image is {image!r}; expected sizes of 1 or more, as (H, W, C)"
         )
-    if math.prod(map(int, image)) > MAX_FEATURES:
+    n = math.prod(map(int, image))
+    if n > MAX_FEATURES:
         raise InputError(f"summarize: image is {image!r}; expected at most {MAX_FEATURES} numbers")
-    if isinstance(first, (QuantLinear, Linear)):
-        image = (math.prod(image),)
-    return tuple(map(int, image))
+    return (n,) if linear else tuple(map(int, image))
 
 
-def _blank(net, shape):
-    """One image of zeros, of the type that the first layer takes."""
-    pixels = isinstance(first_layer(net), QUANTIZED)
-    return np.zeros((1, *shape), np.uint8 if pixels else np.float32)
+def matrices_of(model):
+    """The matrices of a language model, trained or frozen, by the names of its summary."""
+    if isinstance(model, FrozenLanguageModel):
+        ends = model.embedding, model.decoder
+        pairs = [(layer.input_weight, layer.state_weight) for layer in model.layers]
+    else:
+        ends, recurrent = (model.embedding.weight, model.decoder.weight), model.recurrent
+        pairs = zip(recurrent.input_weights, recurrent.state_weights, strict=True)
+    found = {"table": ends[0]}
+    for i, (of_input, of_state) in enumerate(pairs):
+        found |= {f"layer {i} inputs": of_input, f"layer {i} states": of_state}
+    return found | {"scores": ends[1]}
+
+
+def language_rows(model):
+    """Yield the rows of the matrices of a language model; a token only reads a row of the table."""
+    is_frozen = isinstance(model, FrozenLanguageModel)
+    if not is_frozen:
+        quantizers = {"table": model.embedding.activations}
+        quantizers["scores"] = getattr(model.decoder, "quantizer", None)  # of a ScaledLinear
+    for name, matrix in matrices_of(model).items():
+        if is_frozen:
+            bits = matrix.bits.shape[0]
+        else:
+            quantizer = quantizers.get(name, model.recurrent.quantizer)
+            bits = quantizer.bits if quantizer else 32
+        n = math.prod(matrix.shape)
+        products, n_bytes = 0 if name == "table" else n, -(-n * bits // 8)
+        yield LayerRow(name, matrix.shape, n, bits, n_bytes=n_bytes, macs=products)

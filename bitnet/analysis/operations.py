@@ -1,4 +1,4 @@
-"""What a frozen net does for an image or a token: XORs of words, additions, shifts, products.
+"""Counts of the operations of a frozen net for one image or token.
 
 Numbers of a few bits are sums of ±1 planes, and each plane of the activations meets each plane of
 the weights.  Where there are many the processor takes bytes or tables instead (`plane_gemm`), with
@@ -7,19 +7,16 @@ the same integers; what is counted is the planes.
 Between its layers a frozen net has neither multiplications nor floats.  At its end, batch norm
 multiplies once for each score; the scales of shift-based batch norm are powers of two, with which
 a shift multiplies (of a float: an addition to its exponent), so that nothing is left to multiply.
-In a language model the products are of bits too; gates and cells are floats.
+In a language model the products are of bits too; gates and cells are in float.
 """
 
 import dataclasses
 
 from bitnet.analysis.summary import summarize
 from bitnet.analysis.table import aligned, count
-from bitnet.deploy.recurrent import FrozenLanguageModel
-from bitnet.deploy.runtime import FrozenNet
+from bitnet.deploy import FrozenLanguageModel, FrozenNet
 from bitnet.errors import InputError
 from bitnet.kernels import words_for
-
-__all__ = ["LayerOperations", "Operations", "count_operations"]
 
 KINDS = ("words", "additions", "comparisons", "shifts", "multiplications")
 NOTES = (
@@ -51,71 +48,24 @@ CELLS = {
 
 @dataclasses.dataclass(frozen=True)
 class LayerOperations:
-    """The operations of a layer of a frozen net, for one image or token.
+    """The operations of a layer of a frozen net, for one image or token."""
 
-    Attributes
-    ----------
-    name : str
-        Its number, kind and sizes.
-    words : int
-        XORs and popcounts of 64 bits.
-    additions : int
-        Of integers; of the last layer two more a score, of float32.
-    comparisons : int
-        With thresholds.
-    shifts : int
-        Multiplications with powers of two.
-    multiplications : int
-        Those with other numbers.
-
-    Examples
-    --------
-    >>> LayerOperations("0 FrozenLayer(64, 2)", 2, 2, 2, 2, 0).multiplications
-    0
-    """
-
-    name: str
-    words: int
-    additions: int
-    comparisons: int
-    shifts: int
-    multiplications: int
+    name: str  # its number, kind and sizes
+    words: int  # XORs and popcounts of 64 bits
+    additions: int  # of integers; in the last layer also two float32 additions per score
+    comparisons: int  # with thresholds
+    shifts: int  # multiplications with powers of two
+    multiplications: int  # those with other numbers
 
 
 @dataclasses.dataclass(frozen=True)
 class Operations:
-    """The operations of a frozen net; `str` makes a table.
-
-    Attributes
-    ----------
-    name : str
-        The net.
-    rows : tuple of LayerOperations
-        Its layers.
-    one : {"image", "token"}
-        What they are counted for.
-    notes : tuple of str
-        What is counted, and what is not.
-
-    Examples
-    --------
-    >>> import bitnet
-    >>> import numpy as np
-    >>> rng = np.random.default_rng(0)
-    >>> net = bitnet.freeze(bitnet.nn.models.binary_mlp([784, 64, 10], rng, norm="shift"))
-    >>> print(str(count_operations(net)).partition("words:")[0])
-    FrozenNet(784-64-10, pixels): operations for one image
-    layer                   words  additions  comparisons  shifts  multiplications
-    0 FrozenLayer(784, 64)  6,656      6,656           64     512                -
-    1 FrozenOutput(64, 10)     10         30            -      20                -
-    total                   6,666      6,686           64     532                -
-    no multiplication is left
-    """
+    """The operations of a frozen net; `str` gives a table."""
 
     name: str
-    rows: tuple
-    one: str = "image"
-    notes: tuple = NOTES
+    rows: tuple  # of LayerOperations
+    one: str = "image"  # or "token": the unit of work
+    notes: tuple = NOTES  # what is counted, and what is not
 
     def total(self, kind):
         """The sum of one kind of operation."""
@@ -167,11 +117,16 @@ def count_operations(net):
     --------
     >>> import bitnet
     >>> import numpy as np
-    >>> net = bitnet.freeze(bitnet.nn.models.binary_mlp([784, 64, 10], np.random.default_rng(0)))
-    >>> rows = count_operations(net).rows
-    >>> rows[1]  # the last averages are 1 before a training: powers of two
-    LayerOperations(name='1 FrozenOutput(64, 10)', words=10, additions=30, comparisons=0, \
-shifts=20, multiplications=0)
+    >>> rng = np.random.default_rng(0)
+    >>> net = bitnet.freeze(bitnet.nn.models.binary_mlp([784, 64, 10], rng, norm="shift"))
+    >>> print(str(count_operations(net)).partition("words:")[0])
+    FrozenNet(784-64-10, pixels): operations for one image
+    layer                   words  additions  comparisons  shifts  multiplications
+    0 FrozenLayer(784, 64)  6,656      6,656           64     512                -
+    1 FrozenOutput(64, 10)     10         30            -      20                -
+    total                   6,666      6,686           64     532                -
+    no multiplication is left
+    <BLANKLINE>
     """
     if isinstance(net, FrozenLanguageModel):
         return Operations(repr(net), tuple(_of_language(net)), "token", OF_TOKENS)
@@ -185,7 +140,7 @@ shifts=20, multiplications=0)
 
 
 def _count(row):
-    """The operations of a layer, of its row in the summary."""
+    """Return the operations of a layer from its row in the summary."""
     scores = row.multiplications + row.shifts
     additions, shifts = row.words + 2 * scores, row.planes * row.units + row.shifts
     numbers = row.words, additions, row.comparisons, shifts, row.multiplications
@@ -193,7 +148,7 @@ def _count(row):
 
 
 def _of_language(net):
-    """The operations of the products and cells of a language model, for one token."""
+    """Yield the operations of the products and cells of a language model, for one token."""
     planes = len(net.embedding.weight.coefficients)  # of what the next product takes
     for i, layer in enumerate(net.layers):
         yield _product(f"layer {i} inputs", layer.input_weight, planes)
@@ -204,19 +159,19 @@ def _of_language(net):
 
 
 def _product(name, matrix, planes):
-    """Of a FrozenMatrix (M, N) with a vector of so many planes."""
+    """The operations of a FrozenMatrix (M, N) times a vector with this many planes."""
     m, n = matrix.shape
-    pairs = planes * len(matrix.weight.coefficients)
-    words = m * pairs * words_for(n)
-    return LayerOperations(f"{name} {m}x{n}", words, words + m, 0, m * pairs, m)
+    pairs = m * planes * len(matrix.weight.coefficients)
+    words = pairs * words_for(n)
+    return LayerOperations(f"{name} {m}x{n}", words, words + m, 0, pairs, m)
 
 
 def _cell(name, layer):
-    """Of the functions of a layer, and of the codes of its state."""
+    """The operations of the gates and cells of a layer, and of the codes of its state."""
     tanh, logistic, *more = CELLS[layer.cell]
+    functions = zip(TANH, LOGISTIC, more, strict=True)
     multiplications, additions = (
-        layer.units * (tanh * of_tanh + logistic * of_logistic + own)
-        for of_tanh, of_logistic, own in zip(TANH, LOGISTIC, more, strict=True)
+        layer.units * (tanh * a + logistic * b + own) for a, b, own in functions
     )
     comparisons = layer.units * (len(layer.levels) - 1 + (layer.cell == "rnn-relu"))
     return LayerOperations(name, 0, additions, comparisons, 0, multiplications)

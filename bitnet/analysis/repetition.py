@@ -1,4 +1,4 @@
-"""Filter repetition: how few of the 2-D filters of a ±1 convolution differ from each other.
+"""Filter repetition: how many of the 2-D filters of a ±1 convolution are different.
 
 A filter of rows x columns taps has taps bits, so there are at most 2^taps of them, and half as
 many where a filter and its negation count as one: 256 of 3x3.  Filters that see the same input
@@ -13,16 +13,14 @@ import math
 
 import numpy as np
 
+from bitnet.analysis.layer_counts import numbers_of
 from bitnet.analysis.table import aligned, count, percent
 from bitnet.arrays import to_cpu
+from bitnet.deploy import FrozenNet
 from bitnet.deploy.layers import FrozenConv
-from bitnet.deploy.runtime import FrozenNet
 from bitnet.errors import InputError
 from bitnet.kernels import WORD_BITS, Bits
-from bitnet.nn import Module
-from bitnet.nn.conv import QuantConv2d
-
-__all__ = ["PAPERS_SHARE", "Repetition", "Repetitions", "repetition", "repetitions"]
+from bitnet.nn import Module, QuantConv2d
 
 PAPERS_SHARE = 0.42  # unique filters a layer on average, the papers' net for CIFAR-10
 
@@ -37,36 +35,16 @@ def unique_rows(rows):
 
 @dataclasses.dataclass(frozen=True)
 class Repetition:
-    """How many 2-D filters of a layer differ.
+    """How many 2-D filters of a layer differ."""
 
-    Attributes
-    ----------
-    outputs, inputs, rows, columns : int
-        M, C / groups and the taps of the filters.
-    unique : int
-        2-D filters that differ from all others on the same input channel, summed over channels.
-    up_to_sign : int
-        The same, with a filter and its negation as one.
-    different : int
-        Those that differ in the whole layer, with a filter and its negation as one.
-    groups : int
-        Groups of channels; filters of different groups see different channels.
-
-    Examples
-    --------
-    >>> found = Repetition(128, 128, 3, 3, 13000, 10000, 256)
-    >>> found.filters, round(found.share, 3), round(found.saved, 3)
-    (16384, 0.61, 0.39)
-    """
-
-    outputs: int
-    inputs: int
-    rows: int
+    outputs: int  # M
+    inputs: int  # C / groups
+    rows: int  # taps of the filters
     columns: int
-    unique: int
-    up_to_sign: int
-    different: int
-    groups: int = 1
+    unique: int  # that differ from all others on the same input channel, summed over channels
+    up_to_sign: int  # the same, with a filter and its negation as one
+    different: int  # in the whole layer, with a filter and its negation as one
+    groups: int = 1  # of channels; filters of different groups see different channels
 
     @property
     def filters(self):
@@ -75,7 +53,7 @@ class Repetition:
 
     @property
     def share(self):
-        """Unique filters, up to sign, of all: what the papers call 42 %."""
+        """The fraction of filters that are unique up to sign: 42 % in the papers."""
         return self.up_to_sign / self.filters
 
     @property
@@ -104,33 +82,9 @@ class Repetition:
 
 
 def repetition(bits, groups=1):
-    """Count the different 2-D filters of a convolution.
+    """Count the different 2-D filters of a convolution, Bits (M, rows, columns, C / groups).
 
-    Parameters
-    ----------
-    bits : Bits
-        Filters of shape (M, rows, columns, C), of any number of taps.  64 input channels are
-        unpacked at a time.
-    groups : int, optional
-        Groups of channels, each with M / groups of the filters.
-
-    Returns
-    -------
-    Repetition
-        The counts.
-
-    Raises
-    ------
-    InputError
-        If it is no Bits of four axes, one of them is empty, or M does not fit the groups.
-
-    Examples
-    --------
-    >>> from bitnet import kernels
-    >>> edge = np.array([[1.0, 1.0], [-1.0, -1.0]])
-    >>> found = repetition(kernels.pack(np.stack([edge, edge, -edge, edge.T])[..., None]))
-    >>> found.filters, found.unique, found.up_to_sign
-    (4, 3, 2)
+    64 input channels are unpacked at a time.
     """
     if not isinstance(bits, Bits) or bits.ndim != 4 or not bits.size:
         came = f"Bits of shape {bits.shape}" if isinstance(bits, Bits) else type(bits).__name__
@@ -159,35 +113,15 @@ def repetition(bits, groups=1):
 def _packed(bits):
     """Booleans (M, taps, n) as words (M, n, K) of the smallest type that holds the taps."""
     octets = np.packbits(bits.transpose(0, 2, 1), axis=2)
-    n_octets = max(1, octets.shape[2])
-    width = next((w for w in (1, 2, 4) if w >= n_octets), 8)
-    words = np.zeros((*octets.shape[:2], -(-n_octets // width) * width), np.uint8)
+    n = max(1, octets.shape[2])
+    width = 1 << min(3, (n - 1).bit_length())  # 1, 2, 4 or 8 bytes
+    words = np.zeros((*octets.shape[:2], -(-n // width) * width), np.uint8)
     words[..., : octets.shape[2]] = octets
     return words.view(f"u{width}")
 
 
 class Repetitions:
-    """The repetition of the filters of each convolution of a net; `str` makes a table.
-
-    Parameters
-    ----------
-    layers : dict of str to Repetition
-        By the layer's name, one or more.
-    left_out : sequence of str, optional
-        The convolutions whose filters are not of ±1.
-
-    Examples
-    --------
-    >>> print(Repetitions({"0 conv": Repetition(128, 128, 3, 3, 13000, 10000, 256)}))
-    layer        filters     2-D  unique  up to sign  in the layer   share  at random
-    0 conv   128x128x3x3  16,384  13,000      10,000           256  61.0 %     78.8 %
-    average            -       -       -           -             -  61.0 %     78.8 %
-    papers             -       -       -           -             -  42.0 %          -
-    2-D: filters M*C; unique: on the same input channel; up to sign: with a filter and its
-    negation as one; in the layer: those whatever their channel; share: up to sign of 2-D, and
-    at random for random signs; papers: the average over the layers of their net for CIFAR-10.
-    XNOR operations saved in principle: 39.0 % on average, before M*C additions a pixel.
-    """
+    """The repetition of the filters of each convolution of a net; `str` gives a table."""
 
     def __init__(self, layers, left_out=()):
         self.layers, self.left_out = dict(layers), tuple(left_out)
@@ -200,12 +134,8 @@ class Repetitions:
     def as_dict(self):
         """The table, for JSON."""
         layers = [{"layer": name, **found.as_dict()} for name, found in self.layers.items()]
-        return {
-            "layers": layers,
-            "left_out": [*self.left_out],
-            "share": self.share,
-            "papers_share": PAPERS_SHARE,
-        }
+        table = {"layers": layers, "left_out": [*self.left_out]}
+        return table | {"share": self.share, "papers_share": PAPERS_SHARE}
 
     def __str__(self):
         titles = "layer", "filters", "2-D", "unique", "up to sign", "in the layer", "share"
@@ -219,9 +149,8 @@ class Repetitions:
         rows.append(("papers", *5 * "-", percent(PAPERS_SHARE), "-"))
         saved = f"{percent(1 - self.share)} on average, before M*C additions a pixel."
         left = [f"not of ±1, left out: {', '.join(self.left_out)}"] if self.left_out else []
-        return "\n".join(
-            [*aligned(rows), *NOTES, *left, f"XNOR operations saved in principle: {saved}"]
-        )
+        saved = f"XNOR operations saved in principle: {saved}"
+        return "\n".join([*aligned(rows), *NOTES, *left, saved])
 
 
 NOTES = (
@@ -254,12 +183,12 @@ def repetitions(net):
     >>> import bitnet
     >>> rng = np.random.default_rng(0)
     >>> net = bitnet.nn.models.binary_convnet((8, 8, 1), [(512,)], [10], rng)
-    >>> repetitions(net).layers["0 BinaryConv2d"].up_to_sign  # all that there are of 3x3
+    >>> repetitions(net).layers["0 BinaryConv2d"].up_to_sign  # of 256 possible ones
     229
     """
     if isinstance(net, FrozenNet):
         layers = [layer for layer in net.layers if isinstance(layer, FrozenConv)]
-        filters = [(layer.bits, _bits(layer.weight_levels)) for layer in layers]
+        filters = [(layer.bits, numbers_of(layer.weight_levels).bits) for layer in layers]
     elif isinstance(net, Module):
         layers = [layer for layer in net.modules() if isinstance(layer, QuantConv2d)]
         filters = [(layer.packed, layer.quantizer.bits) for layer in layers]
@@ -280,8 +209,3 @@ def repetitions(net):
     if not found:
         raise InputError(f"repetitions: no binary convolution in {net!r:.200}; so no 2-D filters")
     return Repetitions(found, left_out)
-
-
-def _bits(levels):
-    """The bits of filters with these Levels, None for signs."""
-    return levels.bits if levels else 1

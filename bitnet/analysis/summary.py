@@ -1,46 +1,56 @@
-"""Summary: a table of a net's layers, with weights by their bits, bytes and products."""
+"""Summary: a table of a net's layers or matrices: weights by their bits, bytes and products."""
 
 import dataclasses
 import math
 
-from bitnet.analysis.layer_counts import first_layer, frozen_rows, input_shape, model_rows
+from bitnet.analysis import layer_counts
 from bitnet.analysis.table import aligned, count
 from bitnet.archive import archive_bytes
+from bitnet.deploy import FrozenLanguageModel, FrozenNet
 from bitnet.deploy.file import KIND, VERSION, contents
 from bitnet.deploy.freeze import freeze
-from bitnet.deploy.runtime import FrozenNet
 from bitnet.errors import InputError
 from bitnet.nn import Sequential
-from bitnet.nn.activations import Quantize, Sign
-
-__all__ = ["PRECISIONS", "Summary", "in_order", "summarize"]
+from bitnet.nn.models import LanguageModel
 
 PRECISIONS = ("1x1", "8x1", "float32")  # bits of an activation x of a weight; of binary nets
+OVERHEAD = "zip, names and header"
+NOTES = (
+    "MACs: multiply-accumulates for one image, taps beyond its border included, by the",
+    "bits of activation x weight (pixels have 8)",
+)
+OF_FILES = (
+    "int32: thresholds, 2^k - 1 in a unit of k bits; directions: one bit each; bytes:",
+    "of the file, all of it",
+)
+OF_MEMORY = "bytes: in memory, with float32 latent weights, without the moments of an optimizer"
+# columns of a language model: title, and field of a row
+OF_TOKENS = {"weights": "weights", "bits": "bits", "bytes": "n_bytes", "products": "macs"}
 
 
 @dataclasses.dataclass(frozen=True)
 class Summary:
-    """A table of a net's layers; `str` aligns it.
+    """A table of a net's layers, or of a language model's matrices; `str` aligns it.
 
     Attributes
     ----------
     name : str
         The net.
     is_frozen : bool
-        Whether it is a FrozenNet.
+        Whether it is frozen.
     input : tuple of int
-        The shape of an image.
+        The shape of an image; empty for a language model, which is counted for one token.
     rows : tuple of LayerRow
-        The layers.
+        The layers or matrices.
     file_bytes : int or None
-        The bytes of the frozen net's file, all included.
+        The bytes of the frozen net's file, all included; None for a language model.
     reason : str
         Why there is no such file, if there is none.
 
     Examples
     --------
     >>> import numpy as np
-    >>> from bitnet.nn.models.feedforward import binary_mlp
+    >>> from bitnet.nn.models import binary_mlp
     >>> table = summarize(binary_mlp([784, 512, 10], np.random.default_rng(0)))
     >>> table.one_bit, table.macs["8x1"], table.rows[0].file_bytes
     (406528, 401408, 50176)
@@ -50,105 +60,106 @@ class Summary:
     is_frozen: bool
     input: tuple
     rows: tuple
-    file_bytes: int | None
+    file_bytes: int | None = None
     reason: str = ""
 
-    def total(self, field):
-        """The sum of a field of the rows."""
-        return sum(getattr(row, field) or 0 for row in self.rows)
+    def total(self, field, **only):
+        """The sum of a field of the rows, or of those rows alone that have the given values."""
+        return sum(_cell(row, field, only) for row in self.rows)
 
     @property
     def one_bit(self):
-        """The weights of one bit."""
+        """The number of 1-bit weights."""
         return self.total("one_bit")
 
     @property
     def weights(self):
-        """How many weights there are of each number of bits, a dict; without those in float."""
+        """The number of weights by their bits, without those of float layers."""
         widths = sorted({row.bits for row in self.rows if row.weights})
-        return {b: sum(row.weights for row in self.rows if row.bits == b) for b in widths}
+        return {b: self.total("weights", bits=b) for b in widths}
+
+    @property
+    def in_file(self):
+        """The field of a row with its bytes in the file."""
+        return "n_bytes" if self.is_frozen else "file_bytes"
 
     @property
     def overhead(self):
         """The bytes of the frozen net's file that are in no layer: zip, names, header, digest."""
-        if self.file_bytes is None:
-            return None
-        return self.file_bytes - self.total("n_bytes" if self.is_frozen else "file_bytes")
+        return None if self.file_bytes is None else self.file_bytes - self.total(self.in_file)
 
     @property
     def macs(self):
         """The multiply-accumulates for one image by precision, a dict with all `PRECISIONS`."""
         found = in_order({*PRECISIONS, *(row.precision for row in self.rows if row.precision)})
-        return {p: sum(row.macs for row in self.rows if row.precision == p) for p in found}
+        return {p: self.total("macs", precision=p) for p in found}
 
     def as_dict(self):
         """The table, for JSON."""
+        if not self.input:
+            return self._of_tokens()
         fields = ("one_bit", "thresholds", "directions", "floats", "n_bytes")
+        totals = {name: self.total(name) for name in fields}
+        totals["weights"] = {f"{bits}-bit": n for bits, n in self.weights.items()}
         return {
             "net": self.name,
             "frozen": self.is_frozen,
             "input": list(self.input),
             "layers": [row.as_dict() for row in self.rows],
-            "totals": {
-                **{name: self.total(name) for name in fields},
-                "weights": {f"{bits}-bit": n for bits, n in self.weights.items()},
-                "macs": self.macs,
-            },
+            "totals": totals | {"macs": self.macs},
             "file_bytes": self.file_bytes,
             "overhead_bytes": self.overhead,
         }
 
-    def __str__(self):
-        columns = self._columns()
-        rows = [("layer", "output", *columns)]
-        rows += [
-            (row.name, "x".join(map(str, row.outputs)) or "-", *self._cells(row, columns))
+    def _of_tokens(self):
+        """The table of a language model, for JSON."""
+        matrices = [
+            {"matrix": row.name, "shape": list(row.outputs)}
+            | {title: getattr(row, field) for title, field in OF_TOKENS.items()}
             for row in self.rows
         ]
+        totals = {t: self.total(field) for t, field in OF_TOKENS.items() if t != "bits"}
+        return {"model": self.name, "matrices": matrices, **totals}
+
+    def __str__(self):
+        columns, rows = self._columns(), [*self.rows]
         if self.file_bytes is not None:
-            where = "bytes" if self.is_frozen else "file bytes"
-            cells = (count(self.overhead) if c == where else "-" for c in columns)
-            rows.append(("zip, names and header", "-", *cells))
-        rows.append(("total", "-", *(self._total(name) for name in columns)))
-        head = f"{self.name:.200}, input {'x'.join(map(str, self.input))}"
-        return "\n".join([head, *aligned(rows), *self._notes()])
+            rows.append(layer_counts.LayerRow(OVERHEAD, (), **{self.in_file: self.overhead}))
+        numbers = [[_cell(row, *column) for column in columns.values()] for row in rows]
+        sums = [count(sum(column)) for column in zip(*numbers, strict=True)]
+        names = [(row.name, "x".join(map(str, row.outputs)) or "-") for row in rows]
+        cells = [(*name, *map(count, own)) for name, own in zip(names, numbers, strict=True)]
+        if self.input:
+            titles, last = ("layer", "output", *columns), ("total", "-", *sums)
+            head = f"{self.name:.200}, input {'x'.join(map(str, self.input))}"
+        else:
+            sums[list(columns).index("bits")] = ""
+            titles, last, head = ("matrix", "shape", *columns), ("in all", "", *sums), self.name
+        return "\n".join([head, *aligned([titles, *cells, last]), *self._notes()])
 
     def _columns(self):
-        """The titles behind layer and output; weights and products only of bits that occur."""
-        columns = [f"{bits}-bit" for bits in self.weights]
-        columns += ["int32", "directions"] if self.is_frozen else []
-        columns += ["float32", "bytes"]
-        columns += ["file bytes"] if not self.is_frozen and self.file_bytes is not None else []
-        return columns + [f"{p} MACs" for p, n in self.macs.items() if n]
-
-    def _cells(self, row, columns):
-        """The numbers of a layer below the titles."""
-        cells = {"int32": row.thresholds, "directions": row.directions}
-        cells[f"{row.bits}-bit"] = row.weights
-        cells |= {"float32": row.floats, "bytes": row.n_bytes, "file bytes": row.file_bytes}
-        cells[f"{row.precision} MACs"] = row.macs
-        return (count(cells.get(name, 0)) for name in columns)
-
-    def _total(self, name):
-        """The number below a column."""
-        if name == "file bytes" or (self.is_frozen and name == "bytes"):
-            return count(self.file_bytes)
-        if name.endswith(" MACs"):
-            return count(self.macs[name.removesuffix(" MACs")])
-        if name.endswith("-bit"):
-            return count(self.weights[int(name.removesuffix("-bit"))])
-        fields = {"int32": "thresholds", "directions": "directions"}
-        return count(self.total({**fields, "float32": "floats", "bytes": "n_bytes"}[name]))
+        """The other columns by title: a field of the rows, and a condition on which rows count."""
+        if not self.input:
+            return {title: (field, {}) for title, field in OF_TOKENS.items()}
+        columns = {f"{bits}-bit": ("weights", {"bits": bits}) for bits in self.weights}
+        if self.is_frozen:
+            columns |= {"int32": ("thresholds", {}), "directions": ("directions", {})}
+        columns |= {"float32": ("floats", {}), "bytes": ("n_bytes", {})}
+        if not self.is_frozen and self.file_bytes is not None:
+            columns["file bytes"] = "file_bytes", {}
+        macs = [p for p, n in self.macs.items() if n]
+        return columns | {f"{p} MACs": ("macs", {"precision": p}) for p in macs}
 
     def _notes(self):
         """The lines below the table."""
-        yield "MACs: multiply-accumulates for one image, taps beyond its border included, by the"
-        yield "bits of activation x weight (pixels have 8)"
-        if self.is_frozen:
-            yield "int32: thresholds, 2^k - 1 in a unit of k bits; directions: one bit each; bytes:"
-            yield "of the file, all of it"
+        if not self.input:
+            n_bytes = 4 * self.total("weights")
+            yield (
+                f"products: multiplications a token; in float32 the weights are {n_bytes:,} bytes, "
+                f"{n_bytes / self.total('n_bytes'):.1f} times as many"
+            )
             return
-        yield "bytes: in memory, with float32 latent weights, without the moments of an optimizer"
+        yield from (*NOTES, *OF_FILES) if self.is_frozen else (*NOTES, OF_MEMORY)
         if self.file_bytes is None:
             yield f"no frozen file: {self.reason:.200}"
 
@@ -158,7 +169,7 @@ def summarize(net, image=None, frozen=None):
 
     Parameters
     ----------
-    net : Sequential or FrozenNet
+    net : Sequential, FrozenNet, LanguageModel or FrozenLanguageModel
         A model of any bits or in float, with `Branches` or without, or a frozen net.  Heads
         that are there in training alone count with their bytes.
     image : tuple of int, optional
@@ -172,7 +183,8 @@ def summarize(net, image=None, frozen=None):
     -------
     Summary
         The table.  For a frozen net, the bytes of the rows and the overhead add up to the bytes
-        that `net.save` writes; for a model that can be frozen, so do the `file_bytes`.
+        that `net.save` writes; for a model that can be frozen, so do the `file_bytes`.  A
+        language model has a row for each matrix.
 
     Raises
     ------
@@ -183,58 +195,66 @@ def summarize(net, image=None, frozen=None):
     --------
     >>> import bitnet
     >>> import numpy as np
-    >>> net = bitnet.freeze(bitnet.nn.models.binary_mlp([784, 64, 10], np.random.default_rng(0)))
-    >>> table = summarize(net)
+    >>> rng = np.random.default_rng(0)
+    >>> table = summarize(bitnet.freeze(bitnet.nn.models.binary_mlp([784, 64, 10], rng)))
     >>> table.rows[0].name, table.rows[0].n_bytes, table.file_bytes == table.overhead + 6536 + 200
     ('0 FrozenLayer(784, 64)', 6536, True)
+    >>> few = {"width": 4, "units": 8, "weights": 2, "activations": 4}
+    >>> print(summarize(bitnet.nn.models.language_model(9, rng, **few)))
+    LanguageModel(9-4-8 lstm-9)
+    matrix          shape  weights  bits  bytes  products
+    table             9x4       36     4     18         -
+    layer 0 inputs   32x4      128     2     32       128
+    layer 0 states   32x8      256     2     64       256
+    scores            9x8       72     2     18        72
+    in all                     492          132       456
+    products: multiplications a token; in float32 the weights are 1,968 bytes, 14.9 times as many
     """
+    if isinstance(net, (LanguageModel, FrozenLanguageModel)):
+        is_frozen = isinstance(net, FrozenLanguageModel)
+        name = repr(net) if is_frozen else _sizes_of(net)
+        return Summary(name, is_frozen, (), tuple(layer_counts.language_rows(net)))
     if isinstance(net, FrozenNet):
         header, arrays = contents(net)
         n_bytes = archive_bytes(KIND, VERSION, header, arrays)
-        return Summary(repr(net), True, net.shape, tuple(frozen_rows(net, arrays)), n_bytes)
+        return Summary(
+            repr(net), True, net.shape, tuple(layer_counts.frozen_rows(net, arrays)), n_bytes
+        )
     if not isinstance(net, Sequential):
         raise InputError(
-            f"summarize: got {type(net).__name__}; expected a Sequential or a FrozenNet"
+            f"summarize: got {type(net).__name__}; expected a Sequential, a FrozenNet or a "
+            "language model"
         )
-    shape = input_shape(net, image)
-    reason = ""
+    shape = layer_counts.input_shape(net, image)
+    header, arrays, n_bytes, reason = {}, {}, None, ""
     try:
-        takes = "signs" if _is_sign(first_layer(net)) else "pixels"
+        takes = "signs" if layer_counts.is_sign(layer_counts.first_layer(net)) else "pixels"
         frozen = frozen or freeze(net, takes, shape[:2] if len(shape) == 3 else None)
     except InputError as error:
         reason = str(error).removeprefix("freeze: ")
-    header, arrays = ({}, {}) if frozen is None else contents(frozen)
-    n_bytes = None if frozen is None else archive_bytes(KIND, VERSION, header, arrays)
+    if frozen is not None:
+        header, arrays = contents(frozen)
+        n_bytes = archive_bytes(KIND, VERSION, header, arrays)
     name = f"{type(net).__name__} of {len(net.layers)} layers"
-    return Summary(name, False, shape, tuple(model_rows(net, shape, arrays)), n_bytes, reason)
-
-
-def _is_sign(layer):
-    """Whether a layer gives signs of what comes in."""
-    return isinstance(layer, Sign) or (
-        isinstance(layer, Quantize) and layer.quantizer.levels.is_sign
+    return Summary(
+        name, False, shape, tuple(layer_counts.model_rows(net, shape, arrays)), n_bytes, reason
     )
 
 
+def _cell(row, field, only):
+    """A field of a row, or 0 if other fields of the row differ from the given values."""
+    fits = all(getattr(row, name) == value for name, value in only.items())
+    return getattr(row, field) or 0 if fits else 0
+
+
+def _sizes_of(model):
+    """The sizes of a trained language model, in the form that a frozen one prints."""
+    recurrent, table = model.recurrent, model.embedding
+    layers = "-".join(recurrent.layers * [f"{recurrent.units} {type(recurrent).__name__.lower()}"])
+    return f"LanguageModel({table.count}-{table.width}-{layers}-{table.count})"
+
+
 def in_order(precisions):
-    """Precisions by the bits of the weights, then of the activations, floats at the end.
-
-    Parameters
-    ----------
-    precisions : iterable of str
-        As "2x1", bits of activations x of weights, or "float32".
-
-    Returns
-    -------
-    list of str
-
-    Examples
-    --------
-    >>> in_order(["float32", "8x2", "8x1", "2x2", "1x1"])
-    ['1x1', '8x1', '2x2', '8x2', 'float32']
-    """
-    sizes = {
-        p: (math.inf,) if p == "float32" else tuple(map(int, p.split("x")))[::-1]
-        for p in precisions
-    }
-    return sorted(sizes, key=sizes.get)
+    """Precisions such as "2x1" by the bits of the weights, then of the activations; floats last."""
+    sizes = {p: [*map(int, p.split("x"))][::-1] for p in precisions if p != "float32"}
+    return sorted(precisions, key=lambda p: sizes.get(p, [math.inf]))

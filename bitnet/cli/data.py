@@ -7,19 +7,15 @@ from bitnet.data import TEXTS, available, available_texts, fetch, verify
 from bitnet.data.catalogue import PUBLISHED, find_files, folder_of
 
 HELP = "which data sets are there; verify and fetch them"
-READERS = {
-    "svhn": ("scipy", "SciPy"),
-    "svhn-extra": ("scipy", "SciPy"),
-    "folder": ("PIL", "Pillow"),
-}
+SCIPY, PILLOW = ("scipy", "SciPy"), ("PIL", "Pillow")
+READERS = {"svhn": SCIPY, "svhn-extra": SCIPY, "folder": PILLOW}
+ACTIONS = "actions (without one: list what is found where)"
 
 
 def add_arguments(parser):
     """Give a parser the arguments of the verb."""
     parser.add_argument("--verbose", action="store_true", help="list each file, with its bytes")
-    actions = parser.add_subparsers(
-        title="actions (without one: list what is found where)", dest="action", metavar="ACTION"
-    )
+    actions = parser.add_subparsers(title=ACTIONS, dest="action", metavar="ACTION")
     names = ", ".join(PUBLISHED)
     where = "where its files are, or go (NAME below BITNET_DATA, or below the user's cache)"
     about = "hold files against the published checksums"
@@ -29,11 +25,8 @@ def add_arguments(parser):
     about = "download a set, verified; goes on where it was stopped"
     get = actions.add_parser("fetch", help=about, description=f"{about}.")
     get.add_argument("name", metavar="NAME", help=names)
-    get.add_argument(
-        "--url",
-        metavar="BASE",
-        help="folder of a mirror, http://... or https://... (the set's public address)",
-    )
+    about = "folder of a mirror, http://... or https://... (the set's public address)"
+    get.add_argument("--url", metavar="BASE", help=about)
     get.add_argument("--folder", help=where)
     get.add_argument("--quiet", action="store_true", help="no progress bar")
 
@@ -54,7 +47,7 @@ def main(args):
 
 
 def _list(verbose):
-    """Where each set is, or how to get it."""
+    """Print where each set is, or how to get it."""
     for name, where in [*available(), *available_texts()]:
         library, title = READERS.get(name, ("numpy", "NumPy"))
         if importlib.util.find_spec(library) is None:
@@ -67,7 +60,7 @@ def _list(verbose):
 
 
 def _verify(name, folder):
-    """A line a file; refused if one is not as published."""
+    """Print one line per file; raise an error if one differs from what was published."""
     if name is None and folder is not None:
         raise bitnet.InputError("--folder needs NAME, the set that is in it")
     names = [name] if name else list(PUBLISHED)
@@ -88,7 +81,7 @@ def _verify(name, folder):
 
 
 def _fetch(args):
-    """Download, and say where it went."""
+    """Download a set, and print where it is."""
     try:
         for path in fetch(args.name, args.folder, args.url, progress=not args.quiet):
             print(path)

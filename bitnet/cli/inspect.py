@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 
 from bitnet.analysis import plots
-from bitnet.analysis.layer_counts import what_enters
+from bitnet.analysis.layer_counts import numbers_of, what_enters
 from bitnet.analysis.table import aligned, percent
 from bitnet.archive import check_writable, kind_of, replacing
 from bitnet.cli.freeze import frozen
@@ -17,48 +17,34 @@ from bitnet.errors import InputError
 from bitnet.kernels import Bits
 from bitnet.training.trained import Trained, open_net
 
-__all__ = ["layer_lines", "net_lines"]
-
 HELP = "the weights of a layer, its thresholds and directions, as text or picture"
 MOST_NUMBERS = 16  # whose shares, or thresholds, are listed one by one
 UNITS, WEIGHTS = 4, 4096  # shown without --all: units, and weights in all
 JOINED = "\xa0"  # a space at which no line ends
 WIDTH = 64  # weights a line where there is no picture
 START = b"layer "  # of every text
+SIGNS = (
+    "the two characters for the weights +1 and -1 in text, as 10 or '#.' (+-); weights of more "
+    "bits are numbers"
+)
+ALL = (
+    f"all units and weights, not only {UNITS} units and {WEIGHTS} weights; a picture has up to "
+    "1024 units and 64 without"
+)
 
 
 def add_arguments(parser):
     """Give a parser the arguments of the verb."""
-    parser.add_argument("file", metavar="FILE", help="what `bitnet train` or `freeze` wrote")
-    parser.add_argument(
-        "--layer", type=int, metavar="I", help="which layer, from 0 (none: a list of them)"
-    )
-    parser.add_argument(
-        "--unit", type=int, metavar="J", help=f"which unit or channel, from 0 (the first {UNITS})"
-    )
-    parser.add_argument(
-        "--as",
-        dest="form",
-        choices=("text", "png", "svg"),
-        default="text",
-        help="text, or a picture, which needs --out (text)",
-    )
-    parser.add_argument(
-        "--signs",
-        default="+-",
-        metavar="PM",
-        help="the two characters for the "
-        "weights +1 and -1 in text, as 10 or '#.' (+-); weights of more bits are "
-        "numbers",
-    )
-    parser.add_argument(
-        "--all",
-        action="store_true",
-        help=f"all units and weights, not only "
-        f"{UNITS} units and {WEIGHTS} weights; a picture has up to 1024 units "
-        "and 64 without",
-    )
-    parser.add_argument("--out", help="file of the text or the picture (standard output)")
+    add = parser.add_argument
+    add("file", metavar="FILE", help="what `bitnet train` or `freeze` wrote")
+    add("--layer", type=int, metavar="I", help="which layer, from 0 (none: a list of them)")
+    about = f"which unit or channel, from 0 (the first {UNITS})"
+    add("--unit", type=int, metavar="J", help=about)
+    about = "text, or a picture, which needs --out (text)"
+    add("--as", dest="form", choices=("text", "png", "svg"), default="text", help=about)
+    add("--signs", default="+-", metavar="PM", help=SIGNS)
+    add("--all", action="store_true", help=ALL)
+    add("--out", help="file of the text or the picture (standard output)")
 
 
 def main(args):
@@ -83,17 +69,13 @@ def main(args):
         if not 0 <= args.unit < m:
             raise InputError(f"--unit is {args.unit}; layer {args.layer} has units 0 to {m - 1}")
     if args.form != "text":
-        layer = net.layers[args.layer]
-        picture = net.picture if args.layer == 0 else None
-        most = 1024 if args.all else 64
-        shown = (most, 0) if args.unit is None else (1, args.unit)
+        layer, picture = net.layers[args.layer], net.picture if args.layer == 0 else None
+        shown = (1024 if args.all else 64, 0) if args.unit is None else (1, args.unit)
         plots.plot_filters(layer.bits, args.out, picture, *shown, layer.weight_levels)
         print(f"{args.out}: layer {args.layer}")
         return
-    if args.layer is None:
-        lines = net_lines(net)
-    else:
-        lines = layer_lines(net, args.layer, args.unit, args.signs, args.all)
+    own = args.layer, args.unit, args.signs, args.all
+    lines = net_lines(net) if args.layer is None else layer_lines(net, *own)
     if args.out is None:
         for line in lines:
             print(line)
@@ -127,27 +109,7 @@ def _check_picture(args):
 
 
 def net_lines(net):
-    """The layers of a frozen net, a line each.
-
-    Parameters
-    ----------
-    net : FrozenNet
-        The net.
-
-    Yields
-    ------
-    str
-
-    Examples
-    --------
-    >>> import bitnet
-    >>> import numpy as np
-    >>> net = bitnet.freeze(bitnet.nn.models.binary_mlp([784, 64, 10], np.random.default_rng(0)))
-    >>> for line in list(net_lines(net))[1:3]:
-    ...     print(line)
-    0      FrozenLayer    64x784       50.1 %            0 to 0
-    1      FrozenOutput    10x64       52.8 %  none, but scores
-    """
+    """Yield one line per layer of a frozen net."""
     binary = not any(layer.weight_levels for layer in net.layers)
     share = "share of +1" if binary else "share above 0"
     rows = [["layer", "kind", "weights", "bits", share, "thresholds"]]
@@ -155,65 +117,28 @@ def net_lines(net):
         steps = "none, but scores"
         if not isinstance(layer, FrozenOutput):
             steps = f"{layer.thresholds.min()} to {layer.thresholds.max()}"
-        shape, bits = "x".join(map(str, layer.bits.shape)), _bits(layer.weight_levels)
+        shape, bits = (
+            "x".join(map(str, layer.bits.shape)),
+            str(numbers_of(layer.weight_levels).bits),
+        )
         above = percent(_share(layer.bits))
-        rows.append([str(i), type(layer).__name__, shape, str(bits), above, steps])
-    if binary:
-        for row in rows:
-            del row[3]
-    yield from aligned(rows, left=2)
+        rows.append([str(i), type(layer).__name__, shape, bits, above, steps])
+    yield from aligned([row[:3] + row[4:] if binary else row for row in rows], left=2)
     yield "weights: units x inputs, or channels x rows x columns x input channels"
     yield "the weights of a layer: --layer I"
 
 
-def _bits(levels):
-    """The bits of a number with these Levels, None for signs."""
-    return levels.bits if levels else 1
-
-
 def _share(weights):
-    """The share of those above 0."""
+    """The fraction of weights above 0."""
     if isinstance(weights, Bits):
         return float(np.bitwise_count(weights.words).sum(dtype=np.int64) / weights.size)
     return float((weights.integers() > 0).mean())
 
 
 def layer_lines(net, index, unit=None, signs="+-", everything=False):
-    """The weights of a layer, unit after unit, with what each does to its pre-activation z.
+    """Yield the weights of a layer unit by unit, with what each unit computes from its sum z.
 
-    Weights of k bits are shown as the integers that are multiplied; the unit of these, and how
-    many weights each of them has, stand above.
-
-    Parameters
-    ----------
-    net : FrozenNet
-        The net.
-    index : int
-        Of the layer.
-    unit : int, optional
-        Of the unit; the first ones by default.
-    signs : str, optional
-        The characters for +1 and -1.
-    everything : bool, optional
-        All units and weights.
-
-    Yields
-    ------
-    str
-
-    Examples
-    --------
-    >>> from bitnet import kernels
-    >>> from bitnet.deploy import FrozenNet
-    >>> from bitnet.deploy.runtime import FrozenOutput
-    >>> import numpy as np
-    >>> half = np.array([0.5], np.float32)
-    >>> output = FrozenOutput(kernels.pack(np.array([[1.0, -1.0, 1.0]])), half, half, half)
-    >>> for line in layer_lines(FrozenNet([output]), 0):
-    ...     print(line)
-    layer 0: FrozenOutput, 1 units x 3 inputs, which are pixels p, counted as 2p - 255
-    unit 0: 2 of 3 weights are +1; score = (z - 0.5) * 0.5 + 0.5
-    +-+
+    Weights of k bits are shown as the integers that are multiplied.
     """
     layer = net.layers[index]
     m, n = layer.bits.shape[0], math.prod(layer.bits.shape[1:])
@@ -253,14 +178,14 @@ def layer_lines(net, index, unit=None, signs="+-", everything=False):
 
 
 def _numbers(weights, units):
-    """The integers of weights of some units."""
+    """The weights of some units as integers."""
     if isinstance(weights, Bits):
         return weights[units].signs()
     return weights.with_bits(weights.bits[:, units]).integers()
 
 
 def _inputs(net, index):
-    """What a layer takes."""
+    """The kind of input of a layer, in words."""
     enters = what_enters(net)[index]
     if enters == "pixels":
         return "pixels p, counted as 2p - 255"
@@ -273,14 +198,14 @@ def _few(levels):
 
 
 def _listed(numbers):
-    """Numbers that rise or fall, the middle ones left out of many."""
+    """List monotone numbers; only the first and the last if there are many."""
     if len(numbers) > MOST_NUMBERS:
         return f"{len(numbers)} integers from {numbers[0]} to {numbers[-1]}"
     return ", ".join(map(str, numbers))
 
 
 def _shares(numbers, levels, of):
-    """Lines with the share of weights that each integer has, or each of 16 ranges of many."""
+    """Yield lines with the share of each integer among the weights, or of 16 ranges."""
     counts = np.bincount(np.searchsorted(levels.integers, numbers.ravel()), minlength=len(levels))
     parts = np.array_split(np.arange(len(levels)), min(len(levels), MOST_NUMBERS))
     ends = (dict.fromkeys(levels.integers[[part[0], part[-1]]].tolist()) for part in parts)
@@ -298,7 +223,7 @@ def _wrapped(text):
 
 
 def _rule(layer, j):
-    """What a unit makes of its pre-activation z."""
+    """What a unit computes from its pre-activation z, in words."""
     if isinstance(layer, FrozenOutput):
         mean, scale, shift = (float(getattr(layer, name)[j]) for name in ("mean", "scale", "shift"))
         return f"score = (z - {mean:.6g}) * {scale:.6g} + {shift:.6g}"
@@ -308,15 +233,14 @@ def _rule(layer, j):
         return f"+1 where z {sign} {layer.thresholds[j]}, otherwise -1 ({way})"
     integers, steps = layer.levels.integers, layer.thresholds[j]
     if len(steps) > MOST_NUMBERS:
-        return (
-            f"gives {_listed(integers)}, one further at each of {len(steps)} steps from "
-            f"z {sign} {steps[0]} to {steps[-1]} ({way})"
-        )
-    return f"gives {_listed(integers)}, one further at each of z {sign} {_listed(steps)} ({way})"
+        where = f"{len(steps)} steps from z {sign} {steps[0]} to {steps[-1]}"
+    else:
+        where = f"z {sign} {_listed(steps)}"
+    return f"gives {_listed(integers)}, one further at each of {where} ({way})"
 
 
 def _weight_lines(own, picture, show):
-    """Lines of a unit's weights (N,) or (rows, columns, C), and how many each shows."""
+    """Yield lines of a unit's weights (N,) or (rows, columns, C), with the number on each."""
     if own.ndim == 1 and picture is not None and math.prod(picture) == len(own):
         own = own.reshape(picture)
     each = len(show(np.repeat(own.ravel()[:1], 2))) - len(show(own.ravel()[:1]))  # characters
@@ -338,10 +262,10 @@ def _weight_lines(own, picture, show):
 
 def _signs(characters, own):
     """Signs as two characters."""
-    return "".join(characters[0] if value > 0 else characters[1] for value in own)
+    return "".join(characters[0 if value > 0 else 1] for value in own)
 
 
 def _integers(levels, own):
-    """Integers of Levels, all as wide as the widest, a space before each but the first."""
+    """Integers of Levels in columns of equal width."""
     width = max(len(str(n)) for n in levels.integers[[0, -1]])
     return " ".join(f"{value:>{width}}" for value in own)

@@ -3,7 +3,7 @@
 import dataclasses
 
 from bitnet.analysis import plots
-from bitnet.analysis.language import matrices_of
+from bitnet.analysis.layer_counts import matrices_of
 from bitnet.cli.nets import LanguageFile, opened_language
 from bitnet.cli.options import add_data, add_threads, check_number, images_of, use_threads
 from bitnet.deploy.freeze import freeze
@@ -14,68 +14,51 @@ from bitnet.quantizers import quantizer_named
 from bitnet.training.log import read_log
 from bitnet.training.trained import Trained, open_net, raw_scores
 
-__all__ = ["weights_of"]
-
 HELP = "curves, latent weights, filters, codes, confusion, quantizers as PNG or SVG"
 LOG = "what `bitnet train --log` wrote"
-FILE = "what `bitnet train` or `freeze` wrote"
 FLOAT = (
     "the net is a float twin, which has no weights of a few bits; name a net that was trained "
     "without --float"
+)
+KINDS = {
+    "curves": "loss, accuracies and flip ratio in per cent, and learning rate, by epoch; of texts "
+    "perplexity, or bits per character, for accuracies",
+    "histograms": "how the latent weights of each layer of bits spread, by epoch",
+    "filters": "the weights of a layer, from black for -1, or the smallest, to white",
+    "codes": "how many weights of each layer have each of their few numbers",
+    "confusion": "how often each class of a data set's test images is taken for each",
+    "quantizers": "quantizers beside their surrogates, and the slope of the backward pass",
+}
+NAMES = (
+    "as uniform:2, linear:4:0.25, log:3, sign:2, stochastic-sign, or of gradients log6; up to 24 "
+    "(one or more of each)"
 )
 
 
 def add_arguments(parser):
     """Give a parser the arguments of the verb."""
     kinds = parser.add_subparsers(title="kinds", dest="kind", required=True, metavar="KIND")
-
-    def kind(name, about):
-        own = kinds.add_parser(name, help=about, description=f"{about}.")
-        own.add_argument("--out", required=True, metavar="FILE.png|svg", help="the picture")
-        return own
-
-    own = kind(
-        "curves",
-        "loss, accuracies and flip ratio in per cent, and learning rate, by "
-        "epoch; of texts perplexity, or bits per character, for accuracies",
-    )
-    own.add_argument("logs", nargs="+", metavar="LOG.jsonl", help=f"{LOG}; up to 7")
-    own.add_argument(
-        "--label",
-        action="append",
-        metavar="TEXT",
-        help="the name of a log, once for each (its file's name)",
-    )
-    own = kind("histograms", "how the latent weights of each layer of bits spread, by epoch")
-    own.add_argument("log", metavar="LOG.jsonl", help=LOG)
-    own = kind("filters", "the weights of a layer, from black for -1, or the smallest, to white")
-    own.add_argument("file", metavar="FILE", help=FILE)
-    own.add_argument(
-        "--layer", type=int, default=0, metavar="I", help="which layer of bits, from 0 (0)"
-    )
-    own.add_argument(
-        "--count", type=int, default=64, metavar="N", help="units or channels shown, 1 to 1024 (64)"
-    )
-    own = kind("codes", "how many weights of each layer have each of their few numbers")
-    own.add_argument("file", metavar="FILE", help=FILE)
-    own = kind("confusion", "how often each class of a data set's test images is taken for each")
-    own.add_argument("file", metavar="FILE", help=FILE)
-    add_data(own, "what the net was trained on")
-    own.add_argument(
-        "--limit", type=int, default=0, metavar="N", help="only the first N test images (0: all)"
-    )
-    add_threads(own)
-    own = kind(
-        "quantizers", "quantizers beside their surrogates, and the slope of the backward pass"
-    )
-    own.add_argument(
-        "names",
-        nargs="*",
-        metavar="NAME",
-        default=plots.QUANTIZERS,
-        help="as uniform:2, linear:4:0.25, log:3, sign:2, stochastic-sign, or of "
-        "gradients log6; up to 24 (one or more of each)",
-    )
+    own = {name: kinds.add_parser(name, help=t, description=f"{t}.") for name, t in KINDS.items()}
+    for each in own.values():
+        each.add_argument("--out", required=True, metavar="FILE.png|svg", help="the picture")
+    for name in ("filters", "codes", "confusion"):
+        about = "what `bitnet train` or `freeze` wrote"
+        own[name].add_argument("file", metavar="FILE", help=about)
+    add = own["curves"].add_argument
+    add("logs", nargs="+", metavar="LOG.jsonl", help=f"{LOG}; up to 7")
+    about = "the name of a log, once for each (its file's name)"
+    add("--label", action="append", metavar="TEXT", help=about)
+    own["histograms"].add_argument("log", metavar="LOG.jsonl", help=LOG)
+    add, about = own["filters"].add_argument, "which layer of bits, from 0 (0)"
+    add("--layer", type=int, default=0, metavar="I", help=about)
+    about = "units or channels shown, 1 to 1024 (64)"
+    add("--count", type=int, default=64, metavar="N", help=about)
+    add_data(own["confusion"], "what the net was trained on")
+    about = "only the first N test images (0: all)"
+    own["confusion"].add_argument("--limit", type=int, default=0, metavar="N", help=about)
+    add_threads(own["confusion"])
+    names = {"nargs": "*", "metavar": "NAME", "default": plots.QUANTIZERS, "help": NAMES}
+    own["quantizers"].add_argument("names", **names)
 
 
 def main(args):
@@ -110,36 +93,14 @@ def main(args):
 
 
 def _opened(path):
-    """The net of a file, of images or of texts."""
+    """Open the file of a net for images or texts."""
     return opened_language(path, of_words=False) or open_net(path)
 
 
 def weights_of(net):
-    """The weights of the layers of a trained or frozen net, as they are multiplied.
+    """The weights of the layers of a net, as they are multiplied, by number and kind of the layer.
 
-    Parameters
-    ----------
-    net : Trained or FrozenNet or LanguageFile
-        As `open_net` or `opened_language` gives it.
-
-    Returns
-    -------
-    dict of str to (Bits or Planes, Levels or None)
-        By the number and kind of the layer: its weights, and what their codes stand for; None
-        for ±1.
-
-    Raises
-    ------
-    InputError
-        If it is a float twin.
-
-    Examples
-    --------
-    >>> import bitnet
-    >>> import numpy as np
-    >>> net = bitnet.freeze(bitnet.nn.models.binary_mlp([4, 3], np.random.default_rng(0)))
-    >>> weights_of(net)
-    {'0 FrozenOutput': (Bits(shape=(3, 4), 24 bytes), None)}
+    Each is a pair of Bits or Planes and the Levels that its codes stand for, None for ±1.
     """
     if isinstance(net, LanguageFile):
         return _of_language(net)
@@ -157,14 +118,9 @@ def weights_of(net):
 
 
 def _of_language(net):
-    """The weights of the matrices of a language model, without their scales."""
+    """The weights of a language model by matrix, without their scales."""
     if net.settings.get("float"):
         raise InputError(FLOAT)
     model = freeze(net.model) if net.settings else net.model
-    return {
-        name: (
-            dataclasses.replace(matrix, scale=1.0).weight,
-            quantizer_named(matrix.quantizer).levels,
-        )
-        for name, matrix in matrices_of(model).items()
-    }
+    plain = {k: dataclasses.replace(m, scale=1.0) for k, m in matrices_of(model).items()}
+    return {k: (m.weight, quantizer_named(m.quantizer).levels) for k, m in plain.items()}

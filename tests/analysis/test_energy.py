@@ -151,3 +151,5 @@ def test_what_is_printed_and_what_is_refused():
         estimate(Sequential(ReLU()), (3,))
     with pytest.raises(InputError, match="got int"):
         estimate(3)
+    with pytest.raises(InputError, match="is a language model"):
+        estimate(models.language_model(4, RNG, width=2, units=3))

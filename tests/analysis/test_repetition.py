@@ -8,7 +8,7 @@ from strategies import seeds, signs
 
 import bitnet
 from bitnet import InputError, kernels
-from bitnet.analysis.repetition import Repetition, repetition, repetitions, unique_rows
+from bitnet.analysis.repetition import Repetition, Repetitions, repetition, repetitions, unique_rows
 from bitnet.nn import BatchNorm, Flatten, QuantConv2d, Quantize, QuantLinear, Sequential, models
 
 
@@ -115,3 +115,23 @@ def test_what_has_no_filters_is_refused():
     for refused in (kernels.pack(np.ones((2, 3))), kernels.pack(np.ones((0, 3, 3, 1))), None):
         with pytest.raises(InputError, match="expected Bits"):
             repetition(refused)
+
+
+TABLE = """\
+layer        filters     2-D  unique  up to sign  in the layer   share  at random
+0 conv   128x128x3x3  16,384  13,000      10,000           256  61.0 %     78.8 %
+average            -       -       -           -             -  61.0 %     78.8 %
+papers             -       -       -           -             -  42.0 %          -
+"""
+
+
+def test_a_table_by_hand():
+    found = Repetition(128, 128, 3, 3, 13000, 10000, 256)
+    assert (found.filters, round(found.share, 3), round(found.saved, 3)) == (16384, 0.61, 0.39)
+    assert str(Repetitions({"0 conv": found})).startswith(TABLE)
+
+
+def test_a_filter_and_its_negation():
+    edge = np.array([[1.0, 1.0], [-1.0, -1.0]])
+    found = repetition(kernels.pack(np.stack([edge, edge, -edge, edge.T])[..., None]))
+    assert (found.filters, found.unique, found.up_to_sign) == (4, 3, 2)

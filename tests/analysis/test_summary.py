@@ -411,3 +411,32 @@ def test_what_does_not_fit_is_refused(net, image, message):
 
 def test_a_picture_for_an_mlp():
     assert summarize(NETS["mlp"][0], (28, 28, 1)).input == (math.prod((28, 28)),)
+
+
+@pytest.mark.parametrize("weights", ["ternary", 3, None])
+@pytest.mark.parametrize("kind", ["rnn", "lstm", "gru"])
+def test_a_language_model_by_hand(kind, weights):
+    activations = weights and 4
+    few = {"weights": weights, "activations": activations, "width": 5, "units": 6, "layers": 2}
+    table = summarize(models.language_model(9, RNG, kind, **few))
+    rows = {"rnn": 6, "gru": 18, "lstm": 24}[kind]
+    shapes = [(9, 5), (rows, 5), (rows, 6), (rows, 6), (rows, 6), (9, 6)]
+    assert [row.outputs for row in table.rows] == shapes
+    assert [row.weights for row in table.rows] == [m * n for m, n in shapes]
+    assert [row.macs for row in table.rows] == [0, *(m * n for m, n in shapes[1:])]
+    bits = {"ternary": 2, 3: 3, None: 32}[weights]
+    assert [row.bits for row in table.rows] == [activations or 32, *[bits] * 5]
+    assert [row.n_bytes for row in table.rows] == [-(-r.weights * r.bits // 8) for r in table.rows]
+    found = json.loads(json.dumps(table.as_dict()))
+    assert found["bytes"] == table.total("n_bytes")
+    assert found["products"] == table.total("macs")
+    assert f"{found['products']:,}" in str(table)
+    assert (table.input, table.file_bytes, table.is_frozen) == ((), None, False)
+
+
+def test_a_frozen_language_model_has_the_matrices_of_its_training():
+    model = models.language_model(9, RNG, "gru", width=5, units=6, weights=2, activations="log:3")
+    trained, frozen = summarize(model), summarize(bitnet.freeze(model))
+    assert trained.rows == frozen.rows
+    assert frozen.is_frozen
+    assert str(frozen).startswith("FrozenLanguageModel(9-5-6 gru-9)\nmatrix")

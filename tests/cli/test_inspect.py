@@ -10,6 +10,7 @@ import bitnet
 from bitnet import InputError
 from bitnet.__main__ import main
 from bitnet.cli import inspect
+from bitnet.deploy.runtime import FrozenOutput
 
 
 @pytest.fixture(scope="module")
@@ -193,3 +194,20 @@ def test_help(capsys):
         main(["inspect", "--help"])
     assert left.value.code == 0
     assert "usage: " in capsys.readouterr().out
+
+
+def test_the_lines_of_a_net_and_of_its_scores():
+    net = bitnet.freeze(bitnet.nn.models.binary_mlp([784, 64, 10], np.random.default_rng(0)))
+    assert [line.split() for line in list(inspect.net_lines(net))[:3]] == [
+        ["layer", "kind", "weights", "share", "of", "+1", "thresholds"],
+        ["0", "FrozenLayer", "64x784", "50.1", "%", "0", "to", "0"],
+        ["1", "FrozenOutput", "10x64", "52.8", "%", "none,", "but", "scores"],
+    ]
+    half = np.array([0.5], np.float32)
+    weights = bitnet.kernels.pack(np.array([[1.0, -1.0, 1.0]]))
+    output = bitnet.deploy.FrozenNet([FrozenOutput(weights, half, half, half)])
+    assert [*inspect.layer_lines(output, 0)] == [
+        "layer 0: FrozenOutput, 1 units x 3 inputs, which are pixels p, counted as 2p - 255",
+        "unit 0: 2 of 3 weights are +1; score = (z - 0.5) * 0.5 + 0.5",
+        "+-+",
+    ]

@@ -1,17 +1,15 @@
-"""Pictures of a net: its first filters from black to white, its codes, what it takes for what."""
+"""Pictures of a net: its filters, the shares of its codes, and its confusion matrix."""
 
 import itertools
 import math
 
 import numpy as np
 
-from bitnet.analysis.plots.picture import COLOURS, DPI, drawing, plain
+from bitnet.analysis.plots.picture import COLOURS, DPI, drawing, grid, panels, plain, rows_of
 from bitnet.analysis.table import percent
 from bitnet.arrays import as_numpy, to_cpu
 from bitnet.errors import InputError
 from bitnet.kernels import Bits, Planes
-
-__all__ = ["plot_codes", "plot_confusion", "plot_filters"]
 
 MOST_FILTERS, MOST_CHANNELS, MOST_CLASSES = 1024, 64, 200
 MOST_SQUARES = 1 << 22  # weights in a picture
@@ -21,7 +19,7 @@ MOST_LAYERS = 100
 
 
 def plot_filters(bits, path, picture=None, most=64, first=0, levels=None):
-    """The weights of a layer as squares, a picture a unit.
+    """Plot the weights of a layer as squares, one picture per unit.
 
     ±1 are black (-1) and white (+1); weights of k bits have a grey for each of their 2^k numbers,
     the smallest black and the largest white, and pale blue between the pictures.
@@ -68,57 +66,61 @@ def plot_filters(bits, path, picture=None, most=64, first=0, levels=None):
     if not 0 <= first < m:
         raise InputError(f"filters: unit {first}; expected 0 to {m - 1}")
     shown = _numbers(bits, slice(first, first + min(most, MOST_SQUARES // n)))
-    of = (
-        f"unit {first} of {m}"
-        if len(shown) == 1
-        else (f"units {first} to {first + len(shown) - 1} of {m}")
-    )
+    count = len(shown)
+    of = f"unit {first}" if count == 1 else f"units {first} to {first + count - 1}"
+    of = f"{of} of {m}"
     if bits.ndim == 2:
-        shown = shown.reshape(len(shown), *_picture_of(bits.shape[1], picture))
-    if len(shown) == 1 and shown.shape[3] > 3:  # the channels of a filter, a square each
+        shown = shown.reshape(count, *_picture_of(n, picture))
+    if count == 1 and shown.shape[3] > 3:  # the channels of a filter, a square each
         left_out = f"first {MOST_CHANNELS} of " if shown.shape[3] > MOST_CHANNELS else ""
         of += f", its {left_out}{shown.shape[3]} input channels"
         shown = np.moveaxis(shown, 3, 0).transpose(0, 2, 3, 1)[:MOST_CHANNELS]
-    count, rows, columns, channels = shown.shape
-    n_channels = min(channels, 3 if channels == 3 else 1)
-    dots = SQUARE * np.array([rows, columns])
-    wide = n_channels * (dots[1] + LINE) - LINE  # channels beside each other
-    gap = max(LINE * 3, round((0.15 if n_channels == 1 else 0.4) * min(dots[0], wide)))
-    across = min(count, math.ceil(math.sqrt(count * (dots[0] + gap) / (wide + gap))))
-    down = math.ceil(count / across)
-    sheet = np.full((down * (dots[0] + gap) + gap, across * (wide + gap) + gap), np.nan)
-    for i, c in itertools.product(range(count), range(n_channels)):
-        top = gap + i // across * (dots[0] + gap)
-        left = gap + i % across * (wide + gap) + c * (dots[1] + LINE)
-        square = np.ones((SQUARE, SQUARE))
-        sheet[top : top + dots[0], left : left + dots[1]] = np.kron(shown[i, :, :, c], square)
+    _, rows, columns, channels = shown.shape
+    sheet = _sheet(shown[..., : 3 if channels == 3 else 1])
     scale = min(24, max(7, 2 / DPI / SQUARE * max(sheet.shape))) / max(sheet.shape)
     width, height = (max(3.2, scale * sheet.shape[1]) + 0.2, scale * sheet.shape[0] + 0.6)
+    least, largest = (-1, 1) if isinstance(bits, Bits) else levels.values()[[0, -1]]
+    grey = (sheet - least) / (largest - least)
+    key = f"{len(levels)} greys, white {largest:+g}, black {least:+g}" if levels else ""
+    if isinstance(bits, Bits):
+        grey[np.isnan(grey)] = 0.6
+        key = "white +1, black -1"
+    beside = f", input channel 0 of {channels}" if channels not in (1, 3) else ""
+    if channels == 3:
+        colours = "red, green and blue" if picture is not None else "3 input channels"
+        beside = f", {colours} beside each other"
+    size = f"{rows} x {columns}"
+    if bits.ndim == 2 and picture is None:
+        size = f"{n} inputs in rows of {columns}"
     with drawing(path, width, height) as figure:
         from matplotlib import colormaps
 
         axes = figure.subplots()
-        least, largest = (-1, 1) if isinstance(bits, Bits) else levels.values()[[0, -1]]
-        grey = (sheet - least) / (largest - least)
-        if isinstance(bits, Bits):
-            grey[np.isnan(grey)] = 0.6
         greys = colormaps["gray"].with_extremes(bad=BETWEEN)
         axes.imshow(grey, cmap=greys, vmin=0, vmax=1, interpolation="nearest")
         axes.set_axis_off()
-        colours = "red, green and blue" if picture is not None else "3 input channels"
-        beside = f", {colours} beside each other" if n_channels == 3 else ""
-        beside = f", input channel 0 of {channels}" if n_channels < channels else beside
-        size = f"{rows} x {columns}"
-        if bits.ndim == 2 and picture is None:
-            size = f"{n} inputs in rows of {columns}"
-        key = "white +1, black -1"
-        if isinstance(bits, Planes):
-            key = f"{len(levels)} greys, white {largest:+g}, black {least:+g}"
         axes.set_title(f"{of}, {size}{beside}\n{key}")
 
 
+def _sheet(shown):
+    """Filters (count, rows, columns, channels) side by side, channel after channel; NaN between."""
+    count, rows, columns, channels = shown.shape
+    tall, each = SQUARE * rows, SQUARE * columns + LINE
+    wide = channels * each - LINE
+    gap = max(LINE * 3, round((0.15 if channels == 1 else 0.4) * min(tall, wide)))
+    across = min(count, math.ceil(math.sqrt(count * (tall + gap) / (wide + gap))))
+    down = math.ceil(count / across)
+    sheet = np.full((down * (tall + gap) + gap, across * (wide + gap) + gap), np.nan)
+    for i, c in itertools.product(range(count), range(channels)):
+        top = gap + i // across * (tall + gap)
+        left = gap + i % across * (wide + gap) + c * each
+        squares = np.kron(shown[i, :, :, c], np.ones((SQUARE, SQUARE)))
+        sheet[top : top + tall, left : left + each - LINE] = squares
+    return sheet
+
+
 def _numbers(bits, units):
-    """The numbers that weights of some units stand for."""
+    """The real values of the weights of some units."""
     if isinstance(bits, Bits):
         return to_cpu(bits[units].signs())
     return to_cpu(bits.with_bits(bits.bits[:, units]).values())
@@ -135,7 +137,7 @@ def _picture_of(n, picture):
 
 
 def plot_codes(layers, path):
-    """How many weights of each layer have each of their few numbers, in per cent.
+    """Plot the share of each value among the weights of each layer, in per cent.
 
     Parameters
     ----------
@@ -160,13 +162,10 @@ def plot_codes(layers, path):
     """
     if not 1 <= len(layers) <= MOST_LAYERS:
         raise InputError(f"codes: {len(layers)} layers; expected 1 to {MOST_LAYERS}")
-    across = min(3, len(layers))
-    down = math.ceil(len(layers) / across)
+    down, across = rows_of(len(layers))
     with drawing(path, 0.8 + 3.4 * across, 0.4 + 2.4 * down) as figure:
-        panels = figure.subplots(down, across, squeeze=False).ravel()
-        for axes in panels[len(layers) :]:
-            axes.set_axis_off()
-        for axes, (name, (bits, levels)) in zip(panels, layers.items(), strict=False):
+        drawn = panels(figure, len(layers))
+        for axes, (name, (bits, levels)) in zip(drawn, layers.items(), strict=True):
             values = np.float32([-1, 1]) if levels is None else levels.values()
             found, counts = np.unique(_numbers(bits, slice(None)), return_counts=True)
             shares = np.zeros(len(values))
@@ -175,14 +174,13 @@ def plot_codes(layers, path):
             ticks = range(0, len(values), max(1, -(-len(values) // 8)))
             axes.set_xticks(ticks, [f"{values[i]:.3g}" for i in ticks], fontsize=7)
             axes.set_title(plain(f"{name:.40}"), fontsize=9)
-            axes.grid(True, axis="y")
-            axes.set_axisbelow(True)
+            grid(axes, "y")
         figure.supxlabel("number")
         figure.supylabel("share of the weights (%)")
 
 
 def plot_confusion(labels, predictions, classes, path):
-    """How often each class is taken for each: counts, and colours by the share of a row.
+    """Plot a confusion matrix with counts and row-normalized colours.
 
     Parameters
     ----------
@@ -206,13 +204,9 @@ def plot_confusion(labels, predictions, classes, path):
     """
     labels, predictions = as_numpy(labels), as_numpy(predictions)
     n = len(classes)
-    fits = labels.shape == predictions.shape and labels.ndim == 1 and len(labels)
-    whole = fits and labels.dtype.kind in "iu" and predictions.dtype.kind in "iu"
-    if (
-        not whole
-        or not 1 <= n <= MOST_CLASSES
-        or not all(0 <= a.min() <= a.max() < n for a in (labels, predictions))
-    ):
+    fits = 1 <= n <= MOST_CLASSES and labels.shape == predictions.shape and labels.ndim == 1
+    both = (labels, predictions) if fits and len(labels) else ()
+    if not both or not all(a.dtype.kind in "iu" and 0 <= a.min() <= a.max() < n for a in both):
         raise InputError(
             f"confusion: labels {labels.dtype} {labels.shape}, predictions {predictions.dtype} "
             f"{predictions.shape}, {n} classes; expected as many integers of each, one or more, "
@@ -220,33 +214,20 @@ def plot_confusion(labels, predictions, classes, path):
         )
     table = np.bincount(labels.astype(np.int64) * n + predictions, minlength=n * n).reshape(n, n)
     shares = table / np.maximum(1, table.sum(axis=1, keepdims=True))
+    names = [plain(name if len(name) <= 24 else f"{name[:23]}…") for name in map(str, classes)]
+    ticks = range(0, n, max(1, n // 40))
+    words, turned = [names[i] for i in ticks], 90 if max(map(len, names)) > 2 else 0
+    right = percent(float((labels == predictions).mean()))
+    title = f"{len(labels):,} images, {right} right"
     side = min(14, 3.2 + 0.42 * n)
     with drawing(path, side + 0.8, side) as figure:
         axes = figure.subplots()
         image = axes.imshow(100 * shares, cmap="Blues", vmin=0, vmax=100)
-        if n <= 26:
-            for i, j in np.argwhere(table):
-                dark = shares[i, j] > 0.5
-                axes.text(
-                    j,
-                    i,
-                    str(table[i, j]),
-                    ha="center",
-                    va="center",
-                    fontsize=7,
-                    color="white" if dark else "black",
-                )
-        names = [plain(name if len(name) <= 24 else f"{name[:23]}…") for name in map(str, classes)]
-        ticks = range(0, n, max(1, n // 40))
-        axes.set_xticks(
-            ticks, [names[i] for i in ticks], rotation=90 if max(map(len, names)) > 2 else 0
-        )
-        axes.set_yticks(ticks, [names[i] for i in ticks])
-        right = percent(float((labels == predictions).mean()))
-        axes.set(
-            xlabel="predicted class",
-            ylabel="true class",
-            title=f"{len(labels):,} images, {right} right",
-        )
+        for i, j in np.argwhere(table) if n <= 26 else ():
+            style = {"color": "white" if shares[i, j] > 0.5 else "black", "fontsize": 7}
+            axes.text(j, i, str(table[i, j]), ha="center", va="center", **style)
+        axes.set_xticks(ticks, words, rotation=turned)
+        axes.set_yticks(ticks, words)
+        axes.set(xlabel="predicted class", ylabel="true class", title=title)
         axes.spines[:].set_visible(False)
         figure.colorbar(image, ax=axes, shrink=0.8, label="share of the true class (%)")

@@ -1,6 +1,6 @@
-"""A picture: a figure without a display, written whole as PNG or SVG, in one style.
+"""Figures in one style, written without a display as PNG or SVG.
 
-The colours are those that colour-blind people tell apart; lines differ in their dashes too.
+Colour-blind people can tell the colours apart; lines also differ in their dashes.
 """
 
 import contextlib
@@ -10,8 +10,6 @@ import warnings
 
 from bitnet.archive import check_writable, replacing
 from bitnet.errors import InputError
-
-__all__ = ["COLOURS", "DASHES", "DPI", "check_plot", "drawing", "plain"]
 
 # of Okabe and Ito
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -32,7 +30,7 @@ STYLE = {
 
 
 def check_plot(path):
-    """Refuse what cannot become a picture, before the work.
+    """Raise an error if no picture can be written to a path, before any work is done.
 
     Parameters
     ----------
@@ -60,53 +58,33 @@ def check_plot(path):
 
 
 def plain(text):
-    """A name of a file or a class as text for a picture, in which nothing is a formula.
+    """Escape a name so that matplotlib shows it as it is, not as a formula."""
+    return (" " if text.startswith("_") else "") + text.replace("$", r"\$")  # no legend has "_a"
 
-    Parameters
-    ----------
-    text : str
-        Any; matplotlib takes what stands between dollars for a formula, and leaves names that
-        begin with an underscore out of legends.
 
-    Returns
-    -------
-    str
+def grid(axes, axis="both"):
+    """Draw grid lines below everything else."""
+    axes.grid(True, axis=axis)
+    axes.set_axisbelow(True)
 
-    Examples
-    --------
-    >>> plain("$x$"), plain("_run")
-    ('\\\\$x\\\\$', ' _run')
-    """
-    return (" " if text.startswith("_") else "") + text.replace("$", r"\$")
+
+def panels(figure, n, **more):
+    """Axes for n panels in rows of at most 3."""
+    down, across = rows_of(n)
+    drawn = figure.subplots(down, across, squeeze=False, **more).ravel()
+    for axes in drawn[n:]:
+        axes.set_axis_off()
+    return drawn[:n]
+
+
+def rows_of(n, most=3):
+    """Rows and columns of n panels."""
+    return -(-n // min(most, n)), min(most, n)
 
 
 @contextlib.contextmanager
 def drawing(path, width, height):
-    """A figure that is written when the block ends well, and only then.
-
-    Parameters
-    ----------
-    path : str or path
-        The file, PNG or SVG.
-    width, height : float
-        Inches.
-
-    Yields
-    ------
-    matplotlib.figure.Figure
-        To draw in.
-
-    Raises
-    ------
-    InputError
-        As `check_plot`.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder, drawing(f"{folder}/a.png", 2, 1) as figure:
-    ...     _ = figure.subplots().plot([1, 2])
-    """
+    """Yield a figure (sizes in inches) that is written when the block ends without an error."""
     check_plot(path)
     import matplotlib
     from matplotlib.figure import Figure  # without pyplot: no display, no global state

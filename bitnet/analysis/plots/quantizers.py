@@ -1,39 +1,26 @@
-"""Pictures of the quantizers: what goes forward, and what the backward pass pretends."""
+"""Pictures of the quantizers: their output, and the slope that the backward pass uses."""
 
 import numpy as np
 
 from bitnet import kernels
-from bitnet.analysis.plots.picture import COLOURS, drawing
-from bitnet.autograd.tensor import Tensor
+from bitnet.analysis.plots.picture import COLOURS, drawing, grid, rows_of
+from bitnet.autograd import Tensor
 from bitnet.errors import InputError
 from bitnet.nn import functional
 from bitnet.nn.functional.linear import GRADIENTS
 from bitnet.quantizers import quantizer_named
 
-__all__ = ["QUANTIZERS", "plot_quantizers"]
-
 DRAWS = 500
 MOST = 24
 QUANTIZERS = (
-    "sign",
-    "sign:2",
-    "sign:inf",
-    "stochastic-sign",
-    "approx-sign",
-    "swish-sign",
-    "uniform:2",
-    "uniform:3",
-    "linear:3:0.5",
-    "linear:2:0.5:unsigned",
-    "log:3",
-    "log:3:0:unsigned",
-    "ternary",
-    "dorefa:2",
-    "dorefa-activation:2",
-    "int4",
-    "dorefa4",
-    "log4",
+    *("sign", "sign:2", "sign:inf", "stochastic-sign", "approx-sign", "swish-sign"),
+    *("uniform:2", "uniform:3", "linear:3:0.5", "linear:2:0.5:unsigned", "log:3"),
+    *("log:3:0:unsigned", "ternary", "dorefa:2", "dorefa-activation:2"),
+    *("int4", "dorefa4", "log4"),
 )
+FORWARD = {"color": COLOURS[0], "linewidth": 1.6}
+SURROGATE = {"color": COLOURS[1], "linewidth": 1.3, "linestyle": "--"}
+DRAW = {"color": COLOURS[2], "marker": ".", "linestyle": ""}
 STOCHASTIC = r"$+1$ with probability $\mathrm{clip}((x+1)/2,0,1)$"
 ROUNDED = {
     "int": r"$s\cdot\mathrm{round}(x/s),\ s=\max|x|/(2^{k-1}-1)$",
@@ -43,7 +30,7 @@ ROUNDED = {
 
 
 def plot_quantizers(path, names=QUANTIZERS):
-    """Each quantizer beside its surrogate, and the slope that the backward pass takes for it.
+    """Plot each quantizer with its surrogate, and the slope that the backward pass uses.
 
     Parameters
     ----------
@@ -69,38 +56,34 @@ def plot_quantizers(path, names=QUANTIZERS):
         raise InputError(f"quantizers: {len(names)} names; expected 1 to {MOST}")
     x, rng = np.linspace(-2.5, 2.5, 1001, dtype=np.float32), np.random.default_rng(0)
     panels = [_panel(name, x, rng) for name in names]
-    columns = min(6, len(panels))
-    rows = -(-len(panels) // columns)
+    rows, columns = rows_of(len(panels), 6)
     with drawing(path, max(4, 2.75 * columns), 3.6 * rows + 0.4) as figure:
-        grid = figure.subplots(
-            2 * rows, columns, squeeze=False, sharex=True, height_ratios=[3, 2] * rows
-        )
-        for i in range(rows * columns):
-            at = i // columns * 2, i % columns
-            both = grid[at], grid[at[0] + 1, at[1]]
-            if i < len(panels):
-                _draw(*both, x, panels[i])
-            else:
-                for axes in both:
-                    axes.set_axis_off()
-            if i % columns == 0:
-                both[0].set_ylabel("output")
-                both[1].set_ylabel("slope backward")
-        figure.legend(handles=_key(), loc="outside upper center", ncols=3)
+        from matplotlib.lines import Line2D
+
+        more = {"sharex": True, "height_ratios": [3, 2] * rows}
+        axes = figure.subplots(2 * rows, columns, squeeze=False, **more)
+        pairs = [*zip(axes[::2].ravel(), axes[1::2].ravel(), strict=True)]
+        for pair, panel in zip(pairs, panels, strict=False):
+            _draw(*pair, x, panel)
+        for own in (own for pair in pairs[len(panels) :] for own in pair):
+            own.set_axis_off()
+        for above, below in pairs[::columns]:
+            above.set_ylabel("output")
+            below.set_ylabel("slope backward")
+        mean = f"forward (stochastic sign: mean of {DRAWS} draws)"
+        key = (mean, FORWARD), ("surrogate, and its slope below", SURROGATE), ("one draw", DRAW)
+        lines = [Line2D([], [], label=label, **style) for label, style in key]
+        figure.legend(handles=lines, loc="outside upper center", ncols=3)
 
 
 def _panel(name, x, rng):
-    """What is drawn of a name: title, lines of output by label, and the slope or None."""
+    """Return the title, the output lines by label, and the slope (or None) for a name."""
     if name == "stochastic-sign":
         draws = [functional.stochastic_sign(x, rng).data.signs() for _ in range(DRAWS)]
         t = Tensor(x, requires_grad=True)
         functional.stochastic_sign(t, rng).backward(np.ones_like(x))
-        lines = {
-            "forward": np.mean(draws, axis=0),
-            "surrogate": np.clip(x, -1, 1),
-            "one draw": draws[0],
-        }
-        return f"{name}\n{STOCHASTIC}", lines, t.grad
+        lines = {"forward": np.mean(draws, axis=0), "surrogate": np.clip(x, -1, 1)}
+        return f"{name}\n{STOCHASTIC}", lines | {"one draw": draws[0]}, t.grad
     if name in GRADIENTS and name != "float32":
         rule = kernels.Rounding.of(GRADIENTS[name])
         lines = {"forward": _numbers(kernels.quantize(x[None], rule))}
@@ -113,59 +96,27 @@ def _panel(name, x, rng):
 
 
 def _numbers(rounded):
-    """The only row of a rounded gradient, as floats."""
+    """The single row of a rounded gradient, as floats."""
     return (rounded if isinstance(rounded, np.ndarray) else rounded.numbers())[0]
 
 
-def _key():
-    """What the lines are."""
-    from matplotlib.lines import Line2D
-
-    return [
-        Line2D(
-            [],
-            [],
-            color=COLOURS[0],
-            linewidth=1.6,
-            label=f"forward (stochastic sign: mean of {DRAWS} draws)",
-        ),
-        Line2D(
-            [],
-            [],
-            color=COLOURS[1],
-            linewidth=1.3,
-            linestyle="--",
-            label="surrogate, and its slope below",
-        ),
-        Line2D([], [], color=COLOURS[2], marker=".", linestyle="", label="one draw"),
-    ]
-
-
 def _draw(above, below, x, panel):
-    """One quantizer: its output with the surrogate, and below it the slope."""
+    """Draw the output and surrogate of one quantizer, and its slope below."""
     title, lines, slope = panel
     above.set_title(title, fontsize=8)
     above.set(ylim=(-2.7, 2.7), xlim=(x[0], x[-1]))
     if "one draw" in lines:
         some = slice(None, None, len(x) // 100)
-        above.plot(x[some], lines["one draw"][some], ".", color=COLOURS[2], markersize=3)
-    above.plot(x, lines["forward"], color=COLOURS[0], linewidth=1.6)
+        above.plot(x[some], lines["one draw"][some], markersize=3, **DRAW)
+    above.plot(x, lines["forward"], **FORWARD)
     if slope is None:
-        below.text(
-            0.5,
-            0.5,
-            "of gradients: no surrogate",
-            ha="center",
-            va="center",
-            fontsize=8,
-            transform=below.transAxes,
-        )
+        middle = {"ha": "center", "va": "center", "transform": below.transAxes}
+        below.text(0.5, 0.5, "of gradients: no surrogate", fontsize=8, **middle)
         below.set_yticks([])
     else:
-        above.plot(x, lines["surrogate"], color=COLOURS[1], linewidth=1.3, linestyle="--")
-        below.plot(x, slope, color=COLOURS[1], linewidth=1.3, linestyle="--")
+        above.plot(x, lines["surrogate"], **SURROGATE)
+        below.plot(x, slope, **SURROGATE)
         below.set_ylim(min(-0.15, 1.1 * slope.min()), max(1.3, 1.1 * slope.max()))
     for axes in (above, below):
-        axes.grid(True)
-        axes.set_axisbelow(True)
+        grid(axes)
         axes.tick_params(labelbottom=axes is below)

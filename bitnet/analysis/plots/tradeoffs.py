@@ -1,9 +1,7 @@
-"""The picture of a sweep over bits: what more bits cost, and what they give."""
+"""Picture of a sweep over bits: accuracy against size, energy and speed."""
 
-from bitnet.analysis.plots.picture import COLOURS, drawing
+from bitnet.analysis.plots.picture import COLOURS, drawing, grid
 from bitnet.errors import InputError
-
-__all__ = ["plot_tradeoffs"]
 
 PANELS = (  # title, axis, figure, divided by, whether less is better
     ("file", "KiB of the frozen net's file", "bytes", 1024, True),
@@ -11,10 +9,11 @@ PANELS = (  # title, axis, figure, divided by, whether less is better
     ("speed", "images a second, measured", "images_per_s", 1, False),
 )
 NEEDED = ("weights", "activations", "accuracy", "bytes", "energy_nj", "images_per_s")
+GREY, DOT = {"color": "#999999", "linewidth": 1}, {"fmt": "o", "markersize": 5, "elinewidth": 0.8}
 
 
 def plot_tradeoffs(rows, path):
-    """Accuracy over file size, energy and speed of nets of different bits.
+    """Plot accuracy against file size, energy and speed for nets of different bits.
 
     The grey line in each panel joins the nets that no cheaper net beats: where it turns flat,
     more bits no longer pay.
@@ -54,38 +53,23 @@ def plot_tradeoffs(rows, path):
         panels = figure.subplots(1, 3, sharey=True)
         for axes, (title, axis, name, unit, less) in zip(panels, PANELS, strict=True):
             points = [(row[name] / unit, 100 * row["accuracy"]) for row in rows]
-            axes.plot(
-                *zip(*_unbeaten(points, less), strict=True), color="#999999", linewidth=1, zorder=1
-            )
+            axes.plot(*zip(*_unbeaten(points, less), strict=True), zorder=1, **GREY)
             for row, (x, y) in zip(rows, points, strict=True):
-                axes.errorbar(
-                    x,
-                    y,
-                    100 * row.get("spread", 0),
-                    fmt="o",
-                    markersize=5,
-                    color=colour[row["weights"]],
-                    elinewidth=0.8,
-                )
-                axes.annotate(
-                    f"{row['weights']}/{row['activations']}",
-                    (x, y),
-                    (4, 4),
-                    textcoords="offset points",
-                    fontsize=7,
-                )
+                spread, dot = 100 * row.get("spread", 0), {"color": colour[row["weights"]], **DOT}
+                axes.errorbar(x, y, spread, **dot)
+                bits = f"{row['weights']}/{row['activations']}"
+                axes.annotate(bits, (x, y), (4, 4), textcoords="offset points", fontsize=7)
             axes.set(title=title, xlabel=axis, xscale="log")
             narrow = max(x for x, _ in points) < 30 * min(x for x, _ in points)
             axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if narrow else (1,)))
             axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
             axes.minorticks_off()
-            axes.grid(True)
-            axes.set_axisbelow(True)
+            grid(axes)
             axes.margins(x=0.12)
         panels[0].set_ylabel("test accuracy (%)")
         for bits in weights:
             panels[0].plot([], [], "o", color=colour[bits], label=f"{bits}-bit weights")
-        panels[0].plot([], [], color="#999999", label="not beaten by a cheaper net")
+        panels[0].plot([], [], color=GREY["color"], label="not beaten by a cheaper net")
         handles, names = panels[0].get_legend_handles_labels()
         figure.legend(handles, names, loc="outside lower center", ncols=len(names))
         figure.suptitle("weights/activations in bits; 32/32 is the float twin", fontsize=10)

@@ -1,46 +1,28 @@
-"""Pictures of a training, from its log: curves by epoch, and how the latent weights spread."""
-
-import math
+"""Pictures of a training from its log: curves by epoch, and histograms of latent weights."""
 
 import numpy as np
 
-from bitnet.analysis.plots.picture import COLOURS, DASHES, drawing, plain
+from bitnet.analysis.plots.picture import COLOURS, DASHES, drawing, grid, panels, plain, rows_of
 from bitnet.errors import InputError
 
-__all__ = ["plot_curves", "plot_histograms"]
-
 MOST_LOGS, MOST_LAYERS, MOST_EPOCHS = 7, 12, 6
-MEASURES = {  # title, axis, figures, the thin one last, and factor
-    "images": (
-        "accuracy: test, and thin for training",
-        "accuracy (%)",
-        ("test_accuracy", "train_accuracy"),
-        100,
-    ),
-    "words": (
-        "perplexity: test, and thin for validation",
-        "perplexity",
-        ("test_perplexity", "valid_perplexity"),
-        1,
-    ),
-    "characters": (
-        "bits per character: test, and thin for validation",
-        "bits",
-        ("test_bits", "valid_bits"),
-        1,
-    ),
+MEASURES = {  # kind: what is drawn, axis, test and the other figure, factor
+    "images": ("accuracy", "training", "accuracy (%)", "test_accuracy train_accuracy", 100),
+    "words": ("perplexity", "validation", "perplexity", "test_perplexity valid_perplexity", 1),
+    "characters": ("bits per character", "validation", "bits", "test_bits valid_bits", 1),
 }
-PANELS = (  # the same, around what is measured
-    ("loss", "mean over the epoch's batches", ("loss",), 1),
-    ("flips: weights whose sign changed", "share of the weights (%)", ("flip_ratio",), 100),
-    ("learning rate", "at the end of the epoch", ("learning_rate",), 1),
+PANELS = (  # title, axis, figures, the thin one last, and factor; what is measured is the second
+    ("loss", "mean over the epoch's batches", ["loss"], 1),
+    ("flips: weights whose sign changed", "share of the weights (%)", ["flip_ratio"], 100),
+    ("learning rate", "at the end of the epoch", ["learning_rate"], 1),
 )
 
 
 def plot_curves(logs, path, labels=None):
-    """Loss, accuracy, flip ratio and learning rate by epoch, of one training or of some.
+    """Plot loss, accuracy, flip ratio and learning rate by epoch, for one or more trainings.
 
-    Of language models it is perplexity, or bits per character, on the test and validation texts.
+    For language models perplexity or bits per character, on the test and validation texts, takes
+    the place of accuracy.
 
     Parameters
     ----------
@@ -75,37 +57,35 @@ def plot_curves(logs, path, labels=None):
         raise InputError(
             f"curves: logs of {' and of '.join(kinds)}, whose measures differ; draw them apart"
         )
-    panels = PANELS[0], MEASURES[kinds[0]], *PANELS[1:]
+    measure, other, axis, figures, factor = MEASURES[kinds[0]]
+    measured = f"{measure}: test, and thin for {other}", axis, figures.split(), factor
     with drawing(path, 8.4, 6) as figure:
-        for axes, panel in zip(figure.subplots(2, 2).flat, panels, strict=True):
-            title, axis, figures, factor = panel
-            for i, log in enumerate(logs):
-                for name in figures:
-                    epochs, values = log.series(name)
-                    if not epochs or (name == "flip_ratio" and not any(values)):
-                        continue  # a float net has no signs that flip
-                    thin = name != figures[0]
-                    axes.plot(
-                        epochs,
-                        [factor * v for v in values],
-                        color=COLOURS[i],
-                        linestyle=DASHES[i % len(DASHES)],
-                        linewidth=0.8 if thin else 1.8,
-                        marker="o" if len(epochs) < 3 else None,
-                        markersize=3,
-                        label=None if thin else plain(labels[i]),
-                    )
-            if factor == 1:
-                _log_scale(axes)
-            axes.set(title=title, xlabel="epoch", ylabel=axis)
-            axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
-            axes.grid(True)
-            axes.set_axisbelow(True)
-            if not axes.lines:
-                axes.text(0.5, 0.5, "not in the log", transform=axes.transAxes, ha="center")
+        drawn = PANELS[0], measured, *PANELS[1:]
+        for axes, panel in zip(figure.subplots(2, 2).flat, drawn, strict=True):
+            _draw_curves(axes, logs, labels, *panel)
         handles, names = figure.axes[0].get_legend_handles_labels()
         if len(logs) > 1 or labels != [log.name for log in logs]:
             figure.legend(handles, names, loc="outside upper center", ncols=min(4, len(names)))
+
+
+def _draw_curves(axes, logs, labels, title, axis, figures, factor):
+    """Draw one panel: the figures of each log by epoch, thin except the first."""
+    for i, log in enumerate(logs):
+        style = {"color": COLOURS[i], "linestyle": DASHES[i % len(DASHES)], "markersize": 3}
+        for name in figures:
+            epochs, values = log.series(name)
+            if not epochs or (name == "flip_ratio" and not any(values)):
+                continue  # a float net has no signs that flip
+            thin, marker = name != figures[0], "o" if len(epochs) < 3 else None
+            own = {"linewidth": 0.8 if thin else 1.8, "label": None if thin else plain(labels[i])}
+            axes.plot(epochs, [factor * v for v in values], marker=marker, **style, **own)
+    if factor == 1:
+        _log_scale(axes)
+    axes.set(title=title, xlabel="epoch", ylabel=axis)
+    axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+    grid(axes)
+    if not axes.lines:
+        axes.text(0.5, 0.5, "not in the log", transform=axes.transAxes, ha="center")
 
 
 def _kind(log):
@@ -116,14 +96,14 @@ def _kind(log):
 
 
 def _log_scale(axes):
-    """A logarithmic axis, where that shows more: most values far below the largest."""
+    """Use a logarithmic axis if most values are far below the largest."""
     values = np.concatenate([line.get_ydata() for line in axes.lines] or [[0.0]])
     if values.min() > 0 and np.median(values) < values.max() / 5:
         axes.set_yscale("log")
 
 
 def plot_histograms(log, path):
-    """The latent weights of each layer of bits by epoch: they pile up at their bounds.
+    """Plot histograms of the latent weights of each quantized layer by epoch.
 
     Parameters
     ----------
@@ -155,34 +135,25 @@ def plot_histograms(log, path):
         )
     names, left_out = names[:MOST_LAYERS], names[MOST_LAYERS:]
     shown = np.unique(np.linspace(0, len(epochs) - 1, MOST_EPOCHS).round().astype(int))
-    n_columns = min(3, len(names))
-    n_rows = math.ceil(len(names) / n_columns)
+    n_rows, n_columns = rows_of(len(names))
     with drawing(path, 0.6 + 3 * n_columns, 0.9 + 2.3 * n_rows) as figure:
         import matplotlib
 
         colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.9, len(shown)))
-        panels = figure.subplots(n_rows, n_columns, squeeze=False, sharex=True)
-        for index, (axes, name) in enumerate(zip(panels.flat, names, strict=False)):
+        drawn = panels(figure, len(names), sharex=True)
+        for index, (axes, name) in enumerate(zip(drawn, names, strict=True)):
             for i, colour in zip(shown, colours, strict=True):
                 counts = np.array(tables[i].get(name, [0, 0]), float)
-                edges = np.linspace(-1, 1, len(counts) + 1)
-                axes.stairs(
-                    100 * counts / max(1, counts.sum()),
-                    edges,
-                    color=colour,
-                    linewidth=1.3,
-                    label=f"epoch {epochs[i]}",
-                )
-            axes.set_axisbelow(True)
+                shares = 100 * counts / max(1, counts.sum())
+                style = {"color": colour, "linewidth": 1.3, "label": f"epoch {epochs[i]}"}
+                axes.stairs(shares, np.linspace(-1, 1, len(counts) + 1), **style)
             axes.set_title(plain(f"layer {index}: {name:.40}"))
             axes.set(xlim=(-1.02, 1.02), xticks=(-1, -0.5, 0, 0.5, 1))
-            axes.grid(True)
+            grid(axes)
             if index + n_columns >= len(names):  # none below it
                 axes.tick_params(labelbottom=True)
-        for axes in panels.flat[len(names) :]:
-            axes.set_axis_off()
         more = f"; {len(left_out)} more layers are left out" if left_out else ""
         figure.supxlabel(f"latent weight, the bound as 1{more}", fontsize=9)
         figure.supylabel("share of the layer's weights in a bin (%)", fontsize=9)
-        handles, texts = panels[0, 0].get_legend_handles_labels()
+        handles, texts = drawn[0].get_legend_handles_labels()
         figure.legend(handles, texts, loc="outside upper center", ncols=len(texts))
