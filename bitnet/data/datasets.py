@@ -161,6 +161,11 @@ def scale_pixels(images):
     `2 p / 255 - 1`, the scaling of the papers' Theano code; a binary net takes the pixels
     themselves, as `2 p - 255`.
 
+    Parameters
+    ----------
+    images : numpy.ndarray
+        uint8, of any shape.
+
     Examples
     --------
     >>> scale_pixels(np.array([0, 255], np.uint8))

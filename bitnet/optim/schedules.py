@@ -11,7 +11,13 @@ from bitnet.errors import InputError
 
 @dataclasses.dataclass(frozen=True)
 class Schedule:
-    """What all schedules share: they are called with an epoch, and say what they are."""
+    """What all schedules share: they are called with an epoch, and say what they are.
+
+    Examples
+    --------
+    >>> isinstance(Constant(1e-3), Schedule), Constant(1e-3)(2.5)
+    (True, 0.001)
+    """
 
     start: float
 

@@ -5,6 +5,7 @@
 so that a NumPy call on an array of the GPU is found here too.
 """
 
+import dataclasses
 import importlib
 import os
 import sys
@@ -67,7 +68,7 @@ def gpu_kernels(to_gpu):
     from bitnet.kernels import cuda
 
     def given(x):
-        here = is_array(x) or hasattr(x, "moved")
+        here = is_array(x) or hasattr(x, "moved") or dataclasses.is_dataclass(x)
         return to_gpu(x) if here and array_module(x) is np else x
 
     class Moving:
