@@ -50,6 +50,8 @@ class LanguageModel(Module):
     (6, 10)
     """
 
+    shown = ("embedding", "recurrent", "decoder")
+
     def __init__(self, embedding, recurrent, decoder, dropout=None):
         sizes = embedding.width, recurrent.units, embedding.count
         if sizes != (recurrent.inputs, decoder.inputs, decoder.outputs):
@@ -81,9 +83,6 @@ class LanguageModel(Module):
         if self.dropout is None or not self.training:
             return x
         return functional.dropout(x, self.dropout.p, self.dropout.rng)
-
-    def __repr__(self):
-        return f"LanguageModel({self.embedding!r}, {self.recurrent!r}, {self.decoder!r})"
 
 
 def language_model(
