@@ -37,6 +37,8 @@ class Quantize(Module):
     Quantize(Uniform(bits=2, bound=1.0, window=2.0))
     """
 
+    shown = ("quantizer",)
+
     def __init__(self, quantizer):
         self.quantizer = elementwise_quantizer_of("Quantize", quantizer)
 
@@ -55,9 +57,6 @@ class Quantize(Module):
             raise InputError(f"{self!r} has no window to change; Uniform has one")
         window = math.inf if window is None else window
         self.quantizer = dataclasses.replace(self.quantizer, window=window)
-
-    def __repr__(self):
-        return f"Quantize({self.quantizer!r})"
 
 
 class Sign(Module):
@@ -104,6 +103,3 @@ class ReLU(Module):
 
     def forward(self, x):
         return functional.relu(x)
-
-    def __repr__(self):
-        return "ReLU()"

@@ -261,6 +261,3 @@ class Flatten(Module):
 
     def forward(self, x):
         return functional.flatten(x)
-
-    def __repr__(self):
-        return "Flatten()"

@@ -23,6 +23,8 @@ class Dropout(Module):
     array([1., 2.], dtype=float32)
     """
 
+    shown = ("p",)
+
     def __init__(self, p, rng):
         if not 0 <= p < 1:
             raise InputError(f"Dropout: p is {p!r}; expected a probability from 0 to below 1")
@@ -31,6 +33,3 @@ class Dropout(Module):
 
     def forward(self, x):
         return functional.dropout(x, self.p, self.rng) if self.training and self.p else x
-
-    def __repr__(self):
-        return f"Dropout({self.p})"

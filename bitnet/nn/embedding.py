@@ -41,6 +41,8 @@ class Embedding(Module):
     (1, 2, 8)
     """
 
+    shown = ("count", "width")
+
     def __init__(self, count, width, rng, activations=None, half=0.1):
         check_count("Embedding", count=count, width=width)
         check_generator("Embedding", rng)
@@ -64,6 +66,3 @@ class Embedding(Module):
         """What the rows are divided by before they are quantized."""
         quantizer = self.activations
         return self.weight.derived(f"scale {quantizer.name}", lambda x: scale_of(x, quantizer))
-
-    def __repr__(self):
-        return f"Embedding({self.count}, {self.width})"

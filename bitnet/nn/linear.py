@@ -65,6 +65,8 @@ class QuantLinear(IntegerLayer):
     Planes(shape=(10, 784), 2 planes, unit=0.333333)
     """
 
+    shown = ("inputs", "outputs", "quantizer")
+
     def __init__(
         self, inputs, outputs, rng, weights=1, gradient="int8", rounding="nearest", balance=False
     ):
@@ -77,9 +79,6 @@ class QuantLinear(IntegerLayer):
         _check_width(self, x, self.inputs)
         weight = self.quantized(self.weight)
         return functional.quantized_linear(x, weight, self.gradient, self.rounding_rng)
-
-    def __repr__(self):
-        return f"QuantLinear({self.inputs}, {self.outputs}, {self.quantizer!r})"
 
 
 class BinaryLinear(QuantLinear):
@@ -109,13 +108,12 @@ class BinaryLinear(QuantLinear):
     Bits(shape=(10, 784), 1040 bytes)
     """
 
+    shown = ("inputs", "outputs")
+
     def __init__(self, inputs, outputs, rng, gradient="int8", rounding="nearest", balance=False):
         super().__init__(inputs, outputs, rng, 1, gradient, rounding, balance)
 
     bits = IntegerLayer.packed
-
-    def __repr__(self):
-        return f"BinaryLinear({self.inputs}, {self.outputs})"
 
 
 class Linear(Module):
@@ -134,6 +132,8 @@ class Linear(Module):
     (1, 2)
     """
 
+    shown = ("inputs", "outputs")
+
     def __init__(self, inputs, outputs, rng):
         check_count("Linear", inputs=inputs, outputs=outputs)
         check_generator("Linear", rng)
@@ -145,9 +145,6 @@ class Linear(Module):
     def forward(self, x):
         _check_width(self, x, self.inputs)
         return functional.linear(x, self.weight, self.bias)
-
-    def __repr__(self):
-        return f"Linear({self.inputs}, {self.outputs})"
 
 
 class ScaledLinear(QuantizedLayer):
@@ -181,6 +178,8 @@ class ScaledLinear(QuantizedLayer):
     (35, 20, 10)
     """
 
+    shown = ("inputs", "outputs", "quantizer")
+
     def __init__(
         self, inputs, outputs, rng, weights, activations, gradient="float32", rounding="nearest"
     ):
@@ -194,6 +193,3 @@ class ScaledLinear(QuantizedLayer):
     def forward(self, x):
         x, weight = as_packed(x, self.activations), self.quantized(self.weight)
         return functional.scaled_linear(x, weight, self.bias, self.gradient, self.rounding_rng)
-
-    def __repr__(self):
-        return f"ScaledLinear({self.inputs}, {self.outputs}, {self.quantizer!r})"

@@ -38,10 +38,15 @@ class Module:
     """
 
     training = True
+    shown = ()  # the attributes that repr() names
 
     def __call__(self, x):
         """The result for `x`, a Tensor or what a Tensor can hold; moved to where the Module is."""
         return self.forward(self.brought(as_tensor(x)))
+
+    def __repr__(self):
+        shown = ", ".join(repr(getattr(self, name)) for name in self.shown)
+        return f"{type(self).__name__}({shown})"
 
     def brought(self, x):
         """A Tensor, moved to the GPU if this Module is there; one that wants a gradient stays."""

@@ -40,6 +40,8 @@ class BatchNorm(Module):
     array([[0.]], dtype=float32)
     """
 
+    shown = ("features",)
+
     def __init__(self, features, eps=1e-4, momentum=0.1, step_scale=1.0):
         check_count(type(self).__name__, features=features)
         if not 0 < momentum <= 1 or not 0 < eps < math.inf:
@@ -71,9 +73,6 @@ class BatchNorm(Module):
         running = self.running_mean, self.running_inv_std
         momentum = max(self.momentum, 1 / (int(self.batches) + 1))
         return self.gamma, self.beta, self.eps, running, momentum
-
-    def __repr__(self):
-        return f"BatchNorm({self.features})"
 
 
 class BatchNormSign(Module):
@@ -125,6 +124,8 @@ class ShiftBatchNorm(BatchNorm):
     array([0.25], dtype=float32)
     """
 
+    shown = ("features", "variant")
+
     def __init__(self, features, variant="paper", eps=1e-5, momentum=0.125, step_scale=1.0):
         if variant not in SHIFT_VARIANTS:
             raise InputError(
@@ -146,9 +147,6 @@ class ShiftBatchNorm(BatchNorm):
     def affine(self):
         scale = kernels.ap2(self.gamma.data) * kernels.ap2(self.running_inv_std)
         return self.running_mean, scale, self.beta.data
-
-    def __repr__(self):
-        return f"ShiftBatchNorm({self.features}, {self.variant!r})"
 
 
 NORMS = {

@@ -95,9 +95,8 @@ class ShiftAdaMax(Optimizer):
     def rate_of(self, parameter):
         """The learning rate and the correction, shifted, times the step scale."""
         correction = 1 / (1 - self.beta1**self.steps)
-        shifted = (
-            self.lr * ap2(correction) if self.variant == "paper" else ap2(self.lr * correction)
-        )
+        paper = self.variant == "paper"
+        shifted = self.lr * ap2(correction) if paper else ap2(self.lr * correction)
         return shifted * self.scale_of(parameter)
 
     def constants(self, parameter):

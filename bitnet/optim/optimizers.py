@@ -28,18 +28,14 @@ class Optimizer:
     rule, state_names = None, ()
 
     def __init__(self, parameters, lr, scale_power=1.0):
-        self.parameters = list(parameters)
+        name, self.parameters = type(self).__name__, list(parameters)
         if not self.parameters or not all(isinstance(p, Parameter) for p in self.parameters):
-            raise InputError(
-                f"{type(self).__name__}: expected one or more Parameters, as model.parameters()"
-            )
+            raise InputError(f"{name}: expected one or more Parameters, as model.parameters()")
         if len({id(p) for p in self.parameters}) < len(self.parameters):
-            raise InputError(f"{type(self).__name__}: a Parameter comes twice; expected each once")
+            raise InputError(f"{name}: a Parameter comes twice; expected each once")
         self.lr = lr
         if self.lr == 0:
-            raise InputError(
-                f"{type(self).__name__}: the learning rate is 0; expected a number above 0"
-            )
+            raise InputError(f"{name}: the learning rate is 0; expected a number above 0")
         self.scale_power = scale_power
         self.steps = self.flips = 0
         self.state = [

@@ -47,13 +47,9 @@ class Logarithmic(Quantizer):
     def __post_init__(self):
         self._flag("signed")
         least, most = (2, 5) if self.signed else (1, 4)
-        self._whole(
-            "bits",
-            least,
-            most,
-            f" {'with' if self.signed else 'without'} a sign: 15 powers of two, as "
-            "integers of planes, reach 2^16",
-        )
+        sign = "with" if self.signed else "without"
+        why = f" {sign} a sign: 15 powers of two, as integers of planes, reach 2^16"
+        self._whole("bits", least, most, why)
         self._whole("largest", -60, 60)
 
     @property

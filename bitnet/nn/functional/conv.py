@@ -128,9 +128,8 @@ class QuantizedConv2d(Function):
         self.window, self.rule, self.groups = window, (gradient_bits, rng, groups), groups
 
     def forward(self, x, weight):  # (B, H, W, C), (M, rows, columns, C)
-        self.x, self.weight, self.size = x, weight, x.shape[1:3]
-        if is_array(x):
-            self.x = x.copy()  # whoever loads the pixels may reuse their buffer
+        self.weight, self.size = weight, x.shape[1:3]
+        self.x = x.copy() if is_array(x) else x  # whoever loads the pixels may reuse their buffer
         return kernels.plane_conv(x, weight, self.window, self.groups)  # int32, exact
 
     def backward(self, grad_z):  # (B, H', W', M)

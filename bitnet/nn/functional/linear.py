@@ -85,9 +85,8 @@ class QuantizedLinear(Function):
         self.rule = gradient_bits, rng
 
     def forward(self, x, weight):
-        self.x, self.weight = x, weight  # a few bits an element are all that backward needs
-        if is_array(x):
-            self.x = x.copy()  # whoever loads the pixels may reuse their buffer
+        self.weight = weight  # a few bits an element are all that backward needs
+        self.x = x.copy() if is_array(x) else x  # whoever loads the pixels may reuse their buffer
         z = kernels.plane_gemm(x, weight)  # (B, M) int32, exact
         return z if getattr(x, "scale", 1.0) == 1.0 else z * np.float32(x.scale)
 

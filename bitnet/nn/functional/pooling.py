@@ -81,7 +81,8 @@ class AvgPool2d(Function):
         self.size, self.divisor = x.shape[1:3], getattr(x, "unit", 1)
         if isinstance(x, (Bits, Planes)):
             x = x.integers() if isinstance(x, Planes) else x.signs(np.int32)
-        total = sum(_taps(self.window.views(x)))
+        views = self.window.views(x)
+        total = sum(views[:, :, :, i, j] for i, j in np.ndindex(*views.shape[3:5]))
         if x.dtype.kind != "f":
             return total
         self.divisor = self.window.taps
@@ -161,11 +162,6 @@ def flatten(x):
     if x.ndim < 2:
         raise InputError(f"flatten: got the shape {x.shape}; expected (B, ...)")
     return Flatten()(x)
-
-
-def _taps(patches):
-    """The views of each tap, (B, H', W', C), row after row."""
-    return [patches[:, :, :, i, j] for i, j in np.ndindex(*patches.shape[3:5])]
 
 
 def _check(name, x, window):

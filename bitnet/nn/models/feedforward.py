@@ -15,29 +15,12 @@ from bitnet.nn.models.stages import Stages
 
 MNIST_THEANO = [784, 4096, 4096, 4096, 10]
 MNIST_TORCH = [784, 2048, 2048, 2048, 10]
-CIFAR10 = {
-    "image": (32, 32, 3),
-    "blocks": ((128, 128), (256, 256), (512, 512)),
-    "units": (1024, 1024, 10),
-}
-SVHN = {
-    "image": (32, 32, 3),
-    "blocks": ((64, 64), (128, 128), (256, 256)),
-    "units": (1024, 1024, 10),
-}
+IMAGE, UNITS = (32, 32, 3), (1024, 1024, 10)
+CIFAR10 = {"image": IMAGE, "blocks": ((128, 128), (256, 256), (512, 512)), "units": UNITS}
+SVHN = {"image": IMAGE, "blocks": ((64, 64), (128, 128), (256, 256)), "units": UNITS}
 
 
-def binary_mlp(
-    sizes,
-    rng,
-    step_scale=1.0,
-    dropout=(0.0, 0.0),
-    stochastic=False,
-    norm="batch",
-    weights=1,
-    activations=1,
-    **gradient,
-):
+def binary_mlp(sizes, rng, dropout=(0.0, 0.0), weights=1, activations=1, **options):
     """A multilayer perceptron with weights and activations of few bits, by default one each.
 
     Each layer is BinaryLinear, then batch norm, then, except in the last, the sign; for more bits
@@ -50,19 +33,16 @@ def binary_mlp(
         The widths of the input, of the hidden layers and of the output.
     rng : numpy.random.Generator
         The source of the first weights, of dropout and of stochastic signs.
-    step_scale : float, optional
-        The factor of the learning rate for gamma and beta.
     dropout : pair of float, optional
         The probability of dropping an input, and a hidden activation; (0.2, 0.5) in the
         papers' MNIST settings.
-    stochastic : bool, optional
-        Draw the activations in training, as in the papers' Torch experiments.
-    norm : {"batch", "shift", "shift-code"}, optional
-        Batch norm, or shift-based batch norm with the backward pass of the paper or of its code.
     weights, activations : int or Quantizer or str, optional
         Bits, 1 to 8, or a quantizer or its name, of all weights and of all activations.
-    **gradient : str or bool
-        The arguments `gradient`, `rounding` and `balance` of each layer of weights.
+    **options : optional
+        `step_scale`, the factor of the learning rate for gamma and beta (1.0); `stochastic`, to
+        draw the activations in training, as in the papers' Torch experiments (False); `norm`:
+        "batch", or shift-based batch norm with the backward pass of the paper ("shift") or of its
+        code ("shift-code"); and `gradient`, `rounding` and `balance` of each layer of weights.
 
     Returns
     -------
@@ -77,7 +57,7 @@ def binary_mlp(
     >>> binary_mlp([784, 512, 10], np.random.default_rng(0), weights=2, activations=4).layers[2]
     Quantize(Uniform(bits=4, bound=1.0, window=1.0))
     """
-    make = Stages(rng, weights, activations, step_scale, stochastic, norm, **gradient)
+    make = Stages(rng, weights, activations, **options)
     pairs = _pairs("binary_mlp", sizes)
     if len(dropout) != 2:
         raise InputError(f"binary_mlp: dropout is {dropout!r}; expected two probabilities")
@@ -108,18 +88,7 @@ def float_mlp(sizes, rng):
     return Sequential(*_fully_connected(Stages(rng), _pairs("float_mlp", sizes)))
 
 
-def binary_convnet(
-    image,
-    blocks,
-    units,
-    rng,
-    step_scale=1.0,
-    stochastic=False,
-    norm="batch",
-    weights=1,
-    activations=1,
-    **gradient,
-):
+def binary_convnet(image, blocks, units, rng, weights=1, activations=1, **options):
     """A ConvNet with weights and activations of few bits, as for CIFAR-10 and SVHN.
 
     Each block is some 3x3 convolutions and a 2x2 max-pooling after the last of them, before its
@@ -136,10 +105,8 @@ def binary_convnet(
         The widths of the fully connected layers, the last the number of classes.
     rng : numpy.random.Generator
         The source of the first weights and of stochastic signs.
-    step_scale, stochastic, norm, weights, activations : optional
+    weights, activations, **options : optional
         As for `binary_mlp`.
-    **gradient : str or bool
-        The arguments `gradient`, `rounding` and `balance` of each layer of weights.
 
     Returns
     -------
@@ -153,7 +120,7 @@ def binary_convnet(
     >>> binary_convnet((8, 8, 3), [(16,)], [10], rng).layers[:4]
     [BinaryConv2d(3, 16, 3x3), MaxPool2d(2x2), BatchNorm(16), Sign()]
     """
-    make = Stages(rng, weights, activations, step_scale, stochastic, norm, **gradient)
+    make = Stages(rng, weights, activations, **options)
     return _convnet("binary_convnet", make, image, blocks, units)
 
 

@@ -20,6 +20,7 @@ from bitnet.nn.linear import QuantLinear
 from bitnet.nn.models.stages import Stages
 
 FLOAT = 32
+IMAGE, UNITS = (224, 224), (4096, 4096)
 POOL = {"size": 3, "stride": 2}
 
 #          channels, taps, stride, padding, whether a pooling follows
@@ -79,14 +80,7 @@ class _Maker(Stages):
 
 
 def alexnet(
-    n_classes,
-    rng,
-    image=(224, 224),
-    weights=1,
-    activations=1,
-    inflation=1,
-    units=(4096, 4096),
-    **options,
+    n_classes, rng, image=IMAGE, weights=1, activations=1, inflation=1, units=UNITS, **options
 ):
     """AlexNet: five convolutions and three fully connected layers, all followed by batch norm.
 
@@ -129,9 +123,8 @@ def alexnet(
     for i, (channels, size, stride, padding, pools) in enumerate(ALEXNET):
         outputs = make.width(channels) if i < len(ALEXNET) - 1 else channels
         pool = MaxPool2d(**POOL) if pools else None
-        layers += make.shrink(
-            *make.conv(inputs, outputs, size, pool, stride=stride, padding=padding)
-        )
+        stage = make.conv(inputs, outputs, size, pool, stride=stride, padding=padding)
+        layers += make.shrink(*stage)
         inputs = outputs
     layers.append(Flatten())
     inputs *= make.size[0] * make.size[1]
@@ -142,14 +135,7 @@ def alexnet(
 
 
 def googlenet(
-    n_classes,
-    rng,
-    image=(224, 224),
-    weights=1,
-    activations=1,
-    inflation=1,
-    auxiliary=True,
-    **options,
+    n_classes, rng, image=IMAGE, weights=1, activations=1, inflation=1, auxiliary=True, **options
 ):
     """GoogleNet with batch norm: two convolutions, ten inception blocks, average, one layer.
 

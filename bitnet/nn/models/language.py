@@ -50,6 +50,8 @@ class LanguageModel(Module):
     (6, 10)
     """
 
+    shown = ("embedding", "recurrent", "decoder")
+
     def __init__(self, embedding, recurrent, decoder, dropout=None):
         sizes = embedding.width, recurrent.units, embedding.count
         if sizes != (recurrent.inputs, decoder.inputs, decoder.outputs):
@@ -82,9 +84,6 @@ class LanguageModel(Module):
             return x
         return functional.dropout(x, self.dropout.p, self.dropout.rng)
 
-    def __repr__(self):
-        return f"LanguageModel({self.embedding!r}, {self.recurrent!r}, {self.decoder!r})"
-
 
 def language_model(
     vocabulary,
@@ -97,8 +96,7 @@ def language_model(
     activations=None,
     dropout=0.0,
     activation=None,
-    gradient="float32",
-    rounding="nearest",
+    **backward,
 ):
     """A language model in float, or with weights and activations of few bits.
 
@@ -123,8 +121,9 @@ def language_model(
         See `LanguageModel`.
     activation : {"tanh", "relu"}, optional
         For kind "rnn"; "tanh" by default.
-    gradient, rounding : optional
-        As for `QuantLinear`, for all quantized layers.  "float32" by default: nearly all gradients
+    **backward : optional
+        The arguments `gradient` and `rounding`, as for `QuantLinear`, for all quantized layers.
+        "float32" is the default of `gradient`: nearly all gradients
         of a softmax over many words are so small that the nearest int8 is 0; with rounding
         "stochastic" the mean of int8 is right.
 
@@ -147,9 +146,8 @@ def language_model(
             "are given; leave it out, or take kind='rnn'"
         )
     options = {} if activation is None else {"activation": activation}
-    backward = {"gradient": gradient, "rounding": rounding}
-    few = {"weights": weights, "activations": activations, **backward}
-    options |= {"dropout": dropout, **few}
+    few = {"weights": weights, "activations": activations}
+    options |= {"dropout": dropout, **few, **backward}
     recurrent = KINDS[kind](width, units, rng, layers, **options)
     # without gates the first states are as small as the inputs, and few bits would make them 0
     half = math.sqrt(3) if kind == "rnn" else 0.1
