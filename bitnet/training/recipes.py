@@ -61,7 +61,6 @@ OPTIMIZERS = {  # with the first rate of each
 }
 LOW_BIT_ONLY = ("bop", "shift", "shift-code")
 SCHEDULES = ("constant", "cosine", "exponential", "step")
-LOSSES = {"squared_hinge": functional.squared_hinge, "cross_entropy": functional.cross_entropy}
 THE_CODE = (
     "shift-based AdaMax and batch norm are those of the papers' Torch code, whose constants and "
     "rounding differ from the papers'; --optimizer shift-adamax --norm shift are the papers'"
@@ -161,7 +160,7 @@ class Recipe:
     @property
     def loss_of(self):
         """The loss, from scores and labels to a Tensor."""
-        return LOSSES[self.loss]
+        return getattr(functional, self.loss)
 
 
 def _torch(start, epochs, batch, every, note, as_torch, prepare=()):

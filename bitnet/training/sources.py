@@ -254,7 +254,7 @@ class Texts:
         for name in ("valid", "test"):
             ids = getattr(self.data, name)
             loss = metrics.evaluate_language(model, ids, self.batch, self.steps)
-            figures |= measures(name, loss)
+            figures |= {f"{name}_{k}": v for k, v in metrics.measures(loss).items()}
         return figures
 
     def state_like(self, model):
@@ -280,13 +280,6 @@ def n_scores(model, what, *example):
     if len(shape) != 2 or shape[0] != 1:
         raise InputError(f"the model's scores for {what} have shape {shape}; expected (1, count)")
     return shape[1]
-
-
-def measures(name, loss):
-    """The measures of a text whose loss is known, by the names of `Epoch`."""
-    perplexed = metrics.perplexity(min(loss, metrics.LARGEST_LOSS))
-    bits = metrics.bits_per_character(loss)
-    return {f"{name}_loss": loss, f"{name}_perplexity": perplexed, f"{name}_bits": bits}
 
 
 def state_arrays(state, name="state"):

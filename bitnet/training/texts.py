@@ -43,10 +43,6 @@ class Regime:
     units: int
     layers: int
 
-    def schedule(self):
-        """The learning rates."""
-        return Delayed(self.lr, self.factor, self.after)
-
 
 # Zaremba et al., arXiv 1409.2329, section 4.1: without dropout, and two nets with it
 REGIMES = {
