@@ -80,13 +80,10 @@ def measure(net, images, labels):
     elapsed_s = time.perf_counter() - start_s
     right = scores.argmax(axis=1) == labels
     names = net.classes or [str(i) for i in range(scores.shape[1])]
-    of_class = {}
-    for i, name in enumerate(names):
-        own = right[labels == i]
-        of_class[name] = float(own.mean()) if len(own) else None
+    own = {name: right[labels == i] for i, name in enumerate(names)}
     return {
         "images": len(images),
         "accuracy": float(right.mean()),
-        "classes": of_class,
+        "classes": {name: float(a.mean()) if len(a) else None for name, a in own.items()},
         "images_per_second": len(images) / elapsed_s,
     }

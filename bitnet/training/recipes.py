@@ -130,12 +130,9 @@ class Recipe:
 
     def schedule(self):
         """The Schedule of the learning rate."""
-        return {
-            "constant": lambda: schedules.Constant(self.start),
-            "cosine": lambda: schedules.Cosine(self.start, self.epochs),
-            "exponential": lambda: schedules.Exponential(self.start, self.end, self.epochs),
-            "step": lambda: schedules.Step(self.start, 0.5, self.every),
-        }[self.fall]()
+        more = {"cosine": [self.epochs], "exponential": [self.end, self.epochs]}
+        more |= {"constant": [], "step": [0.5, self.every]}
+        return getattr(schedules, self.fall.title())(self.start, *more[self.fall])
 
     def model(self, net, image, n_classes, rng, **backward):
         """The model of a `Net` for images (rows, columns, channels), set up for this recipe."""
