@@ -9,17 +9,8 @@ from bitnet.cli import data, evaluate, freeze, inspect, plot, predict, run, stat
 __all__ = ["main"]
 
 # in the order of `bitnet --help`
-VERBS = {
-    "status": status,
-    "data": data,
-    "train": train,
-    "evaluate": evaluate,
-    "freeze": freeze,
-    "predict": predict,
-    "summary": summary,
-    "inspect": inspect,
-    "plot": plot,
-}
+MODULES = status, data, train, evaluate, freeze, predict, summary, inspect, plot
+VERBS = {module.__name__.rpartition(".")[2]: module for module in MODULES}
 
 
 def main(arguments=None):

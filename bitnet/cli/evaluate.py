@@ -1,22 +1,13 @@
 """`bitnet evaluate`: the accuracy of a net on test images, or perplexity on a text; and speed."""
 
-import dataclasses
 import time
 
 from bitnet.analysis.table import aligned
 from bitnet.archive import to_json
 from bitnet.cli.nets import LanguageFile, measure_of, measure_text, opened, text_of
-from bitnet.cli.options import (
-    add_data,
-    add_gpu,
-    add_threads,
-    check_gpu,
-    check_number,
-    images_of,
-    use_threads,
-)
+from bitnet.cli.options import add_data, add_machine, check_number, images_of, use_machine
 from bitnet.data import TEXTS
-from bitnet.training.trained import Trained, prepared_scores
+from bitnet.training.trained import prepared_scores
 
 HELP = "accuracy of a net on test images, of each class, or its perplexity; and its speed"
 
@@ -33,26 +24,25 @@ def add_arguments(parser):
         "ConvNets 100); of language models, texts at once (as in training)"
     )
     add("--batch", type=int, metavar="N", help=about)
-    add_threads(parser)
-    add_gpu(parser)
+    add_machine(parser)
     add("--json", action="store_true", help="print JSON")
 
 
 def main(args):
     """Print the figures."""
-    use_threads(args.threads)
-    check_gpu(args.gpu)
+    device = use_machine(args)
     check_number("limit", args.limit, 0, 10**9)
     if args.batch is not None:
         check_number("batch", args.batch, 1, 10**6)
-    net = opened(args.file).to("gpu" if args.gpu else "cpu")
+    net = opened(args.file).to(device)
     figures, lines = (_of_text if isinstance(net, LanguageFile) else _of_images)(net, args)
     print(to_json(figures) if args.json else "\n".join(lines))
 
 
 def _of_images(net, args):
     """The figures on the test images, and what to print."""
-    net = net if args.batch is None else _with_batch(net, args.batch)
+    if args.batch is not None:
+        net.batch = args.batch
     data, images, labels = images_of(net, args.file, args.data, args.folder, args.limit)
     figures = {"file": str(args.file), "data": data, **measure(net, images, labels)}
     first = "{file}: {accuracy:.2%} of {images} test images of {data} are right".format(**figures)
@@ -90,21 +80,10 @@ def measure(net, images, labels):
     elapsed_s = time.perf_counter() - start_s
     right = scores.argmax(axis=1) == labels
     names = net.classes or [str(i) for i in range(scores.shape[1])]
-    of_class = {}
-    for i, name in enumerate(names):
-        own = right[labels == i]
-        of_class[name] = float(own.mean()) if len(own) else None
+    own = {name: right[labels == i] for i, name in enumerate(names)}
     return {
         "images": len(images),
         "accuracy": float(right.mean()),
-        "classes": of_class,
+        "classes": {name: float(a.mean()) if len(a) else None for name, a in own.items()},
         "images_per_second": len(images) / elapsed_s,
     }
-
-
-def _with_batch(net, batch):
-    """The net with so many images at once."""
-    if isinstance(net, Trained):
-        return dataclasses.replace(net, batch=batch)
-    net.batch = batch
-    return net

@@ -6,15 +6,8 @@ import numpy as np
 
 import bitnet
 from bitnet.archive import check_writable
+from bitnet.cli import options
 from bitnet.cli.nets import LanguageFile, opened, text_of
-from bitnet.cli.options import (
-    add_data,
-    add_threads,
-    check_number,
-    check_replaced,
-    images_of,
-    use_threads,
-)
 from bitnet.data import TEXTS
 from bitnet.deploy.file import KIND, LANGUAGE_MODEL
 from bitnet.errors import InputError
@@ -41,15 +34,15 @@ def add_arguments(parser):
         "(0: take those of the training)"
     )
     add("--reestimate", type=int, default=0, metavar="N", help=about)
-    add_data(parser, "what the net was trained on", TEXTS)
-    add_threads(parser)
+    options.add_data(parser, "what the net was trained on", TEXTS)
+    options.add_machine(parser, gpu=False)
 
 
 def main(args):
     """Freeze, save, load and compare."""
-    use_threads(args.threads)
-    check_number("check", args.check, 0, 10**9)
-    check_number("reestimate", args.reestimate, 0, 10**9)
+    options.use_machine(args)
+    for name in ("check", "reestimate"):
+        options.check_number(name, getattr(args, name), 0, 10**9)
     net = opened(args.file, of_words=False)
     is_text, n = isinstance(net, LanguageFile), 0
     if is_text:
@@ -64,7 +57,7 @@ def main(args):
         made = frozen(net, args.file)
     out = pathlib.Path(args.out or pathlib.Path(args.file).with_suffix(".npz"))
     check_writable(out)
-    check_replaced(out, LANGUAGE_MODEL if is_text else KIND)
+    options.check_replaced(out, LANGUAGE_MODEL if is_text else KIND)
     sample = _sample(net, args) if args.check else None
     made.save(out)
     loaded = bitnet.load(out)
@@ -105,7 +98,7 @@ def _sample(net, args):
     try:
         if isinstance(net, LanguageFile):
             return text_of(net, args, max(2, args.check))[1][:, None]
-        return images_of(net, args.file, args.data, args.folder, args.check)[1]
+        return options.images_of(net, args.file, args.data, args.folder, args.check)[1]
     except InputError as error:
         raise InputError(f"{error}; or --check 0, to freeze without a comparison") from None
 

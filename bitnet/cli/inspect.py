@@ -117,10 +117,8 @@ def net_lines(net):
         steps = "none, but scores"
         if not isinstance(layer, FrozenOutput):
             steps = f"{layer.thresholds.min()} to {layer.thresholds.max()}"
-        shape, bits = (
-            "x".join(map(str, layer.bits.shape)),
-            str(numbers_of(layer.weight_levels).bits),
-        )
+        shape = "x".join(map(str, layer.bits.shape))
+        bits = str(numbers_of(layer.weight_levels).bits)
         above = percent(_share(layer.bits))
         rows.append([str(i), type(layer).__name__, shape, bits, above, steps])
     yield from aligned([row[:3] + row[4:] if binary else row for row in rows], left=2)

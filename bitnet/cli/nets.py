@@ -4,11 +4,10 @@ import dataclasses
 import sys
 import time
 
-from bitnet.cli.options import check_number
 from bitnet.data import TEXTS, Vocabulary
 from bitnet.deploy import FrozenLanguageModel
 from bitnet.errors import InputError
-from bitnet.training.metrics import LARGEST_LOSS, bits_per_character, evaluate_language, perplexity
+from bitnet.training.metrics import bits_per_character, evaluate_language, measures, perplexity
 from bitnet.training.texts import read_corpus
 from bitnet.training.trained import Trained, load_net, task_in
 
@@ -102,9 +101,7 @@ def measure_text(net, ids, batch=20, steps=35):
     unknown = net.vocabulary.encode(["<unk>"])[0]
     return {
         "tokens": len(ids) - 1,  # that are predicted
-        "loss": loss,
-        "perplexity": perplexity(min(loss, LARGEST_LOSS)),
-        "bits": bits_per_character(loss),
+        **measures(loss),
         "unknown": float((ids[1:] == unknown).mean()),
         "tokens_per_second": (len(ids) - 1) / elapsed_s,
     }
@@ -126,11 +123,3 @@ def prompt_of(text):
         return standard_input(MAX_PROMPT).decode().removesuffix("\n")
     except UnicodeDecodeError as error:
         raise InputError(f"standard input: byte {error.start} is no UTF-8") from None
-
-
-def check_drawing(count, temperature, seed):
-    """Refuse numbers with which no text can be drawn."""
-    check_number("count", count, 0, 10**6)
-    if not 0 <= temperature <= 1000:
-        raise InputError(f"--temperature is {temperature}; expected a number from 0 to 1000")
-    check_number("seed", seed, 0, 2**32)

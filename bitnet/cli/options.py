@@ -9,29 +9,24 @@ from bitnet.training.settings import SETTINGS
 from bitnet.training.sources import read_data
 
 
-def add_gpu(parser):
-    """Give a parser --gpu."""
-    about = "compute on an NVIDIA GPU; see `bitnet status` (processor)"
-    parser.add_argument("--gpu", action="store_true", help=about)
-
-
-def check_gpu(wanted):
-    """Refuse --gpu where there is none, and say why."""
-    if wanted and (problem := gpu_problem()):
-        raise InputError(f"--gpu: {problem}")
-
-
-def add_threads(parser):
-    """Give a parser --threads."""
+def add_machine(parser, gpu=True):
+    """Give a parser --threads, and --gpu."""
     about = "threads of the kernels and the BLAS, 1 to 1024 (all processors)"
     parser.add_argument("--threads", type=int, metavar="N", help=about)
+    if gpu:
+        about = "compute on an NVIDIA GPU; see `bitnet status` (processor)"
+        parser.add_argument("--gpu", action="store_true", help=about)
 
 
-def use_threads(n):
-    """Use as many threads as --threads says, if it says something."""
-    if n is not None:
-        check_number("threads", n, 1, 1024)
-        bitnet.set_num_threads(n)
+def use_machine(args):
+    """Use as many threads as --threads says; the device of --gpu, or why there is none."""
+    if args.threads is not None:
+        check_number("threads", args.threads, 1, 1024)
+        bitnet.set_num_threads(args.threads)
+    gpu = getattr(args, "gpu", False)
+    if gpu and (problem := gpu_problem()):
+        raise InputError(f"--gpu: {problem}")
+    return "gpu" if gpu else "cpu"
 
 
 def check_number(name, value, least, most):

@@ -5,7 +5,7 @@ import dataclasses
 from bitnet.analysis import plots
 from bitnet.analysis.layer_counts import matrices_of
 from bitnet.cli.nets import LanguageFile, opened_language
-from bitnet.cli.options import add_data, add_threads, check_number, images_of, use_threads
+from bitnet.cli.options import add_data, add_machine, check_number, images_of, use_machine
 from bitnet.deploy.freeze import freeze
 from bitnet.errors import InputError
 from bitnet.kernels import Bits
@@ -56,7 +56,7 @@ def add_arguments(parser):
     add_data(own["confusion"], "what the net was trained on")
     about = "only the first N test images (0: all)"
     own["confusion"].add_argument("--limit", type=int, default=0, metavar="N", help=about)
-    add_threads(own["confusion"])
+    add_machine(own["confusion"], gpu=False)
     names = {"nargs": "*", "metavar": "NAME", "default": plots.QUANTIZERS, "help": NAMES}
     own["quantizers"].add_argument("names", **names)
 
@@ -80,7 +80,7 @@ def main(args):
     elif args.kind == "codes":
         plots.plot_codes(weights_of(_opened(args.file)), args.out)
     elif args.kind == "confusion":
-        use_threads(args.threads)
+        use_machine(args)
         check_number("limit", args.limit, 0, 10**9)
         net = open_net(args.file)
         _, images, labels = images_of(net, args.file, args.data, args.folder, args.limit)

@@ -7,8 +7,8 @@ import tempfile
 import numpy as np
 
 from bitnet.archive import to_json
-from bitnet.cli.nets import LanguageFile, check_drawing, opened, prompt_of, standard_input
-from bitnet.cli.options import add_gpu, add_threads, check_gpu, check_number, use_threads
+from bitnet.cli.nets import LanguageFile, opened, prompt_of, standard_input
+from bitnet.cli.options import add_machine, check_number, use_machine
 from bitnet.data.arrays import MAGIC, parse_npy, read_arrays
 from bitnet.data.image_folder import read_image, read_images_of
 from bitnet.errors import InputError
@@ -46,8 +46,7 @@ def add_arguments(parser):
         "order, or of {input, text}"
     )
     add("--json", action="store_true", help=about)
-    add_threads(parser)
-    add_gpu(parser)
+    add_machine(parser)
 
 
 def main(args):
@@ -56,11 +55,10 @@ def main(args):
     For a language model print each text that is given, and how it goes on.
     """
     check_number("top", args.top, 1, 1000)
-    use_threads(args.threads)
-    check_gpu(args.gpu)
+    device = use_machine(args)
     if args.inputs.count("-") > 1:
         raise InputError("- stands twice; there is one standard input")
-    net = opened(args.file).to("gpu" if args.gpu else "cpu")
+    net = opened(args.file).to(device)
     rows = []
     for row, line in (_continued if isinstance(net, LanguageFile) else _classified)(net, args):
         rows.append(row)
@@ -90,7 +88,10 @@ def _continued(net, args):
     """For each beginning of a text what JSON shows, and the text."""
     count, seed = 100 if args.count is None else args.count, args.seed or 0
     temperature = 0.8 if args.temperature is None else args.temperature
-    check_drawing(count, temperature, seed)
+    check_number("count", count, 0, 10**6)
+    if not 0 <= temperature <= 1000:
+        raise InputError(f"--temperature is {temperature}; expected a number from 0 to 1000")
+    check_number("seed", seed, 0, 2**32)
     if args.top != 1 or args.invert:
         raise InputError(f"--{'invert' if args.invert else 'top'} is of images; leave it out")
     rng = np.random.default_rng(seed)

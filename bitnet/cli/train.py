@@ -9,7 +9,7 @@ import signal
 from bitnet.archive import check_writable
 from bitnet.cli.log import Log
 from bitnet.cli.nets import measure_of
-from bitnet.cli.options import check_gpu, use_threads
+from bitnet.cli.options import use_machine
 from bitnet.cli.train_options import add_arguments as add_arguments
 from bitnet.cli.train_options import given_settings, new_settings
 from bitnet.cli.training_files import best_of, check_free, file_name, kept, resumed_file
@@ -44,9 +44,8 @@ COLUMNS = {  # of the table of epochs: title, width, figure of an Epoch, format
 
 def main(args):
     """Train."""
-    check_gpu(args.gpu)
+    device = use_machine(args)
     given = given_settings(args, _task(args))
-    use_threads(args.threads)
     say = (lambda *words: None) if args.quiet else (lambda *words: print(*words, flush=True))
     if args.resume:
         out = resumed_file(args, lambda: new_settings(given))
@@ -65,7 +64,7 @@ def main(args):
         if not args.resume:
             experiment.save(out)  # so that there is something to resume from now on
         saved = _progress(experiment)
-        experiment.to("gpu" if args.gpu else "cpu")
+        experiment.to(device)
         _announce(say, experiment, out)
         with _ctrl_c() as stop:
             for epoch in experiment.epochs(_bar(experiment, args.quiet), stop):

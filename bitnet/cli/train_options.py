@@ -3,7 +3,7 @@
 import itertools
 import pathlib
 
-from bitnet.cli.options import add_gpu, add_threads, check_folder
+from bitnet.cli.options import add_machine, check_folder
 from bitnet.data.preparation import STEPS
 from bitnet.errors import InputError
 from bitnet.nn.models import names
@@ -22,8 +22,7 @@ def add_arguments(parser):
     for setting in SETTINGS.values():
         if setting.help is not None:
             add(f"--{_option(setting.name)}", **_kind(setting), help=setting.help)
-    add_threads(parser)
-    add_gpu(parser)
+    add_machine(parser)
     about = (
         "the checkpoint, written after each epoch (NET-SET.checkpoint, as "
         "mlp-512-512-embedded.checkpoint); with --validation, and of texts, the best epoch goes to "

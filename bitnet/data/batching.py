@@ -69,7 +69,7 @@ def batches(images, labels, batch_size, rng=None, flip=False, pad=0, prefetch=0,
     if rng is not None:
         check_generator("batches", rng)
         if batch_size > len(images):
-            raise InputError(f"batches: a batch of {batch_size} of only {len(images)} images")
+            raise InputError(f"batches: batch is {batch_size}; there are only {len(images)} images")
     check_count("batches", pad=pad, least=0)
     pad = int(pad)
     check_count("batches", prefetch=prefetch, least=0, most=MAX_PREFETCH)

@@ -80,7 +80,9 @@ class Experiment:
         else:
             names = "data", "folder", "limit", "validation", "size", "channels"
             data = read_data(*map(settings.get, names))
-            found = _about(*data.train, data.classes)
+            images, labels = map(np.ascontiguousarray, data.train)
+            found = {"picture": list(images.shape[1:]), "classes": list(data.classes)}
+            found["crc32"] = zlib.crc32(labels, zlib.crc32(images))
         self.settings = {**found, **settings}
         check_settings(self.settings)
         if changed := [name for name in found if found[name] != self.settings[name]]:
@@ -104,7 +106,7 @@ class Experiment:
             self.schedule = self.recipe.schedule()
             self.source = self._images(data, preparation)
         self.source.check(self.model)
-        self.window = first_window(self.settings, self.model)
+        self.widening = _widening(self.settings, self.model)
         self.done, self.best, self.begun = 0, None, None
 
     def _images(self, data, preparation):
@@ -152,8 +154,14 @@ class Experiment:
         trained, file = read_trained(path)
         if teacher and not trained.settings.get("teacher"):
             raise InputError(f"{path} was begun without a teacher; leave it out, or start over")
-        moved = {"folder": folder, "teacher": teacher}
-        moved = {name: where for name, where in moved.items() if where}
+        begun_with, falls = trained.settings["epochs"], ("cosine", "exponential")
+        if epochs not in (None, begun_with) and trained.settings["schedule"] in falls:
+            raise InputError(
+                f"epochs is {epochs}, but the learning rate of {path} falls over {begun_with} "
+                "epochs; leave it out, or start over"
+            )
+        moved = {"folder": folder, "teacher": teacher, "epochs": epochs}
+        moved = {name: value for name, value in moved.items() if value is not None}
         experiment = cls(trained.settings | moved, trained.preparation, trained.vocabulary)
         same = {"experiment": trained.settings}  # without what is moved
         experiment.done = load_checkpoint(path, *experiment._parts(), same)
@@ -166,13 +174,6 @@ class Experiment:
                 np.random.default_rng(0).bit_generator.state = experiment.begun.rng
             except (InputError, *UNFIT_STATE) as error:
                 raise InputError(f"{path}: {error}") from None
-        if epochs is not None and epochs != trained.settings["epochs"]:
-            if trained.settings["schedule"] in ("cosine", "exponential"):
-                raise InputError(
-                    f"epochs is {epochs}, but the learning rate of {path} falls over "
-                    f"{trained.settings['epochs']} epochs; leave it out, or start over"
-                )
-            experiment.settings["epochs"] = epochs
         return experiment
 
     def to(self, device):
@@ -195,7 +196,7 @@ class Experiment:
         After a stop between two batches `begun` says so, and `save` keeps it.
         """
         more = {"done": self.done, "begun": self.begun, "progress": progress, "stop": stop}
-        more |= {"schedule": self.schedule, "window": widening(self.settings, self.window)}
+        more |= {"schedule": self.schedule, "window": self.widening}
         numbers = {"epochs": self.settings["epochs"], "rng": self.rng}
         for epoch in fit(self.model, self.optimizer, self.source, **numbers, **more):
             self.begun = epoch if isinstance(epoch, Begun) else None
@@ -219,15 +220,8 @@ class Experiment:
         )
 
 
-def _about(images, labels, classes):
-    """What the training images say of themselves."""
-    images, labels = map(np.ascontiguousarray, (images, labels))
-    crc32 = zlib.crc32(labels, zlib.crc32(images))
-    return {"picture": list(images.shape[1:]), "classes": list(classes), "crc32": crc32}
-
-
-def first_window(settings, model):
-    """The window of the activations before it is widened, or None where it stays as it is."""
+def _widening(settings, model):
+    """The schedule of the window of the activations, or None where it stays as it is."""
     if settings.get("widen") is None:
         return None
     layers = with_window(model)
@@ -236,14 +230,8 @@ def first_window(settings, model):
             f"widen is {settings['widen']:g}, but activations {settings['activations']} have no "
             "window to widen; leave it out, or take activations 1 to 8, sign or uniform"
         )
-    return layers[0].window
-
-
-def widening(settings, start):
-    """The schedule of the window of the activations, or None where it stays as it is."""
-    if start is None:
-        return None
-    return Widening(start, settings["widen"], settings["widen_after"] * settings["epochs"])
+    after = settings["widen_after"] * settings["epochs"]
+    return Widening(layers[0].window, settings["widen"], after)
 
 
 def _best(path, best):

@@ -9,8 +9,6 @@ import os
 from bitnet.archive import kind_of
 from bitnet.errors import InputError
 
-READERS = {"training checkpoint": "bitnet.training.trained:load_trained"}
-OTHERWISE = "bitnet.deploy.file:load"  # frozen nets; it says what is wrong with any other file
 MAX_BYTES = 1 << 30
 
 
@@ -51,8 +49,9 @@ def load(path, max_bytes=MAX_BYTES):
     if (n_bytes := os.stat(path).st_size) > max_bytes:
         raise InputError(f"{path}: {n_bytes} bytes; expected at most {max_bytes}")
     try:
-        reader = READERS.get(kind_of(path), OTHERWISE)
+        is_frozen = kind_of(path) != "training checkpoint"
     except InputError:
-        reader = OTHERWISE
-    module, _, name = reader.partition(":")
-    return getattr(importlib.import_module(module), name)(path, max_bytes)
+        is_frozen = True  # its reader says what is wrong with any other file
+    if is_frozen:
+        return importlib.import_module("bitnet.deploy.file").load(path, max_bytes)
+    return importlib.import_module("bitnet.training.trained").load_trained(path, max_bytes)

@@ -9,26 +9,9 @@ import os
 import pathlib
 
 from bitnet.errors import InputError
+from bitnet.training.loop import Epoch
 
-FIGURES = (
-    "loss",
-    "train_accuracy",
-    "test_accuracy",
-    "validation_accuracy",
-    "learning_rate",
-    "flip_ratio",
-    "saturated",
-    "dead",
-    "seconds",
-    "images_per_second",
-    "valid_loss",
-    "test_loss",
-    "valid_perplexity",
-    "test_perplexity",
-    "valid_bits",
-    "test_bits",
-    "tokens_per_second",
-)
+FIGURES = [f.name for f in dataclasses.fields(Epoch) if f.name not in ("epoch", "histograms")]
 MAX_BYTES, MAX_LINE, MAX_EPOCHS = 256 << 20, 4 << 20, 10**6
 MAX_LAYERS, MAX_BINS = 200, 1000
 LARGEST = 1e30  # of a figure

@@ -61,7 +61,6 @@ OPTIMIZERS = {  # with the first rate of each
 }
 LOW_BIT_ONLY = ("bop", "shift", "shift-code")
 SCHEDULES = ("constant", "cosine", "exponential", "step")
-LOSSES = {"squared_hinge": functional.squared_hinge, "cross_entropy": functional.cross_entropy}
 THE_CODE = (
     "shift-based AdaMax and batch norm are those of the papers' Torch code, whose constants and "
     "rounding differ from the papers'; --optimizer shift-adamax --norm shift are the papers'"
@@ -131,12 +130,9 @@ class Recipe:
 
     def schedule(self):
         """The Schedule of the learning rate."""
-        return {
-            "constant": lambda: schedules.Constant(self.start),
-            "cosine": lambda: schedules.Cosine(self.start, self.epochs),
-            "exponential": lambda: schedules.Exponential(self.start, self.end, self.epochs),
-            "step": lambda: schedules.Step(self.start, 0.5, self.every),
-        }[self.fall]()
+        more = {"cosine": [self.epochs], "exponential": [self.end, self.epochs]}
+        more |= {"constant": [], "step": [0.5, self.every]}
+        return getattr(schedules, self.fall.title())(self.start, *more[self.fall])
 
     def model(self, net, image, n_classes, rng, **backward):
         """The model of a `Net` for images (rows, columns, channels), set up for this recipe."""
@@ -161,7 +157,7 @@ class Recipe:
     @property
     def loss_of(self):
         """The loss, from scores and labels to a Tensor."""
-        return LOSSES[self.loss]
+        return getattr(functional, self.loss)
 
 
 def _torch(start, epochs, batch, every, note, as_torch, prepare=()):

@@ -70,9 +70,7 @@ def reestimate(model, batches, to_input=None):
 def _reestimated(model, norms, batches, to_input):
     """What `reestimate` does, once there is something to do."""
     before = [(norm.momentum, *(array.copy() for array in _arrays(norm))) for norm in norms]
-    sums = [
-        [array_module(array).zeros(array.shape) for array in _statistics(norm)] for norm in norms
-    ]
+    sums = [[array_module(a).zeros(a.shape) for a in _statistics(norm)] for norm in norms]
     n = 0
     try:
         with evaluating(model):
@@ -94,10 +92,11 @@ def _reestimated(model, norms, batches, to_input):
                 f"reestimate: {n} batches give no finite statistics; expected one batch or more, "
                 "and weights that did not diverge"
             )
-    except BaseException:
-        _put_back(norms, before)
-        raise
-    _put_back(norms, before)
+    finally:
+        for norm, (momentum, *arrays) in zip(norms, before, strict=True):
+            norm.momentum = momentum
+            for array, old in zip(_arrays(norm), arrays, strict=True):
+                array[...] = old
     for norm, own in zip(norms, means, strict=True):
         for array, mean in zip(_statistics(norm), own, strict=True):
             array[...] = mean
@@ -111,12 +110,4 @@ def _statistics(norm):
 
 def _arrays(norm):
     """All that a norm changes in training."""
-    return norm.running_mean, norm.running_inv_std, norm.batches
-
-
-def _put_back(norms, before):
-    """Make the norms what they were."""
-    for norm, (momentum, *arrays) in zip(norms, before, strict=True):
-        norm.momentum = momentum
-        for array, old in zip(_arrays(norm), arrays, strict=True):
-            array[...] = old
+    return *_statistics(norm), norm.batches

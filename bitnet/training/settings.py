@@ -27,7 +27,8 @@ COMPUTED, BY_DATA = "computed", "by the data"  # defaults: see `complete`, `Expe
 KINDS = {str: "text", bool: "true or false", list: "a list"}
 KINDS |= {int: "a whole number", float: "a number"}
 MAX_CLASSES, MAX_SIDE = 10**5, 10**4
-GREY = ("embedded", "mnist", "fashion-mnist")
+# the nets that are trained by default: they train in minutes
+NETS = dict.fromkeys(("mnist", "fashion-mnist"), "mlp:512,512,512") | {"embedded": "mlp:512,512"}
 BITS = "weights", "activations"
 BINARY_ONLY = {"activations", "balance", "gradient", "rounding", "weights", "widen"}
 NEEDS = {"temperature": "teacher", "teacher_weight": "teacher", "widen_after": "widen"}
@@ -238,16 +239,9 @@ def complete(given):
     return (_of_texts if task == "texts" else _of_images)(start) | start
 
 
-def default_net(data):
-    """The net that is trained on a data set by default: one that trains in minutes."""
-    if data == "embedded":
-        return "mlp:512,512"
-    return "mlp:512,512,512" if data in GREY else "conv:32,32/64,64/256"
-
-
 def _of_images(start):
     """The computed defaults of a training on images: the recipe's."""
-    start = {"net": default_net(start["data"]), **start}
+    start = {"net": NETS.get(start["data"], "conv:32,32/64,64/256"), **start}
     recipe = recipe_of(start)
     computed = {name: getattr(recipe, name) for name in ("optimizer", "norm", "epochs", "batch")}
     computed |= {"schedule": recipe.fall, "lr": recipe.start, "prepare": list(recipe.prepare)}

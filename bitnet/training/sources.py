@@ -106,10 +106,7 @@ class Images:
 
     def check(self, model):
         """Refuse what does not fit the model, or itself, before the first batch."""
-        n_train, parts = len(self.data.train[0]), self.data.parts
-        shape = self.data.train[0].shape[1:]
-        if not isinstance(self.batch, (int, np.integer)) or self.batch < 1:
-            raise InputError(f"batch is {self.batch!r}; expected a whole number from 1 on")
+        parts, shape = self.data.parts, self.data.train[0].shape[1:]
         for name, (images, labels) in parts.items():
             if len(images) == 0 or np.shape(labels) != (len(images),):
                 raise InputError(
@@ -121,16 +118,12 @@ class Images:
                     f"the {name} images have the shape {images.shape[1:]}; the train images have "
                     f"{shape}, expected the same"
                 )
-        if self.batch > n_train:
-            raise InputError(
-                f"batch is {self.batch}; there are only {n_train} images to train on; "
-                "expected at most as many"
-            )
         if self.crop and (len(shape) < 2 or self.crop >= min(shape[:2])):
             raise InputError(
                 f"crop is {self.crop}; expected fewer pixels than the images' "
                 f"{' x '.join(map(str, shape[:2]))}"
             )
+        self.passes(np.random.default_rng(0))  # refuses batches that cannot be made
         image = self.data.train[0][:1]
         image = self.to_input(image) if self.to_input else image
         n_classes = n_scores(model, f"an image of shape {shape}", image)
@@ -254,7 +247,7 @@ class Texts:
         for name in ("valid", "test"):
             ids = getattr(self.data, name)
             loss = metrics.evaluate_language(model, ids, self.batch, self.steps)
-            figures |= measures(name, loss)
+            figures |= {f"{name}_{k}": v for k, v in metrics.measures(loss).items()}
         return figures
 
     def state_like(self, model):
@@ -280,13 +273,6 @@ def n_scores(model, what, *example):
     if len(shape) != 2 or shape[0] != 1:
         raise InputError(f"the model's scores for {what} have shape {shape}; expected (1, count)")
     return shape[1]
-
-
-def measures(name, loss):
-    """The measures of a text whose loss is known, by the names of `Epoch`."""
-    perplexed = metrics.perplexity(min(loss, metrics.LARGEST_LOSS))
-    bits = metrics.bits_per_character(loss)
-    return {f"{name}_loss": loss, f"{name}_perplexity": perplexed, f"{name}_bits": bits}
 
 
 def state_arrays(state, name="state"):

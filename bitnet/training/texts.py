@@ -17,8 +17,7 @@ from bitnet.data import load_corpus
 from bitnet.data.vocabulary import UNKNOWN
 from bitnet.devices import check_generator, full_memory_named, to_cpu
 from bitnet.errors import InputError
-from bitnet.optim import SGD, Adam
-from bitnet.optim.schedules import Constant, Cosine, Delayed, Plateau
+from bitnet.optim import SGD, Adam, schedules
 from bitnet.training.metrics import evaluating_if_module
 
 PROMPT_STEPS = 100  # of a prompt that are read at once: each has the scores of all tokens
@@ -42,10 +41,6 @@ class Regime:
     dropout: float
     units: int
     layers: int
-
-    def schedule(self):
-        """The learning rates."""
-        return Delayed(self.lr, self.factor, self.after)
 
 
 # Zaremba et al., arXiv 1409.2329, section 4.1: without dropout, and two nets with it
@@ -83,13 +78,9 @@ def defaults(recipe, unit, optimizer=None):
 
 def schedule_of(settings):
     """The learning rates of a training; "delayed" of the recipe "default" is zaremba-medium's."""
-    lr, name = settings["lr"], settings["schedule"]
-    if name == "cosine":
-        return Cosine(lr, settings["epochs"])
-    if name == "delayed":
-        regime = regime_of(settings["recipe"]) or REGIMES["medium"]
-        return Delayed(lr, regime.factor, regime.after)
-    return {"plateau": Plateau, "constant": Constant}[name](lr)
+    regime, name = regime_of(settings["recipe"]) or REGIMES["medium"], settings["schedule"]
+    more = {"cosine": [settings.get("epochs")], "delayed": [regime.factor, regime.after]}
+    return getattr(schedules, name.title())(settings["lr"], *more.get(name, []))
 
 
 def read_corpus(settings, vocabulary=None):

@@ -29,7 +29,7 @@ def of_begun(extra, begun=True):
     return {name: a for name, a in extra.items() if name.startswith("begun.") == begun}
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class Trained:
     """A trained model in evaluation mode, with all that is needed to use it.
 

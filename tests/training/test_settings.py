@@ -237,7 +237,7 @@ def test_the_parts_of_a_training_on_a_text():
     for name, schedule in schedules.items():
         assert texts.schedule_of({**settings, "schedule": name}) == schedule
     floats = model_of({**complete({"net": "rnn:6", "float": True}), "tokens": 9}, rng)
-    assert floats.recurrent.weights is None
+    assert floats.recurrent.quantizer is None
 
 
 def test_the_rate_of_sgd_is_the_regimes():

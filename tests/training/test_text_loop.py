@@ -23,8 +23,8 @@ from bitnet.training import (
     save_checkpoint,
 )
 from bitnet.training.loop import Epoch
-from bitnet.training.sources import measures
-from bitnet.training.texts import REGIMES
+from bitnet.training.metrics import measures
+from bitnet.training.texts import REGIMES, schedule_of
 
 TEXT = "the sea the sea and a storm\n" * 6
 VOCABULARY = Vocabulary.of(TEXT, "characters")
@@ -119,7 +119,8 @@ def test_a_text_that_repeats_is_learned():
 
 
 def test_the_figures_of_an_epoch():
-    figures = measures("valid", math.log(8)) | measures("test", 800.0)
+    parts = {"valid": measures(math.log(8)), "test": measures(800.0)}
+    figures = {f"{part}_{name}": v for part, own in parts.items() for name, v in own.items()}
     record = Epoch(2, 1.0, learning_rate=0.1, **figures).record()
     assert "train_accuracy" not in record
     assert record["valid_perplexity"] == pytest.approx(8)
@@ -223,9 +224,11 @@ def test_a_training_stopped_inside_an_epoch_ends_with_the_same_weights(kind, bit
 
 def test_regimes_are_the_papers():
     small, medium, large = (REGIMES[name] for name in ("small", "medium", "large"))
-    assert [small.schedule()(epoch) for epoch in (3, 4, 12)] == [1, 0.5, 2**-9]
-    assert [medium.schedule()(epoch) for epoch in (5, 6)] == [1, 1 / 1.2]
-    assert [large.schedule()(epoch) for epoch in (13, 14)] == [1, 1 / 1.15]
+    rates = {"small": [1, 0.5, 2**-9], "medium": [1, 1 / 1.2], "large": [1, 1 / 1.15]}
+    epochs = {"small": (3, 4, 12), "medium": (5, 6), "large": (13, 14)}
+    for name, expected in rates.items():
+        settings = {"recipe": f"zaremba-{name}", "schedule": "delayed", "lr": REGIMES[name].lr}
+        assert [schedule_of(settings)(epoch) for epoch in epochs[name]] == expected
     assert (small.steps, medium.steps, large.clip) == (20, 35, 10)
 
 
