@@ -21,12 +21,17 @@ def add_arguments(parser):
 
 def main(args):
     """Print the facts."""
+    for name, fact in facts():
+        print(f"{name:20} {fact}")
+
+
+def facts():
+    """Return the names and values that `bitnet status` prints."""
     found = [("bitnet", bitnet.__version__), *status(), ("kernels", kernels_in_use())]
     found.append(("threads", THREADS.format(threads.num_threads())))
     found.append(("blas", "; ".join(blas()) or "unknown, as threadpoolctl is not installed"))
-    found += [(f"data {name}", where) for name, where in [*available(), *available_texts()]]
-    for name, fact in found:
-        print(f"{name:20} {fact}")
+    sets = [*available(), *available_texts()]
+    return found + [(f"data {name}", where) for name, where in sets]
 
 
 def kernels_in_use():

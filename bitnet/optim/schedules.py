@@ -13,6 +13,11 @@ from bitnet.errors import InputError
 class Schedule:
     """What all schedules share: they are called with an epoch, and say what they are.
 
+    Attributes
+    ----------
+    start : float
+        The learning rate at epoch 0.
+
     Examples
     --------
     >>> isinstance(Constant(1e-3), Schedule), Constant(1e-3)(2.5)
