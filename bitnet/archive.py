@@ -119,10 +119,8 @@ def to_json(value):
     def plain(inner):
         if isinstance(inner, (np.ndarray, np.generic)):
             return inner.tolist()
-        raise InputError(
-            f"a file's header cannot hold {type(inner).__name__} ({inner!r}); "
-            "expected text, numbers, lists and dicts"
-        )
+        came, expected = f"{type(inner).__name__} ({inner!r})", "text, numbers, lists and dicts"
+        raise InputError(f"a file's header cannot hold {came}; expected {expected}")
 
     return json.dumps(value, default=plain)
 
@@ -164,9 +162,8 @@ def read_archive(path, kind, version, max_bytes=MAX_BYTES):
     if came[:2] != ("bitnet", kind):
         raise InputError(f"{path}: the file holds a {came[1]!r}; expected a {kind}")
     if came[2] != version:
-        raise InputError(
-            f"{path}: version {came[2]!r} of a {kind}; this bitnet reads version {version}"
-        )
+        stated = f"version {came[2]!r} of a {kind}"
+        raise InputError(f"{path}: {stated}; this bitnet reads version {version}")
     return header, members
 
 

@@ -71,9 +71,8 @@ def batches(images, labels, batch_size, rng=None, flip=False, pad=0, prefetch=0,
         if batch_size > len(images):
             raise InputError(f"batches: batch is {batch_size}; there are only {len(images)} images")
     check_count("batches", pad=pad, least=0)
-    pad = int(pad)
     check_count("batches", prefetch=prefetch, least=0, most=MAX_PREFETCH)
-    prefetch = int(prefetch)
+    pad, prefetch = int(pad), int(prefetch)
     if flip or pad:
         _check_changes(images, rng, pad)
     if border is None:
@@ -88,8 +87,7 @@ def _check_changes(images, rng, pad):
     if images.ndim not in (3, 4):
         shapes = "(count, height, width) or (count, height, width, channels)"
         raise InputError(f"batches: flip and pad need images {shapes}; got shape {images.shape}")
-    if pad >= min(images.shape[1:3]):
-        size = images.shape[1:3]
+    if pad >= min(size := images.shape[1:3]):
         raise InputError(f"batches: pad is {pad}; expected less than the images' {size} pixels")
 
 

@@ -13,7 +13,12 @@ import pathlib
 from bitnet.errors import InputError
 
 DIGITS = tuple("0123456789")
-CLOTHES = "T-shirt/top,trouser,pullover,dress,coat,sandal,shirt,sneaker,bag,ankle boot"
+CLOTHES = ("T-shirt/top", "trouser", "pullover", "dress", "coat")
+CLOTHES += ("sandal", "shirt", "sneaker", "bag", "ankle boot")
+ABOUT_MNIST = "the MNIST database of handwritten digits (LeCun, Cortes, Burges)"
+ABOUT_FASHION = "Fashion-MNIST (Zalando), github.com/zalandoresearch/fashion-mnist, data/fashion"
+MNIST_AT = "https://ossci-datasets.s3.amazonaws.com/mnist"
+FASHION_AT = "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion"
 IDX_FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte")
 IDX_FILES += ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 IDX_BYTES = (47_040_016, 60_008, 7_840_016, 10_008)
@@ -67,10 +72,9 @@ def _idx(folder, about, classes, address, table):
     """A set in four IDX files, from its table."""
     rows = [line.split() for line in table.strip().splitlines()]
     files = tuple(map(Stated, IDX_FILES, IDX_BYTES, (row[0] for row in rows)))
-    zipped = (
-        Stated(f"{f.name}.gz", int(n), md5) for f, (_, n, md5) in zip(files, rows, strict=True)
-    )
-    return Published("idx", about, classes, files[:2], files[2:], address, tuple(zipped), folder)
+    pairs = zip(files, rows, strict=True)
+    zipped = tuple(Stated(f"{file.name}.gz", int(n), md5) for file, (_, n, md5) in pairs)
+    return Published("idx", about, classes, files[:2], files[2:], address, zipped, folder)
 
 
 def _cifar(kind, classes, train, test, download, archive_folder, names_file):
@@ -95,20 +99,8 @@ def _svhn(which, *train):
 
 
 PUBLISHED = {
-    "mnist": _idx(
-        "mnist",
-        "the MNIST database of handwritten digits (LeCun, Cortes, Burges)",
-        DIGITS,
-        "https://ossci-datasets.s3.amazonaws.com/mnist",
-        MNIST,
-    ),
-    "fashion-mnist": _idx(
-        "fashion-mnist",
-        "Fashion-MNIST (Zalando), github.com/zalandoresearch/fashion-mnist, data/fashion",
-        tuple(CLOTHES.split(",")),
-        "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion",
-        FASHION,
-    ),
+    "mnist": _idx("mnist", ABOUT_MNIST, DIGITS, MNIST_AT, MNIST),
+    "fashion-mnist": _idx("fashion-mnist", ABOUT_FASHION, CLOTHES, FASHION_AT, FASHION),
     "cifar10": _cifar(
         "CIFAR-10",
         ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),

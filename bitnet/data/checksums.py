@@ -57,9 +57,8 @@ def verify(name, folder=None):
     """
     known, folder = published(name), pathlib.Path(folder or folder_of(name))
     found = find_files(name, folder)
-    return [
-        _judge(stated, found[stated.name], folder, known.kind == "idx") for stated in known.files
-    ]
+    unzip = known.kind == "idx"
+    return [_judge(stated, found[stated.name], folder, unzip) for stated in known.files]
 
 
 def _judge(stated, path, folder, unzip):
@@ -82,9 +81,8 @@ def _judge(stated, path, folder, unzip):
     if digest is None:
         words = f"{n_bytes} bytes, as published; no checksum of this file is known"
         return Verdict(path, None, words)
-    if digest.hexdigest() != expected:
-        came = f"{source} {digest.hexdigest()}"
-        return Verdict(path, False, f"not as published: {came}; expected {expected}")
+    if (came := digest.hexdigest()) != expected:
+        return Verdict(path, False, f"not as published: {source} {came}; expected {expected}")
     return Verdict(path, True, f"as published ({source} {expected})")
 
 

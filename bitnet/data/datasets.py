@@ -132,10 +132,8 @@ def _paths(name, folder):
     known = published(name)
     downloads = f"{', '.join(file.name for file in known.downloads)} of {known.about}"
     what = "what it holds" if known.archive_folder else "them"
-    raise InputError(
-        f"no {missing[0]} in {folder}; run `bitnet data fetch {name}`, or download {downloads} and "
-        f"put {what} there, or set BITNET_DATA to the folder above it"
-    )
+    how = f"download {downloads} and put {what} there, or set BITNET_DATA to the folder above it"
+    raise InputError(f"no {missing[0]} in {folder}; run `bitnet data fetch {name}`, or {how}")
 
 
 def _class_names(known, paths):

@@ -196,9 +196,8 @@ def read_images_of(path, size, channels=3):
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
     paths = _pictures(path) if path.is_dir() else [path]
     if not paths:
-        raise InputError(
-            f"{path}: no pictures in it; expected files ending in {', '.join(ENDINGS)}"
-        )
+        endings = ", ".join(ENDINGS)
+        raise InputError(f"{path}: no pictures in it; expected files ending in {endings}")
     return paths, _read_all(paths, size, channels, path)
 
 

@@ -69,10 +69,8 @@ def sequences(ids, batch, steps, rng=None):
     if len(ids) and not 0 <= ids.min() <= ids.max() <= LARGEST:
         span = f"from {ids.min()} to {ids.max()}"
         raise InputError(f"sequences: ids run {span}; expected 0 to {LARGEST}")
-    check_count("sequences", batch=batch)
-    batch = int(batch)
-    check_count("sequences", steps=steps)
-    steps = int(steps)
+    check_count("sequences", batch=batch, steps=steps)
+    batch, steps = int(batch), int(steps)
     if len(ids) <= batch:
         expected = "more tokens than streams, that is a longer text or a smaller batch"
         raise InputError(f"sequences: {len(ids)} tokens for {batch} streams; expected {expected}")

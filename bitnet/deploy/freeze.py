@@ -12,7 +12,7 @@ from functools import partial
 
 import numpy as np
 
-from bitnet import kernels
+from bitnet import kernels, nn
 from bitnet.arrays import to_cpu
 from bitnet.data.vocabulary import Vocabulary
 from bitnet.deploy.layers import FrozenConv, FrozenLayer, FrozenOutput
@@ -21,28 +21,14 @@ from bitnet.deploy.recurrent import FrozenLanguageModel, FrozenMatrix, FrozenRec
 from bitnet.deploy.runtime import INPUTS, FrozenNet
 from bitnet.errors import InputError
 from bitnet.kernels import Bits, Levels, Window
-from bitnet.nn import (
-    BatchNorm,
-    BinaryLinear,
-    Branches,
-    Dropout,
-    IntegerLayer,
-    QuantLinear,
-    ScaledLinear,
-    Sequential,
-    functional,
-)
-from bitnet.nn.activations import Quantize, Sign
-from bitnet.nn.conv import AvgPool2d, BinaryConv2d, Flatten, MaxPool2d, QuantConv2d
 from bitnet.nn.models.language import KINDS, LanguageModel
 from bitnet.nn.module import evaluating, on_cpu
-from bitnet.nn.norm import ShiftBatchNorm
 from bitnet.quantizers.scales import scale_of
 
 ONE_BIT = Levels.uniform(1)
-CONVOLUTIONS, LINEARS = (QuantConv2d, BinaryConv2d), (QuantLinear, BinaryLinear)
-POOLINGS = MaxPool2d, AvgPool2d
-NORMS, ACTIVATIONS = (BatchNorm, ShiftBatchNorm), (Quantize, Sign)
+CONVOLUTIONS, LINEARS = (nn.QuantConv2d, nn.BinaryConv2d), (nn.QuantLinear, nn.BinaryLinear)
+POOLINGS = nn.MaxPool2d, nn.AvgPool2d
+NORMS, ACTIVATIONS = (nn.BatchNorm, nn.ShiftBatchNorm), (nn.Quantize, nn.Sign)
 CELLS = {kind: name for name, kind in KINDS.items()}
 
 
@@ -111,15 +97,15 @@ def freeze(model, input="pixels", image=None, vocabulary=None):
             affine = map(np.array, norm.affine())  # copies: training on changes the model's
             layers[i] = FrozenOutput(bits, *affine, **own, pool=window)
             return None
-        averages = isinstance(pool, AvgPool2d)
+        averages = isinstance(pool, nn.AvgPool2d)
         largest = math.prod(bits.shape[1:]) * reach * weights.largest
         largest *= window.taps if averages else 1
-        levels = ONE_BIT if isinstance(activation, Sign) else activation.quantizer.levels
+        levels = ONE_BIT if isinstance(activation, nn.Sign) else activation.quantizer.levels
         codes = partial(_codes, norm, activation)
         steps, rising = find_thresholds(codes, linear.outputs, largest, len(levels) - 1)
         if not levels.is_sign:  # one bit of other numbers than ±1 has a row of one step
             own["levels"], steps = levels, steps.reshape(linear.outputs, -1)
-        if isinstance(linear, QuantConv2d):
+        if isinstance(linear, nn.QuantConv2d):
             own |= {"window": linear.window, "pool": window, "groups": linear.groups}
             own |= {"pooling": "average"} if averages else {}
         layers[i] = (FrozenConv if "window" in own else FrozenLayer)(bits, steps, rising, **own)
@@ -133,14 +119,14 @@ def freeze(model, input="pixels", image=None, vocabulary=None):
 def _codes(norm, activation, z):
     """From integer pre-activations (R, M) to the model's own codes, uint8 (R, M)."""
     y = norm(z)
-    if isinstance(activation, Sign):
+    if isinstance(activation, nn.Sign):
         return activation(y).data.signs() > 0
     return activation.quantizer.codes(y.data)
 
 
 def _groups(model, input):
     """The layers as (linear or convolution, pooling, norm, activation), and the plan of them."""
-    if not isinstance(model, Sequential):
+    if not isinstance(model, nn.Sequential):
         raise InputError(
             f"freeze: got {type(model).__name__}; expected a Sequential or a LanguageModel"
         )
@@ -149,7 +135,7 @@ def _groups(model, input):
         left.layers.pop(0)  # a frozen net takes the signs themselves
     plan = _images(left, groups)
     if plan and (not groups or groups[-1][-1] is not None):
-        left.take((Flatten,))
+        left.take((nn.Flatten,))
     while not groups or groups[-1][-1] is not None:
         linear, norm = left.take(LINEARS), left.take(NORMS)
         plan.append(len(groups))
@@ -164,7 +150,7 @@ class _Left:
     """The layers that are left to read, with their numbers, and without dropout."""
 
     def __init__(self, layers):
-        self.layers = list(enumerate(own for own in layers if not isinstance(own, Dropout)))
+        self.layers = list(enumerate(own for own in layers if not isinstance(own, nn.Dropout)))
 
     def comes(self, kinds):
         """Whether the next layer is of these kinds; a subclass may compute something else."""
@@ -186,18 +172,18 @@ class _Left:
 def _images(left, groups):
     """The plan of the layers of images that come next; what they are goes to `groups`."""
     plan = []
-    while left.comes((*CONVOLUTIONS, MaxPool2d, Branches)):
-        if left.comes((MaxPool2d,)):
-            plan.append(left.take((MaxPool2d,)).window)
-        elif left.comes((Branches,)):
-            branches = left.take((Branches,)).branches
+    while left.comes((*CONVOLUTIONS, nn.MaxPool2d, nn.Branches)):
+        if left.comes((nn.MaxPool2d,)):
+            plan.append(left.take((nn.MaxPool2d,)).window)
+        elif left.comes((nn.Branches,)):
+            branches = left.take((nn.Branches,)).branches
             plan.append([_branch(branch, groups) for branch in branches])
         else:
             linear = left.take(CONVOLUTIONS)
             pool = left.take(POOLINGS) if left.comes(POOLINGS) else None
-            ends = type(pool) is AvgPool2d and left.comes((Flatten,))
+            ends = type(pool) is nn.AvgPool2d and left.comes((nn.Flatten,))
             if ends:
-                left.take((Flatten,))
+                left.take((nn.Flatten,))
                 if linear.window != Window((1, 1)) or linear.groups > 1:
                     raise InputError(f"freeze: {linear!r} is the last layer; expected 1x1 taps")
             plan.append(len(groups))
@@ -213,13 +199,13 @@ def _branch(branch, groups):
     layers = _Left(branch.layers)
     plan = _images(layers, groups)
     if layers.layers:
-        layers.take((*CONVOLUTIONS, MaxPool2d, Branches))
+        layers.take((*CONVOLUTIONS, nn.MaxPool2d, nn.Branches))
     return plan
 
 
 def _is_sign(layer):
     """Whether an activation gives signs."""
-    return type(layer) is Sign or (type(layer) is Quantize and layer.quantizer.levels.is_sign)
+    return type(layer) is nn.Sign or (type(layer) is nn.Quantize and layer.quantizer.levels.is_sign)
 
 
 def _check_numbers(model, groups):
@@ -277,7 +263,7 @@ def find_thresholds(codes, n_units, largest, steps=1):
 def _language_model(model, vocabulary):
     """A frozen language model."""
     recurrent, decoder = model.recurrent, model.decoder
-    few = isinstance(decoder, ScaledLinear) and recurrent.quantizer is not None
+    few = isinstance(decoder, nn.ScaledLinear) and recurrent.quantizer is not None
     if not few or type(recurrent) not in CELLS:
         raise InputError(
             f"freeze: got {model!r:.80}; expected a LanguageModel with k-bit weights, as "
@@ -358,13 +344,13 @@ def compare(model, net, x):
     >>> agreement.integers, agreement.is_complete
     (222, True)
     """
-    if not isinstance(model, Sequential) or not isinstance(net, FrozenNet):
+    if not isinstance(model, nn.Sequential) or not isinstance(net, FrozenNet):
         raise InputError(
             f"compare: got {type(model).__name__} and {type(net).__name__}; "
             "expected the trained Sequential, then the FrozenNet"
         )
-    trunk = Sequential(*model.layers).modules()
-    layers = [layer for layer in trunk if isinstance(layer, IntegerLayer)]
+    trunk = nn.Sequential(*model.layers).modules()
+    layers = [layer for layer in trunk if isinstance(layer, nn.IntegerLayer)]
     if [layer.bits.shape for layer in net.layers] != [layer.weight.shape for layer in layers]:
         raise InputError(f"compare: {net} is of another model than {model!r}")
     x = net.check_input(to_cpu(x))
@@ -388,17 +374,17 @@ def compare(model, net, x):
 def _trained_integers(model, x):
     """The pre-activations of each layer of weights in evaluation mode, and the scores."""
     integers = []
-    first = next(layer for layer in model.layers if not isinstance(layer, Dropout))
+    first = next(layer for layer in model.layers if not isinstance(layer, nn.Dropout))
     if isinstance(x, Bits) and _is_sign(first):
         x = kernels.unpack(x)
 
     def through(layers, x):
         for layer in layers:
-            if isinstance(layer, Branches):
-                x = functional.concatenate(*(through(own.layers, x) for own in layer.branches))
+            if isinstance(layer, nn.Branches):
+                x = nn.functional.concatenate(*(through(own.layers, x) for own in layer.branches))
                 continue
             x = layer(x)
-            if isinstance(layer, IntegerLayer):
+            if isinstance(layer, nn.IntegerLayer):
                 integers.append(x.data)
         return x
 

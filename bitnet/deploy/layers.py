@@ -299,10 +299,8 @@ def _check_arrays(layer, m):
         array, dtype = getattr(layer, name), np.dtype(types[name])
         fitting = (m, len(levels) - 1) if name == "thresholds" and levels is not None else (m,)
         if array.shape != fitting or array.dtype != dtype:
-            raise InputError(
-                f"{name} is {array.dtype} of shape {array.shape}; expected {dtype} of shape "
-                f"{fitting}"
-            )
+            came = f"{array.dtype} of shape {array.shape}"
+            raise InputError(f"{name} is {came}; expected {dtype} of shape {fitting}")
         if not np.isfinite(array).all():
             raise InputError(f"{name} holds NaN or infinity")
     if levels is not None:  # thresholds rise along a row of units that rise

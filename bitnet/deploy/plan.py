@@ -40,10 +40,8 @@ def follow(plan, x, layer, pool=pooled, join=kernels.concatenate):
 def shape_of_pool(shape, window):
     """The shape (H, W, C) after a pooling, once these are images that the window fits."""
     if len(shape) != 3 or max(n for pair in window.padding for n in pair) >= min(window.size):
-        raise InputError(
-            f"{window!r} pools what is {shape}; expected images, and a padding below "
-            "the number of taps"
-        )
+        expected = "images, and a padding below the number of taps"
+        raise InputError(f"{window!r} pools what is {shape}; expected {expected}")
     return (*window.output(*shape[:2]), shape[2])
 
 
@@ -65,9 +63,8 @@ def plan_of(given, count):
     seen = []
     plan = _plan(given, seen, deepest=4)
     if seen != list(range(count)) or plan[-1:] != [count - 1]:
-        raise InputError(
-            f"the header has a plan of the layers {seen!r:.60}; expected each of {count}, in order"
-        )
+        came = f"a plan of the layers {seen!r:.60}"
+        raise InputError(f"the header has {came}; expected each of {count}, in order")
     return plan
 
 
