@@ -28,6 +28,7 @@ from bitnet.quantizers.scales import scale_of
 ONE_BIT = Levels.uniform(1)
 CONVOLUTIONS, LINEARS = (nn.QuantConv2d, nn.BinaryConv2d), (nn.QuantLinear, nn.BinaryLinear)
 POOLINGS = nn.MaxPool2d, nn.AvgPool2d
+OF_IMAGES = (*CONVOLUTIONS, nn.MaxPool2d, nn.Branches)
 NORMS, ACTIVATIONS = (nn.BatchNorm, nn.ShiftBatchNorm), (nn.Quantize, nn.Sign)
 CELLS = {kind: name for name, kind in KINDS.items()}
 
@@ -127,9 +128,8 @@ def _codes(norm, activation, z):
 def _groups(model, input):
     """The layers as (linear or convolution, pooling, norm, activation), and the plan of them."""
     if not isinstance(model, nn.Sequential):
-        raise InputError(
-            f"freeze: got {type(model).__name__}; expected a Sequential or a LanguageModel"
-        )
+        came = type(model).__name__
+        raise InputError(f"freeze: got {came}; expected a Sequential or a LanguageModel")
     groups, left = [], _Left(model.layers)
     if input == "signs" and left.layers and _is_sign(left.layers[0][1]):
         left.layers.pop(0)  # a frozen net takes the signs themselves
@@ -162,22 +162,21 @@ class _Left:
             raise InputError("freeze: the model must end with QuantLinear and BatchNorm")
         if not self.comes(kinds):
             i, layer = self.layers[0]
-            raise InputError(
-                f"freeze: layer {i} (dropout left out) is {layer!r}; expected "
-                f"{' or '.join(kind.__name__ for kind in kinds) or 'no more layers'}"
-            )
+            expected = " or ".join(kind.__name__ for kind in kinds) or "no more layers"
+            came = f"layer {i} (dropout left out) is {layer!r}"
+            raise InputError(f"freeze: {came}; expected {expected}")
         return self.layers.pop(0)[1]
 
 
-def _images(left, groups):
-    """The plan of the layers of images that come next; what they are goes to `groups`."""
+def _images(left, groups, alone=False):
+    """The plan of the layers of images that come next, `alone` in a branch; adds to `groups`."""
     plan = []
-    while left.comes((*CONVOLUTIONS, nn.MaxPool2d, nn.Branches)):
+    while left.comes(OF_IMAGES):
         if left.comes((nn.MaxPool2d,)):
             plan.append(left.take((nn.MaxPool2d,)).window)
         elif left.comes((nn.Branches,)):
             branches = left.take((nn.Branches,)).branches
-            plan.append([_branch(branch, groups) for branch in branches])
+            plan.append([_images(_Left(own.layers), groups, alone=True) for own in branches])
         else:
             linear = left.take(CONVOLUTIONS)
             pool = left.take(POOLINGS) if left.comes(POOLINGS) else None
@@ -191,15 +190,8 @@ def _images(left, groups):
             groups.append((linear, pool, norm, None if ends else left.take(ACTIVATIONS)))
             if ends:
                 break
-    return plan
-
-
-def _branch(branch, groups):
-    """The plan of a branch."""
-    layers = _Left(branch.layers)
-    plan = _images(layers, groups)
-    if layers.layers:
-        layers.take((*CONVOLUTIONS, nn.MaxPool2d, nn.Branches))
+    if alone and left.layers:
+        left.take(OF_IMAGES)
     return plan
 
 
@@ -215,10 +207,9 @@ def _check_numbers(model, groups):
             raise InputError(f"freeze: {name} holds NaN or infinity; the training diverged")
     for linear, _, norm, _ in groups:
         if linear.weight.signs != kernels.pack(linear.weight.data):
-            raise InputError(
-                f"freeze: the weights of {linear!r} were changed behind the back of the signs that "
-                "an optimizer left; call weight.edit() before a change"
-            )
+            what = "changed behind the back of the signs that an optimizer left"
+            how = "call weight.edit() before a change"
+            raise InputError(f"freeze: the weights of {linear!r} were {what}; {how}")
         if not np.isfinite(to_cpu(norm.affine()[1])).all():
             raise InputError(f"freeze: the scale of {norm!r} passes the range of float32")
 
@@ -234,10 +225,8 @@ def find_thresholds(codes, n_units, largest, steps=1):
     step that lies outside the range has a threshold at or beyond its end.
     """
     if largest >= np.iinfo(np.int32).max:
-        raise InputError(
-            f"pre-activations of up to {largest} pass the range of int32; expected a layer of "
-            "fewer inputs, or of fewer bits"
-        )
+        came = f"pre-activations of up to {largest} pass the range of int32"
+        raise InputError(f"{came}; expected a layer of fewer inputs, or of fewer bits")
     least = np.arange(1, steps + 1)[:, None]  # (steps, 1)
 
     def passed(z):
@@ -265,15 +254,12 @@ def _language_model(model, vocabulary):
     recurrent, decoder = model.recurrent, model.decoder
     few = isinstance(decoder, nn.ScaledLinear) and recurrent.quantizer is not None
     if not few or type(recurrent) not in CELLS:
-        raise InputError(
-            f"freeze: got {model!r:.80}; expected a LanguageModel with k-bit weights, as "
-            "language_model(..., weights=4, activations=4)"
-        )
+        example = "language_model(..., weights=4, activations=4)"
+        expected = f"a LanguageModel with k-bit weights, as {example}"
+        raise InputError(f"freeze: got {model!r:.80}; expected {expected}")
     if recurrent.activations != decoder.activations or model.embedding.activations is None:
-        raise InputError(
-            f"freeze: activations of {recurrent.activations!r} and {decoder.activations!r}; "
-            "expected one quantizer for all layers and the decoder"
-        )
+        came = f"activations of {recurrent.activations!r} and {decoder.activations!r}"
+        raise InputError(f"freeze: {came}; expected one quantizer for all layers and the decoder")
     cell = CELLS[type(recurrent)]
     cell += f"-{recurrent.activation}" if cell == "rnn" else ""
     weights, activations = recurrent.quantizer, recurrent.activations.name
@@ -345,10 +331,9 @@ def compare(model, net, x):
     (222, True)
     """
     if not isinstance(model, nn.Sequential) or not isinstance(net, FrozenNet):
-        raise InputError(
-            f"compare: got {type(model).__name__} and {type(net).__name__}; "
-            "expected the trained Sequential, then the FrozenNet"
-        )
+        came = f"{type(model).__name__} and {type(net).__name__}"
+        expected = "the trained Sequential, then the FrozenNet"
+        raise InputError(f"compare: got {came}; expected {expected}")
     trunk = nn.Sequential(*model.layers).modules()
     layers = [layer for layer in trunk if isinstance(layer, nn.IntegerLayer)]
     if [layer.bits.shape for layer in net.layers] != [layer.weight.shape for layer in layers]:

@@ -21,6 +21,7 @@ from bitnet.kernels import GATES, Bits, Levels, Planes
 from bitnet.quantizers import quantizer_named
 
 CELLS = ("rnn-tanh", "rnn-relu", "lstm", "gru")
+ENDS = ("embedding", "decoder")  # the matrices of a model that are in no layer
 LEAST, MOST = 1e-18, 1e18  # of a scale
 LARGEST_SUM = np.iinfo(np.int32).max
 LARGEST_NUMBER = 1e38  # that float32 holds, about
@@ -39,10 +40,9 @@ class FrozenMatrix:
         number = isinstance(self.scale, float) and LEAST <= self.scale <= MOST
         levels = quantizer_named(self.quantizer).levels
         if not number or self.bits.ndim != 3 or self.bits.shape[0] != levels.bits:
-            raise InputError(
-                f"weights of {self.quantizer} in planes of shape {self.bits.shape} with the scale "
-                f"{self.scale!r}; expected ({levels.bits}, M, N) and a number above 0"
-            )
+            came = f"planes of shape {self.bits.shape} with the scale {self.scale!r}"
+            expected = f"({levels.bits}, M, N) and a number above 0"
+            raise InputError(f"weights of {self.quantizer} in {came}; expected {expected}")
 
     @classmethod
     def of_codes(cls, codes, quantizer, scale):
@@ -69,10 +69,9 @@ class FrozenMatrix:
         own = quantizer_named(self.quantizer).levels
         largest = self.shape[1] * own.largest * levels.largest
         if largest > LARGEST_SUM:
-            raise InputError(
-                f"a product of {self.shape[1]} inputs of {levels!r} with {self.quantizer} passes "
-                "int32; expected fewer inputs, or numbers of fewer bits"
-            )
+            came = f"a product of {self.shape[1]} inputs of {levels!r} with {self.quantizer}"
+            expected = "fewer inputs, or numbers of fewer bits"
+            raise InputError(f"{came} passes int32; expected {expected}")
         return largest * own.unit * self.scale * levels.unit * scale
 
     def contents(self):
@@ -238,22 +237,17 @@ class FrozenLanguageModel:
             known = layer.cell in CELLS
             rows = GATES[layer.cell.partition("-")[0]] * layer.units if known else None
             if shapes != ((rows, width), (rows, layer.units), (rows,)):
-                raise InputError(
-                    f"layer {i} ({layer.cell}) has weights and bias of shapes {shapes}, for "
-                    f"{width} inputs"
-                )
+                came = f"weights and bias of shapes {shapes}, for {width} inputs"
+                raise InputError(f"layer {i} ({layer.cell}) has {came}")
             width = layer.units
         quantizers = {repr(layer.quantizer) for layer in self.layers}
         if len(quantizers) != 1 or not self.layers[0].activations.elementwise:
-            raise InputError(
-                f"layers with the quantizers {', '.join(sorted(quantizers))}; expected one, of "
-                "each number alone, for the states of all layers"
-            )
+            came = f"layers with the quantizers {', '.join(sorted(quantizers))}"
+            expected = "one, of each number alone, for the states of all layers"
+            raise InputError(f"{came}; expected {expected}")
         if self.decoder.shape != (count, width) or self.bias.shape != (count,):
-            raise InputError(
-                f"a decoder {self.decoder.shape} and a bias {self.bias.shape}; expected "
-                f"({count}, {width}) and ({count},)"
-            )
+            came = f"a decoder {self.decoder.shape} and a bias {self.bias.shape}"
+            raise InputError(f"{came}; expected ({count}, {width}) and ({count},)")
         biases = [self.bias, *(layer.bias for layer in self.layers)]
         if any(b.dtype != np.float32 or not np.isfinite(b).all() for b in biases):
             raise InputError("a bias is not float32, or holds NaN or infinity")
@@ -263,10 +257,8 @@ class FrozenLanguageModel:
         if not named or (words is not None and (len(words), len(set(words))) != (count, count)):
             raise InputError(f"a vocabulary that is not of {count} different words")
         if self.unit is not None and (words is None or self.unit not in UNITS):
-            raise InputError(
-                f"the unit is {self.unit!r:.40}; expected that of a vocabulary, "
-                f"{' or '.join(UNITS)}"
-            )
+            expected = f"that of a vocabulary, {' or '.join(UNITS)}"
+            raise InputError(f"the unit is {self.unit!r:.40}; expected {expected}")
 
     def _check_reach(self):
         """Refuse products whose integers could pass int32, or whose numbers float32."""
@@ -279,10 +271,8 @@ class FrozenLanguageModel:
             levels, scale = layer.levels, 1.0
         reaches.append(self.decoder.reach(levels) + float(abs(self.bias).max()))
         if max(reaches) > LARGEST_NUMBER:
-            raise InputError(
-                f"scales and units that make numbers of up to {max(reaches):.3g} in a layer; "
-                f"expected at most {LARGEST_NUMBER:g}, which float32 holds"
-            )
+            came = f"scales and units that make numbers of up to {max(reaches):.3g} in a layer"
+            raise InputError(f"{came}; expected at most {LARGEST_NUMBER:g}, which float32 holds")
 
     def to(self, device):
         """Move the model, as `FrozenNet.to`; returns it."""
@@ -310,25 +300,19 @@ class FrozenLanguageModel:
         if ids.ndim != 2 or (ids.size and ids.dtype.kind not in "iu"):
             raise InputError(f"{self}: ids are {ids.dtype} {ids.shape}; expected integers (T, B)")
         if ids.size and not 0 <= ids.min() <= ids.max() < len(self.bias):
-            raise InputError(
-                f"{self}: ids run from {ids.min()} to {ids.max()}; expected 0 to "
-                f"{len(self.bias) - 1}"
-            )
+            span = f"from {ids.min()} to {ids.max()}"
+            raise InputError(f"{self}: ids run {span}; expected 0 to {len(self.bias) - 1}")
         with full_memory_named():
-            return self._scores(ids, self._state(state, ids.shape[1]))
-
-    def _scores(self, ids, state):
-        """What `scores` gives, once all fits."""
-        batch, state = ids.shape[1], like(state, self.bias)
-        table = self.embedding.weight
-        rows = like(ids.ravel().astype(np.int64), table)
-        x, after = table.with_bits(table.bits[:, rows]), []
-        for layer, own in zip(self.layers, state, strict=True):
-            x, new = layer.run(x, batch, own)
-            after.append(new)
-        weight = self.decoder.weight
-        z = kernels.plane_gemm(x, weight)
-        return like(kernels.affine(z, x.unit * weight.unit, self.bias), ids), tuple(after)
+            batch, table = ids.shape[1], self.embedding.weight
+            state = like(self._state(state, batch), self.bias)
+            rows = like(ids.ravel().astype(np.int64), table)
+            x, after = table.with_bits(table.bits[:, rows]), []
+            for layer, own in zip(self.layers, state, strict=True):
+                x, new = layer.run(x, batch, own)
+                after.append(new)
+            weight = self.decoder.weight
+            z = kernels.plane_gemm(x, weight)
+            return like(kernels.affine(z, x.unit * weight.unit, self.bias), ids), tuple(after)
 
     def _state(self, state, batch):
         """The state of each layer, once all are of this batch."""
@@ -337,10 +321,9 @@ class FrozenLanguageModel:
             raise InputError(f"{self}: {len(state)} states; expected {len(self.layers)}")
         for layer, own in zip(self.layers, state, strict=True):
             if own is not None and not layer.takes(own, batch):
-                raise InputError(
-                    f"{self}: a state is {own!r:.80}; expected what an earlier call of this model "
-                    f"gave, of shape ({batch}, {layer.units})"
-                )
+                shape = f"({batch}, {layer.units})"
+                expected = f"what an earlier call of this model gave, of shape {shape}"
+                raise InputError(f"{self}: a state is {own!r:.80}; expected {expected}")
         return state
 
     def step(self, ids, state=None):
@@ -362,18 +345,15 @@ class FrozenLanguageModel:
     @classmethod
     def from_contents(cls, header, arrays):
         """The model that a file describes."""
-        entries = ("embedding", "decoder", "layers", "vocabulary", "unit")
-        file.check_names("the header", header, entries)
+        file.check_names("the header", header, (*ENDS, "layers", "vocabulary", "unit"))
         headers, parts, vocabulary = header["layers"], file.apart(arrays), header["vocabulary"]
         file.check_list("layers", headers, MAX_LAYERS)
         names = [str(i) for i in range(len(headers))]
-        file.check_names("the file", parts, ("", "embedding", "decoder", *names))
+        file.check_names("the file", parts, ("", *ENDS, *names))
         file.check_names("the file", parts[""], ("bias",))
         if vocabulary is not None and not isinstance(vocabulary, list):
             raise InputError(f"the header has a vocabulary {vocabulary!r:.60}; expected a list")
-        table, decoder = (
-            FrozenMatrix.from_contents(header[n], parts[n]) for n in ("embedding", "decoder")
-        )
+        table, decoder = (FrozenMatrix.from_contents(header[n], parts[n]) for n in ENDS)
         own = zip(headers, names, strict=True)
         layers = [FrozenRecurrent.from_contents(header, parts[name]) for header, name in own]
         return cls(table, layers, decoder, parts[""]["bias"], vocabulary, header["unit"])

@@ -88,9 +88,8 @@ class FrozenNet:
         n_convolutions = kinds.count(FrozenConv)
         hidden = [FrozenConv] * n_convolutions + [FrozenLayer] * (len(kinds) - n_convolutions - 1)
         if not kinds or kinds != [*hidden, FrozenOutput]:
-            raise InputError(
-                "FrozenNet: expected FrozenConvs, FrozenLayers and, at the end, a FrozenOutput"
-            )
+            expected = "FrozenConvs, FrozenLayers and, at the end, a FrozenOutput"
+            raise InputError(f"FrozenNet: expected {expected}")
         self.shape = _input_shape(self.layers[0], image)
         self.shapes = []
 
@@ -142,10 +141,8 @@ class FrozenNet:
         first = "x".join(map(str, self.shape))
         if self.plan != list(range(len(self.layers))):  # no chain
             return f"FrozenNet({first}-{len(self.layers)} layers-{self.sizes[-1]}, {self.input})"
-        names = [
-            f"{m}C" if isinstance(layer, FrozenConv) else str(m)
-            for layer, m in zip(self.layers, self.sizes[1:], strict=True)
-        ]
+        sizes = zip(self.layers, self.sizes[1:], strict=True)
+        names = [f"{m}C" if isinstance(layer, FrozenConv) else str(m) for layer, m in sizes]
         return f"FrozenNet({'-'.join([first, *names])}, {self.input})"
 
     def prepare(self, images):
@@ -192,17 +189,11 @@ class FrozenNet:
         """What a file holds of the net: a header, and arrays by name."""
         own = to_cpu(self)
         layers, arrays = file.contents_of(dict(enumerate(own.layers)))
+        image = list(self.shape[:2]) if len(self.shape) > 1 else None
+        header = {"input": self.input, "image": image, "layers": list(layers.values())}
+        header |= {"plan": described(self.plan), "classes": self.classes, "data": self.data}
         prepare = self.preparation
-        header = {
-            "input": self.input,
-            "image": list(self.shape[:2]) if len(self.shape) > 1 else None,
-            "layers": list(layers.values()),
-            "plan": described(self.plan),
-            "classes": self.classes,
-            "data": self.data,
-            "picture": self.picture,
-            "prepare": prepare and prepare.header,
-        }
+        header |= {"picture": self.picture, "prepare": prepare and prepare.header}
         kept = {} if prepare is None else prepare.arrays
         return header, arrays | {f"prepare.{name}": array for name, array in kept.items()}
 
@@ -275,17 +266,14 @@ class FrozenNet:
         if fits and len(self.shape) > 1:  # images, of one channel without its axis
             fits = x.shape[1:] in (self.shape, self.shape[:2])
         if not fits:
-            raise InputError(
-                f"{self}: got an array of shape {x.shape}; expected ({expected}), "
-                "one row an image (for a single image: image[None])"
-            )
+            rows = f"({expected}), one row an image (for a single image: image[None])"
+            raise InputError(f"{self}: got an array of shape {x.shape}; expected {rows}")
         x = x.reshape(len(x), *self.shape)
         if self.input == "pixels":
             if x.dtype != np.uint8:
-                raise InputError(
-                    f"{self}: got {x.dtype}; expected uint8 pixels from 0 to 255 "
-                    "(of floats from 0 to 1: (255 * x).round().astype(numpy.uint8))"
-                )
+                how = "(of floats from 0 to 1: (255 * x).round().astype(numpy.uint8))"
+                pixels = f"uint8 pixels from 0 to 255 {how}"
+                raise InputError(f"{self}: got {x.dtype}; expected {pixels}")
             return x
         if x.dtype.kind not in "fi" or not (abs(x) == 1).all():
             raise InputError(f"{self}: got other numbers than +1 and -1")
