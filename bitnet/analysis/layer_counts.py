@@ -197,10 +197,9 @@ class _Walk:
             return nn.functional.concatenate(*parts)
         multiplies = isinstance(layer, PRODUCTS)
         if not multiplies and any(isinstance(own, PRODUCTS) for own in layer.modules()):
-            raise InputError(
-                f"summarize: {layer!r:.80} has layers inside, whose products could not be told "
-                "apart; put them into a Sequential, or a Branches"
-            )
+            what = "layers inside, whose products could not be told apart"
+            how = "put them into a Sequential, or a Branches"
+            raise InputError(f"summarize: {layer!r:.80} has {what}; {how}")
         read, x = math.prod(x.shape[1:]), layer(x)
         self.count += isinstance(layer, QUANTIZED)
         row = {"name": f"{name} {_name(layer):.40}", "outputs": x.shape[1:]}
@@ -296,15 +295,12 @@ def input_shape(net, image):
     if image is None and linear:
         return (first.inputs,)
     if image is None:
-        raise InputError(
-            "summarize: the model does not begin with a linear layer; give image=(rows, columns, "
-            "channels)"
-        )
+        how = "give image=(rows, columns, channels)"
+        raise InputError(f"summarize: the model does not begin with a linear layer; {how}")
     whole = isinstance(image, (tuple, list)) and image
     if not whole or not all(isinstance(n, (int, np.integer)) and n > 0 for n in image):
-        raise InputError(
-            f"summarize: image is {image!r}; expected sizes of 1 or more, as (H, W, C)"
-        )
+        expected = "sizes of 1 or more, as (H, W, C)"
+        raise InputError(f"summarize: image is {image!r}; expected {expected}")
     n = math.prod(map(int, image))
     if n > MAX_FEATURES:
         raise InputError(f"summarize: image is {image!r}; expected at most {MAX_FEATURES} numbers")

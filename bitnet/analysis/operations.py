@@ -131,10 +131,8 @@ def count_operations(net):
     if isinstance(net, FrozenLanguageModel):
         return Operations(repr(net), tuple(_of_language(net)), "token", OF_TOKENS)
     if not isinstance(net, FrozenNet):
-        raise InputError(
-            f"count_operations: got {type(net).__name__}; expected a FrozenNet, as bitnet.freeze "
-            "makes it, or a FrozenLanguageModel"
-        )
+        expected = "a FrozenNet, as bitnet.freeze makes it, or a FrozenLanguageModel"
+        raise InputError(f"count_operations: got {type(net).__name__}; expected {expected}")
     table = summarize(net)
     return Operations(table.name, tuple(_count(row) for row in table.rows if row.precision))
 
@@ -169,9 +167,7 @@ def _product(name, matrix, planes):
 def _cell(name, layer):
     """The operations of the gates and cells of a layer, and of the codes of its state."""
     tanh, logistic, *more = CELLS[layer.cell]
-    functions = zip(TANH, LOGISTIC, more, strict=True)
-    multiplications, additions = (
-        layer.units * (tanh * a + logistic * b + own) for a, b, own in functions
-    )
-    comparisons = layer.units * (len(layer.levels) - 1 + (layer.cell == "rnn-relu"))
+    kinds, units = zip(TANH, LOGISTIC, more, strict=True), layer.units
+    multiplications, additions = (units * (tanh * a + logistic * b + own) for a, b, own in kinds)
+    comparisons = units * (len(layer.levels) - 1 + (layer.cell == "rnn-relu"))
     return LayerOperations(name, 0, additions, comparisons, 0, multiplications)

@@ -202,10 +202,9 @@ def repetitions(net):
         else:
             left_out.append(f"{name} of {bits} bits")
     if left_out and not found:
-        raise InputError(
-            f"repetitions: {', '.join(left_out):.200} in {net!r:.100}; repetition is counted for "
-            "filters of ±1, so train with weights of one bit"
-        )
+        came = f"{', '.join(left_out):.200} in {net!r:.100}"
+        why = "repetition is counted for filters of ±1, so train with weights of one bit"
+        raise InputError(f"repetitions: {came}; {why}")
     if not found:
         raise InputError(f"repetitions: no binary convolution in {net!r:.200}; so no 2-D filters")
     return Repetitions(found, left_out)

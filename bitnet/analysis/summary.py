@@ -25,6 +25,7 @@ OF_FILES = (
 )
 OF_MEMORY = "bytes: in memory, with float32 latent weights, without the moments of an optimizer"
 # columns of a language model: title, and field of a row
+TITLES = {"matrix": "name", "shape": "outputs"}
 OF_TOKENS = {"weights": "weights", "bits": "bits", "bytes": "n_bytes", "products": "macs"}
 
 
@@ -101,23 +102,15 @@ class Summary:
         fields = ("one_bit", "thresholds", "directions", "floats", "n_bytes")
         totals = {name: self.total(name) for name in fields}
         totals["weights"] = {f"{bits}-bit": n for bits, n in self.weights.items()}
-        return {
-            "net": self.name,
-            "frozen": self.is_frozen,
-            "input": list(self.input),
-            "layers": [row.as_dict() for row in self.rows],
-            "totals": totals | {"macs": self.macs},
-            "file_bytes": self.file_bytes,
-            "overhead_bytes": self.overhead,
-        }
+        table = {"net": self.name, "frozen": self.is_frozen, "input": list(self.input)}
+        table["layers"] = [row.as_dict() for row in self.rows]
+        table["totals"] = totals | {"macs": self.macs}
+        return table | {"file_bytes": self.file_bytes, "overhead_bytes": self.overhead}
 
     def _of_tokens(self):
         """The table of a language model, for JSON."""
-        matrices = [
-            {"matrix": row.name, "shape": list(row.outputs)}
-            | {title: getattr(row, field) for title, field in OF_TOKENS.items()}
-            for row in self.rows
-        ]
+        titles, rows = TITLES | OF_TOKENS, [row.as_dict() for row in self.rows]
+        matrices = [{title: row[field] for title, field in titles.items()} for row in rows]
         totals = {t: self.total(field) for t, field in OF_TOKENS.items() if t != "bits"}
         return {"model": self.name, "matrices": matrices, **totals}
 
@@ -154,10 +147,9 @@ class Summary:
         """The lines below the table."""
         if not self.input:
             n_bytes = 4 * self.total("weights")
-            yield (
-                f"products: multiplications a token; in float32 the weights are {n_bytes:,} bytes, "
-                f"{n_bytes / self.total('n_bytes'):.1f} times as many"
-            )
+            times = f"{n_bytes / self.total('n_bytes'):.1f} times as many"
+            in_float = f"in float32 the weights are {n_bytes:,} bytes, {times}"
+            yield f"products: multiplications a token; {in_float}"
             return
         yield from (*NOTES, *OF_FILES) if self.is_frozen else (*NOTES, OF_MEMORY)
         if self.file_bytes is None:
@@ -217,16 +209,13 @@ def summarize(net, image=None, frozen=None):
     if isinstance(net, FrozenNet):
         header, arrays = contents(net)
         n_bytes = archive_bytes(KIND, VERSION, header, arrays)
-        return Summary(
-            repr(net), True, net.shape, tuple(layer_counts.frozen_rows(net, arrays)), n_bytes
-        )
+        rows = tuple(layer_counts.frozen_rows(net, arrays))
+        return Summary(repr(net), True, net.shape, rows, n_bytes)
     if not isinstance(net, Sequential):
-        raise InputError(
-            f"summarize: got {type(net).__name__}; expected a Sequential, a FrozenNet or a "
-            "language model"
-        )
+        expected = "a Sequential, a FrozenNet or a language model"
+        raise InputError(f"summarize: got {type(net).__name__}; expected {expected}")
     shape = layer_counts.input_shape(net, image)
-    header, arrays, n_bytes, reason = {}, {}, None, ""
+    arrays, n_bytes, reason = {}, None, ""
     try:
         takes = "signs" if layer_counts.is_sign(layer_counts.first_layer(net)) else "pixels"
         frozen = frozen or freeze(net, takes, shape[:2] if len(shape) == 3 else None)
@@ -236,9 +225,8 @@ def summarize(net, image=None, frozen=None):
         header, arrays = contents(frozen)
         n_bytes = archive_bytes(KIND, VERSION, header, arrays)
     name = f"{type(net).__name__} of {len(net.layers)} layers"
-    return Summary(
-        name, False, shape, tuple(layer_counts.model_rows(net, shape, arrays)), n_bytes, reason
-    )
+    rows = tuple(layer_counts.model_rows(net, shape, arrays))
+    return Summary(name, False, shape, rows, n_bytes, reason)
 
 
 def _cell(row, field, only):

@@ -53,9 +53,8 @@ def plot_filters(bits, path, picture=None, most=64, first=0, levels=None):
     ...     plot_filters(kernels.pack(np.ones((8, 3, 3, 1))), f"{folder}/filters.svg")
     """
     if not isinstance(bits, (Bits, Planes)) or bits.ndim not in (2, 4) or not bits.size:
-        raise InputError(
-            f"filters: got {bits!r:.80}; expected Bits or Planes (M, N) or (M, rows, columns, C)"
-        )
+        expected = "Bits or Planes (M, N) or (M, rows, columns, C)"
+        raise InputError(f"filters: got {bits!r:.80}; expected {expected}")
     if isinstance(bits, Planes) and levels is None:
         raise InputError(f"filters: {bits!r} needs levels, what its codes stand for")
     if not 1 <= most <= MOST_FILTERS:
@@ -207,11 +206,10 @@ def plot_confusion(labels, predictions, classes, path):
     fits = 1 <= n <= MOST_CLASSES and labels.shape == predictions.shape and labels.ndim == 1
     both = (labels, predictions) if fits and len(labels) else ()
     if not both or not all(a.dtype.kind in "iu" and 0 <= a.min() <= a.max() < n for a in both):
-        raise InputError(
-            f"confusion: labels {labels.dtype} {labels.shape}, predictions {predictions.dtype} "
-            f"{predictions.shape}, {n} classes; expected as many integers of each, one or more, "
-            f"from 0 to below the number of classes, at most {MOST_CLASSES}"
-        )
+        came = f"labels {labels.dtype} {labels.shape}"
+        came += f", predictions {predictions.dtype} {predictions.shape}, {n} classes"
+        expected = "as many integers of each, one or more, from 0 to below the number of classes"
+        raise InputError(f"confusion: {came}; expected {expected}, at most {MOST_CLASSES}")
     table = np.bincount(labels.astype(np.int64) * n + predictions, minlength=n * n).reshape(n, n)
     shares = table / np.maximum(1, table.sum(axis=1, keepdims=True))
     names = [plain(name if len(name) <= 24 else f"{name[:23]}…") for name in map(str, classes)]

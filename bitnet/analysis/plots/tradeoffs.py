@@ -41,10 +41,8 @@ def plot_tradeoffs(rows, path):
     ...     plot_tradeoffs(rows, f"{folder}/bits.svg")
     """
     if not rows or not all(all(row.get(name) for name in NEEDED) for row in rows):
-        raise InputError(
-            f"trade-offs: {len(rows)} nets; expected one or more, with the figures "
-            f"{', '.join(NEEDED)} above 0"
-        )
+        expected = f"one or more, with the figures {', '.join(NEEDED)} above 0"
+        raise InputError(f"trade-offs: {len(rows)} nets; expected {expected}")
     weights = sorted({row["weights"] for row in rows})
     colour = {bits: COLOURS[i % len(COLOURS)] for i, bits in enumerate(weights)}
     with drawing(path, 10.5, 4) as figure:

@@ -48,15 +48,12 @@ def plot_curves(logs, path, labels=None):
     """
     labels = [log.name for log in logs] if labels is None else list(labels)
     if not 1 <= len(logs) <= MOST_LOGS or len(labels) != len(logs):
-        raise InputError(
-            f"curves: {len(logs)} logs with {len(labels)} labels; expected 1 to {MOST_LOGS}, "
-            "and a label each"
-        )
+        came, expected = f"{len(logs)} logs with {len(labels)} labels", f"1 to {MOST_LOGS}"
+        raise InputError(f"curves: {came}; expected {expected}, and a label each")
     kinds = list(dict.fromkeys(map(_kind, logs)))
     if len(kinds) > 1:
-        raise InputError(
-            f"curves: logs of {' and of '.join(kinds)}, whose measures differ; draw them apart"
-        )
+        came = f"logs of {' and of '.join(kinds)}"
+        raise InputError(f"curves: {came}, whose measures differ; draw them apart")
     measure, other, axis, figures, factor = MEASURES[kinds[0]]
     measured = f"{measure}: test, and thin for {other}", axis, figures.split(), factor
     with drawing(path, 8.4, 6) as figure:
@@ -129,10 +126,8 @@ def plot_histograms(log, path):
     epochs, tables = log.series("histograms")
     names = list(dict.fromkeys(name for table in tables for name in table))
     if not names:
-        raise InputError(
-            f"histograms: the log {log.name} has none; is it of a float net, or of "
-            "a language model?"
-        )
+        why = "is it of a float net, or of a language model?"
+        raise InputError(f"histograms: the log {log.name} has none; {why}")
     names, left_out = names[:MOST_LAYERS], names[MOST_LAYERS:]
     shown = np.unique(np.linspace(0, len(epochs) - 1, MOST_EPOCHS).round().astype(int))
     n_rows, n_columns = rows_of(len(names))
