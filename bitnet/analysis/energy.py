@@ -220,13 +220,9 @@ def _moved(name, macs, weight_bytes, read, written, arithmetic):
     """Make an estimate from the bytes that each layer reads and writes."""
     held = max(r + w for r, w in zip(read, written, strict=True))
     n_bytes = sum(read) + sum(written)
-    memories = _memory(weight_bytes), _memory(held)
+    sizes = weight_bytes, held  # each in the smallest memory that holds it
+    memories = [next(m for m in MEMORIES if m[1] is None or n <= m[1]) for n in sizes]
     moved = zip((weight_bytes, n_bytes), memories, strict=True)
     costs = (tuple(n / 8 * pj for pj in memory[2:]) for n, memory in moved)
     names = (memory[0] for memory in memories)
     return Estimate(name, macs, int(weight_bytes), round(n_bytes), *names, *arithmetic, *costs)
-
-
-def _memory(n_bytes):
-    """Return the smallest memory that holds this many bytes."""
-    return next(m for m in MEMORIES if m[1] is None or n_bytes <= m[1])

@@ -9,6 +9,7 @@ import numpy as np
 from bitnet import nn
 from bitnet.arrays import to_cpu
 from bitnet.deploy import FrozenLanguageModel
+from bitnet.deploy.file import apart
 from bitnet.deploy.plan import follow
 from bitnet.deploy.runtime import FrozenConv, FrozenOutput
 from bitnet.errors import InputError
@@ -105,14 +106,12 @@ def frozen_rows(net, arrays):
 
 def _other_rows(arrays, field="n_bytes"):
     """Yield a row for each part of a frozen net's file that is not a layer, such as preparation."""
-    parts = {}
-    for name, array in arrays.items():
-        if not name.partition(".")[0].isdigit():
-            parts.setdefault(name.partition(".")[0], []).append(array)
-    for part, own in parts.items():
-        floats = sum(array.size for array in own if array.dtype.kind == "f")
-        floats = floats if field == "n_bytes" else 0  # of a model those in memory alone count
-        yield LayerRow(part, (), floats=floats, **{field: sum(array.nbytes for array in own)})
+    for part, own in apart(arrays).items():
+        if not part.isdigit():
+            floats = sum(array.size for array in own.values() if array.dtype.kind == "f")
+            floats = floats if field == "n_bytes" else 0  # of a model those in memory alone count
+            n_bytes = sum(array.nbytes for array in own.values())
+            yield LayerRow(part, (), floats=floats, **{field: n_bytes})
 
 
 def _frozen_name(layer):
@@ -141,10 +140,10 @@ def _products(shape, pixels, enters, weights):
     return counts | {"planes": planes, "words": pixels * m * planes * words}
 
 
-def _moved(read, read_bits, outputs, written_bits=32):
+def _moved(read, read_bits, outputs):
     """How many numbers a layer that multiplies reads and writes, and their bits."""
-    counts = {"read": read, "read_bits": read_bits}
-    return counts | {"written": math.prod(outputs), "written_bits": written_bits}
+    written = math.prod(outputs)
+    return {"read": read, "read_bits": read_bits, "written": written, "written_bits": 32}
 
 
 def _steps(units, shape, levels, averages):

@@ -270,8 +270,7 @@ def list_image_folder(folder):
             raise InputError(f"{folder}: no folder {name} in it; expected {layout}")
     classes, test_classes = map(_classes, parts)
     if different := sorted(set(classes) ^ set(test_classes)):
-        where = f"only in one of {parts[0].name} and {parts[1].name}"
-        what = f"the class {different[0]!r} is {where}"
+        what = f"the class {different[0]!r} is only in one of {parts[0].name} and {parts[1].name}"
         raise InputError(f"{folder}: {what}; expected the same folders in both")
     sets = []
     for part in parts:

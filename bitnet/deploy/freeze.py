@@ -345,14 +345,11 @@ def compare(model, net, x):
     with evaluating(model):
         for rows in (x[i : i + net.batch] for i in range(0, len(x), net.batch)):
             trained, scores = _trained_integers(model, rows)
-            pairs = list(zip(trained, net.pre_activations(rows), strict=True))
-            frozen_scores = net.scores(rows)
-            counts += [
-                sum(a.size for a, _ in pairs),
-                sum((a != b).sum() for a, b in pairs),
-                (scores != frozen_scores).sum(),
-                (scores.argmax(axis=1) != frozen_scores.argmax(axis=1)).sum(),
-            ]
+            frozen, frozen_scores = net.pre_activations(rows), net.scores(rows)
+            differ = [a != b for a, b in zip(trained, frozen, strict=True)]
+            classes = scores.argmax(axis=1) != frozen_scores.argmax(axis=1)
+            integers = sum(own.size for own in differ), sum(own.sum() for own in differ)
+            counts += [*integers, (scores != frozen_scores).sum(), classes.sum()]
     return Agreement(len(x), *counts.tolist())
 
 

@@ -266,8 +266,7 @@ def _shape_after(layer, shape):
     averages = isinstance(layer, FrozenOutput) and layer.pool is not None
     m, n, inputs = wanted[0], wanted[-1], math.prod(shape)
     if is_conv or averages:
-        groups = layer.groups if is_conv else 1
-        inputs = kernels.check_groups("filters", shape[-1], m, groups)
+        inputs = kernels.check_groups("filters", shape[-1], m, getattr(layer, "groups", 1))
     taps = ("rows", "columns") if is_conv else (1, 1) if averages else ()
     expected = ("M", *taps, inputs)
     if len(wanted) != len(expected) or min(wanted) < 1 or n != expected[-1]:

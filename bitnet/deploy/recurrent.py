@@ -175,8 +175,7 @@ class FrozenRecurrent:
     def from_contents(cls, header, arrays):
         """The layer that a file describes."""
         parts = file.apart(arrays)
-        entries = ("cell", "quantizer", "input", "state")
-        file.check_names("the header of a layer", header, entries)
+        file.check_names("the header of a layer", header, ("cell", "quantizer", "input", "state"))
         file.check_names("the file of a layer", parts, ("", "input", "state"))
         file.check_names("the file of a layer", parts[""], ("bias",))
         weights = (FrozenMatrix.from_contents(header[n], parts[n]) for n in ("input", "state"))

@@ -76,8 +76,9 @@ def _draw_curves(axes, logs, labels, title, axis, figures, factor):
             thin, marker = name != figures[0], "o" if len(epochs) < 3 else None
             own = {"linewidth": 0.8 if thin else 1.8, "label": None if thin else plain(labels[i])}
             axes.plot(epochs, [factor * v for v in values], marker=marker, **style, **own)
-    if factor == 1:
-        _log_scale(axes)
+    values = np.concatenate([line.get_ydata() for line in axes.lines] or [[0.0]])
+    if factor == 1 and values.min() > 0 and np.median(values) < values.max() / 5:
+        axes.set_yscale("log")  # most values are far below the largest
     axes.set(title=title, xlabel="epoch", ylabel=axis)
     axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
     grid(axes)
@@ -90,13 +91,6 @@ def _kind(log):
     if not log.series("valid_loss")[0]:
         return "images"
     return "characters" if log.settings.get("unit") == "characters" else "words"
-
-
-def _log_scale(axes):
-    """Use a logarithmic axis if most values are far below the largest."""
-    values = np.concatenate([line.get_ydata() for line in axes.lines] or [[0.0]])
-    if values.min() > 0 and np.median(values) < values.max() / 5:
-        axes.set_yscale("log")
 
 
 def plot_histograms(log, path):
