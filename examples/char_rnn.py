@@ -122,7 +122,7 @@ def main():
         if bits != "float":
             file = path.with_suffix(".frozen.npz")
             bitnet.freeze(model, vocabulary=vocabulary).save(file)
-            scores = bitnet.deploy.load(file).scores  # needs no trainer
+            scores = bitnet.load(file).scores  # needs no trainer
         loss = evaluate_language(scores, corpus.test, args.batch, args.steps)
         if bits_per_character(loss) != best["test"]:
             raise SystemExit("error: the reloaded net is not the trained one; please report this")

@@ -4,9 +4,5 @@ from bitnet import lazily
 
 __getattr__, __dir__, __all__ = lazily(
     __name__,
-    {
-        "bitnet.deploy.file": "load",
-        "bitnet.deploy.recurrent": "FrozenLanguageModel",
-        "bitnet.deploy.runtime": "FrozenNet",
-    },
+    {"bitnet.deploy.recurrent": "FrozenLanguageModel", "bitnet.deploy.runtime": "FrozenNet"},
 )

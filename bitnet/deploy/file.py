@@ -11,12 +11,12 @@ stand for, by Levels or by the name of a quantizer; without either they are ±1.
 """
 
 import importlib
-import os
 
 from bitnet.archive import kind_of, read_archive, write_archive
 from bitnet.errors import InputError
 
 KIND, LANGUAGE_MODEL, VERSION = "frozen net", "frozen language model", 1
+MAX_BYTES = 1 << 30
 READERS = {
     KIND: "bitnet.deploy.runtime:FrozenNet",
     LANGUAGE_MODEL: "bitnet.deploy.recurrent:FrozenLanguageModel",
@@ -27,7 +27,6 @@ CONVENTION = {
     "pixels": "p counts as 2p-255",
     "rising": "1: z>=threshold gives +1; 0: z<=threshold gives +1",
 }
-MAX_BYTES = 1 << 30
 
 
 def contents(net):
@@ -42,40 +41,7 @@ def save(net, path):
 
 
 def load(path, max_bytes=MAX_BYTES):
-    """Read a frozen net or a frozen language model, or refuse the file.
-
-    Parameters
-    ----------
-    path : str or path
-        A file that `save` of a frozen net wrote.
-    max_bytes : int, optional
-        The largest file to read (default: 1 GiB).
-
-    Returns
-    -------
-    FrozenNet or FrozenLanguageModel
-
-    Raises
-    ------
-    InputError
-        If the file is changed, truncated, too large, of another kind or version, or its parts do
-        not fit together.
-    OSError
-        If it cannot be opened or read.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> import bitnet
-    >>> import numpy as np
-    >>> net = bitnet.freeze(bitnet.nn.models.binary_mlp([9, 5, 3], np.random.default_rng(0)))
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     net.save(f"{folder}/net.npz")
-    ...     load(f"{folder}/net.npz")
-    FrozenNet(9-5-3, pixels)
-    """
-    if (n_bytes := os.stat(path).st_size) > max_bytes:
-        raise InputError(f"{path}: {n_bytes} bytes; expected at most {max_bytes}")
+    """Read a frozen net or a frozen language model, or refuse the file; see `bitnet.load`."""
     try:
         kind = kind_of(path)
     except InputError:

@@ -7,9 +7,15 @@ import importlib
 import os
 
 from bitnet.archive import kind_of
+from bitnet.deploy.file import KIND, LANGUAGE_MODEL, MAX_BYTES
 from bitnet.errors import InputError
 
-MAX_BYTES = 1 << 30
+FROZEN = "bitnet.deploy.file:load"
+READERS = {
+    KIND: FROZEN,
+    LANGUAGE_MODEL: FROZEN,
+    "training checkpoint": "bitnet.training.trained:load_trained",
+}
 
 
 def load(path, max_bytes=MAX_BYTES):
@@ -49,9 +55,7 @@ def load(path, max_bytes=MAX_BYTES):
     if (n_bytes := os.stat(path).st_size) > max_bytes:
         raise InputError(f"{path}: {n_bytes} bytes; expected at most {max_bytes}")
     try:
-        is_frozen = kind_of(path) != "training checkpoint"
-    except InputError:
-        is_frozen = True  # its reader says what is wrong with any other file
-    if is_frozen:
-        return importlib.import_module("bitnet.deploy.file").load(path, max_bytes)
-    return importlib.import_module("bitnet.training.trained").load_trained(path, max_bytes)
+        module, name = READERS[kind_of(path)].split(":")
+    except (InputError, KeyError):
+        module, name = FROZEN.split(":")  # which says what is wrong with any other file
+    return getattr(importlib.import_module(module), name)(path, max_bytes)

@@ -8,7 +8,7 @@ import numpy as np
 
 from bitnet import kernels
 from bitnet.devices import check_generator, full_memory_named
-from bitnet.errors import InputError
+from bitnet.errors import InputError, check_count
 from bitnet.kernels import Bits
 from bitnet.nn.module import check_state
 from bitnet.optim import clip_gradients
@@ -161,8 +161,7 @@ def fit(
     [1, 2]
     """
     check_generator("fit", rng)
-    if not isinstance(epochs, (int, np.integer)) or epochs < 0:
-        raise InputError(f"fit: epochs is {epochs!r}; expected a whole number from 0 on")
+    check_count("fit", least=0, epochs=epochs)
     kernels.keep_memory()
     data.check(model)
     while done < epochs:
@@ -197,9 +196,8 @@ def fit(
             raise InputError(f"epoch {done}: a weight is not finite; lower the learning rate")
         figures = data.figures(model, losses, train_s)
         figures["flip_ratio"] = flip_ratio(bits, weight_bits(model))
-        for observe, name in (("observe", "flip_ratio"), ("observe_loss", "valid_loss")):
-            if hasattr(schedule, observe) and name in figures:
-                getattr(schedule, observe)(figures[name])
+        if hasattr(schedule, "observe_loss") and "valid_loss" in figures:
+            schedule.observe_loss(figures["valid_loss"])
         seconds = time.perf_counter() - start_s
         yield Epoch(done, learning_rate=optimizer.lr, seconds=seconds, **figures)
 

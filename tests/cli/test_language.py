@@ -11,8 +11,7 @@ from saved import without_times
 from bitnet import InputError
 from bitnet.__main__ import main
 from bitnet.data import load_corpus
-from bitnet.deploy import load
-from bitnet.training import Experiment, evaluate_language, generate
+from bitnet.training import Experiment, evaluate_language, generate, load
 from bitnet.training.checkpoint import read_checkpoint, save_checkpoint
 from bitnet.training.trained import load_trained
 
