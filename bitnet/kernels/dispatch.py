@@ -83,6 +83,12 @@ def using(name):
         _chosen = before
 
 
+def offered(package, names_of):
+    """Return what an implementation offers, by name; its modules come with their names."""
+    modules = {name: importlib.import_module(f"{package}.{name}") for name in names_of}
+    return {name: getattr(modules[m], name) for m in names_of for name in names_of[m].split()}
+
+
 def kernel(definition):
     """The function in use that computes what `definition`, a function of `reference`, says."""
     chosen = _chosen or implementation()

@@ -3,7 +3,7 @@
 Importing this package imports Numba; `bitnet.kernels` does so at the first kernel call.
 """
 
-import importlib
+from bitnet.kernels.dispatch import offered
 
 KERNELS = {
     "cells": "add_rows affine gru_back gru_step lstm_back lstm_step rnn_back rnn_step",
@@ -20,6 +20,4 @@ KERNELS = {
     "xnor": "prepare xnor_gemm xnor_sign",
 }  # by module
 
-for _module, _names in KERNELS.items():
-    _own = importlib.import_module(f"{__name__}.{_module}")
-    globals().update((name, getattr(_own, name)) for name in _names.split())
+globals().update(offered(__name__, KERNELS))

@@ -13,63 +13,18 @@ this package imports Numba, and needs no GPU.
     update                 a step of an optimizer
 """
 
-from bitnet.kernels.cuda.conv import plane_conv, xnor_conv, xnor_conv_sign
-from bitnet.kernels.cuda.conv_backward import gradient_of_filters, gradient_of_images
-from bitnet.kernels.cuda.launch import RUNGS, rung, using_rung
-from bitnet.kernels.cuda.norm import batch_norm_backward, column_sums, normalize_sign
-from bitnet.kernels.cuda.pack import (
-    count_flips,
-    pack,
-    pack_with_mask,
-    rank,
-    split_codes,
-    split_planes,
-    threshold,
-    transpose,
-    unpack,
-    where,
-)
-from bitnet.kernels.cuda.products import (
-    plane_gemm,
-    prepare,
-    signed_floats,
-    signed_gemm,
-    signed_rows,
-    xnor_gemm,
-    xnor_sign,
-)
-from bitnet.kernels.cuda.rounding import quantize
-from bitnet.kernels.cuda.update import update
+from bitnet.kernels.dispatch import offered
 
-__all__ = [
-    "RUNGS",
-    "batch_norm_backward",
-    "column_sums",
-    "count_flips",
-    "gradient_of_filters",
-    "gradient_of_images",
-    "normalize_sign",
-    "pack",
-    "pack_with_mask",
-    "plane_conv",
-    "plane_gemm",
-    "prepare",
-    "quantize",
-    "rank",
-    "rung",
-    "signed_floats",
-    "signed_gemm",
-    "signed_rows",
-    "split_codes",
-    "split_planes",
-    "threshold",
-    "transpose",
-    "unpack",
-    "update",
-    "using_rung",
-    "where",
-    "xnor_conv",
-    "xnor_conv_sign",
-    "xnor_gemm",
-    "xnor_sign",
-]
+KERNELS = {
+    "conv": "plane_conv xnor_conv xnor_conv_sign",
+    "conv_backward": "gradient_of_filters gradient_of_images",
+    "launch": "RUNGS rung using_rung",
+    "norm": "batch_norm_backward column_sums normalize_sign",
+    "pack": "count_flips pack pack_with_mask rank split_codes split_planes threshold transpose "
+    "unpack where",
+    "products": "plane_gemm prepare signed_floats signed_gemm xnor_gemm xnor_sign",
+    "rounding": "quantize",
+    "update": "update",
+}  # by module
+
+globals().update(offered(__name__, KERNELS))

@@ -318,16 +318,6 @@ def unscaled(x, signs):
     return x @ floats_of(signs, x.dtype)
 
 
-def signed_rows(x, signs):
-    """Rows of the product, from all of it: as `bitnet.kernels.reference.signed_rows`."""
-    y = signed_gemm(x, signs)
-
-    def rows(start, stop, out):
-        out[...] = y[start:stop]
-
-    return rows, np.inf
-
-
 def floats_of(signs, dtype):
     """Signs, planes without their scale, or pixels, as the floats that they stand for."""
     if isinstance(signs, Bits):

@@ -172,14 +172,3 @@ def test_floats_times_signs(gpu_kernels, small_blocks, dtype, b, m, n):
     for y in (gpu_kernels.signed_gemm(x, matrix), gpu_kernels.signed_floats(x, matrix)):
         assert y.dtype == dtype
         assert (abs(y - expected) <= limit).all()
-
-
-def test_rows_of_a_product(to_gpu, small_blocks):
-    from bitnet.arrays import to_cpu
-    from bitnet.kernels import cuda
-
-    x, matrix = RNG.standard_normal((4, 3), np.float32), bits(1, 3, 5)
-    multiply, _ = cuda.signed_rows(to_gpu(x), to_gpu(matrix))
-    out = to_gpu(np.empty((2, 5), np.float32))
-    multiply(1, 3, out)
-    assert np.allclose(to_cpu(out), reference.signed_gemm(x, matrix)[1:3])
