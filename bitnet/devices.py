@@ -8,7 +8,7 @@ import numpy as np
 
 from bitnet import kernels
 from bitnet.arrays import moved, to_cpu
-from bitnet.errors import InputError
+from bitnet.errors import InputError, check_choice
 from bitnet.kernels import threads
 
 OPTIONAL = {
@@ -194,8 +194,7 @@ def to_gpu(x):
 def mover(device):
     """The function that moves to a device: `to_cpu` or `to_gpu`."""
     moves = {"cpu": to_cpu, "gpu": to_gpu}
-    if device not in moves:
-        raise InputError(f"device is {device!r}; expected one of {', '.join(moves)}")
+    check_choice(None, moves, device=device)
     if device == "gpu" and (problem := gpu_problem()):
         raise InputError(f"no GPU: {problem}")
     return moves[device]

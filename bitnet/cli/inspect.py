@@ -50,9 +50,7 @@ def add_arguments(parser):
 def main(args):
     """Print or draw the weights."""
     if len(args.signs) != 2 or args.signs[0] == args.signs[1] or not args.signs.isprintable():
-        raise InputError(
-            f"--signs is {args.signs!r}; expected two different characters, for +1 and -1"
-        )
+        raise InputError(f"--signs is {args.signs!r}; expected two characters, for +1 and -1")
     if args.form != "text":
         _check_picture(args)
     elif args.out is not None:

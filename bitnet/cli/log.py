@@ -43,9 +43,8 @@ class Log:
             raise InputError(f"--log: {self.path} is no log of a training; name another")
         for name in sorted(settings.keys() - set(MAY_CHANGE)):
             if logged.get(name) != settings[name]:
-                raise InputError(
-                    f"--log: {self.path} is of another training ({name} differs); name another"
-                )
+                differs = f"is from another training ({name} differs)"
+                raise InputError(f"--log: {self.path} {differs}; choose another file")
 
     def write(self, epoch):
         """Add the line of an epoch."""

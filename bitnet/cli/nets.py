@@ -77,9 +77,7 @@ def measure_of(unit, loss):
 def text_of(net, args, limit):
     """The name and the tokens of the test text that --data and --folder say."""
     if limit == 1:
-        raise InputError(
-            "--limit is 1; expected 0 for all, or 2 or more: the first is not predicted"
-        )
+        raise InputError("--limit is 1; expected 0 (all) or at least 2: the first is not predicted")
     own = net.settings.get("data")
     data = args.data or own
     if data not in TEXTS:

@@ -74,9 +74,7 @@ def _frozen(net, image, file, name):
     if not isinstance(net, LanguageModel):
         return file or freeze(net, image=image and image[:2])
     if net.recurrent.quantizer is None:
-        raise InputError(
-            f"--operations is of nets of few bits, and {name} is in float; leave it out"
-        )
+        raise InputError(f"--operations applies to low-bit nets, and {name} is float; remove it")
     return freeze(net)
 
 

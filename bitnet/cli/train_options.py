@@ -93,7 +93,5 @@ def new_settings(given):
         check_folder(settings["data"], settings["folder"])
         extra = sorted({"size", "channels"} & given.keys())
         if settings["data"] != "folder" and extra:
-            raise InputError(
-                f"--{extra[0]} is of --data folder; leave it out with {settings['data']}"
-            )
+            raise InputError(f"--{extra[0]} applies only to --data folder; remove it")
     return settings

@@ -10,7 +10,7 @@ import dataclasses
 import os
 import pathlib
 
-from bitnet.errors import InputError
+from bitnet.errors import check_choice
 
 DIGITS = tuple("0123456789")
 CLOTHES = ("T-shirt/top", "trouser", "pullover", "dress", "coat")
@@ -126,8 +126,7 @@ PUBLISHED = {
 
 def published(name):
     """Return what is known about a published data set; refuse an unknown name."""
-    if name not in PUBLISHED:
-        raise InputError(f"no published set {name!r}; expected one of {', '.join(PUBLISHED)}")
+    check_choice("published data", PUBLISHED, name=name)
     return PUBLISHED[name]
 
 

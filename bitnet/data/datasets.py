@@ -10,7 +10,7 @@ from bitnet.data.cifar import read_cifar, read_class_names
 from bitnet.data.idx import read_idx
 from bitnet.data.image_folder import read_image_folder
 from bitnet.data.svhn import read_svhn
-from bitnet.errors import InputError
+from bitnet.errors import InputError, check_choice
 
 DATASETS = ("embedded", *PUBLISHED, "folder")
 EMBEDDED = pathlib.Path(__file__).parent / "digits"
@@ -99,8 +99,7 @@ def load_dataset(name, folder=None, size=None, channels=None):
     >>> digits.train_labels[:10], digits.test_images.shape
     (array([5, 0, 4, 1, 9, 2, 1, 3, 1, 4], dtype=uint8), (2000, 28, 28))
     """
-    if name not in DATASETS:
-        raise InputError(f"unknown data set {name!r}; expected one of {', '.join(DATASETS)}")
+    check_choice("load_dataset", DATASETS, name=name)
     if name == "folder":
         if folder is None:
             raise InputError("the data set 'folder' needs folder=, the folder with the images")

@@ -14,7 +14,7 @@ import numpy as np
 from bitnet.archive import size_of
 from bitnet.data.catalogue import data_folder
 from bitnet.data.vocabulary import END, UNITS, Vocabulary, words_of
-from bitnet.errors import InputError
+from bitnet.errors import InputError, check_choice
 
 TEXTS = ("embedded-text", "ptb")
 EMBEDDED = pathlib.Path(__file__).parent / "plays"
@@ -96,10 +96,8 @@ def load_corpus(name, folder=None, unit="words", size=None, vocabulary=None):
     >>> corpus.vocabulary.decode(corpus.valid[:5])
     ['quince', '<eos>', 'let', 'us', 'hear']
     """
-    if name not in TEXTS:
-        raise InputError(f"unknown text {name!r:.60}; expected one of {', '.join(TEXTS)}")
-    if unit not in UNITS:
-        raise InputError(f"unit is {unit!r:.40}; expected {' or '.join(UNITS)}")
+    check_choice("load_corpus", TEXTS, name=name)
+    check_choice("load_corpus", UNITS, unit=unit)
     if vocabulary is not None and (vocabulary.unit != unit or size is not None):
         what = f"{vocabulary} was given for {unit} of size {size}"
         raise InputError(f"{what}; leave the size out, and give its unit")

@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 
-from bitnet.errors import InputError
+from bitnet.errors import InputError, check_choice
 
 UNITS = ("words", "characters")
 UNKNOWN, END = "<unk>", "<eos>"
@@ -49,8 +49,7 @@ class Vocabulary:
     """
 
     def __init__(self, words, unit="words"):
-        if unit not in UNITS:
-            raise InputError(f"Vocabulary: unit is {unit!r:.40}; expected words or characters")
+        check_choice("Vocabulary", UNITS, unit=unit)
         listed = isinstance(words, (list, tuple))
         if not listed or not 2 < len(words) <= MAX_WORDS:
             count = len(words) if listed else f"{words!r:.40}"

@@ -19,7 +19,7 @@ from bitnet.deploy.layers import FrozenConv, FrozenLayer, FrozenOutput
 from bitnet.deploy.plan import follow
 from bitnet.deploy.recurrent import FrozenLanguageModel, FrozenMatrix, FrozenRecurrent
 from bitnet.deploy.runtime import INPUTS, FrozenNet
-from bitnet.errors import InputError
+from bitnet.errors import InputError, check_choice
 from bitnet.kernels import Bits, Levels, Window
 from bitnet.nn.models.language import KINDS, LanguageModel
 from bitnet.nn.module import evaluating, on_cpu
@@ -78,8 +78,7 @@ def freeze(model, input="pixels", image=None, vocabulary=None):
     >>> freeze(bitnet.nn.models.language_model(50, rng, "gru", **few))
     FrozenLanguageModel(50-8-16 gru-50)
     """
-    if input not in INPUTS:
-        raise InputError(f"freeze: input is {input!r}; expected one of {INPUTS}")
+    check_choice("freeze", INPUTS, input=input)
     if isinstance(model, LanguageModel):
         if (input, image) != ("pixels", None):
             raise InputError("freeze: got input or image; a language model takes neither")

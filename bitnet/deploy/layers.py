@@ -11,7 +11,7 @@ from bitnet import kernels
 from bitnet.arrays import array_module, is_array
 from bitnet.deploy.file import check_names, whole
 from bitnet.deploy.plan import window_from
-from bitnet.errors import InputError
+from bitnet.errors import InputError, check_choice
 from bitnet.kernels import Bits, Levels, Planes, Thresholds, Window
 
 PIXEL, POOLINGS = Window((1, 1)), ("max", "average")
@@ -228,8 +228,7 @@ KINDS = {kind.__name__: kind for kind in (FrozenConv, FrozenLayer, FrozenOutput)
 def layer_from(i, header, arrays):
     """Layer i, as a file describes it."""
     kind = header.get("kind") if isinstance(header, dict) else None
-    if not isinstance(kind, str) or kind not in KINDS:
-        raise InputError(f"layer {i} is of kind {kind!r:.60}; expected one of {', '.join(KINDS)}")
+    check_choice(f"layer {i}", KINDS, kind=kind)
     try:
         return KINDS[kind].from_contents(header, arrays)
     except InputError as error:
@@ -279,8 +278,7 @@ def _shape_after(layer, shape):
         raise InputError(f"{layer.pool!r} averages images of {shape[:2]}; expected all")
     if not is_conv:
         return (m,)
-    if layer.pooling not in POOLINGS:
-        raise InputError(f"pooling is {layer.pooling!r:.60}; expected one of {POOLINGS}")
+    check_choice(None, POOLINGS, pooling=layer.pooling)
     if wanted[1:3] != tuple(layer.window.size):
         raise InputError(f"filters of shape {wanted} for {layer.window!r}")
     for window in (layer.window, layer.pool):

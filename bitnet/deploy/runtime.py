@@ -17,7 +17,7 @@ from bitnet.deploy import file
 from bitnet.deploy.layers import FrozenConv, FrozenLayer, FrozenOutput, check_layer, layer_from
 from bitnet.deploy.plan import described, follow, plan_of, shape_of_all, shape_of_pool
 from bitnet.devices import full_memory_named, mover
-from bitnet.errors import InputError
+from bitnet.errors import InputError, check_choice
 from bitnet.kernels import Bits
 
 INPUTS = ("pixels", "signs")
@@ -82,8 +82,7 @@ class FrozenNet:
     def __init__(self, layers, input="pixels", image=None, plan=None):
         self.layers, self.input = list(layers), input
         self.plan = list(range(len(self.layers))) if plan is None else plan
-        if input not in INPUTS:
-            raise InputError(f"FrozenNet: input is {input!r:.60}; expected one of {INPUTS}")
+        check_choice("FrozenNet", INPUTS, input=input)
         kinds = [type(layer) for layer in self.layers]
         n_convolutions = kinds.count(FrozenConv)
         hidden = [FrozenConv] * n_convolutions + [FrozenLayer] * (len(kinds) - n_convolutions - 1)

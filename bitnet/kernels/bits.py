@@ -19,7 +19,7 @@ import math
 import numpy as np
 
 from bitnet.arrays import array_module, check_one_device, like, to_cpu
-from bitnet.errors import InputError
+from bitnet.errors import InputError, unfit
 
 WORD_BITS = 64
 WORD = np.dtype("<u8")
@@ -98,10 +98,7 @@ class Bits(_Packed):
             raise InputError("Bits need a last axis to pack; got the shape ()")
         expected = (*shape[:-1], words_for(shape[-1]))
         if words.dtype != WORD or words.shape != expected:
-            raise InputError(
-                f"Bits of shape {shape} need uint64 words of shape {expected}; "
-                f"got {words.dtype} of shape {words.shape}"
-            )
+            raise unfit(f"Bits {shape}", f"uint64 words {expected}", words)
         self.words, self.shape, self.layouts = words, shape, None
 
     held = property(lambda self: self.words)  # the array that says on which device this is
@@ -159,10 +156,7 @@ class Bits(_Packed):
     def from_bytes(cls, rows, n):
         """Bits (..., n) from rows of bytes (..., ceil(n / 8)), uint8: the inverse of `to_bytes`."""
         if rows.dtype != np.uint8 or rows.ndim == 0 or rows.shape[-1] != -(-n // 8):
-            raise InputError(
-                f"{n} signs a row need {-(-n // 8)} bytes a row; "
-                f"got {rows.dtype} of shape {rows.shape}"
-            )
+            raise unfit(f"{n} signs per row", f"uint8 (..., {-(-n // 8)})", rows)
         if n % 8 and (rows[..., -1] >> (n % 8)).any():
             raise InputError(f"a padding bit behind the {n} signs of a row is 1; expected 0")
         padded = array_module(rows).zeros((*rows.shape[:-1], words_for(n) * 8), np.uint8)
@@ -201,10 +195,7 @@ class Planes(_Packed):
 
     def __init__(self, bits, coefficients, scale=1.0, offset=0, unit=1.0):
         if bits.ndim < 2 or bits.shape[0] != len(coefficients):
-            raise InputError(
-                f"Planes need one coefficient a plane; got {len(coefficients)} coefficients "
-                f"for Bits of shape {bits.shape}"
-            )
+            raise unfit("Planes", "one coefficient per plane of Bits", bits, coefficients)
         self.bits = bits
         self.coefficients = tuple(int(c) for c in coefficients)
         self.scale, self.offset, self.unit = float(scale), int(offset), float(unit)
@@ -284,10 +275,7 @@ class Quantized:
         values, scales = self.values, self.scales
         types = values.dtype, scales.dtype
         if values.ndim != 2 or scales.shape != values.shape[:1] or types != (np.int16, np.float32):
-            raise InputError(
-                f"Quantized: {values.dtype} {values.shape} and {scales.dtype} {scales.shape} do "
-                "not fit; expected int16 (R, C) and float32 (R,)"
-            )
+            raise unfit("Quantized", "int16 (R, C) and float32 (R,)", values, scales)
         if not 1 <= self.largest <= 255:
             raise InputError(f"Quantized: largest is {self.largest!r}; expected 1 to 255")
         check_one_device("Quantized", (values, scales))

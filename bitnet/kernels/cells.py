@@ -14,9 +14,9 @@ what a 1 of it stands for.
 import numpy as np
 
 from bitnet.arrays import array_module
-from bitnet.errors import InputError
+from bitnet.errors import InputError, unfit
 from bitnet.kernels import reference
-from bitnet.kernels.dispatch import check_numbers, kernel, unfit
+from bitnet.kernels.dispatch import check_numbers, kernel
 
 GATES = {"rnn": 1, "lstm": 4, "gru": 3}
 

@@ -3,10 +3,10 @@
 import numpy as np
 
 from bitnet.arrays import array_module, as_numpy, check_one_device, like, to_cpu
-from bitnet.errors import InputError
+from bitnet.errors import InputError, check_count, unfit
 from bitnet.kernels import reference
 from bitnet.kernels.bits import Planes
-from bitnet.kernels.dispatch import check_numbers, kernel, unfit
+from bitnet.kernels.dispatch import check_numbers, kernel
 
 MAX_PLANES = 32
 MAX_INTEGER = 65536  # 15 powers of two, twice each
@@ -64,8 +64,7 @@ class Levels:
     @classmethod
     def uniform(cls, bits, unit=1.0, offset=0):
         """The levels `unit * (2 c - (2**bits - 1) + offset)` of 2**bits codes c."""
-        if not isinstance(bits, (int, np.integer)) or not 1 <= bits <= 8:
-            raise InputError(f"Levels: bits is {bits!r}; expected a whole number from 1 to 8")
+        check_count("Levels", most=8, bits=bits)
         return cls(range(1 << bits), [1 << b for b in range(bits)], unit, offset)
 
     def moved(self, move):
@@ -113,10 +112,8 @@ class Levels:
         check_numbers("Levels.planes", codes)
         largest = codes.max(initial=0) if array_module(codes) is np else 0
         if codes.dtype != np.uint8 or largest >= len(self):
-            raise InputError(
-                f"Levels.planes: {codes.dtype} codes up to {largest}; expected uint8 below "
-                f"{len(self)}"
-            )
+            expected = f"uint8 codes below {len(self)}"
+            raise InputError(f"Levels.planes: {codes.dtype} up to {largest}; expected {expected}")
         bits = kernel(reference.split_codes)(codes, self._patterns(codes), len(self.coefficients))
         return Planes(bits, self.coefficients, offset=self.offset, unit=self.unit)
 

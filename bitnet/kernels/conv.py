@@ -5,11 +5,11 @@ import math
 import numpy as np
 
 from bitnet.arrays import array_module
-from bitnet.errors import InputError
+from bitnet.errors import InputError, unfit
 from bitnet.kernels import reference
 from bitnet.kernels.bits import Bits, Planes
 from bitnet.kernels.codebook import Thresholds
-from bitnet.kernels.dispatch import check_bits, check_numbers, check_pixels, kernel, unfit
+from bitnet.kernels.dispatch import check_bits, check_numbers, check_pixels, kernel
 from bitnet.kernels.pack import concatenate, pack
 from bitnet.kernels.products import check_operands, check_range, prepare
 from bitnet.kernels.rounding import Rounding, powers

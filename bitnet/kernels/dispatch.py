@@ -14,7 +14,7 @@ import sys
 import numpy as np
 
 from bitnet.arrays import array_module, check_one_device, is_array
-from bitnet.errors import InputError
+from bitnet.errors import InputError, check_choice, unfit
 from bitnet.kernels.bits import Bits
 
 MODULES = {"numba": "bitnet.kernels.cpu", "cuda": "bitnet.kernels.cuda", "reference": None}
@@ -72,8 +72,7 @@ def using(name):
     array([1], dtype=uint64)
     """
     global _chosen
-    if name not in MODULES:
-        raise InputError(f"kernels.using: no implementation {name!r}; there are {list(MODULES)}")
+    check_choice("kernels.using", MODULES, name=name)
     if name != "reference" and (problem := numba_problem(name)):
         raise InputError(f"kernels.using: {problem}")
     before, _chosen = _chosen, name
@@ -118,26 +117,13 @@ def _function(chosen, definition):
         raise InputError(f"{definition.__name__}: {error}; see `bitnet status`") from None
 
 
-def unfit(name, expected, *operands):
-    """The error that operands do not fit: what came, and what was expected."""
-    came = ", ".join(map(_in_words, operands))
-    return InputError(f"{name}: {came} do not fit; expected {expected}")
-
-
-def _in_words(x):
-    """The type and the shape of an operand; itself if it has no shape."""
-    return f"{getattr(x, 'dtype', type(x).__name__)} {x.shape}" if hasattr(x, "shape") else repr(x)
-
-
 def check_numbers(name, x, kinds="fiub", expected="real numbers"):
     """Refuse what is not an array of numbers (NumPy's kinds) with an axis to pack."""
     if not is_array(x):
         raise InputError(f"{name}: got {type(x).__name__}; expected a NumPy array of {expected}")
     narrow = x.dtype.kind == "f" and x.dtype.itemsize not in (4, 8)
     if x.dtype.kind not in kinds or narrow or not x.dtype.isnative or x.ndim == 0:
-        raise InputError(
-            f"{name}: got {x.dtype} of shape {x.shape}; expected {expected} with at least one axis"
-        )
+        raise unfit(name, f"{expected} with at least one axis", x)
 
 
 def check_pixels(name, pixels):
@@ -151,6 +137,4 @@ def check_bits(name, *operands):
     """Refuse what is not packed."""
     for bits in operands:
         if not isinstance(bits, Bits):
-            raise InputError(
-                f"{name}: got {type(bits).__name__}; expected Bits, which kernels.pack makes"
-            )
+            raise InputError(f"{name}: got {type(bits).__name__}; expected Bits (kernels.pack)")

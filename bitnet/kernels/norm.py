@@ -1,7 +1,8 @@
 """Batch norm on integers: its statistics, forward with the sign, and backward."""
 
+from bitnet.errors import unfit
 from bitnet.kernels import reference
-from bitnet.kernels.dispatch import check_bits, check_numbers, kernel, unfit
+from bitnet.kernels.dispatch import check_bits, check_numbers, kernel
 
 
 def column_sums(z):

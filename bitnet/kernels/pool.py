@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from bitnet.errors import InputError
+from bitnet.errors import InputError, unfit
 from bitnet.kernels import reference
 from bitnet.kernels.bits import Bits, Planes
-from bitnet.kernels.dispatch import check_numbers, kernel, unfit
+from bitnet.kernels.dispatch import check_numbers, kernel
 from bitnet.kernels.window import Window
 
 

@@ -3,10 +3,10 @@
 import numpy as np
 
 from bitnet.arrays import as_array
-from bitnet.errors import InputError
+from bitnet.errors import InputError, unfit
 from bitnet.kernels import reference
 from bitnet.kernels.bits import Bits, Planes, Quantized
-from bitnet.kernels.dispatch import check_bits, check_numbers, check_pixels, kernel, unfit
+from bitnet.kernels.dispatch import check_bits, check_numbers, check_pixels, kernel
 
 LARGEST_SUM = np.iinfo(np.int32).max
 

@@ -42,9 +42,8 @@ class Rounding:
         most = 6 if self.kind == "log" else 8
         whole = isinstance(self.bits, (int, np.integer)) and not isinstance(self.bits, bool)
         if not whole or not 2 <= self.bits <= most:
-            raise InputError(
-                f"Rounding: bits is {self.bits!r}; expected 2 to {most} of kind {self.kind!r}"
-            )
+            expected = f"2 to {most} for {self.kind!r}"
+            raise InputError(f"Rounding: bits is {self.bits!r}; expected {expected}")
 
     @classmethod
     def of(cls, rule):

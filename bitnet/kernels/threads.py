@@ -10,9 +10,7 @@ import functools
 import os
 import threading
 
-import numpy as np
-
-from bitnet.errors import InputError
+from bitnet.errors import check_count
 
 LEAST_NS = 150_000  # of work a thread: less does not pay for the hand-over
 
@@ -35,8 +33,7 @@ def _processors():
 def set_num_threads(n):
     """Let a kernel use `n` threads, from 1 to 1024."""
     global _threads, _pool
-    if not isinstance(n, (int, np.integer)) or isinstance(n, bool) or not 1 <= n <= 1024:
-        raise InputError(f"set_num_threads: n is {n!r}; expected a whole number from 1 to 1024")
+    check_count("set_num_threads", most=1024, n=n)
     with _lock:
         if n != _threads and _pool is not None:
             _pool.shutdown(wait=False)

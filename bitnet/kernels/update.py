@@ -1,8 +1,9 @@
 """One step of an optimizer, with the new signs of the weights."""
 
+from bitnet.errors import unfit
 from bitnet.kernels import reference
 from bitnet.kernels.bits import words_for
-from bitnet.kernels.dispatch import kernel, unfit
+from bitnet.kernels.dispatch import kernel
 
 
 def update(rule, weight, grad, state, constants, bound=None, words=None):

@@ -8,7 +8,7 @@ import numpy as np
 from bitnet.arrays import array_module, is_array, like, to_cpu
 from bitnet.autograd import Parameter, as_tensor, no_grad
 from bitnet.devices import full_memory_named, mover
-from bitnet.errors import InputError
+from bitnet.errors import InputError, unfit
 
 
 class Module:
@@ -200,10 +200,7 @@ def check_state(what, own, state):
     for name, array in own.items():
         came = state[name]
         if came.shape != array.shape or came.dtype != array.dtype:
-            raise InputError(
-                f"{what}: {name!r} is {came.dtype} of shape {came.shape}; "
-                f"expected {array.dtype} of shape {array.shape}"
-            )
+            raise unfit(f"{what}: {name!r}", f"{array.dtype} {array.shape}", came)
         finite = array_module(came).isfinite(came).all()
         if not finite or (came.dtype.kind == "i" and (came < 0).any()):
             raise InputError(f"{what}: {name!r} holds NaN, infinity, or a count below 0")

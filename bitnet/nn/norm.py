@@ -7,7 +7,7 @@ import numpy as np
 from bitnet import kernels
 from bitnet.autograd import Parameter
 from bitnet.autograd.tensor import is_recording
-from bitnet.errors import InputError, check_count
+from bitnet.errors import InputError, check_choice, check_count
 from bitnet.nn import functional
 from bitnet.nn.functional.norm import SHIFT_VARIANTS
 from bitnet.nn.module import Module
@@ -127,11 +127,7 @@ class ShiftBatchNorm(BatchNorm):
     shown = ("features", "variant")
 
     def __init__(self, features, variant="paper", eps=1e-5, momentum=0.125, step_scale=1.0):
-        if variant not in SHIFT_VARIANTS:
-            raise InputError(
-                f"ShiftBatchNorm: variant is {variant!r}; expected one of "
-                f"{', '.join(SHIFT_VARIANTS)}"
-            )
+        check_choice("ShiftBatchNorm", SHIFT_VARIANTS, variant=variant)
         super().__init__(features, eps, momentum, step_scale)
         self.variant = variant
 
@@ -158,7 +154,6 @@ NORMS = {
 
 def norm_named(name, features, step_scale=1.0):
     """The norm with a name in `NORMS`."""
-    if name not in NORMS:
-        raise InputError(f"norm is {name!r:.40}; expected one of {', '.join(NORMS)}")
+    check_choice(None, NORMS, norm=name)
     kind, options = NORMS[name]
     return kind(features, **options, step_scale=step_scale)

@@ -6,7 +6,7 @@ import numpy as np
 
 from bitnet.autograd import LatentWeight, Parameter, no_grad
 from bitnet.devices import check_generator
-from bitnet.errors import InputError
+from bitnet.errors import InputError, check_choice
 from bitnet.nn import functional
 from bitnet.nn.functional.linear import GRADIENTS, check_gradient_rule
 from bitnet.nn.module import Module
@@ -102,11 +102,8 @@ class IntegerLayer(QuantizedLayer):
 
 def check_backward(name, gradient, rounding):
     """Refuse settings of a backward product that do not exist."""
-    if gradient not in GRADIENTS or rounding not in ROUNDINGS:
-        raise InputError(
-            f"{name}: gradient is {gradient!r} and rounding {rounding!r}; "
-            f"expected one of {[*GRADIENTS]} and of {list(ROUNDINGS)}"
-        )
+    check_choice(name, GRADIENTS, gradient=gradient)
+    check_choice(name, ROUNDINGS, rounding=rounding)
     if gradient == "float32" and rounding != "nearest":
         raise InputError(
             f"{name}: {rounding} rounding is of integers, and the gradient is float32; "

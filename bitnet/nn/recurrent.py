@@ -12,7 +12,7 @@ import math
 import numpy as np
 
 from bitnet.autograd import Parameter, as_tensor
-from bitnet.errors import InputError, check_count
+from bitnet.errors import InputError, check_count, unfit
 from bitnet.kernels import GATES
 from bitnet.nn import functional
 from bitnet.nn.functional.ste import as_packed
@@ -84,9 +84,7 @@ class _Recurrent(QuantizedLayer):
 
     def forward(self, x, state=None):
         if x.ndim != 3 or x.shape[2] != self.inputs:
-            raise InputError(
-                f"{self!r}: got an input of shape {x.shape}; expected (T, B, {self.inputs})"
-            )
+            raise unfit(repr(self), f"an input (T, B, {self.inputs})", x)
         if state is not None and len(state) != self.layers:
             raise InputError(f"{self!r}: {len(state)} states; expected one for each layer")
         states = []

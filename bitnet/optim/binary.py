@@ -6,7 +6,7 @@ import numpy as np
 
 from bitnet import kernels
 from bitnet.arrays import array_module
-from bitnet.errors import InputError
+from bitnet.errors import InputError, check_choice
 from bitnet.optim.optimizers import Adam, Optimizer
 
 VARIANTS = {  # lr, beta1, beta2, eps
@@ -70,10 +70,7 @@ class ShiftAdaMax(Optimizer):
         eps=None,
         scale_power=1.0,
     ):
-        if variant not in VARIANTS:
-            raise InputError(
-                f"ShiftAdaMax: variant is {variant!r}; expected one of {', '.join(VARIANTS)}"
-            )
+        check_choice("ShiftAdaMax", VARIANTS, variant=variant)
         given = lr, beta1, beta2, eps
         lr, beta1, beta2, eps = (
             own if value is None else value

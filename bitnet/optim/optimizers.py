@@ -12,7 +12,7 @@ import numpy as np
 from bitnet import kernels
 from bitnet.arrays import array_module, like, to_cpu
 from bitnet.autograd import Parameter
-from bitnet.errors import InputError
+from bitnet.errors import InputError, unfit
 from bitnet.nn.module import check_state
 
 
@@ -86,10 +86,7 @@ class Optimizer:
                 "assign numpy.ascontiguousarray(...)"
             )
         if grad.shape != data.shape or grad.dtype != data.dtype:
-            raise InputError(
-                f"{type(self).__name__}: a gradient of {grad.dtype} {grad.shape} does not fit a "
-                f"Parameter of {data.dtype} {data.shape}"
-            )
+            raise unfit(type(self).__name__, "a gradient like its Parameter", data, grad)
 
     def _move(self, parameter, state):
         """Move one parameter; returns how many of its packed signs changed."""

@@ -2,7 +2,7 @@
 
 import re
 
-from bitnet.errors import InputError, is_whole
+from bitnet.errors import InputError, check_choice, is_whole
 from bitnet.quantizers.logarithmic import Logarithmic
 from bitnet.quantizers.quantizer import Quantizer
 from bitnet.quantizers.signs import ApproxSign, SwishSign
@@ -55,8 +55,7 @@ def quantizer_named(name):
     if not isinstance(name, str) or len(name) > LONGEST:
         raise InputError(f"quantizer: got {name!r:.100}; expected a name as 'uniform:2'")
     word, *texts = name.split(":")
-    if word not in NAMES:
-        raise InputError(f"quantizer: got {name!r}; expected one of {', '.join(NAMES)}")
+    check_choice(None, NAMES, quantizer=word)
     make, settings = NAMES[word]
     needed = NEEDED.get(word, 0)
     if not needed <= len(texts) <= len(settings):

@@ -87,10 +87,8 @@ class Quantizer:
         """Refuse a setting that is no whole number in its range."""
         value = getattr(self, name)
         if not is_whole(value) or not least <= value <= most:
-            raise InputError(
-                f"{type(self).__name__}: {name} is {value!r}; expected a whole number from "
-                f"{least} to {most}{why}"
-            )
+            expected = f"a whole number from {least} to {most}{why}"
+            raise InputError(f"{type(self).__name__}: {name} is {value!r}; expected {expected}")
         object.__setattr__(self, name, int(value))
 
     def _number(self, name, most=LARGE):

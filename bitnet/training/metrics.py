@@ -12,7 +12,7 @@ from bitnet import kernels, nn
 from bitnet.arrays import array_module, as_numpy
 from bitnet.data import batches, sequences
 from bitnet.devices import full_memory_named, to_cpu
-from bitnet.errors import InputError
+from bitnet.errors import InputError, unfit
 from bitnet.nn.functional import cross_entropy
 from bitnet.nn.module import evaluating
 
@@ -94,10 +94,7 @@ def accuracy(predictions, labels):
     """
     predictions, labels = as_numpy(predictions), as_numpy(labels)
     if predictions.shape != labels.shape or len(labels) == 0:
-        raise InputError(
-            f"accuracy: predictions of shape {predictions.shape}, labels of {labels.shape}; "
-            "expected the same shape, not empty"
-        )
+        raise unfit("accuracy", "one shape, not empty", predictions, labels)
     return float((predictions == labels).mean())
 
 

@@ -39,7 +39,7 @@ import dataclasses
 import math
 from functools import partial
 
-from bitnet.errors import InputError
+from bitnet.errors import InputError, check_choice
 from bitnet.nn import BatchNorm, functional
 from bitnet.nn.norm import NORMS
 from bitnet.optim import SGD, Adam, AdaMax, Bop, ShiftAdaMax, schedules
@@ -108,12 +108,10 @@ class Recipe:
         """
         parts = {"optimizer": optimizer, "norm": norm, "schedule": schedule}
         for (what, name), known in zip(parts.items(), (OPTIMIZERS, NORMS, SCHEDULES), strict=True):
-            if name is not None and name not in known:
-                raise InputError(f"{what} is {name!r:.40}; expected one of {', '.join(known)}")
+            if name is not None:
+                check_choice(None, known, **{what: name})
             if name in LOW_BIT_ONLY and self.is_float:
-                raise InputError(
-                    f"{what} {name} is of nets of few bits; a float twin cannot have it"
-                )
+                raise InputError(f"{what} {name} needs low-bit weights; a float twin has none")
         given = {"epochs": epochs, "batch": batch, "start": lr, "fall": schedule}
         given |= {"optimizer": optimizer, "norm": norm}
         given = {name: value for name, value in given.items() if value is not None}
@@ -189,8 +187,7 @@ def recipe_for(name, data, net=None, is_float=False):
     digits, MNIST, Fashion-MNIST, CIFAR-10, CIFAR-100 and SVHN.
     """
     family = next((family for family, names in FAMILIES.items() if data in names), None)
-    if name not in RECIPES:
-        raise InputError(f"recipe {name!r:.40}; expected one of {', '.join(RECIPES)}")
+    check_choice(None, RECIPES, recipe=name)
     if name == "default":
         large = net is not None and net.name in ("cifar10", "svhn")
         recipe = dataclasses.replace(DEFAULT, batch=50) if large else DEFAULT

@@ -60,9 +60,7 @@ def reestimate(model, batches, to_input=None):
     """
     norms = norms_of(model) if isinstance(model, Module) else []
     if not norms:
-        raise InputError(
-            f"reestimate: got {model!r:.80}; expected a Module with a BatchNorm, or the like"
-        )
+        raise InputError(f"reestimate: got {model!r:.60}; expected a Module with a BatchNorm")
     with full_memory_named():
         return _reestimated(model, norms, batches, to_input)
 

@@ -16,7 +16,7 @@ from bitnet.autograd.tensor import Tensor
 from bitnet.data import load_corpus
 from bitnet.data.vocabulary import UNKNOWN
 from bitnet.devices import check_generator, full_memory_named, to_cpu
-from bitnet.errors import InputError
+from bitnet.errors import InputError, check_count
 from bitnet.optim import SGD, Adam, schedules
 from bitnet.training.metrics import evaluating_if_module
 
@@ -131,8 +131,7 @@ def generate(model, vocabulary, prompt, count, rng, temperature=1.0):
     >>> "".join(generate(even, vocabulary, "a", 8, np.random.default_rng(0)))
     'baaa\\n\\nb\\n'
     """
-    if not isinstance(count, (int, np.integer)) or count < 0:
-        raise InputError(f"generate: count is {count!r}; expected a whole number from 0 on")
+    check_count("generate", least=0, count=count)
     if not isinstance(temperature, (int, float)) or not 0 <= temperature < math.inf:
         raise InputError(f"generate: temperature is {temperature!r}; expected a number from 0 on")
     check_generator("generate", rng)

@@ -141,11 +141,10 @@ def _check_size(settings, file):
 def _vocabulary(settings, file):
     """The Vocabulary of a file, once it fits the settings."""
     vocabulary = Vocabulary.from_header(file.notes.get("vocabulary"))
-    came, expected = (len(vocabulary), vocabulary.unit), (settings["tokens"], settings["unit"])
+    came = f"{len(vocabulary)} {vocabulary.unit}"
+    expected = f"{settings['tokens']} {settings['unit']}"
     if came != expected:
-        raise InputError(
-            "the vocabulary has {} {}; the settings say {} {}".format(*came, *expected)
-        )
+        raise InputError(f"the vocabulary has {came}; the settings say {expected}")
     return vocabulary
 
 

@@ -268,8 +268,8 @@ def test_the_operations_of_a_token(trained, capsys, name):
         (["summary", "few.checkpoint", "--classes", "9"], "--classes is of a net by name"),
         (["summary", "lstm:8", "--float", "--weights", "2"], "--weights is of bits, and --float"),
         (["summary", "lstm:8", "--weights", "9"], "weights is '9'"),
-        (["summary", "float.checkpoint", "--operations"], "--operations is of nets of few bits"),
-        (["summary", "gru:8", "--float", "--operations"], "--operations is of nets of few bits"),
+        (["summary", "float.checkpoint", "--operations"], "--operations applies to low-bit nets"),
+        (["summary", "gru:8", "--float", "--operations"], "--operations applies to low-bit nets"),
     ],
 )
 def test_wrong_arguments_are_one_sentence(trained, monkeypatch, words, message):

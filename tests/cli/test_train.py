@@ -130,7 +130,7 @@ def test_the_log_of_another_training_is_left_alone(folder):
     train("--out", "a", "--log", "a.jsonl", "--quiet")
     before = (folder / "a.jsonl").read_bytes()
     train("--recipe", "torch", "--seed", 0, "--out", "b", "--quiet")
-    with pytest.raises(InputError, match=r"a\.jsonl is of another training"):
+    with pytest.raises(InputError, match=r"a\.jsonl is from another training"):
         main(["train", "--resume", "b", "--epochs", "4", "--log", "a.jsonl"])
     assert (folder / "a.jsonl").read_bytes() == before
 
@@ -272,8 +272,8 @@ def test_a_folder_of_pictures(folder, channels):
         (["--teacher-weight", "0.5"], "--teacher-weight is of --teacher"),
         (["--teacher", "x"], "teacher .*x: No such file"),
         (["--teacher", "."], "teacher "),
-        (["--float", "--norm", "shift"], "--norm shift is of nets of few bits"),
-        (["--float", "--optimizer", "bop"], "--optimizer bop is of nets of few bits"),
+        (["--float", "--norm", "shift"], "--norm shift needs low-bit"),
+        (["--float", "--optimizer", "bop"], "--optimizer bop needs low-bit"),
         (["--gradient", "float32", "--rounding", "stochastic"], "leave the rounding out"),
         (["--out", "missing/net"], "there is no folder missing"),
         (["--out", "."], "it is a folder"),
@@ -285,7 +285,7 @@ def test_a_folder_of_pictures(folder, channels):
         (["--data", "folder"], "needs --folder"),
         (["--data", "folder", "--folder", "x"], "no folder train"),
         (["--folder", "x"], "leave it out"),
-        (["--size", "5"], "--size is of --data folder"),
+        (["--size", "5"], "--size applies only to --data folder"),
     ],
 )
 def test_wrong_arguments_are_one_sentence(folder, words, message):

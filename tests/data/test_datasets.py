@@ -195,7 +195,7 @@ def test_with_channels():
         ({"name": "folder"}, "needs folder="),
         ({"name": "mnist", "size": 32}, "size and channels are of 'folder'"),
         ({"name": "mnist", "folder": "no/such"}, "no train-images-idx3-ubyte in no/such"),
-        ({"name": ["mnist"]}, "unknown data set"),
+        ({"name": ["mnist"]}, "name is"),
     ],
 )
 def test_arguments_that_do_not_fit_are_refused(arguments, message):

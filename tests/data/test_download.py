@@ -169,8 +169,8 @@ def test_offline_is_one_clear_sentence(server, mnist, capsys):
         ("mnist", "file:///etc", "http://"),
         ("mnist", "http://", "No host"),
         ("mnist", "http://[", "["),
-        ("embedded", None, "no published set 'embedded'"),
-        ("folder", None, "no published set"),
+        ("embedded", None, "name is 'embedded'"),
+        ("folder", None, "name is"),
     ],
 )
 def test_what_cannot_be_fetched(mnist, name, url, message):

@@ -127,7 +127,7 @@ def test_too_short_a_text_is_refused(folder):
     [
         (("moby",), "expected one of embedded-text, ptb"),
         (("embedded-text", "here"), "leave out folder"),
-        (("ptb", None, "bytes"), "words or characters"),
+        (("ptb", None, "bytes"), "words, characters"),
     ],
 )
 def test_wrong_names_are_refused(words, message):

@@ -83,8 +83,8 @@ def test_the_words_of_plain_text():
     [
         (None, "its unit and its words"),
         ({"words": ["a", "b", "c"]}, "its unit"),
-        ({"unit": "bytes", "words": ["a", UNKNOWN, END]}, "words or characters"),
-        ({"unit": [], "words": ["a", UNKNOWN, END]}, "words or characters"),
+        ({"unit": "bytes", "words": ["a", UNKNOWN, END]}, "words, characters"),
+        ({"unit": [], "words": ["a", UNKNOWN, END]}, "words, characters"),
         ({"unit": "words", "words": {"a": 1}}, "words are"),
         ({"unit": "words", "words": [UNKNOWN, END]}, "words are 2"),
         ({"unit": "words", "words": ["a"] * 1_000_001}, "words are 1000001"),

@@ -407,7 +407,7 @@ def test_arrays_that_do_not_fit_are_refused(name, change, saved, tmp_path):
 
 def test_codes_that_mean_nothing_are_refused():
     full = kernels.pack(np.ones((2, 3, 5), np.float32))
-    with pytest.raises(InputError, match="codes up to 3"):
+    with pytest.raises(InputError, match="uint8 up to 3"):
         FrozenMatrix(full, "ternary", 1.0).weight  # noqa: B018
 
 

@@ -179,14 +179,14 @@ GRAD, BITS = np.zeros((1, 2, 2, 3), np.float32), kernels.pack(np.ones((3, 1, 1, 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: kernels.gradient_of_images(GRAD, BITS, Window((1, 1)), (3, 2)), "do not fit"),
-        (lambda: kernels.gradient_of_images(GRAD, BITS, Window((2, 1)), (3, 2)), "do not fit"),
-        (lambda: kernels.gradient_of_images(GRAD, BITS, None, (2, 2)), "do not fit"),
+        (lambda: kernels.gradient_of_images(GRAD, BITS, Window((1, 1)), (3, 2)), "not fit"),
+        (lambda: kernels.gradient_of_images(GRAD, BITS, Window((2, 1)), (3, 2)), "not fit"),
+        (lambda: kernels.gradient_of_images(GRAD, BITS, None, (2, 2)), "not fit"),
         (lambda: kernels.gradient_of_images(GRAD, BITS, Window((1, 1)), (2, 2), 9), "2 to 8"),
         (lambda: kernels.gradient_of_images(GRAD, GRAD, Window((1, 1)), (2, 2)), "Bits"),
-        (lambda: kernels.gradient_of_filters(GRAD, BITS, Window((1, 1))), "do not fit"),
+        (lambda: kernels.gradient_of_filters(GRAD, BITS, Window((1, 1))), "not fit"),
         (lambda: kernels.gradient_of_filters(GRAD, GRAD, Window((1, 1))), "uint8"),
-        (lambda: kernels.gradient_of_filters(GRAD[0], BITS, Window((1, 1))), "do not fit"),
+        (lambda: kernels.gradient_of_filters(GRAD[0], BITS, Window((1, 1))), "not fit"),
     ],
 )
 def test_what_does_not_fit_is_refused(call, message):

@@ -216,7 +216,7 @@ def test_a_change_of_any_file_of_the_kernels_compiles_anew(tmp_path):
 
 
 def test_a_level_that_there_is_not():
-    with pytest.raises(InputError, match="no level 'neon'"), jit.using_level("neon"):
+    with pytest.raises(InputError, match="name is 'neon'"), jit.using_level("neon"):
         pass
 
 

@@ -159,7 +159,7 @@ def test_evaluation_of_batch_norm_uses_the_averages():
         (lambda: Dropout(0.5, 0), "rng is 0; expected a numpy.random.Generator"),
         (lambda: BinaryLinear(3, 4, 0), "rng is 0"),
         (lambda: BinaryLinear(3, 4, RNG, gradient="int3"), "gradient is 'int3'"),
-        (lambda: BinaryLinear(3, 4, RNG, rounding="down"), "rounding 'down'"),
+        (lambda: BinaryLinear(3, 4, RNG, rounding="down"), "rounding is 'down'"),
         (lambda: Linear(3, 4, None), "rng is None"),
         (lambda: Sign(stochastic=True), "rng"),
         (lambda: BinaryLinear(20, 5, RNG)(PIXELS[:, :19]), r"\(6, 19\); expected \(B, 20\)"),

@@ -14,7 +14,7 @@ from numba import njit
 from numba.core import config
 from numba.core.codegen import get_host_cpu_features
 
-from bitnet.errors import InputError
+from bitnet.errors import InputError, check_choice
 
 LEVELS = {
     "avx512": {"avx512f", "avx512bw", "avx512vl", "avx512dq", "avx512vpopcntdq", "avx512vnni"},
@@ -102,8 +102,7 @@ def using_level(name):
     The level holds for the whole process.  InputError if the processor lacks what it needs.
     """
     global _level
-    if name not in LEVELS:
-        raise InputError(f"using_level: no level {name!r}; there are {list(LEVELS)}")
+    check_choice("using_level", LEVELS, name=name)
     if lacks := missing(name):
         raise InputError(f"using_level: {name} needs {', '.join(lacks)}, which is not there")
     before, _level = _level, name

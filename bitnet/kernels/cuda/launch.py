@@ -20,7 +20,7 @@ if not hasattr(np, "row_stack"):  # NumPy 2.5 has none, and numba-cuda 0.30 asks
 from numba import config, cuda
 
 from bitnet.arrays import array_module
-from bitnet.errors import InputError
+from bitnet.errors import InputError, check_choice
 
 RUNGS = ("tensor", "registers", "tiled", "naive")
 SIMULATED = bool(config.ENABLE_CUDASIM)
@@ -168,8 +168,7 @@ def using_rung(name):
     Convolutions and planes know the first two rungs, and take the second for the others.
     """
     global _rung
-    if name not in RUNGS:
-        raise InputError(f"using_rung: no rung {name!r}; there are {list(RUNGS)}")
+    check_choice("using_rung", RUNGS, name=name)
     if problem := missing(name):
         raise InputError(f"using_rung: {problem}")
     before, _rung = _rung, name

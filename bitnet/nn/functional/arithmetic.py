@@ -8,7 +8,7 @@ import numpy as np
 from bitnet import kernels
 from bitnet.arrays import array_module
 from bitnet.autograd import Function, Tensor
-from bitnet.errors import InputError, is_whole
+from bitnet.errors import InputError, is_whole, unfit
 
 
 def _unbroadcast(grad, shape):
@@ -143,9 +143,7 @@ class MatMul(Function):
 
     def forward(self, a, b):
         if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[0]:
-            raise InputError(
-                f"matmul: shapes {a.shape} and {b.shape} do not fit; expected (B, N) and (N, M)"
-            )
+            raise unfit("matmul", "(B, N) and (N, M)", a, b)
         self.a, self.b = a, b
         return a @ b  # (B, M)
 

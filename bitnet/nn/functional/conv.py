@@ -7,7 +7,7 @@ import numpy as np
 from bitnet import kernels
 from bitnet.arrays import array_module, is_array
 from bitnet.autograd import Function, as_tensor
-from bitnet.errors import InputError
+from bitnet.errors import InputError, unfit
 from bitnet.kernels import Window
 from bitnet.kernels.threads import shared
 from bitnet.nn.functional.linear import GRADIENTS, check_quantized, in_units
@@ -99,9 +99,7 @@ def conv2d(x, weight, bias, window, groups=1):
     x, weight, bias = as_tensor(x), as_tensor(weight), as_tensor(bias)
     _check("conv2d", x, weight, window, groups)
     if bias.shape != weight.shape[:1]:
-        raise InputError(
-            f"conv2d: a bias {bias.shape} for {weight.shape[0]} filters; expected one each"
-        )
+        raise unfit("conv2d", "filters (M, rows, columns, C) and a bias (M,)", weight, bias)
     return Conv2d(window, groups)(x, weight, bias)
 
 
@@ -112,10 +110,8 @@ def _check(name, x, weight, window, groups):
         n = kernels.check_groups(name, x.shape[3], weight.shape[0], groups)
         fits = weight.shape[3] == n
     if not fits or not isinstance(window, Window) or weight.shape[1:3] != tuple(window.size):
-        raise InputError(
-            f"{name}: images {x.shape}, filters {weight.shape} and {window!r} do not fit; "
-            "expected (B, H, W, C), (M, rows, columns, C / groups) and a Window of as many taps"
-        )
+        expected = "(B, H, W, C), (M, rows, columns, C / groups) and a Window of as many taps"
+        raise unfit(name, expected, x, weight, window)
     window.output(*x.shape[1:3])
 
 

@@ -63,7 +63,6 @@ def check_ids(name, ids, count):
     if ids.dtype.kind not in "iu":
         raise InputError(f"{name}: ids are {ids.dtype} of shape {ids.shape}; expected integers")
     if ids.size and not 0 <= ids.min() <= ids.max() < count:
-        raise InputError(
-            f"{name}: ids run from {ids.min()} to {ids.max()}; expected 0 to {count - 1}"
-        )
+        came = f"{ids.min()} to {ids.max()}"
+        raise InputError(f"{name}: ids are {came}; expected 0 to {count - 1}")
     return ids.astype(np.int64, copy=False)

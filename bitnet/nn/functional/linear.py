@@ -5,7 +5,7 @@ import numpy as np
 from bitnet import kernels
 from bitnet.arrays import is_array
 from bitnet.autograd import Function, as_tensor
-from bitnet.errors import InputError
+from bitnet.errors import InputError, check_choice, unfit
 from bitnet.kernels import Bits, Planes, Quantized, Rounding
 
 
@@ -44,10 +44,7 @@ def linear(x, weight, bias):
     x, weight, bias = as_tensor(x), as_tensor(weight), as_tensor(bias)
     fits = x.ndim == weight.ndim == 2 and x.shape[1] == weight.shape[1]
     if not fits or bias.shape != weight.shape[:1]:
-        raise InputError(
-            f"linear: shapes {x.shape}, {weight.shape} and {bias.shape} do not fit; "
-            "expected (B, N), (M, N) and (M,)"
-        )
+        raise unfit("linear", "(B, N), (M, N) and (M,)", x, weight, bias)
     return Linear()(x, weight, bias)
 
 
@@ -61,8 +58,7 @@ GRADIENTS = {"float32": None} | {
 
 def check_gradient_rule(name, gradient, rng):
     """Refuse numbers that a backward product cannot multiply, or not by chance, or only so."""
-    if gradient not in GRADIENTS:
-        raise InputError(f"{name}: gradient is {gradient!r}; expected one of {[*GRADIENTS]}")
+    check_choice(name, GRADIENTS, gradient=gradient)
     kind = gradient.rstrip("0123456789")
     if kind == "dorefa" and rng is None:
         raise InputError(

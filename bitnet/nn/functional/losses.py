@@ -6,7 +6,7 @@ import numpy as np
 
 from bitnet.arrays import array_module, as_array, like
 from bitnet.autograd import Function, as_tensor
-from bitnet.errors import InputError
+from bitnet.errors import InputError, unfit
 from bitnet.kernels.threads import shared
 
 PART, NUMBERS_PER_NS = 1 << 15, 0.4  # scores that stay in the cache; on one thread, about
@@ -180,10 +180,8 @@ def distillation(scores, labels, teacher_scores, temperature=4.0, weight=0.5, ha
     teacher_scores = like(as_tensor(teacher_scores), scores)
     teacher = _check("distillation, the teacher", teacher_scores, labels)[0].data
     if teacher.shape != scores.shape:
-        raise InputError(
-            f"distillation: the teacher's scores have shape {teacher.shape}; expected the "
-            f"{scores.shape} of the scores, that is a teacher of the same classes"
-        )
+        expected = "scores and a teacher's scores of one shape (the same classes)"
+        raise unfit("distillation", expected, scores, teacher)
     soft = Distillation(teacher, temperature)(scores)
     return hard(scores, labels) * (1.0 - weight) + soft * float(weight)
 
@@ -199,17 +197,11 @@ def _check(name, scores, labels):
             "with at least one row (a BatchNorm makes floats of integer pre-activations)"
         )
     if labels.shape != scores.shape[:1] or labels.dtype.kind not in "iu":
-        raise InputError(
-            f"{name}: labels are {labels.dtype} of shape {labels.shape}; "
-            f"expected integers of shape {scores.shape[:1]}"
-        )
+        raise unfit(name, "scores (B, C) and integer labels (B,)", scores, labels)
     if labels.min() < 0 or labels.max() >= scores.shape[1]:
-        raise InputError(
-            f"{name}: labels run from {labels.min()} to {labels.max()}; "
-            f"expected 0 to {scores.shape[1] - 1}"
-        )
+        came = f"{labels.min()} to {labels.max()}"
+        raise InputError(f"{name}: labels are {came}; expected 0 to {scores.shape[1] - 1}")
     if not array_module(scores).isfinite(scores.data).all():
-        raise InputError(
-            f"{name}: the scores hold NaN or infinity; check the input, or lower the learning rate"
-        )
+        cure = "check the input, or lower the learning rate"
+        raise InputError(f"{name}: the scores hold NaN or infinity; {cure}")
     return scores, like(labels, scores)

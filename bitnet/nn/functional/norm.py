@@ -7,7 +7,7 @@ import numpy as np
 from bitnet import kernels
 from bitnet.arrays import array_module
 from bitnet.autograd import Function, Tensor, as_tensor
-from bitnet.errors import InputError
+from bitnet.errors import InputError, check_choice, unfit
 from bitnet.kernels import Bits
 from bitnet.nn.functional.ste import check_window
 
@@ -18,10 +18,7 @@ def _checked(name, x, gamma, beta, least=0):
     """The operands as Tensors, once they are (..., C), (C,) and (C,), with `least` rows."""
     x, gamma, beta = as_tensor(x), as_tensor(gamma), as_tensor(beta)
     if x.ndim < 2 or gamma.shape != x.shape[-1:] or beta.shape != x.shape[-1:]:
-        raise InputError(
-            f"{name}: shapes {x.shape}, {gamma.shape} and {beta.shape} do not fit; "
-            "expected (..., C), (C,) and (C,)"
-        )
+        raise unfit(name, "(..., C), (C,) and (C,)", x, gamma, beta)
     if math.prod(x.shape[:-1]) < least:
         raise InputError(
             f"{name}: an input of shape {x.shape} has no statistics; expected at least "
@@ -37,10 +34,8 @@ def _checked_for_sign(name, x, gamma, beta, least=0):
         raise InputError(f"{name}: got {x.data!r:.60}; expected int32, as of a binary layer")
     is_finite = array_module(gamma).isfinite
     if not (is_finite(gamma.data) & is_finite(beta.data)).all():
-        raise InputError(
-            f"{name}: gamma or beta holds NaN or infinity; check the data, or lower the "
-            "learning rate"
-        )
+        cure = "check the data, or lower the learning rate"
+        raise InputError(f"{name}: gamma or beta holds NaN or infinity; {cure}")
     return x, gamma, beta
 
 
@@ -391,10 +386,7 @@ def shift_batch_norm(x, gamma, beta, eps=1e-5, running=None, momentum=0.125, var
     >>> shift_batch_norm([[1.0], [9.0]], [3.0], [5.0]).data.ravel()  # variance 16, gamma as 4
     array([1., 9.], dtype=float32)
     """
-    if variant not in SHIFT_VARIANTS:
-        raise InputError(
-            f"shift_batch_norm: variant is {variant!r}; expected one of {', '.join(SHIFT_VARIANTS)}"
-        )
+    check_choice("shift_batch_norm", SHIFT_VARIANTS, variant=variant)
     x, gamma, beta = _checked("shift_batch_norm", x, gamma, beta, least=2)
     node = ShiftBatchNorm(eps) if variant == "paper" else CodeShiftBatchNorm(eps)
     return update_running(node, node(x, gamma, beta), running, momentum)

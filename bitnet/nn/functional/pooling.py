@@ -7,7 +7,7 @@ import numpy as np
 from bitnet import kernels
 from bitnet.arrays import array_module
 from bitnet.autograd import Function, as_tensor
-from bitnet.errors import InputError
+from bitnet.errors import InputError, unfit
 from bitnet.kernels import Bits, Planes, Window
 
 
@@ -167,7 +167,5 @@ def flatten(x):
 def _check(name, x, window):
     """Refuse what is no images, or a window that does not fit."""
     if x.ndim != 4 or not isinstance(window, Window):
-        raise InputError(
-            f"{name}: got {x.data!r:.60} and {window!r}; expected images (B, H, W, C) and a Window"
-        )
+        raise unfit(name, "images (B, H, W, C) and a Window", x, window)
     window.output(*x.shape[1:3])

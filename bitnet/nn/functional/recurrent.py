@@ -12,7 +12,7 @@ import math
 from bitnet import kernels
 from bitnet.arrays import array_module
 from bitnet.autograd import Function, Tensor, as_tensor
-from bitnet.errors import InputError
+from bitnet.errors import InputError, unfit
 from bitnet.kernels import GATES, Bits, Planes
 from bitnet.nn.functional.arithmetic import reshape, rows
 from bitnet.nn.functional.linear import GRADIENTS, check_gradient_rule, linear, rounded
@@ -328,11 +328,8 @@ def _run(kind, operands, quantizer, gradient, rng, **options):
     height = gates * units
     fits = x.ndim == 3 and shapes == ((height, x.shape[2]), (height, units), (height,))
     if not fits or not len(x):
-        raise InputError(
-            f"{name}: inputs {x.shape}, weights {shapes[0]} and {shapes[1]} and a bias {shapes[2]} "
-            f"do not fit; expected (T, B, N) with one step or more, ({gates}H, N), ({gates}H, H) "
-            f"and ({gates}H,)"
-        )
+        expected = f"(T, B, N) with T of 1 or more, ({gates}H, N), ({gates}H, H) and ({gates}H,)"
+        raise unfit(name, expected, x, weight, state_weight, bias)
     check_gradient_rule(name, gradient, rng)
     batch = x.shape[1]
     if state is None:
@@ -341,10 +338,8 @@ def _run(kind, operands, quantizer, gradient, rng, **options):
     state = [as_tensor(own) for own in state] if isinstance(state, (tuple, list)) else []
     packed = any(isinstance(own.data, (Bits, Planes)) for own in state)
     if packed or [own.shape for own in state] != [(batch, units)] * n_states:
-        raise InputError(
-            f"{name}: states {[own.data for own in state]!r:.80}; expected a tuple of {n_states} "
-            f"of floats ({batch}, {units})"
-        )
+        expected = f"a tuple of {n_states} states, floats ({batch}, {units})"
+        raise unfit(name, expected, *state)
     if few:
         z = scaled_linear(x, weight, bias, gradient, rng)
     else:

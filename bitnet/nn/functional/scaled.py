@@ -12,7 +12,7 @@ import numpy as np
 from bitnet import kernels
 from bitnet.arrays import as_array
 from bitnet.autograd import Function, LatentWeight, as_tensor
-from bitnet.errors import InputError
+from bitnet.errors import InputError, unfit
 from bitnet.kernels import Bits, Planes, Quantized
 from bitnet.nn.functional.linear import GRADIENTS, check_gradient_rule, rounded
 from bitnet.quantizers import Quantizer
@@ -72,10 +72,7 @@ def quantize_scaled(x, quantizer, scale=None):
     """
     x = as_tensor(x)
     if not isinstance(quantizer, Quantizer) or not x.is_float or x.ndim < 1:
-        raise InputError(
-            f"quantize_scaled: got {x.data!r:.60} and {quantizer!r}; expected floats and one of "
-            "bitnet.quantizers"
-        )
+        raise unfit("quantize_scaled", "floats and one of bitnet.quantizers", x, quantizer)
     if scale is None and isinstance(x, LatentWeight) and not quantizer.smooth:
 
         def prepared(data):
@@ -150,10 +147,8 @@ def scaled_linear(x, weight, bias, gradient="float32", rng=None):
     few = all(isinstance(own.data, (Bits, Planes)) for own in (x, weight))
     fits = few and weight.ndim == 2 and x.shape[-1:] == weight.shape[1:]
     if not fits or not bias.is_float or bias.shape != weight.shape[:1]:
-        raise InputError(
-            f"scaled_linear: {x.data!r:.60}, {weight.data!r:.60} and a bias {bias.shape} do not "
-            "fit; expected Bits or Planes of (..., N) and (M, N), and floats (M,)"
-        )
+        expected = "Bits or Planes (..., N) and (M, N), and a bias of floats (M,)"
+        raise unfit("scaled_linear", expected, x, weight, bias)
     check_gradient_rule("scaled_linear", gradient, rng)
     return ScaledLinear(GRADIENTS[gradient], rng)(x, weight, bias)
 

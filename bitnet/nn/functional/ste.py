@@ -8,7 +8,7 @@ from bitnet import kernels
 from bitnet.arrays import like
 from bitnet.autograd import Function, LatentWeight, as_tensor
 from bitnet.devices import check_generator
-from bitnet.errors import InputError
+from bitnet.errors import InputError, unfit
 from bitnet.kernels import Bits, Planes
 from bitnet.quantizers import Quantizer, Uniform
 
@@ -185,10 +185,7 @@ def _checked(name, x, window):
         raise InputError(f"{name}: got {kind} of shape {x.shape}; expected floats")
     packed = isinstance(x, LatentWeight) and x.has_signs  # an optimizer has seen to it
     if x.size and not packed and math.isnan(x.data.min()):  # min() is NaN if any element is
-        raise InputError(
-            f"{name}: the input holds NaN, which has no sign; "
-            "check the data, or lower the learning rate"
-        )
+        raise InputError(f"{name}: the input holds NaN; check the data, or lower the learning rate")
     return x
 
 
@@ -232,10 +229,7 @@ def balance(weight):
     """
     weight = as_tensor(weight)
     if not weight.is_float or weight.ndim < 2:
-        raise InputError(
-            f"balance: got {weight.data!r:.60}; expected floats of shape (M, N) or "
-            "(M, rows, columns, C)"
-        )
+        raise unfit("balance", "floats (M, N) or (M, rows, columns, C)", weight)
     return Balance()(weight)
 
 

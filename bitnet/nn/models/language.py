@@ -10,7 +10,7 @@ plain net of 2048 rectified units for the next character; it prints no more of t
 
 import math
 
-from bitnet.errors import InputError
+from bitnet.errors import InputError, check_choice, unfit
 from bitnet.nn import functional
 from bitnet.nn.dropout import Dropout
 from bitnet.nn.embedding import Embedding
@@ -55,10 +55,8 @@ class LanguageModel(Module):
     def __init__(self, embedding, recurrent, decoder, dropout=None):
         sizes = embedding.width, recurrent.units, embedding.count
         if sizes != (recurrent.inputs, decoder.inputs, decoder.outputs):
-            raise InputError(
-                f"LanguageModel: {embedding!r}, {recurrent!r} and {decoder!r} do not fit; expected "
-                "(V, N), (N, H) and (H, V)"
-            )
+            parts = embedding, recurrent, decoder
+            raise unfit("LanguageModel", "layers of (V, N), (N, H) and (H, V)", *parts)
         self.embedding, self.recurrent, self.decoder = embedding, recurrent, decoder
         self.dropout = dropout
 
@@ -138,8 +136,7 @@ def language_model(
     >>> model.decoder
     ScaledLinear(64, 50, Uniform(bits=2, bound=1.0, window=1.0))
     """
-    if kind not in KINDS:
-        raise InputError(f"language_model: kind is {kind!r}; expected one of {[*KINDS]}")
+    check_choice("language_model", KINDS, kind=kind)
     if activation is not None and kind != "rnn":
         raise InputError(
             f"language_model: activation is {activation!r}, but kind is {kind!r}, whose functions "

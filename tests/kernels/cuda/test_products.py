@@ -142,7 +142,7 @@ def test_plane_gemm(gpu_kernels, small_blocks, rung, x, weight):
 
 
 def test_a_rung_that_there_is_not(gpu_kernels):
-    with pytest.raises(InputError, match="no rung 'stairs'"), gpu_kernels.using_rung("stairs"):
+    with pytest.raises(InputError, match="name is 'stairs'"), gpu_kernels.using_rung("stairs"):
         pass
 
 

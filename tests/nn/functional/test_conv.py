@@ -80,7 +80,7 @@ def test_flattened_bits_are_the_flattened_numbers(channels):
     ("call", "message"),
     [
         (lambda: F.conv2d(IMAGES, FIRST, np.zeros(6), SAME), "do not fit"),
-        (lambda: F.conv2d(IMAGES, LATENT, np.zeros(5), SAME), "6 filters"),
+        (lambda: F.conv2d(IMAGES, LATENT, np.zeros(5), SAME), "a bias"),
         (lambda: F.conv2d(IMAGES, LATENT, np.zeros(6), 3), "a Window"),
         (lambda: F.quantized_conv2d(IMAGES, F.sign(LATENT), SAME), "put a sign before it"),
         (lambda: F.quantized_conv2d(PIXELS, F.sign(FIRST), SAME, "int9"), "int9"),

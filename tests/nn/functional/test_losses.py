@@ -86,7 +86,7 @@ def test_what_teaches_nothing_is_refused(more, message):
         (SCORES[:0], LABELS[:0], "at least one row"),
         (SCORES[0], LABELS, "shape"),
         (SCORES, LABELS[:5], "labels"),
-        (SCORES, LABELS.astype(float), "integers"),
+        (SCORES, LABELS.astype(float), "integer labels"),
         (SCORES, [0, 1, 2, 3, 4, 0], "0 to 3"),
         (SCORES, [0, 1, 2, 3, -1, 0], "0 to 3"),
         (SCORES.astype(int), LABELS, "floats"),
