@@ -106,7 +106,7 @@ LINES = {
 
 def model_of(line, sizes, rng):
     """The model of a line, with other layers in the places of some."""
-    model = bitnet.nn.models.binary_mlp(sizes, rng, step_scale=FASTER, **line.options)
+    model = bitnet.nn.models.binary_mlp(sizes, rng, lr_scale=FASTER, **line.options)
     model.layers = [line.layers.get(type(layer), lambda same: same)(layer) for layer in model]
     return model
 

@@ -35,7 +35,7 @@ class InBits:
     """The net in bitnet."""
 
     def __init__(self, net, gradient="int8"):
-        options = {"step_scale": 10, "gradient": gradient}
+        options = {"lr_scale": 10, "gradient": gradient}
         self.model = models.binary_convnet(**net, rng=np.random.default_rng(0), **options)
         self.adam = bitnet.optim.Adam(self.model.parameters(), LR)
 

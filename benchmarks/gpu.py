@@ -38,7 +38,7 @@ def check_products(x, weight, steps, own):
     """Hold all rungs against the reference on some rows, and each other on all; the integers."""
     few, some = x[: min(len(x), 9)], weight[: min(len(weight), 300)]
     expected = reference.xnor_gemm(few, some)
-    signs_of = kernels.Thresholds(steps.values[: len(some)], steps.rising[: len(some)])
+    signs_of = kernels.Thresholds(steps.values[: len(some)], steps.increasing[: len(some)])
     there = to_gpu((x, weight, steps))
     first = None
     for name in own:

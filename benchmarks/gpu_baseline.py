@@ -57,15 +57,15 @@ class FloatNet:
     def __init__(self, net, product):
         self.product, self.last = product, to_gpu(net.layers[-1])
         self.weights = [to_gpu(kernels.unpack(layer.bits, np.float32)) for layer in net.layers]
-        self.steps = [to_gpu((layer.thresholds, layer.rising)) for layer in net.layers[:-1]]
+        self.steps = [to_gpu((layer.thresholds, layer.increasing)) for layer in net.layers[:-1]]
 
     def pre_activations(self, pixels):
         """The floats of each layer for pixels (B, N) on the GPU."""
         xp, floats = array_module(pixels), []
         x = 2 * pixels.astype(np.float32) - 255
-        for weight, (values, rising) in zip(self.weights, self.steps, strict=False):
+        for weight, (values, increasing) in zip(self.weights, self.steps, strict=False):
             floats.append(self.product(x, weight))
-            passed = xp.where(rising, floats[-1] >= values, floats[-1] <= values)
+            passed = xp.where(increasing, floats[-1] >= values, floats[-1] <= values)
             x = 2 * passed.astype(np.float32) - 1
         return [*floats, self.product(x, self.weights[-1])]
 

@@ -85,7 +85,7 @@ def planes(b, m, n):
     left, right = floats(b, n), floats(n, m)
     for bits, own in ((2, 1), (3, 1), (4, 1), (8, 1), (2, 2), (3, 3), (4, 4), (8, 8)):
         x, weight = (
-            kernels.Planes(signs(k, rows, n), [1 << p for p in range(k)])
+            kernels.BitPlanes(signs(k, rows, n), [1 << p for p in range(k)])
             for k, rows in ((bits, b), (own, m))
         )
         weight = kernels.prepare(weight if own > 1 else weight.bits[0])

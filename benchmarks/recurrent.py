@@ -27,7 +27,7 @@ from bitnet import kernels
 from bitnet.nn import detach, functional
 from bitnet.nn.models.language import language_model
 from bitnet.nn.module import evaluating
-from bitnet.optim import clip_gradients
+from bitnet.optim import clip_grad_norm
 
 BATCH, STEPS, LR, NORM = 20, 35, 1.0, 5.0
 
@@ -51,7 +51,7 @@ class InBitnet:
         loss = functional.cross_entropy(scores, ids[1:].ravel())
         self.sgd.zero_grad()
         loss.backward()
-        clip_gradients(self.model.parameters(), NORM)
+        clip_grad_norm(self.model.parameters(), NORM)
         self.sgd.step()
         return loss.item()
 

@@ -10,7 +10,7 @@ optim       `SGD`, `Adam`, `AdaMax`, `ShiftAdaMax`, `Bop`, and `optim.schedules`
 data        readers of data sets, batches, `Preparation` of images, `Vocabulary` of texts
 deploy      frozen nets: bits and integer thresholds, and their file
 training    `fit`, checkpoints, measures, language models
-analysis    what a net costs and looks like: `summarize`, energy, operations, `analysis.plots`
+analysis    what a net costs and looks like: `summary`, energy, operations, `analysis.plots`
 cli         the command line, `bitnet VERB`
 """
 
@@ -54,7 +54,7 @@ def lazily(room, places, submodules=""):
 __getattr__, __dir__, __all__ = lazily(
     __name__,
     {
-        "bitnet.analysis.summary": "summarize",
+        "bitnet.analysis.summary": "summary",
         "bitnet.autograd.tensor": "Function Tensor no_grad",
         "bitnet.data.datasets": "load_dataset",
         "bitnet.deploy.freeze": "compare freeze",

@@ -16,7 +16,7 @@ def array_module(*arrays):
     """The library, `numpy` or `cupy`, that the arrays belong to: the array decides the device."""
     if cupy := sys.modules.get("cupy"):
         kind = getattr(cupy, "ndarray", ())  # () while another thread still imports it
-        if any(isinstance(getattr(array, "held", array), kind) for array in arrays):
+        if any(isinstance(getattr(array, "_held", array), kind) for array in arrays):
             return cupy
     return np
 
@@ -54,8 +54,8 @@ def moved(x, move):
         return (tuple if isinstance(x, tuple) else list)(moved(own, move) for own in x)
     if isinstance(x, dict):
         return {name: moved(own, move) for name, own in x.items()}
-    if hasattr(x, "moved"):
-        return x.moved(move)
+    if hasattr(x, "_moved"):
+        return x._moved(move)
     if dataclasses.is_dataclass(x):  # as the layers of a frozen net
         fields = {f.name: getattr(x, f.name) for f in dataclasses.fields(x)}
         return dataclasses.replace(x, **moved(fields, move))
@@ -72,7 +72,7 @@ def to_cpu(x):
 
     Parameters
     ----------
-    x : array, Bits, Planes, Quantized, Thresholds, Tensor, FrozenNet, or tuple, list, dict of such
+    x : array, Bits, BitPlanes, Quantized, Thresholds, Tensor, FrozenNet, or a list or dict of them
         NumPy's arrays come back as they are, and not as copies.
 
     Returns

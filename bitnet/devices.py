@@ -165,7 +165,7 @@ def to_gpu(x):
 
     Parameters
     ----------
-    x : array, Bits, Planes, Quantized, Thresholds, Tensor, FrozenNet, or tuple, list, dict of such
+    x : array, Bits, BitPlanes, Quantized, Thresholds, Tensor, FrozenNet, or a list or dict of them
         CuPy's arrays come back as they are, not as copies.  For a Module see its method `to`.
 
     Returns

@@ -28,7 +28,7 @@ from bitnet.archive import check_writable, replacing
 from bitnet.cli import run
 from bitnet.nn import functional, models
 from bitnet.optim import schedules
-from bitnet.quantizers import Linear
+from bitnet.quantizers import LinearQuant
 
 RATES = {1: 3e-3, 2: 1e-3} | dict.fromkeys(range(3, 9), 5e-4)  # first rates, by bits of weights
 FIGURES = ("accuracy", "bytes", "energy_nj", "images_per_s")
@@ -52,7 +52,7 @@ def few_bits(weights, activations, sizes, data, args, seed):
     """Train, freeze and measure one net of few bits."""
     rng = np.random.default_rng(seed)
     bits = {"weights": weights, "activations": quantizer(activations)}
-    model = models.binary_mlp(sizes, rng, step_scale=10, gradient=args.gradient, **bits)
+    model = models.binary_mlp(sizes, rng, lr_scale=10, gradient=args.gradient, **bits)
     lr = args.lr or RATES[weights]
     train(model, functional.squared_hinge, data, lr, args.epochs, args.batch, rng)
     with tempfile.TemporaryDirectory() as folder:
@@ -68,7 +68,7 @@ def few_bits(weights, activations, sizes, data, args, seed):
 
 def quantizer(bits):
     """The quantizer of activations of so many bits."""
-    return 1 if bits == 1 else Linear(bits, 2.4 / (2**bits - 1), signed=False)
+    return 1 if bits == 1 else LinearQuant(bits, 2.4 / (2**bits - 1), signed=False)
 
 
 def float_twin(sizes, data, args, seed):

@@ -58,7 +58,7 @@ def main():
 
     print(f"binary ConvNet on {len(data.train_images)} images of {rows}x{columns}x{channels}")
     rng = np.random.default_rng(args.seed)
-    model = models.binary_convnet(*sizes, rng, step_scale=10)
+    model = models.binary_convnet(*sizes, rng, lr_scale=10)
     train(model, args.lr, functional.squared_hinge, split, args, rng)
 
     bitnet.freeze(model, image=(rows, columns)).save(out)  # batch norm and sign: one integer each

@@ -102,7 +102,7 @@ def main():
         model = models.binary_mlp(sizes, rng, dropout=(0.2, 0.5), **backward)
         schedule = schedules.Exponential(args.lr, args.lr * 1e-4, args.epochs)
     else:
-        model = models.binary_mlp(sizes, rng, step_scale=10, **backward)
+        model = models.binary_mlp(sizes, rng, lr_scale=10, **backward)
         schedule = schedules.Cosine(args.lr, args.epochs)
     model.to(device)
     adam, hinge = bitnet.optim.Adam(model.parameters(), args.lr), functional.squared_hinge

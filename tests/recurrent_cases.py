@@ -5,7 +5,7 @@ import functools
 import numpy as np
 
 import bitnet.nn.functional as F  # noqa: N812
-from bitnet.quantizers import DoReFa, Linear, Uniform
+from bitnet.quantizers import DoReFa, LinearQuant, Uniform
 
 RNG = np.random.default_rng(1)
 T, B, N, H = 4, 3, 5, 6
@@ -181,7 +181,7 @@ CASES = {
         of_floats("rnn"),
         of_floats("rnn", activation="relu"),
         of_few_bits("rnn", Uniform(3)),
-        of_few_bits("rnn", Linear(3, 0.5, signed=False), activation="relu"),
+        of_few_bits("rnn", LinearQuant(3, 0.5, signed=False), activation="relu"),
     ],
     "LSTM": [
         of_floats("lstm"),

@@ -7,9 +7,9 @@ import recurrent_cases
 import bitnet.nn.functional as F  # noqa: N812
 from bitnet import Function, kernels
 from bitnet.autograd import check_gradient
-from bitnet.kernels import Planes, Window
+from bitnet.kernels import BitPlanes, Window
 from bitnet.nn.functional.norm import BatchNorm
-from bitnet.quantizers import ApproxSign, Linear, Logarithmic, Ternary, Uniform
+from bitnet.quantizers import ApproxSign, LinearQuant, LogQuant, Ternary, Uniform
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((3, 5))
@@ -137,10 +137,10 @@ SURROGATES = [
     (Uniform(2), F.hardtanh, (-1, 1)),
     (Uniform(2, bound=0.5, window=2.0), clipped(-2, 2), (-2, 2)),
     (WEIGHTS, lambda x: x, ()),
-    (Linear(3, 0.25), clipped(-1.0, 0.75), (-1, 0.75)),
-    (Linear(2, 0.5, signed=False), clipped(0.0, 1.5), (0, 1.5)),
-    (Logarithmic(3), F.hardtanh, (-1, 1)),
-    (Logarithmic(2, largest=1, signed=False), clipped(0.0, 2.0), (0, 2)),
+    (LinearQuant(3, 0.25), clipped(-1.0, 0.75), (-1, 0.75)),
+    (LinearQuant(2, 0.5, signed=False), clipped(0.0, 1.5), (0, 1.5)),
+    (LogQuant(3), F.hardtanh, (-1, 1)),
+    (LogQuant(2, largest=1, signed=False), clipped(0.0, 2.0), (0, 2)),
     (Ternary(), F.hardtanh, (-1, 1)),
     (ApproxSign(), parabola, (-1, 0, 1)),
 ]
@@ -293,7 +293,11 @@ CASES = {
         ),
         (
             (lambda x: F.avg_pool2d(F.quantize(x, WEIGHTS, True), WINDOW), IMAGES),
-            {"surrogate": lambda x: F.avg_pool2d(x, WINDOW) * (WINDOW.taps / WEIGHTS.levels.unit)},
+            {
+                "surrogate": lambda x: (
+                    F.avg_pool2d(x, WINDOW) * (WINDOW.taps / WEIGHTS.codebook.unit)
+                )
+            },
         ),
         ((lambda x: F.avg_pool2d(x, Window((2, 2), (2, 2))), IMAGES), {}),
         ((lambda x: F.avg_pool2d(x, Window((3, 2), (2, 1), ((1, 1), (0, 1)))), IMAGES), {}),
@@ -389,7 +393,7 @@ def test_gradients_through_planes_with_a_scale():
     weight = F.sign(SIGN_WEIGHT)
     x = bitnet_leaf(SIGNS)
     planes = F.dropout(F.sign(x, window=None), 0.2, draw())
-    assert isinstance(planes.data, Planes)
+    assert isinstance(planes.data, BitPlanes)
     z = F.quantized_linear(planes, weight)
     keep = draw().random(SIGNS.shape, dtype=np.float32) >= 0.2
     assert np.allclose(z.data, (SIGNS * keep * 1.25) @ SIGN_WEIGHT.T)

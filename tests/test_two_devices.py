@@ -14,7 +14,7 @@ from bitnet import InputError, kernels
 from bitnet.__main__ import main
 from bitnet.arrays import array_module, is_array, like, moved, unshared
 from bitnet.devices import full_memory_named, gpu_problem, mover, stream, to_cpu, to_gpu
-from bitnet.kernels import Bits, Planes, Quantized, Thresholds
+from bitnet.kernels import BitPlanes, Bits, Quantized, Thresholds
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def test_what_is_moved_is_the_same(cupy):
     assert (found["c"], found["d"]) == (3, "x")
     assert to_cpu(found["a"][1][0]) == bits
     assert found["a"][1][0] == bits  # across devices
-    assert isinstance(found["b"], Planes)
+    assert isinstance(found["b"], BitPlanes)
     assert found["b"].values().tolist() == planes.values().tolist()
     assert to_gpu(quantized).numbers().tolist() == [[0.5]]
     assert to_cpu(to_gpu(steps)).values is not steps.values
@@ -120,10 +120,10 @@ def test_edited_weights_of_the_gpu_are_packed_anew(cupy):
 
 
 def test_a_parameter_stays_one(cupy):
-    weight = bitnet.autograd.LatentWeight([[1.0, -2.0]], bound=2.0, step_scale=3.0, is_binary=False)
+    weight = bitnet.autograd.LatentWeight([[1.0, -2.0]], bound=2.0, lr_scale=3.0, is_binary=False)
     there = to_gpu(weight)
     assert isinstance(there, bitnet.autograd.Parameter)
-    assert (there.bound, there.step_scale, there.is_binary) == (2.0, 3.0, False)
+    assert (there.bound, there.lr_scale, there.is_binary) == (2.0, 3.0, False)
     assert there.data.tolist() == [[1, -2]]
     assert array_module(to_cpu(there)) is np
 

@@ -7,7 +7,7 @@ and no popcount; `ASSUMPTIONS` says what stands in for them, and what is left ou
 
 import dataclasses
 
-from bitnet.analysis.summary import Summary, in_order, summarize
+from bitnet.analysis.summary import Summary, in_order, summary
 from bitnet.analysis.table import aligned, count
 from bitnet.errors import InputError
 
@@ -149,9 +149,9 @@ def estimate(net, image=None):
     Parameters
     ----------
     net : Sequential, FrozenNet or Summary
-        A model, a frozen net, or what `summarize` made of one.
+        A model, a frozen net, or what `summary` made of one.
     image : tuple of int, optional
-        As for `summarize`.
+        As for `summary`.
 
     Returns
     -------
@@ -161,7 +161,7 @@ def estimate(net, image=None):
     Raises
     ------
     InputError
-        If the net multiplies nothing or is a language model, or as for `summarize`.
+        If the net multiplies nothing or is a language model, or as for `summary`.
 
     Examples
     --------
@@ -172,7 +172,7 @@ def estimate(net, image=None):
     >>> binary.weight_memory, twin.weight_memory
     ('8K cache', '1M cache')
     """
-    table = net if isinstance(net, Summary) else summarize(net, image)
+    table = net if isinstance(net, Summary) else summary(net, image)
     if not table.input:
         raise InputError(f"energy: {table.name} is a language model; expected a net of images")
     rows = [row for row in table.rows if row.precision]

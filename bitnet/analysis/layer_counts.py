@@ -69,12 +69,12 @@ class LayerRow:
 
 
 def what_enters(net):
-    """What each layer of a frozen net takes: "pixels", the Levels of numbers, or None for signs."""
+    """What each frozen layer takes: "pixels", the Codebook of its numbers, or None for signs."""
     found = []
 
     def through(i, enters):
         found.append(enters)
-        return getattr(net.layers[i], "levels", None)
+        return getattr(net.layers[i], "codebook", None)
 
     pixels = "pixels" if net.input == "pixels" else None
     follow(net.plan, pixels, through, lambda enters, _: enters, lambda parts: parts[0])
@@ -91,14 +91,14 @@ def frozen_rows(net, arrays):
         elif layer.bits.ndim == 4:  # the 1x1 filters of a last average
             pixels = math.prod(inputs[:2])
         enters = PIXELS if entered == "pixels" else numbers_of(entered)
-        row = _products(layer.bits.shape, pixels, enters, numbers_of(layer.weight_levels))
+        row = _products(layer.bits.shape, pixels, enters, numbers_of(layer.weight_codebook))
         row |= _moved(math.prod(inputs), enters.bits, shape)
         row["n_bytes"] = sum(a.nbytes for name, a in arrays.items() if name.startswith(f"{i}."))
         if isinstance(layer, FrozenOutput):
             row |= {"floats": 3 * m, **_scaled(layer.scale, 1)}
         else:
             averages = getattr(layer, "pooling", None) == "average"
-            row |= _steps(row["units"], shape, layer.levels, averages)
+            row |= _steps(row["units"], shape, layer.codebook, averages)
             row |= {"thresholds": layer.thresholds.size, "directions": m}
         yield LayerRow(f"{i} {_frozen_name(layer)}", shape, **row)
     yield from _other_rows(arrays)
@@ -124,9 +124,9 @@ def _frozen_name(layer):
     return f"{type(layer).__name__}({', '.join(sizes)})"
 
 
-def numbers_of(levels):
-    """The bits and planes of numbers with these Levels, None for signs."""
-    return SIGNS if levels is None else Numbers(levels.bits, len(levels.coefficients))
+def numbers_of(codebook):
+    """The bits and planes of numbers with these Codebook, None for signs."""
+    return SIGNS if codebook is None else Numbers(codebook.bits, len(codebook.coefficients))
 
 
 def _products(shape, pixels, enters, weights):
@@ -146,11 +146,11 @@ def _moved(read, read_bits, outputs):
     return {"read": read, "read_bits": read_bits, "written": written, "written_bits": 32}
 
 
-def _steps(units, shape, levels, averages):
-    """The comparisons with thresholds, and the bits written; levels are None for signs."""
-    steps = 1 if levels is None else len(levels) - 1
-    compared = units if levels is None and not averages else math.prod(shape) * steps
-    return {"comparisons": compared, "written_bits": numbers_of(levels).bits}
+def _steps(units, shape, codebook, averages):
+    """The comparisons with thresholds, and the bits written; codebook are None for signs."""
+    steps = 1 if codebook is None else len(codebook) - 1
+    compared = units if codebook is None and not averages else math.prod(shape) * steps
+    return {"comparisons": compared, "written_bits": numbers_of(codebook).bits}
 
 
 def _scaled(scale, pixels):
@@ -198,7 +198,7 @@ class _Walk:
         if not multiplies and any(isinstance(own, PRODUCTS) for own in layer.modules()):
             what = "layers inside, whose products could not be told apart"
             how = "put them into a Sequential, or a Branches"
-            raise InputError(f"summarize: {layer!r:.80} has {what}; {how}")
+            raise InputError(f"summary: {layer!r:.80} has {what}; {how}")
         read, x = math.prod(x.shape[1:]), layer(x)
         self.count += isinstance(layer, QUANTIZED)
         row = {"name": f"{name} {_name(layer):.40}", "outputs": x.shape[1:]}
@@ -214,7 +214,7 @@ class _Walk:
         """Return the counts of a layer alone, without the layers that follow."""
         pixels = math.prod(outputs[:-1])
         if isinstance(layer, QUANTIZED):
-            weights = numbers_of(layer.quantizer.levels)
+            weights = numbers_of(layer.quantizer.codebook)
             own = _products(layer.weight.shape, pixels, self.enters, weights)
             return own | _moved(read, self.enters.bits, outputs)
         state = layer.state_dict().values()
@@ -227,8 +227,8 @@ class _Walk:
     def _follow(self, layer, shape):
         """Add what this layer does to the row of the last layer that multiplies."""
         quantizes = isinstance(layer, (nn.Sign, nn.Quantize))
-        levels = layer.quantizer.levels if quantizes and not is_sign(layer) else None
-        self.enters = numbers_of(levels) if quantizes else self.enters
+        codebook = layer.quantizer.codebook if quantizes and not is_sign(layer) else None
+        self.enters = numbers_of(codebook) if quantizes else self.enters
         if self.open is None:
             return
         row, few = self.open, "weights" in self.open
@@ -237,7 +237,7 @@ class _Walk:
         if isinstance(layer, nn.BatchNorm) and few:
             row |= _scaled(layer.affine()[1], math.prod(shape[:-1]))
         if quantizes and few:
-            row |= _steps(row["units"], shape, levels, self.averages)
+            row |= _steps(row["units"], shape, codebook, self.averages)
             row |= {"multiplications": 0, "shifts": 0}
         elif quantizes:
             row["written_bits"] = self.enters.bits
@@ -262,7 +262,7 @@ def _name(layer):
 
 def is_sign(layer):
     """Whether a layer outputs the signs of its input."""
-    codes = isinstance(layer, nn.Quantize) and layer.quantizer.levels.is_sign
+    codes = isinstance(layer, nn.Quantize) and layer.quantizer.codebook.is_sign
     return codes or isinstance(layer, nn.Sign)
 
 
@@ -295,14 +295,14 @@ def input_shape(net, image):
         return (first.inputs,)
     if image is None:
         how = "give image=(rows, columns, channels)"
-        raise InputError(f"summarize: the model does not begin with a linear layer; {how}")
+        raise InputError(f"summary: the model does not begin with a linear layer; {how}")
     whole = isinstance(image, (tuple, list)) and image
     if not whole or not all(isinstance(n, (int, np.integer)) and n > 0 for n in image):
         expected = "sizes of 1 or more, as (H, W, C)"
-        raise InputError(f"summarize: image is {image!r}; expected {expected}")
+        raise InputError(f"summary: image is {image!r}; expected {expected}")
     n = math.prod(map(int, image))
     if n > MAX_FEATURES:
-        raise InputError(f"summarize: image is {image!r}; expected at most {MAX_FEATURES} numbers")
+        raise InputError(f"summary: image is {image!r}; expected at most {MAX_FEATURES} numbers")
     return (n,) if linear else tuple(map(int, image))
 
 

@@ -12,7 +12,7 @@ In a language model the products are of bits too; gates and cells are in float.
 
 import dataclasses
 
-from bitnet.analysis.summary import summarize
+from bitnet.analysis.summary import summary
 from bitnet.analysis.table import aligned, count
 from bitnet.deploy import FrozenLanguageModel, FrozenNet
 from bitnet.errors import InputError
@@ -133,7 +133,7 @@ def count_operations(net):
     if not isinstance(net, FrozenNet):
         expected = "a FrozenNet, as bitnet.freeze makes it, or a FrozenLanguageModel"
         raise InputError(f"count_operations: got {type(net).__name__}; expected {expected}")
-    table = summarize(net)
+    table = summary(net)
     return Operations(table.name, tuple(_count(row) for row in table.rows if row.precision))
 
 
@@ -150,7 +150,7 @@ def _of_language(net):
     planes = len(net.embedding.weight.coefficients)  # of what the next product takes
     for i, layer in enumerate(net.layers):
         yield _product(f"layer {i} inputs", layer.input_weight, planes)
-        planes = len(layer.levels.coefficients)
+        planes = len(layer.codebook.coefficients)
         yield _product(f"layer {i} states", layer.state_weight, planes)
         yield _cell(f"layer {i} {layer.cell}", layer)
     yield _product("scores", net.decoder, planes)
@@ -169,5 +169,5 @@ def _cell(name, layer):
     tanh, logistic, *more = CELLS[layer.cell]
     kinds, units = zip(TANH, LOGISTIC, more, strict=True), layer.units
     multiplications, additions = (units * (tanh * a + logistic * b + own) for a, b, own in kinds)
-    comparisons = units * (len(layer.levels) - 1 + (layer.cell == "rnn-relu"))
+    comparisons = units * (len(layer.codebook) - 1 + (layer.cell == "rnn-relu"))
     return LayerOperations(name, 0, additions, comparisons, 0, multiplications)

@@ -188,7 +188,7 @@ def repetitions(net):
     """
     if isinstance(net, FrozenNet):
         layers = [layer for layer in net.layers if isinstance(layer, FrozenConv)]
-        filters = [(layer.bits, numbers_of(layer.weight_levels).bits) for layer in layers]
+        filters = [(layer.bits, numbers_of(layer.weight_codebook).bits) for layer in layers]
     elif isinstance(net, Module):
         layers = [layer for layer in net.modules() if isinstance(layer, QuantConv2d)]
         filters = [(layer.packed, layer.quantizer.bits) for layer in layers]

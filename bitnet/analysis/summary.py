@@ -52,7 +52,7 @@ class Summary:
     --------
     >>> import numpy as np
     >>> from bitnet.nn.models import binary_mlp
-    >>> table = summarize(binary_mlp([784, 512, 10], np.random.default_rng(0)))
+    >>> table = summary(binary_mlp([784, 512, 10], np.random.default_rng(0)))
     >>> table.one_bit, table.macs["8x1"], table.rows[0].file_bytes
     (406528, 401408, 50176)
     """
@@ -156,7 +156,7 @@ class Summary:
             yield f"no frozen file: {self.reason:.200}"
 
 
-def summarize(net, image=None, frozen=None):
+def summary(net, image=None, frozen=None):
     """Count what a net has, needs and does, layer by layer.
 
     Parameters
@@ -188,11 +188,11 @@ def summarize(net, image=None, frozen=None):
     >>> import bitnet
     >>> import numpy as np
     >>> rng = np.random.default_rng(0)
-    >>> table = summarize(bitnet.freeze(bitnet.nn.models.binary_mlp([784, 64, 10], rng)))
+    >>> table = summary(bitnet.freeze(bitnet.nn.models.binary_mlp([784, 64, 10], rng)))
     >>> table.rows[0].name, table.rows[0].n_bytes, table.file_bytes == table.overhead + 6536 + 200
     ('0 FrozenLayer(784, 64)', 6536, True)
     >>> few = {"width": 4, "units": 8, "weights": 2, "activations": 4}
-    >>> print(summarize(bitnet.nn.models.language_model(9, rng, **few)))
+    >>> print(summary(bitnet.nn.models.language_model(9, rng, **few)))
     LanguageModel(9-4-8 lstm-9)
     matrix          shape  weights  bits  bytes  products
     table             9x4       36     4     18         -
@@ -213,7 +213,7 @@ def summarize(net, image=None, frozen=None):
         return Summary(repr(net), True, net.shape, rows, n_bytes)
     if not isinstance(net, Sequential):
         expected = "a Sequential, a FrozenNet or a language model"
-        raise InputError(f"summarize: got {type(net).__name__}; expected {expected}")
+        raise InputError(f"summary: got {type(net).__name__}; expected {expected}")
     shape = layer_counts.input_shape(net, image)
     arrays, n_bytes, reason = {}, None, ""
     try:

@@ -22,7 +22,7 @@ class LatentWeight(Parameter):
         The first value; a copy is kept, contiguous.
     bound : float, optional
         Clip to [-bound, bound] after each step: 1 for the weights of a binary layer.
-    step_scale : float, optional
+    lr_scale : float, optional
         What the optimizer's learning rate is multiplied with for this parameter.
     is_binary : bool, optional
         Whether a layer multiplies with the signs of the data, so that an optimizer packs them; by
@@ -44,9 +44,9 @@ class LatentWeight(Parameter):
 
     __slots__ = ("_derived", "_signs", "bound", "is_binary", "lazy_grad")
 
-    def __init__(self, data, bound=None, step_scale=1.0, is_binary=None):
+    def __init__(self, data, bound=None, lr_scale=1.0, is_binary=None):
         self.lazy_grad = self._signs = self._derived = None
-        super().__init__(data, step_scale)
+        super().__init__(data, lr_scale)
         if bound is not None and not 0 < bound < float("inf"):
             raise InputError(f"LatentWeight: bound is {bound!r}; expected a number above 0")
         self.bound = bound
@@ -63,12 +63,12 @@ class LatentWeight(Parameter):
     def grad(self, grad):
         self.lazy_grad = grad
 
-    def receive(self, grad):
+    def _receive(self, grad):
         """Add a gradient to `grad`; the first one may stay a product."""
         if self.lazy_grad is None:
             self.lazy_grad = grad
         else:
-            super().receive(grad)
+            super()._receive(grad)
 
     def edit(self):
         """The data, free to be changed in place; what was derived from them is dropped."""
@@ -99,9 +99,9 @@ class LatentWeight(Parameter):
             kept[1][name] = make(self.data)
         return kept[1][name]
 
-    def moved(self, move):
+    def _moved(self, move):
         """A LatentWeight of moved data, without gradient."""
-        return LatentWeight(move(self.data), self.bound, self.step_scale, self.is_binary)
+        return LatentWeight(move(self.data), self.bound, self.lr_scale, self.is_binary)
 
     def move(self, move):
         """Copy data, gradient and signs to another device; the result puts them in place."""

@@ -14,7 +14,7 @@ class Parameter(Tensor):
     ----------
     data : array or nested list of numbers
         The first value; a copy is kept, contiguous.
-    step_scale : float, optional
+    lr_scale : float, optional
         What the optimizer's learning rate is multiplied with for this parameter.
 
     Examples
@@ -25,15 +25,15 @@ class Parameter(Tensor):
     Parameter(array([-0.5, -1. ], dtype=float32), requires_grad=True)
     """
 
-    __slots__ = ("step_scale",)
+    __slots__ = ("lr_scale",)
     bound, is_binary, has_signs = None, False, False  # those of a LatentWeight differ
 
-    def __init__(self, data, step_scale=1.0):
+    def __init__(self, data, lr_scale=1.0):
         data = Tensor(data, requires_grad=True).data
         super().__init__(array_module(data).array(data, order="C"), requires_grad=True)
-        if not 0 < step_scale < float("inf"):
-            raise InputError(f"Parameter: step_scale is {step_scale!r}; expected a number above 0")
-        self.step_scale = step_scale
+        if not 0 < lr_scale < float("inf"):
+            raise InputError(f"Parameter: lr_scale is {lr_scale!r}; expected a number above 0")
+        self.lr_scale = lr_scale
 
     @property
     def lazy_grad(self):
@@ -49,9 +49,9 @@ class Parameter(Tensor):
                 self.data = self.data.copy()
         return self.data
 
-    def moved(self, move):
+    def _moved(self, move):
         """A Parameter of moved data, without gradient; for a whole Module see `Module.to`."""
-        return Parameter(move(self.data), self.step_scale)
+        return Parameter(move(self.data), self.lr_scale)
 
     def move(self, move):
         """Copy data and gradient to another device; the function returned puts them in place."""

@@ -11,7 +11,7 @@ import numpy as np
 
 from bitnet.arrays import array_module, as_array, check_one_device, is_array, like, moved, unshared
 from bitnet.errors import InputError
-from bitnet.kernels import Bits, Planes
+from bitnet.kernels import BitPlanes, Bits
 
 _recording = contextvars.ContextVar("bitnet_recording", default=True)
 
@@ -45,7 +45,7 @@ class Tensor:
 
     Parameters
     ----------
-    data : array, Bits, Planes, number or nested list of numbers
+    data : array, Bits, BitPlanes, number or nested list of numbers
         The value.  Arrays keep their type (float32, float64, integers, booleans); Python
         numbers and lists of them become float32.
     requires_grad : bool, optional
@@ -53,7 +53,7 @@ class Tensor:
 
     Attributes
     ----------
-    data : array or Bits or Planes
+    data : array or Bits or BitPlanes
         The value, of NumPy or, on a GPU, of CuPy.
     grad : array or None
         The gradient, of the shape and type of `data`, summed over all calls of `backward`
@@ -73,7 +73,7 @@ class Tensor:
     __array_ufunc__ = None  # so that `array + tensor` asks the Tensor
 
     def __init__(self, data, requires_grad=False):
-        if not isinstance(data, (Bits, Planes)):
+        if not isinstance(data, (Bits, BitPlanes)):
             data = _as_array(data)
             if requires_grad and data.dtype.kind != "f":
                 raise InputError(f"Tensor: {data.dtype} has no gradient; expected floats")
@@ -85,11 +85,11 @@ class Tensor:
         self.creator = None
 
     @property
-    def held(self):
+    def _held(self):
         """The array that says on which device this is."""
-        return getattr(self.data, "held", self.data)
+        return getattr(self.data, "_held", self.data)
 
-    def moved(self, move):
+    def _moved(self, move):
         """The data moved, as a Tensor detached from the graph."""
         return Tensor(moved(self.data, move), self.requires_grad)
 
@@ -110,8 +110,8 @@ class Tensor:
 
     @property
     def is_float(self):
-        """Whether the data are floats, and not integers, Bits or Planes."""
-        return not isinstance(self.data, (Bits, Planes)) and self.data.dtype.kind == "f"
+        """Whether the data are floats, and not integers, Bits or BitPlanes."""
+        return not isinstance(self.data, (Bits, BitPlanes)) and self.data.dtype.kind == "f"
 
     def __len__(self):
         return self.shape[0]
@@ -151,7 +151,7 @@ class Tensor:
             if grad_y is None:
                 continue
             if node is None:
-                tensor.receive(grad_y)
+                tensor._receive(grad_y)
                 continue
             for x, grad_x in zip(node.inputs, node.gradients(grad_y), strict=True):
                 if not x.requires_grad:
@@ -161,7 +161,7 @@ class Tensor:
             if not retain_graph:
                 node.release()
 
-    def receive(self, grad):
+    def _receive(self, grad):
         """Add a gradient to `grad`."""
         self.grad = as_array(grad) if self.grad is None else self.grad + grad
 
@@ -213,17 +213,17 @@ class Function:
 
     inputs = ()
     needs_grad = ()
-    takes_bits = False
-    takes_products = False  # whether backward takes a grad_y that is not multiplied yet
+    _takes_bits = False
+    _takes_products = False  # whether backward takes a grad_y that is not multiplied yet
 
     def __call__(self, *inputs):
         """Apply the operation to Tensors, arrays or numbers; returns a Tensor."""
         if self.inputs:
             raise InputError(f"{self.name} is applied already; make a new one for each call")
         tensors = _as_tensors(inputs)
-        if not self.takes_bits:
+        if not self._takes_bits:
             for x in tensors:
-                if isinstance(x.data, (Bits, Planes)):
+                if isinstance(x.data, (Bits, BitPlanes)):
                     raise InputError(
                         f"{self.name} works on numbers and got {x.data!r}; "
                         "functional.unpack() turns bits into +1.0 and -1.0"
@@ -257,7 +257,7 @@ class Function:
                 f"backward: the graph at {self.name} was let go by an earlier backward(); "
                 "give that call retain_graph=True"
             )
-        grads = self.backward(grad_y if self.takes_products else as_array(grad_y))
+        grads = self.backward(grad_y if self._takes_products else as_array(grad_y))
         grads = grads if isinstance(grads, (tuple, list)) else (grads,)
         if len(grads) != len(self.inputs):
             counts = f"{len(grads)} gradients for {len(self.inputs)} inputs"
@@ -287,7 +287,7 @@ def as_tensor(x):
 
     Parameters
     ----------
-    x : Tensor, array, Bits, Planes, number or nested list of numbers
+    x : Tensor, array, Bits, BitPlanes, number or nested list of numbers
         A value.
 
     Examples

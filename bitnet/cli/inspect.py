@@ -69,7 +69,7 @@ def main(args):
     if args.form != "text":
         layer, picture = net.layers[args.layer], net.picture if args.layer == 0 else None
         shown = (1024 if args.all else 64, 0) if args.unit is None else (1, args.unit)
-        plots.plot_filters(layer.bits, args.out, picture, *shown, layer.weight_levels)
+        plots.plot_filters(layer.bits, args.out, picture, *shown, layer.weight_codebook)
         print(f"{args.out}: layer {args.layer}")
         return
     own = args.layer, args.unit, args.signs, args.all
@@ -108,7 +108,7 @@ def _check_picture(args):
 
 def net_lines(net):
     """Yield one line per layer of a frozen net."""
-    binary = not any(layer.weight_levels for layer in net.layers)
+    binary = not any(layer.weight_codebook for layer in net.layers)
     share = "share of +1" if binary else "share above 0"
     rows = [["layer", "kind", "weights", "bits", share, "thresholds"]]
     for i, layer in enumerate(net.layers):
@@ -116,7 +116,7 @@ def net_lines(net):
         if not isinstance(layer, FrozenOutput):
             steps = f"{layer.thresholds.min()} to {layer.thresholds.max()}"
         shape = "x".join(map(str, layer.bits.shape))
-        bits = str(numbers_of(layer.weight_levels).bits)
+        bits = str(numbers_of(layer.weight_codebook).bits)
         above = percent(_share(layer.bits))
         rows.append([str(i), type(layer).__name__, shape, bits, above, steps])
     yield from aligned([row[:3] + row[4:] if binary else row for row in rows], left=2)
@@ -144,25 +144,25 @@ def layer_lines(net, index, unit=None, signs="+-", everything=False):
     else:
         about = f"{m} units x {n} inputs"
     yield f"layer {index}: {type(layer).__name__}, {about}, which are {_inputs(net, index)}"
-    levels = layer.weight_levels
-    if levels:
-        yield f"weights of {levels.bits} bits: {_few(levels)}"
-        yield from _shares(_numbers(layer.bits, slice(None)), levels, "in the layer")
-    show = partial(_signs, signs) if levels is None else partial(_integers, levels)
+    codebook = layer.weight_codebook
+    if codebook:
+        yield f"weights of {codebook.bits} bits: {_few(codebook)}"
+        yield from _shares(_numbers(layer.bits, slice(None)), codebook, "in the layer")
+    show = partial(_signs, signs) if codebook is None else partial(_integers, codebook)
     shown = [unit] if unit is not None else range(m if everything else min(m, UNITS))
     most = math.inf if everything else WEIGHTS
     for j in shown:
         own = _numbers(layer.bits, slice(j, j + 1))[0]
-        kinds = "are +1" if levels is None else "are above 0"
-        kinds += f", {(own == 0).sum()} are 0" if levels and 0 in levels.integers else ""
+        kinds = "are +1" if codebook is None else "are above 0"
+        kinds += f", {(own == 0).sum()} are 0" if codebook and 0 in codebook.integers else ""
         about = f"unit {j}: {(own > 0).sum()} of {n} weights {kinds}"
-        if getattr(layer, "levels", None):
+        if getattr(layer, "codebook", None):
             yield about
             yield from _wrapped(_rule(layer, j))
         else:
             yield f"{about}; {_rule(layer, j)}"
-        if levels and unit is not None:
-            yield from _shares(own, levels, "in the unit")
+        if codebook and unit is not None:
+            yield from _shares(own, codebook, "in the unit")
         for line, n_weights in _weight_lines(own, net.picture if index == 0 else None, show):
             if n_weights > most:
                 yield f"... (no more than {WEIGHTS} weights; all of them: --all)"
@@ -188,9 +188,9 @@ def _inputs(net, index):
     return f"of {enters.bits} bits: {_few(enters)}" if enters else "signs"
 
 
-def _few(levels):
-    """The integers of Levels and what they are multiplied with, in words."""
-    return f"{_listed(levels.integers)}, times {levels.unit:g}"
+def _few(codebook):
+    """The integers of Codebook and what they are multiplied with, in words."""
+    return f"{_listed(codebook.integers)}, times {codebook.unit:g}"
 
 
 def _listed(numbers):
@@ -200,11 +200,13 @@ def _listed(numbers):
     return ", ".join(map(str, numbers))
 
 
-def _shares(numbers, levels, of):
+def _shares(numbers, codebook, of):
     """Yield lines with the share of each integer among the weights, or of 16 ranges."""
-    counts = np.bincount(np.searchsorted(levels.integers, numbers.ravel()), minlength=len(levels))
-    parts = np.array_split(np.arange(len(levels)), min(len(levels), MOST_NUMBERS))
-    ends = (dict.fromkeys(levels.integers[[part[0], part[-1]]].tolist()) for part in parts)
+    counts = np.bincount(
+        np.searchsorted(codebook.integers, numbers.ravel()), minlength=len(codebook)
+    )
+    parts = np.array_split(np.arange(len(codebook)), min(len(codebook), MOST_NUMBERS))
+    ends = (dict.fromkeys(codebook.integers[[part[0], part[-1]]].tolist()) for part in parts)
     texts = (
         f"{' to '.join(map(str, pair))} ({percent(counts[part].sum() / numbers.size)})"
         for pair, part in zip(ends, parts, strict=True)
@@ -223,11 +225,11 @@ def _rule(layer, j):
     if isinstance(layer, FrozenOutput):
         mean, scale, shift = (float(getattr(layer, name)[j]) for name in ("mean", "scale", "shift"))
         return f"score = (z - {mean:.6g}) * {scale:.6g} + {shift:.6g}"
-    rising = bool(layer.rising[j])
-    sign, way = (">=", "rising") if rising else ("<=", "falling")
-    if layer.levels is None:
+    increasing = bool(layer.increasing[j])
+    sign, way = (">=", "increasing") if increasing else ("<=", "falling")
+    if layer.codebook is None:
         return f"+1 where z {sign} {layer.thresholds[j]}, otherwise -1 ({way})"
-    integers, steps = layer.levels.integers, layer.thresholds[j]
+    integers, steps = layer.codebook.integers, layer.thresholds[j]
     if len(steps) > MOST_NUMBERS:
         where = f"{len(steps)} steps from z {sign} {steps[0]} to {steps[-1]}"
     else:
@@ -261,7 +263,7 @@ def _signs(characters, own):
     return "".join(characters[0 if value > 0 else 1] for value in own)
 
 
-def _integers(levels, own):
-    """Integers of Levels in columns of equal width."""
-    width = max(len(str(n)) for n in levels.integers[[0, -1]])
+def _integers(codebook, own):
+    """Integers of Codebook in columns of equal width."""
+    width = max(len(str(n)) for n in codebook.integers[[0, -1]])
     return " ".join(f"{value:>{width}}" for value in own)

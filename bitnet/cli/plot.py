@@ -75,8 +75,8 @@ def main(args):
         layers = [*weights_of(net).values()]
         if not 0 <= args.layer < len(layers):
             raise InputError(f"--layer is {args.layer}; expected 0 to {len(layers) - 1}")
-        weights, levels = layers[args.layer]
-        plots.plot_filters(weights, args.out, picture, args.count, levels=levels)
+        weights, codebook = layers[args.layer]
+        plots.plot_filters(weights, args.out, picture, args.count, codebook=codebook)
     elif args.kind == "codes":
         plots.plot_codes(weights_of(_opened(args.file)), args.out)
     elif args.kind == "confusion":
@@ -100,19 +100,19 @@ def _opened(path):
 def weights_of(net):
     """The weights of the layers of a net, as they are multiplied, by number and kind of the layer.
 
-    Each is a pair of Bits or Planes and the Levels that its codes stand for, None for ±1.
+    Each is a pair of Bits or BitPlanes and the Codebook that its codes stand for, None for ±1.
     """
     if isinstance(net, LanguageFile):
         return _of_language(net)
     if isinstance(net, Trained):
         layers = [layer for layer in net.model.modules() if isinstance(layer, IntegerLayer)]
-        found = [(layer.packed, layer.quantizer.levels) for layer in layers]
+        found = [(layer.packed, layer.quantizer.codebook) for layer in layers]
     else:
         layers = net.layers
-        found = [(layer.bits, layer.weight_levels) for layer in layers]
+        found = [(layer.bits, layer.weight_codebook) for layer in layers]
     if not found:
         raise InputError(FLOAT)
-    pairs = ((w, None if isinstance(w, Bits) else levels) for w, levels in found)
+    pairs = ((w, None if isinstance(w, Bits) else codebook) for w, codebook in found)
     names = (f"{i} {type(layer).__name__}" for i, layer in enumerate(layers))
     return dict(zip(names, pairs, strict=True))
 
@@ -123,4 +123,4 @@ def _of_language(net):
         raise InputError(FLOAT)
     model = freeze(net.model) if net.settings else net.model
     plain = {k: dataclasses.replace(m, scale=1.0) for k, m in matrices_of(model).items()}
-    return {k: (m.weight, quantizer_named(m.quantizer).levels) for k, m in plain.items()}
+    return {k: (m.weight, quantizer_named(m.quantizer).codebook) for k, m in plain.items()}

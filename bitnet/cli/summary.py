@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 
-from bitnet.analysis import count_operations, estimate, repetitions, summarize
+from bitnet.analysis import count_operations, estimate, repetitions, summary
 from bitnet.archive import to_json
 from bitnet.cli.freeze import frozen
 from bitnet.cli.nets import opened_language
@@ -54,7 +54,7 @@ def add_arguments(parser):
 def main(args):
     """Print the tables, or JSON."""
     net, image, file = net_and_image(args)
-    tables = {"summary": summarize(net, image, file)}
+    tables = {"summary": summary(net, image, file)}
     if args.energy:
         tables["energy"] = estimate(tables["summary"])
     if args.operations:

@@ -7,7 +7,7 @@ nor this module know the net that they belong to.  The array `x` of part `I` is 
 Weights are the member `bits`: row after row, ceil(N / 8) bytes per row, element i in bit `i % 8`
 of byte `i // 8`, 1 for +1, padding 0; `inputs` in the header is N.  k-bit weights are k planes,
 (k, M, ...) bytes: bit j of the code of each weight in plane j.  The header says what the codes
-stand for, by Levels or by the name of a quantizer; without either they are ±1.
+stand for, by Codebook or by the name of a quantizer; without either they are ±1.
 """
 
 import importlib
@@ -25,7 +25,7 @@ CONVENTION = {
     "bits": "1 is +1, 0 is -1; element i of a row is bit i%8 of byte i//8; padding 0",
     "numbers": "little-endian",
     "pixels": "p counts as 2p-255",
-    "rising": "1: z>=threshold gives +1; 0: z<=threshold gives +1",
+    "increasing": "1: z>=threshold gives +1; 0: z<=threshold gives +1",
 }
 
 

@@ -20,12 +20,12 @@ from bitnet.deploy.plan import follow
 from bitnet.deploy.recurrent import FrozenLanguageModel, FrozenMatrix, FrozenRecurrent
 from bitnet.deploy.runtime import INPUTS, FrozenNet
 from bitnet.errors import InputError, check_choice
-from bitnet.kernels import Bits, Levels, Window
+from bitnet.kernels import Bits, Codebook, Window
 from bitnet.nn.models.language import KINDS, LanguageModel
 from bitnet.nn.module import evaluating, on_cpu
 from bitnet.quantizers.scales import scale_of
 
-ONE_BIT = Levels.uniform(1)
+ONE_BIT = Codebook.uniform(1)
 CONVOLUTIONS, LINEARS = (nn.QuantConv2d, nn.BinaryConv2d), (nn.QuantLinear, nn.BinaryLinear)
 POOLINGS = nn.MaxPool2d, nn.AvgPool2d
 OF_IMAGES = (*CONVOLUTIONS, nn.MaxPool2d, nn.Branches)
@@ -90,8 +90,8 @@ def freeze(model, input="pixels", image=None, vocabulary=None):
 
     def layer(i, reach):  # the largest integer that comes in, and then the largest that comes out
         linear, pool, norm, activation = groups[i]
-        bits, weights = linear.packed, linear.quantizer.levels
-        own = {} if weights.is_sign else {"weight_levels": weights}
+        bits, weights = linear.packed, linear.quantizer.codebook
+        own = {} if weights.is_sign else {"weight_codebook": weights}
         window = None if pool is None else pool.window
         if activation is None:
             affine = map(np.array, norm.affine())  # copies: training on changes the model's
@@ -100,16 +100,16 @@ def freeze(model, input="pixels", image=None, vocabulary=None):
         averages = isinstance(pool, nn.AvgPool2d)
         largest = math.prod(bits.shape[1:]) * reach * weights.largest
         largest *= window.taps if averages else 1
-        levels = ONE_BIT if isinstance(activation, nn.Sign) else activation.quantizer.levels
+        codebook = ONE_BIT if isinstance(activation, nn.Sign) else activation.quantizer.codebook
         codes = partial(_codes, norm, activation)
-        steps, rising = find_thresholds(codes, linear.outputs, largest, len(levels) - 1)
-        if not levels.is_sign:  # one bit of other numbers than ±1 has a row of one step
-            own["levels"], steps = levels, steps.reshape(linear.outputs, -1)
+        steps, increasing = find_thresholds(codes, linear.outputs, largest, len(codebook) - 1)
+        if not codebook.is_sign:  # one bit of other numbers than ±1 has a row of one step
+            own["codebook"], steps = codebook, steps.reshape(linear.outputs, -1)
         if isinstance(linear, nn.QuantConv2d):
             own |= {"window": linear.window, "pool": window, "groups": linear.groups}
             own |= {"pooling": "average"} if averages else {}
-        layers[i] = (FrozenConv if "window" in own else FrozenLayer)(bits, steps, rising, **own)
-        return levels.largest
+        layers[i] = (FrozenConv if "window" in own else FrozenLayer)(bits, steps, increasing, **own)
+        return codebook.largest
 
     with on_cpu(model), evaluating(model):
         follow(plan, 255 if input == "pixels" else 1, layer, lambda reach, _: reach, max)
@@ -196,7 +196,9 @@ def _images(left, groups, alone=False):
 
 def _is_sign(layer):
     """Whether an activation gives signs."""
-    return type(layer) is nn.Sign or (type(layer) is nn.Quantize and layer.quantizer.levels.is_sign)
+    return type(layer) is nn.Sign or (
+        type(layer) is nn.Quantize and layer.quantizer.codebook.is_sign
+    )
 
 
 def _check_numbers(model, groups):
@@ -217,9 +219,9 @@ def find_thresholds(codes, n_units, largest, steps=1):
     """The steps of each unit of a monotone function from integers to codes, by bisection.
 
     `codes` maps integers z, int32 (steps, M), to codes (steps, M) from 0 (or False) to `steps`:
-    what unit i gives at z[:, i], monotone in z, rising or falling.  The integers run from
+    what unit i gives at z[:, i], monotone in z, increasing or falling.  The integers run from
     `-largest` to `largest`.  Returns thresholds, int32 (M,), or (M, steps) for more steps than
-    one, and rising, booleans (M,): threshold j is passed, and the code above j, where
+    one, and increasing, booleans (M,): threshold j is passed, and the code above j, where
     `z >= threshold` if True, where `z <= threshold` if False.  A unit that is constant rises; a
     step that lies outside the range has a threshold at or beyond its end.
     """
@@ -239,13 +241,13 @@ def find_thresholds(codes, n_units, largest, steps=1):
         middle = (low + high) // 2
         same = passed(middle) == at_low
         low, high = np.where(same, middle, low), np.where(same, high, middle)
-    rising = ~(at_low & ~at_high).any(axis=0)
-    thresholds = np.where(rising, high, low)
+    increasing = ~(at_low & ~at_high).any(axis=0)
+    thresholds = np.where(increasing, high, low)
     always, never = constant & at_low, constant & ~at_low
-    thresholds = np.where(always, np.where(rising, -largest, largest), thresholds)
-    thresholds = np.where(never, np.where(rising, largest + 1, -largest - 1), thresholds)
+    thresholds = np.where(always, np.where(increasing, -largest, largest), thresholds)
+    thresholds = np.where(never, np.where(increasing, largest + 1, -largest - 1), thresholds)
     thresholds = thresholds.astype(np.int32)
-    return thresholds[0] if steps == 1 else np.ascontiguousarray(thresholds.T), rising
+    return thresholds[0] if steps == 1 else np.ascontiguousarray(thresholds.T), increasing
 
 
 def _language_model(model, vocabulary):

@@ -12,41 +12,43 @@ from bitnet.arrays import array_module, is_array
 from bitnet.deploy.file import check_names, whole
 from bitnet.deploy.plan import window_from
 from bitnet.errors import InputError, check_choice
-from bitnet.kernels import Bits, Levels, Planes, Thresholds, Window
+from bitnet.kernels import BitPlanes, Bits, Codebook, Thresholds, Window
 
 PIXEL, POOLINGS = Window((1, 1)), ("max", "average")
 MAX_INPUTS = (1 << 31) // 256  # of a unit: pixels count as up to 255 each, and sums are int32
 FLOATS = ("mean", "scale", "shift")
-ARRAYS = ("bits", "thresholds", "rising", *FLOATS)
+ARRAYS = ("bits", "thresholds", "increasing", *FLOATS)
 LEVELS = ("patterns", "coefficients", "unit", "offset")
 
 
-def levels_from(given):
-    """The Levels that a header holds."""
-    check_names("the header of levels", given, LEVELS)
+def codebook_from(given):
+    """The Codebook that a header holds."""
+    check_names("the header of a codebook", given, LEVELS)
     patterns, coefficients, unit, offset = (given[key] for key in LEVELS)
     lists = isinstance(patterns, list) and isinstance(coefficients, list)
     numbers = [*patterns, *coefficients, offset] if lists else [None]
     fits = all(type(n) is int and abs(n) < 1 << 31 for n in numbers)
     fits = fits and min(patterns, default=0) >= 0 and isinstance(unit, float)
     if not fits or not math.isfinite(unit):
-        raise InputError(f"the header has levels {given!r:.60}; expected whole numbers and a unit")
-    return Levels(patterns, coefficients, unit, offset)
+        raise InputError(
+            f"the header has the codebook {given!r:.60}; expected whole numbers and a unit"
+        )
+    return Codebook(patterns, coefficients, unit, offset)
 
 
-READ = {"levels": levels_from, "weight_levels": levels_from}
+READ = {"codebook": codebook_from, "weight_codebook": codebook_from}
 READ |= {"window": window_from, "pool": window_from, "groups": whole, "pooling": str}
 
 
-def _weights_from(rows, n, levels):
-    """Weights as Bits or Planes, from the bytes of their signs or of their code planes."""
+def _weights_from(rows, n, codebook):
+    """Weights as Bits or BitPlanes, from the bytes of their signs or of their code planes."""
     bits = Bits.from_bytes(rows, n)
-    if levels is None:
+    if codebook is None:
         return bits
-    if bits.ndim < 3 or bits.shape[0] != levels.bits:
-        raise InputError(f"weights of shape {bits.shape}; expected {levels.bits} planes")
-    codes = Levels.uniform(levels.bits)
-    return levels.planes(codes.codes(Planes(bits, codes.coefficients)))
+    if bits.ndim < 3 or bits.shape[0] != codebook.bits:
+        raise InputError(f"weights of shape {bits.shape}; expected {codebook.bits} planes")
+    codes = Codebook.uniform(codebook.bits)
+    return codebook.planes(codes.codes(BitPlanes(bits, codes.coefficients)))
 
 
 class _Weighted:
@@ -59,18 +61,18 @@ class _Weighted:
 
     def contents(self):
         """What a file holds of the layer: a header, and arrays by name."""
-        bits, levels = self.bits, self.weight_levels
-        if levels is not None:
-            bits = Levels.uniform(levels.bits).planes(levels.codes(bits)).bits
+        bits, codebook = self.bits, self.weight_codebook
+        if codebook is not None:
+            bits = Codebook.uniform(codebook.bits).planes(codebook.codes(bits)).bits
         header = {"kind": type(self).__name__, "inputs": bits.shape[-1]}
         arrays = {"bits": bits.to_bytes()}
         for field in dataclasses.fields(self)[1:]:
             name, value = field.name, getattr(self, field.name)
-            if name == "rising":
+            if name == "increasing":
                 arrays[name] = kernels.pack(value).to_bytes()
             elif name in ARRAYS:
                 arrays[name] = value.astype(value.dtype.newbyteorder("<"), copy=False)
-            elif isinstance(value, Levels):
+            elif isinstance(value, Codebook):
                 parts = value.patterns.tolist(), list(value.coefficients), value.unit, value.offset
                 header[name] = dict(zip(LEVELS, parts, strict=True))
             elif isinstance(value, Window):
@@ -88,10 +90,10 @@ class _Weighted:
         check_names("the header of a layer", header, entries, fields.keys() - needed)
         check_names("the file of a layer", arrays, needed.intersection(ARRAYS))
         own = {name: READ[name](value) for name, value in header.items() if name in READ}
-        weights = arrays["bits"], whole(header["inputs"]), own.get("weight_levels")
+        weights = arrays["bits"], whole(header["inputs"]), own.get("weight_codebook")
         own = arrays | own | {"bits": _weights_from(*weights)}
-        if "rising" in own:
-            own["rising"] = Bits.from_bytes(own["rising"], own["bits"].shape[0]).signs() > 0
+        if "increasing" in own:
+            own["increasing"] = Bits.from_bytes(own["increasing"], own["bits"].shape[0]).signs() > 0
         return cls(**own)
 
 
@@ -101,34 +103,36 @@ class _Hidden(_Weighted):
     @functools.cached_property
     def steps(self):
         """The thresholds as the kernels take them."""
-        return Thresholds(self.thresholds, self.rising)
+        return Thresholds(self.thresholds, self.increasing)
 
     def outputs(self, z):
-        """What comes out for integer pre-activations (..., M): Bits, or Planes of several bits."""
-        if self.levels is None:
+        """Return Bits, or BitPlanes of k bits, for integer pre-activations (..., M)."""
+        if self.codebook is None:
             return kernels.threshold(z, self.steps)
-        return self.levels.planes(kernels.rank(z, self.steps))
+        return self.codebook.planes(kernels.rank(z, self.steps))
 
     def is_binary(self, x):
         """Whether inputs, weights and outputs are signs, so that the integers stay in registers."""
-        return self.levels is None and isinstance(x, Bits) and isinstance(self.bits, Bits)
+        return self.codebook is None and isinstance(x, Bits) and isinstance(self.bits, Bits)
 
 
 @dataclasses.dataclass(frozen=True)
 class FrozenLayer(_Hidden):
     """A hidden layer: XNOR products, then `2^k - 1` integer comparisons per unit."""
 
-    bits: Bits | Planes  # the weights, (M, N)
+    bits: Bits | BitPlanes  # the weights, (M, N)
     thresholds: np.ndarray  # int32 (M,), or (M, L) for outputs of L + 1 codes
-    rising: np.ndarray  # booleans (M,): passed where z >= threshold, or where z <= threshold
-    levels: Levels | None = None  # what the numbers of passed thresholds stand for; None for signs
-    weight_levels: Levels | None = None  # what the codes of weights in Planes stand for
+    increasing: np.ndarray  # booleans (M,): passed where z >= threshold, or where z <= threshold
+    codebook: Codebook | None = (
+        None  # what the numbers of passed thresholds stand for; None for signs
+    )
+    weight_codebook: Codebook | None = None  # what the codes of weights in BitPlanes stand for
 
     def __repr__(self):
         return f"FrozenLayer({self.bits!r}{_outputs(self)})"
 
     def integers(self, x):
-        """The pre-activations, int32 (B, M), of pixels, Bits or Planes with N numbers a row."""
+        """The pre-activations, int32 (B, M), of pixels, Bits or BitPlanes with N numbers a row."""
         return product(x, self.weight)
 
     def run(self, x):
@@ -146,14 +150,14 @@ class FrozenConv(_Hidden):
     where all of them are, if it falls: max-pooling is OR or AND of bits.
     """
 
-    bits: Bits | Planes  # the filters, (M, rows, columns, C / groups)
+    bits: Bits | BitPlanes  # the filters, (M, rows, columns, C / groups)
     thresholds: np.ndarray
-    rising: np.ndarray
+    increasing: np.ndarray
     window: Window  # the taps of the convolution
     pool: Window | None = None  # those of the pooling after it
     groups: int = 1
-    levels: Levels | None = None
-    weight_levels: Levels | None = None
+    codebook: Codebook | None = None
+    weight_codebook: Codebook | None = None
     pooling: str = "max"  # or "average": of integers, their sum
 
     def __repr__(self):
@@ -162,11 +166,11 @@ class FrozenConv(_Hidden):
         return f"FrozenConv({self.bits!r}{groups}{pooled}{_outputs(self)})"
 
     def integers(self, x):
-        """The pre-activations, int32 (B, H', W', M), of pixels, Bits or Planes (B, H, W, C)."""
+        """The pre-activations, int32 (B, H', W', M), of pixels, Bits or BitPlanes (B, H, W, C)."""
         return kernels.plane_conv(x, self.weight, self.window, self.groups)
 
     def outputs(self, z):
-        """What comes out for integer pre-activations, pooled: Bits or Planes (B, H'', W'', M)."""
+        """Return Bits or BitPlanes (B, H'', W'', M) for integer pre-activations, pooled."""
         if self.pool and self.pooling == "average":
             z = sums(z, self.pool)
         elif self.pool:
@@ -182,7 +186,7 @@ class FrozenConv(_Hidden):
 
     def _pooled(self, y):
         """OR over each window for channels that rise, AND for those that fall."""
-        falling = kernels.pack(~self.rising).words  # AND is OR of the opposites
+        falling = kernels.pack(~self.increasing).words  # AND is OR of the opposites
         words = y.words ^ falling
         if any(map(any, self.pool.padding)):
             words = array_module(words).pad(words, ((0, 0), *self.pool.padding, (0, 0)))
@@ -198,18 +202,18 @@ class FrozenOutput(_Weighted):
     other fully connected layers.
     """
 
-    bits: Bits | Planes  # the weights, (C, N), or (C, 1, 1, N) for images
+    bits: Bits | BitPlanes  # the weights, (C, N), or (C, 1, 1, N) for images
     mean: np.ndarray  # float32 (C,)
     scale: np.ndarray
     shift: np.ndarray
-    weight_levels: Levels | None = None
+    weight_codebook: Codebook | None = None
     pool: Window | None = None  # the whole of the images, for 1x1 filters
 
     def __repr__(self):
         return f"FrozenOutput({self.bits!r})"
 
     def integers(self, x):
-        """The pre-activations, int32 (B, C), of pixels, Bits or Planes with N numbers a row.
+        """The pre-activations, int32 (B, C), of pixels, Bits or BitPlanes with N numbers a row.
 
         Of images with 1x1 filters (B, H, W, C), before they are added.
         """
@@ -236,7 +240,7 @@ def layer_from(i, header, arrays):
 
 
 def product(x, weight):
-    """The product of pixels (B, N), or of Bits or Planes as rows, with weights."""
+    """The product of pixels (B, N), or of Bits or BitPlanes as rows, with weights."""
     return kernels.plane_gemm(x if is_array(x) else kernels.flatten(x), weight)
 
 
@@ -248,7 +252,7 @@ def sums(z, window):
 
 def _outputs(layer):
     """How many bits come out, for a repr."""
-    return f", {layer.levels.bits} bits out" if layer.levels else ""
+    return f", {layer.codebook.bits} bits out" if layer.codebook else ""
 
 
 def check_layer(i, layer, shape):
@@ -290,17 +294,17 @@ def _shape_after(layer, shape):
 
 def _check_arrays(layer, m):
     """Refuse arrays of M units of another shape or type, infinite, or not in order."""
-    levels = getattr(layer, "levels", None)
-    types = {"thresholds": np.int32, "rising": np.bool_} | dict.fromkeys(FLOATS, np.float32)
+    codebook = getattr(layer, "codebook", None)
+    types = {"thresholds": np.int32, "increasing": np.bool_} | dict.fromkeys(FLOATS, np.float32)
     for name in types.keys() & vars(layer).keys():
         array, dtype = getattr(layer, name), np.dtype(types[name])
-        fitting = (m, len(levels) - 1) if name == "thresholds" and levels is not None else (m,)
+        fitting = (m, len(codebook) - 1) if name == "thresholds" and codebook is not None else (m,)
         if array.shape != fitting or array.dtype != dtype:
             came = f"{array.dtype} of shape {array.shape}"
             raise InputError(f"{name} is {came}; expected {dtype} of shape {fitting}")
         if not np.isfinite(array).all():
             raise InputError(f"{name} holds NaN or infinity")
-    if levels is not None:  # thresholds rise along a row of units that rise
+    if codebook is not None:  # thresholds rise along a row of units that rise
         steps = np.diff(layer.thresholds.astype(np.int64), axis=1)
-        if not np.where(layer.rising[:, None], steps >= 0, steps <= 0).all():
+        if not np.where(layer.increasing[:, None], steps >= 0, steps <= 0).all():
             raise InputError("its thresholds are not in order")

@@ -15,7 +15,7 @@ FIELDS = {field.name for field in dataclasses.fields(Window)}
 
 
 def pooled(x, window):
-    """Max-pooling of Bits, Planes or pixels."""
+    """Max-pooling of Bits, BitPlanes or pixels."""
     if hasattr(x, "dtype"):
         return kernels.max_pool(x, window)[0]
     return kernels.max_pool_bits(x, window)

@@ -17,7 +17,7 @@ from bitnet.data.vocabulary import UNITS
 from bitnet.deploy import file
 from bitnet.devices import full_memory_named, mover
 from bitnet.errors import InputError
-from bitnet.kernels import GATES, Bits, Levels, Planes
+from bitnet.kernels import GATES, BitPlanes, Bits, Codebook
 from bitnet.quantizers import quantizer_named
 
 CELLS = ("rnn-tanh", "rnn-relu", "lstm", "gru")
@@ -30,32 +30,35 @@ MAX_LAYERS = 64
 
 @dataclasses.dataclass(frozen=True)
 class FrozenMatrix:
-    """Weights of a few bits with a scale: `scale * levels[codes]`."""
+    """Weights of a few bits with a scale: `scale * codebook[codes]`."""
 
     bits: Bits  # the codes, bit j of each in plane j: (k, M, N)
-    quantizer: str  # the name of the one whose levels the codes mean
+    quantizer: str  # the name of the one whose codebook the codes mean
     scale: float  # above 0
 
     def __post_init__(self):
         number = isinstance(self.scale, float) and LEAST <= self.scale <= MOST
-        levels = quantizer_named(self.quantizer).levels
-        if not number or self.bits.ndim != 3 or self.bits.shape[0] != levels.bits:
+        codebook = quantizer_named(self.quantizer).codebook
+        if not number or self.bits.ndim != 3 or self.bits.shape[0] != codebook.bits:
             came = f"planes of shape {self.bits.shape} with the scale {self.scale!r}"
-            expected = f"({levels.bits}, M, N) and a number above 0"
+            expected = f"({codebook.bits}, M, N) and a number above 0"
             raise InputError(f"weights of {self.quantizer} in {came}; expected {expected}")
 
     @classmethod
     def of_codes(cls, codes, quantizer, scale):
         """From codes, uint8 of shape (M, N)."""
-        levels = quantizer_named(quantizer).levels
-        return cls(Levels.uniform(levels.bits).planes(codes).bits, quantizer, float(scale))
+        codebook = quantizer_named(quantizer).codebook
+        return cls(Codebook.uniform(codebook.bits).planes(codes).bits, quantizer, float(scale))
 
     @functools.cached_property
     def weight(self):
-        """The Planes that products take, with the scale in their unit, laid out."""
-        levels, uniform = quantizer_named(self.quantizer).levels, Levels.uniform(len(self.bits))
-        codes = uniform.codes(Planes(self.bits, uniform.coefficients))
-        planes = levels.planes(like(codes, self.bits))
+        """The BitPlanes that products take, with the scale in their unit, laid out."""
+        codebook, uniform = (
+            quantizer_named(self.quantizer).codebook,
+            Codebook.uniform(len(self.bits)),
+        )
+        codes = uniform.codes(BitPlanes(self.bits, uniform.coefficients))
+        planes = codebook.planes(like(codes, self.bits))
         planes.unit *= self.scale
         return kernels.prepare(planes)
 
@@ -64,15 +67,15 @@ class FrozenMatrix:
         """(M, N)."""
         return self.bits.shape[1:]
 
-    def reach(self, levels, scale=1.0):
-        """What no product with numbers of these levels passes; refused if integers pass int32."""
-        own = quantizer_named(self.quantizer).levels
-        largest = self.shape[1] * own.largest * levels.largest
+    def reach(self, codebook, scale=1.0):
+        """What no product with numbers of these codebook passes; refused if integers pass int32."""
+        own = quantizer_named(self.quantizer).codebook
+        largest = self.shape[1] * own.largest * codebook.largest
         if largest > LARGEST_SUM:
-            came = f"a product of {self.shape[1]} inputs of {levels!r} with {self.quantizer}"
+            came = f"a product of {self.shape[1]} inputs of {codebook!r} with {self.quantizer}"
             expected = "fewer inputs, or numbers of fewer bits"
             raise InputError(f"{came} passes int32; expected {expected}")
-        return largest * own.unit * self.scale * levels.unit * scale
+        return largest * own.unit * self.scale * codebook.unit * scale
 
     def contents(self):
         """What a file holds of the matrix: a header, and arrays by name."""
@@ -106,9 +109,9 @@ class FrozenRecurrent:
         return quantizer_named(self.quantizer)
 
     @property
-    def levels(self):
+    def codebook(self):
         """What the codes of the state stand for."""
-        return self.activations.levels
+        return self.activations.codebook
 
     @property
     def units(self):
@@ -116,8 +119,8 @@ class FrozenRecurrent:
         return self.state_weight.shape[1]
 
     def quantized(self, h):
-        """q(h), floats (B, H) as Planes."""
-        return self.levels.planes(self.activations.codes(h))
+        """q(h), floats (B, H) as BitPlanes."""
+        return self.codebook.planes(self.activations.codes(h))
 
     def first_state(self, batch):
         """The state before the first step: q(0), and zeros of the cell, or of what is kept."""
@@ -128,21 +131,21 @@ class FrozenRecurrent:
     def takes(self, state, batch):
         """Whether a state is one of this layer, for so many texts."""
         packed, *kept = state if isinstance(state, tuple) and state else (None,)
-        held = [own for own in (packed, *kept) if isinstance(own, Planes) or is_array(own)]
+        held = [own for own in (packed, *kept) if isinstance(own, BitPlanes) or is_array(own)]
         shapes = [own.shape for own in held]
         if shapes != [(batch, self.units)] * (1 if self.cell.startswith("rnn") else 2):
             return False
-        numbers = [(own.coefficients, own.offset, own.unit) for own in (packed, self.levels)]
+        numbers = [(own.coefficients, own.offset, own.unit) for own in (packed, self.codebook)]
         return numbers[0] == numbers[1]
 
     def run(self, x, batch, state):
-        """All steps of a sequence: Planes (T B, N), step after step, to q(h), (T B, H).
+        """All steps of a sequence: BitPlanes (T B, N), step after step, to q(h), (T B, H).
 
         `state` is what an earlier call gave, None at the beginning; returns the next one too.
         """
         weight = self.input_weight.weight
         z = kernels.affine(kernels.plane_gemm(x, weight), x.unit * weight.unit, self.bias)
-        weight, unit = self.state_weight.weight, self.levels.unit * self.state_weight.weight.unit
+        weight, unit = self.state_weight.weight, self.codebook.unit * self.state_weight.weight.unit
         packed, *kept = self.first_state(batch) if state is None else state
         xp, kept, words = array_module(z), [own.copy() for own in kept], []
         h = xp.empty((batch, self.units), z.dtype)
@@ -261,14 +264,14 @@ class FrozenLanguageModel:
 
     def _check_reach(self):
         """Refuse products whose integers could pass int32, or whose numbers float32."""
-        levels, scale = quantizer_named(self.embedding.quantizer).levels, self.embedding.scale
+        codebook, scale = quantizer_named(self.embedding.quantizer).codebook, self.embedding.scale
         reaches = []
         for layer in self.layers:
-            products = layer.input_weight.reach(levels, scale)
-            products += layer.state_weight.reach(layer.levels)
+            products = layer.input_weight.reach(codebook, scale)
+            products += layer.state_weight.reach(layer.codebook)
             reaches.append(products + float(abs(layer.bias).max()))
-            levels, scale = layer.levels, 1.0
-        reaches.append(self.decoder.reach(levels) + float(abs(self.bias).max()))
+            codebook, scale = layer.codebook, 1.0
+        reaches.append(self.decoder.reach(codebook) + float(abs(self.bias).max()))
         if max(reaches) > LARGEST_NUMBER:
             came = f"scales and units that make numbers of up to {max(reaches):.3g} in a layer"
             raise InputError(f"{came}; expected at most {LARGEST_NUMBER:g}, which float32 holds")

@@ -44,7 +44,7 @@ class FrozenNet:
     Attributes
     ----------
     layers : list
-        `layers[i].bits` are the weights of layer i, Bits or Planes.  The arrays are read-only: a
+        `layers[i].bits` are the weights of layer i, Bits or BitPlanes.  The arrays are read-only: a
         net is changed by building another one.
     shapes : list of (tuple of int, tuple of int)
         What comes into each layer, and what comes out, without the batch.
@@ -98,7 +98,7 @@ class FrozenNet:
 
         follow(self.plan, self.shape, check, shape_of_pool, shape_of_all)
         for layer in self.layers:
-            for array in (layer.bits.held, *filter(is_array, vars(layer).values())):
+            for array in (layer.bits._held, *filter(is_array, vars(layer).values())):
                 read_only(array)  # what the products keep of them stays true
         self.batch = self._usual_batch()
 
@@ -114,7 +114,7 @@ class FrozenNet:
             self._put(moved(self.layers, move))
         return self
 
-    def moved(self, move):
+    def _moved(self, move):
         """A net with its arrays moved; see `bitnet.arrays.moved`."""
         net = copy.copy(self)
         net._put(moved(self.layers, move))

@@ -7,9 +7,9 @@ in a row.  (B, H, W, C) are images, (B, H', W', M) what a convolution makes of t
 """
 
 from bitnet.kernels import cells
-from bitnet.kernels.bits import WORD_BITS, Bits, Planes, Quantized, words_for
+from bitnet.kernels.bits import WORD_BITS, BitPlanes, Bits, Quantized, words_for
 from bitnet.kernels.cells import GATES, add_rows, affine
-from bitnet.kernels.codebook import Levels, Thresholds, edge_codes, rank, step_codes, threshold
+from bitnet.kernels.codebook import Codebook, Thresholds, edge_codes, rank, step_codes, threshold
 from bitnet.kernels.conv import (
     check_groups,
     gradient_of_filters,

@@ -101,9 +101,9 @@ class Bits(_Packed):
             raise unfit(f"Bits {shape}", f"uint64 words {expected}", words)
         self.words, self.shape, self.layouts = words, shape, None
 
-    held = property(lambda self: self.words)  # the array that says on which device this is
+    _held = property(lambda self: self.words)  # the array that says on which device this is
 
-    def moved(self, move):
+    def _moved(self, move):
         """The same with its array moved; laid out anew where layouts are kept."""
         bits = Bits(move(self.words), self.shape)
         bits.layouts = None if self.layouts is None else {}
@@ -164,7 +164,7 @@ class Bits(_Packed):
         return cls(padded.view(WORD), (*rows.shape[:-1], n))
 
 
-class Planes(_Packed):
+class BitPlanes(_Packed):
     """Integers of a few bits, times a scale, as a weighted sum of ±1 planes.
 
     The value is `unit * scale * (sum_p coefficients[p] * signs[p] + offset)`.  Products multiply
@@ -195,7 +195,7 @@ class Planes(_Packed):
 
     def __init__(self, bits, coefficients, scale=1.0, offset=0, unit=1.0):
         if bits.ndim < 2 or bits.shape[0] != len(coefficients):
-            raise unfit("Planes", "one coefficient per plane of Bits", bits, coefficients)
+            raise unfit("BitPlanes", "one coefficient per plane of Bits", bits, coefficients)
         self.bits = bits
         self.coefficients = tuple(int(c) for c in coefficients)
         self.scale, self.offset, self.unit = float(scale), int(offset), float(unit)
@@ -211,11 +211,11 @@ class Planes(_Packed):
         """The shape of the values."""
         return self.bits.shape[1:]
 
-    held = property(lambda self: self.bits.words)  # the array that says on which device this is
+    _held = property(lambda self: self.bits.words)  # the array that says on which device this is
 
-    def moved(self, move):
+    def _moved(self, move):
         """The same with its array moved; laid out anew where layouts are kept."""
-        planes = self.with_bits(self.bits.moved(move))
+        planes = self.with_bits(self.bits._moved(move))
         if self.layouts is not None:
             planes.layouts = {"planes": [*planes.bits]}
             for plane in planes.layouts["planes"]:
@@ -223,11 +223,11 @@ class Planes(_Packed):
         return planes
 
     def with_bits(self, bits):
-        """Planes of other signs, with the same coefficients, scale, offset and unit."""
-        return Planes(bits, self.coefficients, self.scale, self.offset, self.unit)
+        """BitPlanes of other signs, with the same coefficients, scale, offset and unit."""
+        return BitPlanes(bits, self.coefficients, self.scale, self.offset, self.unit)
 
     def __repr__(self):
-        return f"Planes(shape={self.shape}, {len(self.coefficients)} planes, unit={self.unit:g})"
+        return f"BitPlanes(shape={self.shape}, {len(self.coefficients)} planes, unit={self.unit:g})"
 
     def integers(self):
         """The integers that the planes stand for, without scale and unit: int32 of `shape`."""
@@ -281,7 +281,7 @@ class Quantized:
         check_one_device("Quantized", (values, scales))
         self.values, self.scales = map(array_module(values).ascontiguousarray, (values, scales))
 
-    held = property(lambda self: self.values)  # the array that says on which device this is
+    _held = property(lambda self: self.values)  # the array that says on which device this is
     shape = property(lambda self: self.values.shape)  # (R, C)
 
     def __repr__(self):

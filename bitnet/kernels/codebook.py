@@ -5,14 +5,14 @@ import numpy as np
 from bitnet.arrays import array_module, as_numpy, check_one_device, like, to_cpu
 from bitnet.errors import InputError, check_count, unfit
 from bitnet.kernels import reference
-from bitnet.kernels.bits import Planes
+from bitnet.kernels.bits import BitPlanes
 from bitnet.kernels.dispatch import check_numbers, kernel
 
 MAX_PLANES = 32
 MAX_INTEGER = 65536  # 15 powers of two, twice each
 
 
-class Levels:
+class Codebook:
     """The integers, times a unit, that the codes 0, 1, ... of a quantizer stand for, in planes.
 
     Code c stands for `unit * (sum_p coefficients[p] * s_p + offset)`, where s_p is +1 if bit p
@@ -34,7 +34,7 @@ class Levels:
 
     Examples
     --------
-    >>> two_bits = Levels.uniform(2)
+    >>> two_bits = Codebook.uniform(2)
     >>> two_bits.integers
     array([-3, -1,  1,  3], dtype=int32)
     >>> two_bits.planes(np.array([[0, 3, 2]], np.uint8)).values()
@@ -47,27 +47,27 @@ class Levels:
         self.unit, self.offset = float(unit), int(offset)
         if not 2 <= len(self.patterns) <= 256 or not 1 <= len(self.coefficients) <= MAX_PLANES:
             raise InputError(
-                f"Levels: {len(self.patterns)} codes in {len(self.coefficients)} planes; expected "
-                f"2 to 256 in at most {MAX_PLANES}"
+                f"Codebook: {len(self.patterns)} codes in {len(self.coefficients)} planes; "
+                f"expected 2 to 256 codes in at most {MAX_PLANES} planes"
             )
         ones = self.patterns[:, None] >> np.arange(len(self.coefficients)) & 1
         sums = (2 * ones.astype(np.int64) - 1) @ np.array(self.coefficients) + self.offset
         rise = bool((np.diff(sums) > 0).all())
         if not rise or abs(sums).max() > MAX_INTEGER or not self.unit > 0:
             raise InputError(
-                f"Levels: the codes stand for {sums.tolist()} times {self.unit}; expected numbers "
-                f"that rise, of at most {MAX_INTEGER}, and a unit above 0"
+                f"Codebook: the codes stand for {sums.tolist()} times {self.unit}; expected "
+                f"increasing numbers, at most {MAX_INTEGER}, and a unit above 0"
             )
         self.integers = sums.astype(np.int32)
         self._on_gpu = None  # the patterns there
 
     @classmethod
     def uniform(cls, bits, unit=1.0, offset=0):
-        """The levels `unit * (2 c - (2**bits - 1) + offset)` of 2**bits codes c."""
-        check_count("Levels", most=8, bits=bits)
+        """The codebook `unit * (2 c - (2**bits - 1) + offset)` of 2**bits codes c."""
+        check_count("Codebook", most=8, bits=bits)
         return cls(range(1 << bits), [1 << b for b in range(bits)], unit, offset)
 
-    def moved(self, move):
+    def _moved(self, move):
         """Itself: it is the same on all devices."""
         return self
 
@@ -75,7 +75,7 @@ class Levels:
         return len(self.patterns)
 
     def __eq__(self, other):
-        return isinstance(other, Levels) and self._state() == other._state()
+        return isinstance(other, Codebook) and self._state() == other._state()
 
     __hash__ = None
 
@@ -83,7 +83,7 @@ class Levels:
         return self.patterns.tolist(), self.coefficients, self.unit, self.offset
 
     def __repr__(self):
-        return f"Levels({len(self)} codes in {len(self.coefficients)} planes)"
+        return f"Codebook({len(self)} codes in {len(self.coefficients)} planes)"
 
     @property
     def largest(self):
@@ -105,17 +105,17 @@ class Levels:
         return self.integers.astype(dtype) * np.dtype(dtype).type(self.unit)
 
     def planes(self, codes):
-        """Codes, uint8 of shape (..., N), as the Planes of their numbers.
+        """Codes, uint8 of shape (..., N), as the BitPlanes of their numbers.
 
         On a GPU codes that are too large are not refused: to look would be to wait.
         """
-        check_numbers("Levels.planes", codes)
+        check_numbers("Codebook.planes", codes)
         largest = codes.max(initial=0) if array_module(codes) is np else 0
         if codes.dtype != np.uint8 or largest >= len(self):
             expected = f"uint8 codes below {len(self)}"
-            raise InputError(f"Levels.planes: {codes.dtype} up to {largest}; expected {expected}")
+            raise InputError(f"Codebook.planes: {codes.dtype} up to {largest}; expected {expected}")
         bits = kernel(reference.split_codes)(codes, self._patterns(codes), len(self.coefficients))
-        return Planes(bits, self.coefficients, offset=self.offset, unit=self.unit)
+        return BitPlanes(bits, self.coefficients, offset=self.offset, unit=self.unit)
 
     def _patterns(self, codes):
         """The patterns on the device of the codes; the GPU's are kept."""
@@ -126,7 +126,7 @@ class Levels:
         return self._on_gpu
 
     def codes(self, planes):
-        """The codes of Planes that `planes` made: uint8 of shape (..., N)."""
+        """The codes of BitPlanes that `planes` made: uint8 of shape (..., N)."""
         planes, total = to_cpu(planes), np.zeros(planes.shape, np.uint32)
         for plane in range(len(self.coefficients)):
             ones = planes.bits[plane].signs() > 0
@@ -138,16 +138,16 @@ class Levels:
 class Thresholds:
     """Integer thresholds that replace batch norm and sign, or batch norm and a k-bit quantizer.
 
-    The sign of unit j is +1 where `z[j] >= values[j]` if it rises, and where
-    `z[j] <= values[j]` if it falls.  The code of a quantizer is the number of values of its unit
-    that are passed in this way.
+    The sign of unit j is +1 where `z[j] >= values[j]` if the unit is increasing, and where
+    `z[j] <= values[j]` if it is decreasing.  The code of a quantizer is the number of thresholds
+    of its unit that z passes in this way.
 
     Parameters
     ----------
     values : numpy.ndarray
-        int32 of shape (N,); or (N, L) for L + 1 codes, L of at most 255, rising along a row where
-        the unit rises and falling where it falls.
-    rising : bool array of shape (N,)
+        int32 of shape (N,); or (N, L) for L + 1 codes, L at most 255, increasing along the row of
+        an increasing unit and decreasing otherwise.
+    increasing : bool array of shape (N,)
 
     Attributes
     ----------
@@ -160,22 +160,22 @@ class Thresholds:
     2
     """
 
-    __slots__ = ("limits", "rising", "values")
+    __slots__ = ("increasing", "limits", "values")
 
-    def __init__(self, values, rising):
-        types = values.dtype, rising.dtype
-        fits = values.shape[:1] == rising.shape and values.shape[1:2] <= (255,)
+    def __init__(self, values, increasing):
+        types = values.dtype, increasing.dtype
+        fits = values.shape[:1] == increasing.shape and values.shape[1:2] <= (255,)
         if values.ndim not in (1, 2) or not fits or types != (np.int32, np.bool_):
             expected = "int32 (N,) or (N, 255 or fewer), and bool (N,)"
-            raise unfit("Thresholds", expected, values, rising)
-        check_one_device("Thresholds", (values, rising))
-        self.values, self.rising, self.limits = values, rising, {}
+            raise unfit("Thresholds", expected, values, increasing)
+        check_one_device("Thresholds", (values, increasing))
+        self.values, self.increasing, self.limits = values, increasing, {}
 
-    held = property(lambda self: self.values)  # the array that says on which device this is
+    _held = property(lambda self: self.values)  # the array that says on which device this is
 
-    def moved(self, move):
+    def _moved(self, move):
         """The same with its arrays moved."""
-        return Thresholds(move(self.values), move(self.rising))
+        return Thresholds(move(self.values), move(self.increasing))
 
     def __len__(self):
         return len(self.values)

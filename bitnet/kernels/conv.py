@@ -7,7 +7,7 @@ import numpy as np
 from bitnet.arrays import array_module
 from bitnet.errors import InputError, unfit
 from bitnet.kernels import reference
-from bitnet.kernels.bits import Bits, Planes
+from bitnet.kernels.bits import BitPlanes, Bits
 from bitnet.kernels.codebook import Thresholds
 from bitnet.kernels.dispatch import check_bits, check_numbers, check_pixels, kernel
 from bitnet.kernels.pack import concatenate, pack
@@ -46,7 +46,7 @@ def _channels(x, groups):
     """The images of each group of channels: from (..., C) to `groups` of (..., C / groups)."""
     if groups == 1:
         return [x]
-    if isinstance(x, Planes):
+    if isinstance(x, BitPlanes):
         return [x.with_bits(bits) for bits in _channels(x.bits, groups)]
     xp = array_module(x)
     if not isinstance(x, Bits):
@@ -66,7 +66,7 @@ def _filters(weight, groups):
     if ("groups", groups) not in kept:
         step = len(weight) // groups
         slices = [slice(i * step, (i + 1) * step) for i in range(groups)]
-        if isinstance(weight, Planes):
+        if isinstance(weight, BitPlanes):
             parts = [weight.with_bits(weight.bits[:, own]) for own in slices]
         else:
             parts = [weight[own] for own in slices]
@@ -78,7 +78,7 @@ def _thresholds(steps, groups):
     """The thresholds of each group of channels, kept beside the whole."""
     if ("groups", groups) not in steps.limits:
         split = array_module(steps).split
-        pairs = zip(split(steps.values, groups), split(steps.rising, groups), strict=True)
+        pairs = zip(split(steps.values, groups), split(steps.increasing, groups), strict=True)
         steps.limits["groups", groups] = [Thresholds(*pair) for pair in pairs]
     return steps.limits["groups", groups]
 
@@ -167,14 +167,14 @@ def xnor_conv_sign(x, weight, window, thresholds, groups=1):
 def plane_conv(x, weight, window, groups=1):
     """Return the convolution of k-bit images with m-bit filters.
 
-    As `xnor_conv` on the integers of Planes, without their units.  A pixel p counts as `2p - 255`,
-    255 times its value scaled to [-1, 1].  Beyond the images stands 0 for a border of 0, otherwise
-    the integer whose planes are all +1, or all -1: for pixels 255 or -255.
+    As `xnor_conv` on the integers of BitPlanes, without their units.  A pixel p counts as
+    `2p - 255`, 255 times its value scaled to [-1, 1].  Pixels outside the images count as 0 for a
+    border of 0, otherwise as the integer whose planes are all +1, or all -1: 255 or -255.
 
     Parameters
     ----------
-    x : Bits, Planes or uint8 pixels of shape (B, H, W, C)
-    weight : Bits or Planes of shape (M, rows, columns, C / groups)
+    x : Bits, BitPlanes or uint8 pixels of shape (B, H, W, C)
+    weight : Bits or BitPlanes of shape (M, rows, columns, C / groups)
     window, groups : as for `xnor_conv`
 
     Returns
@@ -204,7 +204,7 @@ def gradient_of_images(grad_z, weight, window, size, bits=None, rng=None, groups
     Parameters
     ----------
     grad_z : float array of shape (B, H', W', M)
-    weight : Bits or Planes of shape (M, rows, columns, C / groups)
+    weight : Bits or BitPlanes of shape (M, rows, columns, C / groups)
     window : Window
     size : (H, W) of the images
     bits, rng : optional
@@ -222,7 +222,7 @@ def gradient_of_images(grad_z, weight, window, size, bits=None, rng=None, groups
     >>> gradient_of_images(grad_z, weight, Window((1, 2)), (1, 3)).ravel()
     array([1., 3., 2.], dtype=float32)
     """
-    if not isinstance(weight, Planes):
+    if not isinstance(weight, BitPlanes):
         check_bits("gradient_of_images", weight)
     check_numbers("gradient_of_images", grad_z, "f", "floats")
     check_groups("gradient_of_images", weight.shape[0], weight.shape[0], groups)
@@ -244,7 +244,7 @@ def gradient_of_filters(grad_z, x, window, bits=None, rng=None, groups=1):
     Parameters
     ----------
     grad_z : float array of shape (B, H', W', M)
-    x : Bits, Planes or uint8 pixels of shape (B, H, W, C)
+    x : Bits, BitPlanes or uint8 pixels of shape (B, H, W, C)
     window : Window
     bits, rng : optional
         As for `quantize`, with one scale per filter; default: multiply floats.
@@ -260,7 +260,7 @@ def gradient_of_filters(grad_z, x, window, bits=None, rng=None, groups=1):
     >>> gradient_of_filters(grad_z, x, Window((1, 2))).ravel()
     array([3., 3.], dtype=float32)
     """
-    if not isinstance(x, (Bits, Planes)):
+    if not isinstance(x, (Bits, BitPlanes)):
         check_pixels("gradient_of_filters", x)
     check_numbers("gradient_of_filters", grad_z, "f", "floats")
     n = check_groups("gradient_of_filters", x.shape[-1], grad_z.shape[-1], groups)

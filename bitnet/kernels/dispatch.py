@@ -100,7 +100,7 @@ def _by_operands(chosen, definition, *operands):
     """Call the kernel of a definition for the device on which the operands are."""
     lists = (x for x in operands if isinstance(x, (list, tuple)))  # parts, moments
     every = (*operands, *(x for own in lists for x in own))
-    arrays = [x for x in every if is_array(getattr(x, "held", x))]
+    arrays = [x for x in every if is_array(getattr(x, "_held", x))]
     check_one_device(definition.__name__, arrays)
     on_gpu = chosen == "numba" and array_module(*arrays) is not np
     return _function("cuda" if on_gpu else chosen, definition)(*operands)

@@ -7,7 +7,7 @@ import numpy as np
 from bitnet.arrays import array_module
 from bitnet.errors import InputError
 from bitnet.kernels import reference
-from bitnet.kernels.bits import Bits, Planes, words_for
+from bitnet.kernels.bits import BitPlanes, Bits, words_for
 from bitnet.kernels.dispatch import check_bits, check_numbers, check_pixels, kernel
 
 
@@ -65,18 +65,18 @@ def flatten(bits):
 
     Parameters
     ----------
-    bits : Bits or Planes of shape (B, ...)
+    bits : Bits or BitPlanes of shape (B, ...)
 
     Returns
     -------
-    Bits or Planes of shape (B, N), in the same order
+    Bits or BitPlanes of shape (B, N), in the same order
 
     Examples
     --------
     >>> flatten(pack(np.ones((2, 3, 3, 5)))).shape
     (2, 45)
     """
-    packed = bits.bits if isinstance(bits, Planes) else bits
+    packed = bits.bits if isinstance(bits, BitPlanes) else bits
     check_bits("flatten", packed)
     if bits.ndim < 2:
         raise InputError(f"flatten: got Bits of shape {bits.shape}; expected (B, ...)")
@@ -88,7 +88,7 @@ def flatten(bits):
         flat = Bits(words.reshape(*shape[:-1], words_for(shape[-1])), shape)
     else:
         flat = pack(packed.signs().reshape(shape))
-    return bits.with_bits(flat) if isinstance(bits, Planes) else flat
+    return bits.with_bits(flat) if isinstance(bits, BitPlanes) else flat
 
 
 def concatenate(parts):
@@ -96,12 +96,12 @@ def concatenate(parts):
 
     Parameters
     ----------
-    parts : list of Bits, of Planes of the same coefficients, or of numpy.ndarray
+    parts : list of Bits, of BitPlanes of the same coefficients, or of numpy.ndarray
         One or more, of shapes (..., C) that differ in C alone.
 
     Returns
     -------
-    Bits or Planes or numpy.ndarray
+    Bits or BitPlanes or numpy.ndarray
         Shape (..., C in all).
 
     Examples
@@ -112,11 +112,11 @@ def concatenate(parts):
     kinds = {_kind(part) for part in parts}
     if len(kinds) != 1 or len({part.shape[:-1] for part in parts}) != 1:
         raise InputError(
-            f"concatenate: got {', '.join(map(repr, parts)):.300}; expected Bits, Planes of the "
+            f"concatenate: got {', '.join(map(repr, parts)):.300}; expected Bits, BitPlanes of the "
             "same coefficients, or arrays of one type, whose shapes differ in the last axis alone"
         )
     first = parts[0]
-    if isinstance(first, Planes):
+    if isinstance(first, BitPlanes):
         return first.with_bits(concatenate([part.bits for part in parts]))
     if isinstance(first, Bits):
         return first if len(parts) == 1 else kernel(reference.concatenate)(parts)
@@ -125,7 +125,7 @@ def concatenate(parts):
 
 def _kind(part):
     """What parts must have in common."""
-    if isinstance(part, Planes):
+    if isinstance(part, BitPlanes):
         return part.coefficients, part.scale, part.offset, part.unit
     return Bits if isinstance(part, Bits) else part.dtype
 
@@ -188,7 +188,7 @@ def split_planes(pixels):
 
     Returns
     -------
-    Planes with the coefficients 1, 2, ..., 128
+    BitPlanes with the coefficients 1, 2, ..., 128
 
     Examples
     --------

@@ -4,7 +4,7 @@ import numpy as np
 
 from bitnet.errors import InputError, unfit
 from bitnet.kernels import reference
-from bitnet.kernels.bits import Bits, Planes
+from bitnet.kernels.bits import BitPlanes, Bits
 from bitnet.kernels.dispatch import check_numbers, kernel
 from bitnet.kernels.window import Window
 
@@ -78,16 +78,16 @@ def max_pool_backward(grad_y, first, window, size):
 def max_pool_bits(x, window):
     """Return the largest number that each output pixel sees of packed images, packed.
 
-    Of signs it is the OR of the bits.  Planes are compared from the one that counts most.
+    Of signs it is the OR of the bits.  BitPlanes are compared from the one that counts most.
 
     Parameters
     ----------
-    x : Bits or Planes of shape (B, H, W, C)
+    x : Bits or BitPlanes of shape (B, H, W, C)
     window : Window
 
     Returns
     -------
-    Bits or Planes of shape (B, H', W', C), of the kind of x
+    Bits or BitPlanes of shape (B, H', W', C), of the kind of x
 
     Examples
     --------
@@ -108,7 +108,7 @@ def max_pool_bits_backward(grad_y, x, y, window):
     Parameters
     ----------
     grad_y : float array of shape (B, H', W', C)
-    x, y : Bits or Planes
+    x, y : Bits or BitPlanes
         The images, and what `max_pool_bits` made of them.
     window : Window
 
@@ -135,9 +135,9 @@ def max_pool_bits_backward(grad_y, x, y, window):
 
 
 def _planes_of(name, x):
-    """The planes (P, ...) of Bits or Planes, and what they count."""
-    if not isinstance(x, (Bits, Planes)):
-        raise InputError(f"{name}: got {type(x).__name__}; expected Bits or Planes")
+    """The planes (P, ...) of Bits or BitPlanes, and what they count."""
+    if not isinstance(x, (Bits, BitPlanes)):
+        raise InputError(f"{name}: got {type(x).__name__}; expected Bits or BitPlanes")
     if isinstance(x, Bits):
         return Bits(x.words[None], (1, *x.shape)), (1,)
     return x.bits, x.coefficients

@@ -5,7 +5,7 @@ import numpy as np
 from bitnet.arrays import as_array
 from bitnet.errors import InputError, unfit
 from bitnet.kernels import reference
-from bitnet.kernels.bits import Bits, Planes, Quantized
+from bitnet.kernels.bits import BitPlanes, Bits, Quantized
 from bitnet.kernels.dispatch import check_bits, check_numbers, check_pixels, kernel
 
 LARGEST_SUM = np.iinfo(np.int32).max
@@ -26,11 +26,11 @@ def prepare(bits):
 
     Parameters
     ----------
-    bits : Bits or Planes of shape (M, N) or (M, rows, columns, C)
+    bits : Bits or BitPlanes of shape (M, N) or (M, rows, columns, C)
 
     Returns
     -------
-    Bits or Planes with the same words
+    Bits or BitPlanes with the same words
 
     Examples
     --------
@@ -39,7 +39,7 @@ def prepare(bits):
     >>> xnor_gemm(pack(np.ones((1, 3))), weight)
     array([[3, 3]], dtype=int32)
     """
-    if isinstance(bits, Planes):
+    if isinstance(bits, BitPlanes):
         prepared = bits.with_bits(bits.bits)
         prepared.layouts = {"planes": [*map(prepare, bits.bits)]}
         return prepared
@@ -110,13 +110,13 @@ def plane_gemm(x, weight):
 
     For pixels this is equation 8 of the second paper, the first line of Algorithm 4: eight
     XNOR products, shifted and added, which give `(2 pixels - 255) @ weight.T`, that is 255
-    times the product of the pixels scaled to [-1, 1].  The scale of Planes is left out.
+    times the product of the pixels scaled to [-1, 1].  The scale of BitPlanes is left out.
     Operands of 4 to 8 bits are multiplied by tables where the processor has them.
 
     Parameters
     ----------
-    x : Bits, Planes or uint8 pixels of shape (B, N)
-    weight : Bits or Planes of shape (M, N)
+    x : Bits, BitPlanes or uint8 pixels of shape (B, N)
+    weight : Bits or BitPlanes of shape (M, N)
 
     Returns
     -------
@@ -136,10 +136,10 @@ def plane_gemm(x, weight):
 
 
 def check_operands(name, x, weight):
-    """Refuse what is not Bits, Planes or pixels, times Bits or Planes."""
-    if not isinstance(x, (Bits, Planes)):
+    """Refuse what is not Bits, BitPlanes or pixels, times Bits or BitPlanes."""
+    if not isinstance(x, (Bits, BitPlanes)):
         check_pixels(name, x)
-    if not isinstance(weight, Planes):
+    if not isinstance(weight, BitPlanes):
         check_bits(name, weight)
 
 
@@ -170,7 +170,7 @@ def signed_gemm(x, signs):
     Parameters
     ----------
     x : float array or Quantized of shape (B, M)
-    signs : Bits, Planes or uint8 pixels of shape (M, N)
+    signs : Bits, BitPlanes or uint8 pixels of shape (M, N)
         Pixels stand for `2p - 255`.
 
     Returns
@@ -196,7 +196,7 @@ class Product:
     Parameters
     ----------
     x : float array or Quantized of shape (M, B)
-    signs : Bits, Planes or uint8 pixels of shape (B, N)
+    signs : Bits, BitPlanes or uint8 pixels of shape (B, N)
 
     Examples
     --------
@@ -215,8 +215,8 @@ class Product:
         self.x, self.signs = x, signs
         self.shape, self.dtype = (x.shape[0], signs.shape[1]), x.dtype
 
-    held = property(
-        lambda self: getattr(self.x, "held", self.x)
+    _held = property(
+        lambda self: getattr(self.x, "_held", self.x)
     )  # the array that says on which device this is
 
     def array(self):
@@ -237,7 +237,7 @@ def _check_signed(x, signs):
     """Refuse the operands of a signed product that do not fit."""
     if not isinstance(x, Quantized):
         check_numbers("signed_gemm", x, "f", "floats")
-    if not isinstance(signs, (Bits, Planes)):
+    if not isinstance(signs, (Bits, BitPlanes)):
         check_pixels("signed_gemm", signs)
     _check_fit("signed_gemm", x, signs, axis=0)
     if isinstance(x, Quantized):

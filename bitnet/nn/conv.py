@@ -97,7 +97,7 @@ class QuantConv2d(IntegerLayer, _Convolution):
     ----------
     weight : LatentWeight
         float32 of shape (outputs, rows, columns, inputs / groups).
-    packed : Bits or Planes
+    packed : Bits or BitPlanes
         The filters that the layer multiplies with.
 
     Examples

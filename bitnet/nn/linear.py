@@ -53,7 +53,7 @@ class QuantLinear(IntegerLayer):
     ----------
     weight : LatentWeight
         float32 of shape (outputs, inputs); to change it by hand, change `weight.edit()`.
-    packed : Bits or Planes
+    packed : Bits or BitPlanes
         The weights that the layer multiplies with.
 
     Examples
@@ -62,7 +62,7 @@ class QuantLinear(IntegerLayer):
     >>> layer(np.zeros((5, 784), np.uint8)).shape
     (5, 10)
     >>> layer.packed
-    Planes(shape=(10, 784), 2 planes, unit=0.333333)
+    BitPlanes(shape=(10, 784), 2 planes, unit=0.333333)
     """
 
     shown = ("inputs", "outputs", "quantizer")
@@ -168,7 +168,7 @@ class ScaledLinear(QuantizedLayer):
     ----------
     weight, bias : Parameter
         float32 of shapes (M, N) and (M,); the former are latent, without a bound.
-    packed : Planes
+    packed : BitPlanes
         The weights that the layer multiplies with.
 
     Examples

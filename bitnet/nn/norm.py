@@ -28,7 +28,7 @@ class BatchNorm(Module):
         Added to the variance.
     momentum : float, optional
         The share of a new batch in the averages; above 0, at most 1.
-    step_scale : float, optional
+    lr_scale : float, optional
         The factor of the learning rate for gamma and beta.
 
     Examples
@@ -42,7 +42,7 @@ class BatchNorm(Module):
 
     shown = ("features",)
 
-    def __init__(self, features, eps=1e-4, momentum=0.1, step_scale=1.0):
+    def __init__(self, features, eps=1e-4, momentum=0.1, lr_scale=1.0):
         check_count(type(self).__name__, features=features)
         if not 0 < momentum <= 1 or not 0 < eps < math.inf:
             raise InputError(
@@ -50,8 +50,8 @@ class BatchNorm(Module):
                 "above 0 and momentum above 0, at most 1"
             )
         self.features, self.eps, self.momentum = int(features), eps, momentum
-        self.gamma = Parameter(np.ones(features, np.float32), step_scale=step_scale)
-        self.beta = Parameter(np.zeros(features, np.float32), step_scale=step_scale)
+        self.gamma = Parameter(np.ones(features, np.float32), lr_scale=lr_scale)
+        self.beta = Parameter(np.zeros(features, np.float32), lr_scale=lr_scale)
         self.running_mean = np.zeros(features, np.float32)
         self.running_inv_std = np.ones(features, np.float32)
         self.batches = np.zeros((), np.int64)
@@ -111,7 +111,7 @@ class ShiftBatchNorm(BatchNorm):
         The size C of the last axis, 1 or more.
     variant : {"paper", "code"}, optional
         The backward pass, see `functional.shift_batch_norm`.
-    eps, momentum, step_scale : float, optional
+    eps, momentum, lr_scale : float, optional
         As for `BatchNorm`, with the defaults of the authors' code.
 
     Examples
@@ -126,9 +126,9 @@ class ShiftBatchNorm(BatchNorm):
 
     shown = ("features", "variant")
 
-    def __init__(self, features, variant="paper", eps=1e-5, momentum=0.125, step_scale=1.0):
+    def __init__(self, features, variant="paper", eps=1e-5, momentum=0.125, lr_scale=1.0):
         check_choice("ShiftBatchNorm", SHIFT_VARIANTS, variant=variant)
-        super().__init__(features, eps, momentum, step_scale)
+        super().__init__(features, eps, momentum, lr_scale)
         self.variant = variant
 
     def forward(self, x):
@@ -152,8 +152,8 @@ NORMS = {
 }
 
 
-def norm_named(name, features, step_scale=1.0):
+def norm_named(name, features, lr_scale=1.0):
     """The norm with a name in `NORMS`."""
     check_choice(None, NORMS, norm=name)
     kind, options = NORMS[name]
-    return kind(features, **options, step_scale=step_scale)
+    return kind(features, **options, lr_scale=lr_scale)

@@ -10,7 +10,7 @@ from bitnet.errors import InputError, check_choice
 from bitnet.nn import functional
 from bitnet.nn.functional.linear import GRADIENTS, check_gradient_rule
 from bitnet.nn.module import Module
-from bitnet.quantizers import Linear, Uniform
+from bitnet.quantizers import LinearQuant, Uniform
 from bitnet.quantizers.names import elementwise_quantizer_of, quantizer_of
 
 ROUNDINGS = ("nearest", "stochastic")
@@ -28,7 +28,7 @@ class QuantizedLayer(Module):
     ----------
     quantizer : Quantizer or None
         Of the weights; None for floats.
-    packed : Bits or Planes
+    packed : Bits or BitPlanes
         The weights that the layer multiplies with, of the shape of `weight`.
 
     Examples
@@ -49,7 +49,7 @@ class QuantizedLayer(Module):
 
     def bounded_weight(self, shape, fan):
         """Latent weights from U(-bound, bound), for `fan` inputs and outputs in all."""
-        bound = float(abs(self.quantizer.levels.values()).max())
+        bound = float(abs(self.quantizer.codebook.values()).max())
         latent = self.rng.uniform(-bound, bound, shape).astype(np.float32)
         return LatentWeight(latent, bound, math.sqrt(fan / 1.5), self.quantizer == ONE_BIT)
 
@@ -63,7 +63,7 @@ class QuantizedLayer(Module):
         return self.rng if self.rounding == "stochastic" else None
 
     def quantized(self, weight):
-        """The weights that the layer multiplies with, as a Tensor of Bits or Planes."""
+        """The weights that the layer multiplies with, as a Tensor of Bits or BitPlanes."""
         if weight.bound is None:
             return functional.quantize_scaled(weight, self.quantizer)
         # an optimizer has packed the signs of the weights themselves, not those of balanced ones
@@ -71,7 +71,7 @@ class QuantizedLayer(Module):
         return functional.quantize(latent, self.quantizer, straight=not self.quantizer.smooth)
 
     def packed_of(self, weight):
-        """The weights that the layer multiplies with, as Bits or Planes."""
+        """The weights that the layer multiplies with, as Bits or BitPlanes."""
         if weight.is_binary and not self.balance:
             return weight.signs
         with no_grad():
@@ -79,13 +79,13 @@ class QuantizedLayer(Module):
 
     @property
     def packed(self):
-        """The weights that the layer multiplies with, Bits or Planes of the shape of `weight`."""
+        """Return the weights that the layer multiplies with, Bits or BitPlanes like `weight`."""
         return self.packed_of(self.weight)
 
     def weight_signs(self):
         """The signs of each matrix of weights, Bits; with more bits those of the latent ones."""
         latent = [weight for _, weight in self._members() if isinstance(weight, LatentWeight)]
-        is_sign = self.quantizer is not None and self.quantizer.levels.is_sign
+        is_sign = self.quantizer is not None and self.quantizer.codebook.is_sign
         return [self.packed_of(w) if w.bound and is_sign else w.signs for w in latent]
 
 
@@ -122,5 +122,5 @@ def activation_quantizer(name, activations, relu=False):
     """The quantizer of inputs and states; a number of bits means the range of f."""
     if relu and isinstance(activations, int):
         bits = Uniform(activations).bits  # refuses what is no number of bits
-        return Linear(bits, RECTIFIED / (2**bits - 1), signed=False)
+        return LinearQuant(bits, RECTIFIED / (2**bits - 1), signed=False)
     return elementwise_quantizer_of(name, activations)

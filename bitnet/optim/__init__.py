@@ -2,4 +2,4 @@
 
 from bitnet.optim import schedules
 from bitnet.optim.binary import Bop, ShiftAdaMax
-from bitnet.optim.optimizers import SGD, Adam, AdaMax, clip_gradients
+from bitnet.optim.optimizers import SGD, Adam, AdaMax, clip_grad_norm

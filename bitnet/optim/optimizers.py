@@ -1,7 +1,7 @@
 """Optimizers: how latent weights and other parameters move, are scaled and clipped.
 
-All follow Algorithm 1's last lines: `W <- clip(W - step_scale * lr * direction, -1, 1)`,
-where `bound` and `step_scale` are the parameter's own (a binary layer sets them to 1 and to
+All follow Algorithm 1's last lines: `W <- clip(W - lr_scale * lr * direction, -1, 1)`,
+where `bound` and `lr_scale` are the parameter's own (a binary layer sets them to 1 and to
 sqrt((inputs + outputs) / 1.5), as in the papers' code).  Only latent weights are bounded.
 """
 
@@ -22,7 +22,7 @@ class Optimizer:
     A subclass sets `rule` and `state_names`, or defines what follows from the parameter (`rule_of`,
     `state_of`, `rate_of`), and defines `constants`.  `lr` may be set before each step, as by a
     schedule; `steps` counts the steps, and `flips` the signs of latent weights that the last one
-    changed.  The learning rate of a bounded parameter is multiplied by `step_scale**scale_power`.
+    changed.  The learning rate of a bounded parameter is multiplied by `lr_scale**scale_power`.
     """
 
     rule, state_names = None, ()
@@ -102,7 +102,7 @@ class Optimizer:
 
     def scale_of(self, parameter):
         """What multiplies the learning rate of a parameter."""
-        return parameter.step_scale ** (1.0 if parameter.bound is None else self.scale_power)
+        return parameter.lr_scale ** (1.0 if parameter.bound is None else self.scale_power)
 
     def rule_of(self, parameter):
         """The rule that moves a parameter."""
@@ -253,7 +253,7 @@ class AdaMax(Adam):
         return 1 - self.beta1, self.beta2, self.eps, 1 / (1 - self.beta1**self.steps)
 
 
-def clip_gradients(parameters, norm):
+def clip_grad_norm(parameters, norm):
     """Scale all gradients down together if their common norm is too large.
 
     `g <- g min(1, norm / |g|)`, with |g| the root of the sum of the squares of all numbers of
@@ -275,19 +275,19 @@ def clip_gradients(parameters, norm):
     --------
     >>> weight = Parameter([3.0, 0.0])
     >>> weight.grad = np.float32([6.0, 8.0])
-    >>> clip_gradients([weight], 5.0)
+    >>> clip_grad_norm([weight], 5.0)
     10.0
     >>> weight.grad
     array([3., 4.], dtype=float32)
     """
     if not 0 < norm < math.inf:
-        raise InputError(f"clip_gradients: norm is {norm!r}; expected a number above 0")
+        raise InputError(f"clip_grad_norm: norm is {norm!r}; expected a number above 0")
     moving = [p for p in parameters if p.lazy_grad is not None]
     squares = (array_module(p).vdot(p.grad, p.grad).astype(np.float64) for p in moving)
     found = math.sqrt(float(sum(squares)))  # one number, and so one wait for a GPU
     if not math.isfinite(found):
         raise InputError(
-            "clip_gradients: the gradients hold NaN or infinity, or are too large for their type; "
+            "clip_grad_norm: the gradients hold NaN or infinity, or are too large for their type; "
             "check the data, or lower the learning rate"
         )
     if found > norm:

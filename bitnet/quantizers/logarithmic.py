@@ -4,12 +4,12 @@ import dataclasses
 import math
 
 from bitnet import kernels
-from bitnet.kernels import Levels
+from bitnet.kernels import Codebook
 from bitnet.quantizers.quantizer import Quantizer
 
 
 @dataclasses.dataclass(frozen=True)
-class Logarithmic(Quantizer):
+class LogQuant(Quantizer):
     """Powers of two, with a sign or without, and 0.
 
     Forward: `sign(x) 2^e` with `e = min(round(log2 |x|), largest)`, so that the edge between 2^e
@@ -31,9 +31,9 @@ class Logarithmic(Quantizer):
     Examples
     --------
     >>> import numpy as np
-    >>> Logarithmic(3).levels.values()
+    >>> LogQuant(3).codebook.values()
     array([-1.  , -0.5 , -0.25,  0.  ,  0.25,  0.5 ,  1.  ], dtype=float32)
-    >>> Logarithmic(3).values(np.float32([0.7, 0.71, -0.1, 5.0]))
+    >>> LogQuant(3).values(np.float32([0.7, 0.71, -0.1, 5.0]))
     array([0.5, 1. , 0. , 1. ], dtype=float32)
     """
 
@@ -57,7 +57,7 @@ class Logarithmic(Quantizer):
         """How many powers of two there are of each sign."""
         return 2 ** (self.bits - self.signed) - 1
 
-    def _levels(self):
+    def _codebook(self):
         # the sum of two planes of 2^e / 2 is 2^e, 0 or -2^e: signs that agree, or do not
         n = self.powers
         coefficients = [1 << e for e in range(n) for _ in range(2)]
@@ -65,7 +65,7 @@ class Logarithmic(Quantizer):
         up = [zeros | 2 << (2 * e) for e in range(n)]
         down = [zeros & ~(1 << (2 * e)) for e in range(n)]
         patterns = [*(reversed(down) if self.signed else ()), zeros, *up]
-        return Levels(patterns, coefficients, 2.0 ** (self.largest - n))
+        return Codebook(patterns, coefficients, 2.0 ** (self.largest - n))
 
     def codes(self, x):
         """uint8 of the shape of the floats x."""

@@ -3,18 +3,18 @@
 import re
 
 from bitnet.errors import InputError, check_choice, is_whole
-from bitnet.quantizers.logarithmic import Logarithmic
+from bitnet.quantizers.logarithmic import LogQuant
 from bitnet.quantizers.quantizer import Quantizer
 from bitnet.quantizers.signs import ApproxSign, SwishSign
-from bitnet.quantizers.steps import Linear, Uniform, dorefa_activation
+from bitnet.quantizers.steps import LinearQuant, Uniform, dorefa_activation
 from bitnet.quantizers.weights import DoReFa, Ternary
 
 # word: how it is made, and the types of its settings
 NAMES = {
     "sign": (lambda window=1.0: Uniform(1, window=window), ("window",)),
     "uniform": (Uniform, ("bits", "bound", "window")),
-    "linear": (Linear, ("bits", "step", "signed")),
-    "log": (Logarithmic, ("bits", "largest", "signed")),
+    "linear": (LinearQuant, ("bits", "step", "signed")),
+    "log": (LogQuant, ("bits", "largest", "signed")),
     "ternary": (Ternary, ("threshold",)),
     "dorefa": (DoReFa, ("bits",)),
     "dorefa-activation": (dorefa_activation, ("bits",)),
@@ -33,8 +33,8 @@ def quantizer_named(name):
     ================================ ===========================================================
     sign[:WINDOW]                    `Uniform(1, window=WINDOW)`
     uniform:K[:BOUND[:WINDOW]]       `Uniform(K, BOUND, WINDOW)`
-    linear:K:STEP[:unsigned]         `Linear(K, STEP, signed)`
-    log:K[:LARGEST[:unsigned]]       `Logarithmic(K, LARGEST, signed)`
+    linear:K:STEP[:unsigned]         `LinearQuant(K, STEP, signed)`
+    log:K[:LARGEST[:unsigned]]       `LogQuant(K, LARGEST, signed)`
     ternary[:THRESHOLD]              `Ternary(THRESHOLD)`
     dorefa:K, dorefa-activation:K    `DoReFa(K)`, `dorefa_activation(K)`
     approx-sign, swish-sign[:BETA]   `ApproxSign()`, `SwishSign(BETA)`
@@ -95,6 +95,6 @@ def elementwise_quantizer_of(who, value):
     if not quantizer.elementwise:
         raise InputError(
             f"{who}: the codes of {quantizer!r} depend on all numbers of a batch; expected "
-            "a quantizer of single numbers, as Uniform, Linear or Logarithmic"
+            "a quantizer of single numbers, as Uniform, LinearQuant or LogQuant"
         )
     return quantizer

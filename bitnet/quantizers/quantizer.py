@@ -23,7 +23,7 @@ class Quantizer:
     ----------
     bits : int
         k, the bits of a code.
-    levels : kernels.Levels
+    codebook : kernels.Codebook
         The numbers that the codes stand for.
     name : str
         With the settings that are not the default; `quantizer_named` reads it.
@@ -36,8 +36,8 @@ class Quantizer:
 
     Examples
     --------
-    >>> from bitnet.quantizers import Linear
-    >>> quantizer = Linear(2, 0.5)
+    >>> from bitnet.quantizers import LinearQuant
+    >>> quantizer = LinearQuant(2, 0.5)
     >>> quantizer.codes(np.float32([-9.0, 0.3])), quantizer.values(np.float32([-9.0, 0.3]))
     (array([0, 3], dtype=uint8), array([-1. ,  0.5], dtype=float32))
     >>> quantizer.slope(np.float32([-9.0, 0.3])), quantizer.surrogate(np.float32([-9.0, 0.3]))
@@ -50,13 +50,13 @@ class Quantizer:
     elementwise = True
 
     @functools.cached_property
-    def levels(self):
-        """What the codes stand for, a `kernels.Levels`."""
-        return self._levels()
+    def codebook(self):
+        """What the codes stand for, a `kernels.Codebook`."""
+        return self._codebook()
 
     def values(self, x):
         """The numbers that `x` becomes, floats of its shape and type."""
-        return like(self.levels.values(x.dtype), x)[self.codes(x)]
+        return like(self.codebook.values(x.dtype), x)[self.codes(x)]
 
     def surrogate(self, x):
         """The function whose slope is the quantizer's: by default x clipped to its `edges`."""

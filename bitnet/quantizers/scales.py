@@ -22,7 +22,7 @@ def normal_scale(quantizer):
     """
     normal = statistics.NormalDist()
     n = np.array([normal.inv_cdf((i + 0.5) / NUMBERS) for i in range(NUMBERS)])
-    largest = float(abs(quantizer.levels.values(np.float64)).max())
+    largest = float(abs(quantizer.codebook.values(np.float64)).max())
     count = round(STEPS * math.log2(MOST / LEAST)) + 1
     scales = np.geomspace(LEAST, MOST, count) / largest
     errors = [np.mean((s * quantizer.values(n / s) - n) ** 2) for s in scales]

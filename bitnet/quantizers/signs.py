@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 
 from bitnet.arrays import array_module
-from bitnet.kernels import Levels
+from bitnet.kernels import Codebook
 from bitnet.quantizers.quantizer import Quantizer
 
 
@@ -16,8 +16,8 @@ class _SmoothSign(Quantizer):
     formula = r"$+1$ where $x\geq0$, otherwise $-1$"
     smooth = True
 
-    def _levels(self):
-        return Levels.uniform(1)
+    def _codebook(self):
+        return Codebook.uniform(1)
 
     def codes(self, x):
         """uint8 of the shape of the floats x."""

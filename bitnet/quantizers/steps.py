@@ -6,7 +6,7 @@ import math
 import numpy as np
 
 from bitnet import kernels
-from bitnet.kernels import Levels
+from bitnet.kernels import Codebook
 from bitnet.quantizers.quantizer import Quantizer
 
 
@@ -32,7 +32,7 @@ class Uniform(Quantizer):
     Examples
     --------
     >>> quantizer = Uniform(2)
-    >>> quantizer.levels.values()
+    >>> quantizer.codebook.values()
     array([-1.        , -0.33333334,  0.33333334,  1.        ], dtype=float32)
     >>> quantizer.codes(np.float32([-7.0, -0.1, 0.0, 0.8]))
     array([0, 1, 2, 3], dtype=uint8)
@@ -68,8 +68,8 @@ class Uniform(Quantizer):
     def _usual(self, field):
         return self.bound if field.name == "window" else field.default
 
-    def _levels(self):
-        return Levels.uniform(self.bits, self.bound / (2**self.bits - 1))
+    def _codebook(self):
+        return Codebook.uniform(self.bits, self.bound / (2**self.bits - 1))
 
     def codes(self, x):
         """uint8 of the shape of the floats x."""
@@ -85,7 +85,7 @@ class Uniform(Quantizer):
 
 
 @dataclasses.dataclass(frozen=True)
-class Linear(Quantizer):
+class LinearQuant(Quantizer):
     """Whole multiples of a step: `clip(round(x / step), low, high) * step`.
 
     `low, high` are `-2^(k-1), 2^(k-1) - 1`, or `0, 2^k - 1` without a sign; halves are rounded to
@@ -103,7 +103,7 @@ class Linear(Quantizer):
 
     Examples
     --------
-    >>> Linear(2, 0.5).values(np.float32([-9.0, 0.3, 0.2, 9.0]))
+    >>> LinearQuant(2, 0.5).values(np.float32([-9.0, 0.3, 0.2, 9.0]))
     array([-1. ,  0.5,  0. ,  0.5], dtype=float32)
     """
 
@@ -131,9 +131,9 @@ class Linear(Quantizer):
         """The smallest and the largest number."""
         return tuple(n * self.step for n in self.range)
 
-    def _levels(self):
+    def _codebook(self):
         low, high = self.range
-        return Levels.uniform(self.bits, self.step / 2, offset=low + high)
+        return Codebook.uniform(self.bits, self.step / 2, offset=low + high)
 
     def codes(self, x):
         """uint8 of the shape of the floats x."""
@@ -153,7 +153,7 @@ def dorefa_activation(bits):
 
     Returns
     -------
-    Linear
+    LinearQuant
         Without a sign, with the step 1 / (2^k - 1).
 
     Examples
@@ -162,4 +162,4 @@ def dorefa_activation(bits):
     array([0.        , 0.33333334, 1.        ], dtype=float32)
     """
     bits = Uniform(bits).bits  # refuses what is no number of bits
-    return Linear(bits, 1 / (2**bits - 1), signed=False)
+    return LinearQuant(bits, 1 / (2**bits - 1), signed=False)

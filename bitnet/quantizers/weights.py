@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 
 from bitnet.arrays import array_module
-from bitnet.kernels import Levels
+from bitnet.kernels import Codebook
 from bitnet.quantizers.quantizer import Quantizer
 from bitnet.quantizers.steps import Uniform
 
@@ -39,8 +39,8 @@ class Ternary(Quantizer):
     def __post_init__(self):
         self._number("threshold")
 
-    def _levels(self):
-        return Levels([0, 1, 3], [1, 1], 0.5)
+    def _codebook(self):
+        return Codebook([0, 1, 3], [1, 1], 0.5)
 
     def codes(self, x):
         """uint8 of the shape of the floats x."""
@@ -77,8 +77,8 @@ class DoReFa(Quantizer):
     def __post_init__(self):
         self._whole("bits", 1, 8)
 
-    def _levels(self):
-        return Uniform(self.bits).levels
+    def _codebook(self):
+        return Uniform(self.bits).codebook
 
     def codes(self, x):
         """uint8 of the shape of the floats x."""

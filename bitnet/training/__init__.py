@@ -11,7 +11,7 @@ __getattr__, __dir__, __all__ = lazily(
         "bitnet.training.log": "read_log",
         "bitnet.training.loop": "fit",
         "bitnet.training.metrics": "accuracy bits_per_character evaluate evaluate_language "
-        "flip_ratio images_per_second perplexity predict set_window weight_bits",
+        "flip_ratio images_per_second perplexity predict set_clip_value weight_bits",
         "bitnet.training.reestimation": "reestimate",
         "bitnet.training.sources": "Images Split Texts",
         "bitnet.training.texts": "generate",

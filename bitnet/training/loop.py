@@ -11,8 +11,8 @@ from bitnet.devices import check_generator, full_memory_named
 from bitnet.errors import InputError, check_count
 from bitnet.kernels import Bits
 from bitnet.nn.module import check_state
-from bitnet.optim import clip_gradients
-from bitnet.training.metrics import flip_ratio, set_window, weight_bits
+from bitnet.optim import clip_grad_norm
+from bitnet.training.metrics import flip_ratio, set_clip_value, weight_bits
 from bitnet.training.sources import state_arrays, state_for, state_from
 
 
@@ -179,7 +179,7 @@ def fit(
             if schedule:
                 optimizer.lr = schedule(position)
             if window:
-                set_window(model, window(position))
+                set_clip_value(model, window(position))
             try:
                 with full_memory_named():
                     value, state = _step(model, optimizer, data, batch, state)
@@ -213,7 +213,7 @@ def _step(model, optimizer, data, batch, state=None):
     optimizer.zero_grad()
     loss.backward(grad)
     if data.clip is not None:
-        clip_gradients(optimizer.parameters, data.clip)
+        clip_grad_norm(optimizer.parameters, data.clip)
     # update: W = clip(W - scale * rate * direction, -1, 1)
     optimizer.step()
     return value, state

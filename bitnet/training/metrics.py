@@ -277,7 +277,7 @@ def flip_ratio(before, after):
     return flips / max(1, sum(bits.size for bits in before))
 
 
-def set_window(model, window):
+def set_clip_value(model, window):
     """Let gradients pass where `|x| <= window` through all signs that have a window.
 
     Parameters
@@ -302,13 +302,13 @@ def set_window(model, window):
     --------
     >>> from bitnet.nn.models.feedforward import binary_mlp
     >>> model = binary_mlp([4, 3, 3, 2], np.random.default_rng(0))
-    >>> set_window(model, 2.0)
+    >>> set_clip_value(model, 2.0)
     2
     >>> model.layers[2].window
     2.0
     """
     if not isinstance(window, (int, float)) or not window > 0:
-        raise InputError(f"set_window: window is {window!r}; expected a number above 0")
+        raise InputError(f"set_clip_value: window is {window!r}; expected a number above 0")
     layers = with_window(model)
     for layer in layers:
         layer.window = window
@@ -381,7 +381,7 @@ def _activity(layer, a):
     if isinstance(layer, nn.Sign):
         return a >= 0, abs(a) > (layer.window or math.inf)
     quantizer = layer.quantizer
-    return quantizer.codes(a) >= len(quantizer.levels) // 2, quantizer.slope(a) == 0
+    return quantizer.codes(a) >= len(quantizer.codebook) // 2, quantizer.slope(a) == 0
 
 
 def histograms(model):

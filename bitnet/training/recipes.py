@@ -73,7 +73,7 @@ ON_8_BITS = "the papers' prepared images are floats; here they are rounded to 8 
 class Recipe:
     """How a net is trained: `start` and `end` are rates, `fall` is the name of the schedule.
 
-    `every` is the number of epochs between two halvings of "step"; `step_scale` scales the rate of
+    `every` is the number of epochs between two halvings of "step"; `lr_scale` scales the rate of
     gamma and beta; `dropout` holds the probabilities for inputs and hidden activations;
     `stochastic` says whether activations are drawn in training; eps and momentum belong to the
     norm.  `as_torch` is what the authors' Torch code changes: it rounds the step scales to powers
@@ -91,7 +91,7 @@ class Recipe:
     end: float = 0.0
     every: int = 10
     loss: str = "squared_hinge"
-    step_scale: float = 1.0
+    lr_scale: float = 1.0
     dropout: tuple = (0.0, 0.0)
     stochastic: bool = False
     eps: float = 1e-4
@@ -134,7 +134,7 @@ class Recipe:
 
     def model(self, net, image, n_classes, rng, **backward):
         """The model of a `Net` for images (rows, columns, channels), set up for this recipe."""
-        options = {"step_scale": self.step_scale, "stochastic": self.stochastic, **backward}
+        options = {"lr_scale": self.lr_scale, "stochastic": self.stochastic, **backward}
         if self.is_float:
             return net.build(image, n_classes, rng, is_float=True)
         model = net.build(image, n_classes, rng, dropout=self.dropout, norm=self.norm, **options)
@@ -142,10 +142,10 @@ class Recipe:
             if isinstance(layer, BatchNorm):
                 layer.eps, layer.momentum = self.eps, self.momentum
                 if self.as_torch == "gammas":
-                    layer.gamma.step_scale = math.sqrt(layer.features / 1.5)
+                    layer.gamma.lr_scale = math.sqrt(layer.features / 1.5)
         if self.as_torch == "rounded":
             for parameter in model.parameters():
-                parameter.step_scale = ap2(parameter.step_scale)
+                parameter.lr_scale = ap2(parameter.lr_scale)
         return model
 
     def optimizer_of(self, model):
@@ -166,7 +166,7 @@ def _torch(start, epochs, batch, every, note, as_torch, prepare=()):
     return Recipe("torch", start, epochs, batch, **parts)
 
 
-DEFAULT = Recipe("default", 3e-3, 20, 100, step_scale=10.0)
+DEFAULT = Recipe("default", 3e-3, 20, 100, lr_scale=10.0)
 THEANO = {
     "mnist": Recipe("theano", 3e-3, 1000, 100, fall="exponential", end=3e-7, dropout=(0.2, 0.5)),
     "cifar10": Recipe("theano", 1e-3, 500, 50, fall="exponential", end=3e-7),

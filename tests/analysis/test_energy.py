@@ -8,7 +8,7 @@ import pytest
 import bitnet
 from bitnet import InputError
 from bitnet.analysis.energy import ADD_PJ, MEMORIES, MUL_PJ, estimate
-from bitnet.analysis.summary import summarize
+from bitnet.analysis.summary import summary
 from bitnet.nn import (
     BatchNorm,
     BinaryLinear,
@@ -76,7 +76,7 @@ def test_model_and_frozen_net_need_the_same():
     trained = estimate(model, (8, 8, 3))
     frozen = estimate(bitnet.freeze(model, image=(8, 8)))
     assert trained.estimates == frozen.estimates
-    assert estimate(summarize(model, (8, 8, 3))) == trained
+    assert estimate(summary(model, (8, 8, 3))) == trained
     twin = models.float_convnet((8, 8, 3), [(16, 70)], (9, 2), RNG)
     alone = estimate(twin, (8, 8, 3)).estimates[0]
     both = trained.estimates[1]
@@ -102,7 +102,7 @@ def few_bits(norm=BatchNorm):
 
 
 def test_few_bits_by_hand():
-    """Planes of activations times planes of weights, and 2^k - 1 thresholds."""
+    """BitPlanes of activations times planes of weights, and 2^k - 1 thresholds."""
     own, twin = estimate(few_bits()).estimates
     words = 8 * 2 * 2 * 64 + 3 * 4 * 10
     steps = 0.1 * 64 * 7 + 5.5 * 10

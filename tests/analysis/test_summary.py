@@ -8,7 +8,7 @@ import pytest
 
 import bitnet
 from bitnet import InputError
-from bitnet.analysis.summary import in_order, summarize
+from bitnet.analysis.summary import in_order, summary
 from bitnet.nn import (
     AvgPool2d,
     BatchNorm,
@@ -131,12 +131,12 @@ def test_the_bytes_are_those_of_the_saved_file(name, tmp_path):
     net = bitnet.freeze(model, image=image and image[:2])
     net.save(tmp_path / "net.npz")
     on_disk = (tmp_path / "net.npz").stat().st_size
-    frozen, trained = summarize(net), summarize(model, image)
+    frozen, trained = summary(net), summary(model, image)
     assert frozen.file_bytes == trained.file_bytes == on_disk
     assert frozen.overhead == trained.overhead > 0
     assert frozen.total("n_bytes") + frozen.overhead == on_disk
     assert trained.total("file_bytes") + trained.overhead == on_disk
-    loaded = summarize(bitnet.load(tmp_path / "net.npz"))
+    loaded = summary(bitnet.load(tmp_path / "net.npz"))
     assert loaded == frozen
     assert f"{on_disk:,}" in str(frozen)
     assert f"{on_disk:,}" in str(trained)
@@ -146,7 +146,7 @@ def test_the_bytes_are_those_of_the_saved_file(name, tmp_path):
 def test_model_and_frozen_net_count_the_same(name):
     model, image = NETS[name]
     net = bitnet.freeze(model, image=image and image[:2])
-    trained, frozen = summarize(model, image), summarize(net)
+    trained, frozen = summary(model, image), summary(net)
     assert trained.macs == frozen.macs
     assert trained.one_bit == frozen.one_bit
     assert trained.weights == frozen.weights
@@ -179,16 +179,16 @@ def test_the_papers_counts():
         (models.CIFAR10, 14_022_016, 616_966_144),
         (models.SVHN, 6_397_632, None),
     ):
-        table = summarize(models.binary_convnet(**net, rng=RNG), net["image"])
+        table = summary(models.binary_convnet(**net, rng=RNG), net["image"])
         assert table.one_bit == weights
         assert macs is None or sum(table.macs.values()) == macs
     assert table.rows[0].outputs == (32, 32, 64)
-    mlp = summarize(models.binary_mlp(models.MNIST_TORCH, RNG))
+    mlp = summary(models.binary_mlp(models.MNIST_TORCH, RNG))
     assert mlp.one_bit == sum(mlp.macs.values()) == 10_014_720
 
 
 def test_a_convnet_by_hand():
-    table = summarize(bitnet.freeze(convnet(), image=(11, 10)))
+    table = summary(bitnet.freeze(convnet(), image=(11, 10)))
     assert [row.outputs for row in table.rows] == [(6, 5, 13), (2, 2, 70), (9,), (3,)]
     first, second, third, last = table.rows
     assert (first.precision, first.macs, first.words) == ("8x1", 30 * 75 * 13, 30 * 13 * 8 * 2)
@@ -206,15 +206,15 @@ def test_a_convnet_by_hand():
 
 
 def test_a_grouped_convolution():
-    table = summarize(*NETS["groups"])
+    table = summary(*NETS["groups"])
     assert table.one_bit == 6 * 9 * 2 + 360
     assert table.macs["8x1"] == 20 * 6 * 9 * 2
-    frozen = summarize(bitnet.freeze(NETS["groups"][0], image=(5, 4)))
+    frozen = summary(bitnet.freeze(NETS["groups"][0], image=(5, 4)))
     assert frozen.rows[0].name == "0 FrozenConv(4, 6, 3x3, groups=2)"
 
 
 def test_few_bits_by_hand():
-    table = summarize(bitnet.freeze(few_bits()))
+    table = summary(bitnet.freeze(few_bits()))
     assert table.weights == {2: 70 * 65 + 27, 4: 65 * 9}
     assert table.one_bit == 0
     first, second, last = table.rows
@@ -243,13 +243,13 @@ def test_few_bits_by_hand():
 
 
 def test_codes_are_compared_behind_the_pooling_and_signs_before_it():
-    rows = summarize(*NETS["few bits of images"]).rows
+    rows = summary(*NETS["few bits of images"]).rows
     compared = [row.comparisons for row in rows if row.precision]
     assert compared == [3 * 2 * 70 * 7, 3 * 2 * 4, 6, 0]
-    signs = summarize(bitnet.freeze(convnet(), image=(11, 10))).rows
+    signs = summary(bitnet.freeze(convnet(), image=(11, 10))).rows
     assert [row.comparisons for row in signs] == [30 * 13, 16 * 70, 9, 0]
     for bits, first in ((1, 72 * 6), (2, 16 * 6 * 3)):  # behind an average in both cases
-        rows = summarize(bitnet.freeze(branched(bits), image=(9, 8))).rows
+        rows = summary(bitnet.freeze(branched(bits), image=(9, 8))).rows
         steps = 2**bits - 1
         assert [row.comparisons for row in rows] == [
             first,
@@ -264,13 +264,13 @@ def test_codes_are_compared_behind_the_pooling_and_signs_before_it():
 def test_scales_that_are_shifts():
     model = few_bits()
     model.layers[-1].gamma.edit()[:] = [3.0, 0.0, -0.25]
-    last = next(row for row in reversed(summarize(model).rows) if row.precision)
+    last = next(row for row in reversed(summary(model).rows) if row.precision)
     assert (last.multiplications, last.shifts, last.comparisons) == (1, 2, 0)
     model.layers[-1] = ShiftBatchNorm(3)
     model.layers[-1].gamma.edit()[:] = [3.0, 0.0, -0.25]
-    last = next(row for row in reversed(summarize(model).rows) if row.precision)
+    last = next(row for row in reversed(summary(model).rows) if row.precision)
     assert (last.multiplications, last.shifts) == (0, 3)
-    assert summarize(bitnet.freeze(model)).rows[-1].shifts == 3
+    assert summary(bitnet.freeze(model)).rows[-1].shifts == 3
 
 
 def test_branches_are_walked_through():
@@ -285,7 +285,7 @@ def test_branches_are_walked_through():
         QuantLinear(20 * 17, 4, RNG, 4),
         BatchNorm(4),
     )
-    table = summarize(model, (5, 4, 3))
+    table = summary(model, (5, 4, 3))
     assert table.weights == {1: 9 * 3 * 5, 2: 9 * 5 * 7, 4: 20 * 17 * 4}
     assert {p: n for p, n in table.macs.items() if n} == {
         "8x1": 20 * 9 * 3 * 5,
@@ -299,7 +299,7 @@ def test_branches_are_walked_through():
         "3.1.2 Quantize(uniform:2)",
         "3.2.0 MaxPool2d(3x3)",
     ]
-    frozen = summarize(bitnet.freeze(model, image=(5, 4)))
+    frozen = summary(bitnet.freeze(model, image=(5, 4)))
     assert table.total("file_bytes") == frozen.total("n_bytes") > 0
     assert table.total("n_bytes") == sum(a.nbytes for a in model.state_dict().values())
 
@@ -307,7 +307,7 @@ def test_branches_are_walked_through():
 def test_googlenet_and_its_heads():
     options = {"image": (64, 64), "inflation": 1 / 16, "weights": 2, "activations": 3}
     model = googlenet(5, RNG, **options)
-    table = summarize(model, (64, 64, 3))
+    table = summary(model, (64, 64, 3))
     weights = [
         p.size
         for name, p in model.state_dict().items()
@@ -320,21 +320,21 @@ def test_googlenet_and_its_heads():
         "head behind 14, in training",
         "head behind 17, in training",
     ]
-    bare = summarize(googlenet(5, RNG, auxiliary=False, **options), (64, 64, 3))
+    bare = summary(googlenet(5, RNG, auxiliary=False, **options), (64, 64, 3))
     assert (bare.macs, bare.weights) == (table.macs, table.weights)
 
 
 def test_sequentials_inside_count_as_one():
     flat = models.binary_mlp([30, 9, 4], RNG)
     nested = Sequential(Sequential(*flat.layers[:2]), Sequential(*flat.layers[2:]))
-    found, expected = summarize(nested), summarize(flat)
+    found, expected = summary(nested), summary(flat)
     assert found.macs == expected.macs
     assert found.rows[-1].name == "1.2 BatchNorm(4)"
     assert found.input == expected.input
 
 
 def test_a_float_net_has_no_column_of_bits():
-    assert "-bit" not in str(summarize(models.float_mlp([3, 2], RNG)))
+    assert "-bit" not in str(summary(models.float_mlp([3, 2], RNG)))
 
 
 def test_precisions_in_order():
@@ -343,7 +343,7 @@ def test_precisions_in_order():
 
 
 def test_float_twins_and_models_that_cannot_be_frozen():
-    twin = summarize(models.float_convnet((8, 8, 3), [(4,)], (5, 2), RNG), (8, 8, 3))
+    twin = summary(models.float_convnet((8, 8, 3), [(4,)], (5, 2), RNG), (8, 8, 3))
     macs = 64 * 27 * 4 + 64 * 5 + 10
     assert twin.macs == {"1x1": 0, "8x1": 0, "float32": macs}
     assert twin.file_bytes is None
@@ -353,31 +353,31 @@ def test_float_twins_and_models_that_cannot_be_frozen():
     mixed = Sequential(
         BinaryConv2d(3, 4, RNG), BatchNorm(4), ReLU(), AvgPool2d(), Flatten(), Linear(64, 2, RNG)
     )
-    table = summarize(mixed, (8, 8, 3))
+    table = summary(mixed, (8, 8, 3))
     assert table.macs == {"1x1": 0, "8x1": 64 * 27 * 4, "float32": 128}
     assert table.file_bytes is None
 
 
 def test_signs_as_input():
     model = Sequential(Sign(), *models.binary_mlp([70, 3], RNG).layers)
-    table = summarize(model)
+    table = summary(model)
     assert table.macs == {"1x1": 210, "8x1": 0, "float32": 0}
-    assert table.file_bytes == summarize(bitnet.freeze(model, "signs")).file_bytes
+    assert table.file_bytes == summary(bitnet.freeze(model, "signs")).file_bytes
     quantized = Sequential(Quantize(1), *models.binary_mlp([70, 3], RNG).layers)
-    assert summarize(quantized).macs == table.macs
-    assert summarize(quantized).file_bytes == table.file_bytes
+    assert summary(quantized).macs == table.macs
+    assert summary(quantized).file_bytes == table.file_bytes
 
 
 def test_the_mode_of_the_model_is_kept():
     model = models.binary_mlp([8, 3], RNG)
     before = model.state_dict()
-    summarize(model)
+    summary(model)
     assert model.training
     assert all(np.array_equal(a, model.state_dict()[name]) for name, a in before.items())
 
 
 def test_the_dict_is_json_and_has_the_totals():
-    table = summarize(*NETS["convnet"])
+    table = summary(*NETS["convnet"])
     found = json.loads(json.dumps(table.as_dict()))
     assert found["totals"]["macs"] == table.macs
     assert found["totals"]["one_bit"] == sum(layer["one_bit"] for layer in found["layers"])
@@ -406,11 +406,11 @@ def test_the_dict_is_json_and_has_the_totals():
 )
 def test_what_does_not_fit_is_refused(net, image, message):
     with pytest.raises(InputError, match=message):
-        summarize(net, image)
+        summary(net, image)
 
 
 def test_a_picture_for_an_mlp():
-    assert summarize(NETS["mlp"][0], (28, 28, 1)).input == (math.prod((28, 28)),)
+    assert summary(NETS["mlp"][0], (28, 28, 1)).input == (math.prod((28, 28)),)
 
 
 @pytest.mark.parametrize("weights", ["ternary", 3, None])
@@ -418,7 +418,7 @@ def test_a_picture_for_an_mlp():
 def test_a_language_model_by_hand(kind, weights):
     activations = weights and 4
     few = {"weights": weights, "activations": activations, "width": 5, "units": 6, "layers": 2}
-    table = summarize(models.language_model(9, RNG, kind, **few))
+    table = summary(models.language_model(9, RNG, kind, **few))
     rows = {"rnn": 6, "gru": 18, "lstm": 24}[kind]
     shapes = [(9, 5), (rows, 5), (rows, 6), (rows, 6), (rows, 6), (9, 6)]
     assert [row.outputs for row in table.rows] == shapes
@@ -436,7 +436,7 @@ def test_a_language_model_by_hand(kind, weights):
 
 def test_a_frozen_language_model_has_the_matrices_of_its_training():
     model = models.language_model(9, RNG, "gru", width=5, units=6, weights=2, activations="log:3")
-    trained, frozen = summarize(model), summarize(bitnet.freeze(model))
+    trained, frozen = summary(model), summary(bitnet.freeze(model))
     assert trained.rows == frozen.rows
     assert frozen.is_frozen
     assert str(frozen).startswith("FrozenLanguageModel(9-5-6 gru-9)\nmatrix")

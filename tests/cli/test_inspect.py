@@ -41,7 +41,7 @@ def test_the_text_is_the_bits(folder, capsys, name):
     out = capsys.readouterr().out
     rows = signs_in(out)
     assert np.array_equal(rows, net.layers[0].bits.signs()[3].reshape(28, 28))
-    rule = ">=" if net.layers[0].rising[3] else "<="
+    rule = ">=" if net.layers[0].increasing[3] else "<="
     assert f"+1 where z {rule} {net.layers[0].thresholds[3]}," in out
     main(["inspect", str(folder / name), "--layer", "1", "--all", "--signs", "#."])
     out = capsys.readouterr().out
@@ -88,7 +88,7 @@ def test_the_text_of_few_bits_is_the_integers(folder, capsys, name):
     assert f"in the layer: -3 ({(own == -3).mean():.1%});".replace("%", " %") in out
     assert f"in the unit: -3 ({(own[3] == -3).mean():.1%});".replace("%", " %") in out
     assert f"unit 3: {(own[3] > 0).sum()} of 784 weights are above 0\n" in out
-    sign, way = (">=", "rising") if layer.rising[3] else ("<=", "falling")
+    sign, way = (">=", "increasing") if layer.increasing[3] else ("<=", "falling")
     steps = ", ".join(map(str, layer.thresholds[3]))
     rule = "gives -7, -5, -3, -1, 1, 3, 5, 7, one further at each of z"
     assert f"{rule} {sign} {steps} ({way})" in " ".join(out.split())
@@ -121,7 +121,9 @@ def test_channels_of_numbers_stand_beside_each_other():
     assert "input channels 0 to 5:" in lines
     steps = net.layers[0].thresholds[1]
     text = " ".join(" ".join(lines).split())
-    assert f"one further at each of 255 steps from z >= {steps[0]} to {steps[-1]} (rising)" in text
+    assert (
+        f"one further at each of 255 steps from z >= {steps[0]} to {steps[-1]} (increasing)" in text
+    )
 
 
 def test_many_numbers_are_counted_in_ranges():

@@ -127,11 +127,11 @@ def test_pictures_of_the_weights(tmp_path, monkeypatch):
     for name in ("a.checkpoint", "a.npz"):
         layers = weights_of(nets.opened_language(tmp_path / name))
         assert [*layers] == ["table", "layer 0 inputs", "layer 0 states", "scores"]
-        weights, levels = layers["layer 0 states"]
+        weights, codebook = layers["layer 0 states"]
         np.testing.assert_array_equal(
             weights.values() * np.float32(matrix.scale), matrix.weight.values()
         )
-        assert set(np.unique(weights.values())) == set(levels.values()) == {-1, 0, 1}
+        assert set(np.unique(weights.values())) == set(codebook.values()) == {-1, 0, 1}
         for words in (["codes"], ["filters", "--layer", 2]):
             run("plot", *words, tmp_path / name, "--out", tmp_path / "a.png")
             assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")

@@ -9,7 +9,7 @@ from bitnet import InputError
 from bitnet.__main__ import main
 from bitnet.analysis import plots
 from bitnet.cli.plot import weights_of
-from bitnet.kernels import Bits, Planes
+from bitnet.kernels import BitPlanes, Bits
 from bitnet.training.trained import open_net
 
 pytest.importorskip("matplotlib", reason="plots need matplotlib (extra plot)")
@@ -97,10 +97,10 @@ def test_a_net_has_the_weights_of_its_training(folder, name):
         weights_of(open_net(folder / f"{name}.{kind}")) for kind in ("checkpoint", "npz")
     )
     assert [key.split()[0] for key in trained] == [key.split()[0] for key in frozen]
-    for (a, of), (b, levels) in zip(trained.values(), frozen.values(), strict=True):
-        assert type(a) is type(b) is (Bits if levels is None else Planes)
-        assert of == levels
-        pair = [x.signs() if levels is None else x.values() for x in (a, b)]
+    for (a, of), (b, codebook) in zip(trained.values(), frozen.values(), strict=True):
+        assert type(a) is type(b) is (Bits if codebook is None else BitPlanes)
+        assert of == codebook
+        pair = [x.signs() if codebook is None else x.values() for x in (a, b)]
         assert np.array_equal(*pair)
 
 

@@ -8,7 +8,7 @@ from saved import save_nets
 
 from bitnet import InputError
 from bitnet.__main__ import main
-from bitnet.analysis.summary import summarize
+from bitnet.analysis.summary import summary
 from bitnet.nn import models
 
 
@@ -87,7 +87,7 @@ def test_nets_by_name(capsys):
     main(["summary", "conv:4,4/", "--image", "9x8x2", "--classes", "3", "--float", "--json"])
     table = json.loads(capsys.readouterr().out)["summary"]
     twin = models.float_convnet((9, 8, 2), [(4, 4)], [3], np.random.default_rng(0))
-    assert table["totals"]["macs"] == summarize(twin, (9, 8, 2)).macs
+    assert table["totals"]["macs"] == summary(twin, (9, 8, 2)).macs
 
 
 @pytest.mark.parametrize(

@@ -68,8 +68,11 @@ def test_find_thresholds_finds_any_step(largest, data):
     step = data.draw(st.integers(-largest - 1, largest + 1))
     z = np.arange(-largest, largest + 1, dtype=np.int32)
     for function in (lambda v: v >= step, lambda v: v <= step):
-        threshold, rising = find_thresholds(function, 1, largest)
-        got = kernels.threshold(z[:, None], kernels.Thresholds(threshold, rising)).signs()[:, 0] > 0
+        threshold, increasing = find_thresholds(function, 1, largest)
+        got = (
+            kernels.threshold(z[:, None], kernels.Thresholds(threshold, increasing)).signs()[:, 0]
+            > 0
+        )
         assert np.array_equal(got, function(z))
 
 
@@ -81,7 +84,7 @@ def test_a_tie_is_plus_one_for_both_signs_of_gamma():
             BinaryLinear(4, 1, RNG), norm, Sign(), BinaryLinear(1, 1, RNG), BatchNorm(1)
         )
         layer = bitnet.freeze(model, "signs").layers[0]
-        assert (layer.thresholds.tolist(), layer.rising.tolist()) == ([2], [gamma > 0])
+        assert (layer.thresholds.tolist(), layer.increasing.tolist()) == ([2], [gamma > 0])
         z = np.array([[0], [2], [4]], np.int32)
         assert layer.outputs(z).signs().ravel().tolist() == expected
 

@@ -11,7 +11,7 @@ from bitnet import InputError, kernels
 from bitnet.archive import read_archive, write_archive
 from bitnet.deploy.file import KIND, VERSION
 from bitnet.deploy.freeze import find_thresholds
-from bitnet.kernels import Bits, Planes
+from bitnet.kernels import BitPlanes, Bits
 from bitnet.nn import BatchNorm, Flatten, MaxPool2d, QuantConv2d, Quantize, QuantLinear, Sequential
 from bitnet.nn.models.feedforward import binary_mlp
 
@@ -88,7 +88,7 @@ def test_linear_nets(implementation, tmp_path_factory, seed, weights, activation
     loaded = through_file(net, tmp_path_factory)
     same(model, loaded, x)
     assert repr(loaded) == repr(net)
-    assert loaded.layers[0].weight_levels == net.layers[0].weight_levels
+    assert loaded.layers[0].weight_codebook == net.layers[0].weight_codebook
 
 
 @settings(max_examples=30)
@@ -157,16 +157,16 @@ def test_thresholds_at_every_integer(bits, gamma, seed):
     z = np.arange(-n, n + 1, dtype=np.int32)[:, None]
     expected = layers[2](norm(z)).data
     got = layer.outputs(z)
-    assert type(got) is type(expected) is (Bits if bits == 1 else Planes)
+    assert type(got) is type(expected) is (Bits if bits == 1 else BitPlanes)
     numbers = [x.signs() if bits == 1 else x.integers() for x in (got, expected)]
     assert np.array_equal(*numbers)
 
 
 def test_steps_outside_the_range():
-    steps, rising = find_thresholds(lambda z: np.where(z > 5, 3, 1) * (z < 99), 1, 10, steps=3)
-    assert (steps.tolist(), rising.tolist()) == ([[-10, 6, 6]], [True])
-    steps, rising = find_thresholds(lambda z: np.where(z > 5, 1, 2), 1, 10, steps=3)
-    assert (steps.tolist(), rising.tolist()) == ([[10, 5, -11]], [False])
+    steps, increasing = find_thresholds(lambda z: np.where(z > 5, 3, 1) * (z < 99), 1, 10, steps=3)
+    assert (steps.tolist(), increasing.tolist()) == ([[-10, 6, 6]], [True])
+    steps, increasing = find_thresholds(lambda z: np.where(z > 5, 1, 2), 1, 10, steps=3)
+    assert (steps.tolist(), increasing.tolist()) == ([[10, 5, -11]], [False])
 
 
 @pytest.mark.parametrize(
@@ -194,19 +194,19 @@ def test_weights_changed_after_freezing_change_nothing():
 @pytest.mark.parametrize(
     ("key", "change", "message"),
     [
-        ("weight_levels", {"unit": 0.0}, "a unit above 0"),
-        ("weight_levels", {"unit": 1}, "whole numbers and a unit"),
-        ("weight_levels", {"unit": float("inf")}, "whole numbers and a unit"),
-        ("weight_levels", {"patterns": [0, 1 << 40]}, "whole numbers"),
-        ("weight_levels", {"patterns": [3, 2, 1, 0]}, "numbers that rise"),
-        ("weight_levels", {"patterns": [0, 1, 2]}, "expected uint8 codes below 3"),
-        ("weight_levels", {"patterns": [0, 1]}, "expected 1 planes"),
-        ("weight_levels", {"more": 1}, "expected coefficients, offset, patterns, unit"),
-        ("weight_levels", None, "2 signs per row"),
-        ("weight_levels", "x", "has 'x'; expected coefficients"),
-        ("weight_levels", [], "expected coefficients"),
-        ("levels", None, "thresholds is int32 of shape"),
-        ("levels", {"patterns": [0, 1]}, "thresholds is int32 of shape"),
+        ("weight_codebook", {"unit": 0.0}, "a unit above 0"),
+        ("weight_codebook", {"unit": 1}, "whole numbers and a unit"),
+        ("weight_codebook", {"unit": float("inf")}, "whole numbers and a unit"),
+        ("weight_codebook", {"patterns": [0, 1 << 40]}, "whole numbers"),
+        ("weight_codebook", {"patterns": [3, 2, 1, 0]}, "increasing numbers"),
+        ("weight_codebook", {"patterns": [0, 1, 2]}, "expected uint8 codes below 3"),
+        ("weight_codebook", {"patterns": [0, 1]}, "expected 1 planes"),
+        ("weight_codebook", {"more": 1}, "expected coefficients, offset, patterns, unit"),
+        ("weight_codebook", None, "2 signs per row"),
+        ("weight_codebook", "x", "has 'x'; expected coefficients"),
+        ("weight_codebook", [], "expected coefficients"),
+        ("codebook", None, "thresholds is int32 of shape"),
+        ("codebook", {"patterns": [0, 1]}, "thresholds is int32 of shape"),
     ],
 )
 def test_headers_that_lie_are_refused(tmp_path, key, change, message):

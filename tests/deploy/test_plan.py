@@ -27,7 +27,7 @@ from bitnet.nn import (
 from bitnet.nn.activations import Quantize
 from bitnet.nn.conv import QuantConv2d
 from bitnet.nn.models.imagenet import alexnet, googlenet
-from bitnet.quantizers import Linear, Logarithmic
+from bitnet.quantizers import LinearQuant, LogQuant
 
 
 def branched(seed, weights, quantizer, ends="linear", image=(9, 8)):
@@ -59,8 +59,8 @@ def pixels(seed, count, image):
 
 quantizers = st.one_of(
     st.integers(1, 8),
-    st.builds(Linear, st.integers(2, 8), st.just(0.25)),
-    st.sampled_from([Logarithmic(3), Logarithmic(2, 1, False)]),
+    st.builds(LinearQuant, st.integers(2, 8), st.just(0.25)),
+    st.sampled_from([LogQuant(3), LogQuant(2, 1, False)]),
 )
 
 
@@ -234,7 +234,7 @@ def test_compare_refuses_another_net():
 
 
 def test_the_table_of_a_branched_net():
-    table = bitnet.summarize(AVERAGE)
+    table = bitnet.summary(AVERAGE)
     rows = [(row.outputs, row.macs) for row in table.rows]
     assert rows == [
         ((4, 4, 6), 9 * 8 * 6 * 27),

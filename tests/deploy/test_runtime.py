@@ -67,10 +67,10 @@ def test_inputs_that_do_not_fit_are_refused(net, x, message):
             method(x)
 
 
-def layer(m=3, n=4, thresholds=None, rising=None):
+def layer(m=3, n=4, thresholds=None, increasing=None):
     thresholds = np.zeros(m, np.int32) if thresholds is None else thresholds
-    rising = np.ones(m, bool) if rising is None else rising
-    return FrozenLayer(kernels.pack(np.ones((m, n))), thresholds, rising)
+    increasing = np.ones(m, bool) if increasing is None else increasing
+    return FrozenLayer(kernels.pack(np.ones((m, n))), thresholds, increasing)
 
 
 def output(m=2, n=3, **changes):
@@ -87,7 +87,7 @@ def output(m=2, n=3, **changes):
         ([layer(), output(n=4)], r"layer 1: weights of shape \(2, 4\); expected \(M, 3\)"),
         ([layer(thresholds=np.zeros(3)), output()], "thresholds is float64"),
         ([layer(thresholds=np.zeros(2, np.int32)), output()], r"\(2,\); expected int32 of"),
-        ([layer(rising=np.ones(3, np.uint8)), output()], "rising is uint8"),
+        ([layer(increasing=np.ones(3, np.uint8)), output()], "increasing is uint8"),
         ([layer(), output(mean=np.float32([np.nan, 0]))], "mean holds NaN"),
         ([layer(), output(scale=np.float32([0, np.inf]))], "scale holds NaN or infinity"),
         ([layer(0, 4), output(n=0)], "1 or more"),
@@ -127,6 +127,6 @@ def test_numpy_alone_is_enough(tmp_path):
 def test_the_arrays_of_a_net_are_read_only():
     net = bitnet.freeze(binary_mlp([20, 8, 3], np.random.default_rng(0)))
     hidden, output = net.layers
-    for array in (hidden.bits.words, hidden.thresholds, hidden.rising, output.mean):
+    for array in (hidden.bits.words, hidden.thresholds, hidden.increasing, output.mean):
         with pytest.raises(ValueError, match="read-only"):
             array[:1] = 0

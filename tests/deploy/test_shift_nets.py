@@ -60,8 +60,8 @@ def test_thresholds_at_every_z(gamma, beta, mean, inv_std):
 
 def test_a_table_of_its_layers():
     model = binary_mlp([20, 16, 3], np.random.default_rng(0), norm="shift")
-    plain = bitnet.summarize(binary_mlp([20, 16, 3], np.random.default_rng(0)))
-    table = bitnet.summarize(model)
+    plain = bitnet.summary(binary_mlp([20, 16, 3], np.random.default_rng(0)))
+    table = bitnet.summary(model)
     assert table.file_bytes == plain.file_bytes
     assert [row.file_bytes for row in table.rows] == [row.file_bytes for row in plain.rows]
     assert [row.floats for row in table.rows] == [row.floats for row in plain.rows]

@@ -170,12 +170,12 @@ def test_the_recipes_build_what_they_say(tmp_path, monkeypatch):
         return seen
 
     default, paper = training(), training("--recipe", "paper")
-    scales = [p.step_scale for p in default["model"].parameters()]
+    scales = [p.lr_scale for p in default["model"].parameters()]
     assert scales[1:3] == scales[4:] == [10, 10]
     assert scales[0] == pytest.approx(math.sqrt((784 + 20) / 1.5))
     assert default["schedule"] == bitnet.optim.schedules.Cosine(3e-3, 20)
     assert [layer.p for layer in paper["model"].layers if hasattr(layer, "p")] == [0.2, 0.5]
-    assert [p.step_scale for p in paper["model"].parameters()][1:3] == [1.0, 1.0]
+    assert [p.lr_scale for p in paper["model"].parameters()][1:3] == [1.0, 1.0]
     assert [paper["schedule"](epoch) for epoch in (0, 1000)] == pytest.approx([3e-3, 3e-7])
     for seen in (default, paper):
         assert type(seen["optimizer"]) is bitnet.optim.Adam

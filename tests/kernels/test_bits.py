@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from strategies import numbers, rows, seeds, signs, widths
 
 from bitnet import InputError, kernels
-from bitnet.kernels import Bits, Planes
+from bitnet.kernels import BitPlanes, Bits
 
 
 def test_element_i_is_bit_i_mod_64_of_word_i_div_64():
@@ -96,4 +96,4 @@ def test_pixels_are_the_sum_of_their_planes(seed):
 
 def test_planes_need_a_coefficient_each():
     with pytest.raises(InputError, match="coefficient"):
-        Planes(kernels.pack(numbers(0, (2, 3))), [1])
+        BitPlanes(kernels.pack(numbers(0, (2, 3))), [1])

@@ -55,7 +55,7 @@ def test_every_window_border_and_number_of_channels(size, c, m, window, seed):
     rng = np.random.default_rng(seed)
     steps = Thresholds(rng.integers(-20, 21, m).astype(np.int32), rng.integers(0, 2, m) > 0)
     y = kernels.xnor_conv_sign(kernels.pack(x), kernels.pack(weight), window, steps)
-    rises = np.where(steps.rising, expected >= steps.values, expected <= steps.values)
+    rises = np.where(steps.increasing, expected >= steps.values, expected <= steps.values)
     assert y == kernels.pack(rises)
 
 

@@ -127,7 +127,7 @@ def test_groups_are_convolutions_beside_each_other(sizes, seed):
         some, own = slice(g * n // groups, (g + 1) * n // groups), slice(4 * g, 4 * g + 4)
         part, filters = kernels.pack(x[..., some]), kernels.pack(weight[own])
         photo, z = pixels[..., some].copy(), grad[..., own].copy()
-        step = kernels.Thresholds(steps.values[own], steps.rising[own])
+        step = kernels.Thresholds(steps.values[own], steps.increasing[own])
         expected = [
             kernels.xnor_conv(part, filters, window),
             kernels.plane_conv(photo, filters, window),

@@ -7,22 +7,22 @@ from hypothesis import strategies as st
 from strategies import seeds
 
 from bitnet import InputError, kernels
-from bitnet.kernels import Levels, Thresholds
+from bitnet.kernels import Codebook, Thresholds
 
 STEPS = Thresholds(np.zeros((2, 1), np.int32), np.ones(2, bool))
 
 pytestmark = pytest.mark.usefixtures("implementation")
 
-TERNARY = Levels([0, 1, 3], [1, 1], 0.5)
-POWERS = Levels([0b0000, 0b0001, 0b0011, 0b0111, 0b1111], [4, 2, 2, 4])  # -12, -4, 0, 4, 12
-levels = st.one_of(
-    st.builds(Levels.uniform, st.integers(1, 8), st.just(0.25), st.sampled_from([0, -1, 15])),
+TERNARY = Codebook([0, 1, 3], [1, 1], 0.5)
+POWERS = Codebook([0b0000, 0b0001, 0b0011, 0b0111, 0b1111], [4, 2, 2, 4])  # -12, -4, 0, 4, 12
+codebook = st.one_of(
+    st.builds(Codebook.uniform, st.integers(1, 8), st.just(0.25), st.sampled_from([0, -1, 15])),
     st.sampled_from([TERNARY, POWERS]),
 )
 widths = st.sampled_from([0, 1, 63, 64, 65, 130])
 
 
-@given(levels, widths, seeds)
+@given(codebook, widths, seeds)
 def test_codes_are_the_numbers_they_stand_for(own, n, seed):
     codes = np.random.default_rng(seed).integers(0, len(own), (3, 2, n), dtype=np.uint8)
     planes = own.planes(codes)
@@ -37,37 +37,37 @@ def test_codes_are_the_numbers_they_stand_for(own, n, seed):
 @given(st.integers(1, 8), st.integers(0, 4), widths, seeds)
 def test_rank_counts_the_thresholds_that_are_passed(bits, rows, m, seed):
     rng = np.random.default_rng(seed)
-    rising = rng.random(m) < 0.5
+    increasing = rng.random(m) < 0.5
     edges = [np.iinfo(np.int32).min, np.iinfo(np.int32).max]
     steps = np.sort(rng.choice([*edges, *range(-9, 10)], (m, 2**bits - 1)), axis=1)
-    steps = np.where(rising[:, None], steps, steps[:, ::-1]).astype(np.int32)
+    steps = np.where(increasing[:, None], steps, steps[:, ::-1]).astype(np.int32)
     z = rng.choice([*edges, *range(-10, 11)], (rows, m)).astype(np.int32)
-    codes = kernels.rank(z, Thresholds(steps, rising))
+    codes = kernels.rank(z, Thresholds(steps, increasing))
     assert codes.dtype == np.uint8
     for r, j in np.ndindex(z.shape):
-        passed = [z[r, j] >= t if rising[j] else z[r, j] <= t for t in steps[j]]
+        passed = [z[r, j] >= t if increasing[j] else z[r, j] <= t for t in steps[j]]
         assert codes[r, j] == sum(passed)
 
 
 def test_one_threshold_is_the_sign():
     rng = np.random.default_rng(0)
     z, steps = rng.integers(-9, 9, (5, 70), np.int32), rng.integers(-5, 5, 70).astype(np.int32)
-    rising = rng.random(70) < 0.5
-    codes = kernels.rank(z, Thresholds(steps[:, None], rising))
-    assert kernels.pack(codes == 1) == kernels.threshold(z, kernels.Thresholds(steps, rising))
+    increasing = rng.random(70) < 0.5
+    codes = kernels.rank(z, Thresholds(steps[:, None], increasing))
+    assert kernels.pack(codes == 1) == kernels.threshold(z, kernels.Thresholds(steps, increasing))
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: Levels([0, 1], [-1]), "numbers that rise"),
-        (lambda: Levels([0, 0], [1]), "numbers that rise"),
-        (lambda: Levels([0, 1], [70000]), "at most 65536"),
-        (lambda: Levels([0, 1], [1], 0.0), "a unit above 0"),
-        (lambda: Levels([0], [1]), "2 to 256"),
-        (lambda: Levels([0, 1], []), "2 to 256"),
-        (lambda: Levels.uniform(9), "from 1 to 8"),
-        (lambda: Levels.uniform(2.0), "from 1 to 8"),
+        (lambda: Codebook([0, 1], [-1]), "increasing numbers"),
+        (lambda: Codebook([0, 0], [1]), "increasing numbers"),
+        (lambda: Codebook([0, 1], [70000]), "at most 65536"),
+        (lambda: Codebook([0, 1], [1], 0.0), "a unit above 0"),
+        (lambda: Codebook([0], [1]), "2 to 256"),
+        (lambda: Codebook([0, 1], []), "2 to 256"),
+        (lambda: Codebook.uniform(9), "from 1 to 8"),
+        (lambda: Codebook.uniform(2.0), "from 1 to 8"),
         (lambda: TERNARY.planes(np.array([3], np.uint8)), "below 3"),
         (lambda: TERNARY.planes(np.array([1])), "expected uint8"),
         (lambda: Thresholds(np.zeros((3, 256), np.int32), np.ones(3, bool)), "255 or fewer"),

@@ -86,7 +86,7 @@ assert (kernels.gradient_of_images(grad, filters, window, (6, 5), 8)
 for images in (x, photos):
     assert (kernels.gradient_of_filters(grad, images, window, 8)
             == reference.gradient_of_filters(grad, images, window, 127, None)).all()
-few = kernels.Levels.uniform(3)
+few = kernels.Codebook.uniform(3)
 x, weight = (few.planes(rng.integers(0, 8, shape, np.uint8)) for shape in ((5, 70), (9, 70)))
 assert (kernels.plane_gemm(x, weight) == reference.plane_gemm(x, weight)).all()
 one = np.eye(9, dtype=np.float32)  # the rows of the planes as floats

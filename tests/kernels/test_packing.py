@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from strategies import ABOVE_ONE, BELOW_ONE, SMALLEST, numbers, rows, seeds, signs, widths
 
 from bitnet import InputError, kernels
-from bitnet.kernels import Levels, Thresholds, reference
+from bitnet.kernels import Codebook, Thresholds, reference
 from bitnet.kernels.dispatch import kernel
 
 pytestmark = pytest.mark.usefixtures("implementation")
@@ -123,7 +123,7 @@ def test_threshold_at_below_and_above(n_rows, n, seed):
     steps = Thresholds(values, rng.random(n) < 0.5)
     z = (values + rng.integers(-1, 2, (n_rows, n))).astype(np.int32)
     bits = kernels.threshold(z, steps)
-    assert np.array_equal(bits.signs() > 0, np.where(steps.rising, z >= values, z <= values))
+    assert np.array_equal(bits.signs() > 0, np.where(steps.increasing, z >= values, z <= values))
     assert bits.equals(reference.threshold(z, steps))
 
 
@@ -143,10 +143,10 @@ def test_side_by_side(n_rows, sizes, seed):
 
 @given(widths, widths, seeds)
 def test_planes_side_by_side(n, m, seed):
-    levels, rng = Levels.uniform(3, 0.25, 7), np.random.default_rng(seed)
+    codebook, rng = Codebook.uniform(3, 0.25, 7), np.random.default_rng(seed)
     codes = [rng.integers(0, 8, (2, size)).astype(np.uint8) for size in (n, m)]
-    joined = kernels.concatenate([levels.planes(part) for part in codes])
-    assert np.array_equal(joined.values(), levels.values()[np.concatenate(codes, axis=1)])
+    joined = kernels.concatenate([codebook.planes(part) for part in codes])
+    assert np.array_equal(joined.values(), codebook.values()[np.concatenate(codes, axis=1)])
 
 
 def steps(n):
@@ -176,7 +176,7 @@ def steps(n):
         lambda: kernels.concatenate([kernels.pack(np.ones(3)), np.ones(3)]),
         lambda: kernels.concatenate([kernels.pack(np.ones((2, 3))), kernels.pack(np.ones(3))]),
         lambda: kernels.concatenate(
-            [levels.planes(np.ones(3, np.uint8)) for levels in map(Levels.uniform, (1, 2))]
+            [codebook.planes(np.ones(3, np.uint8)) for codebook in map(Codebook.uniform, (1, 2))]
         ),
         lambda: kernels.count_flips(kernels.pack(np.ones(3)), kernels.pack(np.ones(4))),
     ],

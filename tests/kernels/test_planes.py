@@ -7,14 +7,14 @@ from hypothesis import strategies as st
 from strategies import seeds
 
 from bitnet import InputError, kernels
-from bitnet.kernels import Levels, Planes, Window
+from bitnet.kernels import BitPlanes, Codebook, Window
 
 pytestmark = pytest.mark.usefixtures("implementation")
 
-TERNARY = Levels([0, 1, 3], [1, 1], 0.5)
-WIDE = Levels(range(4), [1, 299])  # no byte holds its 300, as those of powers of two
-levels = st.one_of(
-    st.builds(Levels.uniform, st.integers(1, 8), st.just(0.5), st.sampled_from([0, 1, 255, -3])),
+TERNARY = Codebook([0, 1, 3], [1, 1], 0.5)
+WIDE = Codebook(range(4), [1, 299])  # no byte holds its 300, as those of powers of two
+codebook = st.one_of(
+    st.builds(Codebook.uniform, st.integers(1, 8), st.just(0.5), st.sampled_from([0, 1, 255, -3])),
     st.sampled_from([TERNARY, WIDE]),
 )
 pads = st.tuples(st.integers(0, 2), st.integers(0, 2))
@@ -33,7 +33,7 @@ def planes(rng, own, shape):
 
 
 def operand(rng, own, shape):
-    """Planes of the levels; for None Bits, and for "pixels" those."""
+    """BitPlanes of the codebook; for None Bits, and for "pixels" those."""
     if own is None:
         return kernels.pack(rng.standard_normal(shape))
     return (
@@ -42,14 +42,14 @@ def operand(rng, own, shape):
 
 
 def integers(x):
-    if isinstance(x, Planes):
+    if isinstance(x, BitPlanes):
         return x.integers().astype(np.int64)
     return 2 * x.astype(np.int64) - 255 if isinstance(x, np.ndarray) else x.signs(np.int64)
 
 
 @given(
-    st.none() | st.just("pixels") | levels,
-    st.none() | levels,
+    st.none() | st.just("pixels") | codebook,
+    st.none() | codebook,
     st.integers(0, 6),
     st.integers(1, 70),
     channels,
@@ -67,7 +67,7 @@ def test_plane_gemm(left, right, b, m, n, kept, seed):
 
 
 @pytest.mark.parametrize(
-    "own", [Levels(range(8), [40, 80, 160]), Levels(range(8), [30, 60, 120], offset=7)]
+    "own", [Codebook(range(8), [40, 80, 160]), Codebook(range(8), [30, 60, 120], offset=7)]
 )
 def test_sums_that_int32_holds_of_parts_that_it_does_not(own):
     """Of numbers with a common divisor, whose bytes have a large factor and a large base."""
@@ -81,8 +81,8 @@ def test_sums_that_int32_holds_of_parts_that_it_does_not(own):
 
 
 @given(
-    st.none() | st.just("pixels") | levels,
-    st.none() | levels,
+    st.none() | st.just("pixels") | codebook,
+    st.none() | codebook,
     windows,
     channels,
     st.sampled_from([1, 2, 5, 65]),
@@ -103,17 +103,17 @@ def test_plane_conv(left, right, window, n, m, n_images, seed):
 
 @pytest.mark.parametrize("border", [0, 1, -1])
 def test_what_stands_beyond_the_images(border):
-    own = Levels.uniform(2, offset=3)  # 0, 2, 4, 6
+    own = Codebook.uniform(2, offset=3)  # 0, 2, 4, 6
     x = own.planes(np.full((1, 1, 1, 1), 1, np.uint8))
-    weight = Levels.uniform(2).planes(np.full((1, 1, 3, 1), 3, np.uint8))  # 3
+    weight = Codebook.uniform(2).planes(np.full((1, 1, 3, 1), 3, np.uint8))  # 3
     window = Window((1, 3), padding=((0, 0), (1, 1)), border=border)
     outside = {0: 0, 1: 6, -1: 0}[border]
     assert kernels.plane_conv(x, weight, window).ravel().tolist() == [3 * (2 + 2 * outside)]
 
 
 @given(
-    st.none() | levels,
-    st.none() | levels,
+    st.none() | codebook,
+    st.none() | codebook,
     windows,
     channels,
     st.sampled_from([1, 4, 33]),
@@ -140,7 +140,7 @@ def test_gradients(left, right, window, n, m, bits, drawn, seed):
         np.testing.assert_array_equal(one, other)
 
 
-@pytest.mark.parametrize("own", [Levels.uniform(3), TERNARY, Levels.uniform(2, offset=3)])
+@pytest.mark.parametrize("own", [Codebook.uniform(3), TERNARY, Codebook.uniform(2, offset=3)])
 def test_gradients_of_floats(own):
     rng = np.random.default_rng(0)
     window = Window((3, 3), padding=((1, 1), (1, 1)))
@@ -163,7 +163,7 @@ def test_gradients_of_floats(own):
 @pytest.mark.parametrize("n", [6, 128])
 def test_groups(groups, n):
     rng = np.random.default_rng(0)
-    own, window = Levels.uniform(3), Window((2, 2))
+    own, window = Codebook.uniform(3), Window((2, 2))
     x, weight = planes(rng, own, (2, 4, 4, n)), planes(rng, own, (4, 2, 2, n // groups))
     z = kernels.plane_conv(x, kernels.prepare(weight), window, groups)
     values, filters = x.integers(), weight.integers()
@@ -179,13 +179,13 @@ def test_groups(groups, n):
 
 
 def test_rows_of_planes():
-    x = planes(np.random.default_rng(0), Levels.uniform(2, 0.5, 3), (2, 3, 3, 5))
+    x = planes(np.random.default_rng(0), Codebook.uniform(2, 0.5, 3), (2, 3, 3, 5))
     rows = kernels.flatten(x)
     np.testing.assert_array_equal(rows.integers(), x.integers().reshape(2, 45))
     assert (rows.unit, rows.offset) == (0.5, 3)
 
 
 def test_sums_that_pass_int32_are_refused():
-    x = Planes(kernels.pack(np.ones((1, 1, 1, 1, 3))), [1 << 30])
+    x = BitPlanes(kernels.pack(np.ones((1, 1, 1, 1, 3))), [1 << 30])
     with pytest.raises(InputError, match="pass the range of int32"):
         kernels.plane_conv(x, kernels.pack(np.ones((1, 1, 1, 3))), Window((1, 1)))

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from strategies import seeds
 
 from bitnet import InputError, kernels
-from bitnet.kernels import Levels, Planes, Window
+from bitnet.kernels import BitPlanes, Codebook, Window
 
 pytestmark = pytest.mark.usefixtures("implementation")
 
@@ -64,27 +64,27 @@ def test_sums_of_patches(size, window, seed):
     assert np.array_equal(kernels.add_patches(patches[..., :5], window, size), expected)
 
 
-levels = st.sampled_from(
+codebook = st.sampled_from(
     [
-        Levels.uniform(1),
-        Levels.uniform(3, 0.5, 7),
-        Levels([0, 1, 3], [1, 1], 0.5),
-        Levels([0, 1, 4, 5, 7, 13, 15], [1, 1, 2, 2]),
+        Codebook.uniform(1),
+        Codebook.uniform(3, 0.5, 7),
+        Codebook([0, 1, 3], [1, 1], 0.5),
+        Codebook([0, 1, 4, 5, 7, 13, 15], [1, 1, 2, 2]),
     ]
 )
 
 
-@given(sizes, windows, levels, st.sampled_from([1, 5, 64, 65]), seeds)
-def test_the_largest_of_packed_images_and_its_gradient(size, window, levels, channels, seed):
+@given(sizes, windows, codebook, st.sampled_from([1, 5, 64, 65]), seeds)
+def test_the_largest_of_packed_images_and_its_gradient(size, window, codebook, channels, seed):
     rng = np.random.default_rng(seed)
-    x = levels.planes(rng.integers(0, len(levels), (2, *size, channels)).astype(np.uint8))
+    x = codebook.planes(rng.integers(0, len(codebook), (2, *size, channels)).astype(np.uint8))
     numbers, first = kernels.max_pool(x.integers(), window)
-    packed = x.bits[0] if len(levels) == 2 else x
+    packed = x.bits[0] if len(codebook) == 2 else x
     y = kernels.max_pool_bits(packed, window)
-    if isinstance(y, Planes):
+    if isinstance(y, BitPlanes):
         assert (y.coefficients, y.offset, y.unit) == (x.coefficients, x.offset, x.unit)
-        assert np.array_equal(levels.codes(y), levels.codes(levels.planes(levels.codes(y))))
-    assert np.array_equal(y.integers() if isinstance(y, Planes) else y.signs(), numbers)
+        assert np.array_equal(codebook.codes(y), codebook.codes(codebook.planes(codebook.codes(y))))
+    assert np.array_equal(y.integers() if isinstance(y, BitPlanes) else y.signs(), numbers)
     grad = rng.standard_normal(numbers.shape).astype(np.float32)
     expected = kernels.max_pool_backward(grad, first, window, size)
     got = kernels.max_pool_bits_backward(grad, packed, y, window)
@@ -111,7 +111,7 @@ HALF = Window((2, 2), (2, 2))
         (lambda: kernels.max_pool(X, (2, 2)), "a Window"),
         (lambda: kernels.max_pool(X, Window((5, 5))), "does not fit into images"),
         (lambda: kernels.max_pool(X, Window((1, 1), padding=((1, 1), (1, 1)))), "sees a pixel"),
-        (lambda: kernels.max_pool_bits(X, HALF), "expected Bits or Planes"),
+        (lambda: kernels.max_pool_bits(X, HALF), "expected Bits or BitPlanes"),
         (lambda: kernels.max_pool_bits(kernels.pack(X), Window((5, 5))), "does not fit"),
         (
             lambda: kernels.max_pool_bits_backward(X, kernels.pack(X), kernels.pack(X), HALF),

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from strategies import numbers, rows, seeds, signs, widths
 
 from bitnet import InputError, kernels
-from bitnet.kernels import Bits, Planes, Thresholds, reference, threads
+from bitnet.kernels import BitPlanes, Bits, Thresholds, reference, threads
 
 pytestmark = pytest.mark.usefixtures("implementation")
 
@@ -43,7 +43,7 @@ def test_pixels_times_signs(b, m, n, seed):
 @given(rows, rows, widths, seeds, st.lists(st.integers(-9, 9), min_size=1, max_size=4), OFFSETS)
 def test_planes_times_signs(b, m, n, seed, coefficients, offset):
     bits = kernels.pack(signs(seed, (len(coefficients), b, n)))
-    planes = Planes(bits, coefficients, 0.5, offset)
+    planes = BitPlanes(bits, coefficients, 0.5, offset)
     weight = signs(seed + 1, (m, n))
     z = kernels.plane_gemm(planes, kernels.pack(weight))
     assert np.array_equal(z * 0.5, planes.values(np.float64) @ weight.T)
@@ -88,7 +88,7 @@ def test_integers_times_pixels_and_planes(b, m, n, seed):
     pixels = rng.integers(0, 256, (m, n), dtype=np.uint8)
     expected = (x.values.astype(np.int64) @ (2 * pixels.astype(np.int64) - 255)).astype(np.float32)
     assert np.array_equal(kernels.signed_gemm(x, pixels), expected * x.scales[:, None])
-    planes = Planes(kernels.pack(signs(seed, (2, m, n))), [1, -3], 0.5, seed % 3)
+    planes = BitPlanes(kernels.pack(signs(seed, (2, m, n))), [1, -3], 0.5, seed % 3)
     y, expected = kernels.signed_gemm(x, planes), x.values.astype(np.float64) @ planes.values()
     assert np.array_equal(y, expected.astype(np.float32) * x.scales[:, None])
 
@@ -146,8 +146,8 @@ COEFFICIENTS = st.lists(st.integers(-9, 9), min_size=1, max_size=6)
 
 @given(rows, rows, widths, seeds, COEFFICIENTS, COEFFICIENTS, OFFSETS, OFFSETS)
 def test_planes_on_either_side(b, m, n, seed, left, right, first, second):
-    x = Planes(kernels.pack(signs(seed, (len(left), b, n))), left, 1, first)
-    weight = Planes(kernels.pack(signs(seed + 1, (len(right), m, n))), right, 1, second)
+    x = BitPlanes(kernels.pack(signs(seed, (len(left), b, n))), left, 1, first)
+    weight = BitPlanes(kernels.pack(signs(seed + 1, (len(right), m, n))), right, 1, second)
     pixels = np.random.default_rng(seed).integers(0, 256, (b, n), dtype=np.uint8)
     z = kernels.plane_gemm(pixels, weight)
     assert np.array_equal(z, (2.0 * pixels - 255) @ weight.values(np.float64).T)
@@ -163,7 +163,7 @@ def test_planes_on_either_side(b, m, n, seed, left, right, first, second):
 
 
 def test_planes_with_values_beyond_a_table():
-    x = Planes(kernels.pack(signs(0, (5, 7, 90))), [1, 10, 100, 1000, 10000])
+    x = BitPlanes(kernels.pack(signs(0, (5, 7, 90))), [1, 10, 100, 1000, 10000])
     weight = kernels.pack(signs(1, (9, 90)))
     assert np.array_equal(kernels.plane_gemm(x, weight), x.values(np.float64) @ weight.signs().T)
 

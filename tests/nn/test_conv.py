@@ -108,7 +108,7 @@ def test_a_step_leaves_the_signs_of_the_filters():
     assert layer.bits == kernels.pack(layer.weight.data)
     assert adam.flips == kernels.count_flips(before, layer.bits) > 0
     assert abs(layer.weight.data).max() <= 1
-    assert layer.weight.step_scale == math.sqrt(8 * 9 / 1.5)
+    assert layer.weight.lr_scale == math.sqrt(8 * 9 / 1.5)
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ def test_latent_weights_start_in_their_bounds_and_state_the_papers_scale():
     weight = BinaryLinear(784, 4096, np.random.default_rng(1)).weight
     assert abs(weight.data).max() <= 1
     assert abs(weight.data.mean()) < 0.01
-    assert (weight.bound, round(weight.step_scale, 2)) == (
+    assert (weight.bound, round(weight.lr_scale, 2)) == (
         1.0,
         57.04,
     )  # the papers' first MNIST layer
@@ -132,8 +132,8 @@ def test_a_momentum_of_one_keeps_the_last_batch():
 
 
 def test_step_scales_reach_gamma_and_beta():
-    norm = BatchNorm(3, step_scale=10)
-    assert (norm.gamma.step_scale, norm.beta.step_scale) == (10, 10)
+    norm = BatchNorm(3, lr_scale=10)
+    assert (norm.gamma.lr_scale, norm.beta.lr_scale) == (10, 10)
     assert (norm.gamma.bound, norm.beta.bound) == (None, None)
 
 

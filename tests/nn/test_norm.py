@@ -74,8 +74,8 @@ def test_the_backward_passes_differ_and_the_numbers_do_not():
 
 @pytest.mark.parametrize("name", NORMS)
 def test_norms_by_name(name):
-    norm = norm_named(name, 7, step_scale=10.0)
-    assert (norm.features, norm.gamma.step_scale) == (7, 10.0)
+    norm = norm_named(name, 7, lr_scale=10.0)
+    assert (norm.features, norm.gamma.lr_scale) == (7, 10.0)
     assert isinstance(norm, BatchNorm)
     assert getattr(norm, "variant", None) == {"shift": "paper", "shift-code": "code"}.get(name)
 

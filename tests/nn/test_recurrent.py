@@ -6,14 +6,14 @@ import pytest
 import bitnet.nn.functional as F  # noqa: N812
 from bitnet import InputError, Tensor, kernels, no_grad
 from bitnet.autograd import LatentWeight, Parameter
-from bitnet.kernels import Planes
+from bitnet.kernels import BitPlanes
 from bitnet.nn import Embedding, ScaledLinear
 from bitnet.nn import Linear as FloatLinear
 from bitnet.nn.models.language import KINDS, LanguageModel, language_model
 from bitnet.nn.recurrent import GRU, LSTM, RNN, detach
 from bitnet.optim import SGD, Adam
-from bitnet.optim.optimizers import clip_gradients
-from bitnet.quantizers import DoReFa, Linear, Ternary, Uniform, dorefa_activation
+from bitnet.optim.optimizers import clip_grad_norm
+from bitnet.quantizers import DoReFa, LinearQuant, Ternary, Uniform, dorefa_activation
 
 X = np.random.default_rng(9).standard_normal((5, 3, 8)).astype(np.float32)
 
@@ -53,11 +53,11 @@ def test_the_first_weights():
 
 def test_rectified_states_are_quantized_from_zero_to_three():
     layer = RNN(8, 16, rng(), weights=4, activations=3, activation="relu")
-    assert layer.activations == Linear(3, 3 / 7, signed=False)
+    assert layer.activations == LinearQuant(3, 3 / 7, signed=False)
     assert RNN(8, 16, rng(), weights=4, activations=3).activations == Uniform(3)
     model = language_model(9, rng(), "rnn", 8, 16, weights=4, activations=3, activation="relu")
     assert model.embedding.activations == Uniform(3)  # rows of the table have both signs
-    assert model.decoder.activations == Linear(3, 3 / 7, signed=False)
+    assert model.decoder.activations == LinearQuant(3, 3 / 7, signed=False)
     few = {"weights": 4, "activations": dorefa_activation(2)}
     model = language_model(9, rng(), "rnn", 8, 16, **few, activation="relu")
     assert model.embedding.activations == Uniform(2)
@@ -67,7 +67,7 @@ def test_rectified_states_are_quantized_from_zero_to_three():
 def test_the_rows_of_an_embedding_are_packed_at_one_scale():
     layer = Embedding(20, 70, rng(), activations=4)
     rows = layer(np.array([[1, 2], [2, 19]])).data
-    assert isinstance(rows, Planes)
+    assert isinstance(rows, BitPlanes)
     assert rows.shape == (2, 2, 70)
     table = F.quantize_scaled(layer.weight.data, Uniform(4)).data
     np.testing.assert_array_equal(rows.values(), table.values()[[[1, 2], [2, 19]]])
@@ -76,13 +76,13 @@ def test_the_rows_of_an_embedding_are_packed_at_one_scale():
 def test_weights_are_packed_once_a_step(monkeypatch):
     layer, optimizer = LSTM(8, 16, rng(), weights=4, activations=4), None
     optimizer = SGD(layer.parameters(), lr=0.1)
-    packed, split = [], kernels.Levels.planes
+    packed, split = [], kernels.Codebook.planes
 
-    def planes(levels, codes):
+    def planes(codebook, codes):
         packed.append(codes.shape)
-        return split(levels, codes)
+        return split(codebook, codes)
 
-    monkeypatch.setattr(kernels.Levels, "planes", planes)
+    monkeypatch.setattr(kernels.Codebook, "planes", planes)
     for _ in range(2):
         for _ in range(3):
             y, _ = layer(X)
@@ -146,24 +146,24 @@ def test_states_end_where_they_are_detached():
 def test_gradients_are_clipped_together():
     a, b, none = Parameter([3.0]), Parameter([[4.0]]), Parameter([1.0])
     a.grad, b.grad = np.float32([3.0]), np.float32([[-4.0]])
-    assert clip_gradients([a, b, none], 5.0) == 5.0
+    assert clip_grad_norm([a, b, none], 5.0) == 5.0
     assert (a.grad.item(), b.grad.item()) == (3.0, -4.0)
-    assert clip_gradients([a, b, none], 2.5) == 5.0
+    assert clip_grad_norm([a, b, none], 2.5) == 5.0
     assert (a.grad.item(), b.grad.item(), none.grad) == (1.5, -2.0, None)
-    assert clip_gradients([none], 1.0) == 0.0
+    assert clip_grad_norm([none], 1.0) == 0.0
 
 
 def test_the_gradient_of_a_single_number_is_clipped_too():
     alone = Parameter(3.0)
     (alone * 2.0).backward()
-    assert clip_gradients([alone], 1.0) == 2.0
+    assert clip_grad_norm([alone], 1.0) == 2.0
     assert alone.grad == 1.0
 
 
 def test_a_lazy_gradient_is_clipped_too():
     layer = ScaledLinear(8, 4, rng(), 2, 3)
     layer(X).sum().backward()
-    norm = clip_gradients(layer.parameters(), 1e-3)
+    norm = clip_grad_norm(layer.parameters(), 1e-3)
     own = np.sqrt(sum((p.grad**2).sum() for p in layer.parameters()))
     assert norm > 1e-2
     assert own == pytest.approx(1e-3, rel=1e-4)
@@ -174,9 +174,9 @@ def test_gradients_that_are_no_numbers_are_refused(bad):
     a = Parameter([1.0])
     a.grad = np.float32([bad])
     with pytest.raises(InputError, match="NaN or infinity"):
-        clip_gradients([a], 1.0)
+        clip_grad_norm([a], 1.0)
     with pytest.raises(InputError, match="norm is 0"):
-        clip_gradients([a], 0)
+        clip_grad_norm([a], 0)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -192,7 +192,7 @@ def test_a_model_learns_a_text_that_repeats(kind, few):
         loss = F.cross_entropy(scores, ids[1:].ravel())
         optimizer.zero_grad()
         loss.backward()
-        clip_gradients(model.parameters(), 1.0)
+        clip_grad_norm(model.parameters(), 1.0)
         optimizer.step()
         losses.append(loss.item())
     assert losses[0] > 1.0
@@ -246,7 +246,7 @@ def test_settings_that_do_not_fit_are_refused():
 
 
 def test_weights_of_other_quantizers():
-    for weights, activations in ((Ternary(), Linear(4, 0.125)), ("log:4", 4), ("dorefa:2", 3)):
+    for weights, activations in ((Ternary(), LinearQuant(4, 0.125)), ("log:4", 4), ("dorefa:2", 3)):
         layer = LSTM(8, 16, rng(), weights=weights, activations=activations)
         y, _ = layer(X)
         y.sum().backward()

@@ -8,7 +8,7 @@ import same_numbers
 
 from bitnet import kernels
 from bitnet.devices import to_cpu, to_gpu
-from bitnet.kernels import Bits, Levels, Planes, Product, Rounding, Thresholds, Window
+from bitnet.kernels import BitPlanes, Bits, Codebook, Product, Rounding, Thresholds, Window
 from bitnet.kernels import reference as definitions
 from bitnet.kernels.dispatch import kernel
 
@@ -29,7 +29,7 @@ RANKS = Thresholds(
     np.sort(RNG.integers(-30, 30, (6, 3)), axis=1).astype(np.int32), np.ones(6, bool)
 )
 MEAN, SCALE = RNG.standard_normal((2, 6)).astype(np.float32)
-TWO_BITS = Levels.uniform(2)
+TWO_BITS = Codebook.uniform(2)
 CODES = RNG.integers(0, 4, (5, 130), dtype=np.uint8)
 WEIGHT_CODES = RNG.integers(0, 4, (6, 130), dtype=np.uint8)
 
@@ -122,15 +122,15 @@ CASES = {
         kernels.concatenate([move(X), move(X)]),
     ],
     "count_flips": lambda move: kernels.count_flips(bits(move(X)), bits(move(W[:5]))),
-    "threshold": lambda move: kernels.threshold(move(Z), STEPS.moved(move)),
-    "rank": lambda move: kernels.rank(move(Z), RANKS.moved(move)),
+    "threshold": lambda move: kernels.threshold(move(Z), STEPS._moved(move)),
+    "rank": lambda move: kernels.rank(move(Z), RANKS._moved(move)),
     "step_codes": lambda move: [
         kernels.step_codes(move(X), 1.5, -1.5, 1.5),
         kernels.step_codes(move(X), 2.0, -4, 3, nearest=True),
     ],
     "edge_codes": lambda move: kernels.edge_codes(move(X), [0.3, 0.9], signed=True),
     "xnor_gemm": lambda move: kernels.xnor_gemm(bits(move(X)), bits(move(W))),
-    "xnor_sign": lambda move: kernels.xnor_sign(bits(move(X)), bits(move(W)), STEPS.moved(move)),
+    "xnor_sign": lambda move: kernels.xnor_sign(bits(move(X)), bits(move(W)), STEPS._moved(move)),
     "plane_gemm": lambda move: [
         kernels.plane_gemm(move(PIXELS), bits(move(W))),
         kernels.plane_gemm(few(move(CODES)), few(move(WEIGHT_CODES))),
@@ -153,7 +153,7 @@ CASES = {
     ],
     "xnor_conv_sign": lambda move: kernels.xnor_conv_sign(
         *(bits(move(IMAGES)), bits(move(FILTERS[..., :2])), WINDOW),
-        Thresholds(STEPS.values[:4], STEPS.rising[:4]).moved(move),
+        Thresholds(STEPS.values[:4], STEPS.increasing[:4])._moved(move),
         groups=2,
     ),
     "plane_conv": lambda move: kernels.plane_conv(move(PICTURES), bits(move(FILTERS)), WHITE),
@@ -225,7 +225,7 @@ def arrays_of(x, name="y"):
     """All arrays and numbers in a result, by a name."""
     if isinstance(x, (tuple, list)):
         return {k: v for i, own in enumerate(x) for k, v in arrays_of(own, f"{name}.{i}").items()}
-    if isinstance(x, Planes):
+    if isinstance(x, BitPlanes):
         return arrays_of(x.bits, name) | {f"{name}.unit": x.unit, f"{name}.scale": x.scale}
     if isinstance(x, Bits):
         return {name: x.words}

@@ -33,7 +33,7 @@ KERNELS = {
     "concatenate": lambda move: kernels.concatenate([move(BITS), BITS]),
     "update": lambda move: kernels.update("sgd", move(X), move(X), [0 * X], [1, 0, 0]),
     "normalize_sign": lambda move: kernels.normalize_sign(move(Z), ONES, ONES, ONES),
-    "Thresholds": lambda move: Thresholds(move(STEPS.values), STEPS.rising),
+    "Thresholds": lambda move: Thresholds(move(STEPS.values), STEPS.increasing),
     "Quantized": lambda move: Quantized(move(np.zeros((1, 1), np.int16)), ONES[:1], 3),
     "flip_ratio": lambda move: bitnet.training.flip_ratio([move(BITS)], [BITS]),
 }
@@ -99,10 +99,10 @@ def test_small_operands_from_anywhere(gpu):
 def test_a_summary_is_the_same(gpu, kind):
     model = net()
     model(PIXELS)
-    expected = str(bitnet.summarize(bitnet.freeze(model) if kind == "frozen" else model))
+    expected = str(bitnet.summary(bitnet.freeze(model) if kind == "frozen" else model))
     model.to("gpu")
     there = bitnet.freeze(model).to("gpu") if kind == "frozen" else model
-    assert str(bitnet.summarize(there)) == expected
+    assert str(bitnet.summary(there)) == expected
 
 
 def test_a_frozen_language_model_goes_on_from_ids_of_the_gpu(gpu):

@@ -14,12 +14,17 @@ from bitnet.arrays import array_module
 from bitnet.autograd import check_gradient
 from bitnet.devices import to_cpu, to_gpu
 from bitnet.kernels import Window
-from bitnet.quantizers import ApproxSign, DoReFa, Linear, Logarithmic, SwishSign, Ternary, Uniform
+from bitnet.quantizers import ApproxSign, DoReFa, LinearQuant, LogQuant, SwishSign, Ternary, Uniform
 from bitnet.training.metrics import activity
 
 X = np.random.default_rng(0).standard_normal((4, 5)).astype(np.float32)
-QUANTIZERS = [Uniform(1), Uniform(3, window=0.5), Linear(3, 0.25), Linear(2, 0.5, signed=False)]
-QUANTIZERS += [Logarithmic(3), Ternary(), DoReFa(2), DoReFa(1), ApproxSign(), SwishSign()]
+QUANTIZERS = [
+    Uniform(1),
+    Uniform(3, window=0.5),
+    LinearQuant(3, 0.25),
+    LinearQuant(2, 0.5, signed=False),
+]
+QUANTIZERS += [LogQuant(3), Ternary(), DoReFa(2), DoReFa(1), ApproxSign(), SwishSign()]
 
 
 def test_a_gradient_is_checked_on_the_gpu(gpu):
@@ -53,7 +58,7 @@ def test_images_of_bits_as_rows(gpu, channels):
     for x in (bits, planes):
         found, expected = kernels.flatten(to_gpu(x)), kernels.flatten(x)
         assert found.shape == expected.shape
-        assert np.array_equal(to_cpu(found).held, expected.held)
+        assert np.array_equal(to_cpu(found)._held, expected._held)
 
 
 def test_signs_pooled_with_a_padding(gpu):

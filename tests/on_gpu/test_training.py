@@ -122,7 +122,7 @@ def test_clipping_waits_once(gpu):
     for weight in weights:
         weight.grad = 2 * weight.data
     before = stand_in.waits
-    assert bitnet.optim.clip_gradients(weights, 1.0) == pytest.approx(np.sqrt(40))
+    assert bitnet.optim.clip_grad_norm(weights, 1.0) == pytest.approx(np.sqrt(40))
     assert stand_in.waits == before + (gpu == "stand-in")
     assert to_cpu(weights[2].grad) == pytest.approx(4 / np.sqrt(40))
 

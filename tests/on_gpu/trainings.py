@@ -5,7 +5,7 @@ import numpy as np
 from bitnet import nn
 from bitnet.nn import Branches, WithHeads, models
 from bitnet.optim import Adam, schedules
-from bitnet.quantizers import ApproxSign, DoReFa, Linear, Logarithmic, SwishSign, Ternary
+from bitnet.quantizers import ApproxSign, DoReFa, LinearQuant, LogQuant, SwishSign, Ternary
 
 DRAW = np.random.default_rng(11)
 IMAGES = DRAW.integers(0, 256, (24, 6, 6, 1), dtype=np.uint8)
@@ -32,11 +32,11 @@ def convnet(rng, **options):
 def few_bits(rng):
     first = nn.QuantConv2d(1, 5, rng, weights=2, gradient="log5"), nn.BatchNorm(5)
     second = nn.Quantize(3), nn.AvgPool2d(2), nn.BatchNorm(5)
-    third = nn.Quantize(Logarithmic(3)), nn.Flatten(), nn.Dropout(0.2, rng)
+    third = nn.Quantize(LogQuant(3)), nn.Flatten(), nn.Dropout(0.2, rng)
     fourth = nn.QuantLinear(45, 12, rng, weights=Ternary()), nn.BatchNorm(12)
     options = {"weights": DoReFa(3), "gradient": "dorefa6", "rounding": "stochastic"}
     dorefa = nn.QuantLinear(12, 9, rng, **options)
-    fifth = nn.Quantize(Linear(2, 0.5)), dorefa, nn.BatchNorm(9)
+    fifth = nn.Quantize(LinearQuant(2, 0.5)), dorefa, nn.BatchNorm(9)
     last = nn.QuantLinear(9, 3, rng, weights=4), nn.BatchNorm(3)
     swish = nn.Quantize(SwishSign())
     return nn.Sequential(*first, *second, *third, *fourth, *fifth, swish, *last)

@@ -12,8 +12,8 @@ from bitnet import InputError
 from bitnet.quantizers import (
     ApproxSign,
     DoReFa,
-    Linear,
-    Logarithmic,
+    LinearQuant,
+    LogQuant,
     SwishSign,
     Ternary,
     Uniform,
@@ -25,14 +25,14 @@ bits = st.integers(1, 8)
 bounds = st.sampled_from([1.0, 0.25, 0.3, 7.0, 1e-18, 1e18])
 uniform = st.builds(Uniform, bits, bounds, st.sampled_from([None, 0.5, math.inf]))
 linear = st.one_of(
-    st.builds(Linear, st.integers(2, 8), bounds),
-    st.builds(Linear, bits, bounds, st.just(False)),
+    st.builds(LinearQuant, st.integers(2, 8), bounds),
+    st.builds(LinearQuant, bits, bounds, st.just(False)),
     st.builds(dorefa_activation, bits),
 )
 exponents = st.sampled_from([-60, -3, 0, 1, 60])
 logarithmic = st.one_of(
-    st.builds(Logarithmic, st.integers(2, 5), exponents),
-    st.builds(Logarithmic, st.integers(1, 4), exponents, st.just(False)),
+    st.builds(LogQuant, st.integers(2, 5), exponents),
+    st.builds(LogQuant, st.integers(1, 4), exponents, st.just(False)),
 )
 signs = st.one_of(st.just(ApproxSign()), st.builds(SwishSign, st.sampled_from([5.0, 0.3])))
 weights = st.one_of(st.builds(DoReFa, bits), st.builds(Ternary, st.sampled_from([0.7, 0.05])))
@@ -42,7 +42,7 @@ dtypes = st.sampled_from([np.float32, np.float64])
 
 def scaled(quantizer, x):
     """x where the quantizer's numbers are."""
-    return (x * quantizer.levels.values(np.float64).max()).astype(x.dtype)
+    return (x * quantizer.codebook.values(np.float64).max()).astype(x.dtype)
 
 
 @given(quantizers, seeds, dtypes)
@@ -50,12 +50,12 @@ def test_codes_rise_and_stand_for_the_values(quantizer, seed, dtype):
     x = np.sort(scaled(quantizer, numbers(seed, 300, dtype)))
     codes = quantizer.codes(x)
     assert codes.dtype == np.uint8
-    assert codes.max() < len(quantizer.levels) <= 2**quantizer.bits
+    assert codes.max() < len(quantizer.codebook) <= 2**quantizer.bits
     assert (np.diff(codes.astype(int)) >= 0).all()
     values = quantizer.values(x)
     assert values.dtype == dtype
-    np.testing.assert_array_equal(values, quantizer.levels.values(dtype)[codes])
-    planes = quantizer.levels.planes(codes.reshape(3, 100))
+    np.testing.assert_array_equal(values, quantizer.codebook.values(dtype)[codes])
+    planes = quantizer.codebook.planes(codes.reshape(3, 100))
     np.testing.assert_array_equal(planes.values(dtype), values.reshape(3, 100))
 
 
@@ -75,7 +75,7 @@ def by_definition(quantizer, x):
         y = n / 2 * np.clip(x / quantizer.bound, -1, 1)
         code = np.floor(y) + 2 ** (quantizer.bits - 1)
         return quantizer.bound * (2 * code - n) / n, abs(y - np.round(y))
-    if isinstance(quantizer, Linear):
+    if isinstance(quantizer, LinearQuant):
         low, high = quantizer.range
         y = x / quantizer.step
         return np.clip(np.round(y), low, high) * quantizer.step, abs(y - np.floor(y) - 0.5)
@@ -92,7 +92,7 @@ def by_definition(quantizer, x):
 def test_values_are_those_of_the_formula(quantizer, seed):
     x = scaled(quantizer, numbers(seed, 500))
     expected, tie = by_definition(quantizer, x.astype(np.float64))
-    clear = (tie > 1e-4) | (abs(x) > 2 * quantizer.levels.values().max())
+    clear = (tie > 1e-4) | (abs(x) > 2 * quantizer.codebook.values().max())
     values = quantizer.values(x)
     np.testing.assert_allclose(values[clear], expected[clear], rtol=1e-6)
 
@@ -110,9 +110,9 @@ def test_uniform_is_odd_but_for_ties(quantizer, seed):
 def test_uniform_of_one_bit_is_the_sign():
     x = numbers(0, 300)
     assert (Uniform(1).codes(x) == (x >= 0)).all()
-    assert Uniform(1).levels.is_sign
-    assert not Uniform(1, bound=0.5).levels.is_sign
-    assert not Uniform(2).levels.is_sign
+    assert Uniform(1).codebook.is_sign
+    assert not Uniform(1, bound=0.5).codebook.is_sign
+    assert not Uniform(2).codebook.is_sign
 
 
 def beside(x):
@@ -131,31 +131,31 @@ EDGES = [  # quantizer, numbers, values, slopes
     ),
     (Uniform(2, 2.0, window=0.5), [*beside(0.5), 9.0], [2 / 3, 2 / 3, 2 / 3, 2], [1, 1, 0, 0]),
     (
-        Linear(2, 0.5),
+        LinearQuant(2, 0.5),
         [*beside(0.25), *beside(-1.25), 0.5, beside(0.5)[2], beside(-1)[0]],
         [0, 0, 0.5, -1, -1, -1, 0.5, 0.5, -1],
         [1, 1, 1, 0, 0, 0, 1, 0, 0],
     ),
     (
-        Linear(2, 0.5, signed=False),
+        LinearQuant(2, 0.5, signed=False),
         [*beside(0.0), *beside(1.5), 0.75],
         [0, 0, 0, 1.5, 1.5, 1.5, 1.0],
         [0, 1, 1, 1, 1, 0, 1],
     ),
     (
-        Logarithmic(2),
+        LogQuant(2),
         [*beside(ROOT), *beside(1), 0.0, -0.0, -1.0, -7.0],
         [0, 1, 1, 1, 1, 1, 0, 0, -1, -1],
         [1, 1, 1, 1, 1, 0, 1, 1, 1, 0],
     ),
     (
-        Logarithmic(3),
+        LogQuant(3),
         [*beside(2 * ROOT), *beside(0.5 * ROOT), *beside(0.25 * ROOT)],
         [1, 1, 1, 0.25, 0.5, 0.5, 0, 0.25, 0.25],
         [0, 0, 0, 1, 1, 1, 1, 1, 1],
     ),
     (
-        Logarithmic(1, signed=False),
+        LogQuant(1, signed=False),
         [*beside(ROOT), -1.0, 1.5, *beside(0), -0.0],
         [0, 1, 1, 0, 1, 0, 0, 0, 0],
         [1, 1, 1, 0, 0, 0, 1, 1, 1],
@@ -185,7 +185,7 @@ def test_the_edges(quantizer, x, values, slopes):
 def test_the_slope_is_that_of_the_surrogate(quantizer, seed):
     """By a central difference in float64; the maximum of DoReFa's weights is held by the first."""
     x = scaled(quantizer, np.random.default_rng(seed).uniform(-2, 2, 200))
-    most = quantizer.levels.values(np.float64).max()
+    most = quantizer.codebook.values(np.float64).max()
     x[0], step = 5 * most, np.where(np.arange(len(x)) > 0, 1e-6 * most, 0)
     slope, right, left = (quantizer.slope(at) for at in (x, x + step, x - step))
     difference = quantizer.surrogate(x + step) - quantizer.surrogate(x - step)
@@ -216,14 +216,14 @@ def test_a_name_makes_an_equal_quantizer(quantizer):
         ("uniform:1:1:1", Uniform(1), "sign"),
         ("uniform:1:0.5", Uniform(1, 0.5), "uniform:1:0.5"),
         ("uniform:2:1.0:3", Uniform(2, window=3.0), "uniform:2:1:3"),
-        ("linear:4:0.25", Linear(4, 0.25), "linear:4:0.25"),
-        ("linear:4:0.25:signed", Linear(4, 0.25), "linear:4:0.25"),
-        ("linear:1:2.5e-1:unsigned", Linear(1, 0.25, False), "linear:1:0.25:unsigned"),
-        ("log:4", Logarithmic(4), "log:4"),
-        ("log:4:-2", Logarithmic(4, -2), "log:4:-2"),
-        ("log:4:0:unsigned", Logarithmic(4, 0, False), "log:4:0:unsigned"),
+        ("linear:4:0.25", LinearQuant(4, 0.25), "linear:4:0.25"),
+        ("linear:4:0.25:signed", LinearQuant(4, 0.25), "linear:4:0.25"),
+        ("linear:1:2.5e-1:unsigned", LinearQuant(1, 0.25, False), "linear:1:0.25:unsigned"),
+        ("log:4", LogQuant(4), "log:4"),
+        ("log:4:-2", LogQuant(4, -2), "log:4:-2"),
+        ("log:4:0:unsigned", LogQuant(4, 0, False), "log:4:0:unsigned"),
         ("dorefa:2", DoReFa(2), "dorefa:2"),
-        ("dorefa-activation:1", Linear(1, 1.0, False), "linear:1:1:unsigned"),
+        ("dorefa-activation:1", LinearQuant(1, 1.0, False), "linear:1:1:unsigned"),
         ("ternary", Ternary(), "ternary"),
         ("ternary:0.05", Ternary(0.05), "ternary:0.05"),
         ("approx-sign", ApproxSign(), "approx-sign"),
@@ -300,13 +300,13 @@ def test_other_names_are_refused_in_a_sentence(name):
         (lambda: Uniform(2, bound=math.inf), "from 1e-18 to 1e\\+18"),
         (lambda: Uniform(2, window=-1.0), "or inf"),
         (lambda: Uniform(2, window=math.nan), "or inf"),
-        (lambda: Linear(1, 0.5), "from 2 to 8: with a sign"),
-        (lambda: Linear(9, 0.5, signed=False), "from 1 to 8"),
-        (lambda: Linear(2, "1"), "step is '1'"),
-        (lambda: Linear(2, 0.5, signed=1), "True or False"),
-        (lambda: Logarithmic(6), "2 to 5 with a sign: 15 powers"),
-        (lambda: Logarithmic(5, signed=False), "1 to 4 without a sign"),
-        (lambda: Logarithmic(4, largest=0.5), "-60 to 60"),
+        (lambda: LinearQuant(1, 0.5), "from 2 to 8: with a sign"),
+        (lambda: LinearQuant(9, 0.5, signed=False), "from 1 to 8"),
+        (lambda: LinearQuant(2, "1"), "step is '1'"),
+        (lambda: LinearQuant(2, 0.5, signed=1), "True or False"),
+        (lambda: LogQuant(6), "2 to 5 with a sign: 15 powers"),
+        (lambda: LogQuant(5, signed=False), "1 to 4 without a sign"),
+        (lambda: LogQuant(4, largest=0.5), "-60 to 60"),
         (lambda: DoReFa(9), "from 1 to 8"),
         (lambda: dorefa_activation(0), "from 1 to 8"),
         (lambda: Ternary(0), "threshold is 0"),
@@ -320,11 +320,11 @@ def test_a_mistake_in_a_range_says_the_range(make, message):
 
 def test_numbers_of_numpy_are_numbers():
     assert Uniform(np.int64(2), np.float32(0.5)).name == "uniform:2:0.5"
-    assert Linear(np.int8(3), np.float64(0.25)) == Linear(3, 0.25)
+    assert LinearQuant(np.int8(3), np.float64(0.25)) == LinearQuant(3, 0.25)
 
 
 def test_weights_alone_look_at_all_numbers():
-    kinds = [Uniform(2), Linear(2, 0.5), Logarithmic(3), ApproxSign(), SwishSign()]
+    kinds = [Uniform(2), LinearQuant(2, 0.5), LogQuant(3), ApproxSign(), SwishSign()]
     assert all(quantizer.elementwise for quantizer in kinds)
     assert not DoReFa(2).elementwise
     assert not Ternary().elementwise

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 
 from bitnet import InputError
-from bitnet.quantizers import DoReFa, Linear, Logarithmic, Ternary, Uniform
+from bitnet.quantizers import DoReFa, LinearQuant, LogQuant, Ternary, Uniform
 from bitnet.quantizers.scales import normal_scale, scale_of
 
 ALL = [
     *map(Uniform, range(1, 9)),
     Uniform(3, 0.25),
-    Linear(4, 0.125),
-    Logarithmic(4),
+    LinearQuant(4, 0.125),
+    LogQuant(4),
     Ternary(),
     DoReFa(3),
 ]

@@ -27,19 +27,19 @@ def test_the_window_of_all_signs_and_of_nothing_else():
     free = bitnet.nn.Sign(window=None)
     model = bitnet.nn.Sequential(*layers, free)
     pooling, taps = layers[1].window, layers[0].window
-    assert bitnet.training.metrics.set_window(model, 1.5) == 2
+    assert bitnet.training.metrics.set_clip_value(model, 1.5) == 2
     assert [layer.window for layer in layers if isinstance(layer, bitnet.nn.Sign)] == [1.5, 1.5]
     assert (layers[0].window, layers[1].window, free.window) == (taps, pooling, None)
     for window in (0, -1.0, float("nan"), None, "2"):
         with pytest.raises(InputError, match="window"):
-            bitnet.training.metrics.set_window(model, window)
+            bitnet.training.metrics.set_clip_value(model, window)
     assert layers[3].window == 1.5
 
 
 def test_the_window_of_quantizers():
     names = "uniform:2", "uniform:2:0.5", "sign:inf", "uniform:3:1:inf", "log:3", "approx-sign"
     model = bitnet.nn.Sequential(*map(bitnet.nn.Quantize, names))
-    assert bitnet.training.set_window(model, 3.0) == 2
+    assert bitnet.training.set_clip_value(model, 3.0) == 2
     inf = float("inf")
     assert [layer.window for layer in model.layers] == [3.0, 3.0, inf, inf, None, None]
 

@@ -51,10 +51,10 @@ def test_what_a_recipe_builds():
     net = net_named("mlp:6,5")
     model = recipe_for("torch", "mnist").model(net, (4, 4, 1), 3, rng)
     norms = [layer for layer in model.layers if isinstance(layer, BatchNorm)]
-    assert [(norm.eps, norm.momentum, norm.gamma.step_scale) for norm in norms] == [
+    assert [(norm.eps, norm.momentum, norm.gamma.lr_scale) for norm in norms] == [
         (1e-5, 0.125, math.sqrt(n / 1.5)) for n in (6, 5, 3)
     ]
-    assert {norm.beta.step_scale for norm in norms} == {1}
+    assert {norm.beta.lr_scale for norm in norms} == {1}
     assert all(layer.stochastic for layer in model.layers if isinstance(layer, Sign))
     assert [(type(norm), norm.variant) for norm in norms] == 3 * [(ShiftBatchNorm, "code")]
     optimizer = recipe_for("torch", "mnist").optimizer_of(model)
@@ -64,7 +64,7 @@ def test_what_a_recipe_builds():
     assert model.layers[1].gradient == "int4"
     recipe = recipe_for("default", "mnist")
     model = recipe.model(net, (4, 4, 1), 3, rng)
-    assert {layer.beta.step_scale for layer in model.layers if isinstance(layer, BatchNorm)} == {10}
+    assert {layer.beta.lr_scale for layer in model.layers if isinstance(layer, BatchNorm)} == {10}
     assert type(recipe.optimizer_of(model)) is Adam
     assert recipe.loss_of is functional.squared_hinge
 
@@ -97,7 +97,7 @@ def test_a_convnet_has_no_dropout_and_says_so():
     assert "dropout" in recipe.notes[0]
 
 
-@pytest.mark.parametrize(("data", "held"), [("mnist", 10000), ("cifar10", 5000), ("svhn", 6000)])
+@pytest.mark.parametrize(("data", "_held"), [("mnist", 10000), ("cifar10", 5000), ("svhn", 6000)])
 def test_the_papers_choose_the_epoch_on_images_held_back(data, held):
     for name in ("theano", "torch"):
         assert f"--validation {held}" in recipe_for(name, data).notes[-1]
@@ -114,12 +114,12 @@ def test_the_torch_recipe_rounds_the_step_scales_of_the_convnets():
     """Those of the papers' net for CIFAR-10 are 32, 32, 64, ..., 32 in the authors' code."""
     recipe, rng = recipe_for("torch", "cifar10"), np.random.default_rng(0)
     model = recipe.model(net_named("conv:8,16/5"), (8, 8, 3), 3, rng)
-    scales = [p.step_scale for p in model.parameters()]
+    scales = [p.lr_scale for p in model.parameters()]
     assert {math.frexp(scale)[0] for scale in scales} == {0.5}
     plain = recipe.changed(norm="batch").model(net_named("conv:8,16/5"), (8, 8, 3), 3, rng)
-    assert plain.layers[0].weight.step_scale == math.sqrt(9 * 11 / 1.5)
-    assert model.layers[0].weight.step_scale == 8
-    assert model.layers[1].gamma.step_scale == 1
+    assert plain.layers[0].weight.lr_scale == math.sqrt(9 * 11 / 1.5)
+    assert model.layers[0].weight.lr_scale == 8
+    assert model.layers[1].gamma.lr_scale == 1
 
 
 @pytest.mark.parametrize(

@@ -230,7 +230,7 @@ def test_the_parts_of_a_training_on_a_text():
     rng = np.random.default_rng(0)
     settings = complete({"net": "rnn:6", "weights": "log:3", "activations": "2"})
     model = model_of({**settings, "tokens": 9}, rng)
-    assert repr(model.recurrent.quantizer).startswith("Logarithmic(bits=3")
+    assert repr(model.recurrent.quantizer).startswith("LogQuant(bits=3")
     assert model.recurrent.activation == "relu"
     assert (settings["optimizer"], texts.OPTIMIZERS) == ("adam", {"adam": Adam, "sgd": SGD})
     schedules = {"cosine": Cosine(1e-3, 20), "constant": Constant(1e-3), "plateau": Plateau(1e-3)}

@@ -9,7 +9,7 @@ from bitnet.analysis.plots.picture import COLOURS, DPI, drawing, grid, panels, p
 from bitnet.analysis.table import percent
 from bitnet.arrays import as_numpy, to_cpu
 from bitnet.errors import InputError
-from bitnet.kernels import Bits, Planes
+from bitnet.kernels import BitPlanes, Bits
 
 MOST_FILTERS, MOST_CHANNELS, MOST_CLASSES = 1024, 64, 200
 MOST_SQUARES = 1 << 22  # weights in a picture
@@ -18,7 +18,7 @@ BETWEEN = "#bcd0e8"  # where no weight is, if weights are grey
 MOST_LAYERS = 100
 
 
-def plot_filters(bits, path, picture=None, most=64, first=0, levels=None):
+def plot_filters(bits, path, picture=None, most=64, first=0, codebook=None):
     """Plot the weights of a layer as squares, one picture per unit.
 
     ±1 are black (-1) and white (+1); weights of k bits have a grey for each of their 2^k numbers,
@@ -26,7 +26,7 @@ def plot_filters(bits, path, picture=None, most=64, first=0, levels=None):
 
     Parameters
     ----------
-    bits : Bits or Planes
+    bits : Bits or BitPlanes
         Filters (M, rows, columns, C), or rows (M, N) of a linear layer.
     path : str or path
         The picture, PNG or SVG.
@@ -37,8 +37,8 @@ def plot_filters(bits, path, picture=None, most=64, first=0, levels=None):
         Units shown, 1 to 1024.
     first : int, optional
         The first of them, 0.
-    levels : Levels, optional
-        What the codes of the weights stand for; needed for Planes.
+    codebook : Codebook, optional
+        What the codes of the weights stand for; needed for BitPlanes.
 
     Raises
     ------
@@ -52,11 +52,11 @@ def plot_filters(bits, path, picture=None, most=64, first=0, levels=None):
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     plot_filters(kernels.pack(np.ones((8, 3, 3, 1))), f"{folder}/filters.svg")
     """
-    if not isinstance(bits, (Bits, Planes)) or bits.ndim not in (2, 4) or not bits.size:
-        expected = "Bits or Planes (M, N) or (M, rows, columns, C)"
+    if not isinstance(bits, (Bits, BitPlanes)) or bits.ndim not in (2, 4) or not bits.size:
+        expected = "Bits or BitPlanes (M, N) or (M, rows, columns, C)"
         raise InputError(f"filters: got {bits!r:.80}; expected {expected}")
-    if isinstance(bits, Planes) and levels is None:
-        raise InputError(f"filters: {bits!r} needs levels, what its codes stand for")
+    if isinstance(bits, BitPlanes) and codebook is None:
+        raise InputError(f"filters: {bits!r} needs codebook, what its codes stand for")
     if not 1 <= most <= MOST_FILTERS:
         raise InputError(f"filters: {most} to show; expected 1 to {MOST_FILTERS}")
     m, n = bits.shape[0], math.prod(bits.shape[1:])
@@ -78,9 +78,9 @@ def plot_filters(bits, path, picture=None, most=64, first=0, levels=None):
     sheet = _sheet(shown[..., : 3 if channels == 3 else 1])
     scale = min(24, max(7, 2 / DPI / SQUARE * max(sheet.shape))) / max(sheet.shape)
     width, height = (max(3.2, scale * sheet.shape[1]) + 0.2, scale * sheet.shape[0] + 0.6)
-    least, largest = (-1, 1) if isinstance(bits, Bits) else levels.values()[[0, -1]]
+    least, largest = (-1, 1) if isinstance(bits, Bits) else codebook.values()[[0, -1]]
     grey = (sheet - least) / (largest - least)
-    key = f"{len(levels)} greys, white {largest:+g}, black {least:+g}" if levels else ""
+    key = f"{len(codebook)} greys, white {largest:+g}, black {least:+g}" if codebook else ""
     if isinstance(bits, Bits):
         grey[np.isnan(grey)] = 0.6
         key = "white +1, black -1"
@@ -140,7 +140,7 @@ def plot_codes(layers, path):
 
     Parameters
     ----------
-    layers : dict of str to (Bits or Planes, Levels or None)
+    layers : dict of str to (Bits or BitPlanes, Codebook or None)
         By the layer's name, 1 to 100: its weights, and what their codes stand for; None for ±1.
     path : str or path
         The picture, PNG or SVG.
@@ -153,19 +153,19 @@ def plot_codes(layers, path):
     Examples
     --------
     >>> import tempfile
-    >>> from bitnet.kernels import Levels
-    >>> levels = Levels.uniform(2)
-    >>> weights = levels.planes(np.array([[0, 3, 2, 2]], np.uint8))
+    >>> from bitnet.kernels import Codebook
+    >>> codebook = Codebook.uniform(2)
+    >>> weights = codebook.planes(np.array([[0, 3, 2, 2]], np.uint8))
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     plot_codes({"first": (weights, levels)}, f"{folder}/codes.svg")
+    ...     plot_codes({"first": (weights, codebook)}, f"{folder}/codes.svg")
     """
     if not 1 <= len(layers) <= MOST_LAYERS:
         raise InputError(f"codes: {len(layers)} layers; expected 1 to {MOST_LAYERS}")
     down, across = rows_of(len(layers))
     with drawing(path, 0.8 + 3.4 * across, 0.4 + 2.4 * down) as figure:
         drawn = panels(figure, len(layers))
-        for axes, (name, (bits, levels)) in zip(drawn, layers.items(), strict=True):
-            values = np.float32([-1, 1]) if levels is None else levels.values()
+        for axes, (name, (bits, codebook)) in zip(drawn, layers.items(), strict=True):
+            values = np.float32([-1, 1]) if codebook is None else codebook.values()
             found, counts = np.unique(_numbers(bits, slice(None)), return_counts=True)
             shares = np.zeros(len(values))
             shares[np.searchsorted(values, found)] = 100 * counts / bits.size

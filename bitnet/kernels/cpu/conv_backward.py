@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from bitnet.kernels import reference
-from bitnet.kernels.bits import Bits, Planes, Quantized, words_for
+from bitnet.kernels.bits import BitPlanes, Bits, Quantized, words_for
 from bitnet.kernels.cpu import tables
 from bitnet.kernels.cpu.jit import inner, jit, level
 from bitnet.kernels.cpu.pack import pack, unpack
@@ -76,7 +76,7 @@ def gradient_of_images(grad_z, weight, window, size, largest, seed, odd=False):
     """See `bitnet.kernels.gradient_of_images`."""
     m, *taps = weight.shape
     filters = _as_rows(weight)
-    by_products = largest is None or level() != "avx512" or isinstance(weight, Planes)
+    by_products = largest is None or level() != "avx512" or isinstance(weight, BitPlanes)
     if by_products or not grad_z.size:
         rule = largest, seed, odd
         return _images_by_products(grad_z, filters, taps, window, size, rule)
@@ -107,7 +107,7 @@ def gradient_of_images(grad_z, weight, window, size, largest, seed, odd=False):
 
 def _as_rows(weight):
     """Return filters (M, rows, columns, C) as a matrix (M, N)."""
-    if isinstance(weight, Planes):
+    if isinstance(weight, BitPlanes):
         planes = [_as_rows(part) for _, part in planes_of(weight)]
         words = np.stack([plane.words for plane in planes])
         return weight.with_bits(Bits(words, (len(words), *planes[0].shape)))
@@ -216,7 +216,7 @@ def gradient_of_filters(grad_z, x, window, largest, seed, odd=False):
     inside, of = window.classes(*x.shape[1:3])
     if not window.border:  # what lies beyond the images counted as -1, not 0
         total += (by_place @ (~inside[of.ravel()]).astype(np.int64))[:, :, None]
-    if isinstance(x, Planes):
+    if isinstance(x, BitPlanes):
         total = total.reshape(m, window.taps, len(coefficients), -1)[..., : x.shape[3]]
         total = np.moveaxis(total, 2, 3) @ np.array(coefficients)
         if x.offset:
@@ -250,7 +250,7 @@ def _bits_of(x):
     if isinstance(x, Bits):
         return x, None
     *shape, channels = x.shape
-    if isinstance(x, Planes):
+    if isinstance(x, BitPlanes):
         n_planes, n_words = len(x.coefficients), x.bits.words.shape[-1]
         words = np.moveaxis(x.bits.words, 0, 3).reshape(*shape, n_planes * n_words)
         return Bits(words, (*shape, 64 * n_planes * n_words)), x.coefficients
@@ -270,7 +270,7 @@ def _patches(x, window, output):
 
 def _filters_of_floats(grad_z, x, window):
     """Compute `gradient_of_filters` in floats."""
-    if level() != "avx512" or grad_z.dtype != np.float32 or isinstance(x, Planes):
+    if level() != "avx512" or grad_z.dtype != np.float32 or isinstance(x, BitPlanes):
         return reference.gradient_of_filters(grad_z, x, window, None, None)
     n_images, *output, m = grad_z.shape
     columns = grad_z.reshape(n_images * math.prod(output), m).T

@@ -1,6 +1,6 @@
 """Products of integers of several bits as bytes: four products in one instruction.
 
-Planes stand for `gain * u + base` with a byte u without a sign, and weights for
+BitPlanes stand for `gain * u + base` with a byte u without a sign, and weights for
 `gain * s + base` with a byte s that has one.  The instruction vpdpbusd multiplies 64 of the
 former by 64 of the latter, and adds each four neighbouring products to one of 16 sums: both
 operands are laid out with four contracted elements side by side.  What gains and bases add to
@@ -12,7 +12,7 @@ import math
 
 import numpy as np
 
-from bitnet.kernels.bits import Bits, Planes, words_for
+from bitnet.kernels.bits import BitPlanes, Bits, words_for
 from bitnet.kernels.cpu.jit import jit
 from bitnet.kernels.cpu.pack import unpack
 from bitnet.kernels.cpu.pixels import ROWS, VECTORS, multiply_bytes
@@ -103,7 +103,7 @@ def form(x):
 
 @functools.lru_cache(maxsize=256)
 def _affine(coefficients, offset):
-    """Return the `form` of Planes."""
+    """Return the `form` of BitPlanes."""
     unit, total = functools.reduce(math.gcd, coefficients), sum(coefficients)
     fits = min(coefficients) > 0 and total <= 255 * unit
     return (2 * unit, offset - total) if fits else None
@@ -116,7 +116,7 @@ def _factors(coefficients):
 
 
 def unsigned(x):
-    """Return the bytes u of pixels, Bits or Planes that have a `form`: uint8 of their shape."""
+    """Return the bytes u of pixels, Bits or BitPlanes that have a `form`: uint8 of their shape."""
     if isinstance(x, np.ndarray):
         return x
     one = isinstance(x, Bits)
@@ -217,6 +217,6 @@ def convolve(x, weight, window):
 
 def _highest(x):
     """Return the byte whose planes are all +1."""
-    if not isinstance(x, Planes):
+    if not isinstance(x, BitPlanes):
         return 255 if isinstance(x, np.ndarray) else 1
     return sum(x.coefficients) // functools.reduce(math.gcd, x.coefficients)

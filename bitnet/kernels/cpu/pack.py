@@ -9,7 +9,7 @@ import math
 import numpy as np
 
 from bitnet.kernels import reference
-from bitnet.kernels.bits import Bits, Planes, words_for
+from bitnet.kernels.bits import BitPlanes, Bits, words_for
 from bitnet.kernels.cpu.jit import jit
 from bitnet.kernels.threads import shared
 
@@ -154,7 +154,7 @@ def _search_rows(z, thresholds, falling, codes):
 
 
 @jit
-def _threshold_rows(z, thresholds, rising, words):
+def _threshold_rows(z, thresholds, increasing, words):
     """Set bit 1 where z is on the right side of its column's threshold; z (R, N), words (R, K)."""
     n_rows, n = z.shape
     for r in range(n_rows):
@@ -164,7 +164,7 @@ def _threshold_rows(z, thresholds, rising, words):
                 i = 64 * k + b
                 above = z[r, i] >= thresholds[i]
                 below = z[r, i] <= thresholds[i]
-                word |= np.uint64(above if rising[i] else below) << np.uint64(b)
+                word |= np.uint64(above if increasing[i] else below) << np.uint64(b)
             words[r, k] = word
 
 
@@ -321,11 +321,11 @@ def split_planes(pixels):
     words = _empty_words((8, *pixels.shape))
     rows = as_rows(pixels)
     _split_rows(rows, words.reshape(8, rows.shape[0], words.shape[-1]))
-    return Planes(Bits(words, (8, *pixels.shape)), [1 << b for b in range(8)])
+    return BitPlanes(Bits(words, (8, *pixels.shape)), [1 << b for b in range(8)])
 
 
 def split_codes(codes, patterns, n_planes):
-    """See `bitnet.kernels.Levels.planes`."""
+    """See `bitnet.kernels.Codebook.planes`."""
     rows = as_rows(codes)
     words = np.empty((n_planes, *codes.shape[:-1], words_for(codes.shape[-1])), np.uint64)
     groups = -(-n_planes // 8)
@@ -345,7 +345,9 @@ def rank(z, steps):
     count = steps.values.shape[1]
     searched = count > COMPARED
     if "rank" not in steps.limits:
-        falling = np.where(steps.rising, np.int32(0), np.int32(-1))  # xor with -1 is the complement
+        falling = np.where(
+            steps.increasing, np.int32(0), np.int32(-1)
+        )  # xor with -1 is the complement
         values = steps.values ^ falling[:, None]
         steps.limits["rank"] = falling, values if searched else np.ascontiguousarray(values.T)
     falling, values = steps.limits["rank"]
@@ -362,7 +364,7 @@ def threshold(z, thresholds):
     rows, to = as_rows(z), as_rows(words)
 
     def run(i, j):
-        _threshold_rows(rows[i:j], thresholds.values, thresholds.rising, to[i:j])
+        _threshold_rows(rows[i:j], thresholds.values, thresholds.increasing, to[i:j])
 
     shared(run, len(rows), 1, z.size / THRESHOLDS_PER_NS)
     return Bits(words, z.shape)

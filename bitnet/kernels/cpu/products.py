@@ -12,7 +12,7 @@ import math
 
 import numpy as np
 
-from bitnet.kernels.bits import Bits, Planes, Quantized
+from bitnet.kernels.bits import BitPlanes, Bits, Quantized
 from bitnet.kernels.cpu import octets, pixels, tables
 from bitnet.kernels.cpu.conv import xnor_conv
 from bitnet.kernels.cpu.jit import level
@@ -27,25 +27,25 @@ TABLE_PLANES = 4  # planes from which tables are faster than one product a plane
 
 def plane_gemm(x, weight):
     """See `bitnet.kernels.plane_gemm`."""
-    if isinstance(weight, Planes):
+    if isinstance(weight, BitPlanes):
         if octets_pay(x, weight) and not isinstance(x, Bits):
             return octets.product(x, weight)
         return _many_planes(x, weight)
-    n_planes = len(x.coefficients) if isinstance(x, Planes) else 8
-    largest = x.largest if isinstance(x, Planes) else 255
+    n_planes = len(x.coefficients) if isinstance(x, BitPlanes) else 8
+    largest = x.largest if isinstance(x, BitPlanes) else 255
     if level() == "avx512" and n_planes >= TABLE_PLANES and largest <= tables.largest_number():
         return _table_product(x, weight, largest)
-    x = x if isinstance(x, Planes) else split_planes(x)
+    x = x if isinstance(x, BitPlanes) else split_planes(x)
     z = sum(np.int32(c) * xnor_gemm(part, weight) for c, part in planes_of(x))
     return z + np.int32(x.offset) * row_sums(weight) if x.offset else z
 
 
 def row_sums(x):
-    """Return the sums of rows of Bits, of the integers of Planes, or of 2p - 255: int32 (B,)."""
+    """Return the sums of rows of Bits, of the integers of BitPlanes, or of 2p - 255: int32 (B,)."""
     if isinstance(x, Bits):
         ones = np.bitwise_count(x.words).sum(axis=-1, dtype=np.int32)
         return 2 * ones - np.int32(x.shape[-1])
-    if not isinstance(x, Planes):
+    if not isinstance(x, BitPlanes):
         return 2 * x.sum(axis=-1, dtype=np.int32) - np.int32(255 * x.shape[-1])
     sums = np.full(x.shape[:-1], x.offset * x.shape[-1], np.int32)
     for plane, coefficient in enumerate(x.coefficients):
@@ -55,7 +55,7 @@ def row_sums(x):
 
 def octets_pay(x, weight):
     """Return whether a product of these operands is faster on bytes than by planes or tables."""
-    counts = [len(o.coefficients) if isinstance(o, Planes) else 1 for o in (x, weight)]
+    counts = [len(o.coefficients) if isinstance(o, BitPlanes) else 1 for o in (x, weight)]
     least = TABLE_PLANES - 1 if isinstance(x, np.ndarray) else MANY_PLANES
     fits = all(isinstance(o, Bits) or octets.form(o) for o in (x, weight))
     return level() == "avx512" and fits and math.prod(counts) > least
@@ -66,7 +66,7 @@ def plane_conv(x, weight, window):
     of_pixels = isinstance(x, np.ndarray)
     if (of_pixels and level() == "avx512" and octets.form(weight)) or octets_pay(x, weight):
         return octets.convolve(x, weight, window)
-    if isinstance(weight, Planes):
+    if isinstance(weight, BitPlanes):
         ones = pack(np.ones((1, *weight.shape[1:]), np.float32))
         parts = planes_of(weight)
         z = sum(np.int32(c) * plane_conv(x, part, window) for c, part in parts)
@@ -107,9 +107,9 @@ def _by_patches(pixels, weight, window):
 
 
 def _table_product(x, weight, largest):
-    """Compute `plane_gemm` by tables: x Planes or pixels, weight Bits (M, N)."""
+    """Compute `plane_gemm` by tables: x BitPlanes or pixels, weight Bits (M, N)."""
     (batch, n), m = x.shape, weight.shape[0]
-    numbers = _integers(x) if isinstance(x, Planes) else 2 * x.astype(np.int16) - np.int16(255)
+    numbers = _integers(x) if isinstance(x, BitPlanes) else 2 * x.astype(np.int16) - np.int16(255)
     index = kept(weight, "index", lambda weight: row_index(weight.words, n))
     rows = tables.integer_rows(numbers, index, m, largest)
     z = np.empty((batch, m), np.int32)
@@ -165,7 +165,7 @@ def signed_rows(x, signs):
         columns = _kept(signs, "columns", lambda x: pixels.fours(octets.unsigned(x)))
         return pixels.byte_rows(x.values, columns, x.scales, *affine), pixels.MACS_PER_NS
     if not quantized:
-        make = numbers if isinstance(signs, Planes) else _numbers
+        make = numbers if isinstance(signs, BitPlanes) else _numbers
         factor = _kept(signs, f"as {x.dtype}", lambda signs: make(signs, x.dtype))
         return lambda i, j, y: np.matmul(x[i:j], factor, out=y), np.inf
     dtype = exact_float(x, signs)
@@ -179,14 +179,14 @@ def signed_rows(x, signs):
 
 
 def _kept(x, name, make):
-    """Return a layout, kept where Planes keep layouts and made anew for all else."""
-    return kept(x, name, make) if isinstance(x, Planes) else make(x)
+    """Return a layout, kept where BitPlanes keep layouts and made anew for all else."""
+    return kept(x, name, make) if isinstance(x, BitPlanes) else make(x)
 
 
 def exact_float(x, signs):
     """Return the float type in which a BLAS adds the products of these integers exactly."""
     largest = 1
-    if isinstance(signs, Planes):
+    if isinstance(signs, BitPlanes):
         largest = signs.largest
     elif not isinstance(signs, Bits):
         largest = 255
@@ -197,6 +197,6 @@ def _numbers(signs, dtype):
     """Return signs, planes (without their scale) or pixels as the floats that they stand for."""
     if isinstance(signs, Bits):
         return unpack(signs, np.dtype(dtype))
-    if isinstance(signs, Planes):
-        return numbers(Planes(signs.bits, signs.coefficients, 1.0, signs.offset), dtype)
+    if isinstance(signs, BitPlanes):
+        return numbers(BitPlanes(signs.bits, signs.coefficients, 1.0, signs.offset), dtype)
     return np.dtype(dtype).type(2) * signs - np.dtype(dtype).type(255)

@@ -321,7 +321,7 @@ def limits_of(thresholds, bases):
     z >= t + 1.  Outputs that fill up a panel have the limit -1, which no count reaches.  The
     bases are one number, or integers (classes, M); the limits (32 P,) or (classes, 32 P) int64.
     """
-    values, falling = thresholds.values.astype(np.int64), ~thresholds.rising
+    values, falling = thresholds.values.astype(np.int64), ~thresholds.increasing
     m, bases = len(values), np.asarray(bases)
     limits = np.full((*bases.shape[:-1], PANEL * -(-m // PANEL)), -1, np.int64)
     limits[..., :m] = (bases - (values + falling)) // 2

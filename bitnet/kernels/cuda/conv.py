@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from bitnet.arrays import array_module
-from bitnet.kernels.bits import Bits, Planes
+from bitnet.kernels.bits import BitPlanes, Bits
 from bitnet.kernels.cuda.launch import here
 from bitnet.kernels.cuda.pack import pack, unpack
 from bitnet.kernels.cuda.products import geometry, kept, multiply, operand, plane_gemm
@@ -23,7 +23,7 @@ def xnor_conv_sign(x, weight, window, thresholds):
 
 def plane_conv(x, weight, window):
     """See `bitnet.kernels.plane_conv`."""
-    if isinstance(x, (Bits, Planes)):
+    if isinstance(x, (Bits, BitPlanes)):
         return multiply(x, weight, window)
     return _by_patches(x, weight, window)
 
@@ -44,13 +44,13 @@ def _by_patches(pixels, weight, window):
 
 
 def flat_rows(weight):
-    """Filters (M, rows, columns, C) as (M, N), Bits or Planes; kept where they keep layouts."""
+    """Filters (M, rows, columns, C) as (M, N), Bits or BitPlanes; kept where they keep layouts."""
     return kept(weight, "rows", _flattened)
 
 
 def _flattened(weight):
     """The same, made; it keeps layouts where the filters do."""
-    planes = isinstance(weight, Planes)
+    planes = isinstance(weight, BitPlanes)
     rows = weight.with_bits(_flat_bits(weight.bits, 2)) if planes else _flat_bits(weight, 1)
     if weight.layouts is not None:
         rows.layouts = {}

@@ -6,7 +6,7 @@ import numpy as np
 
 from bitnet.arrays import array_module
 from bitnet.kernels import reference
-from bitnet.kernels.bits import Bits, Planes
+from bitnet.kernels.bits import BitPlanes, Bits
 from bitnet.kernels.cuda.conv import flat_rows
 from bitnet.kernels.cuda.launch import rung
 from bitnet.kernels.cuda.pack import transpose
@@ -40,7 +40,7 @@ def gradient_of_filters(grad_z, x, window, largest, seed, odd=False):
         y = [numbers @ seen.reshape(-1, channels) for seen in taps]
         return array_module(grad_z).stack(y, axis=1).reshape(m, *window.size, channels)
     numbers = quantize(numbers, largest, seed, odd)
-    if rung() == "tensor" and isinstance(x, (Bits, Planes)):
+    if rung() == "tensor" and isinstance(x, (Bits, BitPlanes)):
         sums = _by_planes(numbers, x, window)
     else:
         dtype = exact_type(numbers, x)
@@ -60,7 +60,7 @@ def _seen_floats(x, window, dtype):
 
 
 def _by_planes(numbers, x, window):
-    """The exact sums (M, taps, C) of integers with what each tap saw of Bits or Planes."""
+    """The exact sums (M, taps, C) of integers with what each tap saw of Bits or BitPlanes."""
     xp, channels, seen = array_module(numbers.values), x.shape[3], []
     for bits in separate(x):
         taps = [xp.ascontiguousarray(words) for words in window.seen(window.surrounded(bits))]

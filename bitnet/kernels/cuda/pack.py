@@ -15,7 +15,7 @@ import numpy as np
 from numba import cuda
 
 from bitnet.arrays import array_module
-from bitnet.kernels.bits import Bits, Planes, words_for
+from bitnet.kernels.bits import BitPlanes, Bits, words_for
 from bitnet.kernels.cuda.launch import (
     ALL,
     STRIP,
@@ -72,10 +72,10 @@ def _within(number, column, least, window, r, s):
 
 
 @inlined
-def _beyond(number, column, values, rising, r, s):
+def _beyond(number, column, values, increasing, r, s):
     """Bit 1 where z is on the right side of its column's threshold."""
     value = values[column]
-    return number >= value if rising[column] else number <= value, False
+    return number >= value if increasing[column] else number <= value, False
 
 
 _pack_rows, _threshold_rows = strips(_at_least), strips(_beyond)
@@ -142,7 +142,7 @@ _unpack_rows, _where_rows = _from_bits(masked=False), _from_bits(masked=True)
 
 
 @cuda.jit
-def _rank_rows(z, thresholds, rising, n_columns, n_steps, codes):
+def _rank_rows(z, thresholds, increasing, n_columns, n_steps, codes):
     """How many thresholds of its column each integer passes; z (R M), thresholds (M L), sorted.
 
     Falling columns are negated: z <= t is ~z >= ~t.  The search halves what is left.
@@ -150,7 +150,7 @@ def _rank_rows(z, thresholds, rising, n_columns, n_steps, codes):
     at = cuda.grid(1)
     if at < codes.size:
         column = at % n_columns
-        turned = np.int32(0) if rising[column] else np.int32(-1)
+        turned = np.int32(0) if increasing[column] else np.int32(-1)
         number, low, high = np.int32(z[at] ^ turned), 0, n_steps
         while low < high:
             middle = (low + high) // 2
@@ -228,7 +228,7 @@ def pack_with_mask(x, window):
 
 def threshold(z, thresholds):
     """See `bitnet.kernels.threshold`."""
-    return by_strips(_threshold_rows, z, thresholds.values, thresholds.rising)[0]
+    return by_strips(_threshold_rows, z, thresholds.values, thresholds.increasing)[0]
 
 
 def split(codes, n_planes):
@@ -242,7 +242,7 @@ def split(codes, n_planes):
 
 def split_planes(pixels):
     """See `bitnet.kernels.split_planes`."""
-    return Planes(split(pixels, 8), BITS_OF_BYTE)
+    return BitPlanes(split(pixels, 8), BITS_OF_BYTE)
 
 
 def split_codes(codes, patterns, n_planes):
@@ -289,7 +289,7 @@ def rank(z, steps):
     if not sizes[1]:
         codes[...] = 0
         return codes
-    given = flat(z), values, steps.rising, *sizes, codes.reshape(-1)
+    given = flat(z), values, steps.increasing, *sizes, codes.reshape(-1)
     by_threads(_rank_rows, codes.size, *given)
     return codes
 

@@ -25,7 +25,7 @@ import numpy as np
 from numba import cuda
 
 from bitnet.arrays import array_module
-from bitnet.kernels.bits import Bits, Planes, Quantized
+from bitnet.kernels.bits import BitPlanes, Bits, Quantized
 from bitnet.kernels.cuda import tensor, xnor
 from bitnet.kernels.cuda.launch import (
     MOST,
@@ -57,10 +57,10 @@ TILE = DOWN, LANES
 
 
 class Operand:
-    """Bits (..., N) or Planes as the kernels take them: words (P, ..., K), K even, and numbers."""
+    """Bits (..., N) or BitPlanes as kernels take them: words (P, ..., K), K even, and numbers."""
 
     def __init__(self, x):
-        self.planes = isinstance(x, Planes)
+        self.planes = isinstance(x, BitPlanes)
         self.words = x.bits.words if self.planes else x.words[None]
         self.coefficients = x.coefficients if self.planes else (1,)
         self.added = (x.offset if self.planes else 0) - sum(self.coefficients)  # a, or b
@@ -108,12 +108,12 @@ def operand(weight):
 
 
 def separate(x):
-    """The Bits of each plane of Bits, which are one, or of Planes."""
+    """The Bits of each plane of Bits, which are one, or of BitPlanes."""
     return [x] if isinstance(x, Bits) else [x.bits[p] for p in range(len(x.coefficients))]
 
 
 def together(x, parts, shape):
-    """Bits, or Planes that weigh as those of x, of a shape, from the words of each plane."""
+    """Bits, or BitPlanes that weigh as those of x, of a shape, from the words of each plane."""
     if isinstance(x, Bits):
         return Bits(parts[0], shape)
     return x.with_bits(Bits(array_module(*parts).stack(parts), (len(parts), *shape)))
@@ -211,10 +211,10 @@ def multiply(x, weight, window=ONE_PIXEL, thresholds=None):
     r = _of_outputs(left, 2 * right.added, window, places, size, rows)
     s = _of_classes(left, right, m, window, counted, size, channels)
     out = xp.empty((*shape[:-1], m + m % 2), np.int32)  # pairs of columns are stored at once
-    to, values, rising = out.reshape(-1), s, s
+    to, values, increasing = out.reshape(-1), s, s
     if thresholds is not None:
         out, _, to = empty_words(xp, shape)
-        values, rising = thresholds.values, thresholds.rising
+        values, increasing = thresholds.values, thresholds.increasing
     pieces, image = window.taps * left.halves // 4, math.prod(size) * left.halves
     in_planes = x.shape[0] * image, m * pieces * 4, len(right.coefficients)
     sizes = xnor.Shape(rows, m, pieces, area, image, *size, *in_planes)
@@ -222,7 +222,7 @@ def multiply(x, weight, window=ONE_PIXEL, thresholds=None):
     planes = left.planes or right.planes
     kernel, high, wide, threads = _kernel(where, rows, m, planes, thresholds is not None)
     operands = row_of_halves(left.words), row_of_halves(right.words)
-    given = *operands, taps, places, sizes, on_gpu(xp, where, pairs), r, s, values, rising, to
+    given = *operands, taps, places, sizes, on_gpu(xp, where, pairs), r, s, values, increasing, to
     launch(kernel, (-(-rows // high), -(-m // wide)), threads, *given)
     if thresholds is not None:
         return Bits(out, shape)
@@ -251,7 +251,7 @@ def xnor_sign(x, weight, thresholds):
 
 def plane_gemm(x, weight):
     """See `bitnet.kernels.plane_gemm`."""
-    return multiply(x if isinstance(x, (Bits, Planes)) else split_planes(x), weight)
+    return multiply(x if isinstance(x, (Bits, BitPlanes)) else split_planes(x), weight)
 
 
 @inlined
@@ -308,7 +308,7 @@ def signed_gemm(x, signs):
     """See `bitnet.kernels.signed_gemm`."""
     if isinstance(x, Quantized):
         return unscaled(x, signs) * np.float32(getattr(signs, "scale", 1))
-    return x @ signs.numbers(x.dtype) if isinstance(signs, Planes) else unscaled(x, signs)
+    return x @ signs.numbers(x.dtype) if isinstance(signs, BitPlanes) else unscaled(x, signs)
 
 
 def unscaled(x, signs):
@@ -322,32 +322,32 @@ def floats_of(signs, dtype):
     """Signs, planes without their scale, or pixels, as the floats that they stand for."""
     if isinstance(signs, Bits):
         return unpack(signs, np.dtype(dtype))
-    if isinstance(signs, Planes):
-        return Planes(signs.bits, signs.coefficients, 1.0, signs.offset).numbers(dtype)
+    if isinstance(signs, BitPlanes):
+        return BitPlanes(signs.bits, signs.coefficients, 1.0, signs.offset).numbers(dtype)
     return np.dtype(dtype).type(2) * signs - np.dtype(dtype).type(255)
 
 
 def exact_type(x, signs):
     """The float type in which no sum of products of these integers rounds."""
-    largest = 255 if not isinstance(signs, (Bits, Planes)) else getattr(signs, "largest", 1)
+    largest = 255 if not isinstance(signs, (Bits, BitPlanes)) else getattr(signs, "largest", 1)
     return np.float32 if x.largest * x.shape[1] * largest < 2**24 else np.float64
 
 
 def _sums(x, signs):
     """The exact products of integers (B, M) with signs, planes or pixels (M, N)."""
-    if rung() != "tensor" or not isinstance(signs, (Bits, Planes)):
+    if rung() != "tensor" or not isinstance(signs, (Bits, BitPlanes)):
         dtype = exact_type(x, signs)
         return x.values.astype(dtype) @ floats_of(signs, dtype)
     return multiply(planes_of(x), _transposed(signs)) >> 1
 
 
 def planes_of(x):
-    """Quantized integers, twice, as Planes: 2 v = sum_p w_p s_p - 1, as all w_p together are -1."""
+    """Quantized integers, twice, as BitPlanes: 2 v = sum_p w_p s_p - 1, as the w_p sum to -1."""
     n_planes = int(x.largest).bit_length() + 1
     weights = [1 << p for p in range(n_planes - 1)] + [-(1 << (n_planes - 1))]
-    return Planes(split(x.values, n_planes), weights, offset=-1)
+    return BitPlanes(split(x.values, n_planes), weights, offset=-1)
 
 
 def _transposed(signs):
-    """Bits or Planes (N, M) from (M, N)."""
+    """Bits or BitPlanes (N, M) from (M, N)."""
     return together(signs, [transpose(bits).words for bits in separate(signs)], signs.shape[::-1])

@@ -147,7 +147,7 @@ def _tensor(tile, planes, bits):
         return to, ahead, q, x_plane, w_plane
 
     @cuda.jit
-    def product(x, w, taps, places, shape, coefficients, r, s, values, rising, out):
+    def product(x, w, taps, places, shape, coefficients, r, s, values, increasing, out):
         shared = cuda.shared.array(size, np.uint32, alignment=16)  # as pieces are
         counts = cuda.local.array(number, np.int32)
         totals = cuda.local.array(number, np.int32)
@@ -200,7 +200,7 @@ def _tensor(tile, planes, bits):
             store(numbers, i, j, limits, turned, places, shape, r, s, out)
             return
         for k in range(2 * wide):
-            limits[k], turned[k] = limit_of(j + 8 * (k // 2) + k % 2, shape, values, rising)
+            limits[k], turned[k] = limit_of(j + 8 * (k // 2) + k % 2, shape, values, increasing)
         store(counts, i, j, limits, turned, places, shape, r, s, words)
         for k in range(n_words):  # the four lanes of a row have its columns between them
             word = np.uint32(words[k] << np.uint32(2 * (lane % 4)))

@@ -104,14 +104,14 @@ def integer(count, own, s, group, column, shape):
 
 
 @inlined
-def limit_of(column, shape, values, rising):
+def limit_of(column, shape, values, increasing):
     """A column's threshold t, and 0 where z >= t counts; ~t and -1 where z <= t, as ~z >= ~t.
 
     Behind the last column what no number reaches.
     """
     there = column < shape.columns
     at = np.uint32(column) if there else np.uint32(0)
-    turned = np.int32(0) if rising[at] else np.int32(-1)
+    turned = np.int32(0) if increasing[at] else np.int32(-1)
     limit = np.int32(values[at] ^ turned)
     return (limit if there else np.int32(0x7FFFFFFF)), (turned if there else np.int32(0))
 
@@ -214,7 +214,7 @@ def _registers(patch, bits):
     store, fold = _stores_of_registers(patch, 0, bits), folder(n_counts)
 
     @cuda.jit
-    def product(x, w, taps, places, shape, coefficients, r, s, values, rising, out):
+    def product(x, w, taps, places, shape, coefficients, r, s, values, increasing, out):
         mine = cuda.shared.array(size_of_rows, np.uint32)  # (row, half)
         other = cuda.shared.array(size_of_columns, np.uint32)  # (half, column), with a pad
         counts = cuda.local.array(n_counts, np.int32)
@@ -266,7 +266,7 @@ def _registers(patch, bits):
         i, j = first_row + high * warp, first_column + lane
         if bits:
             for k in range(wide):
-                limits[k], turned[k] = limit_of(j + 32 * k, shape, values, rising)
+                limits[k], turned[k] = limit_of(j + 32 * k, shape, values, increasing)
         store(totals, i, j, limits, turned, places, shape, r, s, out)
 
     return product

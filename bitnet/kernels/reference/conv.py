@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from bitnet.arrays import array_module
-from bitnet.kernels.bits import Bits, Planes
+from bitnet.kernels.bits import BitPlanes, Bits
 from bitnet.kernels.reference.pack import threshold
 from bitnet.kernels.reference.pool import add_patches
 from bitnet.kernels.reference.products import integers, multiply
@@ -31,7 +31,7 @@ def plane_conv(x, weight, window):
 
 def beyond(x, border):
     """The integer that stands beyond images: 0, or the one whose planes are all +1, or all -1."""
-    if isinstance(x, Planes):
+    if isinstance(x, BitPlanes):
         return border * sum(x.coefficients) + (x.offset if border else 0)
     return border * (1 if isinstance(x, Bits) else 255)
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from bitnet.arrays import array_module
-from bitnet.kernels.bits import WORD, WORD_BITS, Bits, Planes, words_for
+from bitnet.kernels.bits import WORD, WORD_BITS, BitPlanes, Bits, words_for
 
 
 def pack(x):
@@ -44,7 +44,7 @@ def split_planes(pixels):
     """The eight ±1 planes of 2p - 255, least significant first."""
     weights = [1 << b for b in range(8)]
     ones = array_module(pixels).stack([pixels & weight != 0 for weight in weights])
-    return Planes(pack(ones), weights)
+    return BitPlanes(pack(ones), weights)
 
 
 def split_codes(codes, patterns, n_planes):
@@ -76,14 +76,14 @@ def rank(z, steps):
     """The number of thresholds of its column that each integer passes."""
     z = z[..., None]
     passed = z >= steps.values, z <= steps.values
-    passed = array_module(z).where(steps.rising[:, None], *passed)
+    passed = array_module(z).where(steps.increasing[:, None], *passed)
     return passed.sum(axis=-1, dtype=np.uint8)
 
 
 def threshold(z, thresholds):
     """z >= value where the unit rises, z <= value where it falls, as Bits."""
     passed = z >= thresholds.values, z <= thresholds.values
-    return pack(array_module(z).where(thresholds.rising, *passed))
+    return pack(array_module(z).where(thresholds.increasing, *passed))
 
 
 def count_flips(a, b):

@@ -3,7 +3,7 @@
 import numpy as np
 
 from bitnet.arrays import array_module
-from bitnet.kernels.bits import Planes
+from bitnet.kernels.bits import BitPlanes
 from bitnet.kernels.reference.pack import pack
 
 
@@ -33,7 +33,7 @@ def max_pool_backward(grad_y, first, window, size):
 
 def max_pool_bits(bits, coefficients, window):
     """The planes of the largest integer of each window; bits (P, B, H, W, C)."""
-    _, first = max_pool(Planes(bits, coefficients).integers(), window)
+    _, first = max_pool(BitPlanes(bits, coefficients).integers(), window)
     xp = array_module(bits)
     pads = ((0, 0), (0, 0), *window.padding, (0, 0))
     ones = xp.pad(bits.signs() > 0, pads)
@@ -45,7 +45,7 @@ def max_pool_bits(bits, coefficients, window):
 
 def max_pool_bits_backward(grad_y, bits, coefficients, pooled, window):
     """The gradient of each output pixel at the first tap that has the largest integer."""
-    _, first = max_pool(Planes(bits, coefficients).integers(), window)
+    _, first = max_pool(BitPlanes(bits, coefficients).integers(), window)
     return max_pool_backward(grad_y, first, window, bits.shape[2:4])
 
 

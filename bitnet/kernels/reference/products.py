@@ -3,7 +3,7 @@
 import numpy as np
 
 from bitnet.arrays import array_module
-from bitnet.kernels.bits import Bits, Planes, Quantized
+from bitnet.kernels.bits import BitPlanes, Bits, Quantized
 from bitnet.kernels.reference.pack import bitwise_count, threshold
 
 
@@ -33,17 +33,17 @@ def plane_gemm(x, weight):
 
 def integers(x):
     """Bits, planes without their scale, or pixels, as the integers that they stand for."""
-    if isinstance(x, Planes):
+    if isinstance(x, BitPlanes):
         return x.integers().astype(np.int64)
     return x.signs(np.int64) if isinstance(x, Bits) else 2 * x.astype(np.int64) - 255
 
 
 def signed_gemm(x, signs):
     """y[i, n] = sum_m x[i, m] * signs[m, n]: floats, or exact integers and then a scale a row."""
-    if isinstance(signs, Planes) and not isinstance(x, Quantized):
+    if isinstance(signs, BitPlanes) and not isinstance(x, Quantized):
         return x @ signs.numbers(x.dtype)
     y = multiply(x, integers(signs))
-    return y * np.float32(signs.scale) if isinstance(signs, Planes) else y
+    return y * np.float32(signs.scale) if isinstance(signs, BitPlanes) else y
 
 
 def multiply(x, integers):

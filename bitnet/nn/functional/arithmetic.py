@@ -196,7 +196,7 @@ def sum(x, axis=None, keepdims=False):
 class Concatenate(Function):
     """Arrays side by side along the last axis; each gets its part of the gradient."""
 
-    takes_bits = True
+    _takes_bits = True
 
     def forward(self, *parts):
         self.ends = [*itertools.accumulate(part.shape[-1] for part in parts)][:-1]
@@ -213,7 +213,7 @@ def concatenate(*parts):
     Parameters
     ----------
     *parts : Tensor
-        One or more, of shapes (..., C) that differ in C alone: all Bits, or all Planes of the
+        One or more, of shapes (..., C) that differ in C alone: all Bits, or all BitPlanes of the
         same coefficients, or numbers of one type.
 
     Returns

@@ -118,7 +118,7 @@ def _check(name, x, weight, window, groups):
 class QuantizedConv2d(Function):
     """The convolution of integers of a few bits, or pixels, with filters of a few bits."""
 
-    takes_bits = True
+    _takes_bits = True
 
     def __init__(self, window, gradient_bits=None, rng=None, groups=1):
         self.window, self.rule, self.groups = window, (gradient_bits, rng, groups), groups
@@ -147,10 +147,10 @@ def quantized_conv2d(x, weight, window, gradient="float32", rng=None, groups=1):
 
     Parameters
     ----------
-    x : Tensor of Bits, of Planes, or of uint8
+    x : Tensor of Bits, of BitPlanes, or of uint8
         Images of shape (B, H, W, C): signs, k-bit integers, or 8-bit pixels, which count as
         `2p - 255`.
-    weight : Tensor of Bits or of Planes
+    weight : Tensor of Bits or of BitPlanes
         Filters of shape (M, rows, columns, C / groups).
     window : Window
         The positions of the taps.

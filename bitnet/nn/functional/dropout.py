@@ -7,13 +7,13 @@ from bitnet.arrays import array_module, is_array, like
 from bitnet.autograd import Function
 from bitnet.devices import check_generator
 from bitnet.errors import InputError
-from bitnet.kernels import Bits, Planes
+from bitnet.kernels import BitPlanes, Bits
 
 
 class Dropout(Function):
     """x / (1 - p) where kept, 0 where dropped."""
 
-    takes_bits = True
+    _takes_bits = True
 
     def __init__(self, p, rng):
         self.p, self.rng = p, rng
@@ -32,8 +32,8 @@ class Dropout(Function):
 def _drop(x, keep, scale):
     """keep * x * scale on planes: s * keep = (s + s') / 2 with s' = s kept, -s dropped."""
     if isinstance(x, Bits):
-        x = Planes(Bits(x.words[None], (1, *x.shape)), [1])
-    elif not isinstance(x, Planes):
+        x = BitPlanes(Bits(x.words[None], (1, *x.shape)), [1])
+    elif not isinstance(x, BitPlanes):
         x = kernels.split_planes(x)
     xp = array_module(x)
     dropped = kernels.pack(xp.zeros(x.shape[-1], np.float32)).words ^ keep.words  # padding stays 0
@@ -42,7 +42,7 @@ def _drop(x, keep, scale):
         planes, coefficients = [*planes, keep.words[None]], (*coefficients, x.offset)
     words = xp.concatenate(planes)
     bits = Bits(words, (len(words), *x.shape))
-    return Planes(bits, coefficients, x.scale * scale / 2, x.offset, x.unit)
+    return BitPlanes(bits, coefficients, x.scale * scale / 2, x.offset, x.unit)
 
 
 def dropout(x, p, rng):
@@ -54,7 +54,7 @@ def dropout(x, p, rng):
     Parameters
     ----------
     x : Tensor
-        Floats, Bits, Planes or uint8 pixels (which count as `2p - 255`), shape (..., N).
+        Floats, Bits, BitPlanes or uint8 pixels (which count as `2p - 255`), shape (..., N).
     p : float
         The probability of dropping, from 0 to below 1.
     rng : numpy.random.Generator
@@ -63,7 +63,7 @@ def dropout(x, p, rng):
     Returns
     -------
     Tensor
-        Of the same shape: floats, or Planes.
+        Of the same shape: floats, or BitPlanes.
 
     Examples
     --------

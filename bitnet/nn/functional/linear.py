@@ -6,7 +6,7 @@ from bitnet import kernels
 from bitnet.arrays import is_array
 from bitnet.autograd import Function, as_tensor
 from bitnet.errors import InputError, check_choice, unfit
-from bitnet.kernels import Bits, Planes, Quantized, Rounding
+from bitnet.kernels import BitPlanes, Bits, Quantized, Rounding
 
 
 class Linear(Function):
@@ -75,7 +75,7 @@ def check_gradient_rule(name, gradient, rng):
 class QuantizedLinear(Function):
     """x @ weight.T of integers of a few bits each, in units of both."""
 
-    takes_bits = True
+    _takes_bits = True
 
     def __init__(self, gradient_bits=None, rng=None):
         self.rule = gradient_bits, rng
@@ -124,10 +124,10 @@ def quantized_linear(x, weight, gradient="float32", rng=None):
 
     Parameters
     ----------
-    x : Tensor of Bits, of Planes, or of uint8
+    x : Tensor of Bits, of BitPlanes, or of uint8
         Shape (B, N): signs, k-bit integers, or 8-bit pixels, which count as `2p - 255`, 255 times
         the pixels scaled to [-1, 1].
-    weight : Tensor of Bits or of Planes
+    weight : Tensor of Bits or of BitPlanes
         Shape (M, N).
     gradient : str, optional
         The numbers that the backward products multiply: "float32"; "int8" to "int4"; "dorefa8" to
@@ -139,7 +139,7 @@ def quantized_linear(x, weight, gradient="float32", rng=None):
     Returns
     -------
     Tensor
-        int32 of shape (B, M); float32 after a dropout, for Planes whose scale is not 1.
+        int32 of shape (B, M); float32 after a dropout, for BitPlanes whose scale is not 1.
 
     Examples
     --------
@@ -158,9 +158,9 @@ def quantized_linear(x, weight, gradient="float32", rng=None):
 
 def check_quantized(name, x, gradient, rng):
     """Refuse inputs that are no integers of a few bits, and gradients that do not exist."""
-    if not isinstance(x.data, (Bits, Planes)) and x.data.dtype != np.uint8:
+    if not isinstance(x.data, (Bits, BitPlanes)) and x.data.dtype != np.uint8:
         raise InputError(
-            f"{name}: x holds {x.data.dtype}; expected Bits (put a sign before it), Planes (a "
+            f"{name}: x holds {x.data.dtype}; expected Bits (put a sign before it), BitPlanes (a "
             "quantizer) or uint8 pixels"
         )
     check_gradient_rule(name, gradient, rng)

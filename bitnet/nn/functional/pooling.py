@@ -8,7 +8,7 @@ from bitnet import kernels
 from bitnet.arrays import array_module
 from bitnet.autograd import Function, as_tensor
 from bitnet.errors import InputError, unfit
-from bitnet.kernels import Bits, Planes, Window
+from bitnet.kernels import BitPlanes, Bits, Window
 
 
 class MaxPool2d(Function):
@@ -27,9 +27,9 @@ class MaxPool2d(Function):
 
 
 class MaxPoolBits(Function):
-    """The largest number of each window of Bits or Planes; the gradient as of `MaxPool2d`."""
+    """The largest number of each window of Bits or BitPlanes; the gradient as of `MaxPool2d`."""
 
-    takes_bits = True
+    _takes_bits = True
 
     def __init__(self, window):
         self.window = window
@@ -47,7 +47,7 @@ def max_pool2d(x, window):
 
     Parameters
     ----------
-    x : Tensor or array or Bits or Planes
+    x : Tensor or array or Bits or BitPlanes
         Floats, integer pre-activations, or packed activations, of shape (B, H, W, C).
     window : Window
         The positions of the taps; what lies outside the images never wins.
@@ -65,22 +65,22 @@ def max_pool2d(x, window):
     """
     x = as_tensor(x)
     _check("max_pool2d", x, window)
-    packed = isinstance(x.data, (Bits, Planes))
+    packed = isinstance(x.data, (Bits, BitPlanes))
     return MaxPoolBits(window)(x) if packed else MaxPool2d(window)(x)
 
 
 class AvgPool2d(Function):
     """The mean over each window, or the sum of integers; pixels beyond the images count as 0."""
 
-    takes_bits = True
+    _takes_bits = True
 
     def __init__(self, window):
         self.window = window
 
     def forward(self, x):
         self.size, self.divisor = x.shape[1:3], getattr(x, "unit", 1)
-        if isinstance(x, (Bits, Planes)):
-            x = x.integers() if isinstance(x, Planes) else x.signs(np.int32)
+        if isinstance(x, (Bits, BitPlanes)):
+            x = x.integers() if isinstance(x, BitPlanes) else x.signs(np.int32)
         views = self.window.views(x)
         total = sum(views[:, :, :, i, j] for i, j in np.ndindex(*views.shape[3:5]))
         if x.dtype.kind != "f":
@@ -103,8 +103,8 @@ def avg_pool2d(x, window):
 
     Parameters
     ----------
-    x : Tensor or array or Bits or Planes
-        Floats, int32, or Planes, which count as their integers, of shape (B, H, W, C).
+    x : Tensor or array or Bits or BitPlanes
+        Floats, int32, or BitPlanes, which count as their integers, of shape (B, H, W, C).
     window : Window
         The positions of the taps; pixels outside the images count as 0.
 
@@ -122,9 +122,11 @@ def avg_pool2d(x, window):
     """
     x = as_tensor(x)
     _check("avg_pool2d", x, window)
-    packed = isinstance(x.data, (Bits, Planes))
+    packed = isinstance(x.data, (Bits, BitPlanes))
     if not packed and not x.is_float and x.data.dtype != np.int32:
-        raise InputError(f"avg_pool2d: got {x.data.dtype}; expected floats, int32, Bits or Planes")
+        raise InputError(
+            f"avg_pool2d: got {x.data.dtype}; expected floats, int32, Bits or BitPlanes"
+        )
     if getattr(x.data, "scale", 1.0) != 1.0:
         raise InputError("avg_pool2d: no dropout before an average of planes; move it after")
     return AvgPool2d(window)(x)
@@ -133,11 +135,11 @@ def avg_pool2d(x, window):
 class Flatten(Function):
     """Images as rows, bits as bits."""
 
-    takes_bits = True
+    _takes_bits = True
 
     def forward(self, x):
         self.shape = x.shape
-        if isinstance(x, (Bits, Planes)):
+        if isinstance(x, (Bits, BitPlanes)):
             return kernels.flatten(x)
         return x.reshape(x.shape[0], math.prod(x.shape[1:]))
 

@@ -13,7 +13,7 @@ from bitnet import kernels
 from bitnet.arrays import array_module
 from bitnet.autograd import Function, Tensor, as_tensor
 from bitnet.errors import InputError, unfit
-from bitnet.kernels import GATES, Bits, Planes
+from bitnet.kernels import GATES, BitPlanes, Bits
 from bitnet.nn.functional.arithmetic import reshape, rows
 from bitnet.nn.functional.linear import GRADIENTS, check_gradient_rule, linear, rounded
 from bitnet.nn.functional.scaled import merged, product, scaled_linear, unit_of
@@ -54,13 +54,13 @@ class FewBitStates:
         self.weight = weight if weight.layouts else kernels.prepare(weight)
         self.quantizer = quantizer
         self.rule, self.rng = rule, rng
-        self.unit = quantizer.levels.unit * unit_of(weight)
+        self.unit = quantizer.codebook.unit * unit_of(weight)
         self.codes = []
 
     def product(self, h):
         """The integers of q(h) times those of weight.T, int32."""
-        levels = self.quantizer.levels
-        states = levels.planes(self.quantizer.codes(h))
+        codebook = self.quantizer.codebook
+        states = codebook.planes(self.quantizer.codes(h))
         self.codes.append(states.bits.words)
         return kernels.plane_gemm(states, self.weight)
 
@@ -78,10 +78,10 @@ class FewBitStates:
 
     def gradient(self, grads, h):
         """The gradient of the weights from those of all products (T, B, M) and states."""
-        levels, n_rows = self.quantizer.levels, math.prod(grads.shape[:2])
+        codebook, n_rows = self.quantizer.codebook, math.prod(grads.shape[:2])
         words = array_module(h).stack(self.codes, axis=1)  # (P, T, B, K)
         bits = Bits(words, (*words.shape[:3], h.shape[2]))
-        states = merged(Planes(bits, levels.coefficients, 1.0, levels.offset, levels.unit))
+        states = merged(BitPlanes(bits, codebook.coefficients, 1.0, codebook.offset, codebook.unit))
         grad = rounded(grads.reshape(n_rows, grads.shape[2]).T, self.rule, self.rng)
         return product(grad, states)
 
@@ -89,7 +89,7 @@ class FewBitStates:
 class _Recurrent(Function):
     """What the kinds share: the products of the states, and how many gates and states there are."""
 
-    takes_bits = True
+    _takes_bits = True
     n_states = 1
 
     def __init__(self, *few_bits):
@@ -98,7 +98,7 @@ class _Recurrent(Function):
     def begin(self, z, weight, h, more=0):
         """The states (T + 1 + more, B, H), of which the first one is h."""
         n_steps, batch, _ = z.shape
-        if isinstance(weight, Planes):
+        if isinstance(weight, BitPlanes):
             self.states = FewBitStates(weight, *self.few_bits)
         else:
             self.states = FloatStates(weight, batch, z.dtype)
@@ -208,9 +208,9 @@ def rnn(
     Parameters
     ----------
     x : Tensor or array
-        The inputs of all steps, floats of shape (T, B, N); with weights in planes, Bits or Planes.
+        The inputs of all steps, floats (T, B, N); with weights in planes, Bits or BitPlanes.
     weight, state_weight, bias : Tensor or array
-        Shapes (H, N), (H, H) and (H,); the first two floats or, as of `quantize_scaled`, Planes.
+        Shapes (H, N), (H, H) and (H,); the first two floats or, as of `quantize_scaled`, BitPlanes.
     state : tuple of Tensor, optional
         (h_0,), of shape (B, H); zeros by default.
     activation : {"tanh", "relu"}, optional
@@ -316,13 +316,13 @@ def _run(kind, operands, quantizer, gradient, rng, **options):
     *tensors, state = operands
     x, weight, state_weight, bias = map(as_tensor, tensors)
     units = state_weight.shape[-1] if state_weight.ndim else 0
-    few = isinstance(state_weight.data, Planes)
-    kinds = {few, isinstance(weight.data, Planes), isinstance(x.data, (Bits, Planes))}
+    few = isinstance(state_weight.data, BitPlanes)
+    kinds = {few, isinstance(weight.data, BitPlanes), isinstance(x.data, (Bits, BitPlanes))}
     if len(kinds) > 1 or few != isinstance(quantizer, Quantizer):
         raise InputError(
             f"{name}: x is {x.data!r:.40}, the weights are {weight.data!r:.40} and "
             f"{state_weight.data!r:.40}, the quantizer is {quantizer!r}; expected floats and no "
-            "quantizer, or Bits or Planes, weights in Planes and the quantizer of the state"
+            "quantizer, or Bits or BitPlanes, weights in BitPlanes and the quantizer of the state"
         )
     shapes = weight.shape, state_weight.shape, bias.shape
     height = gates * units
@@ -336,7 +336,7 @@ def _run(kind, operands, quantizer, gradient, rng, **options):
         zeros = array_module(bias).zeros((batch, units), bias.data.dtype)
         state = [Tensor(zeros)] * n_states
     state = [as_tensor(own) for own in state] if isinstance(state, (tuple, list)) else []
-    packed = any(isinstance(own.data, (Bits, Planes)) for own in state)
+    packed = any(isinstance(own.data, (Bits, BitPlanes)) for own in state)
     if packed or [own.shape for own in state] != [(batch, units)] * n_states:
         expected = f"a tuple of {n_states} states, floats ({batch}, {units})"
         raise unfit(name, expected, *state)

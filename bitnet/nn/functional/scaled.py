@@ -13,7 +13,7 @@ from bitnet import kernels
 from bitnet.arrays import as_array
 from bitnet.autograd import Function, LatentWeight, as_tensor
 from bitnet.errors import InputError, unfit
-from bitnet.kernels import Bits, Planes, Quantized
+from bitnet.kernels import BitPlanes, Bits, Quantized
 from bitnet.nn.functional.linear import GRADIENTS, check_gradient_rule, rounded
 from bitnet.quantizers import Quantizer
 from bitnet.quantizers.scales import scale_of
@@ -22,7 +22,7 @@ from bitnet.quantizers.scales import scale_of
 class QuantizeScaled(Function):
     """scale * q(x / scale) in planes; every gradient passes."""
 
-    takes_products = True
+    _takes_products = True
 
     def __init__(self, quantizer, scale, planes=None):
         self.quantizer, self.scale, self.planes = quantizer, scale, planes
@@ -33,7 +33,7 @@ class QuantizeScaled(Function):
         x = x / x.dtype.type(self.scale)
         if self.quantizer.smooth:
             self.slope = self.quantizer.slope(x)
-        planes = self.quantizer.levels.planes(self.quantizer.codes(x))
+        planes = self.quantizer.codebook.planes(self.quantizer.codes(x))
         planes.unit *= self.scale
         return planes
 
@@ -62,7 +62,7 @@ def quantize_scaled(x, quantizer, scale=None):
     Returns
     -------
     Tensor
-        Planes of the same shape, whose unit includes the scale.
+        BitPlanes of the same shape, whose unit includes the scale.
 
     Examples
     --------
@@ -91,7 +91,7 @@ def quantize_scaled(x, quantizer, scale=None):
 class ScaledLinear(Function):
     """x @ weight.T + bias of numbers of a few bits."""
 
-    takes_bits = True
+    _takes_bits = True
 
     def __init__(self, rule, rng):
         self.rule, self.rng = rule, rng
@@ -121,9 +121,9 @@ def scaled_linear(x, weight, bias, gradient="float32", rng=None):
 
     Parameters
     ----------
-    x : Tensor of Bits or of Planes
+    x : Tensor of Bits or of BitPlanes
         Shape (..., N).
-    weight : Tensor of Bits or of Planes
+    weight : Tensor of Bits or of BitPlanes
         Shape (M, N), as of `quantize_scaled`.
     bias : Tensor or array
         Floats of shape (M,).
@@ -144,28 +144,28 @@ def scaled_linear(x, weight, bias, gradient="float32", rng=None):
     array([2., 3.], dtype=float32)
     """
     x, weight, bias = map(as_tensor, (x, weight, bias))
-    few = all(isinstance(own.data, (Bits, Planes)) for own in (x, weight))
+    few = all(isinstance(own.data, (Bits, BitPlanes)) for own in (x, weight))
     fits = few and weight.ndim == 2 and x.shape[-1:] == weight.shape[1:]
     if not fits or not bias.is_float or bias.shape != weight.shape[:1]:
-        expected = "Bits or Planes (..., N) and (M, N), and a bias of floats (M,)"
+        expected = "Bits or BitPlanes (..., N) and (M, N), and a bias of floats (M,)"
         raise unfit("scaled_linear", expected, x, weight, bias)
     check_gradient_rule("scaled_linear", gradient, rng)
     return ScaledLinear(GRADIENTS[gradient], rng)(x, weight, bias)
 
 
 def merged(x):
-    """Bits or Planes (..., N) as a matrix (R, N)."""
+    """Bits or BitPlanes (..., N) as a matrix (R, N)."""
     if x.ndim == 2:
         return x
-    bits = x.bits if isinstance(x, Planes) else x
-    rows = (*bits.shape[: isinstance(x, Planes)], math.prod(x.shape[:-1]))
+    bits = x.bits if isinstance(x, BitPlanes) else x
+    rows = (*bits.shape[: isinstance(x, BitPlanes)], math.prod(x.shape[:-1]))
     bits = Bits(bits.words.reshape(*rows, bits.words.shape[-1]), (*rows, x.shape[-1]))
-    return x.with_bits(bits) if isinstance(x, Planes) else bits
+    return x.with_bits(bits) if isinstance(x, BitPlanes) else bits
 
 
 def unit_of(x):
-    """What the integer 1 of Bits or Planes stands for."""
-    return x.unit * x.scale if isinstance(x, Planes) else 1.0
+    """What the integer 1 of Bits or BitPlanes stands for."""
+    return x.unit * x.scale if isinstance(x, BitPlanes) else 1.0
 
 
 def product(grad, x):
@@ -175,5 +175,5 @@ def product(grad, x):
         scales = grad.scales * np.float32(unit)
         return kernels.Product(Quantized(grad.values, scales, grad.largest), x)
     if unit != 1.0:  # in the smaller one of both
-        x = Planes(x.bits, x.coefficients, x.scale * unit, x.offset)
+        x = BitPlanes(x.bits, x.coefficients, x.scale * unit, x.offset)
     return kernels.Product(grad, x)

@@ -9,7 +9,7 @@ from bitnet.arrays import like
 from bitnet.autograd import Function, LatentWeight, as_tensor
 from bitnet.devices import check_generator
 from bitnet.errors import InputError, unfit
-from bitnet.kernels import Bits, Planes
+from bitnet.kernels import BitPlanes, Bits
 from bitnet.quantizers import Quantizer, Uniform
 
 
@@ -18,7 +18,7 @@ class Sign(Function):
 
     def __init__(self, window, signs=None):
         self.window, self.signs = window, signs
-        self.takes_products = window is None
+        self._takes_products = window is None
 
     def forward(self, x):  # (..., N) floats
         if self.signs is not None:  # of latent weights, which an optimizer has packed
@@ -114,15 +114,15 @@ class Quantize(Function):
 
     def __init__(self, quantizer, straight):
         self.quantizer, self.straight = quantizer, straight
-        self.takes_products = straight
+        self._takes_products = straight
 
     def forward(self, x):  # (..., N) floats
         if self.needs_grad[0] and not self.straight:
             smooth = self.quantizer.smooth
             self.kept = x if smooth else kernels.pack(self.quantizer.passes(x))  # a bit an element
-        levels = self.quantizer.levels
-        planes = levels.planes(self.quantizer.codes(x))
-        return planes.bits[0] if levels.is_sign else planes
+        codebook = self.quantizer.codebook
+        planes = codebook.planes(self.quantizer.codes(x))
+        return planes.bits[0] if codebook.is_sign else planes
 
     def backward(self, grad_y):  # a choice, not a derivative
         if self.straight:
@@ -150,7 +150,7 @@ def quantize(x, quantizer, straight=False):
     Returns
     -------
     Tensor
-        Planes of the same shape; Bits where the numbers are -1 and +1.
+        BitPlanes of the same shape; Bits where the numbers are -1 and +1.
 
     Examples
     --------
@@ -158,14 +158,14 @@ def quantize(x, quantizer, straight=False):
     >>> x = Tensor([[0.2, -0.5, 3.0]], requires_grad=True)
     >>> y = quantize(x, Uniform(2))
     >>> y.data
-    Planes(shape=(1, 3), 2 planes, unit=0.333333)
+    BitPlanes(shape=(1, 3), 2 planes, unit=0.333333)
     >>> y.backward(np.ones((1, 3), np.float32))
     >>> x.grad
     array([[1., 1., 0.]], dtype=float32)
     """
     if not isinstance(quantizer, Quantizer):
         raise InputError(f"quantize: got {quantizer!r}; expected one of bitnet.quantizers")
-    if isinstance(quantizer, Uniform) and quantizer.levels.is_sign:
+    if isinstance(quantizer, Uniform) and quantizer.codebook.is_sign:
         return sign(x, None if straight or quantizer.window == np.inf else quantizer.window)
     return Quantize(quantizer, straight)(_checked("quantize", x, None))
 
@@ -236,13 +236,13 @@ def balance(weight):
 class Unpack(Function):
     """The numbers that bits or planes stand for."""
 
-    takes_bits = True
+    _takes_bits = True
 
     def __init__(self, dtype):
         self.dtype = dtype
 
     def forward(self, x):
-        return x.values(self.dtype) if isinstance(x, Planes) else kernels.unpack(x, self.dtype)
+        return x.values(self.dtype) if isinstance(x, BitPlanes) else kernels.unpack(x, self.dtype)
 
     def backward(self, grad_y):
         return grad_y
@@ -253,7 +253,7 @@ def unpack(x, dtype=np.float32):
 
     Parameters
     ----------
-    x : Tensor of Bits or Planes
+    x : Tensor of Bits or BitPlanes
         Shape (..., N).
     dtype : numpy.dtype, optional
         float32 by default.
@@ -273,4 +273,4 @@ def unpack(x, dtype=np.float32):
 
 def as_packed(x, quantizer):
     """x, quantized unless it is packed already."""
-    return x if isinstance(x.data, (Bits, Planes)) else quantize(x, quantizer)
+    return x if isinstance(x.data, (Bits, BitPlanes)) else quantize(x, quantizer)

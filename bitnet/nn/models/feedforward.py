@@ -39,7 +39,7 @@ def binary_mlp(sizes, rng, dropout=(0.0, 0.0), weights=1, activations=1, **optio
     weights, activations : int or Quantizer or str, optional
         Bits, 1 to 8, or a quantizer or its name, of all weights and of all activations.
     **options : optional
-        `step_scale`, the factor of the learning rate for gamma and beta (1.0); `stochastic`, to
+        `lr_scale`, the factor of the learning rate for gamma and beta (1.0); `stochastic`, to
         draw the activations in training, as in the papers' Torch experiments (False); `norm`:
         "batch", or shift-based batch norm with the backward pass of the paper ("shift") or of its
         code ("shift-code"); and `gradient`, `rounding` and `balance` of each layer of weights.

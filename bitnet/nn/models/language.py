@@ -148,8 +148,8 @@ def language_model(
     recurrent = KINDS[kind](width, units, rng, layers, **options)
     # without gates the first states are as small as the inputs, and few bits would make them 0
     half = math.sqrt(3) if kind == "rnn" else 0.1
-    if activations is not None and recurrent.activations.levels.integers[0] >= 0:
-        activations = recurrent.activations.levels.bits  # the table has numbers below 0 too
+    if activations is not None and recurrent.activations.codebook.integers[0] >= 0:
+        activations = recurrent.activations.codebook.bits  # the table has numbers below 0 too
     embedding = Embedding(vocabulary, width, rng, activations, half)
     if weights is None:
         decoder = Linear(units, vocabulary, rng)

@@ -17,7 +17,7 @@ class Stages:
         rng,
         weights=None,
         activations=None,
-        step_scale=1.0,
+        lr_scale=1.0,
         stochastic=False,
         norm="batch",
         **gradient,
@@ -28,7 +28,7 @@ class Stages:
                 "1 bit, another recipe, or stochastic=False"
             )
         self.rng, self.weights, self.activations = rng, weights, activations
-        self.step_scale, self.stochastic = step_scale, stochastic
+        self.lr_scale, self.stochastic = lr_scale, stochastic
         self.norm_name, self.gradient = norm, gradient
 
     def linear(self, inputs, outputs, act=True):
@@ -54,7 +54,7 @@ class Stages:
 
     def norm(self, outputs, act=True):
         """Batch norm, and an activation if there is one."""
-        norm = norm_named(self.norm_name, outputs, self.step_scale)
+        norm = norm_named(self.norm_name, outputs, self.lr_scale)
         return [norm, self.act()] if act else [norm]
 
     def act(self):

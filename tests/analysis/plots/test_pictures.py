@@ -190,12 +190,12 @@ def test_filters_are_the_bits(figures, shape, picture, rows, columns):
 @pytest.mark.parametrize("name", ["uniform:2", "linear:3:0.5", "ternary", "log:3", "uniform:8"])
 @pytest.mark.parametrize("shape", [(6, 5, 3, 1), (6, 15), (1, 3, 3, 70)])
 def test_filters_of_few_bits_are_grey(figures, name, shape):
-    levels = quantizer_named(name).levels
-    codes = RNG.integers(0, len(levels), shape, dtype=np.uint8)
-    codes.ravel()[:2] = 0, len(levels) - 1
-    plot_filters(levels.planes(codes), "filters.png", levels=levels)
+    codebook = quantizer_named(name).codebook
+    codes = RNG.integers(0, len(codebook), shape, dtype=np.uint8)
+    codes.ravel()[:2] = 0, len(codebook) - 1
+    plot_filters(codebook.planes(codes), "filters.png", codebook=codebook)
     rows, columns = (3, 3) if shape[0] == 1 else (5, 3) if len(shape) == 4 else (3, 5)
-    values = levels.values()
+    values = codebook.values()
     expected = (values[codes[0]].reshape(rows, columns, -1)[..., 0] - values[0]) / (
         values[-1] - values[0]
     )
@@ -205,15 +205,15 @@ def test_filters_of_few_bits_are_grey(figures, name, shape):
     seen = sheet[top + half :: step, left + half :: step][:rows, :columns]
     assert np.allclose(seen, expected)
     assert (np.nanmin(sheet), np.nanmax(sheet)) == (0, 1)
-    title = f"{len(levels)} greys, white {values[-1]:+g}, black {values[0]:+g}"
+    title = f"{len(codebook)} greys, white {values[-1]:+g}, black {values[0]:+g}"
     assert title in figures[0].axes[0].get_title()
 
 
 def test_codes_are_shares_of_each_number(figures):
-    levels = quantizer_named("ternary").levels
+    codebook = quantizer_named("ternary").codebook
     codes = np.uint8([[0, 1, 2, 2], [2, 2, 0, 2]])
     signs = kernels.pack(np.array([[1.0, 1.0, -1.0, 1.0]]))
-    plot_codes({"few": (levels.planes(codes), levels), "bits": (signs, None)}, "codes.png")
+    plot_codes({"few": (codebook.planes(codes), codebook), "bits": (signs, None)}, "codes.png")
     few, bits = figures[0].axes
     assert [bar.get_height() for bar in few.patches] == [25.0, 12.5, 62.5]
     assert [bar.get_height() for bar in bits.patches] == [25.0, 75.0]
@@ -333,7 +333,7 @@ BITS = kernels.pack(np.ones((2, 6)))
         (lambda p: plot_filters(np.ones((2, 6)), p), "expected Bits"),
         (lambda p: plot_filters(kernels.pack(np.ones((0, 6))), p), "expected Bits"),
         (lambda p: plot_filters(BITS, p, (2, 2, 1)), "picture"),
-        (lambda p: plot_filters(kernels.split_planes(np.ones((2, 3), np.uint8)), p), "levels"),
+        (lambda p: plot_filters(kernels.split_planes(np.ones((2, 3), np.uint8)), p), "codebook"),
         (lambda p: plot_codes({}, p), "0 layers"),
         (lambda p: plot_filters(BITS, p, None, 0), "0 to show"),
         (lambda p: plot_filters(BITS, p, None, 1, 2), "unit 2"),

@@ -68,7 +68,7 @@ def gpu_kernels(to_gpu):
     from bitnet.kernels import cuda
 
     def given(x):
-        here = is_array(x) or hasattr(x, "moved") or dataclasses.is_dataclass(x)
+        here = is_array(x) or hasattr(x, "_moved") or dataclasses.is_dataclass(x)
         return to_gpu(x) if here and array_module(x) is np else x
 
     class Moving:

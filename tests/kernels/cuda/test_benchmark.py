@@ -116,7 +116,7 @@ def test_a_product_that_is_wrong_is_found(benchmark, monkeypatch):
     right = cuda.xnor_sign
 
     def wrong(x, weight, steps):
-        return right(x, weight, benchmark.kernels.Thresholds(steps.values + 99, steps.rising))
+        return right(x, weight, benchmark.kernels.Thresholds(steps.values + 99, steps.increasing))
 
     monkeypatch.setattr(cuda, "xnor_sign", wrong)
     benchmark.kernels.dispatch._function.cache_clear()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from strategies import signs
 
-from bitnet.kernels import Planes, Thresholds, Window, reference
+from bitnet.kernels import BitPlanes, Thresholds, Window, reference
 
 RNG = np.random.default_rng(0)
 WINDOWS = [
@@ -20,7 +20,7 @@ def bits(seed, *shape):
 
 
 def planes(coefficients, offset, *shape):
-    return Planes(bits(offset + 3, len(coefficients), *shape), coefficients, 1, offset)
+    return BitPlanes(bits(offset + 3, len(coefficients), *shape), coefficients, 1, offset)
 
 
 @pytest.mark.parametrize("window", WINDOWS)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from strategies import signs
 
-from bitnet.kernels import Planes, Window, reference
+from bitnet.kernels import BitPlanes, Window, reference
 
 RNG = np.random.default_rng(0)
 WINDOWS = [Window((2, 2), (2, 1), ((1, 0), (0, 1)), border) for border in (0, 1, -1)]
@@ -15,7 +15,7 @@ def bits(seed, *shape):
 
 
 def planes(*shape):
-    return Planes(bits(5, 2, *shape), [1, -3], 0.5, 1)
+    return BitPlanes(bits(5, 2, *shape), [1, -3], 0.5, 1)
 
 
 def pixels(*shape):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import stand_in
 
-from bitnet.kernels.bits import Bits, Planes
+from bitnet.kernels.bits import BitPlanes, Bits
 from bitnet.kernels.window import Window
 
 pytest.importorskip("numba", reason="Numba is not installed")
@@ -121,7 +121,7 @@ def test_operands_begin_at_multiples_of_16_bytes(first):
     buffer = np.arange(7, dtype=np.uint64)
     begin = first + buffer.ctypes.data % 16 // 8
     words = buffer[begin : begin + 4].reshape(1, 4)
-    for x in (Bits(words, (1, 256)), Planes(Bits(words.reshape(1, 1, 4), (1, 1, 256)), [1])):
+    for x in (Bits(words, (1, 256)), BitPlanes(Bits(words.reshape(1, 1, 4), (1, 1, 256)), [1])):
         operand = products.Operand(x)
         assert operand.words.ctypes.data % 16 == 0
         assert np.array_equal(operand.words.ravel(), words.ravel())

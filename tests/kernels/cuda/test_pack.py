@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from strategies import signs
 
-from bitnet.kernels import Levels, Thresholds, reference
+from bitnet.kernels import Codebook, Thresholds, reference
 
 RNG = np.random.default_rng(0)
 SHAPES = [(3, 65), (1, 300), (2, 3, 31), (0, 5), (4, 0), (1, 1)]
@@ -62,7 +62,7 @@ def test_unpack_and_where(gpu_kernels, one_warp, shape):
 def test_planes_of_pixels_and_codes(gpu_kernels, one_warp, shape):
     pixels = RNG.integers(0, 256, shape, dtype=np.uint8)
     assert gpu_kernels.split_planes(pixels).bits == reference.split_planes(pixels).bits
-    levels = Levels.uniform(3)
+    levels = Codebook.uniform(3)
     codes = RNG.integers(0, 8, shape, dtype=np.uint8)
     made = gpu_kernels.split_codes(codes, levels.patterns, 3)
     assert made == reference.split_codes(codes, levels.patterns, 3)
@@ -89,9 +89,9 @@ def test_threshold(gpu_kernels, one_warp, shape):
 def test_rank(gpu_kernels, one_warp, count):
     values = np.sort(RNG.integers(-300, 300, (7, count)).astype(np.int32))
     values[:1], values[1:2] = np.iinfo(np.int32).min, np.iinfo(np.int32).max
-    rising = np.arange(7) % 2 == 0
-    values[~rising] = values[~rising, ::-1]
-    steps = Thresholds(values, rising)
+    increasing = np.arange(7) % 2 == 0
+    values[~increasing] = values[~increasing, ::-1]
+    steps = Thresholds(values, increasing)
     z = RNG.integers(-310, 310, (2, 3, 7)).astype(np.int32)
     codes = gpu_kernels.rank(z, steps)
     assert codes.dtype == np.uint8

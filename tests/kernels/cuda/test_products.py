@@ -8,7 +8,7 @@ import pytest
 from strategies import signs
 
 from bitnet import InputError
-from bitnet.kernels import Planes, Thresholds, reference
+from bitnet.kernels import BitPlanes, Thresholds, reference
 
 RNG = np.random.default_rng(0)
 # within one word, odd and even words, past 16 x 8 outputs of one or four
@@ -120,7 +120,7 @@ def test_more_blocks_side_by_side_than_an_axis_of_a_grid_has(
 
 def planes(coefficients, offset, *shape):
     own = bits(len(coefficients) + offset + 9, len(coefficients), *shape)
-    return Planes(own, coefficients, 0.5, offset)
+    return BitPlanes(own, coefficients, 0.5, offset)
 
 
 @pytest.mark.parametrize(

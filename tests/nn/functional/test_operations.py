@@ -5,7 +5,7 @@ import pytest
 
 import bitnet.nn.functional as F  # noqa: N812
 from bitnet import InputError, Tensor
-from bitnet.kernels import Planes
+from bitnet.kernels import BitPlanes
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((4, 6)).astype(np.float32)
@@ -47,7 +47,7 @@ def test_dropout_of_bits_pixels_and_floats_is_one_function(p):
     assert np.allclose(dropped(signs), signs * keep / (1 - p))
     for x, value in ((F.sign(signs), signs), (pixels, 2.0 * pixels - 255)):
         planes = dropped(x)
-        assert isinstance(planes, Planes)
+        assert isinstance(planes, BitPlanes)
         assert np.allclose(planes.values(), value * keep / (1 - p), rtol=1e-5)
 
 

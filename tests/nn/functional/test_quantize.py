@@ -9,19 +9,19 @@ from strategies import numbers
 import bitnet.nn.functional as F  # noqa: N812
 from bitnet import InputError, Tensor, kernels
 from bitnet.autograd import LatentWeight
-from bitnet.kernels import Bits, Planes
+from bitnet.kernels import BitPlanes, Bits
 from bitnet.nn.activations import Quantize
-from bitnet.quantizers import ApproxSign, DoReFa, Linear, Logarithmic, SwishSign, Ternary, Uniform
+from bitnet.quantizers import ApproxSign, DoReFa, LinearQuant, LogQuant, SwishSign, Ternary, Uniform
 
 pytestmark = pytest.mark.usefixtures("implementation")
 ALL = [
     Uniform(1),
     Uniform(1, 0.5),
     Uniform(3),
-    Linear(4, 0.25),
-    Linear(2, 0.5, False),
-    Logarithmic(4),
-    Logarithmic(3, 1, False),
+    LinearQuant(4, 0.25),
+    LinearQuant(2, 0.5, False),
+    LogQuant(4),
+    LogQuant(3, 1, False),
     Ternary(),
     DoReFa(2),
     ApproxSign(),
@@ -35,7 +35,7 @@ X = numbers(7, (3, 70))
 def test_values_forward_and_slopes_backward(quantizer, straight):
     x, grad = Tensor(X, requires_grad=True), numbers(8, X.shape)
     y = F.quantize(x, quantizer, straight)
-    assert isinstance(y.data, Bits if quantizer.levels.is_sign else Planes)
+    assert isinstance(y.data, Bits if quantizer.codebook.is_sign else BitPlanes)
     values = F.unpack(y)
     np.testing.assert_array_equal(values.data, quantizer.values(X))
     values.backward(grad)
@@ -88,7 +88,7 @@ def test_products_of_weights_pass_on_straight():
         (lambda: Quantize(True), "or a quantizer"),
         (lambda: Quantize(Ternary()), "a quantizer of single numbers"),
         (lambda: Quantize(DoReFa(2)), "a quantizer of single numbers"),
-        (lambda: setattr(Quantize(Linear(2, 0.5)), "window", 2.0), "no window"),
+        (lambda: setattr(Quantize(LinearQuant(2, 0.5)), "window", 2.0), "no window"),
         (lambda: setattr(Quantize(2), "window", 0.0), "or inf"),
     ],
 )
@@ -114,11 +114,11 @@ def test_the_window_of_the_layer_can_be_widened_in_training(bits):
     layer.window = None
     assert layer.window == math.inf
     assert passed(layer) == [1, 1, 1]
-    assert Quantize(Linear(2, 0.5)).window is None
+    assert Quantize(LinearQuant(2, 0.5)).window is None
 
 
 def test_the_layer_has_the_values_of_its_quantizer():
-    layer = Quantize(Logarithmic(3))
-    np.testing.assert_array_equal(layer(X).data.values(), Logarithmic(3).values(X))
-    assert repr(layer) == "Quantize(Logarithmic(bits=3, largest=0, signed=True))"
+    layer = Quantize(LogQuant(3))
+    np.testing.assert_array_equal(layer(X).data.values(), LogQuant(3).values(X))
+    assert repr(layer) == "Quantize(LogQuant(bits=3, largest=0, signed=True))"
     assert layer.parameters() == []

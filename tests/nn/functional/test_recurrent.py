@@ -9,8 +9,8 @@ from strategies import seeds
 
 import bitnet.nn.functional as F  # noqa: N812
 from bitnet import InputError, Tensor, kernels
-from bitnet.kernels import Planes
-from bitnet.quantizers import Linear, Logarithmic, Ternary, Uniform
+from bitnet.kernels import BitPlanes
+from bitnet.quantizers import LinearQuant, LogQuant, Ternary, Uniform
 
 KINDS = {"rnn": 1, "lstm": 4, "gru": 3}
 
@@ -59,7 +59,7 @@ def test_a_sequence_is_its_loop(kind, dtype):
     np.testing.assert_array_equal(after[0].data, y.data[-1])
 
 
-QUANTIZERS = [Uniform(1), Uniform(2), Uniform(4), Linear(4, 0.125), Logarithmic(3)]
+QUANTIZERS = [Uniform(1), Uniform(2), Uniform(4), LinearQuant(4, 0.125), LogQuant(3)]
 
 
 @pytest.mark.usefixtures("implementation")
@@ -190,7 +190,7 @@ def test_gates_and_cell_are_floats_and_products_integers(monkeypatch):
 def test_quantized_at_the_scale_of_x():
     x = np.float32([[0.3, -0.2], [0.05, 0.0]])
     planes = F.quantize_scaled(x, Uniform(2), scale=0.3).data
-    assert isinstance(planes, Planes)
+    assert isinstance(planes, BitPlanes)
     assert np.allclose(planes.values(), [[0.3, -0.1], [0.1, 0.1]])
     own = F.quantize_scaled(x * np.float32(100), Uniform(2)).data
     assert (own.integers() == F.quantize_scaled(x, Uniform(2)).data.integers()).all()
@@ -199,7 +199,7 @@ def test_quantized_at_the_scale_of_x():
 def test_a_product_of_bits_with_units_and_a_bias():
     rng = np.random.default_rng(0)
     x, w = rng.standard_normal((2, 3, 70)).astype(np.float32), rng.standard_normal((5, 70))
-    few = F.quantize(x, Linear(3, 0.25)), F.quantize_scaled(w.astype(np.float32), Uniform(1))
+    few = F.quantize(x, LinearQuant(3, 0.25)), F.quantize_scaled(w.astype(np.float32), Uniform(1))
     y = F.scaled_linear(*few, np.arange(5, dtype=np.float32))
     numbers = [F.unpack(own, np.float64).data for own in few]
     assert np.allclose(y.data, numbers[0] @ numbers[1].T + np.arange(5))

@@ -11,14 +11,14 @@ RNG = np.random.default_rng(0)
 
 
 def test_the_layers_of_a_binary_mlp():
-    model = binary_mlp([784, 30, 20, 10], RNG, step_scale=10)
+    model = binary_mlp([784, 30, 20, 10], RNG, lr_scale=10)
     assert [type(layer) for layer in model.layers] == 2 * [BinaryLinear, BatchNorm, Sign] + [
         BinaryLinear,
         BatchNorm,
     ]
     norms = [layer for layer in model.layers if isinstance(layer, BatchNorm)]
     assert [norm.features for norm in norms] == [30, 20, 10]
-    assert all(p.step_scale == 10 for norm in norms for p in norm.parameters())
+    assert all(p.lr_scale == 10 for norm in norms for p in norm.parameters())
 
 
 def test_the_papers_parameter_counts():
@@ -52,7 +52,7 @@ def test_the_layers_of_the_float_twin():
         Linear,
         BatchNorm,
     ]
-    assert all(p.step_scale == 1 and p.bound is None for p in model.parameters())
+    assert all(p.lr_scale == 1 and p.bound is None for p in model.parameters())
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_what_does_not_fit_is_refused(call):
 
 def test_convnets_pool_at_the_end_of_each_block():
     given = {"image": (9, 8, 3), "blocks": [(4, 5), (6,)], "units": [7, 2]}
-    binary, twin = binary_convnet(**given, rng=RNG, step_scale=10), float_convnet(**given, rng=RNG)
+    binary, twin = binary_convnet(**given, rng=RNG, lr_scale=10), float_convnet(**given, rng=RNG)
     names = [type(layer).__name__ for layer in binary.layers]
     assert names == [
         "BinaryConv2d",
@@ -95,7 +95,7 @@ def test_convnets_pool_at_the_end_of_each_block():
     ]
     others = {"BinaryConv2d": "Conv2d", "BinaryLinear": "Linear", "Sign": "ReLU"}
     assert [type(layer).__name__ for layer in twin.layers] == [others.get(n, n) for n in names]
-    assert all(n.gamma.step_scale == 10 for n in binary.layers if isinstance(n, BatchNorm))
+    assert all(n.gamma.lr_scale == 10 for n in binary.layers if isinstance(n, BatchNorm))
     pixels = RNG.integers(0, 256, (4, 9, 8, 3), dtype=np.uint8)
     assert binary(pixels).shape == twin(pixels.astype(np.float32)).shape == (4, 2)
 
