@@ -60,7 +60,7 @@ class Line:
     optimizer: object = adam  # from a model and the first rate
     schedule: object = cosine  # from the first rate and the epochs
     loss: object = functional.squared_hinge
-    window: object = lambda epochs: None
+    clip_value: object = lambda epochs: None
     teacher: bool = False
     reestimates: bool = False
 
@@ -83,9 +83,9 @@ LINES = {
     "distillation": Line(
         f"half of the loss from the float twin, T = {TEMPERATURE:g}", loss=distilled, teacher=True
     ),
-    "wide window": Line(
+    "wide clip_value": Line(
         f"hard tanh of {WIDE:g} in the second half of the epochs",
-        window=lambda epochs: schedules.Widening(1.0, WIDE, AFTER * epochs),
+        clip_value=lambda epochs: schedules.Widening(1.0, WIDE, AFTER * epochs),
     ),
     "norm, paper": Line("shift-based batch norm, the papers' algorithm", {"norm": "shift"}),
     "norm, code": Line("the same of the authors' code", {"norm": "shift-code"}),
@@ -118,7 +118,7 @@ def trained(line, data, sizes, epochs, seed, taught=None):
     optimizer, schedule = line.optimizer(model, line.start), line.schedule(line.start, epochs)
     taught = taught if line.teacher else None
     images = Images(data, line.loss, BATCH, teacher=taught, measured=BATCH)
-    more = {"epochs": epochs, "rng": rng, "window": line.window(epochs)}
+    more = {"epochs": epochs, "rng": rng, "clip_value": line.clip_value(epochs)}
     for epoch in fit(model, optimizer, images, schedule=schedule, **more):
         accuracy = epoch.test_accuracy
     if line.reestimates:

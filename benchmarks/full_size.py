@@ -51,7 +51,7 @@ def main():
                 spread = statistics.stdev(shares) if len(shares) > 1 else 0.0
                 each = ", ".join(f"{share:.2%}" for share in shares)
                 table.append((data, net, f"{statistics.mean(shares):.2%}", f"{spread:.2%}", each))
-    print("\n" + "; ".join(f"{name} {fact}" for name, fact in bitnet.status()[:4]))
+    print("\n" + "; ".join(f"{name} {fact}" for name, fact in bitnet.show_versions()[:4]))
     print(f"{args.hidden}, {args.epochs} epochs")
     for row in (("data", "net", "mean", "std", "each seed"), *table):
         print("{:14} {:15} {:>8} {:>7}  {}".format(*row))

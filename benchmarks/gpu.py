@@ -103,7 +103,7 @@ def pixels(b=10_000, m=4096, n=784):
 def gradients(b, m, n):
     """Integers of 8 bits times signs: by planes on tensor cores, and by cuBLAS in float32."""
     grad, matrix = RNG.standard_normal((b, m), np.float32), signs(m, n)
-    x = kernels.quantize(grad, 8)
+    x = kernels.round_gradient(grad, 8)
     few = kernels.Quantized(x.values[:3], x.scales[:3], x.largest)
     expected = reference.signed_gemm(few, matrix)
     x, matrix, floats = to_gpu((x, matrix, grad))
@@ -197,7 +197,7 @@ def main():
 
     print("\n".join(machine.lines("numba-cuda")))
     print(f"cupy {cupy.__version__}")
-    print(f"gpu {dict(bitnet.status())['gpu']}")
+    print(f"gpu {dict(bitnet.show_versions())['gpu']}")
     if torch := torch_on_gpu():
         print(f"torch {torch.__version__}")
     else:

@@ -67,7 +67,7 @@ def tables(b, m, n):
     grad, weight = floats(b, m), signs(m, n)
     factor = weight.signs(np.float32)
     for bits in (6, 8):
-        x = kernels.quantize(grad, bits)
+        x = kernels.round_gradient(grad, bits)
         part = kernels.Quantized(x.values[:5], x.scales[:5], x.largest)
         expected = reference.signed_gemm(part, weight)
         assert np.array_equal(kernels.signed_gemm(x, weight)[:5], expected)
@@ -148,8 +148,8 @@ def layer_step(b, width):
     def on_bits(bits, x=x, grad=grad):
         inputs, weights = kernels.pack(x), kernels.Bits(weight.words, weight.shape)
         z = kernels.xnor_gemm(inputs, weights)
-        rows = kernels.quantize(grad, bits) if bits else grad
-        columns = kernels.quantize(grad.T, bits) if bits else grad.T
+        rows = kernels.round_gradient(grad, bits) if bits else grad
+        columns = kernels.round_gradient(grad.T, bits) if bits else grad.T
         return z, kernels.signed_gemm(rows, weights), kernels.signed_gemm(columns, inputs)
 
     for bits in (6, 8):

@@ -2,13 +2,13 @@
 
 
 def sign_in_torch():
-    """A function of (x, window): the sign; gradients pass where |x| <= 1, or everywhere."""
+    """A function of (x, clip_value): the sign; gradients pass where |x| <= 1, or everywhere."""
     import torch
 
     class Sign(torch.autograd.Function):
         @staticmethod
-        def forward(ctx, x, window):
-            if window:
+        def forward(ctx, x, clip_value):
+            if clip_value:
                 ctx.save_for_backward(x)
             return x.sign()  # 0 at 0; where(x >= 0, 1.0, -1.0) takes 14 times as long
 

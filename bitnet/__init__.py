@@ -58,7 +58,7 @@ __getattr__, __dir__, __all__ = lazily(
         "bitnet.autograd.tensor": "Function Tensor no_grad",
         "bitnet.data.datasets": "load_dataset",
         "bitnet.deploy.freeze": "compare freeze",
-        "bitnet.devices": "set_num_threads status to_cpu to_gpu",
+        "bitnet.devices": "set_num_threads show_versions to_cpu to_gpu",
         "bitnet.errors": "InputError",
         "bitnet.training.files": "load",
     },

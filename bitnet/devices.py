@@ -78,7 +78,7 @@ def blas():
     ]
 
 
-def status():
+def show_versions():
     """Return what this installation has and what it lacks, one fact per line.
 
     Returns
@@ -88,7 +88,7 @@ def status():
 
     Examples
     --------
-    >>> dict(status())["numpy"] == np.__version__
+    >>> dict(show_versions())["numpy"] == np.__version__
     True
     """
     facts = [

@@ -30,7 +30,7 @@ def test_threads_without_threadpoolctl(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(InputError, match="pip install threadpoolctl"):
         bitnet.set_num_threads(1)
-    missing = dict(bitnet.status())["numba"]
+    missing = dict(bitnet.show_versions())["numba"]
     assert missing.startswith("not installed; needed for the fast kernels")
 
 

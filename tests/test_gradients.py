@@ -30,11 +30,11 @@ EYE = np.eye(70) * 2 - 1
 
 def product(x, w):
     """A product of packed signs: sign passes every gradient, so its surrogate is x itself."""
-    return F.quantized_linear(F.sign(x, window=None), F.sign(w, window=None))
+    return F.quantized_linear(F.sign(x, clip_value=None), F.sign(w, clip_value=None))
 
 
 def convolution(x, w, window=WINDOW, groups=1):
-    signs = F.sign(x, window=None), F.sign(w, window=None)
+    signs = F.sign(x, clip_value=None), F.sign(w, clip_value=None)
     return F.quantized_conv2d(*signs, window, groups=groups)
 
 
@@ -88,7 +88,7 @@ POOL = Window((2, 3), (2, 1), ((1, 0), (1, 1)))
 
 
 def pooled_signs(x):
-    return F.unpack(F.max_pool2d(F.sign(x, window=None), POOL), np.float64)
+    return F.unpack(F.max_pool2d(F.sign(x, clip_value=None), POOL), np.float64)
 
 
 def pooled_by_hand(x):
@@ -100,7 +100,7 @@ def pooled_by_hand(x):
 
 
 def side_by_side(x, y):
-    return F.unpack(F.concatenate(*(F.sign(part, window=None) for part in (x, y))), np.float64)
+    return F.unpack(F.concatenate(*(F.sign(part, clip_value=None) for part in (x, y))), np.float64)
 
 
 def draw(seed=5):
@@ -109,7 +109,7 @@ def draw(seed=5):
 
 def dropped_signs(x):
     """Dropout of packed signs, as numbers: forward of a fixed mask is linear in x."""
-    planes = F.dropout(F.sign(x, window=None), 0.5, draw())
+    planes = F.dropout(F.sign(x, clip_value=None), 0.5, draw())
     return F.quantized_linear(planes, F.sign(EYE))
 
 
@@ -132,10 +132,10 @@ def parabola(x):
     return t * (2 - F.relu(t) - F.relu(-t))
 
 
-WEIGHTS = Uniform(3, window=0.5)
+WEIGHTS = Uniform(3, clip_value=0.5)
 SURROGATES = [
     (Uniform(2), F.hardtanh, (-1, 1)),
-    (Uniform(2, bound=0.5, window=2.0), clipped(-2, 2), (-2, 2)),
+    (Uniform(2, max_value=0.5, clip_value=2.0), clipped(-2, 2), (-2, 2)),
     (WEIGHTS, lambda x: x, ()),
     (LinearQuant(3, 0.25), clipped(-1.0, 0.75), (-1, 0.75)),
     (LinearQuant(2, 0.5, signed=False), clipped(0.0, 1.5), (0, 1.5)),
@@ -189,11 +189,11 @@ CASES = {
             {"surrogate": F.hardtanh, "kinks": (-1, 1)},
         ),
         (
-            (lambda x: F.unpack(F.sign(x, window=0.5), np.float64), X),
+            (lambda x: F.unpack(F.sign(x, clip_value=0.5), np.float64), X),
             {"surrogate": lambda x: F.hardtanh(x * 2) / 2, "kinks": (-0.5, 0.5)},
         ),
         (
-            (lambda x: F.unpack(F.sign(x, window=None), np.float64), X * 2),
+            (lambda x: F.unpack(F.sign(x, clip_value=None), np.float64), X * 2),
             {"surrogate": lambda x: x},
         ),
     ],
@@ -213,13 +213,16 @@ CASES = {
         )
     ],
     "Unpack": [
-        ((lambda x: F.unpack(F.sign(x, window=None), np.float64), X), {"surrogate": lambda x: x}),
+        (
+            (lambda x: F.unpack(F.sign(x, clip_value=None), np.float64), X),
+            {"surrogate": lambda x: x},
+        ),
         ((quantized(Uniform(3), straight=True), X), {"surrogate": lambda x: x}),
     ],
     "QuantizedLinear": [
         ((product, SIGNS, SIGN_WEIGHT), {"surrogate": lambda x, w: x @ w.T}),
         (
-            (lambda w: F.quantized_linear(PIXELS, F.sign(w, window=None)), SIGN_WEIGHT),
+            (lambda w: F.quantized_linear(PIXELS, F.sign(w, clip_value=None)), SIGN_WEIGHT),
             {"surrogate": lambda w: (2.0 * PIXELS - 255) @ w.T},
         ),
         (
@@ -268,14 +271,14 @@ CASES = {
         ),
         (
             (
-                lambda w: F.quantized_conv2d(PIXEL_IMAGES, F.sign(w, window=None), WINDOW),
+                lambda w: F.quantized_conv2d(PIXEL_IMAGES, F.sign(w, clip_value=None), WINDOW),
                 SIGN_FILTERS,
             ),
             {"surrogate": lambda w: F.conv2d(2.0 * PIXEL_IMAGES - 255, w, NO_BIAS, WINDOW)},
         ),
         (
             (
-                lambda w: F.quantized_conv2d(PIXEL_IMAGES, F.sign(w, window=None), WHITE),
+                lambda w: F.quantized_conv2d(PIXEL_IMAGES, F.sign(w, clip_value=None), WHITE),
                 SIGN_FILTERS,
             ),
             {"surrogate": lambda w: 255.0 * F.conv2d(PIXEL_IMAGES / 127.5 - 1, w, NO_BIAS, WHITE)},
@@ -288,7 +291,7 @@ CASES = {
     "MaxPoolBits": [((pooled_signs, SIGN_IMAGES), {"surrogate": pooled_by_hand, "batched": ()})],
     "AvgPool2d": [
         (
-            (lambda x: F.avg_pool2d(F.sign(x, window=None), WINDOW), SIGN_IMAGES),
+            (lambda x: F.avg_pool2d(F.sign(x, clip_value=None), WINDOW), SIGN_IMAGES),
             {"surrogate": lambda x: F.avg_pool2d(x, WINDOW) * WINDOW.taps},
         ),
         (
@@ -305,7 +308,7 @@ CASES = {
     "Flatten": [
         ((F.flatten, IMAGES), {}),
         (
-            (lambda x: F.unpack(F.flatten(F.sign(x, window=None)), np.float64), IMAGES),
+            (lambda x: F.unpack(F.flatten(F.sign(x, clip_value=None)), np.float64), IMAGES),
             {"surrogate": F.flatten},
         ),
     ],
@@ -392,7 +395,7 @@ def test_gradients_through_planes_with_a_scale():
     """Dropout with p = 0.2: z = 1.25 * (kept signs @ weight.T), in training."""
     weight = F.sign(SIGN_WEIGHT)
     x = bitnet_leaf(SIGNS)
-    planes = F.dropout(F.sign(x, window=None), 0.2, draw())
+    planes = F.dropout(F.sign(x, clip_value=None), 0.2, draw())
     assert isinstance(planes.data, BitPlanes)
     z = F.quantized_linear(planes, weight)
     keep = draw().random(SIGNS.shape, dtype=np.float32) >= 0.2

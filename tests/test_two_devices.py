@@ -76,7 +76,7 @@ class Odd(bitnet.nn.Module):
     """State in lists and dicts, shared parameters, counters."""
 
     def __init__(self):
-        self.weight = self.again = bitnet.autograd.LatentWeight([[1.0, -2.0]], bound=1.0)
+        self.weight = self.again = bitnet.autograd.LatentWeight([[1.0, -2.0]], clip=1.0)
         self.many = [np.ones(2), np.zeros((), np.int64)]
         self.named = {"a": np.zeros(3), "b": self.weight}
         self.inside = [bitnet.nn.BatchNorm(2)]
@@ -110,7 +110,7 @@ def test_a_module_moves_with_all_that_it_holds(cupy):
 
 def test_edited_weights_of_the_gpu_are_packed_anew(cupy):
     """CuPy's arrays cannot be made read-only; `edit` lets the signs go, as everywhere."""
-    weight = bitnet.autograd.LatentWeight([[1.0, -2.0]], bound=1.0)
+    weight = bitnet.autograd.LatentWeight([[1.0, -2.0]], clip=1.0)
     weight.move(cupy.asarray)()
     weight.keep_signs(weight.signs.words)
     assert weight.has_signs
@@ -120,10 +120,10 @@ def test_edited_weights_of_the_gpu_are_packed_anew(cupy):
 
 
 def test_a_parameter_stays_one(cupy):
-    weight = bitnet.autograd.LatentWeight([[1.0, -2.0]], bound=2.0, lr_scale=3.0, is_binary=False)
+    weight = bitnet.autograd.LatentWeight([[1.0, -2.0]], clip=2.0, lr_scale=3.0, is_binary=False)
     there = to_gpu(weight)
     assert isinstance(there, bitnet.autograd.Parameter)
-    assert (there.bound, there.lr_scale, there.is_binary) == (2.0, 3.0, False)
+    assert (there.clip, there.lr_scale, there.is_binary) == (2.0, 3.0, False)
     assert there.data.tolist() == [[1, -2]]
     assert array_module(to_cpu(there)) is np
 
@@ -231,7 +231,7 @@ def test_a_gpu_that_cannot_be_used_is_one_sentence(cupy, case, capsys):
         error = capsys.readouterr().err
         assert error.startswith("error: --gpu: ")
         assert error.count("\n") == 1
-    assert dict(bitnet.status())["gpu"] == gpu_problem()
+    assert dict(bitnet.show_versions())["gpu"] == gpu_problem()
 
 
 def test_a_cupy_that_is_not_there(monkeypatch):
@@ -272,7 +272,7 @@ def test_kernels_that_cannot_be_compiled(cupy, monkeypatch):
 
 
 def test_a_gpu_that_can_be_used_is_described(cupy):
-    words = dict(bitnet.status())["gpu"]
+    words = dict(bitnet.show_versions())["gpu"]
     assert words == (
         "no device, compute capability 9.0, 1 GiB, CUDA 12.9 of the driver, 12.9 of CuPy"
     )

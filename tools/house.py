@@ -96,20 +96,20 @@ class Imports:
 
     def _imported(self, tree):
         """Yield the files that a file imports."""
-        nodes, bound = list(ast.walk(tree)), {}  # bound: the rooms, by the name in the file
+        nodes, clip = list(ast.walk(tree)), {}  # clip: the rooms, by the name in the file
         for node in nodes:
             for alias in getattr(node, "names", ()) if isinstance(node, ast.Import) else ():
                 if alias.name in self.trees:
-                    bound[alias.asname or alias.name] = alias.name
+                    clip[alias.asname or alias.name] = alias.name
                     yield alias.name
             if isinstance(node, ast.ImportFrom) and node.module in self.trees:
                 for alias in node.names:
                     found = self._found(node.module, alias.name)
-                    bound[alias.asname or alias.name] = found
+                    clip[alias.asname or alias.name] = found
                     yield found
         for node in nodes:
             if isinstance(node, ast.Attribute):
-                room = bound.get(ast.unparse(node.value))
+                room = clip.get(ast.unparse(node.value))
                 if room in self.rooms:
                     yield self._found(room, node.attr)
 

@@ -20,13 +20,13 @@ class LatentWeight(Parameter):
     ----------
     data : array or nested list of numbers
         The first value; a copy is kept, contiguous.
-    bound : float, optional
-        Clip to [-bound, bound] after each step: 1 for the weights of a binary layer.
+    clip : float, optional
+        Clip to [-clip, clip] after each step: 1 for the weights of a binary layer.
     lr_scale : float, optional
         What the optimizer's learning rate is multiplied with for this parameter.
     is_binary : bool, optional
         Whether a layer multiplies with the signs of the data, so that an optimizer packs them; by
-        default those of matrices with a bound.
+        default those of matrices with a clip.
 
     Attributes
     ----------
@@ -37,20 +37,20 @@ class LatentWeight(Parameter):
 
     Examples
     --------
-    >>> weight = LatentWeight([[0.5, -1.0]], bound=1.0)
+    >>> weight = LatentWeight([[0.5, -1.0]], clip=1.0)
     >>> weight.signs.signs()
     array([[ 1, -1]], dtype=int8)
     """
 
-    __slots__ = ("_derived", "_signs", "bound", "is_binary", "lazy_grad")
+    __slots__ = ("_derived", "_signs", "clip", "is_binary", "lazy_grad")
 
-    def __init__(self, data, bound=None, lr_scale=1.0, is_binary=None):
+    def __init__(self, data, clip=None, lr_scale=1.0, is_binary=None):
         self.lazy_grad = self._signs = self._derived = None
         super().__init__(data, lr_scale)
-        if bound is not None and not 0 < bound < float("inf"):
-            raise InputError(f"LatentWeight: bound is {bound!r}; expected a number above 0")
-        self.bound = bound
-        self.is_binary = bound is not None and self.ndim > 1 if is_binary is None else is_binary
+        if clip is not None and not 0 < clip < float("inf"):
+            raise InputError(f"LatentWeight: clip is {clip!r}; expected a number above 0")
+        self.clip = clip
+        self.is_binary = clip is not None and self.ndim > 1 if is_binary is None else is_binary
 
     @property
     def grad(self):
@@ -101,7 +101,7 @@ class LatentWeight(Parameter):
 
     def _moved(self, move):
         """A LatentWeight of moved data, without gradient."""
-        return LatentWeight(move(self.data), self.bound, self.lr_scale, self.is_binary)
+        return LatentWeight(move(self.data), self.clip, self.lr_scale, self.is_binary)
 
     def move(self, move):
         """Copy data, gradient and signs to another device; the result puts them in place."""

@@ -26,7 +26,7 @@ class Parameter(Tensor):
     """
 
     __slots__ = ("lr_scale",)
-    bound, is_binary, has_signs = None, False, False  # those of a LatentWeight differ
+    clip, is_binary, has_signs = None, False, False  # those of a LatentWeight differ
 
     def __init__(self, data, lr_scale=1.0):
         data = Tensor(data, requires_grad=True).data

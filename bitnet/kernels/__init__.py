@@ -39,6 +39,6 @@ from bitnet.kernels.pool import (
     max_pool_bits_backward,
 )
 from bitnet.kernels.products import Product, plane_gemm, prepare, signed_gemm, xnor_gemm, xnor_sign
-from bitnet.kernels.rounding import Rounding, ap2, quantize
+from bitnet.kernels.rounding import Rounding, ap2, round_gradient
 from bitnet.kernels.update import update
 from bitnet.kernels.window import Window

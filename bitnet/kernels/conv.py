@@ -208,7 +208,7 @@ def gradient_of_images(grad_z, weight, window, size, bits=None, rng=None, groups
     window : Window
     size : (H, W) of the images
     bits, rng : optional
-        As for `quantize`, with one scale per output pixel; default: multiply floats.
+        As for `round_gradient`, with one scale per output pixel; default: multiply floats.
     groups : int, optional
 
     Returns
@@ -247,7 +247,7 @@ def gradient_of_filters(grad_z, x, window, bits=None, rng=None, groups=1):
     x : Bits, BitPlanes or uint8 pixels of shape (B, H, W, C)
     window : Window
     bits, rng : optional
-        As for `quantize`, with one scale per filter; default: multiply floats.
+        As for `round_gradient`, with one scale per filter; default: multiply floats.
     groups : int, optional
 
     Returns

@@ -30,7 +30,7 @@ def column_sums(z):
     return kernel(reference.column_sums)(z)
 
 
-def normalize_sign(z, mean, scale, shift, window=None):
+def normalize_sign(z, mean, scale, shift, clip_value=None):
     """Normalize integers by given statistics and pack their signs, in one sweep.
 
     `y = (z - mean) * scale + shift` in float32, rounded in this order, is packed as it is made
@@ -40,24 +40,24 @@ def normalize_sign(z, mean, scale, shift, window=None):
     ----------
     z : int32 array of shape (B, C)
     mean, scale, shift : float array of shape (C,)
-    window : float, optional
-        Also pack where `|y| <= window`, for the straight-through estimator.
+    clip_value : float, optional
+        Also pack where `|y| <= clip_value`, for the straight-through estimator.
 
     Returns
     -------
     signs, mask : Bits of shape (B, C)
-        The mask is of use only with a window.
+        The mask is of use only with a clip_value.
 
     Examples
     --------
     >>> import numpy as np
     >>> one = np.float32([1.0])
-    >>> signs, mask = normalize_sign(np.array([[0], [3]], np.int32), one, one, one, window=1.0)
+    >>> signs, mask = normalize_sign(np.array([[0], [3]], np.int32), one, one, one, clip_value=1.0)
     >>> signs.signs().T, mask.signs().T
     (array([[1, 1]], dtype=int8), array([[ 1, -1]], dtype=int8))
     """
     _check_matrix("normalize_sign", z, mean, scale, shift)
-    return kernel(reference.normalize_sign)(z, mean, scale, shift, window)
+    return kernel(reference.normalize_sign)(z, mean, scale, shift, clip_value)
 
 
 def batch_norm_backward(grad_y, mask, z, mean, inv_std, gamma):

@@ -34,8 +34,8 @@ def pack(x):
     return kernel(reference.pack)(x)
 
 
-def pack_with_mask(x, window=1.0):
-    """Pack the signs of numbers, and where `|x| <= window`, into one bit per element each.
+def pack_with_mask(x, clip_value=1.0):
+    """Pack the signs of numbers, and where `|x| <= clip_value`, into one bit per element each.
 
     The sign is equation 1 of the papers, the mask is the straight-through estimator's of
     equation 4, 1[|r| <= 1], the boundary included.
@@ -43,7 +43,7 @@ def pack_with_mask(x, window=1.0):
     Parameters
     ----------
     x : float array of shape (..., N)
-    window : float, optional
+    clip_value : float, optional
         Half the width of the hard tanh; the papers' is 1.
 
     Returns
@@ -57,7 +57,7 @@ def pack_with_mask(x, window=1.0):
     (array([-1,  1,  1], dtype=int8), array([ 1,  1, -1], dtype=int8))
     """
     check_numbers("pack_with_mask", x, "f", "floats")
-    return kernel(reference.pack_with_mask)(x, x.dtype.type(window))
+    return kernel(reference.pack_with_mask)(x, x.dtype.type(clip_value))
 
 
 def flatten(bits):

@@ -23,7 +23,7 @@ class Rounding:
     Parameters
     ----------
     kind : {"int", "dorefa", "log"}
-        As above; `kernels.quantize` has the formulas.
+        As above; `kernels.round_gradient` has the formulas.
     bits : int
         k, from 2 to 8; for "log" from 2 to 6, which spans a float's range.
 
@@ -70,7 +70,7 @@ class Rounding:
         return self.largest, None if rng is None else int(rng.integers(2**63)), self.odd
 
 
-def quantize(x, bits, rng=None):
+def round_gradient(x, bits, rng=None):
     """Round numbers to low-bit integers with one scale per row, or to powers of two.
 
     `values = round(x / scale)` with `scale = max|x| / (2**(bits - 1) - 1)` over the row.  With a
@@ -102,27 +102,29 @@ def quantize(x, bits, rng=None):
 
     Examples
     --------
-    >>> quantize(np.float32([[0.5, -1.0, 0.1]]), 4).values
+    >>> round_gradient(np.float32([[0.5, -1.0, 0.1]]), 4).values
     array([[ 4, -7,  1]], dtype=int16)
-    >>> quantize(np.float32([[0.5, -1.0, 0.1]]), Rounding("dorefa", 2)).values
+    >>> round_gradient(np.float32([[0.5, -1.0, 0.1]]), Rounding("dorefa", 2)).values
     array([[ 1, -3,  1]], dtype=int16)
-    >>> quantize(np.float32([[0.5, -0.8, 0.1]]), Rounding("log", 3))
+    >>> round_gradient(np.float32([[0.5, -0.8, 0.1]]), Rounding("log", 3))
     array([[ 0.5, -1. ,  0. ]], dtype=float32)
     """
-    check_numbers("quantize", x, "f", "floats")
+    check_numbers("round_gradient", x, "f", "floats")
     rule = Rounding.of(bits)
     if x.ndim != 2:
-        raise InputError(f"quantize: got numbers of shape {x.shape}; expected a matrix")
+        raise InputError(f"round_gradient: got numbers of shape {x.shape}; expected a matrix")
     x = x.astype(np.float32, copy=False)
     if not rule.largest:
         return powers(x, rule, rng)
-    return kernel(reference.quantize)(x, *rule.numbers(rng))
+    return kernel(reference.round_gradient)(x, *rule.numbers(rng))
 
 
 def powers(x, rule, rng=None):
-    """`quantize` of kind "log", for float32 of any shape."""
+    """`round_gradient` of kind "log", for float32 of any shape."""
     if rng is not None:
-        raise InputError("quantize: powers of two are rounded to the nearest; expected no rng")
+        raise InputError(
+            "round_gradient: powers of two are rounded to the nearest; expected no rng"
+        )
     return kernel(reference.powers)(x, rule.powers)
 
 

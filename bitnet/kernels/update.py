@@ -6,10 +6,10 @@ from bitnet.kernels.bits import words_for
 from bitnet.kernels.dispatch import kernel
 
 
-def update(rule, weight, grad, state, constants, bound=None, words=None):
+def update(rule, weight, grad, state, constants, clip=None, words=None):
     """One step of an optimizer, in place: moments, weights, clip, and the weights' new signs.
 
-    `weight <- clip(weight - rate * direction, -bound, bound)`.  The constants begin with the
+    `weight <- clip(weight - rate * direction, -clip, clip)`.  The constants begin with the
     rate; then come, with the state and the direction of each rule,
 
     ================= ======== ======================================== ========================
@@ -36,7 +36,7 @@ def update(rule, weight, grad, state, constants, bound=None, words=None):
         The moments.
     constants : sequence of float
         The rate, then the rule's.
-    bound : float, optional
+    clip : float, optional
         What the weights are clipped to.
     words : numpy.ndarray, optional
         The packed signs of weights of shape (..., N), (..., K) uint64; receives the new ones.
@@ -65,4 +65,4 @@ def update(rule, weight, grad, state, constants, bound=None, words=None):
     fit = weight.ndim > 1 and (*weight.shape[:-1], words_for(weight.shape[-1]))
     if words is not None and words.shape != fit:
         raise unfit("update", "weights (..., N) and their words (..., K)", weight, words)
-    return kernel(reference.update)(rule, weight, grad, state, constants, bound, words)
+    return kernel(reference.update)(rule, weight, grad, state, constants, clip, words)

@@ -23,8 +23,8 @@ class Quantize(Module):
 
     Attributes
     ----------
-    window : float
-        Where gradients pass, None for a quantizer without a window; may be changed during training,
+    clip_value : float
+        Where gradients pass, None for a quantizer without a clip_value; may be changed during training,
         as the second paper widens its hard tanh (section 4.3), and setting None lets all pass.
 
     Examples
@@ -32,9 +32,9 @@ class Quantize(Module):
     >>> layer = Quantize(2)
     >>> layer([[0.2, -0.5, 3.0]]).data.values()
     array([[ 0.33333334, -0.33333334,  1.        ]], dtype=float32)
-    >>> layer.window = 2.0
+    >>> layer.clip_value = 2.0
     >>> layer
-    Quantize(Uniform(bits=2, bound=1.0, window=2.0))
+    Quantize(Uniform(bits=2, max_value=1.0, clip_value=2.0))
     """
 
     shown = ("quantizer",)
@@ -46,17 +46,17 @@ class Quantize(Module):
         return functional.quantize(x, self.quantizer)
 
     @property
-    def window(self):
-        """Where gradients pass; None for a quantizer without a window."""
-        return getattr(self.quantizer, "window", None)
+    def clip_value(self):
+        """Where gradients pass; None for a quantizer without a clip_value."""
+        return getattr(self.quantizer, "clip_value", None)
 
-    @window.setter
-    def window(self, window):
-        """Where gradients pass; None for a quantizer without a window."""
-        if self.window is None:
-            raise InputError(f"{self!r} has no window to change; Uniform has one")
-        window = math.inf if window is None else window
-        self.quantizer = dataclasses.replace(self.quantizer, window=window)
+    @clip_value.setter
+    def clip_value(self, clip_value):
+        """Where gradients pass; None for a quantizer without a clip_value."""
+        if self.clip_value is None:
+            raise InputError(f"{self!r} has no clip_value to change; Uniform has one")
+        clip_value = math.inf if clip_value is None else clip_value
+        self.quantizer = dataclasses.replace(self.quantizer, clip_value=clip_value)
 
 
 class Sign(Module):
@@ -64,8 +64,8 @@ class Sign(Module):
 
     Parameters
     ----------
-    window : float, optional
-        Gradients pass where |x| <= window; may be changed during training.
+    clip_value : float, optional
+        Gradients pass where |x| <= clip_value; may be changed during training.
     stochastic : bool, optional
         Draw the sign in training, +1 with probability clip((x + 1) / 2, 0, 1), as in the
         papers' Torch experiments; evaluation is always deterministic.
@@ -78,15 +78,15 @@ class Sign(Module):
     array([[ 1, -1]], dtype=int8)
     """
 
-    def __init__(self, window=1.0, stochastic=False, rng=None):
+    def __init__(self, clip_value=1.0, stochastic=False, rng=None):
         if stochastic:
             check_generator("Sign", rng)
-        self.window, self.stochastic, self.rng = window, stochastic, rng
+        self.clip_value, self.stochastic, self.rng = clip_value, stochastic, rng
 
     def forward(self, x):
         if self.stochastic and self.training:
-            return functional.stochastic_sign(x, self.rng, self.window)
-        return functional.sign(x, self.window)
+            return functional.stochastic_sign(x, self.rng, self.clip_value)
+        return functional.sign(x, self.clip_value)
 
     def __repr__(self):
         return "Sign(stochastic=True)" if self.stochastic else "Sign()"

@@ -191,9 +191,9 @@ class Conv2d(_Convolution):
 
     def __init__(self, inputs, outputs, rng, size=3, stride=1, padding="same", border=0, groups=1):
         super().__init__(inputs, outputs, rng, size, stride, padding, border, groups)
-        bound = math.sqrt(6 / ((inputs + outputs) / groups * self.window.taps))
+        limit = math.sqrt(6 / ((inputs + outputs) / groups * self.window.taps))
         shape = (outputs, *self.window.size, self.group)
-        self.weight = Parameter(rng.uniform(-bound, bound, shape).astype(np.float32))
+        self.weight = Parameter(rng.uniform(-limit, limit, shape).astype(np.float32))
         self.bias = Parameter(np.zeros(outputs, np.float32))
 
     def forward(self, x):

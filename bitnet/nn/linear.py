@@ -29,7 +29,7 @@ def _check_width(layer, x, inputs):
 class QuantLinear(IntegerLayer):
     """A linear layer with k-bit weights on integers; no bias, as batch norm follows.
 
-    The latent weights are floats from U(-bound, bound), where `bound` is the quantizer's largest
+    The latent weights are floats from U(-clip, clip), where `clip` is the quantizer's largest
     number, and are clipped to that range after each step of the optimizer; each call quantizes and
     packs them, and all of their gradient passes.  The step of the weights is scaled by
     sqrt((inputs + outputs) / 1.5), the inverse of the coefficient of the papers' code.
@@ -138,8 +138,8 @@ class Linear(Module):
         check_count("Linear", inputs=inputs, outputs=outputs)
         check_generator("Linear", rng)
         self.inputs, self.outputs = int(inputs), int(outputs)
-        bound = math.sqrt(6 / (inputs + outputs))
-        self.weight = Parameter(rng.uniform(-bound, bound, (outputs, inputs)).astype(np.float32))
+        limit = math.sqrt(6 / (inputs + outputs))
+        self.weight = Parameter(rng.uniform(-limit, limit, (outputs, inputs)).astype(np.float32))
         self.bias = Parameter(np.zeros(outputs, np.float32))
 
     def forward(self, x):
@@ -167,7 +167,7 @@ class ScaledLinear(QuantizedLayer):
     Attributes
     ----------
     weight, bias : Parameter
-        float32 of shapes (M, N) and (M,); the former are latent, without a bound.
+        float32 of shapes (M, N) and (M,); the weights are latent and not clipped.
     packed : BitPlanes
         The weights that the layer multiplies with.
 

@@ -92,7 +92,7 @@ class BatchNormSign(Module):
         if not norm.training:
             statistics = norm.running_mean, norm.running_inv_std
             return functional.normalize_sign(x, norm.gamma, norm.beta, *statistics)
-        y = functional.batch_norm_sign(x, *norm.in_training(), window=sign.window)
+        y = functional.batch_norm_sign(x, *norm.in_training(), clip_value=sign.clip_value)
         norm.batches += 1
         return y
 

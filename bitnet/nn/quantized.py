@@ -21,7 +21,7 @@ RECTIFIED = 3.0  # the largest rectified state of a few bits; up to 1 alone they
 class QuantizedLayer(Module):
     """A layer that multiplies with quantized weights.
 
-    Weights with a bound are quantized as they are, since batch norm removes their size; those
+    Clipped weights are quantized as they are, since batch norm removes their size; those
     without have a scale (`functional.quantize_scaled`).
 
     Attributes
@@ -48,13 +48,13 @@ class QuantizedLayer(Module):
         self.gradient, self.rounding, self.rng, self.balance = gradient, rounding, rng, balance
 
     def bounded_weight(self, shape, fan):
-        """Latent weights from U(-bound, bound), for `fan` inputs and outputs in all."""
-        bound = float(abs(self.quantizer.codebook.values()).max())
-        latent = self.rng.uniform(-bound, bound, shape).astype(np.float32)
-        return LatentWeight(latent, bound, math.sqrt(fan / 1.5), self.quantizer == ONE_BIT)
+        """Latent weights from U(-clip, clip), for `fan` inputs and outputs in all."""
+        clip = float(abs(self.quantizer.codebook.values()).max())
+        latent = self.rng.uniform(-clip, clip, shape).astype(np.float32)
+        return LatentWeight(latent, clip, math.sqrt(fan / 1.5), self.quantizer == ONE_BIT)
 
     def scaled_weight(self, shape, half):
-        """Weights from U(-half, half) without a bound."""
+        """Weights from U(-half, half) that are not clipped."""
         return uniform(self.rng, shape, half, self.quantizer)
 
     @property
@@ -64,7 +64,7 @@ class QuantizedLayer(Module):
 
     def quantized(self, weight):
         """The weights that the layer multiplies with, as a Tensor of Bits or BitPlanes."""
-        if weight.bound is None:
+        if weight.clip is None:
             return functional.quantize_scaled(weight, self.quantizer)
         # an optimizer has packed the signs of the weights themselves, not those of balanced ones
         latent = functional.balance(weight) if self.balance else weight
@@ -86,7 +86,7 @@ class QuantizedLayer(Module):
         """The signs of each matrix of weights, Bits; with more bits those of the latent ones."""
         latent = [weight for _, weight in self._members() if isinstance(weight, LatentWeight)]
         is_sign = self.quantizer is not None and self.quantizer.codebook.is_sign
-        return [self.packed_of(w) if w.bound and is_sign else w.signs for w in latent]
+        return [self.packed_of(w) if w.clip and is_sign else w.signs for w in latent]
 
 
 class IntegerLayer(QuantizedLayer):

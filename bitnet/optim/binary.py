@@ -114,7 +114,7 @@ class Bop(Adam):
     Parameters
     ----------
     parameters : iterable of Parameter
-        What to change; those with a bound and two axes or more are the weights of bits.
+        What to change; those that are clipped and have two axes or more are binary weights.
     lr : float, optional
         The adaptivity rate gamma, above 0, at most 1, with the paper's default.  A schedule that
         lowers it lowers Adam's rate in the same ratio.
@@ -128,7 +128,7 @@ class Bop(Adam):
     Examples
     --------
     >>> from bitnet.autograd import LatentWeight
-    >>> weight = LatentWeight([[0.3, -0.2]], bound=1.0)
+    >>> weight = LatentWeight([[0.3, -0.2]], clip=1.0)
     >>> optimizer = Bop([weight], lr=0.5, threshold=0.1)
     >>> weight.grad = np.float32([[0.1, -2.0]])
     >>> optimizer.step()  # m = 0.05 and -1: only the second one is large enough
@@ -147,7 +147,7 @@ class Bop(Adam):
             )
         self.threshold, self.adam_lr, self.first_lr = threshold, adam_lr, self.lr
         for parameter in self.parameters:
-            if parameter.bound is not None and parameter.ndim > 1 and not parameter.is_binary:
+            if parameter.clip is not None and parameter.ndim > 1 and not parameter.is_binary:
                 raise InputError(
                     f"Bop: weights of shape {parameter.shape} have more bits than one; expected "
                     "layers of one bit, or another optimizer"

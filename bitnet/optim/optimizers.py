@@ -1,7 +1,7 @@
 """Optimizers: how latent weights and other parameters move, are scaled and clipped.
 
 All follow Algorithm 1's last lines: `W <- clip(W - lr_scale * lr * direction, -1, 1)`,
-where `bound` and `lr_scale` are the parameter's own (a binary layer sets them to 1 and to
+where `clip` and `lr_scale` are the parameter's own (a binary layer sets them to 1 and to
 sqrt((inputs + outputs) / 1.5), as in the papers' code).  Only latent weights are bounded.
 """
 
@@ -95,14 +95,14 @@ class Optimizer:
         parameter.edit()
         constants = [self.rate_of(parameter), *self.constants(parameter)]
         arrays = parameter.data, parameter.lazy_grad, state
-        flips = kernels.update(self.rule_of(parameter), *arrays, constants, parameter.bound, words)
+        flips = kernels.update(self.rule_of(parameter), *arrays, constants, parameter.clip, words)
         if binary and flips is not None:  # None: a weight became NaN; sign() will say so
             parameter.keep_signs(words)
         return flips or 0
 
     def scale_of(self, parameter):
         """What multiplies the learning rate of a parameter."""
-        return parameter.lr_scale ** (1.0 if parameter.bound is None else self.scale_power)
+        return parameter.lr_scale ** (1.0 if parameter.clip is None else self.scale_power)
 
     def rule_of(self, parameter):
         """The rule that moves a parameter."""

@@ -261,7 +261,7 @@ class Plateau(Schedule):
 
 @dataclasses.dataclass(frozen=True)
 class Widening(Schedule):
-    """Not a rate: the window of the hard tanh, which is widened once.
+    """Not a rate: the clip_value of the hard tanh, which is widened once.
 
     Section 4.3 of the second paper widens it for a trained net, most of whose pre-activations lie
     outside [-1, 1], where no gradient passes.  It does not state the width.
@@ -269,9 +269,9 @@ class Widening(Schedule):
     Parameters
     ----------
     start : float
-        The first window, above 0; 1 in the papers.
+        The first clip_value, above 0; 1 in the papers.
     end : float
-        The window afterwards, above 0.
+        The clip_value afterwards, above 0.
     after : float
         The position in epochs from which on it is the latter.
 
@@ -287,5 +287,5 @@ class Widening(Schedule):
     may_be_zero = ("after",)
 
     def __call__(self, epoch):
-        """The window at a position in epochs."""
+        """The clip_value at a position in epochs."""
         return self.end if epoch >= self.after else self.start

@@ -4,7 +4,7 @@ Each has the codes of the forward pass above its surrogate, the function whose s
 place of the quantizer's own, which is 0 almost everywhere (the straight-through estimator).
 Codes rise with the numbers; `codebook` says what they stand for.
 
-    Uniform       2^k numbers from -bound to bound, without 0; of one bit it is the sign
+    Uniform       2^k numbers from -max_value to max_value, without 0; of one bit it is the sign
     LinearQuant        whole multiples of a step, signed or not
     LogQuant   powers of two and 0, signed or not
     ApproxSign, SwishSign    the sign with other surrogates

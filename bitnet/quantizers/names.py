@@ -11,8 +11,8 @@ from bitnet.quantizers.weights import DoReFa, Ternary
 
 # word: how it is made, and the types of its settings
 NAMES = {
-    "sign": (lambda window=1.0: Uniform(1, window=window), ("window",)),
-    "uniform": (Uniform, ("bits", "bound", "window")),
+    "sign": (lambda clip_value=1.0: Uniform(1, clip_value=clip_value), ("clip_value",)),
+    "uniform": (Uniform, ("bits", "max_value", "clip_value")),
     "linear": (LinearQuant, ("bits", "step", "signed")),
     "log": (LogQuant, ("bits", "largest", "signed")),
     "ternary": (Ternary, ("threshold",)),
@@ -31,8 +31,8 @@ def quantizer_named(name):
     """The quantizer with a name: a word, and its settings after colons.
 
     ================================ ===========================================================
-    sign[:WINDOW]                    `Uniform(1, window=WINDOW)`
-    uniform:K[:BOUND[:WINDOW]]       `Uniform(K, BOUND, WINDOW)`
+    sign[:CLIP_VALUE]                    `Uniform(1, clip_value=CLIP_VALUE)`
+    uniform:K[:MAX_VALUE[:CLIP_VALUE]]       `Uniform(K, MAX_VALUE, CLIP_VALUE)`
     linear:K:STEP[:unsigned]         `LinearQuant(K, STEP, signed)`
     log:K[:LARGEST[:unsigned]]       `LogQuant(K, LARGEST, signed)`
     ternary[:THRESHOLD]              `Ternary(THRESHOLD)`
@@ -48,7 +48,7 @@ def quantizer_named(name):
     Examples
     --------
     >>> quantizer_named("uniform:2")
-    Uniform(bits=2, bound=1.0, window=1.0)
+    Uniform(bits=2, max_value=1.0, clip_value=1.0)
     >>> quantizer_named("log:3:1:unsigned").name
     'log:3:1:unsigned'
     """

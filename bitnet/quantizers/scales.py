@@ -18,7 +18,7 @@ LEAST, MOST, STEPS = 0.25, 16.0, 24  # largest numbers that are tried, and how m
 def normal_scale(quantizer):
     """The scale s at which `s q(n / s)` has the least mean squared error for standard normal n.
 
-    For `Uniform` the largest number `s bound` is 0.8, 1.5, 2.1 and 2.5 for 1, 2, 3 and 4 bits.
+    For `Uniform` the largest number `s max_value` is 0.8, 1.5, 2.1 and 2.5 for 1, 2, 3 and 4 bits.
     """
     normal = statistics.NormalDist()
     n = np.array([normal.inv_cdf((i + 0.5) / NUMBERS) for i in range(NUMBERS)])

@@ -1,4 +1,4 @@
-"""Quantizers of steps of one size: without 0 between -bound and bound, and multiples of a step."""
+"""Quantizers of steps of one size: without 0 between -max_value and max_value, and multiples of a step."""
 
 import dataclasses
 import math
@@ -12,22 +12,22 @@ from bitnet.quantizers.quantizer import Quantizer
 
 @dataclasses.dataclass(frozen=True)
 class Uniform(Quantizer):
-    """2^k numbers at equal distances from -bound to bound, both included, without 0.
+    """2^k numbers at equal distances from -max_value to max_value, both included, without 0.
 
-    Forward: `c = 2^(k-1) + floor(clip(x / bound, -1, 1) (2^k - 1) / 2)` stands for
-    `bound (2c - (2^k - 1)) / (2^k - 1)`.  Backward: the slope of the hard tanh of this window,
-    `1[|x| <= window]`.  One bit is the sign times bound: equations 1 and 4 of the papers.  More
+    Forward: `c = 2^(k-1) + floor(clip(x / max_value, -1, 1) (2^k - 1) / 2)` stands for
+    `max_value (2c - (2^k - 1)) / (2^k - 1)`.  Backward: the slope of the hard tanh of this clip_value,
+    `1[|x| <= clip_value]`.  One bit is the sign times max_value: equations 1 and 4 of the papers.  More
     bits are the uniform quantizer of the second paper (arXiv 1609.07061) as Xu et al. (ICLR 2018,
-    equation 1) read it; a wider window is its section 4.3.
+    equation 1) read it; a wider clip_value is its section 4.3.
 
     Parameters
     ----------
     bits : int
         k, from 1 to 8.
-    bound : float, optional
+    max_value : float, optional
         The largest number, from 1e-18 to 1e18.
-    window : float or None, optional
-        Where gradients pass, above 0; `bound` by default, and inf lets all pass.
+    clip_value : float or None, optional
+        Where gradients pass, above 0; `max_value` by default, and inf lets all pass.
 
     Examples
     --------
@@ -39,49 +39,49 @@ class Uniform(Quantizer):
     """
 
     bits: int
-    bound: float = 1.0
-    window: float | None = None
+    max_value: float = 1.0
+    clip_value: float | None = None
 
     word = "uniform"
 
     def __post_init__(self):
         self._whole("bits", 1, 8)
-        self._number("bound")
-        if self.window is None:
-            object.__setattr__(self, "window", self.bound)
-        self._number("window", math.inf)
+        self._number("max_value")
+        if self.clip_value is None:
+            object.__setattr__(self, "clip_value", self.max_value)
+        self._number("clip_value", math.inf)
 
     @property
     def formula(self):
         """The forward pass in a line."""
-        if self.bits == 1 and self.bound == 1:
+        if self.bits == 1 and self.max_value == 1:
             return r"$+1$ where $x\geq0$, otherwise $-1$"
         return r"$b\,(2\lfloor n/2\,\mathrm{clip}(x/b,\pm1)\rfloor+1)/n$, $n=2^k-1$"
 
     @property
     def name(self):
-        """The word and the settings; of the sign, "sign" and the window."""
-        if (self.bits, self.bound) != (1, 1):
+        """The word and the settings; of the sign, "sign" and the clip_value."""
+        if (self.bits, self.max_value) != (1, 1):
             return super().name
-        return "sign" if self.window == 1 else "sign:" + super().name.split(":")[-1]
+        return "sign" if self.clip_value == 1 else "sign:" + super().name.split(":")[-1]
 
     def _usual(self, field):
-        return self.bound if field.name == "window" else field.default
+        return self.max_value if field.name == "clip_value" else field.default
 
     def _codebook(self):
-        return Codebook.uniform(self.bits, self.bound / (2**self.bits - 1))
+        return Codebook.uniform(self.bits, self.max_value / (2**self.bits - 1))
 
     def codes(self, x):
         """uint8 of the shape of the floats x."""
         if self.bits == 1:
             return (x >= 0).astype(np.uint8)
         half = (2**self.bits - 1) / 2
-        return kernels.step_codes(x, half / self.bound, -half, half)
+        return kernels.step_codes(x, half / self.max_value, -half, half)
 
     @property
     def edges(self):
-        """The window of the hard tanh."""
-        return -self.window, self.window
+        """The clip_value of the hard tanh."""
+        return -self.clip_value, self.clip_value
 
 
 @dataclasses.dataclass(frozen=True)

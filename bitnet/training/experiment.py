@@ -14,7 +14,7 @@ from bitnet.optim.schedules import Widening
 from bitnet.training import texts
 from bitnet.training.checkpoint import UNFIT_STATE, load_checkpoint, save_checkpoint
 from bitnet.training.loop import Begun, fit
-from bitnet.training.metrics import with_window
+from bitnet.training.metrics import with_clip_value
 from bitnet.training.settings import check_settings, complete, model_of, recipe_of
 from bitnet.training.sources import Images, Texts, inputs_of, read_data
 from bitnet.training.trained import Teacher, of_begun, read_trained
@@ -196,7 +196,7 @@ class Experiment:
         After a stop between two batches `begun` says so, and `save` keeps it.
         """
         more = {"done": self.done, "begun": self.begun, "progress": progress, "stop": stop}
-        more |= {"schedule": self.schedule, "window": self.widening}
+        more |= {"schedule": self.schedule, "clip_value": self.widening}
         numbers = {"epochs": self.settings["epochs"], "rng": self.rng}
         for epoch in fit(self.model, self.optimizer, self.source, **numbers, **more):
             self.begun = epoch if isinstance(epoch, Begun) else None
@@ -221,17 +221,17 @@ class Experiment:
 
 
 def _widening(settings, model):
-    """The schedule of the window of the activations, or None where it stays as it is."""
+    """The schedule of the clip_value of the activations, or None where it stays as it is."""
     if settings.get("widen") is None:
         return None
-    layers = with_window(model)
+    layers = with_clip_value(model)
     if not layers:
         raise InputError(
             f"widen is {settings['widen']:g}, but activations {settings['activations']} have no "
-            "window to widen; leave it out, or take activations 1 to 8, sign or uniform"
+            "clip_value to widen; leave it out, or take activations 1 to 8, sign or uniform"
         )
     after = settings["widen_after"] * settings["epochs"]
-    return Widening(layers[0].window, settings["widen"], after)
+    return Widening(layers[0].clip_value, settings["widen"], after)
 
 
 def _best(path, best):

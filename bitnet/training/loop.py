@@ -103,7 +103,7 @@ def fit(
     epochs=1,
     done=0,
     begun=None,
-    window=None,
+    clip_value=None,
     progress=lambda passes: passes,
     stop=lambda: False,
 ):
@@ -130,8 +130,8 @@ def fit(
         Epochs in all, 1, and those that are done already, 0.
     begun : Begun, optional
         The epoch after those that are done, if it was stopped.
-    window : callable, optional
-        From a position in epochs to the window of all signs, as `schedules.Widening`.
+    clip_value : callable, optional
+        From a position in epochs to the clip_value of all signs, as `schedules.Widening`.
     progress : callable, optional
         Wraps the batches of an epoch, as a progress bar does.
     stop : callable, optional
@@ -178,8 +178,8 @@ def fit(
             position = done + i / len(passes)
             if schedule:
                 optimizer.lr = schedule(position)
-            if window:
-                set_clip_value(model, window(position))
+            if clip_value:
+                set_clip_value(model, clip_value(position))
             try:
                 with full_memory_named():
                     value, state = _step(model, optimizer, data, batch, state)

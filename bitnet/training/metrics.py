@@ -277,20 +277,20 @@ def flip_ratio(before, after):
     return flips / max(1, sum(bits.size for bits in before))
 
 
-def set_clip_value(model, window):
-    """Let gradients pass where `|x| <= window` through all signs that have a window.
+def set_clip_value(model, clip_value):
+    """Let gradients pass where `|x| <= clip_value` through all signs that have a clip_value.
 
     Parameters
     ----------
     model : Module
         Any model.
-    window : float
+    clip_value : float
         Half the width of the hard tanh, above 0; see `functional.sign`.
 
     Returns
     -------
     int
-        How many layers have it now; those without a window, as of another surrogate, and those
+        How many layers have it now; those without a clip_value, as of another surrogate, and those
         that let all pass keep what they have.
 
     Raises
@@ -304,20 +304,20 @@ def set_clip_value(model, window):
     >>> model = binary_mlp([4, 3, 3, 2], np.random.default_rng(0))
     >>> set_clip_value(model, 2.0)
     2
-    >>> model.layers[2].window
+    >>> model.layers[2].clip_value
     2.0
     """
-    if not isinstance(window, (int, float)) or not window > 0:
-        raise InputError(f"set_clip_value: window is {window!r}; expected a number above 0")
-    layers = with_window(model)
+    if not isinstance(clip_value, (int, float)) or not clip_value > 0:
+        raise InputError(f"set_clip_value: clip_value is {clip_value!r}; expected a number above 0")
+    layers = with_clip_value(model)
     for layer in layers:
-        layer.window = window
+        layer.clip_value = clip_value
     return len(layers)
 
 
-def with_window(model):
-    """The activations of a model whose window can be widened: not those that let all pass."""
-    windows = ((layer, getattr(layer, "window", None)) for layer in model.modules())
+def with_clip_value(model):
+    """The activations of a model whose clip_value can be widened: not those that let all pass."""
+    windows = ((layer, getattr(layer, "clip_value", None)) for layer in model.modules())
     numbers = (int, float)  # and not a Window, as of a pooling
     return [layer for layer, own in windows if isinstance(own, numbers) and own < math.inf]
 
@@ -325,7 +325,7 @@ def with_window(model):
 def activity(model, images, to_input=None):
     """The shares of saturated activations and of dead units, or (None, None) without activations.
 
-    Saturated are the inputs a of signs with |a| > window, where the straight-through estimator
+    Saturated are the inputs a of signs with |a| > clip_value, where the straight-through estimator
     passes no gradient; of rectifiers with a <= 0; of quantizers where the slope of their surrogate
     is 0.  A unit or channel is dead if its sign (or a > 0, or the half of its codes) is the same
     for all of the images and at all positions.
@@ -379,17 +379,17 @@ def _activity(layer, a):
     if isinstance(layer, nn.ReLU):
         return a > 0, a <= 0
     if isinstance(layer, nn.Sign):
-        return a >= 0, abs(a) > (layer.window or math.inf)
+        return a >= 0, abs(a) > (layer.clip_value or math.inf)
     quantizer = layer.quantizer
     return quantizer.codes(a) >= len(quantizer.codebook) // 2, quantizer.slope(a) == 0
 
 
 def histograms(model):
-    """40 counts, from -bound to bound, of the latent weights of each low-bit layer, by name."""
+    """40 counts, from -clip to clip, of the latent weights of each low-bit layer, by name."""
     return {
-        name: np.histogram(to_cpu(p.data), BINS, (-p.bound, p.bound))[0].tolist()
+        name: np.histogram(to_cpu(p.data), BINS, (-p.clip, p.clip))[0].tolist()
         for name, p in model.named_parameters()
-        if p.bound is not None
+        if p.clip is not None
     }
 
 

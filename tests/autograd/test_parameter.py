@@ -91,7 +91,7 @@ def test_weights_that_became_nan_have_no_signs():
 def test_a_product_meets_other_gradients_as_an_array():
     weight = Parameter(np.random.default_rng(1).uniform(-1, 1, (5, 70)))
     for leaf in (weight, Tensor(weight.data.copy(), requires_grad=True)):
-        signs = functional.sign(leaf, window=None)
+        signs = functional.sign(leaf, clip_value=None)
         total = (
             functional.quantized_linear(X, signs).sum()
             + functional.quantized_linear(X, signs).sum()

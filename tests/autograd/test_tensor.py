@@ -172,7 +172,7 @@ def test_numbers_take_the_type_of_the_tensor_beside_them():
         lambda: leaf(1.0, 2.0).backward(),
         lambda: leaf(1.0, 2.0).backward(np.ones(3)),
         lambda: Tensor(1.0).backward(),
-        lambda: LatentWeight([1.0], bound=0),
+        lambda: LatentWeight([1.0], clip=0),
         lambda: Parameter([1.0], lr_scale=-1.0),
         lambda: Parameter(np.arange(3)),
     ],

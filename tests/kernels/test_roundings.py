@@ -26,7 +26,7 @@ def same_in_reference(call):
 def test_odd_integers_are_those_of_the_formula(shape, k, seed, by_chance, turned):
     x = numbers(seed, shape[::-1]).T if turned else numbers(seed, shape)
     rng = (lambda: np.random.default_rng(seed)) if by_chance else (lambda: None)
-    q, expected = same_in_reference(lambda: kernels.quantize(x, Rounding("dorefa", k), rng()))
+    q, expected = same_in_reference(lambda: kernels.round_gradient(x, Rounding("dorefa", k), rng()))
     np.testing.assert_array_equal(q.values, expected.values)
     np.testing.assert_array_equal(q.scales, expected.scales)
     n = 2**k - 1
@@ -44,15 +44,17 @@ def test_odd_integers_are_those_of_the_formula(shape, k, seed, by_chance, turned
 
 def test_noise_has_the_mean_of_the_number():
     x = np.float32([[1.0, *np.linspace(-0.9, 0.9, 7)]] * 20_000)
-    q = kernels.quantize(x, Rounding("dorefa", 2), np.random.default_rng(0))
+    q = kernels.round_gradient(x, Rounding("dorefa", 2), np.random.default_rng(0))
     assert np.allclose(q.numbers().mean(axis=0), x[0], atol=0.02)
-    assert not np.allclose(kernels.quantize(x, Rounding("dorefa", 2)).numbers()[0], x[0], atol=0.02)
+    assert not np.allclose(
+        kernels.round_gradient(x, Rounding("dorefa", 2)).numbers()[0], x[0], atol=0.02
+    )
 
 
 @given(shapes, st.integers(2, 6), seeds, st.booleans())
 def test_powers_of_two_are_those_of_the_formula(shape, k, seed, turned):
     x = numbers(seed, shape[::-1]).T if turned else numbers(seed, shape)
-    got, expected = same_in_reference(lambda: kernels.quantize(x, Rounding("log", k)))
+    got, expected = same_in_reference(lambda: kernels.round_gradient(x, Rounding("log", k)))
     np.testing.assert_array_equal(got, expected)
     assert (np.signbit(got) == (got < 0)).all()
     wide, largest = x.astype(np.float64), abs(x).max(initial=0)
@@ -83,13 +85,13 @@ def test_powers_of_two_are_those_of_the_formula(shape, k, seed, turned):
 )
 def test_powers_of_two_at_the_edges(x, expected):
     largest = 1.0 if abs(x) <= 1.0 else abs(x)
-    row = kernels.quantize(np.float32([[x, largest]]), Rounding("log", 3))
+    row = kernels.round_gradient(np.float32([[x, largest]]), Rounding("log", 3))
     assert row[0, 0] == expected
 
 
 def test_the_smallest_numbers_become_zero():
     x = np.float32([[2.0**-126, 2.0**-127, -(2.0**-149)]])
-    got, expected = same_in_reference(lambda: kernels.quantize(x, Rounding("log", 6)))
+    got, expected = same_in_reference(lambda: kernels.round_gradient(x, Rounding("log", 6)))
     np.testing.assert_array_equal(got, np.float32([[2.0**-126, 0, 0]]))
     np.testing.assert_array_equal(got, expected)
 
@@ -97,8 +99,8 @@ def test_the_smallest_numbers_become_zero():
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_what_is_not_finite_stays_visible(bad):
     x = np.float32([[1.0, bad], [1.0, 2.0]])
-    assert np.isnan(kernels.quantize(x, Rounding("log", 6))).all()
-    scales = kernels.quantize(x, Rounding("dorefa", 8)).scales
+    assert np.isnan(kernels.round_gradient(x, Rounding("log", 6))).all()
+    scales = kernels.round_gradient(x, Rounding("dorefa", 8)).scales
     assert np.isfinite(scales).tolist() == [False, True]
 
 
@@ -119,7 +121,7 @@ def test_products_take_every_rule(rule):
         of = numbers_of
         y, expected = same_in_reference(
             lambda of=of, signs=signs, draw=draw: kernels.signed_gemm(
-                kernels.quantize(of, rule, draw()), signs
+                kernels.round_gradient(of, rule, draw()), signs
             )
         )
         if rule.kind == "log":
@@ -155,7 +157,7 @@ def test_a_convolution_of_powers_is_that_of_the_powers():
     rng, rule, window = np.random.default_rng(5), Rounding("log", 3), Window((1, 1))
     grad = rng.standard_normal((2, 3, 3, 4)).astype(np.float32) * np.float32([1, 1, 8, 8])
     weight, x = kernels.pack(rng.standard_normal((4, 1, 1, 3))), kernels.pack(np.ones((2, 3, 3, 6)))
-    powers = kernels.quantize(grad.reshape(18, 4), rule).reshape(grad.shape)
+    powers = kernels.round_gradient(grad.reshape(18, 4), rule).reshape(grad.shape)
     got = kernels.gradient_of_images(grad, weight, window, (3, 3), rule, None, 2)
     np.testing.assert_array_equal(
         got, kernels.gradient_of_images(powers, weight, window, (3, 3), None, None, 2)
@@ -174,12 +176,12 @@ def test_a_convolution_of_powers_is_that_of_the_powers():
         (lambda: Rounding("dorefa", 9), "2 to 8"),
         (lambda: Rounding("int", True), "2 to 8"),
         (
-            lambda: kernels.quantize(
+            lambda: kernels.round_gradient(
                 np.ones((2, 3), np.float32), Rounding("log", 4), np.random.default_rng(0)
             ),
             "no rng",
         ),
-        (lambda: kernels.quantize(np.ones(3, np.float32), Rounding("log", 4)), "a matrix"),
+        (lambda: kernels.round_gradient(np.ones(3, np.float32), Rounding("log", 4)), "a matrix"),
         (
             lambda: kernels.Quantized(np.zeros((1, 1), np.int16), np.ones(1, np.float32), 256),
             "1 to 255",

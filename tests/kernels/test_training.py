@@ -72,8 +72,8 @@ def test_batch_norm_backward_equals_the_definition(b, n, seed, masked):
 def test_quantize_equals_the_definition_and_errs_by_half_a_step(r, c, seed, bits, transposed):
     x = normal_numbers(seed, (c, r)).T if transposed else normal_numbers(seed, (r, c))
     largest = 2 ** (bits - 1) - 1
-    q = kernels.quantize(x, bits)
-    expected = reference.quantize(x, largest, None)
+    q = kernels.round_gradient(x, bits)
+    expected = reference.round_gradient(x, largest, None)
     assert np.array_equal(q.values, expected.values)
     assert np.array_equal(q.scales, expected.scales)
     assert abs(q.values.astype(int)).max() <= largest
@@ -84,7 +84,7 @@ def test_quantize_equals_the_definition_and_errs_by_half_a_step(r, c, seed, bits
 @pytest.mark.parametrize(("r", "c"), [(15, 40), (16, 16), (16, 17), (31, 16), (33, 47), (130, 100)])
 def test_quantize_of_columns_larger_and_smaller_than_a_square(r, c):
     x = normal_numbers(r + c, (c, r)).T
-    q, expected = kernels.quantize(x, 8), reference.quantize(x, 127, None)
+    q, expected = kernels.round_gradient(x, 8), reference.round_gradient(x, 127, None)
     assert np.array_equal(q.values, expected.values)
     assert np.array_equal(q.scales, expected.scales)
 
@@ -92,9 +92,9 @@ def test_quantize_of_columns_larger_and_smaller_than_a_square(r, c):
 @given(some_rows, some_widths, seeds, st.booleans())
 def test_stochastic_rounding_equals_the_definition(r, c, seed, transposed):
     x = normal_numbers(seed, (c, r)).T if transposed else normal_numbers(seed, (r, c))
-    q = kernels.quantize(x, 6, np.random.default_rng(seed))
+    q = kernels.round_gradient(x, 6, np.random.default_rng(seed))
     drawn = int(np.random.default_rng(seed).integers(2**63))
-    expected = reference.quantize(x, 31, drawn)
+    expected = reference.round_gradient(x, 31, drawn)
     assert np.array_equal(q.values, expected.values)
     assert (abs(q.numbers() - x) <= q.scales[:, None] * 1.00001).all()
 
@@ -102,11 +102,11 @@ def test_stochastic_rounding_equals_the_definition(r, c, seed, transposed):
 def test_stochastic_rounding_has_no_bias_and_nearest_has_one():
     x = np.full((4, 20001), 0.3, np.float32)
     x[:, 0] = 7.0  # a scale of 1 with 4 bits
-    by_chance = kernels.quantize(x, 4, np.random.default_rng(0)).values[:, 1:]
+    by_chance = kernels.round_gradient(x, 4, np.random.default_rng(0)).values[:, 1:]
     assert set(np.unique(by_chance)) == {0, 1}
     assert abs(by_chance.mean() - 0.3) < 5 * np.sqrt(0.3 * 0.7 / by_chance.size)
-    assert not kernels.quantize(x, 4).values[:, 1:].any()
-    again = kernels.quantize(x, 4, np.random.default_rng(1)).values[:, 1:]
+    assert not kernels.round_gradient(x, 4).values[:, 1:].any()
+    again = kernels.round_gradient(x, 4, np.random.default_rng(1)).values[:, 1:]
     assert 0.3 < (again != by_chance).mean() < 0.54  # 0.42 for independent draws
 
 
@@ -115,7 +115,7 @@ def test_stochastic_rounding_has_no_bias_and_nearest_has_one():
 def test_quantize_of_zeros_and_of_what_is_not_finite(rng, transposed):
     x = np.array([[0, 0, 0], [1, np.nan, 2], [1, np.inf, -np.inf], [1e-45, 0, 0]], np.float32)
     x = np.asfortranarray(x) if transposed else x
-    q = kernels.quantize(x, 6, rng)
+    q = kernels.round_gradient(x, 6, rng)
     assert not q.values[:3].any()
     assert q.scales[0] == 0
     assert not np.isfinite(q.scales[1:3]).any()
@@ -140,7 +140,7 @@ def test_update_equals_the_definition_and_packs_what_it_changed(r, c, seed, name
     state = abs(rng.standard_normal((n_states, r, c))).astype(np.float32)
     grad = numbers(seed, (r, c))
     if lazy:
-        x = kernels.quantize(numbers(seed, (r, 7)), 6)
+        x = kernels.round_gradient(numbers(seed, (r, 7)), 6)
         grad = kernels.Product(x, kernels.pack(signs(seed, (7, c))))
     results = []
     for module in (kernels, reference):
@@ -230,10 +230,10 @@ Z = np.ones((2, 3), np.int32)
         lambda: kernels.normalize_sign(Z.astype(float), ONE, ONE, ONE),
         lambda: kernels.batch_norm_backward(np.ones((2, 2)), None, Z, ONE, ONE, ONE),
         lambda: kernels.batch_norm_backward(np.ones((2, 3)), ONE, Z, ONE, ONE, ONE),
-        lambda: kernels.quantize(np.ones(3, np.float32), 6),
-        lambda: kernels.quantize(np.ones((2, 3), np.float32), 1),
-        lambda: kernels.quantize(np.ones((2, 3), np.float32), 9),
-        lambda: kernels.quantize(np.ones((2, 3), np.int32), 6),
+        lambda: kernels.round_gradient(np.ones(3, np.float32), 6),
+        lambda: kernels.round_gradient(np.ones((2, 3), np.float32), 1),
+        lambda: kernels.round_gradient(np.ones((2, 3), np.float32), 9),
+        lambda: kernels.round_gradient(np.ones((2, 3), np.int32), 6),
         lambda: kernels.update("sgd", np.ones(3), np.ones(2), [np.ones(3)], [1, 0, 0]),
         lambda: kernels.update("sgd", np.ones(3), np.ones(3, np.float32), [np.ones(3)], [1, 0, 0]),
         lambda: kernels.update("sgd", ONE, ONE, [], [1, 0, 0], 1.0, np.zeros((3, 1), np.uint64)),

@@ -26,10 +26,7 @@ def test_latent_weights_start_in_their_bounds_and_state_the_papers_scale():
     weight = BinaryLinear(784, 4096, np.random.default_rng(1)).weight
     assert abs(weight.data).max() <= 1
     assert abs(weight.data.mean()) < 0.01
-    assert (weight.bound, round(weight.lr_scale, 2)) == (
-        1.0,
-        57.04,
-    )  # the papers' first MNIST layer
+    assert (weight.clip, round(weight.lr_scale, 2)) == (1.0, 57.04)  # the papers' first MNIST layer
 
 
 def test_the_gradient_of_the_bits_counts_as_that_of_the_latent_weights():
@@ -52,17 +49,19 @@ def test_integers_of_a_gradient_are_close_to_it(gradient):
         assert not np.allclose(layer.weight.grad, exact, rtol=1e-5)
 
 
-@pytest.mark.parametrize("window", [1.0, 0.3, None])
+@pytest.mark.parametrize("clip_value", [1.0, 0.3, None])
 @pytest.mark.parametrize("training", [True, False])
-def test_batch_norm_and_sign_in_one_pass_are_the_two(window, training):
+def test_batch_norm_and_sign_in_one_pass_are_the_two(clip_value, training):
     z = RNG.integers(-40, 40, (50, 9)).astype(np.int32)
     results = []
     for in_one_pass in (True, False):
-        norm, sign = BatchNorm(9), Sign(window)
+        norm, sign = BatchNorm(9), Sign(clip_value)
         norm.gamma.data[:], norm.beta.data[:] = np.linspace(-1, 1, 9), np.linspace(0.5, -0.5, 9)
         norm.train(training)
         weight = Parameter(np.random.default_rng(1).uniform(-1, 1, (9, 9)))
-        x = functional.quantized_linear(kernels.pack(z > 0), functional.sign(weight, window=None))
+        x = functional.quantized_linear(
+            kernels.pack(z > 0), functional.sign(weight, clip_value=None)
+        )
         y = Sequential(norm, sign)(x) if in_one_pass else sign(norm(x))
         y.backward(np.cos(np.arange(450, dtype=np.float32)).reshape(50, 9))
         results.append((y.data, weight.grad, norm.gamma.grad, norm.beta.grad, norm.state_dict()))
@@ -85,11 +84,11 @@ def test_one_pass_is_for_integers_and_plain_signs():
     assert Sequential(norm, Sign())(x).data == expected
 
 
-@pytest.mark.parametrize("window", [0, -1.0, np.nan])
-def test_one_pass_refuses_the_windows_that_a_sign_refuses(window):
+@pytest.mark.parametrize("clip_value", [0, -1.0, np.nan])
+def test_one_pass_refuses_the_windows_that_a_sign_refuses(clip_value):
     sign = Sign()
-    sign.window = window
-    with pytest.raises(InputError, match="window"):
+    sign.clip_value = clip_value
+    with pytest.raises(InputError, match="clip_value"):
         Sequential(BatchNorm(3), sign)(np.arange(12, dtype=np.int32).reshape(4, 3))
 
 
@@ -134,7 +133,7 @@ def test_a_momentum_of_one_keeps_the_last_batch():
 def test_step_scales_reach_gamma_and_beta():
     norm = BatchNorm(3, lr_scale=10)
     assert (norm.gamma.lr_scale, norm.beta.lr_scale) == (10, 10)
-    assert (norm.gamma.bound, norm.beta.bound) == (None, None)
+    assert (norm.gamma.clip, norm.beta.clip) == (None, None)
 
 
 def test_evaluation_of_batch_norm_uses_the_averages():

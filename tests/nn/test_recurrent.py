@@ -46,7 +46,7 @@ def test_the_first_weights():
     layer = LSTM(8, 25, rng())
     for weight in (*layer.input_weights, *layer.state_weights):
         assert 0.19 < abs(weight.data).max() <= 0.2
-        assert weight.bound is None
+        assert weight.clip is None
     assert layer.biases[0].data.tolist() == [0] * 25 + [1] * 25 + [0] * 50
     assert not GRU(8, 25, rng()).biases[0].data.any()
 

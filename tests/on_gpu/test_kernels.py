@@ -97,7 +97,9 @@ def step(rule, n_states, constants):
 
 def rounding(x, rule):
     """A gradient as it is multiplied; every call draws the same seed."""
-    return kernels.quantize(x, rule, np.random.default_rng(0) if rule.kind == "dorefa" else None)
+    return kernels.round_gradient(
+        x, rule, np.random.default_rng(0) if rule.kind == "dorefa" else None
+    )
 
 
 def added(move):
@@ -143,8 +145,8 @@ CASES = {
     "quantize": lambda move: [
         rounding(move(X), Rounding("int", 8)),
         rounding(move(X), Rounding("dorefa", 5)),
-        kernels.quantize(move(X), 8, np.random.default_rng(3)),
-        kernels.quantize(move(X[:0]), 8),
+        kernels.round_gradient(move(X), 8, np.random.default_rng(3)),
+        kernels.round_gradient(move(X[:0]), 8),
     ],
     "powers": lambda move: [rounding(move(x), Rounding("log", 4)) for x in (X, X[:0], X / 0 * X)],
     "xnor_conv": lambda move: [

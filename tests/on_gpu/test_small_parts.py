@@ -20,7 +20,7 @@ from bitnet.training.metrics import activity
 X = np.random.default_rng(0).standard_normal((4, 5)).astype(np.float32)
 QUANTIZERS = [
     Uniform(1),
-    Uniform(3, window=0.5),
+    Uniform(3, clip_value=0.5),
     LinearQuant(3, 0.25),
     LinearQuant(2, 0.5, signed=False),
 ]
@@ -79,7 +79,7 @@ def test_signs_pooled_with_a_padding(gpu):
 
 def test_a_parameter_of_a_cupy_array(gpu):
     data = to_gpu(X)
-    weight = bitnet.autograd.LatentWeight(data, bound=1.0)
+    weight = bitnet.autograd.LatentWeight(data, clip=1.0)
     assert array_module(weight) is not np
     weight.edit()[...] = 0
     assert np.array_equal(to_cpu(data), X)  # a copy was kept

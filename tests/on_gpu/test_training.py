@@ -134,7 +134,7 @@ def fitted(device, make=mlp, teacher=None):
     data = Split((IMAGES, LABELS), (IMAGES[:9], LABELS[:9]), (IMAGES[9:], LABELS[9:]))
     adam, schedule = bitnet.optim.Adam(model.parameters()), schedules.Cosine(1e-2, 2)
     options = {"to_input": flat, "flip": True, "crop": 1}
-    more = {"epochs": 2, "rng": rng, "window": schedules.Widening(1.0, 2.0, 1)}
+    more = {"epochs": 2, "rng": rng, "clip_value": schedules.Widening(1.0, 2.0, 1)}
     loss = squared_hinge
     if teacher:
         options["teacher"] = lambda images: bitnet.training.metrics.scores(teacher, images, scaled)

@@ -24,7 +24,7 @@ def convnet(rng, **options):
     first = (nn.BinaryConv2d(1, 8, rng, **options), nn.MaxPool2d(), nn.BatchNorm(8))
     grouped = nn.BinaryConv2d(8, 6, rng, groups=2, border=1, balance=True)
     second = nn.Sign(), grouped, nn.BatchNorm(6)
-    third = nn.Sign(window=2.0), nn.MaxPool2d(2, 1), nn.Flatten()
+    third = nn.Sign(clip_value=2.0), nn.MaxPool2d(2, 1), nn.Flatten()
     last = nn.BinaryLinear(24, 3, rng), nn.BatchNorm(3)
     return nn.Sequential(*first, *second, *third, *last)
 

@@ -48,7 +48,7 @@ def test_the_authors_code():
 
 
 def test_with_a_power_of_two_for_a_rate_every_factor_of_the_papers_step_is_one():
-    w = LatentWeight(np.zeros((1, 70), np.float32), bound=1.0)
+    w = LatentWeight(np.zeros((1, 70), np.float32), clip=1.0)
     optimizer = ShiftAdaMax([w])
     for _ in range(9):
         optimizer.steps += 1
@@ -59,7 +59,7 @@ def test_with_a_power_of_two_for_a_rate_every_factor_of_the_papers_step_is_one()
 
 @pytest.mark.parametrize("variant", ["paper", "code"])
 def test_steps_are_scaled_by_layer_and_clipped(variant):
-    scaled, plain = LatentWeight([0.1, 0.1], bound=1.0, lr_scale=4.0), Parameter([0.1, 0.1])
+    scaled, plain = LatentWeight([0.1, 0.1], clip=1.0, lr_scale=4.0), Parameter([0.1, 0.1])
     for w in (scaled, plain):
         w.grad = np.float32([1.0, -1.0])
         ShiftAdaMax([w], 0.0625, variant).step()
@@ -70,7 +70,7 @@ def test_steps_are_scaled_by_layer_and_clipped(variant):
 
 
 def test_bop_is_its_algorithm_and_adam_moves_the_rest():
-    w, beta = LatentWeight(RNG.uniform(-1, 1, (3, 70)), bound=1.0), Parameter(np.zeros(70))
+    w, beta = LatentWeight(RNG.uniform(-1, 1, (3, 70)), clip=1.0), Parameter(np.zeros(70))
     expected, m = np.where(w.data >= 0, 1.0, -1.0), 0.0
     optimizer = Bop([w, beta], lr=0.25, threshold=0.05, adam_lr=0.01)
     assert np.array_equal(w.data, expected)
@@ -95,7 +95,7 @@ def test_bop_is_its_algorithm_and_adam_moves_the_rest():
 
 
 def test_a_schedule_of_bop_lowers_both_rates():
-    gamma, beta = LatentWeight(np.ones((2, 2)), bound=1.0), Parameter([1.0], lr_scale=10.0)
+    gamma, beta = LatentWeight(np.ones((2, 2)), clip=1.0), Parameter([1.0], lr_scale=10.0)
     optimizer = Bop([gamma, beta], 1e-4, adam_lr=1e-2)
     optimizer.lr = 1e-5
     assert optimizer.rate_of(gamma) == 1e-5

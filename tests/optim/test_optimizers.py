@@ -58,7 +58,7 @@ def test_adamax():
 
 @pytest.mark.parametrize(("kind", "power"), [(SGD, 2), (Adam, 1), (AdaMax, 1)])
 def test_the_step_is_scaled_per_layer_before_it_is_clipped(kind, power):
-    scaled, plain = LatentWeight([0.1, 0.1], bound=1.0, lr_scale=4.0), Parameter([0.1, 0.1])
+    scaled, plain = LatentWeight([0.1, 0.1], clip=1.0, lr_scale=4.0), Parameter([0.1, 0.1])
     for w in (scaled, plain):
         w.grad = np.float32([1.0, -1.0])
     for w in (scaled, plain):

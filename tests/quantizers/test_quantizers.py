@@ -72,9 +72,9 @@ def by_definition(quantizer, x):
     """The formula of the docstring in float64, and how far from a tie, in steps."""
     if isinstance(quantizer, Uniform):
         n = 2**quantizer.bits - 1
-        y = n / 2 * np.clip(x / quantizer.bound, -1, 1)
+        y = n / 2 * np.clip(x / quantizer.max_value, -1, 1)
         code = np.floor(y) + 2 ** (quantizer.bits - 1)
-        return quantizer.bound * (2 * code - n) / n, abs(y - np.round(y))
+        return quantizer.max_value * (2 * code - n) / n, abs(y - np.round(y))
     if isinstance(quantizer, LinearQuant):
         low, high = quantizer.range
         y = x / quantizer.step
@@ -101,7 +101,7 @@ def test_values_are_those_of_the_formula(quantizer, seed):
 def test_uniform_is_odd_but_for_ties(quantizer, seed):
     x = scaled(quantizer, numbers(seed, 300))
     half = np.float32((2**quantizer.bits - 1) / 2)
-    y = x * np.float32(half / quantizer.bound) if quantizer.bits > 1 else x
+    y = x * np.float32(half / quantizer.max_value) if quantizer.bits > 1 else x
     no_tie = (y != np.floor(y)) | (abs(y) > half)
     no_tie &= (x != 0) if quantizer.bits == 1 else True
     np.testing.assert_array_equal(quantizer.values(-x)[no_tie], -quantizer.values(x)[no_tie])
@@ -111,7 +111,7 @@ def test_uniform_of_one_bit_is_the_sign():
     x = numbers(0, 300)
     assert (Uniform(1).codes(x) == (x >= 0)).all()
     assert Uniform(1).codebook.is_sign
-    assert not Uniform(1, bound=0.5).codebook.is_sign
+    assert not Uniform(1, max_value=0.5).codebook.is_sign
     assert not Uniform(2).codebook.is_sign
 
 
@@ -129,7 +129,7 @@ EDGES = [  # quantizer, numbers, values, slopes
         [1 / 3, 1, 1, 1 / 3, 1 / 3, -1, -1, -1],
         [1, 1, 1, 1, 1, 0, 1, 1],
     ),
-    (Uniform(2, 2.0, window=0.5), [*beside(0.5), 9.0], [2 / 3, 2 / 3, 2 / 3, 2], [1, 1, 0, 0]),
+    (Uniform(2, 2.0, clip_value=0.5), [*beside(0.5), 9.0], [2 / 3, 2 / 3, 2 / 3, 2], [1, 1, 0, 0]),
     (
         LinearQuant(2, 0.5),
         [*beside(0.25), *beside(-1.25), 0.5, beside(0.5)[2], beside(-1)[0]],
@@ -211,11 +211,11 @@ def test_a_name_makes_an_equal_quantizer(quantizer):
     ("name", "quantizer", "shortest"),
     [
         ("sign", Uniform(1), "sign"),
-        ("sign:2", Uniform(1, window=2.0), "sign:2"),
-        ("sign:inf", Uniform(1, window=math.inf), "sign:inf"),
+        ("sign:2", Uniform(1, clip_value=2.0), "sign:2"),
+        ("sign:inf", Uniform(1, clip_value=math.inf), "sign:inf"),
         ("uniform:1:1:1", Uniform(1), "sign"),
         ("uniform:1:0.5", Uniform(1, 0.5), "uniform:1:0.5"),
-        ("uniform:2:1.0:3", Uniform(2, window=3.0), "uniform:2:1:3"),
+        ("uniform:2:1.0:3", Uniform(2, clip_value=3.0), "uniform:2:1:3"),
         ("linear:4:0.25", LinearQuant(4, 0.25), "linear:4:0.25"),
         ("linear:4:0.25:signed", LinearQuant(4, 0.25), "linear:4:0.25"),
         ("linear:1:2.5e-1:unsigned", LinearQuant(1, 0.25, False), "linear:1:0.25:unsigned"),
@@ -296,10 +296,10 @@ def test_other_names_are_refused_in_a_sentence(name):
         (lambda: Uniform(0), "from 1 to 8"),
         (lambda: Uniform(2.0), "from 1 to 8"),
         (lambda: Uniform(True), "from 1 to 8"),
-        (lambda: Uniform(2, bound=0), "from 1e-18 to 1e\\+18"),
-        (lambda: Uniform(2, bound=math.inf), "from 1e-18 to 1e\\+18"),
-        (lambda: Uniform(2, window=-1.0), "or inf"),
-        (lambda: Uniform(2, window=math.nan), "or inf"),
+        (lambda: Uniform(2, max_value=0), "from 1e-18 to 1e\\+18"),
+        (lambda: Uniform(2, max_value=math.inf), "from 1e-18 to 1e\\+18"),
+        (lambda: Uniform(2, clip_value=-1.0), "or inf"),
+        (lambda: Uniform(2, clip_value=math.nan), "or inf"),
         (lambda: LinearQuant(1, 0.5), "from 2 to 8: with a sign"),
         (lambda: LinearQuant(9, 0.5, signed=False), "from 1 to 8"),
         (lambda: LinearQuant(2, "1"), "step is '1'"),

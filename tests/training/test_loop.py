@@ -83,10 +83,10 @@ def test_going_on_after_some_epochs():
 
 
 def test_the_window_is_set_before_each_batch():
-    training, seen = start(epochs=2, window=Widening(1.0, 3.0, 0.5)), []
+    training, seen = start(epochs=2, clip_value=Widening(1.0, 3.0, 0.5)), []
 
     def loss(scores, labels):
-        seen.append(training["model"].layers[2].window)
+        seen.append(training["model"].layers[2].clip_value)
         return functional.squared_hinge(scores, labels)
 
     list(fit(**with_loss(training, loss)))
@@ -94,7 +94,7 @@ def test_the_window_is_set_before_each_batch():
 
 
 def test_a_wider_window_lets_more_gradients_pass():
-    same, wide = (start(epochs=1, window=Widening(w, w, 0)) for w in (1.0, 4.0))
+    same, wide = (start(epochs=1, clip_value=Widening(w, w, 0)) for w in (1.0, 4.0))
     plain = start(epochs=1)
     (a,), (b,), (c,) = (list(fit(**training)) for training in (plain, same, wide))
     assert a.loss == b.loss != c.loss

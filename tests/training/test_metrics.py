@@ -24,7 +24,7 @@ def test_predict_is_the_largest_score_in_evaluation():
 
 def test_the_window_of_all_signs_and_of_nothing_else():
     layers = models.binary_convnet((8, 8, 3), [(4,)], [6, 5], RNG).layers
-    free = bitnet.nn.Sign(window=None)
+    free = bitnet.nn.Sign(clip_value=None)
     model = bitnet.nn.Sequential(*layers, free)
     pooling, taps = layers[1].window, layers[0].window
     assert bitnet.training.metrics.set_clip_value(model, 1.5) == 2

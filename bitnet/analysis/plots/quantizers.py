@@ -86,9 +86,9 @@ def _panel(name, x, rng):
         return f"{name}\n{STOCHASTIC}", lines | {"one draw": draws[0]}, t.grad
     if name in GRADIENTS and name != "float32":
         rule = kernels.Rounding.of(GRADIENTS[name])
-        lines = {"forward": _numbers(kernels.quantize(x[None], rule))}
+        lines = {"forward": _numbers(kernels.round_gradient(x[None], rule))}
         if rule.odd:
-            lines["one draw"] = _numbers(kernels.quantize(x[None], rule, rng))
+            lines["one draw"] = _numbers(kernels.round_gradient(x[None], rule, rng))
         return f"gradient {name}\n{ROUNDED[rule.kind]}", lines, None
     quantizer = quantizer_named(name)
     lines = {"forward": quantizer.values(x), "surrogate": quantizer.surrogate(x)}

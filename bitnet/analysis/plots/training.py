@@ -142,7 +142,7 @@ def plot_histograms(log, path):
             if index + n_columns >= len(names):  # none below it
                 axes.tick_params(labelbottom=True)
         more = f"; {len(left_out)} more layers are left out" if left_out else ""
-        figure.supxlabel(f"latent weight, the bound as 1{more}", fontsize=9)
+        figure.supxlabel(f"latent weight, the clip as 1{more}", fontsize=9)
         figure.supylabel("share of the layer's weights in a bin (%)", fontsize=9)
         handles, texts = drawn[0].get_legend_handles_labels()
         figure.legend(handles, texts, loc="outside upper center", ncols=len(texts))

@@ -15,7 +15,7 @@ KERNELS = {
     "unpack where",
     "pool": "add_patches max_pool max_pool_backward max_pool_bits max_pool_bits_backward",
     "products": "plane_conv plane_gemm signed_gemm signed_rows",
-    "rounding": "ap2 edge_codes powers quantize step_codes",
+    "rounding": "ap2 edge_codes powers round_gradient step_codes",
     "update": "update",
     "xnor": "prepare xnor_gemm xnor_sign",
 }  # by module

@@ -17,7 +17,13 @@ from bitnet.kernels.cpu.jit import inner, jit, level
 from bitnet.kernels.cpu.pack import pack, unpack
 from bitnet.kernels.cpu.pool import add_patches
 from bitnet.kernels.cpu.products import planes_of, signed_gemm
-from bitnet.kernels.cpu.rounding import quantize, quantize_rows, round_row, rule_of, transposed
+from bitnet.kernels.cpu.rounding import (
+    quantize_rows,
+    round_gradient,
+    round_row,
+    rule_of,
+    transposed,
+)
 from bitnet.kernels.cpu.tables import INTEGERS, column_index
 from bitnet.kernels.cpu.xnor import counted_taps
 from bitnet.kernels.threads import num_threads, shared
@@ -119,7 +125,7 @@ def _images_by_products(grad_z, filters, taps, window, size, rule):
     """Compute `gradient_of_images` by products and sums of patches, some images at a time."""
     largest, (n_images, *output, m) = rule[0], grad_z.shape
     numbers = grad_z.reshape(n_images * math.prod(output), m)
-    numbers = numbers if largest is None else quantize(numbers, *rule)
+    numbers = numbers if largest is None else round_gradient(numbers, *rule)
     step = max(1, FLOATS // max(1, math.prod(output) * math.prod(taps)))
     grad_x = np.empty((n_images, *size, taps[2]), grad_z.dtype)
     for i in range(0, n_images, step):

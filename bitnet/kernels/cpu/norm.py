@@ -26,12 +26,12 @@ def _column_sums(z, sums, squares):
 
 
 @jit
-def _normalize_sign(z, mean, scale, shift, window, y, words, mask):
+def _normalize_sign(z, mean, scale, shift, clip_value, y, words, mask):
     """Pack the signs of y = (z - mean) * scale + shift; y (1, 64 K): a row, then NaN."""
     for i in range(z.shape[0]):
         for j in range(z.shape[1]):
             y[0, j] = (np.float32(z[i, j]) - mean[j]) * scale[j] + shift[j]
-        pack_mask_words(y, window, 0, words[i : i + 1], mask[i : i + 1])
+        pack_mask_words(y, clip_value, 0, words[i : i + 1], mask[i : i + 1])
 
 
 @inner
@@ -92,13 +92,13 @@ def _float32(*arrays):
     return all(x.dtype == np.float32 for x in arrays)
 
 
-def normalize_sign(z, mean, scale, shift, window):
+def normalize_sign(z, mean, scale, shift, clip_value):
     """See `bitnet.kernels.normalize_sign`."""
     if z.dtype != np.int32 or not _float32(mean, scale, shift):
-        return reference.normalize_sign(z, mean, scale, shift, window)
+        return reference.normalize_sign(z, mean, scale, shift, clip_value)
     z, shape = np.ascontiguousarray(z), (z.shape[0], words_for(z.shape[1]))
     words, mask = np.empty((2, *shape), np.uint64)
-    limit = np.float32(np.inf if window is None else window)
+    limit = np.float32(np.inf if clip_value is None else clip_value)
 
     def run(i, j):
         y = np.full((1, 64 * shape[1]), np.nan, np.float32)

@@ -32,14 +32,14 @@ def _pack_words(x, first, words):
 
 
 @jit
-def pack_mask_words(x, window, first, words, mask):
-    """Pack as `_pack_words`, and set bit 1 in the mask (R, K) where |x| <= window."""
+def pack_mask_words(x, clip_value, first, words, mask):
+    """Pack as `_pack_words`, and set bit 1 in the mask (R, K) where |x| <= clip_value."""
     for r in range(x.shape[0]):
         for k in range(x.shape[1] // 64):
             word, inside = np.uint64(0), np.uint64(0)
             for b in range(64):
                 word |= np.uint64(x[r, 64 * k + b] >= 0) << np.uint64(b)
-                inside |= np.uint64(abs(x[r, 64 * k + b]) <= window) << np.uint64(b)
+                inside |= np.uint64(abs(x[r, 64 * k + b]) <= clip_value) << np.uint64(b)
             words[r, first + k] = word
             mask[r, first + k] = inside
 
@@ -267,13 +267,13 @@ def transpose(bits):
     return Bits(words[:n], (n, n_rows))
 
 
-def pack_with_mask(x, window):
+def pack_with_mask(x, clip_value):
     """See `bitnet.kernels.pack_with_mask`."""
     words, mask = _empty_words(x.shape), _empty_words(x.shape)
     rows, each = as_rows(x), (as_rows(words), as_rows(mask))
-    pack_mask_words(rows, window, 0, *each)
+    pack_mask_words(rows, clip_value, 0, *each)
     if x.shape[-1] % 64:
-        pack_mask_words(_last_word(rows), window, x.shape[-1] // 64, *each)
+        pack_mask_words(_last_word(rows), clip_value, x.shape[-1] // 64, *each)
     return Bits(words, x.shape), Bits(mask, x.shape)
 
 

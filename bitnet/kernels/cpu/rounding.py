@@ -169,7 +169,7 @@ def ap2(x):
 
 
 def powers(x, count):
-    """See `bitnet.kernels.quantize`."""
+    """See `bitnet.kernels.round_gradient`."""
     across = x.ndim == 2 and not x.flags.c_contiguous and x.T.flags.c_contiguous
     bits = np.ascontiguousarray(x.T if across else x).view(np.int32)
     largest = (bits & MAGNITUDE).max(initial=0)
@@ -194,8 +194,8 @@ def rule_of(largest, seed, odd):
     return np.float32(largest), np.uint64(seed or 0), seed is not None, odd
 
 
-def quantize(x, largest, seed, odd=False):
-    """See `bitnet.kernels.quantize`."""
+def round_gradient(x, largest, seed, odd=False):
+    """See `bitnet.kernels.round_gradient`."""
     values = np.empty(x.shape, np.int16)
     scales = np.empty(x.shape[0], np.float32)
     if x.T.flags.c_contiguous and not x.flags.c_contiguous:

@@ -17,7 +17,7 @@ PART = 1 << 17  # elements whose gradient is multiplied, used and forgotten with
 
 
 @jit
-def _sgd(w, g, velocity, unused, c, bound):
+def _sgd(w, g, velocity, unused, c, clip):
     """Update weights (R, N), return how many became NaN; c = rate, momentum, nesterov."""
     rate, momentum, nesterov = c[0], c[1], c[2]
     lost = 0
@@ -26,14 +26,14 @@ def _sgd(w, g, velocity, unused, c, bound):
             v = velocity[i, j] * momentum + g[i, j]
             velocity[i, j] = v
             moved = w[i, j] - rate * (g[i, j] + momentum * v if nesterov else v)
-            moved = -bound if moved < -bound else moved  # NaN stays
-            w[i, j] = bound if moved > bound else moved
+            moved = -clip if moved < -clip else moved  # NaN stays
+            w[i, j] = clip if moved > clip else moved
             lost += moved != moved
     return lost
 
 
 @jit
-def _adam(w, g, m, v, c, bound):
+def _adam(w, g, m, v, c, clip):
     """As `_sgd`; c = rate, 1 - beta1, 1 - beta2, correction2, eps, correction1."""
     rate, rest1, rest2, correction2, eps, correction1 = c[0], c[1], c[2], c[3], c[4], c[5]
     lost = 0
@@ -45,14 +45,14 @@ def _adam(w, g, m, v, c, bound):
             v[i, j] = new_v
             direction = new_m / (np.sqrt(new_v) * correction2 + eps) * correction1
             moved = w[i, j] - rate * direction
-            moved = -bound if moved < -bound else moved
-            w[i, j] = bound if moved > bound else moved
+            moved = -clip if moved < -clip else moved
+            w[i, j] = clip if moved > clip else moved
             lost += moved != moved
     return lost
 
 
 @jit
-def _adamax(w, g, m, u, c, bound):
+def _adamax(w, g, m, u, c, clip):
     """As `_sgd`; c = rate, 1 - beta1, beta2, eps, correction1."""
     rate, rest1, beta2, eps, correction1 = c[0], c[1], c[2], c[3], c[4]
     lost = 0
@@ -64,14 +64,14 @@ def _adamax(w, g, m, u, c, bound):
             m[i, j] = new_m
             u[i, j] = new_u
             moved = w[i, j] - rate * (new_m / (new_u + eps) * correction1)
-            moved = -bound if moved < -bound else moved
-            w[i, j] = bound if moved > bound else moved
+            moved = -clip if moved < -clip else moved
+            w[i, j] = clip if moved > clip else moved
             lost += moved != moved
     return lost
 
 
 @jit
-def _shift_adamax(w, g, m, v, c, bound):
+def _shift_adamax(w, g, m, v, c, clip):
     """As `_sgd`; c = rate, 1 - beta1, beta2, eps."""
     rate, rest1, beta2, eps = c[0], c[1], c[2], c[3]
     lost = 0
@@ -84,14 +84,14 @@ def _shift_adamax(w, g, m, v, c, bound):
             v[i, j] = new_v
             power = nearest_power(new_v + eps)
             moved = w[i, j] - rate * (new_m / power if power != 0 else np.float32(0))
-            moved = -bound if moved < -bound else moved
-            w[i, j] = bound if moved > bound else moved
+            moved = -clip if moved < -clip else moved
+            w[i, j] = clip if moved > clip else moved
             lost += moved != moved
     return lost
 
 
 @jit
-def _shift_adamax_code(w, g, m, v, c, bound):
+def _shift_adamax_code(w, g, m, v, c, clip):
     """As `_shift_adamax`; the state keeps v rounded."""
     rate, rest1, beta2, eps = c[0], c[1], c[2], c[3]
     lost = 0
@@ -104,14 +104,14 @@ def _shift_adamax_code(w, g, m, v, c, bound):
             m[i, j] = new_m
             v[i, j] = rounded
             moved = w[i, j] - rate * (new_m / rounded)
-            moved = -bound if moved < -bound else moved
-            w[i, j] = bound if moved > bound else moved
+            moved = -clip if moved < -clip else moved
+            w[i, j] = clip if moved > clip else moved
             lost += moved != moved
     return lost
 
 
 @jit
-def _bop(w, g, m, unused, c, bound):
+def _bop(w, g, m, unused, c, clip):
     """As `_sgd`; c = rate, threshold.  Weights of +1 and -1 flip."""
     rate, threshold = c[0], c[1]
     lost = 0
@@ -121,8 +121,8 @@ def _bop(w, g, m, unused, c, bound):
             m[i, j] = new_m
             flipped = -w[i, j] if new_m * w[i, j] > threshold else w[i, j]
             flipped = flipped if new_m == new_m else new_m  # NaN
-            flipped = -bound if flipped < -bound else flipped
-            w[i, j] = bound if flipped > bound else flipped
+            flipped = -clip if flipped < -clip else flipped
+            w[i, j] = clip if flipped > clip else flipped
             lost += flipped != flipped
     return lost
 
@@ -137,16 +137,16 @@ RULES = {
 }
 
 
-def update(rule, weight, grad, state, constants, bound, words):
+def update(rule, weight, grad, state, constants, clip, words):
     """See `bitnet.kernels.update`."""
     if weight.dtype != np.float32:
-        return reference.update(rule, weight, grad, state, constants, bound, words)
+        return reference.update(rule, weight, grad, state, constants, clip, words)
     n = weight.shape[-1] if weight.ndim else 1
     shape = math.prod(weight.shape[:-1]), n
     arrays = [array.reshape(shape) for array in (weight, *state)]
     arrays += arrays[-1:] * (3 - len(arrays))  # SGD and Bop have one array of state, not two
     constants = np.array(constants, np.float32)
-    bound = np.float32(np.inf if bound is None else bound)
+    clip = np.float32(np.inf if clip is None else clip)
     multiply, work_ns = None, weight.size / ELEMENTS_PER_NS
     if isinstance(grad, Product):
         multiply, macs_per_ns = signed_rows(grad.x, grad.signs)
@@ -170,7 +170,7 @@ def update(rule, weight, grad, state, constants, bound, words):
                 g = room[: j - i]
                 multiply(i, j, g)
             w, m, v = (array[i:j] for array in arrays)
-            lost.append(RULES[rule](w, g, m, v, constants, bound))
+            lost.append(RULES[rule](w, g, m, v, constants, clip))
             if words is not None:
                 new = np.empty_like(words[i:j])
                 pack_rows(w, new)

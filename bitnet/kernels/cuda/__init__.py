@@ -23,7 +23,7 @@ KERNELS = {
     "pack": "count_flips pack pack_with_mask rank split_codes split_planes threshold transpose "
     "unpack where",
     "products": "plane_gemm prepare signed_floats signed_gemm xnor_gemm xnor_sign",
-    "rounding": "quantize",
+    "rounding": "round_gradient",
     "update": "update",
 }  # by module
 

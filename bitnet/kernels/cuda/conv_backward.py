@@ -19,14 +19,14 @@ from bitnet.kernels.cuda.products import (
     together,
     unscaled,
 )
-from bitnet.kernels.cuda.rounding import quantize
+from bitnet.kernels.cuda.rounding import round_gradient
 
 
 def gradient_of_images(grad_z, weight, window, size, largest, seed, odd=False):
     """See `bitnet.kernels.gradient_of_images`: the gradients of patches, and their sums."""
     m, *taps = weight.shape
     numbers = grad_z.reshape(math.prod(grad_z.shape[:3]), m)
-    numbers = numbers if largest is None else quantize(numbers, largest, seed, odd)
+    numbers = numbers if largest is None else round_gradient(numbers, largest, seed, odd)
     patches = unscaled(numbers, flat_rows(weight))
     return reference.add_patches(patches.reshape(*grad_z.shape[:3], *taps), window, size)
 
@@ -39,7 +39,7 @@ def gradient_of_filters(grad_z, x, window, largest, seed, odd=False):
         taps = _seen_floats(x, window, numbers.dtype)
         y = [numbers @ seen.reshape(-1, channels) for seen in taps]
         return array_module(grad_z).stack(y, axis=1).reshape(m, *window.size, channels)
-    numbers = quantize(numbers, largest, seed, odd)
+    numbers = round_gradient(numbers, largest, seed, odd)
     if rung() == "tensor" and isinstance(x, (Bits, BitPlanes)):
         sums = _by_planes(numbers, x, window)
     else:

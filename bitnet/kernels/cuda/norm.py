@@ -58,10 +58,10 @@ def _column_sums(z, n_rows, columns, size, totals):
 
 
 @inlined
-def _sign_of(z, column, mean, scale, shift, window):
-    """Bit 1 where y = (z - mean) * scale + shift >= 0; bit 1 in the mask where |y| <= window."""
+def _sign_of(z, column, mean, scale, shift, clip_value):
+    """Bit 1 where y = (z - mean) * scale + shift >= 0; bit 1 in the mask where |y| <= clip_value."""
     y = plus(_normalized(z, mean[column], scale[column]), shift[column])
-    return y >= np.float32(0), abs(y) <= window
+    return y >= np.float32(0), abs(y) <= clip_value
 
 
 _normalize_rows = strips(_sign_of, masked=True)
@@ -147,11 +147,11 @@ def column_sums(z):
     return totals[0], totals[1]
 
 
-def normalize_sign(z, mean, scale, shift, window):
+def normalize_sign(z, mean, scale, shift, clip_value):
     """See `bitnet.kernels.normalize_sign`."""
     if not _single(mean, scale, shift):
-        return reference.normalize_sign(z, mean, scale, shift, window)
-    limit, columns = np.float32(np.inf if window is None else window), (mean, scale, shift)
+        return reference.normalize_sign(z, mean, scale, shift, clip_value)
+    limit, columns = np.float32(np.inf if clip_value is None else clip_value), (mean, scale, shift)
     return tuple(by_strips(_normalize_rows, z, *map(flat, columns), limit, masked=True))
 
 

@@ -77,10 +77,10 @@ def _quantize_rows(x, magnitudes, largest, seed, chance, odd, n_rows, n, values,
             scales[row] = divided(magnitudes[row], largest)
 
 
-def quantize(x, largest, seed, odd=False):
-    """See `bitnet.kernels.quantize`."""
+def round_gradient(x, largest, seed, odd=False):
+    """See `bitnet.kernels.round_gradient`."""
     if not (x.size and x.dtype == np.float32):
-        return reference.quantize(x, largest, seed, odd)
+        return reference.round_gradient(x, largest, seed, odd)
     xp, (n_rows, n) = array_module(x), x.shape
     numbers, magnitudes = flat(x), xp.zeros(n_rows, np.int32)
     values, scales = xp.empty(x.shape, np.int16), xp.empty(n_rows, np.float32)

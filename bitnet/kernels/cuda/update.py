@@ -132,33 +132,33 @@ def _kernels(dtype, step, moments):
     two = moments == 2
 
     @inlined
-    def moved(at, weight, grad, m, v, c, bound):
+    def moved(at, weight, grad, m, v, c, clip):
         """The new weight, which is stored with its moments."""
         w, first, second = step(weight[at], grad[at], m[at], v[at] if two else dtype(0), c)
         m[at] = first
         if two:
             v[at] = second
-        w = -bound if w < -bound else w  # NaN stays
-        w = bound if w > bound else w
+        w = -clip if w < -clip else w  # NaN stays
+        w = clip if w > clip else w
         weight[at] = w
         return w
 
     @cuda.jit
-    def numbers(weight, grad, m, v, c, bound):
+    def numbers(weight, grad, m, v, c, clip):
         """All arrays (R N)."""
         at = cuda.grid(1)
         if at < weight.size:
-            moved(at, weight, grad, m, v, c, bound)
+            moved(at, weight, grad, m, v, c, clip)
 
     @cuda.jit
-    def signs(weight, grad, m, v, c, bound, n_rows, n, halves, words, counts):
+    def signs(weight, grad, m, v, c, clip, n_rows, n, halves, words, counts):
         """As `numbers`; words (R H); counts gets the signs that changed, and 1 with NaN."""
         lane, row, strip = place(cuda.grid(1), (halves + STRIP - 1) // STRIP)
         own, lost = np.uint32(0), False
         for k in range(STRIP):
             column, w = (strip * STRIP + k) * 32 + lane, dtype(-1)
             if row < n_rows and column < n:
-                w = moved(row * n + column, weight, grad, m, v, c, bound)
+                w = moved(row * n + column, weight, grad, m, v, c, clip)
             lost = lost or w != w
             word = cuda.ballot_sync(ALL, w >= 0)
             if lane == k:
@@ -193,7 +193,7 @@ def _rules(dtype):
 RULES = {np.dtype(dtype): _rules(dtype) for dtype in (np.float32, np.float64)}
 
 
-def update(rule, weight, grad, state, constants, bound, words):
+def update(rule, weight, grad, state, constants, clip, words):
     """See `bitnet.kernels.update`."""
     if not weight.size:
         return 0
@@ -201,7 +201,7 @@ def update(rule, weight, grad, state, constants, bound, words):
     grad = xp.ascontiguousarray(grad if is_array(grad) else grad.array())
     second = state[1] if len(state) > 1 else grad  # not looked at
     arrays = [array.reshape(-1) for array in (weight, grad, state[0], second)]
-    constants, limit = tuple(map(number, constants)), number(np.inf if bound is None else bound)
+    constants, limit = tuple(map(number, constants)), number(np.inf if clip is None else clip)
     numbers, signs = RULES[weight.dtype][rule]
     if words is None:
         by_threads(numbers, weight.size, *arrays, constants, limit)

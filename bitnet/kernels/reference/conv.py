@@ -9,7 +9,7 @@ from bitnet.kernels.bits import BitPlanes, Bits
 from bitnet.kernels.reference.pack import threshold
 from bitnet.kernels.reference.pool import add_patches
 from bitnet.kernels.reference.products import integers, multiply
-from bitnet.kernels.reference.rounding import quantize
+from bitnet.kernels.reference.rounding import round_gradient
 
 
 def xnor_conv(x, weight, window):
@@ -40,7 +40,7 @@ def gradient_of_images(grad_z, weight, window, size, largest, seed, odd=False):
     """The gradient's product with the filters of each tap, summed over the taps of each pixel."""
     m, *taps = weight.shape
     numbers = grad_z.reshape(math.prod(grad_z.shape[:3]), m)
-    numbers = numbers if largest is None else quantize(numbers, largest, seed, odd)
+    numbers = numbers if largest is None else round_gradient(numbers, largest, seed, odd)
     patches = multiply(numbers, integers(weight).reshape(m, math.prod(taps)))
     return add_patches(patches.reshape(*grad_z.shape[:3], *taps), window, size)
 
@@ -49,7 +49,7 @@ def gradient_of_filters(grad_z, x, window, largest, seed, odd=False):
     """The gradient's product with what each tap saw."""
     m = grad_z.shape[3]
     numbers = grad_z.reshape(math.prod(grad_z.shape[:3]), m).T
-    numbers = numbers if largest is None else quantize(numbers, largest, seed, odd)
+    numbers = numbers if largest is None else round_gradient(numbers, largest, seed, odd)
     patches = window.views(integers(x), beyond(x, window.border))
     rows = patches.reshape(math.prod(patches.shape[:3]), math.prod(patches.shape[3:]))
     return multiply(numbers, rows).reshape(m, *window.size, x.shape[3])

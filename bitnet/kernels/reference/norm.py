@@ -12,10 +12,10 @@ def column_sums(z):
     return z.sum(axis=0), (z * z).sum(axis=0)
 
 
-def normalize_sign(z, mean, scale, shift, window):
-    """The signs of y = (z - mean) * scale + shift, and where |y| <= window, both as Bits."""
+def normalize_sign(z, mean, scale, shift, clip_value):
+    """The signs of y = (z - mean) * scale + shift, and where |y| <= clip_value, both as Bits."""
     y = (z.astype(mean.dtype) - mean) * scale + shift
-    return pack_with_mask(y, y.dtype.type(np.inf if window is None else window))
+    return pack_with_mask(y, y.dtype.type(np.inf if clip_value is None else clip_value))
 
 
 def batch_norm_backward(grad_y, mask, z, mean, inv_std, gamma):

@@ -15,9 +15,9 @@ def pack(x):
     return Bits(words.reshape(*x.shape[:-1], n_words), x.shape)
 
 
-def pack_with_mask(x, window):
-    """x >= 0, and |x| <= window: where the straight-through estimator lets a gradient pass."""
-    return pack(x), pack(abs(x) <= window)
+def pack_with_mask(x, clip_value):
+    """x >= 0, and |x| <= clip_value: where the straight-through estimator lets a gradient pass."""
+    return pack(x), pack(abs(x) <= clip_value)
 
 
 def transpose(bits):

@@ -8,7 +8,7 @@ from bitnet.arrays import array_module
 from bitnet.kernels.bits import Quantized
 
 
-def quantize(x, largest, seed, odd=False):
+def round_gradient(x, largest, seed, odd=False):
     """Integers round(largest * x / max|x|), row by row, and the scales max|x| / largest.
 
     Where odd, those that differ from `largest` by an even number.

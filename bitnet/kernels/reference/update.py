@@ -58,8 +58,8 @@ _RULES = _sgd, _adam, _adamax, _shift_adamax, _shift_adamax_code
 DIRECTIONS = {rule.__name__[1:]: rule for rule in _RULES}
 
 
-def update(rule, weight, grad, state, constants, bound, words):
-    """w <- clip(w - direction, -bound, bound) in place; the new signs into words.
+def update(rule, weight, grad, state, constants, clip, words):
+    """w <- clip(w - direction, -clip, clip) in place; the new signs into words.
 
     Returns the signs that changed, None if a weight is NaN.  The direction of each rule is
     elementwise, with the constants of `kernels.update`; "bop" flips weights of +1 and -1.
@@ -70,8 +70,8 @@ def update(rule, weight, grad, state, constants, bound, words):
         flip(weight, grad, *state, rate, *constants)
     else:
         weight -= rate * DIRECTIONS[rule](grad, *state, *constants)
-    if bound is not None:
-        weight.clip(-weight.dtype.type(bound), weight.dtype.type(bound), out=weight)
+    if clip is not None:
+        weight.clip(-weight.dtype.type(clip), weight.dtype.type(clip), out=weight)
     xp = array_module(weight)
     if not weight.size or (words is None and xp is not np):
         return 0

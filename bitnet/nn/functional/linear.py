@@ -99,7 +99,7 @@ class QuantizedLinear(Function):
 
 def rounded(grad, rule, rng):
     """A gradient (R, C) as it is multiplied: floats, integers with a scale per row, or powers."""
-    return grad if rule is None else kernels.quantize(grad, rule, rng)
+    return grad if rule is None else kernels.round_gradient(grad, rule, rng)
 
 
 def in_units(grad, x):

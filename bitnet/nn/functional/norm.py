@@ -9,7 +9,7 @@ from bitnet.arrays import array_module
 from bitnet.autograd import Function, Tensor, as_tensor
 from bitnet.errors import InputError, check_choice, unfit
 from bitnet.kernels import Bits
-from bitnet.nn.functional.ste import check_window
+from bitnet.nn.functional.ste import check_clip_value
 
 SHIFT_VARIANTS = ("paper", "code")
 
@@ -111,19 +111,21 @@ class IntegerBatchNorm(Function):
 class BatchNormSign(IntegerBatchNorm):
     """Batch norm of integers and the sign of it: bits out, and nothing in float is stored."""
 
-    def __init__(self, eps, window):
+    def __init__(self, eps, clip_value):
         super().__init__(eps)
-        self.window = window
+        self.clip_value = clip_value
 
     def forward(self, z, gamma, beta):
         scale = self.remember(z, gamma)
         columns = self.mean, scale, beta
         rows = z.reshape(-1, z.shape[-1])
-        signs, self.passes = kernels.normalize_sign(rows, *columns, self.window)
+        signs, self.passes = kernels.normalize_sign(rows, *columns, self.clip_value)
         return Bits(signs.words.reshape(*z.shape[:-1], -1), z.shape)
 
-    def backward(self, grad_y):  # through the sign where |y| <= window, then through batch norm
-        return self.gradients_of_integers(grad_y, self.passes if self.window is not None else None)
+    def backward(self, grad_y):  # through the sign where |y| <= clip_value, then through batch norm
+        return self.gradients_of_integers(
+            grad_y, self.passes if self.clip_value is not None else None
+        )
 
 
 def batch_norm(x, gamma, beta, eps=1e-4, running=None, momentum=0.1):
@@ -169,8 +171,8 @@ def update_running(node, y, running, momentum):
     return y
 
 
-def batch_norm_sign(x, gamma, beta, eps=1e-4, running=None, momentum=0.1, window=1.0):
-    """`sign(batch_norm(x, ...), window)` of integers in one pass that stores no floats.
+def batch_norm_sign(x, gamma, beta, eps=1e-4, running=None, momentum=0.1, clip_value=1.0):
+    """`sign(batch_norm(x, ...), clip_value)` of integers in one pass that stores no floats.
 
     Parameters
     ----------
@@ -178,7 +180,7 @@ def batch_norm_sign(x, gamma, beta, eps=1e-4, running=None, momentum=0.1, window
         int32 of shape (..., C), two rows or more.
     gamma, beta, eps, running, momentum : optional
         As for `batch_norm`; the first two are required.
-    window : float or None, optional
+    clip_value : float or None, optional
         As for `sign`.
 
     Returns
@@ -191,9 +193,9 @@ def batch_norm_sign(x, gamma, beta, eps=1e-4, running=None, momentum=0.1, window
     >>> batch_norm_sign(np.array([[1], [3]], np.int32), [2.0], [0.0]).data.signs().ravel()
     array([-1,  1], dtype=int8)
     """
-    check_window("batch_norm_sign", window)
+    check_clip_value("batch_norm_sign", clip_value)
     x, gamma, beta = _checked_for_sign("batch_norm_sign", x, gamma, beta, least=2)
-    node = BatchNormSign(eps, window)
+    node = BatchNormSign(eps, clip_value)
     return update_running(node, node(x, gamma, beta), running, momentum)
 
 

@@ -14,35 +14,35 @@ from bitnet.quantizers import Quantizer, Uniform
 
 
 class Sign(Function):
-    """sign(x) forward; the slope of the hard tanh of that window backward."""
+    """sign(x) forward; the slope of the hard tanh of that clip_value backward."""
 
-    def __init__(self, window, signs=None):
-        self.window, self.signs = window, signs
-        self._takes_products = window is None
+    def __init__(self, clip_value, signs=None):
+        self.clip_value, self.signs = clip_value, signs
+        self._takes_products = clip_value is None
 
     def forward(self, x):  # (..., N) floats
         if self.signs is not None:  # of latent weights, which an optimizer has packed
             return self.signs
-        if self.window is None or not self.needs_grad[0]:
+        if self.clip_value is None or not self.needs_grad[0]:
             return kernels.pack(x)
-        signs, self.passes = kernels.pack_with_mask(x, self.window)  # a bit an element each
+        signs, self.passes = kernels.pack_with_mask(x, self.clip_value)  # a bit an element each
         return signs
 
     def backward(self, grad_y):  # a choice, not a derivative
-        return grad_y if self.window is None else kernels.where(self.passes, grad_y)
+        return grad_y if self.clip_value is None else kernels.where(self.passes, grad_y)
 
 
-def sign(x, window=1.0):
+def sign(x, clip_value=1.0):
     """The sign of `x` as packed bits, with the saturated straight-through estimator.
 
     Forward: +1 where x >= 0, otherwise -1 (equation 1 of the papers; sign(0) = +1).
-    Backward: `grad_x = grad_y * 1[|x| <= window]` (equation 4), the slope of the hard tanh.
+    Backward: `grad_x = grad_y * 1[|x| <= clip_value]` (equation 4), the slope of the hard tanh.
 
     Parameters
     ----------
     x : Tensor or array
         Floats of shape (..., N).
-    window : float or None, optional
+    clip_value : float or None, optional
         Half the width of the hard tanh, 1 in the papers (section 4.3 of the second one
         widens it).  None lets every gradient pass, as the papers do for weights.
 
@@ -62,16 +62,16 @@ def sign(x, window=1.0):
     >>> x.grad
     array([[1., 1., 0.]], dtype=float32)
     """
-    x = _checked("sign", x, window)
-    kept = window is None and isinstance(x, LatentWeight) and x.has_signs
-    return Sign(window, x.signs if kept else None)(x)
+    x = _checked("sign", x, clip_value)
+    kept = clip_value is None and isinstance(x, LatentWeight) and x.has_signs
+    return Sign(clip_value, x.signs if kept else None)(x)
 
 
 class StochasticSign(Sign):
     """+1 with probability (clip(x, -1, 1) + 1) / 2, otherwise -1; backward as Sign."""
 
-    def __init__(self, rng, window):
-        super().__init__(window)
+    def __init__(self, rng, clip_value):
+        super().__init__(clip_value)
         self.rng = rng
 
     def forward(self, x):
@@ -80,7 +80,7 @@ class StochasticSign(Sign):
         return kernels.pack(like(self.rng.random(x.shape, dtype=np.float32), x) < probability)
 
 
-def stochastic_sign(x, rng, window=1.0):
+def stochastic_sign(x, rng, clip_value=1.0):
     """A random sign of `x` as packed bits, with the saturated straight-through estimator.
 
     Forward: +1 with probability sigma(x) = clip((x + 1) / 2, 0, 1), otherwise -1 (equations
@@ -92,7 +92,7 @@ def stochastic_sign(x, rng, window=1.0):
         Floats of shape (..., N).
     rng : numpy.random.Generator
         The source of randomness.
-    window : float or None, optional
+    clip_value : float or None, optional
         As for `sign`.
 
     Returns
@@ -106,7 +106,7 @@ def stochastic_sign(x, rng, window=1.0):
     array([-1,  1,  1], dtype=int8)
     """
     check_generator("stochastic_sign", rng)
-    return StochasticSign(rng, window)(_checked("stochastic_sign", x, window))
+    return StochasticSign(rng, clip_value)(_checked("stochastic_sign", x, clip_value))
 
 
 class Quantize(Function):
@@ -166,20 +166,22 @@ def quantize(x, quantizer, straight=False):
     if not isinstance(quantizer, Quantizer):
         raise InputError(f"quantize: got {quantizer!r}; expected one of bitnet.quantizers")
     if isinstance(quantizer, Uniform) and quantizer.codebook.is_sign:
-        return sign(x, None if straight or quantizer.window == np.inf else quantizer.window)
+        return sign(x, None if straight or quantizer.clip_value == np.inf else quantizer.clip_value)
     return Quantize(quantizer, straight)(_checked("quantize", x, None))
 
 
-def check_window(name, window):
-    """Refuse a window through which no gradient passes."""
-    if window is not None and not window > 0:
-        raise InputError(f"{name}: window is {window!r}; expected a number above 0, or None")
+def check_clip_value(name, clip_value):
+    """Refuse a clip_value through which no gradient passes."""
+    if clip_value is not None and not clip_value > 0:
+        raise InputError(
+            f"{name}: clip_value is {clip_value!r}; expected a number above 0, or None"
+        )
 
 
-def _checked(name, x, window):
+def _checked(name, x, clip_value):
     """x as a Tensor, once it has a sign everywhere."""
     x = as_tensor(x)
-    check_window(name, window)
+    check_clip_value(name, clip_value)
     if not x.is_float:
         kind = getattr(x.data, "dtype", type(x.data).__name__)
         raise InputError(f"{name}: got {kind} of shape {x.shape}; expected floats")

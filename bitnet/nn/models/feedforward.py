@@ -55,7 +55,7 @@ def binary_mlp(sizes, rng, dropout=(0.0, 0.0), weights=1, activations=1, **optio
     >>> binary_mlp([784, 512, 10], np.random.default_rng(0)).layers[:3]
     [BinaryLinear(784, 512), BatchNorm(512), Sign()]
     >>> binary_mlp([784, 512, 10], np.random.default_rng(0), weights=2, activations=4).layers[2]
-    Quantize(Uniform(bits=4, bound=1.0, window=1.0))
+    Quantize(Uniform(bits=4, max_value=1.0, clip_value=1.0))
     """
     make = Stages(rng, weights, activations, **options)
     pairs = _pairs("binary_mlp", sizes)

@@ -134,7 +134,7 @@ def language_model(
     >>> import numpy as np
     >>> model = language_model(50, np.random.default_rng(0), units=64, weights=2, activations=3)
     >>> model.decoder
-    ScaledLinear(64, 50, Uniform(bits=2, bound=1.0, window=1.0))
+    ScaledLinear(64, 50, Uniform(bits=2, max_value=1.0, clip_value=1.0))
     """
     check_choice("language_model", KINDS, kind=kind)
     if activation is not None and kind != "rnn":

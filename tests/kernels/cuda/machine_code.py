@@ -78,7 +78,7 @@ def kernels_of_training(capability):
     yield "gradient of numbers", norm._gradient_of_numbers, signature
     yield "largest", rounding._largest_of_rows, (integers, *sizes, integers)
     signature = floats, floats, single, noise, *flags, *sizes, shorts, floats
-    yield "quantize", rounding._quantize_rows, signature
+    yield "round_gradient", rounding._quantize_rows, signature
     sizes = {"sgd": 3, "adam": 6, "adamax": 5, "shift_adamax": 4, "shift_adamax_code": 4, "bop": 2}
     for kind, array in ((single, floats), (numba_types.float64, doubles)):
         for rule, own in update.RULES[np.dtype(str(kind))].items():

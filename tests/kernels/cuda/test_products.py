@@ -148,7 +148,7 @@ def test_a_rung_that_there_is_not(gpu_kernels):
 
 @pytest.mark.parametrize(("largest", "odd"), [(1, False), (31, False), (255, True)])
 def test_integers_times_signs(gpu_kernels, small_blocks, rung, largest, odd):
-    x = reference.quantize(RNG.standard_normal((3, 7), np.float32), largest, None, odd)
+    x = reference.round_gradient(RNG.standard_normal((3, 7), np.float32), largest, None, odd)
     y = gpu_kernels.signed_gemm(x, bits(1, 7, 70))
     assert y.dtype == np.float32
     assert np.array_equal(y, reference.signed_gemm(x, bits(1, 7, 70)))
@@ -159,7 +159,7 @@ def test_integers_times_signs(gpu_kernels, small_blocks, rung, largest, odd):
     [planes([1, -3], 1, 7, 66), RNG.integers(0, 256, (7, 5), dtype=np.uint8), bits(2, 7, 0)],
 )
 def test_integers_times_planes_and_pixels(gpu_kernels, small_blocks, rung, matrix):
-    x = reference.quantize(RNG.standard_normal((3, 7), np.float32), 31, None)
+    x = reference.round_gradient(RNG.standard_normal((3, 7), np.float32), 31, None)
     assert np.array_equal(gpu_kernels.signed_gemm(x, matrix), reference.signed_gemm(x, matrix))
 
 

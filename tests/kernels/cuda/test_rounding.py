@@ -17,7 +17,9 @@ RNG = np.random.default_rng(0)
 def test_quantize(gpu_kernels, one_warp, shape, seed, largest, odd):
     x = RNG.standard_normal(shape, np.float32)
     for own in (x, x.T[:70]):
-        found, expected = (k.quantize(own, largest, seed, odd) for k in (gpu_kernels, reference))
+        found, expected = (
+            k.round_gradient(own, largest, seed, odd) for k in (gpu_kernels, reference)
+        )
         assert same((found.values, found.scales), (expected.values, expected.scales))
         assert found.largest == largest
 
@@ -29,7 +31,7 @@ def test_rows_of_zeros_ties_and_what_is_not_finite(gpu_kernels, one_warp, seed, 
     rows += [[1e-45, -1e-45, 0, 0], [1e-39, 5e-40, -2e-39, 0]]
     rows += [[3e38, -1e38, 1, 0], [-7, -6.5, 6.5, 3.5]]
     x = np.array(rows, np.float32)
-    found, expected = (k.quantize(x, 7, seed, odd) for k in (gpu_kernels, reference))
+    found, expected = (k.round_gradient(x, 7, seed, odd) for k in (gpu_kernels, reference))
     assert np.array_equal(found.values, expected.values)
     assert np.array_equal(found.scales, expected.scales, equal_nan=True)
 
@@ -45,5 +47,5 @@ def test_the_least_and_the_largest_chance(gpu_kernels, one_warp, seed):
     for number in (x[passing][0], -x[passing][0], x[~passing][0], np.float32(-1)):
         for odd in (False, True):
             given = np.array([[number]]), 127, seed, odd
-            expected = reference.quantize(*given).values
-            assert np.array_equal(gpu_kernels.quantize(*given).values, expected)
+            expected = reference.round_gradient(*given).values
+            assert np.array_equal(gpu_kernels.round_gradient(*given).values, expected)

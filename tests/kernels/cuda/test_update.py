@@ -27,7 +27,7 @@ def bits_of(x):
     return x.dtype, x.shape, x.tobytes()
 
 
-def operands(rule, shape, dtype, bound=1.0):
+def operands(rule, shape, dtype, clip=1.0):
     """What `update` takes: weights of both signs, gradients and moments of many magnitudes."""
 
     def spread(scale):
@@ -37,7 +37,7 @@ def operands(rule, shape, dtype, bound=1.0):
     weight = np.sign(spread(1)) if rule == "bop" else spread(1)
     state = [spread(5), abs(spread(9))][:moments]
     words = reference.pack(weight).words
-    return rule.replace("nesterov", "sgd"), weight, spread(5), state, constants, bound, words
+    return rule.replace("nesterov", "sgd"), weight, spread(5), state, constants, clip, words
 
 
 def assert_same_step(to_gpu, given):
@@ -69,12 +69,12 @@ def test_two_steps(to_gpu, one_warp, rule, dtype, shape):
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_edges(to_gpu, one_warp, rule, dtype):
-    """Gradients and moments that are subnormal, huge, or no numbers; a bound, and none."""
+    """Gradients and moments that are subnormal, huge, or no numbers; a clip, and none."""
     with np.errstate(over="ignore"):
         edges = np.array(EDGES, np.float64).astype(dtype)
     size = len(edges)
-    for bound in (None, 0.5):
-        given = list(operands(rule, (3, size), dtype, bound))
+    for clip in (None, 0.5):
+        given = list(operands(rule, (3, size), dtype, clip))
         given[2] = np.stack([edges, edges[::-1], 0 * np.ones(size, dtype)])
         given[3] = [abs(np.roll(np.stack([edges] * 3), k, axis=1)) for k, _ in enumerate(given[3])]
         flips, expected = assert_same_step(to_gpu, given)
@@ -128,7 +128,7 @@ def test_gradients_that_are_not_contiguous_or_a_product(to_gpu, one_warp):
     given = list(operands("adam", (3, 70), np.float32))
     given[2] = given[2].T.copy().T
     assert len(set(assert_same_step(to_gpu, given))) == 1
-    numbers = reference.quantize(RNG.standard_normal((3, 4), np.float32), 7, None)
+    numbers = reference.round_gradient(RNG.standard_normal((3, 4), np.float32), 7, None)
     matrix = reference.pack(signs(1, (4, 70)))
     given[2] = reference.signed_gemm(numbers, matrix)
     there = to_gpu(given)

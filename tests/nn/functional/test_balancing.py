@@ -35,13 +35,13 @@ NEXT = np.nextafter(np.float32(0.5), np.float32(1))
 )
 def test_edges(row, signs):
     weight = np.float32([row])
-    assert F.sign(F.balance(weight), window=None).data.signs().tolist() == [signs]
+    assert F.sign(F.balance(weight), clip_value=None).data.signs().tolist() == [signs]
 
 
 @given(st.integers(1, 4), some_widths, seeds)
 def test_signs_are_those_about_the_mean(m, n, seed):
     weight = np.clip(numbers(seed, (m, n)), -1, 1)
-    got = F.sign(F.balance(weight), window=None).data.signs()
+    got = F.sign(F.balance(weight), clip_value=None).data.signs()
     mean = weight.astype(np.float64).mean(axis=1, keepdims=True).astype(np.float32)
     assert np.array_equal(got, np.where(weight >= mean, 1, -1))
 

@@ -22,8 +22,8 @@ def gradients(gradient, x, latent, window=SAME, rng=None):
     """The gradients of the images, if they have one, and of the filters."""
     weight = Parameter(latent)
     inputs = Tensor(x, requires_grad=x.dtype == np.float32)
-    signs = F.sign(inputs, window=None) if x.dtype == np.float32 else inputs
-    z = F.quantized_conv2d(signs, F.sign(weight, window=None), window, gradient, rng)
+    signs = F.sign(inputs, clip_value=None) if x.dtype == np.float32 else inputs
+    z = F.quantized_conv2d(signs, F.sign(weight, clip_value=None), window, gradient, rng)
     z.backward(GRAD)
     return [g for g in (inputs.grad, weight.grad) if g is not None]
 
@@ -54,7 +54,7 @@ def test_every_implementation_gives_the_same_gradients(implementation, border, x
 def test_pixels_may_be_overwritten_after_the_forward_pass():
     expected = gradients("float32", PIXELS, FIRST)
     buffer, weight = PIXELS.copy(), Parameter(FIRST)
-    z = F.quantized_conv2d(buffer, F.sign(weight, window=None), SAME)
+    z = F.quantized_conv2d(buffer, F.sign(weight, clip_value=None), SAME)
     buffer[:] = 0
     z.backward(GRAD)
     assert np.array_equal(weight.grad, expected[0])

@@ -49,7 +49,7 @@ def test_a_linear_gradient_is_the_product_of_the_rounded_numbers(gradient):
     def rounded(grad):
         if gradient == "float32":
             return grad
-        numbers = kernels.quantize(grad, GRADIENTS[gradient], rng)
+        numbers = kernels.round_gradient(grad, GRADIENTS[gradient], rng)
         return numbers if isinstance(numbers, np.ndarray) else numbers.numbers()
 
     close = {"rtol": 1e-4, "atol": 1e-4}
@@ -78,7 +78,9 @@ def test_a_convolution_of_one_tap_has_the_gradients_of_a_linear_layer(gradient):
 
 def test_both_products_multiply_the_same_powers_of_two():
     rule = Rounding("log", 6)
-    np.testing.assert_array_equal(kernels.quantize(G, rule).T, kernels.quantize(G.T, rule))
+    np.testing.assert_array_equal(
+        kernels.round_gradient(G, rule).T, kernels.round_gradient(G.T, rule)
+    )
 
 
 @pytest.mark.parametrize(

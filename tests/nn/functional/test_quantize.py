@@ -54,7 +54,7 @@ def test_one_bit_is_the_sign():
 
 
 def test_latent_weights_keep_the_signs_that_they_have():
-    weight = LatentWeight(X, bound=1.0)
+    weight = LatentWeight(X, clip=1.0)
     assert F.quantize(weight, Uniform(1), straight=True).data == weight.signs
 
 
@@ -88,8 +88,8 @@ def test_products_of_weights_pass_on_straight():
         (lambda: Quantize(True), "or a quantizer"),
         (lambda: Quantize(Ternary()), "a quantizer of single numbers"),
         (lambda: Quantize(DoReFa(2)), "a quantizer of single numbers"),
-        (lambda: setattr(Quantize(LinearQuant(2, 0.5)), "window", 2.0), "no window"),
-        (lambda: setattr(Quantize(2), "window", 0.0), "or inf"),
+        (lambda: setattr(Quantize(LinearQuant(2, 0.5)), "clip_value", 2.0), "no clip_value"),
+        (lambda: setattr(Quantize(2), "clip_value", 0.0), "or inf"),
     ],
 )
 def test_what_does_not_fit_is_refused(call, message):
@@ -106,15 +106,15 @@ def passed(layer):
 @pytest.mark.parametrize("bits", [1, 2])
 def test_the_window_of_the_layer_can_be_widened_in_training(bits):
     layer = Quantize(bits)
-    assert layer.window == 1.0
+    assert layer.clip_value == 1.0
     assert passed(layer) == [1, 0, 0]
-    layer.window = 2.0
+    layer.clip_value = 2.0
     assert passed(layer) == [1, 1, 0]
-    assert layer.quantizer == Uniform(bits, window=2.0)
-    layer.window = None
-    assert layer.window == math.inf
+    assert layer.quantizer == Uniform(bits, clip_value=2.0)
+    layer.clip_value = None
+    assert layer.clip_value == math.inf
     assert passed(layer) == [1, 1, 1]
-    assert Quantize(LinearQuant(2, 0.5)).window is None
+    assert Quantize(LinearQuant(2, 0.5)).clip_value is None
 
 
 def test_the_layer_has_the_values_of_its_quantizer():

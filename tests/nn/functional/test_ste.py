@@ -48,11 +48,11 @@ def test_batch_norm_that_is_exactly_zero_gives_plus_one():
 
 
 @pytest.mark.parametrize(
-    ("window", "passed"), [(0.5, [1, 0, 0]), (2.0, [1, 1, 1]), (None, [1, 1, 1])]
+    ("clip_value", "passed"), [(0.5, [1, 0, 0]), (2.0, [1, 1, 1]), (None, [1, 1, 1])]
 )
-def test_the_window_of_the_estimator(window, passed):
+def test_the_window_of_the_estimator(clip_value, passed):
     leaf = Tensor(np.float32([0.5, -1.0, 2.0]), requires_grad=True)
-    F.sign(leaf, window).backward(np.ones(3, np.float32))
+    F.sign(leaf, clip_value).backward(np.ones(3, np.float32))
     assert leaf.grad.tolist() == passed
 
 
@@ -86,8 +86,8 @@ def test_stochastic_signs_use_the_same_estimator_and_generator():
         lambda: F.stochastic_sign(np.float32([np.nan]), np.random.default_rng(0)),
         lambda: F.sign(np.arange(3)),
         lambda: F.sign(F.sign([1.0])),
-        lambda: F.sign([1.0], window=0),
-        lambda: F.sign([1.0], window=float("nan")),
+        lambda: F.sign([1.0], clip_value=0),
+        lambda: F.sign([1.0], clip_value=float("nan")),
         lambda: F.unpack([1.0]),
     ],
 )

@@ -30,7 +30,7 @@ def test_the_papers_parameter_counts():
         6_397_632: binary_convnet(**models.SVHN, rng=RNG),
     }
     for count, model in counts.items():
-        assert sum(p.size for p in model.parameters() if p.bound is not None) == count
+        assert sum(p.size for p in model.parameters() if p.clip is not None) == count
 
 
 def test_dropout_before_each_binary_layer():
@@ -52,7 +52,7 @@ def test_the_layers_of_the_float_twin():
         Linear,
         BatchNorm,
     ]
-    assert all(p.lr_scale == 1 and p.bound is None for p in model.parameters())
+    assert all(p.lr_scale == 1 and p.clip is None for p in model.parameters())
 
 
 @pytest.mark.parametrize(
