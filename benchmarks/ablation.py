@@ -106,7 +106,7 @@ LINES = {
 
 def model_of(line, sizes, rng):
     """The model of a line, with other layers in the places of some."""
-    model = bitnet.nn.models.binary_mlp(sizes, rng, lr_scale=FASTER, **line.options)
+    model = bitnet.nn.models.binary_mlp(sizes, rng=rng, lr_scale=FASTER, **line.options)
     model.layers = [line.layers.get(type(layer), lambda same: same)(layer) for layer in model]
     return model
 
@@ -131,7 +131,7 @@ def trained(line, data, sizes, epochs, seed, taught=None):
 def teacher(data, sizes, epochs, seed):
     """The float twin: from pixels to its scores, and its test accuracy."""
     rng = np.random.default_rng(seed)
-    model = bitnet.nn.models.float_mlp(sizes, rng)
+    model = bitnet.nn.models.float_mlp(sizes, rng=rng)
     adam, schedule = bitnet.optim.Adam(model.parameters(), 1e-3), schedules.Cosine(1e-3, epochs)
     inputs = bitnet.data.scale_pixels
     images = Images(data, functional.cross_entropy, BATCH, inputs, measured=BATCH)

@@ -34,8 +34,8 @@ NETS = {"cifar10": models.CIFAR10, "svhn": models.SVHN}
 class InBits:
     """The net in bitnet."""
 
-    def __init__(self, net, gradient="int8"):
-        options = {"lr_scale": 10, "gradient": gradient}
+    def __init__(self, net, grad_format="int8"):
+        options = {"lr_scale": 10, "grad_format": grad_format}
         self.model = models.binary_convnet(**net, rng=np.random.default_rng(0), **options)
         self.adam = bitnet.optim.Adam(self.model.parameters(), LR)
 

@@ -83,7 +83,9 @@ def onnx_sessions(layers, threads, floats):
 def compared(width, batch, bits, threads):
     """A row of the table: images a second of each, and the frozen net's ratio to the others."""
     sizes, (weights, activations) = [784, width, width, width, 10], bits
-    model = models.binary_mlp(sizes, RNG, weights=weights, activations=activations)
+    model = models.binary_mlp(
+        sizes, rng=RNG, weight_quantizer=weights, activation_quantizer=activations
+    )
     for norm in model.layers[1::3]:  # so that the codes of activations are spread
         norm.running_inv_std[:] = 1 / np.sqrt(width) / (2**weights * 2**activations / 4)
     net, layers = bitnet.freeze(model), float_layers(sizes, RNG)

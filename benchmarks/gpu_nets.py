@@ -19,7 +19,7 @@ CHECKED = 20  # images of a frozen net
 
 def frozen_net(width):
     """A frozen MLP of random weights, whose integers are held against the reference's."""
-    net = bitnet.freeze(models.binary_mlp([784, width, width, width, 10], RNG))
+    net = bitnet.freeze(models.binary_mlp([784, width, width, width, 10], rng=RNG))
     pixels = RNG.integers(0, 256, (CHECKED, 784), dtype=np.uint8)
     with kernels.using("reference"):
         expected, scores = net.pre_activations(pixels), net.scores(pixels)
@@ -89,7 +89,7 @@ def training(width, batches):
             return super().step(*to_gpu((pixels, labels)))
 
     nets = {"bitnet": OnGpu(width, {})}
-    nets["bitnet, float32 gradient"] = OnGpu(width, {"gradient": "float32"})
+    nets["bitnet, float32 gradient"] = OnGpu(width, {"grad_format": "float32"})
     if torch_on_gpu():
         nets["torch"] = InTorch(width, "highest", "cuda")
         nets["torch, tf32"] = InTorch(width, "high", "cuda")

@@ -44,10 +44,10 @@ PARTS = ("shapes", "sizes", "steps", "speed")
 CLASSES, IMAGE = 1000, (224, 224)
 
 
-def build(name, weights=1, activations=1, image=IMAGE, **more):
+def build(name, weight_quantizer=1, activation_quantizer=1, image=IMAGE, **more):
     """The net, with random weights."""
-    bits = {"weights": weights, "activations": activations}
-    return NETS[name](CLASSES, np.random.default_rng(0), image, **bits, **more)
+    bits = {"weight_quantizer": weight_quantizer, "activation_quantizer": activation_quantizer}
+    return NETS[name](CLASSES, rng=np.random.default_rng(0), image=image, **bits, **more)
 
 
 def pictures(count, size=224, resize=256):
@@ -110,7 +110,7 @@ def sizes():
         for name in NETS:
             print(f"\n{name}: bytes of the file")
             for weights, activations in BITS:
-                more = {"weights": weights, "activations": activations}
+                more = {"weight_quantizer": weights, "activation_quantizer": activations}
                 if weights == 32:
                     n_bytes = 4 * count_of(bitnet.nn.Sequential(*build(name, **more).layers))
                     text = "of float32 weights alone"
@@ -163,7 +163,7 @@ def in_torch():
 def check():
     """Hold a narrow frozen AlexNet against the reference kernels, integer for integer."""
     images, _ = pictures(2, 64, 72)
-    small = {"image": (64, 64), "inflation": 0.25, "units": (64, 64), "activations": 2}
+    small = {"image": (64, 64), "inflation": 0.25, "units": (64, 64), "activation_quantizer": 2}
     model = trained("alexnet", images, **small)
     results = []
     for implementation in (kernels.implementation(), "reference"):
@@ -180,7 +180,7 @@ def speed(batches, threads, turns):
     torch.set_num_threads(threads)
     check()
     images, classes = pictures(max(batches))
-    net = bitnet.freeze(trained("alexnet", images[:8], activations=2), image=IMAGE)
+    net = bitnet.freeze(trained("alexnet", images[:8], activation_quantizer=2), image=IMAGE)
     model = in_torch()
     print(f"\nAlexNet on parts of {', '.join(classes)}, {threads} threads")
     for batch in batches:

@@ -43,7 +43,7 @@ class InBitnet:
 
     def __init__(self, args, **few):
         rng = np.random.default_rng(0)
-        self.model = language_model(args.vocabulary, rng, **settings(args), **few)
+        self.model = language_model(args.vocabulary, rng=rng, **settings(args), **few)
         self.sgd, self.state = bitnet.optim.SGD(self.model.parameters(), lr=LR), None
 
     def step(self, ids):
@@ -150,7 +150,7 @@ def main():
     print(*machine.lines("torch"), sep="\n")
     rng = np.random.default_rng(0)
     ids = rng.integers(0, args.vocabulary, (STEPS + 1, BATCH))
-    floats, few = InBitnet(args), InBitnet(args, weights=4, activations=4)
+    floats, few = InBitnet(args), InBitnet(args, weight_quantizer=4, activation_quantizer=4)
     in_torch = InTorch(args, floats.model)
     check(args, ids, floats, in_torch, few)
     frozen = bitnet.freeze(few.model)

@@ -35,10 +35,10 @@ def one():
     product_s = time.perf_counter() - start
     pixels, labels = rng.integers(0, 256, x.shape, dtype=np.uint8), rng.integers(0, 10, 100)
     rules = {"float32": bitnet.optim.SGD, "int8": bitnet.optim.AdaMax, "int6": bitnet.optim.Adam}
-    for gradient, rule in rules.items():
-        rounding = "nearest" if gradient == "float32" else "stochastic"
-        settings = {"gradient": gradient, "rounding": rounding}
-        model = models.binary_mlp([784, 128, 128, 10], rng, **settings)
+    for grad_format, rule in rules.items():
+        rounding = "nearest" if grad_format == "float32" else "stochastic"
+        settings = {"grad_format": grad_format, "rounding": rounding}
+        model = models.binary_mlp([784, 128, 128, 10], rng=rng, **settings)
         optimizer = rule(model.parameters(), 1e-3)
         functional.squared_hinge(model(pixels), labels).backward()
         optimizer.step()

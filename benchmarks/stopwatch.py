@@ -58,7 +58,7 @@ def float_predict(x, layers):
 def compare_mlp(width, batch, rng, turns=TURNS):
     """Seconds per batch of an MLP with three hidden layers, (turns, 3): float, packed, frozen."""
     sizes = [784, width, width, width, 10]
-    model, layers = models.binary_mlp(sizes, rng), float_layers(sizes, rng)
+    model, layers = models.binary_mlp(sizes, rng=rng), float_layers(sizes, rng)
     net = bitnet.freeze(model)
     pixels = rng.integers(0, 256, (batch, 784), dtype=np.uint8)
     with kernels.using("reference"):

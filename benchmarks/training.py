@@ -43,7 +43,7 @@ class InBits:
     def __init__(self, width, gradient):
         rng = np.random.default_rng(0)
         sizes = [784, width, width, width, 10]
-        self.model = models.binary_mlp(sizes, rng, lr_scale=10, **gradient)
+        self.model = models.binary_mlp(sizes, rng=rng, lr_scale=10, **gradient)
         self.adam = bitnet.optim.Adam(self.model.parameters(), LR)
         self.schedule, self.steps = schedules.Cosine(LR, 20), 0
 
@@ -104,7 +104,7 @@ CONTESTANTS = {
     "torch": lambda width: InTorch(width, "highest"),
     "torch, bf16 allowed": lambda width: InTorch(width, "medium"),
     "bitnet": lambda width: InBits(width, {}),
-    "bitnet, float32 gradient": lambda width: InBits(width, {"gradient": "float32"}),
+    "bitnet, float32 gradient": lambda width: InBits(width, {"grad_format": "float32"}),
 }
 
 

@@ -17,7 +17,7 @@ class InputError(ValueError):
     ...     bitnet.nn.BatchNorm(0)
     ... except bitnet.InputError as error:
     ...     print(error)
-    BatchNorm: features is 0; expected a whole number of 1 or more
+    BatchNorm: num_features is 0; expected a whole number of 1 or more
     """
 
 

@@ -51,8 +51,8 @@ def train(model, loss_of, data, lr, epochs, batch, rng):
 def few_bits(weights, activations, sizes, data, args, seed):
     """Train, freeze and measure one net of few bits."""
     rng = np.random.default_rng(seed)
-    bits = {"weights": weights, "activations": quantizer(activations)}
-    model = models.binary_mlp(sizes, rng, lr_scale=10, gradient=args.gradient, **bits)
+    bits = {"weight_quantizer": weights, "activation_quantizer": quantizer(activations)}
+    model = models.binary_mlp(sizes, rng=rng, lr_scale=10, grad_format=args.grad_format, **bits)
     lr = args.lr or RATES[weights]
     train(model, functional.squared_hinge, data, lr, args.epochs, args.batch, rng)
     with tempfile.TemporaryDirectory() as folder:
@@ -74,7 +74,7 @@ def quantizer(bits):
 def float_twin(sizes, data, args, seed):
     """Train and measure the float twin: ReLU, cross-entropy, Adam from 1e-3."""
     rng, data = np.random.default_rng(seed), data.with_images(bitnet.data.scale_pixels)
-    twin = models.float_mlp(sizes, rng)
+    twin = models.float_mlp(sizes, rng=rng)
     train(twin, functional.cross_entropy, data, 1e-3, args.epochs, args.batch, rng)
     n_bytes = sum(parameter.data.nbytes for parameter in twin.parameters())
     cost = energy.estimate(twin).estimates[-1]
@@ -174,7 +174,7 @@ def arguments():
     add("--lr", type=float, help=about)
     numbers = "float32", "int8", "int6", "int4", "log6"
     about = "numbers that the backward products multiply (int8)"
-    add("--gradient", choices=numbers, default="int8", help=about)
+    add("--grad-format", choices=numbers, default="int8", help=about)
     add("--no-twin", dest="twin", action="store_false", help="do not train the float twin")
     add("--seeds", type=int, default=1, help="trainings of each net (1)")
     add("--threads", type=int, help="threads of the kernels and of the BLAS (all cores)")

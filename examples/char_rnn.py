@@ -45,10 +45,14 @@ def net(bits, count, args):
     sizes = {"kind": args.kind, "width": args.width, "units": args.units, "layers": args.layers}
     if bits != "float":
         weights, activations = map(int, bits.split("/"))
-        sizes |= {"weights": weights, "activations": activations, "gradient": args.gradient}
+        sizes |= {
+            "weight_quantizer": weights,
+            "activation_quantizer": activations,
+            "grad_format": args.grad_format,
+        }
     if args.kind == "rnn":
         sizes["activation"] = "relu"
-    return language_model(count, rng, **sizes, dropout=args.dropout), rng
+    return language_model(count, rng=rng, **sizes, dropout=args.dropout), rng
 
 
 def train(model, rng, corpus, args, path):
@@ -170,7 +174,7 @@ def arguments():
     add("--lr", type=float, default=1e-3, help="first learning rate (0.001)")
     add("--clip", type=float, default=5.0, help="largest norm of all gradients (5)")
     about = "numbers that the backward products of few bits multiply (float32)"
-    add("--gradient", choices=GRADIENTS, default="float32", help=about)
+    add("--grad-format", choices=GRADIENTS, default="float32", help=about)
     add("--seed", type=int, default=0, help="of weights, pieces and samples (0)")
     add("--threads", type=int, help="threads of the kernels and of the BLAS (all cores)")
     add("--prompt", default="The ", help="beginning of the samples ('The ')")

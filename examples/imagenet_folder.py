@@ -98,7 +98,7 @@ def evaluate(scores_of, pictures, args):
 
 def settings_of(args):
     """What a resumed training must share."""
-    names = "net", "weights", "activations", "gradient", "inflation", "units", "size", "resize"
+    names = "net", "weights", "activations", "grad_format", "inflation", "units", "size", "resize"
     return {name: getattr(args, name) for name in (*names, "batch", "seed")}
 
 
@@ -123,8 +123,8 @@ def main():
 def run(args, sets, classes, out):
     """Build, train, save, freeze, and compare the frozen net with the trained one."""
     rng, image = np.random.default_rng(args.seed), (args.size, args.size)
-    options = {"weights": args.weights, "activations": args.activations}
-    options |= {"inflation": args.inflation, "gradient": args.gradient}
+    options = {"weight_quantizer": args.weights, "activation_quantizer": args.activations}
+    options |= {"inflation": args.inflation, "grad_format": args.grad_format}
     if args.net == "alexnet":
         options["units"] = args.units
     model = NETS[args.net](len(classes), rng, image, **options)
@@ -165,7 +165,7 @@ def arguments():
     add("--net", choices=NETS, default="alexnet", help="(alexnet)")
     add("--weights", type=int, default=1, help="bits of the weights, 1 to 8, or 32 (1)")
     add("--activations", type=int, default=2, help="bits of the activations, 1 to 8, or 32 (2)")
-    add("--gradient", default="int8", help="numbers of the backward products (int8)")
+    add("--grad-format", default="int8", help="numbers of the backward products (int8)")
     add("--inflation", type=float, help="factor of the channels (1; quick: 0.25)")
     add("--units", type=int, nargs=2, metavar="N", help="AlexNet's hidden layers (4096 4096)")
     add("--size", type=int, help="pixels along each side of a crop (224; quick: 64)")

@@ -24,7 +24,7 @@ from bitnet.optim import schedules
 COLUMNS = "{:>6} {:>9} {:>8} {:>8} {:>10} {:>8} {:>8}"
 # what a resumed training must share with the earlier one
 MUST_AGREE = ("data", "hidden", "batch", "recipe", "lr", "epochs")
-MUST_AGREE += ("gradient", "rounding", "seed", "quick")
+MUST_AGREE += ("grad_format", "rounding", "seed", "quick")
 
 
 def train(model, optimizer, schedule, loss_of, data, args, rng, checkpoint=None):
@@ -97,12 +97,12 @@ def main():
 
     print(f"binary net {'-'.join(map(str, sizes))} on {len(data.train_images)} images")
     rng = np.random.default_rng(args.seed)
-    backward = {"gradient": args.gradient, "rounding": args.rounding}
+    backward = {"grad_format": args.grad_format, "rounding": args.rounding}
     if args.recipe == "paper":
-        model = models.binary_mlp(sizes, rng, dropout=(0.2, 0.5), **backward)
+        model = models.binary_mlp(sizes, rng=rng, dropout=(0.2, 0.5), **backward)
         schedule = schedules.Exponential(args.lr, args.lr * 1e-4, args.epochs)
     else:
-        model = models.binary_mlp(sizes, rng, lr_scale=10, **backward)
+        model = models.binary_mlp(sizes, rng=rng, lr_scale=10, **backward)
         schedule = schedules.Cosine(args.lr, args.epochs)
     model.to(device)
     adam, hinge = bitnet.optim.Adam(model.parameters(), args.lr), functional.squared_hinge
@@ -121,7 +121,7 @@ def main():
     if args.twin:
         print("float twin: the same sizes and epochs, ReLU, cross-entropy, Adam from 1e-3")
         rng, data = np.random.default_rng(args.seed), data.with_images(bitnet.data.scale_pixels)
-        twin = models.float_mlp(sizes, rng).to(device)
+        twin = models.float_mlp(sizes, rng=rng).to(device)
         schedule = schedules.Cosine(1e-3, args.epochs)
         adam, entropy = bitnet.optim.Adam(twin.parameters()), functional.cross_entropy
         train(twin, adam, schedule, entropy, data, args, rng)
@@ -158,7 +158,7 @@ def arguments():
     add("--lr", type=float, default=3e-3, help="first learning rate of the binary net (0.003)")
     numbers = "float32", "int8", "int6", "int4"
     about = "numbers that the backward products multiply (int8)"
-    add("--gradient", choices=numbers, default="int8", help=about)
+    add("--grad-format", choices=numbers, default="int8", help=about)
     ways, about = ("nearest", "stochastic"), "of gradients of integers (nearest)"
     add("--rounding", choices=ways, default="nearest", help=about)
     add("--seed", type=int, default=0, help="of weights, shuffling and dropout (0)")

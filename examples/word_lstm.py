@@ -41,8 +41,12 @@ def net(bits, count, args):
     sizes = {"width": args.units, "units": args.units, "layers": args.layers}
     if bits != "float":
         weights, activations = map(int, bits.split("/"))
-        sizes |= {"weights": weights, "activations": activations, "gradient": args.gradient}
-    return language_model(count, rng, "lstm", **sizes, dropout=args.dropout), rng
+        sizes |= {
+            "weight_quantizer": weights,
+            "activation_quantizer": activations,
+            "grad_format": args.grad_format,
+        }
+    return language_model(count, rng=rng, kind="lstm", **sizes, dropout=args.dropout), rng
 
 
 def train(model, rng, corpus, args, path):
@@ -168,7 +172,7 @@ def arguments():
     add("--lr", type=float, help="first learning rate (0.002; regimes: 1)")
     add("--clip", type=float, help="largest norm of all gradients (5)")
     about = "numbers that the backward products of few bits multiply (float32)"
-    add("--gradient", choices=GRADIENTS, default="float32", help=about)
+    add("--grad-format", choices=GRADIENTS, default="float32", help=about)
     add("--seed", type=int, default=0, help="of weights, pieces and samples (0)")
     add("--threads", type=int, help="threads of the kernels and of the BLAS (all cores)")
     add("--prompt", default="the", help="beginning of the samples ('the')")

@@ -18,7 +18,7 @@ SETTINGS = {
     "batch": 50,
     "lr": 0.003,
     "seed": 0,
-    "gradient": None,
+    "grad_format": None,
     "rounding": None,
     "validation": 0,
     "limit": 100,
@@ -43,7 +43,7 @@ GOOD = {
     "batch": 50,
     "lr": 0.003,
     "seed": 0,
-    "gradient": "int8",
+    "grad_format": "int8",
     "rounding": "nearest",
     "validation": 0,
     "limit": 0,
@@ -84,7 +84,7 @@ TEXT = {
     "seed": 0,
     "weights": "4",
     "activations": "4",
-    "gradient": "float32",
+    "grad_format": "float32",
     "rounding": "nearest",
     "limit": 0,
     "tokens": 9,
@@ -95,7 +95,7 @@ KINDS = {
     "mlp": {},
     "twin": {"float": True},
     "conv": {"net": "conv:5/", "prepare": ["gcn"]},
-    "bits": {"weights": "2", "activations": "3", "norm": "shift", "gradient": "log6"},
+    "bits": {"weights": "2", "activations": "3", "norm": "shift", "grad_format": "log6"},
     "conv_bits": {"net": "conv:5/7", "weights": "ternary", "activations": "log:3"},
 }
 
@@ -112,7 +112,7 @@ def save_nets(folder):
         if kind != "twin":
             path = folder / f"{kind}.checkpoint"
             frozen(load_trained(path), path).save(folder / f"{kind}.npz")
-    plain = bitnet.nn.models.binary_mlp([784, 10], experiment.rng)
+    plain = bitnet.nn.models.binary_mlp([784, 10], rng=experiment.rng)
     bitnet.freeze(plain).save(folder / "plain.npz")  # as Python writes it: no classes, no data
     return folder
 

@@ -36,7 +36,7 @@ def disturb(model, seed):
     """Batch norms as no training leaves them: gammas of both signs and 0, and exact ties."""
     rng = np.random.default_rng(seed)
     for norm in (layer for layer in model.modules() if isinstance(layer, BatchNorm)):
-        n = norm.features
+        n = norm.num_features
         norm.gamma.data[:] = rng.choice([-2.0, -1.0, -SMALLEST, 0.0, SMALLEST, 1.0, 0.3], n)
         norm.beta.data[:] = rng.choice([-1.0, -0.0, 0.0, 0.5, 3.0], n)
         norm.running_mean[:] = rng.integers(-4, 5, n) / 2

@@ -84,10 +84,10 @@ def test_the_map_of_the_readme_names_what_there_is(line):
 def test_the_python_of_the_readme_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     sizes = [784, 512, 512, 512, 10]
-    model = bitnet.nn.models.binary_mlp(sizes, np.random.default_rng(0))
+    model = bitnet.nn.models.binary_mlp(sizes, rng=np.random.default_rng(0))
     bitnet.freeze(model).save("mnist_mlp.npz")
-    sizes = {"width": 8, "units": 16, "weights": 4, "activations": 4}
-    language = bitnet.nn.models.language_model(3, np.random.default_rng(0), **sizes)
+    sizes = {"width": 8, "units": 16, "weight_quantizer": 4, "activation_quantizer": 4}
+    language = bitnet.nn.models.language_model(3, rng=np.random.default_rng(0), **sizes)
     vocabulary = bitnet.data.Vocabulary(["<unk>", "<eos>", "the"], "words")
     bitnet.freeze(language, vocabulary=vocabulary).save("word_lstm_44.frozen.npz")
     blocks = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)

@@ -69,7 +69,7 @@ def test_what_is_moved_is_the_same(cupy):
     once = to_gpu(array)
     assert like(once, once).get().tolist() == [1, 1]
     with pytest.raises(InputError, match="its method `to`"):
-        to_gpu(bitnet.nn.Linear(2, 2, np.random.default_rng(0)))
+        to_gpu(bitnet.nn.Linear(2, 2, rng=np.random.default_rng(0)))
 
 
 class Odd(bitnet.nn.Module):
@@ -221,7 +221,7 @@ def test_a_gpu_that_cannot_be_used_is_one_sentence(cupy, case, capsys):
     with pytest.raises(InputError, match=f"^no GPU: .*{expected}"):
         to_gpu(np.ones(2))
     with pytest.raises(InputError, match=f"^no GPU: .*{expected}"):
-        bitnet.nn.Linear(2, 2, np.random.default_rng(0)).to("gpu")
+        bitnet.nn.Linear(2, 2, rng=np.random.default_rng(0)).to("gpu")
     with pytest.raises(InputError, match=r"^no GPU"), stream():
         pass
     for command in (["train"], ["evaluate", "no file"], ["predict", "no file", "x"]):

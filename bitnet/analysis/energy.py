@@ -81,7 +81,7 @@ class Energy:
     --------
     >>> import bitnet
     >>> import numpy as np
-    >>> net = bitnet.nn.models.binary_mlp([784, 512, 10], np.random.default_rng(0))
+    >>> net = bitnet.nn.models.binary_mlp([784, 512, 10], rng=np.random.default_rng(0))
     >>> print(str(estimate(net)).partition("from the tables")[0])
     Sequential of 5 layers: estimated energy of one image
                           binary                  float twin
@@ -167,7 +167,7 @@ def estimate(net, image=None):
     --------
     >>> import bitnet
     >>> import numpy as np
-    >>> net = bitnet.nn.models.binary_mlp([784, 64, 10], np.random.default_rng(0))
+    >>> net = bitnet.nn.models.binary_mlp([784, 64, 10], rng=np.random.default_rng(0))
     >>> binary, twin = estimate(net).estimates
     >>> binary.weight_memory, twin.weight_memory
     ('8K cache', '1M cache')

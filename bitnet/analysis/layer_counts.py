@@ -214,7 +214,7 @@ class _Walk:
         """Return the counts of a layer alone, without the layers that follow."""
         pixels = math.prod(outputs[:-1])
         if isinstance(layer, QUANTIZED):
-            weights = numbers_of(layer.quantizer.codebook)
+            weights = numbers_of(layer.weight_quantizer.codebook)
             own = _products(layer.weight.shape, pixels, self.enters, weights)
             return own | _moved(read, self.enters.bits, outputs)
         state = layer.state_dict().values()
@@ -292,7 +292,7 @@ def input_shape(net, image):
     first = next((layer for layer in net.modules() if isinstance(layer, kinds)), None)
     linear = isinstance(first, (nn.QuantLinear, nn.Linear))
     if image is None and linear:
-        return (first.inputs,)
+        return (first.in_features,)
     if image is None:
         how = "give image=(rows, columns, channels)"
         raise InputError(f"summary: the model does not begin with a linear layer; {how}")
@@ -324,13 +324,13 @@ def language_rows(model):
     """Yield the rows of the matrices of a language model; a token only reads a row of the table."""
     is_frozen = isinstance(model, FrozenLanguageModel)
     if not is_frozen:
-        quantizers = {"table": model.embedding.activations}
-        quantizers["scores"] = getattr(model.decoder, "quantizer", None)  # of a ScaledLinear
+        quantizers = {"table": model.embedding.activation_quantizer}
+        quantizers["scores"] = getattr(model.decoder, "weight_quantizer", None)  # of a ScaledLinear
     for name, matrix in matrices_of(model).items():
         if is_frozen:
             bits = matrix.bits.shape[0]
         else:
-            quantizer = quantizers.get(name, model.recurrent.quantizer)
+            quantizer = quantizers.get(name, model.recurrent.weight_quantizer)
             bits = quantizer.bits if quantizer else 32
         n = math.prod(matrix.shape)
         products, n_bytes = 0 if name == "table" else n, -(-n * bits // 8)

@@ -118,7 +118,7 @@ def count_operations(net):
     >>> import bitnet
     >>> import numpy as np
     >>> rng = np.random.default_rng(0)
-    >>> net = bitnet.freeze(bitnet.nn.models.binary_mlp([784, 64, 10], rng, norm="shift"))
+    >>> net = bitnet.freeze(bitnet.nn.models.binary_mlp([784, 64, 10], rng=rng, norm="shift"))
     >>> print(str(count_operations(net)).partition("words:")[0])
     FrozenNet(784-64-10, pixels): operations for one image
     layer                   words  additions  comparisons  shifts  multiplications

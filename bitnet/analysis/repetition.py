@@ -182,7 +182,7 @@ def repetitions(net):
     --------
     >>> import bitnet
     >>> rng = np.random.default_rng(0)
-    >>> net = bitnet.nn.models.binary_convnet((8, 8, 1), [(512,)], [10], rng)
+    >>> net = bitnet.nn.models.binary_convnet((8, 8, 1), [(512,)], [10], rng=rng)
     >>> repetitions(net).layers["0 BinaryConv2d"].up_to_sign  # of 256 possible ones
     229
     """
@@ -191,7 +191,7 @@ def repetitions(net):
         filters = [(layer.bits, numbers_of(layer.weight_codebook).bits) for layer in layers]
     elif isinstance(net, Module):
         layers = [layer for layer in net.modules() if isinstance(layer, QuantConv2d)]
-        filters = [(layer.packed, layer.quantizer.bits) for layer in layers]
+        filters = [(layer.packed, layer.weight_quantizer.bits) for layer in layers]
     else:
         raise InputError(f"repetitions: got {type(net).__name__}; expected a model or FrozenNet")
     found, left_out = {}, []

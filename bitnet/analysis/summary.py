@@ -52,7 +52,7 @@ class Summary:
     --------
     >>> import numpy as np
     >>> from bitnet.nn.models import binary_mlp
-    >>> table = summary(binary_mlp([784, 512, 10], np.random.default_rng(0)))
+    >>> table = summary(binary_mlp([784, 512, 10], rng=np.random.default_rng(0)))
     >>> table.one_bit, table.macs["8x1"], table.rows[0].file_bytes
     (406528, 401408, 50176)
     """
@@ -188,11 +188,11 @@ def summary(net, image=None, frozen=None):
     >>> import bitnet
     >>> import numpy as np
     >>> rng = np.random.default_rng(0)
-    >>> table = summary(bitnet.freeze(bitnet.nn.models.binary_mlp([784, 64, 10], rng)))
+    >>> table = summary(bitnet.freeze(bitnet.nn.models.binary_mlp([784, 64, 10], rng=rng)))
     >>> table.rows[0].name, table.rows[0].n_bytes, table.file_bytes == table.overhead + 6536 + 200
     ('0 FrozenLayer(784, 64)', 6536, True)
-    >>> few = {"width": 4, "units": 8, "weights": 2, "activations": 4}
-    >>> print(summary(bitnet.nn.models.language_model(9, rng, **few)))
+    >>> few = {"width": 4, "units": 8, "weight_quantizer": 2, "activation_quantizer": 4}
+    >>> print(summary(bitnet.nn.models.language_model(9, rng=rng, **few)))
     LanguageModel(9-4-8 lstm-9)
     matrix          shape  weights  bits  bytes  products
     table             9x4       36     4     18         -
@@ -238,8 +238,9 @@ def _cell(row, field, only):
 def _sizes_of(model):
     """The sizes of a trained language model, in the form that a frozen one prints."""
     recurrent, table = model.recurrent, model.embedding
-    layers = "-".join(recurrent.layers * [f"{recurrent.units} {type(recurrent).__name__.lower()}"])
-    return f"LanguageModel({table.count}-{table.width}-{layers}-{table.count})"
+    layer = f"{recurrent.hidden_size} {type(recurrent).__name__.lower()}"
+    layers, count = "-".join(recurrent.num_layers * [layer]), table.num_embeddings
+    return f"LanguageModel({count}-{table.embedding_dim}-{layers}-{count})"
 
 
 def in_order(precisions):

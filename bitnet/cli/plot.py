@@ -106,7 +106,7 @@ def weights_of(net):
         return _of_language(net)
     if isinstance(net, Trained):
         layers = [layer for layer in net.model.modules() if isinstance(layer, IntegerLayer)]
-        found = [(layer.packed, layer.quantizer.codebook) for layer in layers]
+        found = [(layer.packed, layer.weight_quantizer.codebook) for layer in layers]
     else:
         layers = net.layers
         found = [(layer.bits, layer.weight_codebook) for layer in layers]

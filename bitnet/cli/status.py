@@ -5,7 +5,7 @@ import importlib
 import bitnet
 from bitnet import kernels
 from bitnet.data import available, available_texts
-from bitnet.devices import blas, status
+from bitnet.devices import blas, show_versions
 from bitnet.kernels import threads
 from bitnet.kernels.dispatch import numba_problem
 
@@ -27,7 +27,7 @@ def main(args):
 
 def facts():
     """Return the names and values that `bitnet status` prints."""
-    found = [("bitnet", bitnet.__version__), *status(), ("kernels", kernels_in_use())]
+    found = [("bitnet", bitnet.__version__), *show_versions(), ("kernels", kernels_in_use())]
     found.append(("threads", THREADS.format(threads.num_threads())))
     found.append(("blas", "; ".join(blas()) or "unknown, as threadpoolctl is not installed"))
     sets = [*available(), *available_texts()]

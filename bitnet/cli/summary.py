@@ -15,7 +15,7 @@ from bitnet.deploy.freeze import freeze
 from bitnet.errors import InputError
 from bitnet.nn.models import LanguageModel, net_named
 from bitnet.nn.models.names import PAPERS, is_language_net
-from bitnet.training.settings import bits_or_name
+from bitnet.training.settings import ARGUMENTS, bits_or_name
 from bitnet.training.trained import Trained, open_net
 
 HELP = "layers, weights by their bits, bytes and products; energy, operations, repetition"
@@ -73,7 +73,7 @@ def _frozen(net, image, file, name):
         return net
     if not isinstance(net, LanguageModel):
         return file or freeze(net, image=image and image[:2])
-    if net.recurrent.quantizer is None:
+    if net.recurrent.weight_quantizer is None:
         raise InputError(f"--operations applies to low-bit nets, and {name} is float; remove it")
     return freeze(net)
 
@@ -114,7 +114,7 @@ def _of_name(args, of_text):
     check_number("classes", count, 1, 10**6)
     rng = np.random.default_rng(0)
     if of_text:
-        bits = {} if args.float else {"weights": 4, "activations": 4}
+        bits = {} if args.float else {"weight_quantizer": 4, "activation_quantizer": 4}
         return named.build(count, named.units, rng, **(bits | _bits(args))), None, None
     image = CIFAR if named.name in ("cifar10", "svhn") else MNIST
     image = _image(args.image) if args.image else image
@@ -125,11 +125,11 @@ def _of_name(args, of_text):
 def _bits(args):
     """The bits or quantizers that the arguments name; none beside --float."""
     given = {name: getattr(args, name) for name in ("weights", "activations")}
-    bits = {name: bits_or_name(name, text) for name, text in given.items() if text is not None}
-    if args.float and bits:
-        wrong = next(iter(bits))
+    given = {name: text for name, text in given.items() if text is not None}
+    if args.float and given:
+        wrong = next(iter(given))
         raise InputError(f"--{wrong} is of bits, and --float has none; leave one of them out")
-    return bits
+    return {ARGUMENTS[name]: bits_or_name(name, text) for name, text in given.items()}
 
 
 def _image(text):

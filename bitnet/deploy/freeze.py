@@ -72,10 +72,10 @@ def freeze(model, input="pixels", image=None, vocabulary=None):
     --------
     >>> import bitnet
     >>> rng = np.random.default_rng(0)
-    >>> freeze(bitnet.nn.models.binary_mlp([784, 64, 10], rng)).layers[0].bits
+    >>> freeze(bitnet.nn.models.binary_mlp([784, 64, 10], rng=rng)).layers[0].bits
     Bits(shape=(64, 784), 6656 bytes)
-    >>> few = {"width": 8, "units": 16, "weights": 2, "activations": 4}
-    >>> freeze(bitnet.nn.models.language_model(50, rng, "gru", **few))
+    >>> few = {"width": 8, "units": 16, "weight_quantizer": 2, "activation_quantizer": 4}
+    >>> freeze(bitnet.nn.models.language_model(50, rng=rng, kind="gru", **few))
     FrozenLanguageModel(50-8-16 gru-50)
     """
     check_choice("freeze", INPUTS, input=input)
@@ -90,7 +90,7 @@ def freeze(model, input="pixels", image=None, vocabulary=None):
 
     def layer(i, reach):  # the largest integer that comes in, and then the largest that comes out
         linear, pool, norm, activation = groups[i]
-        bits, weights = linear.packed, linear.quantizer.codebook
+        bits, weights = linear.packed, linear.weight_quantizer.codebook
         own = {} if weights.is_sign else {"weight_codebook": weights}
         window = None if pool is None else pool.window
         if activation is None:
@@ -102,9 +102,11 @@ def freeze(model, input="pixels", image=None, vocabulary=None):
         largest *= window.taps if averages else 1
         codebook = ONE_BIT if isinstance(activation, nn.Sign) else activation.quantizer.codebook
         codes = partial(_codes, norm, activation)
-        steps, increasing = find_thresholds(codes, linear.outputs, largest, len(codebook) - 1)
+        steps, increasing = find_thresholds(
+            codes, linear.weight.shape[0], largest, len(codebook) - 1
+        )
         if not codebook.is_sign:  # one bit of other numbers than ±1 has a row of one step
-            own["codebook"], steps = codebook, steps.reshape(linear.outputs, -1)
+            own["codebook"], steps = codebook, steps.reshape(linear.weight.shape[0], -1)
         if isinstance(linear, nn.QuantConv2d):
             own |= {"window": linear.window, "pool": window, "groups": linear.groups}
             own |= {"pooling": "average"} if averages else {}
@@ -253,24 +255,25 @@ def find_thresholds(codes, n_units, largest, steps=1):
 def _language_model(model, vocabulary):
     """A frozen language model."""
     recurrent, decoder = model.recurrent, model.decoder
-    few = isinstance(decoder, nn.ScaledLinear) and recurrent.quantizer is not None
+    few = isinstance(decoder, nn.ScaledLinear) and recurrent.weight_quantizer is not None
     if not few or type(recurrent) not in CELLS:
-        example = "language_model(..., weights=4, activations=4)"
+        example = "language_model(..., weight_quantizer=4, activation_quantizer=4)"
         expected = f"a LanguageModel with k-bit weights, as {example}"
         raise InputError(f"freeze: got {model!r:.80}; expected {expected}")
-    if recurrent.activations != decoder.activations or model.embedding.activations is None:
-        came = f"activations of {recurrent.activations!r} and {decoder.activations!r}"
+    states, last = recurrent.activation_quantizer, decoder.activation_quantizer
+    if states != last or model.embedding.activation_quantizer is None:
+        came = f"activation quantizers {states!r} and {last!r}"
         raise InputError(f"freeze: {came}; expected one quantizer for all layers and the decoder")
     cell = CELLS[type(recurrent)]
     cell += f"-{recurrent.activation}" if cell == "rnn" else ""
-    weights, activations = recurrent.quantizer, recurrent.activations.name
+    weights, activations = recurrent.weight_quantizer, states.name
     parts = zip(recurrent.input_weights, recurrent.state_weights, recurrent.biases, strict=True)
     layers = []
     for *of_layer, bias in parts:
         own = (_matrix(weight, weights) for weight in of_layer)
         layers.append(FrozenRecurrent(cell, *own, np.array(to_cpu(bias.data)), activations))
-    table = _matrix(model.embedding.weight, model.embedding.activations)
-    last = _matrix(decoder.weight, decoder.quantizer), np.array(to_cpu(decoder.bias.data))
+    table = _matrix(model.embedding.weight, model.embedding.activation_quantizer)
+    last = _matrix(decoder.weight, decoder.weight_quantizer), np.array(to_cpu(decoder.bias.data))
     named = isinstance(vocabulary, Vocabulary)
     tokens = (vocabulary.words, vocabulary.unit) if named else (vocabulary, None)
     return FrozenLanguageModel(table, layers, *last, *tokens)
@@ -325,7 +328,7 @@ def compare(model, net, x):
     Examples
     --------
     >>> from bitnet.nn.models.feedforward import binary_mlp
-    >>> model = binary_mlp([784, 64, 10], np.random.default_rng(0))
+    >>> model = binary_mlp([784, 64, 10], rng=np.random.default_rng(0))
     >>> x = np.arange(3 * 784).astype(np.uint8).reshape(3, 784)
     >>> agreement = compare(model, freeze(model), x)
     >>> agreement.integers, agreement.is_complete

@@ -212,8 +212,8 @@ class FrozenLanguageModel:
     --------
     >>> import bitnet
     >>> rng = np.random.default_rng(0)
-    >>> few = {"width": 8, "units": 16, "weights": 2, "activations": 4}
-    >>> model = bitnet.nn.models.language_model(3, rng, **few)
+    >>> few = {"width": 8, "units": 16, "weight_quantizer": 2, "activation_quantizer": 4}
+    >>> model = bitnet.nn.models.language_model(3, rng=rng, **few)
     >>> frozen = bitnet.freeze(model, vocabulary=["a", "b", "<unk>"])
     >>> frozen
     FrozenLanguageModel(3-8-16 lstm-3)

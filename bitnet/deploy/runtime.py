@@ -66,7 +66,7 @@ class FrozenNet:
     --------
     >>> import bitnet
     >>> rng = np.random.default_rng(0)
-    >>> net = bitnet.freeze(bitnet.nn.models.binary_mlp([784, 64, 10], rng))
+    >>> net = bitnet.freeze(bitnet.nn.models.binary_mlp([784, 64, 10], rng=rng))
     >>> net
     FrozenNet(784-64-10, pixels)
     >>> net.predict(np.zeros((3, 784), np.uint8)).shape

@@ -23,9 +23,9 @@ class Quantize(Module):
 
     Attributes
     ----------
-    clip_value : float
-        Where gradients pass, None for a quantizer without a clip_value; may be changed during training,
-        as the second paper widens its hard tanh (section 4.3), and setting None lets all pass.
+    clip_value : float or None
+        Gradients pass where |x| <= clip_value; None for a quantizer without one.  Set it during
+        training to widen the hard tanh, as the second paper does (section 4.3); None lets all pass.
 
     Examples
     --------
@@ -47,12 +47,12 @@ class Quantize(Module):
 
     @property
     def clip_value(self):
-        """Where gradients pass; None for a quantizer without a clip_value."""
+        """Gradients pass where |x| <= clip_value; None for a quantizer without one."""
         return getattr(self.quantizer, "clip_value", None)
 
     @clip_value.setter
     def clip_value(self, clip_value):
-        """Where gradients pass; None for a quantizer without a clip_value."""
+        """Gradients pass where |x| <= clip_value; None for a quantizer without one."""
         if self.clip_value is None:
             raise InputError(f"{self!r} has no clip_value to change; Uniform has one")
         clip_value = math.inf if clip_value is None else clip_value

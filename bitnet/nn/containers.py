@@ -22,7 +22,7 @@ class Sequential(Module):
     --------
     >>> import numpy as np
     >>> from bitnet.nn import BinaryLinear
-    >>> net = Sequential(BinaryLinear(4, 2, np.random.default_rng(0)), BatchNorm(2))
+    >>> net = Sequential(BinaryLinear(4, 2, rng=np.random.default_rng(0)), BatchNorm(2))
     >>> net
     Sequential(BinaryLinear(4, 2), BatchNorm(2))
     >>> len(net.parameters())
@@ -79,7 +79,8 @@ class Branches(Module):
     >>> import numpy as np
     >>> from bitnet.nn import BatchNorm, BinaryConv2d, Sign
     >>> rng = np.random.default_rng(0)
-    >>> block = Branches(Sequential(), Sequential(BinaryConv2d(3, 8, rng), BatchNorm(8), Sign()))
+    >>> conv = BinaryConv2d(3, 8, 3, padding="same", rng=rng)
+    >>> block = Branches(Sequential(), Sequential(conv, BatchNorm(8), Sign()))
     >>> block(functional.sign(np.ones((2, 6, 5, 3), np.float32))).shape
     (2, 6, 5, 11)
     """
@@ -115,9 +116,9 @@ class WithHeads(Sequential):
     >>> import numpy as np
     >>> from bitnet.nn import BatchNorm, BinaryLinear, Sign
     >>> rng = np.random.default_rng(0)
-    >>> hidden = BinaryLinear(4, 8, rng), BatchNorm(8), Sign()
-    >>> head = Sequential(BinaryLinear(8, 2, rng), BatchNorm(2))
-    >>> net = WithHeads(*hidden, BinaryLinear(8, 2, rng), BatchNorm(2), heads={2: head})
+    >>> hidden = BinaryLinear(4, 8, rng=rng), BatchNorm(8), Sign()
+    >>> head = Sequential(BinaryLinear(8, 2, rng=rng), BatchNorm(2))
+    >>> net = WithHeads(*hidden, BinaryLinear(8, 2, rng=rng), BatchNorm(2), heads={2: head})
     >>> x = np.arange(8, dtype=np.uint8).reshape(2, 4)
     >>> [scores.shape for scores in net(x)], net.eval()(x).shape
     ([(2, 2), (2, 2)], (2, 2))

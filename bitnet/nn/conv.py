@@ -8,17 +8,21 @@ and, after the last of them, Flatten and the layers of a binarized MLP.
 """
 
 import math
+from typing import Any
 
 import numpy as np
 
 from bitnet import kernels
-from bitnet.autograd import Parameter
+from bitnet.autograd import Parameter, Tensor
 from bitnet.devices import check_generator
-from bitnet.errors import InputError, check_count
+from bitnet.errors import InputError, check_count, unfit
 from bitnet.kernels import Window
 from bitnet.nn import functional
 from bitnet.nn.module import Module
 from bitnet.nn.quantized import IntegerLayer
+from bitnet.quantizers import Quantizer
+
+Size = int | tuple[int, int]
 
 
 def window_of(size, stride=1, padding=0, border=0):
@@ -26,7 +30,7 @@ def window_of(size, stride=1, padding=0, border=0):
 
     With "same" the size stays at stride 1; an odd pixel goes below and to the right.
     """
-    size, stride = _pair("size", size), _pair("stride", stride)
+    size, stride = _pair("kernel_size", size), _pair("stride", stride)
     if padding == "same":
         pads = tuple(((n - 1) // 2, n // 2) for n in size)
     else:
@@ -47,124 +51,152 @@ def _pair(name, value):
 
 
 class _Convolution(Module):
-    """What convolutions share: channels and the window."""
+    """What convolutions share: channels, groups and the window of taps."""
 
-    def __init__(self, inputs, outputs, rng, size, stride, padding, border, groups):
-        check_generator(type(self).__name__, rng)
-        check_count(type(self).__name__, inputs=inputs, outputs=outputs)
-        self.inputs, self.outputs, self.groups = int(inputs), int(outputs), groups
-        self.window = window_of(size, stride, padding, border)
-        self.group = kernels.check_groups(type(self).__name__, inputs, outputs, groups)
+    def __init__(self, channels, window, groups, rng):
+        name = type(self).__name__
+        check_generator(name, rng)
+        check_count(name, in_channels=channels[0], out_channels=channels[1])
+        self.in_channels, self.out_channels = map(int, channels)
+        self.window, self.groups = window_of(*window), groups
+        self.group = kernels.check_groups(name, *channels, groups)
+        # what Glorot's formula calls fan in + fan out
+        self.fan = (self.in_channels + self.out_channels) / groups * self.window.taps
+
+    @property
+    def kernel_size(self):
+        """Rows and columns of taps."""
+        return self.window.size
+
+    @property
+    def filters(self):
+        """The shape of the filters, (M, rows, columns, C / groups)."""
+        return self.out_channels, *self.window.size, self.group
 
     def _check(self, x):
-        """Refuse what is no images of as many channels."""
-        shape = getattr(x, "shape", ())
-        if len(shape) != 4 or shape[3] != self.inputs:
-            raise InputError(f"{self!r} got the shape {shape}; expected (B, H, W, {self.inputs})")
+        """Refuse inputs that are not images with `in_channels` channels."""
+        if len(getattr(x, "shape", ())) != 4 or x.shape[3] != self.in_channels:
+            raise unfit(repr(self), f"images (B, H, W, {self.in_channels})", x)
 
     def __repr__(self):
         size = "x".join(map(str, self.window.size))
         groups = f", groups={self.groups}" if self.groups > 1 else ""
-        return f"{type(self).__name__}({self.inputs}, {self.outputs}, {size}{groups})"
+        return f"{type(self).__name__}({self.in_channels}, {self.out_channels}, {size}{groups})"
 
 
 class QuantConv2d(IntegerLayer, _Convolution):
     """A convolution with k-bit filters, `functional.quantized_conv2d`.
 
-    Latent weights, quantizer and clipping are those of `QuantLinear`; the step is scaled by
-    sqrt((inputs + outputs) / groups * taps / 1.5), as in the papers' code.
+    Latent weights, quantizer and clipping are those of `QuantLinear`; the learning rate is scaled
+    by sqrt((in_channels + out_channels) / groups * taps / 1.5), as in the papers' code.
 
     Parameters
     ----------
-    inputs, outputs : int
-        Channels C of the images and M of the result, 1 or more.
-    rng : numpy.random.Generator
-        The source of the first weights, and of stochastic rounding.
-    size, stride : int or (int, int), optional
-        Taps, and pixels from one output to the next, down and to the right.
-    padding : "same", "valid", int or (int, int), optional
-        Pixels outside the border on each side; "valid" is 0, and "same" keeps the size at stride 1.
-    border : {0, 1, -1}, optional
-        The value of those pixels.
-    weights : int or Quantizer, optional
-        As for `QuantLinear`.
+    in_channels, out_channels : int
+        Channels C of the images and M of the result, at least 1.
+    kernel_size : int or (int, int)
+        Rows and columns of taps.
+    stride : int or (int, int), optional
+        Pixels between neighbouring outputs, down and to the right.
+    padding : int or (int, int) or {"same", "valid"}, optional
+        Pixels outside the border on each side; "valid" is 0, "same" keeps the size at stride 1.
     groups : int, optional
-        Groups of channels, each with its own filters; divides inputs and outputs.
+        Groups of channels, each with its own filters; divides both numbers of channels.
+    rng : numpy.random.Generator
+        The source of the first weights and of stochastic rounding.
+    border : {0, 1, -1}, optional
+        The value of the pixels outside the border.
+    weight_quantizer : int or Quantizer or str, optional
+        Bits, from 1 to 8, or a quantizer or its name.
     **backward : optional
-        `gradient`, `rounding` and `balance`, as for `QuantLinear`; each filter has its mean.
+        `grad_format`, `rounding` and `balance`, as for `QuantLinear`; `balance` subtracts the mean
+        of each filter.
 
     Attributes
     ----------
     weight : LatentWeight
-        float32 of shape (outputs, rows, columns, inputs / groups).
+        float32 of shape (out_channels, rows, columns, in_channels / groups).
     packed : Bits or BitPlanes
         The filters that the layer multiplies with.
 
     Examples
     --------
-    >>> layer = QuantConv2d(3, 8, np.random.default_rng(0), weights=2)
+    >>> layer = QuantConv2d(3, 8, 3, padding="same", rng=np.random.default_rng(0))
     >>> layer(np.zeros((2, 6, 5, 3), np.uint8)).shape
     (2, 6, 5, 8)
     """
 
     def __init__(
         self,
-        inputs,
-        outputs,
-        rng,
-        size=3,
-        stride=1,
-        padding="same",
-        border=0,
-        weights=1,
-        groups=1,
-        **backward,
-    ):
-        super().__init__(inputs, outputs, rng, size, stride, padding, border, groups)
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Size,
+        stride: Size = 1,
+        padding: Size | str = 0,
+        groups: int = 1,
+        *,
+        rng: np.random.Generator,
+        border: int = 0,
+        weight_quantizer: int | str | Quantizer = 1,
+        **backward: Any,
+    ) -> None:
+        window = kernel_size, stride, padding, border
+        super().__init__((in_channels, out_channels), window, groups, rng)
         name = type(self).__name__
         if max(n for pads in self.window.padding for n in pads) >= max(self.window.size):
             raise InputError(
-                f"{name}: padding is {padding!r} for {self.window.size} taps; expected less "
-                "than there are taps, as a frozen net demands"
+                f"{name}: padding is {padding!r} for {self.window.size} taps; expected a padding "
+                "smaller than the number of taps"
             )
-        self.set_numbers(rng, weights, **backward)
-        fan = (inputs + outputs) / groups * self.window.taps
-        shape = outputs, *self.window.size, self.group
-        self.weight = self.bounded_weight(shape, fan)
+        self.set_numbers(rng, weight_quantizer, **backward)
+        self.weight = self.clipped_weight(self.filters, self.fan)
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolve packed images (B, H, W, C); returns integers (B, H', W', M)."""
         self._check(x)
-        backward = self.gradient, self.rounding_rng, self.groups
+        backward = self.grad_format, self.rounding_rng, self.groups
         return functional.quantized_conv2d(x, self.quantized(self.weight), self.window, *backward)
 
 
 class BinaryConv2d(QuantConv2d):
-    """A convolution with ±1 filters, `QuantConv2d` of one bit.
+    """A convolution with ±1 filters, `QuantConv2d` with one bit.
 
     Parameters
     ----------
-    inputs, outputs, rng, size, stride, padding, border : optional
-        As for `QuantConv2d`; the first three are required.
-    **options : optional
-        `gradient`, `rounding`, `groups` and `balance`, as for `QuantConv2d`.
+    in_channels, out_channels, kernel_size, stride, padding, groups, rng, border : optional
+        As for `QuantConv2d`; the first three and `rng` are required.
+    **backward : optional
+        `grad_format`, `rounding` and `balance`, as for `QuantConv2d`.
 
     Attributes
     ----------
     weight : LatentWeight
-        float32 of shape (outputs, rows, columns, inputs / groups).
+        float32 of shape (out_channels, rows, columns, in_channels / groups).
     bits : Bits
         The filters that the layer multiplies with.
 
     Examples
     --------
-    >>> layer = BinaryConv2d(3, 8, np.random.default_rng(0))
+    >>> layer = BinaryConv2d(3, 8, 3, padding="same", rng=np.random.default_rng(0))
     >>> layer(np.zeros((2, 6, 5, 3), np.uint8)).shape
     (2, 6, 5, 8)
     """
 
-    def __init__(self, inputs, outputs, rng, size=3, stride=1, padding="same", border=0, **options):
-        window = size, stride, padding, border
-        super().__init__(inputs, outputs, rng, *window, weights=1, **options)
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Size,
+        stride: Size = 1,
+        padding: Size | str = 0,
+        groups: int = 1,
+        *,
+        rng: np.random.Generator,
+        border: int = 0,
+        **backward: Any,
+    ) -> None:
+        window = kernel_size, stride, padding, groups
+        super().__init__(in_channels, out_channels, *window, rng=rng, border=border, **backward)
 
     bits = IntegerLayer.packed
 
@@ -174,29 +206,41 @@ class Conv2d(_Convolution):
 
     Parameters
     ----------
-    inputs, outputs : int
-        Channels C of the images and M of the result, 1 or more.
+    in_channels, out_channels : int
+        Channels C of the images and M of the result, at least 1.
+    kernel_size, stride, padding, groups, border : optional
+        As for `QuantConv2d`; `kernel_size` is required.
     rng : numpy.random.Generator
         The source of the first weights, U(-a, a) with Glorot's
-        a = sqrt(6 / ((inputs + outputs) / groups * taps)).
-    size, stride, padding, border, groups : optional
-        As for `QuantConv2d`.
+        a = sqrt(6 / ((in_channels + out_channels) / groups * taps)).
 
     Examples
     --------
-    >>> layer = Conv2d(3, 8, np.random.default_rng(0), padding="valid")
+    >>> layer = Conv2d(3, 8, 3, rng=np.random.default_rng(0))
     >>> layer(np.zeros((2, 6, 5, 3), np.float32)).shape
     (2, 4, 3, 8)
     """
 
-    def __init__(self, inputs, outputs, rng, size=3, stride=1, padding="same", border=0, groups=1):
-        super().__init__(inputs, outputs, rng, size, stride, padding, border, groups)
-        limit = math.sqrt(6 / ((inputs + outputs) / groups * self.window.taps))
-        shape = (outputs, *self.window.size, self.group)
-        self.weight = Parameter(rng.uniform(-limit, limit, shape).astype(np.float32))
-        self.bias = Parameter(np.zeros(outputs, np.float32))
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Size,
+        stride: Size = 1,
+        padding: Size | str = 0,
+        groups: int = 1,
+        *,
+        rng: np.random.Generator,
+        border: int = 0,
+    ) -> None:
+        window = kernel_size, stride, padding, border
+        super().__init__((in_channels, out_channels), window, groups, rng)
+        limit = math.sqrt(6 / self.fan)
+        self.weight = Parameter(rng.uniform(-limit, limit, self.filters).astype(np.float32))
+        self.bias = Parameter(np.zeros(self.out_channels, np.float32))
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolve float images (B, H, W, C); returns floats (B, H', W', M)."""
         self._check(x)
         return functional.conv2d(x, self.weight, self.bias, self.window, self.groups)
 
@@ -204,8 +248,10 @@ class Conv2d(_Convolution):
 class _Pooling(Module):
     """What poolings share: the window, by default moved by its own size."""
 
-    def __init__(self, size=2, stride=None, padding=0):
-        self.window = window_of(size, size if stride is None else stride, padding)
+    def __init__(
+        self, kernel_size: Size = 2, stride: Size | None = None, padding: Size | str = 0
+    ) -> None:
+        self.window = window_of(kernel_size, kernel_size if stride is None else stride, padding)
 
     def __repr__(self):
         size = "x".join(map(str, self.window.size))
@@ -217,8 +263,9 @@ class MaxPool2d(_Pooling):
 
     Parameters
     ----------
-    size, stride : int or (int, int), optional
-        Taps, and pixels from one output to the next, by default as many as taps.
+    kernel_size, stride : int or (int, int), optional
+        Rows and columns of taps, and pixels between neighbouring outputs; default: 2 and
+        `kernel_size`.
     padding : optional
         As for `QuantConv2d`.
 
@@ -228,7 +275,8 @@ class MaxPool2d(_Pooling):
     (1, 2, 2, 3)
     """
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
+        """Pool images (B, H, W, C)."""
         return functional.max_pool2d(x, self.window)
 
 
@@ -237,7 +285,7 @@ class AvgPool2d(_Pooling):
 
     Parameters
     ----------
-    size, stride, padding : optional
+    kernel_size, stride, padding : optional
         As for `MaxPool2d`.
 
     Examples
@@ -246,7 +294,8 @@ class AvgPool2d(_Pooling):
     (1, 1, 1, 3)
     """
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
+        """Pool images (B, H, W, C)."""
         return functional.avg_pool2d(x, self.window)
 
 
@@ -259,5 +308,6 @@ class Flatten(Module):
     (2, 36)
     """
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
+        """Reshape images (B, H, W, C) to rows (B, H W C)."""
         return functional.flatten(x)

@@ -1,30 +1,36 @@
 """The vectors of words or characters as a layer."""
 
+from typing import Any
+
+import numpy as np
+
+from bitnet.autograd import Tensor
 from bitnet.devices import check_generator
 from bitnet.errors import check_count
 from bitnet.nn import functional
 from bitnet.nn.functional.embedding import check_ids
 from bitnet.nn.functional.scaled import QuantizeScaled
 from bitnet.nn.module import Module
-from bitnet.nn.quantized import activation_quantizer, uniform
+from bitnet.nn.quantized import activation_quantizer_of, uniform
+from bitnet.quantizers import Quantizer
 from bitnet.quantizers.scales import scale_of
 
 
 class Embedding(Module):
-    """The vectors of words or characters: rows of a table by their numbers.
+    """A table with one vector per word or character.
 
-    With a quantizer the rows are packed, with one scale for the table, as the next layer's inputs.
+    With a quantizer the rows are packed, with one scale for the whole table.
 
     Parameters
     ----------
-    count, width : int
+    num_embeddings, embedding_dim : int
         Rows V and columns N of the table.
     rng : numpy.random.Generator
         The source of the first numbers, U(-half, half).
-    activations : int or Quantizer or str, optional
+    activation_quantizer : int or Quantizer or str, optional
         Bits, from 1 to 8, or a quantizer or its name; floats by default.
     half : float, optional
-        The bound of the first numbers.
+        The largest of the first numbers.
 
     Attributes
     ----------
@@ -35,34 +41,43 @@ class Embedding(Module):
     --------
     >>> import numpy as np
     >>> rng = np.random.default_rng(0)
-    >>> Embedding(50, 8, rng)(np.zeros((35, 20), int)).shape
+    >>> Embedding(50, 8, rng=rng)(np.zeros((35, 20), int)).shape
     (35, 20, 8)
-    >>> Embedding(50, 8, rng, activations=4)([[1, 2]]).data.shape
+    >>> Embedding(50, 8, rng=rng, activation_quantizer=4)([[1, 2]]).data.shape
     (1, 2, 8)
     """
 
-    shown = ("count", "width")
+    shown = ("num_embeddings", "embedding_dim")
 
-    def __init__(self, count, width, rng, activations=None, half=0.1):
-        check_count("Embedding", count=count, width=width)
+    def __init__(
+        self,
+        num_embeddings: int,
+        embedding_dim: int,
+        *,
+        rng: np.random.Generator,
+        activation_quantizer: int | str | Quantizer | None = None,
+        half: float = 0.1,
+    ) -> None:
+        check_count("Embedding", num_embeddings=num_embeddings, embedding_dim=embedding_dim)
         check_generator("Embedding", rng)
-        self.count, self.width = int(count), int(width)
-        self.activations = None
-        if activations is not None:
-            self.activations = activation_quantizer("Embedding", activations)
-        self.weight = uniform(rng, (count, width), half, self.activations)
+        self.num_embeddings, self.embedding_dim = int(num_embeddings), int(embedding_dim)
+        self.activation_quantizer = None
+        if activation_quantizer is not None:
+            self.activation_quantizer = activation_quantizer_of("Embedding", activation_quantizer)
+        self.weight = uniform(rng, (num_embeddings, embedding_dim), half, self.activation_quantizer)
 
-    def __call__(self, ids):
-        return self.forward(check_ids("Embedding", ids, self.count))
+    def __call__(self, ids: Any) -> Tensor:
+        return self.forward(check_ids("Embedding", ids, self.num_embeddings))
 
-    def forward(self, ids):
+    def forward(self, ids: Any) -> Tensor:
+        """Return the rows with these ids, packed if there is a quantizer."""
         rows = functional.embedding(ids, self.weight)
-        if self.activations is None:
+        if self.activation_quantizer is None:
             return rows
-        return QuantizeScaled(self.activations, self.scale)(rows)
+        return QuantizeScaled(self.activation_quantizer, self.scale)(rows)
 
     @property
     def scale(self):
         """What the rows are divided by before they are quantized."""
-        quantizer = self.activations
+        quantizer = self.activation_quantizer
         return self.weight.derived(f"scale {quantizer.name}", lambda x: scale_of(x, quantizer))

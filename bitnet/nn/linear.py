@@ -1,4 +1,4 @@
-"""Linear layers: of quantized weights, of quantized weights with a scale, and of floats.
+"""Linear layers: with quantized weights, with quantized weights and a scale, and with floats.
 
 A binarized network after Algorithm 1 of the papers is the sequence
 
@@ -11,85 +11,95 @@ import math
 
 import numpy as np
 
-from bitnet.autograd import Parameter
+from bitnet.autograd import Parameter, Tensor
 from bitnet.devices import check_generator
-from bitnet.errors import InputError, check_count
+from bitnet.errors import check_count, unfit
 from bitnet.nn import functional
 from bitnet.nn.functional.ste import as_packed
 from bitnet.nn.module import Module
-from bitnet.nn.quantized import IntegerLayer, QuantizedLayer, activation_quantizer
+from bitnet.nn.quantized import IntegerLayer, QuantizedLayer, activation_quantizer_of
+from bitnet.quantizers import Quantizer
 
 
-def _check_width(layer, x, inputs):
-    """Refuse an input that is not (B, inputs)."""
-    if x.ndim != 2 or x.shape[1] != inputs:
-        raise InputError(f"{layer!r}: got an input of shape {x.shape}; expected (B, {inputs})")
+def _check_width(layer, x, in_features):
+    """Refuse an input that is not (B, in_features)."""
+    if x.ndim != 2 or x.shape[1] != in_features:
+        raise unfit(repr(layer), f"an input (B, {in_features})", x)
 
 
 class QuantLinear(IntegerLayer):
-    """A linear layer with k-bit weights on integers; no bias, as batch norm follows.
+    """A linear layer with k-bit weights on integers; it has no bias, as batch norm follows.
 
     The latent weights are floats from U(-clip, clip), where `clip` is the quantizer's largest
-    number, and are clipped to that range after each step of the optimizer; each call quantizes and
-    packs them, and all of their gradient passes.  The step of the weights is scaled by
-    sqrt((inputs + outputs) / 1.5), the inverse of the coefficient of the papers' code.
+    number, and are clipped to that range after each optimizer step.  Each call quantizes and packs
+    them, and their whole gradient passes.  Their learning rate is scaled by
+    sqrt((in_features + out_features) / 1.5), the inverse of the coefficient of the papers' code.
 
     Parameters
     ----------
-    inputs, outputs : int
-        The width N of the input and M of the output, 1 or more.
+    in_features, out_features : int
+        The width N of the input and M of the output, at least 1.
     rng : numpy.random.Generator
-        The source of the first weights, and of stochastic rounding.
-    weights : int or Quantizer, optional
-        Bits, from 1 to 8 (see `quantizers.Uniform`), or another quantizer.
-    gradient : str, optional
+        The source of the first weights and of stochastic rounding.
+    weight_quantizer : int or Quantizer or str, optional
+        Bits, from 1 to 8 (see `quantizers.Uniform`), or a quantizer or its name.
+    grad_format : str, optional
         The numbers that the backward products multiply; see `functional.quantized_linear`.
     rounding : {"nearest", "stochastic"}, optional
-        Of a gradient of integers.
+        How an integer gradient is rounded.
     balance : bool, optional
         Quantize the latent weights minus the mean of their row, see `functional.balance`.
 
     Attributes
     ----------
     weight : LatentWeight
-        float32 of shape (outputs, inputs); to change it by hand, change `weight.edit()`.
+        float32 of shape (out_features, in_features); change it with `weight.assign` or `edit()`.
     packed : Bits or BitPlanes
         The weights that the layer multiplies with.
 
     Examples
     --------
-    >>> layer = QuantLinear(784, 10, np.random.default_rng(0), weights=2)
+    >>> layer = QuantLinear(784, 10, rng=np.random.default_rng(0), weight_quantizer=2)
     >>> layer(np.zeros((5, 784), np.uint8)).shape
     (5, 10)
     >>> layer.packed
     BitPlanes(shape=(10, 784), 2 planes, unit=0.333333)
     """
 
-    shown = ("inputs", "outputs", "quantizer")
+    shown = ("in_features", "out_features", "weight_quantizer")
 
     def __init__(
-        self, inputs, outputs, rng, weights=1, gradient="int8", rounding="nearest", balance=False
-    ):
-        check_count(type(self).__name__, inputs=inputs, outputs=outputs)
-        self.set_numbers(rng, weights, gradient, rounding, balance)
-        self.inputs, self.outputs = int(inputs), int(outputs)
-        self.weight = self.bounded_weight((outputs, inputs), inputs + outputs)
+        self,
+        in_features: int,
+        out_features: int,
+        *,
+        rng: np.random.Generator,
+        weight_quantizer: int | str | Quantizer = 1,
+        grad_format: str = "int8",
+        rounding: str = "nearest",
+        balance: bool = False,
+    ) -> None:
+        check_count(type(self).__name__, in_features=in_features, out_features=out_features)
+        self.set_numbers(rng, weight_quantizer, grad_format, rounding, balance)
+        self.in_features, self.out_features = int(in_features), int(out_features)
+        self.weight = self.clipped_weight((out_features, in_features), in_features + out_features)
 
-    def forward(self, x):
-        _check_width(self, x, self.inputs)
+    def forward(self, x: Tensor) -> Tensor:
+        """Multiply packed rows (B, N) with the packed weights; returns integers (B, M)."""
+        _check_width(self, x, self.in_features)
         weight = self.quantized(self.weight)
-        return functional.quantized_linear(x, weight, self.gradient, self.rounding_rng)
+        return functional.quantized_linear(x, weight, self.grad_format, self.rounding_rng)
 
 
 class BinaryLinear(QuantLinear):
-    """A linear layer with ±1 weights on packed inputs, `QuantLinear` of one bit.
+    """A linear layer with ±1 weights on packed inputs, `QuantLinear` with one bit.
 
-    An optimizer's step leaves the signs of the latent weights packed; each call multiplies with
+    An optimizer step leaves the signs of the latent weights packed.  Each call multiplies with
     them by XOR and popcount, and packs them itself where the weights were changed otherwise.
 
     Parameters
     ----------
-    inputs, outputs, rng, gradient, rounding, balance : optional
+    in_features, out_features, rng, grad_format, rounding, balance : optional
         As for `QuantLinear`; the first three are required.
 
     Attributes
@@ -101,17 +111,27 @@ class BinaryLinear(QuantLinear):
 
     Examples
     --------
-    >>> layer = BinaryLinear(784, 10, np.random.default_rng(0))
+    >>> layer = BinaryLinear(784, 10, rng=np.random.default_rng(0))
     >>> layer(np.zeros((5, 784), np.uint8)).shape
     (5, 10)
     >>> layer.bits
     Bits(shape=(10, 784), 1040 bytes)
     """
 
-    shown = ("inputs", "outputs")
+    shown = ("in_features", "out_features")
 
-    def __init__(self, inputs, outputs, rng, gradient="int8", rounding="nearest", balance=False):
-        super().__init__(inputs, outputs, rng, 1, gradient, rounding, balance)
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        *,
+        rng: np.random.Generator,
+        grad_format: str = "int8",
+        rounding: str = "nearest",
+        balance: bool = False,
+    ) -> None:
+        backward = {"grad_format": grad_format, "rounding": rounding, "balance": balance}
+        super().__init__(in_features, out_features, rng=rng, weight_quantizer=1, **backward)
 
     bits = IntegerLayer.packed
 
@@ -121,47 +141,48 @@ class Linear(Module):
 
     Parameters
     ----------
-    inputs, outputs : int
-        The width N of the input and M of the output, 1 or more.
+    in_features, out_features : int
+        The width N of the input and M of the output, at least 1.
     rng : numpy.random.Generator
         The source of the first weights, U(-a, a) with Glorot's a = sqrt(6 / (N + M)).
 
     Examples
     --------
-    >>> Linear(3, 2, np.random.default_rng(0))(np.ones((1, 3), np.float32)).shape
+    >>> Linear(3, 2, rng=np.random.default_rng(0))(np.ones((1, 3), np.float32)).shape
     (1, 2)
     """
 
-    shown = ("inputs", "outputs")
+    shown = ("in_features", "out_features")
 
-    def __init__(self, inputs, outputs, rng):
-        check_count("Linear", inputs=inputs, outputs=outputs)
+    def __init__(self, in_features: int, out_features: int, *, rng: np.random.Generator) -> None:
+        check_count("Linear", in_features=in_features, out_features=out_features)
         check_generator("Linear", rng)
-        self.inputs, self.outputs = int(inputs), int(outputs)
-        limit = math.sqrt(6 / (inputs + outputs))
-        self.weight = Parameter(rng.uniform(-limit, limit, (outputs, inputs)).astype(np.float32))
-        self.bias = Parameter(np.zeros(outputs, np.float32))
+        self.in_features, self.out_features = int(in_features), int(out_features)
+        limit, shape = math.sqrt(6 / (in_features + out_features)), (out_features, in_features)
+        self.weight = Parameter(rng.uniform(-limit, limit, shape).astype(np.float32))
+        self.bias = Parameter(np.zeros(out_features, np.float32))
 
-    def forward(self, x):
-        _check_width(self, x, self.inputs)
+    def forward(self, x: Tensor) -> Tensor:
+        """Multiply float rows (B, N); returns floats (B, M)."""
+        _check_width(self, x, self.in_features)
         return functional.linear(x, self.weight, self.bias)
 
 
 class ScaledLinear(QuantizedLayer):
-    """A k-bit linear layer that gives numbers: `q(x) @ (s p(weight / s)).T + bias`.
+    """A k-bit linear layer that returns floats: `q(x) @ (s p(weight / s)).T + bias`.
 
-    For the scores of a language model, which no batch norm follows.
+    It computes the scores of a language model, which no batch norm follows.
 
     Parameters
     ----------
-    inputs, outputs : int
+    in_features, out_features : int
         N and M.
     rng : numpy.random.Generator
         The source of the first weights, U(-a, a) with Glorot's a = sqrt(6 / (N + M)), and of
         stochastic rounding.
-    weights, activations : int or Quantizer or str
+    weight_quantizer, activation_quantizer : int or Quantizer or str
         Bits, from 1 to 8, or a quantizer or its name: p and q.
-    gradient, rounding : optional
+    grad_format, rounding : optional
         As for `QuantLinear`; "float32" by default, as for `language_model`.
 
     Attributes
@@ -173,23 +194,35 @@ class ScaledLinear(QuantizedLayer):
 
     Examples
     --------
-    >>> layer = ScaledLinear(300, 10, np.random.default_rng(0), weights=2, activations=3)
+    >>> bits = {"weight_quantizer": 2, "activation_quantizer": 3}
+    >>> layer = ScaledLinear(300, 10, rng=np.random.default_rng(0), **bits)
     >>> layer(np.zeros((35, 20, 300), np.float32)).shape
     (35, 20, 10)
     """
 
-    shown = ("inputs", "outputs", "quantizer")
+    shown = ("in_features", "out_features", "weight_quantizer")
 
     def __init__(
-        self, inputs, outputs, rng, weights, activations, gradient="float32", rounding="nearest"
-    ):
-        check_count("ScaledLinear", inputs=inputs, outputs=outputs)
-        self.set_numbers(rng, weights, gradient, rounding)
-        self.activations = activation_quantizer("ScaledLinear", activations)
-        self.inputs, self.outputs = int(inputs), int(outputs)
-        self.weight = self.scaled_weight((outputs, inputs), math.sqrt(6 / (inputs + outputs)))
-        self.bias = Parameter(np.zeros(outputs, np.float32))
+        self,
+        in_features: int,
+        out_features: int,
+        *,
+        rng: np.random.Generator,
+        weight_quantizer: int | str | Quantizer,
+        activation_quantizer: int | str | Quantizer,
+        grad_format: str = "float32",
+        rounding: str = "nearest",
+    ) -> None:
+        check_count("ScaledLinear", in_features=in_features, out_features=out_features)
+        self.set_numbers(rng, weight_quantizer, grad_format, rounding)
+        self.activation_quantizer = activation_quantizer_of("ScaledLinear", activation_quantizer)
+        self.in_features, self.out_features = int(in_features), int(out_features)
+        limit = math.sqrt(6 / (in_features + out_features))
+        self.weight = self.scaled_weight((out_features, in_features), limit)
+        self.bias = Parameter(np.zeros(out_features, np.float32))
 
-    def forward(self, x):
-        x, weight = as_packed(x, self.activations), self.quantized(self.weight)
-        return functional.scaled_linear(x, weight, self.bias, self.gradient, self.rounding_rng)
+    def forward(self, x: Tensor) -> Tensor:
+        """Multiply floats or packed rows (..., N) with the packed weights; returns floats."""
+        x, weight = as_packed(x, self.activation_quantizer), self.quantized(self.weight)
+        backward = self.grad_format, self.rounding_rng
+        return functional.scaled_linear(x, weight, self.bias, *backward)

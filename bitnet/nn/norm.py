@@ -22,7 +22,7 @@ class BatchNorm(Module):
 
     Parameters
     ----------
-    features : int
+    num_features : int
         The size C of the last axis, 1 or more.
     eps : float, optional
         Added to the variance.
@@ -40,20 +40,22 @@ class BatchNorm(Module):
     array([[0.]], dtype=float32)
     """
 
-    shown = ("features",)
+    shown = ("num_features",)
 
-    def __init__(self, features, eps=1e-4, momentum=0.1, lr_scale=1.0):
-        check_count(type(self).__name__, features=features)
+    def __init__(
+        self, num_features: int, eps: float = 1e-4, momentum: float = 0.1, lr_scale: float = 1.0
+    ) -> None:
+        check_count(type(self).__name__, num_features=num_features)
         if not 0 < momentum <= 1 or not 0 < eps < math.inf:
             raise InputError(
                 f"{type(self).__name__}: eps is {eps!r} and momentum {momentum!r}; expected eps "
                 "above 0 and momentum above 0, at most 1"
             )
-        self.features, self.eps, self.momentum = int(features), eps, momentum
-        self.gamma = Parameter(np.ones(features, np.float32), lr_scale=lr_scale)
-        self.beta = Parameter(np.zeros(features, np.float32), lr_scale=lr_scale)
-        self.running_mean = np.zeros(features, np.float32)
-        self.running_inv_std = np.ones(features, np.float32)
+        self.num_features, self.eps, self.momentum = int(num_features), eps, momentum
+        self.gamma = Parameter(np.ones(num_features, np.float32), lr_scale=lr_scale)
+        self.beta = Parameter(np.zeros(num_features, np.float32), lr_scale=lr_scale)
+        self.running_mean = np.zeros(num_features, np.float32)
+        self.running_inv_std = np.ones(num_features, np.float32)
         self.batches = np.zeros((), np.int64)
 
     def forward(self, x):
@@ -107,7 +109,7 @@ class ShiftBatchNorm(BatchNorm):
 
     Parameters
     ----------
-    features : int
+    num_features : int
         The size C of the last axis, 1 or more.
     variant : {"paper", "code"}, optional
         The backward pass, see `functional.shift_batch_norm`.
@@ -124,11 +126,18 @@ class ShiftBatchNorm(BatchNorm):
     array([0.25], dtype=float32)
     """
 
-    shown = ("features", "variant")
+    shown = ("num_features", "variant")
 
-    def __init__(self, features, variant="paper", eps=1e-5, momentum=0.125, lr_scale=1.0):
+    def __init__(
+        self,
+        num_features: int,
+        variant: str = "paper",
+        eps: float = 1e-5,
+        momentum: float = 0.125,
+        lr_scale: float = 1.0,
+    ) -> None:
         check_choice("ShiftBatchNorm", SHIFT_VARIANTS, variant=variant)
-        super().__init__(features, eps, momentum, lr_scale)
+        super().__init__(num_features, eps, momentum, lr_scale)
         self.variant = variant
 
     def forward(self, x):
@@ -152,8 +161,8 @@ NORMS = {
 }
 
 
-def norm_named(name, features, lr_scale=1.0):
+def norm_named(name, num_features, lr_scale=1.0):
     """The norm with a name in `NORMS`."""
     check_choice(None, NORMS, norm=name)
     kind, options = NORMS[name]
-    return kind(features, **options, lr_scale=lr_scale)
+    return kind(num_features, **options, lr_scale=lr_scale)

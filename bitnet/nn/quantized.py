@@ -26,7 +26,7 @@ class QuantizedLayer(Module):
 
     Attributes
     ----------
-    quantizer : Quantizer or None
+    weight_quantizer : Quantizer or None
         Of the weights; None for floats.
     packed : Bits or BitPlanes
         The weights that the layer multiplies with, of the shape of `weight`.
@@ -34,28 +34,32 @@ class QuantizedLayer(Module):
     Examples
     --------
     >>> from bitnet.nn import BinaryLinear, Sequential
-    >>> net = Sequential(BinaryLinear(4, 3, np.random.default_rng(0)))
+    >>> net = Sequential(BinaryLinear(4, 3, rng=np.random.default_rng(0)))
     >>> [layer for layer in net.modules() if isinstance(layer, QuantizedLayer)]
     [BinaryLinear(4, 3)]
     """
 
-    def set_numbers(self, rng, weights, gradient="int8", rounding="nearest", balance=False):
+    def set_numbers(
+        self, rng, weight_quantizer, grad_format="int8", rounding="nearest", balance=False
+    ):
         """Set the quantizer of the weights, and how the backward products round gradients."""
         name = type(self).__name__
         check_generator(name, rng)
-        check_backward(name, gradient, rounding)
-        self.quantizer = None if weights is None else quantizer_of(name, weights)
-        self.gradient, self.rounding, self.rng, self.balance = gradient, rounding, rng, balance
+        check_backward(name, grad_format, rounding)
+        is_float = weight_quantizer is None
+        self.weight_quantizer = None if is_float else quantizer_of(name, weight_quantizer)
+        self.grad_format, self.rounding = grad_format, rounding
+        self.rng, self.balance = rng, balance
 
-    def bounded_weight(self, shape, fan):
+    def clipped_weight(self, shape, fan):
         """Latent weights from U(-clip, clip), for `fan` inputs and outputs in all."""
-        clip = float(abs(self.quantizer.codebook.values()).max())
+        clip = float(abs(self.weight_quantizer.codebook.values()).max())
         latent = self.rng.uniform(-clip, clip, shape).astype(np.float32)
-        return LatentWeight(latent, clip, math.sqrt(fan / 1.5), self.quantizer == ONE_BIT)
+        return LatentWeight(latent, clip, math.sqrt(fan / 1.5), self.weight_quantizer == ONE_BIT)
 
     def scaled_weight(self, shape, half):
         """Weights from U(-half, half) that are not clipped."""
-        return uniform(self.rng, shape, half, self.quantizer)
+        return uniform(self.rng, shape, half, self.weight_quantizer)
 
     @property
     def rounding_rng(self):
@@ -65,10 +69,11 @@ class QuantizedLayer(Module):
     def quantized(self, weight):
         """The weights that the layer multiplies with, as a Tensor of Bits or BitPlanes."""
         if weight.clip is None:
-            return functional.quantize_scaled(weight, self.quantizer)
+            return functional.quantize_scaled(weight, self.weight_quantizer)
         # an optimizer has packed the signs of the weights themselves, not those of balanced ones
         latent = functional.balance(weight) if self.balance else weight
-        return functional.quantize(latent, self.quantizer, straight=not self.quantizer.smooth)
+        quantizer = self.weight_quantizer
+        return functional.quantize(latent, quantizer, straight=not quantizer.smooth)
 
     def packed_of(self, weight):
         """The weights that the layer multiplies with, as Bits or BitPlanes."""
@@ -85,7 +90,7 @@ class QuantizedLayer(Module):
     def weight_signs(self):
         """The signs of each matrix of weights, Bits; with more bits those of the latent ones."""
         latent = [weight for _, weight in self._members() if isinstance(weight, LatentWeight)]
-        is_sign = self.quantizer is not None and self.quantizer.codebook.is_sign
+        is_sign = self.weight_quantizer is not None and self.weight_quantizer.codebook.is_sign
         return [self.packed_of(w) if w.clip and is_sign else w.signs for w in latent]
 
 
@@ -100,16 +105,16 @@ class IntegerLayer(QuantizedLayer):
     """
 
 
-def check_backward(name, gradient, rounding):
+def check_backward(name, grad_format, rounding):
     """Refuse settings of a backward product that do not exist."""
-    check_choice(name, GRADIENTS, gradient=gradient)
+    check_choice(name, GRADIENTS, grad_format=grad_format)
     check_choice(name, ROUNDINGS, rounding=rounding)
-    if gradient == "float32" and rounding != "nearest":
+    if grad_format == "float32" and rounding != "nearest":
         raise InputError(
-            f"{name}: {rounding} rounding is of integers, and the gradient is float32; "
-            "use another gradient, or leave the rounding out"
+            f"{name}: {rounding} rounding needs an integer gradient, and grad_format is float32; "
+            "choose another grad_format, such as int8, or remove rounding"
         )
-    check_gradient_rule(name, gradient, True if rounding == "stochastic" else None)
+    check_gradient_rule(name, grad_format, True if rounding == "stochastic" else None)
 
 
 def uniform(rng, shape, half, quantizer=None):
@@ -118,9 +123,9 @@ def uniform(rng, shape, half, quantizer=None):
     return kind(rng.uniform(-half, half, shape).astype(np.float32))
 
 
-def activation_quantizer(name, activations, relu=False):
+def activation_quantizer_of(name, activation_quantizer, relu=False):
     """The quantizer of inputs and states; a number of bits means the range of f."""
-    if relu and isinstance(activations, int):
-        bits = Uniform(activations).bits  # refuses what is no number of bits
+    if relu and isinstance(activation_quantizer, int):
+        bits = Uniform(activation_quantizer).bits  # refuses what is no number of bits
         return LinearQuant(bits, RECTIFIED / (2**bits - 1), signed=False)
-    return elementwise_quantizer_of(name, activations)
+    return elementwise_quantizer_of(name, activation_quantizer)

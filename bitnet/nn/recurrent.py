@@ -8,15 +8,17 @@ a scale, see `functional.quantize_scaled`.
 """
 
 import math
+from typing import Any
 
 import numpy as np
 
-from bitnet.autograd import Parameter, as_tensor
-from bitnet.errors import InputError, check_count, unfit
+from bitnet.autograd import Parameter, Tensor, as_tensor
+from bitnet.errors import InputError, check_choice, check_count, unfit
 from bitnet.kernels import GATES
 from bitnet.nn import functional
 from bitnet.nn.functional.ste import as_packed
-from bitnet.nn.quantized import QuantizedLayer, activation_quantizer
+from bitnet.nn.quantized import QuantizedLayer, activation_quantizer_of
+from bitnet.quantizers import Quantizer
 
 
 def detach(state):
@@ -48,49 +50,61 @@ class _Recurrent(QuantizedLayer):
     relu = False
 
     def __init__(
-        self, inputs, units, rng, layers=1, dropout=0.0, weights=None, activations=None, **backward
-    ):
+        self,
+        input_size: int,
+        hidden_size: int,
+        *,
+        rng: np.random.Generator,
+        num_layers: int = 1,
+        dropout: float = 0.0,
+        weight_quantizer: int | str | Quantizer | None = None,
+        activation_quantizer: int | str | Quantizer | None = None,
+        **backward: Any,
+    ) -> None:
         name = type(self).__name__
-        check_count(name, inputs=inputs, units=units, layers=layers)
-        self.set_numbers(rng, weights, **{"gradient": "float32", **backward})
+        check_count(name, input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
+        self.set_numbers(rng, weight_quantizer, **{"grad_format": "float32", **backward})
         if not 0 <= dropout < 1:
             raise InputError(f"{name}: dropout is {dropout!r}; expected 0 to below 1")
-        if (weights is None) != (activations is None):
+        if (weight_quantizer is None) != (activation_quantizer is None):
             raise InputError(
-                f"{name}: weights are {weights!r} and activations {activations!r}; expected both "
-                "of a few bits, or neither"
+                f"{name}: weight_quantizer is {weight_quantizer!r} and activation_quantizer "
+                f"{activation_quantizer!r}; expected both, or neither for floats"
             )
-        self.activations = None
-        if activations is not None:
-            self.activations = activation_quantizer(name, activations, self.relu)
-        self.inputs, self.units, self.layers = int(inputs), int(units), int(layers)
+        self.activation_quantizer = None
+        if activation_quantizer is not None:
+            self.activation_quantizer = activation_quantizer_of(
+                name, activation_quantizer, self.relu
+            )
+        self.input_size, self.hidden_size = int(input_size), int(hidden_size)
+        self.num_layers = int(num_layers)
         self.dropout = float(dropout)
-        half, rows = 1 / math.sqrt(units), self.gates * units
-        widths = [inputs] + [units] * (layers - 1)
+        half, rows = 1 / math.sqrt(hidden_size), self.gates * hidden_size
+        widths = [input_size] + [hidden_size] * (num_layers - 1)
         self.input_weights = [self.scaled_weight((rows, width), half) for width in widths]
-        self.state_weights = [self.scaled_weight((rows, units), half) for _ in widths]
+        self.state_weights = [self.scaled_weight((rows, hidden_size), half) for _ in widths]
         self.biases = [Parameter(self.first_bias()) for _ in widths]
 
     def first_bias(self):
         """The bias of a layer before training."""
-        return np.zeros(self.gates * self.units, np.float32)
+        return np.zeros(self.gates * self.hidden_size, np.float32)
 
-    def __call__(self, x, state=None):
-        """All states of the last layer, and the last of all, from x (T, B, inputs) and `state`.
+    def __call__(self, x: Any, state: Any = None) -> tuple[Tensor, tuple]:
+        """Return all states of the last layer, and the last states of all, from x (T, B, N).
 
         `state` is what an earlier call returned: for each layer the tuple of its states.
         """
         return self.forward(self.brought(as_tensor(x)), state)
 
-    def forward(self, x, state=None):
-        if x.ndim != 3 or x.shape[2] != self.inputs:
-            raise unfit(repr(self), f"an input (T, B, {self.inputs})", x)
-        if state is not None and len(state) != self.layers:
+    def forward(self, x: Tensor, state: Any = None) -> tuple[Tensor, tuple]:
+        if x.ndim != 3 or x.shape[2] != self.input_size:
+            raise unfit(repr(self), f"an input (T, B, {self.input_size})", x)
+        if state is not None and len(state) != self.num_layers:
             raise InputError(f"{self!r}: {len(state)} states; expected one for each layer")
         states = []
-        for i, before in enumerate(state or [None] * self.layers):
-            if self.quantizer is not None:
-                x = as_packed(x, self.activations)
+        for i, before in enumerate(state or [None] * self.num_layers):
+            if self.weight_quantizer is not None:
+                x = as_packed(x, self.activation_quantizer)
             if i and self.dropout and self.training:
                 x = functional.dropout(x, self.dropout, self.rng)
             weights = self.input_weights[i], self.state_weights[i]
@@ -101,16 +115,16 @@ class _Recurrent(QuantizedLayer):
     def run(self, x, weight, state_weight, bias, state):
         """One layer."""
         options = {}
-        if self.quantizer is not None:
+        if self.weight_quantizer is not None:
             weight, state_weight = self.quantized(weight), self.quantized(state_weight)
-            options = {"quantizer": self.activations, "gradient": self.gradient}
+            options = {"quantizer": self.activation_quantizer, "grad_format": self.grad_format}
             options["rng"] = self.rounding_rng
         return self.function(x, weight, state_weight, bias, state, **options)
 
     def __repr__(self):
-        layers = f", layers={self.layers}" if self.layers > 1 else ""
-        weights = f", {self.quantizer!r}" if self.quantizer else ""
-        return f"{type(self).__name__}({self.inputs}, {self.units}{layers}{weights})"
+        more = f", num_layers={self.num_layers}" if self.num_layers > 1 else ""
+        more += f", {self.weight_quantizer!r}" if self.weight_quantizer else ""
+        return f"{type(self).__name__}({self.input_size}, {self.hidden_size}{more})"
 
 
 class RNN(_Recurrent):
@@ -123,17 +137,18 @@ class RNN(_Recurrent):
 
     Parameters
     ----------
-    inputs, units : int
+    input_size, hidden_size : int
         N and H.
     rng : numpy.random.Generator
         The source of the first weights, U(-a, a) with a = 1 / sqrt(H), of dropout and of
         stochastic rounding.
-    layers : int, optional
+    num_layers : int, optional
         How many, one after the other.
     activation : {"tanh", "relu"}, optional
         f.
     **options : optional
-        `dropout`, `weights`, `activations`, `gradient` and `rounding`, as for `LSTM`.
+        `dropout`, `weight_quantizer`, `activation_quantizer`, `grad_format` and `rounding`, as for
+        `LSTM`.
 
     Attributes
     ----------
@@ -142,17 +157,26 @@ class RNN(_Recurrent):
 
     Examples
     --------
-    >>> layer = RNN(8, 16, np.random.default_rng(0), weights=4, activations=4, activation="relu")
+    >>> bits = {"weight_quantizer": 4, "activation_quantizer": 4}
+    >>> layer = RNN(8, 16, rng=np.random.default_rng(0), activation="relu", **bits)
     >>> y, state = layer(np.ones((5, 2, 8), np.float32))
     >>> y.shape, state[0][0].shape
     ((5, 2, 16), (2, 16))
     """
 
-    def __init__(self, inputs, units, rng, layers=1, activation="tanh", **options):
-        if activation not in ("tanh", "relu"):
-            raise InputError(f"RNN: activation is {activation!r}; expected 'tanh' or 'relu'")
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        *,
+        rng: np.random.Generator,
+        num_layers: int = 1,
+        activation: str = "tanh",
+        **options: Any,
+    ) -> None:
+        check_choice("RNN", ("tanh", "relu"), activation=activation)
         self.activation, self.relu = activation, activation == "relu"
-        super().__init__(inputs, units, rng, layers, **options)
+        super().__init__(input_size, hidden_size, rng=rng, num_layers=num_layers, **options)
 
     def function(self, *operands, **options):
         """See `functional.rnn`."""
@@ -167,18 +191,18 @@ class LSTM(_Recurrent):
 
     Parameters
     ----------
-    inputs, units, rng, layers : optional
+    input_size, hidden_size, rng, num_layers : optional
         As for `RNN`; the first three are required.
     dropout : float, optional
         The probability of dropping an input of each layer but the first, in training; states
         are not dropped (Zaremba et al., arXiv 1409.2329).
-    weights : int or Quantizer or str, optional
+    weight_quantizer : int or Quantizer or str, optional
         Bits of all weights, from 1 to 8, or a quantizer or its name; floats by default.
-    activations : int or Quantizer or str, optional
-        The same for inputs and states, given together with `weights`.  For rectified units a number
-        of bits means `Linear` without a sign, from 0 to 3.
+    activation_quantizer : int or Quantizer or str, optional
+        The same for inputs and states; required together with `weight_quantizer`.  For rectified
+        units a number of bits means an unsigned `LinearQuant` from 0 to 3.
     **backward : optional
-        `gradient` and `rounding`, as for `QuantLinear`; "float32" by default, as for
+        `grad_format` and `rounding`, as for `QuantLinear`; "float32" by default, as for
         `language_model`.
 
     Attributes
@@ -188,7 +212,7 @@ class LSTM(_Recurrent):
 
     Examples
     --------
-    >>> layer = LSTM(8, 16, np.random.default_rng(0), layers=2)
+    >>> layer = LSTM(8, 16, rng=np.random.default_rng(0), num_layers=2)
     >>> y, state = layer(np.ones((5, 2, 8), np.float32))
     >>> y, state = layer(np.ones((5, 2, 8), np.float32), detach(state))
     >>> y.shape, len(state), len(state[0])
@@ -201,7 +225,7 @@ class LSTM(_Recurrent):
     def first_bias(self):
         """1 for the forget gate, otherwise 0."""
         bias = super().first_bias()
-        bias[self.units : 2 * self.units] = 1
+        bias[self.hidden_size : 2 * self.hidden_size] = 1
         return bias
 
 
@@ -210,7 +234,7 @@ class GRU(_Recurrent):
 
     Parameters
     ----------
-    inputs, units, rng, layers, dropout, weights, activations, **backward : optional
+    input_size, hidden_size, rng, num_layers, dropout, **options : optional
         As for `LSTM`; the first three are required.
 
     Attributes
@@ -220,7 +244,7 @@ class GRU(_Recurrent):
 
     Examples
     --------
-    >>> layer = GRU(8, 16, np.random.default_rng(0), weights=3, activations=4)
+    >>> layer = GRU(8, 16, rng=np.random.default_rng(0), weight_quantizer=3, activation_quantizer=4)
     >>> layer(np.ones((5, 2, 8), np.float32))[0].shape
     (5, 2, 16)
     """

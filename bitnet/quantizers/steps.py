@@ -1,4 +1,4 @@
-"""Quantizers of steps of one size: without 0 between -max_value and max_value, and multiples of a step."""
+"""Quantizers with equal steps: without 0 (`Uniform`), and multiples of a step (`LinearQuant`)."""
 
 import dataclasses
 import math
@@ -12,13 +12,13 @@ from bitnet.quantizers.quantizer import Quantizer
 
 @dataclasses.dataclass(frozen=True)
 class Uniform(Quantizer):
-    """2^k numbers at equal distances from -max_value to max_value, both included, without 0.
+    """2^k equally spaced numbers from -max_value to max_value, both included, without 0.
 
     Forward: `c = 2^(k-1) + floor(clip(x / max_value, -1, 1) (2^k - 1) / 2)` stands for
-    `max_value (2c - (2^k - 1)) / (2^k - 1)`.  Backward: the slope of the hard tanh of this clip_value,
-    `1[|x| <= clip_value]`.  One bit is the sign times max_value: equations 1 and 4 of the papers.  More
-    bits are the uniform quantizer of the second paper (arXiv 1609.07061) as Xu et al. (ICLR 2018,
-    equation 1) read it; a wider clip_value is its section 4.3.
+    `max_value (2c - (2^k - 1)) / (2^k - 1)`.  Backward: the slope of a hard tanh,
+    `1[|x| <= clip_value]`.  One bit is the sign times max_value, equations 1 and 4 of the papers.
+    More bits are the uniform quantizer of the second paper (arXiv 1609.07061) as Xu et al. (ICLR
+    2018, equation 1) read it; a wider clip_value is its section 4.3.
 
     Parameters
     ----------

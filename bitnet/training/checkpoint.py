@@ -68,7 +68,7 @@ def save_checkpoint(
     >>> from bitnet.nn import Linear
     >>> from bitnet.optim import Adam, schedules
     >>> rng = np.random.default_rng(0)
-    >>> model = Linear(3, 2, rng)
+    >>> model = Linear(3, 2, rng=rng)
     >>> training = model, Adam(model.parameters()), schedules.Constant(1e-3), rng
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     save_checkpoint(f"{folder}/a.npz", 5, *training)

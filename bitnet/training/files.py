@@ -46,7 +46,7 @@ def load(path, max_bytes=MAX_BYTES):
     >>> import tempfile
     >>> import bitnet
     >>> import numpy as np
-    >>> net = bitnet.freeze(bitnet.nn.models.binary_mlp([9, 5, 3], np.random.default_rng(0)))
+    >>> net = bitnet.freeze(bitnet.nn.models.binary_mlp([9, 5, 3], rng=np.random.default_rng(0)))
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     net.save(f"{folder}/net.npz")
     ...     load(f"{folder}/net.npz")

@@ -156,7 +156,8 @@ def fit(
     >>> from bitnet.training import Images, Split
     >>> digits, rng = load_dataset("embedded").flattened(), np.random.default_rng(0)
     >>> train = digits.train_images[:200], digits.train_labels[:200]
-    >>> model, data = models.binary_mlp([784, 32, 10], rng), Images(Split(train, train), batch=50)
+    >>> model = models.binary_mlp([784, 32, 10], rng=rng)
+    >>> data = Images(Split(train, train), batch=50)
     >>> [e.epoch for e in fit(model, Adam(model.parameters()), data, epochs=2, rng=rng)]
     [1, 2]
     """

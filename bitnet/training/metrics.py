@@ -62,7 +62,7 @@ def predict(model, images, to_input=None):
     Examples
     --------
     >>> from bitnet.nn.models.feedforward import binary_mlp
-    >>> model = binary_mlp([784, 10], np.random.default_rng(0))
+    >>> model = binary_mlp([784, 10], rng=np.random.default_rng(0))
     >>> predict(model, np.zeros((3, 784), np.uint8)).shape
     (3,)
     """
@@ -125,7 +125,7 @@ def evaluate(model, images, labels, to_input=None):
     Examples
     --------
     >>> from bitnet.nn.models.feedforward import binary_mlp
-    >>> model = binary_mlp([784, 1], np.random.default_rng(0))
+    >>> model = binary_mlp([784, 1], rng=np.random.default_rng(0))
     >>> evaluate(model, np.zeros((3, 784), np.uint8), np.array([0, 0, 0]))
     1.0
     """
@@ -243,7 +243,7 @@ def weight_bits(model):
     Examples
     --------
     >>> from bitnet.nn.models.feedforward import binary_mlp
-    >>> weight_bits(binary_mlp([784, 512, 10], np.random.default_rng(0)))
+    >>> weight_bits(binary_mlp([784, 512, 10], rng=np.random.default_rng(0)))
     [Bits(shape=(512, 784), 53248 bytes), Bits(shape=(10, 512), 640 bytes)]
     """
     found = []
@@ -301,7 +301,7 @@ def set_clip_value(model, clip_value):
     Examples
     --------
     >>> from bitnet.nn.models.feedforward import binary_mlp
-    >>> model = binary_mlp([4, 3, 3, 2], np.random.default_rng(0))
+    >>> model = binary_mlp([4, 3, 3, 2], rng=np.random.default_rng(0))
     >>> set_clip_value(model, 2.0)
     2
     >>> model.layers[2].clip_value

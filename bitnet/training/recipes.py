@@ -142,7 +142,7 @@ class Recipe:
             if isinstance(layer, BatchNorm):
                 layer.eps, layer.momentum = self.eps, self.momentum
                 if self.as_torch == "gammas":
-                    layer.gamma.lr_scale = math.sqrt(layer.features / 1.5)
+                    layer.gamma.lr_scale = math.sqrt(layer.num_features / 1.5)
         if self.as_torch == "rounded":
             for parameter in model.parameters():
                 parameter.lr_scale = ap2(parameter.lr_scale)

@@ -29,8 +29,9 @@ KINDS |= {int: "a whole number", float: "a number"}
 MAX_CLASSES, MAX_SIDE = 10**5, 10**4
 # the nets that are trained by default: they train in minutes
 NETS = dict.fromkeys(("mnist", "fashion-mnist"), "mlp:512,512,512") | {"embedded": "mlp:512,512"}
-BITS = "weights", "activations"
-BINARY_ONLY = {"activations", "balance", "gradient", "rounding", "weights", "widen"}
+# the settings of bits, and the arguments of the model builders that they become
+ARGUMENTS = {"weights": "weight_quantizer", "activations": "activation_quantizer"}
+BINARY_ONLY = {"activations", "balance", "grad_format", "rounding", "weights", "widen"}
 NEEDS = {"temperature": "teacher", "teacher_weight": "teacher", "widen_after": "widen"}
 MAY_CHANGE = ("folder", "epochs", "teacher")  # in a training that is resumed
 
@@ -139,7 +140,7 @@ TABLE = (
             "plot quantizers (1; of texts 4)"),
     Setting("activations", str, BOTH, {"images": "1", "texts": "4"}, metavar="BITS",
             help="of each activation, in the same way (1; of texts 4)"),
-    Setting("gradient", str, BOTH, {"images": "int8", "texts": "float32"},
+    Setting("grad_format", str, BOTH, {"images": "int8", "texts": "float32"},
             choices=tuple(GRADIENTS), optional=True,
             help="numbers that the backward products multiply (int8; of texts float32)"),
     Setting("rounding", str, BOTH, "nearest", choices=ROUNDINGS, optional=True,
@@ -199,7 +200,7 @@ def check_value(name, value, task):
         if (net := net_named(value)).task != task:
             known = "rnn:512, lstm:300 or gru:256,256" if task == "texts" else "mlp: or conv:"
             raise InputError(f"net {net.name!r:.80}; expected {known} for {task}")
-    elif name in BITS:
+    elif name in ARGUMENTS:
         bits_or_name(name, value)
     elif name == "picture":
         if len(value) != 3 or not all(type(n) is int and 0 < n <= MAX_SIDE for n in value):
@@ -234,7 +235,7 @@ def complete(given):
         check_value(name, given[name], task)
     start = {name: setting.of("default", task) for name, setting in table.items()}
     start = {name: value for name, value in start.items() if value not in (COMPUTED, BY_DATA)}
-    start |= dict.fromkeys(("gradient", "rounding")) if given.get("float") else {}
+    start |= dict.fromkeys(("grad_format", "rounding")) if given.get("float") else {}
     start |= given
     return (_of_texts if task == "texts" else _of_images)(start) | start
 
@@ -269,16 +270,17 @@ def recipe_of(settings):
 def model_of(settings, rng):
     """The model of a training as it is at the start; all that it draws comes from `rng`."""
     net, is_few = net_named(settings["net"]), not settings["float"]
-    options = {name: settings[name] for name in ("gradient", "rounding") if is_few}
+    options = {name: settings[name] for name in ("grad_format", "rounding") if is_few}
     if net.task == "texts":
-        options |= {name: bits_or_name(name, settings[name]) for name in BITS if is_few}
+        given = {ARGUMENTS[k]: bits_or_name(k, settings[k]) for k in ARGUMENTS if is_few}
+        options |= given
         sizes = settings["tokens"], settings["width"]
         return net.build(*sizes, rng, dropout=settings["dropout"], **options)
     options = {name: settings[name] for name in options if settings[name] is not None}
     options |= {"balance": True} if settings["balance"] else {}
-    for name in BITS:
+    for name in ARGUMENTS:
         if is_few and settings[name] != "1":
-            options[name] = bits_or_name(name, settings[name])
+            options[ARGUMENTS[name]] = bits_or_name(name, settings[name])
     picture, n_classes = tuple(settings["picture"]), len(settings["classes"])
     return recipe_of(settings).model(net, picture, n_classes, rng, **options)
 

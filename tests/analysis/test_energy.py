@@ -34,7 +34,7 @@ def test_the_tables_of_the_papers():
 
 def mlp(*sizes):
     """A binary MLP whose last scales are no powers of two, as after a training."""
-    model = models.binary_mlp(sizes, RNG)
+    model = models.binary_mlp(sizes, rng=RNG)
     model.layers[-1].gamma.edit()[:] = 0.3
     return model
 
@@ -58,7 +58,7 @@ def test_an_mlp_by_hand():
 
 
 def test_dram_is_a_range():
-    binary, twin = estimate(models.binary_mlp([784, 512, 10], RNG)).estimates
+    binary, twin = estimate(models.binary_mlp([784, 512, 10], rng=RNG)).estimates
     assert (binary.weight_memory, twin.weight_memory) == ("1M cache", "DRAM")
     assert twin.weights_pj == (twin.weight_bytes / 8 * 1300, twin.weight_bytes / 8 * 2600)
     assert twin.total_pj[1] > twin.total_pj[0]
@@ -66,18 +66,18 @@ def test_dram_is_a_range():
 
 def test_the_smallest_memory_that_holds_all():
     for width, memory in ((8 << 10, "8K cache"), ((8 << 10) + 4, "32K cache")):
-        model = Sequential(Linear(width // 4 - 1, 1, RNG))  # and a bias
+        model = Sequential(Linear(width // 4 - 1, 1, rng=RNG))  # and a bias
         (alone,) = estimate(model).estimates
         assert (alone.net, alone.weight_bytes, alone.weight_memory) == ("float", width, memory)
 
 
 def test_model_and_frozen_net_need_the_same():
-    model = models.binary_convnet((8, 8, 3), [(16, 70)], (9, 2), RNG)
+    model = models.binary_convnet((8, 8, 3), [(16, 70)], (9, 2), rng=RNG)
     trained = estimate(model, (8, 8, 3))
     frozen = estimate(bitnet.freeze(model, image=(8, 8)))
     assert trained.estimates == frozen.estimates
     assert estimate(summary(model, (8, 8, 3))) == trained
-    twin = models.float_convnet((8, 8, 3), [(16, 70)], (9, 2), RNG)
+    twin = models.float_convnet((8, 8, 3), [(16, 70)], (9, 2), rng=RNG)
     alone = estimate(twin, (8, 8, 3)).estimates[0]
     both = trained.estimates[1]
     assert alone.weight_bytes == both.weight_bytes
@@ -86,7 +86,7 @@ def test_model_and_frozen_net_need_the_same():
 
 
 def test_a_mixed_net():
-    mixed = Sequential(BinaryLinear(8, 4, RNG), BatchNorm(4), ReLU(), Linear(4, 2, RNG))
+    mixed = Sequential(BinaryLinear(8, 4, rng=RNG), BatchNorm(4), ReLU(), Linear(4, 2, rng=RNG))
     binary, _ = estimate(mixed).estimates
     assert binary.macs == {"1x1": 0, "8x1": 32, "float32": 8}
     steps = 4 * (0.03 + 2 * 0.9)  # a batch norm with scales of 1, whose rectifier is no threshold
@@ -95,7 +95,12 @@ def test_a_mixed_net():
 
 
 def few_bits(norm=BatchNorm):
-    layers = QuantLinear(70, 64, RNG, 2), norm(64), Quantize(3), QuantLinear(64, 10, RNG, 4)
+    layers = (
+        QuantLinear(70, 64, rng=RNG, weight_quantizer=2),
+        norm(64),
+        Quantize(3),
+        QuantLinear(64, 10, rng=RNG, weight_quantizer=4),
+    )
     model = Sequential(*layers, norm(10))
     model.layers[-1].gamma.edit()[:] = 0.3
     return model
@@ -127,29 +132,44 @@ def test_only_signs_and_pixels_are_binary():
         (2, 1, "quantized"),
         (1, 8, "quantized"),
     ):
-        layers = QuantLinear(9, 7, RNG, weights), BatchNorm(7), Quantize(activations)
-        model = Sequential(*layers, QuantLinear(7, 2, RNG, weights), BatchNorm(2))
+        layers = (
+            QuantLinear(9, 7, rng=RNG, weight_quantizer=weights),
+            BatchNorm(7),
+            Quantize(activations),
+        )
+        model = Sequential(
+            *layers, QuantLinear(7, 2, rng=RNG, weight_quantizer=weights), BatchNorm(2)
+        )
         assert estimate(model).estimates[0].net == name
 
 
 def test_few_bits_of_images_frozen_or_not():
-    layers = [QuantConv2d(3, 5, RNG, weights=2), MaxPool2d(), BatchNorm(5), Quantize(2)]
-    layers += [bitnet.nn.Flatten(), QuantLinear(4 * 4 * 5, 3, RNG, "log:3"), BatchNorm(3)]
+    layers = [
+        QuantConv2d(3, 5, rng=RNG, weight_quantizer=2, kernel_size=3, padding="same"),
+        MaxPool2d(),
+        BatchNorm(5),
+        Quantize(2),
+    ]
+    layers += [
+        bitnet.nn.Flatten(),
+        QuantLinear(4 * 4 * 5, 3, rng=RNG, weight_quantizer="log:3"),
+        BatchNorm(3),
+    ]
     model = Sequential(*layers)
     frozen = estimate(bitnet.freeze(model, image=(8, 8)))
     assert estimate(model, (8, 8, 3)).estimates == frozen.estimates
 
 
 def test_what_is_printed_and_what_is_refused():
-    energy = estimate(models.binary_mlp([70, 64, 10], RNG))
+    energy = estimate(models.binary_mlp([70, 64, 10], rng=RNG))
     text = str(energy)
     for told in ("assumed", "left out", "from the tables", "upper bound", "1300 to 2600"):
         assert told in text
     assert json.loads(json.dumps(energy.as_dict()))["estimates"][0]["net"] == "binary"
-    assert "float twin /" not in str(estimate(Sequential(Linear(3, 2, RNG))))
+    assert "float twin /" not in str(estimate(Sequential(Linear(3, 2, rng=RNG))))
     with pytest.raises(InputError, match="no layer that multiplies"):
         estimate(Sequential(ReLU()), (3,))
     with pytest.raises(InputError, match="got int"):
         estimate(3)
     with pytest.raises(InputError, match="is a language model"):
-        estimate(models.language_model(4, RNG, width=2, units=3))
+        estimate(models.language_model(4, rng=RNG, width=2, units=3))

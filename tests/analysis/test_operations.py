@@ -16,7 +16,7 @@ RNG = np.random.default_rng(0)
 
 
 def trained(norm):
-    model = binary_mlp([100, 70, 5], np.random.default_rng(0), norm=norm)
+    model = binary_mlp([100, 70, 5], rng=np.random.default_rng(0), norm=norm)
     x, labels = RNG.integers(0, 256, (40, 100), dtype=np.uint8), RNG.integers(0, 5, 40)
     adam = bitnet.optim.Adam(model.parameters(), 1e-2)
     for _ in range(3):
@@ -41,7 +41,7 @@ def test_an_mlp_by_hand(norm):
 
 
 def test_a_convnet_by_hand():
-    model = binary_convnet((6, 6, 3), [(4, 5)], [7, 2], RNG, norm="shift")
+    model = binary_convnet((6, 6, 3), [(4, 5)], [7, 2], rng=RNG, norm="shift")
     model_rows = count_operations(bitnet.freeze(model, image=(6, 6))).rows
     first, second, third, last = model_rows
     assert (first.words, first.comparisons, first.shifts) == (36 * 4 * 8, 36 * 4, 36 * 4 * 8)
@@ -52,8 +52,8 @@ def test_a_convnet_by_hand():
 
 def test_few_bits_by_hand():
     """Three planes of activations meet two of weights; 2^k - 1 thresholds in a unit."""
-    layers = QuantLinear(100, 70, RNG, 1), ShiftBatchNorm(70), Quantize(3)
-    model = Sequential(*layers, QuantLinear(70, 5, RNG, 2), ShiftBatchNorm(5))
+    layers = QuantLinear(100, 70, rng=RNG, weight_quantizer=1), ShiftBatchNorm(70), Quantize(3)
+    model = Sequential(*layers, QuantLinear(70, 5, rng=RNG, weight_quantizer=2), ShiftBatchNorm(5))
     first, last = count_operations(bitnet.freeze(model)).rows
     words = 70 * 8 * 2
     assert [getattr(first, kind) for kind in KINDS] == [words, words, 70 * 7, 70 * 8, 0]
@@ -71,15 +71,15 @@ def test_zeros_and_negative_powers_are_no_multiplication():
 
 def test_only_frozen_nets_are_counted():
     with pytest.raises(InputError, match="expected a FrozenNet"):
-        count_operations(binary_mlp([4, 3], RNG))
+        count_operations(binary_mlp([4, 3], rng=RNG))
 
 
 def test_language_models_by_hand():
     """Three planes of states meet two of weights; the table's rows have three planes."""
-    kinds = {"width": 70, "units": 65, "weights": 2, "activations": 3}
+    kinds = {"width": 70, "units": 65, "weight_quantizer": 2, "activation_quantizer": 3}
     counts = {}
     for kind in ("lstm", "gru", "rnn"):
-        model = bitnet.nn.models.language_model(9, RNG, kind, **kinds, layers=2)
+        model = bitnet.nn.models.language_model(9, rng=RNG, kind=kind, **kinds, layers=2)
         rows = count_operations(bitnet.freeze(model)).rows
         assert len(rows) == 7
         gates = {"lstm": 4, "gru": 3, "rnn": 1}[kind] * 65

@@ -76,7 +76,7 @@ def test_random_filters_are_as_expected_at_random():
 
 def test_a_net_and_its_frozen_form_agree():
     rng = np.random.default_rng(0)
-    model = models.binary_convnet((8, 8, 1), [(40,), (70,)], [10], rng)
+    model = models.binary_convnet((8, 8, 1), [(40,), (70,)], [10], rng=rng)
     trained = repetitions(model)
     frozen = repetitions(bitnet.freeze(model, image=(8, 8)))
     assert list(trained.layers.values()) == list(frozen.layers.values())
@@ -90,22 +90,31 @@ def test_a_net_and_its_frozen_form_agree():
 
 def test_filters_of_more_bits_are_left_out_by_name():
     rng = np.random.default_rng(0)
-    layers = [QuantConv2d(1, 9, rng, weights=2), BatchNorm(9), Quantize(1)]
-    layers += [QuantConv2d(9, 8, rng, weights=1), BatchNorm(8), Quantize(1), Flatten()]
-    model = Sequential(*layers, QuantLinear(8 * 16, 3, rng), BatchNorm(3))
+    layers = [
+        QuantConv2d(1, 9, rng=rng, weight_quantizer=2, kernel_size=3, padding="same"),
+        BatchNorm(9),
+        Quantize(1),
+    ]
+    layers += [
+        QuantConv2d(9, 8, rng=rng, weight_quantizer=1, kernel_size=3, padding="same"),
+        BatchNorm(8),
+        Quantize(1),
+        Flatten(),
+    ]
+    model = Sequential(*layers, QuantLinear(8 * 16, 3, rng=rng), BatchNorm(3))
     trained, frozen = repetitions(model), repetitions(bitnet.freeze(model, image=(4, 4)))
     assert trained.layers["1 QuantConv2d"] == frozen.layers["1 FrozenConv"]
     assert (len(trained.layers), trained.left_out) == (1, ("0 QuantConv2d of 2 bits",))
     assert "not of ±1, left out: 0 FrozenConv of 2 bits" in str(frozen)
     assert frozen.as_dict()["left_out"] == ["0 FrozenConv of 2 bits"]
-    few = Sequential(*layers[:3], Flatten(), QuantLinear(9 * 16, 3, rng), BatchNorm(3))
+    few = Sequential(*layers[:3], Flatten(), QuantLinear(9 * 16, 3, rng=rng), BatchNorm(3))
     for net in (few, bitnet.freeze(few, image=(4, 4))):
         with pytest.raises(InputError, match=r"of 2 bits in .*; repetition is counted for filters"):
             repetitions(net)
 
 
 def test_what_has_no_filters_is_refused():
-    mlp = models.binary_mlp([4, 2], np.random.default_rng(0))
+    mlp = models.binary_mlp([4, 2], rng=np.random.default_rng(0))
     for refused, message in ((mlp, "no binary convolution"), (3, "got int")):
         with pytest.raises(InputError, match=message):
             repetitions(refused)

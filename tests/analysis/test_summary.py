@@ -37,57 +37,77 @@ RNG = np.random.default_rng(0)
 def convnet(channels=3):
     """Odd widths, strides, poolings and borders."""
     layers = [
-        BinaryConv2d(channels, 13, RNG, 5, stride=2, border=1),
+        BinaryConv2d(channels, 13, rng=RNG, kernel_size=5, stride=2, border=1, padding="same"),
         BatchNorm(13),
         Sign(),
-        BinaryConv2d(13, 70, RNG, (3, 2), padding="valid"),
+        BinaryConv2d(13, 70, rng=RNG, kernel_size=(3, 2), padding="valid"),
         MaxPool2d(3, 2, 1),
         BatchNorm(70),
         Sign(),
         Flatten(),
-        Dropout(0.5, RNG),
+        Dropout(0.5, rng=RNG),
     ]
     n = 70 * 2 * 2
     return Sequential(
         *layers,
-        BinaryLinear(n, 9, RNG),
+        BinaryLinear(n, 9, rng=RNG),
         BatchNorm(9),
         Sign(),
-        BinaryLinear(9, 3, RNG),
+        BinaryLinear(9, 3, rng=RNG),
         BatchNorm(3),
     )
 
 
 def few_bits():
     """Bits of all kinds: even steps, powers of two, three numbers, steps with an offset."""
-    layers = [QuantLinear(70, 65, RNG, 2), BatchNorm(65), Quantize(2)]
-    layers += [QuantLinear(65, 9, RNG, "linear:4:0.25"), ShiftBatchNorm(9), Quantize("log:3")]
-    return Sequential(*layers, QuantLinear(9, 3, RNG, "ternary"), BatchNorm(3))
+    layers = [QuantLinear(70, 65, rng=RNG, weight_quantizer=2), BatchNorm(65), Quantize(2)]
+    layers += [
+        QuantLinear(65, 9, rng=RNG, weight_quantizer="linear:4:0.25"),
+        ShiftBatchNorm(9),
+        Quantize("log:3"),
+    ]
+    return Sequential(*layers, QuantLinear(9, 3, rng=RNG, weight_quantizer="ternary"), BatchNorm(3))
 
 
 def few_bits_of_images():
-    layers = [QuantConv2d(3, 70, RNG, 3, weights=8), MaxPool2d(), BatchNorm(70), Quantize(3)]
-    layers += [QuantConv2d(70, 4, RNG, 3, weights=1, groups=2), BatchNorm(4), Quantize(1)]
+    layers = [
+        QuantConv2d(3, 70, rng=RNG, kernel_size=3, weight_quantizer=8, padding="same"),
+        MaxPool2d(),
+        BatchNorm(70),
+        Quantize(3),
+    ]
     layers += [
-        QuantConv2d(4, 6, RNG, 2),
+        QuantConv2d(70, 4, rng=RNG, kernel_size=3, weight_quantizer=1, groups=2, padding="same"),
+        BatchNorm(4),
+        Quantize(1),
+    ]
+    layers += [
+        QuantConv2d(4, 6, rng=RNG, kernel_size=2, padding="same"),
         MaxPool2d(),
         BatchNorm(6),
         Quantize("linear:1:1:unsigned"),
     ]
-    return Sequential(*layers, Flatten(), QuantLinear(6, 3, RNG, "log:2"), BatchNorm(3))
+    return Sequential(
+        *layers, Flatten(), QuantLinear(6, 3, rng=RNG, weight_quantizer="log:2"), BatchNorm(3)
+    )
 
 
 def branched(bits):
     """Branches within branches, poolings of both kinds, and an average at the end."""
 
     def stage(inputs, outputs, size=1, pool=(), **more):
-        conv = QuantConv2d(inputs, outputs, RNG, size, **more)
+        conv = QuantConv2d(inputs, outputs, rng=RNG, kernel_size=size, **more, padding="same")
         return [conv, *pool, BatchNorm(outputs), Quantize(bits)]
 
-    inner = Branches(Sequential(*stage(7, 5, 3)), Sequential(*stage(7, 64, weights=3)))
+    inner = Branches(Sequential(*stage(7, 5, 3)), Sequential(*stage(7, 64, weight_quantizer=3)))
     branches = [*stage(6, 7), inner], stage(6, 4, 1, [AvgPool2d(3, 1, 1)]), [MaxPool2d(3, 1, 1)]
     layers = [*stage(3, 6, 3, [MaxPool2d(2)]), Branches(*(Sequential(*b) for b in branches))]
-    end = QuantConv2d(79, 3, RNG, 1), AvgPool2d((4, 4)), Flatten(), BatchNorm(3)
+    end = (
+        QuantConv2d(79, 3, rng=RNG, kernel_size=1, padding="same"),
+        AvgPool2d((4, 4)),
+        Flatten(),
+        BatchNorm(3),
+    )
     return Sequential(*layers, *end)
 
 
@@ -95,25 +115,25 @@ class Inside(Module):
     """A layer of one's own, which multiplies inside."""
 
     def __init__(self):
-        self.linear = Linear(3, 2, RNG)
+        self.linear = Linear(3, 2, rng=RNG)
 
     def forward(self, x):
         return self.linear(x)
 
 
 NETS = {
-    "mlp": (models.binary_mlp([784, 65, 10], RNG), None),
-    "mlp of one layer": (models.binary_mlp([3, 2], RNG), None),
-    "mlp with dropout": (models.binary_mlp([30, 64, 9, 4], RNG, dropout=(0.2, 0.5)), None),
+    "mlp": (models.binary_mlp([784, 65, 10], rng=RNG), None),
+    "mlp of one layer": (models.binary_mlp([3, 2], rng=RNG), None),
+    "mlp with dropout": (models.binary_mlp([30, 64, 9, 4], rng=RNG, dropout=(0.2, 0.5)), None),
     "convnet": (convnet(), (11, 10, 3)),
     "one channel": (convnet(1), (11, 10, 1)),
     "groups": (
         Sequential(
-            BinaryConv2d(4, 6, RNG, groups=2),
+            BinaryConv2d(4, 6, rng=RNG, groups=2, kernel_size=3, padding="same"),
             BatchNorm(6),
             Sign(),
             Flatten(),
-            BinaryLinear(6 * 20, 3, RNG),
+            BinaryLinear(6 * 20, 3, rng=RNG),
             BatchNorm(3),
         ),
         (5, 4, 4),
@@ -183,7 +203,7 @@ def test_the_papers_counts():
         assert table.one_bit == weights
         assert macs is None or sum(table.macs.values()) == macs
     assert table.rows[0].outputs == (32, 32, 64)
-    mlp = summary(models.binary_mlp(models.MNIST_TORCH, RNG))
+    mlp = summary(models.binary_mlp(models.MNIST_TORCH, rng=RNG))
     assert mlp.one_bit == sum(mlp.macs.values()) == 10_014_720
 
 
@@ -274,15 +294,19 @@ def test_scales_that_are_shifts():
 
 
 def test_branches_are_walked_through():
-    inner = Sequential(QuantConv2d(5, 7, RNG, weights=2), BatchNorm(7), Quantize(2))
+    inner = Sequential(
+        QuantConv2d(5, 7, rng=RNG, weight_quantizer=2, kernel_size=3, padding="same"),
+        BatchNorm(7),
+        Quantize(2),
+    )
     pooled = Sequential(MaxPool2d(3, 1, 1))
     model = Sequential(
-        QuantConv2d(3, 5, RNG),
+        QuantConv2d(3, 5, rng=RNG, kernel_size=3, padding="same"),
         BatchNorm(5),
         Quantize(2),
         Branches(Sequential(), inner, pooled),
         Flatten(),
-        QuantLinear(20 * 17, 4, RNG, 4),
+        QuantLinear(20 * 17, 4, rng=RNG, weight_quantizer=4),
         BatchNorm(4),
     )
     table = summary(model, (5, 4, 3))
@@ -305,8 +329,13 @@ def test_branches_are_walked_through():
 
 
 def test_googlenet_and_its_heads():
-    options = {"image": (64, 64), "inflation": 1 / 16, "weights": 2, "activations": 3}
-    model = googlenet(5, RNG, **options)
+    options = {
+        "image": (64, 64),
+        "inflation": 1 / 16,
+        "weight_quantizer": 2,
+        "activation_quantizer": 3,
+    }
+    model = googlenet(5, rng=RNG, **options)
     table = summary(model, (64, 64, 3))
     weights = [
         p.size
@@ -320,12 +349,12 @@ def test_googlenet_and_its_heads():
         "head behind 14, in training",
         "head behind 17, in training",
     ]
-    bare = summary(googlenet(5, RNG, auxiliary=False, **options), (64, 64, 3))
+    bare = summary(googlenet(5, rng=RNG, auxiliary=False, **options), (64, 64, 3))
     assert (bare.macs, bare.weights) == (table.macs, table.weights)
 
 
 def test_sequentials_inside_count_as_one():
-    flat = models.binary_mlp([30, 9, 4], RNG)
+    flat = models.binary_mlp([30, 9, 4], rng=RNG)
     nested = Sequential(Sequential(*flat.layers[:2]), Sequential(*flat.layers[2:]))
     found, expected = summary(nested), summary(flat)
     assert found.macs == expected.macs
@@ -334,7 +363,7 @@ def test_sequentials_inside_count_as_one():
 
 
 def test_a_float_net_has_no_column_of_bits():
-    assert "-bit" not in str(summary(models.float_mlp([3, 2], RNG)))
+    assert "-bit" not in str(summary(models.float_mlp([3, 2], rng=RNG)))
 
 
 def test_precisions_in_order():
@@ -343,7 +372,7 @@ def test_precisions_in_order():
 
 
 def test_float_twins_and_models_that_cannot_be_frozen():
-    twin = summary(models.float_convnet((8, 8, 3), [(4,)], (5, 2), RNG), (8, 8, 3))
+    twin = summary(models.float_convnet((8, 8, 3), [(4,)], (5, 2), rng=RNG), (8, 8, 3))
     macs = 64 * 27 * 4 + 64 * 5 + 10
     assert twin.macs == {"1x1": 0, "8x1": 0, "float32": macs}
     assert twin.file_bytes is None
@@ -351,7 +380,12 @@ def test_float_twins_and_models_that_cannot_be_frozen():
     assert "no frozen file: layer 0" in str(twin)
     assert "1x1 MACs" not in str(twin)
     mixed = Sequential(
-        BinaryConv2d(3, 4, RNG), BatchNorm(4), ReLU(), AvgPool2d(), Flatten(), Linear(64, 2, RNG)
+        BinaryConv2d(3, 4, rng=RNG, kernel_size=3, padding="same"),
+        BatchNorm(4),
+        ReLU(),
+        AvgPool2d(),
+        Flatten(),
+        Linear(64, 2, rng=RNG),
     )
     table = summary(mixed, (8, 8, 3))
     assert table.macs == {"1x1": 0, "8x1": 64 * 27 * 4, "float32": 128}
@@ -359,17 +393,17 @@ def test_float_twins_and_models_that_cannot_be_frozen():
 
 
 def test_signs_as_input():
-    model = Sequential(Sign(), *models.binary_mlp([70, 3], RNG).layers)
+    model = Sequential(Sign(), *models.binary_mlp([70, 3], rng=RNG).layers)
     table = summary(model)
     assert table.macs == {"1x1": 210, "8x1": 0, "float32": 0}
     assert table.file_bytes == summary(bitnet.freeze(model, "signs")).file_bytes
-    quantized = Sequential(Quantize(1), *models.binary_mlp([70, 3], RNG).layers)
+    quantized = Sequential(Quantize(1), *models.binary_mlp([70, 3], rng=RNG).layers)
     assert summary(quantized).macs == table.macs
     assert summary(quantized).file_bytes == table.file_bytes
 
 
 def test_the_mode_of_the_model_is_kept():
-    model = models.binary_mlp([8, 3], RNG)
+    model = models.binary_mlp([8, 3], rng=RNG)
     before = model.state_dict()
     summary(model)
     assert model.training
@@ -392,7 +426,7 @@ def test_the_dict_is_json_and_has_the_totals():
     ("net", "image", "message"),
     [
         (3, None, "got int"),
-        (Linear(3, 2, RNG), None, "got Linear"),
+        (Linear(3, 2, rng=RNG), None, "got Linear"),
         (Sequential(), None, "image="),
         (Sequential(Inside()), (3,), "layers inside"),
         (convnet(), None, "image="),
@@ -401,7 +435,7 @@ def test_the_dict_is_json_and_has_the_totals():
         (convnet(), "88", "1 or more"),
         (convnet(), (10**5, 10**5, 3), "at most"),
         (convnet(), (2, 2, 3), "does not fit"),
-        (models.binary_mlp([784, 10], RNG), (28, 27), "784"),
+        (models.binary_mlp([784, 10], rng=RNG), (28, 27), "784"),
     ],
 )
 def test_what_does_not_fit_is_refused(net, image, message):
@@ -417,8 +451,14 @@ def test_a_picture_for_an_mlp():
 @pytest.mark.parametrize("kind", ["rnn", "lstm", "gru"])
 def test_a_language_model_by_hand(kind, weights):
     activations = weights and 4
-    few = {"weights": weights, "activations": activations, "width": 5, "units": 6, "layers": 2}
-    table = summary(models.language_model(9, RNG, kind, **few))
+    few = {
+        "weight_quantizer": weights,
+        "activation_quantizer": activations,
+        "width": 5,
+        "units": 6,
+        "layers": 2,
+    }
+    table = summary(models.language_model(9, rng=RNG, kind=kind, **few))
     rows = {"rnn": 6, "gru": 18, "lstm": 24}[kind]
     shapes = [(9, 5), (rows, 5), (rows, 6), (rows, 6), (rows, 6), (9, 6)]
     assert [row.outputs for row in table.rows] == shapes
@@ -435,7 +475,9 @@ def test_a_language_model_by_hand(kind, weights):
 
 
 def test_a_frozen_language_model_has_the_matrices_of_its_training():
-    model = models.language_model(9, RNG, "gru", width=5, units=6, weights=2, activations="log:3")
+    model = models.language_model(
+        9, rng=RNG, kind="gru", width=5, units=6, weight_quantizer=2, activation_quantizer="log:3"
+    )
     trained, frozen = summary(model), summary(bitnet.freeze(model))
     assert trained.rows == frozen.rows
     assert frozen.is_frozen

@@ -16,7 +16,7 @@ X = np.random.default_rng(0).integers(0, 256, (6, 70), dtype=np.uint8)
 
 def stepped(optimizer=bitnet.optim.Adam):
     """A layer after one step of an optimizer."""
-    layer = BinaryLinear(70, 5, np.random.default_rng(1))
+    layer = BinaryLinear(70, 5, rng=np.random.default_rng(1))
     moves = optimizer(layer.parameters(), 0.5)
     layer(X).backward(np.random.default_rng(2).standard_normal((6, 5)).astype(np.float32))
     before = layer.bits
@@ -58,7 +58,7 @@ def test_data_with_kept_signs_cannot_be_changed_unnoticed():
 
 def test_a_loaded_state_and_a_copy_have_their_own_signs():
     layer, *_ = stepped()
-    state = BinaryLinear(70, 5, np.random.default_rng(9)).state_dict()
+    state = BinaryLinear(70, 5, rng=np.random.default_rng(9)).state_dict()
     twin = copy.deepcopy(layer)
     layer.load_state_dict(state)
     assert layer.bits == kernels.pack(state["weight"])
@@ -67,7 +67,7 @@ def test_a_loaded_state_and_a_copy_have_their_own_signs():
 
 
 def test_the_gradient_is_a_product_until_it_is_asked_for():
-    layer = BinaryLinear(70, 5, np.random.default_rng(1), gradient="float32")
+    layer = BinaryLinear(70, 5, rng=np.random.default_rng(1), grad_format="float32")
     grad_z = np.random.default_rng(2).standard_normal((6, 5)).astype(np.float32)
     layer(X).backward(grad_z)
     assert isinstance(layer.weight.lazy_grad, kernels.Product)

@@ -69,7 +69,7 @@ def test_a_few_images(nets, capsys):
 def test_nets_that_do_not_say_what_they_were_trained_on(tmp_path, capsys):
     for sizes in ([784, 10], [784, 9], [783, 10]):
         rng = np.random.default_rng(0)
-        bitnet.freeze(bitnet.nn.models.binary_mlp(sizes, rng)).save(tmp_path / f"{sizes}.npz")
+        bitnet.freeze(bitnet.nn.models.binary_mlp(sizes, rng=rng)).save(tmp_path / f"{sizes}.npz")
     with pytest.raises(InputError, match="use --data"):
         main(["evaluate", f"{tmp_path}/[784, 10].npz"])
     figures = evaluated(capsys, tmp_path / "[784, 10].npz", "--data", "embedded")

@@ -58,7 +58,7 @@ def test_the_bits_of_a_convolution(folder, capsys):
 
 def test_channels_stand_beside_each_other():
     rng = np.random.default_rng(0)
-    model = bitnet.nn.models.binary_convnet((4, 4, 20), [(2,)], [3], rng)
+    model = bitnet.nn.models.binary_convnet((4, 4, 20), [(2,)], [3], rng=rng)
     net = bitnet.freeze(model, image=(4, 4))
     lines = list(inspect.layer_lines(net, 0, 1))
     assert [line for line in lines if line.startswith("input")] == [
@@ -113,7 +113,9 @@ def test_filters_of_few_bits(folder, capsys):
 
 def test_channels_of_numbers_stand_beside_each_other():
     rng = np.random.default_rng(0)
-    model = bitnet.nn.models.binary_convnet((4, 4, 20), [(2,)], [3], rng, weights=3, activations=8)
+    model = bitnet.nn.models.binary_convnet(
+        (4, 4, 20), [(2,)], [3], rng=rng, weight_quantizer=3, activation_quantizer=8
+    )
     net = bitnet.freeze(model, image=(4, 4))
     lines = list(inspect.layer_lines(net, 0, 1))
     own = net.layers[0].bits.integers()[1]
@@ -128,7 +130,7 @@ def test_channels_of_numbers_stand_beside_each_other():
 
 def test_many_numbers_are_counted_in_ranges():
     rng = np.random.default_rng(0)
-    model = bitnet.nn.models.binary_mlp([300, 2], rng, weights=8)
+    model = bitnet.nn.models.binary_mlp([300, 2], rng=rng, weight_quantizer=8)
     lines = " ".join(" ".join(inspect.layer_lines(bitnet.freeze(model), 0)).split())
     own = model[0].packed.integers()
     assert "weights of 8 bits: 256 integers from -255 to 255, times 0.00392157" in lines
@@ -199,7 +201,7 @@ def test_help(capsys):
 
 
 def test_the_lines_of_a_net_and_of_its_scores():
-    net = bitnet.freeze(bitnet.nn.models.binary_mlp([784, 64, 10], np.random.default_rng(0)))
+    net = bitnet.freeze(bitnet.nn.models.binary_mlp([784, 64, 10], rng=np.random.default_rng(0)))
     assert [line.split() for line in list(inspect.net_lines(net))[:3]] == [
         ["layer", "kind", "weights", "share", "of", "+1", "thresholds"],
         ["0", "FrozenLayer", "64x784", "50.1", "%", "0", "to", "0"],

@@ -22,7 +22,9 @@ def run(*words):
 
 def few_bits(count=7):
     rng = np.random.default_rng(0)
-    return language_model(count, rng, width=4, units=8, weights=2, activations=3)
+    return language_model(
+        count, rng=rng, width=4, units=8, weight_quantizer=2, activation_quantizer=3
+    )
 
 
 def test_the_unit_is_that_of_the_file(tmp_path, capsys):

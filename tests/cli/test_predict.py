@@ -138,7 +138,9 @@ def test_standard_input_from_a_shell(nets):
 
 def test_colour_and_names_of_classes(tmp_path, capsys):
     rng = np.random.default_rng(0)
-    net = bitnet.freeze(bitnet.nn.models.binary_convnet((8, 8, 3), [(4,)], [2], rng), image=(8, 8))
+    net = bitnet.freeze(
+        bitnet.nn.models.binary_convnet((8, 8, 3), [(4,)], [2], rng=rng), image=(8, 8)
+    )
     net.classes = ("ankle boot", "coat")
     net.save(tmp_path / "net.npz")
     pixels = rng.integers(0, 256, (8, 8, 3), np.uint8)
@@ -150,7 +152,7 @@ def test_colour_and_names_of_classes(tmp_path, capsys):
 
 def test_older_files_say_nothing_of_the_picture(tmp_path, capsys):
     for n in (784, 783):
-        model = bitnet.nn.models.binary_mlp([n, 10], np.random.default_rng(0))
+        model = bitnet.nn.models.binary_mlp([n, 10], rng=np.random.default_rng(0))
         bitnet.freeze(model).save(tmp_path / f"{n}.npz")
     assert len(predicted(capsys, f"{tmp_path}/784.npz", "pictures", "rows.npy")) == 15
     with pytest.raises(InputError, match="does not say how its 783 pixels make a picture"):
@@ -189,7 +191,7 @@ def test_wrong_input(nets, tmp_path, monkeypatch):
 
 
 def test_signs_are_no_pictures(tmp_path):
-    model = bitnet.nn.models.binary_mlp([784, 10], np.random.default_rng(0))
+    model = bitnet.nn.models.binary_mlp([784, 10], rng=np.random.default_rng(0))
     bitnet.freeze(model, input="signs").save(tmp_path / "net.npz")
     with pytest.raises(InputError, match="takes signs"):
         main(["predict", str(tmp_path / "net.npz"), "one.npy"])

@@ -86,7 +86,7 @@ def test_nets_by_name(capsys):
     assert {p for p, n in totals["macs"].items() if n} == {"8x2", "3x2"}
     main(["summary", "conv:4,4/", "--image", "9x8x2", "--classes", "3", "--float", "--json"])
     table = json.loads(capsys.readouterr().out)["summary"]
-    twin = models.float_convnet((9, 8, 2), [(4, 4)], [3], np.random.default_rng(0))
+    twin = models.float_convnet((9, 8, 2), [(4, 4)], [3], rng=np.random.default_rng(0))
     assert table["totals"]["macs"] == summary(twin, (9, 8, 2)).macs
 
 

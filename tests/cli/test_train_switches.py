@@ -54,8 +54,8 @@ def test_a_net_of_one_bit_is_binary(capsys):
         (["--activations", "uniform:2:1:inf", "--widen", "2"], "have no window to widen"),
         (["--weights", "2", "--optimizer", "bop"], "expected layers of one bit"),
         (["--recipe", "torch", "--activations", "2"], "cannot be drawn, as in the recipe torch"),
-        (["--gradient", "dorefa6"], "stochastic rounding"),
-        (["--gradient", "log6", "--rounding", "stochastic"], "nearest power of two"),
+        (["--grad-format", "dorefa6"], "stochastic rounding"),
+        (["--grad-format", "log6", "--rounding", "stochastic"], "nearest power of two"),
         (["--float", "--weights", "2"], "--weights is of nets of few bits"),
     ],
 )

@@ -31,15 +31,24 @@ def convnet(seed, channels, size, stride, padding, border, pool, image=(7, 6), g
     """Two convolutions, the second one pooled or not, and a linear layer."""
     rng = np.random.default_rng(seed)
     first, second, third = channels
-    given = {"size": size, "stride": stride, "padding": padding, "border": border, "groups": groups}
-    layers = [BinaryConv2d(first, second, rng, 3, border=border), MaxPool2d(3, 2, 1)]
-    layers += [BatchNorm(second), Sign(), BinaryConv2d(second, third, rng, **given)]
+    given = {
+        "kernel_size": size,
+        "stride": stride,
+        "padding": padding,
+        "border": border,
+        "groups": groups,
+    }
+    layers = [
+        BinaryConv2d(first, second, rng=rng, kernel_size=3, border=border, padding="same"),
+        MaxPool2d(3, 2, 1),
+    ]
+    layers += [BatchNorm(second), Sign(), BinaryConv2d(second, third, rng=rng, **given)]
     layers += [MaxPool2d(2, pool)] if pool else []
     layers += [BatchNorm(third), Sign(), Flatten()]
     body = Sequential(*layers)
     body.eval()
     n = body(np.zeros((1, *image, first), np.uint8)).shape[1]
-    return disturb(Sequential(*layers, BinaryLinear(n, 3, rng), BatchNorm(3)), seed)
+    return disturb(Sequential(*layers, BinaryLinear(n, 3, rng=rng), BatchNorm(3)), seed)
 
 
 @settings(max_examples=25)
@@ -92,11 +101,11 @@ def test_groups_of_channels(implementation, tmp_path, channels, groups):
 
 def test_groups_of_the_colours_of_pixels():
     layers = [
-        BinaryConv2d(2, 4, RNG, groups=2),
+        BinaryConv2d(2, 4, rng=RNG, groups=2, kernel_size=3, padding="same"),
         BatchNorm(4),
         Sign(),
         Flatten(),
-        BinaryLinear(4 * 20, 3, RNG),
+        BinaryLinear(4 * 20, 3, rng=RNG),
         BatchNorm(3),
     ]
     model = disturb(Sequential(*layers), 3)
@@ -109,11 +118,11 @@ def test_groups_of_the_colours_of_pixels():
 def test_signs_as_input_and_images_of_one_channel():
     rng = np.random.default_rng(0)
     layers = [
-        BinaryConv2d(1, 8, rng),
+        BinaryConv2d(1, 8, rng=rng, kernel_size=3, padding="same"),
         BatchNorm(8),
         Sign(),
         Flatten(),
-        BinaryLinear(8 * 20, 3, rng),
+        BinaryLinear(8 * 20, 3, rng=rng),
         BatchNorm(3),
     ]
     signs = RNG.choice([-1.0, 1.0], (6, 4, 5, 1))
@@ -141,8 +150,8 @@ def test_the_papers_convnet_after_a_step():
 
 def test_models_that_cannot_be_frozen():
     rng = np.random.default_rng(0)
-    start = [BinaryConv2d(3, 8, rng), BatchNorm(8), Sign()]
-    end = [BinaryLinear(8 * 16, 3, rng), BatchNorm(3)]
+    start = [BinaryConv2d(3, 8, rng=rng, kernel_size=3, padding="same"), BatchNorm(8), Sign()]
+    end = [BinaryLinear(8 * 16, 3, rng=rng), BatchNorm(3)]
     for layers, message in (
         ([*start, *end], "expected Flatten"),
         ([*start[:2], Flatten(), *end], "expected Quantize or Sign"),

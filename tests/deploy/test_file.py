@@ -19,7 +19,7 @@ from bitnet.nn.models.feedforward import binary_mlp
 
 
 def frozen(sizes, seed=0, input="pixels"):
-    return bitnet.freeze(binary_mlp(sizes, np.random.default_rng(seed)), input)
+    return bitnet.freeze(binary_mlp(sizes, rng=np.random.default_rng(seed)), input)
 
 
 @settings(max_examples=25)

@@ -23,7 +23,7 @@ RNG = np.random.default_rng(0)
 @given(st.lists(some_widths, min_size=2, max_size=4), rows, seeds, st.booleans())
 def test_random_nets_on_pixels_and_on_signs(sizes, n_rows, seed, pixels):
     rng = np.random.default_rng(seed)
-    model = disturb(binary_mlp(sizes, rng), seed)
+    model = disturb(binary_mlp(sizes, rng=rng), seed)
     if pixels:
         x = rng.integers(0, 256, (n_rows, sizes[0]), dtype=np.uint8)
     else:
@@ -56,7 +56,9 @@ def test_thresholds_at_every_z(gamma, beta, mean, inv_std, n):
     norm = BatchNorm(1).eval()
     norm.gamma.data[:], norm.beta.data[:] = gamma, beta
     norm.running_mean[:], norm.running_inv_std[:] = mean, inv_std
-    model = Sequential(BinaryLinear(n, 1, RNG), norm, Sign(), BinaryLinear(1, 1, RNG), BatchNorm(1))
+    model = Sequential(
+        BinaryLinear(n, 1, rng=RNG), norm, Sign(), BinaryLinear(1, 1, rng=RNG), BatchNorm(1)
+    )
     layer = bitnet.freeze(model, "signs").layers[0]
     z = np.arange(-n, n + 1, dtype=np.int32)[:, None]
     norm.eval()
@@ -81,7 +83,7 @@ def test_a_tie_is_plus_one_for_both_signs_of_gamma():
         norm = BatchNorm(1)
         norm.gamma.data[:], norm.running_mean[:] = gamma, 2.0
         model = Sequential(
-            BinaryLinear(4, 1, RNG), norm, Sign(), BinaryLinear(1, 1, RNG), BatchNorm(1)
+            BinaryLinear(4, 1, rng=RNG), norm, Sign(), BinaryLinear(1, 1, rng=RNG), BatchNorm(1)
         )
         layer = bitnet.freeze(model, "signs").layers[0]
         assert (layer.thresholds.tolist(), layer.increasing.tolist()) == ([2], [gamma > 0])
@@ -91,7 +93,7 @@ def test_a_tie_is_plus_one_for_both_signs_of_gamma():
 
 def test_after_training_with_dropout_and_stochastic_signs():
     rng = np.random.default_rng(0)
-    model = binary_mlp([70, 65, 63, 5], rng, dropout=(0.2, 0.5), stochastic=True)
+    model = binary_mlp([70, 65, 63, 5], rng=rng, dropout=(0.2, 0.5), stochastic=True)
     x, labels = rng.integers(0, 256, (64, 70), dtype=np.uint8), rng.integers(0, 5, 64)
     adam = bitnet.optim.Adam(model.parameters(), 1e-2)
     for _ in range(20):
@@ -106,7 +108,7 @@ def test_after_training_with_dropout_and_stochastic_signs():
 
 
 def test_training_on_does_not_change_what_is_frozen():
-    model = binary_mlp([20, 16, 3], np.random.default_rng(0))
+    model = binary_mlp([20, 16, 3], rng=np.random.default_rng(0))
     x = np.random.default_rng(1).integers(0, 256, (9, 20), dtype=np.uint8)
     net = bitnet.freeze(model)
     before = net.scores(x)
@@ -116,8 +118,8 @@ def test_training_on_does_not_change_what_is_frozen():
 
 
 def test_compare_counts_what_differs():
-    model = binary_mlp([20, 16, 3], np.random.default_rng(0))
-    other = bitnet.freeze(binary_mlp([20, 16, 3], np.random.default_rng(1)))
+    model = binary_mlp([20, 16, 3], rng=np.random.default_rng(0))
+    other = bitnet.freeze(binary_mlp([20, 16, 3], rng=np.random.default_rng(1)))
     x = np.random.default_rng(1).integers(0, 256, (1001, 20), dtype=np.uint8)
     agreement = bitnet.compare(model, other, x)
     assert not agreement.is_complete
@@ -136,7 +138,7 @@ def test_an_agreement_is_complete_only_without_any_difference(place):
 
 
 def test_compare_sees_scores_that_differ_though_the_classes_do_not():
-    model = binary_mlp([20, 16, 3], np.random.default_rng(0))
+    model = binary_mlp([20, 16, 3], rng=np.random.default_rng(0))
     net = bitnet.freeze(model)
     x = np.random.default_rng(1).integers(0, 256, (9, 20), dtype=np.uint8)
     *hidden, output = net.layers
@@ -148,13 +150,13 @@ def test_compare_sees_scores_that_differ_though_the_classes_do_not():
 
 
 def test_compare_takes_signs_as_numbers_and_refuses_other_nets():
-    model = binary_mlp([20, 16, 3], np.random.default_rng(0))
+    model = binary_mlp([20, 16, 3], rng=np.random.default_rng(0))
     net = bitnet.freeze(model, "signs")
     assert bitnet.compare(model, net, RNG.choice([-1.0, 1.0], (7, 20))).is_complete
     with pytest.raises(InputError, match="expected the trained Sequential, then"):
         bitnet.compare(net, model, np.ones((2, 20)))
     with pytest.raises(InputError, match="another model"):
-        bitnet.compare(binary_mlp([20, 3], RNG), net, np.ones((2, 20)))
+        bitnet.compare(binary_mlp([20, 3], rng=RNG), net, np.ones((2, 20)))
     with pytest.raises(InputError, match="expected 1 or more"):
         bitnet.compare(model, net, np.ones((0, 20)))
 
@@ -165,12 +167,12 @@ def test_a_subclass_that_may_compute_something_else_is_not_frozen():
             return super().forward(x) * 2
 
     with pytest.raises(InputError, match="expected BatchNorm"):
-        bitnet.freeze(Sequential(BinaryLinear(4, 2, RNG), Doubled(2)))
+        bitnet.freeze(Sequential(BinaryLinear(4, 2, rng=RNG), Doubled(2)))
 
 
 def test_a_model_that_begins_with_sign_is_frozen_for_signs():
-    layers = binary_mlp([20, 16, 3], np.random.default_rng(0)).layers
-    model = Sequential(Dropout(0.1, RNG), Sign(), *layers)
+    layers = binary_mlp([20, 16, 3], rng=np.random.default_rng(0)).layers
+    model = Sequential(Dropout(0.1, rng=RNG), Sign(), *layers)
     x = RNG.standard_normal((40, 20)).astype(np.float32)
     bitnet.nn.functional.squared_hinge(model(x), RNG.integers(0, 3, 40)).backward()
     net = bitnet.freeze(model, "signs")
@@ -182,7 +184,7 @@ def test_a_model_that_begins_with_sign_is_frozen_for_signs():
 
 
 def test_every_module_has_its_own_mode_back():
-    model = binary_mlp([20, 16, 3], np.random.default_rng(0))
+    model = binary_mlp([20, 16, 3], rng=np.random.default_rng(0))
     model.layers[1].eval()
     x = RNG.integers(0, 256, (9, 20), dtype=np.uint8)
     net = bitnet.freeze(model)
@@ -197,14 +199,14 @@ def test_more_inputs_than_int32_can_count_are_refused():
 
 
 def test_frozen_bits_are_the_layers_bits():
-    model = binary_mlp([20, 16, 3], np.random.default_rng(0))
+    model = binary_mlp([20, 16, 3], rng=np.random.default_rng(0))
     net = bitnet.freeze(model)
     for frozen, layer in zip(net.layers, bitnet.training.weight_bits(model), strict=True):
         assert frozen.bits.equals(layer)
 
 
 def broken(index, value):
-    model = binary_mlp([20, 16, 3], np.random.default_rng(0))
+    model = binary_mlp([20, 16, 3], rng=np.random.default_rng(0))
     dict(model._state())[index][0] = value
     return model
 
@@ -212,21 +214,24 @@ def broken(index, value):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: bitnet.freeze(BinaryLinear(3, 3, RNG)), "expected a Sequential"),
+        (lambda: bitnet.freeze(BinaryLinear(3, 3, rng=RNG)), "expected a Sequential"),
         (lambda: bitnet.freeze(Sequential()), "must end with"),
-        (lambda: bitnet.freeze(Sequential(BinaryLinear(3, 3, RNG))), "must end with"),
-        (lambda: bitnet.freeze(Sequential(BinaryLinear(3, 3, RNG), Sign())), "layer 1.*BatchNorm"),
+        (lambda: bitnet.freeze(Sequential(BinaryLinear(3, 3, rng=RNG))), "must end with"),
         (
-            lambda: bitnet.freeze(Sequential(BinaryLinear(3, 3, RNG), BatchNorm(3), ReLU())),
+            lambda: bitnet.freeze(Sequential(BinaryLinear(3, 3, rng=RNG), Sign())),
+            "layer 1.*BatchNorm",
+        ),
+        (
+            lambda: bitnet.freeze(Sequential(BinaryLinear(3, 3, rng=RNG), BatchNorm(3), ReLU())),
             r"layer 2.*is ReLU\(\); expected Quantize or Sign",
         ),
         (
             lambda: bitnet.freeze(
-                Sequential(Dropout(0.1, RNG), BinaryLinear(3, 3, RNG), BatchNorm(3), Sign())
+                Sequential(Dropout(0.1, rng=RNG), BinaryLinear(3, 3, rng=RNG), BatchNorm(3), Sign())
             ),
             "must end with",
         ),
-        (lambda: bitnet.freeze(binary_mlp([3, 3], np.random.default_rng(0)), "bits"), "'bits'"),
+        (lambda: bitnet.freeze(binary_mlp([3, 3], rng=np.random.default_rng(0)), "bits"), "'bits'"),
         (lambda: bitnet.freeze(broken("layers.1.gamma", np.nan)), "layers.1.gamma holds NaN"),
         (lambda: bitnet.freeze(broken("layers.4.running_mean", np.inf)), "infinity"),
     ],
@@ -237,7 +242,7 @@ def test_what_cannot_be_frozen_is_refused(call, message):
 
 
 def test_weights_changed_behind_the_signs_are_noticed():
-    model = binary_mlp([20, 16, 3], np.random.default_rng(0))
+    model = binary_mlp([20, 16, 3], rng=np.random.default_rng(0))
     adam = bitnet.optim.Adam(model.parameters(), 0.01)
     view = model.layers[0].weight.data[:]
     pixels = RNG.integers(0, 256, (8, 20), dtype=np.uint8)

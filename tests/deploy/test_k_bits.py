@@ -79,7 +79,7 @@ def test_linear_nets(implementation, tmp_path_factory, seed, weights, activation
     for n, m, own, then in zip(
         widths, [*widths[1:], 3], weights, [*activations, None], strict=True
     ):
-        layers += [QuantLinear(n, m, rng, own), BatchNorm(m)]
+        layers += [QuantLinear(n, m, rng=rng, weight_quantizer=own), BatchNorm(m)]
         layers += [] if then is None else [Quantize(then)]
     model = disturb(Sequential(*layers), seed)
     net = bitnet.freeze(model)
@@ -106,13 +106,38 @@ def test_convnets(
 ):
     rng = np.random.default_rng(seed)
     m *= groups
-    layers = [QuantConv2d(3, m, rng, 3, 2, border=border, weights=weights[0]), BatchNorm(m)]
+    layers = [
+        QuantConv2d(
+            3,
+            m,
+            rng=rng,
+            kernel_size=3,
+            stride=2,
+            border=border,
+            weight_quantizer=weights[0],
+            padding="same",
+        ),
+        BatchNorm(m),
+    ]
     layers += [Quantize(activations[0])]
-    layers += [QuantConv2d(m, 4, rng, 2, border=border, weights=weights[1], groups=groups)]
+    layers += [
+        QuantConv2d(
+            m,
+            4,
+            rng=rng,
+            kernel_size=2,
+            border=border,
+            weight_quantizer=weights[1],
+            groups=groups,
+            padding="same",
+        )
+    ]
     layers += [MaxPool2d(2, pool)] if pool else []
     layers += [BatchNorm(4), Quantize(activations[1]), Flatten()]
     n = Sequential(*layers)(np.zeros((2, 9, 8, 3), np.uint8)).shape[1]
-    model = Sequential(*layers, QuantLinear(n, 3, rng, weights[2]), BatchNorm(3))
+    model = Sequential(
+        *layers, QuantLinear(n, 3, rng=rng, weight_quantizer=weights[2]), BatchNorm(3)
+    )
     model = disturb(model, seed)
     net = bitnet.freeze(model, image=(9, 8))
     x = rng.integers(0, 256, (3, 9, 8, 3), dtype=np.uint8)
@@ -131,8 +156,8 @@ def test_convnets(
 )
 def test_norms_balance_and_dropout(seed, weights, activations, norm, balance, dropout):
     rng = np.random.default_rng(seed)
-    bits = {"weights": weights, "activations": activations, "balance": balance}
-    model = binary_mlp([33, 20, 9, 3], rng, norm=norm, dropout=dropout, **bits)
+    bits = {"weight_quantizer": weights, "activation_quantizer": activations, "balance": balance}
+    model = binary_mlp([33, 20, 9, 3], rng=rng, norm=norm, dropout=dropout, **bits)
     model = disturb(model, seed)
     net = bitnet.freeze(model)
     same(model, net, rng.integers(0, 256, (4, 33), dtype=np.uint8))
@@ -142,8 +167,15 @@ def test_norms_balance_and_dropout(seed, weights, activations, norm, balance, dr
 
 def few_bits(weights=2, activations=2, seed=0):
     rng = np.random.default_rng(seed)
-    layers = QuantLinear(9, 70, rng, weights), BatchNorm(70), Quantize(activations)
-    return disturb(Sequential(*layers, QuantLinear(70, 3, rng, weights), BatchNorm(3)), seed)
+    layers = (
+        QuantLinear(9, 70, rng=rng, weight_quantizer=weights),
+        BatchNorm(70),
+        Quantize(activations),
+    )
+    return disturb(
+        Sequential(*layers, QuantLinear(70, 3, rng=rng, weight_quantizer=weights), BatchNorm(3)),
+        seed,
+    )
 
 
 @given(st.integers(1, 8), st.sampled_from([-3.0, -1.0, -0.0, 0.0, 1e-3, 1.0, 50.0]), seeds)
@@ -152,7 +184,13 @@ def test_thresholds_at_every_integer(bits, gamma, seed):
     norm, n = BatchNorm(1).eval(), 60
     norm.gamma.data[:], norm.beta.data[:] = gamma, rng.normal()
     norm.running_mean[:], norm.running_inv_std[:] = rng.normal(0, 9), 0.1
-    layers = QuantLinear(n, 1, rng), norm, Quantize(bits), QuantLinear(1, 1, rng), BatchNorm(1)
+    layers = (
+        QuantLinear(n, 1, rng=rng),
+        norm,
+        Quantize(bits),
+        QuantLinear(1, 1, rng=rng),
+        BatchNorm(1),
+    )
     layer = bitnet.freeze(Sequential(*layers), "signs").layers[0]
     z = np.arange(-n, n + 1, dtype=np.int32)[:, None]
     expected = layers[2](norm(z)).data
@@ -174,8 +212,10 @@ def test_steps_outside_the_range():
 )
 def test_a_file_has_as_many_bits_as_the_weights(tmp_path, weights, bits):
     rng = np.random.default_rng(0)
-    layers = QuantLinear(512, 256, rng, weights), BatchNorm(256), Quantize(1)
-    net = bitnet.freeze(Sequential(*layers, QuantLinear(256, 4, rng, weights), BatchNorm(4)))
+    layers = QuantLinear(512, 256, rng=rng, weight_quantizer=weights), BatchNorm(256), Quantize(1)
+    net = bitnet.freeze(
+        Sequential(*layers, QuantLinear(256, 4, rng=rng, weight_quantizer=weights), BatchNorm(4))
+    )
     net.save(tmp_path / "net.npz")
     n_weights = 512 * 256 + 256 * 4
     there = (tmp_path / "net.npz").stat().st_size
@@ -235,7 +275,12 @@ def test_thresholds_out_of_order_are_refused(tmp_path):
 
 def test_a_net_of_k_bits_on_signs():
     rng = np.random.default_rng(0)
-    layers = QuantLinear(70, 5, rng, 3), BatchNorm(5), Quantize(2), QuantLinear(5, 2, rng, 3)
+    layers = (
+        QuantLinear(70, 5, rng=rng, weight_quantizer=3),
+        BatchNorm(5),
+        Quantize(2),
+        QuantLinear(5, 2, rng=rng, weight_quantizer=3),
+    )
     model = disturb(Sequential(*layers, BatchNorm(2)), 0)
     x = kernels.pack(rng.standard_normal((4, 70)))
     assert bitnet.compare(model, bitnet.freeze(model, "signs"), x).is_complete

@@ -35,7 +35,15 @@ def branched(seed, weights, quantizer, ends="linear", image=(9, 8)):
     rng = np.random.default_rng(seed)
 
     def stage(inputs, outputs, size=1, pool=None, **more):
-        conv = QuantConv2d(inputs, outputs, rng, size, weights=weights, **more)
+        conv = QuantConv2d(
+            inputs,
+            outputs,
+            rng=rng,
+            kernel_size=size,
+            weight_quantizer=weights,
+            **more,
+            padding="same",
+        )
         return [conv, *([pool] if pool else []), BatchNorm(outputs), Quantize(quantizer)]
 
     inner = Branches(Sequential(*stage(7, 5, 3)), Sequential(*stage(7, 64)))
@@ -46,9 +54,16 @@ def branched(seed, weights, quantizer, ends="linear", image=(9, 8)):
     layers = [*stage(3, 6, 3, pool=MaxPool2d(2)), block]
     rows, columns = image[0] // 2, image[1] // 2
     if ends == "linear":
-        layers += [Flatten(), QuantLinear(rows * columns * channels, 3, rng, weights=weights)]
+        layers += [
+            Flatten(),
+            QuantLinear(rows * columns * channels, 3, rng=rng, weight_quantizer=weights),
+        ]
     else:
-        layers += [QuantConv2d(channels, 3, rng, 1, weights=weights)]
+        layers += [
+            QuantConv2d(
+                channels, 3, rng=rng, kernel_size=1, weight_quantizer=weights, padding="same"
+            )
+        ]
         layers += [AvgPool2d((rows, columns)), Flatten()]
     return disturb(Sequential(*layers, BatchNorm(3)), seed).eval()
 
@@ -102,10 +117,13 @@ def test_the_file_of_a_branched_net(tmp_path, bits, ends):
 def test_the_models_for_imagenet(tmp_path, build, bits):
     small = {"units": (33, 20)} if build is alexnet else {}
     rng = np.random.default_rng(3)
-    model = build(7, rng, (64, 65), *bits, inflation=1 / 16, **small)
+    quantizers = dict(zip(("weight_quantizer", "activation_quantizer"), bits, strict=True))
+    model = build(7, rng=rng, image=(64, 65), **quantizers, inflation=1 / 16, **small)
     for _ in range(2):  # running statistics
         model(pixels(4, 6, (64, 65)))
-    disturbed = disturb(build(7, rng, (64, 65), *bits, inflation=1 / 16, **small), 5)
+    disturbed = disturb(
+        build(7, rng=rng, image=(64, 65), **quantizers, inflation=1 / 16, **small), 5
+    )
     for own in (model, disturbed):
         net = bitnet.freeze(own, image=(64, 65))
         net.save(tmp_path / "net.npz")
@@ -118,7 +136,7 @@ def test_the_models_for_imagenet(tmp_path, build, bits):
 
 def test_heads_are_not_frozen():
     rng = np.random.default_rng(7)
-    model = googlenet(3, rng, (64, 64), inflation=1 / 16)
+    model = googlenet(3, rng=rng, image=(64, 64), inflation=1 / 16)
     alone = Sequential(*model.layers)
     assert isinstance(model, WithHeads)
     with_heads, without = (bitnet.freeze(own, image=(64, 64)) for own in (model, alone))
@@ -199,13 +217,21 @@ RNG = np.random.default_rng(9)
 @pytest.mark.parametrize(
     ("layers", "message"),
     [
-        ([QuantConv2d(3, 4, RNG, 3), AvgPool2d(4), Flatten(), BatchNorm(4)], "expected 1x1 taps"),
         (
             [
-                QuantConv2d(3, 4, RNG, 1),
+                QuantConv2d(3, 4, rng=RNG, kernel_size=3, padding="same"),
+                AvgPool2d(4),
+                Flatten(),
+                BatchNorm(4),
+            ],
+            "expected 1x1 taps",
+        ),
+        (
+            [
+                QuantConv2d(3, 4, rng=RNG, kernel_size=1, padding="same"),
                 BatchNorm(4),
                 Quantize(2),
-                QuantConv2d(4, 4, RNG, 1),
+                QuantConv2d(4, 4, rng=RNG, kernel_size=1, padding="same"),
                 AvgPool2d(2),
                 Flatten(),
                 BatchNorm(4),
@@ -213,12 +239,24 @@ RNG = np.random.default_rng(9)
             "expected all",
         ),
         (
-            [QuantConv2d(3, 4, RNG, 1), AvgPool2d(4), Flatten(), BatchNorm(4), Flatten()],
+            [
+                QuantConv2d(3, 4, rng=RNG, kernel_size=1, padding="same"),
+                AvgPool2d(4),
+                Flatten(),
+                BatchNorm(4),
+                Flatten(),
+            ],
             "expected no more layers",
         ),
         ([Branches(Sequential(Flatten()))], "expected QuantConv2d or"),
         (
-            [QuantConv2d(3, 4, RNG, 1), BatchNorm(4), Quantize(2), AvgPool2d(4), Flatten()],
+            [
+                QuantConv2d(3, 4, rng=RNG, kernel_size=1, padding="same"),
+                BatchNorm(4),
+                Quantize(2),
+                AvgPool2d(4),
+                Flatten(),
+            ],
             "expected Flatten",
         ),
     ],

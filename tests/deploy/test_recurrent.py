@@ -24,20 +24,26 @@ from bitnet.training import generate
 WORDS = ["<unk>", "a", "b", "c", "é", "\n", "x"]
 VOCABULARY = Vocabulary(WORDS, "characters")
 NETS = [
-    {"kind": "lstm", "weights": 4, "activations": 4},
-    {"kind": "lstm", "weights": 1, "activations": 1, "layers": 2},
-    {"kind": "gru", "weights": 2, "activations": 3, "layers": 2},
-    {"kind": "gru", "weights": "ternary", "activations": "linear:4:0.125"},
-    {"kind": "rnn", "weights": "log:3", "activations": 4},
-    {"kind": "rnn", "weights": 3, "activations": 3, "activation": "relu", "layers": 3},
-    {"kind": "lstm", "weights": "dorefa:3", "activations": "log:3"},
+    {"kind": "lstm", "weight_quantizer": 4, "activation_quantizer": 4},
+    {"kind": "lstm", "weight_quantizer": 1, "activation_quantizer": 1, "layers": 2},
+    {"kind": "gru", "weight_quantizer": 2, "activation_quantizer": 3, "layers": 2},
+    {"kind": "gru", "weight_quantizer": "ternary", "activation_quantizer": "linear:4:0.125"},
+    {"kind": "rnn", "weight_quantizer": "log:3", "activation_quantizer": 4},
+    {
+        "kind": "rnn",
+        "weight_quantizer": 3,
+        "activation_quantizer": 3,
+        "activation": "relu",
+        "layers": 3,
+    },
+    {"kind": "lstm", "weight_quantizer": "dorefa:3", "activation_quantizer": "log:3"},
 ]
 
 
 def model_of(seed, width=9, units=65, **net):
     """A model as training might leave it: with weights and biases of other sizes."""
     rng = np.random.default_rng(seed)
-    model = language_model(len(WORDS), rng, width=width, units=units, dropout=0.3, **net)
+    model = language_model(len(WORDS), rng=rng, width=width, units=units, dropout=0.3, **net)
     for parameter in model.parameters():
         data = parameter.edit()
         data *= rng.choice([0.1, 1, 5])
@@ -64,7 +70,7 @@ def test_frozen_equals_trained_to_the_bit(net, units, batch, steps, seed):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_integers_of_each_product_are_equal(kind, monkeypatch):
-    model = model_of(3, kind=kind, weights=3, activations=4, layers=2)
+    model = model_of(3, kind=kind, weight_quantizer=3, activation_quantizer=4, layers=2)
     frozen, ids = bitnet.freeze(model), np.arange(6).reshape(3, 2)
     found, plane_gemm = [], kernels.plane_gemm
 
@@ -85,7 +91,7 @@ def test_the_integers_of_each_product_are_equal(kind, monkeypatch):
 
 
 def test_the_state_is_of_a_few_bits():
-    frozen = bitnet.freeze(model_of(0, kind="lstm", weights=4, activations=2))
+    frozen = bitnet.freeze(model_of(0, kind="lstm", weight_quantizer=4, activation_quantizer=2))
     _, ((packed, cell),) = frozen.step([1, 2])
     assert packed.bits.shape == (2, 2, 65)
     assert cell.dtype == np.float32
@@ -93,7 +99,7 @@ def test_the_state_is_of_a_few_bits():
 
 
 def test_no_step_changes_the_state_that_it_was_given():
-    frozen = bitnet.freeze(model_of(0, kind="gru", weights=4, activations=4))
+    frozen = bitnet.freeze(model_of(0, kind="gru", weight_quantizer=4, activation_quantizer=4))
     _, state = frozen.step([1])
     kept = state[0][1].copy()
     once, _ = frozen.step([2], state)
@@ -124,7 +130,9 @@ def test_a_file_says_what_its_tokens_are(unit, tmp_path):
 
 
 def test_a_file_has_one_bit_for_each_bit_of_a_weight(tmp_path):
-    frozen = bitnet.freeze(model_of(1, 64, 64, kind="lstm", weights=2, activations=3))
+    frozen = bitnet.freeze(
+        model_of(1, 64, 64, kind="lstm", weight_quantizer=2, activation_quantizer=3)
+    )
     frozen.save(tmp_path / "model.npz")
     _, arrays = read_archive(tmp_path / "model.npz", LANGUAGE_MODEL, 1)
     assert arrays["0.state.bits"].shape == (2, 256, 8)
@@ -186,7 +194,9 @@ def test_texts_are_drawn_from_the_scores():
 
 def test_how_often_a_word_is_drawn():
     matrix = FrozenMatrix.of_codes(np.zeros((4, 1), np.uint8), "sign", 1e-9)
-    layer = bitnet.freeze(model_of(0, 1, 1, kind="rnn", weights=1, activations=1)).layers[0]
+    layer = bitnet.freeze(
+        model_of(0, 1, 1, kind="rnn", weight_quantizer=1, activation_quantizer=1)
+    ).layers[0]
     bias = np.log(np.float32([1e-30, 0.25, 0.75, 1e-30]))
     model = FrozenLanguageModel(matrix, [layer], matrix, bias)
     vocabulary = Vocabulary(["<unk>", "a", "b", "\n"], "characters")
@@ -218,7 +228,7 @@ OTHERS = [("lstm", 3), ("lstm", "linear:4:0.5"), ("rnn", 4)]
 @pytest.mark.parametrize(("kind", "activations"), OTHERS)
 def test_the_state_of_another_model_is_refused(kind, activations):
     frozen = bitnet.freeze(model_of(0, units=5, **NETS[0]))
-    net = {"kind": kind, "weights": 2, "activations": activations}
+    net = {"kind": kind, "weight_quantizer": 2, "activation_quantizer": activations}
     other = bitnet.freeze(model_of(0, units=5, **net))
     for one, two in ((frozen, other), (other, frozen)):
         _, state = one.step([1])
@@ -267,11 +277,11 @@ def test_what_cannot_be_frozen_or_asked_is_refused():
     model = model_of(0, **NETS[0])
     frozen = bitnet.freeze(model)
     other = model_of(0, **NETS[0])
-    other.decoder.activations = model_of(0, **NETS[1]).decoder.activations
+    other.decoder.activation_quantizer = model_of(0, **NETS[1]).decoder.activation_quantizer
     rng = np.random.default_rng(0)
     _, state = frozen.step([1, 2])
     calls = [
-        lambda: bitnet.freeze(language_model(7, rng, width=8, units=16)),
+        lambda: bitnet.freeze(language_model(7, rng=rng, width=8, units=16)),
         lambda: bitnet.freeze(Tensor([1.0])),
         lambda: bitnet.freeze(other),
         lambda: bitnet.freeze(model, vocabulary=WORDS[:-1]),
@@ -285,7 +295,7 @@ def test_what_cannot_be_frozen_or_asked_is_refused():
         lambda: frozen.step([1, 2], state * 2),
         lambda: bitnet.freeze(model, "signs"),
         lambda: bitnet.freeze(model, image=(2, 3)),
-        lambda: bitnet.freeze(binary_mlp([3, 2], rng), vocabulary=WORDS),
+        lambda: bitnet.freeze(binary_mlp([3, 2], rng=rng), vocabulary=WORDS),
     ]
     for call in calls:
         with pytest.raises(InputError):

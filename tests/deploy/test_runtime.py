@@ -14,8 +14,8 @@ from bitnet.deploy import FrozenNet
 from bitnet.deploy.runtime import FrozenLayer, FrozenOutput
 from bitnet.nn.models.feedforward import binary_mlp
 
-NET = bitnet.freeze(binary_mlp([784, 40, 10], np.random.default_rng(0)))
-SIGNS = bitnet.freeze(binary_mlp([70, 40, 10], np.random.default_rng(0)), "signs")
+NET = bitnet.freeze(binary_mlp([784, 40, 10], rng=np.random.default_rng(0)))
+SIGNS = bitnet.freeze(binary_mlp([70, 40, 10], rng=np.random.default_rng(0)), "signs")
 PIXELS = np.random.default_rng(1).integers(0, 256, (2300, 784), dtype=np.uint8)
 
 
@@ -125,7 +125,7 @@ def test_numpy_alone_is_enough(tmp_path):
 
 
 def test_the_arrays_of_a_net_are_read_only():
-    net = bitnet.freeze(binary_mlp([20, 8, 3], np.random.default_rng(0)))
+    net = bitnet.freeze(binary_mlp([20, 8, 3], rng=np.random.default_rng(0)))
     hidden, output = net.layers
     for array in (hidden.bits.words, hidden.thresholds, hidden.increasing, output.mean):
         with pytest.raises(ValueError, match="read-only"):

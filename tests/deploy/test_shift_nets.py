@@ -19,7 +19,7 @@ VARIANTS = pytest.mark.parametrize("norm", ["shift", "shift-code"])
 @given(sizes=st.lists(some_widths, min_size=2, max_size=4), seed=seeds)
 def test_random_nets(norm, sizes, seed):
     rng = np.random.default_rng(seed)
-    model = disturb(binary_mlp(sizes, rng, norm=norm), seed)
+    model = disturb(binary_mlp(sizes, rng=rng, norm=norm), seed)
     x = rng.integers(0, 256, (4, sizes[0]), dtype=np.uint8)
     net = bitnet.freeze(model)
     assert bitnet.compare(model, net, x).is_complete
@@ -29,7 +29,7 @@ def test_random_nets(norm, sizes, seed):
 @VARIANTS
 def test_a_convnet_after_training(norm):
     rng = np.random.default_rng(0)
-    model = binary_convnet((8, 8, 3), [(5, 4)], [7, 3], rng, norm=norm)
+    model = binary_convnet((8, 8, 3), [(5, 4)], [7, 3], rng=rng, norm=norm)
     assert sum(isinstance(layer, ShiftBatchNorm) for layer in model.layers) == 4
     x, labels = rng.integers(0, 256, (30, 8, 8, 3), dtype=np.uint8), rng.integers(0, 3, 30)
     optimizer = bitnet.optim.ShiftAdaMax(model.parameters(), 2**-6, "code")
@@ -50,8 +50,8 @@ def test_thresholds_at_every_z(gamma, beta, mean, inv_std):
     norm = ShiftBatchNorm(1).eval()
     norm.gamma.data[:], norm.beta.data[:] = gamma, beta
     norm.running_mean[:], norm.running_inv_std[:] = mean, inv_std
-    hidden = BinaryLinear(70, 1, RNG), norm, Sign()
-    model = Sequential(*hidden, BinaryLinear(1, 1, RNG), ShiftBatchNorm(1))
+    hidden = BinaryLinear(70, 1, rng=RNG), norm, Sign()
+    model = Sequential(*hidden, BinaryLinear(1, 1, rng=RNG), ShiftBatchNorm(1))
     z = np.arange(-70, 71, dtype=np.int32)[:, None]
     frozen = bitnet.freeze(model, "signs").layers[0].outputs(z)
     norm.eval()
@@ -59,8 +59,8 @@ def test_thresholds_at_every_z(gamma, beta, mean, inv_std):
 
 
 def test_a_table_of_its_layers():
-    model = binary_mlp([20, 16, 3], np.random.default_rng(0), norm="shift")
-    plain = bitnet.summary(binary_mlp([20, 16, 3], np.random.default_rng(0)))
+    model = binary_mlp([20, 16, 3], rng=np.random.default_rng(0), norm="shift")
+    plain = bitnet.summary(binary_mlp([20, 16, 3], rng=np.random.default_rng(0)))
     table = bitnet.summary(model)
     assert table.file_bytes == plain.file_bytes
     assert [row.file_bytes for row in table.rows] == [row.file_bytes for row in plain.rows]

@@ -118,7 +118,7 @@ def test_the_papers_recipe_at_a_small_size(tmp_path):
         (["--resume", "--out", "new.npz"], 1, "there is no new.npz.checkpoint"),
         (["--resume", "--hidden", "2x41"], 1, "hidden = [40, 40]; this one has [41, 41]"),
         (["--resume", "--lr", "0.01"], 1, "lr = 0.003; this one has 0.01"),
-        (["--gradient", "float32", "--rounding", "stochastic"], 1, "leave the rounding out"),
+        (["--grad-format", "float32", "--rounding", "stochastic"], 1, "leave the rounding out"),
         (["--resume", "--seed", "7"], 1, "seed = 0; this one has 7"),
         (["--fly"], 2, "unrecognized"),
     ],
@@ -204,7 +204,7 @@ def test_training_with_the_reference_kernels_gives_the_same_bits():
     def trained_bits(implementation):
         with bitnet.kernels.using(implementation):
             rng = np.random.default_rng(0)
-            model = bitnet.nn.models.binary_mlp([784, 48, 10], rng, dropout=(0.2, 0.5))
+            model = bitnet.nn.models.binary_mlp([784, 48, 10], rng=rng, dropout=(0.2, 0.5))
             adam = bitnet.optim.Adam(model.parameters(), 1e-2)
             for x, y in bitnet.data.batches(images, labels, 50, rng):
                 adam.zero_grad()

@@ -24,21 +24,25 @@ LABELS = np.array([0, 1, 2, 0, 1, 2])
 
 
 def stage(inputs, outputs, rng, **options):
-    return [BinaryConv2d(inputs, outputs, rng, **options), BatchNorm(outputs), Sign()]
+    return [
+        BinaryConv2d(inputs, outputs, rng=rng, padding="same", **{"kernel_size": 3} | options),
+        BatchNorm(outputs),
+        Sign(),
+    ]
 
 
 def block(inputs, rng):
     branches = [
-        stage(inputs, 7, rng, size=1),
-        [*stage(inputs, 65, rng, size=1), *stage(65, 70, rng)],
-        [MaxPool2d(3, 1, 1), *stage(inputs, 3, rng, size=1)],
+        stage(inputs, 7, rng, kernel_size=1),
+        [*stage(inputs, 65, rng, kernel_size=1), *stage(65, 70, rng)],
+        [MaxPool2d(3, 1, 1), *stage(inputs, 3, rng, kernel_size=1)],
     ]
     return Branches(*(Sequential(*branch) for branch in branches))
 
 
 def net(rng):
-    head = Sequential(Flatten(), BinaryLinear(30 * 5, 3, rng), BatchNorm(3))
-    layers = *stage(3, 5, rng), block(5, rng), Flatten(), BinaryLinear(30 * 80, 3, rng)
+    head = Sequential(Flatten(), BinaryLinear(30 * 5, 3, rng=rng), BatchNorm(3))
+    layers = *stage(3, 5, rng), block(5, rng), Flatten(), BinaryLinear(30 * 80, 3, rng=rng)
     return WithHeads(*layers, BatchNorm(3), heads={2: head})
 
 

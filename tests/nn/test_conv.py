@@ -57,28 +57,28 @@ def stripes(n):
 
 def binary_net(rng):
     return Sequential(
-        BinaryConv2d(1, 16, rng),
+        BinaryConv2d(1, 16, rng=rng, kernel_size=3, padding="same"),
         BatchNorm(16),
         Sign(),
-        BinaryConv2d(16, 16, rng),
+        BinaryConv2d(16, 16, rng=rng, kernel_size=3, padding="same"),
         MaxPool2d(),
         BatchNorm(16),
         Sign(),
         Flatten(),
-        BinaryLinear(256, 2, rng),
+        BinaryLinear(256, 2, rng=rng),
         BatchNorm(2),
     )
 
 
 def float_net(rng):
     return Sequential(
-        Conv2d(1, 8, rng),
+        Conv2d(1, 8, rng=rng, kernel_size=3, padding="same"),
         BatchNorm(8),
         ReLU(),
-        Conv2d(8, 8, rng, stride=2),
+        Conv2d(8, 8, rng=rng, stride=2, kernel_size=3, padding="same"),
         AvgPool2d(2),
         Flatten(),
-        Linear(32, 2, rng),
+        Linear(32, 2, rng=rng),
     )
 
 
@@ -98,7 +98,7 @@ def test_a_convnet_learns_stripes(build):
 
 
 def test_a_step_leaves_the_signs_of_the_filters():
-    layer = BinaryConv2d(3, 5, np.random.default_rng(0))
+    layer = BinaryConv2d(3, 5, rng=np.random.default_rng(0), kernel_size=3, padding="same")
     before = layer.bits
     adam = bitnet.optim.Adam(layer.parameters(), 0.5)
     z = layer(RNG.integers(0, 256, (2, 4, 4, 3), dtype=np.uint8))
@@ -114,13 +114,34 @@ def test_a_step_leaves_the_signs_of_the_filters():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: BinaryConv2d(0, 5, RNG), "inputs is 0"),
-        (lambda: BinaryConv2d(3, 2.5, RNG), "outputs is 2.5"),
-        (lambda: BinaryConv2d(3, 5, 7), "Generator"),
-        (lambda: BinaryConv2d(3, 5, RNG, gradient="int3"), "int3"),
-        (lambda: BinaryConv2d(3, 5, RNG)(np.zeros((2, 4, 4, 4), np.uint8)), r"\(B, H, W, 3\)"),
-        (lambda: Conv2d(3, 5, RNG)(np.zeros((4, 4, 3), np.float32)), r"\(B, H, W, 3\)"),
-        (lambda: BinaryConv2d(3, 5, RNG)(np.zeros((2, 4, 4, 3), np.float32)), "sign"),
+        (lambda: BinaryConv2d(0, 5, rng=RNG, kernel_size=3, padding="same"), "in_channels is 0"),
+        (
+            lambda: BinaryConv2d(3, 2.5, rng=RNG, kernel_size=3, padding="same"),
+            "out_channels is 2.5",
+        ),
+        (lambda: BinaryConv2d(3, 5, rng=7, kernel_size=3, padding="same"), "Generator"),
+        (
+            lambda: BinaryConv2d(3, 5, rng=RNG, grad_format="int3", kernel_size=3, padding="same"),
+            "int3",
+        ),
+        (
+            lambda: BinaryConv2d(3, 5, rng=RNG, kernel_size=3, padding="same")(
+                np.zeros((2, 4, 4, 4), np.uint8)
+            ),
+            r"\(B, H, W, 3\)",
+        ),
+        (
+            lambda: Conv2d(3, 5, rng=RNG, kernel_size=3, padding="same")(
+                np.zeros((4, 4, 3), np.float32)
+            ),
+            r"\(B, H, W, 3\)",
+        ),
+        (
+            lambda: BinaryConv2d(3, 5, rng=RNG, kernel_size=3, padding="same")(
+                np.zeros((2, 4, 4, 3), np.float32)
+            ),
+            "sign",
+        ),
         (lambda: MaxPool2d(9)(np.zeros((2, 4, 4, 3), np.float32)), "does not fit into images"),
     ],
 )
@@ -130,7 +151,12 @@ def test_what_does_not_fit_is_refused(call, message):
 
 
 def test_layers_say_what_they_are():
-    net = Sequential(BinaryConv2d(3, 5, RNG), MaxPool2d(), AvgPool2d((2, 3)), Flatten())
+    net = Sequential(
+        BinaryConv2d(3, 5, rng=RNG, kernel_size=3, padding="same"),
+        MaxPool2d(),
+        AvgPool2d((2, 3)),
+        Flatten(),
+    )
     assert (
         repr(net.layers) == "[BinaryConv2d(3, 5, 3x3), MaxPool2d(2x2), AvgPool2d(2x3), Flatten()]"
     )

@@ -14,7 +14,7 @@ PIXELS = RNG.integers(0, 256, (6, 20), dtype=np.uint8)
 
 
 def test_binary_linear_multiplies_with_its_bits():
-    layer = BinaryLinear(20, 7, np.random.default_rng(1))
+    layer = BinaryLinear(20, 7, rng=np.random.default_rng(1))
     signs = layer.bits.signs(np.int64)
     assert np.array_equal(signs > 0, layer.weight.data >= 0)
     assert np.array_equal(layer(PIXELS).data, (2 * PIXELS.astype(np.int64) - 255) @ signs.T)
@@ -23,14 +23,14 @@ def test_binary_linear_multiplies_with_its_bits():
 
 
 def test_latent_weights_start_in_their_bounds_and_state_the_papers_scale():
-    weight = BinaryLinear(784, 4096, np.random.default_rng(1)).weight
+    weight = BinaryLinear(784, 4096, rng=np.random.default_rng(1)).weight
     assert abs(weight.data).max() <= 1
     assert abs(weight.data.mean()) < 0.01
     assert (weight.clip, round(weight.lr_scale, 2)) == (1.0, 57.04)  # the papers' first MNIST layer
 
 
 def test_the_gradient_of_the_bits_counts_as_that_of_the_latent_weights():
-    layer = BinaryLinear(20, 7, RNG, gradient="float32")
+    layer = BinaryLinear(20, 7, rng=RNG, grad_format="float32")
     grad_z = np.random.default_rng(2).standard_normal((6, 7)).astype(np.float32)
     layer(PIXELS).backward(grad_z)
     assert np.allclose(layer.weight.grad, grad_z.T @ (2.0 * PIXELS - 255), rtol=1e-4, atol=1e-2)
@@ -42,7 +42,7 @@ def test_integers_of_a_gradient_are_close_to_it(gradient):
     exact = grad_z.T @ (2.0 * PIXELS - 255)
     largest = 2 ** (int(gradient[3:]) - 1) - 1
     for rounding, half in (("nearest", 0.501), ("stochastic", 1.001)):
-        layer = BinaryLinear(20, 7, RNG, gradient=gradient, rounding=rounding)
+        layer = BinaryLinear(20, 7, rng=RNG, grad_format=gradient, rounding=rounding)
         layer(PIXELS).backward(grad_z)
         step = abs(grad_z).max(axis=0)[:, None] / largest
         assert (abs(layer.weight.grad - exact) <= half * step * abs(2.0 * PIXELS - 255).sum()).all()
@@ -93,7 +93,7 @@ def test_one_pass_refuses_the_windows_that_a_sign_refuses(clip_value):
 
 
 def test_pixels_may_be_overwritten_before_the_step():
-    layer = BinaryLinear(8, 2, RNG, gradient="float32")
+    layer = BinaryLinear(8, 2, rng=RNG, grad_format="float32")
     pixels = np.full((3, 8), 255, np.uint8)
     layer(pixels).backward(np.ones((3, 2), np.float32))
     pixels[:] = 0
@@ -146,25 +146,28 @@ def test_evaluation_of_batch_norm_uses_the_averages():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: BinaryLinear(0, 5, RNG), "inputs is 0"),
-        (lambda: BinaryLinear(5, -1, RNG), "outputs is -1"),
-        (lambda: BinaryLinear(5, 2.5, RNG), "2.5"),
-        (lambda: BinaryLinear(True, 5, RNG), "True"),
-        (lambda: Linear(5, 0, RNG), "outputs is 0"),
-        (lambda: BatchNorm(0), "features is 0"),
+        (lambda: BinaryLinear(0, 5, rng=RNG), "in_features is 0"),
+        (lambda: BinaryLinear(5, -1, rng=RNG), "out_features is -1"),
+        (lambda: BinaryLinear(5, 2.5, rng=RNG), "2.5"),
+        (lambda: BinaryLinear(True, 5, rng=RNG), "True"),
+        (lambda: Linear(5, 0, rng=RNG), "out_features is 0"),
+        (lambda: BatchNorm(0), "num_features is 0"),
         (lambda: BatchNorm(3, momentum=0), "momentum 0"),
         (lambda: BatchNorm(3, eps=0), "eps is 0"),
-        (lambda: Dropout(1.0, RNG), "1.0"),
-        (lambda: Dropout(0.5, 0), "rng is 0; expected a numpy.random.Generator"),
-        (lambda: BinaryLinear(3, 4, 0), "rng is 0"),
-        (lambda: BinaryLinear(3, 4, RNG, gradient="int3"), "gradient is 'int3'"),
-        (lambda: BinaryLinear(3, 4, RNG, rounding="down"), "rounding is 'down'"),
-        (lambda: Linear(3, 4, None), "rng is None"),
+        (lambda: Dropout(1.0, rng=RNG), "1.0"),
+        (lambda: Dropout(0.5, rng=0), "rng is 0; expected a numpy.random.Generator"),
+        (lambda: BinaryLinear(3, 4, rng=0), "rng is 0"),
+        (lambda: BinaryLinear(3, 4, rng=RNG, grad_format="int3"), "grad_format is 'int3'"),
+        (lambda: BinaryLinear(3, 4, rng=RNG, rounding="down"), "rounding is 'down'"),
+        (lambda: Linear(3, 4, rng=None), "rng is None"),
         (lambda: Sign(stochastic=True), "rng"),
-        (lambda: BinaryLinear(20, 5, RNG)(PIXELS[:, :19]), r"\(6, 19\); expected \(B, 20\)"),
-        (lambda: BinaryLinear(20, 5, RNG)(PIXELS[0]), r"\(20,\)"),
-        (lambda: BinaryLinear(20, 5, RNG)(PIXELS.astype(np.float32)), "float32"),
-        (lambda: Linear(20, 5, RNG)(np.ones((2, 3))), r"expected \(B, 20\)"),
+        (
+            lambda: BinaryLinear(20, 5, rng=RNG)(PIXELS[:, :19]),
+            r"\(6, 19\) does not fit; expected an input \(B, 20\)",
+        ),
+        (lambda: BinaryLinear(20, 5, rng=RNG)(PIXELS[0]), r"\(20,\)"),
+        (lambda: BinaryLinear(20, 5, rng=RNG)(PIXELS.astype(np.float32)), "float32"),
+        (lambda: Linear(20, 5, rng=RNG)(np.ones((2, 3))), r"expected an input \(B, 20\)"),
         (lambda: BatchNorm(3)(np.ones((0, 3))), "2 rows"),
         (lambda: BatchNorm(3)(np.ones((1, 3))), "2 rows"),
     ],
@@ -175,5 +178,5 @@ def test_what_does_not_fit_is_refused(call, message):
 
 
 def test_rounding_is_of_integers():
-    with pytest.raises(InputError, match="leave the rounding out"):
-        BinaryLinear(3, 2, RNG, gradient="float32", rounding="stochastic")
+    with pytest.raises(InputError, match="or remove rounding"):
+        BinaryLinear(3, 2, rng=RNG, grad_format="float32", rounding="stochastic")

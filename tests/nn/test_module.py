@@ -9,7 +9,7 @@ from bitnet.nn import BatchNorm, BinaryLinear, Dropout, Module, Sequential, Sign
 
 
 def net(seed=0):
-    return models.binary_mlp([20, 16, 3], np.random.default_rng(seed))
+    return models.binary_mlp([20, 16, 3], rng=np.random.default_rng(seed))
 
 
 def test_parameters_and_state_come_in_order():
@@ -76,7 +76,10 @@ def test_state_that_does_not_fit_changes_nothing(change, message):
 def test_evaluation_is_deterministic_and_leaves_the_state_alone():
     rng = np.random.default_rng(0)
     model = Sequential(
-        Dropout(0.5, rng), BinaryLinear(20, 4, rng), BatchNorm(4), Sign(stochastic=True, rng=rng)
+        Dropout(0.5, rng=rng),
+        BinaryLinear(20, 4, rng=rng),
+        BatchNorm(4),
+        Sign(stochastic=True, rng=rng),
     )
     x = rng.integers(0, 256, (9, 20), dtype=np.uint8)
     assert not model(x).data.equals(model(x).data)

@@ -75,7 +75,7 @@ def test_the_backward_passes_differ_and_the_numbers_do_not():
 @pytest.mark.parametrize("name", NORMS)
 def test_norms_by_name(name):
     norm = norm_named(name, 7, lr_scale=10.0)
-    assert (norm.features, norm.gamma.lr_scale) == (7, 10.0)
+    assert (norm.num_features, norm.gamma.lr_scale) == (7, 10.0)
     assert isinstance(norm, BatchNorm)
     assert getattr(norm, "variant", None) == {"shift": "paper", "shift-code": "code"}.get(name)
 
@@ -84,7 +84,7 @@ def test_norms_by_name(name):
     ("call", "message"),
     [
         (lambda: ShiftBatchNorm(3, "torch"), "expected one of paper, code"),
-        (lambda: ShiftBatchNorm(0), "ShiftBatchNorm: features"),
+        (lambda: ShiftBatchNorm(0), "ShiftBatchNorm: num_features"),
         (lambda: ShiftBatchNorm(3, eps=0), "ShiftBatchNorm: eps"),
         (lambda: ShiftBatchNorm(3, momentum=1.5), "ShiftBatchNorm: eps"),
         (lambda: norm_named("layer", 3), "expected one of batch, shift, shift-code"),

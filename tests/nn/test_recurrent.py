@@ -23,14 +23,14 @@ def rng(seed=0):
 
 
 @pytest.mark.parametrize("kind", [RNN, LSTM, GRU])
-@pytest.mark.parametrize("few", [{}, {"weights": 3, "activations": 4}])
+@pytest.mark.parametrize("few", [{}, {"weight_quantizer": 3, "activation_quantizer": 4}])
 def test_layers_are_functions_one_behind_the_other(kind, few):
-    layer = kind(8, 16, rng(), layers=2, **few)
+    layer = kind(8, 16, rng=rng(), num_layers=2, **few)
     y, state = layer(X)
     assert y.shape == (5, 3, 16)
     assert [len(own) for own in state] == [layer.n_states] * 2
     x = Tensor(X)
-    options = {"quantizer": layer.activations} if few else {}
+    options = {"quantizer": layer.activation_quantizer} if few else {}
     for i in range(2):
         weights = layer.input_weights[i], layer.state_weights[i]
         if few:
@@ -43,29 +43,40 @@ def test_layers_are_functions_one_behind_the_other(kind, few):
 
 
 def test_the_first_weights():
-    layer = LSTM(8, 25, rng())
+    layer = LSTM(8, 25, rng=rng())
     for weight in (*layer.input_weights, *layer.state_weights):
         assert 0.19 < abs(weight.data).max() <= 0.2
         assert weight.clip is None
     assert layer.biases[0].data.tolist() == [0] * 25 + [1] * 25 + [0] * 50
-    assert not GRU(8, 25, rng()).biases[0].data.any()
+    assert not GRU(8, 25, rng=rng()).biases[0].data.any()
 
 
 def test_rectified_states_are_quantized_from_zero_to_three():
-    layer = RNN(8, 16, rng(), weights=4, activations=3, activation="relu")
-    assert layer.activations == LinearQuant(3, 3 / 7, signed=False)
-    assert RNN(8, 16, rng(), weights=4, activations=3).activations == Uniform(3)
-    model = language_model(9, rng(), "rnn", 8, 16, weights=4, activations=3, activation="relu")
-    assert model.embedding.activations == Uniform(3)  # rows of the table have both signs
-    assert model.decoder.activations == LinearQuant(3, 3 / 7, signed=False)
-    few = {"weights": 4, "activations": dorefa_activation(2)}
-    model = language_model(9, rng(), "rnn", 8, 16, **few, activation="relu")
-    assert model.embedding.activations == Uniform(2)
-    assert model.decoder.activations == dorefa_activation(2)
+    layer = RNN(8, 16, rng=rng(), weight_quantizer=4, activation_quantizer=3, activation="relu")
+    assert layer.activation_quantizer == LinearQuant(3, 3 / 7, signed=False)
+    assert RNN(
+        8, 16, rng=rng(), weight_quantizer=4, activation_quantizer=3
+    ).activation_quantizer == Uniform(3)
+    model = language_model(
+        9,
+        rng=rng(),
+        kind="rnn",
+        width=8,
+        units=16,
+        weight_quantizer=4,
+        activation_quantizer=3,
+        activation="relu",
+    )
+    assert model.embedding.activation_quantizer == Uniform(3)  # rows of the table have both signs
+    assert model.decoder.activation_quantizer == LinearQuant(3, 3 / 7, signed=False)
+    few = {"weight_quantizer": 4, "activation_quantizer": dorefa_activation(2)}
+    model = language_model(9, rng=rng(), kind="rnn", width=8, units=16, **few, activation="relu")
+    assert model.embedding.activation_quantizer == Uniform(2)
+    assert model.decoder.activation_quantizer == dorefa_activation(2)
 
 
 def test_the_rows_of_an_embedding_are_packed_at_one_scale():
-    layer = Embedding(20, 70, rng(), activations=4)
+    layer = Embedding(20, 70, rng=rng(), activation_quantizer=4)
     rows = layer(np.array([[1, 2], [2, 19]])).data
     assert isinstance(rows, BitPlanes)
     assert rows.shape == (2, 2, 70)
@@ -74,7 +85,7 @@ def test_the_rows_of_an_embedding_are_packed_at_one_scale():
 
 
 def test_weights_are_packed_once_a_step(monkeypatch):
-    layer, optimizer = LSTM(8, 16, rng(), weights=4, activations=4), None
+    layer, optimizer = LSTM(8, 16, rng=rng(), weight_quantizer=4, activation_quantizer=4), None
     optimizer = SGD(layer.parameters(), lr=0.1)
     packed, split = [], kernels.Codebook.planes
 
@@ -88,11 +99,11 @@ def test_weights_are_packed_once_a_step(monkeypatch):
             y, _ = layer(X)
         assert sum(shape == (64, 16) for shape in packed) == 1
         y.sum().backward()
-        before = F.quantize_scaled(layer.state_weights[0], layer.quantizer).data
+        before = F.quantize_scaled(layer.state_weights[0], layer.weight_quantizer).data
         optimizer.step()
         packed.clear()
     with no_grad():
-        after = F.quantize_scaled(layer.state_weights[0], layer.quantizer).data
+        after = F.quantize_scaled(layer.state_weights[0], layer.weight_quantizer).data
     assert after is not before
     assert after.unit != before.unit
 
@@ -122,7 +133,9 @@ def test_dropout_keeps_what_is_packed_packed(monkeypatch):
         "function",
         lambda self, x, *rest, **options: seen.append(x.data) or lstm(x, *rest, **options),
     )
-    layer = LSTM(8, 16, rng(), layers=2, dropout=0.5, weights=4, activations=4)
+    layer = LSTM(
+        8, 16, rng=rng(), num_layers=2, dropout=0.5, weight_quantizer=4, activation_quantizer=4
+    )
     layer(X)
     layer.eval()(X)
     assert [x.scale for x in seen] == [1.0, 1.0, 1.0, 1.0]
@@ -131,7 +144,7 @@ def test_dropout_keeps_what_is_packed_packed(monkeypatch):
 
 
 def test_states_end_where_they_are_detached():
-    layer = GRU(8, 16, rng())
+    layer = GRU(8, 16, rng=rng())
     _, state = layer(X)
     y, _ = layer(X, state)
     y.sum().backward()
@@ -161,7 +174,7 @@ def test_the_gradient_of_a_single_number_is_clipped_too():
 
 
 def test_a_lazy_gradient_is_clipped_too():
-    layer = ScaledLinear(8, 4, rng(), 2, 3)
+    layer = ScaledLinear(8, 4, rng=rng(), weight_quantizer=2, activation_quantizer=3)
     layer(X).sum().backward()
     norm = clip_grad_norm(layer.parameters(), 1e-3)
     own = np.sqrt(sum((p.grad**2).sum() for p in layer.parameters()))
@@ -180,10 +193,10 @@ def test_gradients_that_are_no_numbers_are_refused(bad):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("few", [{}, {"weights": 4, "activations": 4}])
+@pytest.mark.parametrize("few", [{}, {"weight_quantizer": 4, "activation_quantizer": 4}])
 def test_a_model_learns_a_text_that_repeats(kind, few):
     text = np.tile([0, 1, 2, 0, 2, 1], 30)
-    model = language_model(3, rng(), kind, width=8, units=24, **few)
+    model = language_model(3, rng=rng(), kind=kind, width=8, units=24, **few)
     optimizer = Adam(model.parameters(), lr=0.02)
     losses, state = [], None
     for step in range(40):
@@ -200,7 +213,9 @@ def test_a_model_learns_a_text_that_repeats(kind, few):
 
 
 def test_dropout_of_a_model_is_of_its_training():
-    model = language_model(9, rng(), width=8, units=16, weights=4, activations=4, dropout=0.5)
+    model = language_model(
+        9, rng=rng(), width=8, units=16, weight_quantizer=4, activation_quantizer=4, dropout=0.5
+    )
     ids = np.arange(9).reshape(3, 3)
     assert (model(ids)[0].data != model(ids)[0].data).any()
     model.eval()
@@ -209,7 +224,7 @@ def test_dropout_of_a_model_is_of_its_training():
 
 
 def test_a_model_knows_where_its_state_is():
-    model = language_model(9, rng(), "gru", width=8, units=16, layers=2)
+    model = language_model(9, rng=rng(), kind="gru", width=8, units=16, layers=2)
     ids = rng().integers(0, 9, (6, 2))
     whole, _ = model(ids)
     first, state = model(ids[:2])
@@ -219,25 +234,29 @@ def test_a_model_knows_where_its_state_is():
 
 def test_settings_that_do_not_fit_are_refused():
     calls = [
-        lambda: RNN(8, 16, rng(), activation="sine"),
-        lambda: RNN(0, 16, rng()),
-        lambda: LSTM(8, 16, rng(), layers=0),
-        lambda: LSTM(8, 16, 0),
-        lambda: LSTM(8, 16, rng(), dropout=1.0),
-        lambda: LSTM(8, 16, rng(), weights=4),
-        lambda: LSTM(8, 16, rng(), activations=4),
-        lambda: LSTM(8, 16, rng(), weights=9, activations=4),
-        lambda: LSTM(8, 16, rng(), weights=4, activations=Ternary()),
-        lambda: LSTM(8, 16, rng(), weights=4, activations=4, gradient="int3"),
-        lambda: LSTM(8, 16, rng())(X[:, :, :7]),
-        lambda: LSTM(8, 16, rng())(X, ()),
-        lambda: Embedding(4, 2, rng(), activations=DoReFa(2)),
-        lambda: Embedding(4, 2, rng())([4]),
-        lambda: ScaledLinear(8, 4, rng(), 2, 3)(X[..., :7]),
-        lambda: language_model(9, rng(), "transformer"),
-        lambda: language_model(9, rng(), "lstm", activation="relu"),
+        lambda: RNN(8, 16, rng=rng(), activation="sine"),
+        lambda: RNN(0, 16, rng=rng()),
+        lambda: LSTM(8, 16, rng=rng(), num_layers=0),
+        lambda: LSTM(8, 16, rng=0),
+        lambda: LSTM(8, 16, rng=rng(), dropout=1.0),
+        lambda: LSTM(8, 16, rng=rng(), weight_quantizer=4),
+        lambda: LSTM(8, 16, rng=rng(), activation_quantizer=4),
+        lambda: LSTM(8, 16, rng=rng(), weight_quantizer=9, activation_quantizer=4),
+        lambda: LSTM(8, 16, rng=rng(), weight_quantizer=4, activation_quantizer=Ternary()),
+        lambda: LSTM(
+            8, 16, rng=rng(), weight_quantizer=4, activation_quantizer=4, grad_format="int3"
+        ),
+        lambda: LSTM(8, 16, rng=rng())(X[:, :, :7]),
+        lambda: LSTM(8, 16, rng=rng())(X, ()),
+        lambda: Embedding(4, 2, rng=rng(), activation_quantizer=DoReFa(2)),
+        lambda: Embedding(4, 2, rng=rng())([4]),
+        lambda: ScaledLinear(8, 4, rng=rng(), weight_quantizer=2, activation_quantizer=3)(
+            X[..., :7]
+        ),
+        lambda: language_model(9, rng=rng(), kind="transformer"),
+        lambda: language_model(9, rng=rng(), kind="lstm", activation="relu"),
         lambda: LanguageModel(
-            Embedding(9, 8, rng()), LSTM(7, 16, rng()), FloatLinear(16, 9, rng())
+            Embedding(9, 8, rng=rng()), LSTM(7, 16, rng=rng()), FloatLinear(16, 9, rng=rng())
         ),
     ]
     for call in calls:
@@ -247,7 +266,7 @@ def test_settings_that_do_not_fit_are_refused():
 
 def test_weights_of_other_quantizers():
     for weights, activations in ((Ternary(), LinearQuant(4, 0.125)), ("log:4", 4), ("dorefa:2", 3)):
-        layer = LSTM(8, 16, rng(), weights=weights, activations=activations)
+        layer = LSTM(8, 16, rng=rng(), weight_quantizer=weights, activation_quantizer=activations)
         y, _ = layer(X)
         y.sum().backward()
         assert all(p.grad is not None for p in layer.parameters())

@@ -126,7 +126,15 @@ def test_a_net_on_the_gpu_takes_more_at_once(gpu):
 
 @pytest.mark.parametrize("kind", ["lstm", "gru", "rnn"])
 def test_a_frozen_language_model(gpu, kind, tmp_path):
-    model = language_model(9, np.random.default_rng(1), kind, 6, 10, weights=2, activations=3)
+    model = language_model(
+        9,
+        rng=np.random.default_rng(1),
+        kind=kind,
+        width=6,
+        units=10,
+        weight_quantizer=2,
+        activation_quantizer=3,
+    )
     ids = np.random.default_rng(0).integers(0, 9, (5, 4))
     bitnet.freeze(model).save(tmp_path / "cpu.npz")
     frozen = bitnet.freeze(model.to("gpu"))

@@ -101,7 +101,9 @@ NEEDS_MEMORY = {
 @pytest.mark.parametrize("name", NEEDS_MEMORY)
 def test_a_full_memory_is_named(small, name):
     net, rng = trainings.mlp(np.random.default_rng(0)), np.random.default_rng(1)
-    lm = language_model(9, rng, "gru", 6, 10, weights=2, activations=3)
+    lm = language_model(
+        9, rng=rng, kind="gru", width=6, units=10, weight_quantizer=2, activation_quantizer=3
+    )
     net(trainings.ROWS)
     before = net.state_dict()
     run = NEEDS_MEMORY[name](net.to("gpu"), lm.to("gpu"))

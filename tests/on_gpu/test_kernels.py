@@ -142,7 +142,7 @@ CASES = {
         kernels.signed_gemm(rounding(move(GRAD), Rounding("int", 8)), few(move(WEIGHT_CODES))),
         Product(rounding(move(GRAD).T, Rounding("dorefa", 6)), move(PIXELS)).array(),
     ],
-    "quantize": lambda move: [
+    "round_gradient": lambda move: [
         rounding(move(X), Rounding("int", 8)),
         rounding(move(X), Rounding("dorefa", 5)),
         kernels.round_gradient(move(X), 8, np.random.default_rng(3)),
@@ -219,7 +219,7 @@ CASES = {
     "gru_back": lambda move: cell("gru", 3)(-GRAD, GRAD, move),
 }
 # whose floats are rounded on a GPU one by one, in the definition's order
-EXACT = {"batch_norm_backward", "normalize_sign", "quantize", "update"}
+EXACT = {"batch_norm_backward", "normalize_sign", "round_gradient", "update"}
 HELPERS = {"beyond", "bitwise_count", "flip", "integers", "multiply", "tanh", "uniform"}
 
 

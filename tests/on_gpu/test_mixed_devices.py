@@ -48,7 +48,7 @@ def test_operands_of_both_devices_are_refused(gpu, name, chosen):
 
 
 def net():
-    return models.binary_mlp([5, 8, 3], np.random.default_rng(0))
+    return models.binary_mlp([5, 8, 3], rng=np.random.default_rng(0))
 
 
 DATA = {
@@ -106,8 +106,8 @@ def test_a_summary_is_the_same(gpu, kind):
 
 
 def test_a_frozen_language_model_goes_on_from_ids_of_the_gpu(gpu):
-    rng, options = np.random.default_rng(1), {"weights": 2, "activations": 3}
-    model = bitnet.nn.models.language_model(9, rng, "gru", 6, 10, **options)
+    rng, options = np.random.default_rng(1), {"weight_quantizer": 2, "activation_quantizer": 3}
+    model = bitnet.nn.models.language_model(9, rng=rng, kind="gru", width=6, units=10, **options)
     frozen = bitnet.freeze(model)
     (first, state), (second, _) = (frozen.scores(ids[:, None]) for ids in (IDS, to_gpu(IDS)))
     assert array_module(second) is not np

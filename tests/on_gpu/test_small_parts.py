@@ -65,8 +65,13 @@ def test_signs_pooled_with_a_padding(gpu):
     """OR and AND of words, in the frozen net."""
     rng = np.random.default_rng(3)
     pool = bitnet.nn.MaxPool2d(3, 2, padding=1)
-    first = bitnet.nn.BinaryConv2d(2, 5, rng), pool, bitnet.nn.BatchNorm(5), bitnet.nn.Sign()
-    last = bitnet.nn.Flatten(), bitnet.nn.BinaryLinear(45, 3, rng), bitnet.nn.BatchNorm(3)
+    first = (
+        bitnet.nn.BinaryConv2d(2, 5, rng=rng, kernel_size=3, padding="same"),
+        pool,
+        bitnet.nn.BatchNorm(5),
+        bitnet.nn.Sign(),
+    )
+    last = bitnet.nn.Flatten(), bitnet.nn.BinaryLinear(45, 3, rng=rng), bitnet.nn.BatchNorm(3)
     model = bitnet.nn.Sequential(*first, *last)
     model.layers[2].gamma.edit()[::2] *= -1
     images = rng.integers(0, 256, (7, 6, 6, 2), dtype=np.uint8)
@@ -90,7 +95,9 @@ def test_a_parameter_of_a_cupy_array(gpu):
 
 
 def test_what_a_convolution_repeats(gpu):
-    model = bitnet.nn.Sequential(bitnet.nn.BinaryConv2d(2, 8, np.random.default_rng(0)))
+    model = bitnet.nn.Sequential(
+        bitnet.nn.BinaryConv2d(2, 8, rng=np.random.default_rng(0), kernel_size=3, padding="same")
+    )
     expected = repetitions(model).layers
     assert repetitions(model.to("gpu")).layers == expected
 

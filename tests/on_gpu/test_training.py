@@ -57,7 +57,7 @@ TRAININGS = {
     "mlp-dropout": (lambda rng: mlp(rng, dropout=(0.2, 0.5)), "sgd", squared_hinge, flat),
     "mlp-bop": (mlp, "bop", squared_hinge, flat),
     "convnet": (convnet, "adam", squared_hinge, None),
-    "convnet-float32": (lambda r: convnet(r, gradient="float32"), "sgd", squared_hinge, None),
+    "convnet-float32": (lambda r: convnet(r, grad_format="float32"), "sgd", squared_hinge, None),
     "few-bits": (few_bits, "adam", cross_entropy, None),
     "shift-norm": (lambda rng: shifts(rng, "paper"), "shift", squared_hinge, flat),
     "shift-norm-code": (lambda rng: shifts(rng, "code"), "shift-code", squared_hinge, flat),
@@ -171,14 +171,14 @@ def test_distillation(gpu, device_of_teacher):
 
 
 TEXT = "the quick brown fox jumps over the lazy dog\n" * 6
-FEW = {"weights": 2, "activations": 3}
+FEW = {"weight_quantizer": 2, "activation_quantizer": 3}
 LANGUAGE = {
     "lstm": ("lstm", {}),
-    "lstm-bits": ("lstm", {"weights": 1, "activations": 1}),
+    "lstm-bits": ("lstm", {"weight_quantizer": 1, "activation_quantizer": 1}),
     "lstm-2-3": ("lstm", {**FEW, "layers": 2, "dropout": 0.3}),
-    "gru-2-3": ("gru", {**FEW, "gradient": "int8", "rounding": "stochastic"}),
+    "gru-2-3": ("gru", {**FEW, "grad_format": "int8", "rounding": "stochastic"}),
     "gru": ("gru", {"dropout": 0.2}),
-    "rnn-2-3": ("rnn", {**FEW, "activation": "relu", "gradient": "log5"}),
+    "rnn-2-3": ("rnn", {**FEW, "activation": "relu", "grad_format": "log5"}),
     "rnn": ("rnn", {}),
 }
 
@@ -189,7 +189,9 @@ def read(device, kind, options):
     ids = vocabulary.encode(vocabulary.split(TEXT))
     corpus = Corpus("foxes", ids[:150], ids[150:190], ids[190:230], vocabulary)
     rng = np.random.default_rng(8)
-    model = language_model(len(vocabulary), rng, kind, width=6, units=10, **options).to(device)
+    model = language_model(len(vocabulary), rng=rng, kind=kind, width=6, units=10, **options).to(
+        device
+    )
     optimizer, schedule = bitnet.optim.SGD(model.parameters(), 0.5), schedules.Constant(0.5)
     texts = Texts(corpus, 5, 7, clip=0.25)
     (epoch,) = fit(model, optimizer, texts, schedule=schedule, rng=rng)

@@ -111,7 +111,7 @@ MAKERS = {
 
 def trained(seed, make, steps, state=None):
     rng = np.random.default_rng(seed)
-    model = binary_mlp([20, 16, 3], rng)
+    model = binary_mlp([20, 16, 3], rng=rng)
     optimizer = make(model.parameters())
     if state:
         model.load_state_dict(state[0])

@@ -85,7 +85,7 @@ def test_data_that_an_optimizer_would_change_in_vain_are_refused():
 
 
 def test_only_latent_weights_are_clipped():
-    layer = BinaryLinear(3, 2, RNG)
+    layer = BinaryLinear(3, 2, rng=RNG)
     free = Parameter([0.0])
     for w in (layer.weight, free):
         w.grad = np.full(w.shape, -5.0, np.float32)

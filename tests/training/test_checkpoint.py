@@ -24,7 +24,7 @@ SETTINGS = {"data": "random"}
 
 def new_training(seed=0, hidden=16, optimizer=Adam, rate=1e-2):
     rng = np.random.default_rng(seed)
-    model = models.binary_mlp([30, hidden, 4], rng, dropout=(0.2, 0.5), stochastic=True)
+    model = models.binary_mlp([30, hidden, 4], rng=rng, dropout=(0.2, 0.5), stochastic=True)
     return model, optimizer(model.parameters()), schedules.Cosine(rate, 6), rng
 
 
@@ -175,7 +175,7 @@ import sys, numpy as np, bitnet
 from bitnet.nn import models
 from bitnet.optim import schedules
 rng = np.random.default_rng(0)
-model = models.binary_mlp([300, 300, 10], rng)
+model = models.binary_mlp([300, 300, 10], rng=rng)
 training = model, bitnet.optim.Adam(model.parameters()), schedules.Constant(1.0), rng
 epoch = int(sys.argv[2])
 while True:
@@ -197,7 +197,7 @@ def test_a_killed_process_leaves_the_last_whole_checkpoint(tmp_path):
             time.sleep(float(rng.uniform(0, 0.03)))
             os.kill(process.pid, signal.SIGKILL)
         generator = np.random.default_rng(1)
-        model = models.binary_mlp([300, 300, 10], generator)
+        model = models.binary_mlp([300, 300, 10], rng=generator)
         training = model, Adam(model.parameters()), schedules.Constant(1.0), generator
         epoch = bitnet.training.load_checkpoint(path, *training)
         assert epoch >= announced

@@ -36,10 +36,10 @@ EVERY_KIND = pytest.mark.parametrize(
         {"recipe": "torch", "validation": 50, "rounding": "stochastic"},
         {"optimizer": "bop", "norm": "shift", "schedule": "step"},
         {"optimizer": "shift-adamax", "schedule": "exponential"},
-        {"float": True, "gradient": None, "rounding": None},
+        {"float": True, "grad_format": None, "rounding": None},
         {"prepare": ["gcn"]},
         {"balance": True, "widen": 2.0, "widen_after": 0.5},
-        {"weights": "3", "activations": "2", "gradient": "log6", "rounding": None},
+        {"weights": "3", "activations": "2", "grad_format": "log6", "rounding": None},
         {"net": "conv:4,4/8", "weights": "ternary", "activations": "log:3"},
         {"weights": "2", "activations": "uniform:2:0.5", "widen": 2.0, "widen_after": 0.5},
     ],
@@ -54,7 +54,7 @@ EVERY_TEXT = pytest.mark.parametrize(
         {"net": "lstm:6,6", "dropout": 0.3, "unit": "characters"},
         {"net": "gru:6", "weights": "2", "activations": "3", "unit": "characters"},
         {"net": "lstm:6", "float": True, "optimizer": "sgd", "clip": 0.5, "schedule": "cosine"},
-        {"net": "gru:6", "gradient": "int8", "rounding": "stochastic"},
+        {"net": "gru:6", "grad_format": "int8", "rounding": "stochastic"},
         {"recipe": "zaremba-small", "net": "lstm:6"},
     ],
 )
@@ -168,7 +168,7 @@ def test_a_resumed_training_ends_with_the_same_bytes(tmp_path, changes):
     assert (tmp_path / "part").read_bytes() == (tmp_path / "whole").read_bytes()
 
 
-FLOAT = {"float": True, "gradient": None, "rounding": None}
+FLOAT = {"float": True, "grad_format": None, "rounding": None}
 
 
 @pytest.mark.parametrize(
@@ -215,7 +215,7 @@ def test_a_teacher_of_other_images_is_refused(tmp_path, changes, message):
     [
         {},
         {"net": "conv:4/8"},
-        {"float": True, "gradient": None, "rounding": None},
+        {"float": True, "grad_format": None, "rounding": None},
         {"prepare": ["gcn", "lcn"]},
     ],
 )
@@ -367,7 +367,7 @@ def test_files_that_lie(tmp_path, whole, change, message):
 
 def test_the_checkpoint_of_another_program(tmp_path):
     rng = np.random.default_rng(0)
-    model = bitnet.nn.Linear(3, 2, rng)
+    model = bitnet.nn.Linear(3, 2, rng=rng)
     training = (
         model,
         bitnet.optim.Adam(model.parameters()),

@@ -27,7 +27,7 @@ def rows(images):
 def start(seed=0, split=SPLIT, model=None, **more):
     """A training; the options of Images may be among those of `fit`."""
     rng = np.random.default_rng(seed)
-    model = model or binary_mlp([36, 16, 3], rng)
+    model = model or binary_mlp([36, 16, 3], rng=rng)
     names = {field.name for field in dataclasses.fields(Images)}
     images = {"batch": 10, "to_input": rows, **more}
     return {
@@ -49,7 +49,7 @@ def test_it_is_the_loop_by_hand():
     training = start()
     epochs = list(fit(**training))
     rng = np.random.default_rng(0)
-    model = binary_mlp([36, 16, 3], rng)
+    model = binary_mlp([36, 16, 3], rng=rng)
     adam, before = Adam(model.parameters(), 1e-2), None
     for epoch in range(3):
         before, losses = bitnet.training.weight_bits(model), []
@@ -102,7 +102,7 @@ def test_a_wider_window_lets_more_gradients_pass():
 
 
 def test_a_teacher_sees_the_images_of_the_batch():
-    teacher, seen = binary_mlp([36, 16, 3], np.random.default_rng(1)).eval(), []
+    teacher, seen = binary_mlp([36, 16, 3], rng=np.random.default_rng(1)).eval(), []
 
     def scores(images):
         seen.append(images.copy())
@@ -115,7 +115,7 @@ def test_a_teacher_sees_the_images_of_the_batch():
     training = start(epochs=1, loss_of=loss, teacher=scores, flip=True)
     list(fit(**training))
     rng = np.random.default_rng(0)
-    binary_mlp([36, 16, 3], rng)  # as `start` draws them
+    binary_mlp([36, 16, 3], rng=rng)  # as `start` draws them
     for x, (images, _) in zip(
         seen, bitnet.data.batches(*SPLIT.train, 10, rng, flip=True), strict=True
     ):
@@ -199,7 +199,7 @@ def test_activity_of_rectifiers_by_hand():
 
 
 def test_activity_of_channels_counts_all_positions():
-    model = binary_convnet((6, 6, 1), [(4,)], [3], np.random.default_rng(0))
+    model = binary_convnet((6, 6, 1), [(4,)], [3], rng=np.random.default_rng(0))
     norm = model.layers[2]
     norm.beta.edit()[:2] = 1e9, -1e9  # always +1, always -1
     saturated, dead = activity(model, IMAGES)
@@ -208,20 +208,22 @@ def test_activity_of_channels_counts_all_positions():
 
 
 def test_activity_takes_images_in_parts():
-    model = binary_mlp([36, 16, 3], np.random.default_rng(0))
+    model = binary_mlp([36, 16, 3], rng=np.random.default_rng(0))
     many = np.concatenate([IMAGES] * 3)
     assert activity(model, many, rows) == activity(model, IMAGES, rows)
 
 
 def test_histograms_are_of_binary_layers_only():
     rng = np.random.default_rng(0)
-    model = Sequential(BinaryLinear(5, 4, rng), BatchNorm(4))
+    model = Sequential(BinaryLinear(5, 4, rng=rng), BatchNorm(4))
     model.layers[0].weight.edit()[:] = 1.0
     assert histograms(model) == {"layers.0.weight": [0] * 39 + [20]}
 
 
 def test_histograms_reach_to_the_bound_of_the_quantizer():
-    layer = bitnet.nn.QuantLinear(5, 4, np.random.default_rng(0), "uniform:2:3")
+    layer = bitnet.nn.QuantLinear(
+        5, 4, rng=np.random.default_rng(0), weight_quantizer="uniform:2:3"
+    )
     layer.weight.edit()[:] = 3.0
     assert histograms(Sequential(layer)) == {"layers.0.weight": [0] * 39 + [20]}
 
@@ -230,9 +232,9 @@ class Shortcut(Module):
     """No Sequential: signs, of which one takes part in two products, and a sum."""
 
     def __init__(self, rng):
-        self.first, self.norm = BinaryLinear(36, 16, rng), BatchNorm(16)
-        self.hidden = {"sign": Sign(), "product": BinaryLinear(16, 16, rng)}
-        self.last, self.rectify = Linear(16, 3, rng), ReLU()
+        self.first, self.norm = BinaryLinear(36, 16, rng=rng), BatchNorm(16)
+        self.hidden = {"sign": Sign(), "product": BinaryLinear(16, 16, rng=rng)}
+        self.last, self.rectify = Linear(16, 3, rng=rng), ReLU()
 
     def forward(self, x):
         a = self.norm(self.first(x))
@@ -276,7 +278,7 @@ def test_an_activation_in_two_places_is_one():
 
 
 def test_a_net_without_activations_has_no_activity():
-    model = Sequential(Linear(36, 3, np.random.default_rng(0)))
+    model = Sequential(Linear(36, 3, rng=np.random.default_rng(0)))
     (epoch,) = fit(**start(model=model, epochs=1, to_input=lambda x: np.float32(rows(x))))
     assert epoch.saturated is epoch.dead is None
     assert "dead" not in epoch.record()
@@ -329,7 +331,7 @@ OTHER = np.zeros((5, 5, 6, 1), np.uint8)
         ({"batch": 41}, "batch is 41; there are only 40 images"),
         ({"crop": 6}, "crop is 6; expected fewer pixels than the images' 6 x 6"),
         ({"to_input": lambda x: rows(x)[:, 1:]}, r"refuses an image of shape \(6, 6, 1\): .*36"),
-        ({"model": binary_mlp([36, 2], np.random.default_rng(0))}, "train labels .* 0 to 1"),
+        ({"model": binary_mlp([36, 2], rng=np.random.default_rng(0))}, "train labels .* 0 to 1"),
         (
             {"model": Sequential(Reshaping())},
             r"scores for an image .* shape \(12, 3\); expected \(1",

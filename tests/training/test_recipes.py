@@ -59,9 +59,9 @@ def test_what_a_recipe_builds():
     assert [(type(norm), norm.variant) for norm in norms] == 3 * [(ShiftBatchNorm, "code")]
     optimizer = recipe_for("torch", "mnist").optimizer_of(model)
     assert (type(optimizer), optimizer.variant) == (ShiftAdaMax, "code")
-    model = recipe_for("theano", "mnist").model(net, (4, 4, 1), 3, rng, gradient="int4")
+    model = recipe_for("theano", "mnist").model(net, (4, 4, 1), 3, rng, grad_format="int4")
     assert [layer.p for layer in model.layers if isinstance(layer, Dropout)] == [0.2, 0.5, 0.5]
-    assert model.layers[1].gradient == "int4"
+    assert model.layers[1].grad_format == "int4"
     recipe = recipe_for("default", "mnist")
     model = recipe.model(net, (4, 4, 1), 3, rng)
     assert {layer.beta.lr_scale for layer in model.layers if isinstance(layer, BatchNorm)} == {10}
@@ -97,7 +97,7 @@ def test_a_convnet_has_no_dropout_and_says_so():
     assert "dropout" in recipe.notes[0]
 
 
-@pytest.mark.parametrize(("data", "_held"), [("mnist", 10000), ("cifar10", 5000), ("svhn", 6000)])
+@pytest.mark.parametrize(("data", "held"), [("mnist", 10000), ("cifar10", 5000), ("svhn", 6000)])
 def test_the_papers_choose_the_epoch_on_images_held_back(data, held):
     for name in ("theano", "torch"):
         assert f"--validation {held}" in recipe_for(name, data).notes[-1]

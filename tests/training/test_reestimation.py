@@ -24,7 +24,7 @@ def some_batches(n=4, count=15):
 
 def statistics_by_hand(model, batches):
     """Layer by layer, in evaluation mode but for the batch's own mean and deviation."""
-    sums = [np.zeros((2, norm.features)) for norm in norms_of(model)]
+    sums = [np.zeros((2, norm.num_features)) for norm in norms_of(model)]
     for x in batches:
         i = 0
         for layer in model.layers:
@@ -42,7 +42,7 @@ def statistics_by_hand(model, batches):
 @given(st.integers(1, 4), seeds)
 def test_they_are_the_means_of_the_batches(n, seed):
     rng = np.random.default_rng(seed)
-    model = binary_mlp([36, 20, 3], rng)
+    model = binary_mlp([36, 20, 3], rng=rng)
     assert reestimate(model, some_batches(n)) == n
     for norm, (mean, inv_std) in zip(
         norms_of(model), statistics_by_hand(model, some_batches(n)), strict=True
@@ -53,7 +53,7 @@ def test_they_are_the_means_of_the_batches(n, seed):
 
 @pytest.mark.parametrize("norm", sorted(NORMS))
 def test_one_batch_gives_its_own_statistics_to_the_last_bit(norm):
-    nets = (binary_mlp([36, 3], np.random.default_rng(0), norm=norm) for _ in range(2))
+    nets = (binary_mlp([36, 3], rng=np.random.default_rng(0), norm=norm) for _ in range(2))
     first, second = nets
     reestimate(first, some_batches(1))
     first_norm, second_norm = norms_of(first)[0], norms_of(second)[0]
@@ -67,7 +67,7 @@ def test_one_batch_gives_its_own_statistics_to_the_last_bit(norm):
 
 def test_nothing_else_changes():
     rng = np.random.default_rng(0)
-    model = binary_mlp([36, 20, 20, 3], rng, dropout=(0.2, 0.5), stochastic=True)
+    model = binary_mlp([36, 20, 20, 3], rng=rng, dropout=(0.2, 0.5), stochastic=True)
     adam = bitnet.optim.Adam(model.parameters(), 1e-2)
     for _ in range(3):
         adam.zero_grad()
@@ -90,7 +90,7 @@ def modes_of(model):
 
 
 def test_order_of_the_batches_does_not_matter_and_arrays_stay():
-    model = binary_mlp([36, 20, 3], np.random.default_rng(0))
+    model = binary_mlp([36, 20, 3], rng=np.random.default_rng(0))
     arrays = [norm.running_mean for norm in norms_of(model)]
     reestimate(model, some_batches())
     first = model.state_dict()
@@ -101,14 +101,14 @@ def test_order_of_the_batches_does_not_matter_and_arrays_stay():
 
 
 def test_a_float_twin_with_inputs_of_its_own():
-    model = Sequential(Linear(36, 4, RNG), BatchNorm(4), ReLU())
+    model = Sequential(Linear(36, 4, rng=RNG), BatchNorm(4), ReLU())
     reestimate(model, [IMAGES], lambda x: x.astype(np.float32) / 255)
     z = model.layers[0](IMAGES.astype(np.float32) / 255).data
     assert np.allclose(model.layers[1].running_mean, z.mean(axis=0), atol=1e-6)
 
 
 def test_a_frozen_net_has_the_new_statistics():
-    model = binary_mlp([36, 20, 3], np.random.default_rng(0))
+    model = binary_mlp([36, 20, 3], rng=np.random.default_rng(0))
     old = bitnet.freeze(model)
     reestimate(model, some_batches())
     net = bitnet.freeze(model)
@@ -125,7 +125,7 @@ def test_a_frozen_net_has_the_new_statistics():
     ],
 )
 def test_a_failure_leaves_the_model_as_it_was(batches, message):
-    model = binary_mlp([36, 20, 3], np.random.default_rng(0))
+    model = binary_mlp([36, 20, 3], rng=np.random.default_rng(0))
     before = model.state_dict()
     with pytest.raises(InputError, match=message):
         reestimate(model, batches)

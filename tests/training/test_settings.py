@@ -43,7 +43,7 @@ def test_good_ones_pass():
         ("steps", "25"),
         ("clip", 0.0),
         ("weights", "99"),
-        ("gradient", "int3"),
+        ("grad_format", "int3"),
         ("tokens", 0),
         ("crop", 2),
     ],
@@ -77,7 +77,7 @@ def test_others_are_refused_of_a_text(name, value):
         ("lr", 0.0),
         ("lr", float("inf")),
         ("seed", -1),
-        ("gradient", 8),
+        ("grad_format", 8),
         ("rounding", True),
         ("validation", -1),
         ("limit", None),
@@ -130,7 +130,7 @@ def test_a_missing_one_is_named(settings):
     ("name", "value"),
     [
         ("recipe", "paper"),
-        ("gradient", "int3"),
+        ("grad_format", "int3"),
         ("rounding", "up"),
         ("net", "mlp:9999999,9999999"),
         ("optimizer", "adagrad"),
@@ -150,7 +150,7 @@ def test_what_is_left_out_is_completed():
     assert complete({**given, "balance": True})["balance"]
     assert complete({})["net"] == "mlp:512,512"
     assert complete({"data": "cifar10", "recipe": "torch"})["prepare"] == ["zca"]
-    assert complete({"float": True})["gradient"] is complete({"float": True})["rounding"] is None
+    assert complete({"float": True})["grad_format"] is complete({"float": True})["rounding"] is None
     with pytest.raises(InputError, match="epochs is 0"):
         complete({"epochs": 0})
 
@@ -175,7 +175,7 @@ def test_the_model_and_what_it_takes():
     images = np.full((4, 28, 28, 1), 255, np.uint8)
     for changes, shape, dtype in [
         ({}, (4, 784), np.uint8),
-        ({"float": True, "gradient": None, "rounding": None}, (4, 784), np.float32),
+        ({"float": True, "grad_format": None, "rounding": None}, (4, 784), np.float32),
         ({"net": "conv:3/4"}, (4, 28, 28, 1), np.uint8),
     ]:
         settings = {**GOOD, **changes}
@@ -222,7 +222,7 @@ def test_a_recipe_names_its_net_and_what_is_given_goes_before_it():
     changed = {"net": "gru:9", "lr": 0.5, "steps": 3, "float": True}
     settings = complete({"recipe": "zaremba-small", **changed})
     assert {name: settings[name] for name in changed} == changed
-    assert settings["gradient"] is settings["rounding"] is None
+    assert settings["grad_format"] is settings["rounding"] is None
     assert texts.schedule_of(settings) == Delayed(0.5, 0.5, 4)
 
 
@@ -230,14 +230,14 @@ def test_the_parts_of_a_training_on_a_text():
     rng = np.random.default_rng(0)
     settings = complete({"net": "rnn:6", "weights": "log:3", "activations": "2"})
     model = model_of({**settings, "tokens": 9}, rng)
-    assert repr(model.recurrent.quantizer).startswith("LogQuant(bits=3")
+    assert repr(model.recurrent.weight_quantizer).startswith("LogQuant(bits=3")
     assert model.recurrent.activation == "relu"
     assert (settings["optimizer"], texts.OPTIMIZERS) == ("adam", {"adam": Adam, "sgd": SGD})
     schedules = {"cosine": Cosine(1e-3, 20), "constant": Constant(1e-3), "plateau": Plateau(1e-3)}
     for name, schedule in schedules.items():
         assert texts.schedule_of({**settings, "schedule": name}) == schedule
     floats = model_of({**complete({"net": "rnn:6", "float": True}), "tokens": 9}, rng)
-    assert floats.recurrent.quantizer is None
+    assert floats.recurrent.weight_quantizer is None
 
 
 def test_the_rate_of_sgd_is_the_regimes():

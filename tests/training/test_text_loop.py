@@ -134,8 +134,8 @@ def test_the_figures_of_an_epoch():
 
 def test_the_flips_are_those_of_all_weights_of_few_bits():
     rng = np.random.default_rng(0)
-    few = {"weights": 2, "activations": 2}
-    model = language_model(len(VOCABULARY), rng, "gru", width=6, units=8, layers=2, **few)
+    few = {"weight_quantizer": 2, "activation_quantizer": 2}
+    model = language_model(len(VOCABULARY), rng=rng, kind="gru", width=6, units=8, layers=2, **few)
     weights = [*model.recurrent.input_weights, *model.recurrent.state_weights, model.decoder.weight]
     before = [weight.data >= 0 for weight in weights]
     adam = Adam(model.parameters(), 0.02)
@@ -198,8 +198,8 @@ def test_a_training_stopped_inside_an_epoch_ends_with_the_same_weights(kind, bit
 
     def training():
         rng = np.random.default_rng(0)
-        few = {"weights": bits, "activations": bits, "layers": 2, "dropout": 0.2}
-        model = language_model(len(VOCABULARY), rng, kind, width=6, units=8, **few)
+        few = {"weight_quantizer": bits, "activation_quantizer": bits, "layers": 2, "dropout": 0.2}
+        model = language_model(len(VOCABULARY), rng=rng, kind=kind, width=6, units=8, **few)
         parts = {"model": model, "optimizer": Adam(model.parameters(), 0.02), "rng": rng}
         return {**parts, "data": Texts(CORPUS, 4, 5), "epochs": 2}
 

@@ -59,7 +59,7 @@ def _column_sums(z, n_rows, columns, size, totals):
 
 @inlined
 def _sign_of(z, column, mean, scale, shift, clip_value):
-    """Bit 1 where y = (z - mean) * scale + shift >= 0; bit 1 in the mask where |y| <= clip_value."""
+    """Bit 1 where y = (z - mean) * scale + shift >= 0, and in the mask where |y| <= clip_value."""
     y = plus(_normalized(z, mean[column], scale[column]), shift[column])
     return y >= np.float32(0), abs(y) <= clip_value
 

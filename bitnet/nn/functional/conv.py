@@ -139,7 +139,7 @@ class QuantizedConv2d(Function):
         return grad_x, grad_weight
 
 
-def quantized_conv2d(x, weight, window, gradient="float32", rng=None, groups=1):
+def quantized_conv2d(x, weight, window, grad_format="float32", rng=None, groups=1):
     """A convolution of k-bit integers with k-bit filters.
 
     As `quantized_linear`: exact integers in units of both operands.  With a border of 0 it is exact
@@ -154,7 +154,7 @@ def quantized_conv2d(x, weight, window, gradient="float32", rng=None, groups=1):
         Filters of shape (M, rows, columns, C / groups).
     window : Window
         The positions of the taps.
-    gradient, rng : optional
+    grad_format, rng : optional
         As for `quantized_linear`, with one scale per pixel for the images and one per filter.
     groups : int, optional
         As for `conv2d`.
@@ -172,8 +172,8 @@ def quantized_conv2d(x, weight, window, gradient="float32", rng=None, groups=1):
     Tensor(array([[[[-12]]]], dtype=int32))
     """
     x, weight = as_tensor(x), as_tensor(weight)
-    check_quantized("quantized_conv2d", x, gradient, rng)
+    check_quantized("quantized_conv2d", x, grad_format, rng)
     if getattr(x.data, "scale", 1.0) != 1.0:
         raise InputError("quantized_conv2d: no dropout before a convolution of planes")
     _check("quantized_conv2d", x, weight, window, groups)
-    return QuantizedConv2d(window, GRADIENTS[gradient], rng, groups)(x, weight)
+    return QuantizedConv2d(window, GRADIENTS[grad_format], rng, groups)(x, weight)

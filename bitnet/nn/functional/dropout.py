@@ -74,4 +74,4 @@ def dropout(x, p, rng):
     if not 0 <= p < 1:
         raise InputError(f"dropout: p is {p!r}; expected a probability from 0 to below 1")
     check_generator("dropout", rng)
-    return Dropout(p, rng)(x)
+    return Dropout(p, rng=rng)(x)

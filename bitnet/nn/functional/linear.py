@@ -56,19 +56,19 @@ GRADIENTS = {"float32": None} | {
 }
 
 
-def check_gradient_rule(name, gradient, rng):
+def check_gradient_rule(name, grad_format, rng):
     """Refuse numbers that a backward product cannot multiply, or not by chance, or only so."""
-    check_choice(name, GRADIENTS, gradient=gradient)
-    kind = gradient.rstrip("0123456789")
+    check_choice(name, GRADIENTS, grad_format=grad_format)
+    kind = grad_format.rstrip("0123456789")
     if kind == "dorefa" and rng is None:
         raise InputError(
-            f"{name}: a gradient of {gradient} has noise; give a generator, to a layer or `bitnet "
-            "train` stochastic rounding, or take an integer gradient"
+            f"{name}: grad_format {grad_format} adds noise, and there is no generator; pass rng=, "
+            "rounding='stochastic' to a layer, or choose an integer format, such as int8"
         )
     if kind == "log" and rng is not None:
         raise InputError(
-            f"{name}: a gradient of {gradient} is rounded to the nearest power of two; leave the "
-            "generator out, or rounding='stochastic' of a layer"
+            f"{name}: grad_format {grad_format} rounds to the nearest power of two, and there is a "
+            "generator; remove rng=, or rounding='stochastic' of a layer"
         )
 
 
@@ -112,7 +112,7 @@ def in_units(grad, x):
     return grad / grad.dtype.type(unit)
 
 
-def quantized_linear(x, weight, gradient="float32", rng=None):
+def quantized_linear(x, weight, grad_format="float32", rng=None):
     """The product `x @ weight.T` of k-bit integers: the pre-activations of a layer.
 
     Algorithm 1, s_k = ab_{k-1} Wb_k, and Algorithm 4 of the papers; for pixels their equation for
@@ -129,7 +129,7 @@ def quantized_linear(x, weight, gradient="float32", rng=None):
         the pixels scaled to [-1, 1].
     weight : Tensor of Bits or of BitPlanes
         Shape (M, N).
-    gradient : str, optional
+    grad_format : str, optional
         The numbers that the backward products multiply: "float32"; "int8" to "int4"; "dorefa8" to
         "dorefa4", DoReFa-Net's integers with noise; or "log6" to "log4", powers of two.
     rng : numpy.random.Generator, optional
@@ -152,15 +152,15 @@ def quantized_linear(x, weight, gradient="float32", rng=None):
     Tensor(array([[3]], dtype=int32))
     """
     x, weight = as_tensor(x), as_tensor(weight)
-    check_quantized("quantized_linear", x, gradient, rng)
-    return QuantizedLinear(GRADIENTS[gradient], rng)(x, weight)
+    check_quantized("quantized_linear", x, grad_format, rng)
+    return QuantizedLinear(GRADIENTS[grad_format], rng)(x, weight)
 
 
-def check_quantized(name, x, gradient, rng):
+def check_quantized(name, x, grad_format, rng):
     """Refuse inputs that are no integers of a few bits, and gradients that do not exist."""
     if not isinstance(x.data, (Bits, BitPlanes)) and x.data.dtype != np.uint8:
         raise InputError(
             f"{name}: x holds {x.data.dtype}; expected Bits (put a sign before it), BitPlanes (a "
             "quantizer) or uint8 pixels"
         )
-    check_gradient_rule(name, gradient, rng)
+    check_gradient_rule(name, grad_format, rng)

@@ -41,7 +41,7 @@ class FloatStates:
         """The gradient of the state before step t, from that of its product."""
         return grad @ self.weight
 
-    def gradient(self, grads, h):
+    def grad_format(self, grads, h):
         """The gradient of the weights from those of all products (T, B, M) and states."""
         n_rows = math.prod(grads.shape[:2])
         return grads.reshape(n_rows, grads.shape[2]).T @ h.reshape(n_rows, h.shape[2])
@@ -76,7 +76,7 @@ class FewBitStates:
         y *= self.slopes[t]
         return y
 
-    def gradient(self, grads, h):
+    def grad_format(self, grads, h):
         """The gradient of the weights from those of all products (T, B, M) and states."""
         codebook, n_rows = self.quantizer.codebook, math.prod(grads.shape[:2])
         words = array_module(h).stack(self.codes, axis=1)  # (P, T, B, K)
@@ -133,7 +133,7 @@ class RNN(_Recurrent):
         for t in reversed(range(n_steps)):
             kernels.cells.rnn_back(h[t + 1], grad_h + grad_y[t], self.relu, grad_z[t])
             grad_h = self.back(grad_z[t], t)
-        return grad_z, self.states.gradient(grad_z, h[:n_steps]), grad_h
+        return grad_z, self.states.grad_format(grad_z, h[:n_steps]), grad_h
 
 
 class LSTM(_Recurrent):
@@ -162,7 +162,7 @@ class LSTM(_Recurrent):
             grad_h = grad_h + grad_y[t]
             kernels.cells.lstm_back(self.gates[t], c[t], c[t + 1], grad_h, grad_c, grad_z[t])
             grad_h = self.back(grad_z[t], t)
-        return grad_z, self.states.gradient(grad_z, h[:n_steps]), grad_h, grad_c
+        return grad_z, self.states.grad_format(grad_z, h[:n_steps]), grad_h, grad_c
 
 
 class GRU(_Recurrent):
@@ -186,7 +186,7 @@ class GRU(_Recurrent):
             own = self.gates[t], self.inner[t], h[t], grad_h
             kernels.cells.gru_back(*own, grad_z[t], grad_p[t])
             grad_h += self.back(grad_p[t], t)
-        return grad_z, self.states.gradient(grad_p, h[:n_steps]), grad_h
+        return grad_z, self.states.grad_format(grad_p, h[:n_steps]), grad_h
 
 
 def rnn(
@@ -197,7 +197,7 @@ def rnn(
     state=None,
     activation="tanh",
     quantizer=None,
-    gradient="float32",
+    grad_format="float32",
     rng=None,
 ):
     """A plain recurrent layer: `h_t = f(x_t @ weight.T + h_{t-1} @ state_weight.T + bias)`.
@@ -217,7 +217,7 @@ def rnn(
         f.
     quantizer : Quantizer, optional
         q, for weights in planes.
-    gradient, rng : optional
+    grad_format, rng : optional
         For weights in planes, as for `quantized_linear`.
 
     Returns
@@ -237,11 +237,13 @@ def rnn(
     if activation not in ("tanh", "relu"):
         raise InputError(f"rnn: activation is {activation!r}; expected 'tanh' or 'relu'")
     operands = x, weight, state_weight, bias, state
-    y = _run(RNN, operands, quantizer, gradient, rng, relu=activation == "relu")
+    y = _run(RNN, operands, quantizer, grad_format, rng, relu=activation == "relu")
     return y, (rows(y, -1),)
 
 
-def lstm(x, weight, state_weight, bias, state=None, quantizer=None, gradient="float32", rng=None):
+def lstm(
+    x, weight, state_weight, bias, state=None, quantizer=None, grad_format="float32", rng=None
+):
     """Long short-term memory: four gates, a cell in float, and the state.
 
     `i, f, g, o = x_t @ weight.T + h_{t-1} @ state_weight.T + bias`,
@@ -255,7 +257,7 @@ def lstm(x, weight, state_weight, bias, state=None, quantizer=None, gradient="fl
         As for `rnn`, with 4H rows of the weights and the bias, in the order i, f, g, o.
     state : tuple of Tensor, optional
         (h_0, c_0), each of shape (B, H); zeros by default.
-    quantizer, gradient, rng : optional
+    quantizer, grad_format, rng : optional
         As for `rnn`.
 
     Returns
@@ -272,11 +274,11 @@ def lstm(x, weight, state_weight, bias, state=None, quantizer=None, gradient="fl
     >>> y.shape, h.shape, c.shape
     ((3, 2, 1), (2, 1), (2, 1))
     """
-    y = _run(LSTM, (x, weight, state_weight, bias, state), quantizer, gradient, rng)
+    y = _run(LSTM, (x, weight, state_weight, bias, state), quantizer, grad_format, rng)
     return rows(y, slice(0, -1)), (rows(y, -2), rows(y, -1))
 
 
-def gru(x, weight, state_weight, bias, state=None, quantizer=None, gradient="float32", rng=None):
+def gru(x, weight, state_weight, bias, state=None, quantizer=None, grad_format="float32", rng=None):
     """A gated recurrent unit: two gates, and the state.
 
     With `r, u, n = x_t @ weight.T + bias` and `p = h_{t-1} @ state_weight.T`, split the same way:
@@ -288,7 +290,7 @@ def gru(x, weight, state_weight, bias, state=None, quantizer=None, gradient="flo
     ----------
     x, weight, state_weight, bias : Tensor or array
         As for `rnn`, with 3H rows of the weights and the bias, in the order r, u, n.
-    state, quantizer, gradient, rng : optional
+    state, quantizer, grad_format, rng : optional
         As for `rnn`.
 
     Returns
@@ -305,11 +307,11 @@ def gru(x, weight, state_weight, bias, state=None, quantizer=None, gradient="flo
     >>> y.shape, h.shape
     ((3, 2, 1), (2, 1))
     """
-    y = _run(GRU, (x, weight, state_weight, bias, state), quantizer, gradient, rng)
+    y = _run(GRU, (x, weight, state_weight, bias, state), quantizer, grad_format, rng)
     return y, (rows(y, -1),)
 
 
-def _run(kind, operands, quantizer, gradient, rng, **options):
+def _run(kind, operands, quantizer, grad_format, rng, **options):
     """All states of a layer, once all operands fit."""
     name, n_states = kind.__name__.lower(), kind.n_states
     gates = GATES[name]
@@ -330,7 +332,7 @@ def _run(kind, operands, quantizer, gradient, rng, **options):
     if not fits or not len(x):
         expected = f"(T, B, N) with T of 1 or more, ({gates}H, N), ({gates}H, H) and ({gates}H,)"
         raise unfit(name, expected, x, weight, state_weight, bias)
-    check_gradient_rule(name, gradient, rng)
+    check_gradient_rule(name, grad_format, rng)
     batch = x.shape[1]
     if state is None:
         zeros = array_module(bias).zeros((batch, units), bias.data.dtype)
@@ -341,11 +343,11 @@ def _run(kind, operands, quantizer, gradient, rng, **options):
         expected = f"a tuple of {n_states} states, floats ({batch}, {units})"
         raise unfit(name, expected, *state)
     if few:
-        z = scaled_linear(x, weight, bias, gradient, rng)
+        z = scaled_linear(x, weight, bias, grad_format, rng)
     else:
         flat = reshape(x, math.prod(x.shape[:2]), x.shape[2])
         z = reshape(linear(flat, weight, bias), *x.shape[:2], height)
-    y = kind(quantizer, GRADIENTS[gradient], rng, **options)(z, state_weight, *state)
+    y = kind(quantizer, GRADIENTS[grad_format], rng, **options)(z, state_weight, *state)
     if y.size and math.isnan(y.data.min()):  # a quantizer could not tell them from others
         raise InputError(
             f"{name}: the states hold NaN; check the data, or lower the learning rate or clip the "

@@ -114,7 +114,7 @@ class ScaledLinear(Function):
         return grad_x, grad_weight, grad.sum(axis=0)
 
 
-def scaled_linear(x, weight, bias, gradient="float32", rng=None):
+def scaled_linear(x, weight, bias, grad_format="float32", rng=None):
     """The numbers `x @ weight.T + bias`, by an exact product of k-bit integers.
 
     y = (integers of x @ integers of weight.T) * unit + bias, with the product of both units.
@@ -127,7 +127,7 @@ def scaled_linear(x, weight, bias, gradient="float32", rng=None):
         Shape (M, N), as of `quantize_scaled`.
     bias : Tensor or array
         Floats of shape (M,).
-    gradient, rng : optional
+    grad_format, rng : optional
         As for `quantized_linear`.
 
     Returns
@@ -149,8 +149,8 @@ def scaled_linear(x, weight, bias, gradient="float32", rng=None):
     if not fits or not bias.is_float or bias.shape != weight.shape[:1]:
         expected = "Bits or BitPlanes (..., N) and (M, N), and a bias of floats (M,)"
         raise unfit("scaled_linear", expected, x, weight, bias)
-    check_gradient_rule("scaled_linear", gradient, rng)
-    return ScaledLinear(GRADIENTS[gradient], rng)(x, weight, bias)
+    check_gradient_rule("scaled_linear", grad_format, rng)
+    return ScaledLinear(GRADIENTS[grad_format], rng)(x, weight, bias)
 
 
 def merged(x):

@@ -1,17 +1,24 @@
 """The papers' networks, binary or in float: the MLP of MNIST, the ConvNets of CIFAR-10 and SVHN.
 
-binary_mlp(MNIST_THEANO, rng)       36 806 656 binary weights (MNIST_TORCH: 10 014 720)
+binary_mlp(MNIST_THEANO, rng=rng)   36 806 656 binary weights (MNIST_TORCH: 10 014 720)
 binary_convnet(**CIFAR10, rng=rng)  14 022 016
 binary_convnet(**SVHN, rng=rng)      6 397 632
 """
 
 import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
 
 from bitnet.errors import InputError
 from bitnet.nn.containers import Sequential
 from bitnet.nn.conv import Flatten, MaxPool2d
 from bitnet.nn.dropout import Dropout
 from bitnet.nn.models.stages import Stages
+from bitnet.quantizers import Quantizer
+
+Bits = int | str | Quantizer
 
 MNIST_THEANO = [784, 4096, 4096, 4096, 10]
 MNIST_TORCH = [784, 2048, 2048, 2048, 10]
@@ -20,7 +27,15 @@ CIFAR10 = {"image": IMAGE, "blocks": ((128, 128), (256, 256), (512, 512)), "unit
 SVHN = {"image": IMAGE, "blocks": ((64, 64), (128, 128), (256, 256)), "units": UNITS}
 
 
-def binary_mlp(sizes, rng, dropout=(0.0, 0.0), weights=1, activations=1, **options):
+def binary_mlp(
+    sizes: Sequence[int],
+    *,
+    rng: np.random.Generator,
+    dropout: tuple[float, float] = (0.0, 0.0),
+    weight_quantizer: Bits = 1,
+    activation_quantizer: Bits = 1,
+    **options: Any,
+) -> Sequential:
     """A multilayer perceptron with weights and activations of few bits, by default one each.
 
     Each layer is BinaryLinear, then batch norm, then, except in the last, the sign; for more bits
@@ -36,13 +51,13 @@ def binary_mlp(sizes, rng, dropout=(0.0, 0.0), weights=1, activations=1, **optio
     dropout : pair of float, optional
         The probability of dropping an input, and a hidden activation; (0.2, 0.5) in the
         papers' MNIST settings.
-    weights, activations : int or Quantizer or str, optional
+    weight_quantizer, activation_quantizer : int or Quantizer or str, optional
         Bits, 1 to 8, or a quantizer or its name, of all weights and of all activations.
     **options : optional
         `lr_scale`, the factor of the learning rate for gamma and beta (1.0); `stochastic`, to
         draw the activations in training, as in the papers' Torch experiments (False); `norm`:
         "batch", or shift-based batch norm with the backward pass of the paper ("shift") or of its
-        code ("shift-code"); and `gradient`, `rounding` and `balance` of each layer of weights.
+        code ("shift-code"); and `grad_format`, `rounding` and `balance` of each layer of weights.
 
     Returns
     -------
@@ -52,19 +67,20 @@ def binary_mlp(sizes, rng, dropout=(0.0, 0.0), weights=1, activations=1, **optio
     Examples
     --------
     >>> import numpy as np
-    >>> binary_mlp([784, 512, 10], np.random.default_rng(0)).layers[:3]
+    >>> binary_mlp([784, 512, 10], rng=np.random.default_rng(0)).layers[:3]
     [BinaryLinear(784, 512), BatchNorm(512), Sign()]
-    >>> binary_mlp([784, 512, 10], np.random.default_rng(0), weights=2, activations=4).layers[2]
+    >>> bits = {"weight_quantizer": 2, "activation_quantizer": 4}
+    >>> binary_mlp([784, 512, 10], rng=np.random.default_rng(0), **bits).layers[2]
     Quantize(Uniform(bits=4, max_value=1.0, clip_value=1.0))
     """
-    make = Stages(rng, weights, activations, **options)
+    make = Stages(rng, weight_quantizer, activation_quantizer, **options)
     pairs = _pairs("binary_mlp", sizes)
     if len(dropout) != 2:
         raise InputError(f"binary_mlp: dropout is {dropout!r}; expected two probabilities")
     return Sequential(*_fully_connected(make, pairs, dropout))
 
 
-def float_mlp(sizes, rng):
+def float_mlp(sizes: Sequence[int], *, rng: np.random.Generator) -> Sequential:
     """The float twin of `binary_mlp`: the same sizes in float32 with rectifiers.
 
     Parameters
@@ -82,13 +98,22 @@ def float_mlp(sizes, rng):
     Examples
     --------
     >>> import numpy as np
-    >>> len(float_mlp([784, 512, 10], np.random.default_rng(0)).layers)
+    >>> len(float_mlp([784, 512, 10], rng=np.random.default_rng(0)).layers)
     5
     """
     return Sequential(*_fully_connected(Stages(rng), _pairs("float_mlp", sizes)))
 
 
-def binary_convnet(image, blocks, units, rng, weights=1, activations=1, **options):
+def binary_convnet(
+    image: tuple[int, int, int],
+    blocks: Sequence[Sequence[int]],
+    units: Sequence[int],
+    *,
+    rng: np.random.Generator,
+    weight_quantizer: Bits = 1,
+    activation_quantizer: Bits = 1,
+    **options: Any,
+) -> Sequential:
     """A ConvNet with weights and activations of few bits, as for CIFAR-10 and SVHN.
 
     Each block is some 3x3 convolutions and a 2x2 max-pooling after the last of them, before its
@@ -105,7 +130,7 @@ def binary_convnet(image, blocks, units, rng, weights=1, activations=1, **option
         The widths of the fully connected layers, the last the number of classes.
     rng : numpy.random.Generator
         The source of the first weights and of stochastic signs.
-    weights, activations, **options : optional
+    weight_quantizer, activation_quantizer, **options : optional
         As for `binary_mlp`.
 
     Returns
@@ -117,14 +142,20 @@ def binary_convnet(image, blocks, units, rng, weights=1, activations=1, **option
     --------
     >>> import numpy as np
     >>> rng = np.random.default_rng(0)
-    >>> binary_convnet((8, 8, 3), [(16,)], [10], rng).layers[:4]
+    >>> binary_convnet((8, 8, 3), [(16,)], [10], rng=rng).layers[:4]
     [BinaryConv2d(3, 16, 3x3), MaxPool2d(2x2), BatchNorm(16), Sign()]
     """
-    make = Stages(rng, weights, activations, **options)
+    make = Stages(rng, weight_quantizer, activation_quantizer, **options)
     return _convnet("binary_convnet", make, image, blocks, units)
 
 
-def float_convnet(image, blocks, units, rng):
+def float_convnet(
+    image: tuple[int, int, int],
+    blocks: Sequence[Sequence[int]],
+    units: Sequence[int],
+    *,
+    rng: np.random.Generator,
+) -> Sequential:
     """The float twin of `binary_convnet`: the same sizes in float32 with rectifiers.
 
     Parameters
@@ -142,7 +173,7 @@ def float_convnet(image, blocks, units, rng):
     Examples
     --------
     >>> import numpy as np
-    >>> float_convnet((8, 8, 3), [(16,)], [10], np.random.default_rng(0)).layers[:4]
+    >>> float_convnet((8, 8, 3), [(16,)], [10], rng=np.random.default_rng(0)).layers[:4]
     [Conv2d(3, 16, 3x3), MaxPool2d(2x2), BatchNorm(16), ReLU()]
     """
     return _convnet("float_convnet", Stages(rng), image, blocks, units)
@@ -153,7 +184,7 @@ def _fully_connected(make, pairs, dropout=(0.0, 0.0)):
     layers = []
     for i, (inputs, outputs) in enumerate(pairs):
         if p := dropout[min(i, 1)]:
-            layers.append(Dropout(p, make.rng))
+            layers.append(Dropout(p, rng=make.rng))
         layers += make.linear(inputs, outputs, act=i < len(pairs) - 1)
     return layers
 

@@ -12,6 +12,8 @@ the second paper means this variant is a conclusion from these numbers; where it
 classifiers stand, and their widths, are taken from the first variant.
 """
 
+import numpy as np
+
 from bitnet.errors import InputError
 from bitnet.kernels import Window
 from bitnet.nn.containers import Branches, Sequential, WithHeads
@@ -21,7 +23,7 @@ from bitnet.nn.models.stages import Stages
 
 FLOAT = 32
 IMAGE, UNITS = (224, 224), (4096, 4096)
-POOL = {"size": 3, "stride": 2}
+POOL = {"kernel_size": 3, "stride": 2}
 
 #          channels, taps, stride, padding, whether a pooling follows
 ALEXNET = [
@@ -53,17 +55,19 @@ class _Maker(Stages):
 
     one_bit = QuantLinear, QuantConv2d
 
-    def __init__(self, name, rng, image, weights, activations, inflation, options):
+    def __init__(
+        self, name, rng, image, weight_quantizer, activation_quantizer, inflation, options
+    ):
         if not inflation > 0:
             raise InputError(f"{name}: inflation is {inflation!r}; expected a number above 0")
-        if (weights == FLOAT) != (activations == FLOAT):
+        if (weight_quantizer == FLOAT) != (activation_quantizer == FLOAT):
             raise InputError(
-                f"{name}: weights of {weights} bits and activations of {activations}; expected 1 "
-                f"to 8 for both, or {FLOAT} for both: floats"
+                f"{name}: weight_quantizer is {weight_quantizer} and activation_quantizer "
+                f"{activation_quantizer}; expected 1 to 8 for both, or {FLOAT} (floats) for both"
             )
         if not isinstance(image, (tuple, list)) or len(image) != 2:
             raise InputError(f"{name}: image is {image!r}; expected rows and columns")
-        bits = () if weights == FLOAT else (weights, activations)
+        bits = () if weight_quantizer == FLOAT else (weight_quantizer, activation_quantizer)
         super().__init__(rng, *bits, **options)
         self.size, self.inflation = tuple(image), inflation
 
@@ -80,8 +84,16 @@ class _Maker(Stages):
 
 
 def alexnet(
-    n_classes, rng, image=IMAGE, weights=1, activations=1, inflation=1, units=UNITS, **options
-):
+    n_classes: int,
+    *,
+    rng: np.random.Generator,
+    image: tuple[int, int] = IMAGE,
+    weight_quantizer: int = 1,
+    activation_quantizer: int = 1,
+    inflation: float = 1,
+    units: tuple[int, int] = UNITS,
+    **options: str,
+) -> Sequential:
     """AlexNet: five convolutions and three fully connected layers, all followed by batch norm.
 
     64C11/4 - MP3/2 - 192C5 - MP3/2 - 384C3 - 256C3 - 256C3 - MP3/2 - 4096 - 4096 - classes, with
@@ -95,7 +107,7 @@ def alexnet(
         The source of the first weights, and of stochastic rounding.
     image : (int, int), optional
         Rows and columns of the images, 63 or more each.
-    weights, activations : int, optional
+    weight_quantizer, activation_quantizer : int, optional
         Bits of all weights and of all activations, 1 to 8; or 32 for both: floats.
     inflation : float, optional
         The factor of the channels of the first four convolutions: 3 in the authors' code
@@ -103,7 +115,7 @@ def alexnet(
     units : (int, int), optional
         The widths of the hidden fully connected layers.
     **options : str
-        The arguments `gradient` and `rounding` of each quantized layer.
+        The arguments `grad_format` and `rounding` of each quantized layer.
 
     Returns
     -------
@@ -114,11 +126,12 @@ def alexnet(
     --------
     >>> import numpy as np
     >>> rng = np.random.default_rng(0)
-    >>> net = alexnet(10, rng, image=(64, 64), inflation=0.25, units=(64, 64))
+    >>> net = alexnet(10, rng=rng, image=(64, 64), inflation=0.25, units=(64, 64))
     >>> net.layers[0], len(net)
     (QuantConv2d(3, 16, 11x11), 27)
     """
-    make, inputs = _Maker("alexnet", rng, image, weights, activations, inflation, options), 3
+    bits, inputs = (weight_quantizer, activation_quantizer), 3
+    make = _Maker("alexnet", rng, image, *bits, inflation, options)
     layers = []
     for i, (channels, size, stride, padding, pools) in enumerate(ALEXNET):
         outputs = make.width(channels) if i < len(ALEXNET) - 1 else channels
@@ -135,8 +148,16 @@ def alexnet(
 
 
 def googlenet(
-    n_classes, rng, image=IMAGE, weights=1, activations=1, inflation=1, auxiliary=True, **options
-):
+    n_classes: int,
+    *,
+    rng: np.random.Generator,
+    image: tuple[int, int] = IMAGE,
+    weight_quantizer: int = 1,
+    activation_quantizer: int = 1,
+    inflation: float = 1,
+    auxiliary: bool = True,
+    **options: str,
+) -> Sequential:
     """GoogleNet with batch norm: two convolutions, ten inception blocks, average, one layer.
 
     An average and a 1x1 convolution may change places, as both are linear: the convolution comes
@@ -146,7 +167,7 @@ def googlenet(
 
     Parameters
     ----------
-    n_classes, rng, image, weights, activations : optional
+    n_classes, rng, image, weight_quantizer, activation_quantizer : optional
         As for `alexnet`; the first two are required.
     inflation : float, optional
         The factor of all channels.
@@ -164,11 +185,12 @@ def googlenet(
     Examples
     --------
     >>> import numpy as np
-    >>> net = googlenet(10, np.random.default_rng(0), image=(64, 64), inflation=0.125)
+    >>> net = googlenet(10, rng=np.random.default_rng(0), image=(64, 64), inflation=0.125)
     >>> sum(isinstance(layer, Branches) for layer in net), list(net.heads)
     (10, [14, 17])
     """
-    make = _Maker("googlenet", rng, image, weights, activations, inflation, options)
+    bits = weight_quantizer, activation_quantizer
+    make = _Maker("googlenet", rng, image, *bits, inflation, options)
     first, reduced, inputs = map(make.width, (64, 64, 192))
     pools = [MaxPool2d(**POOL, padding=1) for _ in range(2)]
     layers = [

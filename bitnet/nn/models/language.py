@@ -3,12 +3,16 @@
 The second paper (arXiv 1609.07061, section 4.5) has an LSTM of 300 units for the next word, and a
 plain net of 2048 rectified units for the next character; it prints no more of them.
 
-    language_model(10000, rng, "lstm", width=300, units=300)                       in float
-    language_model(10000, rng, "lstm", width=300, units=300, weights=4, activations=4)
-    language_model(50, rng, "rnn", width=64, units=2048, activation="relu")
+    language_model(10000, rng=rng, kind="lstm", width=300, units=300)
+    language_model(50, rng=rng, kind="rnn", width=64, units=2048, activation="relu")
+
+Both are float nets; with `weight_quantizer=4, activation_quantizer=4` they have 4 bits.
 """
 
 import math
+from typing import Any
+
+import numpy as np
 
 from bitnet.errors import InputError, check_choice, unfit
 from bitnet.nn import functional
@@ -18,6 +22,7 @@ from bitnet.nn.functional.ste import as_packed
 from bitnet.nn.linear import Linear, ScaledLinear
 from bitnet.nn.module import Module
 from bitnet.nn.recurrent import GRU, LSTM, RNN
+from bitnet.quantizers import Quantizer
 
 KINDS = {"rnn": RNN, "lstm": LSTM, "gru": GRU}
 
@@ -44,7 +49,7 @@ class LanguageModel(Module):
     Examples
     --------
     >>> import numpy as np
-    >>> model = language_model(10, np.random.default_rng(0), "gru", width=8, units=16)
+    >>> model = language_model(10, rng=np.random.default_rng(0), kind="gru", width=8, units=16)
     >>> scores, state = model(np.array([[1, 2], [3, 4], [5, 6]]))  # 3 steps of 2 texts
     >>> scores.shape
     (6, 10)
@@ -53,8 +58,8 @@ class LanguageModel(Module):
     shown = ("embedding", "recurrent", "decoder")
 
     def __init__(self, embedding, recurrent, decoder, dropout=None):
-        sizes = embedding.width, recurrent.units, embedding.count
-        if sizes != (recurrent.inputs, decoder.inputs, decoder.outputs):
+        sizes = embedding.embedding_dim, recurrent.hidden_size, embedding.num_embeddings
+        if sizes != (recurrent.input_size, decoder.in_features, decoder.out_features):
             parts = embedding, recurrent, decoder
             raise unfit("LanguageModel", "layers of (V, N), (N, H) and (H, V)", *parts)
         self.embedding, self.recurrent, self.decoder = embedding, recurrent, decoder
@@ -68,7 +73,7 @@ class LanguageModel(Module):
         x = self._dropped(self.embedding(ids))
         y, state = self.recurrent(x, state)
         if isinstance(self.decoder, ScaledLinear):
-            y = self._dropped(as_packed(y, self.decoder.activations))
+            y = self._dropped(as_packed(y, self.decoder.activation_quantizer))
             return self._rows(self.decoder(y)), state
         return self.decoder(self._rows(self._dropped(y))), state
 
@@ -84,18 +89,19 @@ class LanguageModel(Module):
 
 
 def language_model(
-    vocabulary,
-    rng,
-    kind="lstm",
-    width=300,
-    units=300,
-    layers=1,
-    weights=None,
-    activations=None,
-    dropout=0.0,
-    activation=None,
-    **backward,
-):
+    vocabulary: int,
+    *,
+    rng: np.random.Generator,
+    kind: str = "lstm",
+    width: int = 300,
+    units: int = 300,
+    layers: int = 1,
+    weight_quantizer: int | str | Quantizer | None = None,
+    activation_quantizer: int | str | Quantizer | None = None,
+    dropout: float = 0.0,
+    activation: str | None = None,
+    **backward: Any,
+) -> LanguageModel:
     """A language model in float, or with weights and activations of few bits.
 
     Quantized are the table of the embedding (with the bits of the activations, as its rows are
@@ -113,15 +119,15 @@ def language_model(
         Of the recurrent layers.
     width, units, layers : int, optional
         Columns of the embedding, units of each recurrent layer (300, as in the paper), and layers.
-    weights, activations : int or Quantizer or str, optional
+    weight_quantizer, activation_quantizer : int or Quantizer or str, optional
         Bits, from 1 to 8, or a quantizer or its name; both, or neither for floats.
     dropout : float, optional
         See `LanguageModel`.
     activation : {"tanh", "relu"}, optional
         For kind "rnn"; "tanh" by default.
     **backward : optional
-        The arguments `gradient` and `rounding`, as for `QuantLinear`, for all quantized layers.
-        "float32" is the default of `gradient`: nearly all gradients
+        The arguments `grad_format` and `rounding`, as for `QuantLinear`, for all quantized layers.
+        "float32" is the default of `grad_format`: nearly all gradients
         of a softmax over many words are so small that the nearest int8 is 0; with rounding
         "stochastic" the mean of int8 is right.
 
@@ -132,7 +138,8 @@ def language_model(
     Examples
     --------
     >>> import numpy as np
-    >>> model = language_model(50, np.random.default_rng(0), units=64, weights=2, activations=3)
+    >>> bits = {"weight_quantizer": 2, "activation_quantizer": 3}
+    >>> model = language_model(50, rng=np.random.default_rng(0), units=64, **bits)
     >>> model.decoder
     ScaledLinear(64, 50, Uniform(bits=2, max_value=1.0, clip_value=1.0))
     """
@@ -143,17 +150,20 @@ def language_model(
             "are given; leave it out, or take kind='rnn'"
         )
     options = {} if activation is None else {"activation": activation}
-    few = {"weights": weights, "activations": activations}
+    few = {"weight_quantizer": weight_quantizer, "activation_quantizer": activation_quantizer}
     options |= {"dropout": dropout, **few, **backward}
-    recurrent = KINDS[kind](width, units, rng, layers, **options)
+    recurrent = KINDS[kind](width, units, rng=rng, num_layers=layers, **options)
     # without gates the first states are as small as the inputs, and few bits would make them 0
     half = math.sqrt(3) if kind == "rnn" else 0.1
-    if activations is not None and recurrent.activations.codebook.integers[0] >= 0:
-        activations = recurrent.activations.codebook.bits  # the table has numbers below 0 too
-    embedding = Embedding(vocabulary, width, rng, activations, half)
-    if weights is None:
-        decoder = Linear(units, vocabulary, rng)
+    states = recurrent.activation_quantizer
+    table = activation_quantizer
+    if states is not None and states.codebook.integers[0] >= 0:
+        table = states.codebook.bits  # the table has numbers below 0 too
+    embedding = Embedding(vocabulary, width, rng=rng, activation_quantizer=table, half=half)
+    if weight_quantizer is None:
+        decoder = Linear(units, vocabulary, rng=rng)
     else:
-        decoder = ScaledLinear(units, vocabulary, rng, weights, recurrent.activations, **backward)
-    drop = Dropout(dropout, rng) if dropout else None
+        bits = {"weight_quantizer": weight_quantizer, "activation_quantizer": states}
+        decoder = ScaledLinear(units, vocabulary, rng=rng, **bits, **backward)
+    drop = Dropout(dropout, rng=rng) if dropout else None
     return LanguageModel(embedding, recurrent, decoder, drop)

@@ -82,12 +82,12 @@ class Net:
         if self.is_conv:
             sizes = tuple(image), self.blocks, (*self.units, n_classes)
             if is_float:
-                return feedforward.float_convnet(*sizes, rng)
-            return feedforward.binary_convnet(*sizes, rng, **options)
+                return feedforward.float_convnet(*sizes, rng=rng)
+            return feedforward.binary_convnet(*sizes, rng=rng, **options)
         sizes = [math.prod(image), *self.units, n_classes]
         if is_float:
-            return feedforward.float_mlp(sizes, rng)
-        return feedforward.binary_mlp(sizes, rng, dropout=dropout, **options)
+            return feedforward.float_mlp(sizes, rng=rng)
+        return feedforward.binary_mlp(sizes, rng=rng, dropout=dropout, **options)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,7 +112,7 @@ class LanguageNet:
         _check_weights(self.name, f"{count} tokens", self.weights(count, width))
         options |= {"activation": "relu"} if self.kind == "rnn" else {}
         sizes = {"kind": self.kind, "width": width, "units": self.units, "layers": self.layers}
-        return language_model(count, rng, **sizes, **options)
+        return language_model(count, rng=rng, **sizes, **options)
 
 
 def is_language_net(name):

@@ -1,4 +1,4 @@
-"""Layers with batch norm and an activation, of which the papers' networks are made."""
+"""Layers with batch norm and an activation, the parts of the papers' networks."""
 
 from bitnet.errors import InputError
 from bitnet.nn.activations import Quantize, ReLU, Sign
@@ -8,48 +8,49 @@ from bitnet.nn.norm import norm_named
 
 
 class Stages:
-    """Makes layers of certain bits, or of floats where `weights` and `activations` are None."""
+    """A maker of layers of one kind: with certain bits, or with floats for quantizers of None."""
 
     one_bit = BinaryLinear, BinaryConv2d
 
     def __init__(
         self,
         rng,
-        weights=None,
-        activations=None,
+        weight_quantizer=None,
+        activation_quantizer=None,
         lr_scale=1.0,
         stochastic=False,
         norm="batch",
-        **gradient,
+        **backward,
     ):
-        if stochastic and activations != 1:
+        if stochastic and activation_quantizer != 1:
             raise InputError(
-                f"activations of {activations!r} cannot be drawn, as in the recipe torch; expected "
-                "1 bit, another recipe, or stochastic=False"
+                f"activation_quantizer is {activation_quantizer!r}, and stochastic activations are "
+                "signs; expected 1, or stochastic=False (in training, another recipe than torch)"
             )
-        self.rng, self.weights, self.activations = rng, weights, activations
-        self.lr_scale, self.stochastic = lr_scale, stochastic
-        self.norm_name, self.gradient = norm, gradient
+        self.rng, self.lr_scale, self.stochastic = rng, lr_scale, stochastic
+        self.weight_quantizer, self.activation_quantizer = weight_quantizer, activation_quantizer
+        self.norm_name, self.backward = norm, backward
+
+    def _weights(self, kinds, *sizes, **window):
+        """A layer with weights: float, one-bit or quantized, of a triple of classes."""
+        if self.weight_quantizer is None:
+            return kinds[0](*sizes, **window, rng=self.rng)
+        if self.weight_quantizer == 1:
+            return kinds[1](*sizes, **window, rng=self.rng, **self.backward)
+        quantizer = {"weight_quantizer": self.weight_quantizer}
+        return kinds[2](*sizes, **window, rng=self.rng, **quantizer, **self.backward)
 
     def linear(self, inputs, outputs, act=True):
         """A fully connected layer, batch norm and an activation."""
-        if self.weights is None:
-            layer = Linear(inputs, outputs, self.rng)
-        elif self.weights == 1:
-            layer = self.one_bit[0](inputs, outputs, self.rng, **self.gradient)
-        else:
-            layer = QuantLinear(inputs, outputs, self.rng, self.weights, **self.gradient)
+        layer = self._weights((Linear, self.one_bit[0], QuantLinear), inputs, outputs)
         return [layer, *self.norm(outputs, act)]
 
     def conv(self, inputs, outputs, size=3, pool=None, act=True, **window):
         """A convolution, a pooling if there is one, batch norm and an activation."""
-        sizes = inputs, outputs, self.rng, size
-        if self.weights is None:
-            layer = Conv2d(*sizes, **window)
-        elif self.weights == 1:
-            layer = self.one_bit[1](*sizes, **window, **self.gradient)
-        else:
-            layer = QuantConv2d(*sizes, **window, weights=self.weights, **self.gradient)
+        window = {"padding": "same"} | window
+        layer = self._weights(
+            (Conv2d, self.one_bit[1], QuantConv2d), inputs, outputs, size, **window
+        )
         return [layer, *([pool] if pool else []), *self.norm(outputs, act)]
 
     def norm(self, outputs, act=True):
@@ -59,8 +60,8 @@ class Stages:
 
     def act(self):
         """An activation."""
-        if self.activations is None:
+        if self.activation_quantizer is None:
             return ReLU()
-        if self.activations == 1:
+        if self.activation_quantizer == 1:
             return Sign(stochastic=self.stochastic, rng=self.rng)
-        return Quantize(self.activations)
+        return Quantize(self.activation_quantizer)

@@ -105,7 +105,7 @@ def test_a_net_of_floats_that_is_wrong_is_found(benchmark, monkeypatch):
     nets = sys.modules["gpu_nets"]
     monkeypatch.setattr(nets, "CHECKED", 1)
     monkeypatch.setattr("gpu_baseline.naive", lambda x, w: x @ w.T + 1)
-    net = bitnet.freeze(models.binary_mlp([784, 3, 10], np.random.default_rng(0)))
+    net = bitnet.freeze(models.binary_mlp([784, 3, 10], rng=np.random.default_rng(0)))
     with pytest.raises(AssertionError, match="float32, naive"):
         nets.float_nets(net.to("gpu"))
 

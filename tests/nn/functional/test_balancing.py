@@ -56,7 +56,7 @@ def test_any_deviation_gives_the_same_signs(m, taps, seed):
 
 
 def test_half_of_the_signs_of_a_shifted_row_are_plus():
-    layer = BinaryLinear(1000, 4, RNG, balance=True)
+    layer = BinaryLinear(1000, 4, rng=RNG, balance=True)
     layer.weight.edit()[:] = np.clip(0.6 + 0.2 * RNG.standard_normal((4, 1000)), -1, 1)
     share = (layer.bits.signs() > 0).mean(axis=1)
     assert (abs(share - 0.5) < 0.1).all()
@@ -67,7 +67,9 @@ def test_half_of_the_signs_of_a_shifted_row_are_plus():
 def test_the_layer_multiplies_with_the_signs_of_now_after_each_step(conv):
     """An optimizer leaves the signs of the weights themselves, which are others."""
     layer = (
-        BinaryConv2d(5, 4, RNG, balance=True) if conv else BinaryLinear(70, 4, RNG, balance=True)
+        BinaryConv2d(5, 4, rng=RNG, balance=True, kernel_size=3, padding="same")
+        if conv
+        else BinaryLinear(70, 4, rng=RNG, balance=True)
     )
     layer.weight.edit()[:] += np.float32(0.3)
     x = kernels.pack(RNG.choice([-1.0, 1.0], (6, 8, 8, 5) if conv else (6, 70)))
@@ -92,7 +94,7 @@ def test_the_layer_multiplies_with_the_signs_of_now_after_each_step(conv):
 
 def test_the_gradient_is_that_of_the_signs_less_its_mean():
     plain, balanced = (
-        BinaryLinear(70, 4, np.random.default_rng(0), gradient="float32", balance=b)
+        BinaryLinear(70, 4, rng=np.random.default_rng(0), grad_format="float32", balance=b)
         for b in (False, True)
     )
     plain.weight.edit()[:] = balanced.bits.signs()  # the same product
@@ -108,10 +110,10 @@ def test_the_gradient_is_that_of_the_signs_less_its_mean():
 def test_frozen_equals_trained(conv):
     rng = np.random.default_rng(0)
     if conv:
-        model = binary_convnet((8, 8, 1), [(5,)], [7, 3], rng, balance=True)
+        model = binary_convnet((8, 8, 1), [(5,)], [7, 3], rng=rng, balance=True)
         x = rng.integers(0, 256, (40, 8, 8, 1), np.uint8)
     else:
-        model = binary_mlp([70, 33, 3], rng, balance=True)
+        model = binary_mlp([70, 33, 3], rng=rng, balance=True)
         x = rng.integers(0, 256, (40, 70), np.uint8)
     adam = Adam(model.parameters(), 1e-2)
     for _ in range(3):
@@ -126,7 +128,7 @@ def test_frozen_equals_trained(conv):
 
 
 def test_weights_changed_behind_the_signs_are_still_refused():
-    model = binary_mlp([70, 3], np.random.default_rng(0), balance=True)
+    model = binary_mlp([70, 3], rng=np.random.default_rng(0), balance=True)
     layer = model.layers[0]
     view = layer.weight.data[:]
     layer.weight.grad = np.ones((3, 70), np.float32)

@@ -119,7 +119,7 @@ def test_rounded_gradients_point_the_same_way(kind, gradient):
         own = [Tensor(a, requires_grad=True) for a in (x, *weights, *states)]
         few = F.quantize(own[0], Uniform(4)), *(F.quantize_scaled(w, Uniform(4)) for w in own[1:3])
         rng = np.random.default_rng(0) if gradient == "dorefa8" else None
-        options = {"quantizer": Uniform(4), "gradient": gradient, "rng": rng}
+        options = {"quantizer": Uniform(4), "grad_format": gradient, "rng": rng}
         y, _ = getattr(F, kind)(*few, own[3], own[4:], **options)
         (y * y).sum().backward()
         return [leaf.grad.ravel() for leaf in own]
@@ -227,7 +227,7 @@ def test_what_does_not_fit_is_refused():
         lambda: F.rnn(x, *weights, quantizer=q),
         lambda: F.rnn(*few, weights[2]),
         lambda: F.rnn(x, *few[1:], weights[2], quantizer=q),
-        lambda: F.rnn(*few, weights[2], quantizer=q, gradient="int3"),
+        lambda: F.rnn(*few, weights[2], quantizer=q, grad_format="int3"),
         lambda: F.rnn(np.full_like(x, np.nan), *weights),
         lambda: F.scaled_linear(x, few[1], weights[2]),
         lambda: F.scaled_linear(*few[:2], weights[2][:2]),

@@ -11,21 +11,21 @@ RNG = np.random.default_rng(0)
 
 
 def test_the_layers_of_a_binary_mlp():
-    model = binary_mlp([784, 30, 20, 10], RNG, lr_scale=10)
+    model = binary_mlp([784, 30, 20, 10], rng=RNG, lr_scale=10)
     assert [type(layer) for layer in model.layers] == 2 * [BinaryLinear, BatchNorm, Sign] + [
         BinaryLinear,
         BatchNorm,
     ]
     norms = [layer for layer in model.layers if isinstance(layer, BatchNorm)]
-    assert [norm.features for norm in norms] == [30, 20, 10]
+    assert [norm.num_features for norm in norms] == [30, 20, 10]
     assert all(p.lr_scale == 10 for norm in norms for p in norm.parameters())
 
 
 def test_the_papers_parameter_counts():
     """Binary weights of the papers' nets, as their authors' code printed them."""
     counts = {
-        36_806_656: binary_mlp(models.MNIST_THEANO, RNG),
-        10_014_720: binary_mlp(models.MNIST_TORCH, RNG),
+        36_806_656: binary_mlp(models.MNIST_THEANO, rng=RNG),
+        10_014_720: binary_mlp(models.MNIST_TORCH, rng=RNG),
         14_022_016: binary_convnet(**models.CIFAR10, rng=RNG),
         6_397_632: binary_convnet(**models.SVHN, rng=RNG),
     }
@@ -34,20 +34,20 @@ def test_the_papers_parameter_counts():
 
 
 def test_dropout_before_each_binary_layer():
-    model = binary_mlp([784, 30, 20, 10], RNG, dropout=(0.2, 0.5))
+    model = binary_mlp([784, 30, 20, 10], rng=RNG, dropout=(0.2, 0.5))
     assert [layer.p for layer in model.layers if isinstance(layer, Dropout)] == [0.2, 0.5, 0.5]
     assert isinstance(model[0], Dropout)
-    assert isinstance(binary_mlp([784, 30, 10], RNG, dropout=(0, 0.5))[0], BinaryLinear)
+    assert isinstance(binary_mlp([784, 30, 10], rng=RNG, dropout=(0, 0.5))[0], BinaryLinear)
 
 
 def test_stochastic_signs():
-    model = binary_mlp([784, 30, 10], RNG, stochastic=True)
+    model = binary_mlp([784, 30, 10], rng=RNG, stochastic=True)
     assert [layer.stochastic for layer in model.layers if isinstance(layer, Sign)] == [True]
     assert model[2].rng is RNG
 
 
 def test_the_layers_of_the_float_twin():
-    model = float_mlp([784, 30, 20, 10], RNG)
+    model = float_mlp([784, 30, 20, 10], rng=RNG)
     assert [type(layer) for layer in model.layers] == 2 * [Linear, BatchNorm, ReLU] + [
         Linear,
         BatchNorm,
@@ -58,11 +58,11 @@ def test_the_layers_of_the_float_twin():
 @pytest.mark.parametrize(
     "call",
     [
-        lambda: binary_mlp([784], RNG),
-        lambda: binary_mlp([784, 0, 10], RNG),
-        lambda: binary_mlp([784, 30, 10], RNG, dropout=(0.2,)),
-        lambda: binary_mlp([784, 30, 10], RNG, dropout=(0.2, 1.0)),
-        lambda: float_mlp([], RNG),
+        lambda: binary_mlp([784], rng=RNG),
+        lambda: binary_mlp([784, 0, 10], rng=RNG),
+        lambda: binary_mlp([784, 30, 10], rng=RNG, dropout=(0.2,)),
+        lambda: binary_mlp([784, 30, 10], rng=RNG, dropout=(0.2, 1.0)),
+        lambda: float_mlp([], rng=RNG),
     ],
 )
 def test_what_does_not_fit_is_refused(call):

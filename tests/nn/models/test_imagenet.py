@@ -24,8 +24,8 @@ from bitnet.optim import Adam
 
 SMALL = {"image": (64, 64), "inflation": 1 / 16}
 BUILDS = {
-    "alexnet": lambda *args, **more: alexnet(*args, **SMALL, units=(32, 32), **more),
-    "googlenet": lambda *args, **more: googlenet(*args, **SMALL, **more),
+    "alexnet": lambda n, rng, **more: alexnet(n, rng=rng, **SMALL, units=(32, 32), **more),
+    "googlenet": lambda n, rng, **more: googlenet(n, rng=rng, **SMALL, **more),
 }
 
 
@@ -38,14 +38,14 @@ def weights_of(model):
 
 
 def norms_of(model):
-    return sum(layer.features for layer in model.modules() if isinstance(layer, BatchNorm))
+    return sum(layer.num_features for layer in model.modules() if isinstance(layer, BatchNorm))
 
 
 def test_the_weights_of_alexnet():
     """Counted by hand from the shapes: taps * inputs * outputs."""
     convolutions = [121 * 3 * 64, 25 * 64 * 192, 9 * 192 * 384, 9 * 384 * 256, 9 * 256 * 256]
     units = [6 * 6 * 256 * 4096, 4096 * 4096, 4096 * 1000]
-    model = alexnet(1000, draw())
+    model = alexnet(1000, rng=draw())
     assert weights_of(model) == sum(convolutions) + sum(units) == 61_090_496
     assert norms_of(model) == 64 + 192 + 384 + 256 + 256 + 4096 + 4096 + 1000
     assert model[0].weight.shape == (64, 11, 11, 3)
@@ -57,7 +57,7 @@ def test_the_weights_of_the_inflated_alexnet():
     taps = [121, 25, 9, 9, 9]
     pairs = zip(taps, channels, channels[1:], strict=False)
     convolutions = [tap * n * m for tap, n, m in pairs]
-    model = alexnet(10, draw(), inflation=3, units=(8, 8))
+    model = alexnet(10, rng=draw(), inflation=3, units=(8, 8))
     assert weights_of(model) == sum(convolutions) + 9216 * 8 + 64 + 80
 
 
@@ -78,7 +78,7 @@ BLOCKS = [
 
 def test_the_weights_of_googlenet():
     """Counted by hand from the table of Ioffe and Szegedy: taps * inputs * outputs."""
-    model = googlenet(1000, draw())
+    model = googlenet(1000, rng=draw())
     blocks = [layer for layer in model if isinstance(layer, Branches)]
     for block, (n, one, reduced, three, twice, double, last, m) in zip(blocks, BLOCKS, strict=True):
         count = n * (one + reduced + twice + last)
@@ -90,20 +90,20 @@ def test_the_weights_of_googlenet():
     assert [weights_of(each) for each in model.heads.values()] == [head, head]
     trunk = stem + sum(map(weights_of, blocks)) + last
     assert weights_of(model) == trunk + 2 * head
-    assert weights_of(googlenet(1000, draw(), auxiliary=False)) == trunk == 11_174_080
+    assert weights_of(googlenet(1000, rng=draw(), auxiliary=False)) == trunk == 11_174_080
 
 
 def _channels(branch, inputs):
     """The channels that a branch gives."""
-    return next((n.features for n in reversed(branch) if isinstance(n, BatchNorm)), inputs)
+    return next((n.num_features for n in reversed(branch) if isinstance(n, BatchNorm)), inputs)
 
 
 @pytest.mark.parametrize("name", BUILDS)
 @pytest.mark.parametrize(("weights", "activations"), [(1, 1), (1, 2), (2, 1), (3, 5), (8, 8)])
 def test_all_bits_train(name, weights, activations):
-    model = BUILDS[name](2, draw(1), weights=weights, activations=activations)
+    model = BUILDS[name](2, draw(1), weight_quantizer=weights, activation_quantizer=activations)
     kinds = [layer for layer in model.modules() if isinstance(layer, (QuantConv2d, QuantLinear))]
-    assert all(layer.quantizer.bits == weights for layer in kinds)
+    assert all(layer.weight_quantizer.bits == weights for layer in kinds)
     assert not any(isinstance(layer, (Conv2d, Linear)) for layer in model.modules())
     others = Quantize if activations > 1 else Sign
     acts = [layer for layer in model.modules() if isinstance(layer, (Quantize, Sign, ReLU))]
@@ -124,7 +124,9 @@ def test_all_bits_train(name, weights, activations):
 
 @pytest.mark.parametrize("name", BUILDS)
 def test_the_float_twin_has_the_same_layers(name):
-    model, twin = (BUILDS[name](3, draw(), weights=w, activations=w) for w in (1, 32))
+    model, twin = (
+        BUILDS[name](3, draw(), weight_quantizer=w, activation_quantizer=w) for w in (1, 32)
+    )
     others = {QuantConv2d: Conv2d, QuantLinear: Linear, Sign: ReLU}
     kinds = [others.get(type(layer), type(layer)) for layer in model.modules()]
     assert kinds == [type(layer) for layer in twin.modules()]
@@ -143,7 +145,10 @@ def test_poolings_stand_before_batch_norm():
 def test_an_average_and_a_1x1_convolution_may_change_places():
     """The projection of average pooling, and the last layer, are products of the averages."""
     x = draw().choice([-1.0, 1.0], (2, 7, 7, 70))
-    layer, average = QuantConv2d(70, 5, draw(), 1), AvgPool2d(3, 1, 1)
+    layer, average = (
+        QuantConv2d(70, 5, rng=draw(), kernel_size=1, padding="same"),
+        AvgPool2d(3, 1, 1),
+    )
     z = average(layer(functional.sign(x))).data
     means = average(x).data
     weight = layer.packed.signs(np.float64).reshape(5, 70)
@@ -151,7 +156,7 @@ def test_an_average_and_a_1x1_convolution_may_change_places():
 
 
 def test_heads_stand_behind_4a_and_4d():
-    model = googlenet(5, draw(), inflation=1 / 16)
+    model = googlenet(5, rng=draw(), inflation=1 / 16)
     assert isinstance(model, WithHeads)
     assert list(model.heads) == [14, 17]
     x = draw().integers(0, 256, (2, 224, 224, 3), dtype=np.uint8)
@@ -163,13 +168,16 @@ def test_heads_stand_behind_4a_and_4d():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: alexnet(5, draw(), image=(62, 64)), "does not fit into images"),
-        (lambda: alexnet(5, draw(), image=64), "expected rows and columns"),
-        (lambda: alexnet(5, draw(), weights=32, activations=2), "32 for both"),
-        (lambda: alexnet(5, draw(), weights=9), "bits"),
-        (lambda: googlenet(5, draw(), activations=0), "bits"),
-        (lambda: googlenet(5, draw(), inflation=0), "inflation is 0"),
-        (lambda: googlenet(0, draw(), **SMALL), "outputs is 0"),
+        (lambda: alexnet(5, rng=draw(), image=(62, 64)), "does not fit into images"),
+        (lambda: alexnet(5, rng=draw(), image=64), "expected rows and columns"),
+        (
+            lambda: alexnet(5, rng=draw(), weight_quantizer=32, activation_quantizer=2),
+            "32 .floats. for both",
+        ),
+        (lambda: alexnet(5, rng=draw(), weight_quantizer=9), "bits"),
+        (lambda: googlenet(5, rng=draw(), activation_quantizer=0), "bits"),
+        (lambda: googlenet(5, rng=draw(), inflation=0), "inflation is 0"),
+        (lambda: googlenet(0, rng=draw(), **SMALL), "out_features is 0"),
     ],
 )
 def test_models_that_there_cannot_be(call, message):

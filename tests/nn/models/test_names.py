@@ -98,7 +98,7 @@ def test_the_weights_of_a_language_model_are_counted_as_they_are(name):
     model = net.build(11, 3, rng)
     matrices = [p.data.size for p in model.parameters() if p.ndim == 2]
     assert net.weights(11, 3) == sum(matrices)
-    assert model.recurrent.layers == net.layers
+    assert model.recurrent.num_layers == net.layers
     assert is_language_net(name)
 
 
