@@ -54,7 +54,7 @@ def lazily(room, places, submodules=""):
 __getattr__, __dir__, __all__ = lazily(
     __name__,
     {
-        "bitnet.analysis.summary": "summary",
+        "bitnet.analysis.report": "summary",
         "bitnet.autograd.tensor": "Function Tensor no_grad",
         "bitnet.data.datasets": "load_dataset",
         "bitnet.deploy.freeze": "compare freeze",

@@ -127,7 +127,7 @@ def run(args, sets, classes, out):
     options |= {"inflation": args.inflation, "grad_format": args.grad_format}
     if args.net == "alexnet":
         options["units"] = args.units
-    model = NETS[args.net](len(classes), rng, image, **options)
+    model = NETS[args.net](len(classes), rng=rng, image=image, **options)
     trunk = bitnet.nn.Sequential(*model.layers)  # without the classifiers of training alone
     weights = sum(p.size for p in trunk.parameters() if p.data.ndim > 1)
     print(

@@ -8,7 +8,7 @@ __getattr__, __dir__, __all__ = lazily(
         "bitnet.analysis.energy": "Energy estimate",
         "bitnet.analysis.operations": "count_operations",
         "bitnet.analysis.repetition": "repetitions",
-        "bitnet.analysis.summary": "Summary summary",
+        "bitnet.analysis.report": "Summary summary",
     },
     submodules="plots",
 )

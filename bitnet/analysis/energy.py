@@ -7,7 +7,7 @@ and no popcount; `ASSUMPTIONS` says what stands in for them, and what is left ou
 
 import dataclasses
 
-from bitnet.analysis.summary import Summary, in_order, summary
+from bitnet.analysis.report import Summary, in_order, summary
 from bitnet.analysis.table import aligned, count
 from bitnet.errors import InputError
 

@@ -12,7 +12,7 @@ In a language model the products are of bits too; gates and cells are in float.
 
 import dataclasses
 
-from bitnet.analysis.summary import summary
+from bitnet.analysis.report import summary
 from bitnet.analysis.table import aligned, count
 from bitnet.deploy import FrozenLanguageModel, FrozenNet
 from bitnet.errors import InputError

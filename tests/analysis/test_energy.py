@@ -8,7 +8,7 @@ import pytest
 import bitnet
 from bitnet import InputError
 from bitnet.analysis.energy import ADD_PJ, MEMORIES, MUL_PJ, estimate
-from bitnet.analysis.summary import summary
+from bitnet.analysis.report import summary
 from bitnet.nn import (
     BatchNorm,
     BinaryLinear,

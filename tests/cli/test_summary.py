@@ -8,7 +8,7 @@ from saved import save_nets
 
 from bitnet import InputError
 from bitnet.__main__ import main
-from bitnet.analysis.summary import summary
+from bitnet.analysis.report import summary
 from bitnet.nn import models
 
 

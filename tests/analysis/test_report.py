@@ -8,7 +8,7 @@ import pytest
 
 import bitnet
 from bitnet import InputError
-from bitnet.analysis.summary import in_order, summary
+from bitnet.analysis.report import in_order, summary
 from bitnet.nn import (
     AvgPool2d,
     BatchNorm,
