@@ -13,7 +13,7 @@ from argparse import Namespace
 import bitnet
 from bitnet import kernels
 from bitnet.data import available, available_texts
-from bitnet.devices import blas, status
+from bitnet.devices import blas, show_versions
 from bitnet.kernels import threads
 from bitnet.kernels.dispatch import numba_problem
 
@@ -32,7 +32,7 @@ def main(args: Namespace) -> None:
 
 def facts():
     """Return pairs of names and values that `bitnet status` prints."""
-    found = [("bitnet", bitnet.__version__), *status(), ("kernels", kernels_in_use())]
+    found = [("bitnet", bitnet.__version__), *show_versions(), ("kernels", kernels_in_use())]
     found.append(("threads", THREADS.format(threads.num_threads())))
     found.append(("blas", "; ".join(blas()) or "unknown; threadpoolctl is not installed"))
     sets = [*available(), *available_texts()]

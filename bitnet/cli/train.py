@@ -273,7 +273,7 @@ def _conclude(say, experiment, out):
         held, test = "validation text", "test text"
     if best:
         file = best_of(out)
-        say(f"best epoch on the {held}: {best['epoch']}, {words[0]}; on the {test}: {words[1]}")
+        say(f"best epoch: {best['epoch']}, {words[0]} on the {held}, {words[1]} on the {test}")
     epochs = f"checkpoint after {experiment.done} epoch{'s' * (experiment.done != 1)}: {out}"
     say(epochs + (f", the best epoch: {file}" if best else ""))
     verb = ["evaluate", str(file)] if settings["float"] else ["freeze", str(file)]
