@@ -1,4 +1,12 @@
-"""The command line, `bitnet VERB`, the same as `python -m bitnet VERB`."""
+"""The command line, `bitnet VERB`, the same as `python -m bitnet VERB`.
+
+examples:
+  bitnet status
+  bitnet train --net mlp:512,512 --epochs 5 --out net.checkpoint
+  bitnet freeze net.checkpoint
+  bitnet evaluate net.npz
+  bitnet help train     # the arguments of a verb
+"""
 
 import sys
 from collections.abc import Sequence
@@ -30,7 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     words = sys.argv[1:] if arguments is None else list(arguments)
     if words[:1] == ["help"]:
         words = [*words[1:], "--help"]
-    args = parser_of(VERBS.keys() & words[:1]).parse_args(words)
+    parser = parser_of(VERBS.keys() & words[:1])
+    parser.epilog = (__doc__ or "").partition("\n\n")[2]
+    args = parser.parse_args(words)
     module_of(args.verb).main(args)
 
 

@@ -3,8 +3,8 @@
 examples:
   bitnet completion bash > ~/.local/share/bash-completion/completions/bitnet
   bitnet completion bash | sudo tee /etc/bash_completion.d/bitnet
-  bitnet completion zsh > ~/.zfunc/_bitnet     (a folder in your fpath)
-  bitnet completion tcsh > ~/.bitnet.tcsh     (then source it in ~/.tcshrc)
+  bitnet completion zsh > ~/.zfunc/_bitnet     # in a folder of your fpath
+  bitnet completion tcsh > ~/.bitnet.tcsh     # then source it in ~/.tcshrc
 """
 
 import importlib.util

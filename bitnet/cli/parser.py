@@ -28,22 +28,12 @@ GROUPS = {
     },
 }
 VERBS = {verb: about for verbs in GROUPS.values() for verb, about in verbs.items()}
-EXAMPLES = """examples:
-  bitnet status
-  bitnet train --net mlp:512,512 --epochs 5 --out net.checkpoint
-  bitnet freeze net.checkpoint
-  bitnet evaluate net.npz
-  bitnet summary net.npz --energy
-
-`bitnet help VERB` lists the arguments of a verb.
-"""
 KINDS = {int: "a whole number", float: "a number"}
 
 
 def parser_of(verbs):
     """Return the parser of `bitnet`, with the arguments of these verbs only."""
-    about = (bitnet.__doc__ or "").partition("\n")[0]
-    parser = _TopParser(prog="bitnet", description=about)
+    parser = _TopParser(prog="bitnet", description=(bitnet.__doc__ or "").partition("\n")[0])
     parser.add_argument("--version", action="version", version=f"bitnet {bitnet.__version__}")
     own = {"dest": "verb", "metavar": "VERB", "required": True, "parser_class": Parser}
     subparsers = parser.add_subparsers(**own)
@@ -89,25 +79,21 @@ class Parser(argparse.ArgumentParser):
         raise SystemExit(2)
 
     def parse_known_args(self, args=None, namespace=None):
-        """Parse, and refuse what is left over."""
+        """Parse, and refuse unknown options and what is left over."""
+        known = [*self._option_string_actions]
         for word in args:
             option = word.partition("=")[0]
             if word == "--" or (self._subparsers and not word.startswith("-")):
                 break  # what follows belongs to a verb, or is no option
-            if word.startswith("--") and option not in self._option_string_actions:
-                self._refuse_option(option)
+            if word.startswith("--") and option not in known:
+                near = [name for name in known if name.startswith(option)]
+                near = near or difflib.get_close_matches(option, known, 1)
+                hint = f"; did you mean {near[0]}?" if near else ""
+                self.error(f"unknown option {option:.60}{hint}")
         namespace, extra = super().parse_known_args(args, namespace)
         if extra:
             self.error(f"unexpected argument {extra[0]!r:.60}")
         return namespace, []
-
-    def _refuse_option(self, option):
-        """Refuse an unknown option; the nearest one begins with it, or looks like it."""
-        known = [*self._option_string_actions]
-        near = [name for name in known if name.startswith(option)]
-        near = near or difflib.get_close_matches(option, known, 1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        self.error(f"unknown option {option:.60}{hint}")
 
     def _check_value(self, action, value):
         if action.choices is not None and value not in action.choices:
@@ -130,7 +116,7 @@ class _TopParser(Parser):
 
     def format_help(self):
         """Return the verbs and examples."""
-        lines = ["usage: bitnet [--help] [--version] VERB ...", "", self.description, ""]
-        for title, verbs in GROUPS.items():
-            lines += [f"{title}:", *(f"  {verb:12} {about}" for verb, about in verbs.items()), ""]
-        return "\n".join(lines) + f"\n{EXAMPLES}"
+        lines = ["usage: bitnet [--help] [--version] VERB ...", "", self.description]
+        for title, group in GROUPS.items():
+            lines += [f"\n{title}:", *(f"  {verb:12} {about}" for verb, about in group.items())]
+        return "\n".join([*lines, "", self.epilog or ""])

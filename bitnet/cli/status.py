@@ -2,9 +2,9 @@
 
 examples:
   bitnet status
-  bitnet status | grep kernels     (why is training slow?)
-  bitnet status | grep cupy     (is there a GPU?)
-  bitnet status | grep data     (which data sets are there?)
+  bitnet status | grep kernels     # why is training slow?
+  bitnet status | grep cupy     # is there a GPU?
+  bitnet status | grep data     # which data sets are there?
 """
 
 import importlib
