@@ -1,58 +1,51 @@
-"""The command line, `bitnet VERB`, the same as `python -m bitnet VERB`."""
+"""The command line, `bitnet VERB`, the same as `python -m bitnet VERB`.
 
-import argparse
+examples:
+  bitnet status
+  bitnet train --net mlp:512,512 --epochs 5 --out net.checkpoint
+  bitnet freeze net.checkpoint
+  bitnet evaluate net.npz
+  bitnet help train     # the arguments of a verb
+"""
+
 import sys
+from collections.abc import Sequence
 
-import bitnet
-from bitnet.cli import data, evaluate, freeze, inspect, plot, predict, run, status, summary, train
+from bitnet.cli import run
+from bitnet.cli.parser import VERBS, module_of, parser_of
 
 __all__ = ["main"]
 
-# in the order of `bitnet --help`
-MODULES = status, data, train, evaluate, freeze, predict, summary, inspect, plot
-VERBS = {module.__name__.rpartition(".")[2]: module for module in MODULES}
 
-
-def main(arguments=None):
+def main(arguments: Sequence[str] | None = None) -> None:
     """Run one verb of the command line.
 
     Parameters
     ----------
     arguments : list of str, optional
-        The words behind `bitnet`; those of the process by default.
+        The words after `bitnet`; by default those of the process.
 
     Raises
     ------
     SystemExit
-        If the words are no command.
+        After `--help` and `--version`, and if the arguments are invalid.
 
     Examples
     --------
     >>> main(["status"])  # doctest: +ELLIPSIS
     bitnet ...
     """
-    parser = _Parser(prog="bitnet", description=bitnet.__doc__.partition("\n")[0])
-    parser.add_argument("--version", action="version", version=f"bitnet {bitnet.__version__}")
-    verbs = parser.add_subparsers(title="verbs", dest="verb", required=True, metavar="VERB")
-    for name, module in VERBS.items():
-        about = module.__doc__.partition(": ")[2].strip()
-        parts = {"help": module.HELP, "description": about}
-        shown = argparse.RawDescriptionHelpFormatter  # the lines of an epilog stay as they are
-        module.add_arguments(verbs.add_parser(name, **parts, formatter_class=shown))
-    args = parser.parse_args(arguments)
-    VERBS[args.verb].main(args)
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    if words[:1] == ["help"]:
+        words = [*words[1:], "--help"]
+    parser = parser_of(VERBS.keys() & words[:1])
+    parser.epilog = (__doc__ or "").partition("\n\n")[2]
+    args = parser.parse_args(words)
+    module_of(args.verb).main(args)
 
 
-class _Parser(argparse.ArgumentParser):
-    """A parser whose refusal is one line."""
-
-    def error(self, message):
-        print(f"error: {' '.join(message.split())}; see `{self.prog} --help`", file=sys.stderr)
-        raise SystemExit(2)
-
-
-def command():
-    """The console script."""
+def command() -> None:
+    """Run the console script."""
     run(main)
 
 

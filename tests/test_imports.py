@@ -33,6 +33,7 @@ LAZY = {
     "pooch": {"data"},
     "requests": {"data"},
     "urllib3": {"data"},
+    "shtab": {"cli"},
     "tqdm": {"data", "cli"},
 }
 STANDARD = {"numpy"} | set(sys.stdlib_module_names)

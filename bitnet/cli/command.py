@@ -1,19 +1,26 @@
-"""Running a program for a person: one sentence for an error, an exit code, no traceback."""
+"""Run a program for a person: one sentence for an error, an exit code, no traceback."""
 
+import contextlib
 import io
+import signal
 import sys
+from collections.abc import Callable
 
 from bitnet.errors import InputError
 
-INTERRUPTED = 130  # 128 + SIGINT, what a shell reports
+INTERRUPTED, TERMINATED = 130, 143  # 128 + SIGINT, 128 + SIGTERM, what a shell reports
 
 
-def run(main):
+class Terminated(KeyboardInterrupt):
+    """SIGTERM came: what Ctrl-C does, with another exit code."""
+
+
+def run(main: Callable[[], object]) -> None:
     """Call `main()` and end the process as a command does.
 
-    Refused input and errors of the operating system become one line on standard error and
-    exit code 1; Ctrl-C becomes exit code 130.  Any other exception is a defect and keeps its
-    traceback.
+    Invalid input and errors of the operating system become one line on standard error and
+    exit code 1; Ctrl-C becomes exit code 130, and SIGTERM 143.  Any other exception is a
+    defect and keeps its traceback.
 
     Parameters
     ----------
@@ -23,7 +30,7 @@ def run(main):
     Raises
     ------
     SystemExit
-        With a code that is not 0, if `main` did not end well.
+        With a code other than 0, if `main` raised an error.
 
     Examples
     --------
@@ -33,7 +40,8 @@ def run(main):
     for stream in (sys.stdout, sys.stderr):
         _accept_all_names(stream)
     try:
-        main()
+        with handling(_terminate, signal.SIGTERM):
+            main()
     except InputError as error:
         _leave(f"error: {error}", 1)
     except BrokenPipeError:
@@ -45,7 +53,29 @@ def run(main):
     except MemoryError as error:
         _leave(f"error: not enough memory ({error}); use a smaller net or batch", 1)
     except KeyboardInterrupt as error:
-        _leave(f"stopped{': ' if error.args else ''}{' '.join(map(str, error.args))}", INTERRUPTED)
+        code = TERMINATED if isinstance(error, Terminated) else INTERRUPTED
+        _leave(f"stopped{': ' if error.args else ''}{' '.join(map(str, error.args))}", code)
+
+
+@contextlib.contextmanager
+def handling(handler, *signals):
+    """Call `handler(number, frame)` when a signal comes; gives the handlers before, by number.
+
+    Outside the main thread, which alone receives signals, nothing changes.
+    """
+    before = {}
+    with contextlib.suppress(ValueError):  # which `signal.signal` raises in other threads
+        before |= {number: signal.signal(number, handler) for number in signals}
+    try:
+        yield before
+    finally:
+        for number, earlier in before.items():
+            signal.signal(number, earlier)
+
+
+def _terminate(number, frame):
+    """Raise Terminated."""
+    raise Terminated
 
 
 def _accept_all_names(stream):

@@ -1,42 +1,50 @@
-"""`bitnet data`: which data sets are there, are they what was published, and fetching them."""
+"""`bitnet data`: list the data sets and where they are; verify or download one.
+
+examples:
+  bitnet data
+  bitnet data --verbose
+  bitnet data fetch fashion-mnist
+  bitnet data verify fashion-mnist
+"""
 
 import importlib.util
+from argparse import Namespace
 
 import bitnet
 from bitnet.data import TEXTS, available, available_texts, fetch, verify
 from bitnet.data.catalogue import PUBLISHED, find_files, folder_of
 
-HELP = "which data sets are there; verify and fetch them"
 SCIPY, PILLOW = ("scipy", "SciPy"), ("PIL", "Pillow")
 READERS = {"svhn": SCIPY, "svhn-extra": SCIPY, "folder": PILLOW}
-ACTIONS = "actions (without one: list what is found where)"
+ACTIONS = "actions (without one: list each data set and where it is)"
 
 
 def add_arguments(parser):
-    """Give a parser the arguments of the verb."""
-    parser.add_argument("--verbose", action="store_true", help="list each file, with its bytes")
+    """Add the arguments of the verb to a parser."""
+    parser.add_argument("--verbose", action="store_true", help="list each file and its bytes")
     actions = parser.add_subparsers(title=ACTIONS, dest="action", metavar="ACTION")
-    names = ", ".join(PUBLISHED)
-    where = "where its files are, or go (NAME below BITNET_DATA, or below the user's cache)"
-    about = "hold files against the published checksums"
+    names, known = ", ".join(PUBLISHED), (*PUBLISHED, *TEXTS)
+    where = "folder of its files; default: where `bitnet data` lists it"
+    about = "compare files with the published checksums"
     check = actions.add_parser("verify", help=about, description=f"{about}.")
-    check.add_argument("name", metavar="NAME", nargs="?", help=f"{names} (all that are there)")
-    check.add_argument("--folder", help=where)
-    about = "download a set, verified; goes on where it was stopped"
+    every = f"{names}; default: all that are there"
+    check.add_argument("name", metavar="NAME", nargs="?", choices=known, help=every)
+    check.add_argument("--folder", metavar="FOLDER", help=where)
+    about = "download a data set and verify it; resumes a download that was stopped"
     get = actions.add_parser("fetch", help=about, description=f"{about}.")
-    get.add_argument("name", metavar="NAME", help=names)
-    about = "folder of a mirror, http://... or https://... (the set's public address)"
+    get.add_argument("name", metavar="NAME", choices=known, help=names)
+    about = "folder of a mirror, http://... or https://...; default: the public address of the set"
     get.add_argument("--url", metavar="BASE", help=about)
-    get.add_argument("--folder", help=where)
-    get.add_argument("--quiet", action="store_true", help="no progress bar")
+    get.add_argument("--folder", metavar="FOLDER", help=where)
+    get.add_argument("--quiet", action="store_true", help="show no progress bar")
 
 
-def main(args):
-    """List, verify or fetch."""
+def main(args: Namespace) -> None:
+    """List, verify or fetch data sets."""
     if args.action and args.name in TEXTS:
         raise bitnet.InputError(
-            f"{args.name} is a text, and texts are neither fetched nor verified; `bitnet data` "
-            "says where it is, or what is missing where"
+            f"{args.name} is a text, which cannot be fetched or verified; `bitnet data` says where "
+            "it is, or which files are missing"
         )
     if args.action == "verify":
         _verify(args.name, args.folder)
@@ -60,9 +68,9 @@ def _list(verbose):
 
 
 def _verify(name, folder):
-    """Print one line per file; raise an error if one differs from what was published."""
+    """Print one line per file; raise an error if one differs from the published file."""
     if name is None and folder is not None:
-        raise bitnet.InputError("--folder needs NAME, the set that is in it")
+        raise bitnet.InputError("--folder needs NAME; name the data set in it")
     names = [name] if name else list(PUBLISHED)
     differ = 0
     for each in names:
@@ -81,9 +89,10 @@ def _verify(name, folder):
 
 
 def _fetch(args):
-    """Download a set, and print where it is."""
+    """Download a set, and print where its files are."""
     try:
         for path in fetch(args.name, args.folder, args.url, progress=not args.quiet):
             print(path)
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt("what came is kept; the same command goes on from there") from None
+    except KeyboardInterrupt as error:
+        error.args = ("what has arrived is kept; run the same command to resume",)
+        raise

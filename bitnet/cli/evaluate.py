@@ -1,6 +1,14 @@
-"""`bitnet evaluate`: the accuracy of a net on test images, or perplexity on a text; and speed."""
+"""`bitnet evaluate`: measure the accuracy of a net on test images, or the perplexity on a text.
+
+examples:
+  bitnet evaluate net.npz
+  bitnet evaluate net.checkpoint --limit 500
+  bitnet evaluate net.npz --json --threads 1
+  bitnet evaluate text.npz --data embedded-text
+"""
 
 import time
+from argparse import Namespace
 
 from bitnet.analysis.table import aligned
 from bitnet.archive import to_json
@@ -9,27 +17,23 @@ from bitnet.cli.options import add_data, add_machine, check_number, images_of, u
 from bitnet.data import TEXTS
 from bitnet.training.trained import prepared_scores
 
-HELP = "accuracy of a net on test images, of each class, or its perplexity; and its speed"
-
 
 def add_arguments(parser):
-    """Give a parser the arguments of the verb."""
+    """Add the arguments of the verb to a parser."""
     add = parser.add_argument
-    add("file", metavar="FILE", help="what `bitnet train` or `freeze` wrote")
-    add_data(parser, "what the net was trained on", TEXTS)
-    about = "only the first N test images, words or characters (0: all)"
-    add("--limit", type=int, default=0, metavar="N", help=about)
-    about = (
-        "images at once (frozen: 200, ConvNets 64, on a GPU 10000 and 256; trained: 1000, "
-        "ConvNets 100); of language models, texts at once (as in training)"
-    )
-    add("--batch", type=int, metavar="N", help=about)
-    add_machine(parser)
+    add("file", metavar="FILE", help="a checkpoint, or a net from `bitnet freeze`")
+    about = "use only the first N test images, words or characters; 0: all"
+    add_data(parser, TEXTS).add_argument("--limit", type=int, default=0, metavar="N", help=about)
     add("--json", action="store_true", help="print JSON")
+    about = (
+        "images in a batch; default: frozen 200, ConvNets 64, on a GPU 10000 and 256, trained "
+        "1000, ConvNets 100; or streams of a text; default: those of the training, or 20"
+    )
+    add_machine(parser).add_argument("--batch", type=int, metavar="N", help=about)
 
 
-def main(args):
-    """Print the figures."""
+def main(args: Namespace) -> None:
+    """Measure, and print the figures."""
     device = use_machine(args)
     check_number("limit", args.limit, 0, 10**9)
     if args.batch is not None:
@@ -40,22 +44,22 @@ def main(args):
 
 
 def _of_images(net, args):
-    """The figures on the test images, and what to print."""
+    """The figures on the test images, and the lines to print."""
     if args.batch is not None:
         net.batch = args.batch
     data, images, labels = images_of(net, args.file, args.data, args.folder, args.limit)
     figures = {"file": str(args.file), "data": data, **measure(net, images, labels)}
-    first = "{file}: {accuracy:.2%} of {images} test images of {data} are right".format(**figures)
+    first = "{file}: accuracy {accuracy:.2%} on {images} test images of {data}".format(**figures)
     rows = [
         (name, "no image" if share is None else f"{share:.2%}")
         for name, share in figures["classes"].items()
     ]
-    last = f"{figures['images_per_second']:,.0f} images a second, without their preparation"
+    last = f"{figures['images_per_second']:,.0f} images per second, without their preparation"
     return figures, [first, *aligned(rows), last]
 
 
 def _of_text(net, args):
-    """The figures on the test text, and what to print."""
+    """The figures on the test text, and the lines to print."""
     data, ids = text_of(net, args, args.limit)
     batch = args.batch or net.settings.get("batch", 20)
     measured = measure_text(net, ids, batch, net.settings.get("steps", 35))
@@ -64,14 +68,15 @@ def _of_text(net, args):
     return figures, [
         f"{args.file}: {name} {value:.4f} on {figures['tokens']} {net.unit} of {data}",
         f"{figures['unknown']:.2%} of them are <unk>",
-        f"{figures['tokens_per_second']:,.0f} {net.unit} a second, {batch} texts at once",
+        f"{figures['tokens_per_second']:,.0f} {net.unit} per second, in {batch} streams",
     ]
 
 
 def measure(net, images, labels):
-    """The accuracy of a net on images as they are in files, that on each class, and its speed.
+    """The accuracy of a net on images as they are in files, in all and per class, and its speed.
 
-    The share of a class without images is None; the speed is that of one pass without preparation.
+    The accuracy on a class without images is None; the speed is that of one pass without
+    preparation.
     """
     prepared = net.prepare(images)
     prepared_scores(net, prepared[:1])  # compiles, and lays the weights out

@@ -1,6 +1,14 @@
-"""`bitnet freeze`: a trained net as bits and integer thresholds, in a small file."""
+"""`bitnet freeze`: convert a checkpoint into a small file of bits and integer thresholds.
+
+examples:
+  bitnet freeze net.checkpoint
+  bitnet freeze net.checkpoint --out small.npz --check 100
+  bitnet freeze net.checkpoint --out small.npz --reestimate 20
+  bitnet freeze text.checkpoint --out text.npz --check 0
+"""
 
 import pathlib
+from argparse import Namespace
 
 import numpy as np
 
@@ -16,29 +24,27 @@ from bitnet.training.reestimation import reestimate
 from bitnet.training.sources import inputs_of, read_data
 from bitnet.training.trained import Trained
 
-HELP = "a trained net as bits and integer thresholds, in a small file"
-
 
 def add_arguments(parser):
-    """Give a parser the arguments of the verb."""
+    """Add the arguments of the verb to a parser."""
     add = parser.add_argument
     add("file", metavar="CHECKPOINT", help="what `bitnet train` wrote")
-    add("--out", metavar="NET.npz", help="the file to write (CHECKPOINT's name with .npz)")
+    add("--out", metavar="NET.npz", help="the file to write; default: CHECKPOINT's name with .npz")
     about = (
-        "compare every integer with the trained net's on the first N test images, or the scores on "
-        "the first N words or characters; 0: do not (1000)"
+        "compare every integer with the trained net's on the first N test images, or every score "
+        "on the first N words or characters; 0: do not compare"
     )
     add("--check", type=int, default=1000, metavar="N", help=about)
     about = (
-        "replace the statistics of the norms by plain means over N batches of training images "
-        "(0: take those of the training)"
+        "replace the statistics of the norms by their means over N batches of training images; "
+        "0: keep those of the training"
     )
     add("--reestimate", type=int, default=0, metavar="N", help=about)
-    options.add_data(parser, "what the net was trained on", TEXTS)
+    options.add_data(parser, TEXTS)
     options.add_machine(parser, gpu=False)
 
 
-def main(args):
+def main(args: Namespace) -> None:
     """Freeze, save, load and compare."""
     options.use_machine(args)
     for name in ("check", "reestimate"):
@@ -56,6 +62,7 @@ def main(args):
     else:
         made = frozen(net, args.file)
     out = pathlib.Path(args.out or pathlib.Path(args.file).with_suffix(".npz"))
+    options.check_suffix("--out", out, ".npz")
     check_writable(out)
     options.check_replaced(out, LANGUAGE_MODEL if is_text else KIND)
     sample = _sample(net, args) if args.check else None
@@ -64,7 +71,7 @@ def main(args):
     print(f"{out}: {loaded}")
     if n:
         size = net.settings["batch"]
-        print(f"statistics of its norms: means over {n} batches of {size} training images")
+        print(f"statistics of the norms: means over {n} batches of {size} training images")
     _print_sizes(net.model, getattr(loaded, "preparation", None), out)
     if sample is not None:
         (_compare_text if is_text else _compare)(net, loaded, sample, out)
@@ -75,7 +82,7 @@ def frozen(trained, path):
     if trained.settings["float"]:
         raise InputError(
             f"{path} holds the float twin of {trained.settings['net']}, which has no bits to "
-            "freeze; train without --float"
+            "freeze; train it without --float"
         )
     image = trained.image[:2] if trained.image else None
     net = bitnet.freeze(trained.model, image=image)
@@ -85,12 +92,12 @@ def frozen(trained, path):
 
 
 def _check_text(net, args):
-    """Refuse a language model that cannot be frozen, and options that it does not have."""
+    """Refuse a language model that cannot be frozen, and an option that it does not have."""
     if not net.settings or net.settings["float"]:
-        kind = "a float net" if net.settings else "frozen already"
-        raise InputError(f"{args.file} is {kind}; expected a language model of few bits")
+        kind = "float" if net.settings else "already frozen"
+        raise InputError(f"{args.file} is {kind}; expected a checkpoint of a low-bit model")
     if args.reestimate:
-        raise InputError("--reestimate is of nets with norms; leave it out for a language model")
+        raise InputError("--reestimate applies only to nets with norms, not to texts; remove it")
 
 
 def _sample(net, args):
@@ -100,14 +107,14 @@ def _sample(net, args):
             return text_of(net, args, max(2, args.check))[1][:, None]
         return options.images_of(net, args.file, args.data, args.folder, args.check)[1]
     except InputError as error:
-        raise InputError(f"{error}; or --check 0, to freeze without a comparison") from None
+        raise InputError(f"{error}; or add --check 0 to freeze without a comparison") from None
 
 
 def _compare(trained, loaded, images, out):
     """Compare every integer, score and class on images."""
     agreement = bitnet.compare(trained.model, loaded, loaded.prepare(images))
     if not agreement.is_complete:
-        raise InputError(f"{out} is not the trained net: {agreement}; please report this")
+        raise InputError(f"{out} differs from the trained net: {agreement}; please report this")
     print(
         f"compared with the trained net on {agreement.images} test images: all "
         f"{agreement.integers} integers, scores and classes are equal"
@@ -119,7 +126,7 @@ def _compare_text(trained, loaded, ids, out):
     with evaluating(trained.model):
         scores = trained.model(ids, None)[0].data
     if not np.array_equal(scores, loaded.scores(ids)[0]):
-        raise InputError(f"{out} is not the trained net: its scores differ; please report this")
+        raise InputError(f"{out} differs from the trained net in its scores; please report this")
     print(
         f"compared with the trained net on {len(ids)} {trained.unit} of the test text: all "
         f"{scores.size} scores are equal"
@@ -132,7 +139,7 @@ def _reestimate(trained, args):
     if args.data not in (None, settings["data"]):
         raise InputError(
             f"--data is {args.data}, but --reestimate takes the training images of "
-            f"{settings['data']}; leave one of them out"
+            f"{settings['data']}; remove one of them"
         )
     names = "data", "folder", "limit", "validation", "size", "channels"
     folder = {"folder": args.folder or settings["folder"]}
@@ -145,13 +152,13 @@ def _reestimate(trained, args):
 
 
 def _print_sizes(model, preparation, out):
-    """The bytes of the file beside those of the latent weights and of the preparation."""
+    """Print the bytes of the file, of the preparation in it and of the latent weights."""
     n_bytes, of_preparation = out.stat().st_size, 0
     if preparation is not None:
         of_preparation = sum(array.nbytes for array in preparation.arrays.values())
-    also = f", {of_preparation} of them the preparation's" if of_preparation else ""
+    also = f", {of_preparation} of them for the preparation" if of_preparation else ""
     latent = sum(parameter.data.nbytes for parameter in model.parameters())
     print(
-        f"{n_bytes} bytes{also}; the trained parameters in float32 are {latent}, "
-        f"{latent / (n_bytes - of_preparation):.1f} times the net's"
+        f"{n_bytes} bytes{also}; the trained parameters in float32 have {latent} bytes, "
+        f"{latent / (n_bytes - of_preparation):.1f} times those of the net"
     )

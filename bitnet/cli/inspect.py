@@ -1,8 +1,16 @@
-"""`bitnet inspect`: where the weights of a few bits are, as text or picture, with thresholds."""
+"""`bitnet inspect`: show the low-bit weights and the thresholds of a layer, as text or picture.
+
+examples:
+  bitnet inspect net.npz
+  bitnet inspect net.npz --layer 0 --unit 3
+  bitnet inspect net.npz --layer 0 --as png --out layer.png
+  bitnet inspect net.npz --layer 1 --all --signs '#.' --out layer.txt
+"""
 
 import math
 import pathlib
 import textwrap
+from argparse import Namespace
 from functools import partial
 
 import numpy as np
@@ -10,50 +18,52 @@ import numpy as np
 from bitnet.analysis import plots
 from bitnet.analysis.layer_counts import numbers_of, what_enters
 from bitnet.analysis.table import aligned, percent
-from bitnet.archive import check_writable, kind_of, replacing
+from bitnet.archive import check_writable, replacing
 from bitnet.cli.freeze import frozen
+from bitnet.cli.options import check_suffix
 from bitnet.deploy.runtime import FrozenOutput
 from bitnet.errors import InputError
 from bitnet.kernels import Bits
 from bitnet.training.trained import Trained, open_net
 
-HELP = "the weights of a layer, its thresholds and directions, as text or picture"
-MOST_NUMBERS = 16  # whose shares, or thresholds, are listed one by one
-UNITS, WEIGHTS = 4, 4096  # shown without --all: units, and weights in all
+MOST_NUMBERS = 16  # that are listed one by one
+UNITS, WEIGHTS = 4, 4096  # shown without --all
 JOINED = "\xa0"  # a space at which no line ends
-WIDTH = 64  # weights a line where there is no picture
-START = b"layer "  # of every text
+WIDTH = 64  # weights per line where there is no picture
+START = b"layer "  # of every text that the verb writes
 SIGNS = (
-    "the two characters for the weights +1 and -1 in text, as 10 or '#.' (+-); weights of more "
-    "bits are numbers"
+    "the two characters for the weights +1 and -1, such as 10 or '#.'; k-bit weights are shown as "
+    "numbers"
 )
 ALL = (
-    f"all units and weights, not only {UNITS} units and {WEIGHTS} weights; a picture has up to "
-    "1024 units and 64 without"
+    f"show all units and weights, not only {UNITS} units and {WEIGHTS} weights; in a picture up to "
+    "1024 units, not only 64"
 )
 
 
 def add_arguments(parser):
-    """Give a parser the arguments of the verb."""
+    """Add the arguments of the verb to a parser."""
     add = parser.add_argument
-    add("file", metavar="FILE", help="what `bitnet train` or `freeze` wrote")
-    add("--layer", type=int, metavar="I", help="which layer, from 0 (none: a list of them)")
-    about = f"which unit or channel, from 0 (the first {UNITS})"
+    add("file", metavar="FILE", help="a checkpoint, or a net from `bitnet freeze`")
+    add("--layer", type=int, metavar="I", help="number of a layer, from 0; default: list all")
+    about = f"number of the unit or channel, from 0; default: the first {UNITS}"
     add("--unit", type=int, metavar="J", help=about)
-    about = "text, or a picture, which needs --out (text)"
+    about = "text, or a picture, which needs --layer and --out"
     add("--as", dest="form", choices=("text", "png", "svg"), default="text", help=about)
     add("--signs", default="+-", metavar="PM", help=SIGNS)
     add("--all", action="store_true", help=ALL)
-    add("--out", help="file of the text or the picture (standard output)")
+    about = "the text (.txt) or the picture to write; default: print the text"
+    add("--out", metavar="NAME.txt|png|svg", help=about)
 
 
-def main(args):
+def main(args: Namespace) -> None:
     """Print or draw the weights."""
     if len(args.signs) != 2 or args.signs[0] == args.signs[1] or not args.signs.isprintable():
         raise InputError(f"--signs is {args.signs!r}; expected two characters, for +1 and -1")
     if args.form != "text":
         _check_picture(args)
     elif args.out is not None:
+        check_suffix("--out", args.out, ".txt")
         check_writable(args.out)
         _check_free(args.out)
     net = open_net(args.file)
@@ -62,7 +72,7 @@ def main(args):
         raise InputError(f"--layer is {args.layer}; expected 0 to {len(net.layers) - 1}")
     if args.unit is not None:
         if args.layer is None:
-            raise InputError("--unit needs --layer")
+            raise InputError("--unit needs --layer; add it")
         m = net.layers[args.layer].bits.shape[0]
         if not 0 <= args.unit < m:
             raise InputError(f"--unit is {args.unit}; layer {args.layer} has units 0 to {m - 1}")
@@ -84,25 +94,18 @@ def main(args):
 
 
 def _check_free(out):
-    """Refuse to write text over a net, or over anything but an earlier text of this verb."""
-    if not pathlib.Path(out).exists():
-        return
-    try:
-        kind = kind_of(out)
-    except InputError:
+    """Refuse to replace anything but an earlier text of this verb."""
+    if pathlib.Path(out).exists():
         with open(out, "rb") as file:
-            if file.read(len(START)) in (b"", START):
-                return
-        kind = "file of something else"
-    raise InputError(f"--out: {out} is a {kind}; give another name")
+            if file.read(len(START)) not in (b"", START):
+                raise InputError(f"--out: {out} holds something else; choose another name")
 
 
 def _check_picture(args):
     """Refuse a picture that cannot be drawn, before the work."""
     if args.layer is None or args.out is None:
-        raise InputError(f"--as {args.form} needs --layer and --out FILE.{args.form}")
-    if pathlib.Path(args.out).suffix.lower() != f".{args.form}":
-        raise InputError(f"--as {args.form} needs a name that ends with .{args.form} for --out")
+        raise InputError(f"--as {args.form} needs --layer and --out NAME.{args.form}; add them")
+    check_suffix("--out", args.out, f".{args.form}")
     plots.check_plot(args.out)
 
 
@@ -112,7 +115,7 @@ def net_lines(net):
     share = "share of +1" if binary else "share above 0"
     rows = [["layer", "kind", "weights", "bits", share, "thresholds"]]
     for i, layer in enumerate(net.layers):
-        steps = "none, but scores"
+        steps = "none (scores)"
         if not isinstance(layer, FrozenOutput):
             steps = f"{layer.thresholds.min()} to {layer.thresholds.max()}"
         shape = "x".join(map(str, layer.bits.shape))
@@ -121,7 +124,7 @@ def net_lines(net):
         rows.append([str(i), type(layer).__name__, shape, bits, above, steps])
     yield from aligned([row[:3] + row[4:] if binary else row for row in rows], left=2)
     yield "weights: units x inputs, or channels x rows x columns x input channels"
-    yield "the weights of a layer: --layer I"
+    yield "add --layer I for the weights of a layer"
 
 
 def _share(weights):
@@ -140,13 +143,13 @@ def layer_lines(net, index, unit=None, signs="+-", everything=False):
     m, n = layer.bits.shape[0], math.prod(layer.bits.shape[1:])
     if layer.bits.ndim == 4:
         _, rows, columns, channels = layer.bits.shape
-        about = f"{m} channels of {rows}x{columns} taps on {channels} input channels"
+        about = f"{m} filters of {rows}x{columns} on {channels} input channels"
     else:
         about = f"{m} units x {n} inputs"
     yield f"layer {index}: {type(layer).__name__}, {about}, which are {_inputs(net, index)}"
     codebook = layer.weight_codebook
     if codebook:
-        yield f"weights of {codebook.bits} bits: {_few(codebook)}"
+        yield f"{codebook.bits}-bit weights: {_few(codebook)}"
         yield from _shares(_numbers(layer.bits, slice(None)), codebook, "in the layer")
     show = partial(_signs, signs) if codebook is None else partial(_integers, codebook)
     shown = [unit] if unit is not None else range(m if everything else min(m, UNITS))
@@ -165,12 +168,12 @@ def layer_lines(net, index, unit=None, signs="+-", everything=False):
             yield from _shares(own, codebook, "in the unit")
         for line, n_weights in _weight_lines(own, net.picture if index == 0 else None, show):
             if n_weights > most:
-                yield f"... (no more than {WEIGHTS} weights; all of them: --all)"
+                yield f"... (only {WEIGHTS} weights are shown; add --all for all)"
                 return
             most -= n_weights
             yield line
     if unit is None and len(shown) < m:
-        yield f"... (units 0 to {len(shown) - 1} of {m}; another one: --unit J, all: --all)"
+        yield f"... (units 0 to {len(shown) - 1} of {m}; add --unit J or --all for others)"
 
 
 def _numbers(weights, units):
@@ -184,12 +187,12 @@ def _inputs(net, index):
     """The kind of input of a layer, in words."""
     enters = what_enters(net)[index]
     if enters == "pixels":
-        return "pixels p, counted as 2p - 255"
-    return f"of {enters.bits} bits: {_few(enters)}" if enters else "signs"
+        return "pixels p, taken as 2p - 255"
+    return f"{enters.bits}-bit numbers: {_few(enters)}" if enters else "signs"
 
 
 def _few(codebook):
-    """The integers of Codebook and what they are multiplied with, in words."""
+    """The integers of a Codebook and what they are multiplied with, in words."""
     return f"{_listed(codebook.integers)}, times {codebook.unit:g}"
 
 
@@ -234,7 +237,7 @@ def _rule(layer, j):
         where = f"{len(steps)} steps from z {sign} {steps[0]} to {steps[-1]}"
     else:
         where = f"z {sign} {_listed(steps)}"
-    return f"gives {_listed(integers)}, one further at each of {where} ({way})"
+    return f"{_listed(integers)}: the next one at each of {where} ({way})"
 
 
 def _weight_lines(own, picture, show):

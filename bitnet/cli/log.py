@@ -1,4 +1,4 @@
-"""The log that a training writes: JSON lines, the settings first, then one object per epoch."""
+"""The log of a training: JSON lines, first the settings, then one object per epoch."""
 
 import json
 import pathlib
@@ -9,7 +9,7 @@ from bitnet.training.settings import MAY_CHANGE
 
 
 class Log:
-    """A file of JSON lines; in that of a resumed training the epochs that are done are kept."""
+    """A file of JSON lines; that of a resumed training keeps the lines of the epochs done."""
 
     def __init__(self, path, experiment):
         shared = experiment.optimizer.settings() | experiment.schedule.settings()
@@ -21,7 +21,7 @@ class Log:
             file.write("".join(f"{line}\n" for line in lines).encode())
 
     def _earlier(self, settings, done):
-        """The lines of the settings and of the epochs that the checkpoint holds."""
+        """The lines of the settings and of the epochs in the checkpoint."""
         kept = []
         with open(self.path, encoding="utf-8", errors="replace") as file:
             for line in file:
@@ -38,13 +38,13 @@ class Log:
         return kept
 
     def _check(self, logged, settings):
-        """Refuse the settings of another training than the one that is resumed."""
+        """Refuse the log of a training other than the one resumed."""
         if not isinstance(logged, dict):
-            raise InputError(f"--log: {self.path} is no log of a training; name another")
+            raise InputError(f"--log: {self.path} is not a training log; choose another name")
         for name in sorted(settings.keys() - set(MAY_CHANGE)):
             if logged.get(name) != settings[name]:
                 differs = f"is from another training ({name} differs)"
-                raise InputError(f"--log: {self.path} {differs}; choose another file")
+                raise InputError(f"--log: {self.path} {differs}; choose another name")
 
     def write(self, epoch):
         """Add the line of an epoch."""

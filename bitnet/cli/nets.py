@@ -1,4 +1,4 @@
-"""What the verbs ask of a language model and of its text; what a file holds is found out here."""
+"""Nets of images or language models from files, and what the verbs measure of the latter."""
 
 import dataclasses
 import sys
@@ -18,7 +18,7 @@ MAX_PROMPT = 1 << 20  # bytes of standard input
 class LanguageFile:
     """The language model of a file: trained, or frozen, whose `settings` are empty.
 
-    The vocabulary of a frozen one is None where nobody asked for it.
+    The vocabulary of a frozen one is None where it is not needed.
     """
 
     model: object
@@ -52,7 +52,7 @@ def opened(path, of_words=True):
 
 
 def opened_language(path, of_words=True):
-    """The LanguageFile of a file, or None if its net is one of images."""
+    """The LanguageFile of a file, or None if it holds a net of images."""
     return opened(path, of_words) if task_in(path) == "texts" else None
 
 
@@ -68,22 +68,22 @@ def _vocabulary(model, path):
 
 
 def measure_of(unit, loss):
-    """The name and the value of a loss, in nats per token, in the measure of its unit."""
+    """The name and the value of the measure of a unit, from a loss in nats per token."""
     if unit == "words":
         return "perplexity", perplexity(loss)
     return "bits per character", bits_per_character(loss)
 
 
 def text_of(net, args, limit):
-    """The name and the tokens of the test text that --data and --folder say."""
+    """The name and the tokens of the test text in --data and --folder."""
     if limit == 1:
-        raise InputError("--limit is 1; expected 0 (all) or at least 2: the first is not predicted")
+        raise InputError("--limit is 1; expected 0 (all) or 2 or more: the first is not predicted")
     own = net.settings.get("data")
     data = args.data or own
     if data not in TEXTS:
-        lacks = f"is a language model, and --data is {data}; it needs"
+        lacks = f"is a language model, and --data is {data}; expected"
         if data is None:
-            lacks = "does not say which text it is of; use --data"
+            lacks = "does not say which text it was trained on; add --data with"
         raise InputError(f"{args.file} {lacks} one of {', '.join(TEXTS)}")
     folder = args.folder or (net.settings["folder"] if data == own else None)
     asked = {"data": data, "folder": folder, "unit": net.unit, "limit": limit}
@@ -106,18 +106,18 @@ def measure_text(net, ids, batch=20, steps=35):
 
 
 def standard_input(most):
-    """The bytes of standard input, or a refusal if there are more."""
+    """The bytes of standard input; refuses more than `most`."""
     content = sys.stdin.buffer.read(most + 1)
     if len(content) > most:
-        raise InputError(f"standard input: more than the {most} bytes that are read")
+        raise InputError(f"standard input has more than {most} bytes; give it less")
     return content
 
 
 def prompt_of(text):
-    """The beginning of a text: the argument, or standard input without its last line's end."""
+    """The beginning of a text: the argument, or standard input without its last newline."""
     if text != "-":
         return text
     try:
         return standard_input(MAX_PROMPT).decode().removesuffix("\n")
     except UnicodeDecodeError as error:
-        raise InputError(f"standard input: byte {error.start} is no UTF-8") from None
+        raise InputError(f"standard input: byte {error.start} is not UTF-8") from None

@@ -1,25 +1,28 @@
-"""Options that several verbs share, and their checks, in the words of the command line."""
+"""Options that several verbs share, and their checks."""
+
+import pathlib
 
 import bitnet
 from bitnet.archive import kind_of
 from bitnet.data import DATASETS
 from bitnet.devices import gpu_problem
 from bitnet.errors import InputError
-from bitnet.training.settings import SETTINGS
 from bitnet.training.sources import read_data
 
 
 def add_machine(parser, gpu=True):
-    """Give a parser --threads, and --gpu."""
-    about = "threads of the kernels and the BLAS, 1 to 1024 (all processors)"
-    parser.add_argument("--threads", type=int, metavar="N", help=about)
+    """Add --threads and --gpu to a parser; return the group, for more options."""
+    group = parser.add_argument_group("machine")
+    about = "threads of the kernels and the BLAS, 1 to 1024; default: one per processor"
+    group.add_argument("--threads", type=int, metavar="N", help=about)
     if gpu:
-        about = "compute on an NVIDIA GPU; see `bitnet status` (processor)"
-        parser.add_argument("--gpu", action="store_true", help=about)
+        about = "compute on an NVIDIA GPU; see `bitnet status`"
+        group.add_argument("--gpu", action="store_true", help=about)
+    return group
 
 
 def use_machine(args):
-    """Use as many threads as --threads says; the device of --gpu, or why there is none."""
+    """Set the number of threads; return the device, or raise an error if there is no GPU."""
     if args.threads is not None:
         check_number("threads", args.threads, 1, 1024)
         bitnet.set_num_threads(args.threads)
@@ -35,22 +38,30 @@ def check_number(name, value, least, most):
         raise InputError(f"--{name} is {value}; expected a whole number from {least} to {most}")
 
 
+def check_suffix(option, path, suffix):
+    """Refuse a file's name with another suffix than the one of its kind."""
+    if pathlib.Path(path).suffix.lower() != suffix:
+        raise InputError(f"{option} is {path}; expected a name that ends with {suffix}")
+
+
 def check_replaced(out, kind):
-    """Refuse to write over another file than one of the same kind, see `bitnet.archive`."""
+    """Refuse to replace a file of another kind, see `bitnet.archive`."""
     try:
         same = not out.is_file() or kind_of(out) == kind
     except InputError:
         same = False
     if not same:
-        raise InputError(f"--out: {out} is there already and is no {kind}; give another name")
+        raise InputError(f"--out: {out} exists and is not a {kind}; choose another name")
 
 
-def add_data(parser, default, more=()):
-    """Give a parser --data, of images and `more`, and --folder; `default` is in words."""
-    names = (*DATASETS, *more)
-    about = f"data set: {', '.join(names)} ({default})"
-    parser.add_argument("--data", choices=names, metavar="SET", help=about)
-    parser.add_argument("--folder", help=SETTINGS["folder"].help)
+def add_data(parser, more=()):
+    """Add --data, of images and `more`, and --folder; return the group, for more options."""
+    group, names = parser.add_argument_group("data"), (*DATASETS, *more)
+    about = f"data set: {', '.join(names)}; default: the one that the net was trained on"
+    group.add_argument("--data", choices=names, metavar="SET", help=about)
+    about = "folder of its files; default: the one used in training, if known, or its usual place"
+    group.add_argument("--folder", metavar="FOLDER", help=about)
+    return group
 
 
 def check_folder(data, folder):
@@ -58,23 +69,23 @@ def check_folder(data, folder):
     if data == "folder" and folder is None:
         raise InputError("--data folder needs --folder, with train/CLASS/*.png and val/CLASS/*.png")
     if data == "embedded" and folder is not None:
-        raise InputError("--folder: the data set embedded is part of the package; leave it out")
+        raise InputError("--folder: the data set embedded is part of the package; remove it")
 
 
 def images_of(net, path, data=None, folder=None, limit=0):
     """The test images for a net: those of the data set that it was trained on, or of another.
 
-    `path` names the net's file in messages; data, folder and limit are what the options say.
+    `path` names the net's file in messages; data, folder and limit are the values of the options.
     Returns the name of the data set, uint8 images (count, H, W, C) as in the files, and labels.
     """
     settings = getattr(net, "settings", {"data": getattr(net, "data", None), "folder": None})
     name = data or settings["data"]
     if data is not None and data not in DATASETS:
         raise InputError(
-            f"{path} is of images, and --data is {data}; it needs one of {', '.join(DATASETS)}"
+            f"{path} classifies images, and --data is {data}; expected one of {', '.join(DATASETS)}"
         )
     if name not in DATASETS:
-        raise InputError(f"{path} does not say what it was trained on; use --data")
+        raise InputError(f"{path} does not say what it was trained on; add --data SET")
     if folder is None and name == settings["data"]:
         folder = settings["folder"]
     check_folder(name, folder)

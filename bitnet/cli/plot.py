@@ -1,6 +1,14 @@
-"""`bitnet plot`: pictures of trainings and nets, as PNG or SVG."""
+"""`bitnet plot`: draw trainings and nets as PNG or SVG.
+
+examples:
+  bitnet plot curves net.jsonl --out curves.png
+  bitnet plot filters net.npz --out filters.svg
+  bitnet plot confusion net.npz --out confusion.png
+  bitnet plot quantizers uniform:2 log:3 --out quantizers.png
+"""
 
 import dataclasses
+from argparse import Namespace
 
 from bitnet.analysis import plots
 from bitnet.analysis.layer_counts import matrices_of
@@ -14,54 +22,52 @@ from bitnet.quantizers import quantizer_named
 from bitnet.training.log import read_log
 from bitnet.training.trained import Trained, open_net, raw_scores
 
-HELP = "curves, latent weights, filters, codes, confusion, quantizers as PNG or SVG"
-LOG = "what `bitnet train --log` wrote"
+LOG = "a log from `bitnet train --log`"
 FLOAT = (
-    "the net is a float twin, which has no weights of a few bits; name a net that was trained "
-    "without --float"
+    "the net is a float twin, which has no low-bit weights; name a net that was trained without "
+    "--float"
 )
 KINDS = {
-    "curves": "loss, accuracies and flip ratio in per cent, and learning rate, by epoch; of texts "
-    "perplexity, or bits per character, for accuracies",
-    "histograms": "how the latent weights of each layer of bits spread, by epoch",
-    "filters": "the weights of a layer, from black for -1, or the smallest, to white",
-    "codes": "how many weights of each layer have each of their few numbers",
-    "confusion": "how often each class of a data set's test images is taken for each",
-    "quantizers": "quantizers beside their surrogates, and the slope of the backward pass",
+    "curves": "loss, accuracy (for texts perplexity or bits per character), flip ratio and "
+    "learning rate by epoch",
+    "histograms": "the distribution of the latent weights of each low-bit layer by epoch",
+    "filters": "the weights of a layer, from black for -1 or the smallest to white",
+    "codes": "how many weights of each layer have each of the k-bit values",
+    "confusion": "the confusion matrix on the test images of a data set",
+    "quantizers": "quantizers with their surrogates and the slope of the backward pass",
 }
 NAMES = (
-    "as uniform:2, linear:4:0.25, log:3, sign:2, stochastic-sign, or of gradients log6; up to 24 "
-    "(one or more of each)"
+    "up to 24 quantizers, such as uniform:2, linear:4:0.25, log:3, sign:2, stochastic-sign, or "
+    "log6 for gradients; default: at least one of each kind"
 )
 
 
 def add_arguments(parser):
-    """Give a parser the arguments of the verb."""
+    """Add the arguments of the verb to a parser."""
     kinds = parser.add_subparsers(title="kinds", dest="kind", required=True, metavar="KIND")
     own = {name: kinds.add_parser(name, help=t, description=f"{t}.") for name, t in KINDS.items()}
     for each in own.values():
-        each.add_argument("--out", required=True, metavar="FILE.png|svg", help="the picture")
+        each.add_argument("--out", required=True, metavar="NAME.png|svg", help="the picture")
     for name in ("filters", "codes", "confusion"):
-        about = "what `bitnet train` or `freeze` wrote"
+        about = "a checkpoint, or a net from `bitnet freeze`"
         own[name].add_argument("file", metavar="FILE", help=about)
     add = own["curves"].add_argument
     add("logs", nargs="+", metavar="LOG.jsonl", help=f"{LOG}; up to 7")
-    about = "the name of a log, once for each (its file's name)"
+    about = "the label of a log, once for each log; default: the name of its file"
     add("--label", action="append", metavar="TEXT", help=about)
     own["histograms"].add_argument("log", metavar="LOG.jsonl", help=LOG)
-    add, about = own["filters"].add_argument, "which layer of bits, from 0 (0)"
+    add, about = own["filters"].add_argument, "number of the low-bit layer, from 0"
     add("--layer", type=int, default=0, metavar="I", help=about)
-    about = "units or channels shown, 1 to 1024 (64)"
+    about = "number of units or channels to show, 1 to 1024"
     add("--count", type=int, default=64, metavar="N", help=about)
-    add_data(own["confusion"], "what the net was trained on")
-    about = "only the first N test images (0: all)"
-    own["confusion"].add_argument("--limit", type=int, default=0, metavar="N", help=about)
+    add, about = add_data(own["confusion"]).add_argument, "use only the first N test images; 0: all"
+    add("--limit", type=int, default=0, metavar="N", help=about)
     add_machine(own["confusion"], gpu=False)
     names = {"nargs": "*", "metavar": "NAME", "default": plots.QUANTIZERS, "help": NAMES}
     own["quantizers"].add_argument("names", **names)
 
 
-def main(args):
+def main(args: Namespace) -> None:
     """Draw the picture."""
     plots.check_plot(args.out)
     if args.kind == "curves":
@@ -98,7 +104,7 @@ def _opened(path):
 
 
 def weights_of(net):
-    """The weights of the layers of a net, as they are multiplied, by number and kind of the layer.
+    """The quantized weights of the layers of a net by number and kind of the layer.
 
     Each is a pair of Bits or BitPlanes and the Codebook that its codes stand for, None for ±1.
     """

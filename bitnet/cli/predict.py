@@ -1,8 +1,16 @@
-"""`bitnet predict`: the classes of pictures and arrays of pixels; how a text goes on."""
+"""`bitnet predict`: classify pictures and arrays of pixels, or continue a text.
+
+examples:
+  bitnet predict net.npz digits.npy
+  bitnet predict net.npz picture.png --top 3 --invert
+  cat digits.npy | bitnet predict net.npz - --json
+  bitnet predict text.npz "the king" --count 50 --temperature 0.5
+"""
 
 import math
 import pathlib
 import tempfile
+from argparse import Namespace
 
 import numpy as np
 
@@ -15,49 +23,50 @@ from bitnet.errors import InputError
 from bitnet.training.texts import generate
 from bitnet.training.trained import raw_scores
 
-HELP = "the classes of pictures, folders, arrays or standard input; how a text goes on"
 TEXT_OPTIONS = ("count", "temperature", "seed")
 MAX_INPUT = 1 << 28  # bytes of standard input
 
 
 def add_arguments(parser):
-    """Give a parser the arguments of the verb."""
+    """Add the arguments of the verb to a parser."""
     add = parser.add_argument
-    add("file", metavar="FILE", help="what `bitnet train` or `freeze` wrote")
+    add("file", metavar="FILE", help="a checkpoint, or a net from `bitnet freeze`")
     about = (
-        "a picture (Pillow reads it; its middle is scaled to the net's size), a folder of pictures "
-        "(other files and folders in it are passed over), an .npy or .npz of uint8 pixels "
-        "(count, rows, columns[, 3]), or - for standard input, a picture or .npy; for a language "
+        "a picture (Pillow reads it; its middle is scaled to the size of the net's images), a "
+        "folder of pictures (other files in it are ignored), an .npy or .npz of uint8 pixels "
+        "(count, rows, columns[, 3]), or - for a picture or .npy in standard input; for a language "
         "model, the beginning of a text, or - for standard input"
     )
     add("inputs", metavar="INPUT", nargs="+", help=about)
-    about = "print the K classes with the largest scores (1)"
+    add = parser.add_argument_group("images").add_argument
+    about = "print the K classes with the largest scores"
     add("--top", type=int, default=1, metavar="K", help=about)
-    about = "255 - pixel, as for black on white where a net was trained on white on black"
+    about = "invert the pixels, for dark on light where a net was trained on light on dark"
     add("--invert", action="store_true", help=about)
-    about = "of language models: words or characters that are added (100)"
+    add = parser.add_argument_group("language models").add_argument
+    about = "number of words or characters to add; default: 100"
     add("--count", type=int, metavar="N", help=about)
-    about = "of language models: below 1 likely words become likelier, 0 takes the likeliest (0.8)"
+    about = "below 1 makes likely words likelier, 0 always takes the likeliest; default: 0.8"
     add("--temperature", type=float, metavar="T", help=about)
-    about = "of language models: of what is drawn (0)"
+    about = "seed of the draws; default: 0"
     add("--seed", type=int, metavar="N", help=about)
     about = (
-        "print JSON: a list of {input, class, index, scores}, the scores of all classes in their "
+        "print JSON: a list of {input, class, index, scores}, with the scores of all classes in "
         "order, or of {input, text}"
     )
-    add("--json", action="store_true", help=about)
+    parser.add_argument("--json", action="store_true", help=about)
     add_machine(parser)
 
 
-def main(args):
-    """Print a line an image, with tabs: its name, then class and score as often as --top says.
+def main(args: Namespace) -> None:
+    """Print one line per image, with tabs: its name, then the --top classes and their scores.
 
-    For a language model print each text that is given, and how it goes on.
+    For a language model print each text with its continuation.
     """
     check_number("top", args.top, 1, 1000)
     device = use_machine(args)
     if args.inputs.count("-") > 1:
-        raise InputError("- stands twice; there is one standard input")
+        raise InputError("- is given twice; standard input can be read only once, so remove one")
     net = opened(args.file).to(device)
     rows = []
     for row, line in (_continued if isinstance(net, LanguageFile) else _classified)(net, args):
@@ -69,9 +78,9 @@ def main(args):
 
 
 def _classified(net, args):
-    """For each image what JSON shows, and the line of it."""
+    """Yield the JSON object and the line of each image."""
     if extra := [name for name in TEXT_OPTIONS if getattr(args, name) is not None]:
-        raise InputError(f"--{extra[0]} is of language models; leave it out for images")
+        raise InputError(f"--{extra[0]} applies only to language models; remove it for images")
     picture = picture_of(net)
     for text in args.inputs:
         names, images = _read(text, picture, args.file)
@@ -85,7 +94,7 @@ def _classified(net, args):
 
 
 def _continued(net, args):
-    """For each beginning of a text what JSON shows, and the text."""
+    """Yield the JSON object and the text with its continuation for each input."""
     count, seed = 100 if args.count is None else args.count, args.seed or 0
     temperature = 0.8 if args.temperature is None else args.temperature
     check_number("count", count, 0, 10**6)
@@ -93,7 +102,8 @@ def _continued(net, args):
         raise InputError(f"--temperature is {temperature}; expected a number from 0 to 1000")
     check_number("seed", seed, 0, 2**32)
     if args.top != 1 or args.invert:
-        raise InputError(f"--{'invert' if args.invert else 'top'} is of images; leave it out")
+        wrong = "invert" if args.invert else "top"
+        raise InputError(f"--{wrong} applies only to images; remove it for a language model")
     rng = np.random.default_rng(seed)
     for text in args.inputs:
         prompt = prompt_of(text)
@@ -103,26 +113,26 @@ def _continued(net, args):
 
 
 def picture_of(net):
-    """Rows, columns and channels of the images of a net; a square of pixels is taken for grey."""
+    """Rows, columns and channels of the images of a net; assumes a grey square where unknown."""
     if getattr(net, "input", "pixels") != "pixels":
-        raise InputError(f"{net} takes {net.input}; expected a net of pixels")
+        raise InputError(f"{net} takes {net.input}; expected a net that takes pixels")
     if net.picture:
         return net.picture
     shape = net.shape if len(net.shape) == 3 else (math.isqrt(net.shape[0]),) * 2 + (1,)
     if math.prod(shape) != net.sizes[0]:
-        raise InputError(f"{net} does not say how its {net.sizes[0]} pixels make a picture")
+        raise InputError(f"{net} does not say which picture its {net.sizes[0]} pixels form")
     return shape
 
 
 def as_images(array, picture, name):
-    """An array as images (count, *picture): one, many, or rows of pixels; from `name`."""
+    """Reshape one image, many, or rows of pixels to (count, *picture); `name` is for errors."""
     shapes = [picture, picture[:2]] if picture[2] == 1 else [picture]
     shapes.append((math.prod(picture),))
     if array.shape in shapes:
         array = array[None]
     if array.shape[1:] not in shapes:
         raise InputError(
-            f"{name}: an array of shape {array.shape}; expected images of "
+            f"{name} is an array of shape {array.shape}; expected images of "
             f"{'x'.join(map(str, picture))} pixels, (count, {', '.join(map(str, picture))})"
         )
     return array.reshape(-1, *picture)
@@ -149,7 +159,7 @@ def _numbered(parts, text):
         for i in range(len(part))
     ]
     if not names:
-        raise InputError(f"{', '.join(parts) or text}: no images in it")
+        raise InputError(f"{', '.join(parts) or text} has no images; expected one or more")
     return names, np.concatenate(list(parts.values()))
 
 
@@ -157,8 +167,8 @@ def _side(picture, net):
     """The side of the squares that pictures are scaled to."""
     if picture[0] != picture[1]:
         raise InputError(
-            f"{net} takes images of {picture[0]}x{picture[1]}; pictures become squares, so give it "
-            "an .npy of that shape"
+            f"{net} takes images of {picture[0]}x{picture[1]}, and pictures become squares; give "
+            "it an .npy of that shape"
         )
     return picture[0]
 

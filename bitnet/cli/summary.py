@@ -1,11 +1,20 @@
-"""`bitnet summary`: a net's layers, with weights by their bits, bytes and products."""
+"""`bitnet summary`: list the layers, weights and bytes of a net; estimate energy and operations.
+
+examples:
+  bitnet summary net.npz
+  bitnet summary net.npz --energy --operations
+  bitnet summary conv:32,32/64,64/256 --image 32x32x3 --weights 2 --activations 4
+  bitnet summary lstm:300 --json
+"""
 
 import pathlib
 import re
+from argparse import Namespace
 
 import numpy as np
 
-from bitnet.analysis import count_operations, estimate, repetitions, summary
+from bitnet.analysis import count_operations, estimate, repetitions
+from bitnet.analysis import summary
 from bitnet.archive import to_json
 from bitnet.cli.freeze import frozen
 from bitnet.cli.nets import opened_language
@@ -18,40 +27,38 @@ from bitnet.nn.models.names import PAPERS, is_language_net
 from bitnet.training.settings import ARGUMENTS, bits_or_name
 from bitnet.training.trained import Trained, open_net
 
-HELP = "layers, weights by their bits, bytes and products; energy, operations, repetition"
 MNIST, CIFAR = (28, 28, 1), (32, 32, 3)
 NET = (
-    f"what `bitnet train` or `freeze` wrote; or a net by name: {', '.join(PAPERS)}, mlp:512,512 "
-    "(units), conv:32,32/64,64/256 (blocks of 3x3 convolutions/units), lstm:300 (a language "
-    "model, with 4 bits)"
+    f"a checkpoint, a net from `bitnet freeze`, or a name: {', '.join(PAPERS)}, mlp:512,512 "
+    "(units), conv:32,32/64,64/256 (blocks of 3x3 convolutions/units), lstm:300 (a language model)"
 )
-BITS = "1 to 8, or a quantizer's name, as log:4 (1; of language models 4)"
+BITS = "1 to 8, or a quantizer, such as log:4; default: 1, for language models 4"
 FLAGS = {
-    "float": "the float twin of a net by name",
-    "energy": "estimate the energy of one image in pJ, beside the float twin's, after Horowitz's "
-    "tables",
+    "energy": "estimate the energy per image in pJ, with Horowitz's tables, and compare it with "
+    "the float twin's",
     "operations": "count the words, additions, comparisons, shifts and multiplications of the "
     "frozen net",
-    "repetition": "count the 2-D filters of each binary convolution that differ",
+    "repetition": "count the distinct 2-D filters of each binary convolution",
     "json": "print JSON",
 }
 
 
 def add_arguments(parser):
-    """Give a parser the arguments of the verb."""
+    """Add the arguments of the verb to a parser."""
     parser.add_argument("file", metavar="NET", help=NET)
-    about = "of a net by name: rows, columns and channels (28x28x1; cifar10, svhn: 32x32x3)"
-    parser.add_argument("--image", metavar="HxWxC", help=about)
-    about = "of a net by name (10; of language models 10 000 tokens)"
-    parser.add_argument("--classes", type=int, metavar="N", help=about)
+    add = parser.add_argument_group("net given by name").add_argument
+    about = "rows, columns and channels; default: 28x28x1, for cifar10 and svhn 32x32x3"
+    add("--image", metavar="HxWxC", help=about)
+    about = "number of classes or tokens; default: 10, for language models 10000"
+    add("--classes", type=int, metavar="N", help=about)
     for name in ("weights", "activations"):
-        about = f"of a net by name: of each of its {name}, {BITS}"
-        parser.add_argument(f"--{name}", metavar="BITS", help=about)
+        add(f"--{name}", metavar="BITS", help=f"bits of the {name}, {BITS}")
+    add("--float", action="store_true", help="the float twin")
     for name, about in FLAGS.items():
         parser.add_argument(f"--{name}", action="store_true", help=about)
 
 
-def main(args):
+def main(args: Namespace) -> None:
     """Print the tables, or JSON."""
     net, image, file = net_and_image(args)
     tables = {"summary": summary(net, image, file)}
@@ -87,11 +94,11 @@ def net_and_image(args):
     language = opened_language(args.file, of_words=False) if exists else None
     wrong = _given(args, "image", "energy", "repetition")
     if wrong and (language or (of_text and not exists)):
-        raise InputError(f"--{wrong} is of nets of images; leave it out for a language model")
+        raise InputError(f"--{wrong} applies only to nets of images, not to texts; remove it")
     if not exists:
         return _of_name(args, of_text)
     if wrong := _given(args, "image", "classes", "weights", "activations", "float"):
-        raise InputError(f"--{wrong} is of a net by name, and {args.file} is a file; leave it out")
+        raise InputError(f"--{wrong} applies only to a net by name, not to {args.file}; remove it")
     net = language or open_net(args.file)
     if language or not isinstance(net, Trained):
         return language.model if language else net, None, None
@@ -109,7 +116,7 @@ def _of_name(args, of_text):
     try:
         named = net_named(args.file)
     except InputError as error:
-        raise InputError(f"{args.file}: there is no such file; {error}") from None
+        raise InputError(f"there is no file {args.file}; {error}") from None
     count = (10_000 if of_text else 10) if args.classes is None else args.classes
     check_number("classes", count, 1, 10**6)
     rng = np.random.default_rng(0)
@@ -123,17 +130,17 @@ def _of_name(args, of_text):
 
 
 def _bits(args):
-    """The bits or quantizers that the arguments name; none beside --float."""
+    """The bits or quantizers in the arguments; refuses them with --float."""
     given = {name: getattr(args, name) for name in ("weights", "activations")}
     given = {name: text for name, text in given.items() if text is not None}
     if args.float and given:
         wrong = next(iter(given))
-        raise InputError(f"--{wrong} is of bits, and --float has none; leave one of them out")
+        raise InputError(f"--{wrong} applies only to low-bit nets; remove it, or remove --float")
     return {ARGUMENTS[name]: bits_or_name(name, text) for name, text in given.items()}
 
 
 def _image(text):
     """Rows, columns and channels, of HxWxC."""
     if not re.fullmatch(r"[1-9]\d{0,3}x[1-9]\d{0,3}x[1-9]\d{0,3}", text):
-        raise InputError(f"--image is {text!r:.40}; expected ROWSxCOLUMNSxCHANNELS, as 28x28x1")
+        raise InputError(f"--image is {text!r:.40}; expected ROWSxCOLUMNSxCHANNELS, as in 28x28x1")
     return tuple(map(int, text.split("x")))

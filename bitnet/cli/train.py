@@ -1,15 +1,36 @@
-"""`bitnet train`: train a net of few bits, or its float twin; a file keeps it after each epoch."""
+"""`bitnet train`: train a low-bit net, or its float twin, and write a checkpoint after each epoch.
+
+nets of images:
+  mlp:512,512            fully connected layers of 512 and 512 units
+  conv:32,32/64,64/256   blocks of 3x3 convolutions with 32, 32 and 64, 64 channels, each with a
+                         2x2 max-pooling at its end, then 256 fully connected units
+  mnist-theano, mnist-torch, cifar10, svhn
+                         the nets of the papers
+
+nets of texts:
+  rnn:512                a layer of 512 recurrent units with ReLU
+  lstm:300               a layer of 300 LSTM units
+  gru:256,256            two layers of 256 gated recurrent units
+
+examples:
+  bitnet train --net mlp:512,512 --epochs 5 --out net.checkpoint --log net.jsonl
+  bitnet train --resume net.checkpoint --log net.jsonl
+  bitnet train --net conv:16/32,32/128 --weights 2 --activations 4 --epochs 3
+  bitnet train --net lstm:64 --epochs 1 --out text.checkpoint
+"""
 
 import contextlib
 import importlib.util
 import pathlib
 import shlex
 import signal
+from argparse import Namespace
 
 from bitnet.archive import check_writable
+from bitnet.cli.command import Terminated, handling
 from bitnet.cli.log import Log
 from bitnet.cli.nets import measure_of
-from bitnet.cli.options import use_machine
+from bitnet.cli.options import check_suffix, use_machine
 from bitnet.cli.train_options import add_arguments as add_arguments
 from bitnet.cli.train_options import given_settings, new_settings
 from bitnet.cli.training_files import best_of, check_free, file_name, kept, resumed_file
@@ -19,7 +40,6 @@ from bitnet.training.experiment import Experiment
 from bitnet.training.settings import MAY_CHANGE, task_of
 from bitnet.training.trained import task_in
 
-HELP = "train a net, with a line and a checkpoint an epoch"
 PLURALS = {"batch": "batches", "piece": "pieces"}
 # fmt: off
 COLUMNS = {  # of the table of epochs: title, width, figure of an Epoch, format
@@ -42,10 +62,12 @@ COLUMNS = {  # of the table of epochs: title, width, figure of an Epoch, format
 # fmt: on
 
 
-def main(args):
-    """Train."""
+def main(args: Namespace) -> None:
+    """Train a net, or resume its training."""
     device = use_machine(args)
     given = given_settings(args, _task(args))
+    if args.log:
+        check_suffix("--log", args.log, ".jsonl")
     say = (lambda *words: None) if args.quiet else (lambda *words: print(*words, flush=True))
     if args.resume:
         out = resumed_file(args, lambda: new_settings(given))
@@ -53,6 +75,7 @@ def main(args):
     else:
         settings = new_settings(given)
         out = pathlib.Path(args.out or file_name(settings))
+        check_suffix("--out", out, ".checkpoint")
         paths = [out, best_of(out)] if settings.get("validation", True) else [out]
         check_free(paths, args.log)
         for path in paths + ([args.log] if args.log else []):
@@ -66,7 +89,7 @@ def main(args):
         saved = _progress(experiment)
         experiment.to(device)
         _announce(say, experiment, out)
-        with _ctrl_c() as stop:
+        with _stop() as stop:
             for epoch in experiment.epochs(_bar(experiment, args.quiet), stop):
                 if log:
                     log.write(epoch)
@@ -81,9 +104,10 @@ def main(args):
                 experiment.save(out)
                 saved = _progress(experiment)
             if stop():
-                raise KeyboardInterrupt
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(kept(out, saved, args)) from None
+                raise stop()
+    except KeyboardInterrupt as error:
+        error.args = (kept(out, saved, args),)
+        raise
     except InputError as error:
         raise InputError(f"{error}; {out} keeps {saved}") from None
     except OSError as error:  # a full disk, mostly
@@ -93,7 +117,7 @@ def main(args):
 
 
 def _task(args):
-    """What is trained, "images" or "texts": the file that is resumed says so, or the arguments."""
+    """What is learned, "images" or "texts": from the file that is resumed, or the arguments."""
     named = [name for name in (args.resume, args.out) if isinstance(name, str)]
     if args.resume and named and pathlib.Path(named[0]).is_file():
         return task_in(named[0])
@@ -101,26 +125,20 @@ def _task(args):
 
 
 @contextlib.contextmanager
-def _ctrl_c():
-    """Inside, the first Ctrl-C is kept until the batch is done; the second one stops at once.
+def _stop():
+    """Have the first Ctrl-C or SIGTERM wait until the batch is done; the second stops at once.
 
-    Gives a function that says whether it came.
+    Gives a function that returns the exception to raise at the end, or None.
     """
     came = []
 
     def first(number, frame):
-        came.append(number)
-        signal.signal(signal.SIGINT, before)
+        came.append(Terminated if number == signal.SIGTERM else KeyboardInterrupt)
+        for each, handler in before.items():
+            signal.signal(each, handler)
 
-    try:
-        before = signal.signal(signal.SIGINT, first)
-    except ValueError:  # only the main thread may ask for signals
-        yield lambda: False
-        return
-    try:
-        yield lambda: bool(came)
-    finally:
-        signal.signal(signal.SIGINT, before)
+    with handling(first, signal.SIGINT, signal.SIGTERM) as before:
+        yield lambda: came[0] if came else None
 
 
 def _progress(experiment):
@@ -133,20 +151,19 @@ def _progress(experiment):
 
 
 def _resumed(out, args, given):
-    """The training in a file, once no argument contradicts it."""
+    """The training in a file; refuses arguments that contradict it."""
     experiment = Experiment.resume(out, *map(given.get, MAY_CHANGE))
     for name, value in given.items():
         if name not in MAY_CHANGE and experiment.settings[name] != value:
             raise InputError(
-                f"--{name.replace('_', '-')} is {value}, but {out} was begun with "
-                f"{experiment.settings[name]}; "
-                "leave it out, or begin another training without --resume"
+                f"--{name.replace('_', '-')} is {value}, but {out} was started with "
+                f"{experiment.settings[name]}; remove it, or start a new training without --resume"
             )
     return experiment
 
 
 def _bar(experiment, quiet):
-    """What wraps the batches of an epoch: a progress bar, if there is one."""
+    """A function that shows a progress bar for the batches of an epoch, if tqdm is installed."""
     if quiet or importlib.util.find_spec("tqdm") is None:  # `bitnet status` says so
         return lambda passes: passes
     from tqdm import tqdm
@@ -158,7 +175,7 @@ def _bar(experiment, quiet):
 
 
 def _announce(say, experiment, out):
-    """What is trained, on what, how and where to."""
+    """Print the net, the data, the recipe and the checkpoint."""
     settings = experiment.settings
     for line in (_about_images if experiment.recipe else _about_text)(experiment):
         say(line)
@@ -166,15 +183,15 @@ def _announce(say, experiment, out):
     if experiment.done >= settings["epochs"]:
         return
     if not experiment.recipe:
-        say(f"valid. and test are {measure_of(settings['unit'], 0.0)[0]}")
+        say(f"valid. and test show the {measure_of(settings['unit'], 0.0)[0]}")
     say(_row(experiment))
 
 
 def _about_images(experiment):
-    """The lines about a training on images."""
+    """Yield the lines about a training on images."""
     settings, recipe, data = experiment.settings, experiment.recipe, experiment.data
     kind = "binary net" if _is_binary(settings) else "quantized net"
-    kind = "float twin of net" if settings["float"] else kind
+    kind = "float twin of" if settings["float"] else kind
     count = net_named(settings["net"]).weights(settings["picture"], len(data.classes))
     held = f", {len(data.validation[0])} held back" if data.validation else ""
     yield (
@@ -193,19 +210,19 @@ def _about_images(experiment):
 
 
 def _about_text(experiment):
-    """The lines about a training on a text."""
+    """Yield the lines about a training on a text."""
     settings, corpus = experiment.settings, experiment.data
     count = net_named(settings["net"]).weights(settings["tokens"], settings["width"])
-    kind, bits = "net", ", weights of {weights} and activations of {activations} bits"
+    kind, bits = "net", " (weights: {weights} bits, activations: {activations} bits)"
     kind, bits = ("float net", "") if settings["float"] else (kind, bits.format(**settings))
     yield (
         f"{kind} {settings['net']}, {count} weights{bits}, on {settings['data']}: "
-        f"{len(corpus.train)} {settings['unit']}, {settings['tokens']} different, "
+        f"{len(corpus.train)} {settings['unit']}, {settings['tokens']} of them different, "
         f"{len(corpus.valid)} for validation, {len(corpus.test)} for the test"
     )
     yield (
         f"recipe {settings['recipe']}: {settings['optimizer']}, {experiment.schedule}, "
-        f"{settings['batch']} streams, {settings['steps']} steps, gradients to a norm of "
+        f"{settings['batch']} streams, {settings['steps']} steps, gradients clipped to norm "
         f"{settings['clip']:g}, dropout {settings['dropout']:g}"
     )
 
@@ -216,13 +233,13 @@ def _is_binary(settings):
 
 
 def _switches(settings):
-    """What is switched on, in words."""
+    """The switches that are on, in words."""
     bits = "weights {weights}, activations {activations}".format(**settings)
     words = [] if _is_binary(settings) else [bits]
     words += ["balanced weights"] if settings["balance"] else []
     if settings["widen"]:
         after = f"{settings['widen_after']:.0%} of the epochs"
-        words.append(f"a window of {settings['widen']:g} after {after}")
+        words.append(f"clip value {settings['widen']:g} after {after}")
     if settings["teacher"]:
         words.append(
             f"teacher {settings['teacher']}, temperature {settings['temperature']:g}, "
@@ -232,7 +249,7 @@ def _switches(settings):
 
 
 def _row(experiment, epoch=None):
-    """The line of an epoch, or the titles of the columns."""
+    """The line of an epoch, or without one the titles of the columns."""
     cells = []
     for title, width, figure, form in COLUMNS[experiment.settings.get("unit", "images")]:
         if figure == "validation_accuracy" and not experiment.data.validation:
@@ -244,7 +261,7 @@ def _row(experiment, epoch=None):
 
 
 def _conclude(say, experiment, out):
-    """Where the net is, and what can be done with it."""
+    """Print the best epoch, the files and the next command."""
     settings, best, file = experiment.settings, experiment.best, out
     figures = best and [best["validation"], best["test"]]
     if best and experiment.recipe:
@@ -256,11 +273,9 @@ def _conclude(say, experiment, out):
         held, test = "validation text", "test text"
     if best:
         file = best_of(out)
-        say(
-            f"best on the {held}: epoch {best['epoch']}, {words[0]}; there on the {test} {words[1]}"
-        )
-    epochs = f"{experiment.done} epoch{' is' if experiment.done == 1 else 's are'}"
-    say(f"{epochs} in {out}" + (f", the best one in {file}" if best else ""))
+        say(f"best epoch: {best['epoch']}, {words[0]} on the {held}, {words[1]} on the {test}")
+    epochs = f"checkpoint after {experiment.done} epoch{'s' * (experiment.done != 1)}: {out}"
+    say(epochs + (f", the best epoch: {file}" if best else ""))
     verb = ["evaluate", str(file)] if settings["float"] else ["freeze", str(file)]
     verb = verb if experiment.recipe else ["predict", str(file), "the"]
     say(f"next: {shlex.join(['bitnet', *verb])}")

@@ -6,43 +6,54 @@ import pathlib
 from bitnet.cli.options import add_machine, check_folder
 from bitnet.data.preparation import STEPS
 from bitnet.errors import InputError
-from bitnet.nn.models import names
-from bitnet.training.settings import BINARY_ONLY, NEEDS, SETTINGS, check_value, complete
+from bitnet.training.settings import BINARY_ONLY, COMPUTED, NEEDS, SETTINGS, check_value, complete
 
+GROUPS = "net", "data", "bits", "optimizer", "distillation", "language models"
 OF_OTHER = {
-    "images": "--{} is of texts; leave it out, or name a text (--data ptb)",
-    "texts": "--{} is of images; leave it out for a text",
+    "images": "--{} applies only to text data sets; remove it, or choose one, such as --data ptb",
+    "texts": "--{} applies only to images; remove it, or choose a net and a data set of images",
 }
 
 
 def add_arguments(parser):
-    """Give a parser the arguments of `bitnet train`."""
-    parser.epilog = names.__doc__.partition("\n\n")[2].replace("\n\n", "\n")
-    add = parser.add_argument
-    for setting in SETTINGS.values():
-        if setting.help is not None:
-            add(f"--{_option(setting.name)}", **_kind(setting), help=setting.help)
-    add_machine(parser)
+    """Add the arguments of `bitnet train` to a parser."""
+    parser.usage = "bitnet train [OPTION ...]"
+    for title in GROUPS:
+        group = parser.add_argument_group(title)
+        for setting in SETTINGS.values():
+            if setting.group == title:
+                about = setting.help + _default(setting)
+                group.add_argument(f"--{_option(setting.name)}", **_kind(setting), help=about)
+    add = parser.add_argument_group("files").add_argument
     about = (
-        "the checkpoint, written after each epoch (NET-SET.checkpoint, as "
-        "mlp-512-512-embedded.checkpoint); with --validation, and of texts, the best epoch goes to "
-        "FILE's name with .best"
+        "write the checkpoint here after each epoch, and the best epoch, with --validation or for "
+        "texts, to NAME.best.checkpoint; default: NET-SET.checkpoint, such as "
+        "mlp-512-512-embedded.checkpoint"
     )
-    add("--out", metavar="FILE", help=about)
-    about = "resume the training in FILE (OUT), with its settings"
+    add("--out", metavar="NAME.checkpoint", help=about)
+    about = "resume the training in FILE, or without FILE the one in --out, with its settings"
     add("--resume", nargs="?", const=True, metavar="FILE", help=about)
-    about = "JSON lines: the settings, then the figures of each epoch"
-    add("--log", metavar="FILE", help=about)
-    add("--quiet", action="store_true", help="print nothing but errors")
+    about = "write the settings and the figures of each epoch as JSON lines"
+    add("--log", metavar="NAME.jsonl", help=about)
+    add("--quiet", action="store_true", help="print only errors")
+    add_machine(parser)
+
+
+def _default(setting):
+    """The default of a setting in words, where the table has one that `help` does not name."""
+    images, texts = (setting.of("default", task) for task in ("images", "texts"))
+    if images in (None, COMPUTED) or setting.kind is bool:
+        return ""
+    return f"; default: {images}" + (f", for texts {texts}" if images != texts else "")
 
 
 def _option(name):
-    """A setting's name as that of its option, without the dashes before it."""
+    """The name of a setting's option, without the two dashes."""
     return name.replace("_", "-")
 
 
 def _kind(setting):
-    """What argparse has to know about the values of a setting."""
+    """The arguments of `add_argument` for a setting."""
     if setting.kind is bool:
         return {"action": "store_true", "default": None}
     choices = setting.choices
@@ -59,7 +70,7 @@ def _with_dashes(error):
 
 
 def given_settings(args, task):
-    """The settings that the arguments name, checked one by one for a task."""
+    """The settings that the user gave, each checked for a task."""
     given = {name: getattr(args, name, None) for name in SETTINGS}
     given = {name: value for name, value in given.items() if value is not None}
     if extra := [name for name in given if task not in SETTINGS[name].tasks]:
@@ -76,15 +87,15 @@ def given_settings(args, task):
         except InputError as error:
             raise InputError(_with_dashes(error)) from None
     if given.get("float") and (extra := sorted(BINARY_ONLY & given.keys())):
-        raise InputError(f"--{extra[0]} is of nets of few bits; leave it out with --float")
+        raise InputError(f"--{_option(extra[0])} applies only to low-bit nets; remove it, or remove --float")
     for name, needed in NEEDS.items():
         if name in given and needed not in given and not args.resume:
-            raise InputError(f"--{_option(name)} is of --{needed}; give both, or neither")
+            raise InputError(f"--{_option(name)} needs --{needed}; add it, or remove both")
     return given
 
 
 def new_settings(given):
-    """The settings of a new training: what is given, and the recipe's."""
+    """The settings of a new training: those given, and the recipe's."""
     try:
         settings = complete(given)
     except InputError as error:

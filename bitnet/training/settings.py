@@ -48,6 +48,7 @@ class Setting:
     most: object = None
     choices: object = None
     optional: bool = False  # may be None
+    group: str | None = None  # of the options of the command line
     metavar: str | None = None
     help: str | None = None  # None: no option of the command line
 
@@ -57,7 +58,7 @@ class Setting:
         return value.get(task) if isinstance(value, dict) else value
 
     def check(self, value, task):
-        """Refuse a value with another type, out of range, or that is none of the choices."""
+        """Refuse a value that has another type, is out of range, or is not one of the choices."""
         if value is None and self.optional:
             return
         least, most = self.of("least", task), self.of("most", task)
@@ -74,103 +75,112 @@ class Setting:
 REGIMES = texts.REGIMES.values()
 # fmt: off
 TABLE = (
-    Setting("net", str, BOTH, COMPUTED, metavar="NAME",
-            help=f"{', '.join(PAPERS)}, mlp:UNITS,... or conv:CHANNELS,.../.../UNITS,... "
-            "(mlp:512,512,512 for grey sets, mlp:512,512 for embedded, otherwise "
-            "conv:32,32/64,64/256); of texts rnn:, lstm: or gru:UNITS,... (lstm:300)"),
+    Setting("net", str, BOTH, COMPUTED, group="net", metavar="NAME",
+            help=f"{', '.join(PAPERS)}, mlp:UNITS,... or conv:CHANNELS,.../.../UNITS,... for "
+            "images; rnn:, lstm: or gru:UNITS,... for texts; default: mlp:512,512 for embedded, "
+            "mlp:512,512,512 for mnist and fashion-mnist, conv:32,32/64,64/256 for other images, "
+            "lstm:300 for texts"),
     Setting("data", str, BOTH, {"images": "embedded", "texts": "embedded-text"}, metavar="SET",
-            choices={"images": DATASETS, "texts": TEXTS},
-            help=f"data set: {', '.join((*DATASETS, *TEXTS))} (embedded; of language models "
-            "embedded-text)"),
-    Setting("folder", str, BOTH, None, optional=True,
-            help="folder of its files (BITNET_DATA/SET or cache); "
-            "for --data folder: with train/CLASS/*.png, val/CLASS/*.png"),
-    Setting("size", int, IMAGES, None, 1, 4096, optional=True, metavar="N",
-            help="of the set folder: pixels along each side that pictures are scaled to (32)"),
-    Setting("channels", int, IMAGES, None, choices=(1, 3), optional=True,
-            help="of the set folder: grey, or colours (3)"),
-    Setting("recipe", str, BOTH, "default",
+            choices={"images": DATASETS, "texts": TEXTS}, group="data",
+            help=f"data set: {', '.join((*DATASETS, *TEXTS))}"),
+    Setting("folder", str, BOTH, None, optional=True, group="data", metavar="FOLDER",
+            help="folder of its files; for --data folder, one with train/CLASS/*.png and "
+            "val/CLASS/*.png; default: where `bitnet data` lists it"),
+    Setting("size", int, IMAGES, None, 1, 4096, optional=True, group="data", metavar="N",
+            help="scale the pictures of --data folder to N x N pixels; default: 32"),
+    Setting("channels", int, IMAGES, None, choices=(1, 3), optional=True, group="data",
+            help="read the pictures of --data folder as grey (1) or in colour (3); default: 3"),
+    Setting("recipe", str, BOTH, "default", group="optimizer",
             choices={"images": recipes.RECIPES, "texts": texts.RECIPES},
-            help="optimizer, rates, loss, epochs, batch; theano and torch are the papers', "
-            "zaremba-* of texts those of arXiv 1409.2329 (default)"),
-    Setting("optimizer", str, BOTH, COMPUTED,
+            help="optimizer, learning rate, loss, epochs and batch size in one name; theano and "
+            "torch are the papers' recipes for images, zaremba-* those of arXiv 1409.2329 for "
+            "texts"),
+    Setting("optimizer", str, BOTH, COMPUTED, group="optimizer",
             choices={"images": tuple(recipes.OPTIMIZERS), "texts": tuple(texts.OPTIMIZERS)},
-            help="the recipe's: adam, torch shift-adamax-code; shift-adamax is the papers' "
-            "algorithm, bop flips signs and has no latent weights, sgd has momentum 0.9, of texts "
-            "none"),
-    Setting("norm", str, IMAGES, COMPUTED, choices=tuple(recipes.NORMS),
-            help="batch norm, or shift-based batch norm with the paper's or the code's backward "
-            "pass (the recipe's: batch, torch shift-code)"),
-    Setting("schedule", str, BOTH, COMPUTED,
+            help="shift-adamax is the papers' algorithm; bop flips signs and has no latent "
+            "weights; sgd has momentum 0.9 for images and none for texts; default: the recipe's "
+            "(default and theano: adam; torch: shift-adamax-code; zaremba-*: sgd)"),
+    Setting("norm", str, IMAGES, COMPUTED, choices=tuple(recipes.NORMS), group="optimizer",
+            help="batch norm, or shift-based batch norm with the backward pass of the paper or of "
+            "its code; default: the recipe's (default and theano: batch; torch: shift-code)"),
+    Setting("schedule", str, BOTH, COMPUTED, group="optimizer",
             choices={"images": recipes.SCHEDULES, "texts": texts.SCHEDULES},
-            help="how the rate falls (the recipe's: cosine, theano exponential, torch step; of "
-            "texts plateau, zaremba-* delayed); of texts plateau: it is halved when the loss on "
-            "the validation text does not fall, or delayed: it falls after some epochs"),
-    Setting("float", bool, BOTH, False,
-            help="train the float twin: the same sizes and epochs with ReLU, cross-entropy, Adam; "
-            "of texts without quantizers"),
-    Setting("epochs", int, BOTH, COMPUTED, 1, 10**6, metavar="N",
-            help="passes over the training set (the recipe's: default 20; MNIST, CIFAR, SVHN: "
-            "theano 1000, 500, 200, torch 100, 500, 200; zaremba-* "
+            help="how the learning rate falls; plateau (texts) halves it when the validation loss "
+            "does not fall, delayed (texts) lowers it after some epochs; default: the recipe's "
+            "(default: cosine, for texts plateau; theano: exponential; torch: step; zaremba-*: "
+            "delayed)"),
+    Setting("float", bool, BOTH, False, group="net",
+            help="train the float twin: for images the same sizes and epochs with ReLU, "
+            "cross-entropy and Adam; for texts the same net without quantizers"),
+    Setting("epochs", int, BOTH, COMPUTED, 1, 10**6, group="optimizer", metavar="N",
+            help="passes over the training set; default: the recipe's (default: 20; for MNIST, "
+            "CIFAR, SVHN theano: 1000, 500, 200 and torch: 100, 500, 200; zaremba-*: "
             f"{', '.join(str(regime.epochs) for regime in REGIMES)})"),
     Setting("batch", int, BOTH, COMPUTED, {"images": 2, "texts": 1}, 10**6, metavar="N",
-            help="images in a batch (the recipe's: default 100, or 50 for nets cifar10 and svhn); "
-            "of texts streams (words 20, characters 32)"),
-    Setting("lr", float, BOTH, COMPUTED, 1e-9, 1e3, metavar="RATE",
-            help="first learning rate (the recipe's: default 0.003, with --float 0.001; of another "
-            "optimizer that one's: sgd 0.1, shift-adamax 2^-10, shift-adamax-code 2^-6, bop "
-            "0.0001; of texts words 0.002, characters 0.001, sgd 1)"),
-    Setting("unit", str, TEXT, COMPUTED, choices=UNITS,
-            help="of texts: what is predicted (rnn: characters, otherwise words)"),
+            group="optimizer",
+            help="images in a batch, or streams of text; default: the recipe's (default: 100, 50 "
+            "for the nets cifar10 and svhn, 20 for words, 32 for characters)"),
+    Setting("lr", float, BOTH, COMPUTED, 1e-9, 1e3, group="optimizer", metavar="RATE",
+            help="first learning rate; default: the recipe's (default: 0.003, 0.001 with --float, "
+            "0.002 for words, 0.001 for characters), or that of another --optimizer (sgd: 0.1, 1 "
+            "for texts; adamax: 0.003; shift-adamax: 2^-10; shift-adamax-code: 2^-6; bop: 0.0001)"),
+    Setting("unit", str, TEXT, COMPUTED, choices=UNITS, group="language models",
+            help="what the net predicts; default: characters with rnn:, otherwise words"),
     Setting("vocabulary", int, TEXT, None, 3, 10**6, optional=True, metavar="N",
-            help="of texts: words that are kept, the most frequent ones (all; embedded-text 2000)"),
-    Setting("width", int, TEXT, COMPUTED, 1, 10**5, metavar="N",
-            help="of texts: numbers of a token's vector (UNITS)"),
-    Setting("steps", int, TEXT, COMPUTED, 1, 10**5, metavar="N",
-            help="of texts: steps of truncated backpropagation through time (words 35, "
-            "characters 25)"),
-    Setting("clip", float, TEXT, COMPUTED, 1e-6, 1e6, metavar="NORM",
-            help="of texts: the largest norm of all gradients (5)"),
-    Setting("dropout", float, TEXT, COMPUTED, 0, 0.95, metavar="P",
-            help="of texts: the probability of dropping what is not recurrent (the recipe's: 0)"),
-    Setting("seed", int, BOTH, 0, 0, 2**32, metavar="N",
-            help="of weights, order, dropout, flips and crops (0)"),
-    Setting("weights", str, BOTH, {"images": "1", "texts": "4"}, metavar="BITS",
-            help="of each weight, 1 to 8, or a quantizer's name, as log:4 or ternary, see bitnet "
-            "plot quantizers (1; of texts 4)"),
-    Setting("activations", str, BOTH, {"images": "1", "texts": "4"}, metavar="BITS",
-            help="of each activation, in the same way (1; of texts 4)"),
+            group="language models",
+            help="keep the N most frequent words; default: all, 2000 for words of embedded-text"),
+    Setting("width", int, TEXT, COMPUTED, 1, 10**5, group="language models", metavar="N",
+            help="length of the vector of a token; default: the UNITS of the net"),
+    Setting("steps", int, TEXT, COMPUTED, 1, 10**5, group="language models", metavar="N",
+            help="steps of truncated backpropagation through time; default: the recipe's "
+            "(default: 35 for words, 25 for characters)"),
+    Setting("clip", float, TEXT, COMPUTED, 1e-6, 1e6, group="language models", metavar="NORM",
+            help="largest norm of all gradients; default: the recipe's (zaremba-large: 10, "
+            "others: 5)"),
+    Setting("dropout", float, TEXT, COMPUTED, 0, 0.95, group="language models", metavar="P",
+            help="probability of dropping an activation that is not recurrent; default: the "
+            "recipe's (zaremba-medium: 0.5, zaremba-large: 0.65, others: 0)"),
+    Setting("seed", int, BOTH, 0, 0, 2**32, group="optimizer", metavar="N",
+            help="seed of the random weights, the order of batches, dropout, flips and crops"),
+    Setting("weights", str, BOTH, {"images": "1", "texts": "4"}, group="bits", metavar="BITS",
+            help="bits of each weight, 1 to 8, or the name of a quantizer, such as log:4 or "
+            "ternary, see `bitnet plot quantizers`"),
+    Setting("activations", str, BOTH, {"images": "1", "texts": "4"}, group="bits", metavar="BITS",
+            help="bits of each activation, 1 to 8, or the name of a quantizer"),
     Setting("grad_format", str, BOTH, {"images": "int8", "texts": "float32"},
-            choices=tuple(GRADIENTS), optional=True,
-            help="numbers that the backward products multiply (int8; of texts float32)"),
-    Setting("rounding", str, BOTH, "nearest", choices=ROUNDINGS, optional=True,
-            help="of gradients of integers (nearest)"),
-    Setting("balance", bool, IMAGES, False,
-            help="balance weights: the signs are those of the weights less the mean of their row "
-            "or filter"),
-    Setting("widen", float, IMAGES, None, 1e-3, 1e3, optional=True, metavar="WINDOW",
-            help="widen the hard tanh, outside whose window no gradient passes, from 1, or the "
-            "activations' own, to WINDOW"),
-    Setting("widen_after", float, IMAGES, 0.7, 0, 1, metavar="SHARE",
-            help="of the epochs, after which it is widened (0.7)"),
-    Setting("teacher", str, IMAGES, None, optional=True, metavar="FILE",
-            help="learn from the scores of a trained net too, as of the float twin "
-            "(distillation); on the same images"),
-    Setting("temperature", float, IMAGES, 4.0, 1e-3, 1e3, metavar="T",
-            help="that the scores of both nets are divided by (4)"),
-    Setting("teacher_weight", float, IMAGES, 0.5, 0, 1, metavar="SHARE",
-            help="of the teacher in the loss (0.5)"),
-    Setting("validation", int, IMAGES, 0, 0, 10**9, metavar="N",
-            help="hold back the last N training images, and keep the epoch that is best on them "
-            "(0: no choice is made)"),
-    Setting("flip", bool, IMAGES, False, help="turn half of the training images, left to right"),
-    Setting("crop", int, IMAGES, 0, 0, 64, metavar="PAD",
-            help="pad training images by PAD pixels and cut at random (0)"),
-    Setting("prepare", list, IMAGES, COMPUTED, metavar="STEPS",
-            help=f"of {', '.join(STEPS)}, as gcn,lcn, or none (the recipe's: none)"),
-    Setting("limit", int, BOTH, 0, 0, 10**9, metavar="N",
-            help="only the first N training images and the first N test images, or words or "
-            "characters of each text (0: all)"),
+            choices=tuple(GRADIENTS), optional=True, group="bits", metavar="FORMAT",
+            help="number format of the gradients in the products of the backward pass: "
+            f"{', '.join(GRADIENTS)}"),
+    Setting("rounding", str, BOTH, "nearest", choices=ROUNDINGS, optional=True, group="bits",
+            help="how gradients are rounded to integers"),
+    Setting("balance", bool, IMAGES, False, group="bits",
+            help="subtract from each weight the mean of its row or filter before its sign is "
+            "taken"),
+    Setting("widen", float, IMAGES, None, 1e-3, 1e3, optional=True, group="bits", metavar="VALUE",
+            help="during the training, raise to VALUE the clip value of the activations, beyond "
+            "which no gradient passes"),
+    Setting("widen_after", float, IMAGES, 0.7, 0, 1, group="bits", metavar="SHARE",
+            help="share of the epochs after which --widen applies"),
+    Setting("teacher", str, IMAGES, None, optional=True, group="distillation", metavar="FILE",
+            help="learn also from the scores of this trained net, such as the float twin, on the "
+            "same images"),
+    Setting("temperature", float, IMAGES, 4.0, 1e-3, 1e3, group="distillation", metavar="T",
+            help="divide the scores of both nets by T"),
+    Setting("teacher_weight", float, IMAGES, 0.5, 0, 1, group="distillation", metavar="SHARE",
+            help="share of the teacher in the loss"),
+    Setting("validation", int, IMAGES, 0, 0, 10**9, group="data", metavar="N",
+            help="hold back the last N training images and keep the epoch that is best on them; "
+            "0: keep the last epoch"),
+    Setting("flip", bool, IMAGES, False, group="data",
+            help="mirror half of the training images, left to right"),
+    Setting("crop", int, IMAGES, 0, 0, 64, group="data", metavar="PAD",
+            help="pad training images by PAD pixels and cut out a random part"),
+    Setting("prepare", list, IMAGES, COMPUTED, group="data", metavar="STEPS",
+            help=f"none, or some of {', '.join(STEPS)} with commas between; default: the "
+            "recipe's (default and theano: none; torch: zca for CIFAR, gcn,lcn for SVHN)"),
+    Setting("limit", int, BOTH, 0, 0, 10**9, group="data", metavar="N",
+            help="use only the first N training and the first N test images, or tokens of each "
+            "text; 0: all"),
     Setting("picture", list, IMAGES, BY_DATA),
     Setting("classes", list, IMAGES, BY_DATA),
     Setting("tokens", int, TEXT, BY_DATA, 1, 10**7),
@@ -199,7 +209,7 @@ def check_value(name, value, task):
     if name == "net":
         if (net := net_named(value)).task != task:
             known = "rnn:512, lstm:300 or gru:256,256" if task == "texts" else "mlp: or conv:"
-            raise InputError(f"net {net.name!r:.80}; expected {known} for {task}")
+            raise InputError(f"net is {net.name!r:.80}; expected {known} for {task}")
     elif name in ARGUMENTS:
         bits_or_name(name, value)
     elif name == "picture":
@@ -295,7 +305,7 @@ def bits_or_name(name, text):
         raise InputError(f"{name} is {text!r:.60}; expected 1 to 8, or a name: {error}") from None
     if name == "activations" and not quantizer.elementwise:
         raise InputError(
-            f"activations is {text!r}, a quantizer of weights, which looks at all of them at once; "
-            "expected one of single numbers, as uniform, linear or log, or 1 to 8"
+            f"activations is {text!r}, which quantizes weights only; expected 1 to 8, or a "
+            "quantizer such as uniform:2, linear:4:0.25 or log:3"
         )
     return text

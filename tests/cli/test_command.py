@@ -1,14 +1,28 @@
 """Programs for people: one line for an error, an exit code, no traceback."""
 
 import os
+import re
+import signal
 import subprocess
 import sys
+import threading
 
+import numpy as np
 import pytest
 
+import bitnet
 from bitnet import InputError
 from bitnet.__main__ import main
 from bitnet.cli import run
+from bitnet.cli.command import Terminated
+from bitnet.nn.models import binary_mlp
+
+# `bitnet predict`, which says "writing" as soon as it reads standard input
+WAITING = """import bitnet, bitnet.__main__, bitnet.cli.predict as predict
+own = predict.standard_input
+predict.standard_input = lambda most: (print("writing", flush=True), own(most))[1]
+bitnet.__main__.command()"""
+WAITING = [sys.executable, "-c", WAITING, "predict"]
 
 
 def failing(error):
@@ -27,6 +41,7 @@ def failing(error):
         (MemoryError("9 TiB"), 1, "error: not enough memory (9 TiB); use a smaller net or batch\n"),
         (KeyboardInterrupt(), 130, "stopped\n"),
         (KeyboardInterrupt("3 epochs are kept"), 130, "stopped: 3 epochs are kept\n"),
+        (Terminated("3 epochs are kept"), 143, "stopped: 3 epochs are kept\n"),
     ],
 )
 def test_errors_become_a_line_and_a_code(capsys, error, code, line):
@@ -70,6 +85,57 @@ def test_the_command_line_from_a_shell():
         assert (out.returncode, out.stdout, out.stderr.count("\n")) == (2, "", 1)
         assert out.stderr.startswith("error: ")
         assert "--help`" in out.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "line"),
+    [
+        ("status", 0, ""),
+        ("evaluate no.npz", 1, "error: no.npz: No such file or directory\n"),
+        ("summary mlp:0", 1, "error: there is no file mlp:0; net is 'mlp:0'; expected .*\n"),
+        ("evaluate", 2, "error: the following arguments are required: FILE; see .*\n"),
+        ("evaluate a b", 2, "error: unexpected argument 'b'; see .*\n"),
+    ],
+)
+def test_exit_codes(words, code, line):
+    command = [sys.executable, "-m", "bitnet", *words.split()]
+    out = subprocess.run(command, capture_output=True, text=True)
+    assert out.returncode == code
+    assert re.fullmatch(line, out.stderr)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_leaves_nothing_half_written(tmp_path, number, code):
+    """While `bitnet freeze` and its like write a file, and while they wait."""
+    program = """if True:
+        import sys, time, bitnet
+        from bitnet.archive import replacing
+        def main():
+            with replacing("net.npz") as file:
+                file.write(b"half")
+                print("writing", flush=True)
+                time.sleep(60)
+        bitnet.cli.run(main)"""
+    for command in ([sys.executable, "-c", program], [*WAITING, "net.npz", "-"]):
+        bitnet.freeze(binary_mlp([784, 10], rng=np.random.default_rng(0))).save(tmp_path / "net.npz")
+        before = (tmp_path / "net.npz").read_bytes()
+        pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+        with subprocess.Popen(command, cwd=tmp_path, text=True, **pipes) as process:
+            assert process.stdout.readline() == "writing\n"
+            os.kill(process.pid, number)
+            process.wait()  # standard input is still open
+            assert (process.returncode, process.stderr.read()) == (code, "stopped\n")
+        assert [path.name for path in tmp_path.iterdir()] == ["net.npz"]
+        assert (tmp_path / "net.npz").read_bytes() == before
+
+
+def test_run_keeps_the_handlers_of_its_caller():
+    before = signal.getsignal(signal.SIGTERM)
+    run(lambda: None)
+    assert signal.getsignal(signal.SIGTERM) is before
+    thread = threading.Thread(target=run, args=[lambda: None])  # which may not set handlers
+    thread.start()
+    thread.join()
 
 
 def test_a_reader_that_goes_away_is_no_error():

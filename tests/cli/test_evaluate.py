@@ -25,9 +25,18 @@ def nets(tmp_path_factory):
         ("float", "mlp:16", "--float"),
         ("bits", "mlp:16", "--weights", "4", "--activations", "2"),
     ):
-        main(["train", "--net", net, *more, *words, "--out", f"{folder}/{name}"])
+        main(["train", "--net", net, *more, *words, "--out", f"{folder}/{name}.checkpoint"])
         if name != "float":
-            main(["freeze", f"{folder}/{name}", "--out", f"{folder}/{name}.npz", "--check", "0"])
+            main(
+                [
+                    "freeze",
+                    f"{folder}/{name}.checkpoint",
+                    "--out",
+                    f"{folder}/{name}.npz",
+                    "--check",
+                    "0",
+                ]
+            )
     return folder
 
 
@@ -40,8 +49,10 @@ def evaluated(capsys, *words):
 @pytest.mark.parametrize("name", ["mlp", "conv", "gcn", "float", "bits"])
 def test_the_figures(nets, capsys, name):
     digits = bitnet.load_dataset("embedded")
-    right = load_trained(nets / name).predict(digits.test_images) == digits.test_labels
-    figures = evaluated(capsys, nets / name)
+    right = (
+        load_trained(nets / f"{name}.checkpoint").predict(digits.test_images) == digits.test_labels
+    )
+    figures = evaluated(capsys, nets / f"{name}.checkpoint")
     assert (figures["data"], figures["images"]) == ("embedded", 2000)
     assert figures["accuracy"] == right.mean()
     expected = {str(i): right[digits.test_labels == i].mean() for i in range(10)}
@@ -53,16 +64,16 @@ def test_the_figures(nets, capsys, name):
 
 
 def test_a_few_images(nets, capsys):
-    figures = evaluated(capsys, nets / "mlp", "--limit", 3, "--batch", 2)
+    figures = evaluated(capsys, nets / "mlp.checkpoint", "--limit", 3, "--batch", 2)
     assert figures["images"] == 3
     assert [name for name, share in figures["classes"].items() if share is not None] == [
         "0",
         "1",
         "7",
     ]
-    main(["evaluate", str(nets / "mlp"), "--limit", "3"])
+    main(["evaluate", str(nets / "mlp.checkpoint"), "--limit", "3"])
     out = capsys.readouterr().out
-    assert "of 3 test images of embedded are right" in out
+    assert "on 3 test images of embedded" in out
     assert out.count("no image") == 7
 
 
@@ -70,7 +81,7 @@ def test_nets_that_do_not_say_what_they_were_trained_on(tmp_path, capsys):
     for sizes in ([784, 10], [784, 9], [783, 10]):
         rng = np.random.default_rng(0)
         bitnet.freeze(bitnet.nn.models.binary_mlp(sizes, rng=rng)).save(tmp_path / f"{sizes}.npz")
-    with pytest.raises(InputError, match="use --data"):
+    with pytest.raises(InputError, match="add --data"):
         main(["evaluate", f"{tmp_path}/[784, 10].npz"])
     figures = evaluated(capsys, tmp_path / "[784, 10].npz", "--data", "embedded")
     assert sorted(figures["classes"]) == sorted("0123456789")
@@ -86,12 +97,12 @@ def test_nets_that_do_not_say_what_they_were_trained_on(tmp_path, capsys):
         (["--limit", "-1"], "--limit is -1"),
         (["--threads", "9999"], "--threads is 9999"),
         (["--data", "folder"], "--folder"),
-        (["--folder", "x"], "leave it out"),
+        (["--folder", "x"], "remove it"),
     ],
 )
 def test_wrong_arguments(nets, words, message):
     with pytest.raises(InputError, match=message):
-        main(["evaluate", str(nets / "mlp"), *words])
+        main(["evaluate", str(nets / "mlp.checkpoint"), *words])
 
 
 def test_folders_of_other_classes_are_refused(tmp_path, monkeypatch, capsys):
@@ -104,15 +115,17 @@ def test_folders_of_other_classes_are_refused(tmp_path, monkeypatch, capsys):
                 Image.fromarray(pixels).save(tmp_path / root / part / name / f"{i}.png")
     monkeypatch.chdir(tmp_path)
     words = "--net", "mlp:4", "--size", "8", "--epochs", "1", "--batch", "4", "--quiet"
-    main(["train", "--data", "folder", "--folder", "pets", *words, "--out", "net"])
-    assert evaluated(capsys, "net")["images"] == 8
-    assert evaluated(capsys, "net", "--limit", 2)["classes"].keys() == {"cat", "dog"}
-    with pytest.raises(InputError, match="birds has a class 'owl', which net was not trained on"):
-        main(["evaluate", "net", "--data", "folder", "--folder", "birds"])
+    main(["train", "--data", "folder", "--folder", "pets", *words, "--out", "net.checkpoint"])
+    assert evaluated(capsys, "net.checkpoint")["images"] == 8
+    assert evaluated(capsys, "net.checkpoint", "--limit", 2)["classes"].keys() == {"cat", "dog"}
+    with pytest.raises(
+        InputError, match=r"birds has a class 'owl', which net\.checkpoint was not trained on"
+    ):
+        main(["evaluate", "net.checkpoint", "--data", "folder", "--folder", "birds"])
 
 
 def test_damaged_files(nets, tmp_path):
-    for name in ("mlp", "mlp.npz"):
+    for name in ("mlp.checkpoint", "mlp.npz"):
         content = (nets / name).read_bytes()
         for damaged in (content[:-9], content[:99], b"", content.replace(b"mlp:16", b"mlp:17")):
             if damaged != content:
@@ -125,7 +138,7 @@ def test_long_names_of_classes_stay_aligned(nets, capsys, monkeypatch):
     shares = {"a": 1.0, "n" * 30: None, "c": 0.05}
     figures = {"images": 5, "accuracy": 0.5, "classes": shares, "images_per_second": 7.0}
     monkeypatch.setattr(evaluate, "measure", lambda *words: figures)
-    main(["evaluate", str(nets / "mlp")])
+    main(["evaluate", str(nets / "mlp.checkpoint")])
     rows = capsys.readouterr().out.splitlines()[1:4]
     assert [row.split()[-1] for row in rows] == ["100.00%", "image", "5.00%"]
     assert len({len(row) for row in rows}) == 1

@@ -78,7 +78,7 @@ def test_a_net_that_differs_is_not_kept_quiet(monkeypatch):
     monkeypatch.setattr(
         "bitnet.compare", lambda *args: bitnet.deploy.freeze.Agreement(1, 2, 1, 0, 0)
     )
-    with pytest.raises(InputError, match=r"net\.npz is not the trained net.*please report"):
+    with pytest.raises(InputError, match=r"net\.npz differs from the trained net.*please report"):
         main(["freeze", "net.checkpoint"])
 
 
@@ -92,11 +92,11 @@ def test_what_is_refused(folder):
     cases = [
         (["notes.npz"], "not a file of bitnet"),
         (["none"], "none"),
-        (["net.checkpoint", "--out", "notes.npz"], "is no frozen net"),
-        (["net.checkpoint", "--out", "net.checkpoint"], "is no frozen net"),
+        (["net.checkpoint", "--out", "notes.npz"], "is not a frozen net"),
+        (["net.checkpoint", "--out", "net.checkpoint"], r"ends with \.npz"),
         (["net.checkpoint", "--out", "missing/a.npz"], "no folder missing"),
         (["net.checkpoint", "--check", "-1"], "--check is -1"),
-        (["net.checkpoint", "--data", "mnist", "--folder", "x"], "or --check 0"),
+        (["net.checkpoint", "--data", "mnist", "--folder", "x"], "add --check 0"),
         (["net.checkpoint", "--threads", "0"], "--threads is 0"),
     ]
     for words, message in cases:

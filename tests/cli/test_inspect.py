@@ -15,7 +15,9 @@ from bitnet.deploy.runtime import FrozenOutput
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    return save_nets(tmp_path_factory.mktemp("nets"))
+    nets = save_nets(tmp_path_factory.mktemp("nets"))
+    (nets / "notes.txt").write_text("notes")
+    return nets
 
 
 def signs_in(text, characters="+-"):
@@ -29,7 +31,7 @@ def test_the_layers_are_listed(folder, capsys):
     main(["inspect", str(folder / "conv.npz")])
     out = capsys.readouterr().out
     assert re.search(r"^0 +FrozenConv +5x3x3x1 ", out, re.MULTILINE)
-    assert re.search(r"^1 +FrozenOutput +10x980 .*none, but scores$", out, re.MULTILINE)
+    assert re.search(r"^1 +FrozenOutput +10x980 .*none \(scores\)$", out, re.MULTILINE)
     net = bitnet.load(folder / "conv.npz")
     assert f"{(net.layers[1].bits.signs() > 0).mean():.1%}".replace("%", " %") in out
 
@@ -84,17 +86,17 @@ def test_the_text_of_few_bits_is_the_integers(folder, capsys, name):
     main(["inspect", str(folder / name), "--layer", "0", "--unit", "3"])
     out = capsys.readouterr().out
     assert np.array_equal(numbers_in(out), own[3].reshape(28, 28))
-    assert "weights of 2 bits: -3, -1, 1, 3, times 0.333333" in out
+    assert "2-bit weights: -3, -1, 1, 3, times 0.333333" in out
     assert f"in the layer: -3 ({(own == -3).mean():.1%});".replace("%", " %") in out
     assert f"in the unit: -3 ({(own[3] == -3).mean():.1%});".replace("%", " %") in out
     assert f"unit 3: {(own[3] > 0).sum()} of 784 weights are above 0\n" in out
     sign, way = (">=", "increasing") if layer.increasing[3] else ("<=", "falling")
     steps = ", ".join(map(str, layer.thresholds[3]))
-    rule = "gives -7, -5, -3, -1, 1, 3, 5, 7, one further at each of z"
+    rule = "-7, -5, -3, -1, 1, 3, 5, 7: the next one at each of z"
     assert f"{rule} {sign} {steps} ({way})" in " ".join(out.split())
     main(["inspect", str(folder / name), "--layer", "1", "--all"])
     out = capsys.readouterr().out
-    assert "which are of 3 bits: -7, -5, -3, -1, 1, 3, 5, 7, times 0.142857" in out
+    assert "which are 3-bit numbers: -7, -5, -3, -1, 1, 3, 5, 7, times 0.142857" in out
     assert np.array_equal(numbers_in(out), last.bits.integers())
     assert out.count("score = (z - ") == 10
 
@@ -124,7 +126,8 @@ def test_channels_of_numbers_stand_beside_each_other():
     steps = net.layers[0].thresholds[1]
     text = " ".join(" ".join(lines).split())
     assert (
-        f"one further at each of 255 steps from z >= {steps[0]} to {steps[-1]} (increasing)" in text
+        f"the next one at each of 255 steps from z >= {steps[0]} to {steps[-1]} (increasing)"
+        in text
     )
 
 
@@ -133,7 +136,7 @@ def test_many_numbers_are_counted_in_ranges():
     model = bitnet.nn.models.binary_mlp([300, 2], rng=rng, weight_quantizer=8)
     lines = " ".join(" ".join(inspect.layer_lines(bitnet.freeze(model), 0)).split())
     own = model[0].packed.integers()
-    assert "weights of 8 bits: 256 integers from -255 to 255, times 0.00392157" in lines
+    assert "8-bit weights: 256 integers from -255 to 255, times 0.00392157" in lines
     share = f"{((own >= -255) & (own <= -225)).mean():.1%}".replace("%", " %")
     assert f"in the layer: -255 to -225 ({share}); -223 to -193 (" in lines
     shares = re.findall(r"\((\d+\.\d) %\)", lines)
@@ -146,12 +149,12 @@ def test_little_is_printed_unless_all_is_asked_for(folder, capsys, monkeypatch):
     main([*words, "0"])
     out = capsys.readouterr().out
     assert out.count("\nunit ") == inspect.UNITS
-    assert "units 0 to 3 of 9; another one: --unit J, all: --all" in out
+    assert "units 0 to 3 of 9; add --unit J or --all for others" in out
     monkeypatch.setattr(inspect, "WEIGHTS", 100)
     main([*words, "0"])
     out = capsys.readouterr().out
     assert sum(map(len, signs_in(out))) == 84
-    assert "no more than 100 weights; all of them: --all" in out
+    assert "only 100 weights are shown; add --all for all" in out
     main([*words, "0", "--all"])
     assert sum(map(len, signs_in(capsys.readouterr().out))) == 9 * 784
 
@@ -177,13 +180,13 @@ def test_files_of_text_and_pictures(folder, tmp_path, capsys):
         (["{}/mlp.npz", "--layer", "0", "--unit", "9"], "units 0 to 8"),
         (["{}/mlp.npz", "--signs", "++"], "two characters"),
         (["{}/mlp.npz", "--signs", "+\n"], "two characters"),
-        (["{}/mlp.npz", "--layer", "0", "--as", "png"], "needs --layer and --out FILE.png"),
+        (["{}/mlp.npz", "--layer", "0", "--as", "png"], "needs --layer and --out NAME.png"),
         (["{}/mlp.npz", "--as", "svg", "--out", "{}/a.svg"], "needs --layer"),
         (["{}/mlp.npz", "--layer", "0", "--as", "png", "--out", "a.svg"], "ends with .png"),
         (["{}/mlp.npz", "--out", "{}/none/a.txt"], "no folder"),
-        (["{}/mlp.npz", "--out", "{}/mlp.npz"], "is a frozen net"),
-        (["{}/mlp.npz", "--out", "{}/conv.checkpoint"], "is a training checkpoint"),
-        (["{}/mlp.npz", "--out", "{}/mlp.jsonl"], "is a file of something else"),
+        (["{}/mlp.npz", "--out", "{}/mlp.npz"], r"ends with \.txt"),
+        (["{}/mlp.npz", "--out", "{}/notes.txt"], "holds something else"),
+        (["{}/mlp.npz", "--out", "{}/a.png"], r"ends with \.txt"),
         (["{}/twin.checkpoint"], "float twin"),
         (["{}/mlp.jsonl"], "not a file of bitnet"),
     ],
@@ -205,13 +208,13 @@ def test_the_lines_of_a_net_and_of_its_scores():
     assert [line.split() for line in list(inspect.net_lines(net))[:3]] == [
         ["layer", "kind", "weights", "share", "of", "+1", "thresholds"],
         ["0", "FrozenLayer", "64x784", "50.1", "%", "0", "to", "0"],
-        ["1", "FrozenOutput", "10x64", "52.8", "%", "none,", "but", "scores"],
+        ["1", "FrozenOutput", "10x64", "52.8", "%", "none", "(scores)"],
     ]
     half = np.array([0.5], np.float32)
     weights = bitnet.kernels.pack(np.array([[1.0, -1.0, 1.0]]))
     output = bitnet.deploy.FrozenNet([FrozenOutput(weights, half, half, half)])
     assert [*inspect.layer_lines(output, 0)] == [
-        "layer 0: FrozenOutput, 1 units x 3 inputs, which are pixels p, counted as 2p - 255",
+        "layer 0: FrozenOutput, 1 units x 3 inputs, which are pixels p, taken as 2p - 255",
         "unit 0: 2 of 3 weights are +1; score = (z - 0.5) * 0.5 + 0.5",
         "+-+",
     ]

@@ -41,9 +41,9 @@ def trained(tmp_path_factory):
 def test_what_training_says(folder, capsys):
     run("train", *SMALL[:-1], "--data", "embedded-text")
     out = capsys.readouterr().out
-    assert "net rnn:12, 1720 weights, weights of 4 and activations of 4 bits" in out
+    assert "net rnn:12, 1720 weights (weights: 4 bits, activations: 4 bits" in out
     assert "1500 characters" in out
-    assert "valid. and test are bits per character" in out
+    assert "valid. and test show the bits per character" in out
     rows = [line.split() for line in out.splitlines() if line.startswith("    ")]
     assert [len(row) for row in rows] == [8, 8]
     assert [row[4] for row in rows] == ["1.00e-03", "1.00e-03"]
@@ -71,7 +71,7 @@ def test_the_log_has_the_figures(trained):
 def test_going_on_after_control_c_ends_with_the_same_bytes(folder, monkeypatch, net, epoch):
     words = *SMALL, "--net", net, "--unit", "characters", "--dropout", 0.2, "--epochs", 3
     seen = []
-    run("train", *words, "--out", "whole", "--log", "whole.jsonl")
+    run("train", *words, "--out", "whole.checkpoint", "--log", "whole.jsonl")
 
     def bar(experiment, quiet):
         def passes(pieces):
@@ -83,15 +83,16 @@ def test_going_on_after_control_c_ends_with_the_same_bytes(folder, monkeypatch, 
 
         return passes
 
-    next_of = "epochs and 4 pieces of the next are in part; go on with: bitnet train --resume part"
+    next_of = "epochs and 4 pieces of the next are in part.checkpoint; resume with: "
+    next_of += "bitnet train --resume part"
     with monkeypatch.context() as patch:
         patch.setattr("bitnet.cli.train._bar", bar)
         with pytest.raises(KeyboardInterrupt, match=f"{epoch} of 3 {next_of}"):
-            run("train", *words, "--out", "part", "--log", "part.jsonl")
-    with pytest.raises(InputError, match="is there already"):
-        run("train", *words, "--out", "part")
-    run("train", "--resume", "part", "--log", "part.jsonl", "--quiet")
-    for name in ("{}", "{}.best"):
+            run("train", *words, "--out", "part.checkpoint", "--log", "part.jsonl")
+    with pytest.raises(InputError, match="exists"):
+        run("train", *words, "--out", "part.checkpoint")
+    run("train", "--resume", "part.checkpoint", "--log", "part.jsonl", "--quiet")
+    for name in ("{}.checkpoint", "{}.best.checkpoint"):
         a, b = (folder / name.format(stem) for stem in ("whole", "part"))
         assert a.read_bytes() == b.read_bytes()
     times = "tokens_per_second"
@@ -117,19 +118,19 @@ def test_longer_and_from_another_folder(folder):
         "--batch",
         2,
         "--out",
-        "a",
+        "a.checkpoint",
         "--quiet",
     )
     (folder / "moved").mkdir()
     for path in folder.glob("ptb.*"):
         path.rename(folder / "moved" / path.name)
     with pytest.raises(InputError, match=r"no ptb.train.txt"):
-        run("train", "--resume", "a", "--quiet")
-    run("train", "--resume", "a", "--folder", "moved", "--epochs", 2, "--quiet")
-    assert load_trained("a").epoch == 2
+        run("train", "--resume", "a.checkpoint", "--quiet")
+    run("train", "--resume", "a.checkpoint", "--folder", "moved", "--epochs", 2, "--quiet")
+    assert load_trained("a.checkpoint").epoch == 2
     (folder / "moved" / "ptb.train.txt").write_text("the sea and a storm\n" * 20)
     with pytest.raises(InputError, match="training data ptb have changed"):
-        run("train", "--resume", "a", "--folder", "moved", "--epochs", 3, "--quiet")
+        run("train", "--resume", "a.checkpoint", "--folder", "moved", "--epochs", 3, "--quiet")
 
 
 @pytest.mark.parametrize("name", ["few.checkpoint", "few.npz", "float.checkpoint"])
@@ -181,7 +182,7 @@ def test_standard_input(trained, capsys, monkeypatch, tmp_path):
     (tmp_path / "text").write_bytes(b"\xff")
     with open(tmp_path / "text") as file:
         monkeypatch.setattr("sys.stdin", file)
-        with pytest.raises(InputError, match="byte 0 is no UTF-8"):
+        with pytest.raises(InputError, match="byte 0 is not UTF-8"):
             run("predict", trained / "few.npz", "-")
 
 
@@ -223,50 +224,59 @@ def test_the_operations_of_a_token(trained, capsys, name):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["train", *SMALL, "--flip"], "--flip is of images"),
+        (["train", *SMALL, "--flip"], "--flip applies only to images"),
         (["train", *SMALL, "--data", "mnist"], "--data is 'mnist'; for texts expected"),
         (["train", *SMALL, "--recipe", "torch"], "recipe is 'torch'"),
         (["train", *SMALL, "--optimizer", "bop"], "optimizer is 'bop'"),
         (["train", *SMALL, "--schedule", "step"], "schedule is 'step'; for texts expected one of"),
         (["train", *SMALL, "--weights", "9"], "weights is '9'"),
-        (["train", *SMALL, "--float", "--weights", "2"], "leave it out with --float"),
-        (["train", *SMALL, "--net", "rnn:"], "net 'rnn:'"),
+        (["train", *SMALL, "--float", "--weights", "2"], "or remove --float"),
+        (["train", *SMALL, "--net", "rnn:"], "net is 'rnn:'"),
         (["train", *SMALL, "--net", "rnn:3,4"], "the same units"),
         (["train", *SMALL, "--clip", "nan"], "clip is nan"),
         (["train", *SMALL, "--dropout", "1"], "dropout is 1"),
         (["train", *SMALL, "--folder", "."], "leave out folder"),
         (["train", *SMALL, "--limit", "10"], "10 tokens for 10 streams"),
-        (["train", "--net", "mlp:9", "--steps", "3"], "--steps is of texts"),
-        (["train", "--net", "mlp:9", "--data", "ptb"], "net 'mlp:9'; expected rnn:512"),
+        (["train", "--net", "mlp:9", "--steps", "3"], "--steps applies only to text data sets"),
+        (["train", "--net", "mlp:9", "--data", "ptb"], "net is 'mlp:9'; expected rnn:512"),
         (["train", "--resume", "few.checkpoint", "--lr", "0.5"], "--lr is 0.5, but"),
         (["train", "--resume", "few.npz"], "frozen language model"),
         (
             ["evaluate", "few.npz"],
-            "few.npz does not say which text .* --data one of embedded-text, ptb",
+            "few.npz does not say which text .* --data with one of embedded-text, ptb",
         ),
         (
             ["evaluate", "few.checkpoint", "--data", "mnist"],
-            "--data is mnist; it needs one of embed",
+            "--data is mnist; expected one of embed",
         ),
         (
             ["freeze", "few.checkpoint", "--data", "mnist", "--out", "a.npz"],
-            "--data is mnist; it needs",
+            "--data is mnist; expected",
         ),
-        (["freeze", "few.checkpoint", "--folder", "."], "leave out folder.*; or --check 0"),
-        (["freeze", "few.checkpoint", "--out", "few.jsonl"], "few.jsonl is there .* no frozen la"),
+        (["freeze", "few.checkpoint", "--folder", "."], "leave out folder.*; or add --check 0"),
+        (
+            ["freeze", "few.checkpoint", "--out", "few.jsonl"],
+            r"--out is few.jsonl; expected a name that ends with .npz",
+        ),
         (["evaluate", "few.npz", "--data", "embedded-text", "--limit", "1"], "--limit is 1; expe"),
-        (["predict", "few.npz", "a", "--top", "2"], "--top is of images"),
+        (["predict", "few.npz", "a", "--top", "2"], "--top applies only to images"),
         (["predict", "few.npz", "a", "--count", "-1"], "--count is -1"),
         (["predict", "few.npz", "a", "--temperature", "nan"], "--temperature is nan"),
-        (["freeze", "float.checkpoint"], "is a float net"),
-        (["freeze", "few.npz"], "frozen already"),
-        (["freeze", "few.checkpoint", "--out", "float.checkpoint"], "no frozen language model"),
+        (["freeze", "float.checkpoint"], "is float; expected"),
+        (["freeze", "few.npz"], "already frozen"),
+        (["freeze", "few.checkpoint", "--out", "float.checkpoint"], r"ends with \.npz"),
         (["inspect", "few.checkpoint"], "holds a language model; expected a net of images"),
-        (["summary", "few.npz", "--energy"], "--energy is of nets of images"),
-        (["summary", "few.npz", "--weights", "2"], "--weights is of a net by name"),
-        (["summary", "few.checkpoint", "--float"], "--float is of a net by name"),
-        (["summary", "few.checkpoint", "--classes", "9"], "--classes is of a net by name"),
-        (["summary", "lstm:8", "--float", "--weights", "2"], "--weights is of bits, and --float"),
+        (["summary", "few.npz", "--energy"], "--energy applies only to nets of images"),
+        (["summary", "few.npz", "--weights", "2"], "--weights applies only to a net by name"),
+        (["summary", "few.checkpoint", "--float"], "--float applies only to a net by name"),
+        (
+            ["summary", "few.checkpoint", "--classes", "9"],
+            "--classes applies only to a net by name",
+        ),
+        (
+            ["summary", "lstm:8", "--float", "--weights", "2"],
+            "--weights applies only to low-bit nets",
+        ),
         (["summary", "lstm:8", "--weights", "9"], "weights is '9'"),
         (["summary", "float.checkpoint", "--operations"], "--operations applies to low-bit nets"),
         (["summary", "gru:8", "--float", "--operations"], "--operations applies to low-bit nets"),

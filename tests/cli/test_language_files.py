@@ -47,7 +47,7 @@ def test_a_file_without_words_is_summarized_and_no_more(tmp_path, capsys, words,
     freeze(few_bits(), vocabulary=words).save(path)
     run("summary", path)
     assert "7x8" in capsys.readouterr().out
-    with pytest.raises(InputError, match="frozen already"):
+    with pytest.raises(InputError, match="already frozen"):
         run("freeze", path)
     for call in (["predict", path, "a"], ["evaluate", path, "--data", "embedded-text"]):
         with pytest.raises(InputError, match=f"a.npz .*{message}; freeze the model again"):
@@ -72,7 +72,7 @@ def test_a_text_that_was_moved_is_found_by_its_folder(tmp_path, monkeypatch, cap
         (tmp_path / f"moved/ptb.{part}.txt").write_text("the sea and the storm\n" * 20)
     Experiment({"net": "lstm:6", "data": "ptb", "folder": "moved"}).save("a.checkpoint")
     (tmp_path / "moved").rename("here")
-    with pytest.raises(InputError, match=r"no ptb.train.txt in moved.*; or --check 0"):
+    with pytest.raises(InputError, match=r"no ptb.train.txt in moved.*; or add --check 0"):
         run("freeze", "a.checkpoint")
     assert not (tmp_path / "a.npz").exists()
     run("freeze", "a.checkpoint", "--folder", "here", "--check", 10)
@@ -85,12 +85,14 @@ def test_a_text_that_was_moved_is_found_by_its_folder(tmp_path, monkeypatch, cap
 def test_a_net_of_images_has_no_text(tmp_path, verb):
     path = tmp_path / "mlp.checkpoint"
     run("train", "--net", "mlp:9", "--limit", 100, "--epochs", 1, "--out", path, "--quiet")
-    with pytest.raises(InputError, match=r"is of images, and --data is ptb; it needs one of emb"):
+    with pytest.raises(
+        InputError, match=r"classifies images, and --data is ptb; expected one of emb"
+    ):
         run(verb, path, "--data", "ptb")
 
 
 def test_what_is_compiled_does_not_count_for_the_speed(monkeypatch):
-    """The text is measured behind a piece of it that compiles."""
+    """The text is measured after a piece of it that compiles."""
     passes = []
     monkeypatch.setattr(nets, "evaluate_language", lambda *words: passes.append(words) or 1.0)
     experiment = Experiment({"net": "rnn:8", "limit": 100})
@@ -103,7 +105,7 @@ def test_what_is_compiled_does_not_count_for_the_speed(monkeypatch):
 def test_the_curves_of_a_log(tmp_path, monkeypatch):
     pytest.importorskip("matplotlib", reason="plots need matplotlib (extra plot)")
     small = "--net", "rnn:8", "--limit", 100, "--batch", 4, "--epochs", 2, "--quiet"
-    run("train", *small, "--out", tmp_path / "a", "--log", tmp_path / "a.jsonl")
+    run("train", *small, "--out", tmp_path / "a.checkpoint", "--log", tmp_path / "a.jsonl")
     drawn = []
     monkeypatch.setattr(plots, "plot_curves", lambda logs, *words: drawn.extend(logs))
     run("plot", "curves", tmp_path / "a.jsonl", "--out", tmp_path / "a.svg")
@@ -157,19 +159,19 @@ def test_texts_are_not_fetched(action, name):
         (
             "train",
             [
-                "of language models embedded-text",
-                "1; of texts 4",
-                "words 0.002",
-                "streams (words 20, characters 32)",
-                "zaremba-* 13, 39, 55",
-                "of texts plateau",
-                "words or characters of each text",
+                "default: embedded, for texts embedded-text",
+                "default: 1, for texts 4",
+                "0.002 for words",
+                "20 for words, 32 for characters",
+                "zaremba-*: 13, 39, 55",
+                "for texts plateau",
+                "tokens of each text",
             ],
         ),
-        ("predict", ["how a text goes on"]),
+        ("predict", ["continue a text"]),
         ("freeze", ["ptb", "words or characters"]),
-        ("summary", ["of language models 4"]),
-        ("plot", ["of texts perplexity"]),
+        ("summary", ["for language models 4"]),
+        ("plot", ["for texts perplexity"]),
     ],
 )
 def test_the_help_names_the_defaults_of_texts(verb, words, capsys):

@@ -80,7 +80,7 @@ def test_the_confusion_is_that_of_the_net(folder, tmp_path, monkeypatch, name):
         (["codes", "{}/twin.checkpoint"], "float twin"),
         (["filters", "{}/mlp.npz", "--count", "0"], "--count is 0"),
         (["filters", "{}/mlp.jsonl"], "not a file of bitnet"),
-        (["confusion", "{}/plain.npz"], "use --data"),
+        (["confusion", "{}/plain.npz"], "add --data"),
         (["quantizers", "uniform"], "expected uniform:BITS"),
         (["confusion", "{}/mlp.npz", "--limit", "-1"], "--limit is -1"),
     ],

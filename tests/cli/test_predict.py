@@ -21,8 +21,8 @@ DIGITS = bitnet.load_dataset("embedded").test_images[:12]
 def nets(tmp_path_factory):
     folder = tmp_path_factory.mktemp("predict")
     words = ("--limit", "300", "--epochs", "1", "--prepare", "gcn", "--quiet")
-    main(["train", "--net", "conv:4/8", *words, "--out", f"{folder}/net"])
-    main(["freeze", f"{folder}/net", "--out", f"{folder}/net.npz", "--check", "0"])
+    main(["train", "--net", "conv:4/8", *words, "--out", f"{folder}/net.checkpoint"])
+    main(["freeze", f"{folder}/net.checkpoint", "--out", f"{folder}/net.npz", "--check", "0"])
     (folder / "pictures").mkdir()
     for i, digit in enumerate(DIGITS[:3]):
         Image.fromarray(digit).save(folder / "pictures" / f"{i}.png")
@@ -53,17 +53,19 @@ def predicted(capsys, *words):
 @pytest.mark.parametrize(("weights", "activations"), [("4", "2"), ("log:3", "linear:3:0.5")])
 def test_nets_of_few_bits(tmp_path, capsys, weights, activations):
     bits = ("--weights", weights, "--activations", activations)
-    words = ("--limit", "300", "--epochs", "1", "--quiet", "--out", f"{tmp_path}/few")
+    words = ("--limit", "300", "--epochs", "1", "--quiet", "--out", f"{tmp_path}/few.checkpoint")
     main(["train", "--net", "conv:4/8", *bits, *words])
-    main(["freeze", f"{tmp_path}/few", "--out", f"{tmp_path}/few.npz", "--check", "50"])
+    main(["freeze", f"{tmp_path}/few.checkpoint", "--out", f"{tmp_path}/few.npz", "--check", "50"])
     scores = [
         [row["scores"] for row in predicted(capsys, f"{tmp_path}/{net}", "many.npy")]
-        for net in ("few", "few.npz")
+        for net in ("few.checkpoint", "few.npz")
     ]
-    assert scores[0] == scores[1] == raw_scores(open_net(tmp_path / "few"), DIGITS).tolist()
+    assert (
+        scores[0] == scores[1] == raw_scores(open_net(tmp_path / "few.checkpoint"), DIGITS).tolist()
+    )
 
 
-@pytest.mark.parametrize("net", ["net", "net.npz"])
+@pytest.mark.parametrize("net", ["net.checkpoint", "net.npz"])
 def test_every_kind_of_input_gives_the_same_scores(nets, capsys, net):
     scores = raw_scores(open_net(net), DIGITS)
     rows = predicted(
@@ -89,21 +91,21 @@ def test_every_kind_of_input_gives_the_same_scores(nets, capsys, net):
 
 
 def test_a_line_an_image(capsys):
-    scores = raw_scores(open_net("net"), DIGITS[:1])[0]
-    main(["predict", "net", "one.npy", "pictures/0.png"])
+    scores = raw_scores(open_net("net.checkpoint"), DIGITS[:1])[0]
+    main(["predict", "net.checkpoint", "one.npy", "pictures/0.png"])
     best = int(scores.argmax())
     lines = capsys.readouterr().out.splitlines()
     assert lines == [
         f"{name}\t{best}\t{scores[best]:.4f}" for name in ("one.npy", "pictures/0.png")
     ]
-    main(["predict", "net", "one.npy", "--top", "99"])
+    main(["predict", "net.checkpoint", "one.npy", "--top", "99"])
     _, *cells = capsys.readouterr().out.split("\t")
     assert [int(cell) for cell in cells[::2]] == np.argsort(-scores, kind="stable").tolist()
 
 
 def test_black_on_white(capsys):
-    (black,) = predicted(capsys, "net", "black.png", "--invert")
-    (white,) = predicted(capsys, "net", "pictures/0.png")
+    (black,) = predicted(capsys, "net.checkpoint", "black.png", "--invert")
+    (white,) = predicted(capsys, "net.checkpoint", "pictures/0.png")
     assert black["scores"] == white["scores"]
 
 
@@ -155,7 +157,7 @@ def test_older_files_say_nothing_of_the_picture(tmp_path, capsys):
         model = bitnet.nn.models.binary_mlp([n, 10], rng=np.random.default_rng(0))
         bitnet.freeze(model).save(tmp_path / f"{n}.npz")
     assert len(predicted(capsys, f"{tmp_path}/784.npz", "pictures", "rows.npy")) == 15
-    with pytest.raises(InputError, match="does not say how its 783 pixels make a picture"):
+    with pytest.raises(InputError, match="does not say which picture its 783 pixels form"):
         main(["predict", f"{tmp_path}/783.npz", "pictures"])
 
 
@@ -170,16 +172,16 @@ def test_wrong_input(nets, tmp_path, monkeypatch):
         ("float.npy", "expected uint8"),
         ("shape.npy", r"an array of shape \(12, 27, 28\); expected images of 28x28x1"),
         ("objects.npy", "expected uint8"),
-        ("empty.npz", "no images in it"),
+        ("empty.npz", "has no images"),
         ("text.png", "no picture"),
         ("folder", "no pictures in it"),
         ("missing.png", "missing"),
     ]:
         with pytest.raises((InputError, OSError), match=message):
-            main(["predict", "net", str(tmp_path / name)])
+            main(["predict", "net.checkpoint", str(tmp_path / name)])
     for words, message in [
-        (["net", "-", "-"], "- stands twice"),
-        (["net", "one.npy", "--top", "0"], "--top is 0"),
+        (["net.checkpoint", "-", "-"], "- is given twice"),
+        (["net.checkpoint", "one.npy", "--top", "0"], "--top is 0"),
         (["one.npy", "one.npy"], "not a file of bitnet"),
         (["none", "one.npy"], "none"),
     ]:
@@ -187,7 +189,7 @@ def test_wrong_input(nets, tmp_path, monkeypatch):
             main(["predict", *words])
     monkeypatch.setattr("sys.stdin", Stdin(b""))
     with pytest.raises(InputError, match="standard input"):
-        main(["predict", "net", "-"])
+        main(["predict", "net.checkpoint", "-"])
 
 
 def test_signs_are_no_pictures(tmp_path):
@@ -203,7 +205,7 @@ def test_messages_name_the_input(nets, tmp_path):
     np.save(tmp_path / "float.npy", np.zeros((1, 28, 28)))
     for name, message in (
         ("text.png", "text.png: no picture that can be read, or damaged; expected JPEG"),
-        ("empty.npz", "empty.npz: no images in it"),
+        ("empty.npz", "empty.npz has no images"),
         ("float.npy", "float.npy: the array holds numbers of type <f8; expected uint8"),
     ):
         with pytest.raises(InputError, match=message):

@@ -62,18 +62,19 @@ def test_quiet_is_quiet(capfd):
 
 
 def test_the_best_epoch_is_kept(folder, capsys):
-    train("--validation", 100, "--out", "a.npz", "--log", "run.jsonl")
+    train("--validation", 100, "--out", "a.checkpoint", "--log", "run.jsonl")
     out = capsys.readouterr().out
     epochs = [json.loads(line) for line in (folder / "run.jsonl").read_text().splitlines()[1:]]
     best = max(epochs, key=lambda epoch: (epoch["validation_accuracy"], epoch["epoch"]))
-    assert load_trained("a.best.npz").epoch == best["epoch"]
-    assert f"epoch {best['epoch']}, {best['validation_accuracy']:.2%}" in out
-    assert f"test images {best['test_accuracy']:.2%}" in out
-    assert "next: bitnet freeze a.best.npz" in out
+    assert load_trained("a.best.checkpoint").epoch == best["epoch"]
+    shares = best["validation_accuracy"], best["test_accuracy"]
+    line = "best epoch: {}, {:.2%} on the images held back, {:.2%} on the test images\n"
+    assert line.format(best["epoch"], *shares) in out
+    assert "next: bitnet freeze a.best.checkpoint" in out
 
 
 def control_c(monkeypatch, epoch, times=1):
-    """Ctrl-C before the second batch behind an epoch."""
+    """Ctrl-C before the second batch after an epoch."""
     seen = []
 
     def bar(experiment, quiet):
@@ -93,19 +94,19 @@ def control_c(monkeypatch, epoch, times=1):
 @pytest.mark.parametrize("epoch", [0, 1, 2])
 def test_going_on_after_control_c_ends_with_the_same_bytes(folder, monkeypatch, epoch):
     words = "--validation", 60, "--flip", "--crop", 2
-    train(*words, "--out", "whole.npz", "--log", "whole.jsonl")
+    train(*words, "--out", "whole.checkpoint", "--log", "whole.jsonl")
     with monkeypatch.context() as patch:
         control_c(patch, epoch)
         with pytest.raises(KeyboardInterrupt) as caught:
-            train(*words, "--out", "part 1.npz", "--log", "part.jsonl")
-    command = "bitnet train --resume 'part 1.npz' --log part.jsonl"
-    done = f"{epoch} of 3 epochs and 2 batches of the next are in part 1.npz"
-    assert str(caught.value) == f"{done}; go on with: {command}"
+            train(*words, "--out", "part 1.checkpoint", "--log", "part.jsonl")
+    command = "bitnet train --resume 'part 1.checkpoint' --log part.jsonl"
+    done = f"{epoch} of 3 epochs and 2 batches of the next are in part 1.checkpoint"
+    assert str(caught.value) == f"{done}; resume with: {command}"
     if epoch == 0:
-        with pytest.raises(InputError, match="is there already"):
-            train("--out", "part 1.npz")
+        with pytest.raises(InputError, match="exists"):
+            train("--out", "part 1.checkpoint")
     main(shlex.split(command)[1:])
-    for name in ("{}.npz", "{}.best.npz"):
+    for name in ("{}.checkpoint", "{}.best.checkpoint"):
         a, b = (folder / name.format(stem) for stem in ("whole", "part 1"))
         assert a.read_bytes() == b.read_bytes()
     assert without_times("whole.jsonl") == without_times("part.jsonl")
@@ -113,9 +114,9 @@ def test_going_on_after_control_c_ends_with_the_same_bytes(folder, monkeypatch, 
 
 def test_a_second_control_c_does_not_wait(folder, monkeypatch):
     control_c(monkeypatch, 1, times=2)
-    with pytest.raises(KeyboardInterrupt, match="1 of 3 epochs are in a; go on with"):
-        train("--out", "a")
-    assert load_trained("a").epoch == 1
+    with pytest.raises(KeyboardInterrupt, match=r"1 of 3 epochs are in a\.checkpoint; resume with"):
+        train("--out", "a.checkpoint")
+    assert load_trained("a.checkpoint").epoch == 1
 
 
 def test_lines_of_a_log_that_the_checkpoint_does_not_hold_are_dropped(folder):
@@ -127,11 +128,11 @@ def test_lines_of_a_log_that_the_checkpoint_does_not_hold_are_dropped(folder):
 
 
 def test_the_log_of_another_training_is_left_alone(folder):
-    train("--out", "a", "--log", "a.jsonl", "--quiet")
+    train("--out", "a.checkpoint", "--log", "a.jsonl", "--quiet")
     before = (folder / "a.jsonl").read_bytes()
-    train("--recipe", "torch", "--seed", 0, "--out", "b", "--quiet")
+    train("--recipe", "torch", "--seed", 0, "--out", "b.checkpoint", "--quiet")
     with pytest.raises(InputError, match=r"a\.jsonl is from another training"):
-        main(["train", "--resume", "b", "--epochs", "4", "--log", "a.jsonl"])
+        main(["train", "--resume", "b.checkpoint", "--epochs", "4", "--log", "a.jsonl"])
     assert (folder / "a.jsonl").read_bytes() == before
 
 
@@ -145,44 +146,50 @@ def test_a_finished_training_has_nothing_to_go_on_with(folder, capsys):
 
 
 def test_longer_where_the_rate_does_not_depend_on_it():
-    train("--recipe", "torch", "--epochs", 1, "--out", "a")
-    main(["train", "--resume", "a", "--epochs", "2", "--quiet"])
-    assert load_trained("a").epoch == 2
+    train("--recipe", "torch", "--epochs", 1, "--out", "a.checkpoint")
+    main(["train", "--resume", "a.checkpoint", "--epochs", "2", "--quiet"])
+    assert load_trained("a.checkpoint").epoch == 2
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--lr", "0.1"], "--lr is 0.1, but a was begun with 0.003"),
-        (["--net", "mlp:17"], "--net is mlp:17, but a was begun with mlp:16"),
+        (["--lr", "0.1"], "--lr is 0.1, but a.checkpoint was started with 0.003"),
+        (["--net", "mlp:17"], "--net is mlp:17, but a.checkpoint was started with mlp:16"),
         (["--epochs", "4"], "epochs is 4, but the learning rate"),
         (["--float"], "--float is True, but"),
         (["--validation", "5"], "--validation is 5, but"),
         (["--data", "mnist"], "--data is mnist, but"),
-        (["--out", "b"], "expected one file"),
-        (["--log", "notes.txt"], "no log of a training"),
+        (["--out", "b.checkpoint"], "expected one file"),
+        (["--log", "notes.jsonl"], "is not a training log"),
     ],
 )
 def test_a_resumed_training_has_the_settings_of_the_file(folder, words, message):
-    train("--out", "a", "--quiet")
-    (folder / "notes.txt").write_text("notes\n")
-    before = (folder / "a").read_bytes()
+    train("--out", "a.checkpoint", "--quiet")
+    (folder / "notes.jsonl").write_text("notes\n")
+    before = (folder / "a.checkpoint").read_bytes()
     with pytest.raises(InputError, match=message):
-        main(["train", "--resume", "a", *words])
-    assert (folder / "a").read_bytes() == before
-    assert (folder / "notes.txt").read_text() == "notes\n"
+        main(["train", "--resume", "a.checkpoint", *words])
+    assert (folder / "a.checkpoint").read_bytes() == before
+    assert (folder / "notes.jsonl").read_text() == "notes\n"
 
 
 def test_nothing_is_written_over(folder):
-    train("--out", "a", "--quiet")
-    (folder / "notes.txt").write_text("notes")
-    for words in (["--out", "a"], ["--out", "notes.txt"], ["--out", "b", "--log", "notes.txt"]):
-        with pytest.raises(InputError, match="is there already"):
+    train("--out", "a.checkpoint", "--quiet")
+    for name in ("notes.jsonl", "notes.checkpoint"):
+        (folder / name).write_text("notes")
+    for words in (
+        ["--out", "a.checkpoint"],
+        ["--out", "notes.checkpoint"],
+        ["--out", "b.checkpoint", "--log", "notes.jsonl"],
+    ):
+        with pytest.raises(InputError, match="exists"):
             train(*words)
-    (folder / "a").rename(folder / "c.best")
-    with pytest.raises(InputError, match=r"c\.best is there already"):
-        train("--out", "c", "--validation", 9)
-    assert (folder / "notes.txt").read_text() == "notes"
+    (folder / "a.checkpoint").rename(folder / "c.best.checkpoint")
+    with pytest.raises(InputError, match=r"c\.best\.checkpoint exists"):
+        train("--out", "c.checkpoint", "--validation", 9)
+    for name in ("notes.jsonl", "notes.checkpoint"):
+        assert (folder / name).read_text() == "notes"
 
 
 def test_a_training_stopped_at_once_may_begin_anew(folder, monkeypatch):
@@ -207,15 +214,17 @@ def test_a_training_that_diverges_keeps_the_last_good_epoch(monkeypatch):
 
     step.count = 0
     monkeypatch.setattr(loop, "_step", step)
-    with pytest.raises(InputError, match=r"epoch 2, batch 3: .*NaN.*; a keeps 1 of 3 epochs"):
-        train("--out", "a")
-    assert load_trained("a").epoch == 1
+    with pytest.raises(
+        InputError, match=r"epoch 2, batch 3: .*NaN.*; a.checkpoint keeps 1 of 3 epochs"
+    ):
+        train("--out", "a.checkpoint")
+    assert load_trained("a.checkpoint").epoch == 1
 
 
 def test_the_float_twin(capsys):
     train("--float")
     out = capsys.readouterr().out
-    assert "float twin of net mlp:16" in out
+    assert "float twin of mlp:16" in out
     assert "Cosine(start=0.001, epochs=3" in out
     assert "next: bitnet evaluate mlp-16-embedded-float.checkpoint" in out
 
@@ -229,17 +238,19 @@ def test_a_folder_of_pictures(folder, channels):
             for k in range(count):
                 pixels = rng.integers(i * 128, i * 128 + 128, (12, 9, 3), np.uint8)
                 Image.fromarray(pixels).save(folder / "set" / part / name / f"{k}.png")
-    words = "--data folder --folder set --size 8 --net conv:4/8 --batch 4 --epochs 6 --out a"
+    words = (
+        "--data folder --folder set --size 8 --net conv:4/8 --batch 4 --epochs 6 --out a.checkpoint"
+    )
     main(["train", *words.split(), "--channels", str(channels), "--quiet"])
-    trained = load_trained("a")
+    trained = load_trained("a.checkpoint")
     assert (trained.classes, trained.picture) == (("dark", "light"), (8, 8, channels))
     assert trained.settings["folder"] == str(folder / "set")
     (folder / "set").rename(folder / "moved")
     with pytest.raises(InputError, match="no folder train"):
-        main(["train", "--resume", "a"])
-    main(["train", "--resume", "a", "--folder", "moved", "--quiet"])
+        main(["train", "--resume", "a.checkpoint"])
+    main(["train", "--resume", "a.checkpoint", "--folder", "moved", "--quiet"])
     (folder / "moved").rename(folder / "set")
-    main(["freeze", "a", "--out", "a.npz"])
+    main(["freeze", "a.checkpoint", "--out", "a.npz"])
     main(["predict", "a.npz", "set/test/dark", "set/test/light/0.png"])
 
 
@@ -257,34 +268,36 @@ def test_a_folder_of_pictures(folder, channels):
         (["--limit", "-1"], "--limit is -1"),
         (["--crop", "65"], "--crop is 65"),
         (["--crop", "30"], "crop is 30; expected fewer pixels than the images. 28 x 28"),
-        (["--net", "mlp:0"], "--net 'mlp:0'; expected one of"),
+        (["--net", "mlp:0"], "--net is 'mlp:0'; expected one of"),
         (["--net", "mlp:9999999,9999999"], "expected at most"),
         (["--net", "conv:1/1/1/1/1/1"], "too small for 5 poolings"),
         (["--prepare", "gcn,pca"], "--prepare has 'pca'"),
         (["--prepare", "gcn,gcn"], "each once"),
-        (["--float", "--grad-format", "int8"], "--grad-format is of nets of few bits"),
-        (["--float", "--balance"], "--balance is of nets of few bits"),
-        (["--float", "--widen", "2"], "--widen is of nets of few bits"),
+        (["--float", "--grad-format", "int8"], "--grad-format applies only to low-bit nets"),
+        (["--float", "--balance"], "--balance applies only to low-bit nets"),
+        (["--float", "--widen", "2"], "--widen applies only to low-bit nets"),
         (["--widen", "0"], "--widen is 0.0; expected a number from 0.001"),
-        (["--widen-after", "0.5"], "--widen-after is of --widen"),
+        (["--widen-after", "0.5"], "--widen-after needs --widen"),
         (["--widen", "2", "--widen-after", "1.5"], "--widen-after is 1.5; expected"),
-        (["--temperature", "2"], "--temperature is of --teacher"),
-        (["--teacher-weight", "0.5"], "--teacher-weight is of --teacher"),
+        (["--temperature", "2"], "--temperature needs --teacher"),
+        (["--teacher-weight", "0.5"], "--teacher-weight needs --teacher"),
         (["--teacher", "x"], "teacher .*x: No such file"),
         (["--teacher", "."], "teacher "),
         (["--float", "--norm", "shift"], "--norm shift needs low-bit"),
         (["--float", "--optimizer", "bop"], "--optimizer bop needs low-bit"),
-        (["--grad-format", "float32", "--rounding", "stochastic"], "leave the rounding out"),
-        (["--out", "missing/net"], "there is no folder missing"),
-        (["--out", "."], "it is a folder"),
-        (["--log", "missing/log"], "there is no folder missing"),
-        (["--log", "mlp-16-embedded.checkpoint"], "expected another file"),
+        (["--grad-format", "float32", "--rounding", "stochastic"], "or remove rounding"),
+        (["--out", "missing/net.checkpoint"], "there is no folder missing"),
+        (["--out", "net.txt"], r"--out is net\.txt; expected a name that ends with \.checkpoint$"),
+        (["--out", "net"], r"ends with \.checkpoint$"),
+        (["--out", "."], r"ends with \.checkpoint$"),
+        (["--log", "missing/log.jsonl"], "there is no folder missing"),
+        (["--log", "log.json"], r"--log is log\.json; expected a name that ends with \.jsonl$"),
         (["--resume"], "there is no mlp-16-embedded.checkpoint"),
         (["--resume", "x"], "there is no x"),
         (["--data", "mnist"], "bitnet data fetch mnist|download"),
         (["--data", "folder"], "needs --folder"),
         (["--data", "folder", "--folder", "x"], "no folder train"),
-        (["--folder", "x"], "leave it out"),
+        (["--folder", "x"], "remove it"),
         (["--size", "5"], "--size applies only to --data folder"),
     ],
 )
@@ -299,8 +312,9 @@ TEXT = "--net", "lstm:8", "--limit", "600", "--batch", "5"
 
 
 @pytest.mark.parametrize("training", [QUICK, TEXT], ids=["images", "text"])
-def test_control_c_from_a_shell(folder, training):
-    words = *training, "--epochs", "100000", "--threads", "1", "--out", "a"
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_from_a_shell(folder, training, number, code):
+    words = *training, "--epochs", "100000", "--threads", "1", "--out", "a.checkpoint"
     command = [sys.executable, "-m", "bitnet", "train", *words]
     with subprocess.Popen(
         command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -308,18 +322,16 @@ def test_control_c_from_a_shell(folder, training):
         for line in process.stdout:
             if line.split()[:1] == ["2"]:
                 break
-        os.kill(process.pid, signal.SIGINT)
+        os.kill(process.pid, number)
         stderr = process.communicate()[1]
-    assert process.returncode == 130
+    assert process.returncode == code
     assert stderr.startswith("stopped: ")
     assert "Traceback" not in stderr
-    done = load_trained("a").epoch
-    said = (
-        rf"{done} of 100000 epochs( and \d+ (batches|pieces) of the next)? are in a; go on with: "
-    )
-    assert re.search(said + "bitnet train --resume a", stderr)
-    best = ["a.best"] * (training is TEXT)
-    assert sorted(path.name for path in folder.iterdir()) == ["a", *best]
+    done = load_trained("a.checkpoint").epoch
+    said = rf"{done} of 100000 epochs( and \d+ (batches|pieces) of the next)? are in a.checkpoint; "
+    assert re.search(said + "resume with: bitnet train --resume a.checkpoint", stderr)
+    best = ["a.best.checkpoint"] * (training is TEXT)
+    assert sorted(path.name for path in folder.iterdir()) == [*best, "a.checkpoint"]
 
 
 def test_the_next_command_is_one_for_a_shell(capsys):
@@ -348,24 +360,24 @@ def _log_that_is_full(log, path, experiment):
 
 @pytest.mark.parametrize("line", ["[" * 100_000, '{"epoch": "x"}', '{"epoch": [2]}', "{"])
 def test_what_is_no_epoch_in_a_log_goes(folder, line):
-    train("--log", "run.jsonl", "--out", "a")
+    train("--log", "run.jsonl", "--out", "a.checkpoint")
     log = folder / "run.jsonl"
     lines = log.read_text().splitlines()
     log.write_text("\n".join([lines[0], line, *lines[1:]]) + "\n")
-    main(["train", "--resume", "a", "--log", "run.jsonl"])
+    main(["train", "--resume", "a.checkpoint", "--log", "run.jsonl"])
     assert log.read_text().splitlines() == lines
     log.write_text(line)
-    with pytest.raises(InputError, match="no log of a training"):
-        main(["train", "--resume", "a", "--log", "run.jsonl"])
+    with pytest.raises(InputError, match="is not a training log"):
+        main(["train", "--resume", "a.checkpoint", "--log", "run.jsonl"])
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no named pipes")
 def test_a_log_takes_no_device_s_place(folder):
-    train("--out", "a")
-    os.mkfifo("pipe")
+    train("--out", "a.checkpoint")
+    os.mkfifo("pipe.jsonl")
     with pytest.raises(InputError, match="a folder or a device"):
-        main(["train", "--resume", "a", "--log", "pipe"])
-    assert pathlib.Path("pipe").is_fifo()
+        main(["train", "--resume", "a.checkpoint", "--log", "pipe.jsonl"])
+    assert pathlib.Path("pipe.jsonl").is_fifo()
 
 
 def test_each_setting_is_an_option_unless_the_data_say_it():
@@ -382,10 +394,13 @@ def test_each_setting_is_an_option_unless_the_data_say_it():
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--net", "mlp:9", "--clip", "3"], "--clip is of texts"),
-        (["--net", "rnn:9", "--teacher", "x"], "--teacher is of images"),
-        (["--recipe", "zaremba-small", "--widen-after", "0.5"], "--widen-after is of images"),
-        (["--data", "ptb", "--prepare", "gcn"], "--prepare is of images"),
+        (["--net", "mlp:9", "--clip", "3"], "--clip applies only to text data sets"),
+        (["--net", "rnn:9", "--teacher", "x"], "--teacher applies only to images"),
+        (
+            ["--recipe", "zaremba-small", "--widen-after", "0.5"],
+            "--widen-after applies only to images",
+        ),
+        (["--data", "ptb", "--prepare", "gcn"], "--prepare applies only to images"),
         (["--data", "mnist", "--recipe", "zaremba-small"], "--data is 'mnist'; for texts expected"),
         (["--data", "mnist", "--schedule", "plateau"], "--schedule is 'plateau'; for images exp"),
     ],

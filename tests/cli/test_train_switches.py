@@ -34,7 +34,7 @@ def test_nets_of_few_bits(folder, capsys, weights, activations):
     main(["freeze", file.name, "--out", "net.npz", "--check", "50"])
     assert "all 1300 integers, scores and classes are equal" in capsys.readouterr().out
     main(["inspect", "net.npz", "--layer", "0"])
-    assert "one further at each of z " in capsys.readouterr().out.replace("\n  ", " ")
+    assert "the next one at each of z " in capsys.readouterr().out.replace("\n  ", " ")
 
 
 def test_a_net_of_one_bit_is_binary(capsys):
@@ -48,15 +48,18 @@ def test_a_net_of_one_bit_is_binary(capsys):
         (["--weights", "9"], "--weights is '9'; expected 1 to 8, or a name"),
         (["--weights", "log:6"], "a whole number from 2 to 5 with a sign"),
         (["--activations", "nope"], "--activations is 'nope'; expected 1 to 8, or a name"),
-        (["--activations", "ternary"], "--activations is 'ternary', a quantizer of weights"),
-        (["--activations", "dorefa:2"], "--activations is 'dorefa:2', a quantizer of weights"),
-        (["--activations", "log:3", "--widen", "2"], "activations log:3 have no window to widen"),
-        (["--activations", "uniform:2:1:inf", "--widen", "2"], "have no window to widen"),
+        (["--activations", "ternary"], "--activations is 'ternary', which quantizes weights only"),
+        (
+            ["--activations", "dorefa:2"],
+            "--activations is 'dorefa:2', which quantizes weights only",
+        ),
+        (["--activations", "log:3", "--widen", "2"], "log:3 have no clip_value to widen"),
+        (["--activations", "uniform:2:1:inf", "--widen", "2"], "have no clip_value to widen"),
         (["--weights", "2", "--optimizer", "bop"], "expected layers of one bit"),
-        (["--recipe", "torch", "--activations", "2"], "cannot be drawn, as in the recipe torch"),
-        (["--grad-format", "dorefa6"], "stochastic rounding"),
+        (["--recipe", "torch", "--activations", "2"], "stochastic activations are signs"),
+        (["--grad-format", "dorefa6"], "grad_format dorefa6 adds noise"),
         (["--grad-format", "log6", "--rounding", "stochastic"], "nearest power of two"),
-        (["--float", "--weights", "2"], "--weights is of nets of few bits"),
+        (["--float", "--weights", "2"], "--weights applies only to low-bit nets"),
     ],
 )
 def test_wrong_bits_are_one_sentence(folder, words, message):
@@ -67,47 +70,50 @@ def test_wrong_bits_are_one_sentence(folder, words, message):
 
 
 def test_switches(folder, capsys):
-    train("--balance", "--widen", 2, "--widen-after", 0.5, "--out", "a")
+    train("--balance", "--widen", 2, "--widen-after", 0.5, "--out", "a.checkpoint")
     out = capsys.readouterr().out
-    assert "with balanced weights; a window of 2 after 50% of the epochs" in out
-    trained = load_trained("a")
+    assert "with balanced weights; clip value 2 after 50% of the epochs" in out
+    trained = load_trained("a.checkpoint")
     assert trained.model.layers[0].balance
     assert (trained.settings["widen"], trained.settings["widen_after"]) == (2.0, 0.5)
-    main(["freeze", "a"])
+    main(["freeze", "a.checkpoint"])
     assert "all 26000 integers, scores and classes are equal" in capsys.readouterr().out
 
 
 def test_a_teacher_that_has_moved(folder, capsys):
-    train("--float", "--out", "twin")
-    words = "--teacher", "twin", "--temperature", 2, "--teacher-weight", 0.75
-    train(*words, "--out", "whole")
-    assert f"teacher {folder / 'twin'}, temperature 2, weight 0.75" in capsys.readouterr().out
-    plain = load_trained("whole").settings
+    train("--float", "--out", "twin.checkpoint")
+    words = "--teacher", "twin.checkpoint", "--temperature", 2, "--teacher-weight", 0.75
+    train(*words, "--out", "whole.checkpoint")
+    assert (
+        f"teacher {folder / 'twin.checkpoint'}, temperature 2, weight 0.75"
+        in capsys.readouterr().out
+    )
+    plain = load_trained("whole.checkpoint").settings
     assert plain["teacher_crc32"] is not None
-    train(*words, "--out", "part", "--epochs", 3)
-    (folder / "twin").rename(folder / "moved")
-    with pytest.raises(InputError, match=r"teacher .*twin: No such file"):
-        main(["train", "--resume", "part"])
-    main(["train", "--resume", "part", "--teacher", "moved"])
-    train("--float", "--seed", 1, "--out", "twin")
+    train(*words, "--out", "part.checkpoint", "--epochs", 3)
+    (folder / "twin.checkpoint").rename(folder / "moved")
+    with pytest.raises(InputError, match=r"teacher .*twin.checkpoint: No such file"):
+        main(["train", "--resume", "part.checkpoint"])
+    main(["train", "--resume", "part.checkpoint", "--teacher", "moved"])
+    train("--float", "--seed", 1, "--out", "twin.checkpoint")
     with pytest.raises(InputError, match="its weights are others than when the training began"):
-        main(["train", "--resume", "part"])
-    train("--out", "alone")
+        main(["train", "--resume", "part.checkpoint"])
+    train("--out", "alone.checkpoint")
     with pytest.raises(InputError, match="begun without a teacher"):
-        main(["train", "--resume", "alone", "--teacher", "twin"])
+        main(["train", "--resume", "alone.checkpoint", "--teacher", "twin.checkpoint"])
 
 
 def test_another_optimizer_norm_and_schedule(capsys):
     words = "--optimizer", "bop", "--norm", "shift", "--schedule", "step"
-    train(*words, "--out", "a", "--log", "a.jsonl")
+    train(*words, "--out", "a.checkpoint", "--log", "a.jsonl")
     announced = "default: bop, shift norm, Step(start=0.0001, factor=0.5, every=10)"
     assert announced in capsys.readouterr().out
-    trained = load_trained("a")
+    trained = load_trained("a.checkpoint")
     assert set(np.unique(trained.model.layers[0].weight.data)) == {-1.0, 1.0}
-    main(["train", "--resume", "a", "--epochs", "4", "--log", "a.jsonl", *words])
-    with pytest.raises(InputError, match="--norm is batch, but a was begun with shift"):
-        main(["train", "--resume", "a", "--norm", "batch"])
-    main(["freeze", "a", "--out", "a.npz"])
+    main(["train", "--resume", "a.checkpoint", "--epochs", "4", "--log", "a.jsonl", *words])
+    with pytest.raises(InputError, match=r"--norm is batch, but a\.checkpoint was started"):
+        main(["train", "--resume", "a.checkpoint", "--norm", "batch"])
+    main(["freeze", "a.checkpoint", "--out", "a.npz"])
     capsys.readouterr()
     main(["summary", "a.npz", "--operations"])
     assert "no multiplication is left" in capsys.readouterr().out

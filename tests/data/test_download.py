@@ -218,6 +218,6 @@ def test_ctrl_c_keeps_what_came(server, mnist):
     _, err = user.communicate(timeout=60)
     done.set()
     assert user.returncode == 130
-    assert err == "stopped: what came is kept; the same command goes on from there\n"
+    assert err == "stopped: what has arrived is kept; run the same command to resume\n"
     assert part.stat().st_size > 100_000
     assert [path.name for path in mnist.iterdir()] == [part.name]

@@ -43,7 +43,7 @@ def test_the_papers_recipes_and_a_preparation(tmp_path, recipe):
         (["--crop", "65"], 2, "--crop is 65"),
         (["--threads", "0"], 2, "--threads is 0"),
         (["--data", "imagenet"], 2, "invalid choice"),
-        (["--net", "conv:0/5"], 1, "net 'conv:0/5'; expected one of"),
+        (["--net", "conv:0/5"], 1, "net is 'conv:0/5'; expected one of"),
         (["--data", "mnist"], 1, "fetch mnist"),
         (["--data", "folder", "--recipe", "torch"], 1, "the papers have no recipe"),
         (["--prepare", "pca"], 1, "steps"),

@@ -118,7 +118,7 @@ def test_the_papers_recipe_at_a_small_size(tmp_path):
         (["--resume", "--out", "new.npz"], 1, "there is no new.npz.checkpoint"),
         (["--resume", "--hidden", "2x41"], 1, "hidden = [40, 40]; this one has [41, 41]"),
         (["--resume", "--lr", "0.01"], 1, "lr = 0.003; this one has 0.01"),
-        (["--grad-format", "float32", "--rounding", "stochastic"], 1, "leave the rounding out"),
+        (["--grad-format", "float32", "--rounding", "stochastic"], 1, "or remove rounding"),
         (["--resume", "--seed", "7"], 1, "seed = 0; this one has 7"),
         (["--fly"], 2, "unrecognized"),
     ],

@@ -64,7 +64,7 @@ def test_a_folder_of_its_own_and_a_net_of_floats(tmp_path):
         (["--inflation", "0"], 2, "--inflation is 0"),
         (["--net", "vgg"], 2, "invalid choice"),
         (["--weights", "9"], 1, "expected"),
-        (["--weights", "32"], 1, "32 for both"),
+        (["--weights", "32"], 1, "32 (floats) for both"),
         (["--size", "80"], 1, "at most 72"),
         (["--size", "32"], 1, "does not fit"),
         (["--out", "missing/net.npz"], 1, "no folder missing"),

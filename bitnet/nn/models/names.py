@@ -158,7 +158,9 @@ def net_named(name):
     fits = {"mlp": not blocks and units, "conv": blocks}.get(kind)
     texts = [*blocks, units] if units else blocks
     if not fits or len(rest) > 800 or not all(map(WIDTHS.fullmatch, texts)):
-        raise InputError(f"net {name!r:.80}; expected {EXPECTED}, or of texts {EXPECTED_OF_TEXTS}")
+        raise InputError(
+            f"net is {name!r:.80}; expected {EXPECTED}, or for texts {EXPECTED_OF_TEXTS}"
+        )
     *blocks, units = [tuple(map(int, text.split(","))) if text else () for text in [*blocks, units]]
     if sum(map(len, blocks)) + len(units) > MAX_LAYERS:
         raise InputError(f"net {name!r:.80} has more than {MAX_LAYERS} layers")
@@ -169,11 +171,11 @@ def _language_net(name):
     """The language model of a name that is meant for one."""
     match = UNITS.fullmatch(name) if len(name) < 200 else None
     if match is None:
-        raise InputError(f"net {name!r:.80}; expected {EXPECTED_OF_TEXTS}")
+        raise InputError(f"net is {name!r:.80}; expected {EXPECTED_OF_TEXTS}")
     units = [int(match[2]), *map(int, filter(None, match[3].split(",")))]
     if len(set(units)) > 1 or len(units) > MAX_LAYERS_OF_TEXTS:
         raise InputError(
-            f"net {name!r:.80}; expected the same units in each layer, and at most "
+            f"net is {name!r:.80}; expected the same units in each layer, and at most "
             f"{MAX_LAYERS_OF_TEXTS} layers"
         )
     return LanguageNet(name, match[1], units[0], len(units))
