@@ -87,7 +87,8 @@ def given_settings(args, task):
         except InputError as error:
             raise InputError(_with_dashes(error)) from None
     if given.get("float") and (extra := sorted(BINARY_ONLY & given.keys())):
-        raise InputError(f"--{_option(extra[0])} applies only to low-bit nets; remove it, or remove --float")
+        came = f"--{_option(extra[0])} applies only to low-bit nets"
+        raise InputError(f"{came}; remove it, or remove --float")
     for name, needed in NEEDS.items():
         if name in given and needed not in given and not args.resume:
             raise InputError(f"--{_option(name)} needs --{needed}; add it, or remove both")
