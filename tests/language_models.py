@@ -23,5 +23,5 @@ class Fading(Module):
         for row in ids:
             one_hot = (row[:, None] == np.arange(self.count)).astype(np.float32)
             state = state * self.fade + F.arithmetic.matmul(one_hot, self.table)
-            scores.append((state @ F.arithmetic.transpose(self.decoder)).reshape(1, -1))
+            scores.append((state @ F.shapes.transpose(self.decoder)).reshape(1, -1))
         return F.concatenate(*scores).reshape(-1, self.count), (state,)

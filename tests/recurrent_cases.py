@@ -84,7 +84,7 @@ def stepwise(kind, activation):
         for t in range(T):
             slope, constant = lines(states[0], t)
             seen = states[0] * slope + constant
-            z = F.linear(F.rows(x, t), weight, bias)
+            z = F.linear(x[t], weight, bias)
             product = seen @ state_weight.T
             if kind == "gru":
                 states = [gru(z, product, states[0])]
@@ -109,7 +109,7 @@ def tanh(v):
     """By a plain recurrent layer of one step without a state."""
     n = v.shape[1]
     y, _ = F.rnn(F.reshape(v, 1, *v.shape), np.eye(n), np.zeros((n, n)), np.zeros(n))
-    return F.rows(y, 0)
+    return y[0]
 
 
 def logistic(v):
@@ -118,7 +118,7 @@ def logistic(v):
 
 def parts(v, count):
     v = v.T
-    return [F.rows(v, slice(k * H, (k + 1) * H)).T for k in range(count)]
+    return [v[k * H : (k + 1) * H].T for k in range(count)]
 
 
 def lstm(v, c):
@@ -145,10 +145,6 @@ def dorefa_surrogate(w):
 
 CASES = {
     "Embedding": [((lambda w: F.embedding(IDS, w), TABLE), {"batched": ()})],
-    "Rows": [
-        ((lambda x: F.rows(x, -1), X), {"batched": ()}),
-        ((lambda x: F.rows(x, slice(1, 3)), X), {}),
-    ],
     "QuantizeScaled": [
         ((lambda w: F.unpack(weights_of(w), np.float64), TABLE), {"surrogate": lambda w: w}),
         ((smooth_weights, TABLE), {"surrogate": dorefa_surrogate, "batched": ()}),

@@ -22,7 +22,7 @@ EACH = (
 # what is not written: what is written instead
 PHRASES = {
     r"\bbehind\b": "after",
-    r"\b(is|are|was|were) of (?!the same|shape|type|size|length|this|no use|use)": "has, applies to",
+    r"\b(is|are|was|were) of (?!the same|shape|type|size|length|this|no use|use)": "has",
     rf"\b(?:{COUNTED}) an? (?:{EACH})\b": "per",
     r"\b(goes|go|going|gone|went) on (with|where)\b": "resume",
     r"\b(begin|begun|begins|began|install|write|written|laid out|make|made) anew\b": "start over",

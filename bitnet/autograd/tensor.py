@@ -6,18 +6,33 @@ of one operation, with `forward` directly above `backward`.  Derivatives are of 
 
 import contextlib
 import contextvars
+import operator
+from collections.abc import Iterator
+from numbers import Number
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bitnet.arrays import array_module, as_array, check_one_device, is_array, like, moved, unshared
+from bitnet.arrays import (
+    array_module,
+    as_array,
+    check_one_device,
+    is_array,
+    like,
+    moved,
+    to_cpu,
+    unshared,
+)
 from bitnet.errors import InputError
 from bitnet.kernels import BitPlanes, Bits
 
+Axes = int | tuple[int, ...] | None
+SHOWN = 100  # elements in the repr of a Tensor
 _recording = contextvars.ContextVar("bitnet_recording", default=True)
 
 
 @contextlib.contextmanager
-def no_grad():
+def no_grad() -> Iterator[None]:
     """Compute inside a `with` block without recording operations for `backward`.
 
     Examples
@@ -35,7 +50,7 @@ def no_grad():
         _recording.reset(token)
 
 
-def is_recording():
+def is_recording() -> bool:
     """Whether operations are recorded for `backward` here, and not inside `no_grad`."""
     return _recording.get()
 
@@ -72,7 +87,12 @@ class Tensor:
     __slots__ = ("creator", "data", "grad", "requires_grad")
     __array_ufunc__ = None  # so that `array + tensor` asks the Tensor
 
-    def __init__(self, data, requires_grad=False):
+    data: Any
+    grad: Any
+    creator: "Function | None"
+    requires_grad: bool
+
+    def __init__(self, data: Any, requires_grad: bool = False) -> None:
         if not isinstance(data, (Bits, BitPlanes)):
             data = _as_array(data)
             if requires_grad and data.dtype.kind != "f":
@@ -94,46 +114,106 @@ class Tensor:
         return Tensor(moved(self.data, move), self.requires_grad)
 
     @property
-    def shape(self):
-        """The shape in elements."""
+    def shape(self) -> tuple[int, ...]:
+        """The shape, in elements."""
         return self.data.shape
 
     @property
-    def ndim(self):
+    def ndim(self) -> int:
         """The number of axes."""
         return self.data.ndim
 
     @property
-    def size(self):
+    def size(self) -> int:
         """The number of elements."""
         return self.data.size
 
     @property
-    def is_float(self):
+    def is_float(self) -> bool:
         """Whether the data are floats, and not integers, Bits or BitPlanes."""
         return not isinstance(self.data, (Bits, BitPlanes)) and self.data.dtype.kind == "f"
 
-    def __len__(self):
+    def __len__(self) -> int:
+        if self.ndim == 0:
+            raise TypeError("len() of a Tensor without axes")
         return self.shape[0]
 
     def __repr__(self):
         grad = ", requires_grad=True" if self.requires_grad else ""
-        return f"{type(self).__name__}({self.data!r}{grad})"
+        if self.size <= SHOWN:
+            return f"{type(self).__name__}({self.data!r}{grad})"
+        kind = getattr(self.data, "dtype", type(self.data).__name__)
+        return f"{type(self).__name__}({kind} {self.shape}{grad})"
 
-    def item(self):
-        """The value of a Tensor of one element, as a Python number."""
-        return self.data.item()
+    def item(self) -> Any:
+        """Return the value of a Tensor with one element, as a Python number."""
+        if self.size != 1:
+            raise InputError(f"item: a Tensor of shape {self.shape}; expected one element")
+        return self.numpy().item()
 
-    __float__ = item
+    def __float__(self) -> float:
+        return float(self.item())
 
-    def __array__(self, dtype=None, copy=None):
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __bool__(self) -> bool:
+        if self.size != 1:
+            raise InputError(
+                f"the truth value of a Tensor of shape {self.shape} is ambiguous; reduce it first, "
+                "such as (a == b).numpy().all()"
+            )
+        return bool(self.item())
+
+    def _compared(self, other, operator):
+        """Return a Tensor of booleans, without a gradient; Bits compare as a whole."""
+        packed = isinstance(self.data, (Bits, BitPlanes))
+        if packed or not (isinstance(other, (Tensor, Number)) or is_array(other)):
+            return NotImplemented
+        other = like(other.data if isinstance(other, Tensor) else other, self)
+        return Tensor(operator(self.data, other))
+
+    def __eq__(self, other: Any) -> "Tensor":  # type: ignore[override]
+        return self._compared(other, operator.eq)
+
+    def __ne__(self, other: Any) -> "Tensor":  # type: ignore[override]
+        return self._compared(other, operator.ne)
+
+    def __lt__(self, other: Any) -> "Tensor":
+        return self._compared(other, operator.lt)
+
+    def __le__(self, other: Any) -> "Tensor":
+        return self._compared(other, operator.le)
+
+    def __gt__(self, other: Any) -> "Tensor":
+        return self._compared(other, operator.gt)
+
+    def __ge__(self, other: Any) -> "Tensor":
+        return self._compared(other, operator.ge)
+
+    __hash__ = object.__hash__  # a Tensor is a key by identity, as comparisons are elementwise
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        raise InputError(
+            f"{type(self).__name__}: elements cannot be set, as the graph would not see it; change "
+            "parameter.edit()[...], call parameter.assign(x), or change .data"
+        )
+
+    def numpy(self) -> np.ndarray:
+        """Return the numbers as a NumPy array, unpacked and on the CPU; it may share memory."""
+        data = to_cpu(self.data)
+        if isinstance(data, Bits):
+            return data.signs()
+        return data.values() if isinstance(data, BitPlanes) else data
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.array(self.data, dtype, copy=copy)
 
-    def detach(self):
-        """The same data as a Tensor detached from the graph."""
+    def detach(self) -> "Tensor":
+        """Return the same data as a Tensor detached from the graph."""
         return Tensor(self.data)
 
-    def backward(self, grad=None, retain_graph=False):
+    def backward(self, grad: Any = None, retain_graph: bool = False) -> None:
         """Leave in every leaf's `grad` the derivative of this Tensor with respect to the leaf.
 
         `grad` is the derivative of the quantity of interest with respect to this Tensor, 1 for one
@@ -141,7 +221,10 @@ class Tensor:
         operands; what the operations saved is released on the way unless `retain_graph` is true.
         """
         if not self.requires_grad:
-            raise InputError("backward: this Tensor depends on nothing that requires a gradient")
+            raise InputError(
+                "backward: this Tensor is detached from the graph; make an input with "
+                "requires_grad=True, and compute outside no_grad()"
+            )
         grads = {id(self): self._first_gradient(grad)}
         order = _operands_first(self)
         while order:
@@ -181,6 +264,34 @@ class Tensor:
             raise InputError(f"backward: grad has shape {grad.shape}; expected {self.shape}")
         return grad
 
+    if TYPE_CHECKING:  # `nn.functional.methods` sets these
+        T: "Tensor"
+
+        def __add__(self, other: Any) -> "Tensor": ...
+        def __radd__(self, other: Any) -> "Tensor": ...
+        def __sub__(self, other: Any) -> "Tensor": ...
+        def __rsub__(self, other: Any) -> "Tensor": ...
+        def __mul__(self, other: Any) -> "Tensor": ...
+        def __rmul__(self, other: Any) -> "Tensor": ...
+        def __truediv__(self, other: Any) -> "Tensor": ...
+        def __rtruediv__(self, other: Any) -> "Tensor": ...
+        def __matmul__(self, other: Any) -> "Tensor": ...
+        def __rmatmul__(self, other: Any) -> "Tensor": ...
+        def __pow__(self, exponent: float) -> "Tensor": ...
+        def __neg__(self) -> "Tensor": ...
+        def __abs__(self) -> "Tensor": ...
+        def __getitem__(self, index: Any) -> "Tensor": ...
+        def abs(self) -> "Tensor": ...
+        def exp(self) -> "Tensor": ...
+        def log(self) -> "Tensor": ...
+        def tanh(self) -> "Tensor": ...
+        def sigmoid(self) -> "Tensor": ...
+        def sum(self, axis: Axes = None, keepdims: bool = False) -> "Tensor": ...
+        def mean(self, axis: Axes = None, keepdims: bool = False) -> "Tensor": ...
+        def max(self, axis: Axes = None, keepdims: bool = False) -> "Tensor": ...
+        def reshape(self, *shape: Any) -> "Tensor": ...
+        def transpose(self, *axes: int) -> "Tensor": ...
+
 
 class Function:
     """One application of one operation; subclasses write `forward` above `backward`.
@@ -211,12 +322,12 @@ class Function:
     array([2., 2.], dtype=float32)
     """
 
-    inputs = ()
-    needs_grad = ()
+    inputs: tuple["Tensor", ...] = ()
+    needs_grad: tuple[bool, ...] = ()
     _takes_bits = False
     _takes_products = False  # whether backward takes a grad_y that is not multiplied yet
 
-    def __call__(self, *inputs):
+    def __call__(self, *inputs: Any) -> "Tensor":
         """Apply the operation to Tensors, arrays or numbers; returns a Tensor."""
         if self.inputs:
             raise InputError(f"{self.name} is applied already; make a new one for each call")
@@ -242,20 +353,20 @@ class Function:
         """The operation's name."""
         return type(self).__name__
 
-    def forward(self, *inputs):
-        """The result's data from the inputs' data."""
+    def forward(self, *inputs: Any) -> Any:
+        """Return the data of the result for the data of the inputs."""
         raise TypeError(f"{self.name} has no forward; a Function defines forward and backward")
 
-    def backward(self, grad_y):
-        """The gradients of the inputs from the gradient of the result."""
+    def backward(self, grad_y: Any) -> Any:
+        """Return the gradients of the inputs for the gradient of the result."""
         raise TypeError(f"{self.name} has no backward; a Function defines forward and backward")
 
     def gradients(self, grad_y):
         """Call `backward` and check its result against the inputs."""
         if not self.inputs:
             raise InputError(
-                f"backward: the graph at {self.name} was let go by an earlier backward(); "
-                "give that call retain_graph=True"
+                f"backward: an earlier backward() released the graph at {self.name}; pass "
+                "retain_graph=True to that call"
             )
         grads = self.backward(grad_y if self._takes_products else as_array(grad_y))
         grads = grads if isinstance(grads, (tuple, list)) else (grads,)
@@ -271,7 +382,7 @@ class Function:
         return unshared(_of_type(x, g) for x, g in zip(self.inputs, grads, strict=True))
 
     def release(self):
-        """Let go of the inputs and of all that forward kept."""
+        """Release the inputs and all that forward kept."""
         self.__dict__.clear()
 
 
@@ -299,13 +410,26 @@ def as_tensor(x):
 
 
 def _as_tensors(inputs):
-    """The inputs as Tensors; plain numbers take the float type of the first that has one."""
-    floats = (x.data.dtype for x in inputs if isinstance(x, Tensor) and x.is_float)
-    dtype, xp = next(floats, np.dtype(np.float32)), array_module(*inputs)
-    return tuple(
-        Tensor(xp.asarray(x, dtype)) if isinstance(x, (int, float, np.generic)) else as_tensor(x)
-        for x in inputs
-    )
+    """Return the inputs as Tensors; numbers take the float type of the first Tensor with one.
+
+    Whole numbers among integer Tensors are int32, or int64 where a Tensor is.
+    """
+    types = [getattr(x.data, "dtype", None) for x in inputs if isinstance(x, Tensor)]
+    floats = [kind for kind in types if kind is not None and kind.kind == "f"]
+    integers = [kind for kind in types if kind is not None and kind.kind in "iu"]
+    of_float = floats[0] if floats else np.dtype(np.float32)
+    of_int = of_float
+    if integers and not floats:
+        of_int = np.promote_types(np.int32, max(integers, key=lambda kind: kind.itemsize))
+    xp = array_module(*inputs)
+
+    def one(x):
+        if not isinstance(x, (int, float, np.generic)):
+            return as_tensor(x)
+        whole = isinstance(x, (int, np.integer)) and not isinstance(x, bool)
+        return Tensor(xp.asarray(x, of_int if whole else of_float))
+
+    return tuple(map(one, inputs))
 
 
 def _as_array(data):

@@ -13,8 +13,7 @@ from argparse import Namespace
 
 import numpy as np
 
-from bitnet.analysis import count_operations, estimate, repetitions
-from bitnet.analysis import summary
+from bitnet.analysis import count_operations, estimate, repetitions, summary
 from bitnet.archive import to_json
 from bitnet.cli.freeze import frozen
 from bitnet.cli.nets import opened_language

@@ -140,7 +140,7 @@ def test_evaluation_of_batch_norm_uses_the_averages():
     norm = BatchNorm(2).eval()
     norm.running_mean[:], norm.running_inv_std[:] = [1.0, 2.0], [3.0, 4.0]
     assert norm(np.float32([[2.0, 2.5]])).data.tolist() == [[3.0, 2.0]]
-    assert norm(np.float32([[2.0, 2.5]]))  # a single row is fine in evaluation
+    assert norm(np.float32([[2.0, 2.5]])).shape == (1, 2)  # one row is enough in evaluation
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,8 @@
 All raise InputError for operands whose types or shapes do not fit, and for settings out of range.
 """
 
+from bitnet.nn.functional import methods
 from bitnet.nn.functional.activations import hardtanh, relu
-from bitnet.nn.functional.arithmetic import concatenate, reshape, rows
 from bitnet.nn.functional.conv import conv2d, quantized_conv2d
 from bitnet.nn.functional.dropout import dropout
 from bitnet.nn.functional.embedding import embedding
@@ -21,4 +21,5 @@ from bitnet.nn.functional.norm import (
 from bitnet.nn.functional.pooling import avg_pool2d, flatten, max_pool2d
 from bitnet.nn.functional.recurrent import gru, lstm, rnn
 from bitnet.nn.functional.scaled import quantize_scaled, scaled_linear
+from bitnet.nn.functional.shapes import concatenate, reshape
 from bitnet.nn.functional.ste import balance, quantize, sign, stochastic_sign, unpack

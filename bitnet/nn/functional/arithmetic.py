@@ -1,14 +1,50 @@
-"""What a Tensor can do by itself: arithmetic with broadcasting, sums, and other shapes."""
+"""Elementwise operations with broadcasting, and the matrix product.
 
-import itertools
-import math
+Integers never wrap.  With floats they become floats of that type; among themselves they are int32,
+or int64 where one operand is, and a result out of range is refused.
+"""
+
+import operator
 
 import numpy as np
 
-from bitnet import kernels
 from bitnet.arrays import array_module
-from bitnet.autograd import Function, Tensor
-from bitnet.errors import InputError, is_whole, unfit
+from bitnet.autograd import Function
+from bitnet.errors import InputError, unfit
+
+
+def _promoted(*arrays):
+    """Return arrays of one type: the float type of the first float array, int32 or int64."""
+    types = [x.dtype for x in arrays]
+    if all(kind == types[0] and kind.kind == "f" for kind in types):
+        return arrays
+    floats = [kind for kind in types if kind.kind == "f"]
+    wide = any((kind.kind in "iu" and kind.itemsize > 4) or kind == np.uint32 for kind in types)
+    dtype = np.result_type(*floats) if floats else np.dtype(np.int64 if wide else np.int32)
+    return tuple(x.astype(dtype, copy=False) for x in arrays)
+
+
+def _exact(name, operate, a, b, terms=1):
+    """Return operate(a, b); integers are computed in int64, and must fit their own type.
+
+    `terms` products are summed by a matrix product.
+    """
+    if a.dtype.kind == "f":
+        return operate(a, b)
+    own, (m, n) = np.iinfo(a.dtype), map(_largest, (a, b))
+    y = (
+        operate(a.astype(np.int64), b.astype(np.int64))
+        if max(m * n * terms, m + n) < 2**63
+        else None
+    )
+    if y is None or (y.size and (y.max() > own.max or y.min() < own.min)):
+        raise InputError(f"{name}: results do not fit {a.dtype}; convert an operand to floats")
+    return y.astype(a.dtype, copy=False)
+
+
+def _largest(x):
+    """Return the largest absolute value of integers, as a Python int."""
+    return max(abs(int(x.max())), abs(int(x.min()))) if x.size else 0
 
 
 def _unbroadcast(grad, shape):
@@ -21,13 +57,15 @@ def _unbroadcast(grad, shape):
 
 
 class _Broadcast(Function):
-    """What the operations on two broadcast operands share: their shapes, and the check."""
+    """What the operations on two broadcast operands share: their shapes, types and the checks."""
 
-    def _remember_shapes(self, a, b):
+    def _operands(self, a, b):
+        """Return both operands in one type, once their shapes broadcast."""
         self.shapes = a.shape, b.shape
         sizes = zip(reversed(a.shape), reversed(b.shape), strict=False)
         if any(m != n and 1 not in (m, n) for m, n in sizes):
             raise InputError(f"{self.name}: shapes {a.shape} and {b.shape} do not broadcast")
+        return _promoted(a, b)
 
     def _to_shapes(self, grad_a, grad_b):
         return _unbroadcast(grad_a, self.shapes[0]), _unbroadcast(grad_b, self.shapes[1])
@@ -37,15 +75,14 @@ class Add(_Broadcast):
     """a + b."""
 
     def forward(self, a, b):
-        self._remember_shapes(a, b)
-        return a + b
+        return _exact("add", operator.add, *self._operands(a, b))
 
     def backward(self, grad_y):
         return self._to_shapes(grad_y, grad_y)
 
 
 def add(a, b):
-    """The sum `a + b`, with broadcasting; also the operator `+`."""
+    """Return the sum `a + b`, with broadcasting; also the operator `+`."""
     return Add()(a, b)
 
 
@@ -53,15 +90,14 @@ class Subtract(_Broadcast):
     """a - b."""
 
     def forward(self, a, b):
-        self._remember_shapes(a, b)
-        return a - b
+        return _exact("subtract", operator.sub, *self._operands(a, b))
 
     def backward(self, grad_y):
         return self._to_shapes(grad_y, -grad_y)
 
 
 def subtract(a, b):
-    """The difference `a - b`, with broadcasting; also the operator `-`."""
+    """Return the difference `a - b`, with broadcasting; also the operator `-`."""
     return Subtract()(a, b)
 
 
@@ -69,24 +105,25 @@ class Multiply(_Broadcast):
     """a * b."""
 
     def forward(self, a, b):
-        self._remember_shapes(a, b)
-        self.a, self.b = a, b
-        return a * b
+        self.a, self.b = self._operands(a, b)
+        return _exact("multiply", operator.mul, self.a, self.b)
 
     def backward(self, grad_y):
         return self._to_shapes(grad_y * self.b, grad_y * self.a)
 
 
 def multiply(a, b):
-    """The elementwise product `a * b`, with broadcasting; also the operator `*`."""
+    """Return the elementwise product `a * b`, with broadcasting; also the operator `*`."""
     return Multiply()(a, b)
 
 
 class Divide(_Broadcast):
-    """a / b."""
+    """a / b, floats."""
 
     def forward(self, a, b):
-        self._remember_shapes(a, b)
+        a, b = self._operands(a, b)
+        if a.dtype.kind == "i":
+            a, b = a.astype(np.float32), b.astype(np.float32)
         self.a, self.b = a, b
         return a / b
 
@@ -96,7 +133,7 @@ class Divide(_Broadcast):
 
 
 def divide(a, b):
-    """The elementwise quotient `a / b`, with broadcasting; also the operator `/`."""
+    """Return the elementwise quotient `a / b`, with broadcasting; also the operator `/`."""
     return Divide()(a, b)
 
 
@@ -104,26 +141,31 @@ class Negate(Function):
     """-x."""
 
     def forward(self, x):
-        return -x
+        return -x if x.dtype.kind == "f" else Subtract()(0 * x, x).data
 
     def backward(self, grad_y):
         return -grad_y
 
 
 def negate(x):
-    """The negative `-x`; also the operator `-`."""
+    """Return the negative `-x`; also the operator `-`."""
     return Negate()(x)
 
 
+def _floats(x):
+    """Return floats: x itself, or integers as float32."""
+    return x if x.dtype.kind == "f" else x.astype(np.float32)
+
+
 class Power(Function):
-    """x ** exponent."""
+    """x ** exponent, floats."""
 
     def __init__(self, exponent):
         self.exponent = exponent
 
     def forward(self, x):
-        self.x = x
-        return x**self.exponent
+        self.x = _floats(x)
+        return self.x**self.exponent
 
     def backward(self, grad_y):
         if self.exponent == 0:
@@ -132,10 +174,91 @@ class Power(Function):
 
 
 def power(x, exponent):
-    """`x` to the power of a constant; also the operator `**`."""
+    """Return `x` to the power of a constant; also the operator `**`."""
     if not isinstance(exponent, (int, float, np.number)):
         raise InputError(f"power: exponent is {type(exponent).__name__}; expected a number")
     return Power(float(exponent))(x)
+
+
+class Exp(Function):
+    """e ** x."""
+
+    def forward(self, x):
+        self.y = array_module(x).exp(_floats(x))
+        return self.y
+
+    def backward(self, grad_y):
+        return grad_y * self.y
+
+
+def exp(x):
+    """Return `e ** x`; also the method `x.exp`."""
+    return Exp()(x)
+
+
+class Log(Function):
+    """The natural logarithm."""
+
+    def forward(self, x):
+        self.x = _floats(x)
+        return array_module(x).log(self.x)
+
+    def backward(self, grad_y):
+        return grad_y / self.x
+
+
+def log(x):
+    """Return the natural logarithm; also the method `x.log`."""
+    return Log()(x)
+
+
+class Tanh(Function):
+    """The hyperbolic tangent."""
+
+    def forward(self, x):
+        self.y = array_module(x).tanh(_floats(x))
+        return self.y
+
+    def backward(self, grad_y):
+        return grad_y * (1 - self.y * self.y)
+
+
+def tanh(x):
+    """Return the hyperbolic tangent; also the method `x.tanh`."""
+    return Tanh()(x)
+
+
+class Sigmoid(Function):
+    """The logistic function 1 / (1 + e ** -x), as (1 + tanh(x / 2)) / 2, which cannot overflow."""
+
+    def forward(self, x):
+        self.y = (array_module(x).tanh(_floats(x) / 2) + 1) / 2
+        return self.y
+
+    def backward(self, grad_y):
+        return grad_y * (self.y * (1 - self.y))
+
+
+def sigmoid(x):
+    """Return the logistic function `1 / (1 + e ** -x)`; also the method `x.sigmoid`."""
+    return Sigmoid()(x)
+
+
+class Abs(Function):
+    """|x|, with slope 0 at 0."""
+
+    def forward(self, x):
+        (x,) = _promoted(x)
+        self.sign = array_module(x).sign(x)
+        return abs(x)
+
+    def backward(self, grad_y):
+        return grad_y * self.sign
+
+
+def absolute(x):
+    """Return `|x|`, whose slope at 0 is 0; also the method `x.abs` and `abs(x)`."""
+    return Abs()(x)
 
 
 class MatMul(Function):
@@ -144,227 +267,13 @@ class MatMul(Function):
     def forward(self, a, b):
         if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[0]:
             raise unfit("matmul", "(B, N) and (N, M)", a, b)
-        self.a, self.b = a, b
-        return a @ b  # (B, M)
+        self.a, self.b = _promoted(a, b)
+        return _exact("matmul", operator.matmul, self.a, self.b, a.shape[1])  # (B, M)
 
     def backward(self, grad_y):
         return grad_y @ self.b.T, self.a.T @ grad_y
 
 
 def matmul(a, b):
-    """The matrix product `a @ b`; also the operator `@`."""
+    """Return the matrix product `a @ b`; also the operator `@`."""
     return MatMul()(a, b)
-
-
-class _Reduction(Function):
-    """What sum and mean share: the axes, and the way back to the shape of x."""
-
-    def __init__(self, axis, keepdims):
-        self.axis, self.keepdims = axis, keepdims
-
-    def _remember_axes(self, x):
-        given = range(x.ndim) if self.axis is None else self.axis
-        given = tuple(given) if isinstance(given, (tuple, range)) else (given,)
-        axes = {a % x.ndim for a in given if -x.ndim <= a < x.ndim}
-        if len(axes) < len(given):  # one is out of range or comes twice
-            raise InputError(f"{self.name}: axis {self.axis} for an array of shape {x.shape}")
-        self.shape = x.shape
-        self.kept = tuple(1 if i in axes else n for i, n in enumerate(x.shape))
-        self.count = math.prod(x.shape[a] for a in axes)
-
-    def _spread(self, grad_y):
-        xp = array_module(grad_y)
-        return xp.broadcast_to(grad_y.reshape(self.kept), self.shape).copy()
-
-
-class Sum(_Reduction):
-    """The sum over some axes."""
-
-    def forward(self, x):
-        self._remember_axes(x)
-        return x.sum(axis=self.axis, keepdims=self.keepdims)
-
-    def backward(self, grad_y):
-        return self._spread(grad_y)
-
-
-def sum(x, axis=None, keepdims=False):
-    """The sum over some axes; also the method `x.sum`."""
-    return Sum(axis, keepdims)(x)
-
-
-class Concatenate(Function):
-    """Arrays side by side along the last axis; each gets its part of the gradient."""
-
-    _takes_bits = True
-
-    def forward(self, *parts):
-        self.ends = [*itertools.accumulate(part.shape[-1] for part in parts)][:-1]
-        return kernels.concatenate(parts)
-
-    def backward(self, grad_y):
-        xp = array_module(grad_y)
-        return [xp.ascontiguousarray(part) for part in xp.split(grad_y, self.ends, axis=-1)]
-
-
-def concatenate(*parts):
-    """Join arrays along the last axis, as the branches of an inception block.
-
-    Parameters
-    ----------
-    *parts : Tensor
-        One or more, of shapes (..., C) that differ in C alone: all Bits, or all BitPlanes of the
-        same coefficients, or numbers of one type.
-
-    Returns
-    -------
-    Tensor
-        Shape (..., C in all); bits stay packed.
-
-    Examples
-    --------
-    >>> from bitnet.nn.functional import sign
-    >>> concatenate(sign([[1.0, -1.0]]), sign([[-1.0]])).data.signs()
-    array([[ 1, -1, -1]], dtype=int8)
-    """
-    return Concatenate()(*parts)
-
-
-class Mean(_Reduction):
-    """The mean over some axes."""
-
-    def forward(self, x):
-        self._remember_axes(x)
-        if self.count == 0:
-            raise InputError(f"mean: no elements to average in an array of shape {x.shape}")
-        return x.mean(axis=self.axis, keepdims=self.keepdims)
-
-    def backward(self, grad_y):
-        return self._spread(grad_y / self.count)
-
-
-def mean(x, axis=None, keepdims=False):
-    """The mean over some axes; also the method `x.mean`."""
-    return Mean(axis, keepdims)(x)
-
-
-class Reshape(Function):
-    """The same elements in another shape."""
-
-    def __init__(self, shape):
-        self.new_shape = shape
-
-    def forward(self, x):
-        self.shape = x.shape
-        known = math.prod(size for size in self.new_shape if size != -1)
-        open_axes = self.new_shape.count(-1)
-        fits = x.size == known if open_axes == 0 else known > 0 and x.size % known == 0
-        if open_axes > 1 or not fits:
-            raise InputError(f"reshape: {x.shape} has {x.size} elements; got {self.new_shape}")
-        return x.reshape(self.new_shape)
-
-    def backward(self, grad_y):
-        return grad_y.reshape(self.shape)
-
-
-def reshape(x, *shape):
-    """The same elements in another shape; also the method `x.reshape`.
-
-    Parameters
-    ----------
-    x : Tensor
-        Any shape.
-    *shape : int or one tuple of int
-        The new shape; one entry may be -1.
-
-    Examples
-    --------
-    >>> reshape(Tensor([[1.0, 2.0], [3.0, 4.0]]), -1).shape
-    (4,)
-    """
-    return Reshape(shape[0] if len(shape) == 1 and isinstance(shape[0], tuple) else shape)(x)
-
-
-class Transpose(Function):
-    """The axes in another order."""
-
-    def __init__(self, axes):
-        self.axes = axes
-
-    def forward(self, x):
-        axes = self.axes or tuple(reversed(range(x.ndim)))
-        if sorted(axes) != list(range(x.ndim)):
-            raise InputError(f"transpose: axes {axes} for an array of shape {x.shape}")
-        self.back = tuple(axes.index(i) for i in range(x.ndim))
-        return x.transpose(axes)
-
-    def backward(self, grad_y):
-        return grad_y.transpose(self.back)
-
-
-def transpose(x, *axes):
-    """The axes in another order, reversed by default; also the method `x.transpose`."""
-    return Transpose(axes)(x)
-
-
-class Rows(Function):
-    """x[index] along the first axis."""
-
-    def __init__(self, index):
-        self.index = index
-
-    def forward(self, x):
-        self.x = x
-        return x[self.index]
-
-    def backward(self, grad_y):
-        grad = array_module(grad_y).zeros_like(self.x)
-        grad[self.index] = grad_y
-        return grad
-
-
-def rows(x, index):
-    """One row along the first axis, or a slice of them.
-
-    Parameters
-    ----------
-    x : Tensor
-        At least one axis.
-    index : int or slice
-        An int removes the axis.
-
-    Returns
-    -------
-    Tensor
-        A view of x.
-
-    Examples
-    --------
-    >>> rows(Tensor([1.0, 2.0, 3.0]), slice(1, 3)).data
-    array([2., 3.], dtype=float32)
-    """
-    there = isinstance(index, slice) or (is_whole(index) and x.ndim and -len(x) <= index < len(x))
-    if x.ndim == 0 or not there:
-        raise InputError(
-            f"rows: index {index!r:.40} for an array of shape {x.shape}; expected a whole number "
-            "of a row that is there, or a slice"
-        )
-    return Rows(index)(x)
-
-
-# A Tensor gets its operators and methods here, where the operations are.
-Tensor.__add__ = Tensor.__radd__ = add
-Tensor.__sub__ = subtract
-Tensor.__rsub__ = lambda self, other: subtract(other, self)
-Tensor.__mul__ = Tensor.__rmul__ = multiply
-Tensor.__truediv__ = divide
-Tensor.__rtruediv__ = lambda self, other: divide(other, self)
-Tensor.__matmul__ = matmul
-Tensor.__rmatmul__ = lambda self, other: matmul(other, self)
-Tensor.__neg__ = negate
-Tensor.__pow__ = power
-Tensor.sum = sum
-Tensor.mean = mean
-Tensor.reshape = reshape
-Tensor.transpose = transpose
-Tensor.T = property(transpose, doc="The Tensor with its axes reversed.")

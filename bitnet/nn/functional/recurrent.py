@@ -14,9 +14,9 @@ from bitnet.arrays import array_module
 from bitnet.autograd import Function, Tensor, as_tensor
 from bitnet.errors import InputError, unfit
 from bitnet.kernels import GATES, BitPlanes, Bits
-from bitnet.nn.functional.arithmetic import reshape, rows
 from bitnet.nn.functional.linear import GRADIENTS, check_gradient_rule, linear, rounded
 from bitnet.nn.functional.scaled import merged, product, scaled_linear, unit_of
+from bitnet.nn.functional.shapes import reshape
 from bitnet.quantizers import Quantizer
 
 
@@ -238,7 +238,7 @@ def rnn(
         raise InputError(f"rnn: activation is {activation!r}; expected 'tanh' or 'relu'")
     operands = x, weight, state_weight, bias, state
     y = _run(RNN, operands, quantizer, grad_format, rng, relu=activation == "relu")
-    return y, (rows(y, -1),)
+    return y, (y[-1],)
 
 
 def lstm(
@@ -275,7 +275,7 @@ def lstm(
     ((3, 2, 1), (2, 1), (2, 1))
     """
     y = _run(LSTM, (x, weight, state_weight, bias, state), quantizer, grad_format, rng)
-    return rows(y, slice(0, -1)), (rows(y, -2), rows(y, -1))
+    return y[:-1], (y[-2], y[-1])
 
 
 def gru(x, weight, state_weight, bias, state=None, quantizer=None, grad_format="float32", rng=None):
@@ -308,7 +308,7 @@ def gru(x, weight, state_weight, bias, state=None, quantizer=None, grad_format="
     ((3, 2, 1), (2, 1))
     """
     y = _run(GRU, (x, weight, state_weight, bias, state), quantizer, grad_format, rng)
-    return y, (rows(y, -1),)
+    return y, (y[-1],)
 
 
 def _run(kind, operands, quantizer, grad_format, rng, **options):

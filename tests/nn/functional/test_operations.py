@@ -61,7 +61,7 @@ def test_slopes_at_the_edges():
 
 def test_axes_and_exponents_may_be_numpys():
     x = Tensor(np.zeros(2), requires_grad=True)
-    assert F.arithmetic.sum(Tensor(X), axis=np.int64(-1)).shape == (4,)
+    assert F.shapes.sum(Tensor(X), axis=np.int64(-1)).shape == (4,)
     (x ** np.float32(0)).sum().backward()
     assert x.grad.tolist() == [0.0, 0.0]
 
@@ -91,10 +91,10 @@ def test_binary_linear_of_planes_is_exact_where_the_scale_is_one():
         lambda: F.reshape(Tensor(X), 5, 5),
         lambda: F.reshape(Tensor(X), -1, 5),
         lambda: F.reshape(Tensor(X), -1, -1),
-        lambda: F.arithmetic.sum(Tensor(X), axis=(0, 0)),
-        lambda: F.arithmetic.transpose(Tensor(X), 0, 0),
-        lambda: F.arithmetic.sum(Tensor(X), axis=2),
-        lambda: F.arithmetic.mean(Tensor(X[:0])),
+        lambda: F.shapes.sum(Tensor(X), axis=(0, 0)),
+        lambda: F.shapes.transpose(Tensor(X), 0, 0),
+        lambda: F.shapes.sum(Tensor(X), axis=2),
+        lambda: F.shapes.mean(Tensor(X[:0])),
         lambda: F.arithmetic.power(Tensor(X), Tensor(X)),
         lambda: F.quantized_linear(X, F.sign(X)),
         lambda: F.quantized_linear(np.arange(24).reshape(4, 6), F.sign(X)),

@@ -1,0 +1,246 @@
+"""Reductions, shapes, indexing, and joining arrays."""
+
+import itertools
+import math
+
+import numpy as np
+
+from bitnet import kernels
+from bitnet.arrays import array_module, is_array, like
+from bitnet.autograd import Function, Tensor
+from bitnet.errors import InputError
+
+
+class _Reduction(Function):
+    """What sum, mean and max share: the axes, and the way back to the shape of x."""
+
+    def __init__(self, axis, keepdims):
+        self.axis, self.keepdims = axis, keepdims
+
+    def _remember_axes(self, x):
+        given = range(x.ndim) if self.axis is None else self.axis
+        given = tuple(given) if isinstance(given, (tuple, range)) else (given,)
+        axes = {a % x.ndim for a in given if -x.ndim <= a < x.ndim}
+        if len(axes) < len(given):  # one is out of range or comes twice
+            raise InputError(f"{self.name}: axis {self.axis} for an array of shape {x.shape}")
+        self.shape = x.shape
+        self.kept = tuple(1 if i in axes else n for i, n in enumerate(x.shape))
+        self.count = math.prod(x.shape[a] for a in axes)
+
+    def _spread(self, grad_y):
+        xp = array_module(grad_y)
+        return xp.broadcast_to(grad_y.reshape(self.kept), self.shape).copy()
+
+
+class Sum(_Reduction):
+    """The sum over some axes."""
+
+    def forward(self, x):
+        self._remember_axes(x)
+        return x.sum(axis=self.axis, keepdims=self.keepdims)
+
+    def backward(self, grad_y):
+        return self._spread(grad_y)
+
+
+def sum(x, axis=None, keepdims=False):
+    """Return the sum over some axes; also the method `x.sum`."""
+    return Sum(axis, keepdims)(x)
+
+
+class Mean(_Reduction):
+    """The mean over some axes."""
+
+    def forward(self, x):
+        self._remember_axes(x)
+        if self.count == 0:
+            raise InputError(f"mean: no elements to average in an array of shape {x.shape}")
+        dtype = x.dtype if x.dtype.kind == "f" else np.float32
+        return x.mean(axis=self.axis, keepdims=self.keepdims, dtype=dtype)
+
+    def backward(self, grad_y):
+        return self._spread(grad_y / self.count)
+
+
+def mean(x, axis=None, keepdims=False):
+    """Return the mean over some axes; also the method `x.mean`."""
+    return Mean(axis, keepdims)(x)
+
+
+class Max(_Reduction):
+    """The largest over some axes; equal ones share the gradient."""
+
+    def forward(self, x):
+        self._remember_axes(x)
+        if self.count == 0:
+            raise InputError(f"max: no elements in an array of shape {x.shape}")
+        y = x.max(axis=self.axis, keepdims=self.keepdims)
+        self.is_max = x == y.reshape(self.kept)
+        return y
+
+    def backward(self, grad_y):
+        axes = tuple(i for i, n in enumerate(self.kept) if n != self.shape[i] or n == 1)
+        share = self.is_max / self.is_max.sum(axis=axes, keepdims=True)
+        return self._spread(grad_y) * share.astype(grad_y.dtype)
+
+
+def max(x, axis=None, keepdims=False):
+    """Return the maximum over some axes, where equal ones share the gradient; also `x.max`."""
+    return Max(axis, keepdims)(x)
+
+
+class Reshape(Function):
+    """The same elements in another shape."""
+
+    def __init__(self, shape):
+        self.new_shape = shape
+
+    def forward(self, x):
+        self.shape = x.shape
+        known = math.prod(size for size in self.new_shape if size != -1)
+        open_axes = self.new_shape.count(-1)
+        fits = x.size == known if open_axes == 0 else known > 0 and x.size % known == 0
+        if open_axes > 1 or not fits:
+            raise InputError(f"reshape: {x.shape} has {x.size} elements; got {self.new_shape}")
+        return x.reshape(self.new_shape)
+
+    def backward(self, grad_y):
+        return grad_y.reshape(self.shape)
+
+
+def reshape(x, *shape):
+    """Return the same elements in another shape; also the method `x.reshape`.
+
+    Parameters
+    ----------
+    x : Tensor
+        Any shape.
+    *shape : int or one tuple of int
+        The new shape; one entry may be -1.
+
+    Examples
+    --------
+    >>> reshape(Tensor([[1.0, 2.0], [3.0, 4.0]]), -1).shape
+    (4,)
+    """
+    return Reshape(shape[0] if len(shape) == 1 and isinstance(shape[0], tuple) else shape)(x)
+
+
+class Transpose(Function):
+    """The axes in another order."""
+
+    def __init__(self, axes):
+        self.axes = axes
+
+    def forward(self, x):
+        axes = self.axes or tuple(reversed(range(x.ndim)))
+        if sorted(axes) != list(range(x.ndim)):
+            raise InputError(f"transpose: axes {axes} for an array of shape {x.shape}")
+        self.back = tuple(axes.index(i) for i in range(x.ndim))
+        return x.transpose(axes)
+
+    def backward(self, grad_y):
+        return grad_y.transpose(self.back)
+
+
+def transpose(x, *axes):
+    """Return the axes in another order, reversed by default; also the method `x.transpose`."""
+    return Transpose(axes)(x)
+
+
+class Concatenate(Function):
+    """Arrays side by side along the last axis; each gets its part of the gradient."""
+
+    _takes_bits = True
+
+    def forward(self, *parts):
+        self.ends = [*itertools.accumulate(part.shape[-1] for part in parts)][:-1]
+        return kernels.concatenate(parts)
+
+    def backward(self, grad_y):
+        xp = array_module(grad_y)
+        return [xp.ascontiguousarray(part) for part in xp.split(grad_y, self.ends, axis=-1)]
+
+
+def concatenate(*parts):
+    """Join arrays along the last axis, as the branches of an inception block.
+
+    Parameters
+    ----------
+    *parts : Tensor
+        One or more, of shapes (..., C) that differ in C alone: all Bits, or all BitPlanes of the
+        same coefficients, or numbers of one type.
+
+    Returns
+    -------
+    Tensor
+        Shape (..., C in all); bits stay packed.
+
+    Examples
+    --------
+    >>> from bitnet.nn.functional import sign
+    >>> concatenate(sign([[1.0, -1.0]]), sign([[-1.0]])).data.signs()
+    array([[ 1, -1, -1]], dtype=int8)
+    """
+    return Concatenate()(*parts)
+
+
+ONCE = int, np.integer, slice, type(...)  # indexes that take no element twice
+
+
+class GetItem(Function):
+    """x[index], as NumPy indexes; elements taken several times sum their gradients."""
+
+    def __init__(self, index):
+        self.index = index
+
+    def forward(self, x):
+        try:
+            y = x[self.index]
+        except IndexError as error:
+            raise InputError(f"index {self.index!r:.60} of shape {x.shape}: {error}") from None
+        self.x = x
+        return y if hasattr(y, "shape") else np.asarray(y)
+
+    def backward(self, grad_y):
+        grad = array_module(grad_y).zeros_like(self.x)
+        parts = self.index if isinstance(self.index, tuple) else (self.index,)
+        if all(part is None or isinstance(part, ONCE) for part in parts):
+            grad[self.index] = grad_y
+        else:
+            array_module(grad).add.at(grad, self.index, grad_y)
+        return grad
+
+
+def getitem(x, index):
+    """Return `x[index]`, as NumPy indexes: numbers, slices, arrays of ids, masks.
+
+    Parameters
+    ----------
+    x : Tensor
+        Numbers of any shape.
+    index : int, slice, array, Tensor, Ellipsis, None, or a tuple of them
+        What NumPy allows.
+
+    Returns
+    -------
+    Tensor
+        A view of x for numbers and slices, otherwise a copy.
+
+    Examples
+    --------
+    >>> x = Tensor([1.0, 2.0, 3.0], requires_grad=True)
+    >>> x[[0, 0, 2]].sum().backward()
+    >>> x.grad
+    array([2., 0., 1.], dtype=float32)
+    """
+    parts = index if isinstance(index, tuple) else (index,)
+    parts = tuple(_index(part, x) for part in parts)
+    return GetItem(parts if isinstance(index, tuple) else parts[0])(x)
+
+
+def _index(part, x):
+    """Return one part of an index; lists, arrays and Tensors as arrays where x is."""
+    part = part.data if isinstance(part, Tensor) else part
+    part = np.asarray(part) if isinstance(part, list) else part
+    return like(part, x) if is_array(part) else part
