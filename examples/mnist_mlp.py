@@ -1,6 +1,6 @@
 """Train a binary net on digits, freeze it to integers, check them all, and train a float twin.
 
-    python examples/mnist_mlp.py       writes mnist_mlp.npz; --help lists the settings
+    python examples/mnist_mlp.py       writes mnist_mlp.npz; see --help, or try --quick first
     bitnet evaluate mnist_mlp.npz      uses it; `bitnet train` has more nets and settings
 
 The function `step` is Algorithm 1 of "Binarized Neural Networks" (arXiv 1602.02830).
