@@ -58,7 +58,7 @@ def test_the_twin_comes_after_the_rows_of_the_binary_net(trained):
 def test_the_command_line_takes_the_file_of_the_main_job(trained, monkeypatch, capsys):
     monkeypatch.chdir(trained[0])
     main(["evaluate", "mnist_mlp_quick.npz", "--limit", "50"])
-    assert "of 50 test images of embedded are right" in capsys.readouterr().out
+    assert "on 50 test images of embedded" in capsys.readouterr().out
     pytest.importorskip("matplotlib")
     main(["plot", "confusion", "mnist_mlp_quick.npz", "--limit", "50", "--out", "confusion.png"])
     assert pathlib.Path("confusion.png").read_bytes()[1:4] == b"PNG"
