@@ -32,7 +32,7 @@ TIMED = 500  # test images on which the speed is measured
 
 
 def train(recipe, net, data, args, border):
-    """A trained model, and the function from images to what it takes; prints a line an epoch."""
+    """A trained model, and the function from images to what it takes; prints one line per epoch."""
     rng = np.random.default_rng(args.seed)
     model = recipe.model(net, data.train[0].shape[1:], len(data.classes), rng)
     optimizer, schedule = recipe.optimizer_of(model), recipe.schedule()

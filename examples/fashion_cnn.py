@@ -27,7 +27,7 @@ COLUMNS = "{:>6} {:>9} {:>8} {:>8} {:>8} {:>8}"
 
 
 def train(model, learning_rate, loss_of, data, args, rng, to_input=None):
-    """Train with Adam and a cosine, and print a line an epoch."""
+    """Train with Adam and a cosine, and print one line per epoch."""
     adam = bitnet.optim.Adam(model.parameters(), learning_rate)
     schedule = schedules.Cosine(learning_rate, args.epochs)
     print(COLUMNS.format("epoch", "loss", "train", "test", "flips", "seconds"))
@@ -58,7 +58,7 @@ def main():
 
     print(f"binary ConvNet on {len(data.train_images)} images of {rows}x{columns}x{channels}")
     rng = np.random.default_rng(args.seed)
-    model = models.binary_convnet(*sizes, rng, lr_scale=10)
+    model = models.binary_convnet(*sizes, rng=rng, lr_scale=10)
     train(model, args.lr, functional.squared_hinge, split, args, rng)
 
     bitnet.freeze(model, image=(rows, columns)).save(out)  # batch norm and sign: one integer each
@@ -71,7 +71,7 @@ def main():
     if args.twin:
         print("float twin: the same sizes and epochs, ReLU, cross-entropy, Adam from 1e-3")
         rng = np.random.default_rng(args.seed)
-        twin = models.float_convnet(*sizes, rng)
+        twin = models.float_convnet(*sizes, rng=rng)
         train(twin, 1e-3, functional.cross_entropy, split, args, rng, bitnet.data.scale_pixels)
         images = bitnet.data.scale_pixels(data.test_images)
         table.insert(0, report.row("float twin", twin, images, data.test_labels, timed=2000))

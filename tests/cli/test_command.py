@@ -117,7 +117,9 @@ def test_a_signal_leaves_nothing_half_written(tmp_path, number, code):
                 time.sleep(60)
         bitnet.cli.run(main)"""
     for command in ([sys.executable, "-c", program], [*WAITING, "net.npz", "-"]):
-        bitnet.freeze(binary_mlp([784, 10], rng=np.random.default_rng(0))).save(tmp_path / "net.npz")
+        bitnet.freeze(binary_mlp([784, 10], rng=np.random.default_rng(0))).save(
+            tmp_path / "net.npz"
+        )
         before = (tmp_path / "net.npz").read_bytes()
         pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
         with subprocess.Popen(command, cwd=tmp_path, text=True, **pipes) as process:
