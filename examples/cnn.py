@@ -12,7 +12,6 @@ The loop over the batches is `fit` in training/loop.py.  For a training of many 
 
 import argparse
 import dataclasses
-import json
 import pathlib
 from functools import partial
 
@@ -20,8 +19,7 @@ import numpy as np
 from tqdm import tqdm
 
 import bitnet
-from bitnet.archive import check_writable, replacing
-from bitnet.cli import run
+from bitnet.cli import report, run
 from bitnet.data.preparation import GREY, STEPS, Preparation
 from bitnet.nn.models import names
 from bitnet.nn.models.names import net_named
@@ -34,7 +32,7 @@ TIMED = 500  # test images on which the speed is measured
 
 
 def train(recipe, net, data, args, border):
-    """A trained model, and the function from images to what it takes; prints a line an epoch."""
+    """A trained model, and the function from images to what it takes; prints one line per epoch."""
     rng = np.random.default_rng(args.seed)
     model = recipe.model(net, data.train[0].shape[1:], len(data.classes), rng)
     optimizer, schedule = recipe.optimizer_of(model), recipe.schedule()
@@ -54,22 +52,10 @@ def train(recipe, net, data, args, border):
     return model, to_input
 
 
-def row(name, predict, test, n_bytes):
-    """One row of the closing table."""
-    images, labels = test
-    accuracy = bitnet.training.accuracy(predict(images), labels)
-    speed = bitnet.training.images_per_second(predict, images[:TIMED], repeats=3)
-    return {"net": name, "accuracy": accuracy, "bytes": n_bytes, "images_per_s": speed}
-
-
 def main():
     args = arguments()
     out = pathlib.Path(args.out)
-    check_writable(out)
-    if args.json is not None:
-        check_writable(args.json)
-        if pathlib.Path(args.json).resolve() == out.resolve():
-            raise bitnet.InputError(f"--json is {args.json}, where the net goes; expected another")
+    report.check_files(args.out, args.json)
     if args.threads is not None:
         bitnet.set_num_threads(args.threads)
     net = net_named(args.net)
@@ -95,9 +81,7 @@ def main():
 
     border = GREY if preparation else None  # of padded images: grey, or black
     model, to_input = train(recipe, net, data, args, border)
-    n_bytes = sum(p.data.nbytes for p in model.parameters())
-    predict = partial(bitnet.training.predict, model, to_input=to_input)
-    rows = [row("binary, latent", predict, data.test, n_bytes)]
+    rows = [report.row("binary, latent", model, *data.test, to_input=to_input, timed=TIMED)]
 
     frozen = bitnet.freeze(model, image=image[:2] if net.is_conv else None)
     frozen.classes, frozen.data, frozen.picture = data.classes, args.data, image
@@ -106,26 +90,18 @@ def main():
     frozen = bitnet.load(out)
     agreement = bitnet.compare(model, frozen, data.test[0])
     print(f"frozen, saved to {out}, loaded: {agreement}")
-    if not agreement.is_complete:
-        raise SystemExit("error: the frozen net is not the trained one; please report this")
-    rows.append(row("binary, frozen", frozen.predict, data.test, out.stat().st_size))
+    report.check_complete(agreement)
+    rows.append(report.row("binary, frozen", frozen, *data.test, out, timed=TIMED))
 
     if args.twin:
         print("float twin: the same sizes, epochs and batches, ReLU, cross-entropy, Adam from 1e-3")
         recipe = recipe_for(args.recipe, args.data, net, is_float=True)
         recipe = recipe.changed(args.epochs, args.batch)
         twin, to_float = train(recipe, net, data, args, border)
-        n_bytes = sum(p.data.nbytes for p in twin.parameters())
-        predict = partial(bitnet.training.predict, twin, to_input=to_float)
-        rows.insert(0, row("float twin", predict, data.test, n_bytes))
-
-    print(f"\n{'net':14} {'test':>8} {'bytes':>12} {'images/s':>10}")
-    for r in rows:
-        print("{net:14} {accuracy:8.2%} {bytes:12,} {images_per_s:10,.0f}".format(**r))
-    if args.json is not None:
-        report = {"settings": vars(args), "agreement": vars(agreement), "rows": rows}
-        with replacing(args.json) as file:
-            file.write(json.dumps(report, indent=1).encode())
+        own = {"to_input": to_float, "timed": TIMED}
+        rows.insert(0, report.row("float twin", twin, *data.test, **own))
+    report.print_table(rows)
+    report.write_json(args.json, args, agreement, rows)
 
 
 def arguments():

@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 import bitnet
 from bitnet.archive import check_writable
-from bitnet.cli import run
+from bitnet.cli import report, run
 from bitnet.nn import functional, models
 from bitnet.optim import schedules
 from bitnet.training import Images, Split, fit
@@ -27,7 +27,7 @@ COLUMNS = "{:>6} {:>9} {:>8} {:>8} {:>8} {:>8}"
 
 
 def train(model, learning_rate, loss_of, data, args, rng, to_input=None):
-    """Train with Adam and a cosine, and print a line an epoch."""
+    """Train with Adam and a cosine, and print one line per epoch."""
     adam = bitnet.optim.Adam(model.parameters(), learning_rate)
     schedule = schedules.Cosine(learning_rate, args.epochs)
     print(COLUMNS.format("epoch", "loss", "train", "test", "flips", "seconds"))
@@ -58,31 +58,25 @@ def main():
 
     print(f"binary ConvNet on {len(data.train_images)} images of {rows}x{columns}x{channels}")
     rng = np.random.default_rng(args.seed)
-    model = models.binary_convnet(*sizes, rng, lr_scale=10)
+    model = models.binary_convnet(*sizes, rng=rng, lr_scale=10)
     train(model, args.lr, functional.squared_hinge, split, args, rng)
 
     bitnet.freeze(model, image=(rows, columns)).save(out)  # batch norm and sign: one integer each
     net = bitnet.load(out)
     agreement = bitnet.compare(model, net, data.test_images)
     print(f"frozen, saved to {out}, loaded: {agreement}")
-    if not agreement.is_complete:
-        raise SystemExit("error: the frozen net is not the trained one; please report this")
-    table = [("binary, frozen", net.predict, data.test_images, out.stat().st_size)]
+    report.check_complete(agreement)
+    table = [report.row("binary, frozen", net, data.test_images, data.test_labels, out, timed=2000)]
 
     if args.twin:
         print("float twin: the same sizes and epochs, ReLU, cross-entropy, Adam from 1e-3")
         rng = np.random.default_rng(args.seed)
-        twin = models.float_convnet(*sizes, rng)
+        twin = models.float_convnet(*sizes, rng=rng)
         train(twin, 1e-3, functional.cross_entropy, split, args, rng, bitnet.data.scale_pixels)
-        n_bytes = sum(p.data.nbytes for p in twin.parameters())
         images = bitnet.data.scale_pixels(data.test_images)
-        table.insert(0, ("float twin", lambda x: bitnet.training.predict(twin, x), images, n_bytes))
+        table.insert(0, report.row("float twin", twin, images, data.test_labels, timed=2000))
 
-    print(f"\n{'net':14} {'test':>8} {'bytes':>11} {'images/s':>9}")
-    for name, predict, images, n_bytes in table:
-        accuracy = bitnet.training.accuracy(predict(images), data.test_labels)
-        speed = bitnet.training.images_per_second(predict, images[:2000])
-        print(f"{name:14} {accuracy:8.2%} {n_bytes:11,} {speed:9,.0f}")
+    report.print_table(table)
     print(f"{time.perf_counter() - start_s:.0f} s in all")
 
 

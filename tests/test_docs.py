@@ -1,15 +1,18 @@
-"""Every public name has a docstring in numpydoc with a doctest; the README tells the truth."""
+"""Every public name has a docstring in numpydoc with a doctest; README and docs tell the truth."""
 
+import argparse
 import ast
 import importlib
 import inspect
 import pathlib
 import re
+import shlex
 
 import numpy as np
 import pytest
 
 import bitnet
+from bitnet.cli.parser import VERBS, parser_of
 
 ROOT = pathlib.Path(bitnet.__file__).parent.parent
 
@@ -66,11 +69,14 @@ def test_the_names_at_the_top_are_there():
     assert len(set(bitnet.__all__) - set(bitnet.ROOMS.split())) == 13
 
 
-README = (ROOT / "README.md").read_text()
+README = ROOT / "README.md"
+PAGES = [README, *sorted((ROOT / "docs").glob("*.md")), *sorted(ROOT.glob("[CS]*.md"))]
+TEXT = {str(page.relative_to(ROOT)): page.read_text() for page in PAGES}
+TABLES = [line for text in TEXT.values() for line in re.findall(r"^\|.*\|$", text, re.MULTILINE)]
 
 
-@pytest.mark.parametrize("line", re.findall(r"^\|.*\|$", README, re.MULTILINE))
-def test_the_map_of_the_readme_names_what_there_is(line):
+@pytest.mark.parametrize("line", [line for line in TABLES if ".py`" in line])
+def test_a_table_names_what_there_is(line):
     for path in re.findall(r"`([\w/]+\.py)`", line):
         assert (ROOT / path).exists() or (ROOT / "bitnet" / path).exists(), path
     for path, names in re.findall(r"`([\w/]+\.py)`: ((?:`[\w.]+`(?:, )?)+)", line):
@@ -81,8 +87,49 @@ def test_the_map_of_the_readme_names_what_there_is(line):
                 value = getattr(value, part)
 
 
-def test_the_python_of_the_readme_runs(tmp_path, monkeypatch):
+def anchors(text):
+    """The anchors of the headings of a page."""
+    headings = re.findall(r"^#+ (.*)$", re.sub(r"```.*?```", "", text, flags=re.DOTALL), re.M)
+    return {re.sub(r"[^\w -]", "", line.lower()).replace(" ", "-") for line in headings}
+
+
+@pytest.mark.parametrize("name", TEXT)
+def test_links_lead_somewhere(name):
+    for link in re.findall(r"\]\(([^)\s]+)\)", TEXT[name]):
+        if "://" in link:
+            continue
+        path, _, anchor = link.partition("#")
+        target = (ROOT / name).parent / path if path else ROOT / name
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target.read_text()), link
+
+
+@pytest.mark.parametrize("name", TEXT)
+def test_no_line_but_a_table_or_a_picture_is_long(name):
+    lines = TEXT[name].splitlines()
+    assert not [line for line in lines if len(line) > 100 and line[0] not in "|!"]
+
+
+def python_of(name):
+    """The Python of a page, as one program."""
+    return "\n".join(re.findall(r"^```python\n(.*?)^```", TEXT[name], re.MULTILINE | re.DOTALL))
+
+
+def test_the_program_of_the_readme_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
+    program = python_of("README.md")
+    assert 20 <= len(program.strip().splitlines()) <= 25
+    exec(program, names := {})
+    assert names["epoch"].test_accuracy > 0.9
+    assert (
+        "differing_integers=0, differing_scores=0, differing_classes=0" in capsys.readouterr().out
+    )
+    assert bitnet.load("digits.npz").layers[0].bits.signs().shape == (256, 784)
+
+
+def test_the_python_of_the_pages_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert [name for name in TEXT if python_of(name)] == ["README.md", "docs/python.md"]
     sizes = [784, 512, 512, 512, 10]
     model = bitnet.nn.models.binary_mlp(sizes, rng=np.random.default_rng(0))
     bitnet.freeze(model).save("mnist_mlp.npz")
@@ -90,17 +137,61 @@ def test_the_python_of_the_readme_runs(tmp_path, monkeypatch):
     language = bitnet.nn.models.language_model(3, rng=np.random.default_rng(0), **sizes)
     vocabulary = bitnet.data.Vocabulary(["<unk>", "<eos>", "the"], "words")
     bitnet.freeze(language, vocabulary=vocabulary).save("word_lstm_44.frozen.npz")
-    blocks = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
-    exec("\n".join(blocks), names := {})
+    exec(python_of("docs/python.md"), names := {})
     assert names["net"].layers[0].bits.signs().shape == (512, 784)
     assert names["scores"].shape == (1, 3)
 
 
+def commands():
+    """Each `bitnet VERB ...` in a block of a page."""
+    blocks = re.compile(r"^```\n(.*?)^```", re.MULTILINE | re.DOTALL)
+    found = ((name, block) for name, text in TEXT.items() for block in blocks.findall(text))
+    return [
+        pytest.param(line, id=f"{name}: {line}")
+        for name, block in found
+        for line in re.findall(r"^bitnet .*$", block, re.MULTILINE)
+    ]
+
+
+@pytest.mark.parametrize("line", commands())
+def test_the_command_line_knows_the_options_of_a_command(line):
+    words = shlex.split(line)[1:]
+    if words[0] != "help":
+        assert parser_of(words[:1]).parse_args(words).verb == words[0]
+
+
+def switches(parser):
+    """Yield the switches of a parser and of those below it."""
+    for action in parser._actions:
+        yield from action.option_strings
+        if isinstance(action, argparse._SubParsersAction):
+            for below in action.choices.values():
+                yield from switches(below)
+
+
+@pytest.mark.parametrize("name", TEXT)
+def test_the_switches_of_a_page_exist(name):
+    """In a verb, or in a script of which the page may speak."""
+    known = set(switches(parser_of(VERBS)))
+    for folder in ("examples", "benchmarks", "tools", "bitnet/cli"):
+        for path in (ROOT / folder).glob("*.py"):
+            known |= set(re.findall(r'"(--[a-z-]+)"', path.read_text()))
+    known |= {"--hypothesis-profile", "--check"}
+    assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", TEXT[name])) <= known
+
+
 def test_the_readme_has_two_commands_that_set_everything_up():
     """`.ci/run` takes them from the README and runs them as typed."""
-    commands = re.findall(r"^python3 -m venv .venv && .*$", README, re.MULTILINE)
-    assert [command.split(" && ")[-1] for command in commands] == [
+    lines = re.findall(r"^python3 -m venv .venv && .*$", README.read_text(), re.MULTILINE)
+    assert [line.split(" && ")[-1] for line in lines] == [
         ".venv/bin/python examples/mnist_mlp.py",
         ".venv/bin/python -m pytest",
     ]
     assert "grep '^python3 -m venv .venv && ' README.md" in (ROOT / ".ci" / "run").read_text()
+
+
+def test_the_table_of_the_readme_is_what_the_main_job_prints():
+    head = "net                test        bytes   images/s"
+    assert re.search(
+        rf"^{head}\n(float twin|binary, latent|binary, frozen) ", README.read_text(), re.M
+    )

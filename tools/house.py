@@ -154,7 +154,9 @@ def measure(root, package="bitnet", floors=FLOORS):
     large = [str(path.relative_to(root)) for path, (_, code) in sizes.items() if code > LARGEST]
     lines, code = (sum(column) for column in zip(*sizes.values(), strict=True))
     return {
-        "entries at the top": sorted(p.name for p in folder.iterdir() if p.name != "__pycache__"),
+        "entries at the top": sorted(
+            p.name for p in folder.iterdir() if p.name not in ("__pycache__", "py.typed")
+        ),
         "import circles": [", ".join(circle) for circle in imports.circles()],
         "upward imports": imports.upward(floors),
         "lines": lines,

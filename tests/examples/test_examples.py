@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import pathlib
 import runpy
 import signal
 import subprocess
@@ -14,6 +15,8 @@ import pytest
 from scripts import COMPLETE, EXAMPLES, refused, run
 
 import bitnet
+from bitnet.__main__ import main
+from bitnet.archive import kind_of
 from bitnet.devices import gpu_problem
 
 QUICK = ("--quick", "--hidden", "2x40", "--threads", "1")
@@ -40,7 +43,32 @@ def test_the_main_job(trained):
     assert latent["accuracy"] == frozen["accuracy"] > 0.5
     assert twin["accuracy"] > 0.5
     assert frozen["bytes"] == (folder / "mnist_mlp_quick.npz").stat().st_size
-    assert repr(bitnet.load(folder / "mnist_mlp_quick.npz")) == "FrozenNet(784-40-40-10, pixels)"
+    net = bitnet.load(folder / "mnist_mlp_quick.npz")
+    assert repr(net) == "FrozenNet(784-40-40-10, pixels)"
+    assert (net.data, net.picture, len(net.classes)) == ("embedded", (28, 28, 1), 10)
+
+
+def test_the_twin_comes_after_the_rows_of_the_binary_net(trained):
+    """And the time that it will take is said before its first epoch."""
+    order = ("binary, latent", "binary, frozen", "float twin: about", "float twin  ")
+    places = [trained[1].index(words) for words in order]
+    assert places == sorted(places)
+
+
+def test_the_command_line_takes_the_file_of_the_main_job(trained, monkeypatch, capsys):
+    monkeypatch.chdir(trained[0])
+    main(["evaluate", "mnist_mlp_quick.npz", "--limit", "50"])
+    assert "on 50 test images of embedded" in capsys.readouterr().out
+    pytest.importorskip("matplotlib")
+    main(["plot", "confusion", "mnist_mlp_quick.npz", "--limit", "50", "--out", "confusion.png"])
+    assert pathlib.Path("confusion.png").read_bytes()[1:4] == b"PNG"
+
+
+def test_the_main_job_is_short_and_shows_its_loop():
+    text = (EXAMPLES / "mnist_mlp.py").read_text()
+    assert len(text.splitlines()) <= 100
+    steps = ("loss = loss_of(model(x), labels)", "loss.backward()", "optimizer.step()")
+    assert [text.count(line) for line in steps] == [1, 1, 1]
 
 
 def test_resuming_ends_with_the_same_bytes(trained, tmp_path):
@@ -58,19 +86,20 @@ def test_resuming_ends_with_the_same_bytes(trained, tmp_path):
     assert resumed.read_bytes() == whole.read_bytes()
 
 
-def test_control_c_says_how_to_go_on(tmp_path):
+def test_control_c_keeps_the_checkpoint_that_was_announced(tmp_path):
     command = [sys.executable, EXAMPLES / "mnist_mlp.py", *QUICK, "--epochs", "1000"]
     with subprocess.Popen(
         command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
-        for line in process.stdout:
-            if line.split()[:1] == ["2"]:
-                break
+        lines = [process.stdout.readline()]
+        while lines[-1].split()[:1] != ["2"]:
+            lines.append(process.stdout.readline())
         os.kill(process.pid, signal.SIGINT)
         stderr = process.stderr.read()
     assert process.returncode == 130
-    assert "epochs are in mnist_mlp_quick.npz.checkpoint; add --resume to go on" in stderr
-    assert "Traceback" not in stderr
+    assert stderr == "stopped\n"
+    assert "mnist_mlp_quick.npz.checkpoint; --resume continues from it" in lines[1]
+    assert kind_of(tmp_path / "mnist_mlp_quick.npz.checkpoint") == "training checkpoint"
     assert not list(tmp_path.glob(".*"))
 
 
@@ -93,20 +122,20 @@ def test_the_papers_recipe_at_a_small_size(tmp_path):
         (["--hidden", "9999999999x5"], 2, "COUNTxUNITS"),
         (["--hidden", "3x"], 2, "COUNTxUNITS"),
         (["--hidden", "-5"], 2, "hidden"),
-        (["--epochs", "0"], 2, "--epochs is 0"),
-        (["--batch", "1"], 2, "--batch is 1"),
-        (["--batch", "9999"], 1, "only 2000 images"),
-        (["--lr", "0"], 2, "--lr is 0"),
-        (["--lr", "nan"], 2, "--lr is nan"),
-        (["--lr", "fast"], 2, "invalid float"),
-        (["--threads", "0"], 2, "--threads is 0"),
-        (["--seed", "-1"], 2, "--seed is -1"),
-        (["--threads", "9" * 30], 2, "--threads is 999"),
-        (["--threads", "9999"], 2, "from 1 to 1024"),
-        (["--epochs", "9" * 400], 2, "expected a number from 1"),
-        (["--lr", "1e30"], 2, "--lr is 1e+30"),
+        (["--hidden", "0"], 2, "COUNTxUNITS"),
+        (["--hidden", "0x5"], 2, "COUNTxUNITS"),
+        (["--hidden", "9999999999x5"], 2, "COUNTxUNITS"),
+        (["--hidden", "3x"], 2, "COUNTxUNITS"),
+        (["--hidden", "-5"], 2, "hidden"),
+        (["--epochs", "0"], 1, "--epochs is 0"),
+        (["--threads", "0"], 1, "--threads is 0"),
+        (["--seed", "-1"], 1, "--seed is -1"),
+        (["--threads", "9" * 30], 1, "--threads is 999"),
+        (["--threads", "9999"], 1, "from 1 to 1024"),
+        (["--epochs", "9" * 400], 1, "expected a whole number from 1"),
         (["--data", "cifar"], 2, "invalid choice"),
         (["--data", "mnist"], 1, "download"),
+        (["--data", "folder"], 1, "needs folder="),
         (["--out", "missing/net.npz"], 1, "no folder missing"),
         (["--out", "."], 1, "is a folder"),
         (["--out", "n" * 250], 1, "File name too long"),
@@ -115,10 +144,9 @@ def test_the_papers_recipe_at_a_small_size(tmp_path):
         (["--json", "mnist_mlp_quick.npz"], 1, "expected another file"),
         (["--json", "mnist_mlp_quick.npz.checkpoint"], 1, "expected another file"),
         (["--json", "missing/figures.json"], 1, "no folder missing"),
-        (["--resume", "--out", "new.npz"], 1, "there is no new.npz.checkpoint"),
+        (["--resume", "--out", "new.npz"], 1, "new.npz.checkpoint: No such file"),
         (["--resume", "--hidden", "2x41"], 1, "hidden = [40, 40]; this one has [41, 41]"),
-        (["--resume", "--lr", "0.01"], 1, "lr = 0.003; this one has 0.01"),
-        (["--grad-format", "float32", "--rounding", "stochastic"], 1, "or remove rounding"),
+        (["--resume", "--recipe", "paper"], 1, "this one has"),
         (["--resume", "--seed", "7"], 1, "seed = 0; this one has 7"),
         (["--fly"], 2, "unrecognized"),
     ],
@@ -134,7 +162,7 @@ def test_wrong_arguments_are_one_sentence(trained, monkeypatch, words, code, mes
 def test_no_gpu_is_one_sentence(tmp_path):
     if problem := gpu_problem():
         out = run("mnist_mlp.py", *QUICK, "--gpu", folder=tmp_path, code=1)
-        assert out.stderr == f"error: no GPU: {problem}\n"
+        assert out.stderr == f"error: --gpu: {problem}\n"
         return
     pytest.skip("there is a GPU")
 
@@ -160,8 +188,8 @@ def test_the_recipes_build_what_they_say(tmp_path, monkeypatch):
         monkeypatch.setattr(sys, "argv", ["mnist_mlp.py", "--hidden", "20", *words])
         seen = {}
 
-        def stop(model, optimizer, schedule, loss_of, *rest):
-            seen.update(model=model, optimizer=optimizer, schedule=schedule, loss_of=loss_of)
+        def stop(model, schedule, loss_of, *rest):
+            seen.update(model=model, schedule=schedule, loss_of=loss_of)
             raise bitnet.InputError("seen")
 
         monkeypatch.setitem(job["main"].__globals__, "train", stop)
@@ -178,7 +206,6 @@ def test_the_recipes_build_what_they_say(tmp_path, monkeypatch):
     assert [p.lr_scale for p in paper["model"].parameters()][1:3] == [1.0, 1.0]
     assert [paper["schedule"](epoch) for epoch in (0, 1000)] == pytest.approx([3e-3, 3e-7])
     for seen in (default, paper):
-        assert type(seen["optimizer"]) is bitnet.optim.Adam
         assert seen["loss_of"] is bitnet.nn.functional.squared_hinge
 
 
