@@ -16,6 +16,7 @@ cli         the command line, `bitnet VERB`
 
 import importlib
 import sys
+from typing import TYPE_CHECKING, Any
 
 import numpy
 
@@ -50,6 +51,31 @@ def lazily(room, places, submodules=""):
 
     return __getattr__, __dir__, offered
 
+
+if TYPE_CHECKING:
+    from bitnet import analysis as analysis
+    from bitnet import autograd as autograd
+    from bitnet import cli as cli
+    from bitnet import data as data
+    from bitnet import deploy as deploy
+    from bitnet import kernels as kernels
+    from bitnet import nn as nn
+    from bitnet import optim as optim
+    from bitnet import quantizers as quantizers
+    from bitnet import training as training
+    from bitnet.analysis.report import summary as summary
+    from bitnet.autograd.tensor import Function as Function
+    from bitnet.autograd.tensor import Tensor as Tensor
+    from bitnet.autograd.tensor import no_grad as no_grad
+    from bitnet.data.datasets import load_dataset as load_dataset
+    from bitnet.deploy.freeze import compare as compare
+    from bitnet.deploy.freeze import freeze as freeze
+    from bitnet.devices import set_num_threads as set_num_threads
+    from bitnet.devices import show_versions as show_versions
+    from bitnet.devices import to_cpu as to_cpu
+    from bitnet.devices import to_gpu as to_gpu
+    from bitnet.errors import InputError as InputError
+    from bitnet.training.files import load as load
 
 __getattr__, __dir__, __all__ = lazily(
     __name__,

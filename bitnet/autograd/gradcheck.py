@@ -1,5 +1,8 @@
 """Checking a backward pass written by hand against differences of the forward pass."""
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import numpy as np
 
 from bitnet.arrays import array_module, like
@@ -8,8 +11,15 @@ from bitnet.errors import InputError
 
 
 def check_gradient(
-    function, *inputs, surrogate=None, kinks=(), batched=(0,), step=1e-6, tolerance=1e-6, seed=0
-):
+    function: Callable[..., Tensor],
+    *inputs: Any,
+    surrogate: Callable[..., Tensor] | None = None,
+    kinks: Sequence[float] = (),
+    batched: Sequence[int] = (0,),
+    step: float = 1e-06,
+    tolerance: float = 1e-06,
+    seed: int = 0,
+) -> None:
     """Compare a function's gradient with a central difference along one random direction.
 
     For a random direction d of all inputs and a random weight c of the outputs,

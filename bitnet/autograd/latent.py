@@ -1,4 +1,6 @@
-"""LatentWeight: a Parameter that a layer quantizes, with what is derived from its values."""
+"""LatentWeight: a Parameter that a layer quantizes, with its packed signs."""
+
+from typing import Any
 
 from bitnet import kernels
 from bitnet.arrays import as_array, is_read_only, moved, read_only
@@ -8,32 +10,32 @@ from bitnet.kernels import Bits
 
 
 class LatentWeight(Parameter):
-    """Float weights of which a layer multiplies the signs, or quantized values.
+    """Float weights whose signs, or quantized values, a layer multiplies with.
 
-    An optimizer packs the signs of weights of one bit as it changes them, and keeps them here
-    for the next forward pass.  As long as they are kept the data are read-only: change what
-    `edit()` returns, which drops the signs, or assign new data.  A change is not detected if it is
-    made through a view that was taken before the step, or in an array of CuPy, which cannot be
-    read-only: give each LatentWeight data of its own.
+    An optimizer packs the signs of one-bit weights as it changes them, and keeps them here for the
+    next forward pass.  While they are kept the data are read-only: call `assign(x)`, or change what
+    `edit()` returns; both drop the signs.  A change is not detected if it is made through a view
+    that was taken before the step, or in a CuPy array, which cannot be read-only: give each
+    LatentWeight data of its own.
 
     Parameters
     ----------
     data : array or nested list of numbers
-        The first value; a copy is kept, contiguous.
+        The first value; a contiguous copy is kept.
     clip : float, optional
         Clip to [-clip, clip] after each step: 1 for the weights of a binary layer.
     lr_scale : float, optional
-        What the optimizer's learning rate is multiplied with for this parameter.
+        The factor of the optimizer's learning rate for this parameter; default: 1.
     is_binary : bool, optional
-        Whether a layer multiplies with the signs of the data, so that an optimizer packs them; by
-        default those of matrices with a clip.
+        Whether a layer multiplies with the signs of the data, so that an optimizer packs them;
+        default: True for clipped matrices.
 
     Attributes
     ----------
     grad : numpy.ndarray or None
-        The gradient.  That of binary weights is multiplied when it is first read.
+        The gradient.  That of binary weights is a product, computed when it is first read.
     lazy_grad : numpy.ndarray or kernels.Product or None
-        The gradient, multiplied or not.
+        The gradient, computed or not.
 
     Examples
     --------
@@ -44,7 +46,13 @@ class LatentWeight(Parameter):
 
     __slots__ = ("_derived", "_signs", "clip", "is_binary", "lazy_grad")
 
-    def __init__(self, data, clip=None, lr_scale=1.0, is_binary=None):
+    def __init__(
+        self,
+        data: Any,
+        clip: float | None = None,
+        lr_scale: float = 1.0,
+        is_binary: bool | None = None,
+    ) -> None:
         self.lazy_grad = self._signs = self._derived = None
         super().__init__(data, lr_scale)
         if clip is not None and not 0 < clip < float("inf"):
@@ -70,19 +78,19 @@ class LatentWeight(Parameter):
         else:
             super()._receive(grad)
 
-    def edit(self):
-        """The data, free to be changed in place; what was derived from them is dropped."""
+    def edit(self) -> Any:
+        """Return the data, to be changed in place; drop the signs and all derived values."""
         self._signs = self._derived = None
         return super().edit()
 
     @property
-    def signs(self):
-        """The packed signs of the data: those that an optimizer left, or else packed now."""
-        return self._signs[1] if self.has_signs else kernels.pack(self.data)
+    def signs(self) -> Bits:
+        """The packed signs of the data: those that an optimizer left, or packed now."""
+        return self._signs[1] if self.has_signs else kernels.pack(self.data)  # type: ignore[index]
 
     @property
     def has_signs(self):
-        """Whether the signs that an optimizer left are those of the data."""
+        """Whether the signs that an optimizer left belong to the data."""
         kept = self._signs is not None and self._signs[0] is self.data
         return kept and is_read_only(self.data)
 
@@ -91,7 +99,7 @@ class LatentWeight(Parameter):
         self._signs = read_only(self.data), kernels.prepare(Bits(words, self.shape))
 
     def derived(self, name, make):
-        """What `make(data)` gives, kept under a name until the data, then read-only, change."""
+        """Return `make(data)`, kept under a name until the data, then read-only, change."""
         kept = self._derived
         if kept is None or kept[0] is not self.data or not is_read_only(self.data):
             self._derived = kept = read_only(self.data), {}
@@ -100,11 +108,11 @@ class LatentWeight(Parameter):
         return kept[1][name]
 
     def _moved(self, move):
-        """A LatentWeight of moved data, without gradient."""
+        """Return a LatentWeight with moved data, without gradient."""
         return LatentWeight(move(self.data), self.clip, self.lr_scale, self.is_binary)
 
     def move(self, move):
-        """Copy data, gradient and signs to another device; the result puts them in place."""
+        """Copy data, gradient and signs to another device; return a function that stores them."""
         here, put_data = self.data, super().move(move)
         signs = moved(self.signs.words, move) if self.has_signs else None
 

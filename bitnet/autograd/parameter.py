@@ -1,10 +1,12 @@
 """Parameter: a Tensor that an optimizer changes."""
 
+from typing import Any
+
 import numpy as np
 
-from bitnet.arrays import array_module, moved
+from bitnet.arrays import array_module, is_array, like, moved
 from bitnet.autograd.tensor import Tensor
-from bitnet.errors import InputError
+from bitnet.errors import InputError, unfit
 
 
 class Parameter(Tensor):
@@ -15,7 +17,7 @@ class Parameter(Tensor):
     data : array or nested list of numbers
         The first value; a copy is kept, contiguous.
     lr_scale : float, optional
-        What the optimizer's learning rate is multiplied with for this parameter.
+        The factor of the optimizer's learning rate for this parameter; default: 1.
 
     Examples
     --------
@@ -26,22 +28,28 @@ class Parameter(Tensor):
     """
 
     __slots__ = ("lr_scale",)
-    clip, is_binary, has_signs = None, False, False  # those of a LatentWeight differ
+    clip: float | None = None
+    is_binary = has_signs = False  # a LatentWeight differs
 
-    def __init__(self, data, lr_scale=1.0):
+    def __init__(self, data: Any, lr_scale: float = 1.0) -> None:
         data = Tensor(data, requires_grad=True).data
         super().__init__(array_module(data).array(data, order="C"), requires_grad=True)
         if not 0 < lr_scale < float("inf"):
             raise InputError(f"Parameter: lr_scale is {lr_scale!r}; expected a number above 0")
         self.lr_scale = lr_scale
 
-    @property
-    def lazy_grad(self):
-        """The gradient as the optimizer takes it."""
-        return self.grad
+    lazy_grad = property(lambda self: self.grad, doc="The gradient as the optimizer takes it.")
 
-    def edit(self):
-        """The data, free to be changed in place."""
+    def assign(self, x: Any) -> None:
+        """Set all numbers to those of an array or Tensor of the same shape."""
+        x = x.data if isinstance(x, Tensor) else x
+        x = like(x, self) if is_array(x) else array_module(self).asarray(x, self.data.dtype)
+        if x.shape != self.shape or x.dtype.kind not in "fiub":
+            raise unfit(f"{type(self).__name__}.assign", f"numbers of shape {self.shape}", x)
+        self.edit()[...] = x
+
+    def edit(self) -> Any:
+        """Return the data, to be changed in place."""
         if isinstance(self.data, np.ndarray) and not self.data.flags.writeable:
             try:
                 self.data.flags.writeable = True
@@ -50,11 +58,11 @@ class Parameter(Tensor):
         return self.data
 
     def _moved(self, move):
-        """A Parameter of moved data, without gradient; for a whole Module see `Module.to`."""
+        """Return a Parameter with moved data, without gradient; see also `Module.to`."""
         return Parameter(move(self.data), self.lr_scale)
 
     def move(self, move):
-        """Copy data and gradient to another device; the function returned puts them in place."""
+        """Copy data and gradient to another device; return a function that puts them in place."""
         data, grad = move(self.data), moved(self.grad, move)
 
         def put():

@@ -26,6 +26,7 @@ from bitnet.arrays import (
 from bitnet.errors import InputError
 from bitnet.kernels import BitPlanes, Bits
 
+TensorLike = Any  # a Tensor, or an array, number or list that becomes one
 Axes = int | tuple[int, ...] | None
 SHOWN = 100  # elements in the repr of a Tensor
 _recording = contextvars.ContextVar("bitnet_recording", default=True)
@@ -393,7 +394,7 @@ def _of_type(x, grad):
     return as_array(grad).astype(x.data.dtype)
 
 
-def as_tensor(x):
+def as_tensor(x: TensorLike) -> Tensor:
     """Return `x` itself if it is a Tensor, otherwise a Tensor that holds it.
 
     Parameters

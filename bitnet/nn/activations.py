@@ -1,12 +1,17 @@
-"""Activations: quantizers of a few bits, the sign, and the rectifier of float twins."""
+"""Activations: k-bit quantizers, the sign, and the rectifier of float twins."""
 
 import dataclasses
 import math
+from typing import Any
 
+import numpy as np
+
+from bitnet.autograd import Tensor
 from bitnet.devices import check_generator
 from bitnet.errors import InputError
 from bitnet.nn import functional
 from bitnet.nn.module import Module
+from bitnet.quantizers import Quantizer
 from bitnet.quantizers.names import elementwise_quantizer_of
 
 
@@ -37,12 +42,12 @@ class Quantize(Module):
     Quantize(Uniform(bits=2, max_value=1.0, clip_value=2.0))
     """
 
-    shown = ("quantizer",)
+    shown: tuple[str, ...] = ("quantizer",)
 
-    def __init__(self, quantizer):
+    def __init__(self, quantizer: int | str | Quantizer) -> None:
         self.quantizer = elementwise_quantizer_of("Quantize", quantizer)
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         return functional.quantize(x, self.quantizer)
 
     @property
@@ -65,7 +70,7 @@ class Sign(Module):
     Parameters
     ----------
     clip_value : float, optional
-        Gradients pass where |x| <= clip_value; may be changed during training.
+        Gradients pass where |x| <= clip_value, everywhere for None; may change during training.
     stochastic : bool, optional
         Draw the sign in training, +1 with probability clip((x + 1) / 2, 0, 1), as in the
         papers' Torch experiments; evaluation is always deterministic.
@@ -78,18 +83,25 @@ class Sign(Module):
     array([[ 1, -1]], dtype=int8)
     """
 
-    def __init__(self, clip_value=1.0, stochastic=False, rng=None):
+    def __init__(
+        self,
+        clip_value: float | None = 1.0,
+        stochastic: bool = False,
+        rng: np.random.Generator | None = None,
+    ) -> None:
         if stochastic:
             check_generator("Sign", rng)
-        self.clip_value, self.stochastic, self.rng = clip_value, stochastic, rng
+        self.clip_value, self.stochastic = clip_value, stochastic
+        self.rng: Any = rng
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         if self.stochastic and self.training:
             return functional.stochastic_sign(x, self.rng, self.clip_value)
         return functional.sign(x, self.clip_value)
 
     def __repr__(self):
-        return "Sign(stochastic=True)" if self.stochastic else "Sign()"
+        drawn = ", stochastic=True" if self.stochastic else ""
+        return f"Sign(clip_value={self.clip_value}{drawn})"
 
 
 class ReLU(Module):
@@ -101,5 +113,5 @@ class ReLU(Module):
     array([0., 2.], dtype=float32)
     """
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         return functional.relu(x)

@@ -1,8 +1,12 @@
-"""Modules made of Modules: one after the other, side by side, with classifiers on the way."""
+"""Modules made of Modules: in sequence, in parallel branches, with auxiliary classifiers."""
 
 import functools
+import html
 import itertools
+from collections.abc import Callable
+from typing import Any
 
+from bitnet.autograd import Tensor
 from bitnet.errors import InputError
 from bitnet.nn import functional
 from bitnet.nn.activations import Sign
@@ -11,12 +15,12 @@ from bitnet.nn.norm import BatchNorm, BatchNormSign
 
 
 class Sequential(Module):
-    """Modules one after the other.
+    """Modules in sequence.
 
     Parameters
     ----------
     *layers : Module
-        In the order in which they are applied.
+        The layers, in order.
 
     Examples
     --------
@@ -29,29 +33,38 @@ class Sequential(Module):
     3
     """
 
-    def __init__(self, *layers):
+    def __init__(self, *layers: Module) -> None:
         for layer in layers:
             if not isinstance(layer, Module):
                 raise InputError(f"Sequential: got {type(layer).__name__}; expected Modules")
         self.layers = list(layers)
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         for step in fused(self.layers):
             x = step(x)
         return x
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.layers)
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: Any) -> Any:
         return self.layers[index]
 
     def __repr__(self):
         return f"Sequential({', '.join(map(repr, self.layers))})"
 
+    def _repr_html_(self) -> str:
+        """Return a table of the layers with the shapes of their parameters, for notebooks."""
+        rows = ["<tr><th></th><th>layer</th><th>parameters</th></tr>"]
+        for i, layer in enumerate(self.layers):
+            shapes = ", ".join(f"{name} {p.shape}" for name, p in layer.named_parameters())
+            cells = "".join(f"<td>{html.escape(cell)}</td>" for cell in (repr(layer), shapes))
+            rows.append(f"<tr><td>{i}</td>{cells}</tr>")
+        return f"<table>{''.join(rows)}</table>"
+
 
 def fused(layers):
-    """The layers as steps: a batch norm and the sign that follows it are one `BatchNormSign`."""
+    """Return the layers as steps; a batch norm and the sign after it become one `BatchNormSign`."""
     steps = []
     for layer in layers:
         # exactly these classes: a subclass may compute something else
@@ -64,15 +77,15 @@ def fused(layers):
 
 
 class Branches(Module):
-    """Several nets with the same input, whose outputs are joined along the channels.
+    """Parallel branches with the same input, whose outputs are concatenated along the channels.
 
     An inception block (Szegedy et al., arXiv 1409.4842).  Branches that end with signs, or with
-    codes of the same quantizer, are joined packed.
+    codes of the same quantizer, stay packed.
 
     Parameters
     ----------
     *branches : Sequential
-        One or more; one without layers returns the input itself.
+        One or more; a branch without layers returns its input.
 
     Examples
     --------
@@ -85,13 +98,13 @@ class Branches(Module):
     (2, 6, 5, 11)
     """
 
-    def __init__(self, *branches):
+    def __init__(self, *branches: Sequential) -> None:
         kinds = [type(branch).__name__ for branch in branches if not isinstance(branch, Sequential)]
         if kinds or not branches:
             raise InputError(f"Branches: got {kinds or 'nothing'}; expected one Sequential or more")
         self.branches = list(branches)
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         return functional.concatenate(*(branch(x) for branch in self.branches))
 
     def __repr__(self):
@@ -99,17 +112,17 @@ class Branches(Module):
 
 
 class WithHeads(Sequential):
-    """Modules one after the other, with further classifiers after some of them in training.
+    """Modules in sequence, with auxiliary classifiers after some of them in training.
 
     In training it returns a tuple: its scores, then those of the heads, for a loss made by
-    `auxiliary`.  In evaluation, and frozen, the heads are left out.
+    `auxiliary`.  Evaluation and freezing omit the heads.
 
     Parameters
     ----------
     *layers : Module
-        In the order in which they are applied.
+        The layers, in order.
     heads : dict of int to Sequential
-        From the number of a layer to the classifier of its output.
+        The number of a layer and the classifier of its output.
 
     Examples
     --------
@@ -124,7 +137,7 @@ class WithHeads(Sequential):
     ([(2, 2), (2, 2)], (2, 2))
     """
 
-    def __init__(self, *layers, heads):
+    def __init__(self, *layers: Module, heads: dict[int, Sequential]) -> None:
         super().__init__(*layers)
         wrong = [i for i in heads if i not in range(len(layers) - 1)]
         if wrong or not all(isinstance(head, Sequential) for head in heads.values()):
@@ -134,7 +147,7 @@ class WithHeads(Sequential):
             )
         self.heads = dict(sorted(heads.items()))
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Any:
         if not self.training:
             return super().forward(x)
         scores, ends = [], [0, *(i + 1 for i in self.heads), len(self.layers)]
@@ -145,8 +158,10 @@ class WithHeads(Sequential):
         return parts[-1](x), *scores
 
 
-def auxiliary(loss, share=0.3):
-    """The loss of a net with heads: `loss(main) + share * sum of loss(head)`.
+def auxiliary(
+    loss: Callable[[Any, Any], Tensor], share: float = 0.3
+) -> Callable[[Any, Any], Tensor]:
+    """Return the loss of a net with heads: `loss(main) + share * sum of loss(head)`.
 
     Szegedy et al. (arXiv 1409.4842, section 5) take a share of 0.3; the second paper does not state
     that of its two auxiliary classifiers.
@@ -154,14 +169,14 @@ def auxiliary(loss, share=0.3):
     Parameters
     ----------
     loss : callable
-        From scores and labels to a Tensor of one number.
+        A function of scores and labels that returns a Tensor with one number.
     share : float, optional
-        The factor of the losses of the heads.
+        The factor of the losses of the heads; default: 0.3.
 
     Returns
     -------
     callable
-        From scores, or the tuple of a `WithHeads` in training, and labels to a Tensor.
+        A function of scores, or the tuple of a `WithHeads` in training, and labels.
 
     Examples
     --------

@@ -26,7 +26,7 @@ class Dropout(Module):
     array([1., 2.], dtype=float32)
     """
 
-    shown = ("p",)
+    shown: tuple[str, ...] = ("p",)
 
     def __init__(self, p: float, *, rng: np.random.Generator) -> None:
         if not 0 <= p < 1:

@@ -47,7 +47,7 @@ class Embedding(Module):
     (1, 2, 8)
     """
 
-    shown = ("num_embeddings", "embedding_dim")
+    shown: tuple[str, ...] = ("num_embeddings", "embedding_dim")
 
     def __init__(
         self,

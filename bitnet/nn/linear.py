@@ -66,7 +66,7 @@ class QuantLinear(IntegerLayer):
     BitPlanes(shape=(10, 784), 2 planes, unit=0.333333)
     """
 
-    shown = ("in_features", "out_features", "weight_quantizer")
+    shown: tuple[str, ...] = ("in_features", "out_features", "weight_quantizer")
 
     def __init__(
         self,
@@ -118,7 +118,7 @@ class BinaryLinear(QuantLinear):
     Bits(shape=(10, 784), 1040 bytes)
     """
 
-    shown = ("in_features", "out_features")
+    shown: tuple[str, ...] = ("in_features", "out_features")
 
     def __init__(
         self,
@@ -130,8 +130,14 @@ class BinaryLinear(QuantLinear):
         rounding: str = "nearest",
         balance: bool = False,
     ) -> None:
-        backward = {"grad_format": grad_format, "rounding": rounding, "balance": balance}
-        super().__init__(in_features, out_features, rng=rng, weight_quantizer=1, **backward)
+        super().__init__(
+            in_features,
+            out_features,
+            rng=rng,
+            grad_format=grad_format,
+            rounding=rounding,
+            balance=balance,
+        )
 
     bits = IntegerLayer.packed
 
@@ -152,7 +158,7 @@ class Linear(Module):
     (1, 2)
     """
 
-    shown = ("in_features", "out_features")
+    shown: tuple[str, ...] = ("in_features", "out_features")
 
     def __init__(self, in_features: int, out_features: int, *, rng: np.random.Generator) -> None:
         check_count("Linear", in_features=in_features, out_features=out_features)
@@ -200,7 +206,7 @@ class ScaledLinear(QuantizedLayer):
     (35, 20, 10)
     """
 
-    shown = ("in_features", "out_features", "weight_quantizer")
+    shown: tuple[str, ...] = ("in_features", "out_features", "weight_quantizer")
 
     def __init__(
         self,

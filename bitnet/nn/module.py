@@ -1,27 +1,29 @@
-"""Module: parameters, other state, and the modes of training and evaluation."""
+"""Module: parameters, other state, and the modes for training and evaluation."""
 
 import contextlib
 import sys
+from collections.abc import Iterator, Mapping
+from typing import Any, Self
 
 import numpy as np
 
 from bitnet.arrays import array_module, is_array, like, to_cpu
-from bitnet.autograd import Parameter, as_tensor, no_grad
+from bitnet.autograd import Parameter, Tensor, as_tensor, no_grad
 from bitnet.devices import full_memory_named, mover
 from bitnet.errors import InputError, unfit
 
 
 class Module:
-    """Something with parameters and a `forward`; the base of all layers and models.
+    """The base of all layers and models: parameters, other state, and `forward`.
 
-    Attributes that are Parameters, arrays (state that is not trained, as running statistics) or
-    Modules, or lists or dicts of them, are found in the order in which they were set.
+    Attributes that are Parameters, arrays (state that is not trained, such as running statistics)
+    or Modules, or lists or dicts of them, are found in the order in which they were set.
 
     Attributes
     ----------
     training : bool
-        Whether the layers behave as in training (`train()`, the default) or as in
-        evaluation (`eval()`).
+        Whether the layers behave as in training (`train()`, the default) or as in evaluation
+        (`eval()`).
 
     Examples
     --------
@@ -38,36 +40,36 @@ class Module:
     """
 
     training = True
-    shown = ()  # the attributes that repr() names
+    shown: tuple[str, ...] = ()  # the attributes in repr()
 
-    def __call__(self, x):
-        """The result for `x`, a Tensor or what a Tensor can hold; moved to where the Module is."""
+    def __call__(self, x: Any) -> Any:
+        """Return the result for `x`, a Tensor or its data, on the device of the Module."""
         return self.forward(self.brought(as_tensor(x)))
 
     def __repr__(self):
         shown = ", ".join(repr(getattr(self, name)) for name in self.shown)
         return f"{type(self).__name__}({shown})"
 
-    def brought(self, x):
-        """A Tensor, moved to the GPU if this Module is there; one that wants a gradient stays."""
+    def brought(self, x: Tensor) -> Tensor:
+        """Return a Tensor on the device of this Module; one that requires a gradient stays."""
         if "cupy" not in sys.modules or x.requires_grad or array_module(x) is not np:
             return x
         return like(x, self._first_array())
 
     def _first_array(self):
-        """An array of this Module, or None if it has none."""
+        """Return an array of this Module, or None if it has none."""
         return next((array for _, array in self._state() if array.ndim), None)
 
     @property
-    def device(self):
-        """Where the arrays of this Module are: "cpu" or "gpu"."""
+    def device(self) -> str:
+        """The device of the arrays of this Module: "cpu" or "gpu"."""
         return "cpu" if array_module(self._first_array()) is np else "gpu"
 
-    def to(self, device):
+    def to(self, device: str) -> Self:
         """Move all parameters, with their gradients, and all other state to "cpu" or "gpu".
 
-        Single numbers, as counters, and generators stay on the CPU: the same numbers are drawn on
-        both devices.  The moments of an optimizer follow at its next step.  If the move fails, the
+        Single numbers (counters) and generators stay on the CPU, so that both devices draw the same
+        numbers.  The moments of an optimizer follow at its next step.  If the move fails, the
         Module is unchanged.
         """
         move = mover(device)
@@ -80,12 +82,12 @@ class Module:
             attributes.update(changed)
         return self
 
-    def forward(self, x):
-        """The result for the Tensor `x`; subclasses define it."""
+    def forward(self, x: Any) -> Any:
+        """Return the result for the Tensor `x`; subclasses define it."""
         raise TypeError(f"{type(self).__name__} has no forward; a Module defines forward(x)")
 
     def _members(self):
-        """The attributes, and what is in those that are lists, tuples or dicts, by name."""
+        """Yield the attributes, and the items of those that are lists, tuples or dicts, by name."""
         for name, value in vars(self).items():
             if isinstance(value, (list, tuple)):
                 yield from ((f"{name}.{i}", item) for i, item in enumerate(value))
@@ -94,51 +96,60 @@ class Module:
             else:
                 yield name, value
 
-    def children(self):
-        """The Modules directly inside, as (name, Module)."""
-        return [(name, value) for name, value in self._members() if isinstance(value, Module)]
+    def named_children(self) -> "Iterator[tuple[str, Module]]":
+        """Yield the Modules directly inside, as (name, Module)."""
+        members = self._members()
+        yield from ((name, value) for name, value in members if isinstance(value, Module))
 
-    def modules(self):
-        """This Module and all Modules inside, outer ones first."""
-        yield self
-        for _, child in self.children():
-            yield from child.modules()
+    def children(self) -> "Iterator[Module]":
+        """Yield the Modules directly inside."""
+        yield from (child for _, child in self.named_children())
+
+    def named_modules(self, prefix: str = "") -> "Iterator[tuple[str, Module]]":
+        """Yield this Module and all Modules inside, as (dotted name, Module), outer ones first."""
+        yield prefix, self
+        for name, child in self.named_children():
+            yield from child.named_modules(f"{prefix}.{name}" if prefix else name)
+
+    def modules(self) -> "Iterator[Module]":
+        """Yield this Module and all Modules inside, outer ones first."""
+        yield from (module for _, module in self.named_modules())
 
     def _named(self, wanted, prefix=""):
-        """The attributes here and inside for which `wanted` is true, by dotted name."""
+        """Yield the attributes here and inside for which `wanted` is true, by dotted name."""
         yield from ((prefix + name, value) for name, value in self._members() if wanted(value))
-        for name, child in self.children():
+        for name, child in self.named_children():
             yield from child._named(wanted, f"{prefix}{name}.")
 
-    def named_parameters(self):
-        """The Parameters of this Module and of all inside, as (dotted name, Parameter)."""
+    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
+        """Yield the Parameters of this Module and of all inside, as (dotted name, Parameter)."""
         return self._named(lambda value: isinstance(value, Parameter))
 
-    def parameters(self):
-        """The Parameters of this Module and of all inside, each once, in a list."""
+    def parameters(self) -> list[Parameter]:
+        """Return the Parameters of this Module and of all inside, each once."""
         return list({id(value): value for _, value in self.named_parameters()}.values())
 
-    def train(self, training=True):
-        """Behave as in training, or, with False, as in evaluation; returns the Module."""
+    def train(self, training: bool = True) -> Self:
+        """Behave as in training, or, with False, as in evaluation; return the Module."""
         for module in self.modules():
             module.training = bool(training)
         return self
 
-    def eval(self):
-        """Behave as in evaluation; returns the Module."""
+    def eval(self) -> Self:
+        """Behave as in evaluation; return the Module."""
         return self.train(False)
 
     def _state(self):
-        """The arrays of the parameters and of the other state, by name; not copies."""
+        """Yield the arrays of the parameters and of the other state, by name; not copies."""
         for name, value in self._named(lambda own: isinstance(own, Parameter) or is_array(own)):
             yield name, value.data if isinstance(value, Parameter) else value
 
-    def state_dict(self):
-        """Copies of all parameters and other state, in NumPy's arrays."""
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """Return copies of all parameters and other state, by dotted name."""
         return {name: np.array(to_cpu(array)) for name, array in self._state()}
 
-    def load_state_dict(self, state):
-        """Set all parameters and other state; changes nothing if anything does not fit."""
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Set all parameters and other state; change nothing if anything does not fit."""
         check_state(type(self).__name__, dict(self._state()), state)
         for parameter in self.parameters():
             parameter.edit()
@@ -147,7 +158,7 @@ class Module:
 
 
 def _moved(attributes, move):
-    """The attributes that hold arrays with axes, moved; by name."""
+    """Return the attributes that hold arrays with axes, moved, by name."""
     changed = {}
     for name, value in attributes.items():
         if is_array(value) and value.ndim:
@@ -161,7 +172,7 @@ def _moved(attributes, move):
 
 @contextlib.contextmanager
 def on_cpu(model):
-    """Have a model on the CPU inside a `with` block, and afterwards on its device again."""
+    """Move a model to the CPU inside a `with` block, and then back to its device."""
     before = model.device
     if before == "cpu":
         yield model

@@ -1,11 +1,12 @@
-"""Batch normalization as a layer, exact or by shifts, and batch norm with the sign of it."""
+"""Batch normalization as a layer, exact or by shifts, and batch norm fused with the sign."""
 
 import math
+from typing import Any
 
 import numpy as np
 
 from bitnet import kernels
-from bitnet.autograd import Parameter
+from bitnet.autograd import Parameter, Tensor
 from bitnet.autograd.tensor import is_recording
 from bitnet.errors import InputError, check_choice, check_count
 from bitnet.nn import functional
@@ -17,8 +18,8 @@ class BatchNorm(Module):
     """Batch normalization over all axes but the last, on floats or integer pre-activations.
 
     Training uses the statistics of the batch and averages them; evaluation uses the averages.  As
-    in the papers' code the inverse standard deviation is averaged, not the variance.  The first
-    `1 / momentum` batches are averaged plainly, so that no average contains a starting value.
+    in the papers' code, the inverse standard deviation is averaged, not the variance.  The first
+    `1 / momentum` batches have equal weights, so that no average contains a starting value.
 
     Parameters
     ----------
@@ -40,7 +41,7 @@ class BatchNorm(Module):
     array([[0.]], dtype=float32)
     """
 
-    shown = ("num_features",)
+    shown: tuple[str, ...] = ("num_features",)
 
     def __init__(
         self, num_features: int, eps: float = 1e-4, momentum: float = 0.1, lr_scale: float = 1.0
@@ -58,35 +59,35 @@ class BatchNorm(Module):
         self.running_inv_std = np.ones(num_features, np.float32)
         self.batches = np.zeros((), np.int64)
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         if not self.training:
             statistics = self.running_mean, self.running_inv_std
             return functional.normalize(x, self.gamma, self.beta, *statistics)
-        y = functional.batch_norm(x, *self.in_training())
+        y = functional.batch_norm(x, self.gamma, self.beta, **self.in_training())
         self.batches += 1
         return y
 
-    def affine(self):
-        """The arrays mean, scale and shift (C,): evaluation is `(x - mean) * scale + shift`."""
+    def affine(self) -> tuple[Any, Any, Any]:
+        """Return mean, scale and shift (C,): evaluation is `(x - mean) * scale + shift`."""
         return self.running_mean, self.gamma.data * self.running_inv_std, self.beta.data
 
-    def in_training(self):
-        """The arguments of the functions after x, with the momentum of this batch."""
+    def in_training(self) -> dict[str, Any]:
+        """Return the arguments after x, gamma and beta, with the momentum of this batch."""
         running = self.running_mean, self.running_inv_std
         momentum = max(self.momentum, 1 / (int(self.batches) + 1))
-        return self.gamma, self.beta, self.eps, running, momentum
+        return {"eps": self.eps, "running": running, "momentum": momentum}
 
 
 class BatchNormSign(Module):
-    """A batch norm and the sign after it; for integers in one pass that stores no floats.
+    """A batch norm fused with the sign after it; for integers one pass that stores no floats.
 
-    `Sequential` takes this step where the two layers follow each other.
+    `Sequential` fuses the two layers where they follow each other.
     """
 
     def __init__(self, norm, sign):
         self.norm, self.sign = norm, sign
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         norm, sign = self.norm, self.sign
         integers = getattr(x.data, "dtype", None) == np.int32
         if not integers or (not norm.training and is_recording()):
@@ -94,13 +95,14 @@ class BatchNormSign(Module):
         if not norm.training:
             statistics = norm.running_mean, norm.running_inv_std
             return functional.normalize_sign(x, norm.gamma, norm.beta, *statistics)
-        y = functional.batch_norm_sign(x, *norm.in_training(), clip_value=sign.clip_value)
+        more = norm.in_training() | {"clip_value": sign.clip_value}
+        y = functional.batch_norm_sign(x, norm.gamma, norm.beta, **more)
         norm.batches += 1
         return y
 
 
 class ShiftBatchNorm(BatchNorm):
-    """Batch normalization in which every scale is a power of two, so that scaling is shifting.
+    """Batch normalization whose scales are powers of two, so that scaling is shifting.
 
     In training `functional.shift_batch_norm`, Algorithm 2 of arXiv 1602.02830 (version 2) and
     1609.07061.  In evaluation, as in the authors' code,
@@ -126,7 +128,7 @@ class ShiftBatchNorm(BatchNorm):
     array([0.25], dtype=float32)
     """
 
-    shown = ("num_features", "variant")
+    shown: tuple[str, ...] = ("num_features", "variant")
 
     def __init__(
         self,
@@ -140,16 +142,17 @@ class ShiftBatchNorm(BatchNorm):
         super().__init__(num_features, eps, momentum, lr_scale)
         self.variant = variant
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         if not self.training:
             scale = kernels.ap2(self.running_inv_std)
             gamma = functional.ap2(self.gamma)
             return functional.normalize(x, gamma, self.beta, self.running_mean, scale)
-        y = functional.shift_batch_norm(x, *self.in_training(), variant=self.variant)
+        more = self.in_training() | {"variant": self.variant}
+        y = functional.shift_batch_norm(x, self.gamma, self.beta, **more)
         self.batches += 1
         return y
 
-    def affine(self):
+    def affine(self) -> tuple[Any, Any, Any]:
         scale = kernels.ap2(self.gamma.data) * kernels.ap2(self.running_inv_std)
         return self.running_mean, scale, self.beta.data
 
@@ -162,7 +165,7 @@ NORMS = {
 
 
 def norm_named(name, num_features, lr_scale=1.0):
-    """The norm with a name in `NORMS`."""
+    """Return the norm with a name in `NORMS`."""
     check_choice(None, NORMS, norm=name)
     kind, options = NORMS[name]
     return kind(num_features, **options, lr_scale=lr_scale)

@@ -21,7 +21,7 @@ from bitnet.nn.quantized import QuantizedLayer, activation_quantizer_of
 from bitnet.quantizers import Quantizer
 
 
-def detach(state):
+def detach(state: Any) -> Any:
     """The same state, detached from the graph, so that gradients stop here.
 
     Truncated back-propagation through time carries the state from one sequence to the next, and

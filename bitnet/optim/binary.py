@@ -1,17 +1,19 @@
-"""Optimizers of bits: shift-based AdaMax, whose products are shifts, and Bop, which flips signs."""
+"""Optimizers for bits: shift-based AdaMax (products are shifts) and Bop (signs flip)."""
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
 
 from bitnet import kernels
 from bitnet.arrays import array_module
+from bitnet.autograd import Parameter
 from bitnet.errors import InputError, check_choice
-from bitnet.optim.optimizers import Adam, Optimizer
+from bitnet.optim.optimizers import Adam, Optimizer, check_betas
 
-VARIANTS = {  # lr, beta1, beta2, eps
-    "paper": (2.0**-10, 1 - 2.0**-3, 1 - 2.0**-10, 0.0),
-    "code": (2.0**-6, 0.9, 0.999, 2.0**-27),
+VARIANTS = {  # lr, betas, eps
+    "paper": (2.0**-10, (1 - 2.0**-3, 1 - 2.0**-10), 0.0),
+    "code": (2.0**-6, (0.9, 0.999), 2.0**-27),
 }
 
 
@@ -35,17 +37,19 @@ class ShiftAdaMax(Optimizer):
     Parameters
     ----------
     parameters : iterable of Parameter
-        What to change.
+        The parameters to change.
     lr : float, optional
         Learning rate, above 0; by default 2^-10 ("paper", its alpha), or 2^-6 ("code").
     variant : {"paper", "code"}, optional
         Which of the two.
-    beta1, beta2 : float, optional
-        b1 and b2; by default 1 - 2^-3 and 1 - 2^-10 ("paper"), or 0.9 and 0.999 ("code").
+    betas : (float, float), optional
+        b1 and b2; default: 1 - 2^-3 and 1 - 2^-10 ("paper"), or 0.9 and 0.999 ("code").
     eps : float, optional
         Added to v: 0 ("paper", where it is added before AP2), or 2^-27 ("code").
     scale_power : float, optional
-        1 by default, as in the papers' code.
+        Default: 1, as in the papers' code.
+    weight_decay : float, optional
+        Decoupled weight decay, see `Optimizer`.
 
     Examples
     --------
@@ -62,35 +66,30 @@ class ShiftAdaMax(Optimizer):
 
     def __init__(
         self,
-        parameters,
-        lr=None,
-        variant="paper",
-        beta1=None,
-        beta2=None,
-        eps=None,
-        scale_power=1.0,
-    ):
+        parameters: Iterable[Parameter],
+        lr: float | None = None,
+        variant: str = "paper",
+        betas: tuple[float, float] | None = None,
+        eps: float | None = None,
+        scale_power: float = 1.0,
+        weight_decay: float = 0.0,
+    ) -> None:
         check_choice("ShiftAdaMax", VARIANTS, variant=variant)
-        given = lr, beta1, beta2, eps
-        lr, beta1, beta2, eps = (
-            own if value is None else value
-            for value, own in zip(given, VARIANTS[variant], strict=True)
-        )
-        zero_fits = variant == "paper" and eps == 0
-        if not (0 <= beta1 < 1 and 0 <= beta2 < 1 and (0 < eps < math.inf or zero_fits)):
+        usual_lr, usual_betas, usual_eps = VARIANTS[variant]
+        self.beta1, self.beta2 = check_betas("ShiftAdaMax", betas or usual_betas)
+        self.variant, self.eps = variant, usual_eps if eps is None else eps
+        if not (0 < self.eps < math.inf or (variant == "paper" and self.eps == 0)):
             raise InputError(
-                f"ShiftAdaMax: beta1 is {beta1!r}, beta2 {beta2!r}, eps {eps!r}; expected rates "
-                "from 0 to below 1 and eps above 0 (or 0, of the paper's variant)"
+                f"ShiftAdaMax: eps is {eps!r}; expected a number above 0, or 0 with variant 'paper'"
             )
-        super().__init__(parameters, lr, scale_power)
-        self.variant, self.beta1, self.beta2, self.eps = variant, beta1, beta2, eps
+        super().__init__(parameters, usual_lr if lr is None else lr, scale_power, weight_decay)
 
     def rule_of(self, parameter):
-        """The paper's rule, or the code's."""
+        """Return the paper's rule, or the code's."""
         return "shift_adamax" if self.variant == "paper" else "shift_adamax_code"
 
     def rate_of(self, parameter):
-        """The learning rate and the correction, shifted, times the step scale."""
+        """Return the learning rate and the correction, shifted, times the parameter's scale."""
         correction = 1 / (1 - self.beta1**self.steps)
         paper = self.variant == "paper"
         shifted = self.lr * ap2(correction) if paper else ap2(self.lr * correction)
@@ -105,7 +104,7 @@ class ShiftAdaMax(Optimizer):
 
 
 class Bop(Adam):
-    """Bop (Helwegen et al., arXiv 1906.02107): bits that flip, no latent weights.
+    """Bop (Helwegen et al., arXiv 1906.02107): binary weights that flip, without latent weights.
 
     The weights of binary layers become +1.0 and -1.0 in `data` and stay so.
     `m <- (1 - gamma) m + gamma g`; a weight is flipped where `|m| > threshold` and m has its sign.
@@ -122,7 +121,7 @@ class Bop(Adam):
         0 or more, with the paper's default; it depends on the scale of the loss.
     adam_lr : float, optional
         Adam's rate while `lr` has its first value.
-    beta1, beta2, eps : float, optional
+    betas, eps : optional
         Adam's.
 
     Examples
@@ -137,35 +136,41 @@ class Bop(Adam):
     """
 
     def __init__(
-        self, parameters, lr=1e-4, threshold=1e-8, adam_lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8
-    ):
-        super().__init__(parameters, lr, beta1, beta2, eps)
+        self,
+        parameters: Iterable[Parameter],
+        lr: float = 1e-4,
+        threshold: float = 1e-8,
+        adam_lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+    ) -> None:
+        super().__init__(parameters, lr, betas, eps)
         if not 0 <= threshold < math.inf or not 0 < adam_lr < math.inf or lr > 1:
             raise InputError(
-                f"Bop: lr is {lr!r}, threshold {threshold!r}, adam_lr {adam_lr!r}; expected rates "
-                "above 0, lr at most 1, and a threshold of 0 or more"
+                f"Bop: lr is {lr!r}, threshold {threshold!r}, adam_lr {adam_lr!r}; expected lr "
+                "above 0 and at most 1, a threshold of 0 or more, and adam_lr above 0"
             )
         self.threshold, self.adam_lr, self.first_lr = threshold, adam_lr, self.lr
         for parameter in self.parameters:
             if parameter.clip is not None and parameter.ndim > 1 and not parameter.is_binary:
                 raise InputError(
-                    f"Bop: weights of shape {parameter.shape} have more bits than one; expected "
-                    "layers of one bit, or another optimizer"
+                    f"Bop: weights of shape {parameter.shape} have more than one bit; expected "
+                    "one-bit layers; choose another optimizer, such as Adam"
                 )
             if parameter.is_binary:
                 data = parameter.edit()
                 data[...] = array_module(data).where(data >= 0, 1, -1)
 
     def rule_of(self, parameter):
-        """Flips for weights of bits, Adam for the others."""
+        """Return the rule: flips for binary weights, Adam for the others."""
         return "bop" if parameter.is_binary else "adam"
 
     def state_of(self, parameter):
-        """One moment for weights of bits, Adam's two for the others."""
+        """Return the moments: one for binary weights, Adam's two for the others."""
         return ("m",) if parameter.is_binary else ("m", "v")
 
     def rate_of(self, parameter):
-        """gamma, or Adam's rate, which keeps its ratio to it, times the step scale."""
+        """Return gamma, or Adam's rate, scaled as gamma is, times the parameter's scale."""
         if parameter.is_binary:
             return self.lr
         return self.adam_lr * (self.lr / self.first_lr) * self.scale_of(parameter)

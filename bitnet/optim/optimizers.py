@@ -1,11 +1,13 @@
-"""Optimizers: how latent weights and other parameters move, are scaled and clipped.
+"""Optimizers: the update, learning-rate scale and clipping of latent weights and other parameters.
 
-All follow Algorithm 1's last lines: `W <- clip(W - lr_scale * lr * direction, -1, 1)`,
-where `clip` and `lr_scale` are the parameter's own (a binary layer sets them to 1 and to
-sqrt((inputs + outputs) / 1.5), as in the papers' code).  Only latent weights are bounded.
+All end as Algorithm 1 does: `W <- clip(W - lr_scale * lr * direction, -1, 1)`, where `clip` and
+`lr_scale` belong to the parameter (a binary layer sets them to 1 and to
+sqrt((in_features + out_features) / 1.5), as in the papers' code).  Only latent weights are clipped.
 """
 
 import math
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
@@ -17,56 +19,89 @@ from bitnet.nn.module import check_state
 
 
 class Optimizer:
-    """What all optimizers share; subclasses name a rule of `kernels.update` and its state.
+    """The base of all optimizers; a subclass names a rule of `kernels.update` and its state.
 
-    A subclass sets `rule` and `state_names`, or defines what follows from the parameter (`rule_of`,
-    `state_of`, `rate_of`), and defines `constants`.  `lr` may be set before each step, as by a
-    schedule; `steps` counts the steps, and `flips` the signs of latent weights that the last one
-    changed.  The learning rate of a bounded parameter is multiplied by `lr_scale**scale_power`.
+    A subclass sets `rule` and `state_names`, or overrides the methods that choose by parameter
+    (`rule_of`, `state_of`, `rate_of`), and defines `constants`.
+
+    Parameters
+    ----------
+    parameters : iterable of Parameter
+        The parameters to change, such as `model.parameters()`.
+    lr : float
+        Learning rate, above 0.
+    scale_power : float, optional
+        The learning rate of a clipped parameter is multiplied by `lr_scale**scale_power`.
+    weight_decay : float, optional
+        Decoupled weight decay (Loshchilov and Hutter, arXiv 1711.05101): before its update a
+        parameter is multiplied by `1 - lr * weight_decay`; default: 0.
+
+    Attributes
+    ----------
+    lr : float
+        The learning rate of the next step; a schedule sets it.
+    steps : int
+        How many steps were taken.
+    flips : int
+        How many signs of latent weights the last step changed.
     """
 
-    rule, state_names = None, ()
+    rule: str | None = None
+    state_names: tuple[str, ...] = ()
 
-    def __init__(self, parameters, lr, scale_power=1.0):
+    def __init__(
+        self,
+        parameters: Iterable[Parameter],
+        lr: float,
+        scale_power: float = 1.0,
+        weight_decay: float = 0.0,
+    ) -> None:
         name, self.parameters = type(self).__name__, list(parameters)
         if not self.parameters or not all(isinstance(p, Parameter) for p in self.parameters):
-            raise InputError(f"{name}: expected one or more Parameters, as model.parameters()")
+            raise InputError(f"{name}: expected one or more Parameters, such as model.parameters()")
         if len({id(p) for p in self.parameters}) < len(self.parameters):
             raise InputError(f"{name}: a Parameter comes twice; expected each once")
         self.lr = lr
         if self.lr == 0:
-            raise InputError(f"{name}: the learning rate is 0; expected a number above 0")
-        self.scale_power = scale_power
+            raise InputError(f"{name}: lr is 0; expected a number above 0")
+        if not 0 <= weight_decay < 1 / self.lr:
+            raise InputError(
+                f"{name}: weight_decay is {weight_decay!r}; expected at least 0 and below 1 / lr"
+            )
+        self.scale_power, self.weight_decay = scale_power, weight_decay
         self.steps = self.flips = 0
         self.state = [
             {name: array_module(p).zeros_like(p.data) for name in self.state_of(p)}
             for p in self.parameters
         ]
 
+    def __repr__(self):
+        return f"{type(self).__name__}(lr={self.lr:g}, {len(self.parameters)} parameters)"
+
     @property
-    def lr(self):
+    def lr(self) -> float:
         """The learning rate of the next step."""
         return self._lr
 
     @lr.setter
-    def lr(self, lr):
+    def lr(self, lr: float) -> None:
         if not isinstance(lr, (int, float, np.number)) or not 0 <= lr < math.inf:
             raise InputError(
-                f"{type(self).__name__}: the learning rate is {lr!r}; expected a number above 0, "
-                "or 0 at the end of a schedule"
+                f"{type(self).__name__}: lr is {lr!r}; expected a number above 0, or 0 at the end "
+                "of a schedule"
             )
         self._lr = float(lr)
 
-    def zero_grad(self):
+    def zero_grad(self) -> None:
         """Set the gradients of all parameters to None."""
         for parameter in self.parameters:
             parameter.grad = None
 
-    def step(self):
-        """Move every parameter that has a gradient, then clip those that are bounded.
+    def step(self) -> None:
+        """Update every parameter that has a gradient, and clip latent weights.
 
         Latent weights are packed in the same sweep, for the next forward pass.  If the memory of a
-        GPU runs out, some parameters have moved and some have not: resume from a checkpoint.
+        GPU runs out, only some parameters are updated: resume from a checkpoint.
         """
         with_gradient = [i for i, p in enumerate(self.parameters) if p.lazy_grad is not None]
         for i in with_gradient:  # the moments are where the parameter is
@@ -89,10 +124,12 @@ class Optimizer:
             raise unfit(type(self).__name__, "a gradient like its Parameter", data, grad)
 
     def _move(self, parameter, state):
-        """Move one parameter; returns how many of its packed signs changed."""
+        """Update one parameter; returns how many of its packed signs changed."""
         binary = parameter.is_binary
         words = parameter.signs.words.copy() if binary else None  # the old ones may be in use
-        parameter.edit()
+        data = parameter.edit()
+        if self.weight_decay:
+            data *= data.dtype.type(1 - self.lr * self.weight_decay)
         constants = [self.rate_of(parameter), *self.constants(parameter)]
         arrays = parameter.data, parameter.lazy_grad, state
         flips = kernels.update(self.rule_of(parameter), *arrays, constants, parameter.clip, words)
@@ -101,37 +138,38 @@ class Optimizer:
         return flips or 0
 
     def scale_of(self, parameter):
-        """What multiplies the learning rate of a parameter."""
+        """Return the factor of the learning rate of a parameter."""
         return parameter.lr_scale ** (1.0 if parameter.clip is None else self.scale_power)
 
     def rule_of(self, parameter):
-        """The rule that moves a parameter."""
+        """Return the rule that updates a parameter."""
         return self.rule
 
     def state_of(self, parameter):
-        """The names of the arrays that belong to a parameter."""
+        """Return the names of the moments of a parameter."""
         return self.state_names
 
     def rate_of(self, parameter):
-        """The rate of the next step of a parameter."""
+        """Return the learning rate of a parameter in the next step."""
         return self.lr * self.scale_of(parameter)
 
     def constants(self, parameter):
-        """The numbers of this step after the rate, as `kernels.update` takes them."""
+        """Return the numbers after the rate that `kernels.update` takes in this step."""
         raise TypeError(f"{type(self).__name__} has no constants; an Optimizer defines them")
 
-    def settings(self):
-        """The settings that a resumed training must share, by name."""
-        return {"optimizer": type(self).__name__, "scale_power": self.scale_power}
+    def settings(self) -> dict[str, Any]:
+        """Return the settings that a resumed training must share, by name."""
+        own = {"optimizer": type(self).__name__, "scale_power": self.scale_power}
+        return own | ({"weight_decay": self.weight_decay} if self.weight_decay else {})
 
-    def state_dict(self):
-        """Copies of the moments, by "index.name", and the number of steps, in NumPy's arrays."""
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """Return copies of the moments, by "index.name", and the number of steps."""
         arrays = {f"{i}.{k}": v for i, state in enumerate(self.state) for k, v in state.items()}
         copies = {name: np.array(to_cpu(array)) for name, array in arrays.items()}
         return {"steps": np.array(self.steps, np.int64), **copies}
 
-    def load_state_dict(self, state):
-        """Set the moments and the number of steps; changes nothing if anything does not fit."""
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Set the moments and the number of steps; change nothing if anything does not fit."""
         check_state(type(self).__name__, self.state_dict(), state)
         self.steps = int(state["steps"])
         for i, arrays in enumerate(self.state):
@@ -147,15 +185,17 @@ class SGD(Optimizer):
     Parameters
     ----------
     parameters : iterable of Parameter
-        What to change.
+        The parameters to change.
     lr : float
         Learning rate, above 0.
     momentum : float, optional
         From 0 to below 1.
     nesterov : bool, optional
-        Nesterov's momentum.
+        Whether to use Nesterov's momentum.
     scale_power : float, optional
-        2 by default: BinaryConnect, section 2.5, scales by the square with SGD.
+        Default: 2, as BinaryConnect, section 2.5, scales by the square with SGD.
+    weight_decay : float, optional
+        Decoupled weight decay, see `Optimizer`.
 
     Examples
     --------
@@ -169,10 +209,18 @@ class SGD(Optimizer):
 
     rule, state_names = "sgd", ("velocity",)
 
-    def __init__(self, parameters, lr, momentum=0.0, nesterov=False, scale_power=2.0):
+    def __init__(
+        self,
+        parameters: Iterable[Parameter],
+        lr: float,
+        momentum: float = 0.0,
+        nesterov: bool = False,
+        scale_power: float = 2.0,
+        weight_decay: float = 0.0,
+    ) -> None:
         if not 0 <= momentum < 1:
             raise InputError(f"SGD: momentum is {momentum!r}; expected 0 to below 1")
-        super().__init__(parameters, lr, scale_power)
+        super().__init__(parameters, lr, scale_power, weight_decay)
         self.momentum, self.nesterov = momentum, nesterov
 
     def constants(self, parameter):
@@ -180,6 +228,14 @@ class SGD(Optimizer):
 
     def settings(self):
         return {**super().settings(), "momentum": self.momentum, "nesterov": self.nesterov}
+
+
+def check_betas(name, betas):
+    """Return both decay rates, once they are two numbers from 0 to below 1."""
+    two = isinstance(betas, (tuple, list)) and len(betas) == 2
+    if not two or not all(isinstance(b, (int, float)) and 0 <= b < 1 for b in betas):
+        raise InputError(f"{name}: betas are {betas!r:.60}; expected two rates from 0 to below 1")
+    return tuple(betas)
 
 
 class Adam(Optimizer):
@@ -191,15 +247,17 @@ class Adam(Optimizer):
     Parameters
     ----------
     parameters : iterable of Parameter
-        What to change.
+        The parameters to change.
     lr : float, optional
         Learning rate, above 0.
-    beta1, beta2 : float, optional
+    betas : (float, float), optional
         Decay rates b1 and b2, from 0 to below 1.
     eps : float, optional
         Added to the denominator.
     scale_power : float, optional
-        1 by default, as in the papers' code.
+        Default: 1, as in the papers' code.
+    weight_decay : float, optional
+        Decoupled weight decay, see `Optimizer`.
 
     Examples
     --------
@@ -213,14 +271,20 @@ class Adam(Optimizer):
 
     rule, state_names = "adam", ("m", "v")
 
-    def __init__(self, parameters, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8, scale_power=1.0):
-        if not (0 <= beta1 < 1 and 0 <= beta2 < 1 and 0 < eps < math.inf):
-            raise InputError(
-                f"{type(self).__name__}: beta1 is {beta1!r}, beta2 {beta2!r}, eps {eps!r}; "
-                "expected rates from 0 to below 1 and eps above 0"
-            )
-        super().__init__(parameters, lr, scale_power)
-        self.beta1, self.beta2, self.eps = beta1, beta2, eps
+    def __init__(
+        self,
+        parameters: Iterable[Parameter],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        scale_power: float = 1.0,
+        weight_decay: float = 0.0,
+    ) -> None:
+        self.beta1, self.beta2 = check_betas(type(self).__name__, betas)
+        if not 0 < eps < math.inf:
+            raise InputError(f"{type(self).__name__}: eps is {eps!r}; expected a number above 0")
+        super().__init__(parameters, lr, scale_power, weight_decay)
+        self.eps = eps
 
     def constants(self, parameter):
         correction1 = 1 / (1 - self.beta1**self.steps)
@@ -253,23 +317,23 @@ class AdaMax(Adam):
         return 1 - self.beta1, self.beta2, self.eps, 1 / (1 - self.beta1**self.steps)
 
 
-def clip_grad_norm(parameters, norm):
+def clip_grad_norm(parameters: Iterable[Parameter], max_norm: float) -> float:
     """Scale all gradients down together if their common norm is too large.
 
-    `g <- g min(1, norm / |g|)`, with |g| the root of the sum of the squares of all numbers of
+    `g <- g min(1, max_norm / |g|)`, with |g| the root of the sum of the squares of all numbers of
     all gradients (Pascanu et al., arXiv 1211.5063).
 
     Parameters
     ----------
     parameters : iterable of Parameter
         Gradients are changed in place; parameters without one are skipped.
-    norm : float
+    max_norm : float
         The largest norm, above 0.
 
     Returns
     -------
     float
-        The norm before.
+        The norm before scaling.
 
     Examples
     --------
@@ -280,8 +344,8 @@ def clip_grad_norm(parameters, norm):
     >>> weight.grad
     array([3., 4.], dtype=float32)
     """
-    if not 0 < norm < math.inf:
-        raise InputError(f"clip_grad_norm: norm is {norm!r}; expected a number above 0")
+    if not 0 < max_norm < math.inf:
+        raise InputError(f"clip_grad_norm: max_norm is {max_norm!r}; expected a number above 0")
     moving = [p for p in parameters if p.lazy_grad is not None]
     squares = (array_module(p).vdot(p.grad, p.grad).astype(np.float64) for p in moving)
     found = math.sqrt(float(sum(squares)))  # one number, and so one wait for a GPU
@@ -290,7 +354,7 @@ def clip_grad_norm(parameters, norm):
             "clip_grad_norm: the gradients hold NaN or infinity, or are too large for their type; "
             "check the data, or lower the learning rate"
         )
-    if found > norm:
+    if found > max_norm:
         for p in moving:  # assigned, too: that of a single number is none that can be changed
-            p.grad *= p.grad.dtype.type(norm / found)
+            p.grad *= p.grad.dtype.type(max_norm / found)
     return found

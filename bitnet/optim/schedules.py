@@ -1,17 +1,18 @@
-"""Learning rates by epoch, and windows.  A schedule is called with a position in epochs.
+"""Learning rates by epoch, and a clip value.  A schedule is called with a position in epochs.
 
-Only `Plateau` has a state, the losses of the epochs; a checkpoint keeps it.
+Only `Plateau` has state, the losses of the epochs; a checkpoint keeps it.
 """
 
 import dataclasses
 import math
+from typing import Any, ClassVar
 
 from bitnet.errors import InputError
 
 
 @dataclasses.dataclass(frozen=True)
 class Schedule:
-    """What all schedules share: they are called with an epoch, and say what they are.
+    """The base of all schedules: callable with a position in epochs, with checked settings.
 
     Attributes
     ----------
@@ -35,26 +36,26 @@ class Schedule:
                     f"{type(self).__name__}: {field.name} is {value!r}; expected a number above 0"
                 )
 
-    may_be_zero = ()
+    may_be_zero: ClassVar[tuple[str, ...]] = ()
 
     def _numbers(self):
-        """The fields that are given, and not the state."""
+        """Return the fields that are settings, not state."""
         return [field for field in dataclasses.fields(self) if field.init]
 
-    def settings(self):
-        """The schedule's name and numbers, as for a checkpoint."""
+    def settings(self) -> dict[str, Any]:
+        """Return the name and the numbers of the schedule, for a checkpoint."""
         numbers = {field.name: getattr(self, field.name) for field in self._numbers()}
         return {"schedule": type(self).__name__, **numbers}
 
-    def observe_loss(self, loss):
-        """Be told the loss of an epoch on the validation set; most schedules do not care."""
+    def observe_loss(self, loss: float) -> None:
+        """Take the validation loss of an epoch; most schedules ignore it."""
 
-    def state(self):
-        """What a checkpoint has to hold beside the settings: a list of numbers, mostly empty."""
+    def state(self) -> list[float]:
+        """Return what a checkpoint keeps beside the settings: numbers, mostly none."""
         return []
 
-    def load_state(self, state):
-        """Take what `state` returned; refuses, with an InputError, what it cannot have."""
+    def load_state(self, state: Any) -> None:
+        """Set what `state` returned; refuse anything else with an InputError."""
         if state != []:
             raise InputError(f"{type(self).__name__} has no state; got {state!r:.60}")
 
@@ -74,21 +75,21 @@ class Constant(Schedule):
     0.1
     """
 
-    def __call__(self, epoch):
-        """The rate at a position in epochs."""
+    def __call__(self, epoch: float) -> float:
+        """Return the learning rate at a position in epochs."""
         return self.start
 
 
 @dataclasses.dataclass(frozen=True)
 class Exponential(Schedule):
-    """A constant factor per epoch from one rate to another, as in the papers' Theano code.
+    """Exponential decay from one rate to another, stepped per epoch, as in the papers' Theano code.
 
     Parameters
     ----------
     start, end : float
         The rates of the first epoch and after the last, above 0.
     epochs : int
-        How many epochs lie between them.
+        The number of epochs between them.
 
     Examples
     --------
@@ -100,14 +101,14 @@ class Exponential(Schedule):
     end: float
     epochs: int
 
-    def __call__(self, epoch):
-        """The rate at a position in epochs; it changes once per epoch."""
+    def __call__(self, epoch: float) -> float:
+        """Return the learning rate at a position in epochs; it changes once per epoch."""
         return self.start * (self.end / self.start) ** (math.floor(epoch) / self.epochs)
 
 
 @dataclasses.dataclass(frozen=True)
 class Step(Schedule):
-    """A factor every so many epochs, as in the papers' Torch code.
+    """A factor after each `every` epochs, as in the papers' Torch code.
 
     Parameters
     ----------
@@ -127,14 +128,14 @@ class Step(Schedule):
     factor: float
     every: int
 
-    def __call__(self, epoch):
-        """The rate at a position in epochs."""
+    def __call__(self, epoch: float) -> float:
+        """Return the learning rate at a position in epochs."""
         return self.start * self.factor ** math.floor(epoch / self.every)
 
 
 @dataclasses.dataclass(frozen=True)
 class Delayed(Schedule):
-    """One rate for some epochs, then multiplied by a factor with each.
+    """A constant rate for some epochs, then multiplied by a factor per epoch.
 
     As Zaremba et al. train language models, arXiv 1409.2329, section 4.1.
 
@@ -145,7 +146,7 @@ class Delayed(Schedule):
     factor : float
         The factor of the rate, above 0.
     after : int
-        Epochs of the first rate.
+        The number of epochs with the first rate.
 
     Examples
     --------
@@ -156,25 +157,25 @@ class Delayed(Schedule):
     factor: float
     after: int
 
-    may_be_zero = ("after",)
+    may_be_zero: ClassVar[tuple[str, ...]] = ("after",)
 
-    def __call__(self, epoch):
-        """The rate at a position in epochs."""
+    def __call__(self, epoch: float) -> float:
+        """Return the learning rate at a position in epochs."""
         return self.start * self.factor ** max(0, math.floor(epoch) - self.after + 1)
 
 
 @dataclasses.dataclass(frozen=True)
 class Cosine(Schedule):
-    """From one rate to another along half a cosine, at every step of the optimizer.
+    """Half a cosine from one rate to another, at every step of the optimizer.
 
     Parameters
     ----------
     start : float
         The first rate, above 0.
     epochs : int
-        The length of the fall.
+        The number of epochs until the last rate.
     end : float, optional
-        The last rate, 0 by default (reached only after the last step).
+        The last rate, reached after the last step; default: 0.
 
     Examples
     --------
@@ -185,17 +186,17 @@ class Cosine(Schedule):
     epochs: int
     end: float = 0.0
 
-    may_be_zero = ("end",)
+    may_be_zero: ClassVar[tuple[str, ...]] = ("end",)
 
-    def __call__(self, epoch):
-        """The rate at a position in epochs."""
+    def __call__(self, epoch: float) -> float:
+        """Return the learning rate at a position in epochs."""
         share = min(epoch / self.epochs, 1)
         return self.end + (self.start - self.end) * (1 + math.cos(math.pi * share)) / 2
 
 
 @dataclasses.dataclass(frozen=True)
 class Plateau(Schedule):
-    """Lowered when the loss on the validation set stops falling.
+    """A rate that is lowered when the validation loss stops falling.
 
     `rate = start * factor**n`, with n the number of epochs whose loss is not below the least loss
     of all earlier ones.
@@ -205,12 +206,12 @@ class Plateau(Schedule):
     start : float
         The first rate, above 0.
     factor : float, optional
-        The factor of the rate, below 1; 0.5.
+        The factor of the rate, below 1; default: 0.5.
 
     Attributes
     ----------
     losses : list of float
-        Of the epochs that are done.
+        The losses of the finished epochs.
 
     Examples
     --------
@@ -230,8 +231,8 @@ class Plateau(Schedule):
         if self.factor >= 1:
             raise InputError(f"Plateau: factor is {self.factor!r}; expected a number below 1")
 
-    def __call__(self, epoch):
-        """The rate at a position in epochs; the losses of those before it must be known."""
+    def __call__(self, epoch: float) -> float:
+        """Return the learning rate at a position in epochs, once the earlier losses are known."""
         if math.floor(epoch) > len(self.losses):
             raise InputError(
                 f"Plateau: epoch {epoch} comes after {len(self.losses)} observed ones; call "
@@ -243,16 +244,16 @@ class Plateau(Schedule):
             least = min(least, loss)
         return self.start * self.factor**lowered
 
-    def observe_loss(self, loss):
-        """Keep the loss of an epoch that is done."""
+    def observe_loss(self, loss: float) -> None:
+        """Keep the loss of a finished epoch."""
         self.losses.append(float(loss))
 
-    def state(self):
-        """The losses of all epochs."""
+    def state(self) -> list[float]:
+        """Return the losses of all epochs."""
         return list(self.losses)
 
-    def load_state(self, state):
-        """Take the losses of a resumed training."""
+    def load_state(self, state: Any) -> None:
+        """Set the losses of a resumed training."""
         known = isinstance(state, list) and all(type(n) is float and 0 <= n < 1e9 for n in state)
         if not known:
             raise InputError(f"Plateau: the state is {state!r:.60}; expected losses from 0 on")
@@ -284,8 +285,8 @@ class Widening(Schedule):
     end: float
     after: float
 
-    may_be_zero = ("after",)
+    may_be_zero: ClassVar[tuple[str, ...]] = ("after",)
 
-    def __call__(self, epoch):
-        """The clip_value at a position in epochs."""
+    def __call__(self, epoch: float) -> float:
+        """Return the clip value at a position in epochs."""
         return self.end if epoch >= self.after else self.start

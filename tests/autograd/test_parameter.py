@@ -121,3 +121,19 @@ def test_a_pickled_model_trains_on_and_takes_a_state(protocol):
     other = pickle.loads(pickle.dumps(layer, protocol))  # noqa: S301
     other.load_state_dict(layer.state_dict())
     assert other.bits == layer.bits
+
+
+def test_assigned_weights_drop_the_packed_signs():
+    layer, *_ = stepped()
+    assert layer.weight.has_signs
+    new = np.random.default_rng(3).uniform(-1, 1, (5, 70))
+    for value in (new, Tensor(-new), (new > 0) * 2 - 1, new.tolist()):
+        layer.weight.assign(value)
+        assert not layer.weight.has_signs
+        assert layer.weight.data.dtype == np.float32
+        assert np.array_equal(layer.weight.data, np.float32(getattr(value, "data", value)))
+    for wrong in (new[:4], "ab", [1.0], new.astype(complex)):
+        with pytest.raises((bitnet.InputError, ValueError)):
+            layer.weight.assign(wrong)
+    with pytest.raises(bitnet.InputError, match=r"call parameter.assign\(x\)"):
+        layer.weight[0] = 1.0

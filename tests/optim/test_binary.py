@@ -150,7 +150,7 @@ def test_all_settings_count():
     kinds = [
         ShiftAdaMax(parameters),
         ShiftAdaMax(parameters, variant="code"),
-        ShiftAdaMax(parameters, beta1=0.5),
+        ShiftAdaMax(parameters, betas=(0.5, 0.999)),
         ShiftAdaMax(parameters, eps=1e-8),
         Bop(parameters),
         Bop(parameters, threshold=1e-7),
@@ -165,14 +165,14 @@ def test_all_settings_count():
     "call",
     [
         lambda p: ShiftAdaMax(p, variant="torch"),
-        lambda p: ShiftAdaMax(p, beta1=1.0),
+        lambda p: ShiftAdaMax(p, betas=(1.0, 0.9)),
         lambda p: ShiftAdaMax(p, variant="code", eps=0),
         lambda p: ShiftAdaMax(p, eps=-1e-9),
         lambda p: ShiftAdaMax(p, lr=0),
         lambda p: Bop(p, lr=1.5),
         lambda p: Bop(p, threshold=-1e-9),
         lambda p: Bop(p, adam_lr=0),
-        lambda p: Bop(p, beta2=1.0),
+        lambda p: Bop(p, betas=(0.9, 1.0)),
     ],
 )
 def test_what_does_not_fit_is_refused(call):

@@ -6,7 +6,7 @@ import pytest
 from bitnet import InputError
 from bitnet.autograd import LatentWeight, Parameter
 from bitnet.nn import BinaryLinear
-from bitnet.optim import SGD, Adam, AdaMax
+from bitnet.optim import SGD, Adam, AdaMax, ShiftAdaMax
 from bitnet.optim.schedules import Cosine
 
 RNG = np.random.default_rng(0)
@@ -126,10 +126,10 @@ def test_state_that_does_not_fit_is_refused():
 
 @pytest.mark.parametrize("lr", [0, -1.0, float("nan"), float("inf"), "0.1", None])
 def test_a_learning_rate_that_is_not_above_zero_is_refused(lr):
-    with pytest.raises(InputError, match="learning rate"):
+    with pytest.raises(InputError, match="lr is"):
         Adam([Parameter([1.0])], lr)
     optimizer = SGD([Parameter([1.0])], 0.1)
-    with pytest.raises(InputError, match="learning rate"):
+    with pytest.raises(InputError, match="lr is"):
         optimizer.lr = lr if lr != 0 else -0.5
 
 
@@ -146,8 +146,8 @@ def test_a_schedule_may_end_at_zero():
     [
         lambda: Adam([]),
         lambda: Adam([np.ones(3)]),
-        lambda: Adam([Parameter([1.0])], beta1=1.0),
-        lambda: AdaMax([Parameter([1.0])], beta2=-0.1),
+        lambda: Adam([Parameter([1.0])], betas=(1.0, 0.9)),
+        lambda: AdaMax([Parameter([1.0])], betas=(0.9, -0.1)),
         lambda: Adam([Parameter([1.0])], eps=0),
         lambda: Adam(2 * [Parameter([1.0])]),
         lambda: SGD([Parameter([1.0])], 0.1, momentum=1.0),
@@ -166,3 +166,32 @@ def test_a_gradient_that_does_not_fit_moves_nothing():
         sgd.step()
     assert first.data == second.data == 1
     assert sgd.steps == 0
+
+
+@pytest.mark.parametrize("kind", [SGD, Adam, AdaMax, ShiftAdaMax])
+def test_weight_decay_is_decoupled_from_the_gradient(kind):
+    """`w <- w - lr * weight_decay * w`, then the step that a parameter of this size takes."""
+    plain, decayed = Parameter([2.0 * (1 - 0.25 * 0.1), 0.0]), Parameter([2.0, 0.0])
+    optimizers = kind([plain], 0.25), kind([decayed], 0.25, weight_decay=0.1)
+    for optimizer in optimizers:
+        optimizer.parameters[0].grad = np.float32([1.0, 0.0])
+        optimizer.step()
+    np.testing.assert_array_equal(plain.data, decayed.data)
+    assert "weight_decay" not in optimizers[0].settings()
+    assert optimizers[1].settings()["weight_decay"] == 0.1
+    for wrong in (-1.0, float("nan"), 4.0):
+        with pytest.raises(InputError, match="weight_decay is"):
+            kind([plain], 0.25, weight_decay=wrong)
+
+
+def test_decayed_latent_weights_keep_their_signs_packed():
+    weight = LatentWeight([[0.5, -0.5]], clip=1.0)
+    optimizer = Adam([weight], weight_decay=0.5)
+    weight.grad = np.zeros((1, 2), np.float32)
+    optimizer.step()
+    assert weight.has_signs
+    assert weight.data.tolist() == [[np.float32(0.49975), np.float32(-0.49975)]]
+
+
+def test_reprs_are_one_line():
+    assert repr(Adam([Parameter([1.0]), Parameter([2.0])])) == "Adam(lr=0.001, 2 parameters)"

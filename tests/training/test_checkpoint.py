@@ -154,7 +154,7 @@ def test_inconsistent_checkpoints_with_a_valid_seal_change_nothing(tmp_path, cha
         (SGD, lambda p: SGD(p, 1.0, momentum=0.5)),
         (SGD, lambda p: SGD(p, 1.0, nesterov=True)),
         (Adam, lambda p: Adam(p, 1.0, eps=1e-7)),
-        (Adam, lambda p: Adam(p, 1.0, beta2=0.99)),
+        (Adam, lambda p: Adam(p, 1.0, betas=(0.9, 0.99))),
         (Adam, lambda p: Adam(p, 1.0, scale_power=2)),
     ],
 )

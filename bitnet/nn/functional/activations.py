@@ -1,7 +1,7 @@
 """Activations in float: the rectifier of the float twin, and the surrogate of the sign."""
 
 from bitnet.arrays import array_module
-from bitnet.autograd import Function
+from bitnet.autograd import Function, Tensor, TensorLike
 
 
 class ReLU(Function):
@@ -15,7 +15,7 @@ class ReLU(Function):
         return grad_y * self.positive
 
 
-def relu(x):
+def relu(x: TensorLike) -> Tensor:
     """The rectifier, `max(x, 0)`; its slope at 0 is 0.
 
     Parameters
@@ -42,7 +42,7 @@ class HardTanh(Function):
         return grad_y * self.inside
 
 
-def hardtanh(x):
+def hardtanh(x: TensorLike) -> Tensor:
     """The hard tanh, `clip(x, -1, 1)`, equation 5 of the papers; slope 1 where |x| <= 1.
 
     Parameters

@@ -9,7 +9,7 @@ import operator
 import numpy as np
 
 from bitnet.arrays import array_module
-from bitnet.autograd import Function
+from bitnet.autograd import Function, Tensor, TensorLike
 from bitnet.errors import InputError, unfit
 
 
@@ -81,7 +81,7 @@ class Add(_Broadcast):
         return self._to_shapes(grad_y, grad_y)
 
 
-def add(a, b):
+def add(a: TensorLike, b: TensorLike) -> Tensor:
     """Return the sum `a + b`, with broadcasting; also the operator `+`."""
     return Add()(a, b)
 
@@ -96,7 +96,7 @@ class Subtract(_Broadcast):
         return self._to_shapes(grad_y, -grad_y)
 
 
-def subtract(a, b):
+def subtract(a: TensorLike, b: TensorLike) -> Tensor:
     """Return the difference `a - b`, with broadcasting; also the operator `-`."""
     return Subtract()(a, b)
 
@@ -112,7 +112,7 @@ class Multiply(_Broadcast):
         return self._to_shapes(grad_y * self.b, grad_y * self.a)
 
 
-def multiply(a, b):
+def multiply(a: TensorLike, b: TensorLike) -> Tensor:
     """Return the elementwise product `a * b`, with broadcasting; also the operator `*`."""
     return Multiply()(a, b)
 
@@ -132,7 +132,7 @@ class Divide(_Broadcast):
         return self._to_shapes(grad_a, -grad_a * self.a / self.b)
 
 
-def divide(a, b):
+def divide(a: TensorLike, b: TensorLike) -> Tensor:
     """Return the elementwise quotient `a / b`, with broadcasting; also the operator `/`."""
     return Divide()(a, b)
 
@@ -147,7 +147,7 @@ class Negate(Function):
         return -grad_y
 
 
-def negate(x):
+def negate(x: TensorLike) -> Tensor:
     """Return the negative `-x`; also the operator `-`."""
     return Negate()(x)
 
@@ -173,7 +173,7 @@ class Power(Function):
         return grad_y * self.exponent * self.x ** (self.exponent - 1)
 
 
-def power(x, exponent):
+def power(x: TensorLike, exponent: float) -> Tensor:
     """Return `x` to the power of a constant; also the operator `**`."""
     if not isinstance(exponent, (int, float, np.number)):
         raise InputError(f"power: exponent is {type(exponent).__name__}; expected a number")
@@ -191,7 +191,7 @@ class Exp(Function):
         return grad_y * self.y
 
 
-def exp(x):
+def exp(x: TensorLike) -> Tensor:
     """Return `e ** x`; also the method `x.exp`."""
     return Exp()(x)
 
@@ -207,7 +207,7 @@ class Log(Function):
         return grad_y / self.x
 
 
-def log(x):
+def log(x: TensorLike) -> Tensor:
     """Return the natural logarithm; also the method `x.log`."""
     return Log()(x)
 
@@ -223,7 +223,7 @@ class Tanh(Function):
         return grad_y * (1 - self.y * self.y)
 
 
-def tanh(x):
+def tanh(x: TensorLike) -> Tensor:
     """Return the hyperbolic tangent; also the method `x.tanh`."""
     return Tanh()(x)
 
@@ -239,7 +239,7 @@ class Sigmoid(Function):
         return grad_y * (self.y * (1 - self.y))
 
 
-def sigmoid(x):
+def sigmoid(x: TensorLike) -> Tensor:
     """Return the logistic function `1 / (1 + e ** -x)`; also the method `x.sigmoid`."""
     return Sigmoid()(x)
 
@@ -256,7 +256,7 @@ class Abs(Function):
         return grad_y * self.sign
 
 
-def absolute(x):
+def absolute(x: TensorLike) -> Tensor:
     """Return `|x|`, whose slope at 0 is 0; also the method `x.abs` and `abs(x)`."""
     return Abs()(x)
 
@@ -274,6 +274,6 @@ class MatMul(Function):
         return grad_y @ self.b.T, self.a.T @ grad_y
 
 
-def matmul(a, b):
+def matmul(a: TensorLike, b: TensorLike) -> Tensor:
     """Return the matrix product `a @ b`; also the operator `@`."""
     return MatMul()(a, b)

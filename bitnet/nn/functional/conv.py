@@ -6,7 +6,7 @@ import numpy as np
 
 from bitnet import kernels
 from bitnet.arrays import array_module, is_array
-from bitnet.autograd import Function, as_tensor
+from bitnet.autograd import Function, Tensor, TensorLike, as_tensor
 from bitnet.errors import InputError, unfit
 from bitnet.kernels import Window
 from bitnet.kernels.threads import shared
@@ -71,7 +71,9 @@ class Conv2d(Function):
         return rows_of(patches)
 
 
-def conv2d(x, weight, bias, window, groups=1):
+def conv2d(
+    x: TensorLike, weight: TensorLike, bias: TensorLike, window: Window, groups: int = 1
+) -> Tensor:
     """A convolution of floats; filters are not flipped, as usual in this field.
 
     Parameters
@@ -139,7 +141,14 @@ class QuantizedConv2d(Function):
         return grad_x, grad_weight
 
 
-def quantized_conv2d(x, weight, window, grad_format="float32", rng=None, groups=1):
+def quantized_conv2d(
+    x: TensorLike,
+    weight: TensorLike,
+    window: Window,
+    grad_format: str = "float32",
+    rng: np.random.Generator | None = None,
+    groups: int = 1,
+) -> Tensor:
     """A convolution of k-bit integers with k-bit filters.
 
     As `quantized_linear`: exact integers in units of both operands.  With a border of 0 it is exact

@@ -4,7 +4,7 @@ import numpy as np
 
 from bitnet import kernels
 from bitnet.arrays import array_module, is_array, like
-from bitnet.autograd import Function
+from bitnet.autograd import Function, Tensor, TensorLike
 from bitnet.devices import check_generator
 from bitnet.errors import InputError
 from bitnet.kernels import BitPlanes, Bits
@@ -45,7 +45,7 @@ def _drop(x, keep, scale):
     return BitPlanes(bits, coefficients, x.scale * scale / 2, x.offset, x.unit)
 
 
-def dropout(x, p, rng):
+def dropout(x: TensorLike, p: float, rng: np.random.Generator) -> Tensor:
     """Set each element to zero with probability `p`, and scale the others by `1 / (1 - p)`.
 
     Signs and pixels stay packed: a dropped sign is half the sum of +1 and -1, so a plane s

@@ -1,10 +1,12 @@
 """Rows of a table by their numbers: the vectors of words or characters."""
 
+from typing import Any
+
 import numpy as np
 
 from bitnet import kernels
 from bitnet.arrays import array_module, as_array, like
-from bitnet.autograd import Function, as_tensor
+from bitnet.autograd import Function, Tensor, TensorLike, as_tensor
 from bitnet.errors import InputError
 
 
@@ -25,7 +27,7 @@ class Embedding(Function):
         return grad
 
 
-def embedding(ids, weight):
+def embedding(ids: Any, weight: TensorLike) -> Tensor:
     """The rows of a table at integer indices: `y[...] = weight[ids[...]]`.
 
     Backward, the gradient of a row is the sum over the places that took it.

@@ -4,7 +4,7 @@ import numpy as np
 
 from bitnet import kernels
 from bitnet.arrays import is_array
-from bitnet.autograd import Function, as_tensor
+from bitnet.autograd import Function, Tensor, TensorLike, as_tensor
 from bitnet.errors import InputError, check_choice, unfit
 from bitnet.kernels import BitPlanes, Bits, Quantized, Rounding
 
@@ -21,7 +21,7 @@ class Linear(Function):
         return grad_x, grad_y.T @ self.x, grad_y.sum(axis=0)
 
 
-def linear(x, weight, bias):
+def linear(x: TensorLike, weight: TensorLike, bias: TensorLike) -> Tensor:
     """A linear layer on floats, `x @ weight.T + bias`.
 
     Parameters
@@ -112,7 +112,12 @@ def in_units(grad, x):
     return grad / grad.dtype.type(unit)
 
 
-def quantized_linear(x, weight, grad_format="float32", rng=None):
+def quantized_linear(
+    x: TensorLike,
+    weight: TensorLike,
+    grad_format: str = "float32",
+    rng: np.random.Generator | None = None,
+) -> Tensor:
     """The product `x @ weight.T` of k-bit integers: the pre-activations of a layer.
 
     Algorithm 1, s_k = ab_{k-1} Wb_k, and Algorithm 4 of the papers; for pixels their equation for

@@ -1,11 +1,13 @@
 """Losses on the scores of a classifier."""
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from bitnet.arrays import array_module, as_array, like
-from bitnet.autograd import Function, as_tensor
+from bitnet.autograd import Function, Tensor, TensorLike, as_tensor
 from bitnet.errors import InputError, unfit
 from bitnet.kernels.threads import shared
 
@@ -29,7 +31,7 @@ class SquaredHinge(Function):
         return grad_y * (-2 / self.slack.size) * self.targets * self.slack
 
 
-def squared_hinge(scores, labels):
+def squared_hinge(scores: TensorLike, labels: Any) -> Tensor:
     """The mean squared hinge loss, `mean(max(0, 1 - t y)^2)` over batch and classes.
 
     The papers' loss: t is +1 for the right class and -1 for the others, y are the outputs of the
@@ -93,7 +95,7 @@ class CrossEntropy(Function):
         return grad_scores
 
 
-def cross_entropy(scores, labels):
+def cross_entropy(scores: TensorLike, labels: Any) -> Tensor:
     """The mean cross-entropy between softmax(scores) and the labels.
 
     Parameters
@@ -139,7 +141,14 @@ def _log_softmax(scores):
     return shifted - xp.log(xp.exp(shifted).sum(axis=1, keepdims=True))
 
 
-def distillation(scores, labels, teacher_scores, temperature=4.0, weight=0.5, hard=cross_entropy):
+def distillation(
+    scores: TensorLike,
+    labels: Any,
+    teacher_scores: Any,
+    temperature: float = 4.0,
+    weight: float = 0.5,
+    hard: Callable[[TensorLike, Any], Tensor] = cross_entropy,
+) -> Tensor:
     """A loss for learning from the labels and from the scores of a teacher, such as a float twin.
 
     `(1 - weight) * hard(scores, labels) + weight * T^2 * H(p, q)`, where H(p, q) is the mean

@@ -1,12 +1,13 @@
 """Batch normalization with the statistics of a batch or fixed ones, and with shifts alone."""
 
 import math
+from typing import Any
 
 import numpy as np
 
 from bitnet import kernels
 from bitnet.arrays import array_module
-from bitnet.autograd import Function, Tensor, as_tensor
+from bitnet.autograd import Function, Tensor, TensorLike, as_tensor
 from bitnet.errors import InputError, check_choice, unfit
 from bitnet.kernels import Bits
 from bitnet.nn.functional.ste import check_clip_value
@@ -128,7 +129,14 @@ class BatchNormSign(IntegerBatchNorm):
         )
 
 
-def batch_norm(x, gamma, beta, eps=1e-4, running=None, momentum=0.1):
+def batch_norm(
+    x: TensorLike,
+    gamma: TensorLike,
+    beta: TensorLike,
+    eps: float = 0.0001,
+    running: tuple[np.ndarray, np.ndarray] | None = None,
+    momentum: float = 0.1,
+) -> Tensor:
     """Batch normalization with the statistics of this batch, as in training.
 
     `y = gamma * (x - mean) * inv_std + beta`, `inv_std = 1 / sqrt(var + eps)`, with the mean
@@ -171,7 +179,15 @@ def update_running(node, y, running, momentum):
     return y
 
 
-def batch_norm_sign(x, gamma, beta, eps=1e-4, running=None, momentum=0.1, clip_value=1.0):
+def batch_norm_sign(
+    x: TensorLike,
+    gamma: TensorLike,
+    beta: TensorLike,
+    eps: float = 0.0001,
+    running: tuple[np.ndarray, np.ndarray] | None = None,
+    momentum: float = 0.1,
+    clip_value: float | None = 1.0,
+) -> Tensor:
     """`sign(batch_norm(x, ...), clip_value)` of integers in one pass that stores no floats.
 
     Parameters
@@ -216,7 +232,9 @@ class Normalize(Function):
         return grad_y * self.scale, grad_gamma, grad_y.sum(axis=axes)
 
 
-def normalize(x, gamma, beta, mean, inv_std):
+def normalize(
+    x: TensorLike, gamma: TensorLike, beta: TensorLike, mean: Any, inv_std: Any
+) -> Tensor:
     """Batch normalization with fixed statistics, as in evaluation.
 
     `y = (x - mean) * (gamma * inv_std) + beta`, rounded in this order: the thresholds of a frozen
@@ -244,7 +262,9 @@ def normalize(x, gamma, beta, mean, inv_std):
     return Normalize(mean, inv_std)(*_checked("normalize", x, gamma, beta))
 
 
-def normalize_sign(x, gamma, beta, mean, inv_std):
+def normalize_sign(
+    x: TensorLike, gamma: TensorLike, beta: TensorLike, mean: Any, inv_std: Any
+) -> Tensor:
     """`sign(normalize(x, ...))` of integers in one pass, for evaluation; without a gradient.
 
     Parameters
@@ -281,7 +301,7 @@ class AP2(Function):
         return grad_y
 
 
-def ap2(x):
+def ap2(x: TensorLike) -> Tensor:
     """Round each number to a power of two, `sign(x) * 2**round(log2 |x|)`; backward with slope 1.
 
     Parameters
@@ -351,7 +371,15 @@ def mean_of(x, dtype):
     return rows.mean(axis=0, dtype=np.float64).astype(dtype)
 
 
-def shift_batch_norm(x, gamma, beta, eps=1e-5, running=None, momentum=0.125, variant="paper"):
+def shift_batch_norm(
+    x: TensorLike,
+    gamma: TensorLike,
+    beta: TensorLike,
+    eps: float = 1e-05,
+    running: tuple[np.ndarray, np.ndarray] | None = None,
+    momentum: float = 0.125,
+    variant: str = "paper",
+) -> Tensor:
     """Shift-based batch normalization with the statistics of this batch, as in training.
 
     With c = x - mean(x) and `ap2`:

@@ -6,7 +6,7 @@ import numpy as np
 
 from bitnet import kernels
 from bitnet.arrays import array_module
-from bitnet.autograd import Function, as_tensor
+from bitnet.autograd import Function, Tensor, TensorLike, as_tensor
 from bitnet.errors import InputError, unfit
 from bitnet.kernels import BitPlanes, Bits, Window
 
@@ -42,7 +42,7 @@ class MaxPoolBits(Function):
         return kernels.max_pool_bits_backward(grad_y, self.x, self.y, self.window)
 
 
-def max_pool2d(x, window):
+def max_pool2d(x: TensorLike, window: Window) -> Tensor:
     """Max-pooling; the papers' ConvNets have it between a convolution and batch norm.
 
     Parameters
@@ -95,7 +95,7 @@ class AvgPool2d(Function):
         return kernels.add_patches(xp.broadcast_to(each, shape), self.window, self.size)
 
 
-def avg_pool2d(x, window):
+def avg_pool2d(x: TensorLike, window: Window) -> Tensor:
     """The mean over each window, as at the end of GoogleNet; for integers their exact sum.
 
     The sum of integers is the mean times the number of taps, a factor that batch norm removes, as
@@ -147,7 +147,7 @@ class Flatten(Function):
         return grad_y.reshape(self.shape)
 
 
-def flatten(x):
+def flatten(x: TensorLike) -> Tensor:
     """Images (B, H, W, C) as rows (B, H W C), for the linear layers after convolutions.
 
     Parameters

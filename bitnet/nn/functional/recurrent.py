@@ -8,10 +8,13 @@ products are of integers; the gates, the element-wise products and the LSTM's ce
 """
 
 import math
+from typing import Any
+
+import numpy as np
 
 from bitnet import kernels
 from bitnet.arrays import array_module
-from bitnet.autograd import Function, Tensor, as_tensor
+from bitnet.autograd import Function, Tensor, TensorLike, as_tensor
 from bitnet.errors import InputError, unfit
 from bitnet.kernels import GATES, BitPlanes, Bits
 from bitnet.nn.functional.linear import GRADIENTS, check_gradient_rule, linear, rounded
@@ -190,16 +193,16 @@ class GRU(_Recurrent):
 
 
 def rnn(
-    x,
-    weight,
-    state_weight,
-    bias,
-    state=None,
-    activation="tanh",
-    quantizer=None,
-    grad_format="float32",
-    rng=None,
-):
+    x: TensorLike,
+    weight: TensorLike,
+    state_weight: TensorLike,
+    bias: TensorLike,
+    state: Any = None,
+    activation: str = "tanh",
+    quantizer: Quantizer | None = None,
+    grad_format: str = "float32",
+    rng: np.random.Generator | None = None,
+) -> tuple[Tensor, tuple[Tensor, ...]]:
     """A plain recurrent layer: `h_t = f(x_t @ weight.T + h_{t-1} @ state_weight.T + bias)`.
 
     With weights in planes the state is quantized before each product, `q(h_{t-1})`, with q's
@@ -242,8 +245,15 @@ def rnn(
 
 
 def lstm(
-    x, weight, state_weight, bias, state=None, quantizer=None, grad_format="float32", rng=None
-):
+    x: TensorLike,
+    weight: TensorLike,
+    state_weight: TensorLike,
+    bias: TensorLike,
+    state: Any = None,
+    quantizer: Quantizer | None = None,
+    grad_format: str = "float32",
+    rng: np.random.Generator | None = None,
+) -> tuple[Tensor, tuple[Tensor, ...]]:
     """Long short-term memory: four gates, a cell in float, and the state.
 
     `i, f, g, o = x_t @ weight.T + h_{t-1} @ state_weight.T + bias`,
@@ -278,7 +288,16 @@ def lstm(
     return y[:-1], (y[-2], y[-1])
 
 
-def gru(x, weight, state_weight, bias, state=None, quantizer=None, grad_format="float32", rng=None):
+def gru(
+    x: TensorLike,
+    weight: TensorLike,
+    state_weight: TensorLike,
+    bias: TensorLike,
+    state: Any = None,
+    quantizer: Quantizer | None = None,
+    grad_format: str = "float32",
+    rng: np.random.Generator | None = None,
+) -> tuple[Tensor, tuple[Tensor, ...]]:
     """A gated recurrent unit: two gates, and the state.
 
     With `r, u, n = x_t @ weight.T + bias` and `p = h_{t-1} @ state_weight.T`, split the same way:

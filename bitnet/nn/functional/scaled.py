@@ -6,12 +6,13 @@ integers is multiplied with the units, and the latent weights have a scale of th
 """
 
 import math
+from typing import Any
 
 import numpy as np
 
 from bitnet import kernels
 from bitnet.arrays import as_array
-from bitnet.autograd import Function, LatentWeight, as_tensor
+from bitnet.autograd import Function, LatentWeight, Tensor, TensorLike, as_tensor
 from bitnet.errors import InputError, unfit
 from bitnet.kernels import BitPlanes, Bits, Quantized
 from bitnet.nn.functional.linear import GRADIENTS, check_gradient_rule, rounded
@@ -43,7 +44,7 @@ class QuantizeScaled(Function):
         return as_array(grad_y) * self.slope
 
 
-def quantize_scaled(x, quantizer, scale=None):
+def quantize_scaled(x: TensorLike, quantizer: Quantizer, scale: Any = None) -> Tensor:
     """k-bit numbers of the size of x: `scale * q(x / scale)`.
 
     The weights of layers without a batch norm; those of a LatentWeight are packed once, until an
@@ -114,7 +115,13 @@ class ScaledLinear(Function):
         return grad_x, grad_weight, grad.sum(axis=0)
 
 
-def scaled_linear(x, weight, bias, grad_format="float32", rng=None):
+def scaled_linear(
+    x: TensorLike,
+    weight: TensorLike,
+    bias: TensorLike,
+    grad_format: str = "float32",
+    rng: np.random.Generator | None = None,
+) -> Tensor:
     """The numbers `x @ weight.T + bias`, by an exact product of k-bit integers.
 
     y = (integers of x @ integers of weight.T) * unit + bias, with the product of both units.

@@ -2,12 +2,13 @@
 
 import itertools
 import math
+from typing import Any
 
 import numpy as np
 
 from bitnet import kernels
 from bitnet.arrays import array_module, is_array, like
-from bitnet.autograd import Function, Tensor
+from bitnet.autograd import Axes, Function, Tensor, TensorLike
 from bitnet.errors import InputError
 
 
@@ -43,7 +44,7 @@ class Sum(_Reduction):
         return self._spread(grad_y)
 
 
-def sum(x, axis=None, keepdims=False):
+def sum(x: TensorLike, axis: Axes = None, keepdims: bool = False) -> Tensor:
     """Return the sum over some axes; also the method `x.sum`."""
     return Sum(axis, keepdims)(x)
 
@@ -62,7 +63,7 @@ class Mean(_Reduction):
         return self._spread(grad_y / self.count)
 
 
-def mean(x, axis=None, keepdims=False):
+def mean(x: TensorLike, axis: Axes = None, keepdims: bool = False) -> Tensor:
     """Return the mean over some axes; also the method `x.mean`."""
     return Mean(axis, keepdims)(x)
 
@@ -84,7 +85,7 @@ class Max(_Reduction):
         return self._spread(grad_y) * share.astype(grad_y.dtype)
 
 
-def max(x, axis=None, keepdims=False):
+def max(x: TensorLike, axis: Axes = None, keepdims: bool = False) -> Tensor:
     """Return the maximum over some axes, where equal ones share the gradient; also `x.max`."""
     return Max(axis, keepdims)(x)
 
@@ -108,7 +109,7 @@ class Reshape(Function):
         return grad_y.reshape(self.shape)
 
 
-def reshape(x, *shape):
+def reshape(x: TensorLike, *shape: Any) -> Tensor:
     """Return the same elements in another shape; also the method `x.reshape`.
 
     Parameters
@@ -143,7 +144,7 @@ class Transpose(Function):
         return grad_y.transpose(self.back)
 
 
-def transpose(x, *axes):
+def transpose(x: TensorLike, *axes: int) -> Tensor:
     """Return the axes in another order, reversed by default; also the method `x.transpose`."""
     return Transpose(axes)(x)
 
@@ -162,7 +163,7 @@ class Concatenate(Function):
         return [xp.ascontiguousarray(part) for part in xp.split(grad_y, self.ends, axis=-1)]
 
 
-def concatenate(*parts):
+def concatenate(*parts: TensorLike) -> Tensor:
     """Join arrays along the last axis, as the branches of an inception block.
 
     Parameters
@@ -212,7 +213,7 @@ class GetItem(Function):
         return grad
 
 
-def getitem(x, index):
+def getitem(x: TensorLike, index: Any) -> Tensor:
     """Return `x[index]`, as NumPy indexes: numbers, slices, arrays of ids, masks.
 
     Parameters

@@ -1,12 +1,13 @@
 """Quantizers: what goes forward, and what the backward pass pretends (the surrogate)."""
 
 import math
+from typing import Any
 
 import numpy as np
 
 from bitnet import kernels
 from bitnet.arrays import like
-from bitnet.autograd import Function, LatentWeight, as_tensor
+from bitnet.autograd import Function, LatentWeight, Tensor, TensorLike, as_tensor
 from bitnet.devices import check_generator
 from bitnet.errors import InputError, unfit
 from bitnet.kernels import BitPlanes, Bits
@@ -32,7 +33,7 @@ class Sign(Function):
         return grad_y if self.clip_value is None else kernels.where(self.passes, grad_y)
 
 
-def sign(x, clip_value=1.0):
+def sign(x: TensorLike, clip_value: float | None = 1.0) -> Tensor:
     """The sign of `x` as packed bits, with the saturated straight-through estimator.
 
     Forward: +1 where x >= 0, otherwise -1 (equation 1 of the papers; sign(0) = +1).
@@ -80,7 +81,9 @@ class StochasticSign(Sign):
         return kernels.pack(like(self.rng.random(x.shape, dtype=np.float32), x) < probability)
 
 
-def stochastic_sign(x, rng, clip_value=1.0):
+def stochastic_sign(
+    x: TensorLike, rng: np.random.Generator, clip_value: float | None = 1.0
+) -> Tensor:
     """A random sign of `x` as packed bits, with the saturated straight-through estimator.
 
     Forward: +1 with probability sigma(x) = clip((x + 1) / 2, 0, 1), otherwise -1 (equations
@@ -132,7 +135,7 @@ class Quantize(Function):
         return kernels.where(self.kept, grad_y)
 
 
-def quantize(x, quantizer, straight=False):
+def quantize(x: TensorLike, quantizer: Quantizer, straight: bool = False) -> Tensor:
     """k-bit numbers, packed in planes of ±1, with the estimator of their quantizer.
 
     Forward: `quantizer.codes(x)`, which stand for `quantizer.values(x)`.  Backward:
@@ -206,7 +209,7 @@ class Balance(Function):
         return x.mean(axis=self.axes, dtype=np.float64, keepdims=True).astype(x.dtype)
 
 
-def balance(weight):
+def balance(weight: TensorLike) -> Tensor:
     """Latent weights minus the mean of their row or filter.
 
     `y[m] = weight[m] - mean(weight[m])`, so that about half of an output's signs are +1, where
@@ -250,7 +253,7 @@ class Unpack(Function):
         return grad_y
 
 
-def unpack(x, dtype=np.float32):
+def unpack(x: TensorLike, dtype: Any = np.float32) -> Tensor:
     """Packed bits as the floats +1 and -1, and planes as the numbers that they stand for.
 
     Parameters

@@ -68,7 +68,7 @@ def binary_mlp(
     --------
     >>> import numpy as np
     >>> binary_mlp([784, 512, 10], rng=np.random.default_rng(0)).layers[:3]
-    [BinaryLinear(784, 512), BatchNorm(512), Sign()]
+    [BinaryLinear(784, 512), BatchNorm(512), Sign(clip_value=1.0)]
     >>> bits = {"weight_quantizer": 2, "activation_quantizer": 4}
     >>> binary_mlp([784, 512, 10], rng=np.random.default_rng(0), **bits).layers[2]
     Quantize(Uniform(bits=4, max_value=1.0, clip_value=1.0))
@@ -143,7 +143,7 @@ def binary_convnet(
     >>> import numpy as np
     >>> rng = np.random.default_rng(0)
     >>> binary_convnet((8, 8, 3), [(16,)], [10], rng=rng).layers[:4]
-    [BinaryConv2d(3, 16, 3x3), MaxPool2d(2x2), BatchNorm(16), Sign()]
+    [BinaryConv2d(3, 16, 3x3), MaxPool2d(2x2), BatchNorm(16), Sign(clip_value=1.0)]
     """
     make = Stages(rng, weight_quantizer, activation_quantizer, **options)
     return _convnet("binary_convnet", make, image, blocks, units)

@@ -149,7 +149,7 @@ def language_model(
             f"language_model: activation is {activation!r}, but kind is {kind!r}, whose functions "
             "are given; leave it out, or take kind='rnn'"
         )
-    options = {} if activation is None else {"activation": activation}
+    options: dict[str, Any] = {} if activation is None else {"activation": activation}
     few = {"weight_quantizer": weight_quantizer, "activation_quantizer": activation_quantizer}
     options |= {"dropout": dropout, **few, **backward}
     recurrent = KINDS[kind](width, units, rng=rng, num_layers=layers, **options)
@@ -160,6 +160,7 @@ def language_model(
     if states is not None and states.codebook.integers[0] >= 0:
         table = states.codebook.bits  # the table has numbers below 0 too
     embedding = Embedding(vocabulary, width, rng=rng, activation_quantizer=table, half=half)
+    decoder: Module
     if weight_quantizer is None:
         decoder = Linear(units, vocabulary, rng=rng)
     else:

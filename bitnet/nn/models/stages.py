@@ -10,7 +10,7 @@ from bitnet.nn.norm import norm_named
 class Stages:
     """A maker of layers of one kind: with certain bits, or with floats for quantizers of None."""
 
-    one_bit = BinaryLinear, BinaryConv2d
+    one_bit: tuple[type, type] = BinaryLinear, BinaryConv2d
 
     def __init__(
         self,
