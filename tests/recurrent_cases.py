@@ -18,7 +18,7 @@ STATES = {"rnn": [STATE], "lstm": [STATE, CELL], "gru": [STATE]}
 
 
 def operands(kind, few=False):
-    """x, weight, state_weight, bias and states; of few bits on the grids of the quantizers."""
+    """x, weight, state_weight, bias and states; k-bit ones on the grids of the quantizers."""
     rows = GATES[kind] * H
     draw = functools.partial(RNG.choice, THREE_BITS) if few else RNG.standard_normal
     scale = 0.5 if few else 0.4

@@ -108,8 +108,8 @@ def test_a_module_moves_with_all_that_it_holds(cupy):
     same_numbers.assert_same("stand-in", module.state_dict(), before)
 
 
-def test_edited_weights_of_the_gpu_are_packed_anew(cupy):
-    """CuPy's arrays cannot be made read-only; `edit` lets the signs go, as everywhere."""
+def test_edited_weights_on_the_gpu_are_packed_again(cupy):
+    """CuPy's arrays cannot be made read-only; `edit` drops the signs, as everywhere."""
     weight = bitnet.autograd.LatentWeight([[1.0, -2.0]], clip=1.0)
     weight.move(cupy.asarray)()
     weight.keep_signs(weight.signs.words)

@@ -38,7 +38,7 @@ PHRASES = {
     r"\bPython's (?!own|lock|license)": "Python",
 }
 NAMES = (
-    "beta1=|beta2=|clip_gradients|followed_by|Levels|Logarithmic|Planes|quantizers\\.Linear|"
+    "beta1=|beta2=|clip_gradients|followed_by|kernels\\.Levels|Logarithmic|Planes|quantizers\\.Linear|"
     "set_window|step_scale|summarize|takes_bits|Thresholds\\.rising"
 )
 

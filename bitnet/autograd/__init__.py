@@ -1,4 +1,4 @@
-"""The engine: values that remember their operations, parameters, and a check of gradients."""
+"""The engine: tensors that record their operations, parameters, and a gradient check."""
 
 from bitnet.autograd.gradcheck import check_gradient
 from bitnet.autograd.latent import LatentWeight

@@ -1,4 +1,4 @@
-"""Checking a backward pass written by hand against differences of the forward pass."""
+"""The comparison of a hand-written backward pass with differences of the forward pass."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -91,21 +91,21 @@ def check_gradient(
 
 
 def _gradients(function, arrays, grad_y):
-    """The gradients of all inputs; an input that the function ignores has a zero one."""
+    """Return the gradients of all inputs, zero for an input that the function ignores."""
     tensors = [Tensor(x, requires_grad=True) for x in arrays]
     function(*tensors).backward(grad_y)
     return [0 * x.data if x.grad is None else x.grad for x in tensors]
 
 
 def _away_from(x, kinks, distance):
-    """x with entries that are closer than `distance` to a kink moved above it."""
+    """Return x with entries closer than `distance` to a kink moved above it."""
     for kink in kinks:
         x[abs(x - kink) < distance] = kink + distance
     return x
 
 
 def _strided(x):
-    """The same numbers in memory that is not contiguous."""
+    """Return the same numbers in memory that is not contiguous."""
     if x.ndim == 0:
         return x
     spread = array_module(x).zeros((*x.shape[:-1], 2 * x.shape[-1]), x.dtype)

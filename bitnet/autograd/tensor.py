@@ -1,7 +1,7 @@
-"""Tensor and Function: values, the operations that made them, and the way back for gradients.
+"""Tensor and Function: values, the operations that made them, and backpropagation.
 
 A Tensor holds floats, integers, or, after a sign, packed Bits.  A Function is one application
-of one operation, with `forward` directly above `backward`.  Derivatives are of first order.
+of one operation, with `forward` directly above `backward`.  Derivatives are first-order.
 """
 
 import contextlib
@@ -52,7 +52,7 @@ def no_grad() -> Iterator[None]:
 
 
 def is_recording() -> bool:
-    """Whether operations are recorded for `backward` here, and not inside `no_grad`."""
+    """Return whether operations are recorded for `backward`; not inside `no_grad`."""
     return _recording.get()
 
 
@@ -107,11 +107,11 @@ class Tensor:
 
     @property
     def _held(self):
-        """The array that says on which device this is."""
+        """The array that determines the device."""
         return getattr(self.data, "_held", self.data)
 
     def _moved(self, move):
-        """The data moved, as a Tensor detached from the graph."""
+        """Return the data moved, as a Tensor detached from the graph."""
         return Tensor(moved(self.data, move), self.requires_grad)
 
     @property
@@ -215,7 +215,7 @@ class Tensor:
         return Tensor(self.data)
 
     def backward(self, grad: Any = None, retain_graph: bool = False) -> None:
-        """Leave in every leaf's `grad` the derivative of this Tensor with respect to the leaf.
+        """Add to the `grad` of every leaf the derivative of this Tensor with respect to it.
 
         `grad` is the derivative of the quantity of interest with respect to this Tensor, 1 for one
         element.  The graph is walked without recursion, each operation once, results before
@@ -250,7 +250,7 @@ class Tensor:
         self.grad = as_array(grad) if self.grad is None else self.grad + grad
 
     def _first_gradient(self, grad):
-        """The gradient that the walk starts with."""
+        """Return the gradient that the walk starts with."""
         if grad is None:
             if self.size != 1:
                 raise InputError(
@@ -388,7 +388,7 @@ class Function:
 
 
 def _of_type(x, grad):
-    """The gradient of the Tensor x in the type of x, if that is a float's."""
+    """Return the gradient of the Tensor x in the float type of x."""
     if not (x.requires_grad and x.is_float) or grad.dtype == x.data.dtype:
         return grad
     return as_array(grad).astype(x.data.dtype)
@@ -434,7 +434,7 @@ def _as_tensors(inputs):
 
 
 def _as_array(data):
-    """An array of real numbers of float32, float64, an integer type or bool."""
+    """Return an array of real numbers of float32, float64, an integer type or bool."""
     if isinstance(data, Tensor):
         raise InputError("Tensor: got a Tensor; expected an array (use its .data)")
     try:
@@ -453,7 +453,7 @@ def _as_array(data):
 
 
 def _operands_first(root):
-    """The Tensors that `root` was made of and that need gradients, each before all its users."""
+    """Return the Tensors in the graph of `root` that need gradients, operands first."""
     order, seen, stack = [], set(), [(root, False)]
     while stack:
         tensor, inputs_done = stack.pop()

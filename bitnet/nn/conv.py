@@ -1,4 +1,4 @@
-"""The layers of images (B, H, W, C): convolutions of bits and of floats, pooling, flattening.
+"""Layers on images (B, H, W, C): convolutions with bits or floats, pooling, flattening.
 
 A binarized ConvNet of the papers is a sequence of
 
@@ -26,7 +26,7 @@ Size = int | tuple[int, int]
 
 
 def window_of(size, stride=1, padding=0, border=0):
-    """A Window from the sizes that layers take; padding may be "same", "valid" or numbers.
+    """Return a Window from the sizes that layers take; padding may be "same", "valid" or numbers.
 
     With "same" the size stays at stride 1; an odd pixel goes below and to the right.
     """
@@ -39,7 +39,7 @@ def window_of(size, stride=1, padding=0, border=0):
 
 
 def _pair(name, value):
-    """Two whole numbers, of one or two."""
+    """Return two whole numbers from one or two."""
     values = (value, value) if isinstance(value, (int, np.integer)) else value
     whole = isinstance(values, (tuple, list)) and len(values) == 2
     if not whole or not all(isinstance(v, (int, np.integer)) for v in values):
@@ -51,7 +51,7 @@ def _pair(name, value):
 
 
 class _Convolution(Module):
-    """What convolutions share: channels, groups and the window of taps."""
+    """The base of convolutions: channels, groups and the window of taps."""
 
     def __init__(self, channels, window, groups, rng):
         name = type(self).__name__
@@ -246,7 +246,7 @@ class Conv2d(_Convolution):
 
 
 class _Pooling(Module):
-    """What poolings share: the window, by default moved by its own size."""
+    """The base of poolings: the window of taps."""
 
     def __init__(
         self, kernel_size: Size = 2, stride: Size | None = None, padding: Size | str = 0

@@ -1,4 +1,4 @@
-"""The vectors of words or characters as a layer."""
+"""The embedding layer: the vectors of words or characters."""
 
 from typing import Any
 
@@ -78,6 +78,6 @@ class Embedding(Module):
 
     @property
     def scale(self):
-        """What the rows are divided by before they are quantized."""
+        """The divisor of the rows before they are quantized."""
         quantizer = self.activation_quantizer
         return self.weight.derived(f"scale {quantizer.name}", lambda x: scale_of(x, quantizer))

@@ -1,4 +1,4 @@
-"""What the layers with quantized weights share: quantizer, latent weights, backward products."""
+"""The base of layers with quantized weights: quantizer, latent weights, backward products."""
 
 import math
 
@@ -15,7 +15,7 @@ from bitnet.quantizers.names import elementwise_quantizer_of, quantizer_of
 
 ROUNDINGS = ("nearest", "stochastic")
 ONE_BIT = Uniform(1)
-RECTIFIED = 3.0  # the largest rectified state of a few bits; up to 1 alone they learn less
+RECTIFIED = 3.0  # the largest k-bit rectified state; with 1 the net learns less
 
 
 class QuantizedLayer(Module):
@@ -52,13 +52,13 @@ class QuantizedLayer(Module):
         self.rng, self.balance = rng, balance
 
     def clipped_weight(self, shape, fan):
-        """Latent weights from U(-clip, clip), for `fan` inputs and outputs in all."""
+        """Return latent weights from U(-clip, clip); `fan` is the number of inputs and outputs."""
         clip = float(abs(self.weight_quantizer.codebook.values()).max())
         latent = self.rng.uniform(-clip, clip, shape).astype(np.float32)
         return LatentWeight(latent, clip, math.sqrt(fan / 1.5), self.weight_quantizer == ONE_BIT)
 
     def scaled_weight(self, shape, half):
-        """Weights from U(-half, half) that are not clipped."""
+        """Return weights from U(-half, half) that are not clipped."""
         return uniform(self.rng, shape, half, self.weight_quantizer)
 
     @property
@@ -67,7 +67,7 @@ class QuantizedLayer(Module):
         return self.rng if self.rounding == "stochastic" else None
 
     def quantized(self, weight):
-        """The weights that the layer multiplies with, as a Tensor of Bits or BitPlanes."""
+        """Return the weights that the layer multiplies with, as a Tensor of Bits or BitPlanes."""
         if weight.clip is None:
             return functional.quantize_scaled(weight, self.weight_quantizer)
         # an optimizer has packed the signs of the weights themselves, not those of balanced ones
@@ -76,7 +76,7 @@ class QuantizedLayer(Module):
         return functional.quantize(latent, quantizer, straight=not quantizer.smooth)
 
     def packed_of(self, weight):
-        """The weights that the layer multiplies with, as Bits or BitPlanes."""
+        """Return the weights that the layer multiplies with, as Bits or BitPlanes."""
         if weight.is_binary and not self.balance:
             return weight.signs
         with no_grad():
@@ -88,14 +88,14 @@ class QuantizedLayer(Module):
         return self.packed_of(self.weight)
 
     def weight_signs(self):
-        """The signs of each matrix of weights, Bits; with more bits those of the latent ones."""
+        """Return the signs of each weight matrix, Bits; for k bits those of the latent weights."""
         latent = [weight for _, weight in self._members() if isinstance(weight, LatentWeight)]
         is_sign = self.weight_quantizer is not None and self.weight_quantizer.codebook.is_sign
         return [self.packed_of(w) if w.clip and is_sign else w.signs for w in latent]
 
 
 class IntegerLayer(QuantizedLayer):
-    """A QuantizedLayer that returns exact integers, in units of its input and of its weights.
+    """A QuantizedLayer that returns exact integers, in units of its input and weights.
 
     Examples
     --------
@@ -118,13 +118,13 @@ def check_backward(name, grad_format, rounding):
 
 
 def uniform(rng, shape, half, quantizer=None):
-    """A Parameter of numbers from U(-half, half), latent if there is a quantizer."""
+    """Return a Parameter from U(-half, half), latent if there is a quantizer."""
     kind = Parameter if quantizer is None else LatentWeight
     return kind(rng.uniform(-half, half, shape).astype(np.float32))
 
 
 def activation_quantizer_of(name, activation_quantizer, relu=False):
-    """The quantizer of inputs and states; a number of bits means the range of f."""
+    """Return the quantizer of inputs and states; with bits alone its range is that of f."""
     if relu and isinstance(activation_quantizer, int):
         bits = Uniform(activation_quantizer).bits  # refuses what is no number of bits
         return LinearQuant(bits, RECTIFIED / (2**bits - 1), signed=False)

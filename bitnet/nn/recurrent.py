@@ -1,10 +1,10 @@
-"""Recurrent layers, of floats or of a few bits: RNN, LSTM, GRU.
+"""Recurrent layers in float or with k bits: RNN, LSTM, GRU.
 
     Embedding -> LSTM -> ScaledLinear
 
-With weights and activations of a few bits, the inputs of every matrix product are quantized, the
-state too; gates, element-wise products and the LSTM's cell are floats.  Each matrix of weights has
-a scale, see `functional.quantize_scaled`.
+With low-bit weights and activations, the inputs of every matrix product are quantized, and so is
+the state; gates, elementwise products and the LSTM's cell stay floats.  Each weight matrix has a
+scale, see `functional.quantize_scaled`.
 """
 
 import math
@@ -22,7 +22,7 @@ from bitnet.quantizers import Quantizer
 
 
 def detach(state: Any) -> Any:
-    """The same state, detached from the graph, so that gradients stop here.
+    """Return a state detached from the graph, so that gradients stop here.
 
     Truncated back-propagation through time carries the state from one sequence to the next, and
     not its gradients.
@@ -44,7 +44,7 @@ def detach(state: Any) -> Any:
 
 
 class _Recurrent(QuantizedLayer):
-    """What the kinds share: the weights of each layer, and the way through all layers."""
+    """The base of RNN, LSTM and GRU: the weights of each layer, and the pass over all layers."""
 
     gates, n_states = GATES["rnn"], 1
     relu = False
@@ -86,7 +86,7 @@ class _Recurrent(QuantizedLayer):
         self.biases = [Parameter(self.first_bias()) for _ in widths]
 
     def first_bias(self):
-        """The bias of a layer before training."""
+        """Return the bias of a layer before training."""
         return np.zeros(self.gates * self.hidden_size, np.float32)
 
     def __call__(self, x: Any, state: Any = None) -> tuple[Tensor, tuple]:
@@ -113,7 +113,7 @@ class _Recurrent(QuantizedLayer):
         return x, tuple(states)
 
     def run(self, x, weight, state_weight, bias, state):
-        """One layer."""
+        """Run one layer."""
         options = {}
         if self.weight_quantizer is not None:
             weight, state_weight = self.quantized(weight), self.quantized(state_weight)
@@ -223,7 +223,7 @@ class LSTM(_Recurrent):
     function = staticmethod(functional.lstm)
 
     def first_bias(self):
-        """1 for the forget gate, otherwise 0."""
+        """Return the bias: 1 for the forget gate, otherwise 0."""
         bias = super().first_bias()
         bias[self.hidden_size : 2 * self.hidden_size] = 1
         return bias

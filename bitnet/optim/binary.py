@@ -18,7 +18,7 @@ VARIANTS = {  # lr, betas, eps
 
 
 def ap2(number):
-    """AP2 of one number."""
+    """Return AP2 of one number."""
     return float(kernels.ap2(np.array([number], np.float64))[0])
 
 

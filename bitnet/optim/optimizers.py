@@ -113,7 +113,7 @@ class Optimizer:
         self.flips = sum(self._move(parameter, state) for parameter, state in moving)
 
     def _check(self, parameter):
-        """Refuse data and gradients that the kernels cannot take."""
+        """Refuse data and gradients that the kernels cannot use."""
         data, grad = parameter.data, parameter.lazy_grad
         if not data.flags.c_contiguous:
             raise InputError(

@@ -262,7 +262,7 @@ class Plateau(Schedule):
 
 @dataclasses.dataclass(frozen=True)
 class Widening(Schedule):
-    """Not a rate: the clip_value of the hard tanh, which is widened once.
+    """A clip value of the hard tanh that is raised once; not a learning rate.
 
     Section 4.3 of the second paper widens it for a trained net, most of whose pre-activations lie
     outside [-1, 1], where no gradient passes.  It does not state the width.
@@ -270,11 +270,11 @@ class Widening(Schedule):
     Parameters
     ----------
     start : float
-        The first clip_value, above 0; 1 in the papers.
+        The first clip value, above 0; 1 in the papers.
     end : float
-        The clip_value afterwards, above 0.
+        The later clip value, above 0.
     after : float
-        The position in epochs from which on it is the latter.
+        The position in epochs at which it changes.
 
     Examples
     --------

@@ -89,10 +89,10 @@ def test_a_function_is_applied_once():
     with pytest.raises(InputError, match="ReLU is applied already"):
         node(leaf(2.0))
     y.sum().backward()
-    node(leaf(2.0))  # let go of by backward
+    node(leaf(2.0))  # backward released it
 
 
-def test_backward_lets_go_of_what_forward_kept():
+def test_backward_releases_what_forward_kept():
     x = leaf(*range(5))
     y = functional.hardtanh(x)
     node = y.creator

@@ -1,4 +1,4 @@
-"""Language models from the command line: trained, gone on with, measured, frozen, continued."""
+"""Language models from the command line: trained, resumed, evaluated, frozen, continued."""
 
 import json
 import pathlib

@@ -16,7 +16,7 @@ class ReLU(Function):
 
 
 def relu(x: TensorLike) -> Tensor:
-    """The rectifier, `max(x, 0)`; its slope at 0 is 0.
+    """Rectify: return `max(x, 0)`; the slope at 0 is 0.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ class HardTanh(Function):
 
 
 def hardtanh(x: TensorLike) -> Tensor:
-    """The hard tanh, `clip(x, -1, 1)`, equation 5 of the papers; slope 1 where |x| <= 1.
+    """Return the hard tanh, `clip(x, -1, 1)`, equation 5 of the papers; slope 1 where |x| <= 1.
 
     Parameters
     ----------

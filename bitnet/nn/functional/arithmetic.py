@@ -57,7 +57,7 @@ def _unbroadcast(grad, shape):
 
 
 class _Broadcast(Function):
-    """What the operations on two broadcast operands share: their shapes, types and the checks."""
+    """The base of operations on two broadcast operands: their shapes, types and checks."""
 
     def _operands(self, a, b):
         """Return both operands in one type, once their shapes broadcast."""

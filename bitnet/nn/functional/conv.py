@@ -1,4 +1,4 @@
-"""Convolutions of images (B, H, W, C): of floats, and of bits or pixels with filters of bits."""
+"""Convolutions of images (B, H, W, C): of floats, and of bits or pixels with k-bit filters."""
 
 import math
 
@@ -61,7 +61,7 @@ class Conv2d(Function):
         return grad_x, grad_weight.reshape(weight.shape), grad_bias
 
     def patches_of(self, x):
-        """What each output pixel sees of images, copied by threads: (R, N)."""
+        """Return the patch of each output pixel, copied by threads: (R, N)."""
         views = self.window.views(x, self.window.border)
         if array_module(x) is not np:
             return rows_of(views)
@@ -74,7 +74,7 @@ class Conv2d(Function):
 def conv2d(
     x: TensorLike, weight: TensorLike, bias: TensorLike, window: Window, groups: int = 1
 ) -> Tensor:
-    """A convolution of floats; filters are not flipped, as usual in this field.
+    """Convolve floats; filters are not flipped, as usual in this field.
 
     Parameters
     ----------
@@ -118,7 +118,7 @@ def _check(name, x, weight, window, groups):
 
 
 class QuantizedConv2d(Function):
-    """The convolution of integers of a few bits, or pixels, with filters of a few bits."""
+    """The convolution of k-bit integers, or pixels, with k-bit filters."""
 
     _takes_bits = True
 
@@ -132,10 +132,10 @@ class QuantizedConv2d(Function):
 
     def backward(self, grad_z):  # (B, H', W', M)
         grad_x = grad_weight = None
-        if self.needs_grad[0]:  # one scale a pixel
+        if self.needs_grad[0]:  # one scale per pixel
             operands = in_units(grad_z, self.x), self.weight, self.window, self.size
             grad_x = kernels.gradient_of_images(*operands, *self.rule)
-        if self.needs_grad[1]:  # one scale a filter
+        if self.needs_grad[1]:  # one scale per filter
             grad = in_units(grad_z, self.weight)
             grad_weight = kernels.gradient_of_filters(grad, self.x, self.window, *self.rule)
         return grad_x, grad_weight
@@ -149,7 +149,7 @@ def quantized_conv2d(
     rng: np.random.Generator | None = None,
     groups: int = 1,
 ) -> Tensor:
-    """A convolution of k-bit integers with k-bit filters.
+    """Convolve k-bit integers with k-bit filters.
 
     As `quantized_linear`: exact integers in units of both operands.  With a border of 0 it is exact
     at the border too, since a tap outside the images adds nothing.

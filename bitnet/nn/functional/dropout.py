@@ -1,4 +1,4 @@
-"""Dropout of floats, of signs and of pixels; the latter two stay packed."""
+"""Dropout of floats, signs and pixels; signs and pixels stay packed."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Rows of a table by their numbers: the vectors of words or characters."""
+"""The lookup of rows in a table, such as the vectors of words or characters."""
 
 from typing import Any
 
@@ -28,7 +28,7 @@ class Embedding(Function):
 
 
 def embedding(ids: Any, weight: TensorLike) -> Tensor:
-    """The rows of a table at integer indices: `y[...] = weight[ids[...]]`.
+    """Return the rows of a table at integer indices: `y[...] = weight[ids[...]]`.
 
     Backward, the gradient of a row is the sum over the places that took it.
 
@@ -60,7 +60,7 @@ def embedding(ids: Any, weight: TensorLike) -> Tensor:
 
 
 def check_ids(name, ids, count):
-    """The ids as int64, once each is from 0 to count - 1."""
+    """Return ids as int64, after checking that each is from 0 to count - 1."""
     ids = as_array(ids)
     if ids.dtype.kind not in "iu":
         raise InputError(f"{name}: ids are {ids.dtype} of shape {ids.shape}; expected integers")

@@ -1,4 +1,4 @@
-"""Products of linear layers: of floats, and of integers of a few bits."""
+"""Products of linear layers: of floats, and of k-bit integers."""
 
 import numpy as np
 
@@ -22,7 +22,7 @@ class Linear(Function):
 
 
 def linear(x: TensorLike, weight: TensorLike, bias: TensorLike) -> Tensor:
-    """A linear layer on floats, `x @ weight.T + bias`.
+    """Multiply floats: `x @ weight.T + bias`.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ GRADIENTS = {"float32": None} | {
 
 
 def check_gradient_rule(name, grad_format, rng):
-    """Refuse numbers that a backward product cannot multiply, or not by chance, or only so."""
+    """Refuse an unknown grad_format, and a generator that it needs or cannot use."""
     check_choice(name, GRADIENTS, grad_format=grad_format)
     kind = grad_format.rstrip("0123456789")
     if kind == "dorefa" and rng is None:
@@ -73,7 +73,7 @@ def check_gradient_rule(name, grad_format, rng):
 
 
 class QuantizedLinear(Function):
-    """x @ weight.T of integers of a few bits each, in units of both."""
+    """x @ weight.T of k-bit integers, in units of both."""
 
     _takes_bits = True
 
@@ -81,7 +81,7 @@ class QuantizedLinear(Function):
         self.rule = gradient_bits, rng
 
     def forward(self, x, weight):
-        self.weight = weight  # a few bits an element are all that backward needs
+        self.weight = weight  # backward needs only the bits
         self.x = x.copy() if is_array(x) else x  # whoever loads the pixels may reuse their buffer
         z = kernels.plane_gemm(x, weight)  # (B, M) int32, exact
         return z if getattr(x, "scale", 1.0) == 1.0 else z * np.float32(x.scale)
@@ -98,12 +98,12 @@ class QuantizedLinear(Function):
 
 
 def rounded(grad, rule, rng):
-    """A gradient (R, C) as it is multiplied: floats, integers with a scale per row, or powers."""
+    """Return a gradient (R, C) as floats, integers with a scale per row, or powers of two."""
     return grad if rule is None else kernels.round_gradient(grad, rule, rng)
 
 
 def in_units(grad, x):
-    """A gradient by the integers of an operand as one by its numbers, `unit` times as large."""
+    """Return a gradient divided by the unit of an operand."""
     unit = getattr(x, "unit", 1.0)
     if unit == 1.0:
         return grad
@@ -118,7 +118,7 @@ def quantized_linear(
     grad_format: str = "float32",
     rng: np.random.Generator | None = None,
 ) -> Tensor:
-    """The product `x @ weight.T` of k-bit integers: the pre-activations of a layer.
+    """Return the product `x @ weight.T` of k-bit integers: the pre-activations of a layer.
 
     Algorithm 1, s_k = ab_{k-1} Wb_k, and Algorithm 4 of the papers; for pixels their equation for
     the first layer.  The product is that of the integers that the planes stand for; numbers of unit
@@ -162,7 +162,7 @@ def quantized_linear(
 
 
 def check_quantized(name, x, grad_format, rng):
-    """Refuse inputs that are no integers of a few bits, and gradients that do not exist."""
+    """Refuse inputs that are not packed or pixels, and an unknown grad_format."""
     if not isinstance(x.data, (Bits, BitPlanes)) and x.data.dtype != np.uint8:
         raise InputError(
             f"{name}: x holds {x.data.dtype}; expected Bits (put a sign before it), BitPlanes (a "

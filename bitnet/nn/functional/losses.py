@@ -32,7 +32,7 @@ class SquaredHinge(Function):
 
 
 def squared_hinge(scores: TensorLike, labels: Any) -> Tensor:
-    """The mean squared hinge loss, `mean(max(0, 1 - t y)^2)` over batch and classes.
+    """Return the mean squared hinge loss, `mean(max(0, 1 - t y)^2)` over batch and classes.
 
     The papers' loss: t is +1 for the right class and -1 for the others, y are the outputs of the
     last batch norm.
@@ -96,7 +96,7 @@ class CrossEntropy(Function):
 
 
 def cross_entropy(scores: TensorLike, labels: Any) -> Tensor:
-    """The mean cross-entropy between softmax(scores) and the labels.
+    """Return the mean cross-entropy between softmax(scores) and the labels.
 
     Parameters
     ----------
@@ -149,7 +149,7 @@ def distillation(
     weight: float = 0.5,
     hard: Callable[[TensorLike, Any], Tensor] = cross_entropy,
 ) -> Tensor:
-    """A loss for learning from the labels and from the scores of a teacher, such as a float twin.
+    """Return a loss on the labels and on the scores of a teacher, such as a float twin.
 
     `(1 - weight) * hard(scores, labels) + weight * T^2 * H(p, q)`, where H(p, q) is the mean
     cross-entropy `-mean(sum_c p log q)` of `q = softmax(scores / T)` with the teacher's
@@ -196,7 +196,7 @@ def distillation(
 
 
 def _check(name, scores, labels):
-    """The scores as a Tensor and the labels as an array where they are, once they fit."""
+    """Return the checked scores as a Tensor and the labels as an array on their device."""
     scores = as_tensor(scores)
     labels = as_array(labels)
     if scores.ndim != 2 or scores.size == 0 or not scores.is_float:

@@ -1,4 +1,4 @@
-"""Batch normalization with the statistics of a batch or fixed ones, and with shifts alone."""
+"""Batch normalization with batch or fixed statistics, and with shifts."""
 
 import math
 from typing import Any
@@ -16,7 +16,7 @@ SHIFT_VARIANTS = ("paper", "code")
 
 
 def _checked(name, x, gamma, beta, least=0):
-    """The operands as Tensors, once they are (..., C), (C,) and (C,), with `least` rows."""
+    """Return the operands as Tensors (..., C), (C,) and (C,), with at least `least` rows."""
     x, gamma, beta = as_tensor(x), as_tensor(gamma), as_tensor(beta)
     if x.ndim < 2 or gamma.shape != x.shape[-1:] or beta.shape != x.shape[-1:]:
         raise unfit(name, "(..., C), (C,) and (C,)", x, gamma, beta)
@@ -29,7 +29,7 @@ def _checked(name, x, gamma, beta, least=0):
 
 
 def _checked_for_sign(name, x, gamma, beta, least=0):
-    """As `_checked`, once x holds integers whose normalized values have a sign."""
+    """Check as `_checked`, and that x holds integers and gamma and beta are finite."""
     x, gamma, beta = _checked(name, x, gamma, beta, least)
     if not _is_integer(x):
         raise InputError(f"{name}: got {x.data!r:.60}; expected int32, as of a binary layer")
@@ -41,7 +41,7 @@ def _checked_for_sign(name, x, gamma, beta, least=0):
 
 
 def _is_integer(x):
-    """Whether a Tensor holds pre-activations of a binary layer."""
+    """Return whether a Tensor holds pre-activations of a binary layer."""
     return getattr(x.data, "dtype", None) == np.int32
 
 
@@ -77,7 +77,7 @@ class BatchNorm(Function):
 
 
 class IntegerBatchNorm(Function):
-    """Batch norm of integers, whose statistics do not round; only the integers are kept."""
+    """Batch norm of integers with exact sums; only the integers are kept for backward."""
 
     def __init__(self, eps):
         self.eps = eps
@@ -90,7 +90,7 @@ class IntegerBatchNorm(Function):
         return self.gradients_of_integers(grad_y, None)
 
     def remember(self, z, gamma):
-        """Keep what backward needs; returns gamma * inv_std."""
+        """Save what backward needs; return gamma * inv_std."""
         self.z, self.gamma = z, gamma
         rows = z.reshape(-1, z.shape[-1])
         sums, squares = (total / len(rows) for total in kernels.column_sums(rows))
@@ -101,7 +101,7 @@ class IntegerBatchNorm(Function):
         return gamma * self.inv_std
 
     def gradients_of_integers(self, grad_y, passes):
-        """The gradients of z, gamma and beta, in one pass over rows of integers."""
+        """Return the gradients of z, gamma and beta, in one pass over rows of integers."""
         rows = (-1, self.z.shape[-1])
         statistics = self.mean, self.inv_std, self.gamma
         arrays = grad_y.reshape(rows), passes, self.z.reshape(rows)
@@ -110,7 +110,7 @@ class IntegerBatchNorm(Function):
 
 
 class BatchNormSign(IntegerBatchNorm):
-    """Batch norm of integers and the sign of it: bits out, and nothing in float is stored."""
+    """Batch norm of integers fused with the sign: bits out, no floats stored."""
 
     def __init__(self, eps, clip_value):
         super().__init__(eps)
@@ -137,7 +137,7 @@ def batch_norm(
     running: tuple[np.ndarray, np.ndarray] | None = None,
     momentum: float = 0.1,
 ) -> Tensor:
-    """Batch normalization with the statistics of this batch, as in training.
+    """Normalize with the statistics of this batch, as in training.
 
     `y = gamma * (x - mean) * inv_std + beta`, `inv_std = 1 / sqrt(var + eps)`, with the mean
     and the biased variance over all axes but the last; part of Algorithm 1 of the papers.
@@ -172,7 +172,7 @@ def batch_norm(
 
 
 def update_running(node, y, running, momentum):
-    """y, once the statistics of its batch are in the running ones."""
+    """Average the statistics of the batch into the running ones; return y."""
     if running is not None:
         for average, batch in zip(running, (node.mean, node.inv_std), strict=True):
             average += (momentum * (batch - average)).astype(average.dtype)
@@ -188,7 +188,7 @@ def batch_norm_sign(
     momentum: float = 0.1,
     clip_value: float | None = 1.0,
 ) -> Tensor:
-    """`sign(batch_norm(x, ...), clip_value)` of integers in one pass that stores no floats.
+    """Return `sign(batch_norm(x, ...), clip_value)` of integers, in one pass without floats.
 
     Parameters
     ----------
@@ -235,7 +235,7 @@ class Normalize(Function):
 def normalize(
     x: TensorLike, gamma: TensorLike, beta: TensorLike, mean: Any, inv_std: Any
 ) -> Tensor:
-    """Batch normalization with fixed statistics, as in evaluation.
+    """Normalize with fixed statistics, as in evaluation.
 
     `y = (x - mean) * (gamma * inv_std) + beta`, rounded in this order: the thresholds of a frozen
     net are found by bisecting this expression, and its scores are computed with it.
@@ -265,7 +265,7 @@ def normalize(
 def normalize_sign(
     x: TensorLike, gamma: TensorLike, beta: TensorLike, mean: Any, inv_std: Any
 ) -> Tensor:
-    """`sign(normalize(x, ...))` of integers in one pass, for evaluation; without a gradient.
+    """Return `sign(normalize(x, ...))` of integers, in one pass for evaluation, without gradient.
 
     Parameters
     ----------
@@ -292,7 +292,7 @@ def normalize_sign(
 
 
 class AP2(Function):
-    """The nearest power of two forward; the slope of x backward."""
+    """Round to the nearest power of two; backward with slope 1."""
 
     def forward(self, x):
         return kernels.ap2(x)
@@ -350,7 +350,7 @@ class ShiftBatchNorm(Function):
 
 
 class CodeShiftBatchNorm(ShiftBatchNorm):
-    """The same numbers, and the backward pass of the authors' code: batch norm's, of AP2(c)."""
+    """The same forward pass; backward as in the authors' code, that of batch norm on AP2(c)."""
 
     def backward(self, grad_y):
         power = kernels.ap2(self.c)
@@ -364,7 +364,7 @@ class CodeShiftBatchNorm(ShiftBatchNorm):
 
 
 def mean_of(x, dtype):
-    """The means of the columns; of integers, from their exact sums."""
+    """Return the column means; those of integers come from exact sums."""
     rows = x.reshape(-1, x.shape[-1])
     if x.dtype == np.int32:
         return (kernels.column_sums(rows)[0] / len(rows)).astype(dtype)
@@ -380,7 +380,7 @@ def shift_batch_norm(
     momentum: float = 0.125,
     variant: str = "paper",
 ) -> Tensor:
-    """Shift-based batch normalization with the statistics of this batch, as in training.
+    """Normalize by shifts, with the statistics of this batch, as in training.
 
     With c = x - mean(x) and `ap2`:
     `y = AP2(gamma) * (c * AP2(1 / sqrt(mean(c * AP2(c)) + eps))) + beta`, Algorithm 2 of arXiv

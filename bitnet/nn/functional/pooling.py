@@ -1,4 +1,4 @@
-"""Pooling of images (B, H, W, C), and images as rows for the layers after them."""
+"""Pooling of images (B, H, W, C), and flattening to rows."""
 
 import math
 
@@ -12,7 +12,7 @@ from bitnet.kernels import BitPlanes, Bits, Window
 
 
 class MaxPool2d(Function):
-    """The largest number of each window; the gradient goes to the first tap that has it."""
+    """The maximum of each window; the gradient goes to its first occurrence."""
 
     def __init__(self, window):
         self.window = window
@@ -27,7 +27,7 @@ class MaxPool2d(Function):
 
 
 class MaxPoolBits(Function):
-    """The largest number of each window of Bits or BitPlanes; the gradient as of `MaxPool2d`."""
+    """The maximum of each window of Bits or BitPlanes; backward as `MaxPool2d`."""
 
     _takes_bits = True
 
@@ -43,7 +43,7 @@ class MaxPoolBits(Function):
 
 
 def max_pool2d(x: TensorLike, window: Window) -> Tensor:
-    """Max-pooling; the papers' ConvNets have it between a convolution and batch norm.
+    """Take the maximum of each window; the papers' ConvNets do so before batch norm.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ def max_pool2d(x: TensorLike, window: Window) -> Tensor:
 
 
 class AvgPool2d(Function):
-    """The mean over each window, or the sum of integers; pixels beyond the images count as 0."""
+    """The mean over each window, or the sum of integers; padding counts as 0."""
 
     _takes_bits = True
 
@@ -96,7 +96,7 @@ class AvgPool2d(Function):
 
 
 def avg_pool2d(x: TensorLike, window: Window) -> Tensor:
-    """The mean over each window, as at the end of GoogleNet; for integers their exact sum.
+    """Average each window, as at the end of GoogleNet; integers are summed exactly.
 
     The sum of integers is the mean times the number of taps, a factor that batch norm removes, as
     it does for products.
@@ -133,7 +133,7 @@ def avg_pool2d(x: TensorLike, window: Window) -> Tensor:
 
 
 class Flatten(Function):
-    """Images as rows, bits as bits."""
+    """Images as rows; bits stay packed."""
 
     _takes_bits = True
 
@@ -148,7 +148,7 @@ class Flatten(Function):
 
 
 def flatten(x: TensorLike) -> Tensor:
-    """Images (B, H, W, C) as rows (B, H W C), for the linear layers after convolutions.
+    """Reshape images (B, H, W, C) to rows (B, H W C), for the linear layers after convolutions.
 
     Parameters
     ----------
@@ -167,7 +167,7 @@ def flatten(x: TensorLike) -> Tensor:
 
 
 def _check(name, x, window):
-    """Refuse what is no images, or a window that does not fit."""
+    """Refuse inputs that are not images, or a window that does not fit."""
     if x.ndim != 4 or not isinstance(window, Window):
         raise unfit(name, "images (B, H, W, C) and a Window", x, window)
     window.output(*x.shape[1:3])

@@ -1,10 +1,10 @@
-"""Recurrent layers over a whole sequence, with the way back through time written by hand.
+"""Recurrent layers over a sequence, with hand-written backpropagation through time.
 
-T steps, B sequences side by side, N inputs, H units.  The inputs of all steps are multiplied at
-once, before the loop; in the loop there is one product of the state a step; the gradients of
-both weights and of the inputs are single products after the loop.  With few bits all these
-products are of integers; the gates, the element-wise products and the LSTM's cell stay floats
-(as in He et al., arXiv 1611.10176; the second paper does not say).
+T steps, a batch of B sequences, N inputs, H units.  One product before the loop multiplies the
+inputs of all steps; the loop multiplies one state per step; after the loop, one product each gives
+the gradients of both weights and of the inputs.  With k bits all these products use integers; the
+gates, the elementwise products and the LSTM's cell stay floats (as in He et al., arXiv 1611.10176;
+the second paper does not say).
 """
 
 import math
@@ -24,7 +24,7 @@ from bitnet.quantizers import Quantizer
 
 
 class FloatStates:
-    """State and weights as they are; the products are the BLAS'."""
+    """Float states and weights; a BLAS computes the products."""
 
     unit = 1.0
 
@@ -38,20 +38,20 @@ class FloatStates:
         return array_module(h).matmul(h, self.across, out=self.room)
 
     def start(self, h):
-        """Begin the way back over the states h (T, B, H)."""
+        """Start backpropagation over the states h (T, B, H)."""
 
     def back(self, grad, t):
-        """The gradient of the state before step t, from that of its product."""
+        """Return the gradient of the state before step t, from that of its product."""
         return grad @ self.weight
 
     def grad_format(self, grads, h):
-        """The gradient of the weights from those of all products (T, B, M) and states."""
+        """Return the gradient of the weights from those of all products (T, B, M) and states."""
         n_rows = math.prod(grads.shape[:2])
         return grads.reshape(n_rows, grads.shape[2]).T @ h.reshape(n_rows, h.shape[2])
 
 
 class FewBitStates:
-    """Weights of a few bits, and a state that is quantized at each step."""
+    """k-bit weights, and a state that is quantized at each step."""
 
     def __init__(self, weight, quantizer, rule, rng):
         self.weight = weight if weight.layouts else kernels.prepare(weight)
@@ -61,26 +61,26 @@ class FewBitStates:
         self.codes = []
 
     def product(self, h):
-        """The integers of q(h) times those of weight.T, int32."""
+        """Return the integers of q(h) times those of weight.T, int32."""
         codebook = self.quantizer.codebook
         states = codebook.planes(self.quantizer.codes(h))
         self.codes.append(states.bits.words)
         return kernels.plane_gemm(states, self.weight)
 
     def start(self, h):
-        """Begin the way back over the states h (T, B, H): what the surrogate lets pass."""
+        """Start backpropagation over the states h (T, B, H): save where gradients pass."""
         self.slopes = self.quantizer.slope(h)
         self.slopes *= h.dtype.type(self.weight.unit)
 
     def back(self, grad, t):
-        """The gradient of the state before step t, from that of its product."""
+        """Return the gradient of the state before step t, from that of its product."""
         y = kernels.signed_gemm(rounded(grad, self.rule, self.rng), self.weight)
         y = y.astype(grad.dtype, copy=False)
         y *= self.slopes[t]
         return y
 
     def grad_format(self, grads, h):
-        """The gradient of the weights from those of all products (T, B, M) and states."""
+        """Return the gradient of the weights from those of all products (T, B, M) and states."""
         codebook, n_rows = self.quantizer.codebook, math.prod(grads.shape[:2])
         words = array_module(h).stack(self.codes, axis=1)  # (P, T, B, K)
         bits = Bits(words, (*words.shape[:3], h.shape[2]))
@@ -90,7 +90,7 @@ class FewBitStates:
 
 
 class _Recurrent(Function):
-    """What the kinds share: the products of the states, and how many gates and states there are."""
+    """The base of the recurrent operations: state products, numbers of gates and states."""
 
     _takes_bits = True
     n_states = 1
@@ -99,7 +99,7 @@ class _Recurrent(Function):
         self.few_bits = few_bits
 
     def begin(self, z, weight, h, more=0):
-        """The states (T + 1 + more, B, H), of which the first one is h."""
+        """Return the states (T + 1 + more, B, H), of which the first one is h."""
         n_steps, batch, _ = z.shape
         if isinstance(weight, BitPlanes):
             self.states = FewBitStates(weight, *self.few_bits)
@@ -110,12 +110,12 @@ class _Recurrent(Function):
         return self.h
 
     def back(self, grad, t):
-        """The gradient of the state before step t; of that before all only if it is wanted."""
+        """Return the gradient of the state before step t; for t = 0 only if it is needed."""
         return self.states.back(grad, t) if t or self.needs_grad[2] else 0
 
 
 class RNN(_Recurrent):
-    """h = f(z + q(h) @ weight.T) for each z; z becomes of no use."""
+    """h = f(z + q(h) @ weight.T) for each z; overwrites z."""
 
     def __init__(self, *few_bits, relu):
         super().__init__(*few_bits)
@@ -140,7 +140,7 @@ class RNN(_Recurrent):
 
 
 class LSTM(_Recurrent):
-    """Gates of z + q(h) @ weight.T, in z; the states of all steps and the last cell."""
+    """Gates from z + q(h) @ weight.T, stored in z; the states of all steps and the last cell."""
 
     n_states = 2
 
@@ -169,7 +169,7 @@ class LSTM(_Recurrent):
 
 
 class GRU(_Recurrent):
-    """Gates of z and q(h) @ weight.T, in z, and what they leave of the state."""
+    """Gates from z and q(h) @ weight.T, stored in z; the states of all steps."""
 
     def forward(self, z, weight, before):  # (T, B, 3H), (3H, H), (B, H)
         h = self.begin(z, weight, before)
@@ -203,7 +203,7 @@ def rnn(
     grad_format: str = "float32",
     rng: np.random.Generator | None = None,
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """A plain recurrent layer: `h_t = f(x_t @ weight.T + h_{t-1} @ state_weight.T + bias)`.
+    """Run a plain recurrent layer: `h_t = f(x_t @ weight.T + h_{t-1} @ state_weight.T + bias)`.
 
     With weights in planes the state is quantized before each product, `q(h_{t-1})`, with q's
     surrogate in the backward pass; the products are exact integers, and the states stay floats.
@@ -254,7 +254,7 @@ def lstm(
     grad_format: str = "float32",
     rng: np.random.Generator | None = None,
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """Long short-term memory: four gates, a cell in float, and the state.
+    """Run long short-term memory: four gates, a float cell, and the state.
 
     `i, f, g, o = x_t @ weight.T + h_{t-1} @ state_weight.T + bias`,
     `c_t = s(f) c_{t-1} + s(i) tanh(g)`, `h_t = s(o) tanh(c_t)`, s the logistic function (section
@@ -298,7 +298,7 @@ def gru(
     grad_format: str = "float32",
     rng: np.random.Generator | None = None,
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """A gated recurrent unit: two gates, and the state.
+    """Run gated recurrent units: two gates, and the state.
 
     With `r, u, n = x_t @ weight.T + bias` and `p = h_{t-1} @ state_weight.T`, split the same way:
     `h_t = (1 - u) n' + u h_{t-1}`, `n' = tanh(n + s(r) p_n)`, u = s(u + p_u) and r = s(r + p_r).
@@ -331,7 +331,7 @@ def gru(
 
 
 def _run(kind, operands, quantizer, grad_format, rng, **options):
-    """All states of a layer, once all operands fit."""
+    """Check the operands and run a layer over all steps."""
     name, n_states = kind.__name__.lower(), kind.n_states
     gates = GATES[name]
     *tensors, state = operands

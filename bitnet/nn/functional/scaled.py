@@ -1,4 +1,4 @@
-"""Products of a few bits that are wanted as numbers: with the units of both, and a bias.
+"""k-bit products rescaled to real values: with the units of both operands, and a bias.
 
 Behind `quantized_linear` a batch norm takes up the units, and a bias would be lost in it.
 Recurrent layers and the scores of a language model have no batch norm: here the product of
@@ -45,7 +45,7 @@ class QuantizeScaled(Function):
 
 
 def quantize_scaled(x: TensorLike, quantizer: Quantizer, scale: Any = None) -> Tensor:
-    """k-bit numbers of the size of x: `scale * q(x / scale)`.
+    """Quantize to k bits at the scale of x: `scale * q(x / scale)`.
 
     The weights of layers without a batch norm; those of a LatentWeight are packed once, until an
     optimizer changes them.  Backward every gradient passes, as in the papers for weights (smooth
@@ -90,7 +90,7 @@ def quantize_scaled(x: TensorLike, quantizer: Quantizer, scale: Any = None) -> T
 
 
 class ScaledLinear(Function):
-    """x @ weight.T + bias of numbers of a few bits."""
+    """x @ weight.T + bias of k-bit numbers."""
 
     _takes_bits = True
 
@@ -122,7 +122,7 @@ def scaled_linear(
     grad_format: str = "float32",
     rng: np.random.Generator | None = None,
 ) -> Tensor:
-    """The numbers `x @ weight.T + bias`, by an exact product of k-bit integers.
+    """Return the numbers `x @ weight.T + bias`, by an exact product of k-bit integers.
 
     y = (integers of x @ integers of weight.T) * unit + bias, with the product of both units.
 
@@ -161,7 +161,7 @@ def scaled_linear(
 
 
 def merged(x):
-    """Bits or BitPlanes (..., N) as a matrix (R, N)."""
+    """Return Bits or BitPlanes (..., N) as a matrix (R, N)."""
     if x.ndim == 2:
         return x
     bits = x.bits if isinstance(x, BitPlanes) else x
@@ -171,12 +171,12 @@ def merged(x):
 
 
 def unit_of(x):
-    """What the integer 1 of Bits or BitPlanes stands for."""
+    """Return the value of the integer 1 of Bits or BitPlanes."""
     return x.unit * x.scale if isinstance(x, BitPlanes) else 1.0
 
 
 def product(grad, x):
-    """The gradient of weights, `grad @ x` with the unit of x, multiplied by who needs it."""
+    """Return the gradient of weights, `grad @ x` with the unit of x, computed when it is read."""
     unit = getattr(x, "unit", 1.0)
     if isinstance(grad, Quantized):
         scales = grad.scales * np.float32(unit)

@@ -13,7 +13,7 @@ from bitnet.errors import InputError
 
 
 class _Reduction(Function):
-    """What sum, mean and max share: the axes, and the way back to the shape of x."""
+    """The base of sum, mean and max: the axes, and the return to the shape of x."""
 
     def __init__(self, axis, keepdims):
         self.axis, self.keepdims = axis, keepdims

@@ -1,4 +1,4 @@
-"""Quantizers: what goes forward, and what the backward pass pretends (the surrogate)."""
+"""Quantizers in the graph: codes forward, the slope of a surrogate backward."""
 
 import math
 from typing import Any
@@ -15,7 +15,7 @@ from bitnet.quantizers import Quantizer, Uniform
 
 
 class Sign(Function):
-    """sign(x) forward; the slope of the hard tanh of that clip_value backward."""
+    """sign(x) forward; backward 1[|x| <= clip_value], the slope of a hard tanh."""
 
     def __init__(self, clip_value, signs=None):
         self.clip_value, self.signs = clip_value, signs
@@ -34,7 +34,7 @@ class Sign(Function):
 
 
 def sign(x: TensorLike, clip_value: float | None = 1.0) -> Tensor:
-    """The sign of `x` as packed bits, with the saturated straight-through estimator.
+    """Return the sign of `x` as packed bits, with the saturated straight-through estimator.
 
     Forward: +1 where x >= 0, otherwise -1 (equation 1 of the papers; sign(0) = +1).
     Backward: `grad_x = grad_y * 1[|x| <= clip_value]` (equation 4), the slope of the hard tanh.
@@ -84,7 +84,7 @@ class StochasticSign(Sign):
 def stochastic_sign(
     x: TensorLike, rng: np.random.Generator, clip_value: float | None = 1.0
 ) -> Tensor:
-    """A random sign of `x` as packed bits, with the saturated straight-through estimator.
+    """Return a random sign of `x` as packed bits, with the saturated straight-through estimator.
 
     Forward: +1 with probability sigma(x) = clip((x + 1) / 2, 0, 1), otherwise -1 (equations
     2 and 3 of the papers).  Backward as `sign`: the expected value is the hard tanh.
@@ -136,7 +136,7 @@ class Quantize(Function):
 
 
 def quantize(x: TensorLike, quantizer: Quantizer, straight: bool = False) -> Tensor:
-    """k-bit numbers, packed in planes of ±1, with the estimator of their quantizer.
+    """Quantize to k bits, packed in planes of ±1, with the quantizer's estimator.
 
     Forward: `quantizer.codes(x)`, which stand for `quantizer.values(x)`.  Backward:
     `grad_x = grad_y * quantizer.slope(x)`.  `Uniform(1)` is the sign.
@@ -174,7 +174,7 @@ def quantize(x: TensorLike, quantizer: Quantizer, straight: bool = False) -> Ten
 
 
 def check_clip_value(name, clip_value):
-    """Refuse a clip_value through which no gradient passes."""
+    """Refuse a clip value that passes no gradient."""
     if clip_value is not None and not clip_value > 0:
         raise InputError(
             f"{name}: clip_value is {clip_value!r}; expected a number above 0, or None"
@@ -182,7 +182,7 @@ def check_clip_value(name, clip_value):
 
 
 def _checked(name, x, clip_value):
-    """x as a Tensor, once it has a sign everywhere."""
+    """Return x as a Tensor, after checking that each element has a sign."""
     x = as_tensor(x)
     check_clip_value(name, clip_value)
     if not x.is_float:
@@ -195,7 +195,7 @@ def _checked(name, x, clip_value):
 
 
 class Balance(Function):
-    """weight - mean(weight), a mean for each output."""
+    """weight - mean(weight), one mean per output."""
 
     def forward(self, weight):  # (M, ...)
         self.axes = tuple(range(1, weight.ndim))
@@ -205,12 +205,12 @@ class Balance(Function):
         return grad_y - self.means(grad_y)
 
     def means(self, x):
-        """Added in float64: equal numbers have themselves for their mean."""
+        """Return the means, added in float64: the mean of equal numbers is that number."""
         return x.mean(axis=self.axes, dtype=np.float64, keepdims=True).astype(x.dtype)
 
 
 def balance(weight: TensorLike) -> Tensor:
-    """Latent weights minus the mean of their row or filter.
+    """Subtract from latent weights the mean of their row or filter.
 
     `y[m] = weight[m] - mean(weight[m])`, so that about half of an output's signs are +1, where
     they carry most information.  This is the balanced part of IR-Net (arXiv 1909.10909), whose
@@ -239,7 +239,7 @@ def balance(weight: TensorLike) -> Tensor:
 
 
 class Unpack(Function):
-    """The numbers that bits or planes stand for."""
+    """The numbers that bits or planes encode."""
 
     _takes_bits = True
 
@@ -254,7 +254,7 @@ class Unpack(Function):
 
 
 def unpack(x: TensorLike, dtype: Any = np.float32) -> Tensor:
-    """Packed bits as the floats +1 and -1, and planes as the numbers that they stand for.
+    """Unpack bits to the floats +1 and -1, and planes to the numbers they encode.
 
     Parameters
     ----------
@@ -277,5 +277,5 @@ def unpack(x: TensorLike, dtype: Any = np.float32) -> Tensor:
 
 
 def as_packed(x, quantizer):
-    """x, quantized unless it is packed already."""
+    """Return x, quantized unless it is packed."""
     return x if isinstance(x.data, (Bits, BitPlanes)) else quantize(x, quantizer)

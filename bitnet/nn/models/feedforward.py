@@ -36,7 +36,7 @@ def binary_mlp(
     activation_quantizer: Bits = 1,
     **options: Any,
 ) -> Sequential:
-    """A multilayer perceptron with weights and activations of few bits, by default one each.
+    """Return a multilayer perceptron with low-bit weights and activations; default: one bit.
 
     Each layer is BinaryLinear, then batch norm, then, except in the last, the sign; for more bits
     QuantLinear and Quantize.  Section 2 of the papers has three hidden layers of 4096 (Theano) or
@@ -81,7 +81,7 @@ def binary_mlp(
 
 
 def float_mlp(sizes: Sequence[int], *, rng: np.random.Generator) -> Sequential:
-    """The float twin of `binary_mlp`: the same sizes in float32 with rectifiers.
+    """Return the float twin of `binary_mlp`: the same sizes in float32 with rectifiers.
 
     Parameters
     ----------
@@ -114,7 +114,7 @@ def binary_convnet(
     activation_quantizer: Bits = 1,
     **options: Any,
 ) -> Sequential:
-    """A ConvNet with weights and activations of few bits, as for CIFAR-10 and SVHN.
+    """Return a ConvNet with low-bit weights and activations, as for CIFAR-10 and SVHN.
 
     Each block is some 3x3 convolutions and a 2x2 max-pooling after the last of them, before its
     batch norm; fully connected layers follow.  2x128C3-MP2-2x256C3-MP2-2x512C3-MP2-2x1024FC-10
@@ -156,7 +156,7 @@ def float_convnet(
     *,
     rng: np.random.Generator,
 ) -> Sequential:
-    """The float twin of `binary_convnet`: the same sizes in float32 with rectifiers.
+    """Return the float twin of `binary_convnet`: the same sizes in float32 with rectifiers.
 
     Parameters
     ----------
@@ -180,7 +180,7 @@ def float_convnet(
 
 
 def _fully_connected(make, pairs, dropout=(0.0, 0.0)):
-    """The layers with these (inputs, outputs), each after a dropout if there is one."""
+    """Return the layers with these (inputs, outputs), each after a dropout if there is one."""
     layers = []
     for i, (inputs, outputs) in enumerate(pairs):
         if p := dropout[min(i, 1)]:
@@ -190,7 +190,7 @@ def _fully_connected(make, pairs, dropout=(0.0, 0.0)):
 
 
 def _convnet(name, make, image, blocks, units):
-    """A ConvNet, once its sizes fit."""
+    """Check the sizes and return a ConvNet."""
     if len(image) != 3 or not blocks or not all(blocks) or not units:
         raise InputError(
             f"{name}: image {image!r}, blocks {blocks!r}, units {units!r}; expected (rows, "
@@ -210,7 +210,7 @@ def _convnet(name, make, image, blocks, units):
 
 
 def _pairs(name, sizes):
-    """The (inputs, outputs) of each layer."""
+    """Return the (inputs, outputs) of each layer."""
     if len(sizes) < 2:
         raise InputError(f"{name}: sizes are {list(sizes)}; expected at least input and output")
     return list(itertools.pairwise(sizes))

@@ -1,4 +1,4 @@
-"""The papers' networks for ImageNet: AlexNet and GoogleNet, of any bits, and their float twins.
+"""The papers' networks for ImageNet, AlexNet and GoogleNet: any bits, and float twins.
 
 Both have batch norm after every layer, and quantize all of them, the first and the last too
 (section 3 of the second paper).  Its appendix A.6 gives five convolutions and three fully connected
@@ -51,7 +51,7 @@ HEADS, HEAD_CHANNELS, HEAD_UNITS = ("4a", "4d"), 128, 1024
 
 
 class _Maker(Stages):
-    """Stages for images that become smaller on the way, with inflated channels."""
+    """A maker of stages that tracks the size of the images and inflates channels."""
 
     one_bit = QuantLinear, QuantConv2d
 
@@ -72,11 +72,11 @@ class _Maker(Stages):
         self.size, self.inflation = tuple(image), inflation
 
     def width(self, channels):
-        """So many channels, inflated."""
+        """Return the inflated number of channels."""
         return max(1, int(channels * self.inflation))
 
     def shrink(self, *layers):
-        """The layers, whose windows the images go through."""
+        """Return the layers, and apply their windows to the size of the images."""
         for layer in layers:
             if isinstance(getattr(layer, "window", None), Window):
                 self.size = layer.window.output(*self.size)
@@ -94,7 +94,7 @@ def alexnet(
     units: tuple[int, int] = UNITS,
     **options: str,
 ) -> Sequential:
-    """AlexNet: five convolutions and three fully connected layers, all followed by batch norm.
+    """Return AlexNet: five convolutions and three fully connected layers, each with batch norm.
 
     64C11/4 - MP3/2 - 192C5 - MP3/2 - 384C3 - 256C3 - 256C3 - MP3/2 - 4096 - 4096 - classes, with
     the poolings before batch norm and no dropout: the authors' `alexnet_binary.py`.
@@ -158,7 +158,7 @@ def googlenet(
     auxiliary: bool = True,
     **options: str,
 ) -> Sequential:
-    """GoogleNet with batch norm: two convolutions, ten inception blocks, average, one layer.
+    """Return GoogleNet with batch norm: two convolutions, ten inception blocks, one layer.
 
     An average and a 1x1 convolution may change places, as both are linear: the convolution comes
     first, so that both work on packed activations, and batch norm removes the factor of the
@@ -213,7 +213,7 @@ def googlenet(
 
 
 def _inception(make, inputs, one, three, double, pooling):
-    """An inception block and its channels; without a 1x1 branch it halves the images."""
+    """Return an inception block and its channels; without a 1x1 branch it halves the images."""
     one, *three, reduced, twice = (make.width(n) if n else 0 for n in (one, *three, *double))
     kind, projection = pooling[0], make.width(pooling[1]) if pooling[1] else 0
     step = {"stride": 1 if one else 2, "padding": 1}
@@ -231,7 +231,7 @@ def _inception(make, inputs, one, three, double, pooling):
 
 
 def _head(make, inputs, n_classes):
-    """An auxiliary classifier: average of 5x5 every 3 pixels, 128 channels, 1024 units."""
+    """Return an auxiliary classifier: average of 5x5 every 3 pixels, 128 channels, 1024 units."""
     channels, units = make.width(HEAD_CHANNELS), make.width(HEAD_UNITS)
     average = AvgPool2d(tuple(min(5, n) for n in make.size), 3)
     rows, columns = average.window.output(*make.size)

@@ -1,4 +1,4 @@
-"""Language models: what comes next, from all that came before.
+"""Language models: the next token from all earlier ones.
 
 The second paper (arXiv 1609.07061, section 4.5) has an LSTM of 300 units for the next word, and a
 plain net of 2048 rectified units for the next character; it prints no more of them.
@@ -66,7 +66,7 @@ class LanguageModel(Module):
         self.dropout = dropout
 
     def __call__(self, ids, state=None):
-        """The scores of the next tokens after ids (T, B), and the state after the last step."""
+        """Return the scores of the next tokens for ids (T, B), and the last state."""
         return self.forward(ids, state)
 
     def forward(self, ids, state=None):
@@ -78,11 +78,11 @@ class LanguageModel(Module):
         return self.decoder(self._rows(self._dropped(y))), state
 
     def _rows(self, y):
-        """(T, B, N) as (T B, N)."""
+        """Return (T, B, N) as (T B, N)."""
         return functional.reshape(y, y.shape[0] * y.shape[1], y.shape[2])
 
     def _dropped(self, x):
-        """x after the dropout, in training."""
+        """Apply dropout to x in training."""
         if self.dropout is None or not self.training:
             return x
         return functional.dropout(x, self.dropout.p, self.dropout.rng)
@@ -102,7 +102,7 @@ def language_model(
     activation: str | None = None,
     **backward: Any,
 ) -> LanguageModel:
-    """A language model in float, or with weights and activations of few bits.
+    """Return a language model in float, or with low-bit weights and activations.
 
     Quantized are the table of the embedding (with the bits of the activations, as its rows are
     inputs), both weights of each recurrent layer and those of the scores, and the inputs of all
@@ -147,7 +147,7 @@ def language_model(
     if activation is not None and kind != "rnn":
         raise InputError(
             f"language_model: activation is {activation!r}, but kind is {kind!r}, whose functions "
-            "are given; leave it out, or take kind='rnn'"
+            "are given; remove it, or choose kind='rnn'"
         )
     options: dict[str, Any] = {} if activation is None else {"activation": activation}
     few = {"weight_quantizer": weight_quantizer, "activation_quantizer": activation_quantizer}

@@ -1,4 +1,4 @@
-"""Nets by name: the papers' own, MLPs and ConvNets of any widths, and language models.
+"""Nets by name: the papers' nets, MLPs and ConvNets of any width, and language models.
 
 For images a name says what lies between the images and the classes, which both come from the data:
 
@@ -40,7 +40,7 @@ EXPECTED_OF_TEXTS = "rnn:512, lstm:300 or gru:256,256 (units of each layer)"
 
 
 def _check_weights(name, inputs, count):
-    """Refuse a net with more weights than any memory holds."""
+    """Refuse a net with too many weights for any memory."""
     if count > MAX_WEIGHTS:
         raise InputError(
             f"net {name} for {inputs} has {count} weights; expected at most {MAX_WEIGHTS}"
@@ -49,7 +49,7 @@ def _check_weights(name, inputs, count):
 
 @dataclasses.dataclass(frozen=True)
 class Net:
-    """What lies between the images and the classes: blocks of convolutions, then units."""
+    """A named net for images: blocks of convolutions, then fully connected units."""
 
     name: str
     blocks: tuple
@@ -62,7 +62,7 @@ class Net:
         return bool(self.blocks)
 
     def weights(self, image, n_classes):
-        """How many weights the layers have in all, for images (rows, columns, channels)."""
+        """Return the number of weights for images (rows, columns, channels)."""
         rows, columns, channels = image
         count = 0
         for block in self.blocks:
@@ -73,7 +73,7 @@ class Net:
         return count + sum(n * m for n, m in itertools.pairwise(widths))
 
     def build(self, image, n_classes, rng, is_float=False, dropout=(0.0, 0.0), **options):
-        """The model for images (rows, columns, channels), or its float twin without options.
+        """Return the model for images (rows, columns, channels), or its float twin without options.
 
         A ConvNet takes images and has no dropout; an MLP takes rows of pixels.
         """
@@ -92,7 +92,7 @@ class Net:
 
 @dataclasses.dataclass(frozen=True)
 class LanguageNet:
-    """What lies between the vectors of the tokens and their scores: equal recurrent layers."""
+    """A named language model: equal recurrent layers between embedding and scores."""
 
     name: str
     kind: str
@@ -101,14 +101,14 @@ class LanguageNet:
     task = "texts"
 
     def weights(self, count, width):
-        """How many weights it has for `count` tokens with vectors of `width` numbers."""
+        """Return the number of weights for `count` tokens with vectors of length `width`."""
         rows, inputs, total = GATES[self.kind] * self.units, width, count * width
         for _ in range(self.layers):
             total, inputs = total + rows * (inputs + self.units), self.units
         return total + count * self.units
 
     def build(self, count, width, rng, **options):
-        """The model for `count` tokens; options as for `language_model`, floats by default."""
+        """Return the model for `count` tokens; options as for `language_model`, default: floats."""
         _check_weights(self.name, f"{count} tokens", self.weights(count, width))
         options |= {"activation": "relu"} if self.kind == "rnn" else {}
         sizes = {"kind": self.kind, "width": width, "units": self.units, "layers": self.layers}
@@ -116,12 +116,12 @@ class LanguageNet:
 
 
 def is_language_net(name):
-    """Whether a name is meant for a language model: one of rnn, lstm or gru and a colon."""
+    """Return whether a name begins as that of a language model: rnn:, lstm: or gru:."""
     return isinstance(name, str) and name.partition(":")[0] in GATES
 
 
 def net_named(name):
-    """Return the net of a name.
+    """Return the net with a name.
 
     Parameters
     ----------
@@ -168,7 +168,7 @@ def net_named(name):
 
 
 def _language_net(name):
-    """The language model of a name that is meant for one."""
+    """Return the language model with a name."""
     match = UNITS.fullmatch(name) if len(name) < 200 else None
     if match is None:
         raise InputError(f"net is {name!r:.80}; expected {EXPECTED_OF_TEXTS}")

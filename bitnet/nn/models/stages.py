@@ -32,7 +32,7 @@ class Stages:
         self.norm_name, self.backward = norm, backward
 
     def _weights(self, kinds, *sizes, **window):
-        """A layer with weights: float, one-bit or quantized, of a triple of classes."""
+        """Return a layer with weights: float, one-bit or quantized, of a triple of classes."""
         if self.weight_quantizer is None:
             return kinds[0](*sizes, **window, rng=self.rng)
         if self.weight_quantizer == 1:
@@ -41,12 +41,12 @@ class Stages:
         return kinds[2](*sizes, **window, rng=self.rng, **quantizer, **self.backward)
 
     def linear(self, inputs, outputs, act=True):
-        """A fully connected layer, batch norm and an activation."""
+        """Return a fully connected layer, batch norm and an activation."""
         layer = self._weights((Linear, self.one_bit[0], QuantLinear), inputs, outputs)
         return [layer, *self.norm(outputs, act)]
 
     def conv(self, inputs, outputs, size=3, pool=None, act=True, **window):
-        """A convolution, a pooling if there is one, batch norm and an activation."""
+        """Return a convolution, a pooling if there is one, batch norm and an activation."""
         window = {"padding": "same"} | window
         layer = self._weights(
             (Conv2d, self.one_bit[1], QuantConv2d), inputs, outputs, size, **window
@@ -59,7 +59,7 @@ class Stages:
         return [norm, self.act()] if act else [norm]
 
     def act(self):
-        """An activation."""
+        """Return an activation."""
         if self.activation_quantizer is None:
             return ReLU()
         if self.activation_quantizer == 1:

@@ -59,7 +59,7 @@ def test_a_linear_gradient_is_the_product_of_the_rounded_numbers(gradient):
 
 @pytest.mark.parametrize("gradient", GRADIENTS)
 def test_a_convolution_of_one_tap_has_the_gradients_of_a_linear_layer(gradient):
-    """One scale a pixel, and one a filter: those of the rows and of the columns."""
+    """One scale per pixel, and one a filter: those of the rows and of the columns."""
     found = []
     for shape in ((1, 1), ()):
         x = Tensor(X.reshape(len(X), *shape, 70), requires_grad=True)

@@ -1,4 +1,4 @@
-"""functional.quantize and the layer: planes forward, surrogates backward, in few bits."""
+"""functional.quantize and the layer: planes forward, surrogates backward."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Recurrent functions against loops in NumPy, in float and in a few bits."""
+"""Recurrent functions against loops in NumPy, in float and with k bits."""
 
 import numpy as np
 import pytest
@@ -89,7 +89,7 @@ def test_a_sequence_of_few_bits_is_that_of_their_numbers(kind, q):
 @pytest.mark.parametrize("kind", KINDS)
 @given(st.sampled_from((1, 2, 5)), st.sampled_from((0, 1, 3)), st.sampled_from((1, 64, 65)), seeds)
 def test_two_halves_are_the_whole(kind, steps, batch, h, seed):
-    """The state goes on, and so do gradients: to the bit in few bits, whose sums are exact."""
+    """State and gradients continue: bit for bit with k bits, whose sums are exact."""
     x, (weight, state_weight, bias), states = draw(seed, kind, 2 * steps, batch, 9, h)
     q = Uniform(3)
 

@@ -137,9 +137,9 @@ def test_the_float_twin_has_the_same_layers(name):
 
 def test_poolings_stand_before_batch_norm():
     for model in (BUILDS["alexnet"](3, draw()), BUILDS["googlenet"](3, draw(), auxiliary=False)):
-        for layer, behind in zip(model, model.layers[1:], strict=False):
+        for layer, after in zip(model, model.layers[1:], strict=False):
             if isinstance(layer, MaxPool2d):
-                assert isinstance(behind, BatchNorm)
+                assert isinstance(after, BatchNorm)
 
 
 def test_an_average_and_a_1x1_convolution_may_change_places():
