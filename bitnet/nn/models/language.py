@@ -57,7 +57,13 @@ class LanguageModel(Module):
 
     shown = ("embedding", "recurrent", "decoder")
 
-    def __init__(self, embedding, recurrent, decoder, dropout=None):
+    def __init__(
+        self,
+        embedding: Embedding,
+        recurrent: RNN | LSTM | GRU,
+        decoder: Linear | ScaledLinear,
+        dropout: Dropout | None = None,
+    ) -> None:
         sizes = embedding.embedding_dim, recurrent.hidden_size, embedding.num_embeddings
         if sizes != (recurrent.input_size, decoder.in_features, decoder.out_features):
             parts = embedding, recurrent, decoder
@@ -160,7 +166,7 @@ def language_model(
     if states is not None and states.codebook.integers[0] >= 0:
         table = states.codebook.bits  # the table has numbers below 0 too
     embedding = Embedding(vocabulary, width, rng=rng, activation_quantizer=table, half=half)
-    decoder: Module
+    decoder: Linear | ScaledLinear
     if weight_quantizer is None:
         decoder = Linear(units, vocabulary, rng=rng)
     else:

@@ -120,7 +120,7 @@ def is_language_net(name):
     return isinstance(name, str) and name.partition(":")[0] in GATES
 
 
-def net_named(name):
+def net_named(name: str) -> "Net | LanguageNet":
     """Return the net with a name.
 
     Parameters
