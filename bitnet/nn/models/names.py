@@ -154,17 +154,17 @@ def net_named(name: str) -> "Net | LanguageNet":
     if is_language_net(name):
         return _language_net(name)
     kind, _, rest = name.partition(":") if isinstance(name, str) else ("", "", "")
-    *blocks, units = rest.split("/")
-    fits = {"mlp": not blocks and units, "conv": blocks}.get(kind)
-    texts = [*blocks, units] if units else blocks
+    *blocks, last = rest.split("/")
+    fits = {"mlp": not blocks and last, "conv": blocks}.get(kind)
+    texts = [*blocks, last] if last else blocks
     if not fits or len(rest) > 800 or not all(map(WIDTHS.fullmatch, texts)):
         raise InputError(
             f"net is {name!r:.80}; expected {EXPECTED}, or for texts {EXPECTED_OF_TEXTS}"
         )
-    *blocks, units = [tuple(map(int, text.split(","))) if text else () for text in [*blocks, units]]
-    if sum(map(len, blocks)) + len(units) > MAX_LAYERS:
+    widths = [tuple(map(int, text.split(","))) if text else () for text in (*blocks, last)]
+    if sum(map(len, widths)) > MAX_LAYERS:
         raise InputError(f"net {name!r:.80} has more than {MAX_LAYERS} layers")
-    return Net(name, tuple(blocks), units)
+    return Net(name, tuple(widths[:-1]), widths[-1])
 
 
 def _language_net(name):
