@@ -45,6 +45,7 @@ class QuantLinear(IntegerLayer):
         Bits, from 1 to 8 (see `quantizers.Uniform`), or a quantizer or its name.
     grad_format : str, optional
         The numbers that the backward products multiply; see `functional.quantized_linear`.
+        Default: "int8", or "float32" without Numba, where it is faster.
     rounding : {"nearest", "stochastic"}, optional
         How an integer gradient is rounded.
     balance : bool, optional
@@ -75,7 +76,7 @@ class QuantLinear(IntegerLayer):
         *,
         rng: np.random.Generator,
         weight_quantizer: int | str | Quantizer = 1,
-        grad_format: str = "int8",
+        grad_format: str | None = None,
         rounding: str = "nearest",
         balance: bool = False,
     ) -> None:
@@ -126,7 +127,7 @@ class BinaryLinear(QuantLinear):
         out_features: int,
         *,
         rng: np.random.Generator,
-        grad_format: str = "int8",
+        grad_format: str | None = None,
         rounding: str = "nearest",
         balance: bool = False,
     ) -> None:

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from bitnet import kernels
 from bitnet.autograd import LatentWeight, Parameter, no_grad
 from bitnet.devices import check_generator
 from bitnet.errors import InputError, check_choice
@@ -40,11 +41,13 @@ class QuantizedLayer(Module):
     """
 
     def set_numbers(
-        self, rng, weight_quantizer, grad_format="int8", rounding="nearest", balance=False
+        self, rng, weight_quantizer, grad_format=None, rounding="nearest", balance=False
     ):
         """Set the quantizer of the weights, and how the backward products round gradients."""
         name = type(self).__name__
         check_generator(name, rng)
+        if grad_format is None:
+            grad_format = default_grad_format() if rounding == "nearest" else "int8"
         check_backward(name, grad_format, rounding)
         is_float = weight_quantizer is None
         self.weight_quantizer = None if is_float else quantizer_of(name, weight_quantizer)
@@ -103,6 +106,11 @@ class IntegerLayer(QuantizedLayer):
     >>> issubclass(BinaryLinear, IntegerLayer), issubclass(ScaledLinear, IntegerLayer)
     (True, False)
     """
+
+
+def default_grad_format():
+    """Return the faster format of gradients: int8 in the compiled kernels, float32 in NumPy."""
+    return "float32" if kernels.implementation() == "reference" else "int8"
 
 
 def check_backward(name, grad_format, rounding):

@@ -180,3 +180,11 @@ def test_what_does_not_fit_is_refused(call, message):
 def test_rounding_is_of_integers():
     with pytest.raises(InputError, match="or remove rounding"):
         BinaryLinear(3, 2, rng=RNG, grad_format="float32", rounding="stochastic")
+
+
+def test_gradients_are_floats_where_nothing_is_compiled():
+    with kernels.using("reference"):
+        assert BinaryLinear(3, 2, rng=RNG).grad_format == "float32"
+        assert BinaryLinear(3, 2, rng=RNG, rounding="stochastic").grad_format == "int8"
+    with kernels.using("numba"):
+        assert BinaryLinear(3, 2, rng=RNG).grad_format == "int8"

@@ -109,17 +109,26 @@ def test_a_step_in_every_implementation(implementation):
         with kernels.using(name):
             rng = np.random.default_rng(5)
             net = bitnet.nn.Sequential(
-                bitnet.nn.BinaryConv2d(3, 66, rng=rng, kernel_size=3, padding="same"),
+                bitnet.nn.BinaryConv2d(
+                    3, 66, rng=rng, kernel_size=3, padding="same", grad_format="int8"
+                ),
                 bitnet.nn.BatchNorm(66),
                 bitnet.nn.Sign(),
                 bitnet.nn.BinaryConv2d(
-                    66, 8, rng=rng, stride=2, border=1, kernel_size=3, padding="same"
+                    66,
+                    8,
+                    rng=rng,
+                    stride=2,
+                    border=1,
+                    kernel_size=3,
+                    padding="same",
+                    grad_format="int8",
                 ),
                 bitnet.nn.MaxPool2d(),
                 bitnet.nn.BatchNorm(8),
                 bitnet.nn.Sign(),
                 bitnet.nn.Flatten(),
-                bitnet.nn.BinaryLinear(8, 3, rng=rng),
+                bitnet.nn.BinaryLinear(8, 3, rng=rng, grad_format="int8"),
                 bitnet.nn.BatchNorm(3),
             )
             adam = bitnet.optim.Adam(net.parameters(), 0.01)
