@@ -48,8 +48,8 @@ def header(text):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "no .npy"),
-        (b"\x93NUMPY", "no .npy"),
+        (b"", "not a .npy"),
+        (b"\x93NUMPY", "not a .npy"),
         (npy(np.zeros(3)), "expected uint8"),
         (npy(np.array([{}], object), allow_pickle=True), "expected uint8"),
         (npy(np.zeros(30, np.uint8))[:-1], "cut off"),
@@ -65,7 +65,7 @@ def header(text):
         (header("{'descr': '|u1', 'fortran_order': False, 'shape': (08,), }\n"), "cut off"),
         (
             header(f"{{'descr': '|u1', 'fortran_order': False, 'shape': (0, {19 * '9'}), }}\n"),
-            "expected one that an array can have",
+            "expected a shape that an array can have",
         ),
         (b"\x93NUMPY\x02\x00" + b"\xff" * 4 + b"x" * 50, "uint8"),
         (b"\x93NUMPY\x02\x00" + b"\xff" * 4, "uint8"),
