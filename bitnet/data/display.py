@@ -27,14 +27,9 @@ def png(image):
     rows = np.zeros((height, 1 + width * (3 if colour else 1)), np.uint8)  # filter 0, pixels
     rows[:, 1:] = image.reshape(height, -1)
     header = struct.pack(">IIBBBBB", width, height, 8, colour, 0, 0, 0)
-    chunks = (b"IHDR", header), (b"IDAT", zlib.compress(rows.tobytes())), (b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(content))
-        + name
-        + content
-        + struct.pack(">I", zlib.crc32(name + content))
-        for name, content in chunks
-    )
+    chunks = b"IHDR" + header, b"IDAT" + zlib.compress(rows.tobytes()), b"IEND"
+    framed = (struct.pack(">I", len(c) - 4) + c + struct.pack(">I", zlib.crc32(c)) for c in chunks)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(framed)
 
 
 def image_table(caption, images, labels, classes):
@@ -44,12 +39,9 @@ def image_table(caption, images, labels, classes):
     is_image = images.ndim == 3 or (images.ndim == 4 and images.shape[-1] == 3)
     lines = [f"<table><caption>{html.escape(caption)}</caption>"]
     if is_image and images.dtype == np.uint8 and min(images.shape[1:3]) > 0:
-        shown = classes[:MAX_ROWS]
-        lines += [
-            _row(name, images[np.flatnonzero(labels == i)[:MAX_COLUMNS]])
-            for i, name in enumerate(shown)
-        ]
-        if left := len(classes) - len(shown):
+        for i, name in enumerate(classes[:MAX_ROWS]):
+            lines.append(_row(name, images[np.flatnonzero(labels == i)[:MAX_COLUMNS]]))
+        if (left := len(classes) - MAX_ROWS) > 0:
             lines.append(f"<tr><td>and {grouped(left)} more classes</td></tr>")
     return "\n".join([*lines, "</table>"])
 
@@ -57,11 +49,9 @@ def image_table(caption, images, labels, classes):
 def _row(name, images):
     """Return the table row of a class: its name, and its images side by side as one PNG."""
     step = -(-max(images.shape[1:3]) // MAX_SIDE)
-    name = html.escape(name)
-    if not len(images):
-        return f"<tr><th>{name}</th><td>no images</td></tr>"
-    strip = np.concatenate(list(images[:, ::step, ::step]), axis=1)
-    source = base64.b64encode(png(strip)).decode()
-    return (
-        f'<tr><th>{name}</th><td><img alt="{name}" src="data:image/png;base64,{source}"></td></tr>'
-    )
+    name, cell = html.escape(name), "no images"
+    if len(images):
+        strip = png(np.concatenate(list(images[:, ::step, ::step]), axis=1))
+        source = f"data:image/png;base64,{base64.b64encode(strip).decode()}"
+        cell = f'<img alt="{name}" src="{source}">'
+    return f"<tr><th>{name}</th><td>{cell}</td></tr>"

@@ -170,12 +170,9 @@ class Preparation:
         """
         steps = (steps,) if isinstance(steps, str) else tuple(steps)
         images = np.asarray(images)
-        header: dict[str, Any] = {
-            "steps": list(steps),
-            "image": list(images.shape[1:]),
-            "sqrt_bias": sqrt_bias,
-        }
-        header |= {"regularizer": regularizer, "clip": clip, "mean": 0.0, "std": 1.0}
+        header: dict[str, Any] = {"steps": list(steps), "image": list(images.shape[1:])}
+        header |= {"sqrt_bias": sqrt_bias, "regularizer": regularizer, "clip": clip}
+        header |= {"mean": 0.0, "std": 1.0}
         _check_header(header)
         header |= {name: float(header[name]) for name in NUMBERS}
         preparation = cls(header, {})

@@ -118,8 +118,8 @@ class Vocabulary:
         return isinstance(other, Vocabulary) and self.header() == other.header()
 
     def __repr__(self):
-        words = ", ".join(f"{word!r:.20}" for word in self.words[:3])
-        return f"Vocabulary({grouped(len(self))} {self.unit}: {words}, ...)"
+        words = ", ".join(repr(word[:20]) for word in self.words[:3]) + ", ..." * (len(self) > 3)
+        return f"Vocabulary({grouped(len(self))} {self.unit}: {words})"
 
     def encode(self, words: Iterable[str]) -> np.ndarray:
         """Return the numbers of words, or of the characters of a text, int32 of shape (count,)."""

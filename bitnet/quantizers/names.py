@@ -101,7 +101,7 @@ def quantizer_of(who, value):
 
 
 def elementwise_quantizer_of(who, value):
-    """Do the same for activations, whose codes may not depend on other values of the batch."""
+    """Return a quantizer as `quantizer_of`; refuse codes that depend on the whole batch."""
     quantizer = quantizer_of(who, value)
     if not quantizer.elementwise:
         raise InputError(

@@ -45,7 +45,7 @@ def test_reprs_are_one_informative_line():
         lambda: corpus: "Corpus('embedded-text', 1 000 + 100 + 100 characters, "
         "Vocabulary(74 characters: ' ', 'e', 't', ...))",
         lambda: data.Vocabulary(["a" * 1000, "<eos>", "<unk>"]): "Vocabulary(3 words: "
-        "'aaaaaaaaaaaaaaaaaaa, '<eos>', '<unk>', ...)",
+        "'aaaaaaaaaaaaaaaaaaaa', '<eos>', '<unk>')",
         lambda: data.batches(images, labels, 64): "batches(10 000 images of 28x28x1, "
         "batch_size=64: 157 batches)",
         lambda: data.batches(images, labels, 64, rng, flip=True, pad=2): "batches(10 000 images "
