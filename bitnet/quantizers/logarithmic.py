@@ -11,7 +11,7 @@ from bitnet.quantizers.quantizer import Quantizer
 
 @dataclasses.dataclass(frozen=True)
 class LogQuant(Quantizer):
-    """Logarithmic quantizer: powers of two, signed or unsigned, and 0.
+    """Power-of-two quantizer: powers of two, signed or unsigned, and 0.
 
     Forward: `sign(x) 2^e` with `e = min(round(log2 |x|), largest)`; the edge between 2^e and
     2^(e+1) is sqrt(2) 2^e (AP2 of the papers).  Values below the edge of the smallest power, and

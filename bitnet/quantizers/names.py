@@ -97,7 +97,7 @@ def quantizer_of(who, value):
         return value
     if is_whole(value) and 1 <= value <= 8:
         return Uniform(int(value))
-    raise InputError(f"{who}: got {value!r}; expected 1 to 8 bits, a quantizer, or the name of one")
+    raise InputError(f"{who}: got {value!r}; expected bits from 1 to 8, or a quantizer or its name")
 
 
 def elementwise_quantizer_of(who, value):
