@@ -245,7 +245,7 @@ def full_memory_named():
             raise
         words = " ".join(str(error).split()).rstrip(".")
         raise InputError(
-            f"the memory of the GPU is full ({words}); use a smaller batch or net, end other "
+            f"the memory of the GPU is full ({words}); take a smaller batch or net, end other "
             "programs on it, or compute on the CPU"
         ) from None
 

@@ -200,7 +200,7 @@ def read_images_of(
     paths = _pictures(path) if path.is_dir() else [path]
     if not paths:
         endings = ", ".join(ENDINGS)
-        raise InputError(f"{path}: no images in it; expected files ending in {endings}")
+        raise InputError(f"{path}: no pictures in it; expected files ending in {endings}")
     return paths, _read_all(paths, size, channels, path)
 
 
@@ -284,7 +284,7 @@ def list_image_folder(folder: pathlib.Path | str) -> tuple[Files, Files, tuple[s
             found = _pictures(part / name)
             if not found:
                 raise InputError(
-                    f"{part / name}: no images in it; expected files ending in {', '.join(ENDINGS)}"
+                    f"{part / name}: no pictures in it; expected files ending in {', '.join(ENDINGS)}"
                 )
             turns += [((i + 0.5) / len(found), label, path) for i, path in enumerate(found)]
         _, labels, paths = zip(*sorted(turns), strict=True)

@@ -184,7 +184,7 @@ def test_one_file_or_a_flat_folder(tmp_path):
     paths, images = read_images_of(tmp_path / "b.png", 16, channels=1)
     assert (paths, images.shape) == ([tmp_path / "b.png"], (1, 16, 16))
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match="empty: no images"):
+    with pytest.raises(InputError, match="empty: no pictures"):
         read_images_of(tmp_path / "empty", 32)
     with pytest.raises(FileNotFoundError):
         read_images_of(tmp_path / "missing.png", 32)
@@ -249,4 +249,4 @@ def test_folders_that_are_no_data_set_are_refused(tmp_path, monkeypatch):
     monkeypatch.undo()
     assert "train/cat/0.png: no picture" in message()
     (tmp_path / "train" / "cat" / "0.png").unlink()
-    assert "train/cat: no images in it" in message()
+    assert "train/cat: no pictures in it" in message()
