@@ -243,7 +243,7 @@ def list_image_folder(folder: pathlib.Path | str) -> tuple[Files, Files, tuple[s
     folder : str or path
         A folder with `train/CLASS/` and `val/CLASS/`, or `test/CLASS/` if there is no `val`.  The
         class names are the sorted names of the folders, the same in both.  The classes alternate
-        in proportion to their sizes: any part of the list contains all classes.
+        in proportion to their sizes: the first files come from all classes, and so do the last.
 
     Returns
     -------
@@ -283,9 +283,8 @@ def list_image_folder(folder: pathlib.Path | str) -> tuple[Files, Files, tuple[s
         for label, name in enumerate(classes):
             found = _pictures(part / name)
             if not found:
-                raise InputError(
-                    f"{part / name}: no pictures in it; expected files ending in {', '.join(ENDINGS)}"
-                )
+                endings = ", ".join(ENDINGS)
+                raise InputError(f"{part / name}: no pictures in it; expected {endings}")
             turns += [((i + 0.5) / len(found), label, path) for i, path in enumerate(found)]
         _, labels, paths = zip(*sorted(turns), strict=True)
         sets.append((list(paths), np.array(labels, np.min_scalar_type(len(classes) - 1))))
