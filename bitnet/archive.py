@@ -1,9 +1,9 @@
-"""A `.npz` file that is whole or is refused, and is never half-written.
+"""The file container: a `.npz` file that is read whole or refused, and never half-written.
 
-The file is an ordinary zip of `.npy` members, uncompressed, which `numpy.load` opens.  The
-first member, `header.npy`, is JSON text as bytes.  Zip keeps a CRC-32 for each array; the
-archive's comment keeps the SHA-256 of all bytes before the digest, so that a change of any
-byte, of the zip's own fields too, is noticed.  Nothing is unpickled.
+The file is an ordinary uncompressed zip of `.npy` members, which `numpy.load` opens.  The first
+member, `header.npy`, is JSON text as bytes.  Zip stores a CRC-32 per array.  The comment of the
+archive stores the SHA-256 of all bytes before the digest: a change of any byte, including the
+fields of the zip format, is detected.  Nothing is unpickled.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ LABEL = b"sha256 "
 DIGEST = 64  # hexadecimal digits
 MAX_BYTES = 4 << 30
 
-# an array as `numpy.lib.format` writes it: NPY, version, length of the header, header, bytes
+# the format of `numpy.lib.format`: NPY, version, length of the header, header, bytes
 NPY = b"\x93NUMPY"
 NPY_HEADER = re.compile(
     r"\{'descr': '([|<>=]\w{1,20})', 'fortran_order': (False|True), "
@@ -35,18 +35,18 @@ NPY_HEADER = re.compile(
 )
 TYPES = ("|b1", "|u1", "|i1", "<i4", "<i8", "<f4", "<f8")
 
-# what the standard library and NumPy raise for a malformed zip, and also for arrays or JSON text
+# exceptions of the standard library and NumPy for malformed zips, and for arrays or JSON text
 DAMAGED = zipfile.BadZipFile, zlib.error, struct.error, EOFError, RuntimeError, ValueError
 REFUSED = *DAMAGED, TypeError, KeyError, AttributeError, OSError
 
 
 @contextlib.contextmanager
 def replacing(path):
-    """A binary file that takes the place of `path` when the block ends well, and only then.
+    """Open a binary file that replaces `path` only if the block succeeds.
 
-    The bytes go to `.NAME.PROCESS.partial` beside it, a file of this process alone, are flushed
-    to the disk, and the file is renamed.  Whatever happens, also where two processes write at
-    once, `path` holds all of one's bytes.
+    The bytes go to `.NAME.PROCESS.partial` in the same folder, a file of this process alone.  At
+    the end they are flushed to disk and the file is renamed.  Even if two processes write at the
+    same time, `path` holds all bytes of one of them.
     """
     path, partial = pathlib.Path(path), _partial(path)
     try:
@@ -64,18 +64,18 @@ def replacing(path):
 
 
 def _partial(path):
-    """The file that is written before it takes the place of `path`."""
+    """Return the path of the temporary file that replaces `path`."""
     path = pathlib.Path(path)
     return path.with_name(f".{path.name}.{os.getpid()}.partial")
 
 
 def check_writable(path):
-    """Refuse a path that cannot be written, before the work whose result goes there."""
+    """Raise an error if `path` cannot be written; called before a long computation."""
     path = pathlib.Path(path)
     if path.exists() and not path.is_file():
-        raise InputError(f"cannot write {path}: it is a folder or a device; expected a file's name")
+        raise InputError(f"cannot write {path}: it is a folder or a device; expected a file name")
     if not path.parent.is_dir():
-        raise InputError(f"cannot write {path}: there is no folder {path.parent}; make it first")
+        raise InputError(f"cannot write {path}: there is no folder {path.parent}; create it first")
     try:
         _partial(path).touch()
         _partial(path).unlink()
@@ -85,20 +85,20 @@ def check_writable(path):
 
 
 def write_archive(path, kind, version, header, arrays):
-    """Write arrays and a header, whole or not at all."""
+    """Write a header and arrays to a file, whole or not at all."""
     with replacing(path) as file:
         _write(file, kind, version, header, arrays)
 
 
 def archive_bytes(kind, version, header, arrays):
-    """The bytes that `write_archive` would write, without a file."""
+    """Return the number of bytes that `write_archive` would write."""
     file = io.BytesIO()
     _write(file, kind, version, header, arrays)
     return file.tell()
 
 
 def _write(file, kind, version, header, arrays):
-    """The zip of a header and arrays, and the digest behind it."""
+    """Write the zip of a header and arrays, followed by the digest."""
     text = to_json({"magic": "bitnet", "kind": kind, "version": version, **header})
     members = {"header": np.frombuffer(text.encode(), np.uint8), **arrays}
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
@@ -114,7 +114,7 @@ def _write(file, kind, version, header, arrays):
 
 
 def to_json(value):
-    """A value as JSON text; NumPy's scalars and arrays become numbers and lists."""
+    """Return a value as JSON text; NumPy scalars and arrays become numbers and lists."""
 
     def plain(inner):
         if isinstance(inner, (np.ndarray, np.generic)):
@@ -126,7 +126,7 @@ def to_json(value):
 
 
 def _digest(file, n_bytes):
-    """The SHA-256 of the next `n_bytes` of a file, in hexadecimal."""
+    """Return the SHA-256 of the next `n_bytes` of a file, in hexadecimal."""
     digest = hashlib.sha256()
     while n_bytes > 0 and (block := file.read(min(n_bytes, 1 << 20))):
         digest.update(block)
@@ -135,9 +135,9 @@ def _digest(file, n_bytes):
 
 
 def read_archive(path, kind, version, max_bytes=MAX_BYTES):
-    """Read what `write_archive` wrote, or refuse the file.
+    """Return the header and arrays of a file of `write_archive`; refuse any other file.
 
-    Sizes are held against the bytes that are there before anything is allocated.
+    The stated sizes are compared with the size of the file before anything is allocated.
     """
     _check_regular(path)
     with open(path, "rb") as file:
@@ -153,12 +153,12 @@ def read_archive(path, kind, version, max_bytes=MAX_BYTES):
         try:
             members = _read_members(file, n_bytes)
         except REFUSED as error:
-            raise InputError(f"{path}: not a {kind} of bitnet ({error})") from None
+            raise InputError(f"{path}: not a valid {kind} of bitnet ({error})") from None
     try:
         header = json.loads(members.pop("header").tobytes())
         came = header.pop("magic"), header.pop("kind"), header.pop("version")
     except REFUSED:
-        raise InputError(f"{path}: the file has no header of bitnet; expected a {kind}") from None
+        raise InputError(f"{path}: the file has no bitnet header; expected a {kind}") from None
     if came[:2] != ("bitnet", kind):
         raise InputError(f"{path}: the file holds a {came[1]!r}; expected a {kind}")
     if came[2] != version:
@@ -168,12 +168,12 @@ def read_archive(path, kind, version, max_bytes=MAX_BYTES):
 
 
 def kind_of(path):
-    """Return the kind that a file of `write_archive` states; the rest of it is not read."""
+    """Return the kind that the header of a file states, without reading the rest."""
     return header_of(path)["kind"]
 
 
 def header_of(path):
-    """What a file says of itself; the rest of it is not read."""
+    """Return the header of a file without reading the rest."""
     _check_regular(path)
     try:
         with zipfile.ZipFile(path) as archive:
@@ -188,21 +188,21 @@ def header_of(path):
 
 
 def size_of(path, file, most):
-    """Return the bytes of an open file; refuse more than `most`."""
+    """Return the size of an open file in bytes; refuse more than `most`."""
     if (n_bytes := os.fstat(file.fileno()).st_size) > most:
         raise InputError(f"{path}: {n_bytes} bytes; expected at most {most}")
     return n_bytes
 
 
 def _check_regular(path):
-    """Refuse a device or a pipe, which has no end or no size."""
+    """Raise InputError for a device or a pipe, which has no end or no size."""
     path = pathlib.Path(path)
     if path.exists() and not path.is_file() and not path.is_dir():
         raise InputError(f"{path}: it is a device or a pipe; expected a file of bitnet")
 
 
 def _read_members(file, n_bytes):
-    """The arrays of a zip file of this size, by name."""
+    """Return the arrays of a zip file of `n_bytes`, by name."""
     with zipfile.ZipFile(file) as archive:
         members = archive.infolist()
         names = {info.filename for info in members}
@@ -212,7 +212,7 @@ def _read_members(file, n_bytes):
 
 
 def _read_member(archive, info):
-    """The array of one zip member, whose header may not promise more bytes than there are."""
+    """Return the array of a zip member; refuse a header that states more bytes than there are."""
     if info.compress_type != zipfile.ZIP_STORED or info.file_size != info.compress_size:
         raise ValueError(f"{info.filename} is compressed")
     array = parse_npy(archive.read(info), info.filename)
@@ -221,13 +221,13 @@ def _read_member(archive, info):
     return array.copy()  # aligned, and writeable
 
 
-def parse_npy(content, name, types=TYPES, expected="numbers of a type that is used here"):
-    """Return the array of `types` in the bytes of a `.npy` file, read-only; refuse other bytes.
+def parse_npy(content, name, types=TYPES, expected="a type of numbers that bitnet uses"):
+    """Return the array in the bytes of a `.npy` file, read-only; refuse a dtype not in `types`.
 
-    The header is compared with the bytes that are there; nothing is allocated or unpickled.
+    The header is compared with the number of bytes; nothing is allocated or unpickled.
     """
     if content[:6] != NPY or len(content) < 12:
-        raise InputError(f"{name}: no .npy file")
+        raise InputError(f"{name}: not a .npy file")
     size, form = (2, "<H") if content[6] == 1 else (4, "<I")
     (length,) = struct.unpack(form, content[8 : 8 + size])
     begin = 8 + size + length
@@ -243,5 +243,7 @@ def parse_npy(content, name, types=TYPES, expected="numbers of a type that is us
     order = "F" if fits[2] == "True" else "C"
     try:
         return np.frombuffer(content, dtype, offset=begin).reshape(shape, order=order)
-    except (ValueError, OverflowError):  # an empty array with an axis that no array can have
-        raise InputError(f"{name}: shape {shape}; expected one that an array can have") from None
+    except (ValueError, OverflowError):  # an empty array with an axis that is too long
+        raise InputError(
+            f"{name}: shape {shape}; expected a shape that an array can have"
+        ) from None

@@ -1,19 +1,23 @@
-"""Arrays of NumPy and of CuPy: which library one belongs to, and the same numbers on the other.
+"""NumPy and CuPy arrays: which library an array belongs to, and copies on the other device.
 
-The array decides the device: what is computed with an array is computed where it lies.  CuPy is
-looked up among the modules that are imported already; this file imports it never.
+The array decides the device: a result is computed where its operands are.  This file never imports
+CuPy; it looks it up among the modules that are already imported.
 """
 
 import dataclasses
 import sys
+from typing import Any, TypeVar
 
 import numpy as np
 
 from bitnet.errors import InputError
 
+Array = Any  # a NumPy or CuPy array
+T = TypeVar("T")
+
 
 def array_module(*arrays):
-    """The library, `numpy` or `cupy`, that the arrays belong to: the array decides the device."""
+    """Return the library of the arrays, `numpy` or `cupy`: the array decides the device."""
     if cupy := sys.modules.get("cupy"):
         kind = getattr(cupy, "ndarray", ())  # () while another thread still imports it
         if any(isinstance(getattr(array, "_held", array), kind) for array in arrays):
@@ -22,24 +26,24 @@ def array_module(*arrays):
 
 
 def is_array(x):
-    """Whether `x` is an array of NumPy or of CuPy."""
+    """Return whether `x` is a NumPy or CuPy array."""
     return isinstance(x, (np.ndarray, getattr(sys.modules.get("cupy"), "ndarray", np.ndarray)))
 
 
 def as_array(x):
-    """Return x as an array of NumPy, unless it is one of CuPy; a `Product` is multiplied."""
+    """Return `x` as a NumPy array, or as it is if it is CuPy's; a `Product` is multiplied out."""
     if is_array(x):
         return x
     return x.array() if hasattr(x, "array") else np.asarray(x)
 
 
 def as_numpy(x):
-    """The same in the memory of the processor."""
+    """Return `x` as a NumPy array in CPU memory."""
     return to_cpu(as_array(x))
 
 
 def like(array, other):
-    """An array, or what holds some, on the device of another."""
+    """Return an array, or an object that holds arrays, on the device of `other`."""
     if "cupy" not in sys.modules:
         return array
     xp = array_module(other)
@@ -47,7 +51,7 @@ def like(array, other):
 
 
 def moved(x, move):
-    """The same with each array in it moved, in new containers."""
+    """Return `x` with `move` applied to each array in it, in new containers."""
     if is_array(x):
         return move(x)
     if isinstance(x, (tuple, list)):
@@ -56,34 +60,34 @@ def moved(x, move):
         return {name: moved(own, move) for name, own in x.items()}
     if hasattr(x, "_moved"):
         return x._moved(move)
-    if dataclasses.is_dataclass(x):  # as the layers of a frozen net
+    if dataclasses.is_dataclass(x):  # such as the layers of a frozen net
         fields = {f.name: getattr(x, f.name) for f in dataclasses.fields(x)}
         return dataclasses.replace(x, **moved(fields, move))
     if x is None or isinstance(x, (bool, int, float, str, np.generic)):
         return x
     raise InputError(
-        f"to move {type(x).__name__}: expected arrays or what holds them (of a Module, see its "
-        "method `to`)"
+        f"cannot move {type(x).__name__}: expected arrays, or objects that hold them; for a "
+        "Module, call its method `to`"
     )
 
 
-def to_cpu(x):
-    """The same in the memory of the processor, in NumPy's arrays.
+def to_cpu(x: T) -> T:
+    """Return `x` with its arrays moved to CPU memory, as NumPy arrays.
 
     Parameters
     ----------
     x : array, Bits, BitPlanes, Quantized, Thresholds, Tensor, FrozenNet, or a list or dict of them
-        NumPy's arrays come back as they are, and not as copies.
+        NumPy arrays are returned as they are, not copied.
 
     Returns
     -------
     object
-        Of the kind of x.
+        An object of the same kind.
 
     Raises
     ------
     InputError
-        If it is something else.
+        If `x` is anything else.
 
     Examples
     --------
@@ -94,37 +98,36 @@ def to_cpu(x):
 
 
 def read_only(array):
-    """Have an array refuse to be changed, which CuPy's cannot."""
+    """Make an array read-only if it is a NumPy array, and return it; CuPy arrays stay writeable."""
     if isinstance(array, np.ndarray):
         array.flags.writeable = False
     return array
 
 
 def is_read_only(array):
-    """Whether nobody has made an array writeable since `read_only`; of CuPy's nobody knows."""
+    """Return whether a NumPy array is read-only; always True for a CuPy array."""
     return not (isinstance(array, np.ndarray) and array.flags.writeable)
 
 
 def check_one_device(name, operands):
-    """Refuse operands of which some are on the GPU and some are not."""
+    """Raise InputError if some operands are on the GPU and some are not."""
     if "cupy" in sys.modules and len({array_module(x) for x in operands}) > 1:
         raise InputError(
-            f"{name}: some operands are on the GPU and some are not; expected all on one device, "
-            "see bitnet.devices.to_gpu and to_cpu"
+            f"{name}: some operands are on the GPU and some are not; expected all on one device; "
+            "move them with bitnet.to_gpu or bitnet.to_cpu"
         )
 
 
 def check_on_cpu(name, *arrays):
-    """Refuse data on the GPU where it is taken apart by the processor."""
+    """Raise InputError if arrays that only the CPU processes are on the GPU."""
     if array_module(*arrays) is not np:
         raise InputError(
-            f"{name}: the data are on the GPU; expected them in the memory of the processor, as "
-            "bitnet.to_cpu gives"
+            f"{name}: the data are on the GPU; expected NumPy arrays, such as bitnet.to_cpu gives"
         )
 
 
 def unshared(arrays):
-    """The arrays, with a copy of each that shares memory with one before it."""
+    """Return the arrays, with a copy in place of each that shares memory with an earlier one."""
     own = []
     for array in arrays:
         if is_array(array):

@@ -1,4 +1,4 @@
-"""What is there to compute with: the library an array belongs to, threads, and what is missing."""
+"""The GPU, CPU threads and installed packages: what this installation computes with."""
 
 import contextlib
 import importlib.util
@@ -7,48 +7,48 @@ import platform
 import numpy as np
 
 from bitnet import kernels
-from bitnet.arrays import moved, to_cpu
+from bitnet.arrays import T, moved, to_cpu
 from bitnet.errors import InputError, check_choice
 from bitnet.kernels import threads
 
 OPTIONAL = {
     "numba": "the fast kernels (without it: NumPy, slow)",
     "tqdm": "progress bars",
-    "threadpoolctl": "setting the threads of the BLAS",
+    "threadpoolctl": "setting the number of BLAS threads",
     "scipy": "reading SVHN (extra `mat`)",
-    "PIL": "reading pictures (extra `images`)",
+    "PIL": "reading image files (extra `images`)",
     "pooch": "`bitnet data fetch` (extra `data`)",
     "matplotlib": "`bitnet plot` (extra `plot`)",
     "cupy": "a GPU (extras `cuda12`, `cuda13`)",
 }
-# what the runtimes of CUDA say when an allocation fails beside CuPy's pool
+# in the error messages of CUDA libraries for a failed allocation outside CuPy's pool
 FULL = "cudaErrorMemoryAllocation", "CUDA_ERROR_OUT_OF_MEMORY", "STATUS_ALLOC_FAILED"
 
 
 def check_generator(what, rng):
-    """Refuse a source of randomness that is no `numpy.random.Generator`, as a bare seed."""
+    """Raise InputError unless `rng` is a `numpy.random.Generator`; a bare seed is not one."""
     if not isinstance(rng, np.random.Generator):
         raise InputError(
             f"{what}: rng is {rng!r}; expected a numpy.random.Generator, "
-            "as numpy.random.default_rng(0)"
+            "such as numpy.random.default_rng(0)"
         )
 
 
-def set_num_threads(n):
-    """Let the kernels on bits and the BLAS of NumPy use `n` threads each.
+def set_num_threads(n: int) -> None:
+    """Set the number of threads of the bit kernels and of the BLAS that NumPy uses.
 
-    By default the kernels use all processors that the process may run on, and the BLAS what it
-    was built or told to.
+    By default the kernels use all CPU cores that the process may run on; the default of the BLAS
+    depends on its build and its environment variables.
 
     Parameters
     ----------
     n : int
-        Threads, from 1 to 1024; more than the processor runs at once do not help.
+        Threads, from 1 to 1024; more than the CPU can run at once do not help.
 
     Raises
     ------
     InputError
-        If `n` is not such a number, or threadpoolctl is not installed.
+        If `n` is out of range, or threadpoolctl is not installed.
 
     Examples
     --------
@@ -78,7 +78,7 @@ def blas_threads(n):
 
 
 def blas():
-    """The libraries that multiply floats for NumPy, each in words: name, version, threads."""
+    """Return a line for each BLAS library that NumPy uses: name, version and threads."""
     if importlib.util.find_spec("threadpoolctl") is None:
         return []
     import threadpoolctl
@@ -91,13 +91,13 @@ def blas():
     ]
 
 
-def show_versions():
-    """Return what this installation has and what it lacks, one fact per line.
+def show_versions() -> list[tuple[str, str]]:
+    """Return the versions of installed packages and devices, and what is missing.
 
     Returns
     -------
     list of (str, str)
-        The name of a thing, and its version or why it is missing and what it is for.
+        A name, and its version, or why it is missing and what it is needed for.
 
     Examples
     --------
@@ -116,37 +116,37 @@ def show_versions():
 
 
 def gpu_problem():
-    """Why there is no GPU to compute on, or None where there is one.
+    """Return why there is no usable GPU, or None if there is one.
 
-    Imports CuPy, where it is installed.
+    Imports CuPy if it is installed.
     """
     extra = (
-        "`pip install 'cupy-cuda12x[ctk]' 'numba-cuda[cu12]'`, or the extra `cuda12` (for CUDA 13, "
-        "as `nvidia-smi` says: cupy-cuda13x, cu13, `cuda13`)"
+        "`pip install 'cupy-cuda12x[ctk]' 'numba-cuda[cu12]'`, or the extra `cuda12` (if "
+        "`nvidia-smi` shows CUDA 13: cupy-cuda13x, cu13, `cuda13`)"
     )
     if importlib.util.find_spec("cupy") is None:
         return f"CuPy is not installed; run {extra}"
     try:
         import cupy
-    except ImportError as error:  # as of a library of CUDA that is not there
-        return f"CuPy cannot be imported ({error}); install it anew: {extra}"
+    except ImportError as error:  # such as a missing CUDA library
+        return f"CuPy cannot be imported ({error}); reinstall it: {extra}"
     runtime = cupy.cuda.runtime
     driver, wanted = runtime.driverGetVersion(), runtime.runtimeGetVersion()
     if not driver:
-        return "there is no NVIDIA driver; install one, or compute on the processor"
+        return "there is no NVIDIA driver; install one, or compute on the CPU"
     try:
         count = runtime.getDeviceCount()
     except RuntimeError as error:  # CUDARuntimeError
         if driver < wanted:
             return (
-                f"the driver knows CUDA up to {_cuda(driver)} and CuPy needs {_cuda(wanted)}; "
+                f"the driver supports CUDA up to {_cuda(driver)}, and CuPy needs {_cuda(wanted)}; "
                 f"install a newer driver, or a CuPy for the older one: {extra}"
             )
-        return f"the driver finds no GPU ({error}); look at what `nvidia-smi` says"
+        return f"the driver finds no GPU ({error}); check the output of `nvidia-smi`"
     if not count:
-        return "the driver finds no GPU; look at what `nvidia-smi` says"
+        return "the driver finds no GPU; check the output of `nvidia-smi`"
     try:
-        cupy.cuda.cublas.create  # noqa: B018  opens this library, as the first product would
+        cupy.cuda.cublas.create  # noqa: B018  loads this library, like the first product
     except ImportError as error:
         reason = " ".join(str(error).split())[:99]
         return f"CuPy finds no cuBLAS ({reason}...); run {extra}"
@@ -156,40 +156,40 @@ def gpu_problem():
 
 
 def _cuda(version):
-    """A version of CUDA as people write it: 12090 is 12.9."""
+    """Return a CUDA version in the usual form: 12.9 for 12090."""
     return f"{version // 1000}.{version % 1000 // 10}"
 
 
 def _gpu():
-    """The GPU in use, in words."""
+    """Return a description of the GPU in use."""
     import cupy
 
     facts = cupy.cuda.runtime.getDeviceProperties(cupy.cuda.runtime.getDevice())
     name, memory = facts["name"].decode(), facts["totalGlobalMem"] / 2**30
     return (
         f"{name}, compute capability {facts['major']}.{facts['minor']}, {memory:.0f} GiB, "
-        f"CUDA {_cuda(cupy.cuda.runtime.driverGetVersion())} of the driver, "
-        f"{_cuda(cupy.cuda.runtime.runtimeGetVersion())} of CuPy"
+        f"CUDA {_cuda(cupy.cuda.runtime.driverGetVersion())} (driver), "
+        f"{_cuda(cupy.cuda.runtime.runtimeGetVersion())} (CuPy)"
     )
 
 
-def to_gpu(x):
-    """Return the same in the memory of the GPU, in CuPy's arrays.
+def to_gpu(x: T) -> T:
+    """Return `x` with its arrays moved to GPU memory, as CuPy arrays.
 
     Parameters
     ----------
     x : array, Bits, BitPlanes, Quantized, Thresholds, Tensor, FrozenNet, or a list or dict of them
-        CuPy's arrays come back as they are, not as copies.  For a Module see its method `to`.
+        CuPy arrays are returned as they are, not copied.  For a Module, call its method `to`.
 
     Returns
     -------
     object
-        Of the kind of x.
+        An object of the same kind.
 
     Raises
     ------
     InputError
-        If there is no GPU, its memory is full, or x is something else.
+        If there is no GPU, its memory is full, or `x` is anything else.
 
     Examples
     --------
@@ -205,7 +205,7 @@ def to_gpu(x):
 
 
 def mover(device):
-    """The function that moves to a device: `to_cpu` or `to_gpu`."""
+    """Return the function that moves arrays to a device: `to_cpu` or `to_gpu`."""
     moves = {"cpu": to_cpu, "gpu": to_gpu}
     check_choice(None, moves, device=device)
     if device == "gpu" and (problem := gpu_problem()):
@@ -215,9 +215,9 @@ def mover(device):
 
 @contextlib.contextmanager
 def stream():
-    """A stream of the GPU: what is begun in the block runs beside other streams, and in order.
+    """Run the block on a GPU stream of its own, in order and in parallel with other streams.
 
-    At the end of the block the processor waits for it.
+    The CPU waits for the stream at the end of the block.
     """
     if problem := gpu_problem():
         raise InputError(f"no GPU: {problem}")
@@ -231,9 +231,9 @@ def stream():
 
 @contextlib.contextmanager
 def full_memory_named():
-    """Inside, a memory of the GPU that is full becomes one sentence.
+    """Turn out-of-memory errors of the GPU into an InputError of one sentence.
 
-    What was in the GPU's memory before stays there, but for what a program keeps no more.
+    Arrays that the program still refers to stay in GPU memory.
     """
     try:
         yield
@@ -246,16 +246,16 @@ def full_memory_named():
         words = " ".join(str(error).split()).rstrip(".")
         raise InputError(
             f"the memory of the GPU is full ({words}); take a smaller batch or net, end other "
-            "programs on it, or compute on the processor"
+            "programs on it, or compute on the CPU"
         ) from None
 
 
 def _version(name):
-    """The version of an installed module, without importing it."""
-    import importlib.metadata  # takes 15 ms, and nobody else needs it
+    """Return the version of an installed module without importing it."""
+    import importlib.metadata  # takes 15 ms and is needed only here
 
     distributions = importlib.metadata.packages_distributions().get(name, [name])
     try:
         return importlib.metadata.version(distributions[0])
     except importlib.metadata.PackageNotFoundError:
-        return "there, of an unknown version"
+        return "installed, version unknown"

@@ -1,14 +1,14 @@
-"""The exception that `bitnet` raises for input it refuses, and checks of counts and names."""
+"""`InputError`, which `bitnet` raises for invalid input, and checks of counts and choices."""
 
 import difflib
 import numbers
 
 
 class InputError(ValueError):
-    """Input that cannot be used: the message says what came, what was expected, what to do.
+    """Invalid input: the message says what came, what was expected and what to do next.
 
-    Every check of arguments, arrays and files raises this class, so that a program can show
-    the sentence to its user and keep tracebacks for errors of its own.  It is a `ValueError`.
+    Every check of arguments, arrays and files raises this class.  A program can show its message
+    to the user and keep tracebacks for its own errors.  It is a `ValueError`.
 
     Examples
     --------
@@ -22,12 +22,12 @@ class InputError(ValueError):
 
 
 def is_whole(value):
-    """Whether a value is an integer, of Python or NumPy, and no truth value."""
+    """Return whether a value is a Python or NumPy integer and not a bool."""
     return isinstance(value, numbers.Integral) and not isinstance(value, bool)
 
 
 def check_count(who, least=1, most=None, **counts):
-    """Refuse values that are no whole numbers from `least` to `most`, by default 1 or more."""
+    """Raise InputError unless each value is an integer from `least` (default: 1) to `most`."""
     for name, value in counts.items():
         if not is_whole(value) or value < least or (most is not None and value > most):
             span = f"of {least} or more" if most is None else f"from {least} to {most}"
@@ -35,7 +35,7 @@ def check_count(who, least=1, most=None, **counts):
 
 
 def check_choice(who, choices, **values):
-    """Refuse values that are none of the choices, which are strings; says which one is near."""
+    """Raise InputError unless each value is one of the strings `choices`; name a similar one."""
     for name, value in values.items():
         if not isinstance(value, str) or value not in choices:
             near = difflib.get_close_matches(str(value), choices, 1)
@@ -46,15 +46,15 @@ def check_choice(who, choices, **values):
 
 
 def unfit(name, expected, *operands):
-    """The error that operands do not fit: what came, and what was expected."""
+    """Return the InputError for operands whose types or shapes do not fit."""
     came = ", ".join(map(_in_words, operands))
     do = "does" if len(operands) == 1 else "do"
     return InputError(f"{name}: {came} {do} not fit; expected {expected}")
 
 
 def _in_words(x):
-    """The type and the shape of an operand; the beginning of its repr if it has no shape."""
+    """Return the type and shape of an operand, or the start of its repr if it has no shape."""
     if not hasattr(x, "shape"):
         return f"{x!r:.60}"
-    x = getattr(x, "data", x) if hasattr(x, "requires_grad") else x  # what a Tensor holds
+    x = getattr(x, "data", x) if hasattr(x, "requires_grad") else x  # the array of a Tensor
     return f"{getattr(x, 'dtype', type(x).__name__)} {x.shape}"

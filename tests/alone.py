@@ -1,4 +1,4 @@
-"""A Python without anything that is optional."""
+"""A Python without optional packages."""
 
 import pathlib
 import venv
@@ -9,7 +9,7 @@ import bitnet
 
 
 def numpy_alone(folder):
-    """A Python that has NumPy and the package's source, and nothing else."""
+    """Make a Python with NumPy and the source of the package only; return its path."""
     venv.create(folder, with_pip=False, symlinks=True)
     (site,) = pathlib.Path(folder).glob("lib/python*/site-packages")
     numpy = pathlib.Path(np.__file__).parent

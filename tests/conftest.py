@@ -1,4 +1,4 @@
-"""Settings of the property tests, and the implementations that kernels are tested in."""
+"""Settings of the property tests, and fixtures for the kernel implementations and the GPU."""
 
 import importlib.util
 
@@ -11,7 +11,9 @@ from bitnet import kernels
 from bitnet.devices import gpu_problem
 
 settings.register_profile("bitnet", deadline=None, max_examples=30, derandomize=True)
-settings.register_profile("thorough", deadline=None, max_examples=300)  # and others each time
+settings.register_profile(
+    "thorough", deadline=None, max_examples=300
+)  # with new examples each time
 settings.load_profile("bitnet")
 
 
@@ -34,7 +36,7 @@ def implementation(request):
 
 @pytest.fixture(params=["stand-in", pytest.param("cupy", marks=pytest.mark.gpu)])
 def gpu(request):
-    """A GPU: the stand-in for CuPy with the definitions of the kernels, or a real one."""
+    """Provide a GPU: the stand-in for CuPy with the reference kernels, or a real GPU."""
     if request.param == "stand-in":
         with stand_in.installed(), kernels.using("reference"):
             yield request.param

@@ -1,4 +1,4 @@
-"""A language model for tests: what a token is like, mixed with those before it."""
+"""A language model for tests: a fading mean of the embeddings of the tokens so far."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from bitnet.nn import functional as F  # noqa: N812
 
 
 class Fading(Module):
-    """scores = h @ decoder.T, h = fade * h + table[token]; a state that matters, and no rng."""
+    """scores = h @ decoder.T, h = fade * h + table[token]: it has a state and needs no rng."""
 
     def __init__(self, count, width, rng, fade=0.5):
         self.table = Parameter(rng.standard_normal((count, width)).astype(np.float32))

@@ -18,7 +18,7 @@ STATES = {"rnn": [STATE], "lstm": [STATE, CELL], "gru": [STATE]}
 
 
 def operands(kind, few=False):
-    """x, weight, state_weight, bias and states; k-bit ones on the grids of the quantizers."""
+    """Return x, weight, state_weight, bias and states, on the grids of the quantizers if `few`."""
     rows = GATES[kind] * H
     draw = functools.partial(RNG.choice, THREE_BITS) if few else RNG.standard_normal
     scale = 0.5 if few else 0.4
@@ -27,7 +27,7 @@ def operands(kind, few=False):
 
 
 def outputs(y, states):
-    """All that a layer gives, in one Tensor."""
+    """Return the outputs and states of a layer in one Tensor."""
     for i, state in enumerate(states, 2):
         y = y + state * float(i)
     return y
@@ -49,8 +49,8 @@ def weights_of(w):
     return F.quantize_scaled(w, Uniform(3), scale=0.5)
 
 
-def of_few_bits(kind, quantizer, **options):
-    """The steps of a layer one by one, with `slope * h + constant` for q(h)."""
+def low_bit(kind, quantizer, **options):
+    """Return a case whose surrogate runs step by step, with `slope * h + constant` for q(h)."""
     given = operands(kind, few=True)
 
     def run(x, weight, state_weight, bias, *states):
@@ -69,7 +69,7 @@ def of_few_bits(kind, quantizer, **options):
 
 
 def pretended(quantizer, h):
-    """(slope, constant) of q around h."""
+    """Return (slope, constant) of the line that stands for q around h."""
     slope = quantizer.slope(h.data)
     return slope, quantizer.values(h.data) - slope * h.data
 
@@ -106,7 +106,7 @@ def F_tensor(x):  # noqa: N802
 
 
 def tanh(v):
-    """By a plain recurrent layer of one step without a state."""
+    """Compute tanh by a plain recurrent layer of one step without a state."""
     n = v.shape[1]
     y, _ = F.rnn(F.reshape(v, 1, *v.shape), np.eye(n), np.zeros((n, n)), np.zeros(n))
     return y[0]
@@ -176,13 +176,9 @@ CASES = {
     "RNN": [
         of_floats("rnn"),
         of_floats("rnn", activation="relu"),
-        of_few_bits("rnn", Uniform(3)),
-        of_few_bits("rnn", LinearQuant(3, 0.5, signed=False), activation="relu"),
+        low_bit("rnn", Uniform(3)),
+        low_bit("rnn", LinearQuant(3, 0.5, signed=False), activation="relu"),
     ],
-    "LSTM": [
-        of_floats("lstm"),
-        of_few_bits("lstm", Uniform(4, 0.5)),
-        of_few_bits("lstm", Uniform(1)),
-    ],
-    "GRU": [of_floats("gru"), of_few_bits("gru", Uniform(4, 0.5))],
+    "LSTM": [of_floats("lstm"), low_bit("lstm", Uniform(4, 0.5)), low_bit("lstm", Uniform(1))],
+    "GRU": [of_floats("gru"), low_bit("gru", Uniform(4, 0.5))],
 }

@@ -1,10 +1,10 @@
-"""What the tests of two devices share."""
+"""Comparisons of results for the tests of two devices."""
 
 import numpy as np
 
 
 def assert_same(gpu, found, expected, rtol=1e-4, atol=1e-5):
-    """Numbers of a GPU, by name: with the stand-in equal, to the last bit; otherwise integers."""
+    """Compare arrays of a GPU by name: bit for bit with the stand-in, else integers exactly."""
     assert found.keys() == expected.keys()
     for name, want in expected.items():
         came, want = np.asarray(found[name]), np.asarray(want)
@@ -16,6 +16,6 @@ def assert_same(gpu, found, expected, rtol=1e-4, atol=1e-5):
 
 
 def same(found, expected):
-    """Whether arrays are the same bit for bit."""
+    """Return whether arrays are equal bit for bit."""
     pairs = list(zip(found, expected, strict=True))
     return all((a.dtype, a.shape, a.tobytes()) == (b.dtype, b.shape, b.tobytes()) for a, b in pairs)

@@ -1,4 +1,4 @@
-"""Small nets in files, for the tests of the command line: trained, float twin, frozen."""
+"""Files of small nets for the tests of the command line: checkpoints, logs and frozen nets."""
 
 import json
 import pathlib
@@ -101,7 +101,7 @@ KINDS = {
 
 
 def save_nets(folder):
-    """Write KIND.checkpoint and KIND.jsonl of each kind, and KIND.npz of those of bits."""
+    """Write KIND.checkpoint and KIND.jsonl of each kind, and KIND.npz of the quantized ones."""
     for kind, changes in KINDS.items():
         experiment = Experiment({**SETTINGS, **changes})
         records = [{"settings": experiment.settings}]
@@ -113,7 +113,7 @@ def save_nets(folder):
             path = folder / f"{kind}.checkpoint"
             frozen(load_trained(path), path).save(folder / f"{kind}.npz")
     plain = bitnet.nn.models.binary_mlp([784, 10], rng=experiment.rng)
-    bitnet.freeze(plain).save(folder / "plain.npz")  # as Python writes it: no classes, no data
+    bitnet.freeze(plain).save(folder / "plain.npz")  # saved from Python: no classes, no data
     return folder
 
 

@@ -1,4 +1,4 @@
-"""Running the examples as a person does."""
+"""Run the examples as a user does."""
 
 import contextlib
 import io
@@ -27,7 +27,7 @@ def run(name, *words, folder, code=0):
 
 
 def refused(name, *words, folder, code):
-    """What an example writes to standard error as it ends with this code, in this process."""
+    """Run an example in this process; check its exit code and return what it writes to stderr."""
     errors = io.StringIO()
     with (
         contextlib.chdir(folder),

@@ -1,4 +1,4 @@
-"""A real server on this machine, which breaks off, lies, or cannot go on, as a test asks it to."""
+"""A local HTTP server that breaks off, lies or refuses ranges, as a test asks it to."""
 
 import http.server
 import io
@@ -6,7 +6,7 @@ import tarfile
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """Files from memory; `breaks` says after how many bytes each of the next answers ends."""
+    """Serves files from memory; `breaks` gives the number of bytes of each of the next answers."""
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
@@ -45,7 +45,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 
 def archive(members):
-    """A tar.gz of (name, content) pairs; content may be a tarfile.TarInfo instead."""
+    """Return a tar.gz of (name, content) pairs; content may be a tarfile.TarInfo instead."""
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w:gz") as tar:
         for name, content in members:

@@ -1,10 +1,10 @@
 """An array module that stands in for CuPy, so that a NumPy call on a CuPy array is found.
 
-Its arrays wrap NumPy's and are none themselves.  They offer what CuPy from version 14 on has of
-what bitnet uses, with the arguments that CuPy takes, and are stricter in three ways: NumPy's
-functions refuse them (CuPy answers some), an index may not be a NumPy array (CuPy would copy it
-to the GPU without a word), and an item may not be assigned from one.  What meets a NumPy array of
-numbers in an operator or a function is refused, as by CuPy; single numbers are welcome.
+Its arrays wrap NumPy arrays and are not NumPy arrays themselves.  They offer the part of CuPy 14
+and newer that bitnet uses, with CuPy's arguments, and are stricter in three ways: NumPy functions
+refuse them (CuPy accepts some), a NumPy array is refused as an index (CuPy copies it to the GPU
+silently), and a NumPy array cannot be assigned to an item.  Operators and functions refuse NumPy
+arrays of numbers, like CuPy; they accept scalars.
 """
 
 import contextlib
@@ -71,21 +71,21 @@ UNARY = "neg pos abs invert"
 
 
 class OutOfMemoryError(MemoryError):
-    """As CuPy's."""
+    """The exception of CuPy."""
 
 
 OutOfMemoryError.__module__ = "cupy.cuda.memory"
 
 
 class Flags:
-    """CuPy's flags: nothing is read-only."""
+    """The flags of a CuPy array: nothing is read-only."""
 
     def __init__(self, own):
         self.c_contiguous, self.f_contiguous = own.flags.c_contiguous, own.flags.f_contiguous
 
 
 class Array:
-    """An array of the device that is not there."""
+    """An array of the stand-in device."""
 
     __slots__ = ("_own", "_taken")
     __array_ufunc__ = None  # NumPy's scalars leave operators to us
@@ -159,7 +159,7 @@ Array.__module__, Array.__name__ = "cupy", "ndarray"
 
 
 def bare(x):
-    """What NumPy computes with: the arrays of the stand-in, unwrapped, and single numbers."""
+    """Return the NumPy array in a stand-in array, or the scalar itself; refuse NumPy arrays."""
     if isinstance(x, Array):
         return x._own
     if isinstance(x, (tuple, list)):
@@ -170,14 +170,14 @@ def bare(x):
 
 
 def wrapped(y):
-    """NumPy's result as an array of the stand-in; of one number too."""
+    """Return a result of NumPy as an array of the stand-in, scalars too."""
     if isinstance(y, (np.ndarray, np.generic)):
         return Array(np.asarray(y))
     return type(y)(map(wrapped, y)) if isinstance(y, (tuple, list)) else y
 
 
 def checked(name, signature, args, kwargs):
-    """Refuse arguments that CuPy's function has not."""
+    """Refuse arguments that the CuPy function does not have."""
     names = signature.split()
     if unknown := [key for key in kwargs if key not in names and "*" not in names[1:]]:
         raise TypeError(f"{name}() got an unexpected keyword argument {unknown[0]!r}")
@@ -186,7 +186,7 @@ def checked(name, signature, args, kwargs):
 
 
 def function(name):
-    """CuPy's function of this name."""
+    """Return the CuPy function with this name."""
     own = np.lib.stride_tricks.sliding_window_view if name == "windows" else getattr(np, name)
     signature = FUNCTIONS.get(name, "x window_shape axis subok writeable")
 
@@ -199,8 +199,8 @@ def function(name):
         if name in FROM_NUMPY and isinstance(args[0], np.ndarray):
             return Array(np.array(*args, **{k: bare(v) for k, v in kwargs.items()}))
         y = own(*bare(args), **{k: bare(v) for k, v in kwargs.items()})
-        same = [x for x in args[:1] if isinstance(x, Array) and x._own is y]  # as of asarray
-        if name in ("empty", "empty_like"):  # with what was there before
+        same = [x for x in args[:1] if isinstance(x, Array) and x._own is y]  # such as asarray
+        if name in ("empty", "empty_like"):  # not zeros
             y.fill(77)
         return same[0] if same else wrapped(y)
 
@@ -208,7 +208,7 @@ def function(name):
 
 
 class Ufunc:
-    """CuPy's ufunc of this name."""
+    """The CuPy ufunc with this name."""
 
     def __init__(self, name):
         self.own = getattr(np, name)
@@ -216,7 +216,7 @@ class Ufunc:
     def __call__(self, *args, out=None):
         args = bare(args)
         if not any(isinstance(x, np.ndarray) for x in args):
-            raise TypeError("no array of CuPy's")
+            raise TypeError("not a CuPy array")
         if out is None:
             return wrapped(self.own(*args))
         self.own(*args, out=bare(out))
@@ -236,7 +236,7 @@ def _method(name):
         if other_size and not self._own.flags.c_contiguous:  # CuPy takes another axis, or refuses
             raise ValueError("an array has to be C-contiguous for a dtype of another size")
         y = getattr(self._own, name)(*bare(args), **{k: bare(v) for k, v in kwargs.items()})
-        if y is self._own:  # as of astype(copy=False)
+        if y is self._own:  # such as astype(copy=False)
             return self
         return wrapped(y) if out is None else out
 
@@ -258,7 +258,7 @@ def _in_place(name):
 
     def call(self, other):
         before, self_own = self._own, operate(self._own, bare(other))
-        if self_own is not before:  # as of arrays of no axis
+        if self_own is not before:  # for arrays without axes
             before[...] = self_own
         return self
 
@@ -304,7 +304,7 @@ class Stream:
         self.waited_for = True
 
 
-waits = 0  # how often the processor waited for numbers of the device
+waits = 0  # how often the CPU waited for values from the device
 
 
 def _wait():
@@ -312,11 +312,11 @@ def _wait():
     waits += 1
 
 
-room_bytes = None  # of the memory of the device; None is endless
+room_bytes = None  # free memory of the device; None: no limit
 
 
 def _take(n_bytes):
-    """Take memory for an array; returns what is to be given back."""
+    """Take memory for an array; return the bytes to give back."""
     global room_bytes
     if room_bytes is None:
         return 0
@@ -335,7 +335,7 @@ def _give(n_bytes):
 
 @contextlib.contextmanager
 def memory_of(n_bytes):
-    """A device of so many bytes, inside a `with` block."""
+    """Limit the memory of the device to `n_bytes` inside a `with` block."""
     global room_bytes
     room_bytes = n_bytes
     try:
@@ -345,7 +345,7 @@ def memory_of(n_bytes):
 
 
 def cupy():
-    """The module, new."""
+    """Return a new stand-in module."""
     module = types.ModuleType("cupy", "A stand-in for CuPy.")
     module.__spec__ = importlib.machinery.ModuleSpec("cupy", None)
     module.ndarray = Array
@@ -375,7 +375,7 @@ def cupy():
 
 @contextlib.contextmanager
 def installed():
-    """Inside, `import cupy` gives the stand-in; gives the module."""
+    """Let `import cupy` give the stand-in inside a `with` block; yield the module."""
     before = sys.modules.get("cupy")
     sys.modules["cupy"] = module = cupy()
     try:

@@ -1,4 +1,4 @@
-"""What the property tests draw: shapes around the edges of words, and numbers with edges."""
+"""Strategies of the property tests: sizes around the word edge, and numbers with edge cases."""
 
 import numpy as np
 from hypothesis import strategies as st
@@ -17,23 +17,23 @@ widths = st.sampled_from(WIDTHS)
 some_widths = st.sampled_from(WIDTHS[1:])
 rows = st.sampled_from(ROWS)
 seeds = st.integers(0, 2**32 - 1)
-implementations = ("reference", "avx512", "avx2", "portable")  # the last three are Numba's
+implementations = ("reference", "avx512", "avx2", "portable")  # the last three use Numba
 
 
 def numbers(seed, shape, dtype=np.float32):
-    """Random numbers, a third of them from the table of edges."""
+    """Return random numbers, a third of them from the table of edge cases."""
     rng = np.random.default_rng(seed)
     x = 2 * rng.standard_normal(shape)
     return np.where(rng.random(shape) < 1 / 3, rng.choice(EDGES, shape), x).astype(dtype)
 
 
 def signs(seed, shape):
-    """Random +1.0 and -1.0."""
+    """Return random +1.0 and -1.0."""
     return np.random.default_rng(seed).choice([-1.0, 1.0], shape)
 
 
 def disturb(model, seed):
-    """Batch norms as no training leaves them: gammas of both signs and 0, and exact ties."""
+    """Give batch norms gammas of both signs and 0, and exact ties; return the model."""
     rng = np.random.default_rng(seed)
     for norm in (layer for layer in model.modules() if isinstance(layer, BatchNorm)):
         n = norm.num_features

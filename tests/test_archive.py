@@ -1,4 +1,4 @@
-"""Files that are whole or refused: changed bytes, hostile zips, full disks."""
+"""Files are read whole or refused: changed bytes, hostile zips, full disks."""
 
 import hashlib
 import io
@@ -36,23 +36,23 @@ def path(tmp_path):
 
 
 def sealed(content):
-    """Bytes with a valid digest at their end, as a hostile writer makes them."""
+    """Return bytes with a valid digest at their end, like those of a hostile writer."""
     return content + hashlib.sha256(content).hexdigest().encode()
 
 
 def hostile(path, members, compress=zipfile.ZIP_STORED):
-    """Write a zip with these members and a valid seal."""
+    """Write a zip with these members and a valid digest."""
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", compress) as archive:
         archive.comment = b"sha256 " + b"0" * 64
         for name, content in members:
-            with warnings.catch_warnings(action="ignore"):  # of names that come twice
+            with warnings.catch_warnings(action="ignore"):  # about duplicate names
                 archive.writestr(name, content)
     path.write_bytes(sealed(stream.getvalue()[:-64]))
 
 
 def npy(array=None, header=None):
-    """The bytes of a .npy member, with its own header or another."""
+    """Return the bytes of a .npy member, with its own header or another one."""
     stream = io.BytesIO()
     np.lib.format.write_array(stream, np.zeros(3) if array is None else array)
     if header is None:
@@ -87,7 +87,7 @@ def test_the_same_content_gives_the_same_bytes(path, tmp_path):
     assert (tmp_path / "again.npz").read_bytes() == path.read_bytes()
 
 
-def test_every_changed_byte_is_noticed(path):
+def test_every_changed_byte_is_detected(path):
     whole = path.read_bytes()
     for place in range(len(whole)):
         changed = bytearray(whole)
@@ -96,7 +96,7 @@ def test_every_changed_byte_is_noticed(path):
         refused(path)
 
 
-def test_every_truncation_is_noticed(path):
+def test_every_truncation_is_detected(path):
     whole = path.read_bytes()
     for length in range(len(whole)):
         path.write_bytes(whole[:length])
@@ -148,13 +148,13 @@ def test_another_kind_or_version_is_refused(path):
         ),
     ],
 )
-def test_hostile_archives_with_a_valid_seal_are_refused(tmp_path, members):
+def test_hostile_archives_with_a_valid_digest_are_refused(tmp_path, members):
     hostile(tmp_path / "file.npz", members)
     refused(tmp_path / "file.npz")
 
 
 def test_zips_that_zipfile_cannot_read_are_refused(path):
-    """Encrypted members, and a directory that lies outside the file."""
+    """Encrypted members, and a directory outside the file."""
     whole = path.read_bytes()[:-64]
     entry, end = whole.index(b"PK\x01\x02"), whole.index(b"PK\x05\x06")
     for place, value in (
@@ -168,7 +168,7 @@ def test_zips_that_zipfile_cannot_read_are_refused(path):
 
 
 def test_members_that_share_their_bytes_are_refused(path):
-    """Two directory entries for one stored array: a small file must not grow in memory."""
+    """Directory entries that share one stored array: a small file must not grow in memory."""
     whole = path.read_bytes()[:-64]
     start, end = whole.index(b"PK\x01\x02"), whole.index(b"PK\x05\x06")
     entries = whole[start:end]
@@ -218,7 +218,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(path):
 
 
 def test_a_full_disk_leaves_the_old_file_and_nothing_else(path):
-    """A limit on the size of files stands in for the disk: writing fails half-way."""
+    """A limit on the size of files stands in for a full disk: writing fails half-way."""
     whole = path.read_bytes()
     code = (
         "import resource, sys, numpy as np\n"

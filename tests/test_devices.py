@@ -1,4 +1,4 @@
-"""What there is to compute with."""
+"""Threads and the facts of an installation."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ def test_set_num_threads_reaches_the_blas():
 
 
 @pytest.mark.parametrize("n", [0, -1, 1.5, "2", True, 1025, 10**30])
-def test_numbers_that_are_no_numbers_of_threads_are_refused(n):
+def test_invalid_numbers_of_threads_are_refused(n):
     with pytest.raises(InputError, match="1 to 1024"):
         bitnet.set_num_threads(n)
 

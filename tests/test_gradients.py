@@ -1,4 +1,4 @@
-"""Every operation's backward against differences of its forward, and none forgotten."""
+"""Compare the backward of every operation with differences of its forward."""
 
 import numpy as np
 import pytest
@@ -29,7 +29,7 @@ EYE = np.eye(70) * 2 - 1
 
 
 def product(x, w):
-    """A product of packed signs: sign passes every gradient, so its surrogate is x itself."""
+    """Multiply packed signs; sign passes every gradient, so its surrogate is x itself."""
     return F.quantized_linear(F.sign(x, clip_value=None), F.sign(w, clip_value=None))
 
 
@@ -41,8 +41,8 @@ def convolution(x, w, window=WINDOW, groups=1):
 TWO_BITS, THREE_BITS = np.array([-3, -1, 1, 3]) / 3, np.arange(-7, 8, 2) / 7
 
 
-def of_few_bits(product):
-    """A product in units of 1/3 and 1/7; the quantizers pass every gradient."""
+def low_bit(product):
+    """Return a product in units of 1/3 and 1/7; its quantizers pass every gradient."""
 
     def quantized_product(x, w):
         codes = F.quantize(x, Uniform(2), straight=True), F.quantize(w, Uniform(3), straight=True)
@@ -60,7 +60,7 @@ def normalized_signs(x, w, gamma, beta):
 
 
 class Shifted:
-    """What the backward passes of shift-based batch norm pretend around a point."""
+    """The surrogates of shift-based batch norm around a point."""
 
     def __init__(self, x, gamma, beta, eps=1e-5):
         self.c = x - x.mean(axis=0)
@@ -70,14 +70,14 @@ class Shifted:
         self.gamma, self.eps = gamma, eps
 
     def paper(self, x, gamma, beta):
-        """The printed lines, with v + (AP2(v0) - v0) for each AP2(v)."""
+        """Compute the lines printed in the paper, with v + (AP2(v0) - v0) for each AP2(v)."""
         c = x - x.mean(axis=0)
         variance = (c * (c + (self.power - self.c))).mean(axis=0)
         shift = (variance + self.eps) ** -0.5 + (self.shift - self.inv_std)
         return c * shift * (gamma + (self.gamma_shift - self.gamma)) + beta
 
     def code(self, x, gamma, beta):
-        """The linear function whose transpose the authors' code computes."""
+        """Compute the linear function whose transpose the code of the authors computes."""
         along = self.power * ((x * self.power).mean(axis=0) * self.shift**2)
         scale = self.shift * self.gamma_shift
         return (x - x.mean(axis=0) - along) * scale + gamma * (self.power * self.shift) + beta
@@ -92,7 +92,7 @@ def pooled_signs(x):
 
 
 def pooled_by_hand(x):
-    """The first +1 of each window of SIGN_IMAGES, or its first tap: linear in x."""
+    """Take the first +1 of each window of SIGN_IMAGES, or its first tap: linear in x."""
     first = kernels.max_pool(SIGN_IMAGES, POOL)[1]
     taps = np.eye(first.size).reshape(first.size, *first.shape)
     rows = [kernels.max_pool_backward(tap, first, POOL, (5, 4)).ravel() for tap in taps]
@@ -108,7 +108,7 @@ def draw(seed=5):
 
 
 def dropped_signs(x):
-    """Dropout of packed signs, as numbers: forward of a fixed mask is linear in x."""
+    """Drop packed signs, and unpack the rest: with a fixed mask this is linear in x."""
     planes = F.dropout(F.sign(x, clip_value=None), 0.5, draw())
     return F.quantized_linear(planes, F.sign(EYE))
 
@@ -127,7 +127,7 @@ def clipped(low, high):
 
 
 def parabola(x):
-    """The integral of max(0, 2 - 2 |x|) is t (2 - |t|) of t = clip(x, -1, 1)."""
+    """Compute t (2 - |t|) of t = clip(x, -1, 1), the integral of max(0, 2 - 2 |x|)."""
     t = F.hardtanh(x)
     return t * (2 - F.relu(t) - F.relu(-t))
 
@@ -243,7 +243,7 @@ CASES = {
         ),
         (
             (
-                of_few_bits(F.quantized_linear),
+                low_bit(F.quantized_linear),
                 RNG.choice(TWO_BITS, (5, 70)),
                 RNG.choice(THREE_BITS, (4, 70)),
             ),
@@ -267,7 +267,7 @@ CASES = {
     "QuantizedConv2d": [
         (
             (
-                of_few_bits(lambda x, w: F.quantized_conv2d(x, w, WINDOW)),
+                low_bit(lambda x, w: F.quantized_conv2d(x, w, WINDOW)),
                 RNG.choice(TWO_BITS, IMAGES.shape),
                 RNG.choice(THREE_BITS, FILTERS.shape),
             ),
@@ -379,7 +379,7 @@ CASES |= recurrent_cases.CASES
 
 
 def operations(parent=Function):
-    """The names of all operations of the package: Functions with a forward of their own."""
+    """Yield the names of all operations of the package: Functions with their own forward."""
     for child in parent.__subclasses__():
         if child.__module__.startswith("bitnet.") and "forward" in vars(child):
             yield child.__name__
@@ -398,8 +398,8 @@ def test_gradient(name, arguments, options):
     check_gradient(*arguments, **options)
 
 
-def test_batch_norm_takes_away_mean_and_variance():
-    """The gradient of batch norm is orthogonal to a shift and to a scaling of its input."""
+def test_batch_norm_removes_mean_and_variance():
+    """The gradient of batch norm is orthogonal to a shift and a scaling of its input."""
     node = BatchNorm(0.0)
     node.forward(X, np.ones(5), np.zeros(5))
     grad_x, _, _ = node.backward(Y)

@@ -1,4 +1,4 @@
-"""`tools/house.py` on a small package: circles, upward imports, counts, and the exit code."""
+"""`tools/house.py` on a small package: circles, upward imports, counts and the exit code."""
 
 import pathlib
 import sys
@@ -35,8 +35,8 @@ def write(root, files):
         path.write_text(text)
 
 
-def test_a_circle_does_not_hide_behind_a_room(root):
-    """`upper.three` takes from its room a name that the lazy table finds in `upper.two`."""
+def test_a_circle_through_a_room_is_found(root):
+    """`upper.three` uses a name of its room, which the lazy table finds in `upper.two`."""
     figures = house.measure(root, "small", FLOORS)
     assert figures["import circles"] == ["small.upper.three, small.upper.two"]
     write(root, {"upper.three": "three = 1\n"})
@@ -54,6 +54,16 @@ def test_imports_are_of_the_file_that_defines_a_name(root):
     assert imports["small.upper.two"] == {"small.upper.three", "small.lower.base"}
     assert imports["small.upper"] == {"small"}  # a lazy table imports nothing
     assert imports["small.lower"] == {"small.lower.base"}
+
+
+@pytest.mark.parametrize("condition", ["TYPE_CHECKING", "typing.TYPE_CHECKING"])
+def test_what_is_imported_for_types_is_no_import(root, condition):
+    types = f"if {condition}:\n    from small.upper.two import two as two\n"
+    write(root, {"low": f"import typing\nfrom typing import TYPE_CHECKING\n{types}"})
+    write(root, {"upper.__init__": f"{LAZY}\n{types}", "upper.three": "three = 1\n"})
+    imports = house.Imports(root / "small").of
+    assert imports["small.low"] == set()
+    assert imports["small.upper"] == {"small"}
 
 
 def test_upward_imports(root):

@@ -1,6 +1,7 @@
-"""The floors of the house: imports go down only, and what is imported is light."""
+"""The floors of the house: imports go down only, and an import loads little."""
 
 import ast
+import importlib
 import pathlib
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import bitnet
 ROOT = pathlib.Path(bitnet.__file__).parent
 FLOOR_OF = {name: i for i, names in enumerate(house.FLOORS) for name in names}
 
-# narrower than their floor: what predicts without a trainer, and what runs before a net is known
+# rooms that may import less than their floor allows: prediction needs no trainer, data need no net
 LIGHT = {"__init__", "errors", "arrays", "archive", "kernels", "devices", "quantizers", "deploy"}
 ONLY = {
     "data": {"__init__", "errors", "arrays", "archive", "devices"},
@@ -21,7 +22,7 @@ ONLY = {
 }
 KNOWS_THE_TRAINER = {"deploy.freeze"}
 
-# libraries that are imported on first use, and where
+# libraries that are imported on first use, and the rooms that may do so
 LAZY = {
     "cupy": {"devices"},
     "numba": {"kernels"},
@@ -46,7 +47,8 @@ def modules():
 
 
 def imports(tree):
-    """(the module's name, whether at the top of the file) of every import of a file."""
+    """Yield (name of the module, whether at the top of the file) of each import but for types."""
+    tree, _ = house.split_types(tree)
     top = set(map(id, tree.body))
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -89,6 +91,27 @@ def test_files_can_be_read(path, parts):
     assert ast.get_docstring(ast.parse(path.read_text())), "the subject, in the first sentence"
 
 
+LAZY_ROOMS = [path for path in sorted(ROOT.rglob("__init__.py")) if "lazily(" in path.read_text()]
+
+
+@pytest.mark.parametrize("path", LAZY_ROOMS, ids=lambda path: path.parent.name)
+def test_types_are_imported_from_where_the_lazy_table_finds_them(path):
+    """`from MODULE import NAME as NAME` under TYPE_CHECKING, which type checkers and editors read.
+
+    The submodules that a room offers may be imported there as well: all of them, or none.
+    """
+    room = ".".join(path.parent.relative_to(ROOT.parent).parts)
+    tree, types = house.split_types(ast.parse(path.read_text()))
+    if not types:
+        pytest.skip(f"{room} has no block for type checkers")
+    typed = [(node.module, alias) for node in types for alias in node.names]
+    assert all(alias.asname == alias.name for _, alias in typed), "import NAME as NAME"
+    table = house.lazy_table(tree)
+    assert {alias.name: module for module, alias in typed if module != room} == table
+    submodules = set(importlib.import_module(room).__all__) - set(table)
+    assert {alias.name for module, alias in typed if module == room} in (set(), submodules)
+
+
 def python(code):
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
@@ -108,9 +131,9 @@ def test_the_rooms_are_there_after_importing_the_package_alone():
 
 
 def test_import_takes_under_a_quarter_of_a_second(tmp_path, monkeypatch):
-    """CPU seconds of the main thread, the least of five processes: other work does not count.
+    """Take the smallest CPU time of the main thread over five processes: other work does not count.
 
-    The first one compiles the files, as the first import after an installation does.
+    The first process compiles the files, like the first import after an installation.
     """
     monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
     monkeypatch.setenv("PYTHONPYCACHEPREFIX", str(tmp_path))

@@ -1,4 +1,4 @@
-"""Which library an array belongs to, moving, and what says that there is no GPU."""
+"""The library of an array, moving arrays between devices, and errors about a missing GPU."""
 
 import importlib.util
 import sys
@@ -24,7 +24,7 @@ def cupy():
 
 
 def held():
-    """One of each that holds arrays."""
+    """Return one object of each class that holds arrays."""
     bits = kernels.pack(np.float32([[1, -1, 1]]))
     return [
         np.ones(2),
@@ -73,7 +73,7 @@ def test_what_is_moved_is_the_same(cupy):
 
 
 class Odd(bitnet.nn.Module):
-    """State in lists and dicts, shared parameters, counters."""
+    """A module with state in lists and dicts, shared parameters and counters."""
 
     def __init__(self):
         self.weight = self.again = bitnet.autograd.LatentWeight([[1.0, -2.0]], clip=1.0)
@@ -109,7 +109,7 @@ def test_a_module_moves_with_all_that_it_holds(cupy):
 
 
 def test_edited_weights_on_the_gpu_are_packed_again(cupy):
-    """CuPy's arrays cannot be made read-only; `edit` drops the signs, as everywhere."""
+    """CuPy arrays cannot be read-only; `edit` drops the cached signs, as on the CPU."""
     weight = bitnet.autograd.LatentWeight([[1.0, -2.0]], clip=1.0)
     weight.move(cupy.asarray)()
     weight.keep_signs(weight.signs.words)
@@ -128,7 +128,7 @@ def test_a_parameter_stays_one(cupy):
     assert array_module(to_cpu(there)) is np
 
 
-def test_layouts_are_laid_out_anew_where_they_were_kept(cupy):
+def test_layouts_are_made_again_where_they_were_kept(cupy):
     with kernels.using("numba"):
         bits, planes = map(kernels.prepare, held()[1:3])
     for own in (bits, planes):
@@ -205,13 +205,13 @@ PROBLEMS = {
     "no driver": (runtime(driver=0, error=INSUFFICIENT), "there is no NVIDIA driver"),
     "an old one": (
         runtime(driver=11040, error=INSUFFICIENT),
-        "the driver knows CUDA up to 11.4 and CuPy needs 12.9; install a newer driver",
+        "the driver supports CUDA up to 11.4, and CuPy needs 12.9; install a newer driver",
     ),
     "no device": (
         runtime(error="cudaErrorNoDevice: no CUDA-capable device is detected"),
         r"finds no GPU \(cudaErrorNoDevice.*nvidia-smi",
     ),
-    "none in view": (runtime(count=0), "the driver finds no GPU; look at what `nvidia-smi` says"),
+    "none in view": (runtime(count=0), "the driver finds no GPU; check the output of `nvidia-smi`"),
 }
 
 
@@ -273,16 +273,14 @@ def test_kernels_that_cannot_be_compiled(cupy, monkeypatch):
 
 def test_a_gpu_that_can_be_used_is_described(cupy):
     words = dict(bitnet.show_versions())["gpu"]
-    assert words == (
-        "no device, compute capability 9.0, 1 GiB, CUDA 12.9 of the driver, 12.9 of CuPy"
-    )
+    assert words == ("no device, compute capability 9.0, 1 GiB, CUDA 12.9 (driver), 12.9 (CuPy)")
 
 
 # which kernels run
 
 
 def test_cupys_arrays_go_to_the_kernels_of_the_gpu(cupy, monkeypatch):
-    """By name; what has no kernel there runs as the definition says."""
+    """Dispatch is by name; a function without a GPU kernel runs its definition."""
     calls = []
     own = types.ModuleType("bitnet.kernels.cuda")
     own.pack = lambda x: calls.append("pack") or kernels.reference.pack(x)
@@ -315,7 +313,7 @@ def test_cupys_arrays_go_to_the_kernels_of_the_gpu(cupy, monkeypatch):
 
 
 def to_gpu_unasked(cupy, x):
-    """Without asking for numba-cuda."""
+    """Move to the GPU without the check for numba-cuda."""
     return moved(x, cupy.asarray)
 
 

@@ -1,4 +1,4 @@
-"""Arrays of pixels from `.npy` and `.npz` files, of which nothing is unpickled."""
+"""Arrays of pixels from `.npy` and `.npz` files; nothing is unpickled."""
 
 import pathlib
 import zipfile
@@ -7,7 +7,7 @@ from bitnet import archive
 from bitnet.errors import InputError
 
 MAGIC, MAX_BYTES = archive.NPY, 1 << 30
-EXPECTED = "uint8 pixels from 0 to 255 (of floats from 0 to 1: (255 * x).round().astype('uint8'))"
+EXPECTED = "uint8 pixels from 0 to 255 (convert floats by (255 * x).round().astype('uint8'))"
 
 
 def parse_npy(content, name):
@@ -16,7 +16,7 @@ def parse_npy(content, name):
 
 
 def read_arrays(path, max_bytes=MAX_BYTES):
-    """Return the arrays of pixels in a `.npy` or `.npz` file, by name; that of a `.npy` is ""."""
+    """Return the arrays of pixels in an `.npz` file by name, or in a `.npy` file as {"": array}."""
     path = pathlib.Path(path)
     with open(path, "rb") as file:
         start = file.read(6)
@@ -24,22 +24,24 @@ def read_arrays(path, max_bytes=MAX_BYTES):
         if start == MAGIC:
             content = file.read(max_bytes + 1)
             if len(content) > max_bytes:
-                raise InputError(f"{path}: more than the {max_bytes} bytes that are read")
+                raise InputError(
+                    f"{path}: the file is too large; expected at most {max_bytes} bytes"
+                )
             return {"": parse_npy(content, path)}
         try:
             return _read_npz(file, path, max_bytes)
         except InputError:
             raise
         except archive.DAMAGED as error:
-            raise InputError(f"{path}: no .npy or .npz file, or damaged ({error})") from None
+            raise InputError(f"{path}: not a .npy or .npz file, or damaged ({error})") from None
 
 
 def _read_npz(file, path, max_bytes):
-    """The arrays of an `.npz` by name."""
+    """Return the arrays of an `.npz` file by name."""
     with zipfile.ZipFile(file) as opened:
         members = opened.infolist()
         if sum(info.file_size for info in members) > max_bytes:
-            raise InputError(f"{path}: more than {max_bytes} bytes, unpacked")
+            raise InputError(f"{path}: too large when unpacked; expected at most {max_bytes} bytes")
         arrays = {}
         for info in members:
             name = info.filename.removesuffix(".npy")

@@ -1,51 +1,63 @@
-"""Batches of a data set, shuffled for training or in order, changed at random or as they are."""
+"""Batches of a data set: in order or shuffled, with random flips and shifts."""
 
 import collections
 import concurrent.futures
+from collections.abc import Iterator
 
 import numpy as np
 
 from bitnet.arrays import check_on_cpu
+from bitnet.data.display import grouped, size_in_words
 from bitnet.devices import check_generator
 from bitnet.errors import InputError, check_count
 
 MAX_PREFETCH = 1024
 
 
-def batches(images, labels, batch_size, rng=None, flip=False, pad=0, prefetch=0, border=None):
-    """Go once through images and labels, `batch_size` rows at a time.
+def batches(
+    images: np.ndarray,
+    labels: np.ndarray,
+    batch_size: int,
+    rng: np.random.Generator | None = None,
+    flip: bool = False,
+    pad: int = 0,
+    prefetch: int = 0,
+    border: float | None = None,
+) -> "Batches":
+    """Iterate over images and labels in batches of `batch_size`.
 
     Parameters
     ----------
     images, labels : numpy.ndarray
-        Shape (count, ...), floats finite; and integers of shape (count,).
+        Images of shape (count, ...), floats finite, and integer labels of shape (count,).
     batch_size : int
-        Rows in a batch, 1 or more.
+        Images per batch, 1 or more.
     rng : numpy.random.Generator, optional
-        Shuffle the rows, and leave out the last ones that do not fill a batch.  Without it they
-        come in order, and the last batch may be smaller.  A pass draws all that it needs when it
-        begins: the rows, the flips, the shifts.
+        Shuffle the images, and drop the last ones if they do not fill a batch.  Without it they
+        come in order, and the last batch may be smaller.  All random numbers of a pass (order,
+        flips, shifts) are drawn when it starts.
     flip : bool, optional
-        Mirror each image, left to right, with probability 1/2.  Needs `rng`.
+        Mirror each image left to right with probability 1/2.  Needs `rng`.
     pad : int, optional
         Shift each image by -pad to pad pixels in each direction, all equally likely: a random crop
-        of the image with a border of so many pixels.  Needs `rng`.
+        of the image with a border of `pad` pixels.  Needs `rng`.
     prefetch : int, optional
-        Batches that a thread prepares ahead, 0 to 1024.  They are the same batches.
+        The number of batches that a thread prepares in advance, 0 to 1024.  The batches are the
+        same.
     border : float, optional
-        The value of the border: black by default, 0 for integers and -1 for floats, as
-        `scale_pixels` makes them.  For prepared images 128 is the mean.
+        The value of the border (default: black, which is 0 for integers and -1 for floats from
+        `scale_pixels`).  For images of a `Preparation`, 128 is the mean.
 
     Returns
     -------
     iterable of (numpy.ndarray, numpy.ndarray)
-        With a length: the images and labels of each batch.
+        The images and labels of each batch.  It has a length; each iteration is a new pass.
 
     Raises
     ------
     InputError
-        If the arrays do not fit, are empty, are on a GPU or hold NaN or infinity, if a number is
-        out of range, or if the images cannot be changed as asked for.
+        If the arrays do not fit together, are empty, are on a GPU or contain NaN or infinity, if a
+        number is out of range, or if images of this shape cannot be flipped or shifted.
 
     Examples
     --------
@@ -65,7 +77,7 @@ def batches(images, labels, batch_size, rng=None, flip=False, pad=0, prefetch=0,
         expected = "one integer label per image, and at least one image"
         raise InputError(f"batches: {came}; expected {expected}")
     if images.dtype.kind == "f" and not np.isfinite(images).all():
-        raise InputError("batches: the images hold NaN or infinity; clean the data first")
+        raise InputError("batches: the images contain NaN or infinity; clean the data first")
     if rng is not None:
         check_generator("batches", rng)
         if batch_size > len(images):
@@ -77,37 +89,46 @@ def batches(images, labels, batch_size, rng=None, flip=False, pad=0, prefetch=0,
         _check_changes(images, rng, pad)
     if border is None:
         border = -1 if images.dtype.kind == "f" else 0
-    return _Batches(images, labels, batch_size, rng, (bool(flip), pad, border), prefetch)
+    return Batches(images, labels, batch_size, rng, (bool(flip), pad, border), prefetch)
 
 
 def _check_changes(images, rng, pad):
-    """Refuse flips and shifts that cannot be made."""
+    """Raise InputError if the images cannot be flipped and shifted."""
     if rng is None:
-        raise InputError("batches: flip and pad draw at random; they need rng")
+        raise InputError(
+            "batches: flip and pad are random; pass rng, such as numpy.random.default_rng(0)"
+        )
     if images.ndim not in (3, 4):
         shapes = "(count, height, width) or (count, height, width, channels)"
         raise InputError(f"batches: flip and pad need images {shapes}; got shape {images.shape}")
     if pad >= min(size := images.shape[1:3]):
-        raise InputError(f"batches: pad is {pad}; expected less than the images' {size} pixels")
+        raise InputError(f"batches: pad is {pad}; expected less than the image size {size}")
 
 
-class _Batches:
-    """The batches of one pass; all that is random is drawn when the pass begins."""
+class Batches:
+    """The batches of a data set; each iteration is a pass with its own random numbers."""
 
     def __init__(self, images, labels, batch_size, rng, change, prefetch):
         self.images, self.labels, self.batch_size, self.rng = images, labels, batch_size, rng
         self.change, self.prefetch = change, prefetch
 
-    def __len__(self):
+    def __repr__(self):
+        flip, pad, _ = self.change
+        facts = [f"{grouped(len(self.images))} images of {size_in_words(self.images.shape[1:])}"]
+        facts += [f"batch_size={self.batch_size}"] + ["shuffled"] * (self.rng is not None)
+        facts += ["flip"] * flip + [f"pad={pad}"] * (pad > 0)
+        return f"batches({', '.join(facts)}: {grouped(len(self))} batches)"
+
+    def __len__(self) -> int:
         whole, rest = divmod(len(self.images), self.batch_size)
         return whole + (self.rng is None and rest > 0)
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         make, count = self._draw(), len(self)
         return _ahead(make, count, self.prefetch) if self.prefetch else map(make, range(count))
 
     def _draw(self):
-        """The function that makes batch number i of a new pass."""
+        """Return the function that makes batch number i of a new pass."""
         (flip, pad, border), count = self.change, len(self.images)
         order = None if self.rng is None else self.rng.permutation(count)
         flips = self.rng.integers(0, 2, count, dtype=bool) if flip else np.zeros(count, bool)
@@ -127,7 +148,7 @@ class _Batches:
 
 
 def _shifted(images, shifts, border):
-    """Each image moved by so many rows down and columns to the right."""
+    """Return each image moved down and to the right by its two shifts, in pixels."""
     height, width = images.shape[1:3]
     moved = np.full_like(images, border)
     for y, x, (down, right) in zip(moved, images, shifts.tolist(), strict=True):
@@ -137,9 +158,9 @@ def _shifted(images, shifts, border):
 
 
 def _ahead(make, count, prefetch):
-    """`make(0)`, `make(1)`, ..., of which a thread makes some before they are asked for.
+    """Yield `make(0)`, `make(1)`, ...; a thread computes up to `prefetch` of them in advance.
 
-    The thread is told to end when the iterator ends, is closed or is forgotten; `make` holds no
+    The thread stops when the iterator ends, is closed or is garbage-collected; `make` holds no
     reference to the iterator.
     """
     pool = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="batches")

@@ -1,9 +1,9 @@
 """The published data sets: files, sizes, checksums, addresses and folders.
 
-MD5s of the downloads: CIFAR's are on the set's page (www.cs.toronto.edu/~kriz/cifar.html),
-Fashion-MNIST's in its README, those of MNIST and SVHN in the source of torchvision.  The MD5s of
-IDX files are of what those downloads hold, however it is compressed again.  For the files inside
-CIFAR's archives none are published.
+The MD5s of the downloads come from the web page of CIFAR (www.cs.toronto.edu/~kriz/cifar.html), the
+README of Fashion-MNIST, and the source of torchvision (MNIST, SVHN).  The MD5 of an IDX file is
+that of its decompressed content.  No checksums are published for the files inside the archives of
+CIFAR.
 """
 
 import dataclasses
@@ -13,17 +13,17 @@ import pathlib
 from bitnet.errors import check_choice
 
 DIGITS = tuple("0123456789")
-CLOTHES = ("T-shirt/top", "trouser", "pullover", "dress", "coat")
+CLOTHES: tuple[str, ...] = ("T-shirt/top", "trouser", "pullover", "dress", "coat")
 CLOTHES += ("sandal", "shirt", "sneaker", "bag", "ankle boot")
 ABOUT_MNIST = "the MNIST database of handwritten digits (LeCun, Cortes, Burges)"
 ABOUT_FASHION = "Fashion-MNIST (Zalando), github.com/zalandoresearch/fashion-mnist, data/fashion"
 MNIST_AT = "https://ossci-datasets.s3.amazonaws.com/mnist"
 FASHION_AT = "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion"
-IDX_FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte")
+IDX_FILES: tuple[str, ...] = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte")
 IDX_FILES += ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 IDX_BYTES = (47_040_016, 60_008, 7_840_016, 10_008)
 
-# of each IDX file: the MD5 of its content; the bytes and the MD5 of the download
+# for each IDX file: the MD5 of its content, then the size and the MD5 of the download
 MNIST = """
 6bbc9ace898e44ae57da46a324031adb 9912422 f68b3c2dcbeaaa9fbdd348bbdeb94873
 a25bea736e30d166cdddb491f175f624 28881 d53e105ee54ea40749a09fcbcd1e9432
@@ -40,7 +40,7 @@ f4a8712d7a061bf5bd6d2ca38dc4d50a 26421880 8d4fb7e6c68d591d4c3dfef9ec88bf0d
 
 @dataclasses.dataclass(frozen=True)
 class Stated:
-    """What is stated about a file; of an IDX file the bytes are those of its content."""
+    """The published name, size and checksum of a file; for IDX files, those of the content."""
 
     name: str
     n_bytes: int
@@ -49,27 +49,27 @@ class Stated:
 
 @dataclasses.dataclass(frozen=True)
 class Published:
-    """A published data set: the format and the names of its files, its classes and downloads."""
+    """A published data set: file format, classes, files and downloads."""
 
     kind: str  # "idx", "cifar10", "cifar100" or "svhn"
     about: str
-    classes: tuple  # their names; those in `names_file` have precedence
-    train: tuple  # of Stated, as `test` and `downloads`
+    classes: tuple  # names; those in `names_file` take precedence
+    train: tuple  # of Stated, like `test` and `downloads`
     test: tuple
-    address: str  # where the downloads are
+    address: str  # of the folder with the downloads
     downloads: tuple
-    folder: str  # below the folder of all data sets
-    archive_folder: str = ""  # in which a downloaded archive has its files
+    folder: str  # inside the folder of all data sets
+    archive_folder: str = ""  # the folder inside a downloaded archive
     names_file: str = ""
 
     @property
     def files(self):
-        """All files that are read, those of the training set first."""
+        """Return all files of the set, training files first."""
         return self.train + self.test
 
 
 def _idx(folder, about, classes, address, table):
-    """A set in four IDX files, from its table."""
+    """Return a set of four IDX files, described by a table of sizes and MD5s."""
     rows = [line.split() for line in table.strip().splitlines()]
     files = tuple(map(Stated, IDX_FILES, IDX_BYTES, (row[0] for row in rows)))
     pairs = zip(files, rows, strict=True)
@@ -78,7 +78,7 @@ def _idx(folder, about, classes, address, table):
 
 
 def _cifar(kind, classes, train, test, download, archive_folder, names_file):
-    """A set in an archive of records of equal length."""
+    """Return a set whose archive has files of records of equal length."""
     about = f"{kind}, binary version (Krizhevsky), www.cs.toronto.edu/~kriz/cifar.html"
     address, name = "https://www.cs.toronto.edu/~kriz", kind.replace("-", "").lower()
     downloads = (Stated(f"{kind.lower()}-binary.tar.gz", *download),)
@@ -92,7 +92,7 @@ TEST_MAT = Stated("test_32x32.mat", 64_275_384, "eb5a983be6a315427106f1b164d9cef
 
 
 def _svhn(which, *train):
-    """The cropped digits of SVHN."""
+    """Return the set of the cropped digits of SVHN."""
     about = f"SVHN, cropped digits {which}, ufldl.stanford.edu/housenumbers"
     files, address = (*train, TEST_MAT), "http://ufldl.stanford.edu/housenumbers"
     return Published("svhn", about, DIGITS, train, (TEST_MAT,), address, files, "svhn")
@@ -125,18 +125,18 @@ PUBLISHED = {
 
 
 def published(name):
-    """Return what is known about a published data set; refuse an unknown name."""
+    """Return a published data set by name; raise InputError for an unknown name."""
     check_choice("published data", PUBLISHED, name=name)
     return PUBLISHED[name]
 
 
 def folder_of(name):
-    """Return the folder in which the files of a published set belong."""
+    """Return the folder of the files of a published set."""
     return data_folder() / published(name).folder
 
 
 def data_folder():
-    """Return the folder of all data sets: BITNET_DATA, or `bitnet` in the cache of the user."""
+    """Return the folder of all data sets: BITNET_DATA, or `bitnet` in the user cache."""
     if os.environ.get("BITNET_DATA"):
         return pathlib.Path(os.environ["BITNET_DATA"])
     cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
@@ -144,7 +144,7 @@ def data_folder():
 
 
 def find_files(name, folder):
-    """Return the path of each file of a published set, by name; None where it is not there."""
+    """Return the path of each file of a published set by name, None if it is missing."""
     known, folder = published(name), pathlib.Path(folder)
     places = [folder / known.archive_folder, folder]
     ends = (".gz", "") if known.kind == "idx" else ("",)

@@ -1,4 +1,4 @@
-"""Are the files of a data set those that were published?"""
+"""Verify the files of a data set against published sizes and checksums."""
 
 import dataclasses
 import gzip
@@ -19,36 +19,36 @@ BLOCK = 1 << 20
 
 @dataclasses.dataclass(frozen=True)
 class Verdict:
-    """What is to be said about one file; `good` is None where no checksum of it is known."""
+    """The result for one file; `good` is None if no checksum of the file is known."""
 
     path: pathlib.Path
     good: bool | None
     words: str
 
 
-def verify(name, folder=None):
-    """Compare the files of a published set with the sizes and checksums that are known.
+def verify(name: str, folder: pathlib.Path | str | None = None) -> list[Verdict]:
+    """Compare the files of a published set with their known sizes and checksums.
 
-    Of IDX files the content counts, however it is compressed.  For the files that are unpacked from
-    an archive no checksum is published; `fetch` writes those of what it unpacks from the verified
-    archive into `SHA256SUMS` beside them.
+    For IDX files the decompressed content is compared.  No checksums are published for files inside
+    an archive; `fetch` writes the checksums of the files that it unpacks from a verified archive to
+    `SHA256SUMS` in the same folder.
 
     Parameters
     ----------
     name : str
-        A published set, as "mnist".
+        A published set, such as "mnist".
     folder : str or path, optional
-        Where the files are, if not where `load_dataset` looks for them.
+        The folder of the files (default: where `load_dataset` looks for them).
 
     Returns
     -------
     list of Verdict
-        One per file: `path`, `good` (None where no checksum is known), and `words`.
+        One per file: `path`, `good` (None if no checksum is known) and `words`.
 
     Raises
     ------
     InputError
-        If there is no such set, or `SHA256SUMS` is not a list of checksums.
+        If the name is unknown, or `SHA256SUMS` is not a list of checksums.
 
     Examples
     --------
@@ -62,7 +62,7 @@ def verify(name, folder=None):
 
 
 def _judge(stated, path, folder, unzip):
-    """Say whether a file is the published one."""
+    """Return the verdict on one file."""
     if path is None:
         return Verdict(folder / stated.name, False, "missing")
     digest, expected, source = None, None, ""
@@ -70,7 +70,7 @@ def _judge(stated, path, folder, unzip):
         digest, expected = hashlib.md5(usedforsecurity=False), stated.md5
         source = "MD5 of the content" if unzip else "MD5"
     elif expected := _read_sums(path.parent / SUMS).get(path.name):
-        digest, source = hashlib.sha256(), "SHA-256 of what was unpacked"
+        digest, source = hashlib.sha256(), "SHA-256 of the unpacked file"
     try:
         n_bytes = _digest(path, stated.n_bytes, unzip, digest)
     except DAMAGED_GZIP as error:
@@ -87,7 +87,7 @@ def _judge(stated, path, folder, unzip):
 
 
 def _digest(path, n_bytes, unzip, digest):
-    """Give a digest the content of a file; return its bytes, at most one more than expected."""
+    """Update a digest with the content of a file; return its size, `n_bytes` + 1 at most."""
     with open(path, "rb") as raw:
         zipped = unzip and raw.read(2) == GZIP
         raw.seek(0)
@@ -101,18 +101,18 @@ def _digest(path, n_bytes, unzip, digest):
 
 
 def write_sums(folder, sums):
-    """Write the SHA-256 of files, by name, into a list beside them, as `sha256sum` does."""
+    """Write SHA-256 checksums by file name to a folder, in the format of `sha256sum`."""
     with replacing(pathlib.Path(folder) / SUMS) as file:
         file.write("".join(f"{value}  {name}\n" for name, value in sums.items()).encode())
 
 
 def _read_sums(path):
-    """What `write_sums` wrote, by name; empty without a file."""
+    """Return the checksums of `write_sums` by name; empty if there is no such file."""
     if not path.is_file():
         return {}
     with open(path, "rb") as file:
         lines = file.read(MAX_SUMS).decode("ascii", "replace").splitlines()
     matches = list(map(SUM_LINE.fullmatch, lines))
     if not all(matches):
-        raise InputError(f"{path}: no list of checksums as sha256sum writes it; delete it")
+        raise InputError(f"{path}: not a list of checksums in the format of sha256sum; delete it")
     return {match[2]: match[1] for match in matches}

@@ -1,11 +1,13 @@
-"""The binary version of CIFAR-10 and CIFAR-100: records of labels and pixels, and no header.
+"""The binary version of CIFAR-10 and CIFAR-100: records of labels and pixels, without a header.
 
     CIFAR-10    label | 1024 red | 1024 green | 1024 blue
     CIFAR-100   coarse label | fine label | 1024 red | 1024 green | 1024 blue
 
-Each is a byte; pixels go row after row.  The Python version of these sets is a pickle, which
-could run any code when it is opened, and is refused.
+Each entry is one byte; pixels are in row-major order.  The Python version of these sets is a
+pickle, which can run arbitrary code when it is opened, and is refused.
 """
+
+import pathlib
 
 import numpy as np
 
@@ -14,35 +16,38 @@ from bitnet.errors import InputError
 
 SIDE, CHANNELS = 32, 3
 PIXELS = SIDE * SIDE * CHANNELS
-LABELS = {10: (10,), 100: (20, 100)}  # how many of each label there are
+LABELS = {10: (10,), 100: (20, 100)}  # number of classes of each label
 MAX_BYTES = 1 << 30
 MAX_NAMES = 1 << 16  # bytes of a list of names
 NAMES = {10: "CIFAR-10 binary version", 100: "CIFAR-100 binary version"}
 
 
-def read_cifar(path, classes=10, max_bytes=MAX_BYTES):
+def read_cifar(
+    path: pathlib.Path | str, classes: int = 10, max_bytes: int = MAX_BYTES
+) -> tuple[np.ndarray, np.ndarray]:
     """Read a file of the binary version of CIFAR-10 or CIFAR-100.
 
     Parameters
     ----------
     path : str or path
-        As `data_batch_1.bin`, `test_batch.bin`, or `train.bin` of CIFAR-100.
+        Such as `data_batch_1.bin`, `test_batch.bin`, or `train.bin` of CIFAR-100.
     classes : {10, 100}, optional
-        Which of the two sets.
+        The number of classes of the set.
     max_bytes : int, optional
-        The largest file to read, 1 GiB.
+        The largest file to read (default: 1 GiB).
 
     Returns
     -------
     images : numpy.ndarray
         uint8 of shape (count, 32, 32, 3): red, green and blue.
     labels : numpy.ndarray
-        uint8 of shape (count,); for CIFAR-100 the fine ones.
+        uint8 of shape (count,); for CIFAR-100 the fine labels.
 
     Raises
     ------
     InputError
-        If the file is a pickle, no whole number of records, too large, or has an invalid label.
+        If the file is a pickle, is too large, is not a whole number of records, or has an invalid
+        label.
 
     Examples
     --------
@@ -58,17 +63,21 @@ def read_cifar(path, classes=10, max_bytes=MAX_BYTES):
     record = len(LABELS[classes]) + PIXELS
     with open(path, "rb") as file:
         n_bytes, start = size_of(path, file, max_bytes), file.read(2)
-        if start[:1] == b"\x80" and 2 <= start[-1] <= 5:  # how every pickle since 2003 begins
+        if (
+            start[:1] == b"\x80" and 2 <= start[-1] <= 5
+        ):  # the first bytes of every pickle since 2003
             instead = f"download the file {NAMES[classes]!r} instead of the Python version"
-            raise InputError(f"{path}: a pickle, which is not opened; {instead}")
+            raise InputError(f"{path}: the file is a pickle, which can run code; {instead}")
         if n_bytes == 0 or n_bytes % record:
-            came = f"{n_bytes} bytes are no whole number of records of {record} bytes"
+            came = f"{n_bytes} bytes are not a whole number of records of {record} bytes"
             expected = f"a file of the {NAMES[classes]}, unpacked"
             raise InputError(f"{path}: {came}; expected {expected}")
         file.seek(0)
         records = np.frombuffer(file.read(n_bytes), np.uint8)
     if records.size != n_bytes:
-        raise InputError(f"{path}: {records.size} bytes came instead of {n_bytes}; it was cut off")
+        raise InputError(
+            f"{path}: read {records.size} bytes; expected {n_bytes}; the file was cut off meanwhile"
+        )
     records = records.reshape(-1, record)
     for column, count in enumerate(LABELS[classes]):
         if (largest := int(records[:, column].max())) >= count:
@@ -79,27 +88,27 @@ def read_cifar(path, classes=10, max_bytes=MAX_BYTES):
 
 
 def read_class_names(path, count):
-    """Read `count` different names of classes, a line each, as in `batches.meta.txt`."""
+    """Read `count` different class names, one per line, such as `batches.meta.txt`."""
     with open(path, "rb") as file:
         content = file.read(MAX_NAMES + 1)
     if len(content) > MAX_NAMES or not content.isascii():
-        raise InputError(f"{path}: no list of {count} names in ASCII")
+        raise InputError(f"{path}: not a list of {count} names in ASCII")
     names = tuple(line.strip() for line in content.decode().split("\n") if line.strip())
     if len(names) != count or len(set(names)) < count:
         raise InputError(f"{path}: {len(set(names))} different names; expected {count}")
     if not all(name.isprintable() and len(name) <= 64 for name in names):
-        raise InputError(f"{path}: a name is no printable line of at most 64 characters")
+        raise InputError(f"{path}: a name is not a printable line of at most 64 characters")
     return names
 
 
 def write_cifar(path, images, labels, coarse=None):
-    """Write the binary version of CIFAR-10, or with coarse labels of CIFAR-100."""
+    """Write a file of the binary version of CIFAR-10, or of CIFAR-100 if `coarse` is given."""
     columns = [labels] if coarse is None else [coarse, labels]
     columns = [np.asarray(column) for column in columns]
     fits = images.dtype == np.uint8 and images.shape[1:] == (SIDE, SIDE, CHANNELS)
     if not fits or any(column.shape != images.shape[:1] for column in columns):
         came = f"{images.dtype} {images.shape} with {len(columns[0])} labels"
-        expected = "uint8 (count, 32, 32, 3) and as many labels"
+        expected = "uint8 (count, 32, 32, 3) and one label per image"
         raise InputError(f"write_cifar: {came}; expected {expected}")
     planes = images.transpose(0, 3, 1, 2).reshape(len(images), PIXELS)
     records = np.column_stack([*(c.astype(np.uint8) for c in columns), planes])

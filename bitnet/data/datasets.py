@@ -1,12 +1,14 @@
-"""Reading a data set by its name: the embedded digits, the published sets, a folder of images."""
+"""Data sets by name: the embedded digits, the published sets, and folders of images."""
 
 import dataclasses
 import pathlib
+from collections.abc import Callable
 
 import numpy as np
 
 from bitnet.data.catalogue import PUBLISHED, find_files, folder_of, published
 from bitnet.data.cifar import read_cifar, read_class_names
+from bitnet.data.display import grouped, image_table, size_in_words
 from bitnet.data.idx import read_idx
 from bitnet.data.image_folder import read_image_folder
 from bitnet.data.svhn import read_svhn
@@ -18,23 +20,26 @@ EMBEDDED = pathlib.Path(__file__).parent / "digits"
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
-    """Images of a training and a test set with their labels.
+    """Training and test images with their labels.
 
     Attributes
     ----------
     name : str
         One of `DATASETS`.
     train_images, test_images : numpy.ndarray
-        uint8, 0 black to 255 full brightness: (count, height, width) for one channel,
-        (count, height, width, 3) for red, green and blue.
+        uint8 from 0 (black) to 255: (count, height, width) for one channel,
+        (count, height, width, 3) for RGB.
     train_labels, test_labels : numpy.ndarray
-        Integers of shape (count,), the index of the class.
+        Class indices, integers of shape (count,).
     classes : tuple of str
         The names of the classes.
 
     Examples
     --------
-    >>> load_dataset("embedded").train_images.shape
+    >>> digits = load_dataset("embedded")
+    >>> digits
+    Dataset('embedded', 10 000 + 2 000 images of 28x28x1, 10 classes)
+    >>> digits.train_images.shape
     (10000, 28, 28)
     """
 
@@ -43,45 +48,58 @@ class Dataset:
     train_labels: np.ndarray
     test_images: np.ndarray
     test_labels: np.ndarray
-    classes: tuple
+    classes: tuple[str, ...]
 
-    def flattened(self):
-        """The data set with each image as a row of numbers, (count, height * width * channels)."""
+    def __repr__(self):
+        counts = f"{grouped(len(self.train_images))} + {grouped(len(self.test_images))} images"
+        size, classes = size_in_words(self.train_images.shape[1:]), grouped(len(self.classes))
+        return f"Dataset({self.name!r}, {counts} of {size}, {classes} classes)"
+
+    def _repr_html_(self):
+        return image_table(repr(self), self.train_images, self.train_labels, self.classes)
+
+    def flattened(self) -> "Dataset":
+        """Return the data set with each image as a row of height * width * channels numbers."""
         return self.with_images(lambda images: images.reshape(len(images), -1))
 
-    def with_channels(self):
-        """The data set with images of shape (count, height, width, channels), also for one."""
+    def with_channels(self) -> "Dataset":
+        """Return the data set with images of shape (count, height, width, channels)."""
         return self.with_images(lambda images: images[..., None] if images.ndim == 3 else images)
 
-    def with_images(self, change):
-        """The data set with `change(images)` in place of the training and the test images."""
+    def with_images(self, change: Callable[[np.ndarray], np.ndarray]) -> "Dataset":
+        """Return the data set with `change` applied to the training and the test images."""
         train_images, test_images = change(self.train_images), change(self.test_images)
         return dataclasses.replace(self, train_images=train_images, test_images=test_images)
 
-    def first(self, n_train, n_test):
-        """The first images and labels of both sets."""
+    def first(self, n_train: int, n_test: int) -> "Dataset":
+        """Return the data set with only its first training and test images."""
         train = self.train_images[:n_train], self.train_labels[:n_train]
         test = self.test_images[:n_test], self.test_labels[:n_test]
         return Dataset(self.name, *train, *test, self.classes)
 
 
-def load_dataset(name, folder=None, size=None, channels=None):
-    """Read a data set.
+def load_dataset(
+    name: str,
+    folder: pathlib.Path | str | None = None,
+    size: int | None = None,
+    channels: int | None = None,
+) -> Dataset:
+    """Load a data set by name.
 
     "embedded" is part of the package: the first 10 000 training images of MNIST and every fifth of
-    its test images.  "folder" is a folder of pictures, see `list_image_folder`.  The others are
-    looked for in the folder of their name ("svhn" for "svhn-extra" too, which adds the set extra to
-    the training images) below BITNET_DATA, or, where that is not set, below `bitnet` in the user's
-    cache.
+    its test images.  "folder" reads a folder of image files, see `list_image_folder`.  The other
+    sets are read from the folder with their name inside BITNET_DATA, or inside `bitnet` in the user
+    cache if BITNET_DATA is not set.  "svhn-extra" is "svhn" with the extra images added to the
+    training images, in the folder `svhn`.
 
     Parameters
     ----------
     name : str
         One of `DATASETS`.
     folder : str or path, optional
-        Where the files are, instead.
+        Read the files from this folder instead.
     size, channels : int, optional
-        For "folder": pixels along each side (default: 32), and 1 or 3 (default: 3).
+        For "folder": pixels per side (default: 32), and 1 or 3 channels (default: 3).
 
     Returns
     -------
@@ -91,7 +109,7 @@ def load_dataset(name, folder=None, size=None, channels=None):
     ------
     InputError
         If the name is unknown, a file is missing (the message says how to get it and where to put
-        it), a library that reads it is missing, or the files do not fit together.
+        it), a required library is missing, or the files do not fit together.
 
     Examples
     --------
@@ -102,47 +120,47 @@ def load_dataset(name, folder=None, size=None, channels=None):
     check_choice("load_dataset", DATASETS, name=name)
     if name == "folder":
         if folder is None:
-            raise InputError("the data set 'folder' needs folder=, the folder with the images")
+            raise InputError("the data set 'folder' needs folder=, the folder of the images")
         options = {"size": size, "channels": channels}
         given = {key: value for key, value in options.items() if value is not None}
-        arrays, classes = read_image_folder(folder, **given)
-        return Dataset(name, *arrays, classes)
+        (images, labels, test_images, test_labels), classes = read_image_folder(folder, **given)
+        return Dataset(name, images, labels, test_images, test_labels, classes)
     if size is not None or channels is not None:
-        raise InputError(f"the images of {name!r} have one size; size and channels are of 'folder'")
+        raise InputError(f"size and channels apply only to the data set 'folder', not to {name!r}")
     if name == "embedded" and folder is not None:
-        raise InputError("the data set 'embedded' is part of the package; leave out folder=")
+        raise InputError("the data set 'embedded' is part of the package; remove folder=")
     stored, place = ("mnist", EMBEDDED) if name == "embedded" else (name, folder or folder_of(name))
     known, paths = published(stored), _paths(stored, place)
-    classes, arrays = _class_names(known, paths), []
+    classes, parts = _class_names(known, paths), []
     for part, files in (("train", known.train), ("test", known.test)):
         here, paths = paths[: len(files)], paths[len(files) :]
         images, labels = _read(known.kind, here)
         _check(f"{here[0].parent}: the {part} set", known.kind, images, labels, len(classes))
-        arrays += [images, labels]
-    return Dataset(name, *arrays, classes)
+        parts.append((images, labels))
+    return Dataset(name, *parts[0], *parts[1], classes)
 
 
 def _paths(name, folder):
-    """The paths of all files of a published set."""
+    """Return the paths of all files of a published set."""
     found = find_files(name, folder)
     missing = [file for file, path in found.items() if path is None]
     if not missing:
         return list(found.values())
     known = published(name)
     downloads = f"{', '.join(file.name for file in known.downloads)} of {known.about}"
-    what = "what it holds" if known.archive_folder else "them"
-    how = f"download {downloads} and put {what} there, or set BITNET_DATA to the folder above it"
+    what = "its files" if known.archive_folder else "them"
+    how = f"download {downloads} and put {what} there, or set BITNET_DATA to its parent folder"
     raise InputError(f"no {missing[0]} in {folder}; run `bitnet data fetch {name}`, or {how}")
 
 
 def _class_names(known, paths):
-    """The names of the classes, from the set's own list where it is beside its files."""
+    """Return the class names, from the list among the files of the set if there is one."""
     path = paths[0].parent / known.names_file
     return read_class_names(path, len(known.classes)) if path.is_file() else known.classes
 
 
 def _read(kind, paths):
-    """Images and labels of some files of one kind."""
+    """Return the images and labels in files of one format."""
     if kind == "idx":
         return tuple(map(read_idx, paths))
     if kind == "svhn":
@@ -152,16 +170,21 @@ def _read(kind, paths):
     return parts[0] if len(parts) == 1 else tuple(map(np.concatenate, zip(*parts, strict=True)))
 
 
-def scale_pixels(images):
-    """Return pixels from 0 to 255 as float32 from -1 to 1, for nets that compute in float.
+def scale_pixels(images: np.ndarray) -> np.ndarray:
+    """Rescale pixels from 0..255 to float32 from -1 to 1, for nets that compute in float.
 
-    `2 p / 255 - 1`, the scaling of the papers' Theano code; a binary net takes the pixels
-    themselves, as `2 p - 255`.
+    `2 p / 255 - 1`, as in the Theano code of the papers.  A binary net takes the
+    pixels themselves and computes with `2 p - 255`.
 
     Parameters
     ----------
     images : numpy.ndarray
-        uint8, of any shape.
+        uint8 of any shape.
+
+    Returns
+    -------
+    numpy.ndarray
+        float32 of the same shape.
 
     Examples
     --------
@@ -171,8 +194,13 @@ def scale_pixels(images):
     return images.astype(np.float32) * np.float32(2 / 255) - np.float32(1)
 
 
-def available():
-    """Return where each data set is, or what is missing, as pairs (name, words); no file is opened.
+def available() -> list[tuple[str, str]]:
+    """Return where each data set is, or what is missing, without opening files.
+
+    Returns
+    -------
+    list of (str, str)
+        The name of each data set, and its folder or how to get it.
 
     Examples
     --------
@@ -189,13 +217,16 @@ def available():
             facts.append((name, f"{what}; `bitnet data fetch {name}` ({megabytes:,.0f} MB)"))
         else:
             facts.append((name, str(next(iter(found.values())).parent)))
-    return [*facts, ("folder", "pictures of yours, as FOLDER/train/CLASS/*.jpg and FOLDER/val/...")]
+    return [*facts, ("folder", "your own images: FOLDER/train/CLASS/*.jpg and FOLDER/val/...")]
 
 
 def _check(what, kind, images, labels, n_classes):
+    """Raise InputError if images and labels do not fit together."""
     if len(images) == 0 or (kind == "idx" and images.shape[1:] != (28, 28)):
         raise InputError(f"{what} has images of shape {images.shape}; expected (count, 28, 28)")
     if labels.shape != images.shape[:1]:
-        raise InputError(f"{what} has {len(images)} images and labels of shape {labels.shape}")
+        raise InputError(
+            f"{what} has labels of shape {labels.shape}; expected {len(images)}, one per image"
+        )
     if labels.max() >= n_classes:
-        raise InputError(f"{what} has a label {labels.max()}; expected 0 to {n_classes - 1}")
+        raise InputError(f"{what} has the label {labels.max()}; expected 0 to {n_classes - 1}")

@@ -1,4 +1,4 @@
-"""IDX, the format of MNIST and Fashion-MNIST: a header that is not trusted, then bytes.
+"""IDX, the format of MNIST and Fashion-MNIST: a header (not trusted), then bytes.
 
     2 zero bytes | type code | number of axes | size of each axis, big-endian uint32 | elements
 
@@ -8,6 +8,7 @@ Only unsigned bytes (type code 8) are read, plain or compressed with gzip.
 import gzip
 import math
 import os
+import pathlib
 import struct
 import zlib
 
@@ -19,34 +20,35 @@ from bitnet.errors import InputError
 UINT8 = 8  # the type code
 MAX_AXES = 4
 MAX_BYTES = 1 << 30
-MAX_DEFLATE_RATIO = 1032  # deflate cannot expand a byte to more than this
+MAX_DEFLATE_RATIO = 1032  # deflate expands a byte to at most this many
 BLOCK = 1 << 20
-GZIP = b"\x1f\x8b"  # how such files begin
+GZIP = b"\x1f\x8b"  # the first bytes of gzip files
 DAMAGED_GZIP = EOFError, zlib.error, gzip.BadGzipFile
 
 
-def read_idx(path, max_bytes=MAX_BYTES):
+def read_idx(path: pathlib.Path | str, max_bytes: int = MAX_BYTES) -> np.ndarray:
     """Read an IDX file of unsigned bytes, plain or gzip.
 
-    The size that the header states is compared with `max_bytes` and with the bytes that are there
-    before an array is made.
+    The size in the header is compared with `max_bytes` and with the size of the file before memory
+    is allocated.
 
     Parameters
     ----------
     path : str or path
-        The file; gzip is known by its first bytes, not by its name.
+        The file; gzip is recognized by its first bytes, not by its name.
     max_bytes : int, optional
-        The largest array to read, 1 GiB.
+        The largest array to read (default: 1 GiB).
 
     Returns
     -------
     numpy.ndarray
-        uint8 of the header's shape.
+        uint8 of the shape in the header.
 
     Raises
     ------
     InputError
-        If the file is no IDX file of unsigned bytes, truncated, too long, damaged or too large.
+        If the file is not an IDX file of unsigned bytes, or is truncated, too long, damaged or too
+        large.
 
     Examples
     --------
@@ -65,32 +67,32 @@ def read_idx(path, max_bytes=MAX_BYTES):
                 shape = _read_header(path, file)
                 n_elements = math.prod(shape)
                 if math.prod(max(size, 1) for size in shape) > max_bytes:
-                    came = f"the header promises an array of shape {shape}"
+                    came = f"the header states an array of shape {shape}"
                     raise InputError(f"{path}: {came}; expected at most {max_bytes} bytes")
                 if n_elements > n_file * (MAX_DEFLATE_RATIO if zipped else 1):
-                    raise _truncated(path, n_elements, f"a file of {n_file}")
+                    raise _truncated(path, n_elements, n_file)
                 elements = _read_at_most(file, n_elements + 1)
             except DAMAGED_GZIP as error:
                 raise _again(path, f"the gzip data end early or are damaged ({error})") from None
     if len(elements) < n_elements:
         raise _truncated(path, n_elements, len(elements))
     if len(elements) > n_elements:
-        raise _again(path, f"too long: bytes follow the {n_elements} that the header promises")
+        raise _again(path, f"too long: more than the {n_elements} bytes that the header states")
     return np.frombuffer(elements, np.uint8).reshape(shape)
 
 
 def _again(path, reason):
-    """The error for a file that is not whole."""
+    """Return the error for an incomplete or damaged file."""
     return InputError(f"{path}: {reason}; download it again")
 
 
-def _truncated(path, promised, there):
-    """The error for a file that is shorter than its header says."""
-    return _again(path, f"truncated: the header promises {promised} bytes, there are {there}")
+def _truncated(path, stated, found):
+    """Return the error for a file that is shorter than its header states."""
+    return _again(path, f"truncated: the header states {stated} bytes, and the file has {found}")
 
 
 def _read_header(path, file):
-    """Return the shape that the header states."""
+    """Return the shape in the header."""
     start = file.read(4)
     if len(start) < 4 or start[:2] != b"\0\0" or not 1 <= start[3] <= MAX_AXES:
         expected = "two zero bytes, a type code and 1 to 4 axes"
@@ -105,7 +107,7 @@ def _read_header(path, file):
 
 
 def _read_at_most(file, n_bytes):
-    """Up to so many bytes; memory grows only with bytes that are really there."""
+    """Read up to `n_bytes`; memory grows only with the bytes that are read."""
     content = bytearray()
     while block := file.read(min(BLOCK, n_bytes - len(content))):
         content += block

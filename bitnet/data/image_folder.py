@@ -1,9 +1,9 @@
-"""Folders of images, in ImageNet's layout, and single images: pictures of any size as squares.
+"""Folders of images in the layout of ImageNet, and single images, cut and scaled to squares.
 
     FOLDER/train/CLASS/*.jpg    FOLDER/val/CLASS/*.jpg, or FOLDER/test/CLASS/*.jpg
 
-Pillow (extra `images`) decodes them.  The middle of each picture, as large a square as fits, is
-scaled to the size that is asked for.
+Pillow (extra `images`) decodes them.  The largest square in the centre of each image is scaled to
+the requested size.
 """
 
 import contextlib
@@ -21,39 +21,40 @@ from bitnet.errors import InputError, check_count
 
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "PPM", "WEBP")
 ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".pgm", ".ppm", ".webp")
-MAX_PIXELS = 1 << 26  # of a file, 67 million
+MAX_PIXELS = 1 << 26  # per file, 67 million
 MAX_FILE = 1 << 28  # bytes
-MAX_BYTES = 1 << 32  # of all images of a folder, decoded
+MAX_BYTES = 1 << 32  # for all decoded images of a folder
 MAX_SIZE = 4096
 MAX_CLASSES = 1 << 16
 MODES = {1: "L", 3: "RGB"}
+Files = tuple[list[pathlib.Path], np.ndarray]  # and the labels
 
 
-def read_image(path, size, channels=3):
-    """Read one picture as a square.
+def read_image(path: pathlib.Path | str, size: int, channels: int = 3) -> np.ndarray:
+    """Read one image file as a square.
 
-    It is turned as its camera notes, put on white where it is transparent, cut to the largest
-    square in its middle, and scaled; a square of the right size comes as it is.  Of an animation
-    the first picture counts.
+    The image is rotated as its EXIF data state, put on a white background if it is transparent,
+    cropped to the largest square in its centre, and scaled.  A square of the right size is not
+    changed.  Only the first frame of an animation is read.
 
     Parameters
     ----------
     path : str or path
         A JPEG, PNG, BMP, GIF, PPM, PGM or WebP file of at most 256 MiB and 67 million pixels.
     size : int
-        Pixels along each side, 1 to 4096.
+        Pixels per side, 1 to 4096.
     channels : {1, 3}, optional
-        Grey, or red, green and blue.
+        Grey, or RGB.
 
     Returns
     -------
     numpy.ndarray
-        uint8 of shape (size, size, channels), for one channel (size, size).
+        uint8 of shape (size, size, 3), or (size, size) for one channel.
 
     Raises
     ------
     InputError
-        If Pillow is missing, or the file is damaged, too large or no such picture.
+        If Pillow is missing, or the file is damaged, too large or not such an image.
 
     Examples
     --------
@@ -76,7 +77,7 @@ def read_image(path, size, channels=3):
 
 
 class _Quiet:
-    """No warnings of Pillow, on pictures that are refused or are fine, while any thread decodes."""
+    """A context without warnings, which Pillow raises for unusual images, in any thread."""
 
     def __init__(self):
         self.lock, self.depth, self.filters = threading.Lock(), 0, None
@@ -101,10 +102,10 @@ _quiet = _Quiet()
 
 @contextlib.contextmanager
 def opened(path, channels, least=None):
-    """A picture turned upright, of 8 bits, without transparency; its errors name the file.
+    """Open an image upright, with 8 bits and without transparency; errors name the file.
 
-    With `least` a JPEG may be decoded at an eighth, a quarter or half of its size, but with no
-    side below it.
+    With `least`, a JPEG may be decoded at 1/8, 1/4 or 1/2 of its size, if both sides stay at
+    `least` pixels or more.
     """
     from PIL import Image, ImageOps
 
@@ -115,32 +116,32 @@ def opened(path, channels, least=None):
                 width, height = image.size
                 if width * height > MAX_PIXELS:
                     came = f"{width} x {height} pixels"
-                    raise InputError(f"{path}: {came}; at most {MAX_PIXELS} are decoded")
+                    raise InputError(f"{path}: {came}; expected at most {MAX_PIXELS} in all")
                 if least is not None:
                     image.draft(None, (least, least))
                 image = ImageOps.exif_transpose(_on_white(_on_8_bits(image)))
                 yield image.convert(MODES[channels])
         except (InputError, MemoryError):
             raise
-        except Exception as error:  # Pillow raises many kinds for files that are damaged
-            named = repr(file) in str(error)  # by Pillow, where it knows no more to say
+        except Exception as error:  # Pillow raises many classes for damaged files
+            named = repr(file) in str(error)  # Pillow names the file object if it knows no reason
             reason = "" if named else f" ({error})"
             what = f"no picture that can be read, or damaged{reason}"
             raise InputError(f"{path}: {what}; expected {', '.join(FORMATS)}") from None
 
 
 def check_wanted(size, channels):
-    """Refuse a size that cannot be, and say what is missing."""
+    """Raise InputError if Pillow is missing, or size or channels are invalid."""
     if importlib.util.find_spec("PIL") is None:
         how = "run `pip install pillow`, or the extra `images`"
-        raise InputError(f"reading pictures needs Pillow; {how}")
+        raise InputError(f"reading image files needs Pillow; {how}")
     check_count("image folder", size=size, most=MAX_SIZE)
     if channels not in MODES:
-        raise InputError(f"channels is {channels!r}; expected 1 (grey) or 3 (red, green, blue)")
+        raise InputError(f"channels is {channels!r}; expected 1 (grey) or 3 (RGB)")
 
 
 def _on_8_bits(image):
-    """A picture of 16 bits as one of 8; Pillow's own conversion clips."""
+    """Convert 16-bit images to 8 bits; the conversion of Pillow would clip."""
     if not image.mode.startswith("I"):
         return image
     from PIL import Image
@@ -149,7 +150,7 @@ def _on_8_bits(image):
 
 
 def _on_white(image):
-    """A picture without transparency."""
+    """Put a transparent image on a white background."""
     if not image.has_transparency_data:
         return image
     from PIL import Image
@@ -158,27 +159,29 @@ def _on_white(image):
     return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
 
 
-def read_images_of(path, size, channels=3):
-    """Read one picture, or all pictures that are in a folder.
+def read_images_of(
+    path: pathlib.Path | str, size: int, channels: int = 3
+) -> tuple[list[pathlib.Path], np.ndarray]:
+    """Read one image file, or all image files of a folder.
 
     Parameters
     ----------
     path : str or path
-        A file, or a folder; its folders and other files are left out.
+        A file, or a folder; subfolders and other files are ignored.
     size, channels : int
-        As for `read_image`.
+        See `read_image`.
 
     Returns
     -------
     paths : list of pathlib.Path
-        Those of the pictures, sorted by name.
+        The image files, sorted by name.
     images : numpy.ndarray
-        uint8 of shape (count, size, size, channels), for one channel (count, size, size).
+        uint8 of shape (count, size, size, 3), or (count, size, size) for one channel.
 
     Raises
     ------
     InputError
-        If a picture cannot be read, there is none, or there are more than fit 4 GiB.
+        If an image cannot be read, there is none, or all of them need more than 4 GiB.
 
     Examples
     --------
@@ -192,7 +195,7 @@ def read_images_of(path, size, channels=3):
     (['a.pgm', 'b.pgm'], array([97, 98], dtype=uint8))
     """
     path = pathlib.Path(path)
-    if not path.exists():  # said before that Pillow is missing
+    if not path.exists():  # reported before a missing Pillow
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
     paths = _pictures(path) if path.is_dir() else [path]
     if not paths:
@@ -202,19 +205,19 @@ def read_images_of(path, size, channels=3):
 
 
 def _pictures(folder):
-    """The files of a folder that are named like pictures, sorted."""
+    """Return the files of a folder with the suffix of an image, sorted."""
     named = (p for p in folder.iterdir() if p.suffix.lower() in ENDINGS and p.name[:1] != ".")
     return sorted(path for path in named if path.is_file())
 
 
 def _read_all(paths, size, channels, where):
-    """All pictures as one array, whose size is checked first."""
+    """Read image files into one array, after a check of its size."""
     check_wanted(size, channels)
     n_bytes = len(paths) * int(size) ** 2 * channels
     if n_bytes > MAX_BYTES:
-        came = f"{len(paths)} images of {size} x {size} x {channels} are {n_bytes} bytes"
-        most = f"at most {MAX_BYTES} are held in memory"
-        raise InputError(f"{where}: {came}; {most}; take a smaller size")
+        came = f"{len(paths)} images of {size}x{size}x{channels} need {n_bytes} bytes"
+        most = f"expected at most {MAX_BYTES}"
+        raise InputError(f"{where}: {came}; {most}; use a smaller size")
     images = np.empty((len(paths), size, size) + ((3,) if channels == 3 else ()), np.uint8)
     for i, path in enumerate(paths):
         images[i] = read_image(path, size, channels)
@@ -222,32 +225,32 @@ def _read_all(paths, size, channels, where):
 
 
 def read_image_folder(folder, size=32, channels=3):
-    """Read what `list_image_folder` lists: (images, labels, test images, test labels), and the
-    classes.
-    """
-    *sets, classes = list_image_folder(folder)
-    arrays = []
-    for paths, labels in sets:
-        arrays += [_read_all(paths, size, channels, paths[0].parent.parent), labels]
-    return tuple(arrays), classes
+    """Return (images, labels, test images, test labels) of a folder, and the class names."""
+    train, test, classes = list_image_folder(folder)
+    images, test_images = (
+        _read_all(paths, size, channels, paths[0].parent.parent) for paths, _ in (train, test)
+    )
+    return (images, train[1], test_images, test[1]), classes
 
 
-def list_image_folder(folder):
-    """List the pictures of a training and a test set in ImageNet's layout, without reading them.
+def list_image_folder(folder: pathlib.Path | str) -> tuple[Files, Files, tuple[str, ...]]:
+    """List the training and test images of a folder in the layout of ImageNet.
+
+    No image is read.
 
     Parameters
     ----------
     folder : str or path
-        With `train/CLASS/` and `val/CLASS/`, or where there is no `val`, `test/CLASS/`.  The
-        classes are the names of the folders, sorted, the same in both.  They take turns, each as
-        often as its share, so that the first pictures and the last ones are of all classes.
+        A folder with `train/CLASS/` and `val/CLASS/`, or `test/CLASS/` if there is no `val`.  The
+        class names are the sorted names of the folders, the same in both.  The classes alternate
+        in proportion to their sizes: the first files come from all classes, and so do the last.
 
     Returns
     -------
     train, test : (list of pathlib.Path, numpy.ndarray)
-        The files, and the number of the class of each.
+        The files, and the class index of each.
     classes : tuple of str
-        Their names.
+        The class names.
 
     Raises
     ------
@@ -266,28 +269,34 @@ def list_image_folder(folder):
         parts[1] = folder / "test"
     for part, name in zip(parts, ("train", "val or test"), strict=True):
         if not part.is_dir():
-            layout = "FOLDER/train/CLASS/*.png (or jpg, ...) and FOLDER/val or FOLDER/test likewise"
+            layout = (
+                "FOLDER/train/CLASS/*.png (or .jpg, ...) and the same in FOLDER/val or FOLDER/test"
+            )
             raise InputError(f"{folder}: no folder {name} in it; expected {layout}")
     classes, test_classes = map(_classes, parts)
     if different := sorted(set(classes) ^ set(test_classes)):
-        what = f"the class {different[0]!r} is only in one of {parts[0].name} and {parts[1].name}"
+        what = f"the class {different[0]!r} is in only one of {parts[0].name} and {parts[1].name}"
         raise InputError(f"{folder}: {what}; expected the same folders in both")
     sets = []
     for part in parts:
-        turns = []  # where in its class a picture stands, from 0 to 1, its label and its path
+        turns = []  # for each image: its position in its class, from 0 to 1, its label and its path
         for label, name in enumerate(classes):
             found = _pictures(part / name)
             if not found:
-                raise InputError(f"{part / name}: no pictures in it; expected {', '.join(ENDINGS)}")
+                endings = ", ".join(ENDINGS)
+                raise InputError(f"{part / name}: no pictures in it; expected {endings}")
             turns += [((i + 0.5) / len(found), label, path) for i, path in enumerate(found)]
         _, labels, paths = zip(*sorted(turns), strict=True)
         sets.append((list(paths), np.array(labels, np.min_scalar_type(len(classes) - 1))))
-    return *sets, classes
+    train, test = sets
+    return train, test, classes
 
 
 def _classes(part):
-    """The names of the classes of one set: those of its folders."""
+    """Return the class names of a set: the names of its folders."""
     names = tuple(sorted(p.name for p in part.iterdir() if p.is_dir() and p.name[:1] != "."))
     if not 1 <= len(names) <= MAX_CLASSES:
-        raise InputError(f"{part}: {len(names)} folders in it; expected one for each class")
+        raise InputError(
+            f"{part}: {len(names)} folders in it; expected one per class, at most {MAX_CLASSES}"
+        )
     return names

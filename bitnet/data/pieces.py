@@ -1,10 +1,12 @@
-"""Pieces of a text for truncated backpropagation through time: parallel streams, cut in steps."""
+"""Pieces of a text for truncated backpropagation through time: parallel streams of tokens."""
 
 import typing
+from collections.abc import Iterator
 
 import numpy as np
 
 from bitnet.arrays import check_on_cpu
+from bitnet.data.display import grouped
 from bitnet.devices import check_generator
 from bitnet.errors import InputError, check_count
 
@@ -12,46 +14,51 @@ LARGEST = np.iinfo(np.int32).max
 
 
 class Piece(typing.NamedTuple):
-    """Some steps of some streams: int32 (T, B) tokens x that are read, and y, each the one after x.
+    """T steps of B streams: int32 (T, B) input tokens x, and y, the token after each.
 
-    `continues` says whether each stream continues that of the previous piece, so that the state is
-    kept.
+    If `continues`, each stream continues a stream of the previous piece, and the state is kept.
     """
 
     x: np.ndarray
     y: np.ndarray
     continues: bool
 
+    def __repr__(self):
+        steps, streams = self.x.shape
+        return f"Piece({steps} steps of {streams} streams, continues={self.continues})"
 
-def sequences(ids, batch, steps, rng=None):
-    """Go once through a text, in as many streams as a batch has, some steps at a time.
 
-    The text is cut into `batch` streams of equal length; piece number i has the steps from
-    `i * steps` on of all streams, the last one what is left of them.  A recurrent net is trained on
-    a piece with the state, not the gradient, that the previous piece left (Zaremba et al., arXiv
-    1409.2329, section 4.1; Williams and Peng 1990).
+def sequences(
+    ids: np.ndarray, batch: int, steps: int, rng: np.random.Generator | None = None
+) -> "Sequences":
+    """Iterate over a text in `batch` parallel streams, `steps` tokens at a time.
+
+    The text is cut into `batch` streams of equal length.  Piece i has `steps` steps of all streams
+    from step `i * steps`; the last piece may be shorter.  A recurrent net is trained on each piece
+    with the state, but not the gradient, from the previous piece (Zaremba et al., arXiv 1409.2329,
+    section 4.1; Williams and Peng 1990).
 
     Parameters
     ----------
     ids : numpy.ndarray
-        Integers of shape (count,) from 0 on, that int32 holds, more of them than `batch`.
+        Token numbers, shape (count,), in the range of int32 and not negative; more than `batch`.
     batch, steps : int
-        Streams, and steps of a piece, 1 or more.
+        Streams, and steps per piece, 1 or more.
     rng : numpy.random.Generator, optional
-        For training: the text is a ring that begins at a random token, drawn when a pass begins,
-        and the last `count % batch` of its predictions are left out.  Without it each token but the
-        first is predicted exactly once: what does not fill the streams comes last, in pieces of one
-        stream.
+        For training: the text is a ring that starts at a random token, drawn at the start of a
+        pass, and the last `count % batch` predictions are dropped.  Without it, each token but the
+        first is predicted exactly once; the tokens that do not fill the streams come last, in
+        pieces of one stream.
 
     Returns
     -------
     iterable of Piece
-        With a length; each iteration is a new pass.
+        It has a length; each iteration is a new pass.
 
     Raises
     ------
     InputError
-        If the arguments do not fit.
+        If an argument is invalid, or the text is too short.
 
     Examples
     --------
@@ -65,32 +72,37 @@ def sequences(ids, batch, steps, rng=None):
     ids = np.asarray(ids)
     if ids.ndim != 1 or ids.dtype.kind not in "iu":
         came = f"{ids.dtype} of shape {ids.shape}"
-        raise InputError(f"sequences: ids are {came}; expected integers of (count,)")
+        raise InputError(f"sequences: ids are {came}; expected integers of shape (count,)")
     if len(ids) and not 0 <= ids.min() <= ids.max() <= LARGEST:
         span = f"from {ids.min()} to {ids.max()}"
         raise InputError(f"sequences: ids run {span}; expected 0 to {LARGEST}")
     check_count("sequences", batch=batch, steps=steps)
     batch, steps = int(batch), int(steps)
     if len(ids) <= batch:
-        expected = "more tokens than streams, that is a longer text or a smaller batch"
+        expected = "more tokens than streams; use a longer text or a smaller batch"
         raise InputError(f"sequences: {len(ids)} tokens for {batch} streams; expected {expected}")
     if rng is not None:
         check_generator("sequences", rng)
-    return _Sequences(ids, batch, steps, rng)
+    return Sequences(ids, batch, steps, rng)
 
 
-class _Sequences:
-    """The pieces of a pass; what is random is drawn when it begins."""
+class Sequences:
+    """The pieces of a text; each iteration is a pass with its own random start."""
 
     def __init__(self, ids, batch, steps, rng):
         self.ids, self.batch, self.steps, self.rng = ids, batch, steps, rng
         self.count = len(ids) if rng is not None else len(ids) - 1  # of predictions
 
-    def __len__(self):
+    def __repr__(self):
+        start = "" if self.rng is None else ", random start"
+        size = f"batch={self.batch}, steps={self.steps}{start}: {grouped(len(self))} pieces"
+        return f"sequences({grouped(len(self.ids))} tokens, {size})"
+
+    def __len__(self) -> int:
         length, rest = divmod(self.count, self.batch)
         return -(-length // self.steps) + (self.rng is None) * -(-rest // self.steps)
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Piece]:
         ids = self.ids
         if self.rng is not None:
             begin = int(self.rng.integers(len(ids)))
@@ -101,7 +113,7 @@ class _Sequences:
             yield from self._pieces(ids[whole:], 1)
 
     def _pieces(self, ids, batch):
-        """The pieces of so many streams that predict all but the first token."""
+        """Yield pieces of `batch` streams that predict all tokens but the first."""
         x, y = (part.reshape(batch, -1).T for part in (ids[:-1], ids[1:]))  # (L, B)
         for i in range(0, len(x), self.steps):
             part = slice(i, i + self.steps)

@@ -1,10 +1,11 @@
-"""SVHN, the cropped digits: MATLAB files with images X (32, 32, 3, count) and labels y.
+"""The cropped digits of SVHN: MATLAB files with images X (32, 32, 3, count) and labels y.
 
 SciPy (extra `mat`) reads them.  The label 10 stands for the digit 0.
 """
 
 import importlib.util
 import math
+import pathlib
 
 import numpy as np
 
@@ -14,17 +15,19 @@ from bitnet.errors import InputError
 MAX_BYTES = 1 << 31  # of pixels; the set "extra" has 1.6 GB
 
 
-def read_svhn(path, max_bytes=MAX_BYTES):
+def read_svhn(
+    path: pathlib.Path | str, max_bytes: int = MAX_BYTES
+) -> tuple[np.ndarray, np.ndarray]:
     """Read `train_32x32.mat`, `test_32x32.mat` or `extra_32x32.mat` of SVHN.
 
-    The sizes that the file states are compared with `max_bytes` before an array is made.
+    The size in the file is compared with `max_bytes` before memory is allocated.
 
     Parameters
     ----------
     path : str or path
         The file.
     max_bytes : int, optional
-        The largest array to read, 2 GiB.
+        The largest array to read (default: 2 GiB).
 
     Returns
     -------
@@ -36,7 +39,7 @@ def read_svhn(path, max_bytes=MAX_BYTES):
     Raises
     ------
     InputError
-        If SciPy is missing, or the file is damaged, too large or holds something else.
+        If SciPy is missing, or the file is damaged, too large or has other contents.
 
     Examples
     --------
@@ -55,20 +58,20 @@ def read_svhn(path, max_bytes=MAX_BYTES):
             arrays = scipy.io.loadmat(file, variable_names=["X", "y"])
         except InputError:
             raise
-        except Exception as error:  # SciPy raises many kinds for files that are damaged
-            what = "no MATLAB file of SVHN's cropped digits, or damaged"
+        except Exception as error:  # SciPy raises many classes for damaged files
+            what = "not a MATLAB file of the cropped digits of SVHN, or damaged"
             raise InputError(f"{path}: {what} ({error})") from None
     x, y = arrays.get("X"), arrays.get("y")
     if x is None or y is None or x.shape != (32, 32, 3, count) or x.dtype != np.uint8:
-        raise InputError(f"{path}: the images are not those that the file states")
+        raise InputError(f"{path}: X differs from its header; download the file again")
     labels = y.ravel()
     if labels.size != count or not np.isin(labels, range(11)).all():
-        raise InputError(f"{path}: {labels.size} labels, not all of them digits or 10")
+        raise InputError(f"{path}: got {labels.size} labels; expected {count}, each from 0 to 10")
     return np.ascontiguousarray(x.transpose(3, 0, 1, 2)), (labels % 10).astype(np.uint8)
 
 
 def _check_stated(path, stated, max_bytes):
-    """The number of images, once the stated sizes and types are those of SVHN."""
+    """Check the stated shapes and types; return the number of images."""
     (shape, kind), (label_shape, label_kind) = (stated.get(name, ((), "")) for name in ("X", "y"))
     if len(shape) != 4 or tuple(shape[:3]) != (32, 32, 3) or kind != "uint8" or shape[3] < 1:
         what = f"{kind or 'missing'} {tuple(shape)}"
@@ -77,5 +80,5 @@ def _check_stated(path, stated, max_bytes):
         what = f"{label_kind or 'missing'} {tuple(label_shape)}"
         raise InputError(f"{path}: y is {what}; expected {shape[3]} numbers")
     if math.prod(shape) > max_bytes:
-        raise InputError(f"{path}: X has {math.prod(shape)} bytes; more than {max_bytes}")
+        raise InputError(f"{path}: X has {math.prod(shape)} bytes; expected at most {max_bytes}")
     return shape[3]

@@ -1,9 +1,8 @@
-"""Texts for language models: the Penn Treebank's files, and three embedded plays.
+"""Texts for language models: the files of the Penn Treebank, and three embedded plays.
 
-`ptb.train.txt`, `ptb.valid.txt` and `ptb.test.txt` are Mikolov's preparation of the Penn Treebank:
-a sentence a line, words in lower case separated by blanks, no punctuation, numbers written as N,
-the 10 000 most frequent words kept and the others written as <unk>.  Any text in files of these
-names will do.
+`ptb.train.txt`, `ptb.valid.txt` and `ptb.test.txt` are the Penn Treebank in the version of Mikolov:
+one sentence per line, words in lower case separated by spaces, no punctuation, N for numbers, and
+<unk> for all but the 10 000 most frequent words.  Any text in files with these names can be used.
 """
 
 import dataclasses
@@ -13,33 +12,36 @@ import numpy as np
 
 from bitnet.archive import size_of
 from bitnet.data.catalogue import data_folder
+from bitnet.data.display import grouped
 from bitnet.data.vocabulary import END, UNITS, Vocabulary, words_of
 from bitnet.errors import InputError, check_choice
 
 TEXTS = ("embedded-text", "ptb")
 EMBEDDED = pathlib.Path(__file__).parent / "plays"
-EMBEDDED_SIZE = 2000  # words; of the others each comes once or twice
+EMBEDDED_SIZE = 2000  # words; each of the others occurs once or twice
 PARTS = ("train", "valid", "test")
-MAX_BYTES = 1 << 28  # of a file
+MAX_BYTES = 1 << 28  # per file
 MARKS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
 
 
 @dataclasses.dataclass(frozen=True)
 class Corpus:
-    """Three texts as numbers of a vocabulary: to train on, to choose by, and to measure on.
+    """Training, validation and test text as token numbers of a vocabulary.
 
     Attributes
     ----------
     name : str
         One of `TEXTS`.
     train, valid, test : numpy.ndarray
-        int32 of shape (count,), 2 or more.
+        Token numbers, int32 of shape (count,), 2 or more.
     vocabulary : Vocabulary
-        That of the training text.
+        The vocabulary of the training text.
 
     Examples
     --------
     >>> corpus = load_corpus("embedded-text", unit="characters")
+    >>> corpus  # doctest: +ELLIPSIS
+    Corpus('embedded-text', 235 193 + 29 433 + 29 093 characters, Vocabulary(74 characters: ...))
     >>> corpus.vocabulary.join(corpus.vocabulary.decode(corpus.train[:7]))
     'ACT I.\\n'
     """
@@ -50,35 +52,45 @@ class Corpus:
     test: np.ndarray
     vocabulary: Vocabulary
 
-    def first(self, n_train, n_test):
-        """The first tokens of the training text, and of each of the two others."""
-        others = {"valid": self.valid[:n_test], "test": self.test[:n_test]}
-        return dataclasses.replace(self, train=self.train[:n_train], **others)
+    def __repr__(self):
+        counts = " + ".join(grouped(len(part)) for part in (self.train, self.valid, self.test))
+        return f"Corpus({self.name!r}, {counts} {self.vocabulary.unit}, {self.vocabulary!r})"
+
+    def first(self, n_train: int, n_test: int) -> "Corpus":
+        """Return the corpus with only the first tokens of each text."""
+        valid, test = self.valid[:n_test], self.test[:n_test]
+        return dataclasses.replace(self, train=self.train[:n_train], valid=valid, test=test)
 
 
-def load_corpus(name, folder=None, unit="words", size=None, vocabulary=None):
-    """Read a text as words or as characters.
+def load_corpus(
+    name: str,
+    folder: pathlib.Path | str | None = None,
+    unit: str = "words",
+    size: int | None = None,
+    vocabulary: Vocabulary | None = None,
+) -> Corpus:
+    """Load a text as words or as characters.
 
-    Words: those of "ptb" are separated by blanks, with `<eos>` after each line; "embedded-text" is
-    plain text (see `Vocabulary.split`).  Characters: Mikolov's `ptb.char.*.txt` are the same lines
-    with a blank between characters and `_` for a blank; here a blank stays a blank, one between two
-    words, and a newline ends a line, so that the bits per character are the same; `<unk>` is
-    spelled out in both.
+    Words: those of "ptb" are separated by spaces, with `<eos>` after each line; "embedded-text" is
+    plain text (see `Vocabulary.split`).  Characters: one space between two words, and a newline
+    after each line; `<unk>` is spelled out.  The files `ptb.char.*.txt` of Mikolov have the same
+    characters, written with spaces between them and `_` for a space; the bits per character are
+    the same.
 
     Parameters
     ----------
     name : str
-        "embedded-text", three plays by Shakespeare that are part of the package, 294 kB; or "ptb",
-        the files `ptb.train.txt`, `ptb.valid.txt` and `ptb.test.txt`.
+        "embedded-text", three plays by Shakespeare (294 kB) in the package; or "ptb", the files
+        `ptb.train.txt`, `ptb.valid.txt` and `ptb.test.txt`.
     folder : str or path, optional
-        Where those are, if not in the folder `text` below BITNET_DATA or below the user's cache.
+        The folder of these files (default: `text` inside BITNET_DATA or inside the user cache).
     unit : {"words", "characters"}, optional
-        What a model predicts one by one.
+        The token that a model predicts.
     size : int, optional
-        Keep so many words, the most frequent ones of the training text, `<unk>` and `<eos>` among
-        them.  The default is all, but 2000 of "embedded-text", so that `<unk>` has a meaning.
+        The number of words to keep: the most frequent ones of the training text, including `<unk>`
+        and `<eos>` (default: all words of "ptb", 2000 of "embedded-text").
     vocabulary : Vocabulary, optional
-        That of an earlier training, instead of the training text's own.
+        The vocabulary of an earlier training, instead of that of the training text.
 
     Returns
     -------
@@ -87,8 +99,8 @@ def load_corpus(name, folder=None, unit="words", size=None, vocabulary=None):
     Raises
     ------
     InputError
-        If the name is unknown, a file is missing, too large, empty or no text, or there are fewer
-        than two different words.
+        If the name is unknown, a file is missing, too large, empty or not text, or the text has
+        fewer than two different words.
 
     Examples
     --------
@@ -99,11 +111,11 @@ def load_corpus(name, folder=None, unit="words", size=None, vocabulary=None):
     check_choice("load_corpus", TEXTS, name=name)
     check_choice("load_corpus", UNITS, unit=unit)
     if vocabulary is not None and (vocabulary.unit != unit or size is not None):
-        what = f"{vocabulary} was given for {unit} of size {size}"
-        raise InputError(f"{what}; leave the size out, and give its unit")
+        what = f"load_corpus: {vocabulary} was given with unit={unit!r} and size={size}"
+        raise InputError(f"{what}; expected unit={vocabulary.unit!r} and no size")
     if name == "embedded-text":
         if folder is not None:
-            raise InputError("the text 'embedded-text' is part of the package; leave out folder=")
+            raise InputError("the text 'embedded-text' is part of the package; remove folder=")
         folder, words, form = EMBEDDED, words_of, "{}.txt"
         size = EMBEDDED_SIZE if size is None and unit == "words" else size
     else:
@@ -111,28 +123,33 @@ def load_corpus(name, folder=None, unit="words", size=None, vocabulary=None):
     paths = [folder / form.format(part) for part in PARTS]
     if missing := [path.name for path in paths if not path.is_file()]:
         names = ", ".join(path.name for path in paths)
-        what = f"put {names} there, of the Penn Treebank as Mikolov prepared it or of any text"
-        how = f"{what}, or set BITNET_DATA to the folder above text"
+        what = f"put {names} there (the Penn Treebank as Mikolov prepared it, or any text)"
+        how = f"{what}, or set BITNET_DATA to the folder that contains text"
         raise InputError(f"no {missing[0]} in {folder}; {how}")
     parts = [_tokens(read_text(path), unit, words) for path in paths]
     try:
         vocabulary = vocabulary or Vocabulary.of(parts[0], unit, size)
     except InputError as error:
         raise InputError(f"{paths[0]}: {error}") from None
-    ids = [vocabulary.encode(tokens) for tokens in parts]
-    for path, own in zip(paths, ids, strict=True):
+    train, valid, test = (vocabulary.encode(tokens) for tokens in parts)
+    for path, own in zip(paths, (train, valid, test), strict=True):
         if len(own) < 2:
             raise InputError(f"{path}: {len(own)} {unit}; expected 2 or more")
-    return Corpus(name, *ids, vocabulary)
+    return Corpus(name, train, valid, test, vocabulary)
 
 
 def folder_of_texts():
-    """Where the files of "ptb" belong."""
+    """Return the folder of the files of "ptb"."""
     return data_folder() / "text"
 
 
-def available_texts():
-    """Return where each text is, or what is missing, as pairs (name, words); no file is opened.
+def available_texts() -> list[tuple[str, str]]:
+    """Return where each text is, or what is missing, without opening files.
+
+    Returns
+    -------
+    list of (str, str)
+        The name of each text, and its folder or the missing file.
 
     Examples
     --------
@@ -146,10 +163,10 @@ def available_texts():
 
 
 def read_text(path):
-    """Return the text of a file in UTF-8, 256 MiB at most; else name the wrong byte."""
+    """Return the text of a UTF-8 file of at most 256 MiB; an error names the invalid byte."""
     path = pathlib.Path(path)
     if path.exists() and not path.is_file():
-        raise InputError(f"{path}: a folder or a device; expected a text file")
+        raise InputError(f"{path}: it is a folder or a device; expected a text file")
     with open(path, "rb") as file:
         size_of(path, file, MAX_BYTES)
         content = file.read(MAX_BYTES)
@@ -161,16 +178,16 @@ def read_text(path):
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         byte, line = content[error.start], content.count(b"\n", 0, error.start) + 1
-        where = f"{path}, line {line}: byte {error.start} is 0x{byte:02x}, which is no UTF-8"
+        where = f"{path}, line {line}: byte {error.start} is 0x{byte:02x}, which is not UTF-8"
         how = "save the text as UTF-8 (it may be in Latin-1 or Windows-1252)"
         raise InputError(f"{where}; {how}") from None
-    if not text.strip():  # of other blanks, or behind the mark of UTF-8
+    if not text.strip():  # only white space, or only a byte order mark
         raise InputError(f"{path}: the file is empty; expected a text")
     return text
 
 
 def _tokens(text, unit, words):
-    """The words of all lines, each with its end; or the characters."""
+    """Return the words of all lines with their ends, or the characters."""
     lines = text.rstrip().split("\n")
     if unit == "characters":
         return "".join(" ".join(line.split()) + "\n" for line in lines)

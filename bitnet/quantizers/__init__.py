@@ -1,17 +1,17 @@
-"""Quantizers: numbers as codes of a few bits, and what the backward pass pretends.
+"""Quantizers: real values to k-bit codes, each with a surrogate for the backward pass.
 
-Each has the codes of the forward pass above its surrogate, the function whose slope takes the
-place of the quantizer's own, which is 0 almost everywhere (the straight-through estimator).
-Codes rise with the numbers; `codebook` says what they stand for.
+Each class defines the codes of the forward pass above its surrogate: the function whose slope
+replaces that of the quantizer, which is 0 almost everywhere (the straight-through estimator).
+Larger values have larger codes; `codebook` gives the value of each code.
 
-    Uniform       2^k numbers from -max_value to max_value, without 0; of one bit it is the sign
-    LinearQuant        whole multiples of a step, signed or not
-    LogQuant   powers of two and 0, signed or not
+    Uniform                  2^k values from -max_value to max_value, without 0; 1 bit is the sign
+    LinearQuant              integer multiples of a step, signed or unsigned
+    LogQuant                 powers of two and 0, signed or unsigned
     ApproxSign, SwishSign    the sign with other surrogates
-    DoReFa        weights through tanh; its activations are LinearQuant, from 0 to 1
-    Ternary       -1, 0, +1, for weights
+    DoReFa                   weights through tanh; its activations are LinearQuant from 0 to 1
+    Ternary                  -1, 0 and +1, for weights
 
-`quantizer_named` makes each of them from its name.
+`quantizer_named` returns a quantizer from its name.
 """
 
 from bitnet.quantizers.logarithmic import LogQuant

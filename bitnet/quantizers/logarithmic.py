@@ -1,32 +1,34 @@
-"""The quantizer of powers of two, whose products are shifts."""
+"""The quantizer to powers of two, whose products are shifts."""
 
 import dataclasses
 import math
 
 from bitnet import kernels
+from bitnet.arrays import Array
 from bitnet.kernels import Codebook
 from bitnet.quantizers.quantizer import Quantizer
 
 
 @dataclasses.dataclass(frozen=True)
 class LogQuant(Quantizer):
-    """Powers of two, with a sign or without, and 0.
+    """Power-of-two quantizer: powers of two, signed or unsigned, and 0.
 
-    Forward: `sign(x) 2^e` with `e = min(round(log2 |x|), largest)`, so that the edge between 2^e
-    and 2^(e+1) is sqrt(2) 2^e (AP2 of the papers); below the edge under the smallest power, and for
-    x < 0 without a sign, it is 0.  There are `2^(k-1) - 1` powers of each sign, or `2^k - 1`
-    without one. Backward: `1[|x| <= 2^largest]`, without a sign `1[0 <= x <= 2^largest]`.  LogQuant
-    of the second paper (arXiv 1609.07061), equation 10, which does not print its range; here it is
-    given by the exponent of the largest power, as in Miyashita et al. (arXiv 1603.01025).
+    Forward: `sign(x) 2^e` with `e = min(round(log2 |x|), largest)`; the edge between 2^e and
+    2^(e+1) is sqrt(2) 2^e (AP2 of the papers).  Values below the edge of the smallest power, and
+    negative values without a sign, become 0.  There are `2^(k-1) - 1` powers of each sign, or
+    `2^k - 1` unsigned ones.  Backward: `1[|x| <= 2^largest]`, unsigned `1[0 <= x <= 2^largest]`.
+    This is LogQuant of the second paper (arXiv 1609.07061), equation 10.  The paper does not give
+    its range; here the exponent of the largest power sets it, as in Miyashita et al. (arXiv
+    1603.01025).
 
     Parameters
     ----------
     bits : int
-        k, from 2 to 5, or from 1 to 4 without a sign.
+        k, from 2 to 5, or from 1 to 4 unsigned.
     largest : int, optional
-        The exponent of the largest power, from -60 to 60.
+        The exponent of the largest power, from -60 to 60 (default: 0).
     signed : bool, optional
-        Whether there are negative numbers.
+        Whether there are negative values (default: True).
 
     Examples
     --------
@@ -48,33 +50,33 @@ class LogQuant(Quantizer):
         self._flag("signed")
         least, most = (2, 5) if self.signed else (1, 4)
         sign = "with" if self.signed else "without"
-        why = f" {sign} a sign: 15 powers of two, as integers of planes, reach 2^16"
+        why = f" {sign} a sign; 15 powers of two already need integers up to 2^16"
         self._whole("bits", least, most, why)
         self._whole("largest", -60, 60)
 
     @property
-    def powers(self):
-        """How many powers of two there are of each sign."""
+    def powers(self) -> int:
+        """The number of powers of two of each sign."""
         return 2 ** (self.bits - self.signed) - 1
 
     def _codebook(self):
-        # the sum of two planes of 2^e / 2 is 2^e, 0 or -2^e: signs that agree, or do not
+        # two bit planes with coefficient 2^e / 2 add up to 2^e or -2^e if they agree, else to 0
         n = self.powers
         coefficients = [1 << e for e in range(n) for _ in range(2)]
-        zeros = sum(1 << (2 * e) for e in range(n))  # in each pair +1 and -1
+        zeros = sum(1 << (2 * e) for e in range(n))  # +1 and -1 in each pair
         up = [zeros | 2 << (2 * e) for e in range(n)]
         down = [zeros & ~(1 << (2 * e)) for e in range(n)]
         patterns = [*(reversed(down) if self.signed else ()), zeros, *up]
         return Codebook(patterns, coefficients, 2.0 ** (self.largest - n))
 
-    def codes(self, x):
-        """uint8 of the shape of the floats x."""
+    def codes(self, x: Array) -> Array:
+        """Return the codes of floats, uint8 of the same shape."""
         exponents = range(self.largest - self.powers + 1, self.largest + 1)
         edges = [math.ldexp(math.sqrt(0.5), e) for e in exponents]
         return kernels.edge_codes(x, edges, self.signed)
 
     @property
-    def edges(self):
-        """The smallest and the largest number."""
+    def edges(self) -> tuple[float, float]:
+        """The smallest and the largest value."""
         most = 2.0**self.largest
         return (-most if self.signed else 0.0), most

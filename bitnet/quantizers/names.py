@@ -1,6 +1,7 @@
-"""Quantizers by name, as settings and files write them."""
+"""Quantizers by name, as in settings and files."""
 
 import re
+from collections.abc import Callable
 
 from bitnet.errors import InputError, check_choice, is_whole
 from bitnet.quantizers.logarithmic import LogQuant
@@ -9,8 +10,8 @@ from bitnet.quantizers.signs import ApproxSign, SwishSign
 from bitnet.quantizers.steps import LinearQuant, Uniform, dorefa_activation
 from bitnet.quantizers.weights import DoReFa, Ternary
 
-# word: how it is made, and the types of its settings
-NAMES = {
+# word: the function that makes the quantizer, and its settings
+NAMES: dict[str, tuple[Callable[..., Quantizer], tuple[str, ...]]] = {
     "sign": (lambda clip_value=1.0: Uniform(1, clip_value=clip_value), ("clip_value",)),
     "uniform": (Uniform, ("bits", "max_value", "clip_value")),
     "linear": (LinearQuant, ("bits", "step", "signed")),
@@ -27,23 +28,32 @@ NUMBER = re.compile(r"inf|[0-9]{1,20}(\.[0-9]{1,20})?(e[-+]?[0-9]{1,2})?")
 LONGEST = 100
 
 
-def quantizer_named(name):
-    """The quantizer with a name: a word, and its settings after colons.
+def quantizer_named(name: str) -> Quantizer:
+    """Return the quantizer with a name: a word, then its settings after colons.
 
-    ================================ ===========================================================
-    sign[:CLIP_VALUE]                    `Uniform(1, clip_value=CLIP_VALUE)`
-    uniform:K[:MAX_VALUE[:CLIP_VALUE]]       `Uniform(K, MAX_VALUE, CLIP_VALUE)`
-    linear:K:STEP[:unsigned]         `LinearQuant(K, STEP, signed)`
-    log:K[:LARGEST[:unsigned]]       `LogQuant(K, LARGEST, signed)`
-    ternary[:THRESHOLD]              `Ternary(THRESHOLD)`
-    dorefa:K, dorefa-activation:K    `DoReFa(K)`, `dorefa_activation(K)`
-    approx-sign, swish-sign[:BETA]   `ApproxSign()`, `SwishSign(BETA)`
-    ================================ ===========================================================
+    ================================== ====================================
+    sign[:CLIP_VALUE]                  `Uniform(1, clip_value=CLIP_VALUE)`
+    uniform:K[:MAX_VALUE[:CLIP_VALUE]] `Uniform(K, MAX_VALUE, CLIP_VALUE)`
+    linear:K:STEP[:unsigned]           `LinearQuant(K, STEP, signed)`
+    log:K[:LARGEST[:unsigned]]         `LogQuant(K, LARGEST, signed)`
+    ternary[:THRESHOLD]                `Ternary(THRESHOLD)`
+    dorefa:K, dorefa-activation:K      `DoReFa(K)`, `dorefa_activation(K)`
+    approx-sign, swish-sign[:BETA]     `ApproxSign()`, `SwishSign(BETA)`
+    ================================== ====================================
 
     Parameters
     ----------
     name : str
-        As above; `quantizer.name` is one.
+        One of the forms above, such as `quantizer.name`.
+
+    Returns
+    -------
+    Quantizer
+
+    Raises
+    ------
+    InputError
+        If the word is unknown, or a setting is missing or invalid.
 
     Examples
     --------
@@ -53,19 +63,20 @@ def quantizer_named(name):
     'log:3:1:unsigned'
     """
     if not isinstance(name, str) or len(name) > LONGEST:
-        raise InputError(f"quantizer: got {name!r:.100}; expected a name as 'uniform:2'")
+        raise InputError(f"quantizer: got {name!r:.100}; expected a name such as 'uniform:2'")
     word, *texts = name.split(":")
     check_choice(None, NAMES, quantizer=word)
     make, settings = NAMES[word]
     needed = NEEDED.get(word, 0)
     if not needed <= len(texts) <= len(settings):
         form = ":".join([word, *map(str.upper, settings)])
-        raise InputError(f"quantizer: got {name!r}; expected {form}, the first {needed} at least")
+        expected = f"{form}, with at least {needed} of the settings"
+        raise InputError(f"quantizer: got {name!r}; expected {expected}")
     return make(*(_setting(name, *pair) for pair in zip(settings, texts, strict=False)))
 
 
 def _setting(name, setting, text):
-    """One setting of a name from its text."""
+    """Return a setting from its text in a name."""
     if setting == "signed" and text in ("signed", "unsigned"):
         return text == "signed"
     if setting in ("bits", "largest") and WHOLE.fullmatch(text):
@@ -79,7 +90,7 @@ def _setting(name, setting, text):
 
 
 def quantizer_of(who, value):
-    """A quantizer itself, the one of a name, or `Uniform` of a number of bits."""
+    """Return a quantizer from itself, its name, or the number of bits of a `Uniform`."""
     if isinstance(value, str):
         return quantizer_named(value)
     if isinstance(value, Quantizer):
@@ -90,11 +101,11 @@ def quantizer_of(who, value):
 
 
 def elementwise_quantizer_of(who, value):
-    """As `quantizer_of`, for activations: a code may not depend on the other numbers."""
+    """Return a quantizer as `quantizer_of`; refuse codes that depend on the whole batch."""
     quantizer = quantizer_of(who, value)
     if not quantizer.elementwise:
         raise InputError(
-            f"{who}: the codes of {quantizer!r} depend on all numbers of a batch; expected "
-            "a quantizer of single numbers, as Uniform, LinearQuant or LogQuant"
+            f"{who}: the codes of {quantizer!r} depend on all values of a batch; expected "
+            "a quantizer of single numbers, such as Uniform, LinearQuant or LogQuant"
         )
     return quantizer

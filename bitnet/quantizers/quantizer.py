@@ -1,4 +1,4 @@
-"""What all quantizers share: values from codes, a slope, a name, and checks of ranges."""
+"""The base class of quantizers: values, surrogate, slope, name, and checks of settings."""
 
 import dataclasses
 import functools
@@ -6,33 +6,34 @@ import math
 
 import numpy as np
 
-from bitnet.arrays import like
+from bitnet.arrays import Array, like
 from bitnet.errors import InputError, is_whole
+from bitnet.kernels import Codebook
 
-SMALL, LARGE = 1e-18, 1e18  # whose products with other such numbers float32 still holds
+SMALL, LARGE = 1e-18, 1e18  # products of two such numbers are in the range of float32
 
 
 class Quantizer:
-    """Numbers to k-bit codes and back, with a surrogate for the backward pass.
+    """The base class of quantizers: real values to k-bit codes, with a surrogate.
 
-    Subclasses are frozen dataclasses of their settings with `codes(x)` and the `edges` of their
-    surrogate, or `surrogate(x)` and `slope(x)` where smooth; x are floats of any shape.
-    Quantizers of the same settings are equal.
+    Subclasses are frozen dataclasses of their settings.  They define `codes(x)` for floats of any
+    shape, and the `edges` of the surrogate, or `surrogate(x)` and `slope(x)` if it is smooth.
+    Quantizers with the same settings are equal.
 
     Attributes
     ----------
     bits : int
-        k, the bits of a code.
+        k, the number of bits per code.
     codebook : kernels.Codebook
-        The numbers that the codes stand for.
+        The values of the codes.
     name : str
-        With the settings that are not the default; `quantizer_named` reads it.
+        The name for `quantizer_named`, with the settings that differ from the defaults.
     formula : str
-        The forward pass in a line, for pictures.
+        The forward pass in one line, for plots.
     smooth : bool
-        Whether the slope of the surrogate has other values than 0 and 1.
+        Whether the slope of the surrogate has values other than 0 and 1.
     elementwise : bool
-        Whether a code depends on its own number alone, as required of activations.
+        Whether each code depends only on its own value, as activations require.
 
     Examples
     --------
@@ -46,45 +47,59 @@ class Quantizer:
     'linear:2:0.5'
     """
 
+    bits: int
+    word: str  # the first part of the name
     smooth = False
     elementwise = True
 
     @functools.cached_property
-    def codebook(self):
-        """What the codes stand for, a `kernels.Codebook`."""
+    def codebook(self) -> Codebook:
+        """The values of the codes, a `kernels.Codebook`."""
         return self._codebook()
 
-    def values(self, x):
-        """The numbers that `x` becomes, floats of its shape and type."""
+    def _codebook(self) -> Codebook:
+        raise NotImplementedError(f"{type(self).__name__}._codebook")
+
+    @property
+    def edges(self) -> tuple[float, float]:
+        """The range in which gradients pass."""
+        raise NotImplementedError(f"{type(self).__name__}.edges")
+
+    def codes(self, x: Array) -> Array:
+        """Return the codes of floats, uint8 of the same shape."""
+        raise NotImplementedError(f"{type(self).__name__}.codes")
+
+    def values(self, x: Array) -> Array:
+        """Return the quantized values of floats, of the same shape and dtype."""
         return like(self.codebook.values(x.dtype), x)[self.codes(x)]
 
-    def surrogate(self, x):
-        """The function whose slope is the quantizer's: by default x clipped to its `edges`."""
+    def surrogate(self, x: Array) -> Array:
+        """Return the surrogate of floats: by default x clipped to `edges`."""
         return x.clip(*self.edges)
 
-    def passes(self, x):
-        """Where gradients pass: inside the edges."""
+    def passes(self, x: Array) -> Array:
+        """Return where gradients pass, inside the edges, as bool."""
         low, high = map(x.dtype.type, self.edges)
         return (low <= x) & (x <= high)
 
-    def slope(self, x):
-        """The factor of the gradient: 1 where it passes, otherwise 0."""
+    def slope(self, x: Array) -> Array:
+        """Return the slope of the surrogate: 1 where gradients pass, otherwise 0."""
         return self.passes(x).astype(x.dtype)
 
     @property
-    def name(self):
-        """The word of the quantizer and its settings, without those at the end that are usual."""
-        fields = [*dataclasses.fields(self)]
+    def name(self) -> str:
+        """The word of the quantizer and its settings, without trailing defaults."""
+        fields = [*dataclasses.fields(self)]  # type: ignore[arg-type]  # of a subclass
         while fields and getattr(self, fields[-1].name) == self._usual(fields[-1]):
             fields.pop()
         return ":".join([self.word, *(_text(getattr(self, field.name)) for field in fields)])
 
     def _usual(self, field):
-        """What a setting is where it is not given."""
+        """Return the default of a setting."""
         return field.default
 
     def _whole(self, name, least, most, why=""):
-        """Refuse a setting that is no whole number in its range."""
+        """Raise InputError unless a setting is a whole number in its range."""
         value = getattr(self, name)
         if not is_whole(value) or not least <= value <= most:
             expected = f"a whole number from {least} to {most}{why}"
@@ -92,25 +107,25 @@ class Quantizer:
         object.__setattr__(self, name, int(value))
 
     def _number(self, name, most=LARGE):
-        """Refuse a setting that is no number in its range."""
+        """Raise InputError unless a setting is a number in its range."""
         value = getattr(self, name)
         real = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
         if not real or not SMALL <= value <= most:
-            end = f" to {most:g}" if most < math.inf else " on, or inf"
+            end = f" to {most:g}" if most < math.inf else " up, or inf"
             raise InputError(
                 f"{type(self).__name__}: {name} is {value!r}; expected a number from {SMALL:g}{end}"
             )
         object.__setattr__(self, name, float(value))
 
     def _flag(self, name):
-        """Refuse a setting that is neither True nor False."""
+        """Raise InputError unless a setting is True or False."""
         if not isinstance(getattr(self, name), (bool, np.bool_)):
             value = getattr(self, name)
             raise InputError(f"{type(self).__name__}: {name} is {value!r}; expected True or False")
 
 
 def _text(setting):
-    """A setting as it stands in a name."""
+    """Return the text of a setting in a name."""
     if isinstance(setting, bool):
         return "signed" if setting else "unsigned"
     return repr(setting).removesuffix(".0")

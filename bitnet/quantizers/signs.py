@@ -4,13 +4,13 @@ import dataclasses
 
 import numpy as np
 
-from bitnet.arrays import array_module
+from bitnet.arrays import Array, array_module
 from bitnet.kernels import Codebook
 from bitnet.quantizers.quantizer import Quantizer
 
 
 class _SmoothSign(Quantizer):
-    """The sign, with a surrogate of another slope."""
+    """The sign with a smooth surrogate."""
 
     bits = 1
     formula = r"$+1$ where $x\geq0$, otherwise $-1$"
@@ -19,17 +19,17 @@ class _SmoothSign(Quantizer):
     def _codebook(self):
         return Codebook.uniform(1)
 
-    def codes(self, x):
-        """uint8 of the shape of the floats x."""
+    def codes(self, x: Array) -> Array:
+        """Return the codes of floats, uint8 of the same shape."""
         return (x >= 0).astype(np.uint8)
 
 
 @dataclasses.dataclass(frozen=True)
 class ApproxSign(_SmoothSign):
-    """The sign; backward the slope of a parabola on each side, `max(0, 2 - 2 |x|)`.
+    """The sign with the triangular slope of Bi-Real Net, `max(0, 2 - 2 |x|)`.
 
-    The surrogate is `t (2 - |t|)` of t = clip(x, -1, 1), the approximation of the sign in
-    Bi-Real Net (arXiv 1808.00278).
+    The surrogate is `t (2 - |t|)` with t = clip(x, -1, 1), two halves of a parabola
+    (arXiv 1808.00278).
 
     Examples
     --------
@@ -39,27 +39,28 @@ class ApproxSign(_SmoothSign):
 
     word = "approx-sign"
 
-    def surrogate(self, x):
-        """t (2 - |t|) of t = clip(x, -1, 1)."""
+    def surrogate(self, x: Array) -> Array:
+        """Return t (2 - |t|) with t = clip(x, -1, 1)."""
         t = x.clip(-1, 1)
         return t * (2 - abs(t))
 
-    def slope(self, x):
-        """max(0, 2 - 2 |x|)."""
+    def slope(self, x: Array) -> Array:
+        """Return max(0, 2 - 2 |x|)."""
         return array_module(x).maximum(2 - 2 * abs(x), 0).astype(x.dtype)
 
 
 @dataclasses.dataclass(frozen=True)
 class SwishSign(_SmoothSign):
-    """The sign; backward the slope of `2 s(bx) (1 + bx (1 - s(bx))) - 1`, s the logistic function.
+    """The sign with the surrogate SignSwish of BNN+ (arXiv 1812.11800).
 
-    The slope is `b (2 - bx tanh(bx / 2)) / (1 + cosh(bx))`, below 0 far from 0; SignSwish of BNN+
-    (arXiv 1812.11800).  Here `1 / (1 + cosh y) = (1 - tanh(y / 2)^2) / 2`.
+    The surrogate is `2 s(bx) (1 + bx (1 - s(bx))) - 1` with the logistic function s.  Its slope is
+    `b (2 - bx tanh(bx / 2)) / (1 + cosh(bx))`, which is negative far from 0.  The code uses
+    `1 / (1 + cosh y) = (1 - tanh(y / 2)^2) / 2`.
 
     Parameters
     ----------
     beta : float, optional
-        b, from 1e-18 to 1e18; 5 by default.
+        b, from 1e-18 to 1e18 (default: 5).
 
     Examples
     --------
@@ -71,17 +72,17 @@ class SwishSign(_SmoothSign):
 
     word = "swish-sign"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self._number("beta")
 
-    def surrogate(self, x):
-        """2 s(y) (1 + y (1 - s(y))) - 1 of y = beta x: tanh(y / 2) + y (1 - tanh(y / 2)^2) / 2."""
+    def surrogate(self, x: Array) -> Array:
+        """Return 2 s(y) (1 + y (1 - s(y))) - 1 with y = beta x, computed with tanh(y / 2)."""
         y = x.dtype.type(self.beta) * x
         t = array_module(y).tanh(y / 2)
         return t + y * (1 - t * t) / 2
 
-    def slope(self, x):
-        """b (2 - bx tanh(bx / 2)) / (1 + cosh(bx))."""
+    def slope(self, x: Array) -> Array:
+        """Return b (2 - bx tanh(bx / 2)) / (1 + cosh(bx))."""
         b = x.dtype.type(self.beta)
         y = (b * x).clip(-60, 60)  # 0 beyond
         t = array_module(y).tanh(y / 2)

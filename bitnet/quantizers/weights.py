@@ -1,10 +1,10 @@
-"""Quantizers of weights, which look at all of them: ternary, and DoReFa's through tanh."""
+"""Quantizers that depend on all weights of a layer: `Ternary` and `DoReFa`."""
 
 import dataclasses
 
 import numpy as np
 
-from bitnet.arrays import array_module
+from bitnet.arrays import Array, array_module
 from bitnet.kernels import Codebook
 from bitnet.quantizers.quantizer import Quantizer
 from bitnet.quantizers.steps import Uniform
@@ -12,15 +12,15 @@ from bitnet.quantizers.steps import Uniform
 
 @dataclasses.dataclass(frozen=True)
 class Ternary(Quantizer):
-    """-1, 0 or +1: 0 where `|x| <= threshold * mean |x|`.
+    """Ternary quantizer: -1, 0 or +1, with 0 where `|x| <= threshold * mean |x|`.
 
-    Backward: the slope of the hard tanh, `1[|x| <= 1]`.  The weights of ternary weight networks
-    (Li et al., arXiv 1605.04711), whose scale is absorbed by batch norm.
+    Backward: the slope of the hard tanh, `1[|x| <= 1]`.  These are the weights of ternary weight
+    networks (Li et al., arXiv 1605.04711); batch norm absorbs their scale.
 
     Parameters
     ----------
     threshold : float, optional
-        From 1e-18 to 1e18; 0.7, as there.
+        The factor of mean |x|, from 1e-18 to 1e18 (default: 0.7, as in the paper).
 
     Examples
     --------
@@ -36,25 +36,24 @@ class Ternary(Quantizer):
     bits = 2
     elementwise = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self._number("threshold")
 
     def _codebook(self):
         return Codebook([0, 1, 3], [1, 1], 0.5)
 
-    def codes(self, x):
-        """uint8 of the shape of the floats x."""
+    def codes(self, x: Array) -> Array:
+        """Return the codes of floats, uint8 of the same shape."""
         edge = x.dtype.type(self.threshold) * abs(x).mean() if x.size else 0
         return (1 + (x > edge).astype(np.int8) - (x < -edge)).astype(np.uint8)
 
 
 @dataclasses.dataclass(frozen=True)
 class DoReFa(Quantizer):
-    """The weights of DoReFa-Net (arXiv 1606.06160): `Uniform` of tanh(x) / max |tanh(x)|.
+    """Weight quantizer of DoReFa-Net (arXiv 1606.06160): `Uniform` of tanh(x) / max |tanh(x)|.
 
-    Backward: the slope of tanh(x) / max |tanh(x)|, with the maximum as a constant.  With one
-    bit it is the sign of x; DoReFa-Net then takes the mean of |x| for the scale, which a batch
-    norm absorbs.
+    Backward: the slope of tanh(x) / max |tanh(x)|, with the maximum as a constant.  One bit is the
+    sign of x; DoReFa-Net multiplies it by the mean of |x|, which batch norm absorbs.
 
     Parameters
     ----------
@@ -74,31 +73,31 @@ class DoReFa(Quantizer):
     smooth = True
     elementwise = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self._whole("bits", 1, 8)
 
     def _codebook(self):
         return Uniform(self.bits).codebook
 
-    def codes(self, x):
-        """uint8 of the shape of the floats x."""
+    def codes(self, x: Array) -> Array:
+        """Return the codes of floats, uint8 of the same shape."""
         if self.bits == 1:
             return (x >= 0).astype(np.uint8)
         return Uniform(self.bits).codes(self.surrogate(x))
 
-    def surrogate(self, x):
-        """tanh(x) / max |tanh(x)|."""
+    def surrogate(self, x: Array) -> Array:
+        """Return tanh(x) / max |tanh(x)|."""
         t = array_module(x).tanh(x)
         return t / _largest(t)
 
-    def slope(self, x):
-        """(1 - tanh(x)^2) / max |tanh(x)|."""
+    def slope(self, x: Array) -> Array:
+        """Return (1 - tanh(x)^2) / max |tanh(x)|."""
         t = array_module(x).tanh(x)
         return (1 - t * t) / _largest(t)
 
 
 def _largest(t):
-    """max |t|, or 1 where all are 0."""
+    """Return max |t|, or 1 if all are 0."""
     one = t.dtype.type(1)
     if not t.size:
         return one

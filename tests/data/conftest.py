@@ -1,4 +1,4 @@
-"""A server with small data sets that count as the published ones."""
+"""Fixtures: a server with small data sets in place of the published ones."""
 
 import dataclasses
 import hashlib
@@ -36,7 +36,7 @@ def stated(name, content):
 
 @pytest.fixture
 def mnist(server, monkeypatch, tmp_path):
-    """A server with a small MNIST that counts as the published one; the folder where it goes."""
+    """Put a small MNIST on the server in place of the published one; return its folder."""
     monkeypatch.setenv("BITNET_DATA", str(tmp_path))
     arrays = [
         RNG.integers(0, 10, shape, dtype=np.uint8)
@@ -63,7 +63,7 @@ def mnist(server, monkeypatch, tmp_path):
 
 @pytest.fixture
 def cifar(server, monkeypatch, tmp_path):
-    """A small CIFAR-10 on the server; the folder where it goes, its members, how to publish."""
+    """Return the folder of CIFAR-10, the members of a small archive, and how to publish it."""
     monkeypatch.setenv("BITNET_DATA", str(tmp_path))
     known, members = PUBLISHED["cifar10"], {}
     for file in known.files:

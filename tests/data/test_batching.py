@@ -1,4 +1,4 @@
-"""Batches: each row once, in a seeded order, changed as asked for, ahead of time, or refused."""
+"""Batches: each row once, in a seeded order, flipped and shifted, prefetched, or refused."""
 
 import gc
 import itertools
@@ -149,7 +149,7 @@ def threads():
 
 
 def all_end():
-    """Whether the threads end by themselves; a minute is for machines that are busy."""
+    """Return whether the threads end by themselves; the timeout is long for busy machines."""
     gc.collect()
     for thread in threads():
         thread.join(60)
@@ -174,7 +174,7 @@ def test_the_thread_ends_with_its_iterator(leave):
 
 
 @pytest.mark.parametrize("prefetch", [0, 1, 9])
-def test_what_goes_wrong_in_the_thread_reaches_the_caller(prefetch, monkeypatch):
+def test_an_error_in_the_thread_reaches_the_caller(prefetch, monkeypatch):
     calls = itertools.count()
 
     def fail_on_the_third(images, shifts, border):
@@ -192,7 +192,7 @@ def test_what_goes_wrong_in_the_thread_reaches_the_caller(prefetch, monkeypatch)
 
 
 def test_a_program_ends_that_leaves_an_iterator_behind_and_ctrl_c_stops_one():
-    """As a user's script: no thread keeps the process."""
+    """In a script of its own: no thread keeps the process alive."""
     code = """if True:
         import os, signal, sys, threading, time, numpy as np, bitnet.data.batching
         def slow(images, shifts, border):
@@ -215,12 +215,12 @@ def test_a_program_ends_that_leaves_an_iterator_behind_and_ctrl_c_stops_one():
 @pytest.mark.parametrize(
     ("images", "options", "message"),
     [
-        (PIXELS, {"flip": True, "rng": None}, "need rng"),
-        (PIXELS, {"pad": 1, "rng": None}, "need rng"),
+        (PIXELS, {"flip": True, "rng": None}, "pass rng"),
+        (PIXELS, {"pad": 1, "rng": None}, "pass rng"),
         (PIXELS, {"pad": -1}, "pad is -1"),
         (PIXELS, {"pad": 1.5}, "pad is 1.5"),
         (PIXELS, {"pad": True}, "pad is True"),
-        (PIXELS, {"pad": 5}, "less than the images'"),
+        (PIXELS, {"pad": 5}, "less than the image size"),
         (PIXELS, {"prefetch": -1}, "prefetch is -1"),
         (PIXELS, {"prefetch": True}, "prefetch is True"),
         (PIXELS, {"prefetch": 10**9}, "from 0 to 1024"),

@@ -1,4 +1,4 @@
-"""Archives that are unpacked, files that are not the published ones, and the verb `data`."""
+"""Unpacked archives, files that differ from the published ones, and the verb `data`."""
 
 import gzip
 import pathlib
@@ -28,7 +28,7 @@ def test_an_archive_is_unpacked_and_its_files_are_remembered(server, cifar):
     assert sorted(path.name for path in folder.rglob("*") if path.is_file()) == sorted(
         [*(pathlib.PurePosixPath(name).name for name in members), "SHA256SUMS"]
     )
-    assert all("SHA-256 of what was unpacked" in verdict.words for verdict in verify("cifar10"))
+    assert all("SHA-256 of the unpacked file" in verdict.words for verdict in verify("cifar10"))
     asked = len(server.asked)
     fetch("cifar10")
     assert len(server.asked) == asked
@@ -109,7 +109,7 @@ def test_a_list_of_checksums_that_is_none_is_refused(cifar):
     fetch("cifar10")
     for content in (b"hello", b"\xff" * 100, b"0" * 10**6):
         (folder / "cifar-10-batches-bin" / "SHA256SUMS").write_bytes(content)
-        with pytest.raises(InputError, match="no list of checksums"):
+        with pytest.raises(InputError, match="not a list of checksums"):
             verify("cifar10")
 
 

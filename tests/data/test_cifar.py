@@ -1,4 +1,4 @@
-"""CIFAR's binary files: what is read is what was written, and everything else is refused."""
+"""Binary files of CIFAR: written files are read back, all others are refused."""
 
 import pickle
 
@@ -44,14 +44,14 @@ def written(path, **changes):
 @pytest.mark.parametrize(
     ("content", "arguments", "message"),
     [
-        (lambda raw: raw[:-1], {}, "no whole number of records of 3073"),
-        (lambda raw: raw + b"0", {}, "no whole number"),
+        (lambda raw: raw[:-1], {}, "not a whole number of records of 3073"),
+        (lambda raw: raw + b"0", {}, "not a whole number"),
         (lambda raw: b"", {}, "0 bytes"),
-        (lambda raw: raw, {"classes": 100}, "no whole number of records of 3074"),
+        (lambda raw: raw, {"classes": 100}, "not a whole number of records of 3074"),
         (lambda raw: raw, {"classes": 5}, "expected 10 or 100"),
         (lambda raw: raw, {"max_bytes": 100}, "at most 100"),
         (lambda raw: bytes([10]) + raw[1:], {}, "a label is 10; expected 0 to 9"),
-        (lambda raw: pickle.dumps({b"data": IMAGES}), {}, "a pickle, which is not opened"),
+        (lambda raw: pickle.dumps({b"data": IMAGES}), {}, "a pickle, which can run code"),
         (lambda raw: pickle.dumps(1, protocol=2), {}, "instead of the Python version"),
     ],
 )
@@ -87,7 +87,7 @@ def test_arrays_that_do_not_fit_are_not_written(tmp_path, images, labels):
         (b"a\n\x1b[31mb\n", "printable"),
         (b"a\n\0b\n", "printable"),
         (b"a\n" + b"b" * 65, "at most 64"),
-        (b"a\n" * 100_000, "no list"),
+        (b"a\n" * 100_000, "not a list"),
     ],
 )
 def test_lists_of_other_things_than_names_are_refused(tmp_path, content, message):

@@ -1,4 +1,4 @@
-"""The embedded digits, the full sets where they are, and the message where they are not."""
+"""Data sets by name: the embedded digits, full sets, missing files, and how sets are displayed."""
 
 import hashlib
 import os
@@ -77,7 +77,7 @@ def test_a_set_that_is_missing_says_what_to_put_where(tmp_path, monkeypatch, var
     assert dict(data.available())["mnist"] == f"not in {folder}; `bitnet data fetch mnist` (12 MB)"
 
 
-def test_files_are_found_plain_and_gzip_and_held_against_each_other(tmp_path, monkeypatch):
+def test_files_are_found_plain_and_gzip_and_compared_with_each_other(tmp_path, monkeypatch):
     monkeypatch.setenv("BITNET_DATA", str(tmp_path))
     folder = tmp_path / "mnist"
     folder.mkdir()
@@ -93,7 +93,7 @@ def test_files_are_found_plain_and_gzip_and_held_against_each_other(tmp_path, mo
     assert len(data.load_dataset("mnist").train_images) == 5
     assert dict(data.available())["mnist"] == str(folder)
     write(train_labels=images[:4, 0, 0])
-    with pytest.raises(InputError, match="5 images and labels"):
+    with pytest.raises(InputError, match="expected 5, one per image"):
         data.load_dataset("mnist")
     write(train_labels=images[:, 0, 0] + np.uint8(10))
     with pytest.raises(InputError, match="label 10; expected 0 to 9"):
@@ -191,9 +191,9 @@ def test_with_channels():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"name": "embedded", "folder": "x"}, "leave out folder="),
+        ({"name": "embedded", "folder": "x"}, "remove folder="),
         ({"name": "folder"}, "needs folder="),
-        ({"name": "mnist", "size": 32}, "size and channels are of 'folder'"),
+        ({"name": "mnist", "size": 32}, "size and channels apply only to the data set 'folder'"),
         ({"name": "mnist", "folder": "no/such"}, "no train-images-idx3-ubyte in no/such"),
         ({"name": ["mnist"]}, "name is"),
     ],

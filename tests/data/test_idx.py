@@ -1,4 +1,4 @@
-"""IDX files, good ones and hostile ones."""
+"""IDX files, valid and hostile."""
 
 import gzip
 import struct
@@ -64,7 +64,7 @@ def test_no_elements(tmp_path):
         (content(shape=(3, 4, 2**32 - 1)), "expected at most"),
         (content(shape=(2**32 - 1, 2**32 - 1, 2**32 - 1)), "expected at most"),
         (content(shape=(0, 2**32 - 1, 2**32 - 1)), "expected at most"),
-        (content(shape=(1000, 1000, 500)), "truncated: the header promises 500000000 bytes"),
+        (content(shape=(1000, 1000, 500)), "truncated: the header states 500000000 bytes"),
     ],
 )
 def test_what_is_no_good_file_is_refused(tmp_path, pack, data, message):

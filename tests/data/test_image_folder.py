@@ -1,4 +1,4 @@
-"""Pictures as squares, folders of classes, and what is no picture."""
+"""Image files read as squares, folders of classes, and files that are not images."""
 
 import importlib.util
 import struct
@@ -99,7 +99,7 @@ def test_a_picture_is_turned_as_its_camera_notes(tmp_path):
 
 
 def png(width, height, rows):
-    """A PNG file, grey, that states a size and holds some bytes."""
+    """Return a grey PNG file with a stated size and these bytes of pixels."""
 
     def chunk(kind, content):
         return (
@@ -204,7 +204,7 @@ def test_a_folder_of_classes_is_a_data_set(tmp_path, test_part):
     dataset = load_dataset("folder", folder=tmp_path)
     assert dataset.classes == ("cat", "dog")
     assert dataset.train_images.shape == (5, 32, 32, 3)
-    assert dataset.train_labels.tolist() == [0, 1, 0, 1, 0]  # the last ones too are of all classes
+    assert dataset.train_labels.tolist() == [0, 1, 0, 1, 0]  # all classes among the last ones too
     assert dataset.test_labels.tolist() == [0, 1]
     one = read_image(tmp_path / test_part / "dog" / "0.png", 32)
     assert np.array_equal(dataset.test_images[1], one)
@@ -240,11 +240,11 @@ def test_folders_that_are_no_data_set_are_refused(tmp_path, monkeypatch):
     (tmp_path / "val").mkdir()
     assert "0 folders in it" in message()
     fill(tmp_path, "val", dog=1)
-    assert "the class 'cat' is only in one of train and val" in message()
+    assert "the class 'cat' is in only one of train and val" in message()
     (tmp_path / "val" / "dog").rename(tmp_path / "val" / "cat")
     assert read_image_folder(tmp_path)[1] == ("cat",)
     monkeypatch.setattr(image_folder, "MAX_BYTES", 3000)
-    assert "1 images of 32 x 32 x 3 are 3072 bytes; at most 3000" in message()
+    assert "1 images of 32x32x3 need 3072 bytes; expected at most 3000" in message()
     (tmp_path / "train" / "cat" / "0.png").write_bytes(b"broken")
     monkeypatch.undo()
     assert "train/cat/0.png: no picture" in message()

@@ -14,7 +14,7 @@ SIZES = st.tuples(st.integers(2, 120), st.integers(1, 9), st.integers(1, 12)).fi
 
 
 def check(pieces, count, batch, steps):
-    """Shapes, neighbours in the text, and streams that go on; returns what is predicted."""
+    """Check shapes, neighbours and continued streams of pieces; return the predicted tokens."""
     seen, last = [], None
     for piece in pieces:
         assert piece.x.shape == piece.y.shape

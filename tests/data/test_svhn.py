@@ -1,4 +1,4 @@
-"""SVHN's MATLAB files: read exactly, refused otherwise; the full stand-in where it is there."""
+"""MATLAB files of SVHN: read exactly or refused, and the full stand-in if it is there."""
 
 import importlib.util
 import os
@@ -37,9 +37,9 @@ def test_images_and_labels(tmp_path, compressed, dtype):
         ({"X": X[:28], "y": Y}, r"\(28, 32, 3, 7\)"),
         ({"X": X.astype(float), "y": Y}, "X is double"),
         ({"X": X, "y": Y[:6]}, "expected 7 numbers"),
-        ({"X": X, "y": Y + np.uint8(1)}, "not all of them digits"),
-        ({"X": X, "y": Y * 0.5}, "not all of them digits"),
-        ({"X": X, "y": Y * np.nan}, "not all of them digits"),
+        ({"X": X, "y": Y + np.uint8(1)}, "7 labels; expected 7, each from 0 to 10"),
+        ({"X": X, "y": Y * 0.5}, "7 labels; expected 7, each from 0 to 10"),
+        ({"X": X, "y": Y * np.nan}, "7 labels; expected 7, each from 0 to 10"),
         ({"X": X, "y": np.array(["a"] * 7, object)}, "y is cell"),
         ({"X": {"a": X}, "y": Y}, "X is struct"),
     ],
@@ -63,7 +63,7 @@ def test_damaged_cut_off_and_too_large_files_are_refused(tmp_path):
     with pytest.raises(InputError, match="expected at most 1000"):
         read_svhn(path, max_bytes=1000)
     scipy_io.savemat(path, {"X": 0 * X, "y": Y}, do_compression=True)  # small on the disk alone
-    with pytest.raises(InputError, match="X has 21504 bytes; more than 10000"):
+    with pytest.raises(InputError, match="X has 21504 bytes; expected at most 10000"):
         read_svhn(path, max_bytes=10_000)
 
 

@@ -1,4 +1,4 @@
-"""Texts: words and characters of the files, and files that are no texts."""
+"""Texts: words and characters of files, and files that are not text."""
 
 import numpy as np
 import pytest
@@ -126,7 +126,7 @@ def test_too_short_a_text_is_refused(folder):
     ("words", "message"),
     [
         (("moby",), "expected one of embedded-text, ptb"),
-        (("embedded-text", "here"), "leave out folder"),
+        (("embedded-text", "here"), "remove folder"),
         (("ptb", None, "bytes"), "words, characters"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Vocabularies: order, unseen words, round trips, and headers from anywhere."""
+"""Vocabularies: order, unseen words, round trips, and hostile headers."""
 
 import json
 
@@ -88,10 +88,10 @@ def test_the_words_of_plain_text():
         ({"unit": "words", "words": {"a": 1}}, "words are"),
         ({"unit": "words", "words": [UNKNOWN, END]}, "words are 2"),
         ({"unit": "words", "words": ["a"] * 1_000_001}, "words are 1000001"),
-        ({"unit": "words", "words": ["a", "a", UNKNOWN, END]}, "'a' comes twice"),
+        ({"unit": "words", "words": ["a", "a", UNKNOWN, END]}, "'a' occurs twice"),
         ({"unit": "words", "words": ["a", "b", END]}, "no '<unk>'"),
         ({"unit": "words", "words": ["a", "b", UNKNOWN]}, "no '<eos>'"),
-        ({"unit": "words", "words": ["a b", UNKNOWN, END]}, "no blank"),
+        ({"unit": "words", "words": ["a b", UNKNOWN, END]}, "without spaces"),
         ({"unit": "words", "words": ["", UNKNOWN, END]}, "1 to 1000 characters"),
         ({"unit": "words", "words": [1, UNKNOWN, END]}, "a word is 1"),
         ({"unit": "words", "words": [["a"], UNKNOWN, END]}, "a word is"),

@@ -1,4 +1,4 @@
-"""Every quantizer against its formula, its edges, its surrogate, and its name."""
+"""Compare every quantizer with its formula, edges, surrogate and name."""
 
 import math
 
@@ -41,12 +41,12 @@ dtypes = st.sampled_from([np.float32, np.float64])
 
 
 def scaled(quantizer, x):
-    """x where the quantizer's numbers are."""
+    """Return x scaled to the range of the quantizer."""
     return (x * quantizer.codebook.values(np.float64).max()).astype(x.dtype)
 
 
 @given(quantizers, seeds, dtypes)
-def test_codes_rise_and_stand_for_the_values(quantizer, seed, dtype):
+def test_codes_increase_and_give_the_values(quantizer, seed, dtype):
     x = np.sort(scaled(quantizer, numbers(seed, 300, dtype)))
     codes = quantizer.codes(x)
     assert codes.dtype == np.uint8
@@ -69,7 +69,7 @@ def test_the_shape_and_the_layout_do_not_matter(quantizer, seed):
 
 
 def by_definition(quantizer, x):
-    """The formula of the docstring in float64, and how far from a tie, in steps."""
+    """Compute the formula of the docstring in float64, and the distance from a tie in steps."""
     if isinstance(quantizer, Uniform):
         n = 2**quantizer.bits - 1
         y = n / 2 * np.clip(x / quantizer.max_value, -1, 1)
@@ -183,7 +183,7 @@ def test_the_edges(quantizer, x, values, slopes):
 
 @given(quantizers, seeds)
 def test_the_slope_is_that_of_the_surrogate(quantizer, seed):
-    """By a central difference in float64; the maximum of DoReFa's weights is held by the first."""
+    """Compare with central differences in float64; the first value fixes the maximum of DoReFa."""
     x = scaled(quantizer, np.random.default_rng(seed).uniform(-2, 2, 200))
     most = quantizer.codebook.values(np.float64).max()
     x[0], step = 5 * most, np.where(np.arange(len(x)) > 0, 1e-6 * most, 0)
@@ -300,11 +300,11 @@ def test_other_names_are_refused_in_a_sentence(name):
         (lambda: Uniform(2, max_value=math.inf), "from 1e-18 to 1e\\+18"),
         (lambda: Uniform(2, clip_value=-1.0), "or inf"),
         (lambda: Uniform(2, clip_value=math.nan), "or inf"),
-        (lambda: LinearQuant(1, 0.5), "from 2 to 8: with a sign"),
+        (lambda: LinearQuant(1, 0.5), "from 2 to 8 for signed values"),
         (lambda: LinearQuant(9, 0.5, signed=False), "from 1 to 8"),
         (lambda: LinearQuant(2, "1"), "step is '1'"),
         (lambda: LinearQuant(2, 0.5, signed=1), "True or False"),
-        (lambda: LogQuant(6), "2 to 5 with a sign: 15 powers"),
+        (lambda: LogQuant(6), "2 to 5 with a sign; 15 powers"),
         (lambda: LogQuant(5, signed=False), "1 to 4 without a sign"),
         (lambda: LogQuant(4, largest=0.5), "-60 to 60"),
         (lambda: DoReFa(9), "from 1 to 8"),
@@ -313,17 +313,17 @@ def test_other_names_are_refused_in_a_sentence(name):
         (lambda: SwishSign(-1), "beta is -1"),
     ],
 )
-def test_a_mistake_in_a_range_says_the_range(make, message):
+def test_an_error_names_the_range(make, message):
     with pytest.raises(InputError, match=message):
         make()
 
 
-def test_numbers_of_numpy_are_numbers():
+def test_numpy_scalars_are_numbers():
     assert Uniform(np.int64(2), np.float32(0.5)).name == "uniform:2:0.5"
     assert LinearQuant(np.int8(3), np.float64(0.25)) == LinearQuant(3, 0.25)
 
 
-def test_weights_alone_look_at_all_numbers():
+def test_only_weight_quantizers_depend_on_all_values():
     kinds = [Uniform(2), LinearQuant(2, 0.5), LogQuant(3), ApproxSign(), SwishSign()]
     assert all(quantizer.elementwise for quantizer in kinds)
     assert not DoReFa(2).elementwise

@@ -1,4 +1,4 @@
-"""The scale of a matrix: nearest to normal numbers, for every quantizer of weights."""
+"""The scale of a matrix minimizes the error for normal weights, for every quantizer."""
 
 import numpy as np
 import pytest
@@ -34,10 +34,10 @@ def test_more_bits_are_nearer_and_reach_further():
     assert scales == sorted(scales)
     errors = [error(s, Uniform(k)) for k, s in enumerate(scales, 1)]
     assert errors == sorted(errors, reverse=True)
-    assert abs(scales[0] - np.sqrt(2 / np.pi)) < 0.02  # of one bit: the mean of |n|
+    assert abs(scales[0] - np.sqrt(2 / np.pi)) < 0.02  # one bit: the mean of |n|
 
 
-def test_a_bound_in_the_quantizer_is_taken_out_of_the_scale():
+def test_the_scale_compensates_max_value():
     assert normal_scale(Uniform(3, 0.25)) == pytest.approx(4 * normal_scale(Uniform(3)))
 
 
