@@ -40,7 +40,7 @@ def test_numba_that_cannot_be_imported_is_named_and_done_without(monkeypatch, ca
         pass
     assert kernels.implementation() == "reference"
     main(["status"])
-    assert "reference, the slow ones, in NumPy: Numba cannot be imported" in capsys.readouterr().out
+    assert "reference, slow, in NumPy: Numba cannot be imported" in capsys.readouterr().out
 
 
 def test_numba_that_is_missing_is_named(monkeypatch):
