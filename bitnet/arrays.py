@@ -6,10 +6,13 @@ looked up among the modules that are imported already; this file imports it neve
 
 import dataclasses
 import sys
+from typing import Any
 
 import numpy as np
 
 from bitnet.errors import InputError
+
+Array = Any  # a NumPy or CuPy array
 
 
 def array_module(*arrays):

@@ -187,5 +187,5 @@ def test_rows_of_planes():
 
 def test_sums_that_pass_int32_are_refused():
     x = BitPlanes(kernels.pack(np.ones((1, 1, 1, 1, 3))), [1 << 30])
-    with pytest.raises(InputError, match="pass the range of int32"):
+    with pytest.raises(InputError, match="can overflow int32"):
         kernels.plane_conv(x, kernels.pack(np.ones((1, 1, 1, 3))), Window((1, 1)))

@@ -114,7 +114,7 @@ def test_rows_that_are_added_wait_once(gpu):
     before = stand_in.waits
     kernels.add_rows(y, rows, to_gpu(X[:2]))
     assert stand_in.waits == before + (gpu == "stand-in")
-    with pytest.raises(bitnet.InputError, match="rows 0 to 4 of 4"):
+    with pytest.raises(bitnet.InputError, match="rows are 0 to 4; expected 0 to 3"):
         kernels.add_rows(y, rows + rows // 3, to_gpu(X[:2]))
     kernels.add_rows(y, rows[:0], to_gpu(X[:0]))
 

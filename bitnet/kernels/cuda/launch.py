@@ -23,7 +23,7 @@ from bitnet.arrays import array_module
 from bitnet.errors import InputError, check_choice
 
 RUNGS = ("tensor", "registers", "tiled", "naive")
-SIMULATED = bool(config.ENABLE_CUDASIM)
+SIMULATED = bool(vars(config)["ENABLE_CUDASIM"])
 
 # Numba's own inliner takes half a minute for what LLVM's does in two seconds
 AT_ONCE = {"forceinline": True} if importlib.util.find_spec("numba_cuda") else {"inline": "always"}

@@ -5,9 +5,9 @@ import numpy as np
 from bitnet.arrays import array_module
 
 # x / (1 + x^2 / (3 + x^2 / (5 + ... x^2 / 25))) = x TOP(x^2) / BOTTOM(x^2), the constant first
-TOP = tuple(np.float32([7905853580625, 1159525191825, 41247931725, 523783260, 2552550, 4095, 1]))
-BOTTOM = 7905853580625, 3794809718700, 252070693875, 5237832600, 41351310, 120120, 91
-BOTTOM = tuple(np.float32(BOTTOM))
+_UPPER = 7905853580625, 1159525191825, 41247931725, 523783260, 2552550, 4095, 1
+_LOWER = 7905853580625, 3794809718700, 252070693875, 5237832600, 41351310, 120120, 91
+TOP, BOTTOM = tuple(map(np.float32, _UPPER)), tuple(map(np.float32, _LOWER))
 LIMIT, ONE, HALF = np.float32(9), np.float32(1), np.float32(0.5)
 
 
