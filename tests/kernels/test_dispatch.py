@@ -1,4 +1,4 @@
-"""The choice of an implementation."""
+"""Selection of an implementation."""
 
 import ast
 import importlib
@@ -40,7 +40,7 @@ def test_numba_that_cannot_be_imported_is_named_and_done_without(monkeypatch, ca
         pass
     assert kernels.implementation() == "reference"
     main(["status"])
-    assert "reference, the slow ones, in NumPy: Numba cannot be imported" in capsys.readouterr().out
+    assert "reference, slow, in NumPy: Numba cannot be imported" in capsys.readouterr().out
 
 
 def test_numba_that_is_missing_is_named(monkeypatch):
@@ -52,7 +52,7 @@ def test_numba_that_is_missing_is_named(monkeypatch):
 
 
 def test_every_definition_that_is_called_is_there():
-    """Each `reference.NAME`, also of the calls that no test makes."""
+    """Every `reference.NAME` in the code exists, also in calls that no test makes."""
     for path in pathlib.Path(kernels.__file__).parent.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):

@@ -1,4 +1,4 @@
-"""`benchmarks/gpu.py` and its parts: that each part runs, and checks what it would time."""
+"""`benchmarks/gpu.py`: each part runs, and checks the kernels that it would time."""
 
 import importlib.util
 import pathlib
@@ -16,7 +16,7 @@ FILE = pathlib.Path(__file__).parents[3] / "benchmarks" / "gpu.py"
 
 @pytest.fixture
 def benchmark(to_gpu, small_blocks, monkeypatch):
-    """The module, with each contestant run once and not timed."""
+    """Return the module, with each contestant run once and not timed."""
     monkeypatch.syspath_prepend(str(FILE.parent))
     spec = importlib.util.spec_from_file_location("benchmark_gpu", FILE)
     module = importlib.util.module_from_spec(spec)
