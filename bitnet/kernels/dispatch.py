@@ -138,6 +138,4 @@ def check_bits(name, *operands):
     """Reject operands that are not Bits."""
     for bits in operands:
         if not isinstance(bits, Bits):
-            raise InputError(
-                f"{name}: got {type(bits).__name__}; expected Bits, as `kernels.pack` returns"
-            )
+            raise InputError(f"{name}: got {type(bits).__name__}; expected Bits (kernels.pack)")

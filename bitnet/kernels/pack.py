@@ -204,7 +204,7 @@ def split_planes(pixels: Array) -> BitPlanes:
     Returns
     -------
     BitPlanes of shape (..., N)
-        Planes with the coefficients 1, 2, ..., 128.
+        The planes, with coefficients 1, 2, ..., 128.
 
     Examples
     --------

@@ -62,7 +62,7 @@ def test_it_prints_the_machine_and_the_table(stopwatch, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["stopwatch.py"])
     stopwatch.main()
     out = capsys.readouterr().out
-    for name in ("processor", "numpy", "kernels", "threads", "blas", "images a second"):
+    for name in ("processor", "numpy", "kernels", "threads", "blas", "images per second"):
         assert f"\n{name} " in f"\n{out}"
 
 

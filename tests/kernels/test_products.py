@@ -128,9 +128,7 @@ def test_xnor_sign_is_the_threshold_of_the_product(b, m, n, seed):
     steps = Thresholds(values, rng.random(m) < 0.5)
     z = reference.xnor_gemm(x, weight)
     assert kernels.xnor_sign(x, weight, steps) == reference.threshold(z, steps)
-    assert kernels.xnor_sign(x, weight, steps) == reference.threshold(
-        z, steps
-    )  # with cached limits
+    assert kernels.xnor_sign(x, weight, steps) == reference.threshold(z, steps)  # cached limits
 
 
 @given(rows, rows, widths, seeds)

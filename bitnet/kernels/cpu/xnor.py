@@ -86,10 +86,8 @@ def _counts_256(e, rows, x, stride, panel, n_words, counts):
 
 
 LANES = {"avx512": 8, "avx2": 4}
-COUNTS = {
-    8: (_counts_512, 4),
-    4: (_counts_256, 2),
-}  # by number of lanes: the function, registers per row
+# by number of lanes: the function, registers per row
+COUNTS = {8: (_counts_512, 4), 4: (_counts_256, 2)}
 
 
 def tiles(e, lanes, panels, n_panels, n_words, n_rows, tile):

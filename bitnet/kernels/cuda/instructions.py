@@ -91,9 +91,8 @@ def _bare(text):
     return intrinsic(definition)
 
 
-commit_copies = _bare(
-    "cp.async.commit_group;"
-)  # closes the group of copies started since the last one
+# ends a group: the copies started since the last one
+commit_copies = _bare("cp.async.commit_group;")
 
 
 def waiter(groups):

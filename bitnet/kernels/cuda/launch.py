@@ -62,9 +62,7 @@ def launch(kernel, blocks, threads, *arguments):
         return
     xp = array_module(*arguments)
     if xp is np:
-        raise InputError(
-            "a CUDA kernel got NumPy arrays; expected CuPy arrays, as bitnet.to_gpu returns"
-        )
+        raise InputError("a CUDA kernel got NumPy arrays; expected CuPy arrays (bitnet.to_gpu)")
     device, stream = here(xp)
     given = (_handed(x, device) if isinstance(x, xp.ndarray) else x for x in arguments)
     _configured(kernel, blocks, threads, stream)(*given)
@@ -105,9 +103,7 @@ def here(xp):
 @functools.lru_cache(maxsize=1024)
 def _configured(kernel, blocks, threads, stream):
     """Return a kernel configured with grid, block and CuPy's stream."""
-    with (
-        warnings.catch_warnings()
-    ):  # Numba warns about small grids, which are normal for small batches
+    with warnings.catch_warnings():  # about small grids, which are normal for small batches
         warnings.simplefilter("ignore")
         return kernel[blocks, threads, cuda.external_stream(stream) if stream else 0]
 

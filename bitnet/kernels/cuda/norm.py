@@ -18,10 +18,7 @@ from bitnet.kernels.cuda.pack import by_strips, strips
 
 LANES, DOWN = 32, 8  # columns and warps of a block that iterates over rows
 ROWS = 1024  # of floats that are summed row after row
-LEAST_ROWS, BLOCKS = (
-    32,
-    2048,
-)  # rows per block that sums integers; the number of blocks that is enough
+LEAST_ROWS, BLOCKS = 32, 2048  # rows per block that sums integers; enough blocks for a GPU
 
 
 @inlined
