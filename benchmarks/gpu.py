@@ -11,7 +11,7 @@ rows.  Then the contestants take turns; times come from events of the device, af
 on random numbers.  A ratio is the median of the ratios of the turns; T/s counts a multiplication
 and an addition as two operations.  "float32, naive" is the papers' baseline, a plain product of
 floats.  The last two parts are timed by a clock, from pixels in the processor's memory to classes
-or a loss there.  The times of small products include Python's launch time, for all contestants.
+or a loss there.  The times of small products include the launch from Python, for all contestants.
 A part that fails is named, and the rest runs.
 """
 

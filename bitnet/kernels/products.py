@@ -1,6 +1,6 @@
 """Matrix products with one or two packed operands."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -8,10 +8,8 @@ from bitnet.arrays import Array, as_array
 from bitnet.errors import InputError, unfit
 from bitnet.kernels import reference
 from bitnet.kernels.bits import BitPlanes, Bits, Packed, Quantized
+from bitnet.kernels.codebook import Thresholds
 from bitnet.kernels.dispatch import check_bits, check_numbers, check_pixels, kernel
-
-if TYPE_CHECKING:
-    from bitnet.kernels.codebook import Thresholds
 
 LARGEST_SUM = np.iinfo(np.int32).max
 
@@ -85,7 +83,7 @@ def xnor_gemm(x: Bits, weight: Bits) -> Array:
     return kernel(reference.xnor_gemm)(x, weight)
 
 
-def xnor_sign(x: Bits, weight: Bits, thresholds: "Thresholds") -> Bits:
+def xnor_sign(x: Bits, weight: Bits, thresholds: Thresholds) -> Bits:
     """Compute a frozen layer: `threshold(xnor_gemm(x, weight), thresholds)`.
 
     The counts of differing bits are compared while they are in registers, and only the next
