@@ -1,14 +1,14 @@
-"""Tricks since the papers, one at a time: what each changes in test accuracy on Fashion-MNIST.
+"""Ablation of training methods published after the papers, by test accuracy on Fashion-MNIST.
 
     BITNET_DATA=FOLDER python benchmarks/ablation.py                  every line, 3 seeds: hours
     BITNET_DATA=FOLDER python benchmarks/ablation.py --only base balancing --seeds 1
     python benchmarks/ablation.py --quick                             2000 of the embedded digits
 
-The base is the default recipe: an MLP of three hidden layers of 512 units, binary weights and
-activations in all layers, squared hinge, Adam from 3e-3 on a cosine to 0, a ten times larger step
-for gamma and beta, batches of 100, gradients of 8 bits, 6 epochs.  Each other line changes what it
-says and nothing else, and starts from the same weights in the same order of images: `gain` is the
-mean of the differences from the base of the same seed.  The accuracy is that of the last epoch.
+The base is the default recipe: an MLP with three hidden layers of 512 units, binary weights and
+activations in all layers, squared hinge, Adam with a cosine schedule from 3e-3 to 0, a ten times
+larger rate for gamma and beta, batches of 100, 8-bit gradients, 6 epochs.  Each other line makes
+one change, and starts from the same weights with the same order of images.  `gain` is the mean
+difference from the base with the same seed.  The accuracy is that of the last epoch.
 """
 
 import argparse
@@ -28,9 +28,9 @@ from bitnet.optim import Bop, ShiftAdaMax, schedules
 from bitnet.quantizers import ApproxSign, SwishSign
 from bitnet.training import Images, Split, fit, reestimate
 
-BATCH, FASTER = 100, 10.0  # images; the step of gamma and beta
+BATCH, FASTER = 100, 10.0  # images; the factor of the rate of gamma and beta
 TEMPERATURE, SOFT, WIDE, AFTER = 4.0, 0.5, 2.0, 0.5
-BATCHES = 100  # whose statistics are averaged
+BATCHES = 100  # number of batches for the statistics
 
 
 def adam(model, start):
@@ -51,14 +51,14 @@ def cosine(start, epochs):
 
 @dataclasses.dataclass(frozen=True)
 class Line:
-    """What differs from the base."""
+    """A line of the table: its differences from the base."""
 
     about: str
     options: dict = dataclasses.field(default_factory=dict)  # of binary_mlp
-    layers: dict = dataclasses.field(default_factory=dict)  # by type, what takes their place
+    layers: dict = dataclasses.field(default_factory=dict)  # replacements, by type
     start: float = 3e-3
-    optimizer: object = adam  # from a model and the first rate
-    schedule: object = cosine  # from the first rate and the epochs
+    optimizer: object = adam  # made from a model and the first rate
+    schedule: object = cosine  # made from the first rate and the epochs
     loss: object = functional.squared_hinge
     clip_value: object = lambda epochs: None
     teacher: bool = False
@@ -66,7 +66,7 @@ class Line:
 
 
 def sign_with(quantizer):
-    """A line with another surrogate."""
+    """Return a line with another surrogate."""
     return {bitnet.nn.Sign: lambda sign: Quantize(quantizer)}
 
 
@@ -78,7 +78,7 @@ def distilled(scores, labels, taught):
 LINES = {
     "base": Line("as above"),
     "bop": Line("no latent weights, flips by Bop", start=1e-4, optimizer=bop),
-    "balancing": Line("weights less the mean of their row", {"balance": True}),
+    "balancing": Line("weights minus the mean of their row", {"balance": True}),
     "re-estimation": Line(f"statistics of {BATCHES} batches at the end", reestimates=True),
     "distillation": Line(
         f"half of the loss from the float twin, T = {TEMPERATURE:g}", loss=distilled, teacher=True
@@ -88,31 +88,31 @@ LINES = {
         clip_value=lambda epochs: schedules.Widening(1.0, WIDE, AFTER * epochs),
     ),
     "norm, paper": Line("shift-based batch norm, the papers' algorithm", {"norm": "shift"}),
-    "norm, code": Line("the same of the authors' code", {"norm": "shift-code"}),
+    "norm, code": Line("the same as in the authors' code", {"norm": "shift-code"}),
     "adamax, paper": Line("shift-based AdaMax from 2^-8", start=2**-8, optimizer=shifts("paper")),
-    "adamax, code": Line("the same of the authors' code", start=2**-6, optimizer=shifts("code")),
+    "adamax, code": Line("the same as in the authors' code", start=2**-6, optimizer=shifts("code")),
     "shifts, paper": Line(
-        "both of the papers", {"norm": "shift"}, start=2**-8, optimizer=shifts("paper")
+        "both as in the papers", {"norm": "shift"}, start=2**-8, optimizer=shifts("paper")
     ),
     "shifts, code": Line(
-        "both of the code", {"norm": "shift-code"}, start=2**-6, optimizer=shifts("code")
+        "both as in the code", {"norm": "shift-code"}, start=2**-6, optimizer=shifts("code")
     ),
     "approx-sign": Line("Bi-Real Net's surrogate", layers=sign_with(ApproxSign())),
     "swish-sign": Line("BNN+'s surrogate", layers=sign_with(SwishSign())),
     "stochastic": Line("signs of activations drawn in training", {"stochastic": True}),
-    "cross-entropy": Line("in place of the squared hinge", loss=functional.cross_entropy),
+    "cross-entropy": Line("instead of the squared hinge", loss=functional.cross_entropy),
 }
 
 
 def model_of(line, sizes, rng):
-    """The model of a line, with other layers in the places of some."""
+    """Return the model of a line, with some layers replaced."""
     model = bitnet.nn.models.binary_mlp(sizes, rng=rng, lr_scale=FASTER, **line.options)
     model.layers = [line.layers.get(type(layer), lambda same: same)(layer) for layer in model]
     return model
 
 
 def trained(line, data, sizes, epochs, seed, taught=None):
-    """Train once; the test accuracy after the last epoch."""
+    """Train once and return the test accuracy after the last epoch."""
     rng = np.random.default_rng(seed)
     model = model_of(line, sizes, rng)
     optimizer, schedule = line.optimizer(model, line.start), line.schedule(line.start, epochs)
@@ -129,7 +129,7 @@ def trained(line, data, sizes, epochs, seed, taught=None):
 
 
 def teacher(data, sizes, epochs, seed):
-    """The float twin: from pixels to its scores, and its test accuracy."""
+    """Train the float twin, and return a function from pixels to scores and its test accuracy."""
     rng = np.random.default_rng(seed)
     model = bitnet.nn.models.float_mlp(sizes, rng=rng)
     adam, schedule = bitnet.optim.Adam(model.parameters(), 1e-3), schedules.Cosine(1e-3, epochs)
@@ -141,20 +141,20 @@ def teacher(data, sizes, epochs, seed):
 
 
 def data_of(name, quick):
-    """The images as rows, and a note if they are not those that were asked for."""
+    """Return the images as rows, and a note if the embedded digits replace them."""
     note = None
     try:
         found = bitnet.load_dataset("embedded" if quick else name)
     except bitnet.InputError as error:
         found = bitnet.load_dataset("embedded")
-        note = f"note: the embedded digits take the place of {name} ({error})"
+        note = f"note: the embedded digits replace {name} ({error})"
     found = found.flattened().first(2000, 1000) if quick else found.flattened()
     train = found.train_images, found.train_labels
     return found.name, Split(train, (found.test_images, found.test_labels)), note
 
 
 def row(name, shares, base, elapsed_s):
-    """The figures of a line as text."""
+    """Format the figures of a line."""
     spread = statistics.stdev(shares) if len(shares) > 1 else 0.0
     paired = list(zip(shares, base, strict=False))
     gain = f"{100 * statistics.mean(a - b for a, b in paired):+.2f}" if paired else ""
@@ -170,13 +170,17 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=form)
     add, about = parser.add_argument, f"some lines: {', '.join(LINES)}"
     add("--only", nargs="+", metavar="LINE", choices=LINES, default=list(LINES), help=about)
-    add("--data", default="fashion-mnist", help="data set of grey images (fashion-mnist)")
-    add("--seeds", type=machine.positive, default=3, help="seeds 0, 1, ... (3 of them)")
-    add("--epochs", type=machine.positive, default=6, help="passes over the data (6)")
-    add("--units", type=machine.positive, default=512, help="in each of three hidden layers (512)")
-    add("--threads", type=machine.positive, help="of the kernels and the BLAS (all processors)")
+    add("--data", default="fashion-mnist", help="grey-scale data set (default: fashion-mnist)")
+    add("--seeds", type=machine.positive, default=3, help="number of seeds 0, 1, ... (default: 3)")
+    add("--epochs", type=machine.positive, default=6, help="epochs (default: 6)")
+    add("--units", type=machine.positive, default=512, help="units per hidden layer (default: 512)")
+    add(
+        "--threads",
+        type=machine.positive,
+        help="threads of the kernels and the BLAS (default: all processors)",
+    )
     add("--quick", action="store_true", help="2000 digits, 64 units, 1 seed, 2 epochs")
-    add("--out", metavar="FILE", help="the accuracies as JSON too")
+    add("--out", metavar="FILE", help="also write the accuracies as JSON")
     args = parser.parse_args()
     if args.out:
         check_writable(args.out)

@@ -1,13 +1,13 @@
-"""The papers' ConvNet for CIFAR-10, in training and frozen, beside torch.
+"""Benchmark of the papers' ConvNet for CIFAR-10, in training and frozen, compared with torch.
 
     python benchmarks/convnet.py                    50 images at once, one and two threads
     python benchmarks/convnet.py --net svhn
 
 2x128C3 - MP2 - 2x256C3 - MP2 - 2x512C3 - MP2 - 2x1024FC - 10 with ±1 weights and activations,
 batch norm, squared hinge, Adam and clipped latent weights, on random pixels.  torch runs eagerly.
-In training it has the same binarized net, in its faster layout (channels last), with its fused
-Adam; in inference a float32 net of the same sizes with ReLU and with batch norm folded into the
-convolutions, in both layouts.  Before, two steps of a narrow net are held against the reference
+For training it has the same binarized net in its faster layout (channels last) with its fused
+Adam; for inference a float32 net of the same sizes with ReLU and with batch norm folded into the
+convolutions, in both layouts.  First, two steps of a narrow net are compared with the reference
 kernels, weight for weight, and the frozen net integer for integer.  The contestants take turns
 in one process.
 """
@@ -48,7 +48,7 @@ class InBits:
 
 
 class InTorch:
-    """The same net in torch, eager: binarized by a straight-through estimator."""
+    """The same net in torch, in eager mode, binarized with a straight-through estimator."""
 
     def __init__(self, net):
         import torch
@@ -98,7 +98,7 @@ class InTorch:
 
 
 def float_in_torch(net):
-    """A float32 net of the same sizes in torch for inference, its batch norm folded away."""
+    """Return a float32 net of the same sizes in torch for inference, with folded batch norm."""
     import torch
 
     (rows, columns, channels), layers = net["image"], []
@@ -117,7 +117,7 @@ def float_in_torch(net):
 
 
 def predictors(net, pixels):
-    """Functions that predict a batch: torch in two layouts, and the frozen net."""
+    """Return functions that predict a batch: torch in two layouts, and the frozen net."""
     import torch
 
     model, contestants = float_in_torch(net), {}
@@ -138,9 +138,10 @@ def predictors(net, pixels):
 
 
 def freeze_checked(net, pixels):
-    """The frozen net, after its integers for two images were held against the reference's."""
+    """Return the frozen net, after comparing its integers for two images with the reference."""
     model = InBits(net)
-    model.step(pixels, np.arange(len(pixels)) % net["units"][-1])  # thresholds that are not all 0
+    # one step, so that thresholds are not all 0
+    model.step(pixels, np.arange(len(pixels)) % net["units"][-1])
     frozen = bitnet.freeze(model.model, image=net["image"][:2])
     got = frozen.pre_activations(pixels[:2]), frozen.scores(pixels[:2])
     with kernels.using("reference"):
@@ -152,13 +153,13 @@ def freeze_checked(net, pixels):
 
 
 def data(image, batch):
-    """A batch of random pixels and labels."""
+    """Return a batch of random pixels and labels."""
     rng = np.random.default_rng(0)
     return rng.integers(0, 256, (batch, *image), dtype=np.uint8), rng.integers(0, 10, batch)
 
 
 def check():
-    """Hold the weights after two steps against those of the reference kernels."""
+    """Compare the weights after two steps with those of the reference kernels."""
     net = {"image": (8, 8, 3), "blocks": ((20, 70), (40,)), "units": (30, 10)}
     weights = []
     for implementation in (kernels.implementation(), "reference"):
@@ -173,9 +174,13 @@ def check():
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--net", choices=NETS, default="cifar10")
-    parser.add_argument("--batch", type=machine.positive, default=BATCH, help="images (50)")
+    parser.add_argument(
+        "--batch", type=machine.positive, default=BATCH, help="batch size (default: 50)"
+    )
     parser.add_argument("--threads", type=machine.positive, nargs="+", default=[1, 2])
-    parser.add_argument("--turns", type=machine.positive, default=5, help="that count (5)")
+    parser.add_argument(
+        "--turns", type=machine.positive, default=5, help="timed turns (default: 5)"
+    )
     args = parser.parse_args()
     if missing := machine.missing("torch"):
         raise bitnet.InputError(missing)
@@ -183,7 +188,7 @@ def main():
 
     print("\n".join(machine.lines("torch")))
     if bitnet.kernels.keep_memory():
-        print("freed memory stays with the process, for torch's arrays too")
+        print("keep freed memory in the process, also for torch's arrays")
     check()
     net = NETS[args.net]
     batch = data(net["image"], args.batch)
@@ -205,7 +210,7 @@ def main():
 
 
 def table(what, contestants, batch, turns):
-    """Print images a second, and how many times those of each torch."""
+    """Print images per second, and the ratio to each torch contestant."""
     seconds = interleaved([*contestants.values()], turns, least_s=0.1)
     torches = [i for i, name in enumerate(contestants) if name.startswith("torch")]
     for i, name in enumerate(contestants):

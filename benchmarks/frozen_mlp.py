@@ -1,13 +1,13 @@
-"""Images a second of the frozen MLP beside float32 in NumPy, and float32 and int8 in onnxruntime.
+"""Images per second of the frozen MLP, of float32 in NumPy, and of float32 and int8 in onnxruntime.
 
     python benchmarks/frozen_mlp.py                 one thread each
     python benchmarks/frozen_mlp.py --threads 2
     python benchmarks/frozen_mlp.py --widths 4096 --batches 100 --bits 1/1 1/2 1/4 2/2 4/4 8/8
 
-onnxruntime (extra `bench`) is left out where it is not installed.  The frozen net is first held
-against the reference kernels, integer for integer.  Then all run in turns, in one process; the
-table has medians, and the medians of the ratios of the turns.  The int8 net is the faster one of
-static (signed weights, unsigned activations) and dynamic quantization.
+onnxruntime (extra `bench`) is skipped if it is not installed.  First, the frozen net is compared
+with the reference kernels, integer for integer.  Then all take turns in one process; the table has
+medians, and medians of the ratios of the turns.  The int8 net is the faster one of static (signed
+weights, unsigned activations) and dynamic quantization.
 """
 
 import os
@@ -34,7 +34,7 @@ RNG = np.random.default_rng(0)
 
 
 def onnx_sessions(layers, threads, floats):
-    """Sessions of the float MLP in float32, in static and in dynamic int8, by name."""
+    """Return sessions of the float MLP in float32, in static and in dynamic int8, by name."""
     import onnx
     import onnxruntime
     from onnxruntime import quantization
@@ -81,12 +81,12 @@ def onnx_sessions(layers, threads, floats):
 
 
 def compared(width, batch, bits, threads):
-    """A row of the table: images a second of each, and the frozen net's ratio to the others."""
+    """Return a table row: images per second of each, and the frozen net's ratio to the others."""
     sizes, (weights, activations) = [784, width, width, width, 10], bits
     model = models.binary_mlp(
         sizes, rng=RNG, weight_quantizer=weights, activation_quantizer=activations
     )
-    for norm in model.layers[1::3]:  # so that the codes of activations are spread
+    for norm in model.layers[1::3]:  # so that the codes of activations differ
         norm.running_inv_std[:] = 1 / np.sqrt(width) / (2**weights * 2**activations / 4)
     net, layers = bitnet.freeze(model), float_layers(sizes, RNG)
     layers = [(weight / np.float32(weight.shape[0] ** 0.5), bias) for weight, bias in layers]
@@ -115,7 +115,7 @@ def compared(width, batch, bits, threads):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    add, about = parser.add_argument, "of weights/activations, as 1/2 4/4 (1/1)"
+    add, about = parser.add_argument, "bits of weights/activations, such as 1/2 4/4 (default: 1/1)"
     add("--widths", type=machine.positive, nargs="+", default=WIDTHS)
     add("--batches", type=machine.positive, nargs="+", default=BATCHES)
     add("--bits", type=few, nargs="+", default=[(1, 1)], help=about)
@@ -128,8 +128,8 @@ def main():
         packages, names = ("onnxruntime",), [*names, "onnxrt f32", "onnxrt int8"]
     print("\n".join(machine.lines(*packages)))
     if missing:
-        print(f"left out: {missing}")
-    print("\nimages a second; then how many times as many the frozen net predicts")
+        print(f"skipped: {missing}")
+    print("\nimages per second; then the speedup of the frozen net")
     columns = [*names, "frozen", *(f"over {name}" for name in names)]
     print(f"{'bits':>5} {'width':>6} {'batch':>6} " + " ".join(f"{name:>16}" for name in columns))
     for bits, width, batch in itertools.product(args.bits, args.widths, args.batches):
@@ -139,7 +139,7 @@ def main():
 
 
 def few(text):
-    """Bits of weights and activations that "1/2" stands for."""
+    """Parse bits of weights and activations, such as "1/2"."""
     if re.fullmatch("[1-8]/[1-8]", text):
         return tuple(int(bits) for bits in text.split("/"))
     raise argparse.ArgumentTypeError(f"{text!r}; expected WEIGHTS/ACTIVATIONS, 1 to 8 bits each")

@@ -1,4 +1,4 @@
-"""Accuracies on the full MNIST and Fashion-MNIST: 3 x 1024, 20 epochs, three seeds.
+"""Accuracies on the full MNIST and Fashion-MNIST with 3 x 1024 units, 20 epochs, three seeds.
 
     BITNET_DATA=FOLDER python benchmarks/full_size.py
 
@@ -22,14 +22,14 @@ EXAMPLE = pathlib.Path(__file__).parent.parent / "examples" / "mnist_mlp.py"
 
 
 def figures(data, seed, args, folder):
-    """Train once; the rows of the closing table by the name of the net."""
+    """Train once and return the rows of the final table by the name of the net."""
     report = pathlib.Path(folder) / f"{data}-{seed}.json"
     words = ["--data", data, "--seed", seed, "--hidden", args.hidden, "--epochs", args.epochs]
     words += ["--out", report.with_suffix(".npz"), "--json", report]
     if args.threads:
         words += ["--threads", args.threads]
     if subprocess.run([sys.executable, EXAMPLE, *map(str, words)]).returncode:
-        raise bitnet.InputError(f"the training on {data} with seed {seed} did not end well")
+        raise bitnet.InputError(f"the training on {data} with seed {seed} failed")
     return {row["net"]: row for row in json.loads(report.read_text())["rows"]}
 
 
@@ -37,10 +37,10 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     add, count = parser.add_argument, machine.positive
     add("--data", nargs="+", default=["mnist", "fashion-mnist"], help="data sets")
-    add("--seeds", type=count, default=3, help="seeds 0, 1, ... (3 of them)")
-    add("--hidden", default="3x1024", help="hidden layers x units (3x1024)")
-    add("--epochs", type=count, default=20, help="passes over the data (20)")
-    add("--threads", type=count, help="threads of the BLAS (all cores)")
+    add("--seeds", type=count, default=3, help="number of seeds 0, 1, ... (default: 3)")
+    add("--hidden", default="3x1024", help="hidden layers x units (default: 3x1024)")
+    add("--epochs", type=count, default=20, help="epochs (default: 20)")
+    add("--threads", type=count, help="threads of the BLAS (default: all cores)")
     args = parser.parse_args()
     table = []
     with tempfile.TemporaryDirectory() as folder:

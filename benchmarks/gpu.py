@@ -1,18 +1,18 @@
-"""The kernels of the GPU beside cuBLAS and cuDNN, frozen nets, and training beside torch.
+"""Benchmark of the GPU kernels, frozen nets and training, compared with cuBLAS, cuDNN and torch.
 
     python benchmarks/gpu.py                          all of it, some minutes
     python benchmarks/gpu.py --part products --sizes 8192 4096
     python benchmarks/gpu.py --part mlp --part training
 
-Needs an NVIDIA GPU with CuPy and numba-cuda (extra `cuda12` or `cuda13`); opponents in bf16, tf32
-and int8 need a torch that knows the GPU, and are left out without it.  Each kernel is first held
-against the reference on rows of the very operands that are timed, and all rungs of the ladder
-against each other on all of them.  Then the contestants take turns; times come from events of the
-device, after a turn that does not count, on random numbers.  A ratio is the median of the ratios
-of the turns; T/s counts a multiplication and an addition as two.  "float32, naive" is the papers'
-baseline, a plain product of floats.  The last two parts are timed by a clock, from pixels in the
-processor's memory to classes or a loss there.  Small products take as long as Python takes to
-launch them, which counts for all.  What fails is named, and the rest runs.
+This needs an NVIDIA GPU with CuPy and numba-cuda (extra `cuda12` or `cuda13`).  Opponents in bf16,
+tf32 and int8 need a torch that supports the GPU, and are skipped without it.  First, each kernel is
+compared with the reference on rows of the timed operands, and all rungs with each other on all
+rows.  Then the contestants take turns; times come from events of the device, after a warm-up turn,
+on random numbers.  A ratio is the median of the ratios of the turns; T/s counts a multiplication
+and an addition as two operations.  "float32, naive" is the papers' baseline, a plain product of
+floats.  The last two parts are timed by a clock, from pixels in the processor's memory to classes
+or a loss there.  The times of small products include the launch from Python, for all contestants.
+A part that fails is named, and the rest runs.
 """
 
 import argparse
@@ -35,7 +35,7 @@ PARTS = ("products", "others", "mlp", "training")
 
 
 def check_products(x, weight, steps, own):
-    """Hold all rungs against the reference on some rows, and each other on all; the integers."""
+    """Compare all rungs with the reference on some rows and with each other; return integers."""
     few, some = x[: min(len(x), 9)], weight[: min(len(weight), 300)]
     expected = reference.xnor_gemm(few, some)
     signs_of = kernels.Thresholds(steps.values[: len(some)], steps.increasing[: len(some)])
@@ -52,7 +52,7 @@ def check_products(x, weight, steps, own):
 
 
 def products(b, m, n):
-    """One XNOR product on each rung, as integers and as bits, beside products of floats."""
+    """Time one XNOR product on each rung, as integers and as bits, and products of floats."""
     from gpu_baseline import naive
 
     x, weight = signs(b, n), signs(m, n)
@@ -74,7 +74,7 @@ def products(b, m, n):
 
 
 def pack(size=8192):
-    """Packing beside a copy of the numbers."""
+    """Time packing and a copy of the numbers."""
     import cupy
 
     x = to_gpu(RNG.standard_normal((size, size), np.float32))
@@ -90,7 +90,7 @@ def pack(size=8192):
 
 
 def pixels(b=10_000, m=4096, n=784):
-    """The first layer of an MLP: bytes times signs."""
+    """Time the first layer of an MLP: bytes times signs."""
     x, weight = RNG.integers(0, 256, (b, n), dtype=np.uint8), signs(m, n)
     expected = reference.plane_gemm(x[:3], weight)
     x, weight = to_gpu(x), kernels.prepare(to_gpu(weight))
@@ -101,7 +101,7 @@ def pixels(b=10_000, m=4096, n=784):
 
 
 def gradients(b, m, n):
-    """Integers of 8 bits times signs: by planes on tensor cores, and by cuBLAS in float32."""
+    """Time 8-bit integers times signs, by planes on tensor cores and by cuBLAS in float32."""
     grad, matrix = RNG.standard_normal((b, m), np.float32), signs(m, n)
     x = kernels.round_gradient(grad, 8)
     few = kernels.Quantized(x.values[:3], x.scales[:3], x.largest)
@@ -121,7 +121,7 @@ def gradients(b, m, n):
 
 
 def convolution(batch, size, channels):
-    """A 3 x 3 convolution of packed images beside torch's in bf16, channels last."""
+    """Time a 3 x 3 convolution of packed images, and torch's in bf16, channels last."""
     window = kernels.Window((3, 3), padding=((1, 1), (1, 1)))
     x, weight = signs(batch, size, size, channels), signs(channels, 3, 3, channels)
     expected = reference.xnor_conv(x[:1], weight, window)
@@ -131,7 +131,7 @@ def convolution(batch, size, channels):
         shapes = (batch, channels, size, size), (channels, channels, 3, 3)
         drawn = [torch.randn(s, device="cuda", dtype=torch.bfloat16) for s in shapes]
         images, filters = (x.to(memory_format=torch.channels_last) for x in drawn)
-        torch.backends.cudnn.benchmark = True  # the quickest of its algorithms
+        torch.backends.cudnn.benchmark = True  # the fastest of its algorithms
         conv = torch.nn.functional.conv2d
         contestants["cuDNN bf16"] = lambda: conv(images, filters, padding=1)
         contestants = those_that_run(contestants)
@@ -148,7 +148,7 @@ def convolution(batch, size, channels):
 
 
 def update(m, n):
-    """A step of Adam beside CuPy's expressions, and a copy that moves as many bytes."""
+    """Time a step of Adam, of CuPy expressions, and a copy of as many bytes."""
     import cupy
 
     numbers = [RNG.standard_normal((m, n), np.float32) for _ in range(3)]
@@ -182,12 +182,18 @@ def update(m, n):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--part", choices=PARTS, action="append", help="all of them by default")
+    parser.add_argument("--part", choices=PARTS, action="append", help="default: all")
     number, numbers = {"type": machine.positive}, {"type": machine.positive, "nargs": "+"}
-    parser.add_argument("--sizes", **numbers, default=[8192], help="of square products (8192)")
-    parser.add_argument("--widths", **numbers, default=[4096], help="of the MLPs (4096)")
-    parser.add_argument("--images", **number, default=10_000, help="at once (10000)")
-    batches = "of training in a turn (60; an epoch is 600)"
+    parser.add_argument(
+        "--sizes", **numbers, default=[8192], help="sizes of square products (default: 8192)"
+    )
+    parser.add_argument(
+        "--widths", **numbers, default=[4096], help="widths of the MLPs (default: 4096)"
+    )
+    parser.add_argument(
+        "--images", **number, default=10_000, help="images per batch (default: 10000)"
+    )
+    batches = "training batches per turn (default: 60; an epoch has 600)"
     parser.add_argument("--batches", **number, default=60, help=batches)
     args = parser.parse_args()
     if problem := gpu_problem():
@@ -201,7 +207,7 @@ def main():
     if torch := torch_on_gpu():
         print(f"torch {torch.__version__}")
     else:
-        print("left out: tf32, bf16 and int8, which need a torch that sees the GPU")
+        print("skipped: tf32, bf16 and int8, which need a torch that supports the GPU")
     runs = []
     if "products" in parts:
         runs += [(products, size, size, size) for size in args.sizes]
@@ -218,11 +224,11 @@ def main():
     for function, *sizes in runs:
         try:
             function(*sizes)
-        except Exception:  # a later part may be all that somebody wanted
+        except Exception:  # the other parts still run
             traceback.print_exc()
             failed.append(f"{function.__name__} {' x '.join(map(str, sizes))}".strip())
     if failed:
-        raise bitnet.InputError(f"what is above failed: {', '.join(failed)}")
+        raise bitnet.InputError(f"these parts failed: {', '.join(failed)}")
 
 
 if __name__ == "__main__":

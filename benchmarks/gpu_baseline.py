@@ -1,4 +1,4 @@
-"""The papers' baseline on a GPU: a plain product of floats, and a frozen MLP on it."""
+"""The papers' baseline on a GPU: a plain product of floats, and a frozen MLP that uses it."""
 
 import numpy as np
 from numba import cuda
@@ -8,18 +8,18 @@ from bitnet.arrays import array_module
 from bitnet.devices import to_gpu
 from bitnet.kernels.cuda.launch import launch
 
-SIDE = 16  # of a square of outputs, and its numbers at a time
-SQUARE = SIDE, SIDE + 1  # a pad, so that no two lanes read from one bank
+SIDE = 16  # of a square of outputs, and numbers per step
+SQUARE = SIDE, SIDE + 1  # padded, so that no two lanes read from one bank
 
 
 @cuda.jit
 def _product(x, w, rows, columns, inner, z):
-    """A block of 16 x 16 outputs shares 16 numbers at a time of its rows x (B N) and w (M N)."""
+    """Multiply in blocks of 16 x 16 outputs, which share 16 numbers of rows x (B N) and w (M N)."""
     mine = cuda.shared.array(SQUARE, np.float32)
     other = cuda.shared.array(SQUARE, np.float32)
     right, down = cuda.threadIdx.x, cuda.threadIdx.y
     i, j = cuda.blockIdx.x * SIDE + down, cuda.blockIdx.y * SIDE + right
-    total, column = np.float32(0), cuda.blockIdx.y * SIDE + down  # of w, while it is fetched
+    total, column = np.float32(0), cuda.blockIdx.y * SIDE + down  # of w, while it is copied
     for first in range(0, inner, SIDE):
         k = first + right
         mine[down, right] = x[i * inner + k] if i < rows and k < inner else np.float32(0)
@@ -34,7 +34,7 @@ def _product(x, w, rows, columns, inner, z):
 
 
 def naive(x, w):
-    """x (B, N) times w (M, N), both float32 on the GPU, by a thread an output: float32 (B, M)."""
+    """Multiply x (B, N) with w (M, N), float32 on the GPU, with one thread per output: (B, M)."""
     (rows, inner), columns = x.shape, len(w)
     z = array_module(x).empty((rows, columns), np.float32)
     blocks = -(-rows // SIDE), -(-columns // SIDE)
@@ -44,14 +44,14 @@ def naive(x, w):
 
 
 def cublas(x, w):
-    """The same by CuPy, which calls cuBLAS."""
+    """Multiply like `naive` with CuPy, which calls cuBLAS."""
     return x @ w.T
 
 
 class FloatNet:
-    """A frozen MLP of signs whose signs are floats, on the GPU, with a product of one's choice.
+    """A frozen MLP on the GPU whose signs are floats, with a selectable product.
 
-    All sums are below 2^24, so that its floats are the integers of the frozen net.
+    All sums are below 2^24, so that its floats equal the integers of the frozen net.
     """
 
     def __init__(self, net, product):
@@ -60,7 +60,7 @@ class FloatNet:
         self.steps = [to_gpu((layer.thresholds, layer.increasing)) for layer in net.layers[:-1]]
 
     def pre_activations(self, pixels):
-        """The floats of each layer for pixels (B, N) on the GPU."""
+        """Return the floats of each layer for pixels (B, N) on the GPU."""
         xp, floats = array_module(pixels), []
         x = 2 * pixels.astype(np.float32) - 255
         for weight, (values, increasing) in zip(self.weights, self.steps, strict=False):
@@ -70,5 +70,5 @@ class FloatNet:
         return [*floats, self.product(x, self.weights[-1])]
 
     def predict(self, pixels):
-        """The classes of pixels (B, N) on the GPU."""
+        """Return the classes of pixels (B, N) on the GPU."""
         return self.last.outputs(self.pre_activations(pixels)[-1]).argmax(axis=1)

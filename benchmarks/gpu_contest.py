@@ -1,4 +1,4 @@
-"""What the benchmarks of the GPU share: rungs, opponents, stopwatches and tables."""
+"""Helpers of the GPU benchmarks: rungs, opponents, timers and tables."""
 
 import contextlib
 import importlib.util
@@ -17,12 +17,12 @@ LEAST_S, TURNS = 0.02, 7
 
 
 def signs(*shape):
-    """Random Bits, on the host."""
+    """Return random Bits on the host."""
     return kernels.pack(RNG.integers(0, 2, shape, dtype=np.uint8).view(np.bool_))
 
 
 def by_events(run, calls):
-    """Seconds from an event of the device before some calls to one behind them."""
+    """Return the seconds between device events before and after some calls."""
     import cupy
 
     begin, end = cupy.cuda.Event(), cupy.cuda.Event()
@@ -35,7 +35,7 @@ def by_events(run, calls):
 
 
 def by_clock(run, calls):
-    """Seconds of some calls that end with a result in the processor's memory."""
+    """Return the seconds of some calls whose result is in the processor's memory."""
     start = time.perf_counter()
     for _ in range(calls):
         run()
@@ -43,11 +43,11 @@ def by_clock(run, calls):
 
 
 def interleaved_s(contestants, timed=by_events):
-    """Seconds a call of each function, (turns, contestants)."""
+    """Return the seconds per call of each function, (turns, contestants)."""
     seconds = np.empty((TURNS + 1, len(contestants)))
     calls = [1] * len(contestants)
     for turn, (i, run) in itertools.product(range(TURNS + 1), enumerate(contestants)):
-        if turn == 0:  # compile, and see how often it has to be called
+        if turn == 0:  # compiles, and finds how many calls a turn needs
             run()
         seconds[turn, i] = timed(run, calls[i]) / calls[i]
         if turn == 0:
@@ -56,12 +56,12 @@ def interleaved_s(contestants, timed=by_events):
 
 
 def table(title, operations, contestants, opponents):
-    """Print a line for each contestant: ms, T/s, and how many times as fast as each opponent."""
+    """Print a line for each contestant: ms, T/s, and the speedup over each opponent."""
     seconds = interleaved_s(list(contestants.values()))
     names = list(contestants)
     columns = [names.index(name) for name in opponents if name in names]
     beside = ", ".join(names[i] for i in columns)
-    print(f"\n{title:44} {'ms':>9} {'T/s':>8}  times as fast as {beside}")
+    print(f"\n{title:44} {'ms':>9} {'T/s':>8}  speedup over {beside}")
     for i, name in enumerate(names):
         ratios = np.median(seconds[:, columns] / seconds[:, i : i + 1], axis=0)
         median = np.median(seconds[:, i])
@@ -71,7 +71,7 @@ def table(title, operations, contestants, opponents):
 
 
 def torch_on_gpu():
-    """torch where it sees the GPU, else None."""
+    """Return torch if it supports the GPU, else None."""
     if importlib.util.find_spec("torch") is None:
         return None
     import torch
@@ -80,27 +80,27 @@ def torch_on_gpu():
 
 
 def on_rung(name):
-    """The kernels of one rung."""
+    """Use the kernels of one rung."""
     from bitnet.kernels import cuda
 
     return cuda.using_rung(name)
 
 
 def ran(name, kernel, *operands):
-    """The result of a kernel on one rung."""
+    """Return the result of a kernel on one rung."""
     with on_rung(name):
         return kernel(*operands)
 
 
 def rungs():
-    """Those that this GPU has."""
+    """Return the rungs that this GPU supports."""
     for name in RUNGS:
         with contextlib.suppress(bitnet.InputError), on_rung(name):
             yield name
 
 
 def opponents(b, m, n):
-    """Products of as many numbers by cuBLAS: float32, and what torch knows."""
+    """Return products of the same size by cuBLAS, in float32 and in the types of torch."""
     import cupy
 
     left, right = (to_gpu(RNG.standard_normal(shape, np.float32)) for shape in ((b, n), (n, m)))
@@ -118,7 +118,7 @@ def opponents(b, m, n):
 
     made["cuBLAS tf32"] = tf32
     made["cuBLAS bf16"] = lambda: halves[0] @ halves[1]
-    turned = halves[1].t().contiguous()  # as a linear layer keeps its weights
+    turned = halves[1].t().contiguous()  # the layout of weights in a linear layer
     made["cuBLAS bf16, w.T"] = lambda: halves[0] @ turned.t()
     if b > 16 and not n % 8 and not m % 8:
         kind = {"dtype": torch.int8, "device": "cuda"}
@@ -128,13 +128,13 @@ def opponents(b, m, n):
 
 
 def those_that_run(contestants):
-    """The opponents that this GPU and this torch can run; the others are named."""
+    """Return the opponents that this GPU and this torch can run, and print the others."""
     able = {}
     for name, run in contestants.items():
         try:
             run()
         except RuntimeError as error:
-            print(f"left out: {name}: {str(error).partition(chr(10))[0]}")
+            print(f"skipped: {name}: {str(error).partition(chr(10))[0]}")
         else:
             able[name] = run
     return able

@@ -1,4 +1,4 @@
-"""Frozen MLPs on a GPU, and their training: whole nets beside cuBLAS and torch."""
+"""Frozen MLPs on a GPU and their training, compared with cuBLAS and torch."""
 
 import itertools
 import time
@@ -14,11 +14,11 @@ from bitnet.arrays import to_cpu
 from bitnet.devices import to_gpu
 from bitnet.nn import models
 
-CHECKED = 20  # images of a frozen net
+CHECKED = 20  # images that are compared
 
 
 def frozen_net(width):
-    """A frozen MLP of random weights, whose integers are held against the reference's."""
+    """Return a frozen MLP with random weights, after comparing its integers with the reference."""
     net = bitnet.freeze(models.binary_mlp([784, width, width, width, 10], rng=RNG))
     pixels = RNG.integers(0, 256, (CHECKED, 784), dtype=np.uint8)
     with kernels.using("reference"):
@@ -34,7 +34,7 @@ def frozen_net(width):
 
 
 def float_nets(net):
-    """The same net of floats: by the papers' baseline and by cuBLAS, with the same integers."""
+    """Return the same net in floats, by the papers' baseline and by cuBLAS."""
     from gpu_baseline import FloatNet, cublas, naive
 
     pixels = to_gpu(RNG.integers(0, 256, (CHECKED, 784), dtype=np.uint8))
@@ -46,7 +46,7 @@ def float_nets(net):
 
 
 def mlp(width, batch):
-    """Images a second of the frozen MNIST MLP on each rung, beside nets of floats."""
+    """Time the frozen MNIST MLP on each rung, and nets of floats, in images per second."""
     net = frozen_net(width)
     pixels = RNG.integers(0, 256, (batch, 784), dtype=np.uint8)
     contestants = {
@@ -70,14 +70,14 @@ def mlp(width, batch):
 
             contestants[f"torch {dtype}".replace("torch.", "")] = run
     seconds = gpu_contest.interleaved_s(list(contestants.values()), by_clock)
-    print(f"\nMLP 3 x {width}, {batch} images: images a second; times as many as float32, naive")
+    print(f"\nMLP 3 x {width}, {batch} images: images per second; speedup over float32, naive")
     for i, name in enumerate(contestants):
         ratio = np.median(seconds[:, 0] / seconds[:, i])
         print(f"{name:44} {batch / np.median(seconds[:, i]):14,.0f}  {ratio:7.2f}", flush=True)
 
 
 def training(width, batches):
-    """Seconds an epoch of the MLP of the papers, beside the same net in torch on this GPU."""
+    """Time an epoch of the MLP of the papers, and of the same net in torch on this GPU."""
     from training import EPOCH, InBits, InTorch, data
 
     class OnGpu(InBits):
@@ -104,7 +104,7 @@ def training(width, batches):
                 seconds[name].append((time.perf_counter() - start) / batches * EPOCH)
             else:
                 print(f"  {name}: the first losses {', '.join(f'{v:.3f}' for v in losses[:4])}")
-    print(f"\ntraining 3 x {width}, batch 100: seconds an epoch; times as fast as the last")
+    print(f"\ntraining 3 x {width}, batch 100: seconds per epoch; speedup over the last")
     last = np.array(list(seconds.values())[-1])
     for name, own in seconds.items():
         print(f"{name:44} {np.median(own):9.2f}  {np.median(last / own):7.2f}", flush=True)

@@ -1,15 +1,15 @@
-"""AlexNet and GoogleNet for ImageNet: shapes, sizes, a step of training, and speed beside torch.
+"""AlexNet and GoogleNet for ImageNet: shapes, sizes, a training step, and speed against torch.
 
-    python benchmarks/imagenet.py               all of it, with 64 images in a step
-    python benchmarks/imagenet.py shapes sizes  some of it
+    python benchmarks/imagenet.py               all parts, with 64 images per step
+    python benchmarks/imagenet.py shapes sizes  some parts
 
-ImageNet itself is not needed: the images are parts of the photographs that scikit-learn and
-scikit-image ship, where they are installed, otherwise drawn; the weights are random, but for two
-steps of training.  `sizes` are those of the files that `save` writes.  A step is timed, and its
-memory measured, in a process of its own.  `speed` is that of the frozen AlexNet with 1-bit weights
-and 2-bit activations beside torch's float32 AlexNet of the same shape, with batch norm folded away
-and in both layouts, all in turns in one process; before, the integers of a narrow frozen net are
-held against the reference kernels.
+ImageNet itself is not needed: the images are crops of the photographs in scikit-learn and
+scikit-image, if these are installed, otherwise random.  The weights are random, except for two
+training steps.  `sizes` are those of the files that `save` writes.  Time and memory of a step are
+measured in a separate process.  `speed` compares the frozen AlexNet with 1-bit weights and 2-bit
+activations with torch's float32 AlexNet of the same shape, with folded batch norm and in both
+layouts, in turns in one process.  First, the integers of a narrow frozen net are compared with
+the reference kernels.
 """
 
 import os
@@ -45,13 +45,13 @@ CLASSES, IMAGE = 1000, (224, 224)
 
 
 def build(name, weight_quantizer=1, activation_quantizer=1, image=IMAGE, **more):
-    """The net, with random weights."""
+    """Return the net with random weights."""
     bits = {"weight_quantizer": weight_quantizer, "activation_quantizer": activation_quantizer}
     return NETS[name](CLASSES, rng=np.random.default_rng(0), image=image, **bits, **more)
 
 
 def pictures(count, size=224, resize=256):
-    """Parts of photographs, uint8 of shape (count, size, size, 3), and what they are."""
+    """Return crops of photographs, uint8 (count, size, size, 3), and their names."""
     with tempfile.TemporaryDirectory() as folder:
         rng = np.random.default_rng(0)
         classes = write_image_folder(folder, rng, train=-(-count // 4), val=1, side=resize)
@@ -61,7 +61,7 @@ def pictures(count, size=224, resize=256):
 
 
 def trained(name, images, steps=2, **more):
-    """A model after some steps on random labels, so that its thresholds are not all alike."""
+    """Return a model after some steps on random labels, so that its thresholds differ."""
     model = build(name, **more)
     adam, rng = bitnet.optim.Adam(model.parameters(), 1e-3), np.random.default_rng(1)
     for _ in range(steps):
@@ -70,7 +70,7 @@ def trained(name, images, steps=2, **more):
 
 
 def step(model, adam, images, labels):
-    """One step of training."""
+    """Run one training step."""
     loss = auxiliary(functional.cross_entropy)(model(images), labels)
     adam.zero_grad()
     loss.backward()
@@ -78,12 +78,12 @@ def step(model, adam, images, labels):
 
 
 def count_of(module):
-    """The weights of a module, without batch norm and biases."""
+    """Count the weights of a module, without batch norm and biases."""
     return sum(p.size for p in module.parameters() if p.data.ndim > 1)
 
 
 def shapes():
-    """The layers with weights: what they give, and how many weights they have."""
+    """Print the layers with weights: output shapes and numbers of weights."""
     for name in NETS:
         model = build(name).eval()
         x = np.zeros((1, *IMAGE, 3), np.uint8)
@@ -99,21 +99,21 @@ def shapes():
                     print(f"  {kind:12} {shape:>14} {count_of(layer):12,} weights")
         trunk, heads = bitnet.nn.Sequential(*model.layers), getattr(model, "heads", {})
         print(f"  {count_of(trunk):,} weights", end="")
-        print(*(f", {count_of(h):,} in a head of training alone" for h in heads.values()), sep="")
+        print(*(f", {count_of(h):,} in a head for training only" for h in heads.values()), sep="")
 
 
 def sizes():
-    """The bytes of the files, per bits of weights and activations."""
+    """Print the bytes of the files, per bits of weights and activations."""
     images, _ = pictures(8)
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder) / "net.npz"
         for name in NETS:
-            print(f"\n{name}: bytes of the file")
+            print(f"\n{name}: file size in bytes")
             for weights, activations in BITS:
                 more = {"weight_quantizer": weights, "activation_quantizer": activations}
                 if weights == 32:
                     n_bytes = 4 * count_of(bitnet.nn.Sequential(*build(name, **more).layers))
-                    text = "of float32 weights alone"
+                    text = "float32 weights alone"
                 else:
                     bitnet.freeze(trained(name, images, **more), image=IMAGE).save(path)
                     n_bytes, text = path.stat().st_size, ""
@@ -121,8 +121,8 @@ def sizes():
 
 
 def steps(batch, threads):
-    """Seconds and peak memory of a step, each in a process of its own."""
-    print(f"\na step of training with {batch} images, {threads} threads")
+    """Print time and peak memory of a step, each in a separate process."""
+    print(f"\na training step with {batch} images, {threads} threads")
     for name in NETS:
         for weights, activations in ((1, 1), (1, 2), (2, 2), (4, 4)):
             words = ["--one", name, str(weights), str(activations)]
@@ -149,7 +149,7 @@ def one_step(name, weights, activations, batch):
 
 
 def in_torch():
-    """A float32 AlexNet of the same shape in torch, its batch norm folded away."""
+    """Return a float32 AlexNet of the same shape in torch, with folded batch norm."""
     from torch import nn
 
     pool, relu = nn.MaxPool2d(3, 2), nn.ReLU()
@@ -161,7 +161,7 @@ def in_torch():
 
 
 def check():
-    """Hold a narrow frozen AlexNet against the reference kernels, integer for integer."""
+    """Compare a narrow frozen AlexNet with the reference kernels, integer for integer."""
     images, _ = pictures(2, 64, 72)
     small = {"image": (64, 64), "inflation": 0.25, "units": (64, 64), "activation_quantizer": 2}
     model = trained("alexnet", images, **small)
@@ -174,7 +174,7 @@ def check():
 
 
 def speed(batches, threads, turns):
-    """Images a second of the frozen AlexNet beside torch's, on photographs."""
+    """Print images per second of the frozen AlexNet and of torch's, on photographs."""
     import torch
 
     torch.set_num_threads(threads)
@@ -202,16 +202,20 @@ def speed(batches, threads, turns):
         fastest = seconds[:, 1:].min(axis=1)
         for name, own_s in zip(contestants, seconds.T, strict=True):
             speed, times = batch / np.median(own_s), np.median(fastest / own_s)
-            text = f"{speed:8.1f} images/s, {times:5.2f} times torch's faster one"
+            text = f"{speed:8.1f} images/s, {times:5.2f} times the faster torch"
             print(f"  batch {batch:3} {name:28} {text}", flush=True)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("parts", nargs="*", help=f"of {', '.join(PARTS)} (all)")
-    parser.add_argument("--batch", type=machine.positive, default=64, help="of a step (64)")
+    parser.add_argument("parts", nargs="*", help=f"parts of {', '.join(PARTS)} (default: all)")
+    parser.add_argument(
+        "--batch", type=machine.positive, default=64, help="images per step (default: 64)"
+    )
     parser.add_argument("--threads", type=machine.positive, default=threads.num_threads())
-    parser.add_argument("--turns", type=machine.positive, default=5, help="that count (5)")
+    parser.add_argument(
+        "--turns", type=machine.positive, default=5, help="timed turns (default: 5)"
+    )
     parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
     args = parser.parse_args()
     bitnet.set_num_threads(args.threads)
@@ -220,7 +224,7 @@ def main():
         one_step(*args.one, args.batch)
         return
     if wrong := set(args.parts) - set(PARTS):
-        parser.error(f"no part {sorted(wrong)[0]!r}; expected of {', '.join(PARTS)}")
+        parser.error(f"part is {sorted(wrong)[0]!r}; expected some of {', '.join(PARTS)}")
     parts = args.parts or PARTS
     missing = machine.missing("torch") if "speed" in parts else None
     print("\n".join(machine.lines(*([] if missing or "speed" not in parts else ["torch"]))))

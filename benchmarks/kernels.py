@@ -1,11 +1,11 @@
-"""The kernels beside NumPy's float32 products, one thread each unless said.
+"""Benchmark of the kernels against NumPy's float32 products, on one thread unless stated.
 
-    python benchmarks/kernels.py            all of the table, about two minutes
+    python benchmarks/kernels.py            the whole table, about two minutes
     python benchmarks/kernels.py --level avx2     the products of one level
 
-Each kernel is held against the reference on rows of the very operands that are timed.  Then the
+First, each kernel is compared with the reference on rows of the timed operands.  Then the
 contestants take turns in one process; a ratio is the median of the ratios of the turns.  For a
-fair opponent of a lower level, start NumPy's BLAS at that level too: with
+fair opponent at a lower level, start NumPy's BLAS at that level too: with
 OPENBLAS_CORETYPE_FOR_THIS=Haswell for avx2, =Prescott for portable.
 """
 
@@ -30,7 +30,7 @@ RNG = np.random.default_rng(0)
 
 
 def signs(*shape):
-    """Random Bits."""
+    """Return random Bits."""
     return kernels.pack(RNG.integers(0, 2, shape, dtype=np.uint8).view(np.bool_))
 
 
@@ -39,7 +39,7 @@ def floats(*shape):
 
 
 def row(name, macs, contestants, notes=""):
-    """Print a line: milliseconds of the last contestant, its rate, and the ratios to the others."""
+    """Print a line: milliseconds and rate of the last contestant, and ratios to the others."""
     seconds = interleaved(contestants, least_s=0.1)
     own = seconds[:, -1:]
     ratios = "  ".join(f"{ratio:7.2f}" for ratio in np.median(seconds[:, :-1] / own, axis=0))
@@ -48,7 +48,7 @@ def row(name, macs, contestants, notes=""):
 
 
 def xnor(b, m, n):
-    """One XNOR product, as integers and with thresholds, beside the float product."""
+    """Time one XNOR product, as integers and with thresholds, and the float product."""
     x, weight = signs(b, n), kernels.prepare(signs(m, n))
     steps = kernels.Thresholds(np.zeros(m, np.int32), np.arange(m) % 2 > 0)
     left, right = floats(b, n), floats(n, m)
@@ -63,7 +63,7 @@ def xnor(b, m, n):
 
 
 def tables(b, m, n):
-    """Numbers times signs: integers of 6 and 8 bits, floats, and pixels times signs."""
+    """Time numbers times signs: 6- and 8-bit integers, floats and pixels."""
     grad, weight = floats(b, m), signs(m, n)
     factor = weight.signs(np.float32)
     for bits in (6, 8):
@@ -76,12 +76,12 @@ def tables(b, m, n):
     exact = grad[:5].astype(np.float64) @ factor
     both = [lambda: grad @ factor, lambda: kernels.signed_gemm(grad, weight)]
     blas, ours = (abs(product()[:5] - exact).max() for product in both)
-    errors = f"largest error {ours:.1e}, of the BLAS {blas:.1e}"
+    errors = f"largest error {ours:.1e}, BLAS {blas:.1e}"
     row(f"signed_gemm float32 {b} x {m} x {n}", b * m * n, both, errors)
 
 
 def planes(b, m, n):
-    """Inputs of 2, 3, 4 and 8 bits times signs, and times as many bits."""
+    """Time 2-, 3-, 4- and 8-bit inputs times signs, and times weights with as many bits."""
     left, right = floats(b, n), floats(n, m)
     for bits, own in ((2, 1), (3, 1), (4, 1), (8, 1), (2, 2), (3, 3), (4, 4), (8, 8)):
         x, weight = (
@@ -101,7 +101,7 @@ def planes(b, m, n):
 
 
 def packing(b, n):
-    """Packing from memory beside NumPy's packbits, and beside a copy of the numbers."""
+    """Time packing from memory, NumPy's packbits, and a copy of the numbers."""
     x, signs_of = floats(b, n), kernels.pack
     copy = np.empty_like(x)
     few = x[:9, : n - 7]
@@ -135,9 +135,10 @@ def packing(b, n):
 
 
 def layer_step(b, width):
-    """Forward and both backward products of a hidden layer, with all that they need.
+    """Time the forward and both backward products of a hidden layer, with their preparation.
 
-    Bits: the weights laid out, the inputs packed, both forms of the gradient quantized.
+    For bits this is the layout of the weights, the packing of the inputs, and the rounding of both
+    forms of the gradient.
     """
     x, weight, grad = floats(b, width), signs(width, width), floats(b, width)
     factor = weight.signs(np.float32)
@@ -172,7 +173,7 @@ def layer_step(b, width):
 
 
 def two_threads():
-    """xnor_gemm on two threads beside one."""
+    """Time xnor_gemm on two threads and on one."""
     x, weight = signs(4096, 4096), kernels.prepare(signs(4096, 4096))
 
     def on(n):
@@ -186,17 +187,19 @@ def two_threads():
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--level", choices=("avx512", "avx2", "portable"), help="of the kernels")
+    parser.add_argument(
+        "--level", choices=("avx512", "avx2", "portable"), help="level of the kernels"
+    )
     args = parser.parse_args()
     bitnet.set_num_threads(1)
     with contextlib.ExitStack() as stack:
         if args.level:
-            stack.enter_context(kernels.using("numba"))  # an error says what is missing
+            stack.enter_context(kernels.using("numba"))  # raises an error if Numba is missing
             from bitnet.kernels.cpu import using_level
 
             stack.enter_context(using_level(args.level))
         print("\n".join(machine.lines()))
-        print(f"\n{'':44} {'ms':>9} {'GMAC/s':>9}  times as fast as float32 in NumPy")
+        print(f"\n{'':44} {'ms':>9} {'GMAC/s':>9}  speedup over float32 in NumPy")
         for b, n in ((4096, 4096), (1000, 784), (1000, 4096), (100, 4096), (1, 4096)):
             xnor(b, 4096, n)
         if args.level:
@@ -207,7 +210,7 @@ def main():
         for width in (2048, 4096):
             for batch in (100, 1000):
                 layer_step(batch, width)
-        print(f"\n{'':44} {'ms':>9} {'G/s':>9}  times as fast as np.packbits, as np.copyto")
+        print(f"\n{'':44} {'ms':>9} {'G/s':>9}  speedup over np.packbits, np.copyto")
         packing(8192, 4096)
         two_threads()
 

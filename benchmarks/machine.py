@@ -1,4 +1,4 @@
-"""What stands beside every table: the processor, the versions, the BLAS and the kernels."""
+"""The header of every table: the processor, the versions, the BLAS and the kernels."""
 
 import argparse
 import importlib.metadata
@@ -11,14 +11,14 @@ SHOWN = ("python", "processor", "numpy", "numba", "kernels", "threads", "blas")
 
 
 def positive(text):
-    """A whole number of 1 or more, for argparse."""
+    """Parse an integer of 1 or more, for argparse."""
     if not text.isdigit() or not 1 <= int(text) <= 10**9:
         raise argparse.ArgumentTypeError(f"{text!r}; expected a whole number from 1 to 1e9")
     return int(text)
 
 
 def missing(*packages):
-    """Those of the packages that are not installed, as a sentence, or None."""
+    """Return a sentence with the packages that are not installed, or None."""
     absent = [name for name in packages if importlib.util.find_spec(name) is None]
     if not absent:
         return None
@@ -26,7 +26,7 @@ def missing(*packages):
 
 
 def processor():
-    """The processor's name, and how many there are, where the system tells."""
+    """Return the name and the number of the processors, if the system reports them."""
     path = pathlib.Path("/proc/cpuinfo")
     if not path.exists():
         return []
@@ -43,7 +43,7 @@ def processor():
 
 
 def lines(*packages):
-    """The lines to print before a table; the versions of more packages by their names."""
+    """Return the lines to print before a table, with the versions of more packages."""
     for name in processor():
         yield name
     for name, fact in status.facts():

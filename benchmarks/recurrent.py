@@ -1,14 +1,14 @@
-"""Language models beside the same nets in torch: a step of training, and of generation.
+"""Benchmark of language models against torch: a training step, and a generation step.
 
     python benchmarks/recurrent.py                  LSTM-300 of 10 000 words, batch 20, 35 steps
     python benchmarks/recurrent.py --kind rnn --units 2048 --vocabulary 50 --width 64
     python benchmarks/recurrent.py --threads 1 --turns 20
 
-Training is forward, cross-entropy, backward through time, clipping of the gradients' norm and
-SGD; generation is one step at batch 1 from a state, without the draw.  The contestants take turns
-in one process; the fastest and the median of all turns but the first are printed, and the ratio
-of the medians to torch.  Before, the scores of the float model are held against torch's, and those
-of the frozen one against the model's, with the kernels of the definition.
+Training is forward, cross-entropy, backward through time, gradient norm clipping and SGD.
+Generation is one step at batch 1 from a state, without sampling.  The contestants take turns in
+one process.  The table has the fastest and the median of all turns but the first, and the ratio of
+the medians to torch.  First, the scores of the float model are compared with torch's, and those of
+the frozen model with the trained one's, which uses the reference kernels.
 """
 
 import argparse
@@ -33,13 +33,13 @@ BATCH, STEPS, LR, NORM = 20, 35, 1.0, 5.0
 
 
 def settings(args):
-    """The arguments of `language_model`."""
+    """Return the arguments of `language_model`."""
     options = {"kind": args.kind, "width": args.width, "units": args.units}
     return options | ({"activation": "relu"} if args.kind == "rnn" else {})
 
 
 class InBitnet:
-    """A model in bitnet, of floats or of a few bits."""
+    """A model in bitnet, in floats or low-bit."""
 
     def __init__(self, args, **few):
         rng = np.random.default_rng(0)
@@ -57,7 +57,7 @@ class InBitnet:
 
 
 class InTorch:
-    """The same model in torch, with the weights of a float model of bitnet."""
+    """The same model in torch, with the weights of a float model in bitnet."""
 
     def __init__(self, args, model):
         import torch
@@ -73,7 +73,7 @@ class InTorch:
         weights += [own.biases[0], None, model.decoder.weight, model.decoder.bias]
         with torch.no_grad():
             for to, weight in zip(self.parts.parameters(), weights, strict=True):
-                if weight is None:  # torch's second bias
+                if weight is None:  # the second bias of torch
                     to.zero_()
                 else:
                     to.copy_(torch.from_numpy(weight.data.copy()))
@@ -101,7 +101,7 @@ class InTorch:
 
 
 def check(args, ids, floats, torch_model, few):
-    """Refuse to time what is not equal."""
+    """Raise an error if the models are not equal."""
     with evaluating(floats.model), torch_model.torch.inference_mode():
         own, other = floats.model(ids)[0].data, torch_model.scores(ids)[0].numpy()
     if not np.allclose(own, other, atol=1e-4):
@@ -116,7 +116,7 @@ def check(args, ids, floats, torch_model, few):
 
 
 def report(title, calls, turns):
-    """Let the contestants take turns, and print their times in milliseconds."""
+    """Time the contestants in turns, and print milliseconds."""
     times = {name: [] for name in calls}
     for turn in range(turns + 1):
         for name, call in calls.items():

@@ -1,21 +1,20 @@
-"""Convolutions whose 2-D filters repeat: the packed product, and the papers' reuse.
+"""Benchmark of convolutions with repeated 2-D filters: the packed product, and the papers' reuse.
 
     python benchmarks/repetition.py                    one thread, about 10 s
     python benchmarks/repetition.py --threads 2
 
-Contestants take turns in one process; before, each is compared with the packed product.
+The contestants take turns in one process.  First, each is compared with the packed product.
 
-packed   every filter is multiplied, 64 channels in a word
-2-D      the papers' reuse: 58 % of the 2-D filters of each channel repeat; the unique ones meet
-         the 9 bits that an output pixel sees of the channel, and their integers are fetched and
-         added, one for each filter and channel, in loops compiled by Numba
-table    the same with the integers of all 512 patches and all filters in a table of each channel:
-         nothing is left but to add a row of M bytes for each pixel and channel
+packed   every filter is multiplied, 64 channels per word
+2-D      the papers' reuse: 58 % of the 2-D filters of each channel repeat; the unique ones are
+         multiplied with the 9 bits of the channel's patch, and the integers are loaded and added,
+         one per filter and channel, in loops compiled by Numba
+table    the same with the integers of all 512 patches and all filters in one table per channel:
+         only a row of M bytes per pixel and channel is added
 
-Reuse saves operations on single bits, but one XOR and one popcount of a word do the work of 64 of
-those, while the integers that reuse has to fetch and add are one for each channel and filter.
-The 9 bits of each channel are given to the last two; a net of packed channels would have to
-collect them first.
+Reuse saves operations on single bits, but one XOR and one popcount of a word replace 64 of those,
+while reuse must load and add one integer per channel and filter.  The last two contestants get the
+9 bits of each channel for free; a net with packed channels would have to collect them first.
 """
 
 import os
@@ -34,17 +33,17 @@ from bitnet.kernels import Window
 
 SIDE, TAPS = 28, 9
 FLAT = [(16, 128), (64, 128), (128, 128), (256, 256)]
-SHARE = 0.42  # of unique 2-D filters: the papers' average
+SHARE = 0.42  # share of unique 2-D filters, the papers' average
 
 
 def some_of(kinds, m, rng):
-    """M filters (M, ...) out of some kinds, each as it is or negated."""
+    """Draw M filters (M, ...) from some kinds, each unchanged or negated."""
     chosen = np.concatenate([np.arange(len(kinds)), rng.integers(0, len(kinds), m - len(kinds))])
     return kinds[chosen] * rng.choice([-1.0, 1.0], (m, *[1] * (kinds.ndim - 1)))
 
 
 def loops():
-    """The two forms of 2-D reuse, compiled: (codes, ...) to int32 (R, M)."""
+    """Compile the two forms of 2-D reuse: (codes, ...) to int32 (R, M)."""
     import numba
 
     @numba.njit(nogil=True)
@@ -76,7 +75,7 @@ def loops():
 
 
 def flat(channels, m, turns, rng, once, table):
-    """Seconds of the packed product, of 2-D filters once, and of a table of patches."""
+    """Return the seconds of the packed product, of 2-D reuse, and of a table of patches."""
     n_kinds = round(SHARE * m)
     kinds = rng.choice([-1.0, 1.0], (channels, n_kinds, 3, 3))
     filters = np.stack([some_of(own, m, rng) for own in kinds], axis=-1)  # (M, 3, 3, C)
@@ -119,15 +118,19 @@ def flat(channels, m, turns, rng, once, table):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--threads", type=machine.positive, default=1, help="of the kernels (1)")
-    parser.add_argument("--turns", type=machine.positive, default=7, help="that count (7)")
+    parser.add_argument(
+        "--threads", type=machine.positive, default=1, help="threads of the kernels (default: 1)"
+    )
+    parser.add_argument(
+        "--turns", type=machine.positive, default=7, help="timed turns (default: 7)"
+    )
     args = parser.parse_args()
     if missing := machine.missing("numba"):
         raise bitnet.InputError(missing)
     bitnet.set_num_threads(args.threads)
     print("\n".join(machine.lines()))
     rng = np.random.default_rng(0)
-    print(f"\n2-D filters once, {SHARE:.0%} of them unique; 3x3, 1 image of {SIDE}x{SIDE}")
+    print(f"\n2-D filters, {SHARE:.0%} unique; 3x3, 1 image of {SIDE}x{SIDE}")
     print("   C     M  packed, ms   2-D, ms  table, ms       gains")
     compiled = loops()
     for channels, m in FLAT:

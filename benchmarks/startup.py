@@ -1,9 +1,9 @@
-"""What a process pays before its first product: compiling everything, or reading the cache.
+"""The time of a process before its first product, with and without cached machine code.
 
     python benchmarks/startup.py
 
-Each figure is of a process of its own: the first has an empty cache of compiled code, the others
-find what it left.  Seconds count from after the import of NumPy.
+Each row is a separate process.  The first has an empty cache of compiled code, and the others use
+the cache that it wrote.  Seconds count from after the import of NumPy.
 """
 
 import os
@@ -59,7 +59,7 @@ def main():
     if parser.parse_args().one:
         one()
         return
-    import machine  # not above: it imports bitnet, which is to be timed
+    import machine  # not above, as it imports bitnet, which is timed
 
     print("\n".join(machine.lines()))
     print(f"\n{'process':>10} {'first product, s':>18} {'every kernel, s':>18}")

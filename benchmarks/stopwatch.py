@@ -21,14 +21,14 @@ from bitnet.data import scale_pixels
 from bitnet.nn import models
 from bitnet.training import predict
 
-LEAST_S = 0.02  # a turn of one contestant
+LEAST_S = 0.02  # per turn of one contestant
 TURNS = 7
 
 
 def interleaved(contestants, turns=TURNS, least_s=LEAST_S):
-    """Seconds per call of each function, (turns, contestants), one contestant after the other.
+    """Return the seconds per call of each function, (turns, contestants), called in turns.
 
-    A contestant is called for `least_s` seconds in its turn; a first turn does not count.
+    A contestant is called for `least_s` seconds per turn; the first turn is a warm-up.
     """
     seconds = np.empty((turns + 1, len(contestants)))
     for turn, i in itertools.product(range(turns + 1), range(len(contestants))):
@@ -41,7 +41,7 @@ def interleaved(contestants, turns=TURNS, least_s=LEAST_S):
 
 
 def float_layers(sizes, rng):
-    """Weights (N, M) and biases (M,) of a float MLP with its batch norm folded in."""
+    """Return weights (N, M) and biases (M,) of a float MLP with folded batch norm."""
     shapes = itertools.pairwise(sizes)
     return [
         (rng.standard_normal(s, np.float32), rng.standard_normal(s[1], np.float32)) for s in shapes
@@ -49,14 +49,14 @@ def float_layers(sizes, rng):
 
 
 def float_predict(x, layers):
-    """The classes that a float MLP gives: products, biases and rectifiers alone."""
+    """Return the classes of a float MLP, computed by products, biases and ReLU."""
     for weight, bias in layers[:-1]:
         x = np.maximum(x @ weight + bias, 0)
     return (x @ layers[-1][0] + layers[-1][1]).argmax(axis=1)
 
 
 def compare_mlp(width, batch, rng, turns=TURNS):
-    """Seconds per batch of an MLP with three hidden layers, (turns, 3): float, packed, frozen."""
+    """Return seconds per batch of a 3-layer MLP, (turns, 3): float, packed, frozen."""
     sizes = [784, width, width, width, 10]
     model, layers = models.binary_mlp(sizes, rng=rng), float_layers(sizes, rng)
     net = bitnet.freeze(model)
@@ -75,8 +75,8 @@ def compare_mlp(width, batch, rng, turns=TURNS):
 
 
 def report(widths=(32, 512, 2048), batches=(1, 100), turns=TURNS):
-    """Yield the lines of the table: images per second, and where bits lose."""
-    yield "images a second of a 784-H-H-H-10 MLP, medians of turns; packed: the model as it trains"
+    """Yield the lines of the table: images per second, and cases where bits are slower."""
+    yield "images per second of a 784-H-H-H-10 MLP, medians of turns; packed: the model in training"
     yield f"{'H':>6} {'batch':>6} {'float32':>10} {'packed':>10} {'frozen':>10}  frozen : float32"
     losses, rng = [], np.random.default_rng(0)
     for width, batch in itertools.product(widths, batches):
@@ -90,14 +90,16 @@ def report(widths=(32, 512, 2048), batches=(1, 100), turns=TURNS):
     if losses:
         yield f"Slower than float32: {'; '.join(losses)}."
         if kernels.implementation() == "reference":
-            yield "These are the kernels in NumPy; `bitnet status` says why there are no fast ones."
+            yield "These are the slow kernels in NumPy; `bitnet status` gives the reason."
         else:
-            yield "There the calls themselves cost more than the products that bits save."
+            yield "There the overhead of the calls exceeds the time that bits save."
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--threads", type=machine.positive, help="of the kernels and the BLAS")
+    parser.add_argument(
+        "--threads", type=machine.positive, help="threads of the kernels and the BLAS"
+    )
     args = parser.parse_args()
     if args.threads:
         bitnet.set_num_threads(args.threads)

@@ -1,8 +1,8 @@
-"""The sign with a straight-through estimator in torch, for the opponents of two benchmarks."""
+"""The sign with a straight-through estimator in torch, for two benchmarks."""
 
 
 def sign_in_torch():
-    """A function of (x, clip_value): the sign; gradients pass where |x| <= 1, or everywhere."""
+    """Return a sign function of (x, clip_value); gradients pass where |x| <= 1, or everywhere."""
     import torch
 
     class Sign(torch.autograd.Function):
@@ -10,7 +10,7 @@ def sign_in_torch():
         def forward(ctx, x, clip_value):
             if clip_value:
                 ctx.save_for_backward(x)
-            return x.sign()  # 0 at 0; where(x >= 0, 1.0, -1.0) takes 14 times as long
+            return x.sign()  # 0 at 0, as where(x >= 0, 1.0, -1.0) takes 14 times as long
 
         @staticmethod
         def backward(ctx, grad):

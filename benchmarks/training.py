@@ -1,15 +1,15 @@
-"""Training the MLP of the papers beside the same net in torch: time an epoch, and memory.
+"""Benchmark of training the papers' MLP against torch: time per epoch, and memory.
 
     python benchmarks/training.py                     3 x 2048 and 3 x 4096, one and two threads
-    python benchmarks/training.py --batches 600       whole epochs instead of parts of one
-    python benchmarks/training.py --memory            the peak of a process each
+    python benchmarks/training.py --batches 600       whole epochs instead of parts
+    python benchmarks/training.py --memory            the peak memory per process
 
 Both train 784-H-H-H-10 with ±1 weights and activations, batch norm after each layer, squared
-hinge, Adam with the per-layer step scale, clipped latent weights and a cosine schedule, batch
-100, on random pixels.  torch runs eagerly, with its fused Adam, at its default precision and with
-bf16 products allowed.  The contestants take turns of some batches in one process; the first turn
-does not count.  Before, three steps of a narrow net are held against the reference kernels,
-weight for weight; the losses of the first batches are printed to show that both learn alike.
+hinge, Adam with a learning-rate scale per layer, clipped latent weights and a cosine schedule,
+batch 100, on random pixels.  torch runs eagerly, with its fused Adam, at its default precision and
+with bf16 products allowed.  The contestants take turns of some batches in one process; the first
+turn is a warm-up.  First, three steps of a narrow net are compared with the reference kernels,
+weight for weight.  The losses of the first batches are printed to show that both learn equally.
 """
 
 import os
@@ -58,7 +58,7 @@ class InBits:
 
 
 class InTorch:
-    """The same net in torch, eager: binarized by a straight-through estimator."""
+    """The same net in torch, in eager mode, binarized with a straight-through estimator."""
 
     def __init__(self, width, precision, device="cpu"):
         import torch
@@ -116,12 +116,12 @@ def set_threads(n):
 
 
 def data(rng):
-    """A batch of random pixels and labels."""
+    """Return a batch of random pixels and labels."""
     return rng.integers(0, 256, (BATCH, 784), dtype=np.uint8), rng.integers(0, 10, BATCH)
 
 
 def check():
-    """Hold the weights after some steps against those of the reference kernels."""
+    """Compare the weights after some steps with those of the reference kernels."""
     weights = []
     for implementation in (kernels.implementation(), "reference"):
         with kernels.using(implementation):
@@ -133,7 +133,7 @@ def check():
 
 
 def race(width, threads, batches, turns):
-    """Seconds an epoch of each contestant, a list over the turns."""
+    """Return the seconds per epoch of each contestant, a list over the turns."""
     set_threads(threads)
     nets = {name: build(width) for name, build in CONTESTANTS.items()}
     seconds = {name: [] for name in nets}
@@ -152,7 +152,7 @@ def race(width, threads, batches, turns):
 
 
 def peak_mib(name, width):
-    """The peak of resident memory of a process that trains for some batches, in MiB."""
+    """Return the peak resident memory, in MiB, of a process that trains for some batches."""
     words = [sys.executable, __file__, "--one", name, "--widths", str(width)]
     return float(subprocess.run(words, capture_output=True, text=True, check=True).stdout)
 
@@ -162,10 +162,12 @@ def main():
     add, count = parser.add_argument, machine.positive
     add("--widths", type=count, nargs="+", default=[2048, 4096])
     add("--threads", type=count, nargs="+", default=[1, 2])
-    add("--batches", type=count, default=20, help="in a turn (20; an epoch is 600)")
-    add("--turns", type=count, default=5, help="that count (5)")
-    add("--memory", action="store_true", help="peak memory instead of time")
-    add("--one", choices=CONTESTANTS, help="train a few batches; print the peak")
+    add(
+        "--batches", type=count, default=20, help="batches per turn (default: 20; an epoch has 600)"
+    )
+    add("--turns", type=count, default=5, help="timed turns (default: 5)")
+    add("--memory", action="store_true", help="measure peak memory instead of time")
+    add("--one", choices=CONTESTANTS, help="train a few batches and print the peak")
     args = parser.parse_args()
     if missing := machine.missing("torch"):
         raise bitnet.InputError(missing)
@@ -179,7 +181,7 @@ def main():
     if args.memory:
         for width in args.widths:
             peaks = {name: peak_mib(name, width) for name in CONTESTANTS}
-            print(f"\n3 x {width}: peak of the whole process")
+            print(f"\n3 x {width}: peak memory of the process")
             for name, mib in peaks.items():
                 print(f"  {name:26} {mib:8.0f} MiB  {mib / peaks['torch']:.2f} of torch's")
         return
@@ -191,9 +193,7 @@ def main():
             for name, own in seconds.items():
                 pairs = [zip(other, own, strict=True) for other in [*seconds.values()][:2]]
                 ratios = (statistics.median(a / b for a, b in pair) for pair in pairs)
-                text = (
-                    f"{statistics.median(own):8.1f} s an epoch; times as fast as torch, as torch "
-                )
+                text = f"{statistics.median(own):8.1f} s per epoch; speedup over torch, over torch "
                 text += f"with bf16: {'  '.join(f'{ratio:6.2f}' for ratio in ratios)}"
                 print(f"  {name:26} {text}", flush=True)
 

@@ -1,9 +1,9 @@
-"""Arithmetic on bits: arrays in, arrays out.
+"""Arithmetic on bits: functions from arrays to arrays.
 
 Each function checks its arguments once, and raises `InputError` if their types or shapes do not
-fit; then it calls the fastest implementation that is there.  `reference` is the definition; every
-other implementation returns the same integers.  B rows of a batch, N inputs, M outputs, K words
-in a row.  (B, H, W, C) are images, (B, H', W', M) what a convolution makes of them.
+fit.  Then it calls the fastest implementation that is available.  `reference` is the definition;
+every other implementation returns the same integers.  Shapes: B rows of a batch, N inputs, M
+outputs, K words per row; (B, H, W, C) images, (B, H', W', M) outputs of a convolution.
 """
 
 from bitnet.kernels import cells

@@ -1,4 +1,4 @@
-"""Packed arrays of +1 and -1, and the convention of bits that every kernel shares.
+"""Packed arrays of +1 and -1, and the bit layout that every kernel uses.
 
 * A word is a little-endian unsigned 64-bit integer.  Element `i` of a row is bit `i % 64` of
   word `i // 64`, the least significant bit first.
@@ -15,23 +15,26 @@ Wider integers are sums of such planes.  A pixel p of 8 bits is, exactly,
 
 import dataclasses
 import math
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import DTypeLike
 
-from bitnet.arrays import array_module, check_one_device, like, to_cpu
+from bitnet.arrays import Array, array_module, check_one_device, like, to_cpu
 from bitnet.errors import InputError, unfit
 
 WORD_BITS = 64
 WORD = np.dtype("<u8")
 
 
-def words_for(n):
+def words_for(n: int) -> int:
     """Return the number of 64-bit words that hold `n` elements.
 
     Parameters
     ----------
     n : int
-        Elements in a row.
+        Elements per row.
 
     Examples
     --------
@@ -42,21 +45,22 @@ def words_for(n):
 
 
 class _Packed:
-    """What follows from a shape in elements."""
+    """The attributes that follow from a shape in elements."""
 
     __slots__ = ()
+    shape: Any
 
     @property
-    def ndim(self):
+    def ndim(self) -> int:
         """The number of axes."""
         return len(self.shape)
 
     @property
-    def size(self):
+    def size(self) -> int:
         """The number of elements."""
         return math.prod(self.shape)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self.shape[0]
 
 
@@ -66,16 +70,16 @@ class Bits(_Packed):
     Parameters
     ----------
     words : array
-        uint64 of shape `shape[:-1] + (words_for(shape[-1]),)`, of NumPy or, on a GPU, of CuPy.
-        Its padding bits must be 0, which `from_bytes` checks and this does not.
-    shape : tuple of int
-        In elements.
+        uint64 of shape `shape[:-1] + (words_for(shape[-1]),)`, a NumPy array or, on a GPU, a
+        CuPy array.  Its padding bits must be 0; `from_bytes` checks this, the constructor does not.
+    shape : sequence of int
+        The shape in elements.
 
     Attributes
     ----------
     layouts : dict or None
-        The words in the orders that the products use, by name, if they are kept
-        (`kernels.prepare`); None if each product makes its own.
+        By name, the words in the orders that the products use, if they are cached
+        (`kernels.prepare`); None if each product lays out its own.
 
     Examples
     --------
@@ -92,93 +96,102 @@ class Bits(_Packed):
 
     __slots__ = ("layouts", "shape", "words")
 
-    def __init__(self, words, shape):
+    def __init__(self, words: Array, shape: Sequence[int]) -> None:
         shape = tuple(int(size) for size in shape)
         if not shape:
-            raise InputError("Bits need a last axis to pack; got the shape ()")
+            raise InputError("Bits: the shape is (); expected at least one axis, the packed one")
         expected = (*shape[:-1], words_for(shape[-1]))
         if words.dtype != WORD or words.shape != expected:
             raise unfit(f"Bits {shape}", f"uint64 words {expected}", words)
-        self.words, self.shape, self.layouts = words, shape, None
+        self.words, self.shape = words, shape
+        self.layouts: dict | None = None
 
-    _held = property(lambda self: self.words)  # the array that says on which device this is
+    _held = property(lambda self: self.words)  # the array that decides the device
 
     def _moved(self, move):
-        """The same with its array moved; laid out anew where layouts are kept."""
+        """Return a copy with its array moved; cached layouts are dropped and made again."""
         bits = Bits(move(self.words), self.shape)
         bits.layouts = None if self.layouts is None else {}
         return bits
 
     @property
-    def n_bytes(self):
-        """The bytes that the words occupy in memory, padding included."""
+    def n_bytes(self) -> int:
+        """The number of bytes of the words in memory, including padding."""
         return self.words.nbytes
 
-    def __getitem__(self, index):
-        """Rows of the array, by an index into the axes before the last."""
+    def __getitem__(self, index: Any) -> "Bits":
+        """Return rows of the array, by an index into the axes before the last one."""
         parts = index if isinstance(index, tuple) else (index,)
-        axes = [getattr(part, "ndim", 0) for part in parts]  # a mask takes one axis for each of its
+        axes = [getattr(part, "ndim", 0) for part in parts]  # a mask indexes as many axes as it has
         if len(parts) >= self.ndim or max(axes) > 1 or any(p is None or p is ... for p in parts):
-            raise InputError("Bits are indexed on the axes before the last one, which is packed")
+            raise InputError(
+                f"Bits: the index is {index!r:.60}; expected one into the axes before the last, "
+                "which is packed; use `signs()` to index that one"
+            )
         words = self.words[index]
         return Bits(words, (*words.shape[:-1], self.shape[-1]))
 
-    def __repr__(self):
+    def __iter__(self) -> Iterator["Bits"]:
+        return (self[i] for i in range(len(self)))
+
+    def __repr__(self) -> str:
         return f"Bits(shape={self.shape}, {self.n_bytes} bytes)"
 
-    def __array__(self, dtype=None, copy=None):
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return self.signs(dtype or np.int8)
 
-    def __eq__(self, other):
+    def __eq__(self, other: object) -> bool:
         return self.equals(other) if isinstance(other, Bits) else NotImplemented
 
-    __hash__ = None
+    __hash__ = None  # type: ignore[assignment]
 
-    def equals(self, other):
-        """Whether `other` has the same shape and the same signs."""
+    def equals(self, other: "Bits") -> bool:
+        """Return whether `other` has the same shape and the same signs."""
         return self.shape == other.shape and bool((self.words == like(other.words, self)).all())
 
-    def signs(self, dtype=np.int8):
-        """The array of +1 and -1 itself, of a signed type."""
+    def signs(self, dtype: DTypeLike = np.int8) -> Array:
+        """Return the array of +1 and -1 in a signed type."""
         xp = array_module(self)
         as_bytes = xp.ascontiguousarray(self.words).view(np.uint8)
-        ones = xp.unpackbits(as_bytes.ravel(), bitorder="little")  # of all rows, padding too
+        ones = xp.unpackbits(as_bytes.ravel(), bitorder="little")  # all rows, with padding
         ones = ones.reshape(*self.shape[:-1], self.words.shape[-1] * WORD_BITS)
         ones = ones[..., : self.shape[-1]].astype(np.int8)
         return (2 * ones - 1).astype(dtype, copy=False)
 
-    def to_bytes(self):
-        """The rows as bytes without the padding of words, for files: (..., ceil(n / 8)) uint8."""
+    def to_bytes(self) -> np.ndarray:
+        """Return the rows as bytes without word padding, for files: (..., ceil(n / 8)) uint8."""
         as_bytes = np.ascontiguousarray(to_cpu(self.words)).view(np.uint8)
         return np.ascontiguousarray(as_bytes[..., : -(-self.shape[-1] // 8)])
 
     @classmethod
-    def from_bytes(cls, rows, n):
-        """Bits (..., n) from rows of bytes (..., ceil(n / 8)), uint8: the inverse of `to_bytes`."""
+    def from_bytes(cls, rows: Array, n: int) -> "Bits":
+        """Return Bits (..., n) from rows of bytes (..., ceil(n / 8)), the inverse of `to_bytes`."""
         if rows.dtype != np.uint8 or rows.ndim == 0 or rows.shape[-1] != -(-n // 8):
             raise unfit(f"{n} signs per row", f"uint8 (..., {-(-n // 8)})", rows)
         if n % 8 and (rows[..., -1] >> (n % 8)).any():
-            raise InputError(f"a padding bit behind the {n} signs of a row is 1; expected 0")
+            raise InputError(f"Bits: a padding bit after the {n} signs of a row is 1; expected 0")
         padded = array_module(rows).zeros((*rows.shape[:-1], words_for(n) * 8), np.uint8)
         padded[..., : rows.shape[-1]] = rows
         return cls(padded.view(WORD), (*rows.shape[:-1], n))
 
 
 class BitPlanes(_Packed):
-    """Integers of a few bits, times a scale, as a weighted sum of ±1 planes.
+    """Low-bit integers times a scale, stored as a weighted sum of ±1 planes.
 
     The value is `unit * scale * (sum_p coefficients[p] * signs[p] + offset)`.  Products multiply
-    the integers and the scale, and leave the unit to the batch norm after them, as they do with
-    the 255 of pixels.
+    the integers and the scale.  The batch norm after them absorbs the unit, and the factor 255 of
+    pixels.
 
     Parameters
     ----------
     bits : Bits
         The planes, of shape (P, ..., N).
     coefficients : sequence of int
-        The whole-number weight of each of the P planes.
-    scale, offset, unit : optional
-        As above; default: 1, 0 and 1.
+        The integer weight of each of the P planes.
+    scale, unit : float, optional
+        The factors in the formula above; default: 1.
+    offset : int, optional
+        The integer that is added to the sum; default: 0.
 
     Examples
     --------
@@ -193,28 +206,35 @@ class BitPlanes(_Packed):
 
     __slots__ = ("bits", "coefficients", "layouts", "offset", "scale", "unit")
 
-    def __init__(self, bits, coefficients, scale=1.0, offset=0, unit=1.0):
+    def __init__(
+        self,
+        bits: Bits,
+        coefficients: Sequence[int],
+        scale: float = 1.0,
+        offset: int = 0,
+        unit: float = 1.0,
+    ) -> None:
         if bits.ndim < 2 or bits.shape[0] != len(coefficients):
             raise unfit("BitPlanes", "one coefficient per plane of Bits", bits, coefficients)
         self.bits = bits
         self.coefficients = tuple(int(c) for c in coefficients)
         self.scale, self.offset, self.unit = float(scale), int(offset), float(unit)
-        self.layouts = None  # as those of Bits
+        self.layouts: dict | None = None  # see Bits
 
     @property
-    def largest(self):
+    def largest(self) -> int:
         """An upper bound of the integers' absolute values: sum |coefficients| + |offset|."""
         return sum(map(abs, self.coefficients)) + abs(self.offset)
 
     @property
-    def shape(self):
+    def shape(self) -> tuple[int, ...]:
         """The shape of the values."""
         return self.bits.shape[1:]
 
-    _held = property(lambda self: self.bits.words)  # the array that says on which device this is
+    _held = property(lambda self: self.bits.words)  # the array that decides the device
 
     def _moved(self, move):
-        """The same with its array moved; laid out anew where layouts are kept."""
+        """Return a copy with its array moved; cached layouts are dropped and made again."""
         planes = self.with_bits(self.bits._moved(move))
         if self.layouts is not None:
             planes.layouts = {"planes": [*planes.bits]}
@@ -222,27 +242,30 @@ class BitPlanes(_Packed):
                 plane.layouts = {}
         return planes
 
-    def with_bits(self, bits):
-        """BitPlanes of other signs, with the same coefficients, scale, offset and unit."""
+    def with_bits(self, bits: Bits) -> "BitPlanes":
+        """Return BitPlanes with other signs, and the same coefficients, scale, offset and unit."""
         return BitPlanes(bits, self.coefficients, self.scale, self.offset, self.unit)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"BitPlanes(shape={self.shape}, {len(self.coefficients)} planes, unit={self.unit:g})"
 
-    def integers(self):
-        """The integers that the planes stand for, without scale and unit: int32 of `shape`."""
+    def integers(self) -> Array:
+        """Return the integers that the planes represent, without scale and unit, as int32."""
         total = array_module(self).full(self.shape, self.offset, np.int32)
         for plane, coefficient in enumerate(self.coefficients):
             total += coefficient * self.bits[plane].signs(np.int32)
         return total
 
-    def numbers(self, dtype=np.float32):
-        """What products multiply, integers times scale, as floats of `shape`."""
+    def numbers(self, dtype: type[np.floating] | np.dtype = np.float32) -> Array:
+        """Return the integers times the scale, which the products multiply, as floats."""
         return self.integers().astype(dtype) * np.dtype(dtype).type(self.scale)
 
-    def values(self, dtype=np.float32):
-        """The numbers that the planes stand for, as floats of `shape`."""
+    def values(self, dtype: type[np.floating] | np.dtype = np.float32) -> Array:
+        """Return the numbers that the planes represent, `unit` included, as floats."""
         return self.integers().astype(dtype) * np.dtype(dtype).type(self.scale * self.unit)
+
+
+Packed = TypeVar("Packed", Bits, BitPlanes)
 
 
 @dataclasses.dataclass(slots=True, eq=False)
@@ -251,11 +274,12 @@ class Quantized:
 
     Parameters
     ----------
-    values : numpy.ndarray
-        int16 of shape (R, C), with absolute values up to `largest`.
+    values : int16 array of shape (R, C)
+        Integers with absolute values up to `largest`.
     scales : float32 array of shape (R,)
+        One factor per row.
     largest : int
-        `2**(bits - 1) - 1` for integers of `bits` bits, the sign included; 255 at most.
+        `2**(bits - 1) - 1` for integers with `bits` bits, including the sign; at most 255.
 
     Examples
     --------
@@ -266,27 +290,33 @@ class Quantized:
     Quantized(shape=(1, 2), integers up to 31)
     """
 
-    values: np.ndarray
-    scales: np.ndarray
+    values: Array
+    scales: Array
     largest: int
-    dtype = np.dtype(np.float32)  # of the numbers that are meant
+    dtype = np.dtype(np.float32)  # of `numbers()`
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         values, scales = self.values, self.scales
         types = values.dtype, scales.dtype
         if values.ndim != 2 or scales.shape != values.shape[:1] or types != (np.int16, np.float32):
             raise unfit("Quantized", "int16 (R, C) and float32 (R,)", values, scales)
         if not 1 <= self.largest <= 255:
-            raise InputError(f"Quantized: largest is {self.largest!r}; expected 1 to 255")
+            raise InputError(
+                f"Quantized: largest is {self.largest!r}; expected an integer from 1 to 255"
+            )
         check_one_device("Quantized", (values, scales))
         self.values, self.scales = map(array_module(values).ascontiguousarray, (values, scales))
 
-    _held = property(lambda self: self.values)  # the array that says on which device this is
-    shape = property(lambda self: self.values.shape)  # (R, C)
+    _held = property(lambda self: self.values)  # the array that decides the device
 
-    def __repr__(self):
+    @property
+    def shape(self) -> tuple[int, int]:
+        """The shape (R, C) of the matrix."""
+        return self.values.shape
+
+    def __repr__(self) -> str:
         return f"Quantized(shape={self.shape}, integers up to {self.largest})"
 
-    def numbers(self):
-        """The numbers that are meant, float32 of shape (R, C)."""
+    def numbers(self) -> Array:
+        """Return the rescaled real values, float32 of shape (R, C)."""
         return self.values.astype(np.float32) * self.scales[:, None]

@@ -1,11 +1,13 @@
-"""The codes of a k-bit quantizer: what they stand for, and how numbers become codes."""
+"""The codes of a k-bit quantizer: the numbers they represent, and how numbers become codes."""
+
+from collections.abc import Sequence
 
 import numpy as np
 
-from bitnet.arrays import array_module, as_numpy, check_one_device, like, to_cpu
+from bitnet.arrays import Array, array_module, as_numpy, check_one_device, like, to_cpu
 from bitnet.errors import InputError, check_count, unfit
 from bitnet.kernels import reference
-from bitnet.kernels.bits import BitPlanes
+from bitnet.kernels.bits import BitPlanes, Bits
 from bitnet.kernels.dispatch import check_numbers, kernel
 
 MAX_PLANES = 32
@@ -13,24 +15,26 @@ MAX_INTEGER = 65536  # 15 powers of two, twice each
 
 
 class Codebook:
-    """The integers, times a unit, that the codes 0, 1, ... of a quantizer stand for, in planes.
+    """The integers that the codes 0, 1, ... of a quantizer represent, times a unit, in planes.
 
-    Code c stands for `unit * (sum_p coefficients[p] * s_p + offset)`, where s_p is +1 if bit p
-    of `patterns[c]` is 1 and -1 if it is 0.  The numbers rise with the codes.
+    Code c represents `unit * (sum_p coefficients[p] * s_p + offset)`, where s_p is +1 if bit p
+    of `patterns[c]` is 1 and -1 if it is 0.  The numbers increase with the codes.
 
     Parameters
     ----------
     patterns : sequence of int
-        One per code, 2 to 256 of them.
+        2 to 256 integers, one per code, whose bits are the planes.
     coefficients : sequence of int
-        One per plane.
-    unit, offset : optional
-        The value of the integer 1, above 0, and what is added before; default: 1 and 0.
+        One integer weight per plane.
+    unit : float, optional
+        The value of the integer 1, above 0; default: 1.
+    offset : int, optional
+        The integer that is added to the sum; default: 0.
 
     Attributes
     ----------
     integers : numpy.ndarray
-        int32, what each code stands for, without the unit.
+        The integer that each code represents, without the unit, int32.
 
     Examples
     --------
@@ -41,7 +45,13 @@ class Codebook:
     array([[-3.,  3.,  1.]], dtype=float32)
     """
 
-    def __init__(self, patterns, coefficients, unit=1.0, offset=0):
+    def __init__(
+        self,
+        patterns: Sequence[int],
+        coefficients: Sequence[int],
+        unit: float = 1.0,
+        offset: int = 0,
+    ) -> None:
         self.patterns = np.array(patterns, np.uint32)
         self.coefficients = tuple(int(c) for c in coefficients)
         self.unit, self.offset = float(unit), int(offset)
@@ -55,78 +65,80 @@ class Codebook:
         rise = bool((np.diff(sums) > 0).all())
         if not rise or abs(sums).max() > MAX_INTEGER or not self.unit > 0:
             raise InputError(
-                f"Codebook: the codes stand for {sums.tolist()} times {self.unit}; expected "
+                f"Codebook: the codes represent {sums.tolist()} times {self.unit}; expected "
                 f"increasing numbers, at most {MAX_INTEGER}, and a unit above 0"
             )
         self.integers = sums.astype(np.int32)
-        self._on_gpu = None  # the patterns there
+        self._on_gpu = None  # a copy of the patterns on the GPU
 
     @classmethod
-    def uniform(cls, bits, unit=1.0, offset=0):
-        """The codebook `unit * (2 c - (2**bits - 1) + offset)` of 2**bits codes c."""
+    def uniform(cls, bits: int, unit: float = 1.0, offset: int = 0) -> "Codebook":
+        """Return the codebook `unit * (2 c - (2**bits - 1) + offset)` of 2**bits codes c."""
         check_count("Codebook", most=8, bits=bits)
         return cls(range(1 << bits), [1 << b for b in range(bits)], unit, offset)
 
     def _moved(self, move):
-        """Itself: it is the same on all devices."""
+        """Return the codebook itself, which is the same on all devices."""
         return self
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.patterns)
 
-    def __eq__(self, other):
+    def __eq__(self, other: object) -> bool:
         return isinstance(other, Codebook) and self._state() == other._state()
 
-    __hash__ = None
+    __hash__ = None  # type: ignore[assignment]
 
     def _state(self):
         return self.patterns.tolist(), self.coefficients, self.unit, self.offset
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"Codebook({len(self)} codes in {len(self.coefficients)} planes)"
 
     @property
-    def largest(self):
-        """An upper bound of the planes' integers, of a code or, at a border, all signs equal."""
+    def largest(self) -> int:
+        """An upper bound of the planes' absolute integers, at borders of equal signs too."""
         return sum(map(abs, self.coefficients)) + abs(self.offset)
 
     @property
-    def bits(self):
-        """The bits that a code needs."""
+    def bits(self) -> int:
+        """The number of bits of a code."""
         return (len(self) - 1).bit_length()
 
     @property
-    def is_sign(self):
-        """Whether the codes 0 and 1 stand for -1 and +1."""
+    def is_sign(self) -> bool:
+        """Whether the codes 0 and 1 represent -1 and +1."""
         return self.integers.tolist() == [-1, 1] and self.coefficients == (1,) and self.unit == 1
 
-    def values(self, dtype=np.float32):
-        """The numbers that the codes stand for, a NumPy array."""
+    def values(self, dtype: type[np.floating] | np.dtype = np.float32) -> np.ndarray:
+        """Return the numbers that the codes represent."""
         return self.integers.astype(dtype) * np.dtype(dtype).type(self.unit)
 
-    def planes(self, codes):
-        """Codes, uint8 of shape (..., N), as the BitPlanes of their numbers.
+    def planes(self, codes: Array) -> BitPlanes:
+        """Return the BitPlanes of codes, uint8 of shape (..., N).
 
-        On a GPU codes that are too large are not refused: to look would be to wait.
+        On a GPU, codes that are too large are not rejected, as the check would wait for the GPU.
         """
         check_numbers("Codebook.planes", codes)
         largest = codes.max(initial=0) if array_module(codes) is np else 0
         if codes.dtype != np.uint8 or largest >= len(self):
             expected = f"uint8 codes below {len(self)}"
-            raise InputError(f"Codebook.planes: {codes.dtype} up to {largest}; expected {expected}")
+            raise InputError(
+                f"Codebook.planes: codes are {codes.dtype} up to {largest}; expected {expected}"
+            )
         bits = kernel(reference.split_codes)(codes, self._patterns(codes), len(self.coefficients))
         return BitPlanes(bits, self.coefficients, offset=self.offset, unit=self.unit)
 
     def _patterns(self, codes):
-        """The patterns on the device of the codes; the GPU's are kept."""
+        """Return the patterns on the device of the codes; the copy on the GPU is cached."""
         if array_module(codes) is np:
             return self.patterns
         if array_module(self._on_gpu) is np:
             self._on_gpu = like(self.patterns, codes)
         return self._on_gpu
 
-    def codes(self, planes):
-        """The codes of BitPlanes that `planes` made: uint8 of shape (..., N)."""
+    def codes(self, planes: BitPlanes) -> np.ndarray:
+        """Return the codes of BitPlanes that `planes` returned, uint8 of shape (..., N)."""
         planes, total = to_cpu(planes), np.zeros(planes.shape, np.uint32)
         for plane in range(len(self.coefficients)):
             ones = planes.bits[plane].signs() > 0
@@ -144,15 +156,16 @@ class Thresholds:
 
     Parameters
     ----------
-    values : numpy.ndarray
-        int32 of shape (N,); or (N, L) for L + 1 codes, L at most 255, increasing along the row of
-        an increasing unit and decreasing otherwise.
+    values : int32 array of shape (N,) or (N, L)
+        One threshold per unit; or L thresholds per unit for L + 1 codes, L at most 255, which
+        increase along the row of an increasing unit and decrease along that of a decreasing one.
     increasing : bool array of shape (N,)
+        The direction of each unit.
 
     Attributes
     ----------
     limits : dict
-        What a product derives from the thresholds and keeps.
+        A cache of values that products derive from the thresholds.
 
     Examples
     --------
@@ -162,36 +175,44 @@ class Thresholds:
 
     __slots__ = ("increasing", "limits", "values")
 
-    def __init__(self, values, increasing):
+    def __init__(self, values: Array, increasing: Array) -> None:
         types = values.dtype, increasing.dtype
         fits = values.shape[:1] == increasing.shape and values.shape[1:2] <= (255,)
         if values.ndim not in (1, 2) or not fits or types != (np.int32, np.bool_):
             expected = "int32 (N,) or (N, 255 or fewer), and bool (N,)"
             raise unfit("Thresholds", expected, values, increasing)
         check_one_device("Thresholds", (values, increasing))
-        self.values, self.increasing, self.limits = values, increasing, {}
+        self.values, self.increasing = values, increasing
+        self.limits: dict = {}
 
-    _held = property(lambda self: self.values)  # the array that says on which device this is
+    _held = property(lambda self: self.values)  # the array that decides the device
 
     def _moved(self, move):
-        """The same with its arrays moved."""
+        """Return a copy with its arrays moved."""
         return Thresholds(move(self.values), move(self.increasing))
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.values)
 
+    def __repr__(self) -> str:
+        each = self.values.shape[1] if self.values.ndim == 2 else 1
+        return f"Thresholds({len(self)} units, {each} per unit)"
 
-def threshold(z, thresholds):
-    """Replace batch norm and sign of a frozen layer by one integer comparison per element.
+
+def threshold(z: Array, thresholds: Thresholds) -> Bits:
+    """Compare integers with thresholds, which replaces batch norm and sign of a frozen layer.
 
     Parameters
     ----------
     z : int32 array of shape (..., N)
-    thresholds : Thresholds of N units
+        Integer pre-activations.
+    thresholds : Thresholds
+        One threshold for each of N units.
 
     Returns
     -------
     Bits of shape (..., N)
+        The signs.
 
     Examples
     --------
@@ -206,8 +227,8 @@ def threshold(z, thresholds):
     return kernel(reference.threshold)(z, thresholds)
 
 
-def rank(z, thresholds):
-    """Return the codes of integers: how many thresholds of its column each one passes.
+def rank(z: Array, thresholds: Thresholds) -> Array:
+    """Return the code of each integer: the number of thresholds of its column that it passes.
 
     This replaces batch norm and a monotone k-bit quantizer by 2**k - 1 integer comparisons, as
     `threshold` replaces batch norm and sign.
@@ -215,11 +236,14 @@ def rank(z, thresholds):
     Parameters
     ----------
     z : int32 array of shape (..., M)
-    thresholds : Thresholds of M units with L values each
+        Integer pre-activations.
+    thresholds : Thresholds
+        L thresholds for each of M units.
 
     Returns
     -------
     uint8 array of shape (..., M)
+        Codes from 0 to L.
 
     Examples
     --------
@@ -236,24 +260,27 @@ def rank(z, thresholds):
     return kernel(reference.rank)(z, thresholds)
 
 
-def step_codes(x, factor, low, high, nearest=False):
+def step_codes(x: Array, factor: float, low: float, high: float, nearest: bool = False) -> Array:
     """Return the codes of a uniform quantizer: `round(y) - round(low)`, y = x * factor, clipped.
 
-    A quantizer of the numbers `n * step` has the factor 1 / step.  Everything is computed in
-    the type of x, in this order; a NaN counts as `low`.
+    A quantizer to multiples of `step` has the factor 1 / step.  Everything is computed in the
+    type of x, in this order; NaN counts as `low`.
 
     Parameters
     ----------
     x : float array of shape (..., N)
-    factor : float above 0
+        The numbers.
+    factor : float
+        A factor above 0.
     low, high : float
         The limits of y, at most 255 apart and at most 2**20 from 0.
     nearest : bool, optional
-        Round to the nearest integer, halves to the even one; otherwise down.
+        Whether to round to the nearest integer, ties to even; default: round down.
 
     Returns
     -------
     uint8 array of shape (..., N)
+        Codes from 0 to `round(high) - round(low)`.
 
     Examples
     --------
@@ -265,29 +292,33 @@ def step_codes(x, factor, low, high, nearest=False):
     check_numbers("step_codes", x, "f", "floats")
     if not (0 <= high - low <= 255 and max(abs(low), abs(high)) <= 2**20 and factor > 0):
         raise InputError(
-            f"step_codes: factor {factor!r}, low {low!r} and high {high!r}; expected a factor "
-            "above 0, and low <= high, at most 255 apart"
+            f"step_codes: factor is {factor!r}, low {low!r} and high {high!r}; expected a factor "
+            "above 0, and low <= high, at most 255 apart and at most 2**20 from 0"
         )
     factor, low, high = (x.dtype.type(number) for number in (factor, low, high))
     return kernel(reference.step_codes)(x, factor, low, high, bool(nearest))
 
 
-def edge_codes(x, edges, signed):
+def edge_codes(x: Array, edges: Sequence[float], signed: bool) -> Array:
     """Return the number of edges that |x| reaches, counted from the middle code if signed.
 
-    With L edges the code is c, the number of `|x| >= edge`, where x > 0, and 0 below; if
-    signed it is L + c for x > 0 and L - c for x < 0.  A NaN reaches none.
+    Let c be the number of edges with `|x| >= edge`, of L edges.  Unsigned codes are c where
+    x > 0, and 0 elsewhere.  Signed codes are L + c where x > 0 and L - c elsewhere.  NaN reaches
+    no edge.
 
     Parameters
     ----------
     x : float array of shape (..., N)
+        The numbers.
     edges : sequence of float
-        Above 0, at most 127 if signed, otherwise 255; compared in the type of x.
+        At most 127 numbers above 0 if signed, otherwise at most 255; compared in the type of x.
     signed : bool
+        Whether negative numbers have codes of their own.
 
     Returns
     -------
     uint8 array of shape (..., N)
+        Codes from 0 to L, or from 0 to 2 L if signed.
 
     Examples
     --------
@@ -295,7 +326,9 @@ def edge_codes(x, edges, signed):
     array([0, 1, 2, 2, 4], dtype=uint8)
     """
     check_numbers("edge_codes", x, "f", "floats")
-    edges, most = np.array(as_numpy(edges), x.dtype), 127 if signed else 255
-    if edges.ndim != 1 or len(edges) > most or not (edges > 0).all():
-        raise InputError(f"edge_codes: edges {edges!r}; expected at most {most}, all above 0")
-    return kernel(reference.edge_codes)(x, like(edges, x), bool(signed))
+    steps, most = np.array(as_numpy(edges), x.dtype), 127 if signed else 255
+    if steps.ndim != 1 or len(steps) > most or not (steps > 0).all():
+        raise InputError(
+            f"edge_codes: edges are {steps.tolist()!r:.300}; expected at most {most}, all above 0"
+        )
+    return kernel(reference.edge_codes)(x, like(steps, x), bool(signed))

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from bitnet.arrays import array_module
+from bitnet.arrays import Array, array_module
 from bitnet.errors import InputError, unfit
 from bitnet.kernels import reference
 from bitnet.kernels.bits import BitPlanes, Bits
@@ -18,15 +18,15 @@ from bitnet.kernels.window import Window
 EXPECTED = "(B, H, W, C), (M, rows, columns, C / groups) and a Window of (rows, columns)"
 
 
-def check_groups(name, n, m, groups):
-    """Return the number of channels in a group, of n channels of images and m filters.
+def check_groups(name: str, n: int, m: int, groups: int) -> int:
+    """Return the number of input channels per group, or raise `InputError` if groups do not fit.
 
     Parameters
     ----------
     name : str
         The caller, for the message.
     n, m, groups : int
-        Channels of the images, filters, and groups.
+        The numbers of input channels, filters and groups.
 
     Examples
     --------
@@ -36,14 +36,14 @@ def check_groups(name, n, m, groups):
     whole = isinstance(groups, (int, np.integer)) and groups >= 1
     if not whole or n % groups or m % groups:
         raise InputError(
-            f"{name}: groups is {groups!r} for {n} channels and {m} filters; expected a whole "
-            "number that divides both"
+            f"{name}: groups is {groups!r} for {n} channels and {m} filters; expected an integer "
+            "of 1 or more that divides both"
         )
     return n // int(groups)
 
 
 def _channels(x, groups):
-    """The images of each group of channels: from (..., C) to `groups` of (..., C / groups)."""
+    """Split images (..., C) into one array (..., C / groups) per group of channels."""
     if groups == 1:
         return [x]
     if isinstance(x, BitPlanes):
@@ -59,7 +59,7 @@ def _channels(x, groups):
 
 
 def _filters(weight, groups):
-    """The filters of each group, (M / groups, rows, columns, C), which keep layouts as it does."""
+    """Return the filters of each group, (M / groups, rows, columns, C), cached with the weight."""
     if groups == 1:
         return [weight]
     kept = weight.layouts if weight.layouts is not None else {}
@@ -75,7 +75,7 @@ def _filters(weight, groups):
 
 
 def _thresholds(steps, groups):
-    """The thresholds of each group of channels, kept beside the whole."""
+    """Return the thresholds of each group of channels, cached in the whole."""
     if ("groups", groups) not in steps.limits:
         split = array_module(steps).split
         pairs = zip(split(steps.values, groups), split(steps.increasing, groups), strict=True)
@@ -84,7 +84,7 @@ def _thresholds(steps, groups):
 
 
 def _check(name, images, filters, window, groups):
-    """The shape of the output; refuses shapes of images and of filters that do not fit."""
+    """Return the shape of the output, or reject shapes of images and filters that do not fit."""
     fits = isinstance(window, Window) and len(images) == len(filters) == 4
     n = check_groups(name, images[3], filters[0], groups) if fits else None
     if not fits or filters[1:] != (*window.size, n):
@@ -93,7 +93,7 @@ def _check(name, images, filters, window, groups):
 
 
 def _by_groups(definition, x, weight, window, groups, *thresholds):
-    """The convolutions of all groups, side by side."""
+    """Convolve each group of channels and concatenate the results."""
     convolve = kernel(definition)
     if groups == 1:
         return convolve(x, weight, window, *thresholds)
@@ -102,25 +102,29 @@ def _by_groups(definition, x, weight, window, groups, *thresholds):
     return concatenate([convolve(part, own, window, *steps) for part, own, *steps in parts])
 
 
-def xnor_conv(x, weight, window, groups=1):
-    """Return the convolution of ±1 images with ±1 filters, by counting the bits that differ.
+def xnor_conv(x: Bits, weight: Bits, window: Window, groups: int = 1) -> Array:
+    """Return the convolution of ±1 images with ±1 filters, computed by counting differing bits.
 
     z[b, h, w, m] = sum over taps (i, j) and channels c of
     x[b, h * stride + i - above, w * stride + j - left, c] * weight[m, i, j, c], as exact
-    integers; x is `window.border` beyond the images.  As in the papers' code the filters are not
-    flipped.
+    integers; x is `window.border` outside the images.  As in the papers' code, the filters are
+    not flipped.
 
     Parameters
     ----------
     x : Bits of shape (B, H, W, C)
+        The images.
     weight : Bits of shape (M, rows, columns, C / groups)
+        The filters.
     window : Window
+        The kernel size, stride, padding and border.
     groups : int, optional
-        Groups of channels, each with M / groups filters.
+        The number of groups of channels, each with M / groups filters.
 
     Returns
     -------
     int32 array of shape (B, H', W', M)
+        The integer pre-activations.
 
     Examples
     --------
@@ -135,7 +139,9 @@ def xnor_conv(x, weight, window, groups=1):
     return _by_groups(reference.xnor_conv, x, weight, window, groups)
 
 
-def xnor_conv_sign(x, weight, window, thresholds, groups=1):
+def xnor_conv_sign(
+    x: Bits, weight: Bits, window: Window, thresholds: Thresholds, groups: int = 1
+) -> Bits:
     """Compute a frozen convolution: `threshold(xnor_conv(x, weight, window), thresholds)`.
 
     The counts of differing bits are compared while they are in registers, and only the next
@@ -143,12 +149,15 @@ def xnor_conv_sign(x, weight, window, thresholds, groups=1):
 
     Parameters
     ----------
-    x, weight, window, groups : as for `xnor_conv`
-    thresholds : Thresholds of M channels
+    x, weight, window, groups
+        See `xnor_conv`.
+    thresholds : Thresholds
+        One threshold for each of M channels.
 
     Returns
     -------
     Bits of shape (B, H', W', M)
+        The signs.
 
     Examples
     --------
@@ -160,26 +169,33 @@ def xnor_conv_sign(x, weight, window, thresholds, groups=1):
     check_bits("xnor_conv_sign", x, weight)
     _check("xnor_conv_sign", x.shape, weight.shape, window, groups)
     if not isinstance(thresholds, Thresholds) or thresholds.values.shape != weight.shape[:1]:
-        raise InputError(f"xnor_conv_sign: expected the Thresholds of {weight.shape[0]} channels")
+        expected = f"Thresholds with one value for each of {weight.shape[0]} channels"
+        raise unfit("xnor_conv_sign", expected, thresholds)
     return _by_groups(reference.xnor_conv_sign, x, weight, window, groups, thresholds)
 
 
-def plane_conv(x, weight, window, groups=1):
+def plane_conv(
+    x: Bits | BitPlanes | Array, weight: Bits | BitPlanes, window: Window, groups: int = 1
+) -> Array:
     """Return the convolution of k-bit images with m-bit filters.
 
-    As `xnor_conv` on the integers of BitPlanes, without their units.  A pixel p counts as
+    It is `xnor_conv` on the integers of BitPlanes, without their units.  A pixel p counts as
     `2p - 255`, 255 times its value scaled to [-1, 1].  Pixels outside the images count as 0 for a
-    border of 0, otherwise as the integer whose planes are all +1, or all -1: 255 or -255.
+    border of 0; for +1 or -1 as the integer whose planes are all +1 or all -1: 255 or -255.
 
     Parameters
     ----------
     x : Bits, BitPlanes or uint8 pixels of shape (B, H, W, C)
+        The images.
     weight : Bits or BitPlanes of shape (M, rows, columns, C / groups)
-    window, groups : as for `xnor_conv`
+        The filters.
+    window, groups
+        See `xnor_conv`.
 
     Returns
     -------
     int32 array of shape (B, H', W', M)
+        The integer pre-activations.
 
     Examples
     --------
@@ -195,8 +211,16 @@ def plane_conv(x, weight, window, groups=1):
     return _by_groups(definition, x, weight, window, groups)
 
 
-def gradient_of_images(grad_z, weight, window, size, bits=None, rng=None, groups=1):
-    """Return the gradient of a convolution's images: each pixel's sum over the taps that saw it.
+def gradient_of_images(
+    grad_z: Array,
+    weight: Bits | BitPlanes,
+    window: Window,
+    size: tuple[int, int],
+    bits: int | Rounding | None = None,
+    rng: np.random.Generator | None = None,
+    groups: int = 1,
+) -> Array:
+    """Return the gradient of a convolution with respect to its images.
 
     grad_x[b, r, s, c] = sum over the taps (i, j) with h * stride + i - above = r and
     w * stride + j - left = s of sum_m grad_z[b, h, w, m] * weight[m, i, j, c].
@@ -204,16 +228,22 @@ def gradient_of_images(grad_z, weight, window, size, bits=None, rng=None, groups
     Parameters
     ----------
     grad_z : float array of shape (B, H', W', M)
+        The gradient of the output.
     weight : Bits or BitPlanes of shape (M, rows, columns, C / groups)
+        The filters.
     window : Window
-    size : (H, W) of the images
+        The kernel size, stride, padding and border.
+    size : (int, int)
+        Height and width of the images.
     bits, rng : optional
-        As for `round_gradient`, with one scale per output pixel; default: multiply floats.
+        See `round_gradient`; one scale per output pixel.  Default: multiply floats.
     groups : int, optional
+        The number of groups of channels.
 
     Returns
     -------
-    array of shape (B, H, W, C), of the type of grad_z
+    array of shape (B, H, W, C)
+        The gradient, in the type of grad_z.
 
     Examples
     --------
@@ -231,12 +261,19 @@ def gradient_of_images(grad_z, weight, window, size, bits=None, rng=None, groups
     _check_gradient("gradient_of_images", grad_z, shape, bits)
     parts, rule = _numbers(grad_z, bits, rng, groups)
     pairs = zip(parts, _filters(weight, groups), strict=True)
-    gradient, size = kernel(reference.gradient_of_images), tuple(size)
-    return _one([gradient(part, own, window, size, *rule()) for part, own in pairs], axis=3)
+    gradient, pixels = kernel(reference.gradient_of_images), tuple(size)
+    return _one([gradient(part, own, window, pixels, *rule()) for part, own in pairs], axis=3)
 
 
-def gradient_of_filters(grad_z, x, window, bits=None, rng=None, groups=1):
-    """Return the gradient of a convolution's filters: the sum over all output pixels and images.
+def gradient_of_filters(
+    grad_z: Array,
+    x: Bits | BitPlanes | Array,
+    window: Window,
+    bits: int | Rounding | None = None,
+    rng: np.random.Generator | None = None,
+    groups: int = 1,
+) -> Array:
+    """Return the gradient of a convolution with respect to its filters.
 
     grad_weight[m, i, j, c] = sum over b, h, w of
     grad_z[b, h, w, m] * x[b, h * stride + i - above, w * stride + j - left, c].
@@ -244,15 +281,20 @@ def gradient_of_filters(grad_z, x, window, bits=None, rng=None, groups=1):
     Parameters
     ----------
     grad_z : float array of shape (B, H', W', M)
+        The gradient of the output.
     x : Bits, BitPlanes or uint8 pixels of shape (B, H, W, C)
+        The images.
     window : Window
+        The kernel size, stride, padding and border.
     bits, rng : optional
-        As for `round_gradient`, with one scale per filter; default: multiply floats.
+        See `round_gradient`; one scale per filter.  Default: multiply floats.
     groups : int, optional
+        The number of groups of channels.
 
     Returns
     -------
-    array of shape (M, rows, columns, C / groups), of the type of grad_z
+    array of shape (M, rows, columns, C / groups)
+        The gradient, in the type of grad_z.
 
     Examples
     --------
@@ -274,20 +316,21 @@ def gradient_of_filters(grad_z, x, window, bits=None, rng=None, groups=1):
 
 
 def _check_gradient(name, grad_z, shape, bits):
-    """Refuse a gradient of another shape, and integers whose sums could pass int32."""
+    """Reject a gradient of the wrong shape, and integers whose sums could overflow int32."""
     if grad_z.shape != shape:
         raise unfit(name, f"gradients {shape}", grad_z)
     largest = 127 if bits is None else Rounding.of(bits).largest or 127
     if math.prod(grad_z.shape[1:3]) * largest > np.iinfo(np.int32).max:
         raise InputError(
-            f"{name}: {grad_z.shape[1]} x {grad_z.shape[2]} output pixels; their sums pass int32"
+            f"{name}: grad_z has {grad_z.shape[1]} x {grad_z.shape[2]} pixels, whose sums overflow "
+            f"int32; expected at most {np.iinfo(np.int32).max // largest} pixels per image"
         )
 
 
 def _numbers(grad_z, bits, rng, groups):
-    """The gradient of each group of channels, and a function of what the kernels round it by.
+    """Return the gradient of each group, and a function that returns the kernels' rounding rule.
 
-    Powers of two are made here, of all groups at once; they are floats to the kernels.
+    Powers of two are computed here for all groups at once; the kernels multiply them as floats.
     """
     rule = None if bits is None else Rounding.of(bits)
     grad_z = grad_z if rule is None else grad_z.astype(np.float32, copy=False)
@@ -299,5 +342,5 @@ def _numbers(grad_z, bits, rng, groups):
 
 
 def _one(parts, axis):
-    """The gradients of all groups in one array."""
+    """Join the gradients of all groups into one array."""
     return parts[0] if len(parts) == 1 else array_module(*parts).concatenate(parts, axis=axis)

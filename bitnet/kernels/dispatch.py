@@ -1,7 +1,7 @@
-"""Which implementation of the kernels runs, and the checks of arguments that all share.
+"""Selection of the kernels' implementation, and argument checks that all kernels share.
 
-The operands decide: CuPy's arrays go to `bitnet.kernels.cuda`, and what has no kernel there goes
-to the definitions in `reference`, which are written for either library; NumPy's arrays go to the
+The operands decide.  CuPy arrays go to `bitnet.kernels.cuda`, or, if there is no such kernel, to
+the definition in `reference`, which accepts arrays of both libraries.  NumPy arrays go to the
 implementation in use.
 """
 
@@ -10,6 +10,7 @@ import functools
 import importlib
 import importlib.util
 import sys
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -22,14 +23,14 @@ MODULES = {"numba": "bitnet.kernels.cpu", "cuda": "bitnet.kernels.cuda", "refere
 _chosen = None  # a name in MODULES; None until the first kernel call
 
 
-def implementation():
+def implementation() -> str:
     """Return the name of the implementation that the kernels use for NumPy arrays.
 
     Returns
     -------
     str
-        "numba" where Numba works, otherwise "reference" (slow).  CuPy arrays go to "cuda" with
-        the former, and to "reference" with the latter.
+        "numba" where Numba works, otherwise "reference" (slow).  With "numba", CuPy arrays go to
+        "cuda"; with "reference" they go to "reference" too.
 
     Examples
     --------
@@ -44,25 +45,25 @@ def implementation():
 
 
 def numba_problem(name="numba"):
-    """Why the kernels in Numba cannot be used here, or None where they can."""
+    """Return why the Numba kernels cannot be used here, or None if they can."""
     if importlib.util.find_spec("numba") is None:
         return "Numba is not installed; run `pip install numba`"
     try:
         importlib.import_module(MODULES[name])
-    except ImportError as error:  # as of a Numba that is too old for this NumPy
+    except ImportError as error:  # such as a Numba that is too old for this NumPy
         return f"Numba cannot be imported ({error})"
     return None
 
 
 @contextlib.contextmanager
-def using(name):
+def using(name: str) -> Iterator[None]:
     """Use one implementation inside a `with` block, for the whole process.
 
     Parameters
     ----------
     name : {"numba", "reference", "cuda"}
-        "numba" includes "cuda" for CuPy arrays; "reference" takes both kinds of arrays; "cuda"
-        takes NumPy arrays only in Numba's simulator.
+        "numba" includes "cuda" for CuPy arrays; "reference" accepts both kinds of arrays; "cuda"
+        accepts NumPy arrays only in Numba's simulator.
 
     Examples
     --------
@@ -83,13 +84,13 @@ def using(name):
 
 
 def offered(package, names_of):
-    """Return what an implementation offers, by name; its modules come with their names."""
+    """Return the functions and modules of an implementation, by name."""
     modules = {name: importlib.import_module(f"{package}.{name}") for name in names_of}
     return {name: getattr(modules[m], name) for m in names_of for name in names_of[m].split()}
 
 
 def kernel(definition):
-    """The function in use that computes what `definition`, a function of `reference`, says."""
+    """Return the implementation in use of `definition`, a function of `reference`."""
     chosen = _chosen or implementation()
     if chosen != "cuda" and "cupy" in sys.modules:
         return functools.partial(_by_operands, chosen, definition)
@@ -97,8 +98,8 @@ def kernel(definition):
 
 
 def _by_operands(chosen, definition, *operands):
-    """Call the kernel of a definition for the device on which the operands are."""
-    lists = (x for x in operands if isinstance(x, (list, tuple)))  # parts, moments
+    """Call the kernel of a definition for the device of the operands."""
+    lists = (x for x in operands if isinstance(x, (list, tuple)))  # such as moments
     every = (*operands, *(x for own in lists for x in own))
     arrays = [x for x in every if is_array(getattr(x, "_held", x))]
     check_one_device(definition.__name__, arrays)
@@ -108,17 +109,17 @@ def _by_operands(chosen, definition, *operands):
 
 @functools.cache
 def _function(chosen, definition):
-    """The function of the same name in an implementation, or the definition if it has none."""
+    """Return the function of the same name in an implementation, or else the definition."""
     if chosen == "reference":
         return definition
     try:
         return getattr(importlib.import_module(MODULES[chosen]), definition.__name__, definition)
-    except ImportError as error:  # as of arrays of CuPy's without numba-cuda
+    except ImportError as error:  # such as CuPy arrays without numba-cuda
         raise InputError(f"{definition.__name__}: {error}; see `bitnet status`") from None
 
 
 def check_numbers(name, x, kinds="fiub", expected="real numbers"):
-    """Refuse what is not an array of numbers (NumPy's kinds) with an axis to pack."""
+    """Reject anything but an array of numbers, of NumPy's `kinds`, with at least one axis."""
     if not is_array(x):
         raise InputError(f"{name}: got {type(x).__name__}; expected a NumPy array of {expected}")
     narrow = x.dtype.kind == "f" and x.dtype.itemsize not in (4, 8)
@@ -127,14 +128,14 @@ def check_numbers(name, x, kinds="fiub", expected="real numbers"):
 
 
 def check_pixels(name, pixels):
-    """Refuse what is not an array of 8-bit pixels."""
+    """Reject anything but an array of 8-bit pixels."""
     check_numbers(name, pixels)
     if pixels.dtype != np.uint8:
         raise InputError(f"{name}: got {pixels.dtype}; expected pixels of type uint8 (0 to 255)")
 
 
 def check_bits(name, *operands):
-    """Refuse what is not packed."""
+    """Reject operands that are not Bits."""
     for bits in operands:
         if not isinstance(bits, Bits):
             raise InputError(f"{name}: got {type(bits).__name__}; expected Bits (kernels.pack)")

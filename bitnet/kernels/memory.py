@@ -1,19 +1,19 @@
-"""Memory that stays with the process, so that large arrays are not mapped anew in each step."""
+"""A setting of the C library that lets the process keep freed memory for later arrays."""
 
 import ctypes
 import sys
 
 MMAP_THRESHOLD, TRIM_THRESHOLD = -3, -1  # of mallopt, as in glibc's malloc.h
-LARGEST = 1 << 30  # bytes of an array that comes from memory which is kept
-OLD_LARGEST = 1 << 25  # the most that older versions of glibc take
+LARGEST = 1 << 30  # bytes of the largest array that reuses freed memory
+OLD_LARGEST = 1 << 25  # the maximum in older versions of glibc
 
 
-def keep_memory():
-    """Keep freed memory in the process, for programs that make arrays of the same sizes again.
+def keep_memory() -> bool:
+    """Keep freed memory in the process, for programs that allocate the same sizes repeatedly.
 
-    The C library returns arrays of some megabytes to the system as soon as they are freed, and
-    the next one of that size is made of new pages, each of which costs a fault and is filled
-    with zeros: a good part of the time of a training step.  After this call the process keeps up
+    The C library returns arrays of some megabytes to the system as soon as they are freed.  The
+    next array of that size then needs new pages; each one costs a page fault and is filled with
+    zeros, which takes much of the time of a training step.  After this call the process keeps up
     to 2 GiB of freed memory.  It works with glibc (Linux); elsewhere it does nothing.
 
     Returns

@@ -1,19 +1,22 @@
-"""Batch norm on integers: its statistics, forward with the sign, and backward."""
+"""Batch norm on integers: statistics, the forward pass with the sign, and the backward pass."""
 
+from bitnet.arrays import Array
 from bitnet.errors import unfit
 from bitnet.kernels import reference
+from bitnet.kernels.bits import Bits
 from bitnet.kernels.dispatch import check_bits, check_numbers, kernel
 
 
-def column_sums(z):
-    """Return the sum of each column of integers, and of their squares, without rounding.
+def column_sums(z: Array) -> tuple[Array, Array]:
+    """Return the exact sums of the integers of each column and of their squares.
 
-    The statistics of batch norm over integer pre-activations come from these two, and do not
-    depend on the order of the rows.
+    Batch norm computes its statistics of integer pre-activations from these two, so that they do
+    not depend on the order of the rows.
 
     Parameters
     ----------
     z : int32 array of shape (B, C)
+        Integer pre-activations.
 
     Returns
     -------
@@ -30,23 +33,27 @@ def column_sums(z):
     return kernel(reference.column_sums)(z)
 
 
-def normalize_sign(z, mean, scale, shift, clip_value=None):
-    """Normalize integers by given statistics and pack their signs, in one sweep.
+def normalize_sign(
+    z: Array, mean: Array, scale: Array, shift: Array, clip_value: float | None = None
+) -> tuple[Bits, Bits]:
+    """Normalize integers with given statistics and pack their signs, in one pass.
 
-    `y = (z - mean) * scale + shift` in float32, rounded in this order, is packed as it is made
-    and never stored.
+    `y = (z - mean) * scale + shift` in float32, rounded in this order, is packed as soon as it is
+    computed and never stored.
 
     Parameters
     ----------
     z : int32 array of shape (B, C)
-    mean, scale, shift : float array of shape (C,)
+        Integer pre-activations.
+    mean, scale, shift : float arrays of shape (C,)
+        One number per column.
     clip_value : float, optional
         Also pack where `|y| <= clip_value`, for the straight-through estimator.
 
     Returns
     -------
     signs, mask : Bits of shape (B, C)
-        The mask is of use only with a clip_value.
+        Without a clip_value the mask has no meaning.
 
     Examples
     --------
@@ -60,8 +67,10 @@ def normalize_sign(z, mean, scale, shift, clip_value=None):
     return kernel(reference.normalize_sign)(z, mean, scale, shift, clip_value)
 
 
-def batch_norm_backward(grad_y, mask, z, mean, inv_std, gamma):
-    """Return the gradients of batch norm on integers, with the mask of the sign after it.
+def batch_norm_backward(
+    grad_y: Array, mask: Bits | None, z: Array, mean: Array, inv_std: Array, gamma: Array
+) -> tuple[Array, Array, Array]:
+    """Return the gradients of batch norm on integers, masked by the sign after it.
 
     With g = grad_y where the mask is 1, and xhat = (z - mean) * inv_std:
     `grad_beta = sum g`, `grad_gamma = sum g * xhat` over the rows, and
@@ -70,14 +79,18 @@ def batch_norm_backward(grad_y, mask, z, mean, inv_std, gamma):
     Parameters
     ----------
     grad_y : float array of shape (B, C)
+        The gradient of the output.
     mask : Bits of shape (B, C) or None
-        Where the gradient passes; None lets all pass.
+        +1 where the gradient passes; None if it passes everywhere.
     z : int32 array of shape (B, C)
+        Integer pre-activations.
     mean, inv_std, gamma : float arrays of shape (C,)
+        One number per column.
 
     Returns
     -------
     grad_z, grad_gamma, grad_beta : arrays of shapes (B, C), (C,) and (C,)
+        The gradients.
 
     Examples
     --------
@@ -95,7 +108,7 @@ def batch_norm_backward(grad_y, mask, z, mean, inv_std, gamma):
 
 
 def _check_matrix(name, z, *columns):
-    """Refuse what is not an integer matrix with one number a column in each other array."""
+    """Reject anything but an integer matrix and arrays with one number per column."""
     check_numbers(name, z, "i", "integers")
     if z.ndim != 2 or any(column.shape != z.shape[1:] for column in columns):
         raise unfit(name, "integers (B, C), and one number per column (C,)", z, *columns)

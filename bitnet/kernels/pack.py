@@ -1,29 +1,33 @@
-"""Signs of numbers to bits and back, and what is chosen by bits: one bit per element."""
+"""Conversions between numbers and packed signs, and operations on packed arrays."""
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
-from bitnet.arrays import array_module
-from bitnet.errors import InputError
+from bitnet.arrays import Array, array_module
+from bitnet.errors import InputError, unfit
 from bitnet.kernels import reference
-from bitnet.kernels.bits import BitPlanes, Bits, words_for
+from bitnet.kernels.bits import BitPlanes, Bits, Packed, words_for
 from bitnet.kernels.dispatch import check_bits, check_numbers, check_pixels, kernel
 
 
-def pack(x):
-    """Pack the signs of numbers into one bit each: bit 1, +1, where `x >= 0`.
+def pack(x: Array) -> Bits:
+    """Pack the signs of numbers into one bit each: bit 1, that is +1, where `x >= 0`.
 
-    Equation 1 of the papers, with sign(0) = sign(-0.0) = +1.  NaN packs as -1.
+    This is equation 1 of the papers, with sign(0) = sign(-0.0) = +1.  NaN is packed as -1.
 
     Parameters
     ----------
     x : array of shape (..., N)
-        Real numbers, or booleans, where True is +1 and False is -1.
+        Real numbers, or booleans: True is +1 and False is -1.
 
     Returns
     -------
     Bits of the same shape
+        The signs.
 
     Examples
     --------
@@ -34,21 +38,23 @@ def pack(x):
     return kernel(reference.pack)(x)
 
 
-def pack_with_mask(x, clip_value=1.0):
-    """Pack the signs of numbers, and where `|x| <= clip_value`, into one bit per element each.
+def pack_with_mask(x: Array, clip_value: float = 1.0) -> tuple[Bits, Bits]:
+    """Pack the signs of numbers, and the mask `|x| <= clip_value`, with one bit per element each.
 
-    The sign is equation 1 of the papers, the mask is the straight-through estimator's of
-    equation 4, 1[|r| <= 1], the boundary included.
+    The sign is equation 1 of the papers.  The mask is that of the straight-through estimator in
+    equation 4, 1[|r| <= 1], which includes the boundary.
 
     Parameters
     ----------
     x : float array of shape (..., N)
+        The numbers.
     clip_value : float, optional
-        Half the width of the hard tanh; the papers' is 1.
+        The largest magnitude at which gradients pass; default: 1, as in the papers.
 
     Returns
     -------
     signs, mask : Bits of the same shape
+        The mask is +1 where gradients pass.
 
     Examples
     --------
@@ -60,30 +66,32 @@ def pack_with_mask(x, clip_value=1.0):
     return kernel(reference.pack_with_mask)(x, x.dtype.type(clip_value))
 
 
-def flatten(bits):
-    """Put all signs of an image, or of any other element of the first axis, in one row.
+def flatten(bits: Packed) -> Packed:
+    """Flatten all axes of packed images but the first one.
 
     Parameters
     ----------
     bits : Bits or BitPlanes of shape (B, ...)
+        The packed images.
 
     Returns
     -------
-    Bits or BitPlanes of shape (B, N), in the same order
+    Bits or BitPlanes of shape (B, N)
+        The same signs in the same order.
 
     Examples
     --------
     >>> flatten(pack(np.ones((2, 3, 3, 5)))).shape
     (2, 45)
     """
-    packed = bits.bits if isinstance(bits, BitPlanes) else bits
+    packed: Bits = bits.bits if isinstance(bits, BitPlanes) else bits
     check_bits("flatten", packed)
     if bits.ndim < 2:
-        raise InputError(f"flatten: got Bits of shape {bits.shape}; expected (B, ...)")
+        raise unfit("flatten", "a shape (B, ...) with two or more axes", bits)
     if bits.ndim == 2:
         return bits
     shape = (*packed.shape[: 1 - bits.ndim], math.prod(bits.shape[1:]))
-    if bits.shape[-1] % 64 == 0:  # the words follow each other already
+    if bits.shape[-1] % 64 == 0:  # rows have no padding between them
         words = array_module(bits).ascontiguousarray(packed.words)
         flat = Bits(words.reshape(*shape[:-1], words_for(shape[-1])), shape)
     else:
@@ -91,18 +99,18 @@ def flatten(bits):
     return bits.with_bits(flat) if isinstance(bits, BitPlanes) else flat
 
 
-def concatenate(parts):
-    """Join arrays along the last axis; packed ones stay packed.
+def concatenate(parts: Sequence) -> Bits | BitPlanes | Array:
+    """Concatenate arrays along the last axis, without unpacking packed ones.
 
     Parameters
     ----------
-    parts : list of Bits, of BitPlanes of the same coefficients, or of numpy.ndarray
-        One or more, of shapes (..., C) that differ in C alone.
+    parts : sequence of Bits, of BitPlanes with the same coefficients, or of arrays
+        One or more, with shapes (..., C) that differ only in C.
 
     Returns
     -------
-    Bits or BitPlanes or numpy.ndarray
-        Shape (..., C in all).
+    Bits, BitPlanes or array
+        Shape (..., sum of C).
 
     Examples
     --------
@@ -112,36 +120,39 @@ def concatenate(parts):
     kinds = {_kind(part) for part in parts}
     if len(kinds) != 1 or len({part.shape[:-1] for part in parts}) != 1:
         raise InputError(
-            f"concatenate: got {', '.join(map(repr, parts)):.300}; expected Bits, BitPlanes of the "
-            "same coefficients, or arrays of one type, whose shapes differ in the last axis alone"
+            f"concatenate: got {', '.join(map(repr, parts)):.300}; expected Bits, BitPlanes with "
+            "the same coefficients, or arrays of one type, with shapes that differ in the last axis"
         )
     first = parts[0]
     if isinstance(first, BitPlanes):
-        return first.with_bits(concatenate([part.bits for part in parts]))
+        bits: Any = concatenate([part.bits for part in parts])
+        return first.with_bits(bits)
     if isinstance(first, Bits):
         return first if len(parts) == 1 else kernel(reference.concatenate)(parts)
     return array_module(first).concatenate(parts, axis=-1)
 
 
 def _kind(part):
-    """What parts must have in common."""
+    """Return what all parts must have in common."""
     if isinstance(part, BitPlanes):
         return part.coefficients, part.scale, part.offset, part.unit
     return Bits if isinstance(part, Bits) else part.dtype
 
 
-def unpack(bits, dtype=np.float32):
-    """Return the numbers +1 and -1 that bits stand for.
+def unpack(bits: Bits, dtype: DTypeLike = np.float32) -> Array:
+    """Unpack bits into the numbers +1 and -1.
 
     Parameters
     ----------
     bits : Bits of shape (..., N)
+        The packed signs.
     dtype : numpy.dtype, optional
         A signed type; default: float32.
 
     Returns
     -------
-    array of +1 and -1, of shape (..., N)
+    array of shape (..., N)
+        The signs as numbers.
 
     Examples
     --------
@@ -152,17 +163,20 @@ def unpack(bits, dtype=np.float32):
     return kernel(reference.unpack)(bits, np.dtype(dtype))
 
 
-def where(mask, x):
+def where(mask: Bits, x: Array) -> Array:
     """Return `x` where the bit of `mask` is 1, and zero elsewhere.
 
     Parameters
     ----------
     mask : Bits of shape (..., N)
+        The elements to keep.
     x : float array of the same shape
+        The numbers.
 
     Returns
     -------
-    array of the shape and type of `x`
+    array of the same shape and type as `x`
+        The masked numbers.
 
     Examples
     --------
@@ -172,23 +186,25 @@ def where(mask, x):
     check_bits("where", mask)
     check_numbers("where", x, "f", "floats")
     if mask.shape != x.shape:
-        raise InputError(f"where: a mask of shape {mask.shape} for numbers of shape {x.shape}")
+        raise unfit("where", "a mask and numbers of one shape", mask, x)
     return kernel(reference.where)(mask, x)
 
 
-def split_planes(pixels):
-    """Split 8-bit pixels into eight planes of ±1 whose sum is `2 pixels - 255`, exactly.
+def split_planes(pixels: Array) -> BitPlanes:
+    """Split 8-bit pixels into eight ±1 planes whose weighted sum is exactly `2 pixels - 255`.
 
-    The papers' first layer splits p = sum_b 2^b p_b with bits p_b in {0, 1};
-    with signs s_b = 2 p_b - 1 the same planes give 2p - 255.
+    The papers' first layer splits p = sum_b 2^b p_b with bits p_b in {0, 1}.  With signs
+    s_b = 2 p_b - 1 the sum of the same planes is 2p - 255.
 
     Parameters
     ----------
     pixels : uint8 array of shape (..., N)
+        The pixels.
 
     Returns
     -------
-    BitPlanes with the coefficients 1, 2, ..., 128
+    BitPlanes of shape (..., N)
+        The planes, with coefficients 1, 2, ..., 128.
 
     Examples
     --------
@@ -199,12 +215,13 @@ def split_planes(pixels):
     return kernel(reference.split_planes)(pixels)
 
 
-def count_flips(a, b):
-    """Return the number of signs that differ between two Bits of one shape.
+def count_flips(a: Bits, b: Bits) -> int:
+    """Return the number of signs that differ between two packed arrays.
 
     Parameters
     ----------
     a, b : Bits of one shape
+        The arrays to compare.
 
     Examples
     --------
@@ -213,5 +230,5 @@ def count_flips(a, b):
     """
     check_bits("count_flips", a, b)
     if a.shape != b.shape:
-        raise InputError(f"count_flips: shapes {a.shape} and {b.shape} differ")
+        raise unfit("count_flips", "two Bits of one shape", a, b)
     return kernel(reference.count_flips)(a, b)

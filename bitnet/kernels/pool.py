@@ -1,28 +1,31 @@
-"""Max-pooling of images (B, H, W, C), packed or not, and sums of patches, the backward of many."""
+"""Max-pooling of images (B, H, W, C), packed or not, and sums of overlapping patches."""
 
 import numpy as np
 
+from bitnet.arrays import Array
 from bitnet.errors import InputError, unfit
 from bitnet.kernels import reference
-from bitnet.kernels.bits import BitPlanes, Bits
+from bitnet.kernels.bits import BitPlanes, Bits, Packed
 from bitnet.kernels.dispatch import check_numbers, kernel
 from bitnet.kernels.window import Window
 
 
-def max_pool(x, window):
-    """Return the largest number that each output pixel sees, per channel, and where it is.
+def max_pool(x: Array, window: Window) -> tuple[Array, Array]:
+    """Return the maximum of each window, per channel, and the tap where it is.
 
     Parameters
     ----------
     x : float, int32 or uint8 array of shape (B, H, W, C)
+        The images.
     window : Window
-        Where the taps stand, fewer than 256; what lies beyond the images never wins.
+        A window with fewer than 256 taps; padding is never the maximum.
 
     Returns
     -------
     y : array of shape (B, H', W', C)
+        The maxima.
     first : uint8 array of the same shape
-        The first tap, counted row after row, with the largest number.
+        The first tap with the maximum, counted row by row.
 
     Examples
     --------
@@ -36,30 +39,35 @@ def max_pool(x, window):
 
 
 def _check_window(name, x, window):
-    """Refuse what is no images, and windows that do not fit or see nothing."""
+    """Reject anything but images, and windows that do not fit or lie outside the images."""
     if x.ndim != 4 or not isinstance(window, Window) or window.taps > 255:
         raise unfit(name, "images (B, H, W, C) and a Window of at most 255 taps", x, window)
     if max(max(pair) for pair in window.padding) >= min(window.size):
         raise InputError(
-            f"{name}: padding {window.padding} with a window of {window.size}; expected pads "
+            f"{name}: padding is {window.padding} with a window of {window.size}; expected padding "
             "below its size, so that each window sees a pixel"
         )
     window.output(*x.shape[1:3])
 
 
-def max_pool_backward(grad_y, first, window, size):
-    """Return the gradient of the images: that of each output pixel, at the tap that won.
+def max_pool_backward(grad_y: Array, first: Array, window: Window, size: tuple[int, int]) -> Array:
+    """Return the gradient of the images: each output gradient goes to the tap of the maximum.
 
     Parameters
     ----------
     grad_y : float array of shape (B, H', W', C)
-    first : as `max_pool` returned it
+        The gradient of the output.
+    first : uint8 array of the same shape
+        The taps that `max_pool` returned.
     window : Window
-    size : (H, W) of the images
+        The window of `max_pool`.
+    size : (int, int)
+        Height and width of the images.
 
     Returns
     -------
-    array of shape (B, H, W, C), of the type of grad_y
+    array of shape (B, H, W, C)
+        The gradient, in the type of grad_y.
 
     Examples
     --------
@@ -70,24 +78,28 @@ def max_pool_backward(grad_y, first, window, size):
     check_numbers("max_pool_backward", grad_y, "f", "floats")
     fits = grad_y.ndim == 4 and grad_y.shape == first.shape and first.dtype == np.uint8
     if not fits or grad_y.shape[1:3] != window.output(*size):
-        expected = f"(B, H', W', C) of images of {tuple(size)}, and uint8 taps"
+        expected = f"gradients (B, H', W', C) for images of {tuple(size)}, and uint8 taps"
         raise unfit("max_pool_backward", expected, grad_y, first, window)
     return kernel(reference.max_pool_backward)(grad_y, first, window, tuple(size))
 
 
-def max_pool_bits(x, window):
-    """Return the largest number that each output pixel sees of packed images, packed.
+def max_pool_bits(x: Packed, window: Window) -> Packed:
+    """Return the maximum of each window of packed images, packed.
 
-    Of signs it is the OR of the bits.  BitPlanes are compared from the one that counts most.
+    The maximum of signs is the OR of their bits.  BitPlanes are compared from the plane with the
+    largest coefficient downwards.
 
     Parameters
     ----------
     x : Bits or BitPlanes of shape (B, H, W, C)
+        The packed images.
     window : Window
+        A window with fewer than 256 taps; padding is never the maximum.
 
     Returns
     -------
-    Bits or BitPlanes of shape (B, H', W', C), of the kind of x
+    Bits or BitPlanes of shape (B, H', W', C)
+        The maxima, in the class of x.
 
     Examples
     --------
@@ -102,19 +114,22 @@ def max_pool_bits(x, window):
     return pooled[0] if isinstance(x, Bits) else x.with_bits(pooled)
 
 
-def max_pool_bits_backward(grad_y, x, y, window):
-    """Return the gradient of packed images: that of each output pixel, at the first tap that won.
+def max_pool_bits_backward(grad_y: Array, x: Packed, y: Packed, window: Window) -> Array:
+    """Return the gradient of packed images: each output gradient goes to the first maximum.
 
     Parameters
     ----------
     grad_y : float array of shape (B, H', W', C)
+        The gradient of the output.
     x, y : Bits or BitPlanes
-        The images, and what `max_pool_bits` made of them.
+        The images, and the output of `max_pool_bits`.
     window : Window
+        The window of `max_pool_bits`.
 
     Returns
     -------
-    array of shape (B, H, W, C), of the type of grad_y
+    array of shape (B, H, W, C)
+        The gradient, in the type of grad_y.
 
     Examples
     --------
@@ -128,14 +143,14 @@ def max_pool_bits_backward(grad_y, x, y, window):
     planes = _planes_of("max_pool_bits_backward", x)
     fits = x.ndim == 4 and grad_y.shape == y.shape
     if not fits or y.shape[1:3] != window.output(*x.shape[1:3]):
-        expected = "two of (B, H', W', C), and images (B, H, W, C)"
+        expected = "gradients and outputs (B, H', W', C), and images (B, H, W, C)"
         raise unfit("max_pool_bits_backward", expected, grad_y, y, x, window)
     pooled, _ = _planes_of("max_pool_bits_backward", y)
     return kernel(reference.max_pool_bits_backward)(grad_y, *planes, pooled, window)
 
 
 def _planes_of(name, x):
-    """The planes (P, ...) of Bits or BitPlanes, and what they count."""
+    """Return the planes (P, ...) of Bits or BitPlanes, and their coefficients."""
     if not isinstance(x, (Bits, BitPlanes)):
         raise InputError(f"{name}: got {type(x).__name__}; expected Bits or BitPlanes")
     if isinstance(x, Bits):
@@ -143,19 +158,22 @@ def _planes_of(name, x):
     return x.bits, x.coefficients
 
 
-def add_patches(patches, window, size):
-    """Sum the patches that saw each pixel: the backward of taking patches.
+def add_patches(patches: Array, window: Window, size: tuple[int, int]) -> Array:
+    """Sum overlapping patches into images (col2im): the backward pass of extracting patches.
 
     Parameters
     ----------
     patches : float array of shape (B, H', W', rows, columns, C)
+        One patch per output pixel.
     window : Window
-    size : (H, W) of the images
+        The taps of a patch.
+    size : (int, int)
+        Height and width of the images.
 
     Returns
     -------
-    array of shape (B, H, W, C), of the type of patches
-        Each pixel is a sum from the last tap to the first.
+    array of shape (B, H, W, C)
+        The sums, in the type of patches, added from the last tap to the first.
 
     Examples
     --------
@@ -166,6 +184,6 @@ def add_patches(patches, window, size):
     check_numbers("add_patches", patches, "f", "floats")
     fits = patches.ndim == 6 and patches.shape[3:5] == tuple(window.size)
     if not fits or patches.shape[1:3] != window.output(*size):
-        expected = f"(B, H', W', rows, columns, C) of images of {tuple(size)}"
+        expected = f"patches (B, H', W', rows, columns, C) of images of {tuple(size)}"
         raise unfit("add_patches", expected, patches, window)
     return kernel(reference.add_patches)(patches, window, tuple(size))

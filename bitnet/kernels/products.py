@@ -1,36 +1,41 @@
-"""Matrix products with one operand, or both, in bits."""
+"""Matrix products with one or two packed operands."""
+
+from typing import Any
 
 import numpy as np
 
-from bitnet.arrays import as_array
+from bitnet.arrays import Array, as_array
 from bitnet.errors import InputError, unfit
 from bitnet.kernels import reference
-from bitnet.kernels.bits import BitPlanes, Bits, Quantized
+from bitnet.kernels.bits import BitPlanes, Bits, Packed, Quantized
+from bitnet.kernels.codebook import Thresholds
 from bitnet.kernels.dispatch import check_bits, check_numbers, check_pixels, kernel
 
 LARGEST_SUM = np.iinfo(np.int32).max
 
 
 def _check_fit(name, x, matrix, axis):
-    """Refuse two matrices unless the columns of x are as many as `matrix.shape[axis]`."""
+    """Reject two matrices unless x has `matrix.shape[axis]` columns."""
     if len(x.shape) != 2 or len(matrix.shape) != 2 or x.shape[1] != matrix.shape[axis]:
         raise unfit(name, f"(B, {'MN'[axis]}) and (M, N)", x, matrix)
 
 
-def prepare(bits):
-    """Return weights that keep what the products lay out of them.
+def prepare(bits: Packed) -> Packed:
+    """Return weights that cache the memory layouts that the products need.
 
-    The fast products use weights in panels of 32 outputs, or as indices of tables.  Plain Bits
-    are laid out in each call, prepared ones at the first product of a kind.  Their words must
-    not be changed in place.
+    The fast products use weights in panels of 32 outputs, or as indices into tables.  For plain
+    Bits this layout is computed in each call, for prepared ones only once per kind of product.
+    The words of prepared weights must not be changed in place.
 
     Parameters
     ----------
     bits : Bits or BitPlanes of shape (M, N) or (M, rows, columns, C)
+        The weights.
 
     Returns
     -------
-    Bits or BitPlanes with the same words
+    Bits or BitPlanes
+        Weights with the same words and a cache.
 
     Examples
     --------
@@ -47,19 +52,23 @@ def prepare(bits):
     return kernel(reference.prepare)(bits)
 
 
-def xnor_gemm(x, weight):
-    """Return the product `x @ weight.T` of two ±1 matrices, by counting the bits that differ.
+def xnor_gemm(x: Bits, weight: Bits) -> Array:
+    """Return the product `x @ weight.T` of two ±1 matrices, computed by counting differing bits.
 
-    z = N - 2 popcount(x XOR weight): the XNOR-popcount product of the papers (their
-    equation for it drops the affine part), as exact integers.
+    z = N - 2 popcount(x XOR weight) is the XNOR-popcount product of the papers in exact integers.
+    (Their equation omits the affine part.)
 
     Parameters
     ----------
-    x, weight : Bits of shapes (B, N) and (M, N)
+    x : Bits of shape (B, N)
+        The inputs.
+    weight : Bits of shape (M, N)
+        The weights.
 
     Returns
     -------
     int32 array of shape (B, M)
+        The integer pre-activations.
 
     Examples
     --------
@@ -74,21 +83,24 @@ def xnor_gemm(x, weight):
     return kernel(reference.xnor_gemm)(x, weight)
 
 
-def xnor_sign(x, weight, thresholds):
+def xnor_sign(x: Bits, weight: Bits, thresholds: Thresholds) -> Bits:
     """Compute a frozen layer: `threshold(xnor_gemm(x, weight), thresholds)`.
 
     The counts of differing bits are compared while they are in registers, and only the next
-    layer's bits are written.  Algorithm 4 of the papers, with batch norm and sign in one
+    layer's bits are written.  This is Algorithm 4 of the papers, with batch norm and sign in one
     comparison.
 
     Parameters
     ----------
     x, weight : Bits of shapes (B, N) and (M, N)
-    thresholds : Thresholds of M units
+        See `xnor_gemm`.
+    thresholds : Thresholds
+        One threshold for each of M units.
 
     Returns
     -------
     Bits of shape (B, M)
+        The signs.
 
     Examples
     --------
@@ -105,22 +117,25 @@ def xnor_sign(x, weight, thresholds):
     return kernel(reference.xnor_sign)(x, weight, thresholds)
 
 
-def plane_gemm(x, weight):
-    """Return the integer product `x @ weight.T` of k-bit and m-bit numbers, as planes of ±1.
+def plane_gemm(x: Bits | BitPlanes | Array, weight: Bits | BitPlanes) -> Array:
+    """Return the integer product `x @ weight.T` of k-bit inputs and m-bit weights.
 
-    For pixels this is equation 8 of the second paper, the first line of Algorithm 4: eight
-    XNOR products, shifted and added, which give `(2 pixels - 255) @ weight.T`, that is 255
-    times the product of the pixels scaled to [-1, 1].  The scale of BitPlanes is left out.
-    Operands of 4 to 8 bits are multiplied by tables where the processor has them.
+    For pixels this is equation 8 of the second paper, the first line of Algorithm 4: the sum of
+    eight shifted XNOR products is `(2 pixels - 255) @ weight.T`, that is 255 times the product of
+    the pixels scaled to [-1, 1].  The scale and unit of BitPlanes are not applied.  4- to 8-bit
+    operands are multiplied with lookup tables where the processor supports them.
 
     Parameters
     ----------
     x : Bits, BitPlanes or uint8 pixels of shape (B, N)
+        The inputs.
     weight : Bits or BitPlanes of shape (M, N)
+        The weights.
 
     Returns
     -------
     int32 array of shape (B, M)
+        The integer pre-activations.
 
     Examples
     --------
@@ -136,7 +151,7 @@ def plane_gemm(x, weight):
 
 
 def check_operands(name, x, weight):
-    """Refuse what is not Bits, BitPlanes or pixels, times Bits or BitPlanes."""
+    """Reject an x that is not packed and has no pixels, and a weight that is not packed."""
     if not isinstance(x, (Bits, BitPlanes)):
         check_pixels(name, x)
     if not isinstance(weight, BitPlanes):
@@ -144,38 +159,40 @@ def check_operands(name, x, weight):
 
 
 def check_range(name, x, weight, n):
-    """Refuse sums of n products that could pass int32."""
+    """Reject sums of n products that could overflow int32."""
     largest = _largest(x) * _largest(weight)
     limit = LARGEST_SUM // max(largest, 1)
     if n > limit:
         raise InputError(
-            f"{name}: {n} products of up to {largest} pass the range of int32; "
-            f"expected at most {limit} inputs, or numbers of fewer bits"
+            f"{name}: the sum of {n} products of up to {largest} can overflow int32; expected at "
+            f"most {limit} products; quantize to fewer bits for more"
         )
 
 
 def _largest(x):
-    """The largest absolute value of an operand, without its scale."""
+    """Return the largest absolute value of an operand, without its scale."""
     return 1 if isinstance(x, Bits) else getattr(x, "largest", 255)
 
 
-def signed_gemm(x, signs):
-    """Return the product `x @ signs` with a ±1 matrix: the backward products of a binary layer.
+def signed_gemm(x: Array | Quantized, signs: Bits | BitPlanes | Array) -> Array:
+    """Return the product `x @ signs` with a ±1 matrix, the backward product of a binary layer.
 
-    Both come from the same packed rows: `grad_x = signed_gemm(grad_z, weight)` and
-    `grad_weight = signed_gemm(grad_z.T, x)`.  Floats are multiplied as floats; quantized
-    numbers as integers, exactly, with their scale at the end, so that every implementation
-    gives the same bits.
+    Both gradients use the same packed rows: `grad_x = signed_gemm(grad_z, weight)` and
+    `grad_weight = signed_gemm(grad_z.T, x)`.  Floats are multiplied as floats.  Quantized numbers
+    are multiplied as exact integers and scaled at the end, so that every implementation returns
+    the same bits.
 
     Parameters
     ----------
     x : float array or Quantized of shape (B, M)
+        The numbers.
     signs : Bits, BitPlanes or uint8 pixels of shape (M, N)
-        Pixels stand for `2p - 255`.
+        The other factor; a pixel p counts as `2p - 255`.
 
     Returns
     -------
-    array of shape (B, N), of the type of `x`; float32 for Quantized
+    array of shape (B, N)
+        The product, in the type of `x`; float32 for Quantized.
 
     Examples
     --------
@@ -188,15 +205,17 @@ def signed_gemm(x, signs):
 
 
 class Product:
-    """The matrix `signed_gemm(x, signs)` as an array that is multiplied when it is first used.
+    """The matrix `signed_gemm(x, signs)`, computed only when it is used.
 
-    The gradient of a layer's weights is as large as they are; `update` multiplies a few rows at
-    a time and never has all of it in memory.
+    The gradient of a layer's weights is as large as the weights.  `update` computes a few rows at
+    a time, so that the whole matrix is never in memory.
 
     Parameters
     ----------
     x : float array or Quantized of shape (M, B)
+        The numbers.
     signs : Bits, BitPlanes or uint8 pixels of shape (B, N)
+        The other factor.
 
     Examples
     --------
@@ -208,33 +227,35 @@ class Product:
     array([[3.5, 2.5]])
     """
 
-    __array_ufunc__ = None  # so that `array + product` asks the Product
+    __array_ufunc__ = None  # so that `array + product` calls `__radd__`
 
-    def __init__(self, x, signs):
+    def __init__(self, x: Array | Quantized, signs: Bits | BitPlanes | Array) -> None:
         _check_signed(x, signs)
         self.x, self.signs = x, signs
         self.shape, self.dtype = (x.shape[0], signs.shape[1]), x.dtype
 
-    _held = property(
-        lambda self: getattr(self.x, "_held", self.x)
-    )  # the array that says on which device this is
+    # the array that decides the device
+    _held = property(lambda self: getattr(self.x, "_held", self.x))
 
-    def array(self):
-        """All of it, of `shape` and `dtype`."""
+    def __repr__(self) -> str:
+        return f"Product(shape={self.shape}, {self.dtype})"
+
+    def array(self) -> Array:
+        """Return the whole matrix as an array."""
         return kernel(reference.signed_gemm)(self.x, self.signs)
 
-    def __array__(self, dtype=None, copy=None):
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.asarray(self.array(), dtype)
 
-    def __add__(self, other):
+    def __add__(self, other: Any) -> Array:
         return self.array() + as_array(other)
 
-    def __radd__(self, other):
+    def __radd__(self, other: Any) -> Array:
         return other + self.array()
 
 
 def _check_signed(x, signs):
-    """Refuse the operands of a signed product that do not fit."""
+    """Reject operands of a signed product that do not fit."""
     if not isinstance(x, Quantized):
         check_numbers("signed_gemm", x, "f", "floats")
     if not isinstance(signs, (Bits, BitPlanes)):
@@ -244,6 +265,6 @@ def _check_signed(x, signs):
         largest = x.largest * _largest(signs) * 2
         if largest * x.shape[1] > LARGEST_SUM:
             raise InputError(
-                f"signed_gemm: {x.shape[1]} products of up to {largest // 2} pass int32; "
-                "expected fewer rows, as of a smaller batch"
+                f"signed_gemm: the sum of {x.shape[1]} products of up to {largest // 2} can "
+                f"overflow int32; expected at most {LARGEST_SUM // largest}; use a smaller batch"
             )

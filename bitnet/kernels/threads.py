@@ -1,8 +1,9 @@
-"""Rows of a product shared between threads that sleep when there is nothing to do.
+"""Distribution of a kernel's rows over threads, which sleep when there is no work.
 
-Compiled kernels let go of Python's lock, so plain Python threads run them side by side.  No
-pool spins, so other pools in the process (of a BLAS, of torch) lose nothing, and no second,
-parallel version of each kernel has to be compiled.  A hand-over costs about 30 microseconds.
+Compiled kernels release Python's lock, so that plain Python threads run them in parallel.  The
+pool does not spin, so that other pools in the process (such as that of a BLAS or of torch) keep
+their processors, and no kernel needs a second, parallel version.  Starting a part on another
+thread costs about 30 microseconds.
 """
 
 import concurrent.futures
@@ -12,20 +13,20 @@ import threading
 
 from bitnet.errors import check_count
 
-LEAST_NS = 150_000  # of work a thread: less does not pay for the hand-over
+LEAST_NS = 150_000  # work per thread; less does not pay for starting one
 
 _lock = threading.Lock()
 _threads = _pool = None
 
 
 def num_threads():
-    """The number of threads that a kernel may use: by default one per available processor."""
+    """Return the number of threads that a kernel may use; default: one per available processor."""
     return _threads or _processors()
 
 
 @functools.cache
 def _processors():
-    """The processors that this process may run on."""
+    """Return the number of processors that this process may run on."""
     affinity = getattr(os, "sched_getaffinity", None)
     return len(affinity(0)) if affinity else os.cpu_count() or 1
 
@@ -42,9 +43,9 @@ def set_num_threads(n):
 
 
 def shared(run, count, step, work_ns):
-    """Call `run(start, stop)` for parts of range(count), on as many threads as the work pays for.
+    """Call `run(start, stop)` for parts of range(count), on as many threads as pay off.
 
-    Parts begin at multiples of `step`; `work_ns` is what the whole takes on one thread, roughly.
+    Parts begin at multiples of `step`; `work_ns` is the approximate time of all on one thread.
     """
     parts = min(num_threads(), int(work_ns // LEAST_NS), -(-count // step))
     if parts <= 1:
@@ -54,14 +55,14 @@ def shared(run, count, step, work_ns):
     others = _submit([(run, i, min(i + size, count)) for i in range(size, count, size)])
     try:
         run(0, size)
-    finally:  # after Ctrl-C too: nobody writes into the arrays any more
+    finally:  # also after Ctrl-C: no thread may still write into the arrays
         concurrent.futures.wait(others)
     for other in others:
         other.result()
 
 
 def _submit(calls):
-    """Hand calls to the threads beside the caller's own."""
+    """Submit calls to the threads of the pool."""
     global _pool
     with _lock:
         if _pool is None:
@@ -70,7 +71,7 @@ def _submit(calls):
 
 
 def _forget_pool():
-    """In a forked process there are no threads: open a new pool at the next call."""
+    """Open a new pool at the next call: a forked process has no threads."""
     global _pool, _lock
     _pool, _lock = None, threading.Lock()
 

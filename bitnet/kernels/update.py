@@ -1,16 +1,28 @@
-"""One step of an optimizer, with the new signs of the weights."""
+"""One step of an optimizer, including the new signs of the weights."""
 
+from collections.abc import Sequence
+
+from bitnet.arrays import Array
 from bitnet.errors import unfit
 from bitnet.kernels import reference
 from bitnet.kernels.bits import words_for
 from bitnet.kernels.dispatch import kernel
+from bitnet.kernels.products import Product
 
 
-def update(rule, weight, grad, state, constants, clip=None, words=None):
-    """One step of an optimizer, in place: moments, weights, clip, and the weights' new signs.
+def update(
+    rule: str,
+    weight: Array,
+    grad: Array | Product,
+    state: Sequence[Array],
+    constants: Sequence[float],
+    clip: float | None = None,
+    words: Array | None = None,
+) -> int | None:
+    """Compute one step of an optimizer in place: moments, clipped weights, and their new signs.
 
-    `weight <- clip(weight - rate * direction, -clip, clip)`.  The constants begin with the
-    rate; then come, with the state and the direction of each rule,
+    `weight <- clip(weight - rate * direction, -clip, clip)`.  The first constant is the rate.
+    This table has the rule, its state, its other constants, and its direction:
 
     ================= ======== ======================================== ========================
     sgd               velocity momentum, nesterov (0 or 1)              v, or g + momentum v
@@ -21,31 +33,32 @@ def update(rule, weight, grad, state, constants, clip=None, words=None):
     shift_adamax_code m, v     the same; v <- AP2(v) + eps is kept      m / v
     ================= ======== ======================================== ========================
 
-    "bop" moves nothing but flips weights of +1 and -1 (arXiv 1906.02107): its
-    constants are a rate and a threshold, its state is m; `m <- m + rate (g - m)`, and
-    `w <- -w where m w > threshold`, that is, where m has the sign of w and is large enough.
+    "bop" only flips weights of +1 and -1 (arXiv 1906.02107).  Its constants are a rate and a
+    threshold, its state is m: `m <- m + rate (g - m)`, and `w <- -w where m w > threshold`, that
+    is, where m has the sign of w and is large enough.
 
     Parameters
     ----------
     rule : {"sgd", "adam", "adamax", "shift_adamax", "shift_adamax_code", "bop"}
-        The direction.
+        The optimizer.
     weight : contiguous float array
+        The weights, which are changed in place.
     grad : array or Product of the same shape and type
-        A Product is multiplied as it is used, some rows at a time.
-    state : list of arrays of the same shape and type
-        The moments.
+        The gradient; a Product is computed as it is used, some rows at a time.
+    state : sequence of arrays of the same shape and type
+        The moments, which are changed in place.
     constants : sequence of float
-        The rate, then the rule's.
+        The rate, then the constants of the rule.
     clip : float, optional
-        What the weights are clipped to.
-    words : numpy.ndarray, optional
-        The packed signs of weights of shape (..., N), (..., K) uint64; receives the new ones.
+        The bound of the weights' magnitudes; default: no bound.
+    words : uint64 array, optional
+        The packed signs (..., K) of weights (..., N), which are replaced by the new ones.
 
     Returns
     -------
     int or None
-        The signs that changed, 0 without words; None if a weight is NaN now, and has no sign.
-        On a GPU weights without words are not looked at, for that would be to wait.
+        The number of signs that changed, 0 without words; None if a weight became NaN, which has
+        no sign.  On a GPU, weights without words are not checked, as that would wait for the GPU.
 
     Examples
     --------
@@ -61,7 +74,7 @@ def update(rule, weight, grad, state, constants, clip=None, words=None):
     changed = [weight, *state] if words is None else [weight, *state, words]
     contiguous = all(array.flags.c_contiguous for array in changed)
     if len({(a.shape, a.dtype) for a in arrays}) != 1 or not contiguous:
-        raise unfit("update", "one shape and type, contiguous", *arrays)
+        raise unfit("update", "contiguous arrays of one shape and type", *arrays)
     fit = weight.ndim > 1 and (*weight.shape[:-1], words_for(weight.shape[-1]))
     if words is not None and words.shape != fit:
         raise unfit("update", "weights (..., N) and their words (..., K)", weight, words)

@@ -1,41 +1,43 @@
-"""The taps of a convolution or a pooling: where they stand, and what lies beyond the border."""
+"""The taps of a convolution or pooling: their positions, and the values outside the images."""
 
 import dataclasses
 import functools
+from collections.abc import Iterator
 
 import numpy as np
 
-from bitnet.arrays import array_module
+from bitnet.arrays import Array, array_module
 from bitnet.errors import InputError
+from bitnet.kernels.bits import Bits
 
-LARGEST = 2**31 - 1  # of the numbers of a window, which may come from a file
+LARGEST = 2**31 - 1  # the largest number in a window, which may come from a file
 
 
 def _is_pair(value, kind=(int, np.integer)):
-    """Whether a value is two values of a kind."""
+    """Return whether a value is a pair of values of a type."""
     two = isinstance(value, (tuple, list)) and len(value) == 2
     return two and all(isinstance(v, kind) and not isinstance(v, bool) for v in value)
 
 
 def _is_range(value, least):
-    """Whether a value is two whole numbers from `least` to `LARGEST`."""
+    """Return whether a value is a pair of integers from `least` to `LARGEST`."""
     return _is_pair(value) and least <= min(value) <= max(value) <= LARGEST
 
 
 @dataclasses.dataclass(frozen=True)
 class Window:
-    """The taps that one output pixel sees, for images (B, H, W, C).
+    """The taps of one output pixel: size, stride and padding, for images (B, H, W, C).
 
     Parameters
     ----------
     size : (int, int)
-        Rows and columns of taps.
+        The numbers of rows and columns of taps.
     stride : (int, int), optional
-        Pixels from one output to the next, down and to the right.
+        The distance between output pixels, down and to the right; default: 1.
     padding : ((int, int), (int, int)), optional
-        Pixels beyond the border: above and below, left and right.
+        The numbers of padding pixels: above and below, left and right; default: 0.
     border : {0, 1, -1}, optional
-        What those pixels count as.  0, the papers' choice, means that their taps add nothing.
+        The value of padding pixels; default: 0, as in the papers: their taps add nothing.
 
     Examples
     --------
@@ -46,56 +48,56 @@ class Window:
     (3, 4)
     """
 
-    size: tuple
-    stride: tuple = (1, 1)
-    padding: tuple = ((0, 0), (0, 0))
+    size: tuple[int, int]
+    stride: tuple[int, int] = (1, 1)
+    padding: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0))
     border: int = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         pads = self.padding if _is_pair(self.padding, (tuple, list)) else ((), ())
         good = [_is_range(v, 1) for v in (self.size, self.stride)]
         good += [_is_range(v, 0) for v in pads]
         if not all(good) or self.border not in (0, 1, -1):
             raise InputError(
-                f"Window: size {self.size!r}, stride {self.stride!r}, padding {self.padding!r}, "
-                f"border {self.border!r}; expected two numbers of 1 or more for size and stride, "
-                "pads ((above, below), (left, right)) of 0 or more, all below 2**31, and a border "
-                "of 0, 1 or -1"
+                f"Window: size is {self.size!r}, stride {self.stride!r}, padding {self.padding!r} "
+                f"and border {self.border!r}; expected two integers of 1 or more for size and "
+                "stride, padding ((above, below), (left, right)) of 0 or more, all below 2**31, "
+                "and a border of 0, 1 or -1"
             )
-        for name in ("size", "stride"):  # a Window is a key, also where lists were given
+        for name in ("size", "stride"):  # tuples, as a Window has a hash
             object.__setattr__(self, name, tuple(map(int, getattr(self, name))))
         object.__setattr__(self, "padding", tuple(tuple(map(int, pair)) for pair in pads))
 
     @property
-    def taps(self):
-        """How many taps there are."""
+    def taps(self) -> int:
+        """The number of taps."""
         return self.size[0] * self.size[1]
 
-    def padded(self, height, width):
-        """Rows and columns of images with their border."""
+    def padded(self, height: int, width: int) -> tuple[int, int]:
+        """Return the numbers of rows and columns of padded images."""
         (above, below), (left, right) = self.padding
         return height + above + below, width + left + right
 
-    def output(self, height, width):
-        """Rows and columns of the output for images of this size, which the window must fit."""
+    def output(self, height: int, width: int) -> tuple[int, int]:
+        """Return the numbers of rows and columns of the output for images of this size."""
         output = self.output_of_padded(*self.padded(height, width))
         if min(output) < 1:
             raise InputError(
                 f"a window of {self.size} does not fit into images of {height} x {width} with "
-                f"padding {self.padding}"
+                f"padding {self.padding}; expected at most {self.padded(height, width)}"
             )
         return output
 
-    def output_of_padded(self, height, width):
-        """Rows and columns of the output for images with their border."""
-        sizes = zip((height, width), self.size, self.stride, strict=True)
-        return tuple((there - taps) // step + 1 for there, taps, step in sizes)
+    def output_of_padded(self, height: int, width: int) -> tuple[int, int]:
+        """Return the numbers of rows and columns of the output for padded images."""
+        (rows, columns), (down, right) = self.size, self.stride
+        return (height - rows) // down + 1, (width - columns) // right + 1
 
-    @functools.lru_cache(maxsize=256)  # noqa: B019  (windows are few, and small)
-    def classes(self, height, width):
-        """Output pixels by which of their taps are inside the images; arrays to read only.
+    @functools.lru_cache(maxsize=256)  # noqa: B019  (there are few windows, and they are small)
+    def classes(self, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+        """Group the output pixels by the taps that are inside the images, as read-only arrays.
 
-        `inside` is (classes, taps), of booleans; `of` is the class of each output pixel.
+        `inside` (classes, taps) has booleans; `of` (H', W') has the class of each output pixel.
         """
         axes = []
         sizes = (height, width), self.output(height, width)
@@ -109,8 +111,8 @@ class Window:
         inside.flags.writeable = of.flags.writeable = False
         return inside, of
 
-    def surrounded(self, x):
-        """The words of Bits (B, H, W, C) within their border; a border of 0 stands there as -1."""
+    def surrounded(self, x: Bits) -> Array:
+        """Return the words of padded Bits (B, H, W, C); a border of 0 is stored as -1."""
         xp = array_module(x)
         words = xp.ascontiguousarray(x.words)
         if not any(map(any, self.padding)):
@@ -126,20 +128,20 @@ class Window:
         padded[:, above : above + height, left : left + width] = words
         return padded
 
-    def views(self, x, fill=0):
-        """What each output pixel sees: a view (B, H', W', rows, columns, C); `fill` beyond x."""
+    def views(self, x: Array, fill: float = 0) -> Array:
+        """Return a view (B, H', W', rows, columns, C) of all patches, with `fill` outside x."""
         xp = array_module(x)
         x = xp.pad(x, ((0, 0), *self.padding, (0, 0)), constant_values=fill)
         views = xp.lib.stride_tricks.sliding_window_view(x, self.size, axis=(1, 2))
         views = views[:, :: self.stride[0], :: self.stride[1]]  # (B, H', W', C, rows, columns)
         return xp.moveaxis(views, 3, -1)
 
-    def views_of_pixels(self, pixels):
-        """`views` of uint8 images, with black pixels beyond them, or white ones for +1."""
+    def views_of_pixels(self, pixels: Array) -> Array:
+        """Return `views` of uint8 images, padded with black pixels, or white ones for +1."""
         return self.views(pixels, 255 if self.border == 1 else 0)
 
-    def seen(self, x):
-        """The pixels (B, H', W', ...) that each tap sees of images with their border: views."""
+    def seen(self, x: Array) -> Iterator[Array]:
+        """Yield, for each tap, a view (B, H', W', ...) of the pixels of padded images it sees."""
         height, width = self.output_of_padded(*x.shape[1:3])
         down, right = self.stride
         for i, j in np.ndindex(self.size):

@@ -38,5 +38,5 @@ def test_the_digits_take_the_place_of_a_set_that_is_not_there(tmp_path):
     words = "--only", "base", "--seeds", "1", "--epochs", "1", "--units", "8"
     done = run(tmp_path, *words)
     assert done.returncode == 0, done.stderr
-    assert "note: the embedded digits take the place of fashion-mnist" in done.stdout
+    assert "note: the embedded digits replace fashion-mnist" in done.stdout
     assert list(tmp_path.iterdir()) == []  # nothing is written without --out

@@ -98,7 +98,7 @@ def test_every_changed_byte_and_every_truncation_is_refused(tmp_path):
         (lambda h, a: a.update(more=a.pop("0.increasing")), "expected 0, 1"),
         (lambda h, a: a.update(more=np.zeros(2)), "expected 0, 1"),
         (lambda h, a: a.update({"0.more": np.zeros(2)}), "expected bits, increasing, thresholds"),
-        (lambda h, a: a.update({"0.bits": a["0.bits"][:4]}), "padding bit behind the 4 signs"),
+        (lambda h, a: a.update({"0.bits": a["0.bits"][:4]}), "padding bit .* the 4 signs"),
         (lambda h, a: a.update({"0.bits": a["0.bits"] | 128}), "padding"),
         (lambda h, a: a.update({"0.bits": a["0.bits"].astype(float)}), "float64"),
         (lambda h, a: a.update({"0.bits": a["0.bits"][0]}), "layer 0: 9 signs per row"),

@@ -1,4 +1,4 @@
-"""The convention of bits, stated as tests."""
+"""The bit layout, stated as tests."""
 
 import numpy as np
 import pytest

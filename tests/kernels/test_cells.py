@@ -19,13 +19,13 @@ shapes = st.tuples(st.sampled_from((0, 1, 2, 3)), st.sampled_from(UNITS))
 
 
 def draw(seed, *shape, dtype=np.float32):
-    """Numbers from the table of edges, some of them large."""
+    """Draw numbers from the table of edge values, some of them large."""
     x = numbers(seed, shape, dtype)
     return x * np.random.default_rng(seed).choice(np.array([1, 4, 100], dtype), shape)
 
 
 def both(name, *arguments):
-    """The arrays of a kernel and of its definition, called with copies of the same arguments."""
+    """Call a kernel and its definition with copies of the same arguments and return the arrays."""
     results = []
     for function in (getattr(kernels.cells, name), getattr(reference, name)):
         own = [a.copy() if isinstance(a, np.ndarray) else a for a in arguments]
@@ -87,7 +87,7 @@ def test_rows_and_integers_with_a_bias(dtype, shape, seed):
 
 
 def test_tanh_is_lamberts_continued_fraction():
-    """x / (1 + x^2 / (3 + ... x^2 / 25)) from the inside, in fractions."""
+    """Evaluate x / (1 + x^2 / (3 + ... x^2 / 25)) from the inside in fractions."""
     for square in (0, 1, fractions.Fraction(7, 3)):
         value = fractions.Fraction(25)
         for odd in range(23, 0, -2):
@@ -106,7 +106,7 @@ EXACT = {
 
 
 def tanh(x):
-    """By a plain cell."""
+    """Return tanh computed by a plain cell."""
     z, h = x.reshape(1, -1).copy(), np.empty((1, x.size), x.dtype)
     kernels.cells.rnn_step(z, np.zeros(z.shape, np.int32), 0.0, False, h)
     return h[0]

@@ -1,4 +1,4 @@
-"""Numbers to codes at every edge, in every implementation."""
+"""Conversion of numbers to codes at every edge, in every implementation."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.usefixtures("implementation")
 
 
 def beside(x, dtype=np.float32):
-    """A number with its neighbours."""
+    """Return a number and its neighbouring floats."""
     x = dtype(x)
     return [np.nextafter(x, dtype(-np.inf)), x, np.nextafter(x, dtype(np.inf))]
 

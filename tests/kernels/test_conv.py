@@ -1,4 +1,4 @@
-"""Convolutions of bits in every implementation, against sums over the taps of the numbers."""
+"""Convolutions of bits in every implementation, compared with sums over the taps."""
 
 import numpy as np
 import pytest
@@ -27,7 +27,7 @@ windows = st.builds(
 
 
 def by_hand(x, weight, window):
-    """z[b, h, w, m], one tap after the other."""
+    """Compute z[b, h, w, m] one tap after the other."""
     (above, below), (left, right) = window.padding
     x = np.pad(x, ((0, 0), (above, below), (left, right), (0, 0)), constant_values=window.border)
     height, width = (
@@ -60,7 +60,7 @@ def test_every_window_border_and_number_of_channels(size, c, m, window, seed):
 
 
 def test_prepared_filters_thresholds_and_other_sizes_of_images():
-    """What is kept for images of one size must not serve those of another."""
+    """The cache for images of one size must not be used for another size."""
     window = Window((3, 3), padding=((1, 1), (1, 1)))
     weight = signs(0, (40, 3, 3, 70))
     prepared, steps = (

@@ -1,4 +1,4 @@
-"""The backward products of convolutions in every implementation, against the definition."""
+"""The backward products of convolutions, compared with the definition."""
 
 import functools
 
@@ -26,7 +26,7 @@ outputs = st.sampled_from([1, 4, 16, 33])
 
 
 def same(name, *args, drawn=None, **kwargs):
-    """Hold a kernel against the reference, bit for bit."""
+    """Compare a kernel with the reference, bit for bit."""
 
     def run():
         rng = None if drawn is None else np.random.default_rng(drawn)
@@ -62,7 +62,7 @@ def test_integers(window, n, m, n_images, bits, drawn, seed):
 
 @functools.cache
 def gradients_of_many(bits, implementation):
-    """Both gradients of a convolution that takes several blocks and parts of them."""
+    """Return both gradients of a convolution with several blocks and parts of blocks."""
     rng = np.random.default_rng(0)
     window = Window((3, 3), padding=((1, 1), (1, 1)))
     grad = rng.standard_normal((5, 34, 36, 270), np.float32)

@@ -1,4 +1,4 @@
-"""Codes, what they stand for in planes, and integers to codes, in every implementation."""
+"""Codes, their values in planes, and codes of integers, in every implementation."""
 
 import numpy as np
 import pytest

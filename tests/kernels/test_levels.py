@@ -1,4 +1,4 @@
-"""Which level of the kernels runs, on this processor and, through Numba's overrides, on others."""
+"""Selection of a kernel level, on this processor and, with Numba's overrides, on others."""
 
 import importlib.util
 import os
@@ -30,7 +30,7 @@ on_x86 = pytest.mark.skipif(
     platform.machine().lower() not in ("x86_64", "amd64"), reason="an x86-64 processor is needed"
 )
 
-# every kernel against the definition, at a level that the environment forces
+# compares every kernel with the definition, at a level that the environment forces
 EVERY_KERNEL = """
 import numpy as np
 from bitnet import kernels
@@ -165,7 +165,7 @@ assert "vpdpbusd" in code(pixels._multiply, "i12", "u13", number, number, "i41",
 
 @on_x86
 def test_the_avx512_kernels_compile_to_the_instructions_meant(tmp_path):
-    """For a server of 2021, also where this processor could not run them."""
+    """They compile for a server of 2021, even if this processor cannot run them."""
     features = "+64bit,+avx,+avx2,+bmi,+bmi2,+cx16,+evex512,+f16c,+fma,+lzcnt,+movbe,+popcnt,"
     features += ",".join(f"+{name}" for name in sorted(jit.LEVELS["avx512"]))
     environment = {"NUMBA_CPU_NAME": "icelake-server", "NUMBA_CPU_FEATURES": features}
@@ -222,7 +222,7 @@ def test_a_level_that_there_is_not():
 
 def test_a_level_that_the_processor_lacks(monkeypatch):
     monkeypatch.setattr(jit, "_features", lambda: {"avx2"})
-    with pytest.raises(InputError, match="avx512 needs avx512bw, "), jit.using_level("avx512"):
+    with pytest.raises(InputError, match="which needs avx512bw, "), jit.using_level("avx512"):
         pass
     monkeypatch.setattr(jit, "_level", None)
     assert jit.level() == "avx2"

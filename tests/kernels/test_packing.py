@@ -1,4 +1,4 @@
-"""Packing in every implementation, against NumPy and the table of edges."""
+"""Packing in every implementation, compared with NumPy and a table of edge values."""
 
 import numpy as np
 import pytest
@@ -57,7 +57,7 @@ def test_other_types(n, seed):
     x = np.random.default_rng(seed).integers(-2, 3, (2, n))
     for dtype in (np.int8, np.int32, np.int64):
         assert np.array_equal(kernels.pack(x.astype(dtype)).signs() > 0, x >= 0)
-    for dtype in (np.uint8, np.uint16, np.uint32, np.uint64):  # all +1, and padding bits are 0
+    for dtype in (np.uint8, np.uint16, np.uint32, np.uint64):  # all +1, with padding bits 0
         expected = kernels.pack(np.ones(x.shape))
         assert kernels.pack(x.astype(dtype)) == expected
     assert np.array_equal(kernels.pack(x > 0).signs() > 0, x > 0)

@@ -1,4 +1,4 @@
-"""Integers of a few bits, in products and convolutions of every implementation."""
+"""Low-bit integers in products and convolutions of every implementation."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from bitnet.kernels import BitPlanes, Codebook, Window
 pytestmark = pytest.mark.usefixtures("implementation")
 
 TERNARY = Codebook([0, 1, 3], [1, 1], 0.5)
-WIDE = Codebook(range(4), [1, 299])  # no byte holds its 300, as those of powers of two
+WIDE = Codebook(range(4), [1, 299])  # 300 does not fit in a byte, unlike sums of powers of two
 codebook = st.one_of(
     st.builds(Codebook.uniform, st.integers(1, 8), st.just(0.5), st.sampled_from([0, 1, 255, -3])),
     st.sampled_from([TERNARY, WIDE]),
@@ -33,7 +33,7 @@ def planes(rng, own, shape):
 
 
 def operand(rng, own, shape):
-    """BitPlanes of the codebook; for None Bits, and for "pixels" those."""
+    """Draw BitPlanes of a codebook, Bits for None, or pixels for "pixels"."""
     if own is None:
         return kernels.pack(rng.standard_normal(shape))
     return (
@@ -70,7 +70,7 @@ def test_plane_gemm(left, right, b, m, n, kept, seed):
     "own", [Codebook(range(8), [40, 80, 160]), Codebook(range(8), [30, 60, 120], offset=7)]
 )
 def test_sums_that_int32_holds_of_parts_that_it_does_not(own):
-    """Of numbers with a common divisor, whose bytes have a large factor and a large base."""
+    """Numbers with a common divisor become bytes with a large factor and a large base."""
     rng, n = np.random.default_rng(0), 20000
     x, weight = planes(rng, own, (3, n)), planes(rng, own, (5, n))
     np.testing.assert_array_equal(kernels.plane_gemm(x, weight), integers(x) @ integers(weight).T)
@@ -187,5 +187,5 @@ def test_rows_of_planes():
 
 def test_sums_that_pass_int32_are_refused():
     x = BitPlanes(kernels.pack(np.ones((1, 1, 1, 1, 3))), [1 << 30])
-    with pytest.raises(InputError, match="pass the range of int32"):
+    with pytest.raises(InputError, match="can overflow int32"):
         kernels.plane_conv(x, kernels.pack(np.ones((1, 1, 1, 3))), Window((1, 1)))

@@ -1,4 +1,4 @@
-"""Max-pooling and sums of patches in every implementation, against loops over the windows."""
+"""Max-pooling and sums of patches, compared with loops over the windows."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ dtypes = st.sampled_from([np.float32, np.float64, np.int32, np.uint8])
 
 
 def seen_by(window, size, h, w):
-    """(tap, row, column) of the pixels that an output pixel sees."""
+    """Yield (tap, row, column) of the pixels in the window of an output pixel."""
     (above, _), (left, _) = window.padding
     for tap, (i, j) in enumerate(np.ndindex(*window.size)):
         row, column = h * window.stride[0] - above + i, w * window.stride[1] - left + j

@@ -1,4 +1,4 @@
-"""Products of packed operands in every implementation, against products of the numbers."""
+"""Products of packed operands, compared with products of the unpacked numbers."""
 
 import importlib
 
@@ -78,7 +78,7 @@ def test_signed_gemm_of_integers_is_exact(b, m, n, seed, bits):
 @given(rows, widths, widths, seeds)
 def test_floats_times_pixels(b, m, n, seed):
     rng = np.random.default_rng(seed)
-    x = rng.integers(-20, 21, (b, m)).astype(np.float32)  # the sums stay below 2**24: exact
+    x = rng.integers(-20, 21, (b, m)).astype(np.float32)  # exact, as the sums stay below 2**24
     pixels = rng.integers(0, 256, (m, n), dtype=np.uint8)
     expected = x.astype(np.int64) @ (2 * pixels.astype(np.int64) - 255)
     assert np.array_equal(kernels.signed_gemm(x, pixels), expected)
@@ -95,7 +95,7 @@ def test_integers_times_pixels_and_planes(b, m, n, seed):
     assert np.array_equal(y, expected.astype(np.float32) * x.scales[:, None])
 
 
-# past the edges of what the kernels do at once: 512 rows, 31 words, 32 outputs, 4 rows of
+# larger than the blocks of the kernels: 512 rows, 31 words, 32 outputs, 4 rows of
 # numbers, 24 words of 12 rows of signs, 8 of 30
 LARGE = [(515, 33, 70), (3, 31, 2100), (6, 300, 129), (37, 650, 65), (130, 64, 1024)]
 
@@ -128,7 +128,7 @@ def test_xnor_sign_is_the_threshold_of_the_product(b, m, n, seed):
     steps = Thresholds(values, rng.random(m) < 0.5)
     z = reference.xnor_gemm(x, weight)
     assert kernels.xnor_sign(x, weight, steps) == reference.threshold(z, steps)
-    assert kernels.xnor_sign(x, weight, steps) == reference.threshold(z, steps)  # limits are kept
+    assert kernels.xnor_sign(x, weight, steps) == reference.threshold(z, steps)  # cached limits
 
 
 @given(rows, rows, widths, seeds)
@@ -179,7 +179,7 @@ def test_a_product_row_by_row(m, b, n, seed):
     assert np.array_equal(np.asarray(product), whole)
     for total in (whole + product, product + whole, product + product):
         assert np.array_equal(total, whole + whole)
-    if kernels.implementation() == "numba":  # a few rows at a time, as in an update
+    if kernels.implementation() == "numba":  # a few rows at a time, like in an update
         cpu = importlib.import_module("bitnet.kernels.cpu")
         (multiply, _), got = cpu.signed_rows(x, matrix), np.empty_like(whole)
         for start in range(0, m, 5):

@@ -32,7 +32,7 @@ def test_odd_integers_are_those_of_the_formula(shape, k, seed, by_chance, turned
     n = 2**k - 1
     assert q.largest == n
     largest = abs(x).max(axis=1, initial=0, keepdims=True).astype(np.float64)
-    kept = np.broadcast_to(largest > 1e-36, x.shape)  # n / largest passes floats below
+    kept = np.broadcast_to(largest > 1e-36, x.shape)  # n / largest overflows below
     assert (abs(q.values[kept]) <= n).all()
     assert (q.values[kept] % 2 == 1).all()
     assert not q.values[~kept].any()
@@ -77,7 +77,7 @@ def test_powers_of_two_are_those_of_the_formula(shape, k, seed, turned):
         (-ROOT, -1.0),
         (2 * ROOT, 2.0),
         (np.nextafter(2 * ROOT, np.float32(0)), 1.0),
-        (0.25 * ROOT, 0.25),  # the least of three powers, below 1
+        (0.25 * ROOT, 0.25),  # the smallest of three powers below 1
         (np.nextafter(np.float32(0.25 * ROOT), np.float32(0)), 0.0),
         (0.0, 0.0),
         (-0.0, 0.0),
@@ -109,7 +109,7 @@ RULES = [Rounding("dorefa", 8), Rounding("dorefa", 4), Rounding("log", 6), Round
 
 @pytest.mark.parametrize("rule", RULES)
 def test_products_take_every_rule(rule):
-    """Integers are multiplied exactly; powers of two as floats."""
+    """Integers are multiplied exactly, and powers of two as floats."""
     rng = np.random.default_rng(1)
     grad = rng.standard_normal((37, 70)).astype(np.float32)
     weight, x = (
@@ -153,7 +153,7 @@ def test_convolutions_take_every_rule(rule, groups):
 
 
 def test_a_convolution_of_powers_is_that_of_the_powers():
-    """One range for all groups and both products."""
+    """All groups and both products use one range."""
     rng, rule, window = np.random.default_rng(5), Rounding("log", 3), Window((1, 1))
     grad = rng.standard_normal((2, 3, 3, 4)).astype(np.float32) * np.float32([1, 1, 8, 8])
     weight, x = kernels.pack(rng.standard_normal((4, 1, 1, 3))), kernels.pack(np.ones((2, 3, 3, 6)))

@@ -1,4 +1,4 @@
-"""AP2 in every implementation: the power of two nearest in the exponent, to the last float."""
+"""AP2 in every implementation: the power of two with the nearest exponent, for every float."""
 
 import fractions
 import functools
@@ -19,7 +19,7 @@ TYPES = [np.float32, np.float64]
 
 @functools.cache
 def exactly(x):
-    """AP2 of a positive number in whole numbers: the p with p^2 / 2 < x^2 < 2 p^2."""
+    """Compute AP2 of a positive number in integers: the p with p^2 / 2 < x^2 < 2 p^2."""
     x = fractions.Fraction(float(x))
     power = fractions.Fraction(1)
     while 2 * power * power < x * x:
@@ -88,7 +88,7 @@ def test_every_implementation_gives_the_bits_of_the_definition(b, n, seed, expon
 
 @given(seeds)
 def test_what_it_is_for(seed):
-    """AP2(xy) need not be AP2(x) AP2(y), but powers of two go through it, and |AP2(x)| is near."""
+    """AP2 commutes with factors that are powers of two, and |AP2(x)| is near |x|."""
     x = numbers(seed, 100)
     x = x[abs(x) > 1e-30]
     y = kernels.ap2(x)

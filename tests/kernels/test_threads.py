@@ -1,4 +1,4 @@
-"""Parts of a kernel on threads: all rows once, errors arrive, and little work stays on one."""
+"""Distribution over threads: each row runs once, errors propagate, small work uses one thread."""
 
 import multiprocessing
 import threading
@@ -36,7 +36,7 @@ def test_little_work_stays_on_the_thread_that_asked():
 
 
 def test_much_work_runs_side_by_side():
-    together = threading.Barrier(3, timeout=30)  # breaks unless three threads are in it at once
+    together = threading.Barrier(3, timeout=30)  # breaks unless three threads wait at once
     threads.shared(lambda *_: together.wait(), 3, 1, 1e9)
 
 
@@ -76,7 +76,7 @@ def _sum_in_a_child(results):
 
 
 @pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="no fork here")
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of a fork beside threads
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # about a fork with threads
 def test_a_forked_process_opens_threads_of_its_own():
     threads.shared(lambda start, stop: None, 9, 1, 1e9)
     context = multiprocessing.get_context("fork")

@@ -1,4 +1,4 @@
-"""What stands between the products in training, in every implementation."""
+"""Batch norm, rounding and updates in training, in every implementation."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ def integers(seed, shape, largest=300):
 
 
 def normal_numbers(seed, shape):
-    """Without subnormal ones, by which one cannot divide."""
+    """Draw numbers without subnormal ones, by which division overflows."""
     x = numbers(seed, shape)
     return np.where(abs(x) < 1e-37, np.float32(0), x)
 
@@ -179,7 +179,7 @@ def test_a_weight_of_which_all_gradients_are_zero_stays():
 
 
 def test_the_code_keeps_its_scale_rounded_and_the_paper_does_not():
-    """After one |g| = 1 the code's v never falls again: 0.999 of a power is rounded back."""
+    """After one |g| = 1 the code's v never decreases: 0.999 of a power is rounded up again."""
     kept = {}
     for rule, eps in (("shift_adamax", 0.0), ("shift_adamax_code", 2.0**-27)):
         w, m, v = np.zeros((3, 1), np.float32)

@@ -1,4 +1,4 @@
-"""Where taps stand, and which of them miss the images."""
+"""Positions of taps, and taps outside the images."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Checkpoints and frozen nets of one device on the other, and the command line with --gpu."""
+"""Checkpoints and frozen nets moved between devices, and the command line with --gpu."""
 
 import contextlib
 import json
@@ -28,7 +28,7 @@ DEVICES = ("cpu", "gpu")
 
 
 def steps(model, optimizer, rng, count):
-    """Some steps of a training whose batches `rng` draws."""
+    """Run some training steps on batches that `rng` draws."""
     for _ in range(count):
         rows = rng.integers(0, 24, 8)
         loss = squared_hinge(model(trainings.ROWS[rows]), trainings.LABELS[rows])
@@ -65,7 +65,7 @@ def test_a_file_is_of_numpys_arrays(gpu, tmp_path):
 
 
 def test_a_training_moves_in_the_middle(gpu):
-    """Gradients, kept signs and moments come along, there and back."""
+    """Gradients, cached signs and moments move along in both directions."""
     model, optimizer, _, rng = begun("cpu")
     other, its_optimizer, _, its_rng = begun("cpu")
     with kernels.using("reference"):
@@ -145,7 +145,7 @@ def test_a_frozen_language_model(gpu, kind, tmp_path):
     scores, after = moved.scores(ids)
     assert isinstance(scores, np.ndarray)
     assert array_module(after[0][0]) is not np
-    again, _ = moved.scores(ids, state if kind == "gru" else after)  # of either device
+    again, _ = moved.scores(ids, state if kind == "gru" else after)  # on either device
     found = {"scores": scores, "again": again}
     wanted = {"scores": expected, "again": frozen.scores(ids, state)[0]}
     same_numbers.assert_same(gpu, found, wanted)
@@ -161,7 +161,7 @@ def test_a_frozen_language_model(gpu, kind, tmp_path):
 
 
 def test_the_command_line_trains_on_a_gpu(gpu, tmp_path, monkeypatch, capsys):
-    """One epoch here and one there end with the bytes of two on the processor."""
+    """One epoch on each device gives the same bytes as two epochs on the processor."""
     monkeypatch.chdir(tmp_path)
     asked = [*QUICK, "--schedule", "step", "--optimizer", "shift-adamax-code", "--quiet"]
     with kernels.using("reference"):
@@ -210,7 +210,7 @@ MAIN_JOB = str(pathlib.Path(bitnet.__file__).parent.parent / "examples" / "mnist
 
 
 def test_the_main_job_on_a_gpu(gpu, tmp_path, monkeypatch, capsys):
-    """The script as it is read, with --gpu: what is frozen equals what was trained there."""
+    """The example script with --gpu: the frozen net equals the trained one."""
     monkeypatch.chdir(tmp_path)
     words = ["--quick", "--hidden", "16", "--epochs", "1", "--no-twin"]
     for more in (["--out", "cpu.npz"], ["--out", "gpu.npz", "--gpu"]):

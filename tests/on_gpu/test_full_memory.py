@@ -1,4 +1,4 @@
-"""A full memory of the GPU, which only the stand-in has at will: one sentence, nothing lost."""
+"""A full GPU memory, simulated by the stand-in: one error sentence, and no loss of data."""
 
 from functools import partial
 
@@ -18,7 +18,7 @@ from bitnet.training.metrics import activity
 
 @pytest.fixture
 def small():
-    """A GPU whose memory is soon full."""
+    """Simulate a GPU whose memory fills soon."""
     with stand_in.installed(), kernels.using("reference"):
         yield
 
@@ -62,7 +62,7 @@ def test_a_training_whose_memory_is_full_keeps_its_last_checkpoint(small, tmp_pa
 
 @pytest.mark.parametrize("text", [False, True])
 def test_wherever_the_memory_fills_the_file_is_good(small, tmp_path, capsys, text):
-    """In the first batches, in the middle of an optimizer's step, in the measures of an epoch."""
+    """It may fill in the first batches, in an optimizer step, or in the metrics of an epoch."""
     asked = TEXT if text else [*QUICK, "--epochs", "2", "--quiet"]
     where, n_bytes = set(), 10_000
     while n_bytes < 10**8:

@@ -1,4 +1,4 @@
-"""Every kernel gives for CuPy's arrays what it gives for NumPy's; integers are the same."""
+"""Every kernel returns the same for CuPy arrays as for NumPy arrays, exactly for integers."""
 
 import inspect
 
@@ -43,13 +43,13 @@ def few(codes):
 
 
 def in_place(kernel, arrays, *operands):
-    """What a kernel leaves in copies of arrays."""
+    """Call a kernel on copies of arrays, which it changes, and return the copies."""
     own = [array.copy() for array in arrays]
     return kernel(own, *operands), own
 
 
 def cell(kind, gates):
-    """A step of a recurrent layer, and the way back."""
+    """Make a case: a step of a recurrent layer, forward and backward."""
 
     def run(z, grad, move):
         z, product = move(np.tile(z, gates)), move(np.tile(Z, gates))
@@ -76,7 +76,7 @@ OUT = ZEROS, ZEROS
 
 
 def step(rule, n_states, constants):
-    """Two steps of an optimizer on a matrix, with its signs."""
+    """Make a case: two optimizer steps on a matrix with its signs."""
 
     def run(move):
         weight = move(np.clip(np.sign(X) if rule == "bop" else X, -1, 1))
@@ -96,7 +96,7 @@ def step(rule, n_states, constants):
 
 
 def rounding(x, rule):
-    """A gradient as it is multiplied; every call draws the same seed."""
+    """Return a rounded gradient; every call draws the same seed."""
     return kernels.round_gradient(
         x, rule, np.random.default_rng(0) if rule.kind == "dorefa" else None
     )
@@ -108,7 +108,7 @@ def added(move):
     return y
 
 
-# what a kernel of the reference is reached by: a function of `move`
+# by kernel of the reference: a function of `move` that calls it
 CASES = {
     "pack": lambda move: bits(move(X)),
     "pack_with_mask": lambda move: kernels.pack_with_mask(move(X), 0.5),
@@ -218,13 +218,13 @@ CASES = {
     "gru_step": lambda move: cell("gru", 3)(GRAD, GRAD, move),
     "gru_back": lambda move: cell("gru", 3)(-GRAD, GRAD, move),
 }
-# whose floats are rounded on a GPU one by one, in the definition's order
+# kernels whose floats are rounded on a GPU one by one, in the definition's order
 EXACT = {"batch_norm_backward", "normalize_sign", "round_gradient", "update"}
 HELPERS = {"beyond", "bitwise_count", "flip", "integers", "multiply", "tanh", "uniform"}
 
 
 def arrays_of(x, name="y"):
-    """All arrays and numbers in a result, by a name."""
+    """Return all arrays and numbers in a result, by name."""
     if isinstance(x, (tuple, list)):
         return {k: v for i, own in enumerate(x) for k, v in arrays_of(own, f"{name}.{i}").items()}
     if isinstance(x, BitPlanes):

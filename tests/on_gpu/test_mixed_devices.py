@@ -1,4 +1,4 @@
-"""Data on one device for what works on the other: moved, or refused in a sentence."""
+"""Data on one device for objects on the other: moved, or rejected with one sentence."""
 
 import sys
 

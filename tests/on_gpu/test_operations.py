@@ -1,4 +1,4 @@
-"""Every operation gives on the GPU what it gives on the processor, forward and backward."""
+"""Every operation gives the same results on the GPU and on the processor, with gradients."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from bitnet.devices import to_cpu, to_gpu
 
 @pytest.fixture
 def constants(gpu, monkeypatch):
-    """The arrays that the cases use beside their arguments, moved."""
+    """Move the arrays that the cases use in addition to their arguments."""
     for module in (test_gradients, recurrent_cases):
         for name, value in list(vars(module).items()):
             if isinstance(value, np.ndarray):
@@ -20,7 +20,7 @@ def constants(gpu, monkeypatch):
 
 
 def results(function, inputs, move):
-    """What comes out, and the gradients of all inputs."""
+    """Return the outputs and the gradients of all inputs."""
     tensors = [Tensor(move(np.array(x)), requires_grad=True) for x in inputs]
     y = function(*tensors)
     grad_y = np.random.default_rng(1).standard_normal(y.shape)

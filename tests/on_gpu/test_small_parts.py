@@ -1,4 +1,4 @@
-"""What no training passes through: checks of gradients, borders, surrogates, pooled bits."""
+"""Parts that no training test uses: gradient checks, borders, surrogates, pooled bits."""
 
 import numpy as np
 import pytest
@@ -62,7 +62,7 @@ def test_images_of_bits_as_rows(gpu, channels):
 
 
 def test_signs_pooled_with_a_padding(gpu):
-    """OR and AND of words, in the frozen net."""
+    """The frozen net uses OR and AND of words."""
     rng = np.random.default_rng(3)
     pool = bitnet.nn.MaxPool2d(3, 2, padding=1)
     first = (
@@ -87,7 +87,7 @@ def test_a_parameter_of_a_cupy_array(gpu):
     weight = bitnet.autograd.LatentWeight(data, clip=1.0)
     assert array_module(weight) is not np
     weight.edit()[...] = 0
-    assert np.array_equal(to_cpu(data), X)  # a copy was kept
+    assert np.array_equal(to_cpu(data), X)  # the copy is unchanged
     optimizer = bitnet.optim.Adam([weight], 0.1)
     (weight * 2.0).sum().backward()
     optimizer.step()
@@ -103,7 +103,7 @@ def test_what_a_convolution_repeats(gpu):
 
 
 def test_the_activity_of_arrays_that_are_there_already(gpu):
-    """An array of CuPy's has an attribute `data`, too, and that is an address."""
+    """A CuPy array also has an attribute `data`, which is an address."""
     model = bitnet.nn.Sequential(bitnet.nn.Sign())
     expected = activity(model, X)
     assert activity(model, X, to_gpu) == activity(model, to_gpu(X)) == expected
@@ -114,7 +114,7 @@ def test_rows_that_are_added_wait_once(gpu):
     before = stand_in.waits
     kernels.add_rows(y, rows, to_gpu(X[:2]))
     assert stand_in.waits == before + (gpu == "stand-in")
-    with pytest.raises(bitnet.InputError, match="rows 0 to 4 of 4"):
+    with pytest.raises(bitnet.InputError, match="rows are 0 to 4; expected 0 to 3"):
         kernels.add_rows(y, rows + rows // 3, to_gpu(X[:2]))
     kernels.add_rows(y, rows[:0], to_gpu(X[:0]))
 

@@ -1,4 +1,4 @@
-"""The stand-in for CuPy: it refuses what CuPy refuses, and offers nothing that CuPy has not."""
+"""The stand-in for CuPy: it rejects what CuPy rejects, and has nothing that CuPy lacks."""
 
 import importlib.util
 import inspect
@@ -20,15 +20,15 @@ def cupy():
 
 REFUSED = {
     "conversion": lambda x, cupy: np.asarray(x),
-    "a function of NumPy's": lambda x, cupy: np.concatenate([x, x]),
-    "a ufunc of NumPy's": lambda x, cupy: np.exp(x),
-    "a ufunc of NumPy's that writes": lambda x, cupy: np.add(np.ones(3), 1, out=x),
+    "a NumPy function": lambda x, cupy: np.concatenate([x, x]),
+    "a NumPy ufunc": lambda x, cupy: np.exp(x),
+    "a NumPy ufunc that writes": lambda x, cupy: np.add(np.ones(3), 1, out=x),
     "np.isfinite": lambda x, cupy: np.isfinite(x).all(),
     "np.where": lambda x, cupy: np.where(x > 0, 1, 0),
     "np.zeros_like": lambda x, cupy: np.zeros_like(x),
-    "assignment to NumPy's": lambda x, cupy: np.zeros(3).__setitem__(slice(None), x),
-    "an operator with NumPy's": lambda x, cupy: x + np.ones(3),
-    "one with NumPy's first": lambda x, cupy: np.ones(3) * x,
+    "assignment to a NumPy array": lambda x, cupy: np.zeros(3).__setitem__(slice(None), x),
+    "an operator with a NumPy array": lambda x, cupy: x + np.ones(3),
+    "one with a NumPy array first": lambda x, cupy: np.ones(3) * x,
     "one without axes": lambda x, cupy: x * np.array(2.0),
     "in place": lambda x, cupy: x.__iadd__(np.ones(3)),
     "a product": lambda x, cupy: np.ones((2, 3)) @ x,
@@ -37,13 +37,13 @@ REFUSED = {
     "a ufunc of no array": lambda x, cupy: cupy.exp(1.0),
     "an index": lambda x, cupy: x[np.array([0, 1])],
     "an item": lambda x, cupy: x.__setitem__(0, np.ones(1)),
-    "an argument that CuPy has not": lambda x, cupy: x.max(initial=0),
+    "an argument that CuPy lacks": lambda x, cupy: x.max(initial=0),
     "one of a function": lambda x, cupy: cupy.concatenate([x], where=True),
-    "a method that CuPy has not": lambda x, cupy: x.setflags(write=False),
-    "the flag that CuPy has not": lambda x, cupy: x.flags.writeable,
+    "a method that CuPy lacks": lambda x, cupy: x.setflags(write=False),
+    "the flag that CuPy lacks": lambda x, cupy: x.flags.writeable,
     "bits along an axis": lambda x, cupy: cupy.packbits(x > 0, axis=-1),
     "bits of floats": lambda x, cupy: cupy.packbits(x),
-    "an array as an index of Python's": lambda x, cupy: [7][x.argmax()],
+    "an array as a Python index": lambda x, cupy: [7][x.argmax()],
     "an array as a count": lambda x, cupy: range(x.argmax()),
     "a rule of casting": lambda x, cupy: x.astype(np.float32, casting="safe"),
     "another size of what is not contiguous": lambda x, cupy: cupy.broadcast_to(x, (2, 3)).view(
@@ -78,7 +78,7 @@ def test_it_computes(cupy):
 
 
 def test_a_numpy_call_in_a_kernel_is_found(cupy, monkeypatch):
-    """That is what it is for: with NumPy for `xp` each of these fails."""
+    """With NumPy in place of `xp` each of these kernels fails."""
     with kernels.using("reference"):
         bits = kernels.pack(cupy.asarray(np.ones((2, 3))))
         assert kernels.count_flips(bits, bits) == 0
@@ -119,7 +119,7 @@ print("all there in", cupy.__version__)
 
 
 def test_it_offers_nothing_that_cupy_has_not():
-    """Held against CuPy where it is installed, which needs no GPU."""
+    """Compare it with CuPy if that is installed, which needs no GPU."""
     if importlib.util.find_spec("cupy") is None:
         pytest.skip("CuPy is not installed")
     path = str(inspect.getfile(stand_in)).rpartition("/")[0]

@@ -1,7 +1,7 @@
 """Whole trainings on the GPU: the same numbers as on the processor, step by step.
 
-With the stand-in for CuPy every number of the model and of the optimizer is equal to the last bit.
-With a real GPU sums round differently, and what is compared is the loss of the first step.
+With the stand-in for CuPy all numbers of the model and the optimizer are equal bit for bit.  With
+a real GPU sums are rounded differently, and only the loss of the first step is compared.
 """
 
 import numpy as np
@@ -68,7 +68,7 @@ TRAININGS = {
 
 
 def trained(name, device):
-    """Three steps by hand: losses, weights, statistics, moments, flips, scores."""
+    """Run three steps and return losses, weights, statistics, moments, flips and scores."""
     make, optimizer, loss_of, to_input = TRAININGS[name]
     rng = np.random.default_rng(3)
     model = make(rng).to(device)
@@ -89,7 +89,7 @@ def trained(name, device):
 
 
 def assert_like(gpu, found, expected):
-    """All numbers with the stand-in, the first loss with a GPU."""
+    """Compare all numbers with the stand-in, and the first loss with a GPU."""
     if gpu != "stand-in":
         assert all(np.isfinite(value).all() for value in found.values())
         found, expected = ({"loss 0": own["loss 0"]} for own in (found, expected))
@@ -105,7 +105,7 @@ def test_training_by_hand(gpu, name):
 
 @pytest.mark.parametrize(("name", "most"), [("mlp", 7), ("few-bits", 10), ("float-mlp", 2)])
 def test_a_step_waits_for_few_numbers(name, most):
-    """The loss; whether scores, gammas and what is quantized are finite; a layer's flips."""
+    """It waits for the loss, for checks of finite numbers, and for the flips of each layer."""
     make, optimizer, loss, to_input = TRAININGS[name]
     with stand_in.installed(), kernels.using("reference"):
         model = make(np.random.default_rng(3)).to("gpu")
@@ -128,7 +128,7 @@ def test_clipping_waits_once(gpu):
 
 
 def fitted(device, make=mlp, teacher=None):
-    """Two epochs of `fit`, with all that it measures, and then the re-estimated statistics."""
+    """Run two epochs of `fit` with all metrics, then re-estimate the statistics."""
     rng = np.random.default_rng(5)
     model = make(rng).to(device)
     data = Split((IMAGES, LABELS), (IMAGES[:9], LABELS[:9]), (IMAGES[9:], LABELS[9:]))
@@ -152,7 +152,7 @@ def fitted(device, make=mlp, teacher=None):
 def assert_fitted(gpu, found, expected):
     if gpu == "stand-in":
         same_numbers.assert_same(gpu, found, expected)
-    else:  # a first epoch of four steps
+    else:  # the first epoch has four steps
         assert found["loss 0"] == pytest.approx(expected["loss 0"], rel=0.1)
 
 
@@ -184,7 +184,7 @@ LANGUAGE = {
 
 
 def read(device, kind, options):
-    """One epoch of a language model, with clipped gradients, and what it then writes."""
+    """Train a language model for one epoch with clipped gradients, and generate a text."""
     vocabulary = Vocabulary.of(TEXT, "characters")
     ids = vocabulary.encode(vocabulary.split(TEXT))
     corpus = Corpus("foxes", ids[:150], ids[150:190], ids[190:230], vocabulary)
@@ -214,7 +214,7 @@ def test_language_model(gpu, name):
 
 
 def test_a_leaf_that_wants_a_gradient_is_not_moved(gpu):
-    """Its gradient would be lost; the sentence says what to do."""
+    """Its gradient would be lost, and the error says the next step."""
     model = twin(np.random.default_rng(0)).to("gpu")
     x = bitnet.Tensor(ROWS.astype(np.float32), requires_grad=True)
     with pytest.raises(bitnet.InputError, match="to_gpu"):

@@ -1,4 +1,4 @@
-"""Nets, images and command lines that the tests of two devices train."""
+"""Nets, images and command lines for the tests of two devices."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""The kernels in Numba, for processors: the same names and the same integers as `reference`.
+"""The kernels in Numba for processors, with the names and the results of `reference`.
 
 Importing this package imports Numba; `bitnet.kernels` does so at the first kernel call.
 """

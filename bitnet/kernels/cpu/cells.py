@@ -1,4 +1,4 @@
-"""Recurrent cells: loops over one segment of a row each, which LLVM turns into vectors."""
+"""Recurrent cells: loops over segments of rows, which LLVM vectorizes."""
 
 import numpy as np
 
@@ -7,14 +7,14 @@ from bitnet.kernels.cpu.jit import inner, jit
 from bitnet.kernels.reference.cells import BOTTOM, HALF, LIMIT, ONE, TOP
 from bitnet.kernels.threads import shared
 
-NUMBERS_PER_NS = 1.0  # one thread, about
+NUMBERS_PER_NS = 1.0  # approximate, one thread
 A0, A1, A2, A3, A4, A5, A6 = TOP
 B0, B1, B2, B3, B4, B5, B6 = BOTTOM
 
 
 @inner
 def _tanh(v):
-    """Return `reference.tanh` of one float32; NaN stays."""
+    """Return `reference.tanh` of one float32; NaN is unchanged."""
     v = -LIMIT if v < -LIMIT else v
     v = LIMIT if v > LIMIT else v
     s = v * v
@@ -27,21 +27,21 @@ def _tanh(v):
 
 @inner
 def _add(z, product, unit):
-    """z += product * unit, over one segment."""
+    """Compute z += product * unit for one segment."""
     for j in range(len(z)):
         z[j] += np.float32(product[j]) * unit
 
 
 @inner
 def _to_tanh(v):
-    """v = tanh(v)."""
+    """Replace v by tanh(v)."""
     for j in range(len(v)):
         v[j] = _tanh(v[j])
 
 
 @inner
 def _to_logistic(v):
-    """v = logistic(v)."""
+    """Replace v by logistic(v)."""
     for j in range(len(v)):
         v[j] = _tanh(v[j] * HALF) * HALF + HALF
 
@@ -92,7 +92,7 @@ def _lstm_step(z, product, unit, before, c, h):
 
 @jit
 def _lstm_back(gates, before, c, grad_h, grad_c, grad_z, d):
-    """Write the gradients of z (B, 4 H) and of the state before; d (2, H) is scratch memory."""
+    """Write the gradients of z (B, 4 H) and of the previous cell; d (2, H) is scratch memory."""
     m = c.shape[1]
     d, t = d[0], d[1]
     for b in range(len(c)):
@@ -139,7 +139,7 @@ def _gru_step(z, product, unit, before, inner, h):
 
 @jit
 def _gru_back(gates, inner, before, grad_h, grad_z, grad_p):
-    """Write the gradients of z and of the product (B, 3 H), and of the state before."""
+    """Write the gradients of z and of the product (B, 3 H), and of the previous state."""
     m = grad_h.shape[1]
     for b in range(len(grad_h)):
         own, part, old = gates[b], inner[b], before[b]
@@ -171,7 +171,7 @@ def _add_rows(y, rows, x):
 
 @jit
 def _affine(z, unit, bias, y):
-    """y = z * unit + bias, for rows of integers z."""
+    """Compute y = z * unit + bias for rows of integers z."""
     for i in range(len(z)):
         own, to = z[i], y[i]
         for j in range(len(own)):
@@ -186,7 +186,7 @@ def _compiled(name, loops):
         arrays = [a for a in arguments if isinstance(a, np.ndarray)]
         if arrays[0].dtype != np.float32:
             return define(*arguments)
-        with np.errstate(all="ignore"):  # where Numba does not compile, NumPy would warn
+        with np.errstate(all="ignore"):  # NumPy would warn if Numba does not compile
             loops(*arguments)
 
     run.__doc__ = f"See `bitnet.kernels.{name}`."

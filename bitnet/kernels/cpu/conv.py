@@ -1,16 +1,15 @@
-"""Convolutions of signs on packed pixels as they lie, without a copy of what each output sees.
+"""Convolutions of signs that read packed images in place, without copies of the patches.
 
-The channels of a pixel are `K = words_for(C)` words, and the pixels of a row follow each other.
-The taps of one row of a window are therefore `columns * K` words side by side, and a tile of
-`xnor` becomes: four neighbouring outputs, 32 channels, and one such segment for each row of
-taps.
+The channels of a pixel are `K = words_for(C)` words, and the pixels of a row are contiguous.  The
+taps of one row of a window are therefore `columns * K` contiguous words.  A tile of `xnor` is
+here four neighbouring outputs, 32 channels, and one such segment per row of taps.
 
-A border of +1 or -1 is a copy of the bits with those around them.  A border of 0 is a copy with
--1 around it, which takes the weights of the taps beyond the border away from the sum:
+For a border of +1 or -1 the images are copied with these bits around them.  For a border of 0
+they are copied with -1 around them, which subtracts the weights of the outer taps from the sum:
 
-    z = base - 2 count,   base = C * taps + (sum of the weights of the taps beyond the border)
+    z = base - 2 count,   base = C * taps + (sum of the weights of the taps outside the images)
 
-The base is the same for all outputs that miss the same taps, a class of outputs.
+The base is the same for all outputs whose outer taps are the same: a class of outputs.
 """
 
 import math
@@ -39,9 +38,9 @@ from bitnet.kernels.threads import shared
 
 
 def _convolution(lanes, kind):
-    """Make a routine for a row of n outputs, which see n_rows rows of n_words words each.
+    """Make a routine for a row of n outputs, with n_rows segments of n_words words each.
 
-    tables: for each output, where the bases or limits of its class begin.
+    tables: for each output, the address of the bases or limits of its class.
     """
     counts_of = COUNTS[lanes][0]
 
@@ -77,7 +76,7 @@ def _loops(kind, level):
     convolve = _convolution(LANES[level], kind)
 
     def run(x, stride, taps, panels, tables, of, flips, own, y, start, stop):
-        """Write the rows of outputs from start to stop, counted through all images.
+        """Write the rows of outputs from start to stop, counted over all images.
 
         x (B, H, W, K) with its border, panels (P, taps K, 32), tables (classes, 32 P) of bases or
         limits, of (H', W') the classes, flips (P,), own (W',), y (B, H', W', .).
@@ -106,7 +105,7 @@ NO_FLIPS = np.zeros(1, np.uint32)
 
 @jit
 def _integers_portable(x, stride, taps, words, bases, of, y, start, stop):
-    """As `_loops` for integers, by plain loops; words (M, rows, columns K), y (B, H', W', M)."""
+    """Compute integers with plain loops; words (M, rows, columns K), y (B, H', W', M)."""
     for row in range(start, stop):
         b, h = row // of.shape[0], row % of.shape[0]
         for w in range(of.shape[1]):
@@ -121,13 +120,13 @@ def _integers_portable(x, stride, taps, words, bases, of, y, start, stop):
 
 
 def _shared(run, y, weight):
-    """Run for the rows of outputs y (B, H', W', .), some on each thread."""
+    """Distribute the rows of outputs y (B, H', W', .) over threads."""
     work_ns = math.prod(y.shape[:3]) * math.prod(weight.shape) / MACS_PER_NS[level()]
     shared(run, math.prod(y.shape[:2]), 1, work_ns)
 
 
 def _convolve(loops, x, weight, window, tables, flips, y):
-    """Write y by the loops of this level; tables (classes, 32 P) of bases or limits."""
+    """Write y with the loops of this level; tables (classes, 32 P) of bases or limits."""
     words, of = window.surrounded(x), window.classes(*x.shape[1:3])[1]
     convolve, given = loops[level()], (words, window.stride, window.size, panels_of(weight))
 
@@ -151,7 +150,7 @@ def xnor_conv(x, weight, window):
     rows = np.ascontiguousarray(weight.words).reshape(shape)
 
     def run(start, stop):
-        with np.errstate(over="ignore"):  # where Numba does not compile, NumPy would warn
+        with np.errstate(over="ignore"):  # NumPy would warn if Numba does not compile
             _integers_portable(words, window.stride, window.size, rows, bases, of, z, start, stop)
 
     _shared(run, z, weight)
@@ -171,9 +170,9 @@ def xnor_conv_sign(x, weight, window, thresholds):
 
 
 def _bases(shape, weight, window):
-    """Return the bases (classes, 32 P) int32, from which counts are taken, for images (B, H, W, C).
+    """Return the bases (classes, 32 P) int32, from which counts are subtracted.
 
-    Kept where the weight keeps layouts: they are its own, for images of one size.
+    They depend on the weight and the size of the images, and are cached in a prepared weight.
     """
 
     def make(weight):

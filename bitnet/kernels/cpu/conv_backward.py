@@ -1,9 +1,9 @@
-"""The backward products of a convolution, some output pixels at a time, in the cache.
+"""The backward products of a convolution, computed for some output pixels at a time in the cache.
 
 For the images, the gradient of a few rows of output pixels is rounded to integers, multiplied
-with the filters of all taps, and added where the taps stand; for the filters, that of some
-images is rounded, transposed, and multiplied with what each output pixel saw, bit after bit.
-Pixels of 8 bits are eight times as many channels: `2p - 255` is the sum of 2^b s_b.
+with the filters of all taps, and added to the pixels of the taps.  For the filters, the gradient
+of some images is rounded, transposed, and multiplied with the bits of the patches.  8-bit pixels
+count as eight times as many channels: `2p - 255` is the sum of 2^b s_b.
 """
 
 import math
@@ -28,14 +28,14 @@ from bitnet.kernels.cpu.tables import INTEGERS, column_index
 from bitnet.kernels.cpu.xnor import counted_taps
 from bitnet.kernels.threads import num_threads, shared
 
-OUTPUTS = 32  # output pixels whose gradients are multiplied at once; a row of them, if it has more
-BITS = 1 << 22  # of patches that are indexed at once
-FLOATS = 1 << 18  # of gradients of patches, where they are not added as they are made
+OUTPUTS = 32  # output pixels whose gradients are multiplied at once, or a whole longer row
+BITS = 1 << 22  # of patches indexed at once
+FLOATS = 1 << 18  # of gradients of patches stored at once
 
 
 @inner
 def _add(sums, first, widths, taps, stride, pads, total):
-    """Add the patches of some output pixels, the first of which is number `first` of its image.
+    """Add the patches of some output pixels, from number `first` of its image on.
 
     sums (R, taps C or more), total (H, W C), widths: W' and W.
     """
@@ -54,7 +54,7 @@ def _add(sums, first, widths, taps, stride, pads, total):
 
 @jit
 def _images(grad, first, rule, index, scratch, widths, taps, stride, pads, total):
-    """Compute total (B, H, W C) from grad (B, H' W', M), whose first image is number `first`.
+    """Compute total (B, H, W C) from grad (B, H' W', M) from image number `first` on.
 
     scratch: a row (M,), integers (R, M or more), scales (R,), sums (R, taps C or more), tables.
     """
@@ -122,7 +122,7 @@ def _as_rows(weight):
 
 
 def _images_by_products(grad_z, filters, taps, window, size, rule):
-    """Compute `gradient_of_images` by products and sums of patches, some images at a time."""
+    """Compute `gradient_of_images` with products and sums of patches, some images at a time."""
     largest, (n_images, *output, m) = rule[0], grad_z.shape
     numbers = grad_z.reshape(n_images * math.prod(output), m)
     numbers = numbers if largest is None else round_gradient(numbers, *rule)
@@ -149,7 +149,7 @@ def _column_magnitudes(bits, largest):
 
 @jit
 def _round_columns(numbers, factors, first, step, rule, values, by_place):
-    """Round numbers (M, R), in place; by_place (M, P) gets their sums over the images."""
+    """Round numbers (M, R) in place, and write their sums over the images to by_place (M, P)."""
     largest, seed, stochastic, odd = rule
     n = by_place.shape[1]
     for m in range(len(numbers)):
@@ -165,9 +165,9 @@ def _round_columns(numbers, factors, first, step, rule, values, by_place):
 
 @jit
 def _concatenate(words, n, stride, taps, patches):
-    """Write the bits that each output pixel sees into patches (B, H', W', K), zeros before.
+    """Write the bits of each patch to patches (B, H', W', K), which must contain zeros.
 
-    words (B, H, W, k): images with their border, of n bits a pixel.
+    words (B, H, W, k): padded images with n bits per pixel.
     """
     for b in range(patches.shape[0]):
         for h in range(patches.shape[1]):
@@ -210,7 +210,7 @@ def gradient_of_filters(grad_z, x, window, largest, seed, odd=False):
             part = grad[first * places : (first + size) * places]
             numbers = np.zeros((m + -m % tables.TILE, len(part) + -len(part) % 12), np.int16)
             place = first * places, len(grad)
-            with np.errstate(all="ignore"):  # where Numba does not compile, NumPy would warn
+            with np.errstate(all="ignore"):  # NumPy would warn if Numba does not compile
                 _round_columns(transposed(part), factors, *place, rule, numbers, by_place)
             inside = Bits(bits.words[some], (len(bits.words[some]), *bits.shape[1:]))
             total += _sums(numbers, _patches(inside, window, output), m, n, largest, len(part))
@@ -220,7 +220,7 @@ def gradient_of_filters(grad_z, x, window, largest, seed, odd=False):
     total, by_place = (sum(parts) for parts in zip(*totals, strict=True))
     total = total.reshape(m, window.taps, bits.shape[3])
     inside, of = window.classes(*x.shape[1:3])
-    if not window.border:  # what lies beyond the images counted as -1, not 0
+    if not window.border:  # padding counted as -1, not 0
         total += (by_place @ (~inside[of.ravel()]).astype(np.int64))[:, :, None]
     if isinstance(x, BitPlanes):
         total = total.reshape(m, window.taps, len(coefficients), -1)[..., : x.shape[3]]
@@ -232,12 +232,12 @@ def gradient_of_filters(grad_z, x, window, largest, seed, odd=False):
     elif not isinstance(x, Bits):
         total = total.reshape(m, window.taps, x.shape[3], 8) @ (1 << np.arange(8))
     total = total.reshape(m, *window.size, x.shape[3]).astype(np.float64)
-    with np.errstate(all="ignore"):  # of a gradient that is not finite
+    with np.errstate(all="ignore"):  # for a gradient with NaN or infinity
         return (total * (scales / np.float32(largest))[:, None, None, None]).astype(np.float32)
 
 
 def _sums(numbers, patches, m, n, largest, n_rows):
-    """Return the integers numbers @ patches, (m, n), of int16 (M, R) and words (R, K)."""
+    """Return the integers numbers @ patches, (m, n), for int16 (M, R) and words (R, K)."""
     if level() != "avx512":
         ones = Quantized(numbers[:m, :n_rows], np.ones(m, np.float32), largest)
         return signed_gemm(ones, Bits(patches, (n_rows, n))).astype(np.int64)
@@ -248,10 +248,10 @@ def _sums(numbers, patches, m, n, largest, n_rows):
 
 
 def _bits_of(x):
-    """Return Bits, pixels or planes as Bits with more channels, and the coefficients of planes.
+    """Return Bits, pixels or planes as Bits with more channels, and the coefficients of the planes.
 
-    Pixels (B, H, W, C) become (B, H, W, 8 C), the bits of each byte, the lowest first; planes
-    follow each other in whole words.
+    Pixels (B, H, W, C) become (B, H, W, 8 C), the bits of each byte from the lowest on; planes
+    are joined as whole words.
     """
     if isinstance(x, Bits):
         return x, None
@@ -267,7 +267,7 @@ def _bits_of(x):
 
 
 def _patches(x, window, output):
-    """Return the bits that each output pixel sees of Bits (B, H, W, C), as words (R, K)."""
+    """Return the patches of Bits (B, H, W, C) as words (R, K)."""
     n = window.taps * x.shape[3]
     patches = np.zeros((x.shape[0], *output, words_for(n)), np.uint64)
     _concatenate(window.surrounded(x), x.shape[3], window.stride, window.size, patches)
@@ -288,7 +288,7 @@ def _filters_of_floats(grad_z, x, window):
         patches = views.reshape(columns.shape[1], window.taps * x.shape[3])
     total = signed_gemm(np.ascontiguousarray(columns), patches)
     total = total.reshape(m, *window.size, x.shape[3])
-    if not window.border:  # what lies beyond the images counted as -1, or -255, not 0
+    if not window.border:  # padding counted as -1, or -255, not 0
         inside, of = window.classes(*x.shape[1:3])
         by_place = columns.reshape(m, n_images, of.size).sum(axis=1)
         beyond = by_place @ (~inside[of.ravel()]).astype(np.float32)  # (M, taps)

@@ -1,9 +1,9 @@
-"""A notation for vector registers, in which the innermost loops of the kernels are written.
+"""A notation for vector registers, used by the innermost loops of the kernels.
 
-Numba compiles loops; these kernels need to say which register holds what.  A `Value` is one
-register, a number or a vector of equal numbers, and `+`, `^`, `>>`, ... on Values emit one
-instruction each into the function that Numba compiles.  Types are written as LLVM writes
-them: "i64" is a 64-bit integer, "<8 x i64>" a vector of eight.
+Numba compiles loops, but these kernels must assign values to registers.  A `Value` is one
+register, a number or a vector of numbers of one type; `+`, `^`, `>>`, ... on Values emit one
+instruction each into the function that Numba compiles.  Types are written as in LLVM: "i64" is
+a 64-bit integer, "<8 x i64>" a vector of eight.
 """
 
 import functools
@@ -24,13 +24,13 @@ def type_of(text):
 
 
 class Value:
-    """One register: an LLVM value with Python's operators, which emit instructions."""
+    """A register: an LLVM value whose Python operators emit instructions."""
 
     def __init__(self, builder, ir):
         self.builder, self.ir = builder, ir
 
     def _operand(self, other):
-        """Return the other operand in LLVM; Python numbers become constants of this type."""
+        """Return the other operand as an LLVM value; Python numbers become constants."""
         if isinstance(other, Value):
             return other.ir
         kind = self.ir.type
@@ -54,15 +54,15 @@ class Value:
     __lshift__ = functools.partialmethod(_emit, "shl")
     __rshift__ = functools.partialmethod(_emit, "lshr")  # zeros come in from the left
 
-    divided_by = functools.partialmethod(_emit, "udiv")  # by a constant, of numbers of 0 or more
+    divided_by = functools.partialmethod(_emit, "udiv")  # by a constant, for numbers of 0 or more
     remainder_of = functools.partialmethod(_emit, "urem")
 
     def at_most(self, other):
-        """Return one bit per lane: 1 where this is <= the other, for signed integers."""
+        """Return one bit per lane, which is 1 where this is <= the other, for signed integers."""
         return Value(self.builder, self.builder.icmp_signed("<=", self.ir, self._operand(other)))
 
     def to(self, kind):
-        """Convert to another type: integers are cut, extended with their sign, or made floats."""
+        """Convert to another type: truncate or sign-extend integers, or make them floats."""
         target = type_of(kind)
         element = getattr(target, "element", target)
         own = getattr(self.ir.type, "element", self.ir.type)
@@ -72,11 +72,11 @@ class Value:
         return Value(self.builder, getattr(self.builder, name)(self.ir, target))
 
     def zero_extended(self, kind):
-        """Return unsigned integers in a wider type."""
+        """Convert unsigned integers to a wider type."""
         return Value(self.builder, self.builder.zext(self.ir, type_of(kind)))
 
     def bits_as(self, kind):
-        """Return the same bits as another type."""
+        """Reinterpret the bits as another type."""
         return Value(self.builder, self.builder.bitcast(self.ir, type_of(kind)))
 
     def chosen(self, yes, no):
@@ -109,7 +109,7 @@ class Emitter:
         self.builder.store(value.ir, pointer, align=1)
 
     def splat(self, kind, number):
-        """Return the vector whose lanes all hold one number."""
+        """Return a vector with one number in all lanes."""
         kind = type_of(kind)
         undefined = ir.Constant(kind, ir.Undefined)
         first = self.builder.insert_element(undefined, number.ir, ir.Constant(ir.IntType(32), 0))
@@ -117,13 +117,13 @@ class Emitter:
         return Value(self.builder, self.builder.shuffle_vector(first, undefined, lanes))
 
     def part(self, value, lanes, other=None):
-        """Return the vector of the given lanes of one vector, or of two, counted through both."""
+        """Return a vector of selected lanes of one vector, or of two, counted over both."""
         second = ir.Constant(value.ir.type, ir.Undefined) if other is None else other.ir
         lanes = ir.Constant(ir.VectorType(ir.IntType(32), len(lanes)), list(lanes))
         return Value(self.builder, self.builder.shuffle_vector(value.ir, second, lanes))
 
     def call(self, name, kind, *operands):
-        """Emit one instruction of the processor, by the name of its LLVM intrinsic."""
+        """Emit one instruction of the processor, given by its LLVM intrinsic."""
         types_in = [operand.ir.type for operand in operands]
         signature = ir.FunctionType(type_of(kind), types_in)
         function = cgutils.get_or_insert_function(self.builder.module, signature, name)
@@ -132,7 +132,7 @@ class Emitter:
     def repeat(self, count, values, body):
         """Emit `for k in range(count): values = body(k, values)`, with the values in registers.
 
-        count is a Value of i64; the values after the last round are returned.
+        `count` is an i64 Value.  Return the values after the last iteration.
         """
         b, i64 = self.builder, ir.IntType(64)
         before = b.block
@@ -156,9 +156,9 @@ class Emitter:
 
 
 def routine(emit):
-    """Make a function for Numba's loops to call, from one that emits its instructions.
+    """Make a function that Numba's loops can call from one that emits its instructions.
 
-    `emit` takes an Emitter and an i64 Value for each argument; addresses are in bytes.  The
+    `emit` takes an Emitter and one i64 Value per argument; addresses are in bytes.  The made
     function takes int64 arguments and returns nothing.
     """
     names = list(inspect.signature(emit).parameters)[1:]

@@ -1,14 +1,15 @@
-"""How the kernels are compiled, and for which of three levels of processor.
+"""Compilation of the kernels, and the selection of one of three processor levels.
 
     avx512    512-bit registers, VPOPCNTDQ (popcounts), BW (16-bit lookups) and VNNI (int8 sums)
     avx2      256-bit registers; popcounts from byte shuffles
     portable  plain loops, correct on any processor and without compilation
 
-A level is a set of kernels, not of flags: at every level LLVM compiles for this processor.
+A level selects kernels, not compiler flags: at every level LLVM compiles for this processor.
 """
 
 import contextlib
 import pathlib
+from collections.abc import Iterator
 
 from numba import njit
 from numba.core import config
@@ -22,34 +23,34 @@ LEVELS = {
     "portable": set(),
 }
 
-# Numba compiles again when the file of a function changes.  Here code comes from other files too,
-# the instructions of `emit` and what `inner` makes, so that a change of any of them counts.
+# Numba recompiles a function when its file changes.  Here compiled code also depends on other
+# files, through `emit` and `inner`, so a change of any file must recompile.
 SOURCES = sorted(
     (path.name, path.stat().st_mtime_ns, path.stat().st_size)
     for path in pathlib.Path(__file__).parent.glob("*.py")
 )
 
-_level = None  # a name in LEVELS; None until it is asked for
+_level = None  # a name in LEVELS; None until the first use
 
 
 def jit(function, name=None):
-    """Compile loops at their first call, without checks for division by zero and without the GIL.
+    """Compile loops at their first call, without division-by-zero checks and without the GIL.
 
-    The machine code is cached in a file; where no folder can be written, as in a container without
-    a home, each process compiles anew.  A function that a maker makes, once for each of several
-    routines, needs a name of its own: the routines are in its closure, and Numba's key of the
-    cache, which hashes a closure, is another one for a routine in each process.
+    The machine code is cached in a file.  If no folder is writable, such as in a container without
+    a home, each process compiles again.  A function that is made once per routine needs a unique
+    name: the routines are in its closure, and Numba's cache key, which hashes the closure, would
+    differ in each process.
     """
     options = {"error_model": "numpy", "nogil": True, "no_cfunc_wrapper": True}
     if name is not None:
         function.__name__ = function.__qualname__ = name
     try:
         compiled = njit(cache=True, **options)(function)
-    except RuntimeError:  # Numba finds no folder for its cache
+    except RuntimeError:  # no folder for the cache
         return njit(**options)(function)
     cache = getattr(compiled, "_cache", None)
     file = getattr(cache, "_cache_file", None)
-    if file is not None:  # None where Numba does not compile
+    if file is not None:  # None if Numba does not compile
         file._source_stamp = file._source_stamp, SOURCES
         if name is not None:
             cache._index_key = lambda signature, codegen: (signature, codegen.magic_tuple())
@@ -57,36 +58,36 @@ def jit(function, name=None):
 
 
 def inner(function):
-    """Compile as `jit` does, for functions that only compiled functions call."""
+    """Compile like `jit`, for functions that only compiled functions call."""
     return njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)(function)
 
 
 def _features():
-    """Return the features that Numba compiles for; NUMBA_CPU_FEATURES replaces them."""
+    """Return the processor features that Numba compiles for; NUMBA_CPU_FEATURES replaces them."""
     text = config.CPU_FEATURES
     text = get_host_cpu_features() if text is None else text
     return {name[1:] for name in text.split(",") if name.startswith("+")}
 
 
 def missing(name):
-    """Return what this processor lacks for a level, sorted; nothing for "portable"."""
+    """Return the sorted features that this processor lacks for a level; none for "portable"."""
     if config.DISABLE_JIT and name != "portable":
         return ["compilation (NUMBA_DISABLE_JIT is set)"]
     return sorted(LEVELS[name] - _features())
 
 
-def level():
-    """Return the level of the kernels in use: the first of `LEVELS` that this processor has."""
+def level() -> str:
+    """Return the level in use, by default the first of `LEVELS` that this processor supports."""
     global _level
     if _level is None:
         _level = next(name for name in LEVELS if not missing(name))
     return _level
 
 
-def level_reason():
-    """Say why `level()` is what it is: what the processor has, and lacks for the level above."""
+def level_reason() -> str:
+    """Return the reason for `level()`: features present, and missing for the next level."""
     own = level()
-    if config.DISABLE_JIT:
+    if vars(config)["DISABLE_JIT"]:
         return "not compiled, as NUMBA_DISABLE_JIT is set: for a debugger, hundreds of times slower"
     names, needs = list(LEVELS), ", ".join(sorted(LEVELS[own]))
     has = f"the processor has {needs}" if needs else "runs everywhere"
@@ -96,15 +97,18 @@ def level_reason():
 
 
 @contextlib.contextmanager
-def using_level(name):
+def using_level(name: str) -> Iterator[None]:
     """Use the kernels of one level, "avx512", "avx2" or "portable", in a `with` block.
 
-    The level holds for the whole process.  InputError if the processor lacks what it needs.
+    The level applies to the whole process.  Raise InputError if the processor lacks a feature.
     """
     global _level
     check_choice("using_level", LEVELS, name=name)
     if lacks := missing(name):
-        raise InputError(f"using_level: {name} needs {', '.join(lacks)}, which is not there")
+        raise InputError(
+            f"using_level: name is {name!r}, which needs {', '.join(lacks)}; expected one of "
+            f"{', '.join(n for n in LEVELS if not missing(n))} on this processor"
+        )
     before, _level = _level, name
     try:
         yield

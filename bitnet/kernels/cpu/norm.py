@@ -1,7 +1,7 @@
-"""Batch norm and sign, and their backward pass, on integers, in one or two sweeps.
+"""Batch norm and sign on integers, and their backward pass, in one or two passes.
 
-Every operation on floats is written out in the order of `reference`, in float32, so that the
-results are the same bit for bit.
+All float operations are in float32 and in the order of `reference`, so that the results are equal
+bit for bit.
 """
 
 import numpy as np
@@ -12,12 +12,12 @@ from bitnet.kernels.cpu.jit import inner, jit
 from bitnet.kernels.cpu.pack import pack_mask_words
 from bitnet.kernels.threads import shared
 
-NUMBERS_PER_NS = {"sum": 3.0, "sign": 2.0, "gradient": 1.0}  # one thread, about
+NUMBERS_PER_NS = {"sum": 3.0, "sign": 2.0, "gradient": 1.0}  # approximate, one thread
 
 
 @jit
 def _column_sums(z, sums, squares):
-    """Add up the columns of z (B, C) int32 and their squares; sums and squares (C,) int64."""
+    """Sum the columns of z (B, C) int32 and of their squares; sums and squares (C,) int64."""
     for i in range(z.shape[0]):
         for j in range(z.shape[1]):
             number = np.int64(z[i, j])
@@ -27,7 +27,7 @@ def _column_sums(z, sums, squares):
 
 @jit
 def _normalize_sign(z, mean, scale, shift, clip_value, y, words, mask):
-    """Pack the signs of y = (z - mean) * scale + shift; y (1, 64 K): a row, then NaN."""
+    """Pack the signs of y = (z - mean) * scale + shift; y (1, 64 K) is scratch, NaN at its end."""
     for i in range(z.shape[0]):
         for j in range(z.shape[1]):
             y[0, j] = (np.float32(z[i, j]) - mean[j]) * scale[j] + shift[j]
@@ -36,7 +36,7 @@ def _normalize_sign(z, mean, scale, shift, clip_value, y, words, mask):
 
 @inner
 def _passing(grad_y, mask, i, g):
-    """Write to g the gradients of row i where the mask, if there is one, lets them pass."""
+    """Write the gradients of row i to g, with 0 where the mask, if there is one, is 0."""
     n = grad_y.shape[1]
     if not len(mask):
         for j in range(n):
@@ -51,7 +51,7 @@ def _passing(grad_y, mask, i, g):
 
 @jit
 def _gradient_sums(grad_y, mask, z, mean, inv_std, grad_z, sums, products):
-    """Add up g and g * xhat down the columns; grad_z gets g, the gradients that pass the mask."""
+    """Sum g and g * xhat down the columns, and write g, the masked gradients, to grad_z."""
     n_rows, n = z.shape
     for i in range(n_rows):
         g = grad_z[i]
@@ -64,7 +64,7 @@ def _gradient_sums(grad_y, mask, z, mean, inv_std, grad_z, sums, products):
 
 @jit
 def _gradient_of_numbers(z, mean, inv_std, scale, grad_z, sums, products, count):
-    """Replace g by the gradient of z; scale = gamma * inv_std, sums over `count` rows."""
+    """Replace g by the gradient of z; scale = gamma * inv_std, with sums over `count` rows."""
     n_rows, n = z.shape
     for i in range(n_rows):
         g = grad_z[i]
@@ -88,7 +88,7 @@ def column_sums(z):
 
 
 def _float32(*arrays):
-    """Return whether all arrays are of float32."""
+    """Return whether all arrays are float32."""
     return all(x.dtype == np.float32 for x in arrays)
 
 

@@ -1,10 +1,10 @@
-"""Products of integers of several bits as bytes: four products in one instruction.
+"""Products of low-bit integers as bytes: one instruction computes 64 products.
 
-BitPlanes stand for `gain * u + base` with a byte u without a sign, and weights for
-`gain * s + base` with a byte s that has one.  The instruction vpdpbusd multiplies 64 of the
-former by 64 of the latter, and adds each four neighbouring products to one of 16 sums: both
-operands are laid out with four contracted elements side by side.  What gains and bases add to
-the sums of bytes is then a matter of the sums of rows, see `product` and `convolve`.
+BitPlanes are `gain * u + base` with an unsigned byte u, and weights are `gain * s + base` with a
+signed byte s.  The instruction vpdpbusd multiplies 64 unsigned with 64 signed bytes, and adds each
+four neighbouring products to one of 16 sums.  Both operands are therefore laid out with four
+contracted elements side by side.  Gains and bases add multiples of the row sums to the sums of
+bytes, see `product` and `convolve`.
 """
 
 import functools
@@ -19,25 +19,25 @@ from bitnet.kernels.cpu.pixels import ROWS, VECTORS, multiply_bytes
 from bitnet.kernels.cpu.xnor import counted_taps, kept
 from bitnet.kernels.threads import shared
 
-MACS_PER_NS = 150  # one thread, about
+MACS_PER_NS = 150  # approximate, one thread
 COLUMNS = 16 * VECTORS  # outputs of a tile
 SPREAD = np.array([sum((b >> i & 1) << 8 * i for i in range(8)) for b in range(256)], np.uint64)
 
 
 @jit
 def _gather(words, spread, factors, y):
-    """y = sum_p factors[p] * bit p; words (P, R, 8 K) uint8, y (R, 8 K) uint64, 8 bytes each."""
+    """Compute y = sum_p factors[p] * bit p; words (P, R, 8 K) uint8, y (R, 8 K) of 8 bytes each."""
     for r in range(y.shape[0]):
         for i in range(y.shape[1]):
             total = np.uint64(0)
-            for p in range(len(factors)):  # no byte of the sum passes 255
+            for p in range(len(factors)):  # no byte of the sum exceeds 255
                 total += spread[words[p, r, i]] * factors[p]
             y[r, i] = total
 
 
 @jit
 def _make_panels(fours, panels):
-    """Lay rows of fours (V COLUMNS, F) uint32 out as columns of tiles (V, F, COLUMNS)."""
+    """Arrange rows of fours (V COLUMNS, F) uint32 as columns of tiles (V, F, COLUMNS)."""
     for j in range(len(panels)):
         for f in range(panels.shape[1]):
             panel = panels[j, f]
@@ -47,7 +47,7 @@ def _make_panels(fours, panels):
 
 @jit
 def _multiply(left, panels, sums, gain, bases, z):
-    """z (R, M) = gain * left (R or more, 4 F) @ columns of panels (V, F, COLUMNS, 4) + bases."""
+    """Compute z (R, M) = gain * left (R or more, 4 F) @ panels (V, F, COLUMNS, 4) + bases."""
     (n_rows, n), n_fours, step = z.shape, panels.shape[1], panels.strides[1]
     for j in range(len(panels)):
         width, panel = min(COLUMNS, n - j * COLUMNS), panels.ctypes.data + j * panels.strides[0]
@@ -64,11 +64,11 @@ def _multiply(left, panels, sums, gain, bases, z):
 def _convolve(
     images, stride, taps, n, panels, gain, extra, bases, of, patches, sums, z, start, stop
 ):
-    """Rows of z (B H', W', M) = gain * bytes @ columns + extra * their sum + base.
+    """Compute rows of z (B H', W', M) = gain * bytes @ columns + extra * their sum + base.
 
-    images (B, H, W n) with their border, n channels, panels (V, P / 4, COLUMNS, 4) whose last
-    column in use, number M, is of ones if extra is not 0; bases (classes, M); patches (4, P) with
-    zeros after the taps, sums (4, V COLUMNS).
+    images (B, H, W n): padded, with n channels; panels (V, P / 4, COLUMNS, 4), in which column M
+    contains ones if extra is not 0; bases (classes, M); patches (4, P) with zeros after the taps;
+    sums (4, V COLUMNS).
     """
     n_rows, n_columns = of.shape
     at, row_stride, total = patches.ctypes.data, patches.strides[0], sums.ctypes.data
@@ -95,7 +95,7 @@ def _convolve(
 
 
 def form(x):
-    """Return (gain, base) where all integers are `gain * u + base` with bytes u, otherwise None."""
+    """Return (gain, base) if all integers are `gain * u + base` with bytes u, otherwise None."""
     if isinstance(x, np.ndarray):
         return 2, -255
     return (2, -1) if isinstance(x, Bits) else _affine(x.coefficients, x.offset)
@@ -111,12 +111,12 @@ def _affine(coefficients, offset):
 
 @functools.lru_cache(maxsize=256)
 def _factors(coefficients):
-    """Return the coefficients of planes without a common divisor."""
+    """Return the coefficients of planes divided by their greatest common divisor."""
     return np.array(coefficients, np.uint64) // np.uint64(functools.reduce(math.gcd, coefficients))
 
 
 def unsigned(x):
-    """Return the bytes u of pixels, Bits or BitPlanes that have a `form`: uint8 of their shape."""
+    """Return the bytes u of pixels, Bits or BitPlanes that have a `form`, as uint8."""
     if isinstance(x, np.ndarray):
         return x
     one = isinstance(x, Bits)
@@ -130,7 +130,7 @@ def unsigned(x):
 
 
 def signed(weight):
-    """Return (s, gain, base) of weights `gain * s + base`, with signed bytes s of their shape."""
+    """Return (s, gain, base) for weights `gain * s + base` with signed bytes s."""
     if isinstance(weight, Bits):
         return unpack(weight, np.dtype(np.int8)), 1, 0
     gain, base = form(weight)
@@ -177,7 +177,7 @@ def product(x, weight):
 
 
 def _modular(number):
-    """Return an int32 modulo 2^32: the parts of a sum that fits int32 need not fit."""
+    """Wrap an integer to int32: parts of a sum may overflow although the sum fits."""
     return np.int64(number).astype(np.int32)
 
 
@@ -216,7 +216,7 @@ def convolve(x, weight, window):
 
 
 def _highest(x):
-    """Return the byte whose planes are all +1."""
+    """Return the byte of which all planes are +1."""
     if not isinstance(x, BitPlanes):
         return 255 if isinstance(x, np.ndarray) else 1
     return sum(x.coefficients) // functools.reduce(math.gcd, x.coefficients)

@@ -1,7 +1,7 @@
-"""Packing numbers into bits and spreading bits over numbers, a word of 64 at a time.
+"""Packing of numbers into bits and unpacking of bits, one 64-bit word at a time.
 
-LLVM turns a constant count of 64 comparisons, shifts and ORs into vector instructions.  Numbers
-after the last whole word of a row are therefore packed from a copy that is filled up to 64.
+LLVM vectorizes a loop of 64 comparisons, shifts and ORs only if its length is constant.  Numbers
+after the last whole word of a row are therefore packed from a copy that is padded to 64.
 """
 
 import math
@@ -13,16 +13,16 @@ from bitnet.kernels.bits import BitPlanes, Bits, words_for
 from bitnet.kernels.cpu.jit import jit
 from bitnet.kernels.threads import shared
 
-THRESHOLDS_PER_NS, RANKS_PER_NS, NUMBERS_PER_NS = 4, 10, 1  # one thread, about
-COMPARED = 31  # thresholds of a column, above which a guess is better
-SEARCHED = 64  # columns
+THRESHOLDS_PER_NS, RANKS_PER_NS, NUMBERS_PER_NS = 4, 10, 1  # approximate, one thread
+COMPARED = 31  # thresholds per column above which the guess of `_search_rows` is faster
+SEARCHED = 64  # columns searched at once
 EACH = np.uint64(0x0101010101010101)  # bit 0 of each byte
 GATHER = np.uint64(0x0102040810204080)  # times that: bit 0 of byte j goes to bit 56 + j
 
 
 @jit
 def _pack_words(x, first, words):
-    """Set bit 1 where x >= 0, for whole words from the first on; x (R, N), words (R, K)."""
+    """Set bits where x >= 0, in whole words from the first on; x (R, N), words (R, K)."""
     for r in range(x.shape[0]):
         for k in range(x.shape[1] // 64):
             word = np.uint64(0)
@@ -33,7 +33,7 @@ def _pack_words(x, first, words):
 
 @jit
 def pack_mask_words(x, clip_value, first, words, mask):
-    """Pack as `_pack_words`, and set bit 1 in the mask (R, K) where |x| <= clip_value."""
+    """Pack like `_pack_words`, and set bits of the mask (R, K) where |x| <= clip_value."""
     for r in range(x.shape[0]):
         for k in range(x.shape[1] // 64):
             word, inside = np.uint64(0), np.uint64(0)
@@ -48,9 +48,9 @@ def pack_mask_words(x, clip_value, first, words, mask):
 def _transpose_bits(words, rows, masks, transposed):
     """Write bit i of row j to bit j of row i; words (R, K), transposed (64 K, ceil(R / 64)).
 
-    64 rows at a time: squares of s x s bits change places, for s = 32, 16, ..., 1 (Warren,
-    Hacker's Delight, section 7-3), side by side for all words of the rows.  The masks have the
-    lower s of each 2 s bits; rows (64, K) holds the rows at work.
+    For 64 rows at a time, squares of s x s bits are swapped, for s = 32, 16, ..., 1 (Warren,
+    Hacker's Delight, section 7-3), in all words of the rows.  The masks select the lower s of
+    each 2 s bits; rows (64, K) is scratch memory.
     """
     n_rows, n_words = words.shape
     for block in range(transposed.shape[1]):
@@ -90,8 +90,8 @@ def _split_rows(pixels, words):
 def _split_code_rows(codes, table, same, chunk, eights, words):
     """Write bit p of the pattern of each code to plane p; codes (R, N), words (P, R, K).
 
-    table (G, 256): the byte g of each code's pattern; `same` where it is the code itself.
-    chunk (64,) uint8 and eights (8,) uint64 are the same memory: 64 such bytes at work.
+    table (G, 256): byte g of the pattern of each code; `same` if it equals the code.
+    chunk (64,) uint8 and eights (8,) uint64 are the same scratch memory of 64 bytes.
     """
     n_planes, n_rows, n_words = words.shape
     n = codes.shape[1]
@@ -119,7 +119,7 @@ def _split_code_rows(codes, table, same, chunk, eights, words):
 def _rank_rows(z, thresholds, falling, codes):
     """Count the thresholds that z passes; z and codes (R, M), thresholds (L, M).
 
-    Falling columns are negated: z <= t is -z - 1 >= -t - 1, that is ~z >= ~t.
+    Decreasing columns are negated: z <= t is -z - 1 >= -t - 1, that is ~z >= ~t.
     """
     for r in range(z.shape[0]):
         for j in range(z.shape[1]):
@@ -131,13 +131,13 @@ def _rank_rows(z, thresholds, falling, codes):
 
 @jit
 def _search_rows(z, thresholds, falling, codes):
-    """Count as `_rank_rows`, from a guess; thresholds (M, L).
+    """Count like `_rank_rows`, starting from a guess; thresholds (M, L).
 
-    Behind a batch norm the thresholds of most quantizers lie at equal distances: the place between
-    the first and the last of them is about the code.
+    After a batch norm most quantizers have equally spaced thresholds, so the position of z between
+    the first and the last threshold is close to the code.
     """
     n_steps = thresholds.shape[1]
-    for first in range(0, z.shape[1], SEARCHED):  # whose thresholds stay in the cache
+    for first in range(0, z.shape[1], SEARCHED):  # so that their thresholds stay in the cache
         for j in range(first, min(first + SEARCHED, z.shape[1])):
             own = thresholds[j]
             low, high = np.float32(own[0]), np.float32(own[n_steps - 1])
@@ -155,7 +155,7 @@ def _search_rows(z, thresholds, falling, codes):
 
 @jit
 def _threshold_rows(z, thresholds, increasing, words):
-    """Set bit 1 where z is on the right side of its column's threshold; z (R, N), words (R, K)."""
+    """Set bits where z passes the threshold of its column; z (R, N), words (R, K)."""
     n_rows, n = z.shape
     for r in range(n_rows):
         for k in range(words.shape[1]):
@@ -170,7 +170,7 @@ def _threshold_rows(z, thresholds, increasing, words):
 
 @jit
 def _number_rows(words, coefficients, offset, scale, y):
-    """y = scale * (offset + sum_p coefficients[p] * (±1)); words (P, R, K), y (R, N) floats."""
+    """Compute y = scale * (offset + sum_p coefficients[p] * (±1)); words (P, R, K), y (R, N)."""
     total = np.empty(64, np.int32)
     n_rows, n = y.shape
     for r in range(n_rows):
@@ -212,7 +212,7 @@ def _where_rows(words, x, y):
 
 @jit
 def _or_shifted(words, first, shift, joined):
-    """OR rows of words (R, K), shifted up, into rows of joined from the word `first` on."""
+    """OR shifted rows of words (R, K) into rows of joined, from the word `first` on."""
     for r in range(words.shape[0]):
         for k in range(words.shape[1]):
             word = words[r, k]
@@ -222,17 +222,17 @@ def _or_shifted(words, first, shift, joined):
 
 
 def as_rows(x):
-    """Return x as a contiguous matrix with the same last axis: (..., N) -> (R, N)."""
+    """Reshape x (..., N) to a contiguous matrix (R, N)."""
     return np.ascontiguousarray(x).reshape(math.prod(x.shape[:-1]), x.shape[-1])
 
 
 def _empty_words(shape):
-    """Return uninitialized words for an array of this shape; every kernel writes all of them."""
+    """Return uninitialized words for signs of this shape; every kernel writes all of them."""
     return np.empty((*shape[:-1], words_for(shape[-1])), np.uint64)
 
 
 def _last_word(x):
-    """Return the numbers after the last whole word of x (R, N), filled up with bits 0: (R, 64)."""
+    """Return the numbers after the last whole word of x (R, N), padded to (R, 64)."""
     left = x.shape[1] % 64
     filled = np.full((len(x), 64), np.nan if x.dtype.kind == "f" else -1, x.dtype)
     filled[:, :left] = x[:, x.shape[1] - left :]
@@ -240,7 +240,7 @@ def _last_word(x):
 
 
 def pack_rows(x, words):
-    """Set bit 1 where x >= 0; contiguous x (R, N), words (R, K)."""
+    """Set bits where x >= 0; contiguous x (R, N), words (R, K)."""
     _pack_words(x, 0, words)
     if x.shape[1] % 64:
         _pack_words(_last_word(x), x.shape[1] // 64, words)
@@ -250,7 +250,7 @@ def pack(x):
     """See `bitnet.kernels.pack`."""
     if x.ndim == 2 and not x.flags.c_contiguous and x.T.flags.c_contiguous:
         return transpose(pack(x.T))
-    if x.dtype.kind in "bu":  # NumPy packs booleans as fast, and all others are +1
+    if x.dtype.kind in "bu":  # NumPy packs booleans as fast, and unsigned integers are all +1
         return reference.pack(x)
     words = _empty_words(x.shape)
     pack_rows(as_rows(x), as_rows(words))
@@ -335,7 +335,7 @@ def split_codes(codes, patterns, n_planes):
     same = groups == 1 and np.array_equal(patterns, np.arange(len(patterns)))
     eights = np.zeros(8, np.uint64)
     planes = words.reshape(n_planes, len(rows), words.shape[-1])
-    with np.errstate(over="ignore"):  # where Numba does not compile, NumPy would warn
+    with np.errstate(over="ignore"):  # NumPy would warn if Numba does not compile
         _split_code_rows(rows, table, same, eights.view(np.uint8), eights, planes)
     return Bits(words, (n_planes, *codes.shape))
 

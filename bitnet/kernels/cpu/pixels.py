@@ -1,10 +1,10 @@
-"""Products of numbers with 8-bit pixels, or with integers as bytes: the backward of layers.
+"""Products of numbers with 8-bit pixels, or with integers as bytes, for backward passes.
 
-Integers are multiplied four at a time: the instruction vpdpbusd multiplies 64 bytes without a
-sign by 64 with one, and adds each four neighbouring products to one of 16 sums.  Both operands
-are therefore laid out with four contracted elements side by side.  Floats are multiplied with
-the pixels as floats, one at a time; a BLAS would be as fast, but its threads spin after a call
-and take the processors from the kernels that follow.
+Integers are multiplied as bytes: the instruction vpdpbusd multiplies 64 unsigned with 64 signed
+bytes, and adds each four neighbouring products to one of 16 sums.  Both operands are therefore
+laid out with four contracted elements side by side.  Floats are multiplied with the pixels as
+floats.  A BLAS would be as fast, but its threads spin after a call and keep the processors from
+the next kernels.
 """
 
 import numpy as np
@@ -12,12 +12,12 @@ import numpy as np
 from bitnet.kernels.cpu.emit import routine
 from bitnet.kernels.cpu.jit import jit
 
-ROWS, VECTORS = 4, 4  # of a tile
+ROWS, VECTORS = 4, 4  # per tile
 MACS_PER_NS, FLOAT_MACS_PER_NS = 150, 40
 
 
 def _tile_routine(kind, element, multiply_add):
-    """Make a routine: ROWS rows of numbers times 16 * VECTORS columns of fours or floats."""
+    """Make a routine for ROWS rows of numbers times 16 * VECTORS columns of fours or floats."""
 
     def tile(e, numbers, stride, pixels, pixel_stride, count, sums, sums_stride):
         def contracted(k, totals):
@@ -40,17 +40,17 @@ def _tile_routine(kind, element, multiply_add):
 
 
 def _dot(e, totals, unsigned, signed):
-    """Add the products of four neighbouring bytes each to 16 sums."""
+    """Add each sum of four neighbouring byte products to one of 16 sums."""
     return e.call("llvm.x86.avx512.vpdpbusd.512", "<16 x i32>", totals, unsigned, signed)
 
 
 def _fused(e, totals, column, number):
-    """Add the products of 16 floats to as many sums, rounded once."""
+    """Add 16 products of floats to 16 sums, each rounded once."""
     return e.call("llvm.fma.v16f32", "<16 x float>", column, number, totals)
 
 
-_multiply_fours = _tile_routine("<16 x i32>", "i32", _dot)  # columns without a sign, rows with one
-multiply_bytes = _tile_routine(  # the other way round
+_multiply_fours = _tile_routine("<16 x i32>", "i32", _dot)  # unsigned columns, signed rows
+multiply_bytes = _tile_routine(  # signed columns, unsigned rows
     "<16 x i32>", "i32", lambda e, totals, column, number: _dot(e, totals, number, column)
 )
 _multiply_floats = _tile_routine("<16 x float>", "float", _fused)
@@ -58,7 +58,7 @@ _multiply_floats = _tile_routine("<16 x float>", "float", _fused)
 
 @jit
 def _multiply(numbers, fours, gain, base, totals, scales, sums, y):
-    """y = scale * (gain numbers @ bytes + base total).
+    """Compute y = scale * (gain * numbers @ bytes + base * total).
 
     numbers (R, B) int8 with B and R multiples of four, fours (B / 4, N, 4), sums (4, N), the
     totals of the rows of numbers (R,), y (R or fewer, n).
@@ -77,7 +77,7 @@ def _multiply(numbers, fours, gain, base, totals, scales, sums, y):
 
 @jit
 def _multiply_by_floats(numbers, pixels, sums, y):
-    """y = numbers @ pixels; numbers (R, B), pixels (B, N), sums (4, N), y (R or fewer, n)."""
+    """Compute y = numbers @ pixels; numbers (R, B), pixels (B, N), sums (4, N), y (<= R, n)."""
     n_rows, n = y.shape
     for i in range(0, n_rows, ROWS):
         at, step = numbers.ctypes.data + i * numbers.strides[0], numbers.strides[0]
@@ -90,17 +90,17 @@ def _multiply_by_floats(numbers, pixels, sums, y):
 
 
 def fours(pixels):
-    """Lay four rows of bytes (B, N) side by side: (B / 4, N or more, 4)."""
+    """Interleave four rows of bytes (B, N) each: (B / 4, N or more, 4)."""
     count = -(-len(pixels) // 4)
     padded = _padded(pixels, 4 * count)
     return np.ascontiguousarray(padded.reshape(count, 4, padded.shape[1]).transpose(0, 2, 1))
 
 
 def byte_rows(numbers, columns, scales, gain=2, base=-255):
-    """Return a function for rows of scale * (numbers @ (gain pixels + base)).
+    """Return a function of (start, stop, y) for rows of scale * (numbers @ (gain pixels + base)).
 
     numbers (R, B) of at most 127, columns: the `fours` of pixels (B, N).  The function writes the
-    rows from start to stop into y, float32.
+    rows from start to stop to y, float32.
     """
     totals = numbers.sum(axis=1, dtype=np.int32)
     left = np.zeros((len(numbers) + ROWS, 4 * len(columns)), np.int8)
@@ -116,7 +116,7 @@ def byte_rows(numbers, columns, scales, gain=2, base=-255):
 
 
 def float_pixel_rows(numbers, pixels):
-    """Return a function for rows of numbers @ (2 pixels - 255): numbers float32 (R, B)."""
+    """Return a function like `byte_rows` for numbers @ (2 pixels - 255), numbers float32 (R, B)."""
     columns = 2 * _padded(pixels, len(pixels)).astype(np.float32) - 255
     left = np.zeros((len(numbers) + ROWS, len(pixels)), np.float32)
     left[: len(numbers)] = numbers
@@ -129,7 +129,7 @@ def float_pixel_rows(numbers, pixels):
 
 
 def _padded(pixels, height):
-    """Return a copy with zeros up to `height` rows and whole tiles of columns."""
+    """Return a copy padded with zeros to `height` rows and whole tiles of columns."""
     width = 16 * VECTORS
     padded = np.zeros((height, -(-pixels.shape[1] // width) * width), np.uint8)
     padded[: len(pixels), : pixels.shape[1]] = pixels

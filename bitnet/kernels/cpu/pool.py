@@ -1,4 +1,4 @@
-"""Pooling and sums of patches, a pixel with all its channels at a time."""
+"""Pooling and sums of patches, for one pixel with all its channels at a time."""
 
 import numpy as np
 
@@ -7,12 +7,12 @@ from bitnet.kernels.bits import Bits
 from bitnet.kernels.cpu.jit import jit
 from bitnet.kernels.threads import shared
 
-NUMBERS_PER_NS = 1.0  # read or written, one thread, about
+NUMBERS_PER_NS = 1.0  # read or written, approximate, one thread
 
 
 @jit
 def _max_pool(x, stride, taps, pads, y, first):
-    """Find the largest numbers and their taps: x (B, H, W, C), y and first (B, H', W', C)."""
+    """Find the maxima and their taps: x (B, H, W, C), y and first (B, H', W', C)."""
     for b in range(y.shape[0]):
         for h in range(y.shape[1]):
             for w in range(y.shape[2]):
@@ -33,7 +33,7 @@ def _max_pool(x, stride, taps, pads, y, first):
 
 @jit
 def _max_pool_backward(grad_y, first, stride, taps, pads, grad_x):
-    """Add the gradients to the tap that was first; grad_x (B, H, W, C), zeros before."""
+    """Add the gradients at the tap `first` to grad_x (B, H, W, C), which must contain zeros."""
     for b in range(grad_y.shape[0]):
         for h in range(grad_y.shape[1]):
             for w in range(grad_y.shape[2]):
@@ -51,10 +51,10 @@ def _max_pool_backward(grad_y, first, stride, taps, pads, grad_x):
 
 @jit
 def _max_pool_words(words, stride, taps, pads, best):
-    """Find the largest of integers whose planes count 1, 2, 4, ...; words (B, P, H, W, K).
+    """Find the maxima of integers whose coefficients are 1, 2, 4, ...; words (B, P, H, W, K).
 
-    64 channels at a time: a number is greater if, in the highest plane in which the two differ,
-    it has the 1.
+    64 channels are compared at a time: the greater number has the 1 in the highest plane in which
+    the two differ.
     """
     n_planes = words.shape[1]
     for b in range(best.shape[0]):
@@ -81,15 +81,15 @@ def _max_pool_words(words, stride, taps, pads, best):
 
 @jit
 def _max_pool_words_backward(grad_y, words, best, stride, taps, pads, grad_x):
-    """Add gradients (B, H', W', C) to the first best tap; grad_x (B, H, W, C), zeros before.
+    """Add gradients (B, H', W', C) at the first best tap to zeros grad_x (B, H, W, C).
 
-    words and best as in `_max_pool_words`.
+    For words and best see `_max_pool_words`.
     """
     for b in range(grad_y.shape[0]):
         for h in range(grad_y.shape[1]):
             for w in range(grad_y.shape[2]):
                 for k in range(words.shape[4]):
-                    left = ~np.uint64(0)  # channels whose tap is not found yet
+                    left = ~np.uint64(0)  # channels whose tap is still to be found
                     for i in range(taps[0]):
                         for j in range(taps[1]):
                             row, column = h * stride[0] - pads[0] + i, w * stride[1] - pads[1] + j
@@ -107,7 +107,7 @@ def _max_pool_words_backward(grad_y, words, best, stride, taps, pads, grad_x):
 
 @jit
 def _add_patches(patches, stride, pads, total):
-    """Add patches (B, H', W', rows, columns, C or more) to total (B, H, W, C), zeros before."""
+    """Add patches (B, H', W', rows, columns, C or more) to zeros total (B, H, W, C)."""
     for b in range(total.shape[0]):
         for i in range(patches.shape[3] - 1, -1, -1):
             for j in range(patches.shape[4] - 1, -1, -1):
@@ -124,7 +124,7 @@ def _add_patches(patches, stride, pads, total):
 
 
 def _by_images(run, arrays, size):
-    """Run a loop over all images, some on each thread."""
+    """Distribute a loop over images over threads."""
     work_ns = size / NUMBERS_PER_NS
     shared(lambda i, j: run(*(a[i:j] for a in arrays)), len(arrays[0]), 1, work_ns)
 

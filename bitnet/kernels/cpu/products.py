@@ -1,7 +1,7 @@
-"""Which product runs: by the number of bits of the operands and the level of the processor.
+"""Selection of a product by the number of bits of the operands and the processor level.
 
 signs with signs               XOR and popcount                        `xnor`
-1 to 3 planes with signs       one XNOR product a plane                `xnor`
+1 to 3 planes with signs       one XNOR product per plane              `xnor`
 4- to 8-bit integers, pixels   with AVX-512 tables of int16, else planes  `tables`
 planes with planes             up to 4 XNOR products, else with AVX-512 vpdpbusd  `octets`
 floats with signs              with AVX-512 tables of float32, else the BLAS on ±1
@@ -21,8 +21,8 @@ from bitnet.kernels.cpu.tables import FLOATS, INTEGERS, column_index, row_index
 from bitnet.kernels.cpu.xnor import counted_taps, kept, xnor_gemm
 from bitnet.kernels.threads import shared
 
-MANY_PLANES = 4  # products of planes with planes above which bytes are faster
-TABLE_PLANES = 4  # planes from which tables are faster than one product a plane
+MANY_PLANES = 4  # more products of planes with planes than this are slower than bytes
+TABLE_PLANES = 4  # from this number of planes on tables are faster than products of planes
 
 
 def plane_gemm(x, weight):
@@ -41,7 +41,7 @@ def plane_gemm(x, weight):
 
 
 def row_sums(x):
-    """Return the sums of rows of Bits, of the integers of BitPlanes, or of 2p - 255: int32 (B,)."""
+    """Return the row sums of Bits, of the integers of BitPlanes, or of 2p - 255, int32 (B,)."""
     if isinstance(x, Bits):
         ones = np.bitwise_count(x.words).sum(axis=-1, dtype=np.int32)
         return 2 * ones - np.int32(x.shape[-1])
@@ -54,7 +54,7 @@ def row_sums(x):
 
 
 def octets_pay(x, weight):
-    """Return whether a product of these operands is faster on bytes than by planes or tables."""
+    """Return whether a product of these operands is faster on bytes than with planes or tables."""
     counts = [len(o.coefficients) if isinstance(o, BitPlanes) else 1 for o in (x, weight)]
     least = TABLE_PLANES - 1 if isinstance(x, np.ndarray) else MANY_PLANES
     fits = all(isinstance(o, Bits) or octets.form(o) for o in (x, weight))
@@ -88,26 +88,26 @@ def planes_of(x):
 
 
 def _sums_inside(weight, window, size, number):
-    """Convolve images that hold one number everywhere, zero beyond: int32 (H', W', M)."""
+    """Convolve images of one constant number, padded with zeros: int32 (H', W', M)."""
     m, taps = weight.shape[0], window.taps
     counted, of = counted_taps(window, size)
     return (number * (counted @ row_sums(weight).reshape(m, taps).T))[of]
 
 
 def _by_patches(pixels, weight, window):
-    """Compute `plane_conv` of pixels: each output pixel's patch times the filters."""
+    """Compute `plane_conv` of pixels: multiply patches with filters."""
     m, patches = weight.shape[0], window.views_of_pixels(pixels)
     rows = patches.reshape(math.prod(patches.shape[:3]), math.prod(patches.shape[3:]))
     filters = pack(unpack(weight, np.dtype(np.int8)).reshape(m, rows.shape[1]))
     z = plane_gemm(rows, filters).reshape(*patches.shape[:3], m)
-    if not window.border:  # black pixels stood beyond the images, and counted as -255 each
+    if not window.border:  # black padding counted as -255 per pixel
         inside, of = window.classes(*pixels.shape[1:3])
         z += (255 * (~inside).astype(np.int32) @ row_sums(weight).reshape(m, window.taps).T)[of]
     return z
 
 
 def _table_product(x, weight, largest):
-    """Compute `plane_gemm` by tables: x BitPlanes or pixels, weight Bits (M, N)."""
+    """Compute `plane_gemm` with tables: x BitPlanes or pixels, weight Bits (M, N)."""
     (batch, n), m = x.shape, weight.shape[0]
     numbers = _integers(x) if isinstance(x, BitPlanes) else 2 * x.astype(np.int16) - np.int16(255)
     index = kept(weight, "index", lambda weight: row_index(weight.words, n))
@@ -120,14 +120,14 @@ def _table_product(x, weight, largest):
 
 def _many_planes(x, weight):
     """Compute `plane_gemm` for weights of more than one bit."""
-    if isinstance(x, Bits):  # the weights are the numbers, the inputs their signs
+    if isinstance(x, Bits):  # swapped: the weights are the numbers, the inputs the signs
         return np.ascontiguousarray(plane_gemm(weight, x).T)
     z = sum(np.int32(c) * plane_gemm(x, part) for c, part in planes_of(weight))
     return z + np.int32(weight.offset) * row_sums(x)[:, None] if weight.offset else z
 
 
 def _integers(planes):
-    """Return the integers that planes stand for, without their scale: int16 (B, N)."""
+    """Return the integers that planes represent, without their scale, int16 (B, N)."""
     total = np.full(planes.shape, planes.offset, np.int16)
     for plane, coefficient in enumerate(planes.coefficients):
         total += np.int16(coefficient) * unpack(planes.bits[plane], np.dtype(np.int16))
@@ -144,10 +144,10 @@ def signed_gemm(x, signs):
 
 
 def signed_rows(x, signs):
-    """Return a function of (start, stop, y) that writes rows of the product into y.
+    """Return a function of (start, stop, y) that writes rows of the product to y, and its speed.
 
-    Also returns its multiply-accumulates a nanosecond on one thread, about; inf for what has
-    threads of its own.
+    The speed is in multiply-accumulates per nanosecond on one thread, approximately; it is inf for
+    a function that uses threads itself.
     """
     quantized, by_tables = isinstance(x, Quantized), level() == "avx512"
     if by_tables and isinstance(signs, Bits) and x.dtype == np.float32:
@@ -179,12 +179,12 @@ def signed_rows(x, signs):
 
 
 def _kept(x, name, make):
-    """Return a layout, kept where BitPlanes keep layouts and made anew for all else."""
+    """Return a layout, cached in prepared BitPlanes and otherwise made in each call."""
     return kept(x, name, make) if isinstance(x, BitPlanes) else make(x)
 
 
 def exact_float(x, signs):
-    """Return the float type in which a BLAS adds the products of these integers exactly."""
+    """Return the float type in which a BLAS sums the products of these integers exactly."""
     largest = 1
     if isinstance(signs, BitPlanes):
         largest = signs.largest
@@ -194,7 +194,7 @@ def exact_float(x, signs):
 
 
 def _numbers(signs, dtype):
-    """Return signs, planes (without their scale) or pixels as the floats that they stand for."""
+    """Return the values of signs, planes (without their scale) or pixels as floats."""
     if isinstance(signs, Bits):
         return unpack(signs, np.dtype(dtype))
     if isinstance(signs, BitPlanes):

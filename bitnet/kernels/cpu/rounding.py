@@ -1,7 +1,7 @@
-"""Floats rounded to powers of two, to small integers with a scale per row, and to codes.
+"""Rounding of floats to powers of two, to small integers with one scale per row, and to codes.
 
-Every operation on floats is written out in the order of `reference`, in float32, so that the
-results are the same bit for bit.
+All float operations are in float32 and in the order of `reference`, so that the results are equal
+bit for bit.
 """
 
 import numpy as np
@@ -13,13 +13,13 @@ from bitnet.kernels.cpu.jit import inner, jit, level
 from bitnet.kernels.cpu.pack import as_rows
 from bitnet.kernels.threads import shared
 
-NUMBERS_PER_NS = 3.0  # one thread, about
-MAGNITUDE = np.int32(0x7FFFFFFF)  # of a float32, all bits but the sign
+NUMBERS_PER_NS = 3.0  # approximate, one thread
+MAGNITUDE = np.int32(0x7FFFFFFF)  # all bits of a float32 but the sign
 INFINITY = np.int32(0x7F800000)  # all bits of the exponent
-NORMAL = np.int32(0x00800000)  # the least number that is not subnormal: one bit of the exponent
+NORMAL = np.int32(0x00800000)  # the smallest normal number: one bit of the exponent
 TO_NEXT = NORMAL - np.int32(0x003504F4)  # from the first float above sqrt(2) to 2
-UP = NORMAL - np.int32(0x003504F3)  # carries into the exponent from sqrt(2) on
-SIDE = 16  # rows and columns that change places together: a register of float32
+UP = NORMAL - np.int32(0x003504F3)  # added, it carries into the exponent from sqrt(2) on
+SIDE = 16  # rows and columns of a square: one register of float32
 
 
 @inner
@@ -37,14 +37,14 @@ def nearest_power(x):
 
 @jit
 def _ap2(x, y):
-    """y = AP2(x), both (N,)."""
+    """Compute y = AP2(x), both (N,)."""
     for i in range(len(x)):
         y[i] = nearest_power(x[i])
 
 
 @inner
 def round_row(v, seed, first, stochastic, largest, odd, values):
-    """Round a row of floats v, overwritten, to integers: to the nearest, or by chance."""
+    """Round a row of floats v to integers, to the nearest or stochastically; v is overwritten."""
     if odd:
         for j in range(len(v)):
             v[j] = (v[j] + largest) * np.float32(0.5)
@@ -56,7 +56,7 @@ def round_row(v, seed, first, stochastic, largest, odd, values):
             top = np.int32((x ^ (x >> np.uint64(31))) >> np.uint64(40))
             v[j] = np.floor(v[j] + np.float32(top) * np.float32(2**-24))
     else:
-        for j in range(len(v)):  # adding 1.5 * 2**23 leaves no bits after the point
+        for j in range(len(v)):  # adding 1.5 * 2**23 rounds to an integer
             v[j] = (v[j] + np.float32(12582912)) - np.float32(12582912)
     if odd:
         for j in range(len(v)):
@@ -71,7 +71,7 @@ def round_row(v, seed, first, stochastic, largest, odd, values):
 def quantize_rows(x, first, largest, seed, stochastic, odd, v, values, scales):
     """Round x (R, C) to integers (R, C); v (C,) is scratch memory.
 
-    x begins at the number `first` of the array that the random numbers are counted through.
+    `first` is the number of the first element of x in the sequence of random numbers.
     """
     bits, scale_bits = x.view(np.int32), scales.view(np.int32)
     for i in range(x.shape[0]):
@@ -88,9 +88,9 @@ def quantize_rows(x, first, largest, seed, stochastic, odd, v, values, scales):
 
 @jit
 def _powers(x, largest, count, y):
-    """Round floats to the nearest powers of two, or 0; x and y as the bits of float32.
+    """Round floats to the nearest powers of two, or 0; x and y are the bits of float32.
 
-    An exponent is rounded by an addition to the bits: a fraction from sqrt(2) on carries.
+    An addition to the bits rounds the exponent: a fraction from sqrt(2) on carries into it.
     """
     least = max(np.int64((largest + UP) & INFINITY) - np.int64(count - 1) * NORMAL, NORMAL)
     for i in range(len(x)):
@@ -102,7 +102,7 @@ def _powers(x, largest, count, y):
 
 @routine
 def _transpose_square(e, x, x_stride, y, y_stride):
-    """y = x.T for SIDE x SIDE numbers of 32 bits: squares of s x s swap, s = 8 to 1."""
+    """Compute y = x.T for SIDE x SIDE 32-bit numbers by swapping squares of s x s, s = 8 to 1."""
     rows = [e.load(f"<{SIDE} x i32>", x + x_stride * i) for i in range(SIDE)]
     for s in (8, 4, 2, 1):
         upper = [lane + SIDE - s if lane & s else lane for lane in range(SIDE)]
@@ -117,7 +117,7 @@ def _transpose_square(e, x, x_stride, y, y_stride):
 
 @jit
 def _transpose_numbers(x, transposed):
-    """Copy x (C, R) to (R, C), C and R at least SIDE; the last squares may overlap others."""
+    """Transpose x (C, R) to (R, C), with C and R at least SIDE; the last squares may overlap."""
     n_rows, n = x.shape
     for first in range(0, n, SIDE):
         i = min(first, n - SIDE)
@@ -130,7 +130,7 @@ def _transpose_numbers(x, transposed):
 
 @jit
 def _step_codes(x, factor, low, high, nearest, first, codes):
-    """Write the codes of a flat x; first is what low is rounded to."""
+    """Write the codes of a flat x; first is the rounded low."""
     for i in range(len(x)):
         y = x[i] * factor
         y = min(y, high) if y > low else low
@@ -140,7 +140,7 @@ def _step_codes(x, factor, low, high, nearest, first, codes):
 
 @jit
 def _edge_codes(x, edges, signed, codes):
-    """Write the codes of x (R, N) by edges (L,)."""
+    """Write the codes of x (R, N) for edges (L,)."""
     middle = np.uint8(len(edges) if signed else 0)
     for r in range(len(x)):
         for i in range(x.shape[1]):
@@ -161,7 +161,7 @@ def ap2(x):
     flat, y = np.ascontiguousarray(x).reshape(-1), np.empty(x.size, np.float32)
 
     def run(i, j):
-        with np.errstate(all="ignore"):  # where Numba does not compile, NumPy would warn
+        with np.errstate(all="ignore"):  # NumPy would warn if Numba does not compile
             _ap2(flat[i:j], y[i:j])
 
     shared(run, len(flat), 64, x.size / NUMBERS_PER_NS)
@@ -181,7 +181,7 @@ def powers(x, count):
 
 
 def transposed(x):
-    """Return a copy of floats (R, M) as (M, R)."""
+    """Return a transposed copy (M, R) of floats (R, M)."""
     if min(x.shape) < SIDE or level() == "portable":
         return x.T.copy()
     y = np.empty(x.shape[::-1], np.float32)
@@ -190,7 +190,7 @@ def transposed(x):
 
 
 def rule_of(largest, seed, odd):
-    """Return how to round for the loops: largest, seed, by chance or not, to odd numbers or not."""
+    """Return the loops' rounding rule: largest, seed, and whether it is stochastic and odd."""
     return np.float32(largest), np.uint64(seed or 0), seed is not None, odd
 
 
@@ -201,7 +201,7 @@ def round_gradient(x, largest, seed, odd=False):
     if x.T.flags.c_contiguous and not x.flags.c_contiguous:
         x = transposed(x.T)
     v = np.empty(x.shape[1], np.float32)
-    with np.errstate(all="ignore"):  # where Numba does not compile, NumPy would warn
+    with np.errstate(all="ignore"):  # NumPy would warn if Numba does not compile
         quantize_rows(np.ascontiguousarray(x), 0, *rule_of(largest, seed, odd), v, values, scales)
     return Quantized(values, scales, largest)
 
@@ -210,7 +210,7 @@ def step_codes(x, factor, low, high, nearest):
     """See `bitnet.kernels.step_codes`."""
     flat, codes = np.ascontiguousarray(x).ravel(), np.empty(x.size, np.uint8)
     first = np.rint(low) if nearest else np.floor(low)
-    with np.errstate(all="ignore"):  # where Numba does not compile, NumPy would warn
+    with np.errstate(all="ignore"):  # NumPy would warn if Numba does not compile
         _step_codes(flat, factor, low, high, nearest, first, codes)
     return codes.reshape(x.shape)
 

@@ -1,16 +1,16 @@
-"""Products of numbers and signs by lookup: many signed sums are computed once and then found.
+"""Products of numbers and signs by lookup in tables of signed sums.
 
-Of six consecutive numbers of a row there are only 64 sums ±g0 ±g1 ±g2 ±g3 ±g4 ±g5.  They are
-computed once and fill two registers; then the six signs of a column are the number, from 0 to
-63, of the sum that the column needs.  One instruction finds the sums for 32 columns, one adds
-them: two for 192 products.
+Six consecutive numbers of a row have only 64 signed sums ±g0 ±g1 ±g2 ±g3 ±g4 ±g5.  They are
+computed once and fill two registers.  The six signs of a column are then the index, from 0 to 63,
+of the sum that the column needs.  One instruction looks up the sums for 32 columns, and one adds
+them: two instructions for 192 products.
 
               numbers   in a group   lanes   groups in an index word
     integers  int16     6            32      2      (12 bits of 16)
     floats    float32   5            16      6      (30 bits of 32)
 
-Sums of int16 are exact as long as `6 * groups * largest <= 32767`; after that many groups
-they move to int32.  Floats are added in groups of five, with less rounding than one by one.
+Sums of int16 are exact while `6 * groups * largest <= 32767`; after that many groups they are
+added to int32.  Floats are added in groups of five, which rounds less than one by one.
 
 The signs of the groups are the index:
 
@@ -18,8 +18,8 @@ The signs of the groups are the index:
                         (w + 1) * word_rows, the first row in the lowest bit
 
 "Columns" are those of the ±1 factor of a product, and the sums run over its rows.  The index is
-built from packed rows as they are, without a transpose of bits, or, for weights whose packed
-axis is summed over, from pieces of 12 bits of each row.
+built from packed rows without transposing bits, or, for weights that are summed over their packed
+axis, from 12-bit pieces of each row.
 """
 
 import dataclasses
@@ -29,29 +29,29 @@ import numpy as np
 from bitnet.kernels.cpu.emit import routine
 from bitnet.kernels.cpu.jit import jit
 
-TILE = 4  # rows of numbers that share the loads of an index
-ROWS = 32  # rows that share one sweep over a part of the index
+TILE = 4  # rows of numbers that share each load of the index
+ROWS = 32  # rows that share one pass over a part of the index
 TABLE_BYTES = 128  # two registers
-INTEGER_BLOCK, FLOAT_BLOCK = 24, 8  # index words whose tables, for four rows, stay in the cache
-VECTORS = 4  # the index has a multiple of these registers of columns, with zeros after the last
-MACS_PER_NS = {"integers": 350, "floats": 130}  # one thread, about
+INTEGER_BLOCK, FLOAT_BLOCK = 24, 8  # index words whose tables for four rows stay in the cache
+VECTORS = 4  # the index is padded with zero columns to a multiple of these registers
+MACS_PER_NS = {"integers": 350, "floats": 130}  # approximate, one thread
 
 
 @dataclasses.dataclass(frozen=True)
 class Kind:
-    """A kind of numbers in a table product, and how many fit where."""
+    """A type of numbers in a table product, and its sizes."""
 
-    number: str  # of the table, in LLVM
-    total: str  # of the sums
+    number: str  # LLVM type of the table
+    total: str  # LLVM type of the sums
     index: str
     lanes: int
     group: int
-    groups: int  # in an index word
-    lookup: str  # the instruction
+    groups: int  # per index word
+    lookup: str  # LLVM name of the lookup instruction
 
     @property
     def word_rows(self):
-        """The contracted elements of one index word."""
+        """The number of contracted elements of one index word."""
         return self.group * self.groups
 
 
@@ -60,7 +60,7 @@ FLOATS = Kind("float", "float", "i32", 16, 5, 6, "llvm.x86.avx512.vpermi2var.ps.
 
 
 def _index_routine(kind):
-    """Make a routine: index words of all columns from `word_rows` consecutive rows of signs."""
+    """Make a routine that computes the index words of all columns from rows of signs."""
     indices = f"<{kind.lanes} x {kind.index}>"
 
     def build(e, words, stride, n_vectors, index, index_stride):
@@ -79,9 +79,9 @@ def _index_routine(kind):
 
 
 def _fill_routine(kind):
-    """Make a routine: n_groups of `group` numbers of four rows to two registers of sums each."""
+    """Make a routine that fills two registers of sums per group of numbers, for four rows."""
     register = f"<{kind.lanes} x {kind.number}>"
-    size = 64 // kind.lanes  # bytes of a number
+    size = 64 // kind.lanes  # bytes per number
     plus_minus = [
         [1 if lane >> i & 1 else -1 for lane in range(kind.lanes)] for i in range(kind.group - 1)
     ]
@@ -96,7 +96,7 @@ def _fill_routine(kind):
                 for number, signs in zip(others, plus_minus, strict=True):
                     sums = sums + number * signs
                 to = tables + table_stride * row + g * TABLE_BYTES
-                e.store(sums - last, to)  # entries with the highest index bit 0
+                e.store(sums - last, to)  # entries whose highest index bit is 0
                 e.store(sums + last, to + 64)
             return []
 
@@ -106,13 +106,13 @@ def _fill_routine(kind):
 
 
 def _found(e, kind, tables, table_stride, index, index_stride, n_words, n_groups):
-    """Return the sums over n_words of the index, for four rows and VECTORS registers of columns."""
+    """Sum over n_words of the index, for four rows and VECTORS registers of columns."""
     register, indices = f"<{kind.lanes} x {kind.number}>", f"<{kind.lanes} x {kind.index}>"
 
     def word(w, found):
         which = [e.load(indices, index + index_stride * v + (w << 6)) for v in range(VECTORS)]
 
-        def group(g, values):  # unrolled, LLVM would keep the sums of all groups at once
+        def group(g, values):  # a loop: LLVM would keep the sums of all unrolled groups at once
             found, which = values[:-VECTORS], values[-VECTORS:]
             at = tables + (w * n_groups + g) * TABLE_BYTES
             for row in range(TILE):
@@ -130,7 +130,7 @@ def _found(e, kind, tables, table_stride, index, index_stride, n_words, n_groups
 
 
 def _sixteens(e, sums):
-    """Return 32 sums of int16 as two registers of int32; 16 floats as they are."""
+    """Widen 32 int16 sums to two registers of int32; return 16 floats unchanged."""
     if sums.ir.type.count == 16:
         return [sums]
     halves = (e.part(sums, range(first, first + 16)) for first in (0, 16))
@@ -138,7 +138,7 @@ def _sixteens(e, sums):
 
 
 def _sweep(e, kind, tables, table_stride, index, index_stride, n_vectors, n_words, n_groups, use):
-    """Find the sums of four rows for all columns; `use(row, sums, offset)` takes 16 at a time."""
+    """Look up the sums of four rows for all columns and pass 16 at a time to `use`."""
 
     def columns(tile, _):
         first = index + tile * VECTORS * index_stride
@@ -155,7 +155,7 @@ def _sweep(e, kind, tables, table_stride, index, index_stride, n_vectors, n_word
 
 
 def _add_routine(kind):
-    """Make a routine that adds, for four rows and all columns, the sums that the index finds."""
+    """Make a routine that adds the looked-up sums for four rows and all columns."""
 
     def add(e, table, table_stride, index, index_stride, n_vectors, words, groups, sums, stride):
         def use(row, more, offset):
@@ -171,7 +171,7 @@ def _add_routine(kind):
 def _one_block(
     e, table, table_stride, index, index_stride, n_vectors, words, groups, scales, y, stride
 ):
-    """Store float(sums) * scale of the row; as `_add_routine`, for sums that fit int16."""
+    """Store float(sums) * scale per row, like `_add_routine`, for sums that fit int16."""
     scale = [e.splat("<16 x float>", e.load("float", scales + 4 * row)) for row in range(TILE)]
 
     def use(row, sums, offset):
@@ -182,7 +182,7 @@ def _one_block(
 
 @routine
 def _scale_in_place(e, sums, n_sixteens, scale):
-    """Turn one row of int32 into the floats sum * scale, in the same place."""
+    """Convert one row of int32 sums to floats sum * scale in place."""
     factor = e.splat("<16 x float>", e.load("float", scale))
 
     def sixteen(i, _):
@@ -197,13 +197,13 @@ _fill_integers = _fill_routine(INTEGERS)
 
 
 def _loops(name, kind, fill):
-    """Compile the product of one kind of numbers."""
+    """Compile the product for one type of numbers."""
     add, word_rows, n_groups = _add_routine(kind), kind.word_rows, kind.groups
 
     def run(numbers, index, tables, sums):
-        """sums = numbers @ signs; numbers (R, word_rows W), index (V, W, lanes), sums (R, lanes V).
+        """Write numbers @ signs to sums (R, lanes V); numbers (R, word_rows W), index (V, W, .).
 
-        R is a multiple of four; tables (4, words, .) have room for some words of four rows.
+        R is a multiple of four; tables (4, words, .) hold some words of four rows.
         """
         n_rows, n_words, block = len(numbers), index.shape[1], tables.shape[1]
         at, step, groups = tables.ctypes.data, tables.strides[0], tables.shape[2]
@@ -229,7 +229,7 @@ _multiply_floats = _loops("multiply_floats", FLOATS, _fill_routine(FLOATS))
 
 @jit
 def multiply_one_block(numbers, index, tables, scales, y):
-    """y = scale * numbers @ signs, where one block of tables holds all; y (R, 32 V) float32."""
+    """Compute y = scale * numbers @ signs if one block of tables suffices; y (R, 32 V) float32."""
     at, step, groups = tables.ctypes.data, tables.strides[0], tables.shape[2]
     which, index_stride, words = index.ctypes.data, index.strides[0], index.shape[1]
     for i in range(0, len(numbers), TILE):
@@ -242,28 +242,28 @@ def multiply_one_block(numbers, index, tables, scales, y):
 
 @jit
 def scale_rows(sums, scales):
-    """Turn rows of int32 into the floats sum * scale, in place; sums (R, 16 S)."""
+    """Convert rows of int32 sums to floats sum * scale in place; sums (R, 16 S)."""
     for i in range(len(sums)):
         row, scale = sums.ctypes.data + i * sums.strides[0], scales.ctypes.data + 4 * i
         _scale_in_place(row, sums.shape[1] // 16, scale)
 
 
 def largest_number():
-    """Return the largest absolute value that integers of a table product may have."""
+    """Return the largest absolute value of integers in a table product."""
     return 32767 // 12
 
 
 def scratch_tables(index, largest):
-    """Return room for the tables of integers of at most `largest`, four rows by some words."""
+    """Return scratch memory for the tables of integers up to `largest`, for four rows."""
     block = min(INTEGER_BLOCK, 32767 // (12 * max(1, largest)), max(1, index.shape[1]))
     return np.empty((TILE, block, 2, 64), np.int16)
 
 
 def integer_rows(numbers, index, n, largest, scales=None):
-    """Return a function for rows of numbers @ signs, or of (numbers @ signs) * scale.
+    """Return a function of (start, stop, y) for rows of numbers @ signs, with or without scales.
 
-    numbers (R, C) int16 of at most `largest`; signs (C, n) by their index; scales (R,) float32.
-    The function writes the rows from start to stop into y: int32, or float32 with scales.
+    numbers (R, C) int16 of at most `largest`; signs (C, n) as an index; scales (R,) float32.
+    The function writes the rows from start to stop to y: int32, or float32 with scales.
     """
     padded = _padded(numbers, 12 * index.shape[1])
     padded_scales = None if scales is None else np.append(scales, np.zeros(TILE, np.float32))
@@ -302,25 +302,25 @@ def float_rows(x, index):
 
 
 def _padded(numbers, width):
-    """Return a copy with zeros up to `width` columns, and TILE more rows of zeros."""
+    """Return a copy padded with zeros to `width` columns and by TILE rows."""
     padded = np.zeros((len(numbers) + TILE, width), numbers.dtype)
     padded[: len(numbers), : numbers.shape[1]] = numbers
     return padded
 
 
 def _whole(y, part, index, dtype):
-    """Return y in another type where tiles fill it up, otherwise an array that they fill."""
+    """Return y in another type if it has whole tiles, otherwise a larger array."""
     shape = len(part), index.shape[0] * index.shape[2]
     return y.view(dtype) if y.shape == shape else np.empty(shape, dtype)
 
 
 def _index_loops(name, kind):
-    """Compile the index of columns for one kind of numbers."""
+    """Compile the index of columns for one type of numbers."""
     build, word_rows = _index_routine(kind), kind.word_rows
 
     def run(words, last_rows, n_vectors, index):
-        """words (M, K), last_rows: the last ones, filled up (word_rows, K)."""
-        row = 8 * words.shape[1]  # bytes; the strides of a single row may be anything
+        """Write the index of words (M, K); last_rows (word_rows, K) are the padded last rows."""
+        row = 8 * words.shape[1]  # bytes; a single row may have any stride
         for w in range(index.shape[1]):
             whole = word_rows * (w + 1) <= words.shape[0]
             at = words.ctypes.data + w * word_rows * row if whole else last_rows.ctypes.data
@@ -335,7 +335,7 @@ _index_floats = _index_loops("index_floats", FLOATS)
 
 @jit
 def _index_of_rows(words, n, index):
-    """Build the index whose columns are rows of packed signs (M, K), 12 of n bits per word."""
+    """Build the index whose columns are rows of packed signs (M, K), with 12 of n bits per word."""
     for j in range(words.shape[0]):
         for w in range(index.shape[1]):
             first = 12 * w
@@ -346,7 +346,7 @@ def _index_of_rows(words, n, index):
 
 
 def column_index(words, kind):
-    """Return the index of the columns of packed signs, words (M, K): sums run over the M rows."""
+    """Return the index of the columns of packed signs, words (M, K), for sums over the M rows."""
     words, m = np.ascontiguousarray(words), words.shape[0]
     n_vectors = words.shape[1] * 64 // kind.lanes
     dtype = np.uint16 if kind is INTEGERS else np.uint32
@@ -360,7 +360,7 @@ def column_index(words, kind):
 
 
 def row_index(words, n):
-    """Return the index of the rows of packed signs, words (M, K), n signs each: sums over the n."""
+    """Return the index of the rows of packed signs, words (M, K), for sums over the n signs."""
     n_vectors = -(-words.shape[0] // (32 * VECTORS)) * VECTORS
     index = np.zeros((n_vectors, -(-n // 12), 32), np.uint16)
     _index_of_rows(np.ascontiguousarray(words), n, index)

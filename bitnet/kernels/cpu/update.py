@@ -1,4 +1,4 @@
-"""One step of an optimizer in one sweep: moments, weights, clip, new signs, and their flips."""
+"""One step of an optimizer in one pass: moments, weights, clip, new signs, and their flips."""
 
 import math
 
@@ -12,13 +12,13 @@ from bitnet.kernels.cpu.rounding import nearest_power
 from bitnet.kernels.products import Product
 from bitnet.kernels.threads import shared
 
-ELEMENTS_PER_NS = 0.7  # one thread, about
-PART = 1 << 17  # elements whose gradient is multiplied, used and forgotten within the cache
+ELEMENTS_PER_NS = 0.7  # approximate, one thread
+PART = 1 << 17  # elements whose gradient is computed and used within the cache
 
 
 @jit
 def _sgd(w, g, velocity, unused, c, clip):
-    """Update weights (R, N), return how many became NaN; c = rate, momentum, nesterov."""
+    """Update weights (R, N) and count those that became NaN; c = rate, momentum, nesterov."""
     rate, momentum, nesterov = c[0], c[1], c[2]
     lost = 0
     for i in range(w.shape[0]):
@@ -26,7 +26,7 @@ def _sgd(w, g, velocity, unused, c, clip):
             v = velocity[i, j] * momentum + g[i, j]
             velocity[i, j] = v
             moved = w[i, j] - rate * (g[i, j] + momentum * v if nesterov else v)
-            moved = -clip if moved < -clip else moved  # NaN stays
+            moved = -clip if moved < -clip else moved  # keeps NaN
             w[i, j] = clip if moved > clip else moved
             lost += moved != moved
     return lost
@@ -34,7 +34,7 @@ def _sgd(w, g, velocity, unused, c, clip):
 
 @jit
 def _adam(w, g, m, v, c, clip):
-    """As `_sgd`; c = rate, 1 - beta1, 1 - beta2, correction2, eps, correction1."""
+    """Update like `_sgd`; c = rate, 1 - beta1, 1 - beta2, correction2, eps, correction1."""
     rate, rest1, rest2, correction2, eps, correction1 = c[0], c[1], c[2], c[3], c[4], c[5]
     lost = 0
     for i in range(w.shape[0]):
@@ -53,7 +53,7 @@ def _adam(w, g, m, v, c, clip):
 
 @jit
 def _adamax(w, g, m, u, c, clip):
-    """As `_sgd`; c = rate, 1 - beta1, beta2, eps, correction1."""
+    """Update like `_sgd`; c = rate, 1 - beta1, beta2, eps, correction1."""
     rate, rest1, beta2, eps, correction1 = c[0], c[1], c[2], c[3], c[4]
     lost = 0
     for i in range(w.shape[0]):
@@ -72,7 +72,7 @@ def _adamax(w, g, m, u, c, clip):
 
 @jit
 def _shift_adamax(w, g, m, v, c, clip):
-    """As `_sgd`; c = rate, 1 - beta1, beta2, eps."""
+    """Update like `_sgd`; c = rate, 1 - beta1, beta2, eps."""
     rate, rest1, beta2, eps = c[0], c[1], c[2], c[3]
     lost = 0
     for i in range(w.shape[0]):
@@ -92,7 +92,7 @@ def _shift_adamax(w, g, m, v, c, clip):
 
 @jit
 def _shift_adamax_code(w, g, m, v, c, clip):
-    """As `_shift_adamax`; the state keeps v rounded."""
+    """Update like `_shift_adamax`, but store the rounded v."""
     rate, rest1, beta2, eps = c[0], c[1], c[2], c[3]
     lost = 0
     for i in range(w.shape[0]):
@@ -112,7 +112,7 @@ def _shift_adamax_code(w, g, m, v, c, clip):
 
 @jit
 def _bop(w, g, m, unused, c, clip):
-    """As `_sgd`; c = rate, threshold.  Weights of +1 and -1 flip."""
+    """Flip weights of +1 and -1, like `_sgd`; c = rate, threshold."""
     rate, threshold = c[0], c[1]
     lost = 0
     for i in range(w.shape[0]):
@@ -151,7 +151,7 @@ def update(rule, weight, grad, state, constants, clip, words):
     if isinstance(grad, Product):
         multiply, macs_per_ns = signed_rows(grad.x, grad.signs)
         work_ns += weight.size * grad.x.shape[1] / macs_per_ns
-        if np.isinf(macs_per_ns):  # a BLAS, with threads of its own: not from several threads
+        if np.isinf(macs_per_ns):  # a BLAS, which uses threads itself
             multiply, grad = None, grad.array()
     if multiply is None:
         grad = np.ascontiguousarray(grad).reshape(shape)

@@ -1,16 +1,16 @@
-"""Products of signs by XOR and popcount, with the outputs side by side in a register.
+"""Products of signs by XOR and popcount, with several outputs side by side in a register.
 
-The weights are laid out once in panels of 32 outputs: for each word of a row, the words of
-32 rows stand side by side, so that a register holds one word of several outputs and no sum
-ever runs across a register.
+The weights are laid out once in panels of 32 outputs: for each word of a row, the words of 32
+rows are contiguous, so that a register holds one word of several outputs and no sum runs across
+a register.
 
     panels[p, k, c] = word k of output 32 p + c          (P, K, 32) uint64
 
-A tile is a few rows of x times one panel or a part of it.  For each word k, the tile's inputs
-are copied to all lanes one by one, and `count += popcount(input ^ weight)`: three instructions
-for 8 words, that is 512 products, with AVX-512.  The counts stay in registers over the whole
-row; then they become integers, n - 2 count, or are compared with thresholds and stored as
-32 bits, which are the next layer's input.
+A tile is a few rows of x times one panel or a part of it.  For each word k, each input of the
+tile is copied to all lanes, and `count += popcount(input ^ weight)`.  With AVX-512 these are three
+instructions for 8 words, that is 512 products.  The counts stay in registers for the whole row.
+Then they become integers, n - 2 count, or are compared with thresholds and stored as 32 bits, the
+input of the next layer.
 """
 
 import math
@@ -23,11 +23,11 @@ from bitnet.kernels.cpu.jit import jit, level
 from bitnet.kernels.cpu.pack import threshold
 from bitnet.kernels.threads import shared
 
-PANEL = 32  # outputs in a panel
-ROWS = 512  # of x that a panel meets before the next one takes its place in the cache
-MACS_PER_NS = {"avx512": 1000, "avx2": 350, "portable": 100}  # one thread, about
+PANEL = 32  # outputs per panel
+ROWS = 512  # of x per pass over a panel, which then stays in the cache
+MACS_PER_NS = {"avx512": 1000, "avx2": 350, "portable": 100}  # approximate, one thread
 NIBBLE_COUNTS = [bin(nibble).count("1") for nibble in range(16)] * 2
-BYTE_BLOCK = 31  # words whose popcounts, up to 8 a byte, a byte can hold
+BYTE_BLOCK = 31  # words whose popcounts, up to 8 per byte, fit in a byte
 
 
 def _words_differing(e, rows, lanes, x, stride, weight):
@@ -38,7 +38,7 @@ def _words_differing(e, rows, lanes, x, stride, weight):
 
 
 def _counts_512(e, rows, x, stride, panel, n_words, counts):
-    """Add the differing bits of `rows` inputs and the 32 outputs of a panel: 4 registers a row."""
+    """Count the differing bits of `rows` inputs and 32 outputs, in 4 registers per row."""
     lanes = "<8 x i64>"
 
     def step(k, counts):
@@ -51,9 +51,9 @@ def _counts_512(e, rows, x, stride, panel, n_words, counts):
 
 
 def _counts_256(e, rows, x, stride, panel, n_words, counts):
-    """Add the differing bits of `rows` inputs and 8 outputs of a panel: 2 registers a row.
+    """Count the differing bits of `rows` inputs and 8 outputs, in 2 registers per row.
 
-    Without a popcount instruction, a shuffle looks up the counts of 4 bits; they add up in
+    Without a popcount instruction, a shuffle looks up the counts of 4 bits.  They are added in
     bytes over 31 words, and then in 64-bit lanes.
     """
     lanes, in_bytes = "<4 x i64>", "<32 x i8>"
@@ -86,18 +86,19 @@ def _counts_256(e, rows, x, stride, panel, n_words, counts):
 
 
 LANES = {"avx512": 8, "avx2": 4}
-COUNTS = {8: (_counts_512, 4), 4: (_counts_256, 2)}  # by lanes: the counts, registers a row
+# by number of lanes: the function, registers per row
+COUNTS = {8: (_counts_512, 4), 4: (_counts_256, 2)}
 
 
 def tiles(e, lanes, panels, n_panels, n_words, n_rows, tile):
-    """Go over all outputs and, for each, over all inputs: 4 rows at a time, then 1 row.
+    """Loop over all outputs and, for each, over all inputs, 4 rows at a time, then 1 row.
 
-    `tile(part, weight, rows, first, zeros)` is called for the outputs that begin with
-    `part * part_outputs`, whose first word is at weight, and rows from the first on.
+    `tile(part, weight, rows, first, zeros)` is called for the outputs from
+    `part * part_outputs` on, whose first word is at weight, and for rows from the first on.
     """
     per_row = COUNTS[lanes][1]
     part_outputs = lanes * per_row
-    parts = PANEL // part_outputs  # of a panel
+    parts = PANEL // part_outputs  # per panel
 
     def part_of_panel(q, _):
         panel = panels + q.divided_by(parts) * (n_words << 8)
@@ -115,7 +116,7 @@ def tiles(e, lanes, panels, n_panels, n_words, n_rows, tile):
 
 
 def store_integers(e, lanes, counts, part, base, z, z_stride):
-    """Store z = base - 2 count as int32; `base(row, offset)` is that of a register, in bytes."""
+    """Store z = base - 2 count as int32; `base(row, offset)` returns a register of bases."""
     per_row = COUNTS[lanes][1]
     for i, count in enumerate(counts):
         row, register = divmod(i, per_row)
@@ -127,7 +128,7 @@ def store_integers(e, lanes, counts, part, base, z, z_stride):
 def store_signs(e, lanes, counts, part, limits, flips, y, y_stride):
     """Store one bit per output: 1 where count <= limit, xor the bit of flips.
 
-    limits: for each row, where the limits of all outputs begin.
+    limits: for each row, the address of the limits of all outputs.
     """
     per_row = COUNTS[lanes][1]
     bits = lanes * per_row
@@ -143,7 +144,7 @@ def store_signs(e, lanes, counts, part, limits, flips, y, y_stride):
 
 
 def _product(lanes, kind):
-    """Make a routine for the product of some rows of inputs with all outputs."""
+    """Make a routine for the product of some input rows with all outputs."""
     counts_of = COUNTS[lanes][0]
 
     def product(e, x, n_rows, n_words, panels, n_panels, n, limits, flips, y, y_stride):
@@ -164,11 +165,11 @@ def _product(lanes, kind):
 
 
 def _integers(level):
-    """Compile the product of a level to integers."""
+    """Compile the product of a level that returns integers."""
     product = _product(LANES[level], "integers")
 
     def run(x, panels, n, z):
-        """z = n - 2 popcount(x ^ weight); x (B, K), panels (P, K, 32), z (B, 32 P)."""
+        """Compute z = n - 2 popcount(x ^ weight); x (B, K), panels (P, K, 32), z (B, 32 P)."""
         weight, n_panels, n_words = panels.ctypes.data, len(panels), x.shape[1]
         for i in range(0, x.shape[0], ROWS):
             at, to = x.ctypes.data + i * x.strides[0], z.ctypes.data + i * z.strides[0]
@@ -179,11 +180,11 @@ def _integers(level):
 
 
 def _signs(level):
-    """Compile the product of a level to signs."""
+    """Compile the product of a level that returns signs."""
     product = _product(LANES[level], "signs")
 
     def run(x, panels, limits, flips, y):
-        """Bit 1 where popcount(x ^ weight) <= limit, xor flip; limits (32 P,), flips (P,)."""
+        """Set bits where popcount(x ^ weight) <= limit, xor flip; limits (32 P,), flips (P,)."""
         weight, n_panels, n_words = panels.ctypes.data, len(panels), x.shape[1]
         limit, flip = limits.ctypes.data, flips.ctypes.data
         for i in range(0, x.shape[0], ROWS):
@@ -200,7 +201,7 @@ SIGNS = {level: _signs(level) for level in LANES}
 
 @jit
 def _make_panels(words, panels):
-    """Lay words (M, K) out as panels (P, K, 32), with zeros for missing outputs."""
+    """Arrange words (M, K) as panels (P, K, 32), with zeros for missing outputs."""
     for j in range(words.shape[0]):
         for k in range(words.shape[1]):
             panels[j // PANEL, k, j % PANEL] = words[j, k]
@@ -208,7 +209,7 @@ def _make_panels(words, panels):
 
 @jit
 def popcount(word):
-    """Return the number of ones in a uint64; LLVM makes one instruction of it."""
+    """Count the ones in a uint64, which LLVM compiles to one instruction."""
     word = word - ((word >> np.uint64(1)) & np.uint64(0x5555555555555555))
     pairs = np.uint64(0x3333333333333333)
     word = (word & pairs) + ((word >> np.uint64(2)) & pairs)
@@ -218,7 +219,7 @@ def popcount(word):
 
 @jit
 def _integers_portable(x, weight, n, z):
-    """z = n - 2 popcount(x ^ weight), by plain loops; x (B, K), weight (M, K), z (B, M)."""
+    """Compute z = n - 2 popcount(x ^ weight) in plain loops; x (B, K), weight (M, K), z (B, M)."""
     for i in range(x.shape[0]):
         for j in range(weight.shape[0]):
             differing = np.uint64(0)
@@ -235,7 +236,7 @@ def prepare(bits):
 
 
 def _panels(weight):
-    """Lay Bits out as panels."""
+    """Arrange Bits as panels."""
     words = np.ascontiguousarray(weight.words)
     words = words.reshape(len(words), math.prod(words.shape[1:]))
     shape = -(-words.shape[0] // PANEL), words.shape[1], PANEL
@@ -245,7 +246,7 @@ def _panels(weight):
 
 
 def kept(weight, name, make):
-    """Return a layout of weights: the one that they keep, or what `make` makes of them."""
+    """Return a layout of weights: the cached one, or the result of `make`."""
     if weight.layouts is None:
         return make(weight)
     if name not in weight.layouts:
@@ -254,21 +255,21 @@ def kept(weight, name, make):
 
 
 def panels_of(weight):
-    """Return the panels of Bits (M, N) or (M, rows, columns, C), kept where they keep layouts."""
+    """Return the panels of Bits (M, N) or (M, rows, columns, C), cached in prepared weights."""
     return kept(weight, "panels", _panels)
 
 
 def counted_taps(window, size):
-    """Return which taps count, (classes, taps) int32, and the classes of the outputs (H', W').
+    """Return the taps that count, (classes, taps) int32, and the classes of the outputs (H', W').
 
-    A border of +1 or -1 counts as images do.
+    A border of +1 or -1 counts like image pixels.
     """
     inside, of = window.classes(*size)
     return (np.ones_like(inside) if window.border else inside).astype(np.int32), of
 
 
 def _work_ns(x, weight):
-    """Return the nanoseconds that a product takes on one thread, about."""
+    """Return the approximate time of a product on one thread in nanoseconds."""
     return x.shape[0] * weight.shape[0] * x.shape[1] / MACS_PER_NS[level()]
 
 
@@ -280,7 +281,7 @@ def xnor_gemm(x, weight):
         rows = np.ascontiguousarray(weight.words)
 
         def run(i, j):
-            with np.errstate(over="ignore"):  # where Numba does not compile, NumPy would warn
+            with np.errstate(over="ignore"):  # NumPy would warn if Numba does not compile
                 _integers_portable(words[i:j], rows, n, z[i:j])
 
         shared(run, n_rows, 1, _work_ns(x, weight))
@@ -315,11 +316,11 @@ def xnor_sign(x, weight, thresholds):
 
 
 def limits_of(thresholds, bases):
-    """Turn thresholds of z = base - 2 count into limits of the count and bits to turn over.
+    """Convert thresholds of z = base - 2 count to limits of the count and bits to flip.
 
-    Rising: z >= t where count <= (base - t) / 2, rounded down.  Falling: z <= t where not
-    z >= t + 1.  Outputs that fill up a panel have the limit -1, which no count reaches.  The
-    bases are one number, or integers (classes, M); the limits (32 P,) or (classes, 32 P) int64.
+    Increasing: z >= t where count <= (base - t) / 2, rounded down.  Decreasing: z <= t where not
+    z >= t + 1.  Padding outputs of a panel have the limit -1, which no count reaches.  The bases
+    are one number, or integers (classes, M); the limits are (32 P,) or (classes, 32 P) int64.
     """
     values, falling = thresholds.values.astype(np.int64), ~thresholds.increasing
     m, bases = len(values), np.asarray(bases)

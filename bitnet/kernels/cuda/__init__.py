@@ -1,13 +1,13 @@
-"""The hand-written kernels for one GPU, in Numba CUDA: names and integers as in `reference`.
+"""The kernels in Numba CUDA for one GPU, with the names and the integers of `reference`.
 
-Arguments are CuPy's arrays, or what holds such; in Numba's simulator NumPy's.  What has no kernel
-here runs as `reference` in CuPy's expressions: `bitnet.kernels.dispatch` looks in both.  Importing
-this package imports Numba, and needs no GPU.
+Arguments are CuPy arrays, or objects that hold them; in Numba's simulator they are NumPy arrays.
+A kernel that is missing here runs as its `reference` in CuPy: `bitnet.kernels.dispatch` looks in
+both.  Importing this package imports Numba, and needs no GPU.
 
-    launch, instructions   how a kernel gets to the GPU; what Numba has no name for
-    pack                   numbers to bits and back
-    xnor, tensor           products of bits, as a ladder of rungs; the rung of tensor cores
-    products               operands of `xnor`, and what is multiplied with them
+    launch, instructions   launches of kernels; instructions that Numba does not offer
+    pack                   conversions between numbers and bits
+    xnor, tensor           products of bits on several rungs; the rung of the tensor cores
+    products               operands of `xnor`, and products with floats and integers
     conv, conv_backward    convolutions and their gradients
     norm, rounding         batch norm with its sign; quantized gradients
     update                 a step of an optimizer

@@ -1,4 +1,4 @@
-"""Products of signs and of planes with patches of images: `multiply` reads images as they lie."""
+"""Convolutions of signs and planes, in which `multiply` reads the images in place."""
 
 import math
 
@@ -29,14 +29,14 @@ def plane_conv(x, weight, window):
 
 
 def _by_patches(pixels, weight, window):
-    """`plane_conv` of pixels, few of which fill a word: patches side by side fill theirs."""
+    """Compute `plane_conv` of pixels by patches, as few channels would leave words mostly empty."""
     m, patches = weight.shape[0], window.views_of_pixels(pixels)
     rows = patches.reshape(math.prod(patches.shape[:3]), math.prod(patches.shape[3:]))
     z = plane_gemm(rows, flat_rows(weight)).reshape(*patches.shape[:3], m)
     if window.border:
         return z
     xp = array_module(pixels)
-    own = operand(weight)  # black pixels stood beyond the images, and counted as -255 each
+    own = operand(weight)  # black padding counted as -255 per pixel
     _, places, counted = geometry(xp, here(xp), window, *pixels.shape[1:3], own.halves)
     sums = 2 * own.sums + np.int32(own.added * weight.shape[-1])
     missing = (1 - counted) @ xp.ascontiguousarray(sums.reshape(m, window.taps).T)
@@ -44,12 +44,12 @@ def _by_patches(pixels, weight, window):
 
 
 def flat_rows(weight):
-    """Filters (M, rows, columns, C) as (M, N), Bits or BitPlanes; kept where they keep layouts."""
+    """Reshape filters (M, rows, columns, C) to (M, N); cached in prepared weights."""
     return kept(weight, "rows", _flattened)
 
 
 def _flattened(weight):
-    """The same, made; it keeps layouts where the filters do."""
+    """Compute `flat_rows`; the result is prepared if the filters are."""
     planes = isinstance(weight, BitPlanes)
     rows = weight.with_bits(_flat_bits(weight.bits, 2)) if planes else _flat_bits(weight, 1)
     if weight.layouts is not None:
@@ -58,7 +58,7 @@ def _flattened(weight):
 
 
 def _flat_bits(bits, axes):
-    """Bits whose axes after the first ones are joined to one."""
+    """Return Bits with all axes after the first ones joined."""
     shape = (*bits.shape[:axes], math.prod(bits.shape[axes:]))
     if bits.shape[-1] % 64 == 0 and bits.words.size:
         words = array_module(bits.words).ascontiguousarray(bits.words)

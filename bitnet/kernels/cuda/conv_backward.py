@@ -1,4 +1,4 @@
-"""Gradients of convolutions: products of numbers, or of integers, with signs that a window sees."""
+"""Gradients of convolutions: products of floats or integers with the signs of patches."""
 
 import math
 
@@ -23,7 +23,7 @@ from bitnet.kernels.cuda.rounding import round_gradient
 
 
 def gradient_of_images(grad_z, weight, window, size, largest, seed, odd=False):
-    """See `bitnet.kernels.gradient_of_images`: the gradients of patches, and their sums."""
+    """See `bitnet.kernels.gradient_of_images`; computes gradients of patches, then sums them."""
     m, *taps = weight.shape
     numbers = grad_z.reshape(math.prod(grad_z.shape[:3]), m)
     numbers = numbers if largest is None else round_gradient(numbers, largest, seed, odd)
@@ -32,7 +32,7 @@ def gradient_of_images(grad_z, weight, window, size, largest, seed, odd=False):
 
 
 def gradient_of_filters(grad_z, x, window, largest, seed, odd=False):
-    """See `bitnet.kernels.gradient_of_filters`: one product a tap with what that tap saw."""
+    """See `bitnet.kernels.gradient_of_filters`; computes one product per tap."""
     m, channels = grad_z.shape[3], x.shape[3]
     numbers = grad_z.reshape(math.prod(grad_z.shape[:3]), m).T
     if largest is None:
@@ -52,7 +52,7 @@ def gradient_of_filters(grad_z, x, window, largest, seed, odd=False):
 
 
 def _seen_floats(x, window, dtype):
-    """What each tap sees of images, and of what stands beyond them, as floats."""
+    """Yield the pixels of each tap, including padding, as floats."""
     pads = (0, 0), *window.padding, (0, 0)
     numbers, beyond = floats_of(x, dtype), reference.beyond(x, window.border)
     padded = array_module(numbers).pad(numbers, pads, constant_values=beyond)
@@ -60,7 +60,7 @@ def _seen_floats(x, window, dtype):
 
 
 def _by_planes(numbers, x, window):
-    """The exact sums (M, taps, C) of integers with what each tap saw of Bits or BitPlanes."""
+    """Return the exact products (M, taps, C) of integers with Bits or BitPlanes at each tap."""
     xp, channels, seen = array_module(numbers.values), x.shape[3], []
     for bits in separate(x):
         taps = [xp.ascontiguousarray(words) for words in window.seen(window.surrounded(bits))]
@@ -72,7 +72,7 @@ def _by_planes(numbers, x, window):
     sums = sums.reshape(len(sums), window.taps, channels)
     if window.border:
         return sums
-    # a border of 0 stood there as planes of -1: that much of each tap's sum was too much
+    # a border of 0 was stored as planes of -1, whose part of each tap's sum is subtracted
     inside, of = window.classes(*x.shape[1:3])
     outside = xp.asarray((~inside)[of].reshape(-1, window.taps).astype(np.int32))
     number = -1 if isinstance(x, Bits) else x.offset - sum(x.coefficients)

@@ -1,11 +1,11 @@
-"""Instructions that Numba has no name for: copies that do not wait, tensor cores on bits, rounding.
+"""Instructions that Numba does not offer: asynchronous copies, binary tensor cores, rounding.
 
-Each is a function for Numba's kernels which emits inline PTX.  Numba's simulator cannot run it: a
-test puts a Python function of the same name into the module that calls it.
+Each is a function for Numba's kernels that emits inline PTX.  Numba's simulator cannot run it, so
+tests put a Python function of the same name into the module that calls it.
 
 The multiplication is `mma ... m16n8k256 ... and.popc`, one instruction (BMMA) on compute
-capability 8.0 to 9.0; its sibling with XOR is emulated on 9.0.  A warp holds the operands between
-its lanes, lane = 4 group + quad:
+capability 8.0 to 9.0; the variant with XOR is emulated on 9.0.  The operands are distributed over
+the lanes of a warp, lane = 4 group + quad:
 
     rows of x (16), 256 bits    groups have rows `group` and `group + 8`,
                                 quads the 32-bit halves `quad` and `quad + 4`
@@ -13,19 +13,19 @@ its lanes, lane = 4 group + quad:
     counts (16 x 8)             groups have rows `group` and `group + 8`,
                                 quads columns `2 quad` and `2 quad + 1`
 
-`ldmatrix` reads them so from rows of 16 bytes in shared memory, four times 8 of them at once: each
-lane says where one row is.  A step, 512 bits, is four pieces of 16 bytes in each row.  Piece p of
-row r stands in place p ^ (r / 2 % 4), so that 8 rows of one piece come from all banks.
+`ldmatrix` loads this layout from rows of 16 bytes in shared memory, four times 8 rows at once;
+each lane gives the address of one row.  A step, 512 bits, has four pieces of 16 bytes per row.
+Piece p of row r is in place p ^ (r / 2 % 4), so that 8 rows of one piece use all memory banks.
 
-A compiler makes one operation of a product and a sum, which rounds once where NumPy rounds twice.
-`plus`, `minus`, `times`, `divided` and `root` stay alone: each rounds its result to the nearest.
+A compiler fuses a product and a sum into one operation, which rounds once, but NumPy rounds twice.
+`plus`, `minus`, `times`, `divided` and `root` are never fused: each rounds to the nearest.
 """
 
 from llvmlite import ir
 from numba import types
 from numba.cuda.extending import intrinsic
 
-HALVES = 16  # 32-bit halves of a row in one step: 512 bits
+HALVES = 16  # 32-bit halves per row and step, 512 bits
 INT, LONG, VOID = ir.IntType(32), ir.IntType(64), ir.VoidType()
 COPY = (
     "{ .reg .u64 begin; cvta.to.global.u64 begin, $1; "
@@ -39,13 +39,13 @@ MULTIPLY = (
 
 
 def _place(context, builder, kind, array, index):
-    """The address of one element of an array of 32-bit numbers."""
+    """Return the address of one element of an array of 32-bit numbers."""
     data = context.make_array(kind)(context, builder, array).data
     return builder.gep(builder.bitcast(data, INT.as_pointer()), [index])
 
 
 def _in_shared(context, builder, kind, array, index):
-    """The same as a number, of an array in shared memory."""
+    """Return the address of one element of an array in shared memory as a number."""
     place = _place(context, builder, kind, array, index)
     return builder.ptrtoint(builder.addrspacecast(place, ir.PointerType(INT, 3)), INT)
 
@@ -55,16 +55,16 @@ def _number(value):
 
 
 def _assembled(text, result, operands, names, side_effect=True):
-    """Inline PTX; with a side effect the compiler does not move it where not all lanes come."""
+    """Emit inline PTX; with a side effect the compiler does not move it into divergent branches."""
     kind = ir.FunctionType(result, operands)
     return ir.InlineAsm(kind, text, names, side_effect=side_effect)
 
 
 @intrinsic
 def copy_piece(typingctx, shared, at, source, index, n_bytes):
-    """Begin to copy 16 bytes to shared[at:], of which n_bytes are source[index:] and the rest 0.
+    """Start an asynchronous copy of 16 bytes to shared[at:]: n_bytes of source[index:], then zeros.
 
-    Both places are multiples of 16 bytes.  n_bytes is 16 or 0.
+    Both addresses are multiples of 16 bytes.  n_bytes is 16 or 0.
     """
 
     def emit(context, builder, signature, arguments):
@@ -79,7 +79,7 @@ def copy_piece(typingctx, shared, at, source, index, n_bytes):
 
 
 def _bare(text):
-    """An instruction without operands."""
+    """Make a function that emits an instruction without operands."""
 
     def definition(typingctx):
         def emit(context, builder, signature, arguments):
@@ -91,22 +91,23 @@ def _bare(text):
     return intrinsic(definition)
 
 
-commit_copies = _bare("cp.async.commit_group;")  # those begun since the last one are a group
+# ends a group: the copies started since the last one
+commit_copies = _bare("cp.async.commit_group;")
 
 
 def waiter(groups):
-    """An instruction that waits until no more than so many groups of copies are under way."""
+    """Make a function that waits until at most this number of copy groups is pending."""
     return _bare(f"cp.async.wait_group {groups};")
 
 
 def multiplier(high, wide):
-    """The product of 16 high rows of x and 8 wide columns of w, 512 bits of each, by one warp.
+    """Make a warp's product of 16 * high rows of x and 8 * wide columns of w, 512 bits each.
 
-    multiply(counts, shared, x, w) is for kernels: shared[x:] and shared[w:] are the rows that this
-    lane names, at distances of 16 halves: of x row `lane % 16`, piece `lane / 16`; of w column
-    `lane % 8`, piece `lane / 8`.  counts[(4 * (wide * i + j)):] are the four counts of this lane in
-    multiplication (i, j), of (row, column), (row, column + 1), (row + 8, column),
-    (row + 8, column + 1).  It has to be an array in registers.
+    multiply(counts, shared, x, w) is for kernels.  shared[x:] and shared[w:] are the rows whose
+    addresses this lane gives, 16 halves apart: of x row `lane % 16`, piece `lane / 16`; of w
+    column `lane % 8`, piece `lane / 8`.  counts[(4 * (wide * i + j)):] are the four counts of this
+    lane in multiplication (i, j): of (row, column), (row, column + 1), (row + 8, column) and
+    (row + 8, column + 1).  It must be an array in registers.
     """
 
     def definition(typingctx, counts, shared, x, w):
@@ -121,7 +122,7 @@ def multiplier(high, wide):
                 return [builder.extract_value(made, number) for number in range(4)]
 
             def read(at, rows):
-                """Four registers from what begins `rows` rows after a place."""
+                """Load four registers, starting `rows` rows after an address."""
                 to = builder.add(at, ir.Constant(LONG, HALVES * rows))
                 return run(reads, [_in_shared(context, builder, kinds[1], shared, to)])
 
@@ -146,7 +147,7 @@ def multiplier(high, wide):
 
 
 def folder(size):
-    """fold(totals, counts, factor), for kernels: totals += factor * counts, and counts = 0.
+    """Make fold(totals, counts, factor) for kernels: totals += factor * counts, then counts = 0.
 
     Both are arrays of this size in registers.
     """
@@ -169,7 +170,7 @@ def folder(size):
 
 @intrinsic
 def element(typingctx, array, index):
-    """array[index] of one axis, for an index of 0 or more; Numba's own would look for its sign."""
+    """Return array[index] for an index of 0 or more; Numba's own indexing would check the sign."""
 
     def emit(context, builder, signature, arguments):
         return builder.load(_place(context, builder, signature.args[0], *arguments))
@@ -179,7 +180,7 @@ def element(typingctx, array, index):
 
 @intrinsic
 def store_pair(typingctx, out, at, first, second):
-    """out[at], out[at + 1] = first, second of int32 in one store; at is even."""
+    """Store int32 numbers at out[at] and out[at + 1] with one instruction; at is even."""
 
     def emit(context, builder, signature, arguments):
         out, at, first, second = arguments
@@ -194,7 +195,7 @@ def store_pair(typingctx, out, at, first, second):
 
 
 def _rounded(name, operands):
-    """An operation on floats of one type, rounded to the nearest; subnormal numbers stay."""
+    """Make an operation on floats that rounds to the nearest and keeps subnormal numbers."""
 
     def emit(context, builder, signature, arguments):
         bits = signature.return_type.bitwidth
@@ -219,7 +220,7 @@ root = _rounded("sqrt", 1)
 
 
 def _same_bits(kinds):
-    """What has the same bits in another type; kinds has the type of each."""
+    """Make a function that reinterprets bits as another type; kinds maps each type to the other."""
 
     def definition(typingctx, number):
         def emit(context, builder, signature, arguments):

@@ -1,9 +1,10 @@
 """Batch norm with its sign, forward and backward, and sums down columns.
 
-Sums down columns: the 32 lanes of a warp are neighbouring columns, and the warps of a block walk
-rows.  Sums of integers are exact.  Sums of floats run in float64, row after row as `reference` has
-it, for as many as ROWS rows; of more, as images have, each ROWS rows have a sum and these are added
-in order.  Every operation on floats is rounded by itself, so that numbers are the same bit for bit.
+In sums down columns the 32 lanes of a warp are neighbouring columns, and the warps of a block
+iterate over rows.  Sums of integers are exact.  Sums of floats are in float64, row after row like
+`reference`, for up to ROWS rows.  For more rows, as images have, each block of ROWS rows has a
+sum, and these are added in order.  Each float operation is rounded separately, so that the results
+are equal bit for bit.
 """
 
 import numpy as np
@@ -15,20 +16,20 @@ from bitnet.kernels.cuda.instructions import divided, minus, plus, times
 from bitnet.kernels.cuda.launch import MOST, by_threads, flat, inlined, launch, row_of_halves
 from bitnet.kernels.cuda.pack import by_strips, strips
 
-LANES, DOWN = 32, 8  # columns and warps of a block that walks rows
-ROWS = 1024  # whose floats are summed row after row
-LEAST_ROWS, BLOCKS = 32, 2048  # of a block that sums integers; how many blocks are enough
+LANES, DOWN = 32, 8  # columns and warps of a block that iterates over rows
+ROWS = 1024  # of floats that are summed row after row
+LEAST_ROWS, BLOCKS = 32, 2048  # rows per block that sums integers; enough blocks for a GPU
 
 
 @inlined
 def _normalized(number, mean, scale):
-    """(z - mean) * scale."""
+    """Return (z - mean) * scale."""
     return times(minus(np.float32(number), mean), scale)
 
 
 @inlined
 def _passing(number, mask, at, lane):
-    """The number where the bit of a lane in half `at` is 1, else 0; of half -1 all pass."""
+    """Return the number if the bit of a lane in half `at` is 1, else 0; all pass if at is -1."""
     if at < 0:
         return number
     return number if (mask[at] >> np.uint32(lane)) & np.uint32(1) else np.float32(0)
@@ -36,7 +37,7 @@ def _passing(number, mask, at, lane):
 
 @cuda.jit
 def _column_sums(z, n_rows, columns, size, totals):
-    """Add to totals (2 C) the sums of `size` rows of z (B C), and of their squares."""
+    """Add the sums of `size` rows of z (B C) and of their squares to totals (2 C)."""
     parts = cuda.shared.array((2, DOWN, LANES), np.int64)
     lane, down = cuda.threadIdx.x, cuda.threadIdx.y
     group, first = cuda.blockIdx.y + MOST * cuda.blockIdx.z, cuda.blockIdx.x * size
@@ -59,7 +60,7 @@ def _column_sums(z, n_rows, columns, size, totals):
 
 @inlined
 def _sign_of(z, column, mean, scale, shift, clip_value):
-    """Bit 1 where y = (z - mean) * scale + shift >= 0, and in the mask where |y| <= clip_value."""
+    """Return the bits of y >= 0 and |y| <= clip_value, for y = (z - mean) * scale + shift."""
     y = plus(_normalized(z, mean[column], scale[column]), shift[column])
     return y >= np.float32(0), abs(y) <= clip_value
 
@@ -69,9 +70,9 @@ _normalize_rows = strips(_sign_of, masked=True)
 
 @cuda.jit
 def _gradient_sums(grad_y, mask, halves, z, mean, inv_std, n_rows, columns, size, totals):
-    """The sums of g and of g * xhat over parts of `size` rows; totals (2 P C), mask (R halves).
+    """Sum g and g * xhat over parts of `size` rows; totals (2 P C), mask (R halves).
 
-    All warps read 32 rows, then two of them add these up, one of each sum.
+    All warps read 32 rows, then two of them add these, one for each sum.
     """
     tile = cuda.shared.array((2, LANES, LANES), np.float32)
     lane, down = cuda.threadIdx.x, cuda.threadIdx.y
@@ -98,7 +99,7 @@ def _gradient_sums(grad_y, mask, halves, z, mean, inv_std, n_rows, columns, size
 
 @cuda.jit
 def _sums_of_parts(parts, n_parts, columns, totals):
-    """The sums of parts (2 P C) in their order; totals (2 C)."""
+    """Add the sums of parts (2 P C) in their order; totals (2 C)."""
     at = cuda.grid(1)
     if at < totals.size:
         total, first = np.float64(0), at // columns * n_parts
@@ -111,7 +112,7 @@ def _sums_of_parts(parts, n_parts, columns, totals):
 def _gradient_of_numbers(
     grad_y, mask, halves, z, mean, inv_std, gamma, totals, n_rows, columns, grad_z
 ):
-    """(g - (grad_beta + xhat * grad_gamma) / B) * (gamma * inv_std); totals (2 C)."""
+    """Compute (g - (grad_beta + xhat * grad_gamma) / B) * (gamma * inv_std); totals (2 C)."""
     lane, first = cuda.threadIdx.x, cuda.blockIdx.x * LANES
     group, count = cuda.blockIdx.y + MOST * cuda.blockIdx.z, np.float32(n_rows)
     column = group * LANES + lane
@@ -127,12 +128,12 @@ def _gradient_of_numbers(
 
 
 def _squares(n_rows, columns, size):
-    """A grid of blocks that walk `size` rows of 32 columns each."""
+    """Return a grid of blocks that iterate over `size` rows of 32 columns each."""
     return -(-n_rows // size), -(-columns // LANES)
 
 
 def _single(*arrays):
-    """Whether all are float32."""
+    """Return whether all arrays are float32."""
     return all(array.dtype == np.float32 for array in arrays)
 
 
@@ -160,7 +161,7 @@ def batch_norm_backward(grad_y, mask, z, mean, inv_std, gamma):
     if not (z.size and z.dtype == np.int32 and _single(grad_y, mean, inv_std, gamma)):
         return reference.batch_norm_backward(grad_y, mask, z, mean, inv_std, gamma)
     xp, (n_rows, columns) = array_module(z), z.shape
-    words = row_of_halves(z if mask is None else mask.words)  # without a mask none is read
+    words = row_of_halves(z if mask is None else mask.words)  # not read without a mask
     halves = 0 if mask is None else 2 * mask.words.shape[1]
     given = [flat(grad_y), words, halves, *map(flat, (z, mean, inv_std))]
     n_parts, threads = -(-n_rows // ROWS), (LANES, DOWN)

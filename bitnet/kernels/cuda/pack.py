@@ -1,11 +1,11 @@
-"""Numbers to bits by ballots, and back: the lanes of a warp are 32 neighbouring columns.
+"""Packing of numbers by ballots, and unpacking: the lanes of a warp are 32 neighbouring columns.
 
-A ballot asks all lanes of a warp one question, and their answers are 32 bits in the order of the
-columns: half a word, as it is to be stored.  A warp asks eight times, of 256 columns, and its
-first eight lanes store what came out side by side.
+A ballot collects one bit from each lane of a warp into 32 bits in the order of the columns, which
+are half a word in memory.  A warp makes eight ballots, for 256 columns, and its first eight lanes
+store the results side by side.
 
-    halves   32-bit halves of words; H = 2 K in a row
-    strips   of eight halves, ceil(H / 8) in a row
+    halves   32-bit halves of words, H = 2 K per row
+    strips   groups of eight halves, ceil(H / 8) per row
 """
 
 import functools
@@ -28,14 +28,14 @@ from bitnet.kernels.cuda.launch import (
     row_of_halves,
 )
 
-MOST_THREADS = 1 << 18  # that count flips; each has several halves where there are more
+MOST_THREADS = 1 << 18  # that count flips; each has several halves if there are more
 BITS_OF_BYTE = [1 << b for b in range(8)]
 
 
 def strips(test, masked=False):
-    """The kernel that packs what a test says of each number, in two ways where it is `masked`.
+    """Make a kernel that packs the result of a test of each number, and a mask if `masked`.
 
-    test(number, column, *operands) is a bit and one of the mask; x (R N), out and mask (R H).
+    test(number, column, *operands) returns a bit and a bit of the mask; x (R N), out, mask (R H).
     """
 
     @cuda.jit
@@ -61,19 +61,19 @@ def strips(test, masked=False):
 
 @inlined
 def _at_least(number, column, least, q, r, s):
-    """Bit 1 where x >= least."""
+    """Return whether x >= least."""
     return number >= least, False
 
 
 @inlined
 def _within(number, column, least, window, r, s):
-    """As `_at_least`; bit 1 in the mask where |x| <= window."""
+    """Return whether x >= least, and whether |x| <= window, for the mask."""
     return number >= least, abs(number) <= window
 
 
 @inlined
 def _beyond(number, column, values, increasing, r, s):
-    """Bit 1 where z is on the right side of its column's threshold."""
+    """Return whether z passes the threshold of its column."""
     value = values[column]
     return number >= value if increasing[column] else number <= value, False
 
@@ -84,7 +84,7 @@ _pack_mask_rows = strips(_within, masked=True)
 
 @cuda.jit
 def _split_rows(codes, n_planes, n_rows, n, halves, out):
-    """Bit p of each integer into plane p, of 32 at most; codes (R N), out (P R H)."""
+    """Write bit p of each integer to plane p, of at most 32; codes (R N), out (P R H)."""
     lane, row, half = place(cuda.grid(1), halves)
     code = np.int32(0)
     if row < n_rows and 32 * half + lane < n:
@@ -100,9 +100,9 @@ def _split_rows(codes, n_planes, n_rows, n, halves, out):
 
 @cuda.jit
 def _transpose_rows(halves_in, n_rows, n, halves, n_blocks, out):
-    """Bit i of row j from bit j of row i; halves_in (R, H), out (N, 32-row blocks of R).
+    """Write bit j of row i to bit i of row j; halves_in (R, H), out (N, 32-row blocks of R).
 
-    A warp takes a square of 32 x 32 bits, one row a lane; ballots take its columns.
+    A warp has a square of 32 x 32 bits, one row per lane; ballots collect its columns.
     """
     lane, block, half = place(cuda.grid(1), halves)
     row, word = 32 * block + lane, np.uint32(0)
@@ -118,7 +118,7 @@ def _transpose_rows(halves_in, n_rows, n, halves, n_blocks, out):
 
 
 def _from_bits(masked):
-    """The kernel that gives +1 for bit 1 and -1 for 0, or the number of x and 0; x and y (R N)."""
+    """Make a kernel that writes +1 and -1 for bits, or, if masked, x and 0; x and y (R N)."""
 
     @cuda.jit
     def kernel(halves_in, n_rows, n, halves, x, y):
@@ -143,9 +143,9 @@ _unpack_rows, _where_rows = _from_bits(masked=False), _from_bits(masked=True)
 
 @cuda.jit
 def _rank_rows(z, thresholds, increasing, n_columns, n_steps, codes):
-    """How many thresholds of its column each integer passes; z (R M), thresholds (M L), sorted.
+    """Count the thresholds of its column that each integer passes; z (R M), thresholds (M L).
 
-    Falling columns are negated: z <= t is ~z >= ~t.  The search halves what is left.
+    Decreasing columns are negated: z <= t is ~z >= ~t.  The search is binary.
     """
     at = cuda.grid(1)
     if at < codes.size:
@@ -163,7 +163,7 @@ def _rank_rows(z, thresholds, increasing, n_columns, n_steps, codes):
 
 @cuda.jit
 def _ones_of_rows(halves_in, coefficients, n_rows, halves, sums):
-    """The weighted sum over the planes of the bits in each row; halves_in (P R H), sums (R)."""
+    """Sum the bits of each row over the weighted planes; halves_in (P R H), sums (R)."""
     lane, row, _ = place(cuda.grid(1), 1)
     total = np.int32(0)
     if row < n_rows:
@@ -180,7 +180,7 @@ def _ones_of_rows(halves_in, coefficients, n_rows, halves, sums):
 
 @cuda.jit
 def _flips_of(a, b, total):
-    """Add the bits in which a and b differ to total (1)."""
+    """Add the number of bits that differ between a and b to total (1)."""
     differing = np.int32(0)
     for at in range(cuda.grid(1), a.size, cuda.gridsize(1)):
         differing += np.int32(cuda.popc(np.uint32(a[at] ^ b[at])))
@@ -191,21 +191,21 @@ def _flips_of(a, b, total):
 
 
 def _rows(shape):
-    """The rows of an array that is packed along its last axis."""
+    """Return the number of rows of an array that is packed along its last axis."""
     return math.prod(shape[:-1])
 
 
 def empty_words(xp, shape):
-    """Words for an array of signs of this shape, and their halves in a row and in memory."""
+    """Return empty words for signs of this shape, their halves per row, and their flat halves."""
     words = xp.empty((*shape[:-1], words_for(shape[-1])), np.uint64)
     return words, 2 * words.shape[-1], row_of_halves(words) if words.size else None
 
 
 def by_strips(kernel, x, *operands, masked=False):
-    """Bits of the shape of x, and its mask where there is one, from a kernel of `strips`."""
+    """Return Bits of the shape of x, and the mask if there is one, from a kernel of `strips`."""
     made = [empty_words(array_module(x), x.shape) for _ in range(1 + masked)]
     numbers, halves, rows = flat(x), made[0][1], _rows(x.shape)
-    mask = made[1][2] if masked else numbers  # which is not written to
+    mask = made[1][2] if masked else numbers  # not written if there is no mask
     given = *operands, *[0] * (4 - len(operands)), rows, x.shape[-1], halves, made[0][2], mask
     by_warps(kernel, rows * -(-halves // STRIP), numbers, *given)
     return [Bits(words, x.shape) for words, _, _ in made]
@@ -232,7 +232,7 @@ def threshold(z, thresholds):
 
 
 def split(codes, n_planes):
-    """The lowest bits of integers, of 32 bits at most, as planes: Bits (P, ..., N)."""
+    """Split the lowest bits of integers of at most 32 bits into planes: Bits (P, ..., N)."""
     shape = (n_planes, *codes.shape)
     words, halves, out = empty_words(array_module(codes), shape)
     rows = _rows(codes.shape)
@@ -246,7 +246,7 @@ def split_planes(pixels):
 
 
 def split_codes(codes, patterns, n_planes):
-    """The planes of the pattern of each code: as `bitnet.kernels.reference.split_codes`."""
+    """See `bitnet.kernels.reference.split_codes`."""
     xp = array_module(codes)
     return split(xp.asarray(patterns).view(np.int32)[codes], n_planes)
 
@@ -263,7 +263,7 @@ def transpose(bits):
 
 
 def _unpacked(kernel, bits, x, y):
-    """Bits as numbers in y, from a kernel of `_from_bits`."""
+    """Unpack bits to y with a kernel of `_from_bits`."""
     if y.size:
         rows, halves = _rows(y.shape), 2 * bits.words.shape[-1]
         given = rows, y.shape[-1], halves, flat(x), y.reshape(-1)
@@ -296,12 +296,12 @@ def rank(z, steps):
 
 @functools.lru_cache(maxsize=256)
 def on_gpu(xp, where, numbers):
-    """A tuple of integers, modulo 2^32, as an array of this device and stream: int32."""
+    """Return integers, modulo 2^32, as an int32 array, cached per device and stream."""
     return xp.asarray(np.array(numbers, np.int64).astype(np.int32))
 
 
 def ones(words, coefficients=(1,)):
-    """sum_p coefficients[p] * popcount of each row of plane p: int32 (R,); words (P, R, K)."""
+    """Return sum_p coefficients[p] * popcount(row of plane p), int32 (R,); words (P, R, K)."""
     xp, (_, n_rows, n_words) = array_module(words), words.shape
     if not words.size:
         return xp.zeros(n_rows, np.int32)

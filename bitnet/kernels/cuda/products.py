@@ -1,21 +1,21 @@
-"""Products of signs, of planes, and of numbers with signs: operands laid out for `xnor`.
+"""Products of signs, of planes, and of numbers with signs, with operands laid out for `xnor`.
 
-An operand is sum_p c_p s_p + o with signs s_p = 2 A_p - 1, so 2 U + (o - sum c) with
-U = sum_p c_p A_p, of bits A_p.  The product of x, (U, a), with w, (V, b), over n numbers is then
+An operand is sum_p c_p s_p + o with signs s_p = 2 A_p - 1, which is 2 U + (o - sum c) with
+U = sum_p c_p A_p and bits A_p.  The product of x, (U, a), with w, (V, b), over n numbers is then
 
     4 sum U V  +  2 b sum U  +  (2 a sum V + n a b)
 
-The kernels count the first term; the second is r, the third s, summed over the taps that are
-inside the images, or over all where there is a border of +1 or -1.
+The kernels count the first term.  The second is r and the third s, summed over the taps that are
+inside the images, or over all taps for a border of +1 or -1.
 
-Integers of k bits are planes themselves, in two's complement: v = sum_p w_p A_p with w = 1, 2, 4,
-..., and -2^(k-1) for the sign.  Their products with signs are `multiply`, exact, on tensor cores.
-On the rung `registers` and below a BLAS is faster; it multiplies the same integers as floats, of a
-type in which no sum of them rounds.
+k-bit integers are planes in two's complement: v = sum_p w_p A_p with w = 1, 2, 4, ..., and
+-2^(k-1) for the sign.  Their products with signs are computed exactly by `multiply` on tensor
+cores.  On the rungs below, a BLAS is faster; it multiplies the same integers as floats, in a type
+in which their sums are not rounded.
 
-Floats go to the BLAS, which is cuBLAS, with the signs unpacked: as many operations, but one
-instruction for each where signs in bits take two, and tensor cores where CuPy is told to use them.
-`signed_floats` is the product by hand, which unpacks nothing: for memory that is short.
+Floats are multiplied with unpacked signs by cuBLAS.  This takes as many operations, but one
+instruction each instead of two, and tensor cores if CuPy is set to use them.  `signed_floats` is a
+kernel that unpacks nothing, for when memory is short.
 """
 
 import functools
@@ -52,36 +52,36 @@ from bitnet.kernels.cuda.pack import (
 from bitnet.kernels.window import Window
 
 ONE_PIXEL = Window((1, 1))
-LANES, DOWN = 32, 8  # columns and rows of a block of `signed_floats`
+LANES, DOWN = 32, 8  # columns and rows per block of `signed_floats`
 TILE = DOWN, LANES
 
 
 class Operand:
-    """Bits (..., N) or BitPlanes as kernels take them: words (P, ..., K), K even, and numbers."""
+    """Bits (..., N) or BitPlanes for kernels: words (P, ..., K) with even K, and integers."""
 
     def __init__(self, x):
         self.planes = isinstance(x, BitPlanes)
         self.words = x.bits.words if self.planes else x.words[None]
         self.coefficients = x.coefficients if self.planes else (1,)
-        self.added = (x.offset if self.planes else 0) - sum(self.coefficients)  # a, or b
+        self.added = (x.offset if self.planes else 0) - sum(self.coefficients)  # a or b above
         self.xp, n_words = array_module(self.words), self.words.shape[-1]
-        if n_words % 2:  # pieces are two words
+        if n_words % 2:  # a piece has two words
             even = self.xp.zeros((*self.words.shape[:-1], n_words + 1), np.uint64)
             even[..., :n_words] = self.words
             self.words = even
         self.words = in_pieces(self.words)
-        self.halves = 2 * self.words.shape[-1]  # of a pixel, or a row
-        self.kept = {}  # s, of weights that keep layouts
+        self.halves = 2 * self.words.shape[-1]  # per pixel, or per row
+        self.kept = {}  # a cache of s, for prepared weights
 
     def sums_times(self, factor):
-        """U or V of each row, for all axes but the last one in a row, times this: int32 (R,)."""
+        """Return U or V of each row, with flattened leading axes, times a factor, int32 (R,)."""
         planes, *shape, n_words = self.words.shape
         words = self.words.reshape(planes, math.prod(shape), n_words)
         return ones(words, tuple(factor * c for c in self.coefficients))
 
     @functools.cached_property
     def sums(self):
-        """U or V of each row: int32 (R,)."""
+        """U or V of each row, int32 (R,)."""
         return self.sums_times(1)
 
 
@@ -93,7 +93,7 @@ def prepare(bits):
 
 
 def kept(weight, name, make):
-    """What is made of weights, kept where they keep layouts, for each stream its own."""
+    """Return the result of `make`, cached in prepared weights for each stream."""
     if weight.layouts is None:
         return make(weight)
     key = name, here(array_module(weight))
@@ -103,17 +103,17 @@ def kept(weight, name, make):
 
 
 def operand(weight):
-    """The Operand of weights, which those that keep layouts keep."""
+    """Return the Operand of weights, cached in prepared ones."""
     return kept(weight, "operand", Operand)
 
 
 def separate(x):
-    """The Bits of each plane of Bits, which are one, or of BitPlanes."""
+    """Return the Bits of each plane of BitPlanes, or the one of Bits."""
     return [x] if isinstance(x, Bits) else [x.bits[p] for p in range(len(x.coefficients))]
 
 
 def together(x, parts, shape):
-    """Bits, or BitPlanes that weigh as those of x, of a shape, from the words of each plane."""
+    """Return Bits, or BitPlanes like x, with a new shape, from the words of each plane."""
     if isinstance(x, Bits):
         return Bits(parts[0], shape)
     return x.with_bits(Bits(array_module(*parts).stack(parts), (len(parts), *shape)))
@@ -121,7 +121,7 @@ def together(x, parts, shape):
 
 @functools.lru_cache(maxsize=256)
 def geometry(xp, where, window, height, width, halves):
-    """`taps` and `places` of the kernels, and which taps count in each class of outputs."""
+    """Return the kernels' `taps` and `places`, and the taps that count per class of outputs."""
     taps = np.zeros((*window.size, halves // 4, 4), np.int32)
     taps[..., 1] = np.arange(window.size[0])[:, None, None]
     taps[..., 2] = np.arange(window.size[1])[:, None]
@@ -138,7 +138,7 @@ def geometry(xp, where, window, height, width, halves):
 
 
 def _surrounded(x, window):
-    """Images with their border of +1, and the window on those; of 0 and -1 the kernels know."""
+    """Return images padded with +1, and a window without padding; kernels handle 0 and -1."""
     if window.border != 1 or not any(map(any, window.padding)):
         return x, window
     parts = [window.surrounded(bits) for bits in separate(x)]
@@ -148,7 +148,7 @@ def _surrounded(x, window):
 
 @cuda.jit
 def _window_sums(sums, places, height, width, taps, columns, factor, r):
-    """r of each output: factor times the sum over the pixels of sums (B H W) that it sees."""
+    """Compute r of each output: factor times the sum of sums (B H W) over its window."""
     i, area = cuda.grid(1), places.size // 4
     if i < r.size:
         at, total = 4 * (i % area), np.int32(0)
@@ -160,7 +160,7 @@ def _window_sums(sums, places, height, width, taps, columns, factor, r):
 
 
 def _of_outputs(left, factor, window, places, size, rows):
-    """r of each output: factor times the sums of the pixels that it sees; of a matrix, its rows."""
+    """Return r of each output: factor times the sums over its window, or over a row of a matrix."""
     if window == ONE_PIXEL and size == (1, 1):
         return left.sums_times(factor)
     r = left.xp.empty(rows, np.int32)
@@ -170,7 +170,7 @@ def _of_outputs(left, factor, window, places, size, rows):
 
 
 def _of_classes(left, right, m, window, counted, size, channels):
-    """s of each class and column, as above, which weights that keep layouts keep."""
+    """Return s of each class and column, see above, cached in prepared weights."""
     key = window, size, left.added
     if key not in right.kept:
         n = counted.sum(axis=1, dtype=np.int32) * np.int32(channels * left.added * right.added)
@@ -181,12 +181,12 @@ def _of_classes(left, right, m, window, counted, size, channels):
 
 @functools.cache
 def _processors(where):
-    """Multiprocessors of a GPU, as CuPy is on it and Numba with it."""
+    """Return the number of multiprocessors of the current GPU."""
     return 1 if SIMULATED else cuda.get_current_device().MULTIPROCESSOR_COUNT
 
 
 def _kernel(where, rows, columns, planes, bits):
-    """The kernel of the rung, with the rows, columns and threads of its blocks."""
+    """Return the kernel of the rung, and the rows, columns and threads of its blocks."""
     if rung() != "tensor":
         return xnor.BY_REGISTERS[bits]
     _, high, wide, _ = tensor.BY_TENSOR[tensor.LARGE, False, bits]
@@ -195,7 +195,7 @@ def _kernel(where, rows, columns, planes, bits):
 
 
 def multiply(x, weight, window=ONE_PIXEL, thresholds=None):
-    """The product of images (B, H, W, C), or rows (B, N), with filters (M, ...): int32, or Bits."""
+    """Multiply images (B, H, W, C), or rows (B, N), with filters (M, ...) to int32 or Bits."""
     x, window = _surrounded(x, window)
     left, right = Operand(x), operand(weight)
     xp, m, channels = left.xp, weight.shape[0], x.shape[-1]
@@ -210,7 +210,7 @@ def multiply(x, weight, window=ONE_PIXEL, thresholds=None):
     taps, places, counted = geometry(xp, where, window, *size, left.halves)
     r = _of_outputs(left, 2 * right.added, window, places, size, rows)
     s = _of_classes(left, right, m, window, counted, size, channels)
-    out = xp.empty((*shape[:-1], m + m % 2), np.int32)  # pairs of columns are stored at once
+    out = xp.empty((*shape[:-1], m + m % 2), np.int32)  # columns are stored in pairs
     to, values, increasing = out.reshape(-1), s, s
     if thresholds is not None:
         out, _, to = empty_words(xp, shape)
@@ -256,16 +256,16 @@ def plane_gemm(x, weight):
 
 @inlined
 def _signed(number, half, lane):
-    """The number, or its negative where the lane's bit is 0."""
+    """Return the number, or its negative if the lane's bit is 0."""
     return number if (half >> np.uint32(lane)) & np.uint32(1) else -number
 
 
 def _signed_floats(dtype):
-    """The kernel for one type of floats."""
+    """Return the kernel for one type of floats."""
 
     @cuda.jit
     def product(x, halves_in, rows, inner, columns, halves, y):
-        """y = x @ signs: 32 columns side by side read one half a row of signs, all lanes the same.
+        """Compute y = x @ signs; all 32 lanes, one per column, read one half of a row of signs.
 
         x (B M) in a tile of 8 rows by 32, signs (M H), y (B N).
         """
@@ -293,7 +293,7 @@ FLOATS = {np.dtype(kind): _signed_floats(kind) for kind in (np.float32, np.float
 
 
 def signed_floats(x, signs):
-    """The product of floats (B, M) with Bits (M, N) by hand: see above."""
+    """Multiply floats (B, M) with Bits (M, N) without unpacking them."""
     xp, (rows, inner), columns = array_module(x), x.shape, signs.shape[1]
     if not rows * inner * columns:
         return xp.zeros((rows, columns), x.dtype)
@@ -312,14 +312,14 @@ def signed_gemm(x, signs):
 
 
 def unscaled(x, signs):
-    """`signed_gemm` without the scale of planes."""
+    """Compute `signed_gemm` without the scale of planes."""
     if isinstance(x, Quantized):
         return _sums(x, signs).astype(np.float32) * x.scales[:, None]
     return x @ floats_of(signs, x.dtype)
 
 
 def floats_of(signs, dtype):
-    """Signs, planes without their scale, or pixels, as the floats that they stand for."""
+    """Return the values of signs, planes (without their scale) or pixels as floats."""
     if isinstance(signs, Bits):
         return unpack(signs, np.dtype(dtype))
     if isinstance(signs, BitPlanes):
@@ -328,13 +328,13 @@ def floats_of(signs, dtype):
 
 
 def exact_type(x, signs):
-    """The float type in which no sum of products of these integers rounds."""
+    """Return a float type in which sums of products of these integers are exact."""
     largest = 255 if not isinstance(signs, (Bits, BitPlanes)) else getattr(signs, "largest", 1)
     return np.float32 if x.largest * x.shape[1] * largest < 2**24 else np.float64
 
 
 def _sums(x, signs):
-    """The exact products of integers (B, M) with signs, planes or pixels (M, N)."""
+    """Return the exact products of integers (B, M) with signs, planes or pixels (M, N)."""
     if rung() != "tensor" or not isinstance(signs, (Bits, BitPlanes)):
         dtype = exact_type(x, signs)
         return x.values.astype(dtype) @ floats_of(signs, dtype)
@@ -342,12 +342,12 @@ def _sums(x, signs):
 
 
 def planes_of(x):
-    """Quantized integers, twice, as BitPlanes: 2 v = sum_p w_p s_p - 1, as the w_p sum to -1."""
+    """Return twice the integers as BitPlanes: 2 v = sum_p w_p s_p - 1, as the w_p sum to -1."""
     n_planes = int(x.largest).bit_length() + 1
     weights = [1 << p for p in range(n_planes - 1)] + [-(1 << (n_planes - 1))]
     return BitPlanes(split(x.values, n_planes), weights, offset=-1)
 
 
 def _transposed(signs):
-    """Bits or BitPlanes (N, M) from (M, N)."""
+    """Transpose Bits or BitPlanes (M, N) to (N, M)."""
     return together(signs, [transpose(bits).words for bits in separate(signs)], signs.shape[::-1])

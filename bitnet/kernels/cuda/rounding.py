@@ -1,6 +1,7 @@
-"""Numbers rounded to integers of k bits, row by row, by the nearest or by chance: see `reference`.
+"""Rounding of numbers to k-bit integers per row, to the nearest or stochastically.
 
-Every operation on floats is rounded by itself, so that numbers are the same bit for bit.
+Each float operation is rounded separately, like in `reference`, so that the results are equal bit
+for bit.
 """
 
 import numpy as np
@@ -12,13 +13,13 @@ from bitnet.kernels.bits import Quantized
 from bitnet.kernels.cuda.instructions import divided, minus, plus, times
 from bitnet.kernels.cuda.launch import ALL, by_warps, flat, inlined, place
 
-SPAN = 256  # numbers of one row, for a warp
-INSIDE = 12582912  # 1.5 * 2**23: adding it to a float32 leaves no bits after the point
+SPAN = 256  # numbers of one row per warp
+INSIDE = 12582912  # 1.5 * 2**23: adding it to a float32 rounds to an integer
 
 
 @cuda.jit
 def _largest_of_rows(bits, n_rows, n, largest):
-    """The largest |x| of each row, as the bits of floats: they compare as integers do."""
+    """Find the largest |x| of each row, as the bits of floats, which compare like integers."""
     lane, row, span = place(cuda.grid(1), (n + SPAN - 1) // SPAN)
     first = span * SPAN
     own = np.int32(0)
@@ -33,20 +34,20 @@ def _largest_of_rows(bits, n_rows, n, largest):
 
 @inlined
 def _whole(v):
-    """The nearest integer to a float of less than 2**22, ties to even; NaN and infinity stay."""
+    """Round a float below 2**22 to the nearest integer, ties to even; keep NaN and infinity."""
     return minus(plus(v, np.float32(INSIDE)), np.float32(INSIDE))
 
 
 @inlined
 def _below(v):
-    """The largest integer that is not above it, of such a float."""
+    """Return the floor of such a float."""
     whole = _whole(v)
     return minus(whole, np.float32(1)) if whole > v else whole
 
 
 @inlined
 def _uniform(seed, index):
-    """Number `index` of `reference.uniform`."""
+    """Return number `index` of `reference.uniform`."""
     x = np.uint64(seed + np.uint64(index + 1) * np.uint64(0x9E3779B97F4A7C15))
     x = np.uint64((x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9))
     x = np.uint64((x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB))
@@ -56,7 +57,7 @@ def _uniform(seed, index):
 
 @cuda.jit
 def _quantize_rows(x, magnitudes, largest, seed, chance, odd, n_rows, n, values, scales):
-    """Integers of x (R C) in values (R C), by the nearest or by chance; magnitudes, scales (R)."""
+    """Round x (R C) to values (R C), to the nearest or stochastically; magnitudes, scales (R)."""
     lane, row, span = place(cuda.grid(1), (n + SPAN - 1) // SPAN)
     first = span * SPAN
     if row < n_rows:

@@ -1,8 +1,8 @@
-"""Products of signs on tensor cores: the top rung of the ladder that `xnor` describes.
+"""Products of signs on tensor cores: the top rung, see `xnor`.
 
-What it buys: one instruction makes 32 768 products, where the popcounts of the rung `registers`
-take 32 and as many ANDs and sums.  The operands come to shared memory by copies that do not wait,
-two steps of 512 bits ahead, and lie there as `instructions` says.
+Gain: one instruction computes 32 768 products, for which the rung `registers` needs 32 popcounts
+and as many ANDs and sums.  Asynchronous copies bring the operands to shared memory two steps of
+512 bits ahead, in the layout that `instructions` describes.
 """
 
 from typing import NamedTuple
@@ -23,14 +23,14 @@ from bitnet.kernels.cuda.instructions import (
 from bitnet.kernels.cuda.launch import ALL, MOST, inlined
 from bitnet.kernels.cuda.xnor import addends, inside, integer, limit_of, nothing, row_of
 
-STAGES = 3  # steps in shared memory: one at work, two on their way
+STAGES = 3  # steps in shared memory: one in use, two in flight
 wait_for_step = waiter(STAGES - 2)
 
 
 class Tile(NamedTuple):
-    """Multiplications of a warp, 16 x 8 outputs each, and warps of a block.
+    """The multiplications per warp, with 16 x 8 outputs each, and the warps per block.
 
-    A block has columns for whole words: `wide * across` is a multiple of 8.
+    The columns of a block fill whole words: `wide * across` is a multiple of 8.
     """
 
     high: int
@@ -40,9 +40,9 @@ class Tile(NamedTuple):
 
 
 def _integers_of_tensor(tile, part):
-    """Counts to integers, in row `part` of the rows that a lane has, and then in those below it.
+    """Make a function that converts counts to integers, from row `part` of a lane's rows on.
 
-    All of them before one is stored, so that no read has to wait for a store.
+    It converts all counts before any is stored, so that no read waits for a store.
     """
     if part == 2 * tile.high:
         return nothing
@@ -52,7 +52,7 @@ def _integers_of_tensor(tile, part):
     @inlined
     def integers(counts, i, j, limits, turned, places, shape, r, s, out):
         own, group = addends(i, places, shape, r)
-        for n in range(2 * wide):  # two columns of each multiplication
+        for n in range(2 * wide):  # two columns per multiplication
             k, column = first + 4 * (n // 2) + n % 2, j + 8 * (n // 2) + n % 2
             counts[k] = integer(counts[k], own, s, group, column, shape)
         following(counts, i + 8, j, limits, turned, places, shape, r, s, out)
@@ -61,7 +61,7 @@ def _integers_of_tensor(tile, part):
 
 
 def _stores_of_tensor(tile, part, bits):
-    """Store row `part` of a lane's rows, integers, or counts as bits, and then those below it."""
+    """Make a function that stores a lane's rows from `part` on, as integers or as bits."""
     if part == 2 * tile.high:
         return nothing
     following, wide = _stores_of_tensor(tile, part + 1, bits), tile.wide
@@ -71,7 +71,7 @@ def _stores_of_tensor(tile, part, bits):
     def integers(counts, i, j, limits, turned, places, shape, r, s, out):
         pitch = shape.columns + shape.columns % 2
         for n in range(wide):
-            column, k = j + 8 * n, first + 4 * n  # an even one
+            column, k = j + 8 * n, first + 4 * n  # even
             if i < shape.rows and column < shape.columns:
                 store_pair(out, i * pitch + column, counts[k], counts[k + 1])
         following(counts, i + 8, j, limits, turned, places, shape, r, s, out)
@@ -81,7 +81,7 @@ def _stores_of_tensor(tile, part, bits):
         own, group = addends(i, places, shape, r)
         for half in range(wide // 4):
             word = np.uint32(0)
-            for n in range(8):  # 4 multiplications, 2 columns of each
+            for n in range(8):  # 4 multiplications with 2 columns each
                 k, column = 8 * half + n, j + 32 * half + 8 * (n // 2) + n % 2
                 count = counts[first + 16 * half + 4 * (n // 2) + n % 2]
                 z = integer(count, own, s, group, column, shape)
@@ -94,36 +94,36 @@ def _stores_of_tensor(tile, part, bits):
 
 
 def _tensor(tile, planes, bits):
-    """The kernel: each warp has 16 x 8 outputs `high` times down and `wide` times across."""
+    """Make the kernel, whose warps have `high` x `wide` tiles of 16 x 8 outputs."""
     high, wide, down, across = tile
     block_rows, block_columns, threads = 16 * high * down, 8 * wide * across, 32 * down * across
     stage, number = (block_rows + block_columns) * HALVES, 4 * high * wide
     size, apart = STAGES * stage, threads // 4
-    of_lane, n_words = 2 * wide, 2 * high * wide // 4  # columns, and halves of them
+    of_lane, n_words = 2 * wide, 2 * high * wide // 4  # columns, and their halves of words
     own_rows, own_columns = block_rows // apart, block_columns // apart
     multiply, fold = multiplier(high, wide), folder(number)
     store, finish = _stores_of_tensor(tile, 0, bits), _integers_of_tensor(tile, 0)
 
     @inlined
     def corner():
-        """The first row and the first column of this block."""
+        """Return the first row and the first column of this block."""
         column = (cuda.blockIdx.y + MOST * cuda.blockIdx.z) * block_columns
         return cuda.blockIdx.x * block_rows, column
 
     @inlined
     def tap_of(step, taps, shape):
-        """The piece that this thread has of a step, and the place of its tap."""
+        """Return the piece of a step that this thread copies, and the place of its tap."""
         piece = 4 * step + cuda.threadIdx.x % 4
         at = 4 * min(piece, shape.pieces - 1)
         return piece, element(taps, at), element(taps, at + 1), element(taps, at + 2)
 
     @inlined
     def fetch(shared, to, tap, x_plane, w_plane, begins, tops, lefts, x, w, shape):
-        """Begin to copy one step of the block's rows and columns: a thread takes one quarter."""
+        """Start to copy one step of the block's rows and columns, one quarter per thread."""
         quarter, first = cuda.threadIdx.x % 4, cuda.threadIdx.x // 4
         piece, offset, down, right = tap
         there, x_at = piece < shape.pieces, x_plane + offset
-        to += first * HALVES + 4 * (quarter ^ (first // 2 % 4))  # apart is a multiple of 8
+        to += first * HALVES + 4 * (quarter ^ (first // 2 % 4))  # `apart` is a multiple of 8
         for k in range(own_rows):
             seen = there & inside(tops[k] + down, lefts[k] + right, shape)
             at = x_at + begins[k] if seen else 0
@@ -138,7 +138,7 @@ def _tensor(tile, planes, bits):
 
     @inlined
     def next_step(to, ahead, steps, q, x_plane, w_plane, shape):
-        """The stage and the step that are fetched next, and the places of their planes."""
+        """Return the next stage and step to copy, and the places of their planes."""
         to, ahead = to + stage if to + stage < STAGES * stage else 0, ahead + 1
         if planes and ahead == steps:
             ahead, q, w_plane = 0, q + 1, w_plane + shape.w_plane
@@ -148,7 +148,7 @@ def _tensor(tile, planes, bits):
 
     @cuda.jit
     def product(x, w, taps, places, shape, coefficients, r, s, values, increasing, out):
-        shared = cuda.shared.array(size, np.uint32, alignment=16)  # as pieces are
+        shared = cuda.shared.array(size, np.uint32, alignment=16)  # the size of a piece
         counts = cuda.local.array(number, np.int32)
         totals = cuda.local.array(number, np.int32)
         begins = cuda.local.array(own_rows, np.int64)
@@ -170,8 +170,8 @@ def _tensor(tile, planes, bits):
         turn = lane // 2 % 4
         reads_x = (row + lane % 16) * HALVES + 4 * (lane // 16 ^ turn)
         reads_w = (block_rows + column + lane % 8) * HALVES + 4 * (lane // 8 ^ turn)
-        at, step, pair = 0, 0, 0  # what is multiplied
-        to, ahead, q, x_plane, w_plane = 0, 0, 0, 0, 0  # what is fetched
+        at, step, pair = 0, 0, 0  # the step in use
+        to, ahead, q, x_plane, w_plane = 0, 0, 0, 0, 0  # the step that is copied
         tap = tap_of(0, taps, shape)
         for k in range(STAGES - 1):
             if k < steps * pairs:
@@ -186,7 +186,7 @@ def _tensor(tile, planes, bits):
                 fetch(shared, to, tap, x_plane, w_plane, begins, tops, lefts, x, w, shape)
             commit_copies()
             to, ahead, q, x_plane, w_plane = next_step(to, ahead, steps, q, x_plane, w_plane, shape)
-            tap = tap_of(ahead, taps, shape)  # comes while the warp multiplies
+            tap = tap_of(ahead, taps, shape)  # is loaded while the warp multiplies
             multiply(counts, shared, at + reads_x, at + reads_w)
             at = at + stage if at + stage < STAGES * stage else 0
             step += 1
@@ -202,7 +202,7 @@ def _tensor(tile, planes, bits):
         for k in range(2 * wide):
             limits[k], turned[k] = limit_of(j + 8 * (k // 2) + k % 2, shape, values, increasing)
         store(counts, i, j, limits, turned, places, shape, r, s, words)
-        for k in range(n_words):  # the four lanes of a row have its columns between them
+        for k in range(n_words):  # the four lanes of a row share its columns
             word = np.uint32(words[k] << np.uint32(2 * (lane % 4)))
             word |= np.uint32(cuda.shfl_xor_sync(ALL, np.int32(word), 1))
             words[k] = word | np.uint32(cuda.shfl_xor_sync(ALL, np.int32(word), 2))
@@ -216,13 +216,13 @@ def _tensor(tile, planes, bits):
 
 
 def _of_tile(tile, planes, bits):
-    """A kernel, and the rows, columns and threads of its blocks."""
+    """Return a kernel, and the rows, columns and threads of its blocks."""
     rows, columns = 16 * tile.high * tile.down, 8 * tile.wide * tile.across
     return _tensor(tile, planes, bits), rows, columns, 32 * tile.down * tile.across
 
 
-LARGE = Tile(4, 8, 2, 2)  # 128 x 128 outputs of a block, 64 x 64 of a warp
-SMALL = Tile(2, 4, 2, 2)  # 64 x 64 and 32 x 32: more blocks, and registers left for planes
+LARGE = Tile(4, 8, 2, 2)  # 128 x 128 outputs per block, 64 x 64 per warp
+SMALL = Tile(2, 4, 2, 2)  # 64 x 64 and 32 x 32, for more blocks, and with free registers for planes
 BY_TENSOR = {
     (tile, False, bits): _of_tile(tile, False, bits)
     for tile in (LARGE, SMALL)

@@ -1,10 +1,10 @@
 """One step of an optimizer in one launch: moments, weights, clip, new signs, and their flips.
 
-A warp takes eight times 32 neighbouring weights of a row, as in `pack`; a ballot makes half a word
-of their new signs, which eight lanes compare with the old ones.  What comes back is two numbers,
-the signs that changed and whether a weight is NaN; without words nothing, and nothing is waited
-for.  Every operation on floats is rounded by itself, in the order of `reference`, so that all
-numbers are the same bit for bit.
+A warp has eight times 32 neighbouring weights of a row, like in `pack`.  A ballot makes half a
+word of their new signs, and eight lanes compare the halves with the old ones.  The kernel returns
+two numbers, the number of changed signs and whether a weight is NaN.  Without words it returns
+nothing, and the host does not wait.  Each float operation is rounded separately, in the order of
+`reference`, so that the results are equal bit for bit.
 """
 
 import math
@@ -34,7 +34,7 @@ from bitnet.kernels.cuda.launch import (
 
 
 def _nearest_power(dtype):
-    """AP2, by half an octave more on the bits of a float and the fraction off."""
+    """Make AP2: add half an octave to the bits of a float, then clear the fraction."""
     own = np.finfo(dtype)
     integer, fraction = {np.float32: (np.int32, 23), np.float64: (np.int64, 52)}[dtype]
     infinity, normal = dtype(np.inf).view(integer), own.tiny.view(integer)
@@ -60,27 +60,27 @@ def _nearest_power(dtype):
 
 @inlined
 def _nearer(average, rest, number):
-    """A running average that takes its share of a number."""
+    """Update a running average with a number."""
     return plus(average, times(rest, minus(number, average)))
 
 
 @inlined
 def _decayed(largest, decay, number):
-    """The larger of what is left of the largest and a magnitude; NaN stays."""
+    """Return the larger of the decayed maximum and a magnitude; NaN is kept."""
     left, magnitude = times(decay, largest), abs(number)
     return left if left >= magnitude or left != left else magnitude
 
 
 @inlined
 def _sgd(w, g, m, v, c):
-    """From a weight, its gradient and moments to the new ones; c = rate, momentum, nesterov."""
+    """Return the new weight and moments; c = rate, momentum, nesterov."""
     m = plus(times(m, c[1]), g)
     return minus(w, times(c[0], plus(g, times(c[1], m)) if c[2] != 0 else m)), m, v
 
 
 @inlined
 def _adam(w, g, m, v, c):
-    """As `_sgd`; c = rate, 1 - beta1, 1 - beta2, correction2, eps, correction1."""
+    """Update like `_sgd`; c = rate, 1 - beta1, 1 - beta2, correction2, eps, correction1."""
     m, v = _nearer(m, c[1], g), _nearer(v, c[2], times(g, g))
     direction = times(divided(m, plus(times(root(v), c[3]), c[4])), c[5])
     return minus(w, times(c[0], direction)), m, v
@@ -88,13 +88,13 @@ def _adam(w, g, m, v, c):
 
 @inlined
 def _adamax(w, g, m, v, c):
-    """As `_sgd`; c = rate, 1 - beta1, beta2, eps, correction1."""
+    """Update like `_sgd`; c = rate, 1 - beta1, beta2, eps, correction1."""
     m, v = _nearer(m, c[1], g), _decayed(v, c[2], g)
     return minus(w, times(c[0], times(divided(m, plus(v, c[3])), c[4]))), m, v
 
 
 def _shift_adamax(dtype):
-    """As `_sgd`, of one type; c = rate, 1 - beta1, beta2, eps."""
+    """Make an update like `_sgd` for one type; c = rate, 1 - beta1, beta2, eps."""
     nearest_power = _nearest_power(dtype)
 
     @inlined
@@ -108,7 +108,7 @@ def _shift_adamax(dtype):
 
 
 def _shift_adamax_code(dtype):
-    """As `_shift_adamax`; the state keeps v rounded."""
+    """Make an update like `_shift_adamax` that stores the rounded v."""
     nearest_power = _nearest_power(dtype)
 
     @inlined
@@ -121,38 +121,38 @@ def _shift_adamax_code(dtype):
 
 @inlined
 def _bop(w, g, m, v, c):
-    """As `_sgd`; c = rate, threshold.  Weights of +1 and -1 are flipped."""
+    """Flip weights of +1 and -1, like `_sgd`; c = rate, threshold."""
     m = _nearer(m, c[0], g)
     w = -w if times(m, w) > c[1] else w
     return w if m == m else m, m, v
 
 
 def _kernels(dtype, step, moments):
-    """The kernels of a rule that has one or two moments: with the new signs, and without."""
+    """Make the kernels of a rule with one or two moments, without and with new signs."""
     two = moments == 2
 
     @inlined
     def moved(at, weight, grad, m, v, c, clip):
-        """The new weight, which is stored with its moments."""
+        """Store the new moments and weight, and return the weight."""
         w, first, second = step(weight[at], grad[at], m[at], v[at] if two else dtype(0), c)
         m[at] = first
         if two:
             v[at] = second
-        w = -clip if w < -clip else w  # NaN stays
+        w = -clip if w < -clip else w  # keeps NaN
         w = clip if w > clip else w
         weight[at] = w
         return w
 
     @cuda.jit
     def numbers(weight, grad, m, v, c, clip):
-        """All arrays (R N)."""
+        """Update all arrays (R N)."""
         at = cuda.grid(1)
         if at < weight.size:
             moved(at, weight, grad, m, v, c, clip)
 
     @cuda.jit
     def signs(weight, grad, m, v, c, clip, n_rows, n, halves, words, counts):
-        """As `numbers`; words (R H); counts gets the signs that changed, and 1 with NaN."""
+        """Update like `numbers`; words (R H); counts gets the number of flips, and 1 for NaN."""
         lane, row, strip = place(cuda.grid(1), (halves + STRIP - 1) // STRIP)
         own, lost = np.uint32(0), False
         for k in range(STRIP):
@@ -167,7 +167,7 @@ def _kernels(dtype, step, moments):
         if row < n_rows and lane < STRIP and half < halves:
             flips = np.int32(cuda.popc(np.uint32(own ^ words[row * halves + half])))
             words[row * halves + half] = own
-        for distance in (4, 2, 1):  # those of the eight lanes
+        for distance in (4, 2, 1):  # sum over the eight lanes
             flips += np.int32(cuda.shfl_xor_sync(ALL, flips, distance))
         if lane == 0 and flips:
             cuda.atomic.add(counts, 0, flips)
@@ -178,7 +178,7 @@ def _kernels(dtype, step, moments):
 
 
 def _rules(dtype):
-    """The kernels of each rule for one type of floats."""
+    """Return the kernels of each rule for one type of floats."""
     steps = {
         "sgd": (_sgd, 1),
         "adam": (_adam, 2),
@@ -199,7 +199,7 @@ def update(rule, weight, grad, state, constants, clip, words):
         return 0
     xp, number = array_module(weight), weight.dtype.type
     grad = xp.ascontiguousarray(grad if is_array(grad) else grad.array())
-    second = state[1] if len(state) > 1 else grad  # not looked at
+    second = state[1] if len(state) > 1 else grad  # not used by the kernel
     arrays = [array.reshape(-1) for array in (weight, grad, state[0], second)]
     constants, limit = tuple(map(number, constants)), number(np.inf if clip is None else clip)
     numbers, signs = RULES[weight.dtype][rule]
@@ -210,5 +210,5 @@ def update(rule, weight, grad, state, constants, clip, words):
     counts = xp.zeros(2, np.int64)
     given = *arrays, constants, limit, rows, n, halves, row_of_halves(words), counts
     by_warps(signs, rows * -(-halves // STRIP), *given)
-    flips, lost = to_cpu(counts).tolist()  # one wait
+    flips, lost = to_cpu(counts).tolist()  # the host waits once
     return None if lost else flips

@@ -1,24 +1,24 @@
-"""Products of signs on a GPU as a ladder: four kernels, each with what it buys over the one before.
+"""Products of signs on a GPU: four kernels (rungs), each faster than the one before.
 
-    naive       a thread an output, as one would write it first
+    naive       one thread per output, the simplest form
     tiled       a block keeps a square of both operands in shared memory
     registers   a thread keeps 32 outputs in registers
-    tensor      a warp multiplies 16 x 8 x 256 bits in one instruction: see `tensor`
+    tensor      a warp multiplies 16 x 8 x 256 bits in one instruction, see `tensor`
 
-The upper two multiply patches of images too, and operands of several planes, and can compare with
-thresholds and store bits.  They count the bits that both operands have, by AND, since that is what
-tensor cores count; for planes A_p of x and B_q of w, one bit each,
+The last two also multiply patches of images and operands with several planes, and can compare the
+results with thresholds and store bits.  They count the bits that both operands have in common, by
+AND, which is what tensor cores count.  For planes A_p of x and B_q of w, one bit each,
 
     z[i, j] = 4 sum_pq c_p d_q popcount(A_p[i] & B_q[j]) + r[i] + s[class of i, j]
 
-where r and s hold what only one operand adds: of signs, s - r = n - 2 popcounts of each.  In both
-operands 0 stands for what is not there, so that tails and borders add nothing.
+where r and s contain the terms of only one operand: for signs, s - r = n - 2 popcounts of each.
+In both operands 0 is used for missing elements, so that tails and borders add nothing.
 
-Images are read as they lie, in pieces of 16 bytes: a row of x begins at `places[i % area]` in image
-`i // area`, and its pieces at the offsets of `taps` from there.  A matrix is images of one pixel.
-Halves are 32 bits of a word, in which the kernels count.
+Images are read in place, in pieces of 16 bytes.  A row of x begins at `places[i % area]` in image
+`i // area`, and its pieces are at the offsets `taps` from there.  A matrix is a batch of images
+with one pixel.  The kernels count in halves, which are 32 bits of a word.
 
-    taps     (T 4)     offset in halves, tap's row, tap's column, 0
+    taps     (T 4)     offset in halves, row of the tap, column of the tap, 0
     places   (A 4)     offset in halves, first row and column of the window, class
     shape    a `Shape`
 """
@@ -31,30 +31,30 @@ from numba import cuda
 from bitnet.kernels.cuda.instructions import HALVES, element, folder
 from bitnet.kernels.cuda.launch import ALL, MOST, inlined
 
-SIDE = 16  # of a square of outputs, and its halves at a time, on the rung `tiled`
-SQUARE = SIDE, SIDE + 1  # a pad, so that no two lanes read from one bank
-FAR = np.int32(-(1 << 29))  # a row that lies outside any image
+SIDE = 16  # of a square of outputs, and halves per step, on the rung `tiled`
+SQUARE = SIDE, SIDE + 1  # padded, so that no two lanes read from one bank
+FAR = np.int32(-(1 << 29))  # a row outside any image
 
 
 class Shape(NamedTuple):
-    """The sizes of a product; of images, planes and rows of w in halves."""
+    """The sizes of a product; sizes of images, planes and rows of w are in halves."""
 
     rows: int
     columns: int
-    pieces: int  # T, in a row of w
-    area: int  # A, outputs of an image
+    pieces: int  # T, per row of w
+    area: int  # A, outputs per image
     image: int
     height: int
     width: int
     x_plane: int
     w_plane: int
-    w_planes: int  # how many there are
+    w_planes: int  # number of planes
 
 
 class Patch(NamedTuple):
-    """Outputs of a thread on the rung `registers`, down and 32 apart, and warps of a block.
+    """The outputs per thread on the rung `registers`, down and 32 apart, and the warps per block.
 
-    A block has an even number of rows in each warp, and columns for whole words: `wide` is even.
+    A warp has an even number of rows.  The columns of a block fill whole words: `wide` is even.
     """
 
     high: int
@@ -64,14 +64,14 @@ class Patch(NamedTuple):
 
 @inlined
 def divided(i, area):
-    """The quotient and the rest; a GPU divides numbers of 64 bits by calling a function."""
+    """Return quotient and remainder in 32 bits, as a GPU divides 64-bit numbers slowly."""
     i, area = np.uint32(i), np.uint32(area)
     return np.int64(i // area), np.int64(i % area)
 
 
 @inlined
 def row_of(i, places, shape):
-    """Where row i of x begins: its first half, and the row and column of its window."""
+    """Return the first half of row i of x, and the row and column of its window."""
     if i >= shape.rows:
         return 0, FAR, FAR
     image, place = divided(i, shape.area)
@@ -81,14 +81,14 @@ def row_of(i, places, shape):
 
 @inlined
 def inside(row, column, shape):
-    """Whether a pixel belongs to the image, of 32 bits; without a branch."""
-    row_is, column_is = np.uint32(row), np.uint32(column)  # a negative one is large
+    """Return whether a pixel is inside the image, as 32 bits, without a branch."""
+    row_is, column_is = np.uint32(row), np.uint32(column)  # negative numbers become large
     return (row_is < np.uint32(shape.height)) & (column_is < np.uint32(shape.width))
 
 
 @inlined
 def addends(i, places, shape, r):
-    """What is added to the counts of row i: r[i], and the first place of its class in s."""
+    """Return r[i], which is added to the counts of row i, and the place of its class in s."""
     if i >= shape.rows:
         return np.int32(0), np.uint32(0)
     _, place = divided(i, shape.area)
@@ -98,16 +98,16 @@ def addends(i, places, shape, r):
 
 @inlined
 def integer(count, own, s, group, column, shape):
-    """z of a count: in range, int32 holds it, and what passes it on the way comes back."""
+    """Return z of a count; it fits int32, and overflows of parts of it cancel."""
     at = np.uint32(group + min(np.uint32(column), np.uint32(shape.columns - 1)))
     return np.int32(4 * count + own + element(s, np.int64(at)))
 
 
 @inlined
 def limit_of(column, shape, values, increasing):
-    """A column's threshold t, and 0 where z >= t counts; ~t and -1 where z <= t, as ~z >= ~t.
+    """Return (t, 0) for a threshold z >= t of a column, and (~t, -1) for z <= t, as ~z >= ~t.
 
-    Behind the last column what no number reaches.
+    After the last column, return a threshold that no number reaches.
     """
     there = column < shape.columns
     at = np.uint32(column) if there else np.uint32(0)
@@ -118,21 +118,21 @@ def limit_of(column, shape, values, increasing):
 
 @inlined
 def nothing(counts, i, j, limits, turned, places, shape, r, s, out):
-    """No row is left to store."""
+    """Do nothing: no row is left to store."""
 
 
 @inlined
 def corner(rows, columns):
-    """The first row and the first column of this block, if blocks have so many."""
+    """Return the first row and column of this block, for blocks with `rows` and `columns`."""
     return cuda.blockIdx.x * rows, (cuda.blockIdx.y + MOST * cuda.blockIdx.z) * columns
 
 
 @cuda.jit
 def naive(x, w, rows, columns, halves, n, z):
-    """One thread an output: reads a row of each operand from memory, 2 halves a multiplication.
+    """Multiply with one thread per output, which reads a row of each operand from memory.
 
-    What it buys: nothing but 32 products in three instructions.  Neighbouring threads read far
-    from each other, and every number is read as often as it is used.
+    Gain: 32 products in three instructions.  But neighbouring threads read distant addresses, and
+    every number is read as often as it is used.
     """
     top, left = corner(SIDE, SIDE)
     i, j = top + cuda.threadIdx.y, left + cuda.threadIdx.x
@@ -145,16 +145,16 @@ def naive(x, w, rows, columns, halves, n, z):
 
 @cuda.jit
 def tiled(x, w, rows, columns, halves, n, z):
-    """A block of 16 x 16 outputs shares 16 halves at a time of its rows and columns.
+    """Multiply with blocks of 16 x 16 outputs, which share 16 halves of their rows and columns.
 
-    What it buys: each half comes from memory once for 16 outputs, in whole lines.  Now the reads
-    of shared memory, two for one count, are what it waits for.
+    Gain: each half is read from memory once for 16 outputs, in whole lines.  The limit is now the
+    shared memory, with two reads per count.
     """
     mine = cuda.shared.array(SQUARE, np.uint32)
     other = cuda.shared.array(SQUARE, np.uint32)
     right, down, (top, left) = cuda.threadIdx.x, cuda.threadIdx.y, corner(SIDE, SIDE)
     i, j = top + down, left + right
-    differing, column = np.int32(0), left + down  # of w, while it is fetched
+    differing, column = np.int32(0), left + down  # of w, while it is copied
     for first in range(0, halves, SIDE):
         k = first + right
         mine[down, right] = x[i * halves + k] if i < rows and k < halves else np.uint32(0)
@@ -168,7 +168,7 @@ def tiled(x, w, rows, columns, halves, n, z):
 
 
 def _stores_of_registers(patch, part, bits):
-    """Store row `part` of the rows of a warp, and then those below it, from the counts."""
+    """Make a function that stores the rows of a warp from `part` on, from the counts."""
     high, wide, _ = patch
     if part == high:
         return nothing
@@ -200,15 +200,15 @@ def _stores_of_registers(patch, part, bits):
 
 
 def _registers(patch, bits):
-    """The rung `registers`: a thread has 8 rows by 4 columns of a block's 64 by 128.
+    """Make the kernel of the rung `registers`: a thread has 8 x 4 of a block's 64 x 128 outputs.
 
-    What it buys: 12 reads of shared memory serve 32 counts, and the popcounts are what it waits
-    for, 16 a clock and multiprocessor.  The lanes of a warp are 32 neighbouring columns, so that a
-    ballot packs what has passed its threshold.
+    Gain: 12 reads of shared memory serve 32 counts, and the limit is now the popcounts, 16 per
+    clock and multiprocessor.  The lanes of a warp are 32 neighbouring columns, so that a ballot
+    packs the results of the thresholds.
     """
     high, wide, warps = patch
     rows, columns, n_counts = high * warps, 32 * wide, high * wide
-    apart, pitch = 32 * warps // HALVES, columns + 1  # rows that the block fetches at once; a pad
+    apart, pitch = 32 * warps // HALVES, columns + 1  # rows that the block copies at once; padded
     own_rows, own_columns = rows // apart, columns // apart
     size_of_rows, size_of_columns = rows * HALVES, HALVES * pitch
     store, fold = _stores_of_registers(patch, 0, bits), folder(n_counts)
@@ -216,7 +216,7 @@ def _registers(patch, bits):
     @cuda.jit
     def product(x, w, taps, places, shape, coefficients, r, s, values, increasing, out):
         mine = cuda.shared.array(size_of_rows, np.uint32)  # (row, half)
-        other = cuda.shared.array(size_of_columns, np.uint32)  # (half, column), with a pad
+        other = cuda.shared.array(size_of_columns, np.uint32)  # (half, column), padded
         counts = cuda.local.array(n_counts, np.int32)
         totals = cuda.local.array(n_counts, np.int32)
         others = cuda.local.array(wide, np.uint32)
@@ -226,7 +226,7 @@ def _registers(patch, bits):
         tops = cuda.local.array(own_rows, np.int32)
         lefts = cuda.local.array(own_rows, np.int32)
         lane, warp = cuda.threadIdx.x % 32, cuda.threadIdx.x // 32
-        first, half = cuda.threadIdx.x // HALVES, cuda.threadIdx.x % HALVES  # to be fetched
+        first, half = cuda.threadIdx.x // HALVES, cuda.threadIdx.x % HALVES  # to copy
         first_row, first_column = corner(rows, columns)
         for k in range(own_rows):
             begins[k], tops[k], lefts[k] = row_of(first_row + first + apart * k, places, shape)
@@ -273,9 +273,9 @@ def _registers(patch, bits):
 
 
 def _of_patch(patch, bits):
-    """A kernel, and the rows, columns and threads of its blocks."""
+    """Return a kernel, and the rows, columns and threads of its blocks."""
     return _registers(patch, bits), patch.high * patch.warps, 32 * patch.wide, 32 * patch.warps
 
 
-PATCH = Patch(8, 4, 8)  # 64 x 128 outputs of a block
+PATCH = Patch(8, 4, 8)  # 64 x 128 outputs per block
 BY_REGISTERS = {bits: _of_patch(PATCH, bits) for bits in (False, True)}

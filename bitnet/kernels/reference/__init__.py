@@ -1,8 +1,8 @@
-"""The definition of every kernel in a line or two of NumPy; all other versions must equal it.
+"""The definition of every kernel in a few lines of NumPy; all other versions return the same.
 
 Arguments are valid here: `bitnet.kernels` has checked them.  Shapes: B rows of a batch,
-M outputs, N inputs, K words in a row.  `xp` is NumPy, or CuPy for CuPy's arrays: what is said
-here runs on a GPU too, with the functions and arguments that both have.
+M outputs, N inputs, K words per row.  `xp` is NumPy, or CuPy for CuPy arrays.  The definitions
+use only functions and arguments that both libraries have, so that they run on a GPU too.
 """
 
 # ruff: noqa: F403  (all definitions, under one name)

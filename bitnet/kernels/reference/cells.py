@@ -1,18 +1,18 @@
-"""Recurrent cells, a time step forward or backward, and rows of embeddings."""
+"""One step of a recurrent cell, forward and backward, and additions to rows of embeddings."""
 
 import numpy as np
 
 from bitnet.arrays import array_module
 
 # x / (1 + x^2 / (3 + x^2 / (5 + ... x^2 / 25))) = x TOP(x^2) / BOTTOM(x^2), the constant first
-TOP = tuple(np.float32([7905853580625, 1159525191825, 41247931725, 523783260, 2552550, 4095, 1]))
-BOTTOM = 7905853580625, 3794809718700, 252070693875, 5237832600, 41351310, 120120, 91
-BOTTOM = tuple(np.float32(BOTTOM))
+_UPPER = 7905853580625, 1159525191825, 41247931725, 523783260, 2552550, 4095, 1
+_LOWER = 7905853580625, 3794809718700, 252070693875, 5237832600, 41351310, 120120, 91
+TOP, BOTTOM = tuple(map(np.float32, _UPPER)), tuple(map(np.float32, _LOWER))
 LIMIT, ONE, HALF = np.float32(9), np.float32(1), np.float32(0.5)
 
 
 def tanh(x):
-    """tanh of floats; of float32 by sums and products and one division."""
+    """Return tanh of floats; for float32 from sums, products and one division."""
     xp = array_module(x)
     if x.dtype != np.float32:
         return xp.tanh(x)
@@ -25,30 +25,30 @@ def tanh(x):
 
 
 def _logistic(x):
-    """1 / (1 + e^-x)."""
+    """Return 1 / (1 + e^-x)."""
     half = x.dtype.type(0.5)
     return tanh(x * half) * half + half
 
 
 def _added(z, product, unit):
-    """z + unit * product, in place."""
+    """Add unit * product to z in place."""
     z += product.astype(z.dtype) * unit
 
 
 def rnn_step(z, product, unit, relu, h):
-    """h = f(z + unit * product)."""
+    """Compute h = f(z + unit * product)."""
     _added(z, product, unit)
     h[...] = array_module(z).maximum(z, 0) if relu else tanh(z)
 
 
 def rnn_back(h, grad_h, relu, grad_z):
-    """grad_h * f'."""
+    """Compute grad_h * f'."""
     zero = h.dtype.type(0)
     grad_z[...] = array_module(h).where(h > 0, grad_h, zero) if relu else grad_h * (1 - h * h)
 
 
 def lstm_step(z, product, unit, before, c, h):
-    """The gates in place, c = f * before + i * g, h = o * tanh(c)."""
+    """Compute the gates in place, c = f * before + i * g and h = o * tanh(c)."""
     _added(z, product, unit)
     i, f, g, o = array_module(z).split(z, 4, axis=1)
     for gate in (i, f, o):
@@ -59,7 +59,7 @@ def lstm_step(z, product, unit, before, c, h):
 
 
 def lstm_back(gates, before, c, grad_h, grad_c, grad_z):
-    """The gradients of the four sums, and of the cell before in place of that of c."""
+    """Compute the gradients of the four sums; grad_c becomes that of the previous cell."""
     xp = array_module(gates)
     i, f, g, o = xp.split(gates, 4, axis=1)
     t = tanh(c)
@@ -70,7 +70,7 @@ def lstm_back(gates, before, c, grad_h, grad_c, grad_z):
 
 
 def gru_step(z, product, unit, before, inner, h):
-    """The gates in place, h = n + u * (before - n)."""
+    """Compute the gates in place and h = n + u * (before - n)."""
     m = h.shape[1]
     _added(z[:, : 2 * m], product[:, : 2 * m], unit)
     r, u, n = array_module(z).split(z, 3, axis=1)
@@ -81,7 +81,7 @@ def gru_step(z, product, unit, before, inner, h):
 
 
 def gru_back(gates, inner, before, grad_h, grad_z, grad_p):
-    """The gradients of the sums and of the product, and of the state before in place of grad_h."""
+    """Compute the gradients of the sums and of the product; grad_h becomes that of `before`."""
     xp = array_module(gates)
     r, u, n = xp.split(gates, 3, axis=1)
     d = grad_h * (1 - u) * (1 - n * n)
@@ -92,10 +92,10 @@ def gru_back(gates, inner, before, grad_h, grad_z, grad_p):
 
 
 def add_rows(y, rows, x):
-    """y[rows[i]] += x[i], one i after the other; by CuPy in no certain order."""
+    """Compute y[rows[i]] += x[i] for one i after the other; CuPy does not define the order."""
     array_module(y).add.at(y, rows, x)
 
 
 def affine(z, unit, bias):
-    """z * unit + bias."""
+    """Return z * unit + bias."""
     return z.astype(bias.dtype) * unit + bias

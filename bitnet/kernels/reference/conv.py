@@ -13,31 +13,31 @@ from bitnet.kernels.reference.rounding import round_gradient
 
 
 def xnor_conv(x, weight, window):
-    """What each output pixel sees, times the filter of each channel: (B, H', W', M)."""
+    """Return the product of each patch with the filter of each channel, (B, H', W', M)."""
     return plane_conv(x, weight, window)
 
 
 def xnor_conv_sign(x, weight, window, thresholds):
-    """The signs of a frozen convolution."""
+    """Return the signs of a frozen convolution."""
     return threshold(xnor_conv(x, weight, window), thresholds)
 
 
 def plane_conv(x, weight, window):
-    """The integers that each output pixel sees, times those of the filter of each channel."""
+    """Return the product of the integers of each patch with those of each filter."""
     patches = window.views(integers(x), beyond(x, window.border))
     z = array_module(x).einsum("bhwijc,mijc->bhwm", patches, integers(weight))
     return z.astype(np.int32)
 
 
 def beyond(x, border):
-    """The integer that stands beyond images: 0, or the one whose planes are all +1, or all -1."""
+    """Return the integer of padding: 0, or the one whose planes are all +1 or all -1."""
     if isinstance(x, BitPlanes):
         return border * sum(x.coefficients) + (x.offset if border else 0)
     return border * (1 if isinstance(x, Bits) else 255)
 
 
 def gradient_of_images(grad_z, weight, window, size, largest, seed, odd=False):
-    """The gradient's product with the filters of each tap, summed over the taps of each pixel."""
+    """Return the gradient times the filters of each tap, summed over the taps of each pixel."""
     m, *taps = weight.shape
     numbers = grad_z.reshape(math.prod(grad_z.shape[:3]), m)
     numbers = numbers if largest is None else round_gradient(numbers, largest, seed, odd)
@@ -46,7 +46,7 @@ def gradient_of_images(grad_z, weight, window, size, largest, seed, odd=False):
 
 
 def gradient_of_filters(grad_z, x, window, largest, seed, odd=False):
-    """The gradient's product with what each tap saw."""
+    """Return the product of the gradient with the pixels of each tap."""
     m = grad_z.shape[3]
     numbers = grad_z.reshape(math.prod(grad_z.shape[:3]), m).T
     numbers = numbers if largest is None else round_gradient(numbers, largest, seed, odd)

@@ -1,4 +1,4 @@
-"""Numbers to bits and to codes, and back."""
+"""Conversions of numbers to bits and to codes, and back."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from bitnet.kernels.bits import WORD, WORD_BITS, BitPlanes, Bits, words_for
 
 
 def pack(x):
-    """x >= 0 (True, for booleans) as Bits of the same shape."""
+    """Return x >= 0, or booleans x, as Bits of the same shape."""
     xp, n_words = array_module(x), words_for(x.shape[-1])
     ones = xp.zeros((*x.shape[:-1], n_words * WORD_BITS), np.bool_)
     ones[..., : x.shape[-1]] = x if x.dtype == np.bool_ else x >= 0
@@ -16,48 +16,48 @@ def pack(x):
 
 
 def pack_with_mask(x, clip_value):
-    """x >= 0, and |x| <= clip_value: where the straight-through estimator lets a gradient pass."""
+    """Return x >= 0, and |x| <= clip_value, where the straight-through gradient passes, as Bits."""
     return pack(x), pack(abs(x) <= clip_value)
 
 
 def transpose(bits):
-    """Bits (N, M) from Bits (M, N)."""
+    """Transpose Bits (M, N) to Bits (N, M)."""
     return pack(bits.signs().T)
 
 
 def unpack(bits, dtype):
-    """+1 and -1 as numbers."""
+    """Return the numbers +1 and -1."""
     return bits.signs(dtype)
 
 
 def where(mask, x):
-    """x where the bit of the mask is 1, zero elsewhere."""
+    """Return x where the bit of the mask is 1, and zero elsewhere."""
     return array_module(x).where(mask.signs() > 0, x, x.dtype.type(0))
 
 
 def concatenate(parts):
-    """The signs of all parts, one after the other along the last axis."""
+    """Concatenate the signs of all parts along the last axis."""
     return pack(array_module(*parts).concatenate([part.signs() for part in parts], axis=-1))
 
 
 def split_planes(pixels):
-    """The eight ±1 planes of 2p - 255, least significant first."""
+    """Return the eight ±1 planes of 2p - 255, least significant first."""
     weights = [1 << b for b in range(8)]
     ones = array_module(pixels).stack([pixels & weight != 0 for weight in weights])
     return BitPlanes(pack(ones), weights)
 
 
 def split_codes(codes, patterns, n_planes):
-    """Bit p of the pattern of each code in plane p."""
+    """Return planes: plane p has bit p of the pattern of each code."""
     found = patterns[codes]
     ones = [found >> np.uint32(plane) & 1 == 1 for plane in range(n_planes)]
     return pack(array_module(codes).stack(ones))
 
 
 def step_codes(x, factor, low, high, nearest):
-    """round(clip(x * factor, low, high)) - round(low), to the nearest integer or down."""
+    """Return round(clip(x * factor, low, high)) - round(low), rounded to the nearest or down."""
     xp = array_module(x)
-    with np.errstate(all="ignore"):  # what passes the range of floats, and NaN
+    with np.errstate(all="ignore"):  # overflow and NaN
         y = x * factor
         y = xp.where(y > low, xp.minimum(y, high), low)
     y = xp.rint(y) - np.rint(low) if nearest else xp.floor(y) - np.floor(low)
@@ -65,7 +65,7 @@ def step_codes(x, factor, low, high, nearest):
 
 
 def edge_codes(x, edges, signed):
-    """The number of edges that |x| reaches; where signed, up or down from the middle code."""
+    """Count the edges that |x| reaches; if signed, up or down from the middle code."""
     found = (abs(x)[..., None] >= edges).sum(axis=-1, dtype=np.int16)
     below = len(edges) - found if signed else 0 * found
     above = found + (len(edges) if signed else 0)
@@ -73,7 +73,7 @@ def edge_codes(x, edges, signed):
 
 
 def rank(z, steps):
-    """The number of thresholds of its column that each integer passes."""
+    """Count the thresholds of its column that each integer passes."""
     z = z[..., None]
     passed = z >= steps.values, z <= steps.values
     passed = array_module(z).where(steps.increasing[:, None], *passed)
@@ -81,21 +81,21 @@ def rank(z, steps):
 
 
 def threshold(z, thresholds):
-    """z >= value where the unit rises, z <= value where it falls, as Bits."""
+    """Return z >= value for increasing units and z <= value for decreasing ones, as Bits."""
     passed = z >= thresholds.values, z <= thresholds.values
     return pack(array_module(z).where(thresholds.increasing, *passed))
 
 
 def count_flips(a, b):
-    """The number of signs that differ."""
+    """Count the signs that differ."""
     return int(bitwise_count(a.words ^ b.words).sum(dtype=np.int64))
 
 
 def bitwise_count(words):
-    """The number of ones in each word: `numpy.bitwise_count`, which CuPy before 14 lacks."""
+    """Count the ones in each word, like `numpy.bitwise_count`, which CuPy before 14 lacks."""
     if array_module(words) is np:
         return np.bitwise_count(words)
     ones = words.view(np.uint8).reshape(*words.shape, WORD.itemsize)
-    ones = ones - (ones >> 1 & 0x55)  # in each pair of bits
-    ones = (ones & 0x33) + (ones >> 2 & 0x33)  # in four
+    ones = ones - (ones >> 1 & 0x55)  # counts of pairs of bits
+    ones = (ones & 0x33) + (ones >> 2 & 0x33)  # counts of four bits
     return ((ones + (ones >> 4)) & 0x0F).sum(axis=-1, dtype=np.uint8)

@@ -1,4 +1,4 @@
-"""Max-pooling of images (B, H, W, C), packed or not, and sums of patches."""
+"""Max-pooling of images (B, H, W, C), packed or not, and sums of overlapping patches."""
 
 import numpy as np
 
@@ -8,8 +8,8 @@ from bitnet.kernels.reference.pack import pack
 
 
 def max_pool(x, window):
-    """The largest number of each window, and the first tap that has it."""
-    if x.dtype == np.uint8:  # what lies beyond the images is less than 0
+    """Return the maximum of each window, and the first tap that has it."""
+    if x.dtype == np.uint8:  # padding must be less than 0
         y, first = max_pool(x.astype(np.int16), window)
         return y.astype(np.uint8), first
     least = -np.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).min
@@ -24,7 +24,7 @@ def max_pool(x, window):
 
 
 def max_pool_backward(grad_y, first, window, size):
-    """The gradient of each output pixel at the tap that won."""
+    """Return the gradient: that of each output pixel, at the tap of the maximum."""
     xp, zero = array_module(grad_y), grad_y.dtype.type(0)
     patches = [xp.where(first == tap, grad_y, zero) for tap in range(window.taps)]
     shape = (*grad_y.shape[:3], *window.size, grad_y.shape[3])
@@ -32,7 +32,7 @@ def max_pool_backward(grad_y, first, window, size):
 
 
 def max_pool_bits(bits, coefficients, window):
-    """The planes of the largest integer of each window; bits (P, B, H, W, C)."""
+    """Return the planes of the largest integer of each window; bits (P, B, H, W, C)."""
     _, first = max_pool(BitPlanes(bits, coefficients).integers(), window)
     xp = array_module(bits)
     pads = ((0, 0), (0, 0), *window.padding, (0, 0))
@@ -44,13 +44,13 @@ def max_pool_bits(bits, coefficients, window):
 
 
 def max_pool_bits_backward(grad_y, bits, coefficients, pooled, window):
-    """The gradient of each output pixel at the first tap that has the largest integer."""
+    """Return the gradient: that of each output pixel, at the first tap with the largest integer."""
     _, first = max_pool(BitPlanes(bits, coefficients).integers(), window)
     return max_pool_backward(grad_y, first, window, bits.shape[2:4])
 
 
 def add_patches(patches, window, size):
-    """Each pixel's sum over the patches that saw it, from the last tap to the first."""
+    """Sum the patches that contain each pixel, from the last tap to the first."""
     (n_images, *_, channels), columns = patches.shape, window.size[1]
     padded = (n_images, *window.padded(*size), channels)
     total = array_module(patches).zeros(padded, patches.dtype)

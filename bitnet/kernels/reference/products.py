@@ -1,4 +1,4 @@
-"""Matrix products with one operand, or both, in bits."""
+"""Matrix products with one or two packed operands."""
 
 import numpy as np
 
@@ -8,12 +8,12 @@ from bitnet.kernels.reference.pack import bitwise_count, threshold
 
 
 def prepare(bits):
-    """Nothing is laid out here."""
+    """Return the weights unchanged: the definition caches no layouts."""
     return bits
 
 
 def xnor_gemm(x, weight):
-    """z[i, j] = sum_n x[i, n] * weight[j, n] = n - 2 popcount(x ^ weight), for ±1 in Bits."""
+    """Return z[i, j] = sum_n x[i, n] * weight[j, n] = n - 2 popcount(x ^ weight), for Bits."""
     z = array_module(x).empty((x.shape[0], weight.shape[0]), np.int32)
     for i in range(len(z)):
         differ = bitwise_count(x.words[i] ^ weight.words)
@@ -22,24 +22,24 @@ def xnor_gemm(x, weight):
 
 
 def xnor_sign(x, weight, thresholds):
-    """The signs of a frozen layer."""
+    """Return the signs of a frozen layer."""
     return threshold(xnor_gemm(x, weight), thresholds)
 
 
 def plane_gemm(x, weight):
-    """z = integers of x @ integers of weight.T."""
+    """Return the integers of x @ the integers of weight.T."""
     return (integers(x) @ integers(weight).T).astype(np.int32)
 
 
 def integers(x):
-    """Bits, planes without their scale, or pixels, as the integers that they stand for."""
+    """Return the integers that Bits, planes (without their scale) or pixels represent."""
     if isinstance(x, BitPlanes):
         return x.integers().astype(np.int64)
     return x.signs(np.int64) if isinstance(x, Bits) else 2 * x.astype(np.int64) - 255
 
 
 def signed_gemm(x, signs):
-    """y[i, n] = sum_m x[i, m] * signs[m, n]: floats, or exact integers and then a scale a row."""
+    """Return y[i, n] = sum_m x[i, m] * signs[m, n] in floats, or in exact integers, then scaled."""
     if isinstance(signs, BitPlanes) and not isinstance(x, Quantized):
         return x @ signs.numbers(x.dtype)
     y = multiply(x, integers(signs))
@@ -47,7 +47,7 @@ def signed_gemm(x, signs):
 
 
 def multiply(x, integers):
-    """Floats times integers, or exact integers and then a scale a row."""
+    """Multiply floats with integers, or exact integers with integers and then scale each row."""
     if not isinstance(x, Quantized):
         return x @ integers.astype(x.dtype)
     return (x.values.astype(np.int64) @ integers).astype(np.float32) * x.scales[:, None]

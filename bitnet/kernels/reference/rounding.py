@@ -1,4 +1,4 @@
-"""Numbers to integers with a scale a row, and to powers of two."""
+"""Rounding of numbers to integers with one scale per row, and to powers of two."""
 
 import math
 
@@ -9,13 +9,13 @@ from bitnet.kernels.bits import Quantized
 
 
 def round_gradient(x, largest, seed, odd=False):
-    """Integers round(largest * x / max|x|), row by row, and the scales max|x| / largest.
+    """Return the integers round(largest * x / max|x|) of each row, and the scales max|x| / largest.
 
-    Where odd, those that differ from `largest` by an even number.
+    If odd, only integers that differ from `largest` by an even number are used.
     """
     xp = array_module(x)
     magnitude = abs(x).max(axis=1) if x.size else xp.zeros(len(x), np.float32)
-    with np.errstate(all="ignore"):  # rows of zeros, or of what is not finite
+    with np.errstate(all="ignore"):  # rows of zeros, NaN or infinity
         v = x * (np.float32(largest) / magnitude)[:, None]
         v = (v + np.float32(largest)) * np.float32(0.5) if odd else v
         v = xp.rint(v) if seed is None else xp.floor(v + uniform(seed, x.shape, xp))
@@ -25,7 +25,7 @@ def round_gradient(x, largest, seed, odd=False):
 
 
 def uniform(seed, shape, xp=np):
-    """Numbers from 0 to below 1, float32: the top 24 bits of splitmix64(seed + index)."""
+    """Return float32 numbers in [0, 1): the top 24 bits of splitmix64(seed + index)."""
     i = xp.arange(1, math.prod(shape) + 1, dtype=np.uint64).reshape(shape)
     x = np.uint64(seed) + i * np.uint64(0x9E3779B97F4A7C15)
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -34,7 +34,7 @@ def uniform(seed, shape, xp=np):
 
 
 def powers(x, count):
-    """sign(x) 2^round(log2 |x|), or 0 below the `count` powers up to that of max|x|."""
+    """Return sign(x) 2^round(log2 |x|), or 0 below the `count` powers up to that of max|x|."""
     if not x.size:
         return x.copy()
     xp = array_module(x)
@@ -47,13 +47,13 @@ def powers(x, count):
 
 
 def _nearest_power(x):
-    """round(log2 x): its edges are sqrt(1/2) 2^e."""
+    """Return round(log2 x), which changes at sqrt(1/2) 2^e."""
     fraction, exponent = array_module(x).frexp(x)
     return exponent - (fraction < x.dtype.type(math.sqrt(0.5)))
 
 
 def ap2(x):
-    """sign(x) * 2**round(log2 |x|); zeros and what is not finite stay."""
+    """Return sign(x) * 2**round(log2 |x|); zeros, infinity and NaN are unchanged."""
     xp = array_module(x)
     fraction, exponent = xp.frexp(x)  # |x| = fraction * 2**exponent, 1/2 <= fraction < 1
     up = abs(fraction).astype(np.float64) >= 0.5**0.5  # the float64 next above sqrt(1/2)

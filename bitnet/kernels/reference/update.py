@@ -1,4 +1,4 @@
-"""One step of an optimizer: its direction, the clipped weights, and their new signs."""
+"""One step of an optimizer: the direction, the clipped weights, and their new signs."""
 
 import numpy as np
 
@@ -8,28 +8,28 @@ from bitnet.kernels.reference.rounding import ap2
 
 
 def _sgd(g, velocity, momentum, nesterov):
-    """v <- momentum v + g; v, or g + momentum v."""
+    """Update v <- momentum v + g; return v, or g + momentum v."""
     velocity *= momentum
     velocity += g
     return g + momentum * velocity if nesterov else velocity
 
 
 def _adam(g, m, v, rest1, rest2, correction2, eps, correction1):
-    """m <- m + (1 - b1) (g - m), v <- v + (1 - b2) (g^2 - v); m / (sqrt(v) c2 + eps) c1."""
+    """Update m += (1 - b1) (g - m), v += (1 - b2) (g^2 - v); return m / (sqrt(v) c2 + eps) c1."""
     m += rest1 * (g - m)
     v += rest2 * (g * g - v)
     return m / (array_module(v).sqrt(v) * correction2 + eps) * correction1
 
 
 def _adamax(g, m, u, rest1, beta2, eps, correction1):
-    """m <- m + (1 - b1) (g - m), u <- max(b2 u, |g|); m / (u + eps) c1."""
+    """Update m += (1 - b1) (g - m), u <- max(b2 u, |g|); return m / (u + eps) c1."""
     m += rest1 * (g - m)
     array_module(u).maximum(beta2 * u, abs(g), out=u)
     return m / (u + eps) * correction1
 
 
 def _shift_adamax(g, m, v, rest1, beta2, eps):
-    """m <- m + (1 - b1) (g - m), v <- max(b2 v, |g|); m / AP2(v + eps), and 0 for 0 / 0."""
+    """Update m += (1 - b1) (g - m), v <- max(b2 v, |g|); return m / AP2(v + eps), 0 for 0 / 0."""
     m += rest1 * (g - m)
     xp = array_module(v)
     xp.maximum(beta2 * v, abs(g), out=v)
@@ -39,7 +39,7 @@ def _shift_adamax(g, m, v, rest1, beta2, eps):
 
 
 def _shift_adamax_code(g, m, v, rest1, beta2, eps):
-    """As `_shift_adamax`, but v <- AP2(max(b2 v, |g|)) + eps stays in the state; m / v."""
+    """Update like `_shift_adamax`, but store v <- AP2(max(b2 v, |g|)) + eps; return m / v."""
     m += rest1 * (g - m)
     xp = array_module(v)
     xp.add(ap2(xp.maximum(beta2 * v, abs(g))), eps, out=v)
@@ -47,7 +47,7 @@ def _shift_adamax_code(g, m, v, rest1, beta2, eps):
 
 
 def flip(weight, g, m, rate, threshold):
-    """m <- m + rate (g - m); w <- -w where m w > threshold."""
+    """Update m += rate (g - m), then w <- -w where m w > threshold."""
     m += rate * (g - m)
     xp, one = array_module(m), m.dtype.type(1)
     weight *= xp.where(m * weight > threshold, -one, one)
@@ -59,10 +59,10 @@ DIRECTIONS = {rule.__name__[1:]: rule for rule in _RULES}
 
 
 def update(rule, weight, grad, state, constants, clip, words):
-    """w <- clip(w - direction, -clip, clip) in place; the new signs into words.
+    """Compute w <- clip(w - rate * direction, -clip, clip) in place, and write the signs to words.
 
-    Returns the signs that changed, None if a weight is NaN.  The direction of each rule is
-    elementwise, with the constants of `kernels.update`; "bop" flips weights of +1 and -1.
+    Return the number of signs that changed, or None if a weight is NaN.  The direction of each
+    rule is elementwise, with the constants of `kernels.update`; "bop" flips weights of +1 and -1.
     """
     grad = as_array(grad)
     rate, *constants = (weight.dtype.type(c) for c in constants)
@@ -81,5 +81,5 @@ def update(rule, weight, grad, state, constants, clip, words):
     new = pack(weight).words
     flips = bitwise_count(words ^ new).sum(dtype=np.int64)
     words[...] = new
-    flips = int(xp.where(lost, -1, flips))  # one number, and so one wait for a GPU
+    flips = int(xp.where(lost, -1, flips))  # one number, so the host waits once for a GPU
     return None if flips < 0 else flips

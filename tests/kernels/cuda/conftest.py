@@ -1,8 +1,8 @@
-"""The CUDA kernels run on a GPU where there is one, or in Numba's simulator where it is told to.
+"""Fixtures for tests of the CUDA kernels on a GPU, or in Numba's simulator if that is selected.
 
-`test_simulator.py` starts the simulator, in processes of their own, and
-`test_machine_code.py` the runner of PTX.  The arrays there are those of the stand-in for CuPy,
-so that a NumPy call on an array of the GPU is found here too.
+`test_simulator.py` starts the simulator in separate processes, and `test_machine_code.py` starts
+the interpreter of PTX.  Both use arrays of the stand-in for CuPy, which also finds NumPy calls on
+GPU arrays.
 """
 
 import dataclasses
@@ -34,7 +34,7 @@ if SIMULATED:
 
 
 def pytest_collection_modifyitems(items):
-    """What asks for the kernels needs a GPU, or what stands in for one."""
+    """Mark tests that use the kernels: they need a GPU or a substitute."""
     for item in items:
         if "to_gpu" in getattr(item, "fixturenames", ()) and not WITHOUT_GPU:
             item.add_marker(pytest.mark.gpu)
@@ -42,7 +42,7 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope="session")
 def to_gpu():
-    """A function that moves arrays, and what holds them, to where the kernels run."""
+    """Return a function that moves arrays, and objects that hold them, to the kernels' device."""
     if not WITHOUT_GPU:
         if problem := gpu_problem():
             pytest.skip(f"{problem}; test_simulator.py runs this in Numba's simulator")
@@ -54,7 +54,7 @@ def to_gpu():
     else:
         import on_ptx
 
-        launch.SIMULATED = True  # no GPU is asked what it can do
+        launch.SIMULATED = True  # no GPU is queried
         for name in ("launch", "pack", "products", "norm", "rounding", "update"):
             module = importlib.import_module(f"bitnet.kernels.cuda.{name}")
             module.launch, module.SIMULATED = on_ptx.launch, True
@@ -64,7 +64,7 @@ def to_gpu():
 
 @pytest.fixture(scope="session")
 def gpu_kernels(to_gpu):
-    """The kernels of the GPU on arrays that are moved there, and their results moved back."""
+    """Return the GPU kernels, with arguments moved to the GPU and results moved back."""
     from bitnet.kernels import cuda
 
     def given(x):
@@ -76,7 +76,7 @@ def gpu_kernels(to_gpu):
             kernel = getattr(cuda, name)
             if name == "using_rung":
                 return kernel
-            if name == "prepare":  # stays there, with what it keeps
+            if name == "prepare":  # stays on the GPU, with its cache
                 return lambda bits: kernel(given(bits))
             return lambda *arguments: to_cpu(kernel(*map(given, arguments)))
 
@@ -85,7 +85,7 @@ def gpu_kernels(to_gpu):
 
 @pytest.fixture(params=["tensor", "registers"])
 def rung(gpu_kernels, request):
-    """The two rungs that all products have."""
+    """Select each of the two rungs that all products have."""
     try:
         with gpu_kernels.using_rung(request.param):
             yield request.param
@@ -95,14 +95,14 @@ def rung(gpu_kernels, request):
 
 @pytest.fixture
 def one_warp(monkeypatch):
-    """Blocks of one warp in the simulator, where the others would only cost time."""
+    """Use blocks of one warp in the simulator, where larger ones are only slower."""
     if SIMULATED:
         monkeypatch.setattr(importlib.import_module("bitnet.kernels.cuda.launch"), "THREADS", 32)
 
 
 @pytest.fixture
 def small_blocks(one_warp, monkeypatch):
-    """Products by blocks of one warp with few outputs, in the simulator."""
+    """Compute products in blocks of one warp with few outputs in the simulator."""
     if SIMULATED:
         names = ("xnor", "tensor")
         xnor, tensor = (importlib.import_module(f"bitnet.kernels.cuda.{name}") for name in names)

@@ -1,7 +1,7 @@
-"""In Python what `bitnet.kernels.cuda.instructions` emits as PTX, as PTX's manual defines it.
+"""Python versions of the instructions of `bitnet.kernels.cuda.instructions`, from PTX's manual.
 
-A copy arrives when its thread waits for it and no sooner.  A multiplication knows the registers
-of all lanes of a warp, and no more of the operands.
+A copy arrives only when its thread waits for it.  A multiplication reads only the registers of
+all lanes of a warp.
 """
 
 import threading
@@ -45,7 +45,7 @@ def multiplier(high, wide):
         group, quad = divmod(lane, 4)
 
         def read(at, matrix, row, times):
-            """What ldmatrix gives the four quads of a group, from each row that is named."""
+            """Return the registers that ldmatrix gives the four quads of a group."""
             begin = at[8 * matrix + row]
             return np.array([shared[begin + HALVES * k :][:4] for k in range(0, *times)])
 
@@ -85,7 +85,7 @@ def store_pair(out, at, first, second):
 
 
 def _rounded(operation):
-    """NumPy rounds each operation; an operand of another type would make it another one."""
+    """Make an operation that NumPy rounds once, on operands of one type."""
 
     def run(*numbers):
         assert len({type(number) for number in numbers} & {np.float32, np.float64}) == 1

@@ -1,8 +1,8 @@
-"""Compiles CUDA kernels to machine code without a GPU and prints the instructions in each.
+"""Compile CUDA kernels to machine code without a GPU and print the instructions of each.
 
     python machine_code.py MAJOR MINOR NVDISASM
 
-One line of JSON: by the name of a kernel, how often each instruction stands in its code.
+The output is one line of JSON: per kernel, the number of occurrences of each instruction.
 """
 
 import collections
@@ -16,12 +16,12 @@ import types
 
 
 def module(name):
-    """A module of the kernels, which is imported as late as the capability is known."""
+    """Import a module of the kernels, after the capability is known."""
     return importlib.import_module(f"bitnet.kernels.cuda.{name}")
 
 
 def kernels(capability):
-    """The name, the kernel and the types of its arguments, of a choice for this GPU."""
+    """Yield name, kernel and argument types of a selection for this GPU."""
     import numpy as np
     from numba import types as numba_types
 
@@ -41,7 +41,7 @@ def kernels(capability):
         yield "tiled", xnor.tiled, rows
         product = products.FLOATS[np.dtype(np.float32)]
         yield "signed_floats", product, (floats, halves, *[number] * 4, floats)
-    if capability != (8, 0):  # which is between the others
+    if capability != (8, 0):  # the one between the others
         yield "pack", pack._pack_rows, (floats, single, *[number] * 6, halves, floats)
         yield "transpose", pack._transpose_rows, (halves, *[number] * 4, halves)
         yield "ones", pack._ones_of_rows, (halves, integers, number, number, integers)
@@ -57,7 +57,7 @@ def kernels(capability):
 
 
 def kernels_of_training(capability):
-    """As `kernels`, of what is between the products; its floats are rounded one by one."""
+    """Yield like `kernels` the kernels of training, whose float operations are not fused."""
     import numpy as np
     from numba import types as numba_types
 
@@ -89,13 +89,13 @@ def kernels_of_training(capability):
 
 
 def unrounded(ptx):
-    """Operations on floats that a compiler may fuse, or that round otherwise than NumPy's."""
+    """Return float operations that a compiler may fuse, or that round differently from NumPy."""
     found = re.findall(r"\b(?:add|sub|mul|div|sqrt|fma|mad)\.\S*f(?:32|64)\b", ptx)
     return [name for name in found if not re.fullmatch(r"(?!fma)\w+\.rn\.f(32|64)", name)]
 
 
 def instructions(ptx, capability, disassembler):
-    """How often each instruction stands in the machine code of PTX."""
+    """Count each instruction in the machine code of PTX."""
     from cuda.bindings import nvjitlink
 
     handle = nvjitlink.create(1, [f"-arch=sm_{capability[0]}{capability[1]}"])
@@ -117,7 +117,7 @@ def main():
     from numba import cuda
     from numba.cuda import dispatcher
 
-    from bitnet.kernels.cuda import launch  # makes NumPy 2.5 and numba-cuda fit
+    from bitnet.kernels.cuda import launch  # makes NumPy 2.5 work with numba-cuda
 
     assert not launch.SIMULATED
     capability = int(sys.argv[1]), int(sys.argv[2])

@@ -1,4 +1,4 @@
-"""Launches kernels as `bitnet.kernels.cuda.launch` does: compiled to PTX, which `ptx` runs."""
+"""Launch kernels like `bitnet.kernels.cuda.launch`, compiled to PTX, which `ptx` runs."""
 
 import functools
 import struct
@@ -15,7 +15,7 @@ MEMORY = 1 << 20  # bytes
 
 @functools.cache
 def translated(kernel, signature):
-    """The function of a thread, and its translator, for types of arguments."""
+    """Return the function of a thread, and its translator, for argument types."""
     from numba import cuda
     from numba.cuda import dispatcher
 
@@ -30,7 +30,7 @@ def translated(kernel, signature):
 
 
 def launch(kernel, blocks, threads, *arguments):
-    """Run a kernel of the GPU on arrays of the stand-in."""
+    """Run a GPU kernel on arrays of the stand-in."""
     from numba import typeof
     from numba import types as numba_types
 

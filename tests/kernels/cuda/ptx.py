@@ -1,9 +1,9 @@
-"""Runs the PTX that Numba makes of a kernel, on the threads of `warps`, without a GPU.
+"""Run the PTX that Numba generates for a kernel on the threads of `warps`, without a GPU.
 
-Each instruction becomes a statement of Python, as PTX's manual defines it, so that what a GPU is
-given is what is tested: the types that Numba found, the assembly by hand, the places in shared
-memory.  Registers hold unsigned integers, booleans or float32; an address that is not a multiple of
-what it reads is an error, as on a GPU.  Only the instructions that the kernels use are known.
+Each instruction becomes a Python statement, as PTX's manual defines it.  So the code for the GPU
+itself is tested: the types that Numba inferred, the inline assembly, the addresses in shared
+memory.  Registers hold unsigned integers, booleans or float32.  A misaligned address is an error,
+as on a GPU.  Only the instructions that the kernels use are implemented.
 """
 
 import re
@@ -22,25 +22,25 @@ PLAIN = {"add": "+", "sub": "-", "and": "&", "or": "|", "xor": "^"}
 
 
 def bits_of(kind):
-    """The width of a type."""
+    """Return the width of a type in bits."""
     return int(kind[1:])
 
 
 def signed(value, bits):
-    """Bits as a signed integer."""
+    """Interpret bits as a signed integer."""
     value &= (1 << bits) - 1
     return value - (value >> (bits - 1) << bits)
 
 
 def quotient(a, b):
-    """Rounded to zero, and the rest, as a processor divides."""
+    """Return quotient, rounded to zero, and remainder, as a processor divides."""
     found = abs(a) // abs(b)
     found = found if (a < 0) == (b < 0) else -found
     return found, a - found * b
 
 
 class Memory:
-    """The bytes of the global memory, or of the shared one of a block."""
+    """The bytes of the global memory, or of the shared memory of a block."""
 
     def __init__(self, begin, size):
         self.begin, self.bytes = begin, bytearray(b"\xa5" * size)
@@ -65,7 +65,7 @@ class Memory:
 
 
 class Lane:
-    """What a thread calls for: memory, the other lanes, and where it stands."""
+    """The services of a thread: memory, the other lanes, and its position."""
 
     def __init__(self, memory, shared, threads, blocks):
         self.memory, self.shared, self.threads, self.blocks = memory, shared, threads, blocks
@@ -122,7 +122,7 @@ class Lane:
         return [self.load(rows[8 * matrix + group], "u32", 4)[quad] for matrix in range(4)]
 
     def mma(self, *registers):
-        """A: a0, a1, a2, a3; B: b0, b1; C: four counts."""
+        """Multiply A (a0, a1, a2, a3) with B (b0, b1) and add C (four counts)."""
         lane, lanes = self.meet(registers[:6])
         (group, quad), sums = divmod(lane, 4), list(registers[6:])
         for below in range(2):
@@ -135,14 +135,14 @@ class Lane:
 
 
 class Translator:
-    """PTX of one kernel to a function of Python."""
+    """A translator of the PTX of one kernel to a Python function."""
 
     def __init__(self, ptx):
         self.ptx, head = ptx, ptx[ptx.index(".entry") :]
         self.params = re.findall(r"\.param \.\w+(?: \.\w+)* (\w+?)\b", head[: head.index("{")])
         self.shared, at = {}, SHARED
         for align, name, size in re.findall(r"\.shared \.align (\d+) \.b8 (\w+)\[(\d+)\]", ptx):
-            at = -(-at // int(align)) * int(align) + int(align)  # no better than what is asked for
+            at = -(-at // int(align)) * int(align) + int(align)  # no more alignment than declared
             self.shared[name] = at
             at += int(size)
         self.shared_size = at - SHARED + 16
@@ -181,7 +181,7 @@ class Translator:
         return "\n".join(lines)
 
     def value(self, text, kind=None):
-        """An operand: a register, a number, a special register, a name."""
+        """Translate an operand: a register, a number, a special register, or a name."""
         text = text.strip()
         if match := re.fullmatch(r"(%n?(?:tid|ctaid))\.([xyz])", text):
             return f"e.special['{match[1]}'].{match[2]}"
@@ -194,10 +194,10 @@ class Translator:
             return f"float('{struct.unpack(kind, bytes.fromhex(text[2:]))[0]}')"
         if re.fullmatch(r"-?\d+", text):
             return str(int(text) & 0xFFFFFFFFFFFFFFFF) if kind is None else f"({text})"
-        return text  # a name of inline assembly
+        return text  # a name in inline assembly
 
     def typed(self, text, kind):
-        """An operand as a number of its type."""
+        """Translate an operand to a number of its type."""
         value = self.value(text, kind)
         if kind == "pred" or kind[0] == "f":
             return value
@@ -224,12 +224,14 @@ class Translator:
         if kind == "pred":
             return f"{to} = bool({a} {PLAIN[operation]} {b})"
         if kind[0] == "f":
-            rounded = "single" if kind == "f32" else ""  # float64 rounds to what holds both exactly
+            rounded = (
+                "single" if kind == "f32" else ""
+            )  # float64 rounds to a type that holds both exactly
             return f"{to} = float({rounded}({a} {PLAIN[operation]} {b}))"
         return self._kept(to, f"{a} {PLAIN[operation]} {b}", kind)
 
     def _kept(self, to, value, kind):
-        """An integer result in a register of its width."""
+        """Store an integer result in a register of its width."""
         return f"{to} = ({value}) & {(1 << bits_of(kind)) - 1:#x}"
 
     def ptx_mov(self, to, operands, kinds, kind, last):
@@ -268,7 +270,7 @@ class Translator:
         return f"e.store({self.address(operands[0])}, '{kind}', {', '.join(values)})"
 
     def _float(self, to, name, operands, kinds):
-        """One of NumPy's operations, rounded to the nearest."""
+        """Translate a float operation that NumPy rounds to the nearest."""
         assert kinds[0] == "rn", "only this is the same everywhere"
         numbers = ", ".join(f"{FLOATS[kinds[-1]]}({self.value(own)})" for own in operands[1:])
         return f"{to} = float(numpy.{name}({numbers}))"

@@ -1,4 +1,4 @@
-"""`benchmarks/gpu.py` and its parts: that each part runs, and checks what it would time."""
+"""`benchmarks/gpu.py`: each part runs, and checks the kernels that it would time."""
 
 import importlib.util
 import pathlib
@@ -16,7 +16,7 @@ FILE = pathlib.Path(__file__).parents[3] / "benchmarks" / "gpu.py"
 
 @pytest.fixture
 def benchmark(to_gpu, small_blocks, monkeypatch):
-    """The module, with each contestant run once and not timed."""
+    """Return the module, with each contestant run once and not timed."""
     monkeypatch.syspath_prepend(str(FILE.parent))
     spec = importlib.util.spec_from_file_location("benchmark_gpu", FILE)
     module = importlib.util.module_from_spec(spec)
@@ -57,7 +57,7 @@ def test_what_fails_is_named_and_the_rest_runs(benchmark, monkeypatch, capsys):
     monkeypatch.setattr(benchmark.machine, "lines", lambda package: [])
     words = ["--part", "products", "--sizes", "3", "4", "--widths", "5", "--images", "7"]
     monkeypatch.setattr(sys, "argv", ["gpu.py", *words])
-    with pytest.raises(InputError, match=r"what is above failed: products 3 x 3 x 3$"):
+    with pytest.raises(InputError, match=r"these parts failed: products 3 x 3 x 3$"):
         benchmark.main()
     assert tried == [(3, 3, 3), (4, 4, 4), (7, 5, 784), (7, 5, 5), (100, 5, 5)]
     assert "AssertionError: wrong" in capsys.readouterr().err
@@ -68,7 +68,7 @@ def test_an_opponent_that_cannot_run_is_named(benchmark, capsys):
         raise RuntimeError("no such GPU\nand more")
 
     assert list(benchmark.those_that_run({"a": run, "b": list})) == ["b"]
-    assert capsys.readouterr().out == "left out: a: no such GPU\n"
+    assert capsys.readouterr().out == "skipped: a: no such GPU\n"
 
 
 def test_gradients_and_a_convolution(benchmark, capsys):

@@ -1,4 +1,4 @@
-"""Convolutions on a GPU against the definitions: strides, pads, borders, planes, pixels."""
+"""Convolutions on a GPU, compared with the definitions: strides, padding, borders, planes."""
 
 import numpy as np
 import pytest

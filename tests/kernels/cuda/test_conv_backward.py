@@ -1,4 +1,4 @@
-"""Gradients of convolutions on a GPU against the definitions: integers exactly, floats nearly."""
+"""Gradients of convolutions on a GPU, compared with the definitions, exactly for integers."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""How CuPy's arrays and streams get to a kernel: with one that only writes down what it got."""
+"""Launches with CuPy's arrays and streams of a kernel that only records its arguments."""
 
 import importlib
 import types
@@ -19,7 +19,7 @@ PACK = importlib.import_module("bitnet.kernels.cuda.pack")  # pack is a function
 
 
 class Kernel:
-    """Writes down its grids, and the arguments of its launches."""
+    """A kernel that records its grids and the arguments of its launches."""
 
     def __init__(self):
         self.grids, self.launches = [], []
@@ -32,9 +32,9 @@ class Kernel:
 
 @pytest.fixture
 def gpu(monkeypatch):
-    """The stand-in for CuPy with streams, and Numba's views of arrays as what describes them."""
+    """Return the stand-in for CuPy with streams, and replace Numba's views by descriptions."""
     if launch.SIMULATED:
-        pytest.skip("the simulator takes NumPy's arrays")
+        pytest.skip("the simulator uses NumPy arrays")
     asked = []
     with stand_in.installed() as cupy:
         cupy.on = 0
@@ -99,7 +99,7 @@ def test_numba_itself_warns_of_no_small_grid():
 
 
 def test_what_is_kept_is_kept_for_a_stream(monkeypatch):
-    """Another stream could read it before it is written."""
+    """Another stream could read a cached array before it is written."""
     weight = products.prepare(Bits(np.zeros((2, 2), np.uint64), (2, 128)))
     window, made, operands = Window((1, 1)), [], []
     for stream in (0, 1024, 0):

@@ -1,6 +1,6 @@
-"""The CUDA kernels compiled for GPUs that are not here: the instructions meant, the same integers.
+"""The CUDA kernels compiled for absent GPUs: they use the intended instructions, give the integers.
 
-Needs numba-cuda, nvJitLink and nvdisasm, all wheels: the extra `cudatest`.
+The tests need numba-cuda, nvJitLink and nvdisasm, which are wheels in the extra `cudatest`.
 """
 
 import importlib.util
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.skipif(
 
 
 def disassembler():
-    """Where nvdisasm is: on the path, or in a wheel of NVIDIA's."""
+    """Find nvdisasm on the path, or in a wheel from NVIDIA."""
     if path := shutil.which("nvdisasm"):
         return path
     spec = importlib.util.find_spec("nvidia")
@@ -35,7 +35,7 @@ def disassembler():
 
 @pytest.fixture(scope="module")
 def compiler():
-    """Numba's compiler for GPUs."""
+    """Return Numba's compiler for GPUs."""
     for package in ("numba_cuda", "cuda.bindings.nvjitlink"):
         parent = package.partition(".")[0]
         if not (importlib.util.find_spec(parent) and importlib.util.find_spec(package)):
@@ -43,7 +43,7 @@ def compiler():
 
 
 def python(*words, **environment):
-    """What another process prints."""
+    """Return the output of another process."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
     ran = subprocess.run(
         [sys.executable, *words], capture_output=True, text=True, cwd=ROOT, env=environment
@@ -54,14 +54,14 @@ def python(*words, **environment):
 
 @pytest.fixture(scope="module", params=["7 5", "8 0", "9 0"])
 def code(compiler, request):
-    """How often each instruction stands in each kernel, for a compute capability."""
+    """Count each instruction in each kernel, for a compute capability."""
     if disassembler() is None:
         pytest.skip(f"nvdisasm is not installed; {WHAT}")
     words = str(HERE / "machine_code.py"), *request.param.split(), disassembler()
     return request.param, json.loads(python(*words))
 
 
-# enough of each file to run every kernel; with BITNET_TESTS_ON_PTX=1 a plain run has all of them
+# enough tests of each file to run every kernel; BITNET_TESTS_ON_PTX=1 selects all of them
 ON_PTX = {
     "test_pack.py": "shape0",
     "test_products.py": "gpu or by_small or 18-17 or 33-65 or ((x2 or matrix0) and tensor)",
@@ -75,7 +75,7 @@ ON_PTX = {
 
 @pytest.mark.parametrize("name", ON_PTX)
 def test_the_ptx_gives_the_same_integers(compiler, name):
-    """What Numba makes for a GPU, and not its Python, run by `ptx`."""
+    """The code that Numba generates for a GPU, not its Python source, runs on `ptx`."""
     words = "-m", "pytest", "-rs", "-n0", "-p", "no:cacheprovider", "-k", ON_PTX[name]
     out = python(*words, str(HERE / name), BITNET_TESTS_ON_PTX="1", OPENBLAS_NUM_THREADS="1")
     assert "SKIPPED" not in out
@@ -91,18 +91,18 @@ def test_the_instructions_meant_are_there(code):
         if kind in ("ones", "naive", "tiled", "update"):
             assert own.get("POPC"), name
         if kind == "registers":
-            assert own["POPC"] == 32, name  # one for each count: none is of 64 bits
+            assert own["POPC"] == 32, name  # one per count, none with 64 bits
         if kind.startswith("tensor"):
             down, across = (4, 8) if "large" in kind else (2, 4)
-            assert own["BMMA"] == 2 * down * across, name  # of 256 bits each, none emulated
+            assert own["BMMA"] == 2 * down * across, name  # 256 bits each, none emulated
             assert own["LDSM"] == 2 * down + across, name
-            assert own.get("LDGSTS"), name  # copies that do not wait
+            assert own.get("LDGSTS"), name  # asynchronous copies
             assert bool(own.get("SHFL")) == (out == "bits"), name
     assert (capability == "7 5") != any(name.startswith("tensor") for name in kernels)
 
 
 def test_floats_between_the_products_are_rounded_one_by_one(code):
-    """The machine code does not tell: its divisions and roots are made of fused operations."""
+    """PTX is checked, as divisions and roots in machine code consist of fused operations."""
     between = ("normalize", "gradient", "round_gradient", "update")
     own = {name: own for name, own in code[1].items() if name.startswith(between)}
     assert len(own) >= 5

@@ -1,4 +1,4 @@
-"""Batch norm with its sign on a GPU: as the definitions, bit for bit."""
+"""Batch norm with its sign on a GPU, compared with the definitions bit for bit."""
 
 import importlib
 import os
@@ -10,7 +10,7 @@ from strategies import signs
 
 from bitnet.kernels import reference
 
-# integers that pass their range begin anew
+# integers wrap around
 pytestmark = pytest.mark.filterwarnings("ignore:overflow encountered in scalar")
 RNG = np.random.default_rng(0)
 SHAPES = [(3, 70), (33, 3), (1, 1), (70, 33)]
@@ -49,7 +49,7 @@ def test_normalize_sign(gpu_kernels, one_warp, shape, window):
 
 
 def test_signs_and_masks_at_the_very_edges(gpu_kernels, one_warp):
-    """y of 0, of -0, of one float beside 1 that a fused operation would not give, and NaN."""
+    """Test y = 0, -0, a float next to 1 that a fused operation would not give, and NaN."""
     third, after = np.float32(1 / 3), np.nextafter(np.float32(1), np.float32(2))
     # 3 * fl(1/3) rounds to 1; unrounded it is above
     scale = np.float32([1, 1, 1, after, third, np.nan, np.inf])
@@ -66,7 +66,7 @@ def test_signs_and_masks_at_the_very_edges(gpu_kernels, one_warp):
 
 
 def backward(shape, masked):
-    """The operands of the way back, with statistics of their own."""
+    """Return the operands of the backward pass, with statistics."""
     z, mask = integers(shape), reference.pack(signs(1, shape)) if masked else None
     mean, gamma = columns(shape[1], 2)
     return columns(shape[1], shape[0]), mask, z, mean, abs(gamma) + np.float32(0.01), gamma
@@ -84,7 +84,7 @@ def test_batch_norm_backward(gpu_kernels, shape, masked):
 
 
 def test_sums_of_many_rows_are_those_of_parts(gpu_kernels, monkeypatch):
-    """Each part runs row after row, and then they are added in order."""
+    """Each part is summed row after row, and then the parts are added in order."""
     monkeypatch.setattr(importlib.import_module("bitnet.kernels.cuda.norm"), "ROWS", 32)
     given = backward((70, 3), True)
     _, grad_gamma, grad_beta = gpu_kernels.batch_norm_backward(*given)
@@ -96,7 +96,7 @@ def test_sums_of_many_rows_are_those_of_parts(gpu_kernels, monkeypatch):
 
 
 def test_more_columns_than_a_grid_has_on_one_axis(gpu_kernels, one_warp, monkeypatch):
-    """They go on in the third; a GPU, whose kernels are compiled, would need a million columns."""
+    """Blocks continue on the third axis; a real GPU would need a million columns."""
     if os.environ.get("NUMBA_ENABLE_CUDASIM") == "1":
         for name in ("launch", "norm"):
             module = importlib.import_module(f"bitnet.kernels.cuda.{name}")

@@ -1,4 +1,4 @@
-"""Packing on a GPU, and back, against the definitions."""
+"""Packing and unpacking on a GPU, compared with the definitions."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Products on a GPU, on each rung of the ladder, against the definitions."""
+"""Products on each rung of a GPU, compared with the definitions."""
 
 import importlib
 import os
@@ -33,7 +33,7 @@ def test_xnor_gemm_and_its_signs(gpu_kernels, small_blocks, rung, b, m, n):
 
 
 def test_the_blocks_of_a_gpu(gpu_kernels, one_warp, rung):
-    """Past 64 columns of a warp, 8 rows of one and 64 halves; blocks of several warps."""
+    """Products with more than 64 columns and 8 rows per warp and 64 halves, and several warps."""
     check(gpu_kernels, 17, 66, 130)
 
 
@@ -53,7 +53,7 @@ def test_the_lower_rungs(gpu_kernels, one_warp, name, b, m, n):
     with gpu_kernels.using_rung(name):
         expected = reference.xnor_gemm(x, weight)
         assert np.array_equal(gpu_kernels.xnor_gemm(x, weight), expected)
-        if b < 18:  # bits come from the integers
+        if b < 18:  # bits are computed from the integers
             assert gpu_kernels.xnor_sign(x, weight, own) == reference.threshold(expected, own)
 
 
@@ -68,7 +68,7 @@ def test_a_product_by_large_tiles(gpu_kernels, one_warp):
 
 
 def test_a_product_by_small_tiles(gpu_kernels, one_warp, monkeypatch):
-    """Those that a GPU takes where large ones would leave multiprocessors without work.
+    """A GPU uses small tiles if large ones would leave multiprocessors idle.
 
     Two blocks down, and more steps of 512 bits than there are stages.
     """
@@ -104,7 +104,7 @@ def test_words_that_are_not_contiguous(gpu_kernels, small_blocks):
 def test_more_blocks_side_by_side_than_an_axis_of_a_grid_has(
     gpu_kernels, small_blocks, monkeypatch
 ):
-    """As products of millions of columns have; in the simulator of two, on GPUs below it."""
+    """Products with millions of columns have them; in the simulator two are enough."""
     if os.environ.get("NUMBA_ENABLE_CUDASIM") == "1":
         for name in ("launch", "xnor", "tensor", "products"):
             module = importlib.import_module(f"bitnet.kernels.cuda.{name}")

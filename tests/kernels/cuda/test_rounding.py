@@ -1,4 +1,4 @@
-"""Quantized gradients on a GPU: as the definitions, bit for bit."""
+"""Quantized gradients on a GPU, compared with the definitions bit for bit."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ from same_numbers import same
 
 from bitnet.kernels import reference
 
-# integers that pass their range begin anew
+# integers wrap around
 pytestmark = pytest.mark.filterwarnings("ignore:overflow encountered in scalar")
 RNG = np.random.default_rng(0)
 
@@ -38,11 +38,11 @@ def test_rows_of_zeros_ties_and_what_is_not_finite(gpu_kernels, one_warp, seed, 
 
 @pytest.mark.parametrize("seed", [0x61C8864680B583EB, 0x31628AF67B2131AB])
 def test_the_least_and_the_largest_chance(gpu_kernels, one_warp, seed):
-    """Seeds whose first number is 0, and 1 - 2^-24: rows of one number end on their bounds."""
+    """Test seeds whose first number is 0 or 1 - 2^-24, for rows of one number."""
     first = reference.uniform(seed, (1,))
     assert first in (0, np.float32(1 - 2**-24))
     x = RNG.random(200, np.float32) + np.float32(0.5)
-    passing = x * (np.float32(127) / x) > 127  # whose largest is rounded to more than its integer
+    passing = x * (np.float32(127) / x) > 127  # where the largest is rounded beyond its integer
     assert passing.any()
     for number in (x[passing][0], -x[passing][0], x[~passing][0], np.float32(-1)):
         for odd in (False, True):

@@ -1,4 +1,4 @@
-"""Where there is no GPU: the other tests of this folder in Numba's simulator, a process a file."""
+"""Without a GPU, run the other tests of this folder in Numba's simulator, one process per file."""
 
 import os
 import pathlib

@@ -1,4 +1,4 @@
-"""Steps of the optimizers on a GPU as the definition's: weights, moments, signs, bit for bit."""
+"""Optimizer steps on a GPU, compared with the definition bit for bit."""
 
 import numpy as np
 import pytest
@@ -22,13 +22,13 @@ EDGES += [1e-45, -3e-45, 1e-39, 5e-324, 3e38, 1e-160, 1e-310]
 
 
 def bits_of(x):
-    """The bits of numbers; all NaN have the same."""
+    """Return the bits of numbers, with one pattern for all NaN."""
     x = np.where(np.isnan(x), np.array(np.nan, x.dtype), x) if x.dtype.kind == "f" else x
     return x.dtype, x.shape, x.tobytes()
 
 
 def operands(rule, shape, dtype, clip=1.0):
-    """What `update` takes: weights of both signs, gradients and moments of many magnitudes."""
+    """Return arguments of `update`: weights of both signs, gradients and moments of many sizes."""
 
     def spread(scale):
         return (RNG.standard_normal(shape) * 10.0 ** RNG.uniform(-scale, 0, shape)).astype(dtype)
@@ -41,7 +41,7 @@ def operands(rule, shape, dtype, clip=1.0):
 
 
 def assert_same_step(to_gpu, given):
-    """Hold a step on a GPU against the definition; both change their arrays."""
+    """Compare a step on a GPU with the definition; both change their arrays."""
     from bitnet.kernels import cuda
 
     there = to_gpu(given)
@@ -69,7 +69,7 @@ def test_two_steps(to_gpu, one_warp, rule, dtype, shape):
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_edges(to_gpu, one_warp, rule, dtype):
-    """Gradients and moments that are subnormal, huge, or no numbers; a clip, and none."""
+    """Gradients and moments are subnormal, huge or NaN, with and without a clip."""
     with np.errstate(over="ignore"):
         edges = np.array(EDGES, np.float64).astype(dtype)
     size = len(edges)
@@ -80,7 +80,7 @@ def test_edges(to_gpu, one_warp, rule, dtype):
         flips, expected = assert_same_step(to_gpu, given)
         assert flips is expected is None
         given[2][:], given[6] = 0, None
-        assert assert_same_step(to_gpu, given)[0] == 0  # NaN is not looked for
+        assert assert_same_step(to_gpu, given)[0] == 0  # NaN is not checked
 
 
 @pytest.mark.parametrize("rule", ["sgd", "adam"])
@@ -100,7 +100,7 @@ def test_nan_that_comes_and_stays(to_gpu, one_warp):
 
 
 def test_weights_of_zero_and_moments_at_the_threshold(to_gpu, one_warp):
-    """Zeros of both signs are +1; m w that equals the threshold flips nothing."""
+    """Zeros of both signs are +1, and m w equal to the threshold flips nothing."""
     weight = np.array([[1, -1, 0.25, -0.25, 0.0, -0.0]], np.float32)
     words, still = reference.pack(weight).words, np.zeros((1, 6), np.float32)
     grad = np.array([[1, -1, 0.5, -0.5, -0.0, 0.0]], np.float32)

@@ -1,8 +1,8 @@
-"""What Numba's simulator of CUDA lacks: the operations of a warp, and blocks that do not spin.
+"""Additions to Numba's CUDA simulator: warp operations, and blocks that wait without spinning.
 
-`install` is for a process that has NUMBA_ENABLE_CUDASIM=1.  All lanes of a warp, and all threads of
-a block, have to come to each operation; one that returned before is an error here, though a GPU
-would let it pass or hang.
+`install` is for a process with NUMBA_ENABLE_CUDASIM=1.  All lanes of a warp, and all threads of a
+block, must take part in each operation.  A thread that returned before is an error here, although
+a GPU would ignore it or hang.
 """
 
 import collections
@@ -12,14 +12,15 @@ import threading
 
 import numpy as np
 
-PATIENCE_S = 60  # that lanes wait for each other
+PATIENCE_S = 60  # timeout of lanes that wait for each other
 
 
 class Meeting:
-    """A number of threads that give one value each, and get those of all.
+    """An exchange between threads: each gives one value and gets the values of all.
 
-    A thread waits for its own lock, and the last one that comes opens those of the others: far
-    quicker than a `threading.Barrier`.  Two lists take turns, as some still read the one before.
+    A thread waits for its own lock, and the last thread releases the locks of the others, which is
+    much faster than a `threading.Barrier`.  Two lists alternate, as some threads may still read
+    the previous one.
     """
 
     def __init__(self, size):
@@ -30,7 +31,7 @@ class Meeting:
             door.acquire()
 
     def of(self, place, value):
-        """The values of all threads, by their places."""
+        """Exchange a value and return the values of all threads, by their places."""
         with self.counting:
             values = self.values[self.turn]
             values[place] = value
@@ -47,7 +48,7 @@ class Meeting:
         return values
 
     def abort(self):
-        """Let all that wait fail."""
+        """Make all waiting threads fail."""
         self.broken = True
         for door in self.doors:
             if door.locked():
@@ -58,7 +59,7 @@ Dim3 = collections.namedtuple("Dim3", "x y z")
 
 
 class Worker(threading.Thread):
-    """A thread that runs one thread of a block after the other; to start one each would cost."""
+    """A thread that runs threads of blocks one after the other, as starting each is slow."""
 
     def __init__(self):
         super().__init__(daemon=True)
@@ -84,7 +85,7 @@ class Worker(threading.Thread):
 
 
 class Block:
-    """Runs the threads of one block: takes the place of the simulator's own."""
+    """A runner of the threads of one block, which replaces the simulator's own."""
 
     workers = []
 
@@ -95,7 +96,7 @@ class Block:
         self.whole = Meeting(size)
 
     def run(self, grid_point, *arguments):
-        places = list(np.ndindex(*self.block_dim[::-1]))  # x is the last and quickest
+        places = list(np.ndindex(*self.block_dim[::-1]))  # x is last and changes fastest
         self.workers.extend(Worker() for _ in range(len(places) - len(self.workers)))
         workers = self.workers[: len(places)]
         for thread_id, (worker, place) in enumerate(zip(workers, places, strict=True)):
@@ -112,7 +113,7 @@ class Block:
 
 
 def current():
-    """This thread, its lane, and the meeting of its warp."""
+    """Return this thread, its lane, and the exchange of its warp."""
     thread = threading.current_thread()
     warp, lane = divmod(thread.thread_id, 32)
     return thread, lane, thread.block.warps[warp]
@@ -127,18 +128,18 @@ def ballot_sync(module, mask, predicate):
 def shfl_xor_sync(module, mask, value, lanes):
     _, lane, warp = current()
     assert mask == 0xFFFFFFFF
-    assert not isinstance(value, np.uint32)  # Numba knows signed numbers alone
+    assert not isinstance(value, np.uint32)  # Numba supports only signed numbers
     return warp.of(lane, value)[lane ^ lanes]
 
 
 def popc(module, value):
-    """The simulator's own counts a minus sign for a bit."""
+    """Count bits; the simulator's own function counts a minus sign as a bit."""
     assert value >= 0
     return int(value).bit_count()
 
 
 def shared_array(shared, shape, dtype, alignment=None):
-    """One array for all threads that come to a line, with numbers of before in it."""
+    """Return one array for all threads at a line of code, with previous numbers in it."""
     frame = sys._getframe(1)
     place = frame.f_code.co_filename, frame.f_lineno
     if place not in shared._allocations:
@@ -148,14 +149,14 @@ def shared_array(shared, shape, dtype, alignment=None):
 
 
 def stay_on_one_core():
-    """Threads that wait for each other in turn cost half as much on one core as on several."""
+    """Use one core, where threads that wait for each other take half the time."""
     if hasattr(os, "sched_setaffinity"):
         cores = sorted(os.sched_getaffinity(0))
         os.sched_setaffinity(0, {cores[os.getpid() % len(cores)]})
 
 
 def install():
-    """Put all of this into the simulator."""
+    """Install all of this in the simulator."""
     from numba.cuda.simulator import kernel, kernelapi
 
     kernel.BlockManager = Block
