@@ -132,7 +132,7 @@ def main():
         f"scores and classes of {images} test images each"
     )
     if args.out:
-        plot_tradeoffs(rows, args.out)
+        plot_tradeoffs(rows, path=args.out)
         print(f"picture: {args.out}")
     if args.json:
         with replacing(args.json) as file:

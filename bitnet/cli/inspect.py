@@ -78,8 +78,9 @@ def main(args: Namespace) -> None:
             raise InputError(f"--unit is {args.unit}; layer {args.layer} has units 0 to {m - 1}")
     if args.form != "text":
         layer, picture = net.layers[args.layer], net.picture if args.layer == 0 else None
-        shown = (1024 if args.all else 64, 0) if args.unit is None else (1, args.unit)
-        plots.plot_filters(layer.bits, args.out, picture, *shown, layer.weight_codebook)
+        most, first = (1024 if args.all else 64, 0) if args.unit is None else (1, args.unit)
+        shown = picture, most, first, layer.weight_codebook
+        plots.plot_filters(layer.bits, *shown, path=args.out)
         print(f"{args.out}: layer {args.layer}")
         return
     own = args.layer, args.unit, args.signs, args.all

@@ -71,9 +71,9 @@ def main(args: Namespace) -> None:
     """Draw the picture."""
     plots.check_plot(args.out)
     if args.kind == "curves":
-        plots.plot_curves([read_log(log) for log in args.logs], args.out, args.label)
+        plots.plot_curves([read_log(log) for log in args.logs], args.label, path=args.out)
     elif args.kind == "histograms":
-        plots.plot_histograms(read_log(args.log), args.out)
+        plots.plot_histograms(read_log(args.log), path=args.out)
     elif args.kind == "filters":
         check_number("count", args.count, 1, 1024)
         net = _opened(args.file)
@@ -82,9 +82,9 @@ def main(args: Namespace) -> None:
         if not 0 <= args.layer < len(layers):
             raise InputError(f"--layer is {args.layer}; expected 0 to {len(layers) - 1}")
         weights, codebook = layers[args.layer]
-        plots.plot_filters(weights, args.out, picture, args.count, codebook=codebook)
+        plots.plot_filters(weights, picture, args.count, codebook=codebook, path=args.out)
     elif args.kind == "codes":
-        plots.plot_codes(weights_of(_opened(args.file)), args.out)
+        plots.plot_codes(weights_of(_opened(args.file)), path=args.out)
     elif args.kind == "confusion":
         use_machine(args)
         check_number("limit", args.limit, 0, 10**9)
@@ -92,9 +92,9 @@ def main(args: Namespace) -> None:
         _, images, labels = images_of(net, args.file, args.data, args.folder, args.limit)
         classes = net.classes or [str(i) for i in range(net.sizes[-1])]
         predictions = raw_scores(net, images).argmax(axis=1)
-        plots.plot_confusion(labels, predictions, classes, args.out)
+        plots.plot_confusion(labels, predictions, classes, path=args.out)
     else:
-        plots.plot_quantizers(args.out, args.names)
+        plots.plot_quantizers(args.names, path=args.out)
     print(f"{args.out}: {args.kind}")
 
 

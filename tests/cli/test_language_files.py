@@ -107,7 +107,7 @@ def test_the_curves_of_a_log(tmp_path, monkeypatch):
     small = "--net", "rnn:8", "--limit", 100, "--batch", 4, "--epochs", 2, "--quiet"
     run("train", *small, "--out", tmp_path / "a.checkpoint", "--log", tmp_path / "a.jsonl")
     drawn = []
-    monkeypatch.setattr(plots, "plot_curves", lambda logs, *words: drawn.extend(logs))
+    monkeypatch.setattr(plots, "plot_curves", lambda logs, *words, path: drawn.extend(logs))
     run("plot", "curves", tmp_path / "a.jsonl", "--out", tmp_path / "a.svg")
     for figure in ("valid_bits", "test_bits", "valid_perplexity", "tokens_per_second"):
         epochs, values = drawn[0].series(figure)
@@ -116,7 +116,7 @@ def test_the_curves_of_a_log(tmp_path, monkeypatch):
     monkeypatch.undo()
     run("plot", "curves", tmp_path / "a.jsonl", "--out", tmp_path / "a.svg")
     assert "not in the log" not in (tmp_path / "a.svg").read_text()
-    with pytest.raises(InputError, match="or of a language model"):
+    with pytest.raises(InputError, match="an image net with low-bit weights"):
         run("plot", "histograms", tmp_path / "a.jsonl", "--out", tmp_path / "b.svg")
 
 

@@ -52,7 +52,7 @@ def test_each_kind_of_picture(folder, tmp_path, capsys, words):
 def test_the_confusion_is_that_of_the_net(folder, tmp_path, monkeypatch, name):
     drawn = {}
 
-    def plot_confusion(labels, predictions, classes, path):
+    def plot_confusion(labels, predictions, classes, *, path):
         drawn.update(labels=labels, predictions=predictions, classes=classes)
 
     monkeypatch.setattr(plots, "plot_confusion", plot_confusion)
@@ -74,7 +74,7 @@ def test_the_confusion_is_that_of_the_net(folder, tmp_path, monkeypatch, name):
     [
         (["curves", "{}/mlp.jsonl", "--label", "a", "--label", "b"], "1 logs with 2 labels"),
         (["curves", "{}/mlp.npz"], "line 1: no JSON"),
-        (["histograms", "{}/twin.jsonl"], "float net"),
+        (["histograms", "{}/twin.jsonl"], "low-bit weights"),
         (["filters", "{}/twin.checkpoint"], "float twin"),
         (["filters", "{}/mlp.npz", "--layer", "2"], "expected 0 to 1"),
         (["codes", "{}/twin.checkpoint"], "float twin"),

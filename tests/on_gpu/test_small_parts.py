@@ -123,7 +123,7 @@ def test_a_confusion_of_arrays_of_the_gpu_is_drawn(gpu, tmp_path):
     pytest.importorskip("matplotlib")
     labels = np.array([0, 1, 1])
     for i, x in enumerate((labels, to_gpu(labels))):
-        plot_confusion(x, x[::-1], ["a", "b"], tmp_path / f"{i}.svg")
+        plot_confusion(x, x[::-1], ["a", "b"], path=tmp_path / f"{i}.svg")
     assert (tmp_path / "0.svg").read_bytes() == (tmp_path / "1.svg").read_bytes()
 
 

@@ -1,4 +1,10 @@
-"""Pictures of trainings and nets, as PNG or SVG; they need matplotlib (extra `plot`)."""
+"""Plots of trainings and nets, as matplotlib figures and PNG or SVG files (extra `plot`).
+
+Each function returns the whole matplotlib `Figure` and shows nothing: a notebook displays the
+figure if it is the result of a cell.  After its data, as keywords, a plot of one panel takes `ax`
+(the `Axes` to draw into) and a plot of several panels takes `figure` (the `Figure` or `SubFigure`
+to draw into); both take `path`, a file that is written whole or not at all.
+"""
 
 from bitnet.analysis.plots.nets import plot_codes, plot_confusion, plot_filters
 from bitnet.analysis.plots.picture import check_plot

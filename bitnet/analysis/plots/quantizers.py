@@ -1,4 +1,8 @@
-"""Pictures of the quantizers: their output, and the slope that the backward pass uses."""
+"""Plots of the quantizers: their output, and the slope that the backward pass uses."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -9,6 +13,9 @@ from bitnet.errors import InputError
 from bitnet.nn import functional
 from bitnet.nn.functional.linear import GRADIENTS
 from bitnet.quantizers import quantizer_named
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 DRAWS = 500
 MOST = 24
@@ -29,35 +36,48 @@ ROUNDED = {
 }
 
 
-def plot_quantizers(path, names=QUANTIZERS):
+def plot_quantizers(
+    names: Sequence[str] = QUANTIZERS,
+    *,
+    figure: "Figure | None" = None,
+    path: Path | str | None = None,
+) -> "Figure":
     """Plot each quantizer with its surrogate, and the slope that the backward pass uses.
 
     Parameters
     ----------
-    path : str or path
-        The picture, PNG or SVG.
     names : sequence of str, optional
-        At most 24, as `quantizers.quantizer_named` reads them; "stochastic-sign", the mean of
-        500 draws with one of them; or a gradient as "log6", which has no surrogate.
+        At most 24 names: of quantizers, as `quantizers.quantizer_named` reads them;
+        "stochastic-sign", drawn as the mean of 500 draws and one of them; or formats of gradients,
+        such as "log6", which have no surrogate.
+    figure : matplotlib.figure.Figure or SubFigure, optional
+        The empty figure to draw into; by default a new one.
+    path : str or path, optional
+        The file to write, PNG or SVG; by default none is written.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        The whole figure.
 
     Raises
     ------
     InputError
-        If there is no such name, or none, or too many.
+        If a name is unknown, there are no names or too many, or the file cannot be written.
 
     Examples
     --------
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     plot_quantizers(f"{folder}/quantizers.svg", ["sign", "log:3"])
+    >>> figure = plot_quantizers(["sign", "log:3"])
+    >>> len(figure.axes)  # the outputs, and the slopes below
+    4
     """
     names = list(names)
     if not 1 <= len(names) <= MOST:
-        raise InputError(f"quantizers: {len(names)} names; expected 1 to {MOST}")
+        raise InputError(f"quantizers: got {len(names)} names; expected 1 to {MOST}")
     x, rng = np.linspace(-2.5, 2.5, 1001, dtype=np.float32), np.random.default_rng(0)
     panels = [_panel(name, x, rng) for name in names]
     rows, columns = rows_of(len(panels), 6)
-    with drawing(path, max(4, 2.75 * columns), 3.6 * rows + 0.4) as figure:
+    with drawing(path, max(4, 2.75 * columns), 3.6 * rows + 0.4, figure) as figure:
         from matplotlib.lines import Line2D
 
         more = {"sharex": True, "height_ratios": [3, 2] * rows}
@@ -69,11 +89,12 @@ def plot_quantizers(path, names=QUANTIZERS):
             own.set_axis_off()
         for above, below in pairs[::columns]:
             above.set_ylabel("output")
-            below.set_ylabel("slope backward")
+            below.set_ylabel("slope (backward)")
         mean = f"forward (stochastic sign: mean of {DRAWS} draws)"
         key = (mean, FORWARD), ("surrogate, and its slope below", SURROGATE), ("one draw", DRAW)
         lines = [Line2D([], [], label=label, **style) for label, style in key]
         figure.legend(handles=lines, loc="outside upper center", ncols=3)
+    return figure.figure
 
 
 def _panel(name, x, rng):
@@ -96,7 +117,7 @@ def _panel(name, x, rng):
 
 
 def _numbers(rounded):
-    """The single row of a rounded gradient, as floats."""
+    """Return the single row of a rounded gradient, as floats."""
     return (rounded if isinstance(rounded, np.ndarray) else rounded.numbers())[0]
 
 
@@ -111,7 +132,7 @@ def _draw(above, below, x, panel):
     above.plot(x, lines["forward"], **FORWARD)
     if slope is None:
         middle = {"ha": "center", "va": "center", "transform": below.transAxes}
-        below.text(0.5, 0.5, "of gradients: no surrogate", fontsize=8, **middle)
+        below.text(0.5, 0.5, "gradient format: no surrogate", fontsize=8, **middle)
         below.set_yticks([])
     else:
         above.plot(x, lines["surrogate"], **SURROGATE)

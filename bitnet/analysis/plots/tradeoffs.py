@@ -1,51 +1,69 @@
-"""Picture of a sweep over bits: accuracy against size, energy and speed."""
+"""Plot of a sweep over bits: accuracy against size, energy and speed."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from bitnet.analysis.plots.picture import COLOURS, drawing, grid
 from bitnet.errors import InputError
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 PANELS = (  # title, axis, figure, divided by, whether less is better
     ("file", "KiB of the frozen net's file", "bytes", 1024, True),
-    ("energy", "estimated nJ an image", "energy_nj", 1, True),
-    ("speed", "images a second, measured", "images_per_s", 1, False),
+    ("energy", "estimated nJ per image", "energy_nj", 1, True),
+    ("speed", "images per second, measured", "images_per_s", 1, False),
 )
 NEEDED = ("weights", "activations", "accuracy", "bytes", "energy_nj", "images_per_s")
 GREY, DOT = {"color": "#999999", "linewidth": 1}, {"fmt": "o", "markersize": 5, "elinewidth": 0.8}
 
 
-def plot_tradeoffs(rows, path):
-    """Plot accuracy against file size, energy and speed for nets of different bits.
+def plot_tradeoffs(
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    figure: "Figure | None" = None,
+    path: Path | str | None = None,
+) -> "Figure":
+    """Plot accuracy against file size, energy and speed for nets with different bit widths.
 
-    The grey line in each panel joins the nets that no cheaper net beats: where it turns flat,
-    more bits no longer pay.
+    The grey line in each panel joins the nets that no cheaper net beats: where it is flat, more
+    bits no longer pay.
 
     Parameters
     ----------
     rows : sequence of dict
-        A net each, with its bits of `weights` and `activations` (32: the float twin), its
-        `accuracy` from 0 to 1, its `bytes`, `energy_nj` and `images_per_s`, all above 0; and the
-        standard deviation of its accuracy, `spread`, if it is known.
-    path : str or path
-        The picture, PNG or SVG.
+        One dict per net: the bits of its `weights` and `activations` (32 for the float twin), its
+        `accuracy` from 0 to 1, its `bytes`, `energy_nj` and `images_per_s`, all above 0; and
+        optionally `spread`, the standard deviation of its accuracy.
+    figure : matplotlib.figure.Figure or SubFigure, optional
+        The empty figure to draw into; by default a new one.
+    path : str or path, optional
+        The file to write, PNG or SVG; by default none is written.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        The whole figure.
 
     Raises
     ------
     InputError
-        If there are no nets, or one lacks a figure.
+        If there are no nets, one lacks a figure, or the file cannot be written.
 
     Examples
     --------
-    >>> import tempfile
     >>> few = {"weights": 1, "activations": 2, "accuracy": 0.9, "bytes": 100}
     >>> rows = [few | {"energy_nj": 5.0, "images_per_s": 1e4}]
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     plot_tradeoffs(rows, f"{folder}/bits.svg")
+    >>> [axes.get_title() for axes in plot_tradeoffs(rows).axes]
+    ['file', 'energy', 'speed']
     """
     if not rows or not all(all(row.get(name) for name in NEEDED) for row in rows):
-        expected = f"one or more, with the figures {', '.join(NEEDED)} above 0"
-        raise InputError(f"trade-offs: {len(rows)} nets; expected {expected}")
+        expected = f"one or more, each with {', '.join(NEEDED)} above 0"
+        raise InputError(f"trade-offs: got {len(rows)} nets; expected {expected}")
     weights = sorted({row["weights"] for row in rows})
     colour = {bits: COLOURS[i % len(COLOURS)] for i, bits in enumerate(weights)}
-    with drawing(path, 10.5, 4) as figure:
+    with drawing(path, 10.5, 4, figure) as figure:
         from matplotlib.ticker import LogLocator, StrMethodFormatter
 
         panels = figure.subplots(1, 3, sharey=True)
@@ -71,10 +89,11 @@ def plot_tradeoffs(rows, path):
         handles, names = panels[0].get_legend_handles_labels()
         figure.legend(handles, names, loc="outside lower center", ncols=len(names))
         figure.suptitle("weights/activations in bits; 32/32 is the float twin", fontsize=10)
+    return figure.figure
 
 
 def _unbeaten(points, less):
-    """The points (cost, accuracy) that no point of the same cost or better beats, by cost."""
+    """Return the points (cost, accuracy) that no point at the same or a better cost beats."""
     best, kept = -1.0, []
     for x, y in sorted(points, key=lambda p: (p[0] if less else -p[0], -p[1])):
         if y > best:

@@ -1,68 +1,91 @@
-"""Pictures of a training from its log: curves by epoch, and histograms of latent weights."""
+"""Plots of a training from its log: curves by epoch, and histograms of latent weights."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bitnet.analysis.plots.picture import COLOURS, DASHES, drawing, grid, panels, plain, rows_of
 from bitnet.errors import InputError
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from bitnet.training.log import RunLog
+
 MOST_LOGS, MOST_LAYERS, MOST_EPOCHS = 7, 12, 6
-MEASURES = {  # kind: what is drawn, axis, test and the other figure, factor
+MEASURES = {  # kind: title, the thin line, axis, figures of the test and the thin line, factor
     "images": ("accuracy", "training", "accuracy (%)", "test_accuracy train_accuracy", 100),
     "words": ("perplexity", "validation", "perplexity", "test_perplexity valid_perplexity", 1),
     "characters": ("bits per character", "validation", "bits", "test_bits valid_bits", 1),
 }
-PANELS = (  # title, axis, figures, the thin one last, and factor; what is measured is the second
+PANELS = (  # title, axis, figures (thin lines last) and factor; the measure is inserted second
     ("loss", "mean over the epoch's batches", ["loss"], 1),
     ("flips: weights whose sign changed", "share of the weights (%)", ["flip_ratio"], 100),
     ("learning rate", "at the end of the epoch", ["learning_rate"], 1),
 )
 
 
-def plot_curves(logs, path, labels=None):
+def plot_curves(
+    logs: "Sequence[RunLog]",
+    labels: Sequence[str] | None = None,
+    *,
+    figure: "Figure | None" = None,
+    path: Path | str | None = None,
+) -> "Figure":
     """Plot loss, accuracy, flip ratio and learning rate by epoch, for one or more trainings.
 
-    For language models perplexity or bits per character, on the test and validation texts, takes
-    the place of accuracy.
+    For language models, perplexity or bits per character on the test and validation texts
+    replaces accuracy.
 
     Parameters
     ----------
     logs : sequence of RunLog
-        One to seven, as of a binary net and its float twin.
-    path : str or path
-        The picture, PNG or SVG.
+        One to seven logs, such as those of a binary net and of its float twin.
     labels : sequence of str, optional
-        The names of the logs; their files' by default.
+        One label per log; by default the names of their files.
+    figure : matplotlib.figure.Figure or SubFigure, optional
+        The empty figure to draw into; by default a new one.
+    path : str or path, optional
+        The file to write, PNG or SVG; by default none is written.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        The whole figure.
 
     Raises
     ------
     InputError
-        If there are no logs, too many, not a label each, or their measures differ.
+        If there are no logs or too many, the number of labels differs from theirs, their measures
+        differ, or the file cannot be written.
 
     Examples
     --------
-    >>> import tempfile
     >>> from bitnet.training.log import RunLog
     >>> log = RunLog("run", {}, [{"epoch": 1, "loss": 0.5}, {"epoch": 2, "loss": 0.4}])
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     plot_curves([log], f"{folder}/curves.svg")
+    >>> plot_curves([log]).axes[0].get_title()
+    'loss'
     """
     labels = [log.name for log in logs] if labels is None else list(labels)
     if not 1 <= len(logs) <= MOST_LOGS or len(labels) != len(logs):
-        came, expected = f"{len(logs)} logs with {len(labels)} labels", f"1 to {MOST_LOGS}"
-        raise InputError(f"curves: {came}; expected {expected}, and a label each")
+        came = f"{len(logs)} logs with {len(labels)} labels"
+        raise InputError(f"curves: got {came}; expected 1 to {MOST_LOGS} logs with one label each")
     kinds = list(dict.fromkeys(map(_kind, logs)))
     if len(kinds) > 1:
         came = f"logs of {' and of '.join(kinds)}"
-        raise InputError(f"curves: {came}, whose measures differ; draw them apart")
+        raise InputError(f"curves: got {came}, whose measures differ; plot them separately")
     measure, other, axis, figures, factor = MEASURES[kinds[0]]
-    measured = f"{measure}: test, and thin for {other}", axis, figures.split(), factor
-    with drawing(path, 8.4, 6) as figure:
+    measured = f"{measure}: test (thick), {other} (thin)", axis, figures.split(), factor
+    with drawing(path, 8.4, 6, figure) as figure:
         drawn = PANELS[0], measured, *PANELS[1:]
         for axes, panel in zip(figure.subplots(2, 2).flat, drawn, strict=True):
             _draw_curves(axes, logs, labels, *panel)
         handles, names = figure.axes[0].get_legend_handles_labels()
         if len(logs) > 1 or labels != [log.name for log in logs]:
             figure.legend(handles, names, loc="outside upper center", ncols=min(4, len(names)))
+    return figure.figure
 
 
 def _draw_curves(axes, logs, labels, title, axis, figures, factor):
@@ -72,7 +95,7 @@ def _draw_curves(axes, logs, labels, title, axis, figures, factor):
         for name in figures:
             epochs, values = log.series(name)
             if not epochs or (name == "flip_ratio" and not any(values)):
-                continue  # a float net has no signs that flip
+                continue  # a float net flips no signs
             thin, marker = name != figures[0], "o" if len(epochs) < 3 else None
             own = {"linewidth": 0.8 if thin else 1.8, "label": None if thin else plain(labels[i])}
             axes.plot(epochs, [factor * v for v in values], marker=marker, **style, **own)
@@ -87,45 +110,53 @@ def _draw_curves(axes, logs, labels, title, axis, figures, factor):
 
 
 def _kind(log):
-    """What a training was measured on: one of MEASURES."""
+    """Return the kind of data a training was measured on: one of MEASURES."""
     if not log.series("valid_loss")[0]:
         return "images"
     return "characters" if log.settings.get("unit") == "characters" else "words"
 
 
-def plot_histograms(log, path):
+def plot_histograms(
+    log: "RunLog", *, figure: "Figure | None" = None, path: Path | str | None = None
+) -> "Figure":
     """Plot histograms of the latent weights of each quantized layer by epoch.
 
     Parameters
     ----------
     log : RunLog
-        With histograms.
-    path : str or path
-        The picture, PNG or SVG.
+        A log that holds histograms.
+    figure : matplotlib.figure.Figure or SubFigure, optional
+        The empty figure to draw into; by default a new one.
+    path : str or path, optional
+        The file to write, PNG or SVG; by default none is written.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        The whole figure.
 
     Raises
     ------
     InputError
-        If the log has no histograms, as of a float net.
+        If the log has no histograms, such as that of a float net, or the file cannot be written.
 
     Examples
     --------
-    >>> import tempfile
     >>> from bitnet.training.log import RunLog
     >>> counts = {"layers.0.weight": [9, 1, 1, 9]}
     >>> log = RunLog("run", {}, [{"epoch": 1, "histograms": counts}])
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     plot_histograms(log, f"{folder}/histograms.svg")
+    >>> plot_histograms(log).axes[0].get_title()
+    'layer 0: layers.0.weight'
     """
     epochs, tables = log.series("histograms")
     names = list(dict.fromkeys(name for table in tables for name in table))
     if not names:
-        why = "is it of a float net, or of a language model?"
-        raise InputError(f"histograms: the log {log.name} has none; {why}")
+        expected = "the log of an image net with low-bit weights"
+        raise InputError(f"histograms: the log {log.name} has no histograms; expected {expected}")
     names, left_out = names[:MOST_LAYERS], names[MOST_LAYERS:]
     shown = np.unique(np.linspace(0, len(epochs) - 1, MOST_EPOCHS).round().astype(int))
     n_rows, n_columns = rows_of(len(names))
-    with drawing(path, 0.6 + 3 * n_columns, 0.9 + 2.3 * n_rows) as figure:
+    with drawing(path, 0.6 + 3 * n_columns, 0.9 + 2.3 * n_rows, figure) as figure:
         import matplotlib
 
         colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.9, len(shown)))
@@ -139,10 +170,11 @@ def plot_histograms(log, path):
             axes.set_title(plain(f"layer {index}: {name:.40}"))
             axes.set(xlim=(-1.02, 1.02), xticks=(-1, -0.5, 0, 0.5, 1))
             grid(axes)
-            if index + n_columns >= len(names):  # none below it
+            if index + n_columns >= len(names):  # no panel below this one
                 axes.tick_params(labelbottom=True)
-        more = f"; {len(left_out)} more layers are left out" if left_out else ""
-        figure.supxlabel(f"latent weight, the clip as 1{more}", fontsize=9)
-        figure.supylabel("share of the layer's weights in a bin (%)", fontsize=9)
+        more = f"; {len(left_out)} more layers are not shown" if left_out else ""
+        figure.supxlabel(f"latent weight / clip{more}", fontsize=9)
+        figure.supylabel("share of the layer's weights per bin (%)", fontsize=9)
         handles, texts = drawn[0].get_legend_handles_labels()
         figure.legend(handles, texts, loc="outside upper center", ncols=len(texts))
+    return figure.figure
