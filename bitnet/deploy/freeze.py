@@ -1,19 +1,21 @@
-"""From a trained model to integers: the only file that knows both the trainer and frozen nets.
+"""Freezing a trained model to integers: the only file that knows the trainer and frozen nets.
 
-Between two layers of a few bits, batch norm and a quantizer make a step function of the integer
+Between two low-bit layers, batch norm followed by a quantizer is a step function of the integer
 pre-activation z.  Its steps, one for the sign and 2^k - 1 for k bits, are found by bisecting the
-very float expression that the model evaluates, over all z that can occur; so gamma < 0, gamma =
-0, ties and rounding need no case of their own.
+float expression that the model itself evaluates, over all possible z.  So gamma < 0, gamma = 0,
+ties and rounding need no special case.
 """
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from functools import partial
+from typing import overload
 
 import numpy as np
 
 from bitnet import kernels, nn
-from bitnet.arrays import to_cpu
+from bitnet.arrays import Array, to_cpu
 from bitnet.data.vocabulary import Vocabulary
 from bitnet.deploy.layers import FrozenConv, FrozenLayer, FrozenOutput
 from bitnet.deploy.plan import follow
@@ -33,40 +35,55 @@ NORMS, ACTIVATIONS = (nn.BatchNorm, nn.ShiftBatchNorm), (nn.Quantize, nn.Sign)
 CELLS = {kind: name for name, kind in KINDS.items()}
 
 
+@overload
+def freeze(
+    model: nn.Sequential,
+    input: str = "pixels",
+    image: tuple[int, int] | None = None,
+    vocabulary: None = None,
+) -> FrozenNet: ...
+@overload
+def freeze(
+    model: LanguageModel,
+    input: str = "pixels",
+    image: None = None,
+    vocabulary: Vocabulary | Sequence[str] | None = None,
+) -> FrozenLanguageModel: ...
 def freeze(model, input="pixels", image=None, vocabulary=None):
-    """A net of bits and integer thresholds that equals a trained one in evaluation mode.
+    """Return a net of bits and integer thresholds that equals a model in evaluation mode.
 
-    The integers of every product are equal, and as the numbers that are made of them come from
-    the same kernels, so are the scores, to the last bit.
+    The integers of all products are equal, and the same kernels turn them into scores, so the
+    scores are equal to the last bit.
 
     Parameters
     ----------
     model : Sequential or LanguageModel
-        A Sequential of QuantLinear (or BinaryLinear), BatchNorm, Quantize (or Sign), and so on,
-        ending with QuantLinear and BatchNorm; before them, for images, QuantConv2d, BatchNorm,
-        Quantize, with MaxPool2d or AvgPool2d after the convolution or without, MaxPool2d alone,
-        Branches of these, and Flatten.  QuantConv2d of 1x1 taps, an AvgPool2d of all pixels,
-        Flatten and BatchNorm may be the end too.  Dropout may stand anywhere, and heads are left
-        out.  Or a LanguageModel with k-bit weights and one quantizer for the activations of all
-        layers and of the decoder.  The model does not change.
+        The trained model, which does not change.  A Sequential repeats QuantLinear (or
+        BinaryLinear), BatchNorm and Quantize (or Sign), and ends with QuantLinear and BatchNorm.
+        For images it begins with QuantConv2d (or BinaryConv2d), an optional MaxPool2d or
+        AvgPool2d, BatchNorm and Quantize, repeated, with MaxPool2d and Branches in between, then
+        Flatten.  It may also end with a 1x1 QuantConv2d, an AvgPool2d of all pixels, Flatten and
+        BatchNorm.  Dropout is skipped, and so are heads.  A LanguageModel needs k-bit weights and
+        one quantizer for the activations of all layers and of the decoder.
     input : {"pixels", "signs"}, optional
-        What the first layer of a Sequential takes: uint8 pixels (default), or ±1.  For "signs"
-        the model may begin with Sign, so that it can be trained on floats.
+        The inputs of a Sequential: uint8 pixels (default), or ±1.  For "signs" the model may
+        begin with Sign, so that it can be trained on floats.
     image : (int, int), optional
-        Rows and columns of the images, for a Sequential that begins with a convolution.
+        The rows and columns of the images; needed if a Sequential begins with a convolution.
     vocabulary : Vocabulary or sequence of str, optional
-        The words or characters of a LanguageModel, for the file; a Vocabulary also says which of
-        the two they are, so that `bitnet predict` and `bitnet evaluate` can use the file.
+        The words or characters of a LanguageModel, to be stored in its file.  With a Vocabulary,
+        the file also stores which of the two they are, as `bitnet predict` and `bitnet evaluate`
+        need.
 
     Returns
     -------
     FrozenNet or FrozenLanguageModel
-        With the same integer pre-activations and scores for every input.
+        The net, with the model's integer pre-activations and scores for every input.
 
     Raises
     ------
     InputError
-        If the model has another structure, float weights, or holds NaN or infinity.
+        If the model has a different structure or float weights, or holds NaN or infinity.
 
     Examples
     --------
@@ -81,20 +98,21 @@ def freeze(model, input="pixels", image=None, vocabulary=None):
     check_choice("freeze", INPUTS, input=input)
     if isinstance(model, LanguageModel):
         if (input, image) != ("pixels", None):
-            raise InputError("freeze: got input or image; a language model takes neither")
+            raise InputError("freeze: got input or image; remove them for a language model")
         return _language_model(model, vocabulary)
     if vocabulary is not None:
-        raise InputError("freeze: got a vocabulary; only a language model has one")
+        came = f"a vocabulary for a {type(model).__name__}"
+        raise InputError(f"freeze: got {came}; remove it, or freeze a LanguageModel")
     groups, plan = _groups(model, input)
     layers = [None] * len(groups)
 
-    def layer(i, reach):  # the largest integer that comes in, and then the largest that comes out
+    def layer(i, reach):  # from the largest integer of the inputs to that of the outputs
         linear, pool, norm, activation = groups[i]
         bits, weights = linear.packed, linear.weight_quantizer.codebook
         own = {} if weights.is_sign else {"weight_codebook": weights}
         window = None if pool is None else pool.window
         if activation is None:
-            affine = map(np.array, norm.affine())  # copies: training on changes the model's
+            affine = map(np.array, norm.affine())  # copies, as training may change the model's
             layers[i] = FrozenOutput(bits, *affine, **own, pool=window)
             return None
         averages = isinstance(pool, nn.AvgPool2d)
@@ -105,7 +123,7 @@ def freeze(model, input="pixels", image=None, vocabulary=None):
         steps, increasing = find_thresholds(
             codes, linear.weight.shape[0], largest, len(codebook) - 1
         )
-        if not codebook.is_sign:  # one bit of other numbers than ±1 has a row of one step
+        if not codebook.is_sign:  # also 1-bit codes with values different from ±1
             own["codebook"], steps = codebook, steps.reshape(linear.weight.shape[0], -1)
         if isinstance(linear, nn.QuantConv2d):
             own |= {"window": linear.window, "pool": window, "groups": linear.groups}
@@ -119,7 +137,7 @@ def freeze(model, input="pixels", image=None, vocabulary=None):
 
 
 def _codes(norm, activation, z):
-    """From integer pre-activations (R, M) to the model's own codes, uint8 (R, M)."""
+    """Return the model's own codes, uint8 (R, M), for integer pre-activations (R, M)."""
     y = norm(z)
     if isinstance(activation, nn.Sign):
         return activation(y).data.signs() > 0
@@ -127,13 +145,13 @@ def _codes(norm, activation, z):
 
 
 def _groups(model, input):
-    """The layers as (linear or convolution, pooling, norm, activation), and the plan of them."""
+    """Return the layers as (linear or convolution, pooling, norm, activation), and their plan."""
     if not isinstance(model, nn.Sequential):
         came = type(model).__name__
         raise InputError(f"freeze: got {came}; expected a Sequential or a LanguageModel")
     groups, left = [], _Left(model.layers)
     if input == "signs" and left.layers and _is_sign(left.layers[0][1]):
-        left.layers.pop(0)  # a frozen net takes the signs themselves
+        left.layers.pop(0)  # a frozen net takes signs
     plan = _images(left, groups)
     if plan and (not groups or groups[-1][-1] is not None):
         left.take((nn.Flatten,))
@@ -148,36 +166,39 @@ def _groups(model, input):
 
 
 class _Left:
-    """The layers that are left to read, with their numbers, and without dropout."""
+    """The remaining layers of a model or branch by dotted name, without dropout."""
 
-    def __init__(self, layers):
-        self.layers = list(enumerate(own for own in layers if not isinstance(own, nn.Dropout)))
+    def __init__(self, layers, prefix="layers"):
+        named = ((f"{prefix}.{i}", layer) for i, layer in enumerate(layers))
+        self.layers = [(name, own) for name, own in named if not isinstance(own, nn.Dropout)]
 
     def comes(self, kinds):
-        """Whether the next layer is of these kinds; a subclass may compute something else."""
+        """Return whether the next layer has one of these classes; a subclass may differ."""
         return bool(self.layers) and type(self.layers[0][1]) in kinds
 
     def take(self, kinds):
-        """The next layer, which has to be of these kinds."""
+        """Remove and return the next layer, which must have one of these classes."""
+        expected = " or ".join(kind.__name__ for kind in kinds) or "no more layers"
         if not self.layers:
-            raise InputError("freeze: the model must end with QuantLinear and BatchNorm")
+            came = f"the model ends where {expected} must follow"
+            raise InputError(f"freeze: {came}; it must end with QuantLinear and BatchNorm")
         if not self.comes(kinds):
-            i, layer = self.layers[0]
-            expected = " or ".join(kind.__name__ for kind in kinds) or "no more layers"
-            came = f"layer {i} (dropout left out) is {layer!r}"
-            raise InputError(f"freeze: {came}; expected {expected}")
+            name, layer = self.layers[0]
+            raise InputError(f"freeze: {name} is {layer!r:.80}; expected {expected}")
         return self.layers.pop(0)[1]
 
 
 def _images(left, groups, alone=False):
-    """The plan of the layers of images that come next, `alone` in a branch; adds to `groups`."""
+    """Return the plan of the next layers for images, `alone` in a branch; append to `groups`."""
     plan = []
     while left.comes(OF_IMAGES):
         if left.comes((nn.MaxPool2d,)):
             plan.append(left.take((nn.MaxPool2d,)).window)
         elif left.comes((nn.Branches,)):
-            branches = left.take((nn.Branches,)).branches
-            plan.append([_images(_Left(own.layers), groups, alone=True) for own in branches])
+            prefix = f"{left.layers[0][0]}.branches"
+            branches = enumerate(left.take((nn.Branches,)).branches)
+            inner = [_Left(own.layers, f"{prefix}.{i}.layers") for i, own in branches]
+            plan.append([_images(own, groups, alone=True) for own in inner])
         else:
             linear = left.take(CONVOLUTIONS)
             pool = left.take(POOLINGS) if left.comes(POOLINGS) else None
@@ -185,7 +206,8 @@ def _images(left, groups, alone=False):
             if ends:
                 left.take((nn.Flatten,))
                 if linear.window != Window((1, 1)) or linear.groups > 1:
-                    raise InputError(f"freeze: {linear!r} is the last layer; expected 1x1 taps")
+                    came = f"{linear!r} before the last AvgPool2d"
+                    raise InputError(f"freeze: got {came}; expected a 1x1 kernel and one group")
             plan.append(len(groups))
             norm = left.take(NORMS)
             groups.append((linear, pool, norm, None if ends else left.take(ACTIVATIONS)))
@@ -197,39 +219,43 @@ def _images(left, groups, alone=False):
 
 
 def _is_sign(layer):
-    """Whether an activation gives signs."""
+    """Return whether the outputs of a layer are ±1."""
     return type(layer) is nn.Sign or (
         type(layer) is nn.Quantize and layer.quantizer.codebook.is_sign
     )
 
 
 def _check_numbers(model, groups):
-    """Refuse what no integers can stand for, and signs that are not those of the weights."""
+    """Refuse NaN and infinity, and cached signs that differ from those of the weights."""
     for name, array in model.state_dict().items():
         if not np.isfinite(array).all():
-            raise InputError(f"freeze: {name} holds NaN or infinity; the training diverged")
+            how = "the training diverged, so train again with a smaller learning rate"
+            raise InputError(f"freeze: {name} holds NaN or infinity; {how}")
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
     for linear, _, norm, _ in groups:
         if linear.weight.signs != kernels.pack(linear.weight.data):
-            what = "changed behind the back of the signs that an optimizer left"
-            how = "call weight.edit() before a change"
-            raise InputError(f"freeze: the weights of {linear!r} were {what}; {how}")
+            came = f"{names[id(linear.weight)]} of {linear!r} differs from its cached signs"
+            raise InputError(
+                f"freeze: {came}; call weight.edit() before each change of weight.data"
+            )
         if not np.isfinite(to_cpu(norm.affine()[1])).all():
-            raise InputError(f"freeze: the scale of {norm!r} passes the range of float32")
+            came = f"the scale of {norm!r} after {names[id(linear.weight)]} exceeds float32"
+            raise InputError(f"freeze: {came}; increase its eps, or train again")
 
 
 def find_thresholds(codes, n_units, largest, steps=1):
-    """The steps of each unit of a monotone function from integers to codes, by bisection.
+    """Find the steps of M monotone functions from integers to codes, by bisection.
 
-    `codes` maps integers z, int32 (steps, M), to codes (steps, M) from 0 (or False) to `steps`:
-    what unit i gives at z[:, i], monotone in z, increasing or falling.  The integers run from
-    `-largest` to `largest`.  Returns thresholds, int32 (M,), or (M, steps) for more steps than
-    one, and increasing, booleans (M,): threshold j is passed, and the code above j, where
-    `z >= threshold` if True, where `z <= threshold` if False.  A unit that is constant rises; a
-    step that lies outside the range has a threshold at or beyond its end.
+    `codes` maps integers z, int32 (steps, M) from `-largest` to `largest`, to codes (steps, M)
+    from 0 (or False) to `steps`: column i is monotone in z[:, i], increasing or decreasing.
+    Return thresholds, int32 (M,), or (M, steps) for more than one step, and `increasing`, booleans
+    (M,).  The code exceeds j where `z >= threshold` j of an increasing function, and where
+    `z <= threshold` j of a decreasing one.  A constant function counts as increasing; a step
+    outside the range has a threshold at or beyond its end.
     """
     if largest >= np.iinfo(np.int32).max:
-        came = f"pre-activations of up to {largest} pass the range of int32"
-        raise InputError(f"{came}; expected a layer of fewer inputs, or of fewer bits")
+        came = f"pre-activations of up to {largest}, which exceed int32"
+        raise InputError(f"freeze: got {came}; use fewer inputs or fewer bits in that layer")
     least = np.arange(1, steps + 1)[:, None]  # (steps, 1)
 
     def passed(z):
@@ -239,7 +265,7 @@ def find_thresholds(codes, n_units, largest, steps=1):
     high = -low
     at_low, at_high = passed(low), passed(high)
     constant = at_low == at_high
-    while (high - low > 1).any():  # at_low holds at low, and no longer at high
+    while (high - low > 1).any():  # `passed` equals at_low at low, and differs at high
         middle = (low + high) // 2
         same = passed(middle) == at_low
         low, high = np.where(same, middle, low), np.where(same, high, middle)
@@ -253,12 +279,12 @@ def find_thresholds(codes, n_units, largest, steps=1):
 
 
 def _language_model(model, vocabulary):
-    """A frozen language model."""
+    """Freeze a language model."""
     recurrent, decoder = model.recurrent, model.decoder
     few = isinstance(decoder, nn.ScaledLinear) and recurrent.weight_quantizer is not None
     if not few or type(recurrent) not in CELLS:
         example = "language_model(..., weight_quantizer=4, activation_quantizer=4)"
-        expected = f"a LanguageModel with k-bit weights, as {example}"
+        expected = f"a LanguageModel with k-bit weights, such as {example}"
         raise InputError(f"freeze: got {model!r:.80}; expected {expected}")
     states, last = recurrent.activation_quantizer, decoder.activation_quantizer
     if states != last or model.embedding.activation_quantizer is None:
@@ -280,7 +306,7 @@ def _language_model(model, vocabulary):
 
 
 def _matrix(weight, quantizer):
-    """The codes of latent weights, as the layers make them."""
+    """Return the FrozenMatrix of latent weights, with the codes that the layers compute."""
     data = to_cpu(weight.data)
     scale = scale_of(data, quantizer)
     codes = quantizer.codes(data / np.float32(scale))
@@ -289,41 +315,41 @@ def _matrix(weight, quantizer):
 
 @dataclasses.dataclass(frozen=True)
 class Agreement:
-    """How far a frozen net agrees with the trained one; it promises that nothing differs."""
+    """The numbers of pre-activations, scores and classes in which a frozen net differs: 0."""
 
     images: int  # inputs that were compared
-    integers: int  # pre-activations of them
+    integers: int  # their pre-activations, in all layers
     differing_integers: int
     differing_scores: int
     differing_classes: int
 
     @property
-    def is_complete(self):
+    def is_complete(self) -> bool:
         """Whether nothing differs."""
         return self.differing_integers == self.differing_scores == self.differing_classes == 0
 
 
-def compare(model, net, x):
+def compare(model: nn.Sequential, net: FrozenNet, x: Array | Bits) -> Agreement:
     """Compare every pre-activation, score and class of a frozen net with its trained model.
 
     Parameters
     ----------
     model : Sequential
-        The trained model; used in evaluation mode.
+        The trained model, which is evaluated in evaluation mode.
     net : FrozenNet
-        What `freeze` made of it.
+        The net that `freeze` returned for it.
     x : numpy.ndarray or Bits
-        Inputs, as for `net.scores`, one or more.
+        One or more inputs, as for `net.scores`.
 
     Returns
     -------
     Agreement
-        The counts.
+        The numbers of compared and of differing values.
 
     Raises
     ------
     InputError
-        If the inputs do not fit, or the net is of another model.
+        If the inputs do not fit, or the net was frozen from a different model.
 
     Examples
     --------
@@ -341,10 +367,11 @@ def compare(model, net, x):
     trunk = nn.Sequential(*model.layers).modules()
     layers = [layer for layer in trunk if isinstance(layer, nn.IntegerLayer)]
     if [layer.bits.shape for layer in net.layers] != [layer.weight.shape for layer in layers]:
-        raise InputError(f"compare: {net} is of another model than {model!r}")
+        came = f"{net}, whose weights differ in shape from those of {model!r:.200}"
+        raise InputError(f"compare: got {came}; expected the net that freeze returned for it")
     x = net.check_input(to_cpu(x))
     if len(x) == 0:
-        raise InputError("compare: no inputs; expected 1 or more")
+        raise InputError("compare: got no inputs; expected 1 or more")
     counts = np.zeros(4, np.int64)
     with evaluating(model):
         for rows in (x[i : i + net.batch] for i in range(0, len(x), net.batch)):
@@ -358,7 +385,7 @@ def compare(model, net, x):
 
 
 def _trained_integers(model, x):
-    """The pre-activations of each layer of weights in evaluation mode, and the scores."""
+    """Return the pre-activations of each quantized layer, and the scores."""
     integers = []
     first = next(layer for layer in model.layers if not isinstance(layer, nn.Dropout))
     if isinstance(x, Bits) and _is_sign(first):

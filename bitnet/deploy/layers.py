@@ -1,4 +1,4 @@
-"""The layers of a frozen net: integer products of bits, then integer comparisons per unit."""
+"""The layers of a frozen net: products of bits as integers, then comparisons with thresholds."""
 
 import dataclasses
 import functools
@@ -15,14 +15,14 @@ from bitnet.errors import InputError, check_choice
 from bitnet.kernels import BitPlanes, Bits, Codebook, Thresholds, Window
 
 PIXEL, POOLINGS = Window((1, 1)), ("max", "average")
-MAX_INPUTS = (1 << 31) // 256  # of a unit: pixels count as up to 255 each, and sums are int32
+MAX_INPUTS = (1 << 31) // 256  # per unit: a pixel adds up to 255 to an int32 sum
 FLOATS = ("mean", "scale", "shift")
 ARRAYS = ("bits", "thresholds", "increasing", *FLOATS)
 LEVELS = ("patterns", "coefficients", "unit", "offset")
 
 
 def codebook_from(given):
-    """The Codebook that a header holds."""
+    """Return the Codebook in a header."""
     check_names("the header of a codebook", given, LEVELS)
     patterns, coefficients, unit, offset = (given[key] for key in LEVELS)
     lists = isinstance(patterns, list) and isinstance(coefficients, list)
@@ -31,7 +31,7 @@ def codebook_from(given):
     fits = fits and min(patterns, default=0) >= 0 and isinstance(unit, float)
     if not fits or not math.isfinite(unit):
         raise InputError(
-            f"the header has the codebook {given!r:.60}; expected whole numbers and a unit"
+            f"the header has the codebook {given!r:.60}; expected whole numbers and a finite unit"
         )
     return Codebook(patterns, coefficients, unit, offset)
 
@@ -41,7 +41,7 @@ READ |= {"window": window_from, "pool": window_from, "groups": whole, "pooling":
 
 
 def _weights_from(rows, n, codebook):
-    """Weights as Bits or BitPlanes, from the bytes of their signs or of their code planes."""
+    """Return weights as Bits or BitPlanes from the bytes of their signs or code planes."""
     bits = Bits.from_bytes(rows, n)
     if codebook is None:
         return bits
@@ -52,15 +52,15 @@ def _weights_from(rows, n, codebook):
 
 
 class _Weighted:
-    """What layers share: their weights laid out, and what a file holds of them."""
+    """The base of frozen layers: prepared weights, and the header and arrays for the file."""
 
     @functools.cached_property
     def weight(self):
-        """The bits, which keep what the products lay out of them."""
+        """The weights, prepared once for the products."""
         return kernels.prepare(self.bits)
 
     def contents(self):
-        """What a file holds of the layer: a header, and arrays by name."""
+        """Return the header of the layer in a file, and its arrays by name."""
         bits, codebook = self.bits, self.weight_codebook
         if codebook is not None:
             bits = Codebook.uniform(codebook.bits).planes(codebook.codes(bits)).bits
@@ -83,7 +83,7 @@ class _Weighted:
 
     @classmethod
     def from_contents(cls, header, arrays):
-        """The layer that a file describes; `check_layer` refuses what does not fit."""
+        """Return the layer in a file; `check_layer` checks it against its inputs."""
         fields = {field.name: field.default for field in dataclasses.fields(cls)}
         needed = {name for name, default in fields.items() if default is dataclasses.MISSING}
         entries = ["kind", "inputs", *needed.difference(ARRAYS)]
@@ -98,11 +98,11 @@ class _Weighted:
 
 
 class _Hidden(_Weighted):
-    """What hidden layers share: thresholds, and what comes out of them."""
+    """The base of hidden layers: thresholds, and the outputs they produce."""
 
     @functools.cached_property
     def steps(self):
-        """The thresholds as the kernels take them."""
+        """The thresholds in the form that the kernels take."""
         return Thresholds(self.thresholds, self.increasing)
 
     def outputs(self, z):
@@ -112,31 +112,29 @@ class _Hidden(_Weighted):
         return self.codebook.planes(kernels.rank(z, self.steps))
 
     def is_binary(self, x):
-        """Whether inputs, weights and outputs are signs, so that the integers stay in registers."""
+        """Return whether inputs, weights and outputs are ±1, so that fused kernels apply."""
         return self.codebook is None and isinstance(x, Bits) and isinstance(self.bits, Bits)
 
 
 @dataclasses.dataclass(frozen=True)
 class FrozenLayer(_Hidden):
-    """A hidden layer: XNOR products, then `2^k - 1` integer comparisons per unit."""
+    """A frozen linear layer: XNOR products, then `2^k - 1` integer comparisons per unit."""
 
     bits: Bits | BitPlanes  # the weights, (M, N)
     thresholds: np.ndarray  # int32 (M,), or (M, L) for outputs of L + 1 codes
     increasing: np.ndarray  # booleans (M,): passed where z >= threshold, or where z <= threshold
-    codebook: Codebook | None = (
-        None  # what the numbers of passed thresholds stand for; None for signs
-    )
-    weight_codebook: Codebook | None = None  # what the codes of weights in BitPlanes stand for
+    codebook: Codebook | None = None  # the values of the output codes; None for ±1
+    weight_codebook: Codebook | None = None  # the values of the codes of the weights
 
     def __repr__(self):
         return f"FrozenLayer({self.bits!r}{_outputs(self)})"
 
     def integers(self, x):
-        """The pre-activations, int32 (B, M), of pixels, Bits or BitPlanes with N numbers a row."""
+        """Return the pre-activations, int32 (B, M), of pixels, Bits or BitPlanes of N values."""
         return product(x, self.weight)
 
     def run(self, x):
-        """`outputs(integers(x))`; of signs the integers stay in registers."""
+        """Return `outputs(integers(x))`, by a fused kernel if all values are ±1."""
         if not self.is_binary(x):
             return self.outputs(self.integers(x))
         return kernels.xnor_sign(kernels.flatten(x), self.weight, self.steps)
@@ -144,21 +142,21 @@ class FrozenLayer(_Hidden):
 
 @dataclasses.dataclass(frozen=True)
 class FrozenConv(_Hidden):
-    """A convolution: XNOR products, pooling if there is one, comparisons in each channel.
+    """A frozen convolution: XNOR products, optional pooling, then comparisons per channel.
 
-    The sign of the largest integer is +1 where one of the signs is, if the channel rises, and
-    where all of them are, if it falls: max-pooling is OR or AND of bits.
+    Max-pooling of signs is OR of bits in an increasing channel (the largest integer passes the
+    threshold if any does) and AND in a decreasing one.
     """
 
     bits: Bits | BitPlanes  # the filters, (M, rows, columns, C / groups)
     thresholds: np.ndarray
     increasing: np.ndarray
     window: Window  # the taps of the convolution
-    pool: Window | None = None  # those of the pooling after it
+    pool: Window | None = None  # the window of the pooling after it
     groups: int = 1
     codebook: Codebook | None = None
     weight_codebook: Codebook | None = None
-    pooling: str = "max"  # or "average": of integers, their sum
+    pooling: str = "max"  # or "average", which adds up the integers
 
     def __repr__(self):
         pooled = f", pooled {self.pool.size[0]}x{self.pool.size[1]}" if self.pool else ""
@@ -166,11 +164,11 @@ class FrozenConv(_Hidden):
         return f"FrozenConv({self.bits!r}{groups}{pooled}{_outputs(self)})"
 
     def integers(self, x):
-        """The pre-activations, int32 (B, H', W', M), of pixels, Bits or BitPlanes (B, H, W, C)."""
+        """Return the pre-activations, int32 (B, H', W', M), of inputs (B, H, W, C)."""
         return kernels.plane_conv(x, self.weight, self.window, self.groups)
 
     def outputs(self, z):
-        """Return Bits or BitPlanes (B, H'', W'', M) for integer pre-activations, pooled."""
+        """Return pooled Bits or BitPlanes (B, H'', W'', M) for integer pre-activations."""
         if self.pool and self.pooling == "average":
             z = sums(z, self.pool)
         elif self.pool:
@@ -178,15 +176,15 @@ class FrozenConv(_Hidden):
         return super().outputs(z)
 
     def run(self, x):
-        """`outputs(integers(x))`; of signs the integers stay in registers."""
+        """Return `outputs(integers(x))`, by a fused kernel if all values are ±1."""
         if not self.is_binary(x) or (self.pool and self.pooling == "average"):
             return self.outputs(self.integers(x))
         y = kernels.xnor_conv_sign(x, self.weight, self.window, self.steps, self.groups)
         return self._pooled(y) if self.pool else y
 
     def _pooled(self, y):
-        """OR over each window for channels that rise, AND for those that fall."""
-        falling = kernels.pack(~self.increasing).words  # AND is OR of the opposites
+        """Return the OR over each window in increasing channels, the AND in decreasing ones."""
+        falling = kernels.pack(~self.increasing).words  # a AND b = NOT (NOT a OR NOT b)
         words = y.words ^ falling
         if any(map(any, self.pool.padding)):
             words = array_module(words).pad(words, ((0, 0), *self.pool.padding, (0, 0)))
@@ -196,10 +194,10 @@ class FrozenConv(_Hidden):
 
 @dataclasses.dataclass(frozen=True)
 class FrozenOutput(_Weighted):
-    """The last layer: XNOR products, then its batch norm `(z - mean) * scale + shift`.
+    """The last layer: XNOR products, then batch norm as `(z - mean) * scale + shift`.
 
-    With 1x1 filters the products of all pixels are added: the last average of a net without
-    other fully connected layers.
+    With 1x1 filters it adds up the products of all pixels, which is the global average pooling
+    of a net without linear layers.
     """
 
     bits: Bits | BitPlanes  # the weights, (C, N), or (C, 1, 1, N) for images
@@ -207,20 +205,20 @@ class FrozenOutput(_Weighted):
     scale: np.ndarray
     shift: np.ndarray
     weight_codebook: Codebook | None = None
-    pool: Window | None = None  # the whole of the images, for 1x1 filters
+    pool: Window | None = None  # the whole image, for 1x1 filters
 
     def __repr__(self):
         return f"FrozenOutput({self.bits!r})"
 
     def integers(self, x):
-        """The pre-activations, int32 (B, C), of pixels, Bits or BitPlanes with N numbers a row.
+        """Return the pre-activations, int32 (B, C), of pixels, Bits or BitPlanes of N values.
 
-        Of images with 1x1 filters (B, H, W, C), before they are added.
+        With 1x1 filters they have the shape (B, H, W, C) and are not added up yet.
         """
         return kernels.plane_conv(x, self.weight, PIXEL) if self.pool else product(x, self.weight)
 
     def outputs(self, z):
-        """The scores from integer pre-activations: int32 (B, ...) to float32 (B, C)."""
+        """Return the scores, float32 (B, C), for pre-activations, int32 (B, ...)."""
         if self.pool:
             z = sums(z, self.pool)[:, 0, 0]
         return (z.astype(np.float32) - self.mean) * self.scale + self.shift
@@ -230,41 +228,41 @@ KINDS = {kind.__name__: kind for kind in (FrozenConv, FrozenLayer, FrozenOutput)
 
 
 def layer_from(i, header, arrays):
-    """Layer i, as a file describes it."""
+    """Return layer i from its header and arrays in a file."""
     kind = header.get("kind") if isinstance(header, dict) else None
     check_choice(f"layer {i}", KINDS, kind=kind)
     try:
         return KINDS[kind].from_contents(header, arrays)
     except InputError as error:
-        raise InputError(f"layer {i}: {error}") from None
+        raise InputError(f"layer {i} ({kind}): {error}") from None
 
 
 def product(x, weight):
-    """The product of pixels (B, N), or of Bits or BitPlanes as rows, with weights."""
+    """Return the product of pixels (B, N), Bits or BitPlanes, flattened to rows, with weights."""
     return kernels.plane_gemm(x if is_array(x) else kernels.flatten(x), weight)
 
 
 def sums(z, window):
-    """The sums of the integers that each window sees: (B, H, W, C) to (B, H', W', C)."""
+    """Return the sum of the integers in each window: (B, H, W, C) to (B, H', W', C)."""
     views = window.views(z)
     return sum(views[:, :, :, i, j] for i, j in np.ndindex(*window.size))
 
 
 def _outputs(layer):
-    """How many bits come out, for a repr."""
+    """Return the bits of the outputs, for a repr."""
     return f", {layer.codebook.bits} bits out" if layer.codebook else ""
 
 
 def check_layer(i, layer, shape):
-    """Refuse a layer that does not fit inputs of a shape; returns the shape of its outputs."""
+    """Return the shape of a layer's outputs for inputs of a shape; refuse what does not fit."""
     try:
         return _shape_after(layer, shape)
     except InputError as error:
-        raise InputError(f"layer {i}: {error}") from None
+        raise InputError(f"layer {i} ({type(layer).__name__}): {error}") from None
 
 
 def _shape_after(layer, shape):
-    """The shape of a layer's outputs for inputs of a shape, once all of its arrays fit."""
+    """Return the shape of a layer's outputs for inputs of a shape; check all of its arrays."""
     is_conv, wanted = isinstance(layer, FrozenConv), layer.bits.shape
     averages = isinstance(layer, FrozenOutput) and layer.pool is not None
     m, n, inputs = wanted[0], wanted[-1], math.prod(shape)
@@ -277,23 +275,24 @@ def _shape_after(layer, shape):
         raise InputError(f"weights of shape {wanted}; expected ({sizes}) with sizes of 1 or more")
     _check_arrays(layer, m)
     if (reach := math.prod(wanted[1:])) > MAX_INPUTS:
-        raise InputError(f"a unit has {reach} inputs; expected at most {MAX_INPUTS}")
+        raise InputError(f"its units have {reach} inputs each; expected at most {MAX_INPUTS}")
     if averages and (layer.pool.size != shape[:2] or any(map(any, layer.pool.padding))):
-        raise InputError(f"{layer.pool!r} averages images of {shape[:2]}; expected all")
+        raise InputError(f"{layer.pool!r} averages images of {shape[:2]}; expected all pixels")
     if not is_conv:
         return (m,)
     check_choice(None, POOLINGS, pooling=layer.pooling)
     if wanted[1:3] != tuple(layer.window.size):
-        raise InputError(f"filters of shape {wanted} for {layer.window!r}")
+        expected = f"filters with the taps of {layer.window!r}"
+        raise InputError(f"weights of shape {wanted}; expected {expected}")
     for window in (layer.window, layer.pool):
         if window and max(n for pair in window.padding for n in pair) >= max(window.size):
-            raise InputError(f"{window!r}; expected a padding below the number of taps")
+            raise InputError(f"got {window!r}; expected a padding smaller than the window")
     size = layer.window.output(*shape[:2])
     return (*(layer.pool.output(*size) if layer.pool else size), m)
 
 
 def _check_arrays(layer, m):
-    """Refuse arrays of M units of another shape or type, infinite, or not in order."""
+    """Refuse arrays of M units with a wrong shape or type, infinite, or not in order."""
     codebook = getattr(layer, "codebook", None)
     types = {"thresholds": np.int32, "increasing": np.bool_} | dict.fromkeys(FLOATS, np.float32)
     for name in types.keys() & vars(layer).keys():
@@ -303,8 +302,8 @@ def _check_arrays(layer, m):
             came = f"{array.dtype} of shape {array.shape}"
             raise InputError(f"{name} is {came}; expected {dtype} of shape {fitting}")
         if not np.isfinite(array).all():
-            raise InputError(f"{name} holds NaN or infinity")
-    if codebook is not None:  # thresholds rise along a row of units that rise
+            raise InputError(f"{name} holds NaN or infinity; expected finite numbers")
+    if codebook is not None:  # the thresholds of an increasing unit increase along its row
         steps = np.diff(layer.thresholds.astype(np.int64), axis=1)
         if not np.where(layer.increasing[:, None], steps >= 0, steps <= 0).all():
-            raise InputError("its thresholds are not in order")
+            raise InputError("thresholds are not in order; expected each row sorted")

@@ -1,8 +1,8 @@
-"""The way through a frozen net that is no chain: branches side by side, and poolings between.
+"""The order of computation in a frozen net with branches, or with pooling between its layers.
 
-A plan is a list of steps.  A number is the layer that comes next; a Window is max-pooling of what
-the layers gave; a list of plans is branches, which all start from the same and whose results
-stand side by side along the channels.  A chain is 0, 1, 2, ...
+A plan is a list of steps, each applied to the result of the one before.  A number runs the layer
+with that index; a Window is max-pooling; a list of plans runs each of them on the same input and
+concatenates their results along the channels.  The plan of a chain is 0, 1, 2, ...
 """
 
 import dataclasses
@@ -15,17 +15,17 @@ FIELDS = {field.name for field in dataclasses.fields(Window)}
 
 
 def pooled(x, window):
-    """Max-pooling of Bits, BitPlanes or pixels."""
+    """Max-pool Bits, BitPlanes or pixels."""
     if hasattr(x, "dtype"):
         return kernels.max_pool(x, window)[0]
     return kernels.max_pool_bits(x, window)
 
 
 def follow(plan, x, layer, pool=pooled, join=kernels.concatenate):
-    """Go through a plan from `x`, with arrays or with their shapes; what the last step gives.
+    """Run a plan on `x`, which is an array or a shape, and return the result of the last step.
 
-    `layer` is called with the number of a layer and what comes in, `pool` with what comes in and
-    a Window, `join` with the results of branches.
+    `layer` is called with the index of a layer and its input, `pool` with an input and a Window,
+    `join` with the list of the results of the branches.
     """
     for step in plan:
         if isinstance(step, Window):
@@ -38,40 +38,41 @@ def follow(plan, x, layer, pool=pooled, join=kernels.concatenate):
 
 
 def shape_of_pool(shape, window):
-    """The shape (H, W, C) after a pooling, once these are images that the window fits."""
+    """Return the shape (H, W, C) after pooling; refuse inputs that the window does not fit."""
     if len(shape) != 3 or max(n for pair in window.padding for n in pair) >= min(window.size):
-        expected = "images, and a padding below the number of taps"
-        raise InputError(f"{window!r} pools what is {shape}; expected {expected}")
+        expected = "(H, W, C), and a padding smaller than the window"
+        raise InputError(f"{window!r} pools inputs of shape {shape}; expected {expected}")
     return (*window.output(*shape[:2]), shape[2])
 
 
 def shape_of_all(shapes):
-    """The shape of the results of branches side by side, equal but for the last number."""
+    """Return the shape of the concatenated branches; refuse different sizes of images."""
     if len({shape[:-1] for shape in shapes}) != 1:
-        raise InputError(f"branches give {shapes}; expected images of one size")
+        raise InputError(f"branches return the shapes {shapes}; expected images of one size")
     return (*shapes[0][:-1], sum(shape[-1] for shape in shapes))
 
 
 def described(plan):
-    """A plan as JSON holds it: a Window becomes a dict."""
+    """Return a plan in the form of JSON, where a Window is a dict."""
     kinds = {Window: dataclasses.asdict, list: lambda step: [described(own) for own in step]}
     return [kinds[type(step)](step) if type(step) in kinds else step for step in plan]
 
 
 def plan_of(given, count):
-    """The plan that a header holds: each of `count` layers once, in order, the last at the end."""
+    """Return the plan in a header, which has each of `count` layers once, in order."""
     seen = []
     plan = _plan(given, seen, deepest=4)
     if seen != list(range(count)) or plan[-1:] != [count - 1]:
         came = f"a plan of the layers {seen!r:.60}"
-        raise InputError(f"the header has {came}; expected each of {count}, in order")
+        expected = f"each of the {count} layers once, in order, the last one at the end"
+        raise InputError(f"the header has {came}; expected {expected}")
     return plan
 
 
 def _plan(given, seen, deepest):
-    """The steps of a plan; the numbers of its layers go to `seen`."""
+    """Return the steps of a plan in a header, and append the indices of its layers to `seen`."""
     if not isinstance(given, list) or not deepest:
-        raise InputError(f"the header has the plan {given!r:.60}, which is none")
+        raise InputError(f"the header has the plan {given!r:.60}; expected a list of steps")
     plan = []
     for step in given:
         if isinstance(step, dict):
@@ -82,12 +83,15 @@ def _plan(given, seen, deepest):
             seen.append(step)
             plan.append(step)
         else:
-            raise InputError(f"the header has a plan with {step!r:.60}; expected layers")
+            raise InputError(
+                f"the header has the step {step!r:.60}; expected a layer, window or list"
+            )
     return plan
 
 
 def window_from(given):
-    """The Window that a header holds."""
+    """Return the Window in a header."""
     if not isinstance(given, dict) or set(given) != FIELDS:
-        raise InputError(f"the header has the window {given!r:.60}, which is none")
+        expected = f"a dict with {', '.join(sorted(FIELDS))}"
+        raise InputError(f"the header has the window {given!r:.60}; expected {expected}")
     return Window(**given)

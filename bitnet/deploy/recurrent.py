@@ -1,62 +1,67 @@
-"""The frozen language model: packed weights, a hidden state of k bits, gates in float.
+"""The frozen language model: packed weights, a k-bit hidden state, gates in float.
 
-NumPy alone is enough.  Every product is of integers; the same `kernels.affine` and cells as in
-training make numbers of them, so that a frozen model gives the same bits as the trained one.
-The state that goes from one step to the next is q(h), in planes, and the LSTM's cell, or what a
-GRU's gate keeps, in float.
+All products are computed in integers.  The same `kernels.affine` and cells as in training turn
+them into floats, so that a frozen model returns the same bits as the trained one.  The state
+between two steps is q(h), in planes, and in float the cell of an LSTM or the h of a GRU.  NumPy
+alone is enough.
 """
 
 import dataclasses
 import functools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 
 from bitnet import kernels
-from bitnet.arrays import array_module, as_array, is_array, like, moved, to_cpu
+from bitnet.arrays import Array, array_module, as_array, is_array, like, moved, to_cpu
 from bitnet.data.vocabulary import UNITS
 from bitnet.deploy import file
 from bitnet.devices import full_memory_named, mover
-from bitnet.errors import InputError
+from bitnet.errors import InputError, unfit
 from bitnet.kernels import GATES, BitPlanes, Bits, Codebook
 from bitnet.quantizers import quantizer_named
 
 CELLS = ("rnn-tanh", "rnn-relu", "lstm", "gru")
-ENDS = ("embedding", "decoder")  # the matrices of a model that are in no layer
-LEAST, MOST = 1e-18, 1e18  # of a scale
+ENDS = ("embedding", "decoder")  # the matrices outside the layers
+LEAST, MOST = 1e-18, 1e18  # the range of a scale
 LARGEST_SUM = np.iinfo(np.int32).max
-LARGEST_NUMBER = 1e38  # that float32 holds, about
+LARGEST_NUMBER = 1e38  # about the largest float32
 MAX_LAYERS = 64
 
 
 @dataclasses.dataclass(frozen=True)
 class FrozenMatrix:
-    """Weights of a few bits with a scale: `scale * codebook[codes]`."""
+    """A k-bit matrix with a scale: `scale * codebook[codes]`."""
 
-    bits: Bits  # the codes, bit j of each in plane j: (k, M, N)
-    quantizer: str  # the name of the one whose codebook the codes mean
+    bits: Bits  # the codes (k, M, N): plane j holds bit j of each
+    quantizer: str  # the name of the quantizer, whose codebook has the values of the codes
     scale: float  # above 0
+
+    def __repr__(self):
+        rows, columns = self.shape
+        return f"FrozenMatrix({rows}x{columns}, {self.quantizer}, scale={self.scale:g})"
 
     def __post_init__(self):
         number = isinstance(self.scale, float) and LEAST <= self.scale <= MOST
         codebook = quantizer_named(self.quantizer).codebook
         if not number or self.bits.ndim != 3 or self.bits.shape[0] != codebook.bits:
-            came = f"planes of shape {self.bits.shape} with the scale {self.scale!r}"
-            expected = f"({codebook.bits}, M, N) and a number above 0"
-            raise InputError(f"weights of {self.quantizer} in {came}; expected {expected}")
+            came = f"{self.quantizer} weights of shape {self.bits.shape}, scale {self.scale!r}"
+            expected = f"({codebook.bits}, M, N) and a scale from {LEAST:g} to {MOST:g}"
+            raise InputError(f"FrozenMatrix: got {came}; expected {expected}")
 
     @classmethod
     def of_codes(cls, codes, quantizer, scale):
-        """From codes, uint8 of shape (M, N)."""
+        """Pack codes, uint8 of shape (M, N)."""
         codebook = quantizer_named(quantizer).codebook
         return cls(Codebook.uniform(codebook.bits).planes(codes).bits, quantizer, float(scale))
 
     @functools.cached_property
     def weight(self):
-        """The BitPlanes that products take, with the scale in their unit, laid out."""
-        codebook, uniform = (
-            quantizer_named(self.quantizer).codebook,
-            Codebook.uniform(len(self.bits)),
-        )
+        """The BitPlanes that products take, prepared, with the scale in their unit."""
+        codebook = quantizer_named(self.quantizer).codebook
+        uniform = Codebook.uniform(len(self.bits))
         codes = uniform.codes(BitPlanes(self.bits, uniform.coefficients))
         planes = codebook.planes(like(codes, self.bits))
         planes.unit *= self.scale
@@ -64,27 +69,26 @@ class FrozenMatrix:
 
     @property
     def shape(self):
-        """(M, N)."""
+        """The shape of the matrix, (M, N)."""
         return self.bits.shape[1:]
 
     def reach(self, codebook, scale=1.0):
-        """What no product with numbers of these codebook passes; refused if integers pass int32."""
+        """Return a bound of the products with values of a codebook; refuse sums beyond int32."""
         own = quantizer_named(self.quantizer).codebook
         largest = self.shape[1] * own.largest * codebook.largest
         if largest > LARGEST_SUM:
-            came = f"a product of {self.shape[1]} inputs of {codebook!r} with {self.quantizer}"
-            expected = "fewer inputs, or numbers of fewer bits"
-            raise InputError(f"{came} passes int32; expected {expected}")
+            came = f"{self!r} times inputs of {codebook!r}, whose sums exceed int32"
+            raise InputError(f"got {came}; expected fewer inputs or fewer bits")
         return largest * own.unit * self.scale * codebook.unit * scale
 
     def contents(self):
-        """What a file holds of the matrix: a header, and arrays by name."""
+        """Return the header of the matrix in a file, and its arrays by name."""
         header = {"inputs": self.shape[1], "quantizer": self.quantizer, "scale": self.scale}
         return header, {"bits": self.bits.to_bytes()}
 
     @classmethod
     def from_contents(cls, header, arrays):
-        """The matrix that a file describes, laid out, which refuses codes that mean nothing."""
+        """Return the matrix in a file, prepared, which refuses codes without a value."""
         file.check_names("the header of a matrix", header, ("inputs", "quantizer", "scale"))
         file.check_names("the file of a matrix", arrays, ("bits",))
         bits = Bits.from_bytes(arrays["bits"], file.whole(header["inputs"]))
@@ -95,13 +99,17 @@ class FrozenMatrix:
 
 @dataclasses.dataclass(frozen=True)
 class FrozenRecurrent:
-    """One recurrent layer, of G gates: weights (G H, N) and (G H, H), and a bias (G H,)."""
+    """A recurrent layer with G gates: weights (G H, N) and (G H, H), and a bias (G H,)."""
 
     cell: str  # one of CELLS
     input_weight: FrozenMatrix
     state_weight: FrozenMatrix
     bias: np.ndarray  # float32
-    quantizer: str  # the name of that of the state
+    quantizer: str  # the name of the quantizer of the state
+
+    def __repr__(self):
+        sizes = f"{self.input_weight.shape[1]}, {self.units}"
+        return f"FrozenRecurrent({self.cell}, {sizes}, {self.input_weight.quantizer} weights)"
 
     @functools.cached_property
     def activations(self):
@@ -110,26 +118,26 @@ class FrozenRecurrent:
 
     @property
     def codebook(self):
-        """What the codes of the state stand for."""
+        """The values of the codes of the state."""
         return self.activations.codebook
 
     @property
     def units(self):
-        """H."""
+        """The number of units, H."""
         return self.state_weight.shape[1]
 
     def quantized(self, h):
-        """q(h), floats (B, H) as BitPlanes."""
+        """Return q(h), BitPlanes, for floats h (B, H)."""
         return self.codebook.planes(self.activations.codes(h))
 
     def first_state(self, batch):
-        """The state before the first step: q(0), and zeros of the cell, or of what is kept."""
+        """Return the state before the first step: q(0), and the zeros of a cell or a GRU's h."""
         zeros = array_module(self.bias).zeros((batch, self.units), np.float32)
         kept = () if self.cell.startswith("rnn") else (zeros,)
         return self.quantized(zeros), *kept
 
     def takes(self, state, batch):
-        """Whether a state is one of this layer, for so many texts."""
+        """Return whether a state belongs to this layer and has this batch size."""
         packed, *kept = state if isinstance(state, tuple) and state else (None,)
         held = [own for own in (packed, *kept) if isinstance(own, BitPlanes) or is_array(own)]
         shapes = [own.shape for own in held]
@@ -139,9 +147,9 @@ class FrozenRecurrent:
         return numbers[0] == numbers[1]
 
     def run(self, x, batch, state):
-        """All steps of a sequence: BitPlanes (T B, N), step after step, to q(h), (T B, H).
+        """Return q(h), (T B, H), for a sequence of T steps, BitPlanes (T B, N), and the next state.
 
-        `state` is what an earlier call gave, None at the beginning; returns the next one too.
+        `state` is the state that an earlier call returned, or None at the beginning.
         """
         weight = self.input_weight.weight
         z = kernels.affine(kernels.plane_gemm(x, weight), x.unit * weight.unit, self.bias)
@@ -168,7 +176,7 @@ class FrozenRecurrent:
         return states, (packed, *kept)
 
     def contents(self):
-        """What a file holds of the layer: a header, and arrays by name."""
+        """Return the header of the layer in a file, and its arrays by name."""
         weights = {"input": self.input_weight, "state": self.state_weight}
         headers, arrays = file.contents_of(weights)
         header = {"cell": self.cell, "quantizer": self.quantizer, **headers}
@@ -176,7 +184,7 @@ class FrozenRecurrent:
 
     @classmethod
     def from_contents(cls, header, arrays):
-        """The layer that a file describes."""
+        """Return the layer with this header and these arrays."""
         parts = file.apart(arrays)
         file.check_names("the header of a layer", header, ("cell", "quantizer", "input", "state"))
         file.check_names("the file of a layer", parts, ("", "input", "state"))
@@ -186,22 +194,22 @@ class FrozenRecurrent:
 
 
 class FrozenLanguageModel:
-    """A language model for inference: scores of what comes next.
+    """A language model for inference, which returns the scores of the next token.
 
     Parameters
     ----------
     embedding : FrozenMatrix
-        The table, (V, N).
+        The embeddings of the V tokens, (V, N).
     layers : sequence of FrozenRecurrent
-        One or more, with one quantizer.
+        One or more layers with the same quantizer.
     decoder : FrozenMatrix
-        (V, H).
+        The weights of the scores, (V, H).
     bias : numpy.ndarray
-        float32 of shape (V,).
+        The bias of the scores, float32 of shape (V,).
     vocabulary : sequence of str, optional
         The V words or characters.
     unit : {"words", "characters"}, optional
-        What these are, if it is known.
+        The kind of the tokens in the vocabulary.
 
     Raises
     ------
@@ -224,7 +232,15 @@ class FrozenLanguageModel:
 
     kind = file.LANGUAGE_MODEL
 
-    def __init__(self, embedding, layers, decoder, bias, vocabulary=None, unit=None):
+    def __init__(
+        self,
+        embedding: FrozenMatrix,
+        layers: Sequence[FrozenRecurrent],
+        decoder: FrozenMatrix,
+        bias: Array,
+        vocabulary: Sequence[str] | None = None,
+        unit: str | None = None,
+    ) -> None:
         self.embedding, self.layers = embedding, tuple(layers)
         self.decoder, self.bias = decoder, bias
         self.vocabulary = None if vocabulary is None else tuple(vocabulary)
@@ -232,38 +248,44 @@ class FrozenLanguageModel:
         self._check()
 
     def _check(self):
-        """Refuse parts that do not fit."""
+        """Refuse parts that do not fit together."""
         count, width = self.embedding.shape
         for i, layer in enumerate(self.layers):
             shapes = layer.input_weight.shape, layer.state_weight.shape, layer.bias.shape
             known = layer.cell in CELLS
             rows = GATES[layer.cell.partition("-")[0]] * layer.units if known else None
             if shapes != ((rows, width), (rows, layer.units), (rows,)):
-                came = f"weights and bias of shapes {shapes}, for {width} inputs"
-                raise InputError(f"layer {i} ({layer.cell}) has {came}")
+                came = f"{layer.cell!r:.20} with weights and bias of shapes {shapes}"
+                expected = f"one of {', '.join(CELLS)} that fits {width} inputs"
+                raise InputError(f"layer {i} (FrozenRecurrent): got {came}; expected {expected}")
             width = layer.units
         quantizers = {repr(layer.quantizer) for layer in self.layers}
         if len(quantizers) != 1 or not self.layers[0].activations.elementwise:
             came = f"layers with the quantizers {', '.join(sorted(quantizers))}"
-            expected = "one, of each number alone, for the states of all layers"
-            raise InputError(f"{came}; expected {expected}")
+            expected = "one elementwise quantizer for the states of all layers"
+            raise InputError(f"FrozenLanguageModel: got {came}; expected {expected}")
         if self.decoder.shape != (count, width) or self.bias.shape != (count,):
-            came = f"a decoder {self.decoder.shape} and a bias {self.bias.shape}"
-            raise InputError(f"{came}; expected ({count}, {width}) and ({count},)")
+            came = f"decoder and bias of shapes {self.decoder.shape} and {self.bias.shape}"
+            expected = f"({count}, {width}) and ({count},)"
+            raise InputError(f"FrozenLanguageModel: got {came}; expected {expected}")
         biases = [self.bias, *(layer.bias for layer in self.layers)]
         if any(b.dtype != np.float32 or not np.isfinite(b).all() for b in biases):
-            raise InputError("a bias is not float32, or holds NaN or infinity")
+            came = "a bias that is not float32, or holds NaN or infinity"
+            raise InputError(f"FrozenLanguageModel: got {came}; expected finite float32")
         self._check_reach()
         words = self.vocabulary
         named = words is None or all(isinstance(word, str) for word in words)
         if not named or (words is not None and (len(words), len(set(words))) != (count, count)):
-            raise InputError(f"a vocabulary that is not of {count} different words")
+            expected = f"{count} different strings, one per embedding"
+            raise InputError(
+                f"FrozenLanguageModel: vocabulary is {words!r:.60}; expected {expected}"
+            )
         if self.unit is not None and (words is None or self.unit not in UNITS):
-            expected = f"that of a vocabulary, {' or '.join(UNITS)}"
-            raise InputError(f"the unit is {self.unit!r:.40}; expected {expected}")
+            expected = f"{' or '.join(UNITS)}, and a vocabulary"
+            raise InputError(f"FrozenLanguageModel: unit is {self.unit!r:.40}; expected {expected}")
 
     def _check_reach(self):
-        """Refuse products whose integers could pass int32, or whose numbers float32."""
+        """Refuse products whose sums can exceed int32, or whose values can exceed float32."""
         codebook, scale = quantizer_named(self.embedding.quantizer).codebook, self.embedding.scale
         reaches = []
         for layer in self.layers:
@@ -273,34 +295,36 @@ class FrozenLanguageModel:
             codebook, scale = layer.codebook, 1.0
         reaches.append(self.decoder.reach(codebook) + float(abs(self.bias).max()))
         if max(reaches) > LARGEST_NUMBER:
-            came = f"scales and units that make numbers of up to {max(reaches):.3g} in a layer"
-            raise InputError(f"{came}; expected at most {LARGEST_NUMBER:g}, which float32 holds")
+            came = f"scales with which values reach {max(reaches):.3g}"
+            expected = f"at most {LARGEST_NUMBER:g}, which float32 can hold"
+            raise InputError(f"FrozenLanguageModel: got {came}; expected {expected}")
 
-    def to(self, device):
-        """Move the model, as `FrozenNet.to`; returns it."""
+    def to(self, device: str) -> Self:
+        """Move the model to a device, "cpu" or "gpu", and return it, as `FrozenNet.to` does."""
         own = self.embedding, self.layers, self.decoder, self.bias
         self.embedding, self.layers, self.decoder, self.bias = moved(own, mover(device))
         return self
 
     @property
-    def sizes(self):
-        """V, N, and the units of each layer."""
+    def sizes(self) -> list[int]:
+        """The number of tokens, the size of an embedding, and the units of each layer."""
         return [*self.embedding.shape, *(layer.units for layer in self.layers)]
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         count, width, *units = self.sizes
         layers = "-".join(f"{n} {layer.cell}" for n, layer in zip(units, self.layers, strict=True))
         return f"FrozenLanguageModel({count}-{width}-{layers}-{count})"
 
-    def scores(self, ids, state=None):
-        """The scores after every step, float32 (T B, V), step after step, and the next state.
+    def scores(self, ids: Array, state: tuple | None = None) -> tuple[Array, tuple]:
+        """Return the scores after every step, float32 (T B, V), and the next state.
 
-        `ids` are integers (T, B) from 0 to V - 1, T steps of B texts; `state` is what an earlier
-        call gave, None at the beginning of a text.
+        `ids` are integers (T, B) from 0 to V - 1: T steps of B texts.  `state` is the state that an
+        earlier call returned, or None at the beginning of a text.
         """
         ids = as_array(ids)
         if ids.ndim != 2 or (ids.size and ids.dtype.kind not in "iu"):
-            raise InputError(f"{self}: ids are {ids.dtype} {ids.shape}; expected integers (T, B)")
+            came = f"{ids.dtype} of shape {ids.shape}"
+            raise InputError(f"{self}: ids are {came}; expected integers (T, B)")
         if ids.size and not 0 <= ids.min() <= ids.max() < len(self.bias):
             span = f"from {ids.min()} to {ids.max()}"
             raise InputError(f"{self}: ids run {span}; expected 0 to {len(self.bias) - 1}")
@@ -317,27 +341,27 @@ class FrozenLanguageModel:
             return like(kernels.affine(z, x.unit * weight.unit, self.bias), ids), tuple(after)
 
     def _state(self, state, batch):
-        """The state of each layer, once all are of this batch."""
+        """Return the state of each layer; refuse states that do not fit the model or the batch."""
         state = (None,) * len(self.layers) if state is None else state
         if len(state) != len(self.layers):
-            raise InputError(f"{self}: {len(state)} states; expected {len(self.layers)}")
+            raise InputError(f"{self}: got {len(state)} states; expected {len(self.layers)}")
         for layer, own in zip(self.layers, state, strict=True):
             if own is not None and not layer.takes(own, batch):
                 shape = f"({batch}, {layer.units})"
-                expected = f"what an earlier call of this model gave, of shape {shape}"
-                raise InputError(f"{self}: a state is {own!r:.80}; expected {expected}")
+                expected = f"a state of a layer, of shape {shape}, that this model returned"
+                raise unfit(repr(self), expected, *(own if isinstance(own, tuple) else (own,)))
         return state
 
-    def step(self, ids, state=None):
-        """The scores (B, V) after one step of ids (B,), and the next state."""
+    def step(self, ids: Array, state: tuple | None = None) -> tuple[Array, tuple]:
+        """Return the scores, float32 (B, V), after one step of ids (B,), and the next state."""
         return self.scores(as_array(ids)[None], state)
 
-    def save(self, path):
+    def save(self, path: Path | str) -> None:
         """Write the model to a file, whole or not at all."""
         file.save(self, path)
 
-    def contents(self):
-        """What a file holds of the model: a header, and arrays by name."""
+    def contents(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """Return the header of the model in a file, and its arrays by name."""
         parts = {"embedding": self.embedding, "decoder": self.decoder}
         header, arrays = file.contents_of(parts | dict(enumerate(self.layers)))
         header["layers"] = [header.pop(i) for i in range(len(self.layers))]
@@ -345,8 +369,8 @@ class FrozenLanguageModel:
         return header, arrays | {"bias": to_cpu(self.bias).astype("<f4", copy=False)}
 
     @classmethod
-    def from_contents(cls, header, arrays):
-        """The model that a file describes."""
+    def from_contents(cls, header: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Self:
+        """Return the model with this header and these arrays; refuse what does not fit."""
         file.check_names("the header", header, (*ENDS, "layers", "vocabulary", "unit"))
         headers, parts, vocabulary = header["layers"], file.apart(arrays), header["vocabulary"]
         file.check_list("layers", headers, MAX_LAYERS)

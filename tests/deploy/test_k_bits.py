@@ -235,8 +235,8 @@ def test_weights_changed_after_freezing_change_nothing():
     ("key", "change", "message"),
     [
         ("weight_codebook", {"unit": 0.0}, "a unit above 0"),
-        ("weight_codebook", {"unit": 1}, "whole numbers and a unit"),
-        ("weight_codebook", {"unit": float("inf")}, "whole numbers and a unit"),
+        ("weight_codebook", {"unit": 1}, "whole numbers and a finite unit"),
+        ("weight_codebook", {"unit": float("inf")}, "whole numbers and a finite unit"),
         ("weight_codebook", {"patterns": [0, 1 << 40]}, "whole numbers"),
         ("weight_codebook", {"patterns": [3, 2, 1, 0]}, "increasing numbers"),
         ("weight_codebook", {"patterns": [0, 1, 2]}, "expected uint8 codes below 3"),

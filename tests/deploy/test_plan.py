@@ -158,26 +158,26 @@ def plan():
     ("change", "message"),
     [
         (lambda h: h.pop("plan"), "the header has .*; expected .*plan"),
-        (lambda h: h.update(plan=[*range(6)]), "layer 3: weights of shape .*expected"),
-        (lambda h: h.update(plan=7), "which is none"),
-        (lambda h: h.update(plan=[]), "expected each of 6, in order"),
+        (lambda h: h.update(plan=[*range(6)]), "layer 3 .*: weights of shape .*expected"),
+        (lambda h: h.update(plan=7), "expected a list of steps"),
+        (lambda h: h.update(plan=[]), "expected each of the 6 layers once"),
         (lambda h: h.update(plan=[1, 0, 2, 3, 4, 5]), "in order"),
         (lambda h: h.update(plan=[0, 1, 2, 3, 4, 5, 5]), "in order"),
         (lambda h: h.update(plan=[*plan(), WINDOW]), "in order"),
         (lambda h: h.update(plan=[[[0, 1, 2, 3, 4, 5]]]), "in order"),
-        (lambda h: h.update(plan=[0, [], 1]), "expected layers"),
-        (lambda h: h.update(plan=[0, "1"]), "expected layers"),
-        (lambda h: h.update(plan=[0, True]), "expected layers"),
-        (lambda h: h.update(plan=[[[[[[[[[[0]]]]]]]]]]), "which is none"),
-        (lambda h: h.update(plan=[0, [1, 2], 3]), "which is none"),
-        (lambda h: h.update(plan=[{**WINDOW, "fly": 1}, *plan()]), "which is none"),
+        (lambda h: h.update(plan=[0, [], 1]), "expected a layer, window or list"),
+        (lambda h: h.update(plan=[0, "1"]), "expected a layer, window or list"),
+        (lambda h: h.update(plan=[0, True]), "expected a layer, window or list"),
+        (lambda h: h.update(plan=[[[[[[[[[[0]]]]]]]]]]), "a list of steps"),
+        (lambda h: h.update(plan=[0, [1, 2], 3]), "a list of steps"),
+        (lambda h: h.update(plan=[{**WINDOW, "fly": 1}, *plan()]), "expected a dict with border"),
         (lambda h: h.update(plan=[{**WINDOW, "size": [99, 99]}, *plan()]), "does not fit"),
         (lambda h: h.update(plan=[{**WINDOW, "padding": [[3, 1], [1, 1]]}, *plan()]), "padding"),
         (lambda h: h.update(plan=[0, [[HALF], *plan()[1]], *plan()[2:]]), "one size"),
-        (lambda h: h.update(plan=[*plan()[:-1], [[], []], 5]), r"layer 5: weights of shape"),
-        (lambda h: h["layers"][4].update(pooling="least"), "layer 4: pooling is 'least'"),
-        (lambda h: h["layers"][4].update(pooling=[1]), "layer 4: pooling is"),
-        (lambda h: h["layers"][5].update(pool=WINDOW), "layer 5: weights of shape"),
+        (lambda h: h.update(plan=[*plan()[:-1], [[], []], 5]), r"layer 5 .*: weights of shape"),
+        (lambda h: h["layers"][4].update(pooling="least"), "layer 4 .*: pooling is 'least'"),
+        (lambda h: h["layers"][4].update(pooling=[1]), "layer 4 .*: pooling is"),
+        (lambda h: h["layers"][5].update(pool=WINDOW), "layer 5 .*: weights of shape"),
     ],
 )
 def test_inconsistent_plans_with_a_valid_seal_are_refused(tmp_path, change, message):
@@ -187,8 +187,8 @@ def test_inconsistent_plans_with_a_valid_seal_are_refused(tmp_path, change, mess
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda h: h["layers"][5].pop("pool"), "layer 5: weights of shape"),
-        (lambda h: h["layers"][5].update(pool=None), "which is none"),
+        (lambda h: h["layers"][5].pop("pool"), "layer 5 .*: weights of shape"),
+        (lambda h: h["layers"][5].update(pool=None), "expected a dict with border"),
         (lambda h: h["layers"][5]["pool"].update(size=[3, 4]), "expected all"),
         (lambda h: h["layers"][5]["pool"].update(padding=[[1, 0], [0, 0]]), "expected all"),
     ],
@@ -224,7 +224,7 @@ RNG = np.random.default_rng(9)
                 Flatten(),
                 BatchNorm(4),
             ],
-            "expected 1x1 taps",
+            "expected a 1x1 kernel",
         ),
         (
             [
@@ -267,7 +267,7 @@ def test_other_structures_are_refused(layers, message):
 
 
 def test_compare_refuses_another_net():
-    with pytest.raises(InputError, match="of another model"):
+    with pytest.raises(InputError, match="differ in shape"):
         bitnet.compare(MODEL, AVERAGE, pixels(0, 1, (9, 8)))
 
 

@@ -149,7 +149,7 @@ def test_numpy_alone_gives_the_same():
 
 
 def drawn(model, prompt, count, temperature=1.0):
-    """The ids of tokens that go on with a prompt."""
+    """The ids of the tokens that follow a prompt."""
     given = model.scores, VOCABULARY, prompt, count, np.random.default_rng(5), temperature
     return VOCABULARY.encode([*generate(*given)])
 
@@ -233,7 +233,7 @@ def test_the_state_of_another_model_is_refused(kind, activations):
     for one, two in ((frozen, other), (other, frozen)):
         _, state = one.step([1])
         one.step([1], state)
-        with pytest.raises(InputError, match="expected what an earlier call of this model gave"):
+        with pytest.raises(InputError, match="expected a state of a layer, of shape"):
             two.step([1], state)
 
 
@@ -241,7 +241,7 @@ def test_what_is_no_state_is_refused():
     frozen = bitnet.freeze(model_of(0, units=5, **NETS[0]))
     ((packed, _),) = frozen.step([1])[1]
     for state in ((packed,), ((packed, None),), (5,), ((),), ((None, None),)):
-        with pytest.raises(InputError, match="expected what an earlier call of this model gave"):
+        with pytest.raises(InputError, match="expected a state of a layer, of shape"):
             frozen.step([1], state)
 
 
@@ -257,7 +257,7 @@ def test_sums_that_could_pass_int32_are_refused():
         if fits:
             assert np.isfinite(FrozenLanguageModel(table, [layer], one, bias).scores([[0]])[0])
         else:
-            with pytest.raises(InputError, match="passes int32"):
+            with pytest.raises(InputError, match="exceed int32"):
                 FrozenLanguageModel(table, [layer], one, bias)
 
 
@@ -269,7 +269,7 @@ def test_numbers_that_float32_does_not_hold_are_refused(which):
     bias = np.zeros(1, np.float32)
     table, x, h, last = (constant(1, 1, "linear:4:1e18", scale) for scale in scales)
     layer = FrozenRecurrent("rnn-relu", x, h, bias, "linear:4:1e18")
-    with pytest.raises(InputError, match="float32 holds"):
+    with pytest.raises(InputError, match="float32 can hold"):
         FrozenLanguageModel(table, [layer], last, bias)
 
 

@@ -81,10 +81,10 @@ def output(m=2, n=3, **changes):
 @pytest.mark.parametrize(
     ("layers", "message"),
     [
-        ([], "at the end, a FrozenOutput"),
-        ([layer()], "at the end, a FrozenOutput"),
-        ([output(), output()], "FrozenLayers"),
-        ([layer(), output(n=4)], r"layer 1: weights of shape \(2, 4\); expected \(M, 3\)"),
+        ([], "then one FrozenOutput"),
+        ([layer()], "then one FrozenOutput"),
+        ([output(), output()], "got FrozenOutput, FrozenOutput"),
+        ([layer(), output(n=4)], r"layer 1 .*: weights of shape \(2, 4\); expected \(M, 3\)"),
         ([layer(thresholds=np.zeros(3)), output()], "thresholds is float64"),
         ([layer(thresholds=np.zeros(2, np.int32)), output()], r"\(2,\); expected int32 of"),
         ([layer(increasing=np.ones(3, np.uint8)), output()], "increasing is uint8"),

@@ -134,7 +134,7 @@ def test_weights_changed_behind_the_signs_are_still_refused():
     layer.weight.grad = np.ones((3, 70), np.float32)
     Adam([layer.weight], 1e-2).step()
     view[:] = -layer.weight.data
-    with pytest.raises(InputError, match="behind the back"):
+    with pytest.raises(InputError, match="differs from its cached signs"):
         bitnet.freeze(model)
 
 
