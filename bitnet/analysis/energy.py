@@ -1,19 +1,23 @@
 """Estimated energy of one prediction of a net and of its float twin, from Horowitz's tables.
 
-The tables (45 nm, in the papers' section on energy) give picojoules of a multiplication, of an
-addition, and of 64 bits fetched from memories of three sizes and from DRAM.  They have no XNOR
-and no popcount; `ASSUMPTIONS` says what stands in for them, and what is left out.
+The tables (45 nm, in the papers' section on energy) list the picojoules of a multiplication, of an
+addition, and of reading 64 bits from caches of three sizes and from DRAM.  They contain no XNOR
+and no popcount; `ASSUMPTIONS` lists what is assumed for these, and what is not counted.
 """
 
 import dataclasses
+from collections.abc import Sequence
+from typing import Any
 
 from bitnet.analysis.report import Summary, in_order, summary
 from bitnet.analysis.table import aligned, count
+from bitnet.deploy import FrozenNet
 from bitnet.errors import InputError
+from bitnet.nn import Sequential
 
 MUL_PJ = {"int8": 0.2, "int32": 3.1, "fp16": 1.1, "fp32": 3.7}
 ADD_PJ = {"int8": 0.03, "int32": 0.1, "fp16": 0.4, "fp32": 0.9}
-# the name, the bytes it holds, and picojoules for 64 bits, the least and the most
+# name, capacity in bytes, and picojoules per 64 bits (least and most)
 MEMORIES = (
     ("8K cache", 8 << 10, 10.0, 10.0),
     ("32K cache", 32 << 10, 20.0, 20.0),
@@ -26,20 +30,20 @@ FLOAT_PJ = MUL_PJ["fp32"] + ADD_PJ["fp32"]
 ASSUMPTIONS = (
     "from the tables (Horowitz, 45 nm): int8 ADD 0.03 pJ, int32 ADD 0.1, fp32 MUL 3.7, fp32 ADD",
     "  0.9; 64 bits from 8K 10 pJ, 32K 20, 1M 100, DRAM 1300 to 2600",
-    "assumed: 64 XNOR multiply-accumulates are one XOR (64 gates, as two int32 ADDs), one popcount",
-    "  (fewer than 64 full adders: two more) and one accumulation (one): 0.5 pJ a word, padding",
-    "  included, for each plane of ±1 of the activations with each of the weights; numbers of k",
-    "  bits have k planes, pixels eight, powers of two as many as two for each power; where there",
-    "  are many the processor takes bytes or tables, and the estimate stays with the planes; the",
-    "  upper bound has one int8 ADD for each product of ±1",
-    "assumed: a threshold is one int32 ADD, and outputs of k bits have 2^k - 1; the last batch",
-    "  norm is one fp32 MUL and two ADDs a class, with an int8 ADD to the exponent for the MUL",
-    "  where the scale is a power of two; the twin's are folded into its weights and biases",
+    "assumed: 64 XNOR multiply-accumulates cost one XOR (64 gates: two int32 ADDs), one popcount",
+    "  (fewer than 64 full adders: two more) and one accumulation (one): 0.5 pJ per word, padding",
+    "  included, for each plane of ±1 of the activations with each of the weights; k-bit values",
+    "  have k planes, pixels eight, powers of two up to two planes for each power; the processor",
+    "  uses bytes or tables where there are many planes, but the estimate counts the planes; the",
+    "  upper bound counts one int8 ADD for each product of ±1",
+    "assumed: a threshold costs one int32 ADD, and k-bit outputs have 2^k - 1; the last batch norm",
+    "  costs one fp32 MUL and two ADDs per class, with an int8 ADD to the exponent instead of the",
+    "  MUL if the scale is a power of two; that of the twin is folded into weights and biases",
     "assumed: for one image each layer reads its weights and inputs once and writes its outputs",
-    "  once, k bits a number; weights lie in the smallest memory that holds all of them,",
-    "  activations in that of the largest input and output of a layer; what is read again comes",
-    "  from registers, for nothing",
-    "left out: pooling, rectifiers, control, addresses, leakage",
+    "  once, k bits per value; the weights are in the smallest memory that holds all of them, the",
+    "  activations in the smallest that holds the largest input and output of a layer; repeated",
+    "  reads come from registers and cost nothing",
+    "not counted: pooling, rectifiers, control, addresses, leakage",
 )
 PJ = ("arithmetic", "upper", "weights", "activations", "total")
 
@@ -48,41 +52,48 @@ PJ = ("arithmetic", "upper", "weights", "activations", "total")
 class Estimate:
     """Operations, bytes and picojoules of one net for one image."""
 
-    net: str  # "binary", "quantized" (of more bits than one), "float twin" or "float"
-    macs: dict  # multiply-accumulates by precision
-    weight_bytes: int  # of all weights and thresholds
-    activation_bytes: int  # of the activations read and written
-    weight_memory: str  # where the weights lie
+    net: str  # "binary", "quantized" (with k-bit values), "float twin" or "float"
+    macs: dict[str, int]  # multiply-accumulates by precision
+    weight_bytes: int  # all weights and thresholds
+    activation_bytes: int  # activations read and written
+    weight_memory: str  # the memory that holds the weights
     activation_memory: str
     arithmetic_pj: float
     upper_pj: float  # upper bound of the arithmetic
-    weights_pj: tuple  # of the bytes moved: (least, most)
-    activations_pj: tuple
+    weights_pj: tuple[float, float]  # reading the weights: (least, most)
+    activations_pj: tuple[float, float]
+
+    def __repr__(self):
+        return f"Estimate({self.net}: {_span(self.total_pj)} pJ per image)"
 
     @property
-    def total_pj(self):
-        """The sum of all parts, as (least, most)."""
+    def total_pj(self) -> tuple[float, float]:
+        """The sum of arithmetic, weights and activations, as (least, most)."""
         moved = zip(self.weights_pj, self.activations_pj, strict=True)
-        return tuple(self.arithmetic_pj + w + a for w, a in moved)
+        least, most = (self.arithmetic_pj + w + a for w, a in moved)
+        return least, most
 
 
 @dataclasses.dataclass(frozen=True)
 class Energy:
-    """The estimates of a net; `str` gives a table with the assumptions.
+    """The estimated energy of a net and its float twin; `str` is a table with the assumptions.
 
     Attributes
     ----------
     name : str
-        The net.
+        The repr or a description of the net.
     estimates : tuple of Estimate
-        For the net of bits and its float twin, or for a float net alone.
+        The estimates of the net of bits and of its float twin, or that of a float net alone.
 
     Examples
     --------
     >>> import bitnet
     >>> import numpy as np
     >>> net = bitnet.nn.models.binary_mlp([784, 512, 10], rng=np.random.default_rng(0))
-    >>> print(str(estimate(net)).partition("from the tables")[0])
+    >>> energy = estimate(net)
+    >>> energy
+    Energy(Sequential of 5 layers: binary 691,024 pJ per image, float twin 386 to 768 times that)
+    >>> print(str(energy).partition("from the tables")[0])
     Sequential of 5 layers: estimated energy of one image
                           binary                  float twin
     1x1 MACs               5,120                           -
@@ -101,10 +112,16 @@ class Energy:
     """
 
     name: str
-    estimates: tuple
+    estimates: tuple[Estimate, ...]
+
+    def __repr__(self) -> str:
+        own = self.estimates[0]
+        cost = f"{own.net} {_span(own.total_pj)} pJ per image"
+        twin = f", float twin {self._times()} times that" if self.ratio else ""
+        return f"Energy({self.name:.200}: {cost}{twin})"
 
     @property
-    def ratio(self):
+    def ratio(self) -> tuple[float, float] | None:
         """The energy of the float twin divided by that of the net, as (least, most)."""
         if len(self.estimates) < 2:
             return None
@@ -112,13 +129,18 @@ class Energy:
         ratios = [t / n for t, n in zip(twin, own, strict=True)]
         return min(ratios), max(ratios)
 
-    def as_dict(self):
-        """The table, for JSON."""
+    def _times(self):
+        """Format the ratio."""
+        least, most = (f"{n:,.0f}" if n >= 10 else f"{n:.1f}" for n in self.ratio)
+        return least if least == most else f"{least} to {most}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the table in the form of JSON."""
         fields = [{**dataclasses.asdict(e), "total_pj": e.total_pj} for e in self.estimates]
-        table = {"net": self.name, "estimates": fields, "ratio": self.ratio}
+        table: dict[str, Any] = {"net": self.name, "estimates": fields, "ratio": self.ratio}
         return table | {"assumptions": [" ".join(line.split()) for line in ASSUMPTIONS]}
 
-    def __str__(self):
+    def __str__(self) -> str:
         es = self.estimates
         rows = [("", *(e.net for e in es))]
         used = in_order({p for e in es for p, n in e.macs.items() if n})
@@ -131,9 +153,7 @@ class Energy:
             rows.append((f"{title}, pJ", *(_span(getattr(e, f"{name}_pj")) for e in es)))
         lines = [f"{self.name:.200}: estimated energy of one image", *aligned(rows)]
         if self.ratio:
-            least, most = (f"{n:,.0f}" if n >= 10 else f"{n:.1f}" for n in self.ratio)
-            times = least if least == most else f"{least} to {most}"
-            lines.append(f"float twin / {es[0].net}, pJ: {times}")
+            lines.append(f"float twin / {es[0].net}, pJ: {self._times()}")
         return "\n".join([*lines, *ASSUMPTIONS])
 
 
@@ -143,20 +163,20 @@ def _span(values):
     return " to ".join(dict.fromkeys(f"{v:,.0f}" for v in values))
 
 
-def estimate(net, image=None):
-    """Estimate the energy of one prediction, and that of the float twin of the same shapes.
+def estimate(net: Sequential | FrozenNet | Summary, image: Sequence[int] | None = None) -> Energy:
+    """Estimate the energy of one prediction of a net, and of its float twin with the same shapes.
 
     Parameters
     ----------
     net : Sequential, FrozenNet or Summary
-        A model, a frozen net, or what `summary` made of one.
-    image : tuple of int, optional
-        As for `summary`.
+        A model, a frozen net, or the summary of one.
+    image : sequence of int, optional
+        The shape of an image, as for `summary`.
 
     Returns
     -------
     Energy
-        The table.  A float model is estimated alone.
+        The estimates.  A float model has no twin.
 
     Raises
     ------
@@ -174,19 +194,21 @@ def estimate(net, image=None):
     """
     table = net if isinstance(net, Summary) else summary(net, image)
     if not table.input:
-        raise InputError(f"energy: {table.name} is a language model; expected a net of images")
+        came = f"the language model {table.name}"
+        raise InputError(f"energy: got {came}; expected a net for images")
     rows = [row for row in table.rows if row.precision]
     if not rows:
-        raise InputError(f"energy: {table.name} has no layer that multiplies")
+        expected = "a net with linear layers or convolutions"
+        raise InputError(f"energy: {table.name} has no layer that multiplies; expected {expected}")
     own = [_own(table, rows)] if table.weights else []
     return Energy(table.name, (*own, _twin("float twin" if own else "float", rows)))
 
 
 def _own(table, rows):
-    """Estimate the net of bits itself."""
+    """Estimate the energy of the net of bits."""
     arithmetic = upper = 0.0
     for row in rows:
-        if not row.weights:  # a float layer of a mixed net
+        if not row.weights:  # a float layer among quantized ones
             own = most = FLOAT_PJ * row.macs + ADD_PJ["fp32"] * row.units
         else:
             steps = ADD_PJ["int32"] * row.comparisons
@@ -208,7 +230,7 @@ def _own(table, rows):
 
 
 def _twin(name, rows):
-    """Estimate a net of the same shapes in float32."""
+    """Estimate the energy of a float32 net with the same shapes."""
     macs, units = (sum(getattr(row, field) for row in rows) for field in ("macs", "units"))
     numbers = (row.weights + row.outputs[-1] if row.weights else row.floats for row in rows)
     arithmetic = FLOAT_PJ * macs + ADD_PJ["fp32"] * units  # a bias is added
@@ -217,10 +239,10 @@ def _twin(name, rows):
 
 
 def _moved(name, macs, weight_bytes, read, written, arithmetic):
-    """Make an estimate from the bytes that each layer reads and writes."""
+    """Return the Estimate for the bytes that each layer reads and writes."""
     held = max(r + w for r, w in zip(read, written, strict=True))
     n_bytes = sum(read) + sum(written)
-    sizes = weight_bytes, held  # each in the smallest memory that holds it
+    sizes = weight_bytes, held  # both in the smallest memory that holds them
     memories = [next(m for m in MEMORIES if m[1] is None or n <= m[1]) for n in sizes]
     moved = zip((weight_bytes, n_bytes), memories, strict=True)
     costs = (tuple(n / 8 * pj for pj in memory[2:]) for n, memory in moved)

@@ -1,8 +1,8 @@
-"""Tables for a terminal: columns of equal width, names to the left and numbers to the right."""
+"""Text tables with aligned columns: names to the left, numbers to the right."""
 
 
 def aligned(rows, left=1):
-    """Rows of text as lines with aligned columns, the first ones to the left."""
+    """Return rows of text as lines with aligned columns; the first `left` ones to the left."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     ways = [str.ljust] * left + [str.rjust] * (len(widths) - left)
     return [
@@ -12,10 +12,10 @@ def aligned(rows, left=1):
 
 
 def count(number):
-    """A whole number with commas; 0 or None, which says that there is none, as a dash."""
+    """Format a whole number with commas; 0 and None as a dash."""
     return f"{number:,}" if number else "-"
 
 
 def percent(share):
-    """A share from 0 to 1 as per cent with one decimal."""
+    """Format a fraction from 0 to 1 in per cent, with one decimal."""
     return f"{100 * share:.1f} %"

@@ -10,7 +10,7 @@ import dataclasses
 import math
 from collections.abc import Sequence
 from functools import partial
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 
@@ -365,7 +365,7 @@ def compare(model: nn.Sequential, net: FrozenNet, x: Array | Bits) -> Agreement:
         expected = "the trained Sequential, then the FrozenNet"
         raise InputError(f"compare: got {came}; expected {expected}")
     trunk = nn.Sequential(*model.layers).modules()
-    layers = [layer for layer in trunk if isinstance(layer, nn.IntegerLayer)]
+    layers: list[Any] = [layer for layer in trunk if isinstance(layer, nn.IntegerLayer)]
     if [layer.bits.shape for layer in net.layers] != [layer.weight.shape for layer in layers]:
         came = f"{net}, whose weights differ in shape from those of {model!r:.200}"
         raise InputError(f"compare: got {came}; expected the net that freeze returned for it")

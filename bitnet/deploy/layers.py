@@ -250,7 +250,7 @@ def sums(z, window):
 
 def _outputs(layer):
     """Return the bits of the outputs, for a repr."""
-    return f", {layer.codebook.bits} bits out" if layer.codebook else ""
+    return f", {layer.codebook.bits}-bit outputs" if layer.codebook else ""
 
 
 def check_layer(i, layer, shape):

@@ -17,6 +17,7 @@ from bitnet import kernels
 from bitnet.arrays import Array, array_module, as_array, is_array, like, moved, read_only, to_cpu
 from bitnet.data.preparation import Preparation
 from bitnet.deploy import file
+from bitnet.deploy.html import html_table
 from bitnet.deploy.layers import FrozenConv, FrozenLayer, FrozenOutput, check_layer, layer_from
 from bitnet.deploy.plan import described, follow, plan_of, shape_of_all, shape_of_pool
 from bitnet.devices import full_memory_named, mover
@@ -26,6 +27,7 @@ from bitnet.kernels import Bits
 INPUTS = ("pixels", "signs")
 ENTRIES = ("input", "image", "layers", "plan", "classes", "data", "picture", "prepare")
 MAX_LAYERS = 1 << 16
+TITLES = ("layer", "weights", "outputs", "weight bits", "output bits", "bytes")
 # inputs at once: their activations fit into the cache of a processor, or keep a GPU busy
 BATCH, BATCH_OF_IMAGES = {"cpu": 200, "gpu": 10_000}, {"cpu": 64, "gpu": 256}
 
@@ -103,7 +105,7 @@ class FrozenNet:
             expected = "any number of FrozenConv, then of FrozenLayer, then one FrozenOutput"
             raise InputError(f"FrozenNet: got {came:.80}; expected {expected}")
         self.shape = _input_shape(self.layers[0], image)
-        self.shapes = []
+        self.shapes: list[tuple[tuple[int, ...], tuple[int, ...]]] = []
 
         def check(i, shape):
             self.shapes.append((shape, check_layer(i, self.layers[i], shape)))
@@ -160,6 +162,18 @@ class FrozenNet:
         names = [f"{m}C" if isinstance(layer, FrozenConv) else str(m) for layer, m in sizes]
         return f"FrozenNet({'-'.join([first, *names])}, {self.input})"
 
+    def _repr_html_(self) -> str:
+        """Return a table of the layers for a notebook."""
+        _, arrays = self.contents()
+        parts, rows = file.apart(arrays), []
+        for i, (layer, (_, outputs)) in enumerate(zip(self.layers, self.shapes, strict=True)):
+            sizes = ("x".join(map(str, shape)) for shape in (layer.bits.shape, outputs))
+            n_bytes = sum(array.nbytes for array in parts[str(i)].values())
+            bits = _bits(layer.weight_codebook), _bits(getattr(layer, "codebook", None))
+            bits = (bits[0], "float32") if isinstance(layer, FrozenOutput) else bits
+            rows.append((f"{i} {type(layer).__name__}", *sizes, *bits, f"{n_bytes:,}"))
+        return html_table(repr(self), TITLES, rows)
+
     def prepare(self, images: np.ndarray) -> np.ndarray:
         """Return the inputs of `scores` and `predict` for uint8 images (B, H, W[, C]) of files."""
         if self.preparation is None:
@@ -205,7 +219,8 @@ class FrozenNet:
         own = to_cpu(self)
         layers, arrays = file.contents_of(dict(enumerate(own.layers)))
         image = list(self.shape[:2]) if len(self.shape) > 1 else None
-        header = {"input": self.input, "image": image, "layers": list(layers.values())}
+        header: dict[str, Any] = {"input": self.input, "image": image}
+        header["layers"] = list(layers.values())
         header |= {"plan": described(self.plan), "classes": self.classes, "data": self.data}
         prepare = self.preparation
         header |= {"picture": self.picture, "prepare": prepare and prepare.header}
@@ -297,6 +312,11 @@ class FrozenNet:
             came = f"{x.dtype} with values different from +1 and -1"
             raise InputError(f"{self}: got {came}; expected the signs alone")
         return kernels.pack(x)
+
+
+def _bits(codebook):
+    """Return the bits of a code as text; without a Codebook it is a sign."""
+    return "1" if codebook is None else str(codebook.bits)
 
 
 def _is_list(given, kind, count):

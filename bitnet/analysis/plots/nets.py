@@ -104,7 +104,9 @@ def plot_filters(
     sheet = _sheet(shown[..., : 3 if channels == 3 else 1])
     scale = min(24, max(7, 2 / DPI / SQUARE * max(sheet.shape))) / max(sheet.shape)
     width, height = (max(3.2, scale * sheet.shape[1]) + 0.2, scale * sheet.shape[0] + 0.6)
-    least, largest = (-1, 1) if isinstance(bits, Bits) else codebook.values()[[0, -1]]
+    least, largest = (-1, 1)
+    if isinstance(bits, BitPlanes) and codebook is not None:
+        least, largest = codebook.values()[[0, -1]]
     grey = (sheet - least) / (largest - least)
     key = f"{len(codebook)} greys, white {largest:+g}, black {least:+g}" if codebook else ""
     if isinstance(bits, Bits):
@@ -205,7 +207,7 @@ def plot_codes(
     with drawing(path, 0.8 + 3.4 * across, 0.4 + 2.4 * down, figure) as figure:
         drawn = panels(figure, len(layers))
         for axes, (name, (bits, codebook)) in zip(drawn, layers.items(), strict=True):
-            values = np.float32([-1, 1]) if codebook is None else codebook.values()
+            values = np.array([-1, 1], np.float32) if codebook is None else codebook.values()
             found, counts = np.unique(_numbers(bits, slice(None)), return_counts=True)
             shares = np.zeros(len(values))
             shares[np.searchsorted(values, found)] = 100 * counts / bits.size
@@ -277,8 +279,9 @@ def plot_confusion(
         axes = figure.subplots() if ax is None else ax
         image = axes.imshow(100 * shares, cmap="Blues", vmin=0, vmax=100)
         for i, j in np.argwhere(table) if n <= 26 else ():
-            style = {"color": "white" if shares[i, j] > 0.5 else "black", "fontsize": 7}
-            axes.text(j, i, str(table[i, j]), ha="center", va="center", **style)
+            colour = "white" if shares[i, j] > 0.5 else "black"
+            own = f"{table[i, j]}"
+            axes.text(j, i, own, ha="center", va="center", color=colour, fontsize=7)
         axes.set_xticks(ticks, words, rotation=turned)
         axes.set_yticks(ticks, words)
         axes.set(xlabel="predicted class", ylabel="true class", title=title)

@@ -80,8 +80,8 @@ def plot_quantizers(
     with drawing(path, max(4, 2.75 * columns), 3.6 * rows + 0.4, figure) as figure:
         from matplotlib.lines import Line2D
 
-        more = {"sharex": True, "height_ratios": [3, 2] * rows}
-        axes = figure.subplots(2 * rows, columns, squeeze=False, **more)
+        ratios = [3, 2] * rows
+        axes = figure.subplots(2 * rows, columns, squeeze=False, sharex=True, height_ratios=ratios)
         pairs = [*zip(axes[::2].ravel(), axes[1::2].ravel(), strict=True)]
         for pair, panel in zip(pairs, panels, strict=False):
             _draw(*pair, x, panel)
