@@ -1,4 +1,4 @@
-"""Counts of weights, bytes and operations for each layer of a net: the rows of its summary."""
+"""Counts of weights, bytes and operations per layer of a net: the rows of its summary."""
 
 import dataclasses
 import math
@@ -18,11 +18,11 @@ from bitnet.nn.module import evaluating
 
 QUANTIZED, FLOATS = (nn.IntegerLayer,), (nn.Linear, nn.Conv2d)
 PRODUCTS = QUANTIZED + FLOATS
-MAX_FEATURES = 1 << 28  # numbers an image may have
+MAX_FEATURES = 1 << 28  # the largest number of values per image
 
 
 class Numbers(typing.NamedTuple):
-    """The bits of a code, and the number of ±1 planes that sum to its number."""
+    """The bits of a code, and the number of ±1 planes that sum to its value."""
 
     bits: int
     planes: int
@@ -33,43 +33,47 @@ SIGNS, PIXELS = Numbers(1, 1), Numbers(8, 8)
 
 @dataclasses.dataclass(frozen=True)
 class LayerRow:
-    """A layer of a net, or a matrix of a language model, for one image or token."""
+    """The counts of a layer, or of a matrix of a language model, for one image or token."""
 
-    name: str  # its number and kind
-    outputs: tuple  # the shape of what it gives, after a pooling; of a matrix its own
-    weights: int = 0  # of a few bits; of a matrix also in float32
-    bits: int = 0  # of each of these weights, as its code has in the file
+    name: str  # index and kind
+    outputs: tuple[int, ...]  # the shape of the outputs, after pooling; of a matrix its own
+    weights: int = 0  # quantized weights; of a matrix also those in float32
+    bits: int = 0  # bits per weight in the file
     thresholds: int = 0  # int32
     directions: int = 0  # of one bit
     floats: int = 0  # float32: weights, biases, gammas, betas, means, scales; no latent weights
     n_bytes: int = 0  # frozen: in its file; trained: in memory, latent weights included
     file_bytes: int | None = None  # trained: in the file of the frozen net, if it can be frozen
-    precision: str | None = None  # bits of an activation x of a weight as "2x1", or "float32"
-    macs: int = 0  # multiply-accumulates, also of taps beyond the border of the image
-    planes: int = 0  # products of ±1 in one of numbers: planes of activations x of weights
-    words: int = 0  # XORs of 64 bits that all these take, padding included
-    read: int = 0  # numbers that come in, if it multiplies
-    read_bits: int = 0  # of each of them
-    written: int = 0  # numbers that the norm and the activation after it write, if it multiplies
-    written_bits: int = 0  # of each of them
-    units: int = 0  # pre-activations, before a pooling
-    comparisons: int = 0  # of signs before a max-pooling; of k bits after it, 2^k - 1 for each
-    multiplications: int = 0  # by scales of a norm that is computed, not compared with thresholds
+    precision: str | None = None  # bits of activation x weight, such as "2x1", or "float32"
+    macs: int = 0  # multiply-accumulates, including taps beyond the border of the image
+    planes: int = 0  # ±1 products per product: planes of the activations x planes of the weights
+    words: int = 0  # XORs of 64 bits for all of them, padding included
+    read: int = 0  # values of the input, if the layer multiplies
+    read_bits: int = 0  # bits per value read
+    written: int = 0  # values after norm and activation, if the layer multiplies
+    written_bits: int = 0  # bits per value written
+    units: int = 0  # pre-activations, before pooling
+    comparisons: int = 0  # signs: before max-pooling; k bits: after it, 2^k - 1 per output
+    multiplications: int = 0  # by scales of a norm that no threshold replaces
     shifts: int = 0  # by such scales that are powers of two
+
+    def __repr__(self):
+        shape = "x".join(map(str, self.outputs)) or "-"
+        return f"LayerRow({self.name}: {shape}, {self.weights:,} weights, {self.n_bytes:,} bytes)"
 
     @property
     def one_bit(self):
-        """The weights, if they are of one bit."""
+        """The number of weights if they have one bit, otherwise 0."""
         return self.weights if self.bits == 1 else 0
 
     def as_dict(self):
-        """The row, for JSON."""
+        """Return the row in the form of JSON."""
         fields = dataclasses.asdict(self) | {"outputs": list(self.outputs)}
         return fields | {"one_bit": self.one_bit}
 
 
 def what_enters(net):
-    """What each frozen layer takes: "pixels", the Codebook of its numbers, or None for signs."""
+    """Return the inputs of each frozen layer: "pixels", a Codebook, or None for signs."""
     found = []
 
     def through(i, enters):
@@ -82,13 +86,13 @@ def what_enters(net):
 
 
 def frozen_rows(net, arrays):
-    """Yield the rows of the layers of a frozen net, and of the other parts of its file."""
+    """Yield the rows of the layers of a frozen net, then of the other parts of its file."""
     parts = zip(net.layers, net.shapes, what_enters(net), strict=True)
     for i, (layer, (inputs, shape), entered) in enumerate(parts):
         m, pixels = layer.bits.shape[0], 1
         if isinstance(layer, FrozenConv):
             pixels = math.prod(layer.window.output(*inputs[:2]))
-        elif layer.bits.ndim == 4:  # the 1x1 filters of a last average
+        elif layer.bits.ndim == 4:  # 1x1 filters before the last average pooling
             pixels = math.prod(inputs[:2])
         enters = PIXELS if entered == "pixels" else numbers_of(entered)
         row = _products(layer.bits.shape, pixels, enters, numbers_of(layer.weight_codebook))
@@ -109,13 +113,13 @@ def _other_rows(arrays, field="n_bytes"):
     for part, own in apart(arrays).items():
         if not part.isdigit():
             floats = sum(array.size for array in own.values() if array.dtype.kind == "f")
-            floats = floats if field == "n_bytes" else 0  # of a model those in memory alone count
+            floats = floats if field == "n_bytes" else 0  # a model counts those in memory only
             n_bytes = sum(array.nbytes for array in own.values())
             yield LayerRow(part, (), floats=floats, **{field: n_bytes})
 
 
 def _frozen_name(layer):
-    """The kind and sizes of a frozen layer."""
+    """Return the kind and sizes of a frozen layer."""
     m, *taps, n = layer.bits.shape
     groups, pool = getattr(layer, "groups", 1), getattr(layer, "pool", None)
     sizes = [str(n * groups), str(m), *(["x".join(map(str, taps))] if taps else [])]
@@ -125,15 +129,15 @@ def _frozen_name(layer):
 
 
 def numbers_of(codebook):
-    """The bits and planes of numbers with these Codebook, None for signs."""
+    """Return the bits and planes of values with a Codebook; None for signs."""
     return SIGNS if codebook is None else Numbers(codebook.bits, len(codebook.coefficients))
 
 
 def _products(shape, pixels, enters, weights):
-    """The products with weights (M, ..., N) at some output pixels of an image."""
+    """Count the products with weights (M, ..., N) at `pixels` output pixels."""
     m, row = shape[0], math.prod(shape[1:])
     words = math.prod(shape[1:-1]) * words_for(shape[-1])
-    words = words_for(row) if enters is PIXELS else words  # which are packed as they are cut out
+    words = words_for(row) if enters is PIXELS else words  # pixels are packed patch by patch
     planes = enters.planes * weights.planes
     counts = {"weights": m * row, "macs": pixels * m * row, "units": pixels * m}
     counts |= {"bits": weights.bits, "precision": f"{enters.bits}x{weights.bits}"}
@@ -141,27 +145,27 @@ def _products(shape, pixels, enters, weights):
 
 
 def _moved(read, read_bits, outputs):
-    """How many numbers a layer that multiplies reads and writes, and their bits."""
+    """Count the values that a layer reads and writes, with their bits."""
     written = math.prod(outputs)
     return {"read": read, "read_bits": read_bits, "written": written, "written_bits": 32}
 
 
 def _steps(units, shape, codebook, averages):
-    """The comparisons with thresholds, and the bits written; codebook are None for signs."""
+    """Count the comparisons with thresholds, and the bits written; signs have no codebook."""
     steps = 1 if codebook is None else len(codebook) - 1
     compared = units if codebook is None and not averages else math.prod(shape) * steps
     return {"comparisons": compared, "written_bits": numbers_of(codebook).bits}
 
 
 def _scaled(scale, pixels):
-    """The multiplications and shifts by the scales of a norm at some output pixels."""
+    """Count the multiplications and shifts by the scales of a norm at `pixels` output pixels."""
     fraction, _ = np.frexp(to_cpu(scale))
     powers = int(np.count_nonzero((abs(fraction) == 0.5) | (fraction == 0)))
     return {"multiplications": pixels * (len(scale) - powers), "shifts": pixels * powers}
 
 
 def model_rows(net, shape, arrays):
-    """Return the rows of a model by running one image through it; `arrays` belong to its file."""
+    """Run one image through a model and return its rows; `arrays` are those of its file."""
     walk, pixels = _Walk(arrays), isinstance(first_layer(net), QUANTIZED)
     with evaluating(net):
         walk.through(net, np.zeros((1, *shape), np.uint8 if pixels else np.float32), "")
@@ -169,22 +173,22 @@ def model_rows(net, shape, arrays):
 
 
 class _Walk:
-    """Runs an image through a model and collects the rows of the layers."""
+    """A run of an image through a model, which collects the rows of the layers."""
 
     def __init__(self, arrays):
         self.arrays, self.rows = arrays, []
-        self.count = -1  # the number of the quantized layer, as in the file
-        self.enters = PIXELS  # what the next layer multiplies; PIXELS itself is pixels alone
-        self.open = None  # the last row that multiplies, if it is on this way
-        self.averages = False  # whether an average follows it
+        self.count = -1  # index of the quantized layer in the file
+        self.enters = PIXELS  # inputs of the next layer; pixels are this very object
+        self.open = None  # last row that multiplies in this branch
+        self.averages = False  # whether average pooling follows it
 
     def through(self, layer, x, name):
-        """Return the output of a layer for x, and add its rows."""
+        """Append the rows of a layer, and return its output for `x`."""
         if isinstance(layer, nn.Sequential):
             for i, inner in enumerate(_without_dropout(layer)):
                 x = self.through(inner, x, f"{name}.{i}" if name else str(i))
             for i, head in layer.heads.items() if isinstance(layer, nn.WithHeads) else ():
-                title = f"head behind {i}, in training"
+                title = f"head after layer {i}, in training"
                 self.rows.append({"name": title, "outputs": (), "n_bytes": _n_bytes(head)})
             return x
         if isinstance(layer, nn.Branches):
@@ -196,9 +200,8 @@ class _Walk:
             return nn.functional.concatenate(*parts)
         multiplies = isinstance(layer, PRODUCTS)
         if not multiplies and any(isinstance(own, PRODUCTS) for own in layer.modules()):
-            what = "layers inside, whose products could not be told apart"
-            how = "put them into a Sequential, or a Branches"
-            raise InputError(f"summary: {layer!r:.80} has {what}; {how}")
+            came = f"layer {name} is {layer!r:.80}, whose inner layers cannot be counted one by one"
+            raise InputError(f"summary: {came}; put them into a Sequential or Branches")
         read, x = math.prod(x.shape[1:]), layer(x)
         self.count += isinstance(layer, QUANTIZED)
         row = {"name": f"{name} {_name(layer):.40}", "outputs": x.shape[1:]}
@@ -211,7 +214,7 @@ class _Walk:
         return x
 
     def _own(self, layer, read, outputs):
-        """Return the counts of a layer alone, without the layers that follow."""
+        """Return the counts of a layer without the layers that follow."""
         pixels = math.prod(outputs[:-1])
         if isinstance(layer, QUANTIZED):
             weights = numbers_of(layer.weight_quantizer.codebook)
@@ -225,7 +228,7 @@ class _Walk:
         return own
 
     def _follow(self, layer, shape):
-        """Add what this layer does to the row of the last layer that multiplies."""
+        """Add the operations of a layer to the row of the last layer that multiplies."""
         quantizes = isinstance(layer, (nn.Sign, nn.Quantize))
         codebook = layer.quantizer.codebook if quantizes and not is_sign(layer) else None
         self.enters = numbers_of(codebook) if quantizes else self.enters
@@ -243,7 +246,7 @@ class _Walk:
             row["written_bits"] = self.enters.bits
 
     def _in_file(self, layer):
-        """The bytes that a layer will have in the frozen file."""
+        """Return the bytes of a layer in the file of the frozen net."""
         if not self.arrays:
             return None
         of_layer = isinstance(layer, QUANTIZED)
@@ -254,30 +257,30 @@ class _Walk:
 
 
 def _name(layer):
-    """A layer's repr, with the short name of its quantizer."""
+    """Return the repr of a layer, with the short name of its quantizer."""
     quantizer = getattr(layer, "quantizer", None)
     name = repr(layer)
     return name if quantizer is None else name.replace(repr(quantizer), quantizer.name)
 
 
 def is_sign(layer):
-    """Whether a layer outputs the signs of its input."""
+    """Return whether a layer outputs the signs of its input."""
     codes = isinstance(layer, nn.Quantize) and layer.quantizer.codebook.is_sign
     return codes or isinstance(layer, nn.Sign)
 
 
 def _n_bytes(layer):
-    """The bytes of a layer's state."""
+    """Return the bytes of a layer's state."""
     return sum(array.nbytes for array in layer.state_dict().values())
 
 
 def _without_dropout(net):
-    """The layers of a Sequential that are used in evaluation."""
+    """Return the layers of a Sequential except dropout."""
     return [layer for layer in net.layers if not isinstance(layer, nn.Dropout)]
 
 
 def first_layer(net):
-    """The layer that receives the images, or None."""
+    """Return the layer that receives the images, or None."""
     while isinstance(net, (nn.Sequential, nn.Branches)):
         inner = net.branches if isinstance(net, nn.Branches) else _without_dropout(net)
         if not inner:
@@ -287,27 +290,27 @@ def first_layer(net):
 
 
 def input_shape(net, image):
-    """The shape of an image of a model."""
+    """Return the shape of the images of a model."""
     kinds = (*PRODUCTS, nn.BatchNorm, nn.Flatten)
     first = next((layer for layer in net.modules() if isinstance(layer, kinds)), None)
     linear = isinstance(first, (nn.QuantLinear, nn.Linear))
     if image is None and linear:
         return (first.in_features,)
     if image is None:
-        how = "give image=(rows, columns, channels)"
-        raise InputError(f"summary: the model does not begin with a linear layer; {how}")
+        came = "image is None for a model that does not begin with a linear layer"
+        raise InputError(f"summary: {came}; give image=(rows, columns, channels)")
     whole = isinstance(image, (tuple, list)) and image
     if not whole or not all(isinstance(n, (int, np.integer)) and n > 0 for n in image):
-        expected = "sizes of 1 or more, as (H, W, C)"
+        expected = "sizes of 1 or more, such as (H, W, C)"
         raise InputError(f"summary: image is {image!r}; expected {expected}")
     n = math.prod(map(int, image))
     if n > MAX_FEATURES:
-        raise InputError(f"summary: image is {image!r}; expected at most {MAX_FEATURES} numbers")
+        raise InputError(f"summary: image is {image!r}; expected at most {MAX_FEATURES} values")
     return (n,) if linear else tuple(map(int, image))
 
 
 def matrices_of(model):
-    """The matrices of a language model, trained or frozen, by the names of its summary."""
+    """Return the matrices of a trained or frozen language model by their names in its summary."""
     if isinstance(model, FrozenLanguageModel):
         ends = model.embedding, model.decoder
         pairs = [(layer.input_weight, layer.state_weight) for layer in model.layers]
@@ -321,11 +324,11 @@ def matrices_of(model):
 
 
 def language_rows(model):
-    """Yield the rows of the matrices of a language model; a token only reads a row of the table."""
+    """Yield the rows of the matrices of a language model; the table has no products."""
     is_frozen = isinstance(model, FrozenLanguageModel)
     if not is_frozen:
         quantizers = {"table": model.embedding.activation_quantizer}
-        quantizers["scores"] = getattr(model.decoder, "weight_quantizer", None)  # of a ScaledLinear
+        quantizers["scores"] = getattr(model.decoder, "weight_quantizer", None)  # not of a Linear
     for name, matrix in matrices_of(model).items():
         if is_frozen:
             bits = matrix.bits.shape[0]

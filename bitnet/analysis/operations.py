@@ -1,16 +1,17 @@
 """Counts of the operations of a frozen net for one image or token.
 
-Numbers of a few bits are sums of ±1 planes, and each plane of the activations meets each plane of
-the weights.  Where there are many the processor takes bytes or tables instead (`plane_gemm`), with
-the same integers; what is counted is the planes.
+A k-bit value is a sum of ±1 planes, and each plane of the activations is multiplied with each plane
+of the weights.  Where there are many planes, the processor uses bytes or tables (`plane_gemm`) with
+the same integers as result; the planes are counted all the same.
 
 Between its layers a frozen net has neither multiplications nor floats.  At its end, batch norm
-multiplies once for each score; the scales of shift-based batch norm are powers of two, with which
-a shift multiplies (of a float: an addition to its exponent), so that nothing is left to multiply.
-In a language model the products are of bits too; gates and cells are in float.
+multiplies once per score.  The scales of shift-based batch norm are powers of two: a shift (for a
+float, an addition to its exponent) replaces that multiplication.  The products of a language model
+are products of bits too; its gates and cells are computed in float.
 """
 
 import dataclasses
+from typing import Any
 
 from bitnet.analysis.report import summary
 from bitnet.analysis.table import aligned, count
@@ -20,24 +21,24 @@ from bitnet.kernels import words_for
 
 KINDS = ("words", "additions", "comparisons", "shifts", "multiplications")
 NOTES = (
-    "words: XOR and popcount of 64 bits, taps beyond the border included, for each plane of the",
-    "activations (8 of pixels) with each of the weights; a unit adds the counts of its words and,",
-    "for n - 2 * count, has a shift a pair of planes; each threshold is a comparison; a score is",
-    "(z - mean) * scale + shift, two additions and a multiplication, or a shift where the scale is",
-    "a power of two.  Left out: the packing of bits, pooling, addresses, and the sum of the inputs",
-    "that numbers with an offset need once for all units",
+    "words: XOR and popcount of 64 bits, including taps beyond the border, for each plane of the",
+    "activations (pixels have 8) with each plane of the weights; a unit adds the counts of its",
+    "words and, for n - 2 * count, shifts once per pair of planes; each threshold is one",
+    "comparison; a score is (z - mean) * scale + shift: two additions and a multiplication, or a",
+    "shift where the scale is a power of two.  Not counted: packing of bits, pooling, addresses,",
+    "and the sum of the inputs that values with an offset need once for all units",
 )
 OF_TOKENS = (
-    "words: XOR and popcount of 64 bits, for each plane of the inputs with each of the weights; a",
-    "unit adds the counts of its words and, for n - 2 * count, has a shift a pair of planes; its",
-    "sum is multiplied by the scales and added to the bias, or to the other product.  A tanh is 14",
-    "multiplications, a division that counts as one, and 12 additions, and a logistic function is",
-    "a tanh with two and one more; the code of a state of k bits is 2^k - 1 comparisons.",
-    "Left out: the packing of bits, the row that is read of the table, and the sum of the inputs",
-    "that numbers with an offset need once for all units",
+    "words: XOR and popcount of 64 bits, for each plane of the inputs with each plane of the",
+    "weights; a unit adds the counts of its words and, for n - 2 * count, shifts once per pair of",
+    "planes; its sum is multiplied by the scales and added to the bias, or to the other product.",
+    "A tanh takes 14 multiplications, a division that counts as one, and 12 additions; a logistic",
+    "function takes two multiplications and one addition more; the code of a k-bit state takes 2^k",
+    "- 1 comparisons. Not counted: packing of bits, reading a row of the table, and the sum of the",
+    "inputs that values with an offset need once for all units",
 )
 TANH, LOGISTIC = (15, 12), (17, 13)  # multiplications and additions
-# of a unit: how many functions of each kind, then further multiplications and additions
+# per unit: numbers of tanh and logistic functions, further multiplications and additions
 CELLS = {
     "rnn-tanh": (1, 0, 0, 0),
     "rnn-relu": (0, 0, 0, 0),
@@ -50,34 +51,39 @@ CELLS = {
 class LayerOperations:
     """The operations of a layer of a frozen net, for one image or token."""
 
-    name: str  # its number, kind and sizes
+    name: str  # index, kind and sizes of the layer
     words: int  # XORs and popcounts of 64 bits
-    additions: int  # of integers; in the last layer also two float32 additions per score
+    additions: int  # integer additions, and in the last layer two float32 additions per score
     comparisons: int  # with thresholds
     shifts: int  # multiplications with powers of two
-    multiplications: int  # those with other numbers
+    multiplications: int  # multiplications with other numbers
 
 
 @dataclasses.dataclass(frozen=True)
 class Operations:
-    """The operations of a frozen net; `str` gives a table."""
+    """The operations of a frozen net; `str` is a table."""
 
     name: str
-    rows: tuple  # of LayerOperations
-    one: str = "image"  # or "token": the unit of work
-    notes: tuple = NOTES  # what is counted, and what is not
+    rows: tuple[LayerOperations, ...]
+    one: str = "image"  # the unit of work, or "token"
+    notes: tuple[str, ...] = NOTES  # what is counted, and what is not
 
-    def total(self, kind):
-        """The sum of one kind of operation."""
+    def __repr__(self) -> str:
+        totals = ", ".join(f"{self.total(kind):,} {kind}" for kind in KINDS)
+        return f"Operations({self.name:.200}: {totals} per {self.one})"
+
+    def total(self, kind: str) -> int:
+        """Return the sum of one of `KINDS` of operations over the layers."""
         return sum(getattr(row, kind) for row in self.rows)
 
-    def as_dict(self):
-        """The table, for JSON."""
+    def as_dict(self) -> dict[str, Any]:
+        """Return the table in the form of JSON."""
         layers = [dataclasses.asdict(row) for row in self.rows]
         totals = {kind: self.total(kind) for kind in KINDS}
         return {"net": self.name, "layers": layers, "totals": totals}
 
-    def __str__(self):
+    def __str__(self) -> str:
+        rows: list[tuple[str, ...]]
         rows = [("layer", *KINDS)]
         rows += [(row.name, *(count(getattr(row, kind)) for kind in KINDS)) for row in self.rows]
         rows.append(("total", *(count(self.total(kind)) for kind in KINDS)))
@@ -87,31 +93,31 @@ class Operations:
         return "\n".join([*lines, *self.notes])
 
 
-def count_operations(net):
+def count_operations(net: FrozenNet | FrozenLanguageModel) -> Operations:
     """Count the operations of a frozen net for one image or token, layer by layer.
 
-    Of a layer with W words in all, in P pairs of planes (those of the activations, 8 of pixels,
-    times those of the weights), for U pre-activations: W XORs and popcounts, W additions
-    (`W - P U` of counts, and one a pair for `n - 2 * count`), P U shifts, and a comparison for
-    each threshold of a unit, 2^k - 1 for k bits.  The last layer has two additions and a
-    multiplication or a shift for each score instead of comparisons.  Of a language model each
-    product has a multiplication and an addition for each pre-activation, and its cells are counted
-    beside it.
+    Consider a layer with U pre-activations and P pairs of planes (the number of planes of the
+    activations, 8 for pixels, times that of the weights), which takes W words in total.  It has W
+    XORs and popcounts; W additions (`W - P U` of counts, and P U for `n - 2 * count`); P U shifts;
+    and one comparison per threshold, 2^k - 1 per unit with k-bit outputs.  Instead of comparisons
+    the last layer has two additions and a multiplication or a shift per score.  A product of a
+    language model has also a multiplication and an addition per pre-activation; its cells have
+    rows of their own.
 
     Parameters
     ----------
     net : FrozenNet or FrozenLanguageModel
-        What `bitnet.freeze` made.
+        The net that `bitnet.freeze` returned.
 
     Returns
     -------
     Operations
-        The table.
+        The counts, which print as a table.
 
     Raises
     ------
     InputError
-        If it is no frozen net.
+        If the net is not frozen.
 
     Examples
     --------
@@ -131,7 +137,7 @@ def count_operations(net):
     if isinstance(net, FrozenLanguageModel):
         return Operations(repr(net), tuple(_of_language(net)), "token", OF_TOKENS)
     if not isinstance(net, FrozenNet):
-        expected = "a FrozenNet, as bitnet.freeze makes it, or a FrozenLanguageModel"
+        expected = "a FrozenNet or FrozenLanguageModel, as bitnet.freeze returns"
         raise InputError(f"count_operations: got {type(net).__name__}; expected {expected}")
     table = summary(net)
     return Operations(table.name, tuple(_count(row) for row in table.rows if row.precision))
@@ -147,7 +153,7 @@ def _count(row):
 
 def _of_language(net):
     """Yield the operations of the products and cells of a language model, for one token."""
-    planes = len(net.embedding.weight.coefficients)  # of what the next product takes
+    planes = len(net.embedding.weight.coefficients)  # of the inputs of the next product
     for i, layer in enumerate(net.layers):
         yield _product(f"layer {i} inputs", layer.input_weight, planes)
         planes = len(layer.codebook.coefficients)
@@ -157,7 +163,7 @@ def _of_language(net):
 
 
 def _product(name, matrix, planes):
-    """The operations of a FrozenMatrix (M, N) times a vector with this many planes."""
+    """Return the operations of a FrozenMatrix (M, N) times a vector with this many planes."""
     m, n = matrix.shape
     pairs = m * planes * len(matrix.weight.coefficients)
     words = pairs * words_for(n)
@@ -165,7 +171,7 @@ def _product(name, matrix, planes):
 
 
 def _cell(name, layer):
-    """The operations of the gates and cells of a layer, and of the codes of its state."""
+    """Return the operations of the gates, the cell and the codes of the state of a layer."""
     tanh, logistic, *more = CELLS[layer.cell]
     kinds, units = zip(TANH, LOGISTIC, more, strict=True), layer.units
     multiplications, additions = (units * (tanh * a + logistic * b + own) for a, b, own in kinds)

@@ -1,15 +1,17 @@
-"""Filter repetition: how many of the 2-D filters of a ±1 convolution are different.
+"""Filter repetition: the number of different 2-D filters in a ±1 convolution.
 
-A filter of rows x columns taps has taps bits, so there are at most 2^taps of them, and half as
-many where a filter and its negation count as one: 256 of 3x3.  Filters that see the same input
-channel and are equal, or opposite, have the same products with it, or the opposite ones; the
-papers (section on filter repetition) find 42 % unique filters a layer on average in their net
-for CIFAR-10, and conclude that the XNOR operations could be divided by about 3.
+A filter with n taps has n bits, so there are at most 2^n different filters, and half as many if a
+filter and its negation count as one: 256 with 3x3 taps.  Equal filters on the same input channel
+have equal products with it, and opposite filters opposite products.  In their net for CIFAR-10 the
+papers (section on filter repetition) find 42 % unique filters per layer on average, and conclude
+that the number of XNOR operations could be divided by about 3.
 """
 
 import dataclasses
 import itertools
 import math
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -22,11 +24,11 @@ from bitnet.errors import InputError
 from bitnet.kernels import WORD_BITS, Bits
 from bitnet.nn import Module, QuantConv2d
 
-PAPERS_SHARE = 0.42  # unique filters a layer on average, the papers' net for CIFAR-10
+PAPERS_SHARE = 0.42  # unique filters per layer on average, in the papers' net for CIFAR-10
 
 
 def unique_rows(rows):
-    """The rows of integers (R, C) that differ, in the order of their bytes, and which each is."""
+    """Return the different rows of integers (R, C), sorted by bytes, and the index of each row."""
     rows = np.ascontiguousarray(rows)
     whole = rows.view(np.dtype((np.void, rows.itemsize * rows.shape[1])))[:, 0]
     unique, of = np.unique(whole, return_inverse=True)  # a row is one element, however long
@@ -35,20 +37,20 @@ def unique_rows(rows):
 
 @dataclasses.dataclass(frozen=True)
 class Repetition:
-    """How many 2-D filters of a layer differ."""
+    """The numbers of 2-D filters of a layer, and of different ones."""
 
     outputs: int  # M
     inputs: int  # C / groups
-    rows: int  # taps of the filters
-    columns: int
-    unique: int  # that differ from all others on the same input channel, summed over channels
-    up_to_sign: int  # the same, with a filter and its negation as one
-    different: int  # in the whole layer, with a filter and its negation as one
-    groups: int = 1  # of channels; filters of different groups see different channels
+    rows: int  # rows of taps
+    columns: int  # columns of taps
+    unique: int  # different filters on the same input channel, summed over the channels
+    up_to_sign: int  # the same, where a filter and its negation count as one
+    different: int  # different filters in the whole layer, up to sign
+    groups: int = 1  # groups of channels; filters of different groups have different inputs
 
     @property
     def filters(self):
-        """All 2-D filters, M * C / groups."""
+        """The number of 2-D filters, M * C / groups."""
         return self.outputs * self.inputs
 
     @property
@@ -58,16 +60,16 @@ class Repetition:
 
     @property
     def saved(self):
-        """The share of XNOR operations that need not be done, in principle.
+        """The fraction of XNOR operations that could be saved in principle.
 
-        Each unique filter meets its input channel once; what is left to do is to add up M * C
-        integers for each output pixel, which this does not count.
+        Each unique filter is then applied once to its input channel.  The M * C additions per
+        output pixel that remain are not counted.
         """
         return 1 - self.share
 
     @property
     def share_of_random(self):
-        """The share that as many random filters on each channel are expected to have."""
+        """The expected fraction of unique filters up to sign among as many random filters."""
         m = self.outputs // self.groups
         if self.rows * self.columns == 1:
             return 1 / m
@@ -76,7 +78,7 @@ class Repetition:
         return -missed * kinds / m
 
     def as_dict(self):
-        """The counts and shares, for JSON."""
+        """Return the counts and fractions in the form of JSON."""
         shares = {name: getattr(self, name) for name in ("filters", "share", "saved")}
         return {**dataclasses.asdict(self), **shares, "share_of_random": self.share_of_random}
 
@@ -84,14 +86,15 @@ class Repetition:
 def repetition(bits, groups=1):
     """Count the different 2-D filters of a convolution, Bits (M, rows, columns, C / groups).
 
-    64 input channels are unpacked at a time.
+    At most 64 input channels are unpacked at a time.
     """
     if not isinstance(bits, Bits) or bits.ndim != 4 or not bits.size:
         came = f"Bits of shape {bits.shape}" if isinstance(bits, Bits) else type(bits).__name__
         raise InputError(f"repetition: got {came}; expected Bits (M, rows, columns, C), not empty")
     m, rows, columns, channels = bits.shape
     if not 1 <= groups <= m or m % groups:
-        raise InputError(f"repetition: {groups} groups of {m} filters; expected a divisor of {m}")
+        came = f"groups is {groups} for {m} filters"
+        raise InputError(f"repetition: {came}; expected a divisor of {m}")
     unique = up_to_sign = 0
     kinds = None
     for first, word in itertools.product(range(0, m, m // groups), range(bits.words.shape[3])):
@@ -111,7 +114,7 @@ def repetition(bits, groups=1):
 
 
 def _packed(bits):
-    """Booleans (M, taps, n) as words (M, n, K) of the smallest type that holds the taps."""
+    """Pack booleans (M, taps, n) into words (M, n, K) of the smallest type that fits the taps."""
     octets = np.packbits(bits.transpose(0, 2, 1), axis=2)
     n = max(1, octets.shape[2])
     width = 1 << min(3, (n - 1).bit_length())  # 1, 2, 4 or 8 bytes
@@ -121,23 +124,26 @@ def _packed(bits):
 
 
 class Repetitions:
-    """The repetition of the filters of each convolution of a net; `str` gives a table."""
+    """The filter repetition of each convolution of a net; `str` is a table."""
 
-    def __init__(self, layers, left_out=()):
+    def __init__(self, layers: Mapping[str, Repetition], left_out: Iterable[str] = ()) -> None:
         self.layers, self.left_out = dict(layers), tuple(left_out)
 
+    def __repr__(self) -> str:
+        return f"Repetitions({len(self.layers)} layers, {percent(self.share)} unique filters)"
+
     @property
-    def share(self):
-        """The average of the layers' shares, for which the papers have 42 %."""
+    def share(self) -> float:
+        """The mean fraction of unique filters up to sign over the layers: 42 % in the papers."""
         return sum(found.share for found in self.layers.values()) / len(self.layers)
 
-    def as_dict(self):
-        """The table, for JSON."""
+    def as_dict(self) -> dict[str, Any]:
+        """Return the table in the form of JSON."""
         layers = [{"layer": name, **found.as_dict()} for name, found in self.layers.items()]
-        table = {"layers": layers, "left_out": [*self.left_out]}
+        table: dict[str, Any] = {"layers": layers, "left_out": [*self.left_out]}
         return table | {"share": self.share, "papers_share": PAPERS_SHARE}
 
-    def __str__(self):
+    def __str__(self) -> str:
         titles = "layer", "filters", "2-D", "unique", "up to sign", "in the layer", "share"
         rows = [(*titles, "at random")]
         for name, r in self.layers.items():
@@ -147,36 +153,37 @@ class Repetitions:
         at_random = sum(r.share_of_random for r in self.layers.values()) / len(self.layers)
         rows.append(("average", *5 * "-", percent(self.share), percent(at_random)))
         rows.append(("papers", *5 * "-", percent(PAPERS_SHARE), "-"))
-        saved = f"{percent(1 - self.share)} on average, before M*C additions a pixel."
-        left = [f"not of ±1, left out: {', '.join(self.left_out)}"] if self.left_out else []
+        saved = f"{percent(1 - self.share)} on average, without M*C additions per pixel."
+        left = [f"not counted, as not ±1: {', '.join(self.left_out)}"] if self.left_out else []
         saved = f"XNOR operations saved in principle: {saved}"
         return "\n".join([*aligned(rows), *NOTES, *left, saved])
 
 
 NOTES = (
-    "2-D: filters M*C; unique: on the same input channel; up to sign: with a filter and its",
-    "negation as one; in the layer: those whatever their channel; share: up to sign of 2-D, and",
-    "at random for random signs; papers: the average over the layers of their net for CIFAR-10.",
+    "2-D: all M*C filters; unique: different on the same input channel; up to sign: a filter and",
+    "its negation count as one; in the layer: different on any channel, up to sign; share: up to",
+    "sign / 2-D; at random: the same for random signs; papers: average over the layers of their",
+    "CIFAR-10 net.",
 )
 
 
-def repetitions(net):
-    """Count the different 2-D filters in each convolution of a net.
+def repetitions(net: FrozenNet | Module) -> Repetitions:
+    """Count the different 2-D filters in each binary convolution of a net.
 
     Parameters
     ----------
     net : FrozenNet or Module
-        A frozen net, or a model with `BinaryConv2d`, or `QuantConv2d` of one bit.
+        A frozen net, or a model with `BinaryConv2d`, or `QuantConv2d` with 1-bit weights.
 
     Returns
     -------
     Repetitions
-        The counts, which print as a table; convolutions with filters of more bits are named.
+        The counts, which print as a table, with the names of the convolutions that are not binary.
 
     Raises
     ------
     InputError
-        If it has no convolution with filters of ±1.
+        If the net has no binary convolution.
 
     Examples
     --------
@@ -187,7 +194,7 @@ def repetitions(net):
     229
     """
     if isinstance(net, FrozenNet):
-        layers = [layer for layer in net.layers if isinstance(layer, FrozenConv)]
+        layers: list[Any] = [layer for layer in net.layers if isinstance(layer, FrozenConv)]
         filters = [(layer.bits, numbers_of(layer.weight_codebook).bits) for layer in layers]
     elif isinstance(net, Module):
         layers = [layer for layer in net.modules() if isinstance(layer, QuantConv2d)]
@@ -200,11 +207,13 @@ def repetitions(net):
         if isinstance(weights, Bits):
             found[name] = repetition(weights, layer.groups)
         else:
-            left_out.append(f"{name} of {bits} bits")
+            left_out.append(f"{name} with {bits}-bit weights")
     if left_out and not found:
-        came = f"{', '.join(left_out):.200} in {net!r:.100}"
-        why = "repetition is counted for filters of ±1, so train with weights of one bit"
-        raise InputError(f"repetitions: {came}; {why}")
+        came = f"{net!r:.100}, which has only {', '.join(left_out):.200}"
+        raise InputError(
+            f"repetitions: got {came}; expected ±1 filters, so train with 1-bit weights"
+        )
     if not found:
-        raise InputError(f"repetitions: no binary convolution in {net!r:.200}; so no 2-D filters")
+        expected = "a net with a binary convolution"
+        raise InputError(f"repetitions: got {net!r:.200}; expected {expected}")
     return Repetitions(found, left_out)

@@ -1,7 +1,9 @@
-"""Summary: a table of a net's layers or matrices: weights by their bits, bytes and products."""
+"""The summary of a net: weights by their bits, bytes and products of each layer or matrix."""
 
 import dataclasses
 import math
+from collections.abc import Sequence
+from typing import Any
 
 from bitnet.analysis import layer_counts
 from bitnet.analysis.table import aligned, count
@@ -9,112 +11,137 @@ from bitnet.archive import archive_bytes
 from bitnet.deploy import FrozenLanguageModel, FrozenNet
 from bitnet.deploy.file import KIND, VERSION, contents
 from bitnet.deploy.freeze import freeze
+from bitnet.deploy.html import html_table
 from bitnet.errors import InputError
 from bitnet.nn import Sequential
 from bitnet.nn.models import LanguageModel
 
-PRECISIONS = ("1x1", "8x1", "float32")  # bits of an activation x of a weight; of binary nets
+PRECISIONS = ("1x1", "8x1", "float32")  # bits of activation x weight, in binary nets
 OVERHEAD = "zip, names and header"
 NOTES = (
-    "MACs: multiply-accumulates for one image, taps beyond its border included, by the",
-    "bits of activation x weight (pixels have 8)",
+    "MACs: multiply-accumulates for one image, including taps beyond its border, by the bits of",
+    "activation x weight (pixels have 8)",
 )
 OF_FILES = (
-    "int32: thresholds, 2^k - 1 in a unit of k bits; directions: one bit each; bytes:",
-    "of the file, all of it",
+    "int32: thresholds, 2^k - 1 per unit with k-bit outputs; directions: one bit each; bytes: the",
+    "whole file",
 )
-OF_MEMORY = "bytes: in memory, with float32 latent weights, without the moments of an optimizer"
-# columns of a language model: title, and field of a row
+OF_MEMORY = "bytes: in memory, with float32 latent weights, without the state of an optimizer"
+# the columns of a language model: title, and field of a row
 TITLES = {"matrix": "name", "shape": "outputs"}
 OF_TOKENS = {"weights": "weights", "bits": "bits", "bytes": "n_bytes", "products": "macs"}
 
 
 @dataclasses.dataclass(frozen=True)
 class Summary:
-    """A table of a net's layers, or of a language model's matrices; `str` aligns it.
+    """The counts of a net, layer by layer, or of a language model, matrix by matrix.
+
+    `str` is an aligned table, `repr` one line; a notebook shows an HTML table.
 
     Attributes
     ----------
     name : str
-        The net.
+        The repr or a description of the net.
     is_frozen : bool
-        Whether it is frozen.
+        Whether the net is frozen.
     input : tuple of int
         The shape of an image; empty for a language model, which is counted for one token.
     rows : tuple of LayerRow
         The layers or matrices.
     file_bytes : int or None
-        The bytes of the frozen net's file, all included; None for a language model.
+        The size of the frozen net's file; None for a language model.
     reason : str
-        Why there is no such file, if there is none.
+        The reason why the net cannot be frozen, if it cannot.
 
     Examples
     --------
     >>> import numpy as np
     >>> from bitnet.nn.models import binary_mlp
     >>> table = summary(binary_mlp([784, 512, 10], rng=np.random.default_rng(0)))
+    >>> table
+    Summary(Sequential of 5 layers: 406,528 1-bit weights, 55,451 bytes as a file)
     >>> table.one_bit, table.macs["8x1"], table.rows[0].file_bytes
     (406528, 401408, 50176)
     """
 
     name: str
     is_frozen: bool
-    input: tuple
-    rows: tuple
+    input: tuple[int, ...]
+    rows: tuple[layer_counts.LayerRow, ...]
     file_bytes: int | None = None
     reason: str = ""
 
-    def total(self, field, **only):
-        """The sum of a field of the rows, or of those rows alone that have the given values."""
+    def __repr__(self) -> str:
+        counts = (f"{n:,} {bits}-bit weights" for bits, n in self.weights.items())
+        n_bytes = f"{self.total('n_bytes'):,} bytes"
+        n_bytes = n_bytes if self.file_bytes is None else f"{self.file_bytes:,} bytes as a file"
+        return f"Summary({self.name:.200}: {', '.join([*counts, n_bytes])})"
+
+    def total(self, field: str, **only: Any) -> int:
+        """Return the sum of a field of the rows, or only of the rows with the given values."""
         return sum(_cell(row, field, only) for row in self.rows)
 
     @property
-    def one_bit(self):
+    def one_bit(self) -> int:
         """The number of 1-bit weights."""
         return self.total("one_bit")
 
     @property
-    def weights(self):
-        """The number of weights by their bits, without those of float layers."""
+    def weights(self) -> dict[int, int]:
+        """The numbers of weights by their bits, without those of float layers."""
         widths = sorted({row.bits for row in self.rows if row.weights})
         return {b: self.total("weights", bits=b) for b in widths}
 
     @property
-    def in_file(self):
-        """The field of a row with its bytes in the file."""
+    def in_file(self) -> str:
+        """The field of a row that has its bytes in the file."""
         return "n_bytes" if self.is_frozen else "file_bytes"
 
     @property
-    def overhead(self):
-        """The bytes of the frozen net's file that are in no layer: zip, names, header, digest."""
+    def overhead(self) -> int | None:
+        """The bytes of the frozen net's file outside the layers: zip, names, header, digest."""
         return None if self.file_bytes is None else self.file_bytes - self.total(self.in_file)
 
     @property
-    def macs(self):
-        """The multiply-accumulates for one image by precision, a dict with all `PRECISIONS`."""
+    def macs(self) -> dict[str, int]:
+        """The multiply-accumulates for one image by precision, with at least `PRECISIONS`."""
         found = in_order({*PRECISIONS, *(row.precision for row in self.rows if row.precision)})
         return {p: self.total("macs", precision=p) for p in found}
 
-    def as_dict(self):
-        """The table, for JSON."""
+    def as_dict(self) -> dict[str, Any]:
+        """Return the table in the form of JSON."""
         if not self.input:
             return self._of_tokens()
         fields = ("one_bit", "thresholds", "directions", "floats", "n_bytes")
-        totals = {name: self.total(name) for name in fields}
+        totals: dict[str, Any] = {name: self.total(name) for name in fields}
         totals["weights"] = {f"{bits}-bit": n for bits, n in self.weights.items()}
-        table = {"net": self.name, "frozen": self.is_frozen, "input": list(self.input)}
+        table: dict[str, Any] = {
+            "net": self.name,
+            "frozen": self.is_frozen,
+            "input": list(self.input),
+        }
         table["layers"] = [row.as_dict() for row in self.rows]
         table["totals"] = totals | {"macs": self.macs}
         return table | {"file_bytes": self.file_bytes, "overhead_bytes": self.overhead}
 
     def _of_tokens(self):
-        """The table of a language model, for JSON."""
+        """Return the table of a language model in the form of JSON."""
         titles, rows = TITLES | OF_TOKENS, [row.as_dict() for row in self.rows]
         matrices = [{title: row[field] for title, field in titles.items()} for row in rows]
         totals = {t: self.total(field) for t, field in OF_TOKENS.items() if t != "bits"}
         return {"model": self.name, "matrices": matrices, **totals}
 
-    def __str__(self):
+    def __str__(self) -> str:
+        head, rows = self._table()
+        return "\n".join([head, *aligned(rows), *self._notes()])
+
+    def _repr_html_(self) -> str:
+        """Return the table for a notebook."""
+        head, (titles, *rows) = self._table()
+        return html_table(head, titles, rows, [" ".join(self._notes())])
+
+    def _table(self):
+        """Return the title, and the rows of text, with the titles of the columns first."""
         columns, rows = self._columns(), [*self.rows]
         if self.file_bytes is not None:
             rows.append(layer_counts.LayerRow(OVERHEAD, (), **{self.in_file: self.overhead}))
@@ -127,11 +154,11 @@ class Summary:
             head = f"{self.name:.200}, input {'x'.join(map(str, self.input))}"
         else:
             sums[list(columns).index("bits")] = ""
-            titles, last, head = ("matrix", "shape", *columns), ("in all", "", *sums), self.name
-        return "\n".join([head, *aligned([titles, *cells, last]), *self._notes()])
+            titles, last, head = ("matrix", "shape", *columns), ("total", "", *sums), self.name
+        return head, [titles, *cells, last]
 
     def _columns(self):
-        """The other columns by title: a field of the rows, and a condition on which rows count."""
+        """Return the columns of numbers by title: a field, and which rows count."""
         if not self.input:
             return {title: (field, {}) for title, field in OF_TOKENS.items()}
         columns = {f"{bits}-bit": ("weights", {"bits": bits}) for bits in self.weights}
@@ -144,44 +171,48 @@ class Summary:
         return columns | {f"{p} MACs": ("macs", {"precision": p}) for p in macs}
 
     def _notes(self):
-        """The lines below the table."""
+        """Yield the lines below the table."""
         if not self.input:
             n_bytes = 4 * self.total("weights")
             times = f"{n_bytes / self.total('n_bytes'):.1f} times as many"
-            in_float = f"in float32 the weights are {n_bytes:,} bytes, {times}"
-            yield f"products: multiplications a token; {in_float}"
+            in_float = f"in float32 the weights take {n_bytes:,} bytes, {times}"
+            yield f"products: multiplications per token; {in_float}"
             return
         yield from (*NOTES, *OF_FILES) if self.is_frozen else (*NOTES, OF_MEMORY)
         if self.file_bytes is None:
-            yield f"no frozen file: {self.reason:.200}"
+            yield f"cannot be frozen: {self.reason:.200}"
 
 
-def summary(net, image=None, frozen=None):
-    """Count what a net has, needs and does, layer by layer.
+def summary(
+    net: Sequential | FrozenNet | LanguageModel | FrozenLanguageModel,
+    image: Sequence[int] | None = None,
+    frozen: FrozenNet | None = None,
+) -> Summary:
+    """Count the weights, bytes and products of a net, layer by layer.
 
     Parameters
     ----------
     net : Sequential, FrozenNet, LanguageModel or FrozenLanguageModel
-        A model of any bits or in float, with `Branches` or without, or a frozen net.  Heads
-        that are there in training alone count with their bytes.
-    image : tuple of int, optional
+        A model with any bits or in float, or a frozen net.  Heads, which exist only in training,
+        count with their bytes.
+    image : sequence of int, optional
         The shape of an image, (H, W, C) or (N,); needed for a model that begins with a
-        convolution.  A frozen net knows it.
+        convolution, and not for a frozen net.
     frozen : FrozenNet, optional
-        What the model was frozen to, with the classes and the preparation that its file holds;
-        by default the model is frozen here, and the file holds nothing else.
+        The frozen form of the model, with the classes and the preparation that its file contains;
+        by default the model is frozen here, without these.
 
     Returns
     -------
     Summary
-        The table.  For a frozen net, the bytes of the rows and the overhead add up to the bytes
-        that `net.save` writes; for a model that can be frozen, so do the `file_bytes`.  A
-        language model has a row for each matrix.
+        The counts.  For a frozen net, the bytes of the rows and the overhead add up to the size
+        of the file that `net.save` writes; for a model that can be frozen, the `file_bytes` do.
+        A language model has a row for each matrix.
 
     Raises
     ------
     InputError
-        If it is no such net, or the image does not fit.
+        If `net` has a different type, or the image does not fit.
 
     Examples
     --------
@@ -199,8 +230,8 @@ def summary(net, image=None, frozen=None):
     layer 0 inputs   32x4      128     2     32       128
     layer 0 states   32x8      256     2     64       256
     scores            9x8       72     2     18        72
-    in all                     492          132       456
-    products: multiplications a token; in float32 the weights are 1,968 bytes, 14.9 times as many
+    total                      492          132       456
+    products: multiplications per token; in float32 the weights take 1,968 bytes, 14.9 times as many
     """
     if isinstance(net, (LanguageModel, FrozenLanguageModel)):
         is_frozen = isinstance(net, FrozenLanguageModel)
@@ -230,13 +261,13 @@ def summary(net, image=None, frozen=None):
 
 
 def _cell(row, field, only):
-    """A field of a row, or 0 if other fields of the row differ from the given values."""
+    """Return a field of a row, or 0 if fields of the row differ from the given values."""
     fits = all(getattr(row, name) == value for name, value in only.items())
     return getattr(row, field) or 0 if fits else 0
 
 
 def _sizes_of(model):
-    """The sizes of a trained language model, in the form that a frozen one prints."""
+    """Return the sizes of a trained language model in the form of a frozen one's repr."""
     recurrent, table = model.recurrent, model.embedding
     layer = f"{recurrent.hidden_size} {type(recurrent).__name__.lower()}"
     layers, count = "-".join(recurrent.num_layers * [layer]), table.num_embeddings
@@ -244,6 +275,6 @@ def _sizes_of(model):
 
 
 def in_order(precisions):
-    """Precisions such as "2x1" by the bits of the weights, then of the activations; floats last."""
+    """Sort precisions such as "2x1" by weight bits, then activation bits; floats last."""
     sizes = {p: [*map(int, p.split("x"))][::-1] for p in precisions if p != "float32"}
     return sorted(precisions, key=lambda p: sizes.get(p, [math.inf]))

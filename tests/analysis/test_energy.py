@@ -163,7 +163,7 @@ def test_few_bits_of_images_frozen_or_not():
 def test_what_is_printed_and_what_is_refused():
     energy = estimate(models.binary_mlp([70, 64, 10], rng=RNG))
     text = str(energy)
-    for told in ("assumed", "left out", "from the tables", "upper bound", "1300 to 2600"):
+    for told in ("assumed", "not counted", "from the tables", "upper bound", "1300 to 2600"):
         assert told in text
     assert json.loads(json.dumps(energy.as_dict()))["estimates"][0]["net"] == "binary"
     assert "float twin /" not in str(estimate(Sequential(Linear(3, 2, rng=RNG))))
@@ -171,5 +171,5 @@ def test_what_is_printed_and_what_is_refused():
         estimate(Sequential(ReLU()), (3,))
     with pytest.raises(InputError, match="got int"):
         estimate(3)
-    with pytest.raises(InputError, match="is a language model"):
+    with pytest.raises(InputError, match="got the language model"):
         estimate(models.language_model(4, rng=RNG, width=2, units=3))

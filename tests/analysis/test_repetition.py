@@ -104,18 +104,18 @@ def test_filters_of_more_bits_are_left_out_by_name():
     model = Sequential(*layers, QuantLinear(8 * 16, 3, rng=rng), BatchNorm(3))
     trained, frozen = repetitions(model), repetitions(bitnet.freeze(model, image=(4, 4)))
     assert trained.layers["1 QuantConv2d"] == frozen.layers["1 FrozenConv"]
-    assert (len(trained.layers), trained.left_out) == (1, ("0 QuantConv2d of 2 bits",))
-    assert "not of ±1, left out: 0 FrozenConv of 2 bits" in str(frozen)
-    assert frozen.as_dict()["left_out"] == ["0 FrozenConv of 2 bits"]
+    assert (len(trained.layers), trained.left_out) == (1, ("0 QuantConv2d with 2-bit weights",))
+    assert "not counted, as not ±1: 0 FrozenConv with 2-bit weights" in str(frozen)
+    assert frozen.as_dict()["left_out"] == ["0 FrozenConv with 2-bit weights"]
     few = Sequential(*layers[:3], Flatten(), QuantLinear(9 * 16, 3, rng=rng), BatchNorm(3))
     for net in (few, bitnet.freeze(few, image=(4, 4))):
-        with pytest.raises(InputError, match=r"of 2 bits in .*; repetition is counted for filters"):
+        with pytest.raises(InputError, match="with 2-bit weights; expected ±1 filters"):
             repetitions(net)
 
 
 def test_what_has_no_filters_is_refused():
     mlp = models.binary_mlp([4, 2], rng=np.random.default_rng(0))
-    for refused, message in ((mlp, "no binary convolution"), (3, "got int")):
+    for refused, message in ((mlp, "expected a net with a binary convolution"), (3, "got int")):
         with pytest.raises(InputError, match=message):
             repetitions(refused)
     for groups in (0, 2, 4):

@@ -346,8 +346,8 @@ def test_googlenet_and_its_heads():
     assert {p for p, n in table.macs.items() if n} == {"8x2", "3x2"}
     assert table.total("n_bytes") == sum(a.nbytes for a in model.state_dict().values())
     assert [row.name for row in table.rows[-2:]] == [
-        "head behind 14, in training",
-        "head behind 17, in training",
+        "head after layer 14, in training",
+        "head after layer 17, in training",
     ]
     bare = summary(googlenet(5, rng=RNG, auxiliary=False, **options), (64, 64, 3))
     assert (bare.macs, bare.weights) == (table.macs, table.weights)
@@ -377,7 +377,7 @@ def test_float_twins_and_models_that_cannot_be_frozen():
     assert twin.macs == {"1x1": 0, "8x1": 0, "float32": macs}
     assert twin.file_bytes is None
     assert twin.overhead is None
-    assert "no frozen file: layer 0" in str(twin)
+    assert "cannot be frozen: layers.0 is Conv2d" in str(twin)
     assert "1x1 MACs" not in str(twin)
     mixed = Sequential(
         BinaryConv2d(3, 4, rng=RNG, kernel_size=3, padding="same"),
@@ -428,7 +428,7 @@ def test_the_dict_is_json_and_has_the_totals():
         (3, None, "got int"),
         (Linear(3, 2, rng=RNG), None, "got Linear"),
         (Sequential(), None, "image="),
-        (Sequential(Inside()), (3,), "layers inside"),
+        (Sequential(Inside()), (3,), "whose inner layers"),
         (convnet(), None, "image="),
         (convnet(), (8, 8), r"\(B, H, W, 3\)"),
         (convnet(), (8, 0, 3), "1 or more"),
