@@ -138,7 +138,7 @@ class Summary:
     def _repr_html_(self) -> str:
         """Return the table for a notebook."""
         head, (titles, *rows) = self._table()
-        return html_table(head, titles, rows, [" ".join(self._notes())])
+        return html_table(head, titles, rows, self._notes())
 
     def _table(self):
         """Return the title, and the rows of text, with the titles of the columns first."""

@@ -315,7 +315,7 @@ def _matrix(weight, quantizer):
 
 @dataclasses.dataclass(frozen=True)
 class Agreement:
-    """The numbers of pre-activations, scores and classes in which a frozen net differs: 0."""
+    """The counts of compared and of differing values of a frozen net and its model."""
 
     images: int  # inputs that were compared
     integers: int  # their pre-activations, in all layers

@@ -6,7 +6,7 @@ LEFT = ' style="text-align:left"'
 
 
 def html_table(title, titles, rows, notes=()):
-    """Return an HTML table with a caption above, and notes below; the first column is left."""
+    """Return an HTML table with a caption above, and notes below; align the first column left."""
     cells = [_row("th", titles), *(_row("td", row) for row in rows)]
     caption = f'<caption style="caption-side:top">{escape(title)}</caption>'
     below = "".join(f"<div><small>{escape(note)}</small></div>" for note in notes)

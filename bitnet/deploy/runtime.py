@@ -309,8 +309,8 @@ class FrozenNet:
                 raise InputError(f"{self}: got {x.dtype}; expected {pixels}")
             return x
         if x.dtype.kind not in "fi" or not (abs(x) == 1).all():
-            came = f"{x.dtype} with values different from +1 and -1"
-            raise InputError(f"{self}: got {came}; expected the signs alone")
+            expected = "signed integers or floats, each +1 or -1"
+            raise InputError(f"{self}: got {x.dtype} values; expected {expected}")
         return kernels.pack(x)
 
 

@@ -163,6 +163,13 @@ def test_few_bits_of_images_frozen_or_not():
 def test_what_is_printed_and_what_is_refused():
     energy = estimate(models.binary_mlp([70, 64, 10], rng=RNG))
     text = str(energy)
+    parts = energy, *energy.estimates
+    assert [repr(own).partition(":")[0] for own in parts] == [
+        "Energy(Sequential of 5 layers",
+        "Estimate(binary",
+        "Estimate(float twin",
+    ]
+    assert max(len(repr(own)) for own in parts) < 120
     for told in ("assumed", "not counted", "from the tables", "upper bound", "1300 to 2600"):
         assert told in text
     assert json.loads(json.dumps(energy.as_dict()))["estimates"][0]["net"] == "binary"

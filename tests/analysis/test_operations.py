@@ -1,4 +1,4 @@
-"""Operations of a frozen net: counts by hand, and no multiplication behind shift-based norms."""
+"""Operations of a frozen net: counts by hand, and no multiplication after shift-based norms."""
 
 import dataclasses
 
@@ -51,7 +51,7 @@ def test_a_convnet_by_hand():
 
 
 def test_few_bits_by_hand():
-    """Three planes of activations meet two of weights; 2^k - 1 thresholds in a unit."""
+    """Three planes of activations times two of weights; 2^k - 1 thresholds per unit."""
     layers = QuantLinear(100, 70, rng=RNG, weight_quantizer=1), ShiftBatchNorm(70), Quantize(3)
     model = Sequential(*layers, QuantLinear(70, 5, rng=RNG, weight_quantizer=2), ShiftBatchNorm(5))
     first, last = count_operations(bitnet.freeze(model)).rows
@@ -75,7 +75,7 @@ def test_only_frozen_nets_are_counted():
 
 
 def test_language_models_by_hand():
-    """Three planes of states meet two of weights; the table's rows have three planes."""
+    """Three planes of states times two of weights; the rows of the table have three planes."""
     kinds = {"width": 70, "units": 65, "weight_quantizer": 2, "activation_quantizer": 3}
     counts = {}
     for kind in ("lstm", "gru", "rnn"):

@@ -106,6 +106,7 @@ def test_filters_of_more_bits_are_left_out_by_name():
     assert trained.layers["1 QuantConv2d"] == frozen.layers["1 FrozenConv"]
     assert (len(trained.layers), trained.left_out) == (1, ("0 QuantConv2d with 2-bit weights",))
     assert "not counted, as not ±1: 0 FrozenConv with 2-bit weights" in str(frozen)
+    assert repr(frozen).startswith("Repetitions(1 layers, ")
     assert frozen.as_dict()["left_out"] == ["0 FrozenConv with 2-bit weights"]
     few = Sequential(*layers[:3], Flatten(), QuantLinear(9 * 16, 3, rng=rng), BatchNorm(3))
     for net in (few, bitnet.freeze(few, image=(4, 4))):

@@ -1,4 +1,4 @@
-"""Summary: counts by hand, and bytes that are those of the file on the disk."""
+"""Summary: counts by hand, and bytes equal to those of the file on disk."""
 
 import json
 import math
@@ -112,7 +112,7 @@ def branched(bits):
 
 
 class Inside(Module):
-    """A layer of one's own, which multiplies inside."""
+    """A user's layer with a product inside."""
 
     def __init__(self):
         self.linear = Linear(3, 2, rng=RNG)
@@ -262,13 +262,13 @@ def test_few_bits_by_hand():
     assert [layer["one_bit"] for layer in found["layers"]] == [0, 0, 0]
 
 
-def test_codes_are_compared_behind_the_pooling_and_signs_before_it():
+def test_codes_are_compared_after_the_pooling_and_signs_before_it():
     rows = summary(*NETS["few bits of images"]).rows
     compared = [row.comparisons for row in rows if row.precision]
     assert compared == [3 * 2 * 70 * 7, 3 * 2 * 4, 6, 0]
     signs = summary(bitnet.freeze(convnet(), image=(11, 10))).rows
     assert [row.comparisons for row in signs] == [30 * 13, 16 * 70, 9, 0]
-    for bits, first in ((1, 72 * 6), (2, 16 * 6 * 3)):  # behind an average in both cases
+    for bits, first in ((1, 72 * 6), (2, 16 * 6 * 3)):  # after an average in both cases
         rows = summary(bitnet.freeze(branched(bits), image=(9, 8))).rows
         steps = 2**bits - 1
         assert [row.comparisons for row in rows] == [
@@ -364,6 +364,18 @@ def test_sequentials_inside_count_as_one():
 
 def test_a_float_net_has_no_column_of_bits():
     assert "-bit" not in str(summary(models.float_mlp([3, 2], rng=RNG)))
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_reprs_are_one_line_and_a_notebook_shows_the_table(name):
+    net, image = NETS[name]
+    table = summary(net, image)
+    assert repr(table).startswith("Summary(Sequential of ")
+    assert "\n" not in repr(table) + repr(table.rows[0])
+    assert max(len(repr(table)), *(len(repr(row)) for row in table.rows)) < 120
+    html = table._repr_html_()
+    assert html.count("<tr>") == str(table).count("\n") - len([*table._notes()])
+    assert all(f">{title}</th>" in html for title in ("layer", "output", "float32", "bytes"))
 
 
 def test_precisions_in_order():

@@ -1,4 +1,4 @@
-"""Tables for a terminal."""
+"""Text tables."""
 
 from bitnet.analysis.table import aligned, count
 

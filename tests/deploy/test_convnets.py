@@ -187,7 +187,7 @@ INT32 = np.iinfo(np.int32)
 def test_bits_without_integers_are_those_of_the_integers(
     implementation, seed, m, size, channels, pool, stride, border, pixels, groups
 ):
-    """Thresholds of both directions, ties and the ends of int32 among them."""
+    """Thresholds of both directions, including ties and the ends of int32."""
     rng, largest = np.random.default_rng(seed), 255 * 9 if pixels else 9
     m, inputs = groups * m, groups * channels
     values = rng.integers(-largest - 1, largest + 2, m)

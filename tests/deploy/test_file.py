@@ -143,7 +143,7 @@ def test_unknown_versions_and_large_files_are_refused(tmp_path):
 
 
 def described():
-    """A net with all that a file may say about its data."""
+    """A net with everything that a file can store about its data."""
     net = frozen([12, 5, 2])
     net.classes, net.data, net.picture = ("a", "b"), "digits", (3, 4, 1)
     images = np.random.default_rng(0).integers(0, 256, (50, 3, 4, 1), np.uint8)

@@ -52,7 +52,7 @@ def test_random_nets_on_pixels_and_on_signs(sizes, n_rows, seed, pixels):
     st.integers(1, 130),
 )
 def test_thresholds_at_every_z(gamma, beta, mean, inv_std, n):
-    """Every integer from -n to n, ties with 0 among them, for gamma of either sign and 0."""
+    """Every integer from -n to n, including ties with 0, for gamma > 0, < 0 and 0."""
     norm = BatchNorm(1).eval()
     norm.gamma.data[:], norm.beta.data[:] = gamma, beta
     norm.running_mean[:], norm.running_inv_std[:] = mean, inv_std

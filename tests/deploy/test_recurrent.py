@@ -41,7 +41,7 @@ NETS = [
 
 
 def model_of(seed, width=9, units=65, **net):
-    """A model as training might leave it: with weights and biases of other sizes."""
+    """A model as after training, with weights and biases of different sizes."""
     rng = np.random.default_rng(seed)
     model = language_model(len(WORDS), rng=rng, width=width, units=units, dropout=0.3, **net)
     for parameter in model.parameters():
@@ -139,6 +139,19 @@ def test_a_file_has_one_bit_for_each_bit_of_a_weight(tmp_path):
     assert arrays["embedding.bits"].shape == (3, 7, 8)
 
 
+def test_parts_have_a_repr_in_one_line():
+    frozen = bitnet.freeze(model_of(2, **NETS[0]))
+    layer = frozen.layers[0]
+    for part, start in (
+        (frozen, "FrozenLanguageModel("),
+        (frozen.embedding, f"FrozenMatrix({frozen.sizes[0]}x{frozen.sizes[1]}, "),
+        (layer, f"FrozenRecurrent({layer.cell}, {frozen.sizes[1]}, {layer.units}, "),
+    ):
+        assert repr(part).startswith(start)
+        assert len(repr(part)) < 80
+        assert "\n" not in repr(part)
+
+
 def test_numpy_alone_gives_the_same():
     frozen = bitnet.freeze(model_of(2, **NETS[0]))
     ids = np.arange(6).reshape(3, 2)
@@ -155,7 +168,7 @@ def drawn(model, prompt, count, temperature=1.0):
 
 
 def likeliest(model, ids):
-    """The id with the largest score after these, without that of <unk>."""
+    """The id with the largest score after these ids, except that of <unk>."""
     return int(model.scores(np.array(ids)[:, None])[0][-1][1:].argmax()) + 1
 
 
@@ -303,7 +316,7 @@ def test_what_cannot_be_frozen_or_asked_is_refused():
 
 
 def put(header, path, value):
-    """Change what a header, or a part within it, says; None takes it out."""
+    """Change an entry of a header, or of a part within it; None removes it."""
     *way, last = path.split(".")
     for name in way:
         header = header[int(name) if name.isdigit() else name]

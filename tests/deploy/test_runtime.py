@@ -1,5 +1,6 @@
-"""The frozen net: shapes, refusals, and life without Numba."""
+"""The frozen net: shapes, errors, reprs, and prediction without Numba."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -11,9 +12,12 @@ from alone import numpy_alone
 import bitnet
 from bitnet import InputError, kernels
 from bitnet.deploy import FrozenNet
+from bitnet.deploy.html import html_table
 from bitnet.deploy.runtime import FrozenLayer, FrozenOutput
+from bitnet.nn import BatchNorm, Quantize, QuantLinear, Sequential
 from bitnet.nn.models.feedforward import binary_mlp
 
+RNG = np.random.default_rng(0)
 NET = bitnet.freeze(binary_mlp([784, 40, 10], rng=np.random.default_rng(0)))
 SIGNS = bitnet.freeze(binary_mlp([70, 40, 10], rng=np.random.default_rng(0)), "signs")
 PIXELS = np.random.default_rng(1).integers(0, 256, (2300, 784), dtype=np.uint8)
@@ -27,6 +31,32 @@ def test_batches_of_any_size_give_the_same():
         assert np.array_equal(NET.scores(PIXELS[:size]), scores[:size])
     assert NET.scores(PIXELS[:0]).shape == (0, 10)
     assert NET.predict(PIXELS[:0]).shape == (0,)
+
+
+def test_a_net_has_a_repr_in_one_line_and_a_table_for_notebooks():
+    hidden, output = NET.layers
+    assert repr(NET) == "FrozenNet(784-40-10, pixels)"
+    assert repr(hidden) == "FrozenLayer(Bits(shape=(40, 784), 4160 bytes))"
+    assert repr(output) == "FrozenOutput(Bits(shape=(10, 40), 80 bytes))"
+    few = Sequential(QuantLinear(70, 5, rng=RNG, weight_quantizer=2), BatchNorm(5), Quantize(3))
+    few = bitnet.freeze(Sequential(*few.layers, QuantLinear(5, 3, rng=RNG), BatchNorm(3)))
+    assert repr(few.layers[0]).endswith("2 planes, unit=0.333333), 3-bit outputs)")
+    for net, rows in (
+        (NET, [("0 FrozenLayer", "40x784", "40", "1", "1"), ("1 FrozenOutput", "10x40", "10")]),
+        (few, [("0 FrozenLayer", "5x70", "5", "2", "3"), ("1 FrozenOutput", "3x5", "3")]),
+    ):
+        head, *shown = re.findall("<tr>(.*?)</tr>", net._repr_html_())
+        assert re.findall("<th.*?>(.*?)</th>", head)[0] == "layer"
+        cells = [re.findall("<td.*?>(.*?)</td>", row) for row in shown]
+        assert [tuple(row[: len(own)]) for row, own in zip(cells, rows, strict=True)] == rows
+        _, arrays = net.contents()
+        n_bytes = [int(row[-1].replace(",", "")) for row in cells]
+        assert sum(n_bytes) == sum(array.nbytes for array in arrays.values())
+
+
+def test_a_table_escapes_its_text():
+    table = html_table("<b>", ["a & b"], [["<script>"]], ["1 < 2"])
+    assert not re.search("<b>|<script>|1 < 2|a & b", table)
 
 
 def test_images_may_keep_their_shape():
@@ -53,10 +83,10 @@ def test_signs_come_packed_or_as_numbers():
         (NET, [], "shape"),
         (NET, [[1, 2], [3]], "different length"),
         (NET, PIXELS[:0, :9], r"\(0, 9\); expected \(B, 784\)"),
-        (SIGNS, np.zeros((2, 70)), r"\+1 and -1"),
-        (SIGNS, np.full((2, 70), np.nan), r"\+1 and -1"),
-        (SIGNS, np.full((2, 70), np.inf), r"\+1 and -1"),
-        (SIGNS, np.ones((2, 70), np.uint8), r"\+1 and -1"),
+        (SIGNS, np.zeros((2, 70)), r"each \+1 or -1"),
+        (SIGNS, np.full((2, 70), np.nan), r"each \+1 or -1"),
+        (SIGNS, np.full((2, 70), np.inf), r"each \+1 or -1"),
+        (SIGNS, np.ones((2, 70), np.uint8), r"each \+1 or -1"),
         (SIGNS, np.ones((2, 69)), r"expected \(B, 70\)"),
         (SIGNS, kernels.pack(np.ones(70)), r"\(B, 70\)"),
     ],
