@@ -60,7 +60,7 @@ def add_arguments(parser):
 def main(args: Namespace) -> None:
     """Print the tables, or JSON."""
     net, image, file = net_and_image(args)
-    tables = {"summary": summary(net, image, file)}
+    tables: dict = {"summary": summary(net, image, file)}
     if args.energy:
         tables["energy"] = estimate(tables["summary"])
     if args.operations:

@@ -49,7 +49,12 @@ def freeze(
     image: None = None,
     vocabulary: Vocabulary | Sequence[str] | None = None,
 ) -> FrozenLanguageModel: ...
-def freeze(model, input="pixels", image=None, vocabulary=None):
+def freeze(
+    model: nn.Sequential | LanguageModel,
+    input: str = "pixels",
+    image: tuple[int, int] | None = None,
+    vocabulary: Vocabulary | Sequence[str] | None = None,
+) -> FrozenNet | FrozenLanguageModel:
     """Return a net of bits and integer thresholds that equals a model in evaluation mode.
 
     The integers of all products are equal, and the same kernels turn them into scores, so the
@@ -104,7 +109,7 @@ def freeze(model, input="pixels", image=None, vocabulary=None):
         came = f"a vocabulary for a {type(model).__name__}"
         raise InputError(f"freeze: got {came}; remove it, or freeze a LanguageModel")
     groups, plan = _groups(model, input)
-    layers = [None] * len(groups)
+    layers: list[Any] = [None] * len(groups)
 
     def layer(i, reach):  # from the largest integer of the inputs to that of the outputs
         linear, pool, norm, activation = groups[i]
