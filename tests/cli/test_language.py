@@ -294,9 +294,9 @@ def test_wrong_arguments_are_one_sentence(trained, monkeypatch, words, message):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"net": "rnn:9999"}, "weights in the file"),
-        ({"net": "lstm:12"}, "weights in the file|lacks|shape"),
-        ({"width": 10**5}, "weights in the file"),
+        ({"net": "rnn:9999"}, "the file has"),
+        ({"net": "lstm:12"}, "the file has|lacks|shape"),
+        ({"width": 10**5}, "the file has"),
         ({"data": "moby"}, "data is 'moby'"),
         ({"steps": "25"}, "steps is '25'"),
         ({"weights": "99"}, "weights is '99'"),

@@ -96,7 +96,7 @@ def test_a_teacher_that_has_moved(folder, capsys):
         main(["train", "--resume", "part.checkpoint"])
     main(["train", "--resume", "part.checkpoint", "--teacher", "moved"])
     train("--float", "--seed", 1, "--out", "twin.checkpoint")
-    with pytest.raises(InputError, match="its weights are others than when the training began"):
+    with pytest.raises(InputError, match="its weights have changed since the training began"):
         main(["train", "--resume", "part.checkpoint"])
     train("--out", "alone.checkpoint")
     with pytest.raises(InputError, match="begun without a teacher"):

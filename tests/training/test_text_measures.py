@@ -136,7 +136,7 @@ def test_the_seed_says_what_is_drawn(seed):
         ({"temperature": math.inf}, "temperature is inf"),
         ({"rng": 0}, "Generator"),
         ({"model": Fixed(np.zeros(4))}, "4 scores"),
-        ({"model": Fixed([0, 0, math.nan, 0, 0])}, "NaN"),
+        ({"model": Fixed([0, 0, math.nan, 0, 0])}, "4 of them finite"),
     ],
 )
 def test_what_draws_nothing_is_refused(change, message):
