@@ -22,7 +22,7 @@ from bitnet.training.metrics import scores
 from bitnet.training.settings import check_settings, model_of, task_of
 from bitnet.training.sources import inputs_of
 
-OF_TEXTS = "the file has a language model; expected a net for images"
+OF_TEXTS = "the file holds a language model; expected a net for images"
 
 
 def crc32_of(arrays):

@@ -306,7 +306,7 @@ def test_reprs_are_one_line(tmp_path):
     assert repr(experiment.source) == source + "batch=20, flip=False, crop=0)"
     assert repr(epoch).startswith("Epoch(epoch=2, loss=0.") and len(repr(epoch)) < 300
     assert repr(load_trained(tmp_path / "net")) == "Trained('mlp:8', 'embedded', epoch=1)"
-    checkpoint = "Checkpoint(epoch=1, 10 model arrays, 13 optimizer arrays, 0 extra arrays)"
+    checkpoint = "Checkpoint(epoch=1, 12 model arrays, 13 optimizer arrays, 0 extra arrays)"
     assert repr(read_checkpoint(tmp_path / "net")) == checkpoint
     assert list(experiment.epochs(stop=after(2))) == []
     assert repr(experiment.begun).startswith("Begun(2 batches, seconds=")
