@@ -1,4 +1,4 @@
-"""Checkpoints: a resumed training is the same training, and a killed one leaves a whole file."""
+"""Tests of checkpoints: exact resume, and complete files after a kill."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""Trainings and their files: exact resume, the net from the file, and files that lie."""
+"""Tests of experiments: exact resume, nets loaded from files, and inconsistent files."""
 
 import json
 
@@ -61,7 +61,7 @@ EVERY_TEXT = pytest.mark.parametrize(
 
 
 def after(n):
-    """A function that says so once it has been asked n times."""
+    """Return a function that returns True at its n-th call."""
     asked = iter([False] * (n - 1) + [True])
     return lambda: next(asked)
 

@@ -1,4 +1,4 @@
-"""Logs of trainings: what is read of them, and what is refused, with the line's number."""
+"""Tests of reading logs: the result, and errors with the number of the line."""
 
 import dataclasses
 import json

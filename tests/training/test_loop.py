@@ -1,4 +1,4 @@
-"""The loop of epochs: what it tells, that it equals a loop by hand, and how it ends."""
+"""Tests of the training loop: its records, equality with a loop by hand, and its end."""
 
 import dataclasses
 
@@ -25,7 +25,7 @@ def rows(images):
 
 
 def start(seed=0, split=SPLIT, model=None, **more):
-    """A training; the options of Images may be among those of `fit`."""
+    """Return `fit` of a training; `options` are for `fit` or `Images`."""
     rng = np.random.default_rng(seed)
     model = model or binary_mlp([36, 16, 3], rng=rng)
     names = {field.name for field in dataclasses.fields(Images)}
@@ -229,7 +229,7 @@ def test_histograms_reach_to_the_bound_of_the_quantizer():
 
 
 class Shortcut(Module):
-    """No Sequential: signs, of which one takes part in two products, and a sum."""
+    """A model that is not a Sequential: a sign in two products, and a sum."""
 
     def __init__(self, rng):
         self.first, self.norm = BinaryLinear(36, 16, rng=rng), BatchNorm(16)
@@ -295,7 +295,7 @@ def part(images, labels):
 
 
 class Reshaping(Module):
-    """Twelve rows of scores for an image."""
+    """A model that returns twelve rows of scores per image."""
 
     def __init__(self):
         self.weight = bitnet.autograd.Parameter(np.ones(1, np.float32))

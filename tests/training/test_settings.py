@@ -1,4 +1,4 @@
-"""Settings of a training, of which those in a file are not trusted."""
+"""Tests of the settings of a training, which are not trusted if they come from a file."""
 
 import numpy as np
 import pytest
@@ -256,7 +256,7 @@ def test_the_parts_of_a_training_on_a_text():
 
 
 def test_the_rate_of_sgd_is_the_regimes():
-    """Adam's, a few thousandths, would not move a net in an epoch."""
+    """The rates of Adam are too small for SGD."""
     assert complete({"net": "lstm:8", "optimizer": "sgd"})["lr"] == 1.0
     assert complete({"net": "lstm:8", "optimizer": "sgd", "lr": 0.5})["lr"] == 0.5
     assert complete({"net": "lstm:8", "optimizer": "adam", "unit": "characters"})["lr"] == 1e-3
