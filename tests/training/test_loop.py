@@ -25,7 +25,7 @@ def rows(images):
 
 
 def start(seed=0, split=SPLIT, model=None, **more):
-    """Return `fit` of a training; `options` are for `fit` or `Images`."""
+    """Return the arguments of `fit`; `more` has some for `fit` or `Images`."""
     rng = np.random.default_rng(seed)
     model = model or binary_mlp([36, 16, 3], rng=rng)
     names = {field.name for field in dataclasses.fields(Images)}
