@@ -15,14 +15,13 @@ With stochastic rounding int8 is unbiased.
 import dataclasses
 import re
 
-from bitnet import kernels
 from bitnet.data import DATASETS, TEXTS
 from bitnet.data.preparation import STEPS
 from bitnet.data.vocabulary import UNITS
 from bitnet.errors import InputError
 from bitnet.nn.functional.linear import GRADIENTS
 from bitnet.nn.models.names import PAPERS, is_language_net, net_named
-from bitnet.nn.quantized import ROUNDINGS
+from bitnet.nn.quantized import ROUNDINGS, default_grad_format
 from bitnet.quantizers import quantizer_named
 from bitnet.training import recipes, texts
 
@@ -261,8 +260,8 @@ def _of_images(start):
     recipe = recipe_of(start)
     computed = {name: getattr(recipe, name) for name in ("optimizer", "norm", "epochs", "batch")}
     computed |= {"schedule": recipe.fall, "lr": recipe.start, "prepare": list(recipe.prepare)}
-    in_numpy = kernels.implementation() == "reference" and start["rounding"] == "nearest"
-    computed["grad_format"] = "float32" if in_numpy else "int8"  # the faster one
+    nearest = start["rounding"] == "nearest"  # which float32 needs
+    computed["grad_format"] = default_grad_format() if nearest else "int8"
     return computed | {"net": start["net"]}
 
 

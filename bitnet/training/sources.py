@@ -153,7 +153,7 @@ class Images:
 
     def passes(self, rng: np.random.Generator) -> Any:
         """Return the batches (images, labels) of an epoch; each iteration draws a new order."""
-        changes = {"flip": self.flip, "pad": self.crop, "border": self.border}
+        changes: dict[str, Any] = {"flip": self.flip, "pad": self.crop, "border": self.border}
         changes["prefetch"] = AHEAD if self.flip or self.crop else 0
         return batches(*self.data.train, self.batch, rng, **changes)
 

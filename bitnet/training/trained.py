@@ -84,7 +84,8 @@ class Trained:
     @property
     def image(self) -> tuple[int, ...] | None:
         """The `picture` if the model takes images, or None if it takes rows of pixels."""
-        return self.picture if net_named(self.settings["net"]).is_conv else None
+        is_conv = getattr(net_named(self.settings["net"]), "is_conv", False)
+        return self.picture if is_conv else None
 
     def prepare(self, images: np.ndarray) -> np.ndarray:
         """Return uint8 images (count, H, W[, C]) as prepared uint8 images (count, H, W, C)."""
