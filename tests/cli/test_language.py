@@ -235,7 +235,7 @@ def test_the_operations_of_a_token(trained, capsys, name):
         (["train", *SMALL, "--net", "rnn:3,4"], "the same units"),
         (["train", *SMALL, "--clip", "nan"], "clip is nan"),
         (["train", *SMALL, "--dropout", "1"], "dropout is 1"),
-        (["train", *SMALL, "--folder", "."], "leave out folder"),
+        (["train", *SMALL, "--folder", "."], "remove folder"),
         (["train", *SMALL, "--limit", "10"], "10 tokens for 10 streams"),
         (["train", "--net", "mlp:9", "--steps", "3"], "--steps applies only to text data sets"),
         (["train", "--net", "mlp:9", "--data", "ptb"], "net is 'mlp:9'; expected rnn:512"),
@@ -253,7 +253,7 @@ def test_the_operations_of_a_token(trained, capsys, name):
             ["freeze", "few.checkpoint", "--data", "mnist", "--out", "a.npz"],
             "--data is mnist; expected",
         ),
-        (["freeze", "few.checkpoint", "--folder", "."], "leave out folder.*; or add --check 0"),
+        (["freeze", "few.checkpoint", "--folder", "."], "remove folder.*; or add --check 0"),
         (
             ["freeze", "few.checkpoint", "--out", "few.jsonl"],
             r"--out is few.jsonl; expected a name that ends with .npz",

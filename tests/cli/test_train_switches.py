@@ -55,7 +55,7 @@ def test_a_net_of_one_bit_is_binary(capsys):
         ),
         (["--activations", "log:3", "--widen", "2"], "log:3 have no clip value"),
         (["--activations", "uniform:2:1:inf", "--widen", "2"], "have no clip value"),
-        (["--weights", "2", "--optimizer", "bop"], "expected layers of one bit"),
+        (["--weights", "2", "--optimizer", "bop"], "expected one-bit layers"),
         (["--recipe", "torch", "--activations", "2"], "stochastic activations are signs"),
         (["--grad-format", "dorefa6"], "grad_format dorefa6 adds noise"),
         (["--grad-format", "log6", "--rounding", "stochastic"], "nearest power of two"),

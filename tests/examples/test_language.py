@@ -90,7 +90,7 @@ def test_a_longer_training_is_another_one(trained):
         (["--temperature", "nan"], 2, "--temperature is nan"),
         (["--lr", "0"], 2, "--lr is 0"),
         (["--data", "ptb", "--folder", "no"], 1, "no ptb.train.txt"),
-        (["--folder", "."], 1, "leave out folder"),
+        (["--folder", "."], 1, "remove folder"),
         (["--json", "missing/figures.json"], 1, "no folder missing"),
         (["--resume", "--seed", "7"], 1, "seed = 0; this one has 7"),
     ],
