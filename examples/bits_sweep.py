@@ -1,13 +1,13 @@
-"""How many bits pay: accuracy, file, energy and speed over bits of weights and activations.
+"""Compare accuracy, file size, energy and speed for different numbers of bits.
 
-    python examples/bits_sweep.py --data fashion-mnist      16 nets and a float twin, table, picture
+    python examples/bits_sweep.py --data fashion-mnist    16 nets and a float twin, a table, a plot
     python examples/bits_sweep.py --bits 1/1,1/2,2/2,4/4 --seeds 3
-    python examples/bits_sweep.py --quick                   four small nets on the embedded digits
+    python examples/bits_sweep.py --quick                 a test: four small nets on few images
 
-Every net is trained on its bits, frozen, written to a file, and compared with the trained one on
-all test images; accuracy, bytes and speed are those of the frozen net.  Weights are `uniform`, 2^k
-numbers from -1 to 1, activations of one bit the sign, and of k bits `linear` from 0 to 2.4, like a
-rectifier; the rate falls with the bits of the weights, as more bits ask for finer steps.
+Each net is trained, frozen, saved, loaded, and compared with the trained one on all test images.
+Accuracy, bytes and speed are those of the frozen net.  The weights use the quantizer `uniform`, 2^k
+numbers from -1 to 1.  Activations are signs for one bit, and for k bits `linear` from 0 to 2.4,
+like a rectifier.  Weights with more bits need smaller steps, so the learning rate is lower.
 """
 
 import argparse
@@ -30,13 +30,13 @@ from bitnet.nn import functional, models
 from bitnet.optim import schedules
 from bitnet.quantizers import LinearQuant
 
-RATES = {1: 3e-3, 2: 1e-3} | dict.fromkeys(range(3, 9), 5e-4)  # first rates, by bits of weights
+RATES = {1: 3e-3, 2: 1e-3} | dict.fromkeys(range(3, 9), 5e-4)  # first rate by bits per weight
 FIGURES = ("accuracy", "bytes", "energy_nj", "images_per_s")
 ROW = "{:>7} {:>11} {:>15} {:>10} {:>12} {:>10}"
 
 
 def train(model, loss_of, data, lr, epochs, batch, rng):
-    """Train a model, few bits or float alike."""
+    """Train a model, low-bit or float."""
     adam, schedule = bitnet.optim.Adam(model.parameters(), lr), schedules.Cosine(lr, epochs)
     for epoch in range(epochs):
         batches = bitnet.data.batches(data.train_images, data.train_labels, batch, rng)
@@ -48,8 +48,8 @@ def train(model, loss_of, data, lr, epochs, batch, rng):
             adam.step()
 
 
-def few_bits(weights, activations, sizes, data, args, seed):
-    """Train, freeze and measure one net of few bits."""
+def low_bit(weights, activations, sizes, data, args, seed):
+    """Train, freeze and measure a low-bit net."""
     rng = np.random.default_rng(seed)
     bits = {"weight_quantizer": weights, "activation_quantizer": quantizer(activations)}
     model = models.binary_mlp(sizes, rng=rng, lr_scale=10, grad_format=args.grad_format, **bits)
@@ -61,13 +61,13 @@ def few_bits(weights, activations, sizes, data, args, seed):
         frozen, n_bytes = bitnet.load(path), path.stat().st_size
     agreement = bitnet.compare(model, frozen, data.test_images)
     if not agreement.is_complete:
-        raise SystemExit("error: the frozen net is not the trained one; please report this")
+        raise SystemExit("error: the frozen net differs from the trained one; please report this")
     figures = measured(frozen.predict, data, n_bytes, energy.estimate(frozen).estimates[0])
     return {**figures, "integers": agreement.integers}
 
 
 def quantizer(bits):
-    """The quantizer of activations of so many bits."""
+    """Return the quantizer for activations with this number of bits."""
     return 1 if bits == 1 else LinearQuant(bits, 2.4 / (2**bits - 1), signed=False)
 
 
@@ -82,11 +82,11 @@ def float_twin(sizes, data, args, seed):
 
 
 def measured(predict, data, n_bytes, cost):
-    """The figures of one net."""
+    """Return the figures of a net."""
     return {
         "accuracy": bitnet.training.accuracy(predict(data.test_images), data.test_labels),
         "bytes": n_bytes,
-        "energy_nj": sum(cost.total_pj) / 2 / 1000,  # the middle of the least and the most
+        "energy_nj": sum(cost.total_pj) / 2 / 1000,  # mean of the lower and the upper estimate
         "images_per_s": bitnet.training.images_per_second(predict, data.test_images),
     }
 
@@ -109,7 +109,7 @@ def main():
         f"net {'-'.join(map(str, sizes))} on {len(data.train_images)} images of {args.data}, "
         f"{args.epochs} epochs, {args.seeds} seeds"
     )
-    print(ROW.format("weights", "activations", "test", "bytes", "nJ an image", "images/s"))
+    print(ROW.format("weights", "activations", "test", "bytes", "nJ per image", "images/s"))
     rows = []
     for weights, activations in [*bits, *([(32, 32)] if args.twin else [])]:
         runs = []
@@ -117,7 +117,7 @@ def main():
             if weights == 32:
                 runs.append(float_twin(sizes, data, args, seed))
             else:
-                runs.append(few_bits(weights, activations, sizes, data, args, seed))
+                runs.append(low_bit(weights, activations, sizes, data, args, seed))
         row = {name: statistics.mean(run[name] for run in runs) for name in FIGURES}
         spread = statistics.stdev(run["accuracy"] for run in runs) if len(runs) > 1 else 0.0
         bits_of = {"weights": weights, "activations": activations}
@@ -129,58 +129,67 @@ def main():
     integers, images = sum(run["integers"] for run in runs), len(data.test_images)
     print(
         f"all {len(runs)} frozen nets equal the trained ones: {integers:,} integers, and the "
-        f"scores and classes of {images} test images each"
+        f"scores and classes of {images} test images per net"
     )
     if args.out:
         plot_tradeoffs(rows, path=args.out)
-        print(f"picture: {args.out}")
+        print(f"plot: {args.out}")
     if args.json:
         with replacing(args.json) as file:
             file.write(json.dumps({"settings": vars(args), "rows": rows}, indent=1).encode())
 
 
 def some_bits(text):
-    """Bits that "1,2,4" stands for."""
+    """Return the bits in "1,2,4"."""
     if re.fullmatch(r"[1-8](,[1-8]){0,7}", text):
         return sorted({int(bits) for bits in text.split(",")})
-    raise argparse.ArgumentTypeError(f"{text!r}; expected bits from 1 to 8, as 1,2,4")
+    raise argparse.ArgumentTypeError(f"{text!r}; expected bits from 1 to 8, such as 1,2,4")
 
 
 def pairs(text):
-    """Bits of weights and activations that "1/2,4/4" stands for."""
+    """Return the pairs of bits in "1/2,4/4"."""
     if re.fullmatch(r"[1-8]/[1-8](,[1-8]/[1-8]){0,63}", text):
         return [tuple(map(int, pair.split("/"))) for pair in text.split(",")]
-    raise argparse.ArgumentTypeError(f"{text!r}; expected WEIGHTS/ACTIVATIONS,..., as 1/2,4/4")
+    raise argparse.ArgumentTypeError(f"{text!r}; expected WEIGHTS/ACTIVATIONS,..., such as 1/2,4/4")
 
 
 def widths(text):
-    """The widths that "512,512" stands for."""
+    """Return the widths in "512,512"."""
     if re.fullmatch(r"[1-9]\d{0,5}(,[1-9]\d{0,5}){0,9}", text):
         return [int(width) for width in text.split(",")]
-    raise argparse.ArgumentTypeError(f"{text!r}; expected UNITS,UNITS,...")
+    raise argparse.ArgumentTypeError(f"{text!r}; expected UNITS,UNITS,..., such as 512,512")
 
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     add = parser.add_argument
-    add("--data", choices=bitnet.data.DATASETS, help="data set (fashion-mnist; quick: embedded)")
-    add("--weights", type=some_bits, help="bits of the weights (1,2,4,8; quick: 1,2)")
-    add("--activations", type=some_bits, help="bits of the activations (1,2,4,8; quick: 1,2)")
-    add("--bits", type=pairs, help="pairs of weights/activations in place of all, as 1/1,1/2,4/4")
-    add("--hidden", type=widths, help="hidden units (512,512,512; quick: 64,64)")
-    add("--epochs", type=int, help="passes over the training set (6; quick: 1)")
-    add("--batch", type=int, default=100, help="images in a batch (100)")
-    about = "first learning rate (0.003; weights of 2 bits 0.001, more 0.0005)"
-    add("--lr", type=float, help=about)
-    numbers = "float32", "int8", "int6", "int4", "log6"
-    about = "numbers that the backward products multiply (int8)"
-    add("--grad-format", choices=numbers, default="int8", help=about)
+    about = "data set; default: fashion-mnist, with --quick embedded"
+    add("--data", choices=bitnet.data.DATASETS, metavar="SET", help=about)
+    about = "bits per weight; default: 1,2,4,8, with --quick 1,2"
+    add("--weights", type=some_bits, metavar="BITS", help=about)
+    about = "bits per activation; default: 1,2,4,8, with --quick 1,2"
+    add("--activations", type=some_bits, metavar="BITS", help=about)
+    about = "only these pairs of weights/activations, such as 1/1,1/2,4/4"
+    add("--bits", type=pairs, metavar="PAIRS", help=about)
+    about = "units per hidden layer; default: 512,512,512, with --quick 64,64"
+    add("--hidden", type=widths, metavar="UNITS", help=about)
+    about = "passes over the training set; default: 6, with --quick 1"
+    add("--epochs", type=int, metavar="N", help=about)
+    add("--batch", type=int, default=100, metavar="N", help="images per batch; default: 100")
+    about = "first learning rate; default: 0.003, for 2-bit weights 0.001, for more bits 0.0005"
+    add("--lr", type=float, metavar="RATE", help=about)
+    formats = "float32", "int8", "int6", "int4", "log6"
+    about = "number format of the gradients in the backward products; default: int8"
+    add("--grad-format", choices=formats, default="int8", help=about)
     add("--no-twin", dest="twin", action="store_false", help="do not train the float twin")
-    add("--seeds", type=int, default=1, help="trainings of each net (1)")
-    add("--threads", type=int, help="threads of the kernels and of the BLAS (all cores)")
-    add("--out", help="the picture, .png or .svg (bits_sweep.png, if matplotlib is there)")
-    add("--json", help="file for the figures")
-    add("--quick", action="store_true", help="a few small nets: does everything work?")
+    about = "number of trainings per net; default: 1"
+    add("--seeds", type=int, default=1, metavar="N", help=about)
+    about = "threads of the kernels and the BLAS; default: all cores"
+    add("--threads", type=int, metavar="N", help=about)
+    about = "write the plot, .png or .svg; default: bits_sweep.png, if matplotlib is installed"
+    add("--out", metavar="FILE", help=about)
+    add("--json", metavar="FILE", help="write the figures to this file")
+    add("--quick", action="store_true", help="train a few small nets, as a test")
     args = parser.parse_args()
     args.data = args.data or ("embedded" if args.quick else "fashion-mnist")
     args.weights = args.weights or ([1, 2] if args.quick else [1, 2, 4, 8])

@@ -1,13 +1,13 @@
-"""The next character: a recurrent net in float and in a few bits, and texts that it writes.
+"""Predict the next character with float and low-bit recurrent nets, and generate text.
 
     python examples/char_rnn.py                     three plays by Shakespeare, float and 4/4 bits
     python examples/char_rnn.py --data ptb --units 2048 --bits float,4/4,3/3
-    python examples/char_rnn.py --quick             small nets, a part of the plays
+    python examples/char_rnn.py --quick             a test: small nets, a part of the plays
 
-The second paper's net (arXiv 1609.07061, section 4.5) is one layer of 2048 rectified units on the
-Penn Treebank.  It states no optimizer and no more; here it is Adam with truncated backpropagation
-through time, of few steps, as rectified units grow from step to step, and a rate that falls along a
-cosine.  Bits are those of the weights and of the inputs of all products, the state among them.
+The net of the second paper (arXiv 1609.07061, section 4.5) is one layer of 2048 rectified units on
+the Penn Treebank.  The paper states no optimizer.  This example uses Adam with a cosine schedule,
+and truncated backpropagation through few steps, because rectified units grow from step to step.
+Weights and the inputs of all products, including the state, are quantized.
 """
 
 import argparse
@@ -40,7 +40,7 @@ ROW = "{:>6} {:>8} {:>8} {:>8} {:>9} {:>8} {:>8}"
 
 
 def net(bits, count, args):
-    """The net of so many bits, with the generator of its weights, which draws all else too."""
+    """Return the net for "float" or "weights/activations" and the generator of its training."""
     rng = np.random.default_rng(args.seed)
     sizes = {"kind": args.kind, "width": args.width, "units": args.units, "layers": args.layers}
     if bits != "float":
@@ -56,7 +56,7 @@ def net(bits, count, args):
 
 
 def train(model, rng, corpus, args, path):
-    """Train, print a line an epoch, and keep the epoch that is best on the validation text."""
+    """Train, print one line per epoch, and save the last and the best epoch."""
     adam = bitnet.optim.Adam(model.parameters(), args.lr)
     schedule = schedules.Cosine(args.lr, args.epochs)
     training, best, done = (model, adam, schedule, rng), None, 0
@@ -78,24 +78,25 @@ def train(model, rng, corpus, args, path):
             better = best is None or valid < best["valid"]
             best = {"epoch": epoch.epoch, "valid": valid, "test": test} if better else best
             notes = {"vocabulary": corpus.vocabulary.header(), "best": best}
-            # the best one first: were the process killed between them, the epoch would come again
+            # the best epoch first: if the process dies before the second file, --resume repeats it
             for file in [best_of(path)] * better + [path]:
-                if done == 0 and file.exists():  # of another training: it is not lost
+                if done == 0 and file.exists():  # keep the file of another training
                     file.replace(f"{file}.old")
                 bitnet.training.save_checkpoint(file, epoch.epoch, *training, settings, notes)
             done = epoch.epoch
     except KeyboardInterrupt:
         kept = f"{done} epochs are in {path}" if done else f"no epoch is done for {path}"
-        raise KeyboardInterrupt(f"{kept}; add --resume to go on") from None
+        raise KeyboardInterrupt(f"{kept}; add --resume to continue") from None
     return best
 
 
 def best_of(path):
+    """Return the path of the checkpoint of the best epoch."""
     return path.with_suffix(".best.npz")
 
 
 def reload(bits, path, args):
-    """The net and the vocabulary of a file of `train`, with nothing taken from the training."""
+    """Load the net and the vocabulary from a file that `train` wrote."""
     file = read_checkpoint(path)
     vocabulary = Vocabulary.from_header(file.notes["vocabulary"])
     model, _ = net(bits, len(vocabulary), args)
@@ -118,7 +119,7 @@ def main():
         f"characters, {count} different"
     )
     for bits, path in paths.items():
-        print(f"\n{bits}: bits of weights and activations" if bits != "float" else "\nin float")
+        print("\nfloat" if bits == "float" else f"\n{bits} bits per weight and activation")
         model, rng = net(bits, count, args)
         best = train(model, rng, corpus, args, path)
         model, vocabulary = reload(bits, best_of(path), args)
@@ -129,10 +130,10 @@ def main():
             scores = bitnet.load(file).scores  # needs no trainer
         loss = evaluate_language(scores, corpus.test, args.batch, args.steps)
         if bits_per_character(loss) != best["test"]:
-            raise SystemExit("error: the reloaded net is not the trained one; please report this")
+            raise SystemExit("error: the loaded net is not the trained one; please report this")
         draw = np.random.default_rng(args.seed)
         drawn = generate(scores, vocabulary, args.prompt, args.count, draw, args.temperature)
-        print(f"it goes on:\n{args.prompt}{''.join(drawn)}")
+        print(f"sample:\n{args.prompt}{''.join(drawn)}")
         n_bytes = 4 * sum(parameter.data.size for parameter in model.parameters())
         n_bytes = n_bytes if bits == "float" else file.stat().st_size
         rows.append({"bits": bits, "bytes": n_bytes, **best})
@@ -146,44 +147,61 @@ def main():
 
 
 def bits_list(text):
-    """The bits that "float,4/4,3/3" stands for."""
+    """Return the items of "float,4/4,3/3"."""
     if not re.fullmatch(r"(float|[1-8]/[1-8])(,(float|[1-8]/[1-8])){0,20}", text):
         raise argparse.ArgumentTypeError(f"{text!r}; expected float or WEIGHTS/ACTIVATIONS, ...")
     return list(dict.fromkeys(text.split(",")))
 
 
+# arguments that may change when a training is resumed
 NOT_OF_TRAINING = ("threads", "out", "resume", "json", "folder", "bits")
-NOT_OF_TRAINING += ("prompt", "count", "temperature")  # of the samples
+NOT_OF_TRAINING += ("prompt", "count", "temperature")
 
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     add = parser.add_argument
-    add("--data", choices=TEXTS, default="embedded-text", help="text (embedded-text)")
-    add("--folder", help="of ptb.train.txt and the others (BITNET_DATA/text)")
-    usual, about = "float,4/4", "of weights and activations"
-    add("--bits", type=bits_list, default=bits_list(usual), help=f"{about} ({usual})")
-    add("--kind", choices=("rnn", "lstm", "gru"), default="rnn", help="of the layers (rnn)")
-    add("--units", type=int, help="of each layer (512; quick: 64)")
-    add("--layers", type=int, default=1, help="how many (1)")
-    add("--width", type=int, help="numbers of a character's vector (64; quick: 32)")
-    add("--dropout", type=float, default=0.0, help="probability of dropping an input (0)")
-    add("--epochs", type=int, help="passes over the text (20; quick: 2)")
-    add("--batch", type=int, help="streams (32; quick: 20)")
-    add("--steps", type=int, help="of backpropagation through time (25)")
-    add("--lr", type=float, default=1e-3, help="first learning rate (0.001)")
-    add("--clip", type=float, default=5.0, help="largest norm of all gradients (5)")
-    about = "numbers that the backward products of few bits multiply (float32)"
+    add("--data", choices=TEXTS, default="embedded-text", help="text; default: embedded-text")
+    about = "folder of ptb.train.txt and the other files; default: BITNET_DATA/text"
+    add("--folder", metavar="FOLDER", help=about)
+    usual, about = "float,4/4", "bits per weight/activation of each net"
+    add("--bits", type=bits_list, default=bits_list(usual), help=f"{about}; default: {usual}")
+    kinds, about = ("rnn", "lstm", "gru"), "kind of the layers; default: rnn"
+    add("--kind", choices=kinds, default="rnn", help=about)
+    about = "units per layer; default: 512, with --quick 64"
+    add("--units", type=int, metavar="N", help=about)
+    add("--layers", type=int, default=1, metavar="N", help="number of layers; default: 1")
+    about = "length of the vector of a character; default: 64, with --quick 32"
+    add("--width", type=int, metavar="N", help=about)
+    about = "probability of dropping an input; default: 0"
+    add("--dropout", type=float, default=0.0, metavar="P", help=about)
+    about = "passes over the text; default: 20, with --quick 2"
+    add("--epochs", type=int, metavar="N", help=about)
+    about = "number of streams; default: 32, with --quick 20"
+    add("--batch", type=int, metavar="N", help=about)
+    about = "steps of backpropagation through time; default: 25"
+    add("--steps", type=int, metavar="N", help=about)
+    about = "first learning rate; default: 0.001"
+    add("--lr", type=float, default=1e-3, metavar="RATE", help=about)
+    about = "largest norm of all gradients; default: 5"
+    add("--clip", type=float, default=5.0, metavar="NORM", help=about)
+    about = "number format of the gradients in the backward products; default: float32"
     add("--grad-format", choices=GRADIENTS, default="float32", help=about)
-    add("--seed", type=int, default=0, help="of weights, pieces and samples (0)")
-    add("--threads", type=int, help="threads of the kernels and of the BLAS (all cores)")
-    add("--prompt", default="The ", help="beginning of the samples ('The ')")
-    add("--count", type=int, default=300, help="characters of a sample (300)")
-    add("--temperature", type=float, default=0.7, help="of the samples (0.7)")
-    add("--out", help="beginning of the files' names (char_rnn; quick: char_rnn_quick)")
-    add("--resume", action="store_true", help="go on from the files")
-    add("--quick", action="store_true", help="100 000 characters, 2 epochs: does everything work?")
-    add("--json", help="file for the figures of the closing table")
+    about = "seed of the weights, the pieces and the samples; default: 0"
+    add("--seed", type=int, default=0, metavar="N", help=about)
+    about = "threads of the kernels and the BLAS; default: all cores"
+    add("--threads", type=int, metavar="N", help=about)
+    about = "beginning of the samples; default: 'The '"
+    add("--prompt", default="The ", metavar="TEXT", help=about)
+    about = "characters per sample; default: 300"
+    add("--count", type=int, default=300, metavar="N", help=about)
+    about = "temperature of the samples; default: 0.7"
+    add("--temperature", type=float, default=0.7, metavar="T", help=about)
+    about = "beginning of the file names; default: char_rnn, with --quick char_rnn_quick"
+    add("--out", metavar="NAME", help=about)
+    add("--resume", action="store_true", help="resume from the checkpoints")
+    add("--quick", action="store_true", help="train on 100 000 characters for 2 epochs, as a test")
+    add("--json", metavar="FILE", help="write the figures of the final table to this file")
     args = parser.parse_args()
     defaults = {
         "units": (512, 64),

@@ -1,13 +1,13 @@
-"""ConvNets and MLPs of bits on any data set: train, freeze, compare with the float twin.
+"""Train a binary ConvNet or MLP on any data set, freeze it, and compare it with a float twin.
 
-    python examples/cnn.py --quick               does everything work? (embedded digits)
+    python examples/cnn.py --quick               a test on the embedded digits
     python examples/cnn.py --data svhn           a small ConvNet
     python examples/cnn.py --data cifar10 --net cifar10 --recipe theano
                                                  the papers' net, as the papers trained it
     python examples/cnn.py --help                all settings, and how nets are named
 
-The loop over the batches is `fit` in training/loop.py.  For a training of many hours there is
-`bitnet train`, which keeps a checkpoint an epoch; then `bitnet freeze` does what follows here.
+The training loop is `fit` in bitnet/training/loop.py.  For a training of many hours use
+`bitnet train`, which writes a checkpoint per epoch, and `bitnet freeze`.
 """
 
 import argparse
@@ -28,11 +28,11 @@ from bitnet.training.recipes import RECIPES, recipe_for
 from bitnet.training.sources import inputs_of, read_data
 
 COLUMNS = "{:>6} {:>9} {:>8} {:>8} {:>10} {:>8} {:>10} {:>8} {:>8}"
-TIMED = 500  # test images on which the speed is measured
+TIMED = 500  # test images for the measurement of speed
 
 
 def train(recipe, net, data, args, border):
-    """A trained model, and the function from images to what it takes; prints one line per epoch."""
+    """Train, print one line per epoch, and return the model and the function to its inputs."""
     rng = np.random.default_rng(args.seed)
     model = recipe.model(net, data.train[0].shape[1:], len(data.classes), rng)
     optimizer, schedule = recipe.optimizer_of(model), recipe.schedule()
@@ -79,7 +79,7 @@ def main():
         print(f"images prepared: {' '.join(steps)}")
         data = data.with_images(preparation)
 
-    border = GREY if preparation else None  # of padded images: grey, or black
+    border = GREY if preparation else None  # color of padding: grey, or black
     model, to_input = train(recipe, net, data, args, border)
     rows = [report.row("binary, latent", model, *data.test, to_input=to_input, timed=TIMED)]
 
@@ -111,25 +111,35 @@ def arguments():
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    sets, about = bitnet.data.DATASETS, f"{', '.join(bitnet.data.DATASETS)} (embedded)"
+    sets = bitnet.data.DATASETS
+    about = f"data set, {', '.join(sets)}; default: embedded"
     add("--data", choices=sets, metavar="SET", default="embedded", help=about)
-    add("--folder", help="folder of its files (BITNET_DATA/SET, or the cache)")
-    add("--net", metavar="NAME", help="see below (conv:32,32/64,64/256; quick: conv:8/16,16/32)")
-    add("--recipe", choices=RECIPES, default="default", help="theano and torch are the papers'")
-    add("--epochs", type=int, help="passes over the training set (the recipe's: 20; quick: 2)")
-    add("--batch", type=int, help="images in a batch (the recipe's: 100, or 50)")
-    add("--lr", type=float, help="first learning rate of the binary net (the recipe's: 0.003)")
-    about = f"of {', '.join(STEPS)}, as gcn,lcn, or none (the recipe's: none)"
+    about = "folder of its files; default: BITNET_DATA/SET, or the cache"
+    add("--folder", metavar="FOLDER", help=about)
+    about = "see below; default: conv:32,32/64,64/256, with --quick conv:8/16,16/32"
+    add("--net", metavar="NAME", help=about)
+    about = "theano and torch are the papers' recipes; default: default"
+    add("--recipe", choices=RECIPES, default="default", help=about)
+    about = "passes over the training set; default: the recipe's, 20, with --quick 2"
+    add("--epochs", type=int, metavar="N", help=about)
+    add("--batch", type=int, metavar="N", help="images per batch; default: the recipe's, 100 or 50")
+    about = "first learning rate of the binary net; default: the recipe's, 0.003"
+    add("--lr", type=float, metavar="RATE", help=about)
+    about = f"some of {', '.join(STEPS)}, such as gcn,lcn, or none; default: the recipe's, none"
     add("--prepare", metavar="STEPS", help=about)
-    add("--flip", action="store_true", help="turn half of the training images, left to right")
-    about = "pad training images by PAD pixels and cut at random (0)"
+    about = "mirror half of the training images, left to right"
+    add("--flip", action="store_true", help=about)
+    about = "pad training images by PAD pixels and cut out a random part; default: 0"
     add("--crop", type=int, default=0, metavar="PAD", help=about)
-    add("--seed", type=int, default=0, help="of weights, order, dropout, flips and crops (0)")
-    add("--threads", type=int, help="threads of the kernels and of the BLAS (all cores)")
-    add("--out", help="file of the frozen net (cnn.npz; quick: cnn_quick.npz)")
+    about = "seed of the weights, the order, dropout, flips and crops; default: 0"
+    add("--seed", type=int, default=0, metavar="N", help=about)
+    about = "threads of the kernels and the BLAS; default: all cores"
+    add("--threads", type=int, metavar="N", help=about)
+    about = "file of the frozen net; default: cnn.npz, with --quick cnn_quick.npz"
+    add("--out", metavar="FILE", help=about)
     add("--no-twin", dest="twin", action="store_false", help="do not train the float twin")
-    add("--quick", action="store_true", help="2000 images, 2 epochs: does everything work?")
-    add("--json", help="file for the figures of the closing table")
+    add("--quick", action="store_true", help="train on 2000 images for 2 epochs, as a test")
+    add("--json", metavar="FILE", help="write the figures of the final table to this file")
     args = parser.parse_args()
     args.net = args.net or ("conv:8/16,16/32" if args.quick else "conv:32,32/64,64/256")
     args.out = args.out or ("cnn_quick.npz" if args.quick else "cnn.npz")

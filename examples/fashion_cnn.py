@@ -1,11 +1,11 @@
-"""A ConvNet of bits that learns Fashion-MNIST in minutes, its integers, and its float twin.
+"""Train a binary ConvNet on Fashion-MNIST in minutes, and compare it with a float twin.
 
     python examples/fashion_cnn.py            needs Fashion-MNIST: `bitnet data fetch fashion-mnist`
-    python examples/fashion_cnn.py --quick    the digits of the package: does everything work?
+    python examples/fashion_cnn.py --quick    a test on the embedded digits
 
-32C3 - MP2 - 64C3 - 64C3 - MP2 - 256FC - 10, a small one of the ConvNets of "Binarized Neural
-Networks" (arXiv 1602.02830): all weights and activations are ±1, the first layer's too; the
-max-pooling stands before batch norm.
+The net is 32C3 - MP2 - 64C3 - 64C3 - MP2 - 256FC - 10, a small version of the ConvNets of
+"Binarized Neural Networks" (arXiv 1602.02830).  All weights and activations are ±1, including
+those of the first layer.  Max-pooling is before batch norm.
 """
 
 import argparse
@@ -27,7 +27,7 @@ COLUMNS = "{:>6} {:>9} {:>8} {:>8} {:>8} {:>8}"
 
 
 def train(model, learning_rate, loss_of, data, args, rng, to_input=None):
-    """Train with Adam and a cosine, and print one line per epoch."""
+    """Train with Adam and a cosine schedule, and print one line per epoch."""
     adam = bitnet.optim.Adam(model.parameters(), learning_rate)
     schedule = schedules.Cosine(learning_rate, args.epochs)
     print(COLUMNS.format("epoch", "loss", "train", "test", "flips", "seconds"))
@@ -51,7 +51,7 @@ def main():
         bitnet.set_num_threads(args.threads)
     data = bitnet.load_dataset("embedded" if args.quick else "fashion-mnist").with_channels()
     data = data.first(1000, 200) if args.quick else data
-    shown = data.first(len(data.train_images), 2000)  # the test images of the lines of epochs
+    shown = data.first(len(data.train_images), 2000)  # test images for the lines of the epochs
     split = Split((data.train_images, data.train_labels), (shown.test_images, shown.test_labels))
     rows, columns, channels = image = data.train_images.shape[1:]
     sizes = image, BLOCKS, (*UNITS, len(data.classes))
@@ -61,7 +61,7 @@ def main():
     model = models.binary_convnet(*sizes, rng=rng, lr_scale=10)
     train(model, args.lr, functional.squared_hinge, split, args, rng)
 
-    bitnet.freeze(model, image=(rows, columns)).save(out)  # batch norm and sign: one integer each
+    bitnet.freeze(model, image=(rows, columns)).save(out)  # batch norm and sign become one integer
     net = bitnet.load(out)
     agreement = bitnet.compare(model, net, data.test_images)
     print(f"frozen, saved to {out}, loaded: {agreement}")
@@ -83,14 +83,19 @@ def main():
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     add = parser.add_argument
-    add("--epochs", type=int, help="passes over the training set (6; with --quick 2)")
-    add("--batch", type=int, default=100, help="images in a batch (100)")
-    add("--lr", type=float, default=1e-3, help="first learning rate of the binary net (0.001)")
-    add("--seed", type=int, default=0, help="of weights and shuffling (0)")
-    add("--threads", type=int, help="threads of the kernels and of the BLAS (all cores)")
-    add("--out", help="file of the frozen net (fashion_cnn.npz; with --quick quick_cnn.npz)")
+    about = "passes over the training set; default: 6, with --quick 2"
+    add("--epochs", type=int, metavar="N", help=about)
+    add("--batch", type=int, default=100, metavar="N", help="images per batch; default: 100")
+    about = "first learning rate of the binary net; default: 0.001"
+    add("--lr", type=float, default=1e-3, metavar="RATE", help=about)
+    about = "seed of the weights and the order of images; default: 0"
+    add("--seed", type=int, default=0, metavar="N", help=about)
+    about = "threads of the kernels and the BLAS; default: all cores"
+    add("--threads", type=int, metavar="N", help=about)
+    about = "file of the frozen net; default: fashion_cnn.npz, with --quick quick_cnn.npz"
+    add("--out", metavar="FILE", help=about)
     add("--no-twin", dest="twin", action="store_false", help="do not train the float twin")
-    add("--quick", action="store_true", help="1000 embedded digits: does everything work?")
+    add("--quick", action="store_true", help="train on 1000 embedded digits, as a test")
     args = parser.parse_args()
     args.out = args.out or ("quick_cnn.npz" if args.quick else "fashion_cnn.npz")
     args.epochs = (2 if args.quick else 6) if args.epochs is None else args.epochs

@@ -1,13 +1,13 @@
-"""AlexNet or GoogleNet of a few bits on any folder of pictures in ImageNet's layout.
+"""Train a low-bit AlexNet or GoogleNet on a folder of pictures in ImageNet's layout.
 
     python examples/imagenet_folder.py FOLDER              FOLDER/train/CLASS/*.jpg, FOLDER/val/...
     python examples/imagenet_folder.py FOLDER --net googlenet --weights 4 --activations 4
-    python examples/imagenet_folder.py --quick             a small folder, made here
+    python examples/imagenet_folder.py --quick             a test on a small folder made here
 
-The setting is that of the second paper (arXiv 1609.07061, appendix A.6): Adam, a learning rate that
-becomes a tenth every 20 epochs for AlexNet and every 10 for GoogleNet, batches of 512 and of 64.
-The first learning rate, the epochs and the loss are not in its text.  Pictures are decoded while
-the net trains; after each epoch all is saved, and --resume goes on there.
+The settings are those of the second paper (arXiv 1609.07061, appendix A.6): Adam, batches of 512
+for AlexNet and 64 for GoogleNet, and a learning rate divided by 10 every 20 epochs for AlexNet and
+every 10 for GoogleNet.  The paper does not state the first learning rate, the epochs and the loss.
+Pictures are decoded while the net trains.  A checkpoint is written after each epoch for --resume.
 """
 
 import argparse
@@ -30,13 +30,13 @@ from bitnet.nn.module import evaluating
 from bitnet.optim import schedules
 
 NETS = {"alexnet": alexnet, "googlenet": googlenet}
-PAPER = {"alexnet": (512, 20), "googlenet": (64, 10)}  # batch, epochs until a tenth of the rate
+PAPER = {"alexnet": (512, 20), "googlenet": (64, 10)}  # batch, epochs per rate
 FLOAT = 32
 COLUMNS = "{:>6} {:>9} {:>8} {:>8} {:>10} {:>10} {:>8}"
 
 
 def train(model, sets, args, rng, path):
-    """Train, print a line an epoch, and keep a checkpoint."""
+    """Train, print one line per epoch, and write a checkpoint after each."""
     optimizer = bitnet.optim.Adam(model.parameters(), args.lr)
     schedule = schedules.Step(args.lr, 0.1, args.every)
     loss_of = auxiliary(functional.cross_entropy)
@@ -64,18 +64,18 @@ def train(model, sets, args, rng, path):
 
 
 def batches(pictures, args, rng=None):
-    """Batches of a set: cut at random for training, with a generator, otherwise in the middle."""
+    """Return the batches of a set: random crops with a generator, otherwise central crops."""
     sizes = {"size": args.size, "resize": args.resize, "threads": args.decoders}
     return image_batches(*pictures, args.batch, rng, **sizes)
 
 
 def to_input(images, args):
-    """What the model takes: pixels, or floats for a net of floats."""
+    """Return the input of the model: pixels, or floats for a float net."""
     return bitnet.data.scale_pixels(images) if args.weights == FLOAT else images
 
 
 def scores_of(model, args):
-    """The model in evaluation mode, as a function from images to scores."""
+    """Return a function from images to the scores of the model in evaluation mode."""
 
     def scores(images):
         with evaluating(model):
@@ -85,7 +85,7 @@ def scores_of(model, args):
 
 
 def evaluate(scores_of, pictures, args):
-    """Top-1 and top-5 accuracy, and the classes predicted."""
+    """Return top-1 and top-5 accuracy, and the predicted classes."""
     ranks, predicted = [], []
     for images, labels in batches(pictures, args):
         scores = scores_of(images)
@@ -97,7 +97,7 @@ def evaluate(scores_of, pictures, args):
 
 
 def settings_of(args):
-    """What a resumed training must share."""
+    """Return the settings that a resumed training must share."""
     names = "net", "weights", "activations", "grad_format", "inflation", "units", "size", "resize"
     return {name: getattr(args, name) for name in (*names, "batch", "seed")}
 
@@ -114,7 +114,7 @@ def main():
         if args.quick and folder is None:
             folder = stack.enter_context(tempfile.TemporaryDirectory())
             kinds = write_image_folder(folder, np.random.default_rng(args.seed))
-            print(f"a folder of pictures of {len(kinds)} kinds: {', '.join(kinds)}")
+            print(f"a folder of pictures of {len(kinds)} classes: {', '.join(kinds)}")
         *sets, classes = data.list_image_folder(folder)
         run(args, sets, classes, out)
     print(f"{time.perf_counter() - start_s:.0f} s in all")
@@ -128,11 +128,11 @@ def run(args, sets, classes, out):
     if args.net == "alexnet":
         options["units"] = args.units
     model = NETS[args.net](len(classes), rng=rng, image=image, **options)
-    trunk = bitnet.nn.Sequential(*model.layers)  # without the classifiers of training alone
+    trunk = bitnet.nn.Sequential(*model.layers)  # without the auxiliary classifiers
     weights = sum(p.size for p in trunk.parameters() if p.data.ndim > 1)
     print(
-        f"{args.net}, {weights:,} weights of {args.weights} bits, activations of "
-        f"{args.activations}, on {len(sets[0][0])} pictures of {len(classes)} classes, "
+        f"{args.net}, {weights:,} weights, {args.weights} bits per weight, {args.activations} per "
+        f"activation, on {len(sets[0][0])} pictures of {len(classes)} classes, "
         f"{args.size}x{args.size} pixels"
     )
     train(model, sets, args, rng, f"{out}.checkpoint")
@@ -149,43 +149,57 @@ def run(args, sets, classes, out):
     agreement = bitnet.compare(model, frozen, some)
     print(f"frozen, saved to {out}, loaded: {agreement}")
     if not agreement.is_complete or not np.array_equal(trained, predicted):
-        raise SystemExit("error: the frozen net is not the trained one; please report this")
+        raise SystemExit("error: the frozen net differs from the trained one; please report this")
     speed = bitnet.training.images_per_second(frozen.predict, some, repeats=3)
     n_bytes = out.stat().st_size
     print(
         f"top-1 {first:.2%}, top-5 {five:.2%}, {n_bytes:,} bytes, {4 * weights / n_bytes:.1f} "
-        f"times less than floats, {speed:,.0f} images/s"
+        f"times smaller than floats, {speed:,.0f} images/s"
     )
 
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     add = parser.add_argument
-    add("folder", nargs="?", help="with train/CLASS/*.jpg and val/CLASS/*.jpg")
-    add("--net", choices=NETS, default="alexnet", help="(alexnet)")
-    add("--weights", type=int, default=1, help="bits of the weights, 1 to 8, or 32 (1)")
-    add("--activations", type=int, default=2, help="bits of the activations, 1 to 8, or 32 (2)")
-    add("--grad-format", default="int8", help="numbers of the backward products (int8)")
-    add("--inflation", type=float, help="factor of the channels (1; quick: 0.25)")
-    add("--units", type=int, nargs=2, metavar="N", help="AlexNet's hidden layers (4096 4096)")
-    add("--size", type=int, help="pixels along each side of a crop (224; quick: 64)")
-    add("--resize", type=int, help="pixels of the shorter side before it (256; quick: 72)")
-    add("--epochs", type=int, help="passes over the training set (50; quick: 3)")
-    add("--batch", type=int, help="pictures in a batch (512, GoogleNet 64; quick: 20)")
-    add("--lr", type=float, default=1e-3, help="first learning rate (0.001)")
-    add("--every", type=int, help="epochs until a tenth of the rate (20, GoogleNet 10)")
-    add("--seed", type=int, default=0, help="of weights, order, crops and mirrors (0)")
-    add("--threads", type=int, help="threads of the kernels and of the BLAS (all cores)")
-    add("--decoders", type=int, default=2, help="threads that decode pictures (2)")
-    add("--out", help="file of the frozen net (NET.npz; quick: NET_quick.npz)")
-    add("--resume", action="store_true", help="go on from OUT.checkpoint")
-    about = (
-        "small pictures, and without FOLDER a folder made of photographs that installed packages"
-    )
-    add("--quick", action="store_true", help=f"{about} ship, or drawn: does everything work?")
+    about = "folder with train/CLASS/*.jpg and val/CLASS/*.jpg"
+    add("folder", nargs="?", metavar="FOLDER", help=about)
+    add("--net", choices=NETS, default="alexnet", help="net; default: alexnet")
+    about = "bits per weight, 1 to 8, or 32; default: 1"
+    add("--weights", type=int, default=1, metavar="BITS", help=about)
+    about = "bits per activation, 1 to 8, or 32; default: 2"
+    add("--activations", type=int, default=2, metavar="BITS", help=about)
+    about = "number format of the gradients in the backward products; default: int8"
+    add("--grad-format", default="int8", metavar="FORMAT", help=about)
+    about = "factor of the number of channels; default: 1, with --quick 0.25"
+    add("--inflation", type=float, metavar="FACTOR", help=about)
+    about = "units of AlexNet's hidden layers; default: 4096 4096, with --quick 128 128"
+    add("--units", type=int, nargs=2, metavar="N", help=about)
+    about = "side of a crop in pixels; default: 224, with --quick 64"
+    add("--size", type=int, metavar="N", help=about)
+    about = "shorter side before the crop in pixels; default: 256, with --quick 72"
+    add("--resize", type=int, metavar="N", help=about)
+    about = "passes over the training set; default: 50, with --quick 3"
+    add("--epochs", type=int, metavar="N", help=about)
+    about = "pictures per batch; default: 512, for GoogleNet 64, with --quick 20"
+    add("--batch", type=int, metavar="N", help=about)
+    about = "first learning rate; default: 0.001"
+    add("--lr", type=float, default=1e-3, metavar="RATE", help=about)
+    about = "epochs per division of the learning rate by 10; default: 20, for GoogleNet 10"
+    add("--every", type=int, metavar="N", help=about)
+    about = "seed of the weights, the order, crops and flips; default: 0"
+    add("--seed", type=int, default=0, metavar="N", help=about)
+    about = "threads of the kernels and the BLAS; default: all cores"
+    add("--threads", type=int, metavar="N", help=about)
+    about = "threads that decode pictures; default: 2"
+    add("--decoders", type=int, default=2, metavar="N", help=about)
+    about = "file of the frozen net; default: NET.npz, with --quick NET_quick.npz"
+    add("--out", metavar="FILE", help=about)
+    add("--resume", action="store_true", help="resume from OUT.checkpoint")
+    about = "train on small pictures, as a test; without FOLDER on parts of photographs from"
+    add("--quick", action="store_true", help=f"{about} installed packages, or drawn figures")
     args = parser.parse_args()
     if args.folder is None and not args.quick:
-        parser.error("a folder of pictures, or --quick")
+        parser.error("FOLDER is missing; give a folder of pictures, or --quick")
     batch, every = PAPER[args.net]
     usual = {
         "inflation": (1.0, 0.25),

@@ -1,6 +1,6 @@
-"""Photographs that other packages ship, and small folders of pictures made of parts of them.
+"""Make small folders of pictures from photographs in other installed packages.
 
-`imagenet_folder.py --quick` makes its data set here.
+`imagenet_folder.py --quick` uses this data set.
 """
 
 import importlib.util
@@ -24,9 +24,9 @@ DRAWN = ("disc", "square", "stripes", "cross")
 
 
 def photographs():
-    """Return the photographs that installed packages ship, as paths by name; nothing is imported.
+    """Return the photographs in installed packages as paths by name, without importing them.
 
-    scikit-learn ships two in colour, scikit-image four in colour and four in grey.
+    scikit-learn has two in colour, scikit-image four in colour and four in grey.
     """
     found = {}
     for package, (folder, names) in SHIPPED.items():
@@ -38,12 +38,12 @@ def photographs():
 
 
 def write_image_folder(folder, rng, train=40, val=10, side=80):
-    """Write a small data set in ImageNet's layout, to try a training on, and return its classes.
+    """Write a small data set in ImageNet's layout for a test, and return its classes.
 
-    `folder` gets `train/CLASS/*.jpg` and `val/CLASS/*.jpg`, so many of each class.  A class
-    consists of parts of one photograph, of different sizes and brightness; where fewer than two are
-    installed, the classes are drawn: discs, squares, stripes and crosses.  `side` is the number of
-    pixels of the shorter side; the longer one has up to half as many more.
+    `folder` gets `train/CLASS/*.jpg` and `val/CLASS/*.jpg`, with `train` and `val` pictures per
+    class.  A class has parts of one photograph with different sizes and brightness.  If fewer than
+    two photographs are installed, the classes are drawn: discs, squares, stripes and crosses.
+    `side` is the length of the shorter side in pixels; the longer one is up to 1.5 times as long.
     """
     check_wanted(side, 3)
     check_generator("write_image_folder", rng)
@@ -70,7 +70,7 @@ def write_image_folder(folder, rng, train=40, val=10, side=80):
 
 
 def _part_of(photograph, size, rng):
-    """A part of a photograph, at most as large as it is, lighter or darker."""
+    """Return a random part of a photograph with a random brightness."""
     from PIL import Image
 
     largest = min(n / to for n, to in zip(photograph.size, size, strict=True))
@@ -84,7 +84,7 @@ def _part_of(photograph, size, rng):
 
 
 def _drawn(name, size, rng):
-    """A bright figure of random colour and place on a dark ground with noise."""
+    """Return a bright figure of random colour and place on a dark, noisy background."""
     from PIL import Image
 
     width, height = size

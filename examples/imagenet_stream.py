@@ -1,10 +1,10 @@
-"""Pictures decoded while a net trains on others, for sets that do not fit into memory.
+"""Decode pictures while a net trains on others, for data sets that do not fit into memory.
 
 `imagenet_folder.py` takes its batches from here.
 
-The shorter side of each picture is scaled to 256 pixels; in training a square of 224 is cut out at
-random and mirrored half of the time, in evaluation the one in the middle is taken: the authors'
-PyTorch code for ImageNet.  Threads decode, which Pillow does without Python's lock.
+As in the authors' PyTorch code for ImageNet, the shorter side of each picture is scaled to 256
+pixels.  Training uses a random square of 224 pixels, mirrored half of the time, and evaluation the
+central square.  Threads decode in parallel, because Pillow releases Python's lock.
 """
 
 import collections
@@ -20,17 +20,18 @@ MAX_THREADS = 256
 
 
 def crop_image(path, size=224, resize=256, at=(0.5, 0.5), channels=3):
-    """Read one picture, scale its shorter side to `resize` pixels, and cut out a square of `size`.
+    """Read a picture, scale its shorter side to `resize` pixels, and cut out a square of `size`.
 
-    `at` says where, down and to the right, from 0 to below 1: the number of pixels above the square
-    is `floor(at * (choices + 1))` of 0 to `choices`.  The pixels are uint8 (size, size, channels).
+    `at` is the relative position (down, right), each from 0 to below 1: of the n + 1 possible
+    numbers of pixels above the square, `floor(at * (n + 1))` is used.  Returns uint8 pixels
+    (size, size, channels).
     """
     _check_sizes(size, resize, channels)
     return _cropped(path, size, resize, at, channels)
 
 
 def _check_sizes(size, resize, channels):
-    """Refuse squares that do not fit."""
+    """Refuse squares that are larger than the picture."""
     check_wanted(size, channels)
     check_wanted(resize, channels)
     if size > resize:
@@ -38,7 +39,7 @@ def _check_sizes(size, resize, channels):
 
 
 def _cropped(path, size, resize, at, channels):
-    """`crop_image` once its arguments are checked."""
+    """Do what `crop_image` does, without checks."""
     from PIL import Image
 
     with opened(path, channels, least=resize) as image:
@@ -64,20 +65,20 @@ def image_batches(
     prefetch=2,
     start=0,
 ):
-    """Go once through pictures in files: batches of uint8 (B, size, size, channels) and labels.
+    """Return one pass over picture files: batches of uint8 (B, size, size, channels) and labels.
 
-    With a generator the pictures are shuffled, cut at random and mirrored half of the time, and
-    the last ones that do not fill a batch are left out; all is drawn when a pass begins.  Without
-    it they come in order, cut in the middle.  `threads` decode `prefetch` batches ahead; the first
-    `start` batches are left out, without decoding them: with the generator as it was before a
-    pass, what comes is the rest of that pass.
+    With a generator the pictures are shuffled, cropped at random and mirrored half of the time, and
+    an incomplete last batch is dropped; everything is drawn when the pass begins.  Without a
+    generator they come in order with central crops.  `threads` decode `prefetch` batches ahead.
+    The first `start` batches are skipped without decoding: with the generator in its state before a
+    pass, the result is the rest of that pass.
     """
     _check_sizes(size, resize, channels)
     labels = np.asarray(labels)
     if not len(paths) or labels.shape != (len(paths),) or labels.dtype.kind not in "iu":
         raise InputError(
             f"image_batches: {len(paths)} pictures and {labels.dtype} labels of shape "
-            f"{labels.shape}; expected one integer label a picture, and at least one"
+            f"{labels.shape}; expected one integer label per picture, and at least one"
         )
     check_count("image_batches", batch_size=batch_size)
     check_count("image_batches", threads=threads, most=MAX_THREADS)
@@ -86,13 +87,16 @@ def image_batches(
     if rng is not None:
         check_generator("image_batches", rng)
         if batch_size > len(paths):
-            raise InputError(f"image_batches: {batch_size} of only {len(paths)} pictures")
+            raise InputError(
+                f"image_batches: batch_size is {batch_size}; expected at most {len(paths)}, "
+                "the number of pictures"
+            )
     sizes, ahead = (size, resize, channels), (threads, prefetch)
     return _ImageBatches(list(paths), labels, batch_size, rng, sizes, ahead, start)
 
 
 class _ImageBatches:
-    """The batches of one pass; all that is random is drawn when the pass begins."""
+    """The batches of one pass; all random numbers are drawn when the pass begins."""
 
     def __init__(self, paths, labels, batch_size, rng, sizes, ahead, start):
         self.paths, self.labels, self.batch_size, self.rng = paths, labels, batch_size, rng
@@ -111,7 +115,7 @@ class _ImageBatches:
         return self._decoded(*drawn, len(self))
 
     def _decoded(self, order, mirrored, places, n_batches):
-        """The batches, of which threads decode some before they are asked for."""
+        """Yield the batches; threads decode them ahead."""
         threads, prefetch = self.ahead
         size, resize, channels = self.sizes
 

@@ -1,20 +1,20 @@
-"""Second lesson: how a sign can learn, with one weight and the straight-through estimator.
+"""Second lesson: train one binary weight with the straight-through estimator.
 
     python examples/ste_by_hand.py
 
-The binary weight is sign(latent).  Its derivative is 0 almost everywhere, so nothing would
-ever move.  The estimator computes the gradient of the *binary* weight and applies it to the
-*latent* one, as if the sign were not there; the latent weight sums the small steps up until
-its sign flips.  Plain Python, no Tensor.
+The binary weight is sign(latent).  Its derivative is 0 almost everywhere, so gradient descent
+would never change it.  The estimator computes the gradient of the *binary* weight and applies it to
+the *latent* one, as if there were no sign.  The latent weight accumulates the small steps until its
+sign flips.  This is plain Python without Tensors.
 """
 
 target = -1.0  # what weight * x should be for x = 1
-latent = 0.30  # the float behind the sign: starts on the wrong side
+latent = 0.30  # the float before the sign; it starts on the wrong side
 rate = 0.02
 
 
 def sign(value):
-    """+1 from zero on, as the papers define it."""
+    """Return +1 for 0 and above, as in the papers, and -1 below."""
     return 1.0 if value >= 0 else -1.0
 
 
@@ -23,8 +23,8 @@ for step in range(1, 7):
     binary = sign(latent)  # forward: only the sign is used
     loss = (binary - target) ** 2
     grad_binary = 2 * (binary - target)  # the gradient of the loss for the binary weight
-    true_slope = grad_binary * 0.0  # what calculus says: d sign / d latent = 0
-    # straight through inside [-1, 1]; a clipped weight always is, an activation is often not
+    true_slope = grad_binary * 0.0  # by calculus, d sign / d latent = 0
+    # straight through inside [-1, 1]: always for a clipped weight, not always for an activation
     estimate = grad_binary * (abs(latent) <= 1)
     moved = latent - rate * estimate
     clipped = max(-1.0, min(1.0, moved))  # a latent weight beyond 1 could not come back
@@ -34,5 +34,5 @@ for step in range(1, 7):
     )
     latent = clipped
 
-print("\nWith the true slope, 0, the latent weight would have stayed at 0.30 for ever.")
+print("\nWith the true slope, 0, the latent weight would have stayed at 0.30 forever.")
 assert sign(latent) == target

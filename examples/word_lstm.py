@@ -1,18 +1,17 @@
-"""The next word: an LSTM in float and in a few bits, and texts that it writes.
+"""Predict the next word with float and low-bit LSTMs, and generate text.
 
     python examples/word_lstm.py --data ptb             LSTM-300: float, 4/4, 3/4 and 2/3 bits
     python examples/word_lstm.py --data ptb --regime medium --units 650 --layers 2
-    python examples/word_lstm.py --quick                small nets on three plays by Shakespeare
+    python examples/word_lstm.py --quick                a test: small nets, plays by Shakespeare
 
-The second paper's net (arXiv 1609.07061, section 4.5) is one layer of 300 LSTM units on the Penn
-Treebank.  It states no optimizer and no more; here it is Adam with truncated backpropagation
-through time, dropout of what is not recurrent, and a rate that falls along a cosine, or, with
---regime, SGD as of Zaremba et al. (arXiv 1409.2329).  Bits are those of the weights and of the
-inputs of all products, the state among them; gates and cells are floats.
+The net of the second paper (arXiv 1609.07061, section 4.5) is one layer of 300 LSTM units on the
+Penn Treebank.  The paper states no optimizer.  This example uses Adam with a cosine schedule,
+truncated backpropagation through time, and dropout of the activations that are not recurrent, or,
+with --regime, the SGD of Zaremba et al. (arXiv 1409.2329).  Weights and the inputs of all products,
+including the state, are quantized.  Gates and cells are floats.
 """
 
 import argparse
-import dataclasses
 import json
 import pathlib
 import re
@@ -36,7 +35,7 @@ ROW = "{:>6} {:>8} {:>8} {:>8} {:>9} {:>8} {:>8}"
 
 
 def net(bits, count, args):
-    """The net of so many bits, with the generator of its weights, which draws all else too."""
+    """Return the net for "float" or "weights/activations" and the generator of its training."""
     rng = np.random.default_rng(args.seed)
     sizes = {"width": args.units, "units": args.units, "layers": args.layers}
     if bits != "float":
@@ -50,12 +49,13 @@ def net(bits, count, args):
 
 
 def train(model, rng, corpus, args, path):
-    """Train, print a line an epoch, and keep the epoch that is best on the validation text."""
+    """Train, print one line per epoch, and save the last and the best epoch."""
     optimizer = bitnet.optim.Adam(model.parameters(), args.lr)
     schedule = schedules.Cosine(args.lr, args.epochs)
     if args.regime:
         optimizer = bitnet.optim.SGD(model.parameters(), args.lr)
-        schedule = dataclasses.replace(REGIMES[args.regime].schedule(), start=args.lr)
+        regime = REGIMES[args.regime]
+        schedule = schedules.Delayed(args.lr, regime.factor, regime.after)
     training, best, done = (model, optimizer, schedule, rng), None, 0
     settings = {name: value for name, value in vars(args).items() if name not in NOT_OF_TRAINING}
     if args.resume and path.exists():
@@ -75,24 +75,25 @@ def train(model, rng, corpus, args, path):
             better = best is None or valid < best["valid"]
             best = {"epoch": epoch.epoch, "valid": valid, "test": test} if better else best
             notes = {"vocabulary": corpus.vocabulary.header(), "best": best}
-            # the best one first: were the process killed between them, the epoch would come again
+            # the best epoch first: if the process dies before the second file, --resume repeats it
             for file in [best_of(path)] * better + [path]:
-                if done == 0 and file.exists():  # of another training: it is not lost
+                if done == 0 and file.exists():  # keep the file of another training
                     file.replace(f"{file}.old")
                 bitnet.training.save_checkpoint(file, epoch.epoch, *training, settings, notes)
             done = epoch.epoch
     except KeyboardInterrupt:
         kept = f"{done} epochs are in {path}" if done else f"no epoch is done for {path}"
-        raise KeyboardInterrupt(f"{kept}; add --resume to go on") from None
+        raise KeyboardInterrupt(f"{kept}; add --resume to continue") from None
     return best
 
 
 def best_of(path):
+    """Return the path of the checkpoint of the best epoch."""
     return path.with_suffix(".best.npz")
 
 
 def reload(bits, path, args):
-    """The net and the vocabulary of a file of `train`, with nothing taken from the training."""
+    """Load the net and the vocabulary from a file that `train` wrote."""
     file = read_checkpoint(path)
     vocabulary = Vocabulary.from_header(file.notes["vocabulary"])
     model, _ = net(bits, len(vocabulary), args)
@@ -115,7 +116,7 @@ def main():
         f"{count} different"
     )
     for bits, path in paths.items():
-        print(f"\n{bits}: bits of weights and activations" if bits != "float" else "\nin float")
+        print("\nfloat" if bits == "float" else f"\n{bits} bits per weight and activation")
         model, rng = net(bits, count, args)
         best = train(model, rng, corpus, args, path)
         model, vocabulary = reload(bits, best_of(path), args)
@@ -126,15 +127,15 @@ def main():
             scores = bitnet.load(file).scores  # needs no trainer
         loss = evaluate_language(scores, corpus.test, args.batch, args.steps)
         if perplexity(loss) != best["test"]:
-            raise SystemExit("error: the reloaded net is not the trained one; please report this")
+            raise SystemExit("error: the loaded net is not the trained one; please report this")
         draw = np.random.default_rng(args.seed)
         drawn = generate(scores, vocabulary, args.prompt, args.count, draw, args.temperature)
-        print(f"it goes on:\n{vocabulary.join([*vocabulary.split(args.prompt), *drawn])}")
+        print(f"sample:\n{vocabulary.join([*vocabulary.split(args.prompt), *drawn])}")
         n_bytes = 4 * sum(parameter.data.size for parameter in model.parameters())
         n_bytes = n_bytes if bits == "float" else file.stat().st_size
         rows.append({"bits": bits, "bytes": n_bytes, **best})
 
-    print("\nperplexity a word, weights/activations\n bits  valid.   test  epoch       bytes")
+    print("\nperplexity per word, weights/activations\n bits  valid.   test  epoch       bytes")
     for row in rows:
         print("{bits:>5} {valid:7.2f} {test:7.2f} {epoch:5} {bytes:11,}".format(**row))
     if args.json:
@@ -143,45 +144,60 @@ def main():
 
 
 def bits_list(text):
-    """The bits that "float,4/4,2/3" stands for."""
+    """Return the items of "float,4/4,2/3"."""
     if not re.fullmatch(r"(float|[1-8]/[1-8])(,(float|[1-8]/[1-8])){0,20}", text):
         raise argparse.ArgumentTypeError(f"{text!r}; expected float or WEIGHTS/ACTIVATIONS, ...")
     return list(dict.fromkeys(text.split(",")))
 
 
+# arguments that may change when a training is resumed
 NOT_OF_TRAINING = ("threads", "out", "resume", "json", "folder", "bits")
-NOT_OF_TRAINING += ("prompt", "count", "temperature")  # of the samples
+NOT_OF_TRAINING += ("prompt", "count", "temperature")
 
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     add = parser.add_argument
-    add("--data", choices=TEXTS, default="embedded-text", help="text (embedded-text)")
-    add("--folder", help="of ptb.train.txt and the others (BITNET_DATA/text)")
-    usual, about = "float,4/4,3/4,2/3", "of weights and activations"
-    add("--bits", type=bits_list, default=bits_list(usual), help=f"{about} ({usual})")
-    add("--vocabulary", type=int, help="words that are kept (all; embedded-text 2000)")
-    add("--regime", choices=REGIMES, help="epochs, rates, clip and dropout of arXiv 1409.2329")
-    add("--units", type=int, help="of each layer, and numbers of a word's vector (300; quick: 48)")
-    add("--layers", type=int, default=1, help="how many (1)")
-    about = "probability of dropping what is not recurrent (0.2; quick: 0)"
-    add("--dropout", type=float, help=about)
-    add("--epochs", type=int, help="passes over the text (5; quick: 2)")
-    add("--batch", type=int, help="streams (20)")
-    add("--steps", type=int, help="of backpropagation through time (35)")
-    add("--lr", type=float, help="first learning rate (0.002; regimes: 1)")
-    add("--clip", type=float, help="largest norm of all gradients (5)")
-    about = "numbers that the backward products of few bits multiply (float32)"
+    add("--data", choices=TEXTS, default="embedded-text", help="text; default: embedded-text")
+    about = "folder of ptb.train.txt and the other files; default: BITNET_DATA/text"
+    add("--folder", metavar="FOLDER", help=about)
+    usual, about = "float,4/4,3/4,2/3", "bits per weight/activation of each net"
+    add("--bits", type=bits_list, default=bits_list(usual), help=f"{about}; default: {usual}")
+    about = "keep the N most frequent words; default: all, for embedded-text 2000"
+    add("--vocabulary", type=int, metavar="N", help=about)
+    about = "use the epochs, learning rates, clip and dropout of arXiv 1409.2329"
+    add("--regime", choices=REGIMES, help=about)
+    about = "units per layer, and length of the vector of a word; default: 300, with --quick 48"
+    add("--units", type=int, metavar="N", help=about)
+    add("--layers", type=int, default=1, metavar="N", help="number of layers; default: 1")
+    about = "probability of dropping an activation that is not recurrent; default: 0.2, with "
+    add("--dropout", type=float, metavar="P", help=about + "--quick 0")
+    about = "passes over the text; default: 5, with --quick 2"
+    add("--epochs", type=int, metavar="N", help=about)
+    add("--batch", type=int, metavar="N", help="number of streams; default: 20")
+    about = "steps of backpropagation through time; default: 35, with --quick 20"
+    add("--steps", type=int, metavar="N", help=about)
+    about = "first learning rate; default: 0.002, with --quick 0.005, with --regime 1"
+    add("--lr", type=float, metavar="RATE", help=about)
+    about = "largest norm of all gradients; default: 5"
+    add("--clip", type=float, metavar="NORM", help=about)
+    about = "number format of the gradients in the backward products; default: float32"
     add("--grad-format", choices=GRADIENTS, default="float32", help=about)
-    add("--seed", type=int, default=0, help="of weights, pieces and samples (0)")
-    add("--threads", type=int, help="threads of the kernels and of the BLAS (all cores)")
-    add("--prompt", default="the", help="beginning of the samples ('the')")
-    add("--count", type=int, default=60, help="words of a sample (60)")
-    add("--temperature", type=float, default=0.8, help="of the samples (0.8)")
-    add("--out", help="beginning of the files' names (word_lstm; quick: word_lstm_quick)")
-    add("--resume", action="store_true", help="go on from the files")
-    add("--quick", action="store_true", help="20 000 words, 2 epochs: does everything work?")
-    add("--json", help="file for the figures of the closing table")
+    about = "seed of the weights, the pieces and the samples; default: 0"
+    add("--seed", type=int, default=0, metavar="N", help=about)
+    about = "threads of the kernels and the BLAS; default: all cores"
+    add("--threads", type=int, metavar="N", help=about)
+    about = "beginning of the samples; default: 'the'"
+    add("--prompt", default="the", metavar="TEXT", help=about)
+    about = "words per sample; default: 60"
+    add("--count", type=int, default=60, metavar="N", help=about)
+    about = "temperature of the samples; default: 0.8"
+    add("--temperature", type=float, default=0.8, metavar="T", help=about)
+    about = "beginning of the file names; default: word_lstm, with --quick word_lstm_quick"
+    add("--out", metavar="NAME", help=about)
+    add("--resume", action="store_true", help="resume from the checkpoints")
+    add("--quick", action="store_true", help="train on 20 000 words for 2 epochs, as a test")
+    add("--json", metavar="FILE", help="write the figures of the final table to this file")
     args = parser.parse_args()
     defaults = {
         "units": (300, 48),

@@ -1,8 +1,8 @@
-"""First lesson: the dot product of eight signs is one XOR and one popcount.
+"""First lesson: compute the dot product of eight signs with one XOR and one popcount.
 
     python examples/xnor_by_hand.py
 
-Plain Python integers, no array and no library.
+This is plain Python without arrays or libraries.
 """
 
 activations = [+1, -1, -1, +1, +1, +1, -1, -1]
@@ -10,12 +10,12 @@ weights = [+1, +1, -1, -1, +1, +1, -1, +1]
 
 
 def show(name, byte):
-    """Print a byte as it stands in memory, bit 7 first."""
+    """Print a byte in binary, bit 7 first."""
     print(f"{name:22} {byte:08b}   = {byte}")
 
 
 def pack(signs):
-    """Eight signs in one byte: bit i is 1 where sign i is +1."""
+    """Pack eight signs into one byte: bit i is 1 if sign i is +1."""
     byte = 0
     for i, sign in enumerate(signs):
         if sign == +1:

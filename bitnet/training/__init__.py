@@ -1,4 +1,6 @@
-"""Training: the loop, measures, checkpoints, settings, and the files that come of it."""
+"""Train networks: the loop, metrics, checkpoints, and loading of trained and frozen nets."""
+
+from typing import TYPE_CHECKING
 
 from bitnet import lazily
 
@@ -17,3 +19,27 @@ __getattr__, __dir__, __all__ = lazily(
         "bitnet.training.texts": "generate",
     },
 )
+
+if TYPE_CHECKING:
+    from bitnet.training.checkpoint import load_checkpoint as load_checkpoint
+    from bitnet.training.checkpoint import read_checkpoint as read_checkpoint
+    from bitnet.training.checkpoint import save_checkpoint as save_checkpoint
+    from bitnet.training.experiment import Experiment as Experiment
+    from bitnet.training.files import load as load
+    from bitnet.training.log import read_log as read_log
+    from bitnet.training.loop import fit as fit
+    from bitnet.training.metrics import accuracy as accuracy
+    from bitnet.training.metrics import bits_per_character as bits_per_character
+    from bitnet.training.metrics import evaluate as evaluate
+    from bitnet.training.metrics import evaluate_language as evaluate_language
+    from bitnet.training.metrics import flip_ratio as flip_ratio
+    from bitnet.training.metrics import images_per_second as images_per_second
+    from bitnet.training.metrics import perplexity as perplexity
+    from bitnet.training.metrics import predict as predict
+    from bitnet.training.metrics import set_clip_value as set_clip_value
+    from bitnet.training.metrics import weight_bits as weight_bits
+    from bitnet.training.reestimation import reestimate as reestimate
+    from bitnet.training.sources import Images as Images
+    from bitnet.training.sources import Split as Split
+    from bitnet.training.sources import Texts as Texts
+    from bitnet.training.texts import generate as generate

@@ -1,65 +1,85 @@
-"""Checkpoints: everything a training needs to resume as if it had not been interrupted."""
+"""Checkpoints: everything that a training needs to resume with the same results."""
 
 import dataclasses
 import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from bitnet.archive import MAX_BYTES, read_archive, to_json, write_archive
 from bitnet.devices import check_generator, to_cpu
 from bitnet.errors import InputError
-from bitnet.nn.module import check_state
+from bitnet.nn.module import Module, check_state
+from bitnet.optim.optimizers import Optimizer
+from bitnet.optim.schedules import Schedule
 
 KIND, VERSION = "training checkpoint", 1
-UNFIT_STATE = (TypeError, ValueError, KeyError, IndexError, OverflowError)  # of a generator
+# raised when the state of a random generator is set to something else
+UNFIT_STATE = (TypeError, ValueError, KeyError, IndexError, OverflowError)
 PARTS = ("model", "optimizer", "extra")
 
 
 @dataclasses.dataclass(frozen=True)
 class Checkpoint:
-    """What a file of `save_checkpoint` holds: states, settings, notes, and arrays by name."""
+    """The contents of a checkpoint: states, settings, notes, and arrays by name."""
 
     epoch: int
-    rng: object
-    schedule: object
+    rng: Any
+    schedule: Any
     settings: dict
     notes: dict
     model: dict
     optimizer: dict
     extra: dict
 
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{len(getattr(self, part))} {part} arrays" for part in PARTS)
+        return f"Checkpoint(epoch={self.epoch}, {counts})"
+
 
 def save_checkpoint(
-    path, epoch, model, optimizer, schedule, rng, settings=None, notes=None, extra=None
-):
-    """Write the state of a training, whole or not at all.
+    path: str | Path,
+    epoch: int,
+    model: Module,
+    optimizer: Optimizer,
+    schedule: Schedule,
+    rng: np.random.Generator,
+    settings: dict | None = None,
+    notes: dict | None = None,
+    extra: dict | None = None,
+) -> None:
+    """Write the state of a training to a file, completely or not at all.
 
-    The file is written beside `path` and renamed: a process killed at any moment leaves
-    the last complete checkpoint.
+    The data are written to a temporary file beside `path`, which is then renamed.  If the process
+    is killed, the last complete checkpoint remains.
 
     Parameters
     ----------
     path : str or path
-        The file.
+        The file to write.
     epoch : int
-        Epochs done.
+        Number of completed epochs.
     model : Module
-        Its latent weights and running statistics.
+        Its latent weights and running statistics are saved.
     optimizer : Optimizer
-        Its moments, steps and settings.
+        Its moments, step count and settings are saved.
     schedule : Schedule
-        Its settings and its state.
+        Its settings and state are saved.
     rng : numpy.random.Generator
-        The state of the one generator that the training draws from.
+        The generator of the training; its state is saved.
     settings : dict, optional
-        What else a resumed training must share (JSON), as the data set's name.
+        Further settings that a resumed training must share, such as the name of the data set;
+        JSON values.
     notes : dict, optional
-        What else to put down (JSON), for `read_checkpoint`.
+        Further information for `read_checkpoint`; JSON values.
     extra : dict of str to numpy.ndarray, optional
-        More arrays, for `read_checkpoint`.
+        Further arrays for `read_checkpoint`.
 
     Raises
     ------
     OSError
-        If the file cannot be written; the old one stays.
+        If the file cannot be written; an existing file stays as it is.
 
     Examples
     --------
@@ -89,37 +109,44 @@ def save_checkpoint(
     write_archive(path, KIND, VERSION, header, arrays)
 
 
-def load_checkpoint(path, model, optimizer, schedule, rng, settings=None):
-    """Put the state of a checkpoint into a model, an optimizer and a generator.
+def load_checkpoint(
+    path: str | Path,
+    model: Module,
+    optimizer: Optimizer,
+    schedule: Schedule,
+    rng: np.random.Generator,
+    settings: dict | None = None,
+) -> int:
+    """Load the state of a checkpoint into a model, an optimizer, a schedule and a generator.
 
-    Nothing is changed unless everything fits.
+    If anything does not fit, nothing is changed.
 
     Parameters
     ----------
     path : str or path
-        What `save_checkpoint` wrote.
+        A file written by `save_checkpoint`.
     model : Module
-        Of the same structure.
+        A model with the same structure.
     optimizer : Optimizer
-        Of the same kind and settings.
+        An optimizer of the same class with the same settings.
     schedule : Schedule
-        With the same settings; takes its state.
+        A schedule with the same settings; its state is restored.
     rng : numpy.random.Generator
-        Of the same kind.
+        A generator with the same bit generator.
     settings : dict, optional
-        The same as when the checkpoint was written.
+        The settings that were given to `save_checkpoint`.
 
     Returns
     -------
     int
-        Epochs done.
+        Number of completed epochs.
 
     Raises
     ------
     InputError
-        If the file is no checkpoint, is damaged, or is of another training.
+        If the file is not a checkpoint, is damaged, or belongs to another training.
     OSError
-        If it cannot be read.
+        If the file cannot be read.
 
     Examples
     --------
@@ -138,7 +165,7 @@ def load_checkpoint(path, model, optimizer, schedule, rng, settings=None):
         came = file.settings.get(name)
         if to_json(expected.get(name)) != to_json(came):
             raise InputError(
-                f"{path}: the checkpoint is of a training with {name} = {came!r}; "
+                f"{path}: the training in the checkpoint has {name} = {came!r}; "
                 f"this one has {expected.get(name)!r}; use the same settings, or another file"
             )
     check_state(f"{path}: model", model.state_dict(), file.model)
@@ -147,7 +174,7 @@ def load_checkpoint(path, model, optimizer, schedule, rng, settings=None):
     try:
         rng.bit_generator.state = file.rng
     except UNFIT_STATE as error:
-        raise InputError(f"{path}: the random state does not fit ({error})") from None
+        raise InputError(f"{path}: the state of the generator does not fit ({error})") from None
     try:
         schedule.load_state(file.schedule)
     except InputError as error:
@@ -158,28 +185,29 @@ def load_checkpoint(path, model, optimizer, schedule, rng, settings=None):
     return file.epoch
 
 
-def read_checkpoint(path, max_bytes=MAX_BYTES):
-    """Read what `save_checkpoint` wrote, before there is a model that it could fit.
+def read_checkpoint(path: str | Path, max_bytes: int = MAX_BYTES) -> Checkpoint:
+    """Read the contents of a checkpoint without a model to load them into.
 
     Parameters
     ----------
     path : str or path
-        The file.
+        A file written by `save_checkpoint`.
     max_bytes : int, optional
-        The largest file to read, 4 GiB.
+        Size of the largest file to read; default: 4 GiB.
 
     Returns
     -------
     Checkpoint
-        With epoch, rng, schedule, settings, notes, and the arrays model, optimizer and extra by
-        name, which are no larger than the file; nothing else about them is checked.
+        Its attributes are `epoch`, `rng`, `schedule`, `settings`, `notes`, and `model`,
+        `optimizer` and `extra`, each a dict of arrays.  The arrays together are at most as large
+        as the file; their names and shapes are not checked.
 
     Raises
     ------
     InputError
-        If the file is no checkpoint or is damaged.
+        If the file is not a checkpoint or is damaged.
     OSError
-        If it cannot be read.
+        If the file cannot be read.
 
     Examples
     --------
@@ -194,17 +222,17 @@ def read_checkpoint(path, max_bytes=MAX_BYTES):
     if type(epoch) is not int or epoch < 0 or not isinstance(settings, dict):
         raise InputError(f"{path}: the checkpoint has no number of epochs or no settings")
     if not isinstance(notes, dict):
-        raise InputError(f"{path}: the checkpoint's notes are {notes!r:.60}; expected names")
-    parts = {part: {} for part in PARTS}
+        raise InputError(f"{path}: the checkpoint's notes are {notes!r:.60}; expected a dict")
+    parts: dict[str, dict] = {part: {} for part in PARTS}
     for name, array in arrays.items():
         part, _, rest = name.partition("/")
         if part not in parts:
-            raise InputError(f"{path}: the checkpoint holds an unknown array {name!r:.60}")
+            raise InputError(f"{path}: the checkpoint has an unknown array {name!r:.60}")
         parts[part][rest] = array
     return Checkpoint(epoch, header.get("rng"), header.get("schedule"), settings, notes, **parts)
 
 
 def _settings(optimizer, schedule, settings):
-    """All that a resumed training must share, by name."""
+    """Return the settings that a resumed training must share."""
     shared = {**optimizer.settings(), **schedule.settings(), **(settings or {})}
-    return json.loads(to_json(shared))  # as it comes back from a file: lists for tuples
+    return json.loads(to_json(shared))  # as read from a file: lists, not tuples

@@ -1,57 +1,63 @@
-"""Experiments: from settings to a training and its file, whether on images or on a text.
+"""Experiments: build a training from settings, for images or for texts, and resume it from a file.
 
-A training's checkpoint keeps its settings and the preparation of its images, or the vocabulary of
-its text, so that the file alone is enough to resume, to evaluate and to freeze.
+The checkpoint contains the settings and the preparation of the images, or the vocabulary of the
+text, so the file is sufficient to resume, to evaluate and to freeze.
 """
 
-import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 
+from bitnet.data import Corpus
 from bitnet.data.preparation import GREY, Preparation
+from bitnet.data.vocabulary import Vocabulary
 from bitnet.errors import InputError
-from bitnet.optim.schedules import Widening
+from bitnet.nn import Module
+from bitnet.optim.optimizers import Optimizer
+from bitnet.optim.schedules import Schedule, Widening
 from bitnet.training import texts
 from bitnet.training.checkpoint import UNFIT_STATE, load_checkpoint, save_checkpoint
-from bitnet.training.loop import Begun, fit
+from bitnet.training.loop import Begun, Epoch, fit
 from bitnet.training.metrics import with_clip_value
+from bitnet.training.recipes import Recipe
 from bitnet.training.settings import check_settings, complete, model_of, recipe_of
-from bitnet.training.sources import Images, Texts, inputs_of, read_data
-from bitnet.training.trained import Teacher, of_begun, read_trained
+from bitnet.training.sources import Images, Split, Texts, inputs_of, read_data
+from bitnet.training.trained import Teacher, crc32_of, of_begun, read_trained
 
 
 class Experiment:
-    """A training that can be started, written to a file after each epoch, and resumed.
+    """A training that can be saved after each epoch and resumed.
 
     Parameters
     ----------
     settings : dict
-        As `bitnet.training.settings` describes them.  What has a default, is computed from the
-        recipe or said by the data may be left out.
+        The settings, see `bitnet.training.settings`.  Settings with a default, and those that
+        follow from the recipe or the data, may be missing.
     preparation : Preparation, optional
-        That of the training that is resumed; by default it is learned from the training images.
+        The preparation of a resumed training; default: computed from the training images.
     vocabulary : Vocabulary, optional
-        That of the training that is resumed; by default the training text's.
+        The vocabulary of a resumed training; default: that of the training text.
 
     Attributes
     ----------
     settings : dict
-        Complete.
+        The complete settings.
     source : Images or Texts
-        What is learned from; `data` is its Split of prepared images, or its Corpus.
+        The source of batches; `data` is its Split of prepared images, or its Corpus.
     model, optimizer, schedule, rng
-        The training's.
+        The model and the state of its training.
     recipe : Recipe or None
-        Where they come from, for images.
+        The recipe, for images.
     done : int
-        Epochs done.
+        Number of completed epochs.
     begun : Begun or None
-        The epoch after those that are done, if it was stopped.
+        The interrupted epoch after the completed ones.
     teacher : Teacher or None
         The net whose scores are learned too.
     best : dict or None
-        The best epoch on what is held back, its figure there ("validation") and on the "test"
-        part: accuracies, or losses of a text.
+        The best epoch on the validation part, with its "validation" and "test" figures: accuracies
+        for images, losses for texts.
 
     Raises
     ------
@@ -68,21 +74,26 @@ class Experiment:
     [1]
     """
 
-    def __init__(self, settings, preparation=None, vocabulary=None):
+    def __init__(
+        self,
+        settings: dict,
+        preparation: Preparation | None = None,
+        vocabulary: Vocabulary | None = None,
+    ) -> None:
         settings = complete(settings)
         check_settings(settings, known=False)
         is_text = "steps" in settings
-        self.preparation, self.teacher, self.recipe = None, None, None
+        self.preparation: Preparation | None = None
+        self.teacher: Teacher | None = None
+        self.recipe: Recipe | None = None
         if is_text:
             data = texts.read_corpus(settings, vocabulary)
-            crc32 = zlib.crc32(np.ascontiguousarray(data.train))
-            found = {"tokens": len(data.vocabulary), "crc32": crc32}
+            found: dict = {"tokens": len(data.vocabulary), "crc32": crc32_of([data.train])}
         else:
             names = "data", "folder", "limit", "validation", "size", "channels"
             data = read_data(*map(settings.get, names))
-            images, labels = map(np.ascontiguousarray, data.train)
-            found = {"picture": list(images.shape[1:]), "classes": list(data.classes)}
-            found["crc32"] = zlib.crc32(labels, zlib.crc32(images))
+            picture, classes = list(data.train[0].shape[1:]), list(data.classes)
+            found = {"picture": picture, "classes": classes, "crc32": crc32_of(data.train)}
         self.settings = {**found, **settings}
         check_settings(self.settings)
         if changed := [name for name in found if found[name] != self.settings[name]]:
@@ -99,7 +110,9 @@ class Experiment:
             optimizer = texts.OPTIMIZERS[settings["optimizer"]]
             self.optimizer = optimizer(self.model.parameters(), settings["lr"])
             self.schedule = texts.schedule_of(settings)
-            self.source = Texts(data, *map(settings.get, ("batch", "steps", "clip")))
+            self.source: Images | Texts = Texts(
+                data, settings["batch"], settings["steps"], settings["clip"]
+            )
         else:
             self.recipe = recipe_of(settings)
             self.optimizer = self.recipe.optimizer_of(self.model)
@@ -107,10 +120,16 @@ class Experiment:
             self.source = self._images(data, preparation)
         self.source.check(self.model)
         self.widening = _widening(self.settings, self.model)
-        self.done, self.best, self.begun = 0, None, None
+        self.done = 0
+        self.best: dict | None = None
+        self.begun: Begun | None = None
+
+    def __repr__(self) -> str:
+        net, data, epochs = map(self.settings.get, ("net", "data", "epochs"))
+        return f"Experiment({net!r}, {data!r}, {self.done} of {epochs} epochs done)"
 
     def _images(self, data, preparation):
-        """The source of the images, prepared."""
+        """Return the source of the images, prepared."""
         settings = self.settings
         if settings["prepare"]:
             train = np.ascontiguousarray(data.train[0])
@@ -123,47 +142,54 @@ class Experiment:
         return Images(data, loss, **more)
 
     @property
-    def data(self):
+    def data(self) -> Split | Corpus:
         """The Split of prepared images, or the Corpus."""
         return self.source.data
 
     @classmethod
-    def resume(cls, path, folder=None, epochs=None, teacher=None):
-        """The training whose file this is, as it was when it was saved.
+    def resume(
+        cls,
+        path: str | Path,
+        folder: str | None = None,
+        epochs: int | None = None,
+        teacher: str | None = None,
+    ) -> "Experiment":
+        """Load a training from a file that `save` wrote.
 
         Parameters
         ----------
         path : str or path
-            What `save` wrote.
+            The file.
         folder : str, optional
-            Where the data are now.
+            The folder of the data, if it has moved.
         epochs : int, optional
-            Train longer, or less long; only where the learning rate does not depend on it.
+            A new number of epochs, if the learning rate does not depend on it.
         teacher : str, optional
-            Where the teacher's file is now.
+            The file of the teacher, if it has moved.
 
         Returns
         -------
         Experiment
+            The training in the state in which it was saved.
 
         Raises
         ------
         InputError
-            If the file is no training's, is damaged, or is of other data.
+            If the file is not a checkpoint of `bitnet train`, is damaged, or has other data.
         """
         trained, file = read_trained(path)
         if teacher and not trained.settings.get("teacher"):
-            raise InputError(f"{path} was begun without a teacher; leave it out, or start over")
+            raise InputError(f"{path} was begun without a teacher; remove teacher, or start over")
         begun_with, falls = trained.settings["epochs"], ("cosine", "exponential")
         if epochs not in (None, begun_with) and trained.settings["schedule"] in falls:
             raise InputError(
                 f"epochs is {epochs}, but the learning rate of {path} falls over {begun_with} "
-                "epochs; leave it out, or start over"
+                "epochs; remove epochs, or start over"
             )
         moved = {"folder": folder, "teacher": teacher, "epochs": epochs}
         moved = {name: value for name, value in moved.items() if value is not None}
         experiment = cls(trained.settings | moved, trained.preparation, trained.vocabulary)
-        same = {"experiment": trained.settings}  # without what is moved
+        same = {"experiment": trained.settings}  # as saved, not as changed
         experiment.done = load_checkpoint(path, *experiment._parts(), same)
         experiment.best = _best(path, file.notes.get("best"))
         if "begun" in file.notes:
@@ -176,29 +202,31 @@ class Experiment:
                 raise InputError(f"{path}: {error}") from None
         return experiment
 
-    def to(self, device):
-        """Train on the "cpu" or the "gpu" from now on; returns the Experiment.
+    def to(self, device: str) -> "Experiment":
+        """Move the training to the "cpu" or the "gpu", and return it.
 
-        Files are the same for both: a training may be resumed on the other one.
+        Files are the same for both: a training may be resumed on the other device.
         """
         self.model.to(device)
         if self.teacher:
             self.teacher.trained.to(device)
         return self
 
-    def _parts(self):
-        """What a checkpoint holds."""
+    def _parts(self) -> tuple[Module, Optimizer, Schedule, np.random.Generator]:
+        """Return the parts of the training that a checkpoint contains."""
         return self.model, self.optimizer, self.schedule, self.rng
 
-    def epochs(self, progress=lambda passes: passes, stop=lambda: False):
+    def epochs(
+        self, progress: Callable = lambda passes: passes, stop: Callable[[], bool] = lambda: False
+    ) -> Iterator[Epoch]:
         """Continue the training, and yield an `Epoch` after each; arguments as for `fit`.
 
-        After a stop between two batches `begun` says so, and `save` keeps it.
+        If `stop` ends it between two batches, `begun` is the interrupted epoch, which `save` keeps.
         """
-        more = {"done": self.done, "begun": self.begun, "progress": progress, "stop": stop}
-        more |= {"schedule": self.schedule, "clip_value": self.widening}
-        numbers = {"epochs": self.settings["epochs"], "rng": self.rng}
-        for epoch in fit(self.model, self.optimizer, self.source, **numbers, **more):
+        more: dict = {"schedule": self.schedule, "clip_value": self.widening}
+        more |= {"done": self.done, "begun": self.begun, "progress": progress, "stop": stop}
+        more |= {"epochs": self.settings["epochs"], "rng": self.rng}
+        for epoch in fit(self.model, self.optimizer, self.source, **more):
             self.begun = epoch if isinstance(epoch, Begun) else None
             if self.begun:
                 return
@@ -206,13 +234,14 @@ class Experiment:
             self.best = self.source.better(epoch, self.best)
             yield epoch
 
-    def save(self, path):
-        """Write all that `resume` and `bitnet.load` need, whole or not at all."""
-        notes, extra = {"best": self.best}, {}
+    def save(self, path: str | Path) -> None:
+        """Write a checkpoint for `resume` and `bitnet.load`, completely or not at all."""
+        notes: dict = {"best": self.best}
+        extra: dict = {}
         if self.preparation:
             notes["prepare"], extra = self.preparation.header, dict(self.preparation.arrays)
         if isinstance(self.source, Texts):
-            notes["vocabulary"] = self.data.vocabulary.header()
+            notes["vocabulary"] = self.source.data.vocabulary.header()
         if self.begun:
             notes["begun"], extra = self.begun.notes(), extra | self.begun.arrays()
         save_checkpoint(
@@ -221,24 +250,24 @@ class Experiment:
 
 
 def _widening(settings, model):
-    """The schedule of the clip_value of the activations, or None where it stays as it is."""
+    """Return the schedule of the clip value of the activations, or None if it is constant."""
     if settings.get("widen") is None:
         return None
     layers = with_clip_value(model)
     if not layers:
         raise InputError(
             f"widen is {settings['widen']:g}, but activations {settings['activations']} have no "
-            "clip_value to widen; leave it out, or take activations 1 to 8, sign or uniform"
+            "clip value; remove widen, or use activations 1 to 8, sign or uniform"
         )
     after = settings["widen_after"] * settings["epochs"]
     return Widening(layers[0].clip_value, settings["widen"], after)
 
 
 def _best(path, best):
-    """What a file says about the best epoch, once it fits."""
+    """Return the record of the best epoch in a checkpoint, checked."""
     kinds = {"epoch": int, "validation": float, "test": float}
     if best is None:
         return None
     if not isinstance(best, dict) or {name: type(v) for name, v in best.items()} != kinds:
-        raise InputError(f"{path}: the best epoch is {best!r:.60}; expected numbers")
+        raise InputError(f"{path}: the best epoch is {best!r:.60}; expected its figures")
     return best

@@ -1,14 +1,21 @@
-"""Any file of a net, opened: frozen or trained, for images or for texts.
+"""Load any file of a net: frozen or trained, for images or for texts.
 
-What reads a kind is imported when a file of that kind comes: a frozen net needs no trainer.
+The reader of a kind of file is imported on first use, so a frozen net needs no trainer.
 """
 
 import importlib
 import os
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bitnet.archive import kind_of
 from bitnet.deploy.file import KIND, LANGUAGE_MODEL, MAX_BYTES
 from bitnet.errors import InputError
+
+if TYPE_CHECKING:
+    from bitnet.deploy.recurrent import FrozenLanguageModel
+    from bitnet.deploy.runtime import FrozenNet
+    from bitnet.training.trained import Trained
 
 FROZEN = "bitnet.deploy.file:load"
 READERS = {
@@ -18,28 +25,30 @@ READERS = {
 }
 
 
-def load(path, max_bytes=MAX_BYTES):
-    """Read a net from its file, or refuse the file.
+def load(
+    path: str | Path, max_bytes: int = MAX_BYTES
+) -> "FrozenNet | FrozenLanguageModel | Trained":
+    """Load a net from its file, frozen or trained.
 
     Parameters
     ----------
     path : str or path
-        What `save` of a frozen net wrote, or `bitnet train` or `freeze`.
+        A file written by `bitnet train`, `bitnet freeze` or the method `save` of a frozen net.
     max_bytes : int, optional
-        The largest file to read, 1 GiB.
+        Size of the largest file to read; default: 1 GiB.
 
     Returns
     -------
     FrozenNet or FrozenLanguageModel or Trained
-        The last one of a checkpoint: it has `model`, in evaluation mode, and `settings`.
+        A `Trained` for a checkpoint: it has `model`, in evaluation mode, and `settings`.
 
     Raises
     ------
     InputError
-        If a byte of the file was changed, it is cut off, too large, of another program or
-        version, or its parts do not fit together.
+        If the file is damaged, cut off, too large, written by another program or version, or
+        inconsistent.
     OSError
-        If it cannot be opened or read.
+        If the file cannot be opened or read.
 
     Examples
     --------
@@ -57,5 +66,5 @@ def load(path, max_bytes=MAX_BYTES):
     try:
         module, name = READERS[kind_of(path)].split(":")
     except (InputError, KeyError):
-        module, name = FROZEN.split(":")  # which says what is wrong with any other file
+        module, name = FROZEN.split(":")  # its error names what is wrong with any other file
     return getattr(importlib.import_module(module), name)(path, max_bytes)

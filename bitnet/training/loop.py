@@ -1,8 +1,10 @@
-"""Training, epoch after epoch: Algorithm 1 of the papers, and what an epoch tells about it."""
+"""The training loop, Algorithm 1 of the papers, and the record of each epoch."""
 
 import dataclasses
 import math
 import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -10,19 +12,20 @@ from bitnet import kernels
 from bitnet.devices import check_generator, full_memory_named
 from bitnet.errors import InputError, check_count
 from bitnet.kernels import Bits
-from bitnet.nn.module import check_state
-from bitnet.optim import clip_grad_norm
+from bitnet.nn.module import Module, check_state
+from bitnet.optim.optimizers import Optimizer, clip_grad_norm
 from bitnet.training.metrics import flip_ratio, set_clip_value, weight_bits
-from bitnet.training.sources import state_arrays, state_for, state_from
+from bitnet.training.sources import Images, Texts, state_arrays, state_for, state_from
 
 
 @dataclasses.dataclass(frozen=True)
 class Epoch:
-    """What an epoch tells; None where there is nothing to tell.
+    """The figures of one epoch; None for those that do not apply.
 
-    `loss` is the mean over the batches, in nats per token for texts; `learning_rate` that of the
-    last step; `flip_ratio` the share of weight signs that differ from those before the epoch;
-    `seconds` count the measurements too, `images_per_second` and `tokens_per_second` do not.
+    `loss` is the mean over the batches, in nats per token for texts.  `learning_rate` is that of
+    the last step.  `flip_ratio` is the fraction of weight signs that differ from those before the
+    epoch.  `seconds` includes the evaluation; `images_per_second` and `tokens_per_second` exclude
+    it.
     """
 
     epoch: int
@@ -45,8 +48,12 @@ class Epoch:
     test_bits: float | None = None
     tokens_per_second: float | None = None
 
-    def record(self):
-        """The figures as a dict for JSON, without what there is not."""
+    def __repr__(self) -> str:
+        figures = (f"{k}={v:.4g}" for k, v in self.record().items() if k != "histograms")
+        return f"Epoch({', '.join(figures)})"
+
+    def record(self) -> dict:
+        """Return the figures that are not None as a dict for JSON."""
         return {k: v for k, v in dataclasses.asdict(self).items() if v is not None}
 
 
@@ -54,28 +61,32 @@ class Epoch:
 class Begun:
     """An epoch that was stopped between two batches, for `fit` to resume.
 
-    It keeps the state of the generator before it drew the order of the batches, the losses of
-    those that are done, the signs of the weights before the epoch, and a recurrent net's state.
+    It keeps the state of the generator before the order of the batches was drawn, the losses of
+    the completed batches, the signs of the weights before the epoch, and the state of a recurrent
+    net.
     """
 
-    rng: dict
+    rng: Mapping
     losses: list
     bits: list
     seconds: float
-    state: object = None
+    state: Any = None
+
+    def __repr__(self) -> str:
+        return f"Begun({len(self.losses)} batches, seconds={self.seconds:.4g})"
 
     def notes(self):
-        """What JSON can hold of it."""
+        """Return the fields that JSON can hold."""
         return {"rng": self.rng, "losses": self.losses, "seconds": self.seconds}
 
     def arrays(self):
-        """The signs, a byte for eight of them, and the state, by name."""
+        """Return the signs, eight per byte, and the state, by name."""
         named = {str(i): bits.to_bytes() for i, bits in enumerate(self.bits)}
         return {f"begun.{k}": a for k, a in (named | state_arrays(self.state)).items()}
 
     @classmethod
     def from_file(cls, notes, arrays, model, source, n_batches):
-        """The inverse of `notes` and `arrays`, for a model, a source and so many batches."""
+        """Return a `Begun` from its `notes` and `arrays`, checked for a model and its source."""
         kinds = {"rng": dict, "losses": list, "seconds": float}
         fits = isinstance(notes, dict) and {k: type(v) for k, v in notes.items()} == kinds
         if (
@@ -83,70 +94,71 @@ class Begun:
             or not 0 < len(notes["losses"]) < n_batches
             or not all(type(number) is float for number in [*notes["losses"], notes["seconds"]])
         ):
-            raise InputError("what the file says about the epoch that is begun does not fit")
+            raise InputError("the record of the interrupted epoch does not fit; use another file")
         before, state = weight_bits(model), source.state_like(model)
         bytes_of = {f"begun.{i}": bits.to_bytes() for i, bits in enumerate(before)}
         expected = {f"begun.{k}": a for k, a in state_arrays(state).items()} | bytes_of
-        check_state("the epoch that is begun", expected, arrays)
+        check_state("the interrupted epoch", expected, arrays)
         bits = [Bits.from_bytes(arrays[f"begun.{i}"], b.shape[-1]) for i, b in enumerate(before)]
         own = {name.removeprefix("begun."): array for name, array in arrays.items()}
         return cls(**notes, bits=bits, state=state_from(state, own))
 
 
 def fit(
-    model,
-    optimizer,
-    data,
+    model: Module,
+    optimizer: Optimizer,
+    data: Images | Texts,
     *,
-    rng,
-    schedule=None,
-    epochs=1,
-    done=0,
-    begun=None,
-    clip_value=None,
-    progress=lambda passes: passes,
-    stop=lambda: False,
-):
+    rng: np.random.Generator,
+    schedule: Callable[[float], float] | None = None,
+    epochs: int = 1,
+    done: int = 0,
+    begun: Begun | None = None,
+    clip_value: Callable[[float], float] | None = None,
+    progress: Callable[[Any], Iterable] = lambda passes: passes,
+    stop: Callable[[], bool] = lambda: False,
+) -> Iterator[Epoch]:
     """Train a model, and yield an `Epoch` after each pass over the training data.
 
-    All that can be checked without a step is checked before the first one.  The caller prints,
-    logs and writes checkpoints; after the `yield` the model, the optimizer, the schedule and
-    `rng` are in the state that a checkpoint has to hold.
+    The arguments are checked before the first step.  The caller prints, logs and writes
+    checkpoints: at each `yield` the model, the optimizer, the schedule and `rng` are in the state
+    that a checkpoint must contain.
 
     Parameters
     ----------
     model : Module
-        From inputs to scores (B, C), or a language model, see `generate`.
+        Maps inputs to scores (B, C), or is a language model, see `generate`.
     optimizer : Optimizer
-        For its parameters.
+        The optimizer of the model's parameters.
     data : Images or Texts
-        The source of batches: it has the data, the batch size and the loss.
+        The source of batches, with the data, the batch size and the loss.
     rng : numpy.random.Generator
-        Draws the order of the images, flips and crops, or where the text begins.
+        Draws the order of the images, flips and crops, or the beginning of a text.
     schedule : callable, optional
-        From a position in epochs to the learning rate, as those of `bitnet.optim.schedules`,
-        which are told about each epoch; the optimizer's own rate by default.
+        Maps a position in epochs to the learning rate, such as those of `bitnet.optim.schedules`;
+        default: the learning rate of the optimizer stays.
     epochs, done : int, optional
-        Epochs in all, 1, and those that are done already, 0.
+        Number of epochs in total, default: 1, and number of completed epochs, default: 0.
     begun : Begun, optional
-        The epoch after those that are done, if it was stopped.
+        The interrupted epoch after the completed ones.
     clip_value : callable, optional
-        From a position in epochs to the clip_value of all signs, as `schedules.Widening`.
+        Maps a position in epochs to the clip value of all signs, such as `schedules.Widening`.
     progress : callable, optional
-        Wraps the batches of an epoch, as a progress bar does.
+        Wraps the batches of an epoch, such as `tqdm.tqdm`.
     stop : callable, optional
-        Asked after each batch but the last; True ends the training there.
+        Called after each batch except the last of an epoch; if it returns True, the training stops.
 
     Yields
     ------
-    Epoch or Begun
-        A `Begun` comes last, if the training was stopped between two batches.
+    Epoch
+        After each epoch.  If `stop` ended the training between two batches, the last item is a
+        `Begun`.
 
     Raises
     ------
     InputError
-        If the training diverges: the loss, a score or a weight is not finite; or the data do
-        not fit.
+        If the data do not fit, or the training diverges, that is, the loss, a score or a weight
+        is not finite.
 
     Examples
     --------
@@ -172,7 +184,7 @@ def fit(
         passes, losses = data.passes(rng), list(begun.losses)
         state = state_for(model, begun.state)
         for i, batch in enumerate(progress(passes)):
-            if i == 0 and losses:  # the order has been drawn again; continue where the rest was
+            if i == 0 and losses:  # the order is drawn again: restore the later state
                 rng.bit_generator.state = now
             if i < len(begun.losses):
                 continue
@@ -189,7 +201,8 @@ def fit(
             losses.append(value)
             if i + 1 < len(passes) and stop():
                 seconds = begun.seconds + time.perf_counter() - start_s
-                yield dataclasses.replace(begun, losses=losses, seconds=seconds, state=state)
+                begun = dataclasses.replace(begun, losses=losses, seconds=seconds, state=state)
+                yield begun  # type: ignore[misc]  # only with `stop`
                 return
         train_s, done = begun.seconds + time.perf_counter() - start_s, done + 1
         start_s, bits, begun = start_s - begun.seconds, begun.bits, None
@@ -197,14 +210,15 @@ def fit(
             raise InputError(f"epoch {done}: a weight is not finite; lower the learning rate")
         figures = data.figures(model, losses, train_s)
         figures["flip_ratio"] = flip_ratio(bits, weight_bits(model))
-        if hasattr(schedule, "observe_loss") and "valid_loss" in figures:
-            schedule.observe_loss(figures["valid_loss"])
+        observe = getattr(schedule, "observe_loss", None)
+        if observe and "valid_loss" in figures:
+            observe(figures["valid_loss"])
         seconds = time.perf_counter() - start_s
         yield Epoch(done, learning_rate=optimizer.lr, seconds=seconds, **figures)
 
 
 def _step(model, optimizer, data, batch, state=None):
-    """One batch; returns its loss and a recurrent net's state after it."""
+    """Train on one batch; return its loss and the state of a recurrent net after it."""
     # forward, layer by layer: s = ab Wb; a = BatchNorm(s); ab = sign(a)
     loss, grad, state = data.loss(model, batch, state)
     value = loss.item()

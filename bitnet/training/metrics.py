@@ -1,33 +1,35 @@
-"""What a training loop asks of a model: predictions, accuracy, losses, flips, activity, speed."""
+"""Metrics of models: predictions, accuracy, losses, sign flips, activity and speed."""
 
 import contextlib
 import math
 import statistics
 import time
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
 
 from bitnet import kernels, nn
-from bitnet.arrays import array_module, as_numpy
+from bitnet.arrays import Array, array_module, as_numpy
 from bitnet.data import batches, sequences
 from bitnet.devices import full_memory_named, to_cpu
 from bitnet.errors import InputError, unfit
+from bitnet.kernels import Bits
 from bitnet.nn.functional import cross_entropy
-from bitnet.nn.module import evaluating
+from bitnet.nn.module import Module, evaluating
 
-BATCH, BATCH_OF_IMAGES = 1000, 100  # what an evaluation takes at once
-LARGEST_LOSS = 700.0  # nats per token, of which exp is still a float
-BINS = 40  # of a histogram
-PART = 50  # images that `activity` takes at once
+BATCH, BATCH_OF_IMAGES = 1000, 100  # batch sizes of an evaluation, the latter for ConvNets
+LARGEST_LOSS = 700.0  # nats per token; exp of more overflows
+BINS = 40  # number of counts in a histogram
+PART = 50  # images per batch in `activity`
 
 
 def scores(model, images, to_input=None, batch=None):
-    """The outputs (count, C) of a model in evaluation mode for images (count, ...), in NumPy.
+    """Return the scores (count, C) of a model in evaluation mode, as a NumPy array.
 
-    A model on the GPU is brought `batch` images at once: by default 1000, or 100 for convolutions.
+    The model receives `batch` images at a time; default: 1000, or 100 with convolutions.
     """
-    numbers = np.zeros(len(images), np.int64)  # batches() wants a label an image
+    numbers = np.zeros(len(images), np.int64)  # batches() needs one label per image
     with evaluating(model):
         convolves = any(isinstance(layer, (nn.QuantConv2d, nn.Conv2d)) for layer in model.modules())
         size = BATCH_OF_IMAGES if convolves else BATCH
@@ -37,22 +39,22 @@ def scores(model, images, to_input=None, batch=None):
     return np.concatenate(parts)
 
 
-def predict(model, images, to_input=None):
-    """The classes that a model in evaluation mode gives to images.
+def predict(model: Module, images: np.ndarray, to_input: Callable | None = None) -> np.ndarray:
+    """Return the classes that a model in evaluation mode predicts for images.
 
     Parameters
     ----------
     model : Module
-        From images to scores of shape (B, C); its mode is put back afterwards.
+        Maps images to scores of shape (B, C); its mode is restored afterwards.
     images : numpy.ndarray
-        Shape (count, ...), one or more.
+        One or more images, shape (count, ...).
     to_input : callable, optional
-        As for `scores`.
+        Maps a batch of images to the input of the model.
 
     Returns
     -------
     numpy.ndarray
-        int64 of shape (count,).
+        Classes, int64 of shape (count,).
 
     Raises
     ------
@@ -69,13 +71,13 @@ def predict(model, images, to_input=None):
     return scores(model, images, to_input).argmax(axis=1)
 
 
-def accuracy(predictions, labels):
-    """The share of predictions that are right.
+def accuracy(predictions: Array, labels: Array) -> float:
+    """Return the fraction of correct predictions.
 
     Parameters
     ----------
-    predictions, labels : numpy.ndarray
-        Classes of shape (count,), one or more.
+    predictions, labels : array
+        One or more classes, shape (count,).
 
     Returns
     -------
@@ -85,7 +87,7 @@ def accuracy(predictions, labels):
     Raises
     ------
     InputError
-        If there are none, or not equally many.
+        If the arrays are empty or have different shapes.
 
     Examples
     --------
@@ -94,23 +96,25 @@ def accuracy(predictions, labels):
     """
     predictions, labels = as_numpy(predictions), as_numpy(labels)
     if predictions.shape != labels.shape or len(labels) == 0:
-        raise unfit("accuracy", "one shape, not empty", predictions, labels)
+        raise unfit("accuracy", "equal shapes, not empty", predictions, labels)
     return float((predictions == labels).mean())
 
 
-def evaluate(model, images, labels, to_input=None):
-    """The share of images that a model in evaluation mode puts into the right class.
+def evaluate(
+    model: Module, images: np.ndarray, labels: np.ndarray, to_input: Callable | None = None
+) -> float:
+    """Return the accuracy of a model in evaluation mode: the fraction of correct predictions.
 
     Parameters
     ----------
     model : Module
-        From images to scores of shape (B, C).
+        Maps images to scores of shape (B, C).
     images : numpy.ndarray
-        Shape (count, ...), one or more.
+        One or more images, shape (count, ...).
     labels : numpy.ndarray
         Integers of shape (count,).
     to_input : callable, optional
-        As for `scores`.
+        Maps a batch of images to the input of the model.
 
     Returns
     -------
@@ -132,16 +136,16 @@ def evaluate(model, images, labels, to_input=None):
     return accuracy(predict(model, images, to_input), labels)
 
 
-def perplexity(loss):
-    """The perplexity of a model whose mean cross-entropy a token is known: `exp(loss)`.
+def perplexity(loss: float) -> float:
+    """Return the perplexity `exp(loss)` of a model from its mean cross-entropy per token.
 
-    `exp(-mean(log p(token | those before it)))`, the number of tokens among which a model that
-    guesses evenly would be as uncertain; the measure of word models.
+    This is `exp(-mean(log p(token | previous tokens)))`, the usual metric of word models.  A model
+    that gives n tokens equal probabilities has perplexity n.
 
     Parameters
     ----------
     loss : float
-        In nats a token, as `functional.cross_entropy` gives it.
+        Mean cross-entropy in nats per token, see `functional.cross_entropy`.
 
     Returns
     -------
@@ -156,17 +160,18 @@ def perplexity(loss):
     return math.exp(loss) if loss <= LARGEST_LOSS else math.inf
 
 
-def bits_per_character(loss):
-    """The cross-entropy in bits: `loss / log(2)`, the measure of character models.
+def bits_per_character(loss: float) -> float:
+    """Return the cross-entropy in bits, `loss / log(2)`, the usual metric of character models.
 
     Parameters
     ----------
     loss : float
-        In nats a character.
+        Mean cross-entropy in nats per character.
 
     Returns
     -------
     float
+        Mean cross-entropy in bits per character.
 
     Examples
     --------
@@ -177,28 +182,30 @@ def bits_per_character(loss):
 
 
 def measures(loss):
-    """The measures of a text whose loss is known: finite, for JSON."""
+    """Return loss, perplexity and bits of a text from its loss: finite numbers, for JSON."""
     perplexed = perplexity(min(loss, LARGEST_LOSS))
     return {"loss": loss, "perplexity": perplexed, "bits": bits_per_character(loss)}
 
 
-def evaluate_language(model, ids, batch=20, steps=35):
-    """The mean cross-entropy a token of a text, each token but the first counted once.
+def evaluate_language(model: Callable, ids: np.ndarray, batch: int = 20, steps: int = 35) -> float:
+    """Return the mean cross-entropy per token of a text; the first token is not predicted.
 
     Parameters
     ----------
     model : callable
-        See the top of this module; used in evaluation mode.
+        A language model, `model(ids, state) -> (scores, state)`, see `generate`; used in
+        evaluation mode.
     ids : numpy.ndarray
-        The text, integers (count,), 2 or more.
+        The tokens of the text, 2 or more integers of shape (count,).
     batch, steps : int, optional
-        Streams, each of which begins without a past, and steps at once: fewer streams take longer
-        and tell a little more of a short text.
+        Number of streams into which the text is cut, default: 20, and steps per call, default:
+        35.  Each stream starts without a state, so fewer streams are slower and slightly more
+        accurate on a short text.
 
     Returns
     -------
     float
-        In nats; see `perplexity` and `bits_per_character`.
+        Nats per token; see `perplexity` and `bits_per_character`.
 
     Raises
     ------
@@ -222,12 +229,12 @@ def evaluate_language(model, ids, batch=20, steps=35):
 
 
 def evaluating_if_module(model):
-    """Evaluation mode, for what has one."""
+    """Return a context in which a Module is in evaluation mode; other models stay as they are."""
     return evaluating(model) if isinstance(model, nn.Module) else contextlib.nullcontext()
 
 
-def weight_bits(model):
-    """The signs of the weights of all layers of few bits of a model, packed.
+def weight_bits(model: Module) -> list[Bits]:
+    """Return the packed signs of the latent weights of all quantized layers of a model.
 
     Parameters
     ----------
@@ -237,8 +244,7 @@ def weight_bits(model):
     Returns
     -------
     list of Bits
-        One a layer, in the model's order, for layers of more bits those of the latent weights;
-        of NumPy's arrays.
+        One per quantized layer, in the order of the model, in the memory of the processor.
 
     Examples
     --------
@@ -246,7 +252,7 @@ def weight_bits(model):
     >>> weight_bits(binary_mlp([784, 512, 10], rng=np.random.default_rng(0)))
     [Bits(shape=(512, 784), 53248 bytes), Bits(shape=(10, 512), 640 bytes)]
     """
-    found = []
+    found: list[Bits] = []
     with full_memory_named():
         for layer in model.modules():
             if isinstance(layer, nn.QuantizedLayer):
@@ -254,18 +260,18 @@ def weight_bits(model):
     return to_cpu(found)
 
 
-def flip_ratio(before, after):
-    """The share of weight signs that differ between two moments of a training.
+def flip_ratio(before: list[Bits], after: list[Bits]) -> float:
+    """Return the fraction of weight signs that differ between two moments of a training.
 
     Parameters
     ----------
     before, after : list of Bits
-        What `weight_bits` returned.
+        Results of `weight_bits`.
 
     Returns
     -------
     float
-        From 0 to 1; 0 for a model without layers of few bits.
+        From 0 to 1; 0 for a model without quantized layers.
 
     Examples
     --------
@@ -277,8 +283,10 @@ def flip_ratio(before, after):
     return flips / max(1, sum(bits.size for bits in before))
 
 
-def set_clip_value(model, clip_value):
-    """Let gradients pass where `|x| <= clip_value` through all signs that have a clip_value.
+def set_clip_value(model: Module, clip_value: float) -> int:
+    """Set the clip value of all activations that have a finite one.
+
+    Gradients then pass through them where `|x| <= clip_value`.
 
     Parameters
     ----------
@@ -290,13 +298,13 @@ def set_clip_value(model, clip_value):
     Returns
     -------
     int
-        How many layers have it now; those without a clip_value, as of another surrogate, and those
-        that let all pass keep what they have.
+        Number of layers that were set.  Layers without a clip value, such as those with another
+        surrogate, and layers that pass all gradients stay as they are.
 
     Raises
     ------
     InputError
-        If no gradient would pass.
+        If the clip value is not above 0.
 
     Examples
     --------
@@ -316,21 +324,20 @@ def set_clip_value(model, clip_value):
 
 
 def with_clip_value(model):
-    """The activations of a model whose clip_value can be widened: not those that let all pass."""
-    windows = ((layer, getattr(layer, "clip_value", None)) for layer in model.modules())
-    numbers = (int, float)  # and not a Window, as of a pooling
-    return [layer for layer, own in windows if isinstance(own, numbers) and own < math.inf]
+    """Return the activations of a model that have a finite clip value."""
+    values = ((layer, getattr(layer, "clip_value", None)) for layer in model.modules())
+    return [layer for layer, v in values if isinstance(v, (int, float)) and v < math.inf]
 
 
 def activity(model, images, to_input=None):
-    """The shares of saturated activations and of dead units, or (None, None) without activations.
+    """Return the fractions of saturated activations and of dead units; None without activations.
 
-    Saturated are the inputs a of signs with |a| > clip_value, where the straight-through estimator
-    passes no gradient; of rectifiers with a <= 0; of quantizers where the slope of their surrogate
-    is 0.  A unit or channel is dead if its sign (or a > 0, or the half of its codes) is the same
-    for all of the images and at all positions.
+    An activation is saturated where it passes no gradient: a sign where |a| > clip_value, a
+    rectifier where a <= 0, a quantizer where the slope of its surrogate is 0.  A unit or channel
+    is dead if its sign (or a > 0, or the half of its codes) is the same for all images and
+    positions.
     """
-    seen = {}  # by activation and width: saturated inputs, all inputs; has a unit been on, and off
+    seen = {}  # by activation and width: saturated and all inputs, units seen on and off
     with full_memory_named(), _entering_activations(model, partial(_observe, seen)):
         for i in range(0, len(images), PART):
             x = images[i : i + PART]
@@ -344,7 +351,7 @@ def activity(model, images, to_input=None):
 
 @contextlib.contextmanager
 def _entering_activations(model, observe):
-    """Inside, in evaluation mode, call `observe(layer, x)` before each activation's forward."""
+    """Return a context that calls `observe(layer, x)` before the forward of each activation."""
     modes = [(module, module.training) for module in model.modules()]
     kinds = nn.Sign, nn.ReLU, nn.Quantize
     layers = {id(layer): layer for layer in model.modules() if isinstance(layer, kinds)}.values()
@@ -353,7 +360,7 @@ def _entering_activations(model, observe):
         observe(layer, x.data)
         return forward(x)
 
-    model.eval()  # with recording: without it, a norm and the sign after it may be one operation
+    model.eval()  # not evaluating(): without recording, a norm and its sign may be fused
     for layer in layers:
         layer.forward = partial(observed, layer, layer.forward)
     try:
@@ -366,7 +373,7 @@ def _entering_activations(model, observe):
 
 
 def _observe(seen, layer, a):
-    """Add the inputs of an activation (..., M) to what has been seen."""
+    """Add the inputs of an activation (..., M) to the counts in `seen`."""
     on, shut = _activity(layer, a.reshape(-1, a.shape[-1]))
     key = id(layer), a.shape[-1]
     closed, total, was_on, was_off = seen.get(key, (0, 0, False, isinstance(layer, nn.ReLU)))
@@ -375,7 +382,7 @@ def _observe(seen, layer, a):
 
 
 def _activity(layer, a):
-    """Which of the inputs of an activation (R, M) are on, and which pass no gradient."""
+    """Return which inputs of an activation (R, M) are on, and which pass no gradient."""
     if isinstance(layer, nn.ReLU):
         return a > 0, a <= 0
     if isinstance(layer, nn.Sign):
@@ -385,7 +392,7 @@ def _activity(layer, a):
 
 
 def histograms(model):
-    """40 counts, from -clip to clip, of the latent weights of each low-bit layer, by name."""
+    """Return 40 counts, from -clip to clip, of each array of latent weights, by name."""
     return {
         name: np.histogram(to_cpu(p.data), BINS, (-p.clip, p.clip))[0].tolist()
         for name, p in model.named_parameters()
@@ -393,22 +400,22 @@ def histograms(model):
     }
 
 
-def images_per_second(predict_images, images, repeats=5):
-    """How many images a function predicts in a second: the median of some runs, after one.
+def images_per_second(predict_images: Callable, images: Array, repeats: int = 5) -> float:
+    """Measure how many images per second a function predicts.
 
     Parameters
     ----------
     predict_images : callable
-        From images to classes.
-    images : numpy.ndarray
-        One run predicts all of them.
+        Maps images to classes.
+    images : array
+        Each run predicts all of them.
     repeats : int, optional
-        Runs that count, 5.
+        Number of timed runs, default: 5, after one run that is not timed.
 
     Returns
     -------
     float
-        Images a second.
+        Images per second, by the median of the timed runs.
 
     Examples
     --------
@@ -425,7 +432,7 @@ def images_per_second(predict_images, images, repeats=5):
 
 
 def _wait_for(y):
-    """Wait until a result is there: a GPU has only begun with it when the processor goes on."""
+    """Wait until a result is computed: a GPU computes while the processor continues."""
     xp = array_module(y)
     if xp is not np:
         xp.cuda.get_current_stream().synchronize()

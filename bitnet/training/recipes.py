@@ -1,4 +1,4 @@
-"""Recipes: the optimizer, its rates, the loss and the rest of a training, by name and data set.
+"""Recipes: optimizer, learning rates, loss and further settings, by name and data set.
 
 =======  ========  ==========================  =====  ======  ============  ===========  =========
 recipe   data      rate                        batch  epochs  dropout       activations  prepared
@@ -12,27 +12,32 @@ torch    CIFAR-10  shifts, 2^-6, halved in 50  200    500     none          draw
 torch    SVHN      shifts, 2^-7, halved in 20  200    200     none          drawn        gcn, lcn
 =======  ========  ==========================  =====  ======  ============  ===========  =========
 
-`default` has a ten times larger step for gamma and beta, and batches of 50 for the papers'
-ConvNets.  Section 2 of the papers and the authors' code state the others; MNIST's rate is halved
-in 10 epochs by the paper, in 20 by the code.  All hold back training images, 10 000 of MNIST,
-5 000 of CIFAR-10 and 6 000 of SVHN, and take the epoch that is best on them, as --validation does.
+`default` multiplies the learning rate of gamma and beta by 10, and uses batches of 50 for the
+papers' ConvNets.  The other recipes follow section 2 of the papers and the authors' code.  The
+paper halves the rate of MNIST every 10 epochs, the code every 20.  The papers hold back training
+images, 10 000 of MNIST, 5 000 of CIFAR-10 and 6 000 of SVHN, and keep the epoch that is best on
+them, like --validation.
 
-The Torch experiments use shift-based AdaMax and shift-based batch norm, here with the constants
-and the backward pass of the authors' code, which differ from the papers' (`bit_optimizers`,
-`functional.shift_norm`).  As there, the step scales of CIFAR-10 and SVHN are rounded to powers of
-two, and the steps of MNIST's gammas are scaled by sqrt(features / 1.5); with another norm they
-are not.
+The Torch recipes use shift-based AdaMax and shift-based batch norm with the constants and the
+backward pass of the authors' code, which differ from the papers' (`optim.ShiftAdaMax`,
+`functional.shift_norm`).  As in the code, the lr_scale of all parameters is rounded to powers of
+two for CIFAR-10 and SVHN, and the lr_scale of the gammas is sqrt(features / 1.5) for MNIST.  With
+another norm neither applies.
 
-What else differs is in them. Their code has plain batch norm behind the output layer; here all
-norms are shift-based, so that the frozen net needs no multiplication. They state no end for
-MNIST: 100 epochs are this package's. Their MNIST images are shifted and scaled by the mean and
-standard deviation of all pixels, which the batch norm behind the first layer undoes, and which
-is left out. CIFAR-10 is whitened twice by their code, here once. Their prepared images are
-floats; here they are rounded to 8 bits, see `data.Preparation`. Their code for CIFAR-10 clips
-gammas and betas to [-1, 1], which the papers do not mention and which is left out.
+Other differences from the Torch code:
 
-The float twin of each has the same sizes, batches and epochs in float32, with ReLU,
-cross-entropy, no dropout, and Adam with a cosine from 1e-3.
+* It has plain batch norm after the output layer.  Here all norms are shift-based, so that the
+  frozen net needs no multiplication.
+* The papers state no number of epochs for MNIST.  Here it is 100.
+* It standardizes MNIST images with the mean and deviation of all pixels.  The batch norm after the
+  first layer cancels this, so it is omitted here.
+* It whitens CIFAR-10 twice, here once.
+* Its prepared images are floats.  Here they are rounded to 8 bits, see `data.Preparation`.
+* For CIFAR-10 it clips gammas and betas to [-1, 1].  The papers do not mention this, and it is
+  omitted here.
+
+The float twin of each recipe has the same sizes, batches and epochs in float32, with ReLU,
+cross-entropy, no dropout, and Adam with a cosine schedule from 1e-3.
 """
 
 import dataclasses
@@ -50,8 +55,8 @@ FAMILIES = {
     "cifar10": ("cifar10", "cifar100"),
     "svhn": ("svhn", "svhn-extra"),
 }
-HELD_BACK = {"mnist": 10_000, "cifar10": 5_000, "svhn": 6_000}  # training images
-OPTIMIZERS = {  # with the first rate of each
+HELD_BACK = {"mnist": 10_000, "cifar10": 5_000, "svhn": 6_000}  # images for validation
+OPTIMIZERS = {  # name: class, first learning rate
     "adam": (Adam, 3e-3),
     "adamax": (AdaMax, 3e-3),
     "sgd": (partial(SGD, momentum=0.9), 0.1),
@@ -62,23 +67,23 @@ OPTIMIZERS = {  # with the first rate of each
 LOW_BIT_ONLY = ("bop", "shift", "shift-code")
 SCHEDULES = ("constant", "cosine", "exponential", "step")
 THE_CODE = (
-    "shift-based AdaMax and batch norm are those of the papers' Torch code, whose constants and "
-    "rounding differ from the papers'; --optimizer shift-adamax --norm shift are the papers'"
+    "shift-based AdaMax and batch norm follow the papers' Torch code, whose constants and rounding "
+    "differ from the papers; for the papers' own use --optimizer shift-adamax --norm shift"
 )
-NO_END = "the papers state no number of epochs for MNIST with Torch; 100 is this package's"
+NO_END = "the papers state no number of epochs for MNIST with Torch; here it is 100"
 ON_8_BITS = "the papers' prepared images are floats; here they are rounded to 8 bits"
 
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """How a net is trained: `start` and `end` are rates, `fall` is the name of the schedule.
+    """The settings of a training: `start` and `end` are learning rates, `fall` is the schedule.
 
-    `every` is the number of epochs between two halvings of "step"; `lr_scale` scales the rate of
-    gamma and beta; `dropout` holds the probabilities for inputs and hidden activations;
-    `stochastic` says whether activations are drawn in training; eps and momentum belong to the
-    norm.  `as_torch` is what the authors' Torch code changes: it rounds the step scales to powers
-    of two ("rounded"), or scales the steps of gammas ("gammas").  `notes` say what differs from
-    the papers.
+    `every` is the number of epochs between two halvings of the schedule "step".  `lr_scale`
+    multiplies the learning rate of gamma and beta.  `dropout` has the probabilities for inputs and
+    hidden activations.  With `stochastic` the activations are drawn at random in training.  `eps`
+    and `momentum` belong to the norm.  `as_torch` follows the authors' Torch code: "rounded"
+    rounds each lr_scale to a power of two, "gammas" sets the lr_scale of the gammas.  `notes` list
+    the differences from the papers.
     """
 
     name: str
@@ -102,9 +107,9 @@ class Recipe:
     notes: tuple = ()
 
     def changed(self, epochs=None, batch=None, lr=None, optimizer=None, norm=None, schedule=None):
-        """The recipe with some parts in place of its own; `end` is scaled with the first rate `lr`.
+        """Return the recipe with some settings changed; `end` is scaled with the first rate `lr`.
 
-        Another optimizer brings its own first rate, a shift-based norm its own eps and momentum.
+        Another optimizer has its own first rate, a shift-based norm its own eps and momentum.
         """
         parts = {"optimizer": optimizer, "norm": norm, "schedule": schedule}
         for (what, name), known in zip(parts.items(), (OPTIMIZERS, NORMS, SCHEDULES), strict=True):
@@ -127,13 +132,13 @@ class Recipe:
         return dataclasses.replace(self, **given, end=end)
 
     def schedule(self):
-        """The Schedule of the learning rate."""
+        """Return the Schedule of the learning rate."""
         more = {"cosine": [self.epochs], "exponential": [self.end, self.epochs]}
         more |= {"constant": [], "step": [0.5, self.every]}
         return getattr(schedules, self.fall.title())(self.start, *more[self.fall])
 
     def model(self, net, image, n_classes, rng, **backward):
-        """The model of a `Net` for images (rows, columns, channels), set up for this recipe."""
+        """Return the model of a `Net` for images (rows, columns, channels) and this recipe."""
         options = {"lr_scale": self.lr_scale, "stochastic": self.stochastic, **backward}
         if self.is_float:
             return net.build(image, n_classes, rng, is_float=True)
@@ -149,17 +154,17 @@ class Recipe:
         return model
 
     def optimizer_of(self, model):
-        """The optimizer of a model's parameters."""
+        """Return the optimizer for the parameters of a model."""
         return OPTIMIZERS[self.optimizer][0](model.parameters(), self.start)
 
     @property
     def loss_of(self):
-        """The loss, from scores and labels to a Tensor."""
+        """The loss function, which maps scores and labels to a Tensor."""
         return getattr(functional, self.loss)
 
 
 def _torch(start, epochs, batch, every, note, as_torch, prepare=()):
-    """A recipe of the papers' Torch experiments."""
+    """Return a recipe of the papers' Torch experiments."""
     parts = {"optimizer": "shift-adamax-code", "norm": "shift-code", "fall": "step"}
     parts |= {"stochastic": True, "eps": 1e-5, "momentum": 0.125, "notes": (THE_CODE, note)}
     parts |= {"every": every, "as_torch": as_torch, "prepare": prepare}
@@ -181,10 +186,10 @@ RECIPES = ("default", "theano", "torch")
 
 
 def recipe_for(name, data, net=None, is_float=False):
-    """The recipe of a name for a data set and a Net, or that of its float twin.
+    """Return the named recipe for a data set and a Net, or that of its float twin.
 
-    "theano" and "torch" are those of the papers' experiments with these two, for the embedded
-    digits, MNIST, Fashion-MNIST, CIFAR-10, CIFAR-100 and SVHN.
+    "theano" and "torch" are the recipes of the papers' experiments with Theano and Torch.  They
+    exist for the embedded digits, MNIST, Fashion-MNIST, CIFAR-10, CIFAR-100 and SVHN.
     """
     family = next((family for family, names in FAMILIES.items() if data in names), None)
     check_choice(None, RECIPES, recipe=name)
@@ -200,13 +205,13 @@ def recipe_for(name, data, net=None, is_float=False):
         return Recipe(recipe.name, 1e-3, recipe.epochs, recipe.batch, **parts)
     notes, dropout = recipe.notes, recipe.dropout
     if net is not None and net.is_conv and any(dropout):
-        notes = (*notes, "the papers' dropout is of MLPs; this ConvNet has none")
+        notes = (*notes, "the papers use dropout only in MLPs; this ConvNet has none")
         dropout = (0.0, 0.0)
     if name != "default":
         held = HELD_BACK[family]
         note = (
-            f"the papers hold back {held} training images and take the epoch that is best on "
-            f"them; so does --validation {held}"
+            f"the papers hold back {held} training images and keep the epoch that is best on "
+            f"them; use --validation {held} for the same"
         )
         notes = (*notes, note)
     return dataclasses.replace(recipe, dropout=dropout, notes=notes)

@@ -1,8 +1,10 @@
-"""Re-estimation of batch-norm statistics: plain means over batches, with the weights as they are.
+"""Re-estimate batch-norm statistics as plain means over batches, with fixed weights.
 
-The running statistics of a training average batches that were normalized with other weights, and
-a flipped sign moves a pre-activation by 2; a few batches after the last step make up for it.
+The running statistics of a training average over batches that earlier weights have seen, and each
+flipped sign changes a pre-activation by 2.  A few batches after the last step correct this.
 """
+
+from collections.abc import Callable, Iterable
 
 from bitnet.arrays import array_module
 from bitnet.devices import full_memory_named
@@ -12,41 +14,41 @@ from bitnet.nn.module import evaluating
 
 
 def norms_of(model):
-    """The layers of a model that have running statistics, in order."""
+    """Return the layers of a model that have running statistics, in order."""
     names = "running_mean", "running_inv_std", "momentum", "batches"
     return [layer for layer in model.modules() if all(hasattr(layer, name) for name in names)]
 
 
-def reestimate(model, batches, to_input=None):
-    """Replace the running statistics of all norms by plain means over batches.
+def reestimate(model: Module, batches: Iterable, to_input: Callable | None = None) -> int:
+    """Replace the running statistics of all batch norms with plain means over batches.
 
     Each norm normalizes with the statistics of the batch, as in training, and
     `running_mean = 1/n sum_i mean_i`, `running_inv_std = 1/n sum_i inv_std_i` over the n batches
     (the papers' code averages the inverse deviation, not the variance).  All other layers behave
-    as in evaluation: no dropout, no drawn signs.  Weights, gamma, beta, counters and generators
-    stay as they are.  Stochastic Weight Averaging (arXiv 1803.05407) does the same once its
-    weights are final.
+    as in evaluation mode: no dropout, no random signs.  Weights, gamma, beta, counters and
+    generators stay as they are.  Stochastic Weight Averaging (arXiv 1803.05407) does the same
+    with its final weights.
 
     Parameters
     ----------
     model : Module
-        Changed in place; its mode is put back.
+        The model to change in place; its mode is restored.
     batches : iterable
-        Of training images, or of pairs (images, labels) whose labels are ignored; each of two
-        images or more.
+        Batches of training images, or pairs (images, labels) whose labels are ignored; each batch
+        has two images or more.
     to_input : callable, optional
-        From some images to what the model takes.
+        Maps a batch of images to the input of the model.
 
     Returns
     -------
     int
-        The number of batches.
+        Number of batches.
 
     Raises
     ------
     InputError
-        If there are no batches or no norms, or the statistics are not finite; the model is then
-        as it was.
+        If there are no batches or no batch norms, or the statistics are not finite; the model is
+        then unchanged.
 
     Examples
     --------
@@ -60,13 +62,13 @@ def reestimate(model, batches, to_input=None):
     """
     norms = norms_of(model) if isinstance(model, Module) else []
     if not norms:
-        raise InputError(f"reestimate: got {model!r:.60}; expected a Module with a BatchNorm")
+        raise InputError(f"reestimate: model is {model!r:.60}; expected a Module with a BatchNorm")
     with full_memory_named():
         return _reestimated(model, norms, batches, to_input)
 
 
 def _reestimated(model, norms, batches, to_input):
-    """What `reestimate` does, once there is something to do."""
+    """Re-estimate the statistics of `norms`; return the number of batches."""
     before = [(norm.momentum, *(array.copy() for array in _arrays(norm))) for norm in norms]
     sums = [[array_module(a).zeros(a.shape) for a in _statistics(norm)] for norm in norms]
     n = 0
@@ -77,7 +79,7 @@ def _reestimated(model, norms, batches, to_input):
                 for norm in norms:
                     norm.training, norm.momentum = True, 1.0
                     for array in _statistics(norm):
-                        array[...] = 0  # 0 + 1.0 * (batch - 0) is the batch's to the last bit
+                        array[...] = 0  # 0 + 1.0 * (batch - 0) is exact
                 model(to_input(images) if to_input else images)
                 for norm, own in zip(norms, sums, strict=True):
                     for total, array in zip(own, _statistics(norm), strict=True):
@@ -88,7 +90,7 @@ def _reestimated(model, norms, batches, to_input):
         if not n or not all(finite):
             raise InputError(
                 f"reestimate: {n} batches give no finite statistics; expected one batch or more, "
-                "and weights that did not diverge"
+                "and finite weights"
             )
     finally:
         for norm, (momentum, *arrays) in zip(norms, before, strict=True):
@@ -102,10 +104,10 @@ def _reestimated(model, norms, batches, to_input):
 
 
 def _statistics(norm):
-    """The running statistics of a norm."""
+    """Return the running statistics of a norm."""
     return norm.running_mean, norm.running_inv_std
 
 
 def _arrays(norm):
-    """All that a norm changes in training."""
+    """Return all arrays that a norm changes in training."""
     return *_statistics(norm), norm.batches

@@ -1,12 +1,15 @@
-"""The settings of a training, a dict that JSON can hold: one table of what each may be.
+"""The settings of a training, a dict of JSON values: one table with the range of each.
 
 Defaults, checks, the reading of a checkpoint and the options of `bitnet train` come from
-`SETTINGS`.  A training's file holds its settings, and what comes from a file is not trusted:
-names must be known and numbers in range before anything is built.
+`SETTINGS`.  A checkpoint contains the settings of its training.  Settings from a file are not
+trusted: names must be known and numbers in range before anything is built.
 
-The gradients of language models are float32 by default: nearly all numbers of a softmax over
-thousands of words are so small that the nearest int8 is 0, and the scores of the words that did
-not come are not pushed down.  With stochastic rounding int8 is right in the mean.
+Gradients are int8 by default for images, which is fast with the Numba kernels.  With the NumPy
+kernels float32 is usually faster, so it is the default there.
+
+Language models have float32 gradients by default.  Most probabilities of a softmax over thousands
+of words are so small that the nearest int8 is 0, so the scores of wrong words would not decrease.
+With stochastic rounding int8 is unbiased.
 """
 
 import dataclasses
@@ -18,27 +21,27 @@ from bitnet.data.vocabulary import UNITS
 from bitnet.errors import InputError
 from bitnet.nn.functional.linear import GRADIENTS
 from bitnet.nn.models.names import PAPERS, is_language_net, net_named
-from bitnet.nn.quantized import ROUNDINGS
+from bitnet.nn.quantized import ROUNDINGS, default_grad_format
 from bitnet.quantizers import quantizer_named
 from bitnet.training import recipes, texts
 
 IMAGES, TEXT, BOTH = ("images",), ("texts",), ("images", "texts")
-COMPUTED, BY_DATA = "computed", "by the data"  # defaults: see `complete`, `Experiment`
+COMPUTED, BY_DATA = "computed", "by the data"  # defaults of `complete` and `Experiment`
 KINDS = {str: "text", bool: "true or false", list: "a list"}
 KINDS |= {int: "a whole number", float: "a number"}
 MAX_CLASSES, MAX_SIDE = 10**5, 10**4
-# the nets that are trained by default: they train in minutes
+# default nets by data set: they train in minutes
 NETS = dict.fromkeys(("mnist", "fashion-mnist"), "mlp:512,512,512") | {"embedded": "mlp:512,512"}
-# the settings of bits, and the arguments of the model builders that they become
+# settings of bits: the arguments of the model builders
 ARGUMENTS = {"weights": "weight_quantizer", "activations": "activation_quantizer"}
 BINARY_ONLY = {"activations", "balance", "grad_format", "rounding", "weights", "widen"}
 NEEDS = {"temperature": "teacher", "teacher_weight": "teacher", "widen_after": "widen"}
-MAY_CHANGE = ("folder", "epochs", "teacher")  # in a training that is resumed
+MAY_CHANGE = ("folder", "epochs", "teacher")  # when a training is resumed
 
 
 @dataclasses.dataclass(frozen=True)
 class Setting:
-    """What a setting may be; a dict in place of a default, range or choices has them by task."""
+    """The type, default and range of a setting; default, range and choices may be dicts by task."""
 
     name: str
     kind: type
@@ -50,15 +53,15 @@ class Setting:
     optional: bool = False  # may be None
     group: str | None = None  # of the options of the command line
     metavar: str | None = None
-    help: str | None = None  # None: no option of the command line
+    help: str | None = None  # None: not an option of the command line
 
     def of(self, field, task):
-        """A field's value for a task."""
+        """Return the value of a field for a task."""
         value = getattr(self, field)
         return value.get(task) if isinstance(value, dict) else value
 
     def check(self, value, task):
-        """Refuse a value that has another type, is out of range, or is not one of the choices."""
+        """Refuse a value that has the wrong type, is out of range, or is not one of the choices."""
         if value is None and self.optional:
             return
         least, most = self.of("least", task), self.of("most", task)
@@ -147,10 +150,11 @@ TABLE = (
             "ternary, see `bitnet plot quantizers`"),
     Setting("activations", str, BOTH, {"images": "1", "texts": "4"}, group="bits", metavar="BITS",
             help="bits of each activation, 1 to 8, or the name of a quantizer"),
-    Setting("grad_format", str, BOTH, {"images": "int8", "texts": "float32"},
+    Setting("grad_format", str, BOTH, {"images": COMPUTED, "texts": "float32"},
             choices=tuple(GRADIENTS), optional=True, group="bits", metavar="FORMAT",
             help="number format of the gradients in the products of the backward pass: "
-            f"{', '.join(GRADIENTS)}"),
+            f"{', '.join(GRADIENTS)}; default: int8 for images, or float32 without Numba, where it "
+            "is faster; float32 for texts"),
     Setting("rounding", str, BOTH, "nearest", choices=ROUNDINGS, optional=True, group="bits",
             help="how gradients are rounded to integers"),
     Setting("balance", bool, IMAGES, False, group="bits",
@@ -192,19 +196,19 @@ SETTINGS = {setting.name: setting for setting in TABLE}
 
 
 def task_of(settings):
-    """What a training learns, "images" or "texts": its data, net or recipe says so."""
+    """Return the task of a training, "images" or "texts", from its data, net or recipe."""
     data, recipe = settings.get("data"), settings.get("recipe")
     is_text = data in TEXTS or is_language_net(settings.get("net"))
     return "texts" if is_text or recipe in texts.RECIPES[1:] else "images"
 
 
 def settings_of(task):
-    """The settings that a task has, by name."""
+    """Return the settings of a task by name."""
     return {name: setting for name, setting in SETTINGS.items() if task in setting.tasks}
 
 
 def check_value(name, value, task):
-    """Refuse a value that a setting of a task cannot have."""
+    """Refuse a value that is not valid for a setting of a task."""
     SETTINGS[name].check(value, task)
     if name == "net":
         if (net := net_named(value)).task != task:
@@ -216,29 +220,29 @@ def check_value(name, value, task):
         if len(value) != 3 or not all(type(n) is int and 0 < n <= MAX_SIDE for n in value):
             raise InputError(f"picture is {value!r:.60}; expected [rows, columns, channels]")
     elif name == "classes" and not 0 < len(value) <= MAX_CLASSES:
-        raise InputError(f"classes are {len(value)}; expected from 1 to {MAX_CLASSES}")
+        raise InputError(f"classes has {len(value)} names; expected 1 to {MAX_CLASSES}")
     if name in ("classes", "prepare") and not all(type(text) is str for text in value):
         raise InputError(f"{name} is {value!r:.60}; expected names")
 
 
 def check_settings(settings, known=True):
-    """Refuse settings that no training has, before anything is built from them.
+    """Refuse incomplete, unknown or invalid settings, before anything is built from them.
 
-    With `known=False` what the data say may be missing.
+    With `known=False` the settings that follow from the data may be missing.
     """
     task = task_of(settings)
     table = settings_of(task)
     for name, setting in table.items():
         if name not in settings and (known or setting.default != BY_DATA):
-            raise InputError(f"the settings lack {name}")
+            raise InputError(f"the settings lack {name}; expected all of them")
     if unknown := sorted(settings.keys() - table.keys()):
-        raise InputError(f"the settings hold an unknown {unknown[0]!r:.60}")
+        raise InputError(f"the settings have an unknown {unknown[0]!r:.60}; remove it")
     for name in settings:
         check_value(name, settings[name], task)
 
 
 def complete(given):
-    """The settings of a training, of which some are given; without what the data say."""
+    """Return the given settings with all defaults, except those that follow from the data."""
     task = task_of(given)
     table = settings_of(task)
     for name in given.keys() & table.keys():
@@ -251,16 +255,18 @@ def complete(given):
 
 
 def _of_images(start):
-    """The computed defaults of a training on images: the recipe's."""
+    """Return the computed defaults for images: those of the recipe."""
     start = {"net": NETS.get(start["data"], "conv:32,32/64,64/256"), **start}
     recipe = recipe_of(start)
     computed = {name: getattr(recipe, name) for name in ("optimizer", "norm", "epochs", "batch")}
     computed |= {"schedule": recipe.fall, "lr": recipe.start, "prepare": list(recipe.prepare)}
+    nearest = start["rounding"] == "nearest"  # which float32 needs
+    computed["grad_format"] = default_grad_format() if nearest else "int8"
     return computed | {"net": start["net"]}
 
 
 def _of_texts(start):
-    """The computed defaults of a training on a text: the recipe's and the unit's."""
+    """Return the computed defaults for texts: those of the recipe and the unit."""
     regime = texts.regime_of(start["recipe"])
     own = "lstm:" + ",".join([str(regime.units)] * regime.layers) if regime else "lstm:300"
     net = net_named(start.get("net", own))
@@ -270,7 +276,7 @@ def _of_texts(start):
 
 
 def recipe_of(settings):
-    """The recipe of a training on images, with what the settings put in place of its own parts."""
+    """Return the recipe of a training on images, changed by the settings."""
     net = net_named(settings["net"])
     recipe = recipes.recipe_for(settings["recipe"], settings["data"], net, settings["float"])
     names = "epochs", "batch", "lr", "optimizer", "norm", "schedule"
@@ -278,7 +284,7 @@ def recipe_of(settings):
 
 
 def model_of(settings, rng):
-    """The model of a training as it is at the start; all that it draws comes from `rng`."""
+    """Return the untrained model of a training; `rng` draws its weights."""
     net, is_few = net_named(settings["net"]), not settings["float"]
     options = {name: settings[name] for name in ("grad_format", "rounding") if is_few}
     if net.task == "texts":
@@ -296,7 +302,7 @@ def model_of(settings, rng):
 
 
 def bits_or_name(name, text):
-    """What "weights" or "activations" mean: 1 to 8 as an int, or the name of a quantizer."""
+    """Return "weights" or "activations" as an int from 1 to 8, or the name of a quantizer."""
     if type(text) is str and re.fullmatch("[1-8]", text):
         return int(text)
     try:

@@ -1,10 +1,13 @@
-"""What a training learns from: images with labels, or texts; their batches, loss and figures.
+"""Sources of training data: images with labels, or texts, with their batches, loss and figures.
 
-`fit` asks a source for `check(model)`, `passes(rng)`, `loss(model, batch, state)` and
-`figures(model, losses, seconds)`; `item` is its word for a batch, `clip` bounds the gradients.
+`fit` calls `check(model)`, `passes(rng)`, `loss(model, batch, state)` and
+`figures(model, losses, seconds)` of a source.  `item` is the name of a batch in messages, and
+`clip` the largest norm of the gradients.
 """
 
 import dataclasses
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -12,78 +15,86 @@ from bitnet.autograd.tensor import Tensor
 from bitnet.data import Corpus, batches, load_dataset, scale_pixels, sequences
 from bitnet.devices import full_memory_named, to_cpu
 from bitnet.errors import InputError
-from bitnet.nn import detach
+from bitnet.nn import Module, detach
 from bitnet.nn.functional import cross_entropy, squared_hinge
 from bitnet.nn.models import net_named
 from bitnet.training import metrics
 
-MEASURED = 10_000  # training images on which the accuracy is measured, by default
-AHEAD = 2  # batches that are turned and cut while another is trained on
-SAMPLE = 500  # images that show saturated and dead units
+MEASURED = 10_000  # training images for the training accuracy
+AHEAD = 2  # batches prepared by a thread while another is trained on
+SAMPLE = 500  # images for the fractions of saturated and dead units
 
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-    """The images of a training: what it learns from, chooses by, and is measured on.
+    """The images of a training: a training, a test and perhaps a validation part.
 
     Parameters
     ----------
     train, test : (numpy.ndarray, numpy.ndarray)
         Images (count, ...) and integer labels (count,).
     validation : pair, optional
-        The same, held back from the training set.
+        Images and labels held back from the training set.
     classes : tuple of str, optional
         The names of the classes.
 
     Examples
     --------
     >>> pair = np.zeros((5, 4), np.uint8), np.zeros(5, np.uint8)
-    >>> Split(pair, pair).validation is None
-    True
+    >>> Split(pair, pair)
+    Split(5 train, 5 test images of 4)
     """
 
-    train: tuple
-    test: tuple
-    validation: tuple | None = None
-    classes: tuple = ()
+    train: tuple[np.ndarray, np.ndarray]
+    test: tuple[np.ndarray, np.ndarray]
+    validation: tuple[np.ndarray, np.ndarray] | None = None
+    classes: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{len(images)} {name}" for name, (images, _) in self.parts.items())
+        shape = "x".join(map(str, np.shape(self.train[0])[1:]))
+        classes = f", {len(self.classes)} classes" if self.classes else ""
+        return f"Split({counts} images of {shape}{classes})"
 
     @property
-    def parts(self):
-        """The parts that there are, by name."""
+    def parts(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """The existing parts by name."""
         named = {name: getattr(self, name) for name in ("train", "test", "validation")}
         return {name: part for name, part in named.items() if part is not None}
 
-    def with_images(self, change):
-        """The same with `change(images)` in place of the images of each part."""
-        changed = {name: (change(images), labels) for name, (images, labels) in self.parts.items()}
+    def with_images(self, change: Callable[[np.ndarray], np.ndarray]) -> "Split":
+        """Return a Split with `change(images)` in place of the images of each part."""
+        changed: dict[str, Any] = {
+            name: (change(images), labels) for name, (images, labels) in self.parts.items()
+        }
         return dataclasses.replace(self, **changed)
 
 
 @dataclasses.dataclass(frozen=True)
 class Images:
-    """Images with labels as a source of `fit`.
+    """A source for `fit`: images with labels.
 
     Parameters
     ----------
     data : Split
         Images and labels, in the memory of the processor.
     loss_of : callable, optional
-        From scores and labels to a Tensor of one number; `functional.squared_hinge` by default.
+        Maps scores and labels to a Tensor with one number; default: `functional.squared_hinge`.
     batch : int, optional
-        Images in a batch, 100.
+        Images per batch; default: 100.
     to_input : callable, optional
-        From a batch of images to what the model takes.
+        Maps a batch of images to the input of the model.
     flip : bool, optional
-        Turn half of the training images, left to right.
+        Mirror half of the training images, left to right.
     crop : int, optional
-        Pad training images by so many pixels and cut out a random part of the first size.
+        Pad training images by this many pixels and cut out a random part of the original size.
     border : int, optional
-        The value of those pixels: 0, black, by default.
+        The value of the padding pixels; default: 0, black.
     teacher : callable, optional
-        From a batch of images, turned and cut, to the scores of a teacher; `loss_of` then takes
-        them after the labels, as `functional.distillation`.
+        Maps a batch of flipped and cropped images to the scores of a teacher; `loss_of` then takes
+        them after the labels, like `functional.distillation`.
     measured : int, optional
-        The accuracy in training is that of so many images, the first 10 000.
+        Number of training images, from the first, for the training accuracy; default: 10 000.
 
     Examples
     --------
@@ -93,19 +104,23 @@ class Images:
     """
 
     data: Split
-    loss_of: object = squared_hinge
+    loss_of: Callable = squared_hinge
     batch: int = 100
-    to_input: object = None
+    to_input: Callable | None = None
     flip: bool = False
     crop: int = 0
     border: int | None = None
-    teacher: object = None
+    teacher: Callable | None = None
     measured: int = MEASURED
 
     item, clip = "batch", None
 
-    def check(self, model):
-        """Refuse what does not fit the model, or itself, before the first batch."""
+    def __repr__(self) -> str:
+        options = f"batch={self.batch}, flip={self.flip}, crop={self.crop}"
+        return f"Images({self.data}, {options}{', with a teacher' if self.teacher else ''})"
+
+    def check(self, model: Module) -> None:
+        """Refuse data that do not fit the model or each other."""
         parts, shape = self.data.parts, self.data.train[0].shape[1:]
         for name, (images, labels) in parts.items():
             if len(images) == 0 or np.shape(labels) != (len(images),):
@@ -115,15 +130,15 @@ class Images:
                 )
             if images.shape[1:] != shape:
                 raise InputError(
-                    f"the {name} images have the shape {images.shape[1:]}; the train images have "
-                    f"{shape}, expected the same"
+                    f"the {name} images have shape {images.shape[1:]}; expected {shape}, that of "
+                    "the train images"
                 )
         if self.crop and (len(shape) < 2 or self.crop >= min(shape[:2])):
             raise InputError(
-                f"crop is {self.crop}; expected fewer pixels than the images' "
+                f"crop is {self.crop}; expected fewer pixels than the images have, "
                 f"{' x '.join(map(str, shape[:2]))}"
             )
-        self.passes(np.random.default_rng(0))  # refuses batches that cannot be made
+        self.passes(np.random.default_rng(0))  # checks the options of the batches
         image = self.data.train[0][:1]
         image = self.to_input(image) if self.to_input else image
         n_classes = n_scores(model, f"an image of shape {shape}", image)
@@ -133,24 +148,24 @@ class Images:
             if labels.dtype.kind not in "iu" or least < 0 or most >= n_classes:
                 raise InputError(
                     f"the {name} labels are {labels.dtype} from {least} to {most}; expected "
-                    f"integers from 0 to {n_classes - 1}, as the model has {n_classes} scores"
+                    f"integers from 0 to {n_classes - 1}, because the model has {n_classes} scores"
                 )
 
-    def passes(self, rng):
-        """The batches of an epoch, (images, labels); each iteration draws their order anew."""
-        changes = {"flip": self.flip, "pad": self.crop, "border": self.border}
+    def passes(self, rng: np.random.Generator) -> Any:
+        """Return the batches (images, labels) of an epoch; each iteration draws a new order."""
+        changes: dict[str, Any] = {"flip": self.flip, "pad": self.crop, "border": self.border}
         changes["prefetch"] = AHEAD if self.flip or self.crop else 0
         return batches(*self.data.train, self.batch, rng, **changes)
 
-    def loss(self, model, batch, state):
-        """The loss of a batch, its derivative (1 by default), and the state after it: none."""
+    def loss(self, model: Module, batch: Any, state: Any) -> tuple[Tensor, Any, Any]:
+        """Return the loss of a batch, its gradient (None: 1) and the state after it (None)."""
         x, labels = batch
         targets = (labels, self.teacher(x)) if self.teacher else (labels,)
         x = self.to_input(x) if self.to_input else x
         return self.loss_of(model(x), *targets), None, None
 
-    def figures(self, model, losses, seconds):
-        """What an epoch tells, by the names of `Epoch`; `seconds` are those of its batches."""
+    def figures(self, model: Module, losses: list[float], seconds: float) -> dict:
+        """Return the figures of an epoch, by the names of `Epoch`, from its losses and seconds."""
         accuracies = {
             f"{name}_accuracy": metrics.evaluate(model, images[:n], labels[:n], self.to_input)
             for name, (images, labels) in self.data.parts.items()
@@ -166,12 +181,12 @@ class Images:
             "histograms": metrics.histograms(model),
         }
 
-    def state_like(self, model):
-        """A state of the form that the model's has after a batch: none."""
+    def state_like(self, model: Module) -> None:
+        """Return None: images leave no state."""
         return None
 
-    def better(self, epoch, best):
-        """The best epoch with another one: the last that is most accurate on images held back."""
+    def better(self, epoch: Any, best: dict | None) -> dict | None:
+        """Return the better of two epochs by validation accuracy; the later one if equal."""
         accuracy = epoch.validation_accuracy
         if accuracy is None or (best and accuracy < best["validation"]):
             return best
@@ -180,19 +195,19 @@ class Images:
 
 @dataclasses.dataclass(frozen=True)
 class Texts:
-    """A text as a source of `fit`, learned by truncated backpropagation through time.
+    """A source for `fit`: texts, for truncated backpropagation through time.
 
-    See `data.sequences`.  What a step lowers is the sum over a piece's steps of the mean over its
-    streams, so that rates and norms are those of the literature (Zaremba et al., arXiv 1409.2329).
+    See `data.sequences`.  The loss of a piece is summed over its steps and averaged over its
+    streams, so that learning rates and norms equal those of Zaremba et al. (arXiv 1409.2329).
 
     Parameters
     ----------
     data : Corpus
         The texts.
     batch, steps : int, optional
-        Streams, 20, and steps of a piece, 35.
+        Number of streams, default: 20, and steps per piece, default: 35.
     clip : float or None, optional
-        The largest norm of all gradients together, 5; a larger one is scaled down to it.
+        The largest norm of all gradients together, default: 5; larger gradients are scaled down.
 
     Examples
     --------
@@ -209,36 +224,41 @@ class Texts:
 
     item = "piece"
 
-    def check(self, model):
-        """Refuse what does not fit the model, or itself, before the first piece."""
+    def __repr__(self) -> str:
+        counts = f"{len(self.data.train)} + {len(self.data.valid)} + {len(self.data.test)}"
+        options = f"batch={self.batch}, steps={self.steps}, clip={self.clip}"
+        return f"Texts({counts} {self.data.vocabulary.unit}, {options})"
+
+    def check(self, model: Callable) -> None:
+        """Refuse data that do not fit the model or each other."""
         sequences(self.data.train, self.batch, self.steps)
         parts = {name: getattr(self.data, name) for name in ("train", "valid", "test")}
         for name, ids in parts.items():
             if len(ids) < 2:
                 raise InputError(
-                    f"the {name} text has {len(ids)} tokens; expected 2 or more: the first is not "
-                    "predicted"
+                    f"the {name} text has {len(ids)} tokens; expected 2 or more, because the first "
+                    "is not predicted"
                 )
         n_tokens = n_scores(model, "a token", np.zeros((1, 1), np.int32), None)
         for name, ids in parts.items():
             if ids.min() < 0 or ids.max() >= n_tokens:
                 raise InputError(
                     f"the {name} text has tokens from {ids.min()} to {ids.max()}; expected 0 to "
-                    f"{n_tokens - 1}, as the model has {n_tokens} scores"
+                    f"{n_tokens - 1}, because the model has {n_tokens} scores"
                 )
 
-    def passes(self, rng):
-        """The pieces of an epoch; each iteration draws where the text begins."""
+    def passes(self, rng: np.random.Generator) -> Any:
+        """Return the pieces of an epoch; each iteration draws the beginning of the text."""
         return sequences(self.data.train, self.batch, self.steps, rng)
 
-    def loss(self, model, piece, state):
-        """The loss of a piece, its derivative, and the state after it."""
+    def loss(self, model: Callable, piece: Any, state: Any) -> tuple[Tensor, Any, Any]:
+        """Return the loss of a piece, its gradient and the state after it."""
         scores, state = model(piece.x, state if piece.continues else None)
         seed = np.asarray(len(piece.x), scores.data.dtype)  # the sum over the steps
         return cross_entropy(scores, piece.y.reshape(-1)), seed, detach(state)
 
-    def figures(self, model, losses, seconds):
-        """What an epoch tells, by the names of `Epoch`; `seconds` are those of its pieces."""
+    def figures(self, model: Callable, losses: list[float], seconds: float) -> dict:
+        """Return the figures of an epoch, by the names of `Epoch`, from its losses and seconds."""
         length = len(self.data.train) // self.batch
         starts = range(0, length, self.steps)
         sizes = [min(self.steps, length - start) * self.batch for start in starts]
@@ -250,20 +270,20 @@ class Texts:
             figures |= {f"{name}_{k}": v for k, v in metrics.measures(loss).items()}
         return figures
 
-    def state_like(self, model):
-        """A state of the form that the model's has after a piece."""
+    def state_like(self, model: Callable) -> Any:
+        """Return a state with the structure and shapes of the model's state after a piece."""
         with metrics.evaluating_if_module(model):
             return model(np.zeros((1, self.batch), np.int32), None)[1]
 
-    def better(self, epoch, best):
-        """The best epoch with another one: the first with the least loss on the valid text."""
+    def better(self, epoch: Any, best: dict | None) -> dict:
+        """Return the better of two epochs by validation loss; the earlier one if equal."""
         if best and epoch.valid_loss >= best["validation"]:
             return best
         return {"epoch": epoch.epoch, "validation": epoch.valid_loss, "test": epoch.test_loss}
 
 
 def n_scores(model, what, *example):
-    """How many scores a model in evaluation mode gives to one example, which `what` names."""
+    """Return the number of scores that a model gives to an example, which `what` describes."""
     with full_memory_named(), metrics.evaluating_if_module(model):
         try:
             y = model(*example)
@@ -276,7 +296,7 @@ def n_scores(model, what, *example):
 
 
 def state_arrays(state, name="state"):
-    """The arrays of a recurrent state, nested tuples of Tensors or None, by name."""
+    """Return the arrays of a recurrent state, nested tuples of Tensors or None, by name."""
     if not isinstance(state, tuple):
         return {} if state is None else {name: np.array(to_cpu(state.data))}
     parts = (state_arrays(part, f"{name}.{i}") for i, part in enumerate(state))
@@ -284,23 +304,23 @@ def state_arrays(state, name="state"):
 
 
 def state_from(state, arrays, name="state"):
-    """A recurrent state of the same form as another one, with arrays by name."""
+    """Return a recurrent state with the structure of another one and the named arrays."""
     if isinstance(state, tuple):
         return tuple(state_from(part, arrays, f"{name}.{i}") for i, part in enumerate(state))
     return None if state is None else Tensor(arrays[name])
 
 
 def state_for(model, state):
-    """A recurrent state where a model is: on the GPU if the model is there."""
+    """Return a recurrent state on the device of a model."""
     if isinstance(state, tuple):
         return tuple(state_for(model, part) for part in state)
     return None if state is None else model.brought(state)
 
 
 def inputs_of(settings):
-    """The function from prepared uint8 images (B, H, W, C) to what a training's model takes.
+    """Return the function from prepared uint8 images (B, H, W, C) to the input of a model.
 
-    Rows of pixels for an MLP, and floats from -1 to 1 for a float twin.
+    An MLP takes rows of pixels, a float twin takes floats from -1 to 1.
     """
     is_conv, is_float = net_named(settings["net"]).is_conv, settings["float"]
 
@@ -312,7 +332,7 @@ def inputs_of(settings):
 
 
 def read_data(name, folder=None, limit=0, validation=0, size=None, channels=None):
-    """The Split of a data set: its first images, 0 for all, of which the last are held back."""
+    """Return a data set as a Split, cut to `limit` images per part (0: all)."""
     data = load_dataset(name, folder, size, channels).with_channels()
     data = data.first(limit, limit) if limit else data
     train = data.train_images, data.train_labels

@@ -1,10 +1,11 @@
-"""A trained net from its file, with all that is needed to use it; and as a teacher.
+"""Load a trained net from its checkpoint, ready for use or as a teacher.
 
-Before a model is allocated the arrays in the file must be as large as the settings say.
+The arrays in the file must have the sizes that the settings imply before a model is allocated.
 """
 
 import dataclasses
 import zlib
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -21,21 +22,28 @@ from bitnet.training.metrics import scores
 from bitnet.training.settings import check_settings, model_of, task_of
 from bitnet.training.sources import inputs_of
 
-OF_TEXTS = "the file holds a language model; expected a net of images"
+OF_TEXTS = "the file holds a language model; expected a net for images"
+
+
+def crc32_of(arrays):
+    """Return the CRC-32 of arrays, one after the other."""
+    crc = 0
+    for array in arrays:
+        crc = zlib.crc32(np.ascontiguousarray(array), crc)
+    return crc
 
 
 def of_begun(extra, begun=True):
-    """The arrays of an epoch that is begun, or the others."""
+    """Return the arrays of the interrupted epoch, or the other ones."""
     return {name: a for name, a in extra.items() if name.startswith("begun.") == begun}
 
 
 @dataclasses.dataclass
 class Trained:
-    """A trained model in evaluation mode, with all that is needed to use it.
+    """A trained model in evaluation mode, with the settings of its training.
 
-    A net of images has `classes`, a `picture` and mostly no `preparation`, and takes images as
-    they are in files, `batch` at once; a language model has a `vocabulary`.  The settings are
-    those of the training.
+    A net for images has `classes`, a `picture` and perhaps a `preparation`.  It takes images as
+    they are in files, `batch` at a time.  A language model has a `vocabulary`.
     """
 
     model: Module
@@ -45,38 +53,42 @@ class Trained:
     vocabulary: Vocabulary | None = None
     batch: int | None = None
 
-    def to(self, device):
-        """Move the model, see `Module.to`; images and scores stay with the processor."""
+    def __repr__(self) -> str:
+        return f"Trained({self.settings['net']!r}, {self.settings['data']!r}, epoch={self.epoch})"
+
+    def to(self, device: str) -> "Trained":
+        """Move the model to "cpu" or "gpu", see `Module.to`; images and scores stay in NumPy."""
         self.model.to(device)
         return self
 
     @property
-    def task(self):
-        """What it learned: "images" or "texts"."""
+    def task(self) -> str:
+        """The kind of data, "images" or "texts"."""
         return task_of(self.settings)
 
     @property
-    def unit(self):
-        """What a token is: "words" or "characters"."""
-        return self.vocabulary.unit
+    def unit(self) -> str:
+        """The unit of the tokens, "words" or "characters"."""
+        return self.vocabulary.unit  # type: ignore[union-attr]  # None for images
 
     @property
-    def classes(self):
+    def classes(self) -> tuple[str, ...]:
         """The names of the classes."""
         return tuple(self.settings["classes"])
 
     @property
-    def picture(self):
+    def picture(self) -> tuple[int, ...]:
         """Rows, columns and channels of the images."""
         return tuple(self.settings["picture"])
 
     @property
-    def image(self):
-        """The same, if the model takes images; None if it takes rows of pixels."""
-        return self.picture if net_named(self.settings["net"]).is_conv else None
+    def image(self) -> tuple[int, ...] | None:
+        """The `picture` if the model takes images, or None if it takes rows of pixels."""
+        is_conv = getattr(net_named(self.settings["net"]), "is_conv", False)
+        return self.picture if is_conv else None
 
-    def prepare(self, images):
-        """uint8 images (count, H, W[, C]) as prepared uint8 images (count, H, W, C)."""
+    def prepare(self, images: np.ndarray) -> np.ndarray:
+        """Return uint8 images (count, H, W[, C]) as prepared uint8 images (count, H, W, C)."""
         images = np.asarray(images)
         images = images[..., None] if images.ndim == 3 else images
         if images.dtype != np.uint8 or images.shape[1:] != self.picture:
@@ -86,45 +98,45 @@ class Trained:
             )
         return images if self.preparation is None else self.preparation(images)
 
-    def scores(self, images):
-        """The outputs, float32 (count, C), for uint8 images (count, H, W[, C]) as in files."""
+    def scores(self, images: np.ndarray) -> np.ndarray:
+        """Return the scores, float32 (count, C), of uint8 images (count, H, W[, C]) as in files."""
         return self.scores_of_prepared(self.prepare(images))
 
-    def scores_of_prepared(self, images):
-        """The outputs for what `prepare` returned."""
+    def scores_of_prepared(self, images: np.ndarray) -> np.ndarray:
+        """Return the scores of images that `prepare` returned."""
         return scores(self.model, images, inputs_of(self.settings), self.batch)
 
-    def predict(self, images):
-        """The classes, int64 (count,), for uint8 images (count, H, W[, C]) as in files."""
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        """Return the classes, int64 (count,), of uint8 images (count, H, W[, C]) as in files."""
         return self.scores(images).argmax(axis=1)
 
 
 def load_trained(path, max_bytes=MAX_BYTES):
-    """The Trained of a training's checkpoint; refuses arrays that its settings do not describe."""
+    """Load the Trained in a checkpoint; arrays that do not fit its settings are refused."""
     return read_trained(path, max_bytes)[0]
 
 
 def read_trained(path, max_bytes=MAX_BYTES):
-    """The Trained of a file, and its Checkpoint."""
+    """Load the Trained in a checkpoint; return it and the Checkpoint."""
     file = read_checkpoint(path, max_bytes)
     settings = file.settings.get("experiment")
     if not isinstance(settings, dict):
-        raise InputError(f"{path}: a checkpoint of another program than `bitnet train`")
+        raise InputError(f"{path}: from another program; expected a file of `bitnet train`")
     try:
         check_settings(settings)
         is_text = task_of(settings) == "texts"
-        kept = _vocabulary(settings, file) if is_text else None
+        vocabulary = _vocabulary(settings, file) if is_text else None
         _check_size(settings, file)
         model = model_of(settings, np.random.default_rng(0))
         model.load_state_dict(file.model)
-        kept = {"vocabulary": kept} if is_text else {"preparation": _preparation(settings, file)}
+        preparation = None if is_text else _preparation(settings, file)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
-    return Trained(model.eval(), settings, file.epoch, **kept), file
+    return Trained(model.eval(), settings, file.epoch, preparation, vocabulary), file
 
 
 def _check_size(settings, file):
-    """Refuse a file whose weights are not as many as those of the net."""
+    """Refuse a file whose number of weights is not that of the net."""
     net = net_named(settings["net"])
     if net.task == "texts":
         expected = net.weights(settings["tokens"], settings["width"])
@@ -135,33 +147,33 @@ def _check_size(settings, file):
         there = sum(a.size for name, a in file.model.items() if name.endswith(".weight"))
         fits = there == expected
     if not fits:
-        raise InputError(f"{there} weights in the file; the net {net.name} has {expected}")
+        raise InputError(f"the file has {there} weights; expected {expected} for net {net.name}")
 
 
 def _vocabulary(settings, file):
-    """The Vocabulary of a file, once it fits the settings."""
+    """Return the Vocabulary in a checkpoint, checked against the settings."""
     vocabulary = Vocabulary.from_header(file.notes.get("vocabulary"))
     came = f"{len(vocabulary)} {vocabulary.unit}"
     expected = f"{settings['tokens']} {settings['unit']}"
     if came != expected:
-        raise InputError(f"the vocabulary has {came}; the settings say {expected}")
+        raise InputError(f"the vocabulary has {came}; expected {expected}, as in the settings")
     return vocabulary
 
 
 def _preparation(settings, file):
-    """The Preparation of a file, once it fits the settings, or None."""
+    """Return the Preparation in a checkpoint, checked against the settings, or None."""
     if not settings["prepare"]:
         return None
     arrays = of_begun(file.extra, False)
     preparation = Preparation.from_arrays(file.notes.get("prepare"), arrays)
     header = preparation.header
     if [header["steps"], header["image"]] != [settings["prepare"], settings["picture"]]:
-        raise InputError(f"{preparation!r} is of other images or steps than the settings")
+        raise InputError(f"{preparation!r} is for other images or steps than the settings")
     return preparation
 
 
 def task_in(path):
-    """What the net of a file does, "images" or "texts"; the file is not read whole."""
+    """Return the task of the net in a file, "images" or "texts"; only its header is read."""
     header = header_of(path)
     settings = header.get("settings")
     if header["kind"] != KIND or not isinstance(settings, dict):
@@ -171,32 +183,32 @@ def task_in(path):
 
 
 def load_net(path):
-    """The Trained or the frozen net of a file; a checkpoint may be larger than `load` allows."""
+    """Load the trained or frozen net in a file; a checkpoint may be larger than `load` allows."""
     return load_trained(path) if kind_of(path) == KIND else load(path)
 
 
 def open_net(path):
-    """The Trained or FrozenNet of a file; refuses one of a language model."""
+    """Load the Trained or FrozenNet in a file; a language model is refused."""
     if task_in(path) == "texts":
         raise InputError(f"{path}: {OF_TEXTS}")
     return load_net(path)
 
 
 def raw_scores(net, images):
-    """The outputs of a Trained or FrozenNet for uint8 images (count, H, W[, C]) as in files."""
+    """Return the scores that a Trained or FrozenNet gives to images (count, H, W[, C]) in files."""
     return prepared_scores(net, net.prepare(images))
 
 
 def prepared_scores(net, images):
-    """The outputs of a trained or frozen net for what its `prepare` returned."""
+    """Return the scores that a trained or frozen net gives to images that it prepared."""
     return net.scores_of_prepared(images) if isinstance(net, Trained) else net.scores(images)
 
 
 @dataclasses.dataclass(frozen=True)
 class Teacher:
-    """A trained net, mostly the float twin, whose scores another net learns (distillation).
+    """A trained net, such as the float twin, whose scores another net learns (distillation).
 
-    Called with prepared images it gives its scores, float32 (B, C); it learns nothing itself.
+    It maps prepared images to scores, float32 (B, C), and is not trained itself.
     """
 
     trained: Trained
@@ -205,41 +217,38 @@ class Teacher:
 
     @classmethod
     def of(cls, settings):
-        """The teacher that the settings of a training name, once it fits them."""
+        """Load the teacher named in the settings of a training, and check that it fits them."""
         path, expected = settings["teacher"], settings["teacher_crc32"]
         try:
             teacher = cls(load_trained(path), settings["temperature"], settings["teacher_weight"])
         except OSError as error:
-            raise InputError(f"teacher {path}: {error.strerror}; name its file") from None
+            raise InputError(f"teacher {path}: {error.strerror}; give its path") from None
         own = teacher.trained.settings
         if teacher.trained.task != "images":
             raise InputError(f"teacher {path}: {OF_TEXTS}")
         same = ["picture", "classes", "prepare", *(["crc32"] if settings["prepare"] else [])]
         if differ := [name for name in same if own[name] != settings[name]]:
             raise InputError(
-                f"teacher {path}: its {differ[0]} is {own[differ[0]]!r:.60}, the training's "
-                f"{settings[differ[0]]!r:.60}; expected a teacher of the same images and classes"
+                f"teacher {path}: its {differ[0]} is {own[differ[0]]!r:.60}; expected "
+                f"{settings[differ[0]]!r:.60}, as in this training; use the same images"
             )
         if expected is not None and teacher.crc32 != expected:
             raise InputError(
-                f"teacher {path}: its weights are others than when the training began; give the "
-                "file that it began with"
+                f"teacher {path}: its weights have changed since the training began; give the "
+                "original file"
             )
         return teacher
 
     def __call__(self, images):
-        """The scores for prepared images."""
+        """Return the scores of prepared images."""
         return self.trained.scores_of_prepared(images)
 
-    def loss(self, hard):
-        """From scores, labels and the teacher's scores to a Tensor; `hard` is of the labels."""
+    def loss(self, hard: Callable) -> Callable:
+        """Return the loss of scores, labels and teacher's scores; `hard` is that of the labels."""
         soft = {"temperature": self.temperature, "weight": self.weight}
         return partial(functional.distillation, hard=hard, **soft)
 
     @property
     def crc32(self):
         """The CRC-32 of the weights and statistics."""
-        crc = 0
-        for array in self.trained.model.state_dict().values():
-            crc = zlib.crc32(np.ascontiguousarray(array), crc)
-        return crc
+        return crc32_of(self.trained.model.state_dict().values())

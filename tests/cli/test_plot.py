@@ -73,7 +73,7 @@ def test_the_confusion_is_that_of_the_net(folder, tmp_path, monkeypatch, name):
     ("words", "message"),
     [
         (["curves", "{}/mlp.jsonl", "--label", "a", "--label", "b"], "1 logs with 2 labels"),
-        (["curves", "{}/mlp.npz"], "line 1: no JSON"),
+        (["curves", "{}/mlp.npz"], "line 1: not JSON"),
         (["histograms", "{}/twin.jsonl"], "low-bit weights"),
         (["filters", "{}/twin.checkpoint"], "float twin"),
         (["filters", "{}/mlp.npz", "--layer", "2"], "expected 0 to 1"),

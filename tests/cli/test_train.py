@@ -267,7 +267,7 @@ def test_a_folder_of_pictures(folder, channels):
         (["--validation", "300"], "validation is 300"),
         (["--limit", "-1"], "--limit is -1"),
         (["--crop", "65"], "--crop is 65"),
-        (["--crop", "30"], "crop is 30; expected fewer pixels than the images. 28 x 28"),
+        (["--crop", "30"], "crop is 30; expected fewer pixels than the images have, 28 x 28"),
         (["--net", "mlp:0"], "--net is 'mlp:0'; expected one of"),
         (["--net", "mlp:9999999,9999999"], "expected at most"),
         (["--net", "conv:1/1/1/1/1/1"], "too small for 5 poolings"),

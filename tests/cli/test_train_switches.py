@@ -53,9 +53,9 @@ def test_a_net_of_one_bit_is_binary(capsys):
             ["--activations", "dorefa:2"],
             "--activations is 'dorefa:2', which quantizes weights only",
         ),
-        (["--activations", "log:3", "--widen", "2"], "log:3 have no clip_value to widen"),
-        (["--activations", "uniform:2:1:inf", "--widen", "2"], "have no clip_value to widen"),
-        (["--weights", "2", "--optimizer", "bop"], "expected layers of one bit"),
+        (["--activations", "log:3", "--widen", "2"], "log:3 have no clip value"),
+        (["--activations", "uniform:2:1:inf", "--widen", "2"], "have no clip value"),
+        (["--weights", "2", "--optimizer", "bop"], "expected one-bit layers"),
         (["--recipe", "torch", "--activations", "2"], "stochastic activations are signs"),
         (["--grad-format", "dorefa6"], "grad_format dorefa6 adds noise"),
         (["--grad-format", "log6", "--rounding", "stochastic"], "nearest power of two"),
@@ -96,7 +96,7 @@ def test_a_teacher_that_has_moved(folder, capsys):
         main(["train", "--resume", "part.checkpoint"])
     main(["train", "--resume", "part.checkpoint", "--teacher", "moved"])
     train("--float", "--seed", 1, "--out", "twin.checkpoint")
-    with pytest.raises(InputError, match="its weights are others than when the training began"):
+    with pytest.raises(InputError, match="its weights have changed since the training began"):
         main(["train", "--resume", "part.checkpoint"])
     train("--out", "alone.checkpoint")
     with pytest.raises(InputError, match="begun without a teacher"):

@@ -1,4 +1,4 @@
-"""examples/cnn.py as a user types it."""
+"""Tests of examples/cnn.py as a command."""
 
 import json
 
@@ -31,7 +31,7 @@ def test_the_papers_recipes_and_a_preparation(tmp_path, recipe):
     words = "--recipe", recipe, "--prepare", "gcn", "--no-twin", "--out", "a.npz"
     out = run("cnn.py", *QUICK, *words, folder=tmp_path).stdout
     assert COMPLETE in out
-    assert "note: the papers' dropout" in out or "note: shift-based AdaMax" in out
+    assert "note: the papers use dropout" in out or "note: shift-based AdaMax" in out
     assert bitnet.load(tmp_path / "a.npz").preparation.header["steps"] == ["gcn"]
 
 

@@ -231,7 +231,8 @@ def test_training_with_the_reference_kernels_gives_the_same_bits():
     def trained_bits(implementation):
         with bitnet.kernels.using(implementation):
             rng = np.random.default_rng(0)
-            model = bitnet.nn.models.binary_mlp([784, 48, 10], rng=rng, dropout=(0.2, 0.5))
+            options = {"dropout": (0.2, 0.5), "grad_format": "int8"}
+            model = bitnet.nn.models.binary_mlp([784, 48, 10], rng=rng, **options)
             adam = bitnet.optim.Adam(model.parameters(), 1e-2)
             for x, y in bitnet.data.batches(images, labels, 50, rng):
                 adam.zero_grad()

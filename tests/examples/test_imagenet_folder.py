@@ -1,4 +1,4 @@
-"""examples/imagenet_folder.py as a user types it."""
+"""Tests of examples/imagenet_folder.py as a command."""
 
 import importlib.util
 import re
@@ -19,7 +19,7 @@ QUICK = ("--quick", "--threads", "1", "--epochs", "1", "--inflation", "0.0625")
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A small folder in ImageNet's layout."""
+    """Return a small folder in ImageNet's layout."""
     path = tmp_path_factory.mktemp("pictures")
     pictures["write_image_folder"](path, np.random.default_rng(0), 10, 3)
     return path

@@ -1,4 +1,4 @@
-"""Small folders of pictures: in ImageNet's layout, the same again, and of classes that differ."""
+"""Tests of small folders of pictures: layout, reproducibility and different classes."""
 
 import importlib.util
 
@@ -19,7 +19,7 @@ photographs, write_image_folder = pictures.photographs, pictures.write_image_fol
 
 
 def shipped(folder, count):
-    """A package `skimage` with so many photographs, and no `sklearn`."""
+    """Install a package `skimage` with this number of photographs, and no `sklearn`."""
     own, names = SHIPPED["skimage"]
     (folder / "skimage" / own).mkdir(parents=True)
     (folder / "skimage" / "__init__.py").write_text("raise SystemExit('imported')")

@@ -1,4 +1,4 @@
-"""Pictures decoded ahead: crops of known pixels, the same batches again, and damaged files."""
+"""Tests of decoding ahead: crops of known pixels, reproducibility and damaged files."""
 
 import runpy
 import threading
@@ -21,7 +21,7 @@ def save(path, pixels, **options):
 
 
 def numbered(folder, count, shape=(4, 6)):
-    """Pictures of one grey each: number i is i everywhere but in its left column, which is 200."""
+    """Write pictures: the pixels of picture i are i, those of its left column 200."""
     paths = []
     for i in range(count):
         pixels = np.full(shape, i, np.uint8)
@@ -132,10 +132,10 @@ def test_warnings_are_as_before(tmp_path):
         ({"threads": 257}, "threads is 257"),
         ({"prefetch": 0}, "prefetch is 0"),
         ({"start": -1}, "start is -1"),
-        ({"labels": np.arange(2)}, "one integer label a picture"),
+        ({"labels": np.arange(2)}, "one integer label per picture"),
         ({"paths": [], "labels": np.arange(0)}, "at least one"),
         ({"rng": 5}, "numpy.random.Generator"),
-        ({"rng": np.random.default_rng(0), "batch_size": 4}, "only 3 pictures"),
+        ({"rng": np.random.default_rng(0), "batch_size": 4}, "expected at most 3"),
     ],
 )
 def test_what_does_not_fit_is_refused(changed, message):

@@ -1,4 +1,4 @@
-"""The examples of language models as a user types them."""
+"""Tests of the language model examples as commands."""
 
 import importlib.util
 import json
@@ -22,7 +22,7 @@ KINDS = {
 
 @pytest.fixture(scope="module", params=KINDS)
 def trained(request, tmp_path_factory):
-    """The name, the folder and the output of a quick run."""
+    """Return the name, the folder and the output of a quick run."""
     folder = tmp_path_factory.mktemp("language")
     out = run(*KINDS[request.param], "--json", "figures.json", folder=folder)
     return request.param, folder, out.stdout
@@ -33,7 +33,7 @@ def test_the_job(trained):
     rows = json.loads((folder / "figures.json").read_text())["rows"]
     bits = ["float", "4/4"] + ["2/3"] * (name == "word_lstm")
     assert [row["bits"] for row in rows] == bits
-    assert out.count("it goes on:") == len(bits)
+    assert out.count("sample:") == len(bits)
     for row in rows:
         stem = f"{name}_quick_{row['bits'].replace('/', '')}"
         assert read_checkpoint(folder / f"{stem}.best.npz").notes["best"]["test"] == row["test"]
@@ -62,8 +62,8 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
 
-def test_a_training_that_was_stopped_goes_on(trained, tmp_path):
-    """One epoch, Ctrl-C, and another one, as two at once: the rate of each is the same."""
+def test_a_stopped_training_is_resumed(trained, tmp_path):
+    """One epoch, Ctrl-C and one more give the bytes of two epochs without a stop."""
     script, *words = *KINDS[trained[0]], "--bits", "2/3", "--epochs", "2", "--out"
     run(script, *words, "whole", folder=tmp_path)
     command = [sys.executable, "-c", STOPPED, str(EXAMPLES / script), *words, "part"]
@@ -75,7 +75,7 @@ def test_a_training_that_was_stopped_goes_on(trained, tmp_path):
 
 
 def test_a_longer_training_is_another_one(trained):
-    """The rate falls over all epochs, so that those which are done were not those of a longer."""
+    """The learning rate depends on the number of epochs."""
     name, folder, _ = trained
     out = run(*KINDS[name], "--epochs", "2", "--resume", folder=folder, code=1)
     assert "epochs = 1; this one has 2" in out.stderr
@@ -90,7 +90,7 @@ def test_a_longer_training_is_another_one(trained):
         (["--temperature", "nan"], 2, "--temperature is nan"),
         (["--lr", "0"], 2, "--lr is 0"),
         (["--data", "ptb", "--folder", "no"], 1, "no ptb.train.txt"),
-        (["--folder", "."], 1, "leave out folder"),
+        (["--folder", "."], 1, "remove folder"),
         (["--json", "missing/figures.json"], 1, "no folder missing"),
         (["--resume", "--seed", "7"], 1, "seed = 0; this one has 7"),
     ],
@@ -102,7 +102,7 @@ def test_wrong_arguments_are_one_sentence(trained, words, code, message):
 
 @pytest.fixture(params=KINDS)
 def main(request, tmp_path, monkeypatch):
-    """The example's `main` for one net of few bits and an epoch, here and not in a process."""
+    """Return the `main` of an example for a 2/3-bit net and one epoch, in this process."""
     name, *words = KINDS[request.param]
     path = pathlib.Path(bitnet.__file__).parents[1] / "examples" / name
     spec = importlib.util.spec_from_file_location(request.param, path)
@@ -120,8 +120,8 @@ def main(request, tmp_path, monkeypatch):
     return run_main
 
 
-def test_control_c_says_what_is_kept_and_how_to_go_on(main, monkeypatch, capsys):
-    """And the training that is gone on with ends with the bytes of one that was not stopped."""
+def test_control_c_says_what_is_kept_and_how_to_resume(main, monkeypatch, capsys):
+    """The resumed training ends with the bytes of one that was not stopped."""
 
     def stopped(after):
         def fit_or_stop(*parts, **named):
@@ -157,7 +157,7 @@ def test_a_training_of_the_same_name_is_not_lost(main):
 
 
 def test_an_epoch_that_was_saved_in_part_comes_again(main, monkeypatch, capsys):
-    """Killed between its two files: the one that is gone on with is the last."""
+    """If the process dies between the two files, --resume repeats the epoch."""
     saved, save = [], bitnet.training.save_checkpoint
 
     def killed(path, *parts):
@@ -171,5 +171,13 @@ def test_an_epoch_that_was_saved_in_part_comes_again(main, monkeypatch, capsys):
         with pytest.raises(SystemExit):
             main()
     main("--resume")
-    assert "it goes on:" in capsys.readouterr().out
+    assert "sample:" in capsys.readouterr().out
     assert read_checkpoint("a_23.best.npz").notes["best"]["epoch"] == 1
+
+
+def test_a_regime_sets_the_learning_rate(tmp_path):
+    script, *words = KINDS["word_lstm"]
+    words += "--regime", "small", "--bits", "float", "--epochs", "1"
+    out = run(script, *words, folder=tmp_path).stdout
+    epoch = next(line.split() for line in out.splitlines() if line.split()[:1] == ["1"])
+    assert epoch[4] == "1.00e+00"

@@ -1,4 +1,4 @@
-"""Checkpoints: a resumed training is the same training, and a killed one leaves a whole file."""
+"""Tests of checkpoints: exact resume, and complete files after a kill."""
 
 import os
 import signal
@@ -98,7 +98,7 @@ def test_another_kind_of_generator_is_refused(tmp_path):
     bitnet.training.save_checkpoint(tmp_path / "a.npz", 3, *new_training())
     *rest, _ = new_training(seed=5)
     before = rest[0].state_dict()
-    with pytest.raises(InputError, match="random state"):
+    with pytest.raises(InputError, match="state of the generator"):
         bitnet.training.load_checkpoint(
             tmp_path / "a.npz", *rest, np.random.Generator(np.random.SFC64(0))
         )
@@ -123,10 +123,10 @@ def test_every_generator_of_numpy_goes_on_where_it_was(tmp_path, kind):
         (lambda h, a: h.update(epoch=-1), "number of epochs"),
         (lambda h, a: h.update(epoch=True), "number of epochs"),
         (lambda h, a: h.update(settings=3), "settings"),
-        (lambda h, a: h.update(rng=3), "random state"),
+        (lambda h, a: h.update(rng=3), "state of the generator"),
         (lambda h, a: h.update(schedule=[0.5]), "Cosine has no state"),
-        (lambda h, a: h["rng"]["state"].update(state=10**60), "random state"),
-        (lambda h, a: h["rng"].update(uinteger=10**60), "random state"),
+        (lambda h, a: h["rng"]["state"].update(state=10**60), "state of the generator"),
+        (lambda h, a: h["rng"].update(uinteger=10**60), "state of the generator"),
         (lambda h, a: a.update(more=np.zeros(2)), "unknown array 'more'"),
         (lambda h, a: a.update({"optimizer/steps": np.array(-1)}), "below 0"),
         (lambda h, a: a.update({"optimizer/0.m": np.zeros(3)}), "optimizer: '0.m'"),

@@ -1,4 +1,4 @@
-"""Trainings and their files: exact resume, the net from the file, and files that lie."""
+"""Tests of experiments: exact resume, nets loaded from files, and inconsistent files."""
 
 import json
 
@@ -9,7 +9,7 @@ from saved import GOOD
 import bitnet
 from bitnet import InputError
 from bitnet.archive import read_archive, write_archive
-from bitnet.training.checkpoint import KIND, VERSION
+from bitnet.training.checkpoint import KIND, VERSION, read_checkpoint
 from bitnet.training.experiment import Experiment
 from bitnet.training.sources import inputs_of, read_data
 from bitnet.training.trained import Teacher, Trained, load_trained, open_net, raw_scores
@@ -61,7 +61,7 @@ EVERY_TEXT = pytest.mark.parametrize(
 
 
 def after(n):
-    """A function that says so once it has been asked n times."""
+    """Return a function that returns True at its n-th call."""
     asked = iter([False] * (n - 1) + [True])
     return lambda: next(asked)
 
@@ -298,6 +298,22 @@ def test_other_data_are_noticed(tmp_path, monkeypatch):
         Experiment.resume(tmp_path / "net")
 
 
+def test_reprs_are_one_line(tmp_path):
+    experiment = trained_file(tmp_path / "net", 1, validation=50)
+    epoch = next(experiment.epochs())
+    assert repr(experiment) == "Experiment('mlp:8', 'embedded', 2 of 3 epochs done)"
+    source = "Images(Split(150 train, 200 test, 50 validation images of 28x28x1, 10 classes), "
+    assert repr(experiment.source) == source + "batch=20, flip=False, crop=0)"
+    assert repr(epoch).startswith("Epoch(epoch=2, loss=0.") and len(repr(epoch)) < 300
+    assert repr(load_trained(tmp_path / "net")) == "Trained('mlp:8', 'embedded', epoch=1)"
+    checkpoint = "Checkpoint(epoch=1, 12 model arrays, 13 optimizer arrays, 0 extra arrays)"
+    assert repr(read_checkpoint(tmp_path / "net")) == checkpoint
+    assert list(experiment.epochs(stop=after(2))) == []
+    assert repr(experiment.begun).startswith("Begun(2 batches, seconds=")
+    text = Experiment(TEXT).source
+    assert repr(text) == "Texts(600 + 600 + 600 characters, batch=5, steps=20, clip=5.0)"
+
+
 def test_a_batch_larger_than_the_training_set():
     with pytest.raises(InputError, match="batch is 500; there are only 200"):
         Experiment({**SMALL, "batch": 500})
@@ -327,7 +343,7 @@ def changed(what, value):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lying(net="mlp:9"), "7120 weights|6352 weights"),
+        (lying(net="mlp:9"), "6352 weights; expected 7146"),
         (lying(net="mlp:9999999,9999999"), "weights"),
         (lying(net="mlp:9999999"), "weights"),
         (lying(net="cifar10"), "weights"),

@@ -1,4 +1,4 @@
-"""`bitnet.load`: every kind of file of a net, and none of another."""
+"""Tests of `bitnet.load` with each kind of file, and with other files."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Logs of trainings: what is read of them, and what is refused, with the line's number."""
+"""Tests of reading logs: the result, and errors with the number of the line."""
 
 import dataclasses
 import json
@@ -41,12 +41,12 @@ def test_a_resumed_training_overwrites_the_epochs_that_it_repeats(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "holds no epoch"),
-        (FIRST, "holds no epoch"),
+        ("", "has no epoch"),
+        (FIRST, "has no epoch"),
         ('{"epoch": 1}\n', "line 1: expected .*settings"),
         ('{"settings": 3}\n', "line 1: settings"),
-        (FIRST + '{"epoch": 1, "loss"', "line 2: no JSON"),
-        (FIRST + "\n", "line 2: no JSON"),
+        (FIRST + '{"epoch": 1, "loss"', "line 2: not JSON"),
+        (FIRST + "\n", "line 2: not JSON"),
         (FIRST + "[1]\n", "line 2: got list"),
         (FIRST + "{}\n", "line 2: epoch is None"),
         (FIRST + '{"epoch": 0}\n', "line 2: epoch is 0"),
@@ -54,17 +54,17 @@ def test_a_resumed_training_overwrites_the_epochs_that_it_repeats(tmp_path):
         (FIRST + '{"epoch": 1.0}\n', "line 2: epoch is 1.0"),
         (FIRST + '{"epoch": 1}\n{"epoch": 2, "loss": "x"}\n', "line 3: loss is 'x'"),
         (FIRST + '{"epoch": 1, "loss": true}\n', "line 2: loss is True"),
-        (FIRST + '{"epoch": 1, "loss": NaN}\n', "line 2: no JSON .NaN"),
-        (FIRST + '{"epoch": 1, "loss": -Infinity}\n', "line 2: no JSON .-Infinity"),
+        (FIRST + '{"epoch": 1, "loss": NaN}\n', "line 2: not JSON .NaN"),
+        (FIRST + '{"epoch": 1, "loss": -Infinity}\n', "line 2: not JSON .-Infinity"),
         (FIRST + '{"epoch": 1, "loss": 1e999}\n', "line 2: loss is inf"),
-        (FIRST + '{"epoch": 1, "loss": ' + "9" * 5000 + "}\n", "line 2: no JSON"),
+        (FIRST + '{"epoch": 1, "loss": ' + "9" * 5000 + "}\n", "line 2: not JSON"),
         (FIRST + '{"epoch": 1, "loss": ' + "9" * 400 + "}\n", "line 2: loss is 9"),
-        (FIRST + "[" * 100_000 + "\n", "line 2: no JSON"),
+        (FIRST + "[" * 100_000 + "\n", "line 2: not JSON"),
         (FIRST + '{"epoch": 1, "histograms": [1]}\n', "line 2: histograms"),
         (FIRST + '{"epoch": 1, "histograms": {"a": [1]}}\n', "line 2: the histogram 'a'"),
         (FIRST + '{"epoch": 1, "histograms": {"a": [1, -1]}}\n', "line 2: the histogram 'a'"),
         (FIRST + '{"epoch": 1, "histograms": {"a": [1, 0.5]}}\n', "line 2: the histogram 'a'"),
-        (b"\x93NUMPY\xff\n", "line 1: no JSON"),
+        (b"\x93NUMPY\xff\n", "line 1: not JSON"),
         (FIRST + '{"epoch": 1, "x": "' + "x" * (4 << 20) + '"}', "line 2: more than"),
     ],
 )

@@ -1,4 +1,4 @@
-"""The loop of epochs: what it tells, that it equals a loop by hand, and how it ends."""
+"""Tests of the training loop: its records, equality with a loop by hand, and its end."""
 
 import dataclasses
 
@@ -25,7 +25,7 @@ def rows(images):
 
 
 def start(seed=0, split=SPLIT, model=None, **more):
-    """A training; the options of Images may be among those of `fit`."""
+    """Return the arguments of `fit`; `more` has some for `fit` or `Images`."""
     rng = np.random.default_rng(seed)
     model = model or binary_mlp([36, 16, 3], rng=rng)
     names = {field.name for field in dataclasses.fields(Images)}
@@ -229,7 +229,7 @@ def test_histograms_reach_to_the_bound_of_the_quantizer():
 
 
 class Shortcut(Module):
-    """No Sequential: signs, of which one takes part in two products, and a sum."""
+    """A model that is not a Sequential: a sign in two products, and a sum."""
 
     def __init__(self, rng):
         self.first, self.norm = BinaryLinear(36, 16, rng=rng), BatchNorm(16)
@@ -295,7 +295,7 @@ def part(images, labels):
 
 
 class Reshaping(Module):
-    """Twelve rows of scores for an image."""
+    """A model that returns twelve rows of scores per image."""
 
     def __init__(self):
         self.weight = bitnet.autograd.Parameter(np.ones(1, np.float32))
@@ -324,12 +324,12 @@ OTHER = np.zeros((5, 5, 6, 1), np.uint8)
         ({"split": Split(SPLIT.train, (IMAGES[:5], -WRONG))}, "test labels .* -5 to -1"),
         ({"split": Split(SPLIT.train, SPLIT.test, (IMAGES[:5], WRONG))}, "validation labels"),
         ({"split": Split(SPLIT.train, (IMAGES[:5], WRONG / 4))}, "test labels are float64"),
-        ({"split": Split(SPLIT.train, (OTHER, LABELS[:5]))}, "test images have the shape"),
+        ({"split": Split(SPLIT.train, (OTHER, LABELS[:5]))}, "test images have shape"),
         ({"split": Split(SPLIT.train, SPLIT.test, (OTHER, LABELS[:5]))}, "validation images have"),
         ({"batch": 0}, "batch_size is 0; expected a whole number"),
         ({"batch": 2.5}, "batch_size is 2.5"),
         ({"batch": 41}, "batch is 41; there are only 40 images"),
-        ({"crop": 6}, "crop is 6; expected fewer pixels than the images' 6 x 6"),
+        ({"crop": 6}, "crop is 6; expected fewer pixels than the images have, 6 x 6"),
         ({"to_input": lambda x: rows(x)[:, 1:]}, r"refuses an image of shape \(6, 6, 1\): .*36"),
         ({"model": binary_mlp([36, 2], rng=np.random.default_rng(0))}, "train labels .* 0 to 1"),
         (

@@ -1,4 +1,4 @@
-"""What a training loop asks about a model."""
+"""Tests of the metrics of models."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The recipes hold the papers' numbers (their section 2), and build what they say."""
+"""Tests of the recipes: the numbers of the papers (section 2), and the models they build."""
 
 import math
 
@@ -111,7 +111,7 @@ def test_other_recipes_are_refused(name, data):
 
 
 def test_the_torch_recipe_rounds_the_step_scales_of_the_convnets():
-    """Those of the papers' net for CIFAR-10 are 32, 32, 64, ..., 32 in the authors' code."""
+    """In the authors' code those of the net for CIFAR-10 are 32, 32, 64, ..., 32."""
     recipe, rng = recipe_for("torch", "cifar10"), np.random.default_rng(0)
     model = recipe.model(net_named("conv:8,16/5"), (8, 8, 3), 3, rng)
     scales = [p.lr_scale for p in model.parameters()]

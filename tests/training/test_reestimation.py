@@ -1,4 +1,4 @@
-"""Re-estimated statistics are plain means of the batches', and nothing else changes."""
+"""Tests of re-estimation: the statistics are means over batches, and nothing else changes."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ def some_batches(n=4, count=15):
 
 
 def statistics_by_hand(model, batches):
-    """Layer by layer, in evaluation mode but for the batch's own mean and deviation."""
+    """Compute the means layer by layer in evaluation mode with the statistics of each batch."""
     sums = [np.zeros((2, norm.num_features)) for norm in norms_of(model)]
     for x in batches:
         i = 0

@@ -1,10 +1,10 @@
-"""Settings of a training, of which those in a file are not trusted."""
+"""Tests of the settings of a training, which are not trusted if they come from a file."""
 
 import numpy as np
 import pytest
 from saved import GOOD, TEXT
 
-from bitnet import InputError
+from bitnet import InputError, kernels
 from bitnet.optim import SGD, Adam
 from bitnet.optim.schedules import Constant, Cosine, Delayed, Plateau
 from bitnet.training import texts
@@ -145,7 +145,7 @@ def test_unknown_names_build_no_model(name, value):
 
 def test_what_is_left_out_is_completed():
     found = ("picture", "classes", "crc32")
-    given = {"net": "mlp:8", "data": "mnist", "epochs": 2, "batch": 50}
+    given = {"net": "mlp:8", "data": "mnist", "epochs": 2, "batch": 50, "grad_format": "int8"}
     assert complete(given) == {k: v for k, v in GOOD.items() if k not in found}
     assert complete({**given, "balance": True})["balance"]
     assert complete({})["net"] == "mlp:512,512"
@@ -153,6 +153,21 @@ def test_what_is_left_out_is_completed():
     assert complete({"float": True})["grad_format"] is complete({"float": True})["rounding"] is None
     with pytest.raises(InputError, match="epochs is 0"):
         complete({"epochs": 0})
+
+
+def test_gradients_are_float32_by_default_where_that_is_faster():
+    """The NumPy kernels multiply floats faster than int8."""
+    numba = dict.fromkeys(("nearest", "stochastic"), "int8")
+    numpy = {"nearest": "float32", "stochastic": "int8"}
+    for name, expected in (("numba", numba), ("reference", numpy)):
+        if name == "numba" and kernels.dispatch.numba_problem():
+            continue
+        with kernels.using(name):
+            for rounding, grad_format in expected.items():
+                assert complete({"rounding": rounding})["grad_format"] == grad_format
+            assert complete({"grad_format": "int4"})["grad_format"] == "int4"
+            assert complete({"float": True})["grad_format"] is None
+            assert complete({"net": "gru:8"})["grad_format"] == "float32"
 
 
 def test_the_net_the_data_or_the_recipe_say_what_is_learned():
@@ -241,7 +256,7 @@ def test_the_parts_of_a_training_on_a_text():
 
 
 def test_the_rate_of_sgd_is_the_regimes():
-    """Adam's, a few thousandths, would not move a net in an epoch."""
+    """The rates of Adam are too small for SGD."""
     assert complete({"net": "lstm:8", "optimizer": "sgd"})["lr"] == 1.0
     assert complete({"net": "lstm:8", "optimizer": "sgd", "lr": 0.5})["lr"] == 0.5
     assert complete({"net": "lstm:8", "optimizer": "adam", "unit": "characters"})["lr"] == 1e-3

@@ -1,4 +1,4 @@
-"""The loop of a language model: that it equals one by hand, resumes, and learns."""
+"""Tests of training language models: equality with a loop by hand, resuming and learning."""
 
 import math
 
@@ -194,7 +194,7 @@ def test_what_does_not_fit_is_refused_before_the_first_piece(change, message):
 @pytest.mark.parametrize("kind", ["rnn", "lstm", "gru"])
 @pytest.mark.parametrize("bits", [None, 2])
 def test_a_training_stopped_inside_an_epoch_ends_with_the_same_weights(kind, bits):
-    """The state between the pieces is kept: the next one begins with it."""
+    """The state is kept from one piece to the next."""
 
     def training():
         rng = np.random.default_rng(0)

@@ -1,4 +1,4 @@
-"""Language models: measures, states, and texts that are drawn."""
+"""Tests of language models: metrics, states and generated text."""
 
 import itertools
 import math
@@ -25,7 +25,7 @@ def test_the_measures():
 
 
 def by_hand(model, ids):
-    """-mean(log p) of a text, one token after the other."""
+    """Return -mean(log p) of a text, token by token."""
     state, total = None, 0.0
     for token, following in itertools.pairwise(ids):
         scores, state = model(np.array([[token]]), state)
@@ -36,7 +36,7 @@ def by_hand(model, ids):
 
 @pytest.mark.parametrize("steps", [1, 7, 39, 100])
 def test_the_loss_of_one_stream_is_that_of_the_text(steps):
-    """The state is carried over pieces: their length does not matter."""
+    """The state is kept between pieces, so their length does not matter."""
     model = Fading(5, 3, np.random.default_rng(1))
     assert evaluate_language(model, IDS, 1, steps) == pytest.approx(by_hand(model, IDS), rel=1e-5)
 
@@ -60,7 +60,7 @@ def test_a_text_shorter_than_the_batch():
 
 
 class Fixed:
-    """The same scores behind everything; it counts what it read."""
+    """A model that returns the same scores after each token, and records what it read."""
 
     def __init__(self, scores):
         self.scores, self.read = np.float32(scores), []
@@ -97,7 +97,7 @@ def test_each_token_is_read_once():
 
 
 def test_a_long_prompt_is_read_in_pieces():
-    """A megabyte of it would not fit into memory as scores of ten thousand words."""
+    """A long prompt is read in parts, because all its scores would not fit into memory."""
     sizes, prompt = [], "ab" * 130
 
     class Measured(Fixed):
@@ -136,7 +136,7 @@ def test_the_seed_says_what_is_drawn(seed):
         ({"temperature": math.inf}, "temperature is inf"),
         ({"rng": 0}, "Generator"),
         ({"model": Fixed(np.zeros(4))}, "4 scores"),
-        ({"model": Fixed([0, 0, math.nan, 0, 0])}, "NaN"),
+        ({"model": Fixed([0, 0, math.nan, 0, 0])}, "4 of them finite"),
     ],
 )
 def test_what_draws_nothing_is_refused(change, message):
