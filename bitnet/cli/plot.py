@@ -3,7 +3,7 @@
 examples:
   bitnet plot curves net.jsonl --out curves.png
   bitnet plot filters net.npz --out filters.svg
-  bitnet plot confusion net.npz --out confusion.png
+  bitnet plot confusion net.npz
   bitnet plot quantizers uniform:2 log:3 --out quantizers.png
 """
 
@@ -47,7 +47,8 @@ def add_arguments(parser):
     kinds = parser.add_subparsers(title="kinds", dest="kind", required=True, metavar="KIND")
     own = {name: kinds.add_parser(name, help=t, description=f"{t}.") for name, t in KINDS.items()}
     for each in own.values():
-        each.add_argument("--out", required=True, metavar="NAME.png|svg", help="the picture")
+        about = "the picture; default: KIND.png, such as confusion.png"
+        each.add_argument("--out", metavar="NAME.png|svg", help=about)
     for name in ("filters", "codes", "confusion"):
         about = "a checkpoint, or a net from `bitnet freeze`"
         own[name].add_argument("file", metavar="FILE", help=about)
@@ -69,6 +70,7 @@ def add_arguments(parser):
 
 def main(args: Namespace) -> None:
     """Draw the picture."""
+    args.out = args.out or f"{args.kind}.png"
     plots.check_plot(args.out)
     if args.kind == "curves":
         plots.plot_curves([read_log(log) for log in args.logs], args.label, path=args.out)

@@ -149,8 +149,8 @@ def xnor_conv_sign(
 
     Parameters
     ----------
-    x, weight, window, groups
-        See `xnor_conv`.
+    x, weight, window, groups : optional
+        As for `xnor_conv`; the first three are required.
     thresholds : Thresholds
         One threshold for each of M channels.
 
@@ -189,8 +189,8 @@ def plane_conv(
         The images.
     weight : Bits or BitPlanes of shape (M, rows, columns, C / groups)
         The filters.
-    window, groups
-        See `xnor_conv`.
+    window, groups : optional
+        As for `xnor_conv`; `window` is required.
 
     Returns
     -------

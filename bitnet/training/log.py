@@ -32,7 +32,7 @@ class RunLog:
     def __repr__(self) -> str:
         return f"RunLog({self.name!r}, epochs={len(self.epochs)}, settings={len(self.settings)})"
 
-    def series(self, figure: str) -> tuple[list[int], list[float]]:
+    def series(self, figure: str) -> tuple[list[int], list[Any]]:
         """Return the epochs that have a figure and its values: two lists of equal length."""
         there = [record for record in self.epochs if record.get(figure) is not None]
         return [record["epoch"] for record in there], [record[figure] for record in there]
