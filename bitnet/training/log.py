@@ -7,6 +7,7 @@ import dataclasses
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 from bitnet.errors import InputError
 from bitnet.training.loop import Epoch
