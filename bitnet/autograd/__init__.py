@@ -4,3 +4,4 @@ from bitnet.autograd.gradcheck import check_gradient
 from bitnet.autograd.latent import LatentWeight
 from bitnet.autograd.parameter import Parameter
 from bitnet.autograd.tensor import Axes, Function, Tensor, TensorLike, as_tensor, no_grad
+from bitnet.autograd.trace import Graph, Node, trace

@@ -30,6 +30,10 @@ TensorLike = Any  # a Tensor, or an array, number or list that becomes one
 Axes = int | tuple[int, ...] | None
 SHOWN = 100  # elements in the repr of a Tensor
 _recording = contextvars.ContextVar("bitnet_recording", default=True)
+_records: contextvars.ContextVar[list | None] = contextvars.ContextVar(
+    "bitnet_records",
+    default=None,  # a list inside `listed`
+)
 
 
 @contextlib.contextmanager
@@ -49,6 +53,21 @@ def no_grad() -> Iterator[None]:
         yield
     finally:
         _recording.reset(token)
+
+
+@contextlib.contextmanager
+def listed():
+    """List all operations inside a `with` block, also those on inputs that need no gradient.
+
+    Gives a list with one (Function, its settings before forward, operands, result) per operation.
+    """
+    records: list[tuple] = []
+    tokens = _recording.set(True), _records.set(records)
+    try:
+        yield records
+    finally:
+        _recording.reset(tokens[0])
+        _records.reset(tokens[1])
 
 
 def is_recording() -> bool:
@@ -342,11 +361,15 @@ class Function:
                     )
         check_one_device(self.name, tensors)
         self.needs_grad = tuple(x.requires_grad and _recording.get() for x in tensors)
+        records = _records.get()
+        settings: dict[str, Any] = {} if records is None else dict(vars(self))
         y = Tensor(self.forward(*(x.data for x in tensors)))
         if any(self.needs_grad):
             self.inputs = tensors
             y.creator = self
             y.requires_grad = True
+        if records is not None:
+            records.append((self, settings, tensors, y))
         return y
 
     @property

@@ -3,15 +3,18 @@
 examples:
   bitnet plot curves net.jsonl --out curves.png
   bitnet plot filters net.npz --out filters.svg
-  bitnet plot confusion net.npz
+  bitnet plot graph net.checkpoint --out graph.svg
   bitnet plot quantizers uniform:2 log:3 --out quantizers.png
 """
 
 import dataclasses
 from argparse import Namespace
 
+import numpy as np
+
 from bitnet.analysis import plots
 from bitnet.analysis.layer_counts import matrices_of
+from bitnet.autograd import trace
 from bitnet.cli.nets import LanguageFile, opened_language
 from bitnet.cli.options import add_data, add_machine, check_number, images_of, use_machine
 from bitnet.deploy.freeze import freeze
@@ -20,7 +23,8 @@ from bitnet.kernels import Bits
 from bitnet.nn import IntegerLayer
 from bitnet.quantizers import quantizer_named
 from bitnet.training.log import read_log
-from bitnet.training.trained import Trained, open_net, raw_scores
+from bitnet.training.sources import inputs_of
+from bitnet.training.trained import Trained, load_net, open_net, raw_scores
 
 LOG = "a log from `bitnet train --log`"
 FLOAT = (
@@ -34,6 +38,7 @@ KINDS = {
     "filters": "the weights of a layer, from black for -1 or the smallest to white",
     "codes": "how many weights of each layer have each of the k-bit values",
     "confusion": "the confusion matrix on the test images of a data set",
+    "graph": "the operations of a trained net, from the input to the scores",
     "quantizers": "quantizers with their surrogates and the slope of the backward pass",
 }
 NAMES = (
@@ -52,6 +57,8 @@ def add_arguments(parser):
     for name in ("filters", "codes", "confusion"):
         about = "a checkpoint, or a net from `bitnet freeze`"
         own[name].add_argument("file", metavar="FILE", help=about)
+    about = "a checkpoint of `bitnet train`"
+    own["graph"].add_argument("file", metavar="FILE", help=about)
     add = own["curves"].add_argument
     add("logs", nargs="+", metavar="LOG.jsonl", help=f"{LOG}; up to 7")
     about = "the label of a log, once for each log; default: the name of its file"
@@ -95,9 +102,22 @@ def main(args: Namespace) -> None:
         classes = net.classes or [str(i) for i in range(net.sizes[-1])]
         predictions = raw_scores(net, images).argmax(axis=1)
         plots.plot_confusion(labels, predictions, classes, path=args.out)
+    elif args.kind == "graph":
+        plots.plot_graph(_graph(args.file), path=args.out)
     else:
         plots.plot_quantizers(args.names, path=args.out)
     print(f"{args.out}: {args.kind}")
+
+
+def _graph(path):
+    """Trace the trained net of a checkpoint with one input."""
+    net = load_net(path)
+    if not isinstance(net, Trained):
+        raise InputError(f"{path} is a frozen net; expected a checkpoint of `bitnet train`")
+    if net.task == "texts":
+        return trace(net.model, np.zeros((2, 1), np.int64))  # 2 steps of 1 text
+    images = np.zeros((1, *net.picture), np.uint8)
+    return trace(net.model, inputs_of(net.settings)(images))
 
 
 def _opened(path):

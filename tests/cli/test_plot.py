@@ -118,3 +118,29 @@ def test_help_says_what_there_is(capsys, kind):
         main(["plot", *kind, "--help"])
     assert left.value.code == 0
     assert ("--out" if kind else "confusion") in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("net", ["conv:4/8", "gru:6"])
+def test_the_graph_of_a_checkpoint(net, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    main(
+        [
+            "train",
+            "--net",
+            net,
+            "--limit",
+            "200",
+            "--epochs",
+            "1",
+            "--quiet",
+            "--out",
+            "a.checkpoint",
+        ]
+    )
+    main(["plot", "graph", "a.checkpoint", "--out", "graph.svg"])
+    assert "graph.svg: graph" in capsys.readouterr().out
+    text = (tmp_path / "graph.svg").read_text()
+    assert ("QuantizedConv2d" if net.startswith("conv") else "GRU") in text
+    with pytest.raises(InputError, match="expected a checkpoint of `bitnet train`"):
+        main(["freeze", "a.checkpoint", "--out", "net.npz"])
+        main(["plot", "graph", "net.npz"])

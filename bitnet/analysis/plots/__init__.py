@@ -6,6 +6,7 @@ figure if it is the result of a cell.  After its data, as keywords, a plot of on
 to draw into); both take `path`, a file that is written whole or not at all.
 """
 
+from bitnet.analysis.plots.graph import plot_graph
 from bitnet.analysis.plots.nets import plot_codes, plot_confusion, plot_filters
 from bitnet.analysis.plots.picture import check_plot
 from bitnet.analysis.plots.quantizers import QUANTIZERS, plot_quantizers

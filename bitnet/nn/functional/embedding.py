@@ -13,18 +13,15 @@ from bitnet.errors import InputError
 class Embedding(Function):
     """weight[ids]."""
 
-    def __init__(self, ids):
-        self.ids = ids
-
-    def forward(self, weight):  # (V, N)
-        self.weight = weight
-        return weight[self.ids]  # (..., N)
+    def forward(self, weight, ids):  # (V, N), int64 (...)
+        self.weight, self.ids = weight, ids
+        return weight[ids]  # (..., N)
 
     def backward(self, grad_y):
         grad = array_module(self.weight).zeros(self.weight.shape, self.weight.dtype)
         rows = grad_y.reshape(self.ids.size, grad.shape[1])
         kernels.add_rows(grad, self.ids.ravel(), rows)
-        return grad
+        return grad, None
 
 
 def embedding(ids: Any, weight: TensorLike) -> Tensor:
@@ -56,15 +53,18 @@ def embedding(ids: Any, weight: TensorLike) -> Tensor:
     weight = as_tensor(weight)
     if not weight.is_float or weight.ndim != 2:
         raise InputError(f"embedding: a table of {weight.data!r:.60}; expected floats (V, N)")
-    return Embedding(like(check_ids("embedding", ids, len(weight)), weight))(weight)
+    ids = check_ids("embedding", ids, len(weight))
+    here = like(ids.data, weight)
+    return Embedding()(weight, ids if here is ids.data else Tensor(here))
 
 
 def check_ids(name, ids, count):
-    """Return ids as int64, after checking that each is from 0 to count - 1."""
-    ids = as_array(ids)
+    """Return a Tensor of int64 ids, after checking that each is from 0 to count - 1."""
+    given = ids if isinstance(ids, Tensor) else Tensor(as_array(ids))
+    ids = given.data
     if ids.dtype.kind not in "iu":
         raise InputError(f"{name}: ids are {ids.dtype} of shape {ids.shape}; expected integers")
     if ids.size and not 0 <= ids.min() <= ids.max() < count:
         came = f"{ids.min()} to {ids.max()}"
         raise InputError(f"{name}: ids are {came}; expected 0 to {count - 1}")
-    return ids.astype(np.int64, copy=False)
+    return given if ids.dtype == np.int64 else Tensor(ids.astype(np.int64))
