@@ -11,6 +11,7 @@ from bitnet.nn.dropout import Dropout
 from bitnet.nn.embedding import Embedding
 from bitnet.nn.linear import BinaryLinear, Linear, QuantLinear, ScaledLinear
 from bitnet.nn.module import Module
-from bitnet.nn.norm import BatchNorm, ShiftBatchNorm
+from bitnet.nn.norm import BatchNorm
 from bitnet.nn.quantized import IntegerLayer, QuantizedLayer
 from bitnet.nn.recurrent import GRU, LSTM, RNN, detach
+from bitnet.nn.shift import ShiftBatchNorm

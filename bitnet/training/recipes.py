@@ -46,7 +46,7 @@ from functools import partial
 
 from bitnet.errors import InputError, check_choice
 from bitnet.nn import BatchNorm, functional
-from bitnet.nn.norm import NORMS
+from bitnet.nn.shift import NORMS
 from bitnet.optim import SGD, Adam, AdaMax, Bop, ShiftAdaMax, schedules
 from bitnet.optim.binary import ap2
 

@@ -21,7 +21,7 @@ from bitnet.nn import (
     Sequential,
     models,
 )
-from bitnet.nn.norm import ShiftBatchNorm
+from bitnet.nn.shift import ShiftBatchNorm
 
 RNG = np.random.default_rng(0)
 

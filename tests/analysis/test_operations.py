@@ -10,7 +10,7 @@ from bitnet import InputError
 from bitnet.analysis.operations import KINDS, count_operations
 from bitnet.nn import Quantize, QuantLinear, Sequential
 from bitnet.nn.models.feedforward import binary_convnet, binary_mlp
-from bitnet.nn.norm import ShiftBatchNorm
+from bitnet.nn.shift import ShiftBatchNorm
 
 RNG = np.random.default_rng(0)
 

@@ -29,7 +29,7 @@ from bitnet.nn import (
     models,
 )
 from bitnet.nn.models.imagenet import googlenet
-from bitnet.nn.norm import ShiftBatchNorm
+from bitnet.nn.shift import ShiftBatchNorm
 
 RNG = np.random.default_rng(0)
 

@@ -8,7 +8,7 @@ from strategies import SMALLEST, seeds
 
 from bitnet import InputError, kernels
 from bitnet.nn import BatchNorm, ShiftBatchNorm
-from bitnet.nn.norm import NORMS, norm_named
+from bitnet.nn.shift import NORMS, norm_named
 
 VARIANTS = pytest.mark.parametrize("variant", ["paper", "code"])
 

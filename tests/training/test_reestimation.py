@@ -10,7 +10,7 @@ import bitnet
 from bitnet import InputError
 from bitnet.nn import BatchNorm, Dropout, Linear, ReLU, Sequential
 from bitnet.nn.models.feedforward import binary_mlp
-from bitnet.nn.norm import NORMS
+from bitnet.nn.shift import NORMS
 from bitnet.training.reestimation import norms_of, reestimate
 
 RNG = np.random.default_rng(0)

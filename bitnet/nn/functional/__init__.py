@@ -10,16 +10,10 @@ from bitnet.nn.functional.dropout import dropout
 from bitnet.nn.functional.embedding import embedding
 from bitnet.nn.functional.linear import linear, quantized_linear
 from bitnet.nn.functional.losses import cross_entropy, distillation, squared_hinge
-from bitnet.nn.functional.norm import (
-    ap2,
-    batch_norm,
-    batch_norm_sign,
-    normalize,
-    normalize_sign,
-    shift_batch_norm,
-)
+from bitnet.nn.functional.norm import batch_norm, batch_norm_sign, normalize, normalize_sign
 from bitnet.nn.functional.pooling import avg_pool2d, flatten, max_pool2d
 from bitnet.nn.functional.recurrent import gru, lstm, rnn
 from bitnet.nn.functional.scaled import quantize_scaled, scaled_linear
 from bitnet.nn.functional.shapes import concatenate, reshape
+from bitnet.nn.functional.shift import ap2, shift_batch_norm
 from bitnet.nn.functional.ste import balance, quantize, sign, stochastic_sign, unpack

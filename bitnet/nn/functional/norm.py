@@ -1,4 +1,4 @@
-"""Batch normalization with batch or fixed statistics, and with shifts."""
+"""Batch normalization with batch or fixed statistics."""
 
 import math
 from typing import Any
@@ -8,14 +8,12 @@ import numpy as np
 from bitnet import kernels
 from bitnet.arrays import array_module
 from bitnet.autograd import Function, Tensor, TensorLike, as_tensor
-from bitnet.errors import InputError, check_choice, unfit
+from bitnet.errors import InputError, unfit
 from bitnet.kernels import Bits
 from bitnet.nn.functional.ste import check_clip_value
 
-SHIFT_VARIANTS = ("paper", "code")
 
-
-def _checked(name, x, gamma, beta, least=0):
+def checked(name, x, gamma, beta, least=0):
     """Return the operands as Tensors (..., C), (C,) and (C,), with at least `least` rows."""
     x, gamma, beta = as_tensor(x), as_tensor(gamma), as_tensor(beta)
     if x.ndim < 2 or gamma.shape != x.shape[-1:] or beta.shape != x.shape[-1:]:
@@ -30,7 +28,7 @@ def _checked(name, x, gamma, beta, least=0):
 
 def _checked_for_sign(name, x, gamma, beta, least=0):
     """Check as `_checked`, and that x holds integers and gamma and beta are finite."""
-    x, gamma, beta = _checked(name, x, gamma, beta, least)
+    x, gamma, beta = checked(name, x, gamma, beta, least)
     if not _is_integer(x):
         raise InputError(f"{name}: got {x.data!r:.60}; expected int32, as of a binary layer")
     is_finite = array_module(gamma).isfinite
@@ -166,7 +164,7 @@ def batch_norm(
     >>> batch_norm([[1.0], [3.0]], [2.0], [5.0]).data.round(3).ravel()
     array([3., 7.], dtype=float32)
     """
-    x, gamma, beta = _checked("batch_norm", x, gamma, beta, least=2)
+    x, gamma, beta = checked("batch_norm", x, gamma, beta, least=2)
     node = IntegerBatchNorm(eps) if _is_integer(x) else BatchNorm(eps)
     return update_running(node, node(x, gamma, beta), running, momentum)
 
@@ -259,7 +257,7 @@ def normalize(
     >>> normalize([[4.0]], [3.0], [1.0], np.float32([2.0]), np.float32([0.5]))
     Tensor(array([[4.]], dtype=float32))
     """
-    return Normalize(mean, inv_std)(*_checked("normalize", x, gamma, beta))
+    return Normalize(mean, inv_std)(*checked("normalize", x, gamma, beta))
 
 
 def normalize_sign(
@@ -289,134 +287,3 @@ def normalize_sign(
     rows = x.data.reshape(-1, x.shape[-1])
     signs, _ = kernels.normalize_sign(rows, mean, gamma.data * inv_std, beta.data)
     return Tensor(Bits(signs.words.reshape(*x.shape[:-1], -1), x.shape))
-
-
-class AP2(Function):
-    """Round to the nearest power of two; backward with slope 1."""
-
-    def forward(self, x):
-        return kernels.ap2(x)
-
-    def backward(self, grad_y):
-        return grad_y
-
-
-def ap2(x: TensorLike) -> Tensor:
-    """Round each number to a power of two, `sign(x) * 2**round(log2 |x|)`; backward with slope 1.
-
-    Parameters
-    ----------
-    x : Tensor
-        Floats.
-
-    Returns
-    -------
-    Tensor
-        Of the same shape and type.
-
-    Examples
-    --------
-    >>> ap2([3.0, -0.3]).data
-    array([ 4.  , -0.25], dtype=float32)
-    """
-    return AP2()(as_tensor(x))
-
-
-class ShiftBatchNorm(Function):
-    """AP2(gamma) * c * AP2(inv_std) + beta, c = x - mean, inv_std of mean(c * AP2(c))."""
-
-    def __init__(self, eps):
-        self.eps = eps
-
-    def forward(self, x, gamma, beta):  # (..., C), (C,), (C,)
-        self.axes, self.count = tuple(range(x.ndim - 1)), math.prod(x.shape[:-1])
-        self.mean = mean_of(x, gamma.dtype)
-        self.c = x.astype(gamma.dtype, copy=False) - self.mean
-        variance = (self.c * kernels.ap2(self.c)).mean(axis=self.axes, dtype=np.float64)
-        self.inv_std = (1 / array_module(x).sqrt(variance + self.eps)).astype(gamma.dtype)
-        self.shift, self.gamma_shift = kernels.ap2(self.inv_std), kernels.ap2(gamma)
-        return self.c * (self.shift * self.gamma_shift) + beta
-
-    def backward(self, grad_y):  # each AP2(v) counts as v plus a constant
-        grad_beta = grad_y.sum(axis=self.axes)
-        grad_shifted = (grad_y * self.c).sum(axis=self.axes)  # of inv_std and gamma
-        grad_gamma = grad_shifted * self.shift
-        grad_variance = grad_shifted * self.gamma_shift * self.inv_std**3 / -2
-        grad_x = self.c + kernels.ap2(self.c)
-        grad_x *= grad_variance / self.count
-        grad_x += grad_y * (self.gamma_shift * self.shift)
-        grad_x -= grad_x.mean(axis=self.axes)
-        return grad_x, grad_gamma, grad_beta
-
-
-class CodeShiftBatchNorm(ShiftBatchNorm):
-    """The same forward pass; backward as in the authors' code, that of batch norm on AP2(c)."""
-
-    def backward(self, grad_y):
-        power = kernels.ap2(self.c)
-        grad_beta = grad_y.sum(axis=self.axes)
-        along = (grad_y * power).sum(axis=self.axes)
-        grad_gamma = along * self.shift  # of AP2(xhat), which is AP2(c) * AP2(inv_std)
-        grad_x = grad_y - grad_beta / self.count
-        grad_x -= power * (self.shift**2 * along / self.count)
-        grad_x *= self.shift * self.gamma_shift
-        return grad_x, grad_gamma, grad_beta
-
-
-def mean_of(x, dtype):
-    """Return the column means; those of integers come from exact sums."""
-    rows = x.reshape(-1, x.shape[-1])
-    if x.dtype == np.int32:
-        return (kernels.column_sums(rows)[0] / len(rows)).astype(dtype)
-    return rows.mean(axis=0, dtype=np.float64).astype(dtype)
-
-
-def shift_batch_norm(
-    x: TensorLike,
-    gamma: TensorLike,
-    beta: TensorLike,
-    eps: float = 1e-05,
-    running: tuple[np.ndarray, np.ndarray] | None = None,
-    momentum: float = 0.125,
-    variant: str = "paper",
-) -> Tensor:
-    """Normalize by shifts, with the statistics of this batch, as in training.
-
-    With c = x - mean(x) and `ap2`:
-    `y = AP2(gamma) * (c * AP2(1 / sqrt(mean(c * AP2(c)) + eps))) + beta`, Algorithm 2 of arXiv
-    1602.02830 (version 2) and 1609.07061; beta, which its last line leaves out, is in the authors'
-    code.  The variants differ in the backward pass, which the papers do not print; s and a are the
-    shifts of inv_std and gamma.
-
-    "paper" differentiates the printed lines, with slope 1 for each AP2:
-    `grad_gamma = s * sum(grad_y * c)`, and grad_x is
-    `a s grad_y - (c + AP2(c)) a inv_std^3 mean(grad_y * c) / 2` less its mean.  "code" is the
-    authors' `BatchNormalizationShiftPow2.lua`, which takes AP2(c) for c and shifts for scales:
-    `grad_gamma = sum(AP2(c s) * grad_y)` and
-    `grad_x = a s (grad_y - mean(grad_y) - AP2(c) s^2 mean(AP2(c) * grad_y))`.
-
-    Parameters
-    ----------
-    x, gamma, beta, running : optional
-        As for `batch_norm`; the first three are required.
-    eps : float, optional
-        Added to the variance; 1e-5 in the authors' code.
-    momentum : float, optional
-        The share of this batch in the running statistics; 2^-3 in the code.
-    variant : {"paper", "code"}, optional
-        The backward pass.
-
-    Returns
-    -------
-    Tensor
-        Floats of the shape of `x` and the type of `gamma`.
-
-    Examples
-    --------
-    >>> shift_batch_norm([[1.0], [9.0]], [3.0], [5.0]).data.ravel()  # variance 16, gamma as 4
-    array([1., 9.], dtype=float32)
-    """
-    check_choice("shift_batch_norm", SHIFT_VARIANTS, variant=variant)
-    x, gamma, beta = _checked("shift_batch_norm", x, gamma, beta, least=2)
-    node = ShiftBatchNorm(eps) if variant == "paper" else CodeShiftBatchNorm(eps)
-    return update_running(node, node(x, gamma, beta), running, momentum)

@@ -4,7 +4,7 @@ from bitnet.errors import InputError
 from bitnet.nn.activations import Quantize, ReLU, Sign
 from bitnet.nn.conv import BinaryConv2d, Conv2d, QuantConv2d
 from bitnet.nn.linear import BinaryLinear, Linear, QuantLinear
-from bitnet.nn.norm import norm_named
+from bitnet.nn.shift import norm_named
 
 
 class Stages:
