@@ -74,7 +74,7 @@ def main():
     for note in recipe.notes:
         print(f"note: {note}")
     steps = recipe.prepare if args.prepare is None else args.prepare
-    preparation = Preparation.fit(steps, data.train[0]) if steps else None
+    preparation, raw = (Preparation.fit(steps, data.train[0]) if steps else None), data
     if preparation:
         print(f"images prepared: {' '.join(steps)}")
         data = data.with_images(preparation)
@@ -88,10 +88,10 @@ def main():
     frozen.preparation = preparation
     frozen.save(out)
     frozen = bitnet.load(out)
-    agreement = bitnet.compare(model, frozen, data.test[0])
+    agreement = bitnet.compare(model, frozen, raw.test[0])
     print(f"frozen, saved to {out}, loaded: {agreement}")
     report.check_complete(agreement)
-    rows.append(report.row("binary, frozen", frozen, *data.test, out, timed=TIMED))
+    rows.append(report.row("binary, frozen", frozen, *raw.test, out, timed=TIMED))
 
     if args.twin:
         print("float twin: the same sizes, epochs and batches, ReLU, cross-entropy, Adam from 1e-3")

@@ -4,12 +4,12 @@
     python tools/house.py --check    and exit with code 1 if a limit is broken
 
 Code is every line that is not blank, not a comment alone, not part of a docstring (of a module,
-class or function) and not under `if TYPE_CHECKING:`, which never runs.  An import is one of file by file, wherever it stands in the file:
-`from bitnet.nn import Linear` counts as an import of the file in which the `__init__` of the room
-finds `Linear`, by an import statement or in its `lazily(...)` table, and so does `nn.Linear` after
-`from bitnet import nn`.  The tables themselves import nothing, and neither does what is under
-`if TYPE_CHECKING:`.  A circle is a set of files that import each other, directly or not.  An upward
-import is one of a room that is not on a lower floor.
+class or function) and not under `if TYPE_CHECKING:`, which never runs.  Imports are those of files
+by files, wherever they are in a file: `from bitnet.nn import Linear` counts as an import of the
+file in which the `__init__` of the room finds `Linear`, by an import statement or in its
+`lazily(...)` table, and so does `nn.Linear` after `from bitnet import nn`.  The tables themselves
+import nothing, and neither does what is under `if TYPE_CHECKING:`.  A circle is a set of files that
+import each other, directly or not.  An upward import is one of a room that is not on a lower floor.
 """
 
 import argparse

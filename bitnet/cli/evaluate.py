@@ -15,7 +15,6 @@ from bitnet.archive import to_json
 from bitnet.cli.nets import LanguageFile, measure_of, measure_text, opened, text_of
 from bitnet.cli.options import add_data, add_machine, check_number, images_of, use_machine
 from bitnet.data import TEXTS
-from bitnet.training.trained import prepared_scores
 
 
 def add_arguments(parser):
@@ -79,9 +78,9 @@ def measure(net, images, labels):
     preparation.
     """
     prepared = net.prepare(images)
-    prepared_scores(net, prepared[:1])  # compiles, and lays the weights out
+    net.scores(prepared[:1], prepared=True)  # compiles, and lays the weights out
     start_s = time.perf_counter()
-    scores = prepared_scores(net, prepared)
+    scores = net.scores(prepared, prepared=True)
     elapsed_s = time.perf_counter() - start_s
     right = scores.argmax(axis=1) == labels
     names = net.classes or [str(i) for i in range(scores.shape[1])]

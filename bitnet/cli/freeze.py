@@ -112,7 +112,7 @@ def _sample(net, args):
 
 def _compare(trained, loaded, images, out):
     """Compare every integer, score and class on images."""
-    agreement = bitnet.compare(trained.model, loaded, loaded.prepare(images))
+    agreement = bitnet.compare(trained.model, loaded, images)
     if not agreement.is_complete:
         raise InputError(f"{out} differs from the trained net: {agreement}; please report this")
     print(

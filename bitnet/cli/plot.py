@@ -24,7 +24,7 @@ from bitnet.nn import IntegerLayer
 from bitnet.quantizers import quantizer_named
 from bitnet.training.log import read_log
 from bitnet.training.sources import inputs_of
-from bitnet.training.trained import Trained, load_net, open_net, raw_scores
+from bitnet.training.trained import Trained, load_net, open_net
 
 LOG = "a log from `bitnet train --log`"
 FLOAT = (
@@ -100,7 +100,7 @@ def main(args: Namespace) -> None:
         net = open_net(args.file)
         _, images, labels = images_of(net, args.file, args.data, args.folder, args.limit)
         classes = net.classes or [str(i) for i in range(net.sizes[-1])]
-        predictions = raw_scores(net, images).argmax(axis=1)
+        predictions = net.predict(images)
         plots.plot_confusion(labels, predictions, classes, path=args.out)
     elif args.kind == "graph":
         plots.plot_graph(_graph(args.file), path=args.out)

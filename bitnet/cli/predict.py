@@ -21,7 +21,6 @@ from bitnet.data.arrays import MAGIC, parse_npy, read_arrays
 from bitnet.data.image_folder import read_image, read_images_of
 from bitnet.errors import InputError
 from bitnet.training.texts import generate
-from bitnet.training.trained import raw_scores
 
 TEXT_OPTIONS = ("count", "temperature", "seed")
 MAX_INPUT = 1 << 28  # bytes of standard input
@@ -84,7 +83,7 @@ def _classified(net, args):
     picture = picture_of(net)
     for text in args.inputs:
         names, images = _read(text, picture, args.file)
-        scores = raw_scores(net, 255 - images if args.invert else images)
+        scores = net.scores(255 - images if args.invert else images)
         names_of = net.classes or [str(i) for i in range(scores.shape[1])]
         for name, own in zip(names, scores, strict=True):
             order = np.argsort(-own, kind="stable").tolist()

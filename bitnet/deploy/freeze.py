@@ -344,7 +344,7 @@ def compare(model: nn.Sequential, net: FrozenNet, x: Array | Bits) -> Agreement:
     net : FrozenNet
         The net that `freeze` returned for it.
     x : numpy.ndarray or Bits
-        One or more inputs, as for `net.scores`.
+        One or more inputs, as for `net.scores`; the net prepares them, also for the model.
 
     Returns
     -------
@@ -374,14 +374,14 @@ def compare(model: nn.Sequential, net: FrozenNet, x: Array | Bits) -> Agreement:
     if [layer.bits.shape for layer in net.layers] != [layer.weight.shape for layer in layers]:
         came = f"{net}, whose weights differ in shape from those of {model!r:.200}"
         raise InputError(f"compare: got {came}; expected the net that freeze returned for it")
-    x = net.check_input(to_cpu(x))
+    x = net.check_input(net.prepare(to_cpu(x)))
     if len(x) == 0:
         raise InputError("compare: got no inputs; expected 1 or more")
     counts = np.zeros(4, np.int64)
     with evaluating(model):
         for rows in (x[i : i + net.batch] for i in range(0, len(x), net.batch)):
             trained, scores = _trained_integers(model, rows)
-            frozen, frozen_scores = net.pre_activations(rows), net.scores(rows)
+            frozen, frozen_scores = net.pre_activations(rows, True), net.scores(rows, True)
             differ = [a != b for a, b in zip(trained, frozen, strict=True)]
             classes = scores.argmax(axis=1) != frozen_scores.argmax(axis=1)
             integers = sum(own.size for own in differ), sum(own.sum() for own in differ)

@@ -60,7 +60,7 @@ class FrozenNet:
     picture : (int, int, int) or None
         The rows, columns and channels of the images in that data set.
     preparation : Preparation or None
-        The transformation of such images that `prepare` applies before `scores` and `predict`.
+        The transformation of such images, which `scores` and `predict` apply first.
 
     Raises
     ------
@@ -155,12 +155,14 @@ class FrozenNet:
         return [math.prod(self.shape), *(layer.bits.shape[0] for layer in self.layers)]
 
     def __repr__(self) -> str:
-        first = "x".join(map(str, self.shape))
+        first, input = "x".join(map(str, self.shape)), self.input
+        if self.preparation is not None:
+            input += f" prepared by {' '.join(self.preparation.header['steps'])}"
         if self.plan != list(range(len(self.layers))):  # no chain
-            return f"FrozenNet({first}-{len(self.layers)} layers-{self.sizes[-1]}, {self.input})"
+            return f"FrozenNet({first}-{len(self.layers)} layers-{self.sizes[-1]}, {input})"
         sizes = zip(self.layers, self.sizes[1:], strict=True)
         names = [f"{m}C" if isinstance(layer, FrozenConv) else str(m) for layer, m in sizes]
-        return f"FrozenNet({'-'.join([first, *names])}, {self.input})"
+        return f"FrozenNet({'-'.join([first, *names])}, {input})"
 
     def _repr_html_(self) -> str:
         """Return a table of the layers for a notebook."""
@@ -174,8 +176,8 @@ class FrozenNet:
             rows.append((f"{i} {type(layer).__name__}", *sizes, *bits, f"{n_bytes:,}"))
         return html_table(repr(self), TITLES, rows)
 
-    def prepare(self, images: np.ndarray) -> np.ndarray:
-        """Return the inputs of `scores` and `predict` for uint8 images (B, H, W[, C]) of files."""
+    def prepare(self, images: Array | Bits) -> Array | Bits:
+        """Return prepared inputs for uint8 images (B, H, W[, C]) as in files."""
         if self.preparation is None:
             return images
         images, own = np.asarray(images), tuple(self.preparation.header["image"])
@@ -183,22 +185,25 @@ class FrozenNet:
             images = images.reshape(len(images), *own)  # the axis of a single channel is optional
         return self.preparation(images)
 
-    def pre_activations(self, x: Array | Bits) -> list[Array]:
+    def pre_activations(self, x: Array | Bits, prepared: bool = False) -> list[Array]:
         """Return the integer pre-activations of each layer, before pooling, for inputs of `scores`.
 
         They are int32 arrays (B, M) or (B, H, W, M).
         """
+        x = x if prepared else self.prepare(x)
         with full_memory_named():
             integers = self._run(like(self.check_input(x), self.layers[0].bits))
             return [like(z, x) for z in integers]
 
-    def scores(self, x: Array | Bits) -> Array:
+    def scores(self, x: Array | Bits, prepared: bool = False) -> Array:
         """Return the scores of the classes, float32 (B, C).
 
         For "pixels", `x` is uint8 (B, N), or (B, H, W) with N pixels in all; for convolutions
         (B, H, W, C), or (B, H, W) if C is 1.  For "signs", it is Bits, or an array of +1 and -1.
-        B may be 0.
+        B may be 0.  A net with a `preparation` applies it, unless `prepared` says that `prepare`
+        has done so.
         """
+        x = x if prepared else self.prepare(x)
         given, own = x, self.layers[0].bits
         x = self.check_input(x)
         starts = range(0, max(1, len(x)), self.batch)
@@ -206,9 +211,9 @@ class FrozenNet:
             parts = [self._integers(like(x[i : i + self.batch], own)) for i in starts]
             return like(self.layers[-1].outputs(array_module(own).concatenate(parts)), given)
 
-    def predict(self, x: Array | Bits) -> Array:
-        """Return the classes, int64 (B,): the index of the largest score."""
-        return self.scores(x).argmax(axis=1)
+    def predict(self, x: Array | Bits, prepared: bool = False) -> Array:
+        """Return the classes, int64 (B,): the index of the largest of the `scores`."""
+        return self.scores(x, prepared).argmax(axis=1)
 
     def save(self, path: Path | str) -> None:
         """Write the net to a file, whole or not at all."""

@@ -98,17 +98,17 @@ class Trained:
             )
         return images if self.preparation is None else self.preparation(images)
 
-    def scores(self, images: np.ndarray) -> np.ndarray:
-        """Return the scores, float32 (count, C), of uint8 images (count, H, W[, C]) as in files."""
-        return self.scores_of_prepared(self.prepare(images))
+    def scores(self, images: np.ndarray, prepared: bool = False) -> np.ndarray:
+        """Return the scores, float32 (count, C), of uint8 images (count, H, W[, C]) as in files.
 
-    def scores_of_prepared(self, images: np.ndarray) -> np.ndarray:
-        """Return the scores of images that `prepare` returned."""
+        With `prepared`, the images are those that `prepare` returned.
+        """
+        images = images if prepared else self.prepare(images)
         return scores(self.model, images, inputs_of(self.settings), self.batch)
 
-    def predict(self, images: np.ndarray) -> np.ndarray:
-        """Return the classes, int64 (count,), of uint8 images (count, H, W[, C]) as in files."""
-        return self.scores(images).argmax(axis=1)
+    def predict(self, images: np.ndarray, prepared: bool = False) -> np.ndarray:
+        """Return the classes, int64 (count,), of the same images as `scores`."""
+        return self.scores(images, prepared).argmax(axis=1)
 
 
 def load_trained(path, max_bytes=MAX_BYTES):
@@ -194,16 +194,6 @@ def open_net(path):
     return load_net(path)
 
 
-def raw_scores(net, images):
-    """Return the scores that a Trained or FrozenNet gives to images (count, H, W[, C]) in files."""
-    return prepared_scores(net, net.prepare(images))
-
-
-def prepared_scores(net, images):
-    """Return the scores that a trained or frozen net gives to images that it prepared."""
-    return net.scores_of_prepared(images) if isinstance(net, Trained) else net.scores(images)
-
-
 @dataclasses.dataclass(frozen=True)
 class Teacher:
     """A trained net, such as the float twin, whose scores another net learns (distillation).
@@ -241,7 +231,7 @@ class Teacher:
 
     def __call__(self, images):
         """Return the scores of prepared images."""
-        return self.trained.scores_of_prepared(images)
+        return self.trained.scores(images, prepared=True)
 
     def loss(self, hard: Callable) -> Callable:
         """Return the loss of scores, labels and teacher's scores; `hard` is that of the labels."""

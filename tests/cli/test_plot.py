@@ -61,9 +61,7 @@ def test_the_confusion_is_that_of_the_net(folder, tmp_path, monkeypatch, name):
     digits = bitnet.load_dataset("embedded")
     net = open_net(folder / name)
     images = digits.test_images[:60]
-    expected = (
-        net.predict(net.prepare(images[..., None])) if name == "conv.npz" else (net.predict(images))
-    )
+    expected = net.predict(images[..., None] if name == "conv.npz" else images)
     assert np.array_equal(drawn["predictions"], expected)
     assert np.array_equal(drawn["labels"], digits.test_labels[:60])
     assert list(drawn["classes"]) == list(digits.classes)

@@ -12,7 +12,7 @@ from PIL import Image
 import bitnet
 from bitnet import InputError
 from bitnet.__main__ import main
-from bitnet.training.trained import open_net, raw_scores
+from bitnet.training.trained import open_net
 
 DIGITS = bitnet.load_dataset("embedded").test_images[:12]
 
@@ -60,14 +60,12 @@ def test_nets_of_few_bits(tmp_path, capsys, weights, activations):
         [row["scores"] for row in predicted(capsys, f"{tmp_path}/{net}", "many.npy")]
         for net in ("few.checkpoint", "few.npz")
     ]
-    assert (
-        scores[0] == scores[1] == raw_scores(open_net(tmp_path / "few.checkpoint"), DIGITS).tolist()
-    )
+    assert scores[0] == scores[1] == open_net(tmp_path / "few.checkpoint").scores(DIGITS).tolist()
 
 
 @pytest.mark.parametrize("net", ["net.checkpoint", "net.npz"])
 def test_every_kind_of_input_gives_the_same_scores(nets, capsys, net):
-    scores = raw_scores(open_net(net), DIGITS)
+    scores = open_net(net).scores(DIGITS)
     rows = predicted(
         capsys, net, "many.npy", "rows.npy", "one.npy", "two.npz", "pictures", "pictures/1.png"
     )
@@ -91,7 +89,7 @@ def test_every_kind_of_input_gives_the_same_scores(nets, capsys, net):
 
 
 def test_a_line_an_image(capsys):
-    scores = raw_scores(open_net("net.checkpoint"), DIGITS[:1])[0]
+    scores = open_net("net.checkpoint").scores(DIGITS[:1])[0]
     main(["predict", "net.checkpoint", "one.npy", "pictures/0.png"])
     best = int(scores.argmax())
     lines = capsys.readouterr().out.splitlines()

@@ -159,7 +159,9 @@ def test_what_a_net_is_of_comes_back(tmp_path):
     prepared = loaded.prepare(images)
     assert np.array_equal(prepared, net.preparation(images))
     assert np.array_equal(loaded.prepare(images[..., 0]), prepared)
-    assert np.array_equal(loaded.scores(prepared), net.scores(prepared))
+    assert np.array_equal(loaded.scores(images), net.scores(prepared, prepared=True))
+    assert np.array_equal(loaded.predict(images), loaded.predict(prepared, prepared=True))
+    assert "pixels prepared by gcn zca)" in repr(loaded)
     net.preparation = None
     assert net.prepare(images) is images
 

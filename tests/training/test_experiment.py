@@ -12,7 +12,7 @@ from bitnet.archive import read_archive, write_archive
 from bitnet.training.checkpoint import KIND, VERSION, read_checkpoint
 from bitnet.training.experiment import Experiment
 from bitnet.training.sources import inputs_of, read_data
-from bitnet.training.trained import Teacher, Trained, load_trained, open_net, raw_scores
+from bitnet.training.trained import Teacher, Trained, load_trained, open_net
 
 FOUND = {"picture", "classes", "crc32"}  # by the data, and by the recipe:
 SMALL = {k: GOOD[k] for k in GOOD.keys() - FOUND - {"optimizer", "norm", "schedule"}}
@@ -262,8 +262,7 @@ def test_a_frozen_net_takes_raw_images_too(tmp_path):
     frozen.save(tmp_path / "net.npz")
     images = bitnet.load_dataset("embedded").test_images[:20]
     loaded, trained = open_net(tmp_path / "net.npz"), open_net(tmp_path / "net")
-    assert np.array_equal(raw_scores(loaded, images), raw_scores(trained, images))
-    assert np.array_equal(raw_scores(loaded, images), trained.scores(images))
+    assert np.array_equal(loaded.scores(images), trained.scores(images))
 
 
 def test_the_best_epoch_is_the_last_of_equals():
