@@ -19,7 +19,7 @@ class BatchNorm(Module):
 
     Training uses the statistics of the batch and averages them; evaluation uses the averages.  As
     in the papers' code, the inverse standard deviation is averaged, not the variance.  The first
-    `1 / momentum` batches have equal weights, so that no average contains a starting value.
+    `1 / momentum` batches have equal weights, so that no average contains an initial value.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ class BatchNorm(Module):
     eps : float, optional
         Added to the variance.
     momentum : float, optional
-        The share of a new batch in the averages; above 0, at most 1.
+        The weight of a new batch in the averages; above 0 and at most 1.
     lr_scale : float, optional
         The factor of the learning rate for gamma and beta.
 
@@ -79,9 +79,9 @@ class BatchNorm(Module):
 
 
 class BatchNormSign(Module):
-    """A batch norm fused with the sign after it; for integers one pass that stores no floats.
+    """A batch norm fused with the sign after it; for integers, one pass that stores no floats.
 
-    `Sequential` fuses the two layers where they follow each other.
+    `Sequential` fuses the two layers where a sign follows a batch norm.
     """
 
     def __init__(self, norm, sign):
@@ -104,10 +104,10 @@ class BatchNormSign(Module):
 class ShiftBatchNorm(BatchNorm):
     """Batch normalization whose scales are powers of two, so that scaling is shifting.
 
-    In training `functional.shift_batch_norm`, Algorithm 2 of arXiv 1602.02830 (version 2) and
-    1609.07061.  In evaluation, as in the authors' code,
+    Training uses `functional.shift_batch_norm`, Algorithm 2 of arXiv 1602.02830 (version 2) and
+    1609.07061.  Evaluation computes, as in the authors' code,
     `(x - mean) * (AP2(inv_std) * AP2(gamma)) + beta` with the averages of the mean and of the
-    unrounded inverse standard deviation, which start as those of `BatchNorm`.
+    unrounded inverse standard deviation, which are computed as in `BatchNorm`.
 
     Parameters
     ----------

@@ -20,15 +20,15 @@ RECTIFIED = 3.0  # the largest k-bit rectified state; with 1 the net learns less
 
 
 class QuantizedLayer(Module):
-    """A layer that multiplies with quantized weights.
+    """The base of layers with quantized weights.
 
-    Clipped weights are quantized as they are, since batch norm removes their size; those
-    without have a scale (`functional.quantize_scaled`).
+    Clipped weights are quantized directly, because batch norm removes their magnitude; other
+    weights are scaled (`functional.quantize_scaled`).
 
     Attributes
     ----------
     weight_quantizer : Quantizer or None
-        Of the weights; None for floats.
+        The quantizer of the weights; None for float weights.
     packed : Bits or BitPlanes
         The weights that the layer multiplies with, of the shape of `weight`.
 

@@ -30,12 +30,12 @@ class Embedding(Function):
 def embedding(ids: Any, weight: TensorLike) -> Tensor:
     """Return the rows of a table at integer indices: `y[...] = weight[ids[...]]`.
 
-    Backward, the gradient of a row is the sum over the places that took it.
+    The gradient of a row is the sum over all positions that selected it.
 
     Parameters
     ----------
     ids : array
-        Integers of any shape, as (T, B), from 0 to V - 1; moved to the device of the table.
+        Integers of any shape, such as (T, B), from 0 to V - 1; moved to the device of the table.
     weight : Tensor or array
         The table, floats of shape (V, N).
 

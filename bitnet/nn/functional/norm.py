@@ -145,16 +145,17 @@ def batch_norm(
     Parameters
     ----------
     x : Tensor
-        Floats, or integer pre-activations, of shape (..., C); two rows or more.
+        Floats, or integer pre-activations, of shape (..., C), with at least two rows.
     gamma, beta : Tensor
         Shape (C,).
     eps : float, optional
         Added to the variance; 1e-4 in the papers' code.
     running : pair of numpy.ndarray, optional
-        Running mean and running inverse standard deviation (C,), which the papers' code averages
-        instead of the variance.  Changed in place: `running += momentum * (batch - running)`.
+        Running mean and running inverse standard deviation, of shape (C,), updated in place:
+        `running += momentum * (batch - running)`.  The papers' code averages the inverse standard
+        deviation instead of the variance.
     momentum : float, optional
-        The share of this batch in the running statistics; 0.1 in the papers' code.
+        The weight of this batch in the running statistics; 0.1 in the papers' code.
 
     Returns
     -------
@@ -193,7 +194,7 @@ def batch_norm_sign(
     Parameters
     ----------
     x : Tensor
-        int32 of shape (..., C), two rows or more.
+        int32 of shape (..., C), with at least two rows.
     gamma, beta, eps, running, momentum : optional
         As for `batch_norm`; the first two are required.
     clip_value : float or None, optional
@@ -202,7 +203,7 @@ def batch_norm_sign(
     Returns
     -------
     Tensor
-        The Bits that the two functions give, with the same gradients.
+        The same Bits and gradients as from the two functions.
 
     Examples
     --------
@@ -384,15 +385,15 @@ def shift_batch_norm(
 
     With c = x - mean(x) and `ap2`:
     `y = AP2(gamma) * (c * AP2(1 / sqrt(mean(c * AP2(c)) + eps))) + beta`, Algorithm 2 of arXiv
-    1602.02830 (version 2) and 1609.07061; beta, which its last line leaves out, is in the authors'
+    1602.02830 (version 2) and 1609.07061; beta, which its last line omits, is in the authors'
     code.  The variants differ in the backward pass, which the papers do not print; s and a are the
     shifts of inv_std and gamma.
 
     "paper" differentiates the printed lines, with slope 1 for each AP2:
     `grad_gamma = s * sum(grad_y * c)`, and grad_x is
     `a s grad_y - (c + AP2(c)) a inv_std^3 mean(grad_y * c) / 2` less its mean.  "code" is the
-    authors' `BatchNormalizationShiftPow2.lua`, which takes AP2(c) for c and shifts for scales:
-    `grad_gamma = sum(AP2(c s) * grad_y)` and
+    authors' `BatchNormalizationShiftPow2.lua`, which uses AP2(c) instead of c and shifts instead of
+    scales: `grad_gamma = sum(AP2(c s) * grad_y)` and
     `grad_x = a s (grad_y - mean(grad_y) - AP2(c) s^2 mean(AP2(c) * grad_y))`.
 
     Parameters
@@ -402,7 +403,7 @@ def shift_batch_norm(
     eps : float, optional
         Added to the variance; 1e-5 in the authors' code.
     momentum : float, optional
-        The share of this batch in the running statistics; 2^-3 in the code.
+        The weight of this batch in the running statistics; 2^-3 in the authors' code.
     variant : {"paper", "code"}, optional
         The backward pass.
 
