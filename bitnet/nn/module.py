@@ -205,9 +205,9 @@ def evaluating(model):
 def check_state(what, own, state):
     """Refuse arrays whose names, shapes or types differ from those of `own`, or hold NaN."""
     if missing := sorted(own.keys() - state.keys()):
-        raise InputError(f"{what}: the state lacks {missing[0]!r}; is it of another model?")
+        raise InputError(f"{what}: the state lacks {missing[0]!r}; is it from another model?")
     if unknown := sorted(state.keys() - own.keys()):
-        raise InputError(f"{what}: an unknown {unknown[0]!r} in the state; is it of another model?")
+        raise InputError(f"{what}: unknown {unknown[0]!r} in the state; is it from another model?")
     for name, array in own.items():
         came = state[name]
         if came.shape != array.shape or came.dtype != array.dtype:

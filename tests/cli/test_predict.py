@@ -204,7 +204,7 @@ def test_messages_name_the_input(nets, tmp_path):
     np.savez(tmp_path / "empty.npz")
     np.save(tmp_path / "float.npy", np.zeros((1, 28, 28)))
     for name, message in (
-        ("text.png", "text.png: no picture that can be read, or damaged; expected JPEG"),
+        ("text.png", "text.png: not a readable picture, or damaged; expected JPEG"),
         ("empty.npz", "empty.npz has no images"),
         ("float.npy", "float.npy: the array holds numbers of type <f8; expected uint8"),
     ):

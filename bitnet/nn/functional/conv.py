@@ -184,6 +184,6 @@ def quantized_conv2d(
     x, weight = as_tensor(x), as_tensor(weight)
     check_quantized("quantized_conv2d", x, grad_format, rng)
     if getattr(x.data, "scale", 1.0) != 1.0:
-        raise InputError("quantized_conv2d: no dropout before a convolution of planes")
+        raise InputError("quantized_conv2d: x comes from a dropout; move it after the convolution")
     _check("quantized_conv2d", x, weight, window, groups)
     return QuantizedConv2d(window, GRADIENTS[grad_format], rng, groups)(x, weight)

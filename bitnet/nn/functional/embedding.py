@@ -55,7 +55,7 @@ def embedding(ids: Any, weight: TensorLike) -> Tensor:
     """
     weight = as_tensor(weight)
     if not weight.is_float or weight.ndim != 2:
-        raise InputError(f"embedding: a table of {weight.data!r:.60}; expected floats (V, N)")
+        raise InputError(f"embedding: the table is {weight.data!r:.60}; expected floats (V, N)")
     return Embedding(like(check_ids("embedding", ids, len(weight)), weight))(weight)
 
 

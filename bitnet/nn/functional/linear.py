@@ -62,12 +62,12 @@ def check_gradient_rule(name, grad_format, rng):
     kind = grad_format.rstrip("0123456789")
     if kind == "dorefa" and rng is None:
         raise InputError(
-            f"{name}: grad_format {grad_format} adds noise, and there is no generator; pass rng=, "
-            "rounding='stochastic' to a layer, or choose an integer format, such as int8"
+            f"{name}: grad_format {grad_format} adds noise and needs a generator; pass rng= (to a "
+            "layer: rounding='stochastic'), or choose an integer format, such as int8"
         )
     if kind == "log" and rng is not None:
         raise InputError(
-            f"{name}: grad_format {grad_format} rounds to the nearest power of two, and there is a "
+            f"{name}: grad_format {grad_format} rounds to the nearest power of two and takes no "
             "generator; remove rng=, or rounding='stochastic' of a layer"
         )
 
@@ -166,7 +166,7 @@ def check_quantized(name, x, grad_format, rng):
     """Refuse inputs that are not packed or pixels, and an unknown grad_format."""
     if not isinstance(x.data, (Bits, BitPlanes)) and x.data.dtype != np.uint8:
         raise InputError(
-            f"{name}: x holds {x.data.dtype}; expected Bits (put a sign before it), BitPlanes (a "
-            "quantizer) or uint8 pixels"
+            f"{name}: x holds {x.data.dtype}; expected Bits (apply sign first), BitPlanes (apply "
+            "quantize first) or uint8 pixels"
         )
     check_gradient_rule(name, grad_format, rng)

@@ -203,7 +203,7 @@ def _check(name, scores, labels):
         kind = getattr(scores.data, "dtype", type(scores.data).__name__)
         raise InputError(
             f"{name}: scores are {kind} of shape {scores.shape}; expected floats of shape (B, C) "
-            "with at least one row (a BatchNorm makes floats of integer pre-activations)"
+            "with at least one row (a BatchNorm converts integer pre-activations to floats)"
         )
     if labels.shape != scores.shape[:1] or labels.dtype.kind not in "iu":
         raise unfit(name, "scores (B, C) and integer labels (B,)", scores, labels)

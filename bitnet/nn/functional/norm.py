@@ -32,7 +32,7 @@ def _checked_for_sign(name, x, gamma, beta, least=0):
     """Check as `_checked`, and that x holds integers and gamma and beta are finite."""
     x, gamma, beta = _checked(name, x, gamma, beta, least)
     if not _is_integer(x):
-        raise InputError(f"{name}: got {x.data!r:.60}; expected int32, as of a binary layer")
+        raise InputError(f"{name}: got {x.data!r:.60}; expected int32, such as from a binary layer")
     is_finite = array_module(gamma).isfinite
     if not (is_finite(gamma.data) & is_finite(beta.data)).all():
         cure = "check the data, or lower the learning rate"

@@ -128,7 +128,7 @@ def avg_pool2d(x: TensorLike, window: Window) -> Tensor:
             f"avg_pool2d: got {x.data.dtype}; expected floats, int32, Bits or BitPlanes"
         )
     if getattr(x.data, "scale", 1.0) != 1.0:
-        raise InputError("avg_pool2d: no dropout before an average of planes; move it after")
+        raise InputError("avg_pool2d: x comes from a dropout; move it after the pooling")
     return AvgPool2d(window)(x)
 
 

@@ -1,7 +1,7 @@
 """Language models: the next token from all earlier ones.
 
 The second paper (arXiv 1609.07061, section 4.5) has an LSTM of 300 units for the next word, and a
-plain net of 2048 rectified units for the next character; it gives no further details.
+plain net of 2048 ReLU units for the next character; it gives no further details.
 
     language_model(10000, rng=rng, kind="lstm", width=300, units=300)
     language_model(50, rng=rng, kind="rnn", width=64, units=2048, activation="relu")
@@ -32,9 +32,9 @@ class LanguageModel(Module):
 
     A call takes ids (T, B), which are T steps of B texts, and the state that an earlier call
     returned (default: zeros).  It returns the scores (T B, V), for
-    `cross_entropy(scores, next.ravel())`, and the next state.  Dropout acts after the embedding, between the layers and
-    before the scores, but not on the states (Zaremba et al., arXiv 1409.2329); quantized values
-    stay packed.
+    `cross_entropy(scores, next.ravel())`, and the next state.  Dropout acts after the embedding,
+    between the layers and before the scores, but not on the states (Zaremba et al., arXiv
+    1409.2329); quantized values stay packed.
 
     Parameters
     ----------
@@ -156,7 +156,7 @@ def language_model(
     if activation is not None and kind != "rnn":
         raise InputError(
             f"language_model: activation is {activation!r}, but kind is {kind!r}, whose functions "
-            "are given; remove it, or choose kind='rnn'"
+            "are fixed; remove it, or choose kind='rnn'"
         )
     options: dict[str, Any] = {} if activation is None else {"activation": activation}
     few = {"weight_quantizer": weight_quantizer, "activation_quantizer": activation_quantizer}
