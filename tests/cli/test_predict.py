@@ -173,7 +173,7 @@ def test_wrong_input(nets, tmp_path, monkeypatch):
         ("shape.npy", r"an array of shape \(12, 27, 28\); expected images of 28x28x1"),
         ("objects.npy", "expected uint8"),
         ("empty.npz", "has no images"),
-        ("text.png", "no picture"),
+        ("text.png", "not a readable picture"),
         ("folder", "no pictures in it"),
         ("missing.png", "missing"),
     ]:

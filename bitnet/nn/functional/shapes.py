@@ -199,7 +199,9 @@ class GetItem(Function):
         try:
             y = x[self.index]
         except IndexError as error:
-            raise InputError(f"shape {x.shape} has no index {self.index!r:.60}: {error}") from None
+            raise InputError(
+                f"index {self.index!r:.60} for a Tensor of shape {x.shape}: {error}"
+            ) from None
         self.x = x
         return y if hasattr(y, "shape") else np.asarray(y)
 
