@@ -7,7 +7,7 @@ The contestants take turns in one process.  First, each is compared with the pac
 
 packed   every filter is multiplied, 64 channels per word
 2-D      the papers' reuse: 58 % of the 2-D filters of each channel repeat; the unique ones are
-         multiplied with the 9 bits of the channel's patch, and the integers are loaded and added,
+         multiplied by the 9 bits of the channel's patch, and the integers are loaded and added,
          one per filter and channel, in loops compiled by Numba
 table    the same with the integers of all 512 patches and all filters in one table per channel:
          only a row of M bytes per pixel and channel is added

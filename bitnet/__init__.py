@@ -1,6 +1,6 @@
-"""Neural networks whose weights and activations are bits: in training, frozen, and in files.
+"""Neural networks with 1-bit and low-bit weights and activations, in training and in inference.
 
-Importing this package imports NumPy and nothing else; a room is imported when it is first used.
+Importing this package imports only NumPy; a subpackage is imported when it is first used.
 
 kernels     arithmetic on packed ±1 arrays: `Bits`, packing, XNOR-popcount products
 quantizers  numbers to codes of 1 to 8 bits, each with its surrogate
@@ -9,7 +9,7 @@ nn          layers (`BinaryLinear`, `BatchNorm`, ...), `nn.functional`, `nn.mode
 optim       `SGD`, `Adam`, `AdaMax`, `ShiftAdaMax`, `Bop`, and `optim.schedules`
 data        readers of data sets, batches, `Preparation` of images, `Vocabulary` of texts
 deploy      frozen nets: bits and integer thresholds, and their file
-training    `fit`, checkpoints, measures, language models
+training    `fit`, checkpoints, metrics, language models
 analysis    what a net costs and looks like: `summary`, energy, operations, `analysis.plots`
 cli         the command line, `bitnet VERB`
 """

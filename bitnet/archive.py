@@ -1,4 +1,4 @@
-"""The file container: a `.npz` file that is read whole or refused, and never half-written.
+"""The file container: a `.npz` file that is read completely or rejected, and never half-written.
 
 The file is an ordinary uncompressed zip of `.npy` members, which `numpy.load` opens.  The first
 member, `header.npy`, is JSON text as bytes.  Zip stores a CRC-32 per array.  The comment of the
@@ -85,7 +85,7 @@ def check_writable(path):
 
 
 def write_archive(path, kind, version, header, arrays):
-    """Write a header and arrays to a file, whole or not at all."""
+    """Write a header and arrays to a file, completely or not at all."""
     with replacing(path) as file:
         _write(file, kind, version, header, arrays)
 

@@ -43,7 +43,7 @@ def set_num_threads(n: int) -> None:
     Parameters
     ----------
     n : int
-        Threads, from 1 to 1024; more than the CPU can run at once do not help.
+        Number of threads, from 1 to 1024; more threads than CPU cores do not help.
 
     Raises
     ------
@@ -245,8 +245,8 @@ def full_memory_named():
             raise
         words = " ".join(str(error).split()).rstrip(".")
         raise InputError(
-            f"the memory of the GPU is full ({words}); take a smaller batch or net, end other "
-            "programs on it, or compute on the CPU"
+            f"the memory of the GPU is full ({words}); use a smaller batch or net, stop other "
+            "programs on the GPU, or compute on the CPU"
         ) from None
 
 

@@ -7,7 +7,7 @@
 Each net is trained, frozen, saved, loaded, and compared with the trained one on all test images.
 Accuracy, bytes and speed are those of the frozen net.  The weights use the quantizer `uniform`, 2^k
 numbers from -1 to 1.  Activations are signs for one bit, and for k bits `linear` from 0 to 2.4,
-like a rectifier.  Weights with more bits need smaller steps, so the learning rate is lower.
+like ReLU.  Weights with more bits need smaller steps, so the learning rate is lower.
 """
 
 import argparse

@@ -4,9 +4,9 @@
     python examples/char_rnn.py --data ptb --units 2048 --bits float,4/4,3/3
     python examples/char_rnn.py --quick             a test: small nets, a part of the plays
 
-The net of the second paper (arXiv 1609.07061, section 4.5) is one layer of 2048 rectified units on
+The net of the second paper (arXiv 1609.07061, section 4.5) is one layer of 2048 ReLU units on
 the Penn Treebank.  The paper states no optimizer.  This example uses Adam with a cosine schedule,
-and truncated backpropagation through few steps, because rectified units grow from step to step.
+and truncated backpropagation through few steps, because ReLU units grow from step to step.
 Weights and the inputs of all products, including the state, are quantized.
 """
 

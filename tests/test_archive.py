@@ -1,4 +1,4 @@
-"""Files are read whole or refused: changed bytes, hostile zips, full disks."""
+"""Files are read completely or rejected: changed bytes, hostile zips, full disks."""
 
 import hashlib
 import io

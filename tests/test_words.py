@@ -21,7 +21,7 @@ EACH = (
 )
 # what is not written: what is written instead
 PHRASES = {
-    r"\bbehind\b": "after",
+    r"\b[Bb]ehind\b": "after",
     r"\b(is|are|was|were) of (?!the same|shape|type|size|length|this|no use|use)": "has",
     rf"\b(?:{COUNTED}) an? (?:{EACH})\b": "per",
     r"\b(goes|go|going|gone|went) on (with|where)\b": "resume",
@@ -36,6 +36,20 @@ PHRASES = {
     r"\bdoes not know where\b": "detached from the graph",
     r"\bleave (it|them|one of them|that) out\b": "remove it",
     r"\bPython's (?!own|lock|license)": "Python",
+    r"\bmultiplies with\b|\bmultiplied with (?:the|each|its|their|unpacked)\b": "by",
+    r"\b(read|written|file|archive)s?,? whole or (?:not|refused)\b": "completely or not at all",
+    r"\b(told|tell) apart\b": "distinguish",
+    r"\b(pass|passes|passing) (it|them) on\b": "redistribute",
+    r"\blook(ed|s)? for below\b": "is searched for in",
+    r"\bas of (?:an?|the)? ?(?:`|binary|layer|quantizer)": "such as from",
+    r"\b(is|are) (?:of|from) an?other [a-z]+ than\b|\banother [a-z]+ than\b": "different from",
+    r"\bthe (?:source|generator) of (?:the first|randomness)\b": "generator of the initial",
+    r"\bthe first (?:weights|numbers) of\b": "initial weights",
+    r"\b(Modules|modules) directly inside\b": "direct submodules",
+    r"\b(the|with) usual ones\b": "the standard optimizers",
+    r"\bthe same bytes as a run without a stop\b": "as an uninterrupted run",
+    r"\brectified units\b": "ReLU units",
+    r"\b(on|for) data that nobody\b": "unseen",
 }
 NAMES = (
     "beta1=|beta2=|clip_gradients|followed_by|kernels\\.Levels|Logarithmic|Planes|quantizers\\.Linear|"

@@ -18,7 +18,7 @@ import collections
 import pathlib
 import sys
 
-# what a room may import, beside its own files: the rooms on the lines above
+# what a room may import, besides its own files: the rooms on the lines above
 FLOORS = [
     ["__init__", "errors"],
     ["arrays"],

@@ -43,7 +43,7 @@ ASSUMPTIONS = (
     "  once, k bits per value; the weights are in the smallest memory that holds all of them, the",
     "  activations in the smallest that holds the largest input and output of a layer; repeated",
     "  reads come from registers and cost nothing",
-    "not counted: pooling, rectifiers, control, addresses, leakage",
+    "not counted: pooling, ReLU, control, addresses, leakage",
 )
 PJ = ("arithmetic", "upper", "weights", "activations", "total")
 
@@ -83,7 +83,7 @@ class Energy:
     name : str
         The repr or a description of the net.
     estimates : tuple of Estimate
-        The estimates of the net of bits and of its float twin, or that of a float net alone.
+        The estimates of a low-bit net and of its float twin, or of a float net alone.
 
     Examples
     --------

@@ -1,13 +1,13 @@
 """Counts of the operations of a frozen net for one image or token.
 
-A k-bit value is a sum of ±1 planes, and each plane of the activations is multiplied with each plane
+A k-bit value is a sum of ±1 planes, and each plane of the activations is multiplied by each plane
 of the weights.  Where there are many planes, the processor uses bytes or tables (`plane_gemm`) with
-the same integers as result; the planes are counted all the same.
+the same integers as result; the planes are counted anyway.
 
 Between its layers a frozen net has neither multiplications nor floats.  At its end, batch norm
 multiplies once per score.  The scales of shift-based batch norm are powers of two: a shift (for a
 float, an addition to its exponent) replaces that multiplication.  The products of a language model
-are products of bits too; its gates and cells are computed in float.
+are also products of bits; its gates and cells are computed in float.
 """
 
 import dataclasses

@@ -37,7 +37,7 @@ def unique_rows(rows):
 
 @dataclasses.dataclass(frozen=True)
 class Repetition:
-    """The numbers of 2-D filters of a layer, and of different ones."""
+    """The numbers of all and of different 2-D filters of a layer."""
 
     outputs: int  # M
     inputs: int  # C / groups

@@ -193,8 +193,8 @@ def summary(
     Parameters
     ----------
     net : Sequential, FrozenNet, LanguageModel or FrozenLanguageModel
-        A model with any bits or in float, or a frozen net.  Heads, which exist only in training,
-        count with their bytes.
+        A model with any bits or in float, or a frozen net.  The bytes of heads, which
+        exist only in training, are counted.
     image : sequence of int, optional
         The shape of an image, (H, W, C) or (N,); needed for a model that begins with a
         convolution, and not for a frozen net.

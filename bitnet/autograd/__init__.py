@@ -1,4 +1,4 @@
-"""The engine: tensors that record their operations, parameters, and a gradient check."""
+"""Automatic differentiation: Tensors that record operations, parameters, and a gradient check."""
 
 from bitnet.autograd.gradcheck import check_gradient
 from bitnet.autograd.latent import LatentWeight

@@ -1,4 +1,4 @@
-"""The comparison of a hand-written backward pass with differences of the forward pass."""
+"""A numerical check of hand-written backward passes."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -23,19 +23,19 @@ def check_gradient(
     """Compare a function's gradient with a central difference along one random direction.
 
     For a random direction d of all inputs and a random weight c of the outputs,
-    `sum(c * (f(x + h d) - f(x - h d))) / 2h` must equal `sum(grad * d)`, in float64.  Inputs that
-    are not contiguous are tried too, and the shapes of the gradients without rows.  Raises
-    AssertionError if the two differ.
+    `sum(c * (f(x + h d) - f(x - h d))) / 2h` must equal `sum(grad * d)`, in float64.  It also
+    checks inputs that are not contiguous, and the shapes of the gradients of an empty batch.
+    Raises AssertionError if the two differ.
 
     Parameters
     ----------
     function : callable
-        From Tensors to one Tensor.
+        Maps Tensors to one Tensor.
     *inputs : array
-        The point; converted to float64, all on one device.
+        The point at which gradients are compared; converted to float64, all on one device.
     surrogate : callable, optional
         For a quantizer: the function, from Tensors to a Tensor, whose slope the backward pass
-        promises.  Its differences are compared with the gradient of `function`.
+        uses.  Its differences are compared with the gradient of `function`.
     kinks : sequence of float, optional
         Values at which the slope jumps; entries of the inputs within `100 * step` of one
         are moved to that distance above it.
@@ -43,11 +43,11 @@ def check_gradient(
         The indices of the inputs whose first axis is the batch, which may be empty; pass
         () for a function that needs rows.
     step : float, optional
-        h.
+        The step size h.
     tolerance : float, optional
         The largest error allowed, absolute and relative to the difference.
     seed : int, optional
-        For the direction and the weights.
+        The seed of the random direction and weights.
 
     Examples
     --------
@@ -86,7 +86,7 @@ def check_gradient(
             _gradients(function, empty, xp.zeros(function(*map(Tensor, empty)).shape))
         except InputError as error:
             raise InputError(
-                f"check_gradient without rows: {error} (for a function that needs rows: batched=())"
+                f"check_gradient on an empty batch: {error}; pass batched=() if it needs rows"
             ) from None
 
 

@@ -10,30 +10,30 @@ from bitnet.kernels import Bits
 
 
 class LatentWeight(Parameter):
-    """Float weights whose signs, or quantized values, a layer multiplies with.
+    """Float weights whose signs, or quantized values, a layer multiplies by.
 
-    An optimizer packs the signs of one-bit weights as it changes them, and keeps them here for the
-    next forward pass.  While they are kept the data are read-only: call `assign(x)`, or change what
-    `edit()` returns; both drop the signs.  A change is not detected if it is made through a view
-    that was taken before the step, or in a CuPy array, which cannot be read-only: give each
-    LatentWeight data of its own.
+    An optimizer packs the signs of one-bit weights when it changes them, and caches them here for
+    the next forward pass.  While they are cached, the data are read-only: call `assign(x)`, or
+    modify the array that `edit()` returns; both drop the signs.  A change is not detected if it is
+    made through a view that was taken before the step, or in a CuPy array, which cannot be
+    read-only: do not share the data of a LatentWeight with other arrays.
 
     Parameters
     ----------
     data : array or nested list of numbers
-        The first value; a contiguous copy is kept.
+        The initial value; it is copied to a contiguous array.
     clip : float, optional
         Clip to [-clip, clip] after each step: 1 for the weights of a binary layer.
     lr_scale : float, optional
         The factor of the optimizer's learning rate for this parameter; default: 1.
     is_binary : bool, optional
-        Whether a layer multiplies with the signs of the data, so that an optimizer packs them;
+        Whether a layer multiplies by the signs of the data, so that an optimizer packs them;
         default: True for clipped matrices.
 
     Attributes
     ----------
     grad : numpy.ndarray or None
-        The gradient.  That of binary weights is a product, computed when it is first read.
+        The gradient.  For binary weights it is a product that is computed when it is first read.
     lazy_grad : numpy.ndarray or kernels.Product or None
         The gradient, computed or not.
 
@@ -79,7 +79,7 @@ class LatentWeight(Parameter):
             super()._receive(grad)
 
     def edit(self) -> Any:
-        """Return the data, to be changed in place; drop the signs and all derived values."""
+        """Return the data, for changes in place; drop the signs and all derived values."""
         self._signs = self._derived = None
         return super().edit()
 

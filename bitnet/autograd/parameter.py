@@ -15,7 +15,7 @@ class Parameter(Tensor):
     Parameters
     ----------
     data : array or nested list of numbers
-        The first value; a copy is kept, contiguous.
+        The initial value; it is copied to a contiguous array.
     lr_scale : float, optional
         The factor of the optimizer's learning rate for this parameter; default: 1.
 
@@ -41,7 +41,7 @@ class Parameter(Tensor):
     lazy_grad = property(lambda self: self.grad, doc="The gradient as the optimizer takes it.")
 
     def assign(self, x: Any) -> None:
-        """Set all numbers to those of an array or Tensor of the same shape."""
+        """Copy the values of an array or Tensor of the same shape."""
         x = x.data if isinstance(x, Tensor) else x
         x = like(x, self) if is_array(x) else array_module(self).asarray(x, self.data.dtype)
         if x.shape != self.shape or x.dtype.kind not in "fiub":
@@ -49,7 +49,7 @@ class Parameter(Tensor):
         self.edit()[...] = x
 
     def edit(self) -> Any:
-        """Return the data, to be changed in place."""
+        """Return the data, for changes in place."""
         if isinstance(self.data, np.ndarray) and not self.data.flags.writeable:
             try:
                 self.data.flags.writeable = True

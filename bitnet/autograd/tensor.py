@@ -84,7 +84,7 @@ class Tensor:
         The value.  Arrays keep their type (float32, float64, integers, booleans); Python
         numbers and lists of them become float32.
     requires_grad : bool, optional
-        Whether `backward` leaves a gradient in `grad`; floats only.
+        Whether `backward` stores a gradient in `grad`; floats only.
 
     Attributes
     ----------
@@ -118,7 +118,7 @@ class Tensor:
             if requires_grad and data.dtype.kind != "f":
                 raise InputError(f"Tensor: {data.dtype} has no gradient; expected floats")
         elif requires_grad:
-            raise InputError("Tensor: bits have no gradient; let floats require one, then sign()")
+            raise InputError("Tensor: bits have no gradient; call sign() on floats that need one")
         self.data = data
         self.requires_grad = bool(requires_grad)
         self.grad = None
@@ -168,7 +168,7 @@ class Tensor:
     def item(self) -> Any:
         """Return the value of a Tensor with one element, as a Python number."""
         if self.size != 1:
-            raise InputError(f"item: a Tensor of shape {self.shape}; expected one element")
+            raise InputError(f"item: got a Tensor of shape {self.shape}; expected one element")
         return self.numpy().item()
 
     def __float__(self) -> float:
@@ -215,8 +215,8 @@ class Tensor:
 
     def __setitem__(self, index: Any, value: Any) -> None:
         raise InputError(
-            f"{type(self).__name__}: elements cannot be set, as the graph would not see it; change "
-            "parameter.edit()[...], call parameter.assign(x), or change .data"
+            f"{type(self).__name__}: elements cannot be set, because the graph would "
+            "not record it; change parameter.edit()[...], call parameter.assign(x), or change .data"
         )
 
     def numpy(self) -> np.ndarray:
@@ -234,11 +234,12 @@ class Tensor:
         return Tensor(self.data)
 
     def backward(self, grad: Any = None, retain_graph: bool = False) -> None:
-        """Add to the `grad` of every leaf the derivative of this Tensor with respect to it.
+        """Add the derivative of this Tensor with respect to each leaf to the leaf's `grad`.
 
         `grad` is the derivative of the quantity of interest with respect to this Tensor, 1 for one
-        element.  The graph is walked without recursion, each operation once, results before
-        operands; what the operations saved is released on the way unless `retain_graph` is true.
+        element.  The graph is traversed without recursion, each operation once, results before
+        operands.  The values that operations saved are released on the way unless `retain_graph` is
+        true.
         """
         if not self.requires_grad:
             raise InputError(
@@ -274,7 +275,7 @@ class Tensor:
             if self.size != 1:
                 raise InputError(
                     f"backward: a Tensor of shape {self.shape} needs the argument grad "
-                    "of that shape; without it, reduce to one number first (sum, mean, a loss)"
+                    "of that shape; pass it, or reduce to one number first (sum, mean, a loss)"
                 )
             dtype = self.data.dtype if self.is_float else np.float32
             return array_module(self).ones(self.shape, dtype)
@@ -316,10 +317,10 @@ class Tensor:
 class Function:
     """One application of one operation; subclasses write `forward` above `backward`.
 
-    `forward` takes the inputs' data and returns the result's; it keeps on `self` what `backward`
-    needs.  `backward` takes the gradient of the result and returns one gradient per input, of that
-    input's shape, or None for an input whose entry in `self.needs_grad` is False.  With a single
-    input it may return the gradient itself.
+    `forward` takes the data of the inputs and returns the data of the result; it stores on `self`
+    what `backward` needs.  `backward` takes the gradient of the result and returns one gradient per
+    input, of that input's shape, or None for an input whose entry in `self.needs_grad` is False.
+    With a single input it may return the gradient itself.
 
     Attributes
     ----------
@@ -350,13 +351,13 @@ class Function:
     def __call__(self, *inputs: Any) -> "Tensor":
         """Apply the operation to Tensors, arrays or numbers; returns a Tensor."""
         if self.inputs:
-            raise InputError(f"{self.name} is applied already; make a new one for each call")
+            raise InputError(f"{self.name} was already applied; make a new one for each call")
         tensors = _as_tensors(inputs)
         if not self._takes_bits:
             for x in tensors:
                 if isinstance(x.data, (Bits, BitPlanes)):
                     raise InputError(
-                        f"{self.name} works on numbers and got {x.data!r}; "
+                        f"{self.name}: got {x.data!r}; expected numbers; "
                         "functional.unpack() turns bits into +1.0 and -1.0"
                     )
         check_one_device(self.name, tensors)

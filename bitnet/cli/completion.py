@@ -1,4 +1,4 @@
-"""`bitnet completion`: print the script with which a shell completes verbs and options.
+"""`bitnet completion`: print a shell script that completes verbs and options.
 
 examples:
   bitnet completion bash > ~/.local/share/bash-completion/completions/bitnet

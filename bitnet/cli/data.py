@@ -24,13 +24,13 @@ def add_arguments(parser):
     parser.add_argument("--verbose", action="store_true", help="list each file and its bytes")
     actions = parser.add_subparsers(title=ACTIONS, dest="action", metavar="ACTION")
     names, known = ", ".join(PUBLISHED), (*PUBLISHED, *TEXTS)
-    where = "folder of its files; default: where `bitnet data` lists it"
+    where = "folder of the files; default: where `bitnet data` lists it"
     about = "compare files with the published checksums"
     check = actions.add_parser("verify", help=about, description=f"{about}.")
-    every = f"{names}; default: all that are there"
+    every = f"{names}; default: all that are found"
     check.add_argument("name", metavar="NAME", nargs="?", choices=known, help=every)
     check.add_argument("--folder", metavar="FOLDER", help=where)
-    about = "download a data set and verify it; resumes a download that was stopped"
+    about = "download a data set and verify it; an interrupted download is resumed"
     get = actions.add_parser("fetch", help=about, description=f"{about}.")
     get.add_argument("name", metavar="NAME", choices=known, help=names)
     about = "folder of a mirror, http://... or https://...; default: the public address of the set"

@@ -25,8 +25,9 @@ def add_arguments(parser):
     add_data(parser, TEXTS).add_argument("--limit", type=int, default=0, metavar="N", help=about)
     add("--json", action="store_true", help="print JSON")
     about = (
-        "images in a batch; default: frozen 200, ConvNets 64, on a GPU 10000 and 256, trained "
-        "1000, ConvNets 100; or streams of a text; default: those of the training, or 20"
+        "images per batch; default: 200 for frozen nets (ConvNets: 64; on a GPU: 10000 and 256), "
+        "1000 for trained nets (ConvNets: 100); for texts, the number of streams; default: as in "
+        "training, or 20"
     )
     add_machine(parser).add_argument("--batch", type=int, metavar="N", help=about)
 

@@ -28,7 +28,7 @@ from bitnet.training.trained import Trained
 def add_arguments(parser):
     """Add the arguments of the verb to a parser."""
     add = parser.add_argument
-    add("file", metavar="CHECKPOINT", help="what `bitnet train` wrote")
+    add("file", metavar="CHECKPOINT", help="a checkpoint from `bitnet train`")
     add("--out", metavar="NET.npz", help="the file to write; default: CHECKPOINT's name with .npz")
     about = (
         "compare every integer with the trained net's on the first N test images, or every score "

@@ -99,7 +99,7 @@ def _check_free(out):
     if pathlib.Path(out).exists():
         with open(out, "rb") as file:
             if file.read(len(START)) not in (b"", START):
-                raise InputError(f"--out: {out} holds something else; choose another name")
+                raise InputError(f"--out: {out} has other contents; choose another name")
 
 
 def _check_picture(args):
@@ -193,7 +193,7 @@ def _inputs(net, index):
 
 
 def _few(codebook):
-    """The integers of a Codebook and what they are multiplied with, in words."""
+    """The integers of a Codebook and their factor, in words."""
     return f"{_listed(codebook.integers)}, times {codebook.unit:g}"
 
 

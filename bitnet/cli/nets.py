@@ -77,7 +77,9 @@ def measure_of(unit, loss):
 def text_of(net, args, limit):
     """The name and the tokens of the test text in --data and --folder."""
     if limit == 1:
-        raise InputError("--limit is 1; expected 0 (all) or 2 or more: the first is not predicted")
+        raise InputError(
+            "--limit is 1; expected 0 (all) or 2 or more, as the first is not predicted"
+        )
     own = net.settings.get("data")
     data = args.data or own
     if data not in TEXTS:
@@ -109,7 +111,7 @@ def standard_input(most):
     """The bytes of standard input; refuses more than `most`."""
     content = sys.stdin.buffer.read(most + 1)
     if len(content) > most:
-        raise InputError(f"standard input has more than {most} bytes; give it less")
+        raise InputError(f"standard input has more than {most} bytes; shorten it")
     return content
 
 

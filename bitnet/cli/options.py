@@ -39,7 +39,7 @@ def check_number(name, value, least, most):
 
 
 def check_suffix(option, path, suffix):
-    """Refuse a file's name with another suffix than the one of its kind."""
+    """Refuse a file name whose suffix does not match its kind."""
     if pathlib.Path(path).suffix.lower() != suffix:
         raise InputError(f"{option} is {path}; expected a name that ends with {suffix}")
 
@@ -59,7 +59,7 @@ def add_data(parser, more=()):
     group, names = parser.add_argument_group("data"), (*DATASETS, *more)
     about = f"data set: {', '.join(names)}; default: the one that the net was trained on"
     group.add_argument("--data", choices=names, metavar="SET", help=about)
-    about = "folder of its files; default: the one used in training, if known, or its usual place"
+    about = "folder of the data; default: the one used in training, if known, or its usual place"
     group.add_argument("--folder", metavar="FOLDER", help=about)
     return group
 

@@ -24,7 +24,7 @@ GROUPS = {
     "set up": {
         "status": "show versions, the kernels in use, and what is missing and why",
         "data": "list, verify and download data sets",
-        "completion": "print the completion script of a shell",
+        "completion": "print a shell script that completes verbs and options",
     },
 }
 VERBS = {verb: about for verbs in GROUPS.values() for verb, about in verbs.items()}

@@ -1,4 +1,4 @@
-"""`bitnet plot`: draw trainings and nets as PNG or SVG.
+"""`bitnet plot`: plot training logs and nets as PNG or SVG.
 
 examples:
   bitnet plot curves net.jsonl --out curves.png
@@ -35,8 +35,8 @@ KINDS = {
     "curves": "loss, accuracy (for texts perplexity or bits per character), flip ratio and "
     "learning rate by epoch",
     "histograms": "the distribution of the latent weights of each low-bit layer by epoch",
-    "filters": "the weights of a layer, from black for -1 or the smallest to white",
-    "codes": "how many weights of each layer have each of the k-bit values",
+    "filters": "the weights of a layer, from black (-1 or the smallest) to white",
+    "codes": "the number of weights per layer for each of the k-bit values",
     "confusion": "the confusion matrix on the test images of a data set",
     "graph": "the operations of a trained net, from the input to the scores",
     "quantizers": "quantizers with their surrogates and the slope of the backward pass",

@@ -31,23 +31,23 @@ def add_arguments(parser):
     add = parser.add_argument
     add("file", metavar="FILE", help="a checkpoint, or a net from `bitnet freeze`")
     about = (
-        "a picture (Pillow reads it; its middle is scaled to the size of the net's images), a "
-        "folder of pictures (other files in it are ignored), an .npy or .npz of uint8 pixels "
-        "(count, rows, columns[, 3]), or - for a picture or .npy in standard input; for a language "
+        "a picture (its central square is scaled to the size of the net's images), a folder of "
+        "pictures (other files in it are ignored), an .npy or .npz file of uint8 pixels (count, "
+        "rows, columns[, 3]), or - for a picture or .npy from standard input; for a language "
         "model, the beginning of a text, or - for standard input"
     )
     add("inputs", metavar="INPUT", nargs="+", help=about)
     add = parser.add_argument_group("images").add_argument
     about = "print the K classes with the largest scores"
     add("--top", type=int, default=1, metavar="K", help=about)
-    about = "invert the pixels, for dark on light where a net was trained on light on dark"
+    about = "invert the pixels, such as dark on light for a net trained on light on dark"
     add("--invert", action="store_true", help=about)
     add = parser.add_argument_group("language models").add_argument
     about = "number of words or characters to add; default: 100"
     add("--count", type=int, metavar="N", help=about)
-    about = "below 1 makes likely words likelier, 0 always takes the likeliest; default: 0.8"
+    about = "below 1 favours likely words, 0 always takes the likeliest; default: 0.8"
     add("--temperature", type=float, metavar="T", help=about)
-    about = "seed of the draws; default: 0"
+    about = "seed of the random draws; default: 0"
     add("--seed", type=int, metavar="N", help=about)
     about = (
         "print JSON: a list of {input, class, index, scores}, with the scores of all classes in "

@@ -52,7 +52,7 @@ def add_arguments(parser):
     add("--classes", type=int, metavar="N", help=about)
     for name in ("weights", "activations"):
         add(f"--{name}", metavar="BITS", help=f"bits of the {name}, {BITS}")
-    add("--float", action="store_true", help="the float twin")
+    add("--float", action="store_true", help="use the float twin")
     for name, about in FLAGS.items():
         parser.add_argument(f"--{name}", action="store_true", help=about)
 
@@ -93,7 +93,7 @@ def net_and_image(args):
     language = opened_language(args.file, of_words=False) if exists else None
     wrong = _given(args, "image", "energy", "repetition")
     if wrong and (language or (of_text and not exists)):
-        raise InputError(f"--{wrong} applies only to nets of images, not to texts; remove it")
+        raise InputError(f"--{wrong} applies only to nets for images, not for texts; remove it")
     if not exists:
         return _of_name(args, of_text)
     if wrong := _given(args, "image", "classes", "weights", "activations", "float"):

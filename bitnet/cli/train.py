@@ -1,13 +1,13 @@
 """`bitnet train`: train a low-bit net, or its float twin, and write a checkpoint after each epoch.
 
-nets of images:
+nets for images:
   mlp:512,512            fully connected layers of 512 and 512 units
   conv:32,32/64,64/256   blocks of 3x3 convolutions with 32, 32 and 64, 64 channels, each with a
                          2x2 max-pooling at its end, then 256 fully connected units
   mnist-theano, mnist-torch, cifar10, svhn
                          the nets of the papers
 
-nets of texts:
+nets for texts:
   rnn:512                a layer of 512 recurrent units with ReLU
   lstm:300               a layer of 300 LSTM units
   gru:256,256            two layers of 256 gated recurrent units

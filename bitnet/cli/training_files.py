@@ -19,7 +19,7 @@ def file_name(settings):
 
 
 def best_of(out):
-    """The file of the best epoch, beside the checkpoint."""
+    """The file of the best epoch, next to the checkpoint."""
     return out.with_name(f"{out.stem}.best{out.suffix}")
 
 

@@ -76,7 +76,7 @@ def read_cifar(
         records = np.frombuffer(file.read(n_bytes), np.uint8)
     if records.size != n_bytes:
         raise InputError(
-            f"{path}: read {records.size} bytes; expected {n_bytes}; the file was cut off meanwhile"
+            f"{path}: read {records.size} bytes; expected {n_bytes}; it was truncated while open"
         )
     records = records.reshape(-1, record)
     for column, count in enumerate(LABELS[classes]):

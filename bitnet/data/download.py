@@ -116,7 +116,7 @@ class _Resuming:
                 what, kept = "cannot be reached", ""
                 if before:
                     kept = f"; {before} of {self.n_bytes} bytes are kept, and the next try resumes"
-                    what = "broke off"
+                    what = "was interrupted"
                 raise InputError(f"{url} {what} ({reason}); check the connection{kept}")
         os.replace(self.part, output_file)
 
@@ -202,7 +202,7 @@ def _unpack(known, archive, folder):
 
 
 def _copy(source, path):
-    """Write a file from an archive, whole or not at all; return its SHA-256."""
+    """Write a file from an archive, completely or not at all; return its SHA-256."""
     digest = hashlib.sha256()
     with replacing(path) as file:
         while block := source.read(BLOCK):

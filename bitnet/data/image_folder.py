@@ -126,7 +126,7 @@ def opened(path, channels, least=None):
         except Exception as error:  # Pillow raises many classes for damaged files
             named = repr(file) in str(error)  # Pillow names the file object if it knows no reason
             reason = "" if named else f" ({error})"
-            what = f"no picture that can be read, or damaged{reason}"
+            what = f"not a readable picture, or damaged{reason}"
             raise InputError(f"{path}: {what}; expected {', '.join(FORMATS)}") from None
 
 

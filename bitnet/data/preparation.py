@@ -126,7 +126,7 @@ class Preparation:
     header : dict
         See `from_arrays`, which checks both; `fit` computes them.
     arrays : dict of str to numpy.ndarray
-        The same.
+        See `from_arrays`.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""The file of a frozen net: a header and arrays in one archive, whole or refused.
+"""The file of a frozen net: a header and arrays in one archive, read completely or rejected.
 
 A net consists of parts (layers, matrices, cells).  Each part has `contents()`, which returns a
 JSON header and its arrays by name, and `from_contents(header, arrays)`, which checks both.  Neither
@@ -37,7 +37,7 @@ def contents(net):
 
 
 def save(net, path):
-    """Write a frozen net to a file, whole or not at all."""
+    """Write a frozen net to a file, completely or not at all."""
     write_archive(path, net.kind, VERSION, *contents(net))
 
 

@@ -357,7 +357,7 @@ class FrozenLanguageModel:
         return self.scores(as_array(ids)[None], state)
 
     def save(self, path: Path | str) -> None:
-        """Write the model to a file, whole or not at all."""
+        """Write the model to a file, completely or not at all."""
         file.save(self, path)
 
     def contents(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:

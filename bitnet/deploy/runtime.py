@@ -1,8 +1,8 @@
 """A frozen net: integers from the first product to the last, then one batch norm in float.
 
 This is Algorithm 4 of the papers, where one integer comparison replaces batch norm and sign, and
-2^k - 1 comparisons replace batch norm and a k-bit quantizer.  NumPy alone is enough; Numba returns
-the same integers faster.
+2^k - 1 comparisons replace batch norm and a k-bit quantizer.  Only NumPy is required; Numba
+computes the same integers faster.
 """
 
 import copy
@@ -216,7 +216,7 @@ class FrozenNet:
         return self.scores(x, prepared).argmax(axis=1)
 
     def save(self, path: Path | str) -> None:
-        """Write the net to a file, whole or not at all."""
+        """Write the net to a file, completely or not at all."""
         file.save(self, path)
 
     def contents(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:

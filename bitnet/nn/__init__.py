@@ -1,6 +1,6 @@
-"""Layers: parameters and state around the operations of `nn.functional`.
+"""Layers, which hold the parameters and state of the operations in `nn.functional`.
 
-All raise InputError for sizes and settings out of range, and for inputs that do not fit.
+Each layer raises InputError if a size or setting is out of range, or an input does not fit.
 """
 
 from bitnet.nn import functional, models

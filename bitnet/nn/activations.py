@@ -1,4 +1,4 @@
-"""Activations: k-bit quantizers, the sign, and the rectifier of float twins."""
+"""Activations: k-bit quantizers, the sign, and ReLU for float twins."""
 
 import dataclasses
 import math
@@ -18,19 +18,20 @@ from bitnet.quantizers.names import elementwise_quantizer_of
 class Quantize(Module):
     """k-bit activations, packed in planes, with the straight-through estimator of their quantizer.
 
-    With a number of bits the quantizer is `Uniform`, whose gradients pass where |x| <= 1, and
-    with 1 it is the sign: `a_k = quantizer(BatchNorm(s_k))` in Algorithm 1 of the papers.
+    It computes `a_k = quantizer(BatchNorm(s_k))` in Algorithm 1 of the papers.  A number of bits
+    selects the quantizer `Uniform`, whose gradients pass where |x| <= 1; one bit is the sign.
 
     Parameters
     ----------
     quantizer : Quantizer or int
-        See `bitnet.quantizers`; or k, from 1 to 8.
+        A quantizer from `bitnet.quantizers`, or the number of bits k, from 1 to 8.
 
     Attributes
     ----------
     clip_value : float or None
         Gradients pass where |x| <= clip_value; None for a quantizer without one.  Set it during
-        training to widen the hard tanh, as the second paper does (section 4.3); None lets all pass.
+        training to widen the hard tanh, as the second paper does (section 4.3), or to None to let
+        all gradients pass.
 
     Examples
     --------
@@ -70,12 +71,13 @@ class Sign(Module):
     Parameters
     ----------
     clip_value : float, optional
-        Gradients pass where |x| <= clip_value, everywhere for None; may change during training.
+        Gradients pass where |x| <= clip_value, or everywhere if it is None; it may change in
+        training.
     stochastic : bool, optional
-        Draw the sign in training, +1 with probability clip((x + 1) / 2, 0, 1), as in the
+        In training, draw the sign at random, +1 with probability clip((x + 1) / 2, 0, 1), as in the
         papers' Torch experiments; evaluation is always deterministic.
     rng : numpy.random.Generator, optional
-        The source of randomness; required if `stochastic`.
+        The random number generator; required if `stochastic`.
 
     Examples
     --------
@@ -105,7 +107,7 @@ class Sign(Module):
 
 
 class ReLU(Module):
-    """The rectifier `max(x, 0)`, for the float twin.
+    """The ReLU activation `max(x, 0)`, for the float twin.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Modules made of Modules: in sequence, in parallel branches, with auxiliary classifiers."""
+"""Containers of Modules: sequences, parallel branches, and auxiliary classifiers."""
 
 import functools
 import html
@@ -15,7 +15,7 @@ from bitnet.nn.norm import BatchNorm, BatchNormSign
 
 
 class Sequential(Module):
-    """Modules in sequence.
+    """A sequence of Modules, each applied to the result of the previous one.
 
     Parameters
     ----------
@@ -79,8 +79,8 @@ def fused(layers):
 class Branches(Module):
     """Parallel branches with the same input, whose outputs are concatenated along the channels.
 
-    An inception block (Szegedy et al., arXiv 1409.4842).  Branches that end with signs, or with
-    codes of the same quantizer, stay packed.
+    An example is an inception block (Szegedy et al., arXiv 1409.4842).  Branches that end with
+    signs, or with codes of the same quantizer, stay packed.
 
     Parameters
     ----------
@@ -112,17 +112,17 @@ class Branches(Module):
 
 
 class WithHeads(Sequential):
-    """Modules in sequence, with auxiliary classifiers after some of them in training.
+    """A sequence of Modules, with auxiliary classifiers after some of them in training.
 
-    In training it returns a tuple: its scores, then those of the heads, for a loss made by
-    `auxiliary`.  Evaluation and freezing omit the heads.
+    In training it returns a tuple of its scores and those of the heads; `auxiliary` makes a loss
+    for it.  Evaluation and freezing omit the heads.
 
     Parameters
     ----------
     *layers : Module
         The layers, in order.
     heads : dict of int to Sequential
-        The number of a layer and the classifier of its output.
+        The classifiers, by the index of the layer whose output each one takes.
 
     Examples
     --------
@@ -163,8 +163,8 @@ def auxiliary(
 ) -> Callable[[Any, Any], Tensor]:
     """Return the loss of a net with heads: `loss(main) + share * sum of loss(head)`.
 
-    Szegedy et al. (arXiv 1409.4842, section 5) take a share of 0.3; the second paper does not state
-    that of its two auxiliary classifiers.
+    Szegedy et al. (arXiv 1409.4842, section 5) use a share of 0.3; the second paper does not state
+    the share of its two auxiliary classifiers.
 
     Parameters
     ----------
@@ -176,7 +176,7 @@ def auxiliary(
     Returns
     -------
     callable
-        A function of scores, or the tuple of a `WithHeads` in training, and labels.
+        A function of scores and labels; the scores may be the tuple of a `WithHeads` in training.
 
     Examples
     --------

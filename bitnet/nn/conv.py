@@ -85,29 +85,29 @@ class _Convolution(Module):
 
 
 class QuantConv2d(IntegerLayer, _Convolution):
-    """A convolution with k-bit filters, `functional.quantized_conv2d`.
+    """A convolution with k-bit filters; see `functional.quantized_conv2d`.
 
-    Latent weights, quantizer and clipping are those of `QuantLinear`; the learning rate is scaled
-    by sqrt((in_channels + out_channels) / groups * taps / 1.5), as in the papers' code.
+    Latent weights, quantizer and clipping are as in `QuantLinear`; the learning rate is scaled by
+    sqrt((in_channels + out_channels) / groups * taps / 1.5), as in the papers' code.
 
     Parameters
     ----------
     in_channels, out_channels : int
-        Channels C of the images and M of the result, at least 1.
+        Numbers of input channels C and output channels M, at least 1.
     kernel_size : int or (int, int)
-        Rows and columns of taps.
+        Height and width of the kernel.
     stride : int or (int, int), optional
-        Pixels between neighbouring outputs, down and to the right.
+        Step between neighbouring outputs, down and to the right, in pixels.
     padding : int or (int, int) or {"same", "valid"}, optional
-        Pixels outside the border on each side; "valid" is 0, "same" keeps the size at stride 1.
+        Padding pixels on each side; "valid" is 0, "same" keeps the size at stride 1.
     groups : int, optional
-        Groups of channels, each with its own filters; divides both numbers of channels.
+        Number of groups of channels, each with its own filters; it divides both channel numbers.
     rng : numpy.random.Generator
-        The source of the first weights and of stochastic rounding.
+        The generator of the initial weights and of stochastic rounding.
     border : {0, 1, -1}, optional
-        The value of the pixels outside the border.
+        The value of the padding pixels.
     weight_quantizer : int or Quantizer or str, optional
-        Bits, from 1 to 8, or a quantizer or its name.
+        A number of bits from 1 to 8, a quantizer, or its name.
     **backward : optional
         `grad_format`, `rounding` and `balance`, as for `QuantLinear`; `balance` subtracts the mean
         of each filter.
@@ -117,7 +117,7 @@ class QuantConv2d(IntegerLayer, _Convolution):
     weight : LatentWeight
         float32 of shape (out_channels, rows, columns, in_channels / groups).
     packed : Bits or BitPlanes
-        The filters that the layer multiplies with.
+        The filters that the forward pass uses.
 
     Examples
     --------
@@ -159,7 +159,7 @@ class QuantConv2d(IntegerLayer, _Convolution):
 
 
 class BinaryConv2d(QuantConv2d):
-    """A convolution with ±1 filters, `QuantConv2d` with one bit.
+    """A convolution with ±1 filters: `QuantConv2d` with one bit.
 
     Parameters
     ----------
@@ -173,7 +173,7 @@ class BinaryConv2d(QuantConv2d):
     weight : LatentWeight
         float32 of shape (out_channels, rows, columns, in_channels / groups).
     bits : Bits
-        The filters that the layer multiplies with.
+        The filters that the forward pass uses.
 
     Examples
     --------
@@ -202,16 +202,16 @@ class BinaryConv2d(QuantConv2d):
 
 
 class Conv2d(_Convolution):
-    """A convolution of floats, for the float twin.
+    """A float convolution, for the float twin.
 
     Parameters
     ----------
     in_channels, out_channels : int
-        Channels C of the images and M of the result, at least 1.
+        Numbers of input channels C and output channels M, at least 1.
     kernel_size, stride, padding, groups, border : optional
         As for `QuantConv2d`; `kernel_size` is required.
     rng : numpy.random.Generator
-        The source of the first weights, U(-a, a) with Glorot's
+        The generator of the initial weights, U(-a, a) with Glorot's
         a = sqrt(6 / ((in_channels + out_channels) / groups * taps)).
 
     Examples
@@ -259,13 +259,12 @@ class _Pooling(Module):
 
 
 class MaxPool2d(_Pooling):
-    """Max-pooling, see `functional.max_pool2d`.
+    """Max-pooling; see `functional.max_pool2d`.
 
     Parameters
     ----------
     kernel_size, stride : int or (int, int), optional
-        Rows and columns of taps, and pixels between neighbouring outputs; default: 2 and
-        `kernel_size`.
+        Height and width of the window, and the step between outputs; default: 2 and `kernel_size`.
     padding : optional
         As for `QuantConv2d`.
 
@@ -281,7 +280,7 @@ class MaxPool2d(_Pooling):
 
 
 class AvgPool2d(_Pooling):
-    """Average pooling, see `functional.avg_pool2d`.
+    """Average pooling; see `functional.avg_pool2d`.
 
     Parameters
     ----------
@@ -300,7 +299,7 @@ class AvgPool2d(_Pooling):
 
 
 class Flatten(Module):
-    """Images as rows, for the linear layers that follow; bits stay packed.
+    """Flatten images to rows, for the linear layers that follow; bits stay packed.
 
     Examples
     --------

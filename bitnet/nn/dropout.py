@@ -1,4 +1,4 @@
-"""Dropout as a layer."""
+"""The dropout layer."""
 
 import numpy as np
 
@@ -10,14 +10,14 @@ from bitnet.nn.module import Module
 
 
 class Dropout(Module):
-    """Dropout in training, nothing in evaluation; signs and pixels stay packed.
+    """Dropout in training, the identity in evaluation; signs and pixels stay packed.
 
     Parameters
     ----------
     p : float
         The probability of dropping an element, from 0 to below 1.
     rng : numpy.random.Generator
-        The source of randomness.
+        The random number generator.
 
     Examples
     --------

@@ -26,11 +26,11 @@ class Embedding(Module):
     num_embeddings, embedding_dim : int
         Rows V and columns N of the table.
     rng : numpy.random.Generator
-        The source of the first numbers, U(-half, half).
+        The generator of the initial values, U(-half, half).
     activation_quantizer : int or Quantizer or str, optional
-        Bits, from 1 to 8, or a quantizer or its name; floats by default.
+        A number of bits from 1 to 8, a quantizer, or its name; floats by default.
     half : float, optional
-        The largest of the first numbers.
+        The bound of the initial values.
 
     Attributes
     ----------

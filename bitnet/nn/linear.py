@@ -1,10 +1,10 @@
 """Linear layers: with quantized weights, with quantized weights and a scale, and with floats.
 
-A binarized network after Algorithm 1 of the papers is the sequence
+A binarized network, as in Algorithm 1 of the papers, is the sequence
 
     BinaryLinear -> BatchNorm -> Sign -> ... -> BinaryLinear -> BatchNorm
 
-in which BinaryLinear holds the latent weights and multiplies with their packed signs.
+in which BinaryLinear holds the latent weights and multiplies by their packed signs.
 """
 
 import math
@@ -28,35 +28,35 @@ def _check_width(layer, x, in_features):
 
 
 class QuantLinear(IntegerLayer):
-    """A linear layer with k-bit weights on integers; it has no bias, as batch norm follows.
+    """A linear layer with k-bit weights for integer inputs; no bias, because batch norm follows.
 
     The latent weights are floats from U(-clip, clip), where `clip` is the quantizer's largest
     number, and are clipped to that range after each optimizer step.  Each call quantizes and packs
-    them, and their whole gradient passes.  Their learning rate is scaled by
+    them; in the backward pass, all of their gradient passes.  Their learning rate is scaled by
     sqrt((in_features + out_features) / 1.5), the inverse of the coefficient of the papers' code.
 
     Parameters
     ----------
     in_features, out_features : int
-        The width N of the input and M of the output, at least 1.
+        Sizes N of the input and M of the output, at least 1.
     rng : numpy.random.Generator
-        The source of the first weights and of stochastic rounding.
+        The generator of the initial weights and of stochastic rounding.
     weight_quantizer : int or Quantizer or str, optional
-        Bits, from 1 to 8 (see `quantizers.Uniform`), or a quantizer or its name.
+        A number of bits from 1 to 8 (see `quantizers.Uniform`), a quantizer, or its name.
     grad_format : str, optional
-        The numbers that the backward products multiply; see `functional.quantized_linear`.
+        The number format of gradients in the backward products; see `functional.quantized_linear`.
         Default: "int8", or "float32" without Numba, where it is faster.
     rounding : {"nearest", "stochastic"}, optional
         How an integer gradient is rounded.
     balance : bool, optional
-        Quantize the latent weights minus the mean of their row, see `functional.balance`.
+        Subtract the mean of each row before quantizing the weights; see `functional.balance`.
 
     Attributes
     ----------
     weight : LatentWeight
         float32 of shape (out_features, in_features); change it with `weight.assign` or `edit()`.
     packed : Bits or BitPlanes
-        The weights that the layer multiplies with.
+        The weights that the forward pass uses.
 
     Examples
     --------
@@ -93,10 +93,10 @@ class QuantLinear(IntegerLayer):
 
 
 class BinaryLinear(QuantLinear):
-    """A linear layer with ±1 weights on packed inputs, `QuantLinear` with one bit.
+    """A linear layer with ±1 weights for packed inputs: `QuantLinear` with one bit.
 
-    An optimizer step leaves the signs of the latent weights packed.  Each call multiplies with
-    them by XOR and popcount, and packs them itself where the weights were changed otherwise.
+    An optimizer step also packs the signs of the latent weights.  Each call multiplies by them with
+    XOR and popcount; it packs them again if the weights were changed in another way.
 
     Parameters
     ----------
@@ -106,9 +106,9 @@ class BinaryLinear(QuantLinear):
     Attributes
     ----------
     weight : LatentWeight
-        As that of `QuantLinear`, clipped to [-1, 1].
+        As in `QuantLinear`, clipped to [-1, 1].
     bits : Bits
-        The weights that the layer multiplies with.
+        The weights that the forward pass uses.
 
     Examples
     --------
@@ -144,14 +144,14 @@ class BinaryLinear(QuantLinear):
 
 
 class Linear(Module):
-    """A linear layer on floats, `x @ weight.T + bias`, for the float twin.
+    """A float linear layer, `x @ weight.T + bias`, for the float twin.
 
     Parameters
     ----------
     in_features, out_features : int
-        The width N of the input and M of the output, at least 1.
+        Sizes N of the input and M of the output, at least 1.
     rng : numpy.random.Generator
-        The source of the first weights, U(-a, a) with Glorot's a = sqrt(6 / (N + M)).
+        The generator of the initial weights, U(-a, a) with Glorot's a = sqrt(6 / (N + M)).
 
     Examples
     --------
@@ -183,12 +183,12 @@ class ScaledLinear(QuantizedLayer):
     Parameters
     ----------
     in_features, out_features : int
-        N and M.
+        Sizes N of the input and M of the output.
     rng : numpy.random.Generator
-        The source of the first weights, U(-a, a) with Glorot's a = sqrt(6 / (N + M)), and of
+        The generator of the initial weights, U(-a, a) with Glorot's a = sqrt(6 / (N + M)), and of
         stochastic rounding.
     weight_quantizer, activation_quantizer : int or Quantizer or str
-        Bits, from 1 to 8, or a quantizer or its name: p and q.
+        A number of bits from 1 to 8, a quantizer, or its name: p and q.
     grad_format, rounding : optional
         As for `QuantLinear`; "float32" by default, as for `language_model`.
 
@@ -197,7 +197,7 @@ class ScaledLinear(QuantizedLayer):
     weight, bias : Parameter
         float32 of shapes (M, N) and (M,); the weights are latent and not clipped.
     packed : BitPlanes
-        The weights that the layer multiplies with.
+        The weights that the forward pass uses.
 
     Examples
     --------

@@ -69,7 +69,7 @@ class Module:
         """Move all parameters, with their gradients, and all other state to "cpu" or "gpu".
 
         Single numbers (counters) and generators stay on the CPU, so that both devices draw the same
-        numbers.  The moments of an optimizer follow at its next step.  If the move fails, the
+        numbers.  An optimizer moves its moments at its next step.  If the move fails, the
         Module is unchanged.
         """
         move = mover(device)
@@ -97,22 +97,22 @@ class Module:
                 yield name, value
 
     def named_children(self) -> "Iterator[tuple[str, Module]]":
-        """Yield the Modules directly inside, as (name, Module)."""
+        """Yield the direct submodules, as (name, Module)."""
         members = self._members()
         yield from ((name, value) for name, value in members if isinstance(value, Module))
 
     def children(self) -> "Iterator[Module]":
-        """Yield the Modules directly inside."""
+        """Yield the direct submodules."""
         yield from (child for _, child in self.named_children())
 
     def named_modules(self, prefix: str = "") -> "Iterator[tuple[str, Module]]":
-        """Yield this Module and all Modules inside, as (dotted name, Module), outer ones first."""
+        """Yield this Module and all submodules, as (dotted name, Module), outer ones first."""
         yield prefix, self
         for name, child in self.named_children():
             yield from child.named_modules(f"{prefix}.{name}" if prefix else name)
 
     def modules(self) -> "Iterator[Module]":
-        """Yield this Module and all Modules inside, outer ones first."""
+        """Yield this Module and all submodules, outer ones first."""
         yield from (module for _, module in self.named_modules())
 
     def _named(self, wanted, prefix=""):
@@ -122,21 +122,21 @@ class Module:
             yield from child._named(wanted, f"{prefix}{name}.")
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
-        """Yield the Parameters of this Module and of all inside, as (dotted name, Parameter)."""
+        """Yield the Parameters of this Module and its submodules, as (dotted name, Parameter)."""
         return self._named(lambda value: isinstance(value, Parameter))
 
     def parameters(self) -> list[Parameter]:
-        """Return the Parameters of this Module and of all inside, each once."""
+        """Return the Parameters of this Module and its submodules, each once."""
         return list({id(value): value for _, value in self.named_parameters()}.values())
 
     def train(self, training: bool = True) -> Self:
-        """Behave as in training, or, with False, as in evaluation; return the Module."""
+        """Set training mode, or with False evaluation mode; return the Module."""
         for module in self.modules():
             module.training = bool(training)
         return self
 
     def eval(self) -> Self:
-        """Behave as in evaluation; return the Module."""
+        """Set evaluation mode; return the Module."""
         return self.train(False)
 
     def _state(self):
@@ -205,9 +205,9 @@ def evaluating(model):
 def check_state(what, own, state):
     """Refuse arrays whose names, shapes or types differ from those of `own`, or hold NaN."""
     if missing := sorted(own.keys() - state.keys()):
-        raise InputError(f"{what}: the state lacks {missing[0]!r}; is it of another model?")
+        raise InputError(f"{what}: the state lacks {missing[0]!r}; is it from another model?")
     if unknown := sorted(state.keys() - own.keys()):
-        raise InputError(f"{what}: an unknown {unknown[0]!r} in the state; is it of another model?")
+        raise InputError(f"{what}: unknown {unknown[0]!r} in the state; is it from another model?")
     for name, array in own.items():
         came = state[name]
         if came.shape != array.shape or came.dtype != array.dtype:

@@ -17,7 +17,7 @@ class BatchNorm(Module):
 
     Training uses the statistics of the batch and averages them; evaluation uses the averages.  As
     in the papers' code, the inverse standard deviation is averaged, not the variance.  The first
-    `1 / momentum` batches have equal weights, so that no average contains a starting value.
+    `1 / momentum` batches have equal weights, so that no average contains an initial value.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ class BatchNorm(Module):
     eps : float, optional
         Added to the variance.
     momentum : float, optional
-        The share of a new batch in the averages; above 0, at most 1.
+        The weight of a new batch in the averages; above 0 and at most 1.
     lr_scale : float, optional
         The factor of the learning rate for gamma and beta.
 
@@ -77,9 +77,9 @@ class BatchNorm(Module):
 
 
 class BatchNormSign(Module):
-    """A batch norm fused with the sign after it; for integers one pass that stores no floats.
+    """A batch norm fused with the sign after it; for integers, one pass that stores no floats.
 
-    `Sequential` fuses the two layers where they follow each other.
+    `Sequential` fuses the two layers where a sign follows a batch norm.
     """
 
     def __init__(self, norm, sign):

@@ -20,17 +20,17 @@ RECTIFIED = 3.0  # the largest k-bit rectified state; with 1 the net learns less
 
 
 class QuantizedLayer(Module):
-    """A layer that multiplies with quantized weights.
+    """The base of layers with quantized weights.
 
-    Clipped weights are quantized as they are, since batch norm removes their size; those
-    without have a scale (`functional.quantize_scaled`).
+    Clipped weights are quantized directly, because batch norm removes their magnitude; other
+    weights are scaled (`functional.quantize_scaled`).
 
     Attributes
     ----------
     weight_quantizer : Quantizer or None
-        Of the weights; None for floats.
+        The quantizer of the weights; None for float weights.
     packed : Bits or BitPlanes
-        The weights that the layer multiplies with, of the shape of `weight`.
+        The weights that the forward pass uses, of the shape of `weight`.
 
     Examples
     --------
@@ -70,7 +70,7 @@ class QuantizedLayer(Module):
         return self.rng if self.rounding == "stochastic" else None
 
     def quantized(self, weight):
-        """Return the weights that the layer multiplies with, as a Tensor of Bits or BitPlanes."""
+        """Return the weights that the forward pass uses, as a Tensor of Bits or BitPlanes."""
         if weight.clip is None:
             return functional.quantize_scaled(weight, self.weight_quantizer)
         # an optimizer has packed the signs of the weights themselves, not those of balanced ones
@@ -79,7 +79,7 @@ class QuantizedLayer(Module):
         return functional.quantize(latent, quantizer, straight=not quantizer.smooth)
 
     def packed_of(self, weight):
-        """Return the weights that the layer multiplies with, as Bits or BitPlanes."""
+        """Return the weights that the forward pass uses, as Bits or BitPlanes."""
         if weight.is_binary and not self.balance:
             return weight.signs
         with no_grad():
@@ -87,7 +87,7 @@ class QuantizedLayer(Module):
 
     @property
     def packed(self):
-        """Return the weights that the layer multiplies with, Bits or BitPlanes like `weight`."""
+        """Return the weights that the forward pass uses, Bits or BitPlanes like `weight`."""
         return self.packed_of(self.weight)
 
     def weight_signs(self):

@@ -24,13 +24,13 @@ from bitnet.quantizers import Quantizer
 def detach(state: Any) -> Any:
     """Return a state detached from the graph, so that gradients stop here.
 
-    Truncated back-propagation through time carries the state from one sequence to the next, and
-    not its gradients.
+    Truncated backpropagation through time passes the state from one sequence to the next, but not
+    its gradients.
 
     Parameters
     ----------
     state : Tensor, or tuple of such or of such tuples, or None
-        What a recurrent layer returned.
+        A state that a recurrent layer returned.
 
     Examples
     --------
@@ -90,9 +90,9 @@ class _Recurrent(QuantizedLayer):
         return np.zeros(self.gates * self.hidden_size, np.float32)
 
     def __call__(self, x: Any, state: Any = None) -> tuple[Tensor, tuple]:
-        """Return all states of the last layer, and the last states of all, from x (T, B, N).
+        """Return all states of the last layer, and the final states of all layers, for x (T, B, N).
 
-        `state` is what an earlier call returned: for each layer the tuple of its states.
+        `state` is the state that an earlier call returned: the tuple of states of each layer.
         """
         return self.forward(self.brought(as_tensor(x)), state)
 
@@ -128,24 +128,24 @@ class _Recurrent(QuantizedLayer):
 
 
 class RNN(_Recurrent):
-    """Plain recurrent layers, tanh or rectified; see `functional.rnn`.
+    """Plain recurrent layers with tanh or ReLU; see `functional.rnn`.
 
-    The second paper's (arXiv 1609.07061, section 4.5) is one layer of 2048 rectified units.
-    Called with x (T, B, inputs) and a state, it returns all states of the last layer and the state
-    after them, `((h,), ...)`, one tuple per layer; gradients pass through it unless it is given to
-    `detach`.
+    The second paper (arXiv 1609.07061, section 4.5) has one layer of 2048 ReLU units.
+    A call with x (T, B, inputs) and a state returns all states of the last layer and the final
+    state `((h,), ...)`, one tuple per layer.  Gradients flow through the final state unless it is
+    passed to `detach`.
 
     Parameters
     ----------
     input_size, hidden_size : int
-        N and H.
+        Sizes N of the input and H of the state.
     rng : numpy.random.Generator
-        The source of the first weights, U(-a, a) with a = 1 / sqrt(H), of dropout and of
+        The generator of the initial weights, U(-a, a) with a = 1 / sqrt(H), of dropout and of
         stochastic rounding.
     num_layers : int, optional
-        How many, one after the other.
+        Number of layers, one after the other.
     activation : {"tanh", "relu"}, optional
-        f.
+        The activation function f.
     **options : optional
         `dropout`, `weight_quantizer`, `activation_quantizer`, `grad_format` and `rounding`, as for
         `LSTM`.
@@ -184,9 +184,9 @@ class RNN(_Recurrent):
 
 
 class LSTM(_Recurrent):
-    """Long short-term memory; see `functional.lstm`.
+    """LSTM layers; see `functional.lstm`.
 
-    The second paper's is one layer of 300 units.  A state is `((h, c), ...)`, one tuple per layer.
+    The second paper has one layer of 300 units.  A state is `((h, c), ...)`, one tuple per layer.
     The bias of the forget gate starts at 1, the others at 0 (Jozefowicz et al., 2015).
 
     Parameters
@@ -194,13 +194,13 @@ class LSTM(_Recurrent):
     input_size, hidden_size, rng, num_layers : optional
         As for `RNN`; the first three are required.
     dropout : float, optional
-        The probability of dropping an input of each layer but the first, in training; states
+        The probability of dropping an input of each layer except the first, in training; states
         are not dropped (Zaremba et al., arXiv 1409.2329).
     weight_quantizer : int or Quantizer or str, optional
-        Bits of all weights, from 1 to 8, or a quantizer or its name; floats by default.
+        A number of bits for all weights, from 1 to 8, a quantizer, or its name; floats by default.
     activation_quantizer : int or Quantizer or str, optional
-        The same for inputs and states; required together with `weight_quantizer`.  For rectified
-        units a number of bits means an unsigned `LinearQuant` from 0 to 3.
+        The same for inputs and states; required together with `weight_quantizer`.  For ReLU units,
+        a number of bits selects an unsigned `LinearQuant` from 0 to 3.
     **backward : optional
         `grad_format` and `rounding`, as for `QuantLinear`; "float32" by default, as for
         `language_model`.
@@ -230,7 +230,7 @@ class LSTM(_Recurrent):
 
 
 class GRU(_Recurrent):
-    """Gated recurrent units; see `functional.gru`.
+    """GRU layers; see `functional.gru`.
 
     Parameters
     ----------

@@ -13,10 +13,10 @@ from bitnet.nn.norm import BatchNorm
 class ShiftBatchNorm(BatchNorm):
     """Batch normalization whose scales are powers of two, so that scaling is shifting.
 
-    In training `functional.shift_batch_norm`, Algorithm 2 of arXiv 1602.02830 (version 2) and
-    1609.07061.  In evaluation, as in the authors' code,
+    Training uses `functional.shift_batch_norm`, Algorithm 2 of arXiv 1602.02830 (version 2) and
+    1609.07061.  Evaluation computes, as in the authors' code,
     `(x - mean) * (AP2(inv_std) * AP2(gamma)) + beta` with the averages of the mean and of the
-    unrounded inverse standard deviation, which start as those of `BatchNorm`.
+    unrounded inverse standard deviation, which are computed as in `BatchNorm`.
 
     Parameters
     ----------

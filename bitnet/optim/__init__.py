@@ -1,4 +1,4 @@
-"""Optimizers of latent weights, with clipping and learning-rate scales, and schedules."""
+"""Optimizers with clipping and learning-rate scales for latent weights, and schedules."""
 
 from bitnet.optim import schedules
 from bitnet.optim.binary import Bop, ShiftAdaMax

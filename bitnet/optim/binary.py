@@ -1,4 +1,4 @@
-"""Optimizers for bits: shift-based AdaMax (products are shifts) and Bop (signs flip)."""
+"""Optimizers for binary nets: shift-based AdaMax, and Bop, which flips signs."""
 
 import math
 from collections.abc import Iterable
@@ -23,25 +23,25 @@ def ap2(number):
 
 
 class ShiftAdaMax(Optimizer):
-    """Shift-based AdaMax: Algorithm 3 of arXiv 1602.02830 (version 2) and 1609.07061, and its code.
+    """Shift-based AdaMax: Algorithm 3 of arXiv 1602.02830 (version 2) and 1609.07061, or its code.
 
     "paper": `m <- b1 m + (1 - b1) g`, `v <- max(b2 v, |g|)`; the step is
     `lr * AP2(1 / (1 - b1^t)) * m / AP2(v)`, so that, with a power of two for `lr`, all products
-    of the step are shifts.  The paper's last line writes 1 - b1 for 1 - b1^t and never defines its
-    corrected m; this is the line that AdaMax needs there.  v is kept unrounded.
+    of the step are shifts.  The paper's last line has 1 - b1 instead of 1 - b1^t and does not
+    define its corrected m; the line here is the one that AdaMax requires.  v is stored unrounded.
 
-    "code": the authors' Torch code (`adaMax_binary_clip_shift.lua`), which keeps
-    `v <- AP2(max(b2 v, |g|)) + eps` in the state and steps by `AP2(lr / (1 - b1^t)) * m / v`.
-    Since b2 times a power of two is rounded back to it, its v never falls.
+    "code": the authors' Torch code (`adaMax_binary_clip_shift.lua`), which stores `v <- AP2(max(b2
+    v, |g|)) + eps` in the state and updates by `AP2(lr / (1 - b1^t)) * m / v`. Since b2 times a
+    power of two is rounded back to it, its v never falls.
 
     Parameters
     ----------
     parameters : iterable of Parameter
-        The parameters to change.
+        The parameters to optimize.
     lr : float, optional
         Learning rate, above 0; by default 2^-10 ("paper", its alpha), or 2^-6 ("code").
     variant : {"paper", "code"}, optional
-        Which of the two.
+        Which of the two rules to use.
     betas : (float, float), optional
         b1 and b2; default: 1 - 2^-3 and 1 - 2^-10 ("paper"), or 0.9 and 0.999 ("code").
     eps : float, optional
@@ -106,23 +106,25 @@ class ShiftAdaMax(Optimizer):
 class Bop(Adam):
     """Bop (Helwegen et al., arXiv 1906.02107): binary weights that flip, without latent weights.
 
-    The weights of binary layers become +1.0 and -1.0 in `data` and stay so.
-    `m <- (1 - gamma) m + gamma g`; a weight is flipped where `|m| > threshold` and m has its sign.
-    Other parameters, gammas and betas, are moved by Adam.
+    The weights of binary layers are set to +1.0 and -1.0 in `data` and stay at these values.
+    `m <- (1 - gamma) m + gamma g`; a weight is flipped where `|m| > threshold` and m has the
+    weight's sign.  Adam updates all other parameters, such as gamma and beta.
 
     Parameters
     ----------
     parameters : iterable of Parameter
-        What to change; those that are clipped and have two axes or more are binary weights.
+        The parameters to optimize; those that are clipped and have two axes or more are binary
+        weights.
     lr : float, optional
-        The adaptivity rate gamma, above 0, at most 1, with the paper's default.  A schedule that
-        lowers it lowers Adam's rate in the same ratio.
+        The adaptivity rate gamma, above 0 and at most 1; the default is the paper's.  A schedule
+        that lowers it lowers Adam's learning rate in the same ratio.
     threshold : float, optional
-        0 or more, with the paper's default; it depends on the scale of the loss.
+        The threshold, 0 or more; the default is the paper's.  Good values depend on the scale of
+        the loss.
     adam_lr : float, optional
-        Adam's rate while `lr` has its first value.
+        Adam's learning rate while `lr` has its initial value.
     betas, eps : optional
-        Adam's.
+        As for `Adam`.
 
     Examples
     --------

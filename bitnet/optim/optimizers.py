@@ -1,7 +1,7 @@
 """Optimizers: the update, learning-rate scale and clipping of latent weights and other parameters.
 
-All end as Algorithm 1 does: `W <- clip(W - lr_scale * lr * direction, -1, 1)`, where `clip` and
-`lr_scale` belong to the parameter (a binary layer sets them to 1 and to
+Each update ends like that of Algorithm 1: `W <- clip(W - lr_scale * lr * direction, -1, 1)`, where
+`clip` and `lr_scale` belong to the parameter (a binary layer sets them to 1 and to
 sqrt((in_features + out_features) / 1.5), as in the papers' code).  Only latent weights are clipped.
 """
 
@@ -27,7 +27,7 @@ class Optimizer:
     Parameters
     ----------
     parameters : iterable of Parameter
-        The parameters to change, such as `model.parameters()`.
+        The parameters to optimize, such as `model.parameters()`.
     lr : float
         Learning rate, above 0.
     scale_power : float, optional
@@ -41,9 +41,9 @@ class Optimizer:
     lr : float
         The learning rate of the next step; a schedule sets it.
     steps : int
-        How many steps were taken.
+        The number of steps so far.
     flips : int
-        How many signs of latent weights the last step changed.
+        The number of signs of latent weights that the last step changed.
     """
 
     rule: str | None = None
@@ -60,7 +60,7 @@ class Optimizer:
         if not self.parameters or not all(isinstance(p, Parameter) for p in self.parameters):
             raise InputError(f"{name}: expected one or more Parameters, such as model.parameters()")
         if len({id(p) for p in self.parameters}) < len(self.parameters):
-            raise InputError(f"{name}: a Parameter comes twice; expected each once")
+            raise InputError(f"{name}: a Parameter is given twice; expected each once")
         self.lr = lr
         if self.lr == 0:
             raise InputError(f"{name}: lr is 0; expected a number above 0")
@@ -178,22 +178,22 @@ class Optimizer:
 
 
 class SGD(Optimizer):
-    """Stochastic gradient descent, with momentum, plain or Nesterov's.
+    """Stochastic gradient descent, with optional momentum, plain or Nesterov.
 
     `v <- momentum * v + g`; the direction is `v`, or `g + momentum * v` with Nesterov.
 
     Parameters
     ----------
     parameters : iterable of Parameter
-        The parameters to change.
+        The parameters to optimize.
     lr : float
         Learning rate, above 0.
     momentum : float, optional
-        From 0 to below 1.
+        The momentum, from 0 to below 1.
     nesterov : bool, optional
         Whether to use Nesterov's momentum.
     scale_power : float, optional
-        Default: 2, as BinaryConnect, section 2.5, scales by the square with SGD.
+        Default: 2, because BinaryConnect (section 2.5) scales by the square with SGD.
     weight_decay : float, optional
         Decoupled weight decay, see `Optimizer`.
 
@@ -247,7 +247,7 @@ class Adam(Optimizer):
     Parameters
     ----------
     parameters : iterable of Parameter
-        The parameters to change.
+        The parameters to optimize.
     lr : float, optional
         Learning rate, above 0.
     betas : (float, float), optional

@@ -1,6 +1,6 @@
-"""Learning rates by epoch, and a clip value.  A schedule is called with a position in epochs.
+"""Schedules of the learning rate and of the clip value, called with a position in epochs.
 
-Only `Plateau` has state, the losses of the epochs; a checkpoint keeps it.
+Only `Plateau` has state: the losses of the epochs, which a checkpoint stores.
 """
 
 import dataclasses
@@ -48,10 +48,10 @@ class Schedule:
         return {"schedule": type(self).__name__, **numbers}
 
     def observe_loss(self, loss: float) -> None:
-        """Take the validation loss of an epoch; most schedules ignore it."""
+        """Record the validation loss of an epoch; most schedules ignore it."""
 
     def state(self) -> list[float]:
-        """Return what a checkpoint keeps beside the settings: numbers, mostly none."""
+        """Return the state that a checkpoint stores, besides the settings; mostly empty."""
         return []
 
     def load_state(self, state: Any) -> None:
@@ -108,7 +108,7 @@ class Exponential(Schedule):
 
 @dataclasses.dataclass(frozen=True)
 class Step(Schedule):
-    """A factor after each `every` epochs, as in the papers' Torch code.
+    """A rate multiplied by a factor after every `every` epochs, as in the papers' Torch code.
 
     Parameters
     ----------
@@ -137,7 +137,7 @@ class Step(Schedule):
 class Delayed(Schedule):
     """A constant rate for some epochs, then multiplied by a factor per epoch.
 
-    As Zaremba et al. train language models, arXiv 1409.2329, section 4.1.
+    Zaremba et al. train language models with it (arXiv 1409.2329, section 4.1).
 
     Parameters
     ----------
@@ -166,7 +166,7 @@ class Delayed(Schedule):
 
 @dataclasses.dataclass(frozen=True)
 class Cosine(Schedule):
-    """Half a cosine from one rate to another, at every step of the optimizer.
+    """Cosine decay from one rate to another, updated at every step of the optimizer.
 
     Parameters
     ----------
@@ -198,8 +198,8 @@ class Cosine(Schedule):
 class Plateau(Schedule):
     """A rate that is lowered when the validation loss stops falling.
 
-    `rate = start * factor**n`, with n the number of epochs whose loss is not below the least loss
-    of all earlier ones.
+    `rate = start * factor**n`, where n is the number of epochs whose loss is not below the lowest
+    loss of all earlier epochs.
 
     Parameters
     ----------
@@ -245,7 +245,7 @@ class Plateau(Schedule):
         return self.start * self.factor**lowered
 
     def observe_loss(self, loss: float) -> None:
-        """Keep the loss of a finished epoch."""
+        """Record the loss of a finished epoch."""
         self.losses.append(float(loss))
 
     def state(self) -> list[float]:

@@ -106,6 +106,6 @@ def elementwise_quantizer_of(who, value):
     if not quantizer.elementwise:
         raise InputError(
             f"{who}: the codes of {quantizer!r} depend on all values of a batch; expected "
-            "a quantizer of single numbers, such as Uniform, LinearQuant or LogQuant"
+            "an elementwise quantizer, such as Uniform, LinearQuant or LogQuant"
         )
     return quantizer

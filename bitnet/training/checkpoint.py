@@ -51,7 +51,7 @@ def save_checkpoint(
 ) -> None:
     """Write the state of a training to a file, completely or not at all.
 
-    The data are written to a temporary file beside `path`, which is then renamed.  If the process
+    The data are written to a temporary file next to `path`, which is then renamed.  If the process
     is killed, the last complete checkpoint remains.
 
     Parameters

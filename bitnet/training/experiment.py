@@ -179,7 +179,7 @@ class Experiment:
         """
         trained, file = read_trained(path)
         if teacher and not trained.settings.get("teacher"):
-            raise InputError(f"{path} was begun without a teacher; remove teacher, or start over")
+            raise InputError(f"{path} was started without a teacher; remove teacher, or start over")
         begun_with, falls = trained.settings["epochs"], ("cosine", "exponential")
         if epochs not in (None, begun_with) and trained.settings["schedule"] in falls:
             raise InputError(

@@ -244,7 +244,7 @@ def weight_bits(model: Module) -> list[Bits]:
     Returns
     -------
     list of Bits
-        One per quantized layer, in the order of the model, in the memory of the processor.
+        One per quantized layer, in the order of the model, in CPU memory.
 
     Examples
     --------
@@ -333,7 +333,7 @@ def activity(model, images, to_input=None):
     """Return the fractions of saturated activations and of dead units; None without activations.
 
     An activation is saturated where it passes no gradient: a sign where |a| > clip_value, a
-    rectifier where a <= 0, a quantizer where the slope of its surrogate is 0.  A unit or channel
+    ReLU where a <= 0, a quantizer where the slope of its surrogate is 0.  A unit or channel
     is dead if its sign (or a > 0, or the half of its codes) is the same for all images and
     positions.
     """

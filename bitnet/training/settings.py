@@ -87,7 +87,7 @@ TABLE = (
             choices={"images": DATASETS, "texts": TEXTS}, group="data",
             help=f"data set: {', '.join((*DATASETS, *TEXTS))}"),
     Setting("folder", str, BOTH, None, optional=True, group="data", metavar="FOLDER",
-            help="folder of its files; for --data folder, one with train/CLASS/*.png and "
+            help="folder of the data set; for --data folder, one with train/CLASS/*.png and "
             "val/CLASS/*.png; default: where `bitnet data` lists it"),
     Setting("size", int, IMAGES, None, 1, 4096, optional=True, group="data", metavar="N",
             help="scale the pictures of --data folder to N x N pixels; default: 32"),
@@ -95,7 +95,7 @@ TABLE = (
             help="read the pictures of --data folder as grey (1) or in colour (3); default: 3"),
     Setting("recipe", str, BOTH, "default", group="optimizer",
             choices={"images": recipes.RECIPES, "texts": texts.RECIPES},
-            help="optimizer, learning rate, loss, epochs and batch size in one name; theano and "
+            help="a named set of optimizer, learning rate, loss, epochs and batch size; theano and "
             "torch are the papers' recipes for images, zaremba-* those of arXiv 1409.2329 for "
             "texts"),
     Setting("optimizer", str, BOTH, COMPUTED, group="optimizer",
@@ -121,7 +121,7 @@ TABLE = (
             f"{', '.join(str(regime.epochs) for regime in REGIMES)})"),
     Setting("batch", int, BOTH, COMPUTED, {"images": 2, "texts": 1}, 10**6, metavar="N",
             group="optimizer",
-            help="images in a batch, or streams of text; default: the recipe's (default: 100, 50 "
+            help="images per batch, or streams of text; default: the recipe's (default: 100, 50 "
             "for the nets cifar10 and svhn, 20 for words, 32 for characters)"),
     Setting("lr", float, BOTH, COMPUTED, 1e-9, 1e3, group="optimizer", metavar="RATE",
             help="first learning rate; default: the recipe's (default: 0.003, 0.001 with --float, "
@@ -158,29 +158,28 @@ TABLE = (
     Setting("rounding", str, BOTH, "nearest", choices=ROUNDINGS, optional=True, group="bits",
             help="how gradients are rounded to integers"),
     Setting("balance", bool, IMAGES, False, group="bits",
-            help="subtract from each weight the mean of its row or filter before its sign is "
-            "taken"),
+            help="subtract the mean of each row or filter from the weights before taking signs"),
     Setting("widen", float, IMAGES, None, 1e-3, 1e3, optional=True, group="bits", metavar="VALUE",
-            help="during the training, raise to VALUE the clip value of the activations, beyond "
-            "which no gradient passes"),
+            help="during the training, raise the clip value of the activations to VALUE; no "
+            "gradient passes beyond it"),
     Setting("widen_after", float, IMAGES, 0.7, 0, 1, group="bits", metavar="SHARE",
-            help="share of the epochs after which --widen applies"),
+            help="fraction of the epochs after which --widen applies"),
     Setting("teacher", str, IMAGES, None, optional=True, group="distillation", metavar="FILE",
-            help="learn also from the scores of this trained net, such as the float twin, on the "
+            help="also learn from the scores of this trained net, such as the float twin, on the "
             "same images"),
     Setting("temperature", float, IMAGES, 4.0, 1e-3, 1e3, group="distillation", metavar="T",
             help="divide the scores of both nets by T"),
     Setting("teacher_weight", float, IMAGES, 0.5, 0, 1, group="distillation", metavar="SHARE",
-            help="share of the teacher in the loss"),
+            help="weight of the teacher in the loss, from 0 to 1"),
     Setting("validation", int, IMAGES, 0, 0, 10**9, group="data", metavar="N",
             help="hold back the last N training images and keep the epoch that is best on them; "
             "0: keep the last epoch"),
     Setting("flip", bool, IMAGES, False, group="data",
             help="mirror half of the training images, left to right"),
     Setting("crop", int, IMAGES, 0, 0, 64, group="data", metavar="PAD",
-            help="pad training images by PAD pixels and cut out a random part"),
+            help="pad training images by PAD pixels and crop them at random"),
     Setting("prepare", list, IMAGES, COMPUTED, group="data", metavar="STEPS",
-            help=f"none, or some of {', '.join(STEPS)} with commas between; default: the "
+            help=f"none, or some of {', '.join(STEPS)}, separated by commas; default: the "
             "recipe's (default and theano: none; torch: zca for CIFAR, gcn,lcn for SVHN)"),
     Setting("limit", int, BOTH, 0, 0, 10**9, group="data", metavar="N",
             help="use only the first N training and the first N test images, or tokens of each "

@@ -77,7 +77,7 @@ class Images:
     Parameters
     ----------
     data : Split
-        Images and labels, in the memory of the processor.
+        Images and labels, in CPU memory.
     loss_of : callable, optional
         Maps scores and labels to a Tensor with one number; default: `functional.squared_hinge`.
     batch : int, optional
@@ -288,7 +288,7 @@ def n_scores(model, what, *example):
         try:
             y = model(*example)
         except InputError as error:
-            raise InputError(f"the model refuses {what}: {error}") from None
+            raise InputError(f"the model rejects {what}: {error}") from None
     shape = (y[0] if isinstance(y, tuple) else y).shape
     if len(shape) != 2 or shape[0] != 1:
         raise InputError(f"the model's scores for {what} have shape {shape}; expected (1, count)")

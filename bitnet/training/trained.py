@@ -168,7 +168,7 @@ def _preparation(settings, file):
     preparation = Preparation.from_arrays(file.notes.get("prepare"), arrays)
     header = preparation.header
     if [header["steps"], header["image"]] != [settings["prepare"], settings["picture"]]:
-        raise InputError(f"{preparation!r} is for other images or steps than the settings")
+        raise InputError(f"{preparation!r} does not match the images or steps in the settings")
     return preparation
 
 

@@ -86,7 +86,7 @@ def test_a_function_is_applied_once():
     """A second application would overwrite what the first one's backward needs."""
     node = functional.activations.ReLU()
     y = node(leaf(1.0, -1.0))
-    with pytest.raises(InputError, match="ReLU is applied already"):
+    with pytest.raises(InputError, match="ReLU was already applied"):
         node(leaf(2.0))
     y.sum().backward()
     node(leaf(2.0))  # backward released it

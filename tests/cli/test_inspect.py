@@ -185,7 +185,7 @@ def test_files_of_text_and_pictures(folder, tmp_path, capsys):
         (["{}/mlp.npz", "--layer", "0", "--as", "png", "--out", "a.svg"], "ends with .png"),
         (["{}/mlp.npz", "--out", "{}/none/a.txt"], "no folder"),
         (["{}/mlp.npz", "--out", "{}/mlp.npz"], r"ends with \.txt"),
-        (["{}/mlp.npz", "--out", "{}/notes.txt"], "holds something else"),
+        (["{}/mlp.npz", "--out", "{}/notes.txt"], "has other contents"),
         (["{}/mlp.npz", "--out", "{}/a.png"], r"ends with \.txt"),
         (["{}/twin.checkpoint"], "float twin"),
         (["{}/mlp.jsonl"], "not a file of bitnet"),

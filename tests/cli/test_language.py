@@ -266,7 +266,7 @@ def test_the_operations_of_a_token(trained, capsys, name):
         (["freeze", "few.npz"], "already frozen"),
         (["freeze", "few.checkpoint", "--out", "float.checkpoint"], r"ends with \.npz"),
         (["inspect", "few.checkpoint"], "holds a language model; expected a net for images"),
-        (["summary", "few.npz", "--energy"], "--energy applies only to nets of images"),
+        (["summary", "few.npz", "--energy"], "--energy applies only to nets for images"),
         (["summary", "few.npz", "--weights", "2"], "--weights applies only to a net by name"),
         (["summary", "few.checkpoint", "--float"], "--float applies only to a net by name"),
         (

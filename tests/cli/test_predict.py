@@ -171,7 +171,7 @@ def test_wrong_input(nets, tmp_path, monkeypatch):
         ("shape.npy", r"an array of shape \(12, 27, 28\); expected images of 28x28x1"),
         ("objects.npy", "expected uint8"),
         ("empty.npz", "has no images"),
-        ("text.png", "no picture"),
+        ("text.png", "not a readable picture"),
         ("folder", "no pictures in it"),
         ("missing.png", "missing"),
     ]:
@@ -202,7 +202,7 @@ def test_messages_name_the_input(nets, tmp_path):
     np.savez(tmp_path / "empty.npz")
     np.save(tmp_path / "float.npy", np.zeros((1, 28, 28)))
     for name, message in (
-        ("text.png", "text.png: no picture that can be read, or damaged; expected JPEG"),
+        ("text.png", "text.png: not a readable picture, or damaged; expected JPEG"),
         ("empty.npz", "empty.npz has no images"),
         ("float.npy", "float.npy: the array holds numbers of type <f8; expected uint8"),
     ):

@@ -99,7 +99,7 @@ def test_a_teacher_that_has_moved(folder, capsys):
     with pytest.raises(InputError, match="its weights have changed since the training began"):
         main(["train", "--resume", "part.checkpoint"])
     train("--out", "alone.checkpoint")
-    with pytest.raises(InputError, match="begun without a teacher"):
+    with pytest.raises(InputError, match="started without a teacher"):
         main(["train", "--resume", "alone.checkpoint", "--teacher", "twin.checkpoint"])
 
 

@@ -121,17 +121,17 @@ def png(width, height, rows):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "no picture"),
-        (b"not a picture", "no picture"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "no picture"),
+        (b"", "not a readable picture"),
+        (b"not a picture", "not a readable picture"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not a readable picture"),
         (b"P5 10000 10000 255 ", "10000 x 10000 pixels"),
         (b"P5 4 4 255 " + bytes(15), "damaged"),
-        (b"P5 0 4 255 ", "no picture"),
+        (b"P5 0 4 255 ", "not a readable picture"),
         (png(60_000, 60_000, bytes(100)), "decompression bomb"),
         (png(8193, 8193, bytes(100)), "8193 x 8193 pixels"),
         (png(40, 40, bytes(100)), "damaged"),
         (png(4, 4, bytes(20))[:-30], "damaged"),
-        (png(0, 4, b""), "no picture"),
+        (png(0, 4, b""), "not a readable picture"),
     ],
 )
 def test_what_is_no_picture_is_refused_by_name(tmp_path, content, message, recwarn):
@@ -247,6 +247,6 @@ def test_folders_that_are_no_data_set_are_refused(tmp_path, monkeypatch):
     assert "1 images of 32x32x3 need 3072 bytes; expected at most 3000" in message()
     (tmp_path / "train" / "cat" / "0.png").write_bytes(b"broken")
     monkeypatch.undo()
-    assert "train/cat/0.png: no picture" in message()
+    assert "train/cat/0.png: not a readable picture" in message()
     (tmp_path / "train" / "cat" / "0.png").unlink()
     assert "train/cat: no pictures in it" in message()

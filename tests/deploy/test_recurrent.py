@@ -1,4 +1,4 @@
-"""Frozen language models: equal to the trained ones, and files that are whole or refused."""
+"""Frozen language models: equal to the trained ones, and files that are complete or rejected."""
 
 import subprocess
 import sys

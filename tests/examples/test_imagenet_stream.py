@@ -101,7 +101,7 @@ def test_a_damaged_picture_is_named_and_the_threads_end(tmp_path):
     passes = iter(image_batches(paths, labels, 2, size=2, resize=4, channels=1))
     for _ in range(3):
         next(passes)
-    with pytest.raises(InputError, match=r"007\.png: no picture that can be read, or damaged"):
+    with pytest.raises(InputError, match=r"007\.png: not a readable picture, or damaged"):
         next(passes)
     with pytest.raises(StopIteration):
         next(passes)

@@ -52,7 +52,7 @@ def test_a_training_whose_memory_is_full_keeps_its_last_checkpoint(small, tmp_pa
         error = capsys.readouterr().err
         assert error.startswith(f"error: {where}")
         assert "the memory of the GPU is full" in error
-        assert "take a smaller batch" in error
+        assert "use a smaller batch" in error
         assert error.endswith("keeps 1 of 2 epochs\n")
         assert error.count("\n") == 1
         assert out.read_bytes() == before

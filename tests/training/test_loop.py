@@ -168,7 +168,7 @@ def test_a_training_that_diverges_ends_with_a_sentence():
         if epoch.epoch == 1:
             training["model"].layers[1].beta.edit()[:] = np.nan
             break
-    with pytest.raises(InputError, match=r"refuses an image of shape \(6, 6, 1\): .*NaN"):
+    with pytest.raises(InputError, match=r"rejects an image of shape \(6, 6, 1\): .*NaN"):
         next(fit(**training, done=1))
 
 
@@ -330,7 +330,7 @@ OTHER = np.zeros((5, 5, 6, 1), np.uint8)
         ({"batch": 2.5}, "batch_size is 2.5"),
         ({"batch": 41}, "batch is 41; there are only 40 images"),
         ({"crop": 6}, "crop is 6; expected fewer pixels than the images have, 6 x 6"),
-        ({"to_input": lambda x: rows(x)[:, 1:]}, r"refuses an image of shape \(6, 6, 1\): .*36"),
+        ({"to_input": lambda x: rows(x)[:, 1:]}, r"rejects an image of shape \(6, 6, 1\): .*36"),
         ({"model": binary_mlp([36, 2], rng=np.random.default_rng(0))}, "train labels .* 0 to 1"),
         (
             {"model": Sequential(Reshaping())},

@@ -3,7 +3,7 @@
 Each function returns the whole matplotlib `Figure` and shows nothing: a notebook displays the
 figure if it is the result of a cell.  After its data, as keywords, a plot of one panel takes `ax`
 (the `Axes` to draw into) and a plot of several panels takes `figure` (the `Figure` or `SubFigure`
-to draw into); both take `path`, a file that is written whole or not at all.
+to draw into); both take `path`, a file that is written completely or not at all.
 """
 
 from bitnet.analysis.plots.graph import plot_graph

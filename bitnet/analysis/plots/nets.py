@@ -37,8 +37,8 @@ def plot_filters(
 ) -> "Figure":
     """Plot the weights of a layer as squares, one picture per unit.
 
-    Binary weights are black (-1) and white (+1).  Each of the 2^k values of k-bit weights has its
-    grey, from black for the smallest to white for the largest; the gaps between the pictures are
+    Binary weights are black (-1) and white (+1).  Each of the 2^k values of k-bit weights is a grey
+    level, from black for the smallest to white for the largest; the gaps between the pictures are
     pale blue.
 
     Parameters

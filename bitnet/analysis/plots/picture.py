@@ -38,7 +38,7 @@ STYLE = {
 def check_plot(path: pathlib.Path | str) -> None:
     """Raise an error if no picture can be written to a path.
 
-    Programs call it before a long run, so that a wrong path costs no time.
+    Call it before a long run, so that a wrong path is found early.
 
     Parameters
     ----------

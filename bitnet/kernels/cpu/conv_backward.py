@@ -1,8 +1,8 @@
 """The backward products of a convolution, computed for some output pixels at a time in the cache.
 
 For the images, the gradient of a few rows of output pixels is rounded to integers, multiplied
-with the filters of all taps, and added to the pixels of the taps.  For the filters, the gradient
-of some images is rounded, transposed, and multiplied with the bits of the patches.  8-bit pixels
+by the filters of all taps, and added to the pixels of the taps.  For the filters, the gradient
+of some images is rounded, transposed, and multiplied by the bits of the patches.  8-bit pixels
 count as eight times as many channels: `2p - 255` is the sum of 2^b s_b.
 """
 

@@ -2,7 +2,7 @@
 
 Integers are multiplied as bytes: the instruction vpdpbusd multiplies 64 unsigned with 64 signed
 bytes, and adds each four neighbouring products to one of 16 sums.  Both operands are therefore
-laid out with four contracted elements side by side.  Floats are multiplied with the pixels as
+laid out with four contracted elements side by side.  Floats are multiplied by the pixels as
 floats.  A BLAS would be as fast, but its threads spin after a call and keep the processors from
 the next kernels.
 """

@@ -13,7 +13,7 @@ k-bit integers are planes in two's complement: v = sum_p w_p A_p with w = 1, 2, 
 cores.  On the rungs below, a BLAS is faster; it multiplies the same integers as floats, in a type
 in which their sums are not rounded.
 
-Floats are multiplied with unpacked signs by cuBLAS.  This takes as many operations, but one
+Floats are multiplied by unpacked signs by cuBLAS.  This takes as many operations, but one
 instruction each instead of two, and tensor cores if CuPy is set to use them.  `signed_floats` is a
 kernel that unpacks nothing, for when memory is short.
 """

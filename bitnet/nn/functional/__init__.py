@@ -1,6 +1,6 @@
-"""Operations on Tensors, each a class with `forward` and `backward` and a function to call.
+"""Operations on Tensors: each has a class with `forward` and `backward`, and a function to call.
 
-All raise InputError for operands whose types or shapes do not fit, and for settings out of range.
+Each function raises InputError if types or shapes do not fit, or a setting is out of range.
 """
 
 from bitnet.nn.functional import methods

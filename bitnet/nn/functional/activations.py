@@ -1,4 +1,4 @@
-"""Activations in float: the rectifier of the float twin, and the surrogate of the sign."""
+"""Float activations: ReLU for the float twin, and the hard tanh, the surrogate of the sign."""
 
 from bitnet.arrays import array_module
 from bitnet.autograd import Function, Tensor, TensorLike
@@ -16,7 +16,7 @@ class ReLU(Function):
 
 
 def relu(x: TensorLike) -> Tensor:
-    """Rectify: return `max(x, 0)`; the slope at 0 is 0.
+    """Return `max(x, 0)`; the slope at 0 is 0.
 
     Parameters
     ----------

@@ -1,7 +1,8 @@
 """Elementwise operations with broadcasting, and the matrix product.
 
-Integers never wrap.  With floats they become floats of that type; among themselves they are int32,
-or int64 where one operand is, and a result out of range is refused.
+Integers never wrap.  Together with floats, they are converted to that float type.  Operations on
+integers alone return int32, or int64 if an operand is int64, and raise InputError if the result
+does not fit.
 """
 
 import operator
@@ -174,7 +175,7 @@ class Power(Function):
 
 
 def power(x: TensorLike, exponent: float) -> Tensor:
-    """Return `x` to the power of a constant; also the operator `**`."""
+    """Return `x` raised to a constant power; also the operator `**`."""
     if not isinstance(exponent, (int, float, np.number)):
         raise InputError(f"power: exponent is {type(exponent).__name__}; expected a number")
     return Power(float(exponent))(x)
@@ -257,7 +258,7 @@ class Abs(Function):
 
 
 def absolute(x: TensorLike) -> Tensor:
-    """Return `|x|`, whose slope at 0 is 0; also the method `x.abs` and `abs(x)`."""
+    """Return `|x|`, with slope 0 at 0; also the method `x.abs` and `abs(x)`."""
     return Abs()(x)
 
 

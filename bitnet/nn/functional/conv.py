@@ -74,18 +74,18 @@ class Conv2d(Function):
 def conv2d(
     x: TensorLike, weight: TensorLike, bias: TensorLike, window: Window, groups: int = 1
 ) -> Tensor:
-    """Convolve floats; filters are not flipped, as usual in this field.
+    """Convolve float images with float filters, which are not flipped.
 
     Parameters
     ----------
     x : Tensor or array
         Images of shape (B, H, W, C).
     weight, bias : Tensor or array
-        Filters of shape (M, rows, columns, C / groups), and (M,).
+        Filters of shape (M, rows, columns, C / groups), and a bias of shape (M,).
     window : Window
-        The positions of the taps; outside the images x is `window.border`.
+        Kernel size, stride and padding; padding pixels have the value `window.border`.
     groups : int, optional
-        Groups of channels, each with M / groups filters of C / groups channels.
+        Number of groups of channels, each with M / groups filters of C / groups channels.
 
     Returns
     -------
@@ -151,8 +151,8 @@ def quantized_conv2d(
 ) -> Tensor:
     """Convolve k-bit integers with k-bit filters.
 
-    As `quantized_linear`: exact integers in units of both operands.  With a border of 0 it is exact
-    at the border too, since a tap outside the images adds nothing.
+    The results are exact integers in the units of both operands, as for `quantized_linear`.  With a
+    border of 0 they are exact at the border too, because taps outside the images add nothing.
 
     Parameters
     ----------
@@ -162,9 +162,10 @@ def quantized_conv2d(
     weight : Tensor of Bits or of BitPlanes
         Filters of shape (M, rows, columns, C / groups).
     window : Window
-        The positions of the taps.
+        Kernel size, stride, padding and border.
     grad_format, rng : optional
-        As for `quantized_linear`, with one scale per pixel for the images and one per filter.
+        As for `quantized_linear`, with one scale per output pixel for the gradient of the images
+        and one per filter for that of the filters.
     groups : int, optional
         As for `conv2d`.
 
@@ -183,6 +184,6 @@ def quantized_conv2d(
     x, weight = as_tensor(x), as_tensor(weight)
     check_quantized("quantized_conv2d", x, grad_format, rng)
     if getattr(x.data, "scale", 1.0) != 1.0:
-        raise InputError("quantized_conv2d: no dropout before a convolution of planes")
+        raise InputError("quantized_conv2d: x comes from a dropout; move it after the convolution")
     _check("quantized_conv2d", x, weight, window, groups)
     return QuantizedConv2d(window, GRADIENTS[grad_format], rng, groups)(x, weight)

@@ -58,12 +58,12 @@ def dropout(x: TensorLike, p: float, rng: np.random.Generator) -> Tensor:
     p : float
         The probability of dropping, from 0 to below 1.
     rng : numpy.random.Generator
-        The source of randomness.
+        The random number generator.
 
     Returns
     -------
     Tensor
-        Of the same shape: floats, or BitPlanes.
+        Floats or BitPlanes of the same shape.
 
     Examples
     --------

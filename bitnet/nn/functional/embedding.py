@@ -27,12 +27,12 @@ class Embedding(Function):
 def embedding(ids: Any, weight: TensorLike) -> Tensor:
     """Return the rows of a table at integer indices: `y[...] = weight[ids[...]]`.
 
-    Backward, the gradient of a row is the sum over the places that took it.
+    The gradient of a row is the sum over all positions that selected it.
 
     Parameters
     ----------
     ids : array
-        Integers of any shape, as (T, B), from 0 to V - 1; moved to the device of the table.
+        Integers of any shape, such as (T, B), from 0 to V - 1; moved to the device of the table.
     weight : Tensor or array
         The table, floats of shape (V, N).
 
@@ -52,7 +52,7 @@ def embedding(ids: Any, weight: TensorLike) -> Tensor:
     """
     weight = as_tensor(weight)
     if not weight.is_float or weight.ndim != 2:
-        raise InputError(f"embedding: a table of {weight.data!r:.60}; expected floats (V, N)")
+        raise InputError(f"embedding: the table is {weight.data!r:.60}; expected floats (V, N)")
     ids = check_ids("embedding", ids, len(weight))
     here = like(ids.data, weight)
     return Embedding()(weight, ids if here is ids.data else Tensor(here))

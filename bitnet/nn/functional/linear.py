@@ -22,7 +22,7 @@ class Linear(Function):
 
 
 def linear(x: TensorLike, weight: TensorLike, bias: TensorLike) -> Tensor:
-    """Multiply floats: `x @ weight.T + bias`.
+    """Return `x @ weight.T + bias` of floats.
 
     Parameters
     ----------
@@ -62,12 +62,12 @@ def check_gradient_rule(name, grad_format, rng):
     kind = grad_format.rstrip("0123456789")
     if kind == "dorefa" and rng is None:
         raise InputError(
-            f"{name}: grad_format {grad_format} adds noise, and there is no generator; pass rng=, "
-            "rounding='stochastic' to a layer, or choose an integer format, such as int8"
+            f"{name}: grad_format {grad_format} adds noise and needs a generator; pass rng= (to a "
+            "layer: rounding='stochastic'), or choose an integer format, such as int8"
         )
     if kind == "log" and rng is not None:
         raise InputError(
-            f"{name}: grad_format {grad_format} rounds to the nearest power of two, and there is a "
+            f"{name}: grad_format {grad_format} rounds to the nearest power of two and takes no "
             "generator; remove rng=, or rounding='stochastic' of a layer"
         )
 
@@ -120,12 +120,12 @@ def quantized_linear(
 ) -> Tensor:
     """Return the product `x @ weight.T` of k-bit integers: the pre-activations of a layer.
 
-    Algorithm 1, s_k = ab_{k-1} Wb_k, and Algorithm 4 of the papers; for pixels their equation for
-    the first layer.  The product is that of the integers that the planes stand for; numbers of unit
-    a times numbers of unit b would be a b times as large, a factor that batch norm removes.  It is
-    exact, and so is its gradient with "float32".  With "int8" the gradient of the result is rounded
-    to 8-bit integers before both backward products, with one scale per sample for `grad_x` and one
-    per output for `grad_weight`; with "log6" to powers of two (section 4.4 of the second paper).
+    This is s_k = ab_{k-1} Wb_k in Algorithms 1 and 4 of the papers; for pixels it is their equation
+    for the first layer.  It multiplies the integers that the planes represent, without their units;
+    batch norm removes the missing factor.  The product is exact, and so is its gradient with
+    "float32".  With "int8" the gradient of the result is rounded to 8-bit integers before both
+    backward products, with one scale per sample for `grad_x` and one per output for `grad_weight`.
+    With "log6" it is rounded to powers of two (section 4.4 of the second paper).
 
     Parameters
     ----------
@@ -135,16 +135,17 @@ def quantized_linear(
     weight : Tensor of Bits or of BitPlanes
         Shape (M, N).
     grad_format : str, optional
-        The numbers that the backward products multiply: "float32"; "int8" to "int4"; "dorefa8" to
-        "dorefa4", DoReFa-Net's integers with noise; or "log6" to "log4", powers of two.
+        The number format of gradients in the backward products: "float32"; "int8" to "int4";
+        "dorefa8" to "dorefa4" (DoReFa-Net's integers with noise); or "log6" to "log4" (powers of
+        two).
     rng : numpy.random.Generator, optional
-        Round the gradient's integers stochastically, without a bias; otherwise to the nearest.
-        Required for "dorefa", and refused for powers of two.
+        If given, gradients are rounded to integers stochastically, without bias; otherwise to the
+        nearest.  Required for "dorefa" formats, and not allowed for powers of two.
 
     Returns
     -------
     Tensor
-        int32 of shape (B, M); float32 after a dropout, for BitPlanes whose scale is not 1.
+        int32 of shape (B, M); float32 for BitPlanes whose scale is not 1, such as after dropout.
 
     Examples
     --------
@@ -165,7 +166,7 @@ def check_quantized(name, x, grad_format, rng):
     """Refuse inputs that are not packed or pixels, and an unknown grad_format."""
     if not isinstance(x.data, (Bits, BitPlanes)) and x.data.dtype != np.uint8:
         raise InputError(
-            f"{name}: x holds {x.data.dtype}; expected Bits (put a sign before it), BitPlanes (a "
-            "quantizer) or uint8 pixels"
+            f"{name}: x holds {x.data.dtype}; expected Bits (apply sign first), BitPlanes (apply "
+            "quantize first) or uint8 pixels"
         )
     check_gradient_rule(name, grad_format, rng)

@@ -34,8 +34,8 @@ class SquaredHinge(Function):
 def squared_hinge(scores: TensorLike, labels: Any) -> Tensor:
     """Return the mean squared hinge loss, `mean(max(0, 1 - t y)^2)` over batch and classes.
 
-    The papers' loss: t is +1 for the right class and -1 for the others, y are the outputs of the
-    last batch norm.
+    This is the loss of the papers: t is +1 for the correct class and -1 for the others, and y is
+    the output of the last batch norm.
 
     Parameters
     ----------
@@ -167,7 +167,7 @@ def distillation(
     weight : float, optional
         The share of the soft part, from 0 to 1.
     hard : callable, optional
-        The loss of the labels.
+        The loss on the labels.
 
     Returns
     -------
@@ -203,7 +203,7 @@ def _check(name, scores, labels):
         kind = getattr(scores.data, "dtype", type(scores.data).__name__)
         raise InputError(
             f"{name}: scores are {kind} of shape {scores.shape}; expected floats of shape (B, C) "
-            "with at least one row (a BatchNorm makes floats of integer pre-activations)"
+            "with at least one row (a BatchNorm converts integer pre-activations to floats)"
         )
     if labels.shape != scores.shape[:1] or labels.dtype.kind not in "iu":
         raise unfit(name, "scores (B, C) and integer labels (B,)", scores, labels)

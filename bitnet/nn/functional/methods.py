@@ -1,4 +1,4 @@
-"""The operators and methods of Tensor, set here because their operations are in this room.
+"""The operators and methods of Tensor, set here, next to their operations.
 
 `autograd.tensor` declares them for type checkers.
 """

@@ -30,7 +30,7 @@ def _checked_for_sign(name, x, gamma, beta, least=0):
     """Check as `_checked`, and that x holds integers and gamma and beta are finite."""
     x, gamma, beta = checked(name, x, gamma, beta, least)
     if not _is_integer(x):
-        raise InputError(f"{name}: got {x.data!r:.60}; expected int32, as of a binary layer")
+        raise InputError(f"{name}: got {x.data!r:.60}; expected int32, such as from a binary layer")
     is_finite = array_module(gamma).isfinite
     if not (is_finite(gamma.data) & is_finite(beta.data)).all():
         cure = "check the data, or lower the learning rate"
@@ -143,16 +143,17 @@ def batch_norm(
     Parameters
     ----------
     x : Tensor
-        Floats, or integer pre-activations, of shape (..., C); two rows or more.
+        Floats, or integer pre-activations, of shape (..., C), with at least two rows.
     gamma, beta : Tensor
         Shape (C,).
     eps : float, optional
         Added to the variance; 1e-4 in the papers' code.
     running : pair of numpy.ndarray, optional
-        Running mean and running inverse standard deviation (C,), which the papers' code averages
-        instead of the variance.  Changed in place: `running += momentum * (batch - running)`.
+        Running mean and running inverse standard deviation, of shape (C,), updated in place:
+        `running += momentum * (batch - running)`.  The papers' code averages the inverse standard
+        deviation instead of the variance.
     momentum : float, optional
-        The share of this batch in the running statistics; 0.1 in the papers' code.
+        The weight of this batch in the running statistics; 0.1 in the papers' code.
 
     Returns
     -------
@@ -191,7 +192,7 @@ def batch_norm_sign(
     Parameters
     ----------
     x : Tensor
-        int32 of shape (..., C), two rows or more.
+        int32 of shape (..., C), with at least two rows.
     gamma, beta, eps, running, momentum : optional
         As for `batch_norm`; the first two are required.
     clip_value : float or None, optional
@@ -200,7 +201,7 @@ def batch_norm_sign(
     Returns
     -------
     Tensor
-        The Bits that the two functions give, with the same gradients.
+        The same Bits and gradients as from the two functions.
 
     Examples
     --------

@@ -43,14 +43,14 @@ class MaxPoolBits(Function):
 
 
 def max_pool2d(x: TensorLike, window: Window) -> Tensor:
-    """Take the maximum of each window; the papers' ConvNets do so before batch norm.
+    """Return the maximum of each window; the papers' ConvNets pool before batch norm.
 
     Parameters
     ----------
     x : Tensor or array or Bits or BitPlanes
         Floats, integer pre-activations, or packed activations, of shape (B, H, W, C).
     window : Window
-        The positions of the taps; what lies outside the images never wins.
+        Kernel size, stride and padding; padding pixels are never the maximum.
 
     Returns
     -------
@@ -96,17 +96,17 @@ class AvgPool2d(Function):
 
 
 def avg_pool2d(x: TensorLike, window: Window) -> Tensor:
-    """Average each window, as at the end of GoogleNet; integers are summed exactly.
+    """Return the average of each window, or for integers the exact sum.
 
-    The sum of integers is the mean times the number of taps, a factor that batch norm removes, as
-    it does for products.
+    The sum is the mean times the number of taps, a factor that batch norm removes.  GoogleNet ends
+    with such an average.
 
     Parameters
     ----------
     x : Tensor or array or Bits or BitPlanes
         Floats, int32, or BitPlanes, which count as their integers, of shape (B, H, W, C).
     window : Window
-        The positions of the taps; pixels outside the images count as 0.
+        Kernel size, stride and padding; padding pixels count as 0.
 
     Returns
     -------
@@ -128,7 +128,7 @@ def avg_pool2d(x: TensorLike, window: Window) -> Tensor:
             f"avg_pool2d: got {x.data.dtype}; expected floats, int32, Bits or BitPlanes"
         )
     if getattr(x.data, "scale", 1.0) != 1.0:
-        raise InputError("avg_pool2d: no dropout before an average of planes; move it after")
+        raise InputError("avg_pool2d: x comes from a dropout; move it after the pooling")
     return AvgPool2d(window)(x)
 
 
@@ -153,7 +153,7 @@ def flatten(x: TensorLike) -> Tensor:
     Parameters
     ----------
     x : Tensor or array or Bits
-        Two axes or more; bits stay packed.
+        An array with two axes or more; bits stay packed.
 
     Examples
     --------

@@ -4,7 +4,7 @@ T steps, a batch of B sequences, N inputs, H units.  One product before the loop
 inputs of all steps; the loop multiplies one state per step; after the loop, one product each gives
 the gradients of both weights and of the inputs.  With k bits all these products use integers; the
 gates, the elementwise products and the LSTM's cell stay floats (as in He et al., arXiv 1611.10176;
-the second paper does not say).
+the second paper does not specify this).
 """
 
 import math
@@ -205,23 +205,25 @@ def rnn(
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
     """Run a plain recurrent layer: `h_t = f(x_t @ weight.T + h_{t-1} @ state_weight.T + bias)`.
 
-    With weights in planes the state is quantized before each product, `q(h_{t-1})`, with q's
-    surrogate in the backward pass; the products are exact integers, and the states stay floats.
+    If the weights are BitPlanes, the state is quantized before each product, `q(h_{t-1})`, with the
+    surrogate of q in the backward pass; the products are exact integers, and the states stay
+    floats.
 
     Parameters
     ----------
     x : Tensor or array
-        The inputs of all steps, floats (T, B, N); with weights in planes, Bits or BitPlanes.
+        The inputs of all steps, floats (T, B, N); if the weights are BitPlanes, Bits or BitPlanes.
     weight, state_weight, bias : Tensor or array
-        Shapes (H, N), (H, H) and (H,); the first two floats or, as of `quantize_scaled`, BitPlanes.
+        Shapes (H, N), (H, H) and (H,); the first two are floats, or BitPlanes from
+        `quantize_scaled`.
     state : tuple of Tensor, optional
         (h_0,), of shape (B, H); zeros by default.
     activation : {"tanh", "relu"}, optional
-        f.
+        The function f.
     quantizer : Quantizer, optional
-        q, for weights in planes.
+        The quantizer q of the state, if the weights are BitPlanes.
     grad_format, rng : optional
-        For weights in planes, as for `quantized_linear`.
+        As for `quantized_linear`, if the weights are BitPlanes.
 
     Returns
     -------
@@ -254,17 +256,17 @@ def lstm(
     grad_format: str = "float32",
     rng: np.random.Generator | None = None,
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """Run long short-term memory: four gates, a float cell, and the state.
+    """Run an LSTM over a sequence: four gates, a float cell, and the state.
 
     `i, f, g, o = x_t @ weight.T + h_{t-1} @ state_weight.T + bias`,
-    `c_t = s(f) c_{t-1} + s(i) tanh(g)`, `h_t = s(o) tanh(c_t)`, s the logistic function (section
-    4.5 of the second paper); with weights in planes the state is quantized before each product, the
-    cell is not, as in He et al. (arXiv 1611.10176, 3.4).
+    `c_t = s(f) c_{t-1} + s(i) tanh(g)`, `h_t = s(o) tanh(c_t)`, where s is the logistic function
+    (section 4.5 of the second paper).  If the weights are BitPlanes, the state is quantized before
+    each product, but the cell is not, as in He et al. (arXiv 1611.10176, 3.4).
 
     Parameters
     ----------
     x, weight, state_weight, bias : Tensor or array
-        As for `rnn`, with 4H rows of the weights and the bias, in the order i, f, g, o.
+        As for `rnn`, but the weights and the bias have 4H rows, in the order i, f, g, o.
     state : tuple of Tensor, optional
         (h_0, c_0), each of shape (B, H); zeros by default.
     quantizer, grad_format, rng : optional
@@ -298,17 +300,17 @@ def gru(
     grad_format: str = "float32",
     rng: np.random.Generator | None = None,
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """Run gated recurrent units: two gates, and the state.
+    """Run a GRU over a sequence: two gates, and the state.
 
     With `r, u, n = x_t @ weight.T + bias` and `p = h_{t-1} @ state_weight.T`, split the same way:
     `h_t = (1 - u) n' + u h_{t-1}`, `n' = tanh(n + s(r) p_n)`, u = s(u + p_u) and r = s(r + p_r).
-    As in Cho et al. (arXiv 1406.1078), but with the reset after the product.  With weights in
-    planes the product takes q(h), and the h that u keeps stays a float.
+    This follows Cho et al. (arXiv 1406.1078), but applies the reset after the product.  If the
+    weights are BitPlanes, the product uses q(h), while the h in `u h_{t-1}` stays a float.
 
     Parameters
     ----------
     x, weight, state_weight, bias : Tensor or array
-        As for `rnn`, with 3H rows of the weights and the bias, in the order r, u, n.
+        As for `rnn`, but the weights and the bias have 3H rows, in the order r, u, n.
     state, quantizer, grad_format, rng : optional
         As for `rnn`.
 

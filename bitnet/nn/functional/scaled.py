@@ -1,8 +1,8 @@
-"""k-bit products rescaled to real values: with the units of both operands, and a bias.
+"""k-bit products rescaled to real values, by the units of both operands, and a bias.
 
-Behind `quantized_linear` a batch norm takes up the units, and a bias would be lost in it.
-Recurrent layers and the scores of a language model have no batch norm: here the product of
-integers is multiplied with the units, and the latent weights have a scale of their own.
+After `quantized_linear`, a batch norm absorbs the units and would cancel a bias.  Recurrent layers
+and the scores of a language model have no batch norm, so here the integer product is multiplied by
+the units, and the latent weights have their own scale.
 """
 
 import math
@@ -47,18 +47,19 @@ class QuantizeScaled(Function):
 def quantize_scaled(x: TensorLike, quantizer: Quantizer, scale: Any = None) -> Tensor:
     """Quantize to k bits at the scale of x: `scale * q(x / scale)`.
 
-    The weights of layers without a batch norm; those of a LatentWeight are packed once, until an
-    optimizer changes them.  Backward every gradient passes, as in the papers for weights (smooth
-    quantizers, as DoReFa's, have their slope), and the scale counts as a constant.
+    Layers without batch norm quantize their weights with it; a LatentWeight is packed once and
+    reused until an optimizer changes it.  In the backward pass every gradient passes, as in the
+    papers for weights (smooth quantizers, such as DoReFa, use their slope), and the scale counts as
+    a constant.
 
     Parameters
     ----------
     x : Tensor or array
         Latent weights, floats of shape (..., N).
     quantizer : Quantizer
-        q, see `bitnet.quantizers`.
+        The quantizer q; see `bitnet.quantizers`.
     scale : float, optional
-        By default computed from the matrix x, see `quantizers.scales.scale_of`.
+        Default: computed from the matrix x by `quantizers.scales.scale_of`.
 
     Returns
     -------
@@ -122,16 +123,17 @@ def scaled_linear(
     grad_format: str = "float32",
     rng: np.random.Generator | None = None,
 ) -> Tensor:
-    """Return the numbers `x @ weight.T + bias`, by an exact product of k-bit integers.
+    """Return `x @ weight.T + bias` of k-bit numbers, by an exact product of integers.
 
-    y = (integers of x @ integers of weight.T) * unit + bias, with the product of both units.
+    y = (integers of x @ integers of weight.T) * unit + bias, where unit is the product of both
+    units.
 
     Parameters
     ----------
     x : Tensor of Bits or of BitPlanes
         Shape (..., N).
     weight : Tensor of Bits or of BitPlanes
-        Shape (M, N), as of `quantize_scaled`.
+        Shape (M, N), such as from `quantize_scaled`.
     bias : Tensor or array
         Floats of shape (M,).
     grad_format, rng : optional

@@ -1,4 +1,4 @@
-"""Reductions, shapes, indexing, and joining arrays."""
+"""Reductions, reshaping, indexing and concatenation of Tensors."""
 
 import itertools
 import math
@@ -86,7 +86,7 @@ class Max(_Reduction):
 
 
 def max(x: TensorLike, axis: Axes = None, keepdims: bool = False) -> Tensor:
-    """Return the maximum over some axes, where equal ones share the gradient; also `x.max`."""
+    """Return the maximum over some axes; equal maxima share the gradient; also `x.max`."""
     return Max(axis, keepdims)(x)
 
 
@@ -164,18 +164,18 @@ class Concatenate(Function):
 
 
 def concatenate(*parts: TensorLike) -> Tensor:
-    """Join arrays along the last axis, as the branches of an inception block.
+    """Concatenate arrays along the last axis, such as the branches of an inception block.
 
     Parameters
     ----------
     *parts : Tensor
-        One or more, of shapes (..., C) that differ in C alone: all Bits, or all BitPlanes of the
-        same coefficients, or numbers of one type.
+        One or more, with shapes (..., C) that differ only in C: all Bits, all BitPlanes with the
+        same coefficients, or all numbers of one type.
 
     Returns
     -------
     Tensor
-        Shape (..., C in all); bits stay packed.
+        Shape (..., sum of C); bits stay packed.
 
     Examples
     --------
@@ -199,7 +199,9 @@ class GetItem(Function):
         try:
             y = x[self.index]
         except IndexError as error:
-            raise InputError(f"index {self.index!r:.60} of shape {x.shape}: {error}") from None
+            raise InputError(
+                f"index {self.index!r:.60} for a Tensor of shape {x.shape}: {error}"
+            ) from None
         self.x = x
         return y if hasattr(y, "shape") else np.asarray(y)
 
@@ -214,19 +216,19 @@ class GetItem(Function):
 
 
 def getitem(x: TensorLike, index: Any) -> Tensor:
-    """Return `x[index]`, as NumPy indexes: numbers, slices, arrays of ids, masks.
+    """Return `x[index]` by NumPy's rules: integers, slices, index arrays, masks.
 
     Parameters
     ----------
     x : Tensor
         Numbers of any shape.
     index : int, slice, array, Tensor, Ellipsis, None, or a tuple of them
-        What NumPy allows.
+        Any index that NumPy accepts.
 
     Returns
     -------
     Tensor
-        A view of x for numbers and slices, otherwise a copy.
+        A view of x for integers and slices, otherwise a copy.
 
     Examples
     --------

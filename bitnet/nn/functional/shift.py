@@ -106,15 +106,15 @@ def shift_batch_norm(
 
     With c = x - mean(x) and `ap2`:
     `y = AP2(gamma) * (c * AP2(1 / sqrt(mean(c * AP2(c)) + eps))) + beta`, Algorithm 2 of arXiv
-    1602.02830 (version 2) and 1609.07061; beta, which its last line leaves out, is in the authors'
+    1602.02830 (version 2) and 1609.07061; beta, which its last line omits, is in the authors'
     code.  The variants differ in the backward pass, which the papers do not print; s and a are the
     shifts of inv_std and gamma.
 
     "paper" differentiates the printed lines, with slope 1 for each AP2:
     `grad_gamma = s * sum(grad_y * c)`, and grad_x is
     `a s grad_y - (c + AP2(c)) a inv_std^3 mean(grad_y * c) / 2` less its mean.  "code" is the
-    authors' `BatchNormalizationShiftPow2.lua`, which takes AP2(c) for c and shifts for scales:
-    `grad_gamma = sum(AP2(c s) * grad_y)` and
+    authors' `BatchNormalizationShiftPow2.lua`, which uses AP2(c) instead of c and shifts instead of
+    scales: `grad_gamma = sum(AP2(c s) * grad_y)` and
     `grad_x = a s (grad_y - mean(grad_y) - AP2(c) s^2 mean(AP2(c) * grad_y))`.
 
     Parameters
@@ -124,7 +124,7 @@ def shift_batch_norm(
     eps : float, optional
         Added to the variance; 1e-5 in the authors' code.
     momentum : float, optional
-        The share of this batch in the running statistics; 2^-3 in the code.
+        The weight of this batch in the running statistics; 2^-3 in the authors' code.
     variant : {"paper", "code"}, optional
         The backward pass.
 

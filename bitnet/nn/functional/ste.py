@@ -1,4 +1,4 @@
-"""Quantizers in the graph: codes forward, the slope of a surrogate backward."""
+"""Quantizers as operations: the forward pass returns codes, the backward pass uses a surrogate."""
 
 import math
 from typing import Any
@@ -94,7 +94,7 @@ def stochastic_sign(
     x : Tensor or array
         Floats of shape (..., N).
     rng : numpy.random.Generator
-        The source of randomness.
+        The random number generator.
     clip_value : float or None, optional
         As for `sign`.
 
@@ -210,11 +210,11 @@ class Balance(Function):
 
 
 def balance(weight: TensorLike) -> Tensor:
-    """Subtract from latent weights the mean of their row or filter.
+    """Subtract the mean of each row or filter from latent weights.
 
     `y[m] = weight[m] - mean(weight[m])`, so that about half of an output's signs are +1, where
-    they carry most information.  This is the balanced part of IR-Net (arXiv 1909.10909), whose
-    division by the standard deviation changes no sign.
+    they carry most information.  This is the balancing step of IR-Net (arXiv 1909.10909).  Its
+    division by the standard deviation is omitted, because it changes no sign.
 
     Parameters
     ----------

@@ -38,26 +38,27 @@ def binary_mlp(
 ) -> Sequential:
     """Return a multilayer perceptron with low-bit weights and activations; default: one bit.
 
-    Each layer is BinaryLinear, then batch norm, then, except in the last, the sign; for more bits
-    QuantLinear and Quantize.  Section 2 of the papers has three hidden layers of 4096 (Theano) or
-    2048 (Torch) units.
+    Each layer consists of BinaryLinear, batch norm and, except in the last layer, Sign; with more
+    bits, QuantLinear and Quantize replace BinaryLinear and Sign.  Section 2 of the papers has three
+    hidden layers of 4096 (Theano) or 2048 (Torch) units.
 
     Parameters
     ----------
     sizes : sequence of int
         The widths of the input, of the hidden layers and of the output.
     rng : numpy.random.Generator
-        The source of the first weights, of dropout and of stochastic signs.
+        The generator of the initial weights, of dropout and of stochastic signs.
     dropout : pair of float, optional
-        The probability of dropping an input, and a hidden activation; (0.2, 0.5) in the
-        papers' MNIST settings.
+        The probabilities of dropping an input and a hidden activation; (0.2, 0.5) in the papers'
+        MNIST settings.
     weight_quantizer, activation_quantizer : int or Quantizer or str, optional
-        Bits, 1 to 8, or a quantizer or its name, of all weights and of all activations.
+        A number of bits from 1 to 8, a quantizer, or its name; for all weights and all activations.
     **options : optional
-        `lr_scale`, the factor of the learning rate for gamma and beta (1.0); `stochastic`, to
-        draw the activations in training, as in the papers' Torch experiments (False); `norm`:
-        "batch", or shift-based batch norm with the backward pass of the paper ("shift") or of its
-        code ("shift-code"); and `grad_format`, `rounding` and `balance` of each layer of weights.
+        `lr_scale`, the factor of the learning rate for gamma and beta (default: 1.0); `stochastic`,
+        whether to draw the activations in training, as in the papers' Torch experiments (default:
+        False); `norm`: "batch", or shift-based batch norm with the backward pass of the paper
+        ("shift") or of its code ("shift-code"); and `grad_format`, `rounding` and `balance`, as for
+        `QuantLinear`.
 
     Returns
     -------
@@ -81,14 +82,14 @@ def binary_mlp(
 
 
 def float_mlp(sizes: Sequence[int], *, rng: np.random.Generator) -> Sequential:
-    """Return the float twin of `binary_mlp`: the same sizes in float32 with rectifiers.
+    """Return the float twin of `binary_mlp`: the same sizes in float32 with ReLU.
 
     Parameters
     ----------
     sizes : sequence of int
         The widths of the input, of the hidden layers and of the output.
     rng : numpy.random.Generator
-        The source of the first weights.
+        The generator of the initial weights.
 
     Returns
     -------
@@ -116,9 +117,9 @@ def binary_convnet(
 ) -> Sequential:
     """Return a ConvNet with low-bit weights and activations, as for CIFAR-10 and SVHN.
 
-    Each block is some 3x3 convolutions and a 2x2 max-pooling after the last of them, before its
-    batch norm; fully connected layers follow.  2x128C3-MP2-2x256C3-MP2-2x512C3-MP2-2x1024FC-10
-    is the papers' net for CIFAR-10 (their section 2, and the authors' code).
+    Each block has one or more 3x3 convolutions, and a 2x2 max-pooling between the last one and its
+    batch norm; fully connected layers follow.  2x128C3-MP2-2x256C3-MP2-2x512C3-MP2-2x1024FC-10 is
+    the papers' net for CIFAR-10 (their section 2, and the authors' code).
 
     Parameters
     ----------
@@ -127,9 +128,9 @@ def binary_convnet(
     blocks : sequence of sequence of int
         The channels of the convolutions of each block.
     units : sequence of int
-        The widths of the fully connected layers, the last the number of classes.
+        The widths of the fully connected layers; the last one is the number of classes.
     rng : numpy.random.Generator
-        The source of the first weights and of stochastic signs.
+        The generator of the initial weights and of stochastic signs.
     weight_quantizer, activation_quantizer, **options : optional
         As for `binary_mlp`.
 
@@ -156,14 +157,14 @@ def float_convnet(
     *,
     rng: np.random.Generator,
 ) -> Sequential:
-    """Return the float twin of `binary_convnet`: the same sizes in float32 with rectifiers.
+    """Return the float twin of `binary_convnet`: the same sizes in float32 with ReLU.
 
     Parameters
     ----------
     image, blocks, units : sequence
         As for `binary_convnet`.
     rng : numpy.random.Generator
-        The source of the first weights.
+        The generator of the initial weights.
 
     Returns
     -------

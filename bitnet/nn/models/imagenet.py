@@ -1,15 +1,15 @@
 """The papers' networks for ImageNet, AlexNet and GoogleNet: any bits, and float twins.
 
-Both have batch norm after every layer, and quantize all of them, the first and the last too
+Both have batch norm after every layer, and quantize all layers, including the first and the last
 (section 3 of the second paper).  Its appendix A.6 gives five convolutions and three fully connected
 layers for AlexNet; the widths are those of the authors' PyTorch code.
 
 For GoogleNet it gives two convolutions, ten inception blocks, a spatial average, one fully
 connected layer and two auxiliary classifiers, and no widths.  Szegedy et al. (arXiv 1409.4842) have
 nine blocks and no batch norm; the variant with batch norm (Ioffe and Szegedy, arXiv 1502.03167) has
-ten, after two convolutions of which the second has a reduction.  The widths here are its.  That
-the second paper means this variant is a conclusion from these numbers; where its auxiliary
-classifiers stand, and their widths, are taken from the first variant.
+ten, after two convolutions of which the second has a reduction.  This module uses its widths.  That
+the second paper means this variant is inferred from these numbers.  The positions and widths of the
+auxiliary classifiers are those of the first variant.
 """
 
 import numpy as np
@@ -104,14 +104,14 @@ def alexnet(
     n_classes : int
         Classes; 1000 for ImageNet.
     rng : numpy.random.Generator
-        The source of the first weights, and of stochastic rounding.
+        The generator of the initial weights, and of stochastic rounding.
     image : (int, int), optional
         Rows and columns of the images, 63 or more each.
     weight_quantizer, activation_quantizer : int, optional
-        Bits of all weights and of all activations, 1 to 8; or 32 for both: floats.
+        Bits of all weights and of all activations, 1 to 8, or 32 for both for a float net.
     inflation : float, optional
         The factor of the channels of the first four convolutions: 3 in the authors' code
-        ("ratioInfl"); whether for the published accuracy is not known.
+        ("ratioInfl"); it is not known whether the published accuracy uses it.
     units : (int, int), optional
         The widths of the hidden fully connected layers.
     **options : str
@@ -120,7 +120,7 @@ def alexnet(
     Returns
     -------
     Sequential
-        Takes uint8 pixels of shape (B, *image, 3); with floats, float32.
+        Takes uint8 pixels of shape (B, *image, 3); a float net takes float32.
 
     Examples
     --------
@@ -160,10 +160,10 @@ def googlenet(
 ) -> Sequential:
     """Return GoogleNet with batch norm: two convolutions, ten inception blocks, one layer.
 
-    An average and a 1x1 convolution may change places, as both are linear: the convolution comes
-    first, so that both work on packed activations, and batch norm removes the factor of the
-    average. The last layer, before the spatial average, is such a convolution too.  The poolings of
-    the stem come before batch norm.
+    An average and a 1x1 convolution can be exchanged, because both are linear. Here the convolution
+    comes first, so that both work on packed activations, and batch norm removes the factor of the
+    average. The last layer, before the spatial average, is also such a convolution.  The poolings
+    of the stem come before batch norm.
 
     Parameters
     ----------
@@ -172,7 +172,7 @@ def googlenet(
     inflation : float, optional
         The factor of all channels.
     auxiliary : bool, optional
-        Two more classifiers in training, after the fourth and the seventh block; `nn.auxiliary`
+        Add two classifiers in training, after the fourth and the seventh block; `nn.auxiliary`
         makes the loss.
     **options : str
         As for `alexnet`.

@@ -1,7 +1,7 @@
 """Language models: the next token from all earlier ones.
 
 The second paper (arXiv 1609.07061, section 4.5) has an LSTM of 300 units for the next word, and a
-plain net of 2048 rectified units for the next character; it prints no more of them.
+plain net of 2048 ReLU units for the next character; it gives no further details.
 
     language_model(10000, rng=rng, kind="lstm", width=300, units=300)
     language_model(50, rng=rng, kind="rnn", width=64, units=2048, activation="relu")
@@ -30,19 +30,20 @@ KINDS = {"rnn": RNN, "lstm": LSTM, "gru": GRU}
 class LanguageModel(Module):
     """An embedding, recurrent layers, and the scores of the next token.
 
-    Called with ids (T, B), T steps of B texts, and the state of an earlier call, zeros by default,
-    it returns the scores (T B, V), for `cross_entropy(scores, next.ravel())`, and the next state.
-    Dropout acts after the embedding, between the layers and before the scores, and not in the
-    states (Zaremba et al., arXiv 1409.2329); what is quantized stays packed.
+    A call takes ids (T, B), which are T steps of B texts, and the state that an earlier call
+    returned (default: zeros).  It returns the scores (T B, V), for
+    `cross_entropy(scores, next.ravel())`, and the next state.  Dropout acts after the embedding,
+    between the layers and before the scores, but not on the states (Zaremba et al., arXiv
+    1409.2329); quantized values stay packed.
 
     Parameters
     ----------
     embedding : Embedding
-        With V rows.
+        The table, with V rows.
     recurrent : RNN or LSTM or GRU
-        With as many inputs as the embedding has columns.
+        The recurrent layers; their input size is the number of columns of the embedding.
     decoder : Linear or ScaledLinear
-        From the units to V scores.
+        The layer from the units to V scores.
     dropout : Dropout or None, optional
         Applied after the embedding and before the scores.
 
@@ -110,23 +111,25 @@ def language_model(
 ) -> LanguageModel:
     """Return a language model in float, or with low-bit weights and activations.
 
-    Quantized are the table of the embedding (with the bits of the activations, as its rows are
-    inputs), both weights of each recurrent layer and those of the scores, and the inputs of all
-    their products; section 3 of the second paper quantizes first and last layers too.
+    Quantization applies to the embedding table (with the bits of the activations, because its rows
+    are inputs), to both weights of each recurrent layer, to those of the decoder, and to the inputs
+    of all their products.  Section 3 of the second paper also quantizes the first and last layers.
 
     Parameters
     ----------
     vocabulary : int
         V, the number of words or characters.
     rng : numpy.random.Generator
-        The source of the first weights, of dropout and of stochastic rounding.  The table starts as
-        U(-0.1, 0.1), as the small net of arXiv 1409.2329, and with variance 1 for kind "rnn".
+        The generator of the initial weights, of dropout and of stochastic rounding.  The table is
+        initialized from U(-0.1, 0.1), as in the small net of arXiv 1409.2329, or with variance 1
+        for kind "rnn".
     kind : {"lstm", "gru", "rnn"}, optional
-        Of the recurrent layers.
+        The kind of the recurrent layers.
     width, units, layers : int, optional
-        Columns of the embedding, units of each recurrent layer (300, as in the paper), and layers.
+        Numbers of columns of the embedding, of units per recurrent layer (default: 300, as in the
+        paper), and of layers.
     weight_quantizer, activation_quantizer : int or Quantizer or str, optional
-        Bits, from 1 to 8, or a quantizer or its name; both, or neither for floats.
+        A number of bits from 1 to 8, a quantizer, or its name; both, or neither for floats.
     dropout : float, optional
         See `LanguageModel`.
     activation : {"tanh", "relu"}, optional
@@ -134,8 +137,8 @@ def language_model(
     **backward : optional
         The arguments `grad_format` and `rounding`, as for `QuantLinear`, for all quantized layers.
         "float32" is the default of `grad_format`: nearly all gradients
-        of a softmax over many words are so small that the nearest int8 is 0; with rounding
-        "stochastic" the mean of int8 is right.
+        of a softmax over many words are so small that the nearest int8 is 0; with stochastic
+        rounding, int8 is unbiased.
 
     Returns
     -------
@@ -153,7 +156,7 @@ def language_model(
     if activation is not None and kind != "rnn":
         raise InputError(
             f"language_model: activation is {activation!r}, but kind is {kind!r}, whose functions "
-            "are given; remove it, or choose kind='rnn'"
+            "are fixed; remove it, or choose kind='rnn'"
         )
     options: dict[str, Any] = {} if activation is None else {"activation": activation}
     few = {"weight_quantizer": weight_quantizer, "activation_quantizer": activation_quantizer}

@@ -1,18 +1,18 @@
 """Nets by name: the papers' nets, MLPs and ConvNets of any width, and language models.
 
-For images a name says what lies between the images and the classes, which both come from the data:
+For images, a name describes the layers between the images and the classes (sizes from the data):
 
 mlp:512,512               fully connected layers of 512 and 512 units
 conv:32,32/64,64/256      blocks of 3x3 convolutions of 32, 32 and of 64, 64 channels, each block
                           with a 2x2 max-pooling at its end, then 256 fully connected units
-conv:16/                  no fully connected units but those of the classes
+conv:16/                  no fully connected layer except that of the classes
 mnist-theano, mnist-torch, cifar10, svhn
                           the papers' nets
 
-For texts it says what lies between the vectors of the tokens and the scores of the next one:
+For texts, it describes the layers between the token vectors and the scores of the next token:
 
 rnn:512                   a layer of 512 recurrent units with ReLU, as in the second paper
-lstm:300                  a layer of 300 LSTM units, as there
+lstm:300                  a layer of 300 LSTM units, as in the second paper
 gru:256,256               two layers of 256 gated recurrent units
 """
 
@@ -128,7 +128,7 @@ def net_named(name: str) -> "Net | LanguageNet":
     name : str
         "mnist-theano", "mnist-torch", "cifar10", "svhn", "mlp:UNITS,UNITS,...",
         "conv:CHANNELS,CHANNELS/.../UNITS,..." (blocks of convolutions, each with a pooling at
-        its end, then the units of the fully connected layers, which may be left out), or for
+        its end, then the units of the fully connected layers, which may be omitted), or for
         texts "rnn:UNITS,...", "lstm:UNITS,..." or "gru:UNITS,..." (equal units of each layer).
 
     Returns

@@ -25,7 +25,7 @@ class Stages:
         if stochastic and activation_quantizer != 1:
             raise InputError(
                 f"activation_quantizer is {activation_quantizer!r}, and stochastic activations are "
-                "signs; expected 1, or stochastic=False (in training, another recipe than torch)"
+                "signs; expected 1, or stochastic=False (for a recipe: one other than torch)"
             )
         self.rng, self.lr_scale, self.stochastic = rng, lr_scale, stochastic
         self.weight_quantizer, self.activation_quantizer = weight_quantizer, activation_quantizer

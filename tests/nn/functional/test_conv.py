@@ -82,7 +82,7 @@ def test_flattened_bits_are_the_flattened_numbers(channels):
         (lambda: F.conv2d(IMAGES, FIRST, np.zeros(6), SAME), "do not fit"),
         (lambda: F.conv2d(IMAGES, LATENT, np.zeros(5), SAME), "a bias"),
         (lambda: F.conv2d(IMAGES, LATENT, np.zeros(6), 3), "a Window"),
-        (lambda: F.quantized_conv2d(IMAGES, F.sign(LATENT), SAME), "put a sign before it"),
+        (lambda: F.quantized_conv2d(IMAGES, F.sign(LATENT), SAME), "apply sign first"),
         (lambda: F.quantized_conv2d(PIXELS, F.sign(FIRST), SAME, "int9"), "int9"),
         (lambda: F.quantized_conv2d(PIXELS, F.sign(FIRST), Window((2, 2))), "do not fit"),
         (lambda: F.max_pool2d(IMAGES[0], SAME), "expected images"),
@@ -92,7 +92,7 @@ def test_flattened_bits_are_the_flattened_numbers(channels):
         (lambda: F.avg_pool2d(IMAGES, Window((9, 9))), "does not fit into images"),
         (
             lambda: F.avg_pool2d(F.dropout(F.sign(IMAGES), 0.2, np.random.default_rng(0)), SAME),
-            "no dropout before an average",
+            "move it after the pooling",
         ),
         (lambda: F.flatten(np.ones(3)), r"expected \(B, ...\)"),
     ],

@@ -88,7 +88,7 @@ def test_both_products_multiply_the_same_powers_of_two():
     [
         ("log7", "nearest", "expected one of"),
         ("int9", "nearest", "expected one of"),
-        ("dorefa8", "nearest", "no generator"),
+        ("dorefa8", "nearest", "needs a generator"),
         ("log6", "stochastic", "nearest power of two"),
     ],
 )
