@@ -318,7 +318,7 @@ class AdaMax(Adam):
         return 1 - self.beta1, self.beta2, self.eps, 1 / (1 - self.beta1**self.steps)
 
 
-def clip_grad_norm(parameters: Iterable[Parameter], max_norm: float) -> float:
+def clip_grad_norm(parameters: Parameter | Iterable[Parameter], max_norm: float) -> float:
     """Scale all gradients down together if their common norm is too large.
 
     `g <- g min(1, max_norm / |g|)`, with |g| the root of the sum of the squares of all numbers of
@@ -326,7 +326,7 @@ def clip_grad_norm(parameters: Iterable[Parameter], max_norm: float) -> float:
 
     Parameters
     ----------
-    parameters : iterable of Parameter
+    parameters : Parameter or iterable of Parameter
         Gradients are changed in place; parameters without one are skipped.
     max_norm : float
         The largest norm, above 0.
