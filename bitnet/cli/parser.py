@@ -87,7 +87,9 @@ class Parser(argparse.ArgumentParser):
                 break  # what follows belongs to a verb, or is no option
             if word.startswith("--") and option not in known:
                 near = [name for name in known if name.startswith(option)]
-                near = near or difflib.get_close_matches(option, known, 1)
+                words = [name.removeprefix("--") for name in known]
+                close = difflib.get_close_matches(option.removeprefix("--"), words, 1)
+                near = near or [f"--{name}" for name in close]
                 hint = f"; did you mean {near[0]}?" if near else ""
                 self.error(f"unknown option {option:.60}{hint}")
         namespace, extra = super().parse_known_args(args, namespace)

@@ -120,6 +120,8 @@ def test_the_defaults_that_train_help_states(given, expected):
         ("train --epochz=3", "unknown option --epochz; did you mean --epochs?"),
         ("predict --topp 3", "unknown option --topp; did you mean --top?"),
         ("status --fast", "unknown option --fast; see `bitnet status --help`"),
+        ("train --device gpu", "unknown option --device; see `bitnet train --help`"),
+        ("inspect net.npz --nosuch", "unknown option --nosuch; see `bitnet inspect --help`"),
         ("train --data mnst", "--data is 'mnst'; expected one of .*; did you mean 'mnist'?"),
         ("train --channels 2", "--channels is '2'; expected one of 1, 3; see .*"),
         ("train --epochs ten", "--epochs is 'ten'; expected a whole number; see .*"),
