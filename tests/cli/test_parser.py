@@ -120,6 +120,7 @@ def test_the_defaults_that_train_help_states(given, expected):
         ("train --epochz=3", "unknown option --epochz; did you mean --epochs?"),
         ("predict --topp 3", "unknown option --topp; did you mean --top?"),
         ("status --fast", "unknown option --fast; see `bitnet status --help`"),
+        ("train --gradient int8", "unknown option --gradient; did you mean --grad-format?"),
         ("train --device gpu", "unknown option --device; see `bitnet train --help`"),
         ("inspect net.npz --nosuch", "unknown option --nosuch; see `bitnet inspect --help`"),
         ("train --data mnst", "--data is 'mnst'; expected one of .*; did you mean 'mnist'?"),
