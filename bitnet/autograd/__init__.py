@@ -6,17 +6,5 @@ from bitnet.autograd.parameter import Parameter
 from bitnet.autograd.tensor import Axes, Function, Tensor, TensorLike, as_tensor, no_grad
 from bitnet.autograd.trace import Graph, Node, trace
 
-__all__ = [
-    "Axes",
-    "Function",
-    "Graph",
-    "LatentWeight",
-    "Node",
-    "Parameter",
-    "Tensor",
-    "TensorLike",
-    "as_tensor",
-    "check_gradient",
-    "no_grad",
-    "trace",
-]
+__all__ = ["Axes", "Function", "Graph", "LatentWeight", "Node", "Parameter", "Tensor"]
+__all__ += ["TensorLike", "as_tensor", "check_gradient", "no_grad", "trace"]

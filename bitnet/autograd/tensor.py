@@ -8,7 +8,6 @@ import contextlib
 import contextvars
 import operator
 from collections.abc import Iterator
-from numbers import Number
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -191,44 +190,6 @@ class Tensor:
             )
         return bool(self.item())
 
-    def _compared(self, other, compare):
-        """Return a Tensor of booleans, without a gradient."""
-        if isinstance(other, (list, tuple)):
-            other = np.asarray(other)
-        elif not (isinstance(other, (Tensor, Number, np.generic)) or is_array(other)):
-            return NotImplemented
-        other = other.data if isinstance(other, Tensor) else other
-        for data in (self.data, other):
-            if isinstance(data, (Bits, BitPlanes)):
-                raise InputError(
-                    f"a comparison works on numbers and got {data!r}; functional.unpack() turns "
-                    "bits into +1.0 and -1.0"
-                )
-        try:
-            return Tensor(compare(self.data, like(other, self)))
-        except ValueError:
-            raise InputError(
-                f"a comparison of shapes {self.shape} and {other.shape}, which do not broadcast"
-            ) from None
-
-    def __eq__(self, other: Any) -> "Tensor":  # type: ignore[override]
-        return self._compared(other, operator.eq)
-
-    def __ne__(self, other: Any) -> "Tensor":  # type: ignore[override]
-        return self._compared(other, operator.ne)
-
-    def __lt__(self, other: Any) -> "Tensor":
-        return self._compared(other, operator.lt)
-
-    def __le__(self, other: Any) -> "Tensor":
-        return self._compared(other, operator.le)
-
-    def __gt__(self, other: Any) -> "Tensor":
-        return self._compared(other, operator.gt)
-
-    def __ge__(self, other: Any) -> "Tensor":
-        return self._compared(other, operator.ge)
-
     __hash__ = object.__hash__  # a Tensor is a key by identity, as comparisons are elementwise
 
     def __setitem__(self, index: Any, value: Any) -> None:
@@ -305,6 +266,12 @@ class Tensor:
     if TYPE_CHECKING:  # `nn.functional.methods` sets these
         T: "Tensor"
 
+        def __eq__(self, other: Any) -> "Tensor": ...  # type: ignore[override]
+        def __ne__(self, other: Any) -> "Tensor": ...  # type: ignore[override]
+        def __lt__(self, other: Any) -> "Tensor": ...
+        def __le__(self, other: Any) -> "Tensor": ...
+        def __gt__(self, other: Any) -> "Tensor": ...
+        def __ge__(self, other: Any) -> "Tensor": ...
         def __add__(self, other: Any) -> "Tensor": ...
         def __radd__(self, other: Any) -> "Tensor": ...
         def __sub__(self, other: Any) -> "Tensor": ...

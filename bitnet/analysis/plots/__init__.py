@@ -20,6 +20,7 @@ __all__ = [
     "plot_confusion",
     "plot_curves",
     "plot_filters",
+    "plot_graph",
     "plot_histograms",
     "plot_quantizers",
     "plot_tradeoffs",

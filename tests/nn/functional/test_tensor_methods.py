@@ -1,6 +1,8 @@
 """The operators and methods of Tensor: types, integers that never wrap, comparisons, indexing."""
 
 import operator
+import subprocess
+import sys
 
 import hypothesis.strategies as st
 import numpy as np
@@ -104,6 +106,12 @@ def test_comparisons_that_are_refused():
     assert (signs == None) is False  # noqa: E711
     with pytest.raises(TypeError):
         x < None  # noqa: B015
+
+
+def test_a_tensor_alone_has_its_operators():
+    """A program that imports nothing but bitnet."""
+    program = "import bitnet; x = bitnet.Tensor([1.0, 2.0]); print(float((x * 2)[1].exp() > 3))"
+    assert subprocess.check_output([sys.executable, "-c", program], text=True) == "1.0\n"
 
 
 def test_iteration():
