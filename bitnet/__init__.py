@@ -65,7 +65,6 @@ if TYPE_CHECKING:
     from bitnet import training as training
     from bitnet.analysis.report import summary as summary
     from bitnet.autograd.tensor import Function as Function
-    from bitnet.autograd.tensor import Tensor as Tensor
     from bitnet.autograd.tensor import no_grad as no_grad
     from bitnet.data.datasets import load_dataset as load_dataset
     from bitnet.deploy.freeze import compare as compare
@@ -75,17 +74,19 @@ if TYPE_CHECKING:
     from bitnet.devices import to_cpu as to_cpu
     from bitnet.devices import to_gpu as to_gpu
     from bitnet.errors import InputError as InputError
+    from bitnet.nn.functional.methods import Tensor as Tensor
     from bitnet.training.files import load as load
 
 __getattr__, __dir__, __all__ = lazily(
     __name__,
     {
         "bitnet.analysis.report": "summary",
-        "bitnet.autograd.tensor": "Function Tensor no_grad",
+        "bitnet.autograd.tensor": "Function no_grad",
         "bitnet.data.datasets": "load_dataset",
         "bitnet.deploy.freeze": "compare freeze",
         "bitnet.devices": "set_num_threads show_versions to_cpu to_gpu",
         "bitnet.errors": "InputError",
+        "bitnet.nn.functional.methods": "Tensor",  # with its operators
         "bitnet.training.files": "load",
     },
     submodules=ROOMS,

@@ -1,5 +1,7 @@
 """Type hints: public names have them, and a user's program is checked against them."""
 
+import ast
+import importlib
 import inspect
 import os
 import subprocess
@@ -30,6 +32,9 @@ reveal_type(bitnet.load)
 reveal_type(digits)
 reveal_type(epochs)
 reveal_type(nn.functional.sign([1.0]))
+bitnet.quantizers.Uniform(2), bitnet.kernels.pack, bitnet.autograd.Parameter([1.0])
+nn.models.binary_mlp, bitnet.analysis.plots.plot_curves, bitnet.cli.run
+[x + 1 for x in Tensor([1.0])]
 nn.BinaryLinear("784", 10, rng=np.random.default_rng(0))
 nn.BinaryLinear(784, 10)
 optim.Adam(model.parameters(), beta1=0.9)
@@ -57,7 +62,7 @@ def test_public_names_have_hints(name):
 def test_a_program_of_a_user(tmp_path):
     pytest.importorskip("mypy", reason="mypy is not installed (extra `test`)")
     (tmp_path / "program.py").write_text(PROGRAM)
-    command = [sys.executable, "-m", "mypy", "program.py", "--ignore-missing-imports"]
+    command = [sys.executable, "-m", "mypy", "program.py", "--ignore-missing-imports", "--strict"]
     env = os.environ | {"MYPYPATH": str(ROOT)}  # mypy does not follow an editable install
     out = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True).stdout
     revealed = [line.partition("Revealed type is ")[2] for line in out.splitlines()]
@@ -82,3 +87,24 @@ def test_a_program_of_a_user(tmp_path):
     assert 'incompatible type "str"; expected "int"' in errors[0]
     assert 'Missing named argument "rng"' in errors[1]
     assert '"beta1"' in errors[2]
+
+
+ROOMS = [
+    "analysis.plots",
+    "autograd",
+    "kernels",
+    "nn",
+    "nn.functional",
+    "nn.models",
+    "optim",
+    "quantizers",
+]
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_rooms_list_what_they_import(room):
+    """Type checkers take a name that a typed package imports but does not list as private."""
+    module = importlib.import_module(f"bitnet.{room}")
+    imports = (n for n in ast.parse(inspect.getsource(module)).body if type(n) is ast.ImportFrom)
+    names = {alias.name for node in imports for alias in node.names}
+    assert set(module.__all__) == names - {"methods"}

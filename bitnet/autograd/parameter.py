@@ -43,10 +43,14 @@ class Parameter(Tensor):
     def assign(self, x: Any) -> None:
         """Copy the values of an array or Tensor of the same shape."""
         x = x.data if isinstance(x, Tensor) else x
-        x = like(x, self) if is_array(x) else array_module(self).asarray(x, self.data.dtype)
-        if x.shape != self.shape or x.dtype.kind not in "fiub":
-            raise unfit(f"{type(self).__name__}.assign", f"numbers of shape {self.shape}", x)
-        self.edit()[...] = x
+        name, expected = f"{type(self).__name__}.assign", f"numbers of shape {self.shape}"
+        try:
+            given = x if is_array(x) else np.asarray(x)
+        except ValueError:  # rows of different length
+            raise unfit(name, expected, x) from None
+        if given.shape != self.shape or given.dtype.kind not in "fiub":
+            raise unfit(name, expected, given)
+        self.edit()[...] = like(given, self) if is_array(x) else array_module(self).asarray(given)
 
     def edit(self) -> Any:
         """Return the data, for changes in place."""

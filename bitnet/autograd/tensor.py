@@ -8,7 +8,6 @@ import contextlib
 import contextvars
 import operator
 from collections.abc import Iterator
-from numbers import Number
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -171,11 +170,17 @@ class Tensor:
             raise InputError(f"item: got a Tensor of shape {self.shape}; expected one element")
         return self.numpy().item()
 
+    def __iter__(self) -> "Iterator[Tensor]":
+        return (self[i] for i in range(len(self)))
+
     def __float__(self) -> float:
         return float(self.item())
 
     def __int__(self) -> int:
         return int(self.item())
+
+    def __index__(self) -> int:
+        return operator.index(self.numpy())
 
     def __bool__(self) -> bool:
         if self.size != 1:
@@ -184,32 +189,6 @@ class Tensor:
                 "such as (a == b).numpy().all()"
             )
         return bool(self.item())
-
-    def _compared(self, other, operator):
-        """Return a Tensor of booleans, without a gradient; Bits compare as a whole."""
-        packed = isinstance(self.data, (Bits, BitPlanes))
-        if packed or not (isinstance(other, (Tensor, Number)) or is_array(other)):
-            return NotImplemented
-        other = like(other.data if isinstance(other, Tensor) else other, self)
-        return Tensor(operator(self.data, other))
-
-    def __eq__(self, other: Any) -> "Tensor":  # type: ignore[override]
-        return self._compared(other, operator.eq)
-
-    def __ne__(self, other: Any) -> "Tensor":  # type: ignore[override]
-        return self._compared(other, operator.ne)
-
-    def __lt__(self, other: Any) -> "Tensor":
-        return self._compared(other, operator.lt)
-
-    def __le__(self, other: Any) -> "Tensor":
-        return self._compared(other, operator.le)
-
-    def __gt__(self, other: Any) -> "Tensor":
-        return self._compared(other, operator.gt)
-
-    def __ge__(self, other: Any) -> "Tensor":
-        return self._compared(other, operator.ge)
 
     __hash__ = object.__hash__  # a Tensor is a key by identity, as comparisons are elementwise
 
@@ -288,6 +267,12 @@ class Tensor:
     if TYPE_CHECKING:  # `nn.functional.methods` sets these
         T: "Tensor"
 
+        def __eq__(self, other: Any) -> "Tensor": ...  # type: ignore[override]
+        def __ne__(self, other: Any) -> "Tensor": ...  # type: ignore[override]
+        def __lt__(self, other: Any) -> "Tensor": ...
+        def __le__(self, other: Any) -> "Tensor": ...
+        def __gt__(self, other: Any) -> "Tensor": ...
+        def __ge__(self, other: Any) -> "Tensor": ...
         def __add__(self, other: Any) -> "Tensor": ...
         def __radd__(self, other: Any) -> "Tensor": ...
         def __sub__(self, other: Any) -> "Tensor": ...
@@ -311,7 +296,7 @@ class Tensor:
         def mean(self, axis: Axes = None, keepdims: bool = False) -> "Tensor": ...
         def max(self, axis: Axes = None, keepdims: bool = False) -> "Tensor": ...
         def reshape(self, *shape: Any) -> "Tensor": ...
-        def transpose(self, *axes: int) -> "Tensor": ...
+        def transpose(self, *axes: Any) -> "Tensor": ...
 
 
 class Function:
@@ -441,20 +426,29 @@ def _as_tensors(inputs):
     """
     types = [getattr(x.data, "dtype", None) for x in inputs if isinstance(x, Tensor)]
     floats = [kind for kind in types if kind is not None and kind.kind == "f"]
-    integers = [kind for kind in types if kind is not None and kind.kind in "iu"]
+    integers = [kind for kind in types if kind is not None and kind.kind in "iub"]
     of_float = floats[0] if floats else np.dtype(np.float32)
     of_int = of_float
     if integers and not floats:
-        of_int = np.promote_types(np.int32, max(integers, key=lambda kind: kind.itemsize))
+        of_int = np.dtype(np.int64 if any(is_wide(kind) for kind in integers) else np.int32)
     xp = array_module(*inputs)
 
     def one(x):
         if not isinstance(x, (int, float, np.generic)):
             return as_tensor(x)
-        whole = isinstance(x, (int, np.integer)) and not isinstance(x, bool)
-        return Tensor(xp.asarray(x, of_int if whole else of_float))
+        kind = of_int if isinstance(x, (int, np.integer, np.bool_)) else of_float
+        if kind.kind == "i" and not np.iinfo(kind).min <= x <= np.iinfo(kind).max:
+            raise InputError(
+                f"got {x!r:.60}, which does not fit {kind}; convert the Tensor to floats"
+            )
+        return Tensor(xp.asarray(x, kind))
 
     return tuple(map(one, inputs))
+
+
+def is_wide(kind):
+    """Return whether the integers of a type need int64, as those of int32 do not hold them."""
+    return (kind.kind in "iu" and kind.itemsize > 4) or kind == np.uint32
 
 
 def _as_array(data):

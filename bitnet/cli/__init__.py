@@ -6,3 +6,5 @@
 """
 
 from bitnet.cli.command import run
+
+__all__ = ["run"]

@@ -87,7 +87,10 @@ class Parser(argparse.ArgumentParser):
                 break  # what follows belongs to a verb, or is no option
             if word.startswith("--") and option not in known:
                 near = [name for name in known if name.startswith(option)]
-                near = near or difflib.get_close_matches(option, known, 1)
+                words, own = [name.removeprefix("--") for name in known], option[2:]
+                close = difflib.get_close_matches(own, words, 1)
+                close = close or [name for name in words if name[:4] == own[:4]]
+                near = near or [f"--{name}" for name in close]
                 hint = f"; did you mean {near[0]}?" if near else ""
                 self.error(f"unknown option {option:.60}{hint}")
         namespace, extra = super().parse_known_args(args, namespace)

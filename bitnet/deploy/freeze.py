@@ -369,8 +369,7 @@ def compare(model: nn.Sequential, net: FrozenNet, x: Array | Bits) -> Agreement:
         came = f"{type(model).__name__} and {type(net).__name__}"
         expected = "the trained Sequential, then the FrozenNet"
         raise InputError(f"compare: got {came}; expected {expected}")
-    trunk = nn.Sequential(*model.layers).modules()
-    layers: list[Any] = [layer for layer in trunk if isinstance(layer, nn.IntegerLayer)]
+    layers = list(_integer_layers(model.layers))
     if [layer.bits.shape for layer in net.layers] != [layer.weight.shape for layer in layers]:
         came = f"{net}, whose weights differ in shape from those of {model!r:.200}"
         raise InputError(f"compare: got {came}; expected the net that freeze returned for it")
@@ -387,6 +386,16 @@ def compare(model: nn.Sequential, net: FrozenNet, x: Array | Bits) -> Agreement:
             integers = sum(own.size for own in differ), sum(own.sum() for own in differ)
             counts += [*integers, (scores != frozen_scores).sum(), classes.sum()]
     return Agreement(len(x), *counts.tolist())
+
+
+def _integer_layers(layers):
+    """Yield the quantized layers in the order of their outputs, a shared one each time."""
+    for layer in layers:
+        if isinstance(layer, nn.Branches):
+            for branch in layer.branches:
+                yield from _integer_layers(branch.layers)
+        elif isinstance(layer, nn.IntegerLayer):
+            yield layer
 
 
 def _trained_integers(model, x):

@@ -15,3 +15,36 @@ from bitnet.nn.norm import BatchNorm
 from bitnet.nn.quantized import IntegerLayer, QuantizedLayer
 from bitnet.nn.recurrent import GRU, LSTM, RNN, detach
 from bitnet.nn.shift import ShiftBatchNorm
+
+__all__ = [
+    "GRU",
+    "LSTM",
+    "RNN",
+    "AvgPool2d",
+    "BatchNorm",
+    "BinaryConv2d",
+    "BinaryLinear",
+    "Branches",
+    "Conv2d",
+    "Dropout",
+    "Embedding",
+    "Flatten",
+    "IntegerLayer",
+    "Linear",
+    "MaxPool2d",
+    "Module",
+    "QuantConv2d",
+    "QuantLinear",
+    "Quantize",
+    "QuantizedLayer",
+    "ReLU",
+    "ScaledLinear",
+    "Sequential",
+    "ShiftBatchNorm",
+    "Sign",
+    "WithHeads",
+    "auxiliary",
+    "detach",
+    "functional",
+    "models",
+]

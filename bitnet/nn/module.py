@@ -1,6 +1,7 @@
 """Module: parameters, other state, and the modes for training and evaluation."""
 
 import contextlib
+import itertools
 import sys
 from collections.abc import Iterator, Mapping
 from typing import Any, Self
@@ -97,37 +98,45 @@ class Module:
                 yield name, value
 
     def named_children(self) -> "Iterator[tuple[str, Module]]":
-        """Yield the direct submodules, as (name, Module)."""
-        members = self._members()
-        yield from ((name, value) for name, value in members if isinstance(value, Module))
+        """Yield the direct submodules, as (name, Module), each under its first name."""
+        return _each_once((name, own) for name, own in self._members() if isinstance(own, Module))
 
     def children(self) -> "Iterator[Module]":
         """Yield the direct submodules."""
         yield from (child for _, child in self.named_children())
 
     def named_modules(self, prefix: str = "") -> "Iterator[tuple[str, Module]]":
-        """Yield this Module and all submodules, as (dotted name, Module), outer ones first."""
-        yield prefix, self
-        for name, child in self.named_children():
-            yield from child.named_modules(f"{prefix}.{name}" if prefix else name)
+        """Yield this Module and all submodules, as (dotted name, Module), outer ones first.
+
+        A Module that is shared comes once, under its first name.
+        """
+        nested = (
+            child.named_modules(f"{prefix}.{name}" if prefix else name)
+            for name, child in self.named_children()
+        )
+        return _each_once(itertools.chain([(prefix, self)], *nested))
 
     def modules(self) -> "Iterator[Module]":
         """Yield this Module and all submodules, outer ones first."""
         yield from (module for _, module in self.named_modules())
 
     def _named(self, wanted, prefix=""):
-        """Yield the attributes here and inside for which `wanted` is true, by dotted name."""
+        """Yield the attributes here and inside for which `wanted` is true, by all dotted names."""
         yield from ((prefix + name, value) for name, value in self._members() if wanted(value))
-        for name, child in self.named_children():
-            yield from child._named(wanted, f"{prefix}{name}.")
+        for name, child in self._members():
+            if isinstance(child, Module):
+                yield from child._named(wanted, f"{prefix}{name}.")
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
-        """Yield the Parameters of this Module and its submodules, as (dotted name, Parameter)."""
-        return self._named(lambda value: isinstance(value, Parameter))
+        """Yield the Parameters of this Module and its submodules, as (dotted name, Parameter).
+
+        A Parameter that is shared comes once, under its first name.
+        """
+        return _each_once(self._named(lambda value: isinstance(value, Parameter)))
 
     def parameters(self) -> list[Parameter]:
         """Return the Parameters of this Module and its submodules, each once."""
-        return list({id(value): value for _, value in self.named_parameters()}.values())
+        return [parameter for _, parameter in self.named_parameters()]
 
     def train(self, training: bool = True) -> Self:
         """Set training mode, or with False evaluation mode; return the Module."""
@@ -155,6 +164,15 @@ class Module:
             parameter.edit()
         for name, array in self._state():
             array[...] = like(state[name], array)
+
+
+def _each_once(named):
+    """Yield the pairs (name, object) without those whose object came before."""
+    seen = set()
+    for name, own in named:
+        if id(own) not in seen:
+            seen.add(id(own))
+            yield name, own
 
 
 def _moved(attributes, move):

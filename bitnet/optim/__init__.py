@@ -3,3 +3,5 @@
 from bitnet.optim import schedules
 from bitnet.optim.binary import Bop, ShiftAdaMax
 from bitnet.optim.optimizers import SGD, Adam, AdaMax, clip_grad_norm
+
+__all__ = ["SGD", "AdaMax", "Adam", "Bop", "ShiftAdaMax", "clip_grad_norm", "schedules"]

@@ -76,7 +76,7 @@ class ShiftAdaMax(Optimizer):
     ) -> None:
         check_choice("ShiftAdaMax", VARIANTS, variant=variant)
         usual_lr, usual_betas, usual_eps = VARIANTS[variant]
-        self.beta1, self.beta2 = check_betas("ShiftAdaMax", betas or usual_betas)
+        self.beta1, self.beta2 = check_betas("ShiftAdaMax", usual_betas if betas is None else betas)
         self.variant, self.eps = variant, usual_eps if eps is None else eps
         if not (0 < self.eps < math.inf or (variant == "paper" and self.eps == 0)):
             raise InputError(

@@ -64,7 +64,8 @@ class Optimizer:
         self.lr = lr
         if self.lr == 0:
             raise InputError(f"{name}: lr is 0; expected a number above 0")
-        if not 0 <= weight_decay < 1 / self.lr:
+        is_number = isinstance(weight_decay, (int, float, np.number))
+        if not is_number or not 0 <= weight_decay < 1 / self.lr:
             raise InputError(
                 f"{name}: weight_decay is {weight_decay!r}; expected at least 0 and below 1 / lr"
             )
@@ -233,9 +234,9 @@ class SGD(Optimizer):
 def check_betas(name, betas):
     """Return both decay rates, once they are two numbers from 0 to below 1."""
     two = isinstance(betas, (tuple, list)) and len(betas) == 2
-    if not two or not all(isinstance(b, (int, float)) and 0 <= b < 1 for b in betas):
+    if not two or not all(isinstance(b, (int, float, np.number)) and 0 <= b < 1 for b in betas):
         raise InputError(f"{name}: betas are {betas!r:.60}; expected two rates from 0 to below 1")
-    return tuple(betas)
+    return tuple(map(float, betas))
 
 
 class Adam(Optimizer):
@@ -317,7 +318,7 @@ class AdaMax(Adam):
         return 1 - self.beta1, self.beta2, self.eps, 1 / (1 - self.beta1**self.steps)
 
 
-def clip_grad_norm(parameters: Iterable[Parameter], max_norm: float) -> float:
+def clip_grad_norm(parameters: Parameter | Iterable[Parameter], max_norm: float) -> float:
     """Scale all gradients down together if their common norm is too large.
 
     `g <- g min(1, max_norm / |g|)`, with |g| the root of the sum of the squares of all numbers of
@@ -325,7 +326,7 @@ def clip_grad_norm(parameters: Iterable[Parameter], max_norm: float) -> float:
 
     Parameters
     ----------
-    parameters : iterable of Parameter
+    parameters : Parameter or iterable of Parameter
         Gradients are changed in place; parameters without one are skipped.
     max_norm : float
         The largest norm, above 0.
@@ -344,9 +345,10 @@ def clip_grad_norm(parameters: Iterable[Parameter], max_norm: float) -> float:
     >>> weight.grad
     array([3., 4.], dtype=float32)
     """
-    if not 0 < max_norm < math.inf:
+    if not isinstance(max_norm, (int, float, np.number)) or not 0 < max_norm < math.inf:
         raise InputError(f"clip_grad_norm: max_norm is {max_norm!r}; expected a number above 0")
-    moving = [p for p in parameters if p.lazy_grad is not None]
+    given = [parameters] if isinstance(parameters, Parameter) else parameters
+    moving = [p for p in given if p.lazy_grad is not None]
     squares = (array_module(p).vdot(p.grad, p.grad).astype(np.float64) for p in moving)
     found = math.sqrt(float(sum(squares)))  # one number, and so one wait for a GPU
     if not math.isfinite(found):

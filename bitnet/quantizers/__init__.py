@@ -20,3 +20,16 @@ from bitnet.quantizers.quantizer import Quantizer
 from bitnet.quantizers.signs import ApproxSign, SwishSign
 from bitnet.quantizers.steps import LinearQuant, Uniform, dorefa_activation
 from bitnet.quantizers.weights import DoReFa, Ternary
+
+__all__ = [
+    "ApproxSign",
+    "DoReFa",
+    "LinearQuant",
+    "LogQuant",
+    "Quantizer",
+    "SwishSign",
+    "Ternary",
+    "Uniform",
+    "dorefa_activation",
+    "quantizer_named",
+]

@@ -107,6 +107,19 @@ def test_after_training_with_dropout_and_stochastic_signs():
     assert model.training  # as it was
 
 
+def test_a_layer_that_comes_twice_is_frozen_and_compared_twice():
+    rng, nn = np.random.default_rng(0), bitnet.nn
+    first, shared = (nn.BinaryLinear(8, 8, rng=rng) for _ in range(2))
+    norms = [nn.BatchNorm(8) for _ in range(3)]
+    hidden = (first, norms[0], nn.Sign(), shared, norms[1], nn.Sign())
+    model = nn.Sequential(*hidden, shared, norms[2])
+    x = rng.integers(0, 256, (20, 8), dtype=np.uint8)
+    model(x)
+    agreement = bitnet.compare(model, bitnet.freeze(model), x)
+    assert agreement.integers == 20 * 3 * 8
+    assert agreement.is_complete
+
+
 def test_training_on_does_not_change_what_is_frozen():
     model = binary_mlp([20, 16, 3], rng=np.random.default_rng(0))
     x = np.random.default_rng(1).integers(0, 256, (9, 20), dtype=np.uint8)

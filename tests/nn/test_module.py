@@ -106,6 +106,24 @@ def test_tied_parameters_come_once():
     assert len(Sequential(layer, layer).parameters()) == 2
 
 
+def test_shared_modules_come_once_and_keep_all_their_names():
+    """As in PyTorch: each Module and Parameter under its first name; the state has all names."""
+    shared = BinaryLinear(2, 2, rng=np.random.default_rng(0))
+    inner = Sequential(shared, Sign())
+    model = Sequential(shared, inner, shared)
+    assert [name for name, _ in model.named_children()] == ["layers.0", "layers.1"]
+    assert list(model.children()) == [shared, inner]
+    names = ["", "layers.0", "layers.1", "layers.1.layers.1"]
+    assert [name for name, _ in model.named_modules()] == names
+    assert [name for name, _ in model.named_modules("net")][:2] == ["net", "net.layers.0"]
+    assert list(model.modules()) == [model, shared, inner, inner.layers[1]]
+    assert list(model.named_parameters()) == [("layers.0.weight", shared.weight)]
+    assert model.parameters() == [shared.weight]
+    weights = ["layers.0.weight", "layers.1.layers.0.weight", "layers.2.weight"]
+    assert list(model.state_dict()) == weights
+    model.load_state_dict(model.state_dict())
+
+
 def test_counts_below_zero_are_refused():
     model, state = net(), net().state_dict()
     state["layers.1.batches"] = np.array(-1)

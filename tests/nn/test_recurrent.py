@@ -169,7 +169,7 @@ def test_gradients_are_clipped_together():
 def test_the_gradient_of_a_single_number_is_clipped_too():
     alone = Parameter(3.0)
     (alone * 2.0).backward()
-    assert clip_grad_norm([alone], 1.0) == 2.0
+    assert clip_grad_norm(alone, 1.0) == 2.0
     assert alone.grad == 1.0
 
 

@@ -166,6 +166,7 @@ def test_all_settings_count():
     [
         lambda p: ShiftAdaMax(p, variant="torch"),
         lambda p: ShiftAdaMax(p, betas=(1.0, 0.9)),
+        lambda p: ShiftAdaMax(p, betas=()),
         lambda p: ShiftAdaMax(p, variant="code", eps=0),
         lambda p: ShiftAdaMax(p, eps=-1e-9),
         lambda p: ShiftAdaMax(p, lr=0),

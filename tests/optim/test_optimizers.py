@@ -6,7 +6,7 @@ import pytest
 from bitnet import InputError
 from bitnet.autograd import LatentWeight, Parameter
 from bitnet.nn import BinaryLinear
-from bitnet.optim import SGD, Adam, AdaMax, ShiftAdaMax
+from bitnet.optim import SGD, Adam, AdaMax, ShiftAdaMax, clip_grad_norm
 from bitnet.optim.schedules import Cosine
 
 RNG = np.random.default_rng(0)
@@ -150,7 +150,11 @@ def test_a_schedule_may_end_at_zero():
         lambda: AdaMax([Parameter([1.0])], betas=(0.9, -0.1)),
         lambda: Adam([Parameter([1.0])], eps=0),
         lambda: Adam(2 * [Parameter([1.0])]),
+        lambda: Adam([Parameter([1.0])], betas=0.9),
+        lambda: Adam([Parameter([1.0])], weight_decay=None),
+        lambda: Adam([Parameter([1.0])], weight_decay=np.nan),
         lambda: SGD([Parameter([1.0])], 0.1, momentum=1.0),
+        lambda: clip_grad_norm([Parameter([1.0])], "1"),
     ],
 )
 def test_what_does_not_fit_is_refused(call):

@@ -12,3 +12,16 @@ from bitnet.analysis.plots.picture import check_plot
 from bitnet.analysis.plots.quantizers import QUANTIZERS, plot_quantizers
 from bitnet.analysis.plots.tradeoffs import plot_tradeoffs
 from bitnet.analysis.plots.training import plot_curves, plot_histograms
+
+__all__ = [
+    "QUANTIZERS",
+    "check_plot",
+    "plot_codes",
+    "plot_confusion",
+    "plot_curves",
+    "plot_filters",
+    "plot_graph",
+    "plot_histograms",
+    "plot_quantizers",
+    "plot_tradeoffs",
+]

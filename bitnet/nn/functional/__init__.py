@@ -17,3 +17,38 @@ from bitnet.nn.functional.scaled import quantize_scaled, scaled_linear
 from bitnet.nn.functional.shapes import concatenate, reshape
 from bitnet.nn.functional.shift import ap2, shift_batch_norm
 from bitnet.nn.functional.ste import balance, quantize, sign, stochastic_sign, unpack
+
+__all__ = [
+    "ap2",
+    "avg_pool2d",
+    "balance",
+    "batch_norm",
+    "batch_norm_sign",
+    "concatenate",
+    "conv2d",
+    "cross_entropy",
+    "distillation",
+    "dropout",
+    "embedding",
+    "flatten",
+    "gru",
+    "hardtanh",
+    "linear",
+    "lstm",
+    "max_pool2d",
+    "normalize",
+    "normalize_sign",
+    "quantize",
+    "quantize_scaled",
+    "quantized_conv2d",
+    "quantized_linear",
+    "relu",
+    "reshape",
+    "rnn",
+    "scaled_linear",
+    "shift_batch_norm",
+    "sign",
+    "squared_hinge",
+    "stochastic_sign",
+    "unpack",
+]

@@ -11,6 +11,7 @@ import numpy as np
 
 from bitnet.arrays import array_module
 from bitnet.autograd import Function, Tensor, TensorLike
+from bitnet.autograd.tensor import is_wide
 from bitnet.errors import InputError, unfit
 
 
@@ -20,9 +21,19 @@ def _promoted(*arrays):
     if all(kind == types[0] and kind.kind == "f" for kind in types):
         return arrays
     floats = [kind for kind in types if kind.kind == "f"]
-    wide = any((kind.kind in "iu" and kind.itemsize > 4) or kind == np.uint32 for kind in types)
-    dtype = np.result_type(*floats) if floats else np.dtype(np.int64 if wide else np.int32)
+    if floats:
+        dtype = np.result_type(*floats)
+    else:
+        dtype = np.dtype(np.int64 if any(map(is_wide, types)) else np.int32)
+        check_int64(*arrays)
     return tuple(x.astype(dtype, copy=False) for x in arrays)
+
+
+def check_int64(*arrays):
+    """Refuse integers that only uint64 holds."""
+    for x in arrays:
+        if x.dtype == np.uint64 and x.size and x.max() >= 2**63:
+            raise InputError(f"got {x.max()} in uint64; expected at most 2^63 - 1, or floats")
 
 
 def _exact(name, operate, a, b, terms=1):
@@ -32,18 +43,23 @@ def _exact(name, operate, a, b, terms=1):
     """
     if a.dtype.kind == "f":
         return operate(a, b)
-    own, (m, n) = np.iinfo(a.dtype), map(_largest, (a, b))
+    own, (m, n) = np.iinfo(a.dtype), map(largest, (a, b))
     y = (
         operate(a.astype(np.int64), b.astype(np.int64))
         if max(m * n * terms, m + n) < 2**63
         else None
     )
     if y is None or (y.size and (y.max() > own.max or y.min() < own.min)):
-        raise InputError(f"{name}: results do not fit {a.dtype}; convert an operand to floats")
+        raise misfit(name, a)
     return y.astype(a.dtype, copy=False)
 
 
-def _largest(x):
+def misfit(name, x):
+    """Return the InputError for results that the integer type of x does not hold."""
+    return InputError(f"{name}: results do not fit {x.dtype}; convert an operand to floats")
+
+
+def largest(x):
     """Return the largest absolute value of integers, as a Python int."""
     return max(abs(int(x.max())), abs(int(x.min()))) if x.size else 0
 
@@ -142,7 +158,8 @@ class Negate(Function):
     """-x."""
 
     def forward(self, x):
-        return -x if x.dtype.kind == "f" else Subtract()(0 * x, x).data
+        (x,) = _promoted(x)
+        return -x if x.dtype.kind == "f" else _exact("negate", operator.sub, 0 * x, x)
 
     def backward(self, grad_y):
         return -grad_y
@@ -250,6 +267,8 @@ class Abs(Function):
 
     def forward(self, x):
         (x,) = _promoted(x)
+        if x.dtype.kind == "i" and x.size and x.min() == np.iinfo(x.dtype).min:
+            raise misfit("abs", x)
         self.sign = array_module(x).sign(x)
         return abs(x)
 

@@ -4,7 +4,9 @@
 """
 
 from bitnet.autograd import Tensor
-from bitnet.nn.functional import arithmetic, shapes
+from bitnet.nn.functional import arithmetic, comparisons, shapes
+
+__all__ = ["Tensor"]
 
 OPERATORS = {
     "add": arithmetic.add,
@@ -42,3 +44,5 @@ for name, operation in OPERATORS.items():
     setattr(Tensor, f"__r{name}__", _reflected(operation))
 for name, method in METHODS.items():
     setattr(Tensor, name, method)
+for name in comparisons.NAMES:
+    setattr(Tensor, f"__{name}__", comparisons.comparison(name))

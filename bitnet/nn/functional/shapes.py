@@ -9,7 +9,8 @@ import numpy as np
 from bitnet import kernels
 from bitnet.arrays import array_module, is_array, like
 from bitnet.autograd import Axes, Function, Tensor, TensorLike
-from bitnet.errors import InputError
+from bitnet.errors import InputError, is_whole
+from bitnet.nn.functional.arithmetic import largest
 
 
 class _Reduction(Function):
@@ -21,7 +22,7 @@ class _Reduction(Function):
     def _remember_axes(self, x):
         given = range(x.ndim) if self.axis is None else self.axis
         given = tuple(given) if isinstance(given, (tuple, range)) else (given,)
-        axes = {a % x.ndim for a in given if -x.ndim <= a < x.ndim}
+        axes = {a % x.ndim for a in given if is_whole(a) and -x.ndim <= a < x.ndim}
         if len(axes) < len(given):  # one is out of range or comes twice
             raise InputError(f"{self.name}: axis {self.axis} for an array of shape {x.shape}")
         self.shape = x.shape
@@ -38,14 +39,18 @@ class Sum(_Reduction):
 
     def forward(self, x):
         self._remember_axes(x)
-        return x.sum(axis=self.axis, keepdims=self.keepdims)
+        if x.dtype.kind == "f":
+            return x.sum(axis=self.axis, keepdims=self.keepdims)
+        if largest(x) * self.count >= 2**63:
+            raise InputError("sum: results may not fit int64; convert the Tensor to floats")
+        return x.sum(axis=self.axis, keepdims=self.keepdims, dtype=np.int64)
 
     def backward(self, grad_y):
         return self._spread(grad_y)
 
 
 def sum(x: TensorLike, axis: Axes = None, keepdims: bool = False) -> Tensor:
-    """Return the sum over some axes; also the method `x.sum`."""
+    """Return the sum over some axes, of integers as int64; also the method `x.sum`."""
     return Sum(axis, keepdims)(x)
 
 
@@ -116,7 +121,7 @@ def reshape(x: TensorLike, *shape: Any) -> Tensor:
     ----------
     x : Tensor
         Any shape.
-    *shape : int or one tuple of int
+    *shape : int, or one tuple or list of int
         The new shape; one entry may be -1.
 
     Examples
@@ -124,7 +129,16 @@ def reshape(x: TensorLike, *shape: Any) -> Tensor:
     >>> reshape(Tensor([[1.0, 2.0], [3.0, 4.0]]), -1).shape
     (4,)
     """
-    return Reshape(shape[0] if len(shape) == 1 and isinstance(shape[0], tuple) else shape)(x)
+    shape = _spread_out(shape)
+    if not all(map(is_whole, shape)):
+        raise InputError(f"reshape: the shape is {shape!r:.60}; expected whole numbers")
+    return Reshape(shape)(x)
+
+
+def _spread_out(given):
+    """Return the arguments as a tuple, or the entries of the only one if it is a sequence."""
+    is_sequence = len(given) == 1 and isinstance(given[0], (tuple, list))
+    return tuple(given[0]) if is_sequence else given
 
 
 class Transpose(Function):
@@ -135,7 +149,7 @@ class Transpose(Function):
 
     def forward(self, x):
         axes = self.axes or tuple(reversed(range(x.ndim)))
-        if sorted(axes) != list(range(x.ndim)):
+        if not all(map(is_whole, axes)) or sorted(axes) != list(range(x.ndim)):
             raise InputError(f"transpose: axes {axes} for an array of shape {x.shape}")
         self.back = tuple(axes.index(i) for i in range(x.ndim))
         return x.transpose(axes)
@@ -144,9 +158,12 @@ class Transpose(Function):
         return grad_y.transpose(self.back)
 
 
-def transpose(x: TensorLike, *axes: int) -> Tensor:
-    """Return the axes in another order, reversed by default; also the method `x.transpose`."""
-    return Transpose(axes)(x)
+def transpose(x: TensorLike, *axes: Any) -> Tensor:
+    """Return the axes in another order, reversed by default; also the method `x.transpose`.
+
+    The order is given as integers, or as one tuple or list of them.
+    """
+    return Transpose(_spread_out(axes))(x)
 
 
 class Concatenate(Function):
@@ -198,7 +215,7 @@ class GetItem(Function):
     def forward(self, x):
         try:
             y = x[self.index]
-        except IndexError as error:
+        except (IndexError, TypeError) as error:
             raise InputError(
                 f"index {self.index!r:.60} for a Tensor of shape {x.shape}: {error}"
             ) from None
@@ -245,5 +262,6 @@ def getitem(x: TensorLike, index: Any) -> Tensor:
 def _index(part, x):
     """Return one part of an index; lists, arrays and Tensors as arrays where x is."""
     part = part.data if isinstance(part, Tensor) else part
-    part = np.asarray(part) if isinstance(part, list) else part
+    if isinstance(part, list):
+        part = np.asarray(part) if part else np.zeros(0, np.intp)
     return like(part, x) if is_array(part) else part
