@@ -81,15 +81,15 @@ def training(width, batches):
     from training import EPOCH, InBits, InTorch, data
 
     class OnGpu(InBits):
-        def __init__(self, width, gradient):
-            super().__init__(width, gradient)
+        def __init__(self, width, grad_format="int8"):
+            super().__init__(width, grad_format)
             self.model.to("gpu")
 
         def step(self, pixels, labels):
             return super().step(*to_gpu((pixels, labels)))
 
-    nets = {"bitnet": OnGpu(width, {})}
-    nets["bitnet, float32 gradient"] = OnGpu(width, {"grad_format": "float32"})
+    nets = {"bitnet": OnGpu(width)}
+    nets["bitnet, float32 gradient"] = OnGpu(width, "float32")
     if torch_on_gpu():
         nets["torch"] = InTorch(width, "highest", "cuda")
         nets["torch, tf32"] = InTorch(width, "high", "cuda")

@@ -40,10 +40,10 @@ LR = 3e-3
 class InBits:
     """The net in bitnet."""
 
-    def __init__(self, width, gradient):
+    def __init__(self, width, grad_format="int8"):
         rng = np.random.default_rng(0)
         sizes = [784, width, width, width, 10]
-        self.model = models.binary_mlp(sizes, rng=rng, lr_scale=10, **gradient)
+        self.model = models.binary_mlp(sizes, rng=rng, lr_scale=10, grad_format=grad_format)
         self.adam = bitnet.optim.Adam(self.model.parameters(), LR)
         self.schedule, self.steps = schedules.Cosine(LR, 20), 0
 
@@ -103,8 +103,8 @@ class InTorch:
 CONTESTANTS = {
     "torch": lambda width: InTorch(width, "highest"),
     "torch, bf16 allowed": lambda width: InTorch(width, "medium"),
-    "bitnet": lambda width: InBits(width, {}),
-    "bitnet, float32 gradient": lambda width: InBits(width, {"grad_format": "float32"}),
+    "bitnet": InBits,
+    "bitnet, float32 gradient": lambda width: InBits(width, "float32"),
 }
 
 
@@ -125,7 +125,7 @@ def check():
     weights = []
     for implementation in (kernels.implementation(), "reference"):
         with kernels.using(implementation):
-            net, rng = InBits(100, {}), np.random.default_rng(0)
+            net, rng = InBits(100), np.random.default_rng(0)
             for _ in range(3):
                 net.step(*data(rng))
         weights.append([p.data for p in net.model.parameters()])
