@@ -170,6 +170,9 @@ class Tensor:
             raise InputError(f"item: got a Tensor of shape {self.shape}; expected one element")
         return self.numpy().item()
 
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if spec else repr(self)
+
     def __iter__(self) -> "Iterator[Tensor]":
         return (self[i] for i in range(len(self)))
 

@@ -139,6 +139,10 @@ def test_truth_numbers_and_lengths():
     assert Tensor([2.0]) == 2.0
     assert not Tensor(0.0)
     assert int(Tensor([3.7])) == 3
+    assert f"{Tensor([3.14159]):.2f}" == "3.14"
+    assert f"{Tensor([1.0])}" == "Tensor(array([1.], dtype=float32))"
+    with pytest.raises(InputError, match="expected one element"):
+        f"{Tensor([1.0, 2.0]):.2f}"
     assert float(Tensor(1.5)) == 1.5
     assert len(Tensor([[1.0], [2.0]])) == 2
     with pytest.raises(InputError, match=r"shape \(2,\) is ambiguous"):
