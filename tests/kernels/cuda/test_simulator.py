@@ -19,6 +19,7 @@ SIMULATED = os.environ.get("NUMBA_ENABLE_CUDASIM") == "1"
 pytestmark = pytest.mark.skipif(SIMULATED, reason="this is the simulator")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SUBJECTS)
 def test_in_the_simulator(name):
     pytest.importorskip("numba", reason="Numba is not installed")
