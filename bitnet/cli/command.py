@@ -1,7 +1,9 @@
 """Run a program for a person: one sentence for an error, an exit code, no traceback."""
 
 import contextlib
+import difflib
 import io
+import pathlib
 import signal
 import sys
 from collections.abc import Callable
@@ -49,7 +51,7 @@ def run(main: Callable[[], object]) -> None:
         raise SystemExit(1) from None
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        _leave(f"error: {where}{error.strerror or error}", 1)
+        _leave(f"error: {where}{error.strerror or error}{_similar_file(error)}", 1)
     except MemoryError as error:
         _leave(f"error: not enough memory ({error}); use a smaller net or batch", 1)
     except KeyboardInterrupt as error:
@@ -76,6 +78,18 @@ def handling(handler, *signals):
 def _terminate(number, frame):
     """Raise Terminated."""
     raise Terminated
+
+
+def _similar_file(error):
+    """Return a question about a file with a similar name, if one is missing and one is there."""
+    if not isinstance(error, FileNotFoundError) or not isinstance(error.filename, str):
+        return ""
+    path = pathlib.Path(error.filename)
+    with contextlib.suppress(OSError):
+        names = [other.name for other in path.parent.iterdir()]
+        if near := difflib.get_close_matches(path.name, names, 1):
+            return f"; did you mean {path.parent / near[0]}?"
+    return "; check the name and the folder"
 
 
 def _accept_all_names(stream):

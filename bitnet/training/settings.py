@@ -307,7 +307,8 @@ def bits_or_name(name, text):
     try:
         quantizer = quantizer_named(text)
     except InputError as error:
-        raise InputError(f"{name} is {text!r:.60}; expected 1 to 8, or a name: {error}") from None
+        quantizer = f"the name of a quantizer, such as log:4 ({error})"
+        raise InputError(f"{name} is {text!r:.60}; expected 1 to 8, or {quantizer}") from None
     if name == "activations" and not quantizer.elementwise:
         raise InputError(
             f"activations is {text!r}, which quantizes weights only; expected 1 to 8, or a "

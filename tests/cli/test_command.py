@@ -36,7 +36,11 @@ def failing(error):
     ("error", "code", "line"),
     [
         (InputError("got this,\nexpected that"), 1, "error: got this, expected that\n"),
-        (FileNotFoundError(2, "No such file", "net.npz"), 1, "error: net.npz: No such file\n"),
+        (
+            FileNotFoundError(2, "No such file", "net.npz"),
+            1,
+            "error: net.npz: No such file; check the name and the folder\n",
+        ),
         (OSError(28, "No space left on device"), 1, "error: No space left on device\n"),
         (MemoryError("9 TiB"), 1, "error: not enough memory (9 TiB); use a smaller net or batch\n"),
         (KeyboardInterrupt(), 130, "stopped\n"),
@@ -91,7 +95,11 @@ def test_the_command_line_from_a_shell():
     ("words", "code", "line"),
     [
         ("status", 0, ""),
-        ("evaluate no.npz", 1, "error: no.npz: No such file or directory\n"),
+        (
+            "evaluate no.npz",
+            1,
+            "error: no.npz: No such file or directory; check the name and the folder\n",
+        ),
         ("summary mlp:0", 1, "error: there is no file mlp:0; net is 'mlp:0'; expected .*\n"),
         ("evaluate", 2, "error: the following arguments are required: FILE; see .*\n"),
         ("evaluate a b", 2, "error: unexpected argument 'b'; see .*\n"),
@@ -157,3 +165,19 @@ def test_names_that_the_terminal_cannot_show_are_escaped():
             env={**os.environ, "PYTHONIOENCODING": encoding},
         )
         assert (out.returncode, out.stdout.strip(), out.stderr) == (0, shown, b"")
+
+
+def test_a_missing_file_with_a_similar_name(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "digits.npz").touch()
+    with pytest.raises(SystemExit):
+        bitnet.cli.run(lambda: main(["evaluate", "digit.npz"]))
+    expected = "error: digit.npz: No such file or directory; did you mean digits.npz?\n"
+    assert capsys.readouterr().err == expected
+
+
+def test_a_misspelt_net(capsys):
+    with pytest.raises(bitnet.InputError, match=r"did you mean mlp:32\?$"):
+        main(["train", "--net", "mpl:32"])
+    with pytest.raises(bitnet.InputError, match=r"did you mean cifar10\?$"):
+        main(["train", "--net", "cifar-10"])

@@ -45,9 +45,12 @@ def test_a_net_of_one_bit_is_binary(capsys):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--weights", "9"], "--weights is '9'; expected 1 to 8, or a name"),
+        (["--weights", "9"], "--weights is '9'; expected 1 to 8, or the name of a quantizer"),
         (["--weights", "log:6"], "a whole number from 2 to 5 with a sign"),
-        (["--activations", "nope"], "--activations is 'nope'; expected 1 to 8, or a name"),
+        (
+            ["--activations", "nope"],
+            "--activations is 'nope'; expected 1 to 8, or the name of a quantizer",
+        ),
         (["--activations", "ternary"], "--activations is 'ternary', which quantizes weights only"),
         (
             ["--activations", "dorefa:2"],

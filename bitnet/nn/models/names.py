@@ -17,6 +17,7 @@ gru:256,256               two layers of 256 gated recurrent units
 """
 
 import dataclasses
+import difflib
 import itertools
 import math
 import re
@@ -158,8 +159,11 @@ def net_named(name: str) -> "Net | LanguageNet":
     fits = {"mlp": not blocks and last, "conv": blocks}.get(kind)
     texts = [*blocks, last] if last else blocks
     if not fits or len(rest) > 800 or not all(map(WIDTHS.fullmatch, texts)):
+        near = difflib.get_close_matches(kind, (*PAPERS, "mlp", "conv", *GATES), 1)
+        meant = name.replace(kind, near[0], 1) if near else name
+        hint = f"; did you mean {meant}?" if meant != name else ""
         raise InputError(
-            f"net is {name!r:.80}; expected {EXPECTED}, or for texts {EXPECTED_OF_TEXTS}"
+            f"net is {name!r:.80}; expected {EXPECTED}, or for texts {EXPECTED_OF_TEXTS}{hint}"
         )
     widths = [tuple(map(int, text.split(","))) if text else () for text in (*blocks, last)]
     if sum(map(len, widths)) > MAX_LAYERS:
