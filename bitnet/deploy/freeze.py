@@ -16,6 +16,7 @@ import numpy as np
 
 from bitnet import kernels, nn
 from bitnet.arrays import Array, to_cpu
+from bitnet.autograd.tensor import listed
 from bitnet.data.vocabulary import Vocabulary
 from bitnet.deploy.layers import FrozenConv, FrozenLayer, FrozenOutput
 from bitnet.deploy.plan import follow
@@ -23,6 +24,8 @@ from bitnet.deploy.recurrent import FrozenLanguageModel, FrozenMatrix, FrozenRec
 from bitnet.deploy.runtime import INPUTS, FrozenNet
 from bitnet.errors import InputError, check_choice
 from bitnet.kernels import Bits, Codebook, Window
+from bitnet.nn.functional.conv import QuantizedConv2d
+from bitnet.nn.functional.linear import QuantizedLinear
 from bitnet.nn.models.language import KINDS, LanguageModel
 from bitnet.nn.module import evaluating, on_cpu
 from bitnet.quantizers.scales import scale_of
@@ -32,6 +35,7 @@ CONVOLUTIONS, LINEARS = (nn.QuantConv2d, nn.BinaryConv2d), (nn.QuantLinear, nn.B
 POOLINGS = nn.MaxPool2d, nn.AvgPool2d
 OF_IMAGES = (*CONVOLUTIONS, nn.MaxPool2d, nn.Branches)
 NORMS, ACTIVATIONS = (nn.BatchNorm, nn.ShiftBatchNorm), (nn.Quantize, nn.Sign)
+PRODUCTS = QuantizedLinear, QuantizedConv2d
 CELLS = {kind: name for name, kind in KINDS.items()}
 
 
@@ -68,8 +72,9 @@ def freeze(
         For images it begins with QuantConv2d (or BinaryConv2d), an optional MaxPool2d or
         AvgPool2d, BatchNorm and Quantize, repeated, with MaxPool2d and Branches in between, then
         Flatten.  It may also end with a 1x1 QuantConv2d, an AvgPool2d of all pixels, Flatten and
-        BatchNorm.  Dropout is skipped, and so are heads.  A LanguageModel needs k-bit weights and
-        one quantizer for the activations of all layers and of the decoder.
+        BatchNorm.  The layers of nested Sequentials count one by one, Flatten may come first, and
+        dropout and heads are skipped.  A LanguageModel needs k-bit weights and one quantizer for
+        the activations of all layers and of the decoder.
     input : {"pixels", "signs"}, optional
         The inputs of a Sequential: uint8 pixels (default), or ±1.  For "signs" the model may
         begin with Sign, so that it can be trained on floats.
@@ -157,6 +162,8 @@ def _groups(model, input):
     groups, left = [], _Left(model.layers)
     if input == "signs" and left.layers and _is_sign(left.layers[0][1]):
         left.layers.pop(0)  # a frozen net takes signs
+    if left.comes((nn.Flatten,)):
+        left.layers.pop(0)  # a frozen net takes the images of an MLP, too
     plan = _images(left, groups)
     if plan and (not groups or groups[-1][-1] is not None):
         left.take((nn.Flatten,))
@@ -170,11 +177,20 @@ def _groups(model, input):
     return groups, plan
 
 
+def _flat(layers, prefix):
+    """Yield layers by dotted name, those of nested Sequentials one by one."""
+    for i, layer in enumerate(layers):
+        if type(layer) is nn.Sequential:
+            yield from _flat(layer.layers, f"{prefix}.{i}.layers")
+        else:
+            yield f"{prefix}.{i}", layer
+
+
 class _Left:
     """The remaining layers of a model or branch by dotted name, without dropout."""
 
     def __init__(self, layers, prefix="layers"):
-        named = ((f"{prefix}.{i}", layer) for i, layer in enumerate(layers))
+        named = _flat(layers, prefix)
         self.layers = [(name, own) for name, own in named if not isinstance(own, nn.Dropout)]
 
     def comes(self, kinds):
@@ -369,17 +385,17 @@ def compare(model: nn.Sequential, net: FrozenNet, x: Array | Bits) -> Agreement:
         came = f"{type(model).__name__} and {type(net).__name__}"
         expected = "the trained Sequential, then the FrozenNet"
         raise InputError(f"compare: got {came}; expected {expected}")
-    layers = list(_integer_layers(model.layers))
-    if [layer.bits.shape for layer in net.layers] != [layer.weight.shape for layer in layers]:
-        came = f"{net}, whose weights differ in shape from those of {model!r:.200}"
-        raise InputError(f"compare: got {came}; expected the net that freeze returned for it")
     x = net.check_input(net.prepare(to_cpu(x)))
     if len(x) == 0:
         raise InputError("compare: got no inputs; expected 1 or more")
     counts = np.zeros(4, np.int64)
     with evaluating(model):
         for rows in (x[i : i + net.batch] for i in range(0, len(x), net.batch)):
-            trained, scores = _trained_integers(model, rows)
+            shapes, trained, scores = _trained_integers(model, rows)
+            if [layer.bits.shape for layer in net.layers] != shapes:
+                came = f"{net}, whose weights differ in shape from those of {model!r:.200}"
+                expected = "the net that freeze returned for it"
+                raise InputError(f"compare: got {came}; expected {expected}")
             frozen, frozen_scores = net.pre_activations(rows, True), net.scores(rows, True)
             differ = [a != b for a, b in zip(trained, frozen, strict=True)]
             classes = scores.argmax(axis=1) != frozen_scores.argmax(axis=1)
@@ -388,32 +404,14 @@ def compare(model: nn.Sequential, net: FrozenNet, x: Array | Bits) -> Agreement:
     return Agreement(len(x), *counts.tolist())
 
 
-def _integer_layers(layers):
-    """Yield the quantized layers in the order of their outputs, a shared one each time."""
-    for layer in layers:
-        if isinstance(layer, nn.Branches):
-            for branch in layer.branches:
-                yield from _integer_layers(branch.layers)
-        elif isinstance(layer, nn.IntegerLayer):
-            yield layer
-
-
 def _trained_integers(model, x):
-    """Return the pre-activations of each quantized layer, and the scores."""
-    integers = []
-    first = next(layer for layer in model.layers if not isinstance(layer, nn.Dropout))
+    """Return the pre-activations of each product, the shapes of its weights, and the scores."""
+    containers = nn.Sequential, nn.Dropout
+    first = next(layer for layer in model.modules() if not isinstance(layer, containers))
     if isinstance(x, Bits) and _is_sign(first):
         x = kernels.unpack(x)
-
-    def through(layers, x):
-        for layer in layers:
-            if isinstance(layer, nn.Branches):
-                x = nn.functional.concatenate(*(through(own.layers, x) for own in layer.branches))
-                continue
-            x = layer(x)
-            if isinstance(layer, nn.IntegerLayer):
-                integers.append(x.data)
-        return x
-
-    scores = through(model.layers, x).data
-    return to_cpu((integers, scores))
+    with listed() as records:
+        scores = model(x).data
+    products = [(own[1].shape, z.data) for kind, _, own, z in records if isinstance(kind, PRODUCTS)]
+    shapes, integers = ([own[i] for own in products] for i in range(2))
+    return shapes, *to_cpu((integers, scores))

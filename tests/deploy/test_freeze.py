@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from strategies import SMALLEST, disturb, rows, seeds, some_widths
 
 import bitnet
-from bitnet import InputError, kernels
+from bitnet import InputError, kernels, nn
 from bitnet.deploy.freeze import Agreement, find_thresholds
 from bitnet.nn import BatchNorm, BinaryLinear, Dropout, ReLU, Sequential, Sign
 from bitnet.nn.models.feedforward import binary_mlp
@@ -266,3 +266,24 @@ def test_weights_changed_behind_the_signs_are_noticed():
         bitnet.freeze(model)
     model.layers[0].weight.edit()
     assert bitnet.freeze(model).layers[0].bits == kernels.pack(view)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_nested_sequentials_and_a_flatten_at_the_start(seed, tmp_path):
+    rng = np.random.default_rng(seed)
+
+    def hidden(n, m):
+        return nn.Sequential(nn.BinaryLinear(n, m, rng=rng), nn.BatchNorm(m), nn.Sign())
+
+    inner = nn.Sequential(hidden(70, 65), nn.Dropout(0.5, rng=rng), hidden(65, 9))
+    last = nn.Sequential(nn.BinaryLinear(9, 3, rng=rng), nn.BatchNorm(3))
+    model = nn.Sequential(nn.Flatten(), inner, last)
+    x = rng.integers(0, 256, (8, 7, 10), dtype=np.uint8)
+    model(x)
+    net = bitnet.freeze(model)
+    net.save(tmp_path / "net.npz")
+    loaded = bitnet.load(tmp_path / "net.npz")
+    assert np.array_equal(loaded.scores(x), model.eval()(x).data)
+    agreement = bitnet.compare(model, loaded, x)
+    assert agreement.is_complete
+    assert agreement.integers == 8 * (65 + 9 + 3)
