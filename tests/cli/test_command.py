@@ -48,7 +48,8 @@ def failing(error):
         (Terminated("3 epochs are kept"), 143, "stopped: 3 epochs are kept\n"),
     ],
 )
-def test_errors_become_a_line_and_a_code(capsys, error, code, line):
+def test_errors_become_a_line_and_a_code(capsys, error, code, line, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as caught:
         run(failing(error))
     assert caught.value.code == code
