@@ -97,9 +97,9 @@ def test_the_command_line_from_a_shell():
     [
         ("status", 0, ""),
         (
-            "evaluate no.npz",
+            "evaluate nowhere/no.npz",
             1,
-            "error: no.npz: No such file or directory; check the name and the folder\n",
+            "error: nowhere/no.npz: No such file or directory; check the name and the folder\n",
         ),
         ("summary mlp:0", 1, "error: there is no file mlp:0; net is 'mlp:0'; expected .*\n"),
         ("evaluate", 2, "error: the following arguments are required: FILE; see .*\n"),
