@@ -7,7 +7,7 @@ quantizers  numbers to codes of 1 to 8 bits, each with its surrogate
 autograd    `Tensor`, `Parameter`, and `check_gradient`
 nn          layers (`BinaryLinear`, `BatchNorm`, ...), `nn.functional`, `nn.models`
 optim       `SGD`, `Adam`, `AdaMax`, `ShiftAdaMax`, `Bop`, and `optim.schedules`
-data        readers of data sets, batches, `Preparation` of images, `Vocabulary` of texts
+data        data set readers, batches, image `Preparation`, text `Vocabulary`
 deploy      frozen nets: bits and integer thresholds, and their file
 training    `fit`, checkpoints, metrics, language models
 analysis    what a net costs and looks like: `summary`, energy, operations, `analysis.plots`

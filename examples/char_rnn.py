@@ -13,7 +13,6 @@ Weights and the inputs of all products, including the state, are quantized.
 import argparse
 import json
 import pathlib
-import re
 from functools import partial
 
 import numpy as np
@@ -21,7 +20,7 @@ from tqdm import tqdm
 
 import bitnet
 from bitnet.archive import check_writable, replacing
-from bitnet.cli import run
+from bitnet.cli import report, run
 from bitnet.data import TEXTS, load_corpus
 from bitnet.data.vocabulary import Vocabulary
 from bitnet.nn.functional.linear import GRADIENTS
@@ -146,13 +145,6 @@ def main():
             file.write(json.dumps({"settings": vars(args), "rows": rows}, indent=1).encode())
 
 
-def bits_list(text):
-    """Return the items of "float,4/4,3/3"."""
-    if not re.fullmatch(r"(float|[1-8]/[1-8])(,(float|[1-8]/[1-8])){0,20}", text):
-        raise argparse.ArgumentTypeError(f"{text!r}; expected float or WEIGHTS/ACTIVATIONS, ...")
-    return list(dict.fromkeys(text.split(",")))
-
-
 # arguments that may change when a training is resumed
 NOT_OF_TRAINING = ("threads", "out", "resume", "json", "folder", "bits")
 NOT_OF_TRAINING += ("prompt", "count", "temperature")
@@ -165,7 +157,12 @@ def arguments():
     about = "folder of ptb.train.txt and the other files; default: BITNET_DATA/text"
     add("--folder", metavar="FOLDER", help=about)
     usual, about = "float,4/4", "bits per weight/activation of each net"
-    add("--bits", type=bits_list, default=bits_list(usual), help=f"{about}; default: {usual}")
+    add(
+        "--bits",
+        type=report.bits_list,
+        default=report.bits_list(usual),
+        help=f"{about}; default: {usual}",
+    )
     kinds, about = ("rnn", "lstm", "gru"), "kind of the layers; default: rnn"
     add("--kind", choices=kinds, default="rnn", help=about)
     about = "units per layer; default: 512, with --quick 64"

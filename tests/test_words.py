@@ -27,7 +27,7 @@ PHRASES = {
     r"\b(goes|go|going|gone|went) on (with|where)\b": "resume",
     r"\b(begin|begun|begins|began|install|write|written|laid out|make|made) anew\b": "start over",
     r"\b(held|holds?|holding) (?:\w+ ){0,4}against\b": "compare with",
-    r"\bothers than\b": "different from",
+    r"\bothers\s+than\b": "different from",
     r"\bthat (is|are) wanted\b": "requested",
     r"\bstands? between\b": "is between",
     r"\b(lets?|letting) (?:\w+ ){1,3}go\b|\blet go\b": "drop, release",

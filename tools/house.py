@@ -3,13 +3,13 @@
     python tools/house.py            print the figures
     python tools/house.py --check    and exit with code 1 if a limit is broken
 
-Code is every line that is not blank, not a comment alone, not part of a docstring (of a module,
-class or function) and not under `if TYPE_CHECKING:`, which never runs.  Imports are those of files
-by files, wherever they are in a file: `from bitnet.nn import Linear` counts as an import of the
-file in which the `__init__` of the room finds `Linear`, by an import statement or in its
-`lazily(...)` table, and so does `nn.Linear` after `from bitnet import nn`.  The tables themselves
-import nothing, and neither does what is under `if TYPE_CHECKING:`.  A circle is a set of files that
-import each other, directly or not.  An upward import is one of a room that is not on a lower floor.
+Code is every line that is not blank, not a comment alone and not part of a docstring (of a module,
+class or function).  Imports are those of files by files, wherever they are in a file: `from
+bitnet.nn import Linear` counts as an import of the file in which the `__init__` of the room finds
+`Linear`, by an import statement or in its `lazily(...)` table, and so does `nn.Linear` after `from
+bitnet import nn`.  The tables themselves import nothing, and neither does what is under `if
+TYPE_CHECKING:`.  A circle is a set of files that import each other, directly or not.  An upward
+import is one of a room that is not on a lower floor.
 """
 
 import argparse
@@ -54,8 +54,6 @@ def lines_of(text):
     """Return the numbers of lines, and of lines of code, of a file."""
     docs, lines = set(), text.splitlines()
     for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.If) and _asks_for_types(node.test):  # declarations, which never run
-            docs |= set(range(node.lineno, node.end_lineno + 1))
         documented = isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef))
         if documented and ast.get_docstring(node, clean=False) is not None:
             docs |= set(range(node.body[0].lineno, node.body[0].end_lineno + 1))

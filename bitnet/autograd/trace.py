@@ -97,9 +97,7 @@ class Graph:
         if len(inputs) != len(self.inputs):
             raise InputError(f"Graph.run: got {len(inputs)} inputs; expected {len(self.inputs)}")
         named = dict(zip(self.inputs, map(as_tensor, inputs), strict=True))
-        values: dict[int | str, Tensor] = {}
-        for known in (self.parameters, self.constants, named):
-            values.update(known)
+        values: dict[Any, Tensor] = {**self.parameters, **self.constants, **named}
         for i, node in enumerate(self.nodes):
             function = node.function.__new__(node.function)
             vars(function).update(node.settings)
@@ -137,19 +135,21 @@ def trace(model: Callable[..., Any], *examples: Any) -> Graph:
     >>> graph.run([2.0], [5.0])
     (Tensor(array([11.], dtype=float32)),)
     """
+    if not callable(model):
+        raise InputError(f"trace: got {model!r:.60}; expected a Module or a function, then inputs")
     if not examples:
         raise InputError(
             "trace: got no example; expected one small input per argument of the model"
         )
     tensors = tuple(map(as_tensor, examples))
     names = ["input"] if len(tensors) == 1 else [f"input {i}" for i in range(len(tensors))]
-    with _evaluating(model), listed() as records:
+    with in_evaluation(model), listed() as records:
         outputs = _flat(model(*tensors))
     return _Tracer(model, dict(zip(names, tensors, strict=True)), records).graph(outputs)
 
 
 @contextlib.contextmanager
-def _evaluating(model):
+def in_evaluation(model):
     """Put the Modules of a model, if it has any, into evaluation mode inside a `with` block."""
     modules = list(model.modules()) if hasattr(model, "modules") else []
     modes = [module.training for module in modules]
@@ -181,8 +181,7 @@ class _Tracer:
 
     def __init__(self, model, inputs, records):
         self.inputs, self.records = inputs, records
-        named = model.named_parameters() if hasattr(model, "named_parameters") else ()
-        self.parameters = dict(named)
+        self.parameters = dict(model.named_parameters() if hasattr(model, "modules") else ())
         self.constants: dict[str, Tensor] = {}
         results = [y for *_, y in records]
         known = [*reversed(self.parameters.items()), *inputs.items()]

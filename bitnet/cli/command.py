@@ -86,9 +86,9 @@ def _similar_file(error):
         return ""
     path = pathlib.Path(error.filename)
     with contextlib.suppress(OSError):
-        names = [other.name for other in path.parent.iterdir()]
-        if near := difflib.get_close_matches(path.name, names, 1):
-            return f"; did you mean {path.parent / near[0]}?"
+        names = [other.stem for other in path.parent.iterdir() if other.suffix == path.suffix]
+        if near := difflib.get_close_matches(path.stem, names, 1):
+            return f"; did you mean {path.with_name(near[0] + path.suffix)}?"
     return "; check the name and the folder"
 
 

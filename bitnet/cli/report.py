@@ -58,6 +58,13 @@ def widths(text):
     raise argparse.ArgumentTypeError(f"{text!r}; expected COUNTxUNITS (3x512) or UNITS,UNITS,...")
 
 
+def bits_list(text):
+    """Return the items of "float,4/4,2/3" (WEIGHTS/ACTIVATIONS), each once; for argparse."""
+    if not re.fullmatch(r"(float|[1-8]/[1-8])(,(float|[1-8]/[1-8])){0,20}", text):
+        raise argparse.ArgumentTypeError(f"{text!r}; expected float or WEIGHTS/ACTIVATIONS, ...")
+    return list(dict.fromkeys(text.split(",")))
+
+
 def epochs(count, training, data, file=None, resume=False, settings=None):
     """Yield the number of each epoch and a list for its losses; measure and print it afterwards.
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from bitnet.arrays import array_module, is_array, like, to_cpu
 from bitnet.autograd import Parameter, Tensor, as_tensor, no_grad
+from bitnet.autograd.trace import in_evaluation
 from bitnet.devices import full_memory_named, mover
 from bitnet.errors import InputError, unfit
 
@@ -210,14 +211,8 @@ def evaluating(model):
             f"got {type(model).__name__}; expected a Module (a frozen net predicts by itself: "
             "net.predict, net.scores)"
         )
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        with no_grad():
-            yield
-    finally:
-        for module, training in modes:
-            module.training = training
+    with in_evaluation(model), no_grad():
+        yield
 
 
 def check_state(what, own, state):

@@ -58,16 +58,16 @@ class Quantizer:
         return self._codebook()
 
     def _codebook(self) -> Codebook:
-        raise NotImplementedError(f"{type(self).__name__}._codebook")
+        raise TypeError(f"{type(self).__name__} has no _codebook; a Quantizer defines one")
 
     @property
     def edges(self) -> tuple[float, float]:
         """The range in which gradients pass."""
-        raise NotImplementedError(f"{type(self).__name__}.edges")
+        raise TypeError(f"{type(self).__name__} has no edges; a Quantizer defines edges or slope")
 
     def codes(self, x: Array) -> Array:
         """Return the codes of floats, uint8 of the same shape."""
-        raise NotImplementedError(f"{type(self).__name__}.codes")
+        raise TypeError(f"{type(self).__name__} has no codes; a Quantizer defines codes(x)")
 
     def values(self, x: Array) -> Array:
         """Return the quantized values of floats, of the same shape and dtype."""

@@ -42,5 +42,7 @@ def test_large_graphs_are_refused():
             x = x + 1
         return x
 
+    with pytest.raises(InputError, match="got 3; expected a Graph"):
+        plot_graph(3)
     with pytest.raises(InputError, match="got 401 nodes; expected at most 400"):
         plot_graph(trace(deep, [1.0]))

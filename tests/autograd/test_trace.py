@@ -159,6 +159,8 @@ def test_random_chains(depth, skips, seed):
 
 
 def test_what_cannot_be_traced_is_refused():
+    with pytest.raises(InputError, match="got 3; expected a Module or a function"):
+        trace(3, [1.0])
     with pytest.raises(InputError, match="got no example"):
         trace(nn.ReLU())
     with pytest.raises(InputError, match="no output depends on the example"):

@@ -52,6 +52,8 @@ def plot_graph(
     >>> [text.get_text().split()[0] for text in figure.axes[0].texts if text.get_text()]
     ['input', 'ReLU', 'Sign']
     """
+    if not isinstance(graph, Graph):
+        raise InputError(f"graph: got {graph!r:.60}; expected a Graph from bitnet.autograd.trace")
     if len(graph.nodes) > MOST_NODES:
         raise InputError(
             f"graph: got {len(graph.nodes)} nodes; expected at most {MOST_NODES}; print the graph "
