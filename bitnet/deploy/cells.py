@@ -1,0 +1,94 @@
+"""Nodes of recurrent cells: all steps of an RNN, LSTM or GRU over a sequence (T, B, ...)."""
+
+import dataclasses
+from typing import ClassVar
+
+import numpy as np
+
+from bitnet import kernels
+from bitnet.arrays import Array, array_module
+from bitnet.deploy.floats import across
+from bitnet.deploy.node import CODEBOOK, FLAG, FLOAT_ARRAY, NUMBER, Form, Node
+from bitnet.deploy.products import quantized
+from bitnet.deploy.sizes import Value
+from bitnet.errors import InputError
+from bitnet.kernels import GATES, Codebook
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell(Node):
+    """The states of all steps; of an LSTM also the last cell, after them.
+
+    Operands: the products of the inputs (T, B, G H), the weights of the states (G H, H), the first
+    state (B, H), and for an LSTM the first cell.  With packed weights the state is quantized before
+    each product.
+    """
+
+    relu: bool = False  # of an RNN; otherwise tanh
+    unit: float = 1.0  # the value of the integer 1 in a product of the states
+    edges: Array = None  # of the quantizer of the states; empty with float weights
+    codebook: Codebook | None = None
+
+    forms: ClassVar[dict[str, Form]] = {
+        "relu": FLAG,
+        "unit": NUMBER,
+        "edges": FLOAT_ARRAY,
+        "codebook": CODEBOOK,
+    }
+    arity = (3, 4)
+
+    def value(self, z, weight, *states):
+        units = states[0].shape[-1]
+        height = GATES[self.kind] * units if isinstance(units, int) else None
+        first = (z.shape[1], units) if len(z.shape) == 3 else None
+        fits = z.is_float and [own.shape for own in states] == [first] * len(states)
+        fits = fits and {own.kind for own in states} == {z.kind}
+        if not fits or len(states) != 1 + (self.kind == "lstm") or z.shape[2] != height:
+            expected = f"floats (T, B, {GATES[self.kind]}H), weights and states (B, H)"
+            raise self.unlike(expected, z, weight, *states)
+        packed = weight.is_packed
+        if weight.shape != (height, units) or (not packed and weight.kind != z.kind):
+            raise self.unlike(f"weights ({height}, {units})", z, weight, *states)
+        n = 1 if self.codebook is None else len(self.codebook) - 1
+        edges = self.edges
+        if edges.ndim != 1 or len(edges) > (n if packed else 0) or str(edges.dtype) != z.kind:
+            raise InputError(f"edges of shape {edges.shape}; expected at most {n}, {z.kind}")
+        if packed:
+            largest = 1 if self.codebook is None else self.codebook.largest
+            Value((1,), "int32", units * largest * weight.largest)
+        steps = z.shape[0]
+        if self.kind == "lstm":  # the last cell follows the states
+            steps = steps + 1
+        return Value((steps, *first), z.kind, by_row=False)
+
+    def laid(self, weight):
+        """Return float weights in the order of the product."""
+        return across(weight) if isinstance(weight, np.ndarray) else weight
+
+    def run(self, sizes, z, weight, h, *cell):
+        """Return the states, floats (T, B, H) or (T + 1, B, H)."""
+        xp, n_steps = array_module(z), len(z)
+        z, is_lstm = z.copy(), self.kind == "lstm"  # the cells write the gates into z
+        states = xp.empty((n_steps + 1 + is_lstm, *h.shape), z.dtype)
+        states[0] = h
+        c = cell[0].copy() if is_lstm else xp.empty_like(states[0])
+        for t in range(n_steps):
+            own = z[t], self._product(states[t], weight), self.unit
+            if is_lstm:
+                kernels.cells.lstm_step(*own, c, c, states[t + 1])
+            elif self.kind == "gru":
+                kernels.cells.gru_step(*own, states[t], c, states[t + 1])
+            else:
+                kernels.cells.rnn_step(*own, self.relu, states[t + 1])
+        if is_lstm:
+            states[-1] = c
+        return states[1:]
+
+    def _product(self, h, weight):
+        """Return the product of a state with the weights."""
+        if hasattr(weight, "layouts"):
+            return kernels.plane_gemm(quantized(h, self.edges, self.codebook), weight)
+        return kernels.ordered_gemm(h, weight, None)
+
+
+KINDS = dict.fromkeys(GATES, Cell)

@@ -1,0 +1,274 @@
+"""Nodes of arithmetic on floats and integers: operations, affine maps, products, reductions.
+
+They call the functions of NumPy and of `kernels` that the model in evaluation mode calls, on the
+same types in the same order, so the results are equal to the last bit.
+"""
+
+import dataclasses
+import math
+import operator
+from typing import ClassVar
+
+import numpy as np
+
+from bitnet import kernels
+from bitnet.arrays import Array, array_module, promoted
+from bitnet.deploy.node import FLAG, FLOAT_ARRAY, INTEGERS_, NUMBER, WHOLE, WINDOW_, Form, Node
+from bitnet.deploy.products import images_after
+from bitnet.deploy.sizes import INTEGERS, Size, Value, broadcast, joined, promoted_kind, total
+from bitnet.errors import InputError
+from bitnet.kernels import Window
+
+
+def floats(x):
+    """Return floats: x itself, or integers as float32."""
+    return x if x.dtype.kind == "f" else x.astype(np.float32)
+
+
+def _prelu(x, slope):
+    x, slope = promoted(floats(x), slope)
+    return array_module(x).where(x >= 0, x, x * slope)
+
+
+def _divide(a, b):
+    a, b = promoted(a, b)
+    return floats(a) / floats(b)
+
+
+BINARY = {
+    "add": lambda a, b: operator.add(*promoted(a, b)),
+    "subtract": lambda a, b: operator.sub(*promoted(a, b)),
+    "multiply": lambda a, b: operator.mul(*promoted(a, b)),
+    "divide": _divide,
+    "prelu": _prelu,
+}
+UNARY = {
+    "negate": lambda x: -promoted(x)[0],
+    "abs": lambda x: abs(promoted(x)[0]),
+    "relu": lambda x: array_module(x).maximum(x, 0),
+    "hardtanh": lambda x: array_module(x).clip(x, -1, 1),
+    "exp": lambda x: array_module(x).exp(floats(x)),
+    "log": lambda x: array_module(x).log(floats(x)),
+    "tanh": lambda x: array_module(x).tanh(floats(x)),
+    "sigmoid": lambda x: (array_module(x).tanh(floats(x) / 2) + 1) / 2,
+}
+AS_FLOATS = ("exp", "log", "tanh", "sigmoid", "divide", "prelu")
+SAME_TYPE = ("relu", "hardtanh")
+
+
+def check_numbers(node, *values):
+    """Refuse packed operands."""
+    if any(value.is_packed for value in values):
+        raise node.unlike("numbers, not packed values", *values)
+
+
+@dataclasses.dataclass(frozen=True)
+class Binary(Node):
+    """An operation on two operands, which broadcast, see `BINARY`."""
+
+    arity = (2, 2)
+
+    def value(self, a, b):
+        check_numbers(self, a, b)
+        shape, by_row = broadcast(a.shape, b.shape), joined((a, b))
+        kind = promoted_kind([a.kind, b.kind])
+        if kind in INTEGERS and self.kind in AS_FLOATS:
+            kind = "float32"
+        if kind not in INTEGERS:
+            return Value(shape, kind, by_row=by_row)
+        m, n = a.largest, b.largest
+        return Value(shape, kind, m * n if self.kind == "multiply" else m + n, by_row=by_row)
+
+    def run(self, sizes, a, b):
+        """Return the result of the operation."""
+        return BINARY[self.kind](a, b)
+
+
+@dataclasses.dataclass(frozen=True)
+class Unary(Node):
+    """An operation on each element, see `UNARY`."""
+
+    def value(self, x):
+        check_numbers(self, x)
+        kind = x.kind if self.kind in SAME_TYPE else promoted_kind([x.kind])
+        kind = "float32" if self.kind in AS_FLOATS and kind in INTEGERS else kind
+        largest = x.largest if kind in INTEGERS else None
+        return Value(x.shape, kind, largest, by_row=x.by_row)
+
+    def run(self, sizes, x):
+        """Return the result of the operation."""
+        return UNARY[self.kind](x)
+
+
+@dataclasses.dataclass(frozen=True)
+class Power(Node):
+    """The elements to a constant power."""
+
+    exponent: float = 1.0
+
+    forms: ClassVar[dict[str, Form]] = {"exponent": NUMBER}
+
+    def value(self, x):
+        check_numbers(self, x)
+        return Value(x.shape, x.kind if x.is_float else "float32", by_row=x.by_row)
+
+    def run(self, sizes, x):
+        """Return `x ** exponent`, floats."""
+        return floats(x) ** self.exponent
+
+
+@dataclasses.dataclass(frozen=True)
+class Affine(Node):
+    """The map `(x - mean) * scale + shift` of each channel, rounded in this order."""
+
+    mean: Array = None
+    scale: Array = None
+    shift: Array = None
+
+    forms: ClassVar[dict[str, Form]] = dict.fromkeys(("mean", "scale", "shift"), FLOAT_ARRAY)
+
+    def value(self, x):
+        check_numbers(self, x)
+        for name in self.forms:
+            self.check_array(name, x.shape[-1:])
+        types = {str(getattr(self, name).dtype) for name in self.forms}
+        if len(types) > 1 or not isinstance(x.shape[-1], int):
+            raise self.unlike("numbers (..., C), and three arrays (C,) of one type", x)
+        return Value(x.shape, types.pop(), by_row=x.by_row)
+
+    def run(self, sizes, x):
+        """Return floats of the shape of x."""
+        return (x.astype(self.mean.dtype, copy=False) - self.mean) * self.scale + self.shift
+
+
+def across(weight):
+    """Return weights (M, ...) as (N, M) in C order."""
+    flat = weight.reshape(len(weight), math.prod(weight.shape[1:]))
+    return array_module(flat).ascontiguousarray(flat.T)
+
+
+@dataclasses.dataclass(frozen=True)
+class FloatLinear(Node):
+    """The product of float rows (B, N) with float weights (M, N), summed in order, plus a bias."""
+
+    arity = (3, 3)
+
+    def value(self, x, weight, bias):
+        kinds = {x.kind, weight.kind, bias.kind}
+        fits = len(kinds) == 1 and x.is_float and len(x.shape) == len(weight.shape) == 2
+        if not fits or x.shape[1] != weight.shape[1] or bias.shape != weight.shape[:1]:
+            raise self.unlike("floats (B, N), (M, N) and (M,) of one type", x, weight, bias)
+        by_row = joined((x, weight, bias))
+        return Value((x.shape[0], weight.shape[0]), x.kind, by_row=by_row)
+
+    def laid(self, weight):
+        """Return the weights in the order of the product, laid out once if they are constant."""
+        return across(weight)
+
+    def run(self, sizes, x, weight, bias):
+        """Return floats (B, M)."""
+        return kernels.ordered_gemm(x, weight, bias)
+
+
+@dataclasses.dataclass(frozen=True)
+class FloatConv(Node):
+    """The convolution of float images with float filters, summed in order, plus a bias."""
+
+    window: Window = None
+    groups: int = 1
+
+    forms: ClassVar[dict[str, Form]] = {"window": WINDOW_, "groups": WHOLE}
+    arity = (3, 3)
+
+    def value(self, x, weight, bias):
+        shape = images_after(self.window, x.shape)
+        kinds = {x.kind, weight.kind, bias.kind}
+        if len(kinds) > 1 or not x.is_float or len(weight.shape) != 4:
+            raise self.unlike("float images, filters and bias of one type", x, weight, bias)
+        n = kernels.check_groups("filters", x.shape[3], weight.shape[0], self.groups)
+        if weight.shape[1:] != (*self.window.size, n) or bias.shape != weight.shape[:1]:
+            expected = f"filters (M, {self.window.size}, {n}) and a bias (M,)"
+            raise self.unlike(expected, x, weight, bias)
+        by_row = joined((x, weight, bias))
+        return Value((*shape[:3], weight.shape[0]), x.kind, by_row=by_row)
+
+    def laid(self, weight):
+        """Return the filters of each group in the order of the product."""
+        return [across(own) for own in array_module(weight).split(weight, self.groups)]
+
+    def run(self, sizes, x, weight, bias):
+        """Return floats (B, H', W', M)."""
+        xp, parts = array_module(x), []
+        for images, filters in zip(xp.split(x, self.groups, axis=3), weight, strict=True):
+            views = self.window.views(images, self.window.border)
+            rows = views.reshape(math.prod(views.shape[:3]), math.prod(views.shape[3:]))
+            parts.append(kernels.ordered_gemm(rows, filters, None))
+        y = xp.concatenate(parts, axis=1) + bias
+        return y.reshape(*views.shape[:3], len(bias))
+
+
+@dataclasses.dataclass(frozen=True)
+class MatMul(Node):
+    """The product of two matrices; floats are summed in order."""
+
+    arity = (2, 2)
+
+    def value(self, a, b):
+        check_numbers(self, a, b)
+        if len(a.shape) != 2 or len(b.shape) != 2 or a.shape[1] != b.shape[0]:
+            raise self.unlike("matrices (B, N) and (N, M)", a, b)
+        kind, shape = promoted_kind([a.kind, b.kind]), (a.shape[0], b.shape[1])
+        by_row = joined((a, b)) and not isinstance(b.shape[0], Size)
+        if kind not in INTEGERS:
+            return Value(shape, kind, by_row=by_row)
+        if not isinstance(a.shape[1], int):
+            raise self.unlike("integers with a fixed number of columns", a, b)
+        return Value(shape, kind, a.largest * b.largest * a.shape[1], by_row=by_row)
+
+    def run(self, sizes, a, b):
+        """Return a @ b."""
+        a, b = promoted(a, b)
+        if a.dtype.kind == "f":
+            return kernels.ordered_gemm(a, array_module(b).ascontiguousarray(b), None)
+        return (a.astype(np.int64) @ b.astype(np.int64)).astype(a.dtype)
+
+
+@dataclasses.dataclass(frozen=True)
+class Reduce(Node):
+    """The sum, mean or maximum over some axes."""
+
+    axes: tuple[int, ...] = ()
+    keep: bool = False
+
+    forms: ClassVar[dict[str, Form]] = {"axes": INTEGERS_, "keep": FLAG}
+
+    def value(self, x):
+        check_numbers(self, x)
+        n, axes = len(x.shape), set(self.axes)
+        if len(axes) < len(self.axes) or not all(0 <= axis < n for axis in axes):
+            raise self.unlike(f"an array with the axes {self.axes}", x)
+        count = total([x.shape[axis] for axis in axes])
+        kept = [1 if i in axes else size for i, size in enumerate(x.shape)]
+        shape = kept if self.keep else [size for i, size in enumerate(x.shape) if i not in axes]
+        kind, largest, by_row = x.kind, x.largest, x.by_row and 0 not in axes
+        if self.kind == "mean":
+            kind, largest = (kind if x.is_float else "float32"), None
+        elif self.kind == "sum" and x.is_integer:
+            if isinstance(count, Size):
+                raise self.unlike("integers with a fixed number of summands", x)
+            kind, largest = "int64", x.largest * count
+        return Value(tuple(shape), kind, largest, by_row=by_row)
+
+    def run(self, sizes, x):
+        """Return the reduced array."""
+        if self.kind == "sum":
+            return kernels.sum_axes(x, self.axes, self.keep)
+        if self.kind == "mean":
+            return kernels.mean_axes(x, self.axes, self.keep)
+        return x.max(axis=self.axes, keepdims=self.keep)
+
+
+KINDS = dict.fromkeys(BINARY, Binary) | dict.fromkeys(UNARY, Unary)
+KINDS |= dict.fromkeys(("sum", "mean", "max"), Reduce)
+KINDS |= {"power": Power, "affine": Affine, "matmul": MatMul}
+KINDS |= {"float linear": FloatLinear, "float conv": FloatConv}

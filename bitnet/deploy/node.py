@@ -1,0 +1,192 @@
+"""The base of the nodes of a frozen graph, and how their fields are stored in a file.
+
+A node computes one value from those of earlier nodes.  `value` says what is known of the result
+before any input, and refuses operands that do not fit; `run` computes it.  Each field is a part of
+the header (numbers, windows, codebooks) or an array.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import numpy as np
+
+from bitnet.arrays import array_module, is_array, to_cpu
+from bitnet.deploy.sizes import Value, in_header, shape_of
+from bitnet.errors import InputError
+from bitnet.kernels import Codebook, Window
+
+WINDOW = {field.name for field in dataclasses.fields(Window)}
+LEVELS = ("patterns", "coefficients", "unit", "offset")
+
+
+@dataclasses.dataclass(frozen=True)
+class Form:
+    """How a field is stored: in the header by these two functions, or as an array of some types."""
+
+    read: Callable[[Any], Any] = lambda given: given
+    write: Callable[[Any], Any] = lambda value: value
+    types: tuple[str, ...] = ()  # of an array
+
+    @property
+    def is_array(self):
+        """Whether the field is an array."""
+        return bool(self.types)
+
+
+def check_names(what, given, names, optional=()):
+    """Refuse a header or arrays whose names are not these."""
+    if not isinstance(given, dict) or not set(names) <= set(given) <= {*names, *optional}:
+        found = sorted(given) if isinstance(given, dict) else given
+        raise InputError(f"{what} has {found!r:.80}; expected {', '.join(sorted(names))}")
+
+
+def whole(given, least=1):
+    """Return a whole number in a header."""
+    if type(given) is not int or not least <= given < 1 << 31:
+        expected = f"a whole number of {least} or more"
+        raise InputError(f"the header has {given!r:.60}; expected {expected}")
+    return given
+
+
+def number(given):
+    """Return a finite number in a header."""
+    if type(given) not in (int, float) or not math.isfinite(given):
+        raise InputError(f"the header has {given!r:.60}; expected a finite number")
+    return float(given)
+
+
+def flag(given):
+    """Return a truth value in a header."""
+    if type(given) is not bool:
+        raise InputError(f"the header has {given!r:.60}; expected true or false")
+    return given
+
+
+def integers(given):
+    """Return a tuple of ints in a header."""
+    if not isinstance(given, list) or not all(type(n) is int and abs(n) < 1 << 31 for n in given):
+        raise InputError(f"the header has {given!r:.60}; expected a list of whole numbers")
+    return tuple(given)
+
+
+def window_from(given):
+    """Return the Window in a header."""
+    if not isinstance(given, dict) or set(given) != WINDOW:
+        expected = f"a dict with {', '.join(sorted(WINDOW))}"
+        raise InputError(f"the header has the window {given!r:.60}; expected {expected}")
+    return Window(**given)
+
+
+def codebook_from(given):
+    """Return the Codebook in a header; null stands for the signs."""
+    if given is None:
+        return None
+    check_names("the header of a codebook", given, LEVELS)
+    patterns, coefficients, offset = (given[key] for key in ("patterns", "coefficients", "offset"))
+    numbers = [*integers(patterns), *integers(coefficients), *integers([offset])]
+    if min(numbers[: len(patterns)], default=0) < 0:
+        raise InputError(f"the header has the patterns {patterns!r:.60}; expected 0 or more")
+    return Codebook(patterns, coefficients, number(given["unit"]), offset)
+
+
+def codebook_in_header(codebook):
+    """Return a Codebook in the form of JSON, null for the signs."""
+    if codebook is None:
+        return None
+    parts = codebook.patterns.tolist(), list(codebook.coefficients), codebook.unit, codebook.offset
+    return dict(zip(LEVELS, parts, strict=True))
+
+
+WHOLE, NUMBER, FLAG = Form(whole), Form(number), Form(flag)
+INTEGERS_ = Form(integers, list)
+SHAPE = Form(shape_of, in_header)
+WINDOW_ = Form(window_from, dataclasses.asdict)
+CODEBOOK = Form(codebook_from, codebook_in_header)
+FLOAT_ARRAY = Form(types=("<f4", "<f8"))
+INT32_ARRAY = Form(types=("<i4",))
+BOOL_ARRAY = Form(types=("|b1",))
+
+
+@dataclasses.dataclass(frozen=True)
+class Node:
+    """A node: its kind, the numbers of the nodes whose values it takes, and its name in the model.
+
+    Subclasses are frozen dataclasses; `forms` has the Form of each further field.
+    """
+
+    kind: str
+    inputs: tuple[int, ...] = ()
+    name: str = dataclasses.field(default="", kw_only=True)
+
+    forms: ClassVar[dict[str, Form]] = {}
+    arity: ClassVar[tuple[int, int]] = (1, 1)  # least and most operands
+
+    def value(self, *values: Value) -> Value:
+        """Return what is known of the result; refuse operands or fields that do not fit."""
+        raise NotImplementedError(type(self).__name__)
+
+    def run(self, sizes, *operands):
+        """Return the result for operands, with the variable sizes by name."""
+        raise NotImplementedError(type(self).__name__)
+
+    def contents(self):
+        """Return the header of the node in a file, and its arrays by name."""
+        header: dict[str, Any] = {"kind": self.kind, "inputs": list(self.inputs)}
+        header |= {"name": self.name} if self.name else {}
+        arrays = {}
+        for name, form in self.forms.items():
+            own = getattr(self, name)
+            if form.is_array:
+                own = to_cpu(own)
+                arrays[name] = own.astype(own.dtype.newbyteorder("<"), copy=False)
+            else:
+                header[name] = form.write(own)
+        return header, arrays
+
+    @classmethod
+    def from_contents(cls, header, arrays):
+        """Return the node with this header and these arrays."""
+        names = {own: form for own, form in cls.forms.items() if not form.is_array}
+        check_names("the header", header, ["kind", "inputs", *names], ["name"])
+        check_names("the file", arrays, cls.forms.keys() - names)
+        fields = {own: form.read(header[own]) for own, form in names.items()}
+        return cls(header["kind"], tuple(header["inputs"]), **fields, **arrays, **_name(header))
+
+    def check_array(self, name, shape=None):
+        """Refuse an array with a wrong type or shape, or one that is not finite."""
+        array, types = getattr(self, name), self.forms[name].types
+        if array.dtype.newbyteorder("<").str not in types or shape not in (None, array.shape):
+            expected = f"{' or '.join(types)} of shape {'any' if shape is None else shape}"
+            raise InputError(f"{name} is {array.dtype} of shape {array.shape}; expected {expected}")
+        if not array_module(array).isfinite(array).all():
+            raise InputError(f"{name} holds NaN or infinity; expected finite numbers")
+
+    def arrays(self):
+        """Return the arrays of the node."""
+        held = (getattr(own, "_held", own) for own in vars(self).values())
+        return [own for own in held if is_array(own)]
+
+    def unlike(self, expected, *values):
+        """Return the InputError for operands that do not fit."""
+        came = ", ".join(map(repr, values)) or "none"
+        return InputError(f"operands {came}; expected {expected}")
+
+
+def _name(header):
+    """Return the name in a header as an argument."""
+    name = header.get("name", "")
+    if not isinstance(name, str):
+        raise InputError(f"the header has the name {name!r:.60}; expected text")
+    return {"name": name}
+
+
+def largest_of(array):
+    """Return the largest absolute value in an array of integers."""
+    return int(max(array.max(), -int(array.min()))) if array.size else 0
+
+
+def numpy_kind(array):
+    """Return the name of an array's type."""
+    return str(np.dtype(array.dtype.newbyteorder("=")))

@@ -1,0 +1,239 @@
+"""Nodes of products and of what turns integers and floats into codes."""
+
+import dataclasses
+import functools
+import math
+from typing import ClassVar
+
+import numpy as np
+
+from bitnet import kernels
+from bitnet.arrays import Array
+from bitnet.deploy.node import BOOL_ARRAY, CODEBOOK, FLOAT_ARRAY, INT32_ARRAY, NUMBER, WHOLE
+from bitnet.deploy.node import WINDOW_, Form, Node
+from bitnet.deploy.sizes import Size, Value, joined, total
+from bitnet.errors import InputError
+from bitnet.kernels import Bits, Codebook, Thresholds, Window
+
+OPERANDS = ("bits", "planes", "uint8")
+
+
+def packed_value(shape, codebook, by_row):
+    """Return the Value of signs, or of the codes of a codebook."""
+    if codebook is None:
+        return Value(shape, "bits", 1, by_row=by_row)
+    return Value(shape, "planes", codebook.largest, codebook, by_row)
+
+
+def check_window(window):
+    """Refuse a padding that is not smaller than the window."""
+    if max(n for pair in window.padding for n in pair) >= max(window.size):
+        raise InputError(f"{window!r}; expected a padding smaller than the window")
+
+
+def images_after(window, shape):
+    """Return the shape (B, H', W', C) of images after a window; refuse others."""
+    check_window(window)
+    if len(shape) != 4 or any(isinstance(size, Size) for size in shape[1:]):
+        raise InputError(f"a window on values of shape {shape}; expected images (B, H, W, C)")
+    return (shape[0], *window.output(*shape[1:3]), shape[3])
+
+
+@dataclasses.dataclass(frozen=True)
+class Planes(Node):
+    """The top planes of uint8 pixels."""
+
+    planes: int = 8
+
+    forms: ClassVar[dict[str, Form]] = {"planes": WHOLE}
+
+    def value(self, x):
+        if x.kind != "uint8" or self.planes > 8:
+            raise self.unlike("uint8 pixels, and 1 to 8 planes", x)
+        codebook = None if self.planes == 1 else Codebook.uniform(self.planes)
+        return packed_value(x.shape, codebook, x.by_row)
+
+    def run(self, sizes, x):
+        """Return the top planes as Bits or BitPlanes."""
+        return kernels.top_planes(x, self.planes)
+
+
+@dataclasses.dataclass(frozen=True)
+class Linear(Node):
+    """The product of rows (..., N) with packed weights (M, N), as integers."""
+
+    arity = (2, 2)
+
+    def value(self, x, weight):
+        fits = x.kind in OPERANDS and weight.is_packed and len(weight.shape) == 2
+        if not fits or len(x.shape) < 2 or x.shape[-1] != weight.shape[1]:
+            raise self.unlike("packed values or pixels (..., N) and packed weights (M, N)", x, weight)
+        largest = weight.shape[1] * x.largest * weight.largest
+        rows = (total(x.shape[:-1]),) if len(x.shape) > 2 else x.shape[:1]
+        return Value((*rows, weight.shape[0]), "int32", largest, by_row=joined((x, weight)))
+
+    def run(self, sizes, x, weight):
+        """Return the integers, int32 (R, M)."""
+        return kernels.plane_gemm(kernels.merge_rows(x), weight)
+
+
+@dataclasses.dataclass(frozen=True)
+class Conv(Node):
+    """The convolution of images (B, H, W, C) with packed filters (M, rows, columns, C / groups)."""
+
+    window: Window = None
+    groups: int = 1
+
+    forms: ClassVar[dict[str, Form]] = {"window": WINDOW_, "groups": WHOLE}
+    arity = (2, 2)
+
+    def value(self, x, weight):
+        shape = images_after(self.window, x.shape)
+        fits = x.kind in OPERANDS and weight.is_packed and len(weight.shape) == 4
+        if not fits or weight.shape[1:3] != self.window.size:
+            raise self.unlike(f"images and packed filters with the taps of {self.window}", x, weight)
+        n = kernels.check_groups("filters", x.shape[3], weight.shape[0], self.groups)
+        if weight.shape[3] != n:
+            raise self.unlike(f"filters of {n} channels", x, weight)
+        largest = math.prod(weight.shape[1:]) * x.largest * weight.largest
+        by_row = joined((x, weight))
+        return Value((*shape[:3], weight.shape[0]), "int32", largest, by_row=by_row)
+
+    def run(self, sizes, x, weight):
+        """Return the integers, int32 (B, H', W', M)."""
+        return kernels.plane_conv(x, weight, self.window, self.groups)
+
+
+@dataclasses.dataclass(frozen=True)
+class Rescale(Node):
+    """Integers times a unit, plus a bias per column: `z * unit + bias`."""
+
+    unit: float = 1.0
+    bias: Array = None
+
+    forms: ClassVar[dict[str, Form]] = {"unit": NUMBER, "bias": FLOAT_ARRAY}
+
+    def value(self, z):
+        self.check_array("bias", z.shape[-1:])
+        if z.kind != "int32" or len(z.shape) != 2:
+            raise self.unlike("int32 (R, M)", z)
+        reach = z.largest * abs(self.unit) + float(abs(self.bias).max(initial=0))
+        if not reach <= float(np.finfo(self.bias.dtype).max):
+            raise InputError(f"values of up to {reach:.3g}; expected at most what floats hold")
+        return Value(z.shape, str(self.bias.dtype), by_row=z.by_row)
+
+    def run(self, sizes, z):
+        """Return floats (R, M)."""
+        return kernels.affine(z, self.unit, self.bias)
+
+
+@dataclasses.dataclass(frozen=True)
+class Threshold(Node):
+    """Comparisons of integers with thresholds: signs, or codes of k bits with a codebook."""
+
+    thresholds: Array = None  # int32 (M,), or (M, L) with a codebook of L + 1 codes
+    increasing: Array = None  # booleans (M,): passed where z >= threshold, or where z <= it
+    codebook: Codebook | None = None
+
+    forms: ClassVar[dict[str, Form]] = {
+        "thresholds": INT32_ARRAY,
+        "increasing": BOOL_ARRAY,
+        "codebook": CODEBOOK,
+    }
+
+    def value(self, z):
+        m = z.shape[-1]
+        if not z.is_integer or z.largest >= 2**31 - 1:
+            raise self.unlike("integers that int32 holds", z)
+        shape = (m,) if self.codebook is None else (m, len(self.codebook) - 1)
+        self.check_array("thresholds", shape)
+        self.check_array("increasing", (m,))
+        if self.codebook is not None:  # the thresholds of an increasing unit increase along its row
+            steps = np.diff(self.thresholds.astype(np.int64), axis=1)
+            if not np.where(self.increasing[:, None], steps >= 0, steps <= 0).all():
+                raise InputError("thresholds are not in order; expected each row sorted")
+        return packed_value(z.shape, self.codebook, z.by_row)
+
+    @functools.cached_property
+    def steps(self):
+        """The thresholds in the form that the kernels take."""
+        return Thresholds(self.thresholds, self.increasing)
+
+    def run(self, sizes, z):
+        """Return Bits, or BitPlanes with a codebook."""
+        z = z.astype(np.int32, copy=False)
+        if self.codebook is None:
+            return kernels.threshold(z, self.steps)
+        return self.codebook.planes(kernels.rank(z, self.steps))
+
+    def contents(self):
+        header, arrays = super().contents()
+        signs = kernels.pack(arrays["increasing"])  # one bit each
+        return header, arrays | {"increasing": signs.to_bytes()}
+
+    @classmethod
+    def from_contents(cls, header, arrays):
+        if {"thresholds", "increasing"} <= arrays.keys() and arrays["thresholds"].ndim:
+            bits = Bits.from_bytes(arrays["increasing"], len(arrays["thresholds"]))
+            arrays["increasing"] = bits.signs() > 0
+        return super().from_contents(header, arrays)
+
+
+@dataclasses.dataclass(frozen=True)
+class Quantize(Node):
+    """Comparisons of floats with edges, the same for all: the code is the number of edges <= x."""
+
+    edges: Array = None  # floats, sorted, at most one fewer than codes
+    codebook: Codebook | None = None
+
+    forms: ClassVar[dict[str, Form]] = {"edges": FLOAT_ARRAY, "codebook": CODEBOOK}
+
+    def value(self, x):
+        n = 1 if self.codebook is None else len(self.codebook) - 1
+        own = self.edges
+        if own.ndim != 1 or not len(own) <= n or np.isnan(own).any() or (own[1:] < own[:-1]).any():
+            raise InputError(f"edges of shape {own.shape}; expected at most {n}, sorted, without NaN")
+        if x.kind != str(own.dtype) or not isinstance(x.shape[-1], int):
+            raise self.unlike(f"{own.dtype} (..., N)", x)
+        return packed_value(x.shape, self.codebook, x.by_row)
+
+    @property
+    def is_sign(self):
+        """Whether the result is the sign of x."""
+        return self.codebook is None and self.edges.tolist() == [0.0]
+
+    def run(self, sizes, x):
+        """Return Bits, or BitPlanes with a codebook."""
+        return quantized(x, self.edges, self.codebook)
+
+
+def quantized(x, edges, codebook):
+    """Return floats as Bits, or as BitPlanes with a codebook, by comparisons with edges."""
+    if codebook is None:
+        if len(edges) == 1 and edges[0] == 0:
+            return kernels.pack(x)
+        return kernels.pack(kernels.count_edges(x, edges) > 0)
+    return codebook.planes(kernels.count_edges(x, edges))
+
+
+@dataclasses.dataclass(frozen=True)
+class Unpack(Node):
+    """The numbers that Bits or BitPlanes represent, as floats."""
+
+    dtype: str = "float32"
+
+    forms: ClassVar[dict[str, Form]] = {"dtype": Form()}
+
+    def value(self, x):
+        if not x.is_packed or self.dtype not in ("float32", "float64"):
+            raise self.unlike("packed values, and float32 or float64", x)
+        return Value(x.shape, self.dtype, by_row=x.by_row)
+
+    def run(self, sizes, x):
+        """Return floats of the same shape."""
+        dtype = np.dtype(self.dtype)
+        return kernels.unpack(x, dtype) if isinstance(x, Bits) else x.values(dtype)
+
+
+KINDS: dict[str, type[Node]] = {"planes": Planes, "linear": Linear, "conv": Conv}
+KINDS |= {"rescale": Rescale, "thresholds": Threshold, "quantize": Quantize, "unpack": Unpack}
