@@ -35,6 +35,11 @@ def product(x, w):
     return F.quantized_linear(F.sign(x, clip_value=None), F.sign(w, clip_value=None))
 
 
+def after_integers(quantizer):
+    """Return a product whose integers are quantized."""
+    return lambda x, w: F.unpack(quantizer(product(x, w)), np.float64)
+
+
 def convolution(x, w, window=WINDOW, groups=1):
     signs = F.sign(x, clip_value=None), F.sign(w, clip_value=None)
     return F.quantized_conv2d(*signs, window, groups=groups)
@@ -215,15 +220,26 @@ CASES = {
             (lambda x: F.unpack(F.sign(x, clip_value=None), np.float64), X * 2),
             {"surrogate": lambda x: x},
         ),
+        (
+            (after_integers(lambda z: F.sign(z, clip_value=9.5)), SIGNS, SIGN_WEIGHT),
+            {"surrogate": lambda x, w: clipped(-9.5, 9.5)(x @ w.T)},
+        ),
     ],
     "Quantize": [
+        *(
+            (
+                (after_integers(lambda z, of=of: F.quantize(z, of)), SIGNS, SIGN_WEIGHT),
+                {"surrogate": lambda x, w: clipped(-7.5, 7.5)(x @ w.T)},
+            )
+            for of in (Uniform(1, clip_value=7.5), Uniform(3, max_value=9.0, clip_value=7.5))
+        ),
         *(
             (
                 (quantized(of, straight=of is WEIGHTS), X * 2),
                 {"surrogate": surrogate, "kinks": kinks},
             )
             for of, surrogate, kinks in SURROGATES
-        )
+        ),
     ],
     "StochasticSign": [
         (
