@@ -206,6 +206,15 @@ CASES = {
     "MatMul": [((lambda x, w: x @ w.T, X, WEIGHT), {})],
     "Linear": [((F.linear, X, WEIGHT, BIAS), {})],
     "ReLU": [((F.relu, X), {"kinks": (0,)})],
+    "PReLU": [
+        ((F.prelu, X, ROW), {"kinks": (0,)}),
+        ((F.prelu, X.reshape(3, 5, 1), ROW[:1]), {"kinks": (0,)}),
+        ((F.prelu, IMAGES, ROW[:1]), {"kinks": (0,)}),
+        (
+            (lambda x, w, s: F.prelu(product(x, w), s), SIGNS[:, 1:], SIGN_WEIGHT[:, 1:], BIAS),
+            {"surrogate": lambda x, w, s: F.prelu(x @ w.T, s), "batched": (0,)},
+        ),
+    ],
     "HardTanh": [((F.hardtanh, X), {"kinks": (-1, 1)})],
     "Sign": [
         (
