@@ -7,7 +7,7 @@ import pytest
 import recurrent_cases
 
 import bitnet.nn.functional as F  # noqa: N812
-from bitnet import Function, kernels
+from bitnet import Function, Tensor, kernels
 from bitnet.autograd import check_gradient
 from bitnet.kernels import BitPlanes, Window
 from bitnet.nn.functional.norm import BatchNorm
@@ -33,6 +33,11 @@ EYE = np.eye(70) * 2 - 1
 def product(x, w):
     """Multiply packed signs; sign passes every gradient, so its surrogate is x itself."""
     return F.quantized_linear(F.sign(x, clip_value=None), F.sign(w, clip_value=None))
+
+
+def after_integers(quantizer):
+    """Return a product whose integers are quantized."""
+    return lambda x, w: F.unpack(quantizer(product(x, w)), np.float64)
 
 
 def convolution(x, w, window=WINDOW, groups=1):
@@ -184,6 +189,7 @@ CASES = {
         ((lambda x: x[..., None, -1], X), {}),
         ((lambda x: x[[0, 2, 0], [1, 1, 1]], X), {"batched": ()}),
         ((lambda x: x[X > 0], X), {"batched": ()}),
+        ((lambda x: x[:, Tensor(np.array([3, 0, 3]))], X), {}),
     ],
     "Sum": [
         ((F.shapes.sum, X), {}),
@@ -200,6 +206,15 @@ CASES = {
     "MatMul": [((lambda x, w: x @ w.T, X, WEIGHT), {})],
     "Linear": [((F.linear, X, WEIGHT, BIAS), {})],
     "ReLU": [((F.relu, X), {"kinks": (0,)})],
+    "PReLU": [
+        ((F.prelu, X, ROW), {"kinks": (0,)}),
+        ((F.prelu, X.reshape(3, 5, 1), ROW[:1]), {"kinks": (0,)}),
+        ((F.prelu, IMAGES, ROW[:1]), {"kinks": (0,)}),
+        (
+            (lambda x, w, s: F.prelu(product(x, w), s), SIGNS[:, 1:], SIGN_WEIGHT[:, 1:], BIAS),
+            {"surrogate": lambda x, w, s: F.prelu(x @ w.T, s), "batched": (0,)},
+        ),
+    ],
     "HardTanh": [((F.hardtanh, X), {"kinks": (-1, 1)})],
     "Sign": [
         (
@@ -214,15 +229,26 @@ CASES = {
             (lambda x: F.unpack(F.sign(x, clip_value=None), np.float64), X * 2),
             {"surrogate": lambda x: x},
         ),
+        (
+            (after_integers(lambda z: F.sign(z, clip_value=9.5)), SIGNS, SIGN_WEIGHT),
+            {"surrogate": lambda x, w: clipped(-9.5, 9.5)(x @ w.T)},
+        ),
     ],
     "Quantize": [
+        *(
+            (
+                (after_integers(lambda z, of=of: F.quantize(z, of)), SIGNS, SIGN_WEIGHT),
+                {"surrogate": lambda x, w: clipped(-7.5, 7.5)(x @ w.T)},
+            )
+            for of in (Uniform(1, clip_value=7.5), Uniform(3, max_value=9.0, clip_value=7.5))
+        ),
         *(
             (
                 (quantized(of, straight=of is WEIGHTS), X * 2),
                 {"surrogate": surrogate, "kinks": kinks},
             )
             for of, surrogate, kinks in SURROGATES
-        )
+        ),
     ],
     "StochasticSign": [
         (
@@ -378,6 +404,7 @@ CASES = {
     ],
 }
 CASES |= recurrent_cases.CASES
+NO_GRADIENT = {"Compare"}
 
 
 def operations(parent=Function):
@@ -391,7 +418,7 @@ def operations(parent=Function):
 
 
 def test_every_operation_has_a_case():
-    assert sorted(operations()) == sorted(CASES)
+    assert sorted(operations()) == sorted(CASES.keys() | NO_GRADIENT)
 
 
 @pytest.mark.parametrize(
@@ -425,6 +452,4 @@ def test_gradients_through_planes_with_a_scale():
 
 
 def bitnet_leaf(array):
-    from bitnet import Tensor
-
     return Tensor(array.copy(), requires_grad=True)

@@ -5,6 +5,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from bitnet.arrays import is_array
 from bitnet.autograd.parameter import Parameter
 from bitnet.autograd.tensor import Function, Tensor, as_tensor, listed
 from bitnet.errors import InputError
@@ -93,10 +94,15 @@ class Graph:
         return "\n".join(form.format(*row) for row in rows)
 
     def run(self, *inputs: Any) -> tuple[Tensor, ...]:
-        """Compute the outputs for inputs with the shapes of the example, node by node."""
-        if len(inputs) != len(self.inputs):
-            raise InputError(f"Graph.run: got {len(inputs)} inputs; expected {len(self.inputs)}")
-        named = dict(zip(self.inputs, map(as_tensor, inputs), strict=True))
+        """Compute the outputs for inputs with the shapes of the example, node by node.
+
+        The inputs may be nested in tuples and lists as in `trace`.
+        """
+        tensors: list[Tensor] = []
+        _tensors_in(inputs, tensors)
+        if len(tensors) != len(self.inputs):
+            raise InputError(f"Graph.run: got {len(tensors)} inputs; expected {len(self.inputs)}")
+        named = dict(zip(self.inputs, tensors, strict=True))
         values: dict[Any, Tensor] = {**self.parameters, **self.constants, **named}
         for i, node in enumerate(self.nodes):
             function = node.function.__new__(node.function)
@@ -115,8 +121,11 @@ def trace(model: Callable[..., Any], *examples: Any) -> Graph:
     ----------
     model : Module or callable
         The model; its mode is restored.
-    *examples : array or Tensor
-        One small input per argument of the model.
+    *examples : array, Tensor, None, or nested tuple or list of them
+        One small input per argument of the model.  Arrays inside a tuple, such as the state
+        `((h, c), (h, c))` of a recurrent model, or inside a list that has more than numbers, are
+        inputs of their own, in order; the model gets the same tuples with Tensors.  None is passed
+        on.
 
     Returns
     -------
@@ -134,17 +143,20 @@ def trace(model: Callable[..., Any], *examples: Any) -> Graph:
     (['Multiply', 'Add'], ('input 0', 'input 1'), {'constant 0': Tensor(array(1., dtype=float32))})
     >>> graph.run([2.0], [5.0])
     (Tensor(array([11.], dtype=float32)),)
+    >>> list(trace(lambda x, state: x + state[0], [2.0], ([3.0], None)).inputs)
+    ['input 0', 'input 1']
     """
     if not callable(model):
         raise InputError(f"trace: got {model!r:.60}; expected a Module or a function, then inputs")
-    if not examples:
+    tensors: list[Tensor] = []
+    arguments = _tensors_in(examples, tensors, getattr(model, "brought", as_tensor))
+    if not tensors:
         raise InputError(
             "trace: got no example; expected one small input per argument of the model"
         )
-    tensors = tuple(map(as_tensor, examples))
     names = ["input"] if len(tensors) == 1 else [f"input {i}" for i in range(len(tensors))]
     with in_evaluation(model), listed() as records:
-        outputs = _flat(model(*tensors))
+        outputs = _flat(model(*arguments))
     return _Tracer(model, dict(zip(names, tensors, strict=True)), records).graph(outputs)
 
 
@@ -160,6 +172,25 @@ def in_evaluation(model):
     finally:
         for module, training in zip(modules, modes, strict=True):
             module.training = training
+
+
+def _tensors_in(x, found, bring=as_tensor):
+    """Return nested tuples and lists with Tensors for arrays, each also appended to `found`."""
+    if _is_nested(x):
+        return type(x)(_tensors_in(own, found, bring) for own in x)
+    if x is not None:
+        x = bring(as_tensor(x)).detach()  # not the Tensor itself, which may come twice
+        found.append(x)
+    return x
+
+
+def _is_nested(x):
+    """Whether x is a tuple, or a list with more than numbers."""
+    if not isinstance(x, list):
+        return isinstance(x, tuple)
+    return any(
+        own is None or isinstance(own, Tensor) or is_array(own) or _is_nested(own) for own in x
+    )
 
 
 def _flat(outputs):

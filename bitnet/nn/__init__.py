@@ -8,6 +8,7 @@ from bitnet.nn.activations import Quantize, ReLU, Sign
 from bitnet.nn.containers import Branches, Sequential, WithHeads, auxiliary
 from bitnet.nn.conv import AvgPool2d, BinaryConv2d, Conv2d, Flatten, MaxPool2d, QuantConv2d
 from bitnet.nn.dropout import Dropout
+from bitnet.nn.elementwise import HardTanh, PReLU, Scale, Shift
 from bitnet.nn.embedding import Embedding
 from bitnet.nn.linear import BinaryLinear, Linear, QuantLinear, ScaledLinear
 from bitnet.nn.module import Module
@@ -29,17 +30,21 @@ __all__ = [
     "Dropout",
     "Embedding",
     "Flatten",
+    "HardTanh",
     "IntegerLayer",
     "Linear",
     "MaxPool2d",
     "Module",
+    "PReLU",
     "QuantConv2d",
     "QuantLinear",
     "Quantize",
     "QuantizedLayer",
     "ReLU",
+    "Scale",
     "ScaledLinear",
     "Sequential",
+    "Shift",
     "ShiftBatchNorm",
     "Sign",
     "WithHeads",

@@ -111,6 +111,69 @@ def test_language_models(kind, bits):
     assert set(graph.parameters) == {name for name, _ in model.named_parameters()}
 
 
+@pytest.mark.parametrize("kind", ["rnn", "lstm", "gru"])
+@pytest.mark.parametrize("bits", [{}, {"weight_quantizer": 3, "activation_quantizer": 4}])
+def test_states_are_inputs(kind, bits):
+    model = models.language_model(11, rng=RNG, kind=kind, width=6, units=7, layers=2, **bits)
+    n_states = model.recurrent.n_states
+
+    def draw(seed):
+        """Draw ids and a state."""
+        rng = np.random.default_rng(seed)
+        states = [rng.normal(0, 1, (2, 7)).astype(np.float32) for _ in range(2 * n_states)]
+        state = tuple(tuple(states[i : i + n_states]) for i in range(0, len(states), n_states))
+        return rng.integers(0, 11, (5, 2)), state
+
+    graph = trace(model, *draw(0))
+    assert list(graph.inputs) == [f"input {i}" for i in range(1 + 2 * n_states)]
+    assert not graph.constants
+    for given_ in map(draw, range(3)):
+        scores, states = model.eval()(*given_)
+        expected = [scores, *(own for state in states for own in state)]
+        assert all(map(same, graph.run(*given_), expected))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.int64])
+def test_ids_of_any_integer_type_are_inputs(dtype):
+    table = nn.Embedding(4, 3, rng=RNG)
+    graph = trace(table, np.zeros((2, 1), dtype))
+    ids = np.array([[3], [1]], dtype)
+    assert same(graph.run(ids)[0], table(ids))
+
+
+def test_arguments_keep_their_structure():
+    def model(x, parts, more):
+        a, (b, nothing), [c, *rest] = parts
+        assert nothing is None and more is None and rest == [None] and type(parts) is tuple
+        return x + a - b * c
+
+    graph = trace(model, [1.0, 2.0], ([3.0, 4.0], (5.0, None), [np.float32([6, 7]), None]), None)
+    assert list(graph.inputs) == ["input 0", "input 1", "input 2", "input 3"]
+    assert graph.run([1.0, 1.0], ([2.0, 2.0], (3.0,), [np.float32([1, 2])]))[
+        0
+    ].numpy().tolist() == [0.0, -3.0]
+
+
+def test_an_array_given_twice_is_two_inputs():
+    x = np.float32([1.0, 2.0])
+    graph = trace(lambda a, b: a - b[0], x, (x,))
+    assert graph.run([5.0, 5.0], [3.0, 2.0])[0].numpy().tolist() == [2.0, 3.0]
+
+
+def test_comparisons_and_indexes_are_recorded():
+    graph = trace(lambda x: x[x > 0.5] * (x <= x.max()).sum(), [1.0, 0.0, 2.0])
+    assert [n.operation for n in graph.nodes] == [
+        "Compare",
+        "GetItem",
+        "Max",
+        "Compare",
+        "Sum",
+        "Multiply",
+    ]
+    assert not graph.constants
+    assert graph.run([-1.0, 3.0, 0.0])[0].numpy().tolist() == [9.0]
+
+
 def test_every_parameter_is_named_and_a_shared_layer_once():
     graph = trace(Shortcut(RNG), np.float32(PIXELS))
     assert list(graph.parameters) == [name for name, _ in Shortcut(RNG).named_parameters()]
@@ -163,6 +226,8 @@ def test_what_cannot_be_traced_is_refused():
         trace(3, [1.0])
     with pytest.raises(InputError, match="got no example"):
         trace(nn.ReLU())
+    with pytest.raises(InputError, match="got no example"):
+        trace(nn.ReLU(), (None, None))
     with pytest.raises(InputError, match="no output depends on the example"):
         trace(lambda x: Tensor([1.0]) * 2, [1.0])
     with pytest.raises(InputError, match="the model returned 3; expected Tensors"):

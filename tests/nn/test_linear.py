@@ -8,6 +8,7 @@ from bitnet.autograd import Parameter
 from bitnet.nn import BatchNorm, BinaryLinear, Dropout, Linear, Sequential, Sign, functional
 from bitnet.nn.containers import fused
 from bitnet.nn.norm import BatchNormSign
+from bitnet.optim import Adam
 
 RNG = np.random.default_rng(0)
 PIXELS = RNG.integers(0, 256, (6, 20), dtype=np.uint8)
@@ -20,6 +21,22 @@ def test_binary_linear_multiplies_with_its_bits():
     assert np.array_equal(layer(PIXELS).data, (2 * PIXELS.astype(np.int64) - 255) @ signs.T)
     x = kernels.pack(PIXELS > 100)
     assert np.array_equal(layer(x).data, x.signs(np.int64) @ signs.T)
+
+
+def test_a_sign_without_batch_norm_trains():
+    rng = np.random.default_rng(3)
+    hidden, last = BinaryLinear(20, 64, rng=rng), BinaryLinear(64, 2, rng=rng)
+    net = Sequential(Sign(), hidden, Sign(clip_value=8.0), last, BatchNorm(2))
+    x = rng.standard_normal((200, 20)).astype(np.float32)
+    labels = (x[:, :10].sum(axis=1) > 0).astype(int)
+    optimizer, before = Adam(net.parameters(), 0.01), hidden.bits
+    for _ in range(60):
+        optimizer.zero_grad()
+        functional.cross_entropy(net(x), labels).backward()
+        assert hidden.weight.grad.any()
+        optimizer.step()
+    assert hidden.bits != before
+    assert (net.eval()(x).data.argmax(axis=1) == labels).mean() > 0.75
 
 
 def test_latent_weights_start_in_their_bounds_and_state_the_papers_scale():

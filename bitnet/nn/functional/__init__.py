@@ -4,7 +4,7 @@ Each function raises InputError if types or shapes do not fit, or a setting is o
 """
 
 from bitnet.nn.functional import methods
-from bitnet.nn.functional.activations import hardtanh, relu
+from bitnet.nn.functional.activations import hardtanh, prelu, relu
 from bitnet.nn.functional.conv import conv2d, quantized_conv2d
 from bitnet.nn.functional.dropout import dropout
 from bitnet.nn.functional.embedding import embedding
@@ -38,6 +38,7 @@ __all__ = [
     "max_pool2d",
     "normalize",
     "normalize_sign",
+    "prelu",
     "quantize",
     "quantize_scaled",
     "quantized_conv2d",

@@ -1,7 +1,10 @@
-"""Float activations: ReLU for the float twin, and the hard tanh, the surrogate of the sign."""
+"""Float activations: ReLU, PReLU, and the hard tanh, the surrogate of the sign."""
+
+import numpy as np
 
 from bitnet.arrays import array_module
-from bitnet.autograd import Function, Tensor, TensorLike
+from bitnet.autograd import Function, Tensor, TensorLike, as_tensor
+from bitnet.errors import unfit
 
 
 class ReLU(Function):
@@ -31,10 +34,54 @@ def relu(x: TensorLike) -> Tensor:
     return ReLU()(x)
 
 
+class PReLU(Function):
+    """x where it is above 0, otherwise slope * x."""
+
+    def forward(self, x, slope):  # (..., C), (C,) or (1,)
+        self.x, self.slope = _floats(x), slope
+        self.positive = self.x > 0
+        return array_module(x).where(self.positive, self.x, self.x * slope)
+
+    def backward(self, grad_y):
+        xp = array_module(grad_y)
+        grad_x = xp.where(self.positive, grad_y, grad_y * self.slope)
+        parts = xp.where(self.positive, 0, grad_y * self.x)
+        axes = tuple(range(parts.ndim - (len(self.slope) > 1)))
+        return grad_x, parts.sum(axis=axes).reshape(self.slope.shape)
+
+
+def prelu(x: TensorLike, slope: TensorLike) -> Tensor:
+    """Return `x` where it is above 0, and `slope * x` elsewhere (He et al., arXiv 1502.01852).
+
+    Parameters
+    ----------
+    x : Tensor or array
+        Floats of shape (..., C), or integers, which count as float32.
+    slope : Tensor or array
+        Floats of shape (C,), or (1,) for one slope for all channels.
+
+    Returns
+    -------
+    Tensor
+        Floats of the shape of x.
+
+    Examples
+    --------
+    >>> prelu([[-2.0, -2.0], [3.0, -4.0]], [0.25, 0.5]).data
+    array([[-0.5, -1. ],
+           [ 3. , -2. ]], dtype=float32)
+    """
+    x, slope = as_tensor(x), as_tensor(slope)
+    if not slope.is_float or not x.ndim or slope.shape not in ((1,), x.shape[-1:]):
+        raise unfit("prelu", "numbers (..., C), and slopes of floats, (C,) or (1,)", x, slope)
+    return PReLU()(x, slope)
+
+
 class HardTanh(Function):
     """x clipped to [-1, 1], with slope 1 on the boundary."""
 
     def forward(self, x):
+        x = _floats(x)
         self.inside = abs(x) <= 1
         return array_module(x).clip(x, -1, 1)
 
@@ -48,7 +95,7 @@ def hardtanh(x: TensorLike) -> Tensor:
     Parameters
     ----------
     x : Tensor
-        Floats of any shape.
+        Floats of any shape, or integers, which count as float32.
 
     Examples
     --------
@@ -56,3 +103,8 @@ def hardtanh(x: TensorLike) -> Tensor:
     array([-1. ,  0.5], dtype=float32)
     """
     return HardTanh()(x)
+
+
+def _floats(x):
+    """Return floats as they are, and integers as float32."""
+    return x if x.dtype.kind == "f" else x.astype(np.float32)

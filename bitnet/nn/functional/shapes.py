@@ -207,19 +207,25 @@ ONCE = int, np.integer, slice, type(...)  # indexes that take no element twice
 
 
 class GetItem(Function):
-    """x[index], as NumPy indexes; elements taken several times sum their gradients."""
+    """x[index], as NumPy indexes; elements taken several times sum their gradients.
 
-    def __init__(self, index):
-        self.index = index
+    `tensors` tells which parts of a tuple are Tensors, which are operands of their own.
+    """
 
-    def forward(self, x):
+    def __init__(self, index, tensors=()):
+        self.index, self.tensors = index, tensors
+
+    def forward(self, x, *operands):
+        self.x, parts = x, iter(operands)
+        if self.tensors:
+            pairs = zip(self.index, self.tensors, strict=True)
+            self.index = tuple(next(parts) if is_tensor else part for part, is_tensor in pairs)
         try:
             y = x[self.index]
         except (IndexError, TypeError) as error:
             raise InputError(
                 f"index {self.index!r:.60} for a Tensor of shape {x.shape}: {error}"
             ) from None
-        self.x = x
         return y if hasattr(y, "shape") else np.asarray(y)
 
     def backward(self, grad_y):
@@ -229,7 +235,7 @@ class GetItem(Function):
             grad[self.index] = grad_y
         else:
             array_module(grad).add.at(grad, self.index, grad_y)
-        return grad
+        return grad, *([None] * self.tensors.count(True))
 
 
 def getitem(x: TensorLike, index: Any) -> Tensor:
@@ -255,13 +261,17 @@ def getitem(x: TensorLike, index: Any) -> Tensor:
     array([2., 0., 1.], dtype=float32)
     """
     parts = index if isinstance(index, tuple) else (index,)
+    tensors = [isinstance(part, Tensor) for part in parts]
+    if any(tensors):
+        operands = [like(part.data, x) for part in parts if isinstance(part, Tensor)]
+        known = tuple(None if isinstance(part, Tensor) else _index(part, x) for part in parts)
+        return GetItem(known, tuple(tensors))(x, *operands)
     parts = tuple(_index(part, x) for part in parts)
     return GetItem(parts if isinstance(index, tuple) else parts[0])(x)
 
 
 def _index(part, x):
-    """Return one part of an index; lists, arrays and Tensors as arrays where x is."""
-    part = part.data if isinstance(part, Tensor) else part
+    """Return one part of an index; lists and arrays as arrays where x is."""
     if isinstance(part, list):
         part = np.asarray(part) if part else np.zeros(0, np.intp)
     return like(part, x) if is_array(part) else part

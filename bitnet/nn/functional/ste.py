@@ -21,11 +21,12 @@ class Sign(Function):
         self.clip_value, self.signs = clip_value, signs
         self._takes_products = clip_value is None
 
-    def forward(self, x):  # (..., N) floats
+    def forward(self, x):  # (..., N) floats or int32
         if self.signs is not None:  # of latent weights, which an optimizer has packed
             return self.signs
         if self.clip_value is None or not self.needs_grad[0]:
             return kernels.pack(x)
+        x = _floats(x)
         signs, self.passes = kernels.pack_with_mask(x, self.clip_value)  # a bit an element each
         return signs
 
@@ -42,7 +43,7 @@ def sign(x: TensorLike, clip_value: float | None = 1.0) -> Tensor:
     Parameters
     ----------
     x : Tensor or array
-        Floats of shape (..., N).
+        Floats of shape (..., N), or int32 pre-activations, which count as float32.
     clip_value : float or None, optional
         Half the width of the hard tanh, 1 in the papers (section 4.3 of the second one
         widens it).  None lets every gradient pass, as the papers do for weights.
@@ -92,7 +93,7 @@ def stochastic_sign(
     Parameters
     ----------
     x : Tensor or array
-        Floats of shape (..., N).
+        As for `sign`.
     rng : numpy.random.Generator
         The random number generator.
     clip_value : float or None, optional
@@ -119,7 +120,8 @@ class Quantize(Function):
         self.quantizer, self.straight = quantizer, straight
         self._takes_products = straight
 
-    def forward(self, x):  # (..., N) floats
+    def forward(self, x):  # (..., N) floats or int32
+        x = _floats(x)
         if self.needs_grad[0] and not self.straight:
             smooth = self.quantizer.smooth
             self.kept = x if smooth else kernels.pack(self.quantizer.passes(x))  # a bit an element
@@ -144,7 +146,7 @@ def quantize(x: TensorLike, quantizer: Quantizer, straight: bool = False) -> Ten
     Parameters
     ----------
     x : Tensor or array
-        Floats of shape (..., N).
+        As for `sign`.
     quantizer : Quantizer
         See `bitnet.quantizers`.
     straight : bool, optional
@@ -185,13 +187,21 @@ def _checked(name, x, clip_value):
     """Return x as a Tensor, after checking that each element has a sign."""
     x = as_tensor(x)
     check_clip_value(name, clip_value)
-    if not x.is_float:
-        kind = getattr(x.data, "dtype", type(x.data).__name__)
-        raise InputError(f"{name}: got {kind} of shape {x.shape}; expected floats")
+    kind = getattr(x.data, "dtype", type(x.data).__name__)
+    if not x.is_float and kind != np.int32:
+        raise InputError(
+            f"{name}: got {kind} of shape {x.shape}; expected floats, or int32 such as from a "
+            "binary layer"
+        )
     packed = isinstance(x, LatentWeight) and x.has_signs  # an optimizer has seen to it
     if x.size and not packed and math.isnan(x.data.min()):  # min() is NaN if any element is
         raise InputError(f"{name}: the input holds NaN; check the data, or lower the learning rate")
     return x
+
+
+def _floats(x):
+    """Return floats as they are, and int32 pre-activations as float32."""
+    return x if x.dtype.kind == "f" else x.astype(np.float32)
 
 
 class Balance(Function):

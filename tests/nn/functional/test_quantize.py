@@ -2,8 +2,10 @@
 
 import math
 
+import hypothesis.strategies as st
 import numpy as np
 import pytest
+from hypothesis import given
 from strategies import numbers
 
 import bitnet.nn.functional as F  # noqa: N812
@@ -79,7 +81,8 @@ def test_products_of_weights_pass_on_straight():
     [
         (lambda: F.quantize(np.float32([np.nan]), Uniform(2)), "holds NaN"),
         (lambda: F.quantize(np.float32([np.nan]), Uniform(1)), "holds NaN"),
-        (lambda: F.quantize(np.arange(3), Uniform(2)), "expected floats"),
+        (lambda: F.quantize(np.arange(3), Uniform(2)), "int64 of shape .3,.; expected floats, or"),
+        (lambda: F.sign(np.zeros(3, np.uint8)), "sign: got uint8 of shape .3,.; expected floats"),
         (lambda: F.quantize(F.sign(X), Uniform(2)), "expected floats"),
         (lambda: F.quantize(X, 2), "bitnet.quantizers"),
         (lambda: F.unpack(X), "expected Bits"),
@@ -95,6 +98,24 @@ def test_products_of_weights_pass_on_straight():
 def test_what_does_not_fit_is_refused(call, message):
     with pytest.raises(InputError, match=message):
         call()
+
+
+INTEGERS = st.lists(st.integers(-5, 5) | st.integers(-(2**31), 2**31 - 1), min_size=1, max_size=70)
+
+
+@given(INTEGERS, st.sampled_from([Uniform(1), Uniform(3), Uniform(2, clip_value=3.0), LogQuant(3)]))
+def test_integers_count_as_float32(numbers, quantizer):
+    z = np.array(numbers, np.int32)
+    for quantize in (F.sign, lambda x: F.quantize(x, quantizer)):
+        x = Tensor(z.astype(np.float32), requires_grad=True)
+        whole = Tensor(z)
+        whole.requires_grad = True  # as the result of a product
+        y, expected = quantize(whole), quantize(x)
+        assert (y.numpy() == expected.numpy()).all()
+        grad_y = np.linspace(-1, 2, z.size, dtype=np.float32)
+        grad_x, expected = y.creator.gradients(grad_y)[0], expected.creator.gradients(grad_y)[0]
+        assert grad_x.dtype == np.float32
+        assert (grad_x == expected).all()
 
 
 def passed(layer):
