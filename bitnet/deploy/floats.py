@@ -26,8 +26,8 @@ def floats(x):
 
 
 def _prelu(x, slope):
-    x, slope = promoted(floats(x), slope)
-    return array_module(x).where(x >= 0, x, x * slope)
+    x = floats(x)
+    return array_module(x).where(x > 0, x, x * slope)
 
 
 def _divide(a, b):
@@ -46,14 +46,13 @@ UNARY = {
     "negate": lambda x: -promoted(x)[0],
     "abs": lambda x: abs(promoted(x)[0]),
     "relu": lambda x: array_module(x).maximum(x, 0),
-    "hardtanh": lambda x: array_module(x).clip(x, -1, 1),
+    "hardtanh": lambda x: array_module(x).clip(floats(x), -1, 1),
     "exp": lambda x: array_module(x).exp(floats(x)),
     "log": lambda x: array_module(x).log(floats(x)),
     "tanh": lambda x: array_module(x).tanh(floats(x)),
     "sigmoid": lambda x: (array_module(x).tanh(floats(x) / 2) + 1) / 2,
 }
-AS_FLOATS = ("exp", "log", "tanh", "sigmoid", "divide", "prelu")
-SAME_TYPE = ("relu", "hardtanh")
+AS_FLOATS = ("exp", "log", "tanh", "sigmoid", "hardtanh", "divide", "prelu")
 
 
 def check_numbers(node, *values):
@@ -90,7 +89,7 @@ class Unary(Node):
 
     def value(self, x):
         check_numbers(self, x)
-        kind = x.kind if self.kind in SAME_TYPE else promoted_kind([x.kind])
+        kind = x.kind if self.kind == "relu" else promoted_kind([x.kind])
         kind = "float32" if self.kind in AS_FLOATS and kind in INTEGERS else kind
         largest = x.largest if kind in INTEGERS else None
         return Value(x.shape, kind, largest, by_row=x.by_row)

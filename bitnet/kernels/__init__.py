@@ -19,6 +19,7 @@ from bitnet.kernels.conv import (
     xnor_conv_sign,
 )
 from bitnet.kernels.dispatch import implementation, using
+from bitnet.kernels.floats import count_edges, ordered_gemm, ordered_sum
 from bitnet.kernels.memory import keep_memory
 from bitnet.kernels.norm import batch_norm_backward, column_sums, normalize_sign
 from bitnet.kernels.pack import (
@@ -63,6 +64,7 @@ __all__ = [
     "check_groups",
     "column_sums",
     "concatenate",
+    "count_edges",
     "count_flips",
     "edge_codes",
     "flatten",
@@ -75,6 +77,8 @@ __all__ = [
     "max_pool_bits",
     "max_pool_bits_backward",
     "normalize_sign",
+    "ordered_gemm",
+    "ordered_sum",
     "pack",
     "pack_with_mask",
     "plane_conv",

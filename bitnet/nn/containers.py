@@ -10,8 +10,9 @@ from bitnet.autograd import Tensor
 from bitnet.errors import InputError
 from bitnet.nn import functional
 from bitnet.nn.activations import Sign
+from bitnet.nn.fused import BatchNormSign
 from bitnet.nn.module import Module
-from bitnet.nn.norm import BatchNorm, BatchNormSign
+from bitnet.nn.norm import BatchNorm
 
 
 class Sequential(Module):

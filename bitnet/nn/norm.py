@@ -1,4 +1,4 @@
-"""Batch normalization as a layer, and batch norm fused with the sign."""
+"""Batch normalization as a layer."""
 
 import math
 from typing import Any
@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 
 from bitnet.autograd import Parameter, Tensor
-from bitnet.autograd.tensor import is_recording
 from bitnet.errors import InputError, check_count
 from bitnet.nn import functional
 from bitnet.nn.module import Module
@@ -74,26 +73,3 @@ class BatchNorm(Module):
         running = self.running_mean, self.running_inv_std
         momentum = max(self.momentum, 1 / (int(self.batches) + 1))
         return {"eps": self.eps, "running": running, "momentum": momentum}
-
-
-class BatchNormSign(Module):
-    """A batch norm fused with the sign after it; for integers, one pass that stores no floats.
-
-    `Sequential` fuses the two layers where a sign follows a batch norm.
-    """
-
-    def __init__(self, norm, sign):
-        self.norm, self.sign = norm, sign
-
-    def forward(self, x: Tensor) -> Tensor:
-        norm, sign = self.norm, self.sign
-        integers = getattr(x.data, "dtype", None) == np.int32
-        if not integers or (not norm.training and is_recording()):
-            return sign(norm(x))
-        if not norm.training:
-            statistics = norm.running_mean, norm.running_inv_std
-            return functional.normalize_sign(x, norm.gamma, norm.beta, *statistics)
-        more = norm.in_training() | {"clip_value": sign.clip_value}
-        y = functional.batch_norm_sign(x, norm.gamma, norm.beta, **more)
-        norm.batches += 1
-        return y

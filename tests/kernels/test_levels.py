@@ -55,6 +55,10 @@ for left, right in ((rows, weight), (columns, x), (columns, pixels)):
 y = kernels.signed_gemm(grad, weight)
 assert np.allclose(y, reference.signed_gemm(grad, weight), atol=1e-4)
 z, c = kernels.xnor_gemm(x, weight), grad[0]
+for R in (2, B, 21):
+    own = np.tile(x.signs().astype(np.float32), (3, 1))[:R] * 0.3
+    across = np.ascontiguousarray(weight.signs().T.astype(np.float32))
+    assert (kernels.ordered_gemm(own, across) == reference.ordered_gemm(own, across, None)).all()
 assert kernels.normalize_sign(z, c, c, c, 1.0) == reference.normalize_sign(z, c, c, c, 1.0)
 for a, b in zip(kernels.batch_norm_backward(grad, None, z, c, c, c),
                 reference.batch_norm_backward(grad, None, z, c, c, c), strict=True):

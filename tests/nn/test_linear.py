@@ -7,7 +7,7 @@ from bitnet import InputError, kernels
 from bitnet.autograd import Parameter
 from bitnet.nn import BatchNorm, BinaryLinear, Dropout, Linear, Sequential, Sign, functional
 from bitnet.nn.containers import fused
-from bitnet.nn.norm import BatchNormSign
+from bitnet.nn.fused import BatchNormSign
 from bitnet.optim import Adam
 
 RNG = np.random.default_rng(0)

@@ -200,6 +200,14 @@ CASES = {
         )
         for mask in (None, bits(move(GRAD)))
     ],
+    "ordered_gemm": lambda move: [
+        kernels.ordered_gemm(move(X), move(W.T.astype(np.float32, order="C")), bias)
+        for bias in (None, move(MEAN))
+    ],
+    "ordered_sum": lambda move: [
+        kernels.ordered_sum(move(IMAGES), axes) for axes in ((), (0, 2), (3,), (0, 1, 2, 3))
+    ],
+    "count_edges": lambda move: kernels.count_edges(move(X), move(np.float32([-1, 0, 0.5]))),
     "update": lambda move: [
         step("sgd", 1, [0.1, 0.9, 1.0])(move),
         step("adam", 2, [0.1, 0.1, 0.01, 1.5, 1e-8, 2.0])(move),
@@ -219,7 +227,8 @@ CASES = {
     "gru_back": lambda move: cell("gru", 3)(-GRAD, GRAD, move),
 }
 # kernels whose floats are rounded on a GPU one by one, in the definition's order
-EXACT = {"batch_norm_backward", "normalize_sign", "round_gradient", "update"}
+EXACT = {"batch_norm_backward", "normalize_sign", "ordered_gemm", "ordered_sum", "round_gradient"}
+EXACT |= {"update"}
 HELPERS = {"beyond", "bitwise_count", "flip", "integers", "multiply", "tanh", "uniform"}
 
 

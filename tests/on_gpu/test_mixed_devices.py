@@ -33,6 +33,7 @@ KERNELS = {
     "concatenate": lambda move: kernels.concatenate([move(BITS), BITS]),
     "update": lambda move: kernels.update("sgd", move(X), move(X), [0 * X], [1, 0, 0]),
     "normalize_sign": lambda move: kernels.normalize_sign(move(Z), ONES, ONES, ONES),
+    "ordered_gemm": lambda move: kernels.ordered_gemm(move(X), X[0][:, None]),
     "Thresholds": lambda move: Thresholds(move(STEPS.values), STEPS.increasing),
     "Quantized": lambda move: Quantized(move(np.zeros((1, 1), np.int16)), ONES[:1], 3),
     "flip_ratio": lambda move: bitnet.training.flip_ratio([move(BITS)], [BITS]),

@@ -9,6 +9,7 @@ KERNELS = {
     "cells": "add_rows affine gru_back gru_step lstm_back lstm_step rnn_back rnn_step",
     "conv": "xnor_conv xnor_conv_sign",
     "conv_backward": "gradient_of_filters gradient_of_images",
+    "floats": "count_edges ordered_gemm",
     "jit": "level level_reason using_level",
     "norm": "batch_norm_backward column_sums normalize_sign",
     "pack": "concatenate pack pack_with_mask rank split_codes split_planes threshold transpose "

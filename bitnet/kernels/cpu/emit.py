@@ -20,7 +20,8 @@ def type_of(text):
     """Return the LLVM type of "i64", "float", "<8 x i64>", ..."""
     if match := re.fullmatch(r"<(\d+) x (\w+)>", text):
         return ir.VectorType(type_of(match[2]), int(match[1]))
-    return ir.FloatType() if text == "float" else ir.IntType(int(text.removeprefix("i")))
+    floats = {"float": ir.FloatType(), "double": ir.DoubleType()}
+    return floats.get(text) or ir.IntType(int(text.removeprefix("i")))
 
 
 class Value:
@@ -42,7 +43,7 @@ class Value:
     def _emit(self, integer, other, floating=None):
         """Emit the instruction of this name for integers, or the one for floats."""
         kind = getattr(self.ir.type, "element", self.ir.type)
-        name = floating if isinstance(kind, ir.FloatType) else integer
+        name = floating if isinstance(kind, (ir.FloatType, ir.DoubleType)) else integer
         return Value(self.builder, getattr(self.builder, name)(self.ir, self._operand(other)))
 
     __add__ = functools.partialmethod(_emit, "add", floating="fadd")

@@ -10,6 +10,7 @@ both.  Importing this package imports Numba, and needs no GPU.
     products               operands of `xnor`, and products with floats and integers
     conv, conv_backward    convolutions and their gradients
     norm, rounding         batch norm with its sign; quantized gradients
+    floats                 products with a fixed order of summation
     update                 a step of an optimizer
 """
 
@@ -18,6 +19,7 @@ from bitnet.kernels.dispatch import offered
 KERNELS = {
     "conv": "plane_conv xnor_conv xnor_conv_sign",
     "conv_backward": "gradient_of_filters gradient_of_images",
+    "floats": "ordered_gemm",
     "launch": "RUNGS rung using_rung",
     "norm": "batch_norm_backward column_sums normalize_sign",
     "pack": "count_flips pack pack_with_mask rank split_codes split_planes threshold transpose "

@@ -9,6 +9,7 @@ use only functions and arguments that both libraries have, so that they run on a
 
 from bitnet.kernels.reference.cells import *
 from bitnet.kernels.reference.conv import *
+from bitnet.kernels.reference.floats import *
 from bitnet.kernels.reference.norm import *
 from bitnet.kernels.reference.pack import *
 from bitnet.kernels.reference.pool import *

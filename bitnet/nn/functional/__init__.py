@@ -8,9 +8,10 @@ from bitnet.nn.functional.activations import hardtanh, prelu, relu
 from bitnet.nn.functional.conv import conv2d, quantized_conv2d
 from bitnet.nn.functional.dropout import dropout
 from bitnet.nn.functional.embedding import embedding
+from bitnet.nn.functional.fused import batch_norm_sign, normalize_sign
 from bitnet.nn.functional.linear import linear, quantized_linear
 from bitnet.nn.functional.losses import cross_entropy, distillation, squared_hinge
-from bitnet.nn.functional.norm import batch_norm, batch_norm_sign, normalize, normalize_sign
+from bitnet.nn.functional.norm import batch_norm, normalize
 from bitnet.nn.functional.pooling import avg_pool2d, flatten, max_pool2d
 from bitnet.nn.functional.recurrent import gru, lstm, rnn
 from bitnet.nn.functional.scaled import quantize_scaled, scaled_linear

@@ -55,7 +55,7 @@ def to_gpu():
         import on_ptx
 
         launch.SIMULATED = True  # no GPU is queried
-        for name in ("launch", "pack", "products", "norm", "rounding", "update"):
+        for name in ("launch", "pack", "products", "norm", "rounding", "update", "floats"):
             module = importlib.import_module(f"bitnet.kernels.cuda.{name}")
             module.launch, module.SIMULATED = on_ptx.launch, True
     with stand_in.installed() as cupy:

@@ -61,7 +61,8 @@ def kernels_of_training(capability):
     import numpy as np
     from numba import types as numba_types
 
-    norm, rounding, update = map(module, ("norm", "rounding", "update"))
+    names = ("norm", "rounding", "update", "floats")
+    norm, rounding, update, products = map(module, names)
     number, single, noise = numba_types.int64, numba_types.float32, numba_types.uint64
     floats, doubles, halves, integers, longs, shorts = (
         numba_types.Array(getattr(numba_types, kind), 1, "C")
@@ -79,6 +80,9 @@ def kernels_of_training(capability):
     yield "largest", rounding._largest_of_rows, (integers, *sizes, integers)
     signature = floats, floats, single, noise, *flags, *sizes, shorts, floats
     yield "round_gradient", rounding._quantize_rows, signature
+    for kind, array in ((single, floats), (numba_types.float64, doubles)):
+        signature = array, array, array, kind, number, number, array
+        yield f"ordered products, {kind}", products._ordered_products, signature
     sizes = {"sgd": 3, "adam": 6, "adamax": 5, "shift_adamax": 4, "shift_adamax_code": 4, "bop": 2}
     for kind, array in ((single, floats), (numba_types.float64, doubles)):
         for rule, own in update.RULES[np.dtype(str(kind))].items():

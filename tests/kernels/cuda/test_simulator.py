@@ -13,7 +13,8 @@ from bitnet.devices import gpu_problem
 
 HERE = pathlib.Path(__file__).parent
 ROOT = HERE.parents[2]
-SUBJECTS = ["pack", "products", "conv", "conv_backward", "norm", "rounding", "update", "benchmark"]
+SUBJECTS = ["pack", "products", "conv", "conv_backward", "norm", "rounding", "update", "floats"]
+SUBJECTS += ["benchmark"]
 
 SIMULATED = os.environ.get("NUMBA_ENABLE_CUDASIM") == "1"
 pytestmark = pytest.mark.skipif(SIMULATED, reason="this is the simulator")
