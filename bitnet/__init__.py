@@ -67,7 +67,7 @@ if TYPE_CHECKING:
     from bitnet.autograd.tensor import Function as Function
     from bitnet.autograd.tensor import no_grad as no_grad
     from bitnet.data.datasets import load_dataset as load_dataset
-    from bitnet.deploy.freeze import compare as compare
+    from bitnet.deploy.compare import compare as compare
     from bitnet.deploy.freeze import freeze as freeze
     from bitnet.devices import set_num_threads as set_num_threads
     from bitnet.devices import show_versions as show_versions
@@ -83,7 +83,8 @@ __getattr__, __dir__, __all__ = lazily(
         "bitnet.analysis.report": "summary",
         "bitnet.autograd.tensor": "Function no_grad",
         "bitnet.data.datasets": "load_dataset",
-        "bitnet.deploy.freeze": "compare freeze",
+        "bitnet.deploy.compare": "compare",
+        "bitnet.deploy.freeze": "freeze",
         "bitnet.devices": "set_num_threads show_versions to_cpu to_gpu",
         "bitnet.errors": "InputError",
         "bitnet.nn.functional.methods": "Tensor",  # with its operators

@@ -109,6 +109,27 @@ def is_read_only(array):
     return not (isinstance(array, np.ndarray) and array.flags.writeable)
 
 
+def is_wide(kind):
+    """Return whether the integers of a type need int64, as those of int32 do not hold them."""
+    return (kind.kind in "iu" and kind.itemsize > 4) or kind == np.uint32
+
+
+def promoted(*arrays):
+    """Return arrays of one type: the float type of the first float array, int32 or int64."""
+    types = [x.dtype for x in arrays]
+    if all(kind == types[0] and kind.kind == "f" for kind in types):
+        return arrays
+    floats = [kind for kind in types if kind.kind == "f"]
+    if floats:
+        dtype = np.result_type(*floats)
+    else:
+        dtype = np.dtype(np.int64 if any(map(is_wide, types)) else np.int32)
+        for x in arrays:
+            if x.dtype == np.uint64 and x.size and x.max() >= 2**63:
+                raise InputError(f"got {x.max()} in uint64; expected at most 2^63 - 1, or floats")
+    return tuple(x.astype(dtype, copy=False) for x in arrays)
+
+
 def check_one_device(name, operands):
     """Raise InputError if some operands are on the GPU and some are not."""
     if "cupy" in sys.modules and len({array_module(x) for x in operands}) > 1:

@@ -17,6 +17,7 @@ from bitnet.arrays import (
     as_array,
     check_one_device,
     is_array,
+    is_wide,
     like,
     moved,
     to_cpu,
@@ -52,13 +53,20 @@ def no_grad() -> Iterator[None]:
         _recording.reset(token)
 
 
+class Records(list):
+    """A list of operations; `expanded` replaces a Function by its method `frozen`, if it has one."""
+
+    expanded = False
+
+
 @contextlib.contextmanager
-def listed():
+def listed(expanded=False):
     """List all operations inside a `with` block, also those on inputs that need no gradient.
 
     Gives a list with one (Function, its settings before forward, operands, result) per operation.
     """
-    records: list[tuple] = []
+    records = Records()
+    records.expanded = expanded
     tokens = _recording.set(True), _records.set(records)
     try:
         yield records
@@ -331,6 +339,8 @@ class Function:
         check_one_device(self.name, tensors)
         self.needs_grad = tuple(x.requires_grad and _recording.get() for x in tensors)
         records = _records.get()
+        if records is not None and records.expanded and hasattr(self, "frozen"):
+            return self.frozen(*tensors)
         settings: dict[str, Any] = {} if records is None else dict(vars(self))
         y = Tensor(self.forward(*(x.data for x in tensors)))
         if any(self.needs_grad):
@@ -427,11 +437,6 @@ def _as_tensors(inputs):
         return Tensor(xp.asarray(x, kind))
 
     return tuple(map(one, inputs))
-
-
-def is_wide(kind):
-    """Return whether the integers of a type need int64, as those of int32 do not hold them."""
-    return (kind.kind in "iu" and kind.itemsize > 4) or kind == np.uint32
 
 
 def _as_array(data):

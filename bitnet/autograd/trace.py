@@ -65,6 +65,8 @@ class Graph:
         The parameters that nodes use, by their names in `named_parameters`.
     constants : dict of str to Tensor
         The other operands by name: "constant 0", ...
+    values : tuple of Tensor
+        The result of each node for the example.
 
     Examples
     --------
@@ -83,6 +85,7 @@ class Graph:
     outputs: tuple[int | str, ...]
     parameters: dict[str, Parameter]
     constants: dict[str, Tensor]
+    values: tuple[Tensor, ...] = ()
 
     def __repr__(self):
         rows = [("node", "operation", "inputs", "result")]
@@ -111,7 +114,7 @@ class Graph:
         return tuple(values[name] for name in self.outputs)
 
 
-def trace(model: Callable[..., Any], *examples: Any) -> Graph:
+def trace(model: Callable[..., Any], *examples: Any, expanded: bool = False) -> Graph:
     """Run a model once in evaluation mode, and return the graph of its operations.
 
     The operations are the `Function`s that the model applies, also to inputs that need no
@@ -126,6 +129,9 @@ def trace(model: Callable[..., Any], *examples: Any) -> Graph:
         `((h, c), (h, c))` of a recurrent model, or inside a list that has more than numbers, are
         inputs of their own, in order; the model gets the same tuples with Tensors.  None is passed
         on.
+    expanded : bool, optional
+        Whether a `Function` that has a method `frozen` is replaced by the operations of that
+        method, as `freeze` needs.
 
     Returns
     -------
@@ -155,7 +161,7 @@ def trace(model: Callable[..., Any], *examples: Any) -> Graph:
             "trace: got no example; expected one small input per argument of the model"
         )
     names = ["input"] if len(tensors) == 1 else [f"input {i}" for i in range(len(tensors))]
-    with in_evaluation(model), listed() as records:
+    with in_evaluation(model), listed(expanded) as records:
         outputs = _flat(model(*arguments))
     return _Tracer(model, dict(zip(names, tensors, strict=True)), records).graph(outputs)
 
@@ -256,4 +262,5 @@ class _Tracer:
                 "bitnet.nn.functional, not with arrays"
             )
         parameters = {name: p for name, p in self.parameters.items() if name in used}
-        return Graph(tuple(nodes), self.inputs, ends, parameters, self.constants)
+        values = tuple(self.records[i][3] for i in order)
+        return Graph(tuple(nodes), self.inputs, ends, parameters, self.constants, values)

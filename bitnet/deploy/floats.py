@@ -52,6 +52,7 @@ UNARY = {
     "tanh": lambda x: array_module(x).tanh(floats(x)),
     "sigmoid": lambda x: (array_module(x).tanh(floats(x) / 2) + 1) / 2,
 }
+COMPARISONS = {name: getattr(operator, name) for name in ("eq", "ne", "lt", "le", "gt", "ge")}
 AS_FLOATS = ("exp", "log", "tanh", "sigmoid", "hardtanh", "divide", "prelu")
 
 
@@ -97,6 +98,32 @@ class Unary(Node):
     def run(self, sizes, x):
         """Return the result of the operation."""
         return UNARY[self.kind](x)
+
+
+def _number(given):
+    """Return the number of a comparison in a header, or None."""
+    return None if given is None else given if type(given) is int else NUMBER.read(given)
+
+
+@dataclasses.dataclass(frozen=True)
+class Compare(Node):
+    """A comparison of two operands, or of one with a number, as booleans."""
+
+    number: float | int | None = None
+
+    forms: ClassVar[dict[str, Form]] = {"number": Form(_number)}
+    arity = (1, 2)
+
+    def value(self, *operands):
+        check_numbers(self, *operands)
+        if len(operands) + (self.number is not None) != 2:
+            raise self.unlike("two operands, or one and a number", *operands)
+        shape = broadcast(*(own.shape for own in operands))
+        return Value(shape, "bool", 1, by_row=joined(operands))
+
+    def run(self, sizes, x, other=None):
+        """Return booleans."""
+        return COMPARISONS[self.kind](x, self.number if other is None else other)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -260,14 +287,19 @@ class Reduce(Node):
 
     def run(self, sizes, x):
         """Return the reduced array."""
-        if self.kind == "sum":
-            return kernels.sum_axes(x, self.axes, self.keep)
+        if self.kind == "max":
+            return x.max(axis=self.axes, keepdims=self.keep)
+        if self.kind == "sum" and x.dtype.kind != "f":
+            return x.sum(axis=self.axes, keepdims=self.keep, dtype=np.int64)
+        x = floats(x)
+        y = kernels.ordered_sum(x, self.axes) if x.ndim else x
         if self.kind == "mean":
-            return kernels.mean_axes(x, self.axes, self.keep)
-        return x.max(axis=self.axes, keepdims=self.keep)
+            y = y / x.dtype.type(math.prod(x.shape[axis] for axis in self.axes))
+        kept = (1 if i in self.axes else size for i, size in enumerate(x.shape))
+        return y.reshape(tuple(kept)) if self.keep else y
 
 
-KINDS = dict.fromkeys(BINARY, Binary) | dict.fromkeys(UNARY, Unary)
-KINDS |= dict.fromkeys(("sum", "mean", "max"), Reduce)
+KINDS: dict[str, type[Node]] = dict.fromkeys(BINARY, Binary) | dict.fromkeys(UNARY, Unary)
+KINDS |= dict.fromkeys(COMPARISONS, Compare) | dict.fromkeys(("sum", "mean", "max"), Reduce)
 KINDS |= {"power": Power, "affine": Affine, "matmul": MatMul}
 KINDS |= {"float linear": FloatLinear, "float conv": FloatConv}

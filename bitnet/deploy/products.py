@@ -55,7 +55,9 @@ class Planes(Node):
 
     def run(self, sizes, x):
         """Return the top planes as Bits or BitPlanes."""
-        return kernels.top_planes(x, self.planes)
+        if self.planes == 1:
+            return kernels.pack(x > 127)
+        return Codebook.uniform(self.planes).planes(x >> (8 - self.planes))
 
 
 @dataclasses.dataclass(frozen=True)

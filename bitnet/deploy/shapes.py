@@ -6,8 +6,8 @@ from typing import ClassVar
 
 
 from bitnet import kernels
-from bitnet.arrays import array_module, is_array
-from bitnet.deploy.node import INTEGERS_, SHAPE, WINDOW_, Form, Node
+from bitnet.arrays import Array, array_module, is_array
+from bitnet.deploy.node import INTEGERS_, SHAPE, WINDOW_, Form, Node, whole
 from bitnet.deploy.products import images_after
 from bitnet.deploy.sizes import INTEGERS, PACKED, Value, at, joined, total
 from bitnet.errors import InputError
@@ -108,7 +108,8 @@ class Concatenate(Node):
         same = len({part.shape[:-1] for part in parts}) == len({p.kind for p in parts}) == 1
         books = [part.codebook for part in parts]
         if books[0] is not None:
-            same = same and all(b.same_planes(books[0]) for b in books)
+            planes = {(b.coefficients, b.offset, b.unit) for b in books}
+            same = same and len(planes) == 1
         if not same or not all(isinstance(own, int) for own in ends):
             raise self.unlike("values of one type, with shapes that differ in the last axis", *parts)
         largest = None if parts[0].is_float else max(part.largest for part in parts)
@@ -220,6 +221,33 @@ class Gather(Node):
 
 
 @dataclasses.dataclass(frozen=True)
+class Select(Node):
+    """The elements of one axis at constant ids, such as channels in another order."""
+
+    axis: int = 0
+    ids: Array = None
+
+    forms: ClassVar[dict[str, Form]] = {
+        "axis": Form(lambda given: whole(given, 0)),
+        "ids": Form(types=("<i8",)),
+    }
+
+    def value(self, x):
+        if x.is_packed or self.axis >= len(x.shape) or not isinstance(x.shape[self.axis], int):
+            raise self.unlike(f"numbers with an axis {self.axis} of fixed size", x)
+        size = x.shape[self.axis]
+        self.check_array("ids")
+        if self.ids.ndim != 1 or (self.ids.size and not 0 <= self.ids.min() <= self.ids.max() < size):
+            raise InputError(f"ids of shape {self.ids.shape}; expected numbers below {size}")
+        shape = (*x.shape[: self.axis], len(self.ids), *x.shape[self.axis + 1 :])
+        return dataclasses.replace(x.has(shape), by_row=x.by_row and self.axis > 0)
+
+    def run(self, sizes, x):
+        """Return the selected elements."""
+        return x.take(self.ids, axis=self.axis)
+
+
+@dataclasses.dataclass(frozen=True)
 class Take(Node):
     """One step of each sequence: `x[steps[b], b]` of x (T, B, N)."""
 
@@ -237,6 +265,6 @@ class Take(Node):
         return x[steps, xp.arange(x.shape[1])]
 
 
-KINDS = {"maxpool": Pool, "sumpool": Pool, "flatten": Flatten, "reshape": Reshape}
+KINDS: dict[str, type[Node]] = {"maxpool": Pool, "sumpool": Pool, "flatten": Flatten, "reshape": Reshape}
 KINDS |= {"transpose": Transpose, "concatenate": Concatenate, "slice": Slice, "gather": Gather}
-KINDS |= {"take": Take}
+KINDS |= {"take": Take, "select": Select}

@@ -18,7 +18,7 @@ from bitnet.kernels import Codebook
 FORM = re.compile(r"(?:(\d{1,9})\*)?([A-Z](?:\*[A-Z]){0,3})")
 MAX_AXES = 8
 MAX_ELEMENTS = 1 << 28  # per row of a batch
-INTEGERS = {"uint8": 255, "int32": 2**31 - 1, "int64": 2**63 - 1}
+INTEGERS = {"bool": 1, "uint8": 255, "int32": 2**31 - 1, "int64": 2**63 - 1}
 PACKED, FLOATS = ("bits", "planes"), ("float32", "float64")
 
 

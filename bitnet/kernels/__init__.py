@@ -26,6 +26,7 @@ from bitnet.kernels.pack import (
     concatenate,
     count_flips,
     flatten,
+    merge_rows,
     pack,
     pack_with_mask,
     split_planes,
@@ -38,6 +39,7 @@ from bitnet.kernels.pool import (
     max_pool_backward,
     max_pool_bits,
     max_pool_bits_backward,
+    sum_pool,
 )
 from bitnet.kernels.products import Product, plane_gemm, prepare, signed_gemm, xnor_gemm, xnor_sign
 from bitnet.kernels.rounding import Rounding, ap2, round_gradient
@@ -76,6 +78,7 @@ __all__ = [
     "max_pool_backward",
     "max_pool_bits",
     "max_pool_bits_backward",
+    "merge_rows",
     "normalize_sign",
     "ordered_gemm",
     "ordered_sum",
@@ -88,6 +91,7 @@ __all__ = [
     "round_gradient",
     "signed_gemm",
     "split_planes",
+    "sum_pool",
     "step_codes",
     "threshold",
     "unpack",

@@ -99,6 +99,32 @@ def flatten(bits: Packed) -> Packed:
     return bits.with_bits(flat) if isinstance(bits, BitPlanes) else flat
 
 
+def merge_rows(x: Packed) -> Packed:
+    """Merge all axes of packed values but the last one: (..., N) to rows (R, N).
+
+    Parameters
+    ----------
+    x : Bits or BitPlanes of shape (..., N)
+        The packed values.
+
+    Returns
+    -------
+    Bits or BitPlanes of shape (R, N)
+        The same signs in the same order.
+
+    Examples
+    --------
+    >>> merge_rows(pack(np.ones((2, 3, 5)))).shape
+    (6, 5)
+    """
+    if x.ndim == 2:
+        return x
+    bits: Bits = x.bits if isinstance(x, BitPlanes) else x
+    rows = (*bits.shape[: isinstance(x, BitPlanes)], math.prod(x.shape[:-1]))
+    bits = Bits(bits.words.reshape(*rows, bits.words.shape[-1]), (*rows, x.shape[-1]))
+    return x.with_bits(bits) if isinstance(x, BitPlanes) else bits
+
+
 def concatenate(parts: Sequence) -> Bits | BitPlanes | Array:
     """Concatenate arrays along the last axis, without unpacking packed ones.
 

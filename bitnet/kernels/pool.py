@@ -1,5 +1,7 @@
 """Max-pooling of images (B, H, W, C), packed or not, and sums of overlapping patches."""
 
+from typing import Any
+
 import numpy as np
 
 from bitnet.arrays import Array
@@ -187,3 +189,30 @@ def add_patches(patches: Array, window: Window, size: tuple[int, int]) -> Array:
         expected = f"patches (B, H', W', rows, columns, C) of images of {tuple(size)}"
         raise unfit("add_patches", expected, patches, window)
     return kernel(reference.add_patches)(patches, window, tuple(size))
+
+
+def sum_pool(x: Any, window: Window) -> Array:
+    """Return the sum of each window of integers, or the mean of floats; padding counts as 0.
+
+    Parameters
+    ----------
+    x : Bits, BitPlanes, or an array of shape (B, H, W, C)
+        Packed values count as their integers.
+    window : Window
+        Kernel size, stride and padding.
+
+    Returns
+    -------
+    array of shape (B, H', W', C)
+        int32 for packed values, otherwise of the type of x; the taps are added in order.
+
+    Examples
+    --------
+    >>> sum_pool(np.ones((1, 2, 2, 1), np.int32), Window((2, 2))).ravel()
+    array([4], dtype=int32)
+    """
+    if isinstance(x, (Bits, BitPlanes)):
+        x = x.integers() if isinstance(x, BitPlanes) else x.signs(np.int32)
+    views = window.views(x)
+    total = sum(views[:, :, :, i, j] for i, j in np.ndindex(*views.shape[3:5]))
+    return total if x.dtype.kind != "f" else total / x.dtype.type(window.taps)

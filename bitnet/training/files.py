@@ -13,7 +13,7 @@ from bitnet.deploy.file import KIND, LANGUAGE_MODEL, MAX_BYTES
 from bitnet.errors import InputError
 
 if TYPE_CHECKING:
-    from bitnet.deploy.recurrent import FrozenLanguageModel
+    from bitnet.deploy.language import FrozenLanguageModel
     from bitnet.deploy.runtime import FrozenNet
     from bitnet.training.trained import Trained
 

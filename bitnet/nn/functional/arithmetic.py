@@ -9,31 +9,9 @@ import operator
 
 import numpy as np
 
-from bitnet.arrays import array_module
+from bitnet.arrays import array_module, promoted
 from bitnet.autograd import Function, Tensor, TensorLike
-from bitnet.autograd.tensor import is_wide
 from bitnet.errors import InputError, unfit
-
-
-def _promoted(*arrays):
-    """Return arrays of one type: the float type of the first float array, int32 or int64."""
-    types = [x.dtype for x in arrays]
-    if all(kind == types[0] and kind.kind == "f" for kind in types):
-        return arrays
-    floats = [kind for kind in types if kind.kind == "f"]
-    if floats:
-        dtype = np.result_type(*floats)
-    else:
-        dtype = np.dtype(np.int64 if any(map(is_wide, types)) else np.int32)
-        check_int64(*arrays)
-    return tuple(x.astype(dtype, copy=False) for x in arrays)
-
-
-def check_int64(*arrays):
-    """Refuse integers that only uint64 holds."""
-    for x in arrays:
-        if x.dtype == np.uint64 and x.size and x.max() >= 2**63:
-            raise InputError(f"got {x.max()} in uint64; expected at most 2^63 - 1, or floats")
 
 
 def _exact(name, operate, a, b, terms=1):
@@ -82,7 +60,7 @@ class _Broadcast(Function):
         sizes = zip(reversed(a.shape), reversed(b.shape), strict=False)
         if any(m != n and 1 not in (m, n) for m, n in sizes):
             raise InputError(f"{self.name}: shapes {a.shape} and {b.shape} do not broadcast")
-        return _promoted(a, b)
+        return promoted(a, b)
 
     def _to_shapes(self, grad_a, grad_b):
         return _unbroadcast(grad_a, self.shapes[0]), _unbroadcast(grad_b, self.shapes[1])
@@ -158,7 +136,7 @@ class Negate(Function):
     """-x."""
 
     def forward(self, x):
-        (x,) = _promoted(x)
+        (x,) = promoted(x)
         return -x if x.dtype.kind == "f" else _exact("negate", operator.sub, 0 * x, x)
 
     def backward(self, grad_y):
@@ -266,7 +244,7 @@ class Abs(Function):
     """|x|, with slope 0 at 0."""
 
     def forward(self, x):
-        (x,) = _promoted(x)
+        (x,) = promoted(x)
         if x.dtype.kind == "i" and x.size and x.min() == np.iinfo(x.dtype).min:
             raise misfit("abs", x)
         self.sign = array_module(x).sign(x)
@@ -287,7 +265,7 @@ class MatMul(Function):
     def forward(self, a, b):
         if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[0]:
             raise unfit("matmul", "(B, N) and (N, M)", a, b)
-        self.a, self.b = _promoted(a, b)
+        self.a, self.b = promoted(a, b)
         return _exact("matmul", operator.matmul, self.a, self.b, a.shape[1])  # (B, M)
 
     def backward(self, grad_y):

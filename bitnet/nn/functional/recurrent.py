@@ -18,7 +18,7 @@ from bitnet.autograd import Function, Tensor, TensorLike, as_tensor
 from bitnet.errors import InputError, unfit
 from bitnet.kernels import GATES, BitPlanes, Bits
 from bitnet.nn.functional.linear import GRADIENTS, check_gradient_rule, linear, rounded
-from bitnet.nn.functional.scaled import merged, product, scaled_linear, unit_of
+from bitnet.nn.functional.scaled import product, scaled_linear, unit_of
 from bitnet.nn.functional.shapes import reshape
 from bitnet.quantizers import Quantizer
 
@@ -84,7 +84,7 @@ class FewBitStates:
         codebook, n_rows = self.quantizer.codebook, math.prod(grads.shape[:2])
         words = array_module(h).stack(self.codes, axis=1)  # (P, T, B, K)
         bits = Bits(words, (*words.shape[:3], h.shape[2]))
-        states = merged(BitPlanes(bits, codebook.coefficients, 1.0, codebook.offset, codebook.unit))
+        states = kernels.merge_rows(BitPlanes(bits, codebook.coefficients, 1.0, codebook.offset, codebook.unit))
         grad = rounded(grads.reshape(n_rows, grads.shape[2]).T, self.rule, self.rng)
         return product(grad, states)
 

@@ -99,7 +99,7 @@ class ScaledLinear(Function):
         self.rule, self.rng = rule, rng
 
     def forward(self, x, weight, bias):
-        self.x, self.weight = merged(x), weight
+        self.x, self.weight = kernels.merge_rows(x), weight
         z = kernels.plane_gemm(self.x, weight)  # (R, M) int32, exact
         unit = unit_of(x) * unit_of(weight)
         return kernels.affine(z, unit, bias).reshape(*x.shape[:-1], len(bias))
@@ -160,16 +160,6 @@ def scaled_linear(
         raise unfit("scaled_linear", expected, x, weight, bias)
     check_gradient_rule("scaled_linear", grad_format, rng)
     return ScaledLinear(GRADIENTS[grad_format], rng)(x, weight, bias)
-
-
-def merged(x):
-    """Return Bits or BitPlanes (..., N) as a matrix (R, N)."""
-    if x.ndim == 2:
-        return x
-    bits = x.bits if isinstance(x, BitPlanes) else x
-    rows = (*bits.shape[: isinstance(x, BitPlanes)], math.prod(x.shape[:-1]))
-    bits = Bits(bits.words.reshape(*rows, bits.words.shape[-1]), (*rows, x.shape[-1]))
-    return x.with_bits(bits) if isinstance(x, BitPlanes) else bits
 
 
 def unit_of(x):

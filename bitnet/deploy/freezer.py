@@ -1,0 +1,423 @@
+"""The freezer: traced operations of a model become the nodes of a frozen graph, one by one.
+
+The model is traced for two sizes of the batch, so that sizes which depend on it are told from
+others.  What depends on no input is computed now and stored.  A quantizer after integers becomes
+thresholds, found by evaluating the model's own functions.
+"""
+
+import dataclasses
+import hashlib
+
+import numpy as np
+
+from bitnet.arrays import is_array, to_cpu
+from bitnet.autograd import Tensor, no_grad
+from bitnet.deploy import products, rules, shapes
+from bitnet.deploy.graph import FrozenGraph
+from bitnet.deploy.sizes import INTEGERS, generalized
+from bitnet.deploy.sources import Constant, Input, Weights
+from bitnet.deploy.thresholds import are_steps, find_edges, find_thresholds, is_monotone_quantizer
+from bitnet.errors import InputError
+from bitnet.kernels import BitPlanes, Bits, Codebook
+from bitnet.nn.functional import activations, arithmetic, embedding, norm, pooling, scaled, ste
+from bitnet.nn.functional import shapes as moves
+
+EXACT = (norm.Normalize, arithmetic.Add, arithmetic.Subtract, arithmetic.Multiply)
+EXACT += (arithmetic.Divide, arithmetic.Negate)
+EXACT += (activations.ReLU, activations.HardTanh, activations.PReLU)
+ROUNDED = (arithmetic.Exp, arithmetic.Tanh, arithmetic.Sigmoid)  # monotone up to rounding
+SIMPLE = (bool, int, float, str, tuple, np.ndarray, np.generic, type(None))
+
+
+@dataclasses.dataclass(frozen=True)
+class Op:
+    """One traced operation."""
+
+    number: int
+    function: type
+    inputs: tuple
+    settings: dict
+
+    @property
+    def name(self):
+        """The name of the function."""
+        return self.function.__name__
+
+    def applied(self, x, position, others):
+        """Return the data of the result with x as one operand, and the others' data."""
+        function = self.function.__new__(self.function)
+        vars(function).update(self.settings)
+        operands = list(others)
+        operands.insert(position, x)
+        with no_grad(), np.errstate(all="ignore"):
+            return function(*map(Tensor, operands)).data
+
+
+class Freezer:
+    """The frozen nodes made so far, and where the results of the traced operations are."""
+
+    def __init__(self, graphs, sizes, inputs):
+        self.graphs, self.sizes = graphs, sizes
+        own = ([(n.function, n.inputs) for n in graph.nodes] for graph in graphs)
+        if not _same(*own) or graphs[0].outputs != graphs[1].outputs:
+            raise InputError(
+                "freeze: the operations of the model depend on the size of the batch; expected the "
+                "same operations for 2 and 3 inputs"
+            )
+        nodes = graphs[0].nodes
+        self.ops = [Op(i, n.function, n.inputs, n.settings) for i, n in enumerate(nodes)]
+        self.nodes, self.values = [], []
+        self.places, self.known, self.books = {}, {}, {}
+        for name, node in zip(graphs[0].inputs, inputs, strict=True):
+            limits = [self.data(op.inputs[0])[0].shape[0] for op in self.ops if _looks_up(op, name)]
+            below = min([*limits, 1 << 31]) if node.kind == "ids" else 1
+            self.places[name] = self.add(dataclasses.replace(node, below=below))
+
+    def graph(self):
+        """Return the frozen graph of the outputs."""
+        for op in self.ops:
+            self._check_settings(op)
+            if not self.is_constant(op.number):
+                try:
+                    self.places[op.number] = rules.frozen(self, op)
+                except InputError as error:  # raised if a result needs this operation
+                    self.places[op.number] = error
+        outputs = [self.operand(ref) for ref in self.graphs[0].outputs]
+        return _pruned(self.nodes, outputs)
+
+    def add(self, node):
+        """Append a node and return its number."""
+        try:
+            self.values.append(node.value(*(self.values[i] for i in node.inputs)))
+        except InputError as error:
+            of = f" of {node.name}" if node.name else ""
+            raise InputError(f"freeze: {node.kind}{of}: {error}") from None
+        self.nodes.append(node)
+        return len(self.nodes) - 1
+
+    def data(self, ref):
+        """Return the data of an operand in both traces."""
+        found = []
+        for graph in self.graphs:
+            if isinstance(ref, int):
+                found.append(graph.values[ref].data)
+            else:
+                named = graph.parameters, graph.constants, graph.inputs
+                found.append(next(own[ref] for own in named if ref in own).data)
+        return found
+
+    def is_constant(self, ref):
+        """Return whether an operand depends on no input."""
+        if not isinstance(ref, int):
+            return ref not in self.graphs[0].inputs
+        if ref not in self.books:
+            self.books[ref] = all(self.is_constant(own) for own in self.ops[ref].inputs)
+        return self.books[ref]
+
+    def operands(self, op):
+        """Return the numbers of the frozen operands of an operation."""
+        return tuple(self.operand(ref) for ref in op.inputs)
+
+    def operand(self, ref):
+        """Return the number of the frozen node of an operand."""
+        if ref not in self.places:
+            self.places[ref] = self._constant(ref)
+        found = self.places[ref]
+        if isinstance(found, InputError):
+            raise found
+        return found
+
+    def name_of(self, op):
+        """Return the dotted name of the layer whose parameters an operation takes, or ""."""
+        refs = list(op.inputs)
+        while refs:
+            ref = refs.pop(0)
+            if isinstance(ref, int) and self.is_constant(ref):
+                refs += self.ops[ref].inputs
+            elif ref in self.graphs[0].parameters:
+                return ref.rpartition(".")[0]
+        return ""
+
+    def described(self, op):
+        """Return the shape of an operation's result and where it is, for messages."""
+        name = self.name_of(op)
+        return f"shape {self.graphs[0].nodes[op.number].shape}{f' in {name}' if name else ''}"
+
+    def shape(self, ref):
+        """Return the shape of an operation's result, or of an operand, for any batch."""
+        ref = ref.number if isinstance(ref, Op) else ref
+        pair = [own.shape for own in self.data(ref)]
+        found = generalized(pair, self.sizes)
+        if found is None:
+            came = f"a shape that is {pair[0]} and {pair[1]} for 2 and 3 inputs"
+            raise InputError(f"freeze: the model computes {came}; expected a multiple of the batch")
+        return found
+
+    def copied(self, array):
+        """Return a copy of an array, as training may change the model's."""
+        return np.array(to_cpu(array))
+
+    def fixed(self, op, ref):
+        """Return the array of an operand that must be constant."""
+        if not self.is_constant(ref) or not _same(*self.data(ref)):
+            raise InputError(f"freeze: {op.name} of an operand that depends on the inputs")
+        return self.copied(self.data(ref)[0])
+
+    def is_arange(self, op, position):
+        """Return whether a part of an index is 0, 1, ..., one for each element of the batch."""
+        pair = [g.nodes[op.number].settings["index"] for g in self.graphs]
+        pair = [own[position] if isinstance(own, tuple) and len(own) > position else None for own in pair]
+        sizes = [own["B"] for own in self.sizes]
+        return all(
+            is_array(own) and np.array_equal(to_cpu(own), np.arange(size))
+            for own, size in zip(pair, sizes, strict=True)
+        )
+
+    def _check_settings(self, op):
+        """Refuse settings that depend on the batch."""
+        if op.function in (moves.Reshape, moves.GetItem):
+            return
+        other = self.graphs[1].nodes[op.number].settings
+        for name, own in op.settings.items():
+            if isinstance(own, SIMPLE) and not _same(own, other.get(name)):
+                came = f"{op.name} of {self.described(op)} has another {name} in each call"
+                raise InputError(f"freeze: {came}; expected one that depends on no input")
+
+    def _constant(self, ref):
+        """Return the number of a node with the constant data of an operand."""
+        pair = self.data(ref)
+        first, shape = to_cpu(pair[0]), pair[0].shape
+        if isinstance(first, (Bits, BitPlanes)):
+            if not _same(*pair):
+                raise InputError("freeze: packed constants differ from call to call")
+            return self._weights(first, self._codebook_of(ref, first))
+        if not _same(*pair):
+            first, shape = self._expanded(pair)
+        key = _digest(first, first.shape, str(shape))
+        if key not in self.known:
+            self.known[key] = self.add(Constant("constant", (), self.copied(first), shape))
+        return self.known[key]
+
+    def _expanded(self, pair):
+        """Return the array and shape of constants that depend on the batch only by their shape."""
+        shape = generalized([own.shape for own in pair], self.sizes)
+        if shape is not None:
+            fixed = tuple(slice(None) if isinstance(size, int) else slice(1) for size in shape)
+            parts = [to_cpu(own)[fixed] for own in pair]
+            wide = [np.broadcast_to(part, own.shape) for part, own in zip(parts, pair, strict=True)]
+            if _same(*parts) and all(_same(*both) for both in zip(wide, map(to_cpu, pair), strict=True)):
+                return parts[0], shape
+        raise InputError(
+            "freeze: an array in the model differs between two calls in evaluation mode; expected "
+            "operations on the inputs and on parameters, and no random numbers"
+        )
+
+    def _codebook_of(self, ref, packed):
+        """Return the codebook of packed constants; None for signs."""
+        if isinstance(packed, Bits):
+            return None
+        own = self.ops[ref].settings.get("quantizer") if isinstance(ref, int) else None
+        if own is not None:
+            book = own.codebook
+            return Codebook(book.patterns, book.coefficients, packed.unit, book.offset)
+        ones = (packed.bits.signs() > 0).reshape(len(packed.coefficients), -1)
+        patterns = np.unique((ones * (1 << np.arange(len(ones)))[:, None]).sum(axis=0))
+        signs = 2 * (patterns[:, None] >> np.arange(len(ones)) & 1) - 1
+        order = np.argsort(signs @ np.array(packed.coefficients))
+        every = patterns[order] if len(patterns) > 1 else np.arange(1 << len(ones))
+        return Codebook(every, packed.coefficients, packed.unit * packed.scale, packed.offset)
+
+    def _weights(self, packed, codebook, name=""):
+        """Return the number of a node of packed weights."""
+        words = getattr(packed, "bits", packed).words
+        key = _digest(words, packed.shape, "" if codebook is None else repr(codebook._state()))
+        if key not in self.known:
+            packed = packed.with_bits(_copy(packed.bits)) if codebook else _copy(packed)
+            self.known[key] = self.add(Weights("weights", (), packed, codebook, name=name))
+        return self.known[key]
+
+    def quantized(self, op):
+        """Return the number of the node with the codes of a quantizer's operand.
+
+        Max-pooling, Flatten and the lookup in a table commute with the quantizer, which comes
+        first, so that they move bits.
+        """
+        codes, codebook = _codes_of(op)
+        ref, moved = op.inputs[0], []
+        while not self.is_constant(ref) and isinstance(ref, int) and self._commutes(self.ops[ref]):
+            moved.append(self.ops[ref])
+            ref = moved[-1].inputs[0]
+        if self.is_constant(ref):
+            book = codebook or Codebook.uniform(1)
+            planes = book.planes(codes(to_cpu(self.data(ref)[0])))
+            number = self._weights(planes if codebook else planes.bits[0], codebook)
+        else:
+            number = self._thresholds(ref, codes, codebook)
+            if number is None:
+                number = self._edges_node(ref, op, codebook)
+        for own in reversed(moved):
+            number = self._moved(own, number)
+        return number
+
+    def _commutes(self, op):
+        """Return whether an operation moves or compares elements without changing them."""
+        if op.function is embedding.Embedding:
+            return self.is_constant(op.inputs[0])
+        is_float = self.data(op.number)[0].dtype.kind == "f"
+        return op.function is pooling.Flatten or (op.function is pooling.MaxPool2d and is_float)
+
+    def _moved(self, op, number):
+        """Return the number of the node that moves packed values as an operation moves floats."""
+        if op.function is embedding.Embedding:
+            return self.add(shapes.Gather("gather", (number, self.operand(op.inputs[1]))))
+        if op.function is pooling.Flatten:
+            return self.add(shapes.Flatten("flatten", (number,)))
+        return self.add(shapes.Pool("maxpool", (number,), op.settings["window"]))
+
+    def _thresholds(self, ref, codes, codebook):
+        """Return the number of a node of thresholds, or None if the codes are no steps of integers.
+
+        From the quantizer back to an integer, all operations must be monotone in each channel.
+        """
+        chain, rounded, shape = [], False, self.data(ref)[0].shape
+        while (kind := str(self.data(ref)[0].dtype)) not in INTEGERS:
+            found = self._monotone(ref, shape)
+            if found is None:
+                return None
+            chain.append(found[:3])
+            rounded |= found[3]
+            ref = found[0].inputs[found[1]]
+        if isinstance(self.places.get(ref), InputError) or kind == "bool":
+            return None
+        z = self.operand(ref)
+        m, largest = self.values[z].shape[-1], self.values[z].largest
+        if not isinstance(m, int) or largest >= 2**31 - 1:
+            return None
+
+        def codes_of(x):
+            for op, position, others in reversed(chain):
+                x = op.applied(x, position, others)
+            return codes(x if x.dtype.kind == "f" else x.astype(np.float32))
+
+        ends = np.repeat(np.array([[-largest], [0], [largest]], np.int32), m, axis=1)
+        for op, position, others in reversed(chain):
+            ends = op.applied(ends, position, others)
+            if np.isnan(ends).any():
+                return None
+        count = 1 if codebook is None else len(codebook) - 1
+        steps, increasing = find_thresholds(codes_of, m, largest, count)
+        if rounded and not are_steps(codes_of, m, largest, steps, increasing):
+            return None
+        if codebook is not None:
+            steps = steps.reshape(m, -1)
+        names = [self.name_of(op) for op, *_ in chain]
+        name = next(filter(None, names), "")
+        return self.add(products.Threshold("thresholds", (z,), steps, increasing, codebook, name=name))
+
+    def _monotone(self, ref, shape):
+        """Return (operation, operand, other operands, whether rounded) if it is monotone, or None."""
+        if not isinstance(ref, int) or self.data(ref)[0].shape != shape:
+            return None
+        op = self.ops[ref]
+        rounded = op.function in ROUNDED or getattr(op.function, "monotone", False)
+        varying = [i for i, own in enumerate(op.inputs) if not self.is_constant(own)]
+        if not (rounded or op.function in EXACT) or len(varying) != 1:
+            return None
+        (position,) = varying
+        if op.function is arithmetic.Divide and position == 1:
+            return None
+        others = []
+        for i, own in enumerate(op.inputs):
+            if i == position:
+                continue
+            pair = self.data(own)
+            if not is_array(pair[0]) or not _same(*pair) or any(n > 1 for n in pair[0].shape[:-1]):
+                return None  # not one number for each channel
+            others.append(to_cpu(pair[0]).reshape(pair[0].shape[-1:]))
+        if op.function is activations.PReLU and (others[0] < 0).any():
+            return None
+        return op, position, others, rounded
+
+    def _edges_node(self, ref, op, codebook):
+        """Return the number of a node that compares floats with edges."""
+        x, kind = self.operand(ref), self.data(ref)[0].dtype
+        quantizer = op.settings.get("quantizer")
+        edges = self.edges(quantizer, op.settings.get("scale") or 1.0, kind)
+        return self.add(products.Quantize("quantize", (x,), edges, codebook))
+
+    def edges(self, quantizer, scale, dtype):
+        """Return the edges of a quantizer of floats, None for the sign."""
+        if quantizer is None:
+            return np.zeros(1, dtype)
+        if dtype.kind != "f":
+            came = f"the codes of {quantizer!r:.60} of {dtype}, whose range is not known"
+            raise InputError(f"freeze: got {came}; expected floats, or int32 within its range")
+        key = quantizer.name, scale, str(dtype)
+        if key not in self.known:
+            steps = len(quantizer.codebook) - 1
+            codes = _scaled_codes(quantizer, scale)
+            edges = find_edges(codes, steps, dtype.type)
+            if not quantizer.elementwise or not is_monotone_quantizer(codes, edges, steps, dtype.type):
+                came = f"{quantizer!r:.80}, whose codes are no increasing function of each number"
+                raise InputError(f"freeze: got {came}; see {rules.PAGE}")
+            self.known[key] = edges
+        return self.known[key]
+
+
+def _codes_of(op):
+    """Return the function from floats to codes of an operation, and its codebook or None."""
+    if op.function is ste.Sign:
+        return (lambda x: (x >= 0).astype(np.uint8)), None
+    quantizer, scale = op.settings["quantizer"], op.settings.get("scale") or 1.0
+    book = quantizer.codebook
+    if op.function is scaled.QuantizeScaled:
+        book = Codebook(book.patterns, book.coefficients, book.unit * scale, book.offset)
+    return _scaled_codes(quantizer, scale), (None if book.is_sign else book)
+
+
+def _scaled_codes(quantizer, scale):
+    """Return the function from floats to the codes of x / scale."""
+    if scale == 1.0:
+        return quantizer.codes
+    return lambda x: quantizer.codes(x / x.dtype.type(scale))
+
+
+def _looks_up(op, name):
+    """Return whether an operation looks up the rows of an input."""
+    return op.function is embedding.Embedding and op.inputs[1] == name
+
+
+def _copy(bits):
+    """Return a copy of Bits."""
+    return Bits(np.array(to_cpu(bits.words)), bits.shape)
+
+
+def _digest(array, *more):
+    """Return a key of an array's content."""
+    digest = hashlib.sha256(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest(), str(array.dtype), *map(str, more)
+
+
+def _same(a, b):
+    """Return whether two values from two traces are equal."""
+    if isinstance(a, (Bits, BitPlanes)):
+        pair = (getattr(own, "bits", own) for own in (a, b))
+        return type(a) is type(b) and next(pair).equals(next(pair))
+    if is_array(a):
+        return is_array(b) and a.shape == b.shape and np.array_equal(to_cpu(a), to_cpu(b), True)
+    if isinstance(a, (tuple, list)):
+        return len(a) == len(b) and all(_same(*pair) for pair in zip(a, b, strict=True))
+    return not isinstance(a, SIMPLE) or a == b
+
+
+def _pruned(nodes, outputs):
+    """Return the graph of the nodes that the outputs need, with all inputs first."""
+    needed, stack = {i for i, node in enumerate(nodes) if isinstance(node, Input)}, [*outputs]
+    while stack:
+        if (i := stack.pop()) not in needed:
+            needed.add(i)
+            stack += nodes[i].inputs
+    order = {old: new for new, old in enumerate(sorted(needed))}
+    kept = (nodes[i] for i in order)
+    own = [dataclasses.replace(n, inputs=tuple(order[j] for j in n.inputs)) for n in kept]
+    return FrozenGraph(own, [order[i] for i in outputs])
