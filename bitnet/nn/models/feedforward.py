@@ -15,7 +15,7 @@ from bitnet.errors import InputError
 from bitnet.nn.containers import Sequential
 from bitnet.nn.conv import Flatten, MaxPool2d
 from bitnet.nn.dropout import Dropout
-from bitnet.nn.models.stages import Stages, pixels
+from bitnet.nn.models.stages import Stages, pixels, taking
 from bitnet.quantizers import Quantizer
 
 Bits = int | str | Quantizer
@@ -82,7 +82,8 @@ def binary_mlp(
     pairs = _pairs("binary_mlp", sizes)
     if len(dropout) != 2:
         raise InputError(f"binary_mlp: dropout is {dropout!r}; expected two probabilities")
-    return Sequential(*pixels(input_planes), *_fully_connected(make, pairs, dropout))
+    net = Sequential(*pixels(input_planes), *_fully_connected(make, pairs, dropout))
+    return taking(net, "uint8", sizes[:1])
 
 
 def float_mlp(sizes: Sequence[int], *, rng: np.random.Generator) -> Sequential:
@@ -106,7 +107,8 @@ def float_mlp(sizes: Sequence[int], *, rng: np.random.Generator) -> Sequential:
     >>> len(float_mlp([784, 512, 10], rng=np.random.default_rng(0)).layers)
     5
     """
-    return Sequential(*_fully_connected(Stages(rng), _pairs("float_mlp", sizes)))
+    net = Sequential(*_fully_connected(Stages(rng), _pairs("float_mlp", sizes)))
+    return taking(net, "float32", sizes[:1])
 
 
 def binary_convnet(
@@ -152,7 +154,8 @@ def binary_convnet(
     [BinaryConv2d(3, 16, 3x3), MaxPool2d(2x2), BatchNorm(16), Sign(clip_value=1.0)]
     """
     make = Stages(rng, weight_quantizer, activation_quantizer, **options)
-    return _convnet("binary_convnet", make, image, blocks, units, pixels(input_planes))
+    net = _convnet("binary_convnet", make, image, blocks, units, pixels(input_planes))
+    return taking(net, "uint8", image)
 
 
 def float_convnet(
@@ -182,7 +185,8 @@ def float_convnet(
     >>> float_convnet((8, 8, 3), [(16,)], [10], rng=np.random.default_rng(0)).layers[:4]
     [Conv2d(3, 16, 3x3), MaxPool2d(2x2), BatchNorm(16), ReLU()]
     """
-    return _convnet("float_convnet", Stages(rng), image, blocks, units)
+    net = _convnet("float_convnet", Stages(rng), image, blocks, units)
+    return taking(net, "float32", image)
 
 
 def _fully_connected(make, pairs, dropout=(0.0, 0.0)):

@@ -19,7 +19,7 @@ from bitnet.kernels import Window
 from bitnet.nn.containers import Branches, Sequential, WithHeads
 from bitnet.nn.conv import AvgPool2d, Flatten, MaxPool2d, QuantConv2d
 from bitnet.nn.linear import QuantLinear
-from bitnet.nn.models.stages import Stages, pixels
+from bitnet.nn.models.stages import Stages, pixels, taking
 
 FLOAT = 32
 IMAGE, UNITS = (224, 224), (4096, 4096)
@@ -75,6 +75,7 @@ class _Maker(Stages):
         bits = () if weight_quantizer == FLOAT else (weight_quantizer, activation_quantizer)
         super().__init__(rng, *bits, **options)
         self.size, self.inflation = tuple(image), inflation
+        self.takes = "uint8" if bits else "float32", (*image, 3)
 
     def width(self, channels):
         """Return the inflated number of channels."""
@@ -152,7 +153,8 @@ def alexnet(
     for outputs in units:
         layers += make.linear(inputs, outputs)
         inputs = outputs
-    return Sequential(*layers, *make.linear(inputs, n_classes, act=False))
+    net = Sequential(*layers, *make.linear(inputs, n_classes, act=False))
+    return taking(net, *make.takes)
 
 
 def googlenet(
@@ -219,7 +221,8 @@ def googlenet(
     average = AvgPool2d(make.size)
     layers += [*make.conv(inputs, n_classes, 1, average, act=False)]
     layers.insert(-1, Flatten())
-    return WithHeads(*layers, heads=heads) if auxiliary else Sequential(*layers)
+    net = WithHeads(*layers, heads=heads) if auxiliary else Sequential(*layers)
+    return taking(net, *make.takes)
 
 
 def _inception(make, inputs, one, three, double, pooling):

@@ -71,3 +71,9 @@ class Stages:
 def pixels(input_planes):
     """Return the layers before the first product: none for all 8 planes of the pixels."""
     return [] if input_planes == 8 else [PixelPlanes(input_planes)]
+
+
+def taking(net, dtype, shape):
+    """Return a net after writing down the type and the shape of one input."""
+    net.takes = dtype, tuple(map(int, shape))
+    return net
