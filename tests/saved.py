@@ -55,6 +55,7 @@ GOOD = {
     "crc32": 5,
     "weights": "1",
     "activations": "1",
+    "input_planes": 8,
     "balance": False,
     "widen": None,
     "widen_after": 0.7,

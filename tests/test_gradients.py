@@ -404,7 +404,7 @@ CASES = {
     ],
 }
 CASES |= recurrent_cases.CASES
-NO_GRADIENT = {"Compare"}
+NO_GRADIENT = {"Compare", "PixelPlanes"}
 
 
 def operations(parent=Function):

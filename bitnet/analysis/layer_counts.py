@@ -166,7 +166,8 @@ def _scaled(scale, pixels):
 
 def model_rows(net, shape, arrays):
     """Run one image through a model and return its rows; `arrays` are those of its file."""
-    walk, pixels = _Walk(arrays), isinstance(first_layer(net), QUANTIZED)
+    walk = _Walk(arrays)
+    pixels = isinstance(first_layer(net), (*QUANTIZED, nn.PixelPlanes))
     with evaluating(net):
         walk.through(net, np.zeros((1, *shape), np.uint8 if pixels else np.float32), "")
     return [*(LayerRow(**row) for row in walk.rows), *_other_rows(arrays, "file_bytes")]
@@ -232,6 +233,8 @@ class _Walk:
         quantizes = isinstance(layer, (nn.Sign, nn.Quantize))
         codebook = layer.quantizer.codebook if quantizes and not is_sign(layer) else None
         self.enters = numbers_of(codebook) if quantizes else self.enters
+        if isinstance(layer, nn.PixelPlanes):
+            self.enters = Numbers(layer.planes, layer.planes)
         if self.open is None:
             return
         row, few = self.open, "weights" in self.open

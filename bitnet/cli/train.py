@@ -236,6 +236,8 @@ def _switches(settings):
     """The switches that are on, in words."""
     bits = "weights {weights}, activations {activations}".format(**settings)
     words = [] if _is_binary(settings) else [bits]
+    planes = settings["input_planes"]
+    words += [f"the {planes} highest bits of each pixel"] if planes < 8 else []
     words += ["balanced weights"] if settings["balance"] else []
     if settings["widen"]:
         after = f"{settings['widen_after']:.0%} of the epochs"

@@ -13,7 +13,7 @@ from bitnet.deploy.node import BOOL_ARRAY, CODEBOOK, FLOAT_ARRAY, INT32_ARRAY, N
 from bitnet.deploy.node import WINDOW_, Form, Node
 from bitnet.deploy.sizes import Size, Value, joined, total
 from bitnet.errors import InputError
-from bitnet.kernels import Bits, Codebook, Thresholds, Window
+from bitnet.kernels import BitPlanes, Bits, Codebook, Thresholds, Window
 
 OPERANDS = ("bits", "planes", "uint8")
 
@@ -55,9 +55,8 @@ class Planes(Node):
 
     def run(self, sizes, x):
         """Return the top planes as Bits or BitPlanes."""
-        if self.planes == 1:
-            return kernels.pack(x > 127)
-        return Codebook.uniform(self.planes).planes(x >> (8 - self.planes))
+        bits = kernels.split_planes(x).bits[8 - self.planes :]
+        return bits[0] if self.planes == 1 else BitPlanes(bits, [1 << b for b in range(len(bits))])
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,7 +12,7 @@ from bitnet.deploy.node import Node
 from bitnet.errors import InputError
 from bitnet.kernels import BitPlanes, Bits
 from bitnet.nn.functional import activations, arithmetic, comparisons, conv, embedding, linear
-from bitnet.nn.functional import norm, pooling, recurrent, scaled, ste
+from bitnet.nn.functional import norm, pixels, pooling, recurrent, scaled, ste
 from bitnet.nn.functional import shapes as moves
 
 PAGE = "docs/own-functions.md"
@@ -202,4 +202,4 @@ RULES |= {linear.QuantizedLinear: _product, scaled.ScaledLinear: _scaled_product
 RULES |= dict.fromkeys((conv.QuantizedConv2d, conv.Conv2d), _convolution)
 RULES |= {norm.Normalize: _normalize, arithmetic.Power: _power, ste.Unpack: _unpack}
 RULES |= {moves.Reshape: _reshape, moves.Transpose: _transpose, moves.GetItem: _get_item}
-RULES |= {comparisons.Compare: _compare}
+RULES |= {comparisons.Compare: _compare, pixels.PixelPlanes: _planes}

@@ -13,6 +13,7 @@ from bitnet.nn.embedding import Embedding
 from bitnet.nn.linear import BinaryLinear, Linear, QuantLinear, ScaledLinear
 from bitnet.nn.module import Module
 from bitnet.nn.norm import BatchNorm
+from bitnet.nn.pixels import PixelPlanes
 from bitnet.nn.quantized import IntegerLayer, QuantizedLayer
 from bitnet.nn.recurrent import GRU, LSTM, RNN, detach
 from bitnet.nn.shift import ShiftBatchNorm
@@ -36,6 +37,7 @@ __all__ = [
     "MaxPool2d",
     "Module",
     "PReLU",
+    "PixelPlanes",
     "QuantConv2d",
     "QuantLinear",
     "Quantize",

@@ -26,6 +26,9 @@ class Module:
     training : bool
         Whether the layers behave as in training (`train()`, the default) or as in evaluation
         (`eval()`).
+    takes : (str, tuple of int) or None
+        The type and the shape of one input, without the batch, where it is known; see
+        `nn.models.takes_of`.
 
     Examples
     --------
@@ -42,6 +45,7 @@ class Module:
     """
 
     training = True
+    takes: tuple[str, tuple[int, ...]] | None = None
     shown: tuple[str, ...] = ()  # the attributes in repr()
 
     def __call__(self, x: Any) -> Any:

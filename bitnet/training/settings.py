@@ -34,7 +34,8 @@ MAX_CLASSES, MAX_SIDE = 10**5, 10**4
 NETS = dict.fromkeys(("mnist", "fashion-mnist"), "mlp:512,512,512") | {"embedded": "mlp:512,512"}
 # settings of bits: the arguments of the model builders
 ARGUMENTS = {"weights": "weight_quantizer", "activations": "activation_quantizer"}
-BINARY_ONLY = {"activations", "balance", "grad_format", "rounding", "weights", "widen"}
+BINARY_ONLY = {"activations", "balance", "grad_format", "input_planes", "rounding", "weights"}
+BINARY_ONLY |= {"widen"}
 NEEDS = {"temperature": "teacher", "teacher_weight": "teacher", "widen_after": "widen"}
 MAY_CHANGE = ("folder", "epochs", "teacher")  # when a training is resumed
 
@@ -150,6 +151,8 @@ TABLE = (
             "ternary, see `bitnet plot quantizers`"),
     Setting("activations", str, BOTH, {"images": "1", "texts": "4"}, group="bits", metavar="BITS",
             help="bits of each activation, 1 to 8, or the name of a quantizer"),
+    Setting("input_planes", int, IMAGES, 8, 1, 8, group="bits", metavar="K",
+            help="bits of each pixel that the net sees, from the highest on"),
     Setting("grad_format", str, BOTH, {"images": COMPUTED, "texts": "float32"},
             choices=tuple(GRADIENTS), optional=True, group="bits", metavar="FORMAT",
             help="number format of the gradients in the products of the backward pass: "
@@ -293,6 +296,8 @@ def model_of(settings, rng):
         return net.build(*sizes, rng, dropout=settings["dropout"], **options)
     options = {name: settings[name] for name in options if settings[name] is not None}
     options |= {"balance": True} if settings["balance"] else {}
+    if settings["input_planes"] < 8:
+        options["input_planes"] = settings["input_planes"]
     for name in ARGUMENTS:
         if is_few and settings[name] != "1":
             options[ARGUMENTS[name]] = bits_or_name(name, settings[name])

@@ -233,6 +233,13 @@ def test_a_grouped_convolution():
     assert frozen.rows[0].name == "0 FrozenConv(4, 6, 3x3, groups=2)"
 
 
+def test_fewer_planes_of_the_pixels():
+    net = bitnet.nn.models.binary_mlp([70, 5, 3], rng=np.random.default_rng(0), input_planes=3)
+    rows = summary(net).rows
+    assert [(row.precision, row.planes) for row in rows[:2]] == [(None, 0), ("3x1", 3)]
+    assert (rows[1].read, rows[1].read_bits, rows[1].words) == (70, 3, 5 * 3 * 2)
+
+
 def test_few_bits_by_hand():
     table = summary(bitnet.freeze(few_bits()))
     assert table.weights == {2: 70 * 65 + 27, 4: 65 * 9}

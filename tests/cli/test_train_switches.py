@@ -63,6 +63,8 @@ def test_a_net_of_one_bit_is_binary(capsys):
         (["--grad-format", "dorefa6"], "grad_format dorefa6 adds noise"),
         (["--grad-format", "log6", "--rounding", "stochastic"], "nearest power of two"),
         (["--float", "--weights", "2"], "--weights applies only to low-bit nets"),
+        (["--float", "--input-planes", "2"], "--input-planes applies only to low-bit nets"),
+        (["--input-planes", "9"], "--input-planes is 9; expected a whole number from 1 to 8"),
     ],
 )
 def test_wrong_bits_are_one_sentence(folder, words, message):
@@ -81,6 +83,18 @@ def test_switches(folder, capsys):
     assert (trained.settings["widen"], trained.settings["widen_after"]) == (2.0, 0.5)
     main(["freeze", "a.checkpoint"])
     assert "all 26000 integers, scores and classes are equal" in capsys.readouterr().out
+
+
+def test_fewer_planes_of_the_pixels(folder, capsys):
+    train("--input-planes", 2, "--out", "a.checkpoint")
+    assert "with the 2 highest bits of each pixel" in capsys.readouterr().out
+    trained = load_trained("a.checkpoint")
+    assert trained.settings["input_planes"] == trained.model.layers[0].planes == 2
+    with pytest.raises(InputError, match=r"--input-planes is 3, but a\.checkpoint was started"):
+        main(["train", "--resume", "a.checkpoint", "--input-planes", "3"])
+    capsys.readouterr()
+    main(["evaluate", "a.checkpoint"])
+    assert "accuracy" in capsys.readouterr().out
 
 
 def test_a_teacher_that_has_moved(folder, capsys):

@@ -186,12 +186,22 @@ def test_balanced_layers():
     assert not model_of(GOOD, rng).layers[0].balance
 
 
+def test_the_highest_planes_of_the_pixels():
+    for net in ("mlp:8", "conv:3/4"):
+        settings = {**GOOD, "net": net, "input_planes": 2}
+        assert repr(model_of(settings, np.random.default_rng(0)).layers[0]) == "PixelPlanes(2)"
+    with pytest.raises(InputError, match="input_planes is 9; expected a whole number from 1 to 8"):
+        check_settings({**GOOD, "input_planes": 9})
+
+
 def test_the_model_and_what_it_takes():
     images = np.full((4, 28, 28, 1), 255, np.uint8)
     for changes, shape, dtype in [
         ({}, (4, 784), np.uint8),
         ({"float": True, "grad_format": None, "rounding": None}, (4, 784), np.float32),
         ({"net": "conv:3/4"}, (4, 28, 28, 1), np.uint8),
+        ({"input_planes": 3}, (4, 784), np.uint8),
+        ({"net": "conv:3/4", "input_planes": 1}, (4, 28, 28, 1), np.uint8),
     ]:
         settings = {**GOOD, **changes}
         x = inputs_of(settings)(images)

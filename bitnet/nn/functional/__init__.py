@@ -12,6 +12,7 @@ from bitnet.nn.functional.fused import batch_norm_sign, normalize_sign
 from bitnet.nn.functional.linear import linear, quantized_linear
 from bitnet.nn.functional.losses import cross_entropy, distillation, squared_hinge
 from bitnet.nn.functional.norm import batch_norm, normalize
+from bitnet.nn.functional.pixels import pixel_planes
 from bitnet.nn.functional.pooling import avg_pool2d, flatten, max_pool2d
 from bitnet.nn.functional.recurrent import gru, lstm, rnn
 from bitnet.nn.functional.scaled import quantize_scaled, scaled_linear
@@ -39,6 +40,7 @@ __all__ = [
     "max_pool2d",
     "normalize",
     "normalize_sign",
+    "pixel_planes",
     "prelu",
     "quantize",
     "quantize_scaled",

@@ -7,7 +7,7 @@ import numpy as np
 from bitnet import kernels
 from bitnet.arrays import array_module, is_array
 from bitnet.autograd import Function, Tensor, TensorLike, as_tensor
-from bitnet.errors import InputError, unfit
+from bitnet.errors import unfit
 from bitnet.kernels import Window
 from bitnet.kernels.threads import shared
 from bitnet.nn.functional.linear import GRADIENTS, check_quantized, in_units
@@ -128,7 +128,7 @@ class QuantizedConv2d(Function):
     def forward(self, x, weight):  # (B, H, W, C), (M, rows, columns, C)
         self.weight, self.size = weight, x.shape[1:3]
         self.x = x.copy() if is_array(x) else x  # whoever loads the pixels may reuse their buffer
-        return kernels.plane_conv(x, weight, self.window, self.groups)  # int32, exact
+        return times_scale(kernels.plane_conv(x, weight, self.window, self.groups), x)
 
     def backward(self, grad_z):  # (B, H', W', M)
         grad_x = grad_weight = None
@@ -137,8 +137,18 @@ class QuantizedConv2d(Function):
             grad_x = kernels.gradient_of_images(*operands, *self.rule)
         if self.needs_grad[1]:  # one scale per filter
             grad = in_units(grad_z, self.weight)
-            grad_weight = kernels.gradient_of_filters(grad, self.x, self.window, *self.rule)
+            grad = kernels.gradient_of_filters(grad, self.x, self.window, *self.rule)
+            grad_weight = times_scale(grad, self.x)
         return grad_x, grad_weight
+
+
+def times_scale(z, x):
+    """Return z times the scale of x: floats, or integers, which stay so if the scale is 1."""
+    scale = getattr(x, "scale", 1.0)
+    if scale == 1.0:
+        return z
+    z = z if z.dtype.kind == "f" else z.astype(np.float32)
+    return z * z.dtype.type(scale)
 
 
 def quantized_conv2d(
@@ -152,7 +162,8 @@ def quantized_conv2d(
     """Convolve k-bit integers with k-bit filters.
 
     The results are exact integers in the units of both operands, as for `quantized_linear`.  With a
-    border of 0 they are exact at the border too, because taps outside the images add nothing.
+    border of 0 they are exact at the border too, because taps outside the images add nothing; with
+    another one, pixels outside count as those inside that no dropout sets to zero.
 
     Parameters
     ----------
@@ -172,7 +183,8 @@ def quantized_conv2d(
     Returns
     -------
     Tensor
-        int32 of shape (B, H', W', M).
+        int32 of shape (B, H', W', M); float32 for BitPlanes whose scale is not 1, such as after
+        dropout.
 
     Examples
     --------
@@ -183,7 +195,5 @@ def quantized_conv2d(
     """
     x, weight = as_tensor(x), as_tensor(weight)
     check_quantized("quantized_conv2d", x, grad_format, rng)
-    if getattr(x.data, "scale", 1.0) != 1.0:
-        raise InputError("quantized_conv2d: x comes from a dropout; move it after the convolution")
     _check("quantized_conv2d", x, weight, window, groups)
     return QuantizedConv2d(window, GRADIENTS[grad_format], rng, groups)(x, weight)

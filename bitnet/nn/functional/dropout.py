@@ -38,11 +38,14 @@ def _drop(x, keep, scale):
     xp = array_module(x)
     dropped = kernels.pack(xp.zeros(x.shape[-1], np.float32)).words ^ keep.words  # padding stays 0
     planes, coefficients = [x.bits.words, x.bits.words ^ dropped], x.coefficients * 2
-    if x.offset:  # offset * keep = (offset + offset k) / 2 with k = +1 kept, -1 dropped
-        planes, coefficients = [*planes, keep.words[None]], (*coefficients, x.offset)
+    offset = 2 * x.offset
+    if offset:  # offset * keep = (2 offset + offset k - offset) / 2 with k = +1 kept, -1 dropped
+        kept = keep.words[None]
+        planes = [*planes, kept, kept | dropped]  # the last one +1, so that a border of -1 is kept
+        coefficients = *coefficients, x.offset, -x.offset
     words = xp.concatenate(planes)
     bits = Bits(words, (len(words), *x.shape))
-    return BitPlanes(bits, coefficients, x.scale * scale / 2, x.offset, x.unit)
+    return BitPlanes(bits, coefficients, x.scale * scale / 2, offset, x.unit)
 
 
 def dropout(x: TensorLike, p: float, rng: np.random.Generator) -> Tensor:

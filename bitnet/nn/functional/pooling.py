@@ -9,6 +9,7 @@ from bitnet.arrays import array_module
 from bitnet.autograd import Function, Tensor, TensorLike, as_tensor
 from bitnet.errors import InputError, unfit
 from bitnet.kernels import BitPlanes, Bits, Window
+from bitnet.nn.functional.conv import times_scale
 
 
 class MaxPool2d(Function):
@@ -79,12 +80,12 @@ class AvgPool2d(Function):
 
     def forward(self, x):
         self.size, self.divisor = x.shape[1:3], getattr(x, "unit", 1)
-        if isinstance(x, (Bits, BitPlanes)):
-            x = x.integers() if isinstance(x, BitPlanes) else x.signs(np.int32)
-        views = self.window.views(x)
+        own = x.integers() if isinstance(x, BitPlanes) else x
+        own = x.signs(np.int32) if isinstance(x, Bits) else own
+        views = self.window.views(own)
         total = sum(views[:, :, :, i, j] for i, j in np.ndindex(*views.shape[3:5]))
-        if x.dtype.kind != "f":
-            return total
+        if own.dtype.kind != "f":
+            return times_scale(total, x)
         self.divisor = self.window.taps
         return total / x.dtype.type(self.divisor)
 
@@ -111,7 +112,8 @@ def avg_pool2d(x: TensorLike, window: Window) -> Tensor:
     Returns
     -------
     Tensor
-        Shape (B, H', W', C): the means of floats, otherwise int32.
+        Shape (B, H', W', C): the means of floats, otherwise int32; float32 for BitPlanes whose
+        scale is not 1, such as after dropout.
 
     Examples
     --------
@@ -127,8 +129,6 @@ def avg_pool2d(x: TensorLike, window: Window) -> Tensor:
         raise InputError(
             f"avg_pool2d: got {x.data.dtype}; expected floats, int32, Bits or BitPlanes"
         )
-    if getattr(x.data, "scale", 1.0) != 1.0:
-        raise InputError("avg_pool2d: x comes from a dropout; move it after the pooling")
     return AvgPool2d(window)(x)
 
 

@@ -1,4 +1,4 @@
-"""The papers' networks, and the names of nets."""
+"""The papers' networks, the names of nets, and what a net takes."""
 
 from bitnet.nn.models.feedforward import (
     CIFAR10,
@@ -11,6 +11,7 @@ from bitnet.nn.models.feedforward import (
     float_mlp,
 )
 from bitnet.nn.models.imagenet import alexnet, googlenet
+from bitnet.nn.models.inputs import takes_of
 from bitnet.nn.models.language import LanguageModel, language_model
 from bitnet.nn.models.names import net_named
 
@@ -28,4 +29,5 @@ __all__ = [
     "googlenet",
     "language_model",
     "net_named",
+    "takes_of",
 ]

@@ -15,7 +15,7 @@ from bitnet.errors import InputError
 from bitnet.nn.containers import Sequential
 from bitnet.nn.conv import Flatten, MaxPool2d
 from bitnet.nn.dropout import Dropout
-from bitnet.nn.models.stages import Stages
+from bitnet.nn.models.stages import Stages, pixels, taking
 from bitnet.quantizers import Quantizer
 
 Bits = int | str | Quantizer
@@ -34,6 +34,7 @@ def binary_mlp(
     dropout: tuple[float, float] = (0.0, 0.0),
     weight_quantizer: Bits = 1,
     activation_quantizer: Bits = 1,
+    input_planes: int = 8,
     **options: Any,
 ) -> Sequential:
     """Return a multilayer perceptron with low-bit weights and activations; default: one bit.
@@ -53,6 +54,9 @@ def binary_mlp(
         MNIST settings.
     weight_quantizer, activation_quantizer : int or Quantizer or str, optional
         A number of bits from 1 to 8, a quantizer, or its name; for all weights and all activations.
+    input_planes : int, optional
+        The number of bits of each pixel that the net sees, from the highest on; with fewer than 8
+        it begins with `nn.PixelPlanes`.
     **options : optional
         `lr_scale`, the factor of the learning rate for gamma and beta (default: 1.0); `stochastic`,
         whether to draw the activations in training, as in the papers' Torch experiments (default:
@@ -63,7 +67,7 @@ def binary_mlp(
     Returns
     -------
     Sequential
-        Takes uint8 pixels of shape (B, sizes[0]) or Bits.
+        Takes uint8 pixels of shape (B, sizes[0]), or, with 8 `input_planes`, also Bits.
 
     Examples
     --------
@@ -78,7 +82,8 @@ def binary_mlp(
     pairs = _pairs("binary_mlp", sizes)
     if len(dropout) != 2:
         raise InputError(f"binary_mlp: dropout is {dropout!r}; expected two probabilities")
-    return Sequential(*_fully_connected(make, pairs, dropout))
+    net = Sequential(*pixels(input_planes), *_fully_connected(make, pairs, dropout))
+    return taking(net, "uint8", sizes[:1])
 
 
 def float_mlp(sizes: Sequence[int], *, rng: np.random.Generator) -> Sequential:
@@ -102,7 +107,8 @@ def float_mlp(sizes: Sequence[int], *, rng: np.random.Generator) -> Sequential:
     >>> len(float_mlp([784, 512, 10], rng=np.random.default_rng(0)).layers)
     5
     """
-    return Sequential(*_fully_connected(Stages(rng), _pairs("float_mlp", sizes)))
+    net = Sequential(*_fully_connected(Stages(rng), _pairs("float_mlp", sizes)))
+    return taking(net, "float32", sizes[:1])
 
 
 def binary_convnet(
@@ -113,6 +119,7 @@ def binary_convnet(
     rng: np.random.Generator,
     weight_quantizer: Bits = 1,
     activation_quantizer: Bits = 1,
+    input_planes: int = 8,
     **options: Any,
 ) -> Sequential:
     """Return a ConvNet with low-bit weights and activations, as for CIFAR-10 and SVHN.
@@ -131,7 +138,7 @@ def binary_convnet(
         The widths of the fully connected layers; the last one is the number of classes.
     rng : numpy.random.Generator
         The generator of the initial weights and of stochastic signs.
-    weight_quantizer, activation_quantizer, **options : optional
+    weight_quantizer, activation_quantizer, input_planes, **options : optional
         As for `binary_mlp`.
 
     Returns
@@ -147,7 +154,8 @@ def binary_convnet(
     [BinaryConv2d(3, 16, 3x3), MaxPool2d(2x2), BatchNorm(16), Sign(clip_value=1.0)]
     """
     make = Stages(rng, weight_quantizer, activation_quantizer, **options)
-    return _convnet("binary_convnet", make, image, blocks, units)
+    net = _convnet("binary_convnet", make, image, blocks, units, pixels(input_planes))
+    return taking(net, "uint8", image)
 
 
 def float_convnet(
@@ -177,7 +185,8 @@ def float_convnet(
     >>> float_convnet((8, 8, 3), [(16,)], [10], rng=np.random.default_rng(0)).layers[:4]
     [Conv2d(3, 16, 3x3), MaxPool2d(2x2), BatchNorm(16), ReLU()]
     """
-    return _convnet("float_convnet", Stages(rng), image, blocks, units)
+    net = _convnet("float_convnet", Stages(rng), image, blocks, units)
+    return taking(net, "float32", image)
 
 
 def _fully_connected(make, pairs, dropout=(0.0, 0.0)):
@@ -190,8 +199,8 @@ def _fully_connected(make, pairs, dropout=(0.0, 0.0)):
     return layers
 
 
-def _convnet(name, make, image, blocks, units):
-    """Check the sizes and return a ConvNet."""
+def _convnet(name, make, image, blocks, units, first=()):
+    """Check the sizes and return a ConvNet, after its first layers if there are some."""
     if len(image) != 3 or not blocks or not all(blocks) or not units:
         raise InputError(
             f"{name}: image {image!r}, blocks {blocks!r}, units {units!r}; expected (rows, "
@@ -200,7 +209,7 @@ def _convnet(name, make, image, blocks, units):
     height, width = (size >> len(blocks) for size in image[:2])  # a pooling halves, rounded down
     if min(height, width) < 1:
         raise InputError(f"{name}: images of {image[:2]} are too small for {len(blocks)} poolings")
-    layers, inputs = [], image[2]
+    layers, inputs = [*first], image[2]
     for block in blocks:
         for i, outputs in enumerate(block, 1):
             pool = MaxPool2d() if i == len(block) else None

@@ -19,7 +19,7 @@ from bitnet.kernels import Window
 from bitnet.nn.containers import Branches, Sequential, WithHeads
 from bitnet.nn.conv import AvgPool2d, Flatten, MaxPool2d, QuantConv2d
 from bitnet.nn.linear import QuantLinear
-from bitnet.nn.models.stages import Stages
+from bitnet.nn.models.stages import Stages, pixels, taking
 
 FLOAT = 32
 IMAGE, UNITS = (224, 224), (4096, 4096)
@@ -56,7 +56,7 @@ class _Maker(Stages):
     one_bit = QuantLinear, QuantConv2d
 
     def __init__(
-        self, name, rng, image, weight_quantizer, activation_quantizer, inflation, options
+        self, name, rng, image, weight_quantizer, activation_quantizer, inflation, planes, options
     ):
         if not inflation > 0:
             raise InputError(f"{name}: inflation is {inflation!r}; expected a number above 0")
@@ -65,11 +65,17 @@ class _Maker(Stages):
                 f"{name}: weight_quantizer is {weight_quantizer} and activation_quantizer "
                 f"{activation_quantizer}; expected 1 to 8 for both, or {FLOAT} (floats) for both"
             )
+        if weight_quantizer == FLOAT and planes != 8:
+            raise InputError(
+                f"{name}: input_planes is {planes!r}, and a float net takes float32 images; remove "
+                "it, or choose 1 to 8 bits"
+            )
         if not isinstance(image, (tuple, list)) or len(image) != 2:
             raise InputError(f"{name}: image is {image!r}; expected rows and columns")
         bits = () if weight_quantizer == FLOAT else (weight_quantizer, activation_quantizer)
         super().__init__(rng, *bits, **options)
         self.size, self.inflation = tuple(image), inflation
+        self.takes = "uint8" if bits else "float32", (*image, 3)
 
     def width(self, channels):
         """Return the inflated number of channels."""
@@ -92,6 +98,7 @@ def alexnet(
     activation_quantizer: int = 1,
     inflation: float = 1,
     units: tuple[int, int] = UNITS,
+    input_planes: int = 8,
     **options: str,
 ) -> Sequential:
     """Return AlexNet: five convolutions and three fully connected layers, each with batch norm.
@@ -114,6 +121,8 @@ def alexnet(
         ("ratioInfl"); it is not known whether the published accuracy uses it.
     units : (int, int), optional
         The widths of the hidden fully connected layers.
+    input_planes : int, optional
+        As for `binary_mlp`.
     **options : str
         The arguments `grad_format` and `rounding` of each quantized layer.
 
@@ -131,8 +140,8 @@ def alexnet(
     (QuantConv2d(3, 16, 11x11), 27)
     """
     bits, inputs = (weight_quantizer, activation_quantizer), 3
-    make = _Maker("alexnet", rng, image, *bits, inflation, options)
-    layers = []
+    make = _Maker("alexnet", rng, image, *bits, inflation, input_planes, options)
+    layers = pixels(input_planes)
     for i, (channels, size, stride, padding, pools) in enumerate(ALEXNET):
         outputs = make.width(channels) if i < len(ALEXNET) - 1 else channels
         pool = MaxPool2d(**POOL) if pools else None
@@ -144,7 +153,8 @@ def alexnet(
     for outputs in units:
         layers += make.linear(inputs, outputs)
         inputs = outputs
-    return Sequential(*layers, *make.linear(inputs, n_classes, act=False))
+    net = Sequential(*layers, *make.linear(inputs, n_classes, act=False))
+    return taking(net, *make.takes)
 
 
 def googlenet(
@@ -156,6 +166,7 @@ def googlenet(
     activation_quantizer: int = 1,
     inflation: float = 1,
     auxiliary: bool = True,
+    input_planes: int = 8,
     **options: str,
 ) -> Sequential:
     """Return GoogleNet with batch norm: two convolutions, ten inception blocks, one layer.
@@ -174,7 +185,7 @@ def googlenet(
     auxiliary : bool, optional
         Add two classifiers in training, after the fourth and the seventh block; `nn.auxiliary`
         makes the loss.
-    **options : str
+    input_planes, **options : optional
         As for `alexnet`.
 
     Returns
@@ -190,10 +201,11 @@ def googlenet(
     (10, [14, 17])
     """
     bits = weight_quantizer, activation_quantizer
-    make = _Maker("googlenet", rng, image, *bits, inflation, options)
+    make = _Maker("googlenet", rng, image, *bits, inflation, input_planes, options)
     first, reduced, inputs = map(make.width, (64, 64, 192))
     pools = [MaxPool2d(**POOL, padding=1) for _ in range(2)]
     layers = [
+        *pixels(input_planes),
         *make.shrink(*make.conv(3, first, 7, pools[0], stride=2, padding=3)),
         *make.conv(first, reduced, 1),
         *make.shrink(*make.conv(reduced, inputs, 3, pools[1])),
@@ -209,7 +221,8 @@ def googlenet(
     average = AvgPool2d(make.size)
     layers += [*make.conv(inputs, n_classes, 1, average, act=False)]
     layers.insert(-1, Flatten())
-    return WithHeads(*layers, heads=heads) if auxiliary else Sequential(*layers)
+    net = WithHeads(*layers, heads=heads) if auxiliary else Sequential(*layers)
+    return taking(net, *make.takes)
 
 
 def _inception(make, inputs, one, three, double, pooling):

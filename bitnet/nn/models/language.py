@@ -57,6 +57,7 @@ class LanguageModel(Module):
     """
 
     shown = ("embedding", "recurrent", "decoder")
+    takes = ("int64", ())  # one id
 
     def __init__(
         self,

@@ -4,6 +4,7 @@ from bitnet.errors import InputError
 from bitnet.nn.activations import Quantize, ReLU, Sign
 from bitnet.nn.conv import BinaryConv2d, Conv2d, QuantConv2d
 from bitnet.nn.linear import BinaryLinear, Linear, QuantLinear
+from bitnet.nn.pixels import PixelPlanes
 from bitnet.nn.shift import norm_named
 
 
@@ -65,3 +66,14 @@ class Stages:
         if self.activation_quantizer == 1:
             return Sign(stochastic=self.stochastic, rng=self.rng)
         return Quantize(self.activation_quantizer)
+
+
+def pixels(input_planes):
+    """Return the layers before the first product: none for all 8 planes of the pixels."""
+    return [] if input_planes == 8 else [PixelPlanes(input_planes)]
+
+
+def taking(net, dtype, shape):
+    """Return a net after writing down the type and the shape of one input."""
+    net.takes = dtype, tuple(map(int, shape))
+    return net

@@ -90,10 +90,6 @@ def test_flattened_bits_are_the_flattened_numbers(channels):
         (lambda: F.max_pool2d(IMAGES, Window((1, 1), padding=((1, 1), (1, 1)))), "sees a pixel"),
         (lambda: F.avg_pool2d(IMAGES.astype(np.int64), SAME), "expected floats"),
         (lambda: F.avg_pool2d(IMAGES, Window((9, 9))), "does not fit into images"),
-        (
-            lambda: F.avg_pool2d(F.dropout(F.sign(IMAGES), 0.2, np.random.default_rng(0)), SAME),
-            "move it after the pooling",
-        ),
         (lambda: F.flatten(np.ones(3)), r"expected \(B, ...\)"),
     ],
 )

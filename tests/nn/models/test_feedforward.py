@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from bitnet import InputError
-from bitnet.nn import BatchNorm, BinaryLinear, Dropout, Linear, ReLU, Sign, models
+from bitnet.nn import BatchNorm, BinaryLinear, Dropout, Linear, PixelPlanes, ReLU, Sign, models
+from bitnet.nn.functional import cross_entropy
 from bitnet.nn.models.feedforward import binary_convnet, binary_mlp, float_convnet, float_mlp
 
 RNG = np.random.default_rng(0)
@@ -40,6 +41,23 @@ def test_dropout_before_each_binary_layer():
     assert isinstance(binary_mlp([784, 30, 10], rng=RNG, dropout=(0, 0.5))[0], BinaryLinear)
 
 
+def test_the_highest_planes_of_pixels():
+    image = {"image": (8, 8, 3), "blocks": [(4,)], "units": [2]}
+    for planes in range(1, 9):
+        mlp = binary_mlp([6, 20, 2], rng=RNG, input_planes=planes, dropout=(0.2, 0))
+        convnet = binary_convnet(**image, rng=RNG, input_planes=planes)
+        for net, shape in ((mlp, (30, 6)), (convnet, (30, 8, 8, 3))):
+            assert [layer.planes for layer in net if isinstance(layer, PixelPlanes)] == (
+                [planes] if planes < 8 else []
+            )
+            assert planes == 8 or isinstance(net[0], PixelPlanes)
+            pixels = RNG.integers(0, 256, shape, dtype=np.uint8)
+            cross_entropy(net(pixels), RNG.integers(0, 2, 30)).backward()
+            assert all(parameter.grad.any() for parameter in net.parameters())
+            high = np.uint8(256 - (1 << (8 - planes)))
+            assert np.array_equal(net.eval()(pixels).data, net(pixels & high).data)
+
+
 def test_stochastic_signs():
     model = binary_mlp([784, 30, 10], rng=RNG, stochastic=True)
     assert [layer.stochastic for layer in model.layers if isinstance(layer, Sign)] == [True]
@@ -63,6 +81,8 @@ def test_the_layers_of_the_float_twin():
         lambda: binary_mlp([784, 30, 10], rng=RNG, dropout=(0.2,)),
         lambda: binary_mlp([784, 30, 10], rng=RNG, dropout=(0.2, 1.0)),
         lambda: float_mlp([], rng=RNG),
+        lambda: binary_mlp([784, 30, 10], rng=RNG, input_planes=0),
+        lambda: binary_convnet(**models.SVHN, rng=RNG, input_planes=9),
     ],
 )
 def test_what_does_not_fit_is_refused(call):
