@@ -89,9 +89,7 @@ def _differences(model, net, rows):
     shapes, trained, scores = _trained_integers(model, rows)
     if [layer.bits.shape for layer in net.integer_layers] != shapes:
         came = f"{net}, whose weights differ in shape from those of {model!r:.200}"
-        raise InputError(
-            f"compare: got {came}; expected the net that freeze returned for it"
-        )
+        raise InputError(f"compare: got {came}; expected the net that freeze returned for it")
     frozen = net.pre_activations(*rows, prepared=True)
     frozen_scores = to_cpu(net.scores(*rows, prepared=True))
     differ = [a != b for a, b in zip(trained, frozen, strict=True)]
@@ -99,7 +97,12 @@ def _differences(model, net, rows):
     classes = unequal.reshape(len(unequal), -1).any(axis=1).sum() if unequal.ndim else 0
     if frozen_scores.ndim == 2 and not isinstance(frozen_scores, Bits):
         classes = (scores.argmax(axis=1) != frozen_scores.argmax(axis=1)).sum()
-    return [sum(own.size for own in differ), sum(own.sum() for own in differ), unequal.sum(), classes]
+    return [
+        sum(own.size for own in differ),
+        sum(own.sum() for own in differ),
+        unequal.sum(),
+        classes,
+    ]
 
 
 def _numbers(x) -> np.ndarray:

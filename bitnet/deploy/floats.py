@@ -16,7 +16,6 @@ from bitnet.arrays import Array, array_module, promoted
 from bitnet.deploy.node import FLAG, FLOAT_ARRAY, INTEGERS_, NUMBER, WHOLE, WINDOW_, Form, Node
 from bitnet.deploy.products import images_after
 from bitnet.deploy.sizes import INTEGERS, Size, Value, broadcast, joined, promoted_kind, total
-from bitnet.errors import InputError
 from bitnet.kernels import Window
 
 

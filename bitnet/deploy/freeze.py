@@ -194,7 +194,9 @@ def _check_numbers(model):
             how = "the training diverged, so train again with a smaller learning rate"
             raise InputError(f"freeze: {name} holds NaN or infinity; {how}")
     for name, parameter in model.named_parameters():
-        if getattr(parameter, "has_signs", False) and parameter.signs != kernels.pack(parameter.data):
+        if getattr(parameter, "has_signs", False) and parameter.signs != kernels.pack(
+            parameter.data
+        ):
             came = f"{name} differs from its cached signs"
             raise InputError(
                 f"freeze: {came}; call weight.edit() before each change of weight.data"

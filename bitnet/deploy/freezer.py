@@ -19,13 +19,28 @@ from bitnet.deploy.sources import Constant, Input, Weights
 from bitnet.deploy.thresholds import are_steps, find_edges, find_thresholds, is_monotone_quantizer
 from bitnet.errors import InputError
 from bitnet.kernels import BitPlanes, Bits, Codebook
-from bitnet.nn.functional import activations, arithmetic, embedding, norm, pooling, scaled, ste
-from bitnet.nn.functional import shapes as moves
+from bitnet.nn.functional.activations import HardTanh, PReLU, ReLU
+from bitnet.nn.functional.arithmetic import (
+    Add,
+    Divide,
+    Exp,
+    Multiply,
+    Negate,
+    Sigmoid,
+    Subtract,
+    Tanh,
+)
+from bitnet.nn.functional.embedding import Embedding
+from bitnet.nn.functional.norm import Normalize
+from bitnet.nn.functional.pooling import Flatten, MaxPool2d
+from bitnet.nn.functional.scaled import QuantizeScaled
+from bitnet.nn.functional.shapes import GetItem, Reshape
+from bitnet.nn.functional.ste import Sign
 
-EXACT = (norm.Normalize, arithmetic.Add, arithmetic.Subtract, arithmetic.Multiply)
-EXACT += (arithmetic.Divide, arithmetic.Negate)
-EXACT += (activations.ReLU, activations.HardTanh, activations.PReLU)
-ROUNDED = (arithmetic.Exp, arithmetic.Tanh, arithmetic.Sigmoid)  # monotone up to rounding
+EXACT = (Normalize, Add, Subtract, Multiply)
+EXACT += (Divide, Negate)
+EXACT += (ReLU, HardTanh, PReLU)
+ROUNDED = (Exp, Tanh, Sigmoid)  # monotone up to rounding
 SIMPLE = (bool, int, float, str, tuple, np.ndarray, np.generic, type(None))
 
 
@@ -166,7 +181,10 @@ class Freezer:
     def is_arange(self, op, position):
         """Return whether a part of an index is 0, 1, ..., one for each element of the batch."""
         pair = [g.nodes[op.number].settings["index"] for g in self.graphs]
-        pair = [own[position] if isinstance(own, tuple) and len(own) > position else None for own in pair]
+        pair = [
+            own[position] if isinstance(own, tuple) and len(own) > position else None
+            for own in pair
+        ]
         sizes = [own["B"] for own in self.sizes]
         return all(
             is_array(own) and np.array_equal(to_cpu(own), np.arange(size))
@@ -175,7 +193,7 @@ class Freezer:
 
     def _check_settings(self, op):
         """Refuse settings that depend on the batch."""
-        if op.function in (moves.Reshape, moves.GetItem):
+        if op.function in (Reshape, GetItem):
             return
         other = self.graphs[1].nodes[op.number].settings
         for name, own in op.settings.items():
@@ -205,7 +223,9 @@ class Freezer:
             fixed = tuple(slice(None) if isinstance(size, int) else slice(1) for size in shape)
             parts = [to_cpu(own)[fixed] for own in pair]
             wide = [np.broadcast_to(part, own.shape) for part, own in zip(parts, pair, strict=True)]
-            if _same(*parts) and all(_same(*both) for both in zip(wide, map(to_cpu, pair), strict=True)):
+            if _same(*parts) and all(
+                _same(*both) for both in zip(wide, map(to_cpu, pair), strict=True)
+            ):
                 return parts[0], shape
         raise InputError(
             "freeze: an array in the model differs between two calls in evaluation mode; expected "
@@ -261,16 +281,16 @@ class Freezer:
 
     def _commutes(self, op):
         """Return whether an operation moves or compares elements without changing them."""
-        if op.function is embedding.Embedding:
+        if op.function is Embedding:
             return self.is_constant(op.inputs[0])
         is_float = self.data(op.number)[0].dtype.kind == "f"
-        return op.function is pooling.Flatten or (op.function is pooling.MaxPool2d and is_float)
+        return op.function is Flatten or (op.function is MaxPool2d and is_float)
 
     def _moved(self, op, number):
         """Return the number of the node that moves packed values as an operation moves floats."""
-        if op.function is embedding.Embedding:
+        if op.function is Embedding:
             return self.add(shapes.Gather("gather", (number, self.operand(op.inputs[1]))))
-        if op.function is pooling.Flatten:
+        if op.function is Flatten:
             return self.add(shapes.Flatten("flatten", (number,)))
         return self.add(shapes.Pool("maxpool", (number,), op.settings["window"]))
 
@@ -312,7 +332,9 @@ class Freezer:
             steps = steps.reshape(m, -1)
         names = [self.name_of(op) for op, *_ in chain]
         name = next(filter(None, names), "")
-        return self.add(products.Threshold("thresholds", (z,), steps, increasing, codebook, name=name))
+        return self.add(
+            products.Threshold("thresholds", (z,), steps, increasing, codebook, name=name)
+        )
 
     def _monotone(self, ref, shape):
         """Return (operation, operand, other operands, whether rounded) if it is monotone, or None."""
@@ -324,7 +346,7 @@ class Freezer:
         if not (rounded or op.function in EXACT) or len(varying) != 1:
             return None
         (position,) = varying
-        if op.function is arithmetic.Divide and position == 1:
+        if op.function is Divide and position == 1:
             return None
         others = []
         for i, own in enumerate(op.inputs):
@@ -334,7 +356,7 @@ class Freezer:
             if not is_array(pair[0]) or not _same(*pair) or any(n > 1 for n in pair[0].shape[:-1]):
                 return None  # not one number for each channel
             others.append(to_cpu(pair[0]).reshape(pair[0].shape[-1:]))
-        if op.function is activations.PReLU and (others[0] < 0).any():
+        if op.function is PReLU and (others[0] < 0).any():
             return None
         return op, position, others, rounded
 
@@ -357,7 +379,9 @@ class Freezer:
             steps = len(quantizer.codebook) - 1
             codes = _scaled_codes(quantizer, scale)
             edges = find_edges(codes, steps, dtype.type)
-            if not quantizer.elementwise or not is_monotone_quantizer(codes, edges, steps, dtype.type):
+            if not quantizer.elementwise or not is_monotone_quantizer(
+                codes, edges, steps, dtype.type
+            ):
                 came = f"{quantizer!r:.80}, whose codes are no increasing function of each number"
                 raise InputError(f"freeze: got {came}; see {rules.PAGE}")
             self.known[key] = edges
@@ -366,11 +390,11 @@ class Freezer:
 
 def _codes_of(op):
     """Return the function from floats to codes of an operation, and its codebook or None."""
-    if op.function is ste.Sign:
+    if op.function is Sign:
         return (lambda x: (x >= 0).astype(np.uint8)), None
     quantizer, scale = op.settings["quantizer"], op.settings.get("scale") or 1.0
     book = quantizer.codebook
-    if op.function is scaled.QuantizeScaled:
+    if op.function is QuantizeScaled:
         book = Codebook(book.patterns, book.coefficients, book.unit * scale, book.offset)
     return _scaled_codes(quantizer, scale), (None if book.is_sign else book)
 
@@ -384,7 +408,7 @@ def _scaled_codes(quantizer, scale):
 
 def _looks_up(op, name):
     """Return whether an operation looks up the rows of an input."""
-    return op.function is embedding.Embedding and op.inputs[1] == name
+    return op.function is Embedding and op.inputs[1] == name
 
 
 def _copy(bits):

@@ -209,7 +209,10 @@ class _Program:
         node = graph.nodes[i]
         if not isinstance(node, (products.Linear, products.Conv)):
             return None
-        if any(graph.values[j].kind != "bits" for j in node.inputs) or node.inputs[1] not in self.first:
+        if (
+            any(graph.values[j].kind != "bits" for j in node.inputs)
+            or node.inputs[1] not in self.first
+        ):
             return None
         chain = [i]
         while len(readers := graph.readers[chain[-1]]) == 1 and readers[0] >= 0:

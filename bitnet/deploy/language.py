@@ -50,10 +50,7 @@ class FrozenLanguageModel(FrozenNet):
     kind = file.LANGUAGE_MODEL
 
     def __init__(
-        self,
-        graph: FrozenGraph,
-        vocabulary: Sequence[str] | None = None,
-        unit: str | None = None,
+        self, graph: FrozenGraph, vocabulary: Sequence[str] | None = None, unit: str | None = None
     ) -> None:
         super().__init__(graph)
         self.vocabulary = None if vocabulary is None else tuple(vocabulary)
@@ -90,7 +87,9 @@ class FrozenLanguageModel(FrozenNet):
     def __repr__(self) -> str:
         count, width, *units = self.sizes
         cells = [layer.node for layer in self.layers if isinstance(layer.node, Cell)]
-        names = [f"{c.kind}-{'relu' if c.relu else 'tanh'}" if c.kind == "rnn" else c.kind for c in cells]
+        names = [
+            f"{c.kind}-{'relu' if c.relu else 'tanh'}" if c.kind == "rnn" else c.kind for c in cells
+        ]
         layers = "-".join(f"{n} {name}" for n, name in zip(units, names, strict=True))
         return f"FrozenLanguageModel({count}-{width}-{layers}-{count})"
 

@@ -3,7 +3,6 @@
 A layer is a view of nodes, made for people and for counting; the graph is what is computed.
 """
 
-
 import math
 from collections.abc import Iterator
 
@@ -170,7 +169,6 @@ class FrozenLayer:
         kind = self.kind.title().replace(" ", "")
         kind = kind if isinstance(self.node, Cell) or "Float" in kind else f"Frozen{kind}"
         return f"{kind}({', '.join(sizes + more)})"
-
 
 
 def layers_of(graph: FrozenGraph) -> tuple[FrozenLayer, ...]:

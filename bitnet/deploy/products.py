@@ -9,8 +9,17 @@ import numpy as np
 
 from bitnet import kernels
 from bitnet.arrays import Array
-from bitnet.deploy.node import BOOL_ARRAY, CODEBOOK, FLOAT_ARRAY, INT32_ARRAY, NUMBER, WHOLE
-from bitnet.deploy.node import WINDOW_, Form, Node
+from bitnet.deploy.node import (
+    BOOL_ARRAY,
+    CODEBOOK,
+    FLOAT_ARRAY,
+    INT32_ARRAY,
+    NUMBER,
+    WHOLE,
+    WINDOW_,
+    Form,
+    Node,
+)
 from bitnet.deploy.sizes import Size, Value, joined, total
 from bitnet.errors import InputError
 from bitnet.kernels import BitPlanes, Bits, Codebook, Thresholds, Window
@@ -68,7 +77,9 @@ class Linear(Node):
     def value(self, x, weight):
         fits = x.kind in OPERANDS and weight.is_packed and len(weight.shape) == 2
         if not fits or len(x.shape) < 2 or x.shape[-1] != weight.shape[1]:
-            raise self.unlike("packed values or pixels (..., N) and packed weights (M, N)", x, weight)
+            raise self.unlike(
+                "packed values or pixels (..., N) and packed weights (M, N)", x, weight
+            )
         largest = weight.shape[1] * x.largest * weight.largest
         rows = (total(x.shape[:-1]),) if len(x.shape) > 2 else x.shape[:1]
         return Value((*rows, weight.shape[0]), "int32", largest, by_row=joined((x, weight)))
@@ -92,7 +103,9 @@ class Conv(Node):
         shape = images_after(self.window, x.shape)
         fits = x.kind in OPERANDS and weight.is_packed and len(weight.shape) == 4
         if not fits or weight.shape[1:3] != self.window.size:
-            raise self.unlike(f"images and packed filters with the taps of {self.window}", x, weight)
+            raise self.unlike(
+                f"images and packed filters with the taps of {self.window}", x, weight
+            )
         n = kernels.check_groups("filters", x.shape[3], weight.shape[0], self.groups)
         if weight.shape[3] != n:
             raise self.unlike(f"filters of {n} channels", x, weight)
@@ -193,7 +206,9 @@ class Quantize(Node):
         n = 1 if self.codebook is None else len(self.codebook) - 1
         own = self.edges
         if own.ndim != 1 or not len(own) <= n or np.isnan(own).any() or (own[1:] < own[:-1]).any():
-            raise InputError(f"edges of shape {own.shape}; expected at most {n}, sorted, without NaN")
+            raise InputError(
+                f"edges of shape {own.shape}; expected at most {n}, sorted, without NaN"
+            )
         if x.kind != str(own.dtype) or not isinstance(x.shape[-1], int):
             raise self.unlike(f"{own.dtype} (..., N)", x)
         return packed_value(x.shape, self.codebook, x.by_row)

@@ -11,35 +11,58 @@ from bitnet.deploy import cells, floats, products, shapes
 from bitnet.deploy.node import Node
 from bitnet.errors import InputError
 from bitnet.kernels import BitPlanes, Bits
-from bitnet.nn.functional import activations, arithmetic, comparisons, conv, embedding, linear
-from bitnet.nn.functional import norm, pixels, pooling, recurrent, scaled, ste
-from bitnet.nn.functional import shapes as moves
+from bitnet.nn.functional.activations import HardTanh, PReLU, ReLU
+from bitnet.nn.functional.arithmetic import (
+    Abs,
+    Add,
+    Divide,
+    Exp,
+    Log,
+    MatMul,
+    Multiply,
+    Negate,
+    Power,
+    Sigmoid,
+    Subtract,
+    Tanh,
+)
+from bitnet.nn.functional.comparisons import Compare
+from bitnet.nn.functional.conv import Conv2d, QuantizedConv2d
+from bitnet.nn.functional.embedding import Embedding
+from bitnet.nn.functional.linear import Linear, QuantizedLinear
+from bitnet.nn.functional.norm import Normalize
+from bitnet.nn.functional.pixels import PixelPlanes
+from bitnet.nn.functional.pooling import AvgPool2d, Flatten, MaxPool2d, MaxPoolBits
+from bitnet.nn.functional.recurrent import GRU, LSTM, RNN
+from bitnet.nn.functional.scaled import QuantizeScaled, ScaledLinear, unit_of
+from bitnet.nn.functional.shapes import Concatenate, GetItem, Max, Mean, Reshape, Sum, Transpose
+from bitnet.nn.functional.ste import Quantize, Sign, Unpack
 
 PAGE = "docs/own-functions.md"
 ELEMENTWISE = {
-    arithmetic.Add: "add",
-    arithmetic.Subtract: "subtract",
-    arithmetic.Multiply: "multiply",
-    arithmetic.Divide: "divide",
-    arithmetic.Negate: "negate",
-    arithmetic.Abs: "abs",
-    arithmetic.Exp: "exp",
-    arithmetic.Log: "log",
-    arithmetic.Tanh: "tanh",
-    arithmetic.Sigmoid: "sigmoid",
-    activations.ReLU: "relu",
-    activations.HardTanh: "hardtanh",
-    activations.PReLU: "prelu",
-    arithmetic.MatMul: "matmul",
-    moves.Concatenate: "concatenate",
-    pooling.Flatten: "flatten",
-    linear.Linear: "float linear",
-    embedding.Embedding: "gather",
+    Add: "add",
+    Subtract: "subtract",
+    Multiply: "multiply",
+    Divide: "divide",
+    Negate: "negate",
+    Abs: "abs",
+    Exp: "exp",
+    Log: "log",
+    Tanh: "tanh",
+    Sigmoid: "sigmoid",
+    ReLU: "relu",
+    HardTanh: "hardtanh",
+    PReLU: "prelu",
+    MatMul: "matmul",
+    Concatenate: "concatenate",
+    Flatten: "flatten",
+    Linear: "float linear",
+    Embedding: "gather",
 }
-REDUCTIONS = {moves.Sum: "sum", moves.Mean: "mean", moves.Max: "max"}
-POOLS = {pooling.MaxPool2d: "maxpool", pooling.MaxPoolBits: "maxpool", pooling.AvgPool2d: "sumpool"}
-CELLS = {recurrent.RNN: "rnn", recurrent.LSTM: "lstm", recurrent.GRU: "gru"}
-QUANTIZERS = (ste.Sign, ste.Quantize, scaled.QuantizeScaled)
+REDUCTIONS = {Sum: "sum", Mean: "mean", Max: "max"}
+POOLS = {MaxPool2d: "maxpool", MaxPoolBits: "maxpool", AvgPool2d: "sumpool"}
+CELLS = {RNN: "rnn", LSTM: "lstm", GRU: "gru"}
+QUANTIZERS = (Sign, Quantize, QuantizeScaled)
 CLASSES: dict[str, type[Node]] = floats.KINDS | shapes.KINDS
 
 # of constants alone, or in training only
@@ -86,7 +109,7 @@ def _product(freezer, op):
 def _convolution(freezer, op):
     own = op.settings["window"], op.settings["groups"]
     kind, node = "conv", products.Conv
-    if op.function is conv.Conv2d:
+    if op.function is Conv2d:
         kind, node = "float conv", floats.FloatConv
     return freezer.add(node(kind, freezer.operands(op), *own, name=freezer.name_of(op)))
 
@@ -94,7 +117,7 @@ def _convolution(freezer, op):
 def _scaled_product(freezer, op):
     x, weight, bias = op.inputs
     name, bias = freezer.name_of(op), freezer.fixed(op, bias)
-    unit = scaled.unit_of(freezer.data(x)[0]) * scaled.unit_of(freezer.data(weight)[0])
+    unit = unit_of(freezer.data(x)[0]) * unit_of(freezer.data(weight)[0])
     operands = freezer.operand(x), freezer.operand(weight)
     z = freezer.add(products.Linear("linear", operands, name=name))
     y = freezer.add(products.Rescale("rescale", (z,), unit, bias, name=name))
@@ -188,7 +211,7 @@ def _cell(freezer, op):
     dtype = freezer.data(z)[0].dtype
     unit, edges, codebook = 1.0, np.zeros(0, dtype), None
     if isinstance(packed, (Bits, BitPlanes)):
-        unit = quantizer.codebook.unit * scaled.unit_of(packed)
+        unit = quantizer.codebook.unit * unit_of(packed)
         codebook = None if quantizer.codebook.is_sign else quantizer.codebook
         edges = freezer.edges(quantizer, 1.0, dtype)
     operands = [freezer.operand(ref) for ref in (z, weight, *states)]
@@ -198,8 +221,8 @@ def _cell(freezer, op):
 
 RULES = dict.fromkeys(QUANTIZERS, _quantize) | dict.fromkeys(REDUCTIONS, _reduce)
 RULES |= dict.fromkeys(POOLS, _pool) | dict.fromkeys(CELLS, _cell)
-RULES |= {linear.QuantizedLinear: _product, scaled.ScaledLinear: _scaled_product}
-RULES |= dict.fromkeys((conv.QuantizedConv2d, conv.Conv2d), _convolution)
-RULES |= {norm.Normalize: _normalize, arithmetic.Power: _power, ste.Unpack: _unpack}
-RULES |= {moves.Reshape: _reshape, moves.Transpose: _transpose, moves.GetItem: _get_item}
-RULES |= {comparisons.Compare: _compare, pixels.PixelPlanes: _planes}
+RULES |= {QuantizedLinear: _product, ScaledLinear: _scaled_product}
+RULES |= dict.fromkeys((QuantizedConv2d, Conv2d), _convolution)
+RULES |= {Normalize: _normalize, Power: _power, Unpack: _unpack}
+RULES |= {Reshape: _reshape, Transpose: _transpose, GetItem: _get_item}
+RULES |= {Compare: _compare, PixelPlanes: _planes}

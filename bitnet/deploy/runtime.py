@@ -159,7 +159,9 @@ class FrozenNet:
             about += f" prepared by {' '.join(self.preparation.header['steps'])}"
         if not self.is_chain or not all(layer.kind in ("linear", "conv") for layer in self.layers):
             last = self.graph.values[self.graph.outputs[0]].shape[-1:]
-            return f"FrozenNet({first}-{len(self.layers)} layers-{'x'.join(map(str, last))}, {about})"
+            return (
+                f"FrozenNet({first}-{len(self.layers)} layers-{'x'.join(map(str, last))}, {about})"
+            )
         pairs = zip(self.layers, self.sizes[1:], strict=True)
         names = [f"{m}C" if layer.kind == "conv" else str(m) for layer, m in pairs]
         return f"FrozenNet({'-'.join([first, *names])}, {about})"
@@ -327,5 +329,3 @@ def _is_list(given, kind):
     """Return whether a value of a header is a list of values of a type, numbers above 0."""
     fits = isinstance(given, list) and all(type(value) is kind for value in given)
     return fits and (kind is str or all(value > 0 for value in given))
-
-

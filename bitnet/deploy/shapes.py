@@ -4,7 +4,6 @@ import dataclasses
 import math
 from typing import ClassVar
 
-
 from bitnet import kernels
 from bitnet.arrays import Array, array_module, is_array
 from bitnet.deploy.node import INTEGERS_, SHAPE, WINDOW_, Form, Node, whole
@@ -111,7 +110,9 @@ class Concatenate(Node):
             planes = {(b.coefficients, b.offset, b.unit) for b in books}
             same = same and len(planes) == 1
         if not same or not all(isinstance(own, int) for own in ends):
-            raise self.unlike("values of one type, with shapes that differ in the last axis", *parts)
+            raise self.unlike(
+                "values of one type, with shapes that differ in the last axis", *parts
+            )
         largest = None if parts[0].is_float else max(part.largest for part in parts)
         shape = (*parts[0].shape[:-1], sum(ends))
         return Value(shape, parts[0].kind, largest, books[0], joined(parts))
@@ -186,7 +187,9 @@ def _index_from(given):
         if isinstance(part, dict) and part.keys() == {"slice"}:
             ends = part["slice"]
             fits = isinstance(ends, list) and len(ends) == 3 and ends[2] != 0
-            if not fits or not all(e is None or (type(e) is int and abs(e) < 1 << 31) for e in ends):
+            if not fits or not all(
+                e is None or (type(e) is int and abs(e) < 1 << 31) for e in ends
+            ):
                 raise InputError(f"the header has {part!r:.60}; expected start, stop and step")
             parts.append(slice(*ends))
         elif isinstance(part, str) and part in names:
@@ -237,7 +240,9 @@ class Select(Node):
             raise self.unlike(f"numbers with an axis {self.axis} of fixed size", x)
         size = x.shape[self.axis]
         self.check_array("ids")
-        if self.ids.ndim != 1 or (self.ids.size and not 0 <= self.ids.min() <= self.ids.max() < size):
+        if self.ids.ndim != 1 or (
+            self.ids.size and not 0 <= self.ids.min() <= self.ids.max() < size
+        ):
             raise InputError(f"ids of shape {self.ids.shape}; expected numbers below {size}")
         shape = (*x.shape[: self.axis], len(self.ids), *x.shape[self.axis + 1 :])
         return dataclasses.replace(x.has(shape), by_row=x.by_row and self.axis > 0)
@@ -265,6 +270,11 @@ class Take(Node):
         return x[steps, xp.arange(x.shape[1])]
 
 
-KINDS: dict[str, type[Node]] = {"maxpool": Pool, "sumpool": Pool, "flatten": Flatten, "reshape": Reshape}
+KINDS: dict[str, type[Node]] = {
+    "maxpool": Pool,
+    "sumpool": Pool,
+    "flatten": Flatten,
+    "reshape": Reshape,
+}
 KINDS |= {"transpose": Transpose, "concatenate": Concatenate, "slice": Slice, "gather": Gather}
 KINDS |= {"take": Take, "select": Select}

@@ -79,7 +79,9 @@ def size_of(text):
 def shape_of(given):
     """Return the shape in a header, a list of sizes."""
     if not isinstance(given, list) or len(given) > MAX_AXES:
-        raise InputError(f"the header has the shape {given!r:.60}; expected at most {MAX_AXES} sizes")
+        raise InputError(
+            f"the header has the shape {given!r:.60}; expected at most {MAX_AXES} sizes"
+        )
     return tuple(map(size_of, given))
 
 

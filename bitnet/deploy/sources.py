@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from bitnet import kernels
-from bitnet.arrays import Array, array_module, as_array, like
+from bitnet.arrays import Array, array_module, as_array
 from bitnet.deploy.node import CODEBOOK, SHAPE, WHOLE, Form, Node, largest_of, numpy_kind
 from bitnet.deploy.sizes import Size, Value, at
 from bitnet.errors import InputError
@@ -156,7 +156,9 @@ class Constant(Node):
         own = self.array.shape
         aligned = len(own) == len(self.shape)
         if not aligned or any(m not in (1, n) for m, n in zip(own, self.shape, strict=True)):
-            raise InputError(f"an array of shape {own}; expected one that broadcasts to {self.shape}")
+            raise InputError(
+                f"an array of shape {own}; expected one that broadcasts to {self.shape}"
+            )
         kind = numpy_kind(self.array)
         largest = None if self.array.dtype.kind == "f" else largest_of(self.array)
         return Value(self.shape, kind, largest)
@@ -181,5 +183,3 @@ class Constant(Node):
         """Return the array in its shape."""
         array = self.array
         return array_module(array).broadcast_to(array, at(self.shape, sizes))
-
-
