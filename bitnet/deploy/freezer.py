@@ -143,14 +143,18 @@ class Freezer:
         return found
 
     def name_of(self, op):
-        """Return the dotted name of the layer whose parameters an operation takes, or ""."""
+        """Return the dotted name of the layer whose parameters an operation takes, or "".
+
+        A parameter in a list, such as weights.0, has a name of its own.
+        """
         refs = list(op.inputs)
         while refs:
             ref = refs.pop(0)
             if isinstance(ref, int) and self.is_constant(ref):
-                refs += self.ops[ref].inputs
+                refs = [*self.ops[ref].inputs, *refs]
             elif ref in self.graphs[0].parameters:
-                return ref.rpartition(".")[0]
+                layer, _, last = ref.rpartition(".")
+                return ref if last.isdigit() else layer
         return ""
 
     def described(self, op):
@@ -289,7 +293,8 @@ class Freezer:
     def _moved(self, op, number):
         """Return the number of the node that moves packed values as an operation moves floats."""
         if op.function is Embedding:
-            return self.add(shapes.Gather("gather", (number, self.operand(op.inputs[1]))))
+            operands = number, self.operand(op.inputs[1])
+            return self.add(shapes.Gather("gather", operands, name=self.name_of(op)))
         if op.function is Flatten:
             return self.add(shapes.Flatten("flatten", (number,)))
         return self.add(shapes.Pool("maxpool", (number,), op.settings["window"]))
