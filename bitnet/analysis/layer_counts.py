@@ -75,11 +75,16 @@ class LayerRow:
         """The number of weights if they have one bit, otherwise 0."""
         return self.weights if self.bits == 1 else 0
 
+    @property
+    def float_operations(self):
+        """The additions and multiplications of floats besides those of the products."""
+        return self.additions + self.multiplications + self.shifts
+
     def as_dict(self):
         """Return the row in the form of JSON."""
         fields = dataclasses.asdict(self)
         lists = {name: [*fields[name]] for name in ("outputs", "modules")}
-        return fields | lists | {"one_bit": self.one_bit}
+        return fields | lists | {n: getattr(self, n) for n in ("one_bit", "float_operations")}
 
 
 def numbers_of(value):

@@ -15,11 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from bitnet.analysis.layer_counts import numbers_of
 from bitnet.analysis.table import aligned, count, percent
 from bitnet.arrays import to_cpu
 from bitnet.deploy import FrozenNet
-from bitnet.deploy.layers import FrozenConv
+from bitnet.deploy.runtime import weight_bits
 from bitnet.errors import InputError
 from bitnet.kernels import WORD_BITS, Bits
 from bitnet.nn import Module, QuantConv2d
@@ -190,24 +189,20 @@ def repetitions(net: FrozenNet | Module) -> Repetitions:
     >>> import bitnet
     >>> rng = np.random.default_rng(0)
     >>> net = bitnet.nn.models.binary_convnet((8, 8, 1), [(512,)], [10], rng=rng)
-    >>> repetitions(net).layers["0 BinaryConv2d"].up_to_sign  # of 256 possible ones
+    >>> repetitions(net).layers["layers.0"].up_to_sign  # of 256 possible ones
     229
     """
+    filters: list[tuple[str, Any, int, int]]  # name, weights, bits, groups
     if isinstance(net, FrozenNet):
-        layers: list[Any] = [layer for layer in net.layers if isinstance(layer, FrozenConv)]
-        filters = [(layer.bits, numbers_of(layer.weight_codebook).bits) for layer in layers]
+        layers = [(i, own) for i, own in enumerate(net.layers) if own.kind == "conv"]
+        filters = [(c.name or f"{i}", to_cpu(c.bits), weight_bits(c), c.groups) for i, c in layers]
     elif isinstance(net, Module):
-        layers = [layer for layer in net.modules() if isinstance(layer, QuantConv2d)]
-        filters = [(layer.packed, layer.weight_quantizer.bits) for layer in layers]
+        convs = [own for own in net.named_modules() if isinstance(own[1], QuantConv2d)]
+        filters = [(n, to_cpu(c.packed), c.weight_quantizer.bits, c.groups) for n, c in convs]
     else:
         raise InputError(f"repetitions: got {type(net).__name__}; expected a model or FrozenNet")
-    found, left_out = {}, []
-    for i, (layer, (weights, bits)) in enumerate(zip(layers, to_cpu(filters), strict=True)):
-        name = f"{i} {type(layer).__name__}"
-        if isinstance(weights, Bits):
-            found[name] = repetition(weights, layer.groups)
-        else:
-            left_out.append(f"{name} with {bits}-bit weights")
+    found = {name: repetition(own, n) for name, own, _, n in filters if isinstance(own, Bits)}
+    left_out = [f"{name} with {b}-bit weights" for name, _, b, _ in filters if name not in found]
     if left_out and not found:
         came = f"{net!r:.100}, which has only {', '.join(left_out):.200}"
         raise InputError(
