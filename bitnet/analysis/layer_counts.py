@@ -68,7 +68,9 @@ class LayerRow:
 
     def __repr__(self):
         shape = "x".join(map(str, self.outputs)) or "-"
-        return f"LayerRow({self.name}: {shape}, {self.weights:,} weights, {self.n_bytes:,} bytes)"
+        return (
+            f"LayerRow({self.name:.60}: {shape}, {self.weights:,} weights, {self.n_bytes:,} bytes)"
+        )
 
     @property
     def one_bit(self):

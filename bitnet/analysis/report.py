@@ -19,13 +19,11 @@ PRECISIONS = ("1x1", "8x1", "float32")  # bits of activation x weight, in binary
 TOTALS = "one_bit", "thresholds", "directions", "floats", "n_bytes", "memory", "float_operations"
 OVERHEAD = "zip, names and header"
 NOTES = (
-    "MACs: multiply-accumulates for one {one}, including taps beyond the border of an image, by",
-    "the bits of activation x weight (pixels have 8)",
+    "MACs: multiply-accumulates for one {}, including taps beyond the border of an image, by the",
+    "bits of activation x weight (pixels have 8)",
 )
-OF_FILES = (
-    "int32: thresholds, 2^k - 1 per unit with k-bit outputs; directions: one bit each; bytes: in",
-    "the file; float ops: additions and multiplications of floats besides those of the MACs",
-)
+OF_BITS = "int32: thresholds, 2^k - 1 per unit with k-bit outputs; directions: one bit each"
+OF_FILES = "bytes: in the file; float ops: additions and multiplications besides those of the MACs"
 OF_MEMORY = "memory: bytes, with float32 latent weights, without the state of an optimizer"
 
 
@@ -151,7 +149,8 @@ class Summary:
         if self.file_bytes is None:
             yield f"cannot be frozen: {self.reason:.200}"
         else:
-            yield from (*(line.format(one=self.one) for line in NOTES), *OF_FILES)
+            yield from (NOTES[0].format(self.one), *NOTES[1:])
+            yield from (OF_BITS, OF_FILES) if self.weights else (OF_FILES,)
         if not self.is_frozen:
             yield OF_MEMORY
 
@@ -210,10 +209,10 @@ def summary(
     try:
         frozen = frozen or freeze(net, example)
     except InputError as error:
-        unknown = example is None and takes_of(net) is None
-        if unknown or not str(error).startswith("freeze: "):
-            raise
         reason = str(error).removeprefix("freeze: ")
+        unknown = example is None and takes_of(net) is None
+        if unknown or reason == str(error) or reason.startswith("the example"):
+            raise
         return Summary(name, False, (), tuple(with_memory([], net)), None, reason)
     rows, sizes = with_memory(frozen_rows(frozen), net), repr(frozen).partition("(")[2]
     name = name if isinstance(net, Sequential) else f"{name}({sizes}"

@@ -248,7 +248,7 @@ def test_few_bits_by_hand():
     }
     head = str(table).splitlines()[1].split()
     assert head[2:4] == ["2-bit", "4-bit"]
-    assert str(table).count(" MACs") == 3
+    assert str(table).splitlines()[1].count(" MACs") == 3
     found = table.as_dict()
     assert found["totals"]["weights"] == {"2-bit": 70 * 65 + 27, "4-bit": 65 * 9}
     assert [layer["one_bit"] for layer in found["layers"]] == [0, 0, 0]
@@ -393,6 +393,7 @@ def test_bits_then_floats():
         Flatten(),
         Linear(64, 2, rng=RNG),
     )
+    mixed.layers[-1].weight.edit()[:] = RNG.integers(-4, 5, (2, 64))
     table = summary(mixed, example((8, 8, 3)))
     assert table.macs == {"1x1": 0, "8x1": 64 * 27 * 4, "float32": 128}
     assert [row.name.split("(")[0] for row in table.rows] == [
@@ -407,22 +408,22 @@ def test_bits_then_floats():
     assert (conv.written, conv.written_bits, pool.read, linear.read) == (64, 32, 0, 64)
 
 
-class Steps(Module):
-    """A model whose operations have no frozen form."""
+class Counting(Module):
+    """A model that multiplies by the size of the batch."""
 
     def __init__(self):
         self.linear = QuantLinear(3, 2, rng=RNG)
 
     def forward(self, x):
-        return self.linear(x * float(len(x.data)))
+        return self.linear(x) * float(len(x.data))
 
 
 def test_what_cannot_be_frozen_is_counted_in_memory():
-    table = summary(Steps(), example((3,)))
+    table = summary(Counting(), example((3,)))
     assert (table.file_bytes, table.overhead, table.input) == (None, None, ())
     assert "cannot be frozen: " in str(table)
     assert [(row.name, row.memory) for row in table.rows] == [("linear", 24)]
-    assert repr(table) == "Summary(Steps: 24 bytes in memory)"
+    assert repr(table) == "Summary(Counting: 24 bytes in memory)"
     assert table.as_dict()["reason"] == table.reason
 
 
@@ -592,14 +593,15 @@ def check_bytes(table, model, x):
 
 @given(
     seeds,
-    st.lists(st.sampled_from([1, 5, 64, 65]), min_size=2, max_size=4),
-    st.lists(st.sampled_from([1, 2, 3, "ternary", "log:3"]), min_size=8, max_size=8),
+    st.lists(st.sampled_from([9, 64, 65]), min_size=2, max_size=4),
+    st.lists(st.sampled_from([1, 2, 3, "ternary", "log:3"]), min_size=3, max_size=3),
+    st.lists(st.sampled_from([1, 2, 3, "log:3"]), min_size=3, max_size=3),
 )
-def test_chains_of_any_bits(seed, sizes, quantizers):
+def test_chains_of_any_bits(seed, sizes, weights, activations):
     rng, layers, expected = np.random.default_rng(seed), [], collections.Counter()
     entered = 8
-    for n, m in itertools.pairwise(sizes):
-        own, after = quantizers.pop(), quantizers.pop()
+    pairs = itertools.pairwise(sizes)
+    for (n, m), own, after in zip(pairs, weights, activations, strict=False):
         layers.append(QuantLinear(n, m, rng=rng, weight_quantizer=own))
         layers += [BatchNorm(m), Quantize(after)]
         expected[f"{entered}x{BITS.get(own, own)}"] += m * n
