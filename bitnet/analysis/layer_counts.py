@@ -9,7 +9,7 @@ import numpy as np
 
 from bitnet.arrays import to_cpu
 from bitnet.deploy.cells import Cell
-from bitnet.deploy.floats import Affine, Compare, FloatConv, FloatLinear, MatMul, Reduce
+from bitnet.deploy.floats import Affine, Compare, MatMul, Reduce
 from bitnet.deploy.layers import PRODUCTS
 from bitnet.deploy.products import Quantize, Rescale, Threshold, packed_value
 from bitnet.deploy.sources import Input
@@ -22,10 +22,13 @@ CELLS = {
     "lstm": (2, 3, 3, 1),  # c = f * before + i * g, h = o * tanh(c)
     "gru": (1, 2, 2, 2),  # n = tanh(... + r * inner), h = n + u * (before - n)
 }
-# multiplications and additions per element; a division, exp, log or power is one multiplication
-ELEMENTWISE = dict.fromkeys(("add", "subtract"), (0, 1)) | {"tanh": TANH, "sigmoid": LOGISTIC}
+# multiplications and additions per element, in products those of the bias; a division, a power, an
+# exponential or a logarithm counts as one multiplication
+ELEMENTWISE = dict.fromkeys(("add", "subtract", "float linear", "float conv"), (0, 1))
+ELEMENTWISE |= {"tanh": TANH, "sigmoid": LOGISTIC}
 ELEMENTWISE |= dict.fromkeys(("multiply", "divide", "prelu", "power", "exp", "log"), (1, 0))
 OPERATIONS = "comparisons", "integer_additions", "additions", "multiplications", "shifts"
+MOVED = "read", "written", "read_bits", "written_bits"
 MULTIPLYING = (*PRODUCTS, MatMul)
 
 
@@ -78,15 +81,19 @@ class LayerRow:
         return self.weights if self.bits == 1 else 0
 
     @property
+    def prefixes(self):
+        """The beginnings of the names of the parameters."""
+        return [f"{name}." for name in self.modules]
+
+    @property
     def float_operations(self):
         """The additions and multiplications of floats besides those of the products."""
         return self.additions + self.multiplications + self.shifts
 
     def as_dict(self):
         """Return the row in the form of JSON."""
-        fields = dataclasses.asdict(self)
-        lists = {name: [*fields[name]] for name in ("outputs", "modules")}
-        return fields | lists | {n: getattr(self, n) for n in ("one_bit", "float_operations")}
+        more = {name: getattr(self, name) for name in ("one_bit", "float_operations")}
+        return dataclasses.asdict(self) | {"outputs": [*self.outputs]} | more
 
 
 def numbers_of(value):
@@ -101,12 +108,12 @@ def frozen_rows(net):
     """Return the rows of a frozen net: layers, other nodes that cost anything, and preparation."""
     counter, rows = _Counter(net), []
     layers = {layer.number: layer for layer in net.layers}
-    inside = {i for layer in net.layers for i in layer.numbers[1:]}
-    inside |= {i for own in counter.constants.values() for i in own}
+    taken = {i for own in counter.constants.values() for i in own}
     for i, node in enumerate(net.graph.nodes):
-        if i not in inside:
+        if i not in taken:
             kind, numbers = (layers[i], layers[i].numbers) if i in layers else (node.kind, [i])
             rows.append(counter.row(f"{node.name} {kind}".strip(), numbers))
+            taken.update(numbers)
         if isinstance(node, Cell):
             rows.append(LayerRow(f"{node.name} gates".strip(), **counter.gates(node)))
     rows.append(LayerRow("prepare", **_held(counter.arrays["prepare"])))
@@ -116,20 +123,12 @@ def frozen_rows(net):
 
 def with_memory(rows, model):
     """Return rows with the bytes of a model's state in memory, and a row for each module left."""
-    rows, left = list(rows), collections.Counter()
+    left = collections.Counter()  # bytes by number of the row, or by module
     for name, array in model.state_dict().items():
-        own = (i for i, row in enumerate(rows) if any(_is_in(name, m) for m in row.modules))
-        i = next(own, None)
-        if i is None:
-            left[name.rpartition(".")[0] or name] += array.nbytes
-        else:
-            rows[i] = dataclasses.replace(rows[i], memory=rows[i].memory + array.nbytes)
+        of = (i for i, r in enumerate(rows) if any(map(f"{name}.".startswith, r.prefixes)))
+        left[next(of, name.rpartition(".")[0] or name)] += array.nbytes
+    rows = [dataclasses.replace(row, memory=left.pop(i, 0)) for i, row in enumerate(rows)]
     return rows + [LayerRow(name, memory=n_bytes) for name, n_bytes in left.items()]
-
-
-def _is_in(name, module):
-    """Return whether a parameter belongs to a module, or has this name."""
-    return f"{name}.".startswith(f"{module}.")
 
 
 def _held(arrays):
@@ -160,7 +159,7 @@ class _Counter:
     """The counts of the nodes of a frozen net."""
 
     def __init__(self, net):
-        graph = self.graph = net.graph
+        graph = net.graph
         self.nodes, self.values, self.readers = graph.nodes, graph.values, graph.readers
         self.arrays = collections.defaultdict(list)  # by number of the node
         for name, array in net.contents()[1].items():
@@ -176,34 +175,30 @@ class _Counter:
 
     def row(self, name, numbers):
         """Return the row of some nodes and of the constants that they are the first to take."""
-        first, nodes = self.nodes[numbers[0]], [self.nodes[i] for i in numbers]
+        nodes, value = [self.nodes[i] for i in numbers], self.values[numbers[-1]]
         own = {*numbers, *(j for i in numbers for j in self.constants[i])}
         counts = collections.Counter(_held([array for i in own for array in self.arrays[str(i)]]))
-        for i, node in zip(numbers, nodes, strict=True):
+        for i in numbers:
             counts.update(self._costs(i))
-            if isinstance(node, Threshold):
-                counts.update(thresholds=node.thresholds.size, directions=len(node.increasing))
-        outputs = self.values[numbers[-1]].shape
-        row = {"outputs": tuple(_size(n) for n in outputs if isinstance(n, int) or n.factor > 1)}
-        row["modules"] = tuple(dict.fromkeys(node.name for node in nodes if node.name))
-        multiplies = isinstance(first, MULTIPLYING)
-        row |= self._product(first, self.values[numbers[0]]) if multiplies else {}
-        if multiplies or first.kind == "gather":
-            matrix = first.inputs[int(multiplies)]
-            if matrix in own:
-                value = self.values[matrix]
-                row |= {"weights": _elements(value), "bits": numbers_of(value).bits}
-        return LayerRow(name, **row, **counts, **self._moved(numbers))
+        outputs = tuple(_size(n) for n in value.shape if isinstance(n, int) or n.factor > 1)
+        row = {"modules": tuple(dict.fromkeys(node.name for node in nodes if node.name))}
+        multiplies = isinstance(nodes[0], MULTIPLYING)
+        row |= self._product(numbers[0]) if multiplies else {}
+        matrix = nodes[0].inputs[multiplies] if multiplies or nodes[0].kind == "gather" else None
+        if matrix in own:
+            matrix = self.values[matrix]
+            row |= {"weights": _elements(matrix), "bits": numbers_of(matrix).bits}
+        return LayerRow(name, outputs, **row, **counts, **self._moved(numbers))
 
-    def _product(self, node, z):
+    def _product(self, i):
         """Return the counts of a product: multiply-accumulates, planes and words."""
+        node, z = self.nodes[i], self.values[i]
         x, w = (self.values[i] for i in node.inputs[:2])
         units, row = _elements(z), math.prod(w.shape[1:])
         if isinstance(node, MatMul):
             return {"units": units, "macs": units * _size(w.shape[0]), "precision": z.kind}
         if isinstance(node, Cell):
-            units = _elements(self.values[node.inputs[2]]) * GATES[node.kind]
-            x = packed_value((), node.codebook, True)  # the code of a state
+            units, x = self._gates(node), packed_value((), node.codebook, True)  # codes of a state
         counts = {"units": units, "channels": w.shape[0], "macs": units * row, "precision": z.kind}
         if not w.is_packed:
             return counts
@@ -214,31 +209,33 @@ class _Counter:
         counts |= {"precision": f"{entered.bits}x{weights.bits}", "planes": planes}
         return counts | {"words": units * planes * words}
 
+    def _gates(self, cell):
+        """Return the number of pre-activations of a cell."""
+        return GATES[cell.kind] * _elements(self.values[cell.inputs[2]])
+
     def _costs(self, i):
         """Return the operations of a node, besides those of a product, by field of a row."""
         node, value = self.nodes[i], self.values[i]
         n, sums = _elements(value), "additions" if value.is_float else "integer_additions"
         if isinstance(node, Threshold):
-            z = node.inputs[0]
+            z, steps = node.inputs[0], node.thresholds
             while node.codebook is None and self.nodes[z].kind == "maxpool":
                 z = self.nodes[z].inputs[0]
-            return {"comparisons": _elements(self.values[z]) * math.prod(node.thresholds.shape[1:])}
+            compared = _elements(self.values[z]) * math.prod(steps.shape[1:])
+            return {"comparisons": compared, "thresholds": steps.size, "directions": len(steps)}
         if isinstance(node, (Quantize, Compare)):
             return {"comparisons": n * len(getattr(node, "edges", [0]))}
         if isinstance(node, Affine):
             return {"additions": 2 * n} | _scaled(node.scale, n)
         if isinstance(node, Rescale):
             return {"additions": n} | _scaled(np.array([node.unit]), n)
-        if isinstance(node, (FloatLinear, FloatConv)):
-            return {"additions": n}
         if isinstance(node, Cell):
-            units = _elements(self.values[node.inputs[2]]) * GATES[node.kind]
+            n = self._gates(node)
             packed = self.values[node.inputs[1]].is_packed
-            return {"additions": units} | (_scaled(np.array([node.unit]), units) if packed else {})
+            return {"additions": n} | (_scaled(np.array([node.unit]), n) if packed else {})
         if isinstance(node, Reduce):
-            field = "comparisons" if node.kind == "max" else sums
-            taken = _elements(self.values[node.inputs[0]])
-            return {field: taken, "multiplications": n * (node.kind == "mean")}
+            sums, n_means = "comparisons" if node.kind == "max" else sums, n * (node.kind == "mean")
+            return {sums: _elements(self.values[node.inputs[0]]), "multiplications": n_means}
         if node.kind == "sumpool":
             return {sums: n * node.window.taps, "multiplications": n * value.is_float}
         multiplications, additions = ELEMENTWISE.get(node.kind, (0, 0))
@@ -269,4 +266,4 @@ class _Counter:
             i = j
         bits = (numbers_of(value).bits for value in (taken[0], self.values[i]))
         moved = sum(map(_elements, taken)), _elements(self.values[i]), *bits
-        return dict(zip(("read", "written", "read_bits", "written_bits"), moved, strict=True))
+        return dict(zip(MOVED, moved, strict=True))

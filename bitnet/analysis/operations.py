@@ -23,13 +23,12 @@ NOTES = (
     "words: XOR and popcount of 64 bits, including taps beyond the border, for each plane of the",
     "activations (pixels have 8) with each plane of the weights; a unit adds the counts of its",
     "words and, for n - 2 * count, shifts once per pair of planes; each threshold is one",
-    "comparison; batch norm that no threshold replaces is (z - mean) * scale + shift: two additions",
-    "and a multiplication, or a shift where the scale is a power of two.  A product of floats is a",
-    "multiplication and an addition per pair.  A tanh takes 14 multiplications, a division that",
-    "counts as one, and 12 additions; a logistic function two multiplications and one addition",
-    "more; a power, exponential or logarithm counts as one multiplication.  Not counted: packing of",
-    "bits, max-pooling, ReLU, addresses, lookups in tables, and the sum of the inputs that values",
-    "with an offset need once for all units",
+    "comparison; batch norm without thresholds is (z - mean) * scale + shift: two additions and a",
+    "multiplication, or a shift where the scale is a power of two.  A product of floats has a",
+    "multiplication and an addition per weight; a tanh 14 multiplications, a division that counts",
+    "as one, and 12 additions; a logistic function two multiplications and one addition more; a",
+    "power, exponential or logarithm one multiplication.  Not counted: packing of bits, pooling by",
+    "maximum, ReLU, addresses, tables, and the sum of the inputs that values with an offset need",
 )
 
 

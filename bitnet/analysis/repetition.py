@@ -101,25 +101,15 @@ def repetition(bits, groups=1):
         n = min(WORD_BITS, channels - word * WORD_BITS)
         part = Bits(bits.words[own, ..., word : word + 1], (m // groups, rows, columns, n))
         taps = (part.signs() > 0).reshape(len(part), rows * columns, n)
-        negated = ~taps[:, 0]  # (m, n)
-        codes = _packed(taps[:, 1:] ^ negated[:, None])  # (m, n, K): the first tap is +1 now
-        seen = unique_rows(codes.reshape(len(part) * n, -1))[0]
+        negated = taps[:, 0]  # (m, n)
+        codes = np.packbits((taps ^ negated[:, None]).transpose(2, 0, 1), axis=2)  # (n, m, octets)
+        seen = unique_rows(codes.reshape(n * len(part), -1))[0]
         kinds = seen if kinds is None else unique_rows(np.concatenate([kinds, seen]))[0]
         for channel in range(n):
-            of = unique_rows(codes[:, channel])[1]
+            of = unique_rows(codes[channel])[1]
             up_to_sign += int(of.max()) + 1
             unique += len(np.unique(2 * of + negated[:, channel]))
     return Repetition(m, channels, rows, columns, unique, up_to_sign, len(kinds), groups)
-
-
-def _packed(bits):
-    """Pack booleans (M, taps, n) into words (M, n, K) of the smallest type that fits the taps."""
-    octets = np.packbits(bits.transpose(0, 2, 1), axis=2)
-    n = max(1, octets.shape[2])
-    width = 1 << min(3, (n - 1).bit_length())  # 1, 2, 4 or 8 bytes
-    words = np.zeros((*octets.shape[:2], -(-n // width) * width), np.uint8)
-    words[..., : octets.shape[2]] = octets
-    return words.view(f"u{width}")
 
 
 class Repetitions:
