@@ -182,12 +182,13 @@ def repetitions(net: FrozenNet | Module) -> Repetitions:
     >>> repetitions(net).layers["layers.0"].up_to_sign  # of 256 possible ones
     229
     """
-    filters: list[tuple[str, Any, int, int]]  # name, weights, bits, groups
     if isinstance(net, FrozenNet):
-        layers = [(i, own) for i, own in enumerate(net.layers) if own.kind == "conv"]
-        filters = [(c.name or f"{i}", to_cpu(c.bits), weight_bits(c), c.groups) for i, c in layers]
+        layers = [(own.name or str(i), own) for i, own in enumerate(net.layers)]
+        layers = [(name, own) for name, own in layers if own.kind == "conv"]
+        filters = [(name, to_cpu(c.bits), weight_bits(c), c.groups) for name, c in layers]
     elif isinstance(net, Module):
-        convs = [own for own in net.named_modules() if isinstance(own[1], QuantConv2d)]
+        modules: list[tuple[str, Any]] = [*net.named_modules()]
+        convs = [own for own in modules if isinstance(own[1], QuantConv2d)]
         filters = [(n, to_cpu(c.packed), c.weight_quantizer.bits, c.groups) for n, c in convs]
     else:
         raise InputError(f"repetitions: got {type(net).__name__}; expected a model or FrozenNet")
