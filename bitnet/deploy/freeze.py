@@ -22,12 +22,13 @@ from bitnet.deploy.layers import FrozenConv, FrozenLayer, FrozenOutput
 from bitnet.deploy.plan import follow
 from bitnet.deploy.recurrent import FrozenLanguageModel, FrozenMatrix, FrozenRecurrent
 from bitnet.deploy.runtime import INPUTS, FrozenNet
+from bitnet.devices import on_cpu
 from bitnet.errors import InputError, check_choice
 from bitnet.kernels import Bits, Codebook, Window
 from bitnet.nn.functional.conv import QuantizedConv2d
 from bitnet.nn.functional.linear import QuantizedLinear
 from bitnet.nn.models.language import KINDS, LanguageModel
-from bitnet.nn.module import evaluating, on_cpu
+from bitnet.nn.module import evaluating
 from bitnet.quantizers.scales import scale_of
 
 ONE_BIT = Codebook.uniform(1)

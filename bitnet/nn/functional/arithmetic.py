@@ -13,6 +13,7 @@ from bitnet.arrays import array_module
 from bitnet.autograd import Function, Tensor, TensorLike
 from bitnet.autograd.tensor import is_wide
 from bitnet.errors import InputError, unfit
+from bitnet.nn.functional.products import matrix_product
 
 
 def _promoted(*arrays):
@@ -288,7 +289,7 @@ class MatMul(Function):
         if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[0]:
             raise unfit("matmul", "(B, N) and (N, M)", a, b)
         self.a, self.b = _promoted(a, b)
-        return _exact("matmul", operator.matmul, self.a, self.b, a.shape[1])  # (B, M)
+        return _exact("matmul", matrix_product, self.a, self.b, a.shape[1])  # (B, M)
 
     def backward(self, grad_y):
         return grad_y @ self.b.T, self.a.T @ grad_y
