@@ -15,7 +15,7 @@ from bitnet.nn import Module
 from bitnet.nn.functional.conv import QuantizedConv2d
 from bitnet.nn.functional.linear import QuantizedLinear
 from bitnet.nn.functional.scaled import ScaledLinear
-from bitnet.nn.module import on_cpu
+from bitnet.devices import on_cpu
 
 PRODUCTS = QuantizedLinear, QuantizedConv2d, ScaledLinear
 
