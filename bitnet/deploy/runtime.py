@@ -14,7 +14,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from bitnet.arrays import Array, array_module, like, to_cpu
+from bitnet.arrays import Array, array_module, like
 from bitnet.data.preparation import Preparation
 from bitnet.deploy import file
 from bitnet.deploy.graph import FrozenGraph
@@ -244,7 +244,7 @@ class FrozenNet:
 
     def contents(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """Return the header of the net in a file, and its arrays by name."""
-        header, arrays = to_cpu(self).graph.contents()
+        header, arrays = self.graph.contents()
         prepare = self.preparation
         header |= {"classes": self.classes, "data": self.data, "picture": self.picture}
         header |= {"prepare": prepare and prepare.header}
