@@ -32,7 +32,7 @@ SHOWN = 100  # elements in the repr of a Tensor
 _recording = contextvars.ContextVar("bitnet_recording", default=True)
 _evaluating = contextvars.ContextVar("bitnet_evaluating", default=False)
 # a list inside `listed`
-_records = contextvars.ContextVar[list | None]("bitnet_records", default=None)
+_records = contextvars.ContextVar["Records | None"]("bitnet_records", default=None)
 
 
 @contextlib.contextmanager
@@ -55,7 +55,7 @@ def no_grad() -> Iterator[None]:
 
 
 class Records(list):
-    """A list of operations; `expanded` replaces a Function by its method `frozen`, if it has one."""
+    """A list of operations; if `expanded`, the method `frozen` replaces a Function that has it."""
 
     expanded = False
 

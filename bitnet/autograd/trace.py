@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -96,6 +97,11 @@ class Graph:
         form = f"{{:>{wide[0]}}}  {{:{wide[1]}}}  {{:{wide[2]}}}  {{}}"
         return "\n".join(form.format(*row) for row in rows)
 
+    @functools.cached_property
+    def named(self) -> dict[str, Tensor]:
+        """The inputs, parameters and constants by name."""
+        return {**self.parameters, **self.constants, **self.inputs}
+
     def run(self, *inputs: Any) -> tuple[Tensor, ...]:
         """Compute the outputs as in evaluation for inputs shaped like the example, node by node.
 
@@ -106,7 +112,7 @@ class Graph:
         if len(tensors) != len(self.inputs):
             raise InputError(f"Graph.run: got {len(tensors)} inputs; expected {len(self.inputs)}")
         named = dict(zip(self.inputs, tensors, strict=True))
-        values: dict[Any, Tensor] = {**self.parameters, **self.constants, **named}
+        values: dict[Any, Tensor] = {**self.named, **named}
         with evaluation():
             for i, node in enumerate(self.nodes):
                 function = node.function.__new__(node.function)

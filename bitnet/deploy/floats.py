@@ -7,7 +7,7 @@ same types in the same order, so the results are equal to the last bit.
 import dataclasses
 import math
 import operator
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -16,7 +16,6 @@ from bitnet.arrays import Array, array_module, promoted
 from bitnet.deploy.node import FLAG, FLOAT_ARRAY, INTEGERS_, NUMBER, WHOLE, WINDOW_, Form, Node
 from bitnet.deploy.products import images_after
 from bitnet.deploy.sizes import INTEGERS, Size, Value, broadcast, joined, promoted_kind, total
-from bitnet.kernels import Window
 
 
 def floats(x):
@@ -199,7 +198,7 @@ class FloatLinear(Node):
 class FloatConv(Node):
     """The convolution of float images with float filters, summed in order, plus a bias."""
 
-    window: Window = None
+    window: Any = None
     groups: int = 1
 
     forms: ClassVar[dict[str, Form]] = {"window": WINDOW_, "groups": WHOLE}

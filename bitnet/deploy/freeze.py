@@ -23,7 +23,6 @@ from bitnet.nn.models import LanguageModel, takes_of
 from bitnet.nn.module import evaluating
 
 SIZES = {"B": 2, "T": 5}, {"B": 3, "T": 7}  # of the two traces
-MIXED = {1: "(B, ...)", 2: "(T, B, ...)"}
 
 
 @overload
@@ -95,13 +94,19 @@ def freeze(
     with on_cpu(model):
         arguments = _example(model, example)
         found: list[Any] = []
-        structure = _nested(arguments, lambda x: found.append(x) or len(found) - 1)
+
+        def numbered(x):
+            found.append(x)
+            return len(found) - 1
+
+        structure = _nested(arguments, numbered)
         if is_text and axes is None:
             axes = ["TB", *["B"] * (len(found) - 1)]
         axes = _checked_axes(found, axes)
         graphs = []
-        for sizes in SIZES:
-            own = [_sized(x, names, sizes) for x, names in zip(found, axes, strict=True)]
+        for sizes, change in zip(SIZES, (lambda x: x, _other), strict=True):
+            pairs = zip(found, axes, strict=True)
+            own = [change(_sized(x, names, sizes)) for x, names in pairs]
             nested = _nested(structure, own.__getitem__)
             graphs.append(trace(model, *nested, expanded=True))
         inputs = [_input(x, names) for x, names in zip(found, axes, strict=True)]
@@ -109,9 +114,9 @@ def freeze(
     _check(graph, model, structure, [x.data for x in graphs[0].inputs.values()])
     if not is_text:
         return FrozenNet(graph)
-    named = isinstance(vocabulary, Vocabulary)
-    tokens = (vocabulary.words, vocabulary.unit) if named else (vocabulary, None)
-    return FrozenLanguageModel(graph, *tokens)
+    if isinstance(vocabulary, Vocabulary):
+        return FrozenLanguageModel(graph, vocabulary.words, vocabulary.unit)
+    return FrozenLanguageModel(graph, vocabulary)
 
 
 def _example(model, example):
@@ -128,7 +133,8 @@ def _example(model, example):
         with evaluating(model):
             _, state = model(ids)
         return ids, state
-    return (np.zeros((1, *shape), kind),)
+    rng = np.random.default_rng(0)
+    return ((255 * rng.random((1, *shape))).astype(kind),)
 
 
 def _nested(x, change):
@@ -177,6 +183,13 @@ def _sized(x, names, sizes):
         index = np.arange(sizes[name]) % x.shape[axis]
         x = x[index] if axis == 0 else x[:, index]
     return x
+
+
+def _other(x):
+    """Return an example with other numbers, so that constants are told from what depends on it."""
+    if isinstance(x, Bits) or x.dtype == np.int64:
+        return x
+    return 255 - x if x.dtype == np.uint8 else x * np.float32(0.75)
 
 
 def _input(x, names):

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import math
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from bitnet.deploy.node import (
 )
 from bitnet.deploy.sizes import Size, Value, joined, total
 from bitnet.errors import InputError
-from bitnet.kernels import BitPlanes, Bits, Codebook, Thresholds, Window
+from bitnet.kernels import BitPlanes, Bits, Codebook, Thresholds
 
 OPERANDS = ("bits", "planes", "uint8")
 
@@ -93,7 +93,7 @@ class Linear(Node):
 class Conv(Node):
     """The convolution of images (B, H, W, C) with packed filters (M, rows, columns, C / groups)."""
 
-    window: Window = None
+    window: Any = None
     groups: int = 1
 
     forms: ClassVar[dict[str, Form]] = {"window": WINDOW_, "groups": WHOLE}

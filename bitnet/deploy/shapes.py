@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from bitnet import kernels
 from bitnet.arrays import Array, array_module, is_array
@@ -10,14 +10,14 @@ from bitnet.deploy.node import INTEGERS_, SHAPE, WINDOW_, Form, Node, whole
 from bitnet.deploy.products import images_after
 from bitnet.deploy.sizes import INTEGERS, PACKED, Value, at, joined, total
 from bitnet.errors import InputError
-from bitnet.kernels import BitPlanes, Bits, Window
+from bitnet.kernels import BitPlanes, Bits
 
 
 @dataclasses.dataclass(frozen=True)
 class Pool(Node):
     """The maximum of each window; or its sum, which for floats is divided by the taps."""
 
-    window: Window = None
+    window: Any = None
 
     forms: ClassVar[dict[str, Form]] = {"window": WINDOW_}
 

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import math
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -99,7 +99,7 @@ class Input(Node):
 class Weights(Node):
     """Packed weights: ±1, or the codes of k-bit weights with a codebook."""
 
-    packed: Bits | BitPlanes = None
+    packed: Any = None  # Bits or BitPlanes
     codebook: Codebook | None = None
 
     arity = (0, 0)
