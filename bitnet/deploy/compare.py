@@ -114,14 +114,14 @@ def _trained_integers(model, rows) -> tuple[list[Any], list[Any], Any]:
     graph = trace(model, *rows)
 
     def data(ref):
-        return (graph.values[ref] if isinstance(ref, int) else graph.named[ref]).data
+        return (graph.nodes[ref].result if isinstance(ref, int) else graph.named[ref]).data
 
     shapes, integers = [], []
-    for node, y in zip(graph.nodes, graph.values, strict=True):
+    for node in graph.nodes:
         if issubclass(node.function, PRODUCTS):
             x, weight = map(data, node.inputs[:2])
             is_scaled = node.function is ScaledLinear
             shapes.append(weight.shape)
-            z = kernels.plane_gemm(kernels.merge_rows(x), weight) if is_scaled else y.data
+            z = kernels.plane_gemm(kernels.merge_rows(x), weight) if is_scaled else node.result.data
             integers.append(to_cpu(z))
     return shapes, integers, to_cpu(data(graph.outputs[0]))

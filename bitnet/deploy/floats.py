@@ -12,15 +12,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from bitnet import kernels
-from bitnet.arrays import Array, array_module, promoted
+from bitnet.arrays import Array, array_module, floats, promoted
 from bitnet.deploy.node import FLAG, FLOAT_ARRAY, INTEGERS_, NUMBER, WHOLE, WINDOW_, Form, Node
 from bitnet.deploy.products import images_after
 from bitnet.deploy.sizes import INTEGERS, Size, Value, broadcast, joined, promoted_kind, total
-
-
-def floats(x):
-    """Return floats: x itself, or integers as float32."""
-    return x if x.dtype.kind == "f" else x.astype(np.float32)
 
 
 def _prelu(x, slope):

@@ -7,7 +7,7 @@ from typing import Any, overload
 import numpy as np
 
 from bitnet import kernels, nn
-from bitnet.arrays import as_array, to_cpu
+from bitnet.arrays import as_array, nested, to_cpu
 from bitnet.autograd import Tensor
 from bitnet.autograd.trace import trace
 from bitnet.data.vocabulary import Vocabulary
@@ -99,7 +99,7 @@ def freeze(
             found.append(x)
             return len(found) - 1
 
-        structure = _nested(arguments, numbered)
+        structure = nested(arguments, numbered)
         if is_text and axes is None:
             axes = ["TB", *["B"] * (len(found) - 1)]
         axes = _checked_axes(found, axes)
@@ -107,8 +107,7 @@ def freeze(
         for sizes, change in zip(SIZES, (lambda x: x, _other), strict=True):
             pairs = zip(found, axes, strict=True)
             own = [change(_sized(x, names, sizes)) for x, names in pairs]
-            nested = _nested(structure, own.__getitem__)
-            graphs.append(trace(model, *nested, expanded=True))
+            graphs.append(trace(model, *nested(structure, own.__getitem__), expanded=True))
         inputs = [_input(x, names) for x, names in zip(found, axes, strict=True)]
         graph = Freezer(graphs, SIZES, inputs).graph()
     _check(graph, model, structure, [x.data for x in graphs[0].inputs.values()])
@@ -135,18 +134,6 @@ def _example(model, example):
         return ids, state
     rng = np.random.default_rng(0)
     return ((255 * rng.random((1, *shape))).astype(kind),)
-
-
-def _nested(x, change):
-    """Return nested tuples and lists with each array in them changed; None stays."""
-    if isinstance(x, (tuple, list)) and not _is_numbers(x):
-        return type(x)(_nested(own, change) for own in x)
-    return x if x is None else change(x)
-
-
-def _is_numbers(x):
-    """Return whether a list holds only numbers."""
-    return isinstance(x, list) and all(isinstance(own, (int, float, list)) for own in x)
 
 
 def _checked_axes(found, axes):
@@ -221,9 +208,9 @@ def _check(graph, model, structure, inputs):
     """Refuse a graph whose results differ from the model's own on the example."""
     leaves = iter(inputs)
     with evaluating(model), contextlib.suppress(StopIteration):
-        results = model(*_nested(structure, lambda _: Tensor(next(leaves))))
+        results = model(*nested(structure, lambda _: Tensor(next(leaves))))
     expected: list[Any] = []
-    _nested(results if isinstance(results, (tuple, list)) else (results,), expected.append)
+    nested(results if isinstance(results, (tuple, list)) else (results,), expected.append)
     taken = [node.taken("freeze", x) for node, x in zip(graph.inputs, inputs, strict=True)]
     for own, result in zip(graph.run(*taken), expected, strict=True):
         if not _equal(own, to_cpu(result.data)):

@@ -93,7 +93,7 @@ class Freezer:
     def data(self, ref):
         """Return the data of an operand in both traces."""
         return [
-            (graph.values[ref] if isinstance(ref, int) else graph.named[ref]).data
+            (graph.nodes[ref].result if isinstance(ref, int) else graph.named[ref]).data
             for graph in self.graphs
         ]
 

@@ -6,7 +6,7 @@ codes are steps of the integer, found by evaluating the model's own functions.
 
 import numpy as np
 
-from bitnet.arrays import is_array, to_cpu
+from bitnet.arrays import floats, is_array, to_cpu
 from bitnet.deploy import products, shapes
 from bitnet.deploy.sizes import INTEGERS
 from bitnet.deploy.thresholds import are_steps, find_edges, find_thresholds, is_monotone_quantizer
@@ -97,7 +97,7 @@ def _thresholds(freezer, ref, codes, codebook):
     def codes_of(x):
         for op, position, others in reversed(chain):
             x = op.applied(x, position, others)
-        return codes(x if x.dtype.kind == "f" else x.astype(np.float32))
+        return codes(floats(x))
 
     ends = np.repeat(np.array([[-largest], [0], [largest]], np.int32), m, axis=1)
     for op, position, others in reversed(chain):
