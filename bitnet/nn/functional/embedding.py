@@ -69,4 +69,4 @@ def check_ids(name, ids, count):
     if ids.size and not 0 <= ids.min() <= ids.max() < count:
         came = f"{ids.min()} to {ids.max()}"
         raise InputError(f"{name}: ids are {came}; expected 0 to {count - 1}")
-    return given if ids.dtype == np.int64 else Tensor(ids.astype(np.int64))
+    return given if given.data.dtype == np.int64 else Tensor(ids.astype(np.int64))
