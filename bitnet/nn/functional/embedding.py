@@ -13,9 +13,9 @@ from bitnet.errors import InputError
 class Embedding(Function):
     """weight[ids]."""
 
-    def forward(self, weight, ids):  # (V, N), int64 (...)
-        self.weight, self.ids = weight, ids
-        return weight[ids]  # (..., N)
+    def forward(self, weight, ids):  # (V, N), integers (...)
+        self.weight, self.ids = weight, ids.astype(np.int64, copy=False)
+        return weight[self.ids]  # (..., N)
 
     def backward(self, grad_y):
         grad = array_module(self.weight).zeros(self.weight.shape, self.weight.dtype)
@@ -59,7 +59,7 @@ def embedding(ids: Any, weight: TensorLike) -> Tensor:
 
 
 def check_ids(name, ids, count):
-    """Return a Tensor of int64 ids, after checking that each is from 0 to count - 1."""
+    """Return the ids as a Tensor of integers, after checking that each is from 0 to count - 1."""
     given = ids if isinstance(ids, Tensor) else Tensor(as_array(ids))
     ids = given.data
     if ids.dtype.kind == "f" and (abs(ids) < 2**24).all() and (ids % 1 == 0).all():
@@ -69,4 +69,4 @@ def check_ids(name, ids, count):
     if ids.size and not 0 <= ids.min() <= ids.max() < count:
         came = f"{ids.min()} to {ids.max()}"
         raise InputError(f"{name}: ids are {came}; expected 0 to {count - 1}")
-    return given if given.data.dtype == np.int64 else Tensor(ids.astype(np.int64))
+    return given
