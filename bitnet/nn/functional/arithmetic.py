@@ -9,9 +9,10 @@ import operator
 
 import numpy as np
 
-from bitnet.arrays import array_module, promoted
+from bitnet.arrays import array_module, floats, promoted
 from bitnet.autograd import Function, Tensor, TensorLike
 from bitnet.errors import InputError, unfit
+from bitnet.nn.functional.products import matrix_product
 
 
 def _exact(name, operate, a, b, terms=1):
@@ -148,11 +149,6 @@ def negate(x: TensorLike) -> Tensor:
     return Negate()(x)
 
 
-def _floats(x):
-    """Return floats: x itself, or integers as float32."""
-    return x if x.dtype.kind == "f" else x.astype(np.float32)
-
-
 class Power(Function):
     """x ** exponent, floats."""
 
@@ -160,7 +156,7 @@ class Power(Function):
         self.exponent = exponent
 
     def forward(self, x):
-        self.x = _floats(x)
+        self.x = floats(x)
         return self.x**self.exponent
 
     def backward(self, grad_y):
@@ -180,7 +176,7 @@ class Exp(Function):
     """e ** x."""
 
     def forward(self, x):
-        self.y = array_module(x).exp(_floats(x))
+        self.y = array_module(x).exp(floats(x))
         return self.y
 
     def backward(self, grad_y):
@@ -196,7 +192,7 @@ class Log(Function):
     """The natural logarithm."""
 
     def forward(self, x):
-        self.x = _floats(x)
+        self.x = floats(x)
         return array_module(x).log(self.x)
 
     def backward(self, grad_y):
@@ -212,7 +208,7 @@ class Tanh(Function):
     """The hyperbolic tangent."""
 
     def forward(self, x):
-        self.y = array_module(x).tanh(_floats(x))
+        self.y = array_module(x).tanh(floats(x))
         return self.y
 
     def backward(self, grad_y):
@@ -228,7 +224,7 @@ class Sigmoid(Function):
     """The logistic function 1 / (1 + e ** -x), as (1 + tanh(x / 2)) / 2, which cannot overflow."""
 
     def forward(self, x):
-        self.y = (array_module(x).tanh(_floats(x) / 2) + 1) / 2
+        self.y = (array_module(x).tanh(floats(x) / 2) + 1) / 2
         return self.y
 
     def backward(self, grad_y):
@@ -266,7 +262,7 @@ class MatMul(Function):
         if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[0]:
             raise unfit("matmul", "(B, N) and (N, M)", a, b)
         self.a, self.b = promoted(a, b)
-        return _exact("matmul", operator.matmul, self.a, self.b, a.shape[1])  # (B, M)
+        return _exact("matmul", matrix_product, self.a, self.b, a.shape[1])  # (B, M)
 
     def backward(self, grad_y):
         return grad_y @ self.b.T, self.a.T @ grad_y

@@ -10,7 +10,8 @@ from bitnet.autograd import Function, Tensor, TensorLike, as_tensor
 from bitnet.errors import unfit
 from bitnet.kernels import Window
 from bitnet.kernels.threads import shared
-from bitnet.nn.functional.linear import GRADIENTS, check_quantized, in_units
+from bitnet.nn.functional.linear import GRADIENTS, check_quantized, in_units, times_scale
+from bitnet.nn.functional.products import matrix_product
 
 COPIED_PER_NS = 4  # bytes, one thread, about
 
@@ -42,7 +43,8 @@ class Conv2d(Function):
         images = xp.split(x, self.groups, axis=3)
         self.patches = [self.patches_of(part) for part in images]
         pairs = zip(self.patches, xp.split(weight, self.groups), strict=True)
-        y = xp.concatenate([rows @ matrix_of(own).T for rows, own in pairs], axis=1) + bias
+        y = xp.concatenate([matrix_product(rows, matrix_of(own).T) for rows, own in pairs], axis=1)
+        y = y + bias
         return y.reshape(len(x), *self.window.output(*self.size), len(weight))
 
     def backward(self, grad_y):
@@ -140,15 +142,6 @@ class QuantizedConv2d(Function):
             grad = kernels.gradient_of_filters(grad, self.x, self.window, *self.rule)
             grad_weight = times_scale(grad, self.x)
         return grad_x, grad_weight
-
-
-def times_scale(z, x):
-    """Return z times the scale of x: floats, or integers, which stay so if the scale is 1."""
-    scale = getattr(x, "scale", 1.0)
-    if scale == 1.0:
-        return z
-    z = z if z.dtype.kind == "f" else z.astype(np.float32)
-    return z * z.dtype.type(scale)
 
 
 def quantized_conv2d(

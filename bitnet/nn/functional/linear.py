@@ -7,6 +7,7 @@ from bitnet.arrays import is_array
 from bitnet.autograd import Function, Tensor, TensorLike, as_tensor
 from bitnet.errors import InputError, check_choice, unfit
 from bitnet.kernels import BitPlanes, Bits, Quantized, Rounding
+from bitnet.nn.functional.products import matrix_product
 
 
 class Linear(Function):
@@ -14,7 +15,7 @@ class Linear(Function):
 
     def forward(self, x, weight, bias):
         self.x, self.weight = x, weight
-        return x @ weight.T + bias  # (B, M)
+        return matrix_product(x, weight.T) + bias  # (B, M)
 
     def backward(self, grad_y):
         grad_x = grad_y @ self.weight if self.needs_grad[0] else None
@@ -83,8 +84,7 @@ class QuantizedLinear(Function):
     def forward(self, x, weight):
         self.weight = weight  # backward needs only the bits
         self.x = x.copy() if is_array(x) else x  # whoever loads the pixels may reuse their buffer
-        z = kernels.plane_gemm(x, weight)  # (B, M) int32, exact
-        return z if getattr(x, "scale", 1.0) == 1.0 else z * np.float32(x.scale)
+        return times_scale(kernels.plane_gemm(x, weight), x)  # (B, M), exact integers
 
     def backward(self, grad_z):
         grad_x = grad_weight = None
@@ -95,6 +95,15 @@ class QuantizedLinear(Function):
             grad = in_units(rounded(grad_z.T, *self.rule), self.weight)
             grad_weight = kernels.Product(grad, self.x)
         return grad_x, grad_weight
+
+
+def times_scale(z, x):
+    """Return z times the scale of x: floats, or integers, which stay so if the scale is 1."""
+    scale = getattr(x, "scale", 1.0)
+    if scale == 1.0:
+        return z
+    z = z if z.dtype.kind == "f" else z.astype(np.float32)
+    return z * z.dtype.type(scale)
 
 
 def rounded(grad, rule, rng):
