@@ -129,7 +129,8 @@ class Freezer:
             if isinstance(ref, int) and self.is_constant(ref):
                 refs = [*self.ops[ref].inputs, *refs]
             elif ref in self.graphs[0].parameters:
-                return ref if ref[-1].isdigit() else ref.rpartition(".")[0]
+                layer, _, own = ref.rpartition(".")
+                return ref if own.isdigit() else layer
         return ""
 
     def described(self, op):

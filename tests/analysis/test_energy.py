@@ -203,5 +203,5 @@ def test_what_is_printed_and_what_is_refused():
         estimate(models.language_model(4, rng=RNG, width=2, units=3, **few))
     model = mlp(3, 2)
     model.layers[0].weight.edit()[0, 0] = np.nan
-    with pytest.raises(InputError, match="cannot be frozen: layers.0.weight holds NaN"):
+    with pytest.raises(InputError, match=r"cannot be frozen: layers\.0\.weight holds NaN"):
         estimate(model)

@@ -113,7 +113,7 @@ def test_only_frozen_nets_are_counted():
     model = binary_mlp([4, 3], rng=RNG)
     assert count_operations(summary(model)).rows == count_operations(bitnet.freeze(model)).rows
     model.layers[0].weight.edit()[0, 0] = np.nan
-    with pytest.raises(InputError, match="cannot be frozen: layers.0.weight holds NaN"):
+    with pytest.raises(InputError, match=r"cannot be frozen: layers\.0\.weight holds NaN"):
         count_operations(summary(model))
 
 

@@ -393,7 +393,6 @@ def test_bits_then_floats():
         Flatten(),
         Linear(64, 2, rng=RNG),
     )
-    mixed.layers[-1].weight.edit()[:] = RNG.integers(-4, 5, (2, 64))
     table = summary(mixed, example((8, 8, 3)))
     assert table.macs == {"1x1": 0, "8x1": 64 * 27 * 4, "float32": 128}
     assert [row.name.split("(")[0] for row in table.rows] == [
@@ -531,8 +530,6 @@ class Shortcut(Module):
     def __init__(self, rng, width, size, groups, blocks, kernel, is_float, slope):
         stem = Conv2d if is_float else BinaryConv2d
         self.stem = stem(3, width, rng=rng, kernel_size=kernel, padding="same")
-        if is_float:
-            self.stem.weight.edit()[:] = rng.integers(-4, 5, self.stem.weight.shape)
         convs = [
             BinaryConv2d(width, width, rng=rng, kernel_size=kernel, padding="same", groups=groups)
             for _ in range(blocks)
@@ -621,17 +618,20 @@ BITS = {"ternary": 2, "log:3": 3}
     seeds,
     st.sampled_from(["rnn", "lstm", "gru"]),
     st.integers(2, 9),
-    st.integers(1, 70),
-    st.integers(1, 9),
+    st.integers(5, 70),
+    st.integers(5, 9),
     st.integers(1, 3),
-    st.sampled_from([2, 3]),
+    st.sampled_from([None, 2, 3]),
 )
 def test_language_models_of_any_sizes(seed, kind, count, width, units, layers, bits):
-    few = {"weight_quantizer": bits, "activation_quantizer": 4, "width": width, "units": units}
+    few = {"weight_quantizer": bits, "activation_quantizer": bits and 4}
+    few |= {"width": width, "units": units}
     rng = np.random.default_rng(seed)
     model = models.language_model(count, rng=rng, kind=kind, layers=layers, **few)
     table = summary(model)
     gates = kernels.GATES[kind] * units
     macs = gates * (width + units) + (layers - 1) * 2 * gates * units + count * units
-    assert table.macs == {"1x1": 0, "8x1": 0, f"4x{bits}": macs, "float32": 0}
+    expected = {"1x1": 0, "8x1": 0, "float32": 0}
+    assert table.macs == expected | {f"4x{bits}" if bits else "float32": macs}
+    assert table.weights == ({bits: macs, 4: count * width} if bits else {})
     check_bytes(table, model, None)
