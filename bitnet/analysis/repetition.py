@@ -194,12 +194,8 @@ def repetitions(net: FrozenNet | Module) -> Repetitions:
         raise InputError(f"repetitions: got {type(net).__name__}; expected a model or FrozenNet")
     found = {name: repetition(own, n) for name, own, _, n in filters if isinstance(own, Bits)}
     left_out = [f"{name} with {b}-bit weights" for name, _, b, _ in filters if name not in found]
-    if left_out and not found:
-        came = f"{net!r:.100}, which has only {', '.join(left_out):.200}"
-        raise InputError(
-            f"repetitions: got {came}; expected ±1 filters, so train with 1-bit weights"
-        )
     if not found:
-        expected = "a net with a binary convolution"
-        raise InputError(f"repetitions: got {net!r:.200}; expected {expected}")
+        came = f"{net!r:.100}, which has {', '.join(left_out) or 'no convolutions of bits':.200}"
+        expected = "±1 filters, so train convolutions with 1-bit weights"
+        raise InputError(f"repetitions: got {came}; expected {expected}")
     return Repetitions(found, left_out)

@@ -118,7 +118,7 @@ def test_filters_of_more_bits_are_left_out_by_name():
 
 def test_what_has_no_filters_is_refused():
     mlp = models.binary_mlp([4, 2], rng=np.random.default_rng(0))
-    for refused, message in ((mlp, "expected a net with a binary convolution"), (3, "got int")):
+    for refused, message in ((mlp, "no convolutions of bits; expected ±1 filters"), (3, "got int")):
         with pytest.raises(InputError, match=message):
             repetitions(refused)
     for groups in (0, 2, 4):

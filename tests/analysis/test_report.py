@@ -15,7 +15,9 @@ from strategies import seeds
 
 import bitnet
 from bitnet import InputError, kernels
+from bitnet.analysis.energy import estimate
 from bitnet.analysis.report import in_order, summary
+from bitnet.data.preparation import Preparation
 from bitnet.nn import (
     AvgPool2d,
     BatchNorm,
@@ -498,6 +500,21 @@ def test_a_language_model_by_hand(kind, weights):
     assert frozen.file_bytes == table.file_bytes
     assert str(frozen).startswith("FrozenLanguageModel(9-5-6 ")
     assert table.name == frozen.name.removeprefix("Frozen")
+
+
+def test_the_preparation_has_a_row(tmp_path):
+    model = models.binary_mlp([27, 5, 3], rng=RNG)
+    model = Sequential(Sign(), *model.layers)
+    net = bitnet.freeze(model)
+    net.preparation = Preparation.fit(["gcn", "zca"], RNG.integers(0, 256, (9, 3, 3, 3), np.uint8))
+    net.save(tmp_path / "net.npz")
+    for table in (summary(net), summary(model, frozen=net)):
+        assert table.file_bytes == (tmp_path / "net.npz").stat().st_size
+        row = next(row for row in table.rows if row.name == "prepare")
+        assert row.n_bytes == sum(array.nbytes for array in net.preparation.arrays.values()) > 0
+        assert row.floats == 27 * 27 + 27
+    assert summary(model).file_bytes < table.file_bytes
+    assert estimate(table).estimates == estimate(net).estimates == estimate(model).estimates
 
 
 class Shared(Module):
