@@ -8,6 +8,7 @@ from typing import Annotated
 import numpy as np
 
 from bitnet import kernels
+from bitnet.arrays import array_module
 from bitnet.deploy.node import (
     Book,
     BoolArray,
@@ -125,7 +126,7 @@ class Rescale(Node):
         self.check_array("bias", z.shape[-1:])
         if z.kind != "int32" or len(z.shape) != 2:
             raise self.unlike("int32 (R, M)", z)
-        reach = z.largest * abs(self.unit) + float(abs(self.bias).max(initial=0))
+        reach = z.largest * abs(self.unit) + float(abs(self.bias).max())
         if not reach <= float(np.finfo(self.bias.dtype).max):
             raise InputError(f"values of up to {reach:.3g}; expected at most what floats hold")
         return Value(z.shape, str(self.bias.dtype), by_row=z.by_row)
@@ -151,8 +152,9 @@ class Threshold(Node):
         self.check_array("thresholds", shape)
         self.check_array("increasing", (m,))
         if self.codebook is not None:  # the thresholds of an increasing unit increase along its row
-            steps = np.diff(self.thresholds.astype(np.int64), axis=1)
-            if not np.where(self.increasing[:, None], steps >= 0, steps <= 0).all():
+            steps = self.thresholds.astype(np.int64)
+            steps = steps[:, 1:] - steps[:, :-1]
+            if (steps < 0)[self.increasing].any() or (steps > 0)[~self.increasing].any():
                 raise InputError("thresholds are not in order; expected each row sorted")
         return packed_value(z.shape, self.codebook, z.by_row)
 
@@ -190,8 +192,8 @@ class Quantize(Node):
 
     def value(self, x):
         n = 1 if self.codebook is None else len(self.codebook) - 1
-        own = self.edges
-        if own.ndim != 1 or not len(own) <= n or np.isnan(own).any() or (own[1:] < own[:-1]).any():
+        own, isnan = self.edges, array_module(self.edges).isnan
+        if own.ndim != 1 or not len(own) <= n or isnan(own).any() or (own[1:] < own[:-1]).any():
             raise InputError(
                 f"edges of shape {own.shape}; expected at most {n}, sorted, without NaN"
             )

@@ -25,7 +25,7 @@ TYPES = {
 FITS = {
     "pixels": lambda x: x.dtype == np.uint8,
     "signs": lambda x: x.dtype.kind in "fi" and (abs(x) == 1).all(),
-    "numbers": lambda x: x.dtype == np.float32 and not np.isnan(x.min(initial=0)),
+    "numbers": lambda x: x.dtype == np.float32 and not (x.size and array_module(x).isnan(x.min())),
     "ids": lambda x: x.dtype.kind in "iu" or not x.size,
 }
 
