@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from bitnet.autograd import Tensor
 from bitnet.nn import Module, Sequential
 from bitnet.nn import functional as F  # noqa: N812
 
@@ -111,12 +110,10 @@ class Classifier(Module):
     def __init__(self, before, recurrent, head):
         self.before, self.recurrent, self.head = before, recurrent, head
 
-    def __call__(self, x, lengths=None):
-        x = x if isinstance(x, Tensor) else Tensor(x)
+    def forward(self, x, lengths=None):
         y, _ = self.recurrent(self.before(x))
         if lengths is None:
             return self.head(y[-1])
-        lengths = lengths if isinstance(lengths, Tensor) else Tensor(lengths)
         return self.head(y[lengths - 1, np.arange(y.shape[1])])
 
 

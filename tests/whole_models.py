@@ -308,7 +308,7 @@ class Drawing:
     def draw_layers(self):
         """Draw layers until there are as many products as the depth says, at most 4 each."""
         for _ in range(4 * self.depth):
-            if self.too_large or not self.x.size or self.depth <= 0:
+            if self.too_large or self.x.ndim < 2 or not self.x.size or self.depth <= 0:
                 return self
             before = self.x
             self.one_of(*self.options())()
@@ -361,8 +361,8 @@ def recurrent(draw):
         bias.data[:] = rng.choice([0.0, 0.5, -1.0], bias.shape)
     if draw(st.booleans()):
         x = rng.integers(0, 4, (STEPS, ROWS))
-        before = nn.Embedding(4, n, rng=rng, weight_quantizer=draw(st.sampled_from([None, 2])))
-        before = Drawing(draw, x, 0) if False else [before]
+        quantizer = None if quantizers is None else draw(st.sampled_from([None, quantizers[1]]))
+        before = [nn.Embedding(4, n, rng=rng, activation_quantizer=quantizer)]
     else:
         x = rng.standard_normal((STEPS, ROWS, n)).astype(np.float32)
         drawing = Drawing(draw, x, 0)

@@ -6,16 +6,16 @@ from typing import Any
 import numpy as np
 
 from bitnet import kernels
-from bitnet.arrays import Array, to_cpu
+from bitnet.arrays import Array, is_array, to_cpu
 from bitnet.autograd.trace import trace
 from bitnet.deploy.runtime import FrozenNet
+from bitnet.devices import on_cpu
 from bitnet.errors import InputError
 from bitnet.kernels import Bits
 from bitnet.nn import Module
 from bitnet.nn.functional.conv import QuantizedConv2d
 from bitnet.nn.functional.linear import QuantizedLinear
 from bitnet.nn.functional.scaled import ScaledLinear
-from bitnet.nn.module import on_cpu
 
 PRODUCTS = QuantizedLinear, QuantizedConv2d, ScaledLinear
 
@@ -95,7 +95,7 @@ def _differences(model, net, rows):
     differ = [a != b for a, b in zip(trained, frozen, strict=True)]
     unequal = _numbers(scores) != _numbers(frozen_scores)
     classes = unequal.reshape(len(unequal), -1).any(axis=1).sum() if unequal.ndim else 0
-    if frozen_scores.ndim == 2 and not isinstance(frozen_scores, Bits):
+    if frozen_scores.ndim == 2 and is_array(frozen_scores):
         classes = (scores.argmax(axis=1) != frozen_scores.argmax(axis=1)).sum()
     return [
         sum(own.size for own in differ),

@@ -10,16 +10,20 @@ import numpy as np
 
 from bitnet.arrays import array_module, is_array, like, to_cpu
 from bitnet.autograd import Parameter, Tensor, as_tensor, no_grad
+from bitnet.autograd.tensor import evaluation, is_evaluating
 from bitnet.autograd.trace import in_evaluation
 from bitnet.devices import full_memory_named, mover
 from bitnet.errors import InputError, unfit
+from bitnet.kernels import BitPlanes, Bits
+
+DATA = Tensor, Bits, BitPlanes, list, int, float, np.generic  # inputs that become Tensors
 
 
 class Module:
     """The base of all layers and models: parameters, other state, and `forward`.
 
     Attributes that are Parameters, arrays (state that is not trained, such as running statistics)
-    or Modules, or lists or dicts of them, are found in the order in which they were set.
+    or Modules, or nested lists or dicts of them, are found in the order in which they were set.
 
     Attributes
     ----------
@@ -48,16 +52,27 @@ class Module:
     takes: tuple[str, tuple[int, ...]] | None = None
     shown: tuple[str, ...] = ()  # the attributes in repr()
 
-    def __call__(self, x: Any) -> Any:
-        """Return the result for `x`, a Tensor or its data, on the device of the Module."""
-        return self.forward(self.brought(as_tensor(x)))
+    def __call__(self, *inputs: Any, **options: Any) -> Any:
+        """Return the result of `forward` for inputs, moved to the device of the Module.
+
+        Arrays, lists and numbers become Tensors.  Other inputs, such as None or a tuple of states,
+        and options stay as they are.
+        """
+        inputs = tuple(map(self.brought, inputs))
+        if is_evaluating() != self.training:
+            return self.forward(*inputs, **options)
+        with evaluation(not self.training):
+            return self.forward(*inputs, **options)
 
     def __repr__(self):
         shown = ", ".join(repr(getattr(self, name)) for name in self.shown)
         return f"{type(self).__name__}({shown})"
 
-    def brought(self, x: Tensor) -> Tensor:
-        """Return a Tensor on the device of this Module; one that requires a gradient stays."""
+    def brought(self, x: Any) -> Any:
+        """Return an input as a Tensor on the device of this Module, unless it needs a gradient."""
+        if not isinstance(x, DATA) and not is_array(x):
+            return x
+        x = as_tensor(x)
         if "cupy" not in sys.modules or x.requires_grad or array_module(x) is not np:
             return x
         return like(x, self._first_array())
@@ -81,26 +96,21 @@ class Module:
         move = mover(device)
         with full_memory_named():
             puts = [parameter.move(move) for parameter in self.parameters()]
-            states = [(vars(module), _moved(vars(module), move)) for module in self.modules()]
+            states = [(vars(own), _moved(vars(own), move)) for own in self.modules()]
         for put in puts:
             put()
         for attributes, changed in states:
             attributes.update(changed)
         return self
 
-    def forward(self, x: Any) -> Any:
-        """Return the result for the Tensor `x`; subclasses define it."""
+    def forward(self, *inputs: Any, **options: Any) -> Any:
+        """Return the result for Tensors and other inputs; subclasses define it."""
         raise TypeError(f"{type(self).__name__} has no forward; a Module defines forward(x)")
 
     def _members(self):
         """Yield the attributes, and the items of those that are lists, tuples or dicts, by name."""
         for name, value in vars(self).items():
-            if isinstance(value, (list, tuple)):
-                yield from ((f"{name}.{i}", item) for i, item in enumerate(value))
-            elif isinstance(value, dict):
-                yield from ((f"{name}.{key}", item) for key, item in value.items())
-            else:
-                yield name, value
+            yield from _items(name, value)
 
     def named_children(self) -> "Iterator[tuple[str, Module]]":
         """Yield the direct submodules, as (name, Module), each under its first name."""
@@ -171,6 +181,15 @@ class Module:
             array[...] = like(state[name], array)
 
 
+def _items(name, value):
+    """Yield a value by its name, or the items of a list, tuple or dict, also nested ones."""
+    if not isinstance(value, (list, tuple, dict)):
+        yield name, value
+        return
+    for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+        yield from _items(f"{name}.{key}", item)
+
+
 def _each_once(named):
     """Yield the pairs (name, object) without those whose object came before."""
     seen = set()
@@ -180,31 +199,15 @@ def _each_once(named):
             yield name, own
 
 
-def _moved(attributes, move):
-    """Return the attributes that hold arrays with axes, moved, by name."""
-    changed = {}
-    for name, value in attributes.items():
-        if is_array(value) and value.ndim:
-            changed[name] = move(value)
-        elif type(value) in (list, tuple) and any(map(is_array, value)):
-            changed[name] = type(value)(move(x) if is_array(x) and x.ndim else x for x in value)
-        elif isinstance(value, dict):
-            changed[name] = value | _moved(value, move)
-    return changed
-
-
-@contextlib.contextmanager
-def on_cpu(model):
-    """Move a model to the CPU inside a `with` block, and then back to its device."""
-    before = model.device
-    if before == "cpu":
-        yield model
-        return
-    model.to("cpu")
-    try:
-        yield model
-    finally:
-        model.to(before)
+def _moved(value, move):
+    """Return an attribute with the arrays with axes in it moved, in new containers."""
+    if is_array(value):
+        return move(value) if value.ndim else value
+    if isinstance(value, dict):
+        return {name: _moved(own, move) for name, own in value.items()}
+    return (
+        type(value)(_moved(own, move) for own in value) if type(value) in (list, tuple) else value
+    )
 
 
 @contextlib.contextmanager

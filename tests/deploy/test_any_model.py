@@ -90,8 +90,10 @@ def assert_same(found, expected, what):
         assert a.dtype == b.dtype, what
         numbers = a == a
         assert np.array_equal(numbers, b == b), what
-        assert np.array_equal(np.where(numbers, a, 0).view(f"u{a.itemsize}"),
-                              np.where(numbers, b, 0).view(f"u{b.itemsize}")), what
+        assert np.array_equal(
+            np.where(numbers, a, 0).view(f"u{a.itemsize}"),
+            np.where(numbers, b, 0).view(f"u{b.itemsize}"),
+        ), what
 
 
 def check(whole, variants, path):
@@ -141,7 +143,9 @@ def test_frozen_is_trained(kind, tmp_path, record_property):
     def try_models(whole):
         i = next(turns)
         tried.append(whole.too_large)
-        check(whole, [variants[(i + 3 * j) % len(variants)] for j in range(3)], tmp_path / "net.npz")
+        check(
+            whole, [variants[(i + 3 * j) % len(variants)] for j in range(3)], tmp_path / "net.npz"
+        )
 
     try_models()
     print(f"{kind}: {len(tried)} models, {sum(tried)} refused")

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from bitnet.deploy.plan import described, plan_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import disturb, seeds
@@ -12,7 +13,6 @@ import bitnet
 from bitnet import InputError
 from bitnet.archive import read_archive, write_archive
 from bitnet.deploy.file import KIND, VERSION
-from bitnet.deploy.plan import described, plan_of
 from bitnet.kernels import Window
 from bitnet.nn import (
     AvgPool2d,
