@@ -66,7 +66,8 @@ def of(model, inputs):
         try:
             return flat(model(*inputs))
         except InputError as error:
-            assert "NaN" in str(error)
+            if "NaN" not in str(error):
+                raise
             return None
 
 
