@@ -21,11 +21,11 @@ WIDTHS = (2, 1, 3, 63, 64, 65, 127, 128, 129)
 FEW = (2, 1, 4, 6, 8, 64, 66)  # channels
 WEIGHTS = (
     *(1, 2, 3, 4, 5, 6, 7, 8, "ternary", "linear:2:0.5", "linear:8:0.01", "log:2", "log:3:1"),
-    *("log:5", "dorefa:3", "dorefa:1", "linear:1:0.5:unsigned", "uniform:1:0.5"),
+    *("log:5", "log:5", "dorefa:3", "dorefa:1", "linear:1:0.5:unsigned", "uniform:1:0.5"),
 )
 ACTIVATIONS = (
     *(1, 2, 3, 4, 5, 6, 7, 8, "linear:4:0.25", "linear:3:0.2:unsigned", "log:3"),
-    *("log:3:0:unsigned", "log:5", "linear:1:0.5:unsigned", "dorefa-activation:2"),
+    *("log:3:0:unsigned", "log:5", "log:5", "linear:1:0.5:unsigned", "dorefa-activation:2"),
     *("log:1:0:unsigned", "uniform:3:0.5", "uniform:2:100", "linear:8:1", "approx-sign"),
     *("swish-sign:2", "uniform:1:0.5"),
 )
@@ -41,10 +41,11 @@ class Whole:
     inputs: tuple
     axes: list
     too_large: bool
+    origin: str = ""
 
     def __repr__(self):
         kinds = [f"{getattr(x, 'dtype', 'Bits')} {x.shape}" for x in self.inputs]
-        return f"{self.model!r} of {', '.join(kinds)}{' too large' * self.too_large}"
+        return f"{self.origin}: {self.model!r} of {', '.join(kinds)}{' too large' * self.too_large}"
 
     def rows(self, *numbers):
         """Return inputs with these elements of the batch."""
@@ -56,14 +57,13 @@ class Whole:
 class Drawing:
     """The layers drawn so far, and their result for some inputs."""
 
-    def __init__(self, draw, x, depth):
-        self.draw, self.rng = draw, np.random.default_rng(draw(seeds))
-        self.x, self.layers, self.depth = x, [], depth
+    def __init__(self, rng, x, depth, most=0):
+        self.rng, self.x, self.layers, self.depth, self.most = rng, x, [], depth, most
         self.largest = 255 if self.kind == "uint8" else 1
         self.too_large = False
 
     def one_of(self, *options):
-        return self.draw(st.sampled_from(options))
+        return options[self.rng.integers(len(options))]
 
     @property
     def kind(self):
@@ -82,9 +82,9 @@ class Drawing:
             self.x = layer(Tensor(self.x)).data
         self.layers.append(layer)
 
-    def inner(self, depth):
+    def inner(self, depth=0, most=0):
         """Return a drawing that begins where this one is."""
-        own = Drawing(self.draw, self.x, depth)
+        own = Drawing(self.rng, self.x, depth, most)
         own.largest = self.largest
         return own
 
@@ -102,7 +102,7 @@ class Drawing:
             m = groups * self.one_of(1, 2, 3, 32, 33)
             layer = nn.QuantConv2d(c, m, **self.window(groups), weight_quantizer=quantizer)
             n_terms = layer.weight.size // m
-        elif quantizer == 1 and self.draw(st.booleans()):
+        elif quantizer == 1 and self.one_of(False, True):
             layer, n_terms = nn.BinaryLinear(c, self.one_of(*WIDTHS), rng=self.rng), c
         else:
             balance = self.one_of(False, True)
@@ -171,7 +171,7 @@ class Drawing:
         self.add(nn.Dropout(0.5, rng=self.rng))
 
     def planes(self):
-        k = self.draw(st.integers(1, 8))
+        k = self.one_of(*range(1, 9))
         self.add(nn.PixelPlanes(k))
         self.largest = 2**k - 1
 
@@ -231,7 +231,7 @@ class Drawing:
 
     def shortcut(self):
         """x + norm(product(quantize(x))) of numbers."""
-        inner = self.inner(0)
+        inner = self.inner()
         inner.quantize()
         c, own = self.x.shape[-1], {"rng": self.rng, "weight_quantizer": self.one_of(1, 2, 3)}
         product = nn.QuantLinear(c, c, **own)
@@ -248,7 +248,7 @@ class Drawing:
         """Branches of packed values or of floats, side by side."""
         quantizer, parts, drawings = self.one_of(1, 2, "log:3"), [], []
         for _ in range(self.one_of(2, 1, 3)):
-            own = self.inner(0)
+            own = self.inner()
             if own.kind == "packed" or own.kind == "uint8":
                 c, m = self.x.shape[-1], self.one_of(1, 2, 65)
                 product = nn.QuantLinear(c, m, rng=self.rng)
@@ -269,7 +269,7 @@ class Drawing:
 
     def shared(self):
         """One block of product, norm and quantizer, applied two times."""
-        c, inner = self.x.shape[-1], self.inner(0)
+        c, inner = self.x.shape[-1], self.inner()
         inner.add(nn.QuantLinear(c, c, rng=self.rng, weight_quantizer=self.one_of(1, 2)))
         inner.norm()
         inner.quantize()
@@ -287,7 +287,15 @@ class Drawing:
         if kind == "uint8":
             images = [self.flatten] if self.is_image else []
             to_float = [lambda: self.add(Apply("float"))]
-            return [self.product, self.product, self.planes, self.dropout, *to_float, *images]
+            return [
+                self.product,
+                self.product,
+                self.planes,
+                self.planes,
+                self.dropout,
+                *to_float,
+                *images,
+            ]
         if kind == "packed":
             own = [self.product] * 4 if x.ndim in (2, 4) else [self.scaled]
             own += [self.branches] if x.ndim in (2, 4) else []
@@ -306,8 +314,8 @@ class Drawing:
         return own + ([self.scaled] if x.ndim < 4 else []) + images
 
     def draw_layers(self):
-        """Draw layers until there are as many products as the depth says, at most 4 each."""
-        for _ in range(4 * self.depth):
+        """Draw layers until there are as many products as the depth says, or most layers."""
+        for _ in range(self.most):
             if self.too_large or self.x.ndim < 2 or not self.x.size or self.depth <= 0:
                 return self
             before = self.x
@@ -320,62 +328,84 @@ class Drawing:
 PRODUCTS = (nn.QuantLinear, nn.QuantConv2d, nn.Linear, nn.Conv2d, nn.ScaledLinear, Shortcut, Twice)
 
 
-def _input(draw, rng, shape):
+def some_inputs(rng, shape):
     """Return ROWS inputs, as pixels, signs or floats."""
-    kind = draw(st.sampled_from(["pixels", "signs", "floats"]))
+    kind = rng.choice(["pixels", "signs", "floats"])
     if kind == "pixels":
         return rng.choice(np.array([0, 1, 127, 128, 254, 255, 77], np.uint8), (ROWS, *shape))
     x = rng.standard_normal((ROWS, *shape)).astype(np.float32)
-    return kernels.pack(x) if kind == "signs" else np.where(rng.random(x.shape) < 0.2, 0, x * 2)
+    x = np.where(rng.random(x.shape) < 0.2, np.float32(0), x * 2)
+    return kernels.pack(x) if kind == "signs" else x
 
 
-@st.composite
-def feedforward(draw, shapes):
-    """Models of rows or images."""
-    rng = np.random.default_rng(draw(seeds))
-    x = _input(draw, rng, draw(shapes))
-    x = x if isinstance(x, Bits) or x.dtype == np.uint8 else x.astype(np.float32)
-    body = Drawing(draw, x, draw(st.integers(1, 5))).draw_layers()
-    model = body.sequence()
-    if not body.too_large and draw(st.integers(0, 3)) == 3:
-        heads = [body.inner(1).draw_layers() for _ in range(draw(st.integers(1, 2)))]
-        body.too_large |= any(own.too_large for own in heads)
+def feedforward(rng, shape, most):
+    """Return a model of rows or images, with one output or several."""
+    x = some_inputs(rng, shape)
+    body = Drawing(rng, x, rng.integers(1, 6), most).draw_layers()
+    model, too_large = body.sequence(), body.too_large
+    if not too_large and most > 2 and rng.random() < 0.2:
+        heads = [body.inner(1, most).draw_layers() for _ in range(rng.integers(1, 3))]
+        too_large = any(own.too_large for own in heads)
         model = Several(model, *(own.sequence() for own in heads))
-    return Whole(model, (x,), ["B"], body.too_large)
+    return Whole(model, (x,), ["B"], too_large)
 
 
-@st.composite
-def recurrent(draw):
-    """Classifiers of sequences of floats or ids, with or without lengths."""
-    rng = np.random.default_rng(draw(seeds))
-    n, h = draw(st.sampled_from([2, 1, 65])), draw(st.sampled_from([2, 1, 5, 65]))
-    own = {"num_layers": draw(st.sampled_from([1, 2])), "rng": rng, "dropout": 0.3}
-    kind = draw(st.sampled_from([nn.RNN, nn.LSTM, nn.GRU]))
+def of_rows(rng, most):
+    """Return a model of rows."""
+    return feedforward(rng, (rng.choice(WIDTHS),), most)
+
+
+def of_images(rng, most):
+    """Return a model of small images."""
+    return feedforward(rng, (rng.choice([5, 2, 3]), rng.choice([4, 1, 3]), rng.choice(FEW)), most)
+
+
+def recurrent_layer(rng, n):
+    """Return recurrent layers of floats or k bits."""
+    kind, own = rng.choice([nn.RNN, nn.LSTM, nn.GRU]), {"num_layers": rng.integers(1, 3)}
     if kind is nn.RNN:
-        own["activation"] = draw(st.sampled_from(["tanh", "relu"]))
-    quantizers = draw(st.sampled_from([None, (1, 1), (2, 4), ("ternary", "log:3"), (8, 8)]))
-    if quantizers is not None:
-        own |= dict(zip(("weight_quantizer", "activation_quantizer"), quantizers, strict=True))
-    layer = kind(n, h, **own)
+        own["activation"] = str(rng.choice(["tanh", "relu"]))
+    quantizers = [None, (1, 1), (2, 4), ("ternary", "log:3"), (8, 8), (3, "linear:2:0.5")]
+    found = quantizers[rng.integers(len(quantizers))]
+    if found is not None:
+        own |= {"weight_quantizer": found[0], "activation_quantizer": found[1]}
+    layer = kind(n, int(rng.choice([2, 1, 5, 65])), rng=rng, dropout=0.3, **own)
     for bias in layer.biases:
         bias.data[:] = rng.choice([0.0, 0.5, -1.0], bias.shape)
-    if draw(st.booleans()):
-        x = rng.integers(0, 4, (STEPS, ROWS))
-        quantizer = None if quantizers is None else draw(st.sampled_from([None, quantizers[1]]))
+    return layer
+
+
+def of_sequences(rng, most):
+    """Return a classifier of sequences of floats or ids, with or without lengths."""
+    n = int(rng.choice([2, 1, 65]))
+    layer = recurrent_layer(rng, n)
+    if rng.random() < 0.5:
+        x, quantizer = rng.integers(0, 4, (STEPS, ROWS)), None
+        if layer.activation_quantizer is not None and rng.random() < 0.5:
+            quantizer = layer.activation_quantizer
         before = [nn.Embedding(4, n, rng=rng, activation_quantizer=quantizer)]
     else:
         x = rng.standard_normal((STEPS, ROWS, n)).astype(np.float32)
-        drawing = Drawing(draw, x, 0)
-        draw(st.sampled_from([drawing.norm, drawing.elementwise, lambda: None]))()
+        drawing = Drawing(rng, x, 0)
+        drawing.one_of(drawing.norm, drawing.elementwise, drawing.dropout)()
         before = drawing.layers
-    lengths = rng.integers(1, STEPS + 1, ROWS) if draw(st.booleans()) else None
     y, _ = layer.eval()(nn.Sequential(*before).eval()(x))
-    head = Drawing(draw, y[-1].data, draw(st.integers(1, 2))).draw_layers()
+    head = Drawing(rng, y[-1].data, rng.integers(1, 3), most).draw_layers()
     model = Classifier(nn.Sequential(*before), layer, head.sequence())
-    inputs = (x,) if lengths is None else (x, lengths)
+    inputs = (x, rng.integers(1, STEPS + 1, ROWS))[: rng.integers(1, 3)]
     return Whole(model, inputs, ["TB", "B"][: len(inputs)], head.too_large)
 
 
-ROWS_OF = st.sampled_from(WIDTHS).map(lambda n: (n,))
-IMAGES = st.tuples(st.sampled_from([5, 2, 1, 3]), st.sampled_from([4, 1, 3]), st.sampled_from(FEW))
-KINDS = {"rows": feedforward(ROWS_OF), "images": feedforward(IMAGES), "sequences": recurrent()}
+KINDS = {"rows": of_rows, "images": of_images, "sequences": of_sequences}
+
+
+def whole(kind, seed, most):
+    """Return the model of a kind with a seed and at most so many layers at its top."""
+    found = KINDS[kind](np.random.default_rng(seed), most)
+    found.origin = f"whole({kind!r}, {seed}, {most})"
+    return found
+
+
+def whole_models(kind):
+    """Return a strategy of models; the choices follow a seed, so that models differ."""
+    return st.builds(whole, st.just(kind), seeds, st.integers(1, 14))

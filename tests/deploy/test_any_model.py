@@ -10,7 +10,7 @@ import itertools
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
-from whole_models import KINDS, ROWS
+from whole_models import KINDS, ROWS, whole_models
 
 import bitnet
 from bitnet import InputError, kernels
@@ -140,7 +140,7 @@ def test_frozen_is_trained(kind, tmp_path, record_property):
         suppress_health_check=list(HealthCheck),
         report_multiple_bugs=False,
     )
-    @given(KINDS[kind])
+    @given(whole_models(kind))
     def try_models(whole):
         i = next(turns)
         tried.append(whole.too_large)
