@@ -77,10 +77,12 @@ class Drawing:
         return self.x.ndim == 4
 
     def add(self, layer):
-        """Append a layer and apply it."""
+        """Append a layer, and apply it if its integers fit."""
+        self.layers.append(layer)
+        if self.too_large:
+            return
         with evaluating(layer), np.errstate(all="ignore"):
             self.x = layer(Tensor(self.x)).data
-        self.layers.append(layer)
 
     def inner(self, depth=0, most=0):
         """Return a drawing that begins where this one is."""
@@ -109,8 +111,7 @@ class Drawing:
             own = {"rng": self.rng, "weight_quantizer": quantizer, "balance": balance}
             layer, n_terms = nn.QuantLinear(c, self.one_of(*WIDTHS), **own), c
         self.sum_of(n_terms, layer.weight_quantizer.codebook.largest)
-        if not self.too_large:
-            self.add(layer)
+        self.add(layer)
 
     def sum_of(self, n_terms, largest=1):
         """Count the largest integer of a sum of products."""
@@ -226,8 +227,7 @@ class Drawing:
         if self.kind == "float":
             self.largest = nn.Quantize(quantizer).quantizer.codebook.largest
         self.sum_of(self.x.shape[-1], layer.weight_quantizer.codebook.largest)
-        if not self.too_large:
-            self.add(layer)
+        self.add(layer)
 
     def shortcut(self):
         """x + norm(product(quantize(x))) of numbers."""
@@ -256,14 +256,13 @@ class Drawing:
                     product = nn.QuantConv2d(c, m, 3, padding="same", rng=self.rng)
                 own.sum_of(product.weight.size // m)
                 own.add(product)
+                if own.too_large:
+                    return
             own.norm()
             own.add(nn.Quantize(quantizer))
             own.largest = own.layers[-1].quantizer.codebook.largest
             drawings.append(own)
             parts.append(nn.Sequential(*own.layers))
-        if any(own.too_large for own in drawings):
-            self.too_large = True
-            return
         self.add(nn.Branches(*parts))
         self.largest = max(own.largest for own in drawings)
 
@@ -273,8 +272,7 @@ class Drawing:
         inner.add(nn.QuantLinear(c, c, rng=self.rng, weight_quantizer=self.one_of(1, 2)))
         inner.norm()
         inner.quantize()
-        largest = max(self.largest, inner.largest)
-        inner.largest = largest
+        largest = inner.largest
         inner.sum_of(c, 3)
         if not inner.too_large:
             self.add(Twice(nn.Sequential(*inner.layers)))
