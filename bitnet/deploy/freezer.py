@@ -18,7 +18,7 @@ from bitnet.deploy.sizes import INTEGERS, generalized
 from bitnet.deploy.sources import Constant, Input, Weights
 from bitnet.deploy.thresholds import are_steps, find_edges, find_thresholds, is_monotone_quantizer
 from bitnet.errors import InputError
-from bitnet.kernels import BitPlanes, Bits, Codebook
+from bitnet.kernels import BitPlanes, Bits, Codebook, Window
 from bitnet.nn.functional.activations import HardTanh, PReLU, ReLU
 from bitnet.nn.functional.arithmetic import (
     Add,
@@ -36,12 +36,13 @@ from bitnet.nn.functional.pooling import Flatten, MaxPool2d
 from bitnet.nn.functional.scaled import QuantizeScaled
 from bitnet.nn.functional.shapes import GetItem, Reshape
 from bitnet.nn.functional.ste import Sign
+from bitnet.quantizers import Quantizer
 
 EXACT = (Normalize, Add, Subtract, Multiply)
 EXACT += (Divide, Negate)
 EXACT += (ReLU, HardTanh, PReLU)
 ROUNDED = (Exp, Tanh, Sigmoid)  # monotone up to rounding
-SIMPLE = (bool, int, float, str, tuple, np.ndarray, np.generic, type(None))
+SIMPLE = (bool, int, float, str, tuple, np.ndarray, np.generic, type(None), Window, Quantizer)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,8 +74,8 @@ class Freezer:
 
     def __init__(self, graphs, sizes, inputs):
         self.graphs, self.sizes = graphs, sizes
-        own = ([(n.function, n.inputs) for n in graph.nodes] for graph in graphs)
-        if not _same(*own) or graphs[0].outputs != graphs[1].outputs:
+        first, second = ([(n.function, n.inputs) for n in graph.nodes] for graph in graphs)
+        if first != second or graphs[0].outputs != graphs[1].outputs:
             raise InputError(
                 "freeze: the operations of the model depend on the size of the batch; expected the "
                 "same operations for 2 and 3 inputs"
