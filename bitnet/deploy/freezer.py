@@ -17,11 +17,12 @@ from bitnet.deploy.graph import FrozenGraph
 from bitnet.deploy.sizes import generalized
 from bitnet.deploy.sources import Constant, Input, Weights
 from bitnet.errors import InputError
-from bitnet.kernels import BitPlanes, Bits, Codebook
+from bitnet.kernels import BitPlanes, Bits, Codebook, Window
 from bitnet.nn.functional.embedding import Embedding
 from bitnet.nn.functional.shapes import GetItem, Reshape
+from bitnet.quantizers import Quantizer
 
-SIMPLE = (bool, int, float, str, tuple, np.ndarray, np.generic, type(None))
+SIMPLE = (bool, int, float, str, tuple, np.ndarray, np.generic, type(None), Window, Quantizer)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,8 +54,8 @@ class Freezer:
 
     def __init__(self, graphs, sizes, inputs):
         self.graphs, self.sizes = graphs, sizes
-        own = ([(n.function, n.inputs) for n in graph.nodes] for graph in graphs)
-        if not _same(*own) or graphs[0].outputs != graphs[1].outputs:
+        first, second = ([(n.function, n.inputs) for n in graph.nodes] for graph in graphs)
+        if first != second or graphs[0].outputs != graphs[1].outputs:
             raise InputError(
                 "freeze: the operations of the model depend on the size of the batch; expected the "
                 "same operations for 2 and 3 inputs"
