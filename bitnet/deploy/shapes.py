@@ -10,7 +10,7 @@ from bitnet.deploy.node import INTEGERS_, SHAPE, WINDOW_, Form, Node, whole
 from bitnet.deploy.products import images_after
 from bitnet.deploy.sizes import INTEGERS, PACKED, Value, at, joined, total
 from bitnet.errors import InputError
-from bitnet.kernels import BitPlanes, Window
+from bitnet.kernels import BitPlanes, Bits, Window
 
 
 @dataclasses.dataclass(frozen=True)
@@ -219,8 +219,14 @@ class Gather(Node):
     def run(self, sizes, table, ids):
         """Return rows (..., N)."""
         if isinstance(table, BitPlanes):
-            return table.with_bits(table.bits[:, ids])
-        return table[ids]
+            return table.with_bits(_rows(table.bits, (slice(None), ids)))
+        return _rows(table, ids) if isinstance(table, Bits) else table[ids]
+
+
+def _rows(bits, index):
+    """Return Bits at an index of rows, whose ids may have several axes."""
+    words = bits.words[index]
+    return Bits(words, (*words.shape[:-1], bits.shape[-1]))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,7 +7,7 @@ from hypothesis import given
 
 import bitnet.nn.functional as F  # noqa: N812
 from bitnet import InputError, Tensor, nn
-from bitnet.autograd import as_tensor, trace
+from bitnet.autograd import trace
 from bitnet.nn import models
 
 RNG = np.random.default_rng(0)
@@ -38,9 +38,6 @@ class Shortcut(nn.Module):
 class TwoInputs(nn.Module):
     def __init__(self, rng):
         self.layer = nn.BinaryLinear(5, 4, rng=rng)
-
-    def __call__(self, x, y):
-        return self.forward(as_tensor(x), as_tensor(y))
 
     def forward(self, x, y):
         z = self.layer(F.sign(x)) * 0.5
