@@ -9,7 +9,16 @@ import numpy as np
 
 from bitnet import kernels
 from bitnet.arrays import Array, array_module, as_array
-from bitnet.deploy.node import CODEBOOK, SHAPE, WHOLE, Form, Node, largest_of, numpy_kind
+from bitnet.deploy.node import (
+    CODEBOOK,
+    SHAPE,
+    WHOLE,
+    Form,
+    Node,
+    check_names,
+    largest_of,
+    numpy_kind,
+)
 from bitnet.deploy.sizes import Size, Value, at
 from bitnet.errors import InputError
 from bitnet.kernels import BitPlanes, Bits, Codebook
@@ -43,6 +52,19 @@ class Input(Node):
         kind, _ = TYPES[self.kind]
         largest = {"uint8": 255, "bits": 1, "int64": self.below - 1}.get(kind)
         return Value(own, kind, largest, by_row=own[0] == Size(1, ("B",)))
+
+    def contents(self):
+        header, arrays = super().contents()
+        if self.kind != "ids":
+            del header["below"]
+        return header, arrays
+
+    @classmethod
+    def from_contents(cls, header, arrays):
+        if header["kind"] != "ids":
+            check_names("the header", header, ("kind", "inputs", "shape"), ["name"])
+            header["below"] = 1
+        return super().from_contents(header, arrays)
 
     def taken(self, net, x):
         """Return an input in the form that the nodes take; refuse others, naming the net."""
