@@ -21,7 +21,7 @@ from bitnet.deploy.sources import TYPES, Constant, Ids, Input, Weights
 from bitnet.errors import InputError, check_choice
 from bitnet.kernels import Bits
 
-KINDS: dict[str, type[Node]] = dict.fromkeys(TYPES, Input) | {"ids": Ids}
+KINDS: dict[str, type[Node]] = {**dict.fromkeys(TYPES, Input), "ids": Ids}
 KINDS |= {"weights": Weights, "constant": Constant}
 KINDS |= products.KINDS | floats.KINDS | shapes.KINDS | cells.KINDS
 MAX_NODES = 1 << 16
