@@ -15,7 +15,7 @@ from bitnet.kernels import BitPlanes, Bits
 
 @dataclasses.dataclass(frozen=True)
 class Pool(Node):
-    """The maximum of each window; or its sum, which for floats is divided by the taps."""
+    """The maximum of each window, the sum of integers, or the mean of floats."""
 
     window: Taps = None
 
@@ -25,15 +25,17 @@ class Pool(Node):
             if x.kind == "int64":
                 raise self.unlike("floats, int32, pixels or packed values", x)
             return x.has(shape)
-        if x.is_float:
+        if self.kind == "avgpool":
+            if not x.is_float:
+                raise self.unlike("floats", x)
             return x.has(shape)
         if x.kind not in ("int32", *PACKED):
-            raise self.unlike("floats, int32 or packed values", x)
+            raise self.unlike("int32 or packed values", x)
         return Value(shape, "int32", x.largest * self.window.taps, by_row=x.by_row)
 
     def run(self, sizes, x):
         """Return the pooled images."""
-        if self.kind == "sumpool":
+        if self.kind != "maxpool":
             return kernels.sum_pool(x, self.window)
         if is_array(x):
             return kernels.max_pool(x, self.window)[0]
@@ -264,6 +266,7 @@ class Take(Node):
 KINDS: dict[str, type[Node]] = {
     "maxpool": Pool,
     "sumpool": Pool,
+    "avgpool": Pool,
     "flatten": Flatten,
     "reshape": Reshape,
 }

@@ -32,10 +32,9 @@ FITS = {
 
 @dataclasses.dataclass(frozen=True)
 class Input(Node):
-    """An input: uint8 pixels, signs, float32 numbers, or integer ids below a limit."""
+    """An input: uint8 pixels, signs, or float32 numbers."""
 
     shape: Shape = ()
-    below: Whole = 1  # ids are 0 to below - 1
 
     arity = (0, 0)
 
@@ -47,7 +46,7 @@ class Input(Node):
         if any(len(each) > 1 or s.factor > 1 for each, s in zip(names, own, strict=False)):
             raise InputError(f"the shape is {own}; expected numbers, and names such as B")
         kind, _ = TYPES[self.kind]
-        largest = {"uint8": 255, "bits": 1, "int64": self.below - 1}.get(kind)
+        largest = {"uint8": 255, "bits": 1, "int64": 0}.get(kind)
         return Value(own, kind, largest, by_row=own[0] == Size(1, ("B",)))
 
     def taken(self, net, x):
@@ -64,11 +63,6 @@ class Input(Node):
             x = self._shaped(net, x)
         if not FITS[self.kind](x):
             raise self._refused(net, f"{x.dtype} values", TYPES[self.kind][1])
-        if self.kind == "ids":
-            x = x.astype(np.int64)
-            if x.size and not 0 <= x.min() <= x.max() < self.below:
-                span = f"ids from {x.min()} to {x.max()}"
-                raise self._refused(net, span, f"0 to {self.below - 1}")
         return kernels.pack(x) if self.kind == "signs" else x
 
     def _refused(self, net, came, expected="an array"):
@@ -91,6 +85,23 @@ class Input(Node):
             return x.reshape(len(x), *own)
         how = "one row per input (for a single one: x[None]), an array"
         raise self._refused(net, f"an array of shape {x.shape}", how)
+
+
+@dataclasses.dataclass(frozen=True)
+class Ids(Input):
+    """An input of integer ids from 0 to `below - 1`."""
+
+    below: Whole = 1
+
+    def value(self):
+        return dataclasses.replace(super().value(), largest=self.below - 1)
+
+    def taken(self, net, x):
+        x = super().taken(net, x).astype(np.int64)
+        if x.size and not 0 <= x.min() <= x.max() < self.below:
+            span = f"ids from {x.min()} to {x.max()}"
+            raise self._refused(net, span, f"0 to {self.below - 1}")
+        return x
 
 
 @dataclasses.dataclass(frozen=True)
