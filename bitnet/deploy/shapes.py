@@ -10,7 +10,7 @@ from bitnet.deploy.node import INTEGERS_, SHAPE, WINDOW_, Form, Node, whole
 from bitnet.deploy.products import images_after
 from bitnet.deploy.sizes import INTEGERS, PACKED, Value, at, joined, total
 from bitnet.errors import InputError
-from bitnet.kernels import BitPlanes, Window
+from bitnet.kernels import BitPlanes, Bits, Window
 
 
 @dataclasses.dataclass(frozen=True)
@@ -218,9 +218,11 @@ class Gather(Node):
 
     def run(self, sizes, table, ids):
         """Return rows (..., N)."""
-        if isinstance(table, BitPlanes):
-            return table.with_bits(table.bits[:, ids])
-        return table[ids]
+        if is_array(table):
+            return table[ids]
+        words = getattr(table, "bits", table).words[..., ids, :]
+        bits = Bits(words, (*words.shape[:-1], table.shape[-1]))
+        return table.with_bits(bits) if isinstance(table, BitPlanes) else bits
 
 
 @dataclasses.dataclass(frozen=True)

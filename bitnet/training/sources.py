@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from bitnet.autograd.tensor import Tensor
-from bitnet.data import Corpus, batches, load_dataset, scale_pixels, sequences
+from bitnet.data import Corpus, batches, load_dataset, sequences
 from bitnet.devices import full_memory_named, to_cpu
 from bitnet.errors import InputError
 from bitnet.nn import Module, detach
@@ -318,17 +318,12 @@ def state_for(model, state):
 
 
 def inputs_of(settings):
-    """Return the function from prepared uint8 images (B, H, W, C) to the input of a model.
+    """Return the function from prepared images (B, H, W, C) to the input of a model, or None.
 
-    An MLP takes rows of pixels, a float twin takes floats from -1 to 1.
+    An MLP takes rows of pixels, a ConvNet the images themselves.
     """
-    is_conv, is_float = net_named(settings["net"]).is_conv, settings["float"]
-
-    def inputs(images):
-        images = images if is_conv else images.reshape(len(images), -1)
-        return scale_pixels(images) if is_float else images
-
-    return inputs
+    is_conv = net_named(settings["net"]).is_conv
+    return None if is_conv else lambda images: images.reshape(len(images), -1)
 
 
 def read_data(name, folder=None, limit=0, validation=0, size=None, channels=None):
