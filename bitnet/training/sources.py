@@ -17,7 +17,6 @@ from bitnet.devices import full_memory_named, to_cpu
 from bitnet.errors import InputError
 from bitnet.nn import Module, detach
 from bitnet.nn.functional import cross_entropy, squared_hinge
-from bitnet.nn.models import net_named
 from bitnet.training import metrics
 
 MEASURED = 10_000  # training images for the training accuracy
@@ -317,13 +316,10 @@ def state_for(model, state):
     return None if state is None else model.brought(state)
 
 
-def inputs_of(settings):
-    """Return the function from prepared images (B, H, W, C) to the input of a model, or None.
-
-    An MLP takes rows of pixels, a ConvNet the images themselves.
-    """
-    is_conv = net_named(settings["net"]).is_conv
-    return None if is_conv else lambda images: images.reshape(len(images), -1)
+def inputs_of(model):
+    """Return the function from images (B, H, W, C) to what a model `takes`, such as rows."""
+    _, shape = model.takes
+    return lambda images: images.reshape(len(images), *shape)
 
 
 def read_data(name, folder=None, limit=0, validation=0, size=None, channels=None):

@@ -180,7 +180,7 @@ def test_a_teacher_teaches_and_resumes_with_the_same_bytes(tmp_path, changes):
     whole = trained_file(tmp_path / "whole", **changes)
     assert whole.teacher.crc32 == whole.settings["teacher_crc32"]
     images = whole.data.train[0][:7]
-    expected = twin.model.eval()(inputs_of(twin.settings)(images)).data
+    expected = twin.model.eval()(inputs_of(twin.model)(images)).data
     assert np.array_equal(whole.teacher(images), expected)
     state = whole.teacher.trained.model.state_dict()
     assert all(np.array_equal(state[k], v) for k, v in twin.model.state_dict().items())
