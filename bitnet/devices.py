@@ -259,3 +259,17 @@ def _version(name):
         return importlib.metadata.version(distributions[0])
     except importlib.metadata.PackageNotFoundError:
         return "installed, version unknown"
+
+
+@contextlib.contextmanager
+def on_cpu(model):
+    """Move a model to the CPU inside a `with` block, and then back to its device."""
+    before = model.device
+    if before == "cpu":
+        yield model
+        return
+    model.to("cpu")
+    try:
+        yield model
+    finally:
+        model.to(before)

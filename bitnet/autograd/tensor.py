@@ -30,6 +30,7 @@ TensorLike = Any  # a Tensor, or an array, number or list that becomes one
 Axes = int | tuple[int, ...] | None
 SHOWN = 100  # elements in the repr of a Tensor
 _recording = contextvars.ContextVar("bitnet_recording", default=True)
+_evaluating = contextvars.ContextVar("bitnet_evaluating", default=False)
 # a list inside `listed`
 _records = contextvars.ContextVar[list | None]("bitnet_records", default=None)
 
@@ -73,6 +74,24 @@ def listed(expanded=False):
     finally:
         _recording.reset(tokens[0])
         _records.reset(tokens[1])
+
+
+@contextlib.contextmanager
+def evaluation(evaluates=True):
+    """Compute inside a `with` block as in evaluation, or with False as in training."""
+    token = _evaluating.set(evaluates)
+    try:
+        yield
+    finally:
+        _evaluating.reset(token)
+
+
+def is_evaluating() -> bool:
+    """Return whether a Module in evaluation mode, or `evaluating(model)`, is computing.
+
+    Float products and sums then have an order that does not depend on the size of the batch.
+    """
+    return _evaluating.get()
 
 
 def is_recording() -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 from bitnet.arrays import is_array
 from bitnet.autograd.parameter import Parameter
-from bitnet.autograd.tensor import Function, Tensor, as_tensor, listed
+from bitnet.autograd.tensor import Function, Tensor, as_tensor, evaluation, listed
 from bitnet.errors import InputError
 
 
@@ -97,7 +97,7 @@ class Graph:
         return "\n".join(form.format(*row) for row in rows)
 
     def run(self, *inputs: Any) -> tuple[Tensor, ...]:
-        """Compute the outputs for inputs with the shapes of the example, node by node.
+        """Compute the outputs as in evaluation for inputs shaped like the example, node by node.
 
         The inputs may be nested in tuples and lists as in `trace`.
         """
@@ -107,10 +107,11 @@ class Graph:
             raise InputError(f"Graph.run: got {len(tensors)} inputs; expected {len(self.inputs)}")
         named = dict(zip(self.inputs, tensors, strict=True))
         values: dict[Any, Tensor] = {**self.parameters, **self.constants, **named}
-        for i, node in enumerate(self.nodes):
-            function = node.function.__new__(node.function)
-            vars(function).update(node.settings)
-            values[i] = function(*(values[name] for name in node.inputs))
+        with evaluation():
+            for i, node in enumerate(self.nodes):
+                function = node.function.__new__(node.function)
+                vars(function).update(node.settings)
+                values[i] = function(*(values[name] for name in node.inputs))
         return tuple(values[name] for name in self.outputs)
 
 
@@ -168,13 +169,14 @@ def trace(model: Callable[..., Any], *examples: Any, expanded: bool = False) -> 
 
 @contextlib.contextmanager
 def in_evaluation(model):
-    """Put the Modules of a model, if it has any, into evaluation mode inside a `with` block."""
+    """Compute in evaluation mode inside a `with` block; the model may be a plain function."""
     modules = list(model.modules()) if hasattr(model, "modules") else []
     modes = [module.training for module in modules]
     try:
         for module in modules:
             module.training = False
-        yield
+        with evaluation():
+            yield
     finally:
         for module, training in zip(modules, modes, strict=True):
             module.training = training

@@ -9,13 +9,13 @@ from bitnet import kernels
 from bitnet.arrays import Array, to_cpu
 from bitnet.autograd.trace import trace
 from bitnet.deploy.runtime import FrozenNet
+from bitnet.devices import on_cpu
 from bitnet.errors import InputError
 from bitnet.kernels import Bits
 from bitnet.nn import Module
 from bitnet.nn.functional.conv import QuantizedConv2d
 from bitnet.nn.functional.linear import QuantizedLinear
 from bitnet.nn.functional.scaled import ScaledLinear
-from bitnet.nn.module import on_cpu
 
 PRODUCTS = QuantizedLinear, QuantizedConv2d, ScaledLinear
 

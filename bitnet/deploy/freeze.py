@@ -16,10 +16,11 @@ from bitnet.deploy.language import FrozenLanguageModel
 from bitnet.deploy.runtime import FrozenNet
 from bitnet.deploy.sizes import Size
 from bitnet.deploy.sources import Input
+from bitnet.devices import on_cpu
 from bitnet.errors import InputError
 from bitnet.kernels import Bits
 from bitnet.nn.models import LanguageModel, takes_of
-from bitnet.nn.module import evaluating, on_cpu
+from bitnet.nn.module import evaluating
 
 SIZES = {"B": 2, "T": 5}, {"B": 3, "T": 7}  # of the two traces
 MIXED = {1: "(B, ...)", 2: "(T, B, ...)"}

@@ -80,6 +80,12 @@ class FrozenGraph:
         return tuple(node for node in self.nodes if isinstance(node, Input))
 
     @functools.cached_property
+    def array(self) -> Any:
+        """An array of a node, which decides the device."""
+        arrays = (array for node in self.nodes for array in node.arrays())
+        return next(arrays, np.zeros(0))
+
+    @functools.cached_property
     def readers(self) -> list[list[int]]:
         """The numbers of the nodes that take each value; -1 stands for the results."""
         readers: list[list[int]] = [[] for _ in self.nodes]
@@ -177,6 +183,7 @@ class _Program:
         self.graph, self.keep = graph, not fuse
         self.first = {i: node.constant for i, node in enumerate(graph.nodes) if _is_fixed(node)}
         self.inputs = [i for i, node in enumerate(graph.nodes) if isinstance(node, Input)]
+        self.varies = any(node.kind in ("reshape", "constant") for node in graph.nodes)
         skipped: set[int] = set()
         steps = []
         for i, node in enumerate(graph.nodes):
@@ -247,7 +254,7 @@ class _Program:
             values[slot] = constant
         for slot, x in zip(self.inputs, inputs, strict=True):
             values[slot] = x
-        sizes = self.graph.sizes(inputs)
+        sizes = self.graph.sizes(inputs) if self.varies else {}
         for run, operands, result, drop in self.steps:
             values[result] = run(sizes, *[values[j] for j in operands])
             for slot in drop:

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from bitnet.arrays import array_module, is_array, to_cpu
+from bitnet.arrays import array_module, is_array, moved, to_cpu
 from bitnet.deploy.sizes import Value, in_header, shape_of
 from bitnet.errors import InputError
 from bitnet.kernels import Codebook, Window
@@ -130,6 +130,12 @@ class Node:
     def run(self, sizes, *operands):
         """Return the result for operands, with the variable sizes by name."""
         raise NotImplementedError(type(self).__name__)
+
+    def _moved(self, move):
+        """Return a copy with moved arrays; see `bitnet.arrays.moved`."""
+        own = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        held = {name: x for name, x in own.items() if is_array(x) or hasattr(x, "_moved")}
+        return dataclasses.replace(self, **moved(held, move))
 
     def contents(self):
         """Return the header of the node in a file, and its arrays by name."""

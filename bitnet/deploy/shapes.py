@@ -220,7 +220,8 @@ class Gather(Node):
         """Return rows (..., N)."""
         if is_array(table):
             return table[ids]
-        words = getattr(table, "bits", table).words[..., ids, :]
+        planes = table.bits if isinstance(table, BitPlanes) else table
+        words = planes.words[..., ids, :]
         bits = Bits(words, (*words.shape[:-1], table.shape[-1]))
         return table.with_bits(bits) if isinstance(table, BitPlanes) else bits
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from bitnet import kernels
-from bitnet.arrays import Array, array_module, as_array
+from bitnet.arrays import Array, array_module, as_array, to_cpu
 from bitnet.deploy.node import CODEBOOK, SHAPE, WHOLE, Form, Node, largest_of, numpy_kind
 from bitnet.deploy.sizes import Size, Value, at
 from bitnet.errors import InputError
@@ -117,7 +117,7 @@ class Weights(Node):
         return kernels.prepare(self.packed)
 
     def contents(self):
-        bits, codebook = self.packed, self.codebook
+        bits, codebook = to_cpu(self.packed), self.codebook
         if codebook is not None:
             bits = Codebook.uniform(codebook.bits).planes(codebook.codes(bits)).bits
         header, _ = super().contents()

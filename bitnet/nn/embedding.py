@@ -66,12 +66,9 @@ class Embedding(Module):
             self.activation_quantizer = activation_quantizer_of("Embedding", activation_quantizer)
         self.weight = uniform(rng, (num_embeddings, embedding_dim), half, self.activation_quantizer)
 
-    def __call__(self, ids: Any) -> Tensor:
-        return self.forward(check_ids("Embedding", ids, self.num_embeddings))
-
     def forward(self, ids: Any) -> Tensor:
         """Return the rows with these ids, packed if there is a quantizer."""
-        rows = functional.embedding(ids, self.weight)
+        rows = functional.embedding(check_ids("Embedding", ids, self.num_embeddings), self.weight)
         if self.activation_quantizer is None:
             return rows
         return QuantizeScaled(self.activation_quantizer, self.scale)(rows)

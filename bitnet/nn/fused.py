@@ -15,7 +15,7 @@ class BatchNormSign(Module):
     """
 
     def __init__(self, norm, sign):
-        self.norm, self.sign = norm, sign
+        self.norm, self.sign, self.training = norm, sign, norm.training
 
     def forward(self, x: Tensor) -> Tensor:
         norm, sign = self.norm, self.sign

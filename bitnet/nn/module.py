@@ -10,9 +10,13 @@ import numpy as np
 
 from bitnet.arrays import array_module, is_array, like, to_cpu
 from bitnet.autograd import Parameter, Tensor, as_tensor, no_grad
+from bitnet.autograd.tensor import evaluation, is_evaluating
 from bitnet.autograd.trace import in_evaluation
 from bitnet.devices import full_memory_named, mover
 from bitnet.errors import InputError, unfit
+from bitnet.kernels import BitPlanes, Bits
+
+DATA = Tensor, Bits, BitPlanes, list, int, float, np.generic  # inputs that become Tensors
 
 
 class Module:
@@ -48,16 +52,27 @@ class Module:
     takes: tuple[str, tuple[int, ...]] | None = None
     shown: tuple[str, ...] = ()  # the attributes in repr()
 
-    def __call__(self, x: Any) -> Any:
-        """Return the result for `x`, a Tensor or its data, on the device of the Module."""
-        return self.forward(self.brought(as_tensor(x)))
+    def __call__(self, *inputs: Any, **options: Any) -> Any:
+        """Return the result of `forward` for inputs, moved to the device of the Module.
+
+        Arrays, lists and numbers become Tensors.  Other inputs, such as None or a tuple of states,
+        and options stay as they are.
+        """
+        inputs = tuple(map(self.brought, inputs))
+        if is_evaluating() != self.training:
+            return self.forward(*inputs, **options)
+        with evaluation(not self.training):
+            return self.forward(*inputs, **options)
 
     def __repr__(self):
         shown = ", ".join(repr(getattr(self, name)) for name in self.shown)
         return f"{type(self).__name__}({shown})"
 
-    def brought(self, x: Tensor) -> Tensor:
-        """Return a Tensor on the device of this Module; one that requires a gradient stays."""
+    def brought(self, x: Any) -> Any:
+        """Return an input as a Tensor on the device of this Module, unless it needs a gradient."""
+        if not isinstance(x, DATA) and not is_array(x):
+            return x
+        x = as_tensor(x)
         if "cupy" not in sys.modules or x.requires_grad or array_module(x) is not np:
             return x
         return like(x, self._first_array())
@@ -88,8 +103,8 @@ class Module:
             attributes.update(changed)
         return self
 
-    def forward(self, x: Any) -> Any:
-        """Return the result for the Tensor `x`; subclasses define it."""
+    def forward(self, *inputs: Any, **options: Any) -> Any:
+        """Return the result for Tensors and other inputs; subclasses define it."""
         raise TypeError(f"{type(self).__name__} has no forward; a Module defines forward(x)")
 
     def _members(self):
@@ -191,20 +206,6 @@ def _moved(attributes, move):
         elif isinstance(value, dict):
             changed[name] = value | _moved(value, move)
     return changed
-
-
-@contextlib.contextmanager
-def on_cpu(model):
-    """Move a model to the CPU inside a `with` block, and then back to its device."""
-    before = model.device
-    if before == "cpu":
-        yield model
-        return
-    model.to("cpu")
-    try:
-        yield model
-    finally:
-        model.to(before)
 
 
 @contextlib.contextmanager

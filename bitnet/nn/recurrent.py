@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from bitnet.autograd import Parameter, Tensor, as_tensor
+from bitnet.autograd import Parameter, Tensor
 from bitnet.errors import InputError, check_choice, check_count, unfit
 from bitnet.kernels import GATES
 from bitnet.nn import functional
@@ -89,14 +89,11 @@ class _Recurrent(QuantizedLayer):
         """Return the bias of a layer before training."""
         return np.zeros(self.gates * self.hidden_size, np.float32)
 
-    def __call__(self, x: Any, state: Any = None) -> tuple[Tensor, tuple]:
+    def forward(self, x: Tensor, state: Any = None) -> tuple[Tensor, tuple]:
         """Return all states of the last layer, and the final states of all layers, for x (T, B, N).
 
         `state` is the state that an earlier call returned: the tuple of states of each layer.
         """
-        return self.forward(self.brought(as_tensor(x)), state)
-
-    def forward(self, x: Tensor, state: Any = None) -> tuple[Tensor, tuple]:
         if x.ndim != 3 or x.shape[2] != self.input_size:
             raise unfit(repr(self), f"an input (T, B, {self.input_size})", x)
         if state is not None and len(state) != self.num_layers:

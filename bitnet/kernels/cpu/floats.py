@@ -3,7 +3,8 @@
 The order along n is fixed, so a product uses registers for several rows and columns instead.  For
 many rows, blocks of columns are copied so that they lie side by side, and a tile of ROWS rows and
 some vectors of columns stays in registers along n.  For a few rows the weights are read once, from
-beginning to end.  Each product and each sum is one instruction: none is fused.
+beginning to end, if they are laid out so.  Each product and each sum is one instruction: none is
+fused.
 """
 
 import functools
@@ -11,7 +12,7 @@ import functools
 import numpy as np
 
 from bitnet.kernels.cpu.emit import routine
-from bitnet.kernels.cpu.jit import jit, level
+from bitnet.kernels.cpu.jit import inner, jit, level
 from bitnet.kernels.threads import shared
 
 ROWS = 4  # of x per tile
@@ -20,6 +21,7 @@ MANY_ROWS = 128  # from here on threads share the rows, and each copies all bloc
 VECTORS = {"avx512": 4, "avx2": 2}  # per row of a wide tile
 REGISTER = {"avx512": 64, "avx2": 32}  # bytes
 MACS_PER_NS, EDGES_PER_NS = 25, 25  # approximate, float32, one thread
+SQUARE = 16  # elements of a row of weights that are copied together
 SEGMENT = 512  # numbers whose codes stay in the cache
 
 
@@ -46,6 +48,20 @@ def _tile(kind, element, size, vectors):
     return routine(tile)
 
 
+@inner
+def _fill(across, first, stop, panel):
+    """Copy the columns from first to stop of across (N, M) to panel (N, W)."""
+    if across.strides[1] == across.itemsize:
+        for k in range(len(across)):
+            for j in range(first, stop):
+                panel[k, j - first] = across[k, j]
+        return
+    for start in range(0, len(across), SQUARE):  # weights, which are only viewed as transposed
+        for j in range(first, stop):
+            for k in range(start, min(len(across), start + SQUARE)):
+                panel[k, j - first] = across[k, j]
+
+
 @functools.cache
 def _blocks(name, dtype):
     """Compile the product of blocks of columns for a level and a type; return it and its widths."""
@@ -56,9 +72,7 @@ def _blocks(name, dtype):
 
     def run(x, across, bias, first, stop, panel, sums, y):
         """Write the columns from first to stop of y (R, M); x (R or more, N), panel (N, W)."""
-        for k in range(len(across)):
-            for j in range(first, stop):
-                panel[k, j - first] = across[k, j]
+        _fill(across, first, stop, panel)
         at, columns, to = x.ctypes.data, panel.ctypes.data, sums.ctypes.data
         step, column_step, sum_step = x.strides[0], panel.strides[0], sums.strides[0]
         for i in range(0, len(y), ROWS):
@@ -112,7 +126,9 @@ def ordered_gemm(x, across, bias):
     y, bias = np.empty((n_rows, m), x.dtype), np.zeros(m, x.dtype) if bias is None else bias
     work_ns = n_rows * m * (n + 1) * x.itemsize / (4 * MACS_PER_NS)
     bias = np.ascontiguousarray(bias)
-    if n_rows < FEW_ROWS or level() == "portable":
+    if level() == "portable" or not (across.flags.c_contiguous or across.flags.f_contiguous):
+        across = np.ascontiguousarray(across)
+    if level() == "portable" or (n_rows < FEW_ROWS and across.flags.c_contiguous):
         x = np.ascontiguousarray(x)
 
         def stream(i, j):
@@ -122,7 +138,8 @@ def ordered_gemm(x, across, bias):
         shared(stream, m, SEGMENT, work_ns)
         return y
     run, widths = _blocks(level(), x.dtype)
-    x = np.concatenate([x, np.zeros((-n_rows % ROWS, n), x.dtype)])
+    given, x = x, np.zeros((n_rows + -n_rows % ROWS, n), x.dtype)
+    x[:n_rows] = given
     wide = m // widths[0] * widths[0]
     blocks = [(i, i + widths[0], widths[0]) for i in range(0, wide, widths[0])]
     blocks += [(i, min(m, i + widths[1]), widths[1]) for i in range(wide, m, widths[1])]

@@ -26,7 +26,7 @@ def ordered_sum(x, axes):
         half = (n + 1) // 2
         rows[: n - half] += rows[half:n]
         n = half
-    return rows[0]
+    return rows[0].copy()
 
 
 def count_edges(x, edges):

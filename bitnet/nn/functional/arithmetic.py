@@ -12,6 +12,7 @@ import numpy as np
 from bitnet.arrays import array_module, promoted
 from bitnet.autograd import Function, Tensor, TensorLike
 from bitnet.errors import InputError, unfit
+from bitnet.nn.functional.products import matrix_product
 
 
 def _exact(name, operate, a, b, terms=1):
@@ -266,7 +267,7 @@ class MatMul(Function):
         if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[0]:
             raise unfit("matmul", "(B, N) and (N, M)", a, b)
         self.a, self.b = promoted(a, b)
-        return _exact("matmul", operator.matmul, self.a, self.b, a.shape[1])  # (B, M)
+        return _exact("matmul", matrix_product, self.a, self.b, a.shape[1])  # (B, M)
 
     def backward(self, grad_y):
         return grad_y @ self.b.T, self.a.T @ grad_y

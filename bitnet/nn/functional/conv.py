@@ -11,6 +11,7 @@ from bitnet.errors import unfit
 from bitnet.kernels import Window
 from bitnet.kernels.threads import shared
 from bitnet.nn.functional.linear import GRADIENTS, check_quantized, in_units
+from bitnet.nn.functional.products import matrix_product
 
 COPIED_PER_NS = 4  # bytes, one thread, about
 
@@ -42,7 +43,8 @@ class Conv2d(Function):
         images = xp.split(x, self.groups, axis=3)
         self.patches = [self.patches_of(part) for part in images]
         pairs = zip(self.patches, xp.split(weight, self.groups), strict=True)
-        y = xp.concatenate([rows @ matrix_of(own).T for rows, own in pairs], axis=1) + bias
+        y = xp.concatenate([matrix_product(rows, matrix_of(own).T) for rows, own in pairs], axis=1)
+        y = y + bias
         return y.reshape(len(x), *self.window.output(*self.size), len(weight))
 
     def backward(self, grad_y):

@@ -62,6 +62,8 @@ def check_ids(name, ids, count):
     """Return the ids as a Tensor of integers, after checking that each is from 0 to count - 1."""
     given = ids if isinstance(ids, Tensor) else Tensor(as_array(ids))
     ids = given.data
+    if ids.dtype.kind == "f" and (abs(ids) < 2**24).all() and (ids % 1 == 0).all():
+        ids = ids.astype(np.int64)  # a list of integers became floats
     if ids.dtype.kind not in "iu":
         raise InputError(f"{name}: ids are {ids.dtype} of shape {ids.shape}; expected integers")
     if ids.size and not 0 <= ids.min() <= ids.max() < count:

@@ -7,6 +7,7 @@ from bitnet.arrays import is_array
 from bitnet.autograd import Function, Tensor, TensorLike, as_tensor
 from bitnet.errors import InputError, check_choice, unfit
 from bitnet.kernels import BitPlanes, Bits, Quantized, Rounding
+from bitnet.nn.functional.products import matrix_product
 
 
 class Linear(Function):
@@ -14,7 +15,7 @@ class Linear(Function):
 
     def forward(self, x, weight, bias):
         self.x, self.weight = x, weight
-        return x @ weight.T + bias  # (B, M)
+        return matrix_product(x, weight.T) + bias  # (B, M)
 
     def backward(self, grad_y):
         grad_x = grad_y @ self.weight if self.needs_grad[0] else None

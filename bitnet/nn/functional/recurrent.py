@@ -15,26 +15,30 @@ import numpy as np
 from bitnet import kernels
 from bitnet.arrays import array_module
 from bitnet.autograd import Function, Tensor, TensorLike, as_tensor
+from bitnet.autograd.tensor import is_evaluating
 from bitnet.errors import InputError, unfit
 from bitnet.kernels import GATES, BitPlanes, Bits
 from bitnet.nn.functional.linear import GRADIENTS, check_gradient_rule, linear, rounded
+from bitnet.nn.functional.products import matrix_product
 from bitnet.nn.functional.scaled import product, scaled_linear, unit_of
 from bitnet.nn.functional.shapes import reshape
 from bitnet.quantizers import Quantizer
 
 
 class FloatStates:
-    """Float states and weights; a BLAS computes the products."""
+    """Float states and weights."""
 
     unit = 1.0
 
     def __init__(self, weight, batch, dtype):
         self.weight, xp = weight, array_module(weight)
-        self.across = xp.ascontiguousarray(weight.T)  # a BLAS multiplies few rows faster so
+        self.across = xp.ascontiguousarray(weight.T)  # few rows are multiplied faster so
         self.room = xp.empty((batch, len(weight)), dtype)
 
     def product(self, h):
         """h @ weight.T; overwritten by the next one."""
+        if is_evaluating():
+            return matrix_product(h, self.across)
         return array_module(h).matmul(h, self.across, out=self.room)
 
     def start(self, h):

@@ -22,12 +22,19 @@ class _Reduction(Function):
     def _remember_axes(self, x):
         given = range(x.ndim) if self.axis is None else self.axis
         given = tuple(given) if isinstance(given, (tuple, range)) else (given,)
-        axes = {a % x.ndim for a in given if is_whole(a) and -x.ndim <= a < x.ndim}
+        axes = {int(a) % x.ndim for a in given if is_whole(a) and -x.ndim <= a < x.ndim}
         if len(axes) < len(given):  # one is out of range or comes twice
             raise InputError(f"{self.name}: axis {self.axis} for an array of shape {x.shape}")
-        self.shape = x.shape
+        self.shape, self.axes = x.shape, tuple(sorted(axes))
         self.kept = tuple(1 if i in axes else n for i, n in enumerate(x.shape))
         self.count = math.prod(x.shape[a] for a in axes)
+
+    def _total(self, x):
+        """Return the sum of floats, in an order that depends only on how many are added."""
+        if not x.ndim:
+            return x.copy()
+        y = kernels.ordered_sum(x, self.axes)
+        return y.reshape(self.kept) if self.keepdims else y
 
     def _spread(self, grad_y):
         xp = array_module(grad_y)
@@ -40,7 +47,7 @@ class Sum(_Reduction):
     def forward(self, x):
         self._remember_axes(x)
         if x.dtype.kind == "f":
-            return x.sum(axis=self.axis, keepdims=self.keepdims)
+            return self._total(x)
         if largest(x) * self.count >= 2**63:
             raise InputError("sum: results may not fit int64; convert the Tensor to floats")
         return x.sum(axis=self.axis, keepdims=self.keepdims, dtype=np.int64)
@@ -61,8 +68,8 @@ class Mean(_Reduction):
         self._remember_axes(x)
         if self.count == 0:
             raise InputError(f"mean: no elements to average in an array of shape {x.shape}")
-        dtype = x.dtype if x.dtype.kind == "f" else np.float32
-        return x.mean(axis=self.axis, keepdims=self.keepdims, dtype=dtype)
+        dtype = x.dtype if x.dtype.kind == "f" else np.dtype(np.float32)
+        return self._total(x.astype(dtype, copy=False)) / dtype.type(self.count)
 
     def backward(self, grad_y):
         return self._spread(grad_y / self.count)
@@ -85,8 +92,7 @@ class Max(_Reduction):
         return y
 
     def backward(self, grad_y):
-        axes = tuple(i for i, n in enumerate(self.kept) if n != self.shape[i] or n == 1)
-        share = self.is_max / self.is_max.sum(axis=axes, keepdims=True)
+        share = self.is_max / self.is_max.sum(axis=self.axes, keepdims=True)
         return self._spread(grad_y) * share.astype(grad_y.dtype)
 
 

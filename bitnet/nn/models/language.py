@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from bitnet.autograd import Tensor
 from bitnet.errors import InputError, check_choice, unfit
 from bitnet.nn import functional
 from bitnet.nn.dropout import Dropout
@@ -73,11 +74,8 @@ class LanguageModel(Module):
         self.embedding, self.recurrent, self.decoder = embedding, recurrent, decoder
         self.dropout = dropout
 
-    def __call__(self, ids, state=None):
+    def forward(self, ids: Any, state: Any = None) -> tuple[Tensor, tuple]:
         """Return the scores of the next tokens for ids (T, B), and the last state."""
-        return self.forward(ids, state)
-
-    def forward(self, ids, state=None):
         x = self._dropped(self.embedding(ids))
         y, state = self.recurrent(x, state)
         if isinstance(self.decoder, ScaledLinear):
