@@ -61,7 +61,7 @@ def test_the_bits_of_a_convolution(folder, capsys):
 def test_channels_stand_beside_each_other():
     rng = np.random.default_rng(0)
     model = bitnet.nn.models.binary_convnet((4, 4, 20), [(2,)], [3], rng=rng)
-    net = bitnet.freeze(model, image=(4, 4))
+    net = bitnet.freeze(model)
     lines = list(inspect.layer_lines(net, 0, 1))
     assert [line for line in lines if line.startswith("input")] == [
         "input channels 0 to 15:",
@@ -118,7 +118,7 @@ def test_channels_of_numbers_stand_beside_each_other():
     model = bitnet.nn.models.binary_convnet(
         (4, 4, 20), [(2,)], [3], rng=rng, weight_quantizer=3, activation_quantizer=8
     )
-    net = bitnet.freeze(model, image=(4, 4))
+    net = bitnet.freeze(model)
     lines = list(inspect.layer_lines(net, 0, 1))
     own = net.layers[0].bits.integers()[1]
     assert numbers_in("\n".join(lines))[0] == own[0].T[:6].ravel().tolist()
