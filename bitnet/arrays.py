@@ -111,6 +111,26 @@ def is_read_only(array):
     return not (isinstance(array, np.ndarray) and array.flags.writeable)
 
 
+def floats(x):
+    """Return floats as they are, and integers as float32."""
+    return x if x.dtype.kind == "f" else x.astype(np.float32)
+
+
+def nested(x, change):
+    """Return nested tuples and lists with `change` applied to what is inside; None stays.
+
+    A list of numbers counts as an array.
+    """
+    if isinstance(x, tuple) or (isinstance(x, list) and not _has_numbers(x)):
+        return type(x)(nested(own, change) for own in x)
+    return x if x is None else change(x)
+
+
+def _has_numbers(x):
+    """Return whether a list holds numbers, or lists of numbers, alone."""
+    return all(isinstance(n, (int, float)) or (isinstance(n, list) and _has_numbers(n)) for n in x)
+
+
 def is_wide(kind):
     """Return whether the integers of a type need int64, as those of int32 do not hold them."""
     return (kind.kind in "iu" and kind.itemsize > 4) or kind == np.uint32

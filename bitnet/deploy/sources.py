@@ -3,13 +3,13 @@
 import dataclasses
 import functools
 import math
-from typing import ClassVar
+from typing import Annotated, Any
 
 import numpy as np
 
 from bitnet import kernels
 from bitnet.arrays import Array, array_module, as_array, to_cpu
-from bitnet.deploy.node import CODEBOOK, SHAPE, WHOLE, Form, Node, largest_of, numpy_kind
+from bitnet.deploy.node import Book, Form, Node, Shape, Whole, largest_of, numpy_kind, whole
 from bitnet.deploy.sizes import Size, Value, at
 from bitnet.errors import InputError
 from bitnet.kernels import BitPlanes, Bits, Codebook
@@ -27,10 +27,9 @@ TYPES = {
 class Input(Node):
     """An input: uint8 pixels, signs, float32 numbers, or integer ids below a limit."""
 
-    shape: tuple = ()
-    below: int = 1  # ids are 0 to below - 1
+    shape: Shape = ()
+    below: Whole = 1  # ids are 0 to below - 1
 
-    forms: ClassVar[dict[str, Form]] = {"shape": SHAPE, "below": WHOLE}
     arity = (0, 0)
 
     def value(self):
@@ -99,8 +98,8 @@ class Input(Node):
 class Weights(Node):
     """Packed weights: ±1, or the codes of k-bit weights with a codebook."""
 
-    packed: Bits | BitPlanes = None
-    codebook: Codebook | None = None
+    packed: Any = None  # Bits or BitPlanes
+    codebook: Book = None
 
     arity = (0, 0)
 
@@ -121,34 +120,29 @@ class Weights(Node):
         if codebook is not None:
             bits = Codebook.uniform(codebook.bits).planes(codebook.codes(bits)).bits
         header, _ = super().contents()
-        header |= {"columns": bits.shape[-1], "codebook": CODEBOOK.write(codebook)}
-        return header, {"bits": bits.to_bytes()}
+        return header | {"columns": bits.shape[-1]}, {"bits": bits.to_bytes()}
 
     @classmethod
     def from_contents(cls, header, arrays):
-        codebook = CODEBOOK.read(header.pop("codebook", None))
-        n = WHOLE.read(header.pop("columns", None))
+        n = whole(header.pop("columns", None))
         bits = Bits.from_bytes(arrays.pop("bits", np.zeros(0, np.uint8)), n)
         node = super().from_contents(header, arrays)
+        codebook = node.codebook
         if codebook is not None:
             if bits.ndim < 2 or bits.shape[0] != codebook.bits:
                 raise InputError(f"weights of shape {bits.shape}; expected {codebook.bits} planes")
             uniform = Codebook.uniform(codebook.bits)
             bits = codebook.planes(uniform.codes(BitPlanes(bits, uniform.coefficients)))
-        return dataclasses.replace(node, packed=bits, codebook=codebook)
+        return dataclasses.replace(node, packed=bits)
 
 
 @dataclasses.dataclass(frozen=True)
 class Constant(Node):
     """An array of numbers, broadcast to a shape whose sizes may depend on the inputs."""
 
-    array: Array = None
-    shape: tuple = ()
+    array: Annotated[Array, Form(types=("<f4", "<f8", "<i4", "<i8", "|u1"))] = None
+    shape: Shape = ()
 
-    forms: ClassVar[dict[str, Form]] = {
-        "array": Form(types=("<f4", "<f8", "<i4", "<i8", "|u1")),
-        "shape": SHAPE,
-    }
     arity = (0, 0)
 
     def value(self):

@@ -89,7 +89,7 @@ def _floats(keys, dtype):
     return np.where(keys >= 0, keys, low - keys - 1).astype(kind).view(dtype)
 
 
-def is_monotone_quantizer(codes, edges, steps, dtype):
+def is_monotone_quantizer(codes, edges, dtype):
     """Return whether edges give the codes of many floats, those beside the edges among them."""
     rng = np.random.default_rng(0)
     kind = np.dtype(np.int32 if dtype == np.float32 else np.int64)
