@@ -17,7 +17,7 @@ from bitnet.deploy.file import LANGUAGE_MODEL
 from bitnet.deploy.freeze import freeze
 from bitnet.errors import InputError
 from bitnet.nn import Module, functional
-from bitnet.nn.models import net_named
+from bitnet.nn.models import LanguageModel, net_named
 from bitnet.training.checkpoint import KIND, read_checkpoint
 from bitnet.training.files import load
 from bitnet.training.metrics import scores
@@ -79,9 +79,10 @@ class Trained:
         return tuple(self.settings["classes"])
 
     @property
-    def picture(self) -> tuple[int, ...]:
+    def picture(self) -> tuple[int, int, int]:
         """Rows, columns and channels of the images."""
-        return tuple(self.settings["picture"])
+        rows, columns, channels = self.settings["picture"]
+        return rows, columns, channels
 
     def prepare(self, images: np.ndarray) -> np.ndarray:
         """Return uint8 images (count, H, W[, C]) as prepared uint8 images (count, H, W, C)."""
@@ -108,7 +109,7 @@ class Trained:
 
     def freeze(self) -> FrozenNet:
         """Return the frozen net, with its classes and preparation, or its vocabulary."""
-        if self.task == "texts":
+        if isinstance(self.model, LanguageModel):
             return freeze(self.model, vocabulary=self.vocabulary)
         net = freeze(self.model)
         net.classes, net.data = self.classes, self.settings["data"]

@@ -138,9 +138,7 @@ def test_standard_input_from_a_shell(nets):
 
 def test_colour_and_names_of_classes(tmp_path, capsys):
     rng = np.random.default_rng(0)
-    net = bitnet.freeze(
-        bitnet.nn.models.binary_convnet((8, 8, 3), [(4,)], [2], rng=rng)
-    )
+    net = bitnet.freeze(bitnet.nn.models.binary_convnet((8, 8, 3), [(4,)], [2], rng=rng))
     net.classes = ("ankle boot", "coat")
     net.save(tmp_path / "net.npz")
     pixels = rng.integers(0, 256, (8, 8, 3), np.uint8)
