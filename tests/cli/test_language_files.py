@@ -47,7 +47,7 @@ def test_a_file_without_words_is_summarized_and_no_more(tmp_path, capsys, words,
     path = tmp_path / "a.npz"
     freeze(few_bits(), vocabulary=words).save(path)
     run("summary", path)
-    assert "7x8" in capsys.readouterr().out
+    assert "FrozenLinear(8, 7)" in capsys.readouterr().out
     with pytest.raises(InputError, match="holds a 'frozen language model'; expected a training"):
         run("freeze", path)
     for call in (["predict", path, "a"], ["evaluate", path, "--data", "embedded-text"]):
