@@ -22,7 +22,7 @@ from bitnet.kernels import Bits
 from bitnet.nn.models import LanguageModel, takes_of
 from bitnet.nn.module import evaluating
 
-SIZES = {"B": 2, "T": 5}, {"B": 3, "T": 7}  # of the two traces
+BATCHES = 2, 3  # of the two traces
 
 
 @overload
@@ -104,12 +104,13 @@ def freeze(
             axes = ["TB", *["B"] * (len(found) - 1)]
         axes = _checked_axes(found, axes)
         graphs = []
-        for sizes, change in zip(SIZES, (lambda x: x, _other), strict=True):
+        both = _sizes(found, axes)
+        for sizes, change in zip(both, (lambda x: x, _other), strict=True):
             pairs = zip(found, axes, strict=True)
             own = [change(_sized(x, names, sizes)) for x, names in pairs]
             graphs.append(trace(model, *nested(structure, own.__getitem__), expanded=True))
         inputs = [_input(x, names) for x, names in zip(found, axes, strict=True)]
-        graph = Freezer(graphs, SIZES, inputs).graph()
+        graph = Freezer(graphs, both, inputs).graph()
     _check(graph, model, structure, [x.data for x in graphs[0].inputs.values()])
     if not is_text:
         return FrozenNet(graph)
@@ -144,6 +145,15 @@ def _checked_axes(found, axes):
         expected = f'"B" or "TB" for each of {len(found)} inputs'
         raise InputError(f"freeze: axes are {axes!r:.60}; expected {expected}")
     return axes
+
+
+def _sizes(found, axes):
+    """Return the variable sizes of both traces; the steps are at least those of the example."""
+    pairs = zip(found, axes, strict=True)
+    steps = max([2, *(_array(x).shape[names.index("T")] for x, names in pairs if "T" in names)])
+    more = 3 if steps == 4 else 2  # the sizes of B and T are not proportional
+    both = zip(BATCHES, (steps, steps + more), strict=True)
+    return tuple({"B": n, "T": t} for n, t in both)
 
 
 def _array(x):

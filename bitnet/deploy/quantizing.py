@@ -78,14 +78,14 @@ def _commutes(freezer, ref):
 
 def _thresholds(freezer, ref, codes, codebook):
     """Return the number of a node of thresholds, or None if the codes are no steps of integers."""
-    chain, rounded, shape = [], False, freezer.data(ref)[0].shape
+    chain, kinds, shape = [], set(), freezer.data(ref)[0].shape
     while (kind := str(freezer.data(ref)[0].dtype)) not in INTEGERS:
         found = _monotone(freezer, ref, shape)
         if found is None:
             return None
         op, position, _ = found
         chain.append(found)
-        rounded |= op.function not in EXACT
+        kinds.add(op.function)
         ref = op.inputs[position]
     if isinstance(freezer.places.get(ref), InputError) or kind == "bool":
         return None
@@ -106,8 +106,10 @@ def _thresholds(freezer, ref, codes, codebook):
             return None
     count = 1 if codebook is None else len(codebook) - 1
     steps, increasing = find_thresholds(codes_of, m, largest, count)
-    if rounded and not are_steps(codes_of, m, largest, steps, increasing):
-        return None
+    if kinds - {*EXACT}:
+        every = bool(kinds & {*ROUNDED})  # of a user's own function some integers must do
+        if not are_steps(codes_of, m, largest, steps, increasing, every):
+            return None
     steps = steps if codebook is None else steps.reshape(m, -1)
     name = next(filter(None, (freezer.name_of(op) for op, *_ in chain)), "")
     node = products.Threshold("thresholds", (z,), steps, increasing, codebook, name=name)

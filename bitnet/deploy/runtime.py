@@ -199,8 +199,9 @@ class FrozenNet:
 
     def _taken(self, inputs, prepared):
         """Return checked inputs on the device of the net."""
-        inputs = inputs if prepared else tuple(map(self.prepare, inputs))
-        return tuple(like(x, self.graph.array) for x in self.check_inputs(*inputs))
+        if self.preparation is not None and not prepared:
+            inputs = tuple(map(self.prepare, inputs))
+        return like(self.check_inputs(*inputs), self.graph.array)
 
     def pre_activations(self, *inputs: Array | Bits, prepared: bool = False) -> list[Array]:
         """Return the integers of each product, before pooling, for inputs of `scores`.
@@ -222,7 +223,7 @@ class FrozenNet:
                 starts = range(0, n, self.batch)
                 each = [graph.run(*(x[i : i + self.batch] for x in taken)) for i in starts]
                 results = [_joined(parts) for parts in zip(*each, strict=True)]
-            return tuple(like(y, inputs[0]) for y in results)
+            return like(tuple(results), inputs[0])
 
     def scores(self, *inputs: Array | Bits, prepared: bool = False) -> Array:
         """Return the scores of the classes, float32 (B, C), or what the model returns first.

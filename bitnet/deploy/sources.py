@@ -22,6 +22,13 @@ TYPES = {
     "ids": ("int64", "integers"),
 }
 
+FITS = {
+    "pixels": lambda x: x.dtype == np.uint8,
+    "signs": lambda x: x.dtype.kind in "fi" and (abs(x) == 1).all(),
+    "numbers": lambda x: x.dtype == np.float32 and not np.isnan(x.min(initial=0)),
+    "ids": lambda x: x.dtype.kind in "iu" or not x.size,
+}
+
 
 @dataclasses.dataclass(frozen=True)
 class Input(Node):
@@ -45,33 +52,29 @@ class Input(Node):
 
     def taken(self, net, x):
         """Return an input in the form that the nodes take; refuse others, naming the net."""
-        kind, expected = TYPES[self.kind]
-        sizes = ", ".join(map(str, self.shape))
         if isinstance(x, Bits):
-            if kind != "bits" or not self._fits(x.shape):
-                came = f"Bits of shape {x.shape}"
-                raise InputError(f"{net}: got {came}; expected {self.kind} of shape ({sizes})")
+            if self.kind != "signs" or not self._fits(x.shape):
+                raise self._refused(net, f"Bits of shape {x.shape}", self.kind)
             return x
         try:
             x = as_array(x)
         except ValueError:
-            came = "rows of different lengths"
-            raise InputError(f"{net}: got {came}; expected ({sizes})") from None
-        x = self._shaped(net, x, sizes)
-        fits = {
-            "pixels": lambda: x.dtype == np.uint8,
-            "signs": lambda: x.dtype.kind in "fi" and (abs(x) == 1).all(),
-            "numbers": lambda: x.dtype == np.float32 and not np.isnan(x.min(initial=0)),
-            "ids": lambda: x.dtype.kind in "iu" or not x.size,
-        }
-        if not fits[self.kind]():
-            raise InputError(f"{net}: got {x.dtype} values; expected {expected}")
+            raise self._refused(net, "rows of different lengths") from None
+        if not self._fits(x.shape):
+            x = self._shaped(net, x)
+        if not FITS[self.kind](x):
+            raise self._refused(net, f"{x.dtype} values", TYPES[self.kind][1])
         if self.kind == "ids":
             x = x.astype(np.int64)
             if x.size and not 0 <= x.min() <= x.max() < self.below:
-                span = f"from {x.min()} to {x.max()}"
-                raise InputError(f"{net}: ids run {span}; expected 0 to {self.below - 1}")
+                span = f"ids from {x.min()} to {x.max()}"
+                raise self._refused(net, span, f"0 to {self.below - 1}")
         return kernels.pack(x) if self.kind == "signs" else x
+
+    def _refused(self, net, came, expected="an array"):
+        """Return the InputError for an input."""
+        sizes = ", ".join(map(str, self.shape))
+        return InputError(f"{net}: got {came}; expected {expected} of shape ({sizes})")
 
     def _fits(self, shape):
         """Return whether an array's shape is that of the input."""
@@ -80,18 +83,14 @@ class Input(Node):
             isinstance(own, Size) or own == size for size, own in pairs
         )
 
-    def _shaped(self, net, x, sizes):
+    def _shaped(self, net, x):
         """Return x in the shape of the input; images may be rows, or lack the axis of a channel."""
-        own = self.shape[1:]
-        if self._fits(x.shape):
-            return x
-        if not x.ndim or not all(isinstance(size, int) for size in own):
-            raise InputError(f"{net}: got an array of shape {x.shape}; expected ({sizes})")
-        is_row = len(own) == 1 and x.ndim > 1 and math.prod(x.shape[1:]) == own[0]
-        if is_row or (own[-1:] == (1,) and x.shape[1:] == own[:-1]):
+        own, fixed = self.shape[1:], all(isinstance(size, int) for size in self.shape[1:])
+        is_row = fixed and len(own) == 1 and x.ndim > 1 and math.prod(x.shape[1:]) == own[0]
+        if is_row or (fixed and own[-1:] == (1,) and x.ndim and x.shape[1:] == own[:-1]):
             return x.reshape(len(x), *own)
-        rows = f"({sizes}), one row per input (for a single one: x[None])"
-        raise InputError(f"{net}: got an array of shape {x.shape}; expected {rows}")
+        how = "one row per input (for a single one: x[None]), an array"
+        raise self._refused(net, f"an array of shape {x.shape}", how)
 
 
 @dataclasses.dataclass(frozen=True)
