@@ -85,7 +85,7 @@ class Freezer:
         self.places, self.known, self.books = {}, {}, {}
         for name, node in zip(graphs[0].inputs, inputs, strict=True):
             limits = [self.data(op.inputs[0])[0].shape[0] for op in self.ops if _looks_up(op, name)]
-            below = min([*limits, 1 << 31]) if node.kind == "ids" else 1
+            below = min([*limits, (1 << 31) - 1]) if node.kind == "ids" else 1
             self.places[name] = self.add(dataclasses.replace(node, below=below))
 
     def graph(self):

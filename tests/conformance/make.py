@@ -73,19 +73,19 @@ class Residual(nn.Module):
         self.conv = nn.BinaryConv2d(5, 5, 3, padding=1, rng=rng)
         self.after, self.slope = nn.BatchNorm(5), nn.PReLU(5)
         self.last = nn.BinaryConv2d(5, 10, 3, stride=2, padding=1, border=-1, rng=rng)
-        self.pool, self.out = nn.AvgPool2d(2), nn.BatchNorm(10)
+        self.pool, self.out, self.flat = nn.AvgPool2d(2), nn.BatchNorm(10), nn.Flatten()
+        self.wide = nn.Conv2d(5, 10, 1, rng=rng)
         self.decoder = nn.Linear(10, 4, rng=rng)
 
     def forward(self, x):
         x = self.norm(self.stem(x))
         x = self.slope(x + self.after(self.conv(functional.sign(x))))
-        short = functional.concatenate(self.pool(x), functional.hardtanh(self.pool(x)))
-        x = functional.relu(self.out(self.last(functional.sign(x))) + short)
-        return self.decoder(x.max(axis=2).mean(axis=1))
+        x = functional.relu(self.out(self.last(functional.sign(x))) + self.wide(self.pool(x)))
+        return self.decoder(self.flat(self.pool(x)))
 
 
 def residual(rng):
-    """Floats between the products of bits: add, affine, PReLU, pooling, mean and maximum."""
+    """Floats between the products of bits: add, affine, PReLU, ReLU and average pooling."""
     return Residual(rng), rng.integers(0, 256, (COUNT, 9, 9, 1), np.uint8)
 
 
@@ -106,7 +106,32 @@ def lstm(rng):
     return model, (rng.integers(0, 7, (5, 2)), *states)
 
 
-NETS = mlp, mlp_low_bit, convnet, residual, float_stem, lstm
+class Sequences(nn.Module):
+    """A GRU of few bits, an RNN of floats, and most kinds of nodes that the other nets lack."""
+
+    def __init__(self, rng):
+        bits = {"weight_quantizer": "ternary", "activation_quantizer": 4}
+        self.gru, self.rnn = nn.GRU(4, 5, rng=rng, **bits), nn.RNN(5, 6, rng=rng)
+        self.relu = nn.RNN(6, 3, rng=rng, activation="relu")
+
+    def forward(self, x, steps):
+        x, _ = self.rnn(self.gru(x)[0])  # (T, B, 6)
+        signs = functional.unpack(functional.sign(x))
+        both = functional.concatenate(functional.hardtanh(x * 2), signs - x)  # (T, B, 12)
+        y, state = self.relu(both[..., [7, 0, 3, 11, 2, 5]])
+        last = both[steps, np.arange(x.shape[1])]  # (B, 12)
+        means = abs(both).mean(axis=(0, 2)) / (1 + both.max(axis=2).sum(axis=0))  # (B,)
+        scores = last @ last.transpose() + (last[:, 1:2] > means[:, None])
+        return scores, y.transpose(1, 0, 2)[..., ::2], state, -means
+
+
+def sequences(rng):
+    """Numbers (T, B, 4), and for each sequence the step to take."""
+    numbers = rng.integers(-64, 65, (5, COUNT, 4)).astype(np.float32) / 32
+    return Sequences(rng), (numbers, np.array([4, 0, 2]))
+
+
+NETS = mlp, mlp_low_bit, convnet, residual, float_stem, lstm, sequences
 
 
 def frozen(make):
@@ -117,6 +142,8 @@ def frozen(make):
     if make is lstm:
         vocabulary = bitnet.data.Vocabulary(["<unk>", "\n", *"abcde"], "characters")
         return bitnet.freeze(model, vocabulary=vocabulary), inputs
+    if make is sequences:
+        return bitnet.freeze(model, inputs, axes=["TB", "B"]), inputs
     net = bitnet.freeze(model, inputs[:1])
     net.data, net.classes = make.__name__, ["zero", "one", "two", "three", "four"][: net_size(net)]
     return net, (inputs,)
