@@ -2,8 +2,8 @@
 
     python tests/conformance/make.py [FOLDER]
 
-Weights and statistics are multiples of a power of two, so that no sum is rounded on the way to the
-files and every machine makes the same ones.  In the .json, floats are in C99's hexadecimal form.
+Weights are multiples of a power of two, so that no sum is rounded on the way to the files and every
+machine makes the same ones.  In the .json, floats are in C99's hexadecimal form.
 """
 
 import json
@@ -25,12 +25,13 @@ COUNT = 3  # inputs per net
 def filled(model, rng):
     """Fill a model with coarse numbers; batch norm gets slopes of both signs and a slope of 0."""
     for name, parameter in model.named_parameters():
-        least = -4 if name.endswith("slope") else -32
-        most = 13 if name.endswith("slope") else 33
-        parameter.assign(rng.integers(least, most, parameter.shape).astype(np.float32) / 32)
+        least, most, unit = (-4, 12, 32) if name.endswith("slope") else (-32, 32, 32)
+        unit = 2 if "biases" in name else unit  # the gates of cells reach 9
+        numbers = rng.integers(least, most + 1, parameter.shape)
+        parameter.assign(numbers.astype(np.float32) / unit)
     for norm in (layer for layer in model.modules() if isinstance(layer, nn.BatchNorm)):
         norm.running_mean[:] = rng.integers(-24, 25, norm.num_features) / 4
-        norm.running_inv_std[:] = rng.integers(3, 20, norm.num_features) / 64
+        norm.running_inv_std[:] = rng.integers(3, 20, norm.num_features) / 96
         norm.gamma.edit()[-1] = 0
     return model.eval()
 
@@ -57,7 +58,7 @@ def convnet(rng):
     two, four = {"weight_quantizer": 2, "rng": rng}, nn.Quantize(LinearQuant(2, 0.25, signed=False))
     layers = [nn.BinaryConv2d(2, 6, 3, stride=(1, 2), padding=1, rng=rng)]
     layers += [nn.MaxPool2d(3, stride=2, padding=1), nn.BatchNorm(6), nn.Sign()]
-    layers += [nn.BinaryConv2d(6, 8, (3, 2), padding="same", groups=2, border=1, rng=rng)]
+    layers += [nn.BinaryConv2d(6, 8, 2, padding="same", groups=2, border=1, rng=rng)]
     layers += [nn.BatchNorm(8), four, nn.MaxPool2d(2, stride=1)]
     layers += [nn.QuantConv2d(8, 6, 3, padding=2, border=-1, **two), nn.BatchNorm(6), nn.Sign()]
     layers += [nn.QuantConv2d(6, 6, 3, padding=1, groups=3, **two), nn.AvgPool2d(2)]
@@ -73,7 +74,8 @@ class Residual(nn.Module):
         self.conv = nn.BinaryConv2d(5, 5, 3, padding=1, rng=rng)
         self.after, self.slope = nn.BatchNorm(5), nn.PReLU(5)
         self.last = nn.BinaryConv2d(5, 10, 3, stride=2, padding=1, border=-1, rng=rng)
-        self.pool, self.out, self.flat = nn.AvgPool2d(2), nn.BatchNorm(10), nn.Flatten()
+        self.pool, self.out = nn.AvgPool2d(3, stride=2, padding=1), nn.BatchNorm(10)
+        self.flat = nn.Flatten()
         self.wide = nn.Conv2d(5, 10, 1, rng=rng)
         self.decoder = nn.Linear(10, 4, rng=rng)
 
@@ -163,11 +165,10 @@ def stored(array):
 
 
 def expected(net, inputs):
-    """Return inputs, the integers of each product by the number of its node, and outputs."""
-    integers = {
-        str(layer.number): stored(z)
-        for layer, z in zip(net.integer_layers, net.pre_activations(*inputs), strict=True)
-    }
+    """Return inputs, all integers by the number of their node, and outputs."""
+    graph = net.graph
+    values = zip(graph.values, graph.run_all(*net.check_inputs(*inputs)), strict=True)
+    integers = {str(i): stored(z) for i, (own, z) in enumerate(values) if own.kind == "int32"}
     outputs = [stored(y) for y in net.run(*inputs)]
     return {"inputs": [stored(x) for x in inputs], "integers": integers, "outputs": outputs}
 
