@@ -47,6 +47,8 @@ def like(array, other):
     if "cupy" not in sys.modules:
         return array
     xp = array_module(other)
+    if (is_array(array) or hasattr(array, "_held")) and array_module(array) is xp:
+        return array  # itself, by which a trace knows it
     return to_cpu(array) if xp is np else moved(array, xp.asarray)
 
 
@@ -107,6 +109,26 @@ def read_only(array):
 def is_read_only(array):
     """Return whether a NumPy array is read-only; always True for a CuPy array."""
     return not (isinstance(array, np.ndarray) and array.flags.writeable)
+
+
+def floats(x):
+    """Return floats as they are, and integers as float32."""
+    return x if x.dtype.kind == "f" else x.astype(np.float32)
+
+
+def nested(x, change):
+    """Return nested tuples and lists with `change` applied to what is inside; None stays.
+
+    A list of numbers counts as an array.
+    """
+    if isinstance(x, tuple) or (isinstance(x, list) and not _has_numbers(x)):
+        return type(x)(nested(own, change) for own in x)
+    return x if x is None else change(x)
+
+
+def _has_numbers(x):
+    """Return whether a list holds numbers, or lists of numbers, alone."""
+    return all(isinstance(n, (int, float)) or (isinstance(n, list) and _has_numbers(n)) for n in x)
 
 
 def is_wide(kind):

@@ -31,8 +31,18 @@ Axes = int | tuple[int, ...] | None
 SHOWN = 100  # elements in the repr of a Tensor
 _recording = contextvars.ContextVar("bitnet_recording", default=True)
 _evaluating = contextvars.ContextVar("bitnet_evaluating", default=False)
-# a list inside `listed`
-_records = contextvars.ContextVar[list | None]("bitnet_records", default=None)
+# inside `listed` a list, and whether a method `frozen` replaces its Function
+_records = contextvars.ContextVar[tuple]("bitnet_records", default=(None, False))
+
+
+@contextlib.contextmanager
+def _set(variable, value):
+    """Set a context variable inside a `with` block."""
+    token = variable.set(value)
+    try:
+        yield value
+    finally:
+        variable.reset(token)
 
 
 @contextlib.contextmanager
@@ -47,43 +57,24 @@ def no_grad() -> Iterator[None]:
     >>> y.requires_grad
     False
     """
-    token = _recording.set(False)
-    try:
+    with _set(_recording, False):
         yield
-    finally:
-        _recording.reset(token)
-
-
-class Records(list):
-    """A list of operations; `expanded` replaces a Function by its method `frozen`, if it has one."""
-
-    expanded = False
 
 
 @contextlib.contextmanager
 def listed(expanded=False):
     """List all operations inside a `with` block, also those on inputs that need no gradient.
 
-    Gives a list with one (Function, its settings before forward, operands, result) per operation.
+    Gives a list with one (Function, its settings before forward, operands, result) per operation;
+    if `expanded`, the operations of the method `frozen` replace a Function that has one.
     """
-    records = Records()
-    records.expanded = expanded
-    tokens = _recording.set(True), _records.set(records)
-    try:
+    with _set(_recording, True), _set(_records, ([], expanded)) as (records, _):
         yield records
-    finally:
-        _recording.reset(tokens[0])
-        _records.reset(tokens[1])
 
 
-@contextlib.contextmanager
 def evaluation(evaluates=True):
     """Compute inside a `with` block as in evaluation, or with False as in training."""
-    token = _evaluating.set(evaluates)
-    try:
-        yield
-    finally:
-        _evaluating.reset(token)
+    return _set(_evaluating, evaluates)
 
 
 def is_evaluating() -> bool:
@@ -357,8 +348,8 @@ class Function:
                     )
         check_one_device(self.name, tensors)
         self.needs_grad = tuple(x.requires_grad and _recording.get() for x in tensors)
-        records = _records.get()
-        if records is not None and records.expanded and hasattr(self, "frozen"):
+        records, expanded = _records.get()
+        if expanded and hasattr(self, "frozen"):
             return self.frozen(*tensors)
         settings: dict[str, Any] = {} if records is None else dict(vars(self))
         y = Tensor(self.forward(*(x.data for x in tensors)))

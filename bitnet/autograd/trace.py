@@ -2,10 +2,11 @@
 
 import contextlib
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from bitnet.arrays import is_array
+from bitnet.arrays import nested
 from bitnet.autograd.parameter import Parameter
 from bitnet.autograd.tensor import Function, Tensor, as_tensor, evaluation, listed
 from bitnet.errors import InputError
@@ -24,10 +25,8 @@ class Node:
         parameter or a constant of the graph.
     settings : dict
         The arguments of the operation by name, such as a window or fixed statistics.
-    shape : tuple of int
-        The shape of the result for the example.
-    kind : str
-        The type of the result: that of an array, "Bits" or "BitPlanes".
+    result : Tensor
+        The result for the example.
 
     Examples
     --------
@@ -40,13 +39,22 @@ class Node:
     function: type[Function]
     inputs: tuple[int | str, ...]
     settings: Mapping[str, Any]
-    shape: tuple[int, ...]
-    kind: str
+    result: Tensor
 
     @property
     def operation(self) -> str:
         """The name of the operation."""
         return self.function.__name__
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of the result for the example."""
+        return self.result.shape
+
+    @property
+    def kind(self) -> str:
+        """The type of the result: that of an array, "Bits" or "BitPlanes"."""
+        return str(getattr(self.result.data, "dtype", type(self.result.data).__name__))
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -65,8 +73,6 @@ class Graph:
         The parameters that nodes use, by their names in `named_parameters`.
     constants : dict of str to Tensor
         The other operands by name: "constant 0", ...
-    values : tuple of Tensor
-        The result of each node for the example.
 
     Examples
     --------
@@ -85,7 +91,6 @@ class Graph:
     outputs: tuple[int | str, ...]
     parameters: dict[str, Parameter]
     constants: dict[str, Tensor]
-    values: tuple[Tensor, ...] = ()
 
     def __repr__(self):
         rows = [("node", "operation", "inputs", "result")]
@@ -96,17 +101,22 @@ class Graph:
         form = f"{{:>{wide[0]}}}  {{:{wide[1]}}}  {{:{wide[2]}}}  {{}}"
         return "\n".join(form.format(*row) for row in rows)
 
+    @functools.cached_property
+    def named(self) -> dict[str, Tensor]:
+        """The inputs, parameters and constants by name."""
+        return {**self.parameters, **self.constants, **self.inputs}
+
     def run(self, *inputs: Any) -> tuple[Tensor, ...]:
         """Compute the outputs as in evaluation for inputs shaped like the example, node by node.
 
         The inputs may be nested in tuples and lists as in `trace`.
         """
         tensors: list[Tensor] = []
-        _tensors_in(inputs, tensors)
+        nested(inputs, lambda x: tensors.append(as_tensor(x)))
         if len(tensors) != len(self.inputs):
             raise InputError(f"Graph.run: got {len(tensors)} inputs; expected {len(self.inputs)}")
         named = dict(zip(self.inputs, tensors, strict=True))
-        values: dict[Any, Tensor] = {**self.parameters, **self.constants, **named}
+        values: dict[Any, Tensor] = {**self.named, **named}
         with evaluation():
             for i, node in enumerate(self.nodes):
                 function = node.function.__new__(node.function)
@@ -156,7 +166,13 @@ def trace(model: Callable[..., Any], *examples: Any, expanded: bool = False) -> 
     if not callable(model):
         raise InputError(f"trace: got {model!r:.60}; expected a Module or a function, then inputs")
     tensors: list[Tensor] = []
-    arguments = _tensors_in(examples, tensors, getattr(model, "brought", as_tensor))
+    bring = getattr(model, "brought", as_tensor)
+
+    def taken(x):
+        tensors.append(bring(as_tensor(x)).detach())  # not the Tensor itself, which may come twice
+        return tensors[-1]
+
+    arguments = nested(examples, taken)
     if not tensors:
         raise InputError(
             "trace: got no example; expected one small input per argument of the model"
@@ -180,25 +196,6 @@ def in_evaluation(model):
     finally:
         for module, training in zip(modules, modes, strict=True):
             module.training = training
-
-
-def _tensors_in(x, found, bring=as_tensor):
-    """Return nested tuples and lists with Tensors for arrays, each also appended to `found`."""
-    if _is_nested(x):
-        return type(x)(_tensors_in(own, found, bring) for own in x)
-    if x is not None:
-        x = bring(as_tensor(x)).detach()  # not the Tensor itself, which may come twice
-        found.append(x)
-    return x
-
-
-def _is_nested(x):
-    """Whether x is a tuple, or a list with more than numbers."""
-    if not isinstance(x, list):
-        return isinstance(x, tuple)
-    return any(
-        own is None or isinstance(own, Tensor) or is_array(own) or _is_nested(own) for own in x
-    )
 
 
 def _flat(outputs):
@@ -253,9 +250,7 @@ class _Tracer:
         for i in order:
             function, settings, operands, y = self.records[i]
             settings = {name: own for name, own in settings.items() if name != "needs_grad"}
-            kind = str(getattr(y.data, "dtype", type(y.data).__name__))
-            operands = tuple(map(ref, operands))
-            nodes.append(Node(type(function), operands, settings, y.shape, kind))
+            nodes.append(Node(type(function), tuple(map(ref, operands)), settings, y))
         ends = tuple(map(ref, outputs))
         used = {name for node in nodes for name in node.inputs} | set(ends)
         if not used & self.inputs.keys():
@@ -263,6 +258,5 @@ class _Tracer:
                 "trace: no output depends on the example; compute with Tensors and functions of "
                 "bitnet.nn.functional, not with arrays"
             )
-        parameters = {name: p for name, p in self.parameters.items() if name in used}
-        values = tuple(self.records[i][3] for i in order)
-        return Graph(tuple(nodes), self.inputs, ends, parameters, self.constants, values)
+        own = {name: p for name, p in self.parameters.items() if name in used}
+        return Graph(tuple(nodes), self.inputs, ends, own, self.constants)

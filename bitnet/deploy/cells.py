@@ -1,18 +1,17 @@
 """Nodes of recurrent cells: all steps of an RNN, LSTM or GRU over a sequence (T, B, ...)."""
 
 import dataclasses
-from typing import ClassVar
 
 import numpy as np
 
 from bitnet import kernels
-from bitnet.arrays import Array, array_module
+from bitnet.arrays import array_module
 from bitnet.deploy.floats import across
-from bitnet.deploy.node import CODEBOOK, FLAG, FLOAT_ARRAY, NUMBER, Form, Node
+from bitnet.deploy.node import Book, Flag, FloatArray, Node, Number
 from bitnet.deploy.products import quantized
 from bitnet.deploy.sizes import Value
 from bitnet.errors import InputError
-from bitnet.kernels import GATES, Codebook
+from bitnet.kernels import GATES
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,17 +23,11 @@ class Cell(Node):
     each product.
     """
 
-    relu: bool = False  # of an RNN; otherwise tanh
-    unit: float = 1.0  # the value of the integer 1 in a product of the states
-    edges: Array = None  # of the quantizer of the states; empty with float weights
-    codebook: Codebook | None = None
+    relu: Flag = False  # of an RNN; otherwise tanh
+    unit: Number = 1.0  # the value of the integer 1 in a product of the states
+    edges: FloatArray = None  # of the quantizer of the states; empty with float weights
+    codebook: Book = None
 
-    forms: ClassVar[dict[str, Form]] = {
-        "relu": FLAG,
-        "unit": NUMBER,
-        "edges": FLOAT_ARRAY,
-        "codebook": CODEBOOK,
-    }
     arity = (3, 4)
 
     def value(self, z, weight, *states):

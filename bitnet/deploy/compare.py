@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from bitnet import kernels
-from bitnet.arrays import Array, to_cpu
+from bitnet.arrays import Array, is_array, to_cpu
 from bitnet.autograd.trace import trace
 from bitnet.deploy.runtime import FrozenNet
 from bitnet.devices import on_cpu
@@ -71,15 +71,14 @@ def compare(model: Module, net: FrozenNet, *inputs: Array | Bits) -> Agreement:
     if not isinstance(model, Module) or not isinstance(net, FrozenNet):
         came = f"{type(model).__name__} and {type(net).__name__}"
         raise InputError(f"compare: got {came}; expected the trained Module, then the FrozenNet")
-    taken = [net.prepare(to_cpu(x)) for x in inputs]
-    taken = net.check_inputs(*taken)
+    taken = net.check_inputs(*(net.prepare(to_cpu(x)) for x in inputs))
     if 0 in taken[0].shape:
         raise InputError("compare: got no inputs; expected 1 or more")
     counts, n = np.zeros(4, np.int64), len(taken[0])
     step = net.batch if net.graph.is_by_row else n
     with on_cpu(model):
         for start in range(0, n, step):
-            rows = [x[start : start + step] for x in taken] if step < n else taken
+            rows = tuple(x[start : start + step] for x in taken) if step < n else taken
             counts += _differences(model, net, rows)
     return Agreement(n, *counts.tolist())
 
@@ -95,7 +94,7 @@ def _differences(model, net, rows):
     differ = [a != b for a, b in zip(trained, frozen, strict=True)]
     unequal = _numbers(scores) != _numbers(frozen_scores)
     classes = unequal.reshape(len(unequal), -1).any(axis=1).sum() if unequal.ndim else 0
-    if frozen_scores.ndim == 2 and not isinstance(frozen_scores, Bits):
+    if frozen_scores.ndim == 2 and is_array(frozen_scores):
         classes = (scores.argmax(axis=1) != frozen_scores.argmax(axis=1)).sum()
     return [
         sum(own.size for own in differ),
@@ -115,17 +114,14 @@ def _trained_integers(model, rows) -> tuple[list[Any], list[Any], Any]:
     graph = trace(model, *rows)
 
     def data(ref):
-        if isinstance(ref, int):
-            return graph.values[ref].data
-        named: tuple[Any, ...] = graph.parameters, graph.constants, graph.inputs
-        return next(own[ref] for own in named if ref in own).data
+        return (graph.nodes[ref].result if isinstance(ref, int) else graph.named[ref]).data
 
     shapes, integers = [], []
-    for node, y in zip(graph.nodes, graph.values, strict=True):
+    for node in graph.nodes:
         if issubclass(node.function, PRODUCTS):
             x, weight = map(data, node.inputs[:2])
             is_scaled = node.function is ScaledLinear
             shapes.append(weight.shape)
-            z = kernels.plane_gemm(kernels.merge_rows(x), weight) if is_scaled else y.data
+            z = kernels.plane_gemm(kernels.merge_rows(x), weight) if is_scaled else node.result.data
             integers.append(to_cpu(z))
     return shapes, integers, to_cpu(data(graph.outputs[0]))

@@ -7,21 +7,15 @@ same types in the same order, so the results are equal to the last bit.
 import dataclasses
 import math
 import operator
-from typing import ClassVar
+from typing import Annotated
 
 import numpy as np
 
 from bitnet import kernels
-from bitnet.arrays import Array, array_module, promoted
-from bitnet.deploy.node import FLAG, FLOAT_ARRAY, INTEGERS_, NUMBER, WHOLE, WINDOW_, Form, Node
+from bitnet.arrays import array_module, floats, promoted
+from bitnet.deploy.node import Flag, FloatArray, Form, Integers, Node, Number, Taps, Whole, number
 from bitnet.deploy.products import images_after
 from bitnet.deploy.sizes import INTEGERS, Size, Value, broadcast, joined, promoted_kind, total
-from bitnet.kernels import Window
-
-
-def floats(x):
-    """Return floats: x itself, or integers as float32."""
-    return x if x.dtype.kind == "f" else x.astype(np.float32)
 
 
 def _prelu(x, slope):
@@ -101,16 +95,15 @@ class Unary(Node):
 
 def _number(given):
     """Return the number of a comparison in a header, or None."""
-    return None if given is None else given if type(given) is int else NUMBER.read(given)
+    return None if given is None else given if type(given) is int else number(given)
 
 
 @dataclasses.dataclass(frozen=True)
 class Compare(Node):
     """A comparison of two operands, or of one with a number, as booleans."""
 
-    number: float | int | None = None
+    number: Annotated[float | int | None, Form(_number)] = None
 
-    forms: ClassVar[dict[str, Form]] = {"number": Form(_number)}
     arity = (1, 2)
 
     def value(self, *operands):
@@ -129,9 +122,7 @@ class Compare(Node):
 class Power(Node):
     """The elements to a constant power."""
 
-    exponent: float = 1.0
-
-    forms: ClassVar[dict[str, Form]] = {"exponent": NUMBER}
+    exponent: Number = 1.0
 
     def value(self, x):
         check_numbers(self, x)
@@ -146,17 +137,15 @@ class Power(Node):
 class Affine(Node):
     """The map `(x - mean) * scale + shift` of each channel, rounded in this order."""
 
-    mean: Array = None
-    scale: Array = None
-    shift: Array = None
-
-    forms: ClassVar[dict[str, Form]] = dict.fromkeys(("mean", "scale", "shift"), FLOAT_ARRAY)
+    mean: FloatArray = None
+    scale: FloatArray = None
+    shift: FloatArray = None
 
     def value(self, x):
         check_numbers(self, x)
-        for name in self.forms:
+        for name in ("mean", "scale", "shift"):
             self.check_array(name, x.shape[-1:])
-        types = {str(getattr(self, name).dtype) for name in self.forms}
+        types = {str(getattr(self, name).dtype) for name in ("mean", "scale", "shift")}
         if len(types) > 1 or not isinstance(x.shape[-1], int):
             raise self.unlike("numbers (..., C), and three arrays (C,) of one type", x)
         return Value(x.shape, types.pop(), by_row=x.by_row)
@@ -199,10 +188,9 @@ class FloatLinear(Node):
 class FloatConv(Node):
     """The convolution of float images with float filters, summed in order, plus a bias."""
 
-    window: Window = None
-    groups: int = 1
+    window: Taps = None
+    groups: Whole = 1
 
-    forms: ClassVar[dict[str, Form]] = {"window": WINDOW_, "groups": WHOLE}
     arity = (3, 3)
 
     def value(self, x, weight, bias):
@@ -262,10 +250,8 @@ class MatMul(Node):
 class Reduce(Node):
     """The sum, mean or maximum over some axes."""
 
-    axes: tuple[int, ...] = ()
-    keep: bool = False
-
-    forms: ClassVar[dict[str, Form]] = {"axes": INTEGERS_, "keep": FLAG}
+    axes: Integers = ()
+    keep: Flag = False
 
     def value(self, x):
         check_numbers(self, x)

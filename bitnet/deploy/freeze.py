@@ -7,7 +7,7 @@ from typing import Any, overload
 import numpy as np
 
 from bitnet import kernels, nn
-from bitnet.arrays import as_array, to_cpu
+from bitnet.arrays import as_array, nested, to_cpu
 from bitnet.autograd import Tensor
 from bitnet.autograd.trace import trace
 from bitnet.data.vocabulary import Vocabulary
@@ -15,15 +15,14 @@ from bitnet.deploy.freezer import Freezer
 from bitnet.deploy.language import FrozenLanguageModel
 from bitnet.deploy.runtime import FrozenNet
 from bitnet.deploy.sizes import Size
-from bitnet.deploy.sources import Input
+from bitnet.deploy.sources import Ids, Input
 from bitnet.devices import on_cpu
 from bitnet.errors import InputError
 from bitnet.kernels import Bits
 from bitnet.nn.models import LanguageModel, takes_of
 from bitnet.nn.module import evaluating
 
-SIZES = {"B": 2, "T": 5}, {"B": 3, "T": 7}  # of the two traces
-MIXED = {1: "(B, ...)", 2: "(T, B, ...)"}
+BATCHES = 2, 3  # of the two traces
 
 
 @overload
@@ -95,23 +94,29 @@ def freeze(
     with on_cpu(model):
         arguments = _example(model, example)
         found: list[Any] = []
-        structure = _nested(arguments, lambda x: found.append(x) or len(found) - 1)
+
+        def numbered(x):
+            found.append(x)
+            return len(found) - 1
+
+        structure = nested(arguments, numbered)
         if is_text and axes is None:
             axes = ["TB", *["B"] * (len(found) - 1)]
         axes = _checked_axes(found, axes)
         graphs = []
-        for sizes in SIZES:
-            own = [_sized(x, names, sizes) for x, names in zip(found, axes, strict=True)]
-            nested = _nested(structure, own.__getitem__)
-            graphs.append(trace(model, *nested, expanded=True))
+        both = _sizes(found, axes)
+        for sizes, change in zip(both, (lambda x: x, _other), strict=True):
+            pairs = zip(found, axes, strict=True)
+            own = [change(_sized(x, names, sizes)) for x, names in pairs]
+            graphs.append(trace(model, *nested(structure, own.__getitem__), expanded=True))
         inputs = [_input(x, names) for x, names in zip(found, axes, strict=True)]
-        graph = Freezer(graphs, SIZES, inputs).graph()
+        graph = Freezer(graphs, both, inputs).graph()
     _check(graph, model, structure, [x.data for x in graphs[0].inputs.values()])
     if not is_text:
         return FrozenNet(graph)
-    named = isinstance(vocabulary, Vocabulary)
-    tokens = (vocabulary.words, vocabulary.unit) if named else (vocabulary, None)
-    return FrozenLanguageModel(graph, *tokens)
+    if isinstance(vocabulary, Vocabulary):
+        return FrozenLanguageModel(graph, vocabulary.words, vocabulary.unit)
+    return FrozenLanguageModel(graph, vocabulary)
 
 
 def _example(model, example):
@@ -128,19 +133,8 @@ def _example(model, example):
         with evaluating(model):
             _, state = model(ids)
         return ids, state
-    return (np.zeros((1, *shape), kind),)
-
-
-def _nested(x, change):
-    """Return nested tuples and lists with each array in them changed; None stays."""
-    if isinstance(x, (tuple, list)) and not _is_numbers(x):
-        return type(x)(_nested(own, change) for own in x)
-    return x if x is None else change(x)
-
-
-def _is_numbers(x):
-    """Return whether a list holds only numbers."""
-    return isinstance(x, list) and all(isinstance(own, (int, float, list)) for own in x)
+    rng = np.random.default_rng(0)
+    return ((255 * rng.random((1, *shape))).astype(kind),)
 
 
 def _checked_axes(found, axes):
@@ -151,6 +145,15 @@ def _checked_axes(found, axes):
         expected = f'"B" or "TB" for each of {len(found)} inputs'
         raise InputError(f"freeze: axes are {axes!r:.60}; expected {expected}")
     return axes
+
+
+def _sizes(found, axes):
+    """Return the variable sizes of both traces; the steps are at least those of the example."""
+    pairs = zip(found, axes, strict=True)
+    steps = max([2, *(_array(x).shape[names.index("T")] for x, names in pairs if "T" in names)])
+    more = 3 if steps == 4 else 2  # the sizes of B and T are not proportional
+    both = zip(BATCHES, (steps, steps + more), strict=True)
+    return tuple({"B": n, "T": t} for n, t in both)
 
 
 def _array(x):
@@ -179,13 +182,20 @@ def _sized(x, names, sizes):
     return x
 
 
+def _other(x):
+    """Return an example with other numbers, so that constants are told from what depends on it."""
+    if isinstance(x, Bits) or x.dtype == np.int64:
+        return x
+    return 255 - x if x.dtype == np.uint8 else x * np.float32(0.75)
+
+
 def _input(x, names):
     """Return the input node for an example."""
     x = _array(x)
     kinds = {"uint8": "pixels", "float32": "numbers", "int64": "ids"}
     kind = "signs" if isinstance(x, Bits) else kinds[str(x.dtype)]
     shape = (*(Size(1, (name,)) for name in names), *x.shape[len(names) :])
-    return Input(kind, (), shape, 1)
+    return (Ids if kind == "ids" else Input)(kind, (), shape)
 
 
 def _check_numbers(model):
@@ -208,9 +218,9 @@ def _check(graph, model, structure, inputs):
     """Refuse a graph whose results differ from the model's own on the example."""
     leaves = iter(inputs)
     with evaluating(model), contextlib.suppress(StopIteration):
-        results = model(*_nested(structure, lambda _: Tensor(next(leaves))))
+        results = model(*nested(structure, lambda _: Tensor(next(leaves))))
     expected: list[Any] = []
-    _nested(results if isinstance(results, (tuple, list)) else (results,), expected.append)
+    nested(results if isinstance(results, (tuple, list)) else (results,), expected.append)
     taken = [node.taken("freeze", x) for node, x in zip(graph.inputs, inputs, strict=True)]
     for own, result in zip(graph.run(*taken), expected, strict=True):
         if not _equal(own, to_cpu(result.data)):

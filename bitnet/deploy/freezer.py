@@ -12,36 +12,17 @@ import numpy as np
 
 from bitnet.arrays import is_array, to_cpu
 from bitnet.autograd import Tensor, no_grad
-from bitnet.deploy import products, rules, shapes
+from bitnet.deploy import rules
 from bitnet.deploy.graph import FrozenGraph
-from bitnet.deploy.sizes import INTEGERS, generalized
-from bitnet.deploy.sources import Constant, Input, Weights
-from bitnet.deploy.thresholds import are_steps, find_edges, find_thresholds, is_monotone_quantizer
+from bitnet.deploy.sizes import generalized
+from bitnet.deploy.sources import Constant, Ids, Input, Weights
 from bitnet.errors import InputError
-from bitnet.kernels import BitPlanes, Bits, Codebook
-from bitnet.nn.functional.activations import HardTanh, PReLU, ReLU
-from bitnet.nn.functional.arithmetic import (
-    Add,
-    Divide,
-    Exp,
-    Multiply,
-    Negate,
-    Sigmoid,
-    Subtract,
-    Tanh,
-)
+from bitnet.kernels import BitPlanes, Bits, Codebook, Window
 from bitnet.nn.functional.embedding import Embedding
-from bitnet.nn.functional.norm import Normalize
-from bitnet.nn.functional.pooling import Flatten, MaxPool2d
-from bitnet.nn.functional.scaled import QuantizeScaled
 from bitnet.nn.functional.shapes import GetItem, Reshape
-from bitnet.nn.functional.ste import Sign
+from bitnet.quantizers import Quantizer
 
-EXACT = (Normalize, Add, Subtract, Multiply)
-EXACT += (Divide, Negate)
-EXACT += (ReLU, HardTanh, PReLU)
-ROUNDED = (Exp, Tanh, Sigmoid)  # monotone up to rounding
-SIMPLE = (bool, int, float, str, tuple, np.ndarray, np.generic, type(None))
+SIMPLE = (bool, int, float, str, tuple, np.ndarray, np.generic, type(None), Window, Quantizer)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,8 +54,8 @@ class Freezer:
 
     def __init__(self, graphs, sizes, inputs):
         self.graphs, self.sizes = graphs, sizes
-        own = ([(n.function, n.inputs) for n in graph.nodes] for graph in graphs)
-        if not _same(*own) or graphs[0].outputs != graphs[1].outputs:
+        first, second = ([(n.function, n.inputs) for n in graph.nodes] for graph in graphs)
+        if first != second or graphs[0].outputs != graphs[1].outputs:
             raise InputError(
                 "freeze: the operations of the model depend on the size of the batch; expected the "
                 "same operations for 2 and 3 inputs"
@@ -84,9 +65,11 @@ class Freezer:
         self.nodes, self.values = [], []
         self.places, self.known, self.books = {}, {}, {}
         for name, node in zip(graphs[0].inputs, inputs, strict=True):
-            limits = [self.data(op.inputs[0])[0].shape[0] for op in self.ops if _looks_up(op, name)]
-            below = min([*limits, (1 << 31) - 1]) if node.kind == "ids" else 1
-            self.places[name] = self.add(dataclasses.replace(node, below=below))
+            if isinstance(node, Ids):
+                tables = [op.inputs[0] for op in self.ops if _looks_up(op, name)]
+                below = min([(1 << 31) - 1, *(len(self.data(own)[0]) for own in tables)])
+                node = dataclasses.replace(node, below=below)
+            self.places[name] = self.add(node)
 
     def graph(self):
         """Return the frozen graph of the outputs."""
@@ -112,14 +95,10 @@ class Freezer:
 
     def data(self, ref):
         """Return the data of an operand in both traces."""
-        found = []
-        for graph in self.graphs:
-            if isinstance(ref, int):
-                found.append(graph.values[ref].data)
-            else:
-                named = graph.parameters, graph.constants, graph.inputs
-                found.append(next(own[ref] for own in named if ref in own).data)
-        return found
+        return [
+            (graph.nodes[ref].result if isinstance(ref, int) else graph.named[ref]).data
+            for graph in self.graphs
+        ]
 
     def is_constant(self, ref):
         """Return whether an operand depends on no input."""
@@ -143,14 +122,18 @@ class Freezer:
         return found
 
     def name_of(self, op):
-        """Return the dotted name of the layer whose parameters an operation takes, or ""."""
+        """Return the dotted name of the layer whose parameters an operation takes, or "".
+
+        A parameter in a list, such as weights.0, has a name of its own.
+        """
         refs = list(op.inputs)
         while refs:
             ref = refs.pop(0)
             if isinstance(ref, int) and self.is_constant(ref):
-                refs += self.ops[ref].inputs
+                refs = [*self.ops[ref].inputs, *refs]
             elif ref in self.graphs[0].parameters:
-                return ref.rpartition(".")[0]
+                layer, _, own = ref.rpartition(".")
+                return ref if own.isdigit() else layer
         return ""
 
     def described(self, op):
@@ -208,7 +191,7 @@ class Freezer:
         if isinstance(first, (Bits, BitPlanes)):
             if not _same(*pair):
                 raise InputError("freeze: packed constants differ from call to call")
-            return self._weights(first, self._codebook_of(ref, first))
+            return self.weights(first, self._codebook_of(ref, first))
         if not _same(*pair):
             first, shape = self._expanded(pair)
         key = _digest(first, first.shape, str(shape))
@@ -247,7 +230,7 @@ class Freezer:
         every = patterns[order] if len(patterns) > 1 else np.arange(1 << len(ones))
         return Codebook(every, packed.coefficients, packed.unit * packed.scale, packed.offset)
 
-    def _weights(self, packed, codebook, name=""):
+    def weights(self, packed, codebook, name=""):
         """Return the number of a node of packed weights."""
         words = getattr(packed, "bits", packed).words
         key = _digest(words, packed.shape, "" if codebook is None else repr(codebook._state()))
@@ -255,155 +238,6 @@ class Freezer:
             packed = packed.with_bits(_copy(packed.bits)) if codebook else _copy(packed)
             self.known[key] = self.add(Weights("weights", (), packed, codebook, name=name))
         return self.known[key]
-
-    def quantized(self, op):
-        """Return the number of the node with the codes of a quantizer's operand.
-
-        Max-pooling, Flatten and the lookup in a table commute with the quantizer, which comes
-        first, so that they move bits.
-        """
-        codes, codebook = _codes_of(op)
-        ref, moved = op.inputs[0], []
-        while not self.is_constant(ref) and isinstance(ref, int) and self._commutes(self.ops[ref]):
-            moved.append(self.ops[ref])
-            ref = moved[-1].inputs[0]
-        if self.is_constant(ref):
-            book = codebook or Codebook.uniform(1)
-            planes = book.planes(codes(to_cpu(self.data(ref)[0])))
-            number = self._weights(planes if codebook else planes.bits[0], codebook)
-        else:
-            number = self._thresholds(ref, codes, codebook)
-            if number is None:
-                number = self._edges_node(ref, op, codebook)
-        for own in reversed(moved):
-            number = self._moved(own, number)
-        return number
-
-    def _commutes(self, op):
-        """Return whether an operation moves or compares elements without changing them."""
-        if op.function is Embedding:
-            return self.is_constant(op.inputs[0])
-        is_float = self.data(op.number)[0].dtype.kind == "f"
-        return op.function is Flatten or (op.function is MaxPool2d and is_float)
-
-    def _moved(self, op, number):
-        """Return the number of the node that moves packed values as an operation moves floats."""
-        if op.function is Embedding:
-            return self.add(shapes.Gather("gather", (number, self.operand(op.inputs[1]))))
-        if op.function is Flatten:
-            return self.add(shapes.Flatten("flatten", (number,)))
-        return self.add(shapes.Pool("maxpool", (number,), op.settings["window"]))
-
-    def _thresholds(self, ref, codes, codebook):
-        """Return the number of a node of thresholds, or None if the codes are no steps of integers.
-
-        From the quantizer back to an integer, all operations must be monotone in each channel.
-        """
-        chain, rounded, shape = [], False, self.data(ref)[0].shape
-        while (kind := str(self.data(ref)[0].dtype)) not in INTEGERS:
-            found = self._monotone(ref, shape)
-            if found is None:
-                return None
-            chain.append(found[:3])
-            rounded |= found[3]
-            ref = found[0].inputs[found[1]]
-        if isinstance(self.places.get(ref), InputError) or kind == "bool":
-            return None
-        z = self.operand(ref)
-        m, largest = self.values[z].shape[-1], self.values[z].largest
-        if not isinstance(m, int) or largest >= 2**31 - 1:
-            return None
-
-        def codes_of(x):
-            for op, position, others in reversed(chain):
-                x = op.applied(x, position, others)
-            return codes(x if x.dtype.kind == "f" else x.astype(np.float32))
-
-        ends = np.repeat(np.array([[-largest], [0], [largest]], np.int32), m, axis=1)
-        for op, position, others in reversed(chain):
-            ends = op.applied(ends, position, others)
-            if np.isnan(ends).any():
-                return None
-        count = 1 if codebook is None else len(codebook) - 1
-        steps, increasing = find_thresholds(codes_of, m, largest, count)
-        if rounded and not are_steps(codes_of, m, largest, steps, increasing):
-            return None
-        if codebook is not None:
-            steps = steps.reshape(m, -1)
-        names = [self.name_of(op) for op, *_ in chain]
-        name = next(filter(None, names), "")
-        return self.add(
-            products.Threshold("thresholds", (z,), steps, increasing, codebook, name=name)
-        )
-
-    def _monotone(self, ref, shape):
-        """Return (operation, operand, other operands, whether rounded) if it is monotone, or None."""
-        if not isinstance(ref, int) or self.data(ref)[0].shape != shape:
-            return None
-        op = self.ops[ref]
-        rounded = op.function in ROUNDED or getattr(op.function, "monotone", False)
-        varying = [i for i, own in enumerate(op.inputs) if not self.is_constant(own)]
-        if not (rounded or op.function in EXACT) or len(varying) != 1:
-            return None
-        (position,) = varying
-        if op.function is Divide and position == 1:
-            return None
-        others = []
-        for i, own in enumerate(op.inputs):
-            if i == position:
-                continue
-            pair = self.data(own)
-            if not is_array(pair[0]) or not _same(*pair) or any(n > 1 for n in pair[0].shape[:-1]):
-                return None  # not one number for each channel
-            others.append(to_cpu(pair[0]).reshape(pair[0].shape[-1:]))
-        if op.function is PReLU and (others[0] < 0).any():
-            return None
-        return op, position, others, rounded
-
-    def _edges_node(self, ref, op, codebook):
-        """Return the number of a node that compares floats with edges."""
-        x, kind = self.operand(ref), self.data(ref)[0].dtype
-        quantizer = op.settings.get("quantizer")
-        edges = self.edges(quantizer, op.settings.get("scale") or 1.0, kind)
-        return self.add(products.Quantize("quantize", (x,), edges, codebook))
-
-    def edges(self, quantizer, scale, dtype):
-        """Return the edges of a quantizer of floats, None for the sign."""
-        if quantizer is None:
-            return np.zeros(1, dtype)
-        if dtype.kind != "f":
-            came = f"the codes of {quantizer!r:.60} of {dtype}, whose range is not known"
-            raise InputError(f"freeze: got {came}; expected floats, or int32 within its range")
-        key = quantizer.name, scale, str(dtype)
-        if key not in self.known:
-            steps = len(quantizer.codebook) - 1
-            codes = _scaled_codes(quantizer, scale)
-            edges = find_edges(codes, steps, dtype.type)
-            if not quantizer.elementwise or not is_monotone_quantizer(
-                codes, edges, steps, dtype.type
-            ):
-                came = f"{quantizer!r:.80}, whose codes are no increasing function of each number"
-                raise InputError(f"freeze: got {came}; see {rules.PAGE}")
-            self.known[key] = edges
-        return self.known[key]
-
-
-def _codes_of(op):
-    """Return the function from floats to codes of an operation, and its codebook or None."""
-    if op.function is Sign:
-        return (lambda x: (x >= 0).astype(np.uint8)), None
-    quantizer, scale = op.settings["quantizer"], op.settings.get("scale") or 1.0
-    book = quantizer.codebook
-    if op.function is QuantizeScaled:
-        book = Codebook(book.patterns, book.coefficients, book.unit * scale, book.offset)
-    return _scaled_codes(quantizer, scale), (None if book.is_sign else book)
-
-
-def _scaled_codes(quantizer, scale):
-    """Return the function from floats to the codes of x / scale."""
-    if scale == 1.0:
-        return quantizer.codes
-    return lambda x: quantizer.codes(x / x.dtype.type(scale))
 
 
 def _looks_up(op, name):

@@ -17,11 +17,11 @@ from bitnet.arrays import array_module, like, moved, read_only
 from bitnet.deploy import cells, floats, products, shapes
 from bitnet.deploy.node import Node
 from bitnet.deploy.sizes import BATCH, Size, Value
-from bitnet.deploy.sources import TYPES, Constant, Input, Weights
+from bitnet.deploy.sources import TYPES, Constant, Ids, Input, Weights
 from bitnet.errors import InputError, check_choice
 from bitnet.kernels import Bits
 
-KINDS: dict[str, type[Node]] = dict.fromkeys(TYPES, Input)
+KINDS: dict[str, type[Node]] = {**dict.fromkeys(TYPES, Input), "ids": Ids}
 KINDS |= {"weights": Weights, "constant": Constant}
 KINDS |= products.KINDS | floats.KINDS | shapes.KINDS | cells.KINDS
 MAX_NODES = 1 << 16
@@ -80,6 +80,12 @@ class FrozenGraph:
         return tuple(node for node in self.nodes if isinstance(node, Input))
 
     @functools.cached_property
+    def array(self) -> Any:
+        """An array of a node, which decides the device."""
+        arrays = (array for node in self.nodes for array in node.arrays())
+        return next(arrays, np.zeros(0))
+
+    @functools.cached_property
     def readers(self) -> list[list[int]]:
         """The numbers of the nodes that take each value; -1 stands for the results."""
         readers: list[list[int]] = [[] for _ in self.nodes]
@@ -96,7 +102,7 @@ class FrozenGraph:
         dynamic = (v for v, node in zip(self.values, self.nodes, strict=True) if node.arity[0])
         taken = (node.shape for node in self.inputs)
         alone = all(not any(isinstance(size, Size) for size in shape[1:]) for shape in taken)
-        varying = [v for v in (*dynamic, *(node.value() for node in self.inputs))]
+        varying = [*dynamic, *(node.value() for node in self.inputs)]
         return alone and all(v.by_row and v.shape[:1] == (BATCH,) for v in varying)
 
     def moved(self, move) -> "FrozenGraph":
@@ -131,7 +137,7 @@ class FrozenGraph:
 
     def contents(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """Return the header of the graph in a file, and its arrays by name."""
-        headers, arrays = [], {}
+        headers, arrays = [], dict[str, np.ndarray]()
         for i, node in enumerate(self.nodes):
             header, own = node.contents()
             headers.append(header)
@@ -175,33 +181,28 @@ class _Program:
 
     def __init__(self, graph, fuse):
         self.graph, self.keep = graph, not fuse
-        self.first = {i: node.constant for i, node in enumerate(graph.nodes) if _is_fixed(node)}
+        self.first: list[Any] = [n.constant if _is_fixed(n) else None for n in graph.nodes]
         self.inputs = [i for i, node in enumerate(graph.nodes) if isinstance(node, Input)]
+        self.varies = any(node.kind in ("reshape", "constant") for node in graph.nodes)
         skipped: set[int] = set()
         steps = []
         for i, node in enumerate(graph.nodes):
-            if i in self.first or isinstance(node, Input) or i in skipped:
+            if _is_fixed(node) or isinstance(node, Input) or i in skipped:
                 continue
             step = self._fused(i, skipped) if fuse else None
             steps.append(step or self._step(i, node))
-        self.count = len(graph.nodes) + len(self.first)
         self.steps = self._dropping(sorted(steps, key=operator.itemgetter(2)))
 
     def _step(self, i, node):
         """Return the step of a node; constant weights are laid out now."""
         operands = list(node.inputs)
         run = node.run
-        if hasattr(node, "laid") and operands[1] in self.first:
-            operands[1] = self._slot(node.laid(self.first[operands[1]]))
+        if hasattr(node, "laid") and _is_fixed(self.graph.nodes[operands[1]]):
+            self.first.append(node.laid(self.first[operands[1]]))
+            operands[1] = len(self.first) - 1
         elif hasattr(node, "laid"):
             run = lambda sizes, x, w, *more: node.run(sizes, x, node.laid(w), *more)  # noqa: E731
         return run, operands, i
-
-    def _slot(self, value):
-        """Return the number of a new constant."""
-        slot = max(len(self.graph.nodes), *self.first) + 1
-        self.first[slot] = value
-        return slot
 
     def _fused(self, i, skipped):
         """Return the step of a product of ±1, a max-pooling if there is one, and thresholds."""
@@ -209,10 +210,8 @@ class _Program:
         node = graph.nodes[i]
         if not isinstance(node, (products.Linear, products.Conv)):
             return None
-        if (
-            any(graph.values[j].kind != "bits" for j in node.inputs)
-            or node.inputs[1] not in self.first
-        ):
+        x, weight = (graph.values[j] for j in node.inputs)
+        if (x.kind, weight.kind) != ("bits", "bits") or len(x.shape) == 3:
             return None
         chain = [i]
         while len(readers := graph.readers[chain[-1]]) == 1 and readers[0] >= 0:
@@ -221,8 +220,6 @@ class _Program:
                 break
         last = graph.nodes[chain[-1]]
         if len(chain) > 3 or not isinstance(last, products.Threshold) or last.codebook is not None:
-            return None
-        if len(graph.values[node.inputs[0]].shape) == 3:
             return None
         skipped.update(chain)
         pool = graph.nodes[chain[1]].window if len(chain) == 3 else None
@@ -233,21 +230,18 @@ class _Program:
         last = {}
         for at, (_, operands, _) in enumerate(steps):
             last |= dict.fromkeys(operands, at)
-        kept = {*self.first, *self.graph.outputs}
         ends = [[] for _ in steps]
         for slot, at in last.items():
-            if not self.keep and slot not in kept:
-                ends[at].append(slot)
+            if self.first[slot] is None and slot not in self.graph.outputs:
+                ends[at] += [] if self.keep else [slot]
         return [(*step, drop) for step, drop in zip(steps, ends, strict=True)]
 
     def __call__(self, inputs):
         """Return the results, or all values, for checked inputs."""
-        values: list[Any] = [None] * (max(self.count, *self.first, 0) + 1)
-        for slot, constant in self.first.items():
-            values[slot] = constant
+        values = self.first.copy()
         for slot, x in zip(self.inputs, inputs, strict=True):
             values[slot] = x
-        sizes = self.graph.sizes(inputs)
+        sizes = self.graph.sizes(inputs) if self.varies else {}
         for run, operands, result, drop in self.steps:
             values[result] = run(sizes, *[values[j] for j in operands])
             for slot in drop:

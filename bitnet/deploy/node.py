@@ -6,13 +6,15 @@ the header (numbers, windows, codebooks) or an array.
 """
 
 import dataclasses
+import functools
 import math
+import typing
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
-from bitnet.arrays import array_module, is_array, to_cpu
+from bitnet.arrays import Array, array_module, is_array, moved, to_cpu
 from bitnet.deploy.sizes import Value, in_header, shape_of
 from bitnet.errors import InputError
 from bitnet.kernels import Codebook, Window
@@ -99,28 +101,38 @@ def codebook_in_header(codebook):
     return dict(zip(LEVELS, parts, strict=True))
 
 
-WHOLE, NUMBER, FLAG = Form(whole), Form(number), Form(flag)
-INTEGERS_ = Form(integers, list)
-SHAPE = Form(shape_of, in_header)
-WINDOW_ = Form(window_from, dataclasses.asdict)
-CODEBOOK = Form(codebook_from, codebook_in_header)
-FLOAT_ARRAY = Form(types=("<f4", "<f8"))
-INT32_ARRAY = Form(types=("<i4",))
-BOOL_ARRAY = Form(types=("|b1",))
+Whole = Annotated[int, Form(whole)]
+Number = Annotated[float, Form(number)]
+Flag = Annotated[bool, Form(flag)]
+Integers = Annotated[tuple[int, ...], Form(integers, list)]
+Shape = Annotated[tuple, Form(shape_of, in_header)]
+Taps = Annotated[Any, Form(window_from, dataclasses.asdict)]  # a Window
+Book = Annotated[Codebook | None, Form(codebook_from, codebook_in_header)]
+FloatArray = Annotated[Array, Form(types=("<f4", "<f8"))]
+Int32Array = Annotated[Array, Form(types=("<i4",))]
+BoolArray = Annotated[Array, Form(types=("|b1",))]
+
+
+@functools.cache
+def forms_of(kind):
+    """Return the forms of the stored fields of a class of nodes, by name."""
+    hints = typing.get_type_hints(kind, include_extras=True)
+    own = {field.name: hints[field.name] for field in dataclasses.fields(kind)}
+    forms = ((name, *getattr(hint, "__metadata__", ())) for name, hint in own.items())
+    return dict(pair for pair in forms if len(pair) == 2)
 
 
 @dataclasses.dataclass(frozen=True)
 class Node:
     """A node: its kind, the numbers of the nodes whose values it takes, and its name in the model.
 
-    Subclasses are frozen dataclasses; `forms` has the Form of each further field.
+    Subclasses are frozen dataclasses, whose stored fields are annotated with a Form.
     """
 
     kind: str
     inputs: tuple[int, ...] = ()
     name: str = dataclasses.field(default="", kw_only=True)
 
-    forms: ClassVar[dict[str, Form]] = {}
     arity: ClassVar[tuple[int, int]] = (1, 1)  # least and most operands
 
     def value(self, *values: Value) -> Value:
@@ -131,12 +143,18 @@ class Node:
         """Return the result for operands, with the variable sizes by name."""
         raise NotImplementedError(type(self).__name__)
 
+    def _moved(self, move):
+        """Return a copy with moved arrays; see `bitnet.arrays.moved`."""
+        own = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        held = {name: x for name, x in own.items() if is_array(x) or hasattr(x, "_moved")}
+        return dataclasses.replace(self, **moved(held, move))
+
     def contents(self):
         """Return the header of the node in a file, and its arrays by name."""
         header: dict[str, Any] = {"kind": self.kind, "inputs": list(self.inputs)}
         header |= {"name": self.name} if self.name else {}
         arrays = {}
-        for name, form in self.forms.items():
+        for name, form in forms_of(type(self)).items():
             own = getattr(self, name)
             if form.is_array:
                 own = to_cpu(own)
@@ -148,15 +166,16 @@ class Node:
     @classmethod
     def from_contents(cls, header, arrays):
         """Return the node with this header and these arrays."""
-        names = {own: form for own, form in cls.forms.items() if not form.is_array}
+        forms = forms_of(cls)
+        names = {own: form for own, form in forms.items() if not form.is_array}
         check_names("the header", header, ["kind", "inputs", *names], ["name"])
-        check_names("the file", arrays, cls.forms.keys() - names)
+        check_names("the file", arrays, forms.keys() - names)
         fields = {own: form.read(header[own]) for own, form in names.items()}
         return cls(header["kind"], tuple(header["inputs"]), **fields, **arrays, **_name(header))
 
     def check_array(self, name, shape=None):
         """Refuse an array with a wrong type or shape, or one that is not finite."""
-        array, types = getattr(self, name), self.forms[name].types
+        array, types = getattr(self, name), forms_of(type(self))[name].types
         if array.dtype.newbyteorder("<").str not in types or shape not in (None, array.shape):
             expected = f"{' or '.join(types)} of shape {'any' if shape is None else shape}"
             raise InputError(f"{name} is {array.dtype} of shape {array.shape}; expected {expected}")

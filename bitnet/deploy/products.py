@@ -3,26 +3,25 @@
 import dataclasses
 import functools
 import math
-from typing import ClassVar
+from typing import Annotated
 
 import numpy as np
 
 from bitnet import kernels
-from bitnet.arrays import Array
 from bitnet.deploy.node import (
-    BOOL_ARRAY,
-    CODEBOOK,
-    FLOAT_ARRAY,
-    INT32_ARRAY,
-    NUMBER,
-    WHOLE,
-    WINDOW_,
+    Book,
+    BoolArray,
+    FloatArray,
     Form,
+    Int32Array,
     Node,
+    Number,
+    Taps,
+    Whole,
 )
 from bitnet.deploy.sizes import Size, Value, joined, total
 from bitnet.errors import InputError
-from bitnet.kernels import BitPlanes, Bits, Codebook, Thresholds, Window
+from bitnet.kernels import BitPlanes, Bits, Codebook, Thresholds
 
 OPERANDS = ("bits", "planes", "uint8")
 
@@ -52,9 +51,7 @@ def images_after(window, shape):
 class Planes(Node):
     """The top planes of uint8 pixels."""
 
-    planes: int = 8
-
-    forms: ClassVar[dict[str, Form]] = {"planes": WHOLE}
+    planes: Whole = 8
 
     def value(self, x):
         if x.kind != "uint8" or self.planes > 8:
@@ -93,10 +90,9 @@ class Linear(Node):
 class Conv(Node):
     """The convolution of images (B, H, W, C) with packed filters (M, rows, columns, C / groups)."""
 
-    window: Window = None
-    groups: int = 1
+    window: Taps = None
+    groups: Whole = 1
 
-    forms: ClassVar[dict[str, Form]] = {"window": WINDOW_, "groups": WHOLE}
     arity = (2, 2)
 
     def value(self, x, weight):
@@ -122,10 +118,8 @@ class Conv(Node):
 class Rescale(Node):
     """Integers times a unit, plus a bias per column: `z * unit + bias`."""
 
-    unit: float = 1.0
-    bias: Array = None
-
-    forms: ClassVar[dict[str, Form]] = {"unit": NUMBER, "bias": FLOAT_ARRAY}
+    unit: Number = 1.0
+    bias: FloatArray = None
 
     def value(self, z):
         self.check_array("bias", z.shape[-1:])
@@ -145,15 +139,9 @@ class Rescale(Node):
 class Threshold(Node):
     """Comparisons of integers with thresholds: signs, or codes of k bits with a codebook."""
 
-    thresholds: Array = None  # int32 (M,), or (M, L) with a codebook of L + 1 codes
-    increasing: Array = None  # booleans (M,): passed where z >= threshold, or where z <= it
-    codebook: Codebook | None = None
-
-    forms: ClassVar[dict[str, Form]] = {
-        "thresholds": INT32_ARRAY,
-        "increasing": BOOL_ARRAY,
-        "codebook": CODEBOOK,
-    }
+    thresholds: Int32Array = None  # int32 (M,), or (M, L) with a codebook of L + 1 codes
+    increasing: BoolArray = None  # booleans (M,): passed where z >= threshold, or where z <= it
+    codebook: Book = None
 
     def value(self, z):
         m = z.shape[-1]
@@ -197,10 +185,8 @@ class Threshold(Node):
 class Quantize(Node):
     """Comparisons of floats with edges, the same for all: the code is the number of edges <= x."""
 
-    edges: Array = None  # floats, sorted, at most one fewer than codes
-    codebook: Codebook | None = None
-
-    forms: ClassVar[dict[str, Form]] = {"edges": FLOAT_ARRAY, "codebook": CODEBOOK}
+    edges: FloatArray = None  # floats, sorted, at most one fewer than codes
+    codebook: Book = None
 
     def value(self, x):
         n = 1 if self.codebook is None else len(self.codebook) - 1
@@ -236,9 +222,7 @@ def quantized(x, edges, codebook):
 class Unpack(Node):
     """The numbers that Bits or BitPlanes represent, as floats."""
 
-    dtype: str = "float32"
-
-    forms: ClassVar[dict[str, Form]] = {"dtype": Form()}
+    dtype: Annotated[str, Form()] = "float32"
 
     def value(self, x):
         if not x.is_packed or self.dtype not in ("float32", "float64"):

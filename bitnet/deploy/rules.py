@@ -9,6 +9,8 @@ import numpy as np
 
 from bitnet.deploy import cells, floats, products, shapes
 from bitnet.deploy.node import Node
+from bitnet.deploy.quantizing import PAGE, quantized
+from bitnet.deploy.quantizing import edges as edges_of
 from bitnet.errors import InputError
 from bitnet.kernels import BitPlanes, Bits
 from bitnet.nn.functional.activations import HardTanh, PReLU, ReLU
@@ -38,7 +40,6 @@ from bitnet.nn.functional.scaled import QuantizeScaled, ScaledLinear, unit_of
 from bitnet.nn.functional.shapes import Concatenate, GetItem, Max, Mean, Reshape, Sum, Transpose
 from bitnet.nn.functional.ste import Quantize, Sign, Unpack
 
-PAGE = "docs/own-functions.md"
 ELEMENTWISE = {
     Add: "add",
     Subtract: "subtract",
@@ -55,7 +56,6 @@ ELEMENTWISE = {
     PReLU: "prelu",
     MatMul: "matmul",
     Concatenate: "concatenate",
-    Flatten: "flatten",
     Linear: "float linear",
     Embedding: "gather",
 }
@@ -95,10 +95,6 @@ def frozen(freezer, op):
         f"freeze: the model computes {op.name} of {freezer.described(op)}, {why}; compute it "
         f"with functions of bitnet.nn.functional, or see {PAGE}"
     )
-
-
-def _quantize(freezer, op):
-    return freezer.quantized(op)
 
 
 def _product(freezer, op):
@@ -146,6 +142,13 @@ def _pool(freezer, op):
     if kind == "sumpool" and freezer.values[x].is_float:
         kind = "avgpool"
     return freezer.add(shapes.Pool(kind, (x,), op.settings["window"]))
+
+
+def _flatten(freezer, op):
+    operands = freezer.operands(op)
+    if len(freezer.shape(op.inputs[0])) == 2:
+        return operands[0]
+    return freezer.add(shapes.Flatten("flatten", operands))
 
 
 def _reshape(freezer, op):
@@ -215,16 +218,16 @@ def _cell(freezer, op):
     if isinstance(packed, (Bits, BitPlanes)):
         unit = quantizer.codebook.unit * unit_of(packed)
         codebook = None if quantizer.codebook.is_sign else quantizer.codebook
-        edges = freezer.edges(quantizer, 1.0, dtype)
+        edges = edges_of(freezer, quantizer, 1.0, dtype)
     operands = [freezer.operand(ref) for ref in (z, weight, *states)]
     own = bool(op.settings.get("relu", False)), float(unit), edges, codebook
     return freezer.add(cells.Cell(kind, tuple(operands), *own, name=freezer.name_of(op)))
 
 
-RULES = dict.fromkeys(QUANTIZERS, _quantize) | dict.fromkeys(REDUCTIONS, _reduce)
+RULES = dict.fromkeys(QUANTIZERS, quantized) | dict.fromkeys(REDUCTIONS, _reduce)
 RULES |= dict.fromkeys(POOLS, _pool) | dict.fromkeys(CELLS, _cell)
 RULES |= {QuantizedLinear: _product, ScaledLinear: _scaled_product}
 RULES |= dict.fromkeys((QuantizedConv2d, Conv2d), _convolution)
 RULES |= {Normalize: _normalize, Power: _power, Unpack: _unpack}
 RULES |= {Reshape: _reshape, Transpose: _transpose, GetItem: _get_item}
-RULES |= {Compare: _compare, PixelPlanes: _planes}
+RULES |= {Flatten: _flatten, Compare: _compare, PixelPlanes: _planes}

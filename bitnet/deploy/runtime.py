@@ -14,7 +14,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from bitnet.arrays import Array, array_module, like, to_cpu
+from bitnet.arrays import Array, array_module, like
 from bitnet.data.preparation import Preparation
 from bitnet.deploy import file
 from bitnet.deploy.graph import FrozenGraph
@@ -108,11 +108,7 @@ class FrozenNet:
     @property
     def device(self) -> str:
         """The device of the arrays, "cpu" or "gpu"."""
-        return "cpu" if array_module(*self._arrays()) is np else "gpu"
-
-    def _arrays(self):
-        """Return the arrays of all nodes."""
-        return [array for node in self.graph.nodes for array in node.arrays()]
+        return "cpu" if array_module(self.graph.array) is np else "gpu"
 
     def to(self, device: str) -> Self:
         """Move the net to a device and return it.
@@ -197,15 +193,15 @@ class FrozenNet:
             raise InputError(f"{self}: got {len(inputs)} inputs; expected {expected}")
         pairs = zip(self.graph.inputs, inputs, strict=True)
         taken = tuple(node.taken(self, x) for node, x in pairs)
-        self.graph.sizes(taken)
+        if len(taken) > 1:
+            self.graph.sizes(taken)
         return taken
 
     def _taken(self, inputs, prepared):
         """Return checked inputs on the device of the net."""
-        inputs = inputs if prepared else tuple(map(self.prepare, inputs))
-        arrays = self._arrays()
-        taken = self.check_inputs(*inputs)
-        return tuple(like(x, arrays[0]) for x in taken) if arrays else taken
+        if self.preparation is not None and not prepared:
+            inputs = tuple(map(self.prepare, inputs))
+        return like(self.check_inputs(*inputs), self.graph.array)
 
     def pre_activations(self, *inputs: Array | Bits, prepared: bool = False) -> list[Array]:
         """Return the integers of each product, before pooling, for inputs of `scores`.
@@ -227,7 +223,7 @@ class FrozenNet:
                 starts = range(0, n, self.batch)
                 each = [graph.run(*(x[i : i + self.batch] for x in taken)) for i in starts]
                 results = [_joined(parts) for parts in zip(*each, strict=True)]
-            return tuple(like(y, inputs[0]) for y in results)
+            return like(tuple(results), inputs[0])
 
     def scores(self, *inputs: Array | Bits, prepared: bool = False) -> Array:
         """Return the scores of the classes, float32 (B, C), or what the model returns first.
@@ -249,7 +245,7 @@ class FrozenNet:
 
     def contents(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """Return the header of the net in a file, and its arrays by name."""
-        header, arrays = to_cpu(self).graph.contents()
+        header, arrays = self.graph.contents()
         prepare = self.preparation
         header |= {"classes": self.classes, "data": self.data, "picture": self.picture}
         header |= {"prepare": prepare and prepare.header}

@@ -2,24 +2,22 @@
 
 import dataclasses
 import math
-from typing import ClassVar
+from typing import Annotated
 
 from bitnet import kernels
 from bitnet.arrays import Array, array_module, is_array
-from bitnet.deploy.node import INTEGERS_, SHAPE, WINDOW_, Form, Node, whole
+from bitnet.deploy.node import Form, Integers, Node, Shape, Taps, whole
 from bitnet.deploy.products import images_after
 from bitnet.deploy.sizes import INTEGERS, PACKED, Value, at, joined, total
 from bitnet.errors import InputError
-from bitnet.kernels import BitPlanes, Bits, Window
+from bitnet.kernels import BitPlanes, Bits
 
 
 @dataclasses.dataclass(frozen=True)
 class Pool(Node):
     """The maximum of each window, the sum of integers, or the mean of floats."""
 
-    window: Window = None
-
-    forms: ClassVar[dict[str, Form]] = {"window": WINDOW_}
+    window: Taps = None
 
     def value(self, x):
         shape = images_after(self.window, x.shape)
@@ -64,9 +62,7 @@ class Flatten(Node):
 class Reshape(Node):
     """The same numbers in another shape."""
 
-    shape: tuple = ()
-
-    forms: ClassVar[dict[str, Form]] = {"shape": SHAPE}
+    shape: Shape = ()
 
     def value(self, x):
         if x.is_packed or total(x.shape) != total(self.shape):
@@ -83,9 +79,7 @@ class Reshape(Node):
 class Transpose(Node):
     """The axes of numbers in another order."""
 
-    axes: tuple[int, ...] = ()
-
-    forms: ClassVar[dict[str, Form]] = {"axes": INTEGERS_}
+    axes: Integers = ()
 
     def value(self, x):
         if x.is_packed or sorted(self.axes) != list(range(len(x.shape))):
@@ -124,15 +118,45 @@ class Concatenate(Node):
         return kernels.concatenate(parts)
 
 
+def _in_header(part):
+    """Return a part of an index in the form of JSON."""
+    if isinstance(part, slice):
+        return {"slice": [part.start, part.stop, part.step]}
+    return {type(...): "...", type(None): "new axis"}.get(type(part), part)
+
+
+def _index_from(given):
+    """Return an index in a header."""
+    names = {"...": ..., "new axis": None}
+    if not isinstance(given, list) or len(given) > 16:
+        raise InputError(f"the header has the index {given!r:.60}; expected a list")
+    parts = []
+    for part in given:
+        if isinstance(part, dict) and part.keys() == {"slice"}:
+            ends = part["slice"]
+            fits = isinstance(ends, list) and len(ends) == 3 and ends[2] != 0
+            if not fits or not all(
+                e is None or (type(e) is int and abs(e) < 1 << 31) for e in ends
+            ):
+                raise InputError(f"the header has {part!r:.60}; expected start, stop and step")
+            parts.append(slice(*ends))
+        elif isinstance(part, str) and part in names:
+            parts.append(names[part])
+        elif type(part) is int and abs(part) < 1 << 31:
+            parts.append(part)
+        else:
+            raise InputError(f"the header has {part!r:.60}; expected a part of an index")
+    return tuple(parts)
+
+
+Index = Annotated[tuple, Form(_index_from, lambda index: [*map(_in_header, index)])]
+
+
 @dataclasses.dataclass(frozen=True)
 class Slice(Node):
     """An index of ints, slices and new axes, as NumPy's."""
 
-    index: tuple = ()
-
-    forms: ClassVar[dict[str, Form]] = {
-        "index": Form(lambda given: _index_from(given), lambda index: [*map(_in_header, index)])
-    }
+    index: Index = ()
 
     def value(self, x):
         if x.is_packed:
@@ -172,37 +196,6 @@ def _sliced(size, part):
     return size + (stop - start) if stop or start else size
 
 
-def _in_header(part):
-    """Return a part of an index in the form of JSON."""
-    if isinstance(part, slice):
-        return {"slice": [part.start, part.stop, part.step]}
-    return {type(...): "...", type(None): "new axis"}.get(type(part), part)
-
-
-def _index_from(given):
-    """Return an index in a header."""
-    names = {"...": ..., "new axis": None}
-    if not isinstance(given, list) or len(given) > 16:
-        raise InputError(f"the header has the index {given!r:.60}; expected a list")
-    parts = []
-    for part in given:
-        if isinstance(part, dict) and part.keys() == {"slice"}:
-            ends = part["slice"]
-            fits = isinstance(ends, list) and len(ends) == 3 and ends[2] != 0
-            if not fits or not all(
-                e is None or (type(e) is int and abs(e) < 1 << 31) for e in ends
-            ):
-                raise InputError(f"the header has {part!r:.60}; expected start, stop and step")
-            parts.append(slice(*ends))
-        elif isinstance(part, str) and part in names:
-            parts.append(names[part])
-        elif type(part) is int and abs(part) < 1 << 31:
-            parts.append(part)
-        else:
-            raise InputError(f"the header has {part!r:.60}; expected a part of an index")
-    return tuple(parts)
-
-
 @dataclasses.dataclass(frozen=True)
 class Gather(Node):
     """The rows of a table at integer ids, packed if the table is."""
@@ -220,28 +213,20 @@ class Gather(Node):
 
     def run(self, sizes, table, ids):
         """Return rows (..., N)."""
-        if isinstance(table, BitPlanes):
-            return table.with_bits(_rows(table.bits, (slice(None), ids)))
-        return _rows(table, ids) if isinstance(table, Bits) else table[ids]
-
-
-def _rows(bits, index):
-    """Return Bits at an index of rows, whose ids may have several axes."""
-    words = bits.words[index]
-    return Bits(words, (*words.shape[:-1], bits.shape[-1]))
+        if is_array(table):
+            return table[ids]
+        planes = table.bits if isinstance(table, BitPlanes) else table
+        words = planes.words[..., ids, :]
+        bits = Bits(words, (*words.shape[:-1], table.shape[-1]))
+        return table.with_bits(bits) if isinstance(table, BitPlanes) else bits
 
 
 @dataclasses.dataclass(frozen=True)
 class Select(Node):
     """The elements of one axis at constant ids, such as channels in another order."""
 
-    axis: int = 0
-    ids: Array = None
-
-    forms: ClassVar[dict[str, Form]] = {
-        "axis": Form(lambda given: whole(given, 0)),
-        "ids": Form(types=("<i8",)),
-    }
+    axis: Annotated[int, Form(lambda given: whole(given, 0))] = 0
+    ids: Annotated[Array, Form(types=("<i8",))] = None
 
     def value(self, x):
         if x.is_packed or self.axis >= len(x.shape) or not isinstance(x.shape[self.axis], int):

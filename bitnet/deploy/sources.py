@@ -3,22 +3,13 @@
 import dataclasses
 import functools
 import math
-from typing import ClassVar
+from typing import Annotated, Any
 
 import numpy as np
 
 from bitnet import kernels
-from bitnet.arrays import Array, array_module, as_array
-from bitnet.deploy.node import (
-    CODEBOOK,
-    SHAPE,
-    WHOLE,
-    Form,
-    Node,
-    check_names,
-    largest_of,
-    numpy_kind,
-)
+from bitnet.arrays import Array, array_module, as_array, to_cpu
+from bitnet.deploy.node import Book, Form, Node, Shape, Whole, largest_of, numpy_kind, whole
 from bitnet.deploy.sizes import Size, Value, at
 from bitnet.errors import InputError
 from bitnet.kernels import BitPlanes, Bits, Codebook
@@ -31,15 +22,20 @@ TYPES = {
     "ids": ("int64", "integers"),
 }
 
+FITS = {
+    "pixels": lambda x: x.dtype == np.uint8,
+    "signs": lambda x: x.dtype.kind in "fi" and (abs(x) == 1).all(),
+    "numbers": lambda x: x.dtype == np.float32 and not np.isnan(x.min(initial=0)),
+    "ids": lambda x: x.dtype.kind in "iu" or not x.size,
+}
+
 
 @dataclasses.dataclass(frozen=True)
 class Input(Node):
-    """An input: uint8 pixels, signs, float32 numbers, or integer ids below a limit."""
+    """An input: uint8 pixels, signs, or float32 numbers."""
 
-    shape: tuple = ()
-    below: int = 1  # ids are 0 to below - 1
+    shape: Shape = ()
 
-    forms: ClassVar[dict[str, Form]] = {"shape": SHAPE, "below": WHOLE}
     arity = (0, 0)
 
     def value(self):
@@ -50,51 +46,29 @@ class Input(Node):
         if any(len(each) > 1 or s.factor > 1 for each, s in zip(names, own, strict=False)):
             raise InputError(f"the shape is {own}; expected numbers, and names such as B")
         kind, _ = TYPES[self.kind]
-        largest = {"uint8": 255, "bits": 1, "int64": self.below - 1}.get(kind)
+        largest = {"uint8": 255, "bits": 1, "int64": 0}.get(kind)
         return Value(own, kind, largest, by_row=own[0] == Size(1, ("B",)))
-
-    def contents(self):
-        header, arrays = super().contents()
-        if self.kind != "ids":
-            del header["below"]
-        return header, arrays
-
-    @classmethod
-    def from_contents(cls, header, arrays):
-        if header["kind"] != "ids":
-            check_names("the header", header, ("kind", "inputs", "shape"), ["name"])
-            header["below"] = 1
-        return super().from_contents(header, arrays)
 
     def taken(self, net, x):
         """Return an input in the form that the nodes take; refuse others, naming the net."""
-        kind, expected = TYPES[self.kind]
-        sizes = ", ".join(map(str, self.shape))
         if isinstance(x, Bits):
-            if kind != "bits" or not self._fits(x.shape):
-                came = f"Bits of shape {x.shape}"
-                raise InputError(f"{net}: got {came}; expected {self.kind} of shape ({sizes})")
+            if self.kind != "signs" or not self._fits(x.shape):
+                raise self._refused(net, f"Bits of shape {x.shape}", self.kind)
             return x
         try:
             x = as_array(x)
         except ValueError:
-            came = "rows of different lengths"
-            raise InputError(f"{net}: got {came}; expected ({sizes})") from None
-        x = self._shaped(net, x, sizes)
-        fits = {
-            "pixels": lambda: x.dtype == np.uint8,
-            "signs": lambda: x.dtype.kind in "fi" and (abs(x) == 1).all(),
-            "numbers": lambda: x.dtype == np.float32 and not np.isnan(x.min(initial=0)),
-            "ids": lambda: x.dtype.kind in "iu" or not x.size,
-        }
-        if not fits[self.kind]():
-            raise InputError(f"{net}: got {x.dtype} values; expected {expected}")
-        if self.kind == "ids":
-            x = x.astype(np.int64)
-            if x.size and not 0 <= x.min() <= x.max() < self.below:
-                span = f"from {x.min()} to {x.max()}"
-                raise InputError(f"{net}: ids run {span}; expected 0 to {self.below - 1}")
+            raise self._refused(net, "rows of different lengths") from None
+        if not self._fits(x.shape):
+            x = self._shaped(net, x)
+        if not FITS[self.kind](x):
+            raise self._refused(net, f"{x.dtype} values", TYPES[self.kind][1])
         return kernels.pack(x) if self.kind == "signs" else x
+
+    def _refused(self, net, came, expected="an array"):
+        """Return the InputError for an input."""
+        sizes = ", ".join(map(str, self.shape))
+        return InputError(f"{net}: got {came}; expected {expected} of shape ({sizes})")
 
     def _fits(self, shape):
         """Return whether an array's shape is that of the input."""
@@ -103,26 +77,39 @@ class Input(Node):
             isinstance(own, Size) or own == size for size, own in pairs
         )
 
-    def _shaped(self, net, x, sizes):
+    def _shaped(self, net, x):
         """Return x in the shape of the input; images may be rows, or lack the axis of a channel."""
-        own = self.shape[1:]
-        if self._fits(x.shape):
-            return x
-        if not x.ndim or not all(isinstance(size, int) for size in own):
-            raise InputError(f"{net}: got an array of shape {x.shape}; expected ({sizes})")
-        is_row = len(own) == 1 and x.ndim > 1 and math.prod(x.shape[1:]) == own[0]
-        if is_row or (own[-1:] == (1,) and x.shape[1:] == own[:-1]):
+        own, fixed = self.shape[1:], all(isinstance(size, int) for size in self.shape[1:])
+        is_row = fixed and len(own) == 1 and x.ndim > 1 and math.prod(x.shape[1:]) == own[0]
+        if is_row or (fixed and own[-1:] == (1,) and x.ndim and x.shape[1:] == own[:-1]):
             return x.reshape(len(x), *own)
-        rows = f"({sizes}), one row per input (for a single one: x[None])"
-        raise InputError(f"{net}: got an array of shape {x.shape}; expected {rows}")
+        how = "one row per input (for a single one: x[None]), an array"
+        raise self._refused(net, f"an array of shape {x.shape}", how)
+
+
+@dataclasses.dataclass(frozen=True)
+class Ids(Input):
+    """An input of integer ids from 0 to `below - 1`."""
+
+    below: Whole = 1
+
+    def value(self):
+        return dataclasses.replace(super().value(), largest=self.below - 1)
+
+    def taken(self, net, x):
+        x = super().taken(net, x).astype(np.int64)
+        if x.size and not 0 <= x.min() <= x.max() < self.below:
+            span = f"ids from {x.min()} to {x.max()}"
+            raise self._refused(net, span, f"0 to {self.below - 1}")
+        return x
 
 
 @dataclasses.dataclass(frozen=True)
 class Weights(Node):
     """Packed weights: ±1, or the codes of k-bit weights with a codebook."""
 
-    packed: Bits | BitPlanes = None
-    codebook: Codebook | None = None
+    packed: Any = None  # Bits or BitPlanes
+    codebook: Book = None
 
     arity = (0, 0)
 
@@ -139,38 +126,33 @@ class Weights(Node):
         return kernels.prepare(self.packed)
 
     def contents(self):
-        bits, codebook = self.packed, self.codebook
+        bits, codebook = to_cpu(self.packed), self.codebook
         if codebook is not None:
             bits = Codebook.uniform(codebook.bits).planes(codebook.codes(bits)).bits
         header, _ = super().contents()
-        header |= {"columns": bits.shape[-1], "codebook": CODEBOOK.write(codebook)}
-        return header, {"bits": bits.to_bytes()}
+        return header | {"columns": bits.shape[-1]}, {"bits": bits.to_bytes()}
 
     @classmethod
     def from_contents(cls, header, arrays):
-        codebook = CODEBOOK.read(header.pop("codebook", None))
-        n = WHOLE.read(header.pop("columns", None))
+        n = whole(header.pop("columns", None))
         bits = Bits.from_bytes(arrays.pop("bits", np.zeros(0, np.uint8)), n)
         node = super().from_contents(header, arrays)
+        codebook = node.codebook
         if codebook is not None:
             if bits.ndim < 2 or bits.shape[0] != codebook.bits:
                 raise InputError(f"weights of shape {bits.shape}; expected {codebook.bits} planes")
             uniform = Codebook.uniform(codebook.bits)
             bits = codebook.planes(uniform.codes(BitPlanes(bits, uniform.coefficients)))
-        return dataclasses.replace(node, packed=bits, codebook=codebook)
+        return dataclasses.replace(node, packed=bits)
 
 
 @dataclasses.dataclass(frozen=True)
 class Constant(Node):
     """An array of numbers, broadcast to a shape whose sizes may depend on the inputs."""
 
-    array: Array = None
-    shape: tuple = ()
+    array: Annotated[Array, Form(types=("<f4", "<f8", "<i4", "<i8", "|u1"))] = None
+    shape: Shape = ()
 
-    forms: ClassVar[dict[str, Form]] = {
-        "array": Form(types=("<f4", "<f8", "<i4", "<i8", "|u1")),
-        "shape": SHAPE,
-    }
     arity = (0, 0)
 
     def value(self):

@@ -10,7 +10,7 @@ import numpy as np
 
 from bitnet.errors import InputError
 
-MOST_CHECKED = 1 << 24  # integers times units that are evaluated one by one
+MOST_CHECKED = 1 << 22  # integers times units that are evaluated one by one
 
 
 def find_thresholds(codes, n_units, largest, steps=1):
@@ -48,17 +48,25 @@ def find_thresholds(codes, n_units, largest, steps=1):
     return thresholds[0] if steps == 1 else np.ascontiguousarray(thresholds.T), increasing
 
 
-def are_steps(codes, n_units, largest, thresholds, increasing):
-    """Return whether thresholds give the codes of each integer from -largest to largest."""
-    if (2 * largest + 1) * n_units > MOST_CHECKED:
+def are_steps(codes, n_units, largest, thresholds, increasing, all_of_them):
+    """Return whether thresholds give the codes of the integers from -largest to largest.
+
+    Too many integers are refused if `all_of_them` must be evaluated; otherwise those near the
+    thresholds are evaluated, and as many others as there is time for.
+    """
+    columns, most = thresholds.reshape(n_units, -1), MOST_CHECKED // n_units
+    if 2 * largest + 1 <= most:
+        z = np.repeat(np.arange(-largest, largest + 1)[:, None], n_units, axis=1)
+    elif all_of_them:
         return False
-    columns = thresholds.reshape(n_units, -1)
-    for start in range(-largest, largest + 1, 1 << 12):
-        z = np.arange(start, min(start + (1 << 12), largest + 1), dtype=np.int32)
-        z = np.repeat(z[:, None], n_units, axis=1)
-        own = z[:, :, None]
+    else:
+        near = columns.T[:, None] + np.arange(-2, 3)[:, None]  # (L, 5, M)
+        drawn = np.random.default_rng(0).integers(-largest, largest + 1, (most, n_units))
+        z = np.concatenate([near.reshape(-1, n_units), drawn]).clip(-largest, largest)
+    for rows in np.array_split(z.astype(np.int32), max(1, len(z) >> 10)):
+        own = rows[:, :, None]
         passed = np.where(increasing[:, None], own >= columns, own <= columns).sum(axis=2)
-        if not np.array_equal(passed, codes(z).astype(np.int64)):
+        if not np.array_equal(passed, codes(rows).astype(np.int64)):
             return False
     return True
 
@@ -89,7 +97,7 @@ def _floats(keys, dtype):
     return np.where(keys >= 0, keys, low - keys - 1).astype(kind).view(dtype)
 
 
-def is_monotone_quantizer(codes, edges, steps, dtype):
+def is_monotone_quantizer(codes, edges, dtype):
     """Return whether edges give the codes of many floats, those beside the edges among them."""
     rng = np.random.default_rng(0)
     kind = np.dtype(np.int32 if dtype == np.float32 else np.int64)

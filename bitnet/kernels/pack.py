@@ -120,8 +120,8 @@ def merge_rows(x: Packed) -> Packed:
     if x.ndim == 2:
         return x
     bits: Bits = x.bits if isinstance(x, BitPlanes) else x
-    rows = (*bits.shape[: isinstance(x, BitPlanes)], math.prod(x.shape[:-1]))
-    bits = Bits(bits.words.reshape(*rows, bits.words.shape[-1]), (*rows, x.shape[-1]))
+    shape = (*bits.shape[: bits.ndim - x.ndim], math.prod(x.shape[:-1]), x.shape[-1])
+    bits = Bits(bits.words.reshape(*shape[:-1], bits.words.shape[-1]), shape)
     return x.with_bits(bits) if isinstance(x, BitPlanes) else bits
 
 

@@ -23,7 +23,7 @@ class Module:
     """The base of all layers and models: parameters, other state, and `forward`.
 
     Attributes that are Parameters, arrays (state that is not trained, such as running statistics)
-    or Modules, or lists or dicts of them, are found in the order in which they were set.
+    or Modules, or nested lists or dicts of them, are found in the order in which they were set.
 
     Attributes
     ----------
@@ -96,7 +96,7 @@ class Module:
         move = mover(device)
         with full_memory_named():
             puts = [parameter.move(move) for parameter in self.parameters()]
-            states = [(vars(module), _moved(vars(module), move)) for module in self.modules()]
+            states = [(vars(own), _moved(vars(own), move)) for own in self.modules()]
         for put in puts:
             put()
         for attributes, changed in states:
@@ -110,12 +110,7 @@ class Module:
     def _members(self):
         """Yield the attributes, and the items of those that are lists, tuples or dicts, by name."""
         for name, value in vars(self).items():
-            if isinstance(value, (list, tuple)):
-                yield from ((f"{name}.{i}", item) for i, item in enumerate(value))
-            elif isinstance(value, dict):
-                yield from ((f"{name}.{key}", item) for key, item in value.items())
-            else:
-                yield name, value
+            yield from _items(name, value)
 
     def named_children(self) -> "Iterator[tuple[str, Module]]":
         """Yield the direct submodules, as (name, Module), each under its first name."""
@@ -186,6 +181,15 @@ class Module:
             array[...] = like(state[name], array)
 
 
+def _items(name, value):
+    """Yield a value by its name, or the items of a list, tuple or dict, also nested ones."""
+    if not isinstance(value, (list, tuple, dict)):
+        yield name, value
+        return
+    for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+        yield from _items(f"{name}.{key}", item)
+
+
 def _each_once(named):
     """Yield the pairs (name, object) without those whose object came before."""
     seen = set()
@@ -195,17 +199,15 @@ def _each_once(named):
             yield name, own
 
 
-def _moved(attributes, move):
-    """Return the attributes that hold arrays with axes, moved, by name."""
-    changed = {}
-    for name, value in attributes.items():
-        if is_array(value) and value.ndim:
-            changed[name] = move(value)
-        elif type(value) in (list, tuple) and any(map(is_array, value)):
-            changed[name] = type(value)(move(x) if is_array(x) and x.ndim else x for x in value)
-        elif isinstance(value, dict):
-            changed[name] = value | _moved(value, move)
-    return changed
+def _moved(value, move):
+    """Return an attribute with the arrays with axes in it moved, in new containers."""
+    if is_array(value):
+        return move(value) if value.ndim else value
+    if isinstance(value, dict):
+        return {name: _moved(own, move) for name, own in value.items()}
+    return (
+        type(value)(_moved(own, move) for own in value) if type(value) in (list, tuple) else value
+    )
 
 
 @contextlib.contextmanager

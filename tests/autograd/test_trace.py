@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 
+import bitnet
 import bitnet.nn.functional as F  # noqa: N812
 from bitnet import InputError, Tensor, nn
 from bitnet.autograd import trace
@@ -216,6 +217,20 @@ def test_random_chains(depth, skips, seed):
 
     x, model = rng.standard_normal((3, 6)).astype(np.float32), Net()
     assert same(trace(model, x).run(-x)[0], model.eval()(-x))
+
+
+def test_a_graph_of_a_device(gpu):
+    """Examples come to the device of the model, and bits keep their place in the graph."""
+    x = np.arange(12, dtype=np.uint8).reshape(2, 6) * 20
+    model = models.binary_mlp([6, 5, 2], rng=np.random.default_rng(0), input_planes=3).eval()
+    table = nn.Embedding(5, 3, rng=np.random.default_rng(0))
+    expected = model(x).numpy()
+    for device in ("cpu", "gpu"):
+        graph = trace(model.to(device), x)
+        assert graph.nodes[0].inputs == ("input",)
+        given_ = bitnet.to_gpu(x) if device == "gpu" else x
+        assert np.allclose(graph.run(given_)[0].numpy(), expected, rtol=1e-5)
+        assert not trace(table.to(device), np.array([[1, 2]], np.int32)).constants
 
 
 def test_what_cannot_be_traced_is_refused():

@@ -63,5 +63,5 @@ def test_a_table_of_its_layers():
     plain = bitnet.summary(binary_mlp([20, 16, 3], rng=np.random.default_rng(0)))
     table = bitnet.summary(model)
     assert table.file_bytes == plain.file_bytes
-    assert [row.file_bytes for row in table.rows] == [row.file_bytes for row in plain.rows]
+    assert [row.n_bytes for row in table.rows] == [row.n_bytes for row in plain.rows]
     assert [row.floats for row in table.rows] == [row.floats for row in plain.rows]

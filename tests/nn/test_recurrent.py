@@ -270,3 +270,15 @@ def test_weights_of_other_quantizers():
         y, _ = layer(X)
         y.sum().backward()
         assert all(p.grad is not None for p in layer.parameters())
+
+
+def test_ids_may_be_lists_and_floats_are_refused():
+    model = language_model(9, rng=rng(), width=4, units=5).eval()
+    ids = np.array([[1, 8], [0, 3]])
+    expected, state = model(ids, None)
+    found, again = model(ids.tolist(), state=None)
+    assert (found.data == expected.data).all()
+    assert (again[0][0].data == state[0][0].data).all()
+    for wrong in (ids + 0.5, ids + np.nan, ids + np.inf, ids.astype(np.float32) + 2**24):
+        with pytest.raises(InputError, match="expected integers"):
+            model(wrong)

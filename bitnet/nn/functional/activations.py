@@ -1,8 +1,6 @@
 """Float activations: ReLU, PReLU, and the hard tanh, the surrogate of the sign."""
 
-import numpy as np
-
-from bitnet.arrays import array_module
+from bitnet.arrays import array_module, floats
 from bitnet.autograd import Function, Tensor, TensorLike, as_tensor
 from bitnet.errors import unfit
 
@@ -38,7 +36,7 @@ class PReLU(Function):
     """x where it is above 0, otherwise slope * x."""
 
     def forward(self, x, slope):  # (..., C), (C,) or (1,)
-        self.x, self.slope = _floats(x), slope
+        self.x, self.slope = floats(x), slope
         self.positive = self.x > 0
         return array_module(x).where(self.positive, self.x, self.x * slope)
 
@@ -81,7 +79,7 @@ class HardTanh(Function):
     """x clipped to [-1, 1], with slope 1 on the boundary."""
 
     def forward(self, x):
-        x = _floats(x)
+        x = floats(x)
         self.inside = abs(x) <= 1
         return array_module(x).clip(x, -1, 1)
 
@@ -103,8 +101,3 @@ def hardtanh(x: TensorLike) -> Tensor:
     array([-1. ,  0.5], dtype=float32)
     """
     return HardTanh()(x)
-
-
-def _floats(x):
-    """Return floats as they are, and integers as float32."""
-    return x if x.dtype.kind == "f" else x.astype(np.float32)

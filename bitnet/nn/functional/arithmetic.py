@@ -9,7 +9,7 @@ import operator
 
 import numpy as np
 
-from bitnet.arrays import array_module, promoted
+from bitnet.arrays import array_module, floats, promoted
 from bitnet.autograd import Function, Tensor, TensorLike
 from bitnet.errors import InputError, unfit
 from bitnet.nn.functional.products import matrix_product
@@ -149,11 +149,6 @@ def negate(x: TensorLike) -> Tensor:
     return Negate()(x)
 
 
-def _floats(x):
-    """Return floats: x itself, or integers as float32."""
-    return x if x.dtype.kind == "f" else x.astype(np.float32)
-
-
 class Power(Function):
     """x ** exponent, floats."""
 
@@ -161,7 +156,7 @@ class Power(Function):
         self.exponent = exponent
 
     def forward(self, x):
-        self.x = _floats(x)
+        self.x = floats(x)
         return self.x**self.exponent
 
     def backward(self, grad_y):
@@ -181,7 +176,7 @@ class Exp(Function):
     """e ** x."""
 
     def forward(self, x):
-        self.y = array_module(x).exp(_floats(x))
+        self.y = array_module(x).exp(floats(x))
         return self.y
 
     def backward(self, grad_y):
@@ -197,7 +192,7 @@ class Log(Function):
     """The natural logarithm."""
 
     def forward(self, x):
-        self.x = _floats(x)
+        self.x = floats(x)
         return array_module(x).log(self.x)
 
     def backward(self, grad_y):
@@ -213,7 +208,7 @@ class Tanh(Function):
     """The hyperbolic tangent."""
 
     def forward(self, x):
-        self.y = array_module(x).tanh(_floats(x))
+        self.y = array_module(x).tanh(floats(x))
         return self.y
 
     def backward(self, grad_y):
@@ -229,7 +224,7 @@ class Sigmoid(Function):
     """The logistic function 1 / (1 + e ** -x), as (1 + tanh(x / 2)) / 2, which cannot overflow."""
 
     def forward(self, x):
-        self.y = (array_module(x).tanh(_floats(x) / 2) + 1) / 2
+        self.y = (array_module(x).tanh(floats(x) / 2) + 1) / 2
         return self.y
 
     def backward(self, grad_y):

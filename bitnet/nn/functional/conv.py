@@ -10,7 +10,7 @@ from bitnet.autograd import Function, Tensor, TensorLike, as_tensor
 from bitnet.errors import unfit
 from bitnet.kernels import Window
 from bitnet.kernels.threads import shared
-from bitnet.nn.functional.linear import GRADIENTS, check_quantized, in_units
+from bitnet.nn.functional.linear import GRADIENTS, check_quantized, in_units, times_scale
 from bitnet.nn.functional.products import matrix_product
 
 COPIED_PER_NS = 4  # bytes, one thread, about
@@ -142,15 +142,6 @@ class QuantizedConv2d(Function):
             grad = kernels.gradient_of_filters(grad, self.x, self.window, *self.rule)
             grad_weight = times_scale(grad, self.x)
         return grad_x, grad_weight
-
-
-def times_scale(z, x):
-    """Return z times the scale of x: floats, or integers, which stay so if the scale is 1."""
-    scale = getattr(x, "scale", 1.0)
-    if scale == 1.0:
-        return z
-    z = z if z.dtype.kind == "f" else z.astype(np.float32)
-    return z * z.dtype.type(scale)
 
 
 def quantized_conv2d(

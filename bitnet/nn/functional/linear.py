@@ -84,8 +84,7 @@ class QuantizedLinear(Function):
     def forward(self, x, weight):
         self.weight = weight  # backward needs only the bits
         self.x = x.copy() if is_array(x) else x  # whoever loads the pixels may reuse their buffer
-        z = kernels.plane_gemm(x, weight)  # (B, M) int32, exact
-        return z if getattr(x, "scale", 1.0) == 1.0 else z * np.float32(x.scale)
+        return times_scale(kernels.plane_gemm(x, weight), x)  # (B, M), exact integers
 
     def backward(self, grad_z):
         grad_x = grad_weight = None
@@ -96,6 +95,15 @@ class QuantizedLinear(Function):
             grad = in_units(rounded(grad_z.T, *self.rule), self.weight)
             grad_weight = kernels.Product(grad, self.x)
         return grad_x, grad_weight
+
+
+def times_scale(z, x):
+    """Return z times the scale of x: floats, or integers, which stay so if the scale is 1."""
+    scale = getattr(x, "scale", 1.0)
+    if scale == 1.0:
+        return z
+    z = z if z.dtype.kind == "f" else z.astype(np.float32)
+    return z * z.dtype.type(scale)
 
 
 def rounded(grad, rule, rng):

@@ -9,7 +9,7 @@ from bitnet.arrays import array_module
 from bitnet.autograd import Function, Tensor, TensorLike, as_tensor
 from bitnet.errors import InputError, unfit
 from bitnet.kernels import BitPlanes, Bits, Window
-from bitnet.nn.functional.conv import times_scale
+from bitnet.nn.functional.linear import times_scale
 
 
 class MaxPool2d(Function):
@@ -80,14 +80,10 @@ class AvgPool2d(Function):
 
     def forward(self, x):
         self.size, self.divisor = x.shape[1:3], getattr(x, "unit", 1)
-        own = x.integers() if isinstance(x, BitPlanes) else x
-        own = x.signs(np.int32) if isinstance(x, Bits) else own
-        views = self.window.views(own)
-        total = sum(views[:, :, :, i, j] for i, j in np.ndindex(*views.shape[3:5]))
-        if own.dtype.kind != "f":
-            return times_scale(total, x)
-        self.divisor = self.window.taps
-        return total / x.dtype.type(self.divisor)
+        y = kernels.sum_pool(x, self.window)
+        if y.dtype.kind == "f":
+            self.divisor = self.window.taps
+        return times_scale(y, x)
 
     def backward(self, grad_y):
         xp = array_module(grad_y)

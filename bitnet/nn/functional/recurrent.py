@@ -88,7 +88,9 @@ class FewBitStates:
         codebook, n_rows = self.quantizer.codebook, math.prod(grads.shape[:2])
         words = array_module(h).stack(self.codes, axis=1)  # (P, T, B, K)
         bits = Bits(words, (*words.shape[:3], h.shape[2]))
-        states = kernels.merge_rows(BitPlanes(bits, codebook.coefficients, 1.0, codebook.offset, codebook.unit))
+        states = kernels.merge_rows(
+            BitPlanes(bits, codebook.coefficients, 1.0, codebook.offset, codebook.unit)
+        )
         grad = rounded(grads.reshape(n_rows, grads.shape[2]).T, self.rule, self.rng)
         return product(grad, states)
 

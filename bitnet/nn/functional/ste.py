@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from bitnet import kernels
-from bitnet.arrays import like
+from bitnet.arrays import floats, like
 from bitnet.autograd import Function, LatentWeight, Tensor, TensorLike, as_tensor
 from bitnet.devices import check_generator
 from bitnet.errors import InputError, unfit
@@ -26,7 +26,7 @@ class Sign(Function):
             return self.signs
         if self.clip_value is None or not self.needs_grad[0]:
             return kernels.pack(x)
-        x = _floats(x)
+        x = floats(x)
         signs, self.passes = kernels.pack_with_mask(x, self.clip_value)  # a bit an element each
         return signs
 
@@ -121,7 +121,7 @@ class Quantize(Function):
         self._takes_products = straight
 
     def forward(self, x):  # (..., N) floats or int32
-        x = _floats(x)
+        x = floats(x)
         if self.needs_grad[0] and not self.straight:
             smooth = self.quantizer.smooth
             self.kept = x if smooth else kernels.pack(self.quantizer.passes(x))  # a bit an element
@@ -197,11 +197,6 @@ def _checked(name, x, clip_value):
     if x.size and not packed and math.isnan(x.data.min()):  # min() is NaN if any element is
         raise InputError(f"{name}: the input holds NaN; check the data, or lower the learning rate")
     return x
-
-
-def _floats(x):
-    """Return floats as they are, and int32 pre-activations as float32."""
-    return x if x.dtype.kind == "f" else x.astype(np.float32)
 
 
 class Balance(Function):

@@ -121,7 +121,7 @@ def test_frozen_equals_trained(conv):
         F.squared_hinge(model(x), rng.integers(0, 3, 40)).backward()
         adam.step()
     disturb(model, 1)
-    net = bitnet.freeze(model, image=(8, 8) if conv else None)
+    net = bitnet.freeze(model)
     assert bitnet.compare(model, net, x).is_complete
     assert net.layers[0].bits == model.layers[0].bits
     assert net.layers[0].bits != model.layers[0].weight.signs
