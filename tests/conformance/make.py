@@ -2,8 +2,8 @@
 
     python tests/conformance/make.py [FOLDER]
 
-Weights and statistics are multiples of a power of two, so that no sum is rounded on the way to the
-files and every machine makes the same ones.  In the .json, floats are in C99's hexadecimal form.
+Weights are multiples of a power of two, so that no sum is rounded on the way to the files and every
+machine makes the same ones.  In the .json, floats are in C99's hexadecimal form.
 """
 
 import json
@@ -25,12 +25,13 @@ COUNT = 3  # inputs per net
 def filled(model, rng):
     """Fill a model with coarse numbers; batch norm gets slopes of both signs and a slope of 0."""
     for name, parameter in model.named_parameters():
-        least = -4 if name.endswith("slope") else -32
-        most = 13 if name.endswith("slope") else 33
-        parameter.assign(rng.integers(least, most, parameter.shape).astype(np.float32) / 32)
+        least, most, unit = (-4, 12, 32) if name.endswith("slope") else (-32, 32, 32)
+        unit = 2 if "biases" in name else unit  # the gates of cells reach 9
+        numbers = rng.integers(least, most + 1, parameter.shape)
+        parameter.assign(numbers.astype(np.float32) / unit)
     for norm in (layer for layer in model.modules() if isinstance(layer, nn.BatchNorm)):
         norm.running_mean[:] = rng.integers(-24, 25, norm.num_features) / 4
-        norm.running_inv_std[:] = rng.integers(3, 20, norm.num_features) / 64
+        norm.running_inv_std[:] = rng.integers(3, 20, norm.num_features) / 96
         norm.gamma.edit()[-1] = 0
     return model.eval()
 
@@ -57,7 +58,7 @@ def convnet(rng):
     two, four = {"weight_quantizer": 2, "rng": rng}, nn.Quantize(LinearQuant(2, 0.25, signed=False))
     layers = [nn.BinaryConv2d(2, 6, 3, stride=(1, 2), padding=1, rng=rng)]
     layers += [nn.MaxPool2d(3, stride=2, padding=1), nn.BatchNorm(6), nn.Sign()]
-    layers += [nn.BinaryConv2d(6, 8, (3, 2), padding="same", groups=2, border=1, rng=rng)]
+    layers += [nn.BinaryConv2d(6, 8, 2, padding="same", groups=2, border=1, rng=rng)]
     layers += [nn.BatchNorm(8), four, nn.MaxPool2d(2, stride=1)]
     layers += [nn.QuantConv2d(8, 6, 3, padding=2, border=-1, **two), nn.BatchNorm(6), nn.Sign()]
     layers += [nn.QuantConv2d(6, 6, 3, padding=1, groups=3, **two), nn.AvgPool2d(2)]
@@ -73,19 +74,20 @@ class Residual(nn.Module):
         self.conv = nn.BinaryConv2d(5, 5, 3, padding=1, rng=rng)
         self.after, self.slope = nn.BatchNorm(5), nn.PReLU(5)
         self.last = nn.BinaryConv2d(5, 10, 3, stride=2, padding=1, border=-1, rng=rng)
-        self.pool, self.out = nn.AvgPool2d(2), nn.BatchNorm(10)
+        self.pool, self.out = nn.AvgPool2d(3, stride=2, padding=1), nn.BatchNorm(10)
+        self.flat = nn.Flatten()
+        self.wide = nn.Conv2d(5, 10, 1, rng=rng)
         self.decoder = nn.Linear(10, 4, rng=rng)
 
     def forward(self, x):
         x = self.norm(self.stem(x))
         x = self.slope(x + self.after(self.conv(functional.sign(x))))
-        short = functional.concatenate(self.pool(x), functional.hardtanh(self.pool(x)))
-        x = functional.relu(self.out(self.last(functional.sign(x))) + short)
-        return self.decoder(x.max(axis=2).mean(axis=1))
+        x = functional.relu(self.out(self.last(functional.sign(x))) + self.wide(self.pool(x)))
+        return self.decoder(self.flat(self.pool(x)))
 
 
 def residual(rng):
-    """Floats between the products of bits: add, affine, PReLU, pooling, mean and maximum."""
+    """Floats between the products of bits: add, affine, PReLU, ReLU and average pooling."""
     return Residual(rng), rng.integers(0, 256, (COUNT, 9, 9, 1), np.uint8)
 
 
@@ -106,7 +108,32 @@ def lstm(rng):
     return model, (rng.integers(0, 7, (5, 2)), *states)
 
 
-NETS = mlp, mlp_low_bit, convnet, residual, float_stem, lstm
+class Sequences(nn.Module):
+    """A GRU of few bits, an RNN of floats, and most kinds of nodes that the other nets lack."""
+
+    def __init__(self, rng):
+        bits = {"weight_quantizer": "ternary", "activation_quantizer": 4}
+        self.gru, self.rnn = nn.GRU(4, 5, rng=rng, **bits), nn.RNN(5, 6, rng=rng)
+        self.relu = nn.RNN(6, 3, rng=rng, activation="relu")
+
+    def forward(self, x, steps):
+        x, _ = self.rnn(self.gru(x)[0])  # (T, B, 6)
+        signs = functional.unpack(functional.sign(x))
+        both = functional.concatenate(functional.hardtanh(x * 2), signs - x)  # (T, B, 12)
+        y, state = self.relu(both[..., [7, 0, 3, 11, 2, 5]])
+        last = both[steps, np.arange(x.shape[1])]  # (B, 12)
+        means = abs(both).mean(axis=(0, 2)) / (1 + both.max(axis=2).sum(axis=0))  # (B,)
+        scores = last @ last.transpose() + (last[:, 1:2] > means[:, None])
+        return scores, y.transpose(1, 0, 2)[..., ::2], state, -means
+
+
+def sequences(rng):
+    """Numbers (T, B, 4), and for each sequence the step to take."""
+    numbers = rng.integers(-64, 65, (5, COUNT, 4)).astype(np.float32) / 32
+    return Sequences(rng), (numbers, np.array([4, 0, 2]))
+
+
+NETS = mlp, mlp_low_bit, convnet, residual, float_stem, lstm, sequences
 
 
 def frozen(make):
@@ -117,6 +144,8 @@ def frozen(make):
     if make is lstm:
         vocabulary = bitnet.data.Vocabulary(["<unk>", "\n", *"abcde"], "characters")
         return bitnet.freeze(model, vocabulary=vocabulary), inputs
+    if make is sequences:
+        return bitnet.freeze(model, inputs, axes=["TB", "B"]), inputs
     net = bitnet.freeze(model, inputs[:1])
     net.data, net.classes = make.__name__, ["zero", "one", "two", "three", "four"][: net_size(net)]
     return net, (inputs,)
@@ -136,11 +165,10 @@ def stored(array):
 
 
 def expected(net, inputs):
-    """Return inputs, the integers of each product by the number of its node, and outputs."""
-    integers = {
-        str(layer.number): stored(z)
-        for layer, z in zip(net.integer_layers, net.pre_activations(*inputs), strict=True)
-    }
+    """Return inputs, all integers by the number of their node, and outputs."""
+    graph = net.graph
+    values = zip(graph.values, graph.run_all(*net.check_inputs(*inputs)), strict=True)
+    integers = {str(i): stored(z) for i, (own, z) in enumerate(values) if own.kind == "int32"}
     outputs = [stored(y) for y in net.run(*inputs)]
     return {"inputs": [stored(x) for x in inputs], "integers": integers, "outputs": outputs}
 
