@@ -37,8 +37,7 @@ class Input(Node):
         own = self.shape
         if not own or (self.kind == "signs" and not isinstance(own[-1], int)):
             raise InputError(f"the shape is {own}; expected axes, the last of signs with a number")
-        names = [size.names for size in own if isinstance(size, Size)]
-        if any(len(each) > 1 or s.factor > 1 for each, s in zip(names, own, strict=False)):
+        if any(size != Size(1, size.names[:1]) for size in own if isinstance(size, Size)):
             raise InputError(f"the shape is {own}; expected numbers, and names such as B")
         kind, _ = TYPES[self.kind]
         largest = {"uint8": 255, "bits": 1, "int64": self.below - 1}.get(kind)
@@ -62,7 +61,7 @@ class Input(Node):
         fits = {
             "pixels": lambda: x.dtype == np.uint8,
             "signs": lambda: x.dtype.kind in "fi" and (abs(x) == 1).all(),
-            "numbers": lambda: x.dtype == np.float32 and not np.isnan(x.min(initial=0)),
+            "numbers": lambda: x.dtype == np.float32 and not (x.size and math.isnan(x.min())),
             "ids": lambda: x.dtype.kind in "iu" or not x.size,
         }
         if not fits[self.kind]():
