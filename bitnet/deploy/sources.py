@@ -42,8 +42,7 @@ class Input(Node):
         own = self.shape
         if not own or (self.kind == "signs" and not isinstance(own[-1], int)):
             raise InputError(f"the shape is {own}; expected axes, the last of signs with a number")
-        names = [size.names for size in own if isinstance(size, Size)]
-        if any(len(each) > 1 or s.factor > 1 for each, s in zip(names, own, strict=False)):
+        if any(size != Size(1, size.names[:1]) for size in own if isinstance(size, Size)):
             raise InputError(f"the shape is {own}; expected numbers, and names such as B")
         kind, _ = TYPES[self.kind]
         largest = {"uint8": 255, "bits": 1, "int64": 0}.get(kind)
