@@ -94,7 +94,7 @@ def test_nets_by_name(capsys):
         (["mlp:8", "--classes", "0"], "--classes is 0"),
         (["cifar10", "--image", "4x4x3"], "too small"),
         (["mlp:9999999", "--image", "9999x9999x9999"], "at most"),
-        (["mlp:8", "--repetition"], "expected a net with a binary convolution"),
+        (["mlp:8", "--repetition"], "no convolutions of bits"),
         (["{}/mlp.npz", "--image", "28x28x1"], "--image applies only to a net by name"),
         (["{}/mlp.npz", "--classes", "3"], "--classes applies only to a net by name"),
         (["{}/mlp.npz", "--weights", "2"], "--weights applies only to a net by name"),
