@@ -236,7 +236,7 @@ class _Counter:
         if isinstance(node, Reduce):
             sums, n_means = "comparisons" if node.kind == "max" else sums, n * (node.kind == "mean")
             return {sums: _elements(self.values[node.inputs[0]]), "multiplications": n_means}
-        if node.kind == "sumpool":
+        if node.kind in ("sumpool", "avgpool"):
             return {sums: n * node.window.taps, "multiplications": n * value.is_float}
         multiplications, additions = ELEMENTWISE.get(node.kind, (0, 0))
         return {"multiplications": n * multiplications, sums: n * additions}

@@ -111,7 +111,7 @@ def freeze(
             graphs.append(trace(model, *nested(structure, own.__getitem__), expanded=True))
         inputs = [_input(x, names) for x, names in zip(found, axes, strict=True)]
         graph = Freezer(graphs, both, inputs).graph()
-    _check(graph, model, structure, [x.data for x in graphs[0].inputs.values()])
+        _check(graph, model, structure, [x.data for x in graphs[0].inputs.values()])
     if not is_text:
         return FrozenNet(graph)
     if isinstance(vocabulary, Vocabulary):

@@ -182,7 +182,15 @@ class Slice(Node):
 
     def run(self, sizes, x):
         """Return `x[index]`, an array."""
-        return array_module(x).asarray(x[self.index])
+        return array_module(x).asarray(_indexed(x, self.index))
+
+
+def _indexed(x, index):
+    """Return x[index]; refuse an index that the sizes of the inputs do not have."""
+    try:
+        return x[index]
+    except IndexError as error:
+        raise InputError(f"an index into values of shape {x.shape}: {error}") from None
 
 
 def _sliced(size, part):
@@ -242,7 +250,7 @@ class Select(Node):
 
     def run(self, sizes, x):
         """Return the selected elements."""
-        return x.take(self.ids, axis=self.axis)
+        return x[(slice(None),) * self.axis + (self.ids,)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -259,8 +267,7 @@ class Take(Node):
 
     def run(self, sizes, x, steps):
         """Return the steps, (B, N)."""
-        xp = array_module(x)
-        return x[steps, xp.arange(x.shape[1])]
+        return _indexed(x, (steps, array_module(x).arange(x.shape[1])))
 
 
 KINDS: dict[str, type[Node]] = {

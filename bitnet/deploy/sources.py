@@ -25,7 +25,7 @@ TYPES = {
 FITS = {
     "pixels": lambda x: x.dtype == np.uint8,
     "signs": lambda x: x.dtype.kind in "fi" and (abs(x) == 1).all(),
-    "numbers": lambda x: x.dtype == np.float32 and not np.isnan(x.min(initial=0)),
+    "numbers": lambda x: x.dtype == np.float32 and not (x.size and array_module(x).isnan(x.min())),
     "ids": lambda x: x.dtype.kind in "iu" or not x.size,
 }
 
@@ -42,8 +42,7 @@ class Input(Node):
         own = self.shape
         if not own or (self.kind == "signs" and not isinstance(own[-1], int)):
             raise InputError(f"the shape is {own}; expected axes, the last of signs with a number")
-        names = [size.names for size in own if isinstance(size, Size)]
-        if any(len(each) > 1 or s.factor > 1 for each, s in zip(names, own, strict=False)):
+        if any(size != Size(1, size.names[:1]) for size in own if isinstance(size, Size)):
             raise InputError(f"the shape is {own}; expected numbers, and names such as B")
         kind, _ = TYPES[self.kind]
         largest = {"uint8": 255, "bits": 1, "int64": 0}.get(kind)

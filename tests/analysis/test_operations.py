@@ -7,9 +7,12 @@ import pytest
 
 import bitnet
 from bitnet import InputError
+from bitnet.analysis.layer_counts import CELLS, ELEMENTWISE
 from bitnet.analysis.operations import KINDS, count_operations
 from bitnet.analysis.report import summary
 from bitnet.deploy import FrozenNet
+from bitnet.deploy.floats import COMPARISONS
+from bitnet.deploy.graph import KINDS as KINDS_OF_NODES
 from bitnet.deploy.graph import FrozenGraph
 from bitnet.nn import Quantize, QuantLinear, Sequential
 from bitnet.nn.models.feedforward import binary_convnet, binary_mlp, float_mlp
@@ -105,6 +108,15 @@ def test_operations_on_floats_by_hand():
         "max": (0, 6, 0),
         "gt": (0, 6, 0),
     }
+
+
+def test_every_kind_of_node_is_counted_or_known_to_be_free():
+    free = {"pixels", "signs", "numbers", "ids", "weights", "constant", "planes", "unpack"}
+    free |= {"negate", "abs", "relu", "hardtanh", "maxpool"}
+    free |= {"flatten", "reshape", "transpose", "concatenate", "slice", "gather", "take", "select"}
+    products = {"linear", "conv", "float linear", "float conv", "matmul", *CELLS}
+    counted = {"thresholds", "quantize", "affine", "rescale", "sumpool", "avgpool", *COMPARISONS}
+    assert products | free | counted | {*ELEMENTWISE, "sum", "mean", "max"} == set(KINDS_OF_NODES)
 
 
 def test_only_frozen_nets_are_counted():

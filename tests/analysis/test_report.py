@@ -399,7 +399,7 @@ def test_bits_then_floats():
     assert table.macs == {"1x1": 0, "8x1": 64 * 27 * 4, "float32": 128}
     assert [row.name.split("(")[0] for row in table.rows] == [
         "layers.0 FrozenConv",
-        "sumpool",
+        "avgpool",
         "layers.5 FloatLinear",
     ]
     conv, pool, linear = table.rows

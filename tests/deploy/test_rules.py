@@ -198,6 +198,13 @@ def test_a_quantizer_of_a_user_after_integers_and_on_floats():
     assert [node.kind for node in net.graph.nodes if node.arity[0]] == ["quantize", "linear"]
 
 
+@pytest.mark.parametrize(("low", "high"), [(np.inf, np.inf), (-np.inf, np.inf), (0.5, np.inf)])
+def test_codes_that_no_number_has(low, high):
+    model = nn.Sequential(nn.Quantize(Thirds(low, high)), nn.QuantLinear(6, 4, rng=RNG))
+    same(model, FLOATS)
+    same(Of(lambda z: z * 0.5, Thirds(low, high)), PIXELS)
+
+
 def test_weights_of_a_quantizer_of_a_user(tmp_path):
     model = nn.Sequential(nn.QuantLinear(6, 4, rng=RNG, weight_quantizer=Thirds()))
     net = same(model, PIXELS)
