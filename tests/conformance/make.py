@@ -109,7 +109,7 @@ def lstm(rng):
 
 
 class Sequences(nn.Module):
-    """A GRU of few bits, an RNN of floats, and most kinds of nodes that the other nets lack."""
+    """A GRU with few bits, an RNN of floats, and most kinds of nodes that the other nets lack."""
 
     def __init__(self, rng):
         bits = {"weight_quantizer": "ternary", "activation_quantizer": 4}
