@@ -52,22 +52,23 @@ class Input(Node):
         """Return an input in the form that the nodes take; refuse others, naming the net."""
         if isinstance(x, Bits):
             if self.kind != "signs" or not self._fits(x.shape):
-                raise self._refused(net, f"Bits of shape {x.shape}", self.kind)
+                came = f"Bits of shape {x.shape}"
+                raise InputError(f"{net}: got {came}; expected {self.kind} {self._sizes}")
             return x
         try:
             x = as_array(x)
         except ValueError:
-            raise self._refused(net, "rows of different lengths") from None
-        if not self._fits(x.shape):
-            x = self._shaped(net, x)
+            came = "rows of different lengths"
+            raise InputError(f"{net}: got {came}; expected {self._sizes}") from None
+        x = x if self._fits(x.shape) else self._shaped(net, x)
         if not FITS[self.kind](x):
-            raise self._refused(net, f"{x.dtype} values", TYPES[self.kind][1])
+            raise InputError(f"{net}: got {x.dtype} values; expected {TYPES[self.kind][1]}")
         return kernels.pack(x) if self.kind == "signs" else x
 
-    def _refused(self, net, came, expected="an array"):
-        """Return the InputError for an input."""
-        sizes = ", ".join(map(str, self.shape))
-        return InputError(f"{net}: got {came}; expected {expected} of shape ({sizes})")
+    @property
+    def _sizes(self):
+        """The shape as text."""
+        return f"({', '.join(map(str, self.shape))})"
 
     def _fits(self, shape):
         """Return whether an array's shape is that of the input."""
@@ -82,8 +83,9 @@ class Input(Node):
         is_row = fixed and len(own) == 1 and x.ndim > 1 and math.prod(x.shape[1:]) == own[0]
         if is_row or (fixed and own[-1:] == (1,) and x.ndim and x.shape[1:] == own[:-1]):
             return x.reshape(len(x), *own)
-        how = "one row per input (for a single one: x[None]), an array"
-        raise self._refused(net, f"an array of shape {x.shape}", how)
+        rows = "one row per input (for a single one: x[None])"
+        came = f"an array of shape {x.shape}"
+        raise InputError(f"{net}: got {came}; expected {self._sizes}, {rows}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,8 +100,8 @@ class Ids(Input):
     def taken(self, net, x):
         x = super().taken(net, x).astype(np.int64)
         if x.size and not 0 <= x.min() <= x.max() < self.below:
-            span = f"ids from {x.min()} to {x.max()}"
-            raise self._refused(net, span, f"0 to {self.below - 1}")
+            span = f"from {x.min()} to {x.max()}"
+            raise InputError(f"{net}: ids run {span}; expected 0 to {self.below - 1}")
         return x
 
 
