@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 
 from bitnet import kernels
-from bitnet.arrays import Array, array_module
+from bitnet.arrays import Array, array_module, is_array
 from bitnet.deploy.floats import across
 from bitnet.deploy.node import CODEBOOK, FLAG, FLOAT_ARRAY, NUMBER, Form, Node
 from bitnet.deploy.products import check_edges, quantized
@@ -63,7 +63,7 @@ class Cell(Node):
 
     def laid(self, weight):
         """Return float weights in the order of the product."""
-        return across(weight) if isinstance(weight, np.ndarray) else weight
+        return across(weight) if is_array(weight) else weight
 
     def run(self, sizes, z, weight, h, *cell):
         """Return the states, floats (T, B, H) or (T + 1, B, H)."""

@@ -66,6 +66,7 @@ class Binary(Node):
     """An operation on two operands, which broadcast, see `BINARY`."""
 
     arity = (2, 2)
+    needs_axes = False
 
     def value(self, a, b):
         check_numbers(self, a, b)
@@ -86,6 +87,8 @@ class Binary(Node):
 @dataclasses.dataclass(frozen=True)
 class Unary(Node):
     """An operation on each element, see `UNARY`."""
+
+    needs_axes = False
 
     def value(self, x):
         check_numbers(self, x)
@@ -112,6 +115,7 @@ class Compare(Node):
 
     forms: ClassVar[dict[str, Form]] = {"number": Form(_number)}
     arity = (1, 2)
+    needs_axes = False
 
     def value(self, *operands):
         check_numbers(self, *operands)
@@ -132,6 +136,7 @@ class Power(Node):
     exponent: float = 1.0
 
     forms: ClassVar[dict[str, Form]] = {"exponent": NUMBER}
+    needs_axes = False
 
     def value(self, x):
         check_numbers(self, x)
@@ -266,6 +271,7 @@ class Reduce(Node):
     keep: bool = False
 
     forms: ClassVar[dict[str, Form]] = {"axes": INTEGERS_, "keep": FLAG}
+    needs_axes = False
 
     def value(self, x):
         check_numbers(self, x)

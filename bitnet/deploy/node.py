@@ -122,6 +122,7 @@ class Node:
 
     forms: ClassVar[dict[str, Form]] = {}
     arity: ClassVar[tuple[int, int]] = (1, 1)  # least and most operands
+    needs_axes: ClassVar[bool] = True  # whether operands have one axis or more
 
     def value(self, *values: Value) -> Value:
         """Return what is known of the result; refuse operands or fields that do not fit."""

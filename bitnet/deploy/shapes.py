@@ -65,6 +65,7 @@ class Reshape(Node):
     shape: tuple = ()
 
     forms: ClassVar[dict[str, Form]] = {"shape": SHAPE}
+    needs_axes = False
 
     def value(self, x):
         if x.is_packed or total(x.shape) != total(self.shape):
@@ -106,9 +107,9 @@ class Concatenate(Node):
         ends = [part.shape[-1] for part in parts]
         same = len({part.shape[:-1] for part in parts}) == len({p.kind for p in parts}) == 1
         books = [part.codebook for part in parts]
-        if books[0] is not None:
+        if same and books[0] is not None:
             planes = {(b.coefficients, b.offset, b.unit) for b in books}
-            same = same and len(planes) == 1
+            same = len(planes) == 1
         if not same or not all(isinstance(own, int) for own in ends):
             raise self.unlike(
                 "values of one type, with shapes that differ in the last axis", *parts
@@ -131,6 +132,7 @@ class Slice(Node):
     forms: ClassVar[dict[str, Form]] = {
         "index": Form(lambda given: _index_from(given), lambda index: [*map(_in_header, index)])
     }
+    needs_axes = False
 
     def value(self, x):
         if x.is_packed:
