@@ -55,7 +55,7 @@ def no_grad() -> Iterator[None]:
 
 
 class Records(list):
-    """A list of operations; `expanded` replaces a Function by its method `frozen`, if it has one."""
+    """A list of operations; `expanded` replaces a Function by its method `frozen`, if any."""
 
     expanded = False
 

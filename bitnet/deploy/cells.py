@@ -3,8 +3,6 @@
 import dataclasses
 from typing import ClassVar
 
-import numpy as np
-
 from bitnet import kernels
 from bitnet.arrays import Array, array_module, is_array
 from bitnet.deploy.floats import across

@@ -99,7 +99,7 @@ class FrozenGraph:
         dynamic = (v for v, node in zip(self.values, self.nodes, strict=True) if node.arity[0])
         taken = (node.shape for node in self.inputs)
         alone = all(not any(isinstance(size, Size) for size in shape[1:]) for shape in taken)
-        varying = [v for v in (*dynamic, *(node.value() for node in self.inputs))]
+        varying = [*dynamic, *(node.value() for node in self.inputs)]
         return alone and all(v.by_row and v.shape[:1] == (BATCH,) for v in varying)
 
     def moved(self, move) -> "FrozenGraph":

@@ -216,8 +216,14 @@ SAME = {
         (of("quantize 2", "codebook", "patterns")([0, -1]), "whole numbers|0 or more"),
         (of("quantize 2", "codebook", "more")(1), "coefficients, offset, patterns, unit"),
         (array("quantize 2", "edges")(lambda a: a[::-1]), "sorted"),
-        (array("quantize 2", "edges")(lambda a: a * np.float32(np.nan)), "expected at most 3, sorted"),
-        (array("quantize 2", "edges")(lambda a: a.astype(np.float64)), r"operands .*expected float64"),
+        (
+            array("quantize 2", "edges")(lambda a: a * np.float32(np.nan)),
+            "expected at most 3, sorted",
+        ),
+        (
+            array("quantize 2", "edges")(lambda a: a.astype(np.float64)),
+            r"operands .*expected float64",
+        ),
         (array("select", "ids")(lambda a: a + 1), "expected numbers below"),
         (array("select", "ids")(lambda a: a - 1), "expected numbers below"),
         (array("select", "ids")(lambda a: a.astype(np.int32)), "ids is int32"),
@@ -232,7 +238,10 @@ SAME = {
         (of("power", "exponent")("2"), "a finite number"),
         (of("concatenate", "inputs")([]), "numbers of earlier nodes"),
         (array("constant", "array")(lambda a: a * np.inf), "NaN or infinity"),
-        (array("constant", "array")(lambda a: a.astype(np.complex64)), "type of numbers that bitnet uses"),
+        (
+            array("constant", "array")(lambda a: a.astype(np.complex64)),
+            "type of numbers that bitnet uses",
+        ),
         (of("constant", "shape")([99]), "broadcasts to"),
     ],
     "sequences": [

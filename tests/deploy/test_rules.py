@@ -146,13 +146,13 @@ def test_the_method_frozen_is_not_used_in_training_and_evaluation():
 def test_a_method_frozen_that_computes_something_else_is_refused():
     model = nn.Sequential(nn.Shift(6))
     model.forward = lambda x: WrongCube()(x)
-    with pytest.raises(InputError, match="differ on the example.*method frozen"):
+    with pytest.raises(InputError, match=r"differ on the example.*method frozen"):
         bitnet.freeze(model, FLOATS[:1])
 
 
 @pytest.mark.parametrize("function", [Cube, Wave])
 def test_a_function_without_a_frozen_form_is_named_with_the_page(function):
-    with pytest.raises(InputError, match=f"{function.__name__} .*see docs/own-functions.md"):
+    with pytest.raises(InputError, match=rf"{function.__name__} .*see docs/own-functions\.md"):
         bitnet.freeze(Of(lambda z: function()(z * 1.0)), PIXELS[:1])
 
 
@@ -243,7 +243,7 @@ class Scaled(nn.Module):
 
 def test_activations_at_a_scale():
     same(Scaled(0.7), FLOATS)
-    with pytest.raises(InputError, match="QuantizeScaled .* has another scale in each call"):
+    with pytest.raises(InputError, match=r"QuantizeScaled .* has another scale in each call"):
         bitnet.freeze(Scaled(None), FLOATS[:2])
 
 

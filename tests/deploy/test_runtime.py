@@ -150,7 +150,7 @@ def affine(m=3, **changes):
     [
         ([], "a graph of 0 nodes"),
         ([ONES], "without an input"),
-        ([PIXELS_4, ONES, Linear("linear", (0, 2))], r"node 2 \(linear\) has the operands \[0, 2\]"),
+        ([PIXELS_4, ONES, Linear("linear", (0, 2))], r"\(linear\) has the operands \[0, 2\]"),
         ([PIXELS_4, ONES, Linear("linear", (1, 0))], "expected packed values or pixels"),
         ([PIXELS_4, ONES, Z, steps(np.zeros(3))], "thresholds is float64"),
         ([PIXELS_4, ONES, Z, steps(np.zeros(2, np.int32))], r"\(2,\); expected <i4 of"),
