@@ -21,6 +21,8 @@ FUNCTIONS = {
     "positive": lambda x: (x > 0) * x,
     "above mean": lambda x: x - x.mean(axis=-1, keepdims=True),
     "float": lambda x: x * (1 / 255),
+    "spread": lambda x: x[..., 0:1] + np.float32([0.5, -0.5, 0.0, 3.0]),
+    "by position": lambda x: x * np.arange(1 - x.shape[1], 1, dtype=np.float32)[:, None],
     "unpack": F.unpack,
     "unpack 64": lambda x: F.unpack(x, np.float64),
     "max": lambda x: x.max(axis=1),

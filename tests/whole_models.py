@@ -192,7 +192,8 @@ class Drawing:
         """An own Module with one operation."""
         names = ["tanh", "sigmoid", "abs", "negate", "halved", "third", "from 1", "twice"]
         names += ["exp", "log", "positive", "above mean", "max", "first", "last", "every other"]
-        names += ["one channel", "backwards", "transpose", "rows"]
+        names += ["one channel", "backwards", "transpose", "rows", "spread"]
+        names += ["by position"] if self.is_image else []
         names += ["sum", "mean"] if self.kind != "int64" else []
         bounded = abs(self.x.astype(np.float64)).max(initial=0) < 1e4
         names += ["square"] if bounded and self.kind == "float" else []

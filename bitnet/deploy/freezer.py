@@ -11,62 +11,18 @@ import hashlib
 import numpy as np
 
 from bitnet.arrays import is_array, to_cpu
-from bitnet.autograd import Tensor, no_grad
 from bitnet.deploy import products, rules, shapes
+from bitnet.deploy.chains import threshold_node
 from bitnet.deploy.graph import FrozenGraph
-from bitnet.deploy.sizes import INTEGERS, generalized
+from bitnet.deploy.sizes import generalized
 from bitnet.deploy.sources import Constant, Input, Weights
-from bitnet.deploy.thresholds import are_steps, find_edges, find_thresholds, is_monotone_quantizer
+from bitnet.deploy.thresholds import find_edges, is_monotone_quantizer
+from bitnet.deploy.traced import SIMPLE, Op, codes_of, same, scaled_codes
 from bitnet.errors import InputError
-from bitnet.kernels import BitPlanes, Bits, Codebook, Window
-from bitnet.nn.functional.activations import HardTanh, PReLU, ReLU
-from bitnet.nn.functional.arithmetic import (
-    Add,
-    Divide,
-    Exp,
-    Multiply,
-    Negate,
-    Sigmoid,
-    Subtract,
-    Tanh,
-)
+from bitnet.kernels import BitPlanes, Bits, Codebook
 from bitnet.nn.functional.embedding import Embedding
-from bitnet.nn.functional.norm import Normalize
 from bitnet.nn.functional.pooling import Flatten, MaxPool2d
-from bitnet.nn.functional.scaled import QuantizeScaled
 from bitnet.nn.functional.shapes import GetItem, Reshape
-from bitnet.nn.functional.ste import Sign
-from bitnet.quantizers import Quantizer
-
-EXACT = (Normalize, Add, Subtract, Multiply)
-EXACT += (Divide, Negate)
-EXACT += (ReLU, HardTanh, PReLU)
-ROUNDED = (Exp, Tanh, Sigmoid)  # monotone up to rounding
-SIMPLE = (bool, int, float, str, tuple, np.ndarray, np.generic, type(None), Window, Quantizer)
-
-
-@dataclasses.dataclass(frozen=True)
-class Op:
-    """One traced operation."""
-
-    number: int
-    function: type
-    inputs: tuple
-    settings: dict
-
-    @property
-    def name(self):
-        """The name of the function."""
-        return self.function.__name__
-
-    def applied(self, x, position, others):
-        """Return the data of the result with x as one operand, and the others' data."""
-        function = self.function.__new__(self.function)
-        vars(function).update(self.settings)
-        operands = list(others)
-        operands.insert(position, x)
-        with no_grad(), np.errstate(all="ignore"):
-            return function(*map(Tensor, operands)).data
 
 
 class Freezer:
@@ -175,7 +131,7 @@ class Freezer:
 
     def fixed(self, op, ref):
         """Return the array of an operand that must be constant."""
-        if not self.is_constant(ref) or not _same(*self.data(ref)):
+        if not self.is_constant(ref) or not same(*self.data(ref)):
             raise InputError(f"freeze: {op.name} of an operand that depends on the inputs")
         return self.copied(self.data(ref)[0])
 
@@ -198,7 +154,7 @@ class Freezer:
             return
         other = self.graphs[1].nodes[op.number].settings
         for name, own in op.settings.items():
-            if isinstance(own, SIMPLE) and not _same(own, other.get(name)):
+            if isinstance(own, SIMPLE) and not same(own, other.get(name)):
                 came = f"{op.name} of {self.described(op)} has another {name} in each call"
                 raise InputError(f"freeze: {came}; expected one that depends on no input")
 
@@ -207,10 +163,10 @@ class Freezer:
         pair = self.data(ref)
         first, shape = to_cpu(pair[0]), pair[0].shape
         if isinstance(first, (Bits, BitPlanes)):
-            if not _same(*pair):
+            if not same(*pair):
                 raise InputError("freeze: packed constants differ from call to call")
             return self._weights(first, self._codebook_of(ref, first))
-        if not _same(*pair):
+        if not same(*pair):
             first, shape = self._expanded(pair)
         key = _digest(first, first.shape, str(shape))
         if key not in self.known:
@@ -224,8 +180,8 @@ class Freezer:
             fixed = tuple(slice(None) if isinstance(size, int) else slice(1) for size in shape)
             parts = [to_cpu(own)[fixed] for own in pair]
             wide = [np.broadcast_to(part, own.shape) for part, own in zip(parts, pair, strict=True)]
-            if _same(*parts) and all(
-                _same(*both) for both in zip(wide, map(to_cpu, pair), strict=True)
+            if same(*parts) and all(
+                same(*both) for both in zip(wide, map(to_cpu, pair), strict=True)
             ):
                 return parts[0], shape
         raise InputError(
@@ -263,7 +219,7 @@ class Freezer:
         Max-pooling, Flatten and the lookup in a table commute with the quantizer, which comes
         first, so that they move bits.
         """
-        codes, codebook = _codes_of(op)
+        codes, codebook = codes_of(op)
         ref, moved = op.inputs[0], []
         while not self.is_constant(ref) and isinstance(ref, int) and self._commutes(self.ops[ref]):
             moved.append(self.ops[ref])
@@ -273,9 +229,8 @@ class Freezer:
             planes = book.planes(codes(to_cpu(self.data(ref)[0])))
             number = self._weights(planes if codebook else planes.bits[0], codebook)
         else:
-            number = self._thresholds(ref, codes, codebook)
-            if number is None:
-                number = self._edges_node(ref, op, codebook)
+            node = threshold_node(self, ref, codes, codebook)
+            number = self._edges_node(ref, op, codebook) if node is None else self.add(node)
         for own in reversed(moved):
             number = self._moved(own, number)
         return number
@@ -295,72 +250,6 @@ class Freezer:
             return self.add(shapes.Flatten("flatten", (number,)))
         return self.add(shapes.Pool("maxpool", (number,), op.settings["window"]))
 
-    def _thresholds(self, ref, codes, codebook):
-        """Return the number of a node of thresholds, or None if the codes are no steps of integers.
-
-        From the quantizer back to an integer, all operations must be monotone in each channel.
-        """
-        chain, rounded, shape = [], False, self.data(ref)[0].shape
-        while (kind := str(self.data(ref)[0].dtype)) not in INTEGERS:
-            found = self._monotone(ref, shape)
-            if found is None:
-                return None
-            chain.append(found[:3])
-            rounded |= found[3]
-            ref = found[0].inputs[found[1]]
-        if isinstance(self.places.get(ref), InputError) or kind == "bool":
-            return None
-        z = self.operand(ref)
-        m, largest = self.values[z].shape[-1], self.values[z].largest
-        if not isinstance(m, int) or largest >= 2**31 - 1:
-            return None
-
-        def codes_of(x):
-            for op, position, others in reversed(chain):
-                x = op.applied(x, position, others)
-            return codes(x if x.dtype.kind == "f" else x.astype(np.float32))
-
-        ends = np.repeat(np.array([[-largest], [0], [largest]], np.int32), m, axis=1)
-        for op, position, others in reversed(chain):
-            ends = op.applied(ends, position, others)
-            if np.isnan(ends).any():
-                return None
-        count = 1 if codebook is None else len(codebook) - 1
-        steps, increasing = find_thresholds(codes_of, m, largest, count)
-        if rounded and not are_steps(codes_of, m, largest, steps, increasing):
-            return None
-        if codebook is not None:
-            steps = steps.reshape(m, -1)
-        names = [self.name_of(op) for op, *_ in chain]
-        name = next(filter(None, names), "")
-        return self.add(
-            products.Threshold("thresholds", (z,), steps, increasing, codebook, name=name)
-        )
-
-    def _monotone(self, ref, shape):
-        """Return (operation, operand, other operands, whether rounded) if it is monotone, or None."""
-        if not isinstance(ref, int) or self.data(ref)[0].shape != shape:
-            return None
-        op = self.ops[ref]
-        rounded = op.function in ROUNDED or getattr(op.function, "monotone", False)
-        varying = [i for i, own in enumerate(op.inputs) if not self.is_constant(own)]
-        if not (rounded or op.function in EXACT) or len(varying) != 1:
-            return None
-        (position,) = varying
-        if op.function is Divide and position == 1:
-            return None
-        others = []
-        for i, own in enumerate(op.inputs):
-            if i == position:
-                continue
-            pair = self.data(own)
-            if not is_array(pair[0]) or not _same(*pair) or any(n > 1 for n in pair[0].shape[:-1]):
-                return None  # not one number for each channel
-            others.append(to_cpu(pair[0]).reshape(pair[0].shape[-1:]))
-        if op.function is PReLU and (others[0] < 0).any():
-            return None
-        return op, position, others, rounded
-
     def _edges_node(self, ref, op, codebook):
         """Return the number of a node that compares floats with edges."""
         x, kind = self.operand(ref), self.data(ref)[0].dtype
@@ -375,10 +264,10 @@ class Freezer:
         if dtype.kind != "f":
             came = f"the codes of {quantizer!r:.60} of {dtype}, whose range is not known"
             raise InputError(f"freeze: got {came}; expected floats, or int32 within its range")
-        key = quantizer.name, scale, str(dtype)
+        key = type(quantizer), quantizer.name, scale, str(dtype)
         if key not in self.known:
             steps = len(quantizer.codebook) - 1
-            codes = _scaled_codes(quantizer, scale)
+            codes = scaled_codes(quantizer, scale)
             edges = find_edges(codes, steps, dtype.type)
             if not quantizer.elementwise or not is_monotone_quantizer(
                 codes, edges, steps, dtype.type
@@ -387,24 +276,6 @@ class Freezer:
                 raise InputError(f"freeze: got {came}; see {rules.PAGE}")
             self.known[key] = edges
         return self.known[key]
-
-
-def _codes_of(op):
-    """Return the function from floats to codes of an operation, and its codebook or None."""
-    if op.function is Sign:
-        return (lambda x: (x >= 0).astype(np.uint8)), None
-    quantizer, scale = op.settings["quantizer"], op.settings.get("scale") or 1.0
-    book = quantizer.codebook
-    if op.function is QuantizeScaled:
-        book = Codebook(book.patterns, book.coefficients, book.unit * scale, book.offset)
-    return _scaled_codes(quantizer, scale), (None if book.is_sign else book)
-
-
-def _scaled_codes(quantizer, scale):
-    """Return the function from floats to the codes of x / scale."""
-    if scale == 1.0:
-        return quantizer.codes
-    return lambda x: quantizer.codes(x / x.dtype.type(scale))
 
 
 def _looks_up(op, name):
@@ -421,18 +292,6 @@ def _digest(array, *more):
     """Return a key of an array's content."""
     digest = hashlib.sha256(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest(), str(array.dtype), *map(str, more)
-
-
-def _same(a, b):
-    """Return whether two values from two traces are equal."""
-    if isinstance(a, (Bits, BitPlanes)):
-        pair = (getattr(own, "bits", own) for own in (a, b))
-        return type(a) is type(b) and next(pair).equals(next(pair))
-    if is_array(a):
-        return is_array(b) and a.shape == b.shape and np.array_equal(to_cpu(a), to_cpu(b), True)
-    if isinstance(a, (tuple, list)):
-        return len(a) == len(b) and all(_same(*pair) for pair in zip(a, b, strict=True))
-    return not isinstance(a, SIMPLE) or a == b
 
 
 def _pruned(nodes, outputs):

@@ -126,8 +126,10 @@ class Sum3(Function):
 def test_a_monotone_function_of_a_user_becomes_thresholds(bits):
     net = same(Of(lambda z: MonotoneCube()(z * 0.01 - 3.0), bits), PIXELS)
     assert [node.kind for node in net.graph.nodes if node.arity[0]] == [
-        "linear", "thresholds", "linear",
-    ]  # fmt: skip
+        "linear",
+        "thresholds",
+        "linear",
+    ]
 
 
 @pytest.mark.parametrize("bits", [1, 3])
