@@ -32,7 +32,7 @@ SHOWN = 100  # elements in the repr of a Tensor
 _recording = contextvars.ContextVar("bitnet_recording", default=True)
 _evaluating = contextvars.ContextVar("bitnet_evaluating", default=False)
 # a list inside `listed`
-_records = contextvars.ContextVar[list | None]("bitnet_records", default=None)
+_records = contextvars.ContextVar[Any]("bitnet_records", default=None)
 
 
 @contextlib.contextmanager

@@ -11,8 +11,9 @@ from bitnet.errors import InputError
 from bitnet.nn.functional import activations, arithmetic
 from bitnet.nn.functional.norm import Normalize
 
-EXACT = (Normalize, arithmetic.Add, arithmetic.Subtract, arithmetic.Multiply, arithmetic.Divide)
-EXACT += (arithmetic.Negate, activations.ReLU, activations.HardTanh, activations.PReLU)
+EXACT: tuple[type, ...] = Normalize, arithmetic.Add, arithmetic.Subtract, arithmetic.Multiply
+EXACT += (arithmetic.Divide, arithmetic.Negate)
+EXACT += (activations.ReLU, activations.HardTanh, activations.PReLU)
 ROUNDED = (arithmetic.Exp, arithmetic.Tanh, arithmetic.Sigmoid)  # monotone up to rounding
 
 

@@ -71,8 +71,7 @@ def compare(model: Module, net: FrozenNet, *inputs: Array | Bits) -> Agreement:
     if not isinstance(model, Module) or not isinstance(net, FrozenNet):
         came = f"{type(model).__name__} and {type(net).__name__}"
         raise InputError(f"compare: got {came}; expected the trained Module, then the FrozenNet")
-    taken = [net.prepare(to_cpu(x)) for x in inputs]
-    taken = net.check_inputs(*taken)
+    taken = net.check_inputs(*(net.prepare(to_cpu(x)) for x in inputs))
     if 0 in taken[0].shape:
         raise InputError("compare: got no inputs; expected 1 or more")
     counts, n = np.zeros(4, np.int64), len(taken[0])

@@ -204,7 +204,7 @@ class FloatLinear(Node):
 class FloatConv(Node):
     """The convolution of float images with float filters, summed in order, plus a bias."""
 
-    window: Window = None
+    window: Window | None = None
     groups: int = 1
 
     forms: ClassVar[dict[str, Form]] = {"window": WINDOW_, "groups": WHOLE}

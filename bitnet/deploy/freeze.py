@@ -1,6 +1,7 @@
 """Freezing: from any trained model to a graph of bits, integer thresholds and float operations."""
 
 import contextlib
+import itertools
 from collections.abc import Sequence
 from typing import Any, overload
 
@@ -95,7 +96,9 @@ def freeze(
     with on_cpu(model):
         arguments = _example(model, example)
         found: list[Any] = []
-        structure = _nested(arguments, lambda x: found.append(x) or len(found) - 1)
+        numbers = itertools.count()
+        structure = _nested(arguments, lambda x: next(numbers))
+        _nested(arguments, found.append)
         if is_text and axes is None:
             axes = ["TB", *["B"] * (len(found) - 1)]
         axes = _checked_axes(found, axes)
@@ -109,9 +112,9 @@ def freeze(
     _check(graph, model, structure, [x.data for x in graphs[0].inputs.values()])
     if not is_text:
         return FrozenNet(graph)
-    named = isinstance(vocabulary, Vocabulary)
-    tokens = (vocabulary.words, vocabulary.unit) if named else (vocabulary, None)
-    return FrozenLanguageModel(graph, *tokens)
+    if isinstance(vocabulary, Vocabulary):
+        return FrozenLanguageModel(graph, vocabulary.words, vocabulary.unit)
+    return FrozenLanguageModel(graph, vocabulary)
 
 
 def _example(model, example):

@@ -134,7 +134,8 @@ class FrozenGraph:
 
     def contents(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """Return the header of the graph in a file, and its arrays by name."""
-        headers, arrays = [], {}
+        headers: list[dict[str, Any]] = []
+        arrays: dict[str, np.ndarray] = {}
         for i, node in enumerate(self.nodes):
             header, own = node.contents()
             headers.append(header)

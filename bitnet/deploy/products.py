@@ -103,7 +103,7 @@ class Linear(Node):
 class Conv(Node):
     """The convolution of images (B, H, W, C) with packed filters (M, rows, columns, C / groups)."""
 
-    window: Window = None
+    window: Window | None = None
     groups: int = 1
 
     forms: ClassVar[dict[str, Form]] = {"window": WINDOW_, "groups": WHOLE}

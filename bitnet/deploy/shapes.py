@@ -17,7 +17,7 @@ from bitnet.kernels import BitPlanes, Bits, Window
 class Pool(Node):
     """The maximum of each window; or its sum, which for floats is divided by the taps."""
 
-    window: Window = None
+    window: Window | None = None
 
     forms: ClassVar[dict[str, Form]] = {"window": WINDOW_}
 

@@ -98,7 +98,7 @@ class Input(Node):
 class Weights(Node):
     """Packed weights: ±1, or the codes of k-bit weights with a codebook."""
 
-    packed: Bits | BitPlanes = None
+    packed: Bits | BitPlanes | None = None
     codebook: Codebook | None = None
 
     arity = (0, 0)

@@ -176,6 +176,19 @@ class Thirds(Quantizer):
 
 
 @dataclasses.dataclass(frozen=True)
+class Above(Thirds):
+    """The sign of x - low."""
+
+    bits = 1
+
+    def _codebook(self):
+        return Codebook.uniform(1)
+
+    def codes(self, x):
+        return (x >= x.dtype.type(self.low)).astype(np.uint8)
+
+
+@dataclasses.dataclass(frozen=True)
 class Falling(Thirds):
     """Codes that decrease, which no quantizer may have."""
 
@@ -205,6 +218,24 @@ def test_codes_that_no_number_has(low, high):
     model = nn.Sequential(nn.Quantize(Thirds(low, high)), nn.QuantLinear(6, 4, rng=RNG))
     same(model, FLOATS)
     same(Of(lambda z: z * 0.5, Thirds(low, high)), PIXELS)
+
+
+@pytest.mark.parametrize("low", [0.4, -0.4, 0.0])
+def test_signs_of_a_user_with_another_edge(low):
+    same(nn.Sequential(nn.Quantize(Above(low)), nn.QuantLinear(6, 4, rng=RNG)), FLOATS)
+    same(Of(lambda z: z * 0.01, Above(low)), PIXELS)
+
+
+def test_quantizers_of_one_name_are_told_apart():
+    first, second = nn.Quantize(Thirds(-0.3, 0.5)), nn.Quantize(Above(-0.3, 0.5))
+    assert first.quantizer.name == second.quantizer.name
+    same(
+        nn.Branches(
+            nn.Sequential(first, nn.QuantLinear(6, 4, rng=RNG)),
+            nn.Sequential(second, nn.QuantLinear(6, 4, rng=RNG)),
+        ),
+        FLOATS,
+    )
 
 
 def test_weights_of_a_quantizer_of_a_user(tmp_path):
