@@ -22,7 +22,7 @@ FUNCTIONS = {
     "above mean": lambda x: x - x.mean(axis=-1, keepdims=True),
     "float": lambda x: x * (1 / 255),
     "spread": lambda x: x[..., 0:1] + np.float32([0.5, -0.5, 0.0, 3.0]),
-    "by position": lambda x: x * np.arange(1 - x.shape[1], 1, dtype=np.float32)[:, None],
+    "by position": lambda x: x * np.arange(1 - x.shape[1], 1, dtype=np.float32)[:, None, None],
     "unpack": F.unpack,
     "unpack 64": lambda x: F.unpack(x, np.float64),
     "max": lambda x: x.max(axis=1),
@@ -102,6 +102,18 @@ class Several(Module):
     def forward(self, x):
         x = self.body(x)
         return *(head(x) for head in self.heads), x
+
+
+class Joined(Module):
+    """Two inputs, each with its layers, side by side before the others."""
+
+    shown = ("left", "right", "end")
+
+    def __init__(self, left, right, end):
+        self.left, self.right, self.end = left, right, end
+
+    def forward(self, x, y):
+        return self.end(F.concatenate(self.left(x), self.right(y)))
 
 
 class Classifier(Module):

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
-from own_modules import Apply, Classifier, Several, Shortcut, Twice, in_order
+from own_modules import Apply, Classifier, Joined, Several, Shortcut, Twice, in_order
 from strategies import SMALLEST, seeds
 
 from bitnet import kernels, nn
@@ -59,6 +59,7 @@ class Drawing:
 
     def __init__(self, rng, x, depth, most=0):
         self.rng, self.x, self.layers, self.depth, self.most = rng, x, [], depth, most
+        self.first = x
         self.largest = 255 if self.kind == "uint8" else 1
         self.too_large = False
 
@@ -349,13 +350,41 @@ def feedforward(rng, shape, most):
     return Whole(model, (x,), ["B"], too_large)
 
 
+def of_two(rng, shapes, most):
+    """Return a model of two inputs, which meet as codes of one quantizer."""
+    parts, quantizer = [], nn.Quantize([1, 2, "log:3"][rng.integers(3)])
+    for shape in shapes:
+        part = Drawing(rng, some_inputs(rng, shape), 1, 2).draw_layers()
+        if part.too_large or part.x.ndim < 2 or not part.x.size:
+            part = Drawing(rng, some_inputs(rng, shape), 1)
+        if part.kind == "packed":
+            part.add(Apply("unpack"))
+        elif part.kind == "uint8":
+            part.add(Apply("float"))
+        if part.x.ndim > 2:
+            part.add(Apply("rows"))
+        part.norm()
+        part.add(quantizer)
+        parts.append(part)
+    both = kernels.concatenate([part.x for part in parts])
+    end = Drawing(rng, both, rng.integers(1, 4), most)
+    end.largest = quantizer.quantizer.codebook.largest
+    end.draw_layers()
+    model = Joined(parts[0].sequence(), parts[1].sequence(), end.sequence())
+    return Whole(model, tuple(part.first for part in parts), ["B", "B"], end.too_large)
+
+
 def of_rows(rng, most):
     """Return a model of rows."""
+    if rng.random() < 0.15:
+        return of_two(rng, [(n,) for n in rng.choice(WIDTHS, 2)], most)
     return feedforward(rng, (rng.choice(WIDTHS),), most)
 
 
 def of_images(rng, most):
     """Return a model of small images."""
+    if rng.random() < 0.1:
+        return of_two(rng, [(rng.choice(WIDTHS),), (3, 2, rng.choice(FEW))], most)
     return feedforward(rng, (rng.choice([5, 2, 3]), rng.choice([4, 1, 3]), rng.choice(FEW)), most)
 
 
