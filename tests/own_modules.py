@@ -119,13 +119,13 @@ class Joined(Module):
 class Classifier(Module):
     """Recurrent layers over (T, B, N), and a head on the last step, or on the step of a length."""
 
-    shown = ("before", "recurrent", "head")
+    shown = ("before", "recurrent", "head", "step")
 
-    def __init__(self, before, recurrent, head):
-        self.before, self.recurrent, self.head = before, recurrent, head
+    def __init__(self, before, recurrent, head, step=1):
+        self.before, self.recurrent, self.head, self.step = before, recurrent, head, step
 
     def forward(self, x, lengths=None):
-        y, _ = self.recurrent(self.before(x))
+        y, _ = self.recurrent(self.before(x)[:: self.step])
         if lengths is None:
             return self.head(y[-1])
         return self.head(y[lengths - 1, np.arange(y.shape[1])])

@@ -163,7 +163,8 @@ class Drawing:
         self.add(layer)
 
     def whole_average(self):
-        self.sum_of(int(np.prod(self.x.shape[1:3])))
+        if self.kind != "float":
+            self.sum_of(int(np.prod(self.x.shape[1:3])))
         self.add(nn.AvgPool2d(self.x.shape[1:3]))
 
     def flatten(self):
@@ -417,9 +418,10 @@ def of_sequences(rng, most):
         drawing = Drawing(rng, x, 0)
         drawing.one_of(drawing.norm, drawing.elementwise, drawing.dropout)()
         before = drawing.layers
-    y, _ = layer.eval()(nn.Sequential(*before).eval()(x))
+    step = [1, -1][rng.integers(2)]
+    y, _ = layer.eval()(nn.Sequential(*before).eval()(x)[::step])
     head = Drawing(rng, y[-1].data, rng.integers(1, 3), most).draw_layers()
-    model = Classifier(nn.Sequential(*before), layer, head.sequence())
+    model = Classifier(nn.Sequential(*before), layer, head.sequence(), step)
     inputs = (x, rng.integers(1, STEPS + 1, ROWS))[: rng.integers(1, 3)]
     return Whole(model, inputs, ["TB", "B"][: len(inputs)], head.too_large)
 

@@ -127,7 +127,7 @@ class Freezer:
 
     def copied(self, array):
         """Return a copy of an array, as training may change the model's."""
-        return np.array(to_cpu(array))
+        return np.array(to_cpu(array), order="C")
 
     def fixed(self, op, ref):
         """Return the array of an operand that must be constant."""

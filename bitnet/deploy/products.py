@@ -58,7 +58,7 @@ def images_after(window, shape):
 
 
 @dataclasses.dataclass(frozen=True)
-class Planes(Node):
+class TopPlanes(Node):
     """The top planes of uint8 pixels."""
 
     planes: int = 8
@@ -259,5 +259,5 @@ class Unpack(Node):
         return kernels.unpack(x, dtype) if isinstance(x, Bits) else x.values(dtype)
 
 
-KINDS: dict[str, type[Node]] = {"planes": Planes, "linear": Linear, "conv": Conv}
+KINDS: dict[str, type[Node]] = {"planes": TopPlanes, "linear": Linear, "conv": Conv}
 KINDS |= {"rescale": Rescale, "thresholds": Threshold, "quantize": Quantize, "unpack": Unpack}

@@ -167,7 +167,7 @@ def _unpack(freezer, op):
 
 
 def _planes(freezer, op):
-    return freezer.add(products.Planes("planes", freezer.operands(op), op.settings["planes"]))
+    return freezer.add(products.TopPlanes("planes", freezer.operands(op), op.settings["planes"]))
 
 
 def _compare(freezer, op):

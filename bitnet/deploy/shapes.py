@@ -173,10 +173,12 @@ def _sliced(size, part):
     """Return the size of an axis after a slice."""
     if isinstance(size, int):
         return len(range(*part.indices(size)))
+    if part == slice(None, None, -1):
+        return size
     start, stop = part.start or 0, part.stop or 0
     if part.step not in (None, 1) or start < 0 or stop > 0:
         came = f"{part} of an axis whose size {size} depends on the inputs"
-        raise InputError(f"{came}; expected one such as [2:], [:-1] or [2:-1]")
+        raise InputError(f"{came}; expected one such as [2:], [:-1] or [::-1]")
     return size + (stop - start) if stop or start else size
 
 

@@ -389,3 +389,25 @@ def test_functions_of_integers_become_thresholds_only_if_they_are_steps(name):
     found = [node.kind for node in net.graph.nodes if node.arity[0]]
     assert (found[0], found[-1]) == (kinds[0], kinds[-1])
     assert set(kinds) <= set(found)
+
+
+class Attention(nn.Module):
+    """Products with transposed weights, and results by name."""
+
+    def __init__(self):
+        self.first, self.last = (nn.Linear(6, 4, rng=np.random.default_rng(i)) for i in range(2))
+
+    def forward(self, x):
+        y = x @ self.first.weight.T
+        return {"scores": y @ self.last.weight, "parts": [y, (x, y)]}
+
+
+def test_results_by_name_and_transposed_weights(tmp_path):
+    model, x = Attention(), RNG.standard_normal((5, 6)).astype(np.float32)
+    bitnet.freeze(model, x[:1]).save(tmp_path / "net.npz")
+    scores, y, same, again = bitnet.load(tmp_path / "net.npz").run(x)
+    results = model.eval()(x)
+    assert np.array_equal(scores, results["scores"].data)
+    assert np.array_equal(y, results["parts"][0].data)
+    assert np.array_equal(same, x)
+    assert np.array_equal(again, y)
