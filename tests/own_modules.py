@@ -125,7 +125,8 @@ class Classifier(Module):
         self.before, self.recurrent, self.head, self.step = before, recurrent, head, step
 
     def forward(self, x, lengths=None):
-        y, _ = self.recurrent(self.before(x)[:: self.step])
+        x = self.before(x)
+        y, _ = self.recurrent(x[::-1] if self.step < 0 else x)
         if lengths is None:
             return self.head(y[-1])
         return self.head(y[lengths - 1, np.arange(y.shape[1])])

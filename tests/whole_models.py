@@ -418,8 +418,9 @@ def of_sequences(rng, most):
         drawing = Drawing(rng, x, 0)
         drawing.one_of(drawing.norm, drawing.elementwise, drawing.dropout)()
         before = drawing.layers
-    step = [1, -1][rng.integers(2)]
-    y, _ = layer.eval()(nn.Sequential(*before).eval()(x)[::step])
+    x_after = nn.Sequential(*before).eval()(x)
+    step = -1 if rng.random() < 0.3 and x_after.is_float else 1
+    y, _ = layer.eval()(x_after[::step] if step < 0 else x_after)
     head = Drawing(rng, y[-1].data, rng.integers(1, 3), most).draw_layers()
     model = Classifier(nn.Sequential(*before), layer, head.sequence(), step)
     inputs = (x, rng.integers(1, STEPS + 1, ROWS))[: rng.integers(1, 3)]
