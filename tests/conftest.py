@@ -44,3 +44,11 @@ def gpu(request):
     if problem := gpu_problem():
         pytest.skip(problem)
     yield request.param
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Show how many models were drawn by `tests/deploy/test_any_model.py`."""
+    reports = terminalreporter.getreports("passed") + terminalreporter.getreports("failed")
+    models = [value for r in reports for name, value in r.user_properties if name == "models"]
+    if models:
+        terminalreporter.write_line(f"frozen = trained: {sum(models)} models compared")

@@ -21,6 +21,8 @@ FUNCTIONS = {
     "positive": lambda x: (x > 0) * x,
     "above mean": lambda x: x - x.mean(axis=-1, keepdims=True),
     "float": lambda x: x * (1 / 255),
+    "spread": lambda x: x[..., 0:1] + np.float32([0.5, -0.5, 0.0, 3.0]),
+    "by position": lambda x: x * np.arange(1 - x.shape[1], 1, dtype=np.float32)[:, None, None],
     "unpack": F.unpack,
     "unpack 64": lambda x: F.unpack(x, np.float64),
     "max": lambda x: x.max(axis=1),
@@ -102,16 +104,29 @@ class Several(Module):
         return *(head(x) for head in self.heads), x
 
 
+class Joined(Module):
+    """Two inputs, each with its layers, side by side before the others."""
+
+    shown = ("left", "right", "end")
+
+    def __init__(self, left, right, end):
+        self.left, self.right, self.end = left, right, end
+
+    def forward(self, x, y):
+        return self.end(F.concatenate(self.left(x), self.right(y)))
+
+
 class Classifier(Module):
     """Recurrent layers over (T, B, N), and a head on the last step, or on the step of a length."""
 
-    shown = ("before", "recurrent", "head")
+    shown = ("before", "recurrent", "head", "step")
 
-    def __init__(self, before, recurrent, head):
-        self.before, self.recurrent, self.head = before, recurrent, head
+    def __init__(self, before, recurrent, head, step=1):
+        self.before, self.recurrent, self.head, self.step = before, recurrent, head, step
 
     def forward(self, x, lengths=None):
-        y, _ = self.recurrent(self.before(x))
+        x = self.before(x)
+        y, _ = self.recurrent(x[::-1] if self.step < 0 else x)
         if lengths is None:
             return self.head(y[-1])
         return self.head(y[lengths - 1, np.arange(y.shape[1])])

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
-from own_modules import Apply, Classifier, Several, Shortcut, Twice, in_order
+from own_modules import Apply, Classifier, Joined, Several, Shortcut, Twice, in_order
 from strategies import SMALLEST, seeds
 
 from bitnet import kernels, nn
@@ -59,6 +59,7 @@ class Drawing:
 
     def __init__(self, rng, x, depth, most=0):
         self.rng, self.x, self.layers, self.depth, self.most = rng, x, [], depth, most
+        self.first = x
         self.largest = 255 if self.kind == "uint8" else 1
         self.too_large = False
 
@@ -162,7 +163,8 @@ class Drawing:
         self.add(layer)
 
     def whole_average(self):
-        self.sum_of(int(np.prod(self.x.shape[1:3])))
+        if self.kind != "float":
+            self.sum_of(int(np.prod(self.x.shape[1:3])))
         self.add(nn.AvgPool2d(self.x.shape[1:3]))
 
     def flatten(self):
@@ -192,7 +194,8 @@ class Drawing:
         """An own Module with one operation."""
         names = ["tanh", "sigmoid", "abs", "negate", "halved", "third", "from 1", "twice"]
         names += ["exp", "log", "positive", "above mean", "max", "first", "last", "every other"]
-        names += ["one channel", "backwards", "transpose", "rows"]
+        names += ["one channel", "backwards", "transpose", "rows", "spread"]
+        names += ["by position"] if self.is_image else []
         names += ["sum", "mean"] if self.kind != "int64" else []
         bounded = abs(self.x.astype(np.float64)).max(initial=0) < 1e4
         names += ["square"] if bounded and self.kind == "float" else []
@@ -348,13 +351,41 @@ def feedforward(rng, shape, most):
     return Whole(model, (x,), ["B"], too_large)
 
 
+def of_two(rng, shapes, most):
+    """Return a model of two inputs, which meet as codes of one quantizer."""
+    parts, quantizer = [], nn.Quantize([1, 2, "log:3"][rng.integers(3)])
+    for shape in shapes:
+        part = Drawing(rng, some_inputs(rng, shape), 1, 2).draw_layers()
+        if part.too_large or part.x.ndim < 2 or not part.x.size:
+            part = Drawing(rng, some_inputs(rng, shape), 1)
+        if part.kind == "packed":
+            part.add(Apply("unpack"))
+        elif part.kind == "uint8":
+            part.add(Apply("float"))
+        if part.x.ndim > 2:
+            part.add(Apply("rows"))
+        part.norm()
+        part.add(quantizer)
+        parts.append(part)
+    both = kernels.concatenate([part.x for part in parts])
+    end = Drawing(rng, both, rng.integers(1, 4), most)
+    end.largest = quantizer.quantizer.codebook.largest
+    end.draw_layers()
+    model = Joined(parts[0].sequence(), parts[1].sequence(), end.sequence())
+    return Whole(model, tuple(part.first for part in parts), ["B", "B"], end.too_large)
+
+
 def of_rows(rng, most):
     """Return a model of rows."""
+    if rng.random() < 0.15:
+        return of_two(rng, [(n,) for n in rng.choice(WIDTHS, 2)], most)
     return feedforward(rng, (rng.choice(WIDTHS),), most)
 
 
 def of_images(rng, most):
     """Return a model of small images."""
+    if rng.random() < 0.1:
+        return of_two(rng, [(rng.choice(WIDTHS),), (3, 2, rng.choice(FEW))], most)
     return feedforward(rng, (rng.choice([5, 2, 3]), rng.choice([4, 1, 3]), rng.choice(FEW)), most)
 
 
@@ -387,9 +418,11 @@ def of_sequences(rng, most):
         drawing = Drawing(rng, x, 0)
         drawing.one_of(drawing.norm, drawing.elementwise, drawing.dropout)()
         before = drawing.layers
-    y, _ = layer.eval()(nn.Sequential(*before).eval()(x))
+    x_after = nn.Sequential(*before).eval()(x)
+    step = -1 if rng.random() < 0.3 and x_after.is_float else 1
+    y, _ = layer.eval()(x_after[::step] if step < 0 else x_after)
     head = Drawing(rng, y[-1].data, rng.integers(1, 3), most).draw_layers()
-    model = Classifier(nn.Sequential(*before), layer, head.sequence())
+    model = Classifier(nn.Sequential(*before), layer, head.sequence(), step)
     inputs = (x, rng.integers(1, STEPS + 1, ROWS))[: rng.integers(1, 3)]
     return Whole(model, inputs, ["TB", "B"][: len(inputs)], head.too_large)
 

@@ -179,7 +179,7 @@ def trace(model: Callable[..., Any], *examples: Any, expanded: bool = False) -> 
         )
     names = ["input"] if len(tensors) == 1 else [f"input {i}" for i in range(len(tensors))]
     with in_evaluation(model), listed(expanded) as records:
-        outputs = _flat(model(*arguments))
+        outputs = flat(model(*arguments))
     return _Tracer(model, dict(zip(names, tensors, strict=True)), records).graph(outputs)
 
 
@@ -198,7 +198,7 @@ def in_evaluation(model):
             module.training = training
 
 
-def _flat(outputs):
+def flat(outputs):
     """Return the Tensors of nested tuples, lists and dicts in order."""
     if isinstance(outputs, Tensor):
         return [outputs]
@@ -206,7 +206,7 @@ def _flat(outputs):
         outputs = outputs.values()
     if isinstance(outputs, (str, bytes)) or not hasattr(outputs, "__iter__"):
         raise InputError(f"trace: the model returned {outputs!r:.60}; expected Tensors")
-    return [tensor for own in outputs for tensor in _flat(own)]
+    return [tensor for own in outputs for tensor in flat(own)]
 
 
 class _Tracer:

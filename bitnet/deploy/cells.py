@@ -2,8 +2,6 @@
 
 import dataclasses
 
-import numpy as np
-
 from bitnet import kernels
 from bitnet.arrays import array_module
 from bitnet.deploy.floats import across
@@ -56,7 +54,7 @@ class Cell(Node):
 
     def laid(self, weight):
         """Return float weights in the order of the product."""
-        return across(weight) if isinstance(weight, np.ndarray) else weight
+        return across(weight) if is_array(weight) else weight
 
     def run(self, sizes, z, weight, h, *cell):
         """Return the states, floats (T, B, H) or (T + 1, B, H)."""

@@ -60,6 +60,7 @@ class Binary(Node):
     """An operation on two operands, which broadcast, see `BINARY`."""
 
     arity = (2, 2)
+    needs_axes = False
 
     def value(self, a, b):
         check_numbers(self, a, b)
@@ -80,6 +81,8 @@ class Binary(Node):
 @dataclasses.dataclass(frozen=True)
 class Unary(Node):
     """An operation on each element, see `UNARY`."""
+
+    needs_axes = False
 
     def value(self, x):
         check_numbers(self, x)
@@ -105,6 +108,7 @@ class Compare(Node):
     number: Annotated[float | int | None, Form(_number)] = None
 
     arity = (1, 2)
+    needs_axes = False
 
     def value(self, *operands):
         check_numbers(self, *operands)
@@ -123,6 +127,7 @@ class Power(Node):
     """The elements to a constant power."""
 
     exponent: Number = 1.0
+    needs_axes = False
 
     def value(self, x):
         check_numbers(self, x)
@@ -252,6 +257,7 @@ class Reduce(Node):
 
     axes: Integers = ()
     keep: Flag = False
+    needs_axes = False
 
     def value(self, x):
         check_numbers(self, x)

@@ -11,42 +11,15 @@ import hashlib
 import numpy as np
 
 from bitnet.arrays import is_array, to_cpu
-from bitnet.autograd import Tensor, no_grad
 from bitnet.deploy import rules
 from bitnet.deploy.graph import FrozenGraph
 from bitnet.deploy.sizes import generalized
 from bitnet.deploy.sources import Constant, Ids, Input, Weights
+from bitnet.deploy.traced import SIMPLE, Op, same
 from bitnet.errors import InputError
-from bitnet.kernels import BitPlanes, Bits, Codebook, Window
+from bitnet.kernels import BitPlanes, Bits, Codebook
 from bitnet.nn.functional.embedding import Embedding
 from bitnet.nn.functional.shapes import GetItem, Reshape
-from bitnet.quantizers import Quantizer
-
-SIMPLE = (bool, int, float, str, tuple, np.ndarray, np.generic, type(None), Window, Quantizer)
-
-
-@dataclasses.dataclass(frozen=True)
-class Op:
-    """One traced operation."""
-
-    number: int
-    function: type
-    inputs: tuple
-    settings: dict
-
-    @property
-    def name(self):
-        """The name of the function."""
-        return self.function.__name__
-
-    def applied(self, x, position, others):
-        """Return the data of the result with x as one operand, and the others' data."""
-        function = self.function.__new__(self.function)
-        vars(function).update(self.settings)
-        operands = list(others)
-        operands.insert(position, x)
-        with no_grad(), np.errstate(all="ignore"):
-            return function(*map(Tensor, operands)).data
 
 
 class Freezer:
@@ -153,11 +126,11 @@ class Freezer:
 
     def copied(self, array):
         """Return a copy of an array, as training may change the model's."""
-        return np.array(to_cpu(array))
+        return np.array(to_cpu(array), order="C")
 
     def fixed(self, op, ref):
         """Return the array of an operand that must be constant."""
-        if not self.is_constant(ref) or not _same(*self.data(ref)):
+        if not self.is_constant(ref) or not same(*self.data(ref)):
             raise InputError(f"freeze: {op.name} of an operand that depends on the inputs")
         return self.copied(self.data(ref)[0])
 
@@ -180,7 +153,7 @@ class Freezer:
             return
         other = self.graphs[1].nodes[op.number].settings
         for name, own in op.settings.items():
-            if isinstance(own, SIMPLE) and not _same(own, other.get(name)):
+            if isinstance(own, SIMPLE) and not same(own, other.get(name)):
                 came = f"{op.name} of {self.described(op)} has another {name} in each call"
                 raise InputError(f"freeze: {came}; expected one that depends on no input")
 
@@ -189,10 +162,10 @@ class Freezer:
         pair = self.data(ref)
         first, shape = to_cpu(pair[0]), pair[0].shape
         if isinstance(first, (Bits, BitPlanes)):
-            if not _same(*pair):
+            if not same(*pair):
                 raise InputError("freeze: packed constants differ from call to call")
             return self.weights(first, self._codebook_of(ref, first))
-        if not _same(*pair):
+        if not same(*pair):
             first, shape = self._expanded(pair)
         key = _digest(first, first.shape, str(shape))
         if key not in self.known:
@@ -206,8 +179,8 @@ class Freezer:
             fixed = tuple(slice(None) if isinstance(size, int) else slice(1) for size in shape)
             parts = [to_cpu(own)[fixed] for own in pair]
             wide = [np.broadcast_to(part, own.shape) for part, own in zip(parts, pair, strict=True)]
-            if _same(*parts) and all(
-                _same(*both) for both in zip(wide, map(to_cpu, pair), strict=True)
+            if same(*parts) and all(
+                same(*both) for both in zip(wide, map(to_cpu, pair), strict=True)
             ):
                 return parts[0], shape
         raise InputError(
@@ -254,18 +227,6 @@ def _digest(array, *more):
     """Return a key of an array's content."""
     digest = hashlib.sha256(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest(), str(array.dtype), *map(str, more)
-
-
-def _same(a, b):
-    """Return whether two values from two traces are equal."""
-    if isinstance(a, (Bits, BitPlanes)):
-        pair = (getattr(own, "bits", own) for own in (a, b))
-        return type(a) is type(b) and next(pair).equals(next(pair))
-    if is_array(a):
-        return is_array(b) and a.shape == b.shape and np.array_equal(to_cpu(a), to_cpu(b), True)
-    if isinstance(a, (tuple, list)):
-        return len(a) == len(b) and all(_same(*pair) for pair in zip(a, b, strict=True))
-    return not isinstance(a, SIMPLE) or a == b
 
 
 def _pruned(nodes, outputs):

@@ -64,8 +64,11 @@ class FrozenGraph:
         if not fits or not all(type(j) is int and 0 <= j < i for j in node.inputs):
             came = f"node {i} ({node.kind}) has the operands {list(node.inputs)!r:.60}"
             raise InputError(f"{came}; expected {least} or more numbers of earlier nodes")
+        values = [found[j] for j in node.inputs]
         try:
-            return node.value(*(found[j] for j in node.inputs))
+            if node.needs_axes and not all(value.shape for value in values):
+                raise node.unlike("values with axes", *values)
+            return node.value(*values)
         except InputError as error:
             raise InputError(f"{self.title(i)}: {error}") from None
 

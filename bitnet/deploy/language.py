@@ -62,7 +62,8 @@ class FrozenLanguageModel(FrozenNet):
         inputs, outputs = self.graph.inputs, [self.graph.values[i] for i in self.graph.outputs]
         states = [own.shape for own in inputs[1:]]
         same = [value.shape for value in outputs[1:]] == states
-        if inputs[0].kind != "ids" or not states or not same or len(outputs[0].shape) != 2:
+        is_text = inputs[0].kind == "ids" and [*map(str, inputs[0].shape)] == ["T", "B"]
+        if not is_text or not states or not same or len(outputs[0].shape) != 2:
             expected = "ids (T, B) and states, and scores (T B, V) and the same states"
             came = f"inputs {inputs!r:.80} and results {outputs!r:.80}"
             raise InputError(f"FrozenLanguageModel: got {came}; expected {expected}")

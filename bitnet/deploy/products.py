@@ -83,7 +83,8 @@ class Linear(Node):
 
     def value(self, x, weight):
         fits = x.kind in OPERANDS and weight.is_packed and len(weight.shape) == 2
-        if not fits or len(x.shape) < 2 or x.shape[-1] != weight.shape[1]:
+        n_axes = range(2, 3) if x.kind == "uint8" else range(2, 9)  # rows of pixels are not merged
+        if not fits or len(x.shape) not in n_axes or x.shape[-1] != weight.shape[1]:
             raise self.unlike(
                 "packed values or pixels (..., N) and packed weights (M, N)", x, weight
             )

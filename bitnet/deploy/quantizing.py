@@ -6,10 +6,11 @@ codes are steps of the integer, found by evaluating the model's own functions.
 
 import numpy as np
 
-from bitnet.arrays import floats, is_array, to_cpu
+from bitnet.arrays import floats, to_cpu
 from bitnet.deploy import products, shapes
 from bitnet.deploy.sizes import INTEGERS
 from bitnet.deploy.thresholds import are_steps, find_edges, find_thresholds, is_monotone_quantizer
+from bitnet.deploy.traced import same
 from bitnet.errors import InputError
 from bitnet.kernels import Codebook
 from bitnet.nn.functional.activations import HardTanh, PReLU, ReLU
@@ -88,19 +89,23 @@ def _thresholds(freezer, ref, codes, codebook):
         chain.append(found)
         kinds.add(op.function)
         ref = op.inputs[position]
-    if isinstance(freezer.places.get(ref), InputError) or kind == "bool":
+    refused = isinstance(freezer.places.get(ref), InputError) or kind == "bool"
+    if refused or freezer.data(ref)[0].shape != shape:
         return None
     z = freezer.operand(ref)
     m, largest = freezer.values[z].shape[-1], freezer.values[z].largest
     if not isinstance(m, int) or largest >= 2**31 - 1:
         return None
 
+    wide = np.int64 if kind == "int64" else np.int32
+
     def codes_of(x):
+        x = x.astype(wide)
         for op, position, others in reversed(chain):
             x = op.applied(x, position, others)
         return codes(floats(x))
 
-    ends = np.repeat(np.array([[-largest], [0], [largest]], np.int32), m, axis=1)
+    ends = np.repeat(np.array([[-largest], [0], [largest]], wide), m, axis=1)
     for op, position, others in reversed(chain):
         ends = op.applied(ends, position, others)
         if np.isnan(ends).any():
@@ -131,7 +136,7 @@ def _monotone(freezer, ref, shape):
         array = freezer.data(own)[0]
         if i in varying:
             continue
-        if not is_array(array) or any(n > 1 for n in array.shape[:-1]):
+        if not same(*freezer.data(own)) or any(n > 1 for n in array.shape[:-1]):
             return None  # not one number for each channel
         others.append(to_cpu(array).reshape(array.shape[-1:]))
     if op.function is PReLU and (others[0] < 0).any():
@@ -146,7 +151,7 @@ def edges(freezer, quantizer, scale, dtype):
     if dtype.kind != "f":
         came = f"the codes of {quantizer!r:.60} of {dtype}, whose range is not known"
         raise InputError(f"freeze: got {came}; expected floats, or int32 within its range")
-    key = quantizer.name, scale, str(dtype)
+    key = type(quantizer), quantizer.name, scale, str(dtype)
     if key not in freezer.known:
         steps, codes = len(quantizer.codebook) - 1, _scaled_codes(quantizer, scale)
         found = find_edges(codes, steps, dtype.type)

@@ -63,6 +63,7 @@ class Reshape(Node):
     """The same numbers in another shape."""
 
     shape: Shape = ()
+    needs_axes = False
 
     def value(self, x):
         if x.is_packed or total(x.shape) != total(self.shape):
@@ -102,9 +103,9 @@ class Concatenate(Node):
         ends = [part.shape[-1] for part in parts]
         same = len({part.shape[:-1] for part in parts}) == len({p.kind for p in parts}) == 1
         books = [part.codebook for part in parts]
-        if books[0] is not None:
+        if same and books[0] is not None:
             planes = {(b.coefficients, b.offset, b.unit) for b in books}
-            same = same and len(planes) == 1
+            same = len(planes) == 1
         if not same or not all(isinstance(own, int) for own in ends):
             raise self.unlike(
                 "values of one type, with shapes that differ in the last axis", *parts
@@ -157,6 +158,7 @@ class Slice(Node):
     """An index of ints, slices and new axes, as NumPy's."""
 
     index: Index = ()
+    needs_axes = False
 
     def value(self, x):
         if x.is_packed:
@@ -197,10 +199,12 @@ def _sliced(size, part):
     """Return the size of an axis after a slice."""
     if isinstance(size, int):
         return len(range(*part.indices(size)))
+    if part == slice(None, None, -1):
+        return size
     start, stop = part.start or 0, part.stop or 0
     if part.step not in (None, 1) or start < 0 or stop > 0:
         came = f"{part} of an axis whose size {size} depends on the inputs"
-        raise InputError(f"{came}; expected one such as [2:], [:-1] or [2:-1]")
+        raise InputError(f"{came}; expected one such as [2:], [:-1] or [::-1]")
     return size + (stop - start) if stop or start else size
 
 

@@ -1,7 +1,8 @@
-"""Frozen = trained for any model: `whole_models` draws them; `-s` shows how many were tried.
+"""Frozen = trained for any model that `whole_models` draws, bit for bit.
 
-`pytest --hypothesis-profile=thorough tests/deploy/test_any_model.py` tries 10 000 models, other
-ones each time.
+`pytest --hypothesis-profile=thorough tests/deploy/test_any_model.py` compares 10 000 models, other
+ones each time, and says how many at its end; `whole_models.whole(...)`, which a failure prints,
+makes a model again.
 """
 
 import contextlib
@@ -148,6 +149,8 @@ def test_frozen_is_trained(kind, tmp_path, record_property):
             whole, [variants[(i + 3 * j) % len(variants)] for j in range(3)], tmp_path / "net.npz"
         )
 
-    try_models()
-    print(f"{kind}: {len(tried)} models, {sum(tried)} refused")
-    record_property("models", len(tried))
+    try:
+        try_models()
+    finally:
+        record_property("models", len(tried))
+    assert sum(tried) < len(tried) / 4  # models refused as their integers may not fit int32

@@ -283,11 +283,21 @@ VALUES = [None, True, False, -1, 0, 1, 2, 3, 7, 64, 2**28, 2**31, 10**30, 0.5, 1
 VALUES += ["", "B", "T*B", "3*B", "linear", "signs", "float64", [], [1], [0, 1], [[1, 1], [0, 0]]]
 VALUES += [{}, ["B", 4], ["B", 2**27], {"slice": [0, 1, 1]}, "...", "new axis", WINDOW]
 ARRAYS = [
-    lambda a: a[:0], lambda a: a[1:], lambda a: a[..., None], lambda a: a.astype(np.float32),
-    lambda a: a.astype(np.int64), lambda a: a.astype(np.uint8), lambda a: np.concatenate([a, a]),
-    lambda a: a.T, lambda a: a.reshape(-1), lambda a: a[::-1].copy(), lambda a: a.astype(np.bool_),
-    lambda a: np.full_like(a, 200), lambda a: np.zeros((), a.dtype), None,
-]  # fmt: skip
+    lambda a: a[:0],
+    lambda a: a[1:],
+    lambda a: a[..., None],
+    lambda a: a.astype(np.float32),
+    lambda a: a.astype(np.int64),
+    lambda a: a.astype(np.uint8),
+    lambda a: np.concatenate([a, a]),
+    lambda a: a.T,
+    lambda a: a.reshape(-1),
+    lambda a: a[::-1].copy(),
+    lambda a: a.astype(np.bool_),
+    lambda a: np.full_like(a, 200),
+    lambda a: np.zeros((), a.dtype),
+    None,
+]
 
 
 def changed(data, header, arrays):
@@ -337,8 +347,13 @@ def test_a_changed_header_is_read_or_refused(name, data):
 
 def run_small(net):
     """Run a net on one zero input, unless its values are large."""
-    sizes = {name: 1 for v in net.graph.values for s in v.shape if isinstance(s, Size)
-             for name in s.names}  # fmt: skip
+    sizes = {
+        name: 1
+        for v in net.graph.values
+        for s in v.shape
+        if isinstance(s, Size)
+        for name in s.names
+    }
     shapes = [at(value.shape, sizes) for value in net.graph.values]
     if all(total(shape) < 1 << 16 and min(shape, default=1) >= 0 for shape in shapes):
         kinds = {"pixels": np.uint8, "ids": np.int64}

@@ -56,9 +56,14 @@ def zeros(x):
 
 
 @given(
-    GAMMAS, BETAS, MEANS, INV_STDS, st.integers(1, 130), st.booleans(),
+    GAMMAS,
+    BETAS,
+    MEANS,
+    INV_STDS,
+    st.integers(1, 130),
+    st.booleans(),
     st.sampled_from(["sign", "uniform:2", "uniform:8", "log:3", "linear:3:0.2:unsigned"]),
-)  # fmt: skip
+)
 def test_thresholds_at_every_z(gamma, beta, mean, inv_std, n, shifts, name):
     """Every integer from -n to n, including ties with 0, for gamma > 0, < 0 and 0."""
     norm = (ShiftBatchNorm if shifts else BatchNorm)(1).eval()
@@ -340,3 +345,69 @@ def test_nested_sequentials_and_a_flatten_at_the_start(seed, tmp_path):
     agreement = bitnet.compare(model, loaded, x)
     assert agreement.is_complete
     assert agreement.integers == 8 * (65 + 9 + 3)
+
+
+class OfIntegers(nn.Module):
+    """A product, a function of its integers, and the sign."""
+
+    def __init__(self, units, function):
+        self.first = nn.QuantLinear(9, units, rng=np.random.default_rng(3), weight_quantizer=2)
+        self.function = function
+
+    def forward(self, x):
+        return nn.functional.sign(self.function(self.first(x)))
+
+
+FUNCTIONS_OF_INTEGERS = {
+    "one channel plus many": (
+        1,
+        lambda z: z + np.float32([-300, 0.5, 300]),
+        ["linear", "quantize"],
+    ),
+    "many plus one": (3, lambda z: z + np.float32([300]), ["linear", "thresholds"]),
+    "int64": (3, lambda z: (z * np.int64([1 << 33, -5, 0])) * 1.0, ["linear", "quantize"]),
+    "sums": (3, lambda z: z.sum(axis=1, keepdims=True) * -0.5, ["linear", "sum", "thresholds"]),
+    "two readers": (3, lambda z: z * 0.5 + z, ["linear", "quantize"]),
+    "rows": (3, lambda z: z.reshape(-1, 3) - 7, ["linear", "reshape", "thresholds"]),
+    "divided": (3, lambda z: 100.0 / (z + 0.5), ["linear", "quantize"]),
+    "steep": (3, lambda z: (z * 1000.0).tanh() + 1.0, ["linear", "thresholds"]),
+    "negative slope": (
+        3,
+        lambda z: nn.functional.prelu(z, np.float32([-1, 0, 1])) - 9,
+        ["linear", "quantize"],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS_OF_INTEGERS)
+def test_functions_of_integers_become_thresholds_only_if_they_are_steps(name):
+    units, function, kinds = FUNCTIONS_OF_INTEGERS[name]
+    model = OfIntegers(units, function)
+    x = RNG.integers(0, 256, (50, 9), dtype=np.uint8)
+    net = bitnet.freeze(model, x[:1])
+    assert bitnet.compare(model, net, x).is_complete
+    found = [node.kind for node in net.graph.nodes if node.arity[0]]
+    assert (found[0], found[-1]) == (kinds[0], kinds[-1])
+    assert set(kinds) <= set(found)
+
+
+class Attention(nn.Module):
+    """Products with transposed weights, and results by name."""
+
+    def __init__(self):
+        self.first, self.last = (nn.Linear(6, 4, rng=np.random.default_rng(i)) for i in range(2))
+
+    def forward(self, x):
+        y = x @ self.first.weight.T
+        return {"scores": y @ self.last.weight, "parts": [y, (x, y)]}
+
+
+def test_results_by_name_and_transposed_weights(tmp_path):
+    model, x = Attention(), RNG.standard_normal((5, 6)).astype(np.float32)
+    bitnet.freeze(model, x[:1]).save(tmp_path / "net.npz")
+    scores, y, same, again = bitnet.load(tmp_path / "net.npz").run(x)
+    results = model.eval()(x)
+    assert np.array_equal(scores, results["scores"].data)
+    assert np.array_equal(y, results["parts"][0].data)
+    assert np.array_equal(same, x)
+    assert np.array_equal(again, y)

@@ -126,8 +126,10 @@ class Sum3(Function):
 def test_a_monotone_function_of_a_user_becomes_thresholds(bits):
     net = same(Of(lambda z: MonotoneCube()(z * 0.01 - 3.0), bits), PIXELS)
     assert [node.kind for node in net.graph.nodes if node.arity[0]] == [
-        "linear", "thresholds", "linear",
-    ]  # fmt: skip
+        "linear",
+        "thresholds",
+        "linear",
+    ]
 
 
 @pytest.mark.parametrize("bits", [1, 3])
@@ -146,13 +148,13 @@ def test_the_method_frozen_is_not_used_in_training_and_evaluation():
 def test_a_method_frozen_that_computes_something_else_is_refused():
     model = nn.Sequential(nn.Shift(6))
     model.forward = lambda x: WrongCube()(x)
-    with pytest.raises(InputError, match="differ on the example.*method frozen"):
+    with pytest.raises(InputError, match=r"differ on the example.*method frozen"):
         bitnet.freeze(model, FLOATS[:1])
 
 
 @pytest.mark.parametrize("function", [Cube, Wave])
 def test_a_function_without_a_frozen_form_is_named_with_the_page(function):
-    with pytest.raises(InputError, match=f"{function.__name__} .*see docs/own-functions.md"):
+    with pytest.raises(InputError, match=rf"{function.__name__} .*see docs/own-functions\.md"):
         bitnet.freeze(Of(lambda z: function()(z * 1.0)), PIXELS[:1])
 
 
@@ -171,6 +173,19 @@ class Thirds(Quantizer):
     def codes(self, x):
         kind = x.dtype.type
         return ((x > kind(self.low)).astype(np.uint8) + (x >= kind(self.high))).astype(np.uint8)
+
+
+@dataclasses.dataclass(frozen=True)
+class Above(Thirds):
+    """The sign of x - low."""
+
+    bits = 1
+
+    def _codebook(self):
+        return Codebook.uniform(1)
+
+    def codes(self, x):
+        return (x >= x.dtype.type(self.low)).astype(np.uint8)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -203,6 +218,24 @@ def test_codes_that_no_number_has(low, high):
     model = nn.Sequential(nn.Quantize(Thirds(low, high)), nn.QuantLinear(6, 4, rng=RNG))
     same(model, FLOATS)
     same(Of(lambda z: z * 0.5, Thirds(low, high)), PIXELS)
+
+
+@pytest.mark.parametrize("low", [0.4, -0.4, 0.0])
+def test_signs_of_a_user_with_another_edge(low):
+    same(nn.Sequential(nn.Quantize(Above(low)), nn.QuantLinear(6, 4, rng=RNG)), FLOATS)
+    same(Of(lambda z: z * 0.01, Above(low)), PIXELS)
+
+
+def test_quantizers_of_one_name_are_told_apart():
+    first, second = nn.Quantize(Thirds(-0.3, 0.5)), nn.Quantize(Above(-0.3, 0.5))
+    assert first.quantizer.name == second.quantizer.name
+    same(
+        nn.Branches(
+            nn.Sequential(first, nn.QuantLinear(6, 4, rng=RNG)),
+            nn.Sequential(second, nn.QuantLinear(6, 4, rng=RNG)),
+        ),
+        FLOATS,
+    )
 
 
 def test_weights_of_a_quantizer_of_a_user(tmp_path):
@@ -243,7 +276,7 @@ class Scaled(nn.Module):
 
 def test_activations_at_a_scale():
     same(Scaled(0.7), FLOATS)
-    with pytest.raises(InputError, match="QuantizeScaled .* has another scale in each call"):
+    with pytest.raises(InputError, match=r"QuantizeScaled .* has another scale in each call"):
         bitnet.freeze(Scaled(None), FLOATS[:2])
 
 

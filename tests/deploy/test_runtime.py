@@ -150,7 +150,7 @@ def affine(m=3, **changes):
     [
         ([], "a graph of 0 nodes"),
         ([ONES], "without an input"),
-        ([PIXELS_4, ONES, Linear("linear", (0, 2))], r"node 2 \(linear\) has the operands \[0, 2\]"),
+        ([PIXELS_4, ONES, Linear("linear", (0, 2))], r"\(linear\) has the operands \[0, 2\]"),
         ([PIXELS_4, ONES, Linear("linear", (1, 0))], "expected packed values or pixels"),
         ([PIXELS_4, ONES, Z, steps(np.zeros(3))], "thresholds is float64"),
         ([PIXELS_4, ONES, Z, steps(np.zeros(2, np.int32))], r"\(2,\); expected <i4 of"),
@@ -161,10 +161,16 @@ def affine(m=3, **changes):
         ([PIXELS_4, ONES, Z, affine(2)], r"mean is float32 of shape \(2,\)"),
         ([Weights("weights", (), kernels.pack(np.ones((0, 4))))], "sizes of 1 or more"),
         ([PIXELS_4, ONES, Binary("add", (0, 1))], "expected numbers, not packed values"),
-        ([PIXELS_4, Constant("constant", (), np.ones(3, np.float32), (3,)),
-          Binary("add", (0, 1))], "do not broadcast"),
+        (
+            [
+                PIXELS_4,
+                Constant("constant", (), np.ones(3, np.float32), (3,)),
+                Binary("add", (0, 1)),
+            ],
+            "do not broadcast",
+        ),
     ],
-)  # fmt: skip
+)
 def test_nodes_that_do_not_fit_are_refused(nodes, message):
     with pytest.raises(InputError, match=message):
         FrozenGraph(nodes, [len(nodes) - 1])
