@@ -3,7 +3,7 @@
 import dataclasses
 
 from bitnet import kernels
-from bitnet.arrays import array_module
+from bitnet.arrays import array_module, is_array
 from bitnet.deploy.floats import across
 from bitnet.deploy.node import Book, Flag, FloatArray, Node, Number
 from bitnet.deploy.products import check_edges, quantized
