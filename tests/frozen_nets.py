@@ -8,6 +8,8 @@ from own_modules import Apply, Classifier, Several, Shortcut
 
 import bitnet
 from bitnet import nn
+from bitnet.deploy.language import FrozenLanguageModel
+from bitnet.deploy.runtime import FrozenNet
 
 
 def mlp():
@@ -42,7 +44,14 @@ def sequences():
     return bitnet.freeze(Classifier(before, layer, head), example, axes=["TB", "B"])
 
 
-NETS = {"mlp": mlp, "images": images, "sequences": sequences}
+def language():
+    """Return a language model."""
+    few = {"weight_quantizer": 2, "activation_quantizer": 3, "kind": "gru", "layers": 2}
+    model = nn.models.language_model(5, rng=np.random.default_rng(4), width=3, units=4, **few)
+    return bitnet.freeze(model, vocabulary=["a", "b", "c", "d", "<unk>"])
+
+
+NETS = {"mlp": mlp, "images": images, "sequences": sequences, "language": language}
 
 
 @functools.cache
@@ -50,6 +59,12 @@ def contents(name):
     """Return the header of a net as text, and its arrays."""
     header, arrays = NETS[name]().contents()
     return json.dumps(header), arrays
+
+
+def read(name, header, arrays):
+    """Return the net with a header and arrays, of the kind of the net with this name."""
+    kind = FrozenLanguageModel if name == "language" else FrozenNet
+    return kind.from_contents(header, arrays)
 
 
 def opened(name):
