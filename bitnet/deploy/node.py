@@ -134,6 +134,7 @@ class Node:
     name: str = dataclasses.field(default="", kw_only=True)
 
     arity: ClassVar[tuple[int, int]] = (1, 1)  # least and most operands
+    needs_axes: ClassVar[bool] = True  # whether operands have one axis or more
 
     def value(self, *values: Value) -> Value:
         """Return what is known of the result; refuse operands or fields that do not fit."""

@@ -164,7 +164,6 @@ SAME = {
         (of("pixels", "shape")(["B"] + 20 * [2]), "at most 8 sizes"),
         (of("pixels", "shape")(["B", 2**28, 2**28]), "at most 8 axes and 268435456 elements"),
         (of("pixels", "shape")(["B*T", 9]), "expected numbers, and names such as B"),
-        (of("pixels", "below")(0), "a whole number of 1 or more"),
         (of("weights", "columns")(17), "17 signs per row"),
         (of("weights", "columns")(BIG), "a whole number of 1"),
         (of("weights", "columns")(0), "a whole number of 1"),
@@ -244,6 +243,7 @@ SAME = {
         (of("constant", "shape")([99]), "broadcasts to"),
     ],
     "sequences": [
+        (of("ids", "below")(0), "a whole number of 1 or more"),
         (of("ids", "below")(6), "ids of up to 5 for a table of 5 rows"),
         (of("ids", "below")(2**31), "a whole number of 1"),
         (of("reshape", "shape")(["T*B", 5]), "as many elements"),
