@@ -77,11 +77,9 @@ class IntegerBatchNorm(Function):
         """Save what backward needs; return gamma * inv_std."""
         self.z, self.gamma = z, gamma
         rows = z.reshape(-1, z.shape[-1])
-        sums, squares = (total / len(rows) for total in kernels.column_sums(rows))
-        xp = array_module(z)
-        variance = xp.maximum(squares - sums * sums, 0)
-        self.mean = sums.astype(gamma.dtype)
-        self.inv_std = (1 / xp.sqrt(variance + self.eps)).astype(gamma.dtype)
+        mean, variance = kernels.column_moments(rows)
+        self.mean = mean.astype(gamma.dtype)
+        self.inv_std = (1 / array_module(z).sqrt(variance + self.eps)).astype(gamma.dtype)
         return gamma * self.inv_std
 
     def gradients_of_integers(self, grad_y, passes):
