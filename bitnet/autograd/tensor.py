@@ -20,6 +20,7 @@ from bitnet.arrays import (
     is_wide,
     like,
     moved,
+    shares,
     to_cpu,
     unshared,
 )
@@ -120,6 +121,7 @@ class Tensor:
     """
 
     __slots__ = ("creator", "data", "grad", "requires_grad")
+    version: int = 0  # a Parameter counts the changes of its data
     __array_ufunc__ = None  # so that `array + tensor` asks the Tensor
 
     data: Any
@@ -246,6 +248,7 @@ class Tensor:
             )
         grads = {id(self): self._first_gradient(grad)}
         order = _operands_first(self)
+        _check_unchanged([x.creator for x in order if x.creator is not None])
         while order:
             tensor = order.pop()
             grad_y = grads.pop(id(tensor), None)
@@ -330,6 +333,7 @@ class Function:
     """
 
     inputs: tuple["Tensor", ...] = ()
+    versions: list[int] = []
     needs_grad: tuple[bool, ...] = ()
     _takes_bits = False
     _takes_products = False  # whether backward takes a grad_y that is not multiplied yet
@@ -354,7 +358,7 @@ class Function:
         settings: dict[str, Any] = {} if records is None else dict(vars(self))
         y = Tensor(self.forward(*(x.data for x in tensors)))
         if any(self.needs_grad):
-            self.inputs = tensors
+            self.inputs, self.versions = tensors, [x.version for x in tensors]
             y.creator = self
             y.requires_grad = True
         if records is not None:
@@ -466,6 +470,22 @@ def _as_array(data):
             "expected float32, float64, integers or booleans, in this machine's byte order"
         )
     return np.asarray(array) if np.isscalar(array) else array
+
+
+def _check_unchanged(nodes):
+    """Refuse operations that kept the data of a Parameter which was changed since, or a view."""
+    for node in nodes:
+        for x, version in zip(node.inputs, node.versions, strict=True):
+            if x.version == version:
+                continue
+            for own in nodes:
+                kept = {name: value for name, value in vars(own).items() if name != "inputs"}
+                if shares(kept, x.data):
+                    raise InputError(
+                        f"backward: {own.name} kept the data of a {type(x).__name__} of shape "
+                        f"{x.shape}, which were changed after the forward pass; call backward "
+                        "before step() or edit(), or compute the forward pass again"
+                    )
 
 
 def _operands_first(root):
