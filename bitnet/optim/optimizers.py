@@ -15,7 +15,8 @@ from bitnet import kernels
 from bitnet.arrays import array_module, like, to_cpu
 from bitnet.autograd import Parameter
 from bitnet.errors import InputError, unfit
-from bitnet.nn.module import check_state
+from bitnet.nn.state import check_state
+from bitnet.optim.gradients import expect_gradients
 
 
 class Optimizer:
@@ -101,10 +102,12 @@ class Optimizer:
     def step(self) -> None:
         """Update every parameter that has a gradient, and clip latent weights.
 
+        Before the first step a warning says which parameters have no gradient, if any.
         Latent weights are packed in the same sweep, for the next forward pass.  If the memory of a
         GPU runs out, only some parameters are updated: resume from a checkpoint.
         """
         with_gradient = [i for i, p in enumerate(self.parameters) if p.lazy_grad is not None]
+        expect_gradients(type(self).__name__, self.parameters, warns=not self.steps)
         for i in with_gradient:  # the moments are where the parameter is
             self.state[i] = like(self.state[i], self.parameters[i])
         moving = [(self.parameters[i], list(self.state[i].values())) for i in with_gradient]

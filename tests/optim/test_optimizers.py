@@ -95,6 +95,7 @@ def test_only_latent_weights_are_clipped():
     assert free.data.tolist() == [5.0]
 
 
+@pytest.mark.filterwarnings("ignore:Adam. 1 of 2 parameters")
 def test_parameters_without_a_gradient_stay():
     a, b = Parameter([1.0]), Parameter([1.0])
     a.grad = np.float32([1.0])

@@ -1,6 +1,7 @@
-"""Clipping of gradients by their common norm."""
+"""Gradients as an optimizer takes them: a check that there are any, and their common norm."""
 
 import math
+import warnings
 from collections.abc import Iterable
 
 import numpy as np
@@ -8,6 +9,21 @@ import numpy as np
 from bitnet.arrays import array_module
 from bitnet.autograd import Parameter
 from bitnet.errors import InputError
+
+
+def expect_gradients(name, parameters, warns):
+    """Refuse a step without any gradient; warn if some are missing."""
+    missing = [parameter for parameter in parameters if parameter.lazy_grad is None]
+    if len(missing) == len(parameters):
+        raise InputError(f"{name}: no parameter has a gradient; call backward() on a loss first")
+    if missing and warns:
+        first = f"{type(missing[0]).__name__} of shape {missing[0].shape}"
+        warnings.warn(
+            f"{name}: {len(missing)} of {len(parameters)} parameters have no gradient at the first "
+            f"step, such as a {first}, because the loss does not depend on them; check the model, "
+            "or leave its frozen parts out of the optimizer",
+            stacklevel=3,
+        )
 
 
 def clip_grad_norm(parameters: Parameter | Iterable[Parameter], max_norm: float) -> float:
