@@ -67,8 +67,8 @@ class Codebook:
             )
         if self.largest >= 2**31:
             raise InputError(
-                f"Codebook: the coefficients {self.coefficients!r:.60} and the offset {self.offset} "
-                f"reach {self.largest}; expected a sum below 2**31"
+                f"Codebook: the coefficients {self.coefficients!r:.60} and the offset "
+                f"{self.offset} reach {self.largest}; expected a sum below 2**31"
             )
         self.patterns = np.array(codes, np.uint32)
         ones = self.patterns[:, None] >> np.arange(len(self.coefficients)) & 1
