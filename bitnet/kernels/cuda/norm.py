@@ -153,15 +153,15 @@ def column_moments(z):
     size = max(LEAST_ROWS, -(-n_rows // most))
     blocks, rows = _squares(n_rows, columns, size), flat(z)
 
-    def total(centre, centred):
+    def total(*centre):
         totals = xp.zeros((2, columns), np.int64)
-        given = rows, centre, centred, n_rows, columns, size, totals.reshape(-1)
+        to = totals.reshape(-1)  # also the centre that is not read
+        given = rows, *(centre or [to]), len(centre), n_rows, columns, size, to
         launch(_column_sums, blocks, (LANES, DOWN), *given)
         return totals
 
-    sums = total(rows, 0)[0]  # the centre is not read
-    squares = total(reference.centre_of(sums, n_rows), 1)
-    return reference.moments(sums, *squares, n_rows)
+    sums, _ = total()
+    return reference.moments(sums, *total(reference.centre_of(sums, n_rows)), n_rows)
 
 
 def normalize_sign(z, mean, scale, shift, clip_value):

@@ -71,9 +71,7 @@ def kernels_of_training(capability):
     columns = floats, floats, floats
     given = floats, halves, number, integers, floats, floats
     sizes, flags = (number, number), (number, number)
-    for centre in (integers, longs):
-        given = integers, centre, *[number] * 4, longs
-        yield f"column sums, {centre.dtype}", norm._column_sums, given
+    yield "column sums", norm._column_sums, (integers, longs, *[number] * 4, longs)
     signature = integers, *columns, single, *[number] * 3, halves, halves
     yield "normalize", norm._normalize_rows, signature
     yield "gradient sums", norm._gradient_sums, (*given, *[number] * 3, floats)
