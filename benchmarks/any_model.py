@@ -17,6 +17,8 @@ os.environ.pop("OPENBLAS_CORETYPE", None)  # a forced core type can halve the BL
 
 import argparse
 import dataclasses
+import functools
+import itertools
 import pathlib
 import tempfile
 from typing import Any
@@ -27,8 +29,7 @@ from stopwatch import interleaved
 
 import bitnet
 from bitnet import nn
-from bitnet.nn import functional as F
-from bitnet.nn import models
+from bitnet.nn import functional, models
 
 TRAIN, TEST, BATCH = 500, 100, 50
 RNG = np.random.default_rng(0)
@@ -41,7 +42,7 @@ class Trial:
     model: nn.Module
     inputs: tuple
     targets: np.ndarray
-    loss: Any = F.cross_entropy
+    loss: Any = functional.cross_entropy
     axes: tuple = ("B",)
 
     def rows(self, index):
@@ -59,7 +60,7 @@ class BiReal(nn.Module):
         self.shrink = nn.AvgPool2d(stride) if stride > 1 else None
 
     def forward(self, x):
-        y = self.norm(self.conv(F.sign(x)))
+        y = self.norm(self.conv(functional.sign(x)))
         return self.act(y + (x if self.shrink is None else self.shrink(x)))
 
 
@@ -88,10 +89,10 @@ class Shared(nn.Module):
         self.last, self.last_norm = nn.BinaryLinear(2 * units, 10, rng=RNG), nn.BatchNorm(10)
 
     def forward(self, x):
-        x = F.sign(self.norm(self.first(x)))
-        once = F.sign(self.norms[0](self.shared(x)))
-        twice = F.sign(self.norms[1](self.shared(once)))
-        return self.last_norm(self.last(F.concatenate(once, twice)))
+        x = functional.sign(self.norm(self.first(x)))
+        once = functional.sign(self.norms[0](self.shared(x)))
+        twice = functional.sign(self.norms[1](self.shared(once)))
+        return self.last_norm(self.last(functional.concatenate(once, twice)))
 
 
 class Sequences(nn.Module):
@@ -148,7 +149,7 @@ def float_ends(units):
 def autoencoder(units):
     """Return an autoencoder of digits: 784 - units - 64 - units - 784, signs in between."""
     sizes, layers = [784, units, 64, units, 784], []
-    for n, m in zip(sizes, sizes[1:], strict=False):
+    for n, m in itertools.pairwise(sizes):
         layers += [nn.BinaryLinear(n, m, rng=RNG), nn.BatchNorm(m), nn.Sign()]
     images, _ = digits((784,))
     targets = bitnet.data.scale_pixels(images)
@@ -158,7 +159,7 @@ def autoencoder(units):
 
 
 def sensors(units):
-    """Return a net for windows of a sensor: float numbers, of which a first quantizer takes 4 bits."""
+    """Return a net for windows of a sensor: floats, which a first quantizer rounds to 4 bits."""
     x, labels = waves(64, 3)
     layers = [nn.Quantize(4), nn.Flatten()]
     for n, m in ((192, units), (units, units)):
@@ -184,7 +185,7 @@ def text(kind, units, **bits):
     ids = ids.reshape(TRAIN + TEST, 12).T  # (T, B)
 
     def loss(results, targets):
-        return F.cross_entropy(results[0], targets.T.ravel())
+        return functional.cross_entropy(results[0], targets.T.ravel())
 
     targets = np.roll(ids, -1, axis=0).T
     return Trial(model, (ids,), targets, loss, axes=("TB",))
@@ -267,7 +268,8 @@ def compared(trial, net):
         with bitnet.no_grad():
             scores, state = trial.model(*x)
         own, after = net.scores(*x)
-        pairs = zip([scores.data, *(s.data for each in state for s in each)], [own, *after])
+        states = [scores.data, *(s.data for each in state for s in each)]
+        pairs = zip(states, [own, *after], strict=True)
         if not all(np.array_equal(a, b) for a, b in pairs):
             raise bitnet.InputError("the frozen language model differs from the trained one")
         x = (*x, *net.first_state(x[0]))
@@ -300,9 +302,10 @@ def main():
             net, n_bytes = frozen(trial, folder)
         integers, results = compared(trial, net)
         x = trial.rows(slice(TRAIN, None))
-        seconds = np.median(interleaved([lambda: net.scores(*x)], turns=5, least_s=0.2))
+        predict = functools.partial(net.scores, *x)
+        seconds = np.median(interleaved([predict], turns=5, least_s=0.2))
         count = x[0].size if net.input == "ids" else TEST
-        macs = {}
+        macs = bitnet.summary(net).macs
         shown = ", ".join(f"{p} {n:,}" for p, n in macs.items() if n)
         numbers = len(net.graph.nodes), f"{integers:,}", f"{results:,}", f"{n_bytes:,}"
         print(form.format(name, *numbers, f"{count / seconds:,.0f}", shown), flush=True)

@@ -142,10 +142,10 @@ def freeze_checked(net, pixels):
     model = InBits(net)
     # one step, so that thresholds are not all 0
     model.step(pixels, np.arange(len(pixels)) % net["units"][-1])
-    frozen = bitnet.freeze(model.model, image=net["image"][:2])
+    frozen = bitnet.freeze(model.model)
     got = frozen.pre_activations(pixels[:2]), frozen.scores(pixels[:2])
     with kernels.using("reference"):
-        reference = bitnet.freeze(model.model, image=net["image"][:2])
+        reference = bitnet.freeze(model.model)
         expected = reference.pre_activations(pixels[:2]), reference.scores(pixels[:2])
     assert all(map(np.array_equal, got[0], expected[0]))
     assert np.array_equal(got[1], expected[1])

@@ -55,7 +55,7 @@ class FloatNet:
     """
 
     def __init__(self, net, product):
-        self.product, self.last = product, to_gpu(net.layers[-1])
+        self.product, self.last = product, to_gpu(net.layers[-1].affine)
         self.weights = [to_gpu(kernels.unpack(layer.bits, np.float32)) for layer in net.layers]
         self.steps = [to_gpu((layer.thresholds, layer.increasing)) for layer in net.layers[:-1]]
 
@@ -71,4 +71,4 @@ class FloatNet:
 
     def predict(self, pixels):
         """Return the classes of pixels (B, N) on the GPU."""
-        return self.last.outputs(self.pre_activations(pixels)[-1]).argmax(axis=1)
+        return self.last.run({}, self.pre_activations(pixels)[-1]).argmax(axis=1)

@@ -115,7 +115,7 @@ def sizes():
                     n_bytes = 4 * count_of(bitnet.nn.Sequential(*build(name, **more).layers))
                     text = "float32 weights alone"
                 else:
-                    bitnet.freeze(trained(name, images, **more), image=IMAGE).save(path)
+                    bitnet.freeze(trained(name, images, **more)).save(path)
                     n_bytes, text = path.stat().st_size, ""
                 print(f"  {weights:2}w/{activations}a {n_bytes:12,} {text}", flush=True)
 
@@ -168,7 +168,7 @@ def check():
     results = []
     for implementation in (kernels.implementation(), "reference"):
         with kernels.using(implementation):
-            net = bitnet.freeze(model, image=(64, 64))
+            net = bitnet.freeze(model)
             results.append([*net.pre_activations(images), net.scores(images)])
     assert all(map(np.array_equal, *results))
 
@@ -180,7 +180,7 @@ def speed(batches, threads, turns):
     torch.set_num_threads(threads)
     check()
     images, classes = pictures(max(batches))
-    net = bitnet.freeze(trained("alexnet", images[:8], activation_quantizer=2), image=IMAGE)
+    net = bitnet.freeze(trained("alexnet", images[:8], activation_quantizer=2))
     model = in_torch()
     print(f"\nAlexNet on parts of {', '.join(classes)}, {threads} threads")
     for batch in batches:

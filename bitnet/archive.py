@@ -105,7 +105,7 @@ def _write(file, kind, version, header, arrays):
         archive.comment = LABEL + b"0" * DIGEST
         for name, array in members.items():
             with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w") as member:
-                np.lib.format.write_array(member, np.asarray(array), allow_pickle=False)
+                np.lib.format.write_array(member, np.asarray(array, order="C"), allow_pickle=False)
     n_bytes = file.seek(0, os.SEEK_END)
     file.seek(0)
     digest = _digest(file, n_bytes - DIGEST)

@@ -32,16 +32,15 @@ TIMED = 500  # test images for the measurement of speed
 
 
 def train(recipe, net, data, args, border):
-    """Train, print one line per epoch, and return the model and the function to its inputs."""
+    """Train, print one line per epoch, and return the model."""
     rng = np.random.default_rng(args.seed)
     model = recipe.model(net, data.train[0].shape[1:], len(data.classes), rng)
     optimizer, schedule = recipe.optimizer_of(model), recipe.schedule()
-    to_input = inputs_of({"net": net.name, "float": recipe.is_float})
     print(f"{recipe.optimizer}, {schedule}, batch {recipe.batch}, {recipe.loss}")
     columns = "epoch", "loss", "train", "test", "rate", "flips", "saturated", "dead", "seconds"
     print(COLUMNS.format(*columns))
     changes = {"flip": args.flip, "crop": args.crop, "border": border}
-    images = Images(data, recipe.loss_of, recipe.batch, to_input, **changes)
+    images = Images(data, recipe.loss_of, recipe.batch, inputs_of(model), **changes)
     more = {"schedule": schedule, "epochs": recipe.epochs, "rng": rng}
     bar = partial(tqdm, leave=False, disable=None)
     for epoch in fit(model, optimizer, images, **more, progress=bar):
@@ -49,7 +48,7 @@ def train(recipe, net, data, args, border):
         figures += f"{epoch.learning_rate:.2e}", f"{epoch.flip_ratio:.2%}"
         figures += f"{epoch.saturated:.2%}", f"{epoch.dead:.2%}", f"{epoch.seconds:.2f}"
         print(COLUMNS.format(epoch.epoch, *figures), flush=True)
-    return model, to_input
+    return model
 
 
 def main():
@@ -80,10 +79,11 @@ def main():
         data = data.with_images(preparation)
 
     border = GREY if preparation else None  # color of padding: grey, or black
-    model, to_input = train(recipe, net, data, args, border)
-    rows = [report.row("binary, latent", model, *data.test, to_input=to_input, timed=TIMED)]
+    model = train(recipe, net, data, args, border)
+    own = {"to_input": inputs_of(model), "timed": TIMED}
+    rows = [report.row("binary, latent", model, *data.test, **own)]
 
-    frozen = bitnet.freeze(model, image=image[:2] if net.is_conv else None)
+    frozen = bitnet.freeze(model)
     frozen.classes, frozen.data, frozen.picture = data.classes, args.data, image
     frozen.preparation = preparation
     frozen.save(out)
@@ -97,8 +97,7 @@ def main():
         print("float twin: the same sizes, epochs and batches, ReLU, cross-entropy, Adam from 1e-3")
         recipe = recipe_for(args.recipe, args.data, net, is_float=True)
         recipe = recipe.changed(args.epochs, args.batch)
-        twin, to_float = train(recipe, net, data, args, border)
-        own = {"to_input": to_float, "timed": TIMED}
+        twin = train(recipe, net, data, args, border)
         rows.insert(0, report.row("float twin", twin, *data.test, **own))
     report.print_table(rows)
     report.write_json(args.json, args, agreement, rows)

@@ -61,7 +61,7 @@ def main():
     model = models.binary_convnet(*sizes, rng=rng, lr_scale=10)
     train(model, args.lr, functional.squared_hinge, split, args, rng)
 
-    bitnet.freeze(model, image=(rows, columns)).save(out)  # batch norm and sign become one integer
+    bitnet.freeze(model).save(out)  # batch norm and sign become integer thresholds
     net = bitnet.load(out)
     agreement = bitnet.compare(model, net, data.test_images)
     print(f"frozen, saved to {out}, loaded: {agreement}")

@@ -140,7 +140,7 @@ def run(args, sets, classes, out):
     if args.weights == FLOAT:
         print(f"top-1 {first:.2%}, top-5 {five:.2%}, {4 * weights:,} bytes of weights")
         return
-    frozen = bitnet.freeze(model, image=image)
+    frozen = bitnet.freeze(model)
     frozen.classes, frozen.picture = classes, (*image, 3)
     frozen.save(out)
     frozen = bitnet.load(out)

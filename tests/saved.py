@@ -4,7 +4,6 @@ import json
 import pathlib
 
 import bitnet
-from bitnet.cli.freeze import frozen
 from bitnet.training import Experiment
 from bitnet.training.trained import load_trained
 
@@ -102,7 +101,7 @@ KINDS = {
 
 
 def save_nets(folder):
-    """Write KIND.checkpoint and KIND.jsonl of each kind, and KIND.npz of the quantized ones."""
+    """Write KIND.checkpoint, KIND.jsonl and the frozen KIND.npz of each kind."""
     for kind, changes in KINDS.items():
         experiment = Experiment({**SETTINGS, **changes})
         records = [{"settings": experiment.settings}]
@@ -110,9 +109,7 @@ def save_nets(folder):
         experiment.save(folder / f"{kind}.checkpoint")
         lines = "".join(f"{json.dumps(record)}\n" for record in records)
         (folder / f"{kind}.jsonl").write_text(lines)
-        if kind != "twin":
-            path = folder / f"{kind}.checkpoint"
-            frozen(load_trained(path), path).save(folder / f"{kind}.npz")
+        load_trained(folder / f"{kind}.checkpoint").freeze().save(folder / f"{kind}.npz")
     plain = bitnet.nn.models.binary_mlp([784, 10], rng=experiment.rng)
     bitnet.freeze(plain).save(folder / "plain.npz")  # saved from Python: no classes, no data
     return folder

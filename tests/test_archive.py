@@ -82,6 +82,14 @@ def test_what_goes_in_comes_out_and_numpy_opens_it(path):
         assert np.array_equal(opened["a"], ARRAYS["a"])
 
 
+def test_arrays_are_stored_in_c_order(path):
+    write_archive(path, "kind", 1, {}, {"a": np.arange(6).reshape(2, 3).T})
+    with zipfile.ZipFile(path) as archive:
+        content = archive.read("a.npy")
+    assert b"'fortran_order': False, 'shape': (3, 2)" in content
+    assert content.endswith(np.array([0, 3, 1, 4, 2, 5]).tobytes())
+
+
 def test_the_same_content_gives_the_same_bytes(path, tmp_path):
     write_archive(tmp_path / "again.npz", "test", 1, {"n": [1, 2]}, ARRAYS)
     assert (tmp_path / "again.npz").read_bytes() == path.read_bytes()

@@ -13,6 +13,7 @@ import pytest
 
 import bitnet
 from bitnet.cli.parser import VERBS, parser_of
+from bitnet.training import Experiment
 
 ROOT = pathlib.Path(bitnet.__file__).parent.parent
 
@@ -138,7 +139,9 @@ def test_the_python_of_the_pages_runs(tmp_path, monkeypatch):
     language = bitnet.nn.models.language_model(3, rng=np.random.default_rng(0), **sizes)
     vocabulary = bitnet.data.Vocabulary(["<unk>", "<eos>", "the"], "words")
     bitnet.freeze(language, vocabulary=vocabulary).save("word_lstm_44.frozen.npz")
+    Experiment({"net": "mlp:8", "data": "embedded", "limit": 100}).save("net.checkpoint")
     exec(python_of("docs/python.md"), names := {})
+    assert names["frozen"].sizes == [784, 8, 10]
     assert names["net"].layers[0].bits.signs().shape == (512, 784)
     assert names["scores"].shape == (1, 3)
 

@@ -51,10 +51,11 @@ def test_the_array_decides_the_library(cupy):
 
 def test_what_is_moved_is_the_same(cupy):
     array, bits, planes, quantized, steps, tensor, _ = held()
-    found = to_gpu({"a": (array, [bits, None]), "b": planes, "c": 3, "d": "x"})
+    index = slice(1, None), ..., 0
+    found = to_gpu({"a": (array, [bits, None]), "b": planes, "c": 3, "d": "x", "e": index})
     assert isinstance(found["a"][0], cupy.ndarray)
     assert found["a"][1][1] is None
-    assert (found["c"], found["d"]) == (3, "x")
+    assert (found["c"], found["d"], found["e"]) == (3, "x", index)
     assert to_cpu(found["a"][1][0]) == bits
     assert found["a"][1][0] == bits  # across devices
     assert isinstance(found["b"], BitPlanes)
@@ -106,6 +107,17 @@ def test_a_module_moves_with_all_that_it_holds(cupy):
     assert weight.has_signs
     assert weight.grad.tolist() == [[3.0, 4.0]]
     same_numbers.assert_same("stand-in", module.state_dict(), before)
+
+
+def test_a_summary_is_the_same(cupy):
+    rng = np.random.default_rng(0)
+    few = {"weight_quantizer": 2, "activation_quantizer": 3, "width": 5, "units": 6}
+    convnet = bitnet.nn.models.binary_convnet((4, 4, 3), [(5,)], [3], rng=rng)
+    for model in (convnet, bitnet.nn.models.language_model(9, rng=rng, **few)):
+        net = bitnet.freeze(model)
+        expected = bitnet.summary(model), bitnet.summary(net)
+        there = bitnet.freeze(model).to("gpu")
+        assert (bitnet.summary(model.to("gpu")), bitnet.summary(there)) == expected
 
 
 def test_edited_weights_on_the_gpu_are_packed_again(cupy):

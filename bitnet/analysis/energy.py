@@ -6,14 +6,13 @@ and no popcount; `ASSUMPTIONS` lists what is assumed for these, and what is not 
 """
 
 import dataclasses
-from collections.abc import Sequence
 from typing import Any
 
 from bitnet.analysis.report import Summary, in_order, summary
 from bitnet.analysis.table import aligned, count
 from bitnet.deploy import FrozenNet
 from bitnet.errors import InputError
-from bitnet.nn import Sequential
+from bitnet.nn import Module
 
 MUL_PJ = {"int8": 0.2, "int32": 3.1, "fp16": 1.1, "fp32": 3.7}
 ADD_PJ = {"int8": 0.03, "int32": 0.1, "fp16": 0.4, "fp32": 0.9}
@@ -33,17 +32,17 @@ ASSUMPTIONS = (
     "assumed: 64 XNOR multiply-accumulates cost one XOR (64 gates: two int32 ADDs), one popcount",
     "  (fewer than 64 full adders: two more) and one accumulation (one): 0.5 pJ per word, padding",
     "  included, for each plane of ±1 of the activations with each of the weights; k-bit values",
-    "  have k planes, pixels eight, powers of two up to two planes for each power; the processor",
-    "  uses bytes or tables where there are many planes, but the estimate counts the planes; the",
-    "  upper bound counts one int8 ADD for each product of ±1",
-    "assumed: a threshold costs one int32 ADD, and k-bit outputs have 2^k - 1; the last batch norm",
-    "  costs one fp32 MUL and two ADDs per class, with an int8 ADD to the exponent instead of the",
-    "  MUL if the scale is a power of two; that of the twin is folded into weights and biases",
+    "  have k planes, pixels eight, powers of two up to two planes for each power; the upper bound",
+    "  counts one int8 ADD for each product of ±1",
+    "assumed: a threshold costs one int32 ADD, and k-bit outputs have 2^k - 1; a batch norm that",
+    "  no threshold replaces costs one fp32 MUL and two ADDs per value, with an int8 ADD to the",
+    "  exponent instead of the MUL if the scale is a power of two; that of the twin is folded into",
+    "  weights and biases; other operations on floats, such as shortcuts, cost the same in both",
     "assumed: for one image each layer reads its weights and inputs once and writes its outputs",
     "  once, k bits per value; the weights are in the smallest memory that holds all of them, the",
     "  activations in the smallest that holds the largest input and output of a layer; repeated",
     "  reads come from registers and cost nothing",
-    "not counted: pooling, ReLU, control, addresses, leakage",
+    "not counted: max-pooling, ReLU, control, addresses, leakage",
 )
 PJ = ("arithmetic", "upper", "weights", "activations", "total")
 
@@ -163,15 +162,15 @@ def _span(values):
     return " to ".join(dict.fromkeys(f"{v:,.0f}" for v in values))
 
 
-def estimate(net: Sequential | FrozenNet | Summary, image: Sequence[int] | None = None) -> Energy:
+def estimate(net: Module | FrozenNet | Summary, example: Any = None) -> Energy:
     """Estimate the energy of one prediction of a net, and of its float twin with the same shapes.
 
     Parameters
     ----------
-    net : Sequential, FrozenNet or Summary
+    net : Module, FrozenNet or Summary
         A model, a frozen net, or the summary of one.
-    image : sequence of int, optional
-        The shape of an image, as for `summary`.
+    example : array, Bits, or tuple of them, optional
+        The inputs of a model, as for `summary`.
 
     Returns
     -------
@@ -181,7 +180,7 @@ def estimate(net: Sequential | FrozenNet | Summary, image: Sequence[int] | None 
     Raises
     ------
     InputError
-        If the net multiplies nothing or is a language model, or as for `summary`.
+        If the net multiplies nothing, takes tokens or cannot be frozen, or as for `summary`.
 
     Examples
     --------
@@ -192,50 +191,54 @@ def estimate(net: Sequential | FrozenNet | Summary, image: Sequence[int] | None 
     >>> binary.weight_memory, twin.weight_memory
     ('8K cache', '1M cache')
     """
-    table = net if isinstance(net, Summary) else summary(net, image)
+    table = net if isinstance(net, Summary) else summary(net, example)
+    if table.reason:
+        came = f"{table.name}, which cannot be frozen: {table.reason}"
+        raise InputError(f"energy: got {came}; expected a model that can be frozen")
     if not table.input:
-        came = f"the language model {table.name}"
+        came = f"{table.name}, which takes tokens"
         raise InputError(f"energy: got {came}; expected a net for images")
-    rows = [row for row in table.rows if row.precision]
-    if not rows:
+    if not any(row.macs for row in table.rows):
         expected = "a net with linear layers or convolutions"
         raise InputError(f"energy: {table.name} has no layer that multiplies; expected {expected}")
-    own = [_own(table, rows)] if table.weights else []
-    return Energy(table.name, (*own, _twin("float twin" if own else "float", rows)))
+    own = [_own(table)] if table.weights else []
+    return Energy(table.name, (*own, _twin("float twin" if own else "float", table.rows)))
 
 
-def _own(table, rows):
+def _own(table):
     """Estimate the energy of the net of bits."""
     arithmetic = upper = 0.0
-    for row in rows:
-        if not row.weights:  # a float layer among quantized ones
-            own = most = FLOAT_PJ * row.macs + ADD_PJ["fp32"] * row.units
-        else:
-            steps = ADD_PJ["int32"] * row.comparisons
-            steps += (MUL_PJ["fp32"] + 2 * ADD_PJ["fp32"]) * row.multiplications
-            steps += (ADD_PJ["int8"] + 2 * ADD_PJ["fp32"]) * row.shifts
-            own = WORD_PJ * row.words + steps
-            most = ADD_PJ["int8"] * row.planes * row.macs + steps
-        arithmetic, upper = arithmetic + own, upper + max(own, most)
-    if table.file_bytes is None:
-        n_bits = sum(bits * n for bits, n in table.weights.items())
-        n_bytes = -(-n_bits // 8) + 4 * table.total("floats")
-    else:
-        n_bytes = sum(getattr(row, table.in_file) for row in table.rows if row.outputs)
-    read = [row.read * row.read_bits / 8 for row in rows]
-    written = [row.written * row.written_bits / 8 for row in rows]
-    binary = [*table.weights] == [1] and {row.written_bits for row in rows} <= {1, 32}
+    for row in table.rows:
+        rest = _floats(row) + ADD_PJ["int32"] * (row.comparisons + row.integer_additions)
+        rest += 0 if row.words else FLOAT_PJ * row.macs
+        own, most = WORD_PJ * row.words, ADD_PJ["int8"] * row.planes * row.macs
+        arithmetic, upper = arithmetic + own + rest, upper + max(own, most) + rest
+    n_bytes = table.total("n_bytes") - table.total("n_bytes", name="prepare")
+    read = [row.read * row.read_bits / 8 for row in table.rows]
+    written = [row.written * row.written_bits / 8 for row in table.rows]
+    binary = [*table.weights] == [1] and {row.written_bits for row in table.rows} <= {0, 1, 32}
     name = "binary" if binary else "quantized"
     return _moved(name, table.macs, n_bytes, read, written, (arithmetic, upper))
 
 
+def _floats(row):
+    """Return the energy of the operations on floats besides those of the products."""
+    shifted = ADD_PJ["int8"] * row.shifts  # added to the exponents
+    return MUL_PJ["fp32"] * row.multiplications + ADD_PJ["fp32"] * row.additions + shifted
+
+
 def _twin(name, rows):
     """Estimate the energy of a float32 net with the same shapes."""
-    macs, units = (sum(getattr(row, field) for row in rows) for field in ("macs", "units"))
-    numbers = (row.weights + row.outputs[-1] if row.weights else row.floats for row in rows)
+    products, rest = ([row for row in rows if bool(row.macs) == own] for own in (True, False))
+    macs, units, weights, biases = (
+        sum(getattr(row, field) for row in products)
+        for field in ("macs", "units", "weights", "channels")
+    )
     arithmetic = FLOAT_PJ * macs + ADD_PJ["fp32"] * units  # a bias is added
+    arithmetic += sum(map(_floats, rest))
+    numbers = weights + biases + sum(row.floats for row in rest if row.outputs)
     moved = [4 * row.read for row in rows], [4 * row.written for row in rows]
-    return _moved(name, {"float32": macs}, 4 * sum(numbers), *moved, (arithmetic, arithmetic))
+    return _moved(name, {"float32": macs}, 4 * numbers, *moved, (arithmetic, arithmetic))
 
 
 def _moved(name, macs, weight_bytes, read, written, arithmetic):

@@ -1,343 +1,269 @@
-"""Counts of weights, bytes and operations per layer of a net: the rows of its summary."""
+"""Counts of weights, bytes and operations of a frozen graph: the rows of a summary."""
 
+import collections
 import dataclasses
 import math
 import typing
 
 import numpy as np
 
-from bitnet import nn
 from bitnet.arrays import to_cpu
-from bitnet.deploy import FrozenLanguageModel
-from bitnet.deploy.file import apart
-from bitnet.deploy.plan import follow
-from bitnet.deploy.runtime import FrozenConv, FrozenOutput
-from bitnet.errors import InputError
-from bitnet.kernels import words_for
-from bitnet.nn.module import evaluating
+from bitnet.deploy.cells import Cell
+from bitnet.deploy.floats import Affine, Compare, MatMul, Reduce
+from bitnet.deploy.layers import PRODUCTS
+from bitnet.deploy.products import Quantize, Rescale, Threshold, packed_value
+from bitnet.deploy.sources import Input
+from bitnet.kernels import GATES, words_for
 
-QUANTIZED, FLOATS = (nn.IntegerLayer,), (nn.Linear, nn.Conv2d)
-PRODUCTS = QUANTIZED + FLOATS
-MAX_FEATURES = 1 << 28  # the largest number of values per image
+TANH, LOGISTIC = (15, 12), (17, 13)  # multiplications and additions
+# per unit of a cell: numbers of tanh and logistic functions, further multiplications and additions
+CELLS = {
+    "rnn": (1, 0, 0, 0),
+    "lstm": (2, 3, 3, 1),  # c = f * before + i * g, h = o * tanh(c)
+    "gru": (1, 2, 2, 2),  # n = tanh(... + r * inner), h = n + u * (before - n)
+}
+# multiplications and additions per element, in products those of the bias; a division, a power, an
+# exponential or a logarithm counts as one multiplication
+ELEMENTWISE = dict.fromkeys(("add", "subtract", "float linear", "float conv"), (0, 1))
+ELEMENTWISE |= {"tanh": TANH, "sigmoid": LOGISTIC}
+ELEMENTWISE |= dict.fromkeys(("multiply", "divide", "prelu", "power", "exp", "log"), (1, 0))
+OPERATIONS = "comparisons", "integer_additions", "additions", "multiplications", "shifts"
+MOVED = "read", "written", "read_bits", "written_bits"
+MULTIPLYING = (*PRODUCTS, MatMul)
 
 
 class Numbers(typing.NamedTuple):
-    """The bits of a code, and the number of ±1 planes that sum to its value."""
+    """The bits of a value, and the number of ±1 planes that sum to it if it has few bits."""
 
     bits: int
     planes: int
 
 
-SIGNS, PIXELS = Numbers(1, 1), Numbers(8, 8)
-
-
 @dataclasses.dataclass(frozen=True)
 class LayerRow:
-    """The counts of a layer, or of a matrix of a language model, for one image or token."""
+    """The counts of a layer of a frozen net, or of another node, for one image or token."""
 
-    name: str  # index and kind
-    outputs: tuple[int, ...]  # the shape of the outputs, after pooling; of a matrix its own
-    weights: int = 0  # quantized weights; of a matrix also those in float32
-    bits: int = 0  # bits per weight in the file
+    name: str  # dotted name and kind
+    outputs: tuple[int, ...] = ()  # the shape of the outputs without the batch, after pooling
+    modules: tuple[str, ...] = ()  # dotted names of the modules of the model
+    weights: int = 0  # elements of the matrix, filters or table
+    bits: int = 0  # bits per weight in the file; 32 or 64 for floats
     thresholds: int = 0  # int32
     directions: int = 0  # of one bit
-    floats: int = 0  # float32: weights, biases, gammas, betas, means, scales; no latent weights
-    n_bytes: int = 0  # frozen: in its file; trained: in memory, latent weights included
-    file_bytes: int | None = None  # trained: in the file of the frozen net, if it can be frozen
+    floats: int = 0  # in the file: weights, biases, means, scales, shifts, edges
+    n_bytes: int = 0  # in the file
+    memory: int = 0  # of the trained model: bytes of parameters and state, without an optimizer's
     precision: str | None = None  # bits of activation x weight, such as "2x1", or "float32"
     macs: int = 0  # multiply-accumulates, including taps beyond the border of the image
     planes: int = 0  # ±1 products per product: planes of the activations x planes of the weights
     words: int = 0  # XORs of 64 bits for all of them, padding included
-    read: int = 0  # values of the input, if the layer multiplies
+    read: int = 0  # values of the operands, unless they come from registers
     read_bits: int = 0  # bits per value read
-    written: int = 0  # values after norm and activation, if the layer multiplies
+    written: int = 0  # values after norm, activation and pooling, unless they stay in registers
     written_bits: int = 0  # bits per value written
     units: int = 0  # pre-activations, before pooling
+    channels: int = 0  # of the pre-activations
     comparisons: int = 0  # signs: before max-pooling; k bits: after it, 2^k - 1 per output
-    multiplications: int = 0  # by scales of a norm that no threshold replaces
-    shifts: int = 0  # by such scales that are powers of two
+    integer_additions: int = 0  # besides those of the products
+    additions: int = 0  # of floats, besides those of the products
+    multiplications: int = 0  # besides those of the products
+    shifts: int = 0  # multiplications by constants that are powers of two
 
     def __repr__(self):
         shape = "x".join(map(str, self.outputs)) or "-"
-        return f"LayerRow({self.name}: {shape}, {self.weights:,} weights, {self.n_bytes:,} bytes)"
+        return (
+            f"LayerRow({self.name:.60}: {shape}, {self.weights:,} weights, {self.n_bytes:,} bytes)"
+        )
 
     @property
     def one_bit(self):
         """The number of weights if they have one bit, otherwise 0."""
         return self.weights if self.bits == 1 else 0
 
+    @property
+    def prefixes(self):
+        """The beginnings of the names of the parameters."""
+        return [f"{name}." for name in self.modules]
+
+    @property
+    def float_operations(self):
+        """The additions and multiplications of floats besides those of the products."""
+        return self.additions + self.multiplications + self.shifts
+
     def as_dict(self):
         """Return the row in the form of JSON."""
-        fields = dataclasses.asdict(self) | {"outputs": list(self.outputs)}
-        return fields | {"one_bit": self.one_bit}
+        more = {name: getattr(self, name) for name in ("one_bit", "float_operations")}
+        return dataclasses.asdict(self) | {"outputs": [*self.outputs]} | more
 
 
-def what_enters(net):
-    """Return the inputs of each frozen layer: "pixels", a Codebook, or None for signs."""
-    found = []
-
-    def through(i, enters):
-        found.append(enters)
-        return getattr(net.layers[i], "codebook", None)
-
-    pixels = "pixels" if net.input == "pixels" else None
-    follow(net.plan, pixels, through, lambda enters, _: enters, lambda parts: parts[0])
-    return found
+def numbers_of(value):
+    """Return the bits and planes of a `Value` of a frozen graph."""
+    if value.codebook is not None:
+        return Numbers(value.codebook.bits, len(value.codebook.coefficients))
+    bits = 1 if value.kind == "bits" else 8 * np.dtype(value.kind).itemsize
+    return Numbers(bits, bits)
 
 
-def frozen_rows(net, arrays):
-    """Yield the rows of the layers of a frozen net, then of the other parts of its file."""
-    parts = zip(net.layers, net.shapes, what_enters(net), strict=True)
-    for i, (layer, (inputs, shape), entered) in enumerate(parts):
-        m, pixels = layer.bits.shape[0], 1
-        if isinstance(layer, FrozenConv):
-            pixels = math.prod(layer.window.output(*inputs[:2]))
-        elif layer.bits.ndim == 4:  # 1x1 filters before the last average pooling
-            pixels = math.prod(inputs[:2])
-        enters = PIXELS if entered == "pixels" else numbers_of(entered)
-        row = _products(layer.bits.shape, pixels, enters, numbers_of(layer.weight_codebook))
-        row |= _moved(math.prod(inputs), enters.bits, shape)
-        row["n_bytes"] = sum(a.nbytes for name, a in arrays.items() if name.startswith(f"{i}."))
-        if isinstance(layer, FrozenOutput):
-            row |= {"floats": 3 * m, **_scaled(layer.scale, 1)}
-        else:
-            averages = getattr(layer, "pooling", None) == "average"
-            row |= _steps(row["units"], shape, layer.codebook, averages)
-            row |= {"thresholds": layer.thresholds.size, "directions": m}
-        yield LayerRow(f"{i} {_frozen_name(layer)}", shape, **row)
-    yield from _other_rows(arrays)
+def frozen_rows(net):
+    """Return the rows of a frozen net: layers, other nodes that cost anything, and preparation."""
+    counter, rows = _Counter(net), []
+    layers = {layer.number: layer for layer in net.layers}
+    taken = {i for own in counter.constants.values() for i in own}
+    for i, node in enumerate(net.graph.nodes):
+        if i not in taken:
+            kind, numbers = (layers[i], layers[i].numbers) if i in layers else (node.kind, [i])
+            rows.append(counter.row(f"{node.name} {kind}".strip(), numbers))
+            taken.update(numbers)
+        if isinstance(node, Cell):
+            rows.append(LayerRow(f"{node.name} gates".strip(), **counter.gates(node)))
+    rows.append(LayerRow("prepare", **_held(counter.arrays["prepare"])))
+    costs = "n_bytes", "macs", *OPERATIONS
+    return [row for row in rows if any(getattr(row, name) for name in costs)]
 
 
-def _other_rows(arrays, field="n_bytes"):
-    """Yield a row for each part of a frozen net's file that is not a layer, such as preparation."""
-    for part, own in apart(arrays).items():
-        if not part.isdigit():
-            floats = sum(array.size for array in own.values() if array.dtype.kind == "f")
-            floats = floats if field == "n_bytes" else 0  # a model counts those in memory only
-            n_bytes = sum(array.nbytes for array in own.values())
-            yield LayerRow(part, (), floats=floats, **{field: n_bytes})
+def with_memory(rows, model):
+    """Return rows with the bytes of a model's state in memory, and a row for each module left."""
+    left = collections.Counter()  # bytes by number of the row, or by module
+    for name, array in model.state_dict().items():
+        of = (i for i, r in enumerate(rows) if any(map(f"{name}.".startswith, r.prefixes)))
+        left[next(of, name.rpartition(".")[0] or name)] += array.nbytes
+    rows = [dataclasses.replace(row, memory=left.pop(i, 0)) for i, row in enumerate(rows)]
+    return rows + [LayerRow(name, memory=n_bytes) for name, n_bytes in left.items()]
 
 
-def _frozen_name(layer):
-    """Return the kind and sizes of a frozen layer."""
-    m, *taps, n = layer.bits.shape
-    groups, pool = getattr(layer, "groups", 1), getattr(layer, "pool", None)
-    sizes = [str(n * groups), str(m), *(["x".join(map(str, taps))] if taps else [])]
-    sizes += [f"groups={groups}"] if groups > 1 else []
-    sizes += ["pooled " + "x".join(map(str, pool.size))] if pool else []
-    return f"{type(layer).__name__}({', '.join(sizes)})"
+def _held(arrays):
+    """Return the number of floats in some arrays, and their bytes."""
+    floats = sum(array.size for array in arrays if array.dtype.kind == "f")
+    return {"floats": floats, "n_bytes": sum(array.nbytes for array in arrays)}
 
 
-def numbers_of(codebook):
-    """Return the bits and planes of values with a Codebook; None for signs."""
-    return SIGNS if codebook is None else Numbers(codebook.bits, len(codebook.coefficients))
+def _size(size):
+    """Return a size for one input: T = B = 1."""
+    return size if isinstance(size, int) else size.factor
 
 
-def _products(shape, pixels, enters, weights):
-    """Count the products with weights (M, ..., N) at `pixels` output pixels."""
-    m, row = shape[0], math.prod(shape[1:])
-    words = math.prod(shape[1:-1]) * words_for(shape[-1])
-    words = words_for(row) if enters is PIXELS else words  # pixels are packed patch by patch
-    planes = enters.planes * weights.planes
-    counts = {"weights": m * row, "macs": pixels * m * row, "units": pixels * m}
-    counts |= {"bits": weights.bits, "precision": f"{enters.bits}x{weights.bits}"}
-    return counts | {"planes": planes, "words": pixels * m * planes * words}
+def _elements(value):
+    """Return the number of elements of a value for one input."""
+    return math.prod(map(_size, value.shape))
 
 
-def _moved(read, read_bits, outputs):
-    """Count the values that a layer reads and writes, with their bits."""
-    written = math.prod(outputs)
-    return {"read": read, "read_bits": read_bits, "written": written, "written_bits": 32}
-
-
-def _steps(units, shape, codebook, averages):
-    """Count the comparisons with thresholds, and the bits written; signs have no codebook."""
-    steps = 1 if codebook is None else len(codebook) - 1
-    compared = units if codebook is None and not averages else math.prod(shape) * steps
-    return {"comparisons": compared, "written_bits": numbers_of(codebook).bits}
-
-
-def _scaled(scale, pixels):
-    """Count the multiplications and shifts by the scales of a norm at `pixels` output pixels."""
+def _scaled(scale, n):
+    """Return the multiplications and shifts of n elements by the scales of their channels."""
     fraction, _ = np.frexp(to_cpu(scale))
     powers = int(np.count_nonzero((abs(fraction) == 0.5) | (fraction == 0)))
-    return {"multiplications": pixels * (len(scale) - powers), "shifts": pixels * powers}
+    each = n // len(scale)
+    return {"multiplications": each * (len(scale) - powers), "shifts": each * powers}
 
 
-def model_rows(net, shape, arrays):
-    """Run one image through a model and return its rows; `arrays` are those of its file."""
-    walk = _Walk(arrays)
-    pixels = isinstance(first_layer(net), (*QUANTIZED, nn.PixelPlanes))
-    with evaluating(net):
-        walk.through(net, np.zeros((1, *shape), np.uint8 if pixels else np.float32), "")
-    return [*(LayerRow(**row) for row in walk.rows), *_other_rows(arrays, "file_bytes")]
+class _Counter:
+    """The counts of the nodes of a frozen net."""
 
+    def __init__(self, net):
+        graph = net.graph
+        self.nodes, self.values, self.readers = graph.nodes, graph.values, graph.readers
+        self.arrays = collections.defaultdict(list)  # by number of the node
+        for name, array in net.contents()[1].items():
+            self.arrays[name.partition(".")[0]].append(array)
+        self.constants = collections.defaultdict(list)  # by the first node that takes them
+        for i in range(len(graph.nodes)):
+            if not self._varies(i) and self.readers[i][0] >= 0:
+                self.constants[self.readers[i][0]].append(i)
 
-class _Walk:
-    """A run of an image through a model, which collects the rows of the layers."""
+    def _varies(self, i):
+        """Return whether a node depends on the input."""
+        return self.nodes[i].arity[0] > 0 or isinstance(self.nodes[i], Input)
 
-    def __init__(self, arrays):
-        self.arrays, self.rows = arrays, []
-        self.count = -1  # index of the quantized layer in the file
-        self.enters = PIXELS  # inputs of the next layer; pixels are this very object
-        self.open = None  # last row that multiplies in this branch
-        self.averages = False  # whether average pooling follows it
+    def row(self, name, numbers):
+        """Return the row of some nodes and of the constants that they are the first to take."""
+        nodes, value = [self.nodes[i] for i in numbers], self.values[numbers[-1]]
+        own = {*numbers, *(j for i in numbers for j in self.constants[i])}
+        counts = collections.Counter(_held([array for i in own for array in self.arrays[str(i)]]))
+        for i in numbers:
+            counts.update(self._costs(i))
+        outputs = tuple(_size(n) for n in value.shape if isinstance(n, int) or n.factor > 1)
+        row = {"modules": tuple(dict.fromkeys(node.name for node in nodes if node.name))}
+        multiplies = isinstance(nodes[0], MULTIPLYING)
+        row |= self._product(numbers[0]) if multiplies else {}
+        matrix = nodes[0].inputs[multiplies] if multiplies or nodes[0].kind == "gather" else None
+        if matrix in own:
+            matrix = self.values[matrix]
+            row |= {"weights": _elements(matrix), "bits": numbers_of(matrix).bits}
+        return LayerRow(name, outputs, **row, **counts, **self._moved(numbers))
 
-    def through(self, layer, x, name):
-        """Append the rows of a layer, and return its output for `x`."""
-        if isinstance(layer, nn.Sequential):
-            for i, inner in enumerate(_without_dropout(layer)):
-                x = self.through(inner, x, f"{name}.{i}" if name else str(i))
-            for i, head in layer.heads.items() if isinstance(layer, nn.WithHeads) else ():
-                title = f"head after layer {i}, in training"
-                self.rows.append({"name": title, "outputs": (), "n_bytes": _n_bytes(head)})
-            return x
-        if isinstance(layer, nn.Branches):
-            enters, parts = self.enters, []
-            for i, branch in enumerate(layer.branches):
-                self.enters, self.open = enters, None
-                parts.append(self.through(branch, x, f"{name}.{i}"))
-            self.open = None
-            return nn.functional.concatenate(*parts)
-        multiplies = isinstance(layer, PRODUCTS)
-        if not multiplies and any(isinstance(own, PRODUCTS) for own in layer.modules()):
-            came = f"layer {name} is {layer!r:.80}, whose inner layers cannot be counted one by one"
-            raise InputError(f"summary: {came}; put them into a Sequential or Branches")
-        read, x = math.prod(x.shape[1:]), layer(x)
-        self.count += isinstance(layer, QUANTIZED)
-        row = {"name": f"{name} {_name(layer):.40}", "outputs": x.shape[1:]}
-        row |= {"n_bytes": _n_bytes(layer), "file_bytes": self._in_file(layer)}
-        self.rows.append(row | self._own(layer, read, x.shape[1:]))
-        if multiplies:
-            self.open, self.averages = self.rows[-1], False
-        else:
-            self._follow(layer, x.shape[1:])
-        return x
+    def _product(self, i):
+        """Return the counts of a product: multiply-accumulates, planes and words."""
+        node, z = self.nodes[i], self.values[i]
+        x, w = (self.values[i] for i in node.inputs[:2])
+        units, row = _elements(z), math.prod(w.shape[1:])
+        if isinstance(node, MatMul):
+            return {"units": units, "macs": units * _size(w.shape[0]), "precision": z.kind}
+        if isinstance(node, Cell):
+            units, x = self._gates(node), packed_value((), node.codebook, True)  # codes of a state
+        counts = {"units": units, "channels": w.shape[0], "macs": units * row, "precision": z.kind}
+        if not w.is_packed:
+            return counts
+        entered, weights = numbers_of(x), numbers_of(w)
+        words = math.prod(w.shape[1:-1]) * words_for(w.shape[-1])
+        words = words_for(row) if x.kind == "uint8" else words  # pixels are packed patch by patch
+        planes = entered.planes * weights.planes
+        counts |= {"precision": f"{entered.bits}x{weights.bits}", "planes": planes}
+        return counts | {"words": units * planes * words}
 
-    def _own(self, layer, read, outputs):
-        """Return the counts of a layer without the layers that follow."""
-        pixels = math.prod(outputs[:-1])
-        if isinstance(layer, QUANTIZED):
-            weights = numbers_of(layer.weight_quantizer.codebook)
-            own = _products(layer.weight.shape, pixels, self.enters, weights)
-            return own | _moved(read, self.enters.bits, outputs)
-        state = layer.state_dict().values()
-        own = {"floats": sum(array.size for array in state if array.dtype == np.float32)}
-        if isinstance(layer, FLOATS):
-            own |= {"precision": "float32", "macs": pixels * layer.weight.data.size}
-            own |= {"units": math.prod(outputs), **_moved(read, 32, outputs)}
-        return own
+    def _gates(self, cell):
+        """Return the number of pre-activations of a cell."""
+        return GATES[cell.kind] * _elements(self.values[cell.inputs[2]])
 
-    def _follow(self, layer, shape):
-        """Add the operations of a layer to the row of the last layer that multiplies."""
-        quantizes = isinstance(layer, (nn.Sign, nn.Quantize))
-        codebook = layer.quantizer.codebook if quantizes and not is_sign(layer) else None
-        self.enters = numbers_of(codebook) if quantizes else self.enters
-        if isinstance(layer, nn.PixelPlanes):
-            self.enters = Numbers(layer.planes, layer.planes)
-        if self.open is None:
-            return
-        row, few = self.open, "weights" in self.open
-        row["written"] = math.prod(shape)
-        self.averages |= isinstance(layer, nn.AvgPool2d)
-        if isinstance(layer, nn.BatchNorm) and few:
-            row |= _scaled(layer.affine()[1], math.prod(shape[:-1]))
-        if quantizes and few:
-            row |= _steps(row["units"], shape, codebook, self.averages)
-            row |= {"multiplications": 0, "shifts": 0}
-        elif quantizes:
-            row["written_bits"] = self.enters.bits
+    def _costs(self, i):
+        """Return the operations of a node, besides those of a product, by field of a row."""
+        node, value = self.nodes[i], self.values[i]
+        n, sums = _elements(value), "additions" if value.is_float else "integer_additions"
+        if isinstance(node, Threshold):
+            z, steps = node.inputs[0], node.thresholds
+            while node.codebook is None and self.nodes[z].kind == "maxpool":
+                z = self.nodes[z].inputs[0]
+            compared = _elements(self.values[z]) * math.prod(steps.shape[1:])
+            return {"comparisons": compared, "thresholds": steps.size, "directions": len(steps)}
+        if isinstance(node, (Quantize, Compare)):
+            return {"comparisons": n * len(getattr(node, "edges", [0]))}
+        if isinstance(node, Affine):
+            return {"additions": 2 * n} | _scaled(node.scale, n)
+        if isinstance(node, Rescale):
+            return {"additions": n} | _scaled(np.array([node.unit]), n)
+        if isinstance(node, Cell):
+            n = self._gates(node)
+            packed = self.values[node.inputs[1]].is_packed
+            return {"additions": n} | (_scaled(np.array([node.unit]), n) if packed else {})
+        if isinstance(node, Reduce):
+            sums, n_means = "comparisons" if node.kind == "max" else sums, n * (node.kind == "mean")
+            return {sums: _elements(self.values[node.inputs[0]]), "multiplications": n_means}
+        if node.kind in ("sumpool", "avgpool"):
+            return {sums: n * node.window.taps, "multiplications": n * value.is_float}
+        multiplications, additions = ELEMENTWISE.get(node.kind, (0, 0))
+        return {"multiplications": n * multiplications, sums: n * additions}
 
-    def _in_file(self, layer):
-        """Return the bytes of a layer in the file of the frozen net."""
-        if not self.arrays:
-            return None
-        of_layer = isinstance(layer, QUANTIZED)
-        if not of_layer and not isinstance(layer, nn.BatchNorm):
-            return 0
-        own = (name for name in self.arrays if name.startswith(f"{self.count}."))
-        return sum(self.arrays[name].nbytes for name in own if name.endswith(".bits") == of_layer)
+    def gates(self, cell):
+        """Return the operations of the gates, the cell and the codes of the state."""
+        units = _elements(self.values[cell.inputs[2]])
+        tanh, logistic, *more = (0, 0, 0, 0) if cell.relu else CELLS[cell.kind]
+        each = [a * tanh + b * logistic + c for a, b, c in zip(TANH, LOGISTIC, more, strict=True)]
+        counts = {"multiplications": units * each[0], "additions": units * each[1]}
+        return counts | {"comparisons": units * len(cell.edges)}
 
+    def _streams(self, i):
+        """Return whether a node takes only a value that no other node takes, in registers."""
+        taken = [j for j in self.nodes[i].inputs if self._varies(j)]
+        if isinstance(self.nodes[i], MULTIPLYING) or len(taken) != 1:
+            return False
+        return self.readers[taken[0]] == [i] and not isinstance(self.nodes[taken[0]], Input)
 
-def _name(layer):
-    """Return the repr of a layer, with the short name of its quantizer."""
-    quantizer = getattr(layer, "quantizer", None)
-    name = repr(layer)
-    return name if quantizer is None else name.replace(repr(quantizer), quantizer.name)
-
-
-def is_sign(layer):
-    """Return whether a layer outputs the signs of its input."""
-    codes = isinstance(layer, nn.Quantize) and layer.quantizer.codebook.is_sign
-    return codes or isinstance(layer, nn.Sign)
-
-
-def _n_bytes(layer):
-    """Return the bytes of a layer's state."""
-    return sum(array.nbytes for array in layer.state_dict().values())
-
-
-def _without_dropout(net):
-    """Return the layers of a Sequential except dropout."""
-    return [layer for layer in net.layers if not isinstance(layer, nn.Dropout)]
-
-
-def first_layer(net):
-    """Return the layer that receives the images, or None."""
-    while isinstance(net, (nn.Sequential, nn.Branches)):
-        inner = net.branches if isinstance(net, nn.Branches) else _without_dropout(net)
-        if not inner:
-            return None
-        net = inner[0]
-    return net
-
-
-def input_shape(net, image):
-    """Return the shape of the images of a model."""
-    kinds = (*PRODUCTS, nn.BatchNorm, nn.Flatten)
-    first = next((layer for layer in net.modules() if isinstance(layer, kinds)), None)
-    linear = isinstance(first, (nn.QuantLinear, nn.Linear))
-    if image is None and linear:
-        return (first.in_features,)
-    if image is None:
-        came = "image is None for a model that does not begin with a linear layer"
-        raise InputError(f"summary: {came}; give image=(rows, columns, channels)")
-    whole = isinstance(image, (tuple, list)) and image
-    if not whole or not all(isinstance(n, (int, np.integer)) and n > 0 for n in image):
-        expected = "sizes of 1 or more, such as (H, W, C)"
-        raise InputError(f"summary: image is {image!r}; expected {expected}")
-    n = math.prod(map(int, image))
-    if n > MAX_FEATURES:
-        raise InputError(f"summary: image is {image!r}; expected at most {MAX_FEATURES} values")
-    return (n,) if linear else tuple(map(int, image))
-
-
-def matrices_of(model):
-    """Return the matrices of a trained or frozen language model by their names in its summary."""
-    if isinstance(model, FrozenLanguageModel):
-        ends = model.embedding, model.decoder
-        pairs = [(layer.input_weight, layer.state_weight) for layer in model.layers]
-    else:
-        ends, recurrent = (model.embedding.weight, model.decoder.weight), model.recurrent
-        pairs = zip(recurrent.input_weights, recurrent.state_weights, strict=True)
-    found = {"table": ends[0]}
-    for i, (of_input, of_state) in enumerate(pairs):
-        found |= {f"layer {i} inputs": of_input, f"layer {i} states": of_state}
-    return found | {"scores": ends[1]}
-
-
-def language_rows(model):
-    """Yield the rows of the matrices of a language model; the table has no products."""
-    is_frozen = isinstance(model, FrozenLanguageModel)
-    if not is_frozen:
-        quantizers = {"table": model.embedding.activation_quantizer}
-        quantizers["scores"] = getattr(model.decoder, "weight_quantizer", None)  # not of a Linear
-    for name, matrix in matrices_of(model).items():
-        if is_frozen:
-            bits = matrix.bits.shape[0]
-        else:
-            quantizer = quantizers.get(name, model.recurrent.weight_quantizer)
-            bits = quantizer.bits if quantizer else 32
-        n = math.prod(matrix.shape)
-        products, n_bytes = 0 if name == "table" else n, -(-n * bits // 8)
-        yield LayerRow(name, matrix.shape, n, bits, n_bytes=n_bytes, macs=products)
+    def _moved(self, numbers):
+        """Return the numbers of values that nodes read and write, with their bits."""
+        taken = [self.values[j] for j in self.nodes[numbers[0]].inputs if self._varies(j)]
+        if not taken or self._streams(numbers[0]):
+            return {}
+        i = numbers[-1]
+        while (j := self.readers[i][0]) >= 0 and self._streams(j):
+            i = j
+        bits = (numbers_of(value).bits for value in (taken[0], self.values[i]))
+        moved = sum(map(_elements, taken)), _elements(self.values[i]), *bits
+        return dict(zip(MOVED, moved, strict=True))

@@ -15,11 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from bitnet.analysis.layer_counts import numbers_of
 from bitnet.analysis.table import aligned, count, percent
 from bitnet.arrays import to_cpu
 from bitnet.deploy import FrozenNet
-from bitnet.deploy.layers import FrozenConv
+from bitnet.deploy.runtime import weight_bits
 from bitnet.errors import InputError
 from bitnet.kernels import WORD_BITS, Bits
 from bitnet.nn import Module, QuantConv2d
@@ -102,25 +101,15 @@ def repetition(bits, groups=1):
         n = min(WORD_BITS, channels - word * WORD_BITS)
         part = Bits(bits.words[own, ..., word : word + 1], (m // groups, rows, columns, n))
         taps = (part.signs() > 0).reshape(len(part), rows * columns, n)
-        negated = ~taps[:, 0]  # (m, n)
-        codes = _packed(taps[:, 1:] ^ negated[:, None])  # (m, n, K): the first tap is +1 now
-        seen = unique_rows(codes.reshape(len(part) * n, -1))[0]
+        negated = taps[:, 0]  # (m, n)
+        codes = np.packbits((taps ^ negated[:, None]).transpose(2, 0, 1), axis=2)  # (n, m, octets)
+        seen = unique_rows(codes.reshape(n * len(part), -1))[0]
         kinds = seen if kinds is None else unique_rows(np.concatenate([kinds, seen]))[0]
         for channel in range(n):
-            of = unique_rows(codes[:, channel])[1]
+            of = unique_rows(codes[channel])[1]
             up_to_sign += int(of.max()) + 1
             unique += len(np.unique(2 * of + negated[:, channel]))
     return Repetition(m, channels, rows, columns, unique, up_to_sign, len(kinds), groups)
-
-
-def _packed(bits):
-    """Pack booleans (M, taps, n) into words (M, n, K) of the smallest type that fits the taps."""
-    octets = np.packbits(bits.transpose(0, 2, 1), axis=2)
-    n = max(1, octets.shape[2])
-    width = 1 << min(3, (n - 1).bit_length())  # 1, 2, 4 or 8 bytes
-    words = np.zeros((*octets.shape[:2], -(-n // width) * width), np.uint8)
-    words[..., : octets.shape[2]] = octets
-    return words.view(f"u{width}")
 
 
 class Repetitions:
@@ -190,30 +179,23 @@ def repetitions(net: FrozenNet | Module) -> Repetitions:
     >>> import bitnet
     >>> rng = np.random.default_rng(0)
     >>> net = bitnet.nn.models.binary_convnet((8, 8, 1), [(512,)], [10], rng=rng)
-    >>> repetitions(net).layers["0 BinaryConv2d"].up_to_sign  # of 256 possible ones
+    >>> repetitions(net).layers["layers.0"].up_to_sign  # of 256 possible ones
     229
     """
     if isinstance(net, FrozenNet):
-        layers: list[Any] = [layer for layer in net.layers if isinstance(layer, FrozenConv)]
-        filters = [(layer.bits, numbers_of(layer.weight_codebook).bits) for layer in layers]
+        layers = [(own.name or str(i), own) for i, own in enumerate(net.layers)]
+        layers = [(name, own) for name, own in layers if own.kind == "conv"]
+        filters = [(name, to_cpu(c.bits), weight_bits(c), c.groups) for name, c in layers]
     elif isinstance(net, Module):
-        layers = [layer for layer in net.modules() if isinstance(layer, QuantConv2d)]
-        filters = [(layer.packed, layer.weight_quantizer.bits) for layer in layers]
+        modules: list[tuple[str, Any]] = [*net.named_modules()]
+        convs = [own for own in modules if isinstance(own[1], QuantConv2d)]
+        filters = [(n, to_cpu(c.packed), c.weight_quantizer.bits, c.groups) for n, c in convs]
     else:
         raise InputError(f"repetitions: got {type(net).__name__}; expected a model or FrozenNet")
-    found, left_out = {}, []
-    for i, (layer, (weights, bits)) in enumerate(zip(layers, to_cpu(filters), strict=True)):
-        name = f"{i} {type(layer).__name__}"
-        if isinstance(weights, Bits):
-            found[name] = repetition(weights, layer.groups)
-        else:
-            left_out.append(f"{name} with {bits}-bit weights")
-    if left_out and not found:
-        came = f"{net!r:.100}, which has only {', '.join(left_out):.200}"
-        raise InputError(
-            f"repetitions: got {came}; expected ±1 filters, so train with 1-bit weights"
-        )
+    found = {name: repetition(own, n) for name, own, _, n in filters if isinstance(own, Bits)}
+    left_out = [f"{name} with {b}-bit weights" for name, _, b, _ in filters if name not in found]
     if not found:
-        expected = "a net with a binary convolution"
-        raise InputError(f"repetitions: got {net!r:.200}; expected {expected}")
+        came = f"{net!r:.100}, which has {', '.join(left_out) or 'no convolutions of bits':.200}"
+        expected = "±1 filters, so train convolutions with 1-bit weights"
+        raise InputError(f"repetitions: got {came}; expected {expected}")
     return Repetitions(found, left_out)

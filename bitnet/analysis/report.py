@@ -1,42 +1,35 @@
-"""The summary of a net: weights by their bits, bytes and products of each layer or matrix."""
+"""The summary of a net: weights by their bits, bytes, and products of each layer."""
 
 import dataclasses
 import math
-from collections.abc import Sequence
 from typing import Any
 
-from bitnet.analysis import layer_counts
+from bitnet.analysis.layer_counts import LayerRow, frozen_rows, with_memory
 from bitnet.analysis.table import aligned, count
 from bitnet.archive import archive_bytes
-from bitnet.deploy import FrozenLanguageModel, FrozenNet
-from bitnet.deploy.file import KIND, VERSION, contents
+from bitnet.deploy import FrozenNet
+from bitnet.deploy.file import VERSION
 from bitnet.deploy.freeze import freeze
 from bitnet.deploy.html import html_table
 from bitnet.errors import InputError
-from bitnet.nn import Sequential
-from bitnet.nn.models import LanguageModel
+from bitnet.nn import Module, Sequential
+from bitnet.nn.models import takes_of
 
 PRECISIONS = ("1x1", "8x1", "float32")  # bits of activation x weight, in binary nets
+TOTALS = "one_bit", "thresholds", "directions", "floats", "n_bytes", "memory", "float_operations"
 OVERHEAD = "zip, names and header"
 NOTES = (
-    "MACs: multiply-accumulates for one image, including taps beyond its border, by the bits of",
-    "activation x weight (pixels have 8)",
+    "MACs: multiply-accumulates for one {}, including taps beyond the border of an image, by the",
+    "bits of activation x weight (pixels have 8)",
 )
-OF_FILES = (
-    "int32: thresholds, 2^k - 1 per unit with k-bit outputs; directions: one bit each; bytes: the",
-    "whole file",
-)
-OF_MEMORY = "bytes: in memory, with float32 latent weights, without the state of an optimizer"
-# the columns of a language model: title, and field of a row
-TITLES = {"matrix": "name", "shape": "outputs"}
-OF_TOKENS = {"weights": "weights", "bits": "bits", "bytes": "n_bytes", "products": "macs"}
+OF_BITS = "int32: thresholds, 2^k - 1 per unit with k-bit outputs; directions: one bit each"
+OF_FILES = "bytes: in the file; float ops: additions and multiplications besides those of the MACs"
+OF_MEMORY = "memory: bytes, with float32 latent weights, without the state of an optimizer"
 
 
 @dataclasses.dataclass(frozen=True)
 class Summary:
-    """The counts of a net, layer by layer, or of a language model, matrix by matrix.
-
-    `str` is an aligned table, `repr` one line; a notebook shows an HTML table.
+    """The counts of a net, layer by layer; `str` is a table, and a notebook shows one too.
 
     Attributes
     ----------
@@ -45,11 +38,12 @@ class Summary:
     is_frozen : bool
         Whether the net is frozen.
     input : tuple of int
-        The shape of an image; empty for a language model, which is counted for one token.
+        The shape of the input, such as an image; empty for tokens, which are counted one by one,
+        or if the net cannot be frozen.
     rows : tuple of LayerRow
-        The layers or matrices.
+        The layers, and other parts of the net that cost anything.
     file_bytes : int or None
-        The size of the frozen net's file; None for a language model.
+        The size of the frozen net's file; None if the net cannot be frozen.
     reason : str
         The reason why the net cannot be frozen, if it cannot.
 
@@ -58,22 +52,22 @@ class Summary:
     >>> import numpy as np
     >>> from bitnet.nn.models import binary_mlp
     >>> table = summary(binary_mlp([784, 512, 10], rng=np.random.default_rng(0)))
-    >>> table
-    Summary(Sequential of 5 layers: 406,528 1-bit weights, 55,451 bytes as a file)
-    >>> table.one_bit, table.macs["8x1"], table.rows[0].file_bytes
-    (406528, 401408, 50176)
+    >>> print(repr(table).partition(" weights")[0])
+    Summary(Sequential of 5 layers: 406,528 1-bit
+    >>> table.one_bit, table.macs["8x1"], table.rows[0].n_bytes
+    (406528, 401408, 52288)
     """
 
     name: str
     is_frozen: bool
     input: tuple[int, ...]
-    rows: tuple[layer_counts.LayerRow, ...]
+    rows: tuple[LayerRow, ...]
     file_bytes: int | None = None
     reason: str = ""
 
     def __repr__(self) -> str:
         counts = (f"{n:,} {bits}-bit weights" for bits, n in self.weights.items())
-        n_bytes = f"{self.total('n_bytes'):,} bytes"
+        n_bytes = f"{self.total('memory'):,} bytes in memory"
         n_bytes = n_bytes if self.file_bytes is None else f"{self.file_bytes:,} bytes as a file"
         return f"Summary({self.name:.200}: {', '.join([*counts, n_bytes])})"
 
@@ -82,54 +76,40 @@ class Summary:
         return sum(_cell(row, field, only) for row in self.rows)
 
     @property
+    def one(self) -> str:
+        """What is counted: one "image" or one "token"."""
+        return "image" if self.input else "token"
+
+    @property
     def one_bit(self) -> int:
         """The number of 1-bit weights."""
         return self.total("one_bit")
 
     @property
     def weights(self) -> dict[int, int]:
-        """The numbers of weights by their bits, without those of float layers."""
-        widths = sorted({row.bits for row in self.rows if row.weights})
+        """The numbers of weights by their bits, without those in float."""
+        widths = sorted({row.bits for row in self.rows if 0 < row.bits < 32})
         return {b: self.total("weights", bits=b) for b in widths}
 
     @property
-    def in_file(self) -> str:
-        """The field of a row that has its bytes in the file."""
-        return "n_bytes" if self.is_frozen else "file_bytes"
-
-    @property
     def overhead(self) -> int | None:
-        """The bytes of the frozen net's file outside the layers: zip, names, header, digest."""
-        return None if self.file_bytes is None else self.file_bytes - self.total(self.in_file)
+        """The bytes of the file outside the rows: zip, names, header, digest."""
+        return None if self.file_bytes is None else self.file_bytes - self.total("n_bytes")
 
     @property
     def macs(self) -> dict[str, int]:
-        """The multiply-accumulates for one image by precision, with at least `PRECISIONS`."""
+        """The multiply-accumulates for one input by precision, with at least `PRECISIONS`."""
         found = in_order({*PRECISIONS, *(row.precision for row in self.rows if row.precision)})
         return {p: self.total("macs", precision=p) for p in found}
 
     def as_dict(self) -> dict[str, Any]:
         """Return the table in the form of JSON."""
-        if not self.input:
-            return self._of_tokens()
-        fields = ("one_bit", "thresholds", "directions", "floats", "n_bytes")
-        totals: dict[str, Any] = {name: self.total(name) for name in fields}
-        totals["weights"] = {f"{bits}-bit": n for bits, n in self.weights.items()}
-        table: dict[str, Any] = {
-            "net": self.name,
-            "frozen": self.is_frozen,
-            "input": list(self.input),
-        }
-        table["layers"] = [row.as_dict() for row in self.rows]
-        table["totals"] = totals | {"macs": self.macs}
+        totals: dict[str, Any] = {name: self.total(name) for name in TOTALS}
+        totals |= {"weights": {f"{bits}-bit": n for bits, n in self.weights.items()}}
+        table = {"net": self.name, "frozen": self.is_frozen, "input": list(self.input)}
+        table |= {"layers": [row.as_dict() for row in self.rows]}
+        table |= {"totals": totals | {"macs": self.macs}, "reason": self.reason}
         return table | {"file_bytes": self.file_bytes, "overhead_bytes": self.overhead}
-
-    def _of_tokens(self):
-        """Return the table of a language model in the form of JSON."""
-        titles, rows = TITLES | OF_TOKENS, [row.as_dict() for row in self.rows]
-        matrices = [{title: row[field] for title, field in titles.items()} for row in rows]
-        totals = {t: self.total(field) for t, field in OF_TOKENS.items() if t != "bits"}
-        return {"model": self.name, "matrices": matrices, **totals}
 
     def __str__(self) -> str:
         head, rows = self._table()
@@ -144,60 +124,53 @@ class Summary:
         """Return the title, and the rows of text, with the titles of the columns first."""
         columns, rows = self._columns(), [*self.rows]
         if self.file_bytes is not None:
-            rows.append(layer_counts.LayerRow(OVERHEAD, (), **{self.in_file: self.overhead}))
+            rows.append(LayerRow(OVERHEAD, n_bytes=self.overhead))
         numbers = [[_cell(row, *column) for column in columns.values()] for row in rows]
-        sums = [count(sum(column)) for column in zip(*numbers, strict=True)]
-        names = [(row.name, "x".join(map(str, row.outputs)) or "-") for row in rows]
-        cells = [(*name, *map(count, own)) for name, own in zip(names, numbers, strict=True)]
-        if self.input:
-            titles, last = ("layer", "output", *columns), ("total", "-", *sums)
-            head = f"{self.name:.200}, input {'x'.join(map(str, self.input))}"
-        else:
-            sums[list(columns).index("bits")] = ""
-            titles, last, head = ("matrix", "shape", *columns), ("total", "", *sums), self.name
-        return head, [titles, *cells, last]
+        sums = [sum(column) for column in zip(*numbers, strict=True)]
+        cells = [
+            (row.name, "x".join(map(str, row.outputs)) or "-", *map(count, own))
+            for row, own in zip(rows, numbers, strict=True)
+        ]
+        head = f"{self.name:.200}, input {'x'.join(map(str, self.input))}"
+        head = head if self.input else f"{self.name:.200}"
+        return head, [("layer", "output", *columns), *cells, ("total", "-", *map(count, sums))]
 
     def _columns(self):
         """Return the columns of numbers by title: a field, and which rows count."""
-        if not self.input:
-            return {title: (field, {}) for title, field in OF_TOKENS.items()}
         columns = {f"{bits}-bit": ("weights", {"bits": bits}) for bits in self.weights}
-        if self.is_frozen:
-            columns |= {"int32": ("thresholds", {}), "directions": ("directions", {})}
-        columns |= {"float32": ("floats", {}), "bytes": ("n_bytes", {})}
-        if not self.is_frozen and self.file_bytes is not None:
-            columns["file bytes"] = "file_bytes", {}
-        macs = [p for p, n in self.macs.items() if n]
-        return columns | {f"{p} MACs": ("macs", {"precision": p}) for p in macs}
+        columns |= {"int32": ("thresholds", {}), "directions": ("directions", {})}
+        columns |= {"float32": ("floats", {}), "bytes": ("n_bytes", {}), "memory": ("memory", {})}
+        columns |= {f"{p} MACs": ("macs", {"precision": p}) for p in self.macs}
+        columns |= {"float ops": ("float_operations", {})}
+        return {title: own for title, own in columns.items() if self.total(own[0], **own[1])}
 
     def _notes(self):
         """Yield the lines below the table."""
-        if not self.input:
-            n_bytes = 4 * self.total("weights")
-            times = f"{n_bytes / self.total('n_bytes'):.1f} times as many"
-            in_float = f"in float32 the weights take {n_bytes:,} bytes, {times}"
-            yield f"products: multiplications per token; {in_float}"
-            return
-        yield from (*NOTES, *OF_FILES) if self.is_frozen else (*NOTES, OF_MEMORY)
         if self.file_bytes is None:
             yield f"cannot be frozen: {self.reason:.200}"
+        else:
+            yield from (NOTES[0].format(self.one), *NOTES[1:])
+            yield from (OF_BITS, OF_FILES) if self.weights else (OF_FILES,)
+        if not self.is_frozen:
+            yield OF_MEMORY
 
 
 def summary(
-    net: Sequential | FrozenNet | LanguageModel | FrozenLanguageModel,
-    image: Sequence[int] | None = None,
-    frozen: FrozenNet | None = None,
+    net: Module | FrozenNet, example: Any = None, frozen: FrozenNet | None = None
 ) -> Summary:
     """Count the weights, bytes and products of a net, layer by layer.
 
+    A model is frozen, and the frozen net is counted, for one input of the batch, or one token of a
+    sequence.  If the model cannot be frozen, only the bytes of its parameters are counted.
+
     Parameters
     ----------
-    net : Sequential, FrozenNet, LanguageModel or FrozenLanguageModel
-        A model with any bits or in float, or a frozen net.  The bytes of heads, which
-        exist only in training, are counted.
-    image : sequence of int, optional
-        The shape of an image, (H, W, C) or (N,); needed for a model that begins with a
-        convolution, and not for a frozen net.
+    net : Module or FrozenNet
+        A model with any bits or in float, or a frozen net.  The memory of heads, which exist only
+        in training, is counted.
+    example : array, Bits, or tuple of them, optional
+        The inputs of the model, as for `bitnet.freeze`; models of `nn.models`, and Sequentials
+        that begin with a linear layer, need none.
     frozen : FrozenNet, optional
         The frozen form of the model, with the classes and the preparation that its file contains;
         by default the model is frozen here, without these.
@@ -205,14 +178,13 @@ def summary(
     Returns
     -------
     Summary
-        The counts.  For a frozen net, the bytes of the rows and the overhead add up to the size
-        of the file that `net.save` writes; for a model that can be frozen, the `file_bytes` do.
-        A language model has a row for each matrix.
+        The counts.  The bytes of the rows and the overhead add up to the size of the file that the
+        frozen net's `save` writes; the memory of the rows to that of the model's `state_dict`.
 
     Raises
     ------
     InputError
-        If `net` has a different type, or the image does not fit.
+        If `net` has a different type, or the example is missing or does not fit.
 
     Examples
     --------
@@ -221,60 +193,44 @@ def summary(
     >>> rng = np.random.default_rng(0)
     >>> table = summary(bitnet.freeze(bitnet.nn.models.binary_mlp([784, 64, 10], rng=rng)))
     >>> table.rows[0].name, table.rows[0].n_bytes, table.file_bytes == table.overhead + 6536 + 200
-    ('0 FrozenLayer(784, 64)', 6536, True)
+    ('layers.0 FrozenLinear(784, 64)', 6536, True)
     >>> few = {"width": 4, "units": 8, "weight_quantizer": 2, "activation_quantizer": 4}
-    >>> print(summary(bitnet.nn.models.language_model(9, rng=rng, **few)))
-    LanguageModel(9-4-8 lstm-9)
-    matrix          shape  weights  bits  bytes  products
-    table             9x4       36     4     18         -
-    layer 0 inputs   32x4      128     2     32       128
-    layer 0 states   32x8      256     2     64       256
-    scores            9x8       72     2     18        72
-    total                      492          132       456
-    products: multiplications per token; in float32 the weights take 1,968 bytes, 14.9 times as many
+    >>> model = bitnet.nn.models.language_model(9, rng=rng, **few)
+    >>> {row.name: row.macs for row in summary(model).rows if "state" in row.name}
+    {'recurrent.state_weights.0 Lstm(8, 32)': 256, 'recurrent.state_weights.0 gates': 0}
     """
-    if isinstance(net, (LanguageModel, FrozenLanguageModel)):
-        is_frozen = isinstance(net, FrozenLanguageModel)
-        name = repr(net) if is_frozen else _sizes_of(net)
-        return Summary(name, is_frozen, (), tuple(layer_counts.language_rows(net)))
     if isinstance(net, FrozenNet):
-        header, arrays = contents(net)
-        n_bytes = archive_bytes(KIND, VERSION, header, arrays)
-        rows = tuple(layer_counts.frozen_rows(net, arrays))
-        return Summary(repr(net), True, net.shape, rows, n_bytes)
-    if not isinstance(net, Sequential):
-        expected = "a Sequential, a FrozenNet or a language model"
+        return Summary(repr(net), True, net.shape, tuple(frozen_rows(net)), _file_bytes(net))
+    if not isinstance(net, Module):
+        expected = "a Module, such as a Sequential, or a FrozenNet"
         raise InputError(f"summary: got {type(net).__name__}; expected {expected}")
-    shape = layer_counts.input_shape(net, image)
-    arrays, n_bytes, reason = {}, None, ""
+    name = type(net).__name__
+    name = f"{name} of {len(net.layers)} layers" if isinstance(net, Sequential) else name
     try:
-        takes = "signs" if layer_counts.is_sign(layer_counts.first_layer(net)) else "pixels"
-        frozen = frozen or freeze(net, takes, shape[:2] if len(shape) == 3 else None)
+        frozen = frozen or freeze(net, example)
     except InputError as error:
         reason = str(error).removeprefix("freeze: ")
-    if frozen is not None:
-        header, arrays = contents(frozen)
-        n_bytes = archive_bytes(KIND, VERSION, header, arrays)
-    name = f"{type(net).__name__} of {len(net.layers)} layers"
-    rows = tuple(layer_counts.model_rows(net, shape, arrays))
-    return Summary(name, False, shape, rows, n_bytes, reason)
+        unknown = example is None and takes_of(net) is None
+        if unknown or reason == str(error) or reason.startswith("the example"):
+            raise
+        return Summary(name, False, (), tuple(with_memory([], net)), None, reason)
+    rows, sizes = with_memory(frozen_rows(frozen), net), repr(frozen).partition("(")[2]
+    name = name if isinstance(net, Sequential) else f"{name}({sizes}"
+    return Summary(name, False, frozen.shape, tuple(rows), _file_bytes(frozen))
+
+
+def _file_bytes(net):
+    """Return the size of a frozen net's file."""
+    return archive_bytes(net.kind, VERSION, *net.contents())
 
 
 def _cell(row, field, only):
     """Return a field of a row, or 0 if fields of the row differ from the given values."""
     fits = all(getattr(row, name) == value for name, value in only.items())
-    return getattr(row, field) or 0 if fits else 0
-
-
-def _sizes_of(model):
-    """Return the sizes of a trained language model in the form of a frozen one's repr."""
-    recurrent, table = model.recurrent, model.embedding
-    layer = f"{recurrent.hidden_size} {type(recurrent).__name__.lower()}"
-    layers, count = "-".join(recurrent.num_layers * [layer]), table.num_embeddings
-    return f"LanguageModel({count}-{table.embedding_dim}-{layers}-{count})"
+    return getattr(row, field) if fits else 0
 
 
 def in_order(precisions):
     """Sort precisions such as "2x1" by weight bits, then activation bits; floats last."""
-    sizes = {p: [*map(int, p.split("x"))][::-1] for p in precisions if p != "float32"}
-    return sorted(precisions, key=lambda p: sizes.get(p, [math.inf]))
+    sizes = {p: [*map(int, p.split("x"))][::-1] for p in precisions if "x" in p}
+    return sorted(precisions, key=lambda p: (sizes.get(p, [math.inf]), p))

@@ -12,9 +12,10 @@ from argparse import Namespace
 
 from bitnet.analysis.table import aligned
 from bitnet.archive import to_json
-from bitnet.cli.nets import LanguageFile, measure_of, measure_text, opened, text_of
+from bitnet.cli.nets import is_text, measure_of, measure_text, scores_of, text_of, vocabulary_of
 from bitnet.cli.options import add_data, add_machine, check_number, images_of, use_machine
 from bitnet.data import TEXTS
+from bitnet.training.trained import load_net
 
 
 def add_arguments(parser):
@@ -38,8 +39,8 @@ def main(args: Namespace) -> None:
     check_number("limit", args.limit, 0, 10**9)
     if args.batch is not None:
         check_number("batch", args.batch, 1, 10**6)
-    net = opened(args.file).to(device)
-    figures, lines = (_of_text if isinstance(net, LanguageFile) else _of_images)(net, args)
+    net = load_net(args.file).to(device)
+    figures, lines = (_of_text if is_text(net) else _of_images)(net, args)
     print(to_json(figures) if args.json else "\n".join(lines))
 
 
@@ -60,9 +61,11 @@ def _of_images(net, args):
 
 def _of_text(net, args):
     """The figures on the test text, and the lines to print."""
-    data, ids = text_of(net, args, args.limit)
-    batch = args.batch or net.settings.get("batch", 20)
-    measured = measure_text(net, ids, batch, net.settings.get("steps", 35))
+    vocabulary = vocabulary_of(net, args.file)
+    data, ids = text_of(net, vocabulary, args, args.limit)
+    settings = getattr(net, "settings", {"batch": 20, "steps": 35})
+    batch = args.batch or settings["batch"]
+    measured = measure_text(scores_of(net), vocabulary, ids, batch, settings["steps"])
     figures = {"file": str(args.file), "data": data, **measured}
     name, value = measure_of(net.unit, figures["loss"])
     return figures, [

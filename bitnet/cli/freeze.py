@@ -1,4 +1,4 @@
-"""`bitnet freeze`: convert a checkpoint into a small file of bits and integer thresholds.
+"""`bitnet freeze`: convert a checkpoint into a file for inference: bits, thresholds and floats.
 
 examples:
   bitnet freeze net.checkpoint
@@ -15,14 +15,13 @@ import numpy as np
 import bitnet
 from bitnet.archive import check_writable
 from bitnet.cli import options
-from bitnet.cli.nets import LanguageFile, opened, text_of
+from bitnet.cli.nets import is_text, text_of
 from bitnet.data import TEXTS
-from bitnet.deploy.file import KIND, LANGUAGE_MODEL
 from bitnet.errors import InputError
 from bitnet.nn.module import evaluating
 from bitnet.training.reestimation import reestimate
 from bitnet.training.sources import inputs_of, read_data
-from bitnet.training.trained import Trained
+from bitnet.training.trained import Trained, load_net
 
 
 def add_arguments(parser):
@@ -49,22 +48,17 @@ def main(args: Namespace) -> None:
     options.use_machine(args)
     for name in ("check", "reestimate"):
         options.check_number(name, getattr(args, name), 0, 10**9)
-    net = opened(args.file, of_words=False)
-    is_text, n = isinstance(net, LanguageFile), 0
-    if is_text:
-        _check_text(net, args)
-    elif not isinstance(net, Trained):
-        raise InputError(f"{args.file} holds a 'frozen net'; expected a training checkpoint")
-    elif args.reestimate and not net.settings["float"]:
-        n = _reestimate(net, args)
-    if is_text:
-        made = bitnet.freeze(net.model, vocabulary=net.vocabulary)
-    else:
-        made = frozen(net, args.file)
+    net = load_net(args.file)
+    if not isinstance(net, Trained):
+        raise InputError(f"{args.file} holds a {net.kind!r}; expected a training checkpoint")
+    if args.reestimate and is_text(net):
+        raise InputError("--reestimate applies only to nets with norms, not to texts; remove it")
+    n = _reestimate(net, args) if args.reestimate else 0
+    made = net.freeze()
     out = pathlib.Path(args.out or pathlib.Path(args.file).with_suffix(".npz"))
     options.check_suffix("--out", out, ".npz")
     check_writable(out)
-    options.check_replaced(out, LANGUAGE_MODEL if is_text else KIND)
+    options.check_replaced(out, made.kind)
     sample = _sample(net, args) if args.check else None
     made.save(out)
     loaded = bitnet.load(out)
@@ -72,39 +66,16 @@ def main(args: Namespace) -> None:
     if n:
         size = net.settings["batch"]
         print(f"statistics of the norms: means over {n} batches of {size} training images")
-    _print_sizes(net.model, getattr(loaded, "preparation", None), out)
+    _print_sizes(net, out)
     if sample is not None:
-        (_compare_text if is_text else _compare)(net, loaded, sample, out)
-
-
-def frozen(trained, path):
-    """The frozen net of a Trained, with its classes and preparation; `path` names it in errors."""
-    if trained.settings["float"]:
-        raise InputError(
-            f"{path} holds the float twin of {trained.settings['net']}, which has no bits to "
-            "freeze; train it without --float"
-        )
-    image = trained.image[:2] if trained.image else None
-    net = bitnet.freeze(trained.model, image=image)
-    net.classes, net.data = trained.classes, trained.settings["data"]
-    net.picture, net.preparation = trained.picture, trained.preparation
-    return net
-
-
-def _check_text(net, args):
-    """Refuse a language model that cannot be frozen, and an option that it does not have."""
-    if not net.settings or net.settings["float"]:
-        kind = "float" if net.settings else "already frozen"
-        raise InputError(f"{args.file} is {kind}; expected a checkpoint of a low-bit model")
-    if args.reestimate:
-        raise InputError("--reestimate applies only to nets with norms, not to texts; remove it")
+        (_compare_text if is_text(net) else _compare)(net, loaded, sample, out)
 
 
 def _sample(net, args):
     """The test images, or tokens (count, 1), on which both nets are compared."""
     try:
-        if isinstance(net, LanguageFile):
-            return text_of(net, args, max(2, args.check))[1][:, None]
+        if is_text(net):
+            return text_of(net, net.vocabulary, args, max(2, args.check))[1][:, None]
         return options.images_of(net, args.file, args.data, args.folder, args.check)[1]
     except InputError as error:
         raise InputError(f"{error}; or add --check 0 to freeze without a comparison") from None
@@ -115,9 +86,10 @@ def _compare(trained, loaded, images, out):
     agreement = bitnet.compare(trained.model, loaded, images)
     if not agreement.is_complete:
         raise InputError(f"{out} differs from the trained net: {agreement}; please report this")
+    integers = f"{agreement.integers} integers, " if agreement.integers else ""
     print(
-        f"compared with the trained net on {agreement.images} test images: all "
-        f"{agreement.integers} integers, scores and classes are equal"
+        f"compared with the trained net on {agreement.images} test images: all {integers}scores "
+        "and classes are equal"
     )
 
 
@@ -148,16 +120,16 @@ def _reestimate(trained, args):
     n = min(args.reestimate, len(data[0]) // count)
     parts = np.split(rng.permutation(len(data[0]))[: n * count], n)
     images = (trained.prepare(data[0][np.sort(part)]) for part in parts)
-    return reestimate(trained.model, images, inputs_of(settings))
+    return reestimate(trained.model, images, inputs_of(trained.model))
 
 
-def _print_sizes(model, preparation, out):
+def _print_sizes(trained, out):
     """Print the bytes of the file, of the preparation in it and of the latent weights."""
     n_bytes, of_preparation = out.stat().st_size, 0
-    if preparation is not None:
-        of_preparation = sum(array.nbytes for array in preparation.arrays.values())
+    if trained.preparation is not None:
+        of_preparation = sum(array.nbytes for array in trained.preparation.arrays.values())
     also = f", {of_preparation} of them for the preparation" if of_preparation else ""
-    latent = sum(parameter.data.nbytes for parameter in model.parameters())
+    latent = sum(parameter.data.nbytes for parameter in trained.model.parameters())
     print(
         f"{n_bytes} bytes{also}; the trained parameters in float32 have {latent} bytes, "
         f"{latent / (n_bytes - of_preparation):.1f} times those of the net"

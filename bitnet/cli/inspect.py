@@ -1,4 +1,4 @@
-"""`bitnet inspect`: show the low-bit weights and the thresholds of a layer, as text or picture.
+"""`bitnet inspect`: show the weights and the thresholds of a layer, as text or picture.
 
 examples:
   bitnet inspect net.npz
@@ -16,21 +16,26 @@ from functools import partial
 import numpy as np
 
 from bitnet.analysis import plots
-from bitnet.analysis.layer_counts import numbers_of, what_enters
 from bitnet.analysis.table import aligned, percent
 from bitnet.archive import check_writable, replacing
-from bitnet.cli.freeze import frozen
 from bitnet.cli.options import check_suffix
-from bitnet.deploy.runtime import FrozenOutput
+from bitnet.deploy.cells import Cell
+from bitnet.deploy.products import Rescale
+from bitnet.deploy.runtime import weight_bits
 from bitnet.errors import InputError
-from bitnet.kernels import Bits
-from bitnet.training.trained import Trained, open_net
+from bitnet.kernels import BitPlanes, Bits
+from bitnet.training.trained import Trained, load_net
 
 MOST_NUMBERS = 16  # that are listed one by one
 UNITS, WEIGHTS = 4, 4096  # shown without --all
 JOINED = "\xa0"  # a space at which no line ends
 WIDTH = 64  # weights per line where there is no picture
 START = b"layer "  # of every text that the verb writes
+GATE_NAMES = {  # of the rows of a recurrent layer, in order
+    "rnn": ("unit",),
+    "lstm": ("input gate", "forget gate", "candidate", "output gate"),
+    "gru": ("reset gate", "update gate", "candidate"),
+}
 SIGNS = (
     "the two characters for the weights +1 and -1, such as 10 or '#.'; k-bit weights are shown as "
     "numbers"
@@ -66,8 +71,8 @@ def main(args: Namespace) -> None:
         check_suffix("--out", args.out, ".txt")
         check_writable(args.out)
         _check_free(args.out)
-    net = open_net(args.file)
-    net = frozen(net, args.file) if isinstance(net, Trained) else net
+    net = load_net(args.file)
+    net = net.freeze() if isinstance(net, Trained) else net
     if args.layer is not None and not 0 <= args.layer < len(net.layers):
         raise InputError(f"--layer is {args.layer}; expected 0 to {len(net.layers) - 1}")
     if args.unit is not None:
@@ -78,6 +83,8 @@ def main(args: Namespace) -> None:
             raise InputError(f"--unit is {args.unit}; layer {args.layer} has units 0 to {m - 1}")
     if args.form != "text":
         layer, picture = net.layers[args.layer], net.picture if args.layer == 0 else None
+        if not isinstance(layer.bits, (Bits, BitPlanes)):
+            raise InputError(f"layer {args.layer} has float weights; remove --as {args.form}")
         most, first = (1024 if args.all else 64, 0) if args.unit is None else (1, args.unit)
         shown = picture, most, first, layer.weight_codebook
         plots.plot_filters(layer.bits, *shown, path=args.out)
@@ -112,27 +119,24 @@ def _check_picture(args):
 
 def net_lines(net):
     """Yield one line per layer of a frozen net."""
-    binary = not any(layer.weight_codebook for layer in net.layers)
+    binary = all(weight_bits(layer) == 1 for layer in net.layers)
     share = "share of +1" if binary else "share above 0"
     rows = [["layer", "kind", "weights", "bits", share, "thresholds"]]
     for i, layer in enumerate(net.layers):
-        steps = "none (scores)"
-        if not isinstance(layer, FrozenOutput):
+        steps = "none (scores)" if _is_last(net, layer) else "none"
+        if layer.thresholds is not None:
             steps = f"{layer.thresholds.min()} to {layer.thresholds.max()}"
         shape = "x".join(map(str, layer.bits.shape))
-        bits = str(numbers_of(layer.weight_codebook).bits)
-        above = percent(_share(layer.bits))
-        rows.append([str(i), type(layer).__name__, shape, bits, above, steps])
+        above = percent((_numbers(layer.bits, slice(None)) > 0).mean())
+        rows.append([str(i), layer.kind, shape, str(weight_bits(layer)), above, steps])
     yield from aligned([row[:3] + row[4:] if binary else row for row in rows], left=2)
     yield "weights: units x inputs, or channels x rows x columns x input channels"
     yield "add --layer I for the weights of a layer"
 
 
-def _share(weights):
-    """The fraction of weights above 0."""
-    if isinstance(weights, Bits):
-        return float(np.bitwise_count(weights.words).sum(dtype=np.int64) / weights.size)
-    return float((weights.integers() > 0).mean())
+def _is_last(net, layer):
+    """Return whether the first result of a net is that of a layer."""
+    return layer.numbers[-1] == net.graph.outputs[0]
 
 
 def layer_lines(net, index, unit=None, signs="+-", everything=False):
@@ -147,24 +151,25 @@ def layer_lines(net, index, unit=None, signs="+-", everything=False):
         about = f"{m} filters of {rows}x{columns} on {channels} input channels"
     else:
         about = f"{m} units x {n} inputs"
-    yield f"layer {index}: {type(layer).__name__}, {about}, which are {_inputs(net, index)}"
+    yield f"layer {index}: {layer.kind}, {about}, which are {_inputs(layer)}"
     codebook = layer.weight_codebook
     if codebook:
         yield f"{codebook.bits}-bit weights: {_few(codebook)}"
         yield from _shares(_numbers(layer.bits, slice(None)), codebook, "in the layer")
-    show = partial(_signs, signs) if codebook is None else partial(_integers, codebook)
+    show = partial(_signs, signs) if isinstance(layer.bits, Bits) else _as_floats
+    show = partial(_integers, codebook) if codebook else show
     shown = [unit] if unit is not None else range(m if everything else min(m, UNITS))
     most = math.inf if everything else WEIGHTS
     for j in shown:
         own = _numbers(layer.bits, slice(j, j + 1))[0]
-        kinds = "are +1" if codebook is None else "are above 0"
+        kinds = "are +1" if isinstance(layer.bits, Bits) else "are above 0"
         kinds += f", {(own == 0).sum()} are 0" if codebook and 0 in codebook.integers else ""
-        about = f"unit {j}: {(own > 0).sum()} of {n} weights {kinds}"
-        if getattr(layer, "codebook", None):
+        about, rule = f"unit {j}: {(own > 0).sum()} of {n} weights {kinds}", _rule(net, layer, j)
+        if layer.codebook:
             yield about
-            yield from _wrapped(_rule(layer, j))
+            yield from _wrapped(rule)
         else:
-            yield f"{about}; {_rule(layer, j)}"
+            yield f"{about}; {rule}"
         if codebook and unit is not None:
             yield from _shares(own, codebook, "in the unit")
         for line, n_weights in _weight_lines(own, net.picture if index == 0 else None, show):
@@ -178,18 +183,22 @@ def layer_lines(net, index, unit=None, signs="+-", everything=False):
 
 
 def _numbers(weights, units):
-    """The weights of some units as integers."""
-    if isinstance(weights, Bits):
-        return weights[units].signs()
-    return weights.with_bits(weights.bits[:, units]).integers()
+    """The weights of some units as integers, or as they are in floats."""
+    if isinstance(weights, BitPlanes):
+        return weights.with_bits(weights.bits[:, units]).integers()
+    return weights[units].signs() if isinstance(weights, Bits) else weights[units]
 
 
-def _inputs(net, index):
+def _inputs(layer):
     """The kind of input of a layer, in words."""
-    enters = what_enters(net)[index]
-    if enters == "pixels":
-        return "pixels p, taken as 2p - 255"
-    return f"{enters.bits}-bit numbers: {_few(enters)}" if enters else "signs"
+    kind, codebook, before = layer.enters.kind, layer.enters.codebook, ""
+    if isinstance(layer.node, Cell):
+        codebook, before = layer.node.codebook, "states, as "
+        kind = "bits" if isinstance(layer.bits, (Bits, BitPlanes)) else kind
+    if codebook:
+        return f"{before}{codebook.bits}-bit numbers: {_few(codebook)}"
+    kinds = {"uint8": "pixels p, taken as 2p - 255", "bits": "signs"}
+    return before + kinds.get(kind, f"{kind} numbers")
 
 
 def _few(codebook):
@@ -224,11 +233,19 @@ def _wrapped(text):
     return textwrap.wrap(text, 100, initial_indent="  ", subsequent_indent="  ")
 
 
-def _rule(layer, j):
+def _rule(net, layer, j):
     """What a unit computes from its pre-activation z, in words."""
-    if isinstance(layer, FrozenOutput):
-        mean, scale, shift = (float(getattr(layer, name)[j]) for name in ("mean", "scale", "shift"))
-        return f"score = (z - {mean:.6g}) * {scale:.6g} + {shift:.6g}"
+    if isinstance(layer.node, Cell):
+        units = layer.bits.shape[1]
+        return f"the sum of the {GATE_NAMES[layer.kind][j // units]} of state {j % units}"
+    if layer.thresholds is None:
+        name, affine = "score" if _is_last(net, layer) else "result", layer.affine
+        if affine is None:
+            return f"{name} = z"
+        if isinstance(affine, Rescale):
+            return f"{name} = z * {affine.unit:.6g} + {affine.bias[j]:.6g}"
+        mean, scale, shift = (float(getattr(affine, own)[j]) for own in ("mean", "scale", "shift"))
+        return f"{name} = (z - {mean:.6g}) * {scale:.6g} + {shift:.6g}"
     increasing = bool(layer.increasing[j])
     sign, way = (">=", "increasing") if increasing else ("<=", "falling")
     if layer.codebook is None:
@@ -271,3 +288,8 @@ def _integers(codebook, own):
     """Integers of Codebook in columns of equal width."""
     width = max(len(str(n)) for n in codebook.integers[[0, -1]])
     return " ".join(f"{value:>{width}}" for value in own)
+
+
+def _as_floats(own):
+    """Floats in columns of equal width."""
+    return " ".join(f"{value:>9.3g}" for value in own)

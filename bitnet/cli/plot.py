@@ -7,23 +7,16 @@ examples:
   bitnet plot quantizers uniform:2 log:3 --out quantizers.png
 """
 
-import dataclasses
 from argparse import Namespace
 
 import numpy as np
 
 from bitnet.analysis import plots
-from bitnet.analysis.layer_counts import matrices_of
 from bitnet.autograd import trace
-from bitnet.cli.nets import LanguageFile, opened_language
 from bitnet.cli.options import add_data, add_machine, check_number, images_of, use_machine
-from bitnet.deploy.freeze import freeze
+from bitnet.deploy.sources import Weights
 from bitnet.errors import InputError
-from bitnet.kernels import Bits
-from bitnet.nn import IntegerLayer
-from bitnet.quantizers import quantizer_named
 from bitnet.training.log import read_log
-from bitnet.training.sources import inputs_of
 from bitnet.training.trained import Trained, load_net, open_net
 
 LOG = "a log from `bitnet train --log`"
@@ -85,7 +78,7 @@ def main(args: Namespace) -> None:
         plots.plot_histograms(read_log(args.log), path=args.out)
     elif args.kind == "filters":
         check_number("count", args.count, 1, 1024)
-        net = _opened(args.file)
+        net = load_net(args.file)
         picture = getattr(net, "picture", None) if args.layer == 0 else None
         layers = [*weights_of(net).values()]
         if not 0 <= args.layer < len(layers):
@@ -93,7 +86,7 @@ def main(args: Namespace) -> None:
         weights, codebook = layers[args.layer]
         plots.plot_filters(weights, picture, args.count, codebook=codebook, path=args.out)
     elif args.kind == "codes":
-        plots.plot_codes(weights_of(_opened(args.file)), path=args.out)
+        plots.plot_codes(weights_of(load_net(args.file)), path=args.out)
     elif args.kind == "confusion":
         use_machine(args)
         check_number("limit", args.limit, 0, 10**9)
@@ -116,39 +109,18 @@ def _graph(path):
         raise InputError(f"{path} is a frozen net; expected a checkpoint of `bitnet train`")
     if net.task == "texts":
         return trace(net.model, np.zeros((2, 1), np.int64))  # 2 steps of 1 text
-    images = np.zeros((1, *net.picture), np.uint8)
-    return trace(net.model, inputs_of(net.settings)(images))
-
-
-def _opened(path):
-    """Open the file of a net for images or texts."""
-    return opened_language(path, of_words=False) or open_net(path)
+    kind, shape = net.model.takes
+    return trace(net.model, np.zeros((1, *shape), kind))
 
 
 def weights_of(net):
-    """The quantized weights of the layers of a net by number and kind of the layer.
+    """The packed weights of a net, by number and the kind of what takes them.
 
     Each is a pair of Bits or BitPlanes and the Codebook that its codes stand for, None for ±1.
     """
-    if isinstance(net, LanguageFile):
-        return _of_language(net)
-    if isinstance(net, Trained):
-        layers = [layer for layer in net.model.modules() if isinstance(layer, IntegerLayer)]
-        found = [(layer.packed, layer.weight_quantizer.codebook) for layer in layers]
-    else:
-        layers = net.layers
-        found = [(layer.bits, layer.weight_codebook) for layer in layers]
+    graph = (net.freeze() if isinstance(net, Trained) else net).graph
+    pairs = ((i, node) for i, node in enumerate(graph.nodes) if isinstance(node, Weights))
+    found = [(graph.nodes[graph.readers[i][0]].kind, node) for i, node in pairs]
     if not found:
         raise InputError(FLOAT)
-    pairs = ((w, None if isinstance(w, Bits) else codebook) for w, codebook in found)
-    names = (f"{i} {type(layer).__name__}" for i, layer in enumerate(layers))
-    return dict(zip(names, pairs, strict=True))
-
-
-def _of_language(net):
-    """The weights of a language model by matrix, without their scales."""
-    if net.settings.get("float"):
-        raise InputError(FLOAT)
-    model = freeze(net.model) if net.settings else net.model
-    plain = {k: dataclasses.replace(m, scale=1.0) for k, m in matrices_of(model).items()}
-    return {k: (m.weight, quantizer_named(m.quantizer).codebook) for k, m in plain.items()}
+    return {f"{i} {kind}": (w.packed, w.codebook) for i, (kind, w) in enumerate(found)}

@@ -15,12 +15,13 @@ from argparse import Namespace
 import numpy as np
 
 from bitnet.archive import to_json
-from bitnet.cli.nets import LanguageFile, opened, prompt_of, standard_input
+from bitnet.cli.nets import is_text, prompt_of, scores_of, standard_input, vocabulary_of
 from bitnet.cli.options import add_machine, check_number, use_machine
 from bitnet.data.arrays import MAGIC, parse_npy, read_arrays
 from bitnet.data.image_folder import read_image, read_images_of
 from bitnet.errors import InputError
 from bitnet.training.texts import generate
+from bitnet.training.trained import load_net
 
 TEXT_OPTIONS = ("count", "temperature", "seed")
 MAX_INPUT = 1 << 28  # bytes of standard input
@@ -66,9 +67,9 @@ def main(args: Namespace) -> None:
     device = use_machine(args)
     if args.inputs.count("-") > 1:
         raise InputError("- is given twice; standard input can be read only once, so remove one")
-    net = opened(args.file).to(device)
+    net = load_net(args.file).to(device)
     rows = []
-    for row, line in (_continued if isinstance(net, LanguageFile) else _classified)(net, args):
+    for row, line in (_continued if is_text(net) else _classified)(net, args):
         rows.append(row)
         if not args.json:
             print(line)
@@ -103,11 +104,11 @@ def _continued(net, args):
     if args.top != 1 or args.invert:
         wrong = "invert" if args.invert else "top"
         raise InputError(f"--{wrong} applies only to images; remove it for a language model")
-    rng = np.random.default_rng(seed)
+    rng, vocabulary = np.random.default_rng(seed), vocabulary_of(net, args.file)
     for text in args.inputs:
         prompt = prompt_of(text)
-        drawn = generate(net.scores, net.vocabulary, prompt, count, rng, temperature)
-        whole = net.vocabulary.join([*net.vocabulary.split(prompt), *drawn])
+        drawn = generate(scores_of(net), vocabulary, prompt, count, rng, temperature)
+        whole = vocabulary.join([*vocabulary.split(prompt), *drawn])
         yield {"input": text, "text": whole}, whole
 
 

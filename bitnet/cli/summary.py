@@ -15,16 +15,13 @@ import numpy as np
 
 from bitnet.analysis import count_operations, estimate, repetitions, summary
 from bitnet.archive import to_json
-from bitnet.cli.freeze import frozen
-from bitnet.cli.nets import opened_language
+from bitnet.cli.nets import is_text
 from bitnet.cli.options import check_number
-from bitnet.deploy import FrozenLanguageModel, FrozenNet
-from bitnet.deploy.freeze import freeze
 from bitnet.errors import InputError
-from bitnet.nn.models import LanguageModel, net_named
+from bitnet.nn.models import net_named
 from bitnet.nn.models.names import PAPERS, is_language_net
 from bitnet.training.settings import ARGUMENTS, bits_or_name
-from bitnet.training.trained import Trained, open_net
+from bitnet.training.trained import Trained, load_net
 
 MNIST, CIFAR = (28, 28, 1), (32, 32, 3)
 NET = (
@@ -59,12 +56,13 @@ def add_arguments(parser):
 
 def main(args: Namespace) -> None:
     """Print the tables, or JSON."""
-    net, image, file = net_and_image(args)
-    tables: dict = {"summary": summary(net, image, file)}
+    path = pathlib.Path(args.file)
+    net, frozen = _of_file(args) if path.exists() else (_of_name(args), None)
+    tables: dict = {"summary": summary(net, frozen=frozen)}
     if args.energy:
         tables["energy"] = estimate(tables["summary"])
     if args.operations:
-        tables["operations"] = count_operations(_frozen(net, image, file, args.file))
+        tables["operations"] = count_operations(tables["summary"])
     if args.repetition:
         tables["repetition"] = repetitions(net)
     if args.json:
@@ -73,36 +71,20 @@ def main(args: Namespace) -> None:
         print("\n\n".join(map(str, tables.values())))
 
 
-def _frozen(net, image, file, name):
-    """Return the frozen form of a net: `file` if it is known already."""
-    if isinstance(net, (FrozenNet, FrozenLanguageModel)):
-        return net
-    if not isinstance(net, LanguageModel):
-        return file or freeze(net, image=image and image[:2])
-    if net.recurrent.weight_quantizer is None:
-        raise InputError(f"--operations applies to low-bit nets, and {name} is float; remove it")
-    return freeze(net)
-
-
-def net_and_image(args):
-    """Return the net of a file or a name, the shape of an image, and the frozen net.
-
-    The shape is None where it is not needed, the frozen net where it is not known.
-    """
-    exists, of_text = pathlib.Path(args.file).exists(), is_language_net(args.file)
-    language = opened_language(args.file, of_words=False) if exists else None
-    wrong = _given(args, "image", "energy", "repetition")
-    if wrong and (language or (of_text and not exists)):
-        raise InputError(f"--{wrong} applies only to nets for images, not for texts; remove it")
-    if not exists:
-        return _of_name(args, of_text)
+def _of_file(args):
+    """Return the net of a file, and for a trained one its frozen form."""
     if wrong := _given(args, "image", "classes", "weights", "activations", "float"):
         raise InputError(f"--{wrong} applies only to a net by name, not to {args.file}; remove it")
-    net = language or open_net(args.file)
-    if language or not isinstance(net, Trained):
-        return language.model if language else net, None, None
-    file = None if net.settings["float"] else frozen(net, args.file)
-    return net.model, net.image, file
+    net = load_net(args.file)
+    if is_text(net):
+        _refuse_for_texts(args)
+    return (net.model, net.freeze()) if isinstance(net, Trained) else (net, None)
+
+
+def _refuse_for_texts(args):
+    """Refuse the options that apply only to nets for images."""
+    if wrong := _given(args, "image", "energy", "repetition"):
+        raise InputError(f"--{wrong} applies only to nets for images, not for texts; remove it")
 
 
 def _given(args, *names):
@@ -110,22 +92,23 @@ def _given(args, *names):
     return next((name for name in names if getattr(args, name) not in (None, False)), None)
 
 
-def _of_name(args, of_text):
-    """Return a net by name with random weights, and the shape of an image for a ConvNet."""
+def _of_name(args):
+    """Return a net by name with random weights."""
     try:
         named = net_named(args.file)
     except InputError as error:
         raise InputError(f"there is no file {args.file}; {error}") from None
+    of_text = is_language_net(named.name)
     count = (10_000 if of_text else 10) if args.classes is None else args.classes
     check_number("classes", count, 1, 10**6)
     rng = np.random.default_rng(0)
     if of_text:
+        _refuse_for_texts(args)
         bits = {} if args.float else {"weight_quantizer": 4, "activation_quantizer": 4}
-        return named.build(count, named.units, rng, **(bits | _bits(args))), None, None
+        return named.build(count, named.units, rng, **(bits | _bits(args)))
     image = CIFAR if named.name in ("cifar10", "svhn") else MNIST
     image = _image(args.image) if args.image else image
-    model = named.build(image, count, rng, is_float=args.float, **_bits(args))
-    return model, image if named.is_conv else None, None
+    return named.build(image, count, rng, is_float=args.float, **_bits(args))
 
 
 def _bits(args):

@@ -8,7 +8,7 @@ from bitnet import kernels
 from bitnet.arrays import array_module
 from bitnet.deploy.floats import across
 from bitnet.deploy.node import Book, Flag, FloatArray, Node, Number
-from bitnet.deploy.products import quantized
+from bitnet.deploy.products import check_edges, quantized
 from bitnet.deploy.sizes import Value
 from bitnet.errors import InputError
 from bitnet.kernels import GATES
@@ -42,10 +42,10 @@ class Cell(Node):
         packed = weight.is_packed
         if weight.shape != (height, units) or (not packed and weight.kind != z.kind):
             raise self.unlike(f"weights ({height}, {units})", z, weight, *states)
-        n = 1 if self.codebook is None else len(self.codebook) - 1
-        edges = self.edges
-        if edges.ndim != 1 or len(edges) > (n if packed else 0) or str(edges.dtype) != z.kind:
-            raise InputError(f"edges of shape {edges.shape}; expected at most {n}, {z.kind}")
+        check_edges(self.edges, self.codebook)
+        if str(self.edges.dtype) != z.kind or (len(self.edges) and not packed):
+            came = f"edges {self.edges.dtype} of shape {self.edges.shape}"
+            raise InputError(f"{came}; expected {z.kind}, and none with float weights")
         if packed:
             largest = 1 if self.codebook is None else self.codebook.largest
             Value((1,), "int32", units * largest * weight.largest)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from bitnet import kernels
-from bitnet.arrays import Array, to_cpu
+from bitnet.arrays import Array, is_array, to_cpu
 from bitnet.autograd.trace import trace
 from bitnet.deploy.runtime import FrozenNet
 from bitnet.devices import on_cpu
@@ -94,7 +94,7 @@ def _differences(model, net, rows):
     differ = [a != b for a, b in zip(trained, frozen, strict=True)]
     unequal = _numbers(scores) != _numbers(frozen_scores)
     classes = unequal.reshape(len(unequal), -1).any(axis=1).sum() if unequal.ndim else 0
-    if frozen_scores.ndim == 2 and not isinstance(frozen_scores, Bits):
+    if frozen_scores.ndim == 2 and is_array(frozen_scores):
         classes = (scores.argmax(axis=1) != frozen_scores.argmax(axis=1)).sum()
     return [
         sum(own.size for own in differ),

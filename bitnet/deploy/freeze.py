@@ -15,7 +15,7 @@ from bitnet.deploy.freezer import Freezer
 from bitnet.deploy.language import FrozenLanguageModel
 from bitnet.deploy.runtime import FrozenNet
 from bitnet.deploy.sizes import Size
-from bitnet.deploy.sources import Input
+from bitnet.deploy.sources import Ids, Input
 from bitnet.devices import on_cpu
 from bitnet.errors import InputError
 from bitnet.kernels import Bits
@@ -111,7 +111,7 @@ def freeze(
             graphs.append(trace(model, *nested(structure, own.__getitem__), expanded=True))
         inputs = [_input(x, names) for x, names in zip(found, axes, strict=True)]
         graph = Freezer(graphs, both, inputs).graph()
-    _check(graph, model, structure, [x.data for x in graphs[0].inputs.values()])
+        _check(graph, model, structure, [x.data for x in graphs[0].inputs.values()])
     if not is_text:
         return FrozenNet(graph)
     if isinstance(vocabulary, Vocabulary):
@@ -195,7 +195,7 @@ def _input(x, names):
     kinds = {"uint8": "pixels", "float32": "numbers", "int64": "ids"}
     kind = "signs" if isinstance(x, Bits) else kinds[str(x.dtype)]
     shape = (*(Size(1, (name,)) for name in names), *x.shape[len(names) :])
-    return Input(kind, (), shape, 1)
+    return (Ids if kind == "ids" else Input)(kind, (), shape)
 
 
 def _check_numbers(model):

@@ -15,13 +15,14 @@ from bitnet.autograd import Tensor, no_grad
 from bitnet.deploy import rules
 from bitnet.deploy.graph import FrozenGraph
 from bitnet.deploy.sizes import generalized
-from bitnet.deploy.sources import Constant, Input, Weights
+from bitnet.deploy.sources import Constant, Ids, Input, Weights
 from bitnet.errors import InputError
-from bitnet.kernels import BitPlanes, Bits, Codebook
+from bitnet.kernels import BitPlanes, Bits, Codebook, Window
 from bitnet.nn.functional.embedding import Embedding
 from bitnet.nn.functional.shapes import GetItem, Reshape
+from bitnet.quantizers import Quantizer
 
-SIMPLE = (bool, int, float, str, tuple, np.ndarray, np.generic, type(None))
+SIMPLE = (bool, int, float, str, tuple, np.ndarray, np.generic, type(None), Window, Quantizer)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,8 +54,8 @@ class Freezer:
 
     def __init__(self, graphs, sizes, inputs):
         self.graphs, self.sizes = graphs, sizes
-        own = ([(n.function, n.inputs) for n in graph.nodes] for graph in graphs)
-        if not _same(*own) or graphs[0].outputs != graphs[1].outputs:
+        first, second = ([(n.function, n.inputs) for n in graph.nodes] for graph in graphs)
+        if first != second or graphs[0].outputs != graphs[1].outputs:
             raise InputError(
                 "freeze: the operations of the model depend on the size of the batch; expected the "
                 "same operations for 2 and 3 inputs"
@@ -64,9 +65,11 @@ class Freezer:
         self.nodes, self.values = [], []
         self.places, self.known, self.books = {}, {}, {}
         for name, node in zip(graphs[0].inputs, inputs, strict=True):
-            limits = [self.data(op.inputs[0])[0].shape[0] for op in self.ops if _looks_up(op, name)]
-            below = min([*limits, (1 << 31) - 1]) if node.kind == "ids" else 1
-            self.places[name] = self.add(dataclasses.replace(node, below=below))
+            if isinstance(node, Ids):
+                tables = [op.inputs[0] for op in self.ops if _looks_up(op, name)]
+                below = min([(1 << 31) - 1, *(len(self.data(own)[0]) for own in tables)])
+                node = dataclasses.replace(node, below=below)
+            self.places[name] = self.add(node)
 
     def graph(self):
         """Return the frozen graph of the outputs."""
@@ -119,14 +122,18 @@ class Freezer:
         return found
 
     def name_of(self, op):
-        """Return the dotted name of the layer whose parameters an operation takes, or ""."""
+        """Return the dotted name of the layer whose parameters an operation takes, or "".
+
+        A parameter in a list, such as weights.0, has a name of its own.
+        """
         refs = list(op.inputs)
         while refs:
             ref = refs.pop(0)
             if isinstance(ref, int) and self.is_constant(ref):
-                refs += self.ops[ref].inputs
+                refs = [*self.ops[ref].inputs, *refs]
             elif ref in self.graphs[0].parameters:
-                return ref.rpartition(".")[0]
+                layer, _, own = ref.rpartition(".")
+                return ref if own.isdigit() else layer
         return ""
 
     def described(self, op):

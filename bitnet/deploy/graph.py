@@ -17,11 +17,11 @@ from bitnet.arrays import array_module, like, moved, read_only
 from bitnet.deploy import cells, floats, products, shapes
 from bitnet.deploy.node import Node
 from bitnet.deploy.sizes import BATCH, Size, Value
-from bitnet.deploy.sources import TYPES, Constant, Input, Weights
+from bitnet.deploy.sources import TYPES, Constant, Ids, Input, Weights
 from bitnet.errors import InputError, check_choice
 from bitnet.kernels import Bits
 
-KINDS: dict[str, type[Node]] = dict.fromkeys(TYPES, Input)
+KINDS: dict[str, type[Node]] = {**dict.fromkeys(TYPES, Input), "ids": Ids}
 KINDS |= {"weights": Weights, "constant": Constant}
 KINDS |= products.KINDS | floats.KINDS | shapes.KINDS | cells.KINDS
 MAX_NODES = 1 << 16

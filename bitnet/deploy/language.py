@@ -93,7 +93,9 @@ class FrozenLanguageModel(FrozenNet):
         layers = "-".join(f"{n} {name}" for n, name in zip(units, names, strict=True))
         return f"FrozenLanguageModel({count}-{width}-{layers}-{count})"
 
-    def scores(self, ids: Array, state: Any = None, prepared: bool = True) -> tuple[Array, tuple]:  # type: ignore[override]
+    def scores(  # type: ignore[override]
+        self, ids: Array, state: Any = None, prepared: bool = True
+    ) -> tuple[Array, tuple]:
         """Return the scores after every step, float32 (T B, V), and the next state.
 
         `ids` are integers (T, B) from 0 to V - 1: T steps of B texts.  `state` is the state that an

@@ -111,7 +111,7 @@ class FrozenLayer:
     def pooling(self) -> str:
         """The kind of the pooling, "max" or "average"."""
         pool = self._first(Pool)
-        return "average" if pool is not None and pool.kind == "sumpool" else "max"
+        return "average" if pool is not None and pool.kind != "maxpool" else "max"
 
     @property
     def steps(self) -> Threshold | None:

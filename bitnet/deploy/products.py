@@ -8,6 +8,7 @@ from typing import Annotated
 import numpy as np
 
 from bitnet import kernels
+from bitnet.arrays import array_module
 from bitnet.deploy.node import (
     Book,
     BoolArray,
@@ -33,6 +34,15 @@ def packed_value(shape, codebook, by_row):
     return Value(shape, "planes", codebook.largest, codebook, by_row)
 
 
+def check_edges(edges, codebook):
+    """Refuse edges that are more than the codes need, or not in order."""
+    n = 1 if codebook is None else len(codebook) - 1
+    if edges.ndim != 1 or len(edges) > n or not (edges[1:] >= edges[:-1]).all():
+        raise InputError(f"edges of shape {edges.shape}; expected at most {n}, sorted")
+    if (edges != edges).any():
+        raise InputError("edges hold NaN; expected numbers")
+
+
 def check_window(window):
     """Refuse a padding that is not smaller than the window."""
     if max(n for pair in window.padding for n in pair) >= max(window.size):
@@ -48,7 +58,7 @@ def images_after(window, shape):
 
 
 @dataclasses.dataclass(frozen=True)
-class Planes(Node):
+class TopPlanes(Node):
     """The top planes of uint8 pixels."""
 
     planes: Whole = 8
@@ -125,7 +135,8 @@ class Rescale(Node):
         self.check_array("bias", z.shape[-1:])
         if z.kind != "int32" or len(z.shape) != 2:
             raise self.unlike("int32 (R, M)", z)
-        reach = z.largest * abs(self.unit) + float(abs(self.bias).max(initial=0))
+        reach = z.largest * abs(self.unit)
+        reach += float(abs(self.bias).max()) if self.bias.size else 0.0
         if not reach <= float(np.finfo(self.bias.dtype).max):
             raise InputError(f"values of up to {reach:.3g}; expected at most what floats hold")
         return Value(z.shape, str(self.bias.dtype), by_row=z.by_row)
@@ -151,8 +162,9 @@ class Threshold(Node):
         self.check_array("thresholds", shape)
         self.check_array("increasing", (m,))
         if self.codebook is not None:  # the thresholds of an increasing unit increase along its row
-            steps = np.diff(self.thresholds.astype(np.int64), axis=1)
-            if not np.where(self.increasing[:, None], steps >= 0, steps <= 0).all():
+            before, after = self.thresholds[:, :-1], self.thresholds[:, 1:]
+            rising = self.increasing[:, None]
+            if ((after < before) & rising).any() or ((after > before) & ~rising).any():
                 raise InputError("thresholds are not in order; expected each row sorted")
         return packed_value(z.shape, self.codebook, z.by_row)
 
@@ -189,12 +201,8 @@ class Quantize(Node):
     codebook: Book = None
 
     def value(self, x):
-        n = 1 if self.codebook is None else len(self.codebook) - 1
+        check_edges(self.edges, self.codebook)
         own = self.edges
-        if own.ndim != 1 or not len(own) <= n or np.isnan(own).any() or (own[1:] < own[:-1]).any():
-            raise InputError(
-                f"edges of shape {own.shape}; expected at most {n}, sorted, without NaN"
-            )
         if x.kind != str(own.dtype) or not isinstance(x.shape[-1], int):
             raise self.unlike(f"{own.dtype} (..., N)", x)
         return packed_value(x.shape, self.codebook, x.by_row)
@@ -211,11 +219,11 @@ class Quantize(Node):
 
 def quantized(x, edges, codebook):
     """Return floats as Bits, or as BitPlanes with a codebook, by comparisons with edges."""
-    if codebook is None:
-        if len(edges) == 1 and edges[0] == 0:
-            return kernels.pack(x)
-        return kernels.pack(kernels.count_edges(x, edges) > 0)
-    return codebook.planes(kernels.count_edges(x, edges))
+    if codebook is None and len(edges) == 1 and edges[0] == 0:
+        return kernels.pack(x)
+    xp = array_module(x)
+    codes = kernels.count_edges(x, edges) if len(edges) else xp.zeros(x.shape, np.uint8)
+    return kernels.pack(codes > 0) if codebook is None else codebook.planes(codes)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -235,5 +243,5 @@ class Unpack(Node):
         return kernels.unpack(x, dtype) if isinstance(x, Bits) else x.values(dtype)
 
 
-KINDS: dict[str, type[Node]] = {"planes": Planes, "linear": Linear, "conv": Conv}
+KINDS: dict[str, type[Node]] = {"planes": TopPlanes, "linear": Linear, "conv": Conv}
 KINDS |= {"rescale": Rescale, "thresholds": Threshold, "quantize": Quantize, "unpack": Unpack}

@@ -58,7 +58,8 @@ def quantized(freezer, op):
         number = freezer.add(node)
     for own in reversed(moved):
         if own.function is Embedding:
-            node = shapes.Gather("gather", (number, freezer.operand(own.inputs[1])))
+            operands = number, freezer.operand(own.inputs[1])
+            node = shapes.Gather("gather", operands, name=freezer.name_of(own))
         elif own.function is Flatten:
             node = shapes.Flatten("flatten", (number,))
         else:

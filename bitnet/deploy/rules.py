@@ -138,8 +138,10 @@ def _reduce(freezer, op):
 
 
 def _pool(freezer, op):
-    operands = freezer.operands(op)
-    return freezer.add(shapes.Pool(POOLS[op.function], operands, op.settings["window"]))
+    (x,), kind = freezer.operands(op), POOLS[op.function]
+    if kind == "sumpool" and freezer.values[x].is_float:
+        kind = "avgpool"
+    return freezer.add(shapes.Pool(kind, (x,), op.settings["window"]))
 
 
 def _flatten(freezer, op):
@@ -170,7 +172,7 @@ def _unpack(freezer, op):
 
 
 def _planes(freezer, op):
-    return freezer.add(products.Planes("planes", freezer.operands(op), op.settings["planes"]))
+    return freezer.add(products.TopPlanes("planes", freezer.operands(op), op.settings["planes"]))
 
 
 def _compare(freezer, op):

@@ -15,7 +15,7 @@ from bitnet.kernels import BitPlanes, Bits
 
 @dataclasses.dataclass(frozen=True)
 class Pool(Node):
-    """The maximum of each window; or its sum, which for floats is divided by the taps."""
+    """The maximum of each window, the sum of integers, or the mean of floats."""
 
     window: Taps = None
 
@@ -25,15 +25,17 @@ class Pool(Node):
             if x.kind == "int64":
                 raise self.unlike("floats, int32, pixels or packed values", x)
             return x.has(shape)
-        if x.is_float:
+        if self.kind == "avgpool":
+            if not x.is_float:
+                raise self.unlike("floats", x)
             return x.has(shape)
         if x.kind not in ("int32", *PACKED):
-            raise self.unlike("floats, int32 or packed values", x)
+            raise self.unlike("int32 or packed values", x)
         return Value(shape, "int32", x.largest * self.window.taps, by_row=x.by_row)
 
     def run(self, sizes, x):
         """Return the pooled images."""
-        if self.kind == "sumpool":
+        if self.kind != "maxpool":
             return kernels.sum_pool(x, self.window)
         if is_array(x):
             return kernels.max_pool(x, self.window)[0]
@@ -180,7 +182,15 @@ class Slice(Node):
 
     def run(self, sizes, x):
         """Return `x[index]`, an array."""
-        return array_module(x).asarray(x[self.index])
+        return array_module(x).asarray(_indexed(x, self.index))
+
+
+def _indexed(x, index):
+    """Return x[index]; refuse an index that the sizes of the inputs do not have."""
+    try:
+        return x[index]
+    except IndexError as error:
+        raise InputError(f"an index into values of shape {x.shape}: {error}") from None
 
 
 def _sliced(size, part):
@@ -240,7 +250,7 @@ class Select(Node):
 
     def run(self, sizes, x):
         """Return the selected elements."""
-        return x.take(self.ids, axis=self.axis)
+        return x[(slice(None),) * self.axis + (self.ids,)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -257,13 +267,13 @@ class Take(Node):
 
     def run(self, sizes, x, steps):
         """Return the steps, (B, N)."""
-        xp = array_module(x)
-        return x[steps, xp.arange(x.shape[1])]
+        return _indexed(x, (steps, array_module(x).arange(x.shape[1])))
 
 
 KINDS: dict[str, type[Node]] = {
     "maxpool": Pool,
     "sumpool": Pool,
+    "avgpool": Pool,
     "flatten": Flatten,
     "reshape": Reshape,
 }

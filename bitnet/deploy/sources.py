@@ -25,17 +25,16 @@ TYPES = {
 FITS = {
     "pixels": lambda x: x.dtype == np.uint8,
     "signs": lambda x: x.dtype.kind in "fi" and (abs(x) == 1).all(),
-    "numbers": lambda x: x.dtype == np.float32 and not np.isnan(x.min(initial=0)),
+    "numbers": lambda x: x.dtype == np.float32 and not (x.size and array_module(x).isnan(x.min())),
     "ids": lambda x: x.dtype.kind in "iu" or not x.size,
 }
 
 
 @dataclasses.dataclass(frozen=True)
 class Input(Node):
-    """An input: uint8 pixels, signs, float32 numbers, or integer ids below a limit."""
+    """An input: uint8 pixels, signs, or float32 numbers."""
 
     shape: Shape = ()
-    below: Whole = 1  # ids are 0 to below - 1
 
     arity = (0, 0)
 
@@ -43,11 +42,10 @@ class Input(Node):
         own = self.shape
         if not own or (self.kind == "signs" and not isinstance(own[-1], int)):
             raise InputError(f"the shape is {own}; expected axes, the last of signs with a number")
-        names = [size.names for size in own if isinstance(size, Size)]
-        if any(len(each) > 1 or s.factor > 1 for each, s in zip(names, own, strict=False)):
+        if any(size != Size(1, size.names[:1]) for size in own if isinstance(size, Size)):
             raise InputError(f"the shape is {own}; expected numbers, and names such as B")
         kind, _ = TYPES[self.kind]
-        largest = {"uint8": 255, "bits": 1, "int64": self.below - 1}.get(kind)
+        largest = {"uint8": 255, "bits": 1, "int64": 0}.get(kind)
         return Value(own, kind, largest, by_row=own[0] == Size(1, ("B",)))
 
     def taken(self, net, x):
@@ -64,11 +62,6 @@ class Input(Node):
             x = self._shaped(net, x)
         if not FITS[self.kind](x):
             raise self._refused(net, f"{x.dtype} values", TYPES[self.kind][1])
-        if self.kind == "ids":
-            x = x.astype(np.int64)
-            if x.size and not 0 <= x.min() <= x.max() < self.below:
-                span = f"ids from {x.min()} to {x.max()}"
-                raise self._refused(net, span, f"0 to {self.below - 1}")
         return kernels.pack(x) if self.kind == "signs" else x
 
     def _refused(self, net, came, expected="an array"):
@@ -91,6 +84,23 @@ class Input(Node):
             return x.reshape(len(x), *own)
         how = "one row per input (for a single one: x[None]), an array"
         raise self._refused(net, f"an array of shape {x.shape}", how)
+
+
+@dataclasses.dataclass(frozen=True)
+class Ids(Input):
+    """An input of integer ids from 0 to `below - 1`."""
+
+    below: Whole = 1
+
+    def value(self):
+        return dataclasses.replace(super().value(), largest=self.below - 1)
+
+    def taken(self, net, x):
+        x = super().taken(net, x).astype(np.int64)
+        if x.size and not 0 <= x.min() <= x.max() < self.below:
+            span = f"ids from {x.min()} to {x.max()}"
+            raise self._refused(net, span, f"0 to {self.below - 1}")
+        return x
 
 
 @dataclasses.dataclass(frozen=True)

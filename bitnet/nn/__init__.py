@@ -13,7 +13,7 @@ from bitnet.nn.embedding import Embedding
 from bitnet.nn.linear import BinaryLinear, Linear, QuantLinear, ScaledLinear
 from bitnet.nn.module import Module
 from bitnet.nn.norm import BatchNorm
-from bitnet.nn.pixels import PixelPlanes
+from bitnet.nn.pixels import PixelPlanes, ScalePixels
 from bitnet.nn.quantized import IntegerLayer, QuantizedLayer
 from bitnet.nn.recurrent import GRU, LSTM, RNN, detach
 from bitnet.nn.shift import ShiftBatchNorm
@@ -44,6 +44,7 @@ __all__ = [
     "QuantizedLayer",
     "ReLU",
     "Scale",
+    "ScalePixels",
     "ScaledLinear",
     "Sequential",
     "Shift",

@@ -1,4 +1,6 @@
-"""The layer that gives a net the highest bits of its pixels."""
+"""Layers at the start of a net that takes 8-bit pixels: their highest bits, or floats."""
+
+import numpy as np
 
 from bitnet.autograd import Tensor
 from bitnet.errors import check_count
@@ -35,3 +37,18 @@ class PixelPlanes(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return functional.pixel_planes(x, self.planes)
+
+
+class ScalePixels(Module):
+    """8-bit pixels as float32 from -1 to 1, at the start of a float net: `2 p / 255 - 1`.
+
+    The numbers are those of `data.scale_pixels`.
+
+    Examples
+    --------
+    >>> ScalePixels()(np.array([[0, 255]], np.uint8)).data
+    array([[-1.,  1.]], dtype=float32)
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * np.float32(2 / 255) - np.float32(1)

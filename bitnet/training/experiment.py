@@ -138,7 +138,7 @@ class Experiment:
         loss, border = self.recipe.loss_of, GREY if self.preparation else None
         loss = self.teacher.loss(loss) if self.teacher else loss
         more = {name: settings[name] for name in ("batch", "flip", "crop")}
-        more |= {"to_input": inputs_of(settings), "border": border, "teacher": self.teacher}
+        more |= {"to_input": inputs_of(self.model), "border": border, "teacher": self.teacher}
         return Images(data, loss, **more)
 
     @property

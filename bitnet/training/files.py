@@ -40,7 +40,8 @@ def load(
     Returns
     -------
     FrozenNet or FrozenLanguageModel or Trained
-        A `Trained` for a checkpoint: it has `model`, in evaluation mode, and `settings`.
+        A `Trained` for a checkpoint: it has `model`, in evaluation mode, `settings` and
+        `freeze()`.
 
     Raises
     ------

@@ -12,12 +12,11 @@ from typing import Any
 import numpy as np
 
 from bitnet.autograd.tensor import Tensor
-from bitnet.data import Corpus, batches, load_dataset, scale_pixels, sequences
+from bitnet.data import Corpus, batches, load_dataset, sequences
 from bitnet.devices import full_memory_named, to_cpu
 from bitnet.errors import InputError
 from bitnet.nn import Module, detach
 from bitnet.nn.functional import cross_entropy, squared_hinge
-from bitnet.nn.models import net_named
 from bitnet.training import metrics
 
 MEASURED = 10_000  # training images for the training accuracy
@@ -317,18 +316,10 @@ def state_for(model, state):
     return None if state is None else model.brought(state)
 
 
-def inputs_of(settings):
-    """Return the function from prepared uint8 images (B, H, W, C) to the input of a model.
-
-    An MLP takes rows of pixels, a float twin takes floats from -1 to 1.
-    """
-    is_conv, is_float = net_named(settings["net"]).is_conv, settings["float"]
-
-    def inputs(images):
-        images = images if is_conv else images.reshape(len(images), -1)
-        return scale_pixels(images) if is_float else images
-
-    return inputs
+def inputs_of(model):
+    """Return the function from images (B, H, W, C) to what a model `takes`, such as rows."""
+    _, shape = model.takes
+    return lambda images: images.reshape(len(images), *shape)
 
 
 def read_data(name, folder=None, limit=0, validation=0, size=None, channels=None):

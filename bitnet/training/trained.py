@@ -1,4 +1,4 @@
-"""Load a trained net from its checkpoint, ready for use or as a teacher.
+"""Load a trained net from its checkpoint, ready for use, to be frozen, or as a teacher.
 
 The arrays in the file must have the sizes that the settings imply before a model is allocated.
 """
@@ -12,10 +12,12 @@ import numpy as np
 
 from bitnet.archive import MAX_BYTES, header_of, kind_of
 from bitnet.data import Preparation, Vocabulary
+from bitnet.deploy import FrozenNet
 from bitnet.deploy.file import LANGUAGE_MODEL
+from bitnet.deploy.freeze import freeze
 from bitnet.errors import InputError
 from bitnet.nn import Module, functional
-from bitnet.nn.models import net_named
+from bitnet.nn.models import LanguageModel, net_named
 from bitnet.training.checkpoint import KIND, read_checkpoint
 from bitnet.training.files import load
 from bitnet.training.metrics import scores
@@ -77,15 +79,10 @@ class Trained:
         return tuple(self.settings["classes"])
 
     @property
-    def picture(self) -> tuple[int, ...]:
+    def picture(self) -> tuple[int, int, int]:
         """Rows, columns and channels of the images."""
-        return tuple(self.settings["picture"])
-
-    @property
-    def image(self) -> tuple[int, ...] | None:
-        """The `picture` if the model takes images, or None if it takes rows of pixels."""
-        is_conv = getattr(net_named(self.settings["net"]), "is_conv", False)
-        return self.picture if is_conv else None
+        rows, columns, channels = self.settings["picture"]
+        return rows, columns, channels
 
     def prepare(self, images: np.ndarray) -> np.ndarray:
         """Return uint8 images (count, H, W[, C]) as prepared uint8 images (count, H, W, C)."""
@@ -104,11 +101,20 @@ class Trained:
         With `prepared`, the images are those that `prepare` returned.
         """
         images = images if prepared else self.prepare(images)
-        return scores(self.model, images, inputs_of(self.settings), self.batch)
+        return scores(self.model, images, inputs_of(self.model), self.batch)
 
     def predict(self, images: np.ndarray, prepared: bool = False) -> np.ndarray:
         """Return the classes, int64 (count,), of the same images as `scores`."""
         return self.scores(images, prepared).argmax(axis=1)
+
+    def freeze(self) -> FrozenNet:
+        """Return the frozen net, with its classes and preparation, or its vocabulary."""
+        if isinstance(self.model, LanguageModel):
+            return freeze(self.model, vocabulary=self.vocabulary)
+        net = freeze(self.model)
+        net.classes, net.data = self.classes, self.settings["data"]
+        net.picture, net.preparation = self.picture, self.preparation
+        return net
 
 
 def load_trained(path, max_bytes=MAX_BYTES):

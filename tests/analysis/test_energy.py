@@ -14,11 +14,13 @@ from bitnet.nn import (
     BinaryLinear,
     Linear,
     MaxPool2d,
+    Module,
     QuantConv2d,
     Quantize,
     QuantLinear,
     ReLU,
     Sequential,
+    Sign,
     models,
 )
 from bitnet.nn.shift import ShiftBatchNorm
@@ -73,12 +75,12 @@ def test_the_smallest_memory_that_holds_all():
 
 def test_model_and_frozen_net_need_the_same():
     model = models.binary_convnet((8, 8, 3), [(16, 70)], (9, 2), rng=RNG)
-    trained = estimate(model, (8, 8, 3))
-    frozen = estimate(bitnet.freeze(model, image=(8, 8)))
+    trained = estimate(model)
+    frozen = estimate(bitnet.freeze(model))
     assert trained.estimates == frozen.estimates
-    assert estimate(summary(model, (8, 8, 3))) == trained
+    assert estimate(summary(model)) == trained
     twin = models.float_convnet((8, 8, 3), [(16, 70)], (9, 2), rng=RNG)
-    alone = estimate(twin, (8, 8, 3)).estimates[0]
+    alone = estimate(twin).estimates[0]
     both = trained.estimates[1]
     assert alone.weight_bytes == both.weight_bytes
     assert alone.total_pj == both.total_pj
@@ -91,7 +93,24 @@ def test_a_mixed_net():
     assert binary.macs == {"1x1": 0, "8x1": 32, "float32": 8}
     steps = 4 * (0.03 + 2 * 0.9)  # a batch norm with scales of 1, whose rectifier is no threshold
     assert binary.arithmetic_pj == pytest.approx(0.5 * 8 * 4 + steps + 4.6 * 8 + 0.9 * 2)
-    assert binary.weight_bytes == 4 + 4 * (4 * 4 + 10)
+    assert binary.weight_bytes == 4 + 4 * (3 * 4 + 10)
+
+
+def test_a_shortcut_costs_the_same_in_the_twin():
+    class Shortcut(Module):
+        def __init__(self):
+            self.sign, self.linear, self.norm = Sign(), BinaryLinear(9, 9, rng=RNG), BatchNorm(9)
+
+        def forward(self, x):
+            return x + self.norm(self.linear(self.sign(x)))
+
+    binary, twin = estimate(Shortcut(), np.zeros((1, 9), np.float32)).estimates
+    norm = 9 * (0.03 + 2 * 0.9)  # with scales of 1
+    assert binary.arithmetic_pj == pytest.approx(0.5 * 9 + norm + 9 * 0.1 + 9 * 0.9)
+    assert twin.arithmetic_pj == pytest.approx(4.6 * 81 + 0.9 * 9 + 9 * 0.9)
+    # floats to signs, signs to floats, and the sum of two
+    assert binary.activation_bytes == round((36 + 9 / 8) + (9 / 8 + 36) + (72 + 36))
+    assert twin.activation_bytes == 4 * (18 + 18 + 27)
 
 
 def few_bits(norm=BatchNorm):
@@ -156,8 +175,9 @@ def test_few_bits_of_images_frozen_or_not():
         BatchNorm(3),
     ]
     model = Sequential(*layers)
-    frozen = estimate(bitnet.freeze(model, image=(8, 8)))
-    assert estimate(model, (8, 8, 3)).estimates == frozen.estimates
+    pixels = np.zeros((1, 8, 8, 3), np.uint8)
+    frozen = estimate(bitnet.freeze(model, pixels))
+    assert estimate(model, pixels).estimates == frozen.estimates
 
 
 def test_what_is_printed_and_what_is_refused():
@@ -175,8 +195,13 @@ def test_what_is_printed_and_what_is_refused():
     assert json.loads(json.dumps(energy.as_dict()))["estimates"][0]["net"] == "binary"
     assert "float twin /" not in str(estimate(Sequential(Linear(3, 2, rng=RNG))))
     with pytest.raises(InputError, match="no layer that multiplies"):
-        estimate(Sequential(ReLU()), (3,))
+        estimate(Sequential(ReLU()), np.zeros((1, 3), np.float32))
     with pytest.raises(InputError, match="got int"):
         estimate(3)
-    with pytest.raises(InputError, match="got the language model"):
-        estimate(models.language_model(4, rng=RNG, width=2, units=3))
+    few = {"weight_quantizer": 2, "activation_quantizer": 2}
+    with pytest.raises(InputError, match="which takes tokens"):
+        estimate(models.language_model(4, rng=RNG, width=2, units=3, **few))
+    model = mlp(3, 2)
+    model.layers[0].weight.edit()[0, 0] = np.nan
+    with pytest.raises(InputError, match=r"cannot be frozen: layers\.0\.weight holds NaN"):
+        estimate(model)

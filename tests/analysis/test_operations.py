@@ -7,9 +7,15 @@ import pytest
 
 import bitnet
 from bitnet import InputError
+from bitnet.analysis.layer_counts import CELLS, ELEMENTWISE
 from bitnet.analysis.operations import KINDS, count_operations
+from bitnet.analysis.report import summary
+from bitnet.deploy import FrozenNet
+from bitnet.deploy.floats import COMPARISONS
+from bitnet.deploy.graph import KINDS as KINDS_OF_NODES
+from bitnet.deploy.graph import FrozenGraph
 from bitnet.nn import Quantize, QuantLinear, Sequential
-from bitnet.nn.models.feedforward import binary_convnet, binary_mlp
+from bitnet.nn.models.feedforward import binary_convnet, binary_mlp, float_mlp
 from bitnet.nn.shift import ShiftBatchNorm
 
 RNG = np.random.default_rng(0)
@@ -42,7 +48,7 @@ def test_an_mlp_by_hand(norm):
 
 def test_a_convnet_by_hand():
     model = binary_convnet((6, 6, 3), [(4, 5)], [7, 2], rng=RNG, norm="shift")
-    model_rows = count_operations(bitnet.freeze(model, image=(6, 6))).rows
+    model_rows = count_operations(bitnet.freeze(model)).rows
     first, second, third, last = model_rows
     assert (first.words, first.comparisons, first.shifts) == (36 * 4 * 8, 36 * 4, 36 * 4 * 8)
     assert (second.words, second.comparisons, second.shifts) == (36 * 5 * 9, 36 * 5, 36 * 5)
@@ -62,16 +68,65 @@ def test_few_bits_by_hand():
 
 
 def test_zeros_and_negative_powers_are_no_multiplication():
-    net = trained("shift")
-    *hidden, output = net.layers
+    graph = trained("shift").graph
+    *nodes, affine = graph.nodes
     scale = np.array([0.0, -0.25, 3.0, -3.0, 2.0**-149], np.float32)
-    net = bitnet.deploy.FrozenNet([*hidden, dataclasses.replace(output, scale=scale)])
+    nodes.append(dataclasses.replace(affine, scale=scale))
+    net = FrozenNet(FrozenGraph(nodes, graph.outputs))
     assert count_operations(net).rows[-1].multiplications == 2
+
+
+def test_products_of_floats():
+    rows = count_operations(bitnet.freeze(float_mlp([30, 9, 3], rng=RNG))).rows
+    first, last = ([getattr(row, kind) for kind in KINDS] for row in rows)
+    assert first == [0, 270 + 3 * 9, 0, 9, 270]  # a bias and an affine map with scales of 1
+    assert last == [0, 27 + 3 * 3, 0, 3, 27]
+
+
+class Floats(bitnet.nn.Module):
+    """Operations on floats (B, 6), one after the other."""
+
+    def forward(self, x):
+        x = (x + 1.5) * x
+        x = x.exp().tanh().sigmoid().abs()
+        y = (x / 3.0).reshape(-1, 2, 3)
+        return y.sum(axis=2), y.mean(axis=1), y.max(axis=2), x > 0.5
+
+
+def test_operations_on_floats_by_hand():
+    rows = count_operations(bitnet.freeze(Floats(), np.zeros((1, 6), np.float32))).rows
+    kinds = "additions", "comparisons", "multiplications"
+    assert {row.name: tuple(getattr(row, kind) for kind in kinds) for row in rows} == {
+        "add": (6, 0, 0),
+        "multiply": (0, 0, 6),
+        "exp": (0, 0, 6),
+        "tanh": (6 * 12, 0, 6 * 15),
+        "sigmoid": (6 * 13, 0, 6 * 17),
+        "divide": (0, 0, 6),
+        "sum": (6, 0, 0),
+        "mean": (6, 0, 3),
+        "max": (0, 6, 0),
+        "gt": (0, 6, 0),
+    }
+
+
+def test_every_kind_of_node_is_counted_or_known_to_be_free():
+    free = {"pixels", "signs", "numbers", "ids", "weights", "constant", "planes", "unpack"}
+    free |= {"negate", "abs", "relu", "hardtanh", "maxpool"}
+    free |= {"flatten", "reshape", "transpose", "concatenate", "slice", "gather", "take", "select"}
+    products = {"linear", "conv", "float linear", "float conv", "matmul", *CELLS}
+    counted = {"thresholds", "quantize", "affine", "rescale", "sumpool", "avgpool", *COMPARISONS}
+    assert products | free | counted | {*ELEMENTWISE, "sum", "mean", "max"} == set(KINDS_OF_NODES)
 
 
 def test_only_frozen_nets_are_counted():
     with pytest.raises(InputError, match="expected a FrozenNet"):
         count_operations(binary_mlp([4, 3], rng=RNG))
+    model = binary_mlp([4, 3], rng=RNG)
+    assert count_operations(summary(model)).rows == count_operations(bitnet.freeze(model)).rows
+    model.layers[0].weight.edit()[0, 0] = np.nan
+    with pytest.raises(InputError, match=r"cannot be frozen: layers\.0\.weight holds NaN"):
+        count_operations(summary(model))
 
 
 def test_language_models_by_hand():
@@ -81,13 +136,14 @@ def test_language_models_by_hand():
     for kind in ("lstm", "gru", "rnn"):
         model = bitnet.nn.models.language_model(9, rng=RNG, kind=kind, **kinds, layers=2)
         rows = count_operations(bitnet.freeze(model)).rows
-        assert len(rows) == 7
+        assert len(rows) == 9
         gates = {"lstm": 4, "gru": 3, "rnn": 1}[kind] * 65
-        for row in (rows[0], rows[1], rows[3], rows[4]):
+        for row in (rows[0], rows[1], rows[4], rows[5]):
             words = gates * 6 * 2
             assert [getattr(row, k) for k in KINDS] == [words, words + gates, 0, gates * 6, gates]
-        assert [getattr(rows[6], k) for k in KINDS] == [108, 117, 0, 54, 9]
-        assert rows[2].comparisons == rows[5].comparisons == 65 * 7
+        assert [getattr(rows[8], k) for k in KINDS] == [108, 117, 0, 54, 9]
+        # the codes of a state, once for the next step and once for the next layer
+        assert [rows[i].comparisons for i in (2, 3, 6, 7)] == 4 * [65 * 7]
         counts[kind] = rows[2].multiplications / 65, rows[2].additions / 65
     logistic, tanh = (17, 13), (15, 12)
     assert counts["rnn"] == tanh
@@ -96,7 +152,7 @@ def test_language_models_by_hand():
 
 
 def test_a_tanh_has_as_many_products_as_its_definition():
-    from bitnet.analysis.operations import TANH
+    from bitnet.analysis.layer_counts import TANH
     from bitnet.kernels.reference import cells
 
     terms = len(cells.TOP) - 1 + len(cells.BOTTOM) - 1

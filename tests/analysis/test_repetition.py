@@ -78,12 +78,11 @@ def test_a_net_and_its_frozen_form_agree():
     rng = np.random.default_rng(0)
     model = models.binary_convnet((8, 8, 1), [(40,), (70,)], [10], rng=rng)
     trained = repetitions(model)
-    frozen = repetitions(bitnet.freeze(model, image=(8, 8)))
-    assert list(trained.layers.values()) == list(frozen.layers.values())
-    assert [*frozen.layers] == ["0 FrozenConv", "1 FrozenConv"]
-    assert [*trained.layers] == ["0 BinaryConv2d", "1 BinaryConv2d"]
+    frozen = repetitions(bitnet.freeze(model))
+    assert trained.layers == frozen.layers
+    assert [*frozen.layers] == ["layers.0", "layers.4"]
     table = trained.as_dict()
-    assert table["layers"][0]["layer"] == "0 BinaryConv2d"
+    assert table["layers"][0]["layer"] == "layers.0"
     assert table["share"] == np.mean([layer["share"] for layer in table["layers"]])
     assert "42.0 %" in str(trained)
 
@@ -102,21 +101,24 @@ def test_filters_of_more_bits_are_left_out_by_name():
         Flatten(),
     ]
     model = Sequential(*layers, QuantLinear(8 * 16, 3, rng=rng), BatchNorm(3))
-    trained, frozen = repetitions(model), repetitions(bitnet.freeze(model, image=(4, 4)))
-    assert trained.layers["1 QuantConv2d"] == frozen.layers["1 FrozenConv"]
-    assert (len(trained.layers), trained.left_out) == (1, ("0 QuantConv2d with 2-bit weights",))
-    assert "not counted, as not ±1: 0 FrozenConv with 2-bit weights" in str(frozen)
+    pixels = np.zeros((1, 4, 4, 1), np.uint8)
+    trained, frozen = repetitions(model), repetitions(bitnet.freeze(model, pixels))
+    assert trained.layers == frozen.layers
+    for found in (trained, frozen):
+        assert [*found.layers] == ["layers.3"]
+        assert found.left_out == ("layers.0 with 2-bit weights",)
+    assert "not counted, as not ±1: layers.0 with 2-bit weights" in str(frozen)
     assert repr(frozen).startswith("Repetitions(1 layers, ")
-    assert frozen.as_dict()["left_out"] == ["0 FrozenConv with 2-bit weights"]
+    assert frozen.as_dict()["left_out"] == ["layers.0 with 2-bit weights"]
     few = Sequential(*layers[:3], Flatten(), QuantLinear(9 * 16, 3, rng=rng), BatchNorm(3))
-    for net in (few, bitnet.freeze(few, image=(4, 4))):
+    for net in (few, bitnet.freeze(few, pixels)):
         with pytest.raises(InputError, match="with 2-bit weights; expected ±1 filters"):
             repetitions(net)
 
 
 def test_what_has_no_filters_is_refused():
     mlp = models.binary_mlp([4, 2], rng=np.random.default_rng(0))
-    for refused, message in ((mlp, "expected a net with a binary convolution"), (3, "got int")):
+    for refused, message in ((mlp, "no convolutions of bits; expected ±1 filters"), (3, "got int")):
         with pytest.raises(InputError, match=message):
             repetitions(refused)
     for groups in (0, 2, 4):

@@ -1,11 +1,15 @@
 """`bitnet freeze`: the file it writes, what it compares, and what it refuses."""
 
+import itertools
+import json
+
 import numpy as np
 import pytest
 
 import bitnet
 from bitnet import InputError
 from bitnet.__main__ import main
+from bitnet.deploy.compare import Agreement
 from bitnet.training.trained import load_trained
 
 
@@ -22,8 +26,9 @@ def train(*words):
 
 @pytest.mark.parametrize("net", ["mlp:16,8", "conv:4,4/5/8", "conv:4/"])
 @pytest.mark.parametrize("prepare", ["none", "gcn,lcn"])
-def test_the_file_holds_all_that_predicting_needs(capsys, folder, net, prepare):
-    train("--net", net, "--prepare", prepare)
+@pytest.mark.parametrize("more", [(), ("--float",)])
+def test_the_file_holds_all_that_predicting_needs(capsys, folder, net, prepare, more):
+    train("--net", net, "--prepare", prepare, *more)
     main(["freeze", "net.checkpoint", "--check", "50"])
     out = capsys.readouterr().out
     assert "compared with the trained net on 50 test images: all" in out
@@ -36,7 +41,10 @@ def test_the_file_holds_all_that_predicting_needs(capsys, folder, net, prepare):
     )
     assert (frozen.preparation is None) == (prepare == "none")
     images = bitnet.load_dataset("embedded").test_images[:30]
-    assert np.array_equal(frozen.scores(images), trained.scores(images))
+    expected = trained.scores(images)
+    for count in (30, 1, 7):
+        frozen.batch = count
+        assert np.array_equal(frozen.scores(images), expected)
 
 
 def test_without_a_comparison(capsys):
@@ -47,22 +55,22 @@ def test_without_a_comparison(capsys):
     main(["freeze", "net.checkpoint", "--out", "a.npz"])  # a frozen net may be written over
 
 
-@pytest.mark.parametrize("net", ["mlp:16,8", "conv:4/8"])
+@pytest.mark.parametrize("net", [["mlp:16,8"], ["conv:4/8"], ["mlp:16,8", "--float"]])
 def test_statistics_are_re_estimated(capsys, net):
-    train("--net", net, "--prepare", "gcn", "--validation", "20")
+    train("--net", *net, "--prepare", "gcn", "--validation", "20")
     main(["freeze", "net.checkpoint", "--out", "plain.npz"])
     main(["freeze", "net.checkpoint", "--reestimate", "2", "--check", "50"])
     out = capsys.readouterr().out
     assert "means over 2 batches of 100 training images" in out
     assert "compared with the trained net on 50 test images: all" in out
     plain, net = bitnet.load("plain.npz"), bitnet.load("net.npz")
-    assert plain.layers[0].bits == net.layers[0].bits
-    assert not np.array_equal(plain.layers[-1].mean, net.layers[-1].mean)
+    assert np.array_equal(*(np.asarray(own.layers[0].bits) for own in (plain, net)))
+    assert not np.array_equal(plain.layers[-1].affine.mean, net.layers[-1].affine.mean)
     main(["freeze", "net.checkpoint", "--reestimate", "9", "--out", "all.npz"])
     assert "means over 2 batches" in capsys.readouterr().out  # as many as there are
     main(["freeze", "net.checkpoint", "--reestimate", "2", "--out", "again.npz"])
     again = bitnet.load("again.npz")
-    assert np.array_equal(again.layers[-1].mean, net.layers[-1].mean)
+    assert np.array_equal(again.layers[-1].affine.mean, net.layers[-1].affine.mean)
 
 
 def test_statistics_of_other_images_are_refused():
@@ -75,18 +83,12 @@ def test_statistics_of_other_images_are_refused():
 
 def test_a_net_that_differs_is_not_kept_quiet(monkeypatch):
     train()
-    monkeypatch.setattr(
-        "bitnet.compare", lambda *args: bitnet.deploy.freeze.Agreement(1, 2, 1, 0, 0)
-    )
+    monkeypatch.setattr("bitnet.compare", lambda *args: Agreement(1, 2, 1, 0, 0))
     with pytest.raises(InputError, match=r"net\.npz differs from the trained net.*please report"):
         main(["freeze", "net.checkpoint"])
 
 
 def test_what_is_refused(folder):
-    train("--float")
-    with pytest.raises(InputError, match="the float twin of mlp:16, which has no bits to freeze"):
-        main(["freeze", "net.checkpoint"])
-    (folder / "net.checkpoint").unlink()
     train()
     (folder / "notes.npz").write_text("notes")
     cases = [
@@ -107,3 +109,29 @@ def test_what_is_refused(folder):
     main(["freeze", "net.checkpoint", "--check", "0"])
     with pytest.raises(InputError, match="holds a 'frozen net'"):
         main(["freeze", "net.npz"])
+
+
+def test_pictures_of_any_size_are_scaled_as_in_the_training(capsys, folder):
+    """The frozen net knows the size and the channels of the images of a folder."""
+    Image = pytest.importorskip("PIL.Image", reason="pictures need Pillow (extra images)")
+    rng = np.random.default_rng(0)
+    for part, name in itertools.product(("train", "val"), ("cat", "dog")):
+        (folder / "pets" / part / name).mkdir(parents=True)
+        for i in range(4):
+            pixels = rng.integers(0, 256, (21, 34, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / "pets" / part / name / f"{i}.png")
+    own = "--data", "folder", "--folder", "pets", "--size", "9", "--channels", "1", "--batch", "4"
+    words = "--net", "conv:4/", "--limit", "0", "--input-planes", "3"
+    train(*own, *words)
+    main(["freeze", "net.checkpoint", "--check", "8"])
+    assert bitnet.load("net.npz").picture == (9, 9, 1)
+    capsys.readouterr()
+    outs = []
+    for name in ("net.checkpoint", "net.npz"):
+        main(["predict", name, "pets/val/cat", "pets/val/dog/1.png", "--json"])
+        outs.append(capsys.readouterr().out)
+    assert outs[0] == outs[1]
+    rows = json.loads(outs[0])
+    images = bitnet.load_dataset("folder", "pets", size=9, channels=1).test_images[::2]
+    expected = load_trained("net.checkpoint").scores(images)
+    assert [row["scores"] for row in rows[:4]] == expected.tolist()

@@ -7,10 +7,9 @@ import pytest
 from saved import save_nets
 
 import bitnet
-from bitnet import InputError
+from bitnet import InputError, nn
 from bitnet.__main__ import main
 from bitnet.cli import inspect
-from bitnet.deploy.runtime import FrozenOutput
 
 
 @pytest.fixture(scope="module")
@@ -30,8 +29,8 @@ def signs_in(text, characters="+-"):
 def test_the_layers_are_listed(folder, capsys):
     main(["inspect", str(folder / "conv.npz")])
     out = capsys.readouterr().out
-    assert re.search(r"^0 +FrozenConv +5x3x3x1 ", out, re.MULTILINE)
-    assert re.search(r"^1 +FrozenOutput +10x980 .*none \(scores\)$", out, re.MULTILINE)
+    assert re.search(r"^0 +conv +5x3x3x1 ", out, re.MULTILINE)
+    assert re.search(r"^1 +linear +10x980 .*none \(scores\)$", out, re.MULTILINE)
     net = bitnet.load(folder / "conv.npz")
     assert f"{(net.layers[1].bits.signs() > 0).mean():.1%}".replace("%", " %") in out
 
@@ -61,7 +60,7 @@ def test_the_bits_of_a_convolution(folder, capsys):
 def test_channels_stand_beside_each_other():
     rng = np.random.default_rng(0)
     model = bitnet.nn.models.binary_convnet((4, 4, 20), [(2,)], [3], rng=rng)
-    net = bitnet.freeze(model, image=(4, 4))
+    net = bitnet.freeze(model)
     lines = list(inspect.layer_lines(net, 0, 1))
     assert [line for line in lines if line.startswith("input")] == [
         "input channels 0 to 15:",
@@ -118,7 +117,7 @@ def test_channels_of_numbers_stand_beside_each_other():
     model = bitnet.nn.models.binary_convnet(
         (4, 4, 20), [(2,)], [3], rng=rng, weight_quantizer=3, activation_quantizer=8
     )
-    net = bitnet.freeze(model, image=(4, 4))
+    net = bitnet.freeze(model)
     lines = list(inspect.layer_lines(net, 0, 1))
     own = net.layers[0].bits.integers()[1]
     assert numbers_in("\n".join(lines))[0] == own[0].T[:6].ravel().tolist()
@@ -187,7 +186,7 @@ def test_files_of_text_and_pictures(folder, tmp_path, capsys):
         (["{}/mlp.npz", "--out", "{}/mlp.npz"], r"ends with \.txt"),
         (["{}/mlp.npz", "--out", "{}/notes.txt"], "has other contents"),
         (["{}/mlp.npz", "--out", "{}/a.png"], r"ends with \.txt"),
-        (["{}/twin.checkpoint"], "float twin"),
+        (["{}/twin.npz", "--layer", "0", "--as", "png", "--out", "{}/a.png"], "float weights"),
         (["{}/mlp.jsonl"], "not a file of bitnet"),
     ],
 )
@@ -207,14 +206,48 @@ def test_the_lines_of_a_net_and_of_its_scores():
     net = bitnet.freeze(bitnet.nn.models.binary_mlp([784, 64, 10], rng=np.random.default_rng(0)))
     assert [line.split() for line in list(inspect.net_lines(net))[:3]] == [
         ["layer", "kind", "weights", "share", "of", "+1", "thresholds"],
-        ["0", "FrozenLayer", "64x784", "50.1", "%", "0", "to", "0"],
-        ["1", "FrozenOutput", "10x64", "52.8", "%", "none", "(scores)"],
+        ["0", "linear", "64x784", "50.1", "%", "0", "to", "0"],
+        ["1", "linear", "10x64", "52.8", "%", "none", "(scores)"],
     ]
-    half = np.array([0.5], np.float32)
-    weights = bitnet.kernels.pack(np.array([[1.0, -1.0, 1.0]]))
-    output = bitnet.deploy.FrozenNet([FrozenOutput(weights, half, half, half)])
-    assert [*inspect.layer_lines(output, 0)] == [
-        "layer 0: FrozenOutput, 1 units x 3 inputs, which are pixels p, taken as 2p - 255",
-        "unit 0: 2 of 3 weights are +1; score = (z - 0.5) * 0.5 + 0.5",
-        "+-+",
-    ]
+    layer, norm = nn.BinaryLinear(3, 1, rng=np.random.default_rng(0)), nn.BatchNorm(1)
+    layer.weight.assign(np.array([[1.0, -1.0, 1.0]]))
+    for array in (norm.running_mean, norm.running_inv_std, norm.beta.edit()):
+        array[:] = 0.5
+    text = "layer 0: linear, 1 units x 3 inputs, which are pixels p, taken as 2p - 255"
+    for layers, rule in [((layer, norm), "(z - 0.5) * 0.5 + 0.5"), ((layer,), "z")]:
+        net = bitnet.freeze(nn.Sequential(*layers))
+        unit = f"unit 0: 2 of 3 weights are +1; score = {rule}"
+        assert [*inspect.layer_lines(net, 0)] == [text, unit, "+-+"]
+
+
+@pytest.mark.parametrize("name", ["twin.npz", "twin.checkpoint"])
+def test_a_float_net(folder, capsys, name):
+    main(["inspect", str(folder / name)])
+    out = capsys.readouterr().out
+    assert re.search(r"^0 +float linear +9x784 +32 +.* none$", out, re.MULTILINE)
+    assert re.search(r"^1 +float linear +10x9 +32 +.* none \(scores\)$", out, re.MULTILINE)
+    main(["inspect", str(folder / name), "--layer", "1", "--unit", "3"])
+    out = capsys.readouterr().out
+    layer = bitnet.load(folder / "twin.npz").layers[1]
+    own = layer.bits[3]
+    assert "10 units x 9 inputs, which are float32 numbers" in out
+    assert f"{(own > 0).sum()} of 9 weights are above 0; score = (z - " in out
+    shown = [float(number) for line in out.splitlines()[2:] for number in line.split()]
+    np.testing.assert_allclose(shown, own, rtol=5e-3)
+
+
+@pytest.mark.parametrize("few", [{}, {"weight_quantizer": 2, "activation_quantizer": 3}])
+@pytest.mark.parametrize(("kind", "gate"), [("lstm", "output gate"), ("gru", "candidate")])
+def test_a_language_model(few, kind, gate):
+    rng = np.random.default_rng(0)
+    net = bitnet.freeze(nn.models.language_model(9, rng=rng, kind=kind, width=4, units=8, **few))
+    rows = [line.split() for line in inspect.net_lines(net)][1:4]
+    kinds = [row[1] if few else " ".join(row[1:3]) for row in rows]
+    assert kinds[0] == kinds[2] == ("linear" if few else "float linear")
+    assert rows[1][1] == kind
+    of_states = " ".join(inspect.layer_lines(net, 1, len(net.layers[1].bits) - 1))
+    assert f"the sum of the {gate} of state 7" in of_states
+    what = "states, as 3-bit numbers: " if few else "states, as float32 numbers"
+    assert what in of_states
+    last = [*inspect.layer_lines(net, 2, 1)]
+    assert any("score = z" in line for line in last)

@@ -138,9 +138,7 @@ def test_standard_input_from_a_shell(nets):
 
 def test_colour_and_names_of_classes(tmp_path, capsys):
     rng = np.random.default_rng(0)
-    net = bitnet.freeze(
-        bitnet.nn.models.binary_convnet((8, 8, 3), [(4,)], [2], rng=rng), image=(8, 8)
-    )
+    net = bitnet.freeze(bitnet.nn.models.binary_convnet((8, 8, 3), [(4,)], [2], rng=rng))
     net.classes = ("ankle boot", "coat")
     net.save(tmp_path / "net.npz")
     pixels = rng.integers(0, 256, (8, 8, 3), np.uint8)
@@ -192,7 +190,8 @@ def test_wrong_input(nets, tmp_path, monkeypatch):
 
 def test_signs_are_no_pictures(tmp_path):
     model = bitnet.nn.models.binary_mlp([784, 10], rng=np.random.default_rng(0))
-    bitnet.freeze(model, input="signs").save(tmp_path / "net.npz")
+    signs = bitnet.kernels.pack(np.ones((1, 784)))
+    bitnet.freeze(model, signs).save(tmp_path / "net.npz")
     with pytest.raises(InputError, match="takes signs"):
         main(["predict", str(tmp_path / "net.npz"), "one.npy"])
 

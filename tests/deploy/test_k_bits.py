@@ -1,17 +1,12 @@
 """Frozen nets of 1 to 8 bits equal the trained ones, in memory and from their file."""
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import disturb, seeds
 
 import bitnet
-from bitnet import InputError, kernels
-from bitnet.archive import read_archive, write_archive
-from bitnet.deploy.file import KIND, VERSION
-from bitnet.deploy.freeze import find_thresholds
-from bitnet.kernels import BitPlanes, Bits
+from bitnet import kernels
 from bitnet.nn import BatchNorm, Flatten, MaxPool2d, QuantConv2d, Quantize, QuantLinear, Sequential
 from bitnet.nn.models.feedforward import binary_mlp
 
@@ -43,6 +38,7 @@ ACTIVATIONS = [
     "approx-sign",
     "swish-sign:2",
 ]
+small_weights = st.sampled_from([own for own in WEIGHTS if own != "log:5"])  # fits int32
 some_weights, some_activations = st.sampled_from(WEIGHTS), st.sampled_from(ACTIVATIONS)
 
 
@@ -94,7 +90,7 @@ def test_linear_nets(implementation, tmp_path_factory, seed, weights, activation
 @settings(max_examples=30)
 @given(
     seeds,
-    st.tuples(*[some_weights] * 3),
+    st.tuples(*[small_weights] * 3),
     st.tuples(*[some_activations] * 2),
     st.sampled_from([1, 3, 8, 70]),
     st.sampled_from([0, 1, -1]),
@@ -139,8 +135,8 @@ def test_convnets(
         *layers, QuantLinear(n, 3, rng=rng, weight_quantizer=weights[2]), BatchNorm(3)
     )
     model = disturb(model, seed)
-    net = bitnet.freeze(model, image=(9, 8))
     x = rng.integers(0, 256, (3, 9, 8, 3), dtype=np.uint8)
+    net = bitnet.freeze(model, x[:1])
     same(model, net, x)
     same(model, through_file(net, tmp_path_factory), x)
 
@@ -178,50 +174,6 @@ def few_bits(weights=2, activations=2, seed=0):
     )
 
 
-@given(st.integers(1, 8), st.sampled_from([-3.0, -1.0, -0.0, 0.0, 1e-3, 1.0, 50.0]), seeds)
-def test_thresholds_at_every_integer(bits, gamma, seed):
-    rng = np.random.default_rng(seed)
-    norm, n = BatchNorm(1).eval(), 60
-    norm.gamma.data[:], norm.beta.data[:] = gamma, rng.normal()
-    norm.running_mean[:], norm.running_inv_std[:] = rng.normal(0, 9), 0.1
-    layers = (
-        QuantLinear(n, 1, rng=rng),
-        norm,
-        Quantize(bits),
-        QuantLinear(1, 1, rng=rng),
-        BatchNorm(1),
-    )
-    layer = bitnet.freeze(Sequential(*layers), "signs").layers[0]
-    z = np.arange(-n, n + 1, dtype=np.int32)[:, None]
-    expected = layers[2](norm(z)).data
-    got = layer.outputs(z)
-    assert type(got) is type(expected) is (Bits if bits == 1 else BitPlanes)
-    numbers = [x.signs() if bits == 1 else x.integers() for x in (got, expected)]
-    assert np.array_equal(*numbers)
-
-
-def test_steps_outside_the_range():
-    steps, increasing = find_thresholds(lambda z: np.where(z > 5, 3, 1) * (z < 99), 1, 10, steps=3)
-    assert (steps.tolist(), increasing.tolist()) == ([[-10, 6, 6]], [True])
-    steps, increasing = find_thresholds(lambda z: np.where(z > 5, 1, 2), 1, 10, steps=3)
-    assert (steps.tolist(), increasing.tolist()) == ([[10, 5, -11]], [False])
-
-
-@pytest.mark.parametrize(
-    ("weights", "bits"), [(1, 1), (2, 2), (4, 4), (8, 8), ("log:4", 4), ("ternary", 2)]
-)
-def test_a_file_has_as_many_bits_as_the_weights(tmp_path, weights, bits):
-    rng = np.random.default_rng(0)
-    layers = QuantLinear(512, 256, rng=rng, weight_quantizer=weights), BatchNorm(256), Quantize(1)
-    net = bitnet.freeze(
-        Sequential(*layers, QuantLinear(256, 4, rng=rng, weight_quantizer=weights), BatchNorm(4))
-    )
-    net.save(tmp_path / "net.npz")
-    n_weights = 512 * 256 + 256 * 4
-    there = (tmp_path / "net.npz").stat().st_size
-    assert bits * n_weights / 8 < there < bits * n_weights / 8 + 12_000
-
-
 def test_weights_changed_after_freezing_change_nothing():
     model = few_bits()
     net = bitnet.freeze(model)
@@ -229,48 +181,6 @@ def test_weights_changed_after_freezing_change_nothing():
     before = net.scores(x)
     model.layers[0].weight.edit()[:] *= -1
     assert np.array_equal(net.scores(x), before)
-
-
-@pytest.mark.parametrize(
-    ("key", "change", "message"),
-    [
-        ("weight_codebook", {"unit": 0.0}, "a unit above 0"),
-        ("weight_codebook", {"unit": 1}, "whole numbers and a finite unit"),
-        ("weight_codebook", {"unit": float("inf")}, "whole numbers and a finite unit"),
-        ("weight_codebook", {"patterns": [0, 1 << 40]}, "whole numbers"),
-        ("weight_codebook", {"patterns": [3, 2, 1, 0]}, "increasing numbers"),
-        ("weight_codebook", {"patterns": [0, 1, 2]}, "expected uint8 codes below 3"),
-        ("weight_codebook", {"patterns": [0, 1]}, "expected 1 planes"),
-        ("weight_codebook", {"more": 1}, "expected coefficients, offset, patterns, unit"),
-        ("weight_codebook", None, "2 signs per row"),
-        ("weight_codebook", "x", "has 'x'; expected coefficients"),
-        ("weight_codebook", [], "expected coefficients"),
-        ("codebook", None, "thresholds is int32 of shape"),
-        ("codebook", {"patterns": [0, 1]}, "thresholds is int32 of shape"),
-    ],
-)
-def test_headers_that_lie_are_refused(tmp_path, key, change, message):
-    path = tmp_path / "net.npz"
-    bitnet.freeze(few_bits()).save(path)
-    header, arrays = read_archive(path, KIND, VERSION, 1 << 20)
-    own = header["layers"][0]
-    own[key] = {**own[key], **change} if isinstance(change, dict) else change
-    if change is None:
-        del own[key]
-    write_archive(path, KIND, VERSION, header, arrays)
-    with pytest.raises(InputError, match=message):
-        bitnet.load(path)
-
-
-def test_thresholds_out_of_order_are_refused(tmp_path):
-    path = tmp_path / "net.npz"
-    net = bitnet.freeze(few_bits())
-    net.save(path)
-    header, arrays = read_archive(path, KIND, VERSION, 1 << 20)
-    arrays["0.thresholds"] = arrays["0.thresholds"][:, ::-1].copy() + np.int32([0, 0, 1])
-    write_archive(path, KIND, VERSION, header, arrays)
-    with pytest.raises(InputError, match="not in order"):
-        bitnet.load(path)
 
 
 def test_a_net_of_k_bits_on_signs():
@@ -283,4 +193,4 @@ def test_a_net_of_k_bits_on_signs():
     )
     model = disturb(Sequential(*layers, BatchNorm(2)), 0)
     x = kernels.pack(rng.standard_normal((4, 70)))
-    assert bitnet.compare(model, bitnet.freeze(model, "signs"), x).is_complete
+    assert bitnet.compare(model, bitnet.freeze(model, x[:1]), x).is_complete

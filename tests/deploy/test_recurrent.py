@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 from alone import numpy_alone
+from bitnet.deploy.recurrent import FrozenLanguageModel, FrozenMatrix, FrozenRecurrent
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import seeds
@@ -15,7 +16,6 @@ from bitnet import InputError, Tensor, kernels
 from bitnet.archive import read_archive, write_archive
 from bitnet.data.vocabulary import Vocabulary
 from bitnet.deploy.file import LANGUAGE_MODEL, load
-from bitnet.deploy.recurrent import FrozenLanguageModel, FrozenMatrix, FrozenRecurrent
 from bitnet.nn.models.feedforward import binary_mlp
 from bitnet.nn.models.language import KINDS, language_model
 from bitnet.nn.module import evaluating

@@ -1,4 +1,4 @@
-"""The frozen net: shapes, errors, reprs, and prediction without Numba."""
+"""The frozen net: shapes, errors, reprs, both devices, and prediction without Numba."""
 
 import re
 import shutil
@@ -8,19 +8,28 @@ import sys
 import numpy as np
 import pytest
 from alone import numpy_alone
+from frozen_nets import NETS
 
 import bitnet
 from bitnet import InputError, kernels
 from bitnet.deploy import FrozenNet
+from bitnet.deploy.floats import Affine, Binary
+from bitnet.deploy.graph import FrozenGraph
 from bitnet.deploy.html import html_table
-from bitnet.deploy.runtime import FrozenLayer, FrozenOutput
+from bitnet.deploy.products import Linear, Threshold
+from bitnet.deploy.sizes import Size
+from bitnet.deploy.sources import Constant, Input, Weights
 from bitnet.nn import BatchNorm, Quantize, QuantLinear, Sequential
 from bitnet.nn.models.feedforward import binary_mlp
 
 RNG = np.random.default_rng(0)
 NET = bitnet.freeze(binary_mlp([784, 40, 10], rng=np.random.default_rng(0)))
-SIGNS = bitnet.freeze(binary_mlp([70, 40, 10], rng=np.random.default_rng(0)), "signs")
+OF_SIGNS = binary_mlp([70, 40, 10], rng=np.random.default_rng(0))
+SIGNS = bitnet.freeze(OF_SIGNS, kernels.pack(np.ones((1, 70))))
+NUMBERS = bitnet.freeze(Sequential(bitnet.nn.Sign(), *OF_SIGNS.layers))
+SEQUENCES = NETS["sequences"]()
 PIXELS = np.random.default_rng(1).integers(0, 256, (2300, 784), dtype=np.uint8)
+IDS, LENGTHS = np.zeros((3, 2), np.int64), np.array([1, 3])
 
 
 def test_batches_of_any_size_give_the_same():
@@ -36,19 +45,20 @@ def test_batches_of_any_size_give_the_same():
 def test_a_net_has_a_repr_in_one_line_and_a_table_for_notebooks():
     hidden, output = NET.layers
     assert repr(NET) == "FrozenNet(784-40-10, pixels)"
-    assert repr(hidden) == "FrozenLayer(Bits(shape=(40, 784), 4160 bytes))"
-    assert repr(output) == "FrozenOutput(Bits(shape=(10, 40), 80 bytes))"
+    assert repr(hidden) == "FrozenLinear(784, 40)"
+    assert repr(output) == "FrozenLinear(40, 10)"
     few = Sequential(QuantLinear(70, 5, rng=RNG, weight_quantizer=2), BatchNorm(5), Quantize(3))
     few = bitnet.freeze(Sequential(*few.layers, QuantLinear(5, 3, rng=RNG), BatchNorm(3)))
-    assert repr(few.layers[0]).endswith("2 planes, unit=0.333333), 3-bit outputs)")
-    for net, rows in (
-        (NET, [("0 FrozenLayer", "40x784", "40", "1", "1"), ("1 FrozenOutput", "10x40", "10")]),
-        (few, [("0 FrozenLayer", "5x70", "5", "2", "3"), ("1 FrozenOutput", "3x5", "3")]),
-    ):
+    assert repr(few.layers[0]) == "FrozenLinear(70, 5, 3-bit outputs)"
+    rows = [("FrozenLinear(784, 40)", "layers.0", "40x784", "40", "1", "1")]
+    rows += [("FrozenLinear(40, 10)", "layers.3", "10x40", "10", "1", "float32")]
+    few_rows = [(repr(few.layers[0]), "layers.0", "5x70", "5", "2", "3")]
+    few_rows += [("FrozenLinear(5, 3)", "layers.3", "3x5", "3", "1", "float32")]
+    for net, expected in ((NET, rows), (few, few_rows)):
         head, *shown = re.findall("<tr>(.*?)</tr>", net._repr_html_())
         assert re.findall("<th.*?>(.*?)</th>", head)[0] == "layer"
         cells = [re.findall("<td.*?>(.*?)</td>", row) for row in shown]
-        assert [tuple(row[: len(own)]) for row, own in zip(cells, rows, strict=True)] == rows
+        assert [tuple(row[:-1]) for row in cells] == expected
         _, arrays = net.contents()
         n_bytes = [int(row[-1].replace(",", "")) for row in cells]
         assert sum(n_bytes) == sum(array.nbytes for array in arrays.values())
@@ -73,12 +83,12 @@ def test_signs_come_packed_or_as_numbers():
 @pytest.mark.parametrize(
     ("net", "x", "message"),
     [
-        (NET, PIXELS[0], r"\(784,\).*image\[None\]"),
+        (NET, PIXELS[0], r"\(784,\).*x\[None\]"),
         (NET, PIXELS[:, :783], r"expected \(B, 784\)"),
         (NET, PIXELS.reshape(-1, 28, 28)[:, 1:], r"expected \(B, 784\)"),
-        (NET, PIXELS.astype(np.float32), "float32; expected uint8"),
-        (NET, PIXELS.astype(np.int64), "int64; expected uint8"),
-        (NET, kernels.pack(PIXELS > 9), "expected pixels"),
+        (NET, PIXELS.astype(np.float32), "float32 values; expected uint8"),
+        (NET, PIXELS.astype(np.int64), "int64 values; expected uint8"),
+        (NET, kernels.pack(PIXELS > 9), "got Bits of shape .*expected pixels"),
         (NET, np.array(None), "shape"),
         (NET, [], "shape"),
         (NET, [[1, 2], [3]], "different length"),
@@ -89,6 +99,8 @@ def test_signs_come_packed_or_as_numbers():
         (SIGNS, np.ones((2, 70), np.uint8), r"each \+1 or -1"),
         (SIGNS, np.ones((2, 69)), r"expected \(B, 70\)"),
         (SIGNS, kernels.pack(np.ones(70)), r"\(B, 70\)"),
+        (NUMBERS, np.ones((2, 70)), r"got float64 values; expected float32 numbers"),
+        (NUMBERS, np.full((2, 70), np.float32(np.nan)), "without NaN"),
     ],
 )
 def test_inputs_that_do_not_fit_are_refused(net, x, message):
@@ -97,40 +109,94 @@ def test_inputs_that_do_not_fit_are_refused(net, x, message):
             method(x)
 
 
-def layer(m=3, n=4, thresholds=None, increasing=None):
-    thresholds = np.zeros(m, np.int32) if thresholds is None else thresholds
-    increasing = np.ones(m, bool) if increasing is None else increasing
-    return FrozenLayer(kernels.pack(np.ones((m, n))), thresholds, increasing)
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        ((IDS,), "got 1 inputs; expected 2 inputs"),
+        ((IDS, LENGTHS, LENGTHS), "got 3 inputs"),
+        ((IDS, LENGTHS[:1]), "inputs with B = 2 and 1"),
+        ((IDS + 5, LENGTHS), "ids run from 5 to 5; expected 0 to 4"),
+        ((IDS - 1, LENGTHS), "ids run from -1"),
+        ((IDS + 0.5, LENGTHS), "float64 values; expected integers"),
+        ((IDS[0], LENGTHS), r"expected \(T, B\)"),
+        ((IDS, LENGTHS + 1), "an index into values of shape .*out of bounds"),
+        ((IDS[:0], LENGTHS), "an index into values of shape"),
+    ],
+)
+def test_several_inputs_that_do_not_fit_are_refused(inputs, message):
+    with pytest.raises(InputError, match=message):
+        SEQUENCES.scores(*inputs)
 
 
-def output(m=2, n=3, **changes):
+PIXELS_4 = Input("pixels", (), (Size(1, ("B",)), 4), 1)
+ONES = Weights("weights", (), kernels.pack(np.ones((3, 4))))
+Z = Linear("linear", (0, 1))
+
+
+def steps(thresholds=0, increasing=True, inputs=(2,)):
+    thresholds, increasing = np.asarray(thresholds), np.asarray(increasing)
+    thresholds = thresholds if thresholds.ndim else np.full(3, thresholds, np.int32)
+    increasing = increasing if increasing.ndim else np.full(3, increasing)
+    return Threshold("thresholds", inputs, thresholds, increasing)
+
+
+def affine(m=3, **changes):
     floats = {name: np.ones(m, np.float32) for name in ("mean", "scale", "shift")} | changes
-    return FrozenOutput(kernels.pack(np.ones((m, n))), **floats)
+    return Affine("affine", (2,), *floats.values())
 
 
 @pytest.mark.parametrize(
-    ("layers", "message"),
+    ("nodes", "message"),
     [
-        ([], "then one FrozenOutput"),
-        ([layer()], "then one FrozenOutput"),
-        ([output(), output()], "got FrozenOutput, FrozenOutput"),
-        ([layer(), output(n=4)], r"layer 1 .*: weights of shape \(2, 4\); expected \(M, 3\)"),
-        ([layer(thresholds=np.zeros(3)), output()], "thresholds is float64"),
-        ([layer(thresholds=np.zeros(2, np.int32)), output()], r"\(2,\); expected int32 of"),
-        ([layer(increasing=np.ones(3, np.uint8)), output()], "increasing is uint8"),
-        ([layer(), output(mean=np.float32([np.nan, 0]))], "mean holds NaN"),
-        ([layer(), output(scale=np.float32([0, np.inf]))], "scale holds NaN or infinity"),
-        ([layer(0, 4), output(n=0)], "1 or more"),
+        ([], "a graph of 0 nodes"),
+        ([ONES], "without an input"),
+        ([PIXELS_4, ONES, Linear("linear", (0, 2))], r"node 2 \(linear\) has the operands \[0, 2\]"),
+        ([PIXELS_4, ONES, Linear("linear", (1, 0))], "expected packed values or pixels"),
+        ([PIXELS_4, ONES, Z, steps(np.zeros(3))], "thresholds is float64"),
+        ([PIXELS_4, ONES, Z, steps(np.zeros(2, np.int32))], r"\(2,\); expected <i4 of"),
+        ([PIXELS_4, ONES, Z, steps(increasing=np.ones(3, np.uint8))], "increasing is uint8"),
+        ([PIXELS_4, ONES, Z, steps(inputs=(0,))], "thresholds is int32"),
+        ([PIXELS_4, ONES, Z, affine(mean=np.float32([np.nan, 0, 0]))], "mean holds NaN"),
+        ([PIXELS_4, ONES, Z, affine(scale=np.float32([0, 0, np.inf]))], "scale holds NaN or inf"),
+        ([PIXELS_4, ONES, Z, affine(2)], r"mean is float32 of shape \(2,\)"),
+        ([Weights("weights", (), kernels.pack(np.ones((0, 4))))], "sizes of 1 or more"),
+        ([PIXELS_4, ONES, Binary("add", (0, 1))], "expected numbers, not packed values"),
+        ([PIXELS_4, Constant("constant", (), np.ones(3, np.float32), (3,)),
+          Binary("add", (0, 1))], "do not broadcast"),
     ],
-)
-def test_layers_that_do_not_fit_are_refused(layers, message):
+)  # fmt: skip
+def test_nodes_that_do_not_fit_are_refused(nodes, message):
     with pytest.raises(InputError, match=message):
-        FrozenNet(layers)
+        FrozenGraph(nodes, [len(nodes) - 1])
 
 
-def test_an_unknown_input_is_refused():
-    with pytest.raises(InputError, match="floats"):
-        FrozenNet([output()], "floats")
+@pytest.mark.parametrize("outputs", [[], [3], [-1], [True], ["0"]])
+def test_outputs_that_do_not_exist_are_refused(outputs):
+    with pytest.raises(InputError, match="output"):
+        FrozenGraph([PIXELS_4, ONES, Z], outputs)
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_a_net_moves_to_a_gpu_and_back(name, gpu):
+    net = NETS[name]()
+    rng = np.random.default_rng(3)
+    sizes = {"B": 5, "T": 3}
+    inputs = []
+    for own in net.graph.inputs:
+        shape = [n if isinstance(n, int) else n.at(sizes) for n in own.shape]
+        low, high = (1, 4) if own.below > 100 else (0, min(own.below, 256))
+        x = rng.integers(low, 256 if own.kind == "pixels" else high, shape)
+        inputs.append(x.astype(np.uint8) if own.kind == "pixels" else x)
+    expected = net.run(*inputs)
+    on_gpu = bitnet.to_gpu(net)
+    assert (net.device, on_gpu.device) == ("cpu", "gpu")
+    for results in (on_gpu.run(*map(bitnet.to_gpu, inputs)), on_gpu.run(*inputs)):
+        for own, result in zip(results, expected, strict=True):
+            assert np.array_equal(bitnet.to_cpu(own), result)
+    back = on_gpu.to("cpu")
+    assert back.device == "cpu"
+    for own, result in zip(back.run(*inputs), expected, strict=True):
+        assert np.array_equal(own, result)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="lays out a virtual environment of Unix")
@@ -155,8 +221,8 @@ def test_numpy_alone_is_enough(tmp_path):
 
 
 def test_the_arrays_of_a_net_are_read_only():
-    net = bitnet.freeze(binary_mlp([20, 8, 3], rng=np.random.default_rng(0)))
+    net = FrozenNet(bitnet.freeze(binary_mlp([20, 8, 3], rng=np.random.default_rng(0))).graph)
     hidden, output = net.layers
-    for array in (hidden.bits.words, hidden.thresholds, hidden.increasing, output.mean):
+    for array in (hidden.bits.words, hidden.thresholds, hidden.increasing, output.affine.mean):
         with pytest.raises(ValueError, match="read-only"):
             array[:1] = 0

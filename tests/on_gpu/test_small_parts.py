@@ -76,7 +76,7 @@ def test_signs_pooled_with_a_padding(gpu):
     model.layers[2].gamma.edit()[::2] *= -1
     images = rng.integers(0, 256, (7, 6, 6, 2), dtype=np.uint8)
     model(images)
-    net = bitnet.freeze(model, image=(6, 6))
+    net = bitnet.freeze(model, images)
     expected = net.scores(images)
     assert np.array_equal(net.to("gpu").scores(images), expected)
     assert bitnet.compare(model.to("gpu"), net, images).is_complete

@@ -180,7 +180,7 @@ def test_a_teacher_teaches_and_resumes_with_the_same_bytes(tmp_path, changes):
     whole = trained_file(tmp_path / "whole", **changes)
     assert whole.teacher.crc32 == whole.settings["teacher_crc32"]
     images = whole.data.train[0][:7]
-    expected = twin.model.eval()(inputs_of(twin.settings)(images)).data
+    expected = twin.model.eval()(inputs_of(twin.model)(images)).data
     assert np.array_equal(whole.teacher(images), expected)
     state = whole.teacher.trained.model.state_dict()
     assert all(np.array_equal(state[k], v) for k, v in twin.model.state_dict().items())
@@ -227,7 +227,6 @@ def test_the_net_from_the_file(tmp_path, changes):
     assert not net.model.training
     assert net.classes == tuple("0123456789")
     assert net.picture == (28, 28, 1)
-    assert net.image == ((28, 28, 1) if "net" in changes else None)
     assert (net.epoch, net.settings) == (1, experiment.settings)
     images = bitnet.load_dataset("embedded").test_images[:200]
     assert net.preparation is None or not np.array_equal(net.prepare(images)[..., 0], images)
@@ -237,6 +236,10 @@ def test_the_net_from_the_file(tmp_path, changes):
     assert np.array_equal(net.predict(images), scores.argmax(axis=1))
     assert (net.predict(images) == experiment.data.test[1]).mean() == epoch.test_accuracy
     assert isinstance(open_net(tmp_path / "net"), Trained)
+    frozen = net.freeze()
+    assert (frozen.classes, frozen.data, frozen.picture) == (net.classes, "embedded", net.picture)
+    assert np.array_equal(frozen.scores(images), scores)
+    assert np.array_equal(frozen.scores(images[3:4]), scores[3:4])
 
 
 @pytest.mark.parametrize(("prepare", "border"), [([], None), (["gcn"], 128)])
@@ -256,10 +259,8 @@ def test_what_is_added_to_prepared_images_is_grey(monkeypatch, prepare, border):
 
 
 def test_a_frozen_net_takes_raw_images_too(tmp_path):
-    experiment = trained_file(tmp_path / "net", 1, prepare=["gcn"])
-    frozen = bitnet.freeze(experiment.model)
-    frozen.preparation = experiment.preparation
-    frozen.save(tmp_path / "net.npz")
+    trained_file(tmp_path / "net", 1, prepare=["gcn"])
+    load_trained(tmp_path / "net").freeze().save(tmp_path / "net.npz")
     images = bitnet.load_dataset("embedded").test_images[:20]
     loaded, trained = open_net(tmp_path / "net.npz"), open_net(tmp_path / "net")
     assert np.array_equal(loaded.scores(images), trained.scores(images))

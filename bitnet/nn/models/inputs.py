@@ -9,12 +9,13 @@ from bitnet.nn.embedding import Embedding
 from bitnet.nn.linear import Linear, QuantLinear, ScaledLinear
 from bitnet.nn.module import Module
 from bitnet.nn.norm import BatchNorm
-from bitnet.nn.pixels import PixelPlanes
+from bitnet.nn.pixels import PixelPlanes, ScalePixels
 from bitnet.nn.shift import ShiftBatchNorm
 
 FLOATS = Sign, Quantize, BatchNorm, ShiftBatchNorm, Shift, Scale, PReLU, HardTanh, ReLU
 # layers that keep the sizes of their input, and the type that they take: None for any
-SAME_SIZES = {Dropout: None, Flatten: None, PixelPlanes: "uint8"} | dict.fromkeys(FLOATS, "float32")
+SAME_SIZES = {Dropout: None, Flatten: None} | dict.fromkeys((PixelPlanes, ScalePixels), "uint8")
+SAME_SIZES |= dict.fromkeys(FLOATS, "float32")
 LINEARS = {QuantLinear: "uint8", Linear: "float32", ScaledLinear: "float32"}
 
 

@@ -24,8 +24,11 @@ import re
 
 from bitnet.errors import InputError
 from bitnet.kernels import GATES
+from bitnet.nn.containers import Sequential
 from bitnet.nn.models import feedforward
 from bitnet.nn.models.language import language_model
+from bitnet.nn.models.stages import taking
+from bitnet.nn.pixels import ScalePixels
 
 PAPERS = {
     "mnist-theano": ((), tuple(feedforward.MNIST_THEANO[1:-1])),
@@ -76,19 +79,25 @@ class Net:
     def build(self, image, n_classes, rng, is_float=False, dropout=(0.0, 0.0), **options):
         """Return the model for images (rows, columns, channels), or its float twin without options.
 
-        A ConvNet takes images and has no dropout; an MLP takes rows of pixels.
+        A ConvNet takes images and has no dropout; an MLP takes rows of pixels.  All pixels are
+        uint8; the float twin begins with `ScalePixels`.
         """
         pixels = f"{'x'.join(map(str, image))} pixels"
         _check_weights(self.name, pixels, self.weights(image, n_classes))
         if self.is_conv:
             sizes = tuple(image), self.blocks, (*self.units, n_classes)
             if is_float:
-                return feedforward.float_convnet(*sizes, rng=rng)
+                return _of_pixels(feedforward.float_convnet(*sizes, rng=rng))
             return feedforward.binary_convnet(*sizes, rng=rng, **options)
         sizes = [math.prod(image), *self.units, n_classes]
         if is_float:
-            return feedforward.float_mlp(sizes, rng=rng)
+            return _of_pixels(feedforward.float_mlp(sizes, rng=rng))
         return feedforward.binary_mlp(sizes, rng=rng, dropout=dropout, **options)
+
+
+def _of_pixels(net):
+    """Return a float net that takes uint8 pixels."""
+    return taking(Sequential(ScalePixels(), *net.layers), "uint8", net.takes[1])
 
 
 @dataclasses.dataclass(frozen=True)

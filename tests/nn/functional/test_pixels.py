@@ -9,6 +9,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 import bitnet.nn.functional as F  # noqa: N812
 from bitnet import InputError, Tensor, nn
 from bitnet.autograd import trace
+from bitnet.data import scale_pixels
 from bitnet.kernels import BitPlanes, Bits
 
 pytestmark = pytest.mark.usefixtures("implementation")
@@ -25,6 +26,13 @@ def test_the_values_are_those_of_the_formula(pixels, planes):
     assert y.shape == pixels.shape
     assert planes == 1 or y.data.coefficients == tuple(2**b for b in range(planes))
     assert planes < 8 or (y.numpy() == 2.0 * pixels - 255).all()
+
+
+@given(PIXELS)
+def test_scaled_pixels_are_those_of_the_data(pixels):
+    y = nn.ScalePixels()(pixels).data
+    assert (y == scale_pixels(pixels)).all()
+    assert (y.dtype, y.shape) == (np.float32, pixels.shape)
 
 
 @given(st.integers(1, 70), PLANES, st.sampled_from(("float32", "int8")), st.integers(0, 99))

@@ -23,7 +23,7 @@ BUILT = {
     "language_model": (models.language_model(9, rng=RNG, width=4, units=4), ("int64", ())),
     "mlp:5": (net_named("mlp:5").build((4, 2, 1), 2, RNG), ("uint8", (8,))),
     "conv:5/": (net_named("conv:5/").build(IMAGE, 2, RNG), ("uint8", IMAGE)),
-    "twin": (net_named("conv:5/").build(IMAGE, 2, RNG, is_float=True), ("float32", IMAGE)),
+    "twin": (net_named("conv:5/").build(IMAGE, 2, RNG, is_float=True), ("uint8", IMAGE)),
     "gru:5": (net_named("gru:5").build(9, 4, RNG), ("int64", ())),
 }
 LINEAR = nn.BinaryLinear(7, 2, rng=RNG)
@@ -35,6 +35,7 @@ PLAIN = [
     (LINEAR, ("uint8", (7,))),
     (S(DROP, S(nn.Flatten(), LINEAR)), ("uint8", (7,))),
     (S(nn.PixelPlanes(3), DROP, LINEAR), ("uint8", (7,))),
+    (S(nn.ScalePixels(), nn.Linear(6, 7, rng=RNG)), ("uint8", (6,))),
     (S(nn.Linear(6, 7, rng=RNG), nn.Sign(), LINEAR), ("float32", (6,))),
     (S(nn.ScaledLinear(6, 7, rng=RNG, **BITS), nn.Sign()), ("float32", (6,))),
     (S(nn.Sign(), LINEAR), ("float32", (7,))),

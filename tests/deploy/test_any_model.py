@@ -1,0 +1,153 @@
+"""Frozen = trained for any model: `whole_models` draws them; `-s` shows how many were tried.
+
+`pytest --hypothesis-profile=thorough tests/deploy/test_any_model.py` tries 10 000 models, other
+ones each time.
+"""
+
+import contextlib
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from whole_models import KINDS, ROWS, whole_models
+
+import bitnet
+from bitnet import InputError, kernels
+from bitnet.kernels import BitPlanes, Bits, threads
+from bitnet.nn.module import evaluating
+
+IS_THOROUGH = settings.get_current_profile_name() == "thorough"
+COUNTS = {"rows": (20, 3500), "images": (24, 4500), "sequences": (16, 2000)}
+VARIANTS = [
+    (name, n_threads)
+    for name in ("reference", "avx512", "avx2", "portable")
+    for n_threads in (1, 2)
+]
+
+
+def available():
+    """Return the implementations that this machine runs, each with one and two threads."""
+    try:
+        from bitnet.kernels.cpu import jit
+    except ImportError:
+        return VARIANTS[:1]
+    return [own for own in VARIANTS if own[0] == "reference" or not jit.missing(own[0])]
+
+
+@contextlib.contextmanager
+def computed_by(name, n_threads):
+    """Use an implementation, with threads also for small work."""
+    before, least = threads._threads, threads.LEAST_NS
+    with contextlib.ExitStack() as stack:
+        if name == "reference":
+            stack.enter_context(kernels.using("reference"))
+        else:
+            from bitnet.kernels.cpu import jit
+
+            stack.enter_context(kernels.using("numba"))
+            stack.enter_context(jit.using_level(name))
+        threads.set_num_threads(n_threads)
+        threads.LEAST_NS = 1 if n_threads > 1 else least
+        try:
+            yield
+        finally:
+            threads.LEAST_NS, threads._threads = least, before
+
+
+def flat(y):
+    """Return nested results in one list."""
+    return [own for part in y for own in flat(part)] if isinstance(y, (tuple, list)) else [y.data]
+
+
+def of(model, inputs):
+    """Return the results of a model in evaluation mode, or None if they hold NaN in between."""
+    with evaluating(model), np.errstate(all="ignore"):
+        try:
+            return flat(model(*inputs))
+        except InputError as error:
+            if "NaN" not in str(error):
+                raise
+            return None
+
+
+def assert_same(found, expected, what):
+    """Compare results bit for bit, also the sign of 0; a NaN is like another."""
+    assert len(found) == len(expected)
+    for a, b in zip(found, expected, strict=True):
+        assert a.shape == b.shape, what
+        assert type(a) is type(b), what
+        if isinstance(a, BitPlanes):
+            assert (a.coefficients, a.unit, a.scale, a.offset) == (
+                b.coefficients,
+                b.unit,
+                b.scale,
+                b.offset,
+            ), what
+            a, b = a.bits, b.bits
+        if isinstance(a, Bits):
+            assert a.equals(b), what
+            continue
+        assert a.dtype == b.dtype, what
+        numbers = a == a
+        assert np.array_equal(numbers, b == b), what
+        assert np.array_equal(
+            np.where(numbers, a, 0).view(f"u{a.itemsize}"),
+            np.where(numbers, b, 0).view(f"u{b.itemsize}"),
+        ), what
+
+
+def check(whole, variants, path):
+    """Compare a model with its frozen net, in memory and from its file."""
+    first, second, third = variants
+    example = whole.rows(0)
+    if whole.too_large:
+        with pytest.raises(InputError, match="int32"):
+            bitnet.freeze(whole.model, example, axes=whole.axes)
+        return
+    with np.errstate(all="ignore"):
+        net = bitnet.freeze(whole.model, example, axes=whole.axes)
+        net.save(path)
+        loaded = bitnet.load(path)
+        assert repr(loaded) == repr(net)
+        for rows in ([], [ROWS - 1], range(ROWS)):
+            inputs = whole.rows(*rows)
+            with computed_by(*first):
+                try:
+                    expected = of(whole.model, inputs)
+                except (InputError, ValueError):  # some operations take no empty batch
+                    assert not len(rows)
+                    continue
+            if expected is None:
+                continue
+            for own, variant in ((net, second), (loaded, third)):
+                own.batch = 2 if own is loaded else own.batch
+                with computed_by(*variant):
+                    assert_same(own.run(*inputs), expected, (variant, len(rows)))
+        if expected is not None:
+            with computed_by(*second):
+                agreement = bitnet.compare(whole.model, net, *inputs)
+            assert agreement.is_complete, agreement
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_frozen_is_trained(kind, tmp_path, record_property):
+    tried, variants = [], available()
+    turns = itertools.count()
+
+    @settings(
+        max_examples=COUNTS[kind][IS_THOROUGH],
+        suppress_health_check=list(HealthCheck),
+        report_multiple_bugs=False,
+    )
+    @given(whole_models(kind))
+    def try_models(whole):
+        i = next(turns)
+        tried.append(whole.too_large)
+        check(
+            whole, [variants[(i + 3 * j) % len(variants)] for j in range(3)], tmp_path / "net.npz"
+        )
+
+    try_models()
+    print(f"{kind}: {len(tried)} models, {sum(tried)} refused")
+    record_property("models", len(tried))
