@@ -20,10 +20,10 @@ from bitnet.arrays import (
     is_wide,
     like,
     moved,
-    shares,
     to_cpu,
     unshared,
 )
+from bitnet.autograd.walk import check_unchanged, operands_first
 from bitnet.errors import InputError
 from bitnet.kernels import BitPlanes, Bits
 
@@ -247,8 +247,8 @@ class Tensor:
                 "requires_grad=True, and compute outside no_grad()"
             )
         grads = {id(self): self._first_gradient(grad)}
-        order = _operands_first(self)
-        _check_unchanged([x.creator for x in order if x.creator is not None])
+        order = operands_first(self)
+        check_unchanged([x.creator for x in order if x.creator is not None])
         while order:
             tensor = order.pop()
             grad_y = grads.pop(id(tensor), None)
@@ -470,34 +470,3 @@ def _as_array(data):
             "expected float32, float64, integers or booleans, in this machine's byte order"
         )
     return np.asarray(array) if np.isscalar(array) else array
-
-
-def _check_unchanged(nodes):
-    """Refuse operations that kept the data of a Parameter which was changed since, or a view."""
-    for node in nodes:
-        for x, version in zip(node.inputs, node.versions, strict=True):
-            if x.version == version:
-                continue
-            for own in nodes:
-                kept = {name: value for name, value in vars(own).items() if name != "inputs"}
-                if shares(kept, x.data):
-                    raise InputError(
-                        f"backward: {own.name} kept the data of a {type(x).__name__} of shape "
-                        f"{x.shape}, which were changed after the forward pass; call backward "
-                        "before step() or edit(), or compute the forward pass again"
-                    )
-
-
-def _operands_first(root):
-    """Return the Tensors in the graph of `root` that need gradients, operands first."""
-    order, seen, stack = [], set(), [(root, False)]
-    while stack:
-        tensor, inputs_done = stack.pop()
-        if inputs_done:
-            order.append(tensor)
-        elif id(tensor) not in seen:
-            seen.add(id(tensor))
-            stack.append((tensor, True))
-            if tensor.creator is not None:
-                stack.extend((x, False) for x in tensor.creator.inputs if x.requires_grad)
-    return order
