@@ -8,8 +8,6 @@ from bitnet.arrays import array_module, is_array, like, moved
 from bitnet.autograd.tensor import Tensor
 from bitnet.errors import InputError, unfit
 
-_stored = vars(Tensor)["data"]  # where a Tensor keeps its data
-
 
 class Parameter(Tensor):
     """A Tensor that an optimizer changes.
@@ -50,20 +48,16 @@ class Parameter(Tensor):
 
     lazy_grad = property(lambda self: self.grad, doc="The gradient as the optimizer takes it.")
 
-    @property
-    def data(self) -> Any:
-        """The value."""
-        return _stored.__get__(self)
-
-    @data.setter
-    def data(self, data):
-        if hasattr(super(), "data"):  # not in the constructor, nor in an unpickled Parameter
-            data = self._fitted(data)
-        self._store(data)
+    def __setattr__(self, name, value):  # reading `data`, which is frequent, stays fast
+        if name == "data":
+            new = not hasattr(self, "data")  # in the constructor, or unpickled
+            self._store(value if new else self._fitted(value))
+        else:
+            super().__setattr__(name, value)
 
     def _store(self, data):
         """Replace the data, and count the change."""
-        _stored.__set__(self, data)
+        super().__setattr__("data", data)
         self.version = getattr(self, "version", 0) + 1
 
     def _fitted(self, x):
