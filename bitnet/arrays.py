@@ -65,7 +65,7 @@ def moved(x, move):
     if dataclasses.is_dataclass(x):  # such as the layers of a frozen net
         fields = {f.name: getattr(x, f.name) for f in dataclasses.fields(x)}
         return dataclasses.replace(x, **moved(fields, move))
-    if x is None or isinstance(x, (bool, int, float, str, np.generic)):
+    if x is None or isinstance(x, (bool, int, float, str, np.generic, slice, type(...))):
         return x
     raise InputError(
         f"cannot move {type(x).__name__}: expected arrays, or objects that hold them; for a "
