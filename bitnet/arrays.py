@@ -169,6 +169,16 @@ def check_on_cpu(name, *arrays):
         )
 
 
+def shares(x, array, depth=4):
+    """Return whether an array in x, in nested containers and attributes, has memory of `array`."""
+    if is_array(x):
+        xp = array_module(x)
+        return xp is array_module(array) and xp.may_share_memory(x, array)
+    inside = x if isinstance(x, (tuple, list, dict)) else getattr(x, "__dict__", ())
+    inside = inside.values() if hasattr(inside, "values") else inside
+    return depth > 0 and any(shares(own, array, depth - 1) for own in inside)
+
+
 def unshared(arrays):
     """Return the arrays, with a copy in place of each that shares memory with an earlier one."""
     own = []

@@ -12,12 +12,20 @@ from bitnet.errors import InputError, unfit
 class Parameter(Tensor):
     """A Tensor that an optimizer changes.
 
+    What is assigned to `data` later is converted to a contiguous array of the same type; another
+    shape, NaN and infinity are refused.
+
     Parameters
     ----------
     data : array or nested list of numbers
         The initial value; it is copied to a contiguous array.
     lr_scale : float, optional
         The factor of the optimizer's learning rate for this parameter; default: 1.
+
+    Attributes
+    ----------
+    version : int
+        How often the data were replaced or edited, by which `backward` notices a change.
 
     Examples
     --------
@@ -27,7 +35,7 @@ class Parameter(Tensor):
     Parameter(array([-0.5, -1. ], dtype=float32), requires_grad=True)
     """
 
-    __slots__ = ("lr_scale",)
+    __slots__ = ("lr_scale", "version")
     clip: float | None = None
     is_binary = has_signs = False  # a LatentWeight differs
 
@@ -40,17 +48,38 @@ class Parameter(Tensor):
 
     lazy_grad = property(lambda self: self.grad, doc="The gradient as the optimizer takes it.")
 
-    def assign(self, x: Any) -> None:
-        """Copy the values of an array or Tensor of the same shape."""
+    def __setattr__(self, name, value):  # reading `data`, which is frequent, stays fast
+        if name == "data":
+            new = not hasattr(self, "data")  # in the constructor, or unpickled
+            self._store(value if new else self._fitted(value))
+        else:
+            super().__setattr__(name, value)
+
+    def _store(self, data):
+        """Replace the data, and count the change."""
+        super().__setattr__("data", data)
+        self.version = getattr(self, "version", 0) + 1
+
+    def _fitted(self, x):
+        """Return numbers of the shape of the data as a contiguous array of their type."""
         x = x.data if isinstance(x, Tensor) else x
-        name, expected = f"{type(self).__name__}.assign", f"numbers of shape {self.shape}"
+        name, expected = f"{type(self).__name__}.data", f"finite numbers of shape {self.shape}"
         try:
             given = x if is_array(x) else np.asarray(x)
         except ValueError:  # rows of different length
             raise unfit(name, expected, x) from None
         if given.shape != self.shape or given.dtype.kind not in "fiub":
             raise unfit(name, expected, given)
-        self.edit()[...] = like(given, self) if is_array(x) else array_module(self).asarray(given)
+        xp = array_module(given)
+        with np.errstate(over="ignore"):
+            given = xp.ascontiguousarray(given, self.data.dtype).reshape(self.shape)
+        if not xp.isfinite(given).all():
+            raise InputError(f"{name}: got NaN, infinity or too large numbers; expected {expected}")
+        return given if is_array(x) else array_module(self).asarray(given)
+
+    def assign(self, x: Any) -> None:
+        """Copy the values of an array or Tensor of the same shape."""
+        self.edit()[...] = like(self._fitted(x), self)
 
     def edit(self) -> Any:
         """Return the data, for changes in place."""
@@ -58,7 +87,8 @@ class Parameter(Tensor):
             try:
                 self.data.flags.writeable = True
             except ValueError:  # the memory has another owner, as in an unpickled model
-                self.data = self.data.copy()
+                self._store(self.data.copy())
+        self.version += 1
         return self.data
 
     def _moved(self, move):
@@ -70,6 +100,7 @@ class Parameter(Tensor):
         data, grad = move(self.data), moved(self.grad, move)
 
         def put():
-            self.data, self.grad = data, grad
+            self._store(data)
+            self.grad = grad
 
         return put

@@ -23,6 +23,7 @@ from bitnet.arrays import (
     to_cpu,
     unshared,
 )
+from bitnet.autograd.walk import check_unchanged, operands_first
 from bitnet.errors import InputError
 from bitnet.kernels import BitPlanes, Bits
 
@@ -120,6 +121,7 @@ class Tensor:
     """
 
     __slots__ = ("creator", "data", "grad", "requires_grad")
+    version: int = 0  # a Parameter counts the changes of its data
     __array_ufunc__ = None  # so that `array + tensor` asks the Tensor
 
     data: Any
@@ -245,7 +247,8 @@ class Tensor:
                 "requires_grad=True, and compute outside no_grad()"
             )
         grads = {id(self): self._first_gradient(grad)}
-        order = _operands_first(self)
+        order = operands_first(self)
+        check_unchanged([x.creator for x in order if x.creator is not None])
         while order:
             tensor = order.pop()
             grad_y = grads.pop(id(tensor), None)
@@ -330,6 +333,7 @@ class Function:
     """
 
     inputs: tuple["Tensor", ...] = ()
+    versions: list[int] = []
     needs_grad: tuple[bool, ...] = ()
     _takes_bits = False
     _takes_products = False  # whether backward takes a grad_y that is not multiplied yet
@@ -354,7 +358,7 @@ class Function:
         settings: dict[str, Any] = {} if records is None else dict(vars(self))
         y = Tensor(self.forward(*(x.data for x in tensors)))
         if any(self.needs_grad):
-            self.inputs = tensors
+            self.inputs, self.versions = tensors, [x.version for x in tensors]
             y.creator = self
             y.requires_grad = True
         if records is not None:
@@ -466,18 +470,3 @@ def _as_array(data):
             "expected float32, float64, integers or booleans, in this machine's byte order"
         )
     return np.asarray(array) if np.isscalar(array) else array
-
-
-def _operands_first(root):
-    """Return the Tensors in the graph of `root` that need gradients, operands first."""
-    order, seen, stack = [], set(), [(root, False)]
-    while stack:
-        tensor, inputs_done = stack.pop()
-        if inputs_done:
-            order.append(tensor)
-        elif id(tensor) not in seen:
-            seen.add(id(tensor))
-            stack.append((tensor, True))
-            if tensor.creator is not None:
-                stack.extend((x, False) for x in tensor.creator.inputs if x.requires_grad)
-    return order

@@ -12,7 +12,7 @@ from bitnet.data.display import grouped, image_table, size_in_words
 from bitnet.data.idx import read_idx
 from bitnet.data.image_folder import read_image_folder
 from bitnet.data.svhn import read_svhn
-from bitnet.errors import InputError, check_choice
+from bitnet.errors import InputError, check_choice, unfit
 
 DATASETS = ("embedded", *PUBLISHED, "folder")
 EMBEDDED = pathlib.Path(__file__).parent / "digits"
@@ -179,7 +179,7 @@ def scale_pixels(images: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     images : numpy.ndarray
-        uint8 of any shape.
+        uint8 of any shape; other types are refused, as their range is not known.
 
     Returns
     -------
@@ -191,6 +191,9 @@ def scale_pixels(images: np.ndarray) -> np.ndarray:
     >>> scale_pixels(np.array([0, 255], np.uint8))
     array([-1.,  1.], dtype=float32)
     """
+    if getattr(images, "dtype", None) != np.uint8:
+        cure = "uint8 pixels from 0 to 255; round other numbers to that range first"
+        raise unfit("scale_pixels", cure, images)
     return images.astype(np.float32) * np.float32(2 / 255) - np.float32(1)
 
 

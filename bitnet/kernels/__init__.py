@@ -21,7 +21,7 @@ from bitnet.kernels.conv import (
 from bitnet.kernels.dispatch import implementation, using
 from bitnet.kernels.floats import count_edges, ordered_gemm, ordered_sum
 from bitnet.kernels.memory import keep_memory
-from bitnet.kernels.norm import batch_norm_backward, column_sums, normalize_sign
+from bitnet.kernels.norm import batch_norm_backward, column_moments, normalize_sign
 from bitnet.kernels.pack import (
     concatenate,
     count_flips,
@@ -64,7 +64,7 @@ __all__ = [
     "batch_norm_backward",
     "cells",
     "check_groups",
-    "column_sums",
+    "column_moments",
     "concatenate",
     "count_edges",
     "count_flips",

@@ -214,11 +214,11 @@ class BitPlanes(_Packed):
         offset: int = 0,
         unit: float = 1.0,
     ) -> None:
-        if bits.ndim < 2 or bits.shape[0] != len(coefficients):
-            raise unfit("BitPlanes", "one coefficient per plane of Bits", bits, coefficients)
-        self.bits = bits
-        self.coefficients = tuple(int(c) for c in coefficients)
+        self.bits, self.coefficients = bits, tuple(int(c) for c in coefficients)
         self.scale, self.offset, self.unit = float(scale), int(offset), float(unit)
+        if bits.ndim < 2 or bits.shape[0] != len(coefficients) or self.largest >= 2**31:
+            expected = "one coefficient per plane of Bits, all together below 2**31"
+            raise unfit("BitPlanes", expected, bits, coefficients)
         self.layouts: dict | None = None  # see Bits
 
     @property

@@ -1,5 +1,6 @@
 """The codes of a k-bit quantizer: the numbers they represent, and how numbers become codes."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -52,18 +53,28 @@ class Codebook:
         unit: float = 1.0,
         offset: int = 0,
     ) -> None:
-        self.patterns = np.array(patterns, np.uint32)
-        self.coefficients = tuple(int(c) for c in coefficients)
-        self.unit, self.offset = float(unit), int(offset)
-        if not 2 <= len(self.patterns) <= 256 or not 1 <= len(self.coefficients) <= MAX_PLANES:
+        codes, self.coefficients = [int(p) for p in patterns], tuple(int(c) for c in coefficients)
+        self.unit, self.offset, n_planes = float(unit), int(offset), len(self.coefficients)
+        if not 2 <= len(codes) <= 256 or not 1 <= n_planes <= MAX_PLANES:
             raise InputError(
-                f"Codebook: {len(self.patterns)} codes in {len(self.coefficients)} planes; "
-                f"expected 2 to 256 codes in at most {MAX_PLANES} planes"
+                f"Codebook: {len(codes)} codes in {n_planes} planes; expected 2 to 256 codes in at "
+                f"most {MAX_PLANES} planes"
             )
+        if min(codes) < 0 or max(codes) >= 1 << n_planes:
+            raise InputError(
+                f"Codebook: the patterns {codes!r:.60} have bits above the {n_planes} planes; "
+                f"expected integers from 0 to {(1 << n_planes) - 1}, or more coefficients"
+            )
+        if self.largest >= 2**31:
+            raise InputError(
+                f"Codebook: the coefficients {self.coefficients!r:.60} and the offset "
+                f"{self.offset} reach {self.largest}; expected a sum below 2**31"
+            )
+        self.patterns = np.array(codes, np.uint32)
         ones = self.patterns[:, None] >> np.arange(len(self.coefficients)) & 1
         sums = (2 * ones.astype(np.int64) - 1) @ np.array(self.coefficients) + self.offset
         rise = bool((np.diff(sums) > 0).all())
-        if not rise or abs(sums).max() > MAX_INTEGER or not self.unit > 0:
+        if not rise or abs(sums).max() > MAX_INTEGER or not 0 < self.unit < math.inf:
             raise InputError(
                 f"Codebook: the codes represent {sums.tolist()} times {self.unit}; expected "
                 f"increasing numbers, at most {MAX_INTEGER}, and a unit above 0"

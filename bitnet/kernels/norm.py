@@ -1,5 +1,7 @@
 """Batch norm on integers: statistics, the forward pass with the sign, and the backward pass."""
 
+import numpy as np
+
 from bitnet.arrays import Array
 from bitnet.errors import unfit
 from bitnet.kernels import reference
@@ -7,30 +9,32 @@ from bitnet.kernels.bits import Bits
 from bitnet.kernels.dispatch import check_bits, check_numbers, kernel
 
 
-def column_sums(z: Array) -> tuple[Array, Array]:
-    """Return the exact sums of the integers of each column and of their squares.
+def column_moments(z: Array) -> tuple[Array, Array]:
+    """Return the mean and the biased variance of the integers of each column.
 
-    Batch norm computes its statistics of integer pre-activations from these two, so that they do
-    not depend on the order of the rows.
+    They are computed from exact sums, so that they do not depend on the order of the rows: that of
+    the integers, and that of the squares of their distances from the rounded mean, in two halves
+    of 32 bits.  No int32 is too large for them, and no digits are lost if the mean is large.
 
     Parameters
     ----------
     z : int32 array of shape (B, C)
-        Integer pre-activations.
+        Integer pre-activations, with at least one row.
 
     Returns
     -------
-    sums, squares : int64 arrays of shape (C,)
-        Exact while the sum of squares is below 2**63.
+    mean, variance : float64 arrays of shape (C,)
 
     Examples
     --------
     >>> import numpy as np
-    >>> column_sums(np.array([[1, 2], [3, -4]], np.int32))
-    (array([ 4, -2]), array([10, 20]))
+    >>> column_moments(np.array([[1, 2_000_000_000], [3, -2_000_000_000]], np.int32))
+    (array([2., 0.]), array([1.e+00, 4.e+18]))
     """
-    _check_matrix("column_sums", z)
-    return kernel(reference.column_sums)(z)
+    _check_matrix("column_moments", z)
+    if z.dtype != np.int32 or not len(z):
+        raise unfit("column_moments", "int32 (B, C) with at least one row", z)
+    return kernel(reference.column_moments)(z)
 
 
 def normalize_sign(

@@ -44,10 +44,10 @@ def _check_window(name, x, window):
     """Reject anything but images, and windows that do not fit or lie outside the images."""
     if x.ndim != 4 or not isinstance(window, Window) or window.taps > 255:
         raise unfit(name, "images (B, H, W, C) and a Window of at most 255 taps", x, window)
-    if max(max(pair) for pair in window.padding) >= min(window.size):
+    if not window.sees_pixels:
         raise InputError(
             f"{name}: padding is {window.padding} with a window of {window.size}; expected padding "
-            "below its size, so that each window sees a pixel"
+            "below its rows and columns, so that each window sees a pixel"
         )
     window.output(*x.shape[1:3])
 
@@ -206,6 +206,11 @@ def sum_pool(x: Any, window: Window) -> Array:
     array of shape (B, H', W', C)
         int32 for packed values, otherwise of the type of x; the taps are added in order.
 
+    Raises
+    ------
+    InputError
+        If the largest integer times the number of taps does not fit the type of the result.
+
     Examples
     --------
     >>> sum_pool(np.ones((1, 2, 2, 1), np.int32), Window((2, 2))).ravel()
@@ -213,6 +218,13 @@ def sum_pool(x: Any, window: Window) -> Array:
     """
     if isinstance(x, (Bits, BitPlanes)):
         x = x.integers() if isinstance(x, BitPlanes) else x.signs(np.int32)
+    if x.dtype.kind != "f" and x.size:
+        largest = max(int(x.max()), -int(x.min()))
+        if largest * window.taps > np.iinfo(x.dtype).max:
+            raise InputError(
+                f"sum_pool: the sum of {window.taps} integers of up to {largest} can overflow "
+                f"{x.dtype}; use a smaller window, or convert the integers to floats"
+            )
     views = window.views(x)
     total = sum(views[:, :, :, i, j] for i, j in np.ndindex(*views.shape[3:5]))
     return total if x.dtype.kind != "f" else total / x.dtype.type(window.taps)

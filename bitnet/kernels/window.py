@@ -73,6 +73,11 @@ class Window:
         """The number of taps."""
         return self.size[0] * self.size[1]
 
+    @property
+    def sees_pixels(self) -> bool:
+        """Whether each window sees a pixel: the padding is smaller than it, on both axes."""
+        return all(max(pads) < n for pads, n in zip(self.padding, self.size, strict=True))
+
     def padded(self, height: int, width: int) -> tuple[int, int]:
         """Return the numbers of rows and columns of padded images."""
         (above, below), (left, right) = self.padding

@@ -143,10 +143,10 @@ class QuantConv2d(IntegerLayer, _Convolution):
         window = kernel_size, stride, padding, border
         super().__init__((in_channels, out_channels), window, groups, rng)
         name = type(self).__name__
-        if max(n for pads in self.window.padding for n in pads) >= max(self.window.size):
+        if not self.window.sees_pixels:
             raise InputError(
                 f"{name}: padding is {padding!r} for {self.window.size} taps; expected a padding "
-                "smaller than the number of taps"
+                "smaller than the numbers of their rows and columns"
             )
         self.set_numbers(rng, weight_quantizer, **backward)
         self.weight = self.clipped_weight(self.filters, self.fan)

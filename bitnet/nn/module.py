@@ -1,7 +1,6 @@
 """Module: parameters, other state, and the modes for training and evaluation."""
 
 import contextlib
-import itertools
 import sys
 from collections.abc import Iterator, Mapping
 from typing import Any, Self
@@ -13,8 +12,9 @@ from bitnet.autograd import Parameter, Tensor, as_tensor, no_grad
 from bitnet.autograd.tensor import evaluation, is_evaluating
 from bitnet.autograd.trace import in_evaluation
 from bitnet.devices import full_memory_named, mover
-from bitnet.errors import InputError, unfit
+from bitnet.errors import InputError
 from bitnet.kernels import BitPlanes, Bits
+from bitnet.nn.state import by_name, check_state, data_of, each_once, items, moved_state
 
 DATA = Tensor, Bits, BitPlanes, list, int, float, np.generic  # inputs that become Tensors
 
@@ -23,7 +23,8 @@ class Module:
     """The base of all layers and models: parameters, other state, and `forward`.
 
     Attributes that are Parameters, arrays (state that is not trained, such as running statistics)
-    or Modules, or nested lists or dicts of them, are found in the order in which they were set.
+    or Modules, or nested lists, tuples or dicts of them, are found in the order in which they were
+    set.  Numbers of Python, sets and other objects are no state.
 
     Attributes
     ----------
@@ -96,7 +97,7 @@ class Module:
         move = mover(device)
         with full_memory_named():
             puts = [parameter.move(move) for parameter in self.parameters()]
-            states = [(vars(own), _moved(vars(own), move)) for own in self.modules()]
+            states = [(vars(own), moved_state(vars(own), move)) for own in self.modules()]
         for put in puts:
             put()
         for attributes, changed in states:
@@ -108,13 +109,13 @@ class Module:
         raise TypeError(f"{type(self).__name__} has no forward; a Module defines forward(x)")
 
     def _members(self):
-        """Yield the attributes, and the items of those that are lists, tuples or dicts, by name."""
+        """Yield the attributes, and what is in lists, tuples and dicts, nested or not, by name."""
         for name, value in vars(self).items():
-            yield from _items(name, value)
+            yield from items(name, value, (Module, Parameter))
 
     def named_children(self) -> "Iterator[tuple[str, Module]]":
         """Yield the direct submodules, as (name, Module), each under its first name."""
-        return _each_once((name, own) for name, own in self._members() if isinstance(own, Module))
+        return each_once((name, own) for name, own in self._members() if isinstance(own, Module))
 
     def children(self) -> "Iterator[Module]":
         """Yield the direct submodules."""
@@ -125,29 +126,40 @@ class Module:
 
         A Module that is shared comes once, under its first name.
         """
-        nested = (
-            child.named_modules(f"{prefix}.{name}" if prefix else name)
-            for name, child in self.named_children()
-        )
-        return _each_once(itertools.chain([(prefix, self)], *nested))
+        named = self._named(lambda own: isinstance(own, Module), prefix and prefix + ".", deep=True)
+        return each_once([(prefix, self), *named])
 
     def modules(self) -> "Iterator[Module]":
         """Yield this Module and all submodules, outer ones first."""
         yield from (module for _, module in self.named_modules())
 
-    def _named(self, wanted, prefix=""):
-        """Yield the attributes here and inside for which `wanted` is true, by all dotted names."""
-        yield from ((prefix + name, value) for name, value in self._members() if wanted(value))
-        for name, child in self._members():
-            if isinstance(child, Module):
-                yield from child._named(wanted, f"{prefix}{name}.")
+    def _named(self, wanted, prefix="", deep=False, inside=()):
+        """Yield the attributes here and inside for which `wanted` is true, by all dotted names.
+
+        What is inside a Module follows the attributes here, or if `deep` the Module itself.
+        """
+        if any(self is own for own in inside):
+            raise InputError(f"{prefix[:-1]}: a {type(self).__name__} that holds itself; remove it")
+        members = [(prefix + name, own) for name, own in self._members()]
+
+        def within(name, own):
+            more = wanted, f"{name}.", deep, (*inside, self)
+            return own._named(*more) if isinstance(own, Module) else ()
+
+        for name, own in members:
+            if wanted(own):
+                yield name, own
+            if deep:
+                yield from within(name, own)
+        for name, own in () if deep else members:
+            yield from within(name, own)
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
         """Yield the Parameters of this Module and its submodules, as (dotted name, Parameter).
 
         A Parameter that is shared comes once, under its first name.
         """
-        return _each_once(self._named(lambda value: isinstance(value, Parameter)))
+        return each_once(self._named(lambda value: isinstance(value, Parameter)))
 
     def parameters(self) -> list[Parameter]:
         """Return the Parameters of this Module and its submodules, each once."""
@@ -165,8 +177,8 @@ class Module:
 
     def _state(self):
         """Yield the arrays of the parameters and of the other state, by name; not copies."""
-        for name, value in self._named(lambda own: isinstance(own, Parameter) or is_array(own)):
-            yield name, value.data if isinstance(value, Parameter) else value
+        held = by_name(self._named(lambda own: isinstance(own, Parameter) or is_array(own)))
+        yield from ((name, data_of(own)) for name, own in held.items())
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """Return copies of all parameters and other state, by dotted name."""
@@ -181,35 +193,6 @@ class Module:
             array[...] = like(state[name], array)
 
 
-def _items(name, value):
-    """Yield a value by its name, or the items of a list, tuple or dict, also nested ones."""
-    if not isinstance(value, (list, tuple, dict)):
-        yield name, value
-        return
-    for key, item in value.items() if isinstance(value, dict) else enumerate(value):
-        yield from _items(f"{name}.{key}", item)
-
-
-def _each_once(named):
-    """Yield the pairs (name, object) without those whose object came before."""
-    seen = set()
-    for name, own in named:
-        if id(own) not in seen:
-            seen.add(id(own))
-            yield name, own
-
-
-def _moved(value, move):
-    """Return an attribute with the arrays with axes in it moved, in new containers."""
-    if is_array(value):
-        return move(value) if value.ndim else value
-    if isinstance(value, dict):
-        return {name: _moved(own, move) for name, own in value.items()}
-    return (
-        type(value)(_moved(own, move) for own in value) if type(value) in (list, tuple) else value
-    )
-
-
 @contextlib.contextmanager
 def evaluating(model):
     """Use a model in evaluation mode, without gradients, inside a `with` block."""
@@ -220,18 +203,3 @@ def evaluating(model):
         )
     with in_evaluation(model), no_grad():
         yield
-
-
-def check_state(what, own, state):
-    """Refuse arrays whose names, shapes or types differ from those of `own`, or hold NaN."""
-    if missing := sorted(own.keys() - state.keys()):
-        raise InputError(f"{what}: the state lacks {missing[0]!r}; is it from another model?")
-    if unknown := sorted(state.keys() - own.keys()):
-        raise InputError(f"{what}: unknown {unknown[0]!r} in the state; is it from another model?")
-    for name, array in own.items():
-        came = state[name]
-        if came.shape != array.shape or came.dtype != array.dtype:
-            raise unfit(f"{what}: {name!r}", f"{array.dtype} {array.shape}", came)
-        finite = array_module(came).isfinite(came).all()
-        if not finite or (came.dtype.kind == "i" and (came < 0).any()):
-            raise InputError(f"{what}: {name!r} holds NaN, infinity, or a count below 0")

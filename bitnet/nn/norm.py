@@ -17,6 +17,7 @@ class BatchNorm(Module):
     Training uses the statistics of the batch and averages them; evaluation uses the averages.  As
     in the papers' code, the inverse standard deviation is averaged, not the variance.  The first
     `1 / momentum` batches have equal weights, so that no average contains an initial value.
+    Batches of a few rows cannot spoil them, see `functional.batch_norm`.
 
     Parameters
     ----------

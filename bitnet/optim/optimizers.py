@@ -15,7 +15,8 @@ from bitnet import kernels
 from bitnet.arrays import array_module, like, to_cpu
 from bitnet.autograd import Parameter
 from bitnet.errors import InputError, unfit
-from bitnet.nn.module import check_state
+from bitnet.nn.state import check_state
+from bitnet.optim.gradients import expect_gradients
 
 
 class Optimizer:
@@ -101,10 +102,12 @@ class Optimizer:
     def step(self) -> None:
         """Update every parameter that has a gradient, and clip latent weights.
 
+        Before the first step a warning says which parameters have no gradient, if any.
         Latent weights are packed in the same sweep, for the next forward pass.  If the memory of a
         GPU runs out, only some parameters are updated: resume from a checkpoint.
         """
         with_gradient = [i for i, p in enumerate(self.parameters) if p.lazy_grad is not None]
+        expect_gradients(type(self).__name__, self.parameters, warns=not self.steps)
         for i in with_gradient:  # the moments are where the parameter is
             self.state[i] = like(self.state[i], self.parameters[i])
         moving = [(self.parameters[i], list(self.state[i].values())) for i in with_gradient]
@@ -114,13 +117,8 @@ class Optimizer:
         self.flips = sum(self._move(parameter, state) for parameter, state in moving)
 
     def _check(self, parameter):
-        """Refuse data and gradients that the kernels cannot use."""
+        """Refuse a gradient that the kernels cannot use."""
         data, grad = parameter.data, parameter.lazy_grad
-        if not data.flags.c_contiguous:
-            raise InputError(
-                f"{type(self).__name__}: a Parameter's data are not contiguous; "
-                "assign numpy.ascontiguousarray(...)"
-            )
         if grad.shape != data.shape or grad.dtype != data.dtype:
             raise unfit(type(self).__name__, "a gradient like its Parameter", data, grad)
 
@@ -316,47 +314,3 @@ class AdaMax(Adam):
 
     def constants(self, parameter):
         return 1 - self.beta1, self.beta2, self.eps, 1 / (1 - self.beta1**self.steps)
-
-
-def clip_grad_norm(parameters: Parameter | Iterable[Parameter], max_norm: float) -> float:
-    """Scale all gradients down together if their common norm is too large.
-
-    `g <- g min(1, max_norm / |g|)`, with |g| the root of the sum of the squares of all numbers of
-    all gradients (Pascanu et al., arXiv 1211.5063).
-
-    Parameters
-    ----------
-    parameters : Parameter or iterable of Parameter
-        Gradients are changed in place; parameters without one are skipped.
-    max_norm : float
-        The largest norm, above 0.
-
-    Returns
-    -------
-    float
-        The norm before scaling.
-
-    Examples
-    --------
-    >>> weight = Parameter([3.0, 0.0])
-    >>> weight.grad = np.float32([6.0, 8.0])
-    >>> clip_grad_norm([weight], 5.0)
-    10.0
-    >>> weight.grad
-    array([3., 4.], dtype=float32)
-    """
-    if not isinstance(max_norm, (int, float, np.number)) or not 0 < max_norm < math.inf:
-        raise InputError(f"clip_grad_norm: max_norm is {max_norm!r}; expected a number above 0")
-    given = [parameters] if isinstance(parameters, Parameter) else parameters
-    moving = [p for p in given if p.lazy_grad is not None]
-    squares = (array_module(p).vdot(p.grad, p.grad).astype(np.float64) for p in moving)
-    found = math.sqrt(float(sum(squares)))  # one number, and so one wait for a GPU
-    if not math.isfinite(found):
-        raise InputError(
-            "clip_grad_norm: the gradients hold NaN or infinity, or are too large for their type; "
-            "check the data, or lower the learning rate"
-        )
-    if found > max_norm:
-        for p in moving:  # assigned, too: that of a single number is none that can be changed
-            p.grad *= p.grad.dtype.type(max_norm / found)
-    return found

@@ -55,7 +55,8 @@ class SwishSign(_SmoothSign):
 
     The surrogate is `2 s(bx) (1 + bx (1 - s(bx))) - 1` with the logistic function s.  Its slope is
     `b (2 - bx tanh(bx / 2)) / (1 + cosh(bx))`, which is negative far from 0.  The code uses
-    `1 / (1 + cosh y) = (1 - tanh(y / 2)^2) / 2`.
+    `1 / (1 + cosh y) = 2 e / (1 + e)^2` and `|tanh(y / 2)| = (1 - e) / (1 + e)` with e = exp(-|y|),
+    which keep their digits far from 0.
 
     Parameters
     ----------
@@ -76,14 +77,18 @@ class SwishSign(_SmoothSign):
         self._number("beta")
 
     def surrogate(self, x: Array) -> Array:
-        """Return 2 s(y) (1 + y (1 - s(y))) - 1 with y = beta x, computed with tanh(y / 2)."""
-        y = x.dtype.type(self.beta) * x
-        t = array_module(y).tanh(y / 2)
-        return t + y * (1 - t * t) / 2
+        """Return tanh(y / 2) + y / (1 + cosh y) with y = beta x."""
+        y, e = self._parts(x)
+        return array_module(y).tanh(y / 2) + y * (2 * e / ((1 + e) * (1 + e)))
 
     def slope(self, x: Array) -> Array:
         """Return b (2 - bx tanh(bx / 2)) / (1 + cosh(bx))."""
-        b = x.dtype.type(self.beta)
-        y = (b * x).clip(-60, 60)  # 0 beyond
-        t = array_module(y).tanh(y / 2)
-        return b * (2 - y * t) * (1 - t * t) / 2
+        y, e = self._parts(x)
+        bend = 2 - abs(y) * ((1 - e) / (1 + e))
+        return x.dtype.type(self.beta) * bend * (2 * e / ((1 + e) * (1 + e)))
+
+    def _parts(self, x):
+        """Return y = beta x, and exp(-|y|)."""
+        with np.errstate(over="ignore"):
+            y = (x.dtype.type(self.beta) * x).clip(-800, 800)  # exp(-800) is 0
+        return y, array_module(y).exp(-abs(y))

@@ -10,7 +10,8 @@ import numpy as np
 from bitnet.archive import MAX_BYTES, read_archive, to_json, write_archive
 from bitnet.devices import check_generator, to_cpu
 from bitnet.errors import InputError
-from bitnet.nn.module import Module, check_state
+from bitnet.nn.module import Module
+from bitnet.nn.state import check_state
 from bitnet.optim.optimizers import Optimizer
 from bitnet.optim.schedules import Schedule
 

@@ -12,8 +12,10 @@ from bitnet import kernels
 from bitnet.devices import check_generator, full_memory_named
 from bitnet.errors import InputError, check_count
 from bitnet.kernels import Bits
-from bitnet.nn.module import Module, check_state
-from bitnet.optim.optimizers import Optimizer, clip_grad_norm
+from bitnet.nn.module import Module
+from bitnet.nn.state import check_state
+from bitnet.optim.gradients import clip_grad_norm
+from bitnet.optim.optimizers import Optimizer
 from bitnet.training.metrics import flip_ratio, set_clip_value, weight_bits
 from bitnet.training.sources import Images, Texts, state_arrays, state_for, state_from
 

@@ -8,7 +8,7 @@ import pytest
 
 import bitnet
 from bitnet import Tensor, kernels
-from bitnet.autograd import Parameter
+from bitnet.autograd import LatentWeight, Parameter
 from bitnet.nn import BinaryLinear, functional
 
 X = np.random.default_rng(0).integers(0, 256, (6, 70), dtype=np.uint8)
@@ -133,9 +133,68 @@ def test_assigned_weights_drop_the_packed_signs():
         assert layer.weight.data.dtype == np.float32
         assert np.array_equal(layer.weight.data, np.float32(getattr(value, "data", value)))
     for wrong in (new[:4], "ab", None, [1.0], [[1.0], [1.0, 2.0]], new.astype(complex)):
-        with pytest.raises(bitnet.InputError, match=r"assign: .* expected numbers of shape"):
+        with pytest.raises(
+            bitnet.InputError, match=r"LatentWeight.data: .* expected finite numbers"
+        ):
             layer.weight.assign(wrong)
-    with pytest.raises(bitnet.InputError, match="expected numbers of shape"):
+    with pytest.raises(bitnet.InputError, match="expected finite numbers of shape"):
         bitnet.autograd.Parameter(1.0).assign(None)
     with pytest.raises(bitnet.InputError, match=r"call parameter.assign\(x\)"):
         layer.weight[0] = 1.0
+
+
+ASSIGNED = [
+    np.float32([[1, 2], [3, 4], [5, 6]]).T,
+    np.asfortranarray(np.float32([[1, 2, 3], [4, 5, 6]])),
+    np.arange(12, dtype=np.float32).reshape(2, 6)[:, ::2],
+    np.float16([[0.1, 2, 3], [4, 5, 6]]),
+    np.uint16([[1, 2, 65535], [4, 5, 6]]),
+    np.ones((2, 3), ">f8"),
+    np.ones((2, 3), bool),
+    [[1, 2, 3], [4, 5, 6]],
+    Tensor(np.arange(6).reshape(2, 3)),
+]
+
+
+@pytest.mark.parametrize("kind", [Parameter, LatentWeight])
+@pytest.mark.parametrize("x", ASSIGNED, ids=lambda x: str(getattr(x, "dtype", type(x).__name__)))
+def test_assigned_data_are_what_kernels_and_files_take(kind, x):
+    weight = kind(np.zeros((2, 3), np.float32))
+    expected = np.asarray(getattr(x, "data", x) if isinstance(x, Tensor) else x, np.float32)
+    weight.data = x
+    replaced = weight.data
+    weight.assign(x)
+    for data in (replaced, weight.data):
+        assert data.dtype == np.float32
+        assert data.dtype.isnative
+        assert data.flags.c_contiguous
+        assert (data == expected).all()
+    assert functional.unpack(functional.sign(weight)).shape == (2, 3)
+
+
+@pytest.mark.parametrize("change", ["assign", "data"])
+@pytest.mark.parametrize(
+    "x",
+    [
+        np.float32([[1, 2, np.nan]]),
+        np.float32([[1, 2, -np.inf]]),
+        np.float64([[1, 2, 1e39]]),
+        np.ones(3, np.float32),
+        np.ones((1, 3), complex),
+        "abc",
+        None,
+    ],
+    ids=lambda x: f"{x!r:.30}",
+)
+def test_data_that_do_not_fit_are_refused_and_change_nothing(change, x):
+    weight = Parameter(np.float32([[1, 2, 3]]))
+    with pytest.raises(bitnet.InputError, match=r"Parameter.data: .* finite numbers of shape"):
+        weight.assign(x) if change == "assign" else setattr(weight, "data", x)
+    assert weight.data.tolist() == [[1, 2, 3]]
+    assert weight.version == 1
+
+
+def test_a_number_stays_without_axes():
+    weight = Parameter(1.0)
+    weight.data = np.float64(2.0)
+    assert (weight.shape, weight.data.item()) == ((), 2.0)

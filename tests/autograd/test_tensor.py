@@ -208,3 +208,19 @@ def test_a_parameter_copies_its_data():
     assert data[0, 0] == 1
     assert parameter.data.flags.c_contiguous
     assert parameter.detach().requires_grad is False
+
+
+def test_python_asks_a_tensor_as_it_asks_an_array():
+    loss = Tensor([4.0])
+    assert (loss == Tensor([4.0])).data.tolist() == [True]
+    assert (loss != Tensor([4.0])).data.tolist() == [False]
+    assert (Tensor([1.0, 2.0]) == Tensor([1.0, 3.0])).data.tolist() == [True, False]
+    assert loss
+    assert not Tensor(0.0)
+    assert loss in [Tensor([3.0]), loss]
+    with pytest.raises(InputError, match=r"shape \(2,\) is ambiguous"):
+        bool(Tensor([1.0, 2.0]) == Tensor([1.0, 3.0]))
+    difference = Tensor(np.uint8([1, 200])) - Tensor(np.uint8([2, 100]))
+    assert difference.data.tolist() == [-1, 100]
+    for kind in (np.int32, np.int64, np.uint8):
+        assert (Tensor(np.ones(2, kind)) * np.ones(2, np.float32)).data.dtype == np.float32

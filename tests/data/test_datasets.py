@@ -201,3 +201,13 @@ def test_with_channels():
 def test_arguments_that_do_not_fit_are_refused(arguments, message):
     with pytest.raises(InputError, match=message):
         data.load_dataset(**arguments)
+
+
+def test_pixels_are_scaled_exactly_once():
+    pixels = np.arange(256, dtype=np.uint8).reshape(2, -1)
+    scaled = data.scale_pixels(pixels)
+    assert scaled.dtype == np.float32
+    assert abs(scaled - (pixels / 127.5 - 1)).max() <= 3e-7  # float32 from -1 to 1
+    for wrong in (scaled, pixels.astype(np.uint16), pixels.astype(np.int64), pixels > 3, [0, 255]):
+        with pytest.raises(InputError, match=r"scale_pixels: .* expected uint8 pixels"):
+            data.scale_pixels(wrong)

@@ -12,12 +12,18 @@ from bitnet.kernels import BitPlanes, Codebook, Window
 pytestmark = pytest.mark.usefixtures("implementation")
 
 sizes = st.tuples(st.integers(3, 7), st.integers(3, 7))
-windows = st.builds(
-    Window,
-    size=st.tuples(st.integers(2, 3), st.integers(2, 3)),
-    stride=st.tuples(st.integers(1, 3), st.integers(1, 3)),
-    padding=st.tuples(*[st.tuples(st.integers(0, 1), st.integers(0, 1))] * 2),
-)
+strides = st.tuples(st.integers(1, 3), st.integers(1, 3))
+
+
+@st.composite
+def padded_windows(draw):
+    """Draw windows with paddings that are smaller along each axis."""
+    size = draw(st.tuples(st.integers(1, 3), st.integers(1, 3)))
+    pads = (st.tuples(*[st.integers(0, min(n - 1, 1))] * 2) for n in size)
+    return Window(size, draw(strides), draw(st.tuples(*pads)))
+
+
+windows = padded_windows()
 dtypes = st.sampled_from([np.float32, np.float64, np.int32, np.uint8])
 
 
@@ -99,6 +105,33 @@ def test_no_images():
     assert kernels.max_pool_backward(y, first, window, (4, 4)).shape == (0, 4, 4, 3)
 
 
+@pytest.mark.parametrize("dtype", [np.int32, np.int64, np.uint8])
+def test_sums_of_integers_are_exact_or_refused(dtype):
+    window, most = Window((2, 3), padding=((1, 0), (0, 0))), int(np.iinfo(dtype).max) // 6
+    for sign in (1, -1) if np.iinfo(dtype).min else (1,):
+        y = kernels.sum_pool(np.full((1, 2, 3, 1), sign * most, dtype), window)
+        assert y.dtype == dtype
+        assert y.ravel().tolist() == [sign * 3 * most, sign * 6 * most]
+        x = np.full((1, 2, 3, 1), sign * (most + 1), dtype)
+        with pytest.raises(InputError, match=f"6 integers of up to {most + 1} can overflow"):
+            kernels.sum_pool(x, window)
+
+
+def test_planes_of_integers_that_do_not_fit_are_refused():
+    bits = kernels.Bits(np.zeros((2, 1, 1), np.uint64), (2, 1, 5))
+    largest = BitPlanes(bits, (-(2**30), 2**30 - 2), offset=1)
+    assert largest.integers().tolist() == [[3] * 5]
+    with pytest.raises(InputError, match=r"all together below 2\*\*31"):
+        BitPlanes(bits, (-(2**30), 2**30 - 1), offset=1)
+    with pytest.raises(InputError, match="can overflow int32"):
+        kernels.sum_pool(
+            BitPlanes(
+                kernels.Bits(np.zeros((1, 1, 1, 2, 1), np.uint64), (1, 1, 1, 2, 1)), (2**30,)
+            ),
+            Window((1, 2)),
+        )
+
+
 X = np.zeros((1, 4, 4, 2), np.float32)
 FIRST = np.zeros((1, 2, 2, 2), np.uint8)
 HALF = Window((2, 2), (2, 2))
@@ -111,6 +144,8 @@ HALF = Window((2, 2), (2, 2))
         (lambda: kernels.max_pool(X, (2, 2)), "a Window"),
         (lambda: kernels.max_pool(X, Window((5, 5))), "does not fit into images"),
         (lambda: kernels.max_pool(X, Window((1, 1), padding=((1, 1), (1, 1)))), "sees a pixel"),
+        (lambda: kernels.max_pool(X, Window((3, 1), padding=((0, 0), (0, 1)))), "rows and columns"),
+        (lambda: kernels.max_pool(X, Window((1, 3), padding=((1, 0), (0, 0)))), "rows and columns"),
         (lambda: kernels.max_pool_bits(X, HALF), "expected Bits or BitPlanes"),
         (lambda: kernels.max_pool_bits(kernels.pack(X), Window((5, 5))), "does not fit"),
         (

@@ -1,5 +1,7 @@
 """Batch norm, rounding and updates in training, in every implementation."""
 
+import fractions
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -28,13 +30,36 @@ def columns(seed, n):
     return np.random.default_rng(seed).standard_normal((3, n)).astype(np.float32)
 
 
-@given(rows, widths, seeds)
-def test_column_sums_are_exact(b, n, seed):
-    z = integers(seed, (b, n), 2**24)
-    sums, squares = kernels.column_sums(z)
-    assert (sums.dtype, squares.dtype) == (np.int64, np.int64)
-    assert sums.tolist() == [sum(map(int, column)) for column in z.T]
-    assert squares.tolist() == [sum(int(v) ** 2 for v in column) for column in z.T]
+@given(rows.filter(bool), widths, seeds)
+def test_moments_of_columns_are_those_of_fractions(b, n, seed):
+    z = integers(seed, (b, n), 2 ** (seed % 31 + 1)) + np.int32(seed % 7)
+    mean, variance = kernels.column_moments(z)
+    assert mean.dtype == variance.dtype == np.float64
+    for column, own_mean, own_variance in zip(z.T.tolist(), mean, variance, strict=True):
+        exact = fractions.Fraction(sum(column), b)
+        spread = sum((v - exact) ** 2 for v in column) / b
+        assert own_mean == float(exact)
+        assert abs(own_variance - float(spread)) <= 2**-50 * float(spread)
+    for found, expected in zip(kernels.column_moments(z[::-1]), (mean, variance), strict=True):
+        assert (found == expected).all()  # in any order
+
+
+def test_moments_of_the_largest_integers():
+    least, most = np.iinfo(np.int32).min, np.iinfo(np.int32).max
+    z = np.array([[most, least, most, 7]] * 3 + [[least, least, most - 1, 7]], np.int32)
+    mean, variance = kernels.column_moments(z)
+    assert mean.tolist() == [2.0**30 - 1 + 0.25, least, most - 0.25, 7]
+    assert variance.tolist() == [3 / 16 * (2.0**32 - 1) ** 2, 0, 3 / 16, 0]
+
+
+def test_sums_of_squares_beyond_64_bits():
+    """Squares about 0, and about the mean, that together pass 2**63 and 2**64."""
+    spread = np.arange(40_001, dtype=np.int64)[:, None] - 20_000
+    for centre, step in ((2_000_000_000, 1), (0, 100_000)):
+        z = (centre + step * spread).astype(np.int32)
+        mean, variance = kernels.column_moments(z)
+        assert mean.tolist() == [centre]
+        assert variance.tolist() == [step**2 * (40_001**2 - 1) / 12]
 
 
 @given(rows, widths, seeds)
@@ -224,8 +249,10 @@ Z = np.ones((2, 3), np.int32)
 @pytest.mark.parametrize(
     "call",
     [
-        lambda: kernels.column_sums(np.ones((2, 3))),
-        lambda: kernels.column_sums(np.ones(3, np.int32)),
+        lambda: kernels.column_moments(np.ones((2, 3))),
+        lambda: kernels.column_moments(np.ones(3, np.int32)),
+        lambda: kernels.column_moments(np.ones((2, 3), np.int64)),
+        lambda: kernels.column_moments(np.ones((0, 3), np.int32)),
         lambda: kernels.normalize_sign(Z, ONE, ONE, ONE[:2]),
         lambda: kernels.normalize_sign(Z.astype(float), ONE, ONE, ONE),
         lambda: kernels.batch_norm_backward(np.ones((2, 2)), None, Z, ONE, ONE, ONE),

@@ -142,6 +142,11 @@ def test_a_step_leaves_the_signs_of_the_filters():
             ),
             "sign",
         ),
+        (
+            lambda: BinaryConv2d(3, 5, rng=RNG, kernel_size=(1, 3), padding=(1, 1)),
+            "smaller than the numbers of their rows and columns",
+        ),
+        (lambda: MaxPool2d((1, 3), 1, (1, 0))(np.zeros((2, 4, 4, 3), np.float32)), "sees a pixel"),
         (lambda: MaxPool2d(9)(np.zeros((2, 4, 4, 3), np.float32)), "does not fit into images"),
     ],
 )

@@ -11,8 +11,7 @@ from bitnet.nn import Embedding, ScaledLinear
 from bitnet.nn import Linear as FloatLinear
 from bitnet.nn.models.language import KINDS, LanguageModel, language_model
 from bitnet.nn.recurrent import GRU, LSTM, RNN, detach
-from bitnet.optim import SGD, Adam
-from bitnet.optim.optimizers import clip_grad_norm
+from bitnet.optim import SGD, Adam, clip_grad_norm
 from bitnet.quantizers import DoReFa, LinearQuant, Ternary, Uniform, dorefa_activation
 
 X = np.random.default_rng(9).standard_normal((5, 3, 8)).astype(np.float32)

@@ -189,7 +189,9 @@ CASES = {
     "add_patches": lambda move: kernels.add_patches(
         move(np.ones((2, 3, 3, 2, 2, 4), np.float32)), POOL, (6, 5)
     ),
-    "column_sums": lambda move: kernels.column_sums(move(Z)),
+    "column_moments": lambda move: [
+        kernels.column_moments(move(z)) for z in (Z, Z * 2**25, Z + 2**30)
+    ],
     "normalize_sign": lambda move: [
         kernels.normalize_sign(move(Z), move(MEAN), move(SCALE), move(MEAN), window)
         for window in (None, 1.0)

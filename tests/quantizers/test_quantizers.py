@@ -328,3 +328,19 @@ def test_only_weight_quantizers_depend_on_all_values():
     assert all(quantizer.elementwise for quantizer in kinds)
     assert not DoReFa(2).elementwise
     assert not Ternary().elementwise
+
+
+@pytest.mark.parametrize("beta", [1e-3, 1.0, 5.0, 1e3])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_tails_of_swish_sign_keep_their_digits(beta, dtype):
+    y = np.concatenate([np.linspace(-85, 85, 40_001), np.logspace(-30, 0, 301)])
+    x, b = (y / beta).astype(dtype), np.longdouble(dtype(beta))
+    near = 4 * np.finfo(dtype).eps
+    y = b * x.astype(np.longdouble)
+    small = 1 / (1 + np.cosh(y))
+    slope, surrogate = b * (2 - y * np.tanh(y / 2)) * small, np.tanh(y / 2) + y * small
+    bound = b * (2 + abs(y)) * small  # between these terms digits may cancel
+    quantizer = SwishSign(beta)
+    assert (abs(quantizer.slope(x) - slope) <= near * (2 + abs(y)) * bound).all()
+    assert (abs(quantizer.surrogate(x) - surrogate) <= near * abs(surrogate)).all()
+    assert abs(quantizer.slope(x) / slope - 1)[abs(y) > 3].max() <= 64 * near

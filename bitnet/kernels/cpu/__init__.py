@@ -11,7 +11,7 @@ KERNELS = {
     "conv_backward": "gradient_of_filters gradient_of_images",
     "floats": "count_edges ordered_gemm",
     "jit": "level level_reason using_level",
-    "norm": "batch_norm_backward column_sums normalize_sign",
+    "norm": "batch_norm_backward column_moments normalize_sign",
     "pack": "concatenate pack pack_with_mask rank split_codes split_planes threshold transpose "
     "unpack where",
     "pool": "add_patches max_pool max_pool_backward max_pool_bits max_pool_bits_backward",

@@ -16,13 +16,22 @@ NUMBERS_PER_NS = {"sum": 3.0, "sign": 2.0, "gradient": 1.0}  # approximate, one 
 
 
 @jit
-def _column_sums(z, sums, squares):
-    """Sum the columns of z (B, C) int32 and of their squares; sums and squares (C,) int64."""
+def _column_sums(z, sums):
+    """Sum the columns of z (B, C) int32; sums (C,) int64."""
     for i in range(z.shape[0]):
         for j in range(z.shape[1]):
-            number = np.int64(z[i, j])
-            sums[j] += number
-            squares[j] += number * number
+            sums[j] += np.int64(z[i, j])
+
+
+@jit
+def _column_squares(z, centre, high, low):
+    """Sum both halves of (z - centre)**2 down the columns of z (B, C); high and low (C,) int64."""
+    for i in range(z.shape[0]):
+        for j in range(z.shape[1]):
+            distance = np.int64(z[i, j]) - centre[j]
+            square = np.uint64(distance * distance)  # modulo 2**64, below which it is
+            high[j] += np.int64(square >> np.uint64(32))
+            low[j] += np.int64(square & np.uint64(0xFFFFFFFF))
 
 
 @jit
@@ -74,17 +83,22 @@ def _gradient_of_numbers(z, mean, inv_std, scale, grad_z, sums, products, count)
             g[j] = (g[j] - along) * scale[j]
 
 
-def column_sums(z):
-    """See `bitnet.kernels.column_sums`."""
-    z, parts = np.ascontiguousarray(z), []
+def column_moments(z):
+    """See `bitnet.kernels.column_moments`."""
+    z, n = np.ascontiguousarray(z), len(z)
 
-    def run(start, stop):
-        both = np.zeros((2, z.shape[1]), np.int64)
-        _column_sums(z[start:stop], *both)
-        parts.append(both)
+    def total(sum_columns, count, *given):
+        parts = []
 
-    shared(run, len(z), 1, z.size / NUMBERS_PER_NS["sum"])
-    return tuple(sum(parts))
+        def run(start, stop):
+            parts.append(np.zeros((count, z.shape[1]), np.int64))
+            sum_columns(z[start:stop], *given, *parts[-1])
+
+        shared(run, n, 1, z.size / NUMBERS_PER_NS["sum"])
+        return sum(parts)
+
+    (sums,) = total(_column_sums, 1)
+    return reference.moments(sums, *total(_column_squares, 2, reference.centre_of(sums, n)), n)
 
 
 def _float32(*arrays):

@@ -21,7 +21,7 @@ KERNELS = {
     "conv_backward": "gradient_of_filters gradient_of_images",
     "floats": "ordered_gemm",
     "launch": "RUNGS rung using_rung",
-    "norm": "batch_norm_backward column_sums normalize_sign",
+    "norm": "batch_norm_backward column_moments normalize_sign",
     "pack": "count_flips pack pack_with_mask rank split_codes split_planes threshold transpose "
     "unpack where",
     "products": "plane_gemm prepare signed_floats signed_gemm xnor_gemm xnor_sign",

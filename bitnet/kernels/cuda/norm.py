@@ -36,20 +36,29 @@ def _passing(number, mask, at, lane):
 
 
 @cuda.jit
-def _column_sums(z, n_rows, columns, size, totals):
-    """Add the sums of `size` rows of z (B C) and of their squares to totals (2 C)."""
+def _column_sums(z, centre, centred, n_rows, columns, size, totals):
+    """Add sums over `size` rows of z (B C) to totals (2 C).
+
+    These are the sums of z and of nothing, or if `centred` those of the high and of the low halves
+    of (z - centre)**2, with centre (C).
+    """
     parts = cuda.shared.array((2, DOWN, LANES), np.int64)
     lane, down = cuda.threadIdx.x, cuda.threadIdx.y
     group, first = cuda.blockIdx.y + MOST * cuda.blockIdx.z, cuda.blockIdx.x * size
     column = group * LANES + lane
-    total, square = np.int64(0), np.int64(0)
+    total, other = np.int64(0), np.int64(0)
     if column < columns:
         for row in range(first + down, min(n_rows, first + size), DOWN):
             number = np.int64(z[row * columns + column])
-            total += number
-            square += number * number
+            if centred:
+                number -= centre[column]
+                square = np.uint64(number * number)  # modulo 2**64, below which it is
+                total += np.int64(square >> np.uint64(32))
+                other += np.int64(square & np.uint64(0xFFFFFFFF))
+            else:
+                total += number
     parts[0, down, lane] = total
-    parts[1, down, lane] = square
+    parts[1, down, lane] = other
     cuda.syncthreads()
     if down < 2 and column < columns:
         total = np.int64(0)
@@ -137,15 +146,22 @@ def _single(*arrays):
     return all(array.dtype == np.float32 for array in arrays)
 
 
-def column_sums(z):
-    """See `bitnet.kernels.column_sums`."""
-    n_rows, columns = z.shape
-    totals = array_module(z).zeros((2, columns), np.int64)
+def column_moments(z):
+    """See `bitnet.kernels.column_moments`."""
+    xp, (n_rows, columns) = array_module(z), z.shape
     most = -(-BLOCKS * LANES // max(1, columns))  # parts of the rows
     size = max(LEAST_ROWS, -(-n_rows // most))
-    blocks = _squares(n_rows, columns, size)
-    launch(_column_sums, blocks, (LANES, DOWN), flat(z), n_rows, columns, size, totals.reshape(-1))
-    return totals[0], totals[1]
+    blocks, rows = _squares(n_rows, columns, size), flat(z)
+
+    def total(*centre):
+        totals = xp.zeros((2, columns), np.int64)
+        to = totals.reshape(-1)  # also the centre that is not read
+        given = rows, *(centre or [to]), len(centre), n_rows, columns, size, to
+        launch(_column_sums, blocks, (LANES, DOWN), *given)
+        return totals
+
+    sums, _ = total()
+    return reference.moments(sums, *total(reference.centre_of(sums, n_rows)), n_rows)
 
 
 def normalize_sign(z, mean, scale, shift, clip_value):

@@ -6,10 +6,25 @@ from bitnet.arrays import array_module
 from bitnet.kernels.reference.pack import pack_with_mask, where
 
 
-def column_sums(z):
-    """Return the exact sums of the integers of each column and of their squares, as int64."""
-    z = z.astype(np.int64)
-    return z.sum(axis=0), (z * z).sum(axis=0)
+def column_moments(z):
+    """Return the mean and the biased variance of the integers of each column, as float64."""
+    z, n = z.astype(np.int64), len(z)
+    sums = z.sum(axis=0)
+    distances = z - centre_of(sums, n)
+    squares = (distances * distances).astype(np.uint64)  # below 2**64
+    high, low = squares >> np.uint64(32), squares & np.uint64(2**32 - 1)
+    return moments(sums, high.sum(axis=0), low.sum(axis=0), n)
+
+
+def centre_of(sums, n):
+    """Return the means of columns, rounded to integers."""
+    return array_module(sums).rint(sums / n).astype(np.int64)
+
+
+def moments(sums, high, low, n):
+    """Return mean and variance for exact sums of z and of both halves of (z - centre)**2."""
+    rest = sums - n * centre_of(sums, n)
+    return sums / n, (high * 2.0**32 + low - rest * (rest / n)) / n
 
 
 def normalize_sign(z, mean, scale, shift, clip_value):

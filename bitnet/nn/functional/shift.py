@@ -89,7 +89,7 @@ def mean_of(x, dtype):
     """Return the column means; those of integers come from exact sums."""
     rows = x.reshape(-1, x.shape[-1])
     if x.dtype == np.int32:
-        return (kernels.column_sums(rows)[0] / len(rows)).astype(dtype)
+        return kernels.column_moments(rows)[0].astype(dtype)
     return rows.mean(axis=0, dtype=np.float64).astype(dtype)
 
 

@@ -71,7 +71,7 @@ def kernels_of_training(capability):
     columns = floats, floats, floats
     given = floats, halves, number, integers, floats, floats
     sizes, flags = (number, number), (number, number)
-    yield "column sums", norm._column_sums, (integers, *[number] * 3, longs)
+    yield "column sums", norm._column_sums, (integers, longs, *[number] * 4, longs)
     signature = integers, *columns, single, *[number] * 3, halves, halves
     yield "normalize", norm._normalize_rows, signature
     yield "gradient sums", norm._gradient_sums, (*given, *[number] * 3, floats)

@@ -70,6 +70,14 @@ def test_max_pooling_of_integers_and_of_ties():
     assert np.array_equal(x.grad.ravel(), [1, 0, 0, 0])
 
 
+def test_a_window_with_padding_along_its_longer_axis():
+    x = RNG.integers(-9, 10, (2, 3, 4, 5)).astype(np.int32)
+    window, least = Window((1, 3), padding=((0, 0), (1, 1))), np.full((2, 3, 1, 5), -99)
+    wide = np.concatenate([least, x, least], axis=2)
+    expected = np.maximum(np.maximum(wide[:, :, :-2], wide[:, :, 1:-1]), wide[:, :, 2:])
+    assert (F.max_pool2d(x, window).data == expected).all()
+
+
 @pytest.mark.parametrize("channels", [64, 70])
 def test_flattened_bits_are_the_flattened_numbers(channels):
     x = RNG.choice([-1.0, 1.0], (3, 2, 2, channels))
@@ -89,6 +97,10 @@ def test_flattened_bits_are_the_flattened_numbers(channels):
         (lambda: F.max_pool2d(kernels.pack(IMAGES), 3), "a Window"),
         (lambda: F.max_pool2d(IMAGES, Window((1, 1), padding=((1, 1), (1, 1)))), "sees a pixel"),
         (lambda: F.avg_pool2d(IMAGES.astype(np.int64), SAME), "expected floats"),
+        (
+            lambda: F.avg_pool2d(np.full((1, 7, 7, 1), 50_000_000, np.int32), Window((7, 7))),
+            "sum of 49 integers of up to 50000000 can overflow int32",
+        ),
         (lambda: F.avg_pool2d(IMAGES, Window((9, 9))), "does not fit into images"),
         (lambda: F.flatten(np.ones(3)), r"expected \(B, ...\)"),
     ],

@@ -14,9 +14,10 @@ X = RNG.standard_normal((4, 6)).astype(np.float32)
 def test_batch_norm_forward_and_running_statistics():
     gamma, beta = np.float32(RNG.random(6)), np.float32(RNG.random(6))
     running = np.zeros(6, np.float32), np.ones(6, np.float32)
-    y = F.batch_norm(X, gamma, beta, eps=1e-4, running=running, momentum=0.25)
-    mean, inv_std = X.mean(axis=0), 1 / np.sqrt(X.var(axis=0) + 1e-4)
-    assert np.allclose(y.data, (X - mean) * inv_std * gamma + beta, atol=1e-6)
+    x = np.concatenate([X, X])  # 8 rows, of which all statistics enter
+    y = F.batch_norm(x, gamma, beta, eps=1e-4, running=running, momentum=0.25)
+    mean, inv_std = x.mean(axis=0), 1 / np.sqrt(x.var(axis=0) + 1e-4)
+    assert np.allclose(y.data, (x - mean) * inv_std * gamma + beta, atol=1e-6)
     assert np.allclose(running[0], 0.25 * mean, atol=1e-6)
     assert np.allclose(running[1], 0.75 + 0.25 * inv_std, atol=1e-5)
 
