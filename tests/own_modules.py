@@ -20,6 +20,7 @@ FUNCTIONS = {
     "log": lambda x: (abs(x) + 1.0).log(),
     "positive": lambda x: (x > 0) * x,
     "above mean": lambda x: x - x.mean(axis=-1, keepdims=True),
+    "centred": lambda x: x - x.mean(axis=0),
     "float": lambda x: x * (1 / 255),
     "spread": lambda x: x[..., 0:1] + np.float32([0.5, -0.5, 0.0, 3.0]),
     "by position": lambda x: x * np.arange(1 - x.shape[1], 1, dtype=np.float32)[:, None, None],

@@ -20,7 +20,25 @@ from bitnet.nn.module import evaluating
 WIDTHS = (2, 1, 3, 63, 64, 65, 127, 128, 129)
 FEW = (2, 1, 4, 6, 8, 64, 66)  # channels
 WEIGHTS = (
-    *(1, 2, 3, 4, 5, 6, 7, 8, "ternary", "linear:2:0.5", "linear:8:0.01", "log:2", "log:3:1"),
+    *(
+        1,
+        1,
+        1,
+        1,
+        1,
+        2,
+        3,
+        4,
+        5,
+        6,
+        7,
+        8,
+        "ternary",
+        "linear:2:0.5",
+        "linear:8:0.01",
+        "log:2",
+        "log:3:1",
+    ),
     *("log:5", "log:5", "dorefa:3", "dorefa:1", "linear:1:0.5:unsigned", "uniform:1:0.5"),
 )
 ACTIVATIONS = (
@@ -193,7 +211,17 @@ class Drawing:
     def function(self):
         """An own Module with one operation."""
         names = ["tanh", "sigmoid", "abs", "negate", "halved", "third", "from 1", "twice"]
-        names += ["exp", "log", "positive", "above mean", "max", "first", "last", "every other"]
+        names += [
+            "exp",
+            "log",
+            "positive",
+            "above mean",
+            "centred",
+            "max",
+            "first",
+            "last",
+            "every other",
+        ]
         names += ["one channel", "backwards", "transpose", "rows", "spread"]
         names += ["by position"] if self.is_image else []
         names += ["sum", "mean"] if self.kind != "int64" else []
@@ -305,10 +333,11 @@ class Drawing:
             return own + images
         if kind == "int32":
             own = [self.norm] * 4 + [self.quantize, self.elementwise, self.function, self.branches]
-            return own + [self.shortcut] * (x.ndim in (2, 4)) + images
+            return own + [self.shortcut] * (x.ndim in (2, 4)) + images + [self.pool] * self.is_image
         if kind in ("int64", "bool"):
             return [self.norm, self.function, self.elementwise]
-        own = [self.quantize] * 4 + [self.norm, self.elementwise, self.function, self.dropout]
+        own = [self.quantize] * 4 + [self.norm, self.elementwise, self.dropout]
+        own += [self.function] * 3
         if x.dtype == np.float64:
             return own
         own += [self.float_product, self.branches, self.shortcut] * (x.ndim in (2, 4))
