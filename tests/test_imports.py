@@ -20,7 +20,7 @@ ONLY = {
     "data": {"__init__", "errors", "arrays", "archive", "devices"},
     "deploy": LIGHT | {"data.preparation", "data.vocabulary"},
 }
-KNOWS_THE_TRAINER = {f"deploy.{name}" for name in ("freeze", "freezer", "quantizing", "rules")}
+KNOWS_THE_TRAINER = {f"deploy.{name}" for name in ("freeze", "freezer", "quantizing", "rules", "traced")}
 KNOWS_THE_TRAINER.add("deploy.compare")
 
 # libraries that are imported on first use, and the rooms that may do so

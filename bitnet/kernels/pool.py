@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from bitnet.arrays import Array
+from bitnet.arrays import Array, array_module
 from bitnet.errors import InputError, unfit
 from bitnet.kernels import reference
 from bitnet.kernels.bits import BitPlanes, Bits, Packed
@@ -216,15 +216,16 @@ def sum_pool(x: Any, window: Window) -> Array:
     >>> sum_pool(np.ones((1, 2, 2, 1), np.int32), Window((2, 2))).ravel()
     array([4], dtype=int32)
     """
+    largest = getattr(x, "largest", 1)  # of packed values
     if isinstance(x, (Bits, BitPlanes)):
         x = x.integers() if isinstance(x, BitPlanes) else x.signs(np.int32)
-    if x.dtype.kind != "f" and x.size:
-        largest = max(int(x.max()), -int(x.min()))
-        if largest * window.taps > np.iinfo(x.dtype).max:
-            raise InputError(
-                f"sum_pool: the sum of {window.taps} integers of up to {largest} can overflow "
-                f"{x.dtype}; use a smaller window, or convert the integers to floats"
-            )
+    elif x.dtype.kind != "f" and x.size:  # one number, so the host waits once for a GPU
+        largest = int(array_module(x).maximum(x.max(), -x.min().astype(np.int64)))
+    if x.dtype.kind != "f" and largest * window.taps > np.iinfo(x.dtype).max:
+        raise InputError(
+            f"sum_pool: the sum of {window.taps} integers of up to {largest} can overflow "
+            f"{x.dtype}; use a smaller window, or convert the integers to floats"
+        )
     views = window.views(x)
     total = sum(views[:, :, :, i, j] for i, j in np.ndindex(*views.shape[3:5]))
     return total if x.dtype.kind != "f" else total / x.dtype.type(window.taps)
