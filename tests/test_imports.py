@@ -20,7 +20,8 @@ ONLY = {
     "data": {"__init__", "errors", "arrays", "archive", "devices"},
     "deploy": LIGHT | {"data.preparation", "data.vocabulary"},
 }
-KNOWS_THE_TRAINER = {f"deploy.{name}" for name in ("freeze", "freezer", "quantizing", "rules", "traced")}
+OF_FREEZE = "freeze", "freezer", "quantizing", "rules", "traced"
+KNOWS_THE_TRAINER = {f"deploy.{name}" for name in OF_FREEZE}
 KNOWS_THE_TRAINER.add("deploy.compare")
 
 # libraries that are imported on first use, and the rooms that may do so
