@@ -31,7 +31,7 @@ KINDS = {
     "filters": "the weights of a layer, from black (-1 or the smallest) to white",
     "codes": "the number of weights per layer for each of the k-bit values",
     "confusion": "the confusion matrix on the test images of a data set",
-    "graph": "the operations of a trained net, from the input to the scores",
+    "graph": "the operations of a trained or frozen net, from the input to the scores",
     "quantizers": "quantizers with their surrogates and the slope of the backward pass",
 }
 NAMES = (
@@ -47,11 +47,9 @@ def add_arguments(parser):
     for each in own.values():
         about = "the picture; default: KIND.png, such as confusion.png"
         each.add_argument("--out", metavar="NAME.png|svg", help=about)
-    for name in ("filters", "codes", "confusion"):
+    for name in ("filters", "codes", "confusion", "graph"):
         about = "a checkpoint, or a net from `bitnet freeze`"
         own[name].add_argument("file", metavar="FILE", help=about)
-    about = "a checkpoint of `bitnet train`"
-    own["graph"].add_argument("file", metavar="FILE", help=about)
     add = own["curves"].add_argument
     add("logs", nargs="+", metavar="LOG.jsonl", help=f"{LOG}; up to 7")
     about = "the label of a log, once for each log; default: the name of its file"
@@ -103,10 +101,10 @@ def main(args: Namespace) -> None:
 
 
 def _graph(path):
-    """Trace the trained net of a checkpoint with one input."""
+    """Return the graph of a frozen net, or that of a checkpoint, traced with one input."""
     net = load_net(path)
     if not isinstance(net, Trained):
-        raise InputError(f"{path} is a frozen net; expected a checkpoint of `bitnet train`")
+        return net.graph
     if net.task == "texts":
         return trace(net.model, np.zeros((2, 1), np.int64))  # 2 steps of 1 text
     kind, shape = net.model.takes

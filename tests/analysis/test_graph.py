@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bitnet import InputError, nn
+from bitnet import InputError, freeze, nn
 from bitnet.analysis.plots import plot_graph
 from bitnet.autograd import trace
 
@@ -46,3 +46,12 @@ def test_large_graphs_are_refused():
         plot_graph(3)
     with pytest.raises(InputError, match="got 401 nodes; expected at most 400"):
         plot_graph(trace(deep, [1.0]))
+
+
+def test_a_frozen_graph_names_its_weights_in_the_boxes_that_take_them():
+    layers = nn.BinaryLinear(4, 3, rng=RNG), nn.BatchNorm(3), nn.Sign()
+    model = nn.Sequential(*layers, nn.BinaryLinear(3, 2, rng=RNG))
+    figure = plot_graph(freeze(model).graph)
+    assert words_of(figure) == ["pixels", "linear", "thresholds", "linear"]
+    texts = [text.get_text() for text in figure.axes[0].texts if text.get_text()]
+    assert texts[1].splitlines() == ["linear  2", "int32 (B, 3)", "layers.0", "bits (3, 4)"]

@@ -139,6 +139,7 @@ def test_the_graph_of_a_checkpoint(net, tmp_path, monkeypatch, capsys):
     assert "graph.svg: graph" in capsys.readouterr().out
     text = (tmp_path / "graph.svg").read_text()
     assert ("QuantizedConv2d" if net.startswith("conv") else "GRU") in text
-    with pytest.raises(InputError, match="expected a checkpoint of `bitnet train`"):
-        main(["freeze", "a.checkpoint", "--out", "net.npz"])
-        main(["plot", "graph", "net.npz"])
+    main(["freeze", "a.checkpoint", "--out", "net.npz", "--check", "0"])
+    main(["plot", "graph", "net.npz", "--out", "frozen.svg"])
+    text = (tmp_path / "frozen.svg").read_text()
+    assert ("thresholds" if net.startswith("conv") else "gru") in text
