@@ -132,9 +132,9 @@ def waves(steps, channels):
 
 
 def of_images(model, shape):
-    """Return the trial of a classifier of digits."""
+    """Return the trial of a classifier of digits, which may have heads in training."""
     images, labels = digits(shape)
-    return Trial(model, (images,), labels)
+    return Trial(model, (images,), labels, nn.auxiliary(functional.cross_entropy))
 
 
 def float_ends(units):
@@ -239,13 +239,11 @@ def mlp(units):
 
 
 def train(trial):
-    """Train a model for an epoch; with heads the first result counts."""
+    """Train a model for an epoch."""
     adam = bitnet.optim.Adam(trial.model.parameters(), 1e-3)
     for rows in np.array_split(RNG.permutation(TRAIN), TRAIN // BATCH):
         adam.zero_grad()
-        y = trial.model.train()(*trial.rows(rows))
-        y = y[0] if isinstance(trial.model, nn.WithHeads) else y
-        trial.loss(y, trial.targets[rows]).backward()
+        trial.loss(trial.model.train()(*trial.rows(rows)), trial.targets[rows]).backward()
         adam.step()
     trial.model.eval()
 
