@@ -14,7 +14,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from bitnet.arrays import Array, array_module, like
+from bitnet.arrays import Array, array_module, like, plain
 from bitnet.data.preparation import Preparation
 from bitnet.deploy import file
 from bitnet.deploy.graph import FrozenGraph
@@ -181,7 +181,7 @@ class FrozenNet:
         """Return prepared inputs for uint8 images (B, H, W[, C]) as in files."""
         if self.preparation is None:
             return images
-        images, own = np.asarray(images), tuple(self.preparation.header["image"])
+        images, own = plain(images, "images"), tuple(self.preparation.header["image"])
         if images.ndim > 2 and images.shape[1:] in ((*own, 1), own[:2]) and own[2:] in ((), (1,)):
             images = images.reshape(len(images), *own)  # the axis of a single channel is optional
         return self.preparation(images)
