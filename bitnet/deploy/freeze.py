@@ -6,7 +6,7 @@ from typing import Any, overload
 import numpy as np
 
 from bitnet import kernels, nn
-from bitnet.arrays import plain, nested, to_cpu
+from bitnet.arrays import nested, plain, to_cpu
 from bitnet.autograd import Tensor
 from bitnet.autograd.trace import flat, trace
 from bitnet.data.vocabulary import Vocabulary

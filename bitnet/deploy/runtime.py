@@ -10,7 +10,7 @@ import functools
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 import numpy as np
 
@@ -239,8 +239,11 @@ class FrozenNet:
         """Return the classes, int64 (B,): the index of the largest of the `scores`."""
         return self.scores(*inputs, prepared=prepared).argmax(axis=1)
 
-    def save(self, path: Path | str) -> None:
-        """Write the net to a file, completely or not at all."""
+    def save(self, path: Path | str | BinaryIO) -> None:
+        """Write the net to a file or a binary stream, completely or not at all.
+
+        What `bitnet.load` would refuse, such as `classes` that are not text, is refused.
+        """
         file.save(self, path)
 
     def contents(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:

@@ -137,7 +137,7 @@ def test_assigned_weights_drop_the_packed_signs():
             bitnet.InputError, match=r"assign: .* expected (numbers of shape|an array)"
         ):
             layer.weight.assign(wrong)
-    with pytest.raises(bitnet.InputError, match="assign: .*expected"):
+    with pytest.raises(bitnet.InputError, match=r"assign: .*expected"):
         bitnet.autograd.Parameter(1.0).assign(None)
     with pytest.raises(bitnet.InputError, match=r"call parameter.assign\(x\)"):
         layer.weight[0] = 1.0
