@@ -153,16 +153,16 @@ def read_archive(path, kind, version, max_bytes=MAX_BYTES):
         try:
             members = _read_members(file, n_bytes)
         except REFUSED as error:
-            raise InputError(f"{path}: not a valid {kind} of bitnet ({error})") from None
+            raise InputError(f"{path}: not a valid {kind} of bitnet ({error!s:.200})") from None
     try:
         header = json.loads(members.pop("header").tobytes())
         came = header.pop("magic"), header.pop("kind"), header.pop("version")
     except REFUSED:
         raise InputError(f"{path}: the file has no bitnet header; expected a {kind}") from None
     if came[:2] != ("bitnet", kind):
-        raise InputError(f"{path}: the file holds a {came[1]!r}; expected a {kind}")
+        raise InputError(f"{path}: the file holds a {came[1]!r:.60}; expected a {kind}")
     if came[2] != version:
-        stated = f"version {came[2]!r} of a {kind}"
+        stated = f"version {came[2]!r:.60} of a {kind}"
         raise InputError(f"{path}: {stated}; this bitnet reads version {version}")
     return header, members
 

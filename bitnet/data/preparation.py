@@ -256,17 +256,17 @@ def _check_header(header):
     steps, image = header["steps"], header["image"]
     listed = isinstance(steps, (list, tuple)) and all(step in STEPS for step in steps)
     if not listed or not 0 < len(steps) == len(set(steps)):
-        raise InputError(f"Preparation: steps {steps!r}; expected some of {STEPS}, each once")
+        raise InputError(f"Preparation: steps {steps!r:.60}; expected some of {STEPS}, each once")
     most = MAX_ZCA if "zca" in steps else MAX_SIZE
     listed = isinstance(image, (list, tuple)) and all(type(n) is int and n > 0 for n in image)
     if not listed or len(image) not in (2, 3) or math.prod(image) > most:
         expected = (
             f"(height, width) or (height, width, channels); with zca at most {MAX_ZCA} numbers"
         )
-        raise InputError(f"Preparation: images of shape {image!r}; expected {expected}")
+        raise InputError(f"Preparation: images of shape {image!r:.60}; expected {expected}")
     for name, (least, most) in NUMBERS.items():
         value = header[name]
         if isinstance(value, bool) or not isinstance(value, (int, float, np.number)):
-            raise InputError(f"Preparation: {name} is {value!r}; expected a number")
+            raise InputError(f"Preparation: {name} is {value!r:.60}; expected a number")
         if not least <= value <= most:  # false for NaN
             raise InputError(f"Preparation: {name} is {value}; expected {least:g} to {most:g}")

@@ -18,7 +18,8 @@ import time
 import numpy as np
 
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parent.parent / "examples")]
+ROOT = HERE.parent.parent
+sys.path[:0] = [str(path) for path in (HERE, HERE.parent, ROOT / "examples", ROOT)]
 
 import evaluator  # noqa: E402
 import read_by_hand  # noqa: E402
