@@ -23,7 +23,7 @@ sys.path[:0] = [str(path) for path in (HERE, HERE.parent, ROOT / "examples", ROO
 
 import evaluator  # noqa: E402
 import read_by_hand  # noqa: E402
-from deploy.test_any_model import available, computed_by  # noqa: E402
+from variants import available, computed_by  # noqa: E402
 from whole_models import ROWS, whole  # noqa: E402
 
 import bitnet  # noqa: E402
