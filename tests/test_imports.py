@@ -15,9 +15,19 @@ ROOT = pathlib.Path(bitnet.__file__).parent
 FLOOR_OF = {name: i for i, names in enumerate(house.FLOORS) for name in names}
 
 # rooms that may import less than their floor allows: prediction needs no trainer, data need no net
-LIGHT = {"__init__", "errors", "arrays", "archive", "kernels", "devices", "quantizers", "deploy"}
+LIGHT = {
+    "__init__",
+    "errors",
+    "arrays",
+    "files",
+    "archive",
+    "kernels",
+    "devices",
+    "quantizers",
+    "deploy",
+}
 ONLY = {
-    "data": {"__init__", "errors", "arrays", "archive", "devices"},
+    "data": {"__init__", "errors", "arrays", "files", "archive", "devices"},
     "deploy": LIGHT | {"data.preparation", "data.vocabulary"},
 }
 KNOWS_THE_TRAINER = {f"deploy.{name}" for name in ("freeze", "freezer", "quantizing", "rules")}

@@ -13,11 +13,11 @@ from argparse import Namespace
 import numpy as np
 
 import bitnet
-from bitnet.archive import check_writable
 from bitnet.cli import options
 from bitnet.cli.nets import is_text, text_of
 from bitnet.data import TEXTS
 from bitnet.errors import InputError
+from bitnet.files import check_writable
 from bitnet.nn.module import evaluating
 from bitnet.training.reestimation import reestimate
 from bitnet.training.sources import inputs_of, read_data

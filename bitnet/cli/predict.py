@@ -160,7 +160,8 @@ def _numbered(parts, text):
     ]
     if not names:
         raise InputError(f"{', '.join(parts) or text} has no images; expected one or more")
-    return names, np.concatenate(list(parts.values()))
+    first, *more = parts.values()
+    return names, np.concatenate([first, *more]) if more else first
 
 
 def _side(picture, net):

@@ -26,7 +26,6 @@ import shlex
 import signal
 from argparse import Namespace
 
-from bitnet.archive import check_writable
 from bitnet.cli.command import Terminated, handling
 from bitnet.cli.log import Log
 from bitnet.cli.nets import measure_of
@@ -35,6 +34,7 @@ from bitnet.cli.train_options import add_arguments as add_arguments
 from bitnet.cli.train_options import given_settings, new_settings
 from bitnet.cli.training_files import best_of, check_free, file_name, kept, resumed_file
 from bitnet.errors import InputError
+from bitnet.files import check_writable
 from bitnet.nn.models import net_named
 from bitnet.training.experiment import Experiment
 from bitnet.training.settings import MAY_CHANGE, task_of

@@ -3,13 +3,13 @@
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from bitnet.archive import MAX_BYTES, read_archive, to_json, write_archive
 from bitnet.devices import check_generator, to_cpu
-from bitnet.errors import InputError
+from bitnet.errors import InputError, check_count
 from bitnet.nn.module import Module, check_state
 from bitnet.optim.optimizers import Optimizer
 from bitnet.optim.schedules import Schedule
@@ -39,7 +39,7 @@ class Checkpoint:
 
 
 def save_checkpoint(
-    path: str | Path,
+    path: str | Path | BinaryIO,
     epoch: int,
     model: Module,
     optimizer: Optimizer,
@@ -56,8 +56,8 @@ def save_checkpoint(
 
     Parameters
     ----------
-    path : str or path
-        The file to write.
+    path : str, path or binary stream
+        The file to write, or a stream such as an `io.BytesIO`.
     epoch : int
         Number of completed epochs.
     model : Module
@@ -78,6 +78,9 @@ def save_checkpoint(
 
     Raises
     ------
+    InputError
+        If a weight is not finite, as after a divergence, or something else that `load_checkpoint`
+        would refuse; an existing file stays as it is.
     OSError
         If the file cannot be written; an existing file stays as it is.
 
@@ -96,6 +99,10 @@ def save_checkpoint(
     5
     """
     check_generator("save_checkpoint", rng)
+    check_count("save_checkpoint", least=0, epoch=epoch)
+    for name, value in (("settings", settings), ("notes", notes), ("extra", extra)):
+        if value is not None and not isinstance(value, dict):
+            raise InputError(f"save_checkpoint: {name} is {value!r:.60}; expected a dict")
     header = {
         "epoch": int(epoch),
         "rng": rng.bit_generator.state,
@@ -103,6 +110,9 @@ def save_checkpoint(
         "settings": _settings(optimizer, schedule, settings),
         "notes": notes or {},
     }
+    for name, part in (("model", model), ("optimizer", optimizer)):
+        state = part.state_dict()
+        check_state(f"save_checkpoint: {name}", state, state)
     arrays = {f"model/{name}": array for name, array in model.state_dict().items()}
     arrays |= {f"optimizer/{name}": array for name, array in optimizer.state_dict().items()}
     arrays |= {f"extra/{name}": array for name, array in to_cpu(extra or {}).items()}
@@ -110,7 +120,7 @@ def save_checkpoint(
 
 
 def load_checkpoint(
-    path: str | Path,
+    path: str | Path | BinaryIO,
     model: Module,
     optimizer: Optimizer,
     schedule: Schedule,
@@ -123,7 +133,7 @@ def load_checkpoint(
 
     Parameters
     ----------
-    path : str or path
+    path : str, path or binary stream
         A file written by `save_checkpoint`.
     model : Module
         A model with the same structure.
@@ -185,12 +195,12 @@ def load_checkpoint(
     return file.epoch
 
 
-def read_checkpoint(path: str | Path, max_bytes: int = MAX_BYTES) -> Checkpoint:
+def read_checkpoint(path: str | Path | BinaryIO, max_bytes: int = MAX_BYTES) -> Checkpoint:
     """Read the contents of a checkpoint without a model to load them into.
 
     Parameters
     ----------
-    path : str or path
+    path : str, path or binary stream
         A file written by `save_checkpoint`.
     max_bytes : int, optional
         Size of the largest file to read; default: 4 GiB.

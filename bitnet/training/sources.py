@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from bitnet.arrays import plain
 from bitnet.autograd.tensor import Tensor
 from bitnet.data import Corpus, batches, load_dataset, sequences
 from bitnet.devices import full_memory_named, to_cpu
@@ -48,6 +49,11 @@ class Split:
     test: tuple[np.ndarray, np.ndarray]
     validation: tuple[np.ndarray, np.ndarray] | None = None
     classes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name, (images, labels) in self.parts.items():
+            pair = plain(images, f"{name} images"), plain(labels, f"{name} labels")
+            object.__setattr__(self, name, pair)
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{len(images)} {name}" for name, (images, _) in self.parts.items())
@@ -142,7 +148,6 @@ class Images:
         image = self.to_input(image) if self.to_input else image
         n_classes = n_scores(model, f"an image of shape {shape}", image)
         for name, (_, labels) in parts.items():
-            labels = np.asarray(labels)
             least, most = labels.min(), labels.max()
             if labels.dtype.kind not in "iu" or least < 0 or most >= n_classes:
                 raise InputError(

@@ -11,6 +11,7 @@ from functools import partial
 import numpy as np
 
 from bitnet.archive import MAX_BYTES, header_of, kind_of
+from bitnet.arrays import plain
 from bitnet.data import Preparation, Vocabulary
 from bitnet.deploy import FrozenNet
 from bitnet.deploy.file import LANGUAGE_MODEL
@@ -86,7 +87,7 @@ class Trained:
 
     def prepare(self, images: np.ndarray) -> np.ndarray:
         """Return uint8 images (count, H, W[, C]) as prepared uint8 images (count, H, W, C)."""
-        images = np.asarray(images)
+        images = plain(images, "images")
         images = images[..., None] if images.ndim == 3 else images
         if images.dtype != np.uint8 or images.shape[1:] != self.picture:
             raise InputError(

@@ -133,9 +133,11 @@ def test_assigned_weights_drop_the_packed_signs():
         assert layer.weight.data.dtype == np.float32
         assert np.array_equal(layer.weight.data, np.float32(getattr(value, "data", value)))
     for wrong in (new[:4], "ab", None, [1.0], [[1.0], [1.0, 2.0]], new.astype(complex)):
-        with pytest.raises(bitnet.InputError, match=r"assign: .* expected numbers of shape"):
+        with pytest.raises(
+            bitnet.InputError, match=r"assign: .* expected (numbers of shape|an array)"
+        ):
             layer.weight.assign(wrong)
-    with pytest.raises(bitnet.InputError, match="expected numbers of shape"):
+    with pytest.raises(bitnet.InputError, match=r"assign: .*expected"):
         bitnet.autograd.Parameter(1.0).assign(None)
     with pytest.raises(bitnet.InputError, match=r"call parameter.assign\(x\)"):
         layer.weight[0] = 1.0

@@ -118,7 +118,7 @@ def test_a_signal_leaves_nothing_half_written(tmp_path, number, code):
     """While `bitnet freeze` and its like write a file, and while they wait."""
     program = """if True:
         import sys, time, bitnet
-        from bitnet.archive import replacing
+        from bitnet.files import replacing
         def main():
             with replacing("net.npz") as file:
                 file.write(b"half")

@@ -89,7 +89,7 @@ def test_signs_come_packed_or_as_numbers():
         (NET, PIXELS.astype(np.float32), "float32 values; expected uint8"),
         (NET, PIXELS.astype(np.int64), "int64 values; expected uint8"),
         (NET, kernels.pack(PIXELS > 9), "got Bits of shape .*expected pixels"),
-        (NET, np.array(None), "shape"),
+        (NET, np.array(None), "object values; expected an array"),
         (NET, [], "shape"),
         (NET, [[1, 2], [3]], "different length"),
         (NET, PIXELS[:0, :9], r"\(0, 9\); expected \(B, 784\)"),
