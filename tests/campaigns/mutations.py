@@ -11,7 +11,9 @@ the exit code is 1.  `--number N` repeats a single one; `--keep FOLDER` keeps th
 
 import argparse
 import collections
+import contextlib
 import functools
+import io
 import json
 import pathlib
 import select
@@ -34,6 +36,7 @@ from frozen_nets import NETS  # noqa: E402
 
 import bitnet  # noqa: E402
 from bitnet import InputError  # noqa: E402
+from bitnet.__main__ import main as command_line  # noqa: E402
 from bitnet.data.preparation import Preparation  # noqa: E402
 from bitnet.training import Experiment  # noqa: E402
 
@@ -106,12 +109,20 @@ class Valid:
 # what the other process does with a file
 
 
+def show(path):
+    """Show the file of a net from the command line."""
+    for words in (["inspect"], ["inspect", "--layer", "0"], ["summary", "--energy"]):
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(InputError):
+            command_line([words[0], str(path), *words[1:]])
+
+
 def use_net(path):
-    """Run a frozen net and compare its values with the evaluator's."""
+    """Show and run a frozen net, and compare its values with the evaluator's."""
     net = bitnet.load(path)
     assert repr(net) in net._repr_html_() or "&" in net._repr_html_()
     net.contents()
     inputs = inputs_of(net)
+    show(path)
     if inputs is None:
         return "read, too large to run"
     with np.errstate(all="ignore"):
@@ -165,8 +176,9 @@ def inputs_of(net):
 
 
 def use_checkpoint(path):
-    """Predict with the net of a checkpoint, freeze it, and resume the training."""
+    """Show and run the net of a checkpoint, freeze it, and resume the training."""
     trained = bitnet.load(path)
+    show(path)
     repr(trained)
     if trained.task == "images":
         trained.predict(np.zeros((2, *trained.picture), np.uint8))

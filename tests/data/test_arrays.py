@@ -126,7 +126,9 @@ def test_an_npz_unpacks_to_a_stated_multiple_of_its_size(tmp_path, monkeypatch):
     np.savez_compressed(path, a=np.zeros((100, 1000), np.uint8))
     assert read_arrays(path)["a"].shape == (100, 1000)
     monkeypatch.setattr("bitnet.data.arrays.UNPACKED", 0)
-    with pytest.raises(InputError, match=r"too large when unpacked; expected at most .* for a file"):
+    with pytest.raises(
+        InputError, match=r"too large when unpacked; expected at most .* for a file"
+    ):
         read_arrays(path)
 
 
