@@ -243,9 +243,8 @@ def serve(folder):
         try:
             outcome = USES[path.name.partition("-")[0]](path)
         except InputError as error:
-            outcome = (
-                "refused" if len(str(error)) < 1000 else f"fault: a long error, {error!s:.200}"
-            )
+            is_line = len(str(error)) < 1000 and str(error).isprintable()
+            outcome = "refused" if is_line else f"fault: a long or strange error, {error!r:.400}"
         except BaseException as error:
             last = traceback.extract_tb(error.__traceback__)[-1]
             where = f"{pathlib.Path(last.filename).name}:{last.lineno}"
