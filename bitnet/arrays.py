@@ -12,6 +12,9 @@ import numpy as np
 
 from bitnet.errors import InputError
 
+if int(np.__version__.partition(".")[0]) < 2:
+    raise ImportError(f"bitnet needs NumPy 2.0 or newer; this is NumPy {np.__version__}")
+
 Array = Any  # a NumPy or CuPy array
 T = TypeVar("T")
 

@@ -135,7 +135,11 @@ def locked(path):
     target = _target(path)
     lock = target.with_name(f".{target.name}.lock")
     while True:
-        file = open(lock, "a+b")  # noqa: SIM115  (closed below)
+        try:
+            file = open(lock, "a+b")  # noqa: SIM115  (closed below)
+        except OSError as error:
+            error.filename = str(path)
+            raise
         if fcntl is not None and not _lock(file):
             file.seek(0)
             holder = file.read(20).decode("ascii", "replace").strip()
@@ -164,7 +168,8 @@ def check_writable(path):
     path = pathlib.Path(path)
     if path.exists() and not path.is_file():
         raise InputError(f"cannot write {path}: it is a folder or a device; expected a file name")
-    if not (folder := _target(path).parent).is_dir():
+    folder = (_target(path) if path.is_symlink() else path).parent
+    if not folder.is_dir():
         raise InputError(f"cannot write {path}: there is no folder {folder}; create it first")
     try:
         _partial(path).touch()

@@ -84,7 +84,8 @@ def test_imports_go_down_only(path, parts):
                 own_room = {"cpu", "cuda"} & set(parts)  # imported as a whole on first use
                 assert not at_top or own_room, f"{name} imports {package} at the top"
             continue
-        assert at_top, f"{name} imports {imported} inside a function"
+        late = own == "__main__"  # where Ctrl-C during an import must be one line
+        assert at_top or late, f"{name} imports {imported} inside a function"
         room = rest[0] if rest else "__init__"
         if room not in FLOOR_OF:  # a public name, as `from bitnet import InputError`
             room = "__init__"

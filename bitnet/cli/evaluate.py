@@ -15,6 +15,7 @@ from bitnet.archive import to_json
 from bitnet.cli.nets import is_text, measure_of, measure_text, scores_of, text_of, vocabulary_of
 from bitnet.cli.options import add_data, add_machine, check_number, images_of, use_machine
 from bitnet.data import TEXTS
+from bitnet.training.metrics import per_second
 from bitnet.training.trained import load_net
 
 
@@ -93,5 +94,5 @@ def measure(net, images, labels):
         "images": len(images),
         "accuracy": float(right.mean()),
         "classes": {name: float(a.mean()) if len(a) else None for name, a in own.items()},
-        "images_per_second": len(images) / elapsed_s,
+        "images_per_second": per_second(len(images), elapsed_s),
     }

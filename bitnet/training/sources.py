@@ -181,7 +181,7 @@ class Images:
             "loss": float(np.mean(losses)),
             "saturated": saturated,
             "dead": dead,
-            "images_per_second": len(losses) * self.batch / seconds,
+            "images_per_second": metrics.per_second(len(losses) * self.batch, seconds),
             "histograms": metrics.histograms(model),
         }
 
@@ -267,7 +267,10 @@ class Texts:
         starts = range(0, length, self.steps)
         sizes = [min(self.steps, length - start) * self.batch for start in starts]
         total = sum(loss * size for loss, size in zip(losses, sizes, strict=True))
-        figures = {"loss": total / sum(sizes), "tokens_per_second": sum(sizes) / seconds}
+        figures = {
+            "loss": total / sum(sizes),
+            "tokens_per_second": metrics.per_second(sum(sizes), seconds),
+        }
         for name in ("valid", "test"):
             ids = getattr(self.data, name)
             loss = metrics.evaluate_language(model, ids, self.batch, self.steps)

@@ -118,6 +118,12 @@ class Trained:
         return net
 
 
+def norms_without_batches(model):
+    """Return the names of the norms whose statistics are those they were made with."""
+    named = ((name, getattr(own, "batches", None)) for name, own in model.named_modules())
+    return [name for name, batches in named if batches is not None and not int(batches)]
+
+
 def load_trained(path, max_bytes=MAX_BYTES):
     """Load the Trained in a checkpoint; arrays that do not fit its settings are refused."""
     return read_trained(path, max_bytes)[0]
@@ -220,6 +226,8 @@ class Teacher:
             teacher = cls(load_trained(path), settings["temperature"], settings["teacher_weight"])
         except OSError as error:
             raise InputError(f"teacher {path}: {error.strerror}; give its path") from None
+        except InputError as error:
+            raise InputError(f"teacher {error}") from None
         own = teacher.trained.settings
         if teacher.trained.task != "images":
             raise InputError(f"teacher {path}: {OF_TEXTS}")

@@ -20,6 +20,7 @@ from bitnet import InputError, kernels, nn
 from bitnet.archive import read_archive, write_archive
 from bitnet.data.preparation import Preparation
 from bitnet.deploy.file import KIND, VERSION
+from bitnet.deploy.graph import FrozenGraph
 from bitnet.deploy.sizes import Size, at, total
 from bitnet.nn.models.feedforward import binary_mlp
 
@@ -200,11 +201,17 @@ SAME = {
         (of("conv", "window", "border")(7), "border 7"),
         (of("conv", "window", "stride")([0, 1]), "stride"),
         (of("conv", "window", "padding")([[10**9, 1], [1, 1]]), "smaller than the window"),
+        (
+            of("maxpool", "window")(WINDOW | {"size": [1, 3]}),
+            "smaller than the window on each axis",
+        ),
+        (of("maxpool", "window", "size")([2**12, 2**13]), "taps; expected at most 4096"),
+        (of("sumpool", "window", "size")([2**20, 20]), "taps; expected at most 4096"),
         (of("conv", "groups")(0), "a whole number of 1"),
         (of("conv", "groups")(1.5), "a whole number of 1"),
         (of("conv", "groups")(3), "divides both"),
-        (of("maxpool", "window", "size")([99, 99]), "does not fit"),
-        (of("maxpool", "window", "size")([10**9, 10**9]), "does not fit"),
+        (of("maxpool", "window", "size")([9, 9]), "does not fit"),
+        (of("maxpool", "window", "size")([10**9, 10**9]), "taps; expected at most 4096"),
         (of("float conv", "groups")(2), "filters"),
         (of("sumpool", "window", "padding")([[5, 5], [5, 5]]), "smaller than the window"),
         (of("quantize 2", "codebook")(None), "edges of shape"),
@@ -536,3 +543,36 @@ def test_what_is_saved_is_loaded_from_a_file_and_from_a_stream(tmp_path, classes
         assert about == (tuple(classes), "own", (3, 3, 1))
         x = np.arange(18, dtype=np.uint8).reshape(2, 9)
         assert loaded.scores(x).tolist() == net.scores(x).tolist()
+
+
+def graph_of(*nodes):
+    """Return the graph of (kind, operands, further entries)."""
+    own = [{"kind": kind, "inputs": inputs, **more} for kind, inputs, more in nodes]
+    return FrozenGraph.from_contents({"nodes": own, "outputs": [len(own) - 1]}, {})
+
+
+@pytest.mark.parametrize(
+    ("shape", "size", "words"),
+    [
+        ([65, 64, 1], [65, 64], "4160 taps; expected at most 4096"),
+        ([2000, 2000, 1], [64, 64], "sees 15368065024 elements per input"),
+    ],
+)
+def test_windows_that_compute_for_long_are_refused(shape, size, words):
+    window = WINDOW | {"size": size, "padding": [[0, 0], [0, 0]]}
+    with pytest.raises(InputError, match=words):
+        graph_of(("pixels", [], {"shape": ["B", *shape]}), ("maxpool", [0], {"window": window}))
+    window["size"] = [64, 64]  # a pooling of whole images
+    graph_of(("pixels", [], {"shape": ["B", 64, 64, 9]}), ("maxpool", [0], {"window": window}))
+
+
+def test_the_work_of_all_nodes_is_bounded():
+    start = ("numbers", [], {"shape": ["B", 1 << 20]})
+    steps = [("exp", [i], {}) for i in range(4095)]
+    assert len(graph_of(start, *steps).nodes) == 4096  # 2^20 elements each, 2^32 in all
+    with pytest.raises(InputError, match=r"node 4096 \(exp\): more than 4294967296 elements"):
+        graph_of(start, *steps, ("exp", [0], {}))
+    product = ("matmul", [0, 1], {})
+    rows = ("numbers", [], {"shape": [1 << 14, 1 << 14]})
+    with pytest.raises(InputError, match=r"node 2 .matmul.: more than"):
+        graph_of(rows, rows, product)
