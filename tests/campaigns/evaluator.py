@@ -304,7 +304,7 @@ class Run:
         return np.abs(promoted(x)[0])
 
     def relu(self, n, x):
-        return np.where(x > 0, x, x.dtype.type(0))
+        return np.where(x <= 0, x.dtype.type(0), x)
 
     def hardtanh(self, n, x):
         x = as_floats(x)
@@ -425,7 +425,7 @@ class Run:
         states = []
         for own in z:
             total = own + self.product(n, h, weight)
-            h = np.where(total > 0, total, h.dtype.type(0)) if n["relu"] else tanh(total)
+            h = np.where(total <= 0, h.dtype.type(0), total) if n["relu"] else tanh(total)
             states.append(h)
         return self.stacked(states, h)
 
