@@ -99,7 +99,7 @@ class Stopped:
         self.rng, self.folder, self.counts = random.Random(f"{seed} {number}"), folder, counts
         self.name = self.rng.choice([*TRAININGS])
         self.expected, self.first_s, self.all_s = undisturbed[self.name]
-        self.epoch, self.faults, self.refused = -1, [], False
+        self.epoch, self.faults = -1, []
 
     def start(self):
         """Start the training, or resume it if it has a checkpoint."""
@@ -117,6 +117,10 @@ class Stopped:
         if code != 0:
             self.faults.append(f"the resumed training ended with {code}: {errors[-300:]}")
             return
+        self.check_end()
+
+    def check_end(self):
+        """Check that the files are those of an undisturbed training, and no others."""
         found, names = results(self.folder), {path.name for path in self.folder.iterdir()}
         if names != set(self.expected):
             self.faults.append(f"the files are {sorted(names)}; expected {sorted(self.expected)}")

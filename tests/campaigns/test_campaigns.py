@@ -5,7 +5,6 @@ import sys
 
 import damage
 import exactness
-import kills
 import mutations
 import numpy as np
 import pytest
@@ -98,7 +97,36 @@ def test_changed_archives_have_a_valid_seal(tmp_path):
     assert exactness.bitnet.load(tmp_path / "net.npz").sizes == [60, 21, 13, 4]
 
 
-def test_a_slice_of_kills():
+@needs_linux
+def test_a_slice_of_kills(monkeypatch):
+    import kills
+
+    words = ("--net", "mlp:8", "--data", "embedded", "--limit", "200", "--epochs", "9")
+    monkeypatch.setattr(kills, "TRAININGS", {"mlp": words})
+    monkeypatch.setattr(kills, "MOST_KILLS", 2)
     counts, said = collected(kills.campaign, 1, numbers=[0])
     assert said == []
-    assert counts["trainings"] == 1
+    assert (counts["trainings"], counts["faults"]) == (1, 0)
+
+
+@needs_linux
+def test_litter_and_what_differs_are_faults(tmp_path):
+    import kills
+
+    own = {kills.LOG: [{"epoch": 1}], kills.OUT: b"as"}
+    names = dict.fromkeys(kills.TRAININGS, (own, 0.1, 0.1))
+    stopped = kills.Stopped(0, 0, tmp_path, names, {})
+    (tmp_path / kills.LOG).write_text('{"epoch": 1, "seconds": 5}\n')
+    (tmp_path / kills.OUT).write_bytes(b"as")
+    stopped.check_end()
+    assert stopped.faults == []
+    (tmp_path / f".{kills.OUT}.9.partial").touch()
+    (tmp_path / kills.OUT).write_bytes(b"is")
+    stopped.check_end()
+    assert [fault.partition(" ")[0] for fault in stopped.faults] == ["the", kills.OUT]
+    stopped.check_between()
+    (tmp_path / kills.OUT).unlink()
+    stopped.epoch = 3
+    stopped.check_between()
+    assert "not readable" in stopped.faults[2]
+    assert stopped.faults[3] == "the checkpoint is lost"
