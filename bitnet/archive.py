@@ -155,7 +155,7 @@ def read_archive(path, kind, version, max_bytes=MAX_BYTES):
         try:
             members = _read_members(file, n_bytes)
         except REFUSED as error:
-            raise InputError(f"{path}: not a valid {kind} of bitnet ({error})") from None
+            raise InputError(f"{path}: not a valid {kind} of bitnet ({error!s:.200})") from None
     try:
         header = _header_from(members.pop("header"))
         came = header.pop("magic"), header.pop("kind"), header.pop("version")

@@ -35,8 +35,10 @@ def read_arrays(path, max_bytes=MAX_BYTES):
             return _read_npz(file, path, max_bytes)
         except InputError:
             raise
-        except archive.DAMAGED as error:
-            raise InputError(f"{path}: not a .npy or .npz file, or damaged ({error})") from None
+        except (*archive.DAMAGED, OSError) as error:  # OSError: a place outside of the file
+            raise InputError(
+                f"{path}: not a .npy or .npz file, or damaged ({error!s:.200})"
+            ) from None
 
 
 def _read_npz(file, path, max_bytes):

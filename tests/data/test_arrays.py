@@ -113,6 +113,8 @@ def test_other_files_are_refused(tmp_path):
         whole[:-5],
         whole[:40],
         whole.replace(b"\x00" * 10, b"\x01" * 10),
+        whole[:-6] + b"\xfe\xff\xff\xff" + whole[-2:],  # a directory outside of the file
+        whole[:-10] + b"\xff\xff\xff\x7f" + whole[-6:],
     ):
         path.write_bytes(content)
         with pytest.raises(InputError, match=r"a\.npz"):

@@ -282,6 +282,39 @@ def test_inconsistent_files_with_a_valid_seal_are_refused(tmp_path, name, change
     assert str(path) in str(caught.value)
 
 
+LONG = "x" * 5000
+PREPARE = {"steps": ["gcn"], "image": [4, 6, 2], "sqrt_bias": 1, "regularizer": 0}
+PREPARE |= {"clip": 3, "mean": 0, "std": 1}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        of("conv", "window", "size")([LONG, 1]),
+        of("conv", "window", "stride")(LONG),
+        of("conv", "window", "padding")([LONG, LONG]),
+        of("conv", "window", "border")(LONG),
+        of("conv", "kind")(LONG),
+        of("pixels", "shape")(LONG),
+        lambda h, a: h.update(data=[LONG]),
+        lambda h, a: h.update(prepare=PREPARE | {"steps": [LONG]}),
+        lambda h, a: h.update(prepare=PREPARE | {"image": LONG}),
+        lambda h, a: h.update(prepare=PREPARE | {"std": LONG}),
+        lambda h, a: h.update(version=LONG),
+        lambda h, a: h.update(kind=LONG),
+    ],
+)
+def test_errors_do_not_repeat_a_long_value(tmp_path, change):
+    path = tmp_path / "net.npz"
+    header, arrays = opened("images")
+    header |= {"kind": KIND, "version": VERSION}
+    change(header, arrays)
+    write_archive(path, KIND, VERSION, header, arrays)
+    with pytest.raises(InputError) as caught:
+        bitnet.load(path)
+    assert len(str(caught.value)) < len(str(path)) + 600
+
+
 VALUES = [None, True, False, -1, 0, 1, 2, 3, 7, 64, 2**28, 2**31, 10**30, 0.5, 1e300, float("nan")]
 VALUES += ["", "B", "T*B", "3*B", "linear", "signs", "float64", [], [1], [0, 1], [[1, 1], [0, 0]]]
 VALUES += [{}, ["B", 4], ["B", 2**27], {"slice": [0, 1, 1]}, "...", "new axis", WINDOW]
