@@ -188,7 +188,7 @@ def test_assigned_data_are_what_kernels_and_files_take(kind, x):
 )
 def test_data_that_do_not_fit_are_refused_and_change_nothing(change, x):
     weight = Parameter(np.float32([[1, 2, 3]]))
-    with pytest.raises(bitnet.InputError, match=r"Parameter.data: .* finite numbers of shape"):
+    with pytest.raises(bitnet.InputError, match=r"Parameter.data: .*expected"):
         weight.assign(x) if change == "assign" else setattr(weight, "data", x)
     assert weight.data.tolist() == [[1, 2, 3]]
     assert weight.version == 1
