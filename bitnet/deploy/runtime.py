@@ -189,7 +189,8 @@ class FrozenNet:
     def check_inputs(self, *inputs: Array | Bits) -> tuple[Array | Bits, ...]:
         """Return prepared inputs in the form that the nodes take; refuse others."""
         if len(inputs) != len(self.graph.inputs):
-            expected = f"{len(self.graph.inputs)} inputs"
+            n = len(self.graph.inputs)
+            expected = f"{n} input{'s' if n > 1 else ''}"
             raise InputError(f"{self}: got {len(inputs)} inputs; expected {expected}")
         pairs = zip(self.graph.inputs, inputs, strict=True)
         taken = tuple(node.taken(self, x) for node, x in pairs)
