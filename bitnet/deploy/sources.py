@@ -55,7 +55,7 @@ class Input(Node):
                 came = f"Bits of shape {x.shape}"
                 raise InputError(f"{net}: got {came}; expected {self.kind} {self._sizes}")
             return x
-        x = plain(x, str(net))
+        x = plain(x, net)  # written out only in a refusal
         x = x if self._fits(x.shape) else self._shaped(net, x)
         if not FITS[self.kind](x):
             raise InputError(f"{net}: got {x.dtype} values; expected {TYPES[self.kind][1]}")
