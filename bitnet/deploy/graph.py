@@ -15,6 +15,7 @@ import numpy as np
 from bitnet import kernels
 from bitnet.arrays import array_module, like, moved, read_only
 from bitnet.deploy import cells, floats, products, shapes
+from bitnet.deploy.compiled import FEW_ROWS, compiled
 from bitnet.deploy.node import Node
 from bitnet.deploy.sizes import BATCH, Size, Value
 from bitnet.deploy.sources import TYPES, Constant, Ids, Input, Weights
@@ -123,12 +124,23 @@ class FrozenGraph:
         return found
 
     def run(self, *inputs: Any) -> list[Any]:
-        """Return the results for checked inputs; products and thresholds are fused."""
+        """Return the results for checked inputs; products and thresholds are fused.
+
+        A few rows are computed by one compiled loop where there is one; see `deploy.compiled`.
+        """
+        x = inputs[0]
+        few = len(x) <= FEW_ROWS and kernels.implementation() == "numba"
+        if few and array_module(x) is np and (at_once := self._compiled) is not None:
+            return [at_once(x)]
         return self._fused(inputs)
 
     def run_all(self, *inputs: Any) -> list[Any]:
         """Return the value of each node for checked inputs."""
         return self._whole(inputs)
+
+    @functools.cached_property
+    def _compiled(self):
+        return compiled(self)
 
     @functools.cached_property
     def _fused(self):
