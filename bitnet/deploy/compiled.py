@@ -25,8 +25,9 @@ FEW_ROWS = 16  # of a batch; the kernels for many rows are faster above
 MOST_PLANES = 8
 MOST_PRODUCTS = 16  # of planes; more are faster as bytes
 MOST_WORK = 1 << 26  # products of single bits per row; more gain nothing
-PANEL, ALIGNED = 32, 8  # outputs per panel; words
+PANEL, VECTOR, ALIGNED = 32, 16, 8  # outputs per panel, numbers per vector, words
 NO_PLANES = (1,)
+BINARY = {"add": "add", "subtract": "subtract", "multiply": "scale", "prelu": "prelu"}
 
 _local = threading.local()
 
@@ -50,6 +51,11 @@ class _Place:
     def words(self):
         """The words per plane."""
         return words_for(self.n)
+
+    @property
+    def vectors(self):
+        """The vectors of numbers."""
+        return -(-self.n // VECTOR)
 
     @property
     def is_signs(self):
@@ -161,13 +167,13 @@ class _Builder:
         return y
 
     def _constant(self, array):
-        """Add an array to the constants and return its offset in words."""
+        """Add an array, with zeros after it, to the constants; return its offset in words."""
         as_bytes = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
-        padded = np.zeros(8 * words_for(8 * len(as_bytes)), np.uint8)
+        padded = np.zeros(8 * ALIGNED * -(-len(as_bytes) // (8 * ALIGNED)), np.uint8)
         padded[: len(as_bytes)] = as_bytes
         at = self.n_words
         self.parts.append((at, padded.view(np.uint64)))
-        self.n_words += -(-len(padded) // (8 * ALIGNED)) * ALIGNED
+        self.n_words += len(padded) // 8
         return at
 
     def _place(self, step, n, *of_planes):
@@ -177,7 +183,7 @@ class _Builder:
         return _Place(start, step, n, *of_planes)
 
     def _numbers(self, n):
-        """Return a place for integers of panels, or for floats."""
+        """Return a place for integers or floats, in whole panels."""
         return self._place(PANEL // 2 * -(-n // PANEL), n)
 
     def _bytes(self, n):
@@ -253,7 +259,7 @@ class _Builder:
         z, m = self._numbers(len(bits)), len(bits)
         for at, (factor, own) in enumerate(planes):
             y = self._product(x, own, self._numbers(m))
-            self._row("accumulate", y, z, n=m, number=factor, count=at)
+            self._row("accumulate", y, z, words=z.vectors, number=factor, count=at)
         return z
 
     def _product(self, x, bits, y):
@@ -297,30 +303,27 @@ class _Builder:
         return y  # which nothing else reads
 
     def _threshold(self, i, node):
-        """Count the thresholds that integers pass."""
+        """Compare integers with thresholds; those of decreasing units as complements."""
         z = self._operand(node, "int32")
-        steps = node.thresholds.reshape(z.n, -1)
         flips = np.where(node.increasing, 0, -1).astype(np.int32)
-        own = {"first": self._constant(np.ascontiguousarray((steps ^ flips[:, None]).T))}
-        own |= {"second": self._constant(flips), "count": steps.shape[1]}
-        return self._codes("rank", i, z, node.codebook, own)
+        steps = node.thresholds.reshape(z.n, -1) ^ flips[:, None]
+        own = {"first": self._constant(_in_vectors(steps.T)), "second": self._constant(flips)}
+        return self._codes("rank", i, z, node.codebook, steps.shape[1], own)
 
     def _quantize(self, i, node):
-        """Count the edges that floats reach."""
-        x = self._operand(node, "float32")
-        own = {"first": self._constant(node.edges), "count": len(node.edges)}
-        return self._codes("count", i, x, node.codebook, own)
+        """Compare floats with edges."""
+        x, own = self._operand(node, "float32"), {"first": self._constant(node.edges)}
+        return self._codes("reach", i, x, node.codebook, len(node.edges), own)
 
-    def _codes(self, operation, i, x, codebook, own):
-        """Turn counts into patterns, in bytes, and these into planes."""
+    def _codes(self, operation, i, x, codebook, n_steps, own):
+        """Turn numbers into patterns, in bytes, and these into planes."""
         y = self._packed(x.n, codebook, self.graph.values[i])
         patterns = np.arange(2) if codebook is None else codebook.patterns
-        n_planes = len(y.coefficients)
-        table = np.zeros(256, np.uint8)
-        table[: len(patterns)] = patterns << (8 - n_planes)
-        codes = self._bytes(x.n)
-        self._row(operation, x, codes, n=x.n, third=self._constant(table), **own)
-        return self._row("split", codes, y, planes=n_planes, words=y.words)
+        patterns = (patterns << (8 - len(y.coefficients))).astype(np.uint8)
+        changes = np.append(patterns[:1], patterns[1:] ^ patterns[:-1])
+        own |= {"n": x.n, "words": x.vectors, "count": n_steps, "third": self._constant(changes)}
+        codes = self._row(operation, x, self._bytes(x.n), **own)
+        return self._row("split", codes, y, planes=len(y.coefficients), words=y.words)
 
     def _as_floats(self, i):
         """Return the place of a value as float32."""
@@ -331,7 +334,7 @@ class _Builder:
             return place
         if kind != "int32":
             raise _NotCoveredError(kind)
-        return self._row("convert", place, self._numbers(place.n), n=place.n)
+        return self._row("convert", place, self._numbers(place.n), words=place.vectors)
 
     def _affine(self, i, node):
         """Compute `(x - mean) * scale + shift` of rows."""
@@ -339,14 +342,14 @@ class _Builder:
         if node.mean.dtype != np.float32 or node.mean.shape != (x.n,):
             raise _NotCoveredError(node.kind)
         at = zip(("first", "second", "third"), map(self._constant, own), strict=True)
-        return self._row("affine", x, self._numbers(x.n), n=x.n, **dict(at))
+        return self._row("affine", x, self._numbers(x.n), words=x.vectors, **dict(at))
 
     def _rescale(self, i, node):
         """Compute `z * unit + bias`."""
         if node.bias.dtype != np.float32:
             raise _NotCoveredError(node.kind)
         x = self._as_floats(node.inputs[0])
-        own = {"first": self._constant(np.float32([node.unit])), "n": x.n}
+        own = {"first": self._constant(np.float32([node.unit])), "words": x.vectors}
         return self._row("rescale", x, self._numbers(x.n), second=self._constant(node.bias), **own)
 
     def _unpack(self, i, node):
@@ -356,16 +359,16 @@ class _Builder:
         if node.dtype != "float32" or not x.coefficients:
             raise _NotCoveredError(node.kind)
         own = {"first": self._constant(np.float32([x.unit])), "number": x.offset}
-        own |= {"factors": self._constant(np.array(x.coefficients, np.int64)), "n": x.n}
-        own |= {"planes": len(x.coefficients), "words": x.words}
+        own |= {"factors": self._constant(np.array(x.coefficients, np.int64))}
+        own |= {"planes": len(x.coefficients), "words": x.words, "count": x.vectors}
         return self._row("unpack", x, self._numbers(x.n), **own)
 
     def _binary(self, i, node):
         """Combine two floats of one shape, or floats and constants per column."""
         value, (a, b) = self.graph.values[i], node.inputs
-        if node.kind not in self.program.COMBINED or value.kind != "float32":
+        if node.kind not in BINARY or value.kind != "float32":
             raise _NotCoveredError(node.kind)
-        own = {"count": self.program.COMBINED.index(node.kind), "number": -1}
+        own = {"number": -1}
         x, second = self._as_floats(a), self.graph.nodes[b]
         if len(value.shape) != 2 or self.graph.values[a].shape != value.shape:
             raise _NotCoveredError(node.kind)
@@ -377,7 +380,7 @@ class _Builder:
             own["number"] = self._as_floats(b).start
         else:
             raise _NotCoveredError(node.kind)
-        return self._row("combine", x, self._numbers(x.n), n=x.n, **own)
+        return self._row(BINARY[node.kind], x, self._numbers(x.n), words=x.vectors, **own)
 
     def _float_linear(self, i, node):
         """Multiply floats with float weights."""
@@ -390,10 +393,10 @@ class _Builder:
         self.work += 32 * m * x.n
         if self.work > MOST_WORK:
             raise _NotCoveredError("many products")
-        shift = np.broadcast_to(bias.array, (m,))
-        own = {"first": self._constant(floats.across(weight.constant))}
-        own |= {"second": self._constant(shift), "n": x.n, "count": m}
-        return self._row("weigh", x, self._numbers(m), **own)
+        own = {"first": self._constant(_in_vectors(floats.across(weight.constant)))}
+        own |= {"second": self._constant(np.broadcast_to(bias.array, (m,)))}
+        y = self._numbers(m)
+        return self._row("weigh", x, y, n=x.n, words=y.vectors, **own)
 
 
 MAKERS = {
@@ -414,6 +417,11 @@ MAKERS = {
 def _levels(codebook):
     """Return the coefficients, the offset and the unit of a codebook."""
     return codebook.coefficients, codebook.offset, codebook.unit
+
+
+def _in_vectors(rows):
+    """Return rows with zeros after them, up to whole vectors."""
+    return np.pad(rows, ((0, 0), (0, -rows.shape[1] % VECTOR)))
 
 
 def _planes(weights):

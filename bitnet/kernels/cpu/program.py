@@ -15,12 +15,10 @@ those of the other kernels, bit for bit.
 
 import functools
 
-import numpy as np
-
 from numba.core import config
 
 from bitnet.kernels.cpu.emit import Value, routine
-from bitnet.kernels.cpu.jit import inner, jit, level
+from bitnet.kernels.cpu.jit import jit, level
 from bitnet.kernels.cpu.xnor import COUNTS, LANES, parts, product, store_integers, store_signs
 
 # The columns of the table.  Starts and steps are in words of the room, offsets in words of the
@@ -33,11 +31,11 @@ COLUMNS = (
     "y_step",  # words per row of the result
     "n",  # elements per row: of the operand of products, of the result of others
     "planes",
-    "words",  # per plane
-    "count",  # of panels, thresholds, edges, outputs or terms before; or which of COMBINED
-    "first",  # offset: weights, thresholds, edges, means, units, the second operand
+    "words",  # per plane; vectors of 16 numbers for operations on numbers
+    "count",  # of panels, steps or vectors of the result, or of terms before
+    "first",  # offset: weights, steps, means, units, the second operand
     "second",  # offset: limits or bases, directions, scales, biases
-    "third",  # offset: bits to flip, patterns, shifts
+    "third",  # offset: bits to flip, changes of patterns, shifts
     "factors",  # offset: coefficients of planes
     "number",  # a factor, an integer to add, or the start of the second operand or -1
 )
@@ -51,34 +49,45 @@ OPERATIONS = (
     "sign planes",  # planes with signs, as signs
     "accumulate",  # integers times a number, added to integers
     "rank",  # integers as patterns in bytes, by thresholds
-    "count",  # floats as patterns in bytes, by edges
+    "reach",  # floats as patterns in bytes, by edges
     "convert",  # integers as floats
     "affine",  # (x - mean) * scale + shift
     "rescale",  # x * unit + bias
     "unpack",  # the numbers of planes
-    "combine",  # two operands, one of COMBINED
     "weigh",  # the ordered product of floats
+    "add",
+    "subtract",
+    "scale",  # products of two floats
+    "prelu",
 )
-COMBINED = ("add", "subtract", "multiply", "divide", "prelu")
 COMPILES = not config.DISABLE_JIT
+BYTES, INTEGERS, FLOATS = "<64 x i8>", "<16 x i32>", "<16 x float>"
 
-_OP, _X, _XS, _Y, _YS, _N, _P, _K, _L, _A, _B, _C, _F, _S = range(len(COLUMNS))
-_ENTER, _LEAVE, _SPLIT, _MUL, _SIGN, _MULP, _SIGNP, _ACC = range(8)
-_RANK, _COUNT, _CONVERT, _AFFINE, _RESCALE, _UNPACK, _COMBINE, _WEIGH = range(8, len(OPERATIONS))
+OP, X, X_STEP, Y, Y_STEP, N, PLANES, WORDS, COUNT = range(9)
+FIRST, SECOND, THIRD, FACTORS, NUMBER = range(9, len(COLUMNS))
+ENTER, LEAVE, SPLIT, MULTIPLY, SIGN, MULTIPLY_PLANES, SIGN_PLANES, ACCUMULATE, RANK = range(9)
+REACH, CONVERT, AFFINE, RESCALE, UNPACK, WEIGH = range(9, 15)
+ADD, SUBTRACT, SCALE, PRELU = range(15, len(OPERATIONS))
+
+
+def _stored(e, value, to):
+    """Store a register; return that no value is carried to the next iteration."""
+    e.store(value, to)
+    return []
 
 
 @routine
-def _split_bytes(e, bytes_at, n_words, planes, to, stride):
+def _split(e, bytes_at, n_words, planes, to, stride):
     """Store the top planes of 64 bytes per word: the sign bits, then those of the doubled bytes."""
 
     def word(k, _):
         def plane(i, own):
-            negative = e.builder.icmp_signed("<", own[0].ir, e.constant("<64 x i8>", 0).ir)
+            negative = e.builder.icmp_signed("<", own[0].ir, e.constant(BYTES, 0).ir)
             mask = Value(e.builder, negative).bits_as("i64")
             e.store(mask, to + stride * (planes - 1 - i) + (k << 3))
             return [own[0] + own[0]]
 
-        e.repeat(planes, [e.load("<64 x i8>", bytes_at + (k << 6))], plane)
+        e.repeat(planes, [e.load(BYTES, bytes_at + (k << 6))], plane)
         return []
 
     e.repeat(n_words, [], word)
@@ -115,158 +124,160 @@ def _weighted(lanes, kind):
     return routine(row_of)
 
 
-@inner
-def _enter(t, room, x, rows):
-    """Copy the bytes of the input."""
-    to, step, n = room.view(np.uint8), 8 * t[_YS], x.shape[1]
-    for r in range(rows):
-        own = to[8 * t[_Y] * rows + r * step :][:step]
-        own[:n] = x[r]
-        own[n:] = 0
+@routine
+def _copy(e, at, to, count):
+    """Copy bytes, 64 at a time and the rest one by one."""
+    e.repeat(count >> 6, [], lambda k, _: _stored(e, e.load(BYTES, at + (k << 6)), to + (k << 6)))
+    whole = count >> 6 << 6
+    at, to = at + whole, to + whole
+    e.repeat(count & 63, [], lambda k, _: _stored(e, e.load("i8", at + k), to + k))
 
 
-@inner
-def _leave(t, room, y, rows):
-    """Copy units of 4 bytes to the result."""
-    z = room.view(np.int32)
-    for r in range(rows):
-        y[r] = z[2 * (t[_X] * rows + r * t[_XS]) :][: y.shape[1]]
+@routine
+def _clear(e, to, count):
+    """Set bytes to 0."""
+    e.repeat(count, [], lambda k, _: _stored(e, e.constant("i8", 0), to + k))
 
 
-@inner
-def _accumulate(t, room, rows):
-    """Add integers times a number to integers, or to 0 at first."""
-    z, n, factor = room.view(np.int32), t[_N], np.int32(t[_S])
-    for r in range(rows):
-        own, to = z[2 * (t[_X] * rows + r * t[_XS]) :][:n], z[2 * (t[_Y] * rows + r * t[_YS]) :][:n]
-        if t[_L] == 0:
-            to[:] = 0
-        for j in range(n):
-            to[j] += factor * own[j]
+@routine
+def _accumulate(e, at, to, count, factor, terms):
+    """Add integers times a factor to integers, or to 0 if there are no terms before."""
+    factor = e.splat(INTEGERS, factor.to("i32"))
+    keep = e.splat(INTEGERS, terms.at_most(0).chosen(terms * 0, terms * 0 - 1).to("i32"))
+
+    def step(k, _):
+        before = e.load(INTEGERS, to + (k << 6)) & keep
+        return _stored(e, before + e.load(INTEGERS, at + (k << 6)) * factor, to + (k << 6))
+
+    e.repeat(count, [], step)
 
 
-@inner
-def _patterns(t, constants, to):
-    """Replace codes by their patterns."""
-    table = constants.view(np.uint8)[8 * t[_C] :][:256]
-    for j in range(t[_N]):
-        to[j] = table[to[j]]
-    to[t[_N] :] = 0
+def _ranks(kind):
+    """Make a routine that turns numbers into patterns, by steps that increase.
+
+    A number passes the first steps only.  Each step that it passes changes some bits of its
+    pattern.  Integers of decreasing units are compared as complements.
+    """
+
+    def ranks(e, at, to, count, steps, n_steps, flips, changes):
+        lane = "i32" if kind == INTEGERS else "float"
+
+        def some(k, _):
+            x = e.load(kind, at + (k << 6))
+            x = x ^ e.load(kind, flips + (k << 6)) if kind == INTEGERS else x
+
+            def step(s, patterns):
+                if kind == INTEGERS:
+                    own = e.load(kind, steps + ((s * count + k) << 6))
+                    passed = own.at_most(x)
+                else:
+                    edge = e.splat(kind, e.load(lane, steps + (s << 2)))
+                    passed = Value(e.builder, e.builder.fcmp_ordered(">=", x.ir, edge.ir))
+                change = e.splat("<16 x i8>", e.load("i8", changes + 1 + s))
+                return [patterns[0] ^ passed.chosen(change, e.constant("<16 x i8>", 0))]
+
+            first = e.splat("<16 x i8>", e.load("i8", changes))
+            (patterns,) = e.repeat(n_steps, [first], step)
+            return _stored(e, patterns, to + (k << 4))
+
+        e.repeat(count, [], some)
+
+    return routine(ranks)
 
 
-@inner
-def _rank(t, constants, room, rows):
-    """Count the thresholds that integers pass; in decreasing units, complements are compared."""
-    n, z, c = t[_N], room.view(np.int32), constants.view(np.int32)
-    flips = c[2 * t[_B] :][:n]
-    for r in range(rows):
-        own = z[2 * (t[_X] * rows + r * t[_XS]) :][:n]
-        to = room.view(np.uint8)[8 * (t[_Y] * rows + r * t[_YS]) :][: 8 * t[_YS]]
-        to[:n] = 0
-        for k in range(t[_L]):
-            steps = c[2 * t[_A] + k * n :][:n]
-            for j in range(n):
-                to[j] += (own[j] ^ flips[j]) >= steps[j]
-        _patterns(t, constants, to)
+_rank, _reach = _ranks(INTEGERS), _ranks(FLOATS)
 
 
-@inner
-def _count(t, constants, room, rows):
-    """Count the edges that floats reach."""
-    n, edges = t[_N], constants.view(np.float32)[2 * t[_A] :][: t[_L]]
-    for r in range(rows):
-        own = room.view(np.float32)[2 * (t[_X] * rows + r * t[_XS]) :][:n]
-        to = room.view(np.uint8)[8 * (t[_Y] * rows + r * t[_YS]) :][: 8 * t[_YS]]
-        to[:n] = 0
-        for edge in edges:
-            for j in range(n):
-                to[j] += own[j] >= edge
-        _patterns(t, constants, to)
-
-
-@inner
-def _convert(t, room, rows):
+@routine
+def _convert(e, at, to, count):
     """Convert integers to floats."""
-    n, z, y = t[_N], room.view(np.int32), room.view(np.float32)
-    for r in range(rows):
-        own, to = z[2 * (t[_X] * rows + r * t[_XS]) :][:n], y[2 * (t[_Y] * rows + r * t[_YS]) :][:n]
-        for j in range(n):
-            to[j] = np.float32(own[j])
+    step = lambda k, _: _stored(e, e.load(INTEGERS, at + (k << 6)).to(FLOATS), to + (k << 6))  # noqa: E731
+    e.repeat(count, [], step)
 
 
-@inner
-def _map(t, constants, room, rows):
-    """Compute `(x - mean) * scale + shift`, or `x * unit + bias`, of floats."""
-    n, y, c = t[_N], room.view(np.float32), constants.view(np.float32)
-    a, b, shift = c[2 * t[_A] :][:n], c[2 * t[_B] :][:n], c[2 * t[_C] :][:n]
-    for r in range(rows):
-        own, to = y[2 * (t[_X] * rows + r * t[_XS]) :][:n], y[2 * (t[_Y] * rows + r * t[_YS]) :][:n]
-        if t[_OP] == _AFFINE:
-            for j in range(n):
-                to[j] = (own[j] - a[j]) * b[j] + shift[j]
-        else:
-            unit = a[0]
-            for j in range(n):
-                to[j] = own[j] * unit + b[j]
+@routine
+def _affine(e, at, to, count, mean, scale, shift):
+    """Compute `(x - mean) * scale + shift`."""
+
+    def step(k, _):
+        own = [e.load(FLOATS, address + (k << 6)) for address in (at, mean, scale, shift)]
+        return _stored(e, (own[0] - own[1]) * own[2] + own[3], to + (k << 6))
+
+    e.repeat(count, [], step)
 
 
-@inner
-def _unpack(t, constants, room, rows):
+@routine
+def _rescale(e, at, to, count, unit, bias):
+    """Compute `x * unit + bias`."""
+    unit = e.splat(FLOATS, e.load("float", unit))
+
+    def step(k, _):
+        x, own = (e.load(FLOATS, address + (k << 6)) for address in (at, bias))
+        return _stored(e, x * unit + own, to + (k << 6))
+
+    e.repeat(count, [], step)
+
+
+def _combined(operation):
+    """Make a routine for an operation on two operands."""
+
+    def combined(e, at, to, count, other):
+        def step(k, _):
+            a, b = (e.load(FLOATS, address + (k << 6)) for address in (at, other))
+            return _stored(e, operation(e, a, b), to + (k << 6))
+
+        e.repeat(count, [], step)
+
+    return routine(combined)
+
+
+def _prelu_of(e, x, slope):
+    """Return x where it is positive, and elsewhere x times the slope."""
+    positive = Value(e.builder, e.builder.fcmp_ordered(">", x.ir, e.constant(FLOATS, 0).ir))
+    return positive.chosen(x, x * slope)
+
+
+_add, _multiply = _combined(lambda e, a, b: a + b), _combined(lambda e, a, b: a * b)
+_subtract, _prelu = _combined(lambda e, a, b: a - b), _combined(_prelu_of)
+
+
+@routine
+def _unpack(e, at, to, count, planes, plane_step, factors, offset, unit):
     """Compute the numbers that planes represent: integers times the unit."""
-    n, y, unit = t[_N], room.view(np.float32), constants.view(np.float32)[2 * t[_A]]
-    factors = constants.view(np.int64)[t[_F] :][: t[_P]]
-    for r in range(rows):
-        words = room[t[_X] * rows + r * t[_XS] :][: t[_XS]]
-        to = y[2 * (t[_Y] * rows + r * t[_YS]) :][:n]
-        for j in range(n):
-            total = t[_S]
-            for p in range(t[_P]):
-                one = (words[p * t[_K] + (j >> 6)] >> np.uint64(j & 63)) & np.uint64(1)
-                total += factors[p] * (2 * np.int64(one) - 1)
-            to[j] = np.float32(total) * unit
+    first = e.splat(INTEGERS, offset.to("i32"))
+    unit = e.splat(FLOATS, e.load("float", unit))
+
+    def step(k, _):
+        def plane(p, total):
+            ones = e.load("i16", at + p * plane_step + (k << 1)).bits_as("<16 x i1>")
+            factor = e.splat(INTEGERS, e.load("i64", factors + (p << 3)).to("i32"))
+            return [total[0] + ones.chosen(factor, factor * -1)]
+
+        (total,) = e.repeat(planes, [first], plane)
+        return _stored(e, total.to(FLOATS) * unit, to + (k << 6))
+
+    e.repeat(count, [], step)
 
 
-@inner
-def _combine(t, constants, room, rows):
-    """Combine floats with a second operand, a value or constants per column."""
-    n, y, kind = t[_N], room.view(np.float32), t[_L]
-    for r in range(rows):
-        a = y[2 * (t[_X] * rows + r * t[_XS]) :][:n]
-        b = constants.view(np.float32)[2 * t[_A] :][:n]
-        if t[_S] >= 0:
-            b = y[2 * (t[_S] * rows + r * t[_XS]) :][:n]
-        to = y[2 * (t[_Y] * rows + r * t[_YS]) :][:n]
-        if kind == 0:
-            for j in range(n):
-                to[j] = a[j] + b[j]
-        elif kind == 1:
-            for j in range(n):
-                to[j] = a[j] - b[j]
-        elif kind == 2:
-            for j in range(n):
-                to[j] = a[j] * b[j]
-        elif kind == 3:
-            for j in range(n):
-                to[j] = a[j] / b[j]
-        else:
-            for j in range(n):
-                to[j] = a[j] if a[j] > 0 else a[j] * b[j]
+@routine
+def _weigh(e, at, to, count, n, weights, bias):
+    """Compute the product of floats with weights (N, 16 count), in the order of N, plus a bias."""
 
+    def columns(first, vectors):
+        def step(i, totals):
+            x = e.splat(FLOATS, e.load("float", at + (i << 2)))
+            own = weights + ((i * count + first) << 6)
+            loaded = [e.load(FLOATS, own + 64 * v) for v in range(vectors)]
+            return [total + x * v for total, v in zip(totals, loaded, strict=True)]
 
-@inner
-def _weigh(t, constants, room, rows):
-    """Compute the product of floats with weights (N, M), summed in order, plus a bias."""
-    n, m, y, c = t[_N], t[_L], room.view(np.float32), constants.view(np.float32)
-    shift = c[2 * t[_B] :][:m]
-    for r in range(rows):
-        own, to = y[2 * (t[_X] * rows + r * t[_XS]) :][:n], y[2 * (t[_Y] * rows + r * t[_YS]) :][:m]
-        to[:] = 0
-        for k in range(n):
-            column, number = c[2 * t[_A] + k * m :][:m], own[k]
-            for j in range(m):
-                to[j] += number * column[j]
-        for j in range(m):
-            to[j] += shift[j]
+        totals = e.repeat(n, [e.constant(FLOATS, 0)] * vectors, step)
+        for v, total in enumerate(totals):
+            shift = (first << 6) + 64 * v
+            e.store(total + e.load(FLOATS, bias + shift), to + shift)
+        return []
+
+    e.repeat(count >> 2, [], lambda k, _: columns(k << 2, 4))
+    e.repeat(count & 3, [], lambda k, _: columns((count >> 2 << 2) + k, 1))
 
 
 @functools.cache
@@ -277,52 +288,61 @@ def _program(level):
     multiply_planes, sign_planes = _weighted(lanes, "integers"), _weighted(lanes, "signs")
 
     def run(table, constants, room, x, y):
-        rows, weights, work = len(x), constants.ctypes.data, room.ctypes.data
-        for t in table:
-            op = t[_OP]
-            at, to = work + 8 * t[_X] * rows, work + 8 * t[_Y] * rows
-            if op == _SIGN or op == _SIGNP:
-                for r in range(rows):
-                    room[t[_Y] * rows + (r + 1) * t[_YS] - 1] = 0  # an odd panel fills a half
-            a, b, c, f = (weights + 8 * t[_A], weights + 8 * t[_B], weights + 8 * t[_C], 0)
-            if op == _SIGN:
-                sign(at, rows, t[_K], a, t[_L], 0, b, c, to, 8 * t[_YS])
-            elif op == _MUL:
-                multiply(at, rows, t[_K], a, t[_L], t[_N], 0, 0, to, 8 * t[_YS])
-            elif op == _SIGNP:
-                f = weights + 8 * t[_F]
-                for r in range(rows):
-                    own, own_to = at + 8 * r * t[_XS], to + 8 * r * t[_YS]
-                    sign_planes(own, t[_P], t[_K], a, t[_L], f, b, c, own_to)
-            elif op == _MULP:
-                f = weights + 8 * t[_F]
-                for r in range(rows):
-                    own, own_to = at + 8 * r * t[_XS], to + 8 * r * t[_YS]
-                    multiply_planes(own, t[_P], t[_K], a, t[_L], f, b, 0, own_to)
-            elif op == _SPLIT:
-                for r in range(rows):
-                    own, own_to = at + 8 * r * t[_XS], to + 8 * r * t[_YS]
-                    _split_bytes(own, t[_K], t[_P], own_to, 8 * t[_K])
-            elif op == _ENTER:
-                _enter(t, room, x, rows)
-            elif op == _LEAVE:
-                _leave(t, room, y, rows)
-            elif op == _ACC:
-                _accumulate(t, room, rows)
-            elif op == _RANK:
-                _rank(t, constants, room, rows)
-            elif op == _COUNT:
-                _count(t, constants, room, rows)
-            elif op == _CONVERT:
-                _convert(t, room, rows)
-            elif op == _AFFINE or op == _RESCALE:
-                _map(t, constants, room, rows)
-            elif op == _UNPACK:
-                _unpack(t, constants, room, rows)
-            elif op == _COMBINE:
-                _combine(t, constants, room, rows)
-            elif op == _WEIGH:
-                _weigh(t, constants, room, rows)
+        rows, base, work = len(x), constants.ctypes.data, room.ctypes.data
+        for i in range(len(table)):
+            op, n, planes, words = table[i, OP], table[i, N], table[i, PLANES], table[i, WORDS]
+            count, number, factors = table[i, COUNT], table[i, NUMBER], base + 8 * table[i, FACTORS]
+            first, second = base + 8 * table[i, FIRST], base + 8 * table[i, SECOND]
+            third, step, y_step = base + 8 * table[i, THIRD], 8 * table[i, X_STEP], 8 * table[i, Y_STEP]
+            x_start, y_start = work + 8 * table[i, X] * rows, work + 8 * table[i, Y] * rows
+            if op == MULTIPLY:
+                multiply(x_start, rows, words, first, count, n, 0, 0, y_start, y_step)
+            for r in range(rows):
+                at, to = x_start + r * step, y_start + r * y_step
+                if op == SIGN_PLANES:
+                    _clear(to + y_step - 8, 8)
+                    sign_planes(at, planes, words, first, count, factors, second, third, to)
+                elif op == MULTIPLY_PLANES:
+                    multiply_planes(at, planes, words, first, count, factors, second, 0, to)
+                elif op == SIGN:
+                    _clear(to + y_step - 8, 8)
+                elif op == SPLIT:
+                    _split(at, words, planes, to, 8 * words)
+                elif op == ENTER:
+                    _copy(x.ctypes.data + r * x.strides[0], to, x.strides[0])
+                    _clear(to + x.strides[0], y_step - x.strides[0])
+                elif op == LEAVE:
+                    _copy(at, y.ctypes.data + r * y.strides[0], y.strides[0])
+                elif op == ACCUMULATE:
+                    _accumulate(at, to, words, number, count)
+                elif op == RANK:
+                    _rank(at, to, words, first, count, second, third)
+                    _clear(to + n, y_step - n)
+                elif op == REACH:
+                    _reach(at, to, words, first, count, 0, third)
+                    _clear(to + n, y_step - n)
+                elif op == CONVERT:
+                    _convert(at, to, words)
+                elif op == AFFINE:
+                    _affine(at, to, words, first, second, third)
+                elif op == RESCALE:
+                    _rescale(at, to, words, first, second)
+                elif op == UNPACK:
+                    _unpack(at, to, count, planes, 8 * words, factors, number, first)
+                elif op == WEIGH:
+                    _weigh(at, to, words, n, first, second)
+                else:
+                    other = first if number < 0 else work + 8 * number * rows + r * step
+                    if op == ADD:
+                        _add(at, to, words, other)
+                    elif op == SUBTRACT:
+                        _subtract(at, to, words, other)
+                    elif op == SCALE:
+                        _multiply(at, to, words, other)
+                    elif op == PRELU:
+                        _prelu(at, to, words, other)
+            if op == SIGN:
+                sign(x_start, rows, words, first, count, 0, second, third, y_start, y_step)
 
     return jit(run, f"program_{level}")
 
