@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from bitnet.arrays import array_module
 from bitnet.deploy import floats, products, shapes
 from bitnet.deploy.sizes import BATCH
 from bitnet.deploy.sources import Constant, Input, Weights
@@ -21,10 +22,11 @@ from bitnet.kernels import Bits, pack
 from bitnet.kernels.bits import words_for
 
 PROGRAM = "bitnet.kernels.cpu.program"
-FEW_ROWS = 16  # of a batch; the kernels for many rows are faster above
+MOST_ROWS = 256  # of a batch
 MOST_PLANES = 8
 MOST_PRODUCTS = 16  # of planes; more are faster as bytes
-MOST_WORK = 1 << 26  # products of single bits per row; more gain nothing
+MOST_WORK = 100_000_000  # products of single bits; above, the walk is as fast, or uses threads
+FLOAT_WORK, STEP_WORK = 40, 20  # of a product of floats, and of a comparison
 PANEL, VECTOR, ALIGNED = 32, 16, 8  # outputs per panel, numbers per vector, words
 NO_PLANES = (1,)
 BINARY = {"add": "add", "subtract": "subtract", "multiply": "scale", "prelu": "prelu"}
@@ -75,6 +77,8 @@ class Compiled:
         Weights, thresholds and floats.
     per_row : int
         The words of memory that the values of one row take.
+    work : int
+        The approximate time of one row, in products of single bits.
     n_outputs : int
         The columns of the result.
     dtype : numpy.dtype
@@ -84,8 +88,13 @@ class Compiled:
     table: np.ndarray
     constants: np.ndarray
     per_row: int
+    work: int
     n_outputs: int
     dtype: np.dtype
+
+    def pays(self, rows: int) -> bool:
+        """Return whether this is faster for so many rows than one kernel after the other."""
+        return rows * self.work <= MOST_WORK
 
     def __call__(self, x: Any) -> np.ndarray:
         """Return the result for an input in the form that the nodes take."""
@@ -95,6 +104,8 @@ class Compiled:
         if rows:
             held = np.ascontiguousarray(held).reshape(rows, -1)
             held = held if held.dtype == np.uint8 else held.view(np.uint8)
+            if not held.flags.writeable:  # another type for Numba, which would compile again
+                held = held.copy()
             room = _room(self.per_row * rows)
             _run_program()(self.table, self.constants, room, held, y.view(np.int32))
         return y
@@ -103,7 +114,8 @@ class Compiled:
 def compiled(graph: Any) -> Compiled | None:
     """Return the operations of a FrozenGraph, or None if some node is not among them."""
     program = importlib.import_module(PROGRAM)
-    if not program.COMPILES or len(graph.inputs) > 1 or not graph.is_by_row:
+    is_here = program.COMPILES and array_module(graph.array) is np
+    if not is_here or len(graph.inputs) > 1 or not graph.is_by_row:
         return None
     try:
         return _Builder(graph, program).built()
@@ -154,7 +166,7 @@ class _Builder:
         for at, part in self.parts:
             constants[at : at + len(part)] = part
         table = np.array(self.rows, np.int64)
-        return Compiled(table, constants, self.per_row, place.n, np.dtype(kind))
+        return Compiled(table, constants, self.per_row, self.work, place.n, np.dtype(kind))
 
     def _row(self, operation, x=None, y=None, **columns):
         """Append an operation to the table."""
@@ -318,6 +330,7 @@ class _Builder:
     def _codes(self, operation, i, x, codebook, n_steps, own):
         """Turn numbers into patterns, in bytes, and these into planes."""
         y = self._packed(x.n, codebook, self.graph.values[i])
+        self.work += STEP_WORK * x.n * n_steps
         patterns = np.arange(2) if codebook is None else codebook.patterns
         patterns = (patterns << (8 - len(y.coefficients))).astype(np.uint8)
         changes = np.append(patterns[:1], patterns[1:] ^ patterns[:-1])
@@ -390,7 +403,7 @@ class _Builder:
         if not isinstance(weight, Constant) or not isinstance(bias, Constant):
             raise _NotCoveredError(node.kind)
         m = len(weight.array)
-        self.work += 32 * m * x.n
+        self.work += FLOAT_WORK * m * x.n
         if self.work > MOST_WORK:
             raise _NotCoveredError("many products")
         own = {"first": self._constant(_in_vectors(floats.across(weight.constant)))}

@@ -15,7 +15,7 @@ import numpy as np
 from bitnet import kernels
 from bitnet.arrays import array_module, like, moved, read_only
 from bitnet.deploy import cells, floats, products, shapes
-from bitnet.deploy.compiled import FEW_ROWS, compiled
+from bitnet.deploy.compiled import MOST_ROWS, compiled
 from bitnet.deploy.node import Node
 from bitnet.deploy.sizes import BATCH, Size, Value
 from bitnet.deploy.sources import TYPES, Constant, Ids, Input, Weights
@@ -126,13 +126,17 @@ class FrozenGraph:
     def run(self, *inputs: Any) -> list[Any]:
         """Return the results for checked inputs; products and thresholds are fused.
 
-        A few rows are computed by one compiled loop where there is one; see `deploy.compiled`.
+        One compiled loop computes a few rows, if it can; see `deploy.compiled`.
         """
-        x = inputs[0]
-        few = len(x) <= FEW_ROWS and kernels.implementation() == "numba"
-        if few and array_module(x) is np and (at_once := self._compiled) is not None:
-            return [at_once(x)]
-        return self._fused(inputs)
+        y = self.at_once(inputs[0])
+        return self._fused(inputs) if y is None else [y]
+
+    def at_once(self, x: Any) -> Any:
+        """Return the result for a few checked rows by one compiled loop; None if it is slower."""
+        few = len(x) <= MOST_ROWS and kernels.implementation() == "numba"
+        if not few or array_module(x) is not np or (loop := self._compiled) is None:
+            return None
+        return loop(x) if loop.pays(len(x)) else None
 
     def run_all(self, *inputs: Any) -> list[Any]:
         """Return the value of each node for checked inputs."""
