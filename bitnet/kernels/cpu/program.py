@@ -60,7 +60,7 @@ OPERATIONS = (
     "scale",  # products of two floats
     "prelu",
 )
-COMPILES = not config.DISABLE_JIT
+COMPILES = not vars(config)["DISABLE_JIT"]
 BYTES, INTEGERS, FLOATS = "<64 x i8>", "<16 x i32>", "<16 x float>"
 
 OP, X, X_STEP, Y, Y_STEP, N, PLANES, WORDS, COUNT = range(9)
@@ -293,7 +293,8 @@ def _program(level):
             op, n, planes, words = table[i, OP], table[i, N], table[i, PLANES], table[i, WORDS]
             count, number, factors = table[i, COUNT], table[i, NUMBER], base + 8 * table[i, FACTORS]
             first, second = base + 8 * table[i, FIRST], base + 8 * table[i, SECOND]
-            third, step, y_step = base + 8 * table[i, THIRD], 8 * table[i, X_STEP], 8 * table[i, Y_STEP]
+            third = base + 8 * table[i, THIRD]
+            step, y_step = 8 * table[i, X_STEP], 8 * table[i, Y_STEP]
             x_start, y_start = work + 8 * table[i, X] * rows, work + 8 * table[i, Y] * rows
             if op == MULTIPLY:
                 multiply(x_start, rows, words, first, count, n, 0, 0, y_start, y_step)
