@@ -18,13 +18,12 @@ from bitnet.deploy.operations import ALIGNED, Builder, NotCoveredError
 from bitnet.kernels import Bits
 
 PROGRAM = "bitnet.kernels.cpu.program"
-MOST_ROWS = 256  # of a batch
 MOST_WORK = 100_000_000  # products of single bits; above, the walk is as fast, or uses threads
 
 _local = threading.local()
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Compiled:
     """The operations of a graph and what they need; see `bitnet.kernels.cpu.program`.
 

@@ -6,6 +6,7 @@ one step, whose kernel compares the counts of differing bits while they are in r
 """
 
 import functools
+import importlib
 import operator
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,7 +16,6 @@ import numpy as np
 from bitnet import kernels
 from bitnet.arrays import array_module, like, moved, read_only
 from bitnet.deploy import cells, floats, products, shapes
-from bitnet.deploy.compiled import MOST_ROWS, compiled
 from bitnet.deploy.node import Node
 from bitnet.deploy.sizes import BATCH, Size, Value
 from bitnet.deploy.sources import TYPES, Constant, Ids, Input, Weights
@@ -26,6 +26,7 @@ KINDS: dict[str, type[Node]] = {**dict.fromkeys(TYPES, Input), "ids": Ids}
 KINDS |= {"weights": Weights, "constant": Constant}
 KINDS |= products.KINDS | floats.KINDS | shapes.KINDS | cells.KINDS
 MAX_NODES = 1 << 16
+MOST_ROWS = 256  # of a batch that one compiled loop may compute
 
 
 class FrozenGraph:
@@ -144,7 +145,7 @@ class FrozenGraph:
 
     @functools.cached_property
     def _compiled(self):
-        return compiled(self)
+        return importlib.import_module("bitnet.deploy.compiled").compiled(self)
 
     @functools.cached_property
     def _fused(self):

@@ -12,7 +12,8 @@ from whole_models import whole_models
 
 import bitnet
 from bitnet import InputError, kernels, nn
-from bitnet.deploy.compiled import MOST_ROWS, MOST_WORK
+from bitnet.deploy.compiled import MOST_WORK
+from bitnet.deploy.graph import MOST_ROWS
 
 jit = pytest.importorskip("bitnet.kernels.cpu.jit", exc_type=ImportError)
 program = pytest.importorskip("bitnet.kernels.cpu.program", exc_type=ImportError)

@@ -191,7 +191,10 @@ _rank, _reach = _ranks(INTEGERS), _ranks(FLOATS)
 @routine
 def _convert(e, at, to, count):
     """Convert integers to floats."""
-    step = lambda k, _: _stored(e, e.load(INTEGERS, at + (k << 6)).to(FLOATS), to + (k << 6))  # noqa: E731
+
+    def step(k, _):
+        return _stored(e, e.load(INTEGERS, at + (k << 6)).to(FLOATS), to + (k << 6))
+
     e.repeat(count, [], step)
 
 
