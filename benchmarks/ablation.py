@@ -22,7 +22,7 @@ import machine
 import numpy as np
 
 import bitnet
-from bitnet.archive import check_writable
+from bitnet.files import check_writable
 from bitnet.nn import Quantize, functional
 from bitnet.optim import Bop, ShiftAdaMax, schedules
 from bitnet.quantizers import ApproxSign, SwishSign

@@ -1,6 +1,6 @@
 """Neural networks with 1-bit and low-bit weights and activations, in training and in inference.
 
-Importing this package imports only NumPy; a subpackage is imported when it is first used.
+Importing this package imports nothing; a subpackage is imported when it is first used.
 
 kernels     arithmetic on packed ±1 arrays: `Bits`, packing, XNOR-popcount products
 quantizers  numbers to codes of 1 to 8 bits, each with its surrogate
@@ -17,11 +17,6 @@ cli         the command line, `bitnet VERB`
 import importlib
 import sys
 from typing import TYPE_CHECKING, Any
-
-import numpy
-
-if int(numpy.__version__.partition(".")[0]) < 2:
-    raise ImportError(f"bitnet needs NumPy 2.0 or newer; this is NumPy {numpy.__version__}")
 
 __version__ = "0.1.0"
 

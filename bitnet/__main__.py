@@ -11,9 +11,6 @@ examples:
 import sys
 from collections.abc import Sequence
 
-from bitnet.cli import run
-from bitnet.cli.parser import VERBS, module_of, parser_of
-
 __all__ = ["main"]
 
 
@@ -35,6 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     >>> main(["status"])  # doctest: +ELLIPSIS
     bitnet ...
     """
+    from bitnet.cli.parser import VERBS, module_of, parser_of
+
     words = sys.argv[1:] if arguments is None else list(arguments)
     if words[:1] == ["help"]:
         words = [*words[1:], "--help"]
@@ -45,8 +44,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def command() -> None:
-    """Run the console script."""
-    run(main)
+    """Run the console script; Ctrl-C during the imports ends it like any other."""
+    try:
+        from bitnet.cli import run
+
+        run(main)
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        raise SystemExit(130) from None
 
 
 if __name__ == "__main__":

@@ -6,13 +6,11 @@ archive stores the SHA-256 of all bytes before the digest: a change of any byte,
 fields of the zip format, is detected.  Nothing is unpickled.
 """
 
-import contextlib
 import hashlib
 import io
 import json
 import math
 import os
-import pathlib
 import re
 import struct
 import zipfile
@@ -20,11 +18,14 @@ import zlib
 
 import numpy as np
 
+from bitnet.arrays import plain
 from bitnet.errors import InputError
+from bitnet.files import MAX_BYTES, is_stream, reading, replacing
 
 LABEL = b"sha256 "
 DIGEST = 64  # hexadecimal digits
-MAX_BYTES = 4 << 30
+MAX_HEADER = 8 << 20  # bytes; Python objects need about 25 times as much memory
+NAME = re.compile(r"[^\\]{1,1000}")  # a backslash would become a slash
 
 # the format of `numpy.lib.format`: NPY, version, length of the header, header, bytes
 NPY = b"\x93NUMPY"
@@ -40,72 +41,70 @@ DAMAGED = zipfile.BadZipFile, zlib.error, struct.error, EOFError, RuntimeError, 
 REFUSED = *DAMAGED, TypeError, KeyError, AttributeError, OSError
 
 
-@contextlib.contextmanager
-def replacing(path):
-    """Open a binary file that replaces `path` only if the block succeeds.
-
-    The bytes go to `.NAME.PROCESS.partial` in the same folder, a file of this process alone.  At
-    the end they are flushed to disk and the file is renamed.  Even if two processes write at the
-    same time, `path` holds all bytes of one of them.
-    """
-    path, partial = pathlib.Path(path), _partial(path)
-    try:
-        with open(partial, "w+b") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    except BaseException as error:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            error.filename, error.filename2 = str(path), None  # not the partial file's name
-        raise
-
-
-def _partial(path):
-    """Return the path of the temporary file that replaces `path`."""
-    path = pathlib.Path(path)
-    return path.with_name(f".{path.name}.{os.getpid()}.partial")
-
-
-def check_writable(path):
-    """Raise an error if `path` cannot be written; called before a long computation."""
-    path = pathlib.Path(path)
-    if path.exists() and not path.is_file():
-        raise InputError(f"cannot write {path}: it is a folder or a device; expected a file name")
-    if not path.parent.is_dir():
-        raise InputError(f"cannot write {path}: there is no folder {path.parent}; create it first")
-    try:
-        _partial(path).touch()
-        _partial(path).unlink()
-    except OSError as error:
-        error.filename = str(path)
-        raise
-
-
 def write_archive(path, kind, version, header, arrays):
-    """Write a header and arrays to a file, completely or not at all."""
+    """Write a header and arrays to a file, completely or not at all, or to a stream.
+
+    What `read_archive` would refuse is refused before the file is touched.
+    """
+    members = _members(kind, version, header, arrays)
+    if is_stream(path):
+        file = io.BytesIO()
+        _write(file, members)
+        path.write(file.getbuffer())
+        return
     with replacing(path) as file:
-        _write(file, kind, version, header, arrays)
+        _write(file, members)
 
 
 def archive_bytes(kind, version, header, arrays):
     """Return the number of bytes that `write_archive` would write."""
     file = io.BytesIO()
-    _write(file, kind, version, header, arrays)
+    _write(file, _members(kind, version, header, arrays))
     return file.tell()
 
 
-def _write(file, kind, version, header, arrays):
-    """Write the zip of a header and arrays, followed by the digest."""
-    text = to_json({"magic": "bitnet", "kind": kind, "version": version, **header})
-    members = {"header": np.frombuffer(text.encode(), np.uint8), **arrays}
+def _members(kind, version, header, arrays):
+    """Return the arrays of an archive by name, the header first, in the form that is stored."""
+    header = {"magic": "bitnet", "kind": kind, "version": version, **header}
+    text = to_json(header).encode()
+    _check_header_size(len(text))
+    _check_keys(header)
+    members = {"header": np.frombuffer(text, np.uint8)}
+    for name, given in arrays.items():
+        if name in members or not NAME.fullmatch(name) or not name.isprintable():
+            expected = "1 to 1000 printable characters, not header"
+            raise InputError(f"an array has the name {name!r:.60}; expected {expected}")
+        array = plain(given, f"array {name!r}")
+        array = np.asarray(array.astype(array.dtype.newbyteorder("<"), copy=False), order="C")
+        if array.dtype.str not in TYPES:
+            expected = f"{', '.join(kind[1:] for kind in TYPES)}; convert it"
+            raise InputError(f"array {name!r} is {array.dtype}; expected one of {expected}")
+        members[name] = array
+    if (n_bytes := sum(array.nbytes + 1000 for array in members.values())) > MAX_BYTES:
+        raise InputError(f"the file would have {n_bytes} bytes; expected at most {MAX_BYTES}")
+    return members
+
+
+def _check_keys(value):
+    """Refuse the keys of dicts that JSON would turn into text."""
+    inner = value if isinstance(value, (list, tuple)) else ()
+    if isinstance(value, dict):
+        if wrong := [key for key in value if not isinstance(key, str)]:
+            raise InputError(f"a file's header has the key {wrong[0]!r:.60}; expected text")
+        inner = value.values()
+    for own in inner:
+        _check_keys(own)
+
+
+def _write(file, members):
+    """Write the zip of arrays, followed by the digest."""
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         archive.comment = LABEL + b"0" * DIGEST
         for name, array in members.items():
-            with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w") as member:
-                np.lib.format.write_array(member, np.asarray(array, order="C"), allow_pickle=False)
+            info = zipfile.ZipInfo(f"{name}.npy")
+            info.file_size = array.nbytes + 1000  # selects the form of large members
+            with archive.open(info, "w") as member:
+                np.lib.format.write_array(member, array, allow_pickle=False)
     n_bytes = file.seek(0, os.SEEK_END)
     file.seek(0)
     digest = _digest(file, n_bytes - DIGEST)
@@ -116,13 +115,18 @@ def _write(file, kind, version, header, arrays):
 def to_json(value):
     """Return a value as JSON text; NumPy scalars and arrays become numbers and lists."""
 
-    def plain(inner):
+    def number(inner):
         if isinstance(inner, (np.ndarray, np.generic)):
             return inner.tolist()
-        came, expected = f"{type(inner).__name__} ({inner!r})", "text, numbers, lists and dicts"
+        came, expected = f"{type(inner).__name__} ({inner!r:.60})", "text, numbers, lists and dicts"
         raise InputError(f"a file's header cannot hold {came}; expected {expected}")
 
-    return json.dumps(value, default=plain)
+    try:
+        return json.dumps(value, default=number)
+    except (ValueError, TypeError, RecursionError) as error:  # such as an int of 5000 digits
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"a file's header cannot hold these values ({error})") from None
 
 
 def _digest(file, n_bytes):
@@ -139,9 +143,7 @@ def read_archive(path, kind, version, max_bytes=MAX_BYTES):
 
     The stated sizes are compared with the size of the file before anything is allocated.
     """
-    _check_regular(path)
-    with open(path, "rb") as file:
-        n_bytes = size_of(path, file, max_bytes)
+    with reading(path, max_bytes, f"a {kind} of bitnet") as (file, n_bytes, path):
         file.seek(max(0, n_bytes - len(LABEL) - DIGEST))
         label, stored = file.read(len(LABEL)), file.read(DIGEST)
         if label != LABEL:
@@ -153,16 +155,18 @@ def read_archive(path, kind, version, max_bytes=MAX_BYTES):
         try:
             members = _read_members(file, n_bytes)
         except REFUSED as error:
-            raise InputError(f"{path}: not a valid {kind} of bitnet ({error})") from None
+            raise InputError(f"{path}: not a valid {kind} of bitnet ({error!s:.200})") from None
     try:
-        header = json.loads(members.pop("header").tobytes())
+        header = _header_from(members.pop("header"))
         came = header.pop("magic"), header.pop("kind"), header.pop("version")
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
     except REFUSED:
         raise InputError(f"{path}: the file has no bitnet header; expected a {kind}") from None
     if came[:2] != ("bitnet", kind):
-        raise InputError(f"{path}: the file holds a {came[1]!r}; expected a {kind}")
+        raise InputError(f"{path}: the file holds a {came[1]!r:.60}; expected a {kind}")
     if came[2] != version:
-        stated = f"version {came[2]!r} of a {kind}"
+        stated = f"version {came[2]!r:.40} of a {kind}"
         raise InputError(f"{path}: {stated}; this bitnet reads version {version}")
     return header, members
 
@@ -174,31 +178,29 @@ def kind_of(path):
 
 def header_of(path):
     """Return the header of a file without reading the rest."""
-    _check_regular(path)
-    try:
-        with zipfile.ZipFile(path) as archive:
-            header = json.loads(_read_member(archive, archive.getinfo("header.npy")).tobytes())
-        if header["magic"] == "bitnet" and isinstance(header["kind"], str):
-            return header
-    except (FileNotFoundError, IsADirectoryError, PermissionError):
-        raise
-    except REFUSED:
-        pass
+    with reading(path, expected="a file of bitnet") as (file, _, path):
+        try:
+            with zipfile.ZipFile(file) as archive:
+                info = archive.getinfo("header.npy")
+                _check_header_size(info.file_size - 1000)
+                header = _header_from(_read_member(archive, info))
+            if header["magic"] == "bitnet" and isinstance(header["kind"], str):
+                return header
+        except REFUSED:
+            pass
     raise InputError(f"{path}: not a file of bitnet, or its end is cut off; expected a net")
 
 
-def size_of(path, file, most):
-    """Return the size of an open file in bytes; refuse more than `most`."""
-    if (n_bytes := os.fstat(file.fileno()).st_size) > most:
-        raise InputError(f"{path}: {n_bytes} bytes; expected at most {most}")
-    return n_bytes
+def _header_from(array):
+    """Return the header in the bytes of a member."""
+    _check_header_size(array.nbytes)
+    return json.loads(array.tobytes())
 
 
-def _check_regular(path):
-    """Raise InputError for a device or a pipe, which has no end or no size."""
-    path = pathlib.Path(path)
-    if path.exists() and not path.is_file() and not path.is_dir():
-        raise InputError(f"{path}: it is a device or a pipe; expected a file of bitnet")
+def _check_header_size(n_bytes):
+    """Refuse a header that would need much memory."""
+    if n_bytes > MAX_HEADER:
+        raise InputError(f"a header of {n_bytes} bytes; expected at most {MAX_HEADER}")
 
 
 def _read_members(file, n_bytes):
@@ -231,7 +233,7 @@ def parse_npy(content, name, types=TYPES, expected="a type of numbers that bitne
     size, form = (2, "<H") if content[6] == 1 else (4, "<I")
     (length,) = struct.unpack(form, content[8 : 8 + size])
     begin = 8 + size + length
-    header = content[8 + size : min(begin, 8 + size + 10_000)].decode("latin1")
+    header = bytes(content[8 + size : min(begin, 8 + size + 10_000)]).decode("latin1")
     fits = NPY_HEADER.fullmatch(header)
     if fits is None or fits[1] not in types:
         came = f"numbers of type {fits[1]}" if fits else repr(header.strip()[:80])

@@ -12,8 +12,17 @@ import numpy as np
 
 from bitnet.errors import InputError
 
+if int(np.__version__.partition(".")[0]) < 2:
+    raise ImportError(f"bitnet needs NumPy 2.0 or newer; this is NumPy {np.__version__}")
+
 Array = Any  # a NumPy or CuPy array
 T = TypeVar("T")
+
+REAL = "fiub"  # kinds of dtypes
+EXPECTED = "an array, or lists of equal length, of real numbers"
+FOREIGN = "__array__", "__array_interface__", "__dlpack__", "__next__", "toarray"
+# raised by objects that cannot be read as an array
+REFUSED = ValueError, TypeError, BufferError, RuntimeError, AttributeError, OSError, OverflowError
 
 
 def array_module(*arrays):
@@ -31,10 +40,61 @@ def is_array(x):
 
 
 def as_array(x):
-    """Return `x` as a NumPy array, or as it is if it is CuPy's; a `Product` is multiplied out."""
-    if is_array(x):
+    """Return `x` as a plain array, see `plain`; a `Product` is multiplied out."""
+    return x.array() if hasattr(x, "_held") and hasattr(x, "array") else plain(x)
+
+
+def plain(x, name="the input"):
+    """Return a caller's numbers as an ndarray in this machine's byte order, or as CuPy's array.
+
+    Only what has one plain form is converted: numbers and nested lists, subclasses of ndarray (a
+    masked array without masked elements), and objects with `__array__`, a buffer, or `__dlpack__`
+    on the CPU.  Anything else is refused; `name` is for the message.
+    """
+    if type(x) is np.ndarray and x.dtype.isnative and x.dtype.kind in REAL:
         return x
-    return x.array() if hasattr(x, "array") else np.asarray(x)
+    if is_array(x) and not isinstance(x, np.ndarray):
+        return x
+    kind = type(x).__name__
+    try:
+        found = np.asarray(_readable(x))
+    except InputError:
+        raise
+    except REFUSED as error:
+        ragged = isinstance(x, (list, tuple)) and isinstance(error, ValueError)
+        reason = "rows of different length" if ragged else " ".join(str(error).split())[:100]
+        raise InputError(f"{name}: got {kind} ({reason}); expected {EXPECTED}") from None
+    if found.dtype.kind not in REAL:
+        values = f"{found.dtype}" if isinstance(x, np.ndarray) else f"{kind} of {found.dtype}"
+        raise InputError(f"{name}: got {values} values; expected {EXPECTED}")
+    return found.astype(found.dtype.newbyteorder("="), copy=False)
+
+
+def _readable(x):
+    """Return an object that NumPy reads as an array of numbers; refuse others."""
+    if isinstance(x, np.ma.MaskedArray):
+        if np.ma.is_masked(x):
+            raise TypeError("with masked elements; fill them, as in x.filled(0)")
+        return x.data
+    names = "__array__", "__array_interface__", "__array_struct__"
+    if isinstance(x, (list, tuple, range, bool, int, float, complex, str)):
+        return x
+    if any(hasattr(x, own) for own in names):
+        return x
+    if hasattr(x, "__dlpack__"):
+        if x.__dlpack_device__()[0] != 1:
+            raise TypeError("not in CPU memory")
+        return np.from_dlpack(x)
+    try:
+        return memoryview(x)
+    except TypeError:
+        how = "sparse; pass x.toarray()" if hasattr(x, "toarray") else "not an array of numbers"
+        raise TypeError(how) from None
+
+
+def is_foreign(x):
+    """Return whether an object that is no ndarray holds numbers, or yields them."""
+    return not isinstance(x, type) and any(hasattr(x, name) for name in FOREIGN)
 
 
 def as_numpy(x):

@@ -24,8 +24,8 @@ from tqdm import tqdm
 import bitnet
 from bitnet.analysis import energy
 from bitnet.analysis.plots import check_plot, plot_tradeoffs
-from bitnet.archive import check_writable, replacing
 from bitnet.cli import run
+from bitnet.files import check_writable, replacing
 from bitnet.nn import functional, models
 from bitnet.optim import schedules
 from bitnet.quantizers import LinearQuant

@@ -16,8 +16,8 @@ import numpy as np
 from tqdm import tqdm
 
 import bitnet
-from bitnet.archive import check_writable
 from bitnet.cli import report, run
+from bitnet.files import check_writable
 from bitnet.nn import functional, models
 from bitnet.optim import schedules
 from bitnet.training import Images, Split, fit

@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 import bitnet
 from bitnet import cli, data
-from bitnet.archive import check_writable
+from bitnet.files import check_writable
 from bitnet.nn import auxiliary, functional
 from bitnet.nn.models.imagenet import alexnet, googlenet
 from bitnet.nn.module import evaluating

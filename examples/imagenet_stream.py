@@ -12,7 +12,7 @@ import concurrent.futures
 
 import numpy as np
 
-from bitnet.data.image_folder import check_wanted, opened
+from bitnet.data.image_folder import check_wanted, upright
 from bitnet.devices import check_generator
 from bitnet.errors import InputError, check_count
 
@@ -42,7 +42,7 @@ def _cropped(path, size, resize, at, channels):
     """Do what `crop_image` does, without checks."""
     from PIL import Image
 
-    with opened(path, channels, least=resize) as image:
+    with upright(path, channels, least=resize) as image:
         shorter = min(image.size)
         scaled = [max(resize, round(n * resize / shorter)) for n in image.size]  # width, height
         left, top = (int(u * (n - size + 1)) for u, n in zip(at[::-1], scaled, strict=True))

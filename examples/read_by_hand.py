@@ -22,7 +22,8 @@ tanh = lambda x: clip(lambert(clip(x, 9.0), f32(clip(x, 9.0) * clip(x, 9.0))), 1
 logistic = lambda x: f32(f32(tanh(f32(x * 0.5)) * 0.5) + 0.5)
 scaled = lambda z, unit: f32(f32(z) * f32(unit))
 normed = lambda x, mean, scale, shift: f32(f32(f32(f32(x) - mean) * scale) + shift)
-# arrays: nested lists; packed values and pixels are kept as the integers that products take
+# arrays: nested lists; packed values are kept as their integers
+Pixel = type("Pixel", (int,), {"__mul__": lambda p, w: (2 * int(p) - 255) * w})  # in products
 flat = lambda x: [v for y in x for v in flat(y)] if isinstance(x, list) else [x]
 cut = lambda x, n: [x[i : i + n] for i in range(0, len(x), n)]
 nested = lambda x, shape: reduce(cut, reversed(shape[1:]), x)
@@ -55,8 +56,7 @@ def windows(function, n, x, outside):  # of the taps of each output pixel
     (rows, columns), (down, right), ((above, below), (left, after)) = map(n["window"].get, WINDOW)
     wide, found = [outside] * (left + len(x[0][0]) + after), []
     for image in x:
-        inner = [wide[:left] + row + wide[:after] for row in image]
-        own = [wide] * above + inner + [wide] * below
+        own = [wide] * above + [wide[:left] + y + wide[:after] for y in image] + [wide] * below
         spans = range(0, len(own) - rows + 1, down), range(0, len(wide) - columns + 1, right)
         taps = ([row[j : j + columns] for row in own[i : i + rows]] for i, j in product(*spans))
         found.append(cut([function(sum(box, [])) for box in taps], len(spans[1])))
@@ -99,7 +99,7 @@ class Net:
         own = next(self.inputs)
         self.sizes |= zip(map(str, n["shape"]), own["shape"])
         data = (float.fromhex(v) if isinstance(v, str) else v for v in own["values"])
-        return nested([2 * v - 255 if n["kind"] == "pixels" else v for v in data], own["shape"])
+        return nested([Pixel(v) if n["kind"] == "pixels" else v for v in data], own["shape"])
 
     def conv(self, n, x, filters, bias=None):
         border, book = n["window"]["border"], SIGNS if bias else n["book"]
@@ -130,8 +130,8 @@ class Net:
     constant = lambda self, n: n["array"]
     flatten = lambda self, n, x: [*map(flat, x)]
     gather = lambda self, n, table, ids: each(lambda i: table[i], ids)
-    planes = lambda self, n, x: each(lambda v: n["codes"][v + 255 >> 9 - n["planes"]], x)
-    prelu = lambda self, n, x, y: each(lambda v, slope: v if v > 0 else f32(v * slope), x, y)
+    planes = lambda self, n, x: each(lambda v: n["codes"][v >> 8 - n["planes"]], x)
+    prelu = lambda self, n, x, y: each(lambda v, slope: v if v > 0 else f32(slope * v), x, y)
     quantize = lambda self, n, x: each(lambda v: n["codes"][sum(v >= e for e in n["edges"])], x)
     relu = lambda self, n, x: each(lambda v: max(v, 0.0), x)
     reshape = lambda self, n, x: nested(flat(x), [size(s, self.sizes) for s in n["shape"]])

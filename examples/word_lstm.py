@@ -20,10 +20,10 @@ import numpy as np
 from tqdm import tqdm
 
 import bitnet
-from bitnet.archive import check_writable, replacing
 from bitnet.cli import report, run
 from bitnet.data import TEXTS, load_corpus
 from bitnet.data.vocabulary import Vocabulary
+from bitnet.files import check_writable, replacing
 from bitnet.nn.functional.linear import GRADIENTS
 from bitnet.nn.models import language_model
 from bitnet.optim import schedules

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import json
 import os
 import subprocess
 import sys
@@ -12,14 +13,8 @@ import numpy as np
 import pytest
 
 from bitnet import InputError
-from bitnet.archive import (
-    archive_bytes,
-    check_writable,
-    kind_of,
-    read_archive,
-    replacing,
-    write_archive,
-)
+from bitnet.archive import archive_bytes, kind_of, read_archive, write_archive
+from bitnet.files import check_writable, replacing
 
 ARRAYS = {
     "a": np.arange(6, dtype=np.int32).reshape(2, 3),
@@ -284,3 +279,108 @@ def test_a_device_is_refused_before_it_is_read():
     for read in (kind_of, lambda path: read_archive(path, "test", 1)):
         with pytest.raises(InputError, match="a device or a pipe"):
             read("/dev/zero")
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.asfortranarray(np.arange(6.0).reshape(2, 3)),
+        np.arange(6.0).reshape(2, 3)[:, ::2],
+        np.arange(3, dtype=">i4"),
+        np.array(5, np.int8),
+        np.array([np.nan, np.inf], np.float32),
+        np.zeros((0, 3)),
+        [1, 2],
+    ],
+)
+def test_what_is_written_is_read(tmp_path, array):
+    write_archive(tmp_path / "a", "test", 1, {"n": [None, 1.5]}, {"part/x.npy": array})
+    header, arrays = read_archive(tmp_path / "a", "test", 1)
+    array = np.asarray(array)
+    assert header == {"n": [None, 1.5]}
+    assert list(arrays) == ["part/x.npy"]
+    assert arrays["part/x.npy"].dtype == array.dtype.newbyteorder("=")
+    assert np.array_equal(arrays["part/x.npy"], array, equal_nan=array.dtype.kind == "f")
+
+
+@pytest.mark.parametrize(
+    ("header", "arrays", "words"),
+    [
+        ({}, {"a": np.zeros(2, np.float16)}, "'a' is float16; expected one of b1, u1"),
+        ({}, {"a": np.zeros(2, np.uint16)}, "'a' is uint16; expected one of"),
+        ({}, {"a": np.zeros(2, complex)}, "complex128 values"),
+        ({}, {"a": np.array([None])}, "object values"),
+        ({}, {"header": np.zeros(2)}, "name 'header'"),
+        ({}, {"a\\b": np.zeros(2)}, "an array has the name"),
+        ({}, {"a\0b": np.zeros(2)}, "an array has the name"),
+        ({}, {"": np.zeros(2)}, "an array has the name"),
+        ({}, {"\ud800": np.zeros(2)}, "an array has the name"),
+        ({"n": 10**5000}, {}, "header cannot hold these values"),
+        ({"n": {1: 2}}, {}, "the key 1; expected text"),
+        ({"n": {2}}, {}, "cannot hold set"),
+        ({"n": "x" * (8 << 20)}, {}, "expected at most 8388608"),
+        ({}, {"a": np.broadcast_to(np.zeros(1), 1 << 30)}, "bytes; expected at most 4294967296"),
+    ],
+)
+def test_what_would_not_be_read_is_refused_before_the_old_file_is_touched(
+    path, header, arrays, words
+):
+    whole = path.read_bytes()
+    with pytest.raises(InputError, match=words):
+        write_archive(path, "test", 1, header, arrays)
+    assert path.read_bytes() == whole
+    assert os.listdir(path.parent) == [path.name]
+
+
+def test_a_large_header_is_refused_before_it_is_parsed(tmp_path):
+    for n_bytes in (8 << 20, (8 << 20) + 4000):
+        text = b'{"magic": "bitnet", "kind": "test", "version": 1, "n": "'
+        text += b"x" * (n_bytes - len(text) - 2) + b'"}'
+        hostile(tmp_path / "a", [("header.npy", npy(np.frombuffer(text, np.uint8)))])
+        if n_bytes == 8 << 20:
+            assert kind_of(tmp_path / "a") == "test"
+            assert list(read_archive(tmp_path / "a", "test", 1)[0]) == ["n"]
+            continue
+        with pytest.raises(InputError, match="expected at most 8388608"):
+            read_archive(tmp_path / "a", "test", 1)
+        with pytest.raises(InputError, match="not a file of bitnet"):
+            kind_of(tmp_path / "a")
+
+
+def test_integers_of_5000_digits_are_refused(tmp_path):
+    text = b'{"magic": "bitnet", "kind": "test", "version": 1' + b"0" * 5000 + b"}"
+    hostile(tmp_path / "a", [("header.npy", npy(np.frombuffer(text, np.uint8)))])
+    with pytest.raises(InputError, match="no bitnet header"):
+        read_archive(tmp_path / "a", "test", 1)
+    with pytest.raises(InputError, match="not a file of bitnet"):
+        kind_of(tmp_path / "a")
+
+
+def test_hostile_kinds_and_versions_are_quoted_in_short(tmp_path):
+    for header in ({"kind": "x" * 10**5}, {"kind": "test", "version": "x" * 10**5}):
+        text = json.dumps({"magic": "bitnet", "version": 1} | header).encode()
+        hostile(tmp_path / "a", [("header.npy", npy(np.frombuffer(text, np.uint8)))])
+        with pytest.raises(InputError) as info:
+            read_archive(tmp_path / "a", "test", 1)
+        assert len(str(info.value)) < len(str(tmp_path)) + 200
+
+
+def test_archives_in_streams_are_those_in_files(path):
+    stream = io.BytesIO()
+    write_archive(stream, "test", 1, {"n": [1, 2]}, ARRAYS)
+    assert stream.getvalue() == path.read_bytes()
+    stream.seek(0)
+    assert kind_of(stream) == "test"
+    header, arrays = read_archive(stream, "test", 1)
+    assert header == {"n": [1, 2]}
+    assert {name: a.tolist() for name, a in arrays.items()} == {
+        name: a.tolist() for name, a in ARRAYS.items()
+    }
+    with pytest.raises(InputError, match="the stream has more than 9 bytes"):
+        read_archive(stream, "test", 1, 9)
+    with pytest.raises(InputError, match="the stream: the file is damaged"):
+        read_archive(
+            io.BytesIO(stream.getvalue().replace(b"int", b"inf", 1)[:-1] + b"g"), "test", 1
+        )
+    with pytest.raises(InputError, match="gives str; open it in binary mode"):
+        read_archive(io.StringIO("text"), "test", 1)

@@ -22,6 +22,7 @@ import sys
 FLOORS = [
     ["__init__", "errors"],
     ["arrays"],
+    ["files"],
     ["archive"],
     ["kernels"],
     ["devices", "quantizers"],

@@ -166,8 +166,13 @@ class _Counter:
             self.arrays[name.partition(".")[0]].append(array)
         self.constants = collections.defaultdict(list)  # by the first node that takes them
         for i in range(len(graph.nodes)):
-            if not self._varies(i) and self.readers[i][0] >= 0:
-                self.constants[self.readers[i][0]].append(i)
+            first = self._first_reader(i)
+            if not self._varies(i) and first >= 0:
+                self.constants[first].append(i)
+
+    def _first_reader(self, i):
+        """Return the number of the first node that takes a value; -1 if there is none."""
+        return next(iter(self.readers[i]), -1)
 
     def _varies(self, i):
         """Return whether a node depends on the input."""
@@ -262,7 +267,7 @@ class _Counter:
         if not taken or self._streams(numbers[0]):
             return {}
         i = numbers[-1]
-        while (j := self.readers[i][0]) >= 0 and self._streams(j):
+        while (j := self._first_reader(i)) >= 0 and self._streams(j):
             i = j
         bits = (numbers_of(value).bits for value in (taken[0], self.values[i]))
         moved = sum(map(_elements, taken)), _elements(self.values[i]), *bits

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from bitnet.arrays import array_module, is_array, like, moved
+from bitnet.arrays import array_module, is_array, like, moved, plain
 from bitnet.autograd.tensor import Tensor
 from bitnet.errors import InputError, unfit
 
@@ -64,10 +64,7 @@ class Parameter(Tensor):
         """Return numbers of the shape of the data as a contiguous array of their type."""
         x = x.data if isinstance(x, Tensor) else x
         name, expected = f"{type(self).__name__}.data", f"finite numbers of shape {self.shape}"
-        try:
-            given = x if is_array(x) else np.asarray(x)
-        except ValueError:  # rows of different length
-            raise unfit(name, expected, x) from None
+        given = plain(x, name)
         if given.shape != self.shape or given.dtype.kind not in "fiub":
             raise unfit(name, expected, given)
         xp = array_module(given)

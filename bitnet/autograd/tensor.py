@@ -20,6 +20,7 @@ from bitnet.arrays import (
     is_wide,
     like,
     moved,
+    plain,
     to_cpu,
     unshared,
 )
@@ -457,16 +458,11 @@ def _as_array(data):
     """Return an array of real numbers of float32, float64, an integer type or bool."""
     if isinstance(data, Tensor):
         raise InputError("Tensor: got a Tensor; expected an array (use its .data)")
-    try:
-        array = data if hasattr(data, "dtype") else np.asarray(data)
-    except ValueError as error:
-        raise InputError(f"Tensor: rows of different length ({error})") from None
-    if not hasattr(data, "dtype") and array.dtype.kind in "fiu":
+    array = plain(data, "Tensor")
+    from_python = not isinstance(data, np.generic)  # such as float64, which is also a float
+    if from_python and isinstance(data, (list, tuple, int, float)) and array.dtype.kind != "b":
         array = array.astype(np.float32)
-    wrong_float = array.dtype.kind == "f" and array.dtype.itemsize not in (4, 8)
-    if array.dtype.kind not in "fiub" or wrong_float or not array.dtype.isnative:
-        raise InputError(
-            f"Tensor: got an array of type {array.dtype}; "
-            "expected float32, float64, integers or booleans, in this machine's byte order"
-        )
-    return np.asarray(array) if np.isscalar(array) else array
+    if array.dtype.kind == "f" and array.dtype.itemsize not in (4, 8):
+        expected = "float32, float64, integers or booleans"
+        raise InputError(f"Tensor: got an array of type {array.dtype}; expected {expected}")
+    return array

@@ -13,15 +13,15 @@ from argparse import Namespace
 import numpy as np
 
 import bitnet
-from bitnet.archive import check_writable
 from bitnet.cli import options
 from bitnet.cli.nets import is_text, text_of
 from bitnet.data import TEXTS
 from bitnet.errors import InputError
+from bitnet.files import check_writable
 from bitnet.nn.module import evaluating
 from bitnet.training.reestimation import reestimate
 from bitnet.training.sources import inputs_of, read_data
-from bitnet.training.trained import Trained, load_net
+from bitnet.training.trained import Trained, load_net, norms_without_batches
 
 
 def add_arguments(parser):
@@ -66,6 +66,12 @@ def main(args: Namespace) -> None:
     if n:
         size = net.settings["batch"]
         print(f"statistics of the norms: means over {n} batches of {size} training images")
+    new = [] if n else norms_without_batches(net.model)
+    if new:
+        print(
+            f"note: {len(new)} norms, such as {new[0]}, have seen no batch, so most inputs get the "
+            "same scores; train the net first"
+        )
     _print_sizes(net, out)
     if sample is not None:
         (_compare_text if is_text(net) else _compare)(net, loaded, sample, out)

@@ -17,12 +17,12 @@ import numpy as np
 
 from bitnet.analysis import plots
 from bitnet.analysis.table import aligned, percent
-from bitnet.archive import check_writable, replacing
 from bitnet.cli.options import check_suffix
 from bitnet.deploy.cells import Cell
 from bitnet.deploy.products import Rescale
 from bitnet.deploy.runtime import weight_bits
 from bitnet.errors import InputError
+from bitnet.files import check_writable, opened, replacing
 from bitnet.kernels import BitPlanes, Bits
 from bitnet.training.trained import Trained, load_net
 
@@ -104,7 +104,7 @@ def main(args: Namespace) -> None:
 def _check_free(out):
     """Refuse to replace anything but an earlier text of this verb."""
     if pathlib.Path(out).exists():
-        with open(out, "rb") as file:
+        with opened(out) as file:
             if file.read(len(START)) not in (b"", START):
                 raise InputError(f"--out: {out} has other contents; choose another name")
 

@@ -3,8 +3,9 @@
 import json
 import pathlib
 
-from bitnet.archive import check_writable, replacing, to_json
+from bitnet.archive import to_json
 from bitnet.errors import InputError
+from bitnet.files import check_writable, replacing
 from bitnet.training.settings import MAY_CHANGE
 
 

@@ -6,7 +6,13 @@ import time
 from bitnet.data import TEXTS, Vocabulary
 from bitnet.deploy import FrozenLanguageModel
 from bitnet.errors import InputError
-from bitnet.training.metrics import bits_per_character, evaluate_language, measures, perplexity
+from bitnet.training.metrics import (
+    bits_per_character,
+    evaluate_language,
+    measures,
+    per_second,
+    perplexity,
+)
 from bitnet.training.texts import read_corpus
 from bitnet.training.trained import Trained
 
@@ -73,7 +79,7 @@ def measure_text(scores, vocabulary, ids, batch=20, steps=35):
         "tokens": len(ids) - 1,  # that are predicted
         **measures(loss),
         "unknown": float((ids[1:] == unknown).mean()),
-        "tokens_per_second": (len(ids) - 1) / elapsed_s,
+        "tokens_per_second": per_second(len(ids) - 1, elapsed_s),
     }
 
 

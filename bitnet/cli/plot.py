@@ -118,7 +118,8 @@ def weights_of(net):
     """
     graph = (net.freeze() if isinstance(net, Trained) else net).graph
     pairs = ((i, node) for i, node in enumerate(graph.nodes) if isinstance(node, Weights))
-    found = [(graph.nodes[graph.readers[i][0]].kind, node) for i, node in pairs]
+    readers = ((graph.readers[i], node) for i, node in pairs)
+    found = [(graph.nodes[own[0]].kind, node) for own, node in readers if own and own[0] >= 0]
     if not found:
         raise InputError(FLOAT)
     return {f"{i} {kind}": (w.packed, w.codebook) for i, (kind, w) in enumerate(found)}

@@ -9,9 +9,10 @@ from functools import partial
 
 import numpy as np
 
-from bitnet.archive import check_writable, replacing, to_json
+from bitnet.archive import to_json
 from bitnet.cli.options import add_machine, check_number
 from bitnet.errors import InputError
+from bitnet.files import check_writable, replacing
 from bitnet.optim import Adam
 from bitnet.training import checkpoint, metrics
 

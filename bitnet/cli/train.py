@@ -26,7 +26,6 @@ import shlex
 import signal
 from argparse import Namespace
 
-from bitnet.archive import check_writable
 from bitnet.cli.command import Terminated, handling
 from bitnet.cli.log import Log
 from bitnet.cli.nets import measure_of
@@ -35,6 +34,7 @@ from bitnet.cli.train_options import add_arguments as add_arguments
 from bitnet.cli.train_options import given_settings, new_settings
 from bitnet.cli.training_files import best_of, check_free, file_name, kept, resumed_file
 from bitnet.errors import InputError
+from bitnet.files import check_writable, locked
 from bitnet.nn.models import net_named
 from bitnet.training.experiment import Experiment
 from bitnet.training.settings import MAY_CHANGE, task_of
@@ -71,22 +71,32 @@ def main(args: Namespace) -> None:
     say = (lambda *words: None) if args.quiet else (lambda *words: print(*words, flush=True))
     if args.resume:
         out = resumed_file(args, lambda: new_settings(given))
-        experiment = _resumed(out, args, given)
     else:
         settings = new_settings(given)
         out = pathlib.Path(args.out or file_name(settings))
         check_suffix("--out", out, ".checkpoint")
         paths = [out, best_of(out)] if settings.get("validation", True) else [out]
-        check_free(paths, args.log)
         for path in paths + ([args.log] if args.log else []):
             check_writable(path)
-        experiment = Experiment(settings)
-    log = Log(args.log, experiment) if args.log else None
+    with contextlib.ExitStack() as stack:
+        for path in [out] + ([args.log] if args.log else []):
+            stack.enter_context(locked(path))
+        if args.resume:
+            experiment = _resumed(out, args, given)
+        else:
+            check_free(paths, args.log)
+            experiment = Experiment(settings)
+        _train(experiment, out, args, device, say)
+
+
+def _train(experiment, out, args, device, say):
+    """Run the epochs that are left, with checkpoints, and print their figures."""
     saved = None
     try:
         if not args.resume:
-            experiment.save(out)  # so that there is something to resume from now on
+            experiment.save(out)  # before the log, so that there is something to resume
         saved = _progress(experiment)
+        log = Log(args.log, experiment) if args.log else None
         experiment.to(device)
         _announce(say, experiment, out)
         with _stop() as stop:

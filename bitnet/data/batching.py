@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from bitnet.arrays import check_on_cpu
+from bitnet.arrays import check_on_cpu, plain
 from bitnet.data.display import grouped, size_in_words
 from bitnet.devices import check_generator
 from bitnet.errors import InputError, check_count
@@ -68,7 +68,7 @@ def batches(
     2
     """
     check_on_cpu("batches", images, labels)
-    images, labels = np.asarray(images), np.asarray(labels)
+    images, labels = plain(images, "images"), plain(labels, "labels")
     check_count("batches", batch_size=batch_size)
     batch_size = int(batch_size)
     fit = labels.ndim == 1 and labels.shape == images.shape[:1] and labels.dtype.kind in "iu"
@@ -90,6 +90,19 @@ def batches(
     if border is None:
         border = -1 if images.dtype.kind == "f" else 0
     return Batches(images, labels, batch_size, rng, (bool(flip), pad, border), prefetch)
+
+
+def check_labels(what, images, labels, n_classes):
+    """Raise InputError unless there is one whole number below `n_classes` per image."""
+    images = np.atleast_1d(images)
+    if labels.shape != images.shape[:1]:
+        came = f"labels of shape {labels.shape} for images of shape {images.shape}"
+        raise InputError(f"{what} has {came}; expected {len(images)}, one per image")
+    if labels.dtype.kind not in "iu":
+        raise InputError(f"{what} has {labels.dtype} labels; expected whole numbers")
+    if labels.size and not 0 <= labels.min() <= labels.max() < n_classes:
+        wrong = labels.min() if labels.min() < 0 else labels.max()
+        raise InputError(f"{what} has the label {wrong}; expected 0 to {n_classes - 1}")
 
 
 def _check_changes(images, rng, pad):

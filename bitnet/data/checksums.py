@@ -6,10 +6,10 @@ import hashlib
 import pathlib
 import re
 
-from bitnet.archive import replacing
 from bitnet.data.catalogue import find_files, folder_of, published
 from bitnet.data.idx import DAMAGED_GZIP, GZIP
 from bitnet.errors import InputError
+from bitnet.files import opened, replacing
 
 SUMS = "SHA256SUMS"  # in the format of `sha256sum`
 SUM_LINE = re.compile(r"([0-9a-f]{64}) [ *]([\w.-]{1,100})")
@@ -88,7 +88,7 @@ def _judge(stated, path, folder, unzip):
 
 def _digest(path, n_bytes, unzip, digest):
     """Update a digest with the content of a file; return its size, `n_bytes` + 1 at most."""
-    with open(path, "rb") as raw:
+    with opened(path) as raw:
         zipped = unzip and raw.read(2) == GZIP
         raw.seek(0)
         done = 0
@@ -110,7 +110,7 @@ def _read_sums(path):
     """Return the checksums of `write_sums` by name; empty if there is no such file."""
     if not path.is_file():
         return {}
-    with open(path, "rb") as file:
+    with opened(path) as file:
         lines = file.read(MAX_SUMS).decode("ascii", "replace").splitlines()
     matches = list(map(SUM_LINE.fullmatch, lines))
     if not all(matches):

@@ -11,8 +11,8 @@ import pathlib
 
 import numpy as np
 
-from bitnet.archive import replacing, size_of
 from bitnet.errors import InputError
+from bitnet.files import opened, replacing, size_of
 
 SIDE, CHANNELS = 32, 3
 PIXELS = SIDE * SIDE * CHANNELS
@@ -61,7 +61,7 @@ def read_cifar(
     if classes not in LABELS:
         raise InputError(f"read_cifar: classes is {classes!r}; expected 10 or 100")
     record = len(LABELS[classes]) + PIXELS
-    with open(path, "rb") as file:
+    with opened(path) as file:
         n_bytes, start = size_of(path, file, max_bytes), file.read(2)
         if (
             start[:1] == b"\x80" and 2 <= start[-1] <= 5
@@ -89,7 +89,7 @@ def read_cifar(
 
 def read_class_names(path, count):
     """Read `count` different class names, one per line, such as `batches.meta.txt`."""
-    with open(path, "rb") as file:
+    with opened(path) as file:
         content = file.read(MAX_NAMES + 1)
     if len(content) > MAX_NAMES or not content.isascii():
         raise InputError(f"{path}: not a list of {count} names in ASCII")

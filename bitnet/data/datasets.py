@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from bitnet.arrays import plain
+from bitnet.data.batching import check_labels
 from bitnet.data.catalogue import PUBLISHED, find_files, folder_of, published
 from bitnet.data.cifar import read_cifar, read_class_names
 from bitnet.data.display import grouped, image_table, size_in_words
@@ -49,6 +51,14 @@ class Dataset:
     test_images: np.ndarray
     test_labels: np.ndarray
     classes: tuple[str, ...]
+
+    def __post_init__(self):
+        for part in ("train", "test"):
+            images = plain(getattr(self, f"{part}_images"), f"{part}_images")
+            labels = plain(getattr(self, f"{part}_labels"), f"{part}_labels")
+            check_labels(f"Dataset: the {part} set", images, labels, len(self.classes))
+            object.__setattr__(self, f"{part}_images", images)
+            object.__setattr__(self, f"{part}_labels", labels)
 
     def __repr__(self):
         counts = f"{grouped(len(self.train_images))} + {grouped(len(self.test_images))} images"
@@ -227,9 +237,4 @@ def _check(what, kind, images, labels, n_classes):
     """Raise InputError if images and labels do not fit together."""
     if len(images) == 0 or (kind == "idx" and images.shape[1:] != (28, 28)):
         raise InputError(f"{what} has images of shape {images.shape}; expected (count, 28, 28)")
-    if labels.shape != images.shape[:1]:
-        raise InputError(
-            f"{what} has labels of shape {labels.shape}; expected {len(images)}, one per image"
-        )
-    if labels.max() >= n_classes:
-        raise InputError(f"{what} has the label {labels.max()}; expected 0 to {n_classes - 1}")
+    check_labels(what, images, labels, n_classes)

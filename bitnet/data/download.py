@@ -10,10 +10,10 @@ import pathlib
 import tarfile
 import zlib
 
-from bitnet.archive import replacing
 from bitnet.data.catalogue import find_files, folder_of, published
 from bitnet.data.checksums import verify, write_sums
 from bitnet.errors import InputError
+from bitnet.files import replacing
 
 BLOCK = 1 << 16
 TIMEOUTS_S = (10, 60)  # for a connection, for the next bytes

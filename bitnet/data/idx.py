@@ -14,8 +14,8 @@ import zlib
 
 import numpy as np
 
-from bitnet.archive import replacing
 from bitnet.errors import InputError
+from bitnet.files import opened, replacing
 
 UINT8 = 8  # the type code
 MAX_AXES = 4
@@ -58,7 +58,7 @@ def read_idx(path: pathlib.Path | str, max_bytes: int = MAX_BYTES) -> np.ndarray
     ...     read_idx(f"{folder}/labels.gz")
     array([7, 2], dtype=uint8)
     """
-    with open(path, "rb") as raw:
+    with opened(path, "an IDX file") as raw:
         zipped = raw.read(2) == GZIP
         n_file = raw.seek(0, os.SEEK_END)
         raw.seek(0)

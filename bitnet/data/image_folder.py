@@ -16,12 +16,13 @@ import warnings
 
 import numpy as np
 
-from bitnet.archive import size_of
 from bitnet.errors import InputError, check_count
+from bitnet.files import opened, size_of
 
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "PPM", "WEBP")
 ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".pgm", ".ppm", ".webp")
 MAX_PIXELS = 1 << 26  # per file, 67 million
+STRIP = 1 << 20  # pixels that are converted at once
 MAX_FILE = 1 << 28  # bytes
 MAX_BYTES = 1 << 32  # for all decoded images of a folder
 MAX_SIZE = 4096
@@ -40,7 +41,8 @@ def read_image(path: pathlib.Path | str, size: int, channels: int = 3) -> np.nda
     Parameters
     ----------
     path : str or path
-        A JPEG, PNG, BMP, GIF, PPM, PGM or WebP file of at most 256 MiB and 67 million pixels.
+        A JPEG, PNG, BMP, GIF, PPM, PGM or WebP file of at most 256 MiB and 67 million pixels, which
+        need at most 8 bytes of memory each.
     size : int
         Pixels per side, 1 to 4096.
     channels : {1, 3}, optional
@@ -69,7 +71,7 @@ def read_image(path: pathlib.Path | str, size: int, channels: int = 3) -> np.nda
     check_wanted(size, channels)
     from PIL import Image
 
-    with opened(path, channels) as image:
+    with upright(path, channels) as image:
         side = min(image.size)
         left, top = ((length - side) // 2 for length in image.size)
         box = left, top, left + side, top + side
@@ -101,7 +103,7 @@ _quiet = _Quiet()
 
 
 @contextlib.contextmanager
-def opened(path, channels, least=None):
+def upright(path, channels, least=None):
     """Open an image upright, with 8 bits and without transparency; errors name the file.
 
     With `least`, a JPEG may be decoded at 1/8, 1/4 or 1/2 of its size, if both sides stay at
@@ -109,7 +111,7 @@ def opened(path, channels, least=None):
     """
     from PIL import Image, ImageOps
 
-    with open(path, "rb") as file, _quiet:
+    with opened(path, "a picture") as file, _quiet:
         size_of(path, file, MAX_FILE)
         try:
             with Image.open(file, formats=FORMATS) as image:
@@ -119,8 +121,8 @@ def opened(path, channels, least=None):
                     raise InputError(f"{path}: {came}; expected at most {MAX_PIXELS} in all")
                 if least is not None:
                     image.draft(None, (least, least))
-                image = ImageOps.exif_transpose(_on_white(_on_8_bits(image)))
-                yield image.convert(MODES[channels])
+                ImageOps.exif_transpose(image, in_place=True)  # first: conversions lose the EXIF
+                yield _converted(image, MODES[channels])
         except (InputError, MemoryError):
             raise
         except Exception as error:  # Pillow raises many classes for damaged files
@@ -140,13 +142,27 @@ def check_wanted(size, channels):
         raise InputError(f"channels is {channels!r}; expected 1 (grey) or 3 (RGB)")
 
 
+def _converted(image, mode):
+    """Return an image with 8 bits, without transparency, in a mode; made in strips of rows."""
+    from PIL import Image
+
+    if image.mode == mode and not image.has_transparency_data:
+        return image
+    (width, height), result = image.size, Image.new(mode, image.size)
+    step = max(1, STRIP // width)
+    for top in range(0, height, step):
+        part = image.crop((0, top, width, min(top + step, height)))
+        result.paste(_on_white(_on_8_bits(part)).convert(mode), (0, top))
+    return result
+
+
 def _on_8_bits(image):
     """Convert 16-bit images to 8 bits; the conversion of Pillow would clip."""
     if not image.mode.startswith("I"):
         return image
     from PIL import Image
 
-    return Image.fromarray((np.asarray(image, np.int64).clip(0, 65535) >> 8).astype(np.uint8))
+    return Image.fromarray((np.asarray(image).clip(0, 65535) >> 8).astype(np.uint8))
 
 
 def _on_white(image):

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from bitnet.arrays import check_on_cpu
+from bitnet.arrays import check_on_cpu, plain
 from bitnet.data.display import grouped
 from bitnet.devices import check_generator
 from bitnet.errors import InputError, check_count
@@ -69,7 +69,7 @@ def sequences(
     [[10]] [[11]] False
     """
     check_on_cpu("sequences", ids)
-    ids = np.asarray(ids)
+    ids = plain(ids, "ids")
     if ids.ndim != 1 or ids.dtype.kind not in "iu":
         came = f"{ids.dtype} of shape {ids.shape}"
         raise InputError(f"sequences: ids are {came}; expected integers of shape (count,)")

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from bitnet.arrays import plain
 from bitnet.data.display import size_in_words
 from bitnet.errors import InputError
 
@@ -38,7 +39,7 @@ def gcn(images, sqrt_bias=SQRT_BIAS):
 
     `(x - mean) / sqrt(sqrt_bias + variance)`, mean and variance over all pixels and channels.
     """
-    x = np.asarray(images, np.float64)
+    x = plain(images, "images").astype(np.float64, copy=False)
     rows = x.reshape(len(x), -1)  # (count, pixels)
     rows = rows - rows.mean(axis=1, keepdims=True)
     variance = (rows * rows).mean(axis=1, keepdims=True)
@@ -55,7 +56,7 @@ def lcn(images):
         s = sqrt(G * v^2)
         y = v / max(s, mean of s over the pixels, 1e-4)
     """
-    x = np.asarray(images, np.float64)
+    x = plain(images, "images").astype(np.float64, copy=False)
     x = x - _blurred(x)
     deviation = np.sqrt(_blurred(x * x))
     mean = deviation.mean(axis=(1, 2), keepdims=True)  # of each image and channel
@@ -104,7 +105,7 @@ def fit_zca(images, regularizer=REGULARIZER, before=np.asarray):
 
 def zca(images, mean, matrix):
     """Whiten images: `(x - mean) @ matrix`."""
-    x = np.asarray(images, np.float64)
+    x = plain(images, "images").astype(np.float64, copy=False)
     return ((x.reshape(len(x), -1) - mean) @ np.asarray(matrix, np.float64)).reshape(x.shape)
 
 
@@ -169,7 +170,7 @@ class Preparation:
         `steps` are one or more of "gcn", "lcn" and "zca" in the order of use, each at most once.
         """
         steps = (steps,) if isinstance(steps, str) else tuple(steps)
-        images = np.asarray(images)
+        images = plain(images, "images")
         header: dict[str, Any] = {"steps": list(steps), "image": list(images.shape[1:])}
         header |= {"sqrt_bias": sqrt_bias, "regularizer": regularizer, "clip": clip}
         header |= {"mean": 0.0, "std": 1.0}
@@ -215,7 +216,7 @@ class Preparation:
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """Return the prepared images, uint8 of the same shape."""
-        images = np.asarray(images)
+        images = plain(images, "images")
         self._check_images(images)
         y, done = np.empty(images.shape, np.uint8), 0
         scale = 127.5 / (self.header["clip"] * self.header["std"])
@@ -233,7 +234,7 @@ class Preparation:
             "lcn": lcn,
             "zca": lambda x: zca(x, self.arrays["zca_mean"], self.arrays["zca_matrix"]),
         }
-        x = np.asarray(images, np.float64)
+        x = plain(images, "images").astype(np.float64, copy=False)
         for step in steps:
             x = functions[step](x)
         return x
@@ -256,17 +257,19 @@ def _check_header(header):
     steps, image = header["steps"], header["image"]
     listed = isinstance(steps, (list, tuple)) and all(step in STEPS for step in steps)
     if not listed or not 0 < len(steps) == len(set(steps)):
-        raise InputError(f"Preparation: steps {steps!r}; expected some of {STEPS}, each once")
+        raise InputError(f"Preparation: steps {steps!r:.60}; expected some of {STEPS}, each once")
     most = MAX_ZCA if "zca" in steps else MAX_SIZE
     listed = isinstance(image, (list, tuple)) and all(type(n) is int and n > 0 for n in image)
     if not listed or len(image) not in (2, 3) or math.prod(image) > most:
         expected = (
             f"(height, width) or (height, width, channels); with zca at most {MAX_ZCA} numbers"
         )
-        raise InputError(f"Preparation: images of shape {image!r}; expected {expected}")
+        raise InputError(f"Preparation: images of shape {image!r:.60}; expected {expected}")
     for name, (least, most) in NUMBERS.items():
         value = header[name]
         if isinstance(value, bool) or not isinstance(value, (int, float, np.number)):
-            raise InputError(f"Preparation: {name} is {value!r}; expected a number")
+            raise InputError(f"Preparation: {name} is {value!r:.60}; expected a number")
         if not least <= value <= most:  # false for NaN
-            raise InputError(f"Preparation: {name} is {value}; expected {least:g} to {most:g}")
+            raise InputError(
+                f"Preparation: {name} is {value!r:.60}; expected {least:g} to {most:g}"
+            )

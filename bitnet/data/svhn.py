@@ -9,8 +9,8 @@ import pathlib
 
 import numpy as np
 
-from bitnet.archive import size_of
 from bitnet.errors import InputError
+from bitnet.files import opened, size_of
 
 MAX_BYTES = 1 << 31  # of pixels; the set "extra" has 1.6 GB
 
@@ -49,7 +49,7 @@ def read_svhn(
         raise InputError("read_svhn needs SciPy; run `pip install scipy`, or the extra `mat`")
     import scipy.io
 
-    with open(path, "rb") as file:
+    with opened(path) as file:
         size_of(path, file, max_bytes)
         try:
             stated = {name: (shape, kind) for name, shape, kind in scipy.io.whosmat(file)}

@@ -10,11 +10,11 @@ import pathlib
 
 import numpy as np
 
-from bitnet.archive import size_of
 from bitnet.data.catalogue import data_folder
 from bitnet.data.display import grouped
 from bitnet.data.vocabulary import END, UNITS, Vocabulary, words_of
 from bitnet.errors import InputError, check_choice
+from bitnet.files import opened, size_of
 
 TEXTS = ("embedded-text", "ptb")
 EMBEDDED = pathlib.Path(__file__).parent / "plays"
@@ -165,9 +165,7 @@ def available_texts() -> list[tuple[str, str]]:
 def read_text(path):
     """Return the text of a UTF-8 file of at most 256 MiB; an error names the invalid byte."""
     path = pathlib.Path(path)
-    if path.exists() and not path.is_file():
-        raise InputError(f"{path}: it is a folder or a device; expected a text file")
-    with open(path, "rb") as file:
+    with opened(path, "a text file") as file:
         size_of(path, file, MAX_BYTES)
         content = file.read(MAX_BYTES)
     if content[:2] in MARKS:

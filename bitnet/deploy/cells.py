@@ -5,9 +5,9 @@ import dataclasses
 from bitnet import kernels
 from bitnet.arrays import array_module, is_array
 from bitnet.deploy.floats import across
-from bitnet.deploy.node import Book, Flag, FloatArray, Node, Number
+from bitnet.deploy.node import MACS, Book, Flag, FloatArray, Node, Number
 from bitnet.deploy.products import check_edges, quantized
-from bitnet.deploy.sizes import Value
+from bitnet.deploy.sizes import Value, elements
 from bitnet.errors import InputError
 from bitnet.kernels import GATES
 
@@ -51,6 +51,9 @@ class Cell(Node):
         if self.kind == "lstm":  # the last cell follows the states
             steps = steps + 1
         return Value((steps, *first), z.kind, by_row=False)
+
+    def work(self, value, z, weight, *states):
+        return elements(z.shape) + elements(weight.shape) // MACS
 
     def laid(self, weight):
         """Return float weights in the order of the product."""

@@ -5,12 +5,12 @@ the specification.
 """
 
 import importlib
+import json
 
-from bitnet.archive import kind_of, read_archive, write_archive
+from bitnet.archive import MAX_BYTES, kind_of, read_archive, to_json, write_archive
 from bitnet.errors import InputError
 
 KIND, LANGUAGE_MODEL, VERSION = "frozen net", "frozen language model", 2
-MAX_BYTES = 1 << 30
 READERS = {
     KIND: "bitnet.deploy.runtime:FrozenNet",
     LANGUAGE_MODEL: "bitnet.deploy.language:FrozenLanguageModel",
@@ -18,8 +18,16 @@ READERS = {
 
 
 def save(net, path):
-    """Write a frozen net to a file, completely or not at all."""
-    write_archive(path, net.kind, VERSION, *net.contents())
+    """Write a frozen net to a file or a stream, completely or not at all.
+
+    What `load` would refuse is refused before the file is touched.
+    """
+    header, arrays = net.contents()
+    try:
+        type(net).from_contents(json.loads(to_json(header)), dict(arrays))
+    except InputError as error:
+        raise InputError(f"{net} cannot be saved: {error}") from None
+    write_archive(path, net.kind, VERSION, header, arrays)
 
 
 def load(path, max_bytes=MAX_BYTES):

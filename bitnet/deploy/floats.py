@@ -13,9 +13,29 @@ import numpy as np
 
 from bitnet import kernels
 from bitnet.arrays import array_module, floats, promoted
-from bitnet.deploy.node import Flag, FloatArray, Form, Integers, Node, Number, Taps, Whole, number
-from bitnet.deploy.products import images_after
-from bitnet.deploy.sizes import INTEGERS, Size, Value, broadcast, joined, promoted_kind, total
+from bitnet.deploy.node import (
+    MACS,
+    Flag,
+    FloatArray,
+    Form,
+    Integers,
+    Node,
+    Number,
+    Taps,
+    Whole,
+    number,
+)
+from bitnet.deploy.products import images_after, work_of_product
+from bitnet.deploy.sizes import (
+    INTEGERS,
+    Size,
+    Value,
+    broadcast,
+    elements,
+    joined,
+    promoted_kind,
+    total,
+)
 
 
 def _prelu(x, slope):
@@ -180,6 +200,8 @@ class FloatLinear(Node):
         by_row = joined((x, weight, bias))
         return Value((x.shape[0], weight.shape[0]), x.kind, by_row=by_row)
 
+    work = work_of_product
+
     def laid(self, weight):
         """Return the weights in the order of the product, laid out once if they are constant."""
         return across(weight)
@@ -199,7 +221,7 @@ class FloatConv(Node):
     arity = (3, 3)
 
     def value(self, x, weight, bias):
-        shape = images_after(self.window, x.shape)
+        shape = images_after(self.window, x.shape, self.groups)
         kinds = {x.kind, weight.kind, bias.kind}
         if len(kinds) > 1 or not x.is_float or len(weight.shape) != 4:
             raise self.unlike("float images, filters and bias of one type", x, weight, bias)
@@ -209,6 +231,8 @@ class FloatConv(Node):
             raise self.unlike(expected, x, weight, bias)
         by_row = joined((x, weight, bias))
         return Value((*shape[:3], weight.shape[0]), x.kind, by_row=by_row)
+
+    work = work_of_product
 
     def laid(self, weight):
         """Return the filters of each group in the order of the product."""
@@ -243,6 +267,9 @@ class MatMul(Node):
             raise self.unlike("integers with a fixed number of columns", a, b)
         return Value(shape, kind, a.largest * b.largest * a.shape[1], by_row=by_row)
 
+    def work(self, value, *values):
+        return elements(value.shape) * (1 + elements(values[1].shape[:1]) // MACS)
+
     def run(self, sizes, a, b):
         """Return a @ b."""
         a, b = promoted(a, b)
@@ -275,6 +302,9 @@ class Reduce(Node):
                 raise self.unlike("integers with a fixed number of summands", x)
             kind, largest = "int64", x.largest * count
         return Value(tuple(shape), kind, largest, by_row=by_row)
+
+    def work(self, value, *values):
+        return elements(values[0].shape)
 
     def run(self, sizes, x):
         """Return the reduced array."""

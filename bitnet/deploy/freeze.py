@@ -6,7 +6,7 @@ from typing import Any, overload
 import numpy as np
 
 from bitnet import kernels, nn
-from bitnet.arrays import as_array, nested, to_cpu
+from bitnet.arrays import nested, plain, to_cpu
 from bitnet.autograd import Tensor
 from bitnet.autograd.trace import flat, trace
 from bitnet.data.vocabulary import Vocabulary
@@ -160,7 +160,7 @@ def _array(x):
     x = to_cpu(x.data if isinstance(x, Tensor) else x)
     if isinstance(x, Bits):
         return x
-    x = as_array(x)
+    x = plain(x, "freeze: the example")
     if x.dtype == np.uint8:
         return x
     if x.dtype.kind not in "fiu":

@@ -27,6 +27,7 @@ KINDS |= {"weights": Weights, "constant": Constant}
 KINDS |= products.KINDS | floats.KINDS | shapes.KINDS | cells.KINDS
 MAX_NODES = 1 << 16
 MOST_ROWS = 256  # of a batch that one compiled loop may compute
+MAX_WORK = 1 << 32  # elements per input, see `Node.work`
 
 
 class FrozenGraph:
@@ -51,8 +52,13 @@ class FrozenGraph:
         if not whole:
             raise InputError(f"the outputs are {self.outputs!r:.60}; expected numbers of nodes")
         found: list[Value] = []
+        work = 0
         for i, node in enumerate(self.nodes):
             found.append(self._value(i, node, found))
+            work += node.work(found[i], *[found[j] for j in node.inputs])
+            if work > MAX_WORK:
+                came = f"more than {MAX_WORK} elements to compute for one input"
+                raise InputError(f"{self.title(i)}: {came}; expected a smaller net or input")
             for array in node.arrays():
                 read_only(array)  # so that the prepared weights stay equal to them
         self.values = tuple(found)
@@ -109,6 +115,10 @@ class FrozenGraph:
         alone = all(not any(isinstance(size, Size) for size in shape[1:]) for shape in taken)
         varying = [*dynamic, *(node.value() for node in self.inputs)]
         return alone and all(v.by_row and v.shape[:1] == (BATCH,) for v in varying)
+
+    def __reduce__(self):
+        """Pickle the nodes and outputs alone: what follows from them is checked and made again."""
+        return FrozenGraph, (self.nodes, self.outputs)
 
     def moved(self, move) -> "FrozenGraph":
         """Return a graph with moved arrays; see `bitnet.arrays.moved`."""

@@ -15,11 +15,12 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 
 from bitnet.arrays import Array, array_module, is_array, moved, to_cpu
-from bitnet.deploy.sizes import Value, in_header, shape_of
+from bitnet.deploy.sizes import Value, elements, in_header, shape_of
 from bitnet.errors import InputError
 from bitnet.kernels import Codebook, Window
 
 WINDOW = {field.name for field in dataclasses.fields(Window)}
+MACS = 32  # multiply-accumulates take as long as one element of other nodes
 LEVELS = ("patterns", "coefficients", "unit", "offset")
 
 
@@ -140,9 +141,20 @@ class Node:
         """Return what is known of the result; refuse operands or fields that do not fit."""
         raise NotImplementedError(type(self).__name__)
 
+    def work(self, value: Value, *values: Value) -> int:
+        """Return the work for one input in a sequence of one step: about the elements computed.
+
+        `MACS` multiply-accumulates of a product count as one.
+        """
+        return elements(value.shape)
+
     def run(self, sizes, *operands):
         """Return the result for operands, with the variable sizes by name."""
         raise NotImplementedError(type(self).__name__)
+
+    def __getstate__(self):
+        """Pickle the fields alone, without what was computed from them."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
 
     def _moved(self, move):
         """Return a copy with moved arrays; see `bitnet.arrays.moved`."""

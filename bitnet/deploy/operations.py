@@ -16,7 +16,7 @@ MOST_PLANES = 8
 FLOAT_WORK, STEP_WORK = 40, 20  # of a product of floats, and of a comparison
 PANEL, VECTOR, ALIGNED = 32, 16, 8  # outputs per panel, numbers per vector, words
 SIGNS = (1,)  # the coefficients of +1 and -1
-BINARY = {"add": "add", "subtract": "subtract", "multiply": "scale", "prelu": "prelu"}
+BINARY = {name: name for name in ("add", "subtract", "divide", "prelu")} | {"multiply": "scale"}
 
 
 class NotCoveredError(Exception):
@@ -302,6 +302,12 @@ class Builder:
             own = {"number": self.as_floats(second).start}
         return self.row(BINARY[node.kind], x, self.numbers(x.n), words=x.vectors, **own)
 
+    def unary(self, i, node):
+        """Change floats one by one."""
+        need(node.kind == "hardtanh", node.kind)
+        x = self.as_floats(node.inputs[0])
+        return self.row("hardtanh", x, self.numbers(x.n), words=x.vectors)
+
     def float_linear(self, i, node):
         """Multiply floats with float weights."""
         x, nodes = self.operand(node, "float32"), self.graph.nodes
@@ -325,6 +331,7 @@ MAKERS = {
     products.Unpack: Builder.unpack,
     floats.Affine: Builder.affine,
     floats.Binary: Builder.binary,
+    floats.Unary: Builder.unary,
     floats.FloatLinear: Builder.float_linear,
     shapes.Flatten: Builder.flatten,
 }

@@ -10,6 +10,7 @@ import numpy as np
 from bitnet import kernels
 from bitnet.arrays import array_module
 from bitnet.deploy.node import (
+    MACS,
     Book,
     BoolArray,
     FloatArray,
@@ -20,10 +21,11 @@ from bitnet.deploy.node import (
     Taps,
     Whole,
 )
-from bitnet.deploy.sizes import Size, Value, joined, total
+from bitnet.deploy.sizes import MAX_ELEMENTS, Size, Value, elements, joined, total
 from bitnet.errors import InputError
 from bitnet.kernels import BitPlanes, Bits, Codebook, Thresholds
 
+MAX_TAPS = 1 << 12  # of a window
 OPERANDS = ("bits", "planes", "uint8")
 
 
@@ -44,17 +46,34 @@ def check_edges(edges, codebook):
 
 
 def check_window(window):
-    """Refuse a padding that is not smaller than the window."""
-    if max(n for pair in window.padding for n in pair) >= max(window.size):
-        raise InputError(f"{window!r}; expected a padding smaller than the window")
+    """Refuse many taps, and a padding that is not smaller than the window on its axis."""
+    if window.taps > MAX_TAPS:
+        raise InputError(f"a window of {window.taps} taps; expected at most {MAX_TAPS}")
+    if any(max(pair) >= size for pair, size in zip(window.padding, window.size, strict=True)):
+        raise InputError(f"{window!r}; expected a padding smaller than the window on each axis")
 
 
-def images_after(window, shape):
+def images_after(window, shape, groups=1):
     """Return the shape (B, H', W', C) of images after a window; refuse others."""
     check_window(window)
     if len(shape) != 4 or any(isinstance(size, Size) for size in shape[1:]):
         raise InputError(f"a window on values of shape {shape}; expected images (B, H, W, C)")
-    return (shape[0], *window.output(*shape[1:3]), shape[3])
+    after = (shape[0], *window.output(*shape[1:3]), shape[3])
+    if (seen := seen_by(window, after) // groups) > MAX_ELEMENTS:
+        came = f"a window that sees {seen} elements per input"
+        raise InputError(f"{came}; expected at most {MAX_ELEMENTS}: taps x outputs x channels")
+    return after
+
+
+def seen_by(window, after):
+    """Return the number of elements that a window sees in one input."""
+    return window.taps * math.prod(after[1:])
+
+
+def work_of_product(self: Node, value: Value, *values: Value) -> int:
+    """Return the work of a product with weights (M, ...), the second operand; see `Node.work`."""
+    weight = values[1]
+    return elements(value.shape) * (1 + elements(weight.shape[1:]) // MACS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,6 +111,8 @@ class Linear(Node):
         rows = (total(x.shape[:-1]),) if len(x.shape) > 2 else x.shape[:1]
         return Value((*rows, weight.shape[0]), "int32", largest, by_row=joined((x, weight)))
 
+    work = work_of_product
+
     def run(self, sizes, x, weight):
         """Return the integers, int32 (R, M)."""
         return kernels.plane_gemm(kernels.merge_rows(x), weight)
@@ -107,7 +128,7 @@ class Conv(Node):
     arity = (2, 2)
 
     def value(self, x, weight):
-        shape = images_after(self.window, x.shape)
+        shape = images_after(self.window, x.shape, self.groups)
         fits = x.kind in OPERANDS and weight.is_packed and len(weight.shape) == 4
         if not fits or weight.shape[1:3] != self.window.size:
             raise self.unlike(
@@ -119,6 +140,8 @@ class Conv(Node):
         largest = math.prod(weight.shape[1:]) * x.largest * weight.largest
         by_row = joined((x, weight))
         return Value((*shape[:3], weight.shape[0]), "int32", largest, by_row=by_row)
+
+    work = work_of_product
 
     def run(self, sizes, x, weight):
         """Return the integers, int32 (B, H', W', M)."""

@@ -10,11 +10,11 @@ import functools
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 import numpy as np
 
-from bitnet.arrays import Array, array_module, like
+from bitnet.arrays import Array, array_module, like, plain
 from bitnet.data.preparation import Preparation
 from bitnet.deploy import file
 from bitnet.deploy.graph import FrozenGraph
@@ -181,7 +181,7 @@ class FrozenNet:
         """Return prepared inputs for uint8 images (B, H, W[, C]) as in files."""
         if self.preparation is None:
             return images
-        images, own = np.asarray(images), tuple(self.preparation.header["image"])
+        images, own = plain(images, "images"), tuple(self.preparation.header["image"])
         if images.ndim > 2 and images.shape[1:] in ((*own, 1), own[:2]) and own[2:] in ((), (1,)):
             images = images.reshape(len(images), *own)  # the axis of a single channel is optional
         return self.preparation(images)
@@ -248,8 +248,11 @@ class FrozenNet:
         """Return the classes, int64 (B,): the index of the largest of the `scores`."""
         return self.scores(*inputs, prepared=prepared).argmax(axis=1)
 
-    def save(self, path: Path | str) -> None:
-        """Write the net to a file, completely or not at all."""
+    def save(self, path: Path | str | BinaryIO) -> None:
+        """Write the net to a file or a binary stream, completely or not at all.
+
+        What `bitnet.load` would refuse, such as `classes` that are not text, is refused.
+        """
         file.save(self, path)
 
     def contents(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:

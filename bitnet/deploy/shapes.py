@@ -7,7 +7,7 @@ from typing import Annotated
 from bitnet import kernels
 from bitnet.arrays import Array, array_module, is_array
 from bitnet.deploy.node import Form, Integers, Node, Shape, Taps, whole
-from bitnet.deploy.products import images_after
+from bitnet.deploy.products import images_after, seen_by
 from bitnet.deploy.sizes import INTEGERS, PACKED, Value, at, joined, total
 from bitnet.errors import InputError
 from bitnet.kernels import BitPlanes, Bits
@@ -32,6 +32,9 @@ class Pool(Node):
         if x.kind not in ("int32", *PACKED):
             raise self.unlike("int32 or packed values", x)
         return Value(shape, "int32", x.largest * self.window.taps, by_row=x.by_row)
+
+    def work(self, value, *values):
+        return seen_by(self.window, value.shape)
 
     def run(self, sizes, x):
         """Return the pooled images."""

@@ -127,7 +127,7 @@ class Value:
         if self.kind in INTEGERS and self.largest > INTEGERS[self.kind]:
             expected = f"{self.kind} holds; use fewer inputs or fewer bits in that layer"
             raise InputError(f"integers up to {self.largest}, more than {expected}")
-        if len(self.shape) > MAX_AXES or _numbers(self.shape) > MAX_ELEMENTS:
+        if len(self.shape) > MAX_AXES or elements(self.shape) > MAX_ELEMENTS:
             expected = f"at most {MAX_AXES} axes and {MAX_ELEMENTS} elements per input"
             raise InputError(f"the shape {self.shape}; expected {expected}")
 
@@ -154,7 +154,7 @@ class Value:
         return dataclasses.replace(self, shape=tuple(shape))
 
 
-def _numbers(shape):
+def elements(shape):
     """Return the elements of a shape whose variable sizes are 1."""
     return math.prod(own if isinstance(own, int) else own.factor + abs(own.more) for own in shape)
 

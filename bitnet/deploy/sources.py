@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import numpy as np
 
 from bitnet import kernels
-from bitnet.arrays import Array, array_module, as_array, to_cpu
+from bitnet.arrays import Array, array_module, plain, to_cpu
 from bitnet.deploy.node import Book, Form, Node, Shape, Whole, largest_of, numpy_kind, whole
 from bitnet.deploy.sizes import Size, Value, at
 from bitnet.errors import InputError
@@ -55,11 +55,7 @@ class Input(Node):
                 came = f"Bits of shape {x.shape}"
                 raise InputError(f"{net}: got {came}; expected {self.kind} {self._sizes}")
             return x
-        try:
-            x = as_array(x)
-        except ValueError:
-            came = "rows of different lengths"
-            raise InputError(f"{net}: got {came}; expected {self._sizes}") from None
+        x = plain(x, str(net))
         x = x if self._fits(x.shape) else self._shaped(net, x)
         if not FITS[self.kind](x):
             raise InputError(f"{net}: got {x.dtype} values; expected {TYPES[self.kind][1]}")

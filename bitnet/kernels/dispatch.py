@@ -120,7 +120,7 @@ def _function(chosen, definition):
 
 def check_numbers(name, x, kinds="fiub", expected="real numbers"):
     """Reject anything but an array of numbers, of NumPy's `kinds`, with at least one axis."""
-    if not is_array(x):
+    if not is_array(x) or isinstance(x, (np.matrix, np.ma.MaskedArray)):
         raise InputError(f"{name}: got {type(x).__name__}; expected a NumPy array of {expected}")
     narrow = x.dtype.kind == "f" and x.dtype.itemsize not in (4, 8)
     if x.dtype.kind not in kinds or narrow or not x.dtype.isnative or x.ndim == 0:

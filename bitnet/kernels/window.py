@@ -59,10 +59,10 @@ class Window:
         good += [_is_range(v, 0) for v in pads]
         if not all(good) or self.border not in (0, 1, -1):
             raise InputError(
-                f"Window: size is {self.size!r}, stride {self.stride!r}, padding {self.padding!r} "
-                f"and border {self.border!r}; expected two integers of 1 or more for size and "
-                "stride, padding ((above, below), (left, right)) of 0 or more, all below 2**31, "
-                "and a border of 0, 1 or -1"
+                f"Window: size is {self.size!r:.60}, stride {self.stride!r:.60}, padding "
+                f"{self.padding!r:.60} and border {self.border!r:.60}; expected two integers of 1 "
+                "or more for size and stride, padding ((above, below), (left, right)) of 0 or "
+                "more, all below 2**31, and a border of 0, 1 or -1"
             )
         for name in ("size", "stride"):  # tuples, as a Window has a hash
             object.__setattr__(self, name, tuple(map(int, getattr(self, name))))

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from bitnet.arrays import array_module, is_array, like, to_cpu
+from bitnet.arrays import array_module, is_array, is_foreign, like, to_cpu
 from bitnet.autograd import Parameter, Tensor, as_tensor, no_grad
 from bitnet.autograd.tensor import evaluation, is_evaluating
 from bitnet.autograd.trace import in_evaluation
@@ -71,7 +71,7 @@ class Module:
 
     def brought(self, x: Any) -> Any:
         """Return an input as a Tensor on the device of this Module, unless it needs a gradient."""
-        if not isinstance(x, DATA) and not is_array(x):
+        if not isinstance(x, DATA) and not is_foreign(x):
             return x
         x = as_tensor(x)
         if "cupy" not in sys.modules or x.requires_grad or array_module(x) is not np:

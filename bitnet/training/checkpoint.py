@@ -3,13 +3,13 @@
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from bitnet.archive import MAX_BYTES, read_archive, to_json, write_archive
 from bitnet.devices import check_generator, to_cpu
-from bitnet.errors import InputError
+from bitnet.errors import InputError, check_count
 from bitnet.nn.module import Module
 from bitnet.nn.state import check_state
 from bitnet.optim.optimizers import Optimizer
@@ -40,7 +40,7 @@ class Checkpoint:
 
 
 def save_checkpoint(
-    path: str | Path,
+    path: str | Path | BinaryIO,
     epoch: int,
     model: Module,
     optimizer: Optimizer,
@@ -57,8 +57,8 @@ def save_checkpoint(
 
     Parameters
     ----------
-    path : str or path
-        The file to write.
+    path : str, path or binary stream
+        The file to write, or a stream such as an `io.BytesIO`.
     epoch : int
         Number of completed epochs.
     model : Module
@@ -79,6 +79,9 @@ def save_checkpoint(
 
     Raises
     ------
+    InputError
+        If a weight is not finite, as after a divergence, or something else that `load_checkpoint`
+        would refuse; an existing file stays as it is.
     OSError
         If the file cannot be written; an existing file stays as it is.
 
@@ -97,6 +100,10 @@ def save_checkpoint(
     5
     """
     check_generator("save_checkpoint", rng)
+    check_count("save_checkpoint", least=0, epoch=epoch)
+    for name, value in (("settings", settings), ("notes", notes), ("extra", extra)):
+        if value is not None and not isinstance(value, dict):
+            raise InputError(f"save_checkpoint: {name} is {value!r:.60}; expected a dict")
     header = {
         "epoch": int(epoch),
         "rng": rng.bit_generator.state,
@@ -104,6 +111,9 @@ def save_checkpoint(
         "settings": _settings(optimizer, schedule, settings),
         "notes": notes or {},
     }
+    for name, part in (("model", model), ("optimizer", optimizer)):
+        state = part.state_dict()
+        check_state(f"save_checkpoint: {name}", state, state)
     arrays = {f"model/{name}": array for name, array in model.state_dict().items()}
     arrays |= {f"optimizer/{name}": array for name, array in optimizer.state_dict().items()}
     arrays |= {f"extra/{name}": array for name, array in to_cpu(extra or {}).items()}
@@ -111,7 +121,7 @@ def save_checkpoint(
 
 
 def load_checkpoint(
-    path: str | Path,
+    path: str | Path | BinaryIO,
     model: Module,
     optimizer: Optimizer,
     schedule: Schedule,
@@ -124,7 +134,7 @@ def load_checkpoint(
 
     Parameters
     ----------
-    path : str or path
+    path : str, path or binary stream
         A file written by `save_checkpoint`.
     model : Module
         A model with the same structure.
@@ -166,8 +176,8 @@ def load_checkpoint(
         came = file.settings.get(name)
         if to_json(expected.get(name)) != to_json(came):
             raise InputError(
-                f"{path}: the training in the checkpoint has {name} = {came!r}; "
-                f"this one has {expected.get(name)!r}; use the same settings, or another file"
+                f"{path}: the training in the checkpoint has {name:.60} = {came!r:.60}; "
+                f"this one has {expected.get(name)!r:.60}; use the same settings, or another file"
             )
     check_state(f"{path}: model", model.state_dict(), file.model)
     check_state(f"{path}: optimizer", optimizer.state_dict(), file.optimizer)
@@ -186,12 +196,12 @@ def load_checkpoint(
     return file.epoch
 
 
-def read_checkpoint(path: str | Path, max_bytes: int = MAX_BYTES) -> Checkpoint:
+def read_checkpoint(path: str | Path | BinaryIO, max_bytes: int = MAX_BYTES) -> Checkpoint:
     """Read the contents of a checkpoint without a model to load them into.
 
     Parameters
     ----------
-    path : str or path
+    path : str, path or binary stream
         A file written by `save_checkpoint`.
     max_bytes : int, optional
         Size of the largest file to read; default: 4 GiB.

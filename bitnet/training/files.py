@@ -4,13 +4,13 @@ The reader of a kind of file is imported on first use, so a frozen net needs no 
 """
 
 import importlib
-import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from bitnet.archive import kind_of
-from bitnet.deploy.file import KIND, LANGUAGE_MODEL, MAX_BYTES
+from bitnet.deploy.file import KIND, LANGUAGE_MODEL
 from bitnet.errors import InputError
+from bitnet.files import MAX_BYTES, reading
 
 if TYPE_CHECKING:
     from bitnet.deploy.language import FrozenLanguageModel
@@ -26,16 +26,17 @@ READERS = {
 
 
 def load(
-    path: str | Path, max_bytes: int = MAX_BYTES
+    path: str | Path | BinaryIO, max_bytes: int = MAX_BYTES
 ) -> "FrozenNet | FrozenLanguageModel | Trained":
     """Load a net from its file, frozen or trained.
 
     Parameters
     ----------
-    path : str or path
-        A file written by `bitnet train`, `bitnet freeze` or the method `save` of a frozen net.
+    path : str, path or binary stream
+        A file written by `bitnet train`, `bitnet freeze` or the method `save` of a frozen net, or
+        a stream at the beginning of one, such as an `io.BytesIO`.
     max_bytes : int, optional
-        Size of the largest file to read; default: 1 GiB.
+        Size of the largest file to read; default: 4 GiB.
 
     Returns
     -------
@@ -62,8 +63,8 @@ def load(
     ...     load(f"{folder}/net.npz")
     FrozenNet(9-5-3, pixels)
     """
-    if (n_bytes := os.stat(path).st_size) > max_bytes:
-        raise InputError(f"{path}: {n_bytes} bytes; expected at most {max_bytes}")
+    with reading(path, max_bytes, "a file of bitnet"):
+        pass  # too large, or no file
     try:
         module, name = READERS[kind_of(path)].split(":")
     except (InputError, KeyError):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bitnet.errors import InputError
+from bitnet.files import opened
 from bitnet.training.loop import Epoch
 
 FIGURES = [f.name for f in dataclasses.fields(Epoch) if f.name not in ("epoch", "histograms")]
@@ -72,7 +73,7 @@ def read_log(path: str | Path) -> RunLog:
     path = Path(path)
     settings: dict = {}
     epochs: dict[int, dict] = {}
-    with open(path, "rb") as file:
+    with opened(path, "a training log") as file:
         if (n_bytes := os.fstat(file.fileno()).st_size) > MAX_BYTES:
             raise InputError(f"{path}: {n_bytes} bytes; expected a log of at most {MAX_BYTES}")
         for number, line in enumerate(iter(lambda: file.readline(MAX_LINE + 1), b""), 1):

@@ -10,8 +10,9 @@ from functools import partial
 import numpy as np
 
 from bitnet import kernels, nn
-from bitnet.arrays import Array, array_module, as_numpy
+from bitnet.arrays import Array, array_module, as_numpy, plain
 from bitnet.data import batches, sequences
+from bitnet.data.batching import check_labels
 from bitnet.devices import full_memory_named, to_cpu
 from bitnet.errors import InputError, unfit
 from bitnet.kernels import Bits
@@ -29,7 +30,8 @@ def scores(model, images, to_input=None, batch=None):
 
     The model receives `batch` images at a time; default: 1000, or 100 with convolutions.
     """
-    numbers = np.zeros(len(images), np.int64)  # batches() needs one label per image
+    images = plain(images, "images")
+    numbers = np.zeros(images.shape[:1], np.int64)  # batches() needs one label per image
     with evaluating(model):
         convolves = any(isinstance(layer, (nn.QuantConv2d, nn.Conv2d)) for layer in model.modules())
         size = BATCH_OF_IMAGES if convolves else BATCH
@@ -133,7 +135,9 @@ def evaluate(
     >>> evaluate(model, np.zeros((3, 784), np.uint8), np.array([0, 0, 0]))
     1.0
     """
-    return accuracy(predict(model, images, to_input), labels)
+    found, labels = scores(model, images, to_input), plain(labels, "labels")
+    check_labels("evaluate: the data", found, labels, found.shape[1])
+    return accuracy(found.argmax(axis=1), labels)
 
 
 def perplexity(loss: float) -> float:
@@ -428,7 +432,12 @@ def images_per_second(predict_images: Callable, images: Array, repeats: int = 5)
         start = time.perf_counter()
         _wait_for(predict_images(images))
         times_s.append(time.perf_counter() - start)
-    return len(images) / statistics.median(times_s)
+    return per_second(len(images), statistics.median(times_s))
+
+
+def per_second(count, seconds):
+    """Return a rate; a clock that stands still counts as one nanosecond."""
+    return count / max(seconds, 1e-9)
 
 
 def _wait_for(y):

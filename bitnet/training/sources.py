@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from bitnet.arrays import plain
 from bitnet.autograd.tensor import Tensor
 from bitnet.data import Corpus, batches, load_dataset, sequences
 from bitnet.devices import full_memory_named, to_cpu
@@ -48,6 +49,11 @@ class Split:
     test: tuple[np.ndarray, np.ndarray]
     validation: tuple[np.ndarray, np.ndarray] | None = None
     classes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name, (images, labels) in self.parts.items():
+            pair = plain(images, f"{name} images"), plain(labels, f"{name} labels")
+            object.__setattr__(self, name, pair)
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{len(images)} {name}" for name, (images, _) in self.parts.items())
@@ -142,7 +148,6 @@ class Images:
         image = self.to_input(image) if self.to_input else image
         n_classes = n_scores(model, f"an image of shape {shape}", image)
         for name, (_, labels) in parts.items():
-            labels = np.asarray(labels)
             least, most = labels.min(), labels.max()
             if labels.dtype.kind not in "iu" or least < 0 or most >= n_classes:
                 raise InputError(
@@ -176,7 +181,7 @@ class Images:
             "loss": float(np.mean(losses)),
             "saturated": saturated,
             "dead": dead,
-            "images_per_second": len(losses) * self.batch / seconds,
+            "images_per_second": metrics.per_second(len(losses) * self.batch, seconds),
             "histograms": metrics.histograms(model),
         }
 
@@ -262,7 +267,10 @@ class Texts:
         starts = range(0, length, self.steps)
         sizes = [min(self.steps, length - start) * self.batch for start in starts]
         total = sum(loss * size for loss, size in zip(losses, sizes, strict=True))
-        figures = {"loss": total / sum(sizes), "tokens_per_second": sum(sizes) / seconds}
+        figures = {
+            "loss": total / sum(sizes),
+            "tokens_per_second": metrics.per_second(sum(sizes), seconds),
+        }
         for name in ("valid", "test"):
             ids = getattr(self.data, name)
             loss = metrics.evaluate_language(model, ids, self.batch, self.steps)

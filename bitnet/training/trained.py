@@ -11,6 +11,7 @@ from functools import partial
 import numpy as np
 
 from bitnet.archive import MAX_BYTES, header_of, kind_of
+from bitnet.arrays import plain
 from bitnet.data import Preparation, Vocabulary
 from bitnet.deploy import FrozenNet
 from bitnet.deploy.file import LANGUAGE_MODEL
@@ -86,7 +87,7 @@ class Trained:
 
     def prepare(self, images: np.ndarray) -> np.ndarray:
         """Return uint8 images (count, H, W[, C]) as prepared uint8 images (count, H, W, C)."""
-        images = np.asarray(images)
+        images = plain(images, "images")
         images = images[..., None] if images.ndim == 3 else images
         if images.dtype != np.uint8 or images.shape[1:] != self.picture:
             raise InputError(
@@ -115,6 +116,12 @@ class Trained:
         net.classes, net.data = self.classes, self.settings["data"]
         net.picture, net.preparation = self.picture, self.preparation
         return net
+
+
+def norms_without_batches(model):
+    """Return the names of the norms whose statistics are those they were made with."""
+    named = ((name, getattr(own, "batches", None)) for name, own in model.named_modules())
+    return [name for name, batches in named if batches is not None and not int(batches)]
 
 
 def load_trained(path, max_bytes=MAX_BYTES):
@@ -219,6 +226,8 @@ class Teacher:
             teacher = cls(load_trained(path), settings["temperature"], settings["teacher_weight"])
         except OSError as error:
             raise InputError(f"teacher {path}: {error.strerror}; give its path") from None
+        except InputError as error:
+            raise InputError(f"teacher {error}") from None
         own = teacher.trained.settings
         if teacher.trained.task != "images":
             raise InputError(f"teacher {path}: {OF_TEXTS}")

@@ -10,6 +10,7 @@ from bitnet import InputError
 from bitnet.analysis.layer_counts import CELLS, ELEMENTWISE
 from bitnet.analysis.operations import KINDS, count_operations
 from bitnet.analysis.report import summary
+from bitnet.cli.plot import weights_of
 from bitnet.deploy import FrozenNet
 from bitnet.deploy.floats import COMPARISONS
 from bitnet.deploy.graph import KINDS as KINDS_OF_NODES
@@ -117,6 +118,22 @@ def test_every_kind_of_node_is_counted_or_known_to_be_free():
     products = {"linear", "conv", "float linear", "float conv", "matmul", *CELLS}
     counted = {"thresholds", "quantize", "affine", "rescale", "sumpool", "avgpool", *COMPARISONS}
     assert products | free | counted | {*ELEMENTWISE, "sum", "mean", "max"} == set(KINDS_OF_NODES)
+
+
+def test_values_that_nothing_takes():
+    """They may be in a file: numbers of an input, of a product, constant ones and weights."""
+    header, arrays = bitnet.freeze(binary_mlp([4, 3, 2], rng=RNG)).contents()
+    names = [row.name for row in count_operations(FrozenNet.from_contents(header, arrays)).rows]
+    n = len(header["nodes"])
+    weights = next(i for i, node in enumerate(header["nodes"]) if node["kind"] == "weights")
+    header["nodes"] += [{"kind": "relu", "inputs": [n - 1]}, {"kind": "relu", "inputs": [0]}]
+    header["nodes"] += [header["nodes"][weights], {"kind": "constant", "inputs": [], "shape": [2]}]
+    header["nodes"] += [{"kind": "relu", "inputs": [n + 3]}]
+    arrays |= {f"{n + 2}.bits": arrays[f"{weights}.bits"], f"{n + 3}.array": np.float32([1, 2])}
+    net = FrozenNet.from_contents(header, arrays)
+    found = [row.name for row in count_operations(net).rows]
+    assert found[: len(names)] == names
+    assert len(weights_of(net)) == 2
 
 
 def test_only_frozen_nets_are_counted():

@@ -164,7 +164,6 @@ def test_numbers_take_the_type_of_the_tensor_beside_them():
         lambda: Tensor([[1.0], [1.0, 2.0]]),
         lambda: Tensor(np.ones(2, np.float16)),
         lambda: Tensor(np.ones(2, complex)),
-        lambda: Tensor(np.ones(2, ">f8")),
         lambda: Tensor(None),
         lambda: Tensor(Tensor(1.0)),
         lambda: Tensor(np.arange(2), requires_grad=True),

@@ -113,7 +113,34 @@ def test_other_files_are_refused(tmp_path):
         whole[:-5],
         whole[:40],
         whole.replace(b"\x00" * 10, b"\x01" * 10),
+        whole[:-6] + b"\xfe\xff\xff\xff" + whole[-2:],  # a directory outside of the file
+        whole[:-10] + b"\xff\xff\xff\x7f" + whole[-6:],
     ):
         path.write_bytes(content)
         with pytest.raises(InputError, match=r"a\.npz"):
             read_arrays(path)
+
+
+def test_an_npz_unpacks_to_a_stated_multiple_of_its_size(tmp_path, monkeypatch):
+    path = tmp_path / "a.npz"
+    np.savez_compressed(path, a=np.zeros((100, 1000), np.uint8))
+    assert read_arrays(path)["a"].shape == (100, 1000)
+    monkeypatch.setattr("bitnet.data.arrays.UNPACKED", 0)
+    with pytest.raises(
+        InputError, match=r"too large when unpacked; expected at most .* for a file"
+    ):
+        read_arrays(path)
+
+
+@pytest.mark.parametrize("stated", [50, 5000])
+def test_a_member_of_another_size_than_stated_is_refused(tmp_path, stated):
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("a.npy", npy(np.zeros(1000, np.uint8)))
+        n_bytes = file.getinfo("a.npy").file_size
+    before = n_bytes.to_bytes(4, "little")
+    (tmp_path / "a.npz").write_bytes(
+        stream.getvalue().replace(before, stated.to_bytes(4, "little"))
+    )
+    with pytest.raises(InputError, match=r"a\.npz"):
+        read_arrays(tmp_path / "a.npz")

@@ -1,7 +1,11 @@
 """Image files read as squares, folders of classes, and files that are not images."""
 
 import importlib.util
+import io
+import os
 import struct
+import subprocess
+import sys
 import zlib
 
 import numpy as np
@@ -250,3 +254,90 @@ def test_folders_that_are_no_data_set_are_refused(tmp_path, monkeypatch):
     assert "train/cat/0.png: not a readable picture" in message()
     (tmp_path / "train" / "cat" / "0.png").unlink()
     assert "train/cat: no pictures in it" in message()
+
+
+MODES = {
+    "L": lambda grey: grey,
+    "RGB": lambda grey: np.stack([grey, grey // 2, 255 - grey], -1),
+    "RGBA": lambda grey: np.stack([grey, grey // 2, 255 - grey, grey], -1),
+    "LA": lambda grey: np.stack([grey, 255 - grey], -1),
+    "I;16": lambda grey: grey.astype(np.uint16) << 8,
+}
+
+
+def turned(grey, mode, orientation, ending="png"):
+    """Return the bytes of a picture that states an orientation."""
+    exif = Image.Exif()
+    exif[0x112] = orientation
+    options = {"lossless": True, "exact": True} if ending == "webp" else {}
+    stream = io.BytesIO()
+    Image.fromarray(MODES[mode](grey)).save(stream, ending, exif=exif, **options)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize(
+    ("mode", "ending"), [*((mode, "png") for mode in MODES), ("RGBA", "webp"), ("RGB", "webp")]
+)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_pictures_of_every_mode_are_turned(tmp_path, mode, ending, orientation, channels):
+    turn = {
+        1: lambda x: x,
+        2: lambda x: x[:, ::-1],
+        3: lambda x: x[::-1, ::-1],
+        4: lambda x: x[::-1],
+        5: lambda x: x.T,
+        6: lambda x: np.rot90(x, -1),
+        7: lambda x: x[::-1, ::-1].T,
+        8: lambda x: np.rot90(x),
+    }[orientation]
+    grey = picture(9, 9, 1)
+    (tmp_path / "a").write_bytes(turned(grey, mode, orientation, ending))
+    (tmp_path / "b").write_bytes(turned(np.ascontiguousarray(turn(grey)), mode, 1, ending))
+    found, expected = (read_image(tmp_path / name, 9, channels) for name in "ab")
+    assert np.array_equal(found, expected)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_strips_do_not_change_a_pixel(tmp_path, monkeypatch, mode, channels):
+    path = tmp_path / "a.png"
+    path.write_bytes(turned(picture(40, 40, 1), mode, 6))
+    whole = read_image(path, 33, channels)
+    monkeypatch.setattr(image_folder, "STRIP", 90)
+    assert np.array_equal(read_image(path, 33, channels), whole)
+
+
+def test_a_transparent_colour_of_a_palette_is_white(tmp_path, monkeypatch):
+    monkeypatch.setattr(image_folder, "STRIP", 8)
+    picture = Image.fromarray(np.arange(16, dtype=np.uint8).reshape(4, 4)).convert("P")
+    picture.save(tmp_path / "a.png", transparency=5)
+    colours = Image.fromarray(np.arange(48, dtype=np.uint8).reshape(4, 4, 3))
+    colours.save(tmp_path / "b.png", transparency=(15, 16, 17))
+    for name in ("a.png", "b.png"):
+        pixels = read_image(tmp_path / name, 4)
+        assert pixels[1, 1].tolist() == [255] * 3
+        assert pixels[1, 2].max() < 30
+
+
+def test_a_large_picture_of_a_small_file_needs_8_bytes_per_pixel(tmp_path):
+    code = (
+        "import resource, sys, numpy as np, PIL.Image\n"
+        "from bitnet.data import read_image\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "read_image(sys.argv[1], 32)\n"
+        "print(1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before))\n"
+    )
+    if not sys.platform.startswith("linux"):
+        pytest.skip("getrusage counts in KiB on Linux")
+    side, path = 4000, tmp_path / "a.png"
+    for mode in ("RGBA", "I;16", "LA"):
+        Image.fromarray(MODES[mode](np.zeros((side, side), np.uint8))).save(path)
+        out = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True)
+        assert int(out.stdout) < 8 * side**2 + (40 << 20)
+
+
+def test_a_pipe_is_refused_at_once(tmp_path):
+    os.mkfifo(tmp_path / "a.png")
+    with pytest.raises(InputError, match="a device or a pipe; expected a picture"):
+        read_image(tmp_path / "a.png", 4)

@@ -1,5 +1,6 @@
 """Tests of checkpoints: exact resume, and complete files after a kill."""
 
+import io
 import os
 import signal
 import subprocess
@@ -205,3 +206,51 @@ def test_a_killed_process_leaves_the_last_whole_checkpoint(tmp_path):
     # killed while it writes, a process leaves its partial file, which nobody reads
     kept = [name for name in os.listdir(tmp_path) if not name.endswith(".partial")]
     assert kept == ["a.npz"]
+
+
+def test_a_diverged_model_does_not_replace_the_last_good_file(tmp_path):
+    path, training = tmp_path / "a.npz", new_training()
+    bitnet.training.save_checkpoint(path, 1, *training)
+    whole = path.read_bytes()
+    training[0].parameters()[0].edit()[0, 0] = np.nan
+    with pytest.raises(InputError, match="holds NaN, infinity"):
+        bitnet.training.save_checkpoint(path, 2, *training)
+    assert path.read_bytes() == whole
+
+
+@pytest.mark.parametrize(
+    ("epoch", "more", "words"),
+    [
+        (-1, {}, "epoch is -1"),
+        (1.5, {}, "epoch is 1.5"),
+        (1, {"notes": [1]}, "notes is .1."),
+        (1, {"notes": {1: "a"}}, "the key 1; expected text"),
+        (1, {"extra": {"a": np.zeros(2, np.float16)}}, "extra/a' is float16; expected one of"),
+        (1, {"settings": {"n": 10**5000}}, "cannot hold these values"),
+    ],
+)
+def test_what_would_not_be_loaded_is_not_saved(tmp_path, epoch, more, words):
+    path, training = tmp_path / "a.npz", new_training()
+    bitnet.training.save_checkpoint(path, 1, *training)
+    whole = path.read_bytes()
+    with pytest.raises(InputError, match=words):
+        bitnet.training.save_checkpoint(path, epoch, *training, **more)
+    assert path.read_bytes() == whole
+
+
+def test_a_checkpoint_in_a_stream(tmp_path):
+    stream, training, other = io.BytesIO(), new_training(), new_training(seed=5)
+    bitnet.training.save_checkpoint(stream, 3, *training, SETTINGS)
+    stream.seek(0)
+    assert bitnet.training.load_checkpoint(stream, *other, SETTINGS) == 3
+    (expected, expected_rng), (came, came_rng) = everything(training), everything(other)
+    assert {k: a.tolist() for k, a in came.items()} == {k: a.tolist() for k, a in expected.items()}
+    assert came_rng == expected_rng
+
+
+def test_hostile_values_are_quoted_in_short(tmp_path):
+    training = new_training()
+    bitnet.training.save_checkpoint(tmp_path / "a.npz", 1, *training, {"data": "x" * 10**5})
+    with pytest.raises(InputError) as info:
+        bitnet.training.load_checkpoint(tmp_path / "a.npz", *training, {"data": "y" * 10**5})
+    assert len(str(info.value)) < len(str(tmp_path)) + 300

@@ -61,7 +61,7 @@ def test_what_is_no_net_is_refused(tmp_path):
     write_archive(tmp_path / "other", "other thing", 1, {}, {})
     with pytest.raises(InputError, match="holds a 'other thing'"):
         bitnet.load(tmp_path / "other")
-    with pytest.raises(IsADirectoryError):
+    with pytest.raises(InputError, match="it is a folder"):
         bitnet.load(tmp_path)
     with pytest.raises(FileNotFoundError):
         bitnet.load(tmp_path / "nothing")

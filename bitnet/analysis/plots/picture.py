@@ -14,8 +14,8 @@ import io
 import pathlib
 import warnings
 
-from bitnet.archive import check_writable, replacing
 from bitnet.errors import InputError
+from bitnet.files import check_writable, replacing
 
 # by Okabe and Ito
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")

@@ -17,7 +17,7 @@ import math
 import numpy as np
 
 from bitnet.kernels.bits import Bits, words_for
-from bitnet.kernels.cpu.emit import routine
+from bitnet.kernels.cpu.emit import address, routine
 from bitnet.kernels.cpu.jit import jit, level
 from bitnet.kernels.cpu.pack import threshold
 from bitnet.kernels.cpu.xnor import (
@@ -81,15 +81,15 @@ def _loops(kind, level):
         x (B, H, W, K) with its border, panels (P, taps K, 32), tables (classes, 32 P) of bases or
         limits, of (H', W') the classes, flips (P,), own (W',), y (B, H', W', .).
         """
-        n_words, weight, n_panels = taps[1] * x.shape[3], panels.ctypes.data, len(panels)
-        each, flip, y_stride = own.ctypes.data, flips.ctypes.data, y.strides[2]
+        n_words, weight, n_panels = taps[1] * x.shape[3], address(panels, "uint64"), len(panels)
+        each, flip, y_stride = address(own, "int64"), address(flips, "uint32"), y.strides[2]
         row_stride, step = x.strides[1], stride[1] * x.strides[2]
         for row in range(start, stop):
             b, h = row // of.shape[0], row % of.shape[0]
             for w in range(of.shape[1]):
-                own[w] = tables.ctypes.data + of[h, w] * tables.strides[0]
-            at = x.ctypes.data + b * x.strides[0] + h * stride[0] * row_stride
-            to = y.ctypes.data + b * y.strides[0] + h * y.strides[1]
+                own[w] = address(tables, "int32 int64") + of[h, w] * tables.strides[0]
+            at = address(x, "uint64") + b * x.strides[0] + h * stride[0] * row_stride
+            to = address(y, "int32 uint64") + b * y.strides[0] + h * y.strides[1]
             n, rows = len(own), taps[0]
             convolve(
                 at, n, step, rows, row_stride, n_words, weight, n_panels, each, flip, to, y_stride

@@ -13,7 +13,8 @@ import re
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic
+from numba.core.errors import TypingError
+from numba.extending import intrinsic, overload
 
 
 def type_of(text):
@@ -177,3 +178,21 @@ def routine(emit):
     definition.__name__ = emit.__name__
     definition.__doc__ = emit.__doc__
     return intrinsic(definition)
+
+
+def address(array, kinds):
+    """Return the address of an array's first element; compiles only for arrays of these types."""
+    raise NotImplementedError("only compiled code reads memory by address")
+
+
+@overload(address, prefer_literal=True)
+def _address(array, kinds):
+    if not isinstance(kinds, types.StringLiteral):  # tried after a refusal
+        return None
+    if str(array.dtype) not in kinds.literal_value.split():
+        raise TypingError(f"got {array.dtype} to read by address; expected {kinds.literal_value}")
+
+    def run(array, kinds):
+        return array.ctypes.data
+
+    return run

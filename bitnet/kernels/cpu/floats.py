@@ -11,7 +11,7 @@ import functools
 
 import numpy as np
 
-from bitnet.kernels.cpu.emit import routine
+from bitnet.kernels.cpu.emit import address, routine
 from bitnet.kernels.cpu.jit import inner, jit, level
 from bitnet.kernels.threads import shared
 
@@ -73,7 +73,11 @@ def _blocks(name, dtype):
     def run(x, across, bias, first, stop, panel, sums, y):
         """Write the columns from first to stop of y (R, M); x (R or more, N), panel (N, W)."""
         _fill(across, first, stop, panel)
-        at, columns, to = x.ctypes.data, panel.ctypes.data, sums.ctypes.data
+        at, columns, to = (
+            address(x, "float32 float64"),
+            address(panel, "float32 float64"),
+            address(sums, "float32 float64"),
+        )
         step, column_step, sum_step = x.strides[0], panel.strides[0], sums.strides[0]
         for i in range(0, len(y), ROWS):
             row = at + i * step

@@ -8,7 +8,11 @@ A level selects kernels, not compiler flags: at every level LLVM compiles for th
 """
 
 import contextlib
+import functools
 import pathlib
+import signal
+import threading
+import warnings
 from collections.abc import Iterator
 
 from numba import njit
@@ -30,6 +34,9 @@ SOURCES = sorted(
     for path in pathlib.Path(__file__).parent.glob("*.py")
 )
 
+SIGNALS = signal.SIGINT, signal.SIGTERM
+
+_warned = False  # of a cache that fails
 _level = None  # a name in LEVELS; None until the first use
 
 
@@ -54,7 +61,71 @@ def jit(function, name=None):
         file._source_stamp = file._source_stamp, SOURCES
         if name is not None:
             cache._index_key = lambda signature, codegen: (signature, codegen.magic_tuple())
+        compiled._cache, compiled.compile = _Cache(cache), _without_signals(compiled.compile)
     return compiled
+
+
+class _Cache:
+    """Numba's cache of a function; where it fails, such as on a full disk, there is none."""
+
+    def __init__(self, cache):
+        self._cache = cache
+
+    def __getattr__(self, name):
+        return getattr(self._cache, name)
+
+    def load_overload(self, *key):
+        """Return the machine code in the cache, or None; a damaged index is replaced."""
+        try:
+            return self._cache.load_overload(*key)
+        except Exception as error:  # unpickling damaged bytes raises many classes
+            _warn_of_cache(self._cache, error)
+            with contextlib.suppress(OSError):
+                self._cache.flush()
+            return None
+
+    def save_overload(self, *entry):
+        """Write machine code into the cache, if it can be written."""
+        try:
+            self._cache.save_overload(*entry)
+        except Exception as error:
+            _warn_of_cache(self._cache, error)
+
+
+def _warn_of_cache(cache, error):
+    """Warn once per process that machine code is not cached."""
+    global _warned
+    if not _warned:
+        _warned = True
+        reason = " ".join(str(error).split()) or type(error).__name__
+        warnings.warn(
+            f"the cache of compiled kernels in {cache.cache_path} failed ({reason:.80}); kernels "
+            "are compiled again; free disk space, or delete that folder",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+
+
+def _without_signals(function):
+    """Return a function during which Ctrl-C waits: callbacks of LLVM would swallow it."""
+
+    @functools.wraps(function)
+    def waiting(*arguments):
+        came, before = [], {}
+        if threading.current_thread() is threading.main_thread():
+            handlers = ((number, signal.getsignal(number)) for number in SIGNALS)
+            before = {number: own for number, own in handlers if own is not None}
+            for number in before:
+                signal.signal(number, lambda number, frame: came.append(number))
+        try:
+            return function(*arguments)
+        finally:
+            for number, own in before.items():
+                signal.signal(number, own)
+            for number in came[:1]:
+                signal.raise_signal(number)
+
+    return waiting
 
 
 def inner(function):

@@ -13,6 +13,7 @@ import math
 import numpy as np
 
 from bitnet.kernels.bits import BitPlanes, Bits, words_for
+from bitnet.kernels.cpu.emit import address
 from bitnet.kernels.cpu.jit import jit
 from bitnet.kernels.cpu.pack import unpack
 from bitnet.kernels.cpu.pixels import ROWS, VECTORS, multiply_bytes
@@ -50,9 +51,12 @@ def _multiply(left, panels, sums, gain, bases, z):
     """Compute z (R, M) = gain * left (R or more, 4 F) @ panels (V, F, COLUMNS, 4) + bases."""
     (n_rows, n), n_fours, step = z.shape, panels.shape[1], panels.strides[1]
     for j in range(len(panels)):
-        width, panel = min(COLUMNS, n - j * COLUMNS), panels.ctypes.data + j * panels.strides[0]
+        width, panel = (
+            min(COLUMNS, n - j * COLUMNS),
+            address(panels, "int8") + j * panels.strides[0],
+        )
         for i in range(0, n_rows, ROWS):
-            at, to = left.ctypes.data + i * left.strides[0], sums.ctypes.data
+            at, to = address(left, "uint8") + i * left.strides[0], address(sums, "int32")
             multiply_bytes(at, left.strides[0], panel, step, n_fours, to, sums.strides[0])
             for r in range(min(ROWS, n_rows - i)):
                 row, base = z[i + r, j * COLUMNS :], bases[j * COLUMNS :]
@@ -71,7 +75,7 @@ def _convolve(
     sums (4, V COLUMNS).
     """
     n_rows, n_columns = of.shape
-    at, row_stride, total = patches.ctypes.data, patches.strides[0], sums.ctypes.data
+    at, row_stride, total = address(patches, "uint8"), patches.strides[0], address(sums, "int32")
     n_fours, step = panels.shape[1], panels.strides[1]
     for row in range(start, stop):
         b, h = row // n_rows, row % n_rows
@@ -85,7 +89,7 @@ def _convolve(
                     for j in range(len(seen)):
                         to[j] = seen[j]
             for j in range(len(panels)):
-                panel, to = panels.ctypes.data + j * panels.strides[0], total + 4 * j * COLUMNS
+                panel, to = address(panels, "int8") + j * panels.strides[0], total + 4 * j * COLUMNS
                 multiply_bytes(at, row_stride, panel, step, n_fours, to, sums.strides[0])
             for r in range(count):
                 base, y, own = bases[of[h, w + r]], z[row, w + r], sums[r]

@@ -9,7 +9,7 @@ the next kernels.
 
 import numpy as np
 
-from bitnet.kernels.cpu.emit import routine
+from bitnet.kernels.cpu.emit import address, routine
 from bitnet.kernels.cpu.jit import jit
 
 ROWS, VECTORS = 4, 4  # per tile
@@ -65,9 +65,9 @@ def _multiply(numbers, fours, gain, base, totals, scales, sums, y):
     """
     n_rows, n = y.shape
     for i in range(0, n_rows, ROWS):
-        at, step = numbers.ctypes.data + i * numbers.strides[0], numbers.strides[0]
+        at, step = address(numbers, "int8") + i * numbers.strides[0], numbers.strides[0]
         for j in range(0, fours.shape[1], 16 * VECTORS):
-            column, to = fours.ctypes.data + 4 * j, sums.ctypes.data + 4 * j
+            column, to = address(fours, "uint8") + 4 * j, address(sums, "int32") + 4 * j
             _multiply_fours(at, step, column, fours.strides[0], len(fours), to, sums.strides[0])
         for r in range(min(ROWS, n_rows - i)):
             shift = base * totals[i + r]
@@ -80,9 +80,9 @@ def _multiply_by_floats(numbers, pixels, sums, y):
     """Compute y = numbers @ pixels; numbers (R, B), pixels (B, N), sums (4, N), y (<= R, n)."""
     n_rows, n = y.shape
     for i in range(0, n_rows, ROWS):
-        at, step = numbers.ctypes.data + i * numbers.strides[0], numbers.strides[0]
+        at, step = address(numbers, "float32") + i * numbers.strides[0], numbers.strides[0]
         for j in range(0, pixels.shape[1], 16 * VECTORS):
-            column, to = pixels.ctypes.data + 4 * j, sums.ctypes.data + 4 * j
+            column, to = address(pixels, "float32") + 4 * j, address(sums, "float32") + 4 * j
             _multiply_floats(at, step, column, pixels.strides[0], len(pixels), to, sums.strides[0])
         for r in range(min(ROWS, n_rows - i)):
             for j in range(n):

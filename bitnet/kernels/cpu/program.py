@@ -17,7 +17,7 @@ import functools
 
 from numba.core import config
 
-from bitnet.kernels.cpu.emit import Value, routine
+from bitnet.kernels.cpu.emit import Value, address, routine
 from bitnet.kernels.cpu.jit import jit, level
 from bitnet.kernels.cpu.xnor import COUNTS, LANES, parts, product, store_integers, store_signs
 
@@ -59,6 +59,8 @@ OPERATIONS = (
     "subtract",
     "scale",  # products of two floats
     "prelu",
+    "divide",
+    "hardtanh",
 )
 COMPILES = not vars(config)["DISABLE_JIT"]
 BYTES, INTEGERS, FLOATS = "<64 x i8>", "<16 x i32>", "<16 x float>"
@@ -67,7 +69,7 @@ OP, X, X_STEP, Y, Y_STEP, N, PLANES, WORDS, COUNT = range(9)
 FIRST, SECOND, THIRD, FACTORS, NUMBER = range(9, len(COLUMNS))
 ENTER, LEAVE, SPLIT, MULTIPLY, SIGN, MULTIPLY_PLANES, SIGN_PLANES, ACCUMULATE, RANK = range(9)
 REACH, CONVERT, AFFINE, RESCALE, UNPACK, WEIGH = range(9, 15)
-ADD, SUBTRACT, SCALE, PRELU = range(15, len(OPERATIONS))
+ADD, SUBTRACT, SCALE, PRELU, DIVIDE, HARDTANH = range(15, len(OPERATIONS))
 
 
 def _stored(e, value, to):
@@ -100,6 +102,9 @@ def _weighted(lanes, kind):
     def row_of(e, x, planes, n_words, panels, n_panels, factors, limits, flips, y):
         stride, lane = n_words << 3, f"<{lanes} x i64>"
 
+        def base(_, offset):
+            return e.load(f"<{lanes} x i32>", limits + offset)
+
         def tile(part, weight):
             def some(first, count, totals):
                 none, at = [e.constant(lane, 0)] * (per_row * count), x + first * stride
@@ -116,7 +121,6 @@ def _weighted(lanes, kind):
             if kind == "signs":
                 store_signs(e, lanes, totals, part, [limits], flips, y, e.constant("i64", 0))
             else:
-                base = lambda _, offset: e.load(f"<{lanes} x i32>", limits + offset)  # noqa: E731
                 store_integers(e, lanes, totals, part, base, y, e.constant("i64", 0))
 
         parts(e, lanes, panels, n_panels, n_words, tile)
@@ -242,6 +246,23 @@ def _prelu_of(e, x, slope):
 
 _add, _multiply = _combined(lambda e, a, b: a + b), _combined(lambda e, a, b: a * b)
 _subtract, _prelu = _combined(lambda e, a, b: a - b), _combined(_prelu_of)
+_divide = _combined(lambda e, a, b: Value(e.builder, e.builder.fdiv(a.ir, b.ir)))
+
+
+@routine
+def _hardtanh(e, at, to, count):
+    """Replace numbers below -1 by -1, and those above 1 by 1."""
+
+    def step(k, _):
+        x = e.load(FLOATS, at + (k << 6))
+        for relation, end in (("<", -1), (">", 1)):
+            beyond = Value(
+                e.builder, e.builder.fcmp_ordered(relation, x.ir, e.constant(FLOATS, end).ir)
+            )
+            x = beyond.chosen(e.constant(FLOATS, end), x)
+        return _stored(e, x, to + (k << 6))
+
+    e.repeat(count, [], step)
 
 
 @routine
@@ -291,7 +312,9 @@ def _program(level):
     multiply_planes, sign_planes = _weighted(lanes, "integers"), _weighted(lanes, "signs")
 
     def run(table, constants, room, x, y):
-        rows, base, work = len(x), constants.ctypes.data, room.ctypes.data
+        rows, base, work = len(x), address(constants, "uint64"), address(room, "uint64")
+        entering, enter_step = address(x, "uint8"), x.strides[0]
+        leaving, leave_step = address(y, "int32"), y.strides[0]
         for i in range(len(table)):
             op, n, planes, words = table[i, OP], table[i, N], table[i, PLANES], table[i, WORDS]
             count, number, factors = table[i, COUNT], table[i, NUMBER], base + 8 * table[i, FACTORS]
@@ -313,10 +336,10 @@ def _program(level):
                 elif op == SPLIT:
                     _split(at, words, planes, to, 8 * words)
                 elif op == ENTER:
-                    _copy(x.ctypes.data + r * x.strides[0], to, x.strides[0])
-                    _clear(to + x.strides[0], y_step - x.strides[0])
+                    _copy(entering + r * enter_step, to, enter_step)
+                    _clear(to + enter_step, y_step - enter_step)
                 elif op == LEAVE:
-                    _copy(at, y.ctypes.data + r * y.strides[0], y.strides[0])
+                    _copy(at, leaving + r * leave_step, leave_step)
                 elif op == ACCUMULATE:
                     _accumulate(at, to, words, number, count)
                 elif op == RANK:
@@ -331,6 +354,8 @@ def _program(level):
                     _affine(at, to, words, first, second, third)
                 elif op == RESCALE:
                     _rescale(at, to, words, first, second)
+                elif op == HARDTANH:
+                    _hardtanh(at, to, words)
                 elif op == UNPACK:
                     _unpack(at, to, count, planes, 8 * words, factors, number, first)
                 elif op == WEIGH:
@@ -345,6 +370,8 @@ def _program(level):
                         _multiply(at, to, words, other)
                     elif op == PRELU:
                         _prelu(at, to, words, other)
+                    elif op == DIVIDE:
+                        _divide(at, to, words, other)
             if op == SIGN:
                 sign(x_start, rows, words, first, count, 0, second, third, y_start, y_step)
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from bitnet.kernels import reference
 from bitnet.kernels.bits import Quantized
-from bitnet.kernels.cpu.emit import routine
+from bitnet.kernels.cpu.emit import address, routine
 from bitnet.kernels.cpu.jit import inner, jit, level
 from bitnet.kernels.cpu.pack import as_rows
 from bitnet.kernels.threads import shared
@@ -123,8 +123,8 @@ def _transpose_numbers(x, transposed):
         i = min(first, n - SIDE)
         for second in range(0, n_rows, SIDE):
             j = min(second, n_rows - SIDE)
-            source = x.ctypes.data + j * x.strides[0] + 4 * i
-            target = transposed.ctypes.data + i * transposed.strides[0] + 4 * j
+            source = address(x, "float32") + j * x.strides[0] + 4 * i
+            target = address(transposed, "float32") + i * transposed.strides[0] + 4 * j
             _transpose_square(source, x.strides[0], target, transposed.strides[0])
 
 

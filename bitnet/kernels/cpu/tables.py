@@ -26,7 +26,7 @@ import dataclasses
 
 import numpy as np
 
-from bitnet.kernels.cpu.emit import routine
+from bitnet.kernels.cpu.emit import address, routine
 from bitnet.kernels.cpu.jit import jit
 
 TILE = 4  # rows of numbers that share each load of the index
@@ -206,18 +206,25 @@ def _loops(name, kind, fill):
         R is a multiple of four; tables (4, words, .) hold some words of four rows.
         """
         n_rows, n_words, block = len(numbers), index.shape[1], tables.shape[1]
-        at, step, groups = tables.ctypes.data, tables.strides[0], tables.shape[2]
+        at, step, groups = address(tables, "float32 int16"), tables.strides[0], tables.shape[2]
         stride, index_stride, n_vectors = numbers.strides[0], index.strides[0], len(index)
         for start in range(0, n_rows, ROWS):
             for i in range(start, min(n_rows, start + ROWS)):
                 for j in range(sums.shape[1]):
                     sums[i, j] = 0
             for w in range(0, n_words, block):
-                words, which = min(block, n_words - w), index.ctypes.data + 64 * w
+                words, which = min(block, n_words - w), address(index, "uint16 uint32") + 64 * w
                 for i in range(start, min(n_rows, start + ROWS), TILE):
-                    row = numbers.ctypes.data + i * stride + numbers.itemsize * word_rows * w
+                    row = (
+                        address(numbers, "float32 int16")
+                        + i * stride
+                        + numbers.itemsize * word_rows * w
+                    )
                     fill(row, stride, n_groups * words, at, step)
-                    to, width = sums.ctypes.data + i * sums.strides[0], sums.strides[0]
+                    to, width = (
+                        address(sums, "float32 int32") + i * sums.strides[0],
+                        sums.strides[0],
+                    )
                     add(at, step, which, index_stride, n_vectors, words, groups, to, width)
 
     return jit(run, name)
@@ -230,12 +237,12 @@ _multiply_floats = _loops("multiply_floats", FLOATS, _fill_routine(FLOATS))
 @jit
 def multiply_one_block(numbers, index, tables, scales, y):
     """Compute y = scale * numbers @ signs if one block of tables suffices; y (R, 32 V) float32."""
-    at, step, groups = tables.ctypes.data, tables.strides[0], tables.shape[2]
-    which, index_stride, words = index.ctypes.data, index.strides[0], index.shape[1]
+    at, step, groups = address(tables, "int16"), tables.strides[0], tables.shape[2]
+    which, index_stride, words = address(index, "uint16"), index.strides[0], index.shape[1]
     for i in range(0, len(numbers), TILE):
-        row = numbers.ctypes.data + i * numbers.strides[0]
+        row = address(numbers, "int16") + i * numbers.strides[0]
         _fill_integers(row, numbers.strides[0], 2 * words, at, step)
-        to, scale = y.ctypes.data + i * y.strides[0], scales.ctypes.data + 4 * i
+        to, scale = address(y, "float32") + i * y.strides[0], address(scales, "float32") + 4 * i
         stride, n = y.strides[0], len(index)
         _one_block(at, step, which, index_stride, n, words, groups, scale, to, stride)
 
@@ -244,7 +251,10 @@ def multiply_one_block(numbers, index, tables, scales, y):
 def scale_rows(sums, scales):
     """Convert rows of int32 sums to floats sum * scale in place; sums (R, 16 S)."""
     for i in range(len(sums)):
-        row, scale = sums.ctypes.data + i * sums.strides[0], scales.ctypes.data + 4 * i
+        row, scale = (
+            address(sums, "int32") + i * sums.strides[0],
+            address(scales, "float32") + 4 * i,
+        )
         _scale_in_place(row, sums.shape[1] // 16, scale)
 
 
@@ -323,8 +333,12 @@ def _index_loops(name, kind):
         row = 8 * words.shape[1]  # bytes; a single row may have any stride
         for w in range(index.shape[1]):
             whole = word_rows * (w + 1) <= words.shape[0]
-            at = words.ctypes.data + w * word_rows * row if whole else last_rows.ctypes.data
-            build(at, row, n_vectors, index.ctypes.data + w * 64, index.strides[0])
+            at = (
+                address(words, "uint64") + w * word_rows * row
+                if whole
+                else address(last_rows, "uint64")
+            )
+            build(at, row, n_vectors, address(index, "uint16 uint32") + w * 64, index.strides[0])
 
     return jit(run, name)
 

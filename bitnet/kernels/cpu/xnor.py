@@ -18,7 +18,7 @@ import math
 import numpy as np
 
 from bitnet.kernels.bits import Bits, words_for
-from bitnet.kernels.cpu.emit import routine
+from bitnet.kernels.cpu.emit import address, routine
 from bitnet.kernels.cpu.jit import jit, level
 from bitnet.kernels.cpu.pack import threshold
 from bitnet.kernels.threads import shared
@@ -193,9 +193,9 @@ def _integers(level):
 
     def run(x, panels, n, z):
         """Compute z = n - 2 popcount(x ^ weight); x (B, K), panels (P, K, 32), z (B, 32 P)."""
-        weight, n_panels, n_words = panels.ctypes.data, len(panels), x.shape[1]
+        weight, n_panels, n_words = address(panels, "uint64"), len(panels), x.shape[1]
         for i in range(0, x.shape[0], ROWS):
-            at, to = x.ctypes.data + i * x.strides[0], z.ctypes.data + i * z.strides[0]
+            at, to = address(x, "uint64") + i * x.strides[0], address(z, "int32") + i * z.strides[0]
             rows = min(ROWS, x.shape[0] - i)
             multiply(at, rows, n_words, weight, n_panels, n, 0, 0, to, z.strides[0])
 
@@ -208,10 +208,13 @@ def _signs(level):
 
     def run(x, panels, limits, flips, y):
         """Set bits where popcount(x ^ weight) <= limit, xor flip; limits (32 P,), flips (P,)."""
-        weight, n_panels, n_words = panels.ctypes.data, len(panels), x.shape[1]
-        limit, flip = limits.ctypes.data, flips.ctypes.data
+        weight, n_panels, n_words = address(panels, "uint64"), len(panels), x.shape[1]
+        limit, flip = address(limits, "int64 uint64"), address(flips, "uint32")
         for i in range(0, x.shape[0], ROWS):
-            at, to = x.ctypes.data + i * x.strides[0], y.ctypes.data + i * y.strides[0]
+            at, to = (
+                address(x, "uint64") + i * x.strides[0],
+                address(y, "uint64") + i * y.strides[0],
+            )
             rows = min(ROWS, x.shape[0] - i)
             multiply(at, rows, n_words, weight, n_panels, 0, limit, flip, to, y.strides[0])
 

@@ -1,0 +1,91 @@
+"""The cache of compiled kernels: what is damaged or cannot be written counts as no cache."""
+
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+pytest.importorskip("numba", reason="there is no cache without Numba")
+from bitnet.kernels.cpu import jit
+
+PROGRAM = """if True:
+    import sys, numpy as np
+    from bitnet.kernels.cpu.jit import jit
+    if sys.argv[1:]:
+        import resource
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+    from bitnet.kernels import pack
+    print(pack(np.ones((2, 70))).signs().sum())
+"""
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+
+    def run(*words):
+        command = [sys.executable, "-c", PROGRAM, *words]
+        out = subprocess.run(command, capture_output=True, text=True)
+        assert (out.returncode, out.stdout) == (0, "140\n"), out.stderr
+        return out.stderr.count("the cache of compiled kernels"), out.stderr.count("Warning")
+
+    return run
+
+
+@pytest.mark.parametrize("ending", ["nbi", "nbc"])
+@pytest.mark.parametrize("size", [0, 10, 200])
+def test_a_cut_off_cache_is_made_again(run, tmp_path, ending, size):
+    assert run() == (0, 0)
+    files = list(pathlib.Path(tmp_path).rglob(f"*.{ending}"))
+    assert files
+    for file in files:
+        os.truncate(file, size)
+    assert run() == (1, 1)
+    assert run() == (0, 0)
+
+
+def test_a_full_disk_is_no_error(run):
+    pytest.importorskip("resource", reason="limits on the size of files need Unix")
+    assert run("full") == (1, 1)
+    assert run("full") == (1, 1)
+    assert run() == (0, 0)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_during_loading_comes_after_it(monkeypatch, number):
+    """Callbacks of LLVM, in which Python runs, would swallow the exception of the handler."""
+
+    class Stopped(BaseException):
+        pass
+
+    def handler(number, frame):
+        raise Stopped
+
+    def double(x):
+        return 2 * x
+
+    function = jit.jit(double, "double_after_a_signal")
+    load, seen = function._cache.load_overload, []
+
+    def loading(*key):
+        try:
+            signal.raise_signal(number)
+            seen.append("loaded")
+            return load(*key)
+        except Stopped:
+            seen.append("swallowed")
+
+    monkeypatch.setattr(function._cache, "load_overload", loading)
+    before = signal.signal(number, handler)
+    try:
+        with pytest.raises(Stopped):
+            function(np.float64(2.0))
+        assert signal.getsignal(number) is handler
+    finally:
+        signal.signal(number, before)
+    assert seen == ["loaded"]
+    assert function(np.float64(2.0)) == 4.0
