@@ -6,6 +6,7 @@ one step, whose kernel compares the counts of differing bits while they are in r
 """
 
 import functools
+import importlib
 import operator
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -25,6 +26,7 @@ KINDS: dict[str, type[Node]] = {**dict.fromkeys(TYPES, Input), "ids": Ids}
 KINDS |= {"weights": Weights, "constant": Constant}
 KINDS |= products.KINDS | floats.KINDS | shapes.KINDS | cells.KINDS
 MAX_NODES = 1 << 16
+MOST_ROWS = 256  # of a batch that one compiled loop may compute
 MAX_WORK = 1 << 32  # elements per input, see `Node.work`
 
 
@@ -133,12 +135,27 @@ class FrozenGraph:
         return found
 
     def run(self, *inputs: Any) -> list[Any]:
-        """Return the results for checked inputs; products and thresholds are fused."""
-        return self._fused(inputs)
+        """Return the results for checked inputs; products and thresholds are fused.
+
+        One compiled loop computes a few rows, if it can; see `deploy.compiled`.
+        """
+        y = self.at_once(inputs[0])
+        return self._fused(inputs) if y is None else [y]
+
+    def at_once(self, x: Any) -> Any:
+        """Return the result for a few checked rows by one compiled loop; None if it is slower."""
+        few = len(x) <= MOST_ROWS and kernels.implementation() == "numba"
+        if not few or array_module(x) is not np or (loop := self._compiled) is None:
+            return None
+        return loop(x) if loop.pays(len(x)) else None
 
     def run_all(self, *inputs: Any) -> list[Any]:
         """Return the value of each node for checked inputs."""
         return self._whole(inputs)
+
+    @functools.cached_property
+    def _compiled(self):
+        return importlib.import_module("bitnet.deploy.compiled").compiled(self)
 
     @functools.cached_property
     def _fused(self):

@@ -85,9 +85,38 @@ def _counts_256(e, rows, x, stride, panel, n_words, counts):
     return e.repeat(n_blocks, counts, block)
 
 
+def _counts_128(e, rows, x, stride, panel, n_words, counts):
+    """Count the differing bits of `rows` inputs and 8 outputs, in 4 registers per row.
+
+    LLVM replaces the popcount by what the processor has.
+    """
+    lanes = "<2 x i64>"
+
+    def step(k, counts):
+        weight = [e.load(lanes, panel + (k << 8) + 16 * v) for v in range(4)]
+        differing = _words_differing(e, rows, 2, x + (k << 3), stride, weight)
+        ones = (e.call("llvm.ctpop.v2i64", lanes, word) for word in differing)
+        return [count + one for count, one in zip(counts, ones, strict=True)]
+
+    return e.repeat(n_words, counts, step)
+
+
 LANES = {"avx512": 8, "avx2": 4}
 # by number of lanes: the function, registers per row
-COUNTS = {8: (_counts_512, 4), 4: (_counts_256, 2)}
+COUNTS = {8: (_counts_512, 4), 4: (_counts_256, 2), 2: (_counts_128, 4)}
+
+
+def parts(e, lanes, panels, n_panels, n_words, compute):
+    """Loop over parts of panels, calling `compute(part, address of its first word)`."""
+    part_outputs = lanes * COUNTS[lanes][1]
+    per_panel = PANEL // part_outputs
+
+    def part_of_panel(q, _):
+        panel = panels + q.divided_by(per_panel) * (n_words << 8)
+        compute(q, panel + q.remainder_of(per_panel) * (8 * part_outputs))
+        return []
+
+    e.repeat(n_panels * per_panel, [], part_of_panel)
 
 
 def tiles(e, lanes, panels, n_panels, n_words, n_rows, tile):
@@ -97,22 +126,16 @@ def tiles(e, lanes, panels, n_panels, n_words, n_rows, tile):
     `part * part_outputs` on, whose first word is at weight, and for rows from the first on.
     """
     per_row = COUNTS[lanes][1]
-    part_outputs = lanes * per_row
-    parts = PANEL // part_outputs  # per panel
 
-    def part_of_panel(q, _):
-        panel = panels + q.divided_by(parts) * (n_words << 8)
-        weight = panel + q.remainder_of(parts) * (8 * part_outputs)
-
+    def all_rows(part, weight):
         def rows_at(first, rows):
-            tile(q, weight, rows, first, [e.constant(f"<{lanes} x i64>", 0)] * (rows * per_row))
+            tile(part, weight, rows, first, [e.constant(f"<{lanes} x i64>", 0)] * (rows * per_row))
             return []
 
         e.repeat(n_rows >> 2, [], lambda i, _: rows_at(i << 2, 4))
         e.repeat(n_rows & 3, [], lambda i, _: rows_at((n_rows >> 2 << 2) + i, 1))
-        return []
 
-    e.repeat(n_panels * parts, [], part_of_panel)
+    parts(e, lanes, panels, n_panels, n_words, all_rows)
 
 
 def store_integers(e, lanes, counts, part, base, z, z_stride):
@@ -143,11 +166,11 @@ def store_signs(e, lanes, counts, part, limits, flips, y, y_stride):
         e.store(word, y + y_stride * row + part * (bits // 8))
 
 
-def _product(lanes, kind):
+def product(lanes, kind):
     """Make a routine for the product of some input rows with all outputs."""
     counts_of = COUNTS[lanes][0]
 
-    def product(e, x, n_rows, n_words, panels, n_panels, n, limits, flips, y, y_stride):
+    def rows_of(e, x, n_rows, n_words, panels, n_panels, n, limits, flips, y, y_stride):
         stride = n_words << 3
 
         def tile(part, weight, rows, first, zeros):
@@ -161,12 +184,12 @@ def _product(lanes, kind):
 
         tiles(e, lanes, panels, n_panels, n_words, n_rows, tile)
 
-    return routine(product)
+    return routine(rows_of)
 
 
 def _integers(level):
     """Compile the product of a level that returns integers."""
-    product = _product(LANES[level], "integers")
+    multiply = product(LANES[level], "integers")
 
     def run(x, panels, n, z):
         """Compute z = n - 2 popcount(x ^ weight); x (B, K), panels (P, K, 32), z (B, 32 P)."""
@@ -174,14 +197,14 @@ def _integers(level):
         for i in range(0, x.shape[0], ROWS):
             at, to = address(x, "uint64") + i * x.strides[0], address(z, "int32") + i * z.strides[0]
             rows = min(ROWS, x.shape[0] - i)
-            product(at, rows, n_words, weight, n_panels, n, 0, 0, to, z.strides[0])
+            multiply(at, rows, n_words, weight, n_panels, n, 0, 0, to, z.strides[0])
 
     return jit(run, f"integers_{level}")
 
 
 def _signs(level):
     """Compile the product of a level that returns signs."""
-    product = _product(LANES[level], "signs")
+    multiply = product(LANES[level], "signs")
 
     def run(x, panels, limits, flips, y):
         """Set bits where popcount(x ^ weight) <= limit, xor flip; limits (32 P,), flips (P,)."""
@@ -193,7 +216,7 @@ def _signs(level):
                 address(y, "uint64") + i * y.strides[0],
             )
             rows = min(ROWS, x.shape[0] - i)
-            product(at, rows, n_words, weight, n_panels, 0, limit, flip, to, y.strides[0])
+            multiply(at, rows, n_words, weight, n_panels, 0, limit, flip, to, y.strides[0])
 
     return jit(run, f"signs_{level}")
 
@@ -203,7 +226,7 @@ SIGNS = {level: _signs(level) for level in LANES}
 
 
 @jit
-def _make_panels(words, panels):
+def make_panels(words, panels):
     """Arrange words (M, K) as panels (P, K, 32), with zeros for missing outputs."""
     for j in range(words.shape[0]):
         for k in range(words.shape[1]):
@@ -244,7 +267,7 @@ def _panels(weight):
     words = words.reshape(len(words), math.prod(words.shape[1:]))
     shape = -(-words.shape[0] // PANEL), words.shape[1], PANEL
     panels = (np.zeros if words.shape[0] % PANEL else np.empty)(shape, np.uint64)
-    _make_panels(words, panels)
+    make_panels(words, panels)
     return panels
 
 

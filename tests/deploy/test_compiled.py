@@ -1,0 +1,159 @@
+"""One compiled call computes what the walk from node to node computes, bit for bit."""
+
+import concurrent.futures
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from own_modules import Apply
+from strategies import disturb, seeds, signs
+from whole_models import whole_models
+
+import bitnet
+from bitnet import InputError, kernels, nn
+from bitnet.deploy.compiled import MOST_WORK
+from bitnet.deploy.graph import MOST_ROWS
+
+jit = pytest.importorskip("bitnet.kernels.cpu.jit", exc_type=ImportError)
+program = pytest.importorskip("bitnet.kernels.cpu.program", exc_type=ImportError)
+pytestmark = pytest.mark.skipif(not program.COMPILES, reason="Numba does not compile")
+
+LEVELS = [name for name in jit.LEVELS if not jit.missing(name)]
+WIDTHS = (1, 2, 31, 32, 33, 63, 64, 65, 96, 97, 128, 129)
+BATCHES = ((), (1,), (2, 0, 1), (0, 1, 2, 3, 4) * 3 + (2,))  # numbers of rows
+
+
+def chain(seed, sizes, weights, activations):
+    """Return a frozen chain of products, batch norms and quantizers, whose norms meet ties."""
+    rng = np.random.default_rng(seed)
+    own = {"weight_quantizer": weights, "activation_quantizer": activations}
+    return bitnet.freeze(disturb(nn.models.binary_mlp(sizes, rng=rng, **own), seed))
+
+
+def assert_at_once(graph, x):
+    """Compare the loop at all levels with the walk, also the signs of 0."""
+    (expected,) = graph._fused((x,))
+    for level in LEVELS:
+        with jit.using_level(level):
+            found = graph._compiled(x)
+        assert (found.dtype, found.shape) == (expected.dtype, expected.shape), level
+        assert found.tobytes() == np.ascontiguousarray(expected).tobytes(), level
+
+
+@given(whole_models("rows"))
+def test_any_net_of_rows_is_computed_as_by_the_walk(whole):
+    try:
+        graph = bitnet.freeze(whole.model, whole.inputs).graph
+    except InputError:
+        return
+    if graph._compiled is None:
+        return
+    for rows in BATCHES:
+        (x,) = whole.rows(*rows)
+        assert_at_once(graph, x)
+
+
+@given(
+    seeds,
+    st.lists(st.sampled_from(WIDTHS), min_size=2, max_size=4),
+    st.sampled_from([1, 1, 2, 4, "ternary", "linear:2:0.5"]),
+    st.sampled_from([1, 1, 2, 3, 8, "linear:3:0.2:unsigned"]),
+    st.sampled_from([0, 1, 3, 16]),
+)
+def test_chains_around_word_edges_are_computed_at_once(seed, sizes, weights, activations, batch):
+    net, rng = chain(seed, sizes, weights, activations), np.random.default_rng(seed)
+    x = rng.integers(0, 256, (batch, sizes[0]), dtype=np.uint8)
+    assert_at_once(net.graph, x)
+    assert np.array_equal(net.scores(x), net.graph._fused((x,))[0])
+    assert np.array_equal(net.graph.run_all(x)[net.graph.outputs[0]], net.scores(x))
+
+
+@given(seeds, st.sampled_from(WIDTHS), st.integers(1, 8), st.sampled_from([1, 3, 16]))
+def test_planes_signs_and_floats_may_enter(seed, n, n_planes, batch):
+    rng = np.random.default_rng(seed)
+    layers = nn.QuantLinear(n, 33, rng=rng), nn.BatchNorm(33), nn.Sign()
+    ends = nn.QuantLinear(33, 5, rng=rng), nn.BatchNorm(5), nn.PReLU(5), nn.Linear(5, 3, rng=rng)
+    pixels = rng.integers(0, 256, (batch, n), dtype=np.uint8)
+    floats = rng.standard_normal((batch, n)).astype(np.float32)
+    packed = kernels.pack(signs(seed, (batch, n)))
+    firsts = {"pixels": nn.PixelPlanes(n_planes), "signs": nn.Dropout(0.0, rng=rng)}
+    for x, kind in ((pixels, "pixels"), (packed, "signs"), (floats, "numbers")):
+        model = disturb(nn.Sequential(firsts.get(kind, nn.Sign()), *layers, *ends), seed)
+        net = bitnet.freeze(model, x)
+        assert net.input == kind
+        assert_at_once(net.graph, x)
+
+
+def test_threads_do_not_share_memory():
+    net, rng = chain(0, [784, 65, 97, 33, 10], 1, 2), np.random.default_rng(0)
+    batches = [rng.integers(0, 256, (1 + i % 16, 784), dtype=np.uint8) for i in range(64)]
+    expected = [net.graph._fused((x,))[0] for x in batches]
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        for _ in range(20):
+            for found, own in zip(pool.map(net.scores, batches), expected, strict=True):
+                assert np.array_equal(found, own)
+
+
+def test_views_and_read_only_pixels_are_taken():
+    net = chain(0, [70, 33, 10], 1, 1)
+    whole = np.random.default_rng(0).integers(0, 256, (8, 140), dtype=np.uint8)
+    expected = net.scores(whole[::2, ::2].copy())
+    whole.setflags(write=False)
+    assert np.array_equal(net.scores(whole[::2, ::2]), expected)
+    whole = whole[::2, ::2].copy()
+    whole.setflags(write=False)
+    assert np.array_equal(net.scores(whole), expected)
+
+
+def test_results_are_not_overwritten_by_the_next_call():
+    net, rng = chain(0, [70, 33, 10], 1, 1), np.random.default_rng(0)
+    first, second = (rng.integers(0, 256, (2, 70), dtype=np.uint8) for _ in range(2))
+    found = net.scores(first)
+    kept = found.copy()
+    assert not np.array_equal(net.scores(second), kept)
+    assert np.array_equal(found, kept)
+
+
+def test_other_nodes_leave_the_walk():
+    rng = np.random.default_rng(0)
+    layers = nn.QuantLinear(70, 33, rng=rng), nn.BatchNorm(33), Apply("tanh")
+    model = nn.Sequential(*layers)
+    x = rng.integers(0, 256, (3, 70), dtype=np.uint8)
+    net = bitnet.freeze(model, x)
+    assert net.graph._compiled is None
+    assert np.array_equal(net.scores(x), net.graph.run_all(x)[-1])
+
+
+def test_the_definitions_are_walked():
+    net, x = chain(0, [70, 33, 10], 1, 1), np.zeros((2, 70), np.uint8)
+    assert net.graph.at_once(x) is not None
+    with kernels.using("reference"):
+        assert net.graph.at_once(x) is None
+        walked = net.scores(x)
+    assert np.array_equal(walked, net.scores(x))
+
+
+def test_much_work_is_walked():
+    net = chain(0, [784, 512, 512, 10], 1, 1)
+    few = MOST_WORK // net.graph._compiled.work
+    assert 1 < few < MOST_ROWS
+    x = np.zeros((MOST_ROWS, 784), np.uint8)
+    assert net.graph.at_once(x[:few]) is not None
+    assert net.graph.at_once(x[: few + 1]) is None
+    assert np.array_equal(net.scores(x[:few]), net.scores(x)[:few])
+
+
+@pytest.mark.parametrize("wrong", [np.zeros((2, 69), np.uint8), np.zeros(70, np.uint8)])
+def test_inputs_are_checked_as_before(wrong):
+    net = chain(0, [70, 33, 10], 1, 1)
+    with pytest.raises(InputError, match="expected"):
+        net.scores(wrong)
+
+
+def test_a_preparation_is_applied_first():
+    net = chain(0, [64, 33, 10], 1, 1)
+    images = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 1), dtype=np.uint8)
+    steps = bitnet.data.Preparation.fit(("gcn",), images)
+    net.preparation = steps
+    assert np.array_equal(net.scores(images), net.scores(steps(images), prepared=True))
