@@ -1,4 +1,8 @@
-"""The operations of a graph of rows, in the table of `bitnet.kernels.cpu.program`."""
+"""The operations of a graph of rows, in the table of `bitnet.kernels.cpu.program`.
+
+Each method of `Builder` appends the operations of one kind of node, or gives up (`need`) where the
+loop has none; the graph is then computed node by node.
+"""
 
 import dataclasses
 import importlib
