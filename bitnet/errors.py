@@ -21,6 +21,13 @@ class InputError(ValueError):
     """
 
 
+def visible(text, kept=""):
+    """Return text with control characters, such as ESC and line ends, escaped but for `kept`."""
+    hidden = (c for c in set(text) if not c.isprintable() and c not in kept)
+    escapes = {ord(c): c.encode("unicode_escape").decode() for c in hidden}
+    return text.translate(escapes)
+
+
 def is_whole(value):
     """Return whether a value is a Python or NumPy integer and not a bool."""
     return isinstance(value, numbers.Integral) and not isinstance(value, bool)
@@ -31,7 +38,7 @@ def check_count(who, least=1, most=None, **counts):
     for name, value in counts.items():
         if not is_whole(value) or value < least or (most is not None and value > most):
             span = f"of {least} or more" if most is None else f"from {least} to {most}"
-            raise InputError(f"{who}: {name} is {value!r}; expected a whole number {span}")
+            raise InputError(f"{who}: {name} is {value!r:.60}; expected a whole number {span}")
 
 
 def check_choice(who, choices, **values):

@@ -8,7 +8,7 @@ import signal
 import sys
 from collections.abc import Callable
 
-from bitnet.errors import InputError
+from bitnet.errors import InputError, visible
 
 INTERRUPTED, TERMINATED = 130, 143  # 128 + SIGINT, 128 + SIGTERM, what a shell reports
 
@@ -42,7 +42,8 @@ def run(main: Callable[[], object]) -> None:
     for stream in (sys.stdout, sys.stderr):
         _accept_all_names(stream)
     try:
-        with handling(_terminate, signal.SIGTERM):
+        out = sys.stdout and _Visible(sys.stdout)
+        with handling(_terminate, signal.SIGTERM), contextlib.redirect_stdout(out):
             main()
     except InputError as error:
         _leave(f"error: {error}", 1)
@@ -92,6 +93,20 @@ def _similar_file(error):
     return "; check the name and the folder"
 
 
+class _Visible:
+    """A stream that escapes control characters but tabs and line ends."""
+
+    def __init__(self, stream):
+        self._stream = stream
+
+    def __getattr__(self, name):
+        return getattr(self._stream, name)
+
+    def write(self, text):
+        """Write text that cannot control a terminal."""
+        return self._stream.write(visible(text, "\n\t"))
+
+
 def _accept_all_names(stream):
     """Have a stream escape what it cannot encode, as é in ASCII, or the bytes of a file's name."""
     exact = stream is None or (stream.encoding, stream.errors) == ("utf-8", "surrogateescape")
@@ -101,5 +116,5 @@ def _accept_all_names(stream):
 
 def _leave(message, code):
     """Print one line on standard error and end the process."""
-    print(" ".join(str(message).split()), file=sys.stderr)
+    print(visible(" ".join(str(message).split())), file=sys.stderr)
     raise SystemExit(code) from None

@@ -15,6 +15,7 @@ from bitnet.archive import to_json
 from bitnet.cli.nets import is_text, measure_of, measure_text, scores_of, text_of, vocabulary_of
 from bitnet.cli.options import add_data, add_machine, check_number, images_of, use_machine
 from bitnet.data import TEXTS
+from bitnet.errors import visible
 from bitnet.training.metrics import per_second
 from bitnet.training.trained import load_net
 
@@ -53,7 +54,7 @@ def _of_images(net, args):
     figures = {"file": str(args.file), "data": data, **measure(net, images, labels)}
     first = "{file}: accuracy {accuracy:.2%} on {images} test images of {data}".format(**figures)
     rows = [
-        (name, "no image" if share is None else f"{share:.2%}")
+        (visible(name), "no image" if share is None else f"{share:.2%}")
         for name, share in figures["classes"].items()
     ]
     last = f"{figures['images_per_second']:,.0f} images per second, without their preparation"

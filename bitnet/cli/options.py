@@ -106,7 +106,7 @@ def images_of(net, path, data=None, folder=None, limit=0):
     if name == "folder" and net.classes and tuple(net.classes) != split.classes:
         other = next(a for a, b in zip(split.classes, net.classes, strict=True) if a != b)
         raise InputError(
-            f"{folder} has a class {other!r}, which {path} was not trained on; expected the "
+            f"{folder} has a class {other!r:.60}, which {path} was not trained on; expected the "
             f"folders {', '.join(net.classes):.200}"
         )
     return name, images, labels

@@ -19,7 +19,7 @@ from bitnet.cli.nets import is_text, prompt_of, scores_of, standard_input, vocab
 from bitnet.cli.options import add_machine, check_number, use_machine
 from bitnet.data.arrays import MAGIC, parse_npy, read_arrays
 from bitnet.data.image_folder import read_image, read_images_of
-from bitnet.errors import InputError
+from bitnet.errors import InputError, visible
 from bitnet.training.texts import generate
 from bitnet.training.trained import load_net
 
@@ -89,8 +89,8 @@ def _classified(net, args):
         for name, own in zip(names, scores, strict=True):
             order = np.argsort(-own, kind="stable").tolist()
             first = {"input": name, "class": names_of[order[0]], "index": order[0]}
-            best = [f"{names_of[i]}\t{own[i]:.4f}" for i in order[: args.top]]
-            yield {**first, "scores": own.tolist()}, "\t".join([name, *best])
+            best = [f"{visible(names_of[i])}\t{own[i]:.4f}" for i in order[: args.top]]
+            yield {**first, "scores": own.tolist()}, "\t".join([visible(name), *best])
 
 
 def _continued(net, args):

@@ -94,7 +94,7 @@ TEST_MAT = Stated("test_32x32.mat", 64_275_384, "eb5a983be6a315427106f1b164d9cef
 def _svhn(which, *train):
     """Return the set of the cropped digits of SVHN."""
     about = f"SVHN, cropped digits {which}, ufldl.stanford.edu/housenumbers"
-    files, address = (*train, TEST_MAT), "http://ufldl.stanford.edu/housenumbers"
+    files, address = (*train, TEST_MAT), "https://ufldl.stanford.edu/housenumbers"
     return Published("svhn", about, DIGITS, train, (TEST_MAT,), address, files, "svhn")
 
 

@@ -270,4 +270,6 @@ def _check_header(header):
         if isinstance(value, bool) or not isinstance(value, (int, float, np.number)):
             raise InputError(f"Preparation: {name} is {value!r:.60}; expected a number")
         if not least <= value <= most:  # false for NaN
-            raise InputError(f"Preparation: {name} is {value}; expected {least:g} to {most:g}")
+            raise InputError(
+                f"Preparation: {name} is {value!r:.60}; expected {least:g} to {most:g}"
+            )

@@ -70,8 +70,9 @@ def seen_by(window, after):
     return window.taps * math.prod(after[1:])
 
 
-def work_of_product(node, value, x, weight, *more):
-    """Return the work of a product with weights (M, ...), see `Node.work`."""
+def work_of_product(self: Node, value: Value, *values: Value) -> int:
+    """Return the work of a product with weights (M, ...), the second operand; see `Node.work`."""
+    weight = values[1]
     return elements(value.shape) * (1 + elements(weight.shape[1:]) // MACS)
 
 

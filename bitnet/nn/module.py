@@ -227,7 +227,9 @@ def check_state(what, own, state):
     if missing := sorted(own.keys() - state.keys()):
         raise InputError(f"{what}: the state lacks {missing[0]!r}; is it from another model?")
     if unknown := sorted(state.keys() - own.keys()):
-        raise InputError(f"{what}: unknown {unknown[0]!r} in the state; is it from another model?")
+        raise InputError(
+            f"{what}: unknown {unknown[0]!r:.60} in the state; is it from another model?"
+        )
     for name, array in own.items():
         came = state[name]
         if came.shape != array.shape or came.dtype != array.dtype:

@@ -175,8 +175,8 @@ def load_checkpoint(
         came = file.settings.get(name)
         if to_json(expected.get(name)) != to_json(came):
             raise InputError(
-                f"{path}: the training in the checkpoint has {name:.60} = {came!r:.200}; "
-                f"this one has {expected.get(name)!r:.200}; use the same settings, or another file"
+                f"{path}: the training in the checkpoint has {name:.60} = {came!r:.60}; "
+                f"this one has {expected.get(name)!r:.60}; use the same settings, or another file"
             )
     check_state(f"{path}: model", model.state_dict(), file.model)
     check_state(f"{path}: optimizer", optimizer.state_dict(), file.optimizer)

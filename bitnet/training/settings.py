@@ -316,7 +316,7 @@ def bits_or_name(name, text):
         raise InputError(f"{name} is {text!r:.60}; expected 1 to 8, or {quantizer}") from None
     if name == "activations" and not quantizer.elementwise:
         raise InputError(
-            f"activations is {text!r}, which quantizes weights only; expected 1 to 8, or a "
+            f"activations is {text!r:.60}, which quantizes weights only; expected 1 to 8, or a "
             "quantizer such as uniform:2, linear:4:0.25 or log:3"
         )
     return text

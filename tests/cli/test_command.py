@@ -182,3 +182,49 @@ def test_a_misspelt_net(capsys):
         main(["train", "--net", "mpl:32"])
     with pytest.raises(bitnet.InputError, match=r"did you mean cifar10\?$"):
         main(["train", "--net", "cifar-10"])
+
+
+@pytest.mark.parametrize(
+    "module", ["bitnet.errors", "bitnet.cli.command", "bitnet.cli.parser", "numpy", "bitnet.data"]
+)
+def test_control_c_during_an_import_is_one_line(module):
+    """A finder of modules raises the signal when this one is imported."""
+    code = f"""if True:
+        import signal, sys
+        class Finder:
+            def find_spec(self, name, path=None, target=None):
+                if name == {module!r}:
+                    signal.raise_signal(signal.SIGINT)
+        sys.meta_path.insert(0, Finder())
+        from bitnet.__main__ import command
+        sys.argv = ["bitnet", "evaluate", "no.npz"]
+        command()"""
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (out.returncode, out.stdout, out.stderr) == (130, "", "stopped\n")
+
+
+def test_the_module_of_the_command_imports_nothing_that_takes_long():
+    code = "import sys, bitnet.__main__; print(*(m for m in sys.modules if 'bitnet' in m))"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    names = [name for name in out.stdout.split() if not name.startswith("__editable")]
+    assert names == ["bitnet", "bitnet.__main__"]
+
+
+def test_text_of_files_cannot_control_the_terminal(capsys):
+    run(lambda: print("\x1b[31mred\x07\tä\u202e\r\nline"))
+    assert capsys.readouterr().out == "\\x1b[31mred\\x07\tä\\u202e\\r\nline\n"
+    with pytest.raises(SystemExit):
+        run(failing(InputError("got \x1b[31m\x07,\nexpected")))
+    assert capsys.readouterr().err == "error: got \\x1b[31m\\x07, expected\n"
+
+
+def test_names_of_classes_stay_in_their_line(tmp_path, capsys):
+    net = bitnet.freeze(binary_mlp([784, 3], rng=np.random.default_rng(0)))
+    net.classes, net.picture = ("a\nb", "\x1b[31m", "\x07"), (28, 28, 1)
+    net.save(tmp_path / "net.npz")
+    np.save(tmp_path / "a.npy", np.zeros((2, 28, 28), np.uint8))
+    main(["predict", str(tmp_path / "net.npz"), str(tmp_path / "a.npy"), "--top", "3"])
+    out = capsys.readouterr().out
+    assert len(out.splitlines()) == 2
+    assert out.count(r"a\nb") == out.count(r"\x1b[31m") == out.count(r"\x07") == 2
+    assert "\x1b" not in out and "\x07" not in out

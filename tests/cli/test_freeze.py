@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import bitnet
 from bitnet import InputError
 from bitnet.__main__ import main
 from bitnet.deploy.compare import Agreement
+from bitnet.training.experiment import Experiment
 from bitnet.training.trained import load_trained
 
 
@@ -135,3 +137,15 @@ def test_pictures_of_any_size_are_scaled_as_in_the_training(capsys, folder):
     images = bitnet.load_dataset("folder", "pets", size=9, channels=1).test_images[::2]
     expected = load_trained("net.checkpoint").scores(images)
     assert [row["scores"] for row in rows[:4]] == expected.tolist()
+
+
+def test_a_net_whose_norms_have_seen_no_batch_is_named(capsys):
+    Experiment({"net": "mlp:16,8", "limit": 300, "epochs": 1}).save("net.checkpoint")
+    main(["freeze", "net.checkpoint", "--check", "0"])
+    out = capsys.readouterr().out
+    assert re.search(r"note: 3 norms, such as \S+, have seen no batch, so most inputs get", out)
+    main(["freeze", "net.checkpoint", "--check", "0", "--reestimate", "2"])
+    assert "have seen no batch" not in capsys.readouterr().out
+    train("--out", "seen.checkpoint")
+    main(["freeze", "seen.checkpoint", "--check", "0"])
+    assert "have seen no batch" not in capsys.readouterr().out

@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 from saved import without_times
 
+import bitnet
 from bitnet import InputError
 from bitnet.__main__ import main
 from bitnet.cli import train_options
@@ -409,3 +410,39 @@ def test_options_of_the_other_task_are_refused(folder, words, message):
     with pytest.raises(InputError, match=message):
         main(["train", *words])
     assert not [*folder.iterdir()]
+
+
+def test_two_trainings_do_not_write_one_checkpoint(folder):
+    pytest.importorskip("fcntl", reason="the system has no locks")
+    words = *QUICK, "--epochs", "100000", "--out", "a.checkpoint", "--log", "a.jsonl"
+    command = [sys.executable, "-m", "bitnet", "train", *words]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        for line in process.stdout:
+            if line.split()[:1] == [b"1"]:
+                break
+        by = f"a.checkpoint is being written by process {process.pid}; wait for its end"
+        for more in (["--resume", "a.checkpoint"], ["--out", "a.checkpoint"]):
+            with pytest.raises(InputError, match=by):
+                train(*more)
+        with pytest.raises(InputError, match=rf"a.jsonl is being written by process {process.pid}"):
+            train("--out", "b.checkpoint", "--log", "a.jsonl")
+        process.send_signal(signal.SIGTERM)
+        process.communicate()
+    assert sorted(path.name for path in folder.iterdir()) == ["a.checkpoint", "a.jsonl"]
+    assert load_trained("a.checkpoint").epoch > 0
+
+
+def test_a_checkpoint_behind_a_link(folder):
+    (folder / "there").mkdir()
+    (folder / "a.checkpoint").symlink_to(folder / "there" / "b.checkpoint")
+    train("--out", "a.checkpoint")
+    assert (folder / "a.checkpoint").is_symlink()
+    assert load_trained(folder / "there" / "b.checkpoint").epoch == 3
+
+
+def test_a_clock_that_stands_still(monkeypatch):
+    monkeypatch.setattr("time.perf_counter", lambda: 5.0)
+    train("--out", "a.checkpoint", "--log", "a.jsonl")
+    lines = [json.loads(line) for line in pathlib.Path("a.jsonl").read_text().splitlines()]
+    assert all(line["images_per_second"] > 0 for line in lines[1:])
+    assert bitnet.training.images_per_second(lambda x: x, np.zeros(3)) == 3e9

@@ -1,5 +1,8 @@
 """The frozen net: shapes, errors, reprs, both devices, and prediction without Numba."""
 
+import copy
+import dataclasses
+import pickle
 import re
 import shutil
 import subprocess
@@ -17,8 +20,8 @@ from bitnet.deploy.floats import Affine, Binary
 from bitnet.deploy.graph import FrozenGraph
 from bitnet.deploy.html import html_table
 from bitnet.deploy.products import Linear, Threshold
-from bitnet.deploy.sizes import Size
-from bitnet.deploy.sources import Constant, Input, Weights
+from bitnet.deploy.sizes import Size, at
+from bitnet.deploy.sources import TYPES, Constant, Input, Weights
 from bitnet.nn import BatchNorm, Quantize, QuantLinear, Sequential
 from bitnet.nn.models.feedforward import binary_mlp
 
@@ -232,3 +235,27 @@ def test_the_arrays_of_a_net_are_read_only():
     for array in (hidden.bits.words, hidden.thresholds, hidden.increasing, output.affine.mean):
         with pytest.raises(ValueError, match="read-only"):
             array[:1] = 0
+
+
+def _pickled(x):
+    return pickle.loads(pickle.dumps(x))  # noqa: S301  (bytes of this test)
+
+
+@pytest.mark.parametrize("again", [_pickled, copy.deepcopy])
+@pytest.mark.parametrize("name", NETS)
+def test_a_copied_net_is_read_only_and_keeps_nothing_that_was_computed(name, again):
+    net = NETS[name]()
+    size = {"B": 3, "T": 2}
+    inputs = [np.zeros(at(own.shape, size), TYPES[own.kind][0]) for own in net.graph.inputs]
+    inputs = [
+        x + 1 if own.kind == "ids" else x for x, own in zip(inputs, net.graph.inputs, strict=True)
+    ]
+    expected = net.run(*inputs)  # lays the weights out
+    copied = again(net)
+    assert repr(copied) == repr(net)
+    for own in copied.graph.nodes:
+        assert set(vars(own)) == {field.name for field in dataclasses.fields(own)}
+        assert not any(array.flags.writeable for array in own.arrays())
+    assert not {"_fused", "_whole"} & set(vars(copied.graph))
+    for found, y in zip(copied.run(*inputs), expected, strict=True):
+        assert np.array_equal(found, y)

@@ -246,3 +246,11 @@ def test_a_checkpoint_in_a_stream(tmp_path):
     (expected, expected_rng), (came, came_rng) = everything(training), everything(other)
     assert {k: a.tolist() for k, a in came.items()} == {k: a.tolist() for k, a in expected.items()}
     assert came_rng == expected_rng
+
+
+def test_hostile_values_are_quoted_in_short(tmp_path):
+    training = new_training()
+    bitnet.training.save_checkpoint(tmp_path / "a.npz", 1, *training, {"data": "x" * 10**5})
+    with pytest.raises(InputError) as info:
+        bitnet.training.load_checkpoint(tmp_path / "a.npz", *training, {"data": "y" * 10**5})
+    assert len(str(info.value)) < len(str(tmp_path)) + 300
