@@ -91,12 +91,12 @@ def main(args: Namespace) -> None:
 
 def _train(experiment, out, args, device, say):
     """Run the epochs that are left, with checkpoints, and print their figures."""
-    log = Log(args.log, experiment) if args.log else None
     saved = None
     try:
         if not args.resume:
-            experiment.save(out)  # so that there is something to resume from now on
+            experiment.save(out)  # before the log, so that there is something to resume
         saved = _progress(experiment)
+        log = Log(args.log, experiment) if args.log else None
         experiment.to(device)
         _announce(say, experiment, out)
         with _stop() as stop:

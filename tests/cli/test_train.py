@@ -128,6 +128,16 @@ def test_lines_of_a_log_that_the_checkpoint_does_not_hold_are_dropped(folder):
     assert [line.get("epoch") for line in without_times(log)] == [None, 1, 2, 3]
 
 
+def test_a_training_killed_before_its_first_epoch_is_resumed(folder, monkeypatch):
+    """The checkpoint is there before the log: a log alone is refused, as it may be another's."""
+    with monkeypatch.context() as patch, pytest.raises(SystemExit):
+        patch.setattr("bitnet.cli.train.Log", lambda *args: sys.exit(9))
+        train("--log", "run.jsonl")
+    assert not (folder / "run.jsonl").exists()
+    main(["train", "--resume", "mlp-16-embedded.checkpoint", "--log", "run.jsonl"])
+    assert [line.get("epoch") for line in without_times("run.jsonl")] == [None, 1, 2, 3]
+
+
 def test_the_log_of_another_training_is_left_alone(folder):
     train("--out", "a.checkpoint", "--log", "a.jsonl", "--quiet")
     before = (folder / "a.jsonl").read_bytes()
