@@ -5,7 +5,7 @@ import pathlib
 import zipfile
 
 from bitnet import archive
-from bitnet.errors import InputError
+from bitnet.errors import InputError, visible
 from bitnet.files import opened
 
 MAGIC, MAX_BYTES, BLOCK = archive.NPY, 1 << 30, 1 << 20
