@@ -19,7 +19,7 @@ import zlib
 import numpy as np
 
 from bitnet.arrays import plain
-from bitnet.errors import InputError
+from bitnet.errors import InputError, visible
 from bitnet.files import MAX_BYTES, is_stream, reading, replacing
 
 LABEL = b"sha256 "
@@ -215,11 +215,12 @@ def _read_members(file, n_bytes):
 
 def _read_member(archive, info):
     """Return the array of a zip member; refuse a header that states more bytes than there are."""
+    name = visible(info.filename)[:60]
     if info.compress_type != zipfile.ZIP_STORED or info.file_size != info.compress_size:
-        raise ValueError(f"{info.filename} is compressed")
-    array = parse_npy(archive.read(info), info.filename)
+        raise ValueError(f"{name} is compressed")
+    array = parse_npy(archive.read(info), name)
     if not array.flags.c_contiguous:
-        raise ValueError(f"{info.filename} is in Fortran order")
+        raise ValueError(f"{name} is in Fortran order")
     return array.copy()  # aligned, and writeable
 
 

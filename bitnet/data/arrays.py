@@ -5,7 +5,7 @@ import pathlib
 import zipfile
 
 from bitnet import archive
-from bitnet.errors import InputError
+from bitnet.errors import InputError, visible
 from bitnet.files import opened
 
 MAGIC, MAX_BYTES, BLOCK = archive.NPY, 1 << 30, 1 << 20
@@ -55,7 +55,7 @@ def _read_npz(file, path, max_bytes):
             name = info.filename.removesuffix(".npy")
             with opened_zip.open(info) as member:
                 content = _whole(member, info.file_size)
-            arrays[name] = parse_npy(content.toreadonly(), f"{path}: {name:.60}")
+            arrays[name] = parse_npy(content.toreadonly(), f"{path}: {visible(name):.60}")
         return arrays
 
 
