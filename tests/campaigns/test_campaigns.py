@@ -18,11 +18,11 @@ def collected(campaign, *args, **options):
 
 
 def test_a_slice_of_exactness():
-    counts, said = collected(exactness.campaign, 0, numbers=range(32))
+    counts, said = collected(exactness.campaign, 0, numbers=range(20))
     assert said == []
     assert counts["differences"] == 0
-    assert counts["nets"] > 24
-    assert min(counts[f"outputs: {kind}"] for kind in ("codes", "floats", "integers")) > 300
+    assert counts["nets"] > 15
+    assert min(counts[f"outputs: {kind}"] for kind in ("codes", "floats", "integers")) > 0
     assert counts["nets read by hand"] > 0
 
 
@@ -66,10 +66,10 @@ needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="/proc and limi
 
 @needs_linux
 def test_a_slice_of_mutations():
-    counts, said = collected(mutations.campaign, 0, numbers=range(200))
+    counts, said = collected(mutations.campaign, 0, numbers=range(120))
     assert said == []
     assert counts["faults"] == 0
-    assert counts["files"] > 150
+    assert counts["files"] > 90
     assert counts["net: refused"] > counts["net: read and run"] > 0
 
 
