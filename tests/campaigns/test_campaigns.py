@@ -18,7 +18,7 @@ def collected(campaign, *args, **options):
 
 
 def test_a_slice_of_exactness():
-    counts, said = collected(exactness.campaign, 0, numbers=range(20))
+    counts, said = collected(exactness.campaign, 0, numbers=range(32))
     assert said == []
     assert counts["differences"] == 0
     assert counts["nets"] > 15
