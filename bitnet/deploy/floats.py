@@ -223,7 +223,8 @@ class FloatConv(Node):
     def value(self, x, weight, bias):
         shape = images_after(self.window, x.shape, self.groups)
         kinds = {x.kind, weight.kind, bias.kind}
-        if len(kinds) > 1 or not x.is_float or len(weight.shape) != 4:
+        fixed = len(weight.shape) == 4 and all(isinstance(n, int) for n in weight.shape)
+        if len(kinds) > 1 or not x.is_float or not fixed:
             raise self.unlike("float images, filters and bias of one type", x, weight, bias)
         n = kernels.check_groups("filters", x.shape[3], weight.shape[0], self.groups)
         if weight.shape[1:] != (*self.window.size, n) or bias.shape != weight.shape[:1]:

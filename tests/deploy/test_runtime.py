@@ -16,7 +16,7 @@ from frozen_nets import NETS
 import bitnet
 from bitnet import InputError, kernels
 from bitnet.deploy import FrozenNet
-from bitnet.deploy.floats import Affine, Binary
+from bitnet.deploy.floats import Affine, Binary, FloatConv
 from bitnet.deploy.graph import FrozenGraph
 from bitnet.deploy.html import html_table
 from bitnet.deploy.products import Linear, Threshold
@@ -259,3 +259,15 @@ def test_a_copied_net_is_read_only_and_keeps_nothing_that_was_computed(name, aga
     assert not {"_fused", "_whole"} & set(vars(copied.graph))
     for found, y in zip(copied.run(*inputs), expected, strict=True):
         assert np.array_equal(found, y)
+
+
+def test_float_filters_whose_number_depends_on_the_batch_are_refused():
+    filters = np.ones((1, 1, 1, 3), np.float32)
+    nodes = [
+        Input("numbers", (), (Size(1, ("B",)), 4, 4, 3)),
+        Constant("constant", (), filters, (Size(1, ("B",)), 1, 1, 3)),
+        Constant("constant", (), np.ones(1, np.float32), (Size(1, ("B",)),)),
+        FloatConv("float conv", (0, 1, 2), kernels.Window((1, 1)), 1),
+    ]
+    with pytest.raises(InputError, match="expected float images, filters and bias"):
+        FrozenGraph(nodes, [3])
