@@ -10,6 +10,13 @@ import bitnet
 from bitnet import nn
 from bitnet.deploy.language import FrozenLanguageModel
 from bitnet.deploy.runtime import FrozenNet
+from bitnet.deploy.sizes import Size
+
+
+def sizes_of(graph, n):
+    """Return the variable sizes of a graph by name, each n."""
+    sizes = (size for value in graph.values for size in value.shape if isinstance(size, Size))
+    return dict.fromkeys((name for size in sizes for name in size.names), n)
 
 
 def mlp():

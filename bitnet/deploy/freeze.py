@@ -54,8 +54,8 @@ def freeze(
         or integer ids.  Models of `nn.models`, and Sequentials that begin with a linear layer, need
         none.
     axes : sequence of str, optional
-        For each input the leading axes whose sizes may vary: "B" (default), or "TB" for sequences
-        (T, B, ...).
+        For each input the leading axes whose sizes may vary: "B" (default), or "TB" or "BT" for
+        sequences (T, B, ...) or (B, T, ...).
     vocabulary : Vocabulary or sequence of str, optional
         The words or characters of a LanguageModel, to be stored in its file.  With a Vocabulary,
         the file also stores which of the two they are, as `bitnet predict` and `bitnet evaluate`
@@ -132,8 +132,8 @@ def _example(model, example):
         with evaluating(model):
             _, state = model(ids)
         return ids, state
-    rng = np.random.default_rng(0)
-    return ((255 * rng.random((1, *shape))).astype(kind),)
+    most = 0 if kind == "int64" else 255  # ids: there may be few rows in a table
+    return ((most * np.random.default_rng(0).random((1, *shape))).astype(kind),)
 
 
 def _checked_axes(found, axes):
@@ -141,7 +141,7 @@ def _checked_axes(found, axes):
     axes = ["B"] * len(found) if axes is None else [axes] if isinstance(axes, str) else list(axes)
     fits = len(axes) == len(found) and all(own in ("B", "TB", "BT") for own in axes)
     if not fits or not found:
-        expected = f'"B" or "TB" for each of {len(found)} inputs'
+        expected = f'"B", "TB" or "BT" for each of {len(found)} inputs'
         raise InputError(f"freeze: axes are {axes!r:.60}; expected {expected}")
     return axes
 

@@ -36,7 +36,7 @@ class Freezer:
         nodes = graphs[0].nodes
         self.ops = [Op(i, n.function, n.inputs, n.settings) for i, n in enumerate(nodes)]
         self.nodes, self.values = [], []
-        self.places, self.known, self.books = {}, {}, {}
+        self.places, self.known, self.fixed_refs = {}, {}, {}
         for name, node in zip(graphs[0].inputs, inputs, strict=True):
             if isinstance(node, Ids):
                 tables = [op.inputs[0] for op in self.ops if _looks_up(op, name)]
@@ -77,9 +77,9 @@ class Freezer:
         """Return whether an operand depends on no input."""
         if not isinstance(ref, int):
             return ref not in self.graphs[0].inputs
-        if ref not in self.books:
-            self.books[ref] = all(self.is_constant(own) for own in self.ops[ref].inputs)
-        return self.books[ref]
+        if ref not in self.fixed_refs:
+            self.fixed_refs[ref] = all(self.is_constant(own) for own in self.ops[ref].inputs)
+        return self.fixed_refs[ref]
 
     def operands(self, op):
         """Return the numbers of the frozen operands of an operation."""

@@ -3,7 +3,6 @@
 A layer is a view of nodes, made for people and for counting; the graph is what is computed.
 """
 
-import math
 from collections.abc import Iterator
 
 from bitnet.arrays import Array
@@ -175,8 +174,3 @@ def layers_of(graph: FrozenGraph) -> tuple[FrozenLayer, ...]:
     """Return the layers of a graph, in order."""
     products = (i for i, node in enumerate(graph.nodes) if isinstance(node, PRODUCTS))
     return tuple(FrozenLayer(graph, i) for i in products)
-
-
-def positions(shape: tuple) -> int:
-    """Return the number of output positions per input: pixels of an image, 1 for a row."""
-    return math.prod(size for size in shape[1:-1] if isinstance(size, int))

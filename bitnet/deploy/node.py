@@ -139,7 +139,7 @@ class Node:
 
     def value(self, *values: Value) -> Value:
         """Return what is known of the result; refuse operands or fields that do not fit."""
-        raise NotImplementedError(type(self).__name__)
+        raise TypeError(f"{type(self).__name__} has no value; a Node defines it")
 
     def work(self, value: Value, *values: Value) -> int:
         """Return the work for one input in a sequence of one step: about the elements computed.
@@ -150,7 +150,7 @@ class Node:
 
     def run(self, sizes, *operands):
         """Return the result for operands, with the variable sizes by name."""
-        raise NotImplementedError(type(self).__name__)
+        raise TypeError(f"{type(self).__name__} has no run; a Node defines it")
 
     def __getstate__(self):
         """Pickle the fields alone, without what was computed from them."""

@@ -231,11 +231,6 @@ class Quantize(Node):
             raise self.unlike(f"{own.dtype} (..., N)", x)
         return packed_value(x.shape, self.codebook, x.by_row)
 
-    @property
-    def is_sign(self):
-        """Whether the result is the sign of x."""
-        return self.codebook is None and self.edges.tolist() == [0.0]
-
     def run(self, sizes, x):
         """Return Bits, or BitPlanes with a codebook."""
         return quantized(x, self.edges, self.codebook)

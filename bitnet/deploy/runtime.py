@@ -6,7 +6,6 @@ Only NumPy is required; Numba computes the same numbers faster.
 """
 
 import copy
-import functools
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -77,18 +76,8 @@ class FrozenNet:
     preparation: Preparation | None = None
 
     def __init__(self, graph: FrozenGraph) -> None:
-        self.graph = graph
+        self.graph, self.layers = graph, layers_of(graph)
         self.batch = self._usual_batch()
-
-    @property
-    def layers(self) -> tuple[FrozenLayer, ...]:
-        """The products with their weights, pooling and thresholds, in order."""
-        return self._layers(self.graph)
-
-    @staticmethod
-    @functools.lru_cache(maxsize=64)
-    def _layers(graph):
-        return layers_of(graph)
 
     @property
     def integer_layers(self) -> list[FrozenLayer]:
@@ -129,7 +118,7 @@ class FrozenNet:
     def _put(self, graph):
         """Replace the graph by one on another device, and `batch` by its default there."""
         usual = self.batch == self._usual_batch()
-        self.graph = graph
+        self.graph, self.layers = graph, layers_of(graph)
         self.batch = self._usual_batch() if usual else self.batch
 
     def _usual_batch(self):
@@ -149,18 +138,17 @@ class FrozenNet:
         return all(len(readers) == 1 for node, readers in pairs if node.arity[0] or readers != [])
 
     def __repr__(self) -> str:
-        first = "x".join(map(str, self.shape))
         about = ", ".join(node.kind for node in self.graph.inputs)
         if self.preparation is not None:
             about += f" prepared by {' '.join(self.preparation.header['steps'])}"
-        if not self.is_chain or not all(layer.kind in ("linear", "conv") for layer in self.layers):
+        if self.is_chain and all(layer.kind in ("linear", "conv") for layer in self.layers):
+            pairs = zip(self.layers, self.sizes[1:], strict=True)
+            names = [f"{m}C" if layer.kind == "conv" else str(m) for layer, m in pairs]
+        else:
             last = self.graph.values[self.graph.outputs[0]].shape[-1:]
-            return (
-                f"FrozenNet({first}-{len(self.layers)} layers-{'x'.join(map(str, last))}, {about})"
-            )
-        pairs = zip(self.layers, self.sizes[1:], strict=True)
-        names = [f"{m}C" if layer.kind == "conv" else str(m) for layer, m in pairs]
-        return f"FrozenNet({'-'.join([first, *names])}, {about})"
+            names = [f"{len(self.layers)} layers", "x".join(map(str, last))]
+        first = ["x".join(map(str, self.shape))] if self.shape else []  # ids have no shape
+        return f"FrozenNet({'-'.join([*first, *names])}, {about})"
 
     def _repr_html_(self) -> str:
         """Return a table of the layers for a notebook."""

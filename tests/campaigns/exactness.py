@@ -8,7 +8,6 @@ takes its turn to compute them with bitnet.  Small nets are read by `examples/re
 `--number N` repeats a single net.  The exit code is 1 if anything differs.
 """
 
-import argparse
 import collections
 import pathlib
 import sys
@@ -21,6 +20,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 sys.path[:0] = [str(path) for path in (HERE, HERE.parent, ROOT / "examples", ROOT)]
 
+import arguments  # noqa: E402
 import evaluator  # noqa: E402
 import read_by_hand  # noqa: E402
 from variants import available, computed_by  # noqa: E402
@@ -209,18 +209,9 @@ def campaign(seed, seconds=None, numbers=None, say=print):
 
 def main():
     """Run a campaign and print its counts."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--minutes", type=float, default=1.0)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--number", type=int)
-    args = parser.parse_args()
-    if args.number is not None:
-        counts = campaign(args.seed, numbers=[args.number])
-    else:
-        counts = campaign(args.seed, 60 * args.minutes)
-    for name, count in sorted(counts.items()):
-        print(f"{name}: {count}")
-    sys.exit(counts["differences"] > 0)
+    args = arguments.parser(__doc__).parse_args()
+    numbers = None if args.number is None else [args.number]
+    arguments.finish(campaign(args.seed, 60 * args.minutes, numbers=numbers), "differences")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ there.  In between, the checkpoint must stay readable and never lose an epoch.  
 if anything is wrong.  `--number N` repeats the training of a single number; its times may differ.
 """
 
-import argparse
 import collections
 import json
 import os
@@ -23,6 +22,8 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT))
+
+import arguments  # noqa: E402
 
 from bitnet import InputError  # noqa: E402
 from bitnet.training.checkpoint import read_checkpoint  # noqa: E402
@@ -154,8 +155,9 @@ class Stopped:
         self.counts[f"{title}{' twice' if is_twice else ''}"] += 1
         self.counts["while a file was written"] += how == "write"
         self.counts["kills"] += 1
-        if code == -number and number != signal.SIGKILL:  # Python itself had just begun
-            self.counts["before the program began"] += 1
+        died = code == -number and number != signal.SIGKILL
+        if died or ("KeyboardInterrupt" in errors and "bitnet" not in errors):
+            self.counts["before the program began"] += 1  # Python itself had just begun
         elif code != (-number if number == signal.SIGKILL else CODES[number]):
             self.faults.append(f"{title}: exit code {code}: {errors[-300:]}")
         elif "Traceback" in errors:
@@ -198,17 +200,12 @@ def campaign(seed, kills=None, seconds=None, numbers=None, say=print):
 
 def main():
     """Run a campaign and print its counts."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--kills", type=int, default=200)
-    parser.add_argument("--minutes", type=float, default=60.0)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--number", type=int)
+    parser = arguments.parser(__doc__, minutes=60.0)
+    parser.add_argument("--kills", type=arguments.above_zero(int), default=200)
     args = parser.parse_args()
     numbers = None if args.number is None else [args.number]
     counts = campaign(args.seed, args.kills, 60 * args.minutes, numbers)
-    for name, count in sorted(counts.items()):
-        print(f"{name}: {count}")
-    sys.exit(counts["faults"] > 0)
+    arguments.finish(counts, "faults")
 
 
 if __name__ == "__main__":

@@ -9,10 +9,8 @@ TIME_S seconds and ROOM more bytes of address space.  What a frozen net computes
 the exit code is 1.  `--number N` repeats a single one; `--keep FOLDER` keeps the files of faults.
 """
 
-import argparse
 import collections
 import contextlib
-import functools
 import io
 import json
 import pathlib
@@ -31,9 +29,10 @@ import numpy as np
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(path) for path in (HERE, HERE.parent, HERE.parent.parent)]
 
+import arguments  # noqa: E402
 import damage  # noqa: E402
 import evaluator  # noqa: E402
-from frozen_nets import NETS  # noqa: E402
+from frozen_nets import NETS, sizes_of  # noqa: E402
 from variants import available, computed_by  # noqa: E402
 
 import bitnet  # noqa: E402
@@ -152,15 +151,9 @@ def _check(path, inputs, results):
 
 def inputs_of(net):
     """Return small inputs of a net, or None if it states large values."""
-    from bitnet.deploy.sizes import Size, at, total
+    from bitnet.deploy.sizes import at, total
 
-    sizes = {
-        name: 2
-        for value in net.graph.values
-        for size in value.shape
-        if isinstance(size, Size)
-        for name in size.names
-    }
+    sizes = sizes_of(net.graph, 2)
     shapes = [at(value.shape, sizes) for value in net.graph.values]
     if sum(total(shape) for shape in shapes) > MOST or min(map(min, filter(None, shapes))) < 0:
         return None
@@ -326,21 +319,16 @@ def campaign(seed, seconds=None, numbers=None, keep=None, say=print):
 
 def main():
     """Run a campaign and print its counts."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--minutes", type=float, default=1.0)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--number", type=int)
-    parser.add_argument("--keep", type=pathlib.Path)
-    parser.add_argument("--serve", type=pathlib.Path, help=argparse.SUPPRESS)
+    parser = arguments.parser(__doc__)
+    parser.add_argument("--keep", type=pathlib.Path, help="a folder for the files of faults")
+    parser.add_argument("--serve", type=pathlib.Path, help="for the process that reads the files")
     args = parser.parse_args()
     if args.serve:
         serve(args.serve)
         return
-    run = functools.partial(campaign, args.seed, keep=args.keep)
-    counts = run(60 * args.minutes) if args.number is None else run(numbers=[args.number])
-    for name, count in sorted(counts.items()):
-        print(f"{name}: {count}")
-    sys.exit(counts["faults"] > 0)
+    numbers = None if args.number is None else [args.number]
+    counts = campaign(args.seed, 60 * args.minutes, numbers=numbers, keep=args.keep)
+    arguments.finish(counts, "faults")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from frozen_nets import NETS, node, opened, places, put, read
+from frozen_nets import NETS, node, opened, places, put, read, sizes_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import seeds, some_widths
@@ -21,7 +21,7 @@ from bitnet.archive import read_archive, write_archive
 from bitnet.data.preparation import Preparation
 from bitnet.deploy.file import KIND, VERSION
 from bitnet.deploy.graph import FrozenGraph
-from bitnet.deploy.sizes import Size, at, total
+from bitnet.deploy.sizes import at, total
 from bitnet.nn.models.feedforward import binary_mlp
 
 
@@ -384,13 +384,7 @@ def test_a_changed_header_is_read_or_refused(name, data):
 
 def run_small(net):
     """Run a net on one zero input, unless its values are large."""
-    sizes = {
-        name: 1
-        for v in net.graph.values
-        for s in v.shape
-        if isinstance(s, Size)
-        for name in s.names
-    }
+    sizes = sizes_of(net.graph, 1)
     shapes = [at(value.shape, sizes) for value in net.graph.values]
     if all(total(shape) < 1 << 16 and min(shape, default=1) >= 0 for shape in shapes):
         kinds = {"pixels": np.uint8, "ids": np.int64}

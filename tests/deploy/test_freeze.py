@@ -1,6 +1,8 @@
 """Freezing: thresholds at every z, refusals, and the comparison with the model."""
 
 import dataclasses
+import gc
+import weakref
 
 import numpy as np
 import pytest
@@ -411,3 +413,35 @@ def test_results_by_name_and_transposed_weights(tmp_path):
     assert np.array_equal(y, results["parts"][0].data)
     assert np.array_equal(same, x)
     assert np.array_equal(again, y)
+
+
+def test_a_model_that_looks_up_ids_needs_no_example():
+    layers = nn.Embedding(3, 8, rng=np.random.default_rng(0)), nn.Sign()
+    model = nn.Sequential(*layers, nn.BinaryLinear(8, 2, rng=np.random.default_rng(1)))
+    assert repr(bitnet.freeze(model)) == "FrozenNet(2, ids)"
+
+
+class _BatchFirst(nn.Module):
+    """The scores after the last step of (B, T, N)."""
+
+    def __init__(self):
+        rng = np.random.default_rng(0)
+        self.cells, self.head = nn.GRU(3, 8, rng=rng), nn.Linear(8, 2, rng=rng)
+
+    def forward(self, x):
+        return self.head(self.cells(x.transpose(1, 0, 2))[0][-1])
+
+
+def test_sequences_may_have_the_batch_first():
+    model = _BatchFirst()
+    x = np.random.default_rng(2).normal(size=(4, 6, 3)).astype(np.float32)
+    net = bitnet.freeze(model, x, axes="BT")
+    assert bitnet.compare(model, net, x[:3, :4]).is_complete
+
+
+def test_a_net_that_nothing_refers_to_is_freed():
+    net = bitnet.freeze(binary_mlp([20, 3], rng=np.random.default_rng(0)))
+    graph = weakref.ref(net.graph)
+    del net
+    gc.collect()
+    assert graph() is None
