@@ -68,7 +68,7 @@ def _aligned(make, shape, dtype, align):
     n_bytes = math.prod(shape) * np.dtype(dtype).itemsize
     memory = make(n_bytes + align, np.uint8)
     skipped = -memory.__array_interface__["data"][0] % align
-    return memory[skipped : skipped + n_bytes].view(dtype).reshape(shape)
+    return np.ndarray(shape, dtype, memory, skipped)
 
 
 def keep_memory() -> bool:
