@@ -26,6 +26,7 @@ from bitnet.kernels.cpu.rounding import (
 )
 from bitnet.kernels.cpu.tables import INTEGERS, column_index
 from bitnet.kernels.cpu.xnor import counted_taps
+from bitnet.kernels.memory import aligned_empty, aligned_zeros
 from bitnet.kernels.threads import num_threads, shared
 
 OUTPUTS = 32  # output pixels whose gradients are multiplied at once, or a whole longer row
@@ -99,9 +100,9 @@ def gradient_of_images(grad_z, weight, window, size, largest, seed, odd=False):
     def run(i, j):
         scratch = (
             np.empty(m, np.float32),
-            np.zeros((rows, 12 * index.shape[1]), np.int16),
+            aligned_zeros((rows, 12 * index.shape[1]), np.int16),
             np.zeros(rows, np.float32),
-            np.empty((rows, 32 * len(index)), np.float32),
+            aligned_empty((rows, 32 * len(index)), np.float32),
             tables.scratch_tables(index, largest),
         )
         _images(grad[i:j], i, rule, index, scratch, *place, total[i:j])
@@ -242,7 +243,7 @@ def _sums(numbers, patches, m, n, largest, n_rows):
         ones = Quantized(numbers[:m, :n_rows], np.ones(m, np.float32), largest)
         return signed_gemm(ones, Bits(patches, (n_rows, n))).astype(np.int64)
     index = column_index(patches, INTEGERS)
-    sums = np.empty((len(numbers), 32 * len(index)), np.int32)
+    sums = aligned_empty((len(numbers), 32 * len(index)), np.int32)
     tables.multiply_integers(numbers, index, tables.scratch_tables(index, largest), sums)
     return sums[:m, :n]
 

@@ -18,6 +18,7 @@ from bitnet.kernels.cpu.jit import jit
 from bitnet.kernels.cpu.pack import unpack
 from bitnet.kernels.cpu.pixels import ROWS, VECTORS, multiply_bytes
 from bitnet.kernels.cpu.xnor import counted_taps, kept
+from bitnet.kernels.memory import aligned_empty, aligned_zeros
 from bitnet.kernels.threads import shared
 
 MACS_PER_NS = 150  # approximate, one thread
@@ -147,10 +148,10 @@ def signed(weight):
 def _panels(rows):
     """Return rows of signed bytes (M, N) as the columns of tiles: (V, F, COLUMNS, 4)."""
     m, n = rows.shape
-    padded = np.zeros((m + -m % COLUMNS, n + -n % 4), np.int8)
+    padded = aligned_zeros((m + -m % COLUMNS, n + -n % 4), np.int8)
     padded[:m, :n] = rows
     fours = padded.view(np.uint32)
-    panels = np.empty((len(padded) // COLUMNS, fours.shape[1], COLUMNS), np.uint32)
+    panels = aligned_empty((len(padded) // COLUMNS, fours.shape[1], COLUMNS), np.uint32)
     _make_panels(fours, panels)
     return panels.view(np.int8).reshape(*panels.shape, 4)
 
@@ -165,13 +166,13 @@ def product(x, weight):
     panels, row_sums, gain, base = kept(weight, "bytes", laid_out)
     (x_gain, x_base), (batch, n), m = form(x), x.shape, weight.shape[0]
     u = unsigned(x)
-    left = np.zeros((batch + ROWS, 4 * panels.shape[1]), np.uint8)
+    left = aligned_zeros((batch + ROWS, 4 * panels.shape[1]), np.uint8)
     left[:batch, :n] = u
     z, sums_gain = np.empty((batch, m), np.int32), _modular(x_gain * gain)
     bases = _modular(x_base * gain) * row_sums + _modular([n * x_base * base])
 
     def run(i, j):
-        sums = np.empty((ROWS, COLUMNS), np.int32)
+        sums = aligned_empty((ROWS, COLUMNS), np.int32)
         _multiply(left[i:], panels, sums, sums_gain, bases, z[i:j])
 
     shared(run, batch, ROWS, batch * n * m / MACS_PER_NS)
@@ -209,8 +210,8 @@ def convolve(x, weight, window):
     z = np.empty((n_images * len(of), of.shape[1], m), np.int32)
 
     def run(start, stop):
-        patches = np.zeros((ROWS, 4 * panels.shape[1]), np.uint8)
-        sums = np.empty((ROWS, COLUMNS * len(panels)), np.int32)
+        patches = aligned_zeros((ROWS, 4 * panels.shape[1]), np.uint8)
+        sums = aligned_empty((ROWS, COLUMNS * len(panels)), np.int32)
         given = images, window.stride, window.size, channels, panels, _modular(x_gain * gain)
         rest = _modular(x_gain * base), bases, of, patches, sums, z
         _convolve(*given, *rest, start, stop)

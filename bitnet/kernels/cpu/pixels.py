@@ -11,6 +11,7 @@ import numpy as np
 
 from bitnet.kernels.cpu.emit import address, routine
 from bitnet.kernels.cpu.jit import jit
+from bitnet.kernels.memory import aligned_empty, aligned_zeros
 
 ROWS, VECTORS = 4, 4  # per tile
 MACS_PER_NS, FLOAT_MACS_PER_NS = 150, 40
@@ -93,7 +94,9 @@ def fours(pixels):
     """Interleave four rows of bytes (B, N) each: (B / 4, N or more, 4)."""
     count = -(-len(pixels) // 4)
     padded = _padded(pixels, 4 * count)
-    return np.ascontiguousarray(padded.reshape(count, 4, padded.shape[1]).transpose(0, 2, 1))
+    y = aligned_empty((count, padded.shape[1], 4), np.uint8)
+    y[...] = padded.reshape(count, 4, padded.shape[1]).transpose(0, 2, 1)
+    return y
 
 
 def byte_rows(numbers, columns, scales, gain=2, base=-255):
@@ -103,11 +106,11 @@ def byte_rows(numbers, columns, scales, gain=2, base=-255):
     rows from start to stop to y, float32.
     """
     totals = numbers.sum(axis=1, dtype=np.int32)
-    left = np.zeros((len(numbers) + ROWS, 4 * len(columns)), np.int8)
+    left = aligned_zeros((len(numbers) + ROWS, 4 * len(columns)), np.int8)
     left[: len(numbers), : numbers.shape[1]] = numbers
 
     def rows(start, stop, y):
-        sums = np.empty((ROWS, columns.shape[1]), np.int32)
+        sums = aligned_empty((ROWS, columns.shape[1]), np.int32)
         affine = np.int32(gain), np.int32(base)
         part = left[start:], columns, *affine, totals[start:stop], scales[start:stop]
         _multiply(*part, sums, y)
@@ -118,11 +121,11 @@ def byte_rows(numbers, columns, scales, gain=2, base=-255):
 def float_pixel_rows(numbers, pixels):
     """Return a function like `byte_rows` for numbers @ (2 pixels - 255), numbers float32 (R, B)."""
     columns = 2 * _padded(pixels, len(pixels)).astype(np.float32) - 255
-    left = np.zeros((len(numbers) + ROWS, len(pixels)), np.float32)
+    left = aligned_zeros((len(numbers) + ROWS, len(pixels)), np.float32)
     left[: len(numbers)] = numbers
 
     def rows(start, stop, y):
-        sums = np.empty((ROWS, columns.shape[1]), np.float32)
+        sums = aligned_empty((ROWS, columns.shape[1]), np.float32)
         _multiply_by_floats(left[start:], columns, sums, y)
 
     return rows
@@ -131,6 +134,6 @@ def float_pixel_rows(numbers, pixels):
 def _padded(pixels, height):
     """Return a copy padded with zeros to `height` rows and whole tiles of columns."""
     width = 16 * VECTORS
-    padded = np.zeros((height, -(-pixels.shape[1] // width) * width), np.uint8)
+    padded = aligned_zeros((height, -(-pixels.shape[1] // width) * width), np.uint8)
     padded[: len(pixels), : pixels.shape[1]] = pixels
     return padded

@@ -21,6 +21,7 @@ from bitnet.kernels.bits import Bits, words_for
 from bitnet.kernels.cpu.emit import address, routine
 from bitnet.kernels.cpu.jit import jit, level, vector_level
 from bitnet.kernels.cpu.pack import threshold
+from bitnet.kernels.memory import aligned_empty, aligned_zeros
 from bitnet.kernels.threads import shared
 
 PANEL = 32  # outputs per panel
@@ -266,7 +267,7 @@ def _panels(weight):
     words = np.ascontiguousarray(weight.words)
     words = words.reshape(len(words), math.prod(words.shape[1:]))
     shape = -(-words.shape[0] // PANEL), words.shape[1], PANEL
-    panels = (np.zeros if words.shape[0] % PANEL else np.empty)(shape, np.uint64)
+    panels = (aligned_zeros if words.shape[0] % PANEL else aligned_empty)(shape, np.uint64)
     make_panels(words, panels)
     return panels
 
