@@ -11,10 +11,12 @@ from bitnet.nn.functional.embedding import embedding
 from bitnet.nn.functional.fused import batch_norm_sign, normalize_sign
 from bitnet.nn.functional.linear import linear, quantized_linear
 from bitnet.nn.functional.losses import cross_entropy, distillation, squared_hinge
+from bitnet.nn.functional.mixed import mixed_conv2d, mixed_linear
 from bitnet.nn.functional.norm import batch_norm, normalize
 from bitnet.nn.functional.pixels import pixel_planes
 from bitnet.nn.functional.pooling import avg_pool2d, flatten, max_pool2d
 from bitnet.nn.functional.recurrent import gru, lstm, rnn
+from bitnet.nn.functional.resizing import global_avg_pool, upsample
 from bitnet.nn.functional.scaled import quantize_scaled, scaled_linear
 from bitnet.nn.functional.shapes import concatenate, reshape
 from bitnet.nn.functional.shift import ap2, shift_batch_norm
@@ -33,11 +35,14 @@ __all__ = [
     "dropout",
     "embedding",
     "flatten",
+    "global_avg_pool",
     "gru",
     "hardtanh",
     "linear",
     "lstm",
     "max_pool2d",
+    "mixed_conv2d",
+    "mixed_linear",
     "normalize",
     "normalize_sign",
     "pixel_planes",
@@ -55,4 +60,5 @@ __all__ = [
     "squared_hinge",
     "stochastic_sign",
     "unpack",
+    "upsample",
 ]
