@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from numba import njit
 from numba.core import config
 from numba.core.codegen import get_host_cpu_features
+from numba.core.runtime import rtsys
 
 from bitnet.errors import InputError, check_choice
 
@@ -74,10 +75,15 @@ class _Cache:
     def __getattr__(self, name):
         return getattr(self._cache, name)
 
-    def load_overload(self, *key):
-        """Return the machine code in the cache, or None; a damaged index is replaced."""
+    def load_overload(self, signature, context):
+        """Return the machine code in the cache, or None; a damaged index is replaced.
+
+        Numba's own method first imports and registers all that Numba can compile, which takes
+        0.1 s.  Machine code needs only the addresses of Numba's runtime.
+        """
         try:
-            return self._cache.load_overload(*key)
+            rtsys.initialize(context)
+            return self._cache._load_overload(signature, context)
         except Exception as error:  # unpickling damaged bytes raises many classes
             _warn_of_cache(self._cache, error)
             with contextlib.suppress(OSError):
