@@ -14,7 +14,7 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.core.errors import TypingError
-from numba.extending import intrinsic, overload
+from numba.extending import intrinsic
 
 
 def type_of(text):
@@ -180,19 +180,16 @@ def routine(emit):
     return intrinsic(definition)
 
 
-def address(array, kinds):
+@intrinsic(prefer_literal=True)
+def address(typingctx, array, kinds):
     """Return the address of an array's first element; compiles only for arrays of these types."""
-    raise NotImplementedError("only compiled code reads memory by address")
-
-
-@overload(address, prefer_literal=True)
-def _address(array, kinds):
     if not isinstance(kinds, types.StringLiteral):  # tried after a refusal
         return None
     if str(array.dtype) not in kinds.literal_value.split():
         raise TypingError(f"got {array.dtype} to read by address; expected {kinds.literal_value}")
 
-    def run(array, kinds):
-        return array.ctypes.data
+    def codegen(context, builder, signature, arguments):
+        own = context.make_array(array)(context, builder, arguments[0])
+        return builder.ptrtoint(own.data, context.get_value_type(types.intp))
 
-    return run
+    return types.intp(array, kinds), codegen

@@ -9,13 +9,15 @@ A level selects kernels, not compiler flags: at every level LLVM compiles for th
 
 import contextlib
 import functools
+import gc
 import pathlib
 import signal
 import threading
 import warnings
 from collections.abc import Iterator
 
-from numba import njit
+import numpy as np
+from numba import njit, types
 from numba.core import config
 from numba.core.codegen import get_host_cpu_features
 from numba.core.runtime import rtsys
@@ -55,14 +57,17 @@ def jit(function, name=None):
     try:
         compiled = njit(cache=True, **options)(function)
     except RuntimeError:  # no folder for the cache
-        return njit(**options)(function)
-    cache = getattr(compiled, "_cache", None)
+        compiled = njit(**options)(function)
+    if config.DISABLE_JIT:
+        return compiled
+    compiled._compile_for_args = _for_read_only_too(compiled)
+    cache = compiled._cache
     file = getattr(cache, "_cache_file", None)
-    if file is not None:  # None if Numba does not compile
+    if file is not None:  # None if there is no cache
         file._source_stamp = file._source_stamp, SOURCES
         if name is not None:
             cache._index_key = lambda signature, codegen: (signature, codegen.magic_tuple())
-        compiled._cache, compiled.compile = _Cache(cache), _without_signals(compiled.compile)
+        compiled._cache, compiled.compile = _Cache(cache), _undisturbed(compiled.compile)
     return compiled
 
 
@@ -112,8 +117,11 @@ def _warn_of_cache(cache, error):
         )
 
 
-def _without_signals(function):
-    """Return a function during which Ctrl-C waits: callbacks of LLVM would swallow it."""
+def _undisturbed(function):
+    """Return a function during which Ctrl-C waits, as callbacks of LLVM would swallow it.
+
+    The collection of garbage waits as well: it takes a tenth of the time to compile.
+    """
 
     @functools.wraps(function)
     def waiting(*arguments):
@@ -123,15 +131,40 @@ def _without_signals(function):
             before = {number: own for number, own in handlers if own is not None}
             for number in before:
                 signal.signal(number, lambda number, frame: came.append(number))
+        collects = gc.isenabled()
+        gc.disable()
         try:
             return function(*arguments)
         finally:
+            if collects:
+                gc.enable()
             for number, own in before.items():
                 signal.signal(number, own)
             for number in came[:1]:
                 signal.raise_signal(number)
 
     return waiting
+
+
+def _for_read_only_too(compiled):
+    """Return what a function does with types of arguments that it is not compiled for.
+
+    Numba has types of their own for read-only arrays, such as weights.  Kernels only read them, so
+    they are given to the code for other arrays, and nothing is compiled twice.
+    """
+    compile_for = compiled._compile_for_args
+
+    def entry_for(*arguments):
+        if all(x.flags.writeable for x in arguments if isinstance(x, np.ndarray)):
+            return compile_for(*arguments)
+        kinds = [compiled.typeof_pyval(x) for x in arguments]
+        entry = compiled.compile(
+            tuple(k.copy(readonly=False) if isinstance(k, types.Array) else k for k in kinds)
+        )
+        compiled._insert([kind._code for kind in kinds], entry, False)
+        return entry
+
+    return entry_for
 
 
 def inner(function):

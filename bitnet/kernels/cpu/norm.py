@@ -40,7 +40,7 @@ def _normalize_sign(z, mean, scale, shift, clip_value, y, words, mask):
     for i in range(z.shape[0]):
         for j in range(z.shape[1]):
             y[0, j] = (np.float32(z[i, j]) - mean[j]) * scale[j] + shift[j]
-        pack_mask_words(y, clip_value, 0, words[i : i + 1], mask[i : i + 1])
+        pack_mask_words(y, clip_value, np.int64(0), words[i : i + 1], mask[i : i + 1])
 
 
 @inner

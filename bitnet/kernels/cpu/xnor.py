@@ -227,14 +227,6 @@ SIGNS = {level: _signs(level) for level in LANES}
 
 
 @jit
-def make_panels(words, panels):
-    """Arrange words (M, K) as panels (P, K, 32), with zeros for missing outputs."""
-    for j in range(words.shape[0]):
-        for k in range(words.shape[1]):
-            panels[j // PANEL, k, j % PANEL] = words[j, k]
-
-
-@jit
 def popcount(word):
     """Count the ones in a uint64, which LLVM compiles to one instruction."""
     word = word - ((word >> np.uint64(1)) & np.uint64(0x5555555555555555))
@@ -260,6 +252,15 @@ def prepare(bits):
     prepared = Bits(bits.words, bits.shape)
     prepared.layouts = {}
     return prepared
+
+
+def make_panels(words, panels):
+    """Write words (M, K) to panels (P, K, 32), which hold zeros for missing outputs."""
+    m, n_words = words.shape
+    whole = m // PANEL
+    rows = words[: PANEL * whole].reshape(whole, PANEL, n_words)
+    panels[:whole] = rows.transpose(0, 2, 1)
+    panels[whole:, :, : m % PANEL] = words[PANEL * whole :].T
 
 
 def _panels(weight):
