@@ -17,7 +17,7 @@ widths = st.sampled_from(WIDTHS)
 some_widths = st.sampled_from(WIDTHS[1:])
 rows = st.sampled_from(ROWS)
 seeds = st.integers(0, 2**32 - 1)
-implementations = ("reference", "avx512", "avx2", "portable")  # the last three use Numba
+implementations = ("reference", "amx", "avx512", "avx2", "portable")  # the last four use Numba
 
 
 def numbers(seed, shape, dtype=np.float32):

@@ -18,7 +18,7 @@ import numpy as np
 
 from bitnet.kernels.bits import Bits, words_for
 from bitnet.kernels.cpu.emit import address, routine
-from bitnet.kernels.cpu.jit import jit, level
+from bitnet.kernels.cpu.jit import jit, level, vector_level
 from bitnet.kernels.cpu.pack import threshold
 from bitnet.kernels.cpu.xnor import (
     COUNTS,
@@ -121,14 +121,14 @@ def _integers_portable(x, stride, taps, words, bases, of, y, start, stop):
 
 def _shared(run, y, weight):
     """Distribute the rows of outputs y (B, H', W', .) over threads."""
-    work_ns = math.prod(y.shape[:3]) * math.prod(weight.shape) / MACS_PER_NS[level()]
+    work_ns = math.prod(y.shape[:3]) * math.prod(weight.shape) / MACS_PER_NS[vector_level()]
     shared(run, math.prod(y.shape[:2]), 1, work_ns)
 
 
 def _convolve(loops, x, weight, window, tables, flips, y):
     """Write y with the loops of this level; tables (classes, 32 P) of bases or limits."""
     words, of = window.surrounded(x), window.classes(*x.shape[1:3])[1]
-    convolve, given = loops[level()], (words, window.stride, window.size, panels_of(weight))
+    convolve, given = loops[vector_level()], (words, window.stride, window.size, panels_of(weight))
 
     def run(start, stop):
         convolve(*given, tables, of, flips, np.empty(of.shape[1], np.int64), y, start, stop)

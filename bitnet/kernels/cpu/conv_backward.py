@@ -13,7 +13,7 @@ import numpy as np
 from bitnet.kernels import reference
 from bitnet.kernels.bits import BitPlanes, Bits, Quantized, words_for
 from bitnet.kernels.cpu import tables
-from bitnet.kernels.cpu.jit import inner, jit, level
+from bitnet.kernels.cpu.jit import at_least, inner, jit
 from bitnet.kernels.cpu.pack import pack, unpack
 from bitnet.kernels.cpu.pool import add_patches
 from bitnet.kernels.cpu.products import planes_of, signed_gemm
@@ -83,7 +83,7 @@ def gradient_of_images(grad_z, weight, window, size, largest, seed, odd=False):
     """See `bitnet.kernels.gradient_of_images`."""
     m, *taps = weight.shape
     filters = _as_rows(weight)
-    by_products = largest is None or level() != "avx512" or isinstance(weight, BitPlanes)
+    by_products = largest is None or not at_least("avx512") or isinstance(weight, BitPlanes)
     if by_products or not grad_z.size:
         rule = largest, seed, odd
         return _images_by_products(grad_z, filters, taps, window, size, rule)
@@ -239,7 +239,7 @@ def gradient_of_filters(grad_z, x, window, largest, seed, odd=False):
 
 def _sums(numbers, patches, m, n, largest, n_rows):
     """Return the integers numbers @ patches, (m, n), for int16 (M, R) and words (R, K)."""
-    if level() != "avx512":
+    if not at_least("avx512"):
         ones = Quantized(numbers[:m, :n_rows], np.ones(m, np.float32), largest)
         return signed_gemm(ones, Bits(patches, (n_rows, n))).astype(np.int64)
     index = column_index(patches, INTEGERS)
@@ -277,7 +277,7 @@ def _patches(x, window, output):
 
 def _filters_of_floats(grad_z, x, window):
     """Compute `gradient_of_filters` in floats."""
-    if level() != "avx512" or grad_z.dtype != np.float32 or isinstance(x, BitPlanes):
+    if not at_least("avx512") or grad_z.dtype != np.float32 or isinstance(x, BitPlanes):
         return reference.gradient_of_filters(grad_z, x, window, None, None)
     n_images, *output, m = grad_z.shape
     columns = grad_z.reshape(n_images * math.prod(output), m).T

@@ -1,10 +1,13 @@
-"""Compilation of the kernels, and the selection of one of three processor levels.
+"""Compilation of the kernels, and the selection of one of four processor levels.
 
+    amx       AVX-512, and tiles: registers of 16 x 64 bytes whose products are one instruction
     avx512    512-bit registers, VPOPCNTDQ (popcounts), BW (16-bit lookups) and VNNI (int8 sums)
     avx2      256-bit registers; popcounts from byte shuffles
     portable  plain loops, correct on any processor and without compilation
 
 A level selects kernels, not compiler flags: at every level LLVM compiles for this processor.
+Tiles also need a permission (`permission`).  Kernels that have no form of their own for a level use
+that of the level below.
 """
 
 import contextlib
@@ -23,9 +26,12 @@ from numba.core.codegen import get_host_cpu_features
 from numba.core.runtime import rtsys
 
 from bitnet.errors import InputError, check_choice
+from bitnet.kernels.cpu import permission
 
+AVX512 = {"avx512f", "avx512bw", "avx512vl", "avx512dq", "avx512vpopcntdq", "avx512vnni"}
 LEVELS = {
-    "avx512": {"avx512f", "avx512bw", "avx512vl", "avx512dq", "avx512vpopcntdq", "avx512vnni"},
+    "amx": AVX512 | {"avx512vbmi", "avx512bitalg", "amx-tile", "amx-int8"},
+    "avx512": AVX512,
     "avx2": {"avx2"},
     "portable": set(),
 }
@@ -180,10 +186,16 @@ def _features():
 
 
 def missing(name):
-    """Return the sorted features that this processor lacks for a level; none for "portable"."""
+    """Return the sorted features that this processor lacks for a level; none for "portable".
+
+    If nothing else is missing for "amx", ask for the permission to use tiles.
+    """
     if config.DISABLE_JIT and name != "portable":
         return ["compilation (NUMBA_DISABLE_JIT is set)"]
-    return sorted(LEVELS[name] - _features())
+    lacks = sorted(LEVELS[name] - _features())
+    if name == "amx" and not lacks and (refused := permission.refusal()):
+        return [refused]
+    return lacks
 
 
 def level() -> str:
@@ -192,6 +204,17 @@ def level() -> str:
     if _level is None:
         _level = next(name for name in LEVELS if not missing(name))
     return _level
+
+
+def at_least(name):
+    """Return whether the level in use is `name` or one above it."""
+    names = list(LEVELS)
+    return names.index(level()) <= names.index(name)
+
+
+def vector_level():
+    """Return the level of the kernels without tiles: "avx512" instead of "amx"."""
+    return "avx512" if level() == "amx" else level()
 
 
 def level_reason() -> str:
@@ -208,9 +231,10 @@ def level_reason() -> str:
 
 @contextlib.contextmanager
 def using_level(name: str) -> Iterator[None]:
-    """Use the kernels of one level, "avx512", "avx2" or "portable", in a `with` block.
+    """Use the kernels of one level, a name in `LEVELS`, in a `with` block.
 
-    The level applies to the whole process.  Raise InputError if the processor lacks a feature.
+    The level applies to the whole process.  Raise InputError if the processor lacks a feature, or
+    Linux refuses the tiles.
     """
     global _level
     check_choice("using_level", LEVELS, name=name)

@@ -15,7 +15,7 @@ import numpy as np
 from bitnet.kernels.bits import BitPlanes, Bits, Quantized
 from bitnet.kernels.cpu import octets, pixels, tables
 from bitnet.kernels.cpu.conv import xnor_conv
-from bitnet.kernels.cpu.jit import level
+from bitnet.kernels.cpu.jit import at_least
 from bitnet.kernels.cpu.pack import numbers, pack, split_planes, unpack
 from bitnet.kernels.cpu.tables import FLOATS, INTEGERS, column_index, row_index
 from bitnet.kernels.cpu.xnor import counted_taps, kept, xnor_gemm
@@ -33,7 +33,7 @@ def plane_gemm(x, weight):
         return _many_planes(x, weight)
     n_planes = len(x.coefficients) if isinstance(x, BitPlanes) else 8
     largest = x.largest if isinstance(x, BitPlanes) else 255
-    if level() == "avx512" and n_planes >= TABLE_PLANES and largest <= tables.largest_number():
+    if at_least("avx512") and n_planes >= TABLE_PLANES and largest <= tables.largest_number():
         return _table_product(x, weight, largest)
     x = x if isinstance(x, BitPlanes) else split_planes(x)
     z = sum(np.int32(c) * xnor_gemm(part, weight) for c, part in planes_of(x))
@@ -58,13 +58,13 @@ def octets_pay(x, weight):
     counts = [len(o.coefficients) if isinstance(o, BitPlanes) else 1 for o in (x, weight)]
     least = TABLE_PLANES - 1 if isinstance(x, np.ndarray) else MANY_PLANES
     fits = all(isinstance(o, Bits) or octets.form(o) for o in (x, weight))
-    return level() == "avx512" and fits and math.prod(counts) > least
+    return at_least("avx512") and fits and math.prod(counts) > least
 
 
 def plane_conv(x, weight, window):
     """See `bitnet.kernels.plane_conv`."""
     of_pixels = isinstance(x, np.ndarray)
-    if (of_pixels and level() == "avx512" and octets.form(weight)) or octets_pay(x, weight):
+    if (of_pixels and at_least("avx512") and octets.form(weight)) or octets_pay(x, weight):
         return octets.convolve(x, weight, window)
     if isinstance(weight, BitPlanes):
         ones = pack(np.ones((1, *weight.shape[1:]), np.float32))
@@ -149,7 +149,7 @@ def signed_rows(x, signs):
     The speed is in multiply-accumulates per nanosecond on one thread, approximately; it is inf for
     a function that uses threads itself.
     """
-    quantized, by_tables = isinstance(x, Quantized), level() == "avx512"
+    quantized, by_tables = isinstance(x, Quantized), at_least("avx512")
     if by_tables and isinstance(signs, Bits) and x.dtype == np.float32:
         kind = INTEGERS if quantized else FLOATS
         index = column_index(signs.words, kind)

@@ -19,7 +19,7 @@ import numpy as np
 
 from bitnet.kernels.bits import Bits, words_for
 from bitnet.kernels.cpu.emit import address, routine
-from bitnet.kernels.cpu.jit import jit, level
+from bitnet.kernels.cpu.jit import jit, level, vector_level
 from bitnet.kernels.cpu.pack import threshold
 from bitnet.kernels.memory import aligned_empty, aligned_zeros
 from bitnet.kernels.threads import shared
@@ -298,7 +298,7 @@ def counted_taps(window, size):
 
 def _work_ns(x, weight):
     """Return the approximate time of a product on one thread in nanoseconds."""
-    return x.shape[0] * weight.shape[0] * x.shape[1] / MACS_PER_NS[level()]
+    return x.shape[0] * weight.shape[0] * x.shape[1] / MACS_PER_NS[vector_level()]
 
 
 def xnor_gemm(x, weight):
@@ -314,7 +314,7 @@ def xnor_gemm(x, weight):
 
         shared(run, n_rows, 1, _work_ns(x, weight))
         return z
-    multiply, panels = INTEGERS[level()], panels_of(weight)
+    multiply, panels = INTEGERS[vector_level()], panels_of(weight)
     z = np.empty((n_rows, PANEL * len(panels)), np.int32)
 
     def run(i, j):
@@ -326,7 +326,7 @@ def xnor_gemm(x, weight):
 
 def xnor_sign(x, weight, thresholds):
     """See `bitnet.kernels.xnor_sign`."""
-    multiply = SIGNS.get(level())
+    multiply = SIGNS.get(vector_level())
     if multiply is None:
         return threshold(xnor_gemm(x, weight), thresholds)
     words, (n_rows, n), m = np.ascontiguousarray(x.words), x.shape, weight.shape[0]
