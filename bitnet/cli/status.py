@@ -21,14 +21,7 @@ THREADS = "{} Python threads, which sleep between calls; the threading layer of 
 # how many times as fast as float32 in NumPy, for 1000 x 4096 x 4096 on one thread of a Zen 4:
 # benchmarks/results/kernels.txt; a level that is not listed is not measured
 FACTORS = {
-    "avx512": {
-        "signs": 21,
-        "2 bits": 9,
-        "3 bits": 6,
-        "4 bits": 7,
-        "pixels": 6,
-        "int8 gradients": 8,
-    },
+    "avx512": {"signs": 21, "2 bits": 9, "3 bits": 6, "4 bits": 7, "pixels": 6, "gradients": 8},
     "avx2": {"signs": 7},
     "portable": {"signs": 5.5},
 }

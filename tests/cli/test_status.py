@@ -17,7 +17,7 @@ ROWS = {
     "3 bits": "plane_gemm 3 bits",
     "4 bits": "plane_gemm 4 bits",
     "pixels": "plane_gemm pixels",
-    "int8 gradients": "signed_gemm int8",
+    "gradients": "signed_gemm int8",
 }
 
 
