@@ -139,33 +139,33 @@ def _stored(e, totals, y, stride, count, value, past):
 def _finish_routine(kind, affine, past=False):
     """Make a routine that writes 32 columns of some rows of the result from totals.
 
-    kind "integers": gain * total + base; tables: the address of the bases of each row
+    kind "integers": gain * total + base
     kind "floats":   (gain * total + shift) * scale; shifts int32 and scales float32 of each row
-    kind "signs":    (total >= limit) ^ flip; tables: the address of the limits of each row
+    kind "signs":    (total >= limit) ^ flip
+    table: of bases or limits; classes: the byte at which those of each row begin
     """
 
-    def finish(e, totals, y, stride, count, offset, gain, tables, shifts, scales, flips):
+    def finish(e, totals, y, stride, count, offset, gain, table, classes, shifts, scales, flips):
         gains = e.splat("<16 x i32>", gain.to("i32"))
 
-        def at_row(table, row, shift=3):
-            return table + (row << shift)
+        def at_class(row):
+            return table + e.load("i64", classes + (row << 3)) + (offset << 2)
 
         def multiplied(sums):
             return sums * gains if affine else sums
 
         def integers(row, sums, half):
-            base = e.load("i64", at_row(tables, row)) + (offset << 2) + half
-            return multiplied(sums) + e.load("<16 x i32>", base)
+            return multiplied(sums) + e.load("<16 x i32>", at_class(row) + half)
 
         def floats(row, sums, _):
             if affine:
-                shift = e.load("i32", at_row(shifts, row, 2))
+                shift = e.load("i32", shifts + (row << 2))
                 sums = multiplied(sums) + e.splat("<16 x i32>", shift)
-            scale = e.splat("<16 x float>", e.load("float", at_row(scales, row, 2)))
+            scale = e.splat("<16 x float>", e.load("float", scales + (row << 2)))
             return sums.to("<16 x float>") * scale
 
         def signs(row, _):
-            limits = e.load("i64", at_row(tables, row)) + (offset << 2)
+            limits = at_class(row)
             word = e.load("i32", flips + (offset >> 3))
             for half in range(2):
                 sums = e.load("<16 x i32>", totals + TILE_BYTES * half + (row << 6))
@@ -208,15 +208,19 @@ def loops(form, kinds, of_bits, kind):
     groups = GROUPS if of_bits else 0
     of_signs = kind == "signs"
 
-    def run(room, first, panels, size, tables, gain, shifts, scales, flips, past, y):
+    def run(room, first, panels, size, tables, classes, gain, shifts, scales, flips, past, y):
         """Write y (R, .), of the rows that begin in the room at byte number `first`.
 
-        size: tiles per block; tables (R,): addresses of bases or limits; shifts and scales (R,);
-        past: whether to store y past the caches.
+        size: tiles per block; tables (classes, 32 P): bases or limits; classes, shifts and
+        scales (R,); past: whether to store y past the caches.
         """
         start, base = address(room, "uint8"), address(panels, "uint64 uint8")
         to, stride, n_rows = address(y, "int32 float32 uint64"), y.strides[0], len(y)
-        table, flip = address(tables, "int64"), address(flips, "uint32")
+        table, of, flip = (
+            address(tables, "int32"),
+            address(classes, "int64"),
+            address(flips, "uint32"),
+        )
         shift, scale = address(shifts, "int32"), address(scales, "float32")
         n_panels, n_tiles, pairs = len(panels), panels.shape[1], (n_rows + 31) // 32
         n_blocks, n_columns = (n_tiles + size - 1) // size, y.shape[1]
@@ -246,8 +250,8 @@ def loops(form, kinds, of_bits, kind):
                     continue
                 for row in range(32 * pair, min(n_rows, 32 * pair + 32), 16):
                     count, sums = min(16, n_rows - row), totals + 128 * (row % 32)
-                    of_rows = table + 8 * row, shift + 4 * row, scale + 4 * row
-                    given = count, column, gain, *of_rows, flip
+                    own_class, own_scale = of + 8 * row, scale + 4 * row
+                    given = count, column, gain, table, own_class, shift + 4 * row, own_scale, flip
                     place = to + row * stride + 4 * (panel if of_signs else column)
                     if of_signs or column + 32 <= n_columns:
                         if past:

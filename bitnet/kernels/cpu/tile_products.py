@@ -25,7 +25,7 @@ FASTER_FROM = {
 }
 MACS_PER_NS = 1400  # approximate, one thread
 PAST_BYTES = 1 << 22  # of results that are stored past the caches
-NONE = {name: np.zeros(1, name) for name in ("int32", "float32", "uint32")}
+NONE = {name: np.zeros(1, name) for name in ("int32", "int64", "float32", "uint32")}
 
 
 def pay(kind, n_rows, n_columns, n):
@@ -62,28 +62,26 @@ def product(put, panels, kinds, kind, given):
     return rows
 
 
-def at_tables(tables, of=None, gain=1, flips=NONE["uint32"]):
-    """Return `given` of a product whose rows have bases or limits: tables (classes, 32 P) int32.
+def with_table(table, of=None, gain=1, flips=NONE["uint32"]):
+    """Return `given` of a product whose rows have bases or limits: table (classes, 32 P) int32.
 
     of (places,): the class of each row, repeated for each image; None if there is one class.
     """
-    places = np.zeros(1, np.int64) if of is None else of.ravel().astype(np.int64)
-    addresses = tables.ctypes.data + tables.strides[0] * places
+    classes = NONE["int64"] if of is None else of.ravel() * np.int64(table.strides[0])
 
     def given(i, j):
-        own = addresses[np.arange(i, j) % len(addresses)]
-        return own, gain, NONE["int32"], NONE["float32"], flips
+        own = classes[np.arange(i, j) % len(classes)]
+        return table, own, gain, NONE["int32"], NONE["float32"], flips
 
     return given
 
 
 def with_scales(scales, shifts=None, gain=1):
     """Return `given` of a product whose rows have scales float32, and shifts int32."""
-    none = np.zeros(1, np.int64)
 
     def given(i, j):
         own = NONE["int32"] if shifts is None else shifts[i:j]
-        return none, gain, own, scales[i:j], NONE["uint32"]
+        return NONE["int32"][None], NONE["int64"], gain, own, scales[i:j], NONE["uint32"]
 
     return given
 
@@ -131,7 +129,7 @@ def integers_of_signs(put, shape, panels, bases, of=None):
     """
     n_rows, m, n = shape
     z = aligned_empty((n_rows, m), np.int32)
-    rows = product(put, panels, "ii", "integers", at_tables(padded_table(bases), of))
+    rows = product(put, panels, "ii", "integers", with_table(padded_table(bases), of))
     all_rows(rows, n_rows, z, n)
     return z
 
@@ -140,7 +138,7 @@ def signs_of_signs(put, shape, panels, limits, flips, of=None):
     """Return the signs of z (R, M), as words, by limits and flips of `limits_of`."""
     n_rows, m, n = shape
     y = (np.zeros if len(panels) % 2 else np.empty)((n_rows, words_for(m)), np.uint64)
-    rows = product(put, panels, "ii", "signs", at_tables(limits, of, flips=flips))
+    rows = product(put, panels, "ii", "signs", with_table(limits, of, flips=flips))
     all_rows(rows, n_rows, y, n)
     return Bits(y, (n_rows, m))
 
