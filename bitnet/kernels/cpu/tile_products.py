@@ -10,10 +10,10 @@ from bitnet.kernels.bits import Bits, words_for
 from bitnet.kernels.cpu import tiles
 from bitnet.kernels.cpu.jit import jit
 from bitnet.kernels.cpu.tile_layouts import PANEL
-from bitnet.kernels.cpu.tile_loops import loops, room_bytes, shape_of
+from bitnet.kernels.cpu.tile_loops import MOST_PAIRS, loops, room_bytes, shape_of
 from bitnet.kernels.cpu.tile_rows import put_bits
 from bitnet.kernels.memory import aligned_empty
-from bitnet.kernels.threads import shared
+from bitnet.kernels.threads import num_threads, shared
 
 # Tiles are faster for at least (this width, this number of rows), measured on an Intel Xeon; the
 # width is the smaller of the numbers of columns and of contracted elements.  Signs compete with
@@ -90,7 +90,8 @@ def all_rows(rows, n_rows, y, n):
     """Write all rows of a product of n contracted elements to y, on as many threads as pay off."""
     n_columns = y.shape[1] * (64 if y.dtype == np.uint64 else 1)
     work_ns = n_rows * n_columns * n / MACS_PER_NS
-    shared(lambda i, j: rows(i, j, y[i:j]), n_rows, 2 * tiles.ROWS, work_ns)
+    step = 32 * -(-n_rows // (32 * num_threads()))  # few parts: each turns all bits into bytes
+    shared(lambda i, j: rows(i, j, y[i:j]), n_rows, min(step, 32 * MOST_PAIRS), work_ns)
 
 
 def of_bits(words):
