@@ -21,8 +21,8 @@ def type_of(text):
     """Return the LLVM type of "i64", "float", "<8 x i64>", ..."""
     if match := re.fullmatch(r"<(\d+) x (\w+)>", text):
         return ir.VectorType(type_of(match[2]), int(match[1]))
-    floats = {"float": ir.FloatType(), "double": ir.DoubleType()}
-    return floats.get(text) or ir.IntType(int(text.removeprefix("i")))
+    others = {"float": ir.FloatType(), "double": ir.DoubleType(), "void": ir.VoidType()}
+    return others.get(text) or ir.IntType(int(text.removeprefix("i")))
 
 
 class Value:
@@ -99,6 +99,10 @@ class Emitter:
             number = [number] * kind.count
         return Value(self.builder, ir.Constant(kind, number))
 
+    def pointer(self, address):
+        """Return an address as the pointer that an intrinsic takes."""
+        return Value(self.builder, self.builder.inttoptr(address.ir, ir.IntType(8).as_pointer()))
+
     def load(self, kind, address):
         """Load a value from an address, which needs no alignment."""
         kind = type_of(kind)
@@ -110,6 +114,13 @@ class Emitter:
         pointer = self.builder.inttoptr(address.ir, value.ir.type.as_pointer())
         self.builder.store(value.ir, pointer, align=1)
 
+    def store_past(self, value, address):
+        """Write a register of 64 bytes past the caches, to an address that is a multiple of 64."""
+        pointer = self.builder.inttoptr(address.ir, value.ir.type.as_pointer())
+        instruction = self.builder.store(value.ir, pointer, align=64)
+        one = self.builder.module.add_metadata([ir.Constant(ir.IntType(32), 1)])
+        instruction.set_metadata("nontemporal", one)
+
     def splat(self, kind, number):
         """Return a vector with one number in all lanes."""
         kind = type_of(kind)
@@ -117,6 +128,20 @@ class Emitter:
         first = self.builder.insert_element(undefined, number.ir, ir.Constant(ir.IntType(32), 0))
         lanes = ir.Constant(ir.VectorType(ir.IntType(32), kind.count), [0] * kind.count)
         return Value(self.builder, self.builder.shuffle_vector(first, undefined, lanes))
+
+    def together(self, numbers):
+        """Return a vector of numbers of one type."""
+        kind = ir.VectorType(numbers[0].ir.type, len(numbers))
+        vector = ir.Constant(kind, ir.Undefined)
+        for lane, number in enumerate(numbers):
+            at = ir.Constant(ir.IntType(32), lane)
+            vector = self.builder.insert_element(vector, number.ir, at)
+        return Value(self.builder, vector)
+
+    def lane(self, value, lane):
+        """Return one number of a vector."""
+        at = ir.Constant(ir.IntType(32), lane)
+        return Value(self.builder, self.builder.extract_element(value.ir, at))
 
     def part(self, value, lanes, other=None):
         """Return a vector of selected lanes of one vector, or of two, counted over both."""
