@@ -58,9 +58,15 @@ class Epoch:
         figures = (f"{k}={v:.4g}" for k, v in self.record().items() if k != "histograms")
         return f"Epoch({', '.join(figures)})"
 
-    def record(self) -> dict:
-        """Return the figures that are not None as a dict for JSON."""
-        return {k: v for k, v in dataclasses.asdict(self).items() if v is not None}
+    def record(self, times: bool = True) -> dict:
+        """Return the figures that are not None as a dict for JSON.
+
+        Without times it has no histograms either, and two runs with equal settings are equal.
+        """
+        left_out = () if times else ("seconds", "images_per_second", "tokens_per_second")
+        left_out += () if times else ("histograms",)
+        own = dataclasses.asdict(self)
+        return {k: v for k, v in own.items() if v is not None and k not in left_out}
 
 
 @dataclasses.dataclass(frozen=True)
