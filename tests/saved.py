@@ -62,6 +62,12 @@ GOOD = {
     "teacher_crc32": None,
     "temperature": 4.0,
     "teacher_weight": 0.5,
+    "warmup": 0.0,
+    "weight_decay": 0.0,
+    "accumulate": 1,
+    "patience": None,
+    "init": None,
+    "init_crc32": None,
 }
 
 TEXT = {
@@ -89,6 +95,12 @@ TEXT = {
     "limit": 0,
     "tokens": 9,
     "crc32": 5,
+    "warmup": 0.0,
+    "weight_decay": 0.0,
+    "accumulate": 1,
+    "patience": None,
+    "init": None,
+    "init_crc32": None,
 }
 
 KINDS = {

@@ -35,7 +35,8 @@ class Optimizer:
         The learning rate of a clipped parameter is multiplied by `lr_scale**scale_power`.
     weight_decay : float, optional
         Decoupled weight decay (Loshchilov and Hutter, arXiv 1711.05101): before its update a
-        parameter is multiplied by `1 - lr * weight_decay`; default: 0.
+        parameter with two axes or more is multiplied by `1 - lr * weight_decay`, so gammas, betas
+        and biases do not decay; default: 0.
 
     Attributes
     ----------
@@ -127,7 +128,7 @@ class Optimizer:
         binary = parameter.is_binary
         words = parameter.signs.words.copy() if binary else None  # the old ones may be in use
         data = parameter.edit()
-        if self.weight_decay:
+        if self.weight_decay and data.ndim > 1:
             data *= data.dtype.type(1 - self.lr * self.weight_decay)
         constants = [self.rate_of(parameter), *self.constants(parameter)]
         arrays = parameter.data, parameter.lazy_grad, state

@@ -153,9 +153,15 @@ class Recipe:
                 parameter.lr_scale = ap2(parameter.lr_scale)
         return model
 
-    def optimizer_of(self, model):
+    def optimizer_of(self, model, weight_decay=0.0):
         """Return the optimizer for the parameters of a model."""
-        return OPTIMIZERS[self.optimizer][0](model.parameters(), self.start)
+        if weight_decay and self.optimizer == "bop":
+            raise InputError(
+                f"weight_decay is {weight_decay:g}, but bop has no latent weights that decay; "
+                "remove weight_decay, or choose another optimizer"
+            )
+        more = {"weight_decay": weight_decay} if weight_decay else {}
+        return OPTIMIZERS[self.optimizer][0](model.parameters(), self.start, **more)
 
     @property
     def loss_of(self):

@@ -177,11 +177,15 @@ def test_a_gradient_that_does_not_fit_moves_nothing():
 @pytest.mark.parametrize("kind", [SGD, Adam, AdaMax, ShiftAdaMax])
 def test_weight_decay_is_decoupled_from_the_gradient(kind):
     """`w <- w - lr * weight_decay * w`, then the step that a parameter of this size takes."""
-    plain, decayed = Parameter([2.0 * (1 - 0.25 * 0.1), 0.0]), Parameter([2.0, 0.0])
-    optimizers = kind([plain], 0.25), kind([decayed], 0.25, weight_decay=0.1)
+    plain, decayed = Parameter([[2.0 * (1 - 0.25 * 0.1), 0.0]]), Parameter([[2.0, 0.0]])
+    gammas = Parameter([2.0, 0.0]), Parameter([2.0, 0.0])
+    pairs = [plain, gammas[0]], [decayed, gammas[1]]
+    optimizers = kind(pairs[0], 0.25), kind(pairs[1], 0.25, weight_decay=0.1)
     for optimizer in optimizers:
-        optimizer.parameters[0].grad = np.float32([1.0, 0.0])
+        for parameter in optimizer.parameters:
+            parameter.grad = np.broadcast_to(np.float32([1.0, 0.0]), parameter.shape)
         optimizer.step()
+    np.testing.assert_array_equal(gammas[0].data, gammas[1].data)
     np.testing.assert_array_equal(plain.data, decayed.data)
     assert "weight_decay" not in optimizers[0].settings()
     assert optimizers[1].settings()["weight_decay"] == 0.1
