@@ -106,16 +106,17 @@ class Experiment:
             self.settings["teacher_crc32"] = self.teacher.crc32
         self.rng = np.random.default_rng(settings["seed"])
         self.model = model_of(self.settings, self.rng)
+        rounded = {"moments": settings["moments"], "rng": self.rng}
         if is_text:
             optimizer = texts.OPTIMIZERS[settings["optimizer"]]
-            self.optimizer = optimizer(self.model.parameters(), settings["lr"])
+            self.optimizer = optimizer(self.model.parameters(), settings["lr"], **rounded)
             self.schedule = texts.schedule_of(settings)
             self.source: Images | Texts = Texts(
                 data, settings["batch"], settings["steps"], settings["clip"]
             )
         else:
             self.recipe = recipe_of(settings)
-            self.optimizer = self.recipe.optimizer_of(self.model)
+            self.optimizer = self.recipe.optimizer_of(self.model, **rounded)
             self.schedule = self.recipe.schedule()
             self.source = self._images(data, preparation)
         self.source.check(self.model)

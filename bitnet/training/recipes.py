@@ -153,9 +153,17 @@ class Recipe:
                 parameter.lr_scale = ap2(parameter.lr_scale)
         return model
 
-    def optimizer_of(self, model):
+    def optimizer_of(self, model, moments="float32", rng=None):
         """Return the optimizer for the parameters of a model."""
-        return OPTIMIZERS[self.optimizer][0](model.parameters(), self.start)
+        kind, more = OPTIMIZERS[self.optimizer][0], {"moments": moments, "rng": rng}
+        if kind is Bop:
+            if moments != "float32":
+                raise InputError(
+                    f"moments is {moments!r}; bop expects float32; choose another optimizer, such "
+                    "as adam"
+                )
+            more = {}
+        return kind(model.parameters(), self.start, **more)
 
     @property
     def loss_of(self):

@@ -119,6 +119,7 @@ def _random_bits(low, high, index):
     """Return 32 random bits, like `reference.random_bits`; low and high are those of the seed."""
     x = np.uint32(index * np.uint32(0x9E3779B9) + low)
     x = np.uint32((x ^ (x >> np.uint32(16)) ^ high) * np.uint32(0x21F0AAAD))
+    x = np.uint32((x ^ (x >> np.uint32(15))) * np.uint32(0x735A2D97))
     return np.uint32(x ^ (x >> np.uint32(15)))
 
 

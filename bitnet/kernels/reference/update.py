@@ -71,6 +71,7 @@ def random_bits(seed, shape, xp=np):
     x = xp.arange(1, math.prod(shape) + 1, dtype=np.uint32).reshape(shape)
     x = x * np.uint32(0x9E3779B9) + low  # 2^32 divided by the golden ratio
     x = (x ^ (x >> np.uint32(16)) ^ high) * np.uint32(0x21F0AAAD)
+    x = (x ^ (x >> np.uint32(15))) * np.uint32(0x735A2D97)
     return x ^ (x >> np.uint32(15))
 
 
