@@ -63,6 +63,10 @@ class Value:
         """Return one bit per lane, which is 1 where this is <= the other, for signed integers."""
         return Value(self.builder, self.builder.icmp_signed("<=", self.ir, self._operand(other)))
 
+    def at_least(self, other):
+        """Return one bit per lane, which is 1 where this is >= the other, for floats; 0 for NaN."""
+        return Value(self.builder, self.builder.fcmp_ordered(">=", self.ir, self._operand(other)))
+
     def to(self, kind):
         """Convert to another type: truncate or sign-extend integers, or make them floats."""
         target = type_of(kind)
