@@ -22,8 +22,8 @@ class Shortcut(Module):
     *layers : Module
         The layers, in order; their result has the shape of that of the path.
     pool : int, optional
-        The size and stride of an average pooling of images (B, H, W, C); the last rows and columns
-        are padded with 0 if it does not divide their numbers.
+        The size and stride of an average pooling of images (B, H, W, C) or sequences (B, L, C),
+        which are padded with 0 at the end if it does not divide their sizes.
     copies : int, optional
         How often the channels are put side by side.
     path : Module, optional
@@ -65,11 +65,19 @@ class Shortcut(Module):
         elif not x.is_float:
             x = x * np.float32(1)
         if self.pool > 1:
-            n, pads = self.pool, tuple((0, -size % self.pool) for size in x.shape[1:3])
-            x = functional.avg_pool2d(x, Window((n, n), (n, n), pads))  # type: ignore[arg-type]
+            x = self.pooled(x)
         if self.copies > 1:
             x = functional.concatenate(*[x] * self.copies)
         return x if self.path is None else self.path(x)
+
+    def pooled(self, x):
+        """Return images or sequences after an average pooling that pads at the end."""
+        images = x if x.ndim == 4 else functional.reshape(x, len(x), 1, *x.shape[1:])
+        sizes = tuple(self.pool if x.ndim == 4 or axis else 1 for axis in range(2))
+        pairs = zip(images.shape[1:3], sizes, strict=True)
+        pads = tuple((0, -length % size) for length, size in pairs)
+        y = functional.avg_pool2d(images, Window(sizes, sizes, pads))
+        return y if x.ndim == 4 else functional.reshape(y, len(x), *y.shape[2:])
 
     def __repr__(self):
         own = {"pool": self.pool, "copies": self.copies}
