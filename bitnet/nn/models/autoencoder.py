@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 
 from bitnet.autograd import Tensor
-from bitnet.nn import functional
 from bitnet.nn.activations import Sign
 from bitnet.nn.containers import Sequential
 from bitnet.nn.conv import BinaryConv2d, Conv2d
@@ -41,7 +40,7 @@ class Autoencoder(Module):
     def loss(self, x: Any) -> Tensor:
         """Return the mean squared error of the pixels scaled to [-1, 1]."""
         pixels = np.asarray(x, np.float32) * np.float32(2 / 255) - np.float32(1)
-        return functional.mean((self(x) - pixels) ** 2)
+        return ((self(x) - pixels) ** 2).mean()
 
 
 def autoencoder(

@@ -125,7 +125,7 @@ def decouple(coupled: Sequential, *, rng: np.random.Generator) -> Sequential:
     >>> np.array_equal(decouple(coupled, rng=rng).eval()(x).data, coupled(x).data)
     True
     """
-    image, n_classes = coupled.takes[1], coupled.layers[-1].out_features  # type: ignore[index]
+    image, n_classes = coupled.takes[1], len(coupled.layers[-1].bias)  # type: ignore
     convs = [layer for layer in coupled.layers if isinstance(layer, BinaryConv2d)]
     sizes = {"width": convs[0].in_channels, "stages": len(convs)}
     net = binaryduo(image, n_classes, rng=rng, **sizes)  # type: ignore[arg-type]
