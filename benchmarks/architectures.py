@@ -17,6 +17,7 @@ os.environ.pop("OPENBLAS_CORETYPE", None)  # a forced core type can halve the BL
 os.environ.pop("OPENBLAS_L2_SIZE", None)
 
 import argparse
+import ast
 import inspect
 import pathlib
 import statistics
@@ -27,14 +28,13 @@ import machine
 import numpy as np
 
 import bitnet
-from bitnet import nn
 from bitnet.data.svhn import read_svhn
 from bitnet.nn import functional, models
 from bitnet.nn.models.names import LATER, net_named
 from bitnet.nn.module import evaluating
 from bitnet.training.reestimation import reestimate
 
-TRAIN, TEST, EPOCHS, BATCH, SEED = 6000, 1000, 5, 100, 0
+TRAIN, TEST, EPOCHS, BATCH, SEED = 6000, 2000, 5, 100, 0
 WORDS, STEPS, BINS = 12, 49, 32
 # net, data; the default widths of the names, halved where a net would take longer than others
 CASES = [
@@ -104,9 +104,22 @@ def data_named(name, small):
 
 
 def lines():
-    """Return lines of two kinds as padded ids: of plays, and the same lines with words shuffled."""
-    corpus = bitnet.data.read_corpus if hasattr(bitnet.data, "read_corpus") else None
-    raise NotImplementedError(corpus)
+    """Return lines of plays and of the Penn Treebank as padded ids of characters, in halves."""
+    ptb = pathlib.Path(os.environ["BITNET_DATA"]) / "text"
+    plays = pathlib.Path(bitnet.data.__file__).parent / "plays"
+    sources = {"train": ("train.txt", "ptb.train.txt"), "test": ("test.txt", "ptb.test.txt")}
+    parts, letters = [], " abcdefghijklmnopqrstuvwxyz"
+    for name, count in (("train", TRAIN), ("test", TEST)):
+        found = []
+        for folder, file in zip((plays, ptb), sources[name], strict=True):
+            text = (folder / file).read_text().lower()
+            kept = ("".join(c for c in line if c in letters).strip() for line in text.splitlines())
+            found.append([line[:48] for line in kept if len(line) > 8][: count // 2])
+        ids = [[letters.index(c) + 1 for c in line] for own in found for line in own]
+        labels = np.repeat([0, 1], [len(own) for own in found])
+        order = np.random.default_rng(1).permutation(len(ids))
+        parts += models.padded([ids[i] for i in order]), labels[order]
+    return parts
 
 
 def trained(model, x, y, rng, loss):
@@ -125,6 +138,109 @@ def trained(model, x, y, rng, loss):
 
 
 def lines_of(builder):
-    """Return the lines of code of a builder, and of the classes of its own module, undocumented."""
+    """Return the lines of code of a builder's module, without imports and documentation."""
     source = inspect.getsource(inspect.getmodule(builder))
-    return machine.lines_of_code(source)
+    hidden, tree = set(), ast.parse(source)
+    for node in ast.walk(tree):
+        documented = isinstance(node, (ast.FunctionDef, ast.ClassDef, ast.Module))
+        documented = documented and ast.get_docstring(node, clean=False) is not None
+        if documented or isinstance(node, (ast.Import, ast.ImportFrom)):
+            own = node.body[0] if documented else node
+            hidden |= set(range(own.lineno, own.end_lineno + 1))
+    return sum(1 for i, line in enumerate(source.splitlines(), 1) if line and i not in hidden)
+
+
+def made(name, image, n_classes, small):
+    """Return an untrained model, its loss and the axes for `freeze`."""
+    rng = np.random.default_rng(SEED)
+    if name == "text":
+        few = {"weight_quantizer": 2, "activation_quantizer": 4, "kind": "gru"}
+        model = models.sequence_classifier(28, 2, rng=rng, units=16 if small else 64, **few)
+        return model, lambda x, y: functional.cross_entropy(model(x), y), "BT"
+    if name == "autoencoder":
+        model = models.autoencoder(image, rng=rng, width=8 if small else 32)
+        return model, lambda x, y: model.loss(x), None
+    kind, _, width = name.partition(":")
+    name = f"{kind}:{int(width) // 4}" if small and width.isdigit() else name
+    model = net_named(name).build(image, n_classes, rng)
+    return model, lambda x, y: functional.cross_entropy(model(x), y), None
+
+
+def measured(name, data, small):
+    """Return the row of a net: accuracy or error, bytes, inputs per second, lines."""
+    x, y, test_x, test_y = lines() if data == "lines" else data_named(data, small)
+    if name.startswith("mlp"):
+        x, test_x = (own.reshape(len(own), -1) for own in (x, test_x))
+    image = (28, 28, 1) if name.startswith("mlp") else x.shape[1:]
+    model, loss, axes = made(name, image, int(y.max()) + 1, small)
+    rng = np.random.default_rng(SEED)
+    train_s = trained(model, x, y, rng, loss)
+    if axes is None:
+        reestimate(model, np.array_split(x[:2000], 20))
+    net = bitnet.freeze(model.eval(), test_x[:1], axes=axes)
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder) / "net.npz"
+        net.save(path)
+        net, n_bytes = bitnet.load(path), path.stat().st_size
+    agreement = bitnet.compare(model, net, test_x)
+    with evaluating(model):
+        expected = model(test_x).data
+    (scores,) = net.run(test_x)
+    if not agreement.is_complete or not np.array_equal(scores, expected):
+        raise bitnet.InputError(f"{name}: the loaded net differs from the model: {agreement}")
+    if name == "autoencoder":
+        pixels = test_x * np.float32(2 / 255) - 1
+        share = 1 - ((scores - pixels) ** 2).mean() / pixels.var()
+        result = f"R2 {share:.3f}"
+    else:
+        result = f"{(scores.argmax(axis=1) == test_y).mean():.1%}"
+    seconds = statistics.median(passes(net, test_x))
+    table = bitnet.summary(net)
+    weights = ", ".join(f"{n:,} of {b}" for b, n in table.weights.items())
+    return result, n_bytes, weights, len(test_x) / seconds, train_s, agreement.integers
+
+
+def passes(net, x, count=5):
+    """Return the seconds of processor time of passes over some inputs, in batches of 100."""
+    found = []
+    for _ in range(count):
+        start_s = time.process_time()
+        for rows in np.array_split(np.arange(len(x)), max(1, len(x) // 100)):
+            net.run(x[rows])
+        found.append(time.process_time() - start_s)
+    return found
+
+
+def builder_of(name):
+    """Return the function that builds a net with a name."""
+    others = {"autoencoder": models.autoencoder, "text": models.sequence_classifier}
+    kind = name.partition(":")[0]
+    own = LATER[kind][0] if kind in LATER else others.get(kind, models.binary_mlp)
+    return getattr(own, "func", own)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--small", action="store_true", help="a quarter of the widths, one epoch")
+    parser.add_argument("--only", nargs="+", metavar="NET", help="nets whose names begin so")
+    args = parser.parse_args()
+    if args.small:
+        global TRAIN, TEST, EPOCHS
+        TRAIN, TEST, EPOCHS = 500, 100, 1
+    bitnet.set_num_threads(1)
+    print("\n".join(machine.lines()))
+    print(f"{TRAIN} training and {TEST} test inputs, {EPOCHS} epochs, seed {SEED}, one thread\n")
+    form = "{:<18} {:<14} {:>8} {:>9} {:>11} {:>8} {:>10} {:>5}  {}"
+    titles = "net", "data", "test", "bytes", "inputs/s", "train s", "integers", "lines"
+    print(form.format(*titles, "weights of bits"), flush=True)
+    for name, data in CASES:
+        if args.only and not any(map(name.startswith, args.only)):
+            continue
+        result, n_bytes, weights, speed, train_s, integers = measured(name, data, args.small)
+        numbers = f"{n_bytes:,}", f"{speed:,.0f}", f"{train_s:.0f}", f"{integers:,}"
+        count = lines_of(builder_of(name))
+        print(form.format(name, data, result, *numbers, count, weights), flush=True)
+
+
+if __name__ == "__main__":
+    bitnet.cli.run(main)
