@@ -12,7 +12,7 @@ import numpy as np
 
 from bitnet.kernels import reference
 from bitnet.kernels.bits import BitPlanes, Bits, Quantized, words_for
-from bitnet.kernels.cpu import tables
+from bitnet.kernels.cpu import octets, tables
 from bitnet.kernels.cpu.jit import inner, jit, level
 from bitnet.kernels.cpu.pack import pack, unpack
 from bitnet.kernels.cpu.pool import add_patches
@@ -238,13 +238,18 @@ def gradient_of_filters(grad_z, x, window, largest, seed, odd=False):
 
 def _sums(numbers, patches, m, n, largest, n_rows):
     """Return the integers numbers @ patches, (m, n), for int16 (M, R) and words (R, K)."""
-    if level() != "avx512":
-        ones = Quantized(numbers[:m, :n_rows], np.ones(m, np.float32), largest)
-        return signed_gemm(ones, Bits(patches, (n_rows, n))).astype(np.int64)
-    index = column_index(patches, INTEGERS)
-    sums = np.empty((len(numbers), 32 * len(index)), np.int32)
-    tables.multiply_integers(numbers, index, tables.scratch_tables(index, largest), sums)
-    return sums[:m, :n]
+    if level() == "avx512":
+        index = column_index(patches, INTEGERS)
+        sums = np.empty((len(numbers), 32 * len(index)), np.int32)
+        tables.multiply_integers(numbers, index, tables.scratch_tables(index, largest), sums)
+        return sums[:m, :n]
+    bits = Bits(patches, (n_rows, n))
+    if kind := octets.kind_of_numbers(largest, bits):
+        sums = np.empty((m, n), np.int32)
+        octets.integer_rows(kind, numbers[:m, :n_rows], largest, bits)(0, m, sums)
+        return sums
+    dtype = np.dtype(np.float32 if largest * n_rows < 2**24 else np.float64)
+    return (numbers[:m, :n_rows].astype(dtype) @ unpack(bits, dtype)).astype(np.int64)
 
 
 def _bits_of(x):

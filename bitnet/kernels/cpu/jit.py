@@ -144,7 +144,12 @@ def missing(name):
     """Return the sorted features that this processor lacks for a level; none for "portable"."""
     if config.DISABLE_JIT and name != "portable":
         return ["compilation (NUMBA_DISABLE_JIT is set)"]
-    return sorted(LEVELS[name] - _features())
+    return missing_features(LEVELS[name])
+
+
+def missing_features(names):
+    """Return the sorted features, of those named, that this processor lacks."""
+    return sorted(set(names) - _features())
 
 
 def level() -> str:
