@@ -22,6 +22,7 @@ from bitnet.errors import InputError
 from bitnet.nn.functional.linear import GRADIENTS
 from bitnet.nn.models.names import PAPERS, is_language_net, net_named
 from bitnet.nn.quantized import ROUNDINGS, default_grad_format
+from bitnet.optim.optimizers import MOMENTS
 from bitnet.quantizers import quantizer_named
 from bitnet.training import recipes, texts
 
@@ -37,6 +38,7 @@ ARGUMENTS = {"weights": "weight_quantizer", "activations": "activation_quantizer
 BINARY_ONLY = {"activations", "balance", "grad_format", "input_planes", "rounding", "weights"}
 BINARY_ONLY |= {"widen"}
 NEEDS = {"temperature": "teacher", "teacher_weight": "teacher", "widen_after": "widen"}
+NEEDS |= {"patience": "validation"}
 MAY_CHANGE = ("folder", "epochs", "teacher")  # when a training is resumed
 
 
@@ -104,6 +106,9 @@ TABLE = (
             help="shift-adamax is the papers' algorithm; bop flips signs and has no latent "
             "weights; sgd has momentum 0.9 for images and none for texts; default: the recipe's "
             "(default and theano: adam; torch: shift-adamax-code; zaremba-*: sgd)"),
+    Setting("moments", str, BOTH, "float32", choices=tuple(MOMENTS), group="optimizer",
+            help="type of the optimizer's moments between steps; bfloat16 takes half the memory "
+            "and is rounded stochastically; not for bop"),
     Setting("norm", str, IMAGES, COMPUTED, choices=tuple(recipes.NORMS), group="optimizer",
             help="batch norm, or shift-based batch norm with the backward pass of the paper or of "
             "its code; default: the recipe's (default and theano: batch; torch: shift-code)"),
@@ -128,6 +133,20 @@ TABLE = (
             help="first learning rate; default: the recipe's (default: 0.003, 0.001 with --float, "
             "0.002 for words, 0.001 for characters), or that of another --optimizer (sgd: 0.1, 1 "
             "for texts; adamax: 0.003; shift-adamax: 2^-10; shift-adamax-code: 2^-6; bop: 0.0001)"),
+    Setting("warmup", float, BOTH, 0.0, 0, 10**6, group="optimizer", metavar="EPOCHS",
+            help="raise the learning rate linearly from 1% of the schedule's rate over the first "
+            "EPOCHS, which may be a fraction"),
+    Setting("weight_decay", float, BOTH, 0.0, 0, 1e3, group="optimizer", metavar="RATE",
+            help="before each update multiply weights by 1 - RATE times the learning rate; gammas, "
+            "betas and biases do not decay"),
+    Setting("accumulate", int, BOTH, 1, 1, 10**4, group="optimizer", metavar="N",
+            help="batches per step of the optimizer, whose gradients are averaged"),
+    Setting("patience", int, BOTH, None, 1, 10**6, optional=True, group="optimizer", metavar="N",
+            help="stop after N epochs without a better figure on the validation part; for images "
+            "with --validation; default: train for all epochs"),
+    Setting("init", str, BOTH, None, optional=True, group="net", metavar="FILE",
+            help="begin with the weights in this checkpoint that fit: of the same net, its float "
+            "twin, or a net with other classes or another first layer"),
     Setting("unit", str, TEXT, COMPUTED, choices=UNITS, group="language models",
             help="what the net predicts; default: characters with rnn:, otherwise words"),
     Setting("vocabulary", int, TEXT, None, 3, 10**6, optional=True, metavar="N",
@@ -192,6 +211,7 @@ TABLE = (
     Setting("tokens", int, TEXT, BY_DATA, 1, 10**7),
     Setting("crc32", int, BOTH, BY_DATA, 0, 2**32),
     Setting("teacher_crc32", int, IMAGES, None, 0, 2**32, optional=True),
+    Setting("init_crc32", int, BOTH, None, 0, 2**32, optional=True),
 )
 # fmt: on
 SETTINGS = {setting.name: setting for setting in TABLE}

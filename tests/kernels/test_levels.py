@@ -233,6 +233,86 @@ def test_a_level_that_the_processor_lacks(monkeypatch):
     assert "avx512 lacks avx512bw" in jit.level_reason()
 
 
+AMX = jit.LEVELS["amx"]
+
+
+def test_tiles_need_a_permission(monkeypatch):
+    """All features are not enough; forcing the level names the reason."""
+    monkeypatch.setattr(jit, "_features", lambda: AMX)
+    monkeypatch.setattr(jit.permission, "refusal", lambda: "the tiles, which Linux refused (why)")
+    monkeypatch.setattr(jit, "_level", None)
+    assert jit.level() == "avx512"
+    assert jit.level_reason().endswith("; amx lacks the tiles, which Linux refused (why)")
+    with pytest.raises(InputError, match="needs the tiles, which Linux"), jit.using_level("amx"):
+        pass
+
+
+def test_the_level_of_tiles_includes_that_of_vectors(monkeypatch):
+    monkeypatch.setattr(jit, "_features", lambda: AMX | {"avx2"})
+    monkeypatch.setattr(jit.permission, "refusal", lambda: None)
+    monkeypatch.setattr(jit, "_level", None)
+    expected = {"amx": (True, "avx512"), "avx512": (True, "avx512"), "avx2": (False, "avx2")}
+    assert jit.level() == "amx"
+    assert "amx-tile" in jit.level_reason()
+    for name, (includes, vectors) in expected.items():
+        with jit.using_level(name):
+            assert (jit.at_least("avx512"), jit.vector_level()) == (includes, vectors)
+            assert jit.at_least("portable")
+
+
+def test_no_permission_is_asked_for_without_the_features(monkeypatch):
+    monkeypatch.setattr(jit, "_features", lambda: AMX - {"amx-int8"})
+    monkeypatch.setattr(jit.permission, "refusal", lambda: pytest.fail("asked"))
+    assert jit.missing("amx") == ["amx-int8"]
+
+
+ASKED = """
+import ctypes
+from bitnet.kernels.cpu import permission
+
+class Kernel:
+    granted, asked = {granted}, []
+
+    def syscall(self, number, request, argument):
+        self.asked.append((number.value, request.value))
+        ctypes.set_errno(28)
+        if request.value == 0x1022:
+            argument._obj.value = self.granted
+        return {answer} if request.value == 0x1023 else 0
+
+class Library:
+    def __init__(self, *_, **options):
+        self.syscall = lambda *own: Kernel().syscall(*own)
+
+ctypes.CDLL = Library
+permission.platform.machine = lambda: "x86_64"
+permission.sys.platform = "linux"
+print(permission.refusal(), permission.refusal(), Kernel.asked)
+"""
+
+
+@pytest.mark.parametrize(
+    ("granted", "answer", "reason"),
+    [
+        (1 << 18 | 7, 0, "None"),
+        (7, 0, "the tiles, which Linux did not grant"),
+        (7, -1, "the tiles, which Linux refused (No space left on device)"),
+    ],
+)
+def test_linux_is_asked_once(granted, answer, reason):
+    """For the tiles (158 is arch_prctl), and whether it granted them if it did not refuse."""
+    asked = [(158, 0x1023), (158, 0x1022)][: 2 + answer]
+    expected = f"{reason} {reason} {asked}"
+    assert python(ASKED.format(granted=granted, answer=answer)).strip() == expected
+
+
+def test_this_system_answers():
+    """Whatever the answer is, it is a reason or None, and the same the second time."""
+    first = jit.permission.refusal()
+    assert first is None or first.startswith(("the tiles", "a permission", "a C library"))
+    assert jit.permission.refusal() == first
+
+
 def test_threads_are_the_processors_unless_told_otherwise():
     before = threads.num_threads()
     threads.set_num_threads(3)

@@ -24,13 +24,13 @@ import dataclasses
 import numpy as np
 
 from bitnet.kernels.cpu.emit import address, routine
-from bitnet.kernels.cpu.jit import inner, jit, level, missing_features
+from bitnet.kernels.cpu.jit import at_least, has, inner, jit
+from bitnet.kernels.memory import LINE, aligned_empty, aligned_zeros, cache_sizes
 
 ROWS = 4  # of a tile
-PANEL_BYTES = 24 << 10  # of a panel that stay in the cache while all rows pass
-ROWS_AT_ONCE = 256  # whose sums stay in the cache
+PANEL_SHARE = 0.75  # of the L1 cache for a part of a panel, which stays while all rows pass
+SUMS_SHARE = 1 / 16  # of the L2 cache for the sums of rows
 LEAST_CHAIN = 4
-LINE = 64  # bytes by which rows are longer, so that they do not share the lines of a cache
 
 
 @dataclasses.dataclass(frozen=True)
@@ -209,11 +209,11 @@ OF_BITS = {k: _loops(k, TILES[k], _from_bits, f"{k.name}_bits") for k in (FOURS2
 def kind_for(left, right):
     """Return the fastest exact Kind for numbers up to `left` times `right`, or None."""
     bytes_fit = left <= 128 and right <= 255
-    if level() == "avx512":
+    if at_least("avx512"):
         return FOURS512 if bytes_fit else None
-    if level() != "avx2":
+    if not at_least("avx2"):
         return None
-    if bytes_fit and not missing_features({"avxvnni"}):
+    if bytes_fit and has("avxvnni"):
         return FOURS256
     return PAIRS if bytes_fit and chain(left, right) >= LEAST_CHAIN else WORD_PAIRS
 
@@ -248,7 +248,7 @@ def panels(kind, numbers, rows_are_columns=False):
     """Return the panels of a matrix (K, N), or of its transpose (N, K)."""
     k, n = numbers.shape[::-1] if rows_are_columns else numbers.shape
     shape = (-(-n // kind.columns), -(-k // kind.per_lane), kind.columns, kind.per_lane)
-    laid_out = np.zeros(shape, kind.dtypes[1])
+    laid_out = aligned_zeros(shape, kind.dtypes[1])
     (_transpose if rows_are_columns else _interleave)(np.ascontiguousarray(numbers), laid_out)
     return laid_out
 
@@ -264,7 +264,7 @@ def _gather_bits(rows, panels):
 def bit_panels(words, n):
     """Return the panels of packed signs, words (K, N / 64), with n columns: (V, F) uint64."""
     pieces = np.ascontiguousarray(words).view(np.uint16)[:, : -(-n // 16)]
-    laid_out = np.zeros((pieces.shape[1], -(-len(pieces) // 4), 4), np.uint16)
+    laid_out = aligned_zeros((pieces.shape[1], -(-len(pieces) // 4), 4), np.uint16)
     _gather_bits(pieces, laid_out)
     return laid_out.view(np.uint64)[:, :, 0]
 
@@ -272,8 +272,9 @@ def bit_panels(words, n):
 def padded(numbers, kind):
     """Return rows as the left factor: with zeros up to whole lanes, and ROWS more rows."""
     dtype = kind.dtypes[0]
-    width = -(-numbers.shape[1] // kind.per_lane) * kind.per_lane + LINE // dtype.itemsize
-    left = np.zeros((len(numbers) + ROWS, width), dtype)
+    width = -(-numbers.shape[1] // kind.per_lane) * kind.per_lane
+    width += LINE // dtype.itemsize  # rows at multiples of 4096 bytes share the lines of a cache
+    left = aligned_zeros((len(numbers) + ROWS, width), dtype)
     left[: len(numbers), : numbers.shape[1]] = numbers
     return left
 
@@ -286,16 +287,18 @@ def rows_of(kind, left, right, largest, gain, row_factor, bases=None, scales=Non
     largest: of |left| and right; bases (N,) int32.
     """
     multiply = (OF_BITS if right.ndim == 2 else PRODUCTS)[kind]
-    block = max(1, PANEL_BYTES // (4 * kind.columns))
+    l1, l2, _ = cache_sizes()
+    block = max(1, int(PANEL_SHARE * l1) // (4 * kind.columns))
+    most = max(1, int(SUMS_SHARE * l2) // (4 * kind.columns * ROWS)) * ROWS
     if bases is None:
         bases = np.zeros(kind.columns * len(right), np.int32)
     scales = np.empty(0, np.float32) if scales is None else scales
     affine, factor = (np.int32(gain), np.int32(row_factor)), np.float32(factor)
 
     def rows(start, stop, out):
-        at_once = max(1, -(-min(stop - start, ROWS_AT_ONCE) // ROWS)) * ROWS
-        sums = np.empty((at_once + ROWS, kind.columns), np.int32)
-        buffer = np.empty((block if right.ndim == 2 else 0, kind.columns, 4), np.uint8)
+        at_once = min(most, max(1, -(-(stop - start) // ROWS)) * ROWS)
+        sums = aligned_empty((at_once + ROWS, kind.columns), np.int32)
+        buffer = aligned_empty((block if right.ndim == 2 else 0, kind.columns, 4), np.uint8)
         given = left[start:], right, chain(*largest), block, sums, buffer, affine, bases
         multiply(*given, scales[start:stop], factor, out.view(np.int32), out.view(np.float32))
 

@@ -26,6 +26,7 @@ from bitnet.kernels.cpu.emit import address
 from bitnet.kernels.cpu.jit import jit
 from bitnet.kernels.cpu.pack import transpose, unpack
 from bitnet.kernels.cpu.xnor import counted_taps, kept
+from bitnet.kernels.memory import aligned_empty
 from bitnet.kernels.threads import shared
 
 SPREAD = np.array([sum((b >> i & 1) << 8 * i for i in range(8)) for b in range(256)], np.uint64)
@@ -55,11 +56,7 @@ def _convolution(kind):
         zeros after the taps; sums (ROWS, V columns).
         """
         (n_rows, n_columns), (gain, row_factor) = of.shape, affine
-        at, row_stride, n_lanes = (
-            address(patches, "int8 int16"),
-            patches.strides[0],
-            panels.shape[1],
-        )
+        at, row_stride = address(patches, "int8 int16"), patches.strides[0]
         for row in range(start, stop):
             b, h = row // n_rows, row % n_rows
             for w in range(0, n_columns, ROWS):
@@ -231,7 +228,7 @@ def convolve(x, weight, window):
 
     def run(start, stop):
         patches = padded(np.zeros((0, n), np.int8), kind)
-        sums = np.empty((ROWS, kind.columns * len(right)), np.int32)
+        sums = aligned_empty((ROWS, kind.columns * len(right)), np.int32)
         given = images, window.stride, window.size, channels, right
         given += (chain(largest_of(x), highest(weight)),)
         affine = _modular(x_gain * gain), _modular(x_gain * base)

@@ -8,6 +8,7 @@ import numpy as np
 
 from bitnet.kernels.cpu.emit import address, routine
 from bitnet.kernels.cpu.jit import jit
+from bitnet.kernels.memory import aligned_empty, aligned_zeros
 
 ROWS, VECTORS = 4, 4  # per tile
 MACS_PER_NS = 40
@@ -55,13 +56,13 @@ def float_rows(numbers, pixels):
     numbers (R, B) float32, pixels (B, N).  The function writes the rows from start to stop to y.
     """
     width = 16 * VECTORS
-    columns = np.zeros((len(pixels), -(-pixels.shape[1] // width) * width), np.float32)
+    columns = aligned_zeros((len(pixels), -(-pixels.shape[1] // width) * width), np.float32)
     np.subtract(np.float32(2) * pixels, np.float32(255), out=columns[:, : pixels.shape[1]])
-    left = np.zeros((len(numbers) + ROWS, len(pixels)), np.float32)
+    left = aligned_zeros((len(numbers) + ROWS, len(pixels)), np.float32)
     left[: len(numbers)] = numbers
 
     def rows(start, stop, y):
-        sums = np.empty((ROWS, columns.shape[1]), np.float32)
+        sums = aligned_empty((ROWS, columns.shape[1]), np.float32)
         _multiply(left[start:], columns, sums, y)
 
     return rows

@@ -15,12 +15,13 @@ import math
 import numpy as np
 
 from bitnet.kernels.bits import BitPlanes, Bits, Quantized
-from bitnet.kernels.cpu import octets, pixels, tables
+from bitnet.kernels.cpu import octets, pixels, tables, tile_bytes, tile_products
 from bitnet.kernels.cpu.conv import xnor_conv
-from bitnet.kernels.cpu.jit import level
+from bitnet.kernels.cpu.jit import at_least, vector_level
 from bitnet.kernels.cpu.pack import numbers, pack, split_planes, unpack
 from bitnet.kernels.cpu.tables import FLOATS, INTEGERS, column_index, row_index
 from bitnet.kernels.cpu.xnor import counted_taps, kept, xnor_gemm
+from bitnet.kernels.memory import aligned_empty
 from bitnet.kernels.threads import shared
 
 # by level, the ways to multiply k-bit inputs and m-bit weights, each with the largest k * m for
@@ -39,6 +40,8 @@ WAYS_OF_CONVOLUTIONS = {
 
 def plane_gemm(x, weight):
     """See `bitnet.kernels.plane_gemm`."""
+    if tile_bytes.product_pays(x, weight):
+        return tile_bytes.product(x, weight)
     way = _way(WAYS, x, weight)
     if way == "bytes":
         return octets.product(x, weight)
@@ -59,7 +62,7 @@ def _way(ways, x, weight):
         "tables": lambda: _fits_tables(x, weight),
         "bytes": lambda: octets.kind_of(x, weight) is not None,
     }
-    return next(way for way, most in ways[level()] if products <= most and can[way]())
+    return next(way for way, most in ways[vector_level()] if products <= most and can[way]())
 
 
 def _n_planes(x):
@@ -91,6 +94,8 @@ def row_sums(x):
 
 def plane_conv(x, weight, window):
     """See `bitnet.kernels.plane_conv`."""
+    if tile_bytes.convolution_pays(x, weight, window):
+        return tile_bytes.convolve(x, weight, window)
     if _way(WAYS_OF_CONVOLUTIONS, x, weight) == "bytes":
         return octets.convolve(x, weight, window)
     if isinstance(weight, BitPlanes):
@@ -166,7 +171,7 @@ def _integers(x):
 
 def signed_gemm(x, signs):
     """See `bitnet.kernels.signed_gemm`."""
-    y = np.empty((x.shape[0], signs.shape[1]), x.dtype)
+    y = aligned_empty((x.shape[0], signs.shape[1]), x.dtype)
     rows, macs_per_ns = signed_rows(x, signs)
     work_ns = x.shape[0] * x.shape[1] * signs.shape[1] / macs_per_ns
     shared(lambda i, j: rows(i, j, y[i:j]), len(y), tables.TILE, work_ns)
@@ -179,7 +184,9 @@ def signed_rows(x, signs):
     The speed is in multiply-accumulates per nanosecond on one thread, approximately; it is inf for
     a function that uses threads itself.
     """
-    quantized, is_avx512 = isinstance(x, Quantized), level() == "avx512"
+    quantized, is_avx512 = isinstance(x, Quantized), at_least("avx512")
+    if quantized and tile_bytes.signed_pays(x, signs):
+        return tile_bytes.signed_rows(x, signs), tile_products.MACS_PER_NS
     if is_avx512 and isinstance(signs, Bits) and x.dtype == np.float32:
         kind = INTEGERS if quantized else FLOATS
         index = column_index(signs.words, kind)

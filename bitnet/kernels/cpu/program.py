@@ -18,7 +18,7 @@ import functools
 from numba.core import config
 
 from bitnet.kernels.cpu.emit import Value, address, routine
-from bitnet.kernels.cpu.jit import jit, level
+from bitnet.kernels.cpu.jit import jit, vector_level
 from bitnet.kernels.cpu.xnor import COUNTS, LANES, parts, product, store_integers, store_signs
 
 # The columns of the table.  Starts and steps are in words of the room, offsets in words of the
@@ -380,4 +380,4 @@ def _program(level):
 
 def run_program(table, constants, room, x, y):
     """Write the result of the operations in a table for the input x (rows, bytes) to y."""
-    _program(level())(table, constants, room, x, y)
+    _program(vector_level())(table, constants, room, x, y)
