@@ -63,6 +63,14 @@ class Value:
         """Return one bit per lane, which is 1 where this is <= the other, for signed integers."""
         return Value(self.builder, self.builder.icmp_signed("<=", self.ir, self._operand(other)))
 
+    def equal(self, other):
+        """Return one bit per lane, which is 1 where this equals the other."""
+        return Value(self.builder, self.builder.icmp_signed("==", self.ir, self._operand(other)))
+
+    def least(self, other):
+        """Return the smaller of two signed integers in each lane."""
+        return self.at_most(other).chosen(self, other)
+
     def at_least(self, other):
         """Return one bit per lane, which is 1 where this is >= the other, for floats; 0 for NaN."""
         return Value(self.builder, self.builder.fcmp_ordered(">=", self.ir, self._operand(other)))
