@@ -83,6 +83,13 @@ def using(name: str) -> Iterator[None]:
         _chosen = before
 
 
+def program():
+    """Return the module that computes whole frozen nets, or None without Numba."""
+    if numba_problem():
+        return None
+    return importlib.import_module(f"{MODULES['numba']}.program")
+
+
 def offered(package, names_of):
     """Return the functions and modules of an implementation, by name."""
     modules = {name: importlib.import_module(f"{package}.{name}") for name in names_of}
