@@ -192,12 +192,11 @@ class FrozenNet:
             inputs = tuple(map(self.prepare, inputs))
         return like(self.check_inputs(*inputs), self.graph.array)
 
-    def _is_taken(self, inputs, prepared):
-        """Return whether the inputs are an array of pixels that needs no check; see `_taken`."""
-        x, first = inputs[0] if inputs else None, self.graph.inputs[0]
-        is_pixels = first.kind == "pixels" and type(x) is np.ndarray and x.dtype == np.uint8
-        fits = is_pixels and x.ndim > 1 and x.shape[1:] == first.shape[1:] and len(inputs) == 1
-        return fits and (prepared or self.preparation is None)
+    def _of_pixels(self, inputs, prepared, classes):
+        """Return the scores or classes of an array of pixels at once, or None for other inputs."""
+        if len(inputs) == 1 and (prepared or self.preparation is None):
+            return self.graph.of_pixels(inputs[0], classes)
+        return None
 
     def pre_activations(self, *inputs: Array | Bits, prepared: bool = False) -> list[Array]:
         """Return the integers of each product, before pooling, for inputs of `scores`.
@@ -210,8 +209,8 @@ class FrozenNet:
 
     def run(self, *inputs: Array | Bits, prepared: bool = False) -> tuple[Array | Bits, ...]:
         """Return all results of the model, nested tuples flattened, for inputs of `scores`."""
-        if self._is_taken(inputs, prepared) and (y := self.graph.at_once(inputs[0])) is not None:
-            return (y,)
+        if (scores := self._of_pixels(inputs, prepared, False)) is not None:
+            return (scores,)
         with full_memory_named():
             taken = self._taken(inputs, prepared)
             n, graph = len(taken[0]), self.graph
@@ -235,6 +234,8 @@ class FrozenNet:
 
     def predict(self, *inputs: Array | Bits, prepared: bool = False) -> Array:
         """Return the classes, int64 (B,): the index of the largest of the `scores`."""
+        if (classes := self._of_pixels(inputs, prepared, True)) is not None:
+            return classes
         return self.scores(*inputs, prepared=prepared).argmax(axis=1)
 
     def save(self, path: Path | str | BinaryIO) -> None:
