@@ -20,7 +20,7 @@ from bitnet.data.preparation import STEPS
 from bitnet.data.vocabulary import UNITS
 from bitnet.errors import InputError
 from bitnet.nn.functional.linear import GRADIENTS
-from bitnet.nn.models.names import PAPERS, is_language_net, net_named
+from bitnet.nn.models.names import LATER, PAPERS, is_language_net, net_named
 from bitnet.nn.quantized import ROUNDINGS, default_grad_format
 from bitnet.optim.optimizers import MOMENTS
 from bitnet.quantizers import quantizer_named
@@ -82,7 +82,7 @@ REGIMES = texts.REGIMES.values()
 # fmt: off
 TABLE = (
     Setting("net", str, BOTH, COMPUTED, group="net", metavar="NAME",
-            help=f"{', '.join(PAPERS)}, mlp:UNITS,... or conv:CHANNELS,.../.../UNITS,... for "
+            help=f"{', '.join([*PAPERS, *LATER])}, mlp:UNITS,... or conv:CHANNELS,.../.../UNITS,... for "
             "images; rnn:, lstm: or gru:UNITS,... for texts; default: mlp:512,512 for embedded, "
             "mlp:512,512,512 for mnist and fashion-mnist, conv:32,32/64,64/256 for other images, "
             "lstm:300 for texts"),
