@@ -17,6 +17,7 @@ from bitnet.nn.pixels import PixelPlanes, ScalePixels
 from bitnet.nn.quantized import IntegerLayer, QuantizedLayer
 from bitnet.nn.recurrent import GRU, LSTM, RNN, detach
 from bitnet.nn.shift import ShiftBatchNorm
+from bitnet.nn.standardize import Rescale, Standardize
 
 __all__ = [
     "GRU",
@@ -43,6 +44,7 @@ __all__ = [
     "Quantize",
     "QuantizedLayer",
     "ReLU",
+    "Rescale",
     "Scale",
     "ScalePixels",
     "ScaledLinear",
@@ -50,6 +52,7 @@ __all__ = [
     "Shift",
     "ShiftBatchNorm",
     "Sign",
+    "Standardize",
     "WithHeads",
     "auxiliary",
     "detach",
