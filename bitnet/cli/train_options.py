@@ -6,7 +6,8 @@ import pathlib
 from bitnet.cli.options import add_machine, check_folder, located
 from bitnet.data.preparation import STEPS
 from bitnet.errors import InputError
-from bitnet.training.settings import BINARY_ONLY, COMPUTED, NEEDS, SETTINGS, check_value, complete
+from bitnet.training.building import complete
+from bitnet.training.settings import BINARY_ONLY, COMPUTED, NEEDS, SETTINGS, check_value
 
 GROUPS = "net", "data", "bits", "optimizer", "distillation", "language models"
 OF_OTHER = {

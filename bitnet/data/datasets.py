@@ -101,10 +101,13 @@ class Dataset:
 
     def first(self, n_train: int, n_test: int) -> "Dataset":
         """Return the data set with only its first training and test images."""
-        train = self.train_images[:n_train], self.train_labels[:n_train]
-        test = self.test_images[:n_test], self.test_labels[:n_test]
-        names = "train_images", "train_labels", "test_images", "test_labels"
-        return dataclasses.replace(self, **dict(zip(names, (*train, *test), strict=True)))
+        return dataclasses.replace(
+            self,
+            train_images=self.train_images[:n_train],
+            train_labels=self.train_labels[:n_train],
+            test_images=self.test_images[:n_test],
+            test_labels=self.test_labels[:n_test],
+        )
 
 
 def with_channels(images):

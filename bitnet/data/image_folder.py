@@ -22,7 +22,18 @@ from bitnet.errors import InputError, check_count
 from bitnet.files import opened, size_of
 
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "PPM", "WEBP", "TIFF")
-ENDINGS = (".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".gif", ".pgm", ".ppm", ".webp", ".tif")
+ENDINGS: tuple[str, ...] = (
+    ".jpg",
+    ".jpeg",
+    ".jfif",
+    ".png",
+    ".bmp",
+    ".gif",
+    ".pgm",
+    ".ppm",
+    ".webp",
+    ".tif",
+)
 ENDINGS += (".tiff",)
 OTHER = (".heic", ".heif", ".avif")  # of phones; Pillow needs a plugin for them
 BRANDS = (b"heic", b"heix", b"hevc", b"mif1", b"msf1", b"avif")

@@ -16,14 +16,18 @@ from bitnet.errors import InputError
 from bitnet.nn import Module
 from bitnet.nn.models.ends import fit_ends
 from bitnet.optim.optimizers import Optimizer
-from bitnet.optim.schedules import Schedule, Widening
+from bitnet.optim.schedules import Schedule, Warmup, Widening
 from bitnet.training import texts
+from bitnet.training.building import complete, model_of, recipe_of
 from bitnet.training.checkpoint import UNFIT_STATE, load_checkpoint, save_checkpoint
+from bitnet.training.initial import Initial, copy_parameters, read_initial
+from bitnet.training.log import check_epoch
 from bitnet.training.loop import Begun, Epoch, fit
 from bitnet.training.metrics import with_clip_value
 from bitnet.training.recipes import Recipe
-from bitnet.training.settings import check_settings, complete, model_of, recipe_of
+from bitnet.training.settings import check_settings
 from bitnet.training.sources import OF_DATA, Images, Split, Texts, inputs_of, read_data
+from bitnet.training.stopping import EarlyStopping
 from bitnet.training.targets import LOSSES, loss_of
 from bitnet.training.trained import Teacher, crc32_of, of_begun, read_trained
 
@@ -57,6 +61,12 @@ class Experiment:
         The interrupted epoch after the completed ones.
     teacher : Teacher or None
         The net whose scores are learned too.
+    initial : Initial or None
+        Which parameters a new training took from the file `init`.
+    stopping : EarlyStopping or None
+        The state of early stopping, with `patience`.
+    figures : dict
+        The figures of the last epoch without times and histograms; empty before the first one.
     best : dict or None
         The best epoch on the validation part, with its "validation" and "test" figures: accuracies
         for images, losses for texts.
@@ -88,7 +98,10 @@ class Experiment:
         self.preparation: Preparation | None = None
         self.teacher: Teacher | None = None
         self.recipe: Recipe | None = None
+        self.initial: Initial | None = None
+        start = read_initial(settings)
         if is_text:
+            vocabulary = vocabulary or (start and start.vocabulary)
             data = texts.read_corpus(settings, vocabulary)
             found: dict = {"tokens": len(data.vocabulary), "crc32": crc32_of([data.train])}
         else:
@@ -109,20 +122,37 @@ class Experiment:
             self.settings["teacher_crc32"] = self.teacher.crc32
         self.rng = np.random.default_rng(settings["seed"])
         self.model = model_of(self.settings, self.rng)
+        if start:  # before the optimizer, which may take signs
+            self.initial = copy_parameters(self.model, start.arrays, settings["init"])
+            self.settings["init_crc32"] = crc32_of(start.arrays.values())
+        own = {"moments": settings["moments"], "rng": self.rng}
+        if settings["weight_decay"]:
+            own["weight_decay"] = settings["weight_decay"]
         if is_text:
             optimizer = texts.OPTIMIZERS[settings["optimizer"]]
-            self.optimizer = optimizer(self.model.parameters(), settings["lr"])
+            self.optimizer = optimizer(self.model.parameters(), settings["lr"], **own)
             self.schedule = texts.schedule_of(settings)
             self.source: Images | Texts = Texts(
                 data, settings["batch"], settings["steps"], settings["clip"]
             )
         else:
             self.recipe = recipe_of(settings)
-            self.optimizer = self.recipe.optimizer_of(self.model)
+            self.optimizer = self.recipe.optimizer_of(self.model, **own)
             self.schedule = self.recipe.schedule()
             fit_ends(self.model, inputs_of(self.model)(data.train[0]), data.train[1])
             self.source = self._images(data, preparation)
+        if settings["warmup"]:
+            self.schedule = Warmup(self.schedule, settings["warmup"])
         self.source.check(self.model)
+        self.stopping: EarlyStopping | None = None
+        if settings["patience"]:
+            if not settings.get("validation", is_text):
+                raise InputError(
+                    f"patience is {settings['patience']}, but no images are held back; set "
+                    "validation, such as to 1000, or remove patience"
+                )
+            self.stopping = EarlyStopping(settings["patience"], self.source.mode)
+        self.figures: dict = {}
         self.widening = _widening(self.settings, self.model)
         self.done = 0
         self.best: dict | None = None
@@ -196,11 +226,13 @@ class Experiment:
         same = {"experiment": trained.settings}  # as saved, not as changed
         experiment.done = load_checkpoint(path, *experiment._parts(), same)
         experiment.best = _best(path, file.notes.get("best"))
+        experiment._load_notes(path, file.notes)
         if "begun" in file.notes:
             model, source = experiment.model, experiment.source
             begun = file.notes["begun"], of_begun(file.extra), model, source
+            sizes = len(source.passes(experiment.rng)), experiment.settings["accumulate"]
             try:
-                experiment.begun = Begun.from_file(*begun, len(source.passes(experiment.rng)))
+                experiment.begun = Begun.from_file(*begun, *sizes)
                 np.random.default_rng(0).bit_generator.state = experiment.begun.rng
             except (InputError, *UNFIT_STATE) as error:
                 raise InputError(f"{path}: {error}") from None
@@ -216,6 +248,22 @@ class Experiment:
             self.teacher.trained.to(device)
         return self
 
+    def _load_notes(self, path, notes):
+        """Set the figures of the last epoch and the state of early stopping."""
+        try:
+            if self.done:
+                self.figures = check_epoch({**notes.get("figures", {}), "epoch": self.done})
+            if self.stopping:
+                self.stopping.load_state(notes.get("stopping"))
+        except (InputError, TypeError) as error:
+            raise InputError(f"{path}: {error}") from None
+
+    @property
+    def is_done(self) -> bool:
+        """Whether all epochs are done, or early stopping ended the training."""
+        stopped = self.stopping is not None and self.stopping.is_over
+        return stopped or self.done >= self.settings["epochs"]
+
     def _parts(self) -> tuple[Module, Optimizer, Schedule, np.random.Generator]:
         """Return the parts of the training that a checkpoint contains."""
         return self.model, self.optimizer, self.schedule, self.rng
@@ -225,22 +273,33 @@ class Experiment:
     ) -> Iterator[Epoch]:
         """Continue the training, and yield an `Epoch` after each; arguments as for `fit`.
 
-        If `stop` ends it between two batches, `begun` is the interrupted epoch, which `save` keeps.
+        With `patience` it ends after that many epochs without a better figure.  If `stop` ends it
+        between two batches, `begun` is the interrupted epoch, which `save` keeps.
         """
         more: dict = {"schedule": self.schedule, "clip_value": self.widening}
         more |= {"done": self.done, "begun": self.begun, "progress": progress, "stop": stop}
         more |= {"epochs": self.settings["epochs"], "rng": self.rng}
+        more |= {"accumulate": self.settings["accumulate"]}
+        if self.is_done:
+            return
         for epoch in fit(self.model, self.optimizer, self.source, **more):
             self.begun = epoch if isinstance(epoch, Begun) else None
             if self.begun:
                 return
             self.done = epoch.epoch
             self.best = self.source.better(epoch, self.best)
+            self.figures = epoch.record(times=False)
+            if self.stopping:
+                self.stopping(self.best["validation"])
             yield epoch
+            if self.is_done:
+                return
 
     def save(self, path: str | Path) -> None:
         """Write a checkpoint for `resume` and `bitnet.load`, completely or not at all."""
-        notes: dict = {"best": self.best}
+        notes: dict = {"best": self.best, "figures": self.figures}
+        if self.stopping:
+            notes["stopping"] = self.stopping.state()
         extra: dict = {}
         if self.preparation:
             notes["prepare"], extra = self.preparation.header, dict(self.preparation.arrays)

@@ -86,7 +86,7 @@ def read_log(path: str | Path) -> RunLog:
                 elif number == 1:
                     raise InputError('expected {"settings": ...} in the first line of a log')
                 else:
-                    record = _epoch(record)
+                    record = check_epoch(record)
                     epochs[record["epoch"]] = record
             except InputError as error:
                 raise InputError(f"{path}, line {number}: {error}") from None
@@ -116,7 +116,7 @@ def _object(line):
     return record
 
 
-def _epoch(record):
+def check_epoch(record):
     """Return the known figures of an epoch, checked."""
     epoch = record.get("epoch")
     if type(epoch) is not int or not 1 <= epoch <= 10**9:

@@ -24,9 +24,9 @@ from bitnet.data.targets import TARGETS
 from bitnet.data.vocabulary import UNITS
 from bitnet.errors import InputError
 from bitnet.nn.functional.linear import GRADIENTS
-from bitnet.nn.models.ends import with_ends
 from bitnet.nn.models.names import PAPERS, is_language_net, net_named
-from bitnet.nn.quantized import ROUNDINGS, default_grad_format
+from bitnet.nn.quantized import ROUNDINGS
+from bitnet.optim.optimizers import MOMENTS
 from bitnet.quantizers import quantizer_named
 from bitnet.training import recipes, targets, texts
 
@@ -35,14 +35,12 @@ COMPUTED, BY_DATA = "computed", "by the data"  # defaults of `complete` and `Exp
 KINDS = {str: "text", bool: "true or false", list: "a list"}
 KINDS |= {int: "a whole number", float: "a number"}
 MAX_CLASSES, MAX_SIDE, MAX_NAME = 10**5, 10**5, 255
-# default nets by data set: they train in minutes
-NETS = dict.fromkeys(("mnist", "fashion-mnist"), "mlp:512,512,512") | {"embedded": "mlp:512,512"}
-NET_OF_FILES = "mlp:512,512"  # own data; tables have no rows and columns of pixels
 # settings of bits: the arguments of the model builders
 ARGUMENTS = {"weights": "weight_quantizer", "activations": "activation_quantizer"}
 BINARY_ONLY = {"activations", "balance", "grad_format", "input_planes", "rounding", "weights"}
 BINARY_ONLY |= {"widen"}
 NEEDS = {"temperature": "teacher", "teacher_weight": "teacher", "widen_after": "widen"}
+NEEDS |= {"patience": "validation"}
 MAY_CHANGE = ("folder", "epochs", "teacher")  # when a training is resumed
 
 
@@ -130,6 +128,9 @@ TABLE = (
             help="shift-adamax is the papers' algorithm; bop flips signs and has no latent "
             "weights; sgd has momentum 0.9 for images and none for texts; default: the recipe's "
             "(default and theano: adam; torch: shift-adamax-code; zaremba-*: sgd)"),
+    Setting("moments", str, BOTH, "float32", choices=tuple(MOMENTS), group="optimizer",
+            help="type of the optimizer's moments between steps; bfloat16 takes half the memory "
+            "and is rounded stochastically; not for bop"),
     Setting("norm", str, IMAGES, COMPUTED, choices=tuple(recipes.NORMS), group="optimizer",
             help="batch norm, or shift-based batch norm with the backward pass of the paper or of "
             "its code; default: the recipe's (default and theano: batch; torch: shift-code)"),
@@ -154,6 +155,20 @@ TABLE = (
             help="first learning rate; default: the recipe's (default: 0.003, 0.001 with --float, "
             "0.002 for words, 0.001 for characters), or that of another --optimizer (sgd: 0.1, 1 "
             "for texts; adamax: 0.003; shift-adamax: 2^-10; shift-adamax-code: 2^-6; bop: 0.0001)"),
+    Setting("warmup", float, BOTH, 0.0, 0, 10**6, group="optimizer", metavar="EPOCHS",
+            help="raise the learning rate linearly from 1% of the schedule's rate over the first "
+            "EPOCHS, which may be a fraction"),
+    Setting("weight_decay", float, BOTH, 0.0, 0, 1e3, group="optimizer", metavar="RATE",
+            help="before each update multiply weights by 1 - RATE times the learning rate; gammas, "
+            "betas and biases do not decay"),
+    Setting("accumulate", int, BOTH, 1, 1, 10**4, group="optimizer", metavar="N",
+            help="batches per step of the optimizer, whose gradients are averaged"),
+    Setting("patience", int, BOTH, None, 1, 10**6, optional=True, group="optimizer", metavar="N",
+            help="stop after N epochs without a better figure on the validation part; for images "
+            "with --validation; default: train for all epochs"),
+    Setting("init", str, BOTH, None, optional=True, group="net", metavar="FILE",
+            help="begin with the weights in this checkpoint that fit: of the same net, its float "
+            "twin, or a net with other classes or another first layer"),
     Setting("unit", str, TEXT, COMPUTED, choices=UNITS, group="language models",
             help="what the net predicts; default: characters with rnn:, otherwise words"),
     Setting("vocabulary", int, TEXT, None, 3, 10**6, optional=True, metavar="N",
@@ -220,6 +235,7 @@ TABLE = (
     Setting("tokens", int, TEXT, BY_DATA, 1, 10**7),
     Setting("crc32", int, BOTH, BY_DATA, 0, 2**32),
     Setting("teacher_crc32", int, IMAGES, None, 0, 2**32, optional=True),
+    Setting("init_crc32", int, BOTH, None, 0, 2**32, optional=True),
 )
 # fmt: on
 SETTINGS = {setting.name: setting for setting in TABLE}
@@ -302,72 +318,6 @@ def check_settings(settings, known=True):
         targets.check_losses(settings)
     if settings.get("input") == "numbers" and settings["prepare"]:
         raise InputError("prepare applies to pixels, and the inputs are numbers; remove it")
-
-
-def complete(given):
-    """Return the given settings with all defaults, except those that follow from the data."""
-    task = task_of(given)
-    table = settings_of(task)
-    for name in given.keys() & table.keys():
-        check_value(name, given[name], task)
-    start = {name: setting.of("default", task) for name, setting in table.items()}
-    start = {name: value for name, value in start.items() if value not in (COMPUTED, BY_DATA)}
-    start |= dict.fromkeys(("grad_format", "rounding")) if given.get("float") else {}
-    start |= given
-    return (_of_texts if task == "texts" else _of_images)(start) | start
-
-
-def _of_images(start):
-    """Return the computed defaults for images: those of the recipe."""
-    own = NET_OF_FILES if is_own(start["data"]) else "conv:32,32/64,64/256"
-    start = {"net": NETS.get(start["data"], own), **start}
-    recipe = recipe_of(start)
-    computed = {name: getattr(recipe, name) for name in ("optimizer", "norm", "epochs", "batch")}
-    computed |= {"schedule": recipe.fall, "lr": recipe.start, "prepare": list(recipe.prepare)}
-    nearest = start["rounding"] == "nearest"  # which float32 needs
-    computed["grad_format"] = default_grad_format() if nearest else "int8"
-    return computed | {"net": start["net"]}
-
-
-def _of_texts(start):
-    """Return the computed defaults for texts: those of the recipe and the unit."""
-    regime = texts.regime_of(start["recipe"])
-    own = "lstm:" + ",".join([str(regime.units)] * regime.layers) if regime else "lstm:300"
-    net = net_named(start.get("net", own))
-    unit = start.get("unit", "characters" if net.kind == "rnn" else "words")
-    numbers = texts.defaults(start["recipe"], unit, start.get("optimizer"))
-    return {"net": net.name, "unit": unit, "width": net.units, **numbers}
-
-
-def recipe_of(settings):
-    """Return the recipe of a training on images, changed by the settings."""
-    net = net_named(settings["net"])
-    recipe = recipes.recipe_for(settings["recipe"], settings["data"], net, settings["float"])
-    names = "epochs", "batch", "lr", "optimizer", "norm", "schedule"
-    return recipe.changed(*map(settings.get, names))
-
-
-def model_of(settings, rng):
-    """Return the untrained model of a training; `rng` draws its weights."""
-    net, is_few = net_named(settings["net"]), not settings["float"]
-    options = {name: settings[name] for name in ("grad_format", "rounding") if is_few}
-    if net.task == "texts":
-        given = {ARGUMENTS[k]: bits_or_name(k, settings[k]) for k in ARGUMENTS if is_few}
-        options |= given
-        sizes = settings["tokens"], settings["width"]
-        return net.build(*sizes, rng, dropout=settings["dropout"], **options)
-    options = {name: settings[name] for name in options if settings[name] is not None}
-    options |= {"balance": True} if settings["balance"] else {}
-    if settings["input_planes"] < 8:
-        options["input_planes"] = settings["input_planes"]
-    for name in ARGUMENTS:
-        if is_few and settings[name] != "1":
-            options[ARGUMENTS[name]] = bits_or_name(name, settings[name])
-    picture, n_classes = tuple(settings["picture"]), len(settings["classes"])
-    model = recipe_of(settings).model(net, picture, n_classes, rng, **options)
-    ends = {"numbers_in": settings["input"] == "numbers"}
-    ends |= {"numbers_out": n_classes if settings["target"] == "regression" else 0}
-    return with_ends(model, **ends, bits=settings["input_planes"] if is_few else None)
 
 
 def bits_or_name(name, text):

@@ -135,7 +135,7 @@ class Images:
     teacher: Callable | None = None
     measured: int = MEASURED
 
-    item, clip = "batch", None
+    item, clip, mode = "batch", None, "max"  # of `EarlyStopping`
 
     def __repr__(self) -> str:
         options = f"batch={self.batch}, flip={self.flip}, crop={self.crop}"
@@ -251,7 +251,7 @@ class Texts:
     steps: int = 35
     clip: float | None = 5.0
 
-    item = "piece"
+    item, mode = "piece", "min"  # of `EarlyStopping`
 
     def __repr__(self) -> str:
         counts = f"{len(self.data.train)} + {len(self.data.valid)} + {len(self.data.test)}"

@@ -21,10 +21,11 @@ from bitnet.deploy.freeze import freeze
 from bitnet.errors import InputError
 from bitnet.nn import Module, functional
 from bitnet.nn.models import LanguageModel, net_named
+from bitnet.training.building import model_of
 from bitnet.training.checkpoint import KIND, read_checkpoint
 from bitnet.training.files import load
 from bitnet.training.metrics import scores
-from bitnet.training.settings import check_settings, model_of, task_of
+from bitnet.training.settings import check_settings, task_of
 from bitnet.training.sources import inputs_of
 
 OF_TEXTS = "the file holds a language model; expected a net for images"
