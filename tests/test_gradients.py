@@ -26,7 +26,7 @@ WHITE = Window((2, 3), (1, 2), ((1, 0), (1, 2)), border=1)
 IMAGES, FILTERS = RNG.standard_normal((3, 5, 4, 3)), RNG.standard_normal((4, 2, 3, 3))
 SIGN_IMAGES, SIGN_FILTERS = RNG.choice([-1.0, 1.0], (3, 5, 4, 3)), np.sign(FILTERS)
 PIXEL_IMAGES, NO_BIAS = RNG.integers(0, 256, (3, 5, 4, 3), dtype=np.uint8), np.zeros(4)
-LABELS = np.array([0, 4, 2])
+LABELS, SHARES, PRESENT = np.array([0, 4, 2]), np.array([1.0, 0, 2, 5, 0.5]), X > 0
 EYE = np.eye(70) * 2 - 1
 
 
@@ -388,10 +388,21 @@ CASES = {
     ],
     "Normalize": [((lambda x, g, b: F.normalize(x, g, b, ROW, ROW**2), X, ROW + 1, ROW), {})],
     "SquaredHinge": [
-        ((lambda s: F.squared_hinge(s, LABELS), X), {"kinks": (-1, 1), "batched": ()})
+        ((lambda s: F.squared_hinge(s, LABELS), X), {"kinks": (-1, 1), "batched": ()}),
+        ((lambda s: F.squared_hinge(s, LABELS, SHARES), X), {"kinks": (-1, 1), "batched": ()}),
     ],
     "CrossEntropy": [((lambda s: F.cross_entropy(s, LABELS), X * 3), {"batched": ()})],
-    "Distillation": [
+    "Huber": [
+        ((lambda y: F.squared_error(y, Y), X), {"batched": ()}),
+        ((lambda y: F.huber(y, np.zeros((3, 5)), 0.5), X), {"kinks": (-0.5, 0.5), "batched": ()}),
+    ],
+    "BinaryCrossEntropy": [
+        ((lambda s: F.binary_cross_entropy(s, PRESENT), X * 3), {"batched": ()}),
+        ((lambda s: F.binary_cross_entropy(s, PRESENT, SHARES, 0.1), X * 3), {"batched": ()}),
+    ],
+    "SoftCrossEntropy": [
+        ((lambda s: F.cross_entropy(s, LABELS, label_smoothing=0.2), X * 3), {"batched": ()}),
+        ((lambda s: F.cross_entropy(s, LABELS, SHARES, 0.1), X * 3), {"batched": ()}),
         ((lambda s: F.distillation(s, LABELS, Y, 1.5, 1.0), X * 3), {"batched": ()}),
         (
             (lambda s: F.distillation(s, LABELS, Y, 3.0, 0.3, F.squared_hinge), X),

@@ -72,12 +72,11 @@ WITHOUT = {
     "BatchNorm": "only in training",
     "BatchNormSign": "only in training",
     "CodeShiftBatchNorm": "only in training",
-    "CrossEntropy": "a loss",
-    "Distillation": "a loss",
+    **dict.fromkeys(("BinaryCrossEntropy", "CrossEntropy", "SoftCrossEntropy"), "a loss"),
+    **dict.fromkeys(("Huber", "SquaredHinge"), "a loss"),
     "Dropout": "only in training",
     "IntegerBatchNorm": "only in training",
     "ShiftBatchNorm": "only in training",
-    "SquaredHinge": "a loss",
     "StochasticSign": "only in training",
 }
 

@@ -122,18 +122,19 @@ class Experiment:
         if start:  # before the optimizer, which may take signs
             self.initial = copy_parameters(self.model, start, settings["init"])
             self.settings["init_crc32"] = crc32_of(start.arrays.values())
-        decay = settings["weight_decay"]
+        own = {"moments": settings["moments"], "rng": self.rng}
+        if settings["weight_decay"]:
+            own["weight_decay"] = settings["weight_decay"]
         if is_text:
             optimizer = texts.OPTIMIZERS[settings["optimizer"]]
-            more = {"weight_decay": decay} if decay else {}
-            self.optimizer = optimizer(self.model.parameters(), settings["lr"], **more)
+            self.optimizer = optimizer(self.model.parameters(), settings["lr"], **own)
             self.schedule = texts.schedule_of(settings)
             self.source: Images | Texts = Texts(
                 data, settings["batch"], settings["steps"], settings["clip"]
             )
         else:
             self.recipe = recipe_of(settings)
-            self.optimizer = self.recipe.optimizer_of(self.model, decay)
+            self.optimizer = self.recipe.optimizer_of(self.model, **own)
             self.schedule = self.recipe.schedule()
             self.source = self._images(data, preparation)
         if settings["warmup"]:

@@ -153,15 +153,22 @@ class Recipe:
                 parameter.lr_scale = ap2(parameter.lr_scale)
         return model
 
-    def optimizer_of(self, model, weight_decay=0.0):
-        """Return the optimizer for the parameters of a model."""
-        if weight_decay and self.optimizer == "bop":
+    def optimizer_of(self, model, **own):
+        """Return the optimizer for the parameters of a model; own: `moments`, `weight_decay`."""
+        kind = OPTIMIZERS[self.optimizer][0]
+        if kind is not Bop:
+            return kind(model.parameters(), self.start, **own)
+        if own.get("weight_decay"):
             raise InputError(
-                f"weight_decay is {weight_decay:g}, but bop has no latent weights that decay; "
-                "remove weight_decay, or choose another optimizer"
+                f"weight_decay is {own['weight_decay']:g}, but bop has no latent weights that "
+                "decay; remove weight_decay, or choose another optimizer"
             )
-        more = {"weight_decay": weight_decay} if weight_decay else {}
-        return OPTIMIZERS[self.optimizer][0](model.parameters(), self.start, **more)
+        if own.get("moments", "float32") != "float32":
+            raise InputError(
+                f"moments is {own['moments']!r}; bop expects float32; choose another optimizer, "
+                "such as adam"
+            )
+        return kind(model.parameters(), self.start)
 
     @property
     def loss_of(self):

@@ -22,6 +22,7 @@ from bitnet.errors import InputError
 from bitnet.nn.functional.linear import GRADIENTS
 from bitnet.nn.models.names import PAPERS, is_language_net, net_named
 from bitnet.nn.quantized import ROUNDINGS, default_grad_format
+from bitnet.optim.optimizers import MOMENTS
 from bitnet.quantizers import quantizer_named
 from bitnet.training import recipes, texts
 
@@ -105,6 +106,9 @@ TABLE = (
             help="shift-adamax is the papers' algorithm; bop flips signs and has no latent "
             "weights; sgd has momentum 0.9 for images and none for texts; default: the recipe's "
             "(default and theano: adam; torch: shift-adamax-code; zaremba-*: sgd)"),
+    Setting("moments", str, BOTH, "float32", choices=tuple(MOMENTS), group="optimizer",
+            help="type of the optimizer's moments between steps; bfloat16 takes half the memory "
+            "and is rounded stochastically; not for bop"),
     Setting("norm", str, IMAGES, COMPUTED, choices=tuple(recipes.NORMS), group="optimizer",
             help="batch norm, or shift-based batch norm with the backward pass of the paper or of "
             "its code; default: the recipe's (default and theano: batch; torch: shift-code)"),

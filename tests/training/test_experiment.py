@@ -36,6 +36,7 @@ EVERY_KIND = pytest.mark.parametrize(
         {"recipe": "torch", "validation": 50, "rounding": "stochastic"},
         {"optimizer": "bop", "norm": "shift", "schedule": "step"},
         {"optimizer": "shift-adamax", "schedule": "exponential"},
+        {"moments": "bfloat16", "net": "conv:4,4/8"},
         {"float": True, "grad_format": None, "rounding": None},
         {"prepare": ["gcn"]},
         {"balance": True, "widen": 2.0, "widen_after": 0.5},

@@ -12,15 +12,18 @@ that of the level below.
 
 import contextlib
 import functools
+import gc
 import pathlib
 import signal
 import threading
 import warnings
 from collections.abc import Iterator
 
-from numba import njit
+import numpy as np
+from numba import njit, types
 from numba.core import config
 from numba.core.codegen import get_host_cpu_features
+from numba.core.runtime import rtsys
 
 from bitnet.errors import InputError, check_choice
 from bitnet.kernels.cpu import permission
@@ -60,14 +63,17 @@ def jit(function, name=None):
     try:
         compiled = njit(cache=True, **options)(function)
     except RuntimeError:  # no folder for the cache
-        return njit(**options)(function)
-    cache = getattr(compiled, "_cache", None)
+        compiled = njit(**options)(function)
+    if config.DISABLE_JIT:
+        return compiled
+    compiled._compile_for_args = _for_read_only_too(compiled)
+    cache = compiled._cache
     file = getattr(cache, "_cache_file", None)
-    if file is not None:  # None if Numba does not compile
+    if file is not None:  # None if there is no cache
         file._source_stamp = file._source_stamp, SOURCES
         if name is not None:
             cache._index_key = lambda signature, codegen: (signature, codegen.magic_tuple())
-        compiled._cache, compiled.compile = _Cache(cache), _without_signals(compiled.compile)
+        compiled._cache, compiled.compile = _Cache(cache), _undisturbed(compiled.compile)
     return compiled
 
 
@@ -80,10 +86,15 @@ class _Cache:
     def __getattr__(self, name):
         return getattr(self._cache, name)
 
-    def load_overload(self, *key):
-        """Return the machine code in the cache, or None; a damaged index is replaced."""
+    def load_overload(self, signature, context):
+        """Return the machine code in the cache, or None; a damaged index is replaced.
+
+        Numba's own method first imports and registers all that Numba can compile, which takes
+        0.1 s.  Machine code needs only the addresses of Numba's runtime.
+        """
         try:
-            return self._cache.load_overload(*key)
+            rtsys.initialize(context)
+            return self._cache._load_overload(signature, context)
         except Exception as error:  # unpickling damaged bytes raises many classes
             _warn_of_cache(self._cache, error)
             with contextlib.suppress(OSError):
@@ -112,8 +123,11 @@ def _warn_of_cache(cache, error):
         )
 
 
-def _without_signals(function):
-    """Return a function during which Ctrl-C waits: callbacks of LLVM would swallow it."""
+def _undisturbed(function):
+    """Return a function during which Ctrl-C waits, as callbacks of LLVM would swallow it.
+
+    The collection of garbage waits as well: it takes a tenth of the time to compile.
+    """
 
     @functools.wraps(function)
     def waiting(*arguments):
@@ -123,15 +137,40 @@ def _without_signals(function):
             before = {number: own for number, own in handlers if own is not None}
             for number in before:
                 signal.signal(number, lambda number, frame: came.append(number))
+        collects = gc.isenabled()
+        gc.disable()
         try:
             return function(*arguments)
         finally:
+            if collects:
+                gc.enable()
             for number, own in before.items():
                 signal.signal(number, own)
             for number in came[:1]:
                 signal.raise_signal(number)
 
     return waiting
+
+
+def _for_read_only_too(compiled):
+    """Return what a function does with types of arguments that it is not compiled for.
+
+    Numba has types of their own for read-only arrays, such as weights.  Kernels only read them, so
+    they are given to the code for other arrays, and nothing is compiled twice.
+    """
+    compile_for = compiled._compile_for_args
+
+    def entry_for(*arguments):
+        if all(x.flags.writeable for x in arguments if isinstance(x, np.ndarray)):
+            return compile_for(*arguments)
+        kinds = [compiled.typeof_pyval(x) for x in arguments]
+        entry = compiled.compile(
+            tuple(k.copy(readonly=False) if isinstance(k, types.Array) else k for k in kinds)
+        )
+        compiled._insert([kind._code for kind in kinds], entry, False)
+        return entry
+
+    return entry_for
 
 
 def inner(function):
@@ -146,14 +185,19 @@ def _features():
     return {name[1:] for name in text.split(",") if name.startswith("+")}
 
 
-def missing(name):
-    """Return the sorted features that this processor lacks for a level; none for "portable".
+def lacking(name):
+    """Return the sorted features that this processor lacks for a level."""
+    return sorted(LEVELS[name] - _features())
 
-    If nothing else is missing for "amx", ask for the permission to use tiles.
+
+def missing(name):
+    """Return what is missing for a level: nothing for "portable", for others sorted features.
+
+    If no feature is missing for "amx", ask for the permission to use tiles.
     """
     if config.DISABLE_JIT and name != "portable":
         return ["compilation (NUMBA_DISABLE_JIT is set)"]
-    lacks = sorted(LEVELS[name] - _features())
+    lacks = lacking(name)
     if name == "amx" and not lacks and (refused := permission.refusal()):
         return [refused]
     return lacks

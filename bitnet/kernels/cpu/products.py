@@ -13,12 +13,13 @@ import math
 import numpy as np
 
 from bitnet.kernels.bits import BitPlanes, Bits, Quantized
-from bitnet.kernels.cpu import octets, pixels, tables
+from bitnet.kernels.cpu import octets, pixels, tables, tile_bytes, tile_products
 from bitnet.kernels.cpu.conv import xnor_conv
 from bitnet.kernels.cpu.jit import at_least
 from bitnet.kernels.cpu.pack import numbers, pack, split_planes, unpack
 from bitnet.kernels.cpu.tables import FLOATS, INTEGERS, column_index, row_index
 from bitnet.kernels.cpu.xnor import counted_taps, kept, xnor_gemm
+from bitnet.kernels.memory import aligned_empty
 from bitnet.kernels.threads import shared
 
 MANY_PLANES = 4  # more products of planes with planes than this are slower than bytes
@@ -27,6 +28,8 @@ TABLE_PLANES = 4  # from this number of planes on tables are faster than product
 
 def plane_gemm(x, weight):
     """See `bitnet.kernels.plane_gemm`."""
+    if tile_bytes.product_pays(x, weight):
+        return tile_bytes.product(x, weight)
     if isinstance(weight, BitPlanes):
         if octets_pay(x, weight) and not isinstance(x, Bits):
             return octets.product(x, weight)
@@ -63,6 +66,8 @@ def octets_pay(x, weight):
 
 def plane_conv(x, weight, window):
     """See `bitnet.kernels.plane_conv`."""
+    if tile_bytes.convolution_pays(x, weight, window):
+        return tile_bytes.convolve(x, weight, window)
     of_pixels = isinstance(x, np.ndarray)
     if (of_pixels and at_least("avx512") and octets.form(weight)) or octets_pay(x, weight):
         return octets.convolve(x, weight, window)
@@ -136,7 +141,7 @@ def _integers(planes):
 
 def signed_gemm(x, signs):
     """See `bitnet.kernels.signed_gemm`."""
-    y = np.empty((x.shape[0], signs.shape[1]), x.dtype)
+    y = aligned_empty((x.shape[0], signs.shape[1]), x.dtype)
     rows, macs_per_ns = signed_rows(x, signs)
     work_ns = x.shape[0] * x.shape[1] * signs.shape[1] / macs_per_ns
     shared(lambda i, j: rows(i, j, y[i:j]), len(y), tables.TILE, work_ns)
@@ -150,6 +155,8 @@ def signed_rows(x, signs):
     a function that uses threads itself.
     """
     quantized, by_tables = isinstance(x, Quantized), at_least("avx512")
+    if quantized and tile_bytes.signed_pays(x, signs):
+        return tile_bytes.signed_rows(x, signs), tile_products.MACS_PER_NS
     if by_tables and isinstance(signs, Bits) and x.dtype == np.float32:
         kind = INTEGERS if quantized else FLOATS
         index = column_index(signs.words, kind)
