@@ -21,7 +21,7 @@ from bitnet.training import texts
 from bitnet.training.building import complete, model_of, recipe_of
 from bitnet.training.checkpoint import UNFIT_STATE, load_checkpoint, save_checkpoint
 from bitnet.training.initial import Initial, copy_parameters, read_initial
-from bitnet.training.log import check_epoch
+from bitnet.training.log import check_records
 from bitnet.training.loop import Begun, Epoch, fit
 from bitnet.training.metrics import with_clip_value
 from bitnet.training.recipes import Recipe
@@ -65,8 +65,9 @@ class Experiment:
         Which parameters a new training took from the file `init`.
     stopping : EarlyStopping or None
         The state of early stopping, with `patience`.
-    figures : dict
-        The figures of the last epoch without times and histograms; empty before the first one.
+    records : list of dict
+        The figures of the best epoch, where there is one, and of the last, without times and
+        histograms.
     best : dict or None
         The best epoch on the validation part, with its "validation" and "test" figures: accuracies
         for images, losses for texts.
@@ -123,7 +124,7 @@ class Experiment:
         self.rng = np.random.default_rng(settings["seed"])
         self.model = model_of(self.settings, self.rng)
         if start:  # before the optimizer, which may take signs
-            self.initial = copy_parameters(self.model, start.arrays, settings["init"])
+            self.initial = copy_parameters(self.model, start, settings["init"])
             self.settings["init_crc32"] = crc32_of(start.arrays.values())
         own = {"moments": settings["moments"], "rng": self.rng}
         if settings["weight_decay"]:
@@ -152,7 +153,7 @@ class Experiment:
                     "validation, such as to 1000, or remove patience"
                 )
             self.stopping = EarlyStopping(settings["patience"], self.source.mode)
-        self.figures: dict = {}
+        self.records: list[dict] = []
         self.widening = _widening(self.settings, self.model)
         self.done = 0
         self.best: dict | None = None
@@ -249,13 +250,12 @@ class Experiment:
         return self
 
     def _load_notes(self, path, notes):
-        """Set the figures of the last epoch and the state of early stopping."""
+        """Set the figures of epochs and the state of early stopping."""
         try:
-            if self.done:
-                self.figures = check_epoch({**notes.get("figures", {}), "epoch": self.done})
+            self.records = check_records(notes.get("records"))
             if self.stopping:
                 self.stopping.load_state(notes.get("stopping"))
-        except (InputError, TypeError) as error:
+        except InputError as error:
             raise InputError(f"{path}: {error}") from None
 
     @property
@@ -288,7 +288,9 @@ class Experiment:
                 return
             self.done = epoch.epoch
             self.best = self.source.better(epoch, self.best)
-            self.figures = epoch.record(times=False)
+            best = self.best and self.best["epoch"]
+            self.records = [record for record in self.records if record["epoch"] == best]
+            self.records.append(epoch.record(times=False))
             if self.stopping:
                 self.stopping(self.best["validation"])
             yield epoch
@@ -297,7 +299,7 @@ class Experiment:
 
     def save(self, path: str | Path) -> None:
         """Write a checkpoint for `resume` and `bitnet.load`, completely or not at all."""
-        notes: dict = {"best": self.best, "figures": self.figures}
+        notes: dict = {"best": self.best, "records": self.records}
         if self.stopping:
             notes["stopping"] = self.stopping.state()
         extra: dict = {}
