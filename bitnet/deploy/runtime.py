@@ -246,9 +246,9 @@ class FrozenNet:
         The `target` "regression" gives the scores, (B, K), or (B,) if K is 1; "multilabel" gives
         whether each score is above 0, bool (B, K).
         """
-        if self.target == "classification":
-            if (classes := self._of_pixels(inputs, prepared, True)) is not None:
-                return classes
+        by_class = self.target == "classification"
+        if by_class and (classes := self._of_pixels(inputs, prepared, True)) is not None:
+            return classes
         return predictions(self.scores(*inputs, prepared=prepared), self.target)
 
     def save(self, path: Path | str | BinaryIO) -> None:

@@ -84,8 +84,8 @@ REGIMES = texts.REGIMES.values()
 # fmt: off
 TABLE = (
     Setting("net", str, BOTH, COMPUTED, group="net", metavar="NAME",
-            help=f"{', '.join([*PAPERS, *LATER])}, mlp:UNITS,... or conv:CHANNELS,.../.../UNITS,... "
-            "for images; rnn:, lstm: or gru:UNITS,... for texts; default: mlp:512,512 for embedded "
+            help=f"{', '.join([*PAPERS, *LATER])}, mlp:UNITS,... or "
+            "conv:CHANNELS,.../.../UNITS,... for images; rnn:, lstm: or gru:UNITS,... for texts; default: mlp:512,512 for embedded "
             "and your own files, mlp:512,512,512 for mnist and fashion-mnist, "
             "conv:32,32/64,64/256 for other images, "
             "lstm:300 for texts"),
