@@ -85,9 +85,9 @@ REGIMES = texts.REGIMES.values()
 TABLE = (
     Setting("net", str, BOTH, COMPUTED, group="net", metavar="NAME",
             help=f"{', '.join([*PAPERS, *LATER])}, mlp:UNITS,... or "
-            "conv:CHANNELS,.../.../UNITS,... for images; rnn:, lstm: or gru:UNITS,... for texts; default: mlp:512,512 for embedded "
-            "and your own files, mlp:512,512,512 for mnist and fashion-mnist, "
-            "conv:32,32/64,64/256 for other images, "
+            "conv:CHANNELS,.../.../UNITS,... for images; rnn:, lstm: or gru:UNITS,... for texts; "
+            "default: mlp:512,512 for embedded and your own files, mlp:512,512,512 for mnist and "
+            "fashion-mnist, conv:32,32/64,64/256 for other images, "
             "lstm:300 for texts"),
     Setting("data", str, BOTH, {"images": "embedded", "texts": "embedded-text"}, group="data",
             metavar="SET|FILE",
