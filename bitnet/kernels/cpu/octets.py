@@ -72,7 +72,7 @@ def _convolution(kind):
                     for m in range(sums.shape[1]):
                         sums[r, m] = 0
                 for v in range(len(panels)):
-                    panel = address(panels, "uint8 int16") + v * panels.strides[0]
+                    panel = address(panels, "uint8 uint16") + v * panels.strides[0]
                     to = address(sums, "int32") + 4 * v * columns
                     add(at, row_stride, panel, panels.shape[1], chain, to, sums.strides[0])
                 for r in range(count):
