@@ -246,6 +246,9 @@ def small_nets():
     def conv(c, m, **own):
         return nn.QuantConv2d(c, m, 3, rng=rng, **own)
 
+    def signs_of(n, m):
+        return nn.QuantLinear(n, m, rng=rng), nn.BatchNorm(m), nn.Sign()
+
     def tail(n):
         return nn.Flatten(), nn.QuantLinear(n, 4, rng=rng), nn.BatchNorm(4)
 
@@ -268,17 +271,16 @@ def small_nets():
     ends = (
         Apply("halved"),
         nn.Scale(7),
-        Apply("from 1"),
         inner,
         nn.Quantize(3),
+        Apply("unpack"),
         nn.Linear(7, 3, rng=rng),
     )
     yield "arithmetic", nn.Sequential(*ends), floats
     rows = rng.integers(0, 256, (5, 70), dtype=np.uint8)
     yield "widened", nn.Sequential(nn.BatchNorm(70), nn.Linear(70, 3, rng=rng)), rows
-    pair = nn.QuantLinear(70, 65, rng=rng), nn.BatchNorm(65), nn.Sign()
-    own = nn.Branches(nn.Sequential(*pair), nn.Sequential(*pair))
-    yield "joined", nn.Sequential(own, nn.QuantLinear(130, 4, rng=rng), nn.BatchNorm(4)), rows
+    own = nn.Branches(*(nn.Sequential(*signs_of(70, 65)) for _ in range(2)))
+    yield "joined", nn.Sequential(own, *signs_of(130, 33), nn.QuantLinear(33, 4, rng=rng)), rows
 
 
 def test_small_nets_use_every_operation():
