@@ -188,7 +188,7 @@ def two_threads():
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument(
-        "--level", choices=("avx512", "avx2", "portable"), help="level of the kernels"
+        "--level", choices=("amx", "avx512", "avx2", "portable"), help="level of the kernels"
     )
     args = parser.parse_args()
     bitnet.set_num_threads(1)

@@ -72,7 +72,7 @@ def plain(x, name="the input"):
 
 def _readable(x):
     """Return an object that NumPy reads as an array of numbers; refuse others."""
-    if isinstance(x, np.ma.MaskedArray):
+    if isinstance(x, np.ndarray) and isinstance(x, np.ma.MaskedArray):  # 8 ms if it is imported
         if np.ma.is_masked(x):
             raise TypeError("with masked elements; fill them, as in x.filled(0)")
         return x.data

@@ -252,13 +252,15 @@ def full_memory_named():
 
 def _version(name):
     """Return the version of an installed module without importing it."""
-    import importlib.metadata  # takes 15 ms and is needed only here
+    import importlib.metadata as metadata  # takes 15 ms and is needed only here
 
-    distributions = importlib.metadata.packages_distributions().get(name, [name])
-    try:
-        return importlib.metadata.version(distributions[0])
-    except importlib.metadata.PackageNotFoundError:
-        return "installed, version unknown"
+    with contextlib.suppress(metadata.PackageNotFoundError):
+        return metadata.version(name)
+    # of another name, such as PIL of pillow; this reads the lists of files of all packages
+    for distribution in metadata.packages_distributions().get(name, ()):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            return metadata.version(distribution)
+    return "installed, version unknown"
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ from bitnet.kernels import threads
 
 VARIANTS = [
     (name, n_threads)
-    for name in ("reference", "avx512", "avx2", "portable")
+    for name in ("reference", "amx", "avx512", "avx2", "portable")
     for n_threads in (1, 2)
 ]
 

@@ -14,10 +14,17 @@ import bitnet
 from bitnet import kernels
 from bitnet.data import available, available_texts
 from bitnet.devices import blas, show_versions
-from bitnet.kernels import threads
+from bitnet.kernels import memory, threads
 from bitnet.kernels.dispatch import numba_problem
 
 THREADS = "{} Python threads, which sleep between calls; the threading layer of Numba is not used"
+# how many times as fast as float32 in NumPy, for 1000 x 4096 x 4096 on one thread of a Zen 4:
+# benchmarks/results/kernels.txt; a level that is not listed is not measured
+FACTORS = {
+    "avx512": {"signs": 21, "2 bits": 9, "3 bits": 6, "4 bits": 7, "pixels": 6, "gradients": 8},
+    "avx2": {"signs": 7},
+    "portable": {"signs": 5.5},
+}
 
 
 def add_arguments(parser):
@@ -33,6 +40,7 @@ def main(args: Namespace) -> None:
 def facts():
     """Return pairs of names and values that `bitnet status` prints."""
     found = [("bitnet", bitnet.__version__), *show_versions(), ("kernels", kernels_in_use())]
+    found += [("good for", good_for()), ("caches", caches())]
     found.append(("threads", THREADS.format(threads.num_threads())))
     found.append(("blas", "; ".join(blas()) or "unknown; threadpoolctl is not installed"))
     sets = [*available(), *available_texts()]
@@ -46,3 +54,25 @@ def kernels_in_use():
         return "reference, slow, in NumPy" + (f": {problem}" if problem else "")
     cpu = importlib.import_module("bitnet.kernels.cpu")  # which needs Numba
     return f"numba, level {cpu.level()}: {cpu.level_reason()}"
+
+
+def good_for():
+    """What the kernels in use are good for, in words."""
+    if kernels.implementation() == "reference":
+        return "tests and small nets; the fast kernels need Numba"
+    name = importlib.import_module("bitnet.kernels.cpu").level()
+    if name not in FACTORS:
+        return f"not measured at level {name}; docs/speed.md has the other levels"
+    first, *others = (f"{what} {factor:g}" for what, factor in FACTORS[name].items())
+    words = ", ".join([f"{first} times as fast as float32 in NumPy", *others])
+    return f"products of {words} (one thread of a Zen 4; docs/speed.md)"
+
+
+def caches():
+    """The sizes of the caches, and whether the system reports them, in words."""
+    found, words = memory.found_caches(), []
+    for level, size in enumerate(memory.cache_sizes(), 1):
+        unit, name = (1 << 20, "MiB") if size >= 1 << 20 else (1 << 10, "KiB")
+        taken = "" if level in found else " (not reported, assumed)"
+        words.append(f"L{level} {size / unit:g} {name}{taken}")
+    return ", ".join(words)

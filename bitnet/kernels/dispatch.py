@@ -90,12 +90,6 @@ def program():
     return importlib.import_module(f"{MODULES['numba']}.program")
 
 
-def offered(package, names_of):
-    """Return the functions and modules of an implementation, by name."""
-    modules = {name: importlib.import_module(f"{package}.{name}") for name in names_of}
-    return {name: getattr(modules[m], name) for m in names_of for name in names_of[m].split()}
-
-
 def kernel(definition):
     """Return the implementation in use of `definition`, a function of `reference`."""
     chosen = _chosen or implementation()
@@ -120,14 +114,16 @@ def _function(chosen, definition):
     if chosen == "reference":
         return definition
     try:
-        return getattr(importlib.import_module(MODULES[chosen]), definition.__name__, definition)
+        found = importlib.import_module(MODULES[chosen]).find(definition.__name__)
     except ImportError as error:  # such as CuPy arrays without numba-cuda
         raise InputError(f"{definition.__name__}: {error}; see `bitnet status`") from None
+    return found or definition
 
 
 def check_numbers(name, x, kinds="fiub", expected="real numbers"):
     """Reject anything but an array of numbers, of NumPy's `kinds`, with at least one axis."""
-    if not is_array(x) or isinstance(x, (np.matrix, np.ma.MaskedArray)):
+    plain = type(x) is np.ndarray  # asked first, as the import of numpy.ma takes 8 ms
+    if not is_array(x) or (not plain and isinstance(x, (np.matrix, np.ma.MaskedArray))):
         raise InputError(f"{name}: got {type(x).__name__}; expected a NumPy array of {expected}")
     narrow = x.dtype.kind == "f" and x.dtype.itemsize not in (4, 8)
     if x.dtype.kind not in kinds or narrow or not x.dtype.isnative or x.ndim == 0:

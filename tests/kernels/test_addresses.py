@@ -33,7 +33,7 @@ def test_other_types_are_refused_when_compiled(dtype):
 
 
 def test_kernels_refuse_wider_integers():
-    level = jit.level()
+    level = jit.vector_level()
     if level not in xnor.LANES:
         pytest.skip("the portable loops read no memory by address")
     with pytest.raises(errors.TypingError, match="got int64 to read by address; expected int32"):

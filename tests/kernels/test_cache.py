@@ -48,6 +48,34 @@ def test_a_cut_off_cache_is_made_again(run, tmp_path, ending, size):
     assert run() == (0, 0)
 
 
+def test_cached_code_is_loaded_without_what_only_compilation_needs(run):
+    """The second process imports neither Numba's algebra nor the kernels of convolutions."""
+    assert run() == (0, 0)
+    words = [sys.executable, "-c", PROGRAM + "    print(*sys.modules)\n"]
+    out = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    loaded = set(out.split())
+    assert {"bitnet.kernels.cpu.pack", "numba"} <= loaded
+    assert not {"bitnet.kernels.cpu.conv", "numba.np.linalg", "numba.typed.dictimpl"} & loaded
+
+
+def test_read_only_arrays_are_compiled_for_once():
+    """They use the code for other arrays, whichever of the two comes first."""
+
+    def copy(x, y):
+        for i in range(len(x)):
+            y[i] = x[i]
+
+    x = np.arange(3.0)
+    for order in ("before", "after"):
+        function = jit.jit(copy, f"copy_of_read_only_{order}")
+        for writeable in (True, False) if order == "after" else (False, True):
+            x.flags.writeable, y = writeable, np.zeros(3)
+            for _ in range(2):
+                function(x, y)
+            assert y.tolist() == [0, 1, 2]
+            assert len(function.signatures) == 1
+
+
 def test_a_full_disk_is_no_error(run):
     pytest.importorskip("resource", reason="limits on the size of files need Unix")
     assert run("full") == (1, 1)

@@ -180,7 +180,7 @@ def test_a_product_row_by_row(m, b, n, seed):
     for total in (whole + product, product + whole, product + product):
         assert np.array_equal(total, whole + whole)
     if kernels.implementation() == "numba":  # a few rows at a time, like in an update
-        cpu = importlib.import_module("bitnet.kernels.cpu")
+        cpu = importlib.import_module("bitnet.kernels.cpu.products")
         (multiply, _), got = cpu.signed_rows(x, matrix), np.empty_like(whole)
         for start in range(0, m, 5):
             stop = min(m, start + 5)

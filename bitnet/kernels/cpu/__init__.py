@@ -1,16 +1,18 @@
 """The kernels in Numba for processors, with the names and the results of `reference`.
 
-Importing this package imports Numba; `bitnet.kernels` does so at the first kernel call.
+Importing this package imports Numba; `bitnet.kernels` does so at the first kernel call.  A module
+of kernels is imported when one of them is first used.
 """
 
-from bitnet.kernels.dispatch import offered
+import importlib
+
+from bitnet.kernels.cpu.jit import level, level_reason, using_level
 
 KERNELS = {
     "cells": "add_rows affine gru_back gru_step lstm_back lstm_step rnn_back rnn_step",
     "conv": "xnor_conv xnor_conv_sign",
     "conv_backward": "gradient_of_filters gradient_of_images",
     "floats": "count_edges ordered_gemm",
-    "jit": "level level_reason using_level",
     "norm": "batch_norm_backward column_moments normalize_sign",
     "pack": "concatenate pack pack_with_mask rank split_codes split_planes threshold transpose "
     "unpack where",
@@ -21,4 +23,8 @@ KERNELS = {
     "xnor": "prepare xnor_gemm xnor_sign",
 }  # by module
 
-globals().update(offered(__name__, KERNELS))
+
+def find(name):
+    """Return the kernel of a name, or None if there is none."""
+    module = next((m for m, names in KERNELS.items() if name in names.split()), None)
+    return module and getattr(importlib.import_module(f"{__name__}.{module}"), name)

@@ -12,7 +12,8 @@ import functools
 import numpy as np
 
 from bitnet.kernels.cpu.emit import address, routine
-from bitnet.kernels.cpu.jit import inner, jit, level
+from bitnet.kernels.cpu.jit import inner, jit, level, vector_level
+from bitnet.kernels.memory import aligned_empty, aligned_zeros
 from bitnet.kernels.threads import shared
 
 ROWS = 4  # of x per tile
@@ -141,7 +142,7 @@ def ordered_gemm(x, across, bias):
 
         shared(stream, m, SEGMENT, work_ns)
         return y
-    run, widths = _blocks(level(), x.dtype)
+    run, widths = _blocks(vector_level(), x.dtype)
     given, x = x, np.zeros((n_rows + -n_rows % ROWS, n), x.dtype)
     x[:n_rows] = given
     wide = m // widths[0] * widths[0]
@@ -150,8 +151,8 @@ def ordered_gemm(x, across, bias):
 
     def tiles(rows, columns):
         for first, stop, width in blocks[columns]:
-            panel = np.zeros((n, width), x.dtype)
-            sums = np.empty((ROWS, width), x.dtype)
+            panel = aligned_zeros((n, width), x.dtype)
+            sums = aligned_empty((ROWS, width), x.dtype)
             run(x[rows], across, bias, first, stop, panel, sums, y[rows])
 
     if n_rows < MANY_ROWS:

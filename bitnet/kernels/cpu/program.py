@@ -21,7 +21,7 @@ from numba.core import config
 from bitnet.kernels.cpu import program_moves as moves
 from bitnet.kernels.cpu import program_numbers as numbers
 from bitnet.kernels.cpu.emit import address, routine
-from bitnet.kernels.cpu.jit import jit, level
+from bitnet.kernels.cpu.jit import jit, vector_level
 from bitnet.kernels.cpu.program_products import bytes_product, planes_product, product
 from bitnet.kernels.cpu.xnor import LANES
 
@@ -218,9 +218,9 @@ def _program(level):
 
 def has_bytes():
     """Return whether the level in use has products of bytes."""
-    return LANES.get(level()) == 8
+    return LANES.get(vector_level()) == 8
 
 
 def loop():
     """Return the loop of the level in use: `(table, x, y, begin, end)`."""
-    return _program(level())
+    return _program(vector_level())

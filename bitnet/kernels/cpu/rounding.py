@@ -73,12 +73,11 @@ def quantize_rows(x, first, largest, seed, stochastic, odd, v, values, scales):
 
     `first` is the number of the first element of x in the sequence of random numbers.
     """
-    bits, scale_bits = x.view(np.int32), scales.view(np.int32)
     for i in range(x.shape[0]):
         magnitude = np.int32(0)  # compared as the bits of floats
         for j in range(x.shape[1]):
-            magnitude = max(magnitude, bits[i, j] & MAGNITUDE)
-        scale_bits[i] = magnitude
+            magnitude = max(magnitude, np.float32(x[i, j]).view(np.int32) & MAGNITUDE)
+        scales[i] = np.int32(magnitude).view(np.float32)
         factor = largest / scales[i]
         for j in range(x.shape[1]):
             v[j] = x[i, j] * factor

@@ -28,6 +28,7 @@ import numpy as np
 
 from bitnet.kernels.cpu.emit import address, routine
 from bitnet.kernels.cpu.jit import jit
+from bitnet.kernels.memory import aligned_empty, aligned_zeros
 
 TILE = 4  # rows of numbers that share each load of the index
 ROWS = 32  # rows that share one pass over a part of the index
@@ -266,7 +267,7 @@ def largest_number():
 def scratch_tables(index, largest):
     """Return scratch memory for the tables of integers up to `largest`, for four rows."""
     block = min(INTEGER_BLOCK, 32767 // (12 * max(1, largest)), max(1, index.shape[1]))
-    return np.empty((TILE, block, 2, 64), np.int16)
+    return aligned_empty((TILE, block, 2, 64), np.int16)
 
 
 def integer_rows(numbers, index, n, largest, scales=None):
@@ -301,7 +302,7 @@ def float_rows(x, index):
     padded = _padded(x, 30 * index.shape[1])
 
     def rows(start, stop, y):
-        tables = np.empty((TILE, FLOAT_BLOCK, 6, 32), np.float32)
+        tables = aligned_empty((TILE, FLOAT_BLOCK, 6, 32), np.float32)
         part = padded[start : start + -(-(stop - start) // TILE) * TILE]
         sums = _whole(y, part, index, np.float32)
         _multiply_floats(part, index, tables, sums)
@@ -313,7 +314,7 @@ def float_rows(x, index):
 
 def _padded(numbers, width):
     """Return a copy padded with zeros to `width` columns and by TILE rows."""
-    padded = np.zeros((len(numbers) + TILE, width), numbers.dtype)
+    padded = aligned_zeros((len(numbers) + TILE, width), numbers.dtype)
     padded[: len(numbers), : numbers.shape[1]] = numbers
     return padded
 
@@ -321,7 +322,7 @@ def _padded(numbers, width):
 def _whole(y, part, index, dtype):
     """Return y in another type if it has whole tiles, otherwise a larger array."""
     shape = len(part), index.shape[0] * index.shape[2]
-    return y.view(dtype) if y.shape == shape else np.empty(shape, dtype)
+    return y.view(dtype) if y.shape == shape else aligned_empty(shape, dtype)
 
 
 def _index_loops(name, kind):
@@ -365,7 +366,7 @@ def column_index(words, kind):
     n_vectors = words.shape[1] * 64 // kind.lanes
     dtype = np.uint16 if kind is INTEGERS else np.uint32
     shape = (-(-n_vectors // VECTORS) * VECTORS, -(-m // kind.word_rows), kind.lanes)
-    index = (np.empty if shape[0] == n_vectors else np.zeros)(shape, dtype)
+    index = (aligned_empty if shape[0] == n_vectors else aligned_zeros)(shape, dtype)
     last = np.zeros((kind.word_rows, words.shape[1]), np.uint64)
     last[: m % kind.word_rows] = words[m - m % kind.word_rows :]
     build = _index_integers if kind is INTEGERS else _index_floats
@@ -376,6 +377,6 @@ def column_index(words, kind):
 def row_index(words, n):
     """Return the index of the rows of packed signs, words (M, K), for sums over the n signs."""
     n_vectors = -(-words.shape[0] // (32 * VECTORS)) * VECTORS
-    index = np.zeros((n_vectors, -(-n // 12), 32), np.uint16)
+    index = aligned_zeros((n_vectors, -(-n // 12), 32), np.uint16)
     _index_of_rows(np.ascontiguousarray(words), n, index)
     return index

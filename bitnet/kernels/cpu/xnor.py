@@ -18,9 +18,12 @@ import math
 import numpy as np
 
 from bitnet.kernels.bits import Bits, words_for
+from bitnet.kernels.cpu import tile_products
 from bitnet.kernels.cpu.emit import address, routine
-from bitnet.kernels.cpu.jit import jit, level
+from bitnet.kernels.cpu.jit import jit, level, vector_level
 from bitnet.kernels.cpu.pack import threshold
+from bitnet.kernels.cpu.tile_layouts import bits_along
+from bitnet.kernels.memory import aligned_empty, aligned_zeros
 from bitnet.kernels.threads import shared
 
 PANEL = 32  # outputs per panel
@@ -226,14 +229,6 @@ SIGNS = {level: _signs(level) for level in LANES}
 
 
 @jit
-def make_panels(words, panels):
-    """Arrange words (M, K) as panels (P, K, 32), with zeros for missing outputs."""
-    for j in range(words.shape[0]):
-        for k in range(words.shape[1]):
-            panels[j // PANEL, k, j % PANEL] = words[j, k]
-
-
-@jit
 def popcount(word):
     """Count the ones in a uint64, which LLVM compiles to one instruction."""
     word = word - ((word >> np.uint64(1)) & np.uint64(0x5555555555555555))
@@ -261,12 +256,21 @@ def prepare(bits):
     return prepared
 
 
+def make_panels(words, panels):
+    """Write words (M, K) to panels (P, K, 32), which hold zeros for missing outputs."""
+    m, n_words = words.shape
+    whole = m // PANEL
+    rows = words[: PANEL * whole].reshape(whole, PANEL, n_words)
+    panels[:whole] = rows.transpose(0, 2, 1)
+    panels[whole:, :, : m % PANEL] = words[PANEL * whole :].T
+
+
 def _panels(weight):
     """Arrange Bits as panels."""
     words = np.ascontiguousarray(weight.words)
     words = words.reshape(len(words), math.prod(words.shape[1:]))
     shape = -(-words.shape[0] // PANEL), words.shape[1], PANEL
-    panels = (np.zeros if words.shape[0] % PANEL else np.empty)(shape, np.uint64)
+    panels = (aligned_zeros if words.shape[0] % PANEL else aligned_empty)(shape, np.uint64)
     make_panels(words, panels)
     return panels
 
@@ -296,12 +300,26 @@ def counted_taps(window, size):
 
 def _work_ns(x, weight):
     """Return the approximate time of a product on one thread in nanoseconds."""
-    return x.shape[0] * weight.shape[0] * x.shape[1] / MACS_PER_NS[level()]
+    return x.shape[0] * weight.shape[0] * x.shape[1] / MACS_PER_NS[vector_level()]
+
+
+def tile_panels(weight):
+    """Return the layout of Bits (M, N) or (M, rows, columns, C) for tiles, cached if prepared."""
+
+    def make(weight):
+        return bits_along(weight.words.reshape(len(weight), math.prod(weight.words.shape[1:])))
+
+    return kept(weight, "tiles along", make)
 
 
 def xnor_gemm(x, weight):
     """See `bitnet.kernels.xnor_gemm`."""
     words, (n_rows, n), m = np.ascontiguousarray(x.words), x.shape, weight.shape[0]
+    if tile_products.pay("signs", n_rows, m, n):
+        shape, put = (n_rows, m, n), tile_products.of_bits(words)
+        padding = 64 * words.shape[1] - n  # counted as products of +1
+        bases = kept(weight, "tile bases", lambda _: tile_products.padded_table([-padding] * m))
+        return tile_products.integers_of_signs(put, shape, tile_panels(weight), bases)
     if level() == "portable":
         z = np.empty((n_rows, m), np.int32)
         rows = np.ascontiguousarray(weight.words)
@@ -312,7 +330,7 @@ def xnor_gemm(x, weight):
 
         shared(run, n_rows, 1, _work_ns(x, weight))
         return z
-    multiply, panels = INTEGERS[level()], panels_of(weight)
+    multiply, panels = INTEGERS[vector_level()], panels_of(weight)
     z = np.empty((n_rows, PANEL * len(panels)), np.int32)
 
     def run(i, j):
@@ -324,7 +342,9 @@ def xnor_gemm(x, weight):
 
 def xnor_sign(x, weight, thresholds):
     """See `bitnet.kernels.xnor_sign`."""
-    multiply = SIGNS.get(level())
+    if tile_products.pay("signs", len(x), *weight.shape):
+        return _sign_by_tiles(x, weight, thresholds)
+    multiply = SIGNS.get(vector_level())
     if multiply is None:
         return threshold(xnor_gemm(x, weight), thresholds)
     words, (n_rows, n), m = np.ascontiguousarray(x.words), x.shape, weight.shape[0]
@@ -339,6 +359,17 @@ def xnor_sign(x, weight, thresholds):
 
     shared(run, n_rows, 4, _work_ns(x, weight))
     return Bits(y, (n_rows, m))
+
+
+def _sign_by_tiles(x, weight, thresholds):
+    """Compute `xnor_sign` with tiles."""
+    words, key = np.ascontiguousarray(x.words), ("tiles", x.shape[-1])
+    if key not in thresholds.limits:
+        bases = x.shape[1] - 64 * words.shape[1]
+        thresholds.limits[key] = tile_products.limits_of(thresholds, bases)
+    shape, put = (len(x), *weight.shape), tile_products.of_bits(words)
+    limits = thresholds.limits[key]
+    return tile_products.signs_of_signs(put, shape, tile_panels(weight), *limits)
 
 
 def limits_of(thresholds, bases):

@@ -14,7 +14,7 @@ both.  Importing this package imports Numba, and needs no GPU.
     update                 a step of an optimizer
 """
 
-from bitnet.kernels.dispatch import offered
+import importlib
 
 KERNELS = {
     "conv": "plane_conv xnor_conv xnor_conv_sign",
@@ -29,4 +29,8 @@ KERNELS = {
     "update": "update",
 }  # by module
 
-globals().update(offered(__name__, KERNELS))
+for _module, _names in KERNELS.items():
+    _own = importlib.import_module(f"{__name__}.{_module}")
+    globals().update({name: getattr(_own, name) for name in _names.split()})
+
+find = globals().get  # the kernel of a name, or None
