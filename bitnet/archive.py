@@ -34,7 +34,7 @@ NPY_HEADER = re.compile(
     r"'shape': \((|\d{1,19},|\d{1,19}(?:, \d{1,19}){1,9})\), \}\s*",
     re.ASCII,
 )
-TYPES = ("|b1", "|u1", "|i1", "<i4", "<i8", "<f4", "<f8")
+TYPES = ("|b1", "|u1", "|i1", "<u2", "<i4", "<i8", "<f4", "<f8")
 
 # exceptions of the standard library and NumPy for malformed zips, and for arrays or JSON text
 DAMAGED = zipfile.BadZipFile, zlib.error, struct.error, EOFError, RuntimeError, ValueError

@@ -26,8 +26,14 @@ def implementation(request):
         return
     if importlib.util.find_spec("numba") is None:
         pytest.skip("Numba is not installed")
-    from bitnet.kernels.cpu import jit
+    from bitnet.kernels.cpu import jit, tiles
 
+    if request.param == "emulated tiles":
+        if jit.config.DISABLE_JIT:
+            pytest.skip("emulated tiles are compiled, and NUMBA_DISABLE_JIT is set")
+        with kernels.using("numba"), tiles.emulated():
+            yield request.param
+        return
     if lacks := jit.missing(request.param):
         pytest.skip(f"the level {request.param} needs {', '.join(lacks)}")
     with kernels.using("numba"), jit.using_level(request.param):

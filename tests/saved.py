@@ -35,6 +35,7 @@ GOOD = {
     "channels": None,
     "recipe": "default",
     "optimizer": "adam",
+    "moments": "float32",
     "norm": "batch",
     "schedule": "cosine",
     "float": False,
@@ -62,6 +63,12 @@ GOOD = {
     "teacher_crc32": None,
     "temperature": 4.0,
     "teacher_weight": 0.5,
+    "warmup": 0.0,
+    "weight_decay": 0.0,
+    "accumulate": 1,
+    "patience": None,
+    "init": None,
+    "init_crc32": None,
 }
 
 TEXT = {
@@ -70,6 +77,7 @@ TEXT = {
     "folder": None,
     "recipe": "default",
     "optimizer": "adam",
+    "moments": "float32",
     "schedule": "plateau",
     "float": False,
     "epochs": 2,
@@ -89,6 +97,12 @@ TEXT = {
     "limit": 0,
     "tokens": 9,
     "crc32": 5,
+    "warmup": 0.0,
+    "weight_decay": 0.0,
+    "accumulate": 1,
+    "patience": None,
+    "init": None,
+    "init_crc32": None,
 }
 
 KINDS = {

@@ -17,7 +17,8 @@ widths = st.sampled_from(WIDTHS)
 some_widths = st.sampled_from(WIDTHS[1:])
 rows = st.sampled_from(ROWS)
 seeds = st.integers(0, 2**32 - 1)
-implementations = ("reference", "amx", "avx512", "avx2", "portable")  # the last four use Numba
+# all but the first use Numba; emulated tiles at the level of this processor
+implementations = ("reference", "emulated tiles", "amx", "avx512", "avx2", "portable")
 
 
 def numbers(seed, shape, dtype=np.float32):

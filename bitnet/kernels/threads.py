@@ -1,22 +1,30 @@
 """Distribution of a kernel's rows over threads, which sleep when there is no work.
 
 Compiled kernels release Python's lock, so that plain Python threads run them in parallel.  The
-pool does not spin, so that other pools in the process (such as that of a BLAS or of torch) keep
-their processors, and no kernel needs a second, parallel version.  Starting a part on another
-thread costs about 30 microseconds.
+threads do not spin, so that other pools in the process (such as that of a BLAS or of torch) keep
+their processors, and no kernel needs a second, parallel version.
+
+A loop is cut into pieces, and each thread takes the next piece when it has finished one.  To wake
+a sleeping thread takes 50 microseconds or more; until then the calling thread computes, and it
+never waits for a thread that has not begun.  A thread that another program slows down takes fewer
+pieces.
 """
 
-import concurrent.futures
+import collections
 import functools
 import os
+import queue
 import threading
 
 from bitnet.errors import check_count
 
-LEAST_NS = 150_000  # work per thread; less does not pay for starting one
+LEAST_NS = 50_000  # work per piece; less does not pay for handing it over
+PIECES = 4  # per thread, at most
 
 _lock = threading.Lock()
-_threads = _pool = None
+_threads = None
+_jobs: queue.SimpleQueue = queue.SimpleQueue()  # for the threads that sleep
+_started: set[int] = set()  # their idents
 
 
 def num_threads():
@@ -33,13 +41,9 @@ def _processors():
 
 def set_num_threads(n):
     """Let a kernel use `n` threads, from 1 to 1024."""
-    global _threads, _pool
+    global _threads
     check_count("set_num_threads", most=1024, n=n)
-    with _lock:
-        if n != _threads and _pool is not None:
-            _pool.shutdown(wait=False)
-            _pool = None
-        _threads = n
+    _threads = n
 
 
 def shared(run, count, step, work_ns):
@@ -47,34 +51,85 @@ def shared(run, count, step, work_ns):
 
     Parts begin at multiples of `step`; `work_ns` is the approximate time of all on one thread.
     """
-    parts = min(num_threads(), int(work_ns // LEAST_NS), -(-count // step))
-    if parts <= 1:
+    steps = -(-count // step)
+    helpers = min(num_threads(), int(work_ns // LEAST_NS), steps) - 1
+    if helpers < 1 or threading.get_ident() in _started:
         run(0, count)
         return
-    size = -(-count // (parts * step)) * step
-    others = _submit([(run, i, min(i + size, count)) for i in range(size, count, size)])
+    pieces = min(PIECES * (helpers + 1), int(work_ns // LEAST_NS), steps)
+    job = _Job(run, count, -(-steps // pieces) * step)
     try:
-        run(0, size)
+        _start(helpers)
+        for _ in range(helpers):
+            _jobs.put(job)
+        job.work()
     finally:  # also after Ctrl-C: no thread may still write into the arrays
-        concurrent.futures.wait(others)
-    for other in others:
-        other.result()
+        errors = job.end()
+    for error in errors:
+        raise error
 
 
-def _submit(calls):
-    """Submit calls to the threads of the pool."""
-    global _pool
+class _Job:
+    """The pieces of one loop, which threads take until none is left."""
+
+    def __init__(self, run, count, size):
+        self.run, self.count, self.size = run, count, size
+        self.starts = iter(range(0, count, size))
+        self.came, self.left = collections.deque(), collections.deque()  # one entry per helper
+        self.done = queue.SimpleQueue()
+
+    def work(self):
+        """Run pieces until none is left."""
+        for start in self.starts:
+            self.run(start, min(start + self.size, self.count))
+
+    def help(self):
+        """Run pieces on another thread."""
+        self.came.append(None)
+        error = None
+        try:
+            self.work()
+        except BaseException as raised:
+            error = raised
+        self.left.append(error)
+        self.done.put(None)
+
+    def end(self):
+        """Give out no more pieces, wait for the threads that run one, and return their errors."""
+        errors, waits = [], True
+        while waits:
+            try:
+                for _ in self.starts:
+                    pass
+                while len(self.left) < len(self.came):
+                    self.done.get()
+                waits = False
+            except KeyboardInterrupt as interrupt:
+                errors = [interrupt]
+        self.run = None  # a thread that comes later shall keep no arrays
+        return errors + [error for error in self.left if error is not None]
+
+
+def _start(n):
+    """Start threads until there are `n`."""
     with _lock:
-        if _pool is None:
-            _pool = concurrent.futures.ThreadPoolExecutor(max(1, num_threads() - 1), "bitnet")
-        return [_pool.submit(*call) for call in calls]
+        while len(_started) < n:
+            thread = threading.Thread(target=_sleep_and_help, name="bitnet", daemon=True)
+            thread.start()
+            _started.add(thread.ident)
 
 
-def _forget_pool():
-    """Open a new pool at the next call: a forked process has no threads."""
-    global _pool, _lock
-    _pool, _lock = None, threading.Lock()
+def _sleep_and_help():
+    """Help with one job after the other."""
+    while True:
+        _jobs.get().help()
+
+
+def _forget_threads():
+    """Start new threads at the next call: a forked process has none."""
+    global _jobs, _lock, _started
+    _jobs, _lock, _started = queue.SimpleQueue(), threading.Lock(), set()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_pool)
+    os.register_at_fork(after_in_child=_forget_threads)

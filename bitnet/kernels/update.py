@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from bitnet.arrays import Array
 from bitnet.errors import unfit
 from bitnet.kernels import reference
@@ -18,6 +20,7 @@ def update(
     constants: Sequence[float],
     clip: float | None = None,
     words: Array | None = None,
+    seed: int | None = None,
 ) -> int | None:
     """Compute one step of an optimizer in place: moments, clipped weights, and their new signs.
 
@@ -46,13 +49,18 @@ def update(
     grad : array or Product of the same shape and type
         The gradient; a Product is computed as it is used, some rows at a time.
     state : sequence of arrays of the same shape and type
-        The moments, which are changed in place.
+        The moments, which are changed in place; or uint16 arrays of this shape that hold the upper
+        halves of float32 numbers (bfloat16).  These are widened for the step, and then rounded
+        stochastically: `(bits of the float32 + r) >> 16`, with r the upper half of 32 random bits
+        for the first moment and the lower half for the second one.
     constants : sequence of float
         The rate, then the constants of the rule.
     clip : float, optional
         The bound of the weights' magnitudes; default: no bound.
     words : uint64 array, optional
         The packed signs (..., K) of weights (..., N), which are replaced by the new ones.
+    seed : int, optional
+        The seed of the rounding of moments in bfloat16, from 0 to 2^63 - 1; required for these.
 
     Returns
     -------
@@ -70,12 +78,17 @@ def update(
     >>> weight, words
     (array([[-0.5, -1. ]], dtype=float32), array([[0]], dtype=uint64))
     """
-    arrays = [weight, grad, *state]
+    narrow = {moment.dtype for moment in state} == {np.dtype(np.uint16)}
+    arrays = [weight, grad, *([] if narrow else state)]
     changed = [weight, *state] if words is None else [weight, *state, words]
     contiguous = all(array.flags.c_contiguous for array in changed)
     if len({(a.shape, a.dtype) for a in arrays}) != 1 or not contiguous:
         raise unfit("update", "contiguous arrays of one shape and type", *arrays)
+    if narrow and (
+        weight.dtype != np.float32 or seed is None or any(m.shape != weight.shape for m in state)
+    ):
+        raise unfit("update", "float32 weights, uint16 moments of their shape, and a seed", *arrays)
     fit = weight.ndim > 1 and (*weight.shape[:-1], words_for(weight.shape[-1]))
     if words is not None and words.shape != fit:
         raise unfit("update", "weights (..., N) and their words (..., K)", weight, words)
-    return kernel(reference.update)(rule, weight, grad, state, constants, clip, words)
+    return kernel(reference.update)(rule, weight, grad, state, constants, clip, words, seed)

@@ -48,8 +48,8 @@ class ShiftAdaMax(Optimizer):
         Added to v: 0 ("paper", where it is added before AP2), or 2^-27 ("code").
     scale_power : float, optional
         Default: 1, as in the papers' code.
-    weight_decay : float, optional
-        Decoupled weight decay, see `Optimizer`.
+    weight_decay, moments, rng : optional
+        See `Optimizer`.
 
     Examples
     --------
@@ -73,6 +73,8 @@ class ShiftAdaMax(Optimizer):
         eps: float | None = None,
         scale_power: float = 1.0,
         weight_decay: float = 0.0,
+        moments: str = "float32",
+        rng: np.random.Generator | None = None,
     ) -> None:
         check_choice("ShiftAdaMax", VARIANTS, variant=variant)
         usual_lr, usual_betas, usual_eps = VARIANTS[variant]
@@ -82,7 +84,8 @@ class ShiftAdaMax(Optimizer):
             raise InputError(
                 f"ShiftAdaMax: eps is {eps!r}; expected a number above 0, or 0 with variant 'paper'"
             )
-        super().__init__(parameters, usual_lr if lr is None else lr, scale_power, weight_decay)
+        lr = usual_lr if lr is None else lr
+        super().__init__(parameters, lr, scale_power, weight_decay, moments, rng)
 
     def rule_of(self, parameter):
         """Return the paper's rule, or the code's."""

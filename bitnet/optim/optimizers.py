@@ -14,9 +14,12 @@ import numpy as np
 from bitnet import kernels
 from bitnet.arrays import array_module, like, to_cpu
 from bitnet.autograd import Parameter
-from bitnet.errors import InputError, unfit
+from bitnet.devices import check_generator
+from bitnet.errors import InputError, check_choice, unfit
 from bitnet.nn.state import check_state
 from bitnet.optim.gradients import expect_gradients
+
+MOMENTS = {"float32": None, "bfloat16": np.uint16}  # the upper halves of float32
 
 
 class Optimizer:
@@ -35,7 +38,16 @@ class Optimizer:
         The learning rate of a clipped parameter is multiplied by `lr_scale**scale_power`.
     weight_decay : float, optional
         Decoupled weight decay (Loshchilov and Hutter, arXiv 1711.05101): before its update a
-        parameter is multiplied by `1 - lr * weight_decay`; default: 0.
+        parameter with two axes or more is multiplied by `1 - lr * weight_decay`, so gammas, betas
+        and biases do not decay; default: 0.
+    moments : {"float32", "bfloat16"}, optional
+        The type in which moments are stored between steps; default: float32, that is, the type of
+        the parameter.  With bfloat16 they take half the memory.  Each step computes in float32 and
+        then rounds them stochastically, without bias; rounding to the nearest would lose changes
+        below 2^-9 of a moment, such as most of those of Adam's v.
+    rng : numpy.random.Generator, optional
+        The generator that draws the seed of this rounding; required for bfloat16.  A checkpoint
+        contains the seed, so that a resumed training has the same moments.
 
     Attributes
     ----------
@@ -56,6 +68,8 @@ class Optimizer:
         lr: float,
         scale_power: float = 1.0,
         weight_decay: float = 0.0,
+        moments: str = "float32",
+        rng: np.random.Generator | None = None,
     ) -> None:
         name, self.parameters = type(self).__name__, list(parameters)
         if not self.parameters or not all(isinstance(p, Parameter) for p in self.parameters):
@@ -72,10 +86,27 @@ class Optimizer:
             )
         self.scale_power, self.weight_decay = scale_power, weight_decay
         self.steps = self.flips = 0
+        check_choice(name, MOMENTS, moments=moments)
+        self.seed = None if moments == "float32" else self._drawn_seed(rng)
+        dtype = MOMENTS[moments]  # None: that of the parameter
         self.state = [
-            {name: array_module(p).zeros_like(p.data) for name in self.state_of(p)}
+            {name: array_module(p).zeros_like(p.data, dtype=dtype) for name in self.state_of(p)}
             for p in self.parameters
         ]
+
+    def _drawn_seed(self, rng):
+        """Return the seed of the rounding of moments; refuse parameters that are not float32."""
+        name = type(self).__name__
+        if rng is None:
+            raise InputError(
+                f"{name}: moments is 'bfloat16', which is rounded stochastically and needs a "
+                "generator; pass rng=, such as numpy.random.default_rng(0)"
+            )
+        check_generator(name, rng)
+        other = next((p for p in self.parameters if p.data.dtype != np.float32), None)
+        if other is not None:
+            raise unfit(name, "float32 parameters with moments in bfloat16", other)
+        return int(rng.integers(2**63))
 
     def __repr__(self):
         return f"{type(self).__name__}(lr={self.lr:g}, {len(self.parameters)} parameters)"
@@ -110,11 +141,17 @@ class Optimizer:
         expect_gradients(type(self).__name__, self.parameters, warns=not self.steps)
         for i in with_gradient:  # the moments are where the parameter is
             self.state[i] = like(self.state[i], self.parameters[i])
-        moving = [(self.parameters[i], list(self.state[i].values())) for i in with_gradient]
-        for parameter, _ in moving:  # all of them, before the first one moves
-            self._check(parameter)
+        for i in with_gradient:  # all of them, before the first one moves
+            self._check(self.parameters[i])
         self.steps += 1
-        self.flips = sum(self._move(parameter, state) for parameter, state in moving)
+        seeds = [None] * len(self.parameters)
+        if self.seed is not None:  # another one for each step and parameter
+            of_step = np.random.SeedSequence([self.seed, self.steps])
+            seeds = of_step.generate_state(len(seeds), np.uint64).tolist()
+        moving = [
+            (self.parameters[i], list(self.state[i].values()), seeds[i]) for i in with_gradient
+        ]
+        self.flips = sum(self._move(*own) for own in moving)
 
     def _check(self, parameter):
         """Refuse a gradient that the kernels cannot use."""
@@ -122,16 +159,17 @@ class Optimizer:
         if grad.shape != data.shape or grad.dtype != data.dtype:
             raise unfit(type(self).__name__, "a gradient like its Parameter", data, grad)
 
-    def _move(self, parameter, state):
+    def _move(self, parameter, state, seed):
         """Update one parameter; returns how many of its packed signs changed."""
         binary = parameter.is_binary
         words = parameter.signs.words.copy() if binary else None  # the old ones may be in use
         data = parameter.edit()
-        if self.weight_decay:
+        if self.weight_decay and data.ndim > 1:
             data *= data.dtype.type(1 - self.lr * self.weight_decay)
         constants = [self.rate_of(parameter), *self.constants(parameter)]
         arrays = parameter.data, parameter.lazy_grad, state
-        flips = kernels.update(self.rule_of(parameter), *arrays, constants, parameter.clip, words)
+        rule, more = self.rule_of(parameter), (parameter.clip, words, seed)
+        flips = kernels.update(rule, *arrays, constants, *more)
         if binary and flips is not None:  # None: a weight became NaN; sign() will say so
             parameter.keep_signs(words)
         return flips or 0
@@ -159,18 +197,25 @@ class Optimizer:
     def settings(self) -> dict[str, Any]:
         """Return the settings that a resumed training must share, by name."""
         own = {"optimizer": type(self).__name__, "scale_power": self.scale_power}
-        return own | ({"weight_decay": self.weight_decay} if self.weight_decay else {})
+        own |= {"weight_decay": self.weight_decay} if self.weight_decay else {}
+        return own | ({"moments": "bfloat16"} if self.seed is not None else {})
 
     def state_dict(self) -> dict[str, np.ndarray]:
-        """Return copies of the moments, by "index.name", and the number of steps."""
+        """Return copies of the moments, by "index.name", the number of steps, and a seed."""
         arrays = {f"{i}.{k}": v for i, state in enumerate(self.state) for k, v in state.items()}
         copies = {name: np.array(to_cpu(array)) for name, array in arrays.items()}
-        return {"steps": np.array(self.steps, np.int64), **copies}
+        seed = {} if self.seed is None else {"seed": np.array(self.seed, np.int64)}
+        return {"steps": np.array(self.steps, np.int64), **seed, **copies}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Set the moments and the number of steps; change nothing if anything does not fit."""
         check_state(type(self).__name__, self.state_dict(), state)
+        for name, array in state.items():
+            if array.dtype == np.uint16 and (array & 0x7F80 == 0x7F80).any():
+                raise InputError(f"{type(self).__name__}: {name!r} holds NaN or infinity")
         self.steps = int(state["steps"])
+        if self.seed is not None:
+            self.seed = int(state["seed"])
         for i, arrays in enumerate(self.state):
             for name, array in arrays.items():
                 array[...] = like(state[f"{i}.{name}"], array)
@@ -193,8 +238,8 @@ class SGD(Optimizer):
         Whether to use Nesterov's momentum.
     scale_power : float, optional
         Default: 2, because BinaryConnect (section 2.5) scales by the square with SGD.
-    weight_decay : float, optional
-        Decoupled weight decay, see `Optimizer`.
+    weight_decay, moments, rng : optional
+        See `Optimizer`.
 
     Examples
     --------
@@ -216,10 +261,12 @@ class SGD(Optimizer):
         nesterov: bool = False,
         scale_power: float = 2.0,
         weight_decay: float = 0.0,
+        moments: str = "float32",
+        rng: np.random.Generator | None = None,
     ) -> None:
         if not 0 <= momentum < 1:
             raise InputError(f"SGD: momentum is {momentum!r}; expected 0 to below 1")
-        super().__init__(parameters, lr, scale_power, weight_decay)
+        super().__init__(parameters, lr, scale_power, weight_decay, moments, rng)
         self.momentum, self.nesterov = momentum, nesterov
 
     def constants(self, parameter):
@@ -255,8 +302,8 @@ class Adam(Optimizer):
         Added to the denominator.
     scale_power : float, optional
         Default: 1, as in the papers' code.
-    weight_decay : float, optional
-        Decoupled weight decay, see `Optimizer`.
+    weight_decay, moments, rng : optional
+        See `Optimizer`.
 
     Examples
     --------
@@ -278,11 +325,13 @@ class Adam(Optimizer):
         eps: float = 1e-8,
         scale_power: float = 1.0,
         weight_decay: float = 0.0,
+        moments: str = "float32",
+        rng: np.random.Generator | None = None,
     ) -> None:
         self.beta1, self.beta2 = check_betas(type(self).__name__, betas)
         if not 0 < eps < math.inf:
             raise InputError(f"{type(self).__name__}: eps is {eps!r}; expected a number above 0")
-        super().__init__(parameters, lr, scale_power, weight_decay)
+        super().__init__(parameters, lr, scale_power, weight_decay, moments, rng)
         self.eps = eps
 
     def constants(self, parameter):

@@ -1,6 +1,7 @@
 """Schedules of the learning rate and of the clip value, called with a position in epochs.
 
-Only `Plateau` has state: the losses of the epochs, which a checkpoint stores.
+Only `Plateau`, and `Warmup` and `Joined` for the schedules that they contain, have state: the
+losses of the epochs, which a checkpoint stores.
 """
 
 import dataclasses
@@ -35,17 +36,26 @@ class Schedule:
                 raise InputError(
                     f"{type(self).__name__}: {field.name} is {value!r}; expected a number above 0"
                 )
+        for name in self.parts:
+            if not isinstance(part := getattr(self, name), Schedule):
+                raise InputError(
+                    f"{type(self).__name__}: {name} is {part!r:.60}; expected a Schedule, such as "
+                    "Constant(0.1)"
+                )
 
     may_be_zero: ClassVar[tuple[str, ...]] = ()
+    parts: ClassVar[tuple[str, ...]] = ()  # the fields that are schedules
 
     def _numbers(self):
-        """Return the fields that are settings, not state."""
-        return [field for field in dataclasses.fields(self) if field.init]
+        """Return the fields that are numbers and settings, not state."""
+        fields = dataclasses.fields(self)
+        return [field for field in fields if field.init and field.name not in self.parts]
 
     def settings(self) -> dict[str, Any]:
-        """Return the name and the numbers of the schedule, for a checkpoint."""
+        """Return the name, the numbers and the parts of the schedule, for a checkpoint."""
         numbers = {field.name: getattr(self, field.name) for field in self._numbers()}
-        return {"schedule": type(self).__name__, **numbers}
+        parts = {name: getattr(self, name).settings() for name in self.parts}
+        return {"schedule": type(self).__name__, **numbers, **parts}
 
     def observe_loss(self, loss: float) -> None:
         """Record the validation loss of an epoch; most schedules ignore it."""
@@ -254,10 +264,121 @@ class Plateau(Schedule):
 
     def load_state(self, state: Any) -> None:
         """Set the losses of a resumed training."""
-        known = isinstance(state, list) and all(type(n) is float and 0 <= n < 1e9 for n in state)
-        if not known:
-            raise InputError(f"Plateau: the state is {state!r:.60}; expected losses from 0 on")
-        self.losses[:] = state
+        self.losses[:] = _losses(self, state)
+
+
+def _losses(schedule, state):
+    """Return the state of a schedule, once it is a list of losses."""
+    if not isinstance(state, list) or not all(type(n) is float and 0 <= n < 1e9 for n in state):
+        name = type(schedule).__name__
+        raise InputError(f"{name}: the state is {state!r:.60}; expected losses from 0 on")
+    return state
+
+
+@dataclasses.dataclass(frozen=True)
+class Warmup(Schedule):
+    """Any schedule with lower rates at its beginning, as for large batches or Adam's first steps.
+
+    `rate = then(epoch) * (share + (1 - share) * min(1, epoch / epochs))`: Goyal et al. (arXiv
+    1706.02677, section 2.2) raise the rate linearly over the first 5 epochs.
+
+    Parameters
+    ----------
+    then : Schedule
+        The schedule, whose positions stay as they are.
+    epochs : float
+        The length of the warm-up in epochs, above 0; it may be a fraction.
+    share : float, optional
+        The share of the rate at epoch 0, above 0; default: 0.01.
+
+    Examples
+    --------
+    >>> schedule = Warmup(Cosine(1.0, 10), 2, share=0.1)
+    >>> [round(schedule(epoch), 3) for epoch in (0, 1, 2, 10)]
+    [0.1, 0.537, 0.905, 0.0]
+    """
+
+    start: float = dataclasses.field(init=False, repr=False, compare=False)
+    then: Schedule
+    epochs: float
+    share: float = 0.01
+
+    parts: ClassVar[tuple[str, ...]] = ("then",)
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.share > 1:
+            raise InputError(f"Warmup: share is {self.share!r}; expected a number of at most 1")
+        object.__setattr__(self, "start", self.then.start * self.share)
+
+    def __call__(self, epoch: float) -> float:
+        """Return the learning rate at a position in epochs."""
+        return self.then(epoch) * (self.share + (1 - self.share) * min(1, epoch / self.epochs))
+
+    def observe_loss(self, loss: float) -> None:
+        """Record the loss of a finished epoch in the schedule."""
+        self.then.observe_loss(loss)
+
+    def state(self) -> list[float]:
+        """Return the state of the schedule."""
+        return self.then.state()
+
+    def load_state(self, state: Any) -> None:
+        """Set the state of the schedule."""
+        self.then.load_state(state)
+
+
+@dataclasses.dataclass(frozen=True)
+class Joined(Schedule):
+    """Two schedules, one after the other; the second one begins at its own epoch 0.
+
+    Parameters
+    ----------
+    first, then : Schedule
+        The schedules; either may be a Joined or a Warmup.
+    at : float
+        The position in epochs of the change, above 0.
+
+    Examples
+    --------
+    >>> schedule = Joined(Constant(0.1), Cosine(0.1, 4), at=2)
+    >>> [round(schedule(epoch), 3) for epoch in (0, 1.9, 2, 4, 6)]
+    [0.1, 0.1, 0.1, 0.05, 0.0]
+    """
+
+    start: float = dataclasses.field(init=False, repr=False, compare=False)
+    first: Schedule
+    then: Schedule
+    at: float
+    losses: list = dataclasses.field(default_factory=list, init=False, repr=False, compare=False)
+
+    parts: ClassVar[tuple[str, ...]] = ("first", "then")
+
+    def __post_init__(self):
+        super().__post_init__()
+        object.__setattr__(self, "start", self.first.start)
+
+    def __call__(self, epoch: float) -> float:
+        """Return the learning rate at a position in epochs."""
+        return self.first(epoch) if epoch < self.at else self.then(epoch - self.at)
+
+    def observe_loss(self, loss: float) -> None:
+        """Record the loss of a finished epoch, in the schedule that it belongs to."""
+        (self.first if len(self.losses) < self.at else self.then).observe_loss(loss)
+        self.losses.append(float(loss))
+
+    def state(self) -> list[float]:
+        """Return the losses of all epochs."""
+        return list(self.losses)
+
+    def load_state(self, state: Any) -> None:
+        """Set the losses of a resumed training in both schedules."""
+        losses = list(_losses(self, state))
+        self.first.load_state([])
+        self.then.load_state([])
+        self.losses.clear()
+        for loss in losses:
+            self.observe_loss(loss)
 
 
 @dataclasses.dataclass(frozen=True)

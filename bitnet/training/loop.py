@@ -1,4 +1,8 @@
-"""The training loop, Algorithm 1 of the papers, and the record of each epoch."""
+"""The training loop, Algorithm 1 of the papers, by steps and by epochs.
+
+`steps` yields after each step of the optimizer, and `fit`, which is built on the same loop, after
+each epoch.  The caller prints, logs and stops.
+"""
 
 import dataclasses
 import math
@@ -24,10 +28,11 @@ from bitnet.training.sources import Images, Texts, state_arrays, state_for, stat
 class Epoch:
     """The figures of one epoch; None for those that do not apply.
 
-    `loss` is the mean over the batches, in nats per token for texts.  `learning_rate` is that of
-    the last step.  `flip_ratio` is the fraction of weight signs that differ from those before the
-    epoch.  `seconds` includes the evaluation; `images_per_second` and `tokens_per_second` exclude
-    it.
+    `loss` is the mean over the batches, in nats per token for texts.  A regression has R^2 instead
+    of accuracies, and `test_error`, the mean absolute error; several labels have F1.
+    `learning_rate` is that of the last step.  `flip_ratio` is the fraction of weight signs that
+    differ from those before the epoch.  `seconds` includes the evaluation; `images_per_second` and
+    `tokens_per_second` exclude it.
     """
 
     epoch: int
@@ -42,6 +47,13 @@ class Epoch:
     images_per_second: float | None = None
     histograms: dict | None = None
     validation_accuracy: float | None = None
+    train_r2: float | None = None
+    validation_r2: float | None = None
+    test_r2: float | None = None
+    test_error: float | None = None
+    train_f1: float | None = None
+    validation_f1: float | None = None
+    test_f1: float | None = None
     valid_loss: float | None = None
     valid_perplexity: float | None = None
     valid_bits: float | None = None
@@ -54,9 +66,36 @@ class Epoch:
         figures = (f"{k}={v:.4g}" for k, v in self.record().items() if k != "histograms")
         return f"Epoch({', '.join(figures)})"
 
-    def record(self) -> dict:
-        """Return the figures that are not None as a dict for JSON."""
-        return {k: v for k, v in dataclasses.asdict(self).items() if v is not None}
+    def record(self, times: bool = True) -> dict:
+        """Return the figures that are not None as a dict for JSON.
+
+        Without times it has no histograms either, and two runs with equal settings are equal.
+        """
+        left_out = () if times else ("seconds", "images_per_second", "tokens_per_second")
+        left_out += () if times else ("histograms",)
+        own = dataclasses.asdict(self)
+        return {k: v for k, v in own.items() if v is not None and k not in left_out}
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """A step of the optimizer.
+
+    `position` is that of its first batch, in epochs, `losses` those of its batches (one, unless
+    gradients are accumulated), and `learning_rate` the rate of the step.  `is_last` tells whether
+    the epoch ends with it, and `state` is the state of a recurrent net.
+    """
+
+    position: float
+    losses: tuple[float, ...]
+    learning_rate: float
+    is_last: bool
+    state: Any = dataclasses.field(default=None, repr=False)
+
+    @property
+    def loss(self) -> float:
+        """The mean loss of the batches."""
+        return math.fsum(self.losses) / len(self.losses)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,13 +126,14 @@ class Begun:
         return {f"begun.{k}": a for k, a in (named | state_arrays(self.state)).items()}
 
     @classmethod
-    def from_file(cls, notes, arrays, model, source, n_batches):
+    def from_file(cls, notes, arrays, model, source, n_batches, accumulate=1):
         """Return a `Begun` from its `notes` and `arrays`, checked for a model and its source."""
         kinds = {"rng": dict, "losses": list, "seconds": float}
         fits = isinstance(notes, dict) and {k: type(v) for k, v in notes.items()} == kinds
         if (
             not fits
             or not 0 < len(notes["losses"]) < n_batches
+            or len(notes["losses"]) % accumulate
             or not all(type(number) is float for number in [*notes["losses"], notes["seconds"]])
         ):
             raise InputError("the record of the interrupted epoch does not fit; use another file")
@@ -116,6 +156,7 @@ def fit(
     epochs: int = 1,
     done: int = 0,
     begun: Begun | None = None,
+    accumulate: int = 1,
     clip_value: Callable[[float], float] | None = None,
     progress: Callable[[Any], Iterable] = lambda passes: passes,
     stop: Callable[[], bool] = lambda: False,
@@ -143,17 +184,21 @@ def fit(
         Number of epochs in total, default: 1, and number of completed epochs, default: 0.
     begun : Begun, optional
         The interrupted epoch after the completed ones.
+    accumulate : int, optional
+        Number of batches per step of the optimizer; default: 1.  The gradient of a step is the
+        mean of those of its batches; the last step of an epoch may have fewer.  Batch norm uses
+        the statistics of each batch.
     clip_value : callable, optional
         Maps a position in epochs to the clip value of all signs, such as `schedules.Widening`.
     progress : callable, optional
         Wraps the batches of an epoch, such as `tqdm.tqdm`.
     stop : callable, optional
-        Called after each batch except the last of an epoch; if it returns True, the training stops.
+        Called after each step except the last of an epoch; if it returns True, the training stops.
 
     Yields
     ------
     Epoch
-        After each epoch.  If `stop` ended the training between two batches, the last item is a
+        After each epoch.  If `stop` ended the training between two steps, the last item is a
         `Begun`.
 
     Raises
@@ -175,36 +220,19 @@ def fit(
     >>> [e.epoch for e in fit(model, Adam(model.parameters()), data, epochs=2, rng=rng)]
     [1, 2]
     """
-    check_generator("fit", rng)
-    check_count("fit", least=0, epochs=epochs)
-    kernels.keep_memory()
-    data.check(model)
+    _check("fit", data, model, rng, epochs, accumulate)
+    more: dict = {"schedule": schedule, "clip_value": clip_value, "progress": progress}
+    more |= {"accumulate": accumulate, "rng": rng}
     while done < epochs:
         start_s, now = time.perf_counter(), rng.bit_generator.state
         begun = begun or Begun(now, [], weight_bits(model), 0.0)
-        rng.bit_generator.state = begun.rng
-        passes, losses = data.passes(rng), list(begun.losses)
-        state = state_for(model, begun.state)
-        for i, batch in enumerate(progress(passes)):
-            if i == 0 and losses:  # the order is drawn again: restore the later state
-                rng.bit_generator.state = now
-            if i < len(begun.losses):
-                continue
-            position = done + i / len(passes)
-            if schedule:
-                optimizer.lr = schedule(position)
-            if clip_value:
-                set_clip_value(model, clip_value(position))
-            try:
-                with full_memory_named():
-                    value, state = _step(model, optimizer, data, batch, state)
-            except InputError as error:
-                raise InputError(f"epoch {done + 1}, {data.item} {i + 1}: {error}") from None
-            losses.append(value)
-            if i + 1 < len(passes) and stop():
+        losses = list(begun.losses)
+        for step in _epoch(model, optimizer, data, done, begun, **more):
+            losses += step.losses
+            if not step.is_last and stop():
                 seconds = begun.seconds + time.perf_counter() - start_s
-                begun = dataclasses.replace(begun, losses=losses, seconds=seconds, state=state)
-                yield begun  # type: ignore[misc]  # only with `stop`
+                own = {"losses": losses, "seconds": seconds, "state": step.state}
+                yield dataclasses.replace(begun, **own)  # type: ignore[misc]  # only with `stop`
                 return
         train_s, done = begun.seconds + time.perf_counter() - start_s, done + 1
         start_s, bits, begun = start_s - begun.seconds, begun.bits, None
@@ -219,16 +247,114 @@ def fit(
         yield Epoch(done, learning_rate=optimizer.lr, seconds=seconds, **figures)
 
 
-def _step(model, optimizer, data, batch, state=None):
-    """Train on one batch; return its loss and the state of a recurrent net after it."""
+def steps(
+    model: Module,
+    optimizer: Optimizer,
+    data: Images | Texts,
+    *,
+    rng: np.random.Generator,
+    schedule: Callable[[float], float] | None = None,
+    epochs: int = 1,
+    accumulate: int = 1,
+    clip_value: Callable[[float], float] | None = None,
+    progress: Callable[[Any], Iterable] = lambda passes: passes,
+) -> Iterator[Step]:
+    """Train a model, and yield a `Step` after each step of the optimizer.
+
+    `fit` runs the same steps, and also evaluates the model after each epoch.
+
+    Parameters
+    ----------
+    model, optimizer, data, rng, schedule, epochs, accumulate, clip_value, progress : optional
+        As for `fit`.  Without a schedule the caller may set `optimizer.lr` between two steps.
+
+    Yields
+    ------
+    Step
+        With the position in epochs, the loss and the learning rate.
+
+    Raises
+    ------
+    InputError
+        As for `fit`.
+
+    Examples
+    --------
+    >>> from bitnet import load_dataset
+    >>> from bitnet.nn import models
+    >>> from bitnet.optim import Adam
+    >>> from bitnet.training import Images, Split
+    >>> digits, rng = load_dataset("embedded").flattened(), np.random.default_rng(0)
+    >>> train = digits.train_images[:200], digits.train_labels[:200]
+    >>> model = models.binary_mlp([784, 32, 10], rng=rng)
+    >>> data = Images(Split(train, train), batch=50)
+    >>> [s.position for s in steps(model, Adam(model.parameters()), data, rng=rng, accumulate=2)]
+    [0.0, 0.5]
+    """
+    _check("steps", data, model, rng, epochs, accumulate)
+    more: dict = {"schedule": schedule, "clip_value": clip_value, "progress": progress}
+    more |= {"accumulate": accumulate, "rng": rng}
+    for done in range(epochs):
+        yield from _epoch(model, optimizer, data, done, **more)
+
+
+def _check(name, data, model, rng, epochs, accumulate):
+    """Refuse arguments of `fit` or `steps` that do not fit, before the first step."""
+    check_generator(name, rng)
+    check_count(name, least=0, epochs=epochs)
+    check_count(name, accumulate=accumulate)
+    kernels.keep_memory()
+    data.check(model)
+
+
+def _epoch(
+    model, optimizer, data, done, begun=None, *, rng, schedule, accumulate, clip_value, progress
+):
+    """Train for the epoch after `done` epochs, or the rest of one; yield its `Step`s."""
+    now, n_begun = rng.bit_generator.state, len(begun.losses) if begun else 0
+    if begun:
+        rng.bit_generator.state = begun.rng
+    passes, losses = data.passes(rng), []
+    state = state_for(model, begun.state) if begun else None
+    for i, batch in enumerate(progress(passes)):
+        if i == 0 and n_begun:  # the order is drawn again: restore the later state
+            rng.bit_generator.state = now
+        if i < n_begun:
+            continue
+        part = i % accumulate
+        parts = min(accumulate, len(passes) - i + part)
+        if part == 0:
+            position = done + i / len(passes)
+            if schedule:
+                optimizer.lr = schedule(position)
+            if clip_value:
+                set_clip_value(model, clip_value(position))
+        try:
+            with full_memory_named():
+                value, state = _step(model, optimizer, data, batch, state, part, parts)
+        except InputError as error:
+            raise InputError(f"epoch {done + 1}, {data.item} {i + 1}: {error}") from None
+        losses.append(value)
+        if part + 1 == parts:
+            yield Step(position, tuple(losses), optimizer.lr, i + 1 == len(passes), state)
+            losses = []
+
+
+def _step(model, optimizer, data, batch, state=None, part=0, parts=1):
+    """Train on one batch, the `part`-th of a step; return its loss and the recurrent state."""
     # forward, layer by layer: s = ab Wb; a = BatchNorm(s); ab = sign(a)
     loss, grad, state = data.loss(model, batch, state)
     value = loss.item()
     if not math.isfinite(value):
         raise InputError(f"the loss is {value}; lower the learning rate")
+    if parts > 1:
+        grad = np.asarray((1 if grad is None else grad) / parts, loss.data.dtype)
     # backward: through sign where |a| <= 1; the gradients of Wb count as those of W
-    optimizer.zero_grad()
+    if part == 0:
+        optimizer.zero_grad()
     loss.backward(grad)
+    if part + 1 < parts:
+        return value, state
     if data.clip is not None:
         clip_grad_norm(optimizer.parameters, data.clip)
     # update: W = clip(W - scale * rate * direction, -1, 1)

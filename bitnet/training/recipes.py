@@ -95,7 +95,7 @@ class Recipe:
     fall: str = "cosine"
     end: float = 0.0
     every: int = 10
-    loss: str = "squared_hinge"
+    loss: str = "squared-hinge"
     lr_scale: float = 1.0
     dropout: tuple = (0.0, 0.0)
     stochastic: bool = False
@@ -153,14 +153,27 @@ class Recipe:
                 parameter.lr_scale = ap2(parameter.lr_scale)
         return model
 
-    def optimizer_of(self, model):
-        """Return the optimizer for the parameters of a model."""
-        return OPTIMIZERS[self.optimizer][0](model.parameters(), self.start)
+    def optimizer_of(self, model, **own):
+        """Return the optimizer for the parameters of a model; own: `moments`, `weight_decay`."""
+        kind = OPTIMIZERS[self.optimizer][0]
+        if kind is not Bop:
+            return kind(model.parameters(), self.start, **own)
+        if own.get("weight_decay"):
+            raise InputError(
+                f"weight_decay is {own['weight_decay']:g}, but bop has no latent weights that "
+                "decay; remove weight_decay, or choose another optimizer"
+            )
+        if own.get("moments", "float32") != "float32":
+            raise InputError(
+                f"moments is {own['moments']!r}; bop expects float32; choose another optimizer, "
+                "such as adam"
+            )
+        return kind(model.parameters(), self.start)
 
     @property
     def loss_of(self):
         """The loss function, which maps scores and labels to a Tensor."""
-        return getattr(functional, self.loss)
+        return getattr(functional, self.loss.replace("-", "_"))
 
 
 def _torch(start, epochs, batch, every, note, as_torch, prepare=()):
@@ -201,7 +214,7 @@ def recipe_for(name, data, net=None, is_float=False):
     else:
         recipe = {"theano": THEANO, "torch": TORCH}[name][family]
     if is_float:
-        parts = {"loss": "cross_entropy", "prepare": recipe.prepare, "is_float": True}
+        parts = {"loss": "cross-entropy", "prepare": recipe.prepare, "is_float": True}
         return Recipe(recipe.name, 1e-3, recipe.epochs, recipe.batch, **parts)
     notes, dropout = recipe.notes, recipe.dropout
     if net is not None and net.is_conv and any(dropout):

@@ -69,7 +69,6 @@ def test_a_row_alone_equals_the_row_in_a_batch(monkeypatch, n_threads, shape):
     r, n, m = shape
     monkeypatch.setattr(threads, "_threads", n_threads)
     monkeypatch.setattr(threads, "LEAST_NS", 100)
-    monkeypatch.setattr(threads, "_pool", None)
     x, across = drawn(0, (r, n), np.float32, "mixed"), drawn(1, (n, m), np.float32, "mixed")
     y = kernels.ordered_gemm(x, across)
     for i in range(0, r, 7):

@@ -1,9 +1,12 @@
 """Distribution over threads: each row runs once, errors propagate, small work uses one thread."""
 
+import gc
 import multiprocessing
 import threading
 import time
+import weakref
 
+import numpy as np
 import pytest
 
 from bitnet import InputError
@@ -26,7 +29,7 @@ def test_every_item_is_done_once_in_whole_steps(count, step):
     parts.sort()
     assert [i for start, stop in parts for i in range(start, stop)] == list(range(count))
     assert all(start % step == 0 for start, _ in parts)
-    assert len(parts) <= 3
+    assert len(parts) <= 3 * threads.PIECES
 
 
 def test_little_work_stays_on_the_thread_that_asked():
@@ -50,17 +53,72 @@ def test_an_error_in_a_part_arrives():
 
 
 def test_nobody_works_on_when_the_error_arrives():
-    ends = []
+    began, ends = threading.Barrier(3, timeout=30), []
 
     def run(start, stop):
-        if start == 0:
+        began.wait()
+        if threading.current_thread() is threading.main_thread():
             raise KeyboardInterrupt
         time.sleep(0.05)
         ends.append(start)
 
     with pytest.raises(KeyboardInterrupt):
         threads.shared(run, 3, 1, 1e9)
-    assert sorted(ends) == [1, 2]
+    assert len(ends) == 2
+
+
+def test_after_an_error_no_further_piece_begins():
+    starts = []
+
+    def run(start, stop):
+        starts.append(start)
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        threads.shared(run, 1000, 1, 1e9)
+    assert len(starts) <= 3
+
+
+def test_the_caller_does_not_wait_for_a_thread_that_has_not_begun():
+    meet, all_busy, release = threading.Barrier(3, timeout=30), threading.Event(), threading.Event()
+
+    def occupy(*_):
+        meet.wait()
+        all_busy.set()
+        release.wait(30)
+
+    other = threading.Thread(target=threads.shared, args=(occupy, 3, 1, 1e9))
+    other.start()
+    assert all_busy.wait(30)  # this thread and both helpers
+    done = []
+    threads.shared(lambda start, stop: done.append(stop - start), 100, 1, 1e9)
+    assert sum(done) == 100
+    assert not release.is_set()
+    release.set()
+    other.join(30)
+
+
+def test_a_loop_inside_another_one_is_done_once():
+    done = []
+
+    def outer(start, stop):
+        threads.shared(lambda i, j: done.append((start, j - i)), 10, 1, 1e9)
+
+    threads.shared(outer, 30, 1, 1e9)
+    assert sum(n for _, n in done) == 10 * len({start for start, _ in done})
+
+
+def test_threads_that_sleep_keep_no_arrays():
+    array = np.zeros(1000)
+    gone = weakref.ref(array)
+    threads.shared(lambda start, stop, array=array: array[start:stop].sum(), 1000, 1, 1e9)
+    del array
+    gc.collect()
+    for _ in range(1000):  # a helper may be about to leave its job
+        if gone() is None:
+            break
+        time.sleep(0.01)
+    assert gone() is None
 
 
 @pytest.mark.parametrize("n", [0, -1, 1.5, "2", True, 10**6])

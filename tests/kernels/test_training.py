@@ -180,6 +180,87 @@ def test_update_equals_the_definition_and_packs_what_it_changed(r, c, seed, name
     assert abs(results[0][0]).max() <= 1
 
 
+@given(some_rows, some_widths, seeds, st.sampled_from(sorted(RULES)), st.booleans())
+def test_update_with_moments_in_bfloat16_equals_the_definition(r, c, seed, name, lazy):
+    n_states, constants = RULES[name]
+    rule = "sgd" if name == "nesterov" else name
+    rng = np.random.default_rng(seed)
+    start = rng.uniform(-1, 1, (r, c)).astype(np.float32)
+    numbers_of_state = abs(rng.standard_normal((n_states, r, c))).astype(np.float32)
+    state = (numbers_of_state.view(np.uint32) >> 16).astype(np.uint16)
+    grad = numbers(seed, (r, c))
+    if lazy:
+        x = kernels.round_gradient(numbers(seed, (r, 7)), 6)
+        grad = kernels.Product(x, kernels.pack(signs(seed, (7, c))))
+    results = []
+    for module in (kernels, reference):
+        weight, own, words = start.copy(), state.copy(), reference.pack(start).words.copy()
+        module.update(rule, weight, grad, list(own), constants, 1.0, words, seed * 2**31 + 5)
+        assert np.array_equal(words, reference.pack(weight).words)
+        results.append((weight, own))
+    assert np.array_equal(results[0][0], results[1][0])
+    assert np.array_equal(results[0][1], results[1][1])
+
+
+def test_a_step_with_moments_in_bfloat16_is_that_in_float32_whose_moments_are_rounded_after_it():
+    constants = RULES["adam"][1]
+    rng = np.random.default_rng(0)
+    weight, grad = rng.uniform(-1, 1, (2, 40, 70)).astype(np.float32)
+    halves = (abs(rng.standard_normal((2, 40, 70)).astype(np.float32)).view(np.uint32) >> 16) << 16
+    exact, moments = weight.copy(), halves.view(np.float32).copy()
+    narrow = (halves >> 16).astype(np.uint16)
+    kernels.update("adam", exact, grad, list(moments), constants, 1.0)
+    kernels.update("adam", weight, grad, list(narrow), constants, 1.0, seed=7)
+    assert np.array_equal(weight, exact)
+    below = (moments.view(np.uint32) >> 16).astype(np.uint16)
+    up = narrow - below
+    assert set(np.unique(up)) == {0, 1}
+    share = (moments.view(np.uint32) & 0xFFFF) / 2**16
+    for own, expected in zip(up, share, strict=True):
+        spread = np.sqrt((expected * (1 - expected)).sum())
+        assert abs(own.sum() - expected.sum()) < 5 * spread
+
+
+@pytest.mark.parametrize("n_threads", [1, 3])
+def test_the_parts_of_an_update_have_their_own_random_bits(n_threads, monkeypatch):
+    monkeypatch.setattr("bitnet.kernels.threads._threads", n_threads)
+    monkeypatch.setattr("bitnet.kernels.threads.LEAST_NS", 1)
+    monkeypatch.setattr("bitnet.kernels.cpu.update.PART", 2048, raising=False)
+    x = kernels.round_gradient(numbers(1, (300, 7)), 8)
+    grad = kernels.Product(x, kernels.pack(signs(2, (7, 70))))
+    results = []
+    for module in (kernels, reference):
+        weight, state = np.zeros((300, 70), np.float32), np.zeros((2, 300, 70), np.uint16)
+        module.update("adam", weight, grad, list(state), RULES["adam"][1], 1.0, None, 2**62 + 1)
+        results.append((weight, state))
+    assert np.array_equal(results[0][0], results[1][0])
+    assert np.array_equal(results[0][1], results[1][1])
+
+
+def test_what_is_not_finite_stays_so_in_bfloat16():
+    x = np.float32([np.nan, -np.nan, np.inf, -np.inf, 0.0, -0.0, 1.0, -1.5, 1e-45])
+    x = np.append(x, np.uint32([0x7FFFFFFF, 0x7F800001]).view(np.float32))
+    for bits in (0, 1, 0x7FFF, 0xFFFF):
+        kept = reference.widened(reference.narrowed(x, np.full(len(x), bits, np.uint32)))
+        assert np.array_equal(np.isnan(kept), np.isnan(x))
+        assert np.array_equal(kept[2:8], x[2:8])
+        assert 0 <= kept[8] <= 1e-40
+
+
+def test_random_bits_are_even_and_independent():
+    both = [reference.random_bits(seed, (2**17,)) for seed in (0, 1, 2**32, 2**63 - 1, 6 * 10**17)]
+    halves = [h for bits in both for h in (bits >> np.uint32(16), bits & np.uint32(0xFFFF))]
+    for half in halves:
+        counts = np.bincount(half >> np.uint32(8), minlength=256)
+        expected = len(half) / 256
+        assert ((counts - expected) ** 2 / expected).sum() < 255 + 5 * np.sqrt(2 * 255)
+        for distance in (1, 2, 64, 2048):
+            correlation = np.corrcoef(half[distance:], half[:-distance])[0, 1]
+            assert abs(correlation) < 5 / np.sqrt(len(half))
+    for first, second in zip(halves[::2], halves[1::2], strict=True):
+        assert abs(np.corrcoef(first, second)[0, 1]) < 5 / np.sqrt(len(first))
+
+
 def test_bop_flips_where_the_momentum_has_the_sign_of_the_weight_and_passes_the_threshold():
     quarter = np.float32(0.25)
     edges = [quarter, np.nextafter(quarter, quarter * 2), 0.0, -0.0, 9.0]
@@ -264,6 +345,11 @@ Z = np.ones((2, 3), np.int32)
         lambda: kernels.update("sgd", np.ones(3), np.ones(2), [np.ones(3)], [1, 0, 0]),
         lambda: kernels.update("sgd", np.ones(3), np.ones(3, np.float32), [np.ones(3)], [1, 0, 0]),
         lambda: kernels.update("sgd", ONE, ONE, [], [1, 0, 0], 1.0, np.zeros((3, 1), np.uint64)),
+        lambda: kernels.update("sgd", ONE, ONE, [np.zeros(3, np.uint16)], [1, 0, 0]),
+        lambda: kernels.update("sgd", ONE, ONE, [np.zeros(2, np.uint16)], [1, 0, 0], seed=1),
+        lambda: kernels.update(
+            "sgd", np.ones(3), np.ones(3), [np.zeros(3, np.uint16)], [1, 0, 0], seed=1
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused(call):

@@ -120,12 +120,12 @@ def rows(y, start, stop):
 @contextlib.contextmanager
 def many_parts(n_threads):
     """Use a number of threads also for little work."""
-    before = threads._threads, threads._pool, threads.LEAST_NS
-    threads._threads, threads._pool, threads.LEAST_NS = n_threads, None, 50
+    before = threads._threads, threads.LEAST_NS
+    threads._threads, threads.LEAST_NS = n_threads, 50
     try:
         yield
     finally:
-        threads._threads, threads._pool, threads.LEAST_NS = before
+        threads._threads, threads.LEAST_NS = before
 
 
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)

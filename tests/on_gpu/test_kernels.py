@@ -75,18 +75,19 @@ def cell(kind, gates):
 OUT = ZEROS, ZEROS
 
 
-def step(rule, n_states, constants):
-    """Make a case: two optimizer steps on a matrix with its signs."""
+def step(rule, n_states, constants, seed=None):
+    """Make a case: two optimizer steps on a matrix with its signs; in bfloat16 with a seed."""
 
     def run(move):
         weight = move(np.clip(np.sign(X) if rule == "bop" else X, -1, 1))
         words, state = (
             kernels.pack(weight).words.copy(),
-            [move(abs(X) * 0) for _ in range(n_states)],
+            [move(np.zeros(X.shape, np.uint16 if seed else np.float32)) for _ in range(n_states)],
         )
         grad = move(np.cos(X * 9))
+        more = constants, 1.0, words, seed
         return [
-            [kernels.update(rule, weight, grad, state, constants, 1.0, words) for _ in range(2)],
+            [kernels.update(rule, weight, grad, state, *more) for _ in range(2)],
             weight,
             words,
             state,
@@ -213,6 +214,7 @@ CASES = {
     "update": lambda move: [
         step("sgd", 1, [0.1, 0.9, 1.0])(move),
         step("adam", 2, [0.1, 0.1, 0.01, 1.5, 1e-8, 2.0])(move),
+        step("adam", 2, [0.1, 0.1, 0.01, 1.5, 1e-8, 2.0], seed=2**40 + 3)(move),
         step("adamax", 2, [0.1, 0.1, 0.99, 1e-8, 2.0])(move),
         step("shift_adamax", 2, [0.1, 0.125, 0.99, 0.0])(move),
         step("shift_adamax_code", 2, [0.1, 0.1, 0.999, 2.0**-27])(move),
@@ -232,7 +234,7 @@ CASES = {
 EXACT = {"batch_norm_backward", "normalize_sign", "ordered_gemm", "ordered_sum", "round_gradient"}
 EXACT |= {"update"}
 HELPERS = {"beyond", "bitwise_count", "centre_of", "flip", "integers", "moments", "multiply"}
-HELPERS |= {"tanh", "uniform"}
+HELPERS |= {"narrowed", "random_bits", "tanh", "uniform", "widened"}
 
 
 def arrays_of(x, name="y"):

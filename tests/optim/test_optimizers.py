@@ -177,11 +177,15 @@ def test_a_gradient_that_does_not_fit_moves_nothing():
 @pytest.mark.parametrize("kind", [SGD, Adam, AdaMax, ShiftAdaMax])
 def test_weight_decay_is_decoupled_from_the_gradient(kind):
     """`w <- w - lr * weight_decay * w`, then the step that a parameter of this size takes."""
-    plain, decayed = Parameter([2.0 * (1 - 0.25 * 0.1), 0.0]), Parameter([2.0, 0.0])
-    optimizers = kind([plain], 0.25), kind([decayed], 0.25, weight_decay=0.1)
+    plain, decayed = Parameter([[2.0 * (1 - 0.25 * 0.1), 0.0]]), Parameter([[2.0, 0.0]])
+    gammas = Parameter([2.0, 0.0]), Parameter([2.0, 0.0])
+    pairs = [plain, gammas[0]], [decayed, gammas[1]]
+    optimizers = kind(pairs[0], 0.25), kind(pairs[1], 0.25, weight_decay=0.1)
     for optimizer in optimizers:
-        optimizer.parameters[0].grad = np.float32([1.0, 0.0])
+        for parameter in optimizer.parameters:
+            parameter.grad = np.broadcast_to(np.float32([1.0, 0.0]), parameter.shape)
         optimizer.step()
+    np.testing.assert_array_equal(gammas[0].data, gammas[1].data)
     np.testing.assert_array_equal(plain.data, decayed.data)
     assert "weight_decay" not in optimizers[0].settings()
     assert optimizers[1].settings()["weight_decay"] == 0.1
@@ -201,3 +205,61 @@ def test_decayed_latent_weights_keep_their_signs_packed():
 
 def test_reprs_are_one_line():
     assert repr(Adam([Parameter([1.0]), Parameter([2.0])])) == "Adam(lr=0.001, 2 parameters)"
+
+
+OPTIMIZERS = [
+    lambda ps, **more: SGD(ps, 0.01, momentum=0.9, **more),
+    Adam,
+    AdaMax,
+    ShiftAdaMax,
+    lambda ps, **more: ShiftAdaMax(ps, variant="code", **more),
+]
+
+
+@pytest.mark.parametrize("kind", OPTIMIZERS)
+def test_moments_in_bfloat16_take_half_the_memory_and_steps_stay_close(kind):
+    exact, narrow = start(), start()
+    wide = kind([exact])
+    small = kind([narrow], moments="bfloat16", rng=np.random.default_rng(0))
+    run(wide, exact)
+    run(small, narrow)
+    sizes = [sum(a.nbytes for a in optimizer.state[0].values()) for optimizer in (wide, small)]
+    assert sizes[0] == 2 * sizes[1]
+    moved = abs(exact.data).mean()
+    assert 0 < abs(narrow.data - exact.data).mean() < 0.03 * moved
+    assert abs((narrow.data - exact.data).mean()) < 2e-4 * moved  # no bias
+
+
+def test_moments_in_bfloat16_are_those_of_the_seed():
+    def moments_of(seed):
+        w = start()
+        optimizer = Adam([w], moments="bfloat16", rng=np.random.default_rng(seed))
+        run(optimizer, w)
+        return optimizer.state_dict()
+
+    first, same, other = (moments_of(seed) for seed in (0, 0, 1))
+    assert all(np.array_equal(first[name], same[name]) for name in first)
+    assert not np.array_equal(first["0.m"], other["0.m"])
+
+
+def test_small_changes_of_a_moment_in_bfloat16_add_up():
+    """Adam's v rises by 2^-10 of itself per step, which rounding to the nearest would lose."""
+    w = Parameter(np.zeros(20_000, np.float32))
+    optimizer = Adam([w], moments="bfloat16", rng=np.random.default_rng(0))
+    for _ in range(100):
+        w.grad = np.ones(20_000, np.float32)
+        optimizer.step()
+    v = optimizer.state[0]["v"].astype(np.uint32) << np.uint32(16)
+    assert abs(v.view(np.float32).mean() / (1 - 0.999**100) - 1) < 0.003
+
+
+def test_bfloat16_needs_a_generator_and_float32():
+    with pytest.raises(InputError, match="pass rng="):
+        Adam([start()], moments="bfloat16")
+    with pytest.raises(InputError, match="float32 parameters"):
+        double = Parameter(np.zeros(3))
+        Adam([double], moments="bfloat16", rng=np.random.default_rng(0))
+    with pytest.raises(InputError, match=r"numpy.random.Generator"):
+        Adam([start()], moments="bfloat16", rng=0)
+    with pytest.raises(InputError, match="expected one of float32, bfloat16"):
+        Adam([start()], moments="float16")

@@ -7,7 +7,17 @@ import math
 import pytest
 
 from bitnet import InputError
-from bitnet.optim.schedules import Constant, Cosine, Delayed, Exponential, Plateau, Step, Widening
+from bitnet.optim.schedules import (
+    Constant,
+    Cosine,
+    Delayed,
+    Exponential,
+    Joined,
+    Plateau,
+    Step,
+    Warmup,
+    Widening,
+)
 
 
 def test_exponential_is_the_papers_decay_once_an_epoch():
@@ -117,3 +127,64 @@ def test_a_plateau_keeps_its_losses_and_refuses_others():
     with pytest.raises(InputError, match="factor is 1"):
         Plateau(1.0, 1.0)
     assert Constant(1.0).observe_loss(2.0) is None
+
+
+def test_a_warmup_rises_linearly_to_the_schedule_and_stays_there():
+    schedule = Warmup(Constant(0.5), 2, share=0.25)
+    assert [schedule(epoch) for epoch in (0, 1, 2, 9)] == [0.125, 0.3125, 0.5, 0.5]
+    cosine = Cosine(1.0, 4)
+    assert [Warmup(cosine, 0.5)(e) for e in (0.5, 3, 4)] == [cosine(e) for e in (0.5, 3, 4)]
+    assert schedule.start == schedule(0)
+
+
+def test_joined_schedules_begin_at_their_own_epoch_0():
+    nested = Joined(
+        Warmup(Constant(1.0), 1, share=0.5), Joined(Step(0.8, 0.5, 1), Constant(2), 2), 3
+    )
+    assert [nested(e) for e in (0, 0.5, 1, 3, 4, 5)] == [0.5, 0.75, 1.0, 0.8, 0.4, 2]
+    assert nested.settings()["then"]["first"] == Step(0.8, 0.5, 1).settings()
+    assert nested.settings() != Joined(nested.first, nested.then, 4).settings()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Warmup(Plateau(1.0), 2, share=0.5),
+        lambda: Joined(Plateau(1.0), Plateau(0.1), 2),
+        lambda: Joined(Constant(1.0), Plateau(0.1), 2),
+        lambda: Joined(Plateau(1.0), Cosine(0.1, 9), 3),
+    ],
+)
+def test_parts_with_a_state_are_restored_exactly(make):
+    losses = [3.0, 4.0, 4.0, 5.0, 4.5, 6.0]
+    whole, part = make(), make()
+    rates, resumed = [], []
+    for epoch, loss in enumerate(losses):
+        rates.append(whole(epoch))
+        whole.observe_loss(loss)
+        state = json.loads(json.dumps(part.state()))
+        part = make()
+        part.observe_loss(9.0)  # another state, which is replaced
+        part.load_state(state)
+        resumed.append(part(epoch))
+        part.observe_loss(loss)
+    assert resumed == rates
+    assert len(set(rates)) > 1
+    with pytest.raises(InputError, match=r"the state is \['a'\]"):
+        part.load_state(["a"])
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Warmup(0.1, 2), "then is 0.1; expected a Schedule"),
+        (lambda: Warmup(Constant(0.1), 0), "epochs is 0"),
+        (lambda: Warmup(Constant(0.1), 1, share=1.5), "share is 1.5"),
+        (lambda: Warmup(Constant(0.1), 1, share=0), "share is 0"),
+        (lambda: Joined(Constant(0.1), None, 1), "then is None"),
+        (lambda: Joined(Constant(0.1), Constant(1), -1), "at is -1"),
+    ],
+)
+def test_wrong_parts_are_refused(make, message):
+    with pytest.raises(InputError, match=message):
+        make()

@@ -45,6 +45,33 @@ def everything(training):
     return {**model.state_dict(), **optimizer.state_dict()}, rng.bit_generator.state
 
 
+def narrow_adam(parameters):
+    return Adam(parameters, moments="bfloat16", rng=np.random.default_rng())
+
+
+def seeded_adam(parameters):
+    return Adam(parameters, moments="bfloat16", rng=np.random.default_rng(3))
+
+
+def test_a_resumed_training_has_the_seed_of_its_moments_in_bfloat16(tmp_path):
+    path = tmp_path / "a.npz"
+    whole, first = new_training(optimizer=seeded_adam), new_training(optimizer=seeded_adam)
+    train(*whole, range(4))
+    train(*first, range(2))
+    bitnet.training.save_checkpoint(path, 2, *first, SETTINGS)
+    second = new_training(seed=99, optimizer=narrow_adam)
+    train(*second, range(bitnet.training.load_checkpoint(path, *second, SETTINGS), 4))
+    expected, came = everything(whole)[0], everything(second)[0]
+    assert all(np.array_equal(came[name], array) for name, array in expected.items())
+    assert came["0.m"].dtype == np.uint16
+    with pytest.raises(InputError, match="moments = 'bfloat16'"):
+        bitnet.training.load_checkpoint(path, *new_training(), SETTINGS)
+    state = second[1].state_dict()
+    state["0.v"][0, 0] = 0x7F80
+    with pytest.raises(InputError, match=r"'0.v' holds NaN or infinity"):
+        second[1].load_state_dict(state)
+
+
 @pytest.mark.parametrize("optimizer", [Adam, AdaMax])
 def test_a_resumed_training_is_bit_identical(tmp_path, optimizer):
     path = tmp_path / "a.npz"

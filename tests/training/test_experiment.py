@@ -36,12 +36,15 @@ EVERY_KIND = pytest.mark.parametrize(
         {"recipe": "torch", "validation": 50, "rounding": "stochastic"},
         {"optimizer": "bop", "norm": "shift", "schedule": "step"},
         {"optimizer": "shift-adamax", "schedule": "exponential"},
+        {"moments": "bfloat16", "net": "conv:4,4/8"},
         {"float": True, "grad_format": None, "rounding": None},
         {"prepare": ["gcn"]},
         {"balance": True, "widen": 2.0, "widen_after": 0.5},
         {"weights": "3", "activations": "2", "grad_format": "log6", "rounding": None},
         {"net": "conv:4,4/8", "weights": "ternary", "activations": "log:3"},
         {"weights": "2", "activations": "uniform:2:0.5", "widen": 2.0, "widen_after": 0.5},
+        {"accumulate": 2, "warmup": 1.5, "weight_decay": 0.1},
+        {"accumulate": 4, "validation": 50, "patience": 3, "limit": 550, "optimizer": "sgd"},
     ],
 )
 
@@ -56,6 +59,7 @@ EVERY_TEXT = pytest.mark.parametrize(
         {"net": "lstm:6", "float": True, "optimizer": "sgd", "clip": 0.5, "schedule": "cosine"},
         {"net": "gru:6", "grad_format": "int8", "rounding": "stochastic"},
         {"recipe": "zaremba-small", "net": "lstm:6"},
+        {"accumulate": 2, "warmup": 0.5, "weight_decay": 0.1, "patience": 2, "limit": 1200},
     ],
 )
 

@@ -17,9 +17,11 @@ import math
 import numpy as np
 
 from bitnet.kernels.bits import Bits, words_for
+from bitnet.kernels.cpu import tile_products
 from bitnet.kernels.cpu.emit import address, routine
 from bitnet.kernels.cpu.jit import jit, level, vector_level
 from bitnet.kernels.cpu.pack import threshold
+from bitnet.kernels.cpu.tile_rows import put_bits
 from bitnet.kernels.cpu.xnor import (
     COUNTS,
     LANES,
@@ -32,6 +34,7 @@ from bitnet.kernels.cpu.xnor import (
     popcount,
     store_integers,
     store_signs,
+    tile_panels,
     tiles,
 )
 from bitnet.kernels.threads import shared
@@ -136,8 +139,30 @@ def _convolve(loops, x, weight, window, tables, flips, y):
     _shared(run, y, weight)
 
 
+def _tiles_pay(x, weight, window):
+    """Return whether tiles are faster for a convolution of signs."""
+    n_rows = len(x) * math.prod(window.output(*x.shape[1:3]))
+    return tile_products.pay("signs", n_rows, len(weight), math.prod(weight.shape[1:]))
+
+
+def _on_tiles(x, weight, window):
+    """Return what tiles need for a convolution: rows, shape, columns, bases, and classes."""
+    images, of = window.surrounded(x), window.classes(*x.shape[1:3])[1]
+    put = tile_products.of_patches(images, window, of.shape, put_bits)
+    m, n = len(weight), 64 * window.taps * images.shape[3]
+
+    def make(weight):
+        return tile_products.padded_table(_bases(x.shape, weight, window)[:, :m] - n)
+
+    bases = kept(weight, ("tile bases", x.shape[1:3], window), make)
+    return put, (len(x) * of.size, m, n), tile_panels(weight), bases, of
+
+
 def xnor_conv(x, weight, window):
     """See `bitnet.kernels.xnor_conv`."""
+    if _tiles_pay(x, weight, window):
+        z = tile_products.integers_of_signs(*_on_tiles(x, weight, window))
+        return z.reshape(len(x), *window.output(*x.shape[1:3]), len(weight))
     bases, m = _bases(x.shape, weight, window), weight.shape[0]
     by_tiles = level() != "portable"
     width = bases.shape[1] if by_tiles else m
@@ -159,6 +184,12 @@ def xnor_conv(x, weight, window):
 
 def xnor_conv_sign(x, weight, window, thresholds):
     """See `bitnet.kernels.xnor_conv_sign`."""
+    if _tiles_pay(x, weight, window):
+        put, shape, panels, bases, of = _on_tiles(x, weight, window)
+        limits = tile_products.limits_of(thresholds, bases[:, : len(weight)])
+        y = tile_products.signs_of_signs(put, shape, panels, *limits, of)
+        shape = len(x), *of.shape
+        return Bits(y.words.reshape(*shape, y.words.shape[1]), (*shape, len(weight)))
     if level() == "portable":
         return threshold(xnor_conv(x, weight, window), thresholds)
     m = weight.shape[0]

@@ -11,12 +11,12 @@ import math
 import numpy as np
 
 from bitnet.kernels import reference
-from bitnet.kernels.bits import BitPlanes, Bits, Quantized, words_for
-from bitnet.kernels.cpu import tables
+from bitnet.kernels.bits import BitPlanes, Bits, words_for
+from bitnet.kernels.cpu import octets, tables, tile_bytes, tile_products
 from bitnet.kernels.cpu.jit import at_least, inner, jit
 from bitnet.kernels.cpu.pack import pack, unpack
-from bitnet.kernels.cpu.pool import add_patches
-from bitnet.kernels.cpu.products import planes_of, signed_gemm
+from bitnet.kernels.cpu.pool import add_patches_to
+from bitnet.kernels.cpu.products import planes_of, signed_gemm, signed_rows
 from bitnet.kernels.cpu.rounding import (
     quantize_rows,
     round_gradient,
@@ -84,7 +84,8 @@ def gradient_of_images(grad_z, weight, window, size, largest, seed, odd=False):
     m, *taps = weight.shape
     filters = _as_rows(weight)
     by_products = largest is None or not at_least("avx512") or isinstance(weight, BitPlanes)
-    if by_products or not grad_z.size:
+    n_rows, n = math.prod(grad_z.shape[:3]), math.prod(taps)
+    if by_products or not grad_z.size or tile_products.pay("bytes", n_rows, n, m):
         rule = largest, seed, odd
         return _images_by_products(grad_z, filters, taps, window, size, rule)
     index = column_index(filters.words, INTEGERS)
@@ -125,18 +126,21 @@ def _as_rows(weight):
 def _images_by_products(grad_z, filters, taps, window, size, rule):
     """Compute `gradient_of_images` with products and sums of patches, some images at a time."""
     largest, (n_images, *output, m) = rule[0], grad_z.shape
-    numbers = grad_z.reshape(n_images * math.prod(output), m)
+    places, n = math.prod(output), math.prod(taps)
+    numbers = grad_z.reshape(n_images * places, m)
     numbers = numbers if largest is None else round_gradient(numbers, *rule)
-    step = max(1, FLOATS // max(1, math.prod(output) * math.prod(taps)))
-    grad_x = np.empty((n_images, *size, taps[2]), grad_z.dtype)
-    for i in range(0, n_images, step):
-        rows = slice(i * math.prod(output), (i + step) * math.prod(output))
-        if largest is None:
-            some = numbers[rows]
-        else:
-            some = Quantized(numbers.values[rows], numbers.scales[rows], largest)
-        patches = signed_gemm(some, filters).reshape(len(grad_z[i : i + step]), *output, *taps)
-        grad_x[i : i + step] = add_patches(patches, window, size)
+    rows, macs_per_ns = signed_rows(numbers, filters)
+    step = max(1, FLOATS // max(1, places * n))
+    grad_x = np.zeros((n_images, *size, taps[2]), grad_z.dtype)
+
+    def run(start, stop):
+        for i in range(start, stop, step):
+            j = min(stop, i + step)
+            patches = np.empty(((j - i) * places, n), grad_z.dtype)
+            rows(i * places, j * places, patches)
+            add_patches_to(window, patches.reshape(j - i, *output, *taps), grad_x[i:j])
+
+    shared(run, n_images, 1, grad_z.size * n / macs_per_ns)
     return grad_x
 
 
@@ -239,13 +243,20 @@ def gradient_of_filters(grad_z, x, window, largest, seed, odd=False):
 
 def _sums(numbers, patches, m, n, largest, n_rows):
     """Return the integers numbers @ patches, (m, n), for int16 (M, R) and words (R, K)."""
-    if not at_least("avx512"):
-        ones = Quantized(numbers[:m, :n_rows], np.ones(m, np.float32), largest)
-        return signed_gemm(ones, Bits(patches, (n_rows, n))).astype(np.int64)
-    index = column_index(patches, INTEGERS)
-    sums = aligned_empty((len(numbers), 32 * len(index)), np.int32)
-    tables.multiply_integers(numbers, index, tables.scratch_tables(index, largest), sums)
-    return sums[:m, :n]
+    if largest <= tile_bytes.LARGEST and tile_products.pay("bytes", m, n, n_rows):
+        return tile_bytes.integers(numbers[:m], patches, n)
+    if at_least("avx512"):
+        index = column_index(patches, INTEGERS)
+        sums = aligned_empty((len(numbers), 32 * len(index)), np.int32)
+        tables.multiply_integers(numbers, index, tables.scratch_tables(index, largest), sums)
+        return sums[:m, :n]
+    bits = Bits(patches, (n_rows, n))
+    if kind := octets.kind_of_numbers(largest, bits):
+        sums = np.empty((m, n), np.int32)
+        octets.integer_rows(kind, numbers[:m, :n_rows], largest, bits)(0, m, sums)
+        return sums
+    dtype = np.dtype(np.float32 if largest * n_rows < 2**24 else np.float64)
+    return (numbers[:m, :n_rows].astype(dtype) @ unpack(bits, dtype)).astype(np.int64)
 
 
 def _bits_of(x):

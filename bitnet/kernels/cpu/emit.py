@@ -21,8 +21,8 @@ def type_of(text):
     """Return the LLVM type of "i64", "float", "<8 x i64>", ..."""
     if match := re.fullmatch(r"<(\d+) x (\w+)>", text):
         return ir.VectorType(type_of(match[2]), int(match[1]))
-    floats = {"float": ir.FloatType(), "double": ir.DoubleType()}
-    return floats.get(text) or ir.IntType(int(text.removeprefix("i")))
+    others = {"float": ir.FloatType(), "double": ir.DoubleType(), "void": ir.VoidType()}
+    return others.get(text) or ir.IntType(int(text.removeprefix("i")))
 
 
 class Value:
@@ -63,6 +63,18 @@ class Value:
         """Return one bit per lane, which is 1 where this is <= the other, for signed integers."""
         return Value(self.builder, self.builder.icmp_signed("<=", self.ir, self._operand(other)))
 
+    def equal(self, other):
+        """Return one bit per lane, which is 1 where this equals the other."""
+        return Value(self.builder, self.builder.icmp_signed("==", self.ir, self._operand(other)))
+
+    def least(self, other):
+        """Return the smaller of two signed integers in each lane."""
+        return self.at_most(other).chosen(self, other)
+
+    def at_least(self, other):
+        """Return one bit per lane, which is 1 where this is >= the other, for floats; 0 for NaN."""
+        return Value(self.builder, self.builder.fcmp_ordered(">=", self.ir, self._operand(other)))
+
     def to(self, kind):
         """Convert to another type: truncate or sign-extend integers, or make them floats."""
         target = type_of(kind)
@@ -99,6 +111,10 @@ class Emitter:
             number = [number] * kind.count
         return Value(self.builder, ir.Constant(kind, number))
 
+    def pointer(self, address):
+        """Return an address as the pointer that an intrinsic takes."""
+        return Value(self.builder, self.builder.inttoptr(address.ir, ir.IntType(8).as_pointer()))
+
     def load(self, kind, address):
         """Load a value from an address, which needs no alignment."""
         kind = type_of(kind)
@@ -110,6 +126,13 @@ class Emitter:
         pointer = self.builder.inttoptr(address.ir, value.ir.type.as_pointer())
         self.builder.store(value.ir, pointer, align=1)
 
+    def store_past(self, value, address):
+        """Write a register of 64 bytes past the caches, to an address that is a multiple of 64."""
+        pointer = self.builder.inttoptr(address.ir, value.ir.type.as_pointer())
+        instruction = self.builder.store(value.ir, pointer, align=64)
+        one = self.builder.module.add_metadata([ir.Constant(ir.IntType(32), 1)])
+        instruction.set_metadata("nontemporal", one)
+
     def splat(self, kind, number):
         """Return a vector with one number in all lanes."""
         kind = type_of(kind)
@@ -117,6 +140,20 @@ class Emitter:
         first = self.builder.insert_element(undefined, number.ir, ir.Constant(ir.IntType(32), 0))
         lanes = ir.Constant(ir.VectorType(ir.IntType(32), kind.count), [0] * kind.count)
         return Value(self.builder, self.builder.shuffle_vector(first, undefined, lanes))
+
+    def together(self, numbers):
+        """Return a vector of numbers of one type."""
+        kind = ir.VectorType(numbers[0].ir.type, len(numbers))
+        vector = ir.Constant(kind, ir.Undefined)
+        for lane, number in enumerate(numbers):
+            at = ir.Constant(ir.IntType(32), lane)
+            vector = self.builder.insert_element(vector, number.ir, at)
+        return Value(self.builder, vector)
+
+    def lane(self, value, lane):
+        """Return one number of a vector."""
+        at = ir.Constant(ir.IntType(32), lane)
+        return Value(self.builder, self.builder.extract_element(value.ir, at))
 
     def part(self, value, lanes, other=None):
         """Return a vector of selected lanes of one vector, or of two, counted over both."""
@@ -131,10 +168,11 @@ class Emitter:
         function = cgutils.get_or_insert_function(self.builder.module, signature, name)
         return Value(self.builder, self.builder.call(function, [v.ir for v in operands]))
 
-    def repeat(self, count, values, body):
+    def repeat(self, count, values, body, unrolled=True):
         """Emit `for k in range(count): values = body(k, values)`, with the values in registers.
 
-        `count` is an i64 Value.  Return the values after the last iteration.
+        `count` is an i64 Value.  Return the values after the last iteration.  LLVM may copy the
+        body for several iterations, unless `unrolled` is False.
         """
         b, i64 = self.builder, ir.IntType(64)
         before = b.block
@@ -152,7 +190,13 @@ class Emitter:
         for phi, first, last in zip(carried, values, new, strict=True):
             phi.add_incoming(first.ir, before)
             phi.add_incoming(last.ir, b.block)
-        b.branch(head)
+        back = b.branch(head)
+        if not unrolled:
+            name = ir.MetaDataString(b.module, "llvm.loop.unroll.disable")
+            setting = b.module.add_metadata([name])
+            loop = ir.MDValue(b.module, (), str(len(b.module.metadata)))
+            loop.operands = loop, setting  # refers to itself, so that no two loops are equal
+            back.set_metadata("llvm.loop", loop)
         b.position_at_end(after)
         return [Value(b, phi) for phi in carried]
 

@@ -185,14 +185,24 @@ def _features():
     return {name[1:] for name in text.split(",") if name.startswith("+")}
 
 
-def missing(name):
-    """Return the sorted features that this processor lacks for a level; none for "portable".
+def has(feature):
+    """Return whether this processor has a feature."""
+    return feature in _features()
 
-    If nothing else is missing for "amx", ask for the permission to use tiles.
+
+def lacking(name):
+    """Return the sorted features that this processor lacks for a level."""
+    return sorted(LEVELS[name] - _features())
+
+
+def missing(name):
+    """Return what is missing for a level: nothing for "portable", for others sorted features.
+
+    If no feature is missing for "amx", ask for the permission to use tiles.
     """
     if config.DISABLE_JIT and name != "portable":
         return ["compilation (NUMBA_DISABLE_JIT is set)"]
-    lacks = sorted(LEVELS[name] - _features())
+    lacks = lacking(name)
     if name == "amx" and not lacks and (refused := permission.refusal()):
         return [refused]
     return lacks

@@ -1,4 +1,4 @@
-"""Batch norm and sign on integers, and their backward pass, in one or two passes.
+"""Batch norm and sign on integers, and their backward pass, some columns at a time.
 
 All float operations are in float32 and in the order of `reference`, so that the results are equal
 bit for bit.
@@ -12,23 +12,36 @@ from bitnet.kernels.cpu.jit import inner, jit
 from bitnet.kernels.cpu.pack import pack_mask_words
 from bitnet.kernels.threads import shared
 
-NUMBERS_PER_NS = {"sum": 3.0, "sign": 2.0, "gradient": 1.0}  # approximate, one thread
+NUMBERS_PER_NS = {"moments": 1.8, "sign": 2.0, "gradient": 0.8}  # approximate, one thread
 
 
 @jit
-def _column_sums(z, sums):
-    """Sum the columns of z (B, C) int32; sums (C,) int64."""
-    for i in range(z.shape[0]):
-        for j in range(z.shape[1]):
-            sums[j] += np.int64(z[i, j])
+def _moments(z, first, stop, sums, centre, high, low):
+    """Compute `reference.column_moments` up to exact sums, for the columns from first to stop.
 
-
-@jit
-def _column_squares(z, centre, high, low):
-    """Sum both halves of (z - centre)**2 down the columns of z (B, C); high and low (C,) int64."""
-    for i in range(z.shape[0]):
-        for j in range(z.shape[1]):
-            distance = np.int64(z[i, j]) - centre[j]
+    z (B, C) int32; sums, centre, and both halves of the sums of squares, high and low (C,) int64.
+    """
+    sums, centre = sums[first:stop], centre[first:stop]
+    high, low = high[first:stop], low[first:stop]
+    ones = np.int32(0)  # the bits of all magnitudes
+    for i in range(len(z)):
+        row = z[i][first:stop]
+        for j in range(len(row)):
+            sums[j] += np.int64(row[j])
+            ones |= row[j] ^ (row[j] >> np.int32(31))
+    for j in range(len(sums)):
+        centre[j] = np.int64(np.rint(np.float64(sums[j]) / np.float64(len(z))))
+    if ones < 1 << 20 and len(z) < 1 << 20:  # the sums are below 2**62
+        for i in range(len(z)):
+            row = z[i][first:stop]
+            for j in range(len(row)):
+                distance = np.int64(row[j] - np.int32(centre[j]))
+                low[j] += distance * distance
+        return
+    for i in range(len(z)):
+        row = z[i][first:stop]
+        for j in range(len(row)):
+            distance = np.int64(row[j]) - centre[j]
             square = np.uint64(distance * distance)  # modulo 2**64, below which it is
             high[j] += np.int64(square >> np.uint64(32))
             low[j] += np.int64(square & np.uint64(0xFFFFFFFF))
@@ -44,61 +57,52 @@ def _normalize_sign(z, mean, scale, shift, clip_value, y, words, mask):
 
 
 @inner
-def _passing(grad_y, mask, i, g):
-    """Write the gradients of row i to g, with 0 where the mask, if there is one, is 0."""
-    n = grad_y.shape[1]
-    if not len(mask):
+def _passing(grad, words, g):
+    """Write a row of gradients to g, with 0 where the mask, if there is one, is 0."""
+    n = len(g)
+    if not len(words):
         for j in range(n):
-            g[j] = grad_y[i, j]
+            g[j] = grad[j]
         return
-    for k in range(mask.shape[1]):
-        word = mask[i, k]
+    for k in range((n + 63) // 64):
+        word = words[k]
         for b in range(min(64, n - 64 * k)):
-            number = grad_y[i, 64 * k + b]
+            number = grad[64 * k + b]
             g[64 * k + b] = number if (word >> np.uint64(b)) & np.uint64(1) else np.float32(0)
 
 
 @jit
-def _gradient_sums(grad_y, mask, z, mean, inv_std, grad_z, sums, products):
-    """Sum g and g * xhat down the columns, and write g, the masked gradients, to grad_z."""
-    n_rows, n = z.shape
-    for i in range(n_rows):
-        g = grad_z[i]
-        _passing(grad_y, mask, i, g)
-        for j in range(n):
-            xhat = (np.float32(z[i, j]) - mean[j]) * inv_std[j]
+def _gradient(grad_y, mask, z, mean, inv_std, scale, first, stop, grad_z, sums, products):
+    """Compute `batch_norm_backward` of the columns from first to stop; scale = gamma * inv_std.
+
+    grad_y, z, grad_z (B, C); mask (B, K), or (B, 0) if there is none; sums and products (C,) are
+    those of g and of g * xhat down the columns.
+    """
+    count = np.float32(len(z))
+    mean, inv_std, scale = mean[first:stop], inv_std[first:stop], scale[first:stop]
+    sums, products = sums[first:stop], products[first:stop]
+    for i in range(len(z)):
+        g, row = grad_z[i][first:stop], z[i][first:stop]
+        _passing(grad_y[i][first:stop], mask[i][first // 64 :], g)
+        for j in range(len(g)):
+            xhat = (np.float32(row[j]) - mean[j]) * inv_std[j]
             sums[j] += np.float64(g[j])
             products[j] += np.float64(g[j] * xhat)
-
-
-@jit
-def _gradient_of_numbers(z, mean, inv_std, scale, grad_z, sums, products, count):
-    """Replace g by the gradient of z; scale = gamma * inv_std, with sums over `count` rows."""
-    n_rows, n = z.shape
-    for i in range(n_rows):
-        g = grad_z[i]
-        for j in range(n):
-            xhat = (np.float32(z[i, j]) - mean[j]) * inv_std[j]
+    for i in range(len(z)):
+        g, row = grad_z[i][first:stop], z[i][first:stop]
+        for j in range(len(g)):
+            xhat = (np.float32(row[j]) - mean[j]) * inv_std[j]
             along = (np.float32(sums[j]) + xhat * np.float32(products[j])) / count
             g[j] = (g[j] - along) * scale[j]
 
 
 def column_moments(z):
     """See `bitnet.kernels.column_moments`."""
-    z, n = np.ascontiguousarray(z), len(z)
-
-    def total(sum_columns, count, *given):
-        parts = []
-
-        def run(start, stop):
-            parts.append(np.zeros((count, z.shape[1]), np.int64))
-            sum_columns(z[start:stop], *given, *parts[-1])
-
-        shared(run, n, 1, z.size / NUMBERS_PER_NS["sum"])
-        return sum(parts)
-
-    (sums,) = total(_column_sums, 1)
-    return reference.moments(sums, *total(_column_squares, 2, reference.centre_of(sums, n)), n)
+    z, (n_rows, n) = np.ascontiguousarray(z), z.shape
+    sums, centre, high, low = np.zeros((4, n), np.int64)
+    work_ns = z.size / NUMBERS_PER_NS["moments"]
+    shared(lambda i, j: _moments(z, i, j, sums, centre, high, low), n, 64, work_ns)
+    return reference.moments(sums, high, low, n_rows)
 
 
 def _float32(*arrays):
@@ -126,14 +130,13 @@ def batch_norm_backward(grad_y, mask, z, mean, inv_std, gamma):
     """See `bitnet.kernels.batch_norm_backward`."""
     if z.dtype != np.int32 or not _float32(grad_y, mean, inv_std, gamma):
         return reference.batch_norm_backward(grad_y, mask, z, mean, inv_std, gamma)
-    words = np.empty((0, 0), np.uint64) if mask is None else np.ascontiguousarray(mask.words)
-    grad_z, z = np.empty(z.shape, np.float32), np.ascontiguousarray(z)
-    sums, products = np.zeros((2, z.shape[1]))
-    _gradient_sums(np.ascontiguousarray(grad_y), words, z, mean, inv_std, grad_z, sums, products)
-    columns, count = (mean, inv_std, gamma * inv_std), np.float32(len(z))
+    words = np.empty((len(z), 0), np.uint64) if mask is None else mask.words
+    grad_y, words, z = map(np.ascontiguousarray, (grad_y, words, z))
+    grad_z, (sums, products) = np.empty(z.shape, np.float32), np.zeros((2, z.shape[1]))
+    columns = mean, inv_std, gamma * inv_std
 
     def run(i, j):
-        _gradient_of_numbers(z[i:j], *columns, grad_z[i:j], sums, products, count)
+        _gradient(grad_y, words, z, *columns, i, j, grad_z, sums, products)
 
-    shared(run, len(z), 1, z.size / NUMBERS_PER_NS["gradient"])
+    shared(run, z.shape[1], 64, z.size / NUMBERS_PER_NS["gradient"])
     return grad_z, products.astype(np.float32), sums.astype(np.float32)

@@ -1,5 +1,7 @@
 """Pooling and sums of patches, for one pixel with all its channels at a time."""
 
+import functools
+
 import numpy as np
 
 from bitnet.kernels import reference
@@ -198,6 +200,14 @@ def add_patches(patches, window, size):
     if patches.dtype != np.float32:
         return reference.add_patches(patches, window, size)
     total = np.zeros((patches.shape[0], *size, patches.shape[5]), np.float32)
-    settings = window.stride, _pads(window)
-    _by_images(lambda p, total: _add_patches(p, *settings, total), (patches, total), patches.size)
+    run = functools.partial(add_patches_to, window)
+    _by_images(run, (patches, total), patches.size)
     return total
+
+
+def add_patches_to(window, patches, total):
+    """Add patches (B, H', W', rows, columns, C) to images (B, H, W, C), on this thread."""
+    if patches.dtype == np.float32:
+        _add_patches(patches, window.stride, _pads(window), total)
+    else:
+        total += reference.add_patches(patches, window, total.shape[1:3])

@@ -13,6 +13,7 @@ import numpy as np
 from numba import cuda
 
 from bitnet.arrays import array_module, is_array, to_cpu
+from bitnet.kernels import reference
 from bitnet.kernels.cuda.instructions import (
     bits_of_float,
     divided,
@@ -193,8 +194,10 @@ def _rules(dtype):
 RULES = {np.dtype(dtype): _rules(dtype) for dtype in (np.float32, np.float64)}
 
 
-def update(rule, weight, grad, state, constants, clip, words):
+def update(rule, weight, grad, state, constants, clip, words, seed):
     """See `bitnet.kernels.update`."""
+    if state[0].dtype == np.uint16:
+        return reference.update(rule, weight, grad, state, constants, clip, words, seed)
     if not weight.size:
         return 0
     xp, number = array_module(weight), weight.dtype.type

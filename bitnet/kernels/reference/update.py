@@ -1,5 +1,7 @@
 """One step of an optimizer: the direction, the clipped weights, and their new signs."""
 
+import math
+
 import numpy as np
 
 from bitnet.arrays import array_module, as_array
@@ -58,12 +60,42 @@ _RULES = _sgd, _adam, _adamax, _shift_adamax, _shift_adamax_code
 DIRECTIONS = {rule.__name__[1:]: rule for rule in _RULES}
 
 
-def update(rule, weight, grad, state, constants, clip, words):
+def widened(moment):
+    """Return numbers in bfloat16, uint16 as the upper halves of float32, as float32."""
+    return (moment.astype(np.uint32) << np.uint32(16)).view(np.float32)
+
+
+def random_bits(seed, shape, xp=np):
+    """Return 32 random bits per element, uint32: a hash of its index with both halves of the seed."""
+    low, high = np.uint32(seed & 0xFFFFFFFF), np.uint32(seed >> 32)
+    x = xp.arange(1, math.prod(shape) + 1, dtype=np.uint32).reshape(shape)
+    x = x * np.uint32(0x9E3779B9) + low  # 2^32 divided by the golden ratio
+    x = (x ^ (x >> np.uint32(16)) ^ high) * np.uint32(0x21F0AAAD)
+    x = (x ^ (x >> np.uint32(15))) * np.uint32(0x735A2D97)
+    return x ^ (x >> np.uint32(15))
+
+
+def narrowed(x, bits):
+    """Round float32 stochastically to bfloat16: add 16 random bits, and drop the lower half."""
+    halves = (x.view(np.uint32) + bits) >> np.uint32(16)
+    return array_module(x).where(x == x, halves, np.uint32(0x7FC0)).astype(np.uint16)
+
+
+def update(rule, weight, grad, state, constants, clip, words, seed=None):
     """Compute w <- clip(w - rate * direction, -clip, clip) in place, and write the signs to words.
 
     Return the number of signs that changed, or None if a weight is NaN.  The direction of each
     rule is elementwise, with the constants of `kernels.update`; "bop" flips weights of +1 and -1.
+    Moments in bfloat16 are rounded after the step.
     """
+    if state[0].dtype == np.uint16:
+        moments = [widened(moment) for moment in state]
+        flips = update(rule, weight, grad, moments, constants, clip, words)
+        bits = random_bits(seed, weight.shape, array_module(weight))
+        halves = bits >> np.uint32(16), bits & np.uint32(0xFFFF)
+        for own, moment, random in zip(state, moments, halves, strict=False):
+            own[...] = narrowed(moment, random)
+        return flips
     grad = as_array(grad)
     rate, *constants = (weight.dtype.type(c) for c in constants)
     if rule == "bop":

@@ -1,7 +1,5 @@
 """Losses on the scores of a classifier."""
 
-import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,28 +8,36 @@ from bitnet.arrays import array_module, as_array, like
 from bitnet.autograd import Function, Tensor, TensorLike, as_tensor
 from bitnet.errors import InputError, unfit
 from bitnet.kernels.threads import shared
+from bitnet.nn.functional.soft_targets import SoftCrossEntropy, class_weights, soft_targets
 
 PART, NUMBERS_PER_NS = 1 << 15, 0.4  # scores that stay in the cache; on one thread, about
 
 
 class SquaredHinge(Function):
-    """mean(max(0, 1 - t y)^2) with t = +1 for the label's class and -1 for the others."""
+    """mean(max(0, 1 - t y)^2) with t = +1 for the label's class and -1 for the others.
 
-    def __init__(self, labels):
-        self.labels = labels
+    `shares` (B,), which sum to 1, replace 1 / B.
+    """
+
+    def __init__(self, labels, shares=None):
+        self.labels, self.shares = labels, shares
 
     def forward(self, scores):  # (B, C)
         xp = array_module(scores)
         self.targets = xp.where(self.labels[:, None] == xp.arange(scores.shape[1]), 1, -1)
         self.targets = self.targets.astype(scores.dtype)
         self.slack = xp.maximum(0, 1 - self.targets * scores)
-        return (self.slack * self.slack).mean()
+        squares = self.slack * self.slack
+        return squares.mean() if self.shares is None else self.shares @ squares.mean(axis=1)
 
     def backward(self, grad_y):
-        return grad_y * (-2 / self.slack.size) * self.targets * self.slack
+        grad_scores = grad_y * (-2 / self.slack.size) * self.targets * self.slack
+        if self.shares is not None:
+            grad_scores *= self.shares[:, None] * len(self.shares)
+        return grad_scores
 
 
-def squared_hinge(scores: TensorLike, labels: Any) -> Tensor:
+def squared_hinge(scores: TensorLike, labels: Any, weight: Any = None) -> Tensor:
     """Return the mean squared hinge loss, `mean(max(0, 1 - t y)^2)` over batch and classes.
 
     This is the loss of the papers: t is +1 for the correct class and -1 for the others, and y is
@@ -43,6 +49,9 @@ def squared_hinge(scores: TensorLike, labels: Any) -> Tensor:
         Floats of shape (B, C), one or more rows.
     labels : array
         Integers of shape (B,), from 0 to C - 1.
+    weight : array, optional
+        The weight of the rows of each class, of shape (C,), 0 or more; the mean over the batch is
+        weighted, and divided by the sum of the weights of its rows.
 
     Returns
     -------
@@ -54,8 +63,11 @@ def squared_hinge(scores: TensorLike, labels: Any) -> Tensor:
     >>> squared_hinge([[1.0, -1.0], [0.0, 0.0]], [0, 1])
     Tensor(array(0.5, dtype=float32))
     """
-    scores, labels = _check("squared_hinge", scores, labels)
-    return SquaredHinge(labels)(scores)
+    scores, labels = checked_scores("squared_hinge", scores, labels)
+    if weight is None:
+        return SquaredHinge(labels)(scores)
+    rows = class_weights("squared_hinge", weight, scores)[labels]
+    return SquaredHinge(labels, rows / rows.sum())(scores)
 
 
 class CrossEntropy(Function):
@@ -95,13 +107,20 @@ class CrossEntropy(Function):
         return grad_scores
 
 
-def cross_entropy(scores: TensorLike, labels: Any) -> Tensor:
+def cross_entropy(
+    scores: TensorLike, labels: Any, weight: Any = None, label_smoothing: float = 0.0
+) -> Tensor:
     """Return the mean cross-entropy between softmax(scores) and the labels.
 
     Parameters
     ----------
     scores, labels : Tensor or array
         As for `squared_hinge`.
+    weight : array, optional
+        As for `squared_hinge`; with `label_smoothing` each class counts with its own weight, as in
+        PyTorch.
+    label_smoothing : float, optional
+        e, from 0 to 1: the target is 1 - e + e / C for the correct class and e / C for the others.
 
     Returns
     -------
@@ -113,89 +132,13 @@ def cross_entropy(scores: TensorLike, labels: Any) -> Tensor:
     >>> round(cross_entropy([[0.0, 0.0]], [1]).item(), 4)  # log 2
     0.6931
     """
-    scores, labels = _check("cross_entropy", scores, labels)
-    return CrossEntropy(labels)(scores)
+    scores, labels = checked_scores("cross_entropy", scores, labels)
+    if weight is None and label_smoothing == 0:
+        return CrossEntropy(labels)(scores)
+    return SoftCrossEntropy(soft_targets(scores, labels, weight, label_smoothing))(scores)
 
 
-class Distillation(Function):
-    """-T^2 mean(sum_c p log q), p = softmax(teacher_scores / T), q = softmax(scores / T)."""
-
-    def __init__(self, teacher_scores, temperature):
-        self.teacher_scores, self.temperature = teacher_scores, temperature
-
-    def forward(self, scores):  # (B, C)
-        teacher = self.teacher_scores.astype(scores.dtype, copy=False)
-        self.p = array_module(scores).exp(_log_softmax(teacher / self.temperature))
-        log_q = _log_softmax(scores / self.temperature)
-        self.q = array_module(scores).exp(log_q)
-        return -(self.temperature**2) * (self.p * log_q).sum(axis=1).mean()
-
-    def backward(self, grad_y):  # T^2 and the slope 1 / T of scores / T
-        return (self.q - self.p) * (grad_y * (self.temperature / len(self.q)))
-
-
-def _log_softmax(scores):
-    """log softmax along the last axis."""
-    shifted = scores - scores.max(axis=1, keepdims=True)
-    xp = array_module(scores)
-    return shifted - xp.log(xp.exp(shifted).sum(axis=1, keepdims=True))
-
-
-def distillation(
-    scores: TensorLike,
-    labels: Any,
-    teacher_scores: Any,
-    temperature: float = 4.0,
-    weight: float = 0.5,
-    hard: Callable[[TensorLike, Any], Tensor] = cross_entropy,
-) -> Tensor:
-    """Return a loss on the labels and on the scores of a teacher, such as a float twin.
-
-    `(1 - weight) * hard(scores, labels) + weight * T^2 * H(p, q)`, where H(p, q) is the mean
-    cross-entropy `-mean(sum_c p log q)` of `q = softmax(scores / T)` with the teacher's
-    `p = softmax(teacher_scores / T)` (Hinton et al., arXiv 1503.02531, section 2); T^2 compensates
-    for the gradient of the soft part, which falls with 1 / T^2.  The teacher gets no gradient.
-
-    Parameters
-    ----------
-    scores, labels : Tensor or array
-        As for `squared_hinge`.
-    teacher_scores : array
-        Floats of shape (B, C).
-    temperature : float, optional
-        T, above 0.
-    weight : float, optional
-        The share of the soft part, from 0 to 1.
-    hard : callable, optional
-        The loss on the labels.
-
-    Returns
-    -------
-    Tensor
-        A single number.
-
-    Examples
-    --------
-    >>> loss = distillation([[0.0, 0.0]], [1], [[3.0, 3.0]], temperature=2.0)
-    >>> round(loss.item(), 4)  # (log 2 + 4 log 2) / 2
-    1.7329
-    """
-    scores, labels = _check("distillation", scores, labels)
-    if not 0 < temperature < math.inf or not 0 <= weight <= 1:
-        raise InputError(
-            f"distillation: temperature is {temperature!r} and weight {weight!r}; expected a "
-            "temperature above 0 and a weight from 0 to 1"
-        )
-    teacher_scores = like(as_tensor(teacher_scores), scores)
-    teacher = _check("distillation, the teacher", teacher_scores, labels)[0].data
-    if teacher.shape != scores.shape:
-        expected = "scores and a teacher's scores of one shape (the same classes)"
-        raise unfit("distillation", expected, scores, teacher)
-    soft = Distillation(teacher, temperature)(scores)
-    return hard(scores, labels) * (1.0 - weight) + soft * float(weight)
-
-
-def _check(name, scores, labels):
+def checked_scores(name, scores, labels):
     """Return the checked scores as a Tensor and the labels as an array on their device."""
     scores = as_tensor(scores)
     labels = as_array(labels)

@@ -1,0 +1,172 @@
+"""Products on tiles: the choice between tiles and other kernels, and the loop over blocks of rows.
+
+A product has a function that copies some of its rows into tiles (`tile_rows`, `copied_patches`) and
+a layout of its columns (`tile_layouts`).  Each thread works in a room of its own.
+"""
+
+import numpy as np
+
+from bitnet.kernels.bits import Bits, words_for
+from bitnet.kernels.cpu import tiles
+from bitnet.kernels.cpu.jit import jit
+from bitnet.kernels.cpu.tile_layouts import PANEL
+from bitnet.kernels.cpu.tile_loops import MOST_PAIRS, loops, room_bytes, shape_of
+from bitnet.kernels.cpu.tile_rows import put_bits
+from bitnet.kernels.memory import aligned_empty
+from bitnet.kernels.threads import num_threads, shared
+
+# Tiles are faster for at least (this width, this number of rows), measured on an Intel Xeon; the
+# width is the smaller of the numbers of columns and of contracted elements.  Signs compete with
+# XNOR, bytes and low-bit numbers with tables, planes and vpdpbusd.  The last row of signs, which is
+# for convolutions, follows from counts of instructions.
+FASTER_FROM = {
+    "signs": ((2048, 32), (1024, 64), (512, 256), (128, 1024)),
+    "bytes": ((2048, 1), (0, 8)),
+}
+MACS_PER_NS = 1400  # approximate, one thread
+PAST_BYTES = 1 << 22  # of results that are stored past the caches
+NONE = {name: np.zeros(1, name) for name in ("int32", "int64", "float32", "uint32")}
+
+
+def pay(kind, n_rows, n_columns, n):
+    """Return whether tiles are in use, and faster for a product of a kind in FASTER_FROM."""
+    form = tiles.form()
+    if form is None or not min(n_rows, n_columns, n):
+        return False
+    width, table = min(n_columns, n), FASTER_FROM[kind]
+    return form == "emulated" or any(width >= own and n_rows >= rows for own, rows in table)
+
+
+def product(put, panels, kinds, kind, given):
+    """Return a function of (start, stop, y) that writes rows of a product to y (R, .).
+
+    `put(i, j, n_tiles, size, room, first)` copies rows from i to j into the room; `panels`,
+    `kinds` and `kind` see `tile_loops.loops`; `given(i, j)` returns what it needs to finish these
+    rows, a dictionary.
+    """
+    n_tiles, form = panels.shape[1], tiles.form()
+    loop = loops(form, kinds, panels.dtype == np.uint64, kind)
+    size, most = shape_of(n_tiles)
+
+    def rows(start, stop, y):
+        past = y.nbytes >= PAST_BYTES and not (y.ctypes.data % 64 or y.strides[0] % 64)
+        n_blocks = -(-(stop - start) // most)
+        step = 32 * -(-(stop - start) // (32 * n_blocks))
+        for i in range(start, stop, step):
+            j = min(stop, i + step)
+            first, n_bytes = room_bytes(n_tiles, j - i)
+            room = tiles.own_room(n_bytes)
+            put(i, j, n_tiles, size, room, first)
+            loop(room, first, panels, size, *given(i, j), past, y[i - start : j - start])
+
+    return rows
+
+
+def with_table(table, of=None, gain=1, flips=NONE["uint32"]):
+    """Return `given` of a product whose rows have bases or limits: table (classes, 32 P) int32.
+
+    of (places,): the class of each row, repeated for each image; None if there is one class.
+    """
+    classes = NONE["int64"] if of is None else of.ravel() * np.int64(table.strides[0])
+
+    def given(i, j):
+        own = classes[np.arange(i, j) % len(classes)]
+        return table, own, gain, NONE["int32"], NONE["float32"], flips
+
+    return given
+
+
+def with_scales(scales, shifts=None, gain=1):
+    """Return `given` of a product whose rows have scales float32, and shifts int32."""
+
+    def given(i, j):
+        own = NONE["int32"] if shifts is None else shifts[i:j]
+        return NONE["int32"][None], NONE["int64"], gain, own, scales[i:j], NONE["uint32"]
+
+    return given
+
+
+def all_rows(rows, n_rows, y, n):
+    """Write all rows of a product of n contracted elements to y, on as many threads as pay off."""
+    n_columns = y.shape[1] * (64 if y.dtype == np.uint64 else 1)
+    work_ns = n_rows * n_columns * n / MACS_PER_NS
+    step = 32 * -(-n_rows // (32 * num_threads()))  # few parts: each turns all bits into bytes
+    shared(lambda i, j: rows(i, j, y[i:j]), n_rows, min(step, 32 * MOST_PAIRS), work_ns)
+
+
+def of_bits(words):
+    """Return `put` for rows of signs, words (R, K)."""
+    return lambda i, j, *room: put_bits(words[i:j], *room)
+
+
+def padded_table(numbers, fill=0):
+    """Return integers (classes, M) as an aligned table (classes, 32 P) int32."""
+    numbers = np.atleast_2d(numbers)
+    table = aligned_empty((len(numbers), PANEL * -(-numbers.shape[1] // PANEL)), np.int32)
+    table[:, : numbers.shape[1]] = numbers
+    table[:, numbers.shape[1] :] = fill
+    return table
+
+
+def limits_of(thresholds, bases):
+    """Convert thresholds of z = total + base to limits of the total, and bits to flip.
+
+    Increasing: z >= t where total >= t - base.  Decreasing: z <= t where not z >= t + 1.  The bases
+    are one number, or integers (classes, M).  Padding columns have a limit that no total reaches.
+    """
+    values, falling = thresholds.values.astype(np.int64), ~thresholds.increasing
+    ends = np.iinfo(np.int32)
+    limits = np.clip(values + falling - np.asarray(bases), ends.min, ends.max)
+    limits = padded_table(limits, ends.max)
+    flips = np.zeros(limits.shape[1], np.bool_)
+    flips[: len(falling)] = falling
+    return limits, np.packbits(flips, bitorder="little").view(np.uint32)
+
+
+def integers_of_signs(put, shape, panels, bases, of=None):
+    """Return z (R, M) int32 of signs; shape: (R, M, contracted elements with their padding).
+
+    bases (classes, 32 P): what z is more than the total.
+    """
+    n_rows, m, n = shape
+    z = aligned_empty((n_rows, m), np.int32)
+    rows = product(put, panels, "ii", "integers", with_table(bases, of))
+    all_rows(rows, n_rows, z, n)
+    return z
+
+
+def signs_of_signs(put, shape, panels, limits, flips, of=None):
+    """Return the signs of z (R, M), as words, by limits and flips of `limits_of`."""
+    n_rows, m, n = shape
+    y = (np.zeros if len(panels) % 2 else np.empty)((n_rows, words_for(m)), np.uint64)
+    rows = product(put, panels, "ii", "signs", with_table(limits, of, flips=flips))
+    all_rows(rows, n_rows, y, n)
+    return Bits(y, (n_rows, m))
+
+
+@jit
+def _copy_patches(images, stride, taps, output, start, stop, patches):
+    """Copy the patches of outputs from start to stop; images (B, H, W C) padded, patches (R, N)."""
+    n = patches.shape[1] // (taps[0] * taps[1])
+    for row in range(start, stop):
+        place = row % (output[0] * output[1])
+        b, h, w = row // (output[0] * output[1]), place // output[1], place % output[1]
+        first = w * stride[1] * n
+        for i in range(taps[0]):
+            seen = images[b, h * stride[0] + i, first : first + taps[1] * n]
+            to = patches[row - start, i * len(seen) : (i + 1) * len(seen)]
+            for j in range(len(seen)):
+                to[j] = seen[j]
+
+
+def of_patches(images, window, output, put):
+    """Return `put` for rows that are patches of padded images (B, H, W, C), words or bytes."""
+    n = window.taps * images.shape[3]
+    images = images.reshape(*images.shape[:2], images.shape[2] * images.shape[3])
+
+    def copied(i, j, *room):
+        patches = np.empty((j - i, n), images.dtype)
+        _copy_patches(images, window.stride, window.size, output, i, j, patches)
+        put(patches, *room)
+
+    return copied
