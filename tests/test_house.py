@@ -1,6 +1,5 @@
 """`tools/house.py` on a small package: circles, upward imports, counts and the exit code."""
 
-import pathlib
 import sys
 
 import house
