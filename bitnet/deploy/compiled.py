@@ -120,7 +120,9 @@ class Compiled:
     def __call__(self, *inputs: Any) -> list[np.ndarray]:
         """Return the results for inputs in the form that the nodes take."""
         held = [own.words if isinstance(own, Bits) else own for own in inputs]
-        held = [own[0] if first == STEPS else own for own, first in zip(held, self.firsts, strict=True)]
+        held = [
+            own[0] if first == STEPS else own for own, first in zip(held, self.firsts, strict=True)
+        ]
         rows = len(held[0])
         rows_of = (own.reshape(rows, math.prod(own.shape[1:])) for own in held)
         parts = [np.ascontiguousarray(own).view(np.uint8) for own in rows_of]
