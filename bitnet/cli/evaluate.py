@@ -2,7 +2,6 @@
 
 examples:
   bitnet evaluate net.npz
-  bitnet evaluate net.checkpoint --limit 500
   bitnet evaluate net.npz --json --threads 1
   bitnet evaluate net.npz --data sensors.csv
   bitnet evaluate text.npz --data embedded-text

@@ -16,7 +16,6 @@ examples:
   bitnet train --net mlp:512,512 --epochs 5 --out net.checkpoint --log net.jsonl
   bitnet train --resume net.checkpoint --log net.jsonl
   bitnet train --data sensors.csv --label state --epochs 10
-  bitnet train --net conv:16/32,32/128 --weights 2 --activations 4 --epochs 3
   bitnet train --net lstm:64 --epochs 1 --out text.checkpoint
 """
 
