@@ -106,6 +106,16 @@ def test_others_are_refused_of_a_text(name, value):
         ("teacher_crc32", -1),
         ("temperature", 0.0),
         ("teacher_weight", 1.1),
+        ("warmup", -0.5),
+        ("warmup", 1),
+        ("weight_decay", -0.1),
+        ("weight_decay", float("nan")),
+        ("accumulate", 0),
+        ("accumulate", None),
+        ("patience", 0),
+        ("patience", 1.0),
+        ("init", 5),
+        ("init_crc32", -1),
     ],
 )
 def test_others_are_refused(name, value):
