@@ -16,7 +16,7 @@ from bitnet.kernels import threads
 OPTIONAL = {
     "numba": "the fast kernels (without it: NumPy, slow)",
     "tqdm": "progress bars",
-    "threadpoolctl": "setting the number of BLAS threads, and products of floats that share threads",
+    "threadpoolctl": "the number of BLAS threads, and products of floats on our threads",
     "scipy": "reading SVHN (extra `mat`)",
     "PIL": "reading image files (extra `images`)",
     "pooch": "`bitnet data fetch` (extra `data`)",

@@ -56,12 +56,21 @@ def test_each_part_has_one_thread_of_the_blas(monkeypatch):
     assert [library.get_num_threads() for library in devices.blas_libraries()] == before
 
 
-def test_blocks_that_overlap_leave_the_number_of_threads_as_it_was():
-    libraries = devices.blas_libraries()
-    before = [library.get_num_threads() for library in libraries]
-    for library in libraries:
-        library.set_num_threads(2)
-    inside, leave = threading.Event(), threading.Event()
+class Library:
+    """A BLAS, as threadpoolctl shows it."""
+
+    n = 2
+
+    def get_num_threads(self):
+        return self.n
+
+    def set_num_threads(self, n):
+        self.n = n
+
+
+def test_blocks_that_overlap_leave_the_number_of_threads_as_it_was(monkeypatch):
+    library, inside, leave = Library(), threading.Event(), threading.Event()
+    monkeypatch.setattr(devices, "blas_libraries", lambda: [library])
 
     def other():
         with devices.one_blas_thread():
@@ -69,19 +78,13 @@ def test_blocks_that_overlap_leave_the_number_of_threads_as_it_was():
             leave.wait(30)
 
     thread = threading.Thread(target=other)
-    try:
-        with devices.one_blas_thread():
-            thread.start()
-            assert inside.wait(30)
-        counts = [library.get_num_threads() for library in libraries]
-        leave.set()
-        thread.join(30)
-        assert counts == [1] * len(libraries)
-        assert [library.get_num_threads() for library in libraries] == [2] * len(libraries)
-    finally:
-        leave.set()
-        for library, n in zip(libraries, before, strict=True):
-            library.set_num_threads(n)
+    with devices.one_blas_thread():
+        thread.start()
+        assert inside.wait(30)
+    still = library.n
+    leave.set()
+    thread.join(30)
+    assert (still, library.n) == (1, 2)
 
 
 def test_integers_are_multiplied_as_by_numpy():
