@@ -8,14 +8,7 @@ from bitnet.data import DATASETS, TEXTS
 from bitnet.data.preparation import STEPS
 from bitnet.errors import InputError
 from bitnet.training.building import complete
-from bitnet.training.settings import (
-    BINARY_ONLY,
-    COMPUTED,
-    MAY_CHANGE,
-    NEEDS,
-    SETTINGS,
-    check_value,
-)
+from bitnet.training.settings import BINARY_ONLY, COMPUTED, MAY_CHANGE, NEEDS, SETTINGS, check_value
 
 GROUPS = "net", "data", "bits", "optimizer", "distillation", "language models"
 OF_OTHER = {
