@@ -23,6 +23,7 @@ from bitnet.nn.recurrent import GRU, LSTM, RNN, detach
 from bitnet.nn.resizing import GlobalAvgPool, Upsample
 from bitnet.nn.shift import ShiftBatchNorm
 from bitnet.nn.shortcut import Shortcut
+from bitnet.nn.standardize import Rescale, Standardize
 
 __all__ = [
     "GRU",
@@ -59,6 +60,7 @@ __all__ = [
     "RPReLU",
     "RSign",
     "ReLU",
+    "Rescale",
     "Scale",
     "ScalePixels",
     "ScaledLinear",
@@ -67,6 +69,7 @@ __all__ = [
     "ShiftBatchNorm",
     "Shortcut",
     "Sign",
+    "Standardize",
     "Upsample",
     "WithHeads",
     "auxiliary",
