@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from bitnet.arrays import array_module
 from bitnet.devices import check_generator
 from bitnet.errors import InputError, check_choice, unfit
 
@@ -24,6 +25,12 @@ def seed_for(name, moments, parameters, rng):
     if other is not None:
         raise unfit(name, "float32 parameters with moments in bfloat16", other)
     return int(rng.integers(2**63))
+
+
+def zeros_for(parameter, names, moments):
+    """Return the first moments of a parameter, by name: zeros of its type, or in bfloat16."""
+    xp, dtype = array_module(parameter), MOMENTS[moments]
+    return {name: xp.zeros_like(parameter.data, dtype=dtype) for name in names}
 
 
 def seeds_of(seed, step, n):

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 
 from bitnet import kernels
-from bitnet.arrays import array_module, like, to_cpu
+from bitnet.arrays import like, to_cpu
 from bitnet.autograd import Parameter
 from bitnet.errors import InputError, unfit
 from bitnet.nn.state import check_state
 from bitnet.optim.gradients import expect_gradients
-from bitnet.optim.moments import MOMENTS, check_halves, seed_for, seeds_of
+from bitnet.optim.moments import check_halves, seed_for, seeds_of, zeros_for
 
 
 class Optimizer:
@@ -85,11 +85,7 @@ class Optimizer:
         self.scale_power, self.weight_decay = scale_power, weight_decay
         self.steps = self.flips = 0
         self.seed = seed_for(name, moments, self.parameters, rng)
-        dtype = MOMENTS[moments]  # None: that of the parameter
-        self.state = [
-            {name: array_module(p).zeros_like(p.data, dtype=dtype) for name in self.state_of(p)}
-            for p in self.parameters
-        ]
+        self.state = [zeros_for(p, self.state_of(p), moments) for p in self.parameters]
 
     def __repr__(self):
         return f"{type(self).__name__}(lr={self.lr:g}, {len(self.parameters)} parameters)"
@@ -122,10 +118,9 @@ class Optimizer:
         """
         with_gradient = [i for i, p in enumerate(self.parameters) if p.lazy_grad is not None]
         expect_gradients(type(self).__name__, self.parameters, warns=not self.steps)
-        for i in with_gradient:  # the moments are where the parameter is
-            self.state[i] = like(self.state[i], self.parameters[i])
         for i in with_gradient:  # all of them, before the first one moves
             self._check(self.parameters[i])
+            self.state[i] = like(self.state[i], self.parameters[i])
         self.steps += 1
         seeds = seeds_of(self.seed, self.steps, len(self.parameters))
         moving = [(self.parameters[i], [*self.state[i].values()], seeds[i]) for i in with_gradient]
@@ -145,9 +140,8 @@ class Optimizer:
         if self.weight_decay and data.ndim > 1:
             data *= data.dtype.type(1 - self.lr * self.weight_decay)
         constants = [self.rate_of(parameter), *self.constants(parameter)]
-        arrays = parameter.data, parameter.lazy_grad, state
-        rule, more = self.rule_of(parameter), (parameter.clip, words, seed)
-        flips = kernels.update(rule, *arrays, constants, *more)
+        given = self.rule_of(parameter), parameter.data, parameter.lazy_grad, state, constants
+        flips = kernels.update(*given, parameter.clip, words, seed)
         if binary and flips is not None:  # None: a weight became NaN; sign() will say so
             parameter.keep_signs(words)
         return flips or 0
@@ -190,8 +184,7 @@ class Optimizer:
         check_state(type(self).__name__, self.state_dict(), state)
         check_halves(type(self).__name__, state)
         self.steps = int(state["steps"])
-        if self.seed is not None:
-            self.seed = int(state["seed"])
+        self.seed = int(state["seed"]) if "seed" in state else None
         for i, arrays in enumerate(self.state):
             for name, array in arrays.items():
                 array[...] = like(state[f"{i}.{name}"], array)
