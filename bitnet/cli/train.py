@@ -15,7 +15,7 @@ nets for texts:
 examples:
   bitnet train --net mlp:512,512 --epochs 5 --out net.checkpoint --log net.jsonl
   bitnet train --resume net.checkpoint --log net.jsonl
-  bitnet train --net conv:16/32,32/128 --weights 2 --activations 4 --seeds 0-2 --epochs 3
+  bitnet train --data sensors.csv --label state --seeds 0-2 --epochs 10
   bitnet train --net lstm:64 --epochs 1 --out text.checkpoint
 """
 
@@ -34,23 +34,28 @@ from bitnet.cli.seeds import train_all
 from bitnet.cli.train_options import add_arguments as add_arguments
 from bitnet.cli.train_options import check_same, given_settings, new_settings
 from bitnet.cli.training_files import best_of, check_free, file_name, files_of, kept, resumed_file
-from bitnet.errors import InputError
+from bitnet.errors import InputError, visible
 from bitnet.files import locked
 from bitnet.nn.models import net_named
 from bitnet.training.experiment import Experiment
 from bitnet.training.settings import MAY_CHANGE, task_of
 from bitnet.training.trained import task_in
 
+NAMES = {"regression": "R^2, and error the mean absolute error", "multilabel": "F1 of all labels"}
 PLURALS = {"batch": "batches", "piece": "pieces"}
 # fmt: off
 COLUMNS = {  # of the table of epochs: title, width, figure of an Epoch, format
-    "images": (
+    target: (
         ("epoch", 5, "epoch", "{}"), ("loss", 8, "loss", "{:.5f}"),
-        ("train", 7, "train_accuracy", "{:.2%}"), ("valid.", 7, "validation_accuracy", "{:.2%}"),
-        ("test", 7, "test_accuracy", "{:.2%}"), ("rate", 8, "learning_rate", "{:.2e}"),
+        ("train", 7, f"train_{figure}", form), ("valid.", 7, f"validation_{figure}", form),
+        ("test", 7, f"test_{figure}", form), *more, ("rate", 8, "learning_rate", "{:.2e}"),
         ("flips", 7, "flip_ratio", "{:.2%}"), ("satur.", 7, "saturated", "{:.2%}"),
         ("dead", 7, "dead", "{:.2%}"), ("seconds", 7, "seconds", "{:.2f}"),
-    ),
+    )
+    for target, figure, form, more in (
+        ("classification", "accuracy", "{:.2%}", ()), ("multilabel", "f1", "{:.2%}", ()),
+        ("regression", "r2", "{:.4f}", (("error", 9, "test_error", "{:.4g}"),)),
+    )
 } | {
     unit: (
         ("epoch", 5, "epoch", "{}"), ("loss", 8, "loss", "{:.4f}"),
@@ -214,18 +219,23 @@ def _about_images(experiment):
     kind = "float twin of" if settings["float"] else kind
     count = net_named(settings["net"]).weights(settings["picture"], len(data.classes))
     held = f", {len(data.validation[0])} held back" if data.validation else ""
+    images = "images" if settings["input"] == "pixels" else "rows"
     yield (
         f"{kind} {settings['net']}, {count} weights, on {settings['data']}: {len(data.train[0])} "
-        f"images{held}, {len(data.test[0])} test images"
+        f"{images}{held}, {len(data.test[0])} test {images}"
     )
+    if settings["target"] != "classification":
+        yield f"target {settings['target']}: {', '.join(map(visible, data.classes)):.200}"
     prepare = f", prepared: {' '.join(settings['prepare'])}" if settings["prepare"] else ""
     yield (
         f"recipe {recipe.name}: {recipe.optimizer}, {recipe.norm} norm, {experiment.schedule}, "
-        f"batch {recipe.batch}, {recipe.loss}{prepare}"
+        f"batch {recipe.batch}, {settings['loss']}{prepare}"
     )
+    if settings["target"] != "classification":
+        yield f"train and test show {NAMES[settings['target']]}"
     if switches := _switches(settings):
         yield f"with {'; '.join(switches)}"
-    for note in recipe.notes:
+    for note in [*recipe.notes, *data.notes]:
         yield f"note: {note}"
 
 
@@ -286,6 +296,9 @@ def _switches(settings):
     planes = settings["input_planes"]
     words += [f"the {planes} highest bits of each pixel"] if planes < 8 else []
     words += ["balanced weights"] if settings["balance"] else []
+    weights, smoothing = settings["class_weights"], settings["label_smoothing"]
+    words += [f"classes weighted {weights}"] if weights else []
+    words += [f"label smoothing {smoothing:g}"] if smoothing else []
     if settings["widen"]:
         after = f"{settings['widen_after']:.0%} of the epochs"
         words.append(f"clip value {settings['widen']:g} after {after}")
@@ -300,8 +313,9 @@ def _switches(settings):
 def _row(experiment, epoch=None):
     """The line of an epoch, or without one the titles of the columns."""
     cells = []
-    for title, width, figure, form in COLUMNS[experiment.settings.get("unit", "images")]:
-        if figure == "validation_accuracy" and not experiment.data.validation:
+    settings = experiment.settings
+    for title, width, figure, form in COLUMNS[settings.get("unit") or settings["target"]]:
+        if figure.startswith("validation") and not experiment.data.validation:
             continue
         value = getattr(epoch, figure, None)
         cell = title if epoch is None else "-" if value is None else form.format(value)
@@ -314,12 +328,17 @@ def _epochs(count):
     return f"{count} epoch{'s' * (count != 1)}"
 
 
+def _in_words(target, figure):
+    """The figure of an epoch, in words."""
+    return f"R^2 {figure:.4f}" if target == "regression" else f"{figure:.2%}"
+
+
 def _conclude(say, experiment, out):
     """Print the best epoch, the files and the next command."""
     settings, best, file = experiment.settings, experiment.best, out
     figures = best and [best["validation"], best["test"]]
     if best and experiment.recipe:
-        words = [f"{figure:.2%}" for figure in figures]
+        words = [_in_words(settings["target"], figure) for figure in figures]
         held, test = "images held back", "test images"
     elif best:
         measures = [measure_of(settings["unit"], figure) for figure in figures]

@@ -3,18 +3,11 @@
 import itertools
 import pathlib
 
-from bitnet.cli.options import add_machine, check_folder
+from bitnet.cli.options import add_machine, check_folder, located
 from bitnet.data.preparation import STEPS
 from bitnet.errors import InputError
-from bitnet.training.settings import (
-    BINARY_ONLY,
-    COMPUTED,
-    MAY_CHANGE,
-    NEEDS,
-    SETTINGS,
-    check_value,
-    complete,
-)
+from bitnet.training.building import complete
+from bitnet.training.settings import BINARY_ONLY, COMPUTED, MAY_CHANGE, NEEDS, SETTINGS, check_value
 
 GROUPS = "net", "data", "bits", "optimizer", "distillation", "language models"
 OF_OTHER = {
@@ -93,6 +86,10 @@ def given_settings(args, task):
     given = {name: value for name, value in given.items() if value is not None}
     if extra := [name for name in given if task not in SETTINGS[name].tasks]:
         raise InputError(OF_OTHER[task].format(_option(extra[0])))
+    for name in {"label", "drop"} & given.keys():
+        given[name] = [text.strip() for text in given[name].split(",")]
+    if "data" in given and not args.resume:
+        given |= located(given["data"], given.get("folder"))
     if "prepare" in given:
         given["prepare"] = [] if args.prepare == "none" else args.prepare.split(",")
         if unknown := [step for step in given["prepare"] if step not in STEPS]:

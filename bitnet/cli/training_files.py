@@ -17,7 +17,8 @@ def file_name(settings):
     bits = [settings.get(name, "1") for name in ("weights", "activations")]
     kind = "" if bits == ["1", "1"] else "-{}w-{}a".format(*bits).replace(":", "-")
     kind = "-float" if settings["float"] else kind
-    return f"{net}-{settings['data']}{kind}.checkpoint"
+    data = re.sub(r"\.(csv|tsv|npz|gz)$", "", settings["data"], flags=re.IGNORECASE)
+    return f"{net}-{data}{kind}.checkpoint"
 
 
 def best_of(out):

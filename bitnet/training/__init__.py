@@ -18,6 +18,7 @@ __getattr__, __dir__, __all__ = lazily(
         "bitnet.training.rates": "RateCurve find_rate",
         "bitnet.training.reestimation": "reestimate",
         "bitnet.training.sources": "Images Split Texts",
+        "bitnet.training.targets": "f1_score mean_absolute_error r2_score",
         "bitnet.training.stopping": "EarlyStopping",
         "bitnet.training.texts": "generate",
     },
@@ -50,4 +51,7 @@ if TYPE_CHECKING:
     from bitnet.training.sources import Split as Split
     from bitnet.training.sources import Texts as Texts
     from bitnet.training.stopping import EarlyStopping as EarlyStopping
+    from bitnet.training.targets import f1_score as f1_score
+    from bitnet.training.targets import mean_absolute_error as mean_absolute_error
+    from bitnet.training.targets import r2_score as r2_score
     from bitnet.training.texts import generate as generate

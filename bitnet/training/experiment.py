@@ -14,18 +14,21 @@ from bitnet.data.preparation import GREY, Preparation
 from bitnet.data.vocabulary import Vocabulary
 from bitnet.errors import InputError
 from bitnet.nn import Module
+from bitnet.nn.models.ends import fit_ends
 from bitnet.optim.optimizers import Optimizer
 from bitnet.optim.schedules import Schedule, Warmup, Widening
 from bitnet.training import texts
+from bitnet.training.building import complete, model_of, recipe_of
 from bitnet.training.checkpoint import UNFIT_STATE, load_checkpoint, save_checkpoint
 from bitnet.training.initial import Initial, copy_parameters, read_initial
 from bitnet.training.log import check_records
 from bitnet.training.loop import Begun, Epoch, fit
 from bitnet.training.metrics import with_clip_value
 from bitnet.training.recipes import Recipe
-from bitnet.training.settings import check_settings, complete, model_of, recipe_of
-from bitnet.training.sources import Images, Split, Texts, inputs_of, read_data
+from bitnet.training.settings import check_settings
+from bitnet.training.sources import OF_DATA, Images, Split, Texts, inputs_of, read_data
 from bitnet.training.stopping import EarlyStopping
+from bitnet.training.targets import LOSSES, loss_of
 from bitnet.training.trained import Teacher, crc32_of, of_begun, read_trained
 
 
@@ -90,7 +93,7 @@ class Experiment:
         preparation: Preparation | None = None,
         vocabulary: Vocabulary | None = None,
     ) -> None:
-        settings = complete(settings)
+        given, settings = settings, complete(settings)
         check_settings(settings, known=False)
         is_text = "steps" in settings
         self.preparation: Preparation | None = None
@@ -103,10 +106,11 @@ class Experiment:
             data = texts.read_corpus(settings, vocabulary)
             found: dict = {"tokens": len(data.vocabulary), "crc32": crc32_of([data.train])}
         else:
-            names = "data", "folder", "limit", "validation", "size", "channels"
-            data = read_data(*map(settings.get, names))
-            picture, classes = list(data.train[0].shape[1:]), list(data.classes)
-            found = {"picture": picture, "classes": classes, "crc32": crc32_of(data.train)}
+            data = read_data(*map(settings.get, OF_DATA))
+            found = _facts(data, recipe_of(settings).loss)
+            found |= {"loss": settings["loss"]} if "loss" in settings else {}
+            if "batch" not in given:
+                settings["batch"] = min(settings["batch"], max(2, len(data.train[0])))
         self.settings = {**found, **settings}
         check_settings(self.settings)
         if changed := [name for name in found if found[name] != self.settings[name]]:
@@ -136,6 +140,7 @@ class Experiment:
             self.recipe = recipe_of(settings)
             self.optimizer = self.recipe.optimizer_of(self.model, **own)
             self.schedule = self.recipe.schedule()
+            fit_ends(self.model, inputs_of(self.model)(data.train[0]), data.train[1])
             self.source = self._images(data, preparation)
         if settings["warmup"]:
             self.schedule = Warmup(self.schedule, settings["warmup"])
@@ -165,7 +170,7 @@ class Experiment:
             train = np.ascontiguousarray(data.train[0])
             self.preparation = preparation or Preparation.fit(settings["prepare"], train)
             data = data.with_images(self.preparation)
-        loss, border = self.recipe.loss_of, GREY if self.preparation else None
+        loss, border = loss_of(settings, data.train[1]), GREY if self.preparation else None
         loss = self.teacher.loss(loss) if self.teacher else loss
         more = {name: settings[name] for name in ("batch", "flip", "crop")}
         more |= {"to_input": inputs_of(self.model), "border": border, "teacher": self.teacher}
@@ -307,6 +312,16 @@ class Experiment:
         save_checkpoint(
             path, self.done, *self._parts(), {"experiment": self.settings}, notes, extra
         )
+
+
+def _facts(data, loss):
+    """Return the settings that follow from a Split; `loss` is the recipe's for classes."""
+    images, _ = data.train
+    facts = {"picture": list(images.shape[1:]), "classes": list(data.classes)}
+    facts |= {"columns": list(data.columns), "target": data.target}
+    facts["input"] = "pixels" if images.dtype == np.uint8 else "numbers"
+    facts["loss"] = loss if data.target == "classification" else LOSSES[data.target][0]
+    return facts | {"crc32": crc32_of(data.train)}
 
 
 def _widening(settings, model):

@@ -17,7 +17,7 @@ from bitnet import InputError
 from bitnet.__main__ import main
 from bitnet.cli.parser import GROUPS, VERBS, module_of, parser_of
 from bitnet.data import TEXTS
-from bitnet.training.settings import complete
+from bitnet.training.building import complete
 
 KINDS = ("curves", "histograms", "filters", "codes", "confusion", "quantizers")
 PARSERS = [[verb] for verb in VERBS] + [["plot", kind] for kind in KINDS]

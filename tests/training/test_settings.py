@@ -8,14 +8,8 @@ from bitnet import InputError, kernels
 from bitnet.optim import SGD, Adam
 from bitnet.optim.schedules import Constant, Cosine, Delayed, Plateau
 from bitnet.training import texts
-from bitnet.training.settings import (
-    check_settings,
-    complete,
-    model_of,
-    recipe_of,
-    settings_of,
-    task_of,
-)
+from bitnet.training.building import complete, model_of, recipe_of
+from bitnet.training.settings import check_settings, settings_of, task_of
 from bitnet.training.sources import inputs_of, read_data
 
 

@@ -11,8 +11,8 @@ import math
 import numpy as np
 
 from bitnet.kernels import reference
-from bitnet.kernels.bits import BitPlanes, Bits, Quantized, words_for
-from bitnet.kernels.cpu import tables, tile_bytes, tile_products
+from bitnet.kernels.bits import BitPlanes, Bits, words_for
+from bitnet.kernels.cpu import octets, tables, tile_bytes, tile_products
 from bitnet.kernels.cpu.jit import at_least, inner, jit
 from bitnet.kernels.cpu.pack import pack, unpack
 from bitnet.kernels.cpu.pool import add_patches_to
@@ -245,13 +245,18 @@ def _sums(numbers, patches, m, n, largest, n_rows):
     """Return the integers numbers @ patches, (m, n), for int16 (M, R) and words (R, K)."""
     if largest <= tile_bytes.LARGEST and tile_products.pay("bytes", m, n, n_rows):
         return tile_bytes.integers(numbers[:m], patches, n)
-    if not at_least("avx512"):
-        ones = Quantized(numbers[:m, :n_rows], np.ones(m, np.float32), largest)
-        return signed_gemm(ones, Bits(patches, (n_rows, n))).astype(np.int64)
-    index = column_index(patches, INTEGERS)
-    sums = aligned_empty((len(numbers), 32 * len(index)), np.int32)
-    tables.multiply_integers(numbers, index, tables.scratch_tables(index, largest), sums)
-    return sums[:m, :n]
+    if at_least("avx512"):
+        index = column_index(patches, INTEGERS)
+        sums = aligned_empty((len(numbers), 32 * len(index)), np.int32)
+        tables.multiply_integers(numbers, index, tables.scratch_tables(index, largest), sums)
+        return sums[:m, :n]
+    bits = Bits(patches, (n_rows, n))
+    if kind := octets.kind_of_numbers(largest, bits):
+        sums = np.empty((m, n), np.int32)
+        octets.integer_rows(kind, numbers[:m, :n_rows], largest, bits)(0, m, sums)
+        return sums
+    dtype = np.dtype(np.float32 if largest * n_rows < 2**24 else np.float64)
+    return (numbers[:m, :n_rows].astype(dtype) @ unpack(bits, dtype)).astype(np.int64)
 
 
 def _bits_of(x):

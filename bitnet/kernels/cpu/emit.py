@@ -63,6 +63,14 @@ class Value:
         """Return one bit per lane, which is 1 where this is <= the other, for signed integers."""
         return Value(self.builder, self.builder.icmp_signed("<=", self.ir, self._operand(other)))
 
+    def equal(self, other):
+        """Return one bit per lane, which is 1 where this equals the other."""
+        return Value(self.builder, self.builder.icmp_signed("==", self.ir, self._operand(other)))
+
+    def least(self, other):
+        """Return the smaller of two signed integers in each lane."""
+        return self.at_most(other).chosen(self, other)
+
     def at_least(self, other):
         """Return one bit per lane, which is 1 where this is >= the other, for floats; 0 for NaN."""
         return Value(self.builder, self.builder.fcmp_ordered(">=", self.ir, self._operand(other)))
@@ -160,10 +168,11 @@ class Emitter:
         function = cgutils.get_or_insert_function(self.builder.module, signature, name)
         return Value(self.builder, self.builder.call(function, [v.ir for v in operands]))
 
-    def repeat(self, count, values, body):
+    def repeat(self, count, values, body, unrolled=True):
         """Emit `for k in range(count): values = body(k, values)`, with the values in registers.
 
-        `count` is an i64 Value.  Return the values after the last iteration.
+        `count` is an i64 Value.  Return the values after the last iteration.  LLVM may copy the
+        body for several iterations, unless `unrolled` is False.
         """
         b, i64 = self.builder, ir.IntType(64)
         before = b.block
@@ -181,7 +190,13 @@ class Emitter:
         for phi, first, last in zip(carried, values, new, strict=True):
             phi.add_incoming(first.ir, before)
             phi.add_incoming(last.ir, b.block)
-        b.branch(head)
+        back = b.branch(head)
+        if not unrolled:
+            name = ir.MetaDataString(b.module, "llvm.loop.unroll.disable")
+            setting = b.module.add_metadata([name])
+            loop = ir.MDValue(b.module, (), str(len(b.module.metadata)))
+            loop.operands = loop, setting  # refers to itself, so that no two loops are equal
+            back.set_metadata("llvm.loop", loop)
         b.position_at_end(after)
         return [Value(b, phi) for phi in carried]
 

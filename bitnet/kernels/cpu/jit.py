@@ -185,6 +185,11 @@ def _features():
     return {name[1:] for name in text.split(",") if name.startswith("+")}
 
 
+def has(feature):
+    """Return whether this processor has a feature."""
+    return feature in _features()
+
+
 def lacking(name):
     """Return the sorted features that this processor lacks for a level."""
     return sorted(LEVELS[name] - _features())

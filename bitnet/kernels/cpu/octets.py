@@ -1,10 +1,8 @@
-"""Products of low-bit integers as bytes: one instruction computes 64 products.
+"""Products of low-bit integers as bytes, see `dots`.
 
-BitPlanes are `gain * u + base` with an unsigned byte u, and weights are `gain * s + base` with a
-signed byte s.  The instruction vpdpbusd multiplies 64 unsigned with 64 signed bytes, and adds each
-four neighbouring products to one of 16 sums.  Both operands are therefore laid out with four
-contracted elements side by side.  Gains and bases add multiples of the row sums to the sums of
-bytes, see `product` and `convolve`.
+Inputs are `gain * s + base` with signed bytes s, and weights `gain * u + base` with unsigned bytes
+u.  Gains and bases add multiples of the sums of rows and of columns to the products of bytes, see
+`product` and `convolve`.
 """
 
 import functools
@@ -13,16 +11,24 @@ import math
 import numpy as np
 
 from bitnet.kernels.bits import BitPlanes, Bits, words_for
+from bitnet.kernels.cpu.dots import (
+    OF_BITS,
+    ROWS,
+    TILES,
+    bit_panels,
+    chain,
+    kind_for,
+    padded,
+    panels,
+    rows_of,
+)
 from bitnet.kernels.cpu.emit import address
 from bitnet.kernels.cpu.jit import jit
-from bitnet.kernels.cpu.pack import unpack
-from bitnet.kernels.cpu.pixels import ROWS, VECTORS, multiply_bytes
+from bitnet.kernels.cpu.pack import transpose, unpack
 from bitnet.kernels.cpu.xnor import counted_taps, kept
-from bitnet.kernels.memory import aligned_empty, aligned_zeros
+from bitnet.kernels.memory import aligned_empty
 from bitnet.kernels.threads import shared
 
-MACS_PER_NS = 150  # approximate, one thread
-COLUMNS = 16 * VECTORS  # outputs of a tile
 SPREAD = np.array([sum((b >> i & 1) << 8 * i for i in range(8)) for b in range(256)], np.uint64)
 
 
@@ -37,66 +43,50 @@ def _gather(words, spread, factors, y):
             y[r, i] = total
 
 
-@jit
-def _make_panels(fours, panels):
-    """Arrange rows of fours (V COLUMNS, F) uint32 as columns of tiles (V, F, COLUMNS)."""
-    for j in range(len(panels)):
-        for f in range(panels.shape[1]):
-            panel = panels[j, f]
-            for m in range(COLUMNS):
-                panel[m] = fours[j * COLUMNS + m, f]
+def _convolution(kind):
+    """Compile the convolution of one kind of products."""
+    add, columns = TILES[kind], kind.columns
+
+    def run(
+        images, stride, taps, n, panels, chain, affine, bases, of, patches, sums, z, start, stop
+    ):
+        """Compute rows of z (B H', W', M) = gain * patches @ columns + row_factor * sum + base.
+
+        images (B, H, W n): padded, with n channels; bases (classes, M); patches (ROWS, P) with
+        zeros after the taps; sums (ROWS, V columns).
+        """
+        (n_rows, n_columns), (gain, row_factor) = of.shape, affine
+        at, row_stride = address(patches, "int8 int16"), patches.strides[0]
+        for row in range(start, stop):
+            b, h = row // n_rows, row % n_rows
+            for w in range(0, n_columns, ROWS):
+                count = min(ROWS, n_columns - w)
+                for r in range(count):
+                    first = (w + r) * stride[1] * n
+                    for i in range(taps[0]):
+                        seen = images[b, h * stride[0] + i, first : first + taps[1] * n]
+                        to = patches[r, i * len(seen) : (i + 1) * len(seen)]
+                        for j in range(len(seen)):
+                            to[j] = seen[j]
+                for r in range(ROWS):
+                    for m in range(sums.shape[1]):
+                        sums[r, m] = 0
+                for v in range(len(panels)):
+                    panel = address(panels, "uint8 int16") + v * panels.strides[0]
+                    to = address(sums, "int32") + 4 * v * columns
+                    add(at, row_stride, panel, panels.shape[1], chain, to, sums.strides[0])
+                for r in range(count):
+                    base, y, own, total = bases[of[h, w + r]], z[row, w + r], sums[r], np.int32(0)
+                    for k in range(patches.shape[1]):
+                        total += np.int32(patches[r, k])
+                    more = row_factor * total
+                    for m in range(len(y)):
+                        y[m] = gain * own[m] + (base[m] + more)
+
+    return jit(run, f"convolution_{kind.name}")
 
 
-@jit
-def _multiply(left, panels, sums, gain, bases, z):
-    """Compute z (R, M) = gain * left (R or more, 4 F) @ panels (V, F, COLUMNS, 4) + bases."""
-    (n_rows, n), n_fours, step = z.shape, panels.shape[1], panels.strides[1]
-    for j in range(len(panels)):
-        width, panel = (
-            min(COLUMNS, n - j * COLUMNS),
-            address(panels, "int8") + j * panels.strides[0],
-        )
-        for i in range(0, n_rows, ROWS):
-            at, to = address(left, "uint8") + i * left.strides[0], address(sums, "int32")
-            multiply_bytes(at, left.strides[0], panel, step, n_fours, to, sums.strides[0])
-            for r in range(min(ROWS, n_rows - i)):
-                row, base = z[i + r, j * COLUMNS :], bases[j * COLUMNS :]
-                for m in range(width):
-                    row[m] = gain * sums[r, m] + base[m]
-
-
-@jit
-def _convolve(
-    images, stride, taps, n, panels, gain, extra, bases, of, patches, sums, z, start, stop
-):
-    """Compute rows of z (B H', W', M) = gain * bytes @ columns + extra * their sum + base.
-
-    images (B, H, W n): padded, with n channels; panels (V, P / 4, COLUMNS, 4), in which column M
-    contains ones if extra is not 0; bases (classes, M); patches (4, P) with zeros after the taps;
-    sums (4, V COLUMNS).
-    """
-    n_rows, n_columns = of.shape
-    at, row_stride, total = address(patches, "uint8"), patches.strides[0], address(sums, "int32")
-    n_fours, step = panels.shape[1], panels.strides[1]
-    for row in range(start, stop):
-        b, h = row // n_rows, row % n_rows
-        for w in range(0, n_columns, ROWS):
-            count = min(ROWS, n_columns - w)
-            for r in range(count):
-                first = (w + r) * stride[1] * n
-                for i in range(taps[0]):
-                    seen = images[b, h * stride[0] + i, first : first + taps[1] * n]
-                    to = patches[r, i * len(seen) : (i + 1) * len(seen)]
-                    for j in range(len(seen)):
-                        to[j] = seen[j]
-            for j in range(len(panels)):
-                panel, to = address(panels, "int8") + j * panels.strides[0], total + 4 * j * COLUMNS
-                multiply_bytes(at, row_stride, panel, step, n_fours, to, sums.strides[0])
-            for r in range(count):
-                base, y, own = bases[of[h, w + r]], z[row, w + r], sums[r]
-                more = extra * own[len(y)] if extra else np.int32(0)
-                for m in range(len(y)):
-                    y[m] = gain * own[m] + (base[m] + more)
+CONVOLUTIONS = {kind: _convolution(kind) for kind in TILES}
 
 
 def form(x):
@@ -134,51 +124,80 @@ def unsigned(x):
     return y[..., : x.shape[-1]]
 
 
-def signed(weight):
-    """Return (s, gain, base) for weights `gain * s + base` with signed bytes s."""
-    if isinstance(weight, Bits):
-        return unpack(weight, np.dtype(np.int8)), 1, 0
-    gain, base = form(weight)
-    u = unsigned(weight)
-    if weight.largest <= 127:
+def signed(x):
+    """Return (s, gain, base) for operands `gain * s + base` with signed bytes s."""
+    if isinstance(x, Bits):
+        return unpack(x, np.dtype(np.int8)), 1, 0
+    gain, base = form(x)
+    u = unsigned(x)
+    if isinstance(x, BitPlanes) and x.largest <= 127:
         return (np.uint8(gain) * u + np.uint8(base % 256)).view(np.int8), 1, 0
     return (u ^ np.uint8(128)).view(np.int8), gain, base + 128 * gain  # u = s + 128
 
 
-def _panels(rows):
-    """Return rows of signed bytes (M, N) as the columns of tiles: (V, F, COLUMNS, 4)."""
-    m, n = rows.shape
-    padded = aligned_zeros((m + -m % COLUMNS, n + -n % 4), np.int8)
-    padded[:m, :n] = rows
-    fours = padded.view(np.uint32)
-    panels = aligned_empty((len(padded) // COLUMNS, fours.shape[1], COLUMNS), np.uint32)
-    _make_panels(fours, panels)
-    return panels.view(np.int8).reshape(*panels.shape, 4)
+def largest_of(x):
+    """Return the largest absolute value of the `signed` bytes of an operand."""
+    if isinstance(x, Bits):
+        return 1
+    return x.largest if isinstance(x, BitPlanes) and x.largest <= 127 else 128
+
+
+def kind_of(x, weight):
+    """Return the `dots.Kind` that multiplies the bytes of x and weight, or None."""
+    if not all(isinstance(operand, Bits) or form(operand) for operand in (x, weight)):
+        return None
+    return kind_for(largest_of(x), highest(weight))
+
+
+def kind_of_numbers(largest, x):
+    """Return the `dots.Kind` that multiplies integers up to `largest` and bytes of x, or None."""
+    return kind_for(largest, highest(x)) if form(x) else None
 
 
 def product(x, weight):
-    """Compute `bitnet.kernels.plane_gemm` of operands (B, N) and (M, N) that have a `form`."""
+    """Compute `bitnet.kernels.plane_gemm` of operands (B, N) and (M, N) that have a `kind_of`."""
+    kind, (batch, n), m = kind_of(x, weight), x.shape, weight.shape[0]
+    of_bits = isinstance(weight, Bits) and kind in OF_BITS
 
     def laid_out(weight):
-        rows, *affine = signed(weight)
-        return _panels(rows), rows.sum(axis=1, dtype=np.int32), *affine
+        if of_bits:
+            return bit_panels(transpose(weight).words, m), _row_ones(weight)
+        u = unsigned(weight)
+        return panels(kind, u, rows_are_columns=True), u.sum(axis=1, dtype=np.int32)
 
-    panels, row_sums, gain, base = kept(weight, "bytes", laid_out)
-    (x_gain, x_base), (batch, n), m = form(x), x.shape, weight.shape[0]
-    u = unsigned(x)
-    left = aligned_zeros((batch + ROWS, 4 * panels.shape[1]), np.uint8)
-    left[:batch, :n] = u
-    z, sums_gain = np.empty((batch, m), np.int32), _modular(x_gain * gain)
-    bases = _modular(x_base * gain) * row_sums + _modular([n * x_base * base])
-
-    def run(i, j):
-        sums = aligned_empty((ROWS, COLUMNS), np.int32)
-        _multiply(left[i:], panels, sums, sums_gain, bases, z[i:j])
-
-    shared(run, batch, ROWS, batch * n * m / MACS_PER_NS)
-    if base:
-        z += (_modular(x_gain * base) * u.sum(axis=1, dtype=np.int32))[:, None]
+    right, column_sums = kept(weight, f"columns of {kind.name}", laid_out)
+    (left, x_gain, x_base), (gain, base) = signed(x), form(weight)
+    bases = _modular(x_base * gain) * column_sums + _modular([n * x_base * base])
+    affine = _modular(x_gain * gain), _modular(x_gain * base)
+    largest = largest_of(x), highest(weight)
+    rows = rows_of(kind, padded(left, kind), right, largest, *affine, bases)
+    z = np.empty((batch, m), np.int32)
+    shared(lambda i, j: rows(i, j, z[i:j]), batch, ROWS, batch * n * m / kind.macs_per_ns)
     return z
+
+
+def integer_rows(kind, numbers, largest, x, scales=None):
+    """Return a function of (start, stop, y) for rows of numbers @ x, with or without scales.
+
+    numbers (R, B) of at most `largest`; x (B, N): Bits, BitPlanes or pixels with this
+    `kind_of_numbers`.  The function writes int32, or float32 with scales (R,).
+    """
+    if isinstance(x, Bits) and kind in OF_BITS:
+        right = bit_panels(x.words, x.shape[1])
+    else:
+        right = kept_in_planes(x, f"rows of {kind.name}", lambda x: panels(kind, unsigned(x)))
+    given = kind, padded(numbers, kind), right, (largest, highest(x)), *form(x)
+    return rows_of(*given, scales=scales, factor=getattr(x, "scale", 1.0))
+
+
+def kept_in_planes(x, name, make):
+    """Return a layout, cached in prepared BitPlanes and otherwise made in each call."""
+    return kept(x, name, make) if isinstance(x, BitPlanes) else make(x)
+
+
+def _row_ones(x):
+    """Return the number of ones in each row of Bits, int32."""
+    return np.bitwise_count(x.words).sum(axis=-1, dtype=np.int32)
 
 
 def _modular(number):
@@ -187,40 +206,47 @@ def _modular(number):
 
 
 def convolve(x, weight, window):
-    """Compute `bitnet.kernels.plane_conv` of operands that have a `form`."""
+    """Compute `bitnet.kernels.plane_conv` of operands that have a `kind_of`."""
     (m, *taps, channels), (n_images, *size, _) = weight.shape, x.shape
-    n = math.prod(taps) * channels
+    n, kind = math.prod(taps) * channels, kind_of(x, weight)
 
     def laid_out(weight):
-        filters, gain, base = signed(weight)
+        filters = unsigned(weight).reshape(m, n)
         by_tap = filters.reshape(m, math.prod(taps), channels).sum(axis=2, dtype=np.int32)
-        rows = filters.reshape(m, n)
-        ones = np.ones((1 if base else 0, n), np.int8)
-        return _panels(np.concatenate([rows, ones])), by_tap, gain, base
+        return panels(kind, filters, rows_are_columns=True), by_tap
 
-    panels, by_tap, gain, base = kept(weight, "bytes of a convolution", laid_out)
-    x_gain, x_base = form(x)
+    right, by_tap = kept(weight, f"filters of {kind.name}", laid_out)
+    (images, x_gain, x_base), (gain, base) = signed(x), form(weight)
     counted, of = counted_taps(window, size)
     bases = _modular(x_base * gain) * (counted @ by_tap.T)
     bases += _modular(x_base * base * channels) * counted.sum(axis=1, dtype=np.int32)[:, None]
-    outside = _highest(x) if window.border == 1 else 0
     border = ((0, 0), *window.padding, (0, 0))
-    images = np.pad(unsigned(x), border, constant_values=outside)
+    images = images.astype(kind.dtypes[0], copy=False)
+    images = np.pad(images, border, constant_values=_outside(x, window.border, x_gain, x_base))
     images = images.reshape(*images.shape[:2], images.shape[2] * channels)
     z = np.empty((n_images * len(of), of.shape[1], m), np.int32)
 
     def run(start, stop):
-        patches = aligned_zeros((ROWS, 4 * panels.shape[1]), np.uint8)
-        sums = aligned_empty((ROWS, COLUMNS * len(panels)), np.int32)
-        given = images, window.stride, window.size, channels, panels, _modular(x_gain * gain)
-        rest = _modular(x_gain * base), bases, of, patches, sums, z
-        _convolve(*given, *rest, start, stop)
+        patches = padded(np.zeros((0, n), np.int8), kind)
+        sums = aligned_empty((ROWS, kind.columns * len(right)), np.int32)
+        given = images, window.stride, window.size, channels, right
+        given += (chain(largest_of(x), highest(weight)),)
+        affine = _modular(x_gain * gain), _modular(x_gain * base)
+        CONVOLUTIONS[kind](*given, affine, bases, of, patches, sums, z, start, stop)
 
-    shared(run, len(z), 1, z.size * n / MACS_PER_NS)
+    shared(run, len(z), 1, z.size * n / kind.macs_per_ns)
     return z.reshape(n_images, *of.shape, m)
 
 
-def _highest(x):
+def _outside(x, border, gain, base):
+    """Return the signed byte of pixels in the padding, which count as 0 or as all planes ±1."""
+    if not border:
+        return 0
+    x_gain, x_base = form(x)
+    return (x_gain * (highest(x) if border == 1 else 0) + x_base - base) // gain
+
+
+def highest(x):
     """Return the byte of which all planes are +1."""
     if not isinstance(x, BitPlanes):
         return 255 if isinstance(x, np.ndarray) else 1

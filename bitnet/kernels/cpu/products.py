@@ -1,11 +1,13 @@
 """Selection of a product by the number of bits of the operands and the processor level.
 
-signs with signs               XOR and popcount                        `xnor`
-1 to 3 planes with signs       one XNOR product per plane              `xnor`
-4- to 8-bit integers, pixels   with AVX-512 tables of int16, else planes  `tables`
-planes with planes             up to 4 XNOR products, else with AVX-512 vpdpbusd  `octets`
-floats with signs              with AVX-512 tables of float32, else the BLAS on ±1
-numbers with pixels, planes    with AVX-512 vpdpbusd and FMA, else the BLAS  `pixels`
+signs with signs               XOR and popcount                                     `xnor`
+k-bit inputs and weights       planes, tables or bytes, see WAYS          `xnor`, `tables`, `octets`
+integers with signs            with AVX-512 tables of int16                         `tables`
+integers with pixels, planes   bytes or words; with AVX2 signs too                  `dots`
+floats with signs              with AVX-512 tables of float32                       `tables`
+floats with pixels             with AVX-512 FMA                                     `pixels`
+
+All other products are those of a BLAS, with the signs as numbers.
 """
 
 import math
@@ -15,32 +17,66 @@ import numpy as np
 from bitnet.kernels.bits import BitPlanes, Bits, Quantized
 from bitnet.kernels.cpu import octets, pixels, tables, tile_bytes, tile_products
 from bitnet.kernels.cpu.conv import xnor_conv
-from bitnet.kernels.cpu.jit import at_least
+from bitnet.kernels.cpu.jit import at_least, vector_level
 from bitnet.kernels.cpu.pack import numbers, pack, split_planes, unpack
 from bitnet.kernels.cpu.tables import FLOATS, INTEGERS, column_index, row_index
 from bitnet.kernels.cpu.xnor import counted_taps, kept, xnor_gemm
 from bitnet.kernels.memory import aligned_empty
 from bitnet.kernels.threads import shared
 
-MANY_PLANES = 4  # more products of planes with planes than this are slower than bytes
-TABLE_PLANES = 4  # from this number of planes on tables are faster than products of planes
+# by level, the ways to multiply k-bit inputs and m-bit weights, each with the largest k * m for
+# which it is used; the first that fits and can multiply these operands
+WAYS = {
+    "avx512": (("planes", 2), ("tables", 8), ("bytes", 64), ("planes", math.inf)),
+    "avx2": (("planes", 2), ("bytes", 64), ("planes", math.inf)),
+    "portable": (("planes", math.inf),),
+}
+WAYS_OF_CONVOLUTIONS = {
+    "avx512": (("planes", 4), ("bytes", 64), ("planes", math.inf)),
+    "avx2": (("planes", 2), ("bytes", 64), ("planes", math.inf)),
+    "portable": (("planes", math.inf),),
+}
 
 
 def plane_gemm(x, weight):
     """See `bitnet.kernels.plane_gemm`."""
     if tile_bytes.product_pays(x, weight):
         return tile_bytes.product(x, weight)
+    way = _way(WAYS, x, weight)
+    if way == "bytes":
+        return octets.product(x, weight)
     if isinstance(weight, BitPlanes):
-        if octets_pay(x, weight) and not isinstance(x, Bits):
-            return octets.product(x, weight)
         return _many_planes(x, weight)
-    n_planes = len(x.coefficients) if isinstance(x, BitPlanes) else 8
-    largest = x.largest if isinstance(x, BitPlanes) else 255
-    if at_least("avx512") and n_planes >= TABLE_PLANES and largest <= tables.largest_number():
-        return _table_product(x, weight, largest)
-    x = x if isinstance(x, BitPlanes) else split_planes(x)
+    if way == "tables":
+        return _table_product(x, weight)
+    x = split_planes(x) if isinstance(x, np.ndarray) else x
     z = sum(np.int32(c) * xnor_gemm(part, weight) for c, part in planes_of(x))
     return z + np.int32(x.offset) * row_sums(weight) if x.offset else z
+
+
+def _way(ways, x, weight):
+    """Return the name of the way to multiply these operands."""
+    products = _n_planes(x) * _n_planes(weight)
+    can = {
+        "planes": lambda: True,
+        "tables": lambda: _fits_tables(x, weight),
+        "bytes": lambda: octets.kind_of(x, weight) is not None,
+    }
+    return next(way for way, most in ways[vector_level()] if products <= most and can[way]())
+
+
+def _n_planes(x):
+    """Return the number of planes of an operand."""
+    return (
+        len(x.coefficients) if isinstance(x, BitPlanes) else 8 if isinstance(x, np.ndarray) else 1
+    )
+
+
+def _fits_tables(x, weight):
+    """Return whether one operand is Bits and the other has integers for tables."""
+    numbers = weight if isinstance(x, Bits) else x
+    both = isinstance(x, BitPlanes) and isinstance(weight, BitPlanes)
+    return not both and getattr(numbers, "largest", 255) <= tables.largest_number()
 
 
 def row_sums(x):
@@ -56,20 +92,11 @@ def row_sums(x):
     return sums
 
 
-def octets_pay(x, weight):
-    """Return whether a product of these operands is faster on bytes than with planes or tables."""
-    counts = [len(o.coefficients) if isinstance(o, BitPlanes) else 1 for o in (x, weight)]
-    least = TABLE_PLANES - 1 if isinstance(x, np.ndarray) else MANY_PLANES
-    fits = all(isinstance(o, Bits) or octets.form(o) for o in (x, weight))
-    return at_least("avx512") and fits and math.prod(counts) > least
-
-
 def plane_conv(x, weight, window):
     """See `bitnet.kernels.plane_conv`."""
     if tile_bytes.convolution_pays(x, weight, window):
         return tile_bytes.convolve(x, weight, window)
-    of_pixels = isinstance(x, np.ndarray)
-    if (of_pixels and at_least("avx512") and octets.form(weight)) or octets_pay(x, weight):
+    if _way(WAYS_OF_CONVOLUTIONS, x, weight) == "bytes":
         return octets.convolve(x, weight, window)
     if isinstance(weight, BitPlanes):
         ones = pack(np.ones((1, *weight.shape[1:]), np.float32))
@@ -78,7 +105,7 @@ def plane_conv(x, weight, window):
         return z + np.int32(weight.offset) * plane_conv(x, ones, window) if weight.offset else z
     if isinstance(x, Bits):
         return xnor_conv(x, weight, window)
-    if of_pixels:
+    if isinstance(x, np.ndarray):
         return _by_patches(x, weight, window)
     z = sum(np.int32(c) * xnor_conv(part, weight, window) for c, part in planes_of(x))
     if x.offset:
@@ -111,10 +138,10 @@ def _by_patches(pixels, weight, window):
     return z
 
 
-def _table_product(x, weight, largest):
+def _table_product(x, weight):
     """Compute `plane_gemm` with tables: x BitPlanes or pixels, weight Bits (M, N)."""
-    (batch, n), m = x.shape, weight.shape[0]
-    numbers = _integers(x) if isinstance(x, BitPlanes) else 2 * x.astype(np.int16) - np.int16(255)
+    (batch, n), m, largest = x.shape, weight.shape[0], getattr(x, "largest", 255)
+    numbers = _integers(x)
     index = kept(weight, "index", lambda weight: row_index(weight.words, n))
     rows = tables.integer_rows(numbers, index, m, largest)
     z = np.empty((batch, m), np.int32)
@@ -131,11 +158,14 @@ def _many_planes(x, weight):
     return z + np.int32(weight.offset) * row_sums(x)[:, None] if weight.offset else z
 
 
-def _integers(planes):
-    """Return the integers that planes represent, without their scale, int16 (B, N)."""
-    total = np.full(planes.shape, planes.offset, np.int16)
-    for plane, coefficient in enumerate(planes.coefficients):
-        total += np.int16(coefficient) * unpack(planes.bits[plane], np.dtype(np.int16))
+def _integers(x):
+    """Return the integers that planes (without their scale) or pixels represent, int16 (B, N)."""
+    if affine := octets.form(x):
+        gain, base = affine
+        return octets.unsigned(x).astype(np.int16) * np.int16(gain) + np.int16(base)
+    total = np.full(x.shape, x.offset, np.int16)
+    for plane, coefficient in enumerate(x.coefficients):
+        total += np.int16(coefficient) * unpack(x.bits[plane], np.dtype(np.int16))
     return total
 
 
@@ -154,26 +184,23 @@ def signed_rows(x, signs):
     The speed is in multiply-accumulates per nanosecond on one thread, approximately; it is inf for
     a function that uses threads itself.
     """
-    quantized, by_tables = isinstance(x, Quantized), at_least("avx512")
+    quantized, is_avx512 = isinstance(x, Quantized), at_least("avx512")
     if quantized and tile_bytes.signed_pays(x, signs):
         return tile_bytes.signed_rows(x, signs), tile_products.MACS_PER_NS
-    if by_tables and isinstance(signs, Bits) and x.dtype == np.float32:
+    if is_avx512 and isinstance(signs, Bits) and x.dtype == np.float32:
         kind = INTEGERS if quantized else FLOATS
         index = column_index(signs.words, kind)
         if not quantized:
             return tables.float_rows(x, index), tables.MACS_PER_NS["floats"]
         rows = tables.integer_rows(x.values, index, signs.shape[1], x.largest, scales=x.scales)
         return rows, tables.MACS_PER_NS["integers"]
-    by_bytes = by_tables and x.dtype == np.float32 and (not quantized or x.largest <= 127)
-    if by_bytes and isinstance(signs, np.ndarray) and not quantized:
-        return pixels.float_pixel_rows(x, signs), pixels.FLOAT_MACS_PER_NS
-    affine = octets.form(signs) if getattr(signs, "scale", 1) == 1 else None
-    if by_bytes and quantized and affine:
-        columns = _kept(signs, "columns", lambda x: pixels.fours(octets.unsigned(x)))
-        return pixels.byte_rows(x.values, columns, x.scales, *affine), pixels.MACS_PER_NS
+    if is_avx512 and not quantized and isinstance(signs, np.ndarray) and x.dtype == np.float32:
+        return pixels.float_rows(x, signs), pixels.MACS_PER_NS
+    if quantized and (kind := octets.kind_of_numbers(x.largest, signs)):
+        return octets.integer_rows(kind, x.values, x.largest, signs, x.scales), kind.macs_per_ns
     if not quantized:
         make = numbers if isinstance(signs, BitPlanes) else _numbers
-        factor = _kept(signs, f"as {x.dtype}", lambda signs: make(signs, x.dtype))
+        factor = octets.kept_in_planes(signs, f"as {x.dtype}", lambda signs: make(signs, x.dtype))
         return lambda i, j, y: np.matmul(x[i:j], factor, out=y), np.inf
     dtype = exact_float(x, signs)
     factor, scale = _numbers(signs, dtype), np.float32(getattr(signs, "scale", 1))
@@ -183,11 +210,6 @@ def signed_rows(x, signs):
         np.multiply(sums * x.scales[start:stop, None], scale, out=y)
 
     return rows, np.inf
-
-
-def _kept(x, name, make):
-    """Return a layout, cached in prepared BitPlanes and otherwise made in each call."""
-    return kept(x, name, make) if isinstance(x, BitPlanes) else make(x)
 
 
 def exact_float(x, signs):

@@ -126,11 +126,11 @@ def limits_of(thresholds, bases):
 def integers_of_signs(put, shape, panels, bases, of=None):
     """Return z (R, M) int32 of signs; shape: (R, M, contracted elements with their padding).
 
-    bases (classes, M): what z is more than the total.
+    bases (classes, 32 P): what z is more than the total.
     """
     n_rows, m, n = shape
     z = aligned_empty((n_rows, m), np.int32)
-    rows = product(put, panels, "ii", "integers", with_table(padded_table(bases), of))
+    rows = product(put, panels, "ii", "integers", with_table(bases, of))
     all_rows(rows, n_rows, z, n)
     return z
 
