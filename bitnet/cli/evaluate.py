@@ -2,7 +2,6 @@
 
 examples:
   bitnet evaluate net.npz
-  bitnet evaluate net.checkpoint --limit 500
   bitnet evaluate net.npz --json --threads 1
   bitnet evaluate net.npz --data sensors.csv
   bitnet evaluate text.npz --data embedded-text
@@ -58,12 +57,8 @@ def _of_images(net, args):
     figures = {"file": str(args.file), "data": data, **measure(net, images, labels)}
     first, rows = LINES[net.target], [[visible(cell) for cell in row] for row in table_of(figures)]
     last = f"{figures['images_per_second']:,.0f} images per second, without their preparation"
-    return figures, [
-        first.format(**figures),
-        *_differs(net, args, data, figures),
-        *aligned(rows),
-        last,
-    ]
+    notes = _differs(net, args, data, figures)
+    return figures, [first.format(**figures), *notes, *aligned(rows), last]
 
 
 LINES = {

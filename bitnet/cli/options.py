@@ -68,12 +68,19 @@ def add_data(parser, more=()):
         f"data set: {', '.join(names)}; or your own file or folder, as for `bitnet train`; "
         "default: the one that the net was trained on"
     )
-    group.add_argument("--data", metavar="SET|FILE", help=about)
+    group.add_argument("--data", choices=Sets(names), metavar="SET|FILE", help=about)
     about = "folder of the data; default: the one used in training, if known, or its usual place"
     group.add_argument("--folder", metavar="FOLDER", help=about)
     about = "columns of a table with the labels; default: as in training, if known"
     group.add_argument("--label", metavar="COLUMN,...", help=about)
     return group
+
+
+class Sets(tuple):
+    """The names of data sets, as choices of --data that the paths of files complete."""
+
+    def __contains__(self, value):
+        return super().__contains__(value) or is_own(value) or pathlib.Path(value).exists()
 
 
 def located(data, folder=None):

@@ -3,7 +3,8 @@
 import itertools
 import pathlib
 
-from bitnet.cli.options import add_machine, check_folder, located
+from bitnet.cli.options import Sets, add_machine, check_folder, located
+from bitnet.data import DATASETS, TEXTS
 from bitnet.data.preparation import STEPS
 from bitnet.errors import InputError
 from bitnet.training.building import complete
@@ -67,7 +68,7 @@ def _kind(setting):
     """The arguments of `add_argument` for a setting."""
     if setting.kind is bool:
         return {"action": "store_true", "default": None}
-    choices = setting.choices
+    choices = Sets((*DATASETS, *TEXTS)) if setting.name == "data" else setting.choices
     if isinstance(choices, dict):
         choices = tuple(dict.fromkeys(itertools.chain(*choices.values())))
     kind = {} if setting.kind is list else {"type": setting.kind}

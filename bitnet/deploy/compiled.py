@@ -75,6 +75,10 @@ class Compiled:
         self._local.held = *tables, room
         return self._local.held
 
+    def warm(self) -> None:
+        """Compile the loop for the level in use, or load it from the cache."""
+        self.run(np.empty((0, 1), np.uint8), np.empty(0, np.int64), False)
+
     def pays(self, rows: int) -> bool:
         """Return whether this is faster for so many rows than one kernel after the other."""
         return min(rows, USUAL_ROWS) * self.bytes_ns <= MOST_BYTES_NS
@@ -120,7 +124,9 @@ class Compiled:
     def __call__(self, *inputs: Any) -> list[np.ndarray]:
         """Return the results for inputs in the form that the nodes take."""
         held = [own.words if isinstance(own, Bits) else own for own in inputs]
-        held = [own[0] if first == STEPS else own for own, first in zip(held, self.firsts, strict=True)]
+        held = [
+            own[0] if first == STEPS else own for own, first in zip(held, self.firsts, strict=True)
+        ]
         rows = len(held[0])
         rows_of = (own.reshape(rows, math.prod(own.shape[1:])) for own in held)
         parts = [np.ascontiguousarray(own).view(np.uint8) for own in rows_of]

@@ -50,6 +50,41 @@ def patches(self, x, window, sizes, fill):
     return y
 
 
+def channels(self, x, groups):
+    """Return the place of the channels of each group."""
+    n = x.n // groups
+    if groups == 1:
+        return [x]
+    if not x.coefficients:  # bytes or floats
+        unit = 1 if x.at < 0 else 4
+        return [x.later(g * n * unit, n=n) for g in range(groups)]
+    if n % 64 == 0:
+        return [x.later(g * n // 8, n=n) for g in range(groups)]
+    found, sizes = [], (x.lines, x.wide, n)
+    for g in range(groups):
+        y = self.clear(self.planes(sizes, x.coefficients, x.offset, x.unit))
+        self.append(x.later(g * n // 64 * 8, n=n), y, 0, g * n % 64)
+        found.append(y)
+    return found
+
+
+def joined(self, parts):
+    """Put the elements of places side by side."""
+    if len(parts) == 1:
+        return parts[0]
+    first, at = parts[0], 0
+    sizes = first.lines, first.wide, sum(part.n for part in parts)
+    packed = first.coefficients, first.offset, first.unit
+    y = self.clear(self.planes(sizes, *packed)) if first.coefficients else self.numbers(sizes)
+    for x in parts:
+        if first.coefficients:
+            self.append(x, y, at)
+        else:
+            self.move(x, y.later(4 * at), 4 * x.n)
+        at += x.n
+    return y
+
+
 def taps(x, window):
     """Return the columns of the table for a window on surrounded images."""
     (down, right), (rows, columns) = window.stride, window.size

@@ -67,6 +67,7 @@ UNARY = {
     "sigmoid": lambda x: (array_module(x).tanh(floats(x) / 2) + 1) / 2,
 }
 COMPARISONS = {name: getattr(operator, name) for name in ("eq", "ne", "lt", "le", "gt", "ge")}
+MOST_COUNTED = 1 << 40  # booleans along axes of variable size
 AS_FLOATS = ("exp", "log", "tanh", "sigmoid", "hardtanh", "divide", "prelu")
 
 
@@ -363,8 +364,9 @@ class Reduce(Node):
         if self.kind == "mean":
             kind, largest = (kind if x.is_float else "float32"), None
         elif self.kind == "sum" and x.is_integer:
-            if isinstance(count, Size):
+            if isinstance(count, Size) and x.kind != "bool":
                 raise self.unlike("integers with a fixed number of summands", x)
+            count = MOST_COUNTED if isinstance(count, Size) else count
             kind, largest = "int64", x.largest * count
         return Value(tuple(shape), kind, largest, by_row=by_row)
 

@@ -257,7 +257,7 @@ def test_a_folder_of_pictures(folder, channels):
     assert (trained.classes, trained.picture) == (("dark", "light"), (8, 8, channels))
     assert trained.settings["folder"] == str(folder / "set")
     (folder / "set").rename(folder / "moved")
-    with pytest.raises(InputError, match="no folder train"):
+    with pytest.raises(InputError, match="there is no such folder"):
         main(["train", "--resume", "a.checkpoint"])
     main(["train", "--resume", "a.checkpoint", "--folder", "moved", "--quiet"])
     (folder / "moved").rename(folder / "set")
@@ -310,7 +310,7 @@ def test_a_folder_of_pictures(folder, channels):
         (["--resume", "x"], "there is no x"),
         (["--data", "mnist"], "bitnet data fetch mnist|download"),
         (["--data", "folder"], "needs --folder"),
-        (["--data", "folder", "--folder", "x"], "no folder train"),
+        (["--data", "folder", "--folder", "x"], "there is no such folder"),
         (["--folder", "x"], "remove it"),
         (["--size", "5"], "--size applies only to --data folder"),
     ],
@@ -398,7 +398,8 @@ def test_each_setting_is_an_option_unless_the_data_say_it():
     parser = argparse.ArgumentParser()
     train_options.add_arguments(parser)
     options = {action.dest for action in parser._actions}
-    said = {"picture", "classes", "tokens", "crc32", "teacher_crc32", "init_crc32"}
+    said = {"picture", "input", "classes", "columns", "tokens"}
+    said |= {"crc32", "teacher_crc32", "init_crc32"}
     assert SETTINGS.keys() - options == said
     for name in SETTINGS.keys() - said:
         assert parser.get_default(name) is None

@@ -14,7 +14,15 @@ from bitnet.training.experiment import Experiment
 from bitnet.training.sources import inputs_of, read_data
 from bitnet.training.trained import Teacher, Trained, load_trained, open_net
 
-FOUND = {"picture", "classes", "crc32"}  # by the data, and by the recipe:
+FOUND = {
+    "picture",
+    "input",
+    "classes",
+    "columns",
+    "target",
+    "loss",
+    "crc32",
+}  # by the data, and by the recipe:
 SMALL = {k: GOOD[k] for k in GOOD.keys() - FOUND - {"optimizer", "norm", "schedule"}}
 SMALL |= {"data": "embedded", "limit": 200, "epochs": 3, "batch": 20}
 
