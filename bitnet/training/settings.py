@@ -26,7 +26,7 @@ from bitnet.errors import InputError
 from bitnet.nn.functional.linear import GRADIENTS
 from bitnet.nn.models.names import LATER, PAPERS, is_language_net, net_named
 from bitnet.nn.quantized import ROUNDINGS
-from bitnet.optim.optimizers import MOMENTS
+from bitnet.optim.moments import MOMENTS
 from bitnet.quantizers import quantizer_named
 from bitnet.training import recipes, targets, texts
 
