@@ -299,7 +299,7 @@ def test_the_scale_has_a_gradient():
         (lambda: F.upsample(NUMBERS, (0, 1)), "1 or more"),
         (lambda: nn.GlobalAvgPool()(NUMBERS[:, 0, 0]), r"\(B, L, C\)"),
         (lambda: nn.RSign(3)(NUMBERS[..., :2]), r"expected an input \(..., 3\)"),
-        (lambda: nn.RSign(3, "ternary"), "ternary"),
+        (lambda: nn.RSign(3, "ternary"), "expected an elementwise quantizer"),
         (lambda: nn.BinaryConv2d(3, 4, 3, padding=((1, 1), 2, 3), rng=RNG), "two pairs"),
         (lambda: nn.BinaryConv2d(3, 4, 3, dilation=(1, 2, 3), rng=RNG), "dilation is"),
         (lambda: nn.BinaryConv2d(3, 4, 3, dilation=9, rng=RNG)(PIXELS), "does not fit"),
