@@ -1,9 +1,11 @@
-"""The time of a process before its first product, with and without cached machine code.
+"""The time of a process before it does its work: imports, first product, compilation, help.
 
     python benchmarks/startup.py
 
-Each row is a separate process.  The first has an empty cache of compiled code, and the others use
-the cache that it wrote.  Seconds count from after the import of NumPy.
+Each row is the median of processes that run one after the other.  The cold row has an empty cache
+of compiled code, and the others use the cache that it wrote.  All use compiled Python files.  The
+main job is `examples/mnist_mlp.py --quick`: a binary net and its float twin are trained, evaluated,
+frozen and used.  What it compiles takes the difference of its cold and its warm time.
 """
 
 import os
@@ -11,66 +13,68 @@ import os
 os.environ.pop("OPENBLAS_CORETYPE", None)  # a forced core type can halve the BLAS
 
 import argparse
+import pathlib
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
 
+EXAMPLE = pathlib.Path(__file__).parents[1] / "examples" / "mnist_mlp.py"
+PRODUCT = """
 import numpy as np
+from bitnet import kernels
+x = np.ones((100, 784), np.float32)
+kernels.xnor_gemm(kernels.pack(x), kernels.prepare(kernels.pack(x[:32])))
+"""
+JOBS = {
+    "python": ["-c", ""],
+    "import numpy": ["-c", "import numpy"],
+    "import bitnet": ["-c", "import numpy, bitnet"],
+    "import numba": ["-c", "import numpy, numba"],
+    "first product": ["-c", PRODUCT],
+    "bitnet --help": ["-m", "bitnet", "--help"],
+    "bitnet train --help": ["-m", "bitnet", "train", "--help"],
+    "bitnet status": ["-m", "bitnet", "status"],
+}
 
-PROCESSES = 6
 
-
-def one():
-    """Print the seconds until the first product, and until every kernel has run."""
+def elapsed_s(words, environment):
+    """Run Python with these arguments; return the seconds that the process took."""
     start = time.perf_counter()
-    import bitnet
-    from bitnet import kernels
-    from bitnet.nn import functional, models
-
-    rng = np.random.default_rng(0)
-    x = rng.standard_normal((100, 784), np.float32)
-    bits, weight = kernels.pack(x), kernels.prepare(kernels.pack(x[:32]))
-    kernels.xnor_gemm(bits, weight)
-    product_s = time.perf_counter() - start
-    pixels, labels = rng.integers(0, 256, x.shape, dtype=np.uint8), rng.integers(0, 10, 100)
-    rules = {"float32": bitnet.optim.SGD, "int8": bitnet.optim.AdaMax, "int6": bitnet.optim.Adam}
-    for grad_format, rule in rules.items():
-        rounding = "nearest" if grad_format == "float32" else "stochastic"
-        settings = {"grad_format": grad_format, "rounding": rounding}
-        model = models.binary_mlp([784, 128, 128, 10], rng=rng, **settings)
-        optimizer = rule(model.parameters(), 1e-3)
-        functional.squared_hinge(model(pixels), labels).backward()
-        optimizer.step()
-    bitnet.freeze(model).predict(pixels)
-    kernels.split_planes(pixels)
-    kernels.pack(x.T)
-    for numbers in (x, x.astype(np.float64), x.astype(np.int8), x > 0):
-        kernels.unpack(kernels.pack(numbers))
-    kernels.pack_with_mask(x)
-    kernels.pack_with_mask(x.astype(np.float64))
-    kernels.where(bits, x)
-    print(product_s, time.perf_counter() - start)
+    command = [sys.executable, *words]
+    subprocess.run(command, env=environment, check=True, capture_output=True)
+    return time.perf_counter() - start
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--one", action="store_true", help="measure in this process")
-    if parser.parse_args().one:
-        one()
-        return
+    parser.add_argument("--times", type=int, default=9, help="processes per row; default: 9")
+    parser.add_argument("--cold", type=int, default=3, help="of which compile; default: 3")
+    args = parser.parse_args()
     import machine  # not above, as it imports bitnet, which is timed
 
     print("\n".join(machine.lines()))
-    print(f"\n{'process':>10} {'first product, s':>18} {'every kernel, s':>18}")
-    with tempfile.TemporaryDirectory() as cache:
-        for i in range(PROCESSES):
-            words = [sys.executable, __file__, "--one"]
-            environment = os.environ | {"NUMBA_CACHE_DIR": cache}
-            out = subprocess.run(words, env=environment, capture_output=True, check=True).stdout
-            product_s, all_s = map(float, out.split())
-            name = "cold" if i == 0 else f"later {i}"
-            print(f"{name:>10} {product_s:18.2f} {all_s:18.2f}", flush=True)
+    print(f"\n{'process':>30} {'s':>8} {'over import numpy':>20}", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        job, colds = [str(EXAMPLE), "--quick", "--out", f"{folder}/net.npz"], []
+        environment = os.environ | {"PYTHONPYCACHEPREFIX": f"{folder}/python"}
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)
+        for i in range(args.cold + 1):
+            environment["NUMBA_CACHE_DIR"] = f"{folder}/{i}"
+            colds.append(elapsed_s(job, environment))
+        del colds[0]  # which also compiled the Python files
+        jobs = {**JOBS, "main job, warm": job}
+        times = {name: [] for name in jobs}
+        for _ in range(args.times):
+            for name, words in jobs.items():
+                times[name].append(elapsed_s(words, environment))
+    medians = {name: statistics.median(own) for name, own in times.items()}
+    medians["main job, cold"] = statistics.median(colds)
+    for name, seconds in medians.items():
+        print(f"{name:>30} {seconds:8.3f} {seconds - medians['import numpy']:20.3f}")
+    compiled_s = medians["main job, cold"] - medians["main job, warm"]
+    print(f"{'what the main job compiles':>30} {compiled_s:8.3f}")
 
 
 if __name__ == "__main__":

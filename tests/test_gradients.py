@@ -23,6 +23,7 @@ SIGNS, SIGN_WEIGHT = RNG.choice([-1.0, 1.0], (3, 70)), RNG.choice([-1.0, 1.0], (
 PIXELS = RNG.integers(0, 256, (3, 70), dtype=np.uint8)
 WINDOW = Window((2, 3), (2, 1), ((1, 0), (1, 2)))
 WHITE = Window((2, 3), (1, 2), ((1, 0), (1, 2)), border=1)
+APART = Window((2, 3), (2, 1), ((1, 0), (2, 1)), border=-1, dilation=(3, 2))
 IMAGES, FILTERS = RNG.standard_normal((3, 5, 4, 3)), RNG.standard_normal((4, 2, 3, 3))
 SIGN_IMAGES, SIGN_FILTERS = RNG.choice([-1.0, 1.0], (3, 5, 4, 3)), np.sign(FILTERS)
 PIXEL_IMAGES, NO_BIAS = RNG.integers(0, 256, (3, 5, 4, 3), dtype=np.uint8), np.zeros(4)
@@ -201,7 +202,13 @@ CASES = {
         ((side_by_side, SIGNS, X), {"surrogate": F.concatenate, "batched": (0, 1)}),
     ],
     "Mean": [((F.shapes.mean, X), {"batched": ()}), ((lambda x: x.mean(axis=-1), X), {})],
-    "Reshape": [((lambda x: x.reshape(-1, 5, 1), X), {})],
+    "Reshape": [
+        ((lambda x: x.reshape(-1, 5, 1), X), {}),
+        (
+            (lambda x: F.unpack(F.reshape(F.sign(x, None), len(x), 1, 70), np.float64), SIGNS),
+            {"surrogate": lambda x: x.reshape(len(x), 1, 70)},
+        ),
+    ],
     "Transpose": [((F.shapes.transpose, X), {}), ((lambda x: x.transpose(1, 0), X), {})],
     "MatMul": [((lambda x, w: x @ w.T, X, WEIGHT), {})],
     "Linear": [((F.linear, X, WEIGHT, BIAS), {})],
@@ -291,6 +298,7 @@ CASES = {
             {},
         ),
         ((in_three_groups, IMAGES, FILTERS[:3, ..., :1], BIAS[:3]), {}),
+        ((lambda x, w, b: F.conv2d(x, w, b, APART), IMAGES, FILTERS, BIAS), {}),
     ],
     "QuantizedConv2d": [
         (
@@ -310,6 +318,10 @@ CASES = {
             {"surrogate": lambda x, w: F.conv2d(x, w, NO_BIAS, WINDOW)},
         ),
         (
+            (lambda x, w: convolution(x, w, APART), SIGN_IMAGES, SIGN_FILTERS),
+            {"surrogate": lambda x, w: F.conv2d(x, w, NO_BIAS, APART)},
+        ),
+        (
             (lambda x, w: convolution(x, w, WHITE), SIGN_IMAGES, SIGN_FILTERS),
             {"surrogate": lambda x, w: F.conv2d(x, w, NO_BIAS, WHITE)},
         ),
@@ -326,6 +338,32 @@ CASES = {
                 SIGN_FILTERS,
             ),
             {"surrogate": lambda w: 255.0 * F.conv2d(PIXEL_IMAGES / 127.5 - 1, w, NO_BIAS, WHITE)},
+        ),
+    ],
+    "MixedLinear": [
+        (
+            (lambda x, w: F.mixed_linear(x, F.sign(w, clip_value=None)), X, SIGN_WEIGHT[:, :5]),
+            {"surrogate": lambda x, w: x @ w.T, "batched": (0,)},
+        )
+    ],
+    "MixedConv2d": [
+        (
+            (
+                lambda x, w: F.mixed_conv2d(x, F.sign(w, clip_value=None), APART, groups=3),
+                IMAGES,
+                SIGN_FILTERS[:3, ..., :1],
+            ),
+            {"surrogate": lambda x, w: F.conv2d(x, w, NO_BIAS[:3], APART, groups=3)},
+        )
+    ],
+    "Upsample": [
+        ((lambda x: F.upsample(x, (2, 3)), IMAGES), {}),
+        (
+            (
+                lambda x: F.unpack(F.upsample(F.sign(x, clip_value=None), (1, 2)), np.float64),
+                IMAGES,
+            ),
+            {"surrogate": lambda x: F.upsample(x, (1, 2))},
         ),
     ],
     "MaxPool2d": [

@@ -28,7 +28,7 @@ LIGHT = {
 }
 ONLY = {
     "data": {"__init__", "errors", "arrays", "files", "archive", "devices"},
-    "deploy": LIGHT | {"data.preparation", "data.vocabulary"},
+    "deploy": LIGHT | {"data.preparation", "data.targets", "data.vocabulary"},
 }
 OF_FREEZE = "freeze", "freezer", "quantizing", "rules", "traced"
 KNOWS_THE_TRAINER = {f"deploy.{name}" for name in OF_FREEZE}

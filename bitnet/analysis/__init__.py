@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from bitnet.analysis.repetition import repetitions as repetitions
     from bitnet.analysis.report import Summary as Summary
     from bitnet.analysis.report import summary as summary
+    from bitnet.analysis.runs import RunTable as RunTable
+    from bitnet.analysis.runs import compare_runs as compare_runs
+    from bitnet.analysis.runs import read_run as read_run
 
 __getattr__, __dir__, __all__ = lazily(
     __name__,
@@ -20,6 +23,7 @@ __getattr__, __dir__, __all__ = lazily(
         "bitnet.analysis.operations": "count_operations",
         "bitnet.analysis.repetition": "repetitions",
         "bitnet.analysis.report": "Summary summary",
+        "bitnet.analysis.runs": "RunTable compare_runs read_run",
     },
     submodules="plots",
 )

@@ -205,7 +205,7 @@ class _Counter:
         if isinstance(node, Cell):
             units, x = self._gates(node), packed_value((), node.codebook, True)  # codes of a state
         counts = {"units": units, "channels": w.shape[0], "macs": units * row, "precision": z.kind}
-        if not w.is_packed:
+        if not w.is_packed or x.is_float:
             return counts
         entered, weights = numbers_of(x), numbers_of(w)
         words = math.prod(w.shape[1:-1]) * words_for(w.shape[-1])

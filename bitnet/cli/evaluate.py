@@ -1,12 +1,13 @@
-"""`bitnet evaluate`: measure the accuracy of a net on test images, or the perplexity on a text.
+"""`bitnet evaluate`: measure a net on test images or rows, or the perplexity on a text.
 
 examples:
   bitnet evaluate net.npz
-  bitnet evaluate net.checkpoint --limit 500
   bitnet evaluate net.npz --json --threads 1
+  bitnet evaluate net.npz --data sensors.csv
   bitnet evaluate text.npz --data embedded-text
 """
 
+import pathlib
 import time
 from argparse import Namespace
 
@@ -17,6 +18,7 @@ from bitnet.cli.options import add_data, add_machine, check_number, images_of, u
 from bitnet.data import TEXTS
 from bitnet.errors import visible
 from bitnet.training.metrics import per_second
+from bitnet.training.targets import report
 from bitnet.training.trained import load_net
 
 
@@ -50,15 +52,35 @@ def _of_images(net, args):
     """The figures on the test images, and the lines to print."""
     if args.batch is not None:
         net.batch = args.batch
-    data, images, labels = images_of(net, args.file, args.data, args.folder, args.limit)
+    options = args.data, args.folder, args.limit, args.label
+    data, images, labels = images_of(net, args.file, *options)
     figures = {"file": str(args.file), "data": data, **measure(net, images, labels)}
-    first = "{file}: accuracy {accuracy:.2%} on {images} test images of {data}".format(**figures)
-    rows = [
-        (visible(name), "no image" if share is None else f"{share:.2%}")
-        for name, share in figures["classes"].items()
-    ]
+    first, rows = LINES[net.target], [[visible(cell) for cell in row] for row in table_of(figures)]
     last = f"{figures['images_per_second']:,.0f} images per second, without their preparation"
-    return figures, [first, *aligned(rows), last]
+    notes = _differs(net, args, data, figures)
+    return figures, [first.format(**figures), *notes, *aligned(rows), last]
+
+
+LINES = {
+    "classification": "{file}: accuracy {accuracy:.2%} on {images} test images of {data}",
+    "regression": "{file}: R^2 {r2:.4f}, mean absolute error {mean_absolute_error:.4g} on {images} "
+    "test rows of {data}",
+    "multilabel": "{file}: F1 {f1:.2%} over all labels, {macro_f1:.2%} as the mean of the labels, "
+    "all labels right in {exact:.2%} of {images} test images of {data}",
+}
+
+
+def table_of(figures):
+    """Yield the cells of each class, output or label."""
+    for name, share in figures.get("classes", {}).items():
+        yield name, "no image" if share is None else f"{share:.2%}"
+    outputs = figures.get("outputs", {})
+    for name, own in outputs.items() if len(outputs) > 1 else ():
+        yield name, f"R^2 {own['r2']:.4f}", f"error {own['mean_absolute_error']:.4g}"
+    for name, own in figures.get("labels", {}).items():
+        shares = ((key, own[key]) for key in ("precision", "recall"))
+        words = (f"{key} {'-' if share is None else format(share, '.2%')}" for key, share in shares)
+        yield name, f"F1 {own['f1']:.2%}", *words, f"{own['images']} images"
 
 
 def _of_text(net, args):
@@ -72,13 +94,26 @@ def _of_text(net, args):
     name, value = measure_of(net.unit, figures["loss"])
     return figures, [
         f"{args.file}: {name} {value:.4f} on {figures['tokens']} {net.unit} of {data}",
+        *_differs(net, args, data, figures),
         f"{figures['unknown']:.2%} of them are <unk>",
         f"{figures['tokens_per_second']:,.0f} {net.unit} per second, in {batch} streams",
     ]
 
 
+def _differs(net, args, data, figures):
+    """The lines that say that a net was trained on other data; the figures tell it, too."""
+    settings = getattr(net, "settings", {})
+    own, folder = settings.get("data", getattr(net, "data", None)), settings.get("folder")
+    figures["trained_on"] = own
+    if own not in (None, data):
+        return [f"note: the net was trained on {own}, not on {data}"]
+    if args.folder and folder and pathlib.Path(args.folder).resolve() != pathlib.Path(folder):
+        return [f"note: the net was trained on the files in {folder}, not in {args.folder}"]
+    return []
+
+
 def measure(net, images, labels):
-    """The accuracy of a net on images as they are in files, in all and per class, and its speed.
+    """The figures of a net on images as they are in files, in all and per class, and its speed.
 
     The accuracy on a class without images is None; the speed is that of one pass without
     preparation.
@@ -88,12 +123,9 @@ def measure(net, images, labels):
     start_s = time.perf_counter()
     scores = net.scores(prepared, prepared=True)
     elapsed_s = time.perf_counter() - start_s
-    right = scores.argmax(axis=1) == labels
     names = net.classes or [str(i) for i in range(scores.shape[1])]
-    own = {name: right[labels == i] for i, name in enumerate(names)}
     return {
         "images": len(images),
-        "accuracy": float(right.mean()),
-        "classes": {name: float(a.mean()) if len(a) else None for name, a in own.items()},
+        **report(scores, labels, net.target, names),
         "images_per_second": per_second(len(images), elapsed_s),
     }

@@ -20,7 +20,7 @@ from bitnet.errors import InputError
 from bitnet.files import check_writable
 from bitnet.nn.module import evaluating
 from bitnet.training.reestimation import reestimate
-from bitnet.training.sources import inputs_of, read_data
+from bitnet.training.sources import OF_DATA, inputs_of, read_data
 from bitnet.training.trained import Trained, load_net, norms_without_batches
 
 
@@ -82,7 +82,7 @@ def _sample(net, args):
     try:
         if is_text(net):
             return text_of(net, net.vocabulary, args, max(2, args.check))[1][:, None]
-        return options.images_of(net, args.file, args.data, args.folder, args.check)[1]
+        return options.images_of(net, args.file, args.data, args.folder, args.check, args.label)[1]
     except InputError as error:
         raise InputError(f"{error}; or add --check 0 to freeze without a comparison") from None
 
@@ -119,9 +119,8 @@ def _reestimate(trained, args):
             f"--data is {args.data}, but --reestimate takes the training images of "
             f"{settings['data']}; remove one of them"
         )
-    names = "data", "folder", "limit", "validation", "size", "channels"
     folder = {"folder": args.folder or settings["folder"]}
-    data = read_data(*((settings | folder)[name] for name in names)).train
+    data = read_data(*((settings | folder)[name] for name in OF_DATA)).train
     count, rng = settings["batch"], np.random.default_rng(settings["seed"])
     n = min(args.reestimate, len(data[0]) // count)
     parts = np.split(rng.permutation(len(data[0]))[: n * count], n)

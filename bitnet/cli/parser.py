@@ -12,11 +12,13 @@ from bitnet.errors import InputError, check_choice
 GROUPS = {
     "train and use a net": {
         "train": "train a net and write a checkpoint after each epoch",
+        "lr-find": "train with rising learning rates, plot the loss, and suggest a rate",
         "evaluate": "measure the accuracy or the perplexity of a net, and its speed",
         "freeze": "convert a checkpoint into a small file of bits and integer thresholds",
         "predict": "classify images, or continue a text",
     },
     "look inside": {
+        "runs": "compare trainings by their logs or checkpoints in one table",
         "summary": "list layers, weights and bytes; estimate energy and operations",
         "inspect": "show the weights and thresholds of a layer",
         "plot": "draw training curves, weights, quantizers or a confusion matrix",
@@ -28,6 +30,10 @@ GROUPS = {
     },
 }
 VERBS = {verb: about for verbs in GROUPS.values() for verb, about in verbs.items()}
+COMPARE = (
+    "unknown verb compare; `bitnet runs` compares trainings, and `bitnet freeze --check N` a "
+    "frozen net with the trained one"
+)
 KINDS = {int: "a whole number", float: "a number"}
 
 
@@ -50,7 +56,7 @@ def parser_of(verbs):
 
 def module_of(verb):
     """Import the module of a verb."""
-    return importlib.import_module(f"bitnet.cli.{verb}")
+    return importlib.import_module(f"bitnet.cli.{verb.replace('-', '_')}")
 
 
 class _Formatter(argparse.RawDescriptionHelpFormatter):
@@ -101,6 +107,8 @@ class Parser(argparse.ArgumentParser):
     def _check_value(self, action, value):
         if action.choices is not None and value not in action.choices:
             name = action.option_strings[0] if action.option_strings else action.metavar
+            if value == "compare" and "runs" in action.choices:
+                self.error(COMPARE)
             try:
                 check_choice(None, [*map(str, action.choices)], **{name: str(value)})
             except InputError as error:

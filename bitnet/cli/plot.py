@@ -89,7 +89,14 @@ def main(args: Namespace) -> None:
         use_machine(args)
         check_number("limit", args.limit, 0, 10**9)
         net = open_net(args.file)
-        _, images, labels = images_of(net, args.file, args.data, args.folder, args.limit)
+        if net.target != "classification":
+            raise InputError(
+                f"{args.file} predicts {net.target}, which has no confusion matrix; see `bitnet "
+                "evaluate` for its figures"
+            )
+        _, images, labels = images_of(
+            net, args.file, args.data, args.folder, args.limit, args.label
+        )
         classes = net.classes or [str(i) for i in range(net.sizes[-1])]
         predictions = net.predict(images)
         plots.plot_confusion(labels, predictions, classes, path=args.out)

@@ -19,13 +19,13 @@ from bitnet.cli.nets import is_text
 from bitnet.cli.options import check_number
 from bitnet.errors import InputError
 from bitnet.nn.models import net_named
-from bitnet.nn.models.names import PAPERS, is_language_net
+from bitnet.nn.models.names import LATER, PAPERS, is_language_net
 from bitnet.training.settings import ARGUMENTS, bits_or_name
 from bitnet.training.trained import Trained, load_net
 
 MNIST, CIFAR = (28, 28, 1), (32, 32, 3)
 NET = (
-    f"a checkpoint, a net from `bitnet freeze`, or a name: {', '.join(PAPERS)}, mlp:512,512 "
+    f"a checkpoint, a net from `bitnet freeze`, or a name: {', '.join([*PAPERS, *LATER])}, mlp:512,512 "
     "(units), conv:32,32/64,64/256 (blocks of 3x3 convolutions/units), lstm:300 (a language model)"
 )
 BITS = "1 to 8, or a quantizer, such as log:4; default: 1, for language models 4"

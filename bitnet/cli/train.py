@@ -15,7 +15,7 @@ nets for texts:
 examples:
   bitnet train --net mlp:512,512 --epochs 5 --out net.checkpoint --log net.jsonl
   bitnet train --resume net.checkpoint --log net.jsonl
-  bitnet train --net conv:16/32,32/128 --weights 2 --activations 4 --epochs 3
+  bitnet train --data sensors.csv --label state --seeds 0-2 --epochs 10
   bitnet train --net lstm:64 --epochs 1 --out text.checkpoint
 """
 
@@ -27,29 +27,35 @@ import signal
 from argparse import Namespace
 
 from bitnet.cli.command import Terminated, handling
-from bitnet.cli.log import Log
+from bitnet.cli.log import SUFFIXES, log_of
 from bitnet.cli.nets import measure_of
 from bitnet.cli.options import check_suffix, use_machine
+from bitnet.cli.seeds import train_all
 from bitnet.cli.train_options import add_arguments as add_arguments
-from bitnet.cli.train_options import given_settings, new_settings
-from bitnet.cli.training_files import best_of, check_free, file_name, kept, resumed_file
-from bitnet.errors import InputError
-from bitnet.files import check_writable, locked
+from bitnet.cli.train_options import check_same, given_settings, new_settings
+from bitnet.cli.training_files import best_of, check_free, file_name, files_of, kept, resumed_file
+from bitnet.errors import InputError, visible
+from bitnet.files import locked
 from bitnet.nn.models import net_named
 from bitnet.training.experiment import Experiment
 from bitnet.training.settings import MAY_CHANGE, task_of
 from bitnet.training.trained import task_in
 
+NAMES = {"regression": "R^2, and error the mean absolute error", "multilabel": "F1 of all labels"}
 PLURALS = {"batch": "batches", "piece": "pieces"}
 # fmt: off
 COLUMNS = {  # of the table of epochs: title, width, figure of an Epoch, format
-    "images": (
+    target: (
         ("epoch", 5, "epoch", "{}"), ("loss", 8, "loss", "{:.5f}"),
-        ("train", 7, "train_accuracy", "{:.2%}"), ("valid.", 7, "validation_accuracy", "{:.2%}"),
-        ("test", 7, "test_accuracy", "{:.2%}"), ("rate", 8, "learning_rate", "{:.2e}"),
+        ("train", 7, f"train_{figure}", form), ("valid.", 7, f"validation_{figure}", form),
+        ("test", 7, f"test_{figure}", form), *more, ("rate", 8, "learning_rate", "{:.2e}"),
         ("flips", 7, "flip_ratio", "{:.2%}"), ("satur.", 7, "saturated", "{:.2%}"),
         ("dead", 7, "dead", "{:.2%}"), ("seconds", 7, "seconds", "{:.2f}"),
-    ),
+    )
+    for target, figure, form, more in (
+        ("classification", "accuracy", "{:.2%}", ()), ("multilabel", "f1", "{:.2%}", ()),
+        ("regression", "r2", "{:.4f}", (("error", 9, "test_error", "{:.4g}"),)),
+    )
 } | {
     unit: (
         ("epoch", 5, "epoch", "{}"), ("loss", 8, "loss", "{:.4f}"),
@@ -63,21 +69,29 @@ COLUMNS = {  # of the table of epochs: title, width, figure of an Epoch, format
 
 
 def main(args: Namespace) -> None:
-    """Train a net, or resume its training."""
+    """Train a net, or resume its training; once, or for each seed."""
+    if args.log:
+        check_suffix("--log", args.log, *SUFFIXES)
+    say = (lambda *words: None) if args.quiet else (lambda *words: print(*words, flush=True))
+    if args.seeds is None:
+        _train_one(args, say)
+    else:
+        train_all(args, say, _train_one)
+
+
+def _train_one(args, say, settings=None):
+    """Train a net, or resume its training, and return the Experiment.
+
+    `settings` are those of a new training; default: those of the arguments.
+    """
     device = use_machine(args)
     given = given_settings(args, _task(args))
-    if args.log:
-        check_suffix("--log", args.log, ".jsonl")
-    say = (lambda *words: None) if args.quiet else (lambda *words: print(*words, flush=True))
     if args.resume:
         out = resumed_file(args, lambda: new_settings(given))
     else:
-        settings = new_settings(given)
+        settings = settings or new_settings(given)
         out = pathlib.Path(args.out or file_name(settings))
-        check_suffix("--out", out, ".checkpoint")
-        paths = [out, best_of(out)] if settings.get("validation", True) else [out]
-        for path in paths + ([args.log] if args.log else []):
-            check_writable(path)
+        paths = files_of(settings, out, args.log)
     with contextlib.ExitStack() as stack:
         for path in [out] + ([args.log] if args.log else []):
             stack.enter_context(locked(path))
@@ -87,6 +101,7 @@ def main(args: Namespace) -> None:
             check_free(paths, args.log)
             experiment = Experiment(settings)
         _train(experiment, out, args, device, say)
+    return experiment
 
 
 def _train(experiment, out, args, device, say):
@@ -96,7 +111,7 @@ def _train(experiment, out, args, device, say):
         if not args.resume:
             experiment.save(out)  # before the log, so that there is something to resume
         saved = _progress(experiment)
-        log = Log(args.log, experiment) if args.log else None
+        log = log_of(args.log, experiment) if args.log else None
         experiment.to(device)
         _announce(say, experiment, out)
         with _stop() as stop:
@@ -163,12 +178,7 @@ def _progress(experiment):
 def _resumed(out, args, given):
     """The training in a file; refuses arguments that contradict it."""
     experiment = Experiment.resume(out, *map(given.get, MAY_CHANGE))
-    for name, value in given.items():
-        if name not in MAY_CHANGE and experiment.settings[name] != value:
-            raise InputError(
-                f"--{name.replace('_', '-')} is {value}, but {out} was started with "
-                f"{experiment.settings[name]}; remove it, or start a new training without --resume"
-            )
+    check_same(given, experiment.settings, out)
     return experiment
 
 
@@ -189,8 +199,13 @@ def _announce(say, experiment, out):
     settings = experiment.settings
     for line in (_about_images if experiment.recipe else _about_text)(experiment):
         say(line)
+    if words := _regularization(settings):
+        say(f"with {'; '.join(words)}")
+    if experiment.initial:
+        for line in _about_initial(experiment):
+            say(line)
     say(f"checkpoint: {out}, {experiment.done} of {settings['epochs']} epochs done")
-    if experiment.done >= settings["epochs"]:
+    if experiment.is_done:
         return
     if not experiment.recipe:
         say(f"valid. and test show the {measure_of(settings['unit'], 0.0)[0]}")
@@ -204,19 +219,51 @@ def _about_images(experiment):
     kind = "float twin of" if settings["float"] else kind
     count = net_named(settings["net"]).weights(settings["picture"], len(data.classes))
     held = f", {len(data.validation[0])} held back" if data.validation else ""
+    images = "images" if settings["input"] == "pixels" else "rows"
     yield (
         f"{kind} {settings['net']}, {count} weights, on {settings['data']}: {len(data.train[0])} "
-        f"images{held}, {len(data.test[0])} test images"
+        f"{images}{held}, {len(data.test[0])} test {images}"
     )
+    if settings["target"] != "classification":
+        yield f"target {settings['target']}: {', '.join(map(visible, data.classes)):.200}"
     prepare = f", prepared: {' '.join(settings['prepare'])}" if settings["prepare"] else ""
     yield (
         f"recipe {recipe.name}: {recipe.optimizer}, {recipe.norm} norm, {experiment.schedule}, "
-        f"batch {recipe.batch}, {recipe.loss}{prepare}"
+        f"batch {recipe.batch}, {settings['loss']}{prepare}"
     )
+    if settings["target"] != "classification":
+        yield f"train and test show {NAMES[settings['target']]}"
     if switches := _switches(settings):
         yield f"with {'; '.join(switches)}"
-    for note in recipe.notes:
+    for note in [*recipe.notes, *data.notes]:
         yield f"note: {note}"
+
+
+def _about_initial(experiment):
+    """Yield the lines about the initial weights from another training."""
+    settings, initial = experiment.settings, experiment.initial
+    source = initial.settings
+    kind = "float twin of " if source.get("float") else ""
+    of = f" ({kind}{source['net']} on {source['data']})" if "net" in source else ""
+    yield f"initial weights from {settings['init']}{of}: {initial}"
+    own, other = settings.get("classes"), source.get("classes")
+    if own and other and own != other and len(own) == len(other):
+        yield f"note: its classes are {', '.join(other):.60}; those here are {', '.join(own):.60}"
+    if source.get("prepare", []) != settings.get("prepare", []):
+        came = ", ".join(source.get("prepare", [])) or "none"
+        yield f"note: the preparation of its images was {came}; choose the same with --prepare"
+
+
+def _regularization(settings):
+    """The settings of early stopping, accumulation and decay that are on, in words."""
+    words = []
+    if settings["weight_decay"]:
+        words.append(f"weight decay {settings['weight_decay']:g}")
+    if settings["accumulate"] > 1:
+        words.append(f"{settings['accumulate']} batches per step")
+    if settings["patience"]:
+        words.append(f"a stop after {settings['patience']} epochs without a better one")
+    return words
 
 
 def _about_text(experiment):
@@ -249,6 +296,9 @@ def _switches(settings):
     planes = settings["input_planes"]
     words += [f"the {planes} highest bits of each pixel"] if planes < 8 else []
     words += ["balanced weights"] if settings["balance"] else []
+    weights, smoothing = settings["class_weights"], settings["label_smoothing"]
+    words += [f"classes weighted {weights}"] if weights else []
+    words += [f"label smoothing {smoothing:g}"] if smoothing else []
     if settings["widen"]:
         after = f"{settings['widen_after']:.0%} of the epochs"
         words.append(f"clip value {settings['widen']:g} after {after}")
@@ -263,8 +313,9 @@ def _switches(settings):
 def _row(experiment, epoch=None):
     """The line of an epoch, or without one the titles of the columns."""
     cells = []
-    for title, width, figure, form in COLUMNS[experiment.settings.get("unit", "images")]:
-        if figure == "validation_accuracy" and not experiment.data.validation:
+    settings = experiment.settings
+    for title, width, figure, form in COLUMNS[settings.get("unit") or settings["target"]]:
+        if figure.startswith("validation") and not experiment.data.validation:
             continue
         value = getattr(epoch, figure, None)
         cell = title if epoch is None else "-" if value is None else form.format(value)
@@ -272,12 +323,17 @@ def _row(experiment, epoch=None):
     return " ".join(cells)
 
 
+def _in_words(target, figure):
+    """The figure of an epoch, in words."""
+    return f"R^2 {figure:.4f}" if target == "regression" else f"{figure:.2%}"
+
+
 def _conclude(say, experiment, out):
     """Print the best epoch, the files and the next command."""
     settings, best, file = experiment.settings, experiment.best, out
     figures = best and [best["validation"], best["test"]]
     if best and experiment.recipe:
-        words = [f"{figure:.2%}" for figure in figures]
+        words = [_in_words(settings["target"], figure) for figure in figures]
         held, test = "images held back", "test images"
     elif best:
         measures = [measure_of(settings["unit"], figure) for figure in figures]
@@ -286,6 +342,8 @@ def _conclude(say, experiment, out):
     if best:
         file = best_of(out)
         say(f"best epoch: {best['epoch']}, {words[0]} on the {held}, {words[1]} on the {test}")
+    if experiment.stopping and experiment.stopping.is_over:
+        say(f"stopped early: {experiment.stopping.stalled} epochs without a better one")
     epochs = f"checkpoint after {experiment.done} epoch{'s' * (experiment.done != 1)}: {out}"
     say(epochs + (f", the best epoch: {file}" if best else ""))
     verb = ["evaluate", str(file)] if settings["float"] else ["freeze", str(file)]

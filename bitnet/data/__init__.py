@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from bitnet.data.datasets import Dataset as Dataset
     from bitnet.data.datasets import available as available
     from bitnet.data.datasets import load_dataset as load_dataset
+    from bitnet.data.datasets import read_dataset as read_dataset
     from bitnet.data.datasets import scale_pixels as scale_pixels
     from bitnet.data.download import fetch as fetch
     from bitnet.data.idx import read_idx as read_idx
@@ -33,7 +34,7 @@ __getattr__, __dir__, __all__ = lazily(
         "bitnet.data.batching": "batches",
         "bitnet.data.checksums": "verify",
         "bitnet.data.cifar": "read_cifar",
-        "bitnet.data.datasets": "DATASETS Dataset available load_dataset scale_pixels",
+        "bitnet.data.datasets": "DATASETS Dataset available load_dataset read_dataset scale_pixels",
         "bitnet.data.download": "fetch",
         "bitnet.data.idx": "read_idx",
         "bitnet.data.image_folder": "list_image_folder read_image read_images_of",

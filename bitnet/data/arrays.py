@@ -1,8 +1,10 @@
-"""Arrays of pixels from `.npy` and `.npz` files; nothing is unpickled."""
+"""Arrays from `.npy` and `.npz` files; nothing is unpickled."""
 
 import os
 import pathlib
 import zipfile
+
+import numpy as np
 
 from bitnet import archive
 from bitnet.errors import InputError, visible
@@ -10,16 +12,29 @@ from bitnet.files import opened
 
 MAGIC, MAX_BYTES, BLOCK = archive.NPY, 1 << 30, 1 << 20
 UNPACKED, MAX_RATIO = 64 << 20, 100  # an .npz file unpacks to 64 MiB plus 100 times its size
-EXPECTED = "uint8 pixels from 0 to 255 (convert floats by (255 * x).round().astype('uint8'))"
+PIXELS, EXPECTED = ("|u1",), "uint8 pixels from 0 to 255"
+EXPECTED += " (convert floats by (255 * x).round().astype('uint8'))"
+FLOATS = tuple(f"{order}f{size}" for size in (2, 4, 8) for order in "<>")
+NUMBERS = ("|b1", "|u1", "|i1", *(f"{o}{k}{n}" for n in (2, 4, 8) for k in "iu" for o in "<>"))
+NUMBERS += FLOATS
+TEXT = tuple(f"{kind}{n}" for n in range(1, 257) for kind in ("<U", ">U", "|S"))
+EXPECTED_NUMBERS = "real numbers, or text of at most 256 characters"
 
 
-def parse_npy(content, name):
-    """Return the array of pixels in the bytes of a `.npy` file."""
-    return archive.parse_npy(content, name, ("|u1",), EXPECTED)
+class Foreign(str):
+    """What an array is instead of one that can be read, as a sentence."""
 
 
-def read_arrays(path, max_bytes=MAX_BYTES):
-    """Return the arrays of pixels in an `.npz` file by name, or in a `.npy` file as {"": array}."""
+def parse_npy(content, name, types=PIXELS, expected=EXPECTED):
+    """Return the array in the bytes of a `.npy` file: pixels, or numbers of other `types`."""
+    return archive.parse_npy(content, name, types, expected)
+
+
+def read_arrays(path, types=PIXELS, expected=EXPECTED, max_bytes=MAX_BYTES):
+    """Return the arrays in an `.npz` file by name, or in a `.npy` file as {"": array}.
+
+    An array of an `.npz` file that has another type is `Foreign`.
+    """
     path = pathlib.Path(path)
     with opened(path, "a .npy or .npz file") as file:
         start = file.read(6)
@@ -30,9 +45,9 @@ def read_arrays(path, max_bytes=MAX_BYTES):
                 raise InputError(
                     f"{path}: the file is too large; expected at most {max_bytes} bytes"
                 )
-            return {"": parse_npy(content, path)}
+            return {"": parse_npy(content, path, types, expected)}
         try:
-            return _read_npz(file, path, max_bytes)
+            return _read_npz(file, path, types, expected, max_bytes)
         except InputError:
             raise
         except (*archive.DAMAGED, OSError) as error:  # OSError: a place outside of the file
@@ -41,7 +56,7 @@ def read_arrays(path, max_bytes=MAX_BYTES):
             ) from None
 
 
-def _read_npz(file, path, max_bytes):
+def _read_npz(file, path, types, expected, max_bytes):
     """Return the arrays of an `.npz` file by name."""
     with zipfile.ZipFile(file) as opened_zip:
         members = opened_zip.infolist()
@@ -53,9 +68,13 @@ def _read_npz(file, path, max_bytes):
         arrays = {}
         for info in members:
             name = info.filename.removesuffix(".npy")
+            where = f"{path}: {visible(name):.60}"
             with opened_zip.open(info) as member:
-                content = _whole(member, info.file_size)
-            arrays[name] = parse_npy(content.toreadonly(), f"{path}: {visible(name):.60}")
+                content = _whole(member, info.file_size).toreadonly()
+            try:
+                arrays[name] = parse_npy(content, where, types, expected)
+            except InputError as error:
+                arrays[name] = Foreign(str(error))
         return arrays
 
 
@@ -67,3 +86,15 @@ def _whole(member, n_bytes):
     if done < n_bytes or member.read(1):
         raise EOFError(f"a member has other than the {n_bytes} bytes that the file states")
     return content
+
+
+def as_numbers(array, name):
+    """Return real numbers as float32; refuse NaN, infinity and too large ones."""
+    with np.errstate(over="ignore"):
+        numbers = np.ascontiguousarray(array, np.float32)
+    if not np.isfinite(numbers).all():
+        raise InputError(
+            f"{name}: NaN, infinity or a number too large for float32; fill it in, or remove its "
+            "rows"
+        )
+    return numbers

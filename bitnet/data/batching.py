@@ -29,7 +29,8 @@ def batches(
     Parameters
     ----------
     images, labels : numpy.ndarray
-        Images of shape (count, ...), floats finite, and integer labels of shape (count,).
+        Images of shape (count, ...), floats finite, and their labels: integers of shape (count,)
+        for classes, or numbers of shape (count,) or (count, outputs), floats finite.
     batch_size : int
         Images per batch, 1 or more.
     rng : numpy.random.Generator, optional
@@ -71,13 +72,14 @@ def batches(
     images, labels = plain(images, "images"), plain(labels, "labels")
     check_count("batches", batch_size=batch_size)
     batch_size = int(batch_size)
-    fit = labels.ndim == 1 and labels.shape == images.shape[:1] and labels.dtype.kind in "iu"
-    if not fit or not labels.size:
+    fit = labels.ndim in (1, 2) and labels.shape[:1] == images.shape[:1]
+    if not fit or not labels.size or labels.dtype.kind not in "biuf":
         came = f"images of shape {images.shape} and {labels.dtype} labels of shape {labels.shape}"
-        expected = "one integer label per image, and at least one image"
+        expected = "one label, or row of numbers, per image, and at least one image"
         raise InputError(f"batches: {came}; expected {expected}")
-    if images.dtype.kind == "f" and not np.isfinite(images).all():
-        raise InputError("batches: the images contain NaN or infinity; clean the data first")
+    for what, array in (("images", images), ("labels", labels)):
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise InputError(f"batches: the {what} contain NaN or infinity; clean the data first")
     if rng is not None:
         check_generator("batches", rng)
         if batch_size > len(images):
@@ -90,19 +92,6 @@ def batches(
     if border is None:
         border = -1 if images.dtype.kind == "f" else 0
     return Batches(images, labels, batch_size, rng, (bool(flip), pad, border), prefetch)
-
-
-def check_labels(what, images, labels, n_classes):
-    """Raise InputError unless there is one whole number below `n_classes` per image."""
-    images = np.atleast_1d(images)
-    if labels.shape != images.shape[:1]:
-        came = f"labels of shape {labels.shape} for images of shape {images.shape}"
-        raise InputError(f"{what} has {came}; expected {len(images)}, one per image")
-    if labels.dtype.kind not in "iu":
-        raise InputError(f"{what} has {labels.dtype} labels; expected whole numbers")
-    if labels.size and not 0 <= labels.min() <= labels.max() < n_classes:
-        wrong = labels.min() if labels.min() < 0 else labels.max()
-        raise InputError(f"{what} has the label {wrong}; expected 0 to {n_classes - 1}")
 
 
 def _check_changes(images, rng, pad):

@@ -150,6 +150,7 @@ def find_files(name, folder):
     ends = (".gz", "") if known.kind == "idx" else ("",)
     found = {}
     for file in known.files:
-        paths = (place / f"{file.name}{end}" for place in places for end in ends)
+        names = {file.name, file.name.replace("-idx", ".idx")}  # as unpacked by some programs
+        paths = (place / f"{name}{end}" for place in places for name in names for end in ends)
         found[file.name] = next(filter(pathlib.Path.is_file, paths), None)
     return found

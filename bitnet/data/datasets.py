@@ -2,18 +2,19 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from bitnet.arrays import plain
-from bitnet.data.batching import check_labels
 from bitnet.data.catalogue import PUBLISHED, find_files, folder_of, published
 from bitnet.data.cifar import read_cifar, read_class_names
 from bitnet.data.display import grouped, image_table, size_in_words
 from bitnet.data.idx import read_idx
 from bitnet.data.image_folder import read_image_folder
+from bitnet.data.own import read_own
 from bitnet.data.svhn import read_svhn
+from bitnet.data.targets import TARGETS, check_labels, check_targets
 from bitnet.errors import InputError, check_choice, unfit
 
 DATASETS = ("embedded", *PUBLISHED, "folder")
@@ -27,14 +28,21 @@ class Dataset:
     Attributes
     ----------
     name : str
-        One of `DATASETS`.
+        One of `DATASETS`, or the name of a file.
     train_images, test_images : numpy.ndarray
         uint8 from 0 (black) to 255: (count, height, width) for one channel,
-        (count, height, width, 3) for RGB.
+        (count, height, width, 3) for RGB; or numbers, float32, also of shape (count, inputs).
     train_labels, test_labels : numpy.ndarray
-        Class indices, integers of shape (count,).
+        Class indices, integers of shape (count,); for other targets numbers (float32), or labels
+        that are 0 or 1, of shape (count, outputs).
     classes : tuple of str
-        The names of the classes.
+        The names of the classes, numbers or labels.
+    target : str
+        "classification", "regression" or "multilabel".
+    columns : tuple of str
+        The names of the inputs of a table; otherwise empty.
+    notes : list of str
+        What a user should know about how a file was read.
 
     Examples
     --------
@@ -51,30 +59,40 @@ class Dataset:
     test_images: np.ndarray
     test_labels: np.ndarray
     classes: tuple[str, ...]
+    target: str = TARGETS[0]
+    columns: tuple[str, ...] = ()
+    notes: list[str] = dataclasses.field(default_factory=list)
 
     def __post_init__(self):
+        check_choice("Dataset", TARGETS, target=self.target)
         for part in ("train", "test"):
             images = plain(getattr(self, f"{part}_images"), f"{part}_images")
             labels = plain(getattr(self, f"{part}_labels"), f"{part}_labels")
-            check_labels(f"Dataset: the {part} set", images, labels, len(self.classes))
+            what = f"Dataset: the {part} set"
+            check_targets(what, images, labels, self.target, len(self.classes))
             object.__setattr__(self, f"{part}_images", images)
             object.__setattr__(self, f"{part}_labels", labels)
 
     def __repr__(self):
         counts = f"{grouped(len(self.train_images))} + {grouped(len(self.test_images))} images"
-        size, classes = size_in_words(self.train_images.shape[1:]), grouped(len(self.classes))
-        return f"Dataset({self.name!r}, {counts} of {size}, {classes} classes)"
+        size, n = size_in_words(self.train_images.shape[1:]), grouped(len(self.classes))
+        outputs = {"classification": "classes", "regression": "numbers"}.get(self.target, "labels")
+        return f"Dataset({self.name!r}, {counts} of {size}, {n} {outputs})"
 
     def _repr_html_(self):
-        return image_table(repr(self), self.train_images, self.train_labels, self.classes)
+        classes = self.classes if self.target == TARGETS[0] else ()
+        return image_table(repr(self), self.train_images, self.train_labels, classes)
 
     def flattened(self) -> "Dataset":
         """Return the data set with each image as a row of height * width * channels numbers."""
         return self.with_images(lambda images: images.reshape(len(images), -1))
 
     def with_channels(self) -> "Dataset":
-        """Return the data set with images of shape (count, height, width, channels)."""
-        return self.with_images(lambda images: images[..., None] if images.ndim == 3 else images)
+        """Return the data set with images of shape (count, height, width, channels).
+
+        Rows of numbers become images of one pixel with as many channels.
+        """
+        return self.with_images(with_channels)
 
     def with_images(self, change: Callable[[np.ndarray], np.ndarray]) -> "Dataset":
         """Return the data set with `change` applied to the training and the test images."""
@@ -83,9 +101,70 @@ class Dataset:
 
     def first(self, n_train: int, n_test: int) -> "Dataset":
         """Return the data set with only its first training and test images."""
-        train = self.train_images[:n_train], self.train_labels[:n_train]
-        test = self.test_images[:n_test], self.test_labels[:n_test]
-        return Dataset(self.name, *train, *test, self.classes)
+        return dataclasses.replace(
+            self,
+            train_images=self.train_images[:n_train],
+            train_labels=self.train_labels[:n_train],
+            test_images=self.test_images[:n_test],
+            test_labels=self.test_labels[:n_test],
+        )
+
+
+def with_channels(images):
+    """Return images of shape (count, height, width, channels)."""
+    if images.ndim == 2:
+        return images[:, None, None]
+    return images[..., None] if images.ndim == 3 else images
+
+
+def read_dataset(
+    path: pathlib.Path | str,
+    target: str | None = None,
+    label: Sequence[str] = (),
+    drop: Sequence[str] = (),
+) -> Dataset:
+    """Read your own data from a file: a table, arrays, or a pair of IDX files.
+
+    Inputs that are uint8 are pixels; all others are numbers, float32.  If the file has no test
+    part, and no file with `test` in place of `train` in its name is next to it, every fifth row of
+    each class (of all rows for other targets) becomes one; the same rows each time.
+
+    Parameters
+    ----------
+    path : str or path
+        `NAME.csv` or `NAME.tsv`: columns of numbers separated by commas, semicolons or tabs, with
+        or without names in the first line, and one or more columns of labels.  `NAME.npz`: the
+        arrays `images` and `labels`, or `x_train`, `y_train`, `x_test` and `y_test`.  Or an IDX
+        file of images, such as `emnist-letters-train-images-idx3-ubyte.gz`, next to its labels.
+    target : {"classification", "regression", "multilabel"}, optional
+        What the labels are: classes (whole numbers from any number on, or text), numbers to
+        predict, or several labels that are 0 or 1.  Default: text and whole numbers are classes,
+        other numbers a regression, several columns of 0 and 1 labels; it is asked for where there
+        are too many whole numbers for classes.
+    label, drop : sequence of str, optional
+        For tables: the columns of the labels (default: that named label, class, target or y,
+        otherwise the last one), and columns to leave out.
+
+    Returns
+    -------
+    Dataset
+
+    Raises
+    ------
+    InputError
+        If the file is damaged, a cell is missing or not a number, or labels and inputs do not fit.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder, "sensors.csv")
+    ...     _ = path.write_text("heat,light,label\\n" + "20.5,3,off\\n31,8,on\\n" * 10)
+    ...     data = read_dataset(path)
+    >>> data, data.columns, data.classes
+    (Dataset('sensors.csv', 16 + 4 images of 2, 2 classes), ('heat', 'light'), ('off', 'on'))
+    """
+    return Dataset(**read_own(path, target, tuple(label), tuple(drop)))
 
 
 def load_dataset(
@@ -133,8 +212,7 @@ def load_dataset(
             raise InputError("the data set 'folder' needs folder=, the folder of the images")
         options = {"size": size, "channels": channels}
         given = {key: value for key, value in options.items() if value is not None}
-        (images, labels, test_images, test_labels), classes = read_image_folder(folder, **given)
-        return Dataset(name, images, labels, test_images, test_labels, classes)
+        return Dataset(name, **read_image_folder(folder, **given))
     if size is not None or channels is not None:
         raise InputError(f"size and channels apply only to the data set 'folder', not to {name!r}")
     if name == "embedded" and folder is not None:

@@ -1,105 +1,166 @@
 """A frozen graph as one table of operations, which a single compiled loop computes.
 
-For a few rows the walk from node to node costs more than the arithmetic.  `compiled` lists the
-operations of a graph of rows, see `bitnet.kernels.cpu.program`, or finds that some node is not
-among them.
+The walk from node to node costs more than the arithmetic of a small net, and passes large batches
+through memory.  `compiled` lists the operations of a graph, see `bitnet.kernels.cpu.program`, or
+finds that some node is not among them.
 """
 
-import dataclasses
-import functools
-import importlib
+import math
 import threading
 from typing import Any
 
 import numpy as np
 
 from bitnet.arrays import array_module
-from bitnet.deploy.operations import ALIGNED, Builder, NotCoveredError
+from bitnet.deploy import covered_numbers  # noqa: F401  (enters its functions in MAKERS)
+from bitnet.deploy.operations import ALIGNED, STEPS, Builder, NotCoveredError
+from bitnet.deploy.sizes import BATCH, at
 from bitnet.kernels import Bits
+from bitnet.kernels.threads import LEAST_NS, shared
 
-PROGRAM = "bitnet.kernels.cpu.program"
-MOST_WORK = 100_000_000  # products of single bits; above, the walk is as fast, or uses threads
+ROOM = 1 << 19  # bytes of the values of a block, half of a small second-level cache
+MOST_ROWS = 512  # of a block
+# of products of bytes in the rows that the walk takes at once: its other kernels for them are
+# faster, which pays for the time between kernels
+MOST_BYTES_NS, USUAL_ROWS = 150_000, 200
 
-_local = threading.local()
 
-
-@dataclasses.dataclass(frozen=True, eq=False)
 class Compiled:
     """The operations of a graph and what they need; see `bitnet.kernels.cpu.program`.
 
     Attributes
     ----------
-    table : int64 array (operations, columns)
-        The operations.
-    constants : uint64 array
+    table : int64 array (1 + operations, columns)
+        The operations, after a row that each thread completes.
+    constants : uint8 array
         Weights, thresholds and floats.
-    per_row : int
-        The words of memory that the values of one row take.
-    work : int
-        The approximate time of one row, in products of single bits.
-    n_outputs : int
-        The columns of the result.
-    dtype : numpy.dtype
-        The type of the result.
+    block : int
+        The rows that are computed at once.
+    work_ns : float
+        The approximate time of one row.
     """
 
-    table: np.ndarray
-    constants: np.ndarray
-    per_row: int
-    work: int
-    n_outputs: int
-    dtype: np.dtype
+    def __init__(self, graph: Any, program: Any, one_step: bool = False) -> None:
+        own = Builder(graph, program, one_step)
+        self.loop, self.one_step, self.work_ns = program.loop, one_step, own.work_ns
+        self.bytes_ns = own.bytes_ns if program.has_bytes() else 0
+        self.results, self.per_result = own.results, own.left
+        self.firsts = [node.shape[0] for node in graph.inputs]
+        self.constants = _aligned(own.n_bytes)
+        np.concatenate(own.constants, out=self.constants)
+        self.block = max(1, min(MOST_ROWS, ROOM // max(1, own.per_row)))
+        capacity = self.block + 1  # values do not all begin in the same set of a cache
+        self.room = capacity * own.per_row + ALIGNED
+        first = [self.constants.ctypes.data, 0, self.block]
+        first += [0] * (len(program.COLUMNS) - len(first))
+        shape = own.results[0][1]
+        self.has_classes = len(shape) == 2 and shape[1] > 0
+        tables = [own.rows]
+        if self.has_classes:
+            tables.append([*own.rows[: -len(own.results)], own.largest()])
+        self.tables = [np.array([first, *own.table(rows, capacity)], np.int64) for rows in tables]
+        self._local = threading.local()
+        takes = len(graph.inputs) == 1 and graph.inputs[0].kind == "pixels"
+        self.of_pixels: Any = lambda *_: None
+        if takes and self.has_classes and len(own.results) == 1:
+            self.shape, (_, (_, n), kind) = graph.inputs[0].shape[1:], own.results[0]
+            self.of_pixels = self._for_pixels(n, kind)
+
+    def _held(self):
+        """Return the tables with memory for a block of rows, which each thread keeps."""
+        room = _aligned(self.room)
+        tables = [own.copy() for own in self.tables]
+        for table in tables:
+            table[0, 1] = room.ctypes.data
+        self._local.held = *tables, room
+        return self._local.held
+
+    def warm(self) -> None:
+        """Compile the loop for the level in use, or load it from the cache."""
+        self.run(np.empty((0, 1), np.uint8), np.empty(0, np.int64), False)
 
     def pays(self, rows: int) -> bool:
         """Return whether this is faster for so many rows than one kernel after the other."""
-        return rows * self.work <= MOST_WORK
+        return min(rows, USUAL_ROWS) * self.bytes_ns <= MOST_BYTES_NS
 
-    def __call__(self, x: Any) -> np.ndarray:
-        """Return the result for an input in the form that the nodes take."""
-        held = x.words if isinstance(x, Bits) else x
-        rows = len(held)
-        y = np.empty((rows, self.n_outputs), self.dtype)
+    def run(self, x: np.ndarray, y: np.ndarray, classes: bool) -> None:
+        """Write the results of the rows of x (B, bytes) to y; many rows are shared by threads."""
+        local, held, loop = self._local, self._held, self.loop()
+
+        def part(start, stop):
+            own = getattr(local, "held", None) or held()
+            loop(own[classes], x, y, start, stop)
+
+        shared(part, len(x), 1, len(x) * self.work_ns)
+
+    def _for_pixels(self, n, kind):
+        """Return `of_pixels` for n scores of a type, with all but x looked up."""
+        array, pixels, int64, empty = np.ndarray, np.dtype(np.uint8), np.dtype(np.int64), np.empty
+        shape, local, loop, held = self.shape, self._local, self.loop, self._held
+        run, pays, is_row = self.run, self.pays, len(self.shape) == 1
+        few = int(2 * LEAST_NS // (self.work_ns + 1))  # rows that one thread computes
+
+        def of_pixels(x, classes):
+            """Return the classes, int64 (B,), or the scores of pixels; None for other inputs."""
+            if type(x) is not array or x.dtype is not pixels or x.shape[1:] != shape:
+                return None
+            rows = len(x)
+            if rows > few and not pays(rows):
+                return None
+            if not is_row:
+                x = x.reshape(rows, -1)
+            if not x.flags.carray:  # Numba would compile again for another type
+                x = x.copy()
+            y = empty(rows if classes else (rows * n + 1) // 2, int64)
+            if rows <= few:
+                own = getattr(local, "held", None) or held()
+                loop()(own[classes], x, y, 0, rows)
+            else:
+                run(x, y, classes)
+            return y if classes else y.view(kind)[: rows * n].reshape(rows, n)
+
+        return of_pixels
+
+    def __call__(self, *inputs: Any) -> list[np.ndarray]:
+        """Return the results for inputs in the form that the nodes take."""
+        held = [own.words if isinstance(own, Bits) else own for own in inputs]
+        held = [
+            own[0] if first == STEPS else own for own, first in zip(held, self.firsts, strict=True)
+        ]
+        rows = len(held[0])
+        rows_of = (own.reshape(rows, math.prod(own.shape[1:])) for own in held)
+        parts = [np.ascontiguousarray(own).view(np.uint8) for own in rows_of]
+        x = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+        x = x if x.flags.carray else x.copy()  # Numba would compile again for another type
+        y = np.empty(-(-rows * self.per_result // 8), np.int64)
         if rows:
-            held = np.ascontiguousarray(held).reshape(rows, -1)
-            held = held if held.dtype == np.uint8 else held.view(np.uint8)
-            if not held.flags.writeable:  # another type for Numba, which would compile again
-                held = held.copy()
-            room = _room(self.per_row * rows)
-            _run_program()(self.table, self.constants, room, held, y.view(np.int32))
-        return y
+            self.run(x, y, False)
+        sizes, results, start = {"B": rows, "T": 1}, [], 0
+        for place, shape, dtype in self.results:
+            whole = (rows, *shape[1:]) if shape[0] == BATCH else at(shape, sizes)
+            stop = start + rows * place.row // 4
+            results.append(y.view(dtype)[start:stop].reshape(whole))
+            start = stop
+        return results
 
 
-def compiled(graph: Any) -> Compiled | None:
-    """Return the operations of a FrozenGraph, or None if some node is not among them."""
-    program = importlib.import_module(PROGRAM)
-    is_here = program.COMPILES and array_module(graph.array) is np
-    if not is_here or len(graph.inputs) > 1 or not graph.is_by_row:
-        return None
+def compiled(graph: Any, program: Any) -> tuple[Compiled | None, str]:
+    """Return the operations of a FrozenGraph, or None and the reason."""
+    if not program.COMPILES:
+        return None, "Numba does not compile"
+    if array_module(graph.array) is not np:
+        return None, "the net is on a GPU"
+    one_step = graph.inputs[0].shape[:2] == (STEPS, BATCH)
+    if not graph.is_by_row and not one_step:
+        return None, "the rows of a batch depend on each other"
     try:
-        own = Builder(graph, program, MOST_WORK)
-    except NotCoveredError:
-        return None
-    constants, (place, dtype) = _aligned(own.n_words), own.result
-    np.concatenate(own.constants or [constants], out=constants)
-    return Compiled(np.array(own.rows, np.int64), constants, own.per_row, own.work, place.n, dtype)
+        return Compiled(graph, program, one_step), ""
+    except NotCoveredError as error:
+        return None, str(error)
 
 
-@functools.cache
-def _run_program():
-    """Return the function that runs a table."""
-    return importlib.import_module(PROGRAM).run_program
-
-
-def _aligned(n_words):
-    """Return words of memory that begin at a multiple of 64 bytes."""
-    words = np.empty(n_words + ALIGNED, np.uint64)
-    skipped = -words.ctypes.data // 8 % ALIGNED
-    return words[skipped : skipped + n_words]
-
-
-def _room(n_words):
-    """Return memory for values, which each thread keeps from call to call."""
-    room = getattr(_local, "room", None)
-    if room is None or len(room) < n_words:
-        room = _local.room = _aligned(n_words)
-    return room
+def _aligned(n_bytes):
+    """Return zeros, bytes of memory that begin at a multiple of 64 bytes."""
+    memory = np.zeros(n_bytes + ALIGNED, np.uint8)
+    skipped = -memory.ctypes.data % ALIGNED
+    return memory[skipped : skipped + n_bytes]

@@ -36,6 +36,7 @@ from bitnet.deploy.sizes import (
     promoted_kind,
     total,
 )
+from bitnet.kernels import Bits
 
 
 def _prelu(x, slope):
@@ -66,6 +67,7 @@ UNARY = {
     "sigmoid": lambda x: (array_module(x).tanh(floats(x) / 2) + 1) / 2,
 }
 COMPARISONS = {name: getattr(operator, name) for name in ("eq", "ne", "lt", "le", "gt", "ge")}
+MOST_COUNTED = 1 << 40  # booleans along axes of variable size
 AS_FLOATS = ("exp", "log", "tanh", "sigmoid", "hardtanh", "divide", "prelu")
 
 
@@ -241,13 +243,76 @@ class FloatConv(Node):
 
     def run(self, sizes, x, weight, bias):
         """Return floats (B, H', W', M)."""
-        xp, parts = array_module(x), []
-        for images, filters in zip(xp.split(x, self.groups, axis=3), weight, strict=True):
-            views = self.window.views(images, self.window.border)
-            rows = views.reshape(math.prod(views.shape[:3]), math.prod(views.shape[3:]))
-            parts.append(kernels.ordered_gemm(rows, filters, None))
-        y = xp.concatenate(parts, axis=1) + bias
-        return y.reshape(*views.shape[:3], len(bias))
+        return convolved(x, weight, self.window) + bias
+
+
+def convolved(x, weight, window):
+    """Return the convolution of float images with the laid filters of each group."""
+    xp, parts = array_module(x), []
+    for images, filters in zip(xp.split(x, len(weight), axis=3), weight, strict=True):
+        views = window.views(images, window.border)
+        rows = views.reshape(math.prod(views.shape[:3]), math.prod(views.shape[3:]))
+        parts.append(kernels.ordered_gemm(rows, filters, None))
+    y = xp.concatenate(parts, axis=1)
+    return y.reshape(*views.shape[:3], y.shape[1])
+
+
+def numbers_of(weight, dtype=np.float32):
+    """Return the numbers that packed weights stand for."""
+    return kernels.unpack(weight, dtype) if isinstance(weight, Bits) else weight.values(dtype)
+
+
+@dataclasses.dataclass(frozen=True)
+class MixedLinear(Node):
+    """The product of float rows (B, N) with packed weights (M, N), summed in order."""
+
+    arity = (2, 2)
+
+    def value(self, x, weight):
+        fits = x.kind == "float32" and weight.is_packed and len(x.shape) == len(weight.shape) == 2
+        if not fits or x.shape[1] != weight.shape[1]:
+            raise self.unlike("float32 (B, N) and packed weights (M, N)", x, weight)
+        return Value((x.shape[0], weight.shape[0]), x.kind, by_row=joined((x, weight)))
+
+    work = work_of_product
+
+    def laid(self, weight):
+        """Return the weights as floats in the order of the product, laid out once."""
+        return across(numbers_of(weight))
+
+    def run(self, sizes, x, weight):
+        """Return floats (B, M)."""
+        return kernels.ordered_gemm(x, weight, None)
+
+
+@dataclasses.dataclass(frozen=True)
+class MixedConv(Node):
+    """The convolution of float images with packed filters, summed in order."""
+
+    window: Taps = None
+    groups: Whole = 1
+
+    arity = (2, 2)
+
+    def value(self, x, weight):
+        shape = images_after(self.window, x.shape, self.groups)
+        if x.kind != "float32" or not weight.is_packed or len(weight.shape) != 4:
+            raise self.unlike("float32 images and packed filters", x, weight)
+        n = kernels.check_groups("filters", x.shape[3], weight.shape[0], self.groups)
+        if weight.shape[1:] != (*self.window.size, n):
+            raise self.unlike(f"filters (M, {self.window.size}, {n})", x, weight)
+        return Value((*shape[:3], weight.shape[0]), x.kind, by_row=joined((x, weight)))
+
+    work = work_of_product
+
+    def laid(self, weight):
+        """Return the filters of each group as floats in the order of the product."""
+        numbers = numbers_of(weight)
+        return [across(own) for own in array_module(numbers).split(numbers, self.groups)]
+
+    def run(self, sizes, x, weight):
+        """Return floats (B, H', W', M)."""
+        return convolved(x, weight, self.window)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -299,8 +364,9 @@ class Reduce(Node):
         if self.kind == "mean":
             kind, largest = (kind if x.is_float else "float32"), None
         elif self.kind == "sum" and x.is_integer:
-            if isinstance(count, Size):
+            if isinstance(count, Size) and x.kind != "bool":
                 raise self.unlike("integers with a fixed number of summands", x)
+            count = MOST_COUNTED if isinstance(count, Size) else count
             kind, largest = "int64", x.largest * count
         return Value(tuple(shape), kind, largest, by_row=by_row)
 
@@ -325,3 +391,4 @@ KINDS: dict[str, type[Node]] = dict.fromkeys(BINARY, Binary) | dict.fromkeys(UNA
 KINDS |= dict.fromkeys(COMPARISONS, Compare) | dict.fromkeys(("sum", "mean", "max"), Reduce)
 KINDS |= {"power": Power, "affine": Affine, "matmul": MatMul}
 KINDS |= {"float linear": FloatLinear, "float conv": FloatConv}
+KINDS |= {"mixed linear": MixedLinear, "mixed conv": MixedConv}

@@ -26,7 +26,6 @@ KINDS: dict[str, type[Node]] = {**dict.fromkeys(TYPES, Input), "ids": Ids}
 KINDS |= {"weights": Weights, "constant": Constant}
 KINDS |= products.KINDS | floats.KINDS | shapes.KINDS | cells.KINDS
 MAX_NODES = 1 << 16
-MOST_ROWS = 256  # of a batch that one compiled loop may compute
 MAX_WORK = 1 << 32  # elements per input, see `Node.work`
 
 
@@ -137,25 +136,46 @@ class FrozenGraph:
     def run(self, *inputs: Any) -> list[Any]:
         """Return the results for checked inputs; products and thresholds are fused.
 
-        One compiled loop computes a few rows, if it can; see `deploy.compiled`.
+        One compiled loop computes all of them, if it can; see `deploy.compiled`.
         """
-        y = self.at_once(inputs[0])
-        return self._fused(inputs) if y is None else [y]
+        results = self.at_once(*inputs)
+        return self._fused(inputs) if results is None else results
 
-    def at_once(self, x: Any) -> Any:
-        """Return the result for a few checked rows by one compiled loop; None if it is slower."""
-        few = len(x) <= MOST_ROWS and kernels.implementation() == "numba"
-        if not few or array_module(x) is not np or (loop := self._compiled) is None:
+    def at_once(self, *inputs: Any) -> list[Any] | None:
+        """Return the results for checked inputs by one compiled loop, or None if it cannot."""
+        if kernels.implementation() != "numba" or array_module(inputs[0]) is not np:
             return None
-        return loop(x) if loop.pays(len(x)) else None
+        loop = self.loop
+        if loop is None or (loop.one_step and len(inputs[0]) != 1):
+            return None
+        return loop(*inputs) if loop.pays(inputs[0].shape[int(loop.one_step)]) else None
+
+    def of_pixels(self, x: Any, classes: bool) -> Any:
+        """Return the scores or classes of unchecked pixels at once, or None if it cannot be."""
+        if kernels.implementation() != "numba" or (loop := self.loop) is None:
+            return None
+        return loop.of_pixels(x, classes)
 
     def run_all(self, *inputs: Any) -> list[Any]:
         """Return the value of each node for checked inputs."""
         return self._whole(inputs)
 
+    @property
+    def loop(self) -> Any:
+        """The graph in one compiled loop, see `deploy.compiled`; None if it is not covered."""
+        return self._compiled[0]
+
+    @property
+    def not_covered(self) -> str:
+        """The first node without an operation, or another reason; empty if there is a loop."""
+        return self._compiled[1]
+
     @functools.cached_property
     def _compiled(self):
-        return importlib.import_module("bitnet.deploy.compiled").compiled(self)
+        """The compiled loop, or None and the reason."""
+        if (program := kernels.dispatch.program()) is None:
+            return None, "Numba is missing"
+        return importlib.import_module("bitnet.deploy.compiled").compiled(self, program)
 
     @functools.cached_property
     def _fused(self):

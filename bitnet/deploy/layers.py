@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from bitnet.arrays import Array
 from bitnet.deploy.cells import Cell
-from bitnet.deploy.floats import Affine, FloatConv, FloatLinear
+from bitnet.deploy.floats import Affine, FloatConv, FloatLinear, MixedConv, MixedLinear
 from bitnet.deploy.graph import FrozenGraph
 from bitnet.deploy.node import Node
 from bitnet.deploy.products import Conv, Linear, Rescale, Threshold
@@ -15,7 +15,7 @@ from bitnet.deploy.shapes import Flatten, Pool, Reshape
 from bitnet.deploy.sizes import Value
 from bitnet.kernels import BitPlanes, Bits, Codebook, Window
 
-PRODUCTS = Linear, Conv, FloatLinear, FloatConv, Cell
+PRODUCTS = Linear, Conv, FloatLinear, FloatConv, MixedLinear, MixedConv, Cell
 MOVES = Pool, Flatten, Reshape
 
 
@@ -166,7 +166,7 @@ class FrozenLayer:
         more += [f"pooled {self.pool.size[0]}x{self.pool.size[1]}"] if self.pool else []
         more += [f"{self.codebook.bits}-bit outputs"] if self.codebook else []
         kind = self.kind.title().replace(" ", "")
-        kind = kind if isinstance(self.node, Cell) or "Float" in kind else f"Frozen{kind}"
+        kind = f"Frozen{kind}" if self.is_integer else kind
         return f"{kind}({', '.join(sizes + more)})"
 
 

@@ -76,10 +76,16 @@ def integers(given):
 
 def window_from(given):
     """Return the Window in a header."""
-    if not isinstance(given, dict) or set(given) != WINDOW:
+    if not isinstance(given, dict) or set(given) | {"dilation"} != WINDOW:
         expected = f"a dict with {', '.join(sorted(WINDOW))}"
         raise InputError(f"the header has the window {given!r:.60}; expected {expected}")
     return Window(**given)
+
+
+def window_in_header(window):
+    """Return a Window in the form of JSON, without a dilation of 1."""
+    own = dataclasses.asdict(window)
+    return own if window.is_dilated else {name: own[name] for name in own if name != "dilation"}
 
 
 def codebook_from(given):
@@ -107,7 +113,7 @@ Number = Annotated[float, Form(number)]
 Flag = Annotated[bool, Form(flag)]
 Integers = Annotated[tuple[int, ...], Form(integers, list)]
 Shape = Annotated[tuple, Form(shape_of, in_header)]
-Taps = Annotated[Any, Form(window_from, dataclasses.asdict)]  # a Window
+Taps = Annotated[Any, Form(window_from, window_in_header)]  # a Window
 Book = Annotated[Codebook | None, Form(codebook_from, codebook_in_header)]
 FloatArray = Annotated[Array, Form(types=("<f4", "<f8"))]
 Int32Array = Annotated[Array, Form(types=("<i4",))]

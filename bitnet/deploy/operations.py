@@ -1,26 +1,26 @@
-"""The operations of a graph of rows, in the table of `bitnet.kernels.cpu.program`.
+"""The table of operations of a graph, for the loop of `bitnet.kernels.cpu.program`.
 
-Each method of `Builder` appends the operations of one kind of node, or gives up (`need`) where the
-loop has none; the graph is then computed node by node.
+A `Builder` holds the operations so far and the places of values.  The functions in `MAKERS` append
+the operations of one kind of node, or give up (`need`) where the loop has none; the graph is then
+computed node by node.
 """
 
 import dataclasses
-import importlib
-import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
-from bitnet.deploy import floats, products, shapes
-from bitnet.deploy.sizes import BATCH
-from bitnet.deploy.sources import Constant, Input, Weights
-from bitnet.kernels import Bits, pack
+from bitnet.deploy.node import Node
+from bitnet.deploy.sizes import BATCH, Size
+from bitnet.deploy.sources import Constant, Ids, Input, Weights
 from bitnet.kernels.bits import words_for
 
+PANEL, VECTOR, ALIGNED = 32, 16, 64  # outputs per panel, numbers per vector, bytes
 MOST_PLANES = 8
-FLOAT_WORK, STEP_WORK = 40, 20  # of a product of floats, and of a comparison
-PANEL, VECTOR, ALIGNED = 32, 16, 8  # outputs per panel, numbers per vector, words
 SIGNS = (1,)  # the coefficients of +1 and -1
-BINARY = {name: name for name in ("add", "subtract", "divide", "prelu")} | {"multiply": "scale"}
+STEPS, ROWS = Size(1, ("T",)), Size(1, ("B", "T"))  # of a sequence, which may have one step
+MAKERS: dict[type[Node], Callable[..., Any]] = {}
 
 
 class NotCoveredError(Exception):
@@ -33,31 +33,73 @@ def need(condition, what):
         raise NotCoveredError(what)
 
 
+def maker(*kinds):
+    """Return a decorator that enters a function in `MAKERS`."""
+
+    def enter(function):
+        MAKERS.update(dict.fromkeys(kinds, function))
+        return function
+
+    return enter
+
+
 @dataclasses.dataclass(frozen=True)
 class Place:
-    """Where a value is: its start and its words per row; the integers of its planes."""
+    """Where a value is, its bytes per row and per position, and its sizes.
 
-    start: int
+    `at` is the offset in the room of one row, or -1 - the offset in a row of x or of y.
+    """
+
+    at: int
+    row: int
     step: int
-    n: int
+    n: int  # elements per position
+    lines: int = 1  # of positions: the rows of an image
+    wide: int = 1  # positions per line: its columns
     coefficients: tuple[int, ...] = ()  # of packed values
     offset: int = 0
     unit: float = 1.0
+    shift: int = 0  # bytes after the beginning
 
     @property
     def words(self):
-        """The words per plane."""
+        """The words per plane and position."""
         return words_for(self.n)
 
     @property
     def vectors(self):
-        """The vectors of numbers."""
+        """The vectors of numbers per position."""
         return -(-self.n // VECTOR)
+
+    @property
+    def positions(self):
+        """The number of positions."""
+        return self.lines * self.wide
+
+    @property
+    def line(self):
+        """The bytes per line."""
+        return self.wide * self.step
+
+    @property
+    def plane(self):
+        """The bytes per plane."""
+        return self.lines * self.line
 
     @property
     def is_signs(self):
         """Whether the integers are +1 and -1."""
         return self.coefficients == SIGNS and self.offset == 0
+
+    def columns(self, name):
+        """Return the columns of an operand, x, or a result, y, in the table."""
+        own = {"": self.at, "_shift": self.shift, "_row": self.row, "_line": self.line}
+        own |= {"_step": self.step, "_plane": self.plane}
+        return {name + key: number for key, number in own.items()}
+
+    def later(self, n_bytes, **changes):
+        """Return a place some bytes later, with other changes."""
+        return dataclasses.replace(self, shift=self.shift + n_bytes, **changes)
 
 
 class Builder:
@@ -65,290 +107,204 @@ class Builder:
 
     Attributes
     ----------
-    rows : list of list of int
+    rows : list of dict of str to int
         The rows of the table.
-    constants : list of uint64 arrays
+    constants : list of uint8 arrays
         Weights, thresholds and floats, each of whole 64 bytes.
     places : dict of int to Place
         Where the values of nodes are.
-    per_row, work : int
-        The words of memory and the approximate time of one row, in products of single bits.
+    per_row : int
+        The bytes of memory of one row.
+    work_ns, bytes_ns : float
+        The approximate time of one row, and that of matrix products of bytes alone.
+    one_step : bool
+        Whether sequences (T, B, ...) have one step, so that their rows are the B texts.
     """
 
-    def __init__(self, graph, program, most_work):
-        self.graph, self.program, self.most_work = graph, program, most_work
-        self.xnor = importlib.import_module("bitnet.kernels.cpu.xnor")
-        self.rows, self.constants, self.places = [], [], {}
-        self.n_words = self.per_row = self.work = 0
+    def __init__(self, graph, program, one_step):
+        self.graph, self.program, self.one_step = graph, program, one_step
+        self.rows, self.constants, self.places, self.states = [], [], {}, {}
+        self.n_bytes = self.per_row = self.entered = self.left = 0
+        self.work_ns = self.bytes_ns = 0
+        self.zero = self.constant(np.zeros(1, np.int64))
         for i, node in enumerate(graph.nodes):
-            if not isinstance(node, (Weights, Constant)) and i not in self.places:
-                need(type(node) in MAKERS, node.kind)
-                self.places[i] = MAKERS[type(node)](self, i, node)
-        self.result = self.leave(graph.outputs)
-
-    def add_work(self, work):
-        """Count the work of one row; give up where there is too much."""
-        self.work += work
-        need(self.work <= self.most_work, "much work")
+            if isinstance(node, (Weights, Constant)) or i in self.places or i in self.states:
+                continue
+            try:
+                need(type(node) in MAKERS, "no operation")
+                place = MAKERS[type(node)](self, i, node)
+            except NotCoveredError as error:
+                raise NotCoveredError(f"{graph.title(i)}: {error}") from None
+            if place is not None:
+                self.places[i] = place
+        self.results = [self.leave(i) for i in graph.outputs]
 
     def row(self, operation, x=None, y=None, **columns):
-        """Append an operation to the table."""
-        columns["operation"] = self.program.OPERATIONS.index(operation)
-        if x is not None:
-            columns |= {"x": x.start, "x_step": x.step}
-        if y is not None:
-            columns |= {"y": y.start, "y_step": y.step}
-        self.rows.append([columns.get(name, 0) for name in self.program.COLUMNS])
+        """Append an operation to the table, by default for each position of the result."""
+        of = y or x
+        own = {"operation": self.program.OPERATIONS.index(operation), "of": self.zero}
+        own |= {"lines": of.lines, "wide": of.wide}
+        own |= {} if x is None else x.columns("x")
+        own |= {} if y is None else y.columns("y")
+        self.rows.append(own | columns)
         return y
 
+    def table(self, rows, capacity):
+        """Return rows as an array, for values of so many rows of the batch in the room."""
+
+        def number(own, name):
+            at = own.get(name, 0)
+            if name in ("x", "y", "other"):
+                shift = own.get(f"{name}_shift", 0)
+                return at - shift if at < 0 else at * capacity + shift
+            return at
+
+        return [[number(own, name) for name in self.program.COLUMNS] for own in rows]
+
     def constant(self, array):
-        """Add an array, with zeros after it, to the constants; return its offset in words."""
+        """Add an array, with zeros after it, to the constants; return its offset in bytes."""
         as_bytes = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
-        padded = np.zeros(8 * ALIGNED * -(-len(as_bytes) // (8 * ALIGNED)), np.uint8)
+        padded = np.zeros(ALIGNED * -(-len(as_bytes) // ALIGNED), np.uint8)
         padded[: len(as_bytes)] = as_bytes
-        self.constants.append(padded.view(np.uint64))
-        self.n_words += len(padded) // 8
-        return self.n_words - len(padded) // 8
+        self.constants.append(padded)
+        self.n_bytes += len(padded)
+        return self.n_bytes - len(padded)
 
-    def place(self, step, n, *of_planes):
+    def sizes(self, i):
+        """Return the lines, positions per line and elements per position of a value's rows."""
+        shape = self.graph.values[i].shape
+        if self.one_step and shape[0] == STEPS:
+            shape = shape[1:]
+        need(shape[:1] == (BATCH,) or (self.one_step and shape[0] == ROWS), "rows")
+        rest = shape[1:]
+        need(all(isinstance(n, int) for n in rest) and len(rest) in (0, 1, 3), "axes")
+        return (1, 1, *(rest or (1,))) if len(rest) < 2 else rest
+
+    def place(self, step, sizes, planes=1, **own):
         """Return a new place in the room."""
-        start = self.per_row
-        self.per_row += -(-step // ALIGNED) * ALIGNED
-        return Place(start, step, n, *of_planes)
+        lines, wide, n = sizes
+        at, row = self.per_row, ALIGNED * -(-planes * lines * wide * step // ALIGNED)
+        self.per_row += row
+        return Place(at, row, step, n, lines, wide, **own)
 
-    def numbers(self, n):
+    def numbers(self, sizes):
         """Return a place for integers or floats, in whole panels."""
-        return self.place(PANEL // 2 * -(-n // PANEL), n)
+        return self.place(4 * PANEL * -(-sizes[2] // PANEL), sizes)
 
-    def bytes(self, n):
+    def bytes(self, sizes):
         """Return a place for bytes, of whole words of their planes."""
-        return self.place(8 * words_for(n), n)
+        return self.place(64 * words_for(sizes[2]), sizes)
 
-    def packed(self, n, codebook, value):
-        """Return a place for the planes of a codebook, or of signs."""
+    def planes(self, sizes, coefficients, offset=0, unit=1.0):
+        """Return a place for planes."""
+        own = {"coefficients": coefficients, "offset": offset, "unit": unit}
+        return self.place(8 * words_for(sizes[2]), sizes, len(coefficients), **own)
+
+    def packed(self, sizes, codebook=None):
+        """Return a place for the planes of a codebook, or for signs."""
         own = (SIGNS,)
         if codebook is not None:
             own = codebook.coefficients, codebook.offset, codebook.unit
-        need(len(own[0]) <= MOST_PLANES and len(value.shape) == 2, "planes")
-        return self.place(len(own[0]) * words_for(n), n, *own)
+        need(len(own[0]) <= MOST_PLANES, "planes")
+        return self.planes(sizes, *own)
 
-    def leave(self, outputs):
-        """Append the operation that returns the result."""
-        value = self.graph.values[outputs[0]]
-        need(len(outputs) == 1 and outputs[0] in self.places, "outputs")
-        need(len(value.shape) == 2 and value.kind in ("float32", "int32"), "outputs")
-        self.row("leave", self.places[outputs[0]])
-        return self.places[outputs[0]], np.dtype(value.kind)
-
-    def operand(self, node, kind):
-        """Return the place of a node's first operand, which must have a type."""
-        i = node.inputs[0]
-        need(self.graph.values[i].kind == kind and i in self.places, node.kind)
+    def operand(self, i, *kinds):
+        """Return the place of a value, which must have one of these types."""
+        value, node = self.graph.values[i], self.graph.nodes[i]
+        need(value.kind in kinds, f"an operand of {value.kind}")
+        if i not in self.places and isinstance(node, Constant) and value.kind == "float32":
+            y = self.numbers(self.sizes(i))
+            row = self.constant(np.broadcast_to(node.array.reshape(-1), (y.n,)))
+            self.places[i] = self.row("fill", y=y, n=4 * y.n, first=row)
+        need(i in self.places, "an operand without a place")
         return self.places[i]
 
-    def input(self, i, node):
-        """Enter the bytes of the input."""
-        n = math.prod(node.shape[1:])
-        if node.kind == "pixels":
-            return self.row("enter", y=self.bytes(n))
-        if node.kind == "numbers":
-            return self.row("enter", y=self.numbers(n))
-        need(node.kind == "signs", node.kind)
-        return self.row("enter", y=self.packed(n, None, self.graph.values[i]))
+    def clear(self, place):
+        """Set a place to 0, and return it."""
+        return self.row("clear", y=place)
 
-    def flatten(self, i, node):
-        """Return the place of the operand: pixels and floats of a row follow each other already."""
-        j, values = node.inputs[0], self.graph.values
-        need(j in self.places and not values[j].is_packed, node.kind)
-        need(values[i].shape[:1] == (BATCH,), node.kind)
-        return self.places[j]
+    def move(self, x, y, n_bytes, **columns):
+        """Copy bytes of each position."""
+        return self.row("move", x, y, n=n_bytes, **columns)
 
-    def split(self, pixels, n_planes):
-        """Split pixels into their top planes."""
-        own = tuple(1 << b for b in range(n_planes))
-        y = self.place(n_planes * pixels.words, pixels.n, own)
-        return self.row("split", pixels, y, planes=n_planes, words=pixels.words)
+    def append(self, x, y, first, source=0):
+        """Write the bits of each position after the first ones, in a place that was cleared.
 
-    def top_planes(self, i, node):
-        """Split rows of pixels into their top planes."""
-        need(len(self.graph.values[i].shape) == 2, node.kind)
-        return self.split(self.operand(node, "uint8"), node.planes)
+        In x they begin at bit `source`.
+        """
+        own = {"lines": x.positions, "wide": 1, "x_line": x.step, "y_line": y.step}
+        own |= {"n": x.n, "planes": len(x.coefficients), "number": first, "count": source}
+        return self.row("append", x, y, **own)
 
-    def linear(self, i, node):
-        """Multiply packed values or pixels with packed weights; compare signs at once."""
-        graph, weights = self.graph, self.graph.nodes[node.inputs[1]]
-        value = graph.values[node.inputs[0]]
-        need(isinstance(weights, Weights) and len(value.shape) == 2, node.kind)
-        x = self.operand(node, value.kind)
-        x = self.split(x, 8) if value.kind == "uint8" else x
-        bits = weights.packed
-        planes = [(1, bits)] if isinstance(bits, Bits) else _planes(bits)
-        self.add_work(bits.size * len(x.coefficients) * len(planes))
-        if isinstance(bits, Bits):
-            return self.fused(i, x, bits)
-        z, m = self.numbers(len(bits)), len(bits)
-        for at, (factor, own) in enumerate(planes):
-            y = self.product(x, own, self.numbers(m))
-            self.row("accumulate", y, z, words=z.vectors, number=factor, count=at)
-        return z
+    def aligned_bytes(self, x, together=4):
+        """Return bytes that can be read some together: those of rows, or with zeros after them.
 
-    def product(self, x, bits, y):
-        """Multiply planes with signs, as integers."""
-        own = self.weights(bits, x)
-        if x.is_signs:
-            return self.row("multiply", x, y, **own)
-        own |= {"factors": self.constant(np.array(x.coefficients, np.int64))}
-        bases = np.zeros(2 * y.step, np.int32)
-        bases[: y.n] = self.bases(x, bits)
-        return self.row("multiply planes", x, y, second=self.constant(bases), **own)
+        Nothing else is ever written to a place, and it is 0 at first.
+        """
+        if x.at >= 0 or (x.positions == 1 and x.n >= 64 and x.n % together == 0):
+            return x
+        return self.move(x, self.bytes((x.lines, x.wide, x.n)), x.n)
 
-    def weights(self, bits, x):
-        """Return the columns of weights."""
-        words = np.ascontiguousarray(bits.words)
-        panels = np.zeros((-(-len(words) // PANEL), x.words, PANEL), np.uint64)
-        self.xnor.make_panels(words, panels)
-        own = {"n": x.n, "planes": len(x.coefficients), "words": x.words, "count": len(panels)}
-        return own | {"first": self.constant(panels)}
+    def split(self, x, coefficients, y=None, **columns):
+        """Split bytes into their top planes."""
+        x = self.aligned_bytes(x)
+        y = y or self.planes((x.lines, x.wide, x.n), coefficients)
+        n = x.n if x.at < 0 else 64 * x.words
+        return self.row("split", x, y, n=n, planes=len(coefficients), **columns)
 
-    def bases(self, x, bits):
-        """Return the integers without any differing bit, int64 (M,)."""
-        ones = np.bitwise_count(bits.words).sum(axis=1, dtype=np.int64)
-        return sum(x.coefficients) * x.n + x.offset * (2 * ones - x.n)
-
-    def fused(self, i, x, bits):
-        """Multiply with signs, and compare with thresholds if they alone follow."""
-        readers, m = self.graph.readers[i], len(bits)
-        last = self.graph.nodes[readers[0]] if len(readers) == 1 and readers[0] >= 0 else None
-        if not isinstance(last, products.Threshold) or last.codebook is not None:
-            y = self.numbers(m)
-            self.product(x, bits, y)
-            return y
-        limits, flips = self.xnor.limits_of(last.steps, self.bases(x, bits))
-        y = self.packed(m, None, self.graph.values[readers[0]])
-        own = self.weights(bits, x)
-        own |= {"second": self.constant(limits), "third": self.constant(flips)}
-        if not x.is_signs:
-            own |= {"factors": self.constant(np.array(x.coefficients, np.int64))}
-        self.places[readers[0]] = self.row("sign" if x.is_signs else "sign planes", x, y, **own)
-        return y  # which nothing else reads
-
-    def threshold(self, i, node):
-        """Compare integers with thresholds; those of decreasing units as complements."""
-        z = self.operand(node, "int32")
-        flips = np.where(node.increasing, 0, -1).astype(np.int32)
-        steps = node.thresholds.reshape(z.n, -1) ^ flips[:, None]
-        own = {"first": self.constant(_in_vectors(steps.T)), "second": self.constant(flips)}
-        return self.codes("rank", i, z, node.codebook, steps.shape[1], own)
-
-    def quantize(self, i, node):
-        """Compare floats with edges."""
-        x, own = self.operand(node, "float32"), {"first": self.constant(node.edges)}
-        return self.codes("reach", i, x, node.codebook, len(node.edges), own)
-
-    def codes(self, operation, i, x, codebook, n_steps, own):
-        """Turn numbers into patterns, in bytes, and these into planes."""
-        y = self.packed(x.n, codebook, self.graph.values[i])
-        self.add_work(STEP_WORK * x.n * n_steps)
-        patterns = np.arange(2) if codebook is None else codebook.patterns
-        patterns = (patterns << (8 - len(y.coefficients))).astype(np.uint8)
-        changes = np.append(patterns[:1], patterns[1:] ^ patterns[:-1])
-        own |= {"n": x.n, "words": x.vectors, "count": n_steps, "third": self.constant(changes)}
-        codes = self.row(operation, x, self.bytes(x.n), **own)
-        return self.row("split", codes, y, planes=len(y.coefficients), words=y.words)
+    def numbers_of(self, i, *kinds):
+        """Return the place of floats or integers; pixels become integers."""
+        x = self.operand(i, *kinds)
+        if self.graph.values[i].kind != "uint8":
+            return x
+        return self.change("widen", self.aligned_bytes(x, VECTOR))
 
     def as_floats(self, i):
         """Return the place of a value as float32."""
-        kind = self.graph.values[i].kind
-        need(i in self.places and kind in ("float32", "int32"), kind)
-        place = self.places[i]
-        if kind == "float32":
-            return place
-        return self.row("convert", place, self.numbers(place.n), words=place.vectors)
+        x = self.numbers_of(i, "float32", "int32", "uint8")
+        return x if self.graph.values[i].kind == "float32" else self.change("convert", x)
 
-    def affine(self, i, node):
-        """Compute `(x - mean) * scale + shift` of rows."""
-        x, own = self.as_floats(node.inputs[0]), (node.mean, node.scale, node.shift)
-        need(node.mean.dtype == np.float32 and node.mean.shape == (x.n,), node.kind)
-        at = zip(("first", "second", "third"), map(self.constant, own), strict=True)
-        return self.row("affine", x, self.numbers(x.n), words=x.vectors, **dict(at))
+    def integers(self, x):
+        """Return the place of the integers of planes."""
+        own = {"number": x.offset, "factors": self.constant(np.array(x.coefficients, np.int64))}
+        own |= {"planes": len(x.coefficients), "words": x.vectors}
+        return self.row("unpack", x, self.numbers((x.lines, x.wide, x.n)), **own)
 
-    def rescale(self, i, node):
-        """Compute `z * unit + bias`."""
-        need(node.bias.dtype == np.float32, node.kind)
-        x = self.as_floats(node.inputs[0])
-        own = {"first": self.constant(np.float32([node.unit])), "words": x.vectors}
-        return self.row("rescale", x, self.numbers(x.n), second=self.constant(node.bias), **own)
-
-    def unpack(self, i, node):
-        """Compute the numbers of planes."""
-        value = self.graph.values[node.inputs[0]]
-        x = self.operand(node, value.kind)
-        need(node.dtype == "float32", node.kind)
-        own = {"first": self.constant(np.float32([x.unit])), "number": x.offset}
-        own |= {"factors": self.constant(np.array(x.coefficients, np.int64))}
-        own |= {"planes": len(x.coefficients), "words": x.words, "count": x.vectors}
-        return self.row("unpack", x, self.numbers(x.n), **own)
-
-    def binary(self, i, node):
-        """Combine two floats of one shape, or floats and constants per column."""
-        values, (first, second) = self.graph.values, node.inputs
-        shape, other = values[i].shape, self.graph.nodes[second]
-        need(node.kind in BINARY and values[i].kind == "float32", node.kind)
-        need(len(shape) == 2 and values[first].shape == shape, node.kind)
-        x = self.as_floats(first)
-        if isinstance(other, Constant):
-            row = other.array.dtype == np.float32 and other.array.shape[:-1] in ((), (1,))
-            need(row, node.kind)
-            numbers = np.broadcast_to(other.array.reshape(-1), (x.n,))
-            own = {"number": -1, "first": self.constant(numbers)}
-        else:
-            need(values[second].shape == shape, node.kind)
-            own = {"number": self.as_floats(second).start}
-        return self.row(BINARY[node.kind], x, self.numbers(x.n), words=x.vectors, **own)
-
-    def unary(self, i, node):
+    def change(self, operation, x):
         """Change floats one by one."""
-        need(node.kind == "hardtanh", node.kind)
-        x = self.as_floats(node.inputs[0])
-        return self.row("hardtanh", x, self.numbers(x.n), words=x.vectors)
+        return self.row(operation, x, self.numbers((x.lines, x.wide, x.n)), words=x.vectors)
 
-    def float_linear(self, i, node):
-        """Multiply floats with float weights."""
-        x, nodes = self.operand(node, "float32"), self.graph.nodes
-        weight, bias = (nodes[j] for j in node.inputs[1:])
-        need(isinstance(weight, Constant) and isinstance(bias, Constant), node.kind)
-        m = len(weight.array)
-        self.add_work(FLOAT_WORK * m * x.n)
-        own = {"first": self.constant(_in_vectors(floats.across(weight.constant)))}
-        own |= {"second": self.constant(np.broadcast_to(bias.array, (m,)))}
-        y = self.numbers(m)
-        return self.row("weigh", x, y, n=x.n, words=y.vectors, **own)
+    def combine(self, operation, x, other=None, **own):
+        """Combine floats with others, or with constants at an offset."""
+        own |= {} if other is None else other.columns("other") | {"other_row": other.row or 1}
+        y = self.numbers((x.lines, x.wide, x.n))
+        return self.row(operation, x, y, words=x.vectors, **own)
 
+    def leave(self, i):
+        """Append the operation that returns a result; return its place, shape and type."""
+        x, value = self.operand(i, "float32", "int32"), self.graph.values[i]
+        y = Place(-1 - self.left, 4 * x.n * x.positions, 4 * x.n, x.n, x.lines, x.wide)
+        self.left += y.row
+        self.move(x, y, 4 * x.n)
+        return y, value.shape, np.dtype(value.kind)
 
-MAKERS = {
-    Input: Builder.input,
-    products.TopPlanes: Builder.top_planes,
-    products.Linear: Builder.linear,
-    products.Threshold: Builder.threshold,
-    products.Quantize: Builder.quantize,
-    products.Rescale: Builder.rescale,
-    products.Unpack: Builder.unpack,
-    floats.Affine: Builder.affine,
-    floats.Binary: Builder.binary,
-    floats.Unary: Builder.unary,
-    floats.FloatLinear: Builder.float_linear,
-    shapes.Flatten: Builder.flatten,
-}
+    def largest(self):
+        """Return the row of the operation that finds the class of a row of the first result."""
+        i = self.graph.outputs[0]
+        x, is_float = self.places[i], self.graph.values[i].kind == "float32"
+        self.row("largest", x, Place(-1, 8, 8, 1), n=x.n, number=int(is_float))
+        return self.rows.pop()
 
 
-def _in_vectors(rows):
-    """Return rows with zeros after them, up to whole vectors."""
-    return np.pad(rows, ((0, 0), (0, -rows.shape[1] % VECTOR)))
-
-
-def _planes(weights):
-    """Return the factor and the signs of each plane of BitPlanes; their offset is one of ones."""
-    planes = [(c, weights.bits[p]) for p, c in enumerate(weights.coefficients)]
-    if weights.offset:
-        planes.append((weights.offset, pack(np.ones(weights.shape, np.float32))))
-    return planes
+@maker(Input, Ids)
+def enter(self, i, node):
+    """Return the place of an input, in the rows of x or copied from there."""
+    lines, wide, n = sizes = self.sizes(i)
+    packed = node.kind == "signs"
+    step = {"pixels": n, "numbers": 4 * n, "ids": 8 * n}.get(node.kind, 8 * words_for(n))
+    own = {"coefficients": SIGNS} if packed else {}
+    x = Place(-1 - self.entered, 0, step, n, lines, wide, **own)
+    self.entered += step * x.positions
+    if node.kind != "numbers" or (x.positions == 1 and n % VECTOR == 0):
+        return x
+    return self.move(x, self.numbers(sizes), step)

@@ -49,7 +49,7 @@ def check_window(window):
     """Refuse many taps, and a padding that is not smaller than the window on its axis."""
     if window.taps > MAX_TAPS:
         raise InputError(f"a window of {window.taps} taps; expected at most {MAX_TAPS}")
-    if any(max(pair) >= size for pair, size in zip(window.padding, window.size, strict=True)):
+    if not window.sees_pixels:
         raise InputError(f"{window!r}; expected a padding smaller than the window on each axis")
 
 

@@ -27,7 +27,9 @@ from bitnet.nn.functional.arithmetic import (
 from bitnet.nn.functional.embedding import Embedding
 from bitnet.nn.functional.norm import Normalize
 from bitnet.nn.functional.pooling import Flatten, MaxPool2d
+from bitnet.nn.functional.resizing import Upsample
 from bitnet.nn.functional.scaled import QuantizeScaled
+from bitnet.nn.functional.shapes import Reshape
 from bitnet.nn.functional.ste import Sign
 
 PAGE = "docs/own-functions.md"
@@ -63,6 +65,10 @@ def quantized(freezer, op):
             node = shapes.Gather("gather", operands, name=freezer.name_of(own))
         elif own.function is Flatten:
             node = shapes.Flatten("flatten", (number,))
+        elif own.function is Reshape:
+            node = shapes.Reshape("reshape", (number,), freezer.shape(own))
+        elif own.function is Upsample:
+            node = shapes.Upsample("upsample", (number,), own.settings["factors"])
         else:
             node = shapes.Pool("maxpool", (number,), own.settings["window"])
         number = freezer.add(node)
@@ -71,11 +77,13 @@ def quantized(freezer, op):
 
 def _commutes(freezer, ref):
     """Return whether an operation moves or compares elements without changing them."""
+    if freezer.ops[ref].function is Reshape:
+        return _keeps_channels(freezer, ref)
     op = freezer.ops[ref]
     if op.function is Embedding:
         return freezer.is_constant(op.inputs[0])
     is_float = freezer.data(ref)[0].dtype.kind == "f"
-    return op.function is Flatten or (op.function is MaxPool2d and is_float)
+    return op.function in (Flatten, Upsample) or (op.function is MaxPool2d and is_float)
 
 
 def _thresholds(freezer, ref, codes, codebook):
@@ -92,6 +100,9 @@ def _thresholds(freezer, ref, codes, codebook):
     refused = isinstance(freezer.places.get(ref), InputError) or kind == "bool"
     if refused or freezer.data(ref)[0].shape != shape:
         return None
+    shape = freezer.shape(ref)
+    while isinstance(ref, int) and _keeps_channels(freezer, ref):
+        ref = freezer.ops[ref].inputs[0]
     z = freezer.operand(ref)
     m, largest = freezer.values[z].shape[-1], freezer.values[z].largest
     if not isinstance(m, int) or largest >= 2**31 - 1:
@@ -119,7 +130,18 @@ def _thresholds(freezer, ref, codes, codebook):
     steps = steps if codebook is None else steps.reshape(m, -1)
     name = next(filter(None, (freezer.name_of(op) for op, *_ in chain)), "")
     node = products.Threshold("thresholds", (z,), steps, increasing, codebook, name=name)
-    return freezer.add(node)
+    number = freezer.add(node)
+    if freezer.values[number].shape == shape:
+        return number
+    return freezer.add(shapes.Reshape("reshape", (number,), shape))
+
+
+def _keeps_channels(freezer, ref):
+    """Return whether an operation is a reshape that keeps the last axis."""
+    op = freezer.ops[ref]
+    if op.function is not Reshape or freezer.is_constant(ref):
+        return False
+    return freezer.shape(ref)[-1:] == freezer.shape(op.inputs[0])[-1:]
 
 
 def _monotone(freezer, ref, shape):

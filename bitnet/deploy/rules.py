@@ -32,10 +32,12 @@ from bitnet.nn.functional.comparisons import Compare
 from bitnet.nn.functional.conv import Conv2d, QuantizedConv2d
 from bitnet.nn.functional.embedding import Embedding
 from bitnet.nn.functional.linear import Linear, QuantizedLinear
+from bitnet.nn.functional.mixed import MixedConv2d, MixedLinear
 from bitnet.nn.functional.norm import Normalize
 from bitnet.nn.functional.pixels import PixelPlanes
 from bitnet.nn.functional.pooling import AvgPool2d, Flatten, MaxPool2d, MaxPoolBits
 from bitnet.nn.functional.recurrent import GRU, LSTM, RNN
+from bitnet.nn.functional.resizing import Upsample
 from bitnet.nn.functional.scaled import QuantizeScaled, ScaledLinear, unit_of
 from bitnet.nn.functional.shapes import Concatenate, GetItem, Max, Mean, Reshape, Sum, Transpose
 from bitnet.nn.functional.ste import Quantize, Sign, Unpack
@@ -57,6 +59,7 @@ ELEMENTWISE = {
     MatMul: "matmul",
     Concatenate: "concatenate",
     Linear: "float linear",
+    MixedLinear: "mixed linear",
     Embedding: "gather",
 }
 REDUCTIONS = {Sum: "sum", Mean: "mean", Max: "max"}
@@ -104,8 +107,9 @@ def _product(freezer, op):
 def _convolution(freezer, op):
     own = op.settings["window"], op.settings["groups"]
     kind, node = "conv", products.Conv
-    if op.function is Conv2d:
-        kind, node = "float conv", floats.FloatConv
+    if op.function is not QuantizedConv2d:
+        names = {Conv2d: "float conv", MixedConv2d: "mixed conv"}
+        kind, node = names[op.function], CLASSES[names[op.function]]
     return freezer.add(node(kind, freezer.operands(op), *own, name=freezer.name_of(op)))
 
 
@@ -151,7 +155,17 @@ def _flatten(freezer, op):
 
 
 def _reshape(freezer, op):
-    return freezer.add(shapes.Reshape("reshape", freezer.operands(op), freezer.shape(op)))
+    """A reshape; several in a row are one, and none if the first shape comes back."""
+    (x,), shape = freezer.operands(op), freezer.shape(op)
+    while isinstance(freezer.nodes[x], shapes.Reshape):
+        (x,) = freezer.nodes[x].inputs
+    if freezer.values[x].shape == shape:
+        return x
+    return freezer.add(shapes.Reshape("reshape", (x,), shape))
+
+
+def _upsample(freezer, op):
+    return freezer.add(shapes.Upsample("upsample", freezer.operands(op), op.settings["factors"]))
 
 
 def _transpose(freezer, op):
@@ -226,7 +240,7 @@ def _cell(freezer, op):
 RULES = dict.fromkeys(QUANTIZERS, quantized) | dict.fromkeys(REDUCTIONS, _reduce)
 RULES |= dict.fromkeys(POOLS, _pool) | dict.fromkeys(CELLS, _cell)
 RULES |= {QuantizedLinear: _product, ScaledLinear: _scaled_product}
-RULES |= dict.fromkeys((QuantizedConv2d, Conv2d), _convolution)
+RULES |= dict.fromkeys((QuantizedConv2d, Conv2d, MixedConv2d), _convolution)
 RULES |= {Normalize: _normalize, Power: _power, Unpack: _unpack}
 RULES |= {Reshape: _reshape, Transpose: _transpose, GetItem: _get_item}
-RULES |= {Flatten: _flatten, Compare: _compare, PixelPlanes: _planes}
+RULES |= {Flatten: _flatten, Upsample: _upsample, Compare: _compare, PixelPlanes: _planes}

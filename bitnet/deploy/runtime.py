@@ -13,8 +13,10 @@ from typing import Any, BinaryIO, Self
 
 import numpy as np
 
+from bitnet import kernels
 from bitnet.arrays import Array, array_module, like, plain
 from bitnet.data.preparation import Preparation
+from bitnet.data.targets import TARGETS, predictions
 from bitnet.deploy import file
 from bitnet.deploy.graph import FrozenGraph
 from bitnet.deploy.html import html_table
@@ -24,7 +26,7 @@ from bitnet.devices import full_memory_named, mover
 from bitnet.errors import InputError
 from bitnet.kernels import BitPlanes, Bits
 
-ABOUT = ("classes", "data", "picture", "prepare")
+ABOUT, MORE = ("classes", "data", "picture", "prepare"), ("columns", "target")
 TITLES = ("layer", "name", "weights", "outputs", "weight bits", "output", "bytes")
 # inputs at once: their activations fit into the cache of a processor, or keep a GPU busy
 BATCH, BATCH_OF_IMAGES = {"cpu": 200, "gpu": 10_000}, {"cpu": 64, "gpu": 256}
@@ -46,12 +48,17 @@ class FrozenNet:
         The products with their weights and thresholds; `layers[i].bits` are the weights.
     batch : int
         The number of inputs that are computed at once.
+    target : str
+        "classification", "regression" or "multilabel": what `predict` returns; like the attributes
+        below, it may be set.
     classes : tuple of str or None
-        The names of the classes; like the attributes below, it may be set.
+        The names of the classes, of the numbers of a regression, or of the labels.
     data : str or None
         The name of the data set that the net was trained on.
     picture : (int, int, int) or None
         The rows, columns and channels of the images in that data set.
+    columns : tuple of str or None
+        The names of the inputs of a net for tables.
     preparation : Preparation or None
         The transformation of such images, which `scores` and `predict` apply first.
 
@@ -70,7 +77,9 @@ class FrozenNet:
 
     kind = file.KIND
 
+    target: str = "classification"
     classes: Sequence[str] | None = None
+    columns: Sequence[str] | None = None
     data: str | None = None
     picture: tuple[int, int, int] | None = None
     preparation: Preparation | None = None
@@ -108,6 +117,42 @@ class FrozenNet:
         with full_memory_named():
             self._put(self.graph.moved(move))
         return self
+
+    def compile(self) -> Self:
+        """List the operations of the net for one compiled loop, and return the net.
+
+        The first call of `scores` or `predict` does the same.  The loop computes a batch in one
+        call, in blocks of inputs whose values stay in the cache, and gives the same numbers as the
+        nodes one by one.  It is compiled once for all nets, by Numba, and cached in a file.  If
+        some node has no operation, the nodes are computed one by one: see `execution`.
+
+        Returns
+        -------
+        FrozenNet
+            The net itself.
+
+        Examples
+        --------
+        >>> import bitnet
+        >>> rng = np.random.default_rng(0)
+        >>> net = bitnet.freeze(bitnet.nn.models.binary_mlp([784, 64, 10], rng=rng)).compile()
+        >>> net.execution.startswith(("one call", "node by node"))
+        True
+        """
+        if self.execution == "one call":
+            self.graph.loop.warm()
+        return self
+
+    @property
+    def execution(self) -> str:
+        """How inputs are computed: "one call", or "node by node" and the reason.
+
+        The reason is usually the first node that the compiled loop has no operation for.
+        """
+        if kernels.implementation() != "numba":
+            return f"node by node: the kernels are those of {kernels.implementation()!r}"
+        reason = self.graph.not_covered
+        return f"node by node: {reason}" if reason else "one call"
 
     def _moved(self, move):
         """Return a copy of the net with moved arrays; see `bitnet.arrays.moved`."""
@@ -192,12 +237,11 @@ class FrozenNet:
             inputs = tuple(map(self.prepare, inputs))
         return like(self.check_inputs(*inputs), self.graph.array)
 
-    def _is_taken(self, inputs, prepared):
-        """Return whether the inputs are an array of pixels that needs no check; see `_taken`."""
-        x, first = inputs[0] if inputs else None, self.graph.inputs[0]
-        is_pixels = first.kind == "pixels" and type(x) is np.ndarray and x.dtype == np.uint8
-        fits = is_pixels and x.ndim > 1 and x.shape[1:] == first.shape[1:] and len(inputs) == 1
-        return fits and (prepared or self.preparation is None)
+    def _of_pixels(self, inputs, prepared, classes):
+        """Return the scores or classes of an array of pixels at once, or None for other inputs."""
+        if len(inputs) == 1 and (prepared or self.preparation is None):
+            return self.graph.of_pixels(inputs[0], classes)
+        return None
 
     def pre_activations(self, *inputs: Array | Bits, prepared: bool = False) -> list[Array]:
         """Return the integers of each product, before pooling, for inputs of `scores`.
@@ -210,8 +254,8 @@ class FrozenNet:
 
     def run(self, *inputs: Array | Bits, prepared: bool = False) -> tuple[Array | Bits, ...]:
         """Return all results of the model, nested tuples flattened, for inputs of `scores`."""
-        if self._is_taken(inputs, prepared) and (y := self.graph.at_once(inputs[0])) is not None:
-            return (y,)
+        if (scores := self._of_pixels(inputs, prepared, False)) is not None:
+            return (scores,)
         with full_memory_named():
             taken = self._taken(inputs, prepared)
             n, graph = len(taken[0]), self.graph
@@ -234,8 +278,15 @@ class FrozenNet:
         return self.run(*inputs, prepared=prepared)[0]
 
     def predict(self, *inputs: Array | Bits, prepared: bool = False) -> Array:
-        """Return the classes, int64 (B,): the index of the largest of the `scores`."""
-        return self.scores(*inputs, prepared=prepared).argmax(axis=1)
+        """Return the classes, int64 (B,): the index of the largest of the `scores`.
+
+        The `target` "regression" gives the scores, (B, K), or (B,) if K is 1; "multilabel" gives
+        whether each score is above 0, bool (B, K).
+        """
+        by_class = self.target == "classification"
+        if by_class and (classes := self._of_pixels(inputs, prepared, True)) is not None:
+            return classes
+        return predictions(self.scores(*inputs, prepared=prepared), self.target)
 
     def save(self, path: Path | str | BinaryIO) -> None:
         """Write the net to a file or a binary stream, completely or not at all.
@@ -250,13 +301,15 @@ class FrozenNet:
         prepare = self.preparation
         header |= {"classes": self.classes, "data": self.data, "picture": self.picture}
         header |= {"prepare": prepare and prepare.header}
+        header |= {"columns": self.columns} if self.columns is not None else {}
+        header |= {"target": self.target} if self.target != TARGETS[0] else {}
         kept = {} if prepare is None else prepare.arrays
         return header, arrays | {f"prepare.{name}": array for name, array in kept.items()}
 
     @classmethod
     def from_contents(cls, header: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Self:
         """Return the net with this header and these arrays; refuse what does not fit."""
-        check_names("the header", header, ("nodes", "outputs", *ABOUT))
+        check_names("the header", header, ("nodes", "outputs", *ABOUT), MORE)
         prepare = {name: a for name, a in arrays.items() if name.startswith("prepare.")}
         rest = {name: a for name, a in arrays.items() if name not in prepare}
         net = cls(FrozenGraph.from_contents(header, rest))
@@ -271,11 +324,13 @@ class FrozenNet:
         fits = {
             "data": lambda own: isinstance(own, str),
             "classes": lambda own: _is_list(own, str) and (len(own),) == n_classes,
+            "columns": lambda own: _is_list(own, str) and len(own) == n,
+            "target": lambda own: own in TARGETS[1:] and len(n_classes) == 1,
             "picture": lambda own: _is_list(own, int) and len(own) == 3 and math.prod(own) == n,
         }
         for name, fit in fits.items():
-            own = header[name]
-            if own is not None and not fit(own):
+            own = header.get(name, getattr(type(self), name))
+            if name in header and (own is not None or name in MORE) and not fit(own):
                 raise InputError(
                     f"the header has {name} {own!r:.60}; expected one that fits {self}"
                 )

@@ -63,20 +63,40 @@ class Flatten(Node):
 
 @dataclasses.dataclass(frozen=True)
 class Reshape(Node):
-    """The same numbers in another shape."""
+    """The same elements in another shape; packed ones keep their last axis."""
 
     shape: Shape = ()
     needs_axes = False
 
     def value(self, x):
-        if x.is_packed or total(x.shape) != total(self.shape):
-            raise self.unlike(f"numbers of as many elements as {self.shape}", x)
+        packed = x.is_packed and x.shape[-1:] != self.shape[-1:]
+        if packed or total(x.shape) != total(self.shape):
+            came = "as many elements, packed ones with the same last axis,"
+            raise self.unlike(f"{came} as {self.shape}", x)
         by_row = x.by_row and self.shape[:1] == x.shape[:1]
         return dataclasses.replace(x.has(self.shape), by_row=by_row)
 
     def run(self, sizes, x):
-        """Return the array in its new shape."""
-        return x.reshape(at(self.shape, sizes))
+        """Return the elements in their new shape."""
+        return kernels.reshape(x, at(self.shape, sizes))
+
+
+@dataclasses.dataclass(frozen=True)
+class Upsample(Node):
+    """Each pixel several times, down and to the right."""
+
+    factors: Integers = ()
+
+    def value(self, x):
+        fixed = len(x.shape) == 4 and all(isinstance(size, int) for size in x.shape[1:])
+        if not fixed or len(self.factors) != 2 or min(self.factors) < 1:
+            raise self.unlike("images (B, H, W, C), and two factors of 1 or more", x)
+        (down, right), (n, height, width, channels) = self.factors, x.shape
+        return x.has((n, height * down, width * right, channels))
+
+    def run(self, sizes, x):
+        """Return the larger images."""
+        return kernels.upsample(x, self.factors)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -283,6 +303,7 @@ KINDS: dict[str, type[Node]] = {
     "avgpool": Pool,
     "flatten": Flatten,
     "reshape": Reshape,
+    "upsample": Upsample,
 }
 KINDS |= {"transpose": Transpose, "concatenate": Concatenate, "slice": Slice, "gather": Gather}
 KINDS |= {"take": Take, "select": Select}

@@ -10,7 +10,7 @@ from bitnet.kernels import reference
 from bitnet.kernels.bits import BitPlanes, Bits
 from bitnet.kernels.codebook import Thresholds
 from bitnet.kernels.dispatch import check_bits, check_numbers, check_pixels, kernel
-from bitnet.kernels.pack import concatenate, pack
+from bitnet.kernels.pack import concatenate, pack, part_of
 from bitnet.kernels.products import check_operands, check_range, prepare
 from bitnet.kernels.rounding import Rounding, powers
 from bitnet.kernels.window import Window
@@ -94,12 +94,27 @@ def _check(name, images, filters, window, groups):
 
 def _by_groups(definition, x, weight, window, groups, *thresholds):
     """Convolve each group of channels and concatenate the results."""
+    if window.is_dilated:
+        return _by_phases(definition, x, weight, window, groups, *thresholds)
     convolve = kernel(definition)
     if groups == 1:
         return convolve(x, weight, window, *thresholds)
     rest = [_thresholds(steps, groups) for steps in thresholds]
     parts = zip(_channels(x, groups), _filters(weight, groups), *rest, strict=True)
     return concatenate([convolve(part, own, window, *steps) for part, own, *steps in parts])
+
+
+def _by_phases(definition, x, weight, window, groups, *thresholds):
+    """Convolve with a dilated window, as convolutions without dilation of parts of the images."""
+    held = None
+    for pixels, outputs, own in window.phases(*x.shape[1:3]):
+        part = _by_groups(definition, part_of(x, *pixels), weight, own, groups, *thresholds)
+        numbers = part.words if isinstance(part, Bits) else part
+        if held is None:
+            shape = len(x), *window.output(*x.shape[1:3]), numbers.shape[-1]
+            held = array_module(numbers).empty(shape, numbers.dtype)
+        held[(slice(None), *outputs)] = numbers
+    return Bits(held, (*held.shape[:3], len(weight))) if isinstance(part, Bits) else held
 
 
 def xnor_conv(x: Bits, weight: Bits, window: Window, groups: int = 1) -> Array:
@@ -259,6 +274,13 @@ def gradient_of_images(
     images = len(grad_z), *size, weight.shape[-1] * groups
     shape = _check("gradient_of_images", images, weight.shape, window, groups)
     _check_gradient("gradient_of_images", grad_z, shape, bits)
+    if window.is_dilated:
+        grad_x = array_module(grad_z).zeros(images, grad_z.dtype)
+        for (rows, columns), outputs, own in window.phases(*size):
+            seen = grad_x[:, rows, columns]  # a view
+            given = part_of(grad_z, *outputs), weight, own, seen.shape[1:3], bits, rng, groups
+            seen[...] = gradient_of_images(*given)
+        return grad_x
     parts, rule = _numbers(grad_z, bits, rng, groups)
     pairs = zip(parts, _filters(weight, groups), strict=True)
     gradient, pixels = kernel(reference.gradient_of_images), tuple(size)
@@ -309,6 +331,12 @@ def gradient_of_filters(
     filters = grad_z.shape[-1], *getattr(window, "size", ()), n
     shape = _check("gradient_of_filters", x.shape, filters, window, groups)
     _check_gradient("gradient_of_filters", grad_z, shape, bits)
+    if window.is_dilated:
+        total = array_module(grad_z).zeros(filters, grad_z.dtype)
+        for pixels, outputs, own in window.phases(*x.shape[1:3]):
+            given = part_of(grad_z, *outputs), part_of(x, *pixels), own, bits, rng, groups
+            total += gradient_of_filters(*given)
+        return total
     parts, rule = _numbers(grad_z, bits, rng, groups)
     gradient = kernel(reference.gradient_of_filters)
     pairs = zip(parts, _channels(x, groups), strict=True)

@@ -83,6 +83,13 @@ def using(name: str) -> Iterator[None]:
         _chosen = before
 
 
+def program():
+    """Return the module that computes whole frozen nets, or None without Numba."""
+    if numba_problem():
+        return None
+    return importlib.import_module(f"{MODULES['numba']}.program")
+
+
 def kernel(definition):
     """Return the implementation in use of `definition`, a function of `reference`."""
     chosen = _chosen or implementation()

@@ -1,7 +1,7 @@
 """Conversions between numbers and packed signs, and operations on packed arrays."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -123,6 +123,95 @@ def merge_rows(x: Packed) -> Packed:
     shape = (*bits.shape[: bits.ndim - x.ndim], math.prod(x.shape[:-1]), x.shape[-1])
     bits = Bits(bits.words.reshape(*shape[:-1], bits.words.shape[-1]), shape)
     return x.with_bits(bits) if isinstance(x, BitPlanes) else bits
+
+
+def _moved(x, move):
+    """Return packed values after a move of the words of each plane, (..., K)."""
+    if isinstance(x, BitPlanes):
+        planes: Any = [_moved(bits, move).words for bits in x.bits]
+        words = array_module(*planes).stack(planes)
+        return x.with_bits(Bits(words, (*words.shape[:-1], x.shape[-1])))
+    words = array_module(x).ascontiguousarray(move(x.words))
+    return Bits(words, (*words.shape[:-1], x.shape[-1]))
+
+
+def _either(x: Any, move: Callable[[Any], Any]) -> Any:
+    """Return an array, or packed values, after a move that keeps the last axis."""
+    return _moved(x, move) if isinstance(x, (Bits, BitPlanes)) else move(x)
+
+
+def part_of(x: Any, rows: slice, columns: slice) -> Any:
+    """Return some rows and columns of images (B, H, W, C), contiguous.
+
+    Parameters
+    ----------
+    x : Bits, BitPlanes or array of shape (B, H, W, C)
+        The images.
+    rows, columns : slice
+        Which of them.
+
+    Examples
+    --------
+    >>> part_of(np.arange(16).reshape(1, 4, 4, 1), slice(0, 1), slice(1, 4, 2)).ravel()
+    array([1, 3])
+    """
+    xp = array_module(x)
+    return _either(x, lambda own: xp.ascontiguousarray(own[:, rows, columns]))
+
+
+def reshape(x: Any, shape: Sequence[int]) -> Any:
+    """Return the same elements in another shape; packed values must keep their last axis.
+
+    Parameters
+    ----------
+    x : Bits, BitPlanes or array
+        The elements.
+    shape : sequence of int
+        The shape, without -1.
+
+    Raises
+    ------
+    InputError
+        If there are other numbers of elements, or packed values of another last axis.
+
+    Examples
+    --------
+    >>> reshape(pack(np.ones((2, 3, 5))), (2, 1, 3, 5))
+    Bits(shape=(2, 1, 3, 5), 48 bytes)
+    """
+    shape = tuple(shape)
+    packed = isinstance(x, (Bits, BitPlanes))
+    fits = math.prod(shape) == math.prod(x.shape)
+    if not fits or (packed and shape[-1:] != x.shape[-1:]):
+        expected = "as many elements" + (" and the same last axis" if packed else "")
+        raise InputError(f"reshape: {shape} for values of shape {x.shape}; expected {expected}")
+    if not packed:
+        return x.reshape(shape)
+    return _moved(x, lambda words: words.reshape(*shape[:-1], words.shape[-1]))
+
+
+def upsample(x: Any, factors: tuple[int, int]) -> Any:
+    """Repeat each pixel of images, down and to the right.
+
+    Parameters
+    ----------
+    x : Bits, BitPlanes or array of shape (B, H, W, C)
+        The images.
+    factors : (int, int)
+        How often rows and columns are repeated.
+
+    Returns
+    -------
+    Bits, BitPlanes or array of shape (B, H * down, W * right, C)
+        The larger images.
+
+    Examples
+    --------
+    >>> upsample(np.arange(2).reshape(1, 1, 2, 1), (1, 2)).ravel()
+    array([0, 0, 1, 1])
+    """
+    down, right = factors
+    return _either(x, lambda own: own.repeat(down, axis=1).repeat(right, axis=2))
 
 
 def concatenate(parts: Sequence) -> Bits | BitPlanes | Array:

@@ -44,6 +44,8 @@ def _check_window(name, x, window):
     """Reject anything but images, and windows that do not fit or lie outside the images."""
     if x.ndim != 4 or not isinstance(window, Window) or window.taps > 255:
         raise unfit(name, "images (B, H, W, C) and a Window of at most 255 taps", x, window)
+    if window.is_dilated:
+        raise InputError(f"{name}: the window has a dilation of {window.dilation}; expected 1")
     if not window.sees_pixels:
         raise InputError(
             f"{name}: padding is {window.padding} with a window of {window.size}; expected padding "
@@ -188,6 +190,13 @@ def add_patches(patches: Array, window: Window, size: tuple[int, int]) -> Array:
     if not fits or patches.shape[1:3] != window.output(*size):
         expected = f"patches (B, H', W', rows, columns, C) of images of {tuple(size)}"
         raise unfit("add_patches", expected, patches, window)
+    if window.is_dilated:
+        y = array_module(patches).zeros((len(patches), *size, patches.shape[-1]), patches.dtype)
+        for pixels, outputs, own in window.phases(*size):
+            at = (slice(None), *pixels)
+            part = array_module(patches).ascontiguousarray(patches[(slice(None), *outputs)])
+            y[at] = kernel(reference.add_patches)(part, own, y[at].shape[1:3])
+        return y
     return kernel(reference.add_patches)(patches, window, tuple(size))
 
 

@@ -23,19 +23,28 @@ from bitnet.nn.quantized import IntegerLayer
 from bitnet.quantizers import Quantizer
 
 Size = int | tuple[int, int]
+Padding = int | str | tuple[Size, Size]
 
 
-def window_of(size, stride=1, padding=0, border=0):
-    """Return a Window from the sizes that layers take; padding may be "same", "valid" or numbers.
+def window_of(size, stride=1, padding=0, border=0, dilation=1):
+    """Return a Window from the sizes that layers take.
 
-    With "same" the size stays at stride 1; an odd pixel goes below and to the right.
+    Padding is "same", "valid", one or two numbers, or two pairs, (above, below) and (left, right).
+    With "same" the output has ceil(size / stride) pixels; an odd pixel of padding goes below and to
+    the right.
     """
     size, stride = _pair("kernel_size", size), _pair("stride", stride)
+    dilation = _pair("dilation", dilation)
     if padding == "same":
-        pads = tuple(((n - 1) // 2, n // 2) for n in size)
+        beyond = [(n - 1) * apart for n, apart in zip(size, dilation, strict=True)]
+        pads = tuple((n // 2, n - n // 2) for n in beyond)
+    elif isinstance(padding, (tuple, list)) and any(isinstance(n, (tuple, list)) for n in padding):
+        if len(padding) != 2:
+            raise InputError(f"padding is {padding!r:.60}; expected two pairs, of rows and columns")
+        pads = tuple(_pair("padding", own) for own in padding)
     else:
         pads = tuple((n, n) for n in _pair("padding", 0 if padding == "valid" else padding))
-    return Window(size, stride, pads, border)
+    return Window(size, stride, pads, border, dilation)
 
 
 def _pair(name, value):
@@ -80,12 +89,15 @@ class _Convolution(Module):
 
     def __repr__(self):
         size = "x".join(map(str, self.window.size))
-        groups = f", groups={self.groups}" if self.groups > 1 else ""
-        return f"{type(self).__name__}({self.in_channels}, {self.out_channels}, {size}{groups})"
+        more = f", dilation={self.window.dilation}" if self.window.is_dilated else ""
+        more += f", groups={self.groups}" if self.groups > 1 else ""
+        return f"{type(self).__name__}({self.in_channels}, {self.out_channels}, {size}{more})"
 
 
 class QuantConv2d(IntegerLayer, _Convolution):
     """A convolution with k-bit filters; see `functional.quantized_conv2d`.
+
+    Float images are multiplied as they are, as in BinaryConnect (`functional.mixed_conv2d`).
 
     Latent weights, quantizer and clipping are as in `QuantLinear`; the learning rate is scaled by
     sqrt((in_channels + out_channels) / groups * taps / 1.5), as in the papers' code.
@@ -98,8 +110,12 @@ class QuantConv2d(IntegerLayer, _Convolution):
         Height and width of the kernel.
     stride : int or (int, int), optional
         Step between neighbouring outputs, down and to the right, in pixels.
-    padding : int or (int, int) or {"same", "valid"}, optional
-        Padding pixels on each side; "valid" is 0, "same" keeps the size at stride 1.
+    padding : int or (int, int) or two pairs of int or {"same", "valid"}, optional
+        Padding pixels: above and below, left and right; one number for all, two for rows and
+        columns, or ((above, below), (left, right)).  "valid" is 0; with "same" the output has
+        ceil(size / stride) pixels, and an odd pixel of padding goes below and to the right.
+    dilation : int or (int, int), optional
+        Distance between neighbouring taps, in pixels.
     groups : int, optional
         Number of groups of channels, each with its own filters; it divides both channel numbers.
     rng : numpy.random.Generator
@@ -132,7 +148,8 @@ class QuantConv2d(IntegerLayer, _Convolution):
         out_channels: int,
         kernel_size: Size,
         stride: Size = 1,
-        padding: Size | str = 0,
+        padding: Padding = 0,
+        dilation: Size = 1,
         groups: int = 1,
         *,
         rng: np.random.Generator,
@@ -140,7 +157,7 @@ class QuantConv2d(IntegerLayer, _Convolution):
         weight_quantizer: int | str | Quantizer = 1,
         **backward: Any,
     ) -> None:
-        window = kernel_size, stride, padding, border
+        window = kernel_size, stride, padding, border, dilation
         super().__init__((in_channels, out_channels), window, groups, rng)
         name = type(self).__name__
         if not self.window.sees_pixels:
@@ -152,8 +169,10 @@ class QuantConv2d(IntegerLayer, _Convolution):
         self.weight = self.clipped_weight(self.filters, self.fan)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Convolve packed images (B, H, W, C); returns integers (B, H', W', M)."""
+        """Convolve images (B, H, W, C); returns (B, H', W', M), integers or floats as x."""
         self._check(x)
+        if x.is_float:
+            return functional.mixed_conv2d(x, self.quantized(self.weight), self.window, self.groups)
         backward = self.grad_format, self.rounding_rng, self.groups
         return functional.quantized_conv2d(x, self.quantized(self.weight), self.window, *backward)
 
@@ -163,8 +182,10 @@ class BinaryConv2d(QuantConv2d):
 
     Parameters
     ----------
-    in_channels, out_channels, kernel_size, stride, padding, groups, rng, border : optional
-        As for `QuantConv2d`; the first three and `rng` are required.
+    in_channels, out_channels, kernel_size, stride, padding, dilation, groups : optional
+        As for `QuantConv2d`; the first three are required.
+    rng, border : optional
+        As for `QuantConv2d`; `rng` is required.
     **backward : optional
         `grad_format`, `rounding` and `balance`, as for `QuantConv2d`.
 
@@ -188,14 +209,15 @@ class BinaryConv2d(QuantConv2d):
         out_channels: int,
         kernel_size: Size,
         stride: Size = 1,
-        padding: Size | str = 0,
+        padding: Padding = 0,
+        dilation: Size = 1,
         groups: int = 1,
         *,
         rng: np.random.Generator,
         border: int = 0,
         **backward: Any,
     ) -> None:
-        window = kernel_size, stride, padding, groups
+        window = kernel_size, stride, padding, dilation, groups
         super().__init__(in_channels, out_channels, *window, rng=rng, border=border, **backward)
 
     bits = IntegerLayer.packed
@@ -208,7 +230,7 @@ class Conv2d(_Convolution):
     ----------
     in_channels, out_channels : int
         Numbers of input channels C and output channels M, at least 1.
-    kernel_size, stride, padding, groups, border : optional
+    kernel_size, stride, padding, dilation, groups, border : optional
         As for `QuantConv2d`; `kernel_size` is required.
     rng : numpy.random.Generator
         The generator of the initial weights, U(-a, a) with Glorot's
@@ -227,13 +249,14 @@ class Conv2d(_Convolution):
         out_channels: int,
         kernel_size: Size,
         stride: Size = 1,
-        padding: Size | str = 0,
+        padding: Padding = 0,
+        dilation: Size = 1,
         groups: int = 1,
         *,
         rng: np.random.Generator,
         border: int = 0,
     ) -> None:
-        window = kernel_size, stride, padding, border
+        window = kernel_size, stride, padding, border, dilation
         super().__init__((in_channels, out_channels), window, groups, rng)
         limit = math.sqrt(6 / self.fan)
         self.weight = Parameter(rng.uniform(-limit, limit, self.filters).astype(np.float32))
@@ -249,7 +272,7 @@ class _Pooling(Module):
     """The base of poolings: the window of taps."""
 
     def __init__(
-        self, kernel_size: Size = 2, stride: Size | None = None, padding: Size | str = 0
+        self, kernel_size: Size = 2, stride: Size | None = None, padding: Padding = 0
     ) -> None:
         self.window = window_of(kernel_size, kernel_size if stride is None else stride, padding)
 

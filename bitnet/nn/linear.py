@@ -30,6 +30,7 @@ def _check_width(layer, x, in_features):
 class QuantLinear(IntegerLayer):
     """A linear layer with k-bit weights for integer inputs; no bias, because batch norm follows.
 
+    Float inputs are multiplied as they are, as in BinaryConnect (`functional.mixed_linear`).
     The latent weights are floats from U(-clip, clip), where `clip` is the quantizer's largest
     number, and are clipped to that range after each optimizer step.  Each call quantizes and packs
     them; in the backward pass, all of their gradient passes.  Their learning rate is scaled by
@@ -86,9 +87,11 @@ class QuantLinear(IntegerLayer):
         self.weight = self.clipped_weight((out_features, in_features), in_features + out_features)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Multiply packed rows (B, N) with the packed weights; returns integers (B, M)."""
+        """Multiply rows (B, N) with the packed weights; returns (B, M), integers or floats as x."""
         _check_width(self, x, self.in_features)
         weight = self.quantized(self.weight)
+        if x.is_float:
+            return functional.mixed_linear(x, weight)
         return functional.quantized_linear(x, weight, self.grad_format, self.rounding_rng)
 
 

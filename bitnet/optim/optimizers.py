@@ -19,7 +19,6 @@ from bitnet.errors import InputError, check_choice, unfit
 from bitnet.nn.state import check_state
 from bitnet.optim.gradients import expect_gradients
 
-
 MOMENTS = {"float32": None, "bfloat16": np.uint16}  # the upper halves of float32
 
 

@@ -15,8 +15,10 @@ __getattr__, __dir__, __all__ = lazily(
         "bitnet.training.loop": "fit steps",
         "bitnet.training.metrics": "accuracy bits_per_character evaluate evaluate_language "
         "flip_ratio images_per_second perplexity predict set_clip_value weight_bits",
+        "bitnet.training.rates": "RateCurve find_rate",
         "bitnet.training.reestimation": "reestimate",
         "bitnet.training.sources": "Images Split Texts",
+        "bitnet.training.targets": "f1_score mean_absolute_error r2_score",
         "bitnet.training.stopping": "EarlyStopping",
         "bitnet.training.texts": "generate",
     },
@@ -42,9 +44,14 @@ if TYPE_CHECKING:
     from bitnet.training.metrics import predict as predict
     from bitnet.training.metrics import set_clip_value as set_clip_value
     from bitnet.training.metrics import weight_bits as weight_bits
+    from bitnet.training.rates import RateCurve as RateCurve
+    from bitnet.training.rates import find_rate as find_rate
     from bitnet.training.reestimation import reestimate as reestimate
     from bitnet.training.sources import Images as Images
     from bitnet.training.sources import Split as Split
     from bitnet.training.sources import Texts as Texts
     from bitnet.training.stopping import EarlyStopping as EarlyStopping
+    from bitnet.training.targets import f1_score as f1_score
+    from bitnet.training.targets import mean_absolute_error as mean_absolute_error
+    from bitnet.training.targets import r2_score as r2_score
     from bitnet.training.texts import generate as generate

@@ -14,18 +14,21 @@ from bitnet.data.preparation import GREY, Preparation
 from bitnet.data.vocabulary import Vocabulary
 from bitnet.errors import InputError
 from bitnet.nn import Module
+from bitnet.nn.models.ends import fit_ends
 from bitnet.optim.optimizers import Optimizer
 from bitnet.optim.schedules import Schedule, Warmup, Widening
 from bitnet.training import texts
+from bitnet.training.building import complete, model_of, recipe_of
 from bitnet.training.checkpoint import UNFIT_STATE, load_checkpoint, save_checkpoint
 from bitnet.training.initial import Initial, copy_parameters, read_initial
-from bitnet.training.log import check_epoch
+from bitnet.training.log import check_records
 from bitnet.training.loop import Begun, Epoch, fit
 from bitnet.training.metrics import with_clip_value
 from bitnet.training.recipes import Recipe
-from bitnet.training.settings import check_settings, complete, model_of, recipe_of
-from bitnet.training.sources import Images, Split, Texts, inputs_of, read_data
+from bitnet.training.settings import check_settings
+from bitnet.training.sources import OF_DATA, Images, Split, Texts, inputs_of, read_data
 from bitnet.training.stopping import EarlyStopping
+from bitnet.training.targets import LOSSES, loss_of
 from bitnet.training.trained import Teacher, crc32_of, of_begun, read_trained
 
 
@@ -62,8 +65,9 @@ class Experiment:
         Which parameters a new training took from the file `init`.
     stopping : EarlyStopping or None
         The state of early stopping, with `patience`.
-    figures : dict
-        The figures of the last epoch without times and histograms; empty before the first one.
+    records : list of dict
+        The figures of the best epoch, where there is one, and of the last, without times and
+        histograms.
     best : dict or None
         The best epoch on the validation part, with its "validation" and "test" figures: accuracies
         for images, losses for texts.
@@ -89,7 +93,7 @@ class Experiment:
         preparation: Preparation | None = None,
         vocabulary: Vocabulary | None = None,
     ) -> None:
-        settings = complete(settings)
+        given, settings = settings, complete(settings)
         check_settings(settings, known=False)
         is_text = "steps" in settings
         self.preparation: Preparation | None = None
@@ -102,10 +106,11 @@ class Experiment:
             data = texts.read_corpus(settings, vocabulary)
             found: dict = {"tokens": len(data.vocabulary), "crc32": crc32_of([data.train])}
         else:
-            names = "data", "folder", "limit", "validation", "size", "channels"
-            data = read_data(*map(settings.get, names))
-            picture, classes = list(data.train[0].shape[1:]), list(data.classes)
-            found = {"picture": picture, "classes": classes, "crc32": crc32_of(data.train)}
+            data = read_data(*map(settings.get, OF_DATA))
+            found = _facts(data, recipe_of(settings).loss)
+            found |= {"loss": settings["loss"]} if "loss" in settings else {}
+            if "batch" not in given:
+                settings["batch"] = min(settings["batch"], max(2, len(data.train[0])))
         self.settings = {**found, **settings}
         check_settings(self.settings)
         if changed := [name for name in found if found[name] != self.settings[name]]:
@@ -119,7 +124,7 @@ class Experiment:
         self.rng = np.random.default_rng(settings["seed"])
         self.model = model_of(self.settings, self.rng)
         if start:  # before the optimizer, which may take signs
-            self.initial = copy_parameters(self.model, start.arrays, settings["init"])
+            self.initial = copy_parameters(self.model, start, settings["init"])
             self.settings["init_crc32"] = crc32_of(start.arrays.values())
         own = {"moments": settings["moments"], "rng": self.rng}
         if settings["weight_decay"]:
@@ -135,6 +140,7 @@ class Experiment:
             self.recipe = recipe_of(settings)
             self.optimizer = self.recipe.optimizer_of(self.model, **own)
             self.schedule = self.recipe.schedule()
+            fit_ends(self.model, inputs_of(self.model)(data.train[0]), data.train[1])
             self.source = self._images(data, preparation)
         if settings["warmup"]:
             self.schedule = Warmup(self.schedule, settings["warmup"])
@@ -147,7 +153,7 @@ class Experiment:
                     "validation, such as to 1000, or remove patience"
                 )
             self.stopping = EarlyStopping(settings["patience"], self.source.mode)
-        self.figures: dict = {}
+        self.records: list[dict] = []
         self.widening = _widening(self.settings, self.model)
         self.done = 0
         self.best: dict | None = None
@@ -164,7 +170,7 @@ class Experiment:
             train = np.ascontiguousarray(data.train[0])
             self.preparation = preparation or Preparation.fit(settings["prepare"], train)
             data = data.with_images(self.preparation)
-        loss, border = self.recipe.loss_of, GREY if self.preparation else None
+        loss, border = loss_of(settings, data.train[1]), GREY if self.preparation else None
         loss = self.teacher.loss(loss) if self.teacher else loss
         more = {name: settings[name] for name in ("batch", "flip", "crop")}
         more |= {"to_input": inputs_of(self.model), "border": border, "teacher": self.teacher}
@@ -244,13 +250,12 @@ class Experiment:
         return self
 
     def _load_notes(self, path, notes):
-        """Set the figures of the last epoch and the state of early stopping."""
+        """Set the figures of epochs and the state of early stopping."""
         try:
-            if self.done:
-                self.figures = check_epoch({**notes.get("figures", {}), "epoch": self.done})
+            self.records = check_records(notes.get("records"))
             if self.stopping:
                 self.stopping.load_state(notes.get("stopping"))
-        except (InputError, TypeError) as error:
+        except InputError as error:
             raise InputError(f"{path}: {error}") from None
 
     @property
@@ -283,7 +288,9 @@ class Experiment:
                 return
             self.done = epoch.epoch
             self.best = self.source.better(epoch, self.best)
-            self.figures = epoch.record(times=False)
+            best = self.best and self.best["epoch"]
+            self.records = [record for record in self.records if record["epoch"] == best]
+            self.records.append(epoch.record(times=False))
             if self.stopping:
                 self.stopping(self.best["validation"])
             yield epoch
@@ -292,7 +299,7 @@ class Experiment:
 
     def save(self, path: str | Path) -> None:
         """Write a checkpoint for `resume` and `bitnet.load`, completely or not at all."""
-        notes: dict = {"best": self.best, "figures": self.figures}
+        notes: dict = {"best": self.best, "records": self.records}
         if self.stopping:
             notes["stopping"] = self.stopping.state()
         extra: dict = {}
@@ -305,6 +312,16 @@ class Experiment:
         save_checkpoint(
             path, self.done, *self._parts(), {"experiment": self.settings}, notes, extra
         )
+
+
+def _facts(data, loss):
+    """Return the settings that follow from a Split; `loss` is the recipe's for classes."""
+    images, _ = data.train
+    facts = {"picture": list(images.shape[1:]), "classes": list(data.classes)}
+    facts |= {"columns": list(data.columns), "target": data.target}
+    facts["input"] = "pixels" if images.dtype == np.uint8 else "numbers"
+    facts["loss"] = loss if data.target == "classification" else LOSSES[data.target][0]
+    return facts | {"crc32": crc32_of(data.train)}
 
 
 def _widening(settings, model):

@@ -7,7 +7,7 @@ from typing import BinaryIO
 import numpy as np
 
 from bitnet.archive import kind_of
-from bitnet.arrays import plain
+from bitnet.arrays import plain, to_cpu
 from bitnet.data.vocabulary import Vocabulary
 from bitnet.errors import InputError
 from bitnet.nn.module import Module
@@ -21,11 +21,13 @@ NAMED = 3  # parameters in `str(Initial)`
 class Initial:
     """Which parameters of a model came from a checkpoint, and which kept their random values.
 
-    `loaded` has the names of the parameters; `kept` has a reason by name.
+    `loaded` has the names of the parameters; `kept` has a reason by name, and
+    `settings` those of the training in the file, where they are known.
     """
 
     loaded: tuple[str, ...]
     kept: dict[str, str]
+    settings: dict = dataclasses.field(default_factory=dict)
 
     def __repr__(self) -> str:
         return f"Initial({len(self.loaded)} parameters loaded, {len(self.kept)} kept)"
@@ -39,14 +41,17 @@ class Initial:
         return words + (f"; not loaded: {', '.join(named)}" if named else "")
 
 
-def initialize(model: Module, path: str | Path | BinaryIO) -> Initial:
+def initialize(
+    model: Module, path: str | Path | BinaryIO, from_float: bool | None = None
+) -> Initial:
     """Copy the parameters of a checkpoint that fit into a model.
 
     The checkpoint may be that of the same net, of its float twin, or of a net with another number
     of classes or another first layer.  Layers with the same names correspond.  If the names
     differ, as those of a net and its float twin do, the i-th layer with weights corresponds to the
-    i-th one, and so do norms.  Parameters of equal shape are copied, and clipped to the range of
-    latent weights.  Running statistics start over.
+    i-th one, and so do norms.  Parameters of equal shape are copied.  Latent weights are clipped to
+    their range; the weights of a float net are first scaled to the deviation of the random ones
+    that they replace.  Running statistics start over.
 
     Parameters
     ----------
@@ -54,6 +59,9 @@ def initialize(model: Module, path: str | Path | BinaryIO) -> Initial:
         The model to change.
     path : str, path or binary stream
         A file of `bitnet train` or `save_checkpoint`.
+    from_float : bool, optional
+        Whether the weights in the file are those of a float net; default: what the settings of
+        `bitnet train` in the file say, or False.
 
     Returns
     -------
@@ -77,10 +85,13 @@ def initialize(model: Module, path: str | Path | BinaryIO) -> Initial:
     >>> twin = models.float_mlp([784, 32, 10], rng=rng)
     >>> save_checkpoint(file, 1, twin, Adam(twin.parameters()), schedules.Constant(1e-3), rng)
     >>> _ = file.seek(0)
-    >>> initialize(models.binary_mlp([784, 32, 5], rng=rng), file).kept["layers.3.weight"]
+    >>> model = models.binary_mlp([784, 32, 5], rng=rng)
+    >>> initialize(model, file, from_float=True).kept["layers.3.weight"]
     '(10, 32) there, (5, 32) here'
     """
-    return copy_parameters(model, _read(path).model, path)
+    start = _start(_read(path))
+    is_float = start.is_float if from_float is None else from_float
+    return copy_parameters(model, dataclasses.replace(start, is_float=is_float), path)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,6 +99,8 @@ class Start:
     """The arrays of a model in a checkpoint, and the vocabulary of a language model."""
 
     arrays: dict
+    settings: dict
+    is_float: bool = False
     vocabulary: Vocabulary | None = None
 
 
@@ -99,7 +112,7 @@ def read_initial(settings):
     try:
         file = _read(path)
         if "steps" not in settings:
-            return Start(file.model)
+            return _start(file)
         vocabulary = Vocabulary.from_header(file.notes.get("vocabulary"))
         if vocabulary.unit != settings["unit"]:
             came = f"the net predicts {vocabulary.unit}, but unit is {settings['unit']}"
@@ -110,7 +123,14 @@ def read_initial(settings):
         raise InputError(f"init {path}: {error.strerror}; give its path") from None
     except InputError as error:
         raise InputError(f"init {path}: {str(error).removeprefix(f'{path}: ')}") from None
-    return Start(file.model, vocabulary)
+    return _start(file, vocabulary)
+
+
+def _start(file, vocabulary=None):
+    """Return the Start in a Checkpoint."""
+    own = file.settings.get("experiment")
+    own = own if isinstance(own, dict) else {}
+    return Start(file.model, own, own.get("float") is True, vocabulary)
 
 
 def _read(path):
@@ -122,10 +142,10 @@ def _read(path):
     return read_checkpoint(path)
 
 
-def copy_parameters(model, arrays, path):
-    """Copy the arrays of a checkpoint that fit into a model; return the `Initial`."""
+def copy_parameters(model, start, path):
+    """Copy the arrays of a Start that fit into a model; return the `Initial`."""
     own = dict(model.named_parameters())
-    there, here = _layers(arrays), _layers(own)
+    there, here = _layers(start.arrays), _layers(own)
     partner = _pairs(there, here)
     fits, kept = {}, {}
     for name, parameter in own.items():
@@ -144,9 +164,18 @@ def copy_parameters(model, arrays, path):
             "equal layers"
         )
     for name, array in fits.items():
-        clip = own[name].clip
-        own[name].assign(array if clip is None else np.clip(array, -clip, clip))
-    return Initial(tuple(fits), kept)
+        _assign(own[name], array, start.is_float)
+    return Initial(tuple(fits), kept, start.settings)
+
+
+def _assign(parameter, array, is_float):
+    """Set a Parameter; weights of a float net are scaled first if it is clipped."""
+    if parameter.clip is not None:
+        deviation = array.std()
+        if is_float and deviation > 0:
+            array = array * (to_cpu(parameter.data).std() / deviation)
+        array = np.clip(array, -parameter.clip, parameter.clip)
+    parameter.assign(array)
 
 
 def _layers(named):

@@ -1,9 +1,11 @@
-"""Read the log of a training: JSON lines, first the settings, then one object per epoch.
+"""Read the log of a training: JSON lines, first the settings, then one object per epoch, or CSV.
 
 A log may come from another machine or be cut off, so each line is checked.
 """
 
+import csv
 import dataclasses
+import itertools
 import json
 import os
 from pathlib import Path
@@ -14,6 +16,7 @@ from bitnet.files import opened
 from bitnet.training.loop import Epoch
 
 FIGURES = [f.name for f in dataclasses.fields(Epoch) if f.name not in ("epoch", "histograms")]
+COLUMNS = ("epoch", *FIGURES)
 MAX_BYTES, MAX_LINE, MAX_EPOCHS = 256 << 20, 4 << 20, 10**6
 MAX_LAYERS, MAX_BINS = 200, 1000
 LARGEST = 1e30  # value of a figure
@@ -46,7 +49,8 @@ def read_log(path: str | Path) -> RunLog:
     Parameters
     ----------
     path : str or path
-        A file written by `bitnet train --log`.
+        A file written by `bitnet train --log`, `.jsonl` or `.csv`.  A CSV file has no settings and
+        no histograms.
 
     Returns
     -------
@@ -56,8 +60,8 @@ def read_log(path: str | Path) -> RunLog:
     Raises
     ------
     InputError
-        If the file is too large, a line is not a JSON object of a log, a number is not finite, or
-        there is no epoch.  The message has the number of the line.
+        If the file is too large, a line is not that of a log, a number is not finite, or there is
+        no epoch.  The message has the number of the line.
     OSError
         If the file cannot be read.
 
@@ -76,9 +80,13 @@ def read_log(path: str | Path) -> RunLog:
     with opened(path, "a training log") as file:
         if (n_bytes := os.fstat(file.fileno()).st_size) > MAX_BYTES:
             raise InputError(f"{path}: {n_bytes} bytes; expected a log of at most {MAX_BYTES}")
-        for number, line in enumerate(iter(lambda: file.readline(MAX_LINE + 1), b""), 1):
+        lines = iter(lambda: file.readline(MAX_LINE + 1), b"")
+        objects = _csv_objects(lines) if path.suffix.lower() == ".csv" else map(_object, lines)
+        for number in itertools.count(1):
             try:
-                record = _object(line)
+                record = next(objects, None)
+                if record is None:
+                    break
                 if "settings" in record and "epoch" not in record:
                     settings = record["settings"] or {}
                     if not isinstance(settings, dict):
@@ -114,6 +122,41 @@ def _object(line):
     if not isinstance(record, dict):
         raise InputError(f"got {type(record).__name__}; expected a JSON object")
     return record
+
+
+def _csv_objects(lines):
+    """Yield the JSON objects that the lines of a CSV file stand for, first empty settings."""
+    header = None
+    for line in lines:
+        if len(line) > MAX_LINE:
+            raise InputError(f"more than {MAX_LINE} bytes; expected one epoch per line")
+        cells = next(csv.reader([line.decode(errors="replace")]), [])
+        if header is None:
+            header = cells
+            if "epoch" not in header:
+                raise InputError("expected the names of columns, epoch among them")
+            yield {"settings": {}}
+        elif len(cells) != len(header):
+            came = f"{len(cells)} cells; expected {len(header)}"
+            raise InputError(f"{came}, as in the first line; is the log cut off?")
+        else:
+            pairs = zip(header, cells, strict=True)
+            yield {name: _number(name, cell) for name, cell in pairs if cell and name in COLUMNS}
+
+
+def _number(name, cell):
+    """Return the number in a cell of a CSV file, or its text, which `check_epoch` refuses."""
+    try:
+        return int(cell) if name == "epoch" else float(cell)
+    except ValueError:
+        return cell
+
+
+def check_records(records):
+    """Return the list of the figures of epochs in a checkpoint, each checked."""
+    if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
+        raise InputError(f"the figures of epochs are {records!r:.60}; expected a list of them")
+    return list(map(check_epoch, records))
 
 
 def check_epoch(record):

@@ -28,10 +28,11 @@ from bitnet.training.sources import Images, Texts, state_arrays, state_for, stat
 class Epoch:
     """The figures of one epoch; None for those that do not apply.
 
-    `loss` is the mean over the batches, in nats per token for texts.  `learning_rate` is that of
-    the last step.  `flip_ratio` is the fraction of weight signs that differ from those before the
-    epoch.  `seconds` includes the evaluation; `images_per_second` and `tokens_per_second` exclude
-    it.
+    `loss` is the mean over the batches, in nats per token for texts.  A regression has R^2 instead
+    of accuracies, and `test_error`, the mean absolute error; several labels have F1.
+    `learning_rate` is that of the last step.  `flip_ratio` is the fraction of weight signs that
+    differ from those before the epoch.  `seconds` includes the evaluation; `images_per_second` and
+    `tokens_per_second` exclude it.
     """
 
     epoch: int
@@ -46,6 +47,13 @@ class Epoch:
     images_per_second: float | None = None
     histograms: dict | None = None
     validation_accuracy: float | None = None
+    train_r2: float | None = None
+    validation_r2: float | None = None
+    test_r2: float | None = None
+    test_error: float | None = None
+    train_f1: float | None = None
+    validation_f1: float | None = None
+    test_f1: float | None = None
     valid_loss: float | None = None
     valid_perplexity: float | None = None
     valid_bits: float | None = None

@@ -12,12 +12,13 @@ import numpy as np
 from bitnet import kernels, nn
 from bitnet.arrays import Array, array_module, as_numpy, plain
 from bitnet.data import batches, sequences
-from bitnet.data.batching import check_labels
+from bitnet.data.targets import TARGETS, check_targets
 from bitnet.devices import full_memory_named, to_cpu
-from bitnet.errors import InputError, unfit
+from bitnet.errors import InputError, check_choice, unfit
 from bitnet.kernels import Bits
 from bitnet.nn.functional import cross_entropy
 from bitnet.nn.module import Module, evaluating
+from bitnet.training.targets import figure
 
 BATCH, BATCH_OF_IMAGES = 1000, 100  # batch sizes of an evaluation, the latter for ConvNets
 LARGEST_LOSS = 700.0  # nats per token; exp of more overflows
@@ -103,9 +104,13 @@ def accuracy(predictions: Array, labels: Array) -> float:
 
 
 def evaluate(
-    model: Module, images: np.ndarray, labels: np.ndarray, to_input: Callable | None = None
+    model: Module,
+    images: np.ndarray,
+    labels: np.ndarray,
+    to_input: Callable | None = None,
+    target: str = TARGETS[0],
 ) -> float:
-    """Return the accuracy of a model in evaluation mode: the fraction of correct predictions.
+    """Return the accuracy of a model in evaluation mode, or for other targets R^2 or F1.
 
     Parameters
     ----------
@@ -114,14 +119,16 @@ def evaluate(
     images : numpy.ndarray
         One or more images, shape (count, ...).
     labels : numpy.ndarray
-        Integers of shape (count,).
+        Integers of shape (count,); numbers, or 0 and 1, of shape (count, outputs).
     to_input : callable, optional
         Maps a batch of images to the input of the model.
+    target : {"classification", "regression", "multilabel"}, optional
+        What the labels are.
 
     Returns
     -------
     float
-        From 0 to 1.
+        The fraction of correct predictions, `r2_score` or `f1_score`: at most 1.
 
     Raises
     ------
@@ -136,8 +143,9 @@ def evaluate(
     1.0
     """
     found, labels = scores(model, images, to_input), plain(labels, "labels")
-    check_labels("evaluate: the data", found, labels, found.shape[1])
-    return accuracy(found.argmax(axis=1), labels)
+    check_choice("evaluate", TARGETS, target=target)
+    check_targets("evaluate: the data", found, labels, target, found.shape[1])
+    return figure(found, labels, target)
 
 
 def perplexity(loss: float) -> float:

@@ -95,7 +95,7 @@ class Recipe:
     fall: str = "cosine"
     end: float = 0.0
     every: int = 10
-    loss: str = "squared_hinge"
+    loss: str = "squared-hinge"
     lr_scale: float = 1.0
     dropout: tuple = (0.0, 0.0)
     stochastic: bool = False
@@ -173,7 +173,7 @@ class Recipe:
     @property
     def loss_of(self):
         """The loss function, which maps scores and labels to a Tensor."""
-        return getattr(functional, self.loss)
+        return getattr(functional, self.loss.replace("-", "_"))
 
 
 def _torch(start, epochs, batch, every, note, as_torch, prepare=()):
@@ -214,7 +214,7 @@ def recipe_for(name, data, net=None, is_float=False):
     else:
         recipe = {"theano": THEANO, "torch": TORCH}[name][family]
     if is_float:
-        parts = {"loss": "cross_entropy", "prepare": recipe.prepare, "is_float": True}
+        parts = {"loss": "cross-entropy", "prepare": recipe.prepare, "is_float": True}
         return Recipe(recipe.name, 1e-3, recipe.epochs, recipe.batch, **parts)
     notes, dropout = recipe.notes, recipe.dropout
     if net is not None and net.is_conv and any(dropout):

@@ -13,26 +13,28 @@ With stochastic rounding int8 is unbiased.
 """
 
 import dataclasses
+import math
+import pathlib
 import re
 
 from bitnet.data import DATASETS, TEXTS
+from bitnet.data.own import is_own
 from bitnet.data.preparation import STEPS
+from bitnet.data.targets import TARGETS
 from bitnet.data.vocabulary import UNITS
 from bitnet.errors import InputError
 from bitnet.nn.functional.linear import GRADIENTS
-from bitnet.nn.models.names import PAPERS, is_language_net, net_named
-from bitnet.nn.quantized import ROUNDINGS, default_grad_format
+from bitnet.nn.models.names import LATER, PAPERS, is_language_net, net_named
+from bitnet.nn.quantized import ROUNDINGS
 from bitnet.optim.optimizers import MOMENTS
 from bitnet.quantizers import quantizer_named
-from bitnet.training import recipes, texts
+from bitnet.training import recipes, targets, texts
 
 IMAGES, TEXT, BOTH = ("images",), ("texts",), ("images", "texts")
 COMPUTED, BY_DATA = "computed", "by the data"  # defaults of `complete` and `Experiment`
 KINDS = {str: "text", bool: "true or false", list: "a list"}
 KINDS |= {int: "a whole number", float: "a number"}
-MAX_CLASSES, MAX_SIDE = 10**5, 10**4
-# default nets by data set: they train in minutes
-NETS = dict.fromkeys(("mnist", "fashion-mnist"), "mlp:512,512,512") | {"embedded": "mlp:512,512"}
+MAX_CLASSES, MAX_SIDE, MAX_NAME = 10**5, 10**5, 255
 # settings of bits: the arguments of the model builders
 ARGUMENTS = {"weights": "weight_quantizer", "activations": "activation_quantizer"}
 BINARY_ONLY = {"activations", "balance", "grad_format", "input_planes", "rounding", "weights"}
@@ -82,13 +84,23 @@ REGIMES = texts.REGIMES.values()
 # fmt: off
 TABLE = (
     Setting("net", str, BOTH, COMPUTED, group="net", metavar="NAME",
-            help=f"{', '.join(PAPERS)}, mlp:UNITS,... or conv:CHANNELS,.../.../UNITS,... for "
-            "images; rnn:, lstm: or gru:UNITS,... for texts; default: mlp:512,512 for embedded, "
-            "mlp:512,512,512 for mnist and fashion-mnist, conv:32,32/64,64/256 for other images, "
+            help=f"{', '.join([*PAPERS, *LATER])}, mlp:UNITS,... or "
+            "conv:CHANNELS,.../.../UNITS,... for images; rnn:, lstm: or gru:UNITS,... for texts; "
+            "default: mlp:512,512 for embedded and your own files, mlp:512,512,512 for mnist and "
+            "fashion-mnist, conv:32,32/64,64/256 for other images, "
             "lstm:300 for texts"),
-    Setting("data", str, BOTH, {"images": "embedded", "texts": "embedded-text"}, metavar="SET",
-            choices={"images": DATASETS, "texts": TEXTS}, group="data",
-            help=f"data set: {', '.join((*DATASETS, *TEXTS))}"),
+    Setting("data", str, BOTH, {"images": "embedded", "texts": "embedded-text"}, group="data",
+            metavar="SET|FILE",
+            help=f"data set: {', '.join((*DATASETS, *TEXTS))}; or your own file: NAME.csv, "
+            "NAME.npz, or images in IDX format; or a folder of pictures"),
+    Setting("target", str, IMAGES, BY_DATA, choices=TARGETS, group="data",
+            help="what the labels of your own data are: classes, numbers, or several labels that "
+            "are 0 or 1; default: what they look like"),
+    Setting("label", list, IMAGES, None, optional=True, group="data", metavar="COLUMN,...",
+            help="columns of a table with the labels; default: label, class, target or y, or else "
+            "the last one"),
+    Setting("drop", list, IMAGES, None, optional=True, group="data", metavar="COLUMN,...",
+            help="columns of a table to leave out"),
     Setting("folder", str, BOTH, None, optional=True, group="data", metavar="FOLDER",
             help="folder of the data set; for --data folder, one with train/CLASS/*.png and "
             "val/CLASS/*.png; default: where `bitnet data` lists it"),
@@ -101,6 +113,16 @@ TABLE = (
             help="a named set of optimizer, learning rate, loss, epochs and batch size; theano and "
             "torch are the papers' recipes for images, zaremba-* those of arXiv 1409.2329 for "
             "texts"),
+    Setting("loss", str, IMAGES, BY_DATA, group="optimizer",
+            choices=tuple(name for names in targets.LOSSES.values() for name in names),
+            help="default: the recipe's (squared-hinge, cross-entropy with --float), squared-error "
+            "for target regression, binary-cross-entropy for multilabel"),
+    Setting("class_weights", str, IMAGES, None, optional=True, group="optimizer",
+            metavar="W,...|balanced",
+            help="weights of the classes in the loss, in their order, or of the images that have "
+            "each label; balanced: the inverse of their frequency"),
+    Setting("label_smoothing", float, IMAGES, 0.0, 0, 0.99, group="optimizer", metavar="E",
+            help="share of each label that the cross-entropy spreads over all classes"),
     Setting("optimizer", str, BOTH, COMPUTED, group="optimizer",
             choices={"images": tuple(recipes.OPTIMIZERS), "texts": tuple(texts.OPTIMIZERS)},
             help="shift-adamax is the papers' algorithm; bop flips signs and has no latent "
@@ -134,7 +156,7 @@ TABLE = (
             "0.002 for words, 0.001 for characters), or that of another --optimizer (sgd: 0.1, 1 "
             "for texts; adamax: 0.003; shift-adamax: 2^-10; shift-adamax-code: 2^-6; bop: 0.0001)"),
     Setting("warmup", float, BOTH, 0.0, 0, 10**6, group="optimizer", metavar="EPOCHS",
-            help="raise the learning rate linearly from 1% of the schedule's rate over the first "
+            help="raise the learning rate linearly from 1%% of the schedule's rate over the first "
             "EPOCHS, which may be a fraction"),
     Setting("weight_decay", float, BOTH, 0.0, 0, 1e3, group="optimizer", metavar="RATE",
             help="before each update multiply weights by 1 - RATE times the learning rate; gammas, "
@@ -171,7 +193,7 @@ TABLE = (
     Setting("activations", str, BOTH, {"images": "1", "texts": "4"}, group="bits", metavar="BITS",
             help="bits of each activation, 1 to 8, or the name of a quantizer"),
     Setting("input_planes", int, IMAGES, 8, 1, 8, group="bits", metavar="K",
-            help="bits of each pixel that the net sees, from the highest on"),
+            help="bits of each pixel or number that the net sees, from the highest on"),
     Setting("grad_format", str, BOTH, {"images": COMPUTED, "texts": "float32"},
             choices=tuple(GRADIENTS), optional=True, group="bits", metavar="FORMAT",
             help="number format of the gradients in the products of the backward pass: "
@@ -207,7 +229,9 @@ TABLE = (
             help="use only the first N training and the first N test images, or tokens of each "
             "text; 0: all"),
     Setting("picture", list, IMAGES, BY_DATA),
+    Setting("input", str, IMAGES, BY_DATA, choices=("pixels", "numbers")),
     Setting("classes", list, IMAGES, BY_DATA),
+    Setting("columns", list, IMAGES, BY_DATA),
     Setting("tokens", int, TEXT, BY_DATA, 1, 10**7),
     Setting("crc32", int, BOTH, BY_DATA, 0, 2**32),
     Setting("teacher_crc32", int, IMAGES, None, 0, 2**32, optional=True),
@@ -243,8 +267,37 @@ def check_value(name, value, task):
             raise InputError(f"picture is {value!r:.60}; expected [rows, columns, channels]")
     elif name == "classes" and not 0 < len(value) <= MAX_CLASSES:
         raise InputError(f"classes has {len(value)} names; expected 1 to {MAX_CLASSES}")
-    if name in ("classes", "prepare") and not all(type(text) is str for text in value):
+    elif name == "data":
+        _check_data(value, task)
+    elif name == "class_weights" and value not in (None, "balanced"):
+        _check_weights(value)
+    is_names = isinstance(value, list) and name != "picture"
+    if is_names and not all(type(text) is str for text in value):
         raise InputError(f"{name} is {value!r:.60}; expected names")
+
+
+def _check_data(value, task):
+    """Refuse a data set that there is not; the name of a file is one of images."""
+    known = DATASETS if task == "images" else TEXTS
+    if value in known:
+        return
+    if task == "texts" or not is_own(value):
+        raise InputError(f"data is {value!r:.60}; for {task} expected one of {', '.join(known)}")
+    if value != pathlib.PurePath(value).name or len(value) > MAX_NAME:
+        raise InputError(f"data is {value!r:.60}; expected the name of a file in the folder")
+
+
+def _check_weights(value):
+    """Refuse what is not a list of weights."""
+    try:
+        fits = all(0 <= float(text) < math.inf for text in value.split(","))
+    except ValueError:
+        fits = False
+    if not fits:
+        raise InputError(
+            f"class_weights is {value!r:.60}; expected balanced, or a number of 0 or more for each "
+            "class, separated by commas"
+        )
 
 
 def check_settings(settings, known=True):
@@ -261,68 +314,10 @@ def check_settings(settings, known=True):
         raise InputError(f"the settings have an unknown {unknown[0]!r:.60}; remove it")
     for name in settings:
         check_value(name, settings[name], task)
-
-
-def complete(given):
-    """Return the given settings with all defaults, except those that follow from the data."""
-    task = task_of(given)
-    table = settings_of(task)
-    for name in given.keys() & table.keys():
-        check_value(name, given[name], task)
-    start = {name: setting.of("default", task) for name, setting in table.items()}
-    start = {name: value for name, value in start.items() if value not in (COMPUTED, BY_DATA)}
-    start |= dict.fromkeys(("grad_format", "rounding")) if given.get("float") else {}
-    start |= given
-    return (_of_texts if task == "texts" else _of_images)(start) | start
-
-
-def _of_images(start):
-    """Return the computed defaults for images: those of the recipe."""
-    start = {"net": NETS.get(start["data"], "conv:32,32/64,64/256"), **start}
-    recipe = recipe_of(start)
-    computed = {name: getattr(recipe, name) for name in ("optimizer", "norm", "epochs", "batch")}
-    computed |= {"schedule": recipe.fall, "lr": recipe.start, "prepare": list(recipe.prepare)}
-    nearest = start["rounding"] == "nearest"  # which float32 needs
-    computed["grad_format"] = default_grad_format() if nearest else "int8"
-    return computed | {"net": start["net"]}
-
-
-def _of_texts(start):
-    """Return the computed defaults for texts: those of the recipe and the unit."""
-    regime = texts.regime_of(start["recipe"])
-    own = "lstm:" + ",".join([str(regime.units)] * regime.layers) if regime else "lstm:300"
-    net = net_named(start.get("net", own))
-    unit = start.get("unit", "characters" if net.kind == "rnn" else "words")
-    numbers = texts.defaults(start["recipe"], unit, start.get("optimizer"))
-    return {"net": net.name, "unit": unit, "width": net.units, **numbers}
-
-
-def recipe_of(settings):
-    """Return the recipe of a training on images, changed by the settings."""
-    net = net_named(settings["net"])
-    recipe = recipes.recipe_for(settings["recipe"], settings["data"], net, settings["float"])
-    names = "epochs", "batch", "lr", "optimizer", "norm", "schedule"
-    return recipe.changed(*map(settings.get, names))
-
-
-def model_of(settings, rng):
-    """Return the untrained model of a training; `rng` draws its weights."""
-    net, is_few = net_named(settings["net"]), not settings["float"]
-    options = {name: settings[name] for name in ("grad_format", "rounding") if is_few}
-    if net.task == "texts":
-        given = {ARGUMENTS[k]: bits_or_name(k, settings[k]) for k in ARGUMENTS if is_few}
-        options |= given
-        sizes = settings["tokens"], settings["width"]
-        return net.build(*sizes, rng, dropout=settings["dropout"], **options)
-    options = {name: settings[name] for name in options if settings[name] is not None}
-    options |= {"balance": True} if settings["balance"] else {}
-    if settings["input_planes"] < 8:
-        options["input_planes"] = settings["input_planes"]
-    for name in ARGUMENTS:
-        if is_few and settings[name] != "1":
-            options[ARGUMENTS[name]] = bits_or_name(name, settings[name])
-    picture, n_classes = tuple(settings["picture"]), len(settings["classes"])
-    return recipe_of(settings).model(net, picture, n_classes, rng, **options)
+    if "target" in settings and "loss" in settings:
+        targets.check_losses(settings)
+    if settings.get("input") == "numbers" and settings["prepare"]:
+        raise InputError("prepare applies to pixels, and the inputs are numbers; remove it")
 
 
 def bits_or_name(name, text):

@@ -6,6 +6,7 @@
 """
 
 import dataclasses
+import pathlib
 from collections.abc import Callable
 from typing import Any
 
@@ -13,16 +14,20 @@ import numpy as np
 
 from bitnet.arrays import plain
 from bitnet.autograd.tensor import Tensor
-from bitnet.data import Corpus, batches, load_dataset, sequences
+from bitnet.data import Corpus, batches, load_dataset, read_dataset, sequences
+from bitnet.data.datasets import DATASETS
+from bitnet.data.targets import TARGETS, check_targets
 from bitnet.devices import full_memory_named, to_cpu
-from bitnet.errors import InputError
+from bitnet.errors import InputError, check_choice
 from bitnet.nn import Module, detach
 from bitnet.nn.functional import cross_entropy, squared_hinge
-from bitnet.training import metrics
+from bitnet.training import metrics, targets
 
 MEASURED = 10_000  # training images for the training accuracy
 AHEAD = 2  # batches prepared by a thread while another is trained on
 SAMPLE = 500  # images for the fractions of saturated and dead units
+# the settings that `read_data` takes, in its order
+OF_DATA = "data", "folder", "limit", "validation", "size", "channels", "target", "label", "drop"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,11 +37,18 @@ class Split:
     Parameters
     ----------
     train, test : (numpy.ndarray, numpy.ndarray)
-        Images (count, ...) and integer labels (count,).
+        Images (count, ...), or rows of numbers, and their labels: integers (count,); for a
+        regression numbers, for several labels 0 or 1, (count, outputs).
     validation : pair, optional
         Images and labels held back from the training set.
     classes : tuple of str, optional
-        The names of the classes.
+        The names of the classes, of the numbers of a regression, or of the labels.
+    target : {"classification", "regression", "multilabel"}, optional
+        What the labels are.
+    columns : tuple of str, optional
+        The names of the inputs of a table.
+    notes : list of str, optional
+        What to tell a user about the data.
 
     Examples
     --------
@@ -49,8 +61,12 @@ class Split:
     test: tuple[np.ndarray, np.ndarray]
     validation: tuple[np.ndarray, np.ndarray] | None = None
     classes: tuple[str, ...] = ()
+    target: str = TARGETS[0]
+    columns: tuple[str, ...] = ()
+    notes: list[str] = dataclasses.field(default_factory=list)
 
     def __post_init__(self) -> None:
+        check_choice("Split", TARGETS, target=self.target)
         for name, (images, labels) in self.parts.items():
             pair = plain(images, f"{name} images"), plain(labels, f"{name} labels")
             object.__setattr__(self, name, pair)
@@ -58,7 +74,8 @@ class Split:
     def __repr__(self) -> str:
         counts = ", ".join(f"{len(images)} {name}" for name, (images, _) in self.parts.items())
         shape = "x".join(map(str, np.shape(self.train[0])[1:]))
-        classes = f", {len(self.classes)} classes" if self.classes else ""
+        outputs = "classes" if self.target == TARGETS[0] else f"outputs, {self.target}"
+        classes = f", {len(self.classes)} {outputs}" if self.classes else ""
         return f"Split({counts} images of {shape}{classes})"
 
     @property
@@ -128,10 +145,12 @@ class Images:
         """Refuse data that do not fit the model or each other."""
         parts, shape = self.data.parts, self.data.train[0].shape[1:]
         for name, (images, labels) in parts.items():
-            if len(images) == 0 or np.shape(labels) != (len(images),):
+            axes = 1 if self.data.target == TARGETS[0] else 2
+            if len(images) == 0 or len(labels) != len(images) or np.ndim(labels) != axes:
+                expected = "one label" if axes == 1 else f"a row of labels ({self.data.target})"
                 raise InputError(
                     f"the {name} part has {len(images)} images and labels of shape "
-                    f"{np.shape(labels)}; expected one label per image, and at least one image"
+                    f"{np.shape(labels)}; expected {expected} per image, and at least one image"
                 )
             if images.shape[1:] != shape:
                 raise InputError(
@@ -147,7 +166,10 @@ class Images:
         image = self.data.train[0][:1]
         image = self.to_input(image) if self.to_input else image
         n_classes = n_scores(model, f"an image of shape {shape}", image)
-        for name, (_, labels) in parts.items():
+        for name, (images, labels) in parts.items():
+            if self.data.target != TARGETS[0]:
+                check_targets(f"the {name} part", images, labels, self.data.target, n_classes)
+                continue
             least, most = labels.min(), labels.max()
             if labels.dtype.kind not in "iu" or least < 0 or most >= n_classes:
                 raise InputError(
@@ -170,14 +192,16 @@ class Images:
 
     def figures(self, model: Module, losses: list[float], seconds: float) -> dict:
         """Return the figures of an epoch, by the names of `Epoch`, from its losses and seconds."""
-        accuracies = {
-            f"{name}_accuracy": metrics.evaluate(model, images[:n], labels[:n], self.to_input)
-            for name, (images, labels) in self.data.parts.items()
-            for n in [self.measured if name == "train" else len(images)]
-        }
+        target, figures = self.data.target, {}
+        for name, (images, labels) in self.data.parts.items():
+            n = self.measured if name == "train" else len(images)
+            scores, labels = metrics.scores(model, images[:n], self.to_input), labels[:n]
+            figures[f"{name}_{targets.FIGURES[target]}"] = targets.figure(scores, labels, target)
+            if target == "regression" and name == "test":
+                figures["test_error"] = targets.mean_absolute_error(scores, labels)
         images = self.data.train[0][:SAMPLE]
         saturated, dead = metrics.activity(model, images, self.to_input)
-        return accuracies | {
+        return figures | {
             "loss": float(np.mean(losses)),
             "saturated": saturated,
             "dead": dead,
@@ -190,11 +214,12 @@ class Images:
         return None
 
     def better(self, epoch: Any, best: dict | None) -> dict | None:
-        """Return the better of two epochs by validation accuracy; the later one if equal."""
-        accuracy = epoch.validation_accuracy
-        if accuracy is None or (best and accuracy < best["validation"]):
+        """Return the better of two epochs by accuracy, R^2 or F1; the later one if equal."""
+        name = targets.FIGURES[self.data.target]
+        held, test = (getattr(epoch, f"{part}_{name}") for part in ("validation", "test"))
+        if held is None or (best and held < best["validation"]):
             return best
-        return {"epoch": epoch.epoch, "validation": accuracy, "test": epoch.test_accuracy}
+        return {"epoch": epoch.epoch, "validation": held, "test": test}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -330,9 +355,32 @@ def inputs_of(model):
     return lambda images: images.reshape(len(images), *shape)
 
 
-def read_data(name, folder=None, limit=0, validation=0, size=None, channels=None):
-    """Return a data set as a Split, cut to `limit` images per part (0: all)."""
-    data = load_dataset(name, folder, size, channels).with_channels()
+def read_data(
+    name,
+    folder=None,
+    limit=0,
+    validation=0,
+    size=None,
+    channels=None,
+    target=None,
+    label=None,
+    drop=None,
+):
+    """Return a data set as a Split, cut to `limit` images per part (0: all).
+
+    A name that is none of `DATASETS` is that of a file in the folder.
+    """
+    if name in DATASETS:
+        data = load_dataset(name, folder, size, channels)
+        if label or drop or target not in (None, TARGETS[0]):
+            option = "label" if label else "drop" if drop else "target"
+            raise InputError(f"{option} applies to your own data, not to the set {name}; remove it")
+    else:
+        path = pathlib.Path(folder or ".", name)
+        if not path.is_file():
+            raise InputError(f"there is no file {path}; give its path, or its folder by folder")
+        data = read_dataset(path, target, label or (), drop or ())
+    data = data.with_channels()
     data = data.first(limit, limit) if limit else data
     train = data.train_images, data.train_labels
     test = data.test_images, data.test_labels
@@ -341,4 +389,5 @@ def read_data(name, folder=None, limit=0, validation=0, size=None, channels=None
         raise InputError(f"validation is {validation}; expected fewer than the {count} images")
     if validation:
         train, held = zip(*((a[:-validation], a[-validation:]) for a in train), strict=True)
-    return Split(train, test, held, tuple(data.classes))
+    more = {"target": data.target, "columns": tuple(data.columns), "notes": data.notes}
+    return Split(train, test, held, tuple(data.classes), **more)

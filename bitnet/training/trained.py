@@ -13,16 +13,19 @@ import numpy as np
 from bitnet.archive import MAX_BYTES, header_of, kind_of
 from bitnet.arrays import plain
 from bitnet.data import Preparation, Vocabulary
+from bitnet.data.datasets import with_channels
+from bitnet.data.targets import predictions
 from bitnet.deploy import FrozenNet
 from bitnet.deploy.file import LANGUAGE_MODEL
 from bitnet.deploy.freeze import freeze
 from bitnet.errors import InputError
 from bitnet.nn import Module, functional
 from bitnet.nn.models import LanguageModel, net_named
+from bitnet.training.building import model_of
 from bitnet.training.checkpoint import KIND, read_checkpoint
 from bitnet.training.files import load
 from bitnet.training.metrics import scores
-from bitnet.training.settings import check_settings, model_of, task_of
+from bitnet.training.settings import check_settings, task_of
 from bitnet.training.sources import inputs_of
 
 OF_TEXTS = "the file holds a language model; expected a net for images"
@@ -80,6 +83,16 @@ class Trained:
         return tuple(self.settings["classes"])
 
     @property
+    def target(self) -> str:
+        """What is predicted: "classification", "regression" or "multilabel"."""
+        return self.settings["target"]
+
+    @property
+    def columns(self) -> tuple[str, ...] | None:
+        """The names of the inputs of a table, otherwise None."""
+        return tuple(self.settings["columns"]) or None
+
+    @property
     def picture(self) -> tuple[int, int, int]:
         """Rows, columns and channels of the images."""
         rows, columns, channels = self.settings["picture"]
@@ -88,12 +101,19 @@ class Trained:
     def prepare(self, images: np.ndarray) -> np.ndarray:
         """Return uint8 images (count, H, W[, C]) as prepared uint8 images (count, H, W, C)."""
         images = plain(images, "images")
-        images = images[..., None] if images.ndim == 3 else images
-        if images.dtype != np.uint8 or images.shape[1:] != self.picture:
+        kinds = {"pixels": (np.uint8, "u"), "numbers": (np.float32, "fiub")}
+        dtype, accepted = kinds[self.settings["input"]]
+        images = with_channels(images)
+        if (
+            images.dtype.kind not in accepted
+            or images.shape[1:] != self.picture
+            or (accepted == "u" and images.dtype != dtype)
+        ):
             raise InputError(
-                f"images are {images.dtype} of shape {images.shape}; expected uint8 of shape "
-                f"(count, {', '.join(map(str, self.picture))})"
+                f"images are {images.dtype} of shape {images.shape}; expected "
+                f"{np.dtype(dtype)} of shape (count, {', '.join(map(str, self.picture))})"
             )
+        images = images.astype(dtype, copy=False)
         return images if self.preparation is None else self.preparation(images)
 
     def scores(self, images: np.ndarray, prepared: bool = False) -> np.ndarray:
@@ -105,8 +125,11 @@ class Trained:
         return scores(self.model, images, inputs_of(self.model), self.batch)
 
     def predict(self, images: np.ndarray, prepared: bool = False) -> np.ndarray:
-        """Return the classes, int64 (count,), of the same images as `scores`."""
-        return self.scores(images, prepared).argmax(axis=1)
+        """Return the classes, int64 (count,), of the same images as `scores`.
+
+        For other targets the numbers or labels, see `FrozenNet.predict`.
+        """
+        return predictions(self.scores(images, prepared), self.target)
 
     def freeze(self) -> FrozenNet:
         """Return the frozen net, with its classes and preparation, or its vocabulary."""
@@ -115,6 +138,7 @@ class Trained:
         net = freeze(self.model)
         net.classes, net.data = self.classes, self.settings["data"]
         net.picture, net.preparation = self.picture, self.preparation
+        net.target, net.columns = self.target, self.columns
         return net
 
 

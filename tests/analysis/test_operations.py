@@ -114,8 +114,19 @@ def test_operations_on_floats_by_hand():
 def test_every_kind_of_node_is_counted_or_known_to_be_free():
     free = {"pixels", "signs", "numbers", "ids", "weights", "constant", "planes", "unpack"}
     free |= {"negate", "abs", "relu", "hardtanh", "maxpool"}
-    free |= {"flatten", "reshape", "transpose", "concatenate", "slice", "gather", "take", "select"}
+    free |= {
+        "flatten",
+        "reshape",
+        "upsample",
+        "transpose",
+        "concatenate",
+        "slice",
+        "gather",
+        "take",
+        "select",
+    }
     products = {"linear", "conv", "float linear", "float conv", "matmul", *CELLS}
+    products |= {"mixed linear", "mixed conv"}
     counted = {"thresholds", "quantize", "affine", "rescale", "sumpool", "avgpool", *COMPARISONS}
     assert products | free | counted | {*ELEMENTWISE, "sum", "mean", "max"} == set(KINDS_OF_NODES)
 

@@ -130,12 +130,14 @@ def taps(x, window, outside):
     """Yield the images of each tap of a window, in order: (B, H', W', C) each."""
     (above, below), (left, right) = window["padding"]
     (rows, columns), (down, across) = window["size"], window["stride"]
+    lower, later = window.get("dilation", (1, 1))
     height, width = x.shape[1] + above + below, x.shape[2] + left + right
     wide = np.full((len(x), height, width, x.shape[3]), outside, x.dtype)
     wide[:, above : above + x.shape[1], left : left + x.shape[2]] = x
-    last = ((height - rows) // down * down + 1, (width - columns) // across * across + 1)
-    for i in range(rows):
-        for j in range(columns):
+    extent = (rows - 1) * lower + 1, (columns - 1) * later + 1
+    last = (height - extent[0]) // down * down + 1, (width - extent[1]) // across * across + 1
+    for i in range(0, rows * lower, lower):
+        for j in range(0, columns * later, later):
             yield wide[:, i : i + last[0] : down, j : j + last[1] : across]
 
 
@@ -347,6 +349,12 @@ class Run:
                 total = total + np.concatenate(parts, axis=3)
         return total + bias
 
+    def mixed_linear(self, n, x, w):
+        return ordered_product(x, self.unpack({"dtype": "float32"}, w))
+
+    def mixed_conv(self, n, x, w):
+        return self.float_conv(n, x, self.unpack({"dtype": "float32"}, w), np.float32(0))
+
     def matmul(self, n, a, b):
         a, b = promoted(a, b)
         if a.dtype.kind == "f":
@@ -385,7 +393,11 @@ class Run:
         return self.moved(x, lambda own: own.reshape(len(own), math.prod(own.shape[1:])))
 
     def reshape(self, n, x):
-        return x.reshape([self.size(own) for own in n["shape"]])
+        return self.moved(x, lambda own: own.reshape([self.size(size) for size in n["shape"]]))
+
+    def upsample(self, n, x):
+        down, right = n["factors"]
+        return self.moved(x, lambda own: own.repeat(down, axis=1).repeat(right, axis=2))
 
     def transpose(self, n, x):
         return x.transpose(n["axes"])

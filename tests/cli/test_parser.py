@@ -17,7 +17,7 @@ from bitnet import InputError
 from bitnet.__main__ import main
 from bitnet.cli.parser import GROUPS, VERBS, module_of, parser_of
 from bitnet.data import TEXTS
-from bitnet.training.settings import complete
+from bitnet.training.building import complete
 
 KINDS = ("curves", "histograms", "filters", "codes", "confusion", "quantizers")
 PARSERS = [[verb] for verb in VERBS] + [["plot", kind] for kind in KINDS]
@@ -114,6 +114,7 @@ def test_the_defaults_that_train_help_states(given, expected):
     [
         ("trian", "VERB is 'trian'; expected one of .*; did you mean 'train'?"),
         ("help plto", "VERB is 'plto'; expected one of .*; did you mean 'plot'?"),
+        ("compare a.jsonl", "unknown verb compare; `bitnet runs` compares .*`bitnet freeze .*"),
         ("fly", "VERB is 'fly'; expected one of .*; see `bitnet --help`"),
         ("--verison", "unknown option --verison; did you mean --version?"),
         ("train --epo 3", "unknown option --epo; did you mean --epochs?"),

@@ -1,4 +1,4 @@
-"""Six small frozen nets with inputs, all their integers and their outputs, for readers of the file.
+"""Eight small frozen nets with inputs, their integers and outputs, for readers of the file.
 
     python tests/conformance/make.py [FOLDER]
 
@@ -100,6 +100,16 @@ def float_stem(rng):
     return nn.Sequential(*layers), images
 
 
+def decoder(rng):
+    """Taps apart, upsampled codes, and floats times packed weights, with groups and k bits."""
+    layers = [nn.BinaryConv2d(2, 6, 3, padding="same", dilation=(1, 2), rng=rng), nn.BatchNorm(6)]
+    layers += [nn.Quantize(2), nn.Upsample((1, 2))]
+    layers += [nn.BinaryConv2d(6, 6, 2, stride=2, dilation=2, border=1, rng=rng), nn.BatchNorm(6)]
+    layers += [nn.BinaryConv2d(6, 4, 3, padding=((0, 1), (2, 0)), groups=2, rng=rng), nn.ReLU()]
+    layers += [nn.Upsample(2), nn.Flatten(), nn.QuantLinear(48, 3, weight_quantizer=3, rng=rng)]
+    return nn.Sequential(*layers, nn.BatchNorm(3)), rng.integers(0, 256, (COUNT, 5, 4, 2), np.uint8)
+
+
 def lstm(rng):
     """A language model with ternary weights and 4-bit states: ids (T, B), and two states (B, H)."""
     bits = {"weight_quantizer": "ternary", "activation_quantizer": 4}
@@ -133,7 +143,7 @@ def sequences(rng):
     return Sequences(rng), (numbers, np.array([4, 0, 2]))
 
 
-NETS = mlp, mlp_low_bit, convnet, residual, float_stem, lstm, sequences
+NETS = mlp, mlp_low_bit, convnet, residual, float_stem, decoder, lstm, sequences
 
 
 def frozen(make):

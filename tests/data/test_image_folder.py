@@ -227,9 +227,9 @@ def test_val_comes_before_test_as_in_imagenet(tmp_path):
 def test_more_than_256_classes(tmp_path):
     for part in ("train", "val"):
         fill(tmp_path, part, **{f"class_{i:03}": 1 for i in range(257)})
-    (_, labels, _, _), classes = read_image_folder(tmp_path, size=1, channels=1)
-    assert labels.tolist() == list(range(257))
-    assert len(classes) == 257
+    data = read_image_folder(tmp_path, size=1, channels=1)
+    assert data["train_labels"].tolist() == list(range(257))
+    assert len(data["classes"]) == 257
 
 
 def test_folders_that_are_no_data_set_are_refused(tmp_path, monkeypatch):
@@ -238,15 +238,15 @@ def test_folders_that_are_no_data_set_are_refused(tmp_path, monkeypatch):
             read_image_folder(tmp_path)
         return str(caught.value)
 
-    assert "no folder train in it" in message()
+    assert "no folder train and no folders of classes" in message()
     fill(tmp_path, "train", cat=1)
     assert "no folder val or test in it" in message()
     (tmp_path / "val").mkdir()
     assert "0 folders in it" in message()
     fill(tmp_path, "val", dog=1)
-    assert "the class 'cat' is in only one of train and val" in message()
+    assert "the class 'dog' is in val and not in train" in message()
     (tmp_path / "val" / "dog").rename(tmp_path / "val" / "cat")
-    assert read_image_folder(tmp_path)[1] == ("cat",)
+    assert read_image_folder(tmp_path)["classes"] == ("cat",)
     monkeypatch.setattr(image_folder, "MAX_BYTES", 3000)
     assert "1 images of 32x32x3 need 3072 bytes; expected at most 3000" in message()
     (tmp_path / "train" / "cat" / "0.png").write_bytes(b"broken")
@@ -341,3 +341,84 @@ def test_a_pipe_is_refused_at_once(tmp_path):
     os.mkfifo(tmp_path / "a.png")
     with pytest.raises(InputError, match="a device or a pipe; expected a picture"):
         read_image(tmp_path / "a.png", 4)
+
+
+def test_a_folder_of_classes_is_split(tmp_path):
+    """Every fifth picture of each class is for the test, and the same ones each time."""
+    fill(tmp_path, ".", cat=10, dog=4)
+    data = load_dataset("folder", folder=tmp_path, size=8)
+    assert (len(data.train_images), len(data.test_images)) == (12, 2)
+    assert data.test_labels.tolist() == [0, 0]
+    assert data.classes == ("cat", "dog")
+    assert data.notes == [
+        "no test part: every fifth of the 14 is one",
+        "the test part has no picture of dog",
+    ]
+    _, (paths, _), _ = image_folder.list_image_folder(tmp_path)
+    assert [path.name for path in paths] == ["4.png", "9.png"]
+
+
+def test_a_folder_of_classes_with_few_pictures_is_refused(tmp_path):
+    fill(tmp_path, ".", cat=4, dog=4)
+    with pytest.raises(InputError, match="fewer than 5 pictures in each class"):
+        load_dataset("folder", folder=tmp_path)
+
+
+def test_a_class_that_only_train_has(tmp_path):
+    fill(tmp_path, "train", cat=2, dog=2, eel=1)
+    fill(tmp_path, "val", dog=3)
+    data = load_dataset("folder", folder=tmp_path, size=8)
+    assert data.classes == ("cat", "dog", "eel")
+    assert data.test_labels.tolist() == [1, 1, 1]
+    assert data.notes == ["the test part has no picture of cat, eel"]
+
+
+@pytest.mark.parametrize("ending", ["tif", "tiff", "jfif", "JFIF"])
+def test_more_suffixes(tmp_path, ending):
+    kind = "JPEG" if "jf" in ending.lower() else "TIFF"
+    pixels = picture(9, 9, 3)
+    Image.fromarray(pixels).save(tmp_path / f"a.{ending}", kind)
+    paths, images = image_folder.read_images_of(tmp_path, 9)
+    assert [path.name for path in paths] == [f"a.{ending}"]
+    if kind == "TIFF":
+        assert np.array_equal(images[0], pixels)
+
+
+@pytest.mark.parametrize("name", ["IMG_1.HEIC", "IMG_1.heif", "a.avif"])
+def test_pictures_of_phones_that_pillow_lacks_are_not_skipped(tmp_path, name):
+    """A folder with other pictures too would otherwise train without them, silently."""
+    fill(tmp_path, ".", cat=5, dog=5)
+    (tmp_path / "dog" / name).write_bytes(b"\0\0\0\x18ftypheic" + bytes(50))
+    with pytest.raises(InputError, match=rf"{name}: .* are not read; convert them to JPEG"):
+        load_dataset("folder", folder=tmp_path)
+
+
+def test_a_heic_picture_by_another_name(tmp_path):
+    (tmp_path / "a.jpg").write_bytes(b"\0\0\0\x18ftypheic" + bytes(50))
+    with pytest.raises(InputError, match=r"a\.jpg: a HEIC or AVIF picture"):
+        read_image(tmp_path / "a.jpg", 8)
+
+
+def test_float_pixels_are_refused(tmp_path):
+    Image.fromarray(np.zeros((4, 4), np.float32)).save(tmp_path / "a.tif")
+    with pytest.raises(InputError, match=r"a\.tif: float pixels; expected 8 or 16 bits"):
+        read_image(tmp_path / "a.tif", 4)
+
+
+@pytest.mark.parametrize(
+    ("most", "words"),
+    [
+        (4095, ["from 3 to 4095, which 12 bits hold", "multiply them by 16 first"]),
+        (1023, ["from 3 to 1023, which 10 bits hold", "multiply them by 64 first"]),
+        (65535, ["from 3 to 65535; the upper 8 bits are taken"]),
+    ],
+)
+def test_the_span_of_16_bits_is_noted(tmp_path, most, words):
+    fill(tmp_path, ".", cat=5, dog=5)
+    pixels = np.full((8, 8), 3, np.uint16)
+    Image.fromarray(pixels).save(tmp_path / "cat" / "0.png")
+    pixels[4, 4] = most
+    Image.fromarray(pixels).save(tmp_path / "dog" / "0.png")
+    note = load_dataset("folder", folder=tmp_path, size=8).notes[0]
+    assert note.startswith("some pictures have 16 bits per pixel, with values ")
+    assert all(word in note for word in words)

@@ -6,14 +6,17 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from own_modules import Apply
+from own_modules import Apply, Shortcut
 from strategies import disturb, seeds, signs
 from whole_models import whole_models
 
 import bitnet
 from bitnet import InputError, kernels, nn
-from bitnet.deploy.compiled import MOST_WORK
-from bitnet.deploy.graph import MOST_ROWS
+from bitnet.deploy.compiled import MOST_BYTES_NS, USUAL_ROWS
+from bitnet.deploy.floats import Affine, Binary
+from bitnet.deploy.graph import FrozenGraph
+from bitnet.deploy.sizes import BATCH
+from bitnet.deploy.sources import Input
 
 jit = pytest.importorskip("bitnet.kernels.cpu.jit", exc_type=ImportError)
 program = pytest.importorskip("bitnet.kernels.cpu.program", exc_type=ImportError)
@@ -31,27 +34,50 @@ def chain(seed, sizes, weights, activations):
     return bitnet.freeze(disturb(nn.models.binary_mlp(sizes, rng=rng, **own), seed))
 
 
-def assert_at_once(graph, x):
+def assert_at_once(graph, *inputs):
     """Compare the loop at all levels with the walk, also the signs of 0."""
-    (expected,) = graph._fused((x,))
+    expected = graph._fused(inputs)
     for level in LEVELS:
         with jit.using_level(level):
-            found = graph._compiled(x)
-        assert (found.dtype, found.shape) == (expected.dtype, expected.shape), level
-        assert found.tobytes() == np.ascontiguousarray(expected).tobytes(), level
+            found = graph.loop(*inputs)
+        for own, other in zip(found, expected, strict=True):
+            assert (own.dtype, own.shape) == (other.dtype, other.shape), level
+            assert own.tobytes() == np.ascontiguousarray(other).tobytes(), level
+
+
+def compare_whole(whole):
+    """Compare the loop with the walk for a drawn model, if it is covered."""
+    try:
+        graph = bitnet.freeze(whole.model, whole.inputs, axes=whole.axes).graph
+    except InputError:
+        return
+    if graph.loop is None:
+        return
+    for rows in BATCHES:
+        assert_at_once(graph, *whole.rows(*rows))
 
 
 @given(whole_models("rows"))
 def test_any_net_of_rows_is_computed_as_by_the_walk(whole):
+    compare_whole(whole)
+
+
+@given(whole_models("images"))
+def test_any_net_of_images_is_computed_as_by_the_walk(whole):
+    compare_whole(whole)
+
+
+@given(whole_models("sequences"))
+def test_any_step_of_a_sequence_is_computed_as_by_the_walk(whole):
     try:
-        graph = bitnet.freeze(whole.model, whole.inputs).graph
+        graph = bitnet.freeze(whole.model, whole.inputs, axes=whole.axes).graph
     except InputError:
         return
-    if graph._compiled is None:
+    if graph.loop is None:
         return
     for rows in BATCHES:
-        (x,) = whole.rows(*rows)
-        assert_at_once(graph, x)
+        x, *others = whole.rows(*rows)
+        assert_at_once(graph, x[:1], *others)
 
 
 @given(
@@ -121,7 +147,7 @@ def test_other_nodes_leave_the_walk():
     model = nn.Sequential(*layers)
     x = rng.integers(0, 256, (3, 70), dtype=np.uint8)
     net = bitnet.freeze(model, x)
-    assert net.graph._compiled is None
+    assert net.graph.loop is None
     assert np.array_equal(net.scores(x), net.graph.run_all(x)[-1])
 
 
@@ -129,19 +155,71 @@ def test_the_definitions_are_walked():
     net, x = chain(0, [70, 33, 10], 1, 1), np.zeros((2, 70), np.uint8)
     assert net.graph.at_once(x) is not None
     with kernels.using("reference"):
-        assert net.graph.at_once(x) is None
+        assert net.graph.at_once(x) is net.graph.of_pixels(x, True) is None
         walked = net.scores(x)
     assert np.array_equal(walked, net.scores(x))
 
 
-def test_much_work_is_walked():
-    net = chain(0, [784, 512, 512, 10], 1, 1)
-    few = MOST_WORK // net.graph._compiled.work
-    assert 1 < few < MOST_ROWS
-    x = np.zeros((MOST_ROWS, 784), np.uint8)
+def test_a_net_that_was_first_walked_is_compiled_later():
+    with kernels.using("reference"):
+        net, x = chain(0, [70, 33, 10], 1, 1), np.zeros((2, 70), np.uint8)
+        walked = net.scores(x)
+    assert net.graph.loop is not None
+    assert np.array_equal(walked, net.scores(x))
+
+
+def test_many_rows_of_a_wide_first_layer_are_walked():
+    net = chain(0, [784, 512, 10], 1, 1)
+    few = int(MOST_BYTES_NS // net.graph.loop.bytes_ns)
+    assert 1 < few < USUAL_ROWS
+    x = np.random.default_rng(0).integers(0, 256, (USUAL_ROWS, 784), dtype=np.uint8)
     assert net.graph.at_once(x[:few]) is not None
-    assert net.graph.at_once(x[: few + 1]) is None
+    assert net.graph.at_once(x[: few + 1]) is net.graph.of_pixels(x, True) is None
     assert np.array_equal(net.scores(x[:few]), net.scores(x)[:few])
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_blocks_and_parts_of_threads_meet_at_their_edges(threads, monkeypatch):
+    net = chain(0, [784, 65, 33, 10], 1, 1)
+    loop, rng = net.graph.loop, np.random.default_rng(0)
+    monkeypatch.setattr("bitnet.kernels.threads.LEAST_NS", 1)
+    before = bitnet.kernels.threads.num_threads()
+    bitnet.set_num_threads(threads)
+    try:
+        for rows in (loop.block - 1, loop.block, loop.block + 1, 2 * loop.block + 3):
+            x = rng.integers(0, 256, (rows, 784), dtype=np.uint8)
+            (expected,) = net.graph._fused((x,))
+            assert np.array_equal(net.scores(x), expected)
+            assert np.array_equal(net.predict(x), expected.argmax(axis=1))
+    finally:
+        bitnet.set_num_threads(before)
+
+
+@pytest.mark.parametrize(("beta", "expected"), [((1, 2, 2), 1), ((1, 1, 1), 0), ((1, 2, 3), 2)])
+def test_the_class_is_the_first_of_equal_scores(beta, expected):
+    norm = nn.BatchNorm(3)
+    model = nn.Sequential(nn.QuantLinear(70, 3, rng=np.random.default_rng(0)), norm)
+    norm.gamma.data[:], norm.beta.data[:] = 0, beta
+    x = np.random.default_rng(0).integers(0, 256, (9, 70), dtype=np.uint8)
+    net = bitnet.freeze(model, x)
+    assert net.graph.loop is not None
+    assert (net.predict(x) == expected).all()
+
+
+def test_the_class_is_the_first_nan():
+    scale = np.float32([1, 1, 1, 1])
+    shift = np.float32([0, 3e38, -3e38, 3e38])
+    nodes = [Input("numbers", (), (BATCH, 4))]
+    nodes += [Affine("affine", (0,), -shift, scale, shift)] * 2
+    nodes += [Binary("subtract", (1, 2))]
+    graph = FrozenGraph(nodes, [3])
+    x = np.float32([[1, 1e38, 1, 1e38], [1, 0, 0, 0], [1, 0, 1, 3e38]])
+    with np.errstate(all="ignore"):
+        (expected,) = graph._fused((x,))
+    y = np.empty(3, np.int64)
+    graph.loop.run(x.view(np.uint8), y, True)
+    assert np.isnan(expected).any()
+    assert np.array_equal(y, expected.argmax(axis=1))
 
 
 @pytest.mark.parametrize("wrong", [np.zeros((2, 69), np.uint8), np.zeros(70, np.uint8)])
@@ -157,3 +235,104 @@ def test_a_preparation_is_applied_first():
     steps = bitnet.data.Preparation.fit(("gcn",), images)
     net.preparation = steps
     assert np.array_equal(net.scores(images), net.scores(steps(images), prepared=True))
+
+
+def small_nets():
+    """Return models and inputs that need every operation."""
+    rng = np.random.default_rng(0)
+    pixels, floats = rng.integers(0, 256, (5, 6, 5, 3), dtype=np.uint8), rng.standard_normal((5, 7))
+    floats, images = floats.astype(np.float32), (pixels / np.float32(100) - 1).astype(np.float32)
+
+    def conv(c, m, **own):
+        return nn.QuantConv2d(c, m, 3, rng=rng, **own)
+
+    def signs_of(n, m):
+        return nn.QuantLinear(n, m, rng=rng), nn.BatchNorm(m), nn.Sign()
+
+    def tail(n):
+        return nn.Flatten(), nn.QuantLinear(n, 4, rng=rng), nn.BatchNorm(4)
+
+    first = conv(3, 33, padding="same", border=1), nn.MaxPool2d(2), nn.BatchNorm(33), nn.Sign()
+    yield "pooled signs", nn.Sequential(*first, *tail(6 * 33)), pixels
+    first = conv(3, 8), nn.BatchNorm(8), nn.Quantize(2)
+    second = conv(8, 4, padding="same", border=-1, groups=2), nn.BatchNorm(4), nn.Quantize(1)
+    pools = nn.AvgPool2d(2, 1), nn.MaxPool2d(2, 1), nn.BatchNorm(4), nn.PReLU(4)
+    yield "planes, groups", nn.Sequential(*first, nn.MaxPool2d(2, 1), *second, *tail(24)), pixels
+    yield "pooled integers", nn.Sequential(*first, *second[:1], *pools, nn.Flatten()), pixels
+    ends = (
+        nn.Conv2d(3, 5, 3, padding=1, rng=rng),
+        nn.MaxPool2d(2),
+        nn.AvgPool2d(2, 1),
+        nn.HardTanh(),
+    )
+    yield "floats", nn.Sequential(*ends, nn.ReLU(), nn.Flatten()), images
+    wide = nn.QuantLinear(7, 7, rng=rng, weight_quantizer=2), nn.BatchNorm(7), nn.Shift(7)
+    inner = Shortcut(nn.Sequential(nn.Sign(), *wide))
+    ends = (
+        Apply("halved"),
+        nn.Scale(7),
+        inner,
+        nn.Quantize(3),
+        Apply("unpack"),
+        nn.Linear(7, 3, rng=rng),
+    )
+    yield "arithmetic", nn.Sequential(*ends), floats
+    rows = rng.integers(0, 256, (5, 70), dtype=np.uint8)
+    yield "widened", nn.Sequential(nn.BatchNorm(70), nn.Linear(70, 3, rng=rng)), rows
+    own = nn.Branches(*(nn.Sequential(*signs_of(70, 65)) for _ in range(2)))
+    yield "joined", nn.Sequential(own, *signs_of(130, 33), nn.QuantLinear(33, 4, rng=rng)), rows
+
+
+def test_small_nets_use_every_operation():
+    used = set()
+    for name, model, x in small_nets():
+        graph = bitnet.freeze(disturb(model, 0), x).graph
+        assert graph.loop is not None, (name, graph.not_covered)
+        for rows in (1, 2, 5):
+            assert_at_once(graph, x[:rows])
+        for table in graph.loop.tables:
+            used |= {program.OPERATIONS[row[0]] for row in table[1:]}
+    for kind in CELLS:
+        used |= {program.OPERATIONS[row[0]] for row in text_model(kind).graph.loop.tables[0][1:]}
+    missing = {*program.OPERATIONS} - used
+    assert not missing
+
+
+CELLS = {"rnn": {}, "lstm": {"weight_quantizer": 2, "activation_quantizer": 4}, "gru": {}}
+
+
+def text_model(kind):
+    """Return a frozen language model of 7 tokens."""
+    own = {"activation": "relu"} if kind == "rnn" else {}
+    sizes = {"width": 5, "units": 33, "layers": 2, "kind": kind}
+    rng = np.random.default_rng(0)
+    return bitnet.freeze(nn.models.language_model(7, rng=rng, **sizes, **own, **CELLS[kind]))
+
+
+@pytest.mark.parametrize("kind", CELLS)
+@pytest.mark.parametrize("batch", [1, 3])
+def test_a_token_is_generated_in_one_call(kind, batch):
+    model, ids = text_model(kind), np.random.default_rng(0).integers(0, 7, (6, batch))
+    assert model.execution == "one call"
+    walked, expected = model.scores(ids)
+    state = None
+    for t, own in enumerate(ids):
+        if t:
+            assert_at_once(model.graph, own[None], *state)
+        scores, state = model.step(own, state)
+        assert np.array_equal(scores, walked[t * batch : (t + 1) * batch])
+    assert all(np.array_equal(a, b) for a, b in zip(state, expected, strict=True))
+
+
+def test_compile_lists_the_operations_at_once():
+    net = chain(0, [70, 33, 10], 1, 1)
+    assert net.compile() is net
+    assert net.execution == "one call"
+    with kernels.using("reference"):
+        assert net.compile().execution == "node by node: the kernels are those of 'reference'"
+
+
+def test_execution_names_the_node_that_is_not_covered():
+    layers = nn.QuantLinear(70, 33, rng=np.random.default_rng(0)), nn.BatchNorm(33), Apply("tanh")
+    net = bitnet.freeze(nn.Sequential(*layers), np.zeros((3, 70), np.uint8))
+    assert net.compile().execution == "node by node: node 4 (tanh): no operation"

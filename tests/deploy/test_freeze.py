@@ -370,7 +370,7 @@ FUNCTIONS_OF_INTEGERS = {
     "int64": (3, lambda z: (z * np.int64([1 << 33, -5, 0])) * 1.0, ["linear", "quantize"]),
     "sums": (3, lambda z: z.sum(axis=1, keepdims=True) * -0.5, ["linear", "sum", "thresholds"]),
     "two readers": (3, lambda z: z * 0.5 + z, ["linear", "quantize"]),
-    "rows": (3, lambda z: z.reshape(-1, 3) - 7, ["linear", "reshape", "thresholds"]),
+    "rows": (3, lambda z: z.reshape(-1, 3) - 7, ["linear", "thresholds"]),
     "divided": (3, lambda z: 100.0 / (z + 0.5), ["linear", "quantize"]),
     "steep": (3, lambda z: (z * 1000.0).tanh() + 1.0, ["linear", "thresholds"]),
     "negative slope": (

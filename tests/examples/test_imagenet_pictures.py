@@ -61,7 +61,8 @@ def test_drawn_classes_differ(tmp_path, monkeypatch):
     """Crosses have fewer bright pixels than squares."""
     monkeypatch.setattr(pictures, "photographs", dict)
     write_image_folder(tmp_path, np.random.default_rng(2), 10, 1, side=40)
-    (images, labels, _, _), classes = read_image_folder(tmp_path, 40, channels=1)
+    data = read_image_folder(tmp_path, 40, channels=1)
+    images, labels, classes = data["train_images"], data["train_labels"], data["classes"]
     bright = (images > 90).mean(axis=(1, 2))
     means = [bright[labels == classes.index(name)].mean() for name in ("cross", "square")]
     assert means[0] < 0.7 * means[1]

@@ -176,6 +176,63 @@ def test_the_avx512_kernels_compile_to_the_instructions_meant(tmp_path):
     python(MACHINE_CODE, NUMBA_CACHE_DIR=str(tmp_path), **environment)
 
 
+TILE_CODE = r"""
+import re
+from numba import types
+from bitnet.kernels.cpu import jit, tile_layouts, tile_loops
+
+def array(kind, axes):
+    return types.Array(getattr(types, kind), axes, "C")
+
+def code(kinds, of_bits, kind):
+    panels = array("uint64", 4) if of_bits else array("uint8", 6)
+    results = {"integers": "int32", "floats": "float32", "signs": "uint64"}
+    n = types.int64
+    loop = tile_loops.loops("amx", kinds, of_bits, kind).compiled
+    loop.compile((array("uint8", 1), n, panels, n, array("int32", 2), array("int64", 1), n,
+                  array("int32", 1), array("float32", 1), array("uint32", 1), types.boolean,
+                  array(results[kind], 2)))
+    return "".join(loop.inspect_asm().values())
+
+assert jit.lacking("amx") == []
+products = {"ii": "tdpbssd", "ui": "tdpbusd", "iu": "tdpbsud"}
+for kinds, of_bits, kind in (("ii", True, "integers"), ("ii", True, "signs"),
+                             ("ii", True, "floats"), ("ui", True, "integers"),
+                             ("ui", False, "integers"), ("iu", False, "floats")):
+    own = code(kinds, of_bits, kind)
+    assert set(re.findall("tdp[a-z]+", own)) == {products[kinds]}, (kinds, own)
+    for name in ("ldtilecfg", "tileloadd", "tileloaddt1", "tilestored", "tilerelease"):
+        assert name in own, (kinds, of_bits, kind, name)
+    assert ("vmovnt" in own) == (kind != "signs")
+    # 64 bits become 64 bytes by a load of a mask, a blend and a store, four times in a step
+    assert own.count("kmovq") == own.count("vpblendmb") == (6 if of_bits else 0)
+    assert "vpmovm2b" not in own and "vpinsrb" not in own
+    # no register of a vector is put aside and no tile is loaded again
+    assert not re.search(r"vmov\w+\s+%zmm\d+, -?\d*\(%rsp", own)
+    if not of_bits:  # a step is four loads and four products
+        found = re.findall("tileload[a-z1]*|tdp[a-z]+", own)
+        row, column, product = "tileloaddt1", "tileloadd", products[kinds]
+        one = [row, column, product, column, product, row, product, product]
+        assert any(found[i : i + 16] == one + one for i in range(len(found)))
+words = array("uint64", 2)
+tile_layouts._arrange_across.compile((words, words, array("uint64", 4)))
+across = "".join(tile_layouts._arrange_across.inspect_asm().values())
+assert "vpermb" in across and "vpmovb2m" in across
+tile_layouts._arrange_along.compile((words, words, array("uint64", 4)))
+along = "".join(tile_layouts._arrange_along.inspect_asm().values())
+assert "vpermi2b" in along or "vpermt2b" in along
+"""
+
+
+@on_x86
+def test_the_tile_kernels_compile_to_the_instructions_meant(tmp_path):
+    """They compile for a server of 2023, which few processors can run."""
+    features = "+64bit,+avx,+avx2,+bmi,+bmi2,+cx16,+evex512,+f16c,+fma,+lzcnt,+movbe,+popcnt,"
+    features += ",".join(f"+{name}" for name in sorted(jit.LEVELS["amx"]))
+    environment = {"NUMBA_CPU_NAME": "sapphirerapids", "NUMBA_CPU_FEATURES": features}
+    python(TILE_CODE, NUMBA_CACHE_DIR=str(tmp_path), **environment)
+
+
 COUNT = """
 import numba.core.event as event
 

@@ -138,7 +138,7 @@ def test_a_step_leaves_the_signs_of_the_filters():
         ),
         (
             lambda: BinaryConv2d(3, 5, rng=RNG, kernel_size=3, padding="same")(
-                np.zeros((2, 4, 4, 3), np.float32)
+                np.zeros((2, 4, 4, 3), np.int32)
             ),
             "sign",
         ),

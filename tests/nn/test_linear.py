@@ -183,7 +183,7 @@ def test_evaluation_of_batch_norm_uses_the_averages():
             r"\(6, 19\) does not fit; expected an input \(B, 20\)",
         ),
         (lambda: BinaryLinear(20, 5, rng=RNG)(PIXELS[0]), r"\(20,\)"),
-        (lambda: BinaryLinear(20, 5, rng=RNG)(PIXELS.astype(np.float32)), "float32"),
+        (lambda: BinaryLinear(20, 5, rng=RNG)(PIXELS.astype(np.int32)), "int32"),
         (lambda: Linear(20, 5, rng=RNG)(np.ones((2, 3))), r"expected an input \(B, 20\)"),
         (lambda: BatchNorm(3)(np.ones((0, 3))), "2 rows"),
         (lambda: BatchNorm(3)(np.ones((1, 3))), "2 rows"),

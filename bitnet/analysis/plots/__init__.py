@@ -11,7 +11,7 @@ from bitnet.analysis.plots.nets import plot_codes, plot_confusion, plot_filters
 from bitnet.analysis.plots.picture import check_plot
 from bitnet.analysis.plots.quantizers import QUANTIZERS, plot_quantizers
 from bitnet.analysis.plots.tradeoffs import plot_tradeoffs
-from bitnet.analysis.plots.training import plot_curves, plot_histograms
+from bitnet.analysis.plots.training import plot_curves, plot_histograms, plot_rates
 
 __all__ = [
     "QUANTIZERS",
@@ -23,5 +23,6 @@ __all__ = [
     "plot_graph",
     "plot_histograms",
     "plot_quantizers",
+    "plot_rates",
     "plot_tradeoffs",
 ]

@@ -1,4 +1,4 @@
-"""Plots of a training from its log: curves by epoch, and histograms of latent weights."""
+"""Plots of a training: curves by epoch, histograms of latent weights, and the loss by rate."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,9 +10,11 @@ from bitnet.analysis.plots.picture import COLOURS, DASHES, drawing, grid, panels
 from bitnet.errors import InputError
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from bitnet.training.log import RunLog
+    from bitnet.training.rates import RateCurve
 
 MOST_LOGS, MOST_LAYERS, MOST_EPOCHS = 7, 12, 6
 MEASURES = {  # kind: title, the thin line, axis, figures of the test and the thin line, factor
@@ -114,6 +116,52 @@ def _kind(log):
     if not log.series("valid_loss")[0]:
         return "images"
     return "characters" if log.settings.get("unit") == "characters" else "words"
+
+
+def plot_rates(
+    curve: "RateCurve", *, ax: "Axes | None" = None, path: Path | str | None = None
+) -> "Figure":
+    """Plot the loss by learning rate, and mark the suggested rate.
+
+    Parameters
+    ----------
+    curve : RateCurve
+        What `bitnet.training.find_rate` returned.
+    ax : matplotlib.axes.Axes, optional
+        The Axes to draw into; by default those of a new figure.
+    path : str or path, optional
+        The file to write, PNG or SVG; by default none is written.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        The whole figure.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be written.
+
+    Examples
+    --------
+    >>> from bitnet.training import RateCurve
+    >>> plot_rates(RateCurve([0.001, 0.01, 0.1], [4.0, 2.0, 3.0])).axes[0].get_xscale()
+    'log'
+    """
+    smooth = np.array(curve.smooth)
+    with drawing(path, 5.6, 3.6, ax=ax) as figure:
+        axes = figure.add_subplot() if ax is None else ax
+        axes.plot(curve.rates, curve.losses, color="#999999", linewidth=0.8, label="each step")
+        axes.plot(curve.rates, smooth, color=COLOURS[0], linewidth=1.8, label="averaged")
+        style = {"color": COLOURS[1], "linestyle": "--", "linewidth": 1.3}
+        axes.axvline(curve.suggestion, label=f"suggested: {curve.suggestion:.2g}", **style)
+        low, high = min(curve.losses), max(smooth[: smooth.argmin() + 1].max(), smooth[0])
+        room = 0.15 * (high - low) or 1.0
+        axes.set(xscale="log", ylim=(low - room, high + 2 * room))
+        axes.set(title="loss by learning rate", xlabel="learning rate", ylabel="loss of a step")
+        grid(axes)
+        axes.legend(loc="lower left")
+    return figure.figure
 
 
 def plot_histograms(

@@ -150,7 +150,11 @@ def _on_tiles(x, weight, window):
     images, of = window.surrounded(x), window.classes(*x.shape[1:3])[1]
     put = tile_products.of_patches(images, window, of.shape, put_bits)
     m, n = len(weight), 64 * window.taps * images.shape[3]
-    bases = _bases(x.shape, weight, window)[:, :m] - n
+
+    def make(weight):
+        return tile_products.padded_table(_bases(x.shape, weight, window)[:, :m] - n)
+
+    bases = kept(weight, ("tile bases", x.shape[1:3], window), make)
     return put, (len(x) * of.size, m, n), tile_panels(weight), bases, of
 
 
@@ -182,7 +186,7 @@ def xnor_conv_sign(x, weight, window, thresholds):
     """See `bitnet.kernels.xnor_conv_sign`."""
     if _tiles_pay(x, weight, window):
         put, shape, panels, bases, of = _on_tiles(x, weight, window)
-        limits = tile_products.limits_of(thresholds, bases)
+        limits = tile_products.limits_of(thresholds, bases[:, : len(weight)])
         y = tile_products.signs_of_signs(put, shape, panels, *limits, of)
         shape = len(x), *of.shape
         return Bits(y.words.reshape(*shape, y.words.shape[1]), (*shape, len(weight)))

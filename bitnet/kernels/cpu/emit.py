@@ -168,10 +168,11 @@ class Emitter:
         function = cgutils.get_or_insert_function(self.builder.module, signature, name)
         return Value(self.builder, self.builder.call(function, [v.ir for v in operands]))
 
-    def repeat(self, count, values, body):
+    def repeat(self, count, values, body, unrolled=True):
         """Emit `for k in range(count): values = body(k, values)`, with the values in registers.
 
-        `count` is an i64 Value.  Return the values after the last iteration.
+        `count` is an i64 Value.  Return the values after the last iteration.  LLVM may copy the
+        body for several iterations, unless `unrolled` is False.
         """
         b, i64 = self.builder, ir.IntType(64)
         before = b.block
@@ -189,7 +190,13 @@ class Emitter:
         for phi, first, last in zip(carried, values, new, strict=True):
             phi.add_incoming(first.ir, before)
             phi.add_incoming(last.ir, b.block)
-        b.branch(head)
+        back = b.branch(head)
+        if not unrolled:
+            name = ir.MetaDataString(b.module, "llvm.loop.unroll.disable")
+            setting = b.module.add_metadata([name])
+            loop = ir.MDValue(b.module, (), str(len(b.module.metadata)))
+            loop.operands = loop, setting  # refers to itself, so that no two loops are equal
+            back.set_metadata("llvm.loop", loop)
         b.position_at_end(after)
         return [Value(b, phi) for phi in carried]
 

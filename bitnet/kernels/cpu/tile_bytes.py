@@ -18,7 +18,7 @@ from bitnet.kernels.bits import Bits
 from bitnet.kernels.cpu import octets, tile_products
 from bitnet.kernels.cpu.pack import pack, unpack
 from bitnet.kernels.cpu.tile_layouts import bits_across, bits_along, bytes_across, bytes_along
-from bitnet.kernels.cpu.tile_products import all_rows, pay, with_scales, with_table
+from bitnet.kernels.cpu.tile_products import all_rows, padded_table, pay, with_scales, with_table
 from bitnet.kernels.cpu.tile_rows import put_bytes, put_planes, put_shorts
 from bitnet.kernels.cpu.xnor import counted_taps, kept, tile_panels
 from bitnet.kernels.memory import aligned_empty
@@ -39,9 +39,13 @@ def _have_forms(*operands):
 def product(x, weight):
     """Compute `bitnet.kernels.plane_gemm` of operands that have a `form`."""
     (n_rows, n), m, (x_gain, x_base) = x.shape, weight.shape[0], octets.form(x)
-    panels, sums, gain, base = _columns(weight)
-    bases = x_base * gain * sums + n * x_base * base
-    z, given = aligned_empty((n_rows, m), np.int32), _affine(bases, x_gain * gain)
+    panels, sums, gain, base = kept(weight, "tile columns", _columns)
+
+    def make(_):
+        return padded_table(x_base * gain * sums + n * x_base * base)
+
+    z = aligned_empty((n_rows, m), np.int32)
+    given = with_table(kept(weight, ("tile bases", x_base), make), gain=x_gain * gain)
     rows = tile_products.product(_put_unsigned(x), panels, "ui", "integers", given)
     all_rows(rows, n_rows, z, n)
     if base:
@@ -49,22 +53,13 @@ def product(x, weight):
     return z
 
 
-def _affine(bases, gain, of=None):
-    """Return `given` of integers `gain * total + base`."""
-    return with_table(tile_products.padded_table(bases), of, gain)
-
-
 def _columns(weight):
     """Return the layout of weights (M, N), the sums of their bytes (M,), their gain and base."""
     if isinstance(weight, Bits):
         ones = np.bitwise_count(weight.words).sum(axis=-1, dtype=np.int64)
         return tile_panels(weight), 2 * ones - weight.shape[-1], 1, 0
-
-    def make(weight):
-        rows, *affine = octets.signed(weight)
-        return bytes_along(rows), rows.sum(axis=1, dtype=np.int64), *affine
-
-    return kept(weight, "tiles of bytes", make)
+    rows, *affine = octets.signed(weight)
+    return bytes_along(rows), rows.sum(axis=1, dtype=np.int64), *affine
 
 
 def _put_unsigned(x):
@@ -72,7 +67,7 @@ def _put_unsigned(x):
     if isinstance(x, np.ndarray):
         return _of_bytes(np.ascontiguousarray(x))
     words, factors = _planes(x)
-    return lambda i, j, *room: put_planes(words[:, i:j], factors, *room)
+    return lambda i, j, *room: put_planes(words, factors, i, j, *room)
 
 
 def _of_bytes(rows):
@@ -133,7 +128,7 @@ def of_shorts(numbers):
 
 def integers(numbers, words, n):
     """Return numbers @ signs (R, n) int32, for int16 numbers (R, C), and the words of C rows."""
-    y, given = aligned_empty((len(numbers), n), np.int32), _affine(np.zeros(n, np.int32), 1)
+    y, given = aligned_empty((len(numbers), n), np.int32), with_table(padded_table([0] * n))
     rows = tile_products.product(of_shorts(numbers), bits_across(words), "ii", "integers", given)
     rows(0, len(y), y)
     return y
@@ -169,6 +164,6 @@ def convolve(x, weight, window):
     images = np.pad(octets.unsigned(x), border, constant_values=fill)
     put = tile_products.of_patches(images, window, of.shape, put_bytes)
     z = aligned_empty((len(x) * of.size, m), np.int32)
-    given = _affine(x_base * (counted @ by_tap.T), x_gain, of)
+    given = with_table(padded_table(x_base * (counted @ by_tap.T)), of, x_gain)
     all_rows(tile_products.product(put, columns, "ui", "integers", given), len(z), z, n)
     return z.reshape(len(x), *of.shape, m)

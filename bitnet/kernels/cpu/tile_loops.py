@@ -51,7 +51,7 @@ def _spread(e, words, to, count):
         e.store(ones.chosen(plus, minus), to + (i << 6))
         return []
 
-    e.repeat(count, [], word)
+    e.repeat(count, [], word, unrolled=False)
 
 
 _spread_words = routine(_spread)

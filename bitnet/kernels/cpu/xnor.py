@@ -317,7 +317,8 @@ def xnor_gemm(x, weight):
     words, (n_rows, n), m = np.ascontiguousarray(x.words), x.shape, weight.shape[0]
     if tile_products.pay("signs", n_rows, m, n):
         shape, put = (n_rows, m, n), tile_products.of_bits(words)
-        bases = np.full(m, n - 64 * words.shape[1])
+        padding = 64 * words.shape[1] - n  # counted as products of +1
+        bases = kept(weight, "tile bases", lambda _: tile_products.padded_table([-padding] * m))
         return tile_products.integers_of_signs(put, shape, tile_panels(weight), bases)
     if level() == "portable":
         z = np.empty((n_rows, m), np.int32)

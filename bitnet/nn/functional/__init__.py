@@ -12,12 +12,14 @@ from bitnet.nn.functional.embedding import embedding
 from bitnet.nn.functional.fused import batch_norm_sign, normalize_sign
 from bitnet.nn.functional.linear import linear, quantized_linear
 from bitnet.nn.functional.losses import cross_entropy, squared_hinge
+from bitnet.nn.functional.mixed import mixed_conv2d, mixed_linear
 from bitnet.nn.functional.multilabel import binary_cross_entropy
 from bitnet.nn.functional.norm import batch_norm, normalize
 from bitnet.nn.functional.pixels import pixel_planes
 from bitnet.nn.functional.pooling import avg_pool2d, flatten, max_pool2d
 from bitnet.nn.functional.recurrent import gru, lstm, rnn
 from bitnet.nn.functional.regression import huber, squared_error
+from bitnet.nn.functional.resizing import global_avg_pool, upsample
 from bitnet.nn.functional.scaled import quantize_scaled, scaled_linear
 from bitnet.nn.functional.shapes import concatenate, reshape
 from bitnet.nn.functional.shift import ap2, shift_batch_norm
@@ -37,12 +39,15 @@ __all__ = [
     "dropout",
     "embedding",
     "flatten",
+    "global_avg_pool",
     "gru",
     "hardtanh",
     "huber",
     "linear",
     "lstm",
     "max_pool2d",
+    "mixed_conv2d",
+    "mixed_linear",
     "normalize",
     "normalize_sign",
     "pixel_planes",
@@ -61,4 +66,5 @@ __all__ = [
     "squared_hinge",
     "stochastic_sign",
     "unpack",
+    "upsample",
 ]

@@ -53,8 +53,8 @@ def squared_error(y: TensorLike, targets: Any) -> Tensor:
 def huber(y: TensorLike, targets: Any, delta: float = 1.0) -> Tensor:
     """Return the mean Huber loss: squared for small errors, linear for large ones.
 
-    With `e = y - target` it is `e^2 / 2` where `|e| <= delta`, and `delta (|e| - delta / 2)` beyond,
-    so that a few outliers do not dominate.
+    With `e = y - target` it is `e^2 / 2` where `|e| <= delta`, and `delta (|e| - delta / 2)`
+    beyond, so that a few outliers do not dominate.
 
     Parameters
     ----------

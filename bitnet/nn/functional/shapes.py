@@ -102,7 +102,9 @@ def max(x: TensorLike, axis: Axes = None, keepdims: bool = False) -> Tensor:
 
 
 class Reshape(Function):
-    """The same elements in another shape."""
+    """The same elements in another shape; packed ones keep their last axis."""
+
+    _takes_bits = True
 
     def __init__(self, shape):
         self.new_shape = shape
@@ -114,7 +116,8 @@ class Reshape(Function):
         fits = x.size == known if open_axes == 0 else known > 0 and x.size % known == 0
         if open_axes > 1 or not fits:
             raise InputError(f"reshape: {x.shape} has {x.size} elements; got {self.new_shape}")
-        return x.reshape(self.new_shape)
+        shape = (x.size // known if size == -1 else size for size in self.new_shape)
+        return kernels.reshape(x, tuple(shape))
 
     def backward(self, grad_y):
         return grad_y.reshape(self.shape)
@@ -126,7 +129,7 @@ def reshape(x: TensorLike, *shape: Any) -> Tensor:
     Parameters
     ----------
     x : Tensor
-        Any shape.
+        Any shape; packed values must keep their last axis.
     *shape : int, or one tuple or list of int
         The new shape; one entry may be -1.
 

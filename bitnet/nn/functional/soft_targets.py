@@ -1,7 +1,5 @@
 """Cross-entropy with soft targets: several classes per row, each with its share."""
 
-from typing import Any
-
 from bitnet.arrays import array_module, as_array, like
 from bitnet.autograd import Function
 from bitnet.errors import InputError, unfit

@@ -11,8 +11,9 @@ from bitnet.nn.module import Module
 from bitnet.nn.norm import BatchNorm
 from bitnet.nn.pixels import PixelPlanes, ScalePixels
 from bitnet.nn.shift import ShiftBatchNorm
+from bitnet.nn.standardize import Standardize
 
-FLOATS = Sign, Quantize, BatchNorm, ShiftBatchNorm, Shift, Scale, PReLU, HardTanh, ReLU
+FLOATS = Sign, Quantize, BatchNorm, ShiftBatchNorm, Shift, Scale, PReLU, HardTanh, ReLU, Standardize
 # layers that keep the sizes of their input, and the type that they take: None for any
 SAME_SIZES = {Dropout: None, Flatten: None} | dict.fromkeys((PixelPlanes, ScalePixels), "uint8")
 SAME_SIZES |= dict.fromkeys(FLOATS, "float32")

@@ -8,6 +8,8 @@ conv:32,32/64,64/256      blocks of 3x3 convolutions of 32, 32 and of 64, 64 cha
 conv:16/                  no fully connected layer except that of the classes
 mnist-theano, mnist-torch, cifar10, svhn
                           the papers' nets
+bireal, bireal-small, reactnet, quicknet, xnornet, binarydense, binaryduo, keyword
+                          nets of later papers; bireal:32 has 32 channels at first
 
 For texts, it describes the layers between the token vectors and the scores of the next token:
 
@@ -18,16 +20,28 @@ gru:256,256               two layers of 256 gated recurrent units
 
 import dataclasses
 import difflib
+import functools
 import itertools
 import math
 import re
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
 
 from bitnet.errors import InputError
 from bitnet.kernels import GATES
 from bitnet.nn.containers import Sequential
 from bitnet.nn.models import feedforward
+from bitnet.nn.models.binarydense import binarydense
+from bitnet.nn.models.binaryduo import binaryduo
+from bitnet.nn.models.bireal import bireal
+from bitnet.nn.models.keyword import keyword
 from bitnet.nn.models.language import language_model
+from bitnet.nn.models.quicknet import quicknet
+from bitnet.nn.models.reactnet import reactnet
 from bitnet.nn.models.stages import taking
+from bitnet.nn.models.xnornet import xnornet
 from bitnet.nn.pixels import ScalePixels
 
 PAPERS = {
@@ -36,11 +50,29 @@ PAPERS = {
     "cifar10": (feedforward.CIFAR10["blocks"], feedforward.CIFAR10["units"][:-1]),
     "svhn": (feedforward.SVHN["blocks"], feedforward.SVHN["units"][:-1]),
 }
+# name: the builder, and the channels of its first layer
+LATER: dict[str, tuple[Callable[..., Any], int]] = {
+    "bireal": (bireal, 64),
+    "bireal-small": (functools.partial(bireal, convs=(2, 2, 2)), 32),
+    "reactnet": (reactnet, 32),
+    "quicknet": (quicknet, 32),
+    "xnornet": (xnornet, 32),
+    "binarydense": (binarydense, 32),
+    "binaryduo": (binaryduo, 32),
+    "keyword": (keyword, 32),
+}
 MAX_LAYERS, MAX_LAYERS_OF_TEXTS, MAX_WEIGHTS = 100, 20, 1 << 29
 WIDTHS = re.compile(r"[1-9]\d{0,6}(,[1-9]\d{0,6})*", re.ASCII)
 UNITS = re.compile(r"(rnn|lstm|gru):([1-9]\d{0,5})((?:,[1-9]\d{0,5})*)", re.ASCII)
-EXPECTED = f"one of {', '.join(PAPERS)}, mlp:512,512 (units) or conv:32,32/64,64/256 (blocks/units)"
+WIDTH = re.compile(r"[1-9]\d{0,3}", re.ASCII)
+EXPECTED = (
+    f"one of {', '.join([*PAPERS, *LATER])}, mlp:512,512 (units) or conv:32,32/64,64/256 "
+    "(blocks/units)"
+)
 EXPECTED_OF_TEXTS = "rnn:512, lstm:300 or gru:256,256 (units of each layer)"
+
+
+BACKWARD = ("grad_format", "rounding", "balance")  # options of layers with bits
 
 
 def _check_weights(name, inputs, count):
@@ -101,6 +133,35 @@ def _of_pixels(net):
 
 
 @dataclasses.dataclass(frozen=True)
+class LaterNet:
+    """A named net for images of a later paper, with the channels of its first layer."""
+
+    name: str
+    kind: str
+    width: int
+    task = "images"
+    is_conv = True
+
+    def weights(self, image, n_classes):
+        """Return the number of weights for images (rows, columns, channels)."""
+        named = self.build(image, n_classes, np.random.default_rng(0)).named_parameters()
+        return sum(own.size for name, own in named if name.endswith(".weight"))
+
+    def build(self, image, n_classes, rng, is_float=False, dropout=(0.0, 0.0), **options):
+        """Return the model for images (rows, columns, channels), with the paper's bits."""
+        fixed = {name: own for name, own in options.items() if name not in BACKWARD}
+        if fixed.pop("norm", "batch") != "batch" or fixed.pop("stochastic", False) or fixed:
+            came = ", ".join(sorted(options))
+            expected = "the default recipe and bits, which are those of its paper"
+            raise InputError(f"net {self.name}: got {came}; expected {expected}")
+        if is_float or any(dropout):
+            came = "a float twin" if is_float else "dropout"
+            raise InputError(f"net {self.name} has no {came}; choose mlp:... or conv:...")
+        backward = {name: own for name, own in options.items() if name in BACKWARD}
+        return LATER[self.kind][0](tuple(image), n_classes, rng=rng, width=self.width, **backward)
+
+
+@dataclasses.dataclass(frozen=True)
 class LanguageNet:
     """A named language model: equal recurrent layers between embedding and scores."""
 
@@ -130,20 +191,21 @@ def is_language_net(name):
     return isinstance(name, str) and name.partition(":")[0] in GATES
 
 
-def net_named(name: str) -> "Net | LanguageNet":
+def net_named(name: str) -> "Net | LaterNet | LanguageNet":
     """Return the net with a name.
 
     Parameters
     ----------
     name : str
-        "mnist-theano", "mnist-torch", "cifar10", "svhn", "mlp:UNITS,UNITS,...",
+        "mnist-theano", "mnist-torch", "cifar10", "svhn"; a key of `LATER`, such as "bireal", or
+        "bireal:32" with 32 channels at first; "mlp:UNITS,UNITS,...",
         "conv:CHANNELS,CHANNELS/.../UNITS,..." (blocks of convolutions, each with a pooling at
         its end, then the units of the fully connected layers, which may be omitted), or for
         texts "rnn:UNITS,...", "lstm:UNITS,..." or "gru:UNITS,..." (equal units of each layer).
 
     Returns
     -------
-    Net or LanguageNet
+    Net or LaterNet or LanguageNet
 
     Raises
     ------
@@ -164,11 +226,13 @@ def net_named(name: str) -> "Net | LanguageNet":
     if is_language_net(name):
         return _language_net(name)
     kind, _, rest = name.partition(":") if isinstance(name, str) else ("", "", "")
+    if kind in LATER and (name == kind or WIDTH.fullmatch(rest)):
+        return LaterNet(name, kind, int(rest) if rest else LATER[kind][1])
     *blocks, last = rest.split("/")
     fits = {"mlp": not blocks and last, "conv": blocks}.get(kind)
     texts = [*blocks, last] if last else blocks
     if not fits or len(rest) > 800 or not all(map(WIDTHS.fullmatch, texts)):
-        near = difflib.get_close_matches(kind, (*PAPERS, "mlp", "conv", *GATES), 1)
+        near = difflib.get_close_matches(kind, (*PAPERS, *LATER, "mlp", "conv", *GATES), 1)
         meant = name.replace(kind, near[0], 1) if near else name
         hint = f"; did you mean {meant}?" if meant != name else ""
         raise InputError(

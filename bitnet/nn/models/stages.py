@@ -2,9 +2,11 @@
 
 from bitnet.errors import InputError
 from bitnet.nn.activations import Quantize, ReLU, Sign
-from bitnet.nn.conv import BinaryConv2d, Conv2d, QuantConv2d
+from bitnet.nn.conv import BinaryConv2d, Conv2d, MaxPool2d, QuantConv2d
 from bitnet.nn.linear import BinaryLinear, Linear, QuantLinear
-from bitnet.nn.pixels import PixelPlanes
+from bitnet.nn.norm import BatchNorm
+from bitnet.nn.pixels import PixelPlanes, ScalePixels
+from bitnet.nn.resizing import GlobalAvgPool
 from bitnet.nn.shift import norm_named
 
 
@@ -77,3 +79,20 @@ def taking(net, dtype, shape):
     """Return a net after writing down the type and the shape of one input."""
     net.takes = dtype, tuple(map(int, shape))
     return net
+
+
+def float_stem(image, channels, rng):
+    """Return the first layers of nets whose first convolution is in float: pixels to floats.
+
+    Images of 64 pixels or more are reduced to a quarter on each axis, as of ImageNet.
+    """
+    large = min(image[:2]) >= 64
+    own = {"stride": 2, "padding": 3} if large else {"padding": 1}
+    conv = Conv2d(image[2], channels, 7 if large else 3, **own, rng=rng)
+    pool = [MaxPool2d(3, stride=2, padding=1)] if large else []
+    return [ScalePixels(), conv, BatchNorm(channels), *pool]
+
+
+def float_head(channels, n_classes, rng):
+    """Return the last layers of these nets: the mean of each channel, and a float layer."""
+    return [GlobalAvgPool(), Linear(channels, n_classes, rng=rng)]

@@ -119,11 +119,6 @@ def test_the_gradient_of_cross_entropy_is_softmax_less_one_hot(dtype):
     assert np.array_equal(data, before)
 
 
-def softmax(scores):
-    e = np.exp(scores - scores.max(axis=1, keepdims=True))
-    return e / e.sum(axis=1, keepdims=True)
-
-
 WEIGHT = np.array([1.0, 0.0, 2.5, 4.0])
 
 

@@ -1,0 +1,245 @@
+"""Layers of later binary nets: each trains, freezes to equal numbers, and comes back from a file.
+
+The nets here are small; `benchmarks/architectures.py` trains those of the papers.
+"""
+
+import numpy as np
+import pytest
+
+import bitnet
+from bitnet import nn
+from bitnet.analysis import plots, summary
+from bitnet.kernels import BitPlanes
+from bitnet.nn import functional as F  # noqa: N812
+from bitnet.nn.module import evaluating
+
+RNG = np.random.default_rng(0)
+PIXELS = RNG.integers(0, 256, (8, 7, 6, 3), np.uint8)
+NUMBERS = RNG.standard_normal((8, 7, 6, 3)).astype(np.float32)
+STEPS = RNG.integers(0, 256, (8, 11, 3), np.uint8)
+LABELS = RNG.integers(0, 4, 8)
+
+
+def of(x):
+    """Return the results of a model as plain arrays."""
+    return x.values() if isinstance(x, BitPlanes) else x.signs() if hasattr(x, "signs") else x
+
+
+def conv(c, m, size=3, **options):
+    options = {"padding": "same", "rng": RNG} | options
+    return nn.BinaryConv2d(c, m, size, **options)
+
+
+def block(c, m, **options):
+    return conv(c, m, **options), nn.BatchNorm(m), nn.Sign()
+
+
+def head(c):
+    return nn.GlobalAvgPool(), nn.BatchNorm(c), nn.Sign(), nn.BinaryLinear(c, 4, rng=RNG)
+
+
+def stem():
+    return nn.ScalePixels(), nn.Conv2d(3, 8, 3, padding="same", rng=RNG), nn.BatchNorm(8)
+
+
+def shortcut(c, m, **options):
+    return nn.Shortcut(nn.Sign(), conv(c, m, stride=m // c), nn.BatchNorm(m), **options)
+
+
+def projection(c, m):
+    return nn.Sequential(nn.Conv2d(c, m, 1, rng=RNG), nn.BatchNorm(m))
+
+
+def reactnet(c, m):
+    body = nn.Shortcut(nn.RSign(c), conv(c, m), nn.BatchNorm(m), copies=m // c)
+    return body, nn.RPReLU(m), nn.RSign(m, "approx-sign")
+
+
+NETS = {
+    "identity": (PIXELS, lambda: [*stem(), shortcut(8, 8), *head(8)]),
+    "pooled": (
+        PIXELS,
+        lambda: [*stem(), shortcut(8, 16, pool=2, path=projection(8, 16)), *head(16)],
+    ),
+    "doubled": (PIXELS, lambda: [*stem(), shortcut(8, 16, pool=2, copies=2), *head(16)]),
+    "of integers": (PIXELS, lambda: [conv(3, 8), shortcut(8, 16, pool=2, copies=2), *head(16)]),
+    "of signs": (
+        PIXELS,
+        lambda: [*block(3, 8), nn.Shortcut(conv(8, 8), nn.BatchNorm(8)), *head(8)],
+    ),
+    "reactnet": (PIXELS, lambda: [*stem(), *reactnet(8, 16), conv(16, 8), *head(8)]),
+    "rsign": (PIXELS, lambda: [conv(3, 8), nn.BatchNorm(8), nn.RSign(8), conv(8, 8), *head(8)]),
+    "xnornet": (
+        PIXELS,
+        lambda: (
+            [
+                *block(3, 8),
+                nn.ChannelScale(conv(8, 8)),
+                nn.BatchNorm(8),
+                nn.Sign(),
+                conv(8, 4),
+                nn.GlobalAvgPool(),
+                nn.BatchNorm(4),
+                nn.Sign(),
+                nn.ChannelScale(nn.BinaryLinear(4, 4, rng=RNG, balance=True)),
+            ]
+        ),
+    ),
+    "depthwise": (
+        PIXELS,
+        lambda: (
+            [
+                *block(3, 8),
+                nn.DepthwiseConv2d(8, 3, padding=1, multiplier=2, rng=RNG),
+                nn.BatchNorm(16),
+                nn.Sign(),
+                conv(16, 8, 1),
+                *head(8),
+            ]
+        ),
+    ),
+    "dilated": (
+        PIXELS,
+        lambda: [*block(3, 8, dilation=2), *block(8, 8, dilation=(1, 3), border=-1), *head(8)],
+    ),
+    "dilated floats": (
+        NUMBERS,
+        lambda: (
+            [
+                nn.Conv2d(3, 6, 3, stride=2, padding="same", dilation=2, rng=RNG),
+                nn.BatchNorm(6),
+                nn.Sign(),
+                *block(6, 8),
+                *head(8),
+            ]
+        ),
+    ),
+    "padded": (PIXELS, lambda: [*block(3, 8, padding=((0, 1), (2, 0)), stride=2), *head(8)]),
+    "connect": (
+        NUMBERS,
+        lambda: (
+            [
+                conv(3, 8, groups=1),
+                nn.BatchNorm(8),
+                nn.ReLU(),
+                conv(8, 6, groups=2),
+                nn.BatchNorm(6),
+                nn.ReLU(),
+                nn.Flatten(),
+                nn.QuantLinear(252, 9, rng=RNG, weight_quantizer=3),
+                nn.BatchNorm(9),
+                nn.ReLU(),
+                nn.BinaryLinear(9, 4, rng=RNG),
+            ]
+        ),
+    ),
+    "decoder": (
+        PIXELS,
+        lambda: (
+            [
+                *block(3, 8, stride=2),
+                nn.Upsample(2),
+                *block(8, 4),
+                nn.Upsample((1, 2)),
+                conv(4, 4),
+                nn.BatchNorm(4),
+                nn.Upsample((2, 1)),
+                nn.Sign(),
+                *block(4, 8),
+                *head(8),
+            ]
+        ),
+    ),
+    "steps": (
+        STEPS,
+        lambda: (
+            [
+                nn.BinaryConv1d(3, 8, 5, padding="same", rng=RNG),
+                nn.MaxPool1d(),
+                nn.BatchNorm(8),
+                nn.Sign(),
+                nn.QuantConv1d(8, 6, 3, dilation=2, padding="causal", rng=RNG),
+                nn.BatchNorm(6),
+                nn.Quantize(2),
+                nn.BinaryConv1d(6, 8, 2, stride=2, rng=RNG),
+                *head(8),
+            ]
+        ),
+    ),
+    "float steps": (
+        STEPS,
+        lambda: (
+            [
+                nn.ScalePixels(),
+                nn.Conv1d(3, 8, 5, padding=(3, 1), rng=RNG),
+                nn.BatchNorm(8),
+                nn.Sign(),
+                nn.BinaryConv1d(8, 8, 3, groups=2, rng=RNG),
+                nn.AvgPool1d(3),
+                nn.Flatten(),
+                nn.BatchNorm(24),
+                nn.Sign(),
+                nn.BinaryLinear(24, 4, rng=RNG),
+            ]
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_it_trains_freezes_and_comes_back(name, tmp_path):
+    x, make = NETS[name]
+    model = nn.Sequential(*make(), nn.BatchNorm(4))
+    adam = bitnet.optim.Adam(model.parameters(), 0.01)
+    before = model.state_dict()
+    for _ in range(2):
+        adam.zero_grad()
+        F.cross_entropy(model.train()(x), LABELS).backward()
+        assert all(p.grad is not None and p.grad.shape == p.shape for p in model.parameters())
+        adam.step()
+    changed = [key for key, array in model.state_dict().items() if (array != before[key]).any()]
+    assert len(changed) > len(before) / 2
+    net = bitnet.freeze(model, x[:1])
+    with evaluating(model):
+        expected = model(x).data
+    assert np.array_equal(net.scores(x), expected)
+    net.save(tmp_path / "net.npz")
+    loaded = bitnet.load(tmp_path / "net.npz")
+    assert np.array_equal(loaded.scores(x), expected)
+    assert np.array_equal(loaded.predict(x[:1]), expected[:1].argmax(axis=1))
+    assert bitnet.compare(model, net, x).is_complete
+    table = summary(model, x[:1])
+    assert table.file_bytes == (tmp_path / "net.npz").stat().st_size
+    assert table.total("memory") == sum(array.nbytes for array in model.state_dict().values())
+    plots.plot_graph(net.graph, path=tmp_path / "net.png")
+
+
+def kinds(name):
+    """Return the kinds of the frozen nodes of a net, without inputs and constants."""
+    x, make = NETS[name]
+    nodes = bitnet.freeze(nn.Sequential(*make()), x[:1]).graph.nodes
+    return [node.kind for node in nodes if node.arity[0]]
+
+
+def test_alpha_and_learned_shifts_become_thresholds():
+    assert "multiply" not in kinds("xnornet")[:-3]
+    assert kinds("rsign")[:3] == ["conv", "thresholds", "conv"]
+
+
+def test_sequences_are_images_with_one_row_in_frozen_nets():
+    found = kinds("steps")
+    assert found[:5] == ["reshape", "conv", "maxpool", "thresholds", "conv"]
+    assert found.count("reshape") == 2  # at the beginning, and at the end
+
+
+def test_codes_are_upsampled_not_integers():
+    assert kinds("decoder")[:5] == ["conv", "thresholds", "upsample", "conv", "thresholds"]
+
+
+def test_weights_of_mixed_products_stay_packed():
+    x, make = NETS["connect"]
+    table = summary(nn.Sequential(*make()), x[:1])
+    assert "mixed conv" in kinds("connect")
+    assert "mixed linear" in kinds("connect")
+    assert table.weights[1] == 3 * 8 * 9 + 8 * 6 * 9 // 2 + 9 * 4
+    assert table.weights[3] == 252 * 9
