@@ -44,10 +44,11 @@ def check_number(name, value, least, most):
         raise InputError(f"--{name} is {value}; expected a whole number from {least} to {most}")
 
 
-def check_suffix(option, path, suffix):
+def check_suffix(option, path, *suffixes):
     """Refuse a file name whose suffix does not match its kind."""
-    if pathlib.Path(path).suffix.lower() != suffix:
-        raise InputError(f"{option} is {path}; expected a name that ends with {suffix}")
+    if pathlib.Path(path).suffix.lower() not in suffixes:
+        expected = " or ".join(suffixes)
+        raise InputError(f"{option} is {path}; expected a name that ends with {expected}")
 
 
 def check_replaced(out, kind):

@@ -8,7 +8,7 @@ from bitnet.data import DATASETS, TEXTS
 from bitnet.data.preparation import STEPS
 from bitnet.errors import InputError
 from bitnet.training.building import complete
-from bitnet.training.settings import BINARY_ONLY, COMPUTED, NEEDS, SETTINGS, check_value
+from bitnet.training.settings import BINARY_ONLY, COMPUTED, MAY_CHANGE, NEEDS, SETTINGS, check_value
 
 GROUPS = "net", "data", "bits", "optimizer", "distillation", "language models"
 OF_OTHER = {
@@ -110,6 +110,16 @@ def given_settings(args, task):
         if applies and name in given and needed not in given:
             raise InputError(f"--{_option(name)} needs --{needed}; add it, or remove both")
     return given
+
+
+def check_same(given, settings, out):
+    """Refuse settings that contradict those of the training that is resumed."""
+    for name, value in given.items():
+        if name not in MAY_CHANGE and settings[name] != value:
+            raise InputError(
+                f"--{_option(name)} is {value}, but {out} was started with {settings[name]}; "
+                "remove it, or start a new training without --resume"
+            )
 
 
 def new_settings(given):

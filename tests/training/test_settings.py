@@ -116,6 +116,16 @@ def test_others_are_refused_of_a_text(name, value):
         ("data", "a/b.csv"),
         ("data", "../b.npz"),
         ("data", f"{'x' * 255}.npz"),
+        ("warmup", -0.5),
+        ("warmup", 1),
+        ("weight_decay", -0.1),
+        ("weight_decay", float("nan")),
+        ("accumulate", 0),
+        ("accumulate", None),
+        ("patience", 0),
+        ("patience", 1.0),
+        ("init", 5),
+        ("init_crc32", -1),
     ],
 )
 def test_others_are_refused(name, value):
