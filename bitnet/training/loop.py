@@ -23,7 +23,6 @@ from bitnet.optim.optimizers import Optimizer
 from bitnet.training.metrics import flip_ratio, set_clip_value, weight_bits
 from bitnet.training.sources import Images, Texts, state_arrays, state_for, state_from
 
-
 # figures that differ between runs, or are long
 OF_A_RUN = "seconds", "images_per_second", "tokens_per_second", "histograms"
 
