@@ -39,6 +39,7 @@ from bitnet.files import locked
 from bitnet.nn.models import net_named
 from bitnet.training.experiment import Experiment
 from bitnet.training.settings import MAY_CHANGE, task_of
+from bitnet.training.texts import note_on_unknown
 from bitnet.training.trained import task_in
 
 NAMES = {"regression": "R^2, and error the mean absolute error", "multilabel": "F1 of all labels"}
@@ -282,6 +283,8 @@ def _about_text(experiment):
         f"{settings['batch']} streams, {settings['steps']} steps, gradients clipped to norm "
         f"{settings['clip']:g}, dropout {settings['dropout']:g}"
     )
+    if note := note_on_unknown(corpus):
+        yield f"note: {note}"
 
 
 def _is_binary(settings):
