@@ -301,6 +301,7 @@ def _sums(numbers, patches, m, n, largest, n_rows):
     """Return the integers numbers @ patches, (m, n), for int16 (M, R) and words (R, K)."""
     if largest <= tile_bytes.LARGEST and tile_products.pay("bytes", m, n, n_rows):
         return tile_bytes.integers(numbers[:m], patches, n)
+    work_ns = m * n * n_rows / tables.MACS_PER_NS["integers"]
     if at_least("avx512"):
         index = column_index(patches, INTEGERS)
         sums = aligned_empty((len(numbers), 32 * len(index)), np.int32)
@@ -309,13 +310,13 @@ def _sums(numbers, patches, m, n, largest, n_rows):
             table = tables.scratch_tables(index, largest)
             tables.multiply_integers(numbers[i:j], index, table, sums[i:j])
 
-        work_ns = m * n * n_rows / tables.MACS_PER_NS["integers"]
         shared(run, len(numbers), tables.ROWS, work_ns)
         return np.ascontiguousarray(sums[:m, :n])
     bits = Bits(patches, (n_rows, n))
     if kind := octets.kind_of_numbers(largest, bits):
         sums = np.empty((m, n), np.int32)
-        octets.integer_rows(kind, numbers[:m, :n_rows], largest, bits)(0, m, sums)
+        rows = octets.integer_rows(kind, numbers[:m, :n_rows], largest, bits)
+        shared(lambda i, j: rows(i, j, sums[i:j]), m, tables.ROWS, work_ns)
         return sums
     dtype = np.dtype(np.float32 if largest * n_rows < 2**24 else np.float64)
     return (numbers[:m, :n_rows].astype(dtype) @ unpack(bits, dtype)).astype(np.int64)
