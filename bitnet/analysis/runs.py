@@ -13,9 +13,12 @@ from bitnet.training.checkpoint import KIND, read_checkpoint
 from bitnet.training.log import FIGURES, RunLog, check_records, read_log
 from bitnet.training.settings import SETTINGS
 
-BEST = {"validation_accuracy": max, "valid_loss": min}  # the epoch that is shown is the best
+# the epoch that is shown is the best by one of these
+BEST = dict.fromkeys((f"validation_{name}" for name in ("accuracy", "r2", "f1")), max)
+BEST |= {"valid_loss": min}
 PARTS = "loss", "train", "validation", "valid", "test"  # of the names of figures, in order
 SAME = {"seed", "folder", "crc32", "init_crc32", "teacher_crc32"}  # in the runs of one mean
+SHARES = "accuracy", "f1"  # shown in per cent
 LONGEST = 24  # characters of a setting
 
 
@@ -230,7 +233,7 @@ def _figure(name, value):
     """Format a figure: accuracies in per cent."""
     if value is None:
         return "-"
-    return f"{value:.2%}" if name.endswith("accuracy") else f"{value:.5g}"
+    return f"{value:.2%}" if name.endswith(SHARES) else f"{value:.5g}"
 
 
 def _spread(name, pair):
@@ -238,6 +241,6 @@ def _spread(name, pair):
     if pair is None:
         return "-"
     mean, deviation = pair
-    if name.endswith("accuracy"):
+    if name.endswith(SHARES):
         return f"{mean:.2%} ± {deviation:.2%}"
     return f"{mean:.5g} ± {deviation:.2g}"

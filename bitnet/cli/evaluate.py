@@ -56,7 +56,8 @@ def _of_images(net, args):
     data, images, labels = images_of(net, args.file, *options)
     figures = {"file": str(args.file), "data": data, **measure(net, images, labels)}
     first, rows = LINES[net.target], [[visible(cell) for cell in row] for row in table_of(figures)]
-    last = f"{figures['images_per_second']:,.0f} images per second, without their preparation"
+    what = "rows per second" if net.columns else "images per second, without their preparation"
+    last = f"{figures['images_per_second']:,.0f} {what}"
     notes = _differs(net, args, data, figures)
     return figures, [first.format(**figures), *notes, *aligned(rows), last]
 

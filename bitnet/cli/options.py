@@ -80,7 +80,8 @@ class Sets(tuple):
     """The names of data sets, as choices of --data that the paths of files complete."""
 
     def __contains__(self, value):
-        return super().__contains__(value) or is_own(value) or pathlib.Path(value).exists()
+        path = pathlib.Path(value)
+        return super().__contains__(value) or is_own(value) or path.exists() or path.name != value
 
 
 def located(data, folder=None):

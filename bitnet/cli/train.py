@@ -39,6 +39,7 @@ from bitnet.files import locked
 from bitnet.nn.models import net_named
 from bitnet.training.experiment import Experiment
 from bitnet.training.settings import MAY_CHANGE, task_of
+from bitnet.training.texts import note_on_unknown
 from bitnet.training.trained import task_in
 
 NAMES = {"regression": "R^2, and error the mean absolute error", "multilabel": "F1 of all labels"}
@@ -262,7 +263,7 @@ def _regularization(settings):
     if settings["accumulate"] > 1:
         words.append(f"{settings['accumulate']} batches per step")
     if settings["patience"]:
-        words.append(f"a stop after {settings['patience']} epochs without a better one")
+        words.append(f"a stop after {_epochs(settings['patience'])} without a better one")
     return words
 
 
@@ -282,6 +283,8 @@ def _about_text(experiment):
         f"{settings['batch']} streams, {settings['steps']} steps, gradients clipped to norm "
         f"{settings['clip']:g}, dropout {settings['dropout']:g}"
     )
+    if note := note_on_unknown(corpus):
+        yield f"note: {note}"
 
 
 def _is_binary(settings):
@@ -323,6 +326,11 @@ def _row(experiment, epoch=None):
     return " ".join(cells)
 
 
+def _epochs(count):
+    """A number of epochs in words."""
+    return f"{count} epoch{'s' * (count != 1)}"
+
+
 def _in_words(target, figure):
     """The figure of an epoch, in words."""
     return f"R^2 {figure:.4f}" if target == "regression" else f"{figure:.2%}"
@@ -343,8 +351,8 @@ def _conclude(say, experiment, out):
         file = best_of(out)
         say(f"best epoch: {best['epoch']}, {words[0]} on the {held}, {words[1]} on the {test}")
     if experiment.stopping and experiment.stopping.is_over:
-        say(f"stopped early: {experiment.stopping.stalled} epochs without a better one")
-    epochs = f"checkpoint after {experiment.done} epoch{'s' * (experiment.done != 1)}: {out}"
+        say(f"stopped early: {_epochs(experiment.stopping.stalled)} without a better one")
+    epochs = f"checkpoint after {_epochs(experiment.done)}: {out}"
     say(epochs + (f", the best epoch: {file}" if best else ""))
     verb = ["evaluate", str(file)] if settings["float"] else ["freeze", str(file)]
     verb = verb if experiment.recipe else ["predict", str(file), "the"]

@@ -74,10 +74,18 @@ def flatten(self, i, node):
 
 @maker(shapes.Reshape)
 def reshape(self, i, node):
-    """Return the place of the operand, whose rows stay as they are."""
-    j = node.inputs[0]
-    need(j in self.places and self.sizes(i) == self.sizes(j), "another shape")
-    return self.places[j]
+    """Put the elements of rows in other positions."""
+    x = self.operand(node.inputs[0], "float32", "int32", "uint8", "int64", *PACKED)
+    lines, wide, n = sizes = self.sizes(i)
+    if n == x.n:
+        return dataclasses.replace(x, lines=lines, wide=wide)
+    if sizes[:2] == (1, 1):
+        return flatten(self, i, node)
+    kind = self.graph.values[i].kind
+    need(x.positions == 1 and kind in ("float32", "int32", "uint8"), "this shape")
+    step = n if kind == "uint8" else 4 * n
+    x = dataclasses.replace(x, lines=lines, wide=wide, n=n, step=step)
+    return x if kind == "uint8" else self.move(x, self.numbers(sizes), step)
 
 
 @maker(shapes.Concatenate)

@@ -187,9 +187,12 @@ def conv(self, i, node):
     ):
         if own.coefficients:
             ones = pack(np.ones(own.n, np.float32)).words
-            step = 8 * own.words
-            own = surround(self, own, window, ones if window.border == 1 else 0 * ones, step)
-            columns = taps(own, window) | {"words": window.size[1] * own.words}
+            fill = ones if window.border == 1 else 0 * ones
+            if window.dilation[1] == 1:
+                own = surround(self, own, window, fill, fill.nbytes)
+                columns = taps(own, window) | {"words": window.size[1] * own.words}
+            else:
+                own, columns = patches(self, own, window, sizes, fill), {"taps": 1}
         else:
             fill = np.full(own.n, 255 if window.border == 1 else 0, np.uint8)
             own, columns = patches(self, own, window, sizes, fill), {"taps": 1}

@@ -55,6 +55,8 @@ BINARY = {
     "multiply": lambda a, b: operator.mul(*promoted(a, b)),
     "divide": _divide,
     "prelu": _prelu,
+    "maximum": lambda a, b: array_module(a, b).maximum(*promoted(a, b)),
+    "minimum": lambda a, b: array_module(a, b).minimum(*promoted(a, b)),
 }
 UNARY = {
     "negate": lambda x: -promoted(x)[0],
@@ -142,6 +144,27 @@ class Compare(Node):
     def run(self, sizes, x, other=None):
         """Return booleans."""
         return COMPARISONS[self.kind](x, self.number if other is None else other)
+
+
+@dataclasses.dataclass(frozen=True)
+class Where(Node):
+    """The elements of a where a condition is true, those of b elsewhere."""
+
+    arity = (3, 3)
+    needs_axes = False
+
+    def value(self, condition, a, b):
+        check_numbers(self, condition, a, b)
+        if condition.is_float:
+            raise self.unlike("a condition that is no float", condition, a, b)
+        shape = broadcast(condition.shape, a.shape, b.shape)
+        kind = promoted_kind([a.kind, b.kind])
+        largest = max(a.largest, b.largest) if kind in INTEGERS else None
+        return Value(shape, kind, largest, by_row=joined((condition, a, b)))
+
+    def run(self, sizes, condition, a, b):
+        """Return the chosen elements."""
+        return array_module(condition).where(condition.astype(bool), *promoted(a, b))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -389,6 +412,6 @@ class Reduce(Node):
 
 KINDS: dict[str, type[Node]] = dict.fromkeys(BINARY, Binary) | dict.fromkeys(UNARY, Unary)
 KINDS |= dict.fromkeys(COMPARISONS, Compare) | dict.fromkeys(("sum", "mean", "max"), Reduce)
-KINDS |= {"power": Power, "affine": Affine, "matmul": MatMul}
+KINDS |= {"where": Where, "power": Power, "affine": Affine, "matmul": MatMul}
 KINDS |= {"float linear": FloatLinear, "float conv": FloatConv}
 KINDS |= {"mixed linear": MixedLinear, "mixed conv": MixedConv}

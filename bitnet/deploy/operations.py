@@ -177,8 +177,8 @@ class Builder:
             shape = shape[1:]
         need(shape[:1] == (BATCH,) or (self.one_step and shape[0] == ROWS), "rows")
         rest = shape[1:]
-        need(all(isinstance(n, int) for n in rest) and len(rest) in (0, 1, 3), "axes")
-        return (1, 1, *(rest or (1,))) if len(rest) < 2 else rest
+        need(all(isinstance(n, int) for n in rest) and len(rest) < 4, "axes")
+        return (1, 1, 1, *rest)[-3:]
 
     def place(self, step, sizes, planes=1, **own):
         """Return a new place in the room."""

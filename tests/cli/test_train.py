@@ -302,7 +302,10 @@ def test_a_folder_of_pictures(folder, channels):
         (["--out", "net"], r"ends with \.checkpoint$"),
         (["--out", "."], r"ends with \.checkpoint$"),
         (["--log", "missing/log.jsonl"], "there is no folder missing"),
-        (["--log", "log.json"], r"--log is log\.json; expected a name that ends with \.jsonl or \.csv$"),
+        (
+            ["--log", "log.json"],
+            r"--log is log\.json; expected a name that ends with \.jsonl or \.csv$",
+        ),
         (["--resume"], "there is no mlp-16-embedded.checkpoint"),
         (["--resume", "x"], "there is no x"),
         (["--data", "mnist"], "bitnet data fetch mnist|download"),
@@ -401,7 +404,7 @@ def test_each_setting_is_an_option_unless_the_data_say_it():
     for name in SETTINGS.keys() - said:
         assert parser.get_default(name) is None
     assert options - SETTINGS.keys() == {
-        *("help", "threads", "gpu", "out", "resume", "log", "quiet", "seeds"),
+        *("help", "threads", "gpu", "out", "resume", "log", "quiet", "seeds")
     }
 
 

@@ -125,7 +125,7 @@ def test_a_text_resumes_after_an_epoch_with_the_same_bytes(tmp_path):
     "settings",
     [
         {**SMALL, "validation": 60, "patience": 2, "epochs": 40, "schedule": "constant"},
-        {**TEXT, "patience": 1, "epochs": 40, "lr": 0.1},
+        {**TEXT, "patience": 1, "epochs": 40, "lr": 0.03},
     ],
 )
 def test_early_stopping_resumes_and_ends_at_the_same_epoch(tmp_path, settings):

@@ -315,8 +315,8 @@ def _sums(numbers, patches, m, n, largest, n_rows):
         return np.ascontiguousarray(sums[:m, :n])
     bits = Bits(patches, (n_rows, n))
     if kind := octets.kind_of_numbers(largest, bits):
-        sums, rows = np.empty((m, n), np.int32), numbers[:m, :n_rows]
-        rows = octets.integer_rows(kind, rows, largest, bits)
+        sums = np.empty((m, n), np.int32)
+        rows = octets.integer_rows(kind, numbers[:m, :n_rows], largest, bits)
         work_ns = m * n * n_rows / kind.macs_per_ns
         shared(lambda i, j: rows(i, j, sums[i:j]), m, ROWS, work_ns)
         return sums

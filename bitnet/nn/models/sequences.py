@@ -156,12 +156,17 @@ def sequence_classifier(
     if not is_whole(padding) or not 0 <= padding < vocabulary:
         expected = f"an id below {vocabulary}"
         raise InputError(f"sequence_classifier: padding is {padding!r:.40}; expected {expected}")
-    few = {"weight_quantizer": weight_quantizer, "activation_quantizer": activation_quantizer}
+    few: dict[str, Any] = {
+        "weight_quantizer": weight_quantizer,
+        "activation_quantizer": activation_quantizer,
+    }
     recurrent = KINDS[kind](width, units, rng=rng, num_layers=layers, **few, **options)
     quantizer = recurrent.activation_quantizer
-    table = activation_quantizer if kind != "rnn" or quantizer is None else quantizer
-    half = 0.1 if kind != "rnn" else math.sqrt(3)
-    embedding = Embedding(vocabulary, width, rng=rng, activation_quantizer=table, half=half)
+    own = {
+        "activation_quantizer": activation_quantizer,
+        "half": math.sqrt(3) if kind == "rnn" else 0.1,
+    }
+    embedding = Embedding(vocabulary, width, rng=rng, **own)
     if weight_quantizer is None:
         decoder: Any = Linear(units, n_classes, rng=rng)
     else:
