@@ -1,8 +1,10 @@
 """The GPU, CPU threads and installed packages: what this installation computes with."""
 
 import contextlib
+import functools
 import importlib.util
 import platform
+import threading
 
 import numpy as np
 
@@ -14,7 +16,7 @@ from bitnet.kernels import threads
 OPTIONAL = {
     "numba": "the fast kernels (without it: NumPy, slow)",
     "tqdm": "progress bars",
-    "threadpoolctl": "setting the number of BLAS threads",
+    "threadpoolctl": "the number of BLAS threads, and products of floats on our threads",
     "scipy": "reading SVHN (extra `mat`)",
     "PIL": "reading image files (extra `images`)",
     "pooch": "`bitnet data fetch` (extra `data`)",
@@ -23,6 +25,10 @@ OPTIONAL = {
 }
 # in the error messages of CUDA libraries for a failed allocation outside CuPy's pool
 FULL = "cudaErrorMemoryAllocation", "CUDA_ERROR_OUT_OF_MEMORY", "STATUS_ALLOC_FAILED"
+
+_lock = threading.Lock()
+_limited = 0  # blocks of `one_blas_thread` that have not ended
+_threads_outside: list[int] = []  # those of each library
 
 
 def check_generator(what, rng):
@@ -75,6 +81,36 @@ def blas_threads(n):
     import threadpoolctl
 
     return threadpoolctl.threadpool_limits(n, "blas")
+
+
+@functools.cache
+def blas_libraries():
+    """Return threadpoolctl's controllers of the BLAS libraries; none where it is not installed."""
+    if importlib.util.find_spec("threadpoolctl") is None:
+        return []
+    import threadpoolctl
+
+    return threadpoolctl.ThreadpoolController().select(user_api="blas").lib_controllers
+
+
+@contextlib.contextmanager
+def one_blas_thread():
+    """Let the BLAS use one thread inside the block; blocks of several threads may overlap."""
+    global _limited, _threads_outside
+    with _lock:
+        _limited += 1
+        if _limited == 1:
+            _threads_outside = [library.get_num_threads() for library in blas_libraries()]
+            for library in blas_libraries():
+                library.set_num_threads(1)
+    try:
+        yield
+    finally:
+        with _lock:
+            _limited -= 1
+            if not _limited:
+                for library, n in zip(blas_libraries(), _threads_outside, strict=True):
+                    library.set_num_threads(n)
 
 
 def blas():

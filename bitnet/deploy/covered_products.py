@@ -210,8 +210,8 @@ def _filters(weights, groups):
 
 
 def _as_rows(bits):
-    """Return filters (M, rows, columns, C) as rows (M, N)."""
-    return pack(bits.signs().reshape(len(bits), -1))
+    """Return filters (M, rows, columns, C), or rows already, as rows (M, N)."""
+    return pack(bits.signs().reshape(len(bits), -1)) if len(bits.shape) > 2 else bits
 
 
 @maker(products.TopPlanes)

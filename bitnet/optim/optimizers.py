@@ -12,14 +12,12 @@ from typing import Any
 import numpy as np
 
 from bitnet import kernels
-from bitnet.arrays import array_module, like, to_cpu
+from bitnet.arrays import like, to_cpu
 from bitnet.autograd import Parameter
-from bitnet.devices import check_generator
-from bitnet.errors import InputError, check_choice, unfit
+from bitnet.errors import InputError, unfit
 from bitnet.nn.state import check_state
 from bitnet.optim.gradients import expect_gradients
-
-MOMENTS = {"float32": None, "bfloat16": np.uint16}  # the upper halves of float32
+from bitnet.optim.moments import check_halves, seed_for, seeds_of, zeros_for
 
 
 class Optimizer:
@@ -86,27 +84,8 @@ class Optimizer:
             )
         self.scale_power, self.weight_decay = scale_power, weight_decay
         self.steps = self.flips = 0
-        check_choice(name, MOMENTS, moments=moments)
-        self.seed = None if moments == "float32" else self._drawn_seed(rng)
-        dtype = MOMENTS[moments]  # None: that of the parameter
-        self.state = [
-            {name: array_module(p).zeros_like(p.data, dtype=dtype) for name in self.state_of(p)}
-            for p in self.parameters
-        ]
-
-    def _drawn_seed(self, rng):
-        """Return the seed of the rounding of moments; refuse parameters that are not float32."""
-        name = type(self).__name__
-        if rng is None:
-            raise InputError(
-                f"{name}: moments is 'bfloat16', which is rounded stochastically and needs a "
-                "generator; pass rng=, such as numpy.random.default_rng(0)"
-            )
-        check_generator(name, rng)
-        other = next((p for p in self.parameters if p.data.dtype != np.float32), None)
-        if other is not None:
-            raise unfit(name, "float32 parameters with moments in bfloat16", other)
-        return int(rng.integers(2**63))
+        self.seed = seed_for(name, moments, self.parameters, rng)
+        self.state = [zeros_for(p, self.state_of(p), moments) for p in self.parameters]
 
     def __repr__(self):
         return f"{type(self).__name__}(lr={self.lr:g}, {len(self.parameters)} parameters)"
@@ -139,18 +118,12 @@ class Optimizer:
         """
         with_gradient = [i for i, p in enumerate(self.parameters) if p.lazy_grad is not None]
         expect_gradients(type(self).__name__, self.parameters, warns=not self.steps)
-        for i in with_gradient:  # the moments are where the parameter is
-            self.state[i] = like(self.state[i], self.parameters[i])
         for i in with_gradient:  # all of them, before the first one moves
             self._check(self.parameters[i])
+            self.state[i] = like(self.state[i], self.parameters[i])
         self.steps += 1
-        seeds = [None] * len(self.parameters)
-        if self.seed is not None:  # another one for each step and parameter
-            of_step = np.random.SeedSequence([self.seed, self.steps])
-            seeds = of_step.generate_state(len(seeds), np.uint64).tolist()
-        moving = [
-            (self.parameters[i], list(self.state[i].values()), seeds[i]) for i in with_gradient
-        ]
+        seeds = seeds_of(self.seed, self.steps, len(self.parameters))
+        moving = [(self.parameters[i], [*self.state[i].values()], seeds[i]) for i in with_gradient]
         self.flips = sum(self._move(*own) for own in moving)
 
     def _check(self, parameter):
@@ -167,9 +140,8 @@ class Optimizer:
         if self.weight_decay and data.ndim > 1:
             data *= data.dtype.type(1 - self.lr * self.weight_decay)
         constants = [self.rate_of(parameter), *self.constants(parameter)]
-        arrays = parameter.data, parameter.lazy_grad, state
-        rule, more = self.rule_of(parameter), (parameter.clip, words, seed)
-        flips = kernels.update(rule, *arrays, constants, *more)
+        given = self.rule_of(parameter), parameter.data, parameter.lazy_grad, state, constants
+        flips = kernels.update(*given, parameter.clip, words, seed)
         if binary and flips is not None:  # None: a weight became NaN; sign() will say so
             parameter.keep_signs(words)
         return flips or 0
@@ -210,12 +182,9 @@ class Optimizer:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Set the moments and the number of steps; change nothing if anything does not fit."""
         check_state(type(self).__name__, self.state_dict(), state)
-        for name, array in state.items():
-            if array.dtype == np.uint16 and (array & 0x7F80 == 0x7F80).any():
-                raise InputError(f"{type(self).__name__}: {name!r} holds NaN or infinity")
+        check_halves(type(self).__name__, state)
         self.steps = int(state["steps"])
-        if self.seed is not None:
-            self.seed = int(state["seed"])
+        self.seed = int(state["seed"]) if "seed" in state else None
         for i, arrays in enumerate(self.state):
             for name, array in arrays.items():
                 array[...] = like(state[f"{i}.{name}"], array)

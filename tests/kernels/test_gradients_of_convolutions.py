@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from strategies import seeds
 
 from bitnet import InputError, kernels
-from bitnet.kernels import Window
+from bitnet.kernels import Codebook, Rounding, Window
 
 pytestmark = pytest.mark.usefixtures("implementation")
 
@@ -84,6 +84,24 @@ def test_many_filters_and_images_need_several_blocks_and_parts(implementation, b
             np.testing.assert_array_equal(one, other)
         else:
             np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize("n_threads", [1, 3])
+@pytest.mark.parametrize("border", [0, 1])
+def test_a_few_images_at_a_time_on_several_threads(monkeypatch, n_threads, border):
+    conv_backward = "bitnet.kernels.cpu.conv_backward"
+    for name in (f"{conv_backward}.{limit}" for limit in ("BITS", "BITS_IN_FLOATS", "TRANSPOSED")):
+        monkeypatch.setattr(name, 1, raising=False)
+    monkeypatch.setattr("bitnet.kernels.threads._threads", n_threads)
+    monkeypatch.setattr("bitnet.kernels.threads.LEAST_NS", 1)
+    rng, window = np.random.default_rng(3), Window((3, 2), (2, 1), ((1, 1), (0, 1)), border)
+    grad = rng.standard_normal((5, *window.output(8, 7), 37), np.float32)
+    planes = Codebook.uniform(2).planes(rng.integers(0, 4, (5, 8, 7, 20), dtype=np.uint8))
+    pixels = rng.integers(0, 256, (5, 8, 7, 3), dtype=np.uint8)
+    for x in (kernels.pack(rng.standard_normal((5, 8, 7, 66))), planes, pixels):
+        for drawn in (None, 4):
+            same("gradient_of_filters", grad, x, window, bits=8, drawn=drawn)
+        same("gradient_of_filters", grad, x, window, bits=Rounding("dorefa", 4), drawn=4)
 
 
 @given(windows, st.sampled_from([np.float32, np.float64]), seeds)

@@ -114,6 +114,35 @@ def test_quantize_of_columns_larger_and_smaller_than_a_square(r, c):
     assert np.array_equal(q.scales, expected.scales)
 
 
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize("rows_of_parts", [16, 23, 130])
+def test_the_parts_of_a_rounding_have_their_own_random_numbers(
+    monkeypatch, transposed, rows_of_parts
+):
+    monkeypatch.setattr("bitnet.kernels.threads._threads", 3)
+    monkeypatch.setattr("bitnet.kernels.threads.LEAST_NS", 1)
+    x = normal_numbers(1, (40, rows_of_parts)).T if transposed else normal_numbers(1, (130, 40))
+    q = kernels.round_gradient(x, 8, np.random.default_rng(5))
+    drawn = int(np.random.default_rng(5).integers(2**63))
+    expected = reference.round_gradient(x, 127, drawn)
+    assert np.array_equal(q.values, expected.values)
+    assert np.array_equal(q.scales, expected.scales)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_the_columns_of_a_batch_norm_on_several_threads(monkeypatch, masked):
+    monkeypatch.setattr("bitnet.kernels.threads._threads", 3)
+    monkeypatch.setattr("bitnet.kernels.threads.LEAST_NS", 1)
+    z, (mean, inv_std, gamma) = integers(0, (33, 300)), columns(0, 300)
+    grad_y, mask = numbers(2, (33, 300)), kernels.pack(signs(3, (33, 300))) if masked else None
+    calls = [("column_moments", (z,)), ("normalize_sign", (z, mean, inv_std, gamma, 1.0))]
+    calls += [("batch_norm_backward", (grad_y, mask, z, mean, inv_std, gamma))]
+    for name, operands in calls:
+        got, expected = getattr(kernels, name)(*operands), getattr(reference, name)(*operands)
+        for a, e in zip(got, expected, strict=True):
+            assert a == e if name == "normalize_sign" else np.array_equal(a, e)
+
+
 @given(some_rows, some_widths, seeds, st.booleans())
 def test_stochastic_rounding_equals_the_definition(r, c, seed, transposed):
     x = normal_numbers(seed, (c, r)).T if transposed else normal_numbers(seed, (r, c))

@@ -1,9 +1,10 @@
 """The backward products of a convolution, computed for some output pixels at a time in the cache.
 
 For the images, the gradient of a few rows of output pixels is rounded to integers, multiplied
-by the filters of all taps, and added to the pixels of the taps.  For the filters, the gradient
-of some images is rounded, transposed, and multiplied by the bits of the patches.  8-bit pixels
-count as eight times as many channels: `2p - 255` is the sum of 2^b s_b.
+by the filters of all taps, and added to the pixels of the taps.  For the filters, the gradient is
+transposed and rounded, and the patches are packed, some images at a time; then some filters at a
+time are multiplied by the bits of the patches.  8-bit pixels count as eight times as many
+channels: `2p - 255` is the sum of 2^b s_b.
 """
 
 import math
@@ -13,6 +14,7 @@ import numpy as np
 from bitnet.kernels import reference
 from bitnet.kernels.bits import BitPlanes, Bits, words_for
 from bitnet.kernels.cpu import octets, tables, tile_bytes, tile_products
+from bitnet.kernels.cpu.dots import ROWS
 from bitnet.kernels.cpu.jit import at_least, inner, jit
 from bitnet.kernels.cpu.pack import pack, unpack
 from bitnet.kernels.cpu.pool import add_patches_to
@@ -27,10 +29,13 @@ from bitnet.kernels.cpu.rounding import (
 from bitnet.kernels.cpu.tables import INTEGERS, column_index
 from bitnet.kernels.cpu.xnor import counted_taps
 from bitnet.kernels.memory import aligned_empty, aligned_zeros
-from bitnet.kernels.threads import num_threads, shared
+from bitnet.kernels.products import LARGEST_SUM
+from bitnet.kernels.threads import shared
 
 OUTPUTS = 32  # output pixels whose gradients are multiplied at once, or a whole longer row
-BITS = 1 << 22  # of patches indexed at once
+BITS, BITS_IN_FLOATS = 1 << 27, 1 << 22  # of patches multiplied at once, by tables, by a BLAS
+TRANSPOSED = 1 << 17  # numbers transposed at once
+NUMBERS_PER_NS, WORDS_PER_NS = 1.5, 0.5  # approximate, one thread
 FLOATS = 1 << 18  # of gradients of patches stored at once
 
 
@@ -145,27 +150,45 @@ def _images_by_products(grad_z, filters, taps, window, size, rule):
 
 
 @jit
-def _column_magnitudes(bits, largest):
+def _column_magnitudes(bits, first, stop, largest):
     """Find the largest magnitude of each column, as bits: bits (R, M) int32, largest (M,)."""
-    for i in range(bits.shape[0]):
-        for j in range(bits.shape[1]):
-            largest[j] = max(largest[j], bits[i, j] & np.int32(0x7FFFFFFF))
+    largest = largest[first:stop]
+    for i in range(len(bits)):
+        row = bits[i][first:stop]
+        for j in range(len(row)):
+            largest[j] = max(largest[j], row[j] & np.int32(0x7FFFFFFF))
 
 
 @jit
-def _round_columns(numbers, factors, first, step, rule, values, by_place):
-    """Round numbers (M, R) in place, and write their sums over the images to by_place (M, P)."""
+def _round_columns(numbers, factors, at, first, step, rule, values, by_place):
+    """Round numbers (M, r) in place to the columns of values (M, R) from number `at` on.
+
+    by_place (M, P) gets their sums over the images.  `first` is the number of the first column
+    of values among the `step` columns of all parts.
+    """
     largest, seed, stochastic, odd = rule
     n = by_place.shape[1]
     for m in range(len(numbers)):
         row = numbers[m]
+        to = values[m][at : at + len(row)]
         for j in range(len(row)):
             row[j] = row[j] * factors[m]
-        round_row(row, seed, m * step + first, stochastic, largest, odd, values[m])
+        round_row(row, seed, m * step + first + at, stochastic, largest, odd, to)
         for start in range(0, len(row), n):
-            image, sums = values[m, start : start + n], by_place[m]
+            image, sums = to[start : start + n], by_place[m]
             for p in range(n):
                 sums[p] += image[p]
+
+
+@jit
+def _scale(total, beyond, scales, y):
+    """Compute y = scale * (total + beyond): (M, taps, C), (M, taps) and (M,)."""
+    for m in range(len(y)):
+        scale = np.float64(scales[m])
+        for tap in range(y.shape[1]):
+            own, to, more = total[m, tap], y[m, tap], beyond[m, tap]
+            for c in range(len(to)):
+                to[c] = np.float32(np.float64(own[c] + more) * scale)
 
 
 @jit
@@ -193,40 +216,42 @@ def gradient_of_filters(grad_z, x, window, largest, seed, odd=False):
     """See `bitnet.kernels.gradient_of_filters`."""
     if largest is None:
         return _filters_of_floats(grad_z, x, window)
-    n_images, *output, m = grad_z.shape
-    places = math.prod(output)
-    grad = grad_z.reshape(n_images * places, m)
+    (n_images, *output, m), places = grad_z.shape, math.prod(grad_z.shape[1:3])
+    grad = np.ascontiguousarray(grad_z).reshape(n_images * places, m)
     scales = np.zeros(m, np.float32)
-    _column_magnitudes(grad.view(np.int32), scales.view(np.int32))
-    with np.errstate(all="ignore"):
-        factors = np.float32(largest) / scales
+    magnitudes, work_ns = scales.view(np.int32), grad.size / NUMBERS_PER_NS
+    as_bits = grad.view(np.int32)
+    shared(lambda i, j: _column_magnitudes(as_bits, i, j, magnitudes), m, 16, work_ns)
     rule = rule_of(largest, seed, odd)
     bits, coefficients = _bits_of(x)
     n = window.taps * bits.shape[3]
-    at_once = max(1, BITS // max(1, n * places))
-    n_parts = -(-n_images // at_once)
-    n_parts = max(1, min(n_images, -(-n_parts // num_threads()) * num_threads()))
-    size, totals = max(1, -(-n_images // n_parts)), []
-
-    def run(i, j):
-        total, by_place = np.zeros((m, n), np.int64), np.zeros((m, places), np.int32)
-        for first in range(i * size, min(j * size, n_images), size):
-            some = slice(first, first + size)
-            part = grad[first * places : (first + size) * places]
-            numbers = np.zeros((m + -m % tables.TILE, len(part) + -len(part) % 12), np.int16)
-            place = first * places, len(grad)
-            with np.errstate(all="ignore"):  # NumPy would warn if Numba does not compile
-                _round_columns(transposed(part), factors, *place, rule, numbers, by_place)
-            inside = Bits(bits.words[some], (len(bits.words[some]), *bits.shape[1:]))
-            total += _sums(numbers, _patches(inside, window, output), m, n, largest, len(part))
-        totals.append((total, by_place))
-
-    shared(run, n_parts, 1, grad.size * n / tables.MACS_PER_NS["integers"])
-    total, by_place = (sum(parts) for parts in zip(*totals, strict=True))
-    total = total.reshape(m, window.taps, bits.shape[3])
+    at_once = BITS if at_least("avx2") else BITS_IN_FLOATS
+    at_once = min(at_once // max(1, n * places), LARGEST_SUM // max(1, largest * places))
+    at_once, parts = max(1, at_once), []
+    for i in range(0, max(1, n_images), at_once):
+        j = min(n_images, i + at_once)
+        some = Bits(bits.words[i:j], (j - i, *bits.shape[1:]))
+        numbers, by_place = _rounded_columns(grad, i * places, j * places, places, scales, rule)
+        sums = _sums(numbers, _patches(some, window, output), m, n, largest, (j - i) * places)
+        parts.append((sums, by_place))
+    total, by_place = parts[0] if len(parts) == 1 else map(_total, zip(*parts, strict=True))
     inside, of = window.classes(*x.shape[1:3])
+    beyond = np.zeros((m, window.taps), np.int64)
     if not window.border:  # padding counted as -1, not 0
-        total += (by_place @ (~inside[of.ravel()]).astype(np.int64))[:, :, None]
+        outside = ~inside[of.ravel()]
+        some = outside.any(axis=1)
+        beyond += by_place[:, some].astype(np.int64) @ outside[some].astype(np.int64)
+    scales = scales / np.float32(largest)
+    if isinstance(x, Bits) and total.dtype == np.int32:
+        y = np.empty((m, window.taps, x.shape[3]), np.float32)
+        total = total.reshape(y.shape)
+
+        def scale(i, j):
+            _scale(total[i:j], beyond[i:j], scales[i:j], y[i:j])
+
+        shared(scale, m, 1, y.size / NUMBERS_PER_NS)
+        return y.reshape(m, *window.size, x.shape[3])
+    total = total.reshape(m, window.taps, bits.shape[3]) + beyond[:, :, None]
     if isinstance(x, BitPlanes):
         total = total.reshape(m, window.taps, len(coefficients), -1)[..., : x.shape[3]]
         total = np.moveaxis(total, 2, 3) @ np.array(coefficients)
@@ -238,7 +263,39 @@ def gradient_of_filters(grad_z, x, window, largest, seed, odd=False):
         total = total.reshape(m, window.taps, x.shape[3], 8) @ (1 << np.arange(8))
     total = total.reshape(m, *window.size, x.shape[3]).astype(np.float64)
     with np.errstate(all="ignore"):  # for a gradient with NaN or infinity
-        return (total * (scales / np.float32(largest))[:, None, None, None]).astype(np.float32)
+        return (total * scales[:, None, None, None]).astype(np.float32)
+
+
+def _total(parts):
+    """Add arrays of integers in int64."""
+    return sum(part.astype(np.int64) for part in parts)
+
+
+def _rounded_columns(grad, first, stop, places, scales, rule):
+    """Round some rows of gradients (R, M) as columns, with the largest magnitude of each.
+
+    Return int16 (M, R) with zeros up to whole tiles and groups, and the sums over the images
+    (M, P), int32.
+    """
+    (n_rows, m), count, sums = grad.shape, stop - first, []
+    shape = m + -m % tables.TILE, count + -count % INTEGERS.word_rows
+    numbers = aligned_empty(shape, np.int16)
+    numbers[m:], numbers[:, count:] = 0, 0
+    with np.errstate(all="ignore"):  # columns of zeros, NaN or infinity
+        factors = rule[0] / scales
+    at_once = max(1, TRANSPOSED // max(1, m * places))
+
+    def run(start, stop):
+        by_place = np.zeros((m, places), np.int32)
+        sums.append(by_place)
+        for i in range(start, stop, at_once):
+            at, end = i * places, min(stop, i + at_once) * places
+            columns = transposed(grad[first + at : first + end])
+            with np.errstate(all="ignore"):  # NumPy would warn if Numba does not compile
+                _round_columns(columns, factors, at, first, n_rows, rule, numbers, by_place)
+
+    shared(run, count // max(1, places), 1, count * m / NUMBERS_PER_NS)
+    return numbers, sum(sums)
 
 
 def _sums(numbers, patches, m, n, largest, n_rows):
@@ -248,12 +305,20 @@ def _sums(numbers, patches, m, n, largest, n_rows):
     if at_least("avx512"):
         index = column_index(patches, INTEGERS)
         sums = aligned_empty((len(numbers), 32 * len(index)), np.int32)
-        tables.multiply_integers(numbers, index, tables.scratch_tables(index, largest), sums)
-        return sums[:m, :n]
+
+        def run(i, j):
+            table = tables.scratch_tables(index, largest)
+            tables.multiply_integers(numbers[i:j], index, table, sums[i:j])
+
+        work_ns = m * n * n_rows / tables.MACS_PER_NS["integers"]
+        shared(run, len(numbers), tables.ROWS, work_ns)
+        return np.ascontiguousarray(sums[:m, :n])
     bits = Bits(patches, (n_rows, n))
     if kind := octets.kind_of_numbers(largest, bits):
         sums = np.empty((m, n), np.int32)
-        octets.integer_rows(kind, numbers[:m, :n_rows], largest, bits)(0, m, sums)
+        rows = octets.integer_rows(kind, numbers[:m, :n_rows], largest, bits)
+        work_ns = m * n * n_rows / kind.macs_per_ns
+        shared(lambda i, j: rows(i, j, sums[i:j]), m, ROWS, work_ns)
         return sums
     dtype = np.dtype(np.float32 if largest * n_rows < 2**24 else np.float64)
     return (numbers[:m, :n_rows].astype(dtype) @ unpack(bits, dtype)).astype(np.int64)
@@ -282,7 +347,12 @@ def _patches(x, window, output):
     """Return the patches of Bits (B, H, W, C) as words (R, K)."""
     n = window.taps * x.shape[3]
     patches = np.zeros((x.shape[0], *output, words_for(n)), np.uint64)
-    _concatenate(window.surrounded(x), x.shape[3], window.stride, window.size, patches)
+
+    def run(i, j):
+        some = window.surrounded(Bits(x.words[i:j], (j - i, *x.shape[1:])))
+        _concatenate(some, x.shape[3], window.stride, window.size, patches[i:j])
+
+    shared(run, len(patches), 1, patches.size / WORDS_PER_NS)
     return patches.reshape(math.prod(patches.shape[:3]), patches.shape[3])
 
 

@@ -13,7 +13,7 @@ from bitnet.kernels.cpu.jit import inner, jit, level
 from bitnet.kernels.cpu.pack import as_rows
 from bitnet.kernels.threads import shared
 
-NUMBERS_PER_NS = 3.0  # approximate, one thread
+NUMBERS_PER_NS, ROUNDED_PER_NS = 3.0, 1.5  # approximate, one thread
 MAGNITUDE = np.int32(0x7FFFFFFF)  # all bits of a float32 but the sign
 INFINITY = np.int32(0x7F800000)  # all bits of the exponent
 NORMAL = np.int32(0x00800000)  # the smallest normal number: one bit of the exponent
@@ -115,14 +115,17 @@ def _transpose_square(e, x, x_stride, y, y_stride):
 
 
 @jit
-def _transpose_numbers(x, transposed):
-    """Transpose x (C, R) to (R, C), with C and R at least SIDE; the last squares may overlap."""
-    n_rows, n = x.shape
-    for first in range(0, n, SIDE):
-        i = min(first, n - SIDE)
-        for second in range(0, n_rows, SIDE):
-            j = min(second, n_rows - SIDE)
-            source = address(x, "float32") + j * x.strides[0] + 4 * i
+def _transpose_numbers(x, start, transposed):
+    """Transpose columns of x (C, R) from `start` on to (r, C); the last squares may overlap.
+
+    C and r are at least SIDE.
+    """
+    n_rows, n = transposed.shape
+    for first in range(0, n_rows, SIDE):
+        i = min(first, n_rows - SIDE)
+        for second in range(0, n, SIDE):
+            j = min(second, n - SIDE)
+            source = address(x, "float32") + j * x.strides[0] + 4 * (start + i)
             target = address(transposed, "float32") + i * transposed.strides[0] + 4 * j
             _transpose_square(source, x.strides[0], target, transposed.strides[0])
 
@@ -179,12 +182,13 @@ def powers(x, count):
     return y.T if across else y
 
 
-def transposed(x):
-    """Return a transposed copy (M, R) of floats (R, M)."""
-    if min(x.shape) < SIDE or level() == "portable":
-        return x.T.copy()
-    y = np.empty(x.shape[::-1], np.float32)
-    _transpose_numbers(x, y)
+def transposed(x, start=0, stop=None):
+    """Return a transposed copy (r, C) of columns of floats (C, R)."""
+    stop = x.shape[1] if stop is None else stop
+    if min(len(x), stop - start) < SIDE or level() == "portable":
+        return x[:, start:stop].T.copy()
+    y = np.empty((stop - start, len(x)), np.float32)
+    _transpose_numbers(x, start, y)
     return y
 
 
@@ -197,11 +201,15 @@ def round_gradient(x, largest, seed, odd=False):
     """See `bitnet.kernels.round_gradient`."""
     values = np.empty(x.shape, np.int16)
     scales = np.empty(x.shape[0], np.float32)
-    if x.T.flags.c_contiguous and not x.flags.c_contiguous:
-        x = transposed(x.T)
-    v = np.empty(x.shape[1], np.float32)
-    with np.errstate(all="ignore"):  # NumPy would warn if Numba does not compile
-        quantize_rows(np.ascontiguousarray(x), 0, *rule_of(largest, seed, odd), v, values, scales)
+    across = x.T.flags.c_contiguous and not x.flags.c_contiguous
+    x, rule = x.T if across else np.ascontiguousarray(x), rule_of(largest, seed, odd)
+
+    def run(i, j):
+        rows, v = transposed(x, i, j) if across else x[i:j], np.empty(values.shape[1], np.float32)
+        with np.errstate(all="ignore"):  # NumPy would warn if Numba does not compile
+            quantize_rows(rows, i * len(v), *rule, v, values[i:j], scales[i:j])
+
+    shared(run, len(values), SIDE, x.size / ROUNDED_PER_NS)
     return Quantized(values, scales, largest)
 
 

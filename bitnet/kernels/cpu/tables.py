@@ -29,6 +29,7 @@ import numpy as np
 from bitnet.kernels.cpu.emit import address, routine
 from bitnet.kernels.cpu.jit import jit
 from bitnet.kernels.memory import aligned_empty, aligned_zeros
+from bitnet.kernels.threads import shared
 
 TILE = 4  # rows of numbers that share each load of the index
 ROWS = 32  # rows that share one pass over a part of the index
@@ -36,6 +37,7 @@ TABLE_BYTES = 128  # two registers
 INTEGER_BLOCK, FLOAT_BLOCK = 24, 8  # index words whose tables for four rows stay in the cache
 VECTORS = 4  # the index is padded with zero columns to a multiple of these registers
 MACS_PER_NS = {"integers": 350, "floats": 130}  # approximate, one thread
+INDICES_PER_NS = 3.0  # entries of an index, approximate, one thread
 
 
 @dataclasses.dataclass(frozen=True)
@@ -329,10 +331,10 @@ def _index_loops(name, kind):
     """Compile the index of columns for one type of numbers."""
     build, word_rows = _index_routine(kind), kind.word_rows
 
-    def run(words, last_rows, n_vectors, index):
-        """Write the index of words (M, K); last_rows (word_rows, K) are the padded last rows."""
+    def run(words, last_rows, n_vectors, first, stop, index):
+        """Write index words of words (M, K); last_rows (word_rows, K) are the padded last rows."""
         row = 8 * words.shape[1]  # bytes; a single row may have any stride
-        for w in range(index.shape[1]):
+        for w in range(first, stop):
             whole = word_rows * (w + 1) <= words.shape[0]
             at = (
                 address(words, "uint64") + w * word_rows * row
@@ -370,7 +372,8 @@ def column_index(words, kind):
     last = np.zeros((kind.word_rows, words.shape[1]), np.uint64)
     last[: m % kind.word_rows] = words[m - m % kind.word_rows :]
     build = _index_integers if kind is INTEGERS else _index_floats
-    build(words, last, n_vectors, index)
+    work_ns = index.size / INDICES_PER_NS
+    shared(lambda i, j: build(words, last, n_vectors, i, j, index), index.shape[1], 1, work_ns)
     return index
 
 

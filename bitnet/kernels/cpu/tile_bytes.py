@@ -67,7 +67,7 @@ def _put_unsigned(x):
     if isinstance(x, np.ndarray):
         return _of_bytes(np.ascontiguousarray(x))
     words, factors = _planes(x)
-    return lambda i, j, *room: put_planes(words[:, i:j], factors, *room)
+    return lambda i, j, *room: put_planes(words, factors, i, j, *room)
 
 
 def _of_bytes(rows):
@@ -130,7 +130,7 @@ def integers(numbers, words, n):
     """Return numbers @ signs (R, n) int32, for int16 numbers (R, C), and the words of C rows."""
     y, given = aligned_empty((len(numbers), n), np.int32), with_table(padded_table([0] * n))
     rows = tile_products.product(of_shorts(numbers), bits_across(words), "ii", "integers", given)
-    rows(0, len(y), y)
+    all_rows(rows, len(y), y, numbers.shape[1])
     return y
 
 

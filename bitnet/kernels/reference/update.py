@@ -66,7 +66,7 @@ def widened(moment):
 
 
 def random_bits(seed, shape, xp=np):
-    """Return 32 random bits per element, uint32: a hash of its index with both halves of the seed."""
+    """Return 32 random bits per element, uint32: a hash of its index and both halves of a seed."""
     low, high = np.uint32(seed & 0xFFFFFFFF), np.uint32(seed >> 32)
     x = xp.arange(1, math.prod(shape) + 1, dtype=np.uint32).reshape(shape)
     x = x * np.uint32(0x9E3779B9) + low  # 2^32 divided by the golden ratio

@@ -12,7 +12,7 @@ import numpy as np
 from bitnet.arrays import array_module, floats, promoted
 from bitnet.autograd import Function, Tensor, TensorLike
 from bitnet.errors import InputError, unfit
-from bitnet.nn.functional.products import matrix_product
+from bitnet.nn.functional.products import blas_product, matrix_product
 
 
 def _exact(name, operate, a, b, terms=1):
@@ -265,7 +265,7 @@ class MatMul(Function):
         return _exact("matmul", matrix_product, self.a, self.b, a.shape[1])  # (B, M)
 
     def backward(self, grad_y):
-        return grad_y @ self.b.T, self.a.T @ grad_y
+        return blas_product(grad_y, self.b.T), blas_product(self.a.T, grad_y)
 
 
 def matmul(a: TensorLike, b: TensorLike) -> Tensor:

@@ -11,7 +11,7 @@ from bitnet.errors import unfit
 from bitnet.kernels import Window
 from bitnet.kernels.threads import shared
 from bitnet.nn.functional.linear import GRADIENTS, check_quantized, in_units, times_scale
-from bitnet.nn.functional.products import matrix_product
+from bitnet.nn.functional.products import blas_product, matrix_product
 
 COPIED_PER_NS = 4  # bytes, one thread, about
 
@@ -54,11 +54,11 @@ class Conv2d(Function):
         if self.needs_grad[0]:
             shape = *grad_y.shape[:3], *weight.shape[1:]
             pairs = zip(grads, xp.split(weight, self.groups), strict=True)
-            patches = ((grad @ matrix_of(own)).reshape(shape) for grad, own in pairs)
+            patches = (blas_product(grad, matrix_of(own)).reshape(shape) for grad, own in pairs)
             parts = [kernels.add_patches(part, self.window, self.size) for part in patches]
             grad_x = xp.concatenate(parts, axis=3)
         pairs = zip(grads, self.patches, strict=True)
-        grad_weight = xp.concatenate([grad.T @ patches for grad, patches in pairs])
+        grad_weight = xp.concatenate([blas_product(grad.T, patches) for grad, patches in pairs])
         grad_bias = xp.ones(len(rows), rows.dtype) @ rows
         return grad_x, grad_weight.reshape(weight.shape), grad_bias
 

@@ -7,7 +7,7 @@ from bitnet.arrays import is_array
 from bitnet.autograd import Function, Tensor, TensorLike, as_tensor
 from bitnet.errors import InputError, check_choice, unfit
 from bitnet.kernels import BitPlanes, Bits, Quantized, Rounding
-from bitnet.nn.functional.products import matrix_product
+from bitnet.nn.functional.products import blas_product, matrix_product
 
 
 class Linear(Function):
@@ -18,8 +18,8 @@ class Linear(Function):
         return matrix_product(x, weight.T) + bias  # (B, M)
 
     def backward(self, grad_y):
-        grad_x = grad_y @ self.weight if self.needs_grad[0] else None
-        return grad_x, grad_y.T @ self.x, grad_y.sum(axis=0)
+        grad_x = blas_product(grad_y, self.weight) if self.needs_grad[0] else None
+        return grad_x, blas_product(grad_y.T, self.x), grad_y.sum(axis=0)
 
 
 def linear(x: TensorLike, weight: TensorLike, bias: TensorLike) -> Tensor:

@@ -19,7 +19,7 @@ from bitnet.autograd.tensor import is_evaluating
 from bitnet.errors import InputError, unfit
 from bitnet.kernels import GATES, BitPlanes, Bits
 from bitnet.nn.functional.linear import GRADIENTS, check_gradient_rule, linear, rounded
-from bitnet.nn.functional.products import matrix_product
+from bitnet.nn.functional.products import blas_product, matrix_product
 from bitnet.nn.functional.scaled import product, scaled_linear, unit_of
 from bitnet.nn.functional.shapes import reshape
 from bitnet.quantizers import Quantizer
@@ -39,19 +39,20 @@ class FloatStates:
         """h @ weight.T; overwritten by the next one."""
         if is_evaluating():
             return matrix_product(h, self.across)
-        return array_module(h).matmul(h, self.across, out=self.room)
+        return blas_product(h, self.across, out=self.room)
 
     def start(self, h):
         """Start backpropagation over the states h (T, B, H)."""
 
     def back(self, grad, t):
         """Return the gradient of the state before step t, from that of its product."""
-        return grad @ self.weight
+        return blas_product(grad, self.weight)
 
     def grad_format(self, grads, h):
         """Return the gradient of the weights from those of all products (T, B, M) and states."""
         n_rows = math.prod(grads.shape[:2])
-        return grads.reshape(n_rows, grads.shape[2]).T @ h.reshape(n_rows, h.shape[2])
+        rows = grads.reshape(n_rows, grads.shape[2])
+        return blas_product(rows.T, h.reshape(n_rows, h.shape[2]))
 
 
 class FewBitStates:
