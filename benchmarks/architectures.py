@@ -48,7 +48,6 @@ CASES = [
     ("binaryduo:32", "fashion-mnist"),
     ("autoencoder", "fashion-mnist"),
     ("bireal-small:16", "mnist-m"),
-    ("reactnet:16", "mnist-m"),
     ("keyword:32", "words"),
     ("text", "lines"),
 ]
