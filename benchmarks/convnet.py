@@ -6,15 +6,16 @@
 2x128C3 - MP2 - 2x256C3 - MP2 - 2x512C3 - MP2 - 2x1024FC - 10 with ±1 weights and activations,
 batch norm, squared hinge, Adam and clipped latent weights, on random pixels.  torch runs eagerly.
 For training it has the same binarized net in its faster layout (channels last) with its fused
-Adam; for inference a float32 net of the same sizes with ReLU and with batch norm folded into the
-convolutions, in both layouts.  First, two steps of a narrow net are compared with the reference
-kernels, weight for weight, and the frozen net integer for integer.  The contestants take turns
-in one process.
+Adam, in float32 and with autocast to bfloat16; for inference a net of the same sizes with ReLU and
+with batch norm folded into the convolutions, in float32 in both layouts and in bfloat16.  First,
+two steps of a narrow net are compared with the reference kernels, weight for weight, and the frozen
+net integer for integer.  The contestants take turns in one process.
 """
 
 import os
 
 os.environ.pop("OPENBLAS_CORETYPE", None)  # a forced core type can halve the BLAS
+os.environ.pop("OPENBLAS_L2_SIZE", None)
 
 import argparse
 
@@ -50,10 +51,10 @@ class InBits:
 class InTorch:
     """The same net in torch, in eager mode, binarized with a straight-through estimator."""
 
-    def __init__(self, net):
+    def __init__(self, net, bf16=False):
         import torch
 
-        self.torch, self.sign = torch, sign_in_torch()
+        self.torch, self.sign, self.bf16 = torch, sign_in_torch(), bf16
         torch.manual_seed(0)
         rows, columns, channels = net["image"]
         self.convolutions, self.dense, norms = [], [], []
@@ -76,7 +77,8 @@ class InTorch:
         others = [p for norm in norms for p in norm.parameters()]
         self.adam = torch.optim.Adam([*self.weights, *others], LR, fused=True)
 
-    def step(self, pixels, labels):
+    def scores(self, pixels):
+        """Return the scores of a batch of pixels (B, H, W, C)."""
         torch, sign = self.torch, self.sign
         x = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() * (2 / 255) - 1  # channels last
         for weight, norm, pools in self.convolutions:
@@ -86,7 +88,14 @@ class InTorch:
         for i, (weight, norm) in enumerate(self.dense):
             x = norm(x @ sign(weight, False).T)
             x = sign(x, True) if i < len(self.dense) - 1 else x
-        targets = torch.nn.functional.one_hot(torch.from_numpy(labels), x.shape[1]) * 2 - 1
+        return x
+
+    def step(self, pixels, labels):
+        torch = self.torch
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.bf16):
+            x = self.scores(pixels).float()
+        labels = torch.from_numpy(labels)
+        targets = torch.nn.functional.one_hot(labels, x.shape[1]) * 2 - 1
         loss = (1 - targets * x).clamp(min=0).square().mean()
         self.adam.zero_grad()
         loss.backward()
@@ -117,21 +126,26 @@ def float_in_torch(net):
 
 
 def predictors(net, pixels):
-    """Return functions that predict a batch: torch in two layouts, and the frozen net."""
+    """Return functions that predict a batch: torch in three ways, and the frozen net."""
     import torch
 
     model, contestants = float_in_torch(net), {}
     x = torch.from_numpy(bitnet.data.scale_pixels(pixels)).permute(0, 3, 1, 2)
-    for name, layout in (("", torch.contiguous_format), (", channels last", torch.channels_last)):
-        own = float_in_torch(net).to(memory_format=layout)
+    for name, layout, dtype in (
+        ("torch float32", torch.contiguous_format, torch.float32),
+        ("torch float32, channels last", torch.channels_last, torch.float32),
+        ("torch bfloat16, channels last", torch.channels_last, torch.bfloat16),
+    ):
+        own = float_in_torch(net)
         own.load_state_dict(model.state_dict())
-        images = x.contiguous(memory_format=layout)
+        own = own.to(memory_format=layout, dtype=dtype)
+        images = x.to(memory_format=layout, dtype=dtype)
 
         def predict(own=own, images=images):
             with torch.inference_mode():
                 return own(images).argmax(dim=1).numpy()
 
-        contestants[f"torch float32{name}"] = predict
+        contestants[name] = predict
     frozen = freeze_checked(net, pixels)
     contestants["bitnet, frozen"] = lambda: frozen.predict(pixels)
     return contestants
@@ -196,7 +210,8 @@ def main():
         torch.set_num_threads(threads)
         bitnet.set_num_threads(threads)
         nets = {
-            "torch": InTorch(net),
+            "torch float32": InTorch(net),
+            "torch bfloat16": InTorch(net, bf16=True),
             "bitnet, int8 gradient": InBits(net),
             "bitnet, float32 gradient": InBits(net, "float32"),
         }
@@ -205,19 +220,19 @@ def main():
             losses = ", ".join(f"{own.step(*batch):.3f}" for _ in range(4))
             print(f"  {name}: the first losses {losses}")
         steps = {name: lambda own=own: own.step(*batch) for name, own in nets.items()}
-        table("in training", steps, args.batch, args.turns)
-        table("predicted", predictors(net, batch[0]), args.batch, args.turns)
+        table("training", steps, args.batch, args.turns)
+        table("prediction", predictors(net, batch[0]), args.batch, args.turns)
 
 
 def table(what, contestants, batch, turns):
     """Print images per second, and the ratio to each torch contestant."""
     seconds = interleaved([*contestants.values()], turns, least_s=0.1)
     torches = [i for i, name in enumerate(contestants) if name.startswith("torch")]
+    print(f"  {what}: images/s; speedup over each torch, in the order of their lines")
     for i, name in enumerate(contestants):
         ratios = [np.median(seconds[:, torch] / seconds[:, i]) for torch in torches]
         speed = batch / np.median(seconds[:, i])
-        times = " and ".join(f"{ratio:.2f}" for ratio in ratios)
-        print(f"  {name:28} {speed:8.0f} images/s {what}; {times} times torch's")
+        print(f"  {name:30} {speed:8.0f}  {'  '.join(f'{ratio:6.2f}' for ratio in ratios)}")
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ weight for weight.  The losses of the first batches are printed to show that bot
 import os
 
 os.environ.pop("OPENBLAS_CORETYPE", None)  # a forced core type can halve the BLAS
+os.environ.pop("OPENBLAS_L2_SIZE", None)
 
 import argparse
 import itertools
@@ -40,11 +41,11 @@ LR = 3e-3
 class InBits:
     """The net in bitnet."""
 
-    def __init__(self, width, grad_format="int8"):
+    def __init__(self, width, grad_format="int8", moments="float32"):
         rng = np.random.default_rng(0)
         sizes = [784, width, width, width, 10]
         self.model = models.binary_mlp(sizes, rng=rng, lr_scale=10, grad_format=grad_format)
-        self.adam = bitnet.optim.Adam(self.model.parameters(), LR)
+        self.adam = bitnet.optim.Adam(self.model.parameters(), LR, moments=moments, rng=rng)
         self.schedule, self.steps = schedules.Cosine(LR, 20), 0
 
     def step(self, pixels, labels):
@@ -104,6 +105,7 @@ CONTESTANTS = {
     "torch": lambda width: InTorch(width, "highest"),
     "torch, bf16 allowed": lambda width: InTorch(width, "medium"),
     "bitnet": InBits,
+    "bitnet, bfloat16 moments": lambda width: InBits(width, moments="bfloat16"),
     "bitnet, float32 gradient": lambda width: InBits(width, "float32"),
 }
 

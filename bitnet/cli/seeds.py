@@ -56,10 +56,11 @@ def train_all(args, say, train):
             experiment = train(own, say, None if there or not begun else begun | {"seed": seed})
         except KeyboardInterrupt as error:
             done = f"{len(runs)} of {len(seeds)} seeds are done"
-            kept = str(*error.args).partition("; resume with: ")[0]
-            how = again(base, args.log, "--seeds", args.seeds)
-            is_there = any(map(pathlib.Path.is_file, outs.values()))
-            error.args = ("; ".join([done, *filter(None, [kept]), *([how] if is_there else [])]),)
+            kept, resumes, _ = str(*error.args).partition("; resume with: ")
+            words = [done, kept] if resumes else [done]
+            if any(map(pathlib.Path.is_file, outs.values())):
+                words.append(again(base, args.log, "--seeds", args.seeds))
+            error.args = ("; ".join(words),)
             raise
         runs.append(RunLog(out.stem, experiment.settings, experiment.records))
     say(str(compare_runs(runs)))

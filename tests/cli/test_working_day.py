@@ -330,3 +330,24 @@ def test_evaluate_says_that_the_data_are_others(folder, capsys):
     net.save("b.npz")
     main(["evaluate", "b.npz", *frozen])
     assert "note: the net was trained on mnist, not on folder\n" in capsys.readouterr().out
+
+
+def test_seeds_of_a_table_then_init_on_another_one(folder, capsys):
+    rng = np.random.default_rng(0)
+    for name, count in (("a", 120), ("b", 60)):
+        x = rng.random((count, 3))
+        rows = (",".join(f"{v:.4f}" for v in (*row, 2 * row[0] - row[1])) for row in x)
+        (folder / f"{name}.csv").write_text("\n".join(["u,v,w,y", *rows]) + "\n")
+    words = "--target", "regression", "--net", "mlp:16", "--epochs", "2", "--batch", "20"
+    seeds = "--seeds", "0-2", "--validation", "20", "--out", "a.checkpoint"
+    main(["train", "--data", "a.csv", *words, *seeds])
+    head, *_, mean = capsys.readouterr().out.splitlines()[-5:]
+    assert head.split()[-8:] == ["train", "r2", "validation", "r2", "test", "r2", "test", "error"]
+    assert mean.startswith("mean of 3")
+    assert mean.count("±") == 5
+    init = "--init", "a.seed2.best.checkpoint", "--out", "b.checkpoint"
+    main(["train", "--data", "b.csv", *words, *init])
+    said = "a.seed2.best.checkpoint (mlp:16 on a.csv): 6 of 6 parameters\n"
+    assert said in capsys.readouterr().out
+    main(["evaluate", "b.checkpoint", "--data", "a.csv"])
+    assert "note: the net was trained on b.csv, not on a.csv\n" in capsys.readouterr().out

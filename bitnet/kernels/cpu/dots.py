@@ -31,6 +31,7 @@ ROWS = 4  # of a tile
 PANEL_SHARE = 0.75  # of the L1 cache for a part of a panel, which stays while all rows pass
 SUMS_SHARE = 1 / 16  # of the L2 cache for the sums of rows
 LEAST_CHAIN = 4
+AT_ONCE = 64  # rows that are interleaved: more would not stay in the cache
 
 
 @dataclasses.dataclass(frozen=True)
@@ -246,14 +247,19 @@ def chain(left, right):
 
 @jit
 def _interleave(rows, per_lane, lanes):
-    """Write the columns of rows (K, N), unsigned, into the zeros of lanes (V, F, columns)."""
-    columns, bits = lanes.shape[2], np.uint32(32 // per_lane)
-    for v in range(len(lanes)):
-        width = min(columns, rows.shape[1] - v * columns)
-        for k in range(len(rows)):
-            own, to, shift = rows[k, v * columns :], lanes[v, k // per_lane], k % per_lane * bits
-            for c in range(width):
-                to[c] |= np.uint32(own[c]) << np.uint32(shift)
+    """Write the columns of bytes (K, N) into the zeros of lanes (V, F, columns) uint32."""
+    columns, bits = lanes.shape[2], 32 // per_lane
+    for start in range(0, len(rows), AT_ONCE):
+        for v in range(len(lanes)):
+            width = min(columns, rows.shape[1] - v * columns)
+            for k in range(start, min(start + AT_ONCE, len(rows))):
+                own, to, shift = (
+                    rows[k, v * columns :],
+                    lanes[v, k // per_lane],
+                    k % per_lane * bits,
+                )
+                for c in range(width):
+                    to[c] |= np.uint32(own[c]) << np.uint32(shift)
 
 
 @jit
@@ -269,7 +275,7 @@ def _transpose(rows, lanes):
 
 
 def panels(kind, numbers, rows_are_columns=False):
-    """Return the panels of unsigned numbers (K, N), or of the transpose of (N, K)."""
+    """Return the panels of bytes (K, N), or of the transpose of (N, K)."""
     k, n = numbers.shape[::-1] if rows_are_columns else numbers.shape
     n_lanes = -(-k // kind.per_lane)
     lanes = aligned_zeros((-(-n // kind.columns), n_lanes, kind.columns), np.uint32)
@@ -279,24 +285,26 @@ def panels(kind, numbers, rows_are_columns=False):
         whole[:, :k] = numbers
         _transpose(whole.view(np.uint32), lanes)
     else:
-        _interleave(np.ascontiguousarray(numbers, dtype), kind.per_lane, lanes)
+        _interleave(np.ascontiguousarray(numbers), kind.per_lane, lanes)
     return lanes.view(dtype).reshape(*lanes.shape, kind.per_lane)
 
 
 @jit
 def _gather_bits(rows, panels):
-    """Write 16-bit pieces of rows (K, V) as panels (V, F, 4), which are zeros."""
-    for k in range(len(rows)):
+    """Write 16-bit pieces of rows (K, V) as panels (V, 4 F), which are zeros."""
+    for start in range(0, len(rows), AT_ONCE):
         for v in range(len(panels)):
-            panels[v, k // 4, k % 4] = rows[k, v]
+            to = panels[v, start : start + AT_ONCE]
+            for k in range(min(AT_ONCE, len(rows) - start)):
+                to[k] = rows[start + k, v]
 
 
 def bit_panels(words, n):
     """Return the panels of packed signs, words (K, N / 64), with n columns: (V, F) uint64."""
     pieces = np.ascontiguousarray(words).view(np.uint16)[:, : -(-n // 16)]
-    laid_out = aligned_zeros((pieces.shape[1], -(-len(pieces) // 4), 4), np.uint16)
+    laid_out = aligned_zeros((pieces.shape[1], -(-len(pieces) // 4) * 4), np.uint16)
     _gather_bits(pieces, laid_out)
-    return laid_out.view(np.uint64)[:, :, 0]
+    return laid_out.view(np.uint64)
 
 
 def padded(numbers, kind):

@@ -106,8 +106,18 @@ def _affine(coefficients, offset):
 
 @functools.lru_cache(maxsize=256)
 def _factors(coefficients):
-    """Return the coefficients of planes divided by their greatest common divisor."""
-    return np.array(coefficients, np.uint64) // np.uint64(functools.reduce(math.gcd, coefficients))
+    """Return the coefficients of planes divided by their greatest common divisor, and the sum."""
+    factors = np.array(coefficients, np.uint64) // np.uint64(
+        functools.reduce(math.gcd, coefficients)
+    )
+    return factors, int(factors.sum())
+
+
+def highest(x):
+    """Return the unsigned byte of which all planes are +1."""
+    if isinstance(x, BitPlanes):
+        return _factors(x.coefficients)[1]
+    return 1 if isinstance(x, Bits) else 255
 
 
 def unsigned(x):
@@ -119,7 +129,7 @@ def unsigned(x):
     words = np.ascontiguousarray(words).view(np.uint8)
     words = words.reshape(len(words), math.prod(words.shape[1:-1]), words.shape[-1])
     y = np.empty(words.shape[1:], np.uint64)
-    _gather(words, SPREAD, _factors(factors), y)
+    _gather(words, SPREAD, _factors(factors)[0], y)
     y = y.view(np.uint8).reshape(*x.shape[:-1], 64 * words_for(x.shape[-1]))
     return y[..., : x.shape[-1]]
 
@@ -248,10 +258,3 @@ def _outside(x, border, gain, base):
         return 0
     x_gain, x_base = form(x)
     return (x_gain * (highest(x) if border == 1 else 0) + x_base - base) // gain
-
-
-def highest(x):
-    """Return the byte of which all planes are +1."""
-    if not isinstance(x, BitPlanes):
-        return 255 if isinstance(x, np.ndarray) else 1
-    return sum(x.coefficients) // functools.reduce(math.gcd, x.coefficients)

@@ -208,7 +208,7 @@ def _program(level):
                         else:
                             operand = first
                             if other_row:
-                                operand = other + r * other_row + w * x_step
+                                operand = other + r * other_row + h * t[X_LINE] + w * x_step
                             numbers.change(
                                 op - CHANGE, at, to, words, first, second, third, operand
                             )

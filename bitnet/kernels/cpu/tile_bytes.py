@@ -133,9 +133,8 @@ def convolve(x, weight, window):
 
     columns, by_tap = kept(weight, "tiles of a convolution", make)
     counted, of = counted_taps(window, x.shape[1:3])
-    outside = 255 if isinstance(x, np.ndarray) else sum(_planes(x)[1])
     border = ((0, 0), *window.padding, (0, 0))
-    fill = outside if window.border == 1 else 0
+    fill = octets.highest(x) if window.border == 1 else 0
     images = np.pad(octets.unsigned(x), border, constant_values=fill)
     put = tile_products.of_patches(images, window, of.shape, put_bytes)
     z = aligned_empty((len(x) * of.size, m), np.int32)
