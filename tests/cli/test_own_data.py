@@ -277,7 +277,7 @@ FAULTS = [
     ("t.csv", CSV + "5,nan,u\n", "column 'b' has 'nan' in row 21"),
     ("t.csv", CSV + "5,inf,u\n", "column 'b' has 'inf' in row 21"),
     ("t.csv", CSV + "5,1e99,u\n", "column 'b' has a number too large for float32 in row 21"),
-    ("t.csv", CSV + "5,Rome,u\n", "column 'b' has 'Rome' in row 21; expected numbers; use one column"),
+    ("t.csv", CSV + "5,Rome,u\n", "column 'b' has 'Rome' in row 21; expected numbers; use"),
     ("t.csv", CSV.replace(",", ";") + "5;6,5;u\n", "has '6,5' in row 21; .*a decimal point"),
     ("t.csv", CSV + '5,"6,u\n', "line 22: .*; expected CSV"),
     ("t.csv", ",a,y\n" + "0,1,u\n" * 9, r"column 1 has no name; .*to_csv\(index=False\)"),
